@@ -1,0 +1,96 @@
+#!/usr/bin/env bash
+# Reproduce the study: set up an environment, run the six notebooks, or run the tests.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")"
+
+usage() {
+  cat <<'TEXT'
+usage: ./run_all.sh [options]
+
+Sets up .venv from the exact pins in requirements.txt (an active environment that
+already satisfies them is used instead) and runs the notebooks 01 to 06 in order.
+Everything is written to runs/<profile>/; what is up to date is skipped.
+
+  --profile NAME   smoke, demo, paper-lite, paper; default: chosen for this machine
+                     (the real slices if they are found, otherwise the phantom)
+  --data DIR       folder of the dataset (default: $TUMORCF_DATA, else data/)
+  --from 04        begin at this notebook        --to 05   end at this notebook
+  --fresh          redo what is up to date, too
+  --seed N         seed of training and of sham places (default 0)
+  --test           unit tests, doctests, and all notebooks in the smoke profile
+  --setup          only set up the environment
+  --help           this text
+
+examples
+  ./run_all.sh                                   the default for this machine
+  ./run_all.sh --profile paper-lite --data ~/figshare
+  ./run_all.sh --profile demo --from 05          again from the counterfactuals on
+TEXT
+}
+
+mode=run
+arguments=()
+while [ $# -gt 0 ]; do
+  case "$1" in
+    --help|-h) usage; exit 0 ;;
+    --test) mode=test; shift ;;
+    --setup) mode=setup; shift ;;
+    --fresh) arguments+=("$1"); shift ;;
+    --profile|--data|--from|--to|--seed)
+      [ $# -ge 2 ] || { echo "run_all.sh: $1 needs a value; see ./run_all.sh --help" >&2; exit 2; }
+      arguments+=("$1" "$2"); shift 2 ;;
+    --profile=*|--data=*|--from=*|--to=*|--seed=*) arguments+=("$1"); shift ;;
+    *) echo "run_all.sh: there is no option $1; see ./run_all.sh --help" >&2; exit 2 ;;
+  esac
+done
+
+satisfies_pins() { "$1" tumorcf_lib/pins.py requirements.txt >/dev/null 2>&1; }
+
+new_enough() { "$1" -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1; }
+
+find_python() {
+  local candidate
+  for candidate in python3.11 python3.12 python3.13 python3 python; do
+    if command -v "$candidate" >/dev/null && new_enough "$candidate"; then echo "$candidate"; return; fi
+  done
+  echo "run_all.sh: Python 3.11 or newer is needed; install it, or uv (which brings its own)." >&2
+  return 1
+}
+
+set_up() {  # prints nothing unless it has work to do; leaves the interpreter's path in $python
+  if [ -n "${VIRTUAL_ENV:-}${CONDA_PREFIX:-}" ] && command -v python >/dev/null && satisfies_pins python; then
+    python=$(command -v python)
+    return
+  fi
+  python=$PWD/.venv/bin/python
+  if [ -x "$python" ] && satisfies_pins "$python"; then return; fi
+  local started=$SECONDS base
+  echo "Setting up .venv from requirements.txt (about 3 GB on disk; minutes, once) ..."
+  if command -v uv >/dev/null; then
+    [ -x "$python" ] || uv venv --quiet --python '>=3.11' .venv
+    uv pip install --quiet --python "$python" -r requirements.txt
+    uv pip install --quiet --python "$python" --no-deps --no-build-isolation -e .
+  else
+    base=$(find_python)
+    [ -x "$python" ] || "$base" -m venv .venv
+    "$python" -m pip install --quiet --disable-pip-version-check -r requirements.txt
+    "$python" -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+  fi
+  echo "Environment ready after $((SECONDS - started)) s."
+}
+
+set_up
+export PYTHONPATH="$PWD${PYTHONPATH:+:$PYTHONPATH}" TF_CPP_MIN_LOG_LEVEL="${TF_CPP_MIN_LOG_LEVEL:-2}"
+case "$mode" in
+  setup) echo "Python of this project: $python" ;;
+  run) exec "$python" -m tumorcf_lib run ${arguments[@]+"${arguments[@]}"} ;;
+  test)
+    scratch=$(mktemp -d)
+    trap 'rm -rf "$scratch"' EXIT
+    export TUMORCF_RUNS="$scratch/runs" TUMORCF_PROFILE=smoke
+    echo "== unit tests and doctests"
+    "$python" -m pytest -q --durations=5 tests tumorcf_lib
+    echo "== the notebooks, smoke profile, by nbval"
+    "$python" -m pytest -q -p no:cacheprovider --nbval-lax --nbval-cell-timeout=300 notebooks
+    ;;
+esac

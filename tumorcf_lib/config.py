@@ -1,0 +1,97 @@
+"""Profiles: every setting of a run, in one frozen dataclass each."""
+
+import dataclasses
+from dataclasses import dataclass
+
+CLASSES = ("meningioma", "glioma", "pituitary")
+"""Class names in the order of the published labels 1, 2, 3 (index 0, 1, 2 here)."""
+
+
+class UnknownProfileError(ValueError):
+    """A profile name that does not exist."""
+
+
+@dataclass(frozen=True)
+class Profile:
+    """One way to run the study; two runs with equal profiles and seeds agree.
+
+    ``cohort`` names the slices, ``size_px`` the side of the network input,
+    ``n_places`` the shams per slice (K), ``n_resamples`` the bootstrap draws.
+    Learning rates are the peak of a one-cycle schedule; epochs are upper limits,
+    since training stops early on the validation persons.
+    """
+
+    name: str
+    cohort: str  # "phantom" or "cheng"
+    purpose: str
+    backbone: str = "efficientnet_lite0"
+    weights: str | None = "imagenet"
+    size_px: int = 224
+    phantom_patients: int = 0  # per class
+    phantom_slices: int = 0  # per patient
+    split_seed: int = 0
+    n_folds: int = 1  # 1: a hold-out split of 70 / 15 / 15 percent of the persons
+    epochs: int = 10
+    warmup_epochs: int = 0  # with the backbone frozen
+    patience: int = 4
+    batch_size: int = 32
+    learning_rate: float = 2e-3
+    weight_decay: float = 1e-2
+    label_smoothing: float = 0.02
+    focal_gamma: float = 2.0
+    dropout: float = 0.2
+    n_places: int = 10
+    n_resamples: int = 2000
+    predict_batch_size: int = 64
+
+    @property
+    def is_phantom(self) -> bool:
+        """Whether the slices are drawn by :mod:`tumorcf_lib.phantom`."""
+        return self.cohort == "phantom"
+
+    def as_dict(self) -> dict:
+        """All settings as plain values, in the order of declaration."""
+        return dataclasses.asdict(self)
+
+
+PROFILES = {
+    profile.name: profile
+    for profile in (
+        Profile(
+            name="smoke", cohort="phantom", purpose="tests: the whole path in about a minute",
+            size_px=96, phantom_patients=10, phantom_slices=2, epochs=2, warmup_epochs=0,
+            batch_size=8, n_places=2, n_resamples=200, predict_batch_size=16,
+        ),
+        Profile(
+            name="demo", cohort="phantom", purpose="a laptop or Binder, minutes, no dataset",
+            size_px=128, phantom_patients=67, phantom_slices=4, epochs=6, warmup_epochs=0,
+            batch_size=8, n_places=5, n_resamples=1000, predict_batch_size=32,
+        ),
+        Profile(
+            name="paper-lite", cohort="cheng", purpose="the study on a laptop in half an hour",
+        ),
+        Profile(
+            name="paper", cohort="cheng", purpose="the paper's own network, meant for a GPU",
+            backbone="resnet50", epochs=30, patience=6, learning_rate=3e-4, warmup_epochs=2,
+        ),
+    )
+}
+
+
+def get(name: str) -> Profile:
+    """The profile of that name.
+
+    Raises
+    ------
+    UnknownProfileError
+        With the names that exist.
+
+    Examples
+    --------
+    >>> get("demo").is_phantom
+    True
+    """
+    if name not in PROFILES:
+        known = ", ".join(PROFILES)
+        raise UnknownProfileError(f"There is no profile {name!r}; choose one of: {known}.")
+    return PROFILES[name]
