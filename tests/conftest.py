@@ -1,0 +1,23 @@
+"""What several test files share: studies in scratch folders, and where the real slices lie."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from tumorcf_lib import config, runtime
+
+
+@pytest.fixture
+def study(tmp_path):
+    """A smoke study whose runs/ folder is a scratch folder."""
+    return runtime.Study(config.get("smoke"), 0, tmp_path / "smoke")
+
+
+@pytest.fixture(scope="session")
+def cheng_folder():
+    """Folder of the real slices; tests that need them are skipped, visibly, without it."""
+    folder = os.environ.get("TUMORCF_DATA")
+    if not folder:
+        pytest.skip("needs the real slices: set TUMORCF_DATA to their folder")
+    return Path(folder)

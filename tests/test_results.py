@@ -1,0 +1,84 @@
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.figure import Figure
+
+from tumorcf_lib import results, stages
+
+
+@pytest.fixture
+def stage(study):
+    return results.open_stage(study, "01_data")
+
+
+def test_rows_come_back_rounded_to_what_the_file_holds(stage):
+    rows = stage.save_rows(pd.DataFrame({"p": [0.123456789, np.nan], "slice_id": [7, 8]}), "rows_x")
+    assert rows["p"].tolist()[0] == 0.12346
+    assert np.isnan(rows["p"][1])
+    assert rows["slice_id"].tolist() == [7, 8]
+
+
+def test_equal_rows_are_equal_bytes_whenever_they_are_written(stage, monkeypatch):
+    rows = pd.DataFrame({"p": np.linspace(0, 1, 50)})
+    path = stage.folder / "rows_x.csv.gz"
+    stage.save_rows(rows, "rows_x")
+    first = path.read_bytes()
+    monkeypatch.setattr("time.time", lambda: 2e9)
+    stage.save_rows(rows, "rows_x")
+    assert path.read_bytes() == first
+
+
+def test_identifiers_of_digits_stay_text(stage):
+    rows = stage.save_table(pd.DataFrame({"patient_id": ["007"], "reason": [""]}), "x")
+    assert rows["patient_id"].tolist() == ["007"]
+    assert rows["reason"].tolist() == [""]
+
+
+def test_a_figure_is_written_as_png_pdf_and_its_values_without_dates(stage):
+    figure = Figure()
+    figure.subplots().plot([1, 2])
+    stage.save_figure(figure, "fig", data={"y": [1, 2]}, shows_slices=False)
+    folder = stage.folder / "figures"
+    first = {p.suffix: p.read_bytes() for p in folder.iterdir()}
+    assert set(first) == {".png", ".pdf", ".csv"}
+    assert b"CreationDate" not in first[".pdf"]
+    stage.save_figure(figure, "fig", data={"y": [1, 2]}, shows_slices=False)
+    assert {p.suffix: p.read_bytes() for p in folder.iterdir()} == first
+
+
+def test_numbers_are_saved_with_interval_and_n_and_shown_in_one_form(stage):
+    text = stage.save_number("drop", np.float64(0.25), low=0.2, high=0.3, n=31, unit=" persons")
+    assert text == "0.250 [0.200, 0.300], n = 31 persons"
+    stage.finish()
+    saved = json.loads((stage.folder / "numbers.json").read_text())
+    assert saved["drop"] == {"value": 0.25, "low": 0.2, "high": 0.3, "n": 31, "unit": " persons"}
+
+
+def test_an_array_can_be_read_by_a_stage_that_declares_it(stage, study):
+    stage.create_array("inputs", (2, 3), np.float32)[:] = 5
+    stage.finish()
+    later = results.open_stage(study, "02_preprocessing")
+    assert (later.read_array("01_data", "inputs") == 5).all()
+    with pytest.raises(stages.StageError, match="does not declare"):
+        later.read("04_evaluation", "rows_predictions")
+    with pytest.raises(stages.StageError, match="no file 'nothing'"):
+        later.read("01_data", "nothing")
+
+
+def test_a_workspace_is_kept_while_its_dependencies_hold_and_replaced_otherwise(stage):
+    first = stage.workspace("fold0", {"epochs": 3})
+    (first / "epoch1").write_text("weights")
+    assert stage.workspace("fold0", {"epochs": 3}) == first
+    assert (first / "epoch1").exists()
+    second = stage.workspace("fold0", {"epochs": 4})
+    assert second != first
+    assert not first.exists()
+
+
+def test_the_record_lists_every_file_with_its_hash(stage):
+    stage.save_table(pd.DataFrame({"x": [1]}), "table_x")
+    stage.finish()
+    record = json.loads((stage.folder / "stage.json").read_text())
+    assert record["hashes"] == {"table_x.csv": stages.file_sha256(stage.folder / "table_x.csv")}

@@ -1,0 +1,128 @@
+"""Command line: ``python -m tumorcf_lib --help``."""
+
+import argparse
+import os
+import sys
+
+DESCRIPTION = """\
+Does a brain-tumor classifier look at the tumor? Run, publish and check the study.
+
+examples
+  python -m tumorcf_lib run                          six notebooks, profile chosen for this machine
+  python -m tumorcf_lib run --profile demo --from 04 again from the evaluation on
+  python -m tumorcf_lib status --profile demo        what is up to date, and why not
+  python -m tumorcf_lib download                     the published archives (880 MB) into data/
+  python -m tumorcf_lib verify figures/paper-lite    recompute published tables from their rows
+"""
+
+
+def main(arguments=None) -> int:
+    """Parse the command line, do what it asks, return the exit status."""
+    options = _parser().parse_args(arguments)
+    if getattr(options, "data", None):
+        os.environ["TUMORCF_DATA"] = os.path.abspath(options.data)
+    try:
+        return options.action(options) or 0
+    except KeyboardInterrupt:
+        print("\nStopped. Finished notebooks and training epochs are kept: run the same again.")
+        return 130
+    except _named_errors() as error:
+        print(f"\n{type(error).__name__}: {error}", file=sys.stderr)
+        return 1
+
+
+def _parser():
+    parser = argparse.ArgumentParser(
+        prog="tumorcf_lib", description=DESCRIPTION,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )  # fmt: skip
+    commands = parser.add_subparsers(required=True, metavar="command")
+
+    run = _command(commands, "run", _run, "execute the notebooks by papermill")
+    _study_options(run)
+    run.add_argument("--from", dest="first", default="01", help="first notebook, e.g. 04")
+    run.add_argument("--to", dest="last", default="06", help="last notebook")
+    run.add_argument("--fresh", action="store_true", help="redo what is up to date, too")
+
+    status = _command(commands, "status", _status, "which notebooks are up to date")
+    _study_options(status)
+
+    download = _command(commands, "download", _download, "fetch the dataset (880 MB)")
+    download.add_argument("--data", help="folder to put it into (default: data/)")
+
+    publish = _command(commands, "publish", _publish, "copy what git may hold of a run to figures/")
+    publish.add_argument("profile")
+
+    verify = _command(commands, "verify", _verify, "recompute published tables from their rows")
+    verify.add_argument("folders", nargs="*", help="default: every folder under figures/")
+    return parser
+
+
+def _command(commands, name, action, text):
+    command = commands.add_parser(name, help=text, description=text)
+    command.set_defaults(action=action)
+    return command
+
+
+def _study_options(parser):
+    parser.add_argument("--profile", default="auto", help="smoke, demo, paper-lite, paper or auto")
+    parser.add_argument("--data", help="folder of the dataset (default: TUMORCF_DATA, else data/)")
+    parser.add_argument("--seed", type=int, default=0, help="of training and sham places")
+
+
+def _study(options):
+    from tumorcf_lib import paths, runtime
+
+    profile = runtime.resolve(options.profile)
+    return runtime.Study(profile, options.seed, paths.run(profile.name))
+
+
+def _run(options):
+    from tumorcf_lib import figshare, paths, runner, runtime
+
+    study = _study(options)
+    why = runtime.choose_profile()[1] if options.profile == "auto" else "as asked"
+    print(f"Profile {study.profile.name}: {why}.")
+    if not study.profile.is_phantom and not figshare.has_dataset(paths.data_folder()):
+        _download(options)
+    runner.run(study, first=options.first, last=options.last, fresh=options.fresh)
+
+
+def _status(options):
+    from tumorcf_lib import stages
+
+    study = _study(options)
+    for name in stages.NAMES:
+        print(f"{name:<20} {stages.why_stale(study, name) or 'up to date'}")
+
+
+def _download(options):
+    from tumorcf_lib import download, paths
+
+    download.download(paths.data_folder())
+
+
+def _publish(options):
+    from tumorcf_lib import publish
+
+    publish.publish(options.profile)
+
+
+def _verify(options):
+    from tumorcf_lib import publish
+
+    return publish.verify_all(options.folders)
+
+
+def _named_errors():
+    """Errors whose message is written for people: shown without a traceback."""
+    from tumorcf_lib import config, download, figshare, publish, runner, stages
+
+    return (
+        config.UnknownProfileError, download.DownloadError, figshare.DatasetError,
+        publish.PublishError, runner.NotebookError, stages.StageError,
+    )  # fmt: skip
+
+
+if __name__ == "__main__":
+    sys.exit(main())

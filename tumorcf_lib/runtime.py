@@ -1,0 +1,120 @@
+"""What surrounds a run: profile, seed, device, versions, and the header that names them."""
+
+import importlib.metadata
+import os
+import platform
+import random
+import shutil
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from tumorcf_lib import __version__, config, figshare, paths, phantom
+
+HEADER_PACKAGES = ("keras", "tensorflow", "numpy", "opencv-python-headless", "scikit-learn")
+
+
+@dataclass(frozen=True)
+class Study:
+    """One run of the study: its profile, its seed, and the folder it writes to."""
+
+    profile: config.Profile
+    seed: int
+    folder: Path
+
+    @property
+    def tag(self) -> str:
+        """Words that every table and figure of this run carries ("" on real slices)."""
+        return "phantom slices, not patients" if self.profile.is_phantom else ""
+
+
+def has_gpu() -> bool:
+    """Whether an NVIDIA GPU answers; asked of the driver so that no network is loaded."""
+    if shutil.which("nvidia-smi") is None:
+        return False
+    answer = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, check=False)
+    return answer.returncode == 0 and "GPU" in answer.stdout
+
+
+def n_cores() -> int:
+    """Cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+
+
+def choose_profile() -> tuple[str, str]:
+    """Profile that fits this machine, and one sentence on why and how to get the other."""
+    if not figshare.has_dataset(paths.data_folder()):
+        return "demo", (
+            "no dataset found, so the phantom is used; for the real slices put the four archives "
+            "into data/, name their folder by --data, or run ./run_all.sh --profile paper"
+        )
+    if has_gpu():
+        return "paper", "the dataset and a GPU were found; --profile demo runs the phantom"
+    return "paper-lite", (
+        "the dataset was found and no GPU; --profile paper runs the paper's own network, "
+        "--profile demo the phantom"
+    )
+
+
+def resolve(profile_name: str) -> config.Profile:
+    """The profile of that name; ``"auto"`` picks the one that fits this machine."""
+    return config.get(choose_profile()[0] if profile_name == "auto" else profile_name)
+
+
+def start(profile_name: str, seed: int, *, network: bool = False) -> Study:
+    """Set the global seeds and print the run header.
+
+    Parameters
+    ----------
+    profile_name : str
+        A name from :mod:`tumorcf_lib.config`, or ``"auto"``.
+    seed : int
+        Drives training and the places of shams. The cohort and its split belong to
+        the profile, so that runs of several seeds are tested on the same persons.
+    network : bool
+        Whether a network is used: loads Keras (seconds) and seeds it too.
+    """
+    profile = resolve(profile_name)
+    random.seed(seed)
+    np.random.seed(seed)
+    device = f"CPU, {n_cores()} cores"
+    if network:
+        from tumorcf_lib import classifier
+
+        device = classifier.set_up(seed)
+    study = Study(profile, seed, paths.run(profile.name))
+    print(header(study, device))
+    return study
+
+
+def source(profile: config.Profile) -> str:
+    """One sentence on where the profile's slices come from; reads the dataset if need be."""
+    if profile.is_phantom:
+        return phantom.SOURCE
+    return figshare.describe(paths.data_folder(), cache_dir=paths.cache())
+
+
+def header(study: Study, device: str) -> str:
+    """The block that opens every notebook."""
+    profile = study.profile
+    versions = [f"Python {platform.python_version()}"]
+    versions += [f"{name} {_version(name)}" for name in HEADER_PACKAGES]
+    lines = [
+        f"tumorcf {__version__}",
+        f"cohort    {source(profile)}",
+        f"profile   {profile.name} ({profile.backbone}, {profile.weights} weights, "
+        f"{profile.size_px} px)",
+        f"seed      {study.seed}",
+        f"device    {device}",
+        f"versions  {', '.join(versions)}",
+    ]
+    return "\n".join(lines)
+
+
+def _version(package: str) -> str:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return "not installed"
