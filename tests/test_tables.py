@@ -1,0 +1,139 @@
+import numpy as np
+import pandas as pd
+import pytest
+
+from tumorcf_lib import audit, cohort, config, metrics, results, tables
+
+CLASSES = config.CLASSES
+
+
+@pytest.fixture(scope="module")
+def predictions():
+    rng = np.random.default_rng(3)
+    label = rng.integers(0, 3, 120)
+    p = rng.dirichlet([1, 1, 1], 120)
+    p[np.arange(120), label] += 1
+    p /= p.sum(axis=1, keepdims=True)
+    rows = pd.DataFrame({"slice_id": np.arange(120)})
+    rows["person_id"] = [f"{k}-{i % 12}" for i, k in enumerate(label)]
+    rows["label"] = np.array(CLASSES)[label]
+    for k, name in enumerate(CLASSES):
+        rows[f"p_{name}"] = p[:, k]
+    return rows
+
+
+@pytest.fixture(scope="module")
+def edit_rows():
+    """Rows of a real audit: a predictor that reads the brightness of the left half."""
+    rng = np.random.default_rng(0)
+    slices = rng.normal(size=(12, 40, 40)).astype(np.float32)
+    slices[:, :2] = slices[:, -2:] = -3
+    masks = np.zeros((12, 40, 40), bool)
+    masks[:, 10:15, 12:18] = True
+    labels = np.arange(12) % 3
+    prepared = cohort.from_arrays(
+        slices, masks, labels, [f"p{i}" for i in range(12)],
+        classes=CLASSES, name="toy", source="Noise.",
+    )  # fmt: skip
+
+    def predict(batch):
+        left = batch[:, :, :20].mean(axis=(1, 2))
+        p = np.stack([np.exp(left), np.exp(-left), np.ones_like(left)], axis=1)
+        return p / p.sum(axis=1, keepdims=True)
+
+    return audit.audit(predict, prepared, n_places=2, seed=0, batch_size=16)
+
+
+def test_slice_accuracy_counts_slices_and_person_accuracy_counts_persons(predictions):
+    table = tables.performance(predictions, n_resamples=50).set_index(["level", "metric"])
+    p = predictions[[f"p_{c}" for c in CLASSES]].to_numpy()
+    right = np.array(CLASSES)[p.argmax(axis=1)] == predictions["label"]
+    assert table.loc[("slice", "accuracy"), "value"] == pytest.approx(right.mean())
+    n_right = 0
+    for _, own in predictions.groupby("person_id"):
+        mean = own[[f"p_{c}" for c in CLASSES]].to_numpy().mean(axis=0)
+        n_right += CLASSES[mean.argmax()] == own["label"].iloc[0]
+    n_persons = predictions["person_id"].nunique()
+    assert table.loc[("person", "accuracy"), "value"] == pytest.approx(n_right / n_persons)
+    assert table.loc[("person", "accuracy"), "n"] == n_persons
+    assert table.loc[("slice", "accuracy"), "n"] == 120
+
+
+def test_intervals_hold_the_value_and_repeat_exactly(predictions):
+    one = tables.performance_by_class(predictions, n_resamples=100)
+    assert (one["low"] <= one["value"]).all()
+    assert (one["value"] <= one["high"]).all()
+    pd.testing.assert_frame_equal(one, tables.performance_by_class(predictions, n_resamples=100))
+
+
+def test_confusion_rows_sum_to_the_slices_of_the_class(predictions):
+    table = tables.confusion(predictions).set_index("true")
+    counts = predictions["label"].value_counts()
+    assert table.sum(axis=1).to_dict() == {name: counts[name] for name in CLASSES}
+
+
+def test_temperature_scaling_is_fitted_on_the_validation_rows_only(predictions):
+    sharper = predictions.copy()
+    columns = [f"p_{c}" for c in CLASSES]
+    sharper[columns] = metrics.apply_temperature(predictions[columns].to_numpy(), 0.5)
+    by_kind = tables.reliability(predictions, sharper).groupby("kind")["temperature"].first()
+    fitted = metrics.fit_temperature(
+        pd.Index(CLASSES).get_indexer(sharper["label"]), sharper[columns].to_numpy()
+    )
+    assert by_kind["slices, temperature"] == pytest.approx(fitted)
+    assert by_kind["slices"] == by_kind["persons"] == 1
+
+
+def test_confident_errors_come_one_a_person_first_and_most_confident_first(predictions):
+    errors = tables.confident_errors(predictions, 4)
+    assert (errors["predicted"] != errors["label"]).all()
+    assert errors["person_id"].is_unique
+    assert errors["confidence"].is_monotonic_decreasing
+
+
+def test_shares_of_where_slices_fall_sum_to_one_and_blank_falls_to_one_class(edit_rows):
+    table = tables.fall_to(edit_rows)
+    assert np.allclose(table.groupby(["edit", "label"])["share"].sum(), 1)
+    blank = table[table["edit"] == "blank"]
+    assert blank.groupby("to", observed=True)["n"].sum().max() == 12
+
+
+def test_the_table_of_scores_repeats_hand_made_means(edit_rows):
+    scores = metrics.slice_scores(edit_rows)
+    table = tables.scores_by_class(scores, n_resamples=50).set_index(["score", "group"])
+    assert table.loc[("net_drop", "all"), "effect"] == pytest.approx(scores["net_drop"].mean())
+    own = scores[scores["label"] == "glioma"]
+    drop = (own["p_orig"] - own["p_remove"]).mean()
+    assert table.loc[("delta_drop", "glioma"), "effect"] == pytest.approx(drop)
+
+
+def test_an_estimate_finds_its_line(predictions):
+    table = tables.performance(predictions, n_resamples=50)
+    entry = tables.estimate(table, "person", "all", "accuracy")
+    assert entry["n"] == predictions["person_id"].nunique()
+    assert entry["low"] <= entry["value"] <= entry["high"]
+
+
+def test_three_columns_stand_side_by_side(predictions, tmp_path):
+    table = results.round_trip(tables.performance(predictions, n_resamples=50))
+    demo = config.get("demo")
+    without = tables.beside_reference(table, "table_performance", demo, folder=tmp_path)
+    assert set(without.iloc[:, 1]) == {"not published yet"}
+    results.write_table(table, tmp_path / "table_performance.csv")
+    shown = tables.beside_reference(table, "table_performance", demo, folder=tmp_path)
+    paper, reference, run = shown.columns
+    assert shown.loc[("slice", "all", "accuracy"), paper] == "0.94"
+    assert shown.loc[("slice", "all", "Brier"), paper] == ""
+    assert (shown[reference] == shown[run]).all()
+    assert "phantom" in run
+    assert "real slices" in reference
+
+
+def test_derived_tables_do_not_depend_on_the_order_of_calls(predictions, edit_rows):
+    files = {"rows_predictions": predictions, "rows_validation": predictions, "rows_edits": edit_rows}
+    files = {name: results.round_trip(rows) for name, rows in files.items()}
+    derived = tables.derive(files.__getitem__, 50)
+    alone = tables.findings(metrics.slice_scores(files["rows_edits"]), n_resamples=50)
+    pd.testing.assert_frame_equal(derived["table_findings"], alone)
+    names = [name for _, name, _ in tables.derived_numbers(derived)]
+    assert names == ["accuracy", "person_accuracy", "delta_drop", "sham_drop", "net_drop", "delta_focus"]

@@ -1,0 +1,161 @@
+"""The study's work on every fold: train its network, predict with it, audit it."""
+
+import numpy as np
+import pandas as pd
+
+from tumorcf_lib import audit as audits
+from tumorcf_lib import cohort as cohorts
+from tumorcf_lib import split as splits
+from tumorcf_lib.config import CLASSES
+
+SHOWN_EDITS = ("original", "remove", "only", "background", "silhouette", "sham", "sham_only")
+
+
+def load_prepared(results) -> cohorts.Cohort:
+    """The cohort as the network sees it: inputs and masks of 02, table of 01.
+
+    Returns
+    -------
+    Cohort
+        Slices float32 (n, size, size) and masks bool, both memory-mapped.
+    """
+    table = results.read("01_data", "slices")
+    table["label"] = pd.Index(CLASSES).get_indexer(table["label"])
+    return cohorts.Cohort(
+        name=results.study.profile.cohort,
+        slices=results.read_array("02_preprocessing", "inputs"),
+        masks=results.read_array("02_preprocessing", "masks"),
+        table=table,
+        classes=CLASSES,
+        source=results.study.tag,
+    )
+
+
+def slices_of(prepared, slice_ids) -> cohorts.Cohort:
+    """The slices of these IDs, in this order."""
+    positions = pd.Index(prepared.table["slice_id"]).get_indexer(slice_ids)
+    return prepared.subset(positions)
+
+
+def train(results, prepared, split) -> pd.DataFrame:
+    """Train one network a fold and keep its weights as ``weights_fold<k>.npz``.
+
+    Training goes on from its last finished epoch if recipe, inputs, split and seed are
+    the same; a finished training is not repeated.
+
+    Returns
+    -------
+    DataFrame
+        One row per fold and epoch: fold, epoch, loss, accuracy, val_loss, val_accuracy,
+        learning_rate, and ``best``: whether this epoch's weights were kept.
+    """
+    from tumorcf_lib import classifier
+
+    histories = []
+    for fold, rows in split.groupby("fold"):
+        part = rows.set_index("slice_id")["part"].loc[prepared.table["slice_id"]].to_numpy()
+        folder = results.workspace(f"fold{fold}", classifier.depends_on(results, rows))
+        model, history = classifier.train(
+            prepared.slices, prepared.labels, np.flatnonzero(part == "train"),
+            np.flatnonzero(part == "validation"), results.study.profile,
+            seed=results.study.seed + int(fold), folder=folder,
+        )  # fmt: skip
+        classifier.save_weights(model, results.keep(results.folder / f"weights_fold{fold}.npz"))
+        histories.append(history.assign(fold=fold))
+    history = pd.concat(histories, ignore_index=True)
+    return history[["fold", *history.columns.drop("fold")]]
+
+
+def predict(results, prepared, *, part: str) -> pd.DataFrame:
+    """Probabilities of every slice of a part, by the network of the fold it belongs to.
+
+    Parameters
+    ----------
+    part : {"test", "validation"}
+
+    Returns
+    -------
+    DataFrame
+        slice_id, patient_id, person_id, label (class name), fold, p_<class>.
+    """
+    parts = []
+    for fold, own, predictor in _each_fold(results, prepared, part):
+        table = own.table[["slice_id", "patient_id", "person_id"]].copy()
+        table["label"] = np.array(CLASSES)[own.labels]
+        table["fold"] = fold
+        p = predictor(own.slices)
+        for k, name in enumerate(CLASSES):
+            table[f"p_{name}"] = p[:, k]
+        parts.append(table)
+    return pd.concat(parts, ignore_index=True)
+
+
+def audit(results, prepared, *, edits=audits.HEADLINE_EDITS) -> pd.DataFrame:
+    """Audit every tested slice by the network of its fold; rows as ``audit.audit`` makes them."""
+    profile = results.study.profile
+    parts = [
+        audits.audit(
+            predictor, own, edits=edits, n_places=profile.n_places, seed=results.study.seed,
+            batch_size=profile.predict_batch_size,
+        ).assign(fold=fold)
+        for fold, own, predictor in _each_fold(results, prepared, "test")
+    ]  # fmt: skip
+    return pd.concat(parts, ignore_index=True)
+
+
+def at_percentiles(scores, score: str, percentiles) -> pd.DataFrame:
+    """In each class, the slices at these percentiles of a score: examples by rule, not by eye.
+
+    Returns
+    -------
+    DataFrame
+        slice_id, label, percentile and the score; classes in order.
+    """
+    chosen = []
+    for name in CLASSES:
+        own = scores[(scores["label"] == name) & scores[score].notna()].sort_values(score)
+        for q in percentiles:
+            row = own.iloc[round((len(own) - 1) * q / 100)]
+            chosen.append({"slice_id": row["slice_id"], "label": name, "percentile": q, score: row[score]})
+    return pd.DataFrame(chosen)
+
+
+def example_edits(prepared, rows, chosen) -> list[dict]:
+    """Pictures, probabilities and outlines of some slices' edits, for ``plotting``.
+
+    Parameters
+    ----------
+    rows : DataFrame
+        The audit's rows.
+    chosen : DataFrame
+        From :func:`at_percentiles`.
+    """
+    examples = []
+    for _, choice in chosen.iterrows():
+        own = slices_of(prepared, [choice["slice_id"]])
+        slice, mask = np.asarray(own.slices[0]), np.asarray(own.masks[0])
+        made = rows[(rows["slice_id"] == choice["slice_id"]) & (rows["reason"] == "")]
+        made = made.drop_duplicates("edit").set_index("edit")  # of shams, the first
+        example = {"title": f"{choice['label']}\n{choice['percentile']}th", "images": {}, "p": {}}
+        for edit in (name for name in SHOWN_EDITS if name in made.index):
+            row = made.loc[edit].copy()
+            row["edit"] = edit
+            example["images"][edit] = audits.recreate(slice, mask, row)
+            example["p"][edit] = row[f"p_{choice['label']}"]
+        example["masks"] = {"original": mask}
+        examples.append(example)
+    return examples
+
+
+def _each_fold(results, prepared, part):
+    """Fold, the slices of its part, and its network's predictor."""
+    from tumorcf_lib import classifier
+
+    profile = results.study.profile
+    split = splits.check(results.read("01_data", "split"))
+    for fold, rows in split.groupby("fold"):
+        own = slices_of(prepared, rows.loc[rows["part"] == part, "slice_id"])
+        model = classifier.load_weights(
+            profile, results.path_in("03_training", f"weights_fold{fold}.npz")
+        )
+        yield fold, own, classifier.as_predictor(model, batch_size=profile.predict_batch_size)

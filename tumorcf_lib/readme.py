@@ -1,0 +1,160 @@
+"""The generated parts of README and notebooks: badges, minutes, headline tables.
+
+Nothing here is typed: addresses come from ``pyproject.toml``, numbers from the published
+files under ``figures/``.
+"""
+
+import json
+import re
+import tomllib
+
+from tumorcf_lib import config, findings, paths, results, stages, tables
+
+MARK = "<!-- {name}: made by `python -m tumorcf_lib publish` -->"
+COLAB_BADGE = "https://colab.research.google.com/assets/colab-badge.svg"
+BINDER_BADGE = "https://mybinder.org/badge_logo.svg"
+MINUTES = "minutes.json"
+HEADLINE_SCORES = {
+    "delta_drop": "Delta-Drop", "sham_drop": "Sham-Drop (control)", "net_drop": "**Net-Drop**",
+    "delta_focus": "Delta-Focus", "net_focus": "Net-Focus",
+}  # fmt: skip
+FINDINGS = {
+    1: "Removing the tumor lowers confidence",
+    2: "The tumor alone keeps substantial probability",
+    3: "Misclassified slices score lower",
+    4: "Pituitary is the most consistent",
+    5: "Errors are mostly meningioma-glioma",
+    6: "The tumor counts more than the background",
+}
+
+
+class ReadmeError(RuntimeError):
+    """A README without exactly one place for a generated part."""
+
+
+def repository_address() -> str:
+    """The public address, which is written in ``pyproject.toml`` only."""
+    project = tomllib.loads((paths.ROOT / "pyproject.toml").read_text())["project"]
+    return project["urls"]["Repository"]
+
+
+def badges(path: str) -> str:
+    """Binder and Colab badges of a notebook."""
+    address = repository_address().removeprefix("https://github.com/")
+    binder = f"https://mybinder.org/v2/gh/{address}/HEAD?urlpath=lab/tree/{path}"
+    colab = f"https://colab.research.google.com/github/{address}/blob/main/{path}"
+    return f"[![Open in Binder]({BINDER_BADGE})]({binder}) [![Open in Colab]({COLAB_BADGE})]({colab})"
+
+
+def update() -> None:
+    """Write README's generated parts anew from the published files."""
+    path = paths.ROOT / "README.md"
+    path.write_text(with_generated_parts(path.read_text()))
+
+
+def with_generated_parts(text: str) -> str:
+    """README's text with every generated part made anew.
+
+    Raises
+    ------
+    ReadmeError
+        If a part has no place, or several.
+    """
+    for name, content in parts().items():
+        opening, closing = MARK.format(name=name), f"<!-- end of {name} -->"
+        pattern = re.escape(opening) + ".*?" + re.escape(closing)
+        block = f"{opening}\n{content}\n{closing}"
+        text, n_found = re.subn(pattern, lambda _, block=block: block, text, flags=re.DOTALL)
+        if n_found != 1:
+            raise ReadmeError(f"README.md has {n_found} places for its generated part {name!r}.")
+    return text
+
+
+def parts() -> dict[str, str]:
+    """Generated parts of the README by name."""
+    return {
+        "badges": badges("notebooks/01_data.ipynb"),
+        "headline": headline(),
+        "findings": findings_table(),
+        "minutes": minutes_table(),
+    }
+
+
+def headline() -> str:
+    """Accuracy and scores of the reference run on the real slices, beside the paper's."""
+    read = _reader(tables.REFERENCE)
+    if read is None:
+        return "The reference run on the real slices is not published yet."
+    performance, scores = read("table_performance"), read("table_scores")
+    lines = [
+        "| | paper (ResNet-50) | this project, real slices (`paper-lite`, one fold) |",
+        "|---|---|---|",
+    ]
+    for level, words in (("slice", "Accuracy, slices"), ("person", "Accuracy, persons")):
+        paper = tables.PAPER.get((level, "all", "accuracy"))
+        ours = tables.estimate(performance, level, "all", "accuracy")
+        lines.append(f"| {words} | {'' if paper is None else f'{paper:.2f}'} | {_interval(ours)} |")
+    for score, words in HEADLINE_SCORES.items():
+        for group in ("all", *config.CLASSES):
+            ours = tables.estimate(scores, score, group)
+            lines.append(f"| {words}, {group} | | {_interval(ours)} |")
+    return "\n".join(lines)
+
+
+def findings_table() -> str:
+    """How many claims of each finding held, as the paper states it and net of its control."""
+    read = _reader(tables.REFERENCE)
+    if read is None:
+        return "The findings on the real slices are not published yet."
+    counts = findings.overview(read("table_findings"))
+    lines = [
+        "| finding of the paper | as stated | net of its control | in log-odds |",
+        "|---|---|---|---|",
+    ]
+    for number, words in FINDINGS.items():
+        cells = " | ".join(counts.loc[number, list(findings.FORMS)])
+        lines.append(f"| {number}. {words} | {cells} |")
+    lines.append("\nClaims supported / refuted / undecided; every claim with its interval is in "
+                 f"[`table_findings.csv`](figures/{tables.REFERENCE}/table_findings.csv).")
+    return "\n".join(lines)
+
+
+def minutes_table() -> str:
+    """Minutes of every notebook in the published runs."""
+    published = [name for name in config.PROFILES if _minutes(name)]
+    lines = ["| notebook | " + " | ".join(published) + " |", "|---|" + "---|" * len(published)]
+    for name in stages.NAMES:
+        cells = " | ".join(f"{_minutes(p)[name]:.1f}" for p in published)
+        lines.append(f"| [{name}](notebooks/{name}.ipynb) | {cells} |")
+    total = " | ".join(f"**{sum(_minutes(p).values()):.1f}**" for p in published)
+    return "\n".join([*lines, f"| all | {total} |"])
+
+
+def runtime_line(notebook: str) -> str:
+    """Measured minutes of one notebook, for its opening cell."""
+    measured = [f"{p} {_minutes(p)[notebook]:.1f} min" for p in config.PROFILES if _minutes(p)]
+    return f"**Runtime** {', '.join(measured) or 'not measured yet'} (2 cores)"
+
+
+def with_runtime(notebook: dict, name: str) -> dict:
+    """A notebook whose opening cell tells its measured minutes."""
+    opening = "".join(notebook["cells"][0]["source"])
+    opening = re.sub(r"\*\*Runtime\*\*.*", lambda _: runtime_line(name), opening)
+    notebook["cells"][0]["source"] = opening
+    return notebook
+
+
+def _minutes(profile_name) -> dict:
+    path = paths.published(profile_name) / MINUTES
+    return json.loads(path.read_text()) if path.is_file() else {}
+
+
+def _reader(profile_name):
+    folder = paths.published(profile_name)
+    if not (folder / "table_findings.csv").is_file():
+        return None
+    return lambda name: results.read_table(folder / f"{name}.csv")
+
+
+def _interval(entry) -> str:
+    return f"{entry['value']:.3f} [{entry['low']:.3f}, {entry['high']:.3f}]"

@@ -1,0 +1,288 @@
+"""The study's tables, each a pure function of published rows, so that anybody can recompute them."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from tumorcf_lib import findings as claims
+from tumorcf_lib import metrics, paths, resampled, results, stats
+
+SEED = 0  # of the bootstrap: the same rows give the same intervals
+REFERENCE = "paper-lite"
+PAPER = {
+    ("slice", "all", "accuracy"): 0.94,
+    ("slice", "meningioma", "precision"): 0.83,
+    ("slice", "meningioma", "recall"): 0.90,
+    ("slice", "meningioma", "f1"): 0.86,
+    ("slice", "glioma", "precision"): 0.97,
+    ("slice", "glioma", "recall"): 0.93,
+    ("slice", "glioma", "f1"): 0.95,
+    ("slice", "pituitary", "precision"): 0.98,
+    ("slice", "pituitary", "recall"): 0.98,
+    ("slice", "pituitary", "f1"): 0.98,
+}
+"""What the study reports for its ResNet-50 on held-out patients."""
+
+SCORES = (
+    "p_orig", "delta_drop", "sham_drop", "net_drop", "delta_focus", "net_focus", "p_background",
+    "p_silhouette", "p_blank", "flipped", "sham_flip_rate", "delta_drop_lo", "sham_drop_lo",
+    "net_drop_lo", "net_focus_lo", "delta_drop_refit",
+)  # fmt: skip
+KEYS = {
+    "table_performance": ["level", "group", "metric"],
+    "table_classes": ["level", "group", "metric"],
+    "table_scores": ["score", "group"],
+}
+
+
+def performance(predictions, *, n_resamples: int) -> pd.DataFrame:
+    """How good the classifier is on slices and on persons, with intervals over persons.
+
+    Parameters
+    ----------
+    predictions : DataFrame
+        One row per tested slice: person_id, label (class name), p_<class>.
+
+    Returns
+    -------
+    DataFrame
+        level ("slice" or "person"), group ("all"), metric, value, low, high, n (slices or
+        persons), n_persons. ECE and Brier: lower is better; all others: higher.
+    """
+    return _by_level(predictions, _overall, n_resamples)
+
+
+def performance_by_class(predictions, *, n_resamples: int) -> pd.DataFrame:
+    """Precision, recall and F1 of each class; columns as in :func:`performance`."""
+    return _by_level(predictions, _per_class, n_resamples)
+
+
+def confusion_matrix(predictions) -> np.ndarray:
+    """Counts of (true, predicted) class, int (n_classes, n_classes)."""
+    names = classes(predictions)
+    labels, p = _arrays(predictions, names)
+    return metrics.confusion(labels, p.argmax(axis=1), len(names))
+
+
+def confusion(predictions) -> pd.DataFrame:
+    """The confusion matrix as a table: one row a true class, one column a predicted one."""
+    names = classes(predictions)
+    table = pd.DataFrame(confusion_matrix(predictions), columns=[f"predicted {n}" for n in names])
+    table.insert(0, "true", names)
+    return table
+
+
+def classes(rows) -> list[str]:
+    """Class names of a row table, in order."""
+    return metrics.class_names(rows)
+
+
+def reliability(predictions, validation) -> pd.DataFrame:
+    """Calibration bins of slices, of persons, and of slices after temperature scaling.
+
+    The temperature is fitted on ``validation`` (rows of validation slices) and used here only.
+
+    Returns
+    -------
+    DataFrame
+        kind ("slices", "persons", "slices, temperature"), temperature, ece, and the bins of
+        :func:`tumorcf_lib.metrics.reliability_bins`.
+    """
+    names = classes(predictions)
+    labels, p = _arrays(predictions, names)
+    persons = metrics.person_predictions(predictions)
+    temperature = metrics.fit_temperature(*_arrays(validation, names))
+    kinds = {
+        "slices": (labels, p, 1.0),
+        "persons": (*_arrays(persons, names), 1.0),
+        "slices, temperature": (labels, metrics.apply_temperature(p, temperature), temperature),
+    }
+    parts = []
+    for kind, (y, q, t) in kinds.items():
+        bins = metrics.reliability_bins(y, q)
+        bins.insert(0, "ece", metrics.ece(y, q))
+        bins.insert(0, "temperature", t)
+        bins.insert(0, "kind", kind)
+        parts.append(bins)
+    return pd.concat(parts, ignore_index=True)
+
+
+def confident_errors(predictions, n: int) -> pd.DataFrame:
+    """The most confidently wrong slices, at first one a person; then others fill up to ``n``."""
+    names = classes(predictions)
+    labels, p = _arrays(predictions, names)
+    table = predictions.assign(
+        predicted=np.array(names, object)[p.argmax(axis=1)], confidence=p.max(axis=1)
+    )
+    wrong = table[table["predicted"] != table["label"]]
+    wrong = wrong.sort_values("confidence", ascending=False, kind="stable")
+    again = wrong.duplicated("person_id")
+    return pd.concat([wrong[~again], wrong[again]]).head(n).reset_index(drop=True)
+
+
+def scores_by_class(scores, *, n_resamples: int) -> pd.DataFrame:
+    """Means of every score, overall and by class, with intervals over persons.
+
+    Returns
+    -------
+    DataFrame
+        score, group, effect, low, high, mean_of_person_means, n_slices, n_persons.
+    """
+    columns = [name for name in SCORES if name in scores]
+    scores = scores.astype({"flipped": float}) if "flipped" in scores else scores
+    rng = np.random.default_rng(SEED)
+    return claims.score_means(scores, columns, rng=rng, n_resamples=n_resamples)
+
+
+def findings(scores, *, n_resamples: int) -> pd.DataFrame:
+    """The paper's findings as tested claims, see :mod:`tumorcf_lib.findings`."""
+    rng = np.random.default_rng(SEED)
+    return claims.findings(scores, rng=rng, n_resamples=n_resamples)
+
+
+def fall_to(rows) -> pd.DataFrame:
+    """Which class each true class's slices are called before and after an edit.
+
+    Parameters
+    ----------
+    rows : DataFrame
+        An audit's rows.
+
+    Returns
+    -------
+    DataFrame
+        edit, label, to, n, share (of the label's slices with that edit).
+    """
+    names = classes(rows)
+    wanted = rows["edit"].isin(("original", "remove", "background", "blank"))
+    rows = rows[wanted & rows[f"p_{names[0]}"].notna()]
+    p = rows[[f"p_{name}" for name in names]].to_numpy()
+    to = pd.Categorical.from_codes(p.argmax(axis=1), names)
+    counts = rows.assign(to=to).groupby(["edit", "label", "to"], observed=False, sort=True).size()
+    table = counts.rename("n").reset_index()
+    table["share"] = table["n"] / table.groupby(["edit", "label"])["n"].transform("sum")
+    return table
+
+
+def estimate(table, *key) -> dict:
+    """One line of a table as the arguments of ``results.save_number``."""
+    columns = KEYS["table_scores"] if "score" in table else KEYS["table_performance"]
+    row = table[(table[columns] == list(key)).all(axis=1)].iloc[0]
+    value = row["effect"] if "effect" in row else row["value"]
+    n_persons = int(row["n_persons"])
+    return {"value": value, "low": row["low"], "high": row["high"], "n": n_persons, "unit": " persons"}
+
+
+def beside_reference(table, name: str, profile, *, folder: Path | None = None) -> pd.DataFrame:
+    """The paper's value, the committed reference on the real data, and this run, side by side.
+
+    The reference is read from ``figures/paper-lite/<name>.csv``; without it the column is
+    empty. Values as text: mean [95 percent interval].
+    """
+    keys = KEYS[name]
+    shown = table[keys].copy()
+    if name != "table_scores":
+        paper = [PAPER.get(tuple(key)) for key in table[keys].itertuples(index=False)]
+        shown["paper (ResNet-50)"] = ["" if value is None else f"{value:.2f}" for value in paper]
+    path = (folder or paths.published(REFERENCE)) / f"{name}.csv"
+    if path.is_file():
+        reference = results.read_table(path)
+        text = reference[keys].assign(text=_as_text(reference))
+        shown = shown.merge(text, on=keys, how="left").fillna("")
+        shown = shown.rename(columns={"text": f"reference ({REFERENCE}, real slices)"})
+    else:
+        shown[f"reference ({REFERENCE}, real slices)"] = "not published yet"
+    kind = "phantom" if profile.is_phantom else "real slices"
+    shown[f"this run ({profile.name}, {kind})"] = _as_text(table).to_list()
+    return shown.set_index(keys)
+
+
+def verdict_counts(table) -> str:
+    """How many claims ended how, by form, in one sentence."""
+    parts = []
+    for form, rows in table.groupby("form", sort=False):
+        counts = rows["verdict"].value_counts()
+        words = ", ".join(f"{counts.get(kind, 0)} {kind}" for kind in
+                          (stats.SUPPORTED, stats.REFUTED, stats.UNDECIDED))
+        parts.append(f"{form}: {words}")
+    return "Claims by form - " + "; ".join(parts) + "."
+
+
+# -- for verify --------------------------------------------------------------
+
+
+def derive(read: Callable[[str], pd.DataFrame], n_resamples: int) -> dict[str, pd.DataFrame]:
+    """Every derived table by its file's name, from the row files alone.
+
+    ``read`` maps a name ("rows_edits") to a table.
+    """
+    predictions, validation = read("rows_predictions"), read("rows_validation")
+    rows = read("rows_edits")
+    scores = metrics.slice_scores(rows)
+    return {
+        "table_performance": performance(predictions, n_resamples=n_resamples),
+        "table_classes": performance_by_class(predictions, n_resamples=n_resamples),
+        "table_confusion": confusion(predictions),
+        "table_reliability": reliability(predictions, validation),
+        "table_scores": scores_by_class(scores, n_resamples=n_resamples),
+        "table_fall_to": fall_to(rows),
+        "table_findings": findings(scores, n_resamples=n_resamples),
+    }
+
+
+def derived_numbers(derived) -> Iterator[tuple[str, str, dict]]:
+    """Stage, name and content of every number that prose quotes from a derived table."""
+    for name, level in (("accuracy", "slice"), ("person_accuracy", "person")):
+        entry = estimate(derived["table_performance"], level, "all", "accuracy")
+        yield "04_evaluation", name, entry
+    for name in ("delta_drop", "sham_drop", "net_drop", "delta_focus"):
+        yield "06_metrics", name, estimate(derived["table_scores"], name, "all")
+
+
+# -- inner parts -------------------------------------------------------------
+
+
+def _by_level(predictions, metrics_of, n_resamples):
+    """A metric table at slice and at person level; ``metrics_of(labels, p, weights)``."""
+    names = classes(predictions)
+    parts = []
+    for level, rows in (("slice", predictions), ("person", metrics.person_predictions(predictions))):
+        labels, p = _arrays(rows, names)
+        value = metrics_of(labels, p, np.ones((1, len(rows))), names)
+        weights = resampled.person_weights(
+            rows["person_id"].to_numpy(), rows["label"].to_numpy(),
+            rng=np.random.default_rng(SEED), n_resamples=n_resamples,
+        )  # fmt: skip
+        draws = metrics_of(labels, p, weights, names)
+        low, high = np.nanpercentile(np.stack(list(draws.values())), [2.5, 97.5], axis=1)
+        part = pd.DataFrame(list(value), columns=["group", "metric"])
+        part = part.assign(
+            value=[v.item() for v in value.values()], low=low, high=high, n=len(rows),
+            n_persons=rows["person_id"].nunique(),
+        )  # fmt: skip
+        part.insert(0, "level", level)
+        parts.append(part)
+    return pd.concat(parts, ignore_index=True)
+
+
+def _overall(labels, p, weights, names):
+    return {("all", m): v for m, v in resampled.overall(labels, p, weights).items()}
+
+
+def _per_class(labels, p, weights, names):
+    values = resampled.by_class(labels, p, weights)
+    return {(c, m): v[:, k] for k, c in enumerate(names) for m, v in values.items()}
+
+
+def _arrays(rows, names):
+    """Label indices (n,) and probabilities (n, n_classes) of a row table."""
+    p = rows[[f"p_{name}" for name in names]].to_numpy(np.float64)
+    return pd.Index(names).get_indexer(rows["label"]), p
+
+
+def _as_text(table):
+    value = table["effect"] if "effect" in table else table["value"]
+    rows = zip(value, table["low"], table["high"], strict=True)
+    return pd.Series([f"{v:.3f} [{low:.3f}, {high:.3f}]" for v, low, high in rows], index=table.index)
