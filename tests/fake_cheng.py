@@ -1,0 +1,79 @@
+"""Small datasets in the published layout, drawn at random: no pixel of a patient."""
+
+import zipfile
+from pathlib import Path
+
+import h5py
+import numpy as np
+
+NAMES = (
+    "brainTumorDataPublic_1-766.zip",
+    "brainTumorDataPublic_767-1532.zip",
+    "brainTumorDataPublic_1533-2298.zip",
+    "brainTumorDataPublic_2299-3064.zip",
+)
+
+
+def draw(number, size=16, dtype=np.int16):
+    """Image and mask of slice ``number``, upright; neither equals its own transpose."""
+    rng = np.random.default_rng(number)
+    image = rng.integers(0, 900, (size, size)).astype(dtype)
+    mask = np.zeros((size, size), np.uint8)
+    mask[2:5, 7:9] = 1
+    return image, mask
+
+
+def write_mat(path, image, mask, label, patient, /, *, userblock=512, drop=(), **replace):
+    """An N.mat as MATLAB 7.3 writes it: arrays transposed, text as codes, a 512-byte header."""
+    fields = {
+        "PID": np.array([[ord(letter)] for letter in patient], np.uint16),
+        "image": image.T,
+        "label": np.array([[label]], np.float64),
+        "tumorBorder": np.array([[7.0, 2.0, 8.0, 4.0]]),
+        "tumorMask": mask.T,
+    }
+    with h5py.File(path, "w", userblock_size=userblock) as file:
+        group = file.create_group("cjdata")
+        for name, values in {**fields, **replace}.items():
+            if name not in drop:
+                group[name] = values
+    return Path(path)
+
+
+def mat_bytes(folder, number=1, *, label=1, patient="100360", size=16, **changes):
+    """The bytes of a slice's file."""
+    image, mask = draw(number, size)
+    path = write_mat(folder / f"{number}.mat", image, mask, label, patient, **changes)
+    content = path.read_bytes()
+    path.unlink()
+    return content
+
+
+def write_archives(folder, contents_by_archive):
+    """ZIPs of these members: {archive name: {member name: bytes}}."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, contents in contents_by_archive.items():
+        with zipfile.ZipFile(folder / name, "w", zipfile.ZIP_DEFLATED) as archive:
+            for member, content in contents.items():
+                archive.writestr(member, content)
+    return folder
+
+
+def dataset(folder, sizes=None):
+    """Four archives of three slices each, slice 5 of another size; the label goes by archive.
+
+    Slices 1-12; patients P1a (twice) and P1b in the first archive, and so on; those of the
+    second are MR1 and MR1B, one person.
+    """
+    sizes = sizes or {5: 24}
+    folder.mkdir(parents=True, exist_ok=True)
+    contents = {}
+    for k, name in enumerate(NAMES):
+        patients = ("MR1", "MR1B", "MR1B") if k == 1 else (f"P{k}a", f"P{k}a", f"P{k}b")
+        contents[name] = {
+            f"{n}.mat": mat_bytes(
+                folder, n, label=min(k + 1, 3), patient=patients[i], size=sizes.get(n, 16)
+            )
+            for i, n in enumerate(range(3 * k + 1, 3 * k + 4))
+        }
+    return write_archives(folder, contents)

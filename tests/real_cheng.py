@@ -1,0 +1,32 @@
+"""The real slices, for tests that need them: read once per test run, or a visible skip."""
+
+import functools
+import os
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from tumorcf_lib import figshare
+
+
+def folder():
+    """The folder that TUMORCF_DATA names."""
+    if not os.environ.get("TUMORCF_DATA"):
+        pytest.skip("TUMORCF_DATA does not name the folder of the real slices")
+    return Path(os.environ["TUMORCF_DATA"])
+
+
+def cohort():
+    """All real slices."""
+    return _read(folder())
+
+
+@functools.cache
+def _read(folder):
+    cache = tempfile.TemporaryDirectory(prefix="tumorcf-test-")
+    _kept.append(cache)  # removed when the process ends
+    return figshare.read(folder, cache_dir=cache.name, progress=False)
+
+
+_kept = []

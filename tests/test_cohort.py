@@ -1,0 +1,176 @@
+import dataclasses
+
+import numpy as np
+import pytest
+import real_cheng
+from fake_cheng import dataset
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tumorcf_lib import cohort, config
+from tumorcf_lib.cohort import InvalidCohortError, SliceStack
+
+CLASSES = ("x", "y")
+
+
+def make(slices=None, masks=None, labels=(0, 1, 1), patients=("a", "MR1", "MR1B"), **changes):
+    """A cohort of three slices of 4 x 4 pixels, with these parts exchanged."""
+    slices = np.arange(48).reshape(3, 4, 4) if slices is None else slices
+    masks = np.arange(48).reshape(3, 4, 4) % 5 == 0 if masks is None else masks
+    names = {"classes": CLASSES, "name": "tiny", "source": "Counted.", **changes}
+    return cohort.from_arrays(slices, masks, labels, patients, **names)
+
+
+def test_a_cohort_keeps_what_it_was_given_and_finds_the_persons():
+    made = make(slice_ids=[7, 8, 9])
+    assert len(made) == 3
+    assert made.table.columns.tolist() == ["slice_id", "label", "patient_id", "person_id"]
+    assert made.table.index.tolist() == [0, 1, 2]
+    assert made.table["slice_id"].tolist() == [7, 8, 9]
+    assert made.labels.dtype == np.int64 and made.labels.tolist() == [0, 1, 1]
+    assert made.persons.tolist() == ["a", "MR1", "MR1"]
+    assert (made.name, made.classes, made.source) == ("tiny", CLASSES, "Counted.")
+
+
+def test_slice_ids_count_from_0_if_left_out():
+    assert make().table["slice_id"].tolist() == [0, 1, 2]
+
+
+def test_masks_of_0_and_1_become_bool_and_an_empty_mask_is_allowed():
+    masks = np.zeros((3, 4, 4), np.uint8)
+    masks[1, 2, 2] = 1
+    made = make(masks=masks)
+    assert made.masks.dtype == bool and made.masks.sum() == 1
+    assert all(mask.dtype == bool for mask in make(masks=list(masks)).masks)
+
+
+def test_slices_may_differ_in_size():
+    slices = [np.zeros(shape) for shape in ((2, 3), (4, 4), (5, 1))]
+    made = make(slices=slices, masks=[slice > 0 for slice in slices])
+    assert [slice.shape for slice in made.slices] == [(2, 3), (4, 4), (5, 1)]
+
+
+def nan_slices():
+    slices = np.zeros((3, 4, 4))
+    slices[2, 1, 1] = np.nan
+    return slices
+
+
+@pytest.mark.parametrize(
+    "changes, words",
+    [
+        ({"labels": (0, 1)}, "3 slices and .*'labels': 2"),
+        ({"patients": "ab"}, "'patients': 2"),
+        ({"slice_ids": [1]}, "'slice_ids': 1"),
+        ({"slices": np.zeros((0, 4, 4))}, "0 slices"),
+        ({"labels": (1, 2, 3)}, r"0 to 1; got \[2, 3\].*subtracted"),
+        ({"labels": (0, -1, 0)}, r"got \[-1\]"),
+        ({"labels": (0, 0.5, 0)}, r"got \[0.5\]"),
+        ({"patients": ("a", "a", "b")}, "'a' has x, y"),
+        ({"labels": (0, 1, 0)}, "'MR1' has x, y"),
+        ({"patients": ("a", " ", "b")}, "slice 1 has none"),
+        ({"patients": ("a", None, "b")}, "slice 1 has none"),
+        ({"patients": ("a", float("nan"), "b")}, "slice 1 has none"),
+        ({"slice_ids": [4, 5, 5]}, "5 occurs more than once"),
+        ({"slices": nan_slices()}, "slice 2 has NaN"),
+        ({"slices": list(nan_slices())}, "slice 2 has NaN"),
+        ({"slices": np.zeros((3, 4, 4), complex)}, "complex"),
+        ({"slices": np.zeros((3, 4, 4, 3))}, r"slice 0 has shape \(4, 4, 3\)"),
+        ({"slices": [*np.zeros((2, 4, 4)), np.zeros(4)]}, r"slice 2 has shape \(4,\)"),
+        ({"masks": np.zeros((3, 4, 5), bool)}, r"slice 0 is \(4, 4\), its mask \(4, 5\)"),
+        ({"masks": np.full((3, 4, 4), 255)}, "slice 0 holds .*mask > 0"),
+    ],
+)
+def test_what_makes_no_cohort_is_refused_with_the_reason(changes, words):
+    with pytest.raises(InvalidCohortError, match=words):
+        make(**changes)
+
+
+@pytest.mark.parametrize("indices", [[2, 0], np.array([True, False, True]), []])
+@pytest.mark.parametrize("kind", ["array", "list", "stack"])
+def test_a_subset_has_the_slices_masks_and_rows_asked_for(indices, kind):
+    slices, masks = np.arange(48).reshape(3, 4, 4), np.arange(48).reshape(3, 4, 4) % 5 == 0
+    if kind == "list":
+        slices, masks = list(slices), list(masks)
+    if kind == "stack":
+        slices, masks = (
+            SliceStack(values.ravel(), np.full((3, 2), 4), np.arange(3) * 16)
+            for values in (slices, masks)
+        )
+    whole = make(slices, masks, slice_ids=[7, 8, 9])
+    part = whole.subset(np.array(indices, dtype=bool if len(indices) == 3 else int))
+    wanted = [0, 2] if len(indices) == 3 else list(indices)
+    assert part.table["slice_id"].tolist() == [whole.table["slice_id"][i] for i in wanted]
+    assert part.table.index.tolist() == list(range(len(wanted)))
+    assert len(part.slices) == len(part.masks) == len(wanted)
+    for got, i in zip(part.slices, wanted):
+        np.testing.assert_array_equal(got, whole.slices[i])
+    for got, i in zip(part.masks, wanted):
+        np.testing.assert_array_equal(got, whole.masks[i])
+
+
+@given(st.lists(st.tuples(st.integers(1, 6), st.integers(1, 6)), min_size=1, max_size=8))
+def test_a_stack_gives_back_the_slices_it_was_made_of(shapes):
+    rng = np.random.default_rng(0)
+    slices = [rng.integers(0, 99, shape) for shape in shapes]
+    offsets = np.cumsum([0] + [slice.size for slice in slices])[:-1]
+    stack = SliceStack(np.concatenate([s.ravel() for s in slices]), np.array(shapes), offsets)
+    assert len(stack) == len(list(stack)) == len(slices)
+    for i, slice in enumerate(slices):
+        np.testing.assert_array_equal(stack[i], slice)
+        np.testing.assert_array_equal(stack[i - len(slices)], slice)
+        assert np.shares_memory(stack[i], stack.flat)
+    for got, expected in zip(stack[1:4], slices[1:4], strict=True):
+        np.testing.assert_array_equal(got, expected)
+    with pytest.raises(IndexError):
+        stack[len(slices)]
+
+
+def test_a_phantom_profile_draws_the_phantom_at_a_fitting_size(monkeypatch):
+    phantom = pytest.importorskip("tumorcf_lib.phantom")
+    calls = []
+
+    def make_cohort(*args, **kwargs):
+        calls.append((args, kwargs))
+
+    monkeypatch.setattr(phantom, "make_cohort", make_cohort)
+    demo = config.get("demo")
+    cohort.load(demo)
+    cohort.load(dataclasses.replace(demo, size_px=224))
+    assert [kwargs for _, kwargs in calls] == [
+        {"size_px": 192, "seed": 0}, {"size_px": 256, "seed": 0}
+    ]  # fmt: skip
+    assert calls[0][0] == (demo.phantom_patients, demo.phantom_slices)
+
+
+def test_a_cheng_profile_reads_the_dataset_from_the_folder_named(tmp_path, monkeypatch):
+    folder = dataset(tmp_path / "data")
+    paper = config.get("paper-lite")
+    assert len(cohort.load(paper, data_dir=folder, cache_dir=tmp_path / "cache")) == 12
+    monkeypatch.setenv("TUMORCF_DATA", str(folder))
+    monkeypatch.setenv("TUMORCF_RUNS", str(tmp_path / "runs"))
+    assert len(cohort.load(paper)) == 12
+    assert list((tmp_path / "runs" / "cache").glob("cheng-*"))
+
+
+def test_an_unknown_cohort_is_refused():
+    with pytest.raises(config.UnknownProfileError, match="'mars'"):
+        cohort.load(dataclasses.replace(config.get("paper"), cohort="mars"))
+
+
+@pytest.mark.real
+def test_a_subset_of_the_real_slices_stays_on_disk():
+    whole = real_cheng.cohort()
+    part = whole.subset(whole.labels == 2)
+    assert len(part) == 930
+    assert part.slices.flat is whole.slices.flat
+    first = int(np.flatnonzero(whole.labels == 2)[0])
+    np.testing.assert_array_equal(part.slices[0], whole.slices[first])
+
+
+def test_a_subset_of_no_slices_is_empty():
+    made = cohort.from_arrays(
+        np.zeros((2, 3, 3)), np.zeros((2, 3, 3), bool), [0, 1], ["a", "b"],
+        classes=("x", "y"), name="two", source=".",
+    )
+    assert len(made.subset([])) == len(made.subset([]).slices) == 0

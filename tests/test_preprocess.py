@@ -1,0 +1,261 @@
+import cv2
+import numpy as np
+import pytest
+import real_cheng
+from hypothesis import assume, given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from tumorcf_lib import cohort, preprocess
+from tumorcf_lib.preprocess import InvalidOutputError, InvalidSliceError
+
+SHAPES = hnp.array_shapes(min_dims=2, max_dims=2, min_side=1, max_side=24)
+SLICES = hnp.arrays(np.int16, SHAPES, elements=st.integers(-500, 4095))
+SIZES = st.integers(1, 40)
+
+
+@pytest.fixture
+def ramp():
+    return np.arange(400, dtype=np.int16).reshape(20, 20)
+
+
+def slow_percentile(values, percent):
+    """Linear between the two sorted values around the place percent * (n - 1)."""
+    ordered = sorted(float(value) for value in np.ravel(values))
+    place = percent / 100 * (len(ordered) - 1)
+    below = int(place)
+    above = min(below + 1, len(ordered) - 1)
+    return ordered[below] + (place - below) * (ordered[above] - ordered[below])
+
+
+def slow_input(slice):
+    """Clip, min-max and z-score, pixel by pixel."""
+    low, high = slow_percentile(slice, 1), slow_percentile(slice, 99)
+    if high <= low:
+        return np.zeros(slice.shape)
+    scaled = [(min(max(float(v), low), high) - low) / (high - low) for v in np.ravel(slice)]
+    mean = sum(scaled) / len(scaled)
+    std = (sum((v - mean) ** 2 for v in scaled) / len(scaled)) ** 0.5
+    return np.reshape([(v - mean) / std for v in scaled], slice.shape)
+
+
+@given(SLICES)
+def test_the_map_is_clip_then_min_max_then_z_score(slice):
+    mapped = preprocess.fit_intensity_map(slice)(slice)
+    np.testing.assert_allclose(mapped, slow_input(slice), atol=1e-4)
+
+
+@given(SLICES)
+def test_before_the_resize_the_mean_is_0_and_the_spread_1_or_all_is_0(slice):
+    mapped = preprocess.fit_intensity_map(slice)(slice).astype(float)
+    assert abs(mapped.mean()) < 1e-5
+    assert abs(mapped.std() - 1) < 1e-5 or not mapped.any()
+
+
+@given(SLICES, SIZES, st.floats(0.01, 100), st.floats(-1000, 1000))
+def test_scaling_and_shifting_the_pixels_changes_nothing(slice, size_px, scale, shift):
+    expected = preprocess.network_input(slice, size_px)
+    got = preprocess.network_input(slice * scale + shift, size_px)
+    # Rounding may make one of two nearly equal percentiles equal: no contrast either way
+    if expected.any() and got.any():
+        np.testing.assert_allclose(got, expected, atol=1e-3)
+
+
+@given(hnp.arrays(np.uint8, SHAPES), SIZES)
+def test_the_same_pixels_give_the_same_input_whatever_their_dtype(slice, size_px):
+    expected = preprocess.network_input(slice, size_px)
+    for dtype in (np.int16, np.uint16, np.int32, np.float32, np.float64):
+        np.testing.assert_array_equal(
+            preprocess.network_input(slice.astype(dtype), size_px), expected
+        )
+
+
+@given(SLICES, SIZES)
+def test_a_network_input_is_float32_finite_and_square(slice, size_px):
+    result = preprocess.network_input(slice, size_px)
+    assert result.dtype == np.float32 and result.shape == (size_px, size_px)
+    assert np.isfinite(result).all()
+
+
+@given(SLICES, SIZES)
+def test_a_resized_slice_stays_in_the_range_of_the_slice(slice, size_px):
+    resized = preprocess.resize_slice(slice, size_px)
+    assert slice.min() <= resized.min() and resized.max() <= slice.max()
+
+
+@given(hnp.arrays(bool, SHAPES), SIZES)
+def test_a_resized_mask_takes_the_pixel_under_each_new_center(mask, size_px):
+    height, width = mask.shape
+    side = max(height, width)
+    square = np.zeros((side, side), bool)
+    top, left = (side - height) // 2, (side - width) // 2
+    square[top : top + height, left : left + width] = mask
+    got = preprocess.resize_mask(mask, size_px)
+    assert got.dtype == bool
+    for y in range(size_px):
+        for x in range(size_px):
+            at_y, at_x = (y + 0.5) * side / size_px, (x + 0.5) * side / size_px
+            if at_y % 1 and at_x % 1:  # a center on an edge belongs to either side
+                assert got[y, x] == square[int(at_y), int(at_x)]
+
+
+@given(hnp.arrays(bool, SHAPES))
+def test_slice_and_mask_are_padded_alike(mask):
+    assume(not mask.all())  # else the tumor is the slice's minimum, too
+    side = max(mask.shape)
+    padded = preprocess.resize_slice(mask.astype(np.uint8), side)
+    np.testing.assert_array_equal(preprocess.resize_mask(mask, side), padded > 0)
+
+
+def test_the_arguments_are_never_changed(ramp):
+    before = ramp.copy()
+    preprocess.network_input(ramp, 20)[:] = 7
+    preprocess.resize_slice(ramp.astype(np.float32), 20)[:] = 7
+    mask = ramp > 100
+    preprocess.resize_mask(mask, 20)[:] = False
+    np.testing.assert_array_equal(ramp, before)
+    assert mask.any()
+
+
+def test_halving_averages_blocks_of_four(ramp):
+    blocks = ramp.reshape(10, 2, 10, 2).astype(float)
+    np.testing.assert_allclose(preprocess.resize_slice(ramp, 10), blocks.mean(axis=(1, 3)))
+
+
+def test_enlarging_is_bilinear(ramp):
+    expected = cv2.resize(ramp.astype(np.float32), (31, 31), interpolation=cv2.INTER_LINEAR)
+    np.testing.assert_allclose(preprocess.resize_slice(ramp, 31), expected, atol=1e-4)
+
+
+def test_the_frozen_map_leaves_pixels_outside_a_change_bit_identical(ramp):
+    frozen = preprocess.fit_intensity_map(ramp)
+    changed = ramp.copy()
+    changed[5:9, 5:9] = 399
+    outside = changed == ramp
+    np.testing.assert_array_equal(frozen(changed)[outside], frozen(ramp)[outside])
+    assert (preprocess.refit(changed) != frozen(ramp))[outside].any()
+
+
+@pytest.mark.parametrize("value", [0, -3, 255, 2.5])
+def test_a_constant_slice_becomes_zeros(value):
+    assert not preprocess.network_input(np.full((9, 9), value), 4).any()
+
+
+def test_a_slice_of_air_but_for_a_few_pixels_becomes_zeros():
+    slice = np.zeros((20, 20))
+    slice[3, 3] = 100  # 1 of 400 pixels: both percentiles are air
+    assert not preprocess.network_input(slice, 20).any()
+
+
+@pytest.mark.parametrize(
+    "slice, words",
+    [
+        (np.zeros((4, 4, 3)), "(4, 4, 3)"),
+        (np.zeros(4), "(4,)"),
+        (np.zeros((0, 4)), "(0, 4)"),
+        (np.full((4, 4), np.nan), "16 of 16"),
+        (np.array([[1.0, np.inf]]), "1 of 2"),
+        (np.array([["a"]]), "dtype"),
+        (np.ones((2, 2), complex), "complex"),
+        (np.array([[-1.5e308, 1.5e308]]), "float64"),
+    ],
+)
+def test_what_is_no_slice_is_refused_with_the_reason(slice, words):
+    with pytest.raises(InvalidSliceError) as caught:
+        preprocess.network_input(slice, 4)
+    assert words in str(caught.value)
+
+
+@pytest.mark.parametrize("mask", [np.zeros((4, 4)), np.zeros(4, bool), np.zeros((0, 0), bool)])
+def test_what_is_no_mask_is_refused(mask):
+    with pytest.raises(InvalidSliceError, match="bool"):
+        preprocess.network_mask(mask, 4)
+
+
+@pytest.mark.parametrize("size_px", [0, -1, 2.5])
+def test_an_impossible_size_is_refused(ramp, size_px):
+    with pytest.raises(InvalidSliceError, match="size_px"):
+        preprocess.network_input(ramp, size_px)
+
+
+@pytest.fixture
+def ragged():
+    rng = np.random.default_rng(0)
+    slices = [rng.integers(0, 99, shape) for shape in ((20, 20), (30, 30), (20, 26))]
+    return cohort.from_arrays(
+        slices, [s > 60 for s in slices], [0, 1, 1], ["a", "b", "c"],
+        classes=("x", "y"), name="ragged", source="Random.", slice_ids=[7, 8, 9],
+    )  # fmt: skip
+
+
+def test_prepare_makes_each_slice_and_mask_and_keeps_the_table(ragged):
+    prepared = preprocess.prepare(ragged, 16)
+    assert prepared.slices.dtype == np.float32 and prepared.masks.dtype == bool
+    for i in range(3):
+        np.testing.assert_array_equal(
+            prepared.slices[i], preprocess.network_input(ragged.slices[i], 16)
+        )
+        np.testing.assert_array_equal(
+            prepared.masks[i], preprocess.network_mask(ragged.masks[i], 16)
+        )
+    assert prepared.table.equals(ragged.table)
+
+
+def test_prepare_fills_given_arrays_in_place(ragged, tmp_path):
+    out = np.lib.format.open_memmap(tmp_path / "s.npy", "w+", np.float32, (3, 16, 16))
+    masks = np.zeros((3, 16, 16), bool)
+    prepared = preprocess.prepare(ragged, 16, out_slices=out, out_masks=masks)
+    assert prepared.slices is out and prepared.masks is masks
+    np.testing.assert_array_equal(out, preprocess.prepare(ragged, 16).slices)
+
+
+@pytest.mark.parametrize("shape, dtype", [((3, 16, 15), np.float32), ((3, 16, 16), np.float64)])
+def test_prepare_refuses_arrays_that_do_not_fit(ragged, shape, dtype):
+    with pytest.raises(InvalidOutputError, match="out_slices must be float32"):
+        preprocess.prepare(ragged, 16, out_slices=np.zeros(shape, dtype))
+
+
+def test_prepare_names_the_slice_that_is_broken(ragged):
+    ragged.slices[1] = np.full((30, 30), np.nan)
+    with pytest.raises(InvalidSliceError, match="Slice 8 of ragged: .*900 of 900"):
+        preprocess.prepare(ragged, 16)
+
+
+@pytest.mark.real
+def test_no_real_tumor_vanishes_at_224_px_and_corners_are_air():
+    whole = real_cheng.cohort()
+    prepared = preprocess.prepare(whole.subset(np.arange(0, len(whole), 40)), 224)
+    assert prepared.masks.any(axis=(1, 2)).all()
+    above_air = prepared.slices[:, 0, 0] - prepared.slices.min(axis=(1, 2))
+    assert (above_air < 0.5).mean() > 0.9
+
+
+def test_the_steps_end_at_the_network_input_and_each_does_its_part():
+    image = np.arange(400, dtype=np.int16).reshape(20, 20)
+    shown = preprocess.steps(image, 10)
+    assert (shown["network input"] == preprocess.network_input(image, 10)).all()
+    low, high = np.percentile(image, [1, 99])
+    assert (shown["clipped"].min(), shown["clipped"].max()) == (low, high)
+    assert (shown["0 to 1"].min(), shown["0 to 1"].max()) == (0, 1)
+    assert (preprocess.resize_slice(shown["z-scored"], 10) == shown["network input"]).all()
+
+
+def test_a_constant_slice_has_steps_too():
+    shown = preprocess.steps(np.full((4, 4), 3), 2)
+    assert not shown["0 to 1"].any()
+    assert not shown["network input"].any()
+
+
+def test_a_refitted_map_shifts_pixels_outside_the_edit_and_a_frozen_one_does_not():
+    rng = np.random.default_rng(0)
+    image = rng.normal(size=(20, 20)).astype(np.float32)
+    mask = np.zeros((20, 20), bool)
+    mask[:5, :5] = True
+    edited = np.where(mask, np.float32(9), image)
+    assert preprocess.shift_outside(image, edited, mask) == 0
+    shift = preprocess.shift_outside(preprocess.refit(image), preprocess.refit(edited), mask)
+    slow = max(
+        abs(float(preprocess.refit(edited)[y, x]) - float(preprocess.refit(image)[y, x]))
+        for y in range(20) for x in range(20) if not mask[y, x]
+    )
+    assert shift == slow > 0.1

@@ -1,0 +1,351 @@
+"""From a slice as stored to a network input: clip, min-max, z-score, resize.
+
+The intensity map is fitted once, on the original slice. Edits are made after it, on
+the network input, so a pixel that an edit leaves alone keeps its exact bits.
+"""
+
+import dataclasses
+import math
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from tqdm.auto import tqdm
+
+
+class InvalidSliceError(ValueError):
+    """A slice or mask that cannot become a network input."""
+
+
+class InvalidOutputError(ValueError):
+    """An output array of another shape or dtype than the prepared slices need."""
+
+
+def _as_image(slice):
+    """The slice as float64 (height, width), or an InvalidSliceError that says why not."""
+    image = np.asarray(slice)
+    if image.ndim != 2 or 0 in image.shape:
+        raise InvalidSliceError(
+            f"A slice is an array (height, width); this one has shape {image.shape}. "
+            "Pass one gray slice at a time."
+        )
+    if image.dtype.kind not in "uif":
+        raise InvalidSliceError(
+            f"A slice holds integers or real numbers; this one has dtype {image.dtype}. "
+            "Convert it first."
+        )
+    image = image.astype(np.float64)
+    n_bad = image.size - np.count_nonzero(np.isfinite(image))
+    if n_bad:
+        raise InvalidSliceError(
+            f"All pixels must be finite; {n_bad} of {image.size} are NaN or infinite. "
+            "Repair or leave out this slice."
+        )
+    return image
+
+
+def _as_mask(mask):
+    """The mask as bool (height, width), or an InvalidSliceError that says why not."""
+    mask = np.asarray(mask)
+    if mask.dtype != bool or mask.ndim != 2 or 0 in mask.shape:
+        raise InvalidSliceError(
+            f"A mask is a bool array (height, width); this one is {mask.dtype} of shape "
+            f"{mask.shape}. Use mask > 0 on a mask of 0 and 255."
+        )
+    return mask
+
+
+def _check_size(size_px):
+    if int(size_px) != size_px or size_px < 1:
+        raise InvalidSliceError(f"size_px is a whole number from 1 up, not {size_px!r}.")
+
+
+@dataclass(frozen=True)
+class IntensityMap:
+    """Clip to [low, high], min-max to [0, 1], then (value - mean) / std.
+
+    Made by :func:`fit_intensity_map`; calling it maps a slice of any size. ``low`` and
+    ``high`` are on the slice's own scale, ``mean`` and ``std`` on [0, 1]. A map of a
+    slice without contrast (``std`` 0) sends every pixel to 0.
+
+    Examples
+    --------
+    >>> to_z = IntensityMap(low=0.0, high=200.0, mean=0.5, std=0.25)
+    >>> to_z(np.array([[-10, 0, 100, 200, 999]]))
+    array([[-2., -2.,  0.,  2.,  2.]], dtype=float32)
+    """
+
+    low: float
+    high: float
+    mean: float
+    std: float
+
+    def __call__(self, slice):
+        """The mapped slice, float32, same shape."""
+        image = _as_image(slice)
+        if self.std == 0:
+            return np.zeros(image.shape, np.float32)
+        scaled = (np.clip(image, self.low, self.high) - self.low) / (self.high - self.low)
+        return ((scaled - self.mean) / self.std).astype(np.float32)
+
+
+def fit_intensity_map(slice, *, percentiles=(1, 99)):
+    """The intensity map of one slice, to be frozen and reused for all its edits.
+
+    Parameters
+    ----------
+    slice : array of int or float, shape (height, width)
+        Pixels on any scale, all finite.
+    percentiles : pair of float in [0, 100]
+        Where to clip, as the paper does: the 1st and the 99th.
+
+    Returns
+    -------
+    IntensityMap
+        ``mean`` and ``std`` are those of the clipped, min-max scaled slice.
+
+    Raises
+    ------
+    InvalidSliceError
+        If the slice is not two-dimensional, not numeric or not finite.
+
+    Notes
+    -----
+    Where both percentiles agree (a constant slice, or one that is air but for fewer than
+    1 % of its pixels) there is no contrast to keep and the map sends everything to 0.
+
+    Examples
+    --------
+    >>> ramp = np.arange(101).reshape(1, 101)
+    >>> fitted = fit_intensity_map(ramp)
+    >>> fitted.low, fitted.high
+    (1.0, 99.0)
+    >>> round(float(fitted(ramp).std()), 3)
+    1.0
+    """
+    image = _as_image(slice)
+    lowest, highest = float(image.min()), float(image.max())
+    if math.isinf(highest - lowest):
+        raise InvalidSliceError(
+            f"Pixels from {lowest:g} to {highest:g} span more than a float64 holds. Rescale them."
+        )
+    low, high = (float(value) for value in np.percentile(image, percentiles))
+    if not high > low:
+        return IntensityMap(low, low, 0.0, 0.0)
+    scaled = (np.clip(image, low, high) - low) / (high - low)
+    return IntensityMap(low, high, float(scaled.mean()), float(scaled.std()))
+
+
+def _pad_to_square(image, fill):
+    """The image centered on a square of its longer side; an odd rest goes below or right."""
+    height, width = image.shape
+    side = max(height, width)
+    top, left = (side - height) // 2, (side - width) // 2
+    square = np.full((side, side), fill, image.dtype)
+    square[top : top + height, left : left + width] = image
+    return square
+
+
+def resize_slice(slice, size_px):
+    """The slice at ``size_px`` by ``size_px``: area averaging down, bilinear up.
+
+    A slice that is not square is first padded with its own air (its minimum), centered.
+
+    Parameters
+    ----------
+    slice : array of int or float, shape (height, width)
+    size_px : int
+
+    Returns
+    -------
+    ndarray of float32, shape (size_px, size_px), within the range of ``slice``
+
+    Examples
+    --------
+    >>> resize_slice(np.array([[0, 0, 4, 4], [0, 0, 4, 8], [1, 1, 2, 2], [1, 1, 2, 2]]), 2)
+    array([[0., 5.],
+           [1., 2.]], dtype=float32)
+    """
+    _check_size(size_px)
+    image = _as_image(slice).astype(np.float32)
+    low, high = image.min(), image.max()
+    if image.shape[0] != image.shape[1]:
+        image = _pad_to_square(image, low)
+    if image.shape[0] == size_px:
+        return image
+    method = cv2.INTER_AREA if image.shape[0] > size_px else cv2.INTER_LINEAR
+    resized = cv2.resize(image, (size_px, size_px), interpolation=method)
+    # Weights that sum to one up to rounding can leave the range by a bit; air must stay the minimum
+    return np.clip(resized, low, high)
+
+
+def resize_mask(mask, size_px):
+    """The mask at ``size_px`` by ``size_px`` by nearest neighbor.
+
+    The pixel taken is the one under the new pixel's center, so that mask and slice stay
+    aligned (``cv2.INTER_NEAREST`` takes the one under its corner and shifts masks by up to
+    half a pixel). A mask that is not square is first padded as its slice is.
+
+    Parameters
+    ----------
+    mask : array of bool, shape (height, width)
+    size_px : int
+
+    Returns
+    -------
+    ndarray of bool, shape (size_px, size_px)
+        A structure thinner than a new pixel may vanish.
+
+    Examples
+    --------
+    >>> resize_mask(np.array([[True, False], [False, True]]), 4).astype(int)
+    array([[1, 1, 0, 0],
+           [1, 1, 0, 0],
+           [0, 0, 1, 1],
+           [0, 0, 1, 1]])
+    """
+    _check_size(size_px)
+    mask = _as_mask(mask)
+    if mask.shape[0] != mask.shape[1]:
+        mask = _pad_to_square(mask, False)
+    size = (size_px, size_px)
+    return cv2.resize(mask.view(np.uint8), size, interpolation=cv2.INTER_NEAREST_EXACT) > 0
+
+
+def network_input(slice, size_px):
+    """One slice as the network sees it: clip, min-max, z-score, resize.
+
+    Parameters
+    ----------
+    slice : array of int or float, shape (height, width)
+        As stored, on any scale. The result does not change when the pixels are multiplied
+        by a positive factor or shifted.
+    size_px : int
+        Side of the result.
+
+    Returns
+    -------
+    ndarray of float32, shape (size_px, size_px)
+        Mean 0 and standard deviation 1 before the resize; all zeros without contrast.
+
+    Examples
+    --------
+    >>> network_input(np.full((4, 4), 7), 2)
+    array([[0., 0.],
+           [0., 0.]], dtype=float32)
+    """
+    return resize_slice(fit_intensity_map(slice)(slice), size_px)
+
+
+def network_mask(mask, size_px):
+    """One tumor mask at the size of the network input; see :func:`resize_mask`."""
+    return resize_mask(mask, size_px)
+
+
+def refit(edited):
+    """An edited network input with an intensity map of its own: the sensitivity check.
+
+    The headline results keep the map of the original slice. Fitting it again after a bright
+    tumor is gone shifts every other pixel, which this makes visible.
+
+    Parameters
+    ----------
+    edited : array of float, shape (height, width)
+
+    Returns
+    -------
+    ndarray of float32, same shape
+    """
+    return fit_intensity_map(edited)(edited)
+
+
+def steps(slice, size_px):
+    """A slice after every step on its way to the network, for looking at.
+
+    Returns
+    -------
+    dict of str to ndarray
+        "as stored", "clipped", "0 to 1", "z-scored" at the slice's own size, then
+        "network input", which equals :func:`network_input`.
+
+    Examples
+    --------
+    >>> {name: image.shape for name, image in steps(np.arange(16).reshape(4, 4), 2).items()}
+    {'as stored': (4, 4), 'clipped': (4, 4), '0 to 1': (4, 4), 'z-scored': (4, 4),
+     'network input': (2, 2)}
+    """
+    image, fitted = _as_image(slice), fit_intensity_map(slice)
+    clipped = np.clip(image, fitted.low, fitted.high)
+    span = fitted.high - fitted.low or 1.0
+    return {
+        "as stored": image,
+        "clipped": clipped,
+        "0 to 1": (clipped - fitted.low) / span,
+        "z-scored": fitted(slice),
+        "network input": network_input(slice, size_px),
+    }
+
+
+def shift_outside(original, edited, mask):
+    """Largest change of a pixel outside the mask, in the unit of the slices; 0 if none changed.
+
+    Examples
+    --------
+    >>> mask = np.array([[True, False]])
+    >>> float(shift_outside(np.float32([[5, 1]]), np.float32([[0, 1.5]]), mask))
+    0.5
+    """
+    return np.max(np.abs(edited - original), where=~mask, initial=0)
+
+
+def _output(given, shape, dtype, name):
+    """The caller's array if it fits, else a new one."""
+    if given is None:
+        return np.empty(shape, dtype)
+    if tuple(given.shape) != shape or given.dtype != dtype:
+        raise InvalidOutputError(
+            f"{name} must be {np.dtype(dtype)} of shape {shape}; it is {given.dtype} of shape "
+            f"{tuple(given.shape)}. Allocate it for this cohort and size."
+        )
+    return given
+
+
+def prepare(cohort, size_px, *, out_slices=None, out_masks=None, progress=False):
+    """A cohort of network inputs: what every later stage edits, trains on and audits.
+
+    Parameters
+    ----------
+    cohort : Cohort
+        Slices as stored, sizes may differ.
+    size_px : int
+        Side of the network input.
+    out_slices, out_masks : ndarray or memmap, optional
+        float32 and bool, shape (n, size_px, size_px), filled in place: for results that
+        should live on disk.
+    progress : bool
+        Show a progress bar.
+
+    Returns
+    -------
+    Cohort
+        Same table; ``slices`` float32, ``masks`` bool, both (n, size_px, size_px).
+
+    Raises
+    ------
+    InvalidSliceError
+        Naming the slice that cannot be prepared.
+    InvalidOutputError
+        If an output array does not fit.
+    """
+    _check_size(size_px)
+    shape = (len(cohort), size_px, size_px)
+    slices = _output(out_slices, shape, np.float32, "out_slices")  # (n, height, width)
+    masks = _output(out_masks, shape, bool, "out_masks")  # (n, height, width)
+    for i in tqdm(range(len(cohort)), desc="preparing slices", disable=not progress):
+        try:
+            slices[i] = network_input(cohort.slices[i], size_px)
+            masks[i] = network_mask(cohort.masks[i], size_px)
+        except InvalidSliceError as error:
+            slice_id = cohort.table["slice_id"].iloc[i]
+            raise InvalidSliceError(f"Slice {slice_id} of {cohort.name}: {error}") from error
+    return dataclasses.replace(cohort, slices=slices, masks=masks)
