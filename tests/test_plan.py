@@ -1,0 +1,183 @@
+"""Claims about what is planned for a slice, and about making it again from its row."""
+
+import io
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from tumorcf_lib import edits, plan, preprocess, shams
+from tumorcf_lib.plan import Edit
+
+SIZE = 64
+TUMOR = (slice(20, 27), slice(30, 36))
+
+
+def head_with_tumor(seed=0):
+    rng = np.random.default_rng(seed)
+    y, x = np.mgrid[:SIZE, :SIZE]
+    inside = np.hypot(y - 31.5, x - 31.5) < 27
+    image = np.where(inside, 1 + rng.normal(0, 0.2, inside.shape), -1.5).astype(np.float32)
+    mask = np.zeros(inside.shape, bool)
+    mask[TUMOR] = True
+    mask[20, 30] = False  # not its own mirror image
+    image[mask] += 2
+    return image, mask
+
+
+def all_rows(image, mask, edits_planned=plan.HEADLINE_EDITS, n_places=3, rng_key=(0, "7")):
+    made = list(plan.edits_of(image, mask, edits_planned, n_places, rng_key))
+    rows = pd.DataFrame([row for row, _ in made], columns=list(plan.ROW_DTYPES))
+    return rows.astype(plan.ROW_DTYPES), [edited for _, edited in made]
+
+
+EVERYTHING = plan.HEADLINE_EDITS + tuple(
+    Edit(name, infill, dilation_px)
+    for dilation_px in (-1, 3)
+    for name, infill in (("remove", "navier_stokes"), ("sham", "navier_stokes"), ("sham_only", ""))
+)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_every_row_recreates_its_slice_bit_by_bit_even_from_a_csv(seed):
+    image, mask = head_with_tumor(seed)
+    rows, edited = all_rows(image, mask, EVERYTHING)
+    assert set(rows["edit"]) == set(plan.ACTIONS) and rows["mirrored"].any()
+    text = io.StringIO(rows.to_csv(index=False, float_format="%.5g"))
+    for table in (rows, pd.read_csv(text)):
+        for (_, row), wanted in zip(table.iterrows(), edited, strict=True):
+            again = plan.recreate(image, mask, row)
+            assert again.dtype == np.float32
+            np.testing.assert_array_equal(again, wanted)
+
+
+def test_each_edit_is_the_one_its_name_says():
+    image, mask = head_with_tumor()
+    rows, edited = all_rows(image, mask)
+    removed = edits.remove(image, mask)
+    wanted = {
+        "original": image,
+        "remove": removed,
+        "remove_refit": preprocess.refit(removed),
+        "only": edits.only(image, mask),
+        "background": edits.background(image, mask),
+        "silhouette": edits.silhouette(image, mask),
+        "blank": edits.blank(image),
+    }
+    for name, array in wanted.items():
+        (position,) = np.flatnonzero(rows["edit"] == name)
+        np.testing.assert_array_equal(edited[position], array)
+        assert rows.loc[position, "place"] == -1
+    for position in np.flatnonzero(rows["edit"].isin(["sham", "sham_only"])):
+        row = rows.iloc[position]
+        moved = shams.move(mask, shams.Place(row.offset_y, row.offset_x, row.mirrored))
+        edit = edits.remove if row.edit == "sham" else edits.only
+        np.testing.assert_array_equal(edited[position], edit(image, moved))
+
+
+def test_sham_and_sham_only_use_the_same_places_numbered_from_0():
+    rows, _ = all_rows(*head_with_tumor(), n_places=4)
+    columns = ["place", "offset_y", "offset_x", "mirrored"]
+    sham, sham_only = (rows.loc[rows["edit"] == name, columns] for name in ("sham", "sham_only"))
+    assert sham["place"].tolist() == [0, 1, 2, 3]
+    assert sham.to_numpy().tolist() == sham_only.to_numpy().tolist()
+
+
+def test_more_places_add_to_those_of_fewer():
+    image, mask = head_with_tumor()
+    few, many = (all_rows(image, mask, (Edit("sham_only"),), n)[0] for n in (2, 6))
+    pd.testing.assert_frame_equal(few, many.iloc[:2])
+    own = all_rows(image, mask, (Edit("sham_only", n_places=6),), 2)[0]
+    pd.testing.assert_frame_equal(own, many)
+
+
+def test_pixels_that_may_change_are_counted_and_no_others_change():
+    image, mask = head_with_tumor()
+    n, total = 41, SIZE * SIZE  # 7 x 6 pixels but one
+    wanted = {
+        "original": 0, "remove": n, "remove_refit": total, "only": total - n, "background": n,
+        "silhouette": total, "blank": total, "sham": n, "sham_only": total - n,
+    }  # fmt: skip
+    rows, edited = all_rows(image, mask)
+    for row, array in zip(rows.itertuples(), edited, strict=True):
+        assert row.n_pixels == wanted[row.edit] >= np.count_nonzero(array != image)
+        assert row.edit_rms == pytest.approx(np.sqrt(np.mean((array - image) ** 2)), rel=1e-5)
+
+
+def test_shams_of_a_dilated_removal_stay_off_the_tumor():
+    image, mask = head_with_tumor()
+    rows, edited = all_rows(image, mask, (Edit("sham", "navier_stokes", 3),), 10)
+    region = edits.dilate(mask, 3)
+    near = edits.dilate(mask, shams.CLEARANCE_PX)
+    assert len(rows) == 10 and (rows["n_pixels"] == region.sum()).all()
+    for row, array in zip(rows.itertuples(), edited, strict=True):
+        moved = shams.move(region, shams.Place(row.offset_y, row.offset_x, row.mirrored))
+        assert not (moved & near).any()
+        np.testing.assert_array_equal(array[~moved], image[~moved])
+
+
+def reasons(image, mask, edits_planned=plan.HEADLINE_EDITS):
+    rows, edited = all_rows(image, mask, edits_planned)
+    for row, array in zip(rows.itertuples(), edited, strict=True):
+        assert (array is None) == bool(row.reason)
+        assert not row.reason or (row.n_pixels == 0 and np.isnan(row.edit_rms) and row.place == -1)
+    return dict(zip(rows["edit"], rows["reason"], strict=True))
+
+
+def test_an_empty_mask_leaves_a_reason_for_every_edit_that_needs_one():
+    image, mask = head_with_tumor()
+    found = reasons(image, np.zeros_like(mask))
+    assert found.pop("original") == found.pop("blank") == ""
+    assert set(found.values()) == {"empty mask"} and len(found) == 7
+
+
+def test_a_dilation_that_empties_the_mask_is_told_from_an_empty_mask():
+    image, mask = head_with_tumor()
+    planned = (Edit("remove", "navier_stokes", -9), Edit("sham", "navier_stokes", -9))
+    assert set(reasons(image, mask, planned).values()) == {"dilation empties the mask"}
+
+
+def test_a_mask_of_the_whole_slice_leaves_nothing_to_inpaint_from_and_no_place():
+    image, mask = head_with_tumor()
+    found = reasons(image, np.ones_like(mask))
+    assert found["remove"] == found["remove_refit"] == "nothing to inpaint from"
+    assert found["sham"] == found["sham_only"] == "no legal place"
+    assert found["only"] == found["background"] == found["silhouette"] == ""
+
+
+def test_a_tumor_as_large_as_the_head_has_no_legal_place():
+    image, _ = head_with_tumor()
+    y, x = np.mgrid[:SIZE, :SIZE]
+    found = reasons(image, np.hypot(y - 31.5, x - 31.5) < 22)
+    assert found["sham"] == found["sham_only"] == "no legal place" and found["remove"] == ""
+
+
+def test_no_places_asked_for_is_no_reason():
+    rows, _ = all_rows(*head_with_tumor(), n_places=0)
+    assert not rows["edit"].isin(["sham", "sham_only"]).any()
+
+
+def test_a_row_with_a_reason_cannot_be_recreated():
+    image, mask = head_with_tumor()
+    row = {"slice_id": "7", "edit": "sham", "reason": "no legal place"}
+    with pytest.raises(plan.NoEditError, match="'7' has no edit 'sham' .* no legal place"):
+        plan.recreate(image, mask, row)
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        (("erase",), "No edit 'erase'; choose one of: original, remove"),
+        (("remove",), "takes the infill 'navier_stokes'; got ''"),
+        (("remove", "magic"), "got 'magic'"),
+        (("only", "navier_stokes"), "takes the infill ''; got 'navier_stokes'"),
+    ],
+)
+def test_an_edit_that_does_not_exist_cannot_be_planned(arguments, message):
+    with pytest.raises(plan.InvalidPlanError, match=message):
+        Edit(*arguments)
+
+
+def test_an_edit_cannot_be_planned_twice():
+    with pytest.raises(plan.InvalidPlanError, match="'only', '', 0"):
+        plan.checked_plan([Edit("only"), Edit("blank"), Edit("only", n_places=3)])

@@ -1,0 +1,230 @@
+"""Claims about sham places, against a slow loop over all offsets."""
+
+import h5py
+import numpy as np
+import pytest
+
+from tumorcf_lib import edits, preprocess, shams
+from tumorcf_lib.shams import Place
+
+
+def blob(rng, shape, n_pixels):
+    """A random connected-looking patch well inside the slice."""
+    mask = np.zeros(shape, bool)
+    y, x = shape[0] // 2, shape[1] // 2
+    for _ in range(n_pixels):
+        mask[y, x] = True
+        y = int(np.clip(y + rng.integers(-1, 2), 1, shape[0] - 2))
+        x = int(np.clip(x + rng.integers(-1, 2), 1, shape[1] - 2))
+    return mask
+
+
+def ellipse(shape, *, margin):
+    y, x = np.mgrid[: shape[0], : shape[1]]
+    half_y, half_x = (shape[0] - 1) / 2, (shape[1] - 1) / 2
+    return ((y - half_y) / (half_y - margin)) ** 2 + ((x - half_x) / (half_x - margin)) ** 2 <= 1
+
+
+def slow_places(mask, head, tumor, clearance_px):
+    """Every legal place, pixel by pixel, offset by offset."""
+    height, width = mask.shape
+    pixels = [(int(y), int(x)) for y, x in np.argwhere(mask)]
+    left, right = min(x for _, x in pixels), max(x for _, x in pixels)
+    mirror = [(y, left + right - x) for y, x in pixels]
+    tumor_pixels = np.argwhere(tumor)
+    free = np.zeros_like(mask)
+    for y in range(height):
+        for x in range(width):
+            distance = np.hypot(tumor_pixels[:, 0] - y, tumor_pixels[:, 1] - x).min()
+            free[y, x] = head[y, x] and distance > clearance_px
+    variants = [(0, pixels)] + ([(1, mirror)] if set(mirror) != set(pixels) else [])
+    found = []
+    for mirrored, shape in variants:
+        for dy in range(-height, height):
+            for dx in range(-width, width):
+                moved = [(y + dy, x + dx) for y, x in shape]
+                if all(0 <= y < height and 0 <= x < width and free[y, x] for y, x in moved):
+                    found.append((dy, dx, mirrored))
+    return found
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_legal_places_are_those_of_a_loop_over_all_offsets(seed):
+    rng = np.random.default_rng(seed)
+    shape = (23, 29) if seed % 2 else (26, 21)  # odd, even, prime and not square
+    mask, head = blob(rng, shape, 14), ellipse(shape, margin=1)
+    for clearance_px in (0, 1, 4):
+        found = shams.legal_places(mask, head, clearance_px=clearance_px)
+        assert [tuple(place) for place in found.tolist()] == slow_places(
+            mask, head, mask, clearance_px
+        )
+
+
+def test_a_dilated_mask_keeps_away_from_the_tumor_it_was_dilated_from():
+    rng = np.random.default_rng(7)
+    tumor, head = blob(rng, (27, 27), 8), np.ones((27, 27), bool)
+    for dilation_px in (-1, 2):
+        tumor[13, 12:15] = tumor[12:15, 13] = True  # so that something is left at -1
+        region = edits.dilate(tumor, dilation_px)
+        found = shams.legal_places(region, head, tumor=tumor, clearance_px=2)
+        assert [tuple(place) for place in found.tolist()] == slow_places(region, head, tumor, 2)
+
+
+def test_a_mask_that_is_its_own_mirror_image_gets_no_mirrored_places():
+    mask, head = np.zeros((20, 20), bool), np.ones((20, 20), bool)
+    mask[3:6, 3:7] = True
+    assert set(shams.legal_places(mask, head)[:, 2]) == {0}
+    mask[3, 3] = False
+    assert set(shams.legal_places(mask, head)[:, 2]) == {0, 1}
+
+
+def test_moved_masks_of_all_places_differ_and_lie_in_the_head_away_from_the_tumor():
+    rng = np.random.default_rng(8)
+    mask, head = blob(rng, (48, 48), 30), ellipse((48, 48), margin=2)
+    near = edits.dilate(mask, shams.CLEARANCE_PX)
+    seen = set()
+    for y, x, mirrored in shams.legal_places(mask, head).tolist():
+        moved = shams.move(mask, Place(y, x, bool(mirrored)))
+        assert moved.sum() == mask.sum()
+        assert not (moved & ~head).any() and not (moved & near).any()
+        seen.add(moved.tobytes())
+    assert len(seen) == len(shams.legal_places(mask, head)) > 100
+
+
+def test_single_precision_is_exact_for_a_large_mask_at_full_size():
+    head, mask = ellipse((512, 512), margin=4), np.zeros((512, 512), bool)
+    mask[200:330, 60:220] = ellipse((130, 160), margin=0)
+    mask[200, 60] = True  # not its own mirror image
+    shape = mask[200:330, 60:220]
+    near = edits.dilate(mask, shams.CLEARANCE_PX)
+    overlaps = shams._overlaps(shape, near | ~head)
+    assert np.abs(overlaps - np.rint(overlaps)).max() < 0.1
+    rng = np.random.default_rng(9)
+    legal = {tuple(place) for place in shams.legal_places(mask, head).tolist()}
+    for _ in range(200):
+        top, left = int(rng.integers(512 - 130)), int(rng.integers(512 - 160))
+        place = (top - 200, left - 60, int(rng.integers(2)))
+        moved = shams.move(mask, Place(*place))
+        assert (place in legal) == (not (moved & (near | ~head)).any())
+
+
+def test_a_sham_removal_is_blind_to_the_tumor():
+    rng = np.random.default_rng(10)
+    slice = rng.normal(size=(40, 40)).astype(np.float32)
+    mask, head = blob(rng, (40, 40), 25), np.ones((40, 40), bool)
+    without = slice.copy()
+    without[mask] = 50
+    places = shams.legal_places(mask, head)
+    # The nearest places are those where a tumor pixel could leak in.
+    nearest = places[np.argsort(np.hypot(places[:, 0], places[:, 1]))[:60]]
+    for y, x, mirrored in nearest.tolist():
+        sham = shams.move(mask, Place(y, x, bool(mirrored)))
+        with_tumor, with_other = (edits.remove(image, sham) for image in (slice, without))
+        np.testing.assert_array_equal(with_tumor[sham], with_other[sham])
+        np.testing.assert_array_equal(with_tumor[mask], slice[mask])
+
+
+def test_there_is_no_place_without_a_head_a_mask_or_room():
+    mask, head = np.zeros((16, 16), bool), np.ones((16, 16), bool)
+    assert shams.legal_places(mask, head).shape == (0, 3)
+    mask[2:14, 2:14] = True
+    assert shams.legal_places(mask, head).shape == (0, 3)  # no room beside it
+    mask[:] = False
+    mask[4, 4] = True
+    assert shams.legal_places(mask, ~head).shape == (0, 3)
+
+
+def test_move_mirrors_within_the_bounding_box_and_then_shifts():
+    rng = np.random.default_rng(11)
+    mask = blob(rng, (30, 30), 20)
+    left, right = np.flatnonzero(mask.any(axis=0))[[0, -1]]
+    for place in (Place(0, 0), Place(-3, 5), Place(4, -2, mirrored=True)):
+        wanted = np.zeros_like(mask)
+        for y, x in np.argwhere(mask):
+            x = left + right - x if place.mirrored else x
+            wanted[y + place.offset_y, x + place.offset_x] = True
+        np.testing.assert_array_equal(shams.move(mask, place), wanted)
+
+
+@pytest.mark.parametrize("place", [Place(-20, 0), Place(0, 20), Place(20, 0, True)])
+def test_a_place_beyond_the_slice_is_refused(place):
+    mask = np.zeros((30, 30), bool)
+    mask[14:17, 14:17] = True
+    with pytest.raises(shams.InvalidPlaceError, match=r"beyond the slice of shape \(30, 30\)"):
+        shams.move(mask, place)
+
+
+def test_drawn_places_are_distinct_legal_and_all_there_are_if_too_few():
+    places = np.array([[y, x, 0] for y in range(3) for x in range(4)])
+    for n in (0, 1, 5, 12, 50):
+        drawn = shams.draw_places(places, n, np.random.default_rng(n))
+        assert len(set(drawn)) == len(drawn) == min(n, 12)
+        assert all(0 <= p.offset_y < 3 and 0 <= p.offset_x < 4 and not p.mirrored for p in drawn)
+    assert shams.draw_places(places[:0], 5, np.random.default_rng(0)) == []
+
+
+def test_asking_for_more_places_keeps_the_first_ones():
+    places = np.array([[0, x, x % 2] for x in range(40)])
+    few, many = (shams.draw_places(places, n, shams.rng_for(3, "17")) for n in (4, 30))
+    assert many[:4] == few
+
+
+def test_every_place_is_equally_likely():
+    places = np.array([[0, x, 0] for x in range(5)])
+    rng = np.random.default_rng(12)
+    drawn = [p.offset_x for _ in range(4000) for p in shams.draw_places(places, 2, rng)]
+    shares = np.bincount(drawn) / len(drawn)
+    np.testing.assert_allclose(shares, 0.2, atol=0.02)
+
+
+def test_places_depend_on_the_seed_and_on_the_slice():
+    states = [shams.rng_for(*key).integers(10**9) for key in ((0, "1"), (1, "1"), (0, "2"))]
+    assert len(set(states)) == 3
+    assert shams.rng_for(0, "1").integers(10**9) == states[0]
+
+
+def test_the_head_is_found_in_noise_with_its_dark_holes_and_without_specks():
+    rng = np.random.default_rng(13)
+    truth = ellipse((96, 96), margin=14)
+    slice = np.where(truth, 1.0, -1.2) + rng.normal(0, 0.04, truth.shape)
+    slice[44:52, 44:52] = -1.2  # a ventricle
+    slice[2:5, 2:5] = 1.0  # a label burnt into the corner
+    head = shams.head_mask(slice.astype(np.float32))
+    assert head[44:52, 44:52].all() and not head[2:5, 2:5].any()
+    assert not (head & ~edits.dilate(truth, 2)).any() and not (truth & ~head).any()
+
+
+def test_a_head_that_runs_out_of_the_slice_is_followed_to_the_border():
+    slice = np.full((96, 96), -1.0, np.float32)
+    slice[30:, 20:76] = 1
+    head = shams.head_mask(slice)
+    assert head[-1, 25:71].all() and not head[:27].any() and not head[:, :17].any()
+
+
+def test_air_between_the_head_and_a_near_border_stays_air():
+    slice = np.full((96, 96), -1.0, np.float32)
+    slice[4:-4, 4:-4] = 1
+    head = shams.head_mask(slice)
+    assert not (head[:2].any() or head[-2:].any() or head[:, :2].any() or head[:, -2:].any())
+
+
+def test_a_constant_slice_has_no_head():
+    assert not shams.head_mask(np.zeros((32, 32), np.float32)).any()
+
+
+@pytest.mark.real
+def test_real_heads_hold_their_tumor_leave_air_and_have_places(cheng_folder):
+    files = sorted(cheng_folder.glob("native512/*.mat"))
+    if not files:
+        pytest.skip(f"no native512/*.mat in {cheng_folder}")
+    n_with_ten = 0
+    for file in files:
+        with h5py.File(file) as archive:
+            image, tumor = (archive[f"cjdata/{name}"][()].T for name in ("image", "tumorMask"))
+        slice = preprocess.network_input(image, 224)
+        mask = preprocess.network_mask(tumor.astype(bool), 224)
+        head = shams.head_mask(slice)
+        assert 0.1 < head.mean() < 0.95
+        assert head[mask].mean() > 0.95
+        n_with_ten += len(shams.legal_places(mask, head)) >= 10
+    assert n_with_ten >= 0.9 * len(files)
