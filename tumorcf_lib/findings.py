@@ -1,0 +1,280 @@
+"""The study's six findings, tested: every claim with its interval and a verdict."""
+
+import math
+
+import numpy as np
+import pandas as pd
+
+from tumorcf_lib import stats
+from tumorcf_lib.claims import ALL, FORMS, all_claims, margin_text
+from tumorcf_lib.config import CLASSES
+from tumorcf_lib.stats import Estimate
+
+COLUMNS = (
+    "finding", "form", "group", "claim", "quantity", "effect", "low", "high",
+    "mean_of_person_means", "n_slices", "n_persons", "margin", "side", "p", "p_holm",
+    "verdict", "note", "score", "slices", "kind",
+)
+BIN_WIDTH = 0.05
+"""Slices are alike when their probabilities fall into the same bin of this width."""
+
+RESAMPLES_PER_CLAIM = 60
+"""So that Holm's smallest p, claims x 2 / resamples, is 0.033 and can pass 0.05."""
+
+_NOTHING = Estimate(np.nan, np.nan, np.nan, 0, 0, 0)
+_DIFFERENCES = {
+    "difference": stats.bootstrap_difference,
+    "spread": stats.bootstrap_spread_difference,
+}
+
+
+def findings(scores, *, rng, classes=CLASSES, n_resamples=2000):
+    """Test every claim of :mod:`tumorcf_lib.claims` on the tested slices.
+
+    Parameters
+    ----------
+    scores : DataFrame
+        One row per tested slice, as ``metrics.slice_scores`` makes it.
+    rng : numpy.random.Generator
+    classes : sequence of str
+    n_resamples : int
+        Lower limit. More are drawn when Holm's adjustment needs a finer p-value.
+
+    Returns
+    -------
+    DataFrame
+        One row per claim with the columns ``COLUMNS``. ``effect`` is on the scale of
+        ``score`` (shares and probabilities in [-1, 1], log-odds unbounded), ``p`` is two-sided
+        against ``margin``, ``p_holm`` adjusts it among all claims of the same form: the three
+        forms are three separate questions. ``note`` holds the reason of an undecided
+        verdict, slices left out, and which class removed slices fall to. A claim whose
+        columns are missing has a row that says so.
+
+    Examples
+    --------
+    >>> scores = pd.DataFrame({
+    ...     "label": "glioma", "person_id": [f"person {k}" for k in range(12)], "correct": True,
+    ...     "predicted": "glioma", "removed_to": "pituitary", "delta_drop": 0.4})
+    >>> table = findings(scores, rng=np.random.default_rng(0), n_resamples=100)
+    >>> table.loc[0, ["claim", "verdict"]].tolist()
+    ["Taking the tumor out lowers the true class's probability", 'supported']
+    """
+    claims = all_claims(tuple(classes))
+    largest = max(sum(claim.form == form for claim in claims) for form in FORMS)
+    n_resamples = max(n_resamples, RESAMPLES_PER_CLAIM * largest)
+    tested = [_estimate(claim, scores, rng, n_resamples) for claim in claims]
+    p_holm = np.full(len(claims), np.nan)
+    for form in FORMS:
+        family = np.array([claim.form == form for claim in claims])
+        p_holm[family] = stats.holm([estimate.p for (estimate, _), is_member
+                                     in zip(tested, family, strict=True) if is_member])
+    rows = [_row(claim, estimate, p, notes)
+            for claim, (estimate, notes), p in zip(claims, tested, p_holm, strict=True)]
+    return pd.DataFrame(rows, columns=list(COLUMNS))
+
+
+def sentence(row):
+    """One row of the table as plain English.
+
+    Parameters
+    ----------
+    row : Series or mapping
+        A row of :func:`findings`.
+
+    Examples
+    --------
+    >>> print(sentence({
+    ...     "finding": 1, "form": "paper", "group": "all", "claim": "The drop is positive",
+    ...     "effect": 0.41, "low": 0.36, "high": 0.46, "n_slices": 400, "n_persons": 35,
+    ...     "margin": 0.0, "side": "above", "p_holm": 0.012, "verdict": "supported", "note": ""}))
+    Finding 1 (paper, all): The drop is positive. Supported: 0.410 [0.360, 0.460], claimed \
+above 0; 400 slices, 35 persons, Holm p = 0.012.
+    """
+    start = f"Finding {row['finding']} ({row['form']}, {row['group']}): {row['claim']}. "
+    note = f" Note: {row['note']}." if row["note"] else ""
+    if not math.isfinite(row["effect"]):
+        return f"{start}{row['verdict'].capitalize()}.{note}"
+    p = row["p_holm"]
+    p_text = "none" if not math.isfinite(p) else "< 0.001" if p < 0.001 else f"= {p:.3f}"
+    interval = "no interval"
+    if math.isfinite(row["low"]):
+        interval = f"[{row['low']:.3f}, {row['high']:.3f}]"
+    return (
+        f"{start}{row['verdict'].capitalize()}: {row['effect']:.3f} {interval}, claimed "
+        f"{row['side']} {margin_text(row['margin'])}; {row['n_slices']} slices, "
+        f"{row['n_persons']} persons, Holm p {p_text}.{note}"
+    )
+
+
+def overview(table):
+    """How the claims of each finding ended, in each form.
+
+    Parameters
+    ----------
+    table : DataFrame
+        From :func:`findings`.
+
+    Returns
+    -------
+    DataFrame
+        Findings as index, forms as columns, "supported / refuted / undecided" counts; empty
+        where a finding has no claim of that form.
+
+    Examples
+    --------
+    >>> table = pd.DataFrame({"finding": [1, 1, 2], "form": ["paper", "net", "paper"],
+    ...                       "verdict": ["supported", "refuted", "undecided"]})
+    >>> overview(table)["paper"].tolist()
+    ['1 / 0 / 0', '0 / 0 / 1']
+    """
+    def counts(verdicts):
+        kinds = (stats.SUPPORTED, stats.REFUTED, stats.UNDECIDED)
+        return " / ".join(str(int((verdicts == kind).sum())) for kind in kinds)
+
+    wide = table.groupby(["finding", "form"])["verdict"].agg(counts).unstack("form")
+    wide = wide.reindex(columns=list(FORMS)).astype(object)
+    return wide.where(wide.notna(), "")
+
+
+def score_means(scores, columns, *, rng, classes=CLASSES, n_resamples=2000):
+    """Means of several scores with person-bootstrap intervals, overall and per class.
+
+    Parameters
+    ----------
+    scores : DataFrame
+        As for :func:`findings`; choose the slices before.
+    columns : sequence of str
+        Scores to average; NaN slices of a score (no legal sham place) are left out of it.
+    rng, classes, n_resamples
+        As in :func:`findings`.
+
+    Returns
+    -------
+    DataFrame
+        score, group, effect, low, high, mean_of_person_means, n_slices, n_persons; one row
+        per score and group that has slices.
+
+    Examples
+    --------
+    >>> scores = pd.DataFrame({"label": "glioma", "person_id": list("aabc"),
+    ...                        "net_drop": [0.1, 0.3, 0.5, np.nan]})
+    >>> score_means(scores, ["net_drop"], rng=np.random.default_rng(0))[
+    ...     ["group", "effect", "n_slices", "n_persons"]].values.tolist()
+    [['all', 0.3, 3, 2], ['glioma', 0.3, 3, 2]]
+    """
+    rows = []
+    for column in columns:
+        for group in (ALL, *classes):
+            own = scores[np.isfinite(scores[column].to_numpy(float))]
+            own = own if group == ALL else own[own["label"] == group]
+            if own.empty:
+                continue
+            e = stats.bootstrap_mean(own[column], own["person_id"], own["label"], rng=rng,
+                                     n_resamples=n_resamples)
+            rows.append({
+                "score": column, "group": group, "effect": e.value, "low": e.low,
+                "high": e.high, "mean_of_person_means": e.mean_of_person_means,
+                "n_slices": e.n_slices, "n_persons": e.n_persons,
+            })
+    return pd.DataFrame(rows)
+
+
+def _row(claim, estimate, p_holm, notes):
+    why = stats.why_undecided(estimate, claim.margin, claim.side, p_holm)
+    if not estimate.n_slices and notes:
+        why = ""  # a missing column or an empty group is the reason, and already noted
+    return {
+        "finding": claim.finding, "form": claim.form, "group": claim.group,
+        "claim": claim.claim, "quantity": claim.quantity, "effect": estimate.value,
+        "low": estimate.low, "high": estimate.high,
+        "mean_of_person_means": estimate.mean_of_person_means,
+        "n_slices": estimate.n_slices, "n_persons": estimate.n_persons,
+        "margin": claim.margin, "side": claim.side, "p": estimate.p, "p_holm": p_holm,
+        "verdict": stats.verdict(estimate, claim.margin, claim.side, p_holm),
+        "note": "; ".join(filter(None, [why, *notes])),
+        "score": claim.score, "slices": claim.slices or ALL, "kind": claim.kind,
+    }
+
+
+def _estimate(claim, scores, rng, n_resamples):
+    """The claim's number on these slices, and what a reader should know beside it."""
+    columns = dict(scores.items())
+    try:
+        chosen = _evaluate(columns, claim.slices or "label == label").to_numpy(bool)  # (n,)
+        values = _evaluate(columns, claim.score).to_numpy(float)[chosen]
+        first = _evaluate(columns, claim.first or "label == label").to_numpy(bool)[chosen]
+        match_on = _evaluate(columns, claim.match_on or claim.score).to_numpy(float)[chosen]
+    except pd.errors.UndefinedVariableError as error:
+        return _NOTHING, [f"not tested, the scores lack a column: {error}"]
+    rows = scores[chosen]
+    first = first if claim.first else None
+    known = np.isfinite(values)
+    notes = _notes(claim, rows, first, int((~known).sum()))
+    problem = _unusable(known, first)
+    if problem:
+        return _NOTHING, [problem, *notes]
+    options = {"rng": rng, "n_resamples": n_resamples, "null": claim.margin}
+    values, rows = values[known], rows[known]
+    units = rows["person_id"].to_numpy(), rows["label"].to_numpy()
+    if claim.kind in _DIFFERENCES:
+        return _DIFFERENCES[claim.kind](values, first[known], *units, **options), notes
+    if claim.kind == "matched":
+        return _matched(values, first[known], match_on[known], units, options, notes)
+    values = values > 0 if claim.kind == "share" else values
+    return stats.bootstrap_mean(values, *units, **options), notes
+
+
+def _evaluate(columns, expression):
+    # DataFrame.eval would prepare every column anew for each of some 300 expressions.
+    return pd.eval(expression, engine="python", resolvers=[columns],
+                   local_dict={}, global_dict={})
+
+
+def _unusable(known, first):
+    if not known.any():
+        return "there are no such slices"
+    if first is not None and first[known].all():
+        return "there are no slices to compare with"
+    if first is not None and not first[known].any():
+        return "the first group is empty"
+    return ""
+
+
+def _matched(values, first, probability, units, options, notes):
+    """Compare within bins, and say how many slices of the first group had a partner."""
+    cells = np.floor(probability / BIN_WIDTH).astype(int)
+    partners = np.isin(cells, cells[~first]) & first
+    notes = [*notes, f"{partners.sum()} of {first.sum()} misclassified slices have a partner "
+                     f"within {BIN_WIDTH}"]
+    estimate = stats.bootstrap_matched_difference(values, first, cells, *units, **options)
+    return estimate, notes
+
+
+def _notes(claim, rows, first, n_unknown):
+    """What a reader must see beside the number."""
+    notes = []
+    if claim.finding in (1, 4) and len(rows):
+        notes.append(_removed_to(rows, by_class=claim.finding == 4))
+    if claim.finding == 2 and "blank" in claim.score and len(rows):
+        blank = rows.groupby("label")["p_blank"].mean()
+        notes.append("a blank slice gives " + ", ".join(f"{c} {p:.2f}" for c, p in blank.items()))
+    if claim.finding == 3 and first is not None:
+        n_persons = rows["person_id"][first].nunique()
+        notes.append(f"{int(first.sum())} misclassified slices of {n_persons} persons")
+    if n_unknown:
+        notes.append(f"{n_unknown} slices without this score left out")
+    return [note for note in notes if note]
+
+
+def _removed_to(rows, *, by_class):
+    """Where slices without their tumor fall; a low drop in that class says little."""
+    if "removed_to" not in rows or rows["removed_to"].isna().all():
+        return ""
+    texts = []
+    for name, own in rows.groupby("label") if by_class else [("", rows)]:
+        shares = own["removed_to"].value_counts(normalize=True)
+        text = ", ".join(f"{to} {share:.0%}" for to, share in shares.items())
+        texts.append(f"removed {name} slices fall to {text}".replace("  ", " "))
+        if own["label"].nunique() == 1 and shares.index[0] == own["label"].iloc[0]:
+            texts[-1] += " (their own class: a low drop is no evidence of ignoring the tumor)"
+    return "; ".join(texts)

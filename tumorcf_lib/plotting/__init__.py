@@ -1,0 +1,26 @@
+"""One function per figure, from plain arrays and tables; each returns a Figure.
+
+Every function takes ``tag``, a word such as "phantom" that is written small into the figure.
+Class colors are fixed; MRI is gray with one window across a row, masks are outlines,
+differences use a diverging map centered on zero.
+"""
+
+from tumorcf_lib.plotting.cohorts import cohort_overview, intensity_histograms
+from tumorcf_lib.plotting.results import drop_vs_focus, fall_to, findings_forest, headline
+from tumorcf_lib.plotting.scores import correct_vs_wrong, delta_by_class
+from tumorcf_lib.plotting.slices import (
+    edits_side_by_side,
+    errors_gallery,
+    examples,
+    preprocessing_steps,
+)
+from tumorcf_lib.plotting.style import CLASS_COLORS, VERDICT_COLORS, class_colors
+from tumorcf_lib.plotting.training import confusion, learning_curves, reliability
+
+__all__ = [
+    "CLASS_COLORS", "VERDICT_COLORS", "class_colors", "cohort_overview", "confusion",
+    "correct_vs_wrong", "delta_by_class", "drop_vs_focus", "edits_side_by_side",
+    "errors_gallery", "examples", "fall_to", "findings_forest", "headline",
+    "intensity_histograms", "learning_curves", "preprocessing_steps",
+    "reliability",
+]  # fmt: skip
