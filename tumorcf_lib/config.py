@@ -32,7 +32,8 @@ class Profile:
     split_seed: int = 0
     n_folds: int = 1  # 1: a hold-out split of 70 / 15 / 15 percent of the persons
     epochs: int = 10
-    warmup_epochs: int = 0  # with the backbone frozen
+    warmup_epochs: int = 0  # of these, the first with the backbone frozen, on stored features
+    freeze_norms: bool = True  # fit batch norms to the slices once, then keep them fixed
     patience: int = 4
     batch_size: int = 32
     learning_rate: float = 2e-3

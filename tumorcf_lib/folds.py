@@ -1,13 +1,17 @@
 """The study's work on every fold: train its network, predict with it, audit it."""
 
+import shutil
+
 import numpy as np
 import pandas as pd
 
 from tumorcf_lib import audit as audits
 from tumorcf_lib import cohort as cohorts
 from tumorcf_lib import split as splits
+from tumorcf_lib import plan, stages
 from tumorcf_lib.config import CLASSES
 
+OUTLINED_EDITS = ("original", "sham")
 SHOWN_EDITS = ("original", "remove", "only", "background", "silhouette", "sham", "sham_only")
 
 
@@ -40,30 +44,57 @@ def slices_of(prepared, slice_ids) -> cohorts.Cohort:
 def train(results, prepared, split) -> pd.DataFrame:
     """Train one network a fold and keep its weights as ``weights_fold<k>.npz``.
 
-    Training goes on from its last finished epoch if recipe, inputs, split and seed are
-    the same; a finished training is not repeated.
+    A killed training goes on after its last finished epoch, and a finished one is not
+    repeated, as long as recipe, code, inputs, split and seed are the same.
 
     Returns
     -------
     DataFrame
         One row per fold and epoch: fold, epoch, loss, accuracy, val_loss, val_accuracy,
-        learning_rate, and ``best``: whether this epoch's weights were kept.
+        val_person_accuracy, learning_rate, and ``best``: whether this epoch's weights
+        were kept.
     """
-    from tumorcf_lib import classifier
-
     histories = []
     for fold, rows in split.groupby("fold"):
-        part = rows.set_index("slice_id")["part"].loc[prepared.table["slice_id"]].to_numpy()
-        folder = results.workspace(f"fold{fold}", classifier.depends_on(results, rows))
-        model, history = classifier.train(
-            prepared.slices, prepared.labels, np.flatnonzero(part == "train"),
-            np.flatnonzero(part == "validation"), results.study.profile,
-            seed=results.study.seed + int(fold), folder=folder,
-        )  # fmt: skip
-        classifier.save_weights(model, results.keep(results.folder / f"weights_fold{fold}.npz"))
-        histories.append(history.assign(fold=fold))
+        seed = results.study.seed + int(fold)
+        folder = results.workspace(f"fold{fold}", _depends_on(results, seed))
+        part_of = rows.set_index("slice_id")["part"]
+        parts = part_of.loc[prepared.table["slice_id"]].to_numpy(str)
+        if not (folder / "weights.npz").exists():
+            _train_one(results.study.profile, prepared, parts, seed, folder)
+        shutil.copyfile(folder / "weights.npz", results.folder / f"weights_fold{fold}.npz")
+        results.keep(results.folder / f"weights_fold{fold}.npz")
+        histories.append(pd.read_csv(folder / "history.csv").assign(fold=fold))
     history = pd.concat(histories, ignore_index=True)
-    return history[["fold", *history.columns.drop("fold")]]
+    # Seconds differ from run to run; what is hashed and published must not.
+    return history[["fold", *history.columns.drop(["fold", "seconds"])]]
+
+
+def _train_one(profile, prepared, parts, seed, folder):
+    from tumorcf_lib import classifier
+
+    model = classifier.build(profile, seed=seed)
+    done = classifier.train(
+        model, profile, prepared.slices, prepared.labels, prepared.persons, parts,
+        seed=seed, folder=folder,
+    )  # fmt: skip
+    history = done.history.assign(best=done.history["epoch"] == done.best_epoch)
+    history.to_csv(folder / "history.csv", index=False)
+    classifier.save_float16(done.model, folder / "weights.npz")
+
+
+def _depends_on(results, seed) -> dict:
+    """All that a training's result depends on."""
+    from tumorcf_lib import checkpoint
+
+    settings = results.study.profile.as_dict()
+    return {
+        "settings": {name: settings[name] for name in checkpoint.SETTINGS},
+        "seed": seed,
+        "split": results.input_digest("01_data"),
+        "inputs": results.input_digest("02_preprocessing"),
+        "code": stages.module_digest("backbones", "classifier", "training", "augment", "pickles"),
+    }
 
 
 def predict(results, prepared, *, part: str) -> pd.DataFrame:
@@ -136,13 +167,14 @@ def example_edits(prepared, rows, chosen) -> list[dict]:
         slice, mask = np.asarray(own.slices[0]), np.asarray(own.masks[0])
         made = rows[(rows["slice_id"] == choice["slice_id"]) & (rows["reason"] == "")]
         made = made.drop_duplicates("edit").set_index("edit")  # of shams, the first
-        example = {"title": f"{choice['label']}\n{choice['percentile']}th", "images": {}, "p": {}}
+        example = {"title": f"{choice['label']}\n{choice['percentile']}th", "images": {}, "p": {}, "masks": {}}
         for edit in (name for name in SHOWN_EDITS if name in made.index):
             row = made.loc[edit].copy()
             row["edit"] = edit
-            example["images"][edit] = audits.recreate(slice, mask, row)
+            example["images"][edit] = plan.recreate(slice, mask, row)
             example["p"][edit] = row[f"p_{choice['label']}"]
-        example["masks"] = {"original": mask}
+            if edit in OUTLINED_EDITS:
+                example["masks"][edit] = plan.region_of(mask, row)
         examples.append(example)
     return examples
 
@@ -155,7 +187,6 @@ def _each_fold(results, prepared, part):
     split = splits.check(results.read("01_data", "split"))
     for fold, rows in split.groupby("fold"):
         own = slices_of(prepared, rows.loc[rows["part"] == part, "slice_id"])
-        model = classifier.load_weights(
-            profile, results.path_in("03_training", f"weights_fold{fold}.npz")
-        )
+        weights = results.path_in("03_training", f"weights_fold{fold}.npz")
+        model = classifier.load_float16(profile, weights)
         yield fold, own, classifier.as_predictor(model, batch_size=profile.predict_batch_size)

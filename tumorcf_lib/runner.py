@@ -69,6 +69,7 @@ def _execute(study, name) -> float:
             papermill.execute_notebook(
                 str(paths.NOTEBOOKS / f"{name}.ipynb"), str(output), cwd=str(paths.ROOT),
                 kernel_name="python3", progress_bar=False, log_output=True,
+                extra_arguments=["--log-level=ERROR"],
             )  # fmt: skip
         except papermill.PapermillExecutionError as error:
             raise NotebookError(_failure(name, error, output)) from None

@@ -1,0 +1,91 @@
+import os
+import subprocess
+import sys
+
+import pytest
+
+from tumorcf_lib import __main__ as cli
+from tumorcf_lib import paths, runner, stages
+
+
+def run_all(*arguments, **environment):
+    return subprocess.run(
+        [str(paths.ROOT / "run_all.sh"), *arguments], capture_output=True, text=True,
+        env={**os.environ, **environment}, check=False,
+    )  # fmt: skip
+
+
+def test_help_tells_every_command(capsys):
+    with pytest.raises(SystemExit) as stop:
+        cli.main(["--help"])
+    assert stop.value.code == 0
+    shown = capsys.readouterr().out
+    for command in ("run", "status", "download", "publish", "verify"):
+        assert command in shown
+
+
+def test_options_reach_the_runner(monkeypatch, tmp_path):
+    calls = {}
+    monkeypatch.setattr(runner, "run", lambda study, **options: calls.update(study=study, **options))
+    monkeypatch.setenv("TUMORCF_RUNS", str(tmp_path))
+    assert cli.main(["run", "--profile", "smoke", "--from", "04", "--to", "5", "--seed", "3", "--fresh"]) == 0
+    assert calls["study"].profile.name == "smoke"
+    assert calls["study"].seed == 3
+    assert (calls["first"], calls["last"], calls["fresh"]) == ("04", "5", True)
+
+
+def test_a_named_error_is_shown_without_a_traceback(capsys):
+    assert cli.main(["run", "--profile", "gigantic"]) == 1
+    shown = capsys.readouterr().err
+    assert shown.startswith("\nUnknownProfileError: There is no profile 'gigantic'")
+    assert "Traceback" not in shown
+
+
+def test_an_interrupt_says_that_nothing_is_lost(monkeypatch, capsys):
+    def interrupted(study, **options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(runner, "run", interrupted)
+    assert cli.main(["run", "--profile", "smoke"]) == 130
+    assert "run the same again" in capsys.readouterr().out
+
+
+def test_status_tells_why_a_notebook_has_to_run(monkeypatch, tmp_path, capsys):
+    monkeypatch.setenv("TUMORCF_RUNS", str(tmp_path))
+    assert cli.main(["status", "--profile", "smoke"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines] == list(stages.NAMES)
+    assert all("never finished" in line for line in lines)
+
+
+def test_a_missing_dataset_is_fetched_only_when_its_profile_was_asked_for(monkeypatch, tmp_path):
+    calls = []
+    monkeypatch.setattr(runner, "run", lambda study, **options: calls.append(study.profile.name))
+    monkeypatch.setattr(cli, "_download", lambda options: calls.append("download"))
+    monkeypatch.setenv("TUMORCF_DATA", str(tmp_path))
+    cli.main(["run"])
+    assert calls == ["demo"]
+    calls.clear()
+    cli.main(["run", "--profile", "paper"])
+    assert calls == ["download", "paper"]
+
+
+def test_the_script_explains_itself_and_refuses_unknown_options():
+    shown = run_all("--help")
+    assert shown.returncode == 0
+    for option in ("--profile", "--from", "--fresh", "--data", "--seed", "--test", "--help"):
+        assert option in shown.stdout
+    assert run_all("--profil", "demo").returncode == 2
+    missing = run_all("--profile")
+    assert missing.returncode == 2
+    assert "--profile needs a value" in missing.stderr
+
+
+def test_importing_the_library_is_quick_and_loads_no_network():
+    code = (
+        "import sys; from tumorcf_lib import runtime, stages, tables, audit, publish; "
+        "assert not {'keras', 'tensorflow'} & set(sys.modules), 'Keras was loaded'"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False,
+                          cwd=paths.ROOT)
+    assert done.returncode == 0, done.stderr
