@@ -1,13 +1,10 @@
-import dataclasses
-
 import numpy as np
 import pytest
 import real_cheng
-from fake_cheng import dataset
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tumorcf_lib import cohort, config
+from tumorcf_lib import cohort
 from tumorcf_lib.cohort import InvalidCohortError, SliceStack
 
 CLASSES = ("x", "y")
@@ -124,38 +121,6 @@ def test_a_stack_gives_back_the_slices_it_was_made_of(shapes):
         np.testing.assert_array_equal(got, expected)
     with pytest.raises(IndexError):
         stack[len(slices)]
-
-
-def test_a_phantom_profile_draws_the_phantom_at_a_fitting_size(monkeypatch):
-    phantom = pytest.importorskip("tumorcf_lib.phantom")
-    calls = []
-
-    def make_cohort(*args, **kwargs):
-        calls.append((args, kwargs))
-
-    monkeypatch.setattr(phantom, "make_cohort", make_cohort)
-    demo = config.get("demo")
-    cohort.load(demo)
-    cohort.load(dataclasses.replace(demo, size_px=224))
-    assert [kwargs for _, kwargs in calls] == [
-        {"size_px": 192, "seed": 0}, {"size_px": 256, "seed": 0}
-    ]  # fmt: skip
-    assert calls[0][0] == (demo.phantom_patients, demo.phantom_slices)
-
-
-def test_a_cheng_profile_reads_the_dataset_from_the_folder_named(tmp_path, monkeypatch):
-    folder = dataset(tmp_path / "data")
-    paper = config.get("paper-lite")
-    assert len(cohort.load(paper, data_dir=folder, cache_dir=tmp_path / "cache")) == 12
-    monkeypatch.setenv("TUMORCF_DATA", str(folder))
-    monkeypatch.setenv("TUMORCF_RUNS", str(tmp_path / "runs"))
-    assert len(cohort.load(paper)) == 12
-    assert list((tmp_path / "runs" / "cache").glob("cheng-*"))
-
-
-def test_an_unknown_cohort_is_refused():
-    with pytest.raises(config.UnknownProfileError, match="'mars'"):
-        cohort.load(dataclasses.replace(config.get("paper"), cohort="mars"))
 
 
 @pytest.mark.real

@@ -18,7 +18,7 @@ def finished(tmp_path, monkeypatch):
     monkeypatch.setitem(config.PROFILES, "paper-lite", profile)
     monkeypatch.setenv("TUMORCF_RUNS", str(tmp_path / "runs"))
     monkeypatch.setattr(stages, "fingerprint", lambda study, name: {"all": "the same"})
-    monkeypatch.setattr(publish.runtime, "source", lambda profile: "Made-up rows.")
+    monkeypatch.setattr(publish.sources, "describe", lambda profile: "Made-up rows.")
     for name in ("FIGURES", "NOTEBOOKS"):
         monkeypatch.setattr(paths, name, tmp_path / name.lower())
     monkeypatch.setattr(paths, "ROOT", tmp_path)

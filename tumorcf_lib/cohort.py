@@ -7,7 +7,6 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from tumorcf_lib import config, paths
 from tumorcf_lib.split import person_ids
 
 
@@ -75,44 +74,6 @@ def from_arrays(slices, masks, labels, patients, *, classes, name, source, slice
     _check_pixels(slices, table)
     masks = _as_masks(slices, masks, table)
     return Cohort(str(name), slices, masks, table, classes, str(source))
-
-
-def load(profile, *, data_dir=None, cache_dir=None):
-    """The cohort of a profile: drawn if it is a phantom, else read from the archives.
-
-    Parameters
-    ----------
-    profile : tumorcf_lib.config.Profile
-    data_dir : path, optional
-        Folder of the dataset; ``paths.data_folder()`` if left out.
-    cache_dir : path, optional
-        Where slices once read are kept as arrays; ``paths.cache()`` if left out.
-
-    Returns
-    -------
-    Cohort
-
-    Raises
-    ------
-    tumorcf_lib.figshare.DatasetNotFoundError
-        If the profile needs the dataset and the folder lacks it.
-    """
-    if profile.is_phantom:
-        from tumorcf_lib import phantom  # phantom imports this module
-
-        # A small network input needs no 256 px slice; drawing time grows with the area
-        drawn_px = 192 if profile.size_px <= 128 else 256
-        return phantom.make_cohort(
-            profile.phantom_patients, profile.phantom_slices, size_px=drawn_px, seed=0
-        )
-    if profile.cohort != "cheng":
-        raise config.UnknownProfileError(
-            f"Profile {profile.name!r} names the cohort {profile.cohort!r}; known are 'phantom' "
-            "and 'cheng'."
-        )
-    from tumorcf_lib import figshare  # figshare imports this module
-
-    return figshare.read(data_dir or paths.data_folder(), cache_dir=cache_dir or paths.cache())
 
 
 def _as_labels(labels, classes):

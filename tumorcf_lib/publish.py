@@ -11,7 +11,7 @@ from pathlib import Path
 import nbformat
 import pandas as pd
 
-from tumorcf_lib import config, paths, readme, results, runner, runtime, stages, tables
+from tumorcf_lib import config, paths, readme, results, runner, runtime, sources, stages, tables
 
 MANIFEST = "manifest.json"
 NUMBERS = "numbers.json"
@@ -212,7 +212,8 @@ def _write_manifest(study, target):
         if figure in shown
     }
     manifest = {
-        "profile": study.profile.as_dict(), "seed": study.seed, "source": runtime.source(study.profile),
+        "profile": study.profile.as_dict(), "seed": study.seed,
+        "source": sources.describe(study.profile),
         "figures": figures, "sha256": hashes,
     }  # fmt: skip
     (target / MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n")

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tumorcf_lib import __version__, config, figshare, paths, phantom
+from tumorcf_lib import __version__, config, figshare, paths, sources
 
 HEADER_PACKAGES = ("keras", "tensorflow", "numpy", "opencv-python-headless", "scikit-learn")
 
@@ -89,13 +89,6 @@ def start(profile_name: str, seed: int, *, network: bool = False) -> Study:
     return study
 
 
-def source(profile: config.Profile) -> str:
-    """One sentence on where the profile's slices come from; reads the dataset if need be."""
-    if profile.is_phantom:
-        return phantom.SOURCE
-    return figshare.describe(paths.data_folder(), cache_dir=paths.cache())
-
-
 def header(study: Study, device: str) -> str:
     """The block that opens every notebook."""
     profile = study.profile
@@ -103,7 +96,7 @@ def header(study: Study, device: str) -> str:
     versions += [f"{name} {_version(name)}" for name in HEADER_PACKAGES]
     lines = [
         f"tumorcf {__version__}",
-        f"cohort    {source(profile)}",
+        f"cohort    {sources.describe(profile)}",
         f"profile   {profile.name} ({profile.backbone}, {profile.weights} weights, "
         f"{profile.size_px} px)",
         f"seed      {study.seed}",

@@ -1,0 +1,53 @@
+"""Random views: repeatable, filled with air, and different from each other."""
+
+import numpy as np
+
+from tumorcf_lib import augment
+
+
+def slices(n=4, size=32):
+    """Noise well above the air of -1.5, except for one pixel of air in a corner."""
+    values = np.random.default_rng(0).uniform(0.5, 1.0, (n, size, size)).astype(np.float32)
+    values[:, 0, 0] = -1.5
+    return values
+
+
+def test_equal_seeds_give_equal_views_and_other_seeds_others():
+    views = [augment.augment(slices(), augment.build_augmenter(seed)) for seed in (3, 3, 4)]
+    np.testing.assert_array_equal(views[0], views[1])
+    assert np.abs(views[0] - views[2]).max() > 0.1
+
+
+def test_one_augmenter_gives_new_views_at_every_call():
+    augmenter = augment.build_augmenter(seed=0)
+    first, second = (augment.augment(slices(), augmenter) for _ in range(2))
+    assert np.abs(first - second).max() > 0.1
+
+
+def test_what_enters_the_frame_is_the_air_of_that_slice(monkeypatch):
+    for setting in ("ROTATION_TURNS", "ZOOM", "CONTRAST", "BRIGHTNESS_Z"):
+        monkeypatch.setattr(augment, setting, 1e-9)
+    monkeypatch.setattr(augment, "SHIFT", 0.5)
+    values = slices(n=8)
+    values[4:, 0, 0] = -0.7
+    views = augment.augment(values, augment.build_augmenter(seed=0))
+    for view, air in zip(views, [-1.5] * 4 + [-0.7] * 4):
+        entered = view[view < 0.4]
+        assert np.median(entered) == np.float32(air)
+        assert view.min() >= np.float32(air) - 1e-6
+
+
+def test_brightness_is_shifted_by_no_more_than_its_range(monkeypatch):
+    for setting in ("ROTATION_TURNS", "ZOOM", "CONTRAST", "SHIFT"):
+        monkeypatch.setattr(augment, setting, 1e-9)
+    values = slices(n=16)
+    views = augment.augment(values, augment.build_augmenter(seed=0))
+    shifts = views[:, 8:-8, 8:-8].mean(axis=(1, 2)) - values[:, 8:-8, 8:-8].mean(axis=(1, 2))
+    assert 0.1 < np.abs(shifts).max() < augment.BRIGHTNESS_Z + 0.02
+
+
+def test_the_input_is_never_changed():
+    values = slices()
+    before = values.copy()
+    augment.augment(values, augment.build_augmenter(seed=0))
+    np.testing.assert_array_equal(values, before)

@@ -1,0 +1,260 @@
+"""The phantom cohort: repeatable bytes, masks where they belong, classes that differ."""
+
+import time
+
+import numpy as np
+import pytest
+from scipy import ndimage
+
+from tumorcf_lib import phantom, phantom_render, phantom_solids, phantom_tumors
+from tumorcf_lib.config import CLASSES
+from tumorcf_lib.phantom_anatomy import load_anatomy
+
+MENINGIOMA, GLIOMA, PITUITARY = range(3)
+
+
+@pytest.fixture(scope="module")
+def cohort():
+    return phantom.make_cohort(20, 2, seed=11)
+
+
+@pytest.fixture(scope="module")
+def plans():
+    """Many patients' plans, drawn without rendering a slice."""
+    anatomy = load_anatomy()
+    return [
+        phantom.plan_patient(np.random.default_rng([5, i]), i % 3, anatomy) for i in range(600)
+    ]
+
+
+def room_mm(points_mm):
+    """Signed distance to the dura at points (n, 3) in mm, read voxel by voxel."""
+    anatomy = load_anatomy()
+    voxels = np.rint(np.asarray(points_mm) - phantom_solids.ORIGIN_MM).astype(int)
+    return np.array([anatomy.room[tuple(voxel)] / 2 for voxel in voxels])
+
+
+def test_the_table_names_each_slice_and_patient():
+    table = phantom.make_cohort(2, 3, size_px=64).table
+    assert table.slice_id.tolist() == list(range(1, 19))
+    assert table.patient_id.tolist() == [f"phantom-{i:03d}" for i in range(1, 7) for _ in range(3)]
+    assert (table.person_id == table.patient_id).all()
+    assert table.label.tolist() == [0, 0, 0, 1, 1, 1, 2, 2, 2] * 2
+    assert table.groupby("patient_id").plane.nunique().eq(1).all()
+
+
+def test_arrays_have_the_asked_size_and_type(cohort):
+    assert cohort.slices.shape == cohort.masks.shape == (120, 256, 256)
+    assert cohort.slices.dtype == np.uint8 and cohort.masks.dtype == bool
+    assert cohort.classes == CLASSES
+    assert "phantom" in cohort.source and cohort.name == "phantom"
+
+
+def test_the_same_seed_gives_the_same_bytes_and_another_seed_others():
+    first, second = (phantom.make_cohort(1, 2, size_px=96, seed=3) for _ in range(2))
+    other = phantom.make_cohort(1, 2, size_px=96, seed=4)
+    assert first.slices.tobytes() == second.slices.tobytes()
+    assert first.masks.tobytes() == second.masks.tobytes()
+    assert first.slices.tobytes() != other.slices.tobytes()
+
+
+def test_a_slice_does_not_depend_on_how_many_others_are_drawn():
+    small = phantom.make_cohort(1, 1, size_px=96, seed=3)
+    large = phantom.make_cohort(2, 3, size_px=96, seed=3)
+    for patient in range(3):
+        assert np.array_equal(small.slices[patient], large.slices[3 * patient])
+        assert np.array_equal(small.masks[patient], large.masks[3 * patient])
+
+
+def test_slices_of_a_patient_differ_and_show_the_same_lesion():
+    cohort = phantom.make_cohort(3, 4, size_px=128, seed=2)
+    for patient in range(9):
+        own = slice(4 * patient, 4 * patient + 4)
+        assert len({image.tobytes() for image in cohort.slices[own]}) == 4
+        centers = [ndimage.center_of_mass(mask) for mask in cohort.masks[own]]
+        assert np.ptp(centers, axis=0).max() < 25  # px of 2 mm: within one lesion's breadth
+
+
+def test_every_mask_is_one_piece_of_believable_size(cohort):
+    sizes = cohort.masks.sum(axis=(1, 2))
+    assert sizes.min() >= phantom.MIN_TUMOR_PX
+    assert sizes.max() < 0.12 * 256 * 256
+    assert (sizes == cohort.table.tumor_px).all()
+    every_neighbor = np.ones((3, 3))
+    assert all(ndimage.label(mask, every_neighbor)[1] == 1 for mask in cohort.masks)
+
+
+@pytest.mark.parametrize("size_px", [64, 96])
+def test_small_slices_show_a_tumor_too(size_px):
+    masks = phantom.make_cohort(20, 2, size_px=size_px, seed=1).masks
+    assert masks.any(axis=(1, 2)).all()
+
+
+def test_masks_lie_inside_the_head(cohort):
+    for image, mask in zip(cohort.slices, cohort.masks):
+        smooth = ndimage.uniform_filter(image.astype(float), 3)
+        pieces, _ = ndimage.label(ndimage.binary_closing(smooth > 30, iterations=4))
+        head = ndimage.binary_fill_holes(pieces == np.bincount(pieces.ravel())[1:].argmax() + 1)
+        assert (mask & ~head).sum() <= 0.01 * mask.sum()
+
+
+def test_masks_lie_inside_the_skull_or_the_sella():
+    anatomy = load_anatomy()
+    for i in range(30):
+        plan = phantom.plan_patient(np.random.default_rng([8, i]), i % 3, anatomy)
+        positions = phantom_render.pixel_positions(plan.pose, plan.plane, 128)
+        axis = phantom_render.PLANES[plan.plane][2]
+        lesion = phantom.cut_lesion(plan, positions, float(plan.site.center_mm[axis]), anatomy)
+        assert room_mm(lesion.points[:, lesion.mask].T).max() <= 1.0  # interpolation's reach
+
+
+def test_air_is_dark_and_scalp_is_brighter_than_brain(cohort):
+    corners = np.concatenate([cohort.slices[:, :12, :12], cohort.slices[:, :12, -12:]], axis=2)
+    assert np.median(corners) < 12
+    for image in cohort.slices:
+        # Looking down a column of the upper half, the first tissue met is the bright scalp.
+        column = image[:128, 118:138].max(axis=1)
+        first = np.flatnonzero(column > 40)[0]
+        assert column[first : first + 10].max() > 1.2 * np.median(image[image > 40])
+
+
+def test_meningiomas_reach_the_dura_and_gliomas_are_centered_deep(plans):
+    reach = np.array([
+        -room_mm([plan.site.center_mm])[0] - plan.site.radii_mm.max() for plan in plans
+    ])
+    depth = np.array([-room_mm([plan.site.center_mm])[0] for plan in plans])
+    labels = np.array([plan.label for plan in plans])
+    assert (reach[labels == MENINGIOMA] < 0).all()  # the outermost part lies beyond the dura
+    assert np.median(depth[labels == GLIOMA]) > 1.3 * np.median(depth[labels == MENINGIOMA])
+    assert depth[labels == GLIOMA].min() >= 10
+
+
+def test_pituitary_tumors_sit_at_the_sella_and_others_mostly_do_not(plans):
+    centers = np.array([plan.site.center_mm for plan in plans])
+    off_axis = np.hypot(centers[:, 0], centers[:, 1] - phantom_solids.SELLA_MM[1])
+    above = centers[:, 2] - phantom_solids.SELLA_MM[2]
+    near = (off_axis < 10) & (np.abs(above) < 20)
+    labels = np.array([plan.label for plan in plans])
+    assert near[labels == PITUITARY].all()
+    assert near[labels != PITUITARY].mean() < 0.05
+
+
+def test_pituitary_tumors_are_the_smallest(cohort):
+    sizes = cohort.table.groupby("label").tumor_px.median()
+    assert sizes[PITUITARY] < 0.7 * min(sizes[MENINGIOMA], sizes[GLIOMA])
+
+
+def brightness_against_surroundings(cohort):
+    """Mean inside the mask over mean of a ring 3 to 7 px around it, slice by slice."""
+    ratios = []
+    for image, mask in zip(cohort.slices, cohort.masks):
+        near, far = (ndimage.binary_dilation(mask, iterations=n) for n in (3, 7))
+        ratios.append(image[mask].mean() / image[far & ~near].mean())
+    return np.array(ratios)
+
+
+def test_meningiomas_and_pituitary_tumors_enhance_and_gliomas_vary(cohort):
+    ratios = brightness_against_surroundings(cohort)
+    labels = cohort.labels
+    assert (ratios[labels == MENINGIOMA] > 1).mean() > 0.9
+    assert (ratios[labels == PITUITARY] > 1).mean() > 0.85
+    assert 0.3 < (ratios[labels == GLIOMA] > 1).mean() < 0.95
+
+
+def test_glioma_masks_are_the_most_uneven(cohort):
+    spread = np.array([
+        image[mask].std() / image[mask].mean() for image, mask in zip(cohort.slices, cohort.masks)
+    ])
+    median = [np.median(spread[cohort.labels == label]) for label in range(3)]
+    assert median[GLIOMA] > 1.4 * max(median[MENINGIOMA], median[PITUITARY])
+
+
+def test_planes_follow_the_stated_shares(plans):
+    for label, name in enumerate(CLASSES):
+        own = [plan.plane for plan in plans if plan.label == label]
+        for plane, share in zip(phantom_render.PLANES, phantom.PLANE_SHARES[name]):
+            margin = 4 * np.sqrt(share * (1 - share) / len(own))  # four standard errors
+            assert abs(own.count(plane) / len(own) - share) < margin
+
+
+def test_pose_and_contrast_do_not_know_the_class(plans):
+    labels = np.array([plan.label for plan in plans])
+    drawn = {
+        "white": [plan.contrast.white for plan in plans],
+        "noise": [plan.contrast.noise for plan in plans],
+        "fov_mm": [plan.pose.fov_mm for plan in plans],
+        "angle": [plan.pose.angle for plan in plans],
+    }
+    for values in map(np.array, drawn.values()):
+        standard_error = values.std() / np.sqrt(200)  # of one class's mean
+        means = [values[labels == label].mean() for label in range(3)]
+        assert np.ptp(means) < 5 * standard_error
+
+
+def test_site_and_look_can_be_drawn_apart():
+    """What a cohort with the class in the look alone will need: any look at any site."""
+    anatomy = load_anatomy()
+    for kind in phantom_tumors.SIZES_MM:
+        for label, name in enumerate(CLASSES):
+            rng = np.random.default_rng([label, 1])
+            plan = phantom.Plan(
+                label=label, plane="coronal", phase=0.5,
+                site=phantom_tumors.choose_site(rng, kind, anatomy),
+                look=phantom_tumors.choose_look(rng, name),
+                pose=phantom_render.choose_pose(rng),
+                contrast=phantom_render.choose_contrast(rng),
+            )
+            _, mask = phantom.draw_slice(rng, plan, 0, anatomy, 128)
+            assert mask.sum() >= 6
+
+
+def test_painting_changes_no_pixel_far_from_the_lesion():
+    look = phantom_tumors.Look(level=1.5, texture=0.1, lumps=0.0)
+    image = np.full((5, 40), 0.4, np.float32)
+    depth = np.broadcast_to(np.linspace(-20, 19, 40, dtype=np.float32), image.shape)
+    room = np.full_like(image, -30)
+    points = np.zeros((3, 5, 40), np.float32)
+    phantom_tumors.paint(image, depth, room, points, look, 0.4)
+    assert (image[:, depth[0] < -look.softness_mm] == np.float32(0.4)).all()
+    assert (image[:, depth[0] > look.softness_mm] > 0.4).all()
+
+
+def test_depth_without_lumps_is_the_distance_to_a_ball():
+    site = phantom_tumors.Site(np.array([1, 2, 3], np.float32), np.full(3, 10, np.float32))
+    look = phantom_tumors.Look(level=1.5, texture=0.1, lumps=0.0)
+    points = np.array([[1, 11, 1], [2, 2, 22], [3, 3, 3]], np.float32)[:, None, :]
+    assert np.allclose(phantom_tumors.depth_in(site, look, points), [[10, 0, -10]])
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"n_patients": 0}, {"n_patients": 2.0}, {"n_slices": 0}, {"n_slices": True},
+        {"size_px": 63}, {"size_px": 2000}, {"seed": -1}, {"seed": None},
+    ],
+)
+def test_bad_arguments_are_named_with_their_range(change):
+    arguments = {"n_patients": 1, "n_slices": 1, "size_px": 64, "seed": 0} | change
+    with pytest.raises(phantom.InvalidPhantomError, match=next(iter(change))) as error:
+        phantom.make_cohort(
+            arguments.pop("n_patients"), arguments.pop("n_slices"), **arguments
+        )
+    assert repr(next(iter(change.values()))) in str(error.value)
+
+
+def test_the_head_is_drawn_without_a_network(monkeypatch):
+    import socket
+
+    def refuse(*_args, **_kwargs):
+        raise AssertionError("the phantom must not open a connection")
+
+    monkeypatch.setattr(socket.socket, "connect", refuse)
+    load_anatomy.cache_clear()
+    assert load_anatomy().tissue.max() > phantom_solids.BRAIN
+
+
+def test_more_than_thirty_slices_are_drawn_in_a_second():
+    phantom.make_cohort(1, 1)
+    start = time.perf_counter()
+    phantom.make_cohort(5, 4)
+    assert 60 / (time.perf_counter() - start) > 30

@@ -1,0 +1,220 @@
+"""Training: going on after a kill, early stopping, stored features, fixed norms, the loss."""
+
+import dataclasses
+
+import keras
+import numpy as np
+import pytest
+from keras import layers
+
+from tumorcf_lib import config, training
+
+PROFILE = dataclasses.replace(
+    config.get("smoke"), size_px=16, epochs=4, warmup_epochs=0, batch_size=8,
+    learning_rate=3e-3, patience=9, focal_gamma=2.0, label_smoothing=0.02,
+)
+
+
+def tiny_model(seed=0):
+    """A network with the layer names of the real one, a norm, and dropout."""
+    init = [keras.initializers.GlorotUniform(seed=seed + i) for i in range(3)]
+    backbone = keras.Sequential(
+        [
+            keras.Input((16, 16, 1)),
+            layers.Conv2D(6, 3, strides=2, kernel_initializer=init[0]),
+            layers.BatchNormalization(),
+            layers.ReLU(),
+        ]
+    )
+    slices = keras.Input((16, 16, 1))
+    x = layers.GlobalAveragePooling2D(name="features")(backbone(slices))
+    x = layers.Dense(8, "relu", kernel_initializer=init[1], name="hidden")(x)
+    x = layers.Dropout(0.2, seed=seed, name="dropout")(x)
+    x = layers.Dense(3, "softmax", kernel_initializer=init[2], name="probabilities")(x)
+    return keras.Model(slices, x)
+
+
+def tiny_cohort(n_persons=30, seed=0):
+    """Slices whose class is their stripes; two slices a person; 20 / 5 / 5 persons."""
+    rng = np.random.default_rng(seed)
+    persons = np.repeat([f"p{i:02d}" for i in range(n_persons)], 2)
+    labels = np.repeat(np.arange(n_persons) % 3, 2)
+    stripes = np.sin(np.arange(16) * (1 + labels[:, None]))  # (n, 16)
+    slices = stripes[:, None, :] + rng.normal(size=(len(labels), 16, 16))
+    parts = np.repeat(["train"] * 20 + ["validation"] * 5 + ["test"] * 5, 2)
+    return slices.astype(np.float32), labels, persons, parts
+
+
+class Killed(Exception):
+    """Stands for the end of the process."""
+
+
+def kill_after(n_epochs):
+    lines = []
+
+    def progress(line):
+        lines.append(line)
+        if sum(text.startswith("epoch") for text in lines) == n_epochs:
+            raise Killed
+
+    return progress
+
+
+def fit(folder, *, model=None, profile=PROFILE, progress=lambda line: None, cohort=None):
+    cohort = cohort or tiny_cohort()
+    return training.train(
+        model or tiny_model(), profile, *cohort, seed=5, folder=folder, progress=progress
+    )
+
+
+@pytest.mark.parametrize("warmup_epochs", [0, 2, 3])
+def test_a_killed_training_ends_with_the_result_of_an_undisturbed_one(tmp_path, warmup_epochs):
+    profile = dataclasses.replace(PROFILE, warmup_epochs=warmup_epochs)
+    straight = fit(tmp_path / "straight", profile=profile)
+    with pytest.raises(Killed):
+        fit(tmp_path / "killed", profile=profile, progress=kill_after(2))
+    assert (tmp_path / "killed" / "checkpoint.npz").is_file()
+    lines = []
+    resumed = fit(
+        tmp_path / "killed", profile=profile, model=tiny_model(seed=9), progress=lines.append
+    )
+    assert lines[0].startswith("going on after epoch 2") and len(lines) == 3
+    columns = [name for name in training.HISTORY_COLUMNS if name != "seconds"]
+    assert resumed.history[columns].equals(straight.history[columns])
+    assert resumed.best_epoch == straight.best_epoch
+    for ours, theirs in zip(resumed.model.get_weights(), straight.model.get_weights()):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+def test_a_checkpoint_of_another_recipe_is_not_continued(tmp_path):
+    with pytest.raises(Killed):
+        fit(tmp_path, progress=kill_after(2))
+    lines = []
+    fit(tmp_path, profile=dataclasses.replace(PROFILE, dropout=0.3), progress=lines.append)
+    assert lines[0].startswith("epoch  1/4")
+
+
+def test_a_checkpoint_of_other_slices_is_not_continued(tmp_path):
+    with pytest.raises(Killed):
+        fit(tmp_path, progress=kill_after(2))
+    lines = []
+    fit(tmp_path, cohort=tiny_cohort(seed=1), progress=lines.append)
+    assert lines[0].startswith("epoch  1/4")
+
+
+def test_a_finished_training_leaves_its_history_and_no_checkpoint(tmp_path):
+    result = fit(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["history.csv"]
+    header = (tmp_path / "history.csv").read_text().splitlines()[0]
+    assert header == ",".join(training.HISTORY_COLUMNS)
+    assert result.history["epoch"].tolist() == [1, 2, 3, 4]
+
+
+def test_the_best_epoch_is_that_of_lowest_validation_loss_and_its_weights_are_kept(tmp_path):
+    result = fit(tmp_path)
+    assert result.best_epoch == result.history["val_loss"].idxmin() + 1
+    slices, labels, _, parts = tiny_cohort()
+    shown = parts == "validation"
+    predicted = result.model(slices[shown][..., None]).numpy().argmax(axis=1)
+    best = result.history["val_accuracy"][result.best_epoch - 1]
+    assert np.mean(predicted == labels[shown]) == pytest.approx(best)
+
+
+def test_training_stops_when_the_validation_loss_has_not_fallen_for_patience_epochs(tmp_path):
+    profile = dataclasses.replace(PROFILE, learning_rate=0.0, patience=2, dropout=0.0)
+    result = fit(tmp_path, profile=profile)
+    assert (result.best_epoch, len(result.history)) == (1, 3)
+
+
+def test_test_slices_are_never_read(tmp_path):
+    slices, labels, persons, parts = tiny_cohort()
+    slices[parts == "test"] = np.nan
+    spoiled = fit(tmp_path / "a", cohort=(slices, labels, persons, parts))
+    usual = fit(tmp_path / "b")
+    np.testing.assert_array_equal(spoiled.history["val_loss"], usual.history["val_loss"])
+
+
+def test_the_backbone_does_not_change_while_only_the_head_is_trained(tmp_path):
+    model = tiny_model()
+    backbone = [np.array(weight) for weight in model.layers[1].trainable_weights]
+    profile = dataclasses.replace(PROFILE, epochs=2, warmup_epochs=2)
+    before = model.get_layer("hidden").get_weights()[0]
+    fit(tmp_path, model=model, profile=profile)
+    for old, new in zip(backbone, model.layers[1].weights):
+        np.testing.assert_array_equal(old, new)
+    assert np.abs(model.get_layer("hidden").get_weights()[0] - before).max() > 0
+
+
+def test_fitted_norms_hold_the_mean_and_variance_of_the_training_slices(tmp_path):
+    model = tiny_model()
+    slices, labels, persons, parts = tiny_cohort()
+    part, _ = training.split_parts(model, slices, labels, persons, parts)
+    training.fit_norms(model, part, batch_size=20, seed=0)
+    convolution, norm = model.layers[1].layers[:2]
+    maps = np.asarray(convolution(slices[parts == "train"][..., None]))
+    np.testing.assert_allclose(norm.moving_mean, maps.mean(axis=(0, 1, 2)), atol=1e-5)
+    batch_variance = norm.moving_variance / maps.var(axis=(0, 1, 2))
+    np.testing.assert_allclose(batch_variance, 1, atol=0.05)  # means of batches differ a little
+    assert norm.momentum == 0.99
+
+
+@pytest.mark.parametrize("freeze_norms", [True, False])
+def test_norms_stay_fixed_in_training_only_if_asked(tmp_path, freeze_norms):
+    model = tiny_model()
+    cohort = tiny_cohort()
+    part, _ = training.split_parts(model, *cohort)
+    training.fit_norms(model, part, batch_size=8, seed=5)
+    fitted = np.array(training.norm_layers(model)[0].moving_mean)
+    fit(tmp_path, model=model, profile=dataclasses.replace(PROFILE, freeze_norms=freeze_norms))
+    unchanged = np.allclose(training.norm_layers(model)[0].moving_mean, fitted, atol=1e-6)
+    assert unchanged == freeze_norms
+
+
+def test_the_focal_loss_weights_every_class_to_the_same_total():
+    """Against the definition, with 3, 2 and 1 slices of the classes."""
+    labels = np.array([0, 0, 0, 1, 1, 2])
+    part = training.Part(np.zeros((6, 1, 1)), np.arange(6), labels, labels.astype(str), 3)
+    loss = training.focal_loss(dataclasses.replace(PROFILE, label_smoothing=0.1), part)
+    p = np.array([0.7, 0.2, 0.1])
+    weights = [6 / (3 * 3), 6 / (3 * 2), 6 / (3 * 1)]
+    smoothed = [0.1 / 3, 0.9 + 0.1 / 3, 0.1 / 3]  # of a slice of class 1
+    by_hand = -sum(w * (1 - q) ** 2 * t * np.log(q) for w, q, t in zip(weights, p, smoothed))
+    got = loss(part.targets([3]), p[None].astype(np.float32))
+    assert float(got) == pytest.approx(by_hand, rel=1e-5)
+
+
+def test_person_accuracy_takes_the_mean_probability_of_a_persons_slices():
+    persons = np.array(["a", "a", "a", "b"])
+    part = training.Part(None, np.arange(4), np.array([0, 0, 0, 1]), persons, 3)
+    probabilities = np.array([[1.0, 0, 0], [0.4, 0.6, 0], [0.4, 0.6, 0], [0.6, 0.4, 0]])
+    loss = keras.losses.CategoricalCrossentropy()
+    scores = training._validate(loss, probabilities, part)
+    assert scores["val_accuracy"] == 0.25
+    assert scores["val_person_accuracy"] == 0.5  # a: 0.6 of class 0 on average
+
+
+def test_the_learning_rate_rises_to_its_peak_and_falls_to_nothing():
+    optimizer = training._optimizer(PROFILE, n_steps=100)
+    rates = [float(optimizer._learning_rate(step)) for step in range(101)]
+    assert np.argmax(rates) == 25 and max(rates) == pytest.approx(PROFILE.learning_rate)
+    assert rates[0] < 0.05 * max(rates) and rates[-1] < 1e-6
+
+
+@pytest.mark.parametrize(
+    "spoil, message",
+    [
+        (lambda s, l, p, q: (s[:-1], l, p, q), "one length"),
+        (lambda s, l, p, q: (s, l, p, np.where(q == "validation", "test", q)), "validation"),
+        (lambda s, l, p, q: (s, l, p, np.where((q == "train") & (l == 2), "test", q)), r"\[2\]"),
+    ],
+)
+def test_slices_that_cannot_be_trained_on_are_refused(tmp_path, spoil, message):
+    with pytest.raises(training.TrainingInputError, match=message):
+        fit(tmp_path, cohort=spoil(*tiny_cohort()))
+
+
+def test_one_line_of_progress_per_epoch(tmp_path):
+    lines = []
+    fit(tmp_path, progress=lines.append)
+    assert len(lines) == 4 and all(line.startswith(f"epoch  {i}/4") for i, line in
+                                   enumerate(lines, start=1))
