@@ -1,6 +1,13 @@
 #!/usr/bin/env bash
 # Reproduce the study: set up an environment, run the six notebooks, or run the tests.
 set -euo pipefail
+
+# Folders may be named relative to where the command was given, so they are resolved first.
+absolute() { case "$1" in '~'|'~/'*) echo "$HOME${1#\~}" ;; /*) echo "$1" ;; *) echo "$PWD/$1" ;; esac; }
+for name in TUMORCF_DATA TUMORCF_RUNS; do
+  if [ -n "${!name:-}" ]; then export "$name=$(absolute "${!name}")"; fi
+done
+here=$PWD
 cd "$(dirname "${BASH_SOURCE[0]}")"
 
 usage() {
@@ -36,24 +43,26 @@ while [ $# -gt 0 ]; do
     --test) mode=test; shift ;;
     --setup) mode=setup; shift ;;
     --fresh) arguments+=("$1"); shift ;;
+    --*=*) set -- "${1%%=*}" "${1#*=}" "${@:2}" ;;
     --profile|--data|--from|--to|--seed)
       [ $# -ge 2 ] || { echo "run_all.sh: $1 needs a value; see ./run_all.sh --help" >&2; exit 2; }
-      arguments+=("$1" "$2"); shift 2 ;;
-    --profile=*|--data=*|--from=*|--to=*|--seed=*) arguments+=("$1"); shift ;;
+      value=$2
+      if [ "$1" = --data ]; then value=$(cd "$here" && absolute "$2"); fi
+      arguments+=("$1" "$value"); shift 2 ;;
     *) echo "run_all.sh: there is no option $1; see ./run_all.sh --help" >&2; exit 2 ;;
   esac
 done
 
 satisfies_pins() { "$1" tumorcf_lib/pins.py requirements.txt >/dev/null 2>&1; }
 
-new_enough() { "$1" -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1; }
+fits() { "$1" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' >/dev/null 2>&1; }
 
 find_python() {
   local candidate
   for candidate in python3.11 python3.12 python3.13 python3 python; do
-    if command -v "$candidate" >/dev/null && new_enough "$candidate"; then echo "$candidate"; return; fi
+    if command -v "$candidate" >/dev/null && fits "$candidate"; then echo "$candidate"; return; fi
   done
-  echo "run_all.sh: Python 3.11 or newer is needed; install it, or uv (which brings its own)." >&2
+  echo "run_all.sh: Python 3.11, 3.12 or 3.13 is needed; install one, or uv (which brings its own)." >&2
   return 1
 }
 
@@ -67,12 +76,12 @@ set_up() {  # prints nothing unless it has work to do; leaves the interpreter's 
   local started=$SECONDS base
   echo "Setting up .venv from requirements.txt (about 3 GB on disk; minutes, once) ..."
   if command -v uv >/dev/null; then
-    [ -x "$python" ] || uv venv --quiet --python '>=3.11' .venv
+    fits "$python" || uv venv --quiet --clear --python '>=3.11,<3.14' .venv
     uv pip install --quiet --python "$python" -r requirements.txt
     uv pip install --quiet --python "$python" --no-deps --no-build-isolation -e .
   else
     base=$(find_python)
-    [ -x "$python" ] || "$base" -m venv .venv
+    { fits "$python" && "$python" -m pip --version >/dev/null 2>&1; } || "$base" -m venv --clear .venv
     "$python" -m pip install --quiet --disable-pip-version-check -r requirements.txt
     "$python" -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
   fi

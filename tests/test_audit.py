@@ -116,9 +116,9 @@ def test_rows_have_stable_columns_and_types():
     }  # fmt: skip
     assert kinds["mirrored"] == "b" and kinds["log_odds"] == kinds["edit_rms"] == "f"
     assert (rows["seed"] == 5).all()
-    assert rows["edit"].tolist()[:11] == [
-        "original", "remove", "remove_refit", "only", "background", "silhouette", "blank",
-        "sham", "sham", "sham_only", "sham_only",
+    assert rows["edit"].tolist()[:12] == [
+        "original", "remove", "original_refit", "remove_refit", "only", "background",
+        "silhouette", "blank", "sham", "sham", "sham_only", "sham_only",
     ]  # fmt: skip
 
 

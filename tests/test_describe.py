@@ -45,3 +45,10 @@ def test_the_middle_example_of_a_class_has_its_median_tumor_area():
     chosen = describe.middle_examples(slices(), ("b", "a"))
     assert chosen["tumor_share"].tolist() == [2, 10]
     assert chosen["label"].tolist() == ["b", "a"]
+
+
+def test_persons_are_counted_once_by_the_form_of_their_id():
+    table = pd.DataFrame({"person_id": ["MR1", "MR1", "7", "MR2"], "label": [0, 0, 0, 1]})
+    sites = describe.sites(table, ("a", "b"))
+    assert sites["persons with MR IDs"].tolist() == [1, 1]
+    assert sites["other persons"].tolist() == [1, 0]

@@ -63,7 +63,9 @@ def test_the_running_environment_has_the_pinned_versions():
 def test_an_unmet_pin_is_named(tmp_path):
     lock = tmp_path / "lock.txt"
     numpy = importlib.metadata.version("numpy")
-    lock.write_text(f"numpy=={numpy}\nno-such-package==1.0\npytest==0.1  # old\nx==1 ; os_name == 'nt'\n")
+    lock.write_text(
+        f"numpy=={numpy}\nno-such-package==1.0\npytest==0.1  # old\nx==1 ; os_name == 'nt'\n"
+    )
     problems = pins.unmet(lock)
     assert len(problems) == 2
     assert problems[0] == "no-such-package: 1.0 is pinned, nothing is installed"

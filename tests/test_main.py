@@ -26,9 +26,16 @@ def test_help_tells_every_command(capsys):
 
 def test_options_reach_the_runner(monkeypatch, tmp_path):
     calls = {}
-    monkeypatch.setattr(runner, "run", lambda study, **options: calls.update(study=study, **options))
+    monkeypatch.setattr(
+        runner, "run", lambda study, **options: calls.update(study=study, **options)
+    )
     monkeypatch.setenv("TUMORCF_RUNS", str(tmp_path))
-    assert cli.main(["run", "--profile", "smoke", "--from", "04", "--to", "5", "--seed", "3", "--fresh"]) == 0
+    assert (
+        cli.main(
+            ["run", "--profile", "smoke", "--from", "04", "--to", "5", "--seed", "3", "--fresh"]
+        )
+        == 0
+    )
     assert calls["study"].profile.name == "smoke"
     assert calls["study"].seed == 3
     assert (calls["first"], calls["last"], calls["fresh"]) == ("04", "5", True)
@@ -62,12 +69,41 @@ def test_a_missing_dataset_is_fetched_only_when_its_profile_was_asked_for(monkey
     calls = []
     monkeypatch.setattr(runner, "run", lambda study, **options: calls.append(study.profile.name))
     monkeypatch.setattr(cli, "_download", lambda options: calls.append("download"))
-    monkeypatch.setenv("TUMORCF_DATA", str(tmp_path))
+    monkeypatch.delenv("TUMORCF_DATA", raising=False)
+    monkeypatch.setattr(paths, "DATA", tmp_path)
+    monkeypatch.delenv("TUMORCF_PROFILE", raising=False)
     cli.main(["run"])
     assert calls == ["demo"]
     calls.clear()
     cli.main(["run", "--profile", "paper"])
     assert calls == ["download", "paper"]
+
+
+@pytest.mark.parametrize("profile", ["auto", "paper-lite"])
+def test_a_folder_that_was_named_and_has_no_dataset_is_an_error(
+    monkeypatch, tmp_path, capsys, profile
+):
+    monkeypatch.setattr(cli, "_download", lambda options: pytest.fail("downloaded"))
+    assert cli.main(["run", "--profile", profile, "--data", str(tmp_path / "typo")]) == 1
+    shown = capsys.readouterr().err
+    assert "DatasetNotFoundError" in shown
+    assert "typo" in shown
+    assert not (tmp_path / "typo").exists()
+
+
+def test_notebooks_in_the_wrong_order_are_an_error(monkeypatch, tmp_path, capsys):
+    monkeypatch.setenv("TUMORCF_RUNS", str(tmp_path))
+    assert cli.main(["run", "--profile", "smoke", "--from", "05", "--to", "03"]) == 1
+    assert "nothing to run" in capsys.readouterr().err
+
+
+def test_profile_and_seed_may_come_from_the_environment(monkeypatch):
+    calls = []
+    monkeypatch.setattr(runner, "run", lambda study, **options: calls.append(study))
+    monkeypatch.setenv("TUMORCF_PROFILE", "smoke")
+    monkeypatch.setenv("TUMORCF_SEED", "5")
+    cli.main(["run"])
+    assert (calls[0].profile.name, calls[0].seed) == ("smoke", 5)
 
 
 def test_the_script_explains_itself_and_refuses_unknown_options():
@@ -76,6 +112,7 @@ def test_the_script_explains_itself_and_refuses_unknown_options():
     for option in ("--profile", "--from", "--fresh", "--data", "--seed", "--test", "--help"):
         assert option in shown.stdout
     assert run_all("--profil", "demo").returncode == 2
+    assert run_all("--seed=1", "--profil=demo").returncode == 2
     missing = run_all("--profile")
     assert missing.returncode == 2
     assert "--profile needs a value" in missing.stderr
@@ -86,6 +123,7 @@ def test_importing_the_library_is_quick_and_loads_no_network():
         "import sys; from tumorcf_lib import runtime, stages, tables, audit, publish; "
         "assert not {'keras', 'tensorflow'} & set(sys.modules), 'Keras was loaded'"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False,
-                          cwd=paths.ROOT)
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=paths.ROOT
+    )
     assert done.returncode == 0, done.stderr

@@ -10,7 +10,8 @@ import pytest
 from tumorcf_lib import metrics
 
 CLASSES = ("glioma", "none", "pituitary")
-SINGLE = ("original", "remove", "remove_refit", "only", "background", "silhouette", "blank")
+WHOLE = ("original", "original_refit", "blank")
+SINGLE = (*WHOLE, "remove", "remove_refit", "only", "background", "silhouette")
 
 
 def make_rows(n_slices=12, seed=0):
@@ -34,7 +35,7 @@ def make_rows(n_slices=12, seed=0):
 
     for i in range(n_slices):
         for edit in SINGLE:
-            lost = i == 5 and edit not in ("original", "blank")
+            lost = i == 5 and edit not in WHOLE
             add(i, edit, -1, "empty mask" if lost else "")
         for edit in ("sham", "sham_only"):
             if i == 2 or i == 5:
@@ -98,7 +99,7 @@ def test_scores_agree_with_a_loop_over_rows(source):
             wanted[f"sham_drop{suffix}"] = of["original"] - of["sham"]
             wanted[f"net_drop{suffix}"] = of["sham"] - of["remove"]
             wanted[f"net_focus{suffix}"] = of["only"] - of["sham_only"]
-        wanted["delta_drop_refit"] = p["original"] - p["remove_refit"]
+        wanted["delta_drop_refit"] = p["original_refit"] - p["remove_refit"]
         wanted["sham_flip_rate"] = mean(float(row[2] != predicted) for row in slow["sham"])
         for name, value in wanted.items():
             assert score[name] == pytest.approx(value, abs=tolerance, nan_ok=True), name
@@ -133,6 +134,23 @@ def test_edits_that_were_not_audited_leave_their_scores_missing():
     for name in ("delta_drop", "net_drop", "net_focus", "flipped", "removed_to", "sham_flip_rate"):
         assert scores[name].isna().all(), name
     assert (scores["n_sham"] == 0).all()
+
+
+def test_the_refitted_drop_holds_refit_against_refit_and_never_falls_back_to_the_original():
+    rows = make_rows(3)
+    true = rows["label"].map(dict(zip(CLASSES, range(3), strict=True)))
+    for edit, p_true in (("original", 0.9), ("original_refit", 0.5), ("remove_refit", 0.25)):
+        for k, name in enumerate(CLASSES):
+            own = rows["edit"] == edit
+            rows.loc[own, f"p_{name}"] = np.where(true[own] == k, p_true, (1 - p_true) / 2)
+    assert (metrics.slice_scores(rows)["delta_drop_refit"] == 0.5 - 0.25).all()
+    without = metrics.slice_scores(rows[rows["edit"] != "original_refit"])
+    assert without["delta_drop_refit"].isna().all() and without["p_remove_refit"].notna().all()
+
+
+def test_the_refitted_original_counts_at_every_dilation():
+    scores = metrics.slice_scores(make_rows(3), dilation_px=5)
+    assert scores["p_original_refit"].notna().all() and scores["p_remove_refit"].isna().all()
 
 
 def test_one_dilation_and_one_infill_are_scored_at_a_time():

@@ -94,8 +94,13 @@ def test_no_shell_no_change_of_folder_no_absolute_path(path):
 @every_stage
 def test_the_last_section_says_what_was_found_from_saved_numbers(path):
     cells = load(path)
-    headings = [line for cell in cells if cell["cell_type"] == "markdown"
-                for line in text(cell).splitlines() if line.startswith("## ")]
+    headings = [
+        line
+        for cell in cells
+        if cell["cell_type"] == "markdown"
+        for line in text(cell).splitlines()
+        if line.startswith("## ")
+    ]
     assert headings[-1] == "## What we found"
     assert "Limitation" in text(code_cells(path)[-1])
     assert ".ipynb)" in text(cells[-1])
@@ -114,7 +119,9 @@ def test_committed_outputs_are_small_and_without_errors(path):
         for output in cell["outputs"]:
             assert output["output_type"] != "error"
             data = output.get("data", {})
-            plain = output.get("text") or ([] if "image/png" in data else data.get("text/plain", []))
+            plain = output.get("text") or (
+                [] if "image/png" in data else data.get("text/plain", [])
+            )
             assert "".join(plain).count("\n") <= 30
 
 

@@ -1,5 +1,6 @@
 import dataclasses
 import json
+import os
 
 import numpy as np
 import pandas as pd
@@ -24,8 +25,14 @@ def finished(tmp_path, monkeypatch):
     monkeypatch.setattr(paths, "ROOT", tmp_path)
     paths.NOTEBOOKS.mkdir()
     for name in stages.NAMES:
-        notebook = {"cells": [{"cell_type": "markdown", "id": "a", "metadata": {}, "source": "**Runtime** ?"}],
-                    "metadata": {}, "nbformat": 4, "nbformat_minor": 5}
+        notebook = {
+            "cells": [
+                {"cell_type": "markdown", "id": "a", "metadata": {}, "source": "**Runtime** ?"}
+            ],
+            "metadata": {},
+            "nbformat": 4,
+            "nbformat_minor": 5,
+        }
         (paths.NOTEBOOKS / f"{name}.ipynb").write_text(json.dumps(notebook))
     parts = "\n".join(
         f"{readme.MARK.format(name=n)}\nold\n<!-- end of {n} -->"
@@ -37,6 +44,10 @@ def finished(tmp_path, monkeypatch):
     )
     study = publish.runtime.Study(profile, 0, paths.run(profile.name))
     _fill(study)
+    (study.folder / "notebooks").mkdir()
+    for name in stages.NAMES:
+        copy = (paths.NOTEBOOKS / f"{name}.ipynb").read_text()
+        runner.executed_copy(study, name).write_text(copy)
     (study.folder / readme.MINUTES).write_text(json.dumps(dict.fromkeys(stages.NAMES, 1.5)))
     return study
 
@@ -45,9 +56,9 @@ def _fill(study):
     rows = {"rows_predictions": _predictions(1), "rows_validation": _predictions(2)}
     rows["rows_edits"] = _edits(rows["rows_predictions"])
     derived = tables.derive(lambda name: results.round_trip(rows[name]), study.profile.n_resamples)
-    numbers = list(tables.derived_numbers(
-        {name: results.round_trip(table) for name, table in derived.items()}
-    ))
+    numbers = list(
+        tables.derived_numbers({name: results.round_trip(table) for name, table in derived.items()})
+    )
     for name in stages.NAMES:
         stage = results.open_stage(study, name)
         if name == "04_evaluation":
@@ -61,7 +72,7 @@ def _fill(study):
             stage.save_rows(rows["rows_edits"], "rows_edits")
             stage.create_array("pixels", (2, 2), np.float32)
         if name == "06_metrics":
-            for table in ("scores", "fall_to", "findings"):
+            for table in ("scores", "fall_to", "findings", "edits"):
                 stage.save_table(derived[f"table_{table}"], f"table_{table}")
         for stage_name, number, entry in numbers:
             if stage_name == name:
@@ -87,7 +98,9 @@ def _edits(predictions):
     from tumorcf_lib import metrics
 
     parts = []
-    for number, edit in enumerate(("original", "remove", "only", "background", "blank", "sham", "sham_only")):
+    for number, edit in enumerate(
+        ("original", "remove", "only", "background", "blank", "sham", "sham_only")
+    ):
         part = predictions.copy()
         columns = [f"p_{name}" for name in CLASSES]
         part[columns] = metrics.apply_temperature(part[columns].to_numpy(), 1 + number)
@@ -97,6 +110,7 @@ def _edits(predictions):
             infill="navier_stokes" if uses_infill else "",
         )  # fmt: skip
         true = part[columns].to_numpy()[np.arange(72), np.arange(72) % 3]
+        part["edit_rms"] = 0.1 * number
         part["log_odds"] = metrics.log_odds(true)
         parts.append(part)
     return pd.concat(parts, ignore_index=True)
@@ -135,8 +149,18 @@ def test_a_changed_number_row_or_picture_fails(finished):
     (folder / "stray.csv").write_text("x\n1\n")
     text = "\n".join(publish.verify(folder)[0])
     assert "numbers.json, 06_metrics.net_drop.value" in text
+    assert "numbers.json has another SHA-256" in text
     assert "fig_statistics.png has another SHA-256" in text
     assert "stray.csv is not in the manifest" in text
+
+
+def test_rows_that_contradict_each_other_fail(finished):
+    folder = publish.publish("paper-lite")
+    rows = results.read_table(folder / "rows_predictions.csv.gz")
+    rows.loc[3, ["p_meningioma", "p_glioma", "p_pituitary"]] = [0.01, 0.01, 0.98]
+    results.write_table(rows, folder / "rows_predictions.csv.gz")
+    problems, _ = publish.verify(folder)
+    assert any("differ for slice 3" in problem for problem in problems)
 
 
 def test_a_missing_file_fails(finished):
@@ -160,6 +184,20 @@ def test_an_unfinished_run_and_the_smoke_profile_are_refused(finished):
         publish.publish("paper-lite")
 
 
+def test_a_stage_that_was_run_again_elsewhere_is_refused_and_nothing_changes(finished):
+    folder = publish.publish("paper-lite")
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    os.utime(runner.executed_copy(finished, "05_counterfactuals"), (1, 1))
+    with pytest.raises(publish.PublishError, match="05_counterfactuals.* outside"):
+        publish.publish("paper-lite")
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+
+
+def test_a_folder_without_manifest_is_counted_as_one_that_does_not_hold(tmp_path, capsys):
+    assert publish.verify_all([tmp_path]) == 1
+    assert "holds no manifest.json" in capsys.readouterr().out
+
+
 def test_readme_and_notebooks_get_their_generated_parts(finished):
     publish.publish("paper-lite")
     text = (paths.ROOT / "README.md").read_text()
@@ -179,20 +217,44 @@ def test_a_readme_without_a_place_for_a_part_is_refused():
         readme.with_generated_parts("# Title")
 
 
-def test_cleaning_drops_times_and_injected_cells_and_refuses_errors():
-    def code(**changes):
-        return {"cell_type": "code", "execution_count": 1, "outputs": [], "source": "1",
-                "metadata": {"papermill": {"duration": 3}, "tags": []}, **changes}
+def code(source="1", **changes):
+    return {
+        "cell_type": "code",
+        "execution_count": 1,
+        "outputs": [],
+        "source": source,
+        "metadata": {"papermill": {"duration": 3}, "tags": []},
+        "id": "a",
+        **changes,
+    }
 
-    injected = code(metadata={"tags": ["injected-parameters"]})
-    notebook = {"cells": [code(), injected], "metadata": {"papermill": {}}}
-    cleaned = publish.cleaned(notebook)
-    assert len(cleaned["cells"]) == 1
-    assert "papermill" not in json.dumps(cleaned)
-    with pytest.raises(publish.PublishError, match="error"):
-        publish.cleaned({"cells": [code(outputs=[{"output_type": "error"}])]})
-    with pytest.raises(publish.PublishError, match="not run"):
-        publish.cleaned({"cells": [code(execution_count=None)]})
+
+def test_outputs_are_taken_from_the_run_and_prose_from_the_committed_notebook():
+    words = {"cell_type": "markdown", "source": "new words", "metadata": {}, "id": "b"}
+    stderr = {"output_type": "stream", "name": "stderr", "text": "/opt/x/tqdm.py: 30%|###"}
+    stdout = {"output_type": "stream", "name": "stdout", "text": "net 0.4"}
+    injected = code("SEED = 3", metadata={"tags": ["injected-parameters"]})
+    ran = {
+        "cells": [{**words, "source": "old words"}, injected, code(outputs=[stderr, stdout])],
+        "metadata": {"papermill": {}},
+    }
+    made = publish.with_outputs({"cells": [words, code()], "metadata": {}}, ran)
+    assert [cell["source"] for cell in made["cells"]] == ["new words", "1"]
+    assert made["cells"][1]["outputs"] == [stdout]
+    assert "papermill" not in json.dumps(made)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"outputs": [{"output_type": "error"}]}, "error"),
+        ({"execution_count": None}, "not run"),
+        ({"source": "2"}, "other code"),
+    ],
+)
+def test_a_run_that_does_not_fit_its_notebook_is_refused(changes, words):
+    with pytest.raises(publish.PublishError, match=words):
+        publish.with_outputs({"cells": [code()]}, {"cells": [code(**changes)]})
 
 
 def test_the_committed_readme_is_what_the_committed_results_say():
@@ -200,8 +262,11 @@ def test_the_committed_readme_is_what_the_committed_results_say():
     assert readme.with_generated_parts(text) == text
 
 
-@pytest.mark.parametrize("folder", sorted(p.parent for p in paths.FIGURES.glob("*/manifest.json")),
-                         ids=lambda folder: folder.name)
+@pytest.mark.parametrize(
+    "folder",
+    sorted(p.parent for p in paths.FIGURES.glob("*/manifest.json")),
+    ids=lambda folder: folder.name,
+)
 def test_committed_results_verify(folder):
     assert publish.verify(folder)[0] == []
 

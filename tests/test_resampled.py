@@ -27,9 +27,7 @@ SLOW = {
 @pytest.mark.parametrize("name", SLOW)
 def test_every_resample_equals_the_metric_of_the_repeated_slices(sample, name):
     labels, p, persons = sample
-    weights = resampled.person_weights(
-        persons, labels, rng=np.random.default_rng(1), n_resamples=8
-    )
+    weights = resampled.person_weights(persons, labels, rng=np.random.default_rng(1), n_resamples=8)
     fast = resampled.overall(labels, p, weights)[name]
     for row, value in zip(weights.astype(int), fast, strict=True):
         repeated = np.repeat(np.arange(len(labels)), row)
@@ -57,5 +55,7 @@ def test_resamples_keep_the_number_of_persons_of_each_class(sample):
         persons, labels, rng=np.random.default_rng(2), n_resamples=20
     )
     for k in range(3):
-        one_slice_of_each = [np.flatnonzero(persons == q)[0] for q in np.unique(persons[labels == k])]
+        one_slice_of_each = [
+            np.flatnonzero(persons == q)[0] for q in np.unique(persons[labels == k])
+        ]
         assert (weights[:, one_slice_of_each].sum(axis=1) == len(one_slice_of_each)).all()

@@ -17,7 +17,12 @@ def machine(monkeypatch, tmp_path):
 
 @pytest.mark.parametrize(
     ("dataset", "gpu", "profile"),
-    [(False, False, "demo"), (False, True, "demo"), (True, False, "paper-lite"), (True, True, "paper")],
+    [
+        (False, False, "demo"),
+        (False, True, "demo"),
+        (True, False, "paper-lite"),
+        (True, True, "paper"),
+    ],
 )
 def test_the_dataset_decides_the_cohort_and_the_gpu_the_network(machine, dataset, gpu, profile):
     name, why = machine(dataset, gpu)

@@ -13,7 +13,9 @@ def small_repository(tmp_path, monkeypatch):
     for name in stages.NAMES:
         write_notebook(tmp_path, name, "from tumorcf_lib import one\none.f()")
     (tmp_path / "tumorcf_lib" / "one.py").write_text('"""One."""\nfrom . import two\n')
-    (tmp_path / "tumorcf_lib" / "two.py").write_text("def g():\n    '''Old words.'''\n    return 1\n")
+    (tmp_path / "tumorcf_lib" / "two.py").write_text(
+        "def g():\n    '''Old words.'''\n    return 1\n"
+    )
     (tmp_path / "tumorcf_lib" / "other.py").write_text("x = 1\n")
     monkeypatch.setattr(paths, "ROOT", tmp_path)
     monkeypatch.setattr(paths, "NOTEBOOKS", tmp_path / "notebooks")
@@ -96,6 +98,8 @@ def test_only_changed_data_of_an_earlier_stage_reaches_later_ones(study, small_r
 def test_a_file_that_vanished_or_was_cut_makes_a_stage_stale(study, small_repository):
     finish(study, "01_data")
     table = study.folder / "01_data" / "table_x.csv"
+    table.write_text("x\n7\n")  # of the same size
+    assert stages.why_stale(study, "01_data") == "its file table_x.csv changed"
     table.write_text("x")
     assert "table_x.csv is missing or changed" in stages.why_stale(study, "01_data")
     table.unlink()
@@ -103,10 +107,29 @@ def test_a_file_that_vanished_or_was_cut_makes_a_stage_stale(study, small_reposi
 
 
 def test_a_later_stage_opened_first_names_the_one_command_that_helps(study, small_repository):
-    with pytest.raises(stages.StageError, match=r"\./run_all\.sh --profile smoke --to 04"):
+    with pytest.raises(stages.StageError, match=r"\./run_all\.sh --profile smoke --to 03"):
         results.open_stage(study, "05_counterfactuals")
 
 
 def test_the_real_notebooks_and_modules_can_all_be_hashed():
     digests = {stages.code_digest(name) for name in stages.NAMES}
     assert len(digests) == len(stages.NAMES)
+
+
+def test_a_record_cut_off_by_a_full_disk_counts_as_none(study, small_repository):
+    finish(study, "01_data")
+    (study.folder / "01_data" / stages.RECORD).write_text('{"fingerp')
+    assert stages.why_stale(study, "01_data") == "it was never finished"
+
+
+def test_another_version_of_a_package_makes_a_stage_stale(study, small_repository, monkeypatch):
+    finish(study, "01_data")
+    monkeypatch.setattr(stages.importlib.metadata, "version", lambda name: "99")
+    assert stages.why_stale(study, "01_data") == "the packages changed since"
+
+
+def test_the_command_that_helps_names_the_seed(study, small_repository):
+    from dataclasses import replace
+
+    with pytest.raises(stages.StageError, match="--profile smoke --seed 3 --to 05"):
+        results.open_stage(replace(study, seed=3), "06_metrics")

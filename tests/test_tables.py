@@ -130,10 +130,56 @@ def test_three_columns_stand_side_by_side(predictions, tmp_path):
 
 
 def test_derived_tables_do_not_depend_on_the_order_of_calls(predictions, edit_rows):
-    files = {"rows_predictions": predictions, "rows_validation": predictions, "rows_edits": edit_rows}
+    files = {
+        "rows_predictions": predictions,
+        "rows_validation": predictions,
+        "rows_edits": edit_rows,
+    }
     files = {name: results.round_trip(rows) for name, rows in files.items()}
     derived = tables.derive(files.__getitem__, 50)
     alone = tables.findings(metrics.slice_scores(files["rows_edits"]), n_resamples=50)
     pd.testing.assert_frame_equal(derived["table_findings"], alone)
     names = [name for _, name, _ in tables.derived_numbers(derived)]
-    assert names == ["accuracy", "person_accuracy", "delta_drop", "sham_drop", "net_drop", "delta_focus"]
+    assert names == [
+        "accuracy",
+        "person_accuracy",
+        "delta_drop",
+        "sham_drop",
+        "net_drop",
+        "delta_focus",
+    ]
+
+
+def test_edits_are_counted_with_their_reasons_and_their_energy(edit_rows):
+    rows = edit_rows.copy()
+    first_sham = rows.index[rows["edit"] == "sham"][0]
+    rows.loc[first_sham, "reason"] = "no legal place"
+    table = tables.edits(rows).set_index(["edit", "label"])
+    label = rows.loc[first_sham, "label"]
+    assert table.loc[("sham", label), ["made", "not_made"]].tolist() == [7, 1]
+    own = rows[rows["label"] == label]
+    medians = own.groupby("edit")["edit_rms"].median()
+    ratio = medians["remove"] / medians["sham"]
+    assert table.loc[("remove", label), "rms_to_sham"] == pytest.approx(ratio)
+    assert np.isnan(table.loc[("sham", label), "rms_to_sham"])
+
+
+def test_where_no_person_failed_the_interval_is_the_exact_one(predictions):
+    perfect = predictions.copy()
+    for name in CLASSES:
+        perfect[f"p_{name}"] = (perfect["label"] == name).astype(float)
+    table = tables.performance_by_class(perfect, n_resamples=50).set_index(
+        ["level", "group", "metric"]
+    )
+    n = perfect.loc[perfect["label"] == "glioma", "person_id"].nunique()
+    low, high = table.loc[("person", "glioma", "recall"), ["low", "high"]]
+    # n of n persons: the lowest share p with p ** n = 0.025
+    assert low**n == pytest.approx(0.025)
+    assert high == 1
+
+
+def test_the_interval_of_the_ece_holds_its_value(predictions):
+    table = tables.performance(predictions, n_resamples=300).set_index(["level", "metric"])
+    for level in ("slice", "person"):
+        low, value, high = table.loc[(level, "ECE"), ["low", "value", "high"]]
+        assert low <= value <= high

@@ -136,38 +136,23 @@ def test_test_slices_are_never_read(tmp_path):
 
 def test_the_backbone_does_not_change_while_only_the_head_is_trained(tmp_path):
     model = tiny_model()
-    backbone = [np.array(weight) for weight in model.layers[1].trainable_weights]
+    backbone = model.layers[1].get_weights()
     profile = dataclasses.replace(PROFILE, epochs=2, warmup_epochs=2)
     before = model.get_layer("hidden").get_weights()[0]
     fit(tmp_path, model=model, profile=profile)
-    for old, new in zip(backbone, model.layers[1].weights):
+    for old, new in zip(backbone, model.layers[1].get_weights()):
         np.testing.assert_array_equal(old, new)
     assert np.abs(model.get_layer("hidden").get_weights()[0] - before).max() > 0
 
 
-def test_fitted_norms_hold_the_mean_and_variance_of_the_training_slices(tmp_path):
-    model = tiny_model()
-    slices, labels, persons, parts = tiny_cohort()
-    part, _ = training.split_parts(model, slices, labels, persons, parts)
-    training.fit_norms(model, part, batch_size=20, seed=0)
-    convolution, norm = model.layers[1].layers[:2]
-    maps = np.asarray(convolution(slices[parts == "train"][..., None]))
-    np.testing.assert_allclose(norm.moving_mean, maps.mean(axis=(0, 1, 2)), atol=1e-5)
-    batch_variance = norm.moving_variance / maps.var(axis=(0, 1, 2))
-    np.testing.assert_allclose(batch_variance, 1, atol=0.05)  # means of batches differ a little
-    assert norm.momentum == 0.99
-
-
 @pytest.mark.parametrize("freeze_norms", [True, False])
-def test_norms_stay_fixed_in_training_only_if_asked(tmp_path, freeze_norms):
+def test_norms_keep_their_pretrained_state_if_asked(tmp_path, freeze_norms):
     model = tiny_model()
-    cohort = tiny_cohort()
-    part, _ = training.split_parts(model, *cohort)
-    training.fit_norms(model, part, batch_size=8, seed=5)
-    fitted = np.array(training.norm_layers(model)[0].moving_mean)
+    (norm,) = training.norm_layers(model)
+    before = norm.get_weights()
     fit(tmp_path, model=model, profile=dataclasses.replace(PROFILE, freeze_norms=freeze_norms))
-    unchanged = np.allclose(training.norm_layers(model)[0].moving_mean, fitted, atol=1e-6)
-    assert unchanged == freeze_norms
+    unchanged = [np.array_equal(old, new) for old, new in zip(before, norm.get_weights())]
+    assert unchanged == [freeze_norms] * 4
 
 
 def test_the_focal_loss_weights_every_class_to_the_same_total():

@@ -16,11 +16,14 @@ examples
 """
 
 
+REAL_PROFILES = ("paper-lite", "paper")
+
+
 def main(arguments=None) -> int:
     """Parse the command line, do what it asks, return the exit status."""
     options = _parser().parse_args(arguments)
     if getattr(options, "data", None):
-        os.environ["TUMORCF_DATA"] = os.path.abspath(options.data)
+        os.environ["TUMORCF_DATA"] = os.path.abspath(os.path.expanduser(options.data))
     try:
         return options.action(options) or 0
     except KeyboardInterrupt:
@@ -52,6 +55,7 @@ def _parser():
 
     publish = _command(commands, "publish", _publish, "copy what git may hold of a run to figures/")
     publish.add_argument("profile")
+    publish.add_argument("--seed", type=int, default=0, help="of the run")
 
     verify = _command(commands, "verify", _verify, "recompute published tables from their rows")
     verify.add_argument("folders", nargs="*", help="default: every folder under figures/")
@@ -65,9 +69,15 @@ def _command(commands, name, action, text):
 
 
 def _study_options(parser):
-    parser.add_argument("--profile", default="auto", help="smoke, demo, paper-lite, paper or auto")
+    parser.add_argument(
+        "--profile", default=os.environ.get("TUMORCF_PROFILE", "auto"),
+        help="smoke, demo, paper-lite, paper or auto",
+    )  # fmt: skip
     parser.add_argument("--data", help="folder of the dataset (default: TUMORCF_DATA, else data/)")
-    parser.add_argument("--seed", type=int, default=0, help="of training and sham places")
+    parser.add_argument(
+        "--seed", type=int, default=int(os.environ.get("TUMORCF_SEED", 0)),
+        help="of training and sham places",
+    )  # fmt: skip
 
 
 def _study(options):
@@ -81,9 +91,12 @@ def _run(options):
     from tumorcf_lib import figshare, paths, runner, runtime
 
     study = _study(options)
+    folder, found = paths.data_folder(), figshare.has_dataset(paths.data_folder())
+    if paths.names_data_folder() and not found and options.profile in ("auto", *REAL_PROFILES):
+        figshare.read(folder, cache_dir=paths.cache())  # raises, saying which files are missing
     why = runtime.choose_profile()[1] if options.profile == "auto" else "as asked"
     print(f"Profile {study.profile.name}: {why}.")
-    if not study.profile.is_phantom and not figshare.has_dataset(paths.data_folder()):
+    if not study.profile.is_phantom and not found:
         _download(options)
     runner.run(study, first=options.first, last=options.last, fresh=options.fresh)
 
@@ -105,7 +118,7 @@ def _download(options):
 def _publish(options):
     from tumorcf_lib import publish
 
-    publish.publish(options.profile)
+    publish.publish(options.profile, seed=options.seed)
 
 
 def _verify(options):
@@ -116,11 +129,11 @@ def _verify(options):
 
 def _named_errors():
     """Errors whose message is written for people: shown without a traceback."""
-    from tumorcf_lib import config, download, figshare, publish, runner, stages
+    from tumorcf_lib import config, download, figshare, publish, readme, runner, stages
 
     return (
         config.UnknownProfileError, download.DownloadError, figshare.DatasetError,
-        publish.PublishError, runner.NotebookError, stages.StageError,
+        publish.PublishError, readme.ReadmeError, runner.NotebookError, stages.StageError, OSError,
     )  # fmt: skip
 
 

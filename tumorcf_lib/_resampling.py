@@ -7,8 +7,12 @@ spreads of all resamples are a few matrix products, ``counts @ sums per person``
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.special import ndtr, stdtr, stdtrit
 
 CONFIDENCE = 0.95
+ROUNDING = 1e-6
+"""Closer than this to a margin is at it: float32 probabilities differ by less between runs,
+and a network that answers every slice alike must not pass for one that moved."""
 
 
 class StatsInputError(ValueError):
@@ -74,14 +78,44 @@ def same_length(array, values, name):
     return array
 
 
-def interval(replicates):
-    """Percentile interval of the finite resamples, NaN if there are none."""
+def interval(replicates, n_persons, df=None):
+    """Expanded percentile interval of the finite resamples; NaN if there is none.
+
+    Plain percentiles are too narrow for few persons: resampling n of them spreads
+    sqrt((n - 1) / n) too little, and its tails are those of the normal law, not of t. So the
+    percentiles are taken further out, at Phi(-sqrt(n / df) t), with t the 97.5 % quantile of
+    Student's law with df degrees of freedom (Hesterberg, "What Teachers Should Know About
+    the Bootstrap", The American Statistician 2015, section 3.2: df = n - 1, one stratum).
+
+    Parameters
+    ----------
+    replicates : array of float, shape (n_resamples,)
+    n_persons : int
+    df : int, optional
+        Persons less the number of strata that they are drawn within; n_persons - 1 by
+        default. Below 1 there is no interval: nothing tells how far persons differ.
+    """
+    df = n_persons - 1 if df is None else df
     replicates = replicates[np.isfinite(replicates)]
-    if not len(replicates):
+    if not len(replicates) or df < 1:
         return np.nan, np.nan
-    tail = 100 * (1 - CONFIDENCE) / 2
+    t = stdtrit(df, (1 + CONFIDENCE) / 2)
+    tail = 100 * ndtr(-np.sqrt(n_persons / df) * t)
     low, high = np.percentile(replicates, [tail, 100 - tail])
     return float(low), float(high)
+
+
+def p_value(replicates, value, null, n_persons, df=None):
+    """Two-sided p of a null from the spread of the resamples, see ``stats.bootstrap_p``."""
+    df = n_persons - 1 if df is None else df
+    replicates = replicates[np.isfinite(replicates)]
+    if null is None or len(replicates) < 2 or df < 1 or not np.isfinite(value):
+        return np.nan
+    if abs(value - null) <= ROUNDING:
+        return 1.0
+    error = replicates.std(ddof=1) * np.sqrt(n_persons / df)
+    t = abs(value - null) / error if error > 0 else np.inf
+    return float(max(2 * stdtr(df, -t), 2.0 ** (1 - n_persons)))
 
 
 def cell_tables(group, values, cells, people):
@@ -102,17 +136,32 @@ def matched(counts, tables):
         return (differences * n_1).sum(axis=1) / (n_1 * both).sum(axis=1)  # (n_resamples,)
 
 
-def spread(counts, sums, sizes):
-    """Standard deviation of person means for each resample, (n_resamples,)."""
+def spread_tables(group, values, people):
+    """Slices, mean and squares around it of a group's persons, each (n_persons,)."""
+    sizes = people.total(group)
     has = sizes > 0
-    counts, means = counts[:, has], sums[has] / sizes[has]
-    if not has.any():
-        return np.full(len(counts), np.nan)
-    means = means - means.mean()  # keeps the difference of squares below exact enough
+    center = values[group].mean() if group.any() else 0.0  # exact enough for far-off values
+    centered = np.where(group, values - center, 0.0)
+    means = np.divide(people.total(centered), sizes, out=np.zeros(len(sizes)), where=has)
+    squares = people.total(np.where(group, (centered - means[people.owner]) ** 2, 0.0))
+    return sizes[has], means[has], squares[has], has
+
+
+def spread(counts, sizes, means, squares, has):
+    """Standard deviation between persons for each resample, (n_resamples,).
+
+    One-way components of variance: that of the person means, less what slices of one
+    person would scatter them by (their pooled variance times the mean of 1 / slices).
+    """
+    counts = counts[:, has]
     n = counts.sum(axis=1)
     with np.errstate(invalid="ignore", divide="ignore"):
-        variance = (counts @ means**2 - (counts @ means) ** 2 / n) / (n - 1)
-    return np.sqrt(np.where(n > 1, np.maximum(variance, 0), np.nan))
+        total = (counts @ means**2 - (counts @ means) ** 2 / n) / (n - 1)
+        repeats = counts @ (sizes - 1)
+        within = counts @ squares / repeats  # NaN where nobody has a second slice
+        between = total - within * (counts @ (1 / sizes)) / n
+    known = (n > 1) & (repeats > 0)
+    return np.sqrt(np.where(known, np.maximum(between, 0), np.nan))
 
 
 def mean_of_person_means(sums, sizes):

@@ -6,7 +6,7 @@ stream through one buffer, so memory does not grow with the cohort.
 
 import numpy as np
 import pandas as pd
-from tqdm.auto import tqdm
+from tqdm import tqdm
 
 from tumorcf_lib import scores
 from tumorcf_lib.plan import HEADLINE_EDITS, ROW_DTYPES, Edit, checked_plan, edits_of, recreate

@@ -4,17 +4,21 @@ Each finding is claimed in three forms. "paper": as the study states it. "net": 
 control that could produce the same number without the network reading the tumor. "log-odds":
 the same in log-odds, where a probability near 0 or 1 has no ceiling.
 
-A claim names its score as an expression over the columns of ``metrics.slice_scores``, so the
-table of claims can be read, and recomputed, without this code.
+A claim names its score as an expression over the columns of ``metrics.slice_scores`` (and
+``CHANCE``, in finding 5), so the table of claims can be read, and recomputed, without this code.
 """
 
 import math
+from collections import Counter
 from dataclasses import dataclass
 
 FORMS = ("paper", "net", "log-odds")
 ALL = "all"
 WITH_ERRORS_BETWEEN = ("meningioma", "glioma")
 MOST_CONSISTENT = "pituitary"
+CHANCE = "chance_between"
+"""Name, in an expression, of the share that :func:`chance_of_errors_between` gives."""
+
 TITLES = {
     1: "Removal lowers confidence", 2: "The tumor alone suffices",
     3: "Errors lean less on the tumor", 4: "Pituitary is the most consistent",
@@ -27,10 +31,12 @@ class Claim:
     """One sentence with the number that decides it.
 
     ``score`` and ``slices`` (which slices count; empty: all tested) are pandas expressions.
-    ``kind``: "mean" of the score; "share" of slices whose score is above 0; "difference" of
-    means, "spread" (difference of standard deviations between persons) or "matched"
-    (difference within bins of ``match_on``), each for slices where ``first`` holds
-    minus the other slices. The claim is that this number is on ``side`` of ``margin``.
+    ``kind``: "mean" of the score; "share" of slices whose score is above 0 (by more than
+    ``findings.SMALLEST_DROP``); "difference" of means, "spread" (difference of standard
+    deviations between persons) or "matched" (difference among slices alike in ``match_on``:
+    column names, a class compared as it is, a probability by bins), each for slices where
+    ``first`` holds minus the other slices. The claim is that this number is on ``side`` of
+    ``margin``. Claims of one finding and form are one family of tests.
     """
 
     finding: int
@@ -42,7 +48,7 @@ class Claim:
     slices: str = ""
     kind: str = "mean"
     first: str = ""
-    match_on: str = ""
+    match_on: tuple = ()
     margin: float = 0.0
     side: str = "above"
 
@@ -56,7 +62,7 @@ def all_claims(classes):
     >>> sorted({claim.finding for claim in claims})
     [1, 2, 3, 4, 5, 6]
     >>> [sum(claim.form == form for claim in claims) for form in FORMS]
-    [31, 36, 35]
+    [31, 44, 35]
     """
     return [
         *_removal_lowers_confidence(classes),
@@ -109,7 +115,10 @@ def _removal_lowers_confidence(classes):
 
 
 def _tumor_alone_suffices(classes):
-    """Finding 2, on all tested slices: "substantial mass" has four yardsticks."""
+    """Finding 2, on all tested slices: "substantial mass" has five yardsticks.
+
+    The last, the silhouette, has the tumor's place and outline but not its look.
+    """
     chance = 1 / len(classes)
     beats = "The tumor alone gives the true class more probability than"
     for group, slices in _groups(classes):
@@ -118,6 +127,8 @@ def _tumor_alone_suffices(classes):
             ("paper", f"{beats} one half", "P_only", "p_only", 1 / 2),
             ("net", f"{beats} a blank slice", "P_only - P_blank", "p_only - p_blank", 0),
             ("net", f"{beats} the same shape of healthy tissue", "Net-Focus", "net_focus", 0),
+            ("net", f"{beats} its silhouette, so that its look adds to its shape and place",
+             "P_only - P_silhouette", "p_only - p_silhouette", 0),
             ("log-odds", f"{beats} a blank slice; in log-odds", "P_only - P_blank",
              "lo_only - lo_blank", 0),
             ("log-odds", f"{beats} the same shape of healthy tissue; in log-odds", "Net-Focus",
@@ -131,33 +142,43 @@ def _errors_lean_less_on_the_tumor():
 
     The true class's probability of a misclassified slice is low to begin with, and a
     drop cannot exceed it. So the net form compares slices of alike ``p_orig``, which leaves
-    the few below one half; the drop of the *predicted* class, which has no such bound;
-    and that class's drop between slices of alike confidence.
+    the few below one half. The drop of the *predicted* class is bounded, too, by that class's
+    probability: at least 1 / classes, yet as a rule lower on misclassified slices; hence the
+    same between slices of alike confidence. Errors also gather in some classes, and classes
+    drop differently, so slices are compared within their true class, and within true class and
+    ``p_orig`` together.
     """
     lower = "Misclassified slices have a lower"
     alike = "than correct ones of alike probability of the true class"
     sure = "than correct ones of alike confidence, for the predicted class"
+    own = "than correct ones of their true class"
+    both = "than correct ones of their true class and of alike probability of it"
+    drop, focus = "Delta-Drop", "Delta-Focus"
     for form, claim, quantity, score, match_on in (
-        ("paper", f"{lower} Delta-Drop", "Delta-Drop", "delta_drop", ""),
-        ("paper", f"{lower} Delta-Focus", "Delta-Focus", "delta_focus", ""),
-        ("net", f"{lower} Delta-Drop {alike}", "Delta-Drop, alike P_orig", "delta_drop",
-         "p_orig"),
-        ("net", f"{lower} Delta-Focus {alike}", "Delta-Focus, alike P_orig", "delta_focus",
-         "p_orig"),
-        ("net", f"{lower} Delta-Drop of the predicted class", "Delta-Drop, predicted class",
-         "delta_drop_pred", ""),
-        ("net", f"{lower} Delta-Focus of the predicted class", "Delta-Focus, predicted class",
-         "delta_focus_pred", ""),
-        ("net", f"{lower} Delta-Drop {sure}", "Delta-Drop, alike confidence",
-         "delta_drop_pred", "p_pred_orig"),
-        ("net", f"{lower} Delta-Focus {sure}", "Delta-Focus, alike confidence",
-         "delta_focus_pred", "p_pred_orig"),
-        ("net", f"{lower} Net-Drop", "Net-Drop", "net_drop", ""),
-        ("log-odds", f"{lower} Delta-Drop; in log-odds", "Delta-Drop", "delta_drop_lo", ""),
-        ("log-odds", f"{lower} Delta-Focus; in log-odds", "Delta-Focus", "delta_focus_lo", ""),
-        ("log-odds", f"{lower} Net-Drop; in log-odds", "Net-Drop", "net_drop_lo", ""),
+        ("paper", drop, drop, "delta_drop", ()),
+        ("paper", focus, focus, "delta_focus", ()),
+        ("net", f"{drop} {alike}", f"{drop}, alike P_orig", "delta_drop", ("p_orig",)),
+        ("net", f"{focus} {alike}", f"{focus}, alike P_orig", "delta_focus", ("p_orig",)),
+        ("net", f"{drop} {own}", f"{drop}, alike class", "delta_drop", ("label",)),
+        ("net", f"{focus} {own}", f"{focus}, alike class", "delta_focus", ("label",)),
+        ("net", f"{drop} {both}", f"{drop}, alike class, P_orig", "delta_drop",
+         ("label", "p_orig")),
+        ("net", f"{focus} {both}", f"{focus}, alike class, P_orig", "delta_focus",
+         ("label", "p_orig")),
+        ("net", f"{drop} of the predicted class", f"{drop}, predicted class",
+         "delta_drop_pred", ()),
+        ("net", f"{focus} of the predicted class", f"{focus}, predicted class",
+         "delta_focus_pred", ()),
+        ("net", f"{drop} {sure}", f"{drop}, alike confidence", "delta_drop_pred",
+         ("p_pred_orig",)),
+        ("net", f"{focus} {sure}", f"{focus}, alike confidence", "delta_focus_pred",
+         ("p_pred_orig",)),
+        ("net", "Net-Drop", "Net-Drop", "net_drop", ()),
+        ("log-odds", f"{drop}; in log-odds", drop, "delta_drop_lo", ()),
+        ("log-odds", f"{focus}; in log-odds", focus, "delta_focus_lo", ()),
+        ("log-odds", "Net-Drop; in log-odds", "Net-Drop", "net_drop_lo", ()),
     ):
-        yield Claim(3, form, "wrong - correct", claim, quantity, score,
+        yield Claim(3, form, "wrong - correct", f"{lower} {claim}", quantity, score,
                     kind="matched" if match_on else "difference", first="~correct",
                     match_on=match_on, side="below")
 
@@ -165,8 +186,9 @@ def _errors_lean_less_on_the_tumor():
 def _pituitary_is_most_consistent(classes):
     """Finding 4, on correctly classified slices, against each other class.
 
-    Consistent means here: the drop is larger on average and its standard deviation between
-    persons is smaller.
+    Consistent means here: the drop is larger on average *and* its standard deviation between
+    persons (what slices of one person scatter taken off) is smaller. One half alone is
+    not the finding; a small spread is also what a network shows that never moves.
     """
     name = MOST_CONSISTENT
     scores = (("paper", "Delta-Drop", "delta_drop", ""),
@@ -187,17 +209,49 @@ def _pituitary_is_most_consistent(classes):
 
 
 def _errors_are_meningioma_glioma(classes):
-    """Finding 5, on misclassified slices; chance: any of the other classes, alike likely."""
+    """Finding 5, on misclassified slices; net of the network's own chance."""
     one, two = WITH_ERRORS_BETWEEN
     pair = f"[{one!r}, {two!r}]"
     between = f"(label in {pair}) & (predicted in {pair})"
     yield Claim(5, "paper", ALL, f"Most errors are between {one} and {two}",
                 "share of errors", between, "~correct", margin=1 / 2)
-    by_chance = f"(label in {pair}) / {len(classes) - 1}"
     yield Claim(5, "net", ALL,
-                f"Errors are between {one} and {two} more often than if each fell on one of the "
-                "other classes by chance", "share of errors - chance",
-                f"1.0 * ({between}) - {by_chance}", "~correct")
+                f"Errors are between {one} and {two} more often than if the network gave each "
+                "class as often as it does, but to slices drawn by lot", "share of errors - chance",
+                f"1.0 * ({between}) - {CHANCE}", "~correct")
+
+
+def chance_of_errors_between(labels, predicted):
+    """Share of errors between meningioma and glioma if predictions ignored the slice.
+
+    With the same number of slices of each class and the same number of answers of each
+    class, but the answers dealt out by lot: 1/3 for three classes of one size, each
+    answered alike often; the whole observed share for a network that always gives one answer.
+
+    Parameters
+    ----------
+    labels, predicted : array of str, shape (n,)
+        Of all tested slices, correct ones too.
+
+    Returns
+    -------
+    float
+        NaN if such a network could make no error.
+
+    Examples
+    --------
+    >>> classes = ["meningioma", "glioma", "pituitary"]
+    >>> round(chance_of_errors_between(classes, classes), 3)
+    0.333
+    >>> chance_of_errors_between(classes, ["glioma"] * 3)
+    0.5
+    """
+    true, given = (Counter(names) for names in (labels, predicted))
+    one, two = WITH_ERRORS_BETWEEN
+    between = true[one] * given[two] + true[two] * given[one]
+    pairs = true.total() * given.total()
+    errors = pairs - sum(n * given[name] for name, n in true.items())
+    return between / errors if errors else math.nan
 
 
 def _tumor_over_background(classes):
@@ -208,8 +262,9 @@ def _tumor_over_background(classes):
     the background is ``p_only - p_remove`` exactly; the blank and the whole slice
     cancel. The paper form takes it twice, background inpainted or cut out.
     The net form holds each part against its own control: the tumor alone against healthy
-    tissue of its shape, the background alone against a blank slice; and the
-    tumor's removal against that of as much background (Net-Drop).
+    tissue of its shape, or against its silhouette (so that only its look counts, not its
+    shape and place), the background alone against a blank slice. That the tumor's removal
+    costs more than that of as much background is Net-Drop, finding 1.
     """
     alone = "The tumor alone gives the true class more probability than"
     for group, slices in _groups(classes):
@@ -221,8 +276,9 @@ def _tumor_over_background(classes):
             ("net", "The tumor alone gains more over healthy tissue of its shape than the "
              "background alone gains over a blank slice",
              "Net-Focus - (P_background - P_blank)", "net_focus - (p_background - p_blank)"),
-            ("net", "Taking the tumor out costs more than taking out as much background",
-             "Net-Drop", "net_drop"),
+            ("net", "The tumor's look adds more to its shape and place than the background "
+             "alone adds to a blank slice", "P_only - P_silhouette - (P_background - P_blank)",
+             "p_only - p_silhouette - (p_background - p_blank)"),
             ("log-odds", f"{alone} the background alone; in log-odds",
              "P_only - P_background", "lo_only - lo_background"),
             ("log-odds",

@@ -33,7 +33,7 @@ class Profile:
     n_folds: int = 1  # 1: a hold-out split of 70 / 15 / 15 percent of the persons
     epochs: int = 10
     warmup_epochs: int = 0  # of these, the first with the backbone frozen, on stored features
-    freeze_norms: bool = True  # fit batch norms to the slices once, then keep them fixed
+    freeze_norms: bool = True  # batch norms keep their pretrained state
     patience: int = 4
     batch_size: int = 32
     learning_rate: float = 2e-3

@@ -60,6 +60,29 @@ def examples(slices, classes) -> pd.DataFrame:
     return pd.DataFrame(chosen)
 
 
+def sites(table, classes) -> pd.DataFrame:
+    """Persons of each class whose IDs come from the ``MR...`` site, and all others.
+
+    Parameters
+    ----------
+    table : DataFrame
+        A cohort's table: person_id, label (class index).
+
+    Returns
+    -------
+    DataFrame
+        class, persons with MR IDs, other persons.
+    """
+    persons = table.drop_duplicates("person_id")
+    from_mr = persons["person_id"].str.startswith("MR")
+    own = [persons["label"] == k for k in range(len(classes))]
+    return pd.DataFrame({
+        "class": list(classes),
+        "persons with MR IDs": [int((mine & from_mr).sum()) for mine in own],
+        "other persons": [int((mine & ~from_mr).sum()) for mine in own],
+    })  # fmt: skip
+
+
 def middle_examples(slices, classes) -> pd.DataFrame:
     """The slice of median tumor area of each class, in a table as of :func:`examples`."""
     own = (slices[slices["label"] == name] for name in classes)

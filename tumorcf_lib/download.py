@@ -5,7 +5,7 @@ import time
 from pathlib import Path
 
 import requests
-from tqdm.auto import tqdm
+from tqdm import tqdm
 
 from tumorcf_lib import __version__
 from tumorcf_lib.archives import PUBLISHED, md5, shown

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from tqdm.auto import tqdm
+from tqdm import tqdm
 
 from tumorcf_lib import archives, cjdata
 from tumorcf_lib.archives import CorruptArchiveError, DatasetNotFoundError

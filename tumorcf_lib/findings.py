@@ -6,20 +6,34 @@ import numpy as np
 import pandas as pd
 
 from tumorcf_lib import stats
-from tumorcf_lib.claims import ALL, FORMS, all_claims, margin_text
+from tumorcf_lib.claims import (
+    ALL,
+    CHANCE,
+    FORMS,
+    all_claims,
+    chance_of_errors_between,
+    margin_text,
+)
 from tumorcf_lib.config import CLASSES
 from tumorcf_lib.stats import Estimate
 
 COLUMNS = (
     "finding", "form", "group", "claim", "quantity", "effect", "low", "high",
     "mean_of_person_means", "n_slices", "n_persons", "margin", "side", "p", "p_holm",
-    "verdict", "note", "score", "slices", "kind",
+    "verdict", "relevance", "note", "score", "slices", "kind",
 )
 BIN_WIDTH = 0.05
 """Slices are alike when their probabilities fall into the same bin of this width."""
 
-RESAMPLES_PER_CLAIM = 60
-"""So that Holm's smallest p, claims x 2 / resamples, is 0.033 and can pass 0.05."""
+SMALLEST_DROP = 1e-4
+"""A slice counts into a share of drops above this: the dust of float32 (1e-7) and the rounding
+of published rows to five digits (1e-5 in a difference) are no drops."""
+
+COMPLETE_WITH = {
+    f"{score}{suffix}": f"net_drop{suffix}"
+    for score in ("delta_drop", "sham_drop", "net_drop") for suffix in ("", "_lo")
+}
+"""Scores that add up to another one, and that other one."""
 
 _NOTHING = Estimate(np.nan, np.nan, np.nan, 0, 0, 0)
 _DIFFERENCES = {
@@ -38,17 +52,20 @@ def findings(scores, *, rng, classes=CLASSES, n_resamples=2000):
     rng : numpy.random.Generator
     classes : sequence of str
     n_resamples : int
-        Lower limit. More are drawn when Holm's adjustment needs a finer p-value.
+        Persons are drawn so often; p-values do not get finer with it.
 
     Returns
     -------
     DataFrame
         One row per claim with the columns ``COLUMNS``. ``effect`` is on the scale of
         ``score`` (shares and probabilities in [-1, 1], log-odds unbounded), ``p`` is two-sided
-        against ``margin``, ``p_holm`` adjusts it among all claims of the same form: the three
-        forms are three separate questions. ``note`` holds the reason of an undecided
-        verdict, slices left out, and which class removed slices fall to. A claim whose
-        columns are missing has a row that says so.
+        against ``margin``, ``p_holm`` adjusts it among the claims of the same finding and
+        form, one family each: six findings, each asked in three ways. ``relevance`` is
+        "negligible" for a mean of a probability or share, held against 0, whose interval lies
+        wholly within +-0.05 (``stats.RELEVANT``), else ""; such a claim is no support of
+        its finding, even if its verdict, which is about the sign alone, says "supported".
+        ``note`` holds the reason of an undecided verdict, slices left out, and which class
+        removed slices fall to. A claim whose columns are missing has a row that says so.
 
     Examples
     --------
@@ -60,14 +77,10 @@ def findings(scores, *, rng, classes=CLASSES, n_resamples=2000):
     ["Taking the tumor out lowers the true class's probability", 'supported']
     """
     claims = all_claims(tuple(classes))
-    largest = max(sum(claim.form == form for claim in claims) for form in FORMS)
-    n_resamples = max(n_resamples, RESAMPLES_PER_CLAIM * largest)
     tested = [_estimate(claim, scores, rng, n_resamples) for claim in claims]
-    p_holm = np.full(len(claims), np.nan)
-    for form in FORMS:
-        family = np.array([claim.form == form for claim in claims])
-        p_holm[family] = stats.holm([estimate.p for (estimate, _), is_member
-                                     in zip(tested, family, strict=True) if is_member])
+    p = pd.Series([estimate.p for estimate, _ in tested])
+    families = [(claim.finding, claim.form) for claim in claims]
+    p_holm = p.groupby(pd.MultiIndex.from_tuples(families)).transform(stats.holm)
     rows = [_row(claim, estimate, p, notes)
             for claim, (estimate, notes), p in zip(claims, tested, p_holm, strict=True)]
     return pd.DataFrame(rows, columns=list(COLUMNS))
@@ -136,7 +149,9 @@ def overview(table):
     return wide.where(wide.notna(), "")
 
 
-def score_means(scores, columns, *, rng, classes=CLASSES, n_resamples=2000):
+def score_means(
+    scores, columns, *, rng, classes=CLASSES, n_resamples=2000, complete=False
+):
     """Means of several scores with person-bootstrap intervals, overall and per class.
 
     Parameters
@@ -147,6 +162,9 @@ def score_means(scores, columns, *, rng, classes=CLASSES, n_resamples=2000):
         Scores to average; NaN slices of a score (no legal sham place) are left out of it.
     rng, classes, n_resamples
         As in :func:`findings`.
+    complete : bool
+        Average delta_drop, sham_drop and net_drop (and those with ``_lo``) over the slices that
+        have shams only, so that Delta - Sham = Net exactly.
 
     Returns
     -------
@@ -164,8 +182,12 @@ def score_means(scores, columns, *, rng, classes=CLASSES, n_resamples=2000):
     """
     rows = []
     for column in columns:
+        known = np.isfinite(scores[column].to_numpy(float))
+        net = COMPLETE_WITH.get(column)
+        if complete and net in scores:
+            known &= np.isfinite(scores[net].to_numpy(float))
         for group in (ALL, *classes):
-            own = scores[np.isfinite(scores[column].to_numpy(float))]
+            own = scores[known]
             own = own if group == ALL else own[own["label"] == group]
             if own.empty:
                 continue
@@ -180,9 +202,15 @@ def score_means(scores, columns, *, rng, classes=CLASSES, n_resamples=2000):
 
 
 def _row(claim, estimate, p_holm, notes):
+    verdict = stats.verdict(estimate, claim.margin, claim.side, p_holm)
     why = stats.why_undecided(estimate, claim.margin, claim.side, p_holm)
     if not estimate.n_slices and notes:
         why = ""  # a missing column or an empty group is the reason, and already noted
+    relevance = ""
+    if claim.kind == "mean" and claim.form != "log-odds" and claim.margin == 0:
+        relevance = stats.relevance(estimate)
+    if relevance:
+        why = _negligible(estimate, why)
     return {
         "finding": claim.finding, "form": claim.form, "group": claim.group,
         "claim": claim.claim, "quantity": claim.quantity, "effect": estimate.value,
@@ -190,26 +218,39 @@ def _row(claim, estimate, p_holm, notes):
         "mean_of_person_means": estimate.mean_of_person_means,
         "n_slices": estimate.n_slices, "n_persons": estimate.n_persons,
         "margin": claim.margin, "side": claim.side, "p": estimate.p, "p_holm": p_holm,
-        "verdict": stats.verdict(estimate, claim.margin, claim.side, p_holm),
+        "verdict": verdict, "relevance": relevance,
         "note": "; ".join(filter(None, [why, *notes])),
         "score": claim.score, "slices": claim.slices or ALL, "kind": claim.kind,
     }
 
 
+def _negligible(estimate, why):
+    """The first note of a claim against 0 whose interval lies wholly within +-RELEVANT."""
+    bounds = f"+-{stats.RELEVANT}"
+    side = "above" if estimate.low > stats.ROUNDING else "below"
+    if estimate.low <= stats.ROUNDING and estimate.high >= -stats.ROUNDING:
+        return f"no effect: the interval lies within {bounds}"
+    if why:
+        return f"{why}, and the interval lies within {bounds}: negligible"
+    return f"statistically {side} 0, yet within {bounds}: negligible"
+
+
 def _estimate(claim, scores, rng, n_resamples):
     """The claim's number on these slices, and what a reader should know beside it."""
     columns = dict(scores.items())
+    if CHANCE in claim.score and "predicted" in columns:
+        columns[CHANCE] = chance_of_errors_between(scores["label"], scores["predicted"])
     try:
         chosen = _evaluate(columns, claim.slices or "label == label").to_numpy(bool)  # (n,)
         values = _evaluate(columns, claim.score).to_numpy(float)[chosen]
         first = _evaluate(columns, claim.first or "label == label").to_numpy(bool)[chosen]
-        match_on = _evaluate(columns, claim.match_on or claim.score).to_numpy(float)[chosen]
+        alike = [_evaluate(columns, name).to_numpy()[chosen] for name in claim.match_on]
     except pd.errors.UndefinedVariableError as error:
         return _NOTHING, [f"not tested, the scores lack a column: {error}"]
     rows = scores[chosen]
     first = first if claim.first else None
     known = np.isfinite(values)
-    notes = _notes(claim, rows, first, int((~known).sum()))
+    notes = _notes(claim, scores, chosen, first, int((~known).sum()))
     problem = _unusable(known, first)
     if problem:
         return _NOTHING, [problem, *notes]
@@ -219,8 +260,11 @@ def _estimate(claim, scores, rng, n_resamples):
     if claim.kind in _DIFFERENCES:
         return _DIFFERENCES[claim.kind](values, first[known], *units, **options), notes
     if claim.kind == "matched":
-        return _matched(values, first[known], match_on[known], units, options, notes)
-    values = values > 0 if claim.kind == "share" else values
+        cells = _cells([column[known] for column in alike])
+        estimate = stats.bootstrap_matched_difference(values, first[known], cells, *units,
+                                                      **options)
+        return estimate, [*notes, _partners(first[known], cells, claim.match_on)]
+    values = values > SMALLEST_DROP if claim.kind == "share" else values
     return stats.bootstrap_mean(values, *units, **options), notes
 
 
@@ -240,34 +284,52 @@ def _unusable(known, first):
     return ""
 
 
-def _matched(values, first, probability, units, options, notes):
-    """Compare within bins, and say how many slices of the first group had a partner."""
-    cells = np.floor(probability / BIN_WIDTH).astype(int)
-    partners = np.isin(cells, cells[~first]) & first
-    notes = [*notes, f"{partners.sum()} of {first.sum()} misclassified slices have a partner "
-                     f"within {BIN_WIDTH}"]
-    estimate = stats.bootstrap_matched_difference(values, first, cells, *units, **options)
-    return estimate, notes
+def _cells(columns):
+    """One number for slices alike in every column: the same text, or the same bin."""
+    codes = [column if column.dtype.kind in "OUT" else np.floor(column.astype(float) / BIN_WIDTH)
+             for column in columns]
+    return pd.MultiIndex.from_arrays(codes).factorize()[0]  # (n,)
 
 
-def _notes(claim, rows, first, n_unknown):
+def _partners(first, cells, match_on):
+    """How many slices of the first group had one to be compared with."""
+    n = int((np.isin(cells, cells[~first]) & first).sum())
+    alike = ["of their class" if name == "label" else f"within {BIN_WIDTH}" for name in match_on]
+    return f"{n} of {first.sum()} misclassified slices have a partner {' and '.join(alike)}"
+
+
+def _notes(claim, scores, chosen, first, n_unknown):
     """What a reader must see beside the number."""
-    notes = []
+    rows, notes = scores[chosen], []
+    if claim.finding == 4:
+        notes.append("one half of it: consistent needs both a larger mean and a smaller spread")
     if claim.finding in (1, 4) and len(rows):
-        notes.append(_removed_to(rows, by_class=claim.finding == 4))
+        notes.append(_removed_to(rows, scores, by_class=claim.finding == 4))
     if claim.finding == 2 and "blank" in claim.score and len(rows):
         blank = rows.groupby("label")["p_blank"].mean()
         notes.append("a blank slice gives " + ", ".join(f"{c} {p:.2f}" for c, p in blank.items()))
     if claim.finding == 3 and first is not None:
         n_persons = rows["person_id"][first].nunique()
         notes.append(f"{int(first.sum())} misclassified slices of {n_persons} persons")
+    if claim.finding == 5 and len(rows):
+        notes.append(_largest_cell(rows))
+    if CHANCE in claim.score and len(rows):
+        chance = chance_of_errors_between(scores["label"], scores["predicted"])
+        notes.append(f"chance is {chance:.2f}, taken as known")
     if n_unknown:
         notes.append(f"{n_unknown} slices without this score left out")
     return [note for note in notes if note]
 
 
-def _removed_to(rows, *, by_class):
-    """Where slices without their tumor fall; a low drop in that class says little."""
+def _largest_cell(errors):
+    """How one-sided the confusion is: a network with one answer for all confuses nothing."""
+    cells = errors.groupby(["label", "predicted"]).size()
+    (label, predicted), n = cells.idxmax(), cells.max()
+    return f"{n} of {len(errors)} errors are {label} called {predicted}, the largest cell"
+
+
+def _removed_to(rows, scores, *, by_class):
+    """Where slices without their tumor fall, and what a stay in the own class means."""
     if "removed_to" not in rows or rows["removed_to"].isna().all():
         return ""
     texts = []
@@ -275,6 +337,24 @@ def _removed_to(rows, *, by_class):
         shares = own["removed_to"].value_counts(normalize=True)
         text = ", ".join(f"{to} {share:.0%}" for to, share in shares.items())
         texts.append(f"removed {name} slices fall to {text}".replace("  ", " "))
-        if own["label"].nunique() == 1 and shares.index[0] == own["label"].iloc[0]:
-            texts[-1] += " (their own class: a low drop is no evidence of ignoring the tumor)"
+        if own["label"].nunique() == 1 and len(shares):
+            texts[-1] += _stay(own["label"].iloc[0], shares, scores)
     return "; ".join(texts)
+
+
+def _stay(name, shares, scores):
+    """A class that keeps its removed slices is the network's default, or reads something else.
+
+    The default takes in most removed slices of the other classes (correct ones, as here), too.
+    """
+    kept = scores["correct"].to_numpy(bool) & scores["removed_to"].notna().to_numpy()
+    others = scores.loc[kept & (scores["label"] != name).to_numpy(), "removed_to"]
+    share = float((others == name).mean()) if len(others) else math.nan
+    if shares.index[0] == name and share > 1 / 2:
+        return (f" (their own class and the default, {share:.0%} of the other classes' removed "
+                "slices fall there too: a low drop is no evidence of ignoring the tumor)")
+    if shares.get(name, 0) > 1 / 2:
+        others_text = "" if math.isnan(share) else (
+            f", and only {share:.0%} of the other classes' fall there: it is not the default")
+        return f" (removed slices keep their class{others_text})"
+    return ""

@@ -1,17 +1,23 @@
 """The study's work on every fold: train its network, predict with it, audit it."""
 
+import importlib.metadata
+import os
 import shutil
+import sys
 
 import numpy as np
 import pandas as pd
 
 from tumorcf_lib import audit as audits
 from tumorcf_lib import cohort as cohorts
-from tumorcf_lib import split as splits
 from tumorcf_lib import plan, stages
+from tumorcf_lib import split as splits
 from tumorcf_lib.config import CLASSES
 
-OUTLINED_EDITS = ("original", "sham")
+TRAINING_MODULES = (
+    "augment", "backbones", "checkpoint", "classifier", "pickles", "training",
+)  # fmt: skip
+OUTLINED_EDITS = ("original", "remove", "sham")
 SHOWN_EDITS = ("original", "remove", "only", "background", "silhouette", "sham", "sham_only")
 
 
@@ -58,6 +64,9 @@ def train(results, prepared, split) -> pd.DataFrame:
     for fold, rows in split.groupby("fold"):
         seed = results.study.seed + int(fold)
         folder = results.workspace(f"fold{fold}", _depends_on(results, seed))
+        if os.environ.get("TUMORCF_FRESH"):
+            shutil.rmtree(folder)
+            folder.mkdir()
         part_of = rows.set_index("slice_id")["part"]
         parts = part_of.loc[prepared.table["slice_id"]].to_numpy(str)
         if not (folder / "weights.npz").exists():
@@ -70,17 +79,23 @@ def train(results, prepared, split) -> pd.DataFrame:
     return history[["fold", *history.columns.drop(["fold", "seconds"])]]
 
 
+def training_minutes(study) -> float:
+    """Minutes that the kept trainings of a run took, as their histories tell; 0 without any."""
+    histories = (study.folder / "03_training").glob("fold*/history.csv")
+    return sum(pd.read_csv(path)["seconds"].sum() for path in histories) / 60
+
+
 def _train_one(profile, prepared, parts, seed, folder):
-    from tumorcf_lib import classifier
+    from tumorcf_lib import classifier, training
 
     model = classifier.build(profile, seed=seed)
-    done = classifier.train(
+    done = training.train(
         model, profile, prepared.slices, prepared.labels, prepared.persons, parts,
         seed=seed, folder=folder,
     )  # fmt: skip
     history = done.history.assign(best=done.history["epoch"] == done.best_epoch)
     history.to_csv(folder / "history.csv", index=False)
-    classifier.save_float16(done.model, folder / "weights.npz")
+    classifier.save_float16(done.model, folder / "weights.npz", max_bytes=sys.maxsize)
 
 
 def _depends_on(results, seed) -> dict:
@@ -93,7 +108,8 @@ def _depends_on(results, seed) -> dict:
         "seed": seed,
         "split": results.input_digest("01_data"),
         "inputs": results.input_digest("02_preprocessing"),
-        "code": stages.module_digest("backbones", "classifier", "training", "augment", "pickles"),
+        "code": stages.module_digest(*TRAINING_MODULES),
+        "packages": [importlib.metadata.version(name) for name in stages.PACKAGES],
     }
 
 
@@ -127,7 +143,7 @@ def audit(results, prepared, *, edits=audits.HEADLINE_EDITS) -> pd.DataFrame:
     parts = [
         audits.audit(
             predictor, own, edits=edits, n_places=profile.n_places, seed=results.study.seed,
-            batch_size=profile.predict_batch_size,
+            batch_size=profile.predict_batch_size, progress=True,
         ).assign(fold=fold)
         for fold, own, predictor in _each_fold(results, prepared, "test")
     ]  # fmt: skip
@@ -147,7 +163,9 @@ def at_percentiles(scores, score: str, percentiles) -> pd.DataFrame:
         own = scores[(scores["label"] == name) & scores[score].notna()].sort_values(score)
         for q in percentiles:
             row = own.iloc[round((len(own) - 1) * q / 100)]
-            chosen.append({"slice_id": row["slice_id"], "label": name, "percentile": q, score: row[score]})
+            chosen.append(
+                {"slice_id": row["slice_id"], "label": name, "percentile": q, score: row[score]}
+            )
     return pd.DataFrame(chosen)
 
 
@@ -167,7 +185,12 @@ def example_edits(prepared, rows, chosen) -> list[dict]:
         slice, mask = np.asarray(own.slices[0]), np.asarray(own.masks[0])
         made = rows[(rows["slice_id"] == choice["slice_id"]) & (rows["reason"] == "")]
         made = made.drop_duplicates("edit").set_index("edit")  # of shams, the first
-        example = {"title": f"{choice['label']}\n{choice['percentile']}th", "images": {}, "p": {}, "masks": {}}
+        example = {
+            "title": f"{choice['label']}\n{choice['percentile']}th",
+            "images": {},
+            "p": {},
+            "masks": {},
+        }
         for edit in (name for name in SHOWN_EDITS if name in made.index):
             row = made.loc[edit].copy()
             row["edit"] = edit

@@ -45,10 +45,10 @@ SHORT_NAMES = {"original": "orig"}
 """Edits whose columns have another name than the edit: p_orig, lo_orig."""
 
 SCORED_EDITS = (
-    "original", "remove", "remove_refit", "only", "background", "silhouette", "blank",
-    "sham", "sham_only",
+    "original", "remove", "original_refit", "remove_refit", "only", "background", "silhouette",
+    "blank", "sham", "sham_only",
 )  # fmt: skip
-WHOLE_SLICE_EDITS = ("original", "blank")  # no mask, hence the same at every dilation
+WHOLE_SLICE_EDITS = ("original", "original_refit", "blank")  # no mask, alike at every dilation
 INFILLED_EDITS = ("remove", "remove_refit", "sham")
 
 
@@ -86,7 +86,8 @@ def slice_scores(rows, *, infill="navier_stokes", dilation_px=0):
         p_<edit> and lo_<edit> (log-odds) of the true class, shams averaged over their
         n_sham places; delta_drop, delta_focus, sham_drop, net_drop, net_focus, the same
         with ``_lo``, and with ``_pred`` for the class *predicted* on the original;
-        delta_drop_refit; flipped (nullable boolean), sham_flip_rate, removed_to (class
+        delta_drop_refit (original and removed slice both with an intensity map of their own,
+        so that the new map of the original alone is no drop); flipped (nullable boolean), sham_flip_rate, removed_to (class
         after removal). What an edit without probabilities leaves open is missing (NaN);
         no slice is dropped.
 
@@ -108,7 +109,7 @@ def slice_scores(rows, *, infill="navier_stokes", dilation_px=0):
                 scores["n_sham"] = n
     for prefix, suffix in (("p", ""), ("lo", "_lo"), ("p_pred", "_pred")):
         _add_scores(scores, prefix, suffix)
-    scores["delta_drop_refit"] = delta_drop(scores["p_orig"], scores["p_remove_refit"])
+    scores["delta_drop_refit"] = delta_drop(scores["p_original_refit"], scores["p_remove_refit"])
     _add_flips(scores, values, classes)
     return scores
 

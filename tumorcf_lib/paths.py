@@ -29,6 +29,20 @@ def published(profile_name: str) -> Path:
     return FIGURES / profile_name
 
 
+def shown(path: Path) -> str:
+    """A path as a reader would type it: from here, from home, or in full."""
+    path = Path(path)
+    for start, prefix in ((Path.cwd(), ""), (ROOT, ""), (Path.home(), "~/")):
+        if path.is_relative_to(start):
+            return prefix + str(path.relative_to(start))
+    return str(path)
+
+
+def names_data_folder() -> bool:
+    """Whether the user named a folder, instead of leaving it to the default."""
+    return bool(os.environ.get("TUMORCF_DATA"))
+
+
 def data_folder() -> Path:
     """Where the dataset's archives are looked for: ``TUMORCF_DATA``, else ``data/``."""
     return Path(os.environ.get("TUMORCF_DATA") or DATA).expanduser().resolve()

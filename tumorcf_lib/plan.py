@@ -63,6 +63,7 @@ def _whole_slice(edit):
 ACTIONS = {
     "original": Action(_whole_slice(np.copy), "none", uses_region=False),
     "remove": Action(_removed, "region", uses_infill=True),
+    "original_refit": Action(_whole_slice(preprocess.refit), "all", uses_region=False),
     "remove_refit": Action(_removed_and_refit, "all", uses_infill=True),
     "only": Action(_without_infill(edits.only), "rest"),
     "background": Action(_without_infill(edits.background), "region"),
@@ -102,6 +103,7 @@ class Edit:
 HEADLINE_EDITS = (
     Edit("original"),
     Edit("remove", "navier_stokes"),
+    Edit("original_refit"),
     Edit("remove_refit", "navier_stokes"),
     Edit("only"),
     Edit("background"),

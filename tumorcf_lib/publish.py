@@ -6,6 +6,7 @@ picture that shows a patient's slice. Everything derived can be recomputed from 
 
 import json
 import shutil
+import tempfile
 from pathlib import Path
 
 import nbformat
@@ -15,6 +16,7 @@ from tumorcf_lib import config, paths, readme, results, runner, runtime, sources
 
 MANIFEST = "manifest.json"
 NUMBERS = "numbers.json"
+ROW_TOLERANCE = 1e-3
 MAX_WEIGHTS_BYTES = 10_000_000
 TOLERANCE = 1.5 * 10 ** -(results.SIGNIFICANT_DIGITS - 1)  # relative; covers the last digit
 
@@ -39,22 +41,25 @@ def publish(profile_name: str, *, seed: int = 0) -> Path:
         reason = stages.why_stale(study, name)
         if reason:
             raise PublishError(f"{name} of profile {profile.name!r} is not up to date: {reason}.")
+    missing = [n for n in stages.NAMES if not runner.is_executed(study, n)]
+    if missing:
+        raise PublishError(f"{missing} were run outside ./run_all.sh since; run it once more.")
     target = paths.published(profile.name)
-    shutil.rmtree(target, ignore_errors=True)
-    target.mkdir(parents=True)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=target.parent) as scratch:
+        new = Path(scratch) / "new"
+        new.mkdir()
+        for name in stages.NAMES:
+            _copy_stage(study, name, new)
+        _write_numbers(study, new)
+        shutil.copyfile(study.folder / readme.MINUTES, new / readme.MINUTES)
+        _write_manifest(study, new)
+        shutil.rmtree(target, ignore_errors=True)
+        new.rename(target)
     for name in stages.NAMES:
-        _copy_stage(study, name, target)
-    _write_numbers(study, target)
-    shutil.copyfile(study.folder / readme.MINUTES, target / readme.MINUTES)
-    _write_manifest(study, target)
-    for name in stages.NAMES:
-        committed = paths.NOTEBOOKS / f"{name}.ipynb"
-        source = runner.executed_copy(study, name) if profile.name == "demo" else committed
-        notebook = json.loads(source.read_text())
-        notebook = cleaned(notebook) if profile.name == "demo" else notebook
-        _write_notebook(readme.with_runtime(notebook, name), committed)
+        _publish_notebook(study, name)
     readme.update()
-    print(f"Published {sum(1 for _ in target.iterdir())} files: {target.relative_to(paths.ROOT)}")
+    print(f"Published {sum(1 for _ in target.iterdir())} files: {paths.shown(target)}")
     return target
 
 
@@ -69,41 +74,54 @@ def may_publish(profile: config.Profile, *, shows_slices: bool) -> bool:
     return profile.is_phantom or not shows_slices
 
 
-def cleaned(notebook: dict) -> dict:
-    """An executed notebook without times, machine names and injected cells.
+def with_outputs(notebook: dict, executed: dict) -> dict:
+    """A notebook with the outputs of its executed copy, without times and progress bars.
+
+    Prose and code come from ``notebook``, so that a later correction of a text is kept.
 
     Raises
     ------
     PublishError
-        If a cell ended in an error or was not run.
+        If the code differs, or a cell ended in an error or was not run.
     """
-    kept = []
+    ran = [cell for cell in executed["cells"] if cell["cell_type"] == "code"]
+    ran = [c for c in ran if "injected-parameters" not in c["metadata"].get("tags", [])]
+    own = [cell for cell in notebook["cells"] if cell["cell_type"] == "code"]
+    if ["".join(c["source"]) for c in ran] != ["".join(c["source"]) for c in own]:
+        raise PublishError(
+            "The executed notebook has other code than the committed one; run it again."
+        )
+    for cell, source in zip(own, ran, strict=True):
+        if source["execution_count"] is None:
+            raise PublishError("A cell of the executed notebook was not run.")
+        if any(output["output_type"] == "error" for output in source["outputs"]):
+            raise PublishError("A cell of the executed notebook ended in an error.")
+        # stderr holds progress bars and messages that name folders of the machine
+        cell["outputs"] = [o for o in source["outputs"] if o.get("name") != "stderr"]
+        for output in cell["outputs"]:
+            output.get("metadata", {}).clear()
+        cell["execution_count"] = source["execution_count"]
     for cell in notebook["cells"]:
-        if "injected-parameters" in cell["metadata"].get("tags", []):
-            continue
         tags = cell["metadata"].get("tags")
         cell["metadata"] = {"tags": tags} if tags else {}
-        if cell["cell_type"] == "code":
-            if any(output["output_type"] == "error" for output in cell["outputs"]):
-                raise PublishError("A cell of the executed notebook ended in an error.")
-            if cell["execution_count"] is None:
-                raise PublishError("A cell of the executed notebook was not run.")
-            for output in cell["outputs"]:
-                output.get("metadata", {}).clear()
-        kept.append(cell)
     kernel = {"display_name": "Python 3", "language": "python", "name": "python3"}
     metadata = {"kernelspec": kernel, "language_info": {"name": "python"}}
-    return {"cells": kept, "metadata": metadata, "nbformat": 4, "nbformat_minor": 5}
+    return {"cells": notebook["cells"], "metadata": metadata, "nbformat": 4, "nbformat_minor": 5}
 
 
 def verify_all(folders) -> int:
     """Verify published folders, print a line for each, return 1 if one does not hold."""
-    folders = [Path(f) for f in folders] or sorted(p.parent for p in paths.FIGURES.glob(f"*/{MANIFEST}"))
+    folders = [Path(f) for f in folders] or sorted(
+        p.parent for p in paths.FIGURES.glob(f"*/{MANIFEST}")
+    )
     if not folders:
-        print("Nothing is published yet.")
+        raise PublishError("Nothing is published yet under figures/.")
     n_bad = 0
     for folder in folders:
-        problems, n_checked = verify(folder)
+        try:
+            problems, n_checked = verify(folder)
+        except PublishError as error:
+            problems, n_checked = [str(error)], 0
         n_bad += bool(problems)
         print(f"{folder.name}: {n_checked} files checked, {len(problems)} problems")
         print("".join(f"  {problem}\n" for problem in problems), end="")
@@ -130,11 +148,12 @@ def verify(folder: Path) -> tuple[list[str], int]:
     for name, table in derived.items():
         problems += _compare(name, _read(folder, name), results.round_trip(table))
     problems += _compare_numbers(folder, derived)
-    checked = {f"{name}.csv" for name in derived} | {NUMBERS, MANIFEST}
+    problems += _compare_rows(_read(folder, "rows_predictions"), _read(folder, "rows_edits"))
+    recomputed = {f"{name}.csv" for name in derived}
     for name, digest in manifest["sha256"].items():
         if not (folder / name).is_file():
             problems.append(f"{name} is missing")
-        elif name not in checked and stages.file_sha256(folder / name) != digest:
+        elif name not in recomputed and stages.file_sha256(folder / name) != digest:
             problems.append(f"{name} has another SHA-256 than the manifest says")
     strange = {p.name for p in folder.iterdir()} - set(manifest["sha256"]) - {MANIFEST}
     problems += [f"{name} is not in the manifest" for name in sorted(strange)]
@@ -168,6 +187,19 @@ def _same(was, now) -> bool:
     if isinstance(was, str) or isinstance(now, str):
         return str(was) == str(now)
     return abs(float(was) - float(now)) <= TOLERANCE * max(abs(float(now)), 1e-4)
+
+
+def _compare_rows(predictions, edits) -> list[str]:
+    """The audit's unedited slices have to be the evaluation's slices, with its probabilities."""
+    columns = [name for name in predictions if name.startswith("p_")]
+    original = edits[edits["edit"] == "original"].set_index("slice_id")[columns]
+    gaps = (predictions.set_index("slice_id")[columns] - original).abs().max(axis=1)
+    # Slices meet other neighbors in a batch, which moves the last digits of a float32 sum.
+    return [
+        f"rows_edits and rows_predictions differ for slice {slice_id} by {gap:.2g}"
+        for slice_id, gap in gaps.items()
+        if not gap <= ROW_TOLERANCE
+    ]
 
 
 def _compare_numbers(folder, derived) -> list[str]:
@@ -219,5 +251,11 @@ def _write_manifest(study, target):
     (target / MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n")
 
 
-def _write_notebook(notebook, path):
-    nbformat.write(nbformat.from_dict(notebook), path)
+def _publish_notebook(study, name):
+    """Renew a committed notebook's minutes and, from the demo run, its outputs."""
+    path = paths.NOTEBOOKS / f"{name}.ipynb"
+    notebook = json.loads(path.read_text())
+    if study.profile.name == "demo":
+        executed = json.loads(runner.executed_copy(study, name).read_text())
+        notebook = with_outputs(notebook, executed)
+    nbformat.write(nbformat.from_dict(readme.with_runtime(notebook, name)), path)

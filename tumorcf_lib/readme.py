@@ -43,7 +43,9 @@ def badges(path: str) -> str:
     address = repository_address().removeprefix("https://github.com/")
     binder = f"https://mybinder.org/v2/gh/{address}/HEAD?urlpath=lab/tree/{path}"
     colab = f"https://colab.research.google.com/github/{address}/blob/main/{path}"
-    return f"[![Open in Binder]({BINDER_BADGE})]({binder}) [![Open in Colab]({COLAB_BADGE})]({colab})"
+    return (
+        f"[![Open in Binder]({BINDER_BADGE})]({binder}) [![Open in Colab]({COLAB_BADGE})]({colab})"
+    )
 
 
 def update() -> None:
@@ -114,8 +116,10 @@ def findings_table() -> str:
     for number, words in FINDINGS.items():
         cells = " | ".join(counts.loc[number, list(findings.FORMS)])
         lines.append(f"| {number}. {words} | {cells} |")
-    lines.append("\nClaims supported / refuted / undecided; every claim with its interval is in "
-                 f"[`table_findings.csv`](figures/{tables.REFERENCE}/table_findings.csv).")
+    lines.append(
+        "\nClaims supported / refuted / undecided; every claim with its interval is in "
+        f"[`table_findings.csv`](figures/{tables.REFERENCE}/table_findings.csv)."
+    )
     return "\n".join(lines)
 
 
@@ -124,7 +128,7 @@ def minutes_table() -> str:
     published = [name for name in config.PROFILES if _minutes(name)]
     lines = ["| notebook | " + " | ".join(published) + " |", "|---|" + "---|" * len(published)]
     for name in stages.NAMES:
-        cells = " | ".join(f"{_minutes(p)[name]:.1f}" for p in published)
+        cells = " | ".join(_cell(_minutes(p).get(name)) for p in published)
         lines.append(f"| [{name}](notebooks/{name}.ipynb) | {cells} |")
     total = " | ".join(f"**{sum(_minutes(p).values()):.1f}**" for p in published)
     return "\n".join([*lines, f"| all | {total} |"])
@@ -132,8 +136,9 @@ def minutes_table() -> str:
 
 def runtime_line(notebook: str) -> str:
     """Measured minutes of one notebook, for its opening cell."""
-    measured = [f"{p} {_minutes(p)[notebook]:.1f} min" for p in config.PROFILES if _minutes(p)]
-    return f"**Runtime** {', '.join(measured) or 'not measured yet'} (2 cores)"
+    measured = {p: _minutes(p).get(notebook) for p in config.PROFILES}
+    words = [f"{p} {_cell(minutes)} min" for p, minutes in measured.items() if minutes is not None]
+    return f"**Runtime** {', '.join(words) or 'not measured yet'} (2 CPU cores)"
 
 
 def with_runtime(notebook: dict, name: str) -> dict:
@@ -142,6 +147,10 @@ def with_runtime(notebook: dict, name: str) -> dict:
     opening = re.sub(r"\*\*Runtime\*\*.*", lambda _: runtime_line(name), opening)
     notebook["cells"][0]["source"] = opening
     return notebook
+
+
+def _cell(minutes) -> str:
+    return "" if minutes is None else f"{minutes:.1f}"
 
 
 def _minutes(profile_name) -> dict:

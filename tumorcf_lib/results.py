@@ -44,21 +44,21 @@ class Results:
 
     def read(self, stage: str, name: str) -> pd.DataFrame:
         """A table or row file of an earlier stage."""
-        return read_table(self._path_in(stage, name))
+        return read_table(self.path_in(stage, name))
 
     def read_array(self, stage: str, name: str) -> np.ndarray:
         """An array of an earlier stage, memory-mapped, read-only."""
-        return np.load(self._path_in(stage, name), mmap_mode="r")
+        return np.load(self.path_in(stage, name), mmap_mode="r")
 
     def path_in(self, stage: str, name: str) -> Path:
         """Path of an earlier stage's file, for loaders of their own format."""
-        return self._path_in(stage, name)
-
-    def _path_in(self, stage: str, name: str) -> Path:
         if stage != self.name and stage not in stages.NEEDS[self.name]:
             raise stages.StageError(f"{self.name} does not declare that it reads {stage}.")
         folder = self.study.folder / stage
-        for path in (folder / name, *(folder / f"{name}{end}" for end in (".csv", ".csv.gz", ".npy"))):
+        for path in (
+            folder / name,
+            *(folder / f"{name}{end}" for end in (".csv", ".csv.gz", ".npy")),
+        ):
             if path.is_file():
                 return path
         raise stages.StageError(f"{stage} has no file {name!r} in {folder}.")
@@ -118,7 +118,7 @@ class Results:
 
     def input_digest(self, stage: str) -> str:
         """Hash of an earlier stage's data, for ``workspace``."""
-        return json.loads((self.study.folder / stage / stages.RECORD).read_text())["data"]
+        return stages.record(self.study, stage)["data"]
 
     def finish(self) -> None:
         """Record the stage as finished and say what it wrote."""
@@ -147,7 +147,7 @@ class Results:
 
 
 def write_table(table: pd.DataFrame, path: Path) -> None:
-    """CSV with 5 significant digits; compressed files carry no time, so equal rows are equal bytes."""
+    """CSV with 5 significant digits; compressed files carry no time: equal rows, equal bytes."""
     data = _as_csv(table).encode()
     path.write_bytes(gzip.compress(data, mtime=0) if path.suffix == ".gz" else data)
 
@@ -172,6 +172,7 @@ def format_number(value, low=None, high=None, n=None, unit="") -> str:
     >>> format_number(233)
     '233'
     """
+
     def show(x):
         return f"{x:d}" if isinstance(x, int) else f"{x:.3f}"
 
@@ -182,9 +183,7 @@ def format_number(value, low=None, high=None, n=None, unit="") -> str:
 
 
 def _as_csv(table):
-    return table.to_csv(
-        index=False, lineterminator="\n", float_format=f"%.{SIGNIFICANT_DIGITS}g"
-    )
+    return table.to_csv(index=False, lineterminator="\n", float_format=f"%.{SIGNIFICANT_DIGITS}g")
 
 
 def _plain(value):

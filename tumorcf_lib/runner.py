@@ -5,9 +5,10 @@ import logging
 import os
 import re
 import time
+from contextlib import contextmanager
 from pathlib import Path
 
-from tumorcf_lib import paths, stages
+from tumorcf_lib import folds, paths, stages
 from tumorcf_lib.runtime import Study
 
 
@@ -29,19 +30,20 @@ def run(study: Study, *, first="01", last="06", fresh=False) -> list[dict]:
         At the first notebook that fails.
     """
     begin, end = (stages.NAMES.index(stages.find_stage(value)) for value in (first, last))
+    if begin > end:
+        raise stages.StageError(f"--from {first} comes after --to {last}: nothing to run.")
     done = []
     for name in stages.NAMES[begin : end + 1]:
         reason = "--fresh was given" if fresh else stages.why_stale(study, name)
-        if reason is None and executed_copy(study, name).exists():
+        if reason is None and is_executed(study, name):
             minutes, note = 0.0, "up to date, skipped"
         else:
-            print(f"{name:<20} ...", end="\r", flush=True)
-            minutes, note = _execute(study, name), "wrote"
+            minutes, note = _execute(study, name, fresh=fresh), "wrote"
             _keep_minutes(study, name, minutes)
         wrote = stages.summary(stages.record(study, name))
         print(f"{name:<20} {minutes:5.1f} min  {note}: {wrote}", flush=True)
         done.append({"name": name, "minutes": minutes, "wrote": wrote})
-    print(f"Executed notebooks, tables and figures: {_short(study.folder)}")
+    print(f"Executed notebooks, tables and figures: {paths.shown(study.folder)}")
     return done
 
 
@@ -50,21 +52,30 @@ def executed_copy(study: Study, name: str) -> Path:
     return study.folder / "notebooks" / f"{name}.ipynb"
 
 
-def _execute(study, name) -> float:
+def is_executed(study: Study, name: str) -> bool:
+    """Whether the executed copy is that of the stage's record: complete, and of this code.
+
+    A stage that was run elsewhere (in JupyterLab, or killed before its last cell) has a
+    record that is newer than its copy.
+    """
+    copy = executed_copy(study, name)
+    record = study.folder / name / stages.RECORD
+    if not copy.exists() or copy.stat().st_mtime < record.stat().st_mtime:
+        return False
+    cells = stages.code_cells(copy)
+    return cells == stages.code_cells(paths.NOTEBOOKS / f"{name}.ipynb")
+
+
+def _execute(study, name, *, fresh=False) -> float:
     import papermill
     from nbclient.exceptions import DeadKernelError
 
     output = executed_copy(study, name)
     output.parent.mkdir(parents=True, exist_ok=True)
     log = output.with_suffix(".log")
-    environment = {
-        "TUMORCF_PROFILE": study.profile.name,
-        "TUMORCF_SEED": str(study.seed),
-        "PYTHONPATH": os.pathsep.join(filter(None, [str(paths.ROOT), os.environ.get("PYTHONPATH")])),
-    }
-    os.environ.update(environment)  # the kernel inherits it: no cell has to be added
+    print(f"{name:<20} running; follow it in {paths.shown(log)}", flush=True)
     started = time.perf_counter()
-    with _log_to(log):
+    with _environment(study, fresh), _log_to(log):
         try:
             papermill.execute_notebook(
                 str(paths.NOTEBOOKS / f"{name}.ipynb"), str(output), cwd=str(paths.ROOT),
@@ -76,7 +87,7 @@ def _execute(study, name) -> float:
         except DeadKernelError:
             raise NotebookError(
                 f"{name} stopped: its kernel died, most often for lack of memory.\n"
-                f"Executed so far: {_short(output)}\nWhat it printed: {_short(log)}\n"
+                f"Executed so far: {paths.shown(output)}\nWhat it printed: {paths.shown(log)}\n"
                 "Try a smaller profile (--profile demo), close other programs, and run again: "
                 "finished notebooks and training epochs are kept."
             ) from None
@@ -87,6 +98,8 @@ def _keep_minutes(study, name, minutes):
     """Remember how long a notebook took; README tells it."""
     path = study.folder / "minutes.json"
     kept = json.loads(path.read_text()) if path.exists() else {}
+    if name == "03_training":  # a training that was only read again took as long as it took
+        minutes = max(minutes, folds.training_minutes(study))
     kept[name] = round(minutes, 2)
     path.write_text(json.dumps(kept, indent=1, sort_keys=True) + "\n")
 
@@ -97,30 +110,36 @@ def _failure(name, error, output) -> str:
     message = re.sub(r"\x1b\[[0-9;]*m", "", str(error.evalue))
     return (
         f"{name} stopped at cell [{error.exec_count}], which begins with\n    {first}\n"
-        f"{error.ename}: {message}\nExecuted copy with the full traceback: {_short(output)}"
+        f"{error.ename}: {message}\nExecuted copy with the full traceback: {paths.shown(output)}"
     )
 
 
-class _log_to:
-    """Send what kernels print to a file, so that long work can be followed from outside."""
-
-    def __init__(self, path: Path):
-        self._handler = logging.FileHandler(path, mode="w")
-
-    def __enter__(self):
-        logger = logging.getLogger("papermill")
-        logger.setLevel(logging.INFO)
-        logger.propagate = False
-        logger.addHandler(self._handler)
-
-    def __exit__(self, *_):
-        logging.getLogger("papermill").removeHandler(self._handler)
-        self._handler.close()
-
-
-def _short(path: Path) -> str:
-    """A path as a reader in the repository would type it."""
+@contextmanager
+def _environment(study, fresh):
+    """What a kernel inherits, so that no cell has to be added to a notebook."""
+    before = dict(os.environ)
+    os.environ["TUMORCF_PROFILE"] = study.profile.name
+    os.environ["TUMORCF_SEED"] = str(study.seed)
+    os.environ["TUMORCF_FRESH"] = "1" if fresh else ""
+    os.environ["PYTHONPATH"] = os.pathsep.join(
+        filter(None, [str(paths.ROOT), before.get("PYTHONPATH")])
+    )
     try:
-        return str(Path(path).relative_to(Path.cwd()))
-    except ValueError:
-        return str(path)
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
+
+
+@contextmanager
+def _log_to(path: Path):
+    """Send what kernels print to a file, so that long work can be followed from outside."""
+    logger, handler = logging.getLogger("papermill"), logging.FileHandler(path, mode="w")
+    logger.setLevel(logging.INFO)
+    logger.propagate = False
+    logger.addHandler(handler)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        handler.close()

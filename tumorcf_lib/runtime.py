@@ -6,6 +6,7 @@ import platform
 import random
 import shutil
 import subprocess
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,11 +32,17 @@ class Study:
 
 
 def has_gpu() -> bool:
-    """Whether an NVIDIA GPU answers; asked of the driver so that no network is loaded."""
+    """Whether Keras can use a GPU here.
+
+    The driver is asked first, and Keras (in a process of its own, so that it is not loaded
+    here) only if there is one: a GPU that the installed TensorFlow lacks libraries for does
+    not count.
+    """
     if shutil.which("nvidia-smi") is None:
         return False
-    answer = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, check=False)
-    return answer.returncode == 0 and "GPU" in answer.stdout
+    asks = "import keras; raise SystemExit(not keras.distribution.list_devices('gpu'))"
+    answer = subprocess.run([sys.executable, "-c", asks], capture_output=True, check=False)
+    return answer.returncode == 0
 
 
 def n_cores() -> int:
@@ -47,8 +54,9 @@ def choose_profile() -> tuple[str, str]:
     """Profile that fits this machine, and one sentence on why and how to get the other."""
     if not figshare.has_dataset(paths.data_folder()):
         return "demo", (
-            "no dataset found, so the phantom is used; for the real slices put the four archives "
-            "into data/, name their folder by --data, or run ./run_all.sh --profile paper"
+            f"no dataset in {paths.shown(paths.data_folder())}, so the phantom is used; for the "
+            "real slices put the four archives there, name their folder by --data, or run "
+            "./run_all.sh --profile paper"
         )
     if has_gpu():
         return "paper", "the dataset and a GPU were found; --profile demo runs the phantom"

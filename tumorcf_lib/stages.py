@@ -8,6 +8,7 @@ data it read. A later notebook refuses a stage whose record no longer fits.
 
 import ast
 import hashlib
+import importlib.metadata
 import json
 from pathlib import Path
 
@@ -23,9 +24,11 @@ NEEDS = {
     "03_training": ("01_data", "02_preprocessing"),
     "04_evaluation": ("01_data", "02_preprocessing", "03_training"),
     "05_counterfactuals": ("01_data", "02_preprocessing", "03_training"),
-    "06_metrics": ("01_data", "02_preprocessing", "04_evaluation", "05_counterfactuals"),
+    "06_metrics": ("05_counterfactuals",),
 }
 RECORD = "stage.json"
+MAX_HASHED_BYTES = 20_000_000  # larger files (network inputs) are checked by size alone
+PACKAGES = ("keras", "numpy", "opencv-python-headless", "pandas", "scipy", "tensorflow")
 UNHASHED = {"config", "paths", "runtime", "stages", "results", "runner", "publish", "readme"}
 
 
@@ -47,9 +50,10 @@ def find_stage(value: str) -> str:
 
 def why_stale(study, name: str) -> str | None:
     """Why a stage has to be made again, in words; None if it still holds."""
-    if not (study.folder / name / RECORD).exists():
+    try:
+        kept = record(study, name)
+    except (OSError, json.JSONDecodeError):  # a record cut off by a full disk counts as none
         return "it was never finished"
-    kept = record(study, name)
     for key, now in fingerprint(study, name).items():
         if now != kept["fingerprint"].get(key):
             return f"{key} changed since"
@@ -57,6 +61,11 @@ def why_stale(study, name: str) -> str | None:
         path = study.folder / name / file
         if not path.exists() or path.stat().st_size != size:
             return f"its file {file} is missing or changed"
+        if size < MAX_HASHED_BYTES and file_sha256(path) != kept["hashes"][file]:
+            return f"its file {file} changed"
+    for figure in kept["figures"]:
+        if not (study.folder / name / "figures" / f"{figure}.png").exists():
+            return f"its figure {figure} is missing"
     return None
 
 
@@ -81,6 +90,7 @@ def fingerprint(study, name: str) -> dict[str, str]:
         f"profile {study.profile.name}": sha256(json.dumps(profile, sort_keys=True).encode()),
         "the seed": str(study.seed),
         "the code": code_digest(name),
+        "the packages": sha256("".join(map(importlib.metadata.version, PACKAGES)).encode()),
     }
     for needed in NEEDS[name]:
         finished = (study.folder / needed / RECORD).exists()
@@ -94,13 +104,7 @@ def fingerprint(study, name: str) -> dict[str, str]:
 
 def code_digest(name: str) -> str:
     """Hash of a notebook's code cells and of every library module they lead to."""
-    notebook = json.loads((paths.NOTEBOOKS / f"{name}.ipynb").read_text())
-    cells = [
-        "".join(cell["source"])
-        for cell in notebook["cells"]
-        if cell["cell_type"] == "code" and "setup" not in cell["metadata"].get("tags", [])
-    ]
-    trees = [ast.parse("\n".join(cells))]
+    trees = [ast.parse("\n".join(code_cells(paths.NOTEBOOKS / f"{name}.ipynb")))]
     dumps = [ast.dump(trees[0])]
     seen = set(UNHASHED)
     while trees:
@@ -110,6 +114,17 @@ def code_digest(name: str) -> str:
             trees.append(tree)
             dumps.append(ast.dump(tree))
     return sha256("\n".join(sorted(dumps)).encode())
+
+
+def code_cells(notebook) -> list[str]:
+    """Sources of a notebook file's code cells but the setup and injected ones."""
+    cells = json.loads(notebook.read_text())["cells"]
+    passed_over = {"setup", "injected-parameters"}
+    return [
+        "".join(cell["source"])
+        for cell in cells
+        if cell["cell_type"] == "code" and not passed_over & set(cell["metadata"].get("tags", []))
+    ]
 
 
 def module_digest(*modules: str) -> str:
@@ -122,10 +137,15 @@ def require(study, name, *, wanted_by):
     reason = why_stale(study, name)
     if reason is None:
         return
+    last = max(NAMES.index(needed) for needed in NEEDS[wanted_by])
+    seed = f" --seed {study.seed}" if study.seed else ""
+    options = f"--profile {study.profile.name}{seed} --to {NAMES[last][:2]}"
     raise StageError(
         f"{wanted_by} needs what {name} makes for profile {study.profile.name!r}, and that is "
-        f"not ready: {reason}. Make it with\n"
-        f"    ./run_all.sh --profile {study.profile.name} --to {NAMES[NAMES.index(wanted_by) - 1][:2]}"
+        f"not ready: {reason}. Make it, in the repository's folder, with\n"
+        f"    ./run_all.sh {options}\n"
+        f"or, where the packages are there already (Colab), with\n"
+        f"    python -m tumorcf_lib run {options}"
     )
 
 

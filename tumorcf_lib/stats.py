@@ -3,7 +3,11 @@
 Slices of one person resemble each other, so a bootstrap over slices would promise far too
 narrow intervals. Here whole persons are drawn, with replacement, within their stratum (the
 class), so that every resample holds as many persons of each class as the sample did.
-What an interval says about a claim is decided in :mod:`tumorcf_lib.verdicts`, whose names
+
+Intervals are expanded percentile intervals (Hesterberg 2015), which keep their promise with
+ten persons, where plain percentiles cover the truth in 87 to 90 of 100 samples; p-values are
+Student's, from the standard error of the resamples. Both count persons, in a comparison
+those of the smaller group, and never slices. What an interval says about a claim is decided in :mod:`tumorcf_lib.verdicts`, whose names
 can be used from here.
 """
 
@@ -12,32 +16,37 @@ from collections.abc import Callable
 import numpy as np
 
 from tumorcf_lib._resampling import (
+    ROUNDING,
     StatsInputError,
     cell_tables,
     checked,
     interval,
     matched,
     mean_of_person_means,
+    p_value,
     same_length,
     spread,
+    spread_tables,
 )
 from tumorcf_lib.verdicts import (
     MIN_PERSONS,
+    NEGLIGIBLE,
     REFUTED,
-    ROUNDING,
+    RELEVANT,
     SUPPORTED,
     UNDECIDED,
     Estimate,
     holm,
+    relevance,
     verdict,
     why_undecided,
 )
 
 __all__ = [
-    "MIN_PERSONS", "REFUTED", "ROUNDING", "SUPPORTED", "UNDECIDED", "Estimate",
-    "StatsInputError", "bootstrap", "bootstrap_difference", "bootstrap_matched_difference",
-    "bootstrap_mean", "bootstrap_p", "bootstrap_spread_difference", "holm", "verdict",
-    "why_undecided",
+    "MIN_PERSONS", "NEGLIGIBLE", "REFUTED", "RELEVANT", "ROUNDING", "SUPPORTED", "UNDECIDED",
+    "Estimate", "StatsInputError", "bootstrap", "bootstrap_difference",
+    "bootstrap_matched_difference", "bootstrap_mean", "bootstrap_p",
+    "bootstrap_spread_difference", "holm", "relevance", "verdict", "why_undecided",
 ]  # fmt: skip
 
 
@@ -58,6 +67,8 @@ def bootstrap_mean(values, persons, strata, *, rng, n_resamples=2000, null=None)
     Returns
     -------
     Estimate
+        Interval and p have as many degrees of freedom as persons less strata; with none
+        (one person a stratum) they are NaN.
 
     Raises
     ------
@@ -78,9 +89,11 @@ def bootstrap_mean(values, persons, strata, *, rng, n_resamples=2000, null=None)
     counts = people.draw(rng, n_resamples)  # (n_resamples, n_persons)
     replicates = (counts @ sums) / (counts @ sizes)  # (n_resamples,)
     n_persons = len(people.names)
+    free = n_persons, n_persons - len(np.unique(people.stratum))
+    value = float(values.mean())
     return Estimate(
-        float(values.mean()), *interval(replicates), len(values), n_persons, n_persons,
-        mean_of_person_means(sums, sizes), bootstrap_p(replicates, null),
+        value, *interval(replicates, *free), len(values), n_persons, n_persons,
+        mean_of_person_means(sums, sizes), p_value(replicates, value, null, *free),
     )
 
 
@@ -102,7 +115,8 @@ def bootstrap_difference(values, in_first, persons, strata, *, rng, n_resamples=
     -------
     Estimate
         Positive when the first group is higher. Resamples in which a group is empty are
-        left out.
+        left out. Interval and p have the degrees of freedom of the smaller group alone, its
+        persons less one, and so rather promise too little than too much.
 
     Examples
     --------
@@ -164,8 +178,9 @@ def bootstrap_matched_difference(
         first, second = (mean_of_person_means(sums[:, 0], n[:, 0]) for sums, n in tables)
         person_means = first - second
     return Estimate(
-        observed, *interval(replicates), int(used.sum()), len(np.unique(people.owner[used])),
-        n_smallest, person_means, bootstrap_p(replicates, null),
+        observed, *interval(replicates, n_smallest), int(used.sum()),
+        len(np.unique(people.owner[used])), n_smallest, person_means,
+        p_value(replicates, observed, null, n_smallest),
     )
 
 
@@ -174,31 +189,36 @@ def bootstrap_spread_difference(
 ):
     """Spread between the persons of the first group minus that of the second.
 
-    Spread is the standard deviation (n - 1) of the person means. Persons with few slices
-    have noisier means, so compare groups with alike numbers of slices per person.
+    Spread is the standard deviation between persons. That of the person means would be
+    too large where persons have few slices, because the slices of a person scatter its mean. So
+    this scatter is taken off, as in a one-way analysis of variance with random persons:
+    variance of the person means (n - 1) less the pooled variance within persons times the mean
+    of 1 / slices, floored at 0 before the root.
 
-    Parameters and return are those of :func:`bootstrap_difference`; negative means
-    that the first group is the more even one. A group needs two persons, else NaN.
+    Parameters and return are those of :func:`bootstrap_difference`; negative means that
+    the first group is the more even one. A group needs two persons, and one with two
+    slices, else NaN.
 
     Examples
     --------
     >>> rng = np.random.default_rng(0)
-    >>> first = [True, True, False, False]
-    >>> e = bootstrap_spread_difference([1, 3, 0, 8], first, list("abcd"), [0, 0, 1, 1], rng=rng)
-    >>> round(e.value, 4)  # sqrt(2) - sqrt(32)
-    -4.2426
+    >>> first = [True] * 4 + [False] * 4
+    >>> values = [0, 2, 4, 6, 1, 1, 9, 9]  # within persons: 2 and 0, half of it scatters a mean
+    >>> e = bootstrap_spread_difference(values, first, list("aabbccdd"), first, rng=rng)
+    >>> round(e.value, 4)  # sqrt(8 - 1) - sqrt(32)
+    -3.0111
     """
     values, people = checked(values, persons, strata)
     in_first = same_length(np.asarray(in_first, dtype=bool), values, "in_first")
-    groups = (in_first, ~in_first)
-    tables = [(people.total(values * group), people.total(group)) for group in groups]
+    tables = [spread_tables(group, values, people) for group in (in_first, ~in_first)]
     counts = people.draw(rng, n_resamples)  # (n_resamples, n_persons)
     once = np.ones((1, len(people.names)))
     observed = float(spread(once, *tables[0])[0] - spread(once, *tables[1])[0])
     replicates = spread(counts, *tables[0]) - spread(counts, *tables[1])  # (n_resamples,)
-    n_smallest = min(int((sizes > 0).sum()) for _, sizes in tables)
-    return Estimate(observed, *interval(replicates), len(values), len(people.names), n_smallest,
-                    p=bootstrap_p(replicates, null))
+    n_smallest = min(int(has.sum()) for *_, has in tables)
+    return Estimate(observed, *interval(replicates, n_smallest), len(values),
+                    len(people.names), n_smallest,
+                    p=p_value(replicates, observed, null, n_smallest))
 
 
 def bootstrap(statistic: Callable, persons, strata, *, rng, n_resamples=2000):
@@ -233,12 +253,13 @@ def bootstrap(statistic: Callable, persons, strata, *, rng, n_resamples=2000):
     return np.asarray(results)  # (n_resamples, ...)
 
 
-def bootstrap_p(replicates, null):
-    """Two-sided p-value of a null from resamples of the estimate.
+def bootstrap_p(replicates, null, *, value, n_persons):
+    """Two-sided p-value of a null: Student's t with the standard error of the resamples.
 
-    Twice the share of resamples on the rarer side of the null, the sample itself counted in
-    (+1), so that it is never 0: its floor is 2 / (n_resamples + 1). It inverts the percentile
-    interval (Davison and Hinkley, 1997, section 5.5; the +1 as in their section 4.2).
+    The standard error is the resamples' standard deviation times sqrt(n / (n - 1)), t has
+    n - 1 degrees of freedom. However far off the null, p is never below 2 ** (1 - n), the
+    smallest that an exact sign test of n persons can give: ten persons who all agree are no
+    stronger evidence than ten coins. A value within ``ROUNDING`` of the null gives 1.
 
     Parameters
     ----------
@@ -246,15 +267,16 @@ def bootstrap_p(replicates, null):
         NaN resamples are left out.
     null : float or None
         None gives NaN.
+    value : float
+        The estimate itself.
+    n_persons : int
+        Persons, in a comparison those of the smaller group. One gives NaN.
 
     Examples
     --------
-    >>> round(bootstrap_p(np.arange(1, 100), null=0), 3)
-    0.02
+    >>> round(bootstrap_p([1, 3, 2, 4], null=0, value=2.5, n_persons=5), 3)  # t 2.5 / 1.443
+    0.158
+    >>> bootstrap_p([2, 2, 2], null=0, value=2, n_persons=5)  # 1 / 16
+    0.0625
     """
-    replicates = np.asarray(replicates, dtype=float)
-    replicates = replicates[np.isfinite(replicates)]
-    if null is None or not len(replicates):
-        return np.nan
-    rarer = min(np.sum(replicates <= null + ROUNDING), np.sum(replicates >= null - ROUNDING))
-    return float(min(1.0, 2 * (rarer + 1) / (len(replicates) + 1)))
+    return p_value(np.asarray(replicates, dtype=float), value, null, n_persons)

@@ -1,4 +1,4 @@
-"""The study's tables, each a pure function of published rows, so that anybody can recompute them."""
+"""The study's tables, each a pure function of published rows: anybody can recompute them."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -125,6 +125,8 @@ def confident_errors(predictions, n: int) -> pd.DataFrame:
 def scores_by_class(scores, *, n_resamples: int) -> pd.DataFrame:
     """Means of every score, overall and by class, with intervals over persons.
 
+    Delta-, Sham- and Net-Drop are means over the same slices, those that have shams.
+
     Returns
     -------
     DataFrame
@@ -133,13 +135,33 @@ def scores_by_class(scores, *, n_resamples: int) -> pd.DataFrame:
     columns = [name for name in SCORES if name in scores]
     scores = scores.astype({"flipped": float}) if "flipped" in scores else scores
     rng = np.random.default_rng(SEED)
-    return claims.score_means(scores, columns, rng=rng, n_resamples=n_resamples)
+    return claims.score_means(scores, columns, rng=rng, n_resamples=n_resamples, complete=True)
 
 
 def findings(scores, *, n_resamples: int) -> pd.DataFrame:
     """The paper's findings as tested claims, see :mod:`tumorcf_lib.findings`."""
     rng = np.random.default_rng(SEED)
     return claims.findings(scores, rng=rng, n_resamples=n_resamples)
+
+
+def edits(rows) -> pd.DataFrame:
+    """How many edits were made, how many could not be, and how much they change a slice.
+
+    Returns
+    -------
+    DataFrame
+        edit, label, made, not_made (rows with a reason), median_rms (of the change over the
+        whole slice, in standard deviations of the slice) and, for ``remove``, its ratio to
+        the shams' median_rms.
+    """
+    made = rows["reason"] == ""
+    counts = rows.assign(made=made, not_made=~made).groupby(["edit", "label"], sort=False)
+    table = counts.agg(
+        made=("made", "sum"), not_made=("not_made", "sum"), median_rms=("edit_rms", "median")
+    ).reset_index()
+    sham = table[table["edit"] == "sham"].set_index("label")["median_rms"]
+    ratio = table["median_rms"] / table["label"].map(sham)
+    return table.assign(rms_to_sham=ratio.where(table["edit"] == "remove"))
 
 
 def fall_to(rows) -> pd.DataFrame:
@@ -172,7 +194,13 @@ def estimate(table, *key) -> dict:
     row = table[(table[columns] == list(key)).all(axis=1)].iloc[0]
     value = row["effect"] if "effect" in row else row["value"]
     n_persons = int(row["n_persons"])
-    return {"value": value, "low": row["low"], "high": row["high"], "n": n_persons, "unit": " persons"}
+    return {
+        "value": value,
+        "low": row["low"],
+        "high": row["high"],
+        "n": n_persons,
+        "unit": " persons",
+    }
 
 
 def beside_reference(table, name: str, profile, *, folder: Path | None = None) -> pd.DataFrame:
@@ -204,8 +232,10 @@ def verdict_counts(table) -> str:
     parts = []
     for form, rows in table.groupby("form", sort=False):
         counts = rows["verdict"].value_counts()
-        words = ", ".join(f"{counts.get(kind, 0)} {kind}" for kind in
-                          (stats.SUPPORTED, stats.REFUTED, stats.UNDECIDED))
+        words = ", ".join(
+            f"{counts.get(kind, 0)} {kind}"
+            for kind in (stats.SUPPORTED, stats.REFUTED, stats.UNDECIDED)
+        )
         parts.append(f"{form}: {words}")
     return "Claims by form - " + "; ".join(parts) + "."
 
@@ -227,6 +257,7 @@ def derive(read: Callable[[str], pd.DataFrame], n_resamples: int) -> dict[str, p
         "table_confusion": confusion(predictions),
         "table_reliability": reliability(predictions, validation),
         "table_scores": scores_by_class(scores, n_resamples=n_resamples),
+        "table_edits": edits(rows),
         "table_fall_to": fall_to(rows),
         "table_findings": findings(scores, n_resamples=n_resamples),
     }
@@ -248,7 +279,10 @@ def _by_level(predictions, metrics_of, n_resamples):
     """A metric table at slice and at person level; ``metrics_of(labels, p, weights)``."""
     names = classes(predictions)
     parts = []
-    for level, rows in (("slice", predictions), ("person", metrics.person_predictions(predictions))):
+    for level, rows in (
+        ("slice", predictions),
+        ("person", metrics.person_predictions(predictions)),
+    ):
         labels, p = _arrays(rows, names)
         value = metrics_of(labels, p, np.ones((1, len(rows))), names)
         weights = resampled.person_weights(
@@ -256,7 +290,10 @@ def _by_level(predictions, metrics_of, n_resamples):
             rng=np.random.default_rng(SEED), n_resamples=n_resamples,
         )  # fmt: skip
         draws = metrics_of(labels, p, weights, names)
-        low, high = np.nanpercentile(np.stack(list(draws.values())), [2.5, 97.5], axis=1)
+        low, high = np.transpose([
+            _interval(metric, value[group, metric].item(), draw, rows, group)
+            for (group, metric), draw in draws.items()
+        ])  # fmt: skip
         part = pd.DataFrame(list(value), columns=["group", "metric"])
         part = part.assign(
             value=[v.item() for v in value.values()], low=low, high=high, n=len(rows),
@@ -265,6 +302,22 @@ def _by_level(predictions, metrics_of, n_resamples):
         part.insert(0, "level", level)
         parts.append(part)
     return pd.concat(parts, ignore_index=True)
+
+
+def _interval(metric, value, draws, rows, group):
+    """95 percent interval of one metric from its resamples.
+
+    Resampling can only spread what the sample has: where no person failed, the interval is
+    the exact (Clopper-Pearson) one for that many persons out of as many. The ECE of a
+    resample is biased upward, so its percentiles are reflected at the value.
+    """
+    low, high = np.nanpercentile(draws, [2.5, 97.5])
+    if metric == "ECE":
+        return max(0.0, 2 * value - high), max(0.0, 2 * value - low)
+    if low == high == 1 and metric != "Brier":
+        own = rows if group == "all" else rows[rows["label"] == group]
+        return 0.025 ** (1 / own["person_id"].nunique()), 1.0
+    return low, high
 
 
 def _overall(labels, p, weights, names):
@@ -285,4 +338,6 @@ def _arrays(rows, names):
 def _as_text(table):
     value = table["effect"] if "effect" in table else table["value"]
     rows = zip(value, table["low"], table["high"], strict=True)
-    return pd.Series([f"{v:.3f} [{low:.3f}, {high:.3f}]" for v, low, high in rows], index=table.index)
+    return pd.Series(
+        [f"{v:.3f} [{low:.3f}, {high:.3f}]" for v, low, high in rows], index=table.index
+    )

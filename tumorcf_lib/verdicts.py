@@ -5,16 +5,17 @@ from dataclasses import dataclass
 import numpy as np
 from statsmodels.stats.multitest import multipletests
 
-from tumorcf_lib._resampling import StatsInputError
+from tumorcf_lib._resampling import ROUNDING, StatsInputError
 
 ALPHA = 0.05
 MIN_PERSONS = 10
 """Fewer persons than this in a group: no verdict, whatever the interval says."""
 
-ROUNDING = 1e-6
-"""Closer than this to a margin is at it: float32 probabilities differ by less between runs,
-and a network that answers every slice alike must not pass for one that moved."""
+RELEVANT = 0.05
+"""Smallest shift of a probability that we call an effect: 5 points of 100. Our choice, nothing
+derives it; it is no part of the verdict and stands beside it."""
 
+NEGLIGIBLE = "negligible"
 SIDES = ("above", "below")
 SUPPORTED, REFUTED, UNDECIDED = "supported", "refuted", "undecided"
 
@@ -23,7 +24,8 @@ SUPPORTED, REFUTED, UNDECIDED = "supported", "refuted", "undecided"
 class Estimate:
     """A number with its person-bootstrap interval.
 
-    ``low`` and ``high`` are the 2.5th and 97.5th percentile of the resamples.
+    ``low`` and ``high`` are the expanded percentile interval of 95 %, see
+    :mod:`tumorcf_lib.stats`; NaN where persons are too few to tell how far they differ.
     ``n_persons_smallest`` counts the persons of the smaller group when two are compared and
     equals ``n_persons`` otherwise. ``mean_of_person_means`` weighs every person alike; far
     from ``value``, it says that a few persons with many slices drive the mean. ``p`` is
@@ -96,6 +98,24 @@ def why_undecided(estimate, margin, side, p_holm):
     'the interval holds the margin'
     """
     return _judge(estimate, margin, side, p_holm)[1]
+
+
+def relevance(estimate):
+    """"negligible" if the interval lies wholly within +-0.05, else "".
+
+    For estimates on the probability scale whose null is 0. With fewer than 10 persons, as
+    without an interval, nothing is said.
+
+    Examples
+    --------
+    >>> relevance(Estimate(0.01, -0.02, 0.04, 50, 20, 20))
+    'negligible'
+    >>> relevance(Estimate(0.04, 0.02, 0.06, 50, 20, 20))
+    ''
+    """
+    known = estimate.n_persons_smallest >= MIN_PERSONS
+    inside = -RELEVANT <= estimate.low and estimate.high <= RELEVANT
+    return NEGLIGIBLE if known and inside else ""
 
 
 def _judge(estimate, margin, side, p_holm):

@@ -17,6 +17,7 @@ from tumorcf_lib.plotting.style import (
     figure,
     order_classes,
 )
+from tumorcf_lib.verdicts import NEGLIGIBLE, RELEVANT
 
 ROW_HEIGHT = 0.185  # inches of a row of the forest
 MARKERS = {"paper": "o", "net": "D", "log-odds": "o"}
@@ -131,7 +132,8 @@ def findings_forest(table, *, form=None):
     -------
     Figure
         Right of the line means as claimed: claims of a value below a margin are mirrored.
-        The numbers at the right are the untouched effects.
+        The numbers at the right are the untouched effects. An open mark is a negligible
+        effect, whatever its verdict.
     """
     if form is None:
         rows = table[table["form"].isin(("paper", "net")) & ~table["group"].isin(CLASS_COLORS)]
@@ -162,6 +164,9 @@ def findings_forest(table, *, form=None):
                for v, c in VERDICT_COLORS.items()]
     handles += [plt.Line2D([], [], marker=MARKERS[f], linestyle="", color=INK, markersize=4.5,
                            label=MARKED_AS[f]) for f in MARKED_AS if form is None]
+    if "relevance" in rows and (rows["relevance"] == NEGLIGIBLE).any():
+        handles.append(plt.Line2D([], [], marker="o", linestyle="", color=INK, markersize=4.5,
+                                  markerfacecolor="white", label=f"within ±{RELEVANT}"))
     fig.legend(handles=handles, loc="outside upper center", ncols=len(handles))
     return fig
 
@@ -187,11 +192,12 @@ def _forest_row(ax, right, y, row):
     sign = 1 if row.side == "above" else -1
     ends = sorted((sign * (row.low - row.margin), sign * (row.high - row.margin)))
     ax.plot(ends, [y, y], color=color, linewidth=1.6, solid_capstyle="round")
+    small = getattr(row, "relevance", "") == NEGLIGIBLE
     ax.plot(sign * (row.effect - row.margin), y, MARKERS[row.form], color=color,
-            markersize=4.2)
+            markersize=4.2, markerfacecolor="white" if small else color)
     # + 0.0 turns a rounded -0.0 into 0.0
     effect, low, high = (round(value, 2) + 0.0 for value in (row.effect, row.low, row.high))
-    text = f"{effect:.2f} [{low:.2f}, {high:.2f}]"
+    text = f"{effect:.2f} [{low:.2f}, {high:.2f}]" if np.isfinite(low) else f"{effect:.2f}"
     right.text(0.02, y, text, va="center", fontsize=7)
     right.text(1.0, y, f"{row.n_persons} persons", va="center", ha="right", fontsize=7,
                color=SOFT)
@@ -211,22 +217,27 @@ def headline(means):
     -------
     Figure
         Filled: tumor removed. Open: the same shape removed elsewhere. The number is
-        the difference, Net-Drop.
+        the difference, Net-Drop; "no sham" where no slice of a class has a legal place.
     """
     groups = [*order_classes(g for g in means["group"] if g != ALL), ALL]
     colors = {**class_colors(groups[:-1]), ALL: INK}
     fig, ax = plt.subplots(figsize=(WIDTH, 0.52 * len(groups) + 1.15))
     ax.axvline(0, color=SOFT, linewidth=0.8)
+    known = means[np.isfinite(means["effect"].to_numpy(float))]
     for y, group in enumerate(groups):
-        own = means[means["group"] == group].set_index("score")
-        delta, sham = own.loc["delta_drop"], own.loc["sham_drop"]
-        ax.plot([sham["effect"], delta["effect"]], [y, y], color=colors[group], alpha=0.25,
-                linewidth=7, solid_capstyle="butt", zorder=1)
-        _dot(ax, delta, y, colors[group], filled=True)
-        _dot(ax, sham, y, colors[group], filled=False)
-        net = own.loc["net_drop"]
-        ax.text(1.02, y, f"{net['effect']:+.2f} [{net['low']:.2f}, {net['high']:.2f}]",
-                transform=ax.get_yaxis_transform(), va="center", fontsize=8.5,
+        own = known[known["group"] == group].set_index("score").to_dict("index")
+        delta, sham, net = (own.get(f"{name}_drop") for name in ("delta", "sham", "net"))
+        if delta and sham:
+            ax.plot([sham["effect"], delta["effect"]], [y, y], color=colors[group],
+                    alpha=0.25, linewidth=7, solid_capstyle="butt", zorder=1)
+        for row, filled in ((delta, True), (sham, False)):
+            if row:
+                _dot(ax, row, y, colors[group], filled=filled)
+        text = "no sham"
+        if net:
+            text = f"{net['effect']:+.2f}"
+            text += f" [{net['low']:.2f}, {net['high']:.2f}]" if np.isfinite(net["low"]) else ""
+        ax.text(1.02, y, text, transform=ax.get_yaxis_transform(), va="center", fontsize=8.5,
                 color=colors[group], fontweight="bold")
     ax.text(1.02, 1.02, "Net-Drop [95 %]", transform=ax.transAxes, fontsize=8, color=SOFT,
             va="bottom")

@@ -1,0 +1,62 @@
+"""Random views of training slices, by Keras layers; whatever enters the frame is air."""
+
+import keras
+import numpy as np
+from keras import layers
+
+ROTATION_TURNS = 0.05  # up to 18 degrees to either side
+ZOOM = 0.15
+SHIFT = 0.08  # of the side
+CONTRAST = 0.25
+BRIGHTNESS_Z = 0.25  # in standard deviations of the slice
+RANGE_ABOVE_AIR = (0.0, 20.0)  # z units; wide enough to clip nothing but the air
+
+
+def build_augmenter(seed: int) -> keras.Sequential:
+    """Random flip, rotation, zoom, shift, brightness and contrast of slices above air 0.
+
+    Every layer draws from its own generator started from ``seed``: an augmenter built
+    anew gives the same views in the same order.
+    """
+    fill = {"fill_mode": "constant", "fill_value": 0.0}
+    lowest, highest = RANGE_ABOVE_AIR
+    return keras.Sequential(
+        [
+            layers.RandomFlip("horizontal", seed=seed),
+            layers.RandomRotation(ROTATION_TURNS, seed=seed + 1, **fill),
+            layers.RandomZoom((-ZOOM, ZOOM), seed=seed + 2, **fill),
+            layers.RandomTranslation(SHIFT, SHIFT, seed=seed + 3, **fill),
+            layers.RandomBrightness(
+                BRIGHTNESS_Z / (highest - lowest), value_range=RANGE_ABOVE_AIR, seed=seed + 4
+            ),
+            layers.RandomContrast(CONTRAST, value_range=RANGE_ABOVE_AIR, seed=seed + 5),
+        ]
+    )
+
+
+def augment(slices, augmenter):
+    """Random views of z-scored slices.
+
+    Each slice's air (its minimum) is moved to zero, which is what the layers fill with,
+    and back afterwards.
+
+    Parameters
+    ----------
+    slices : ndarray of float32, shape (n, size, size)
+    augmenter : keras.Sequential
+        From :func:`build_augmenter`.
+
+    Returns
+    -------
+    ndarray of float32, shape (n, size, size)
+        In no slice lower than its air.
+
+    Examples
+    --------
+    >>> slices = np.full((1, 8, 8), -1.5, np.float32)  # nothing but air
+    >>> bool((augment(slices, build_augmenter(seed=0)) >= -1.5).all())
+    True
+    """
+    air = slices.min(axis=(1, 2), keepdims=True)[..., None]  # (n, 1, 1, 1)
+    views = augmenter(slices[..., None] - air, training=True)
+    return (keras.ops.convert_to_numpy(views) + air)[..., 0]

@@ -1,0 +1,110 @@
+"""State of a training after its last finished epoch, so that a killed one can go on."""
+
+import hashlib
+import json
+import os
+
+import keras
+import numpy as np
+
+FILE = "checkpoint.npz"
+SETTINGS = (
+    "backbone", "weights", "size_px", "epochs", "warmup_epochs", "freeze_norms", "patience",
+    "batch_size", "learning_rate", "weight_decay", "label_smoothing", "focal_gamma", "dropout",
+)
+
+
+def fingerprint(profile, seed, training, validation) -> str:
+    """Hash of all that decides a training: settings, seed, who is in which part, slices.
+
+    Of the slices a spread of some thirty is read: enough to notice another cohort or
+    another preprocessing without reading everything.
+    """
+    digest = hashlib.sha256()
+    settings = profile.as_dict()
+    digest.update(repr([seed, *(settings[name] for name in SETTINGS)]).encode())
+    for part in (training, validation):
+        digest.update(part.index.tobytes() + part.labels.tobytes())
+        digest.update("\n".join(map(str, part.persons)).encode())
+        for position in range(0, len(part), max(1, len(part) // 15)):
+            digest.update(np.ascontiguousarray(part[[position]]).tobytes())
+    return digest.hexdigest()
+
+
+class Checkpoint:
+    """The model's and the optimizer's state, history and best weights, kept in one file.
+
+    A file of another training (another fingerprint) is ignored and then overwritten.
+    """
+
+    def __init__(self, folder, model, mark):
+        self.path = folder / FILE
+        self.model = model
+        self.mark = mark
+        self.history = []
+        self.best_epoch = 0
+        self._best = None
+        self._optimizer = None
+
+    @property
+    def epoch(self) -> int:
+        """The last finished epoch, 0 before the first."""
+        return len(self.history)
+
+    def read(self) -> bool:
+        """Go to the stored state; False if there is none of this training."""
+        if not self.path.is_file():
+            return False
+        with np.load(self.path, allow_pickle=False) as stored:
+            if str(stored["mark"]) != self.mark:
+                return False
+            self.history = json.loads(str(stored["history"]))
+            self.best_epoch = int(stored["best_epoch"])
+            self._best = _group(stored, "best")
+            self._optimizer = _group(stored, "optimizer")
+            _assign(self.model.variables, _group(stored, "model"))
+        return True
+
+    def restore_optimizer(self, optimizer):
+        """Give the optimizer its stored state, once, if it has the same variables."""
+        shapes = [tuple(variable.shape) for variable in optimizer.variables]
+        if self._optimizer is not None and [a.shape for a in self._optimizer] == shapes:
+            _assign(optimizer.variables, self._optimizer)
+        self._optimizer = None
+
+    def record(self, scores, optimizer):
+        """Add an epoch, note whether it is the best, and store everything at once."""
+        if self._best is None or scores["val_loss"] < self.history[self.best_epoch - 1]["val_loss"]:
+            self.best_epoch = self.epoch + 1
+            self._best = [np.array(weight) for weight in self.model.get_weights()]
+        self.history.append(scores)
+        arrays = _named("model", self.model.variables) | _named("best", self._best)
+        arrays |= _named("optimizer", optimizer.variables)
+        unfinished = self.path.with_suffix(".unfinished.npz")
+        np.savez(
+            unfinished, mark=self.mark, history=json.dumps(self.history),
+            best_epoch=self.best_epoch, **arrays,
+        )
+        os.replace(unfinished, self.path)
+
+    def restore_best(self):
+        """Give the model the weights of its best epoch."""
+        self.model.set_weights(self._best)
+
+    def remove(self):
+        """Delete the file: the training is finished."""
+        self.path.unlink(missing_ok=True)
+
+
+def _named(group, variables):
+    arrays = (keras.ops.convert_to_numpy(variable) for variable in variables)
+    return {f"{group}_{number:04d}": array for number, array in enumerate(arrays)}
+
+
+def _group(stored, group):
+    return [stored[name] for name in sorted(stored.files) if name.startswith(f"{group}_")]
+
+
+def _assign(variables, arrays):
+    for variable, array in zip(variables, arrays, strict=True):
+        variable.assign(array)
