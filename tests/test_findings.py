@@ -87,7 +87,7 @@ def test_effects_are_plain_averages_over_the_named_slices(scores, table):
         (1, "paper", "all", "mean", "delta_drop"): scores["delta_drop"][correct].mean(),
         (1, "net", "glioma", "mean", "net_drop"): scores["net_drop"][correct & glioma].mean(),
         (1, "net", "glioma", "share", "net_drop"):
-            (scores["net_drop"][correct & glioma] > 0).mean(),
+            (scores["net_drop"][correct & glioma] > findings.SMALLEST_DROP).mean(),
         (2, "net", "glioma", "mean", "p_only - p_blank"):
             (scores["p_only"] - scores["p_blank"])[glioma].mean(),
         (3, "paper", "wrong - correct", "difference", "delta_drop"):
@@ -103,11 +103,16 @@ def test_effects_are_plain_averages_over_the_named_slices(scores, table):
         assert row["effect"] == pytest.approx(effect), score
 
 
-def test_pituitary_is_compared_by_mean_and_by_spread_of_person_means(scores, table):
+def test_pituitary_is_compared_by_mean_and_by_spread_between_persons(scores, table):
     correct = scores[scores["correct"]]
-    by_person = correct.groupby(["label", "person_id"])["delta_drop"].mean()
-    spread = by_person.groupby("label").std()
     mean = correct.groupby("label")["delta_drop"].mean()
+    spread = {}
+    for label, own in correct.groupby("label"):
+        persons = [p["delta_drop"].to_numpy() for _, p in own.groupby("person_id")]
+        within = (sum(((p - p.mean()) ** 2).sum() for p in persons)
+                  / sum(len(p) - 1 for p in persons))
+        scatter = within * np.mean([1 / len(p) for p in persons])
+        spread[label] = np.sqrt(max(np.var([p.mean() for p in persons], ddof=1) - scatter, 0))
     for other in ("meningioma", "glioma"):
         row = {"finding": 4, "form": "paper", "group": f"pituitary - {other}"}
         assert row_of(table, **row, kind="difference")["effect"] == pytest.approx(
@@ -115,6 +120,11 @@ def test_pituitary_is_compared_by_mean_and_by_spread_of_person_means(scores, tab
         assert row_of(table, **row, kind="spread")["effect"] == pytest.approx(
             spread["pituitary"] - spread[other])
         assert row_of(table, **row, kind="spread")["side"] == "below"
+
+
+def test_each_half_of_consistency_says_that_both_must_hold(table):
+    notes = table.loc[table["finding"] == 4, "note"]
+    assert notes.str.contains("consistent needs both a larger mean and a smaller spread").all()
 
 
 def test_errors_between_meningioma_and_glioma_by_hand():
@@ -125,9 +135,37 @@ def test_errors_between_meningioma_and_glioma_by_hand():
     table = run(scores)
     paper, net = (row_of(table, finding=5, form=form) for form in ("paper", "net"))
     assert paper["effect"] == pytest.approx(3 / 6)
-    assert net["effect"] == pytest.approx(3 / 6 - (5 * 0.5 + 0) / 6)
+    # 80 slices of each class; called so: meningioma 77, glioma 82, pituitary 81
+    chance = (80 * 82 + 80 * 77) / (240 * 240 - 80 * 240)
+    assert net["effect"] == pytest.approx(3 / 6 - chance)
+    assert f"chance is {chance:.2f}" in net["note"]
     assert (paper["n_slices"], paper["n_persons"], paper["verdict"]) == (6, 3, "undecided")
     assert "3 persons in the smallest group" in paper["note"]
+    assert "2 of 6 errors are meningioma called" in paper["note"]
+
+
+def test_a_network_with_one_answer_is_not_said_to_confuse_meningioma_and_glioma():
+    for answer in ("meningioma", "glioma"):
+        scores = make_scores(accuracy=1, n_persons=90)
+        keep = (scores["label"] != "pituitary") | (scores.index % 4 == 0)  # few pituitary slices
+        scores = scores[keep].assign(predicted=answer, correct=lambda t: t["label"] == answer)
+        table = run(scores)
+        paper, net = (row_of(table, finding=5, form=form) for form in ("paper", "net"))
+        assert paper["effect"] == pytest.approx(0.8) and paper["verdict"] == "supported"
+        assert net["effect"] == pytest.approx(0) and net["verdict"] == "undecided"
+        other = "glioma" if answer == "meningioma" else "meningioma"
+        assert f"120 of 150 errors are {other} called {answer}" in net["note"]
+
+
+def test_errors_of_pituitary_slices_count_against_finding_5():
+    scores = make_scores(accuracy=1, n_persons=90)
+    wrong = (scores["label"] == "pituitary") & (scores.index % 4 == 0)
+    scores.loc[wrong, "correct"] = False
+    scores.loc[wrong, "predicted"] = "glioma"
+    net = row_of(run(scores), finding=5, form="net")
+    assert net["verdict"] == "refuted"
+    # 120 slices of each class; called so: meningioma 120, glioma 150, pituitary 90
+    assert net["effect"] == pytest.approx(0 - (120 * 150 + 120 * 120) / (360 * 360 - 120 * 360))
 
 
 def test_a_tumor_reader_is_supported_and_a_background_reader_refuted():
@@ -156,27 +194,78 @@ def test_a_network_that_answers_all_alike_is_never_said_to_move():
     moved = table[table["finding"].isin([1, 2, 6]) & (table["kind"] == "mean")
                   & (table["form"] != "log-odds") & (table["margin"] == 0)]
     assert len(moved) and (moved["verdict"] == "undecided").all()
+    shares = table[table["kind"].eq("share") & table["finding"].eq(1)]
+    assert len(shares) == 8 and (shares["effect"] == 0).all()
+    assert (shares["verdict"] == "refuted").all()
 
 
-def test_holm_is_taken_within_each_form(table):
-    for _, family in table.groupby("form"):
+def test_a_share_counts_no_drops_that_rounding_to_five_digits_could_make():
+    scores = make_scores(accuracy=1)
+    scores["net_drop"] = np.tile([2e-5, 9e-5, -0.1, 2e-4], 60)
+    row = row_of(run(scores), finding=1, form="net", group="all", kind="share")
+    assert row["effect"] == 1 / 4
+
+
+def test_a_perfect_shortcut_reader_shows_no_effect_in_words():
+    scores = make_scores()
+    for column in ("delta_drop", "net_drop"):
+        scores[column] = 0.0
+    row = row_of(run(scores), finding=1, form="paper", group="all", kind="mean")
+    assert (row["effect"], row["low"], row["high"], row["p"]) == (0, 0, 0, 1)
+    assert (row["verdict"], row["relevance"]) == ("undecided", "negligible")
+    assert row["note"].startswith("no effect: the interval lies within +-0.05")
+
+
+@pytest.mark.parametrize("shift, verdict, words", [
+    (0.02, "supported", "statistically above 0, yet within +-0.05: negligible"),
+    (-0.02, "refuted", "statistically below 0, yet within +-0.05: negligible"),
+    (0.2, "supported", "removed"),
+])
+def test_a_small_effect_is_called_negligible_beside_its_verdict(shift, verdict, words):
+    scores = make_scores()
+    scores["delta_drop"] = shift + np.random.default_rng(0).normal(0, 0.01, len(scores))
+    row = row_of(run(scores), finding=1, form="paper", group="all", kind="mean")
+    assert row["verdict"] == verdict and row["note"].startswith(words)
+    assert row["relevance"] == ("negligible" if abs(shift) < 0.05 else "")
+
+
+def test_relevance_is_only_judged_for_means_of_probabilities_against_0(table):
+    scores = make_scores()
+    scores[["delta_drop", "delta_drop_lo", "p_only"]] = [0.0, 0.0, 1 / 3]
+    judged = run(scores).query("relevance == 'negligible'")
+    assert len(judged) and set(judged["kind"]) == {"mean"} and set(judged["margin"]) == {0}
+    assert "log-odds" not in set(judged["form"])
+    assert set(table["relevance"]) <= {"", "negligible"}
+
+
+def test_holm_is_taken_within_each_finding_and_form(table):
+    assert table.groupby(["finding", "form"]).ngroups == 17  # finding 5 has no log-odds
+    for _, family in table.groupby(["finding", "form"]):
         known = family["p"].notna()
         assert family["p_holm"][known].to_numpy() == pytest.approx(
             stats.holm(family["p"][known]))
 
 
-def test_few_resamples_are_raised_until_holm_can_pass(table):
-    floor = table["p_holm"].min()
-    assert floor < 0.05
+def test_the_number_of_resamples_does_not_limit_how_small_p_gets(scores):
+    few = run(scores, n_resamples=20)
+    assert few["p_holm"].min() < 1e-6
+
+
+def test_ten_persons_who_agree_can_support_the_largest_family():
+    largest = max(itertools.chain.from_iterable(
+        [sum((c.finding, c.form) == key for c in claims.all_claims(CLASSES))]
+        for key in itertools.product(range(1, 7), claims.FORMS)))
+    assert largest * 2.0 ** (1 - stats.MIN_PERSONS) < 0.05
 
 
 def test_the_class_that_removed_slices_fall_to_is_named(scores, table):
     shares = scores["removed_to"][scores["correct"]].value_counts(normalize=True)
     note = row_of(table, finding=1, form="paper", group="all", kind="mean")["note"]
     assert f"removed slices fall to glioma {shares['glioma']:.0%}" in note
-    for group in CLASSES:
+    for group in CLASSES:  # 7 of 10 removed slices of every class fall to glioma
         note = row_of(table, finding=1, form="paper", group=group, kind="mean")["note"]
         assert ("no evidence of ignoring the tumor" in note) == (group == "glioma")
+        assert "keep their class" not in note
 
 
 def test_pairs_of_classes_name_each_classs_fall(table):
@@ -185,6 +274,31 @@ def test_pairs_of_classes_name_each_classs_fall(table):
     assert "removed glioma slices fall to glioma" in note
     assert "removed pituitary slices fall to glioma" in note
     assert note.count("no evidence of ignoring the tumor") == 1
+
+
+def test_a_class_that_alone_keeps_its_removed_slices_is_not_excused_as_the_default(scores):
+    table = run(scores.assign(removed_to=scores["label"]))  # a shortcut reader: nobody moves
+    for group in CLASSES:
+        note = row_of(table, finding=1, form="paper", group=group, kind="mean")["note"]
+        assert "no evidence" not in note
+        assert "removed slices keep their class, and only 0% of the other classes'" in note
+    note = row_of(table, finding=4, form="paper", group="pituitary - glioma", kind="spread")[
+        "note"]
+    assert note.count("removed slices keep their class") == 2
+
+
+def test_the_default_class_is_found_from_the_correct_slices_of_all_other_classes(scores):
+    moved = scores.assign(removed_to="pituitary")
+    moved.loc[scores["label"] == "glioma", "removed_to"] = "glioma"
+    moved.loc[~scores["correct"], "removed_to"] = "glioma"  # wrong slices do not count
+    table = run(moved)
+    glioma, pituitary = (row_of(table, finding=1, form="paper", group=group, kind="mean")["note"]
+                         for group in ("glioma", "pituitary"))
+    assert "keep their class" in glioma and "no evidence" not in glioma
+    others = scores[scores["correct"] & (scores["label"] != "pituitary")]["label"]
+    share = (others == "meningioma").mean()
+    assert ("no evidence" in pituitary) == (share > 0.5)
+    assert f"{share:.0%} of the other classes'" in pituitary
 
 
 def test_what_a_blank_slice_gives_each_class_is_named(table):
@@ -205,7 +319,7 @@ def test_every_claim_finds_its_columns_in_the_table_of_scores():
     for k, edit in itertools.product(range(36), metrics.SCORED_EDITS):
         p = rng.dirichlet(np.ones(3))
         rows.append({
-            "slice_id": k, "patient_id": f"p{k}", "person_id": f"p{k}", "label": CLASSES[k % 3],
+            "slice_id": k, "patient_id": k % 18, "person_id": k % 18, "label": CLASSES[k % 3],
             "edit": edit, "place": 0 if "sham" in edit else -1, "infill": "navier_stokes",
             "dilation_px": 0, "log_odds": float(_log_odds(p[k % 3])),
             **{f"p_{name}": value for name, value in zip(CLASSES, p, strict=True)},
@@ -233,12 +347,49 @@ def test_matching_on_p_orig_says_how_many_slices_have_a_partner():
     wrong = np.flatnonzero(~scores["correct"])
     scores.loc[np.flatnonzero(scores["correct"])[:3], "p_orig"] = 0.43
     scores.loc[wrong[:5], "p_orig"] = 0.44
-    row = row_of(run(scores), finding=3, form="net", score="delta_drop", kind="matched")
+    row = row_of(run(scores), finding=3, form="net", quantity="Delta-Drop, alike P_orig")
     assert f"5 of {len(wrong)} misclassified slices have a partner" in row["note"]
     assert row["n_slices"] == 8 and row["verdict"] == "undecided"
     expected = (scores["delta_drop"][wrong[:5]].mean()
                 - scores["delta_drop"][scores["p_orig"] == 0.43].mean())
     assert row["effect"] == pytest.approx(expected)
+
+
+def test_errors_are_compared_within_their_true_class():
+    scores = make_scores(n_persons=90, accuracy=0.7)
+    glioma, correct = scores["label"] == "glioma", scores["correct"]
+    keep = correct | glioma | (scores.index % 7 == 0)  # errors gather in glioma, which drops least
+    scores = scores[keep].reset_index(drop=True)
+    glioma, correct = scores["label"] == "glioma", scores["correct"]
+    scores["delta_drop"] = np.where(glioma, 0.1, 0.6)
+    scores["p_orig"] = np.where(correct & ~glioma, 0.91, np.where(glioma, 0.42, 0.33))
+    table = run(scores)
+    raw = row_of(table, finding=3, form="paper", score="delta_drop")
+    alike = row_of(table, finding=3, form="net", quantity="Delta-Drop, alike class")
+    both = row_of(table, finding=3, form="net", quantity="Delta-Drop, alike class, P_orig")
+    assert raw["verdict"] == "supported" and raw["effect"] < -0.1
+    assert alike["effect"] == pytest.approx(0) and alike["verdict"] == "undecided"
+    n_wrong, n_glioma = (~correct).sum(), (~correct & glioma).sum()
+    assert f"{n_wrong} of {n_wrong} misclassified slices have a partner of their class" in (
+        alike["note"])
+    assert f"{n_glioma} of {n_wrong} misclassified slices have a partner of their class and" in (
+        both["note"])
+    assert both["n_slices"] == glioma.sum()
+
+
+def test_what_the_tumors_look_adds_is_claimed_beside_its_silhouette(scores, table):
+    look = scores["p_only"] - scores["p_silhouette"]
+    row = row_of(table, finding=2, form="net", group="all", score="p_only - p_silhouette")
+    assert row["effect"] == pytest.approx(look.mean())
+    row = row_of(table, finding=6, form="net", group="all", quantity="Tumor's look - "
+                 "(P_background - P_blank)")
+    assert row["effect"] == pytest.approx(
+        (look - scores["p_background"] + scores["p_blank"]).mean())
+
+
+def test_finding_6_does_not_repeat_finding_1(table):
+    assert not (set(table.loc[table["finding"] == 6, "score"])
+                & set(table.loc[table["finding"] == 1, "score"]))
 
 
 def test_slices_without_shams_are_left_out_and_counted(scores):
@@ -247,7 +398,8 @@ def test_slices_without_shams_are_left_out_and_counted(scores):
     holes.loc[correct[:7], ["net_drop", "net_drop_lo"]] = np.nan
     row = row_of(run(holes), finding=1, form="net", group="all", kind="share")
     assert row["n_slices"] == len(correct) - 7
-    assert row["effect"] == pytest.approx((scores["net_drop"].iloc[correct[7:]] > 0).mean())
+    assert row["effect"] == pytest.approx((
+        scores["net_drop"].iloc[correct[7:]] > findings.SMALLEST_DROP).mean())
     assert "7 slices without this score left out" in row["note"]
 
 
@@ -291,6 +443,29 @@ def test_score_means_are_means_per_class_without_nan(scores):
         assert row.effect == pytest.approx(own[row.score].mean())
         assert row.n_slices == own[row.score].notna().sum()
         assert row.low <= row.effect <= row.high
+
+
+def test_complete_means_add_up_and_a_class_without_shams_keeps_its_drop(scores):
+    holes = scores.copy()
+    lost = (scores["label"] == "glioma") | (scores.index % 5 == 0)
+    holes.loc[lost, ["sham_drop", "net_drop", "sham_drop_lo", "net_drop_lo"]] = np.nan
+    columns = [f"{name}{end}" for end in ("", "_lo") for name in ("delta_drop", "sham_drop",
+                                                                  "net_drop")]
+    options = {"n_resamples": 20, "rng": np.random.default_rng(0)}
+    means = findings.score_means(holes, [*columns, "p_orig"], complete=True, **options)
+    wide = means.pivot(index="group", columns="score", values="effect")
+    for end in ("", "_lo"):
+        delta, sham, net = (wide[f"{name}_drop{end}"].drop("glioma")
+                            for name in ("delta", "sham", "net"))
+        assert (delta - sham).to_numpy() == pytest.approx(net.to_numpy(), abs=1e-12)
+    row = row_of(means, score="delta_drop", group="meningioma")
+    assert row["n_slices"] == ((scores["label"] == "meningioma") & ~lost).sum()
+    glioma = means[means["group"] == "glioma"].set_index("score")["n_slices"]
+    n_glioma = (scores["label"] == "glioma").sum()
+    assert glioma.to_dict() == {"delta_drop": n_glioma, "delta_drop_lo": n_glioma,
+                                "p_orig": n_glioma}
+    as_ever = findings.score_means(holes, columns, **options)
+    assert row_of(as_ever, score="delta_drop", group="all")["n_slices"] == len(holes)
 
 
 def test_five_hundred_slices_and_two_thousand_resamples_take_seconds():

@@ -172,7 +172,8 @@ def test_one_dilation_and_one_infill_are_scored_at_a_time():
 def test_tables_that_cannot_be_scored_are_refused_with_the_reason():
     rows = make_rows()
     wrong = [
-        (pd.concat([rows, rows.iloc[[3]]]), "1 come again.*'only'.*one classifier"),
+        (pd.concat([rows, rows[rows["edit"] == "only"].iloc[[0]]]),
+         "1 come again.*'only'.*one classifier"),
         (rows[(rows["edit"] != "original") | (rows["slice_id"] != "s4")], "1 slices .*'s4'"),
         (rows.assign(label="glioblastoma"), "glioblastoma.*glioma, none, pituitary"),
         (rows.assign(p_none=np.nan), "12 rows of edit 'original' have no probabilities"),

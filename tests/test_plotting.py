@@ -422,3 +422,29 @@ def test_headline_dots_are_the_means_and_the_text_is_the_net_drop():
     net = means.set_index(["score", "group"]).loc[("net_drop", "all")]
     text = f"{net['effect']:+.2f} [{net['low']:.2f}, {net['high']:.2f}]"
     assert text in _texts(fig)
+
+
+def test_headline_of_a_class_without_shams_shows_its_drop_and_says_so():
+    means = _means(_scores())
+    lost = (means["group"] == "glioma") & means["score"].isin(["sham_drop", "net_drop"])
+    empty = means.copy()
+    empty.loc[lost, ["effect", "low", "high"]] = np.nan
+    for table in (means[~lost], empty):
+        fig = plotting.headline(table)
+        assert _texts(fig).count("no sham") == 1
+        assert len(fig.axes[0].containers) == 2 * 4 - 1
+
+
+def test_headline_without_any_sham_is_still_drawn():
+    means = _means(_scores())
+    fig = plotting.headline(means[means["score"] == "delta_drop"])
+    assert _texts(fig).count("no sham") == len(fig.axes[0].containers) == 4
+
+
+def test_forest_leaves_the_marks_of_negligible_effects_open():
+    table = _findings().assign(relevance="")
+    table.loc[table["form"].eq("paper").idxmax(), "relevance"] = "negligible"
+    fig = plotting.findings_forest(table, form="paper")
+    faces = [line.get_markerfacecolor() for line in fig.axes[1].lines if line.get_marker() == "o"]
+    assert faces.count("white") == 1
+    assert "within ±0.05" in [t.get_text() for t in fig.legends[0].get_texts()]

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from statsmodels.stats.multitest import multipletests
 
 from tumorcf_lib import verdicts
 from tumorcf_lib._resampling import StatsInputError
@@ -11,6 +12,13 @@ from tumorcf_lib.verdicts import Estimate
 def test_holm_by_hand():
     # sorted .01 .02 .03 .2 times 4 3 2 1, made monotone
     assert verdicts.holm([0.03, 0.2, 0.01, 0.02]) == pytest.approx([0.06, 0.2, 0.04, 0.06])
+
+
+def test_holm_agrees_with_statsmodels():
+    rng = np.random.default_rng(0)
+    for n in (1, 2, 17):
+        p = rng.random(n).round(1) ** 2  # with ties
+        assert verdicts.holm(p) == pytest.approx(multipletests(p, method="holm")[1])
 
 
 def test_holm_of_no_p_values_is_nan():
@@ -52,3 +60,24 @@ def test_a_bound_within_rounding_of_the_margin_touches_it(dust):
     for side, low, high in (("above", dust, 0.2), ("below", -0.2, -dust)):
         estimate = Estimate((low + high) / 2, low, high, 99, 50, 50)
         assert verdicts.verdict(estimate, 0, side, 0.001) == "undecided"
+
+
+@pytest.mark.parametrize("low, high, n, expected", [
+    (-0.05, 0.05, 10, "negligible"),
+    (0.01, 0.04, 10, "negligible"),
+    (-0.04, -0.01, 10, "negligible"),
+    (0.0, 0.0, 10, "negligible"),
+    (0.01, 0.051, 10, ""),
+    (-0.051, 0.0, 10, ""),
+    (0.1, 0.3, 10, ""),
+    (0.01, 0.04, 9, ""),  # too few persons to say that nothing is there
+    (np.nan, np.nan, 10, ""),
+])
+def test_an_interval_within_5_points_of_0_is_negligible(low, high, n, expected):
+    assert verdicts.relevance(Estimate(0.02, low, high, 99, 50, n)) == expected
+
+
+def test_relevance_does_not_touch_the_verdict():
+    estimate = Estimate(0.02, 0.01, 0.03, 99, 50, 50)
+    assert verdicts.verdict(estimate, 0, "above", 0.001) == "supported"
+    assert verdicts.relevance(estimate) == "negligible"

@@ -277,7 +277,7 @@ def _tumor_over_background(classes):
              "background alone gains over a blank slice",
              "Net-Focus - (P_background - P_blank)", "net_focus - (p_background - p_blank)"),
             ("net", "The tumor's look adds more to its shape and place than the background "
-             "alone adds to a blank slice", "P_only - P_silhouette - (P_background - P_blank)",
+             "alone adds to a blank slice", "Tumor's look - (P_background - P_blank)",
              "p_only - p_silhouette - (p_background - p_blank)"),
             ("log-odds", f"{alone} the background alone; in log-odds",
              "P_only - P_background", "lo_only - lo_background"),

@@ -164,7 +164,8 @@ def score_means(
         As in :func:`findings`.
     complete : bool
         Average delta_drop, sham_drop and net_drop (and those with ``_lo``) over the slices that
-        have shams only, so that Delta - Sham = Net exactly.
+        have shams only, so that Delta - Sham = Net exactly. A group without any sham keeps
+        its delta_drop over all its slices.
 
     Returns
     -------
@@ -183,12 +184,11 @@ def score_means(
     rows = []
     for column in columns:
         known = np.isfinite(scores[column].to_numpy(float))
-        net = COMPLETE_WITH.get(column)
-        if complete and net in scores:
-            known &= np.isfinite(scores[net].to_numpy(float))
+        net = COMPLETE_WITH.get(column) if complete else None
+        has_sham = known & np.isfinite(scores[net].to_numpy(float)) if net in scores else known
         for group in (ALL, *classes):
-            own = scores[known]
-            own = own if group == ALL else own[own["label"] == group]
+            here = known & (group == ALL or (scores["label"] == group).to_numpy())
+            own = scores[here & has_sham if (here & has_sham).any() else here]
             if own.empty:
                 continue
             e = stats.bootstrap_mean(own[column], own["person_id"], own["label"], rng=rng,

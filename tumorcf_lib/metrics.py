@@ -87,9 +87,9 @@ def slice_scores(rows, *, infill="navier_stokes", dilation_px=0):
         n_sham places; delta_drop, delta_focus, sham_drop, net_drop, net_focus, the same
         with ``_lo``, and with ``_pred`` for the class *predicted* on the original;
         delta_drop_refit (original and removed slice both with an intensity map of their own,
-        so that the new map of the original alone is no drop); flipped (nullable boolean), sham_flip_rate, removed_to (class
-        after removal). What an edit without probabilities leaves open is missing (NaN);
-        no slice is dropped.
+        so that the new map of the original alone is no drop); flipped (nullable boolean),
+        sham_flip_rate, removed_to (class after removal). What an edit without probabilities
+        leaves open is missing (NaN); no slice is dropped.
 
     Raises
     ------

@@ -4,6 +4,7 @@ import json
 import logging
 import os
 import re
+import sys
 import time
 from contextlib import contextmanager
 from pathlib import Path
@@ -133,13 +134,21 @@ def _environment(study, fresh):
 
 @contextmanager
 def _log_to(path: Path):
-    """Send what kernels print to a file, so that long work can be followed from outside."""
+    """Send what kernels print to a file, so that long work can be followed from outside.
+
+    TensorFlow's own lines go to the process's error channel, which kernels inherit.
+    """
     logger, handler = logging.getLogger("papermill"), logging.FileHandler(path, mode="w")
     logger.setLevel(logging.INFO)
     logger.propagate = False
     logger.addHandler(handler)
+    sys.stderr.flush()
+    channel = os.dup(2)
+    os.dup2(handler.stream.fileno(), 2)
     try:
         yield
     finally:
+        os.dup2(channel, 2)
+        os.close(channel)
         logger.removeHandler(handler)
         handler.close()

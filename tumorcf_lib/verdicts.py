@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 
 import numpy as np
-from statsmodels.stats.multitest import multipletests
 
 from tumorcf_lib._resampling import ROUNDING, StatsInputError
 
@@ -57,8 +56,12 @@ def holm(p_values):
     p_values = np.asarray(p_values, dtype=float)
     adjusted = np.full(p_values.shape, np.nan)
     known = np.isfinite(p_values)
-    if known.any():
-        adjusted[known] = multipletests(p_values[known], method="holm")[1]
+    p = p_values[known]
+    order = np.argsort(p, kind="stable")
+    steps = np.maximum.accumulate(p[order] * np.arange(len(p), 0, -1))  # m, m - 1, ..., 1
+    found = np.empty(len(p))
+    found[order] = np.minimum(steps, 1)
+    adjusted[known] = found
     return adjusted
 
 
