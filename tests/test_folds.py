@@ -8,6 +8,7 @@ import pytest
 
 from tumorcf_lib import (
     audit,
+    classifier,
     config,
     describe,
     folds,
@@ -49,6 +50,7 @@ def run_to_inputs(folder):
 def run_to_rows(folder):
     """All stages that need a network; paths of the row files."""
     study = run_to_inputs(folder)
+    classifier.set_up(study.seed)  # the backbone's random weights come from the global seed
     third = results.open_stage(study, "03_training")
     prepared = folds.load_prepared(third)
     history = folds.train(third, prepared, third.read("01_data", "split"))
@@ -145,6 +147,7 @@ def test_examples_are_chosen_by_rank_within_the_class():
 
 def test_a_killed_training_goes_on_and_ends_as_an_undisturbed_one(finished, tmp_path, monkeypatch):
     study = run_to_inputs(tmp_path / "killed")
+    classifier.set_up(study.seed)
     third = results.open_stage(study, "03_training")
     prepared = folds.load_prepared(third)
     table = third.read("01_data", "split")

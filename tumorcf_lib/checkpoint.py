@@ -10,7 +10,8 @@ import numpy as np
 FILE = "checkpoint.npz"
 SETTINGS = (
     "backbone", "weights", "size_px", "epochs", "warmup_epochs", "freeze_norms", "patience",
-    "batch_size", "learning_rate", "weight_decay", "label_smoothing", "focal_gamma", "dropout",
+    "batch_size", "learning_rate", "weight_decay", "ema_momentum", "label_smoothing",
+    "focal_gamma", "dropout",
 )
 
 
@@ -72,11 +73,11 @@ class Checkpoint:
             _assign(optimizer.variables, self._optimizer)
         self._optimizer = None
 
-    def record(self, scores, optimizer):
-        """Add an epoch, note whether it is the best, and store everything at once."""
+    def record(self, scores, optimizer, weights):
+        """Add an epoch, note whether its validated weights are the best, store everything."""
         if self._best is None or scores["val_loss"] < self.history[self.best_epoch - 1]["val_loss"]:
             self.best_epoch = self.epoch + 1
-            self._best = [np.array(weight) for weight in self.model.get_weights()]
+            self._best = [np.array(weight) for weight in weights]
         self.history.append(scores)
         arrays = _named("model", self.model.variables) | _named("best", self._best)
         arrays |= _named("optimizer", optimizer.variables)

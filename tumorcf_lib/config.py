@@ -38,6 +38,7 @@ class Profile:
     batch_size: int = 32
     learning_rate: float = 2e-3
     weight_decay: float = 1e-2
+    ema_momentum: float = 0.98  # of the running mean of weights; 0 keeps the last step's
     label_smoothing: float = 0.02
     focal_gamma: float = 2.0
     dropout: float = 0.2
@@ -70,6 +71,7 @@ PROFILES = {
         ),
         Profile(
             name="paper-lite", cohort="cheng", purpose="the study on a laptop in half an hour",
+            epochs=10, warmup_epochs=1, learning_rate=5e-4,
         ),
         Profile(
             name="paper", cohort="cheng", purpose="the paper's own network, meant for a GPU",

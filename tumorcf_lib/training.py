@@ -1,6 +1,7 @@
 """Training of the classifier: recipe, early stopping, and going on after an interruption."""
 
 import time
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 import keras
@@ -64,8 +65,10 @@ def train(model, profile, slices, labels, persons, parts, *, seed, folder, progr
     memory and makes small batches as good as large ones; the head is trained for
     ``warmup_epochs`` on stored features; then everything, with AdamW, a one-cycle learning
     rate, and random views of the slices. The loss is the categorical focal loss with label
-    smoothing, weighted so that every class counts the same. After each epoch all state goes to ``folder``: a killed training that is
-    called again with equal arguments goes on and ends where an undisturbed one does.
+    smoothing, weighted so that every class counts the same. Validated and kept are running
+    means of the weights (``ema_momentum``). After each epoch all state goes to ``folder``: a
+    killed training that is called again with equal arguments goes on and ends where an
+    undisturbed one does.
 
     Parameters
     ----------
@@ -227,7 +230,10 @@ def _optimizer(profile, n_steps):
         START_SHARE * profile.learning_rate, max(1, n_steps - n_rising),
         warmup_target=profile.learning_rate, warmup_steps=n_rising,
     )
-    optimizer = keras.optimizers.AdamW(schedule, weight_decay=profile.weight_decay)
+    optimizer = keras.optimizers.AdamW(
+        schedule, weight_decay=profile.weight_decay,
+        use_ema=profile.ema_momentum > 0, ema_momentum=profile.ema_momentum or 0.99,
+    )
     optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
     return optimizer
 
@@ -257,12 +263,34 @@ def _run(state, network, profile, training, validation, *, last, views, seed, pr
         started = time.perf_counter()
         epoch = state.epoch + 1
         scores = _train_epoch(network, profile, training, views=views, seeds=[seed, epoch])
-        probabilities = predict(network, validation, batch_size=profile.predict_batch_size)
+        with averaged_weights(network):
+            probabilities = predict(network, validation, batch_size=profile.predict_batch_size)
+            candidate = state.model.get_weights()
         rate = float(keras.ops.convert_to_numpy(network.optimizer.learning_rate))
         scores |= {"epoch": epoch, **_validate(network.loss, probabilities, validation)}
         scores |= {"learning_rate": rate, "seconds": time.perf_counter() - started}
-        state.record(scores, network.optimizer)
+        state.record(scores, network.optimizer, candidate)
         progress(_line(scores, profile))
+
+
+@contextmanager
+def averaged_weights(network):
+    """The running mean of the weights over the last steps instead of the last step's, if kept.
+
+    Single steps scatter, most of all on few persons; their mean does not. Training goes on
+    from the last step.
+    """
+    if not network.optimizer.use_ema:
+        yield
+        return
+    variables = network.trainable_variables
+    last_step = [keras.ops.convert_to_numpy(variable).copy() for variable in variables]
+    network.optimizer.finalize_variable_values(variables)
+    try:
+        yield
+    finally:
+        for variable, value in zip(variables, last_step, strict=True):
+            variable.assign(value)
 
 
 def _train_epoch(network, profile, training, *, views, seeds):
