@@ -82,8 +82,8 @@ set_up() {  # prints nothing unless it has work to do; leaves the interpreter's 
   else
     base=$(find_python)
     { fits "$python" && "$python" -m pip --version >/dev/null 2>&1; } || "$base" -m venv --clear .venv
-    "$python" -m pip install --quiet --disable-pip-version-check -r requirements.txt
-    "$python" -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+    "$python" -m pip install -qq --disable-pip-version-check -r requirements.txt
+    "$python" -m pip install -qq --disable-pip-version-check --no-deps --no-build-isolation -e .
   fi
   echo "Environment ready after $((SECONDS - started)) s."
 }

@@ -106,8 +106,8 @@ def _depends_on(results, seed) -> dict:
     return {
         "settings": {name: settings[name] for name in checkpoint.SETTINGS},
         "seed": seed,
-        "split": results.input_digest("01_data"),
-        "inputs": results.input_digest("02_preprocessing"),
+        "split": results.input_digest("01_data", "split.csv"),
+        "inputs": results.input_digest("02_preprocessing", "inputs.npy"),
         "code": stages.module_digest(*TRAINING_MODULES),
         "packages": [importlib.metadata.version(name) for name in stages.PACKAGES],
     }

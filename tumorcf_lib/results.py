@@ -116,9 +116,9 @@ class Results:
         folder.mkdir(parents=True, exist_ok=True)
         return folder
 
-    def input_digest(self, stage: str) -> str:
-        """Hash of an earlier stage's data, for ``workspace``."""
-        return stages.record(self.study, stage)["data"]
+    def input_digest(self, stage: str, file: str) -> str:
+        """Hash of an earlier stage's file, for ``workspace``."""
+        return stages.record(self.study, stage)["hashes"][file]
 
     def finish(self) -> None:
         """Record the stage as finished and say what it wrote."""

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from tumorcf_lib import findings as claims
-from tumorcf_lib import metrics, paths, resampled, results, stats
+from tumorcf_lib import _resampling, metrics, paths, resampled, results, stats
 
 SEED = 0  # of the bootstrap: the same rows give the same intervals
 REFERENCE = "paper-lite"
@@ -305,18 +305,19 @@ def _by_level(predictions, metrics_of, n_resamples):
 
 
 def _interval(metric, value, draws, rows, group):
-    """95 percent interval of one metric from its resamples.
+    """95 percent interval of one metric from its resamples, widened for few persons.
 
     Resampling can only spread what the sample has: where no person failed, the interval is
     the exact (Clopper-Pearson) one for that many persons out of as many. The ECE of a
     resample is biased upward, so its percentiles are reflected at the value.
     """
-    low, high = np.nanpercentile(draws, [2.5, 97.5])
+    own = rows if group == "all" else rows[rows["label"] == group]
+    n_persons, n_strata = own["person_id"].nunique(), own["label"].nunique()
+    low, high = _resampling.interval(draws, n_persons, n_persons - n_strata)
     if metric == "ECE":
         return max(0.0, 2 * value - high), max(0.0, 2 * value - low)
     if low == high == 1 and metric != "Brier":
-        own = rows if group == "all" else rows[rows["label"] == group]
-        return 0.025 ** (1 / own["person_id"].nunique()), 1.0
+        return 0.025 ** (1 / n_persons), 1.0
     return low, high
 
 

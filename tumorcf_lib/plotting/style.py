@@ -16,7 +16,8 @@ INK, SOFT, FAINT = "#222222", "#707070", "#DDDDDD"
 WIDTH = 7.0  # inches: two journal columns
 
 EDIT_NAMES = {
-    "original": "original", "remove": "tumor removed", "remove_refit": "removed, refitted",
+    "original": "original", "original_refit": "original, refitted",
+    "remove": "tumor removed", "remove_refit": "removed, refitted",
     "only": "tumor only", "background": "background only", "silhouette": "silhouette",
     "sham": "sham removed", "sham_only": "sham only", "blank": "blank",
 }  # fmt: skip
