@@ -203,3 +203,28 @@ def test_one_line_of_progress_per_epoch(tmp_path):
     fit(tmp_path, progress=lines.append)
     assert len(lines) == 4 and all(line.startswith(f"epoch  {i}/4") for i, line in
                                    enumerate(lines, start=1))
+
+
+def test_the_running_mean_of_the_steps_is_lent_and_the_last_step_comes_back():
+    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3, "softmax")])
+    optimizer = keras.optimizers.AdamW(0.1, use_ema=True, ema_momentum=0.75)
+    model.compile(optimizer, "categorical_crossentropy")
+    rng = np.random.default_rng(0)
+    mean = None
+    for _ in range(4):
+        model.train_on_batch(rng.normal(size=(5, 4)), np.eye(3)[rng.integers(0, 3, 5)])
+        step = [weight.copy() for weight in model.get_weights()]
+        mean = step if mean is None else [0.75 * m + 0.25 * s for m, s in zip(mean, step, strict=True)]
+    with training.averaged_weights(model):
+        for lent, expected in zip(model.get_weights(), mean, strict=True):
+            np.testing.assert_allclose(lent, expected, rtol=1e-5, atol=1e-7)
+    for after, last in zip(model.get_weights(), step, strict=True):
+        np.testing.assert_array_equal(after, last)
+
+
+def test_without_a_running_mean_the_last_step_is_validated():
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(2)])
+    model.compile(keras.optimizers.AdamW(0.1), "mse")
+    before = model.get_weights()
+    with training.averaged_weights(model):
+        assert all((a == b).all() for a, b in zip(model.get_weights(), before, strict=True))
