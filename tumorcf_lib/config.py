@@ -61,13 +61,13 @@ PROFILES = {
     for profile in (
         Profile(
             name="smoke", cohort="phantom", purpose="tests: the whole path in about a minute",
-            size_px=96, phantom_patients=10, phantom_slices=2, epochs=2, warmup_epochs=0,
+            size_px=96, phantom_patients=10, phantom_slices=2, epochs=20, warmup_epochs=20,
             batch_size=8, n_places=2, n_resamples=200, predict_batch_size=16,
         ),
         Profile(
             name="demo", cohort="phantom", purpose="a laptop or Binder, minutes, no dataset",
-            size_px=128, phantom_patients=67, phantom_slices=4, epochs=6, warmup_epochs=0,
-            batch_size=8, n_places=5, n_resamples=1000, predict_batch_size=32,
+            size_px=128, phantom_patients=67, phantom_slices=4, epochs=7, warmup_epochs=2,
+            learning_rate=3e-4, batch_size=16, n_places=5, n_resamples=1000, predict_batch_size=32,
         ),
         Profile(
             name="paper-lite", cohort="cheng", purpose="the study on a laptop in half an hour",
