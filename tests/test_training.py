@@ -86,6 +86,17 @@ def test_a_killed_training_ends_with_the_result_of_an_undisturbed_one(tmp_path, 
         np.testing.assert_array_equal(ours, theirs)
 
 
+def test_the_best_epoch_before_a_kill_is_still_the_best_after_it(tmp_path):
+    profile = dataclasses.replace(PROFILE, learning_rate=0.0, dropout=0.0, ema_momentum=0.0)
+    with pytest.raises(Killed):
+        fit(tmp_path, profile=profile, progress=kill_after(2))
+    weights = tiny_model().get_weights()  # no step changes them
+    resumed = fit(tmp_path, profile=profile, model=tiny_model(seed=9))
+    assert resumed.best_epoch == 1
+    for ours, first in zip(resumed.model.get_weights(), weights):
+        np.testing.assert_array_equal(ours, first)
+
+
 def test_a_checkpoint_of_another_recipe_is_not_continued(tmp_path):
     with pytest.raises(Killed):
         fit(tmp_path, progress=kill_after(2))

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import re
 
 import keras
 import numpy as np
@@ -103,7 +104,8 @@ def _named(group, variables):
 
 
 def _group(stored, group):
-    return [stored[name] for name in sorted(stored.files) if name.startswith(f"{group}_")]
+    names = sorted(name for name in stored.files if re.fullmatch(rf"{group}_\d+", name))
+    return [stored[name] for name in names]
 
 
 def _assign(variables, arrays):

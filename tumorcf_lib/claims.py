@@ -126,12 +126,12 @@ def _tumor_alone_suffices(classes):
             ("paper", f"{beats} chance", "P_only", "p_only", chance),
             ("paper", f"{beats} one half", "P_only", "p_only", 1 / 2),
             ("net", f"{beats} a blank slice", "P_only - P_blank", "p_only - p_blank", 0),
-            ("net", f"{beats} the same shape of healthy tissue", "Net-Focus", "net_focus", 0),
+            ("net", f"{beats} the same shape of tumor-free tissue", "Net-Focus", "net_focus", 0),
             ("net", f"{beats} its silhouette, so that its look adds to its shape and place",
              "P_only - P_silhouette", "p_only - p_silhouette", 0),
             ("log-odds", f"{beats} a blank slice; in log-odds", "P_only - P_blank",
              "lo_only - lo_blank", 0),
-            ("log-odds", f"{beats} the same shape of healthy tissue; in log-odds", "Net-Focus",
+            ("log-odds", f"{beats} the same shape of tumor-free tissue; in log-odds", "Net-Focus",
              "net_focus_lo", 0),
         ):
             yield Claim(2, form, group, claim, quantity, score, slices, margin=margin)
@@ -261,7 +261,7 @@ def _tumor_over_background(classes):
     averaged over the other factor, the effect of showing the tumor minus that of showing
     the background is ``p_only - p_remove`` exactly; the blank and the whole slice
     cancel. The paper form takes it twice, background inpainted or cut out.
-    The net form holds each part against its own control: the tumor alone against healthy
+    The net form holds each part against its own control: the tumor alone against tumor-free
     tissue of its shape, or against its silhouette (so that only its look counts, not its
     shape and place), the background alone against a blank slice. That the tumor's removal
     costs more than that of as much background is Net-Drop, finding 1.
@@ -273,7 +273,7 @@ def _tumor_over_background(classes):
              "p_only - p_background"),
             ("paper", "Taking the tumor out costs more than taking everything else away",
              "Delta-Drop - (P_orig - P_only)", "delta_drop - (p_orig - p_only)"),
-            ("net", "The tumor alone gains more over healthy tissue of its shape than the "
+            ("net", "The tumor alone gains more over tumor-free tissue of its shape than the "
              "background alone gains over a blank slice",
              "Net-Focus - (P_background - P_blank)", "net_focus - (p_background - p_blank)"),
             ("net", "The tumor's look adds more to its shape and place than the background "

@@ -132,7 +132,7 @@ def mean_over_places(values):
 
 
 def sham_drop(p_orig, p_sham):
-    """Fall in the true class's probability when healthy tissue of the tumor's shape is taken out.
+    """Fall in the true class's probability when the tumor's shape is taken out elsewhere.
 
     Parameters
     ----------
@@ -163,7 +163,7 @@ def net_drop(p_orig, p_remove, p_sham):
     Returns
     -------
     ndarray of float, shape (n,), in [-1, 1]
-        Above 0: the tumor matters more than healthy tissue of its shape. The original
+        Above 0: the tumor matters more than tumor-free tissue of its shape. The original
         cancels out: this is mean P_sham - P_remove. Source: this companion.
 
     Examples
@@ -175,7 +175,7 @@ def net_drop(p_orig, p_remove, p_sham):
 
 
 def net_focus(p_only, p_sham_only):
-    """Delta-Focus minus the same for healthy tissue of the tumor's shape, alone on air.
+    """Delta-Focus minus the same for tumor-free tissue of the tumor's shape, alone on air.
 
     Parameters
     ----------

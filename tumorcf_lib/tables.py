@@ -8,6 +8,7 @@ import pandas as pd
 
 from tumorcf_lib import findings as claims
 from tumorcf_lib import _resampling, metrics, paths, resampled, results, stats
+from tumorcf_lib.config import CLASSES
 
 SEED = 0  # of the bootstrap: the same rows give the same intervals
 REFERENCE = "paper-lite"
@@ -270,6 +271,8 @@ def derived_numbers(derived) -> Iterator[tuple[str, str, dict]]:
         yield "04_evaluation", name, entry
     for name in ("delta_drop", "sham_drop", "net_drop", "delta_focus"):
         yield "06_metrics", name, estimate(derived["table_scores"], name, "all")
+    for group in CLASSES:
+        yield "06_metrics", f"net_drop_{group}", estimate(derived["table_scores"], "net_drop", group)
 
 
 # -- inner parts -------------------------------------------------------------
@@ -316,7 +319,9 @@ def _interval(metric, value, draws, rows, group):
     low, high = _resampling.interval(draws, n_persons, n_persons - n_strata)
     if metric == "ECE":
         return max(0.0, 2 * value - high), max(0.0, 2 * value - low)
-    if low == high == 1 and metric != "Brier":
+    if low == high and metric in ("ROC AUC", "Brier"):
+        return np.nan, np.nan  # not a share of persons, so nothing exact to fall back on
+    if low == high == 1:
         return 0.025 ** (1 / n_persons), 1.0
     return low, high
 
@@ -339,6 +344,8 @@ def _arrays(rows, names):
 def _as_text(table):
     value = table["effect"] if "effect" in table else table["value"]
     rows = zip(value, table["low"], table["high"], strict=True)
-    return pd.Series(
-        [f"{v:.3f} [{low:.3f}, {high:.3f}]" for v, low, high in rows], index=table.index
-    )
+    texts = [
+        f"{v:.3f} [{low:.3f}, {high:.3f}]" if np.isfinite(low) else f"{v:.3f}"
+        for v, low, high in rows
+    ]
+    return pd.Series(texts, index=table.index)
