@@ -83,6 +83,7 @@ def test_a_missing_dataset_is_fetched_only_when_its_profile_was_asked_for(monkey
 def test_a_folder_that_was_named_and_has_no_dataset_is_an_error(
     monkeypatch, tmp_path, capsys, profile
 ):
+    monkeypatch.setenv("TUMORCF_DATA", "")  # put back afterwards, whatever main makes of it
     monkeypatch.setattr(cli, "_download", lambda options: pytest.fail("downloaded"))
     assert cli.main(["run", "--profile", profile, "--data", str(tmp_path / "typo")]) == 1
     shown = capsys.readouterr().err

@@ -1,6 +1,6 @@
 import pytest
 
-from tumorcf_lib import config, paths, runtime
+from tumorcf_lib import config, figshare, paths, runtime
 
 
 @pytest.fixture
@@ -8,7 +8,7 @@ def machine(monkeypatch, tmp_path):
     """A machine whose dataset and GPU a test decides on."""
 
     def choose(dataset, gpu):
-        monkeypatch.setattr(runtime.figshare, "has_dataset", lambda folder: dataset)
+        monkeypatch.setattr(runtime.archives, "has_dataset", lambda folder: dataset)
         monkeypatch.setattr(runtime, "has_gpu", lambda: gpu)
         return runtime.choose_profile()
 
@@ -56,7 +56,7 @@ def test_phantom_runs_carry_a_tag_and_real_ones_do_not(study):
 
 def test_the_header_calls_an_unlisted_copy_unlisted(monkeypatch, study):
     monkeypatch.setattr(
-        runtime.figshare, "describe", lambda folder, cache_dir: "3064 slices, an unlisted copy"
+        figshare, "describe", lambda folder, cache_dir: "3064 slices, an unlisted copy"
     )
     real = runtime.Study(config.get("paper-lite"), 0, study.folder)
     assert "an unlisted copy" in runtime.header(real, "CPU")

@@ -199,9 +199,9 @@ def test_the_learning_rate_rises_to_its_peak_and_falls_to_nothing():
 @pytest.mark.parametrize(
     "spoil, message",
     [
-        (lambda s, l, p, q: (s[:-1], l, p, q), "one length"),
-        (lambda s, l, p, q: (s, l, p, np.where(q == "validation", "test", q)), "validation"),
-        (lambda s, l, p, q: (s, l, p, np.where((q == "train") & (l == 2), "test", q)), r"\[2\]"),
+        (lambda s, y, p, q: (s[:-1], y, p, q), "one length"),
+        (lambda s, y, p, q: (s, y, p, np.where(q == "validation", "test", q)), "validation"),
+        (lambda s, y, p, q: (s, y, p, np.where((q == "train") & (y == 2), "test", q)), r"\[2\]"),
     ],
 )
 def test_slices_that_cannot_be_trained_on_are_refused(tmp_path, spoil, message):
@@ -225,7 +225,8 @@ def test_the_running_mean_of_the_steps_is_lent_and_the_last_step_comes_back():
     for _ in range(4):
         model.train_on_batch(rng.normal(size=(5, 4)), np.eye(3)[rng.integers(0, 3, 5)])
         step = [weight.copy() for weight in model.get_weights()]
-        mean = step if mean is None else [0.75 * m + 0.25 * s for m, s in zip(mean, step, strict=True)]
+        pairs = zip(mean or step, step, strict=True)
+        mean = [0.75 * m + 0.25 * s for m, s in pairs]
     with training.averaged_weights(model):
         for lent, expected in zip(model.get_weights(), mean, strict=True):
             np.testing.assert_allclose(lent, expected, rtol=1e-5, atol=1e-7)

@@ -88,12 +88,12 @@ def _study(options):
 
 
 def _run(options):
-    from tumorcf_lib import figshare, paths, runner, runtime
+    from tumorcf_lib import archives, paths, runner, runtime
 
     study = _study(options)
-    folder, found = paths.data_folder(), figshare.has_dataset(paths.data_folder())
+    folder, found = paths.data_folder(), archives.has_dataset(paths.data_folder())
     if paths.names_data_folder() and not found and options.profile in ("auto", *REAL_PROFILES):
-        figshare.read(folder, cache_dir=paths.cache())  # raises, saying which files are missing
+        raise archives.not_found(folder, archives.lacking(archives.find(folder)))
     why = runtime.choose_profile()[1] if options.profile == "auto" else "as asked"
     print(f"Profile {study.profile.name}: {why}.")
     if not study.profile.is_phantom and not found:

@@ -1,6 +1,7 @@
 """The published archives of the dataset: which they are, where they lie, what is in them."""
 
 import hashlib
+import json
 import zipfile
 import zlib
 from collections.abc import Callable
@@ -13,6 +14,7 @@ from tumorcf_lib.cjdata import CorruptSliceError, DatasetError
 
 DATASET = "Figshare brain tumor dataset (Cheng, doi 10.6084/m9.figshare.1512427)"
 N_PUBLISHED = 3064
+CACHE_FORMAT = 1  # raise it when the arrays made of the archives change their form
 PLACES = ("*.zip", "*.mat", "*/*.zip", "*/*.mat", "*/*/*.mat")
 """Where slices are looked for, in this order; the first place that has some is read."""
 
@@ -59,6 +61,32 @@ class Member(NamedTuple):
     number: int
     where: str
     read: Callable[[], bytes]
+
+def has_dataset(folder):
+    """Whether the folder holds the dataset: a quick look that reads no slice.
+
+    Parameters
+    ----------
+    folder : path
+
+    Returns
+    -------
+    bool
+        False, too, if some but not all of the four published archives are there.
+    """
+    return not lacking(find(folder))
+
+
+def fingerprint(folder):
+    """Hash of the names, sizes and times of the dataset's files; "no dataset" without them."""
+    entries = []
+    for path in find(folder):
+        stat = path.stat()
+        name = path.relative_to(folder).as_posix()
+        entries.append((name, stat.st_size, stat.st_mtime_ns))
+    if not entries:
+        return "no dataset"
+    return hashlib.sha256(json.dumps([CACHE_FORMAT, entries]).encode()).hexdigest()
 
 
 def find(folder):

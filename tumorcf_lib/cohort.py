@@ -151,7 +151,7 @@ def _as_masks(slices, masks, table):
             f"A mask has the size of its slice; slice {table['slice_id'].iloc[i]} is "
             f"{tuple(wanted[i].tolist())}, its mask {tuple(got[i].tolist())}."
         )
-    if getattr(masks, "dtype", None) == bool:
+    if getattr(masks, "dtype", None) == np.dtype(bool):
         return masks
     for slice_id, mask in zip(table["slice_id"], masks):
         if not np.isin(mask, (0, 1)).all():

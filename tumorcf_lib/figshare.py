@@ -1,6 +1,5 @@
 """The Figshare brain tumor dataset, read once from its archives and kept as arrays."""
 
-import hashlib
 import json
 import shutil
 import tempfile
@@ -11,7 +10,12 @@ import pandas as pd
 from tqdm import tqdm
 
 from tumorcf_lib import archives, cjdata
-from tumorcf_lib.archives import CorruptArchiveError, DatasetNotFoundError
+from tumorcf_lib.archives import (
+    CorruptArchiveError,
+    DatasetNotFoundError,
+    fingerprint,
+    has_dataset,
+)
 from tumorcf_lib.cjdata import CorruptSliceError, DatasetError
 from tumorcf_lib.cohort import SliceStack, from_arrays
 from tumorcf_lib.config import CLASSES
@@ -22,34 +26,6 @@ __all__ = [
     "describe", "fingerprint", "has_dataset", "read",
 ]  # fmt: skip
 
-CACHE_FORMAT = 1
-
-
-def has_dataset(folder):
-    """Whether :func:`read` would find slices in the folder; a quick look that reads none.
-
-    Parameters
-    ----------
-    folder : path
-
-    Returns
-    -------
-    bool
-        False, too, if some but not all of the four published archives are there.
-    """
-    return not archives.lacking(archives.find(folder))
-
-
-def fingerprint(folder):
-    """Hash of the names, sizes and times of the dataset's files; "no dataset" without them."""
-    entries = []
-    for path in archives.find(folder):
-        stat = path.stat()
-        name = path.relative_to(folder).as_posix()
-        entries.append((name, stat.st_size, stat.st_mtime_ns))
-    if not entries:
-        return "no dataset"
-    return hashlib.sha256(json.dumps([CACHE_FORMAT, entries]).encode()).hexdigest()
 
 
 def describe(folder, *, cache_dir, progress=True):

@@ -15,8 +15,21 @@ from scipy import ndimage
 
 from tumorcf_lib import phantom_solids as solids
 from tumorcf_lib.phantom_solids import (
-    AIR, BONE, BRAIN, CSF, DURA, FALX, FAT, MARROW, MUSCLE, ORIGIN_MM, SHAPE, SKIN,
-    SOFT, VESSEL, axes_mm,
+    AIR,
+    BONE,
+    BRAIN,
+    CSF,
+    DURA,
+    FALX,
+    FAT,
+    MARROW,
+    MUSCLE,
+    ORIGIN_MM,
+    SHAPE,
+    SKIN,
+    SOFT,
+    VESSEL,
+    axes_mm,
 )
 
 BRAIN_BOX = (slice(26, 176), slice(20, 206), slice(78, 236))

@@ -9,7 +9,7 @@ import time
 from contextlib import contextmanager
 from pathlib import Path
 
-from tumorcf_lib import folds, paths, stages
+from tumorcf_lib import paths, stages
 from tumorcf_lib.runtime import Study
 
 
@@ -100,6 +100,8 @@ def _keep_minutes(study, name, minutes):
     path = study.folder / "minutes.json"
     kept = json.loads(path.read_text()) if path.exists() else {}
     if name == "03_training":  # a training that was only read again took as long as it took
+        from tumorcf_lib import folds
+
         minutes = max(minutes, folds.training_minutes(study))
     kept[name] = round(minutes, 2)
     path.write_text(json.dumps(kept, indent=1, sort_keys=True) + "\n")
@@ -121,6 +123,7 @@ def _environment(study, fresh):
     before = dict(os.environ)
     os.environ["TUMORCF_PROFILE"] = study.profile.name
     os.environ["TUMORCF_SEED"] = str(study.seed)
+    os.environ.setdefault("MALLOC_ARENA_MAX", "1")  # saves TensorFlow's kernels memory on Linux
     os.environ["TUMORCF_FRESH"] = "1" if fresh else ""
     os.environ["PYTHONPATH"] = os.pathsep.join(
         filter(None, [str(paths.ROOT), before.get("PYTHONPATH")])

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tumorcf_lib import __version__, config, figshare, paths, sources
+from tumorcf_lib import __version__, archives, config, paths
 
 HEADER_PACKAGES = ("keras", "tensorflow", "numpy", "opencv-python-headless", "scikit-learn")
 
@@ -52,7 +52,7 @@ def n_cores() -> int:
 
 def choose_profile() -> tuple[str, str]:
     """Profile that fits this machine, and one sentence on why and how to get the other."""
-    if not figshare.has_dataset(paths.data_folder()):
+    if not archives.has_dataset(paths.data_folder()):
         return "demo", (
             f"no dataset in {paths.shown(paths.data_folder())}, so the phantom is used; for the "
             "real slices put the four archives there, name their folder by --data, or run "
@@ -99,6 +99,8 @@ def start(profile_name: str, seed: int, *, network: bool = False) -> Study:
 
 def header(study: Study, device: str) -> str:
     """The block that opens every notebook."""
+    from tumorcf_lib import sources  # what loads slices is heavy, and runners need none of it
+
     profile = study.profile
     versions = [f"Python {platform.python_version()}"]
     versions += [f"{name} {_version(name)}" for name in HEADER_PACKAGES]

@@ -12,7 +12,7 @@ import importlib.metadata
 import json
 from pathlib import Path
 
-from tumorcf_lib import paths
+from tumorcf_lib import archives, paths
 
 NAMES = (
     "01_data", "02_preprocessing", "03_training",
@@ -96,9 +96,7 @@ def fingerprint(study, name: str) -> dict[str, str]:
         finished = (study.folder / needed / RECORD).exists()
         parts[f"the data of {needed}"] = record(study, needed)["data"] if finished else "missing"
     if not study.profile.is_phantom and name == "01_data":
-        from tumorcf_lib import figshare
-
-        parts["the dataset"] = figshare.fingerprint(paths.data_folder())
+        parts["the dataset"] = archives.fingerprint(paths.data_folder())
     return parts
 
 

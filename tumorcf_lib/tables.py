@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from tumorcf_lib import findings as claims
 from tumorcf_lib import _resampling, metrics, paths, resampled, results, stats
+from tumorcf_lib import findings as claims
 from tumorcf_lib.config import CLASSES
 
 SEED = 0  # of the bootstrap: the same rows give the same intervals
@@ -272,7 +272,8 @@ def derived_numbers(derived) -> Iterator[tuple[str, str, dict]]:
     for name in ("delta_drop", "sham_drop", "net_drop", "delta_focus"):
         yield "06_metrics", name, estimate(derived["table_scores"], name, "all")
     for group in CLASSES:
-        yield "06_metrics", f"net_drop_{group}", estimate(derived["table_scores"], "net_drop", group)
+        entry = estimate(derived["table_scores"], "net_drop", group)
+        yield "06_metrics", f"net_drop_{group}", entry
 
 
 # -- inner parts -------------------------------------------------------------
