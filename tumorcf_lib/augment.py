@@ -1,7 +1,7 @@
 """Random views of training slices, by Keras layers; whatever enters the frame is air."""
 
 import keras
-import numpy as np
+import numpy as np  # noqa: F401 - for the example below
 from keras import layers
 
 ROTATION_TURNS = 0.05  # up to 18 degrees to either side
