@@ -36,7 +36,7 @@ def finished(tmp_path, monkeypatch):
         (paths.NOTEBOOKS / f"{name}.ipynb").write_text(json.dumps(notebook))
     parts = "\n".join(
         f"{readme.MARK.format(name=n)}\nold\n<!-- end of {n} -->"
-        for n in ("badges", "headline", "findings", "minutes")
+        for n in ("badges", "answer", "headline", "findings", "minutes")
     )
     (tmp_path / "README.md").write_text(f"# Title\n{parts}\nend\n")
     (tmp_path / "pyproject.toml").write_text(

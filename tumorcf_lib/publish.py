@@ -217,12 +217,17 @@ def _copy_stage(study, name, target):
     kept, folder = stages.record(study, name), study.folder / name
     for file in kept["hashes"]:
         path = folder / file
-        small_weights = path.suffix == ".npz" and path.stat().st_size < MAX_WEIGHTS_BYTES
-        if file.endswith((".csv", ".csv.gz")) or small_weights:
+        if file.endswith((".csv", ".csv.gz")) or _is_reference_weights(study, path):
             shutil.copyfile(path, target / path.name)
     for figure, properties in kept["figures"].items():
         if may_publish(study.profile, shows_slices=properties["shows_slices"]):
             shutil.copyfile(folder / "figures" / f"{figure}.png", target / f"{figure}.png")
+
+
+def _is_reference_weights(study, path):
+    """Weights small enough for git, of a network that saw real slices: phantoms train anew."""
+    is_small = path.suffix == ".npz" and path.stat().st_size < MAX_WEIGHTS_BYTES
+    return is_small and not study.profile.is_phantom
 
 
 def _write_numbers(study, target):

@@ -8,7 +8,7 @@ import json
 import re
 import tomllib
 
-from tumorcf_lib import config, findings, paths, results, stages, tables
+from tumorcf_lib import config, findings, paths, results, stages, stats, tables
 
 MARK = "<!-- {name}: made by `python -m tumorcf_lib publish` -->"
 COLAB_BADGE = "https://colab.research.google.com/assets/colab-badge.svg"
@@ -76,10 +76,36 @@ def parts() -> dict[str, str]:
     """Generated parts of the README by name."""
     return {
         "badges": badges("notebooks/01_data.ipynb"),
+        "answer": answer(),
         "headline": headline(),
         "findings": findings_table(),
         "minutes": minutes_table(),
     }
+
+
+def answer() -> str:
+    """One line a class: does the reference network's decision fall with the tumor?
+
+    Read from the net claims of finding 1, on correctly classified slices.
+    """
+    read = _reader(tables.REFERENCE)
+    if read is None:
+        return "The reference run on the real slices is not published yet."
+    table = read("table_findings")
+    own = table[(table["finding"] == 1) & (table["form"] == "net") & (table["kind"] == "mean")]
+    lines = ["In short, on the real slices, net of the sham and on correctly classified slices:\n"]
+    for row in own[own["group"].isin(config.CLASSES)].itertuples():
+        if row.relevance == "negligible":
+            words = "the decision does **not** rest on the tumor: no drop beyond 0.05"
+        elif row.verdict == stats.SUPPORTED:
+            words = "the decision **rests on the tumor**: the probability falls"
+        else:
+            words = f"**{row.verdict}** whether the decision rests on the tumor"
+        lines.append(
+            f"- **{row.group}**: {words} "
+            f"(Net-Drop {row.effect:.3f} [{row.low:.3f}, {row.high:.3f}], {row.n_persons} persons)."
+        )
+    return "\n".join(lines)
 
 
 def headline() -> str:

@@ -12,7 +12,7 @@ import pandas as pd
 from tumorcf_lib import stages
 
 SIGNIFICANT_DIGITS = 5
-TEXT_COLUMNS = ("patient_id", "person_id", "reason", "note", "infill")
+TEXT_COLUMNS = ("patient_id", "person_id", "reason", "note", "infill", "relevance")
 
 
 def open_stage(study, name: str) -> "Results":
@@ -160,7 +160,7 @@ def round_trip(table: pd.DataFrame) -> pd.DataFrame:
 def read_table(path: Path) -> pd.DataFrame:
     """A table as :func:`write_table` wrote it; empty text stays empty text."""
     table = pd.read_csv(path, dtype=dict.fromkeys(TEXT_COLUMNS, str))
-    words = table.columns.intersection(["reason", "note", "infill"])
+    words = table.columns.intersection(["reason", "note", "infill", "relevance"])
     return table.fillna(dict.fromkeys(words, ""))
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
 from tumorcf_lib import __version__, archives, config, paths
 
@@ -85,6 +86,7 @@ def start(profile_name: str, seed: int, *, network: bool = False) -> Study:
         Whether a network is used: loads Keras (seconds) and seeds it too.
     """
     profile = resolve(profile_name)
+    pd.set_option("display.width", 1000, "display.max_columns", 30)  # one line a row
     random.seed(seed)
     np.random.seed(seed)
     device = f"CPU, {n_cores()} cores"
