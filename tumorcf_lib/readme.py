@@ -84,7 +84,7 @@ def parts() -> dict[str, str]:
 
 
 def answer() -> str:
-    """One line a class: does the reference network's decision fall with the tumor?
+    """One line a class: does the reference network's probability fall with the tumor?
 
     Read from the net claims of finding 1, on correctly classified slices.
     """
@@ -96,11 +96,11 @@ def answer() -> str:
     lines = ["In short, on the real slices, net of the sham and on correctly classified slices:\n"]
     for row in own[own["group"].isin(config.CLASSES)].itertuples():
         if row.relevance == "negligible":
-            words = "the decision does **not** rest on the tumor: no drop beyond 0.05"
+            words = "taking the tumor out leaves the decision **where it was**: no drop beyond 0.05"
         elif row.verdict == stats.SUPPORTED:
-            words = "the decision **rests on the tumor**: the probability falls"
+            words = "taking the tumor out **lowers** the probability"
         else:
-            words = f"**{row.verdict}** whether the decision rests on the tumor"
+            words = f"**{row.verdict}** whether taking the tumor out lowers the probability"
         lines.append(
             f"- **{row.group}**: {words} "
             f"(Net-Drop {row.effect:.3f} [{row.low:.3f}, {row.high:.3f}], {row.n_persons} persons)."
