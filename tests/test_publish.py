@@ -125,6 +125,15 @@ def test_a_patients_slices_are_never_published_and_statistics_are(finished):
     assert {"rows_edits.csv.gz", "table_findings.csv", "numbers.json", "manifest.json"} <= names
 
 
+def test_every_table_of_a_phantom_says_so_and_verifies_all_the_same(finished, monkeypatch):
+    phantom = dataclasses.replace(finished.profile, cohort="phantom")
+    monkeypatch.setitem(config.PROFILES, "paper-lite", phantom)
+    folder = publish.publish("paper-lite")
+    for path in folder.glob("*.csv"):
+        assert set(results.read_table(path)["cohort"]) <= {"phantom"}
+    assert publish.verify(folder)[0] == []
+
+
 def test_published_results_verify(finished):
     problems, n_checked = publish.verify(publish.publish("paper-lite"))
     assert problems == []

@@ -17,6 +17,7 @@ from tumorcf_lib import config, paths, readme, results, runner, runtime, sources
 MANIFEST = "manifest.json"
 NUMBERS = "numbers.json"
 ROW_TOLERANCE = 1e-3
+COHORT_COLUMN = "cohort"  # so that no phantom's table is taken for one of patients
 MAX_WEIGHTS_BYTES = 10_000_000
 TOLERANCE = 1.5 * 10 ** -(results.SIGNIFICANT_DIGITS - 1)  # relative; covers the last digit
 
@@ -163,7 +164,8 @@ def verify(folder: Path) -> tuple[list[str], int]:
 def _read(folder, name):
     for end in (".csv", ".csv.gz"):
         if (folder / f"{name}{end}").is_file():
-            return results.read_table(folder / f"{name}{end}")
+            table = results.read_table(folder / f"{name}{end}")
+            return table.drop(columns=COHORT_COLUMN, errors="ignore")
     raise PublishError(f"{folder} holds no {name}.csv or {name}.csv.gz.")
 
 
@@ -219,6 +221,9 @@ def _copy_stage(study, name, target):
         path = folder / file
         if file.endswith((".csv", ".csv.gz")) or _is_reference_weights(study, path):
             shutil.copyfile(path, target / path.name)
+        if study.profile.is_phantom and path.suffix == ".csv":
+            marked = results.read_table(path).assign(**{COHORT_COLUMN: "phantom"})
+            results.write_table(marked, target / path.name)
     for figure, properties in kept["figures"].items():
         if may_publish(study.profile, shows_slices=properties["shows_slices"]):
             shutil.copyfile(folder / "figures" / f"{figure}.png", target / f"{figure}.png")
