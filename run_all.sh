@@ -98,7 +98,7 @@ case "$mode" in
     trap 'rm -rf "$scratch"' EXIT
     export TUMORCF_RUNS="$scratch/runs" TUMORCF_PROFILE=smoke
     echo "== unit tests and doctests"
-    "$python" -m pytest -q --durations=5 tests tumorcf_lib
+    "$python" -m pytest -q -rs --durations=5 tests tumorcf_lib
     echo "== the notebooks, smoke profile, by nbval"
     "$python" -m pytest -q -p no:cacheprovider --nbval-lax --nbval-cell-timeout=300 notebooks
     ;;
