@@ -79,10 +79,11 @@ def margin_text(margin):
 
     Examples
     --------
-    >>> [margin_text(m) for m in (0.0, 1 / 3, 0.5, 0.7)]
-    ['0', '1/3', '1/2', '0.7']
+    >>> [margin_text(m) for m in (0.0, 1 / 3, 0.33333, 0.5, 0.7)]
+    ['0', '1/3', '1/3', '1/2', '0.7']
     """
-    if margin and math.isclose(1 / margin, round(1 / margin)) and margin < 1:
+    # Tables keep five digits, so a third comes back as 0.33333.
+    if margin and math.isclose(1 / margin, round(1 / margin), rel_tol=1e-4) and margin < 1:
         return f"1/{round(1 / margin)}"
     return f"{margin:g}"
 
