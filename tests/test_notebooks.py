@@ -143,7 +143,7 @@ def test_committed_outputs_come_from_the_phantom(path):
 
 
 @every_stage
-def test_a_figure_cell_saves_and_shows_in_three_lines(path):
+def test_a_figure_cell_says_whether_slices_are_shown_and_ends_with_the_figure(path):
     for cell in code_cells(path):
         if "save_figure(" in text(cell):
             assert "shows_slices=" in text(cell)
