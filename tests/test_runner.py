@@ -66,3 +66,16 @@ def test_a_kernel_that_dies_is_named_with_what_to_try(study, small_notebooks):
     write(small_notebooks, "01_data", "os._exit(9)")
     with pytest.raises(runner.NotebookError, match="01_data stopped: its kernel died"):
         runner.run(study, last="01")
+
+
+def test_a_training_that_is_only_read_again_keeps_the_minutes_it_took(study):
+    history = study.folder / "03_training" / "fold0-x" / "history.csv"
+    history.parent.mkdir(parents=True)
+    history.write_text("epoch,seconds\n1,300\n2,300\n")
+    minutes = study.folder / "minutes.json"
+    runner._keep_minutes(study, "03_training", 11.5)
+    runner._keep_minutes(study, "03_training", 0.1)
+    assert json.loads(minutes.read_text())["03_training"] == 11.5
+    minutes.unlink()
+    runner._keep_minutes(study, "03_training", 0.1)
+    assert json.loads(minutes.read_text())["03_training"] == 10

@@ -99,10 +99,12 @@ def _keep_minutes(study, name, minutes):
     """Remember how long a notebook took; README tells it."""
     path = study.folder / "minutes.json"
     kept = json.loads(path.read_text()) if path.exists() else {}
-    if name == "03_training":  # a training that was only read again took as long as it took
+    if name == "03_training":
         from tumorcf_lib import folds
 
-        minutes = max(minutes, folds.training_minutes(study))
+        trained = folds.training_minutes(study)
+        if minutes < trained:  # a training that was only read again: what it took when it ran
+            minutes = kept.get(name, trained)
     kept[name] = round(minutes, 2)
     path.write_text(json.dumps(kept, indent=1, sort_keys=True) + "\n")
 
