@@ -9,6 +9,7 @@ import pytest
 from tumorcf_lib import audit, metrics, plan
 from tumorcf_lib.audit import InvalidAuditError, PredictionError
 from tumorcf_lib.cohort import Cohort
+from tumorcf_lib.infills import INFILLS
 
 CLASSES = ("meningioma", "glioma", "pituitary")
 TUMOR = (slice(18, 25), slice(26, 33))
@@ -107,14 +108,16 @@ def test_rows_have_stable_columns_and_types():
     rows = audit.audit(uniform, make_cohort(2), n_places=2, seed=5)
     assert list(rows.columns) == [
         "slice_id", "patient_id", "person_id", "label", "edit", "place", "infill", "dilation_px",
-        "offset_y", "offset_x", "mirrored", "seed", "n_pixels", "edit_rms",
+        "offset_y", "offset_x", "mirrored", "seed", "flag", "depth_px",
+        "n_pixels", "edit_rms",
         "p_meningioma", "p_glioma", "p_pituitary", "log_odds", "reason",
     ]  # fmt: skip
     kinds = {name: dtype.kind for name, dtype in rows.dtypes.items() if dtype.kind != "O"}
     assert {name for name, kind in kinds.items() if kind == "i"} == {
         "place", "dilation_px", "offset_y", "offset_x", "seed", "n_pixels",
     }  # fmt: skip
-    assert kinds["mirrored"] == "b" and kinds["log_odds"] == kinds["edit_rms"] == "f"
+    assert kinds["mirrored"] == "b"
+    assert kinds["log_odds"] == kinds["edit_rms"] == kinds["depth_px"] == "f"
     assert (rows["seed"] == 5).all()
     assert rows["edit"].tolist()[:12] == [
         "original", "remove", "original_refit", "remove_refit", "only", "background",
@@ -183,6 +186,27 @@ def test_memory_does_not_grow_with_the_cohort():
     one_slice = 128 * 128 * 4
     # 9 more slices make 153 more edited slices; less than four may be held at a time.
     assert peak(many) - peak(few) < 4 * one_slice
+
+
+def test_memory_does_not_grow_with_the_number_of_edits():
+    cohort = make_cohort(3, size=128)
+    few_edits = audit.control_edits(["telea"], [], 128, 2)
+    many_edits = audit.control_edits(list(INFILLS), [-4, 4, 8, 12, 16, 20], 128, 20)
+
+    def peak(edits):
+        tracemalloc.start()
+        rows = audit.audit(uniform, cohort, edits=edits, batch_size=8)
+        used = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        return used, len(rows)
+
+    peak(many_edits)  # imports and caches
+    (few, n_few), (many, n_many) = peak(few_edits), peak(many_edits)
+    one_slice = 128 * 128 * 4
+    # What is known of the places is kept for the slice at hand, once per dilation; of the
+    # 600 further edited slices none is.
+    assert n_many > n_few + 600
+    assert many - few < 100 * one_slice
 
 
 def test_progress_is_shown_only_when_asked_for(capsys):

@@ -2,11 +2,13 @@
 
 import io
 
+import cv2
 import numpy as np
 import pandas as pd
 import pytest
+import real_cheng
 
-from tumorcf_lib import edits, plan, preprocess, shams
+from tumorcf_lib import edits, head, plan, preprocess, shams, symmetry
 from tumorcf_lib.plan import Edit
 
 SIZE = 64
@@ -31,11 +33,35 @@ def all_rows(image, mask, edits_planned=plan.HEADLINE_EDITS, n_places=3, rng_key
     return rows.astype(plan.ROW_DTYPES), [edited for _, edited in made]
 
 
-EVERYTHING = plan.HEADLINE_EDITS + tuple(
-    Edit(name, infill, dilation_px)
-    for dilation_px in (-1, 3)
-    for name, infill in (("remove", "navier_stokes"), ("sham", "navier_stokes"), ("sham_only", ""))
+OTHER_INFILLS = [name for name in edits.INFILLS if name != plan.HEADLINE_INFILL]
+DILATIONS_AT_512 = [-8, 24, 40]  # -1, 3 and 5 at 64 px
+EVERYTHING = (
+    plan.HEADLINE_EDITS
+    + plan.control_edits(OTHER_INFILLS, DILATIONS_AT_512, SIZE, 4)
+    + tuple(Edit("sham_only", dilation_px=dilation) for dilation in (-1, 3))
 )
+
+
+def as_csv(rows):
+    """The rows as they come back from a file with five significant digits."""
+    return pd.read_csv(io.StringIO(rows.to_csv(index=False, float_format="%.5g")))
+
+
+def check_recreated(image, mask, rows, edited):
+    """Every row with an edit gives it again, fresh or read back; how many there were."""
+    rows = rows.assign(slice_id="7")
+    for table in (rows, as_csv(rows)):
+        n = 0
+        for (_, row), wanted in zip(table.iterrows(), edited, strict=True):
+            if wanted is None:
+                with pytest.raises(plan.NoEditError):
+                    plan.recreate(image, mask, row)
+                continue
+            again = plan.recreate(image, mask, row)
+            assert again.dtype == np.float32
+            np.testing.assert_array_equal(again, wanted)
+            n += 1
+    return n
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -43,12 +69,125 @@ def test_every_row_recreates_its_slice_bit_by_bit_even_from_a_csv(seed):
     image, mask = head_with_tumor(seed)
     rows, edited = all_rows(image, mask, EVERYTHING)
     assert set(rows["edit"]) == set(plan.ACTIONS) and rows["mirrored"].any()
-    text = io.StringIO(rows.to_csv(index=False, float_format="%.5g"))
-    for table in (rows, pd.read_csv(text)):
-        for (_, row), wanted in zip(table.iterrows(), edited, strict=True):
-            again = plan.recreate(image, mask, row)
-            assert again.dtype == np.float32
-            np.testing.assert_array_equal(again, wanted)
+    assert set(rows["infill"]) == {"", *edits.INFILLS}
+    assert set(rows["dilation_px"]) == {0, -1, 3, 5}
+    assert check_recreated(image, mask, rows, edited) >= 40
+
+
+def symmetric_head_with_tumor():
+    """A head whose halves mirror each other, with a tumor in the left one."""
+    rng = np.random.default_rng(5)
+    image, mask = head_with_tumor()
+    image = np.where(image > -1, 1 + cv2.GaussianBlur(rng.normal(0, 2, image.shape), (0, 0), 2), -1)
+    image[:, SIZE // 2 :] = image[:, SIZE // 2 - 1 :: -1]
+    mask = np.roll(mask, -15, axis=1)
+    image[mask] += 2
+    return image.astype(np.float32), mask
+
+
+def test_mirror_rows_are_recreated_where_there_is_a_mirror_image_and_say_why_not_elsewhere():
+    image, mask = symmetric_head_with_tumor()
+    rows, edited = all_rows(image, mask, plan.control_edits(["mirror"], [], SIZE, 40))
+    assert rows["edit"].tolist() == ["remove"] + ["sham"] * 40
+    made = [array is not None for array in edited]
+    assert made[0] and 5 <= sum(made) < 41
+    assert set(rows["reason"]) <= {
+        "", "mirror image touches the tumor", "mirror image touches the region",
+        "mirror image leaves the head",
+    }  # fmt: skip
+    assert check_recreated(image, mask, rows, edited) == sum(made)
+    for row, array in zip(rows.itertuples(), edited, strict=True):
+        assert (array is None) == (row.reason != "") == np.isnan(row.edit_rms)
+        assert np.isfinite(row.depth_px)
+
+
+def test_one_midline_is_measured_for_all_edits_of_a_slice(monkeypatch):
+    image, mask = symmetric_head_with_tumor()
+    calls, measure = [], symmetry.measure
+    monkeypatch.setattr(symmetry, "measure", lambda *a, **k: calls.append(1) or measure(*a, **k))
+    all_rows(image, mask, plan.control_edits(["mirror"], [], SIZE, 10))
+    assert len(calls) == 1
+    all_rows(image, mask, plan.HEADLINE_EDITS)
+    assert len(calls) == 1
+
+
+@pytest.mark.real
+def test_a_hundred_rows_of_real_slices_are_recreated_bit_by_bit():
+    cohort = real_cheng.cohort()
+    rng = np.random.default_rng(6)
+    planned = plan.HEADLINE_EDITS + plan.control_edits(OTHER_INFILLS, [-2, 2, 5, 10, 20], 224, 5)
+    n = 0
+    for i in rng.choice(len(cohort), 10, replace=False):
+        image = preprocess.network_input(cohort.slices[i], 224)
+        mask = preprocess.network_mask(np.asarray(cohort.masks[i]).astype(bool), 224)
+        rows, edited = all_rows(image, mask, planned, 20, (0, cohort.table["slice_id"].iat[i]))
+        some = rng.choice(len(rows), 14, replace=False)
+        n += check_recreated(image, mask, rows.iloc[some], [edited[k] for k in some])
+    assert n >= 100
+
+
+def test_control_edits_change_one_factor_at_a_time():
+    planned = plan.control_edits(["telea", "mirror"], [-2, 2, 5, 10, 20], 224, 5)
+    assert [(e.infill, e.dilation_px) for e in planned if e.name == "remove"] == [
+        ("telea", 0), ("mirror", 0), *[("navier_stokes", d) for d in (-1, 1, 2, 4, 9)],
+    ]  # fmt: skip
+    assert [(e.infill, e.dilation_px, e.n_places) for e in planned if e.name == "sham"] == [
+        (e.infill, e.dilation_px, 5) for e in planned if e.name == "remove"
+    ]
+    plan.checked_plan(plan.HEADLINE_EDITS + planned)  # nothing comes twice
+    # At 96 px, 2 px of 512 are 0.4 and 5 px 0.9.
+    at_96 = plan.control_edits([], [-2, 2, 5, 6], 96, 1)
+    assert [e.dilation_px for e in at_96 if e.name == "remove"] == [1]
+    assert plan.control_edits(["navier_stokes"], [], 224, 5) == ()
+
+
+def test_network_edits_take_every_infill_once():
+    planned = plan.checked_plan(plan.network_edits(["telea", "navier_stokes"], 3))
+    assert [(e.name, e.infill) for e in planned] == [
+        ("original", ""), ("remove", "navier_stokes"), ("sham", "navier_stokes"),
+        ("remove", "telea"), ("sham", "telea"),
+        ("only", ""), ("sham_only", ""), ("background", ""), ("blank", ""),
+    ]  # fmt: skip
+    assert all(e.n_places == 3 for e in planned if plan.ACTIONS[e.name].at_places)
+
+
+def test_shams_of_other_infills_are_at_the_headlines_first_places():
+    image, mask = head_with_tumor()
+    rows, _ = all_rows(image, mask, EVERYTHING, 9)
+    shams_of = rows[(rows["edit"] == "sham") & (rows["dilation_px"] == 0)]
+    columns = ["place", "offset_y", "offset_x", "mirrored", "flag", "depth_px"]
+    headline = shams_of.loc[shams_of["infill"] == "navier_stokes", columns].to_numpy().tolist()
+    assert len(headline) == 9
+    for infill in OTHER_INFILLS:
+        own = shams_of.loc[shams_of["infill"] == infill, columns].to_numpy().tolist()
+        assert own == headline[:4]
+
+
+def test_a_plan_may_limit_the_places_without_asking_for_more():
+    image, mask = head_with_tumor()
+    for n_places, wanted in ((2, 2), (6, 3)):
+        rows, _ = all_rows(image, mask, (Edit("sham_only", max_places=3),), n_places)
+        assert len(rows) == wanted
+    rows, _ = all_rows(image, mask, plan.HEADLINE_EDITS, 20)
+    assert rows["edit"].value_counts()[["sham", "sham_only"]].tolist() == [20, 10]
+
+
+def test_depth_and_flag_are_those_of_the_region_of_the_row():
+    image, mask = head_with_tumor()
+    rows, _ = all_rows(image, mask, EVERYTHING)
+    found = head.find_head(image)
+    for _, row in rows.iterrows():
+        if row["edit"] in ("original", "original_refit", "blank"):
+            assert np.isnan(row["depth_px"]) and row["flag"] == ""
+            continue
+        region = plan.region_of(mask, row)
+        assert row["depth_px"] == pytest.approx(found.depth_px[region].mean(), rel=1e-12)
+        if row["place"] < 0:
+            assert row["flag"] == ""
+        else:
+            where = np.array([[row["offset_y"], row["offset_x"], int(row["mirrored"])]])
+            shape = edits.dilate(mask, row["dilation_px"])
+            assert row["flag"] == shams.describe_places(where, shape, found)[1][0]
 
 
 def test_each_edit_is_the_one_its_name_says():
@@ -170,7 +309,7 @@ def test_a_row_with_a_reason_cannot_be_recreated():
     "arguments, message",
     [
         (("erase",), "No edit 'erase'; choose one of: original, remove"),
-        (("remove",), "takes the infill 'navier_stokes'; got ''"),
+        (("remove",), "takes the infill 'navier_stokes', 'telea', .*; got ''"),
         (("remove", "magic"), "got 'magic'"),
         (("only", "navier_stokes"), "takes the infill ''; got 'navier_stokes'"),
     ],

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from tumorcf_lib import edits, preprocess, shams
+from tumorcf_lib.head import Head, find_head
 from tumorcf_lib.shams import Place
 
 
@@ -177,6 +178,141 @@ def test_every_place_is_equally_likely():
     np.testing.assert_allclose(shares, 0.2, atol=0.02)
 
 
+def maps(rng, shape):
+    """A head with random patches of brain and air, and random depths."""
+    mask = ellipse(shape, margin=1)
+    return Head(
+        mask, rng.uniform(0, 40, shape) * mask, mask & (rng.random(shape) < 0.8),
+        mask & (rng.random(shape) < 0.25),
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_depth_and_flag_of_every_place_are_those_of_the_moved_mask(seed):
+    rng = np.random.default_rng(seed)
+    shape = (37, 44)
+    mask, head = blob(rng, shape, 16), maps(rng, shape)
+    places = shams.legal_places(mask, head.mask)
+    depth_px, flags = shams.describe_places(places, mask, head)
+    assert set(flags) == {"", "scalp", "air"} and len(places) > 100
+    for place, depth, flag in zip(places.tolist(), depth_px, flags, strict=True):
+        moved = shams.move(mask, Place(*place[:2], bool(place[2])))
+        assert depth == pytest.approx(head.depth_px[moved].mean(), abs=1e-9)
+        n, n_air, n_outside = moved.sum(), (head.air & moved).sum(), (~head.brain & moved).sum()
+        if n_air > shams.MAX_AIR * n:
+            assert flag == "air"
+        else:
+            assert flag == ("scalp" if n_outside > shams.MAX_OUTSIDE * n else "")
+
+
+def test_depth_is_exact_for_a_large_mask_at_full_size():
+    rng = np.random.default_rng(20)
+    mask = np.zeros((512, 512), bool)
+    mask[200:330, 60:220] = ellipse((130, 160), margin=0)
+    mask[200, 60] = True
+    head = maps(rng, (512, 512))
+    places = shams.legal_places(mask, head.mask)
+    depth_px, _ = shams.describe_places(places, mask, head)
+    for k in rng.integers(len(places), size=30):
+        moved = shams.move(mask, Place(*places[k, :2].tolist(), bool(places[k, 2])))
+        assert depth_px[k] == pytest.approx(head.depth_px[moved].mean(), abs=1e-6)
+
+
+def test_no_places_have_no_descriptions_and_none_is_chosen():
+    rng = np.random.default_rng(21)
+    places = np.zeros((0, 3), np.int64)
+    depth_px, flags = shams.describe_places(places, np.zeros((9, 9), bool), maps(rng, (9, 9)))
+    assert len(depth_px) == len(flags) == 0
+    assert len(shams.choose_places(places, depth_px, flags, 5.0, 4, rng)) == 0
+
+
+def candidates(rng, n=400):
+    """Places on a square, mirrored or not, with random depths and flags."""
+    side = int((n // 2) ** 0.5)
+    places = np.array([[y, x, m] for m in (0, 1) for y in range(side) for x in range(side)])
+    flags = rng.choice(["", "scalp", "air"], len(places), p=[0.7, 0.2, 0.1]).astype(object)
+    return places, rng.uniform(0, 60, len(places)), flags
+
+
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("spacing_px", [1, 4])
+def test_more_chosen_places_add_to_those_of_fewer(seed, spacing_px):
+    places, depth_px, flags = candidates(np.random.default_rng(seed))
+    chosen = [
+        shams.choose_places(
+            places, depth_px, flags, 20.0, n, shams.rng_for(seed, "17"), spacing_px=spacing_px
+        ).tolist()
+        for n in (0, 5, 20, 60, 10_000)
+    ]
+    for few, many in zip(chosen, chosen[1:], strict=False):
+        assert many[: len(few)] == few
+    assert [len(c) for c in chosen] == [0, 5, 20, 60, len(places)]
+    assert len(set(chosen[-1])) == len(places)
+
+
+@pytest.mark.parametrize("spacing_px", [1, 4])
+def test_flagged_places_come_after_all_others(spacing_px):
+    rng = np.random.default_rng(22)
+    places, depth_px, flags = candidates(rng)
+    order = shams.choose_places(
+        places, depth_px, flags, 20.0, len(places), rng, spacing_px=spacing_px
+    )
+    n_unflagged = (flags == "").sum()
+    assert (flags[order[:n_unflagged]] == "").all() and (flags[order[n_unflagged:]] != "").all()
+
+
+def test_chosen_places_are_those_nearest_in_depth_and_then_drawn_by_chance():
+    places, depth_px, flags = candidates(np.random.default_rng(23))
+    gap = np.abs(depth_px - 20)
+    unflagged = np.flatnonzero(flags == "")
+    seen = [
+        shams.choose_places(places, depth_px, flags, 20.0, 8, np.random.default_rng(seed))
+        for seed in range(30)
+    ]
+    # Of a point's two variants chance keeps one, so the pool reaches twice as far at most.
+    limit = np.sort(gap[unflagged])[2 * shams.N_POOL]
+    assert max(gap[chosen].max() for chosen in seen) <= limit < gap[unflagged].max() / 3
+    assert len({tuple(chosen) for chosen in seen}) == 30
+
+
+def test_all_places_as_deep_as_the_tumor_are_equally_likely():
+    places = np.array([[0, x, 0] for x in range(60)])
+    depth_px, flags = np.full(60, 30.5), np.full(60, "", object)
+    depth_px[50:] = 45
+    rng = np.random.default_rng(24)
+    drawn = np.concatenate(
+        [shams.choose_places(places, depth_px, flags, 30, 5, rng) for _ in range(4000)]
+    )
+    shares = np.bincount(drawn, minlength=60) / len(drawn)
+    np.testing.assert_allclose(shares[:50], 1 / 50, atol=0.005)
+    assert (shares[50:] == 0).all()
+
+
+def test_places_of_the_pool_keep_their_distance_where_there_is_room():
+    side = 60
+    places = np.array([[y, x, m] for m in (0, 1) for y in range(side) for x in range(side)])
+    depth_px, flags = np.full(len(places), 9.0), np.full(len(places), "", object)
+    for seed in range(5):
+        chosen = places[
+            shams.choose_places(
+                places, depth_px, flags, 9, 24, np.random.default_rng(seed), spacing_px=4
+            ),
+            :2,
+        ]
+        gaps = np.hypot(*(chosen[:, None] - chosen[None]).transpose(2, 0, 1))
+        assert gaps[~np.eye(24, dtype=bool)].min() >= 4
+
+
+def test_where_room_is_scarce_the_grid_gets_finer():
+    places = np.array([[y, x, 0] for y in range(7) for x in range(7)])  # 4 px apart: at most 4
+    depth_px, flags = np.full(49, 9.0), np.full(49, "", object)
+    rng = np.random.default_rng(25)
+    chosen = shams.choose_places(places, depth_px, flags, 9, 12, rng, spacing_px=4, n_pool=12)
+    points = places[chosen, :2]
+    gaps = np.hypot(*(points[:, None] - points[None]).transpose(2, 0, 1))
+    assert len(chosen) == 12 and gaps[~np.eye(12, dtype=bool)].min() >= 2
+
+
 def test_places_depend_on_the_seed_and_on_the_slice():
     states = [shams.rng_for(*key).integers(10**9) for key in ((0, "1"), (1, "1"), (0, "2"))]
     assert len(set(states)) == 3
@@ -217,7 +353,7 @@ def test_real_heads_hold_their_tumor_leave_air_and_have_places(cheng_folder):
     files = sorted(cheng_folder.glob("native512/*.mat"))
     if not files:
         pytest.skip(f"no native512/*.mat in {cheng_folder}")
-    n_with_ten = 0
+    n_with_ten, n_flagged, gaps = 0, [], []
     for file in files:
         with h5py.File(file) as archive:
             image, tumor = (archive[f"cjdata/{name}"][()].T for name in ("image", "tumorMask"))
@@ -226,5 +362,15 @@ def test_real_heads_hold_their_tumor_leave_air_and_have_places(cheng_folder):
         head = shams.head_mask(slice)
         assert 0.1 < head.mean() < 0.95
         assert head[mask].mean() > 0.95
-        n_with_ten += len(shams.legal_places(mask, head)) >= 10
+        found = find_head(slice)
+        places = shams.legal_places(mask, head)
+        n_with_ten += len(places) >= 10
+        depth_px, flags = shams.describe_places(places, mask, found)
+        wanted_px = found.depth_px[mask].mean()
+        chosen = shams.choose_places(
+            places, depth_px, flags, wanted_px, 20, shams.rng_for(0, file.stem), spacing_px=4
+        )
+        n_flagged.append(np.count_nonzero(flags[chosen] != ""))
+        gaps.extend(np.abs(depth_px[chosen] - wanted_px))
     assert n_with_ten >= 0.9 * len(files)
+    assert np.mean(n_flagged) < 1 and np.median(gaps) < 3  # of 20, and in pixels

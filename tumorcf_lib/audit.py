@@ -9,9 +9,21 @@ import pandas as pd
 from tqdm import tqdm
 
 from tumorcf_lib import scores
-from tumorcf_lib.plan import HEADLINE_EDITS, ROW_DTYPES, Edit, checked_plan, edits_of, recreate
+from tumorcf_lib.plan import (
+    HEADLINE_EDITS,
+    ROW_DTYPES,
+    Edit,
+    checked_plan,
+    control_edits,
+    edits_of,
+    network_edits,
+    recreate,
+)
 
-__all__ = ["HEADLINE_EDITS", "Edit", "InvalidAuditError", "PredictionError", "audit", "recreate"]
+__all__ = [
+    "HEADLINE_EDITS", "Edit", "InvalidAuditError", "PredictionError",
+    "audit", "control_edits", "network_edits", "recreate",
+]  # fmt: skip
 
 SUM_TOLERANCE = 1e-3  # single and half precision softmax outputs pass
 
@@ -54,8 +66,10 @@ def audit(
     -------
     DataFrame, one row per slice, edit and place
         slice_id, patient_id, person_id, label (class name); edit, place (-1 if none),
-        infill, dilation_px, offset_y, offset_x, mirrored, seed; n_pixels (that the edit
-        may change), edit_rms (see `edits.edit_rms`); p_<class> as predicted; log_odds
+        infill, dilation_px, offset_y, offset_x, mirrored, seed; flag of a sham's place
+        (see `shams.describe_places`); depth_px, the mean distance of the region's pixels
+        to the head's surface (NaN without a region); n_pixels (that the edit may change),
+        edit_rms (see `edits.edit_rms`); p_<class> as predicted; log_odds
         of the true class; reason. An edit that cannot be made has a row, too: NaN
         instead of numbers, and the reason. A slice with fewer legal places than asked
         for has fewer sham rows.

@@ -12,21 +12,27 @@ send such edits to the network but writes the reason into their row.
 import cv2
 import numpy as np
 
+from tumorcf_lib.infills import INFILLS, Hole
+from tumorcf_lib.regions import (
+    ImpossibleEditError,
+    InvalidEditError,
+    bounding_box,
+    dilate,
+    disc,
+)
+
+__all__ = [
+    "INFILLS", "RADIUS_PX", "SILHOUETTE_VALUE",
+    "ImpossibleEditError", "InvalidEditError", "NothingToInpaintFromError",
+    "background", "blank", "bounding_box", "dilate", "disc", "edit_rms", "only", "remove",
+    "silhouette",
+]  # fmt: skip
+
 RADIUS_PX = 3
 """How far, in pixels, an infill looks around a pixel that it fills (the paper's radius)."""
 
 SILHOUETTE_VALUE = 1.0
 """Brightness (z-score) of every silhouette: the round number below the mean tumor, about 1.2."""
-
-
-class InvalidEditError(ValueError):
-    """A slice or mask that cannot be edited, or an infill that does not exist."""
-
-
-class ImpossibleEditError(InvalidEditError):
-    """Valid input for which this edit does not exist; `reason` says why in a few words."""
-
-    reason = "impossible"
 
 
 class NothingToInpaintFromError(ImpossibleEditError):
@@ -35,7 +41,10 @@ class NothingToInpaintFromError(ImpossibleEditError):
     reason = "nothing to inpaint from"
 
 
-def remove(slice, mask, *, infill="navier_stokes", radius_px=RADIUS_PX, dilation_px=0):
+def remove(
+    slice, mask, *, infill="navier_stokes", radius_px=RADIUS_PX, dilation_px=0,
+    avoid=None, symmetry=None,
+):  # fmt: skip
     """The slice with the masked region filled in from its surroundings.
 
     Parameters
@@ -44,11 +53,15 @@ def remove(slice, mask, *, infill="navier_stokes", radius_px=RADIUS_PX, dilation
     mask : ndarray of bool, shape (height, width)
         True where the tumor (or the sham) is.
     infill : str
-        A key of `INFILLS`.
+        A key of `INFILLS`; `mirror` exists for symmetric slices only.
     radius_px : int
         How far around each filled pixel the infill looks.
     dilation_px : int
         Grows (or, if negative, shrinks) the mask first, see :func:`dilate`.
+    avoid : ndarray of bool, shape (height, width), optional
+        For `mirror`: what must not be copied either (the tumor, when `mask` is a sham).
+    symmetry : symmetry.Symmetry, optional
+        For `mirror`: the slice's midline, if measured before.
 
     Returns
     -------
@@ -59,13 +72,16 @@ def remove(slice, mask, *, infill="navier_stokes", radius_px=RADIUS_PX, dilation
     ------
     NothingToInpaintFromError
         If the dilated mask covers the slice.
+    infills.NoMirrorImageError
+        If `mirror` has no healthy tissue to copy.
     InvalidEditError
         For inputs of the wrong type or size, or an unknown infill.
 
     References
     ----------
     Bertalmio, Bertozzi and Sapiro, "Navier-Stokes, fluid dynamics, and image and
-    video inpainting", CVPR 2001; as in ``cv2.inpaint``.
+    video inpainting", CVPR 2001; as in ``cv2.inpaint``. Other infills: see
+    :mod:`tumorcf_lib.infills`.
 
     Examples
     --------
@@ -75,6 +91,8 @@ def remove(slice, mask, *, infill="navier_stokes", radius_px=RADIUS_PX, dilation
     1.0
     """
     _check(slice, mask)
+    if avoid is not None:
+        _check(slice, avoid)
     if infill not in INFILLS:
         raise InvalidEditError(f"No infill {infill!r}; choose one of: {', '.join(INFILLS)}.")
     region = dilate(mask, dilation_px)
@@ -86,11 +104,16 @@ def remove(slice, mask, *, infill="navier_stokes", radius_px=RADIUS_PX, dilation
             f"The region to remove covers all {region.size} pixels of the slice, so nothing is "
             "left to fill it from; check the mask, or dilate it less."
         )
+    chosen = INFILLS[infill]
+    if chosen.needs_whole_slice:
+        edited[region] = chosen.fill(slice, region, avoid, symmetry)[region]
+        return edited
     # The infill only ever looks radius + 1 pixels around the region, so this crop
     # gives the same bits as the whole slice, in a fraction of the time.
     crop = _crop_around(region, radius_px + 1)
     inside = region[crop]
-    filled = INFILLS[infill](slice[crop].copy(), inside, radius_px)
+    corner = crop[0].start, crop[1].start
+    filled = chosen.fill(Hole(slice[crop].copy(), inside, radius_px, corner))
     edited[crop][inside] = filled[inside]
     return edited
 
@@ -149,56 +172,6 @@ def blank(slice):
     return np.full_like(slice, slice.min())
 
 
-def dilate(mask, dilation_px):
-    """The mask grown by `dilation_px` pixels in every direction, or shrunk if negative.
-
-    The structuring element is the disc of all offsets at most `dilation_px` long:
-    OpenCV's own "ellipse" is wider than a disc at these sizes. Pixels beyond the
-    border count as neither: growing is cut there, and shrinking does not start there.
-
-    Parameters
-    ----------
-    mask : ndarray of bool, shape (height, width)
-    dilation_px : int
-
-    Returns
-    -------
-    ndarray of bool, shape (height, width)
-        Possibly empty if `dilation_px` is negative.
-
-    Examples
-    --------
-    >>> dot = np.zeros((5, 5), bool)
-    >>> dot[2, 2] = True
-    >>> dilate(dot, 2).astype(int)
-    array([[0, 0, 1, 0, 0],
-           [0, 1, 1, 1, 0],
-           [1, 1, 1, 1, 1],
-           [0, 1, 1, 1, 0],
-           [0, 0, 1, 0, 0]])
-    >>> bool((dilate(dilate(dot, 2), -2) == dot).all())
-    True
-    """
-    if dilation_px == 0:
-        return mask.copy()
-    grow = cv2.dilate if dilation_px > 0 else cv2.erode
-    return grow(mask.astype(np.uint8), disc(abs(dilation_px))).astype(bool)
-
-
-def disc(radius_px):
-    """All offsets at most `radius_px` long, as an uint8 kernel of side 2 * radius_px + 1.
-
-    Examples
-    --------
-    >>> disc(1)
-    array([[0, 1, 0],
-           [1, 1, 1],
-           [0, 1, 0]], dtype=uint8)
-    """
-    y, x = np.ogrid[-radius_px : radius_px + 1, -radius_px : radius_px + 1]
-    return (y * y + x * x <= radius_px * radius_px).astype(np.uint8)
-
-
 def edit_rms(original, edited):
     """Root mean square of the change, over all pixels of the slice.
 
@@ -220,43 +193,12 @@ def edit_rms(original, edited):
     return cv2.norm(original, edited, cv2.NORM_L2) / original.size**0.5
 
 
-def bounding_box(mask):
-    """Rows and columns that hold all True pixels: (top, bottom, left, right), ends excluded.
-
-    Examples
-    --------
-    >>> bounding_box(np.array([[False, False, False], [False, True, True]]))
-    (1, 2, 1, 3)
-    """
-    rows = np.flatnonzero(mask.any(axis=1))
-    columns = np.flatnonzero(mask.any(axis=0))
-    if len(rows) == 0:
-        raise InvalidEditError("An empty mask has no bounding box; check `mask.any()` first.")
-    return int(rows[0]), int(rows[-1]) + 1, int(columns[0]), int(columns[-1]) + 1
-
-
 def _crop_around(region, margin_px):
     top, bottom, left, right = bounding_box(region)
     return (
         slice(max(top - margin_px, 0), bottom + margin_px),
         slice(max(left - margin_px, 0), right + margin_px),
     )
-
-
-def _navier_stokes(values, region, radius_px):
-    # Within a pixel of the slice's border OpenCV reads what is under the mask, and the
-    # tumor would leak into its own removal. Elsewhere this changes no bit.
-    values[region] = values[~region].mean()
-    return cv2.inpaint(values, region.astype(np.uint8), radius_px, cv2.INPAINT_NS)
-
-
-INFILLS = {"navier_stokes": _navier_stokes}
-"""Name -> function (values, region, radius_px) -> filled values, all of one crop's shape.
-
-`values` is the function's own copy. A crop holds the region and radius_px + 1 pixels
-around it, and at least one pixel outside the region; an infill's values outside the
-region are ignored.
-"""
 
 
 def _check(slice, mask):

@@ -1,19 +1,22 @@
 """What an audit does to each slice: the plan's elements, and the edits they make."""
 
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
-from tumorcf_lib import edits, preprocess, shams
+from tumorcf_lib import edits, head, preprocess, shams, symmetry
 
 EMPTY_MASK = "empty mask"
 EMPTIED_MASK = "dilation empties the mask"
+HEADLINE_INFILL = "navier_stokes"
 NOT_MOVED = shams.Place(0, 0)
 
 ROW_DTYPES = {
     "edit": str, "place": np.int64, "infill": str, "dilation_px": np.int64,
     "offset_y": np.int64, "offset_x": np.int64, "mirrored": bool,
+    "flag": str, "depth_px": np.float64,
     "n_pixels": np.int64, "edit_rms": np.float64, "reason": str,
 }  # fmt: skip
 """What a row says about its edit, in this order."""
@@ -31,10 +34,10 @@ class NoEditError(ValueError):
 class Action:
     """What an edit's name stands for.
 
-    `apply` maps (slice, region, infill) to the edited slice. `changes` says which
-    pixels it may change: "region", "rest" (all others), "all" or "none". Actions
-    that `uses_region` have no result for an empty one; those `at_places` get the
-    region moved to sham places, one edit per place.
+    `apply` maps (about, region, infill) to the edited slice, `about` an `_About`.
+    `changes` says which pixels it may change: "region", "rest" (all others), "all" or
+    "none". Actions that `uses_region` have no result for an empty one; those `at_places`
+    get the region moved to sham places, one edit per place.
     """
 
     apply: Callable
@@ -44,20 +47,23 @@ class Action:
     at_places: bool = False
 
 
-def _removed(slice, region, infill):
-    return edits.remove(slice, region, infill=infill)
+def _removed(about, region, infill):
+    return edits.remove(
+        about.slice, region, infill=infill, avoid=about.mask,
+        symmetry=about.symmetry if edits.INFILLS[infill].needs_whole_slice else None,
+    )  # fmt: skip
 
 
-def _removed_and_refit(slice, region, infill):
-    return preprocess.refit(_removed(slice, region, infill))
+def _removed_and_refit(about, region, infill):
+    return preprocess.refit(_removed(about, region, infill))
 
 
 def _without_infill(edit):
-    return lambda slice, region, infill: edit(slice, region)
+    return lambda about, region, infill: edit(about.slice, region)
 
 
 def _whole_slice(edit):
-    return lambda slice, region, infill: edit(slice)
+    return lambda about, region, infill: edit(about.slice)
 
 
 ACTIONS = {
@@ -81,13 +87,14 @@ class Edit:
 
     `name` is a key of `ACTIONS`, `infill` one of `edits.INFILLS` for edits that fill
     something in and "" otherwise; `dilation_px` grows the mask at the working size;
-    `n_places` overrides the audit's number of shams.
+    `n_places` overrides the audit's number of shams, `max_places` only limits it.
     """
 
     name: str
     infill: str = ""
     dilation_px: int = 0
     n_places: int | None = None
+    max_places: int | None = None
 
     def __post_init__(self):
         if self.name not in ACTIONS:
@@ -102,16 +109,80 @@ class Edit:
 
 HEADLINE_EDITS = (
     Edit("original"),
-    Edit("remove", "navier_stokes"),
+    Edit("remove", HEADLINE_INFILL),
     Edit("original_refit"),
-    Edit("remove_refit", "navier_stokes"),
+    Edit("remove_refit", HEADLINE_INFILL),
     Edit("only"),
     Edit("background"),
     Edit("silhouette"),
     Edit("blank"),
-    Edit("sham", "navier_stokes"),
-    Edit("sham_only"),
+    Edit("sham", HEADLINE_INFILL),
+    Edit("sham_only", max_places=10),
 )
+"""What the paper's findings rest on.
+
+`sham_only` is shown at the first 10 places only: it costs as much as a sham, and as the
+control of `only` needs no more.
+"""
+
+
+def control_edits(infills, dilations_at_512, size_px, n_places):
+    """Every other infill at dilation 0, every other dilation by Navier-Stokes: removal and shams.
+
+    Parameters
+    ----------
+    infills : sequence of str
+        Keys of `edits.INFILLS`.
+    dilations_at_512 : sequence of int
+        In pixels of a slice of 512 x 512; scaled to `size_px` and rounded. What becomes 0
+        or equal to another is left out.
+    size_px : int
+        Side of the prepared slices.
+    n_places : int
+        Shams per slice, infill and dilation. At dilation 0 they are at the first of the
+        headline's places; other dilations have places of their own.
+
+    Returns
+    -------
+    tuple of Edit
+
+    Examples
+    --------
+    >>> [(e.name, e.infill, e.dilation_px) for e in control_edits(["telea"], [-1, 5, 6], 224, 3)]
+    [('remove', 'telea', 0), ('sham', 'telea', 0),
+     ('remove', 'navier_stokes', 2), ('sham', 'navier_stokes', 2),
+     ('remove', 'navier_stokes', 3), ('sham', 'navier_stokes', 3)]
+    """
+    scaled = [round(dilation * size_px / 512) for dilation in dilations_at_512]
+    dilations = [dilation for dilation in dict.fromkeys(scaled) if dilation]
+    factors = [(infill, 0) for infill in dict.fromkeys(infills) if infill != HEADLINE_INFILL]
+    factors += [(HEADLINE_INFILL, dilation) for dilation in dilations]
+    return tuple(edit for factor in factors for edit in _removal_and_shams(*factor, n_places))
+
+
+def network_edits(infills, n_places):
+    """What another network is asked about each slice: every infill, but few shams and no refit.
+
+    Parameters as in :func:`control_edits`.
+
+    Examples
+    --------
+    >>> [edit.name for edit in network_edits([], 3)]
+    ['original', 'remove', 'sham', 'only', 'sham_only', 'background', 'blank']
+    """
+    infills = dict.fromkeys([HEADLINE_INFILL, *infills])
+    removals = [edit for infill in infills for edit in _removal_and_shams(infill, 0, n_places)]
+    return (
+        Edit("original"), *removals,
+        Edit("only"), Edit("sham_only", n_places=n_places), Edit("background"), Edit("blank"),
+    )  # fmt: skip
+
+
+def _removal_and_shams(infill, dilation_px, n_places):
+    return (
+        Edit("remove", infill, dilation_px),
+        Edit("sham", infill, dilation_px, n_places=n_places),
+    )
 
 
 def checked_plan(plan):
@@ -161,7 +232,9 @@ def recreate(slice, mask, row):
         raise NoEditError(
             f"Slice {row['slice_id']!r} has no edit {row['edit']!r} to recreate: {row['reason']}."
         )
-    return ACTIONS[row["edit"]].apply(slice, region_of(mask, row), row["infill"])
+    return ACTIONS[row["edit"]].apply(
+        _About(slice, mask), region_of(mask, row), row["infill"]
+    )
 
 
 def region_of(mask, row):
@@ -173,46 +246,87 @@ def region_of(mask, row):
     return region
 
 
+class _About:
+    """A slice, its mask, and what several of its edits need: found when first asked for."""
+
+    def __init__(self, slice, mask):
+        self.slice, self.mask = slice, mask
+        self._sites = {}  # dilation -> how many were asked for, and those there are
+
+    @functools.cached_property
+    def head(self):
+        return head.find_head(self.slice)
+
+    @functools.cached_property
+    def symmetry(self):
+        return symmetry.measure(self.slice, exclude=self.mask)
+
+    def depth_px(self, region):
+        return float(self.head.depth_px[region].mean())
+
+    def sites(self, dilation_px, n, rng_key):
+        """Place, flag and moved region of the first n shams; kept for further edits."""
+        n_found, found = self._sites.get(dilation_px, (0, []))
+        if n > n_found:
+            found = self._find_sites(edits.dilate(self.mask, dilation_px), n, rng_key)
+            self._sites[dilation_px] = n, found
+        return found[:n]
+
+    def _find_sites(self, region, n, rng_key):
+        places = shams.legal_places(region, self.head.mask, tumor=self.mask)
+        depth_px, flags = shams.describe_places(places, region, self.head)
+        # A generator of the slice's own: all edits, and all audits, get the same places.
+        chosen = shams.choose_places(
+            places, depth_px, flags, self.depth_px(region), n, shams.rng_for(*rng_key),
+            spacing_px=max(1, round(shams.SPACING_SHARE * min(self.slice.shape))),
+        )  # fmt: skip
+        found = []
+        for k in chosen:
+            place = shams.Place(int(places[k, 0]), int(places[k, 1]), bool(places[k, 2]))
+            found.append((place, flags[k], shams.move(region, place)))
+        return found
+
+
 def edits_of(slice, mask, plan, n_places, rng_key):
     """Row (see `ROW_DTYPES`) and edited slice, or None, of every edit of one slice."""
-    head = None
-    legal = {}  # dilation -> legal places
+    about = _About(slice, mask)
     for edit in plan:
-        action, dilation_px = ACTIONS[edit.name], edit.dilation_px
-        region = edits.dilate(mask, dilation_px)
+        action = ACTIONS[edit.name]
+        region = edits.dilate(mask, edit.dilation_px)
         if action.uses_region and not region.any():
             yield _row(edit, reason=EMPTIED_MASK if mask.any() else EMPTY_MASK), None
             continue
         if not action.at_places:
-            yield _make(edit, slice, region)
+            yield _make(edit, about, region)
             continue
         n = n_places if edit.n_places is None else edit.n_places
-        if dilation_px not in legal:
-            head = shams.head_mask(slice) if head is None else head
-            legal[dilation_px] = shams.legal_places(region, head, tumor=mask)
-        # A fresh generator each time: `sham` and `sham_only` get the same places.
-        places = shams.draw_places(legal[dilation_px], n, shams.rng_for(*rng_key))
-        if n > 0 and not places:
+        n = n if edit.max_places is None else min(n, edit.max_places)
+        sites = about.sites(edit.dilation_px, n, rng_key)
+        for number, (place, flag, moved) in enumerate(sites):
+            yield _make(edit, about, moved, number, place, flag)
+        if n > 0 and not sites:
             yield _row(edit, reason=shams.NO_PLACE), None
-        for number, place in enumerate(places):
-            yield _make(edit, slice, shams.move(region, place), number, place)
 
 
-def _make(edit, slice, region, number=-1, place=NOT_MOVED):
+def _make(edit, about, region, number=-1, place=NOT_MOVED, flag=""):
     """The row and the edited slice; a row with a reason and None if that is impossible."""
     action = ACTIONS[edit.name]
+    depth_px = about.depth_px(region) if action.uses_region else np.nan
+    what = {"number": number, "place": place, "flag": flag, "depth_px": depth_px}
     try:
-        edited = action.apply(slice, region, edit.infill)
+        edited = action.apply(about, region, edit.infill)
     except edits.ImpossibleEditError as error:
-        return _row(edit, number, place, reason=error.reason), None
-    n_region = np.count_nonzero(region)
-    n_pixels = {"none": 0, "region": n_region, "rest": slice.size - n_region, "all": slice.size}
-    rms = edits.edit_rms(slice, edited)
-    return _row(edit, number, place, n_pixels=n_pixels[action.changes], rms=rms), edited
+        return _row(edit, **what, reason=error.reason), None
+    n_region, n_all = np.count_nonzero(region), about.slice.size
+    n_pixels = {"none": 0, "region": n_region, "rest": n_all - n_region, "all": n_all}
+    rms = edits.edit_rms(about.slice, edited)
+    return _row(edit, **what, n_pixels=n_pixels[action.changes], rms=rms), edited
 
 
-def _row(edit, number=-1, place=NOT_MOVED, *, n_pixels=0, rms=np.nan, reason=""):
+def _row(
+    edit, *, number=-1, place=NOT_MOVED, flag="", depth_px=np.nan, n_pixels=0, rms=np.nan, reason=""
+):
     return (
         edit.name, number, edit.infill, edit.dilation_px,
-        place.offset_y, place.offset_x, place.mirrored, n_pixels, rms, reason,
+        place.offset_y, place.offset_x, place.mirrored, flag, depth_px, n_pixels, rms, reason,
     )  # fmt: skip

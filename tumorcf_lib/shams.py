@@ -2,16 +2,22 @@
 
 A sham is the removal mask of a slice, moved and possibly mirrored, at a place that
 is all head and no tumor. Removing it with the same infill asks what the *removal*
-does to the network, whatever was removed. Every legal place is found, exactly.
+does to the network, whatever was removed. Every legal place is found, exactly; those
+drawn lie in the brain, as deep as the tumor and not all in one spot, where they can.
 """
 
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 import scipy.fft
 
 from tumorcf_lib import edits
+from tumorcf_lib.head import head_mask
+
+__all__ = [
+    "CLEARANCE_PX", "NO_PLACE", "InvalidPlaceError", "Place", "choose_places",
+    "describe_places", "draw_places", "head_mask", "legal_places", "move", "rng_for",
+]  # fmt: skip
 
 CLEARANCE_PX = edits.RADIUS_PX + 1
 """Free pixels between a sham and the tumor: no sham pixel within this distance of it.
@@ -24,8 +30,23 @@ tumor pixel feeds the filling, so a sham removal is blind to the tumor.
 NO_PLACE = "no legal place"
 """The reason written into an audit row when a slice has no legal sham place."""
 
-HEAD_LEVEL = 0.12
-"""Brightness that counts as head: this share of the way from air to the 99th percentile."""
+MAX_OUTSIDE = 0.25
+"""Share of a sham's pixels outside the brain beyond which its place is flagged."""
+
+MAX_AIR = 0.25
+"""Share of a sham's pixels in sinuses, throat or bone beyond which its flag is "air"."""
+
+SPACING_SHARE = 1 / 56
+"""Least distance of two drawn places, as share of the slice's shorter side: 4 px at 224."""
+
+N_POOL = 24
+"""Shams are drawn from the places nearest in depth to the tumor: from so many, or more."""
+
+TOLERANCE_PX = 1.0
+"""Difference in mean depth from the tumor's that counts as none."""
+
+PACKING = 2.0**20
+"""More pixels than any mask has: two counts below it fit into one number."""
 
 
 class InvalidPlaceError(ValueError):
@@ -84,51 +105,6 @@ def move(mask, place):
     return moved
 
 
-def head_mask(slice):
-    """Everything inside the outline of the head, sinuses and ventricles included.
-
-    The largest connected area clearly brighter than air, its bays closed and its
-    holes filled. Wrapped or neighboring tissue that touches the head counts as head.
-
-    Parameters
-    ----------
-    slice : ndarray of float32, shape (height, width)
-        Any intensity scale; the air around the head must be its darkest part.
-
-    Returns
-    -------
-    ndarray of bool, shape (height, width)
-        Empty if the slice is constant.
-
-    Examples
-    --------
-    >>> head = np.pad(np.ones((20, 20), np.float32), 10)
-    >>> head[18:22, 18:22] = 0  # a dark sinus
-    >>> bool(head_mask(head)[10:30, 10:30].all())
-    True
-    """
-    air, bright = slice.min(), np.percentile(slice, 99)
-    level = air + HEAD_LEVEL * (bright - air)
-    # Blurring by a pixel keeps the noise of the air from passing the level.
-    above = cv2.GaussianBlur(np.asarray(slice, np.float32), (0, 0), 1) > level
-    n_areas, areas, stats, _ = cv2.connectedComponentsWithStats(
-        above.astype(np.uint8), connectivity=4
-    )
-    if n_areas == 1:
-        return np.zeros(slice.shape, bool)
-    largest = 1 + np.argmax(stats[1:, cv2.CC_STAT_AREA])
-    # Large enough to bridge the nostrils and the ear canals.
-    reach = max(1, round(min(slice.shape) / 45))
-    # Padded, since a closing glues whatever comes near the border to the border.
-    padded = np.pad((areas == largest).astype(np.uint8), reach)
-    closed = cv2.morphologyEx(padded, cv2.MORPH_CLOSE, edits.disc(reach))
-    closed = closed[reach:-reach, reach:-reach].copy()
-    outlines, _ = cv2.findContours(closed, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
-    cv2.drawContours(closed, outlines, -1, 1, cv2.FILLED)
-    # The blurred outline lies a pixel outside the true one.
-    return edits.dilate(closed.astype(bool), -1)
-
-
 def legal_places(mask, head, *, tumor=None, clearance_px=CLEARANCE_PX):
     """Every place where the mask fits into the head without coming near the tumor.
 
@@ -173,6 +149,95 @@ def legal_places(mask, head, *, tumor=None, clearance_px=CLEARANCE_PX):
     overlaps = _overlaps(shape, near | ~head)  # (1 or 2, n_tops, n_lefts)
     mirrored, tops, lefts = np.nonzero(overlaps < 0.5)
     return np.stack([tops - top, lefts - left, mirrored], axis=1)
+
+
+def describe_places(places, mask, head):
+    """How deep in the head the moved mask lies at each place, and whether that is brain.
+
+    Parameters
+    ----------
+    places : ndarray of int, shape (n_places, 3)
+        From :func:`legal_places`.
+    mask : ndarray of bool, shape (height, width)
+        The mask that is moved.
+    head : head.Head
+        Of the slice.
+
+    Returns
+    -------
+    depth_px : ndarray of float, shape (n_places,)
+        Mean distance of the moved mask's pixels to the surface of the head.
+    flags : ndarray of str, shape (n_places,)
+        "air" if more than `MAX_AIR` of the pixels are sinus, throat or deep bone, else
+        "scalp" if more than `MAX_OUTSIDE` are not brain (scalp, skull, face or neck),
+        else "".
+
+    Notes
+    -----
+    Means over the moved mask are correlations, computed for all offsets by FFT in
+    double precision: exact to far less than 0.001.
+    """
+    if not len(places):
+        return np.zeros(0), np.zeros(0, object)
+    shape, top, left = _shape_of(mask)
+    # Two counts in one number: half the transforms, and still exact.
+    counts = ~head.brain + PACKING * head.air
+    sums = _correlate(shape, np.stack([head.depth_px, counts]))  # (1 or 2, 2, n_tops, n_lefts)
+    offset_y, offset_x, mirrored = places.T
+    depth_sum, packed = sums[mirrored, :, offset_y + top, offset_x + left].T  # (n_places,)
+    n_air, n_outside = np.divmod(np.rint(packed), PACKING)
+    depth_px, outside, air = (x / shape.sum() for x in (depth_sum, n_outside, n_air))
+    flags = np.where(outside > MAX_OUTSIDE, "scalp", "")
+    flags = np.where(air > MAX_AIR, "air", flags)
+    return depth_px, flags.astype(object)
+
+
+def choose_places(places, depth_px, flags, wanted_px, n, rng, *, spacing_px=1, n_pool=N_POOL):
+    """Some of the places, in the brain and as deep as the tumor where that is possible.
+
+    Parameters
+    ----------
+    places : ndarray of int, shape (n_places, 3)
+        From :func:`legal_places`.
+    depth_px, flags : ndarray, shape (n_places,)
+        From :func:`describe_places`.
+    wanted_px : float
+        Mean depth of the tumor's pixels.
+    n : int
+        How many to choose.
+    rng : numpy.random.Generator
+    spacing_px : int
+        Places of the pool lie on a grid of this spacing, at a random phase, if the
+        grid has `n_pool` unflagged places; else on one as coarse as allows that many.
+    n_pool : int
+        The pool from which places are drawn: on that grid, the `n_pool` unflagged places
+        whose depth is nearest to the wanted one, and all as near as `TOLERANCE_PX`.
+
+    Returns
+    -------
+    ndarray of int, shape (at most n,)
+        Indices of distinct places: first from the pool, all equally likely; then the
+        other unflagged ones, the nearest in depth first; then flagged ones, nearest
+        first. The first places do not depend on `n`.
+
+    Examples
+    --------
+    >>> places = np.array([[0, 5, 0], [0, 6, 0], [0, 7, 0], [0, 8, 0]])
+    >>> depth_px, flags = np.array([3.0, 9.0, 30.0, 10.5]), np.array(["scalp", "", "", ""])
+    >>> rng = np.random.default_rng(0)
+    >>> sorted(choose_places(places, depth_px, flags, 10, 2, rng, n_pool=2).tolist())
+    [1, 3]
+    """
+    gap = np.abs(depth_px - wanted_px)
+    on_grid = _spaced(places, np.flatnonzero(flags == ""), rng, spacing_px, n_pool)
+    nearest = on_grid[np.argsort(gap[on_grid], kind="stable")]
+    n_pool = max(n_pool, np.count_nonzero(gap[nearest] <= TOLERANCE_PX))
+    pool = rng.permutation(nearest[:n_pool])
+    if n <= len(pool):
+        return pool[:n]
+    rest = np.setdiff1d(np.arange(len(places)), pool)
+    # Flagged places come last, however deep they lie.
+    return np.concatenate([pool, rest[np.lexsort([gap[rest], flags[rest] != ""])]])[:n]
 
 
 def draw_places(places, n, rng):
@@ -220,19 +285,38 @@ def _shape_of(mask):
     return mask[top:bottom, left:right], top, left
 
 
+def _spaced(places, candidates, rng, spacing_px, n_wanted):
+    """Those candidates on a grid of random phase: at most one, mirrored or not, per point."""
+    candidates = rng.permutation(candidates)  # so that chance decides which of the two
+    phase = rng.random(2)
+    while True:
+        y, x = (places[candidates, k] - int(phase[k] * spacing_px) for k in (0, 1))
+        found = candidates[(y % spacing_px == 0) & (x % spacing_px == 0)]
+        _, first = np.unique(places[found, :2], axis=0, return_index=True)
+        if spacing_px == 1 or len(first) >= n_wanted:
+            return found[first]
+        spacing_px -= 1
+
+
+def _shapes(shape):
+    """The shape and, unless that is the same, its mirror image."""
+    mirrored = shape[:, ::-1]
+    return np.stack([shape, mirrored] if (shape != mirrored).any() else [shape])
+
+
 def _overlaps(shape, forbidden):
     """Forbidden pixels under the shape, and under its mirror image, at every position."""
-    height, width = forbidden.shape
-    shapes = [shape]
-    if (shape != shape[:, ::-1]).any():
-        shapes.append(shape[:, ::-1])
+    return _correlate(shape, forbidden[None].astype(np.float32))[:, 0]
+
+
+def _correlate(shape, layers):
+    """Sum of each layer under the shape, and under its mirror image, at every position."""
+    height, width = layers.shape[1:]
     # Positions at which the shape sticks out are not asked for, so nothing wraps
     # around and the transform needs no padding beyond a fast length.
-    size = [scipy.fft.next_fast_len(side, real=True) for side in forbidden.shape]
-    spectrum = scipy.fft.rfft2(forbidden.astype(np.float32), size)
-    overlaps = [
-        scipy.fft.irfft2(spectrum * scipy.fft.rfft2(s.astype(np.float32), size).conj(), size)
-        for s in shapes
-    ]
+    size = [scipy.fft.next_fast_len(side, real=True) for side in (height, width)]
+    spectra = scipy.fft.rfft2(layers, size)
+    shapes = scipy.fft.rfft2(_shapes(shape).astype(layers.dtype), size).conj()
+    sums = scipy.fft.irfft2(spectra[None] * shapes[:, None], size)
     valid = height - shape.shape[0] + 1, width - shape.shape[1] + 1
-    return np.stack(overlaps)[:, : valid[0], : valid[1]]
+    return sums[:, :, : valid[0], : valid[1]]

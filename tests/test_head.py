@@ -1,0 +1,74 @@
+"""Claims about the head, its depth, and what in it is brain."""
+
+import numpy as np
+import pytest
+
+from tumorcf_lib import head
+
+
+def drawn(size=112, *, seed=0):
+    """Scalp, skull, brain and, below it, a face of bright and dark patches with a sinus."""
+    rng = np.random.default_rng(seed)
+    y, x = np.mgrid[:size, :size] / size
+    slice = np.full((size, size), -1.2)
+    slice[np.hypot((y - 0.5) / 0.46, (x - 0.5) / 0.42) < 1] = 2.5  # scalp
+    slice[np.hypot((y - 0.5) / 0.42, (x - 0.5) / 0.38) < 1] = -0.6  # skull
+    brain = (np.hypot((y - 0.5) / 0.38, (x - 0.5) / 0.34) < 1) & (y < 0.6)
+    face = (np.hypot((y - 0.5) / 0.38, (x - 0.5) / 0.34) < 1) & (y > 0.63)
+    slice[brain] = 0.5
+    side = size // 28
+    patches = np.kron(rng.choice([-0.5, 2.5], (30, 30)), np.ones((side, side)))
+    slice[face] = patches[:size, :size][face]
+    sinus = np.hypot(y - 0.75, x - 0.5) < 0.07
+    slice[sinus] = -1.2
+    slice += rng.normal(0, 0.05, slice.shape)
+    return slice.astype(np.float32), brain, face, sinus
+
+
+@pytest.mark.parametrize("size", [112, 224, 400])
+def test_brain_is_told_from_scalp_face_and_sinus_at_any_size(size):
+    slice, brain, face, sinus = drawn(size)
+    found = head.find_head(slice)
+    assert found.brain[brain].mean() > 0.9
+    assert found.brain[face].mean() < 0.2
+    assert found.brain.sum() < 1.3 * brain.sum()
+    assert found.air[sinus].mean() > 0.9 and found.air[brain].mean() < 0.02
+    assert not (found.brain & ~found.mask).any() and not (found.air & ~found.mask).any()
+
+
+def test_a_dark_hole_in_the_brain_belongs_to_it():
+    slice, _, _, _ = drawn()
+    slice[40:48, 50:62] = -0.9  # a ventricle
+    assert head.find_head(slice).brain[40:48, 50:62].all()
+
+
+def test_depth_is_the_distance_to_the_nearest_pixel_outside_by_a_loop():
+    slice = np.full((30, 34), -1, np.float32)
+    slice[5:26, 4:31] = 1
+    found = head.find_head(slice)
+    outside = np.argwhere(~found.mask)
+    for y in range(30):
+        for x in range(34):
+            distance = np.hypot(outside[:, 0] - y, outside[:, 1] - x).min()
+            assert found.depth_px[y, x] == pytest.approx(distance)
+
+
+def test_without_an_even_area_all_but_scalp_and_skull_counts_as_brain():
+    rng = np.random.default_rng(1)
+    slice = np.full((112, 112), -1.2, np.float32)
+    slice[10:100, 10:100] = np.kron(rng.choice([0.2, 3], (30, 30)), np.ones((3, 3)))
+    found = head.find_head(slice)
+    np.testing.assert_array_equal(found.brain, found.depth_px > head.RIM_SHARE * 112)
+
+
+@pytest.mark.parametrize("value", [0.0, 1.0])
+def test_a_constant_slice_has_no_head_no_depth_no_brain_and_no_air(value):
+    found = head.find_head(np.full((40, 40), value, np.float32))
+    assert not (found.mask.any() or found.brain.any() or found.air.any() or found.depth_px.any())
+
+
+def test_a_head_that_fills_the_slice_has_a_finite_depth():
+    slice = np.random.default_rng(2).normal(1, 0.05, (40, 40)).astype(np.float32)
+    slice[0, 0] = -3
+    found = head.find_head(slice)
+    assert np.isfinite(found.depth_px).all()

@@ -1,0 +1,295 @@
+"""Claims about what a removed region is filled with, against slow and obvious references."""
+
+import time
+
+import cv2
+import numpy as np
+import pytest
+
+from tumorcf_lib import edits, infills, symmetry
+
+LOCAL = [name for name, infill in edits.INFILLS.items() if not infill.needs_whole_slice]
+REACH_PX = edits.RADIUS_PX + 1
+SHAPE = (40, 36)
+
+
+def noise(rng, shape=SHAPE):
+    return rng.normal(0.5, 0.3, shape).astype(np.float32)
+
+
+def blob(rng, shape=SHAPE, n_discs=3):
+    """A union of discs that may hang over any border."""
+    mask = np.zeros(shape, np.uint8)
+    for _ in range(n_discs):
+        center = int(rng.integers(shape[1])), int(rng.integers(shape[0]))
+        cv2.circle(mask, center, int(rng.integers(1, 7)), 1, -1)
+    return mask.astype(bool)
+
+
+def inner_blob(rng):
+    """A blob at least two pixels from the border, where OpenCV needs no help."""
+    mask = blob(rng)
+    mask[:2] = mask[-2:] = mask[:, :2] = mask[:, -2:] = False
+    return mask
+
+
+def ring(mask):
+    """Pixels outside the mask and within reach of it, by a loop over distances."""
+    inside = np.argwhere(mask)
+    found = np.zeros_like(mask)
+    for y, x in np.argwhere(~mask):
+        found[y, x] = np.hypot(inside[:, 0] - y, inside[:, 1] - x).min() <= REACH_PX
+    return found
+
+
+def two_halves(rng, size=64, *, tilt_deg=0, center=None):
+    """A head whose right half mirrors its left one, turned; and its midline."""
+    y, x = np.mgrid[:size, :size].astype(float)
+    cy, cx = center or ((size - 1) / 2, (size - 1) / 2)
+    angle = np.deg2rad(tilt_deg)
+    along = -np.sin(angle) * (x - cx) + np.cos(angle) * (y - cy)
+    across = np.cos(angle) * (x - cx) + np.sin(angle) * (y - cy)
+    pattern = np.zeros_like(y)
+    for _ in range(40):
+        down, out = rng.uniform(-0.35, 0.35) * size, rng.uniform(0, 0.35) * size
+        bump = np.exp(-((along - down) ** 2 + (np.abs(across) - out) ** 2) / 12)
+        pattern += rng.uniform(-1, 1) * bump
+    inside = np.hypot(along / 0.42, across / 0.38) < size
+    return np.where(inside, 1 + pattern, -1.5).astype(np.float32)
+
+
+def dot(shape, y, x, radius=3):
+    yy, xx = np.ogrid[: shape[0], : shape[1]]
+    return np.hypot(yy - y, xx - x) <= radius
+
+
+@pytest.mark.parametrize("name", LOCAL)
+@pytest.mark.parametrize("seed", range(8))
+def test_filling_the_crop_gives_the_bits_of_filling_the_whole_slice(name, seed):
+    rng = np.random.default_rng(seed)
+    slice, mask = noise(rng), inner_blob(rng)
+    edited = edits.remove(slice, mask, infill=name)
+    # Where an infill speaks of "the crop's values", everything beyond them is made to say the same.
+    rows, columns = np.nonzero(mask)
+    top, left = max(rows.min() - REACH_PX, 0), max(columns.min() - REACH_PX, 0)
+    whole = slice.copy()
+    if name == "telea":
+        crop = np.s_[top : rows.max() + REACH_PX + 1, left : columns.max() + REACH_PX + 1]
+        seen = slice[crop][~mask[crop]]
+        whole = np.clip(slice, seen.min(), seen.max())
+    filled = edits.INFILLS[name].fill(infills.Hole(whole, mask, edits.RADIUS_PX))
+    np.testing.assert_array_equal(edited[mask], filled[mask])
+
+
+@pytest.mark.parametrize("name", LOCAL)
+@pytest.mark.parametrize("seed", range(6))
+def test_an_infill_sees_nothing_under_the_region_and_nothing_beyond_its_reach(name, seed):
+    rng = np.random.default_rng(seed)
+    slice, mask = noise(rng), blob(rng)  # many touch the border
+    edited = edits.remove(slice, mask, infill=name)
+    other = slice.copy()
+    other[mask] = rng.choice([-50, 99], mask.sum())  # beyond the range of all else
+    rows, columns = np.nonzero(mask)
+    far = np.ones_like(mask)
+    far[
+        max(rows.min() - REACH_PX, 0) : rows.max() + REACH_PX + 1,
+        max(columns.min() - REACH_PX, 0) : columns.max() + REACH_PX + 1,
+    ] = False
+    other[far] = 77
+    again = edits.remove(other, mask, infill=name)
+    np.testing.assert_array_equal(edited[mask], again[mask])
+    np.testing.assert_array_equal(edited[~mask], slice[~mask])
+
+
+@pytest.mark.parametrize("name", edits.INFILLS)
+def test_inputs_stay_as_they_are_and_the_same_removal_gives_the_same_bits(name):
+    slice = two_halves(np.random.default_rng(0))
+    mask = dot(slice.shape, 30, 18)
+    slice[mask] += 1
+    slice.setflags(write=False)
+    mask.setflags(write=False)
+    before = slice.copy()
+    first, second = (edits.remove(slice, mask, infill=name) for _ in range(2))
+    np.testing.assert_array_equal(first, second)
+    np.testing.assert_array_equal(slice, before)
+    assert first.dtype == np.float32 and np.isfinite(first).all() and (first != slice).any()
+
+
+@pytest.mark.parametrize("name", LOCAL)
+@pytest.mark.parametrize("region", ["all but a row", "one pixel", "a corner", "large"])
+def test_every_region_is_filled_with_something_between_what_is_around_it(name, region):
+    slice = noise(np.random.default_rng(1), (60, 60))
+    mask = np.zeros(slice.shape, bool)
+    where = {
+        "all but a row": np.s_[:-1], "one pixel": np.s_[20, 20], "a corner": np.s_[:9, :9],
+        "large": np.s_[10:50, 8:53],
+    }[region]  # fmt: skip
+    mask[where] = True
+    filled = edits.remove(slice, mask, infill=name)[mask]
+    around = slice[~mask]
+    slack = 5 * infills.NOISE_SD if name == "noisy_linear" else 1e-6
+    assert filled.min() >= around.min() - slack and filled.max() <= around.max() + slack
+
+
+def test_telea_is_opencv_on_256_levels_of_the_range_outside_the_region():
+    rng = np.random.default_rng(2)
+    slice, mask = noise(rng), inner_blob(rng)
+    slice[0, 0], slice[-1, -1] = -1, 3  # the range, wherever the crop ends
+    hole = infills.Hole(slice.copy(), mask, 3)
+    levels = np.rint((slice + 1) * (255 / 4)).clip(0, 255).astype(np.uint8)
+    levels[mask] = 0
+    wanted = cv2.inpaint(levels, mask.astype(np.uint8), 3, cv2.INPAINT_TELEA) * (4 / 255) - 1
+    np.testing.assert_allclose(infills.telea(hole)[mask], wanted[mask], atol=1e-6)
+
+
+def test_telea_fills_a_constant_surrounding_with_its_value():
+    slice, mask = np.full(SHAPE, 0.7, np.float32), dot(SHAPE, 15, 15)
+    slice[mask] = 5
+    assert (edits.remove(slice, mask, infill="telea") == np.float32(0.7)).all()
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_ring_mean_is_the_mean_of_a_loop_over_the_ring(seed):
+    rng = np.random.default_rng(seed)
+    slice, mask = noise(rng), blob(rng)
+    filled = edits.remove(slice, mask, infill="ring_mean")[mask]
+    assert len(np.unique(filled)) == 1
+    assert filled[0] == pytest.approx(slice[ring(mask)].mean(dtype=float), rel=1e-6)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_gaussian_blur_is_the_weighted_mean_of_a_loop_over_the_ring(seed):
+    rng = np.random.default_rng(seed)
+    slice, mask = noise(rng), blob(rng)
+    filled = edits.remove(slice, mask, infill="gaussian_blur")
+    inside, outside, around = np.argwhere(mask), np.argwhere(~mask), np.argwhere(ring(mask))
+    deepest = max(np.hypot(*(outside - pixel).T).min() for pixel in inside)
+    sigma = max(1, deepest / 2)
+    for y, x in inside:
+        dy, dx = (around - [y, x]).T
+        weight = np.exp(-(dy**2 + dx**2) / (2 * sigma**2))
+        weight[np.maximum(abs(dy), abs(dx)) > np.ceil(3 * sigma)] = 0  # the kernel ends there
+        mean = (weight * slice[tuple(around.T)]).sum() / weight.sum()
+        assert filled[y, x] == pytest.approx(mean, abs=1e-5)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_without_its_noise_noisy_linear_makes_every_pixel_its_neighbors_mean(seed, monkeypatch):
+    monkeypatch.setattr(infills, "NOISE_SD", 0)
+    rng = np.random.default_rng(seed)
+    slice, mask = noise(rng), blob(rng)
+    mask[:3, 5:9] = True  # at the border, too
+    filled = edits.remove(slice, mask, infill="noisy_linear")
+    for y, x in np.argwhere(mask):
+        values, weights = [], []
+        for dy in (-1, 0, 1):
+            for dx in (-1, 0, 1):
+                if (dy or dx) and 0 <= y + dy < SHAPE[0] and 0 <= x + dx < SHAPE[1]:
+                    values.append(filled[y + dy, x + dx])
+                    weights.append(1 / 12 if dy and dx else 1 / 6)
+        assert filled[y, x] == pytest.approx(np.average(values, weights=weights), abs=1e-5)
+
+
+def test_the_noise_has_the_stated_size_and_differs_by_place_and_shape():
+    slice = np.zeros((100, 100), np.float32)
+    masks = [np.zeros(slice.shape, bool) for _ in range(3)]
+    masks[0][20:80, 20:80] = masks[1][20:80, 21:81] = masks[2][20:81, 20:80] = True
+    fields = [edits.remove(slice, mask, infill="noisy_linear")[21:79, 22:79] for mask in masks]
+    for field in fields:
+        assert field.std() == pytest.approx(infills.NOISE_SD, rel=0.05)
+    for k in (1, 2):
+        other = fields[k] if k == 2 else fields[k][:, :-1]
+        mine = fields[0] if k == 2 else fields[0][:, 1:]
+        assert abs(np.corrcoef(mine.ravel(), other.ravel())[0, 1]) < 0.1
+
+
+@pytest.mark.parametrize("tilt_deg", [0, 5, -8])
+def test_mirror_fills_in_the_other_half_of_a_symmetric_head(tilt_deg):
+    slice = two_halves(np.random.default_rng(3), 128, tilt_deg=tilt_deg)
+    mask = dot(slice.shape, 60, 36, radius=7)
+    truth, slice = slice.copy(), slice.copy()
+    slice[mask] = 6  # a tumor
+    filled = edits.remove(slice, mask, infill="mirror")
+    off = np.abs(filled - truth)[mask].mean()
+    assert off < 0.5 * np.abs(truth[mask] - truth[mask].mean()).mean()
+    assert set(filled[mask].tolist()) <= set(slice[~mask].tolist())  # copied, not mixed
+
+
+def test_mirror_on_an_exact_midline_copies_pixel_by_pixel():
+    slice = two_halves(np.random.default_rng(4), 64)
+    slice[:, 32:] = slice[:, 31::-1]  # column c mirrors column 63 - c, bit by bit
+    mask = dot(slice.shape, 30, 18)
+    slice[30, 18] = 9
+    filled = edits.remove(slice, mask, infill="mirror")
+    np.testing.assert_array_equal(filled[mask], slice[:, ::-1][mask])
+
+
+def reason_of(slice, mask, **options):
+    with pytest.raises(edits.ImpossibleEditError) as raised:
+        edits.remove(slice, mask, infill="mirror", **options)
+    return raised.value.reason
+
+
+def test_mirror_refuses_where_there_is_no_healthy_mirror_image_and_says_why():
+    slice = two_halves(np.random.default_rng(5))
+    tumor, sham = dot(slice.shape, 32, 16), dot(slice.shape, 31, 47)
+    assert reason_of(slice, dot(slice.shape, 32, 33)) == "mirror image touches the region"
+    assert reason_of(slice, sham, avoid=tumor) == "mirror image touches the tumor"
+    assert edits.remove(slice, sham, infill="mirror").shape == slice.shape  # without that tumor
+    assert reason_of(slice, dot(slice.shape, 32, 2)) == "mirror image leaves the head"
+    half = slice.copy()
+    half[:, 34:] = np.where(half[:, 34:] > -1, 1 + noise(np.random.default_rng(6), (64, 30)), -1.5)
+    half[6:40, 40:60] = -1.5
+    assert reason_of(half, tumor) == "not symmetric"
+    empty = np.zeros((64, 64), np.float32)
+    assert reason_of(empty, tumor) == "not symmetric"
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_mirror_sees_neither_what_it_replaces_nor_the_tumor(seed):
+    rng = np.random.default_rng(seed)
+    slice = two_halves(rng, 64)
+    tumor, sham = dot(slice.shape, 24, 18), dot(slice.shape, 44, 42)
+    other = slice.copy()
+    other[tumor | sham] = rng.choice([-9, 30], (tumor | sham).sum())
+    for region, avoid in ((tumor, None), (sham, tumor)):
+        seen = other.copy()
+        if avoid is None:
+            seen[sham] = slice[sham]
+        first, second = (
+            edits.remove(image, region, infill="mirror", avoid=avoid) for image in (slice, seen)
+        )
+        np.testing.assert_array_equal(first[region], second[region])
+
+
+def test_a_midline_measured_before_gives_the_same_bits():
+    slice = two_halves(np.random.default_rng(7))
+    mask = dot(slice.shape, 30, 18)
+    known = symmetry.measure(slice, exclude=mask)
+    np.testing.assert_array_equal(
+        edits.remove(slice, mask, infill="mirror", symmetry=known),
+        edits.remove(slice, mask, infill="mirror"),
+    )
+
+
+def test_the_crop_is_at_least_twice_as_fast_at_512_px():
+    slice = noise(np.random.default_rng(8), (512, 512))
+    mask = dot(slice.shape, 200, 220, radius=20)
+
+    def whole_slice():
+        edited = slice.copy()
+        hole = infills.Hole(slice.copy(), mask, edits.RADIUS_PX)
+        edited[mask] = infills.navier_stokes(hole)[mask]
+        return edited
+
+    def crop():
+        return edits.remove(slice, mask)
+
+    seconds = {whole_slice: [], crop: []}
+    for _ in range(25):  # in turn, so that a busy machine slows both
+        for work in seconds:
+            start = time.perf_counter()
+            work()
+            seconds[work].append(time.perf_counter() - start)
+    np.testing.assert_array_equal(whole_slice(), crop())
+    assert np.median(seconds[crop]) < np.median(seconds[whole_slice]) / 2

@@ -1,0 +1,60 @@
+"""Claims about the midline of a head."""
+
+import numpy as np
+import pytest
+from test_infills import dot, two_halves
+
+from tumorcf_lib import symmetry
+
+
+@pytest.mark.parametrize("tilt_deg, center", [(0, (60, 70)), (6, (63, 58)), (-10, (66, 63))])
+def test_the_midline_of_a_symmetric_head_is_found(tilt_deg, center):
+    slice = two_halves(np.random.default_rng(0), 128, tilt_deg=tilt_deg, center=center)
+    found = symmetry.measure(slice)
+    assert found.is_symmetric and found.score > 0.85 and found.overlap > 0.95
+    assert abs(found.tilt_deg - tilt_deg) <= symmetry.FINER_DEG
+    # Distance of the true center to the line found.
+    angle = np.deg2rad(found.tilt_deg)
+    dy, dx = center[0] - found.y, center[1] - found.x
+    assert abs(np.cos(angle) * dx + np.sin(angle) * dy) < 1.5
+
+
+def test_a_head_of_two_different_halves_is_not_symmetric():
+    left, right = (two_halves(np.random.default_rng(seed), 128) for seed in (1, 2))
+    mixed = left.copy()
+    mixed[:, 64:] = right[:, 64:]
+    assert symmetry.measure(left).is_symmetric and not symmetry.measure(mixed).is_symmetric
+
+
+def test_reflecting_twice_comes_back_and_keeps_the_distance_to_the_midline():
+    found = symmetry.Symmetry(50.0, 61.5, 7.0, 1.0, 1.0, np.zeros((1, 1), bool))
+    ys, xs = np.mgrid[20:90:7, 30:90:7].reshape(2, -1)
+    back = found.reflect(*found.reflect(ys, xs))
+    assert np.hypot(back[0] - ys, back[1] - xs).max() <= np.sqrt(2)
+    upright = symmetry.Symmetry(50.0, 61.5, 0.0, 1.0, 1.0, np.zeros((1, 1), bool))
+    np.testing.assert_array_equal(upright.reflect(ys, xs), (ys, 123 - xs))
+
+
+def test_what_is_excluded_changes_nothing():
+    slice = two_halves(np.random.default_rng(3), 96)
+    tumor = dot(slice.shape, 40, 30, radius=8)
+    other = slice.copy()
+    other[tumor] = 40
+    found = [symmetry.measure(image, exclude=tumor) for image in (slice, other)]
+    values = [(f.y, f.x, f.tilt_deg, f.score, f.overlap) for f in found]
+    assert values[0] == values[1]
+    np.testing.assert_array_equal(found[0].head, found[1].head)
+
+
+def test_without_a_head_nothing_is_symmetric():
+    assert not symmetry.measure(np.zeros((32, 40), np.float32)).is_symmetric
+
+
+@pytest.mark.parametrize("shape", [(300, 200), (90, 140), (512, 512)])
+def test_any_size_and_shape_of_slice_will_do(shape):
+    size = min(shape)
+    slice = np.full(shape, -1.5, np.float32)
+    left = 20 if shape[1] > size + 20 else 0
+    slice[:size, left : left + size] = two_halves(np.random.default_rng(4), size)
+    found = symmetry.measure(slice)
+    assert found.is_symmetric and abs(found.x - (left + (size - 1) / 2)) < 0.02 * size
