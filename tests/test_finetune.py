@@ -1,0 +1,268 @@
+"""Fine-tuning: which views are shown to whom, what is asked of them, and repeatability."""
+
+import dataclasses
+
+import keras
+import numpy as np
+import pytest
+from keras import layers
+from tiny_heads import SIZE, cohort
+
+from tumorcf_lib import classifier, config, edits, finetune, training, views
+
+PROFILE = dataclasses.replace(
+    config.get("smoke"), size_px=SIZE, batch_size=8, predict_batch_size=16, epochs=4,
+    warmup_epochs=1, finetune_epochs=2, finetune_learning_rate=1e-3,
+)  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def _repeatable():
+    keras.utils.set_random_seed(0)
+
+
+def tiny_model(seed=0):
+    """A network with a norm and dropout, from equal weights at equal seeds."""
+    init = [keras.initializers.GlorotUniform(seed=seed + i) for i in range(2)]
+    return keras.Sequential(
+        [
+            keras.Input((SIZE, SIZE, 1)),
+            layers.Conv2D(6, 3, strides=2, kernel_initializer=init[0]),
+            layers.BatchNormalization(),
+            layers.ReLU(),
+            layers.GlobalAveragePooling2D(),
+            layers.Dropout(0.2, seed=seed, name="dropout"),
+            layers.Dense(3, "softmax", kernel_initializer=init[1], name="probabilities"),
+        ]
+    )
+
+
+def run(kind, data=None, *, model=None, profile=PROFILE, seed=3, progress=lambda line: None):
+    model = model or tiny_model()
+    return finetune.finetune(
+        model, profile, *(data or cohort()), kind=kind, seed=seed, progress=progress
+    )
+
+
+class Run:
+    """A fine-tuning on slices of which the tested are NaN, and all that it trained on."""
+
+    def __init__(self, kind, patch):
+        self.data = cohort()
+        self.data[0][self.data[4] == "test"] = np.nan
+        for array in self.data:
+            array.setflags(write=False)
+        self.batches = []  # (positions in the training part, inputs, targets, names)
+        batch = views.Views.batch
+
+        def spy(views, positions, shares, rng):
+            made = batch(views, positions, shares, rng)
+            self.batches.append((positions.copy(), *(array.copy() for array in made)))
+            return made
+
+        patch.setattr(views.Views, "batch", spy)
+        keras.utils.set_random_seed(0)
+        self.lines = []
+        self.result = run(kind, self.data, progress=self.lines.append)
+        self.weights = self.result.model.get_weights()
+
+    def views(self):
+        """Each view of the run: (position among all slices, input, target, name)."""
+        index = np.flatnonzero(self.data[4] == "train")
+        for positions, inputs, targets, names in self.batches:
+            yield from zip(index[positions], inputs, targets, names, strict=True)
+
+
+@pytest.fixture(scope="module")
+def runs():
+    """One fine-tuning of each kind, which many tests look at."""
+    done = {}
+    for kind in finetune.SHARES:
+        with pytest.MonkeyPatch.context() as patch:
+            done[kind] = Run(kind, patch)
+    return done
+
+
+def assert_equal_weights(ours, theirs):
+    for a, b in zip(ours, theirs, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize("kind", sorted(finetune.SHARES))
+def test_all_that_is_trained_on_is_made_of_training_slices(runs, kind):
+    """Every pixel of a view that is no filling is one of a training slice, or a gray."""
+    slices, _, _, _, parts = runs[kind].data
+    own, foreign = slices[parts == "train"], slices[parts == "validation"]
+    foreign = foreign[foreign > 0]
+    n_epochs = {"hardened": 2, "looking": 4}[kind]
+    assert len(runs[kind].batches) == 2 * n_epochs  # 18 training slices, batches of 8
+    for i, made, _, name in runs[kind].views():
+        assert parts[i] == "train" and np.isfinite(made).all()
+        if name == "original":
+            np.testing.assert_array_equal(made, slices[i])
+        # Fillings are means and hit a pixel's value of another slice by chance, rarely.
+        assert np.isin(made, foreign).sum() <= 2 or np.isin(made, own).all()
+
+
+def test_validation_slices_change_no_weight(runs):
+    data = [array.copy() for array in runs["looking"].data]
+    data[0][data[4] == "validation"] *= -2
+    assert_equal_weights(run("looking", data).model.get_weights(), runs["looking"].weights)
+
+
+def test_the_hardened_network_sees_every_tumor_as_it_is_and_is_asked_for_its_class(runs):
+    slices, masks, labels, _, _ = runs["hardened"].data
+    seen = set()
+    for i, made, target, name in runs["hardened"].views():
+        np.testing.assert_array_equal(made[masks[i]], slices[i][masks[i]])
+        np.testing.assert_array_equal(target, np.eye(3)[labels[i]])
+        assert (made != slices[i]).any() == (name == "sham")
+        seen.add(name)
+    assert seen == {"original", "sham"}
+
+
+def test_the_looking_targets_are_flat_without_a_tumor_and_the_class_with_one(runs):
+    slices, masks, labels, _, _ = runs["looking"].data
+    seen = set()
+    for i, made, target, name in runs["looking"].views():
+        has_tumor = np.array_equal(made[masks[i]], slices[i][masks[i]])
+        expected = np.eye(3)[labels[i]] if has_tumor else np.full(3, 1 / 3)
+        np.testing.assert_allclose(target, expected, rtol=1e-6)
+        assert has_tumor == (name != "removed")
+        assert has_tumor or (made < 10).all()
+        seen.add(name)
+    assert seen == set(finetune.SHARES["looking"])
+
+
+@pytest.mark.parametrize("kind", sorted(finetune.SHARES))
+def test_shares_sum_to_one(kind):
+    assert sum(finetune.SHARES[kind].values()) == pytest.approx(1)
+
+
+@pytest.mark.parametrize("kind", sorted(finetune.SHARES))
+def test_equal_seeds_give_equal_weights(runs, kind):
+    again = run(kind, runs[kind].data)
+    assert_equal_weights(again.model.get_weights(), runs[kind].weights)
+    first = runs[kind].result.history.drop(columns="seconds")
+    assert again.history.drop(columns="seconds").equals(first)
+
+
+def test_another_seed_gives_other_weights(runs):
+    other = run("looking", runs["looking"].data, seed=4).model.get_weights()
+    assert np.abs(other[0] - runs["looking"].weights[0]).max() > 0
+
+
+def test_the_two_kinds_differ_and_norms_keep_their_state(runs):
+    before = tiny_model().get_weights()
+    assert np.abs(runs["hardened"].weights[0] - runs["looking"].weights[0]).max() > 0
+    for done in runs.values():
+        changed = [bool((a != b).any()) for a, b in zip(done.weights, before, strict=True)]
+        assert changed == [True, True] + [False] * 4 + [True, True]
+
+
+def test_of_a_network_whose_head_alone_was_trained_the_head_alone_is_fine_tuned():
+    before, profile = tiny_model().get_weights(), dataclasses.replace(PROFILE, warmup_epochs=4)
+    after = run("looking", profile=profile).model.get_weights()
+    changed = [bool((a != b).any()) for a, b in zip(after, before, strict=True)]
+    assert changed == [False] * 6 + [True, True]
+
+
+def test_slices_masks_labels_persons_and_parts_are_not_modified(runs):
+    expected = cohort()
+    expected[0][expected[4] == "test"] = np.nan
+    for done in runs.values():
+        for array, untouched in zip(done.data, expected, strict=True):
+            np.testing.assert_array_equal(array, untouched)
+
+
+def test_memory_mapped_slices_give_the_weights_of_slices_in_memory(runs, tmp_path):
+    slices, masks, *rest = runs["looking"].data
+    mapped = []
+    for name, array in (("slices", slices), ("masks", masks)):
+        np.save(tmp_path / f"{name}.npy", array)
+        mapped.append(np.load(tmp_path / f"{name}.npy", mmap_mode="r"))
+    weights = run("looking", (*mapped, *rest)).model.get_weights()
+    assert_equal_weights(weights, runs["looking"].weights)
+
+
+def test_the_last_row_of_the_history_scores_the_weights_that_are_kept(runs):
+    """By a slow loop: the kept model, slice by slice, on edits made here."""
+    slices, masks, labels, _, parts = runs["looking"].data
+    model, last = runs["looking"].result.model, runs["looking"].result.history.iloc[-1]
+    p_orig, p_remove, p_only, right = [], [], [], []
+    for i in np.flatnonzero(parts == "validation"):
+        removed, alone = edits.remove(slices[i], masks[i]), edits.only(slices[i], masks[i])
+        p = model(np.stack([slices[i], removed, alone])[..., None]).numpy()  # (3, 3)
+        right.append(p[0].argmax() == labels[i])
+        for found, value in zip((p_orig, p_remove, p_only), p[:, labels[i]], strict=True):
+            found.append(value)
+    assert last["val_accuracy"] == pytest.approx(np.mean(right))
+    assert last["val_p_remove"] == pytest.approx(np.mean(p_remove), abs=1e-5)
+    assert last["val_delta_drop"] == pytest.approx(np.mean(p_orig) - np.mean(p_remove), abs=1e-5)
+    assert last["val_focus"] == pytest.approx(np.mean(p_only), abs=1e-5)
+
+
+def test_the_history_begins_with_the_network_as_it_was(runs):
+    untouched = run("looking", profile=dataclasses.replace(PROFILE, finetune_epochs=0))
+    assert_equal_weights(untouched.model.get_weights(), tiny_model().get_weights())
+    for kind, done in runs.items():
+        history = done.result.history
+        last = {"hardened": 2, "looking": 4}[kind]
+        assert history["epoch"].tolist() == list(range(last + 1))
+        assert tuple(history.columns) == finetune.HISTORY_COLUMNS
+        assert history.iloc[0].equals(untouched.history.iloc[0])
+
+
+def test_no_more_validation_slices_are_edited_than_allowed(monkeypatch):
+    monkeypatch.setattr(finetune, "MAX_EDITED", 5)
+    slices, masks, labels, persons, parts = cohort()
+    index = np.flatnonzero(parts == "validation")
+    part = training.Part(slices, index, labels[index], persons[index], 3)
+    validated = finetune.Validated(views.Views(part, masks), seed=0)
+    assert validated.shown.tolist() == [0, 3, 6, 9]  # of 12: every third
+
+
+def test_the_flat_target_asks_for_equal_probabilities_whatever_the_class_sizes():
+    """The minimum of the loss over a grid of probabilities, with 5 times as many of one class."""
+    model = tiny_model()
+    finetune._compile(model, PROFILE, n_steps=4)
+    grid = np.arange(0.05, 1, 0.05)
+    p = np.array([(a, b, 1 - a - b) for a in grid for b in grid if a + b < 0.99], np.float32)
+    flat = np.full((1, 3), 1 / 3, np.float32)
+    values = [float(model.loss(flat, q[None])) for q in p]
+    assert np.abs(p[np.argmin(values)] - 1 / 3).max() < 0.04
+
+
+def test_one_line_of_progress_per_epoch(runs):
+    assert [line[:12] for line in runs["hardened"].lines] == ["hardened 1/2", "hardened 2/2"]
+
+
+def test_the_real_network_is_fine_tuned_stored_and_loaded_again(tmp_path):
+    profile = dataclasses.replace(PROFILE, weights=None, epochs=1, finetune_epochs=1)
+    model = classifier.build(profile, precision="float32")
+    classifier.save_float16(model, tmp_path / "weights_fold0.npz", max_bytes=2**40)
+    loaded = classifier.load_float16(profile, tmp_path / "weights_fold0.npz")
+    looking = run("looking", model=loaded, profile=profile).model
+    classifier.save_float16(looking, tmp_path / "weights_looking_fold0.npz")
+    again = classifier.load_float16(profile, tmp_path / "weights_looking_fold0.npz")
+    for ours, theirs in zip(looking.get_weights(), again.get_weights(), strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=2e-3, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "spoil, error, message",
+    [
+        (lambda s, m, *rest: (s, m[:, :9], *rest), finetune.MasksMissingError, "of its size"),
+        (lambda s, m, *rest: (s, m & False, *rest), finetune.MasksMissingError, "'train'"),
+        (lambda s, m, y, p, q: (s, m, y, p, np.full(len(q), "test")),
+         training.TrainingInputError, "'train'"),
+    ],
+)
+def test_masks_and_parts_that_cannot_be_used_are_refused(spoil, error, message):
+    with pytest.raises(error, match=message):
+        run("looking", spoil(*cohort()))
+
+
+def test_an_unknown_kind_is_refused_by_name():
+    with pytest.raises(finetune.UnknownKindError, match="hardened, looking"):
+        run("softened")
