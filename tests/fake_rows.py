@@ -1,0 +1,62 @@
+"""Audit rows with planted drops, for tests of tables."""
+
+import numpy as np
+import pandas as pd
+
+from tumorcf_lib.config import CLASSES
+from tumorcf_lib.scores import class_log_odds
+
+INFILLED = ("remove", "sham")
+
+
+def audit_rows(drops, *, classes=CLASSES, n_persons=12, n_slices=3, n_places=2, noise=0.03,
+               infill="navier_stokes", dilation_px=0, p_orig=0.9, sham_drop=0.0, seed=0):
+    """Rows as ``audit.audit`` makes them: original, remove, only, sham, sham_only.
+
+    ``drops``: class -> how far a removal lowers the true class's probability. Every person
+    has its own shift, and slices scatter around it.
+    """
+    rng = np.random.default_rng(seed)
+    rows = []
+    for name in classes:
+        for person in range(n_persons):
+            shift = rng.normal(0, noise)
+            for k in range(n_slices):
+                keys = {"slice_id": f"{name}{person}-{k}", "patient_id": f"{name}{person}",
+                        "person_id": f"{name}{person}", "label": name}
+                removed = p_orig - drops.get(name, 0) + shift + rng.normal(0, noise)
+                edits = [("original", -1, p_orig, 0.0), ("remove", -1, removed, 0.2),
+                         ("only", -1, 0.6, 1.0)]
+                for place in range(n_places):
+                    shammed = p_orig - sham_drop + rng.normal(0, noise / 10)
+                    edits.append(("sham", place, shammed, 0.1 * (1 + place)))
+                    edits.append(("sham_only", place, 0.4, 1.0))
+                for edit, place, p, rms in edits:
+                    rows.append({
+                        **keys, "edit": edit, "place": place,
+                        "infill": infill if edit in INFILLED else "",
+                        "dilation_px": dilation_px, "flag": "", "depth_px": 10.0 + k,
+                        "edit_rms": rms, "p": float(np.clip(p, 0.01, 0.99)), "reason": "",
+                    })  # fmt: skip
+    return with_classes(pd.DataFrame(rows), classes)
+
+
+def with_classes(rows, classes=CLASSES):
+    """Rows with ``p`` of the true class spread into p_<class> and log_odds."""
+    rows = rows.copy()
+    p = rows.pop("p").to_numpy()
+    label = pd.Index(classes).get_indexer(rows["label"])
+    columns = np.repeat(((1 - p) / (len(classes) - 1))[:, None], len(classes), axis=1)
+    columns[np.arange(len(p)), label] = p
+    for k, name in enumerate(classes):
+        rows[f"p_{name}"] = columns[:, k]
+    rows["log_odds"] = class_log_odds(columns, label)
+    return rows
+
+
+def one_slice(edits, *, slice_id="s", person="a", label="glioma"):
+    """Rows of one slice: edits are (edit, place, p of the true class, rms)."""
+    return [{"slice_id": slice_id, "patient_id": person, "person_id": person, "label": label,
+             "edit": edit, "place": place, "dilation_px": 0,
+             "infill": "navier_stokes" if edit in INFILLED else "",
+             "edit_rms": rms, "p": p, "reason": ""} for edit, place, p, rms in edits]

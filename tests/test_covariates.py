@@ -1,0 +1,130 @@
+"""Claims about what Net-Drop goes along with."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from fake_rows import audit_rows
+
+from tumorcf_lib import _resampling, covariates, estimates, metrics, results
+
+
+def _head(inside, ring, elsewhere):
+    """A head with a square tumor of 6 x 6 pixels, a band of 5 around it, and air outside."""
+    slice = np.full((1, 60, 60), -2, np.float32)
+    slice[0, 5:55, 5:55] = elsewhere
+    slice[0, 17:33, 17:33] = ring
+    slice[0, 22:28, 22:28] = inside
+    mask = np.zeros((1, 60, 60), bool)
+    mask[0, 22:28, 22:28] = True
+    return slice, mask
+
+
+@pytest.fixture(scope="module")
+def planted():
+    """Scores that rise by 0.02 per unit of log area and fall by 0.01 per unit of contrast."""
+    scores = metrics.slice_scores(audit_rows({"meningioma": 0.3}, n_persons=11, n_slices=4))
+    rng = np.random.default_rng(0)
+    table = pd.DataFrame({
+        "slice_id": scores["slice_id"], "area_px": rng.integers(50, 900, len(scores)),
+        "contrast": rng.normal(1, 0.5, len(scores)), "depth_px": rng.uniform(5, 50, len(scores)),
+    })  # fmt: skip
+    person = scores["person_id"].map({p: rng.normal(0, 0.05) for p in set(scores["person_id"])})
+    scores["net_drop"] = (0.02 * np.log(table["area_px"]) - 0.01 * table["contrast"] + person
+                          + rng.normal(0, 0.002, len(scores)))
+    return scores, table
+
+
+def test_contrast_is_inside_minus_the_ring_and_nothing_beyond():
+    row = covariates.slice_covariates(*_head(3.0, 1.0, -1.0), ["a"]).iloc[0]
+    assert row["contrast"] == pytest.approx(2.0)
+    assert (row["area_px"], row["area_share"]) == (36, 0.01)
+
+
+def test_a_wider_ring_takes_in_what_lies_beyond():
+    wide = covariates.slice_covariates(*_head(3.0, 1.0, 0.0), ["a"], ring_px=12)
+    assert wide["contrast"].iloc[0] > 2.0
+
+
+def test_the_ring_leaves_out_the_air():
+    slice, _ = _head(1.0, 1.0, 1.0)
+    mask = np.zeros_like(slice, bool)
+    mask[0, 5:10, 25:35] = True  # at the head's border
+    assert covariates.slice_covariates(slice, mask, ["a"])["contrast"].iloc[0] == pytest.approx(
+        0, abs=0.05)
+
+
+def test_an_empty_mask_has_no_contrast():
+    slice, mask = _head(3.0, 1.0, 0.0)
+    row = covariates.slice_covariates(slice, ~mask & mask, ["a"]).iloc[0]
+    assert row["area_px"] == 0 and np.isnan(row["contrast"])
+
+
+def test_depth_is_that_of_the_tumor_not_of_a_sham_or_a_grown_mask():
+    rows = audit_rows({}, n_persons=1, n_slices=2)
+    rows.loc[rows["edit"] == "sham", "depth_px"] = 99
+    grown = rows.assign(dilation_px=4, depth_px=77)
+    table = pd.DataFrame({"slice_id": ["glioma0-1", "glioma0-0", "none"]})
+    found = covariates.with_depth(table, pd.concat([grown, rows]))["depth_px"]
+    assert found.iloc[:2].tolist() == [11, 10] and np.isnan(found.iloc[2])
+
+
+def test_planted_slopes_are_found_per_standard_deviation(planted):
+    scores, table = planted
+    found = covariates.covariate_table(scores, table, n_resamples=50, columns=["net_drop"])
+    rows = found[found["group"] == "all"].set_index("covariate")
+    log_area = np.log(table["area_px"])
+    assert rows.loc["area", "unit"] == pytest.approx(log_area.std(ddof=0))
+    assert rows.loc["area", "effect"] == pytest.approx(0.02 * log_area.std(ddof=0), abs=1e-3)
+    expected = -0.01 * table["contrast"].std(ddof=0)
+    assert rows.loc["contrast", "effect"] == pytest.approx(expected, abs=1e-3)
+    assert rows.loc["area", "low"] > 0 > rows.loc["contrast", "high"]
+    assert rows.loc["depth", "low"] < 0 < rows.loc["depth", "high"]
+
+
+def test_least_squares_and_its_resamples_agree_with_a_slow_loop(planted):
+    scores, table = planted
+    found = covariates.covariate_table(scores, table, n_resamples=40, columns=["net_drop"])
+    own = scores.merge(table, on="slice_id")
+    own = own[own["label"] == "glioma"].reset_index(drop=True)
+    x = np.column_stack([np.log(own["area_px"]), own["contrast"], own["depth_px"]])
+    x = np.column_stack([(x - x.mean(axis=0)) / x.std(axis=0), np.ones(len(x))])
+    people, counts = estimates.drawn(own, 40)
+    slow = []
+    for row in counts:
+        i = np.repeat(np.arange(len(own)), row[people.owner].astype(int))
+        slow.append(np.linalg.lstsq(x[i], own["net_drop"].to_numpy()[i], rcond=None)[0][0])
+    row = found[(found["group"] == "glioma") & (found["covariate"] == "area")].iloc[0]
+    value = np.linalg.lstsq(x, own["net_drop"], rcond=None)[0][0]
+    low, high = _resampling.interval(np.array(slow), 11)
+    assert (row["ols"], row["boot_low"], row["boot_high"]) == pytest.approx((value, low, high))
+
+
+def test_holm_runs_over_the_covariates_of_a_group(planted):
+    found = covariates.covariate_table(*planted, n_resamples=10)
+    for _, rows in found.groupby(["score", "group"]):
+        assert rows["p_holm"].min() == pytest.approx(min(3 * rows["p"].min(), 1))
+
+
+def test_a_covariate_that_never_varies_is_named(planted):
+    scores, table = planted
+    found = covariates.covariate_table(scores, table.assign(depth_px=3.0), n_resamples=10)
+    assert set(found["reason"]) == {"no variation in depth"}
+
+
+def test_without_depth_or_without_slices_there_are_rows_with_reasons(planted):
+    scores, table = planted
+    found = covariates.covariate_table(scores, table.drop(columns="depth_px"), n_resamples=10)
+    assert set(found["covariate"]) == {"area", "contrast"}
+    none = covariates.covariate_table(scores.assign(net_drop=np.nan), table, n_resamples=10,
+                                      columns=["net_drop"])
+    assert set(none["reason"]) == {"no slices"}
+
+
+def test_published_rows_and_covariates_give_the_same_table(planted):
+    rows = audit_rows({"glioma": 0.3}, n_persons=11, n_slices=4)
+    table = planted[1]
+    one = covariates.covariate_table(metrics.slice_scores(rows), table, n_resamples=20)
+    again = covariates.covariate_table(metrics.slice_scores(results.round_trip(rows)),
+                                       results.round_trip(table), n_resamples=20)
+    assert one["reason"].tolist() == again["reason"].tolist()
+    np.testing.assert_allclose(one[["effect", "ols"]], again[["effect", "ols"]], atol=1e-3)

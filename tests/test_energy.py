@@ -1,0 +1,191 @@
+"""Claims about Net-Drop held against how much an edit changes."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from fake_rows import audit_rows, one_slice, with_classes
+
+from tumorcf_lib import _resampling, energy, estimates, metrics, results
+from tumorcf_lib.config import CLASSES
+
+HAND = with_classes(pd.DataFrame(one_slice([
+    ("original", -1, 0.9, 0.0), ("remove", -1, 0.3, 0.2), ("sham", 0, 0.8, 0.1),
+    ("sham", 1, 0.6, 0.4), ("sham", 2, 0.7, 0.2)])))
+
+
+def _unlike(n_persons=11, slope=0.1, tumor=0.0, seed=0):
+    """Drops that follow log RMS with a known slope around a level of each slice."""
+    rng = np.random.default_rng(seed)
+    rows = []
+    for label in CLASSES:
+        for person in range(n_persons):
+            for k in range(2):
+                level = rng.uniform(0, 0.2)
+                rms = rng.uniform(0.05, 0.3, 4)
+                drop = level + slope * np.log(rms / 0.05) + np.array([tumor, 0, 0, 0])
+                edits = [("original", -1, 0.9, 0.0), ("remove", -1, 0.9 - drop[0], rms[0])]
+                edits += [("sham", j, 0.9 - drop[j + 1], rms[j + 1]) for j in range(3)]
+                rows += one_slice(edits, slice_id=f"{label}{person}{k}",
+                                  person=f"{label}{person}", label=label)
+    return with_classes(pd.DataFrame(rows))
+
+
+@pytest.fixture(scope="module")
+def unlike():
+    return _unlike()
+
+
+def _noisy():
+    rows = _unlike(n_persons=4, tumor=0.2, seed=3)
+    rng = np.random.default_rng(5)
+    p = rows["p_glioma"].where(rows["label"] == "glioma", rows["p_meningioma"])
+    p = p.where(rows["label"] != "pituitary", rows["p_pituitary"])
+    p = np.clip(p + rng.normal(0, 0.05, len(rows)) * (rows["edit"] == "sham"), 0.01, 0.99)
+    keep = rows.drop(columns=[c for c in rows if c.startswith("p_") or c == "log_odds"])
+    return with_classes(keep.assign(p=p))
+
+
+def test_one_slice_agrees_with_a_hand_calculation():
+    row = energy.slice_energy(HAND).iloc[0]
+    assert row["rms_ratio"] == pytest.approx(0.2 / (0.1 * 0.4 * 0.2) ** (1 / 3))
+    assert (row["n_sham"], row["n_matched"]) == (3, 1)
+    assert row["within"] == 1
+    assert row["net_drop"] == pytest.approx((0.8 + 0.6 + 0.7) / 3 - 0.3)
+    assert row["net_drop_matched"] == pytest.approx(0.7 - 0.3)
+
+
+def test_a_wider_factor_matches_more_shams():
+    row = energy.slice_energy(HAND, factor=2).iloc[0]
+    assert row["n_matched"] == 3
+    assert row["net_drop_matched"] == pytest.approx(row["net_drop"])
+
+
+def test_without_a_matched_sham_the_matched_net_drop_is_missing():
+    rows = HAND[~((HAND["edit"] == "sham") & (HAND["place"] == 2))]
+    row = energy.slice_energy(rows).iloc[0]
+    assert row["matched"] == 0 and np.isnan(row["net_drop_matched"])
+    assert np.isnan(row["net_drop_same"]) and np.isfinite(row["net_drop"])
+
+
+def test_a_removal_beyond_all_shams_is_not_within():
+    strong = HAND.assign(edit_rms=HAND["edit_rms"].where(HAND["edit"] != "remove", 0.5))
+    assert energy.slice_energy(strong)["within"].tolist() == [0]
+
+
+def test_net_drop_is_that_of_the_scores(unlike):
+    own = energy.slice_energy(unlike).set_index("slice_id")
+    scores = metrics.slice_scores(unlike).set_index("slice_id")
+    for name in ("net_drop", "net_drop_lo"):
+        pd.testing.assert_series_equal(own[name].sort_index(), scores[name].sort_index())
+
+
+def test_a_drop_that_only_follows_the_energy_has_no_residual(unlike):
+    strong = unlike.copy()
+    own = energy.slice_energy(strong)
+    assert own["net_drop"].abs().max() > 0.05
+    assert own["net_drop_residual"].to_numpy() == pytest.approx(0, abs=1e-12)
+    for group in ("all", *CLASSES):
+        e = energy.residual(estimates.of_group(own, group), n_resamples=50)
+        assert (e.value, e.low, e.high) == pytest.approx((0, 0, 0), abs=1e-12)
+
+
+def test_what_the_tumor_adds_to_the_energy_stays():
+    own = energy.slice_energy(_unlike(tumor=0.25))
+    assert own["net_drop_residual"].to_numpy() == pytest.approx(0.25)
+
+
+def test_the_slope_is_that_of_least_squares_with_a_level_for_each_slice():
+    rows = _noisy()
+    rows = rows[rows["label"] == "glioma"]
+    own = energy.slice_energy(rows)
+    shams = rows[rows["edit"] == "sham"]
+    design = np.column_stack([np.log(shams["edit_rms"]), pd.get_dummies(shams["slice_id"])])
+    expected = np.linalg.lstsq(design.astype(float), 0.9 - shams["p_glioma"], rcond=None)[0][0]
+    assert energy.slope(own, n_resamples=20).value == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("group", ["glioma", "all"])
+def test_every_resample_estimates_the_slopes_anew(group):
+    own = estimates.of_group(energy.slice_energy(_noisy()), group)
+    people, counts = estimates.drawn(own, 60)
+    slow = []
+    for row in counts:
+        again = own.loc[np.repeat(own.index, row[people.owner].astype(int))]
+        total = 0.0
+        for _, part in again.groupby("label"):
+            slope = part["sxy"].sum() / part["sxx"].sum()
+            total += (part["net_drop"] - slope * part["log_gap"]).sum()
+        slow.append(total / len(again))
+    n, strata = len(people.names), own["label"].nunique()
+    low, high = _resampling.interval(np.array(slow), n, n - strata)
+    found = energy.residual(own, n_resamples=60)
+    assert (found.low, found.high) == pytest.approx((low, high))
+    assert found.value == pytest.approx(own["net_drop_residual"].mean())
+    frozen = estimates.mean(own, "net_drop_residual", n_resamples=60)
+    assert (found.low, found.high) != pytest.approx((frozen.low, frozen.high), rel=1e-6)
+
+
+def test_weighted_medians_are_those_of_repeated_values():
+    rng = np.random.default_rng(0)
+    values = rng.normal(size=9).round(1)
+    weights = rng.integers(0, 4, (40, 9))
+    expected = [np.median(np.repeat(values, row)) for row in weights]
+    assert energy.weighted_medians(values, weights.astype(float)) == pytest.approx(expected)
+
+
+def test_the_table_has_every_quantity_for_every_group(unlike):
+    table = energy.energy_table(unlike, n_resamples=40)
+    assert not table.duplicated(["quantity", "scale", "group"]).any()
+    counts = table.groupby("quantity").size().to_dict()
+    assert counts["rms_ratio"] == counts["share_matched"] == counts["share_within"] == 4
+    assert counts["net_drop_residual"] == counts["net_drop_same"] == 8
+    assert counts["sham_slope"] == 6  # classes only, two scales
+    slopes = table[(table["quantity"] == "sham_slope") & (table["scale"] == "probability")]
+    assert slopes["effect"].to_numpy() == pytest.approx(0.1)
+
+
+def test_shares_where_all_slices_agree_get_an_exact_interval():
+    rows = audit_rows({}, n_persons=10, n_places=3)  # shams of RMS 0.1, 0.2, 0.3
+    table = energy.energy_table(rows, n_resamples=20)
+    own = table[(table["quantity"] == "share_matched") & (table["group"] == "glioma")].iloc[0]
+    assert (own["effect"], own["high"]) == (1, 1)
+    assert own["low"] == pytest.approx(0.025 ** (1 / 10))
+
+
+def test_how_far_the_residual_extrapolates_is_written_beside_it():
+    rows = audit_rows({}, n_persons=2, n_places=2).assign()
+    rows.loc[rows["edit"] == "remove", "edit_rms"] = 0.5
+    table = energy.energy_table(rows, n_resamples=20).set_index(["quantity", "scale", "group"])
+    note = table.loc[("net_drop_residual", "probability", "all"), "note"]
+    assert note == "extrapolates on 100% of the slices"
+
+
+def test_with_one_sham_a_slice_there_is_no_slope_and_the_table_says_so():
+    table = energy.energy_table(audit_rows({}, n_places=1), n_resamples=20)
+    own = table[table["quantity"] == "net_drop_residual"]
+    assert own["effect"].isna().all() and set(own["note"]) == {energy.NO_SLOPE}
+
+
+def test_without_shams_the_table_says_so():
+    rows = audit_rows({})
+    table = energy.energy_table(rows[rows["edit"] != "sham"], n_resamples=20)
+    assert set(table["note"]) == {"no slices"} and table["effect"].isna().all()
+    assert table["n_slices"].eq(0).all()
+
+
+def test_a_sham_that_changes_nothing_is_left_out():
+    still = HAND.assign(edit_rms=HAND["edit_rms"].where(HAND["place"] != 1, 0.0))
+    assert energy.slice_energy(still)["n_sham"].tolist() == [2]
+
+
+def test_rows_of_two_networks_are_refused():
+    with pytest.raises(metrics.InvalidRowsError, match="one network"):
+        energy.slice_energy(pd.concat([HAND, HAND]))
+
+
+def test_published_rows_give_the_same_table(unlike):
+    published = results.round_trip(unlike)
+    one, two = (energy.energy_table(rows, n_resamples=40) for rows in (unlike, published))
+    assert one["note"].tolist() == two["note"].tolist()
+    numbers = ["effect", "low", "high", "mean_of_person_means"]
+    np.testing.assert_allclose(one[numbers], two[numbers], atol=2e-4)
