@@ -83,10 +83,10 @@ def make_cohort(n_patients, n_slices, *, size_px=256, seed=0):
     >>> len(cohort), cohort.slices.shape, cohort.labels.tolist()
     (6, (6, 64, 64), [0, 0, 1, 1, 2, 2])
     """
-    _check("n_patients", n_patients, 1, 10_000)
-    _check("n_slices", n_slices, 1, 1_000)
-    _check("size_px", size_px, 64, 1024)
-    _check("seed", seed, 0, 2**32 - 1)
+    check_count("n_patients", n_patients, 1, 10_000)
+    check_count("n_slices", n_slices, 1, 1_000)
+    check_count("size_px", size_px, 64, 1024)
+    check_count("seed", seed, 0, 2**32 - 1)
     anatomy = load_anatomy()
     n_persons = len(CLASSES) * n_patients
     slices = np.zeros((n_persons * n_slices, size_px, size_px), np.uint8)
@@ -104,7 +104,8 @@ def make_cohort(n_patients, n_slices, *, size_px=256, seed=0):
     return Cohort("phantom", slices, masks, pd.DataFrame(rows), CLASSES, SOURCE)
 
 
-def _check(name, value, low, high):
+def check_count(name, value, low, high):
+    """Raise :class:`InvalidPhantomError` unless the value is an integer in this range."""
     is_integer = isinstance(value, Integral) and not isinstance(value, bool)
     if not is_integer or not low <= value <= high:
         raise InvalidPhantomError(
@@ -162,20 +163,27 @@ def draw_slice(rng, plan, k, anatomy, size_px):
     slice : ndarray of uint8, shape (size_px, size_px)
     mask : ndarray of bool, same shape
     """
+    positions = render.pixel_positions(plan.pose, plan.plane, size_px)
+    lesion = cut_at_slice(plan, k, positions, anatomy)
+    image = _paint_head(plan, positions, lesion, anatomy)
+    mask = np.zeros((size_px, size_px), bool)
+    mask[lesion.box] = lesion.mask
+    return render.finish(rng, image, plan.contrast, plan.plane), mask
+
+
+def cut_at_slice(plan, k, positions, anatomy):
+    """The lesion where slice k of a patient cuts it; see :func:`draw_slice` for the level."""
+    size_px = positions.shape[1]
     axis = render.PLANES[plan.plane][2]
     reach = 0.65 * float(plan.site.radii_mm[axis])
     offset = reach * (2 * ((plan.phase + k * _GOLDEN) % 1) - 1)
-    positions = render.pixel_positions(plan.pose, plan.plane, size_px)
     needed = max(1, MIN_TUMOR_PX * (size_px / 256) ** 2)
     for share in (1.0, 0.75, 0.5, 0.25, 0.0):
         at_mm = float(plan.site.center_mm[axis]) + share * offset
         lesion = cut_lesion(plan, positions, at_mm, anatomy)
         if lesion is not None and lesion.mask.sum() >= needed:
             break
-    image = _paint_head(plan, positions, lesion, anatomy)
-    mask = np.zeros((size_px, size_px), bool)
-    mask[lesion.box] = lesion.mask
-    return render.finish(rng, image, plan.contrast, plan.plane), mask
+    return lesion
 
 
 @dataclass(frozen=True)

@@ -163,8 +163,8 @@ def _noise_tile():
     return noise / noise.std()
 
 
-def _noise(points, phase_mm, voxel_mm):
-    """The tile at points in mm, shape (3, h, w), each of its voxels ``voxel_mm`` wide."""
+def smooth_noise(points, phase_mm, voxel_mm):
+    """Noise of unit variance at points in mm, shape (3, h, w), correlated over ``2 * voxel_mm``."""
     at = [(p + shift) / voxel_mm for p, shift in zip(points, phase_mm)]
     return ndimage.map_coordinates(_noise_tile(), at, order=1, mode="grid-wrap")
 
@@ -185,8 +185,9 @@ def depth_in(site, look, points):
     shape = (3,) + (1,) * (points.ndim - 1)
     offset = (points - site.center_mm.reshape(shape)) / site.radii_mm.reshape(shape)
     distance = np.sqrt(np.einsum("i...,i...->...", offset, offset))
-    lumps = _noise(points, look.phase_mm, 0.3 * site.radius_mm)
-    lumps += 0.5 * _noise(points, look.phase_mm[1:] + look.phase_mm[:1], 0.13 * site.radius_mm)
+    lumps = smooth_noise(points, look.phase_mm, 0.3 * site.radius_mm)
+    turned = look.phase_mm[1:] + look.phase_mm[:1]
+    lumps += 0.5 * smooth_noise(points, turned, 0.13 * site.radius_mm)
     # The center stays inside however deep a lump: every lesion has a core to cut.
     lumps *= look.lumps * np.minimum(distance, 1)
     return ((1 - distance + lumps) * site.radius_mm).astype(np.float32)
@@ -203,8 +204,8 @@ def paint(image, depth, room, points, look, white_level):
     points : ndarray of float32, shape (3, h, w)
         Template coordinates in mm.
     """
-    fine = _noise(points, look.phase_mm[::-1], 1.6)
-    coarse = _noise(points, look.phase_mm[::-1], 4.5)
+    fine = smooth_noise(points, look.phase_mm[::-1], 1.6)
+    coarse = smooth_noise(points, look.phase_mm[::-1], 4.5)
     if look.edema:
         reach = np.clip(1 + (depth + 3 * coarse) / look.edema_mm, 0, 1)
         image *= 1 - look.edema * reach * np.clip(-room / 4 - 0.5, 0, 1)

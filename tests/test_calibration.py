@@ -1,0 +1,267 @@
+"""The calibration: its tables against slow loops, its networks, and a small run of everything."""
+
+import dataclasses
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from tumorcf_lib import calibration, calibration_publish, config, publish, results
+from tumorcf_lib import calibration_tables as tables
+
+NETWORKS = ("rho 0", "rho 0.5", "rho 1", "random 01", "random 02", "random 03")
+
+
+@pytest.fixture(scope="module")
+def rows():
+    """Made-up audits: 12 persons of 3 classes, 2 slices each, Net-Drop lower for higher rho."""
+    rng = np.random.default_rng(0)
+    made = []
+    for network in NETWORKS:
+        fall = 0.0 if network.startswith("random") else 0.4 * (1 - float(network[4:]))
+        for i in range(24):
+            label = "ABC"[i // 2 % 3]
+            for edit, place in (("original", -1), ("remove", -1), ("sham", 0), ("sham", 1)):
+                p = 0.8 - fall * (edit == "remove") + rng.normal(0, 0.05)
+                others = [(1 - p) / 2] * 2
+                p_of = dict(zip([label, *(c for c in "ABC" if c != label)], [p, *others]))
+                made.append({
+                    "network": network, "slice_id": f"s{i}", "person_id": f"p{i // 2}",
+                    "label": label, "edit": edit, "place": place,
+                    "infill": "" if edit == "original" else "navier_stokes", "dilation_px": 0,
+                    **{f"p_{c}": p_of[c] for c in "ABC"}, "log_odds": np.log(p / (1 - p)),
+                })  # fmt: skip
+    return results.round_trip(pd.DataFrame(made))
+
+
+@pytest.fixture(scope="module")
+def scores(rows):
+    return tables.network_scores(rows)
+
+
+def net_drop(rows, network, slice_id, column="p"):
+    """By its definition: mean over shams minus the removed."""
+    own = rows[(rows["network"] == network) & (rows["slice_id"] == slice_id)]
+    value = own["log_odds"] if column == "lo" else own[f"p_{own['label'].iloc[0]}"]
+    return value[own["edit"] == "sham"].mean() - value[own["edit"] == "remove"].mean()
+
+
+def test_scores_are_those_of_each_network_alone(rows, scores):
+    for row in scores.iloc[::17].itertuples():
+        expected = net_drop(rows, row.network, row.slice_id)
+        assert row.net_drop == pytest.approx(expected, abs=1e-6)
+    assert scores.groupby("network").size().eq(24).all()
+    assert set(scores["kind"]) == {"planted", "random weights"}
+
+
+def test_the_area_under_the_curve_is_the_share_of_pairs_that_are_in_order(rows, scores):
+    table = tables.separation_table(scores, n_resamples=100).set_index(["scale", "group"])
+    for scale, column in (("probability", "p"), ("log-odds", "lo")):
+        for group in ("all", "B"):
+            ids = [f"s{i}" for i in range(24) if group in ("all", "ABC"[i // 2 % 3])]
+            reader = [net_drop(rows, "rho 0", s, column) for s in ids]
+            shortcut = [net_drop(rows, "rho 1", s, column) for s in ids]
+            wins = [(a > b) + 0.5 * (a == b) for a in reader for b in shortcut]
+            assert table.loc[(scale, group), "auc"] == pytest.approx(np.mean(wins))
+
+
+def test_the_interval_of_the_area_draws_persons_for_both_networks_at_once():
+    """Two networks that differ: the resamples, drawn again by the slow general form."""
+    from tumorcf_lib import _resampling, stats
+
+    rng = np.random.default_rng(3)
+    persons, labels = np.repeat(np.arange(12), 2).astype(str), np.repeat(np.arange(12) % 3, 2)
+    reader, shortcut = rng.normal(0.8, 1, 24), rng.normal(0, 1, 24)
+    people = pd.DataFrame({"person_id": persons, "label": labels})
+    found = tables._separation(reader, shortcut, people, np.random.default_rng(7), 300)
+
+    def area(index):
+        pairs = reader[index][:, None] - shortcut[index]
+        return np.mean((pairs > 0) + 0.5 * (pairs == 0))
+
+    slow = stats.bootstrap(area, persons, labels, rng=np.random.default_rng(7), n_resamples=300)
+    low, high = _resampling.interval(slow, 12, 9)
+    assert (found.low, found.high) == (pytest.approx(low), pytest.approx(high))
+
+
+def test_the_null_has_networks_as_its_unit(scores):
+    table = tables.null_table(scores).set_index(["kind", "scale", "group"])
+    random = scores[scores["kind"] == "random weights"]
+    means = [random.loc[random["network"] == f"random 0{k}", "net_drop"].mean() for k in (1, 2, 3)]
+    row = table.loc[("random weights", "probability", "all")]
+    assert row["n_networks"] == 3 and row["effect"] == pytest.approx(np.mean(means))
+    assert row["sd"] == pytest.approx(np.std(means, ddof=1))
+    assert np.isnan(table.loc[("random weights", "log-odds", "all"), "margin"])
+    assert "planted" not in table.index.get_level_values("kind")
+
+
+def test_differences_between_neighbors_are_taken_slice_by_slice(rows, scores):
+    table = tables.trend_table(scores, n_resamples=100)
+    pick = (table["scale"] == "log-odds") & (table["group"] == "C")
+    effects = table[pick].set_index("comparison")["effect"]
+    ids = [f"s{i}" for i in range(24) if i // 2 % 3 == 2]
+    expected = [
+        net_drop(rows, "rho 0", s, "lo") - net_drop(rows, "rho 0.5", s, "lo") for s in ids
+    ]
+    assert effects["rho 0 - rho 0.5"] == pytest.approx(np.mean(expected), abs=1e-4)
+    assert list(effects.index) == ["rho 0 - rho 0.5", "rho 0.5 - rho 1", "slope"]
+
+
+def test_a_group_of_few_persons_is_undecided(scores):
+    table = tables.trend_table(scores, n_resamples=100)
+    assert table.loc[table["group"] == "A", "verdict"].eq("undecided").all()
+    assert table.loc[table["group"] == "all", "verdict"].ne("undecided").any()
+
+
+def test_a_separation_without_both_ends_is_refused(scores):
+    kept = scores[scores["network"] != "rho 1"]
+    with pytest.raises(tables.CalibrationRowsError, match="rho 0 and rho 1"):
+        tables.separation_table(kept, n_resamples=10)
+
+
+def test_whom_a_network_follows_is_asked_where_look_and_marker_differ():
+    answers = pd.DataFrame({
+        "network": "rho 0.5", "slice_id": range(4), "person_id": list("abcd"),
+        "label": ["A", "A", "B", "C"], "look": ["A", "B", "C", "C"],
+        "marker": ["A", "A", "B", "A"],
+        "p_A": [0.8, 0.6, 0.1, 0.1], "p_B": [0.1, 0.3, 0.2, 0.1], "p_C": [0.1, 0.1, 0.7, 0.8],
+    })  # fmt: skip
+    table = tables.follow_table(answers, n_resamples=10).set_index("share")
+    assert table.loc["label", "effect"] == 0.75 and table.loc["label", "n_slices"] == 4
+    assert table.loc["look", "n_slices"] == 3  # the first slice's look and marker agree
+    assert table.loc["look", "effect"] == pytest.approx(2 / 3)
+    assert table.loc["marker", "effect"] == pytest.approx(1 / 3)
+
+
+# -- networks ----------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def slices():
+    profile = dataclasses.replace(PROFILE, phantom_patients=16)
+    return calibration.training_cohort(profile, 0.0)[0].slices
+
+
+PROFILE = dataclasses.replace(
+    config.get("calibration"), size_px=64, phantom_patients=5, phantom_slices=2, epochs=1,
+    warmup_epochs=1, batch_size=8, n_places=2, n_control_places=1, n_resamples=50,
+)
+
+
+@pytest.fixture(scope="module")
+def random_network(slices):
+    from tumorcf_lib import calibration_networks as networks
+
+    return networks.random_network(PROFILE, slices, n_classes=3, seed=4)
+
+
+def test_fitted_norms_standardize_what_random_weights_send_them(random_network, slices):
+    import keras
+
+    from tumorcf_lib import training
+
+    model = random_network
+    norms = training.norm_layers(model)
+    backbone = model.get_layer("efficientnet_lite0")
+    wanted = [norms[0].output, norms[len(norms) // 2].output]
+    found = keras.Model(backbone.input, wanted).predict_on_batch(slices[..., None])
+    for output in found:
+        assert np.abs(output.mean(axis=(0, 1, 2))).mean() < 0.15
+        assert np.abs(output.std(axis=(0, 1, 2)) - 1).mean() < 0.15
+    assert all(norm.momentum == 0.9 for norm in norms)
+
+
+def test_a_random_network_answers_slices_differently_and_the_same_seed_alike(
+    random_network, slices
+):
+    from tumorcf_lib import calibration_networks as networks
+    from tumorcf_lib import training
+
+    again = networks.random_network(PROFILE, slices, n_classes=3, seed=4)
+    first, second = (training.predict(model, slices[:9]) for model in (random_network, again))
+    np.testing.assert_array_equal(first, second)
+    assert first.std(axis=0).min() > 1e-3
+
+
+def test_shuffled_labels_stay_with_the_person_and_keep_their_counts():
+    from tumorcf_lib import calibration_networks as networks
+
+    cohort, _ = calibration.training_cohort(PROFILE, 0.0)
+    dealt = networks.shuffled_labels(cohort, 1)
+    assert pd.Series(dealt).groupby(cohort.persons).nunique().eq(1).all()
+    assert (np.bincount(dealt) == np.bincount(cohort.labels)).all()
+    assert (dealt != cohort.labels).mean() > 0.3
+
+
+# -- the whole ---------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    patch = pytest.MonkeyPatch()
+    for name, value in {
+        "RHOS": (0.0, 1.0), "N_RANDOM": 1, "N_SHUFFLED": 1, "TEST_PATIENTS": 3, "TEST_SLICES": 1,
+    }.items():  # fmt: skip
+        patch.setattr(calibration, name, value)
+    folder = tmp_path_factory.mktemp("calibration")
+    calibration.run(folder, PROFILE, progress=lambda line: None)
+    yield folder
+    patch.undo()
+
+
+def test_a_run_writes_every_networks_audit_and_a_second_call_makes_none_again(finished):
+    rows = results.read_table(finished / "rows_calibration.csv.gz")
+    assert list(dict.fromkeys(rows["network"])) == [
+        "rho 0", "rho 1", "random 01", "shuffled 01",
+    ]  # fmt: skip
+    assert rows[rows["edit"] == "original"].groupby("network").size().eq(9).all()
+    before = (finished / "rows_calibration.csv.gz").read_bytes()
+    lines = []
+    calibration.run(finished, PROFILE, progress=lines.append)
+    assert lines == [] and (finished / "rows_calibration.csv.gz").read_bytes() == before
+
+
+def test_a_lost_audit_is_made_again_with_the_same_rows_and_without_training(finished):
+    (kept,) = finished.glob("audits-*/rho 0.csv.gz")
+    before, lines = kept.read_bytes(), []
+    kept.unlink()
+    calibration.run(finished, PROFILE, progress=lines.append)
+    assert kept.read_bytes() == before and lines == ["rho 0"]
+
+
+def test_test_persons_are_in_no_training_cohort():
+    tested = calibration.congruent_cohort(PROFILE, n_patients=3, n_slices=1)
+    cohort, _ = calibration.training_cohort(PROFILE, 0.5)
+    assert not set(tested.persons) & set(cohort.persons)
+    assert not {s.tobytes() for s in tested.slices} & {s.tobytes() for s in cohort.slices}
+
+
+def test_what_is_published_can_be_recomputed_and_a_changed_number_is_found(finished, tmp_path):
+    target = calibration_publish.publish(finished, tmp_path / "calibration", profile=PROFILE)
+    problems, recomputed = calibration_publish.verify(target, publish._compare)
+    assert problems == [] and "table_separation.csv" in recomputed
+    manifest = json.loads((target / "manifest.json").read_text())
+    assert set(manifest["sha256"]) == {p.name for p in target.iterdir()} - {"manifest.json"}
+    assert len(calibration_publish.sentences(target)) == 5
+    table = results.read_table(target / "table_null.csv")
+    assert set(table["cohort"]) == {"calibration phantom"}
+    results.write_table(table.assign(effect=table["effect"] + 0.1), target / "table_null.csv")
+    assert calibration_publish.verify(target, publish._compare)[0]
+
+
+def test_publishing_twice_gives_the_same_bytes(finished, tmp_path):
+    first, second = (
+        calibration_publish.publish(finished, tmp_path / name, profile=PROFILE) for name in "ab"
+    )
+    assert (first / "manifest.json").read_bytes() == (second / "manifest.json").read_bytes()
+
+
+def test_the_tiny_version_gives_the_same_tables():
+    rows, derived = calibration.tiny(config.get("smoke"))
+    assert set(rows["network"]) == {"rho 0", "rho 1", "shuffled 01", "shuffled 02", "shuffled 03"}
+    apart = derived["table_separation"].set_index(["scale", "group"])
+    assert apart.loc[("log-odds", "all"), "auc"] > 0.8
+    assert set(derived) == {
+        "table_networks", "table_null", "table_planted", "table_trend", "table_separation",
+    }  # fmt: skip

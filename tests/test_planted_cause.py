@@ -1,0 +1,141 @@
+"""The whole audit on calibration slices, with readers whose Net-Drop we can calculate.
+
+Each reader gives the true class 0.9 while it sees what it reads, and 1/3 without. So a
+tumor-reader's Net-Drop is 0.9 - 1/3 on every slice, and a marker-reader's exactly 0.
+"""
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import ndimage
+
+from tumorcf_lib import audit, calibration, metrics, preprocess, results
+from tumorcf_lib import calibration_tables as tables
+from tumorcf_lib import phantom_calibration as phantoms
+
+SIZE, SEES, BLIND = 96, 0.9, 1 / 3
+DROP = SEES - BLIND
+DROP_LO = np.log(0.9 / 0.1) - np.log((1 / 3) / (2 / 3))
+
+
+@pytest.fixture(scope="module")
+def tested():
+    return preprocess.prepare(phantoms.make_congruent_cohort(10, 1, size_px=SIZE, seed=2), SIZE)
+
+
+def answer(labels, p_true):
+    """Probabilities (n, 3) that give each label its p and share the rest."""
+    p = np.repeat((1 - np.asarray(p_true))[:, None] / 2, 3, axis=1)
+    p[np.arange(len(labels)), labels] = p_true
+    return p
+
+
+def known(cohort):
+    """Position of a slice in the cohort, by its first row: noisy air, which no edit touches."""
+    position = {image[0].tobytes(): i for i, image in enumerate(cohort.slices)}
+    assert len(position) == len(cohort)
+    return lambda slices: [position[image[0].tobytes()] for image in slices]
+
+
+def tumor_reader(cohort, weight=1.0):
+    """Answers right while the tumor's pixels are as they were; of ``weight`` 0, always."""
+    which = known(cohort)
+
+    def predict(slices):
+        at = which(slices)
+        sees = [(s == cohort.slices[i])[cohort.masks[i]].all() for s, i in zip(slices, at)]
+        return answer(cohort.labels[at], np.where(sees, SEES, SEES - weight * DROP))
+
+    return predict
+
+
+def marker_reader(slices):
+    """Looks at the sign nearest to an upper corner and nowhere else; knows no cohort."""
+    labels = []
+    for image in slices:
+        pieces, n = ndimage.label(image > 0.5)
+        centers = np.array(ndimage.center_of_mass(pieces > 0, pieces, range(1, n + 1)))
+        right = image.shape[1] - 1
+        far = np.minimum(np.hypot(*centers.T), np.hypot(centers[:, 0], right - centers[:, 1]))
+        sign = pieces == 1 + far.argmin()
+        height, width = (np.ptp(np.flatnonzero(sign.any(axis))) + 1 for axis in (1, 0))
+        labels.append(0 if height > 2 * width else 1 if width > 2 * height else 2)
+    return answer(np.array(labels), np.full(len(labels), SEES))
+
+
+def edit_hater(cohort):
+    """Falls at every edit, wherever it is: what Net-Drop is there to take off."""
+    which = known(cohort)
+
+    def predict(slices):
+        at = which(slices)
+        whole = [(s == cohort.slices[i]).all() for s, i in zip(slices, at)]
+        return answer(cohort.labels[at], np.where(whole, SEES, BLIND))
+
+    return predict
+
+
+def scores_of(predict, cohort, n_places=4):
+    return metrics.slice_scores(
+        audit.audit(predict, cohort, edits=calibration.EDITS, n_places=n_places)
+    )
+
+
+def test_a_tumor_reader_scores_what_its_blindness_costs(tested):
+    scores = scores_of(tumor_reader(tested), tested)
+    assert (scores["n_sham"] > 0).all() and scores["correct"].all()
+    np.testing.assert_allclose(scores["delta_drop"], DROP)
+    np.testing.assert_allclose(scores["net_drop"], DROP)
+    np.testing.assert_allclose(scores["net_drop_lo"], DROP_LO)
+    assert np.abs(scores["sham_drop"]).max() < 1e-12
+
+
+def test_a_marker_reader_is_always_right_and_scores_exactly_zero(tested):
+    scores = scores_of(marker_reader, tested)
+    assert scores["correct"].all()
+    for column in ("delta_drop", "sham_drop", "net_drop", "net_drop_lo"):
+        assert (scores[column] == 0).all(), column
+
+
+def test_a_reader_that_hates_edits_drops_and_scores_zero(tested):
+    scores = scores_of(edit_hater(tested), tested)
+    np.testing.assert_allclose(scores["delta_drop"], DROP)
+    assert np.abs(scores["net_drop"]).max() < 1e-12
+
+
+@pytest.fixture(scope="module")
+def rows(tested):
+    """Readers that lean on the tumor by 1, 0.5, 0.1 and 0 of their answer, as of rising rho."""
+    readers = {
+        f"rho {rho:g}": tumor_reader(tested, weight)
+        for rho, weight in ((0, 1.0), (0.5, 0.5), (0.9, 0.1))
+    }
+    parts = [
+        tables.trimmed(audit.audit(predict, tested, edits=calibration.EDITS, n_places=4), name)
+        for name, predict in (readers | {"rho 1": marker_reader}).items()
+    ]
+    return results.round_trip(pd.concat(parts, ignore_index=True))
+
+
+def test_net_drop_falls_with_rho_as_planted(rows):
+    table = tables.planted_table(tables.network_scores(rows), n_resamples=200)
+    own = table[(table["score"] == "net_drop") & (table["group"] == "all")]
+    np.testing.assert_allclose(own["effect"], DROP * np.array([1, 0.5, 0.1, 0]), atol=2e-5)
+    assert own["n_slices"].eq(30).all() and own["n_persons"].eq(30).all()
+
+
+def test_every_step_of_the_fall_is_supported(rows):
+    table = tables.trend_table(tables.network_scores(rows), n_resamples=200)
+    whole = table[(table["group"] == "all") & (table["scale"] == "probability")]
+    assert whole["verdict"].eq("supported").all()
+    effects = whole.set_index("comparison")["effect"]
+    assert effects["rho 0.5 - rho 0.9"] == pytest.approx(0.4 * DROP, abs=2e-5)
+    slope = np.polyfit([0, 0.5, 0.9, 1], DROP * np.array([1, 0.5, 0.1, 0]), 1)[0]
+    assert effects["slope"] == pytest.approx(slope, abs=2e-5)
+
+
+def test_tumor_reader_and_marker_reader_are_told_apart_on_every_slice(rows):
+    table = tables.separation_table(tables.network_scores(rows), n_resamples=200)
+    assert (table["auc"] == 1).all()
+    whole = table[(table["scale"] == "log-odds") & (table["group"] == "all")].iloc[0]
+    assert whole["low"] == pytest.approx(0.025 ** (1 / 30)) and whole["high"] == 1
