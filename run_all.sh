@@ -19,7 +19,8 @@ already satisfies them is used instead) and runs the notebooks 01 to 06 in order
 Everything is written to runs/<profile>/; what is up to date is skipped.
 
   --profile NAME   smoke, demo, paper-lite, paper; default: chosen for this machine
-                     (the real slices if they are found, otherwise the phantom)
+                     (the real slices if they are found, otherwise the phantom);
+                     calibration: networks whose answer is known, without notebooks
   --data DIR       folder of the dataset (default: $TUMORCF_DATA, else data/)
   --from 04        begin at this notebook        --to 05   end at this notebook
   --fresh          redo what is up to date, too

@@ -17,6 +17,7 @@ RANGES = {
         Requirement,
         PROJECT["dependencies"]
         + PROJECT["optional-dependencies"]["lab"]
+        + PROJECT["optional-dependencies"]["onnx"]
         + PROJECT["optional-dependencies"]["test"],
     )
 }

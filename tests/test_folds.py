@@ -6,76 +6,34 @@ import shutil
 import numpy as np
 import pandas as pd
 import pytest
+from tiny_study import TINY, allow_small_splits, run_to_inputs, run_to_rows, slices_tested
 
-from tumorcf_lib import (
-    audit,
-    classifier,
-    config,
-    describe,
-    folds,
-    plan,
-    preprocess,
-    results,
-    runtime,
-    sources,
-    split,
-)
-
-TINY = dataclasses.replace(
-    config.get("smoke"), weights=None, size_px=32, phantom_patients=4, phantom_slices=2, epochs=2,
-    n_places=2,
-)  # fmt: skip
-
-
-def run_to_inputs(folder):
-    """Stages 01 and 02 of the tiny profile, as the notebooks make them."""
-    study = runtime.Study(TINY, 0, folder)
-    cohort = sources.load(TINY)
-    first = results.open_stage(study, "01_data")
-    parts = split.hold_out(cohort.persons, cohort.labels, seed=0)
-    table = cohort.table[["slice_id", "person_id", "label"]].assign(fold=0, part=parts)
-    first.save_table(table, "split")
-    first.save_table(describe.slice_table(cohort), "slices")
-    first.finish()
-    second = results.open_stage(study, "02_preprocessing")
-    shape = (len(cohort), TINY.size_px, TINY.size_px)
-    preprocess.prepare(
-        cohort, TINY.size_px, out_slices=second.create_array("inputs", shape, np.float32),
-        out_masks=second.create_array("masks", shape, bool),
-    )  # fmt: skip
-    second.finish()
-    return study
-
-
-def run_to_rows(folder):
-    """All stages that need a network; paths of the row files."""
-    study = run_to_inputs(folder)
-    classifier.set_up(study.seed)  # the backbone's random weights come from the global seed
-    third = results.open_stage(study, "03_training")
-    prepared = folds.load_prepared(third)
-    history = folds.train(third, prepared, third.read("01_data", "split"))
-    third.save_table(history, "history")
-    third.finish()
-    fourth = results.open_stage(study, "04_evaluation")
-    fourth.save_rows(folds.predict(fourth, prepared, part="test"), "rows_predictions")
-    fourth.finish()
-    fifth = results.open_stage(study, "05_counterfactuals")
-    fifth.save_rows(folds.audit(fifth, prepared), "rows_edits")
-    fifth.finish()
-    return study
+from tumorcf_lib import audit, classifier, config, folds, plan, results, stages
 
 
 @pytest.fixture(autouse=True)
 def small_split_is_fine(monkeypatch):
-    """Four persons a class cannot be balanced; the guard's own tests are elsewhere."""
-    monkeypatch.setattr(folds.splits, "check", lambda table, **_: table)
+    allow_small_splits(monkeypatch)
 
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(folds.splits, "check", lambda table, **_: table)
+        allow_small_splits(patch)
         return run_to_rows(tmp_path_factory.mktemp("run"))
+
+
+@pytest.fixture
+def copy_of(finished, tmp_path):
+    """Opens 05 of a copy of the finished run, with some of its profile's settings changed."""
+    shutil.copytree(finished.folder, tmp_path / "copy")
+
+    def fifth(**changes):
+        profile = dataclasses.replace(TINY, **changes)
+        study = dataclasses.replace(finished, profile=profile, folder=tmp_path / "copy")
+        return results.Results(study, "05_counterfactuals", study.folder / "05_counterfactuals")
+
+    return fifth
 
 
 def test_two_runs_give_identical_row_files_and_weights(finished, tmp_path):
@@ -102,8 +60,7 @@ def test_a_finished_training_is_not_repeated(finished, monkeypatch):
 def test_every_tested_slice_is_predicted_and_audited_and_no_other(finished):
     fourth = finished.folder / "04_evaluation" / "rows_predictions.csv.gz"
     fifth = finished.folder / "05_counterfactuals" / "rows_edits.csv.gz"
-    table = results.read_table(finished.folder / "01_data" / "split.csv")
-    tested = set(table.loc[table["part"] == "test", "slice_id"])
+    tested = slices_tested(finished)
     assert set(results.read_table(fourth)["slice_id"]) == tested
     assert set(results.read_table(fifth)["slice_id"]) == tested
 
@@ -189,7 +146,52 @@ def test_a_changed_recipe_trains_anew(finished, tmp_path, monkeypatch):
         folds.train(third, folds.load_prepared(third), third.read("01_data", "split"))
 
 
-def test_audit_rows_name_their_fold(finished):
+def test_audit_rows_name_their_fold_and_hold_the_headline_and_every_control(finished):
     rows = results.read_table(finished.folder / "05_counterfactuals" / "rows_edits.csv.gz")
     assert set(rows["fold"]) == {0}
-    assert set(rows["edit"]) == {edit.name for edit in audit.HEADLINE_EDITS}
+    controls = plan.control_edits(TINY.infills, TINY.dilations_at_512, 32, TINY.n_control_places)
+    expected = {(e.name, e.infill, e.dilation_px) for e in (*audit.HEADLINE_EDITS, *controls)}
+    assert ("sham", "navier_stokes", 1) in expected and ("remove", "telea", 0) in expected
+    made = rows[["edit", "infill", "dilation_px"]].itertuples(index=False, name=None)
+    assert set(made) == expected
+    n_shams = rows[rows["place"] >= 0].groupby(["edit", "infill", "dilation_px"])["place"].max() + 1
+    assert n_shams.loc[("sham", "navier_stokes", 0)] == TINY.n_places
+    assert n_shams.loc[("sham", "telea", 0)] == TINY.n_control_places
+
+
+def test_finished_rows_are_read_again_when_only_the_resamples_changed(copy_of, monkeypatch):
+    fifth = copy_of(n_resamples=TINY.n_resamples + 1, purpose="other words")
+    before = results.read_table(fifth.folder / "rows_edits.csv.gz")
+    monkeypatch.setattr(folds, "audit_by", lambda *_: pytest.fail("audited again"))
+    pd.testing.assert_frame_equal(folds.audit(fifth, None), before)
+
+
+class AuditedError(Exception):
+    """Raised in place of an audit."""
+
+
+def _audited(*_):
+    raise AuditedError
+
+
+@pytest.mark.parametrize("changes", [{"n_places": 3}, {"infills": ("telea",)}])
+def test_rows_are_made_again_when_the_plan_changed(copy_of, monkeypatch, changes):
+    monkeypatch.setattr(folds, "audit_by", _audited)
+    with pytest.raises(AuditedError):
+        folds.audit(copy_of(**changes), None)
+
+
+@pytest.mark.parametrize(
+    ("stage", "file"),
+    [("03_training", "weights_fold0.npz"), ("02_preprocessing", "inputs.npy"),
+     ("02_preprocessing", "masks.npy"), ("01_data", "split.csv")],
+)  # fmt: skip
+def test_rows_are_made_again_when_what_they_come_from_changed(copy_of, monkeypatch, stage, file):
+    fifth = copy_of()
+    record = fifth.study.folder / stage / stages.RECORD
+    kept = stages.record(fifth.study, stage)
+    kept["hashes"][file] = "another"
+    record.write_text(stages.json.dumps(kept))
+    monkeypatch.setattr(folds, "audit_by", _audited)
+    with pytest.raises(AuditedError):
+        folds.audit(fifth, None)

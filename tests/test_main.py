@@ -79,6 +79,20 @@ def test_a_missing_dataset_is_fetched_only_when_its_profile_was_asked_for(monkey
     assert calls == ["download", "paper"]
 
 
+@pytest.mark.parametrize("command", [["calibrate"], ["run", "--profile", "calibration"]])
+def test_the_calibration_runs_without_notebooks(monkeypatch, tmp_path, command):
+    from tumorcf_lib import calibration, classifier
+
+    calls = []
+    monkeypatch.setenv("TUMORCF_RUNS", str(tmp_path))
+    monkeypatch.setattr(classifier, "set_up", lambda seed: calls.append(("set up", seed)))
+    monkeypatch.setattr(
+        calibration, "run", lambda folder, profile, *, seed: calls.append((folder, profile.name))
+    )
+    assert cli.main([*command, "--seed", "3"]) == 0
+    assert calls == [("set up", 3), (tmp_path / "calibration", "calibration")]
+
+
 @pytest.mark.parametrize("profile", ["auto", "paper-lite"])
 def test_a_folder_that_was_named_and_has_no_dataset_is_an_error(
     monkeypatch, tmp_path, capsys, profile

@@ -164,5 +164,5 @@ def test_no_picture_or_file_of_the_real_slices_is_tracked():
         if path.suffix in (".png", ".jpg", ".pdf", ".svg", ".tif"):
             profile, name = path.parent.name, path.stem
             manifest = json.loads((path.parent / publish.MANIFEST).read_text())
-            is_phantom = manifest["profile"]["cohort"] == "phantom"
+            is_phantom = manifest["profile"]["cohort"] in ("phantom", "calibration")
             assert is_phantom or not manifest["figures"][name]["shows_slices"], (profile, name)

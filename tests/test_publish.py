@@ -1,24 +1,31 @@
 import dataclasses
+import functools
 import json
 import os
 
+import fake_controls
 import numpy as np
-import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 
-from tumorcf_lib import config, paths, publish, readme, results, runner, stages, tables
+from tumorcf_lib import config, derived, paths, publish, readme, results, runner, stages
 
-CLASSES = config.CLASSES
+N_RESAMPLES = 40
+PARTS = ("badges", "answer", "headline", "findings", "controls", "networks", "known", "minutes")
+ROWS = {
+    "04_evaluation": ("rows_predictions", "rows_validation", "rows_probes", "rows_planes"),
+    "05_counterfactuals": ("rows_edits", "rows_networks", "rows_quality", "rows_detector"),
+}
 
 
 @pytest.fixture
 def finished(tmp_path, monkeypatch):
     """A finished run of made-up rows, and a scratch repository to publish into."""
-    profile = dataclasses.replace(config.get("paper-lite"), n_resamples=40)
+    profile = dataclasses.replace(config.get("paper-lite"), n_resamples=N_RESAMPLES)
     monkeypatch.setitem(config.PROFILES, "paper-lite", profile)
     monkeypatch.setenv("TUMORCF_RUNS", str(tmp_path / "runs"))
     monkeypatch.setattr(stages, "fingerprint", lambda study, name: {"all": "the same"})
+    monkeypatch.setattr(derived, "derive", _derive_once)
     monkeypatch.setattr(publish.sources, "describe", lambda profile: "Made-up rows.")
     for name in ("FIGURES", "NOTEBOOKS"):
         monkeypatch.setattr(paths, name, tmp_path / name.lower())
@@ -36,7 +43,7 @@ def finished(tmp_path, monkeypatch):
         (paths.NOTEBOOKS / f"{name}.ipynb").write_text(json.dumps(notebook))
     parts = "\n".join(
         f"{readme.MARK.format(name=n)}\nold\n<!-- end of {n} -->"
-        for n in ("badges", "answer", "headline", "findings", "minutes")
+        for n in PARTS
     )
     (tmp_path / "README.md").write_text(f"# Title\n{parts}\nend\n")
     (tmp_path / "pyproject.toml").write_text(
@@ -52,68 +59,61 @@ def finished(tmp_path, monkeypatch):
     return study
 
 
+@functools.cache
+def _made():
+    """Row files of a made-up study, and the tables of each notebook from them."""
+    rows = {name: results.round_trip(own) for name, own in fake_controls.study().items()}
+    n, edited = N_RESAMPLES, rows["rows_edits"]
+    probes, planes = rows["rows_probes"], rows["rows_planes"]
+    made = {
+        "04_evaluation": derived.evaluation(rows["rows_predictions"], rows["rows_validation"], n)
+        | derived.information(probes, planes, n),
+        "05_counterfactuals": derived.edits(
+            edited, rows["rows_quality"], rows["rows_detector"], n
+        ),
+        "06_metrics": derived.scores(edited, n)
+        | derived.controls(edited, rows["rows_networks"], probes, planes, rows["covariates"], n),
+    }
+    return rows, made
+
+
+_DERIVE, _DERIVED = derived.derive, {}
+
+
+def _derive_once(read, n_resamples):
+    """``derive``, which takes seconds, once for equal rows."""
+    rows = {name: read(name) for name in _made()[0]}
+    key = n_resamples, *(own.to_csv() for own in rows.values())
+    if key not in _DERIVED:
+        _DERIVED[key] = _DERIVE(rows.__getitem__, n_resamples)
+    return {name: table.copy() for name, table in _DERIVED[key].items()}
+
+
 def _fill(study):
-    rows = {"rows_predictions": _predictions(1), "rows_validation": _predictions(2)}
-    rows["rows_edits"] = _edits(rows["rows_predictions"])
-    derived = tables.derive(lambda name: results.round_trip(rows[name]), study.profile.n_resamples)
-    numbers = list(
-        tables.derived_numbers({name: results.round_trip(table) for name, table in derived.items()})
-    )
+    """All stages, finished, with what the notebooks save in each."""
+    rows, made = _made()
+    of_all = {name: results.round_trip(t) for own in made.values() for name, t in own.items()}
+    numbers = list(derived.numbers(of_all))
     for name in stages.NAMES:
         stage = results.open_stage(study, name)
+        for row_name in ROWS.get(name, ()):
+            stage.save_rows(rows[row_name], row_name)
+        for table_name, table in made.get(name, {}).items():
+            stage.save_table(table, table_name)
+        if name == "03_training":
+            for weights in ("weights_fold0.npz", "weights_hardened_fold0.npz"):
+                (stage.folder / weights).write_bytes(b"numbers")
+                stage.keep(stage.folder / weights)
         if name == "04_evaluation":
-            for row_name in ("rows_predictions", "rows_validation"):
-                stage.save_rows(rows[row_name], row_name)
-            for table in ("performance", "classes", "confusion", "reliability"):
-                stage.save_table(derived[f"table_{table}"], f"table_{table}")
             stage.save_figure(Figure(), "fig_statistics", data=[], shows_slices=False)
             stage.save_figure(Figure(), "fig_patients", data=[], shows_slices=True)
         if name == "05_counterfactuals":
-            stage.save_rows(rows["rows_edits"], "rows_edits")
+            stage.save_table(rows["covariates"], "covariates")
             stage.create_array("pixels", (2, 2), np.float32)
-        if name == "06_metrics":
-            for table in ("scores", "fall_to", "findings", "edits"):
-                stage.save_table(derived[f"table_{table}"], f"table_{table}")
         for stage_name, number, entry in numbers:
             if stage_name == name:
                 stage.save_number(number, **entry)
         stage.finish()
-
-
-def _predictions(seed):
-    rng = np.random.default_rng(seed)
-    label = np.arange(72) % 3
-    p = rng.dirichlet([1, 1, 1], 72)
-    p[np.arange(72), label] += 0.7
-    p /= p.sum(axis=1, keepdims=True)
-    rows = pd.DataFrame({"slice_id": np.arange(72), "patient_id": [f"{i % 36}" for i in range(72)]})
-    rows["person_id"] = rows["patient_id"]
-    rows["label"] = np.array(CLASSES)[label]
-    for k, name in enumerate(CLASSES):
-        rows[f"p_{name}"] = p[:, k]
-    return rows
-
-
-def _edits(predictions):
-    from tumorcf_lib import metrics
-
-    parts = []
-    for number, edit in enumerate(
-        ("original", "remove", "only", "background", "blank", "sham", "sham_only")
-    ):
-        part = predictions.copy()
-        columns = [f"p_{name}" for name in CLASSES]
-        part[columns] = metrics.apply_temperature(part[columns].to_numpy(), 1 + number)
-        uses_infill = edit in ("remove", "sham")
-        part = part.assign(
-            edit=edit, place=0 if "sham" in edit else -1, dilation_px=0, reason="",
-            infill="navier_stokes" if uses_infill else "",
-        )  # fmt: skip
-        true = part[columns].to_numpy()[np.arange(72), np.arange(72) % 3]
-        part["edit_rms"] = 0.1 * number
-        part["log_odds"] = metrics.log_odds(true)
-        parts.append(part)
-    return pd.concat(parts, ignore_index=True)
 
 
 def test_a_patients_slices_are_never_published_and_statistics_are(finished):
@@ -125,19 +125,36 @@ def test_a_patients_slices_are_never_published_and_statistics_are(finished):
     assert {"rows_edits.csv.gz", "table_findings.csv", "numbers.json", "manifest.json"} <= names
 
 
+def test_all_rows_and_tables_are_published_and_of_the_networks_only_the_plain_one(finished):
+    rows, made = _made()
+    names = {path.name for path in publish.publish("paper-lite").iterdir()}
+    assert {f"{name}.csv.gz" for name in rows if name != "covariates"} <= names
+    assert "covariates.csv" in names
+    assert {f"{name}.csv" for own in made.values() for name in own} <= names
+    assert [name for name in names if name.startswith("weights")] == ["weights_fold0.npz"]
+
+
+def test_no_network_of_a_phantom_is_published(finished, monkeypatch):
+    phantom = dataclasses.replace(finished.profile, cohort="phantom")
+    monkeypatch.setitem(config.PROFILES, "paper-lite", phantom)
+    folder = publish.publish("paper-lite")
+    assert not list(folder.glob("*.npz"))
+
+
 def test_every_table_of_a_phantom_says_so_and_verifies_all_the_same(finished, monkeypatch):
     phantom = dataclasses.replace(finished.profile, cohort="phantom")
     monkeypatch.setitem(config.PROFILES, "paper-lite", phantom)
     folder = publish.publish("paper-lite")
     for path in folder.glob("*.csv"):
-        assert set(results.read_table(path)["cohort"]) <= {"phantom"}
+        assert set(results.read_table(path)["cohort"]) == {"phantom"}, path.name
     assert publish.verify(folder)[0] == []
 
 
 def test_published_results_verify(finished):
     problems, n_checked = publish.verify(publish.publish("paper-lite"))
     assert problems == []
-    assert n_checked > 10
+    rows, made = _made()
+    assert n_checked > len(rows) + sum(map(len, made.values()))
 
 
 def test_a_changed_value_in_a_derived_table_is_named_by_file_and_cell(finished):
@@ -170,6 +187,30 @@ def test_rows_that_contradict_each_other_fail(finished):
     results.write_table(rows, folder / "rows_predictions.csv.gz")
     problems, _ = publish.verify(folder)
     assert any("differ for slice 3" in problem for problem in problems)
+
+
+def test_a_changed_row_of_a_control_fails_in_every_table_made_from_it(finished):
+    folder = publish.publish("paper-lite")
+    rows = results.read_table(folder / "rows_networks.csv.gz")
+    removed = (rows["network"] == "looking") & (rows["edit"] == "remove")
+    names = [f"p_{name}" for name in config.CLASSES]
+    rows.loc[removed, names] = np.roll(rows.loc[removed, names].to_numpy(), 1, axis=1)
+    results.write_table(rows, folder / "rows_networks.csv.gz")
+    covariates = results.read_table(folder / "covariates.csv")
+    covariates["contrast"] = covariates["contrast"].to_numpy()[::-1]
+    results.write_table(covariates, folder / "covariates.csv")
+    files = {problem.split(".csv")[0] for problem in publish.verify(folder)[0]}
+    assert files == {
+        "rows_networks", "covariates", "table_networks", "table_robustness", "table_survival",
+        "table_covariates",
+    }  # fmt: skip
+
+
+def test_without_a_row_file_nothing_can_be_verified(finished):
+    folder = publish.publish("paper-lite")
+    (folder / "rows_probes.csv.gz").unlink()
+    with pytest.raises(publish.PublishError, match="no rows_probes.csv"):
+        publish.verify(folder)
 
 
 def test_a_missing_file_fails(finished):
@@ -216,12 +257,33 @@ def test_readme_and_notebooks_get_their_generated_parts(finished):
     scores = results.read_table(paths.FIGURES / "paper-lite" / "table_scores.csv")
     net = scores[(scores["score"] == "net_drop") & (scores["group"] == "all")].iloc[0]
     assert f"| **Net-Drop**, all | | {net['effect']:.3f} [{net['low']:.3f}" in text
+    survival = results.read_table(paths.FIGURES / "paper-lite" / "table_survival.csv")
+    assert all(f"\n- {sentence}\n" in text for sentence in survival["sentence"])
+    networks = results.read_table(paths.FIGURES / "paper-lite" / "table_networks.csv")
+    keys = ("network", "score", "infill", "group")
+    looking = networks.set_index(list(keys)).loc[("looking", "net_drop", "unseen", "glioma")]
+    (line,) = (row for row in text.splitlines() if row.startswith("| Net-Drop, other infills, gl"))
+    effect, low, high = looking[["effect", "low", "high"]]
+    assert line.endswith(f"| {effect:.3f} [{low:.3f}, {high:.3f}] |")
+    assert "| | plain | hardened | looking |" in text
+    assert "The calibration is not published yet." in text
     assert "| all | **9.0** |" in text
     assert "paper-lite 1.5 min" in (paths.NOTEBOOKS / "01_data.ipynb").read_text()
     assert readme.with_generated_parts(text) == text
 
 
-def test_a_readme_without_a_place_for_a_part_is_refused():
+def test_a_run_published_without_the_controls_is_told_apart_in_readme(finished):
+    folder = publish.publish("paper-lite")
+    for name in ("table_survival", "table_networks"):
+        (folder / f"{name}.csv").unlink()
+    parts = readme.parts()
+    assert "not published yet" in parts["controls"]
+    assert "not published yet" in parts["networks"]
+    assert "not published yet" not in parts["headline"]
+
+
+def test_a_readme_without_a_place_for_a_part_is_refused(monkeypatch, tmp_path):
+    monkeypatch.setattr(paths, "FIGURES", tmp_path)
     with pytest.raises(readme.ReadmeError, match="0 places"):
         readme.with_generated_parts("# Title")
 

@@ -82,3 +82,34 @@ def test_the_record_lists_every_file_with_its_hash(stage):
     stage.finish()
     record = json.loads((stage.folder / "stage.json").read_text())
     assert record["hashes"] == {"table_x.csv": stages.file_sha256(stage.folder / "table_x.csv")}
+
+
+def test_rows_that_take_long_are_made_once_while_their_dependencies_hold(stage, monkeypatch):
+    made = []
+
+    def make(folder):
+        assert folder.is_dir()
+        made.append(1)
+        return pd.DataFrame({"p": [0.123456789 * len(made)], "flag": [""]})
+
+    first = stage.make_rows("rows_x", make, {"seed": 0})
+    again = stage.make_rows("rows_x", make, {"seed": 0})
+    assert len(made) == 1
+    pd.testing.assert_frame_equal(first, again)
+    assert first.loc[0, ["p", "flag"]].tolist() == [0.12346, ""]
+    stage.make_rows("rows_x", make, {"seed": 1})
+    monkeypatch.setenv("TUMORCF_FRESH", "1")
+    stage.make_rows("rows_x", make, {"seed": 1})
+    assert len(made) == 3
+    stage.finish()
+    assert list(stages.record(stage.study, stage.name)["hashes"]) == ["rows_x.csv.gz"]
+
+
+def test_rows_that_were_cut_off_are_made_again(stage):
+    def killed(folder):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        stage.make_rows("rows_x", killed, {"seed": 0})
+    rows = stage.make_rows("rows_x", lambda folder: pd.DataFrame({"p": [1]}), {"seed": 0})
+    assert rows["p"].tolist() == [1]

@@ -191,9 +191,10 @@ def test_two_classes_and_a_handful_of_slices_work():
     (["negligible"] * 3 + ["small"], "no drop beyond 0.05 under any control"),
     (["negligible"] * 3 + ["supported"], "no drop beyond 0.05 except"),
     (["negligible"] * 3 + ["undecided"], "no drop beyond 0.05 except"),
+    (["refuted"] * 3 + ["supported"], "no fall of the probability, it rises"),
     (["negligible"] + ["supported"] * 3, "undecided"),
     (["undecided"] + ["supported"] * 3, "undecided"),
-    (["refuted"] * 4, "undecided"),
+    (["refuted"] * 4, "no fall of the probability, it rises"),
 ])  # fmt: skip
 def test_the_conclusion_is_never_kinder_than_the_variants(outcomes, conclusion):
     row = robustness.survival(_outcomes(*outcomes)).iloc[0]

@@ -68,10 +68,11 @@ def test_a_kernel_that_dies_is_named_with_what_to_try(study, small_notebooks):
         runner.run(study, last="01")
 
 
-def test_a_training_that_is_only_read_again_keeps_the_minutes_it_took(study):
-    history = study.folder / "03_training" / "fold0-x" / "history.csv"
-    history.parent.mkdir(parents=True)
-    history.write_text("epoch,seconds\n1,300\n2,300\n")
+def test_long_work_that_is_only_read_again_keeps_the_minutes_it_took(study):
+    for part, seconds in (("fold0-x", "400"), ("rows-y", "200")):
+        workspace = study.folder / "03_training" / part
+        workspace.mkdir(parents=True)
+        (workspace / "seconds.txt").write_text(seconds)
     minutes = study.folder / "minutes.json"
     runner._keep_minutes(study, "03_training", 11.5)
     runner._keep_minutes(study, "03_training", 0.1)

@@ -35,3 +35,8 @@ def test_a_cheng_profile_reads_the_dataset_from_the_folder_named(tmp_path, monke
 def test_an_unknown_cohort_is_refused():
     with pytest.raises(config.UnknownProfileError, match="'mars'"):
         sources.load(dataclasses.replace(config.get("paper"), cohort="mars"))
+
+
+def test_the_calibration_profile_is_no_study_of_six_notebooks():
+    with pytest.raises(config.UnknownProfileError, match="calibration"):
+        sources.load(config.get("calibration"))

@@ -129,33 +129,56 @@ def test_three_columns_stand_side_by_side(predictions, tmp_path):
     assert "real slices" in reference
 
 
-def test_derived_tables_do_not_depend_on_the_order_of_calls(predictions, edit_rows):
-    files = {
-        "rows_predictions": predictions,
-        "rows_validation": predictions,
-        "rows_edits": edit_rows,
-    }
-    files = {name: results.round_trip(rows) for name, rows in files.items()}
-    derived = tables.derive(files.__getitem__, 50)
-    alone = tables.findings(metrics.slice_scores(files["rows_edits"]), n_resamples=50)
-    pd.testing.assert_frame_equal(derived["table_findings"], alone)
-    names = [name for _, name, _ in tables.derived_numbers(derived)]
-    assert names[:3] == ["accuracy", "person_accuracy", "delta_drop"]
-    assert names[-1] == "net_drop_pituitary"
-
-
 def test_edits_are_counted_with_their_reasons_and_their_energy(edit_rows):
     rows = edit_rows.copy()
     first_sham = rows.index[rows["edit"] == "sham"][0]
     rows.loc[first_sham, "reason"] = "no legal place"
-    table = tables.edits(rows).set_index(["edit", "label"])
+    rows.loc[first_sham, "edit_rms"] = np.nan
+    table = tables.edits(rows).set_index(["edit", "infill", "dilation_px", "label"])
     label = rows.loc[first_sham, "label"]
-    assert table.loc[("sham", label), ["made", "not_made"]].tolist() == [7, 1]
+    sham = table.loc[("sham", "navier_stokes", 0, label)]
+    assert sham[["made", "not_made", "why_not"]].tolist() == [7, 1, "no legal place"]
     own = rows[rows["label"] == label]
     medians = own.groupby("edit")["edit_rms"].median()
-    ratio = medians["remove"] / medians["sham"]
-    assert table.loc[("remove", label), "rms_to_sham"] == pytest.approx(ratio)
-    assert np.isnan(table.loc[("sham", label), "rms_to_sham"])
+    removal = table.loc[("remove", "navier_stokes", 0, label)]
+    assert removal["rms_to_sham"] == pytest.approx(medians["remove"] / medians["sham"])
+    assert np.isnan(sham["rms_to_sham"])
+
+
+def test_an_edits_energy_is_held_against_shams_of_its_own_setting():
+    rms = {("navier_stokes", 0): (0.3, 0.1), ("telea", 0): (0.8, 0.4), ("navier_stokes", 5): (1, 4)}
+    rows = pd.DataFrame([
+        {"edit": edit, "infill": infill, "dilation_px": dilation_px, "label": "glioma",
+         "reason": "", "flag": "", "edit_rms": value}
+        for (infill, dilation_px), values in rms.items()
+        for edit, value in zip(("remove", "sham"), values, strict=True)
+    ])  # fmt: skip
+    only_removed = rows.iloc[:1].assign(infill="mirror")
+    table = tables.edits(pd.concat([rows, only_removed])).set_index("edit").loc["remove"]
+    assert table["infill"].tolist() == ["navier_stokes", "telea", "navier_stokes", "mirror"]
+    expected = [0.3 / 0.1, 0.8 / 0.4, 1 / 4, np.nan]
+    assert table["rms_to_sham"].tolist() == pytest.approx(expected, nan_ok=True)
+    assert tables.headline(table)["rms_to_sham"].tolist() == pytest.approx([0.3 / 0.1])
+
+
+def test_flagged_is_the_share_of_made_shams_and_nothing_else_has_one():
+    shams = [("", ""), ("scalp", ""), ("air", ""), ("", ""), ("", "no legal place")]
+    lines = [("sham", *line) for line in shams] + [("remove", "", "")]
+    rows = pd.DataFrame(lines, columns=["edit", "flag", "reason"]).assign(
+        infill="navier_stokes", dilation_px=0, label="glioma", edit_rms=0.1
+    )
+    table = tables.edits(rows).set_index("edit")
+    assert table.loc["sham", "flagged"] == 2 / 4
+    assert np.isnan(table.loc["remove", "flagged"])
+
+
+def test_only_headline_edits_say_where_slices_fall(edit_rows):
+    removed = edit_rows[edit_rows["edit"] == "remove"].copy()
+    flat = removed.assign(p_meningioma=0.0, p_glioma=0.0, p_pituitary=1.0)
+    others = [flat.assign(infill="telea"), flat.assign(dilation_px=3)]
+    more = pd.concat([edit_rows, *others], ignore_index=True)
+    pd.testing.assert_frame_equal(tables.fall_to(more), tables.fall_to(edit_rows))
+    assert tables.fall_to(more).groupby(["edit", "label"])["n"].sum().eq(4).all()
 
 
 def test_where_no_person_failed_the_interval_is_the_exact_one(predictions):

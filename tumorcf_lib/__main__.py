@@ -4,6 +4,8 @@ import argparse
 import os
 import sys
 
+from tumorcf_lib import audit_command
+
 DESCRIPTION = """\
 Does a brain-tumor classifier look at the tumor? Run, publish and check the study.
 
@@ -13,6 +15,7 @@ examples
   python -m tumorcf_lib status --profile demo        what is up to date, and why not
   python -m tumorcf_lib download                     the published archives (880 MB) into data/
   python -m tumorcf_lib verify figures/paper-lite    recompute published tables from their rows
+  python -m tumorcf_lib audit --help                 audit a classifier of your own
 """
 
 
@@ -53,12 +56,18 @@ def _parser():
     download = _command(commands, "download", _download, "fetch the dataset (880 MB)")
     download.add_argument("--data", help="folder to put it into (default: data/)")
 
+    calibrate = _command(
+        commands, "calibrate", _calibrate, "run the networks whose answer is known (20 minutes)"
+    )
+    calibrate.add_argument("--seed", type=int, default=0, help="of the networks")
+
     publish = _command(commands, "publish", _publish, "copy what git may hold of a run to figures/")
     publish.add_argument("profile")
     publish.add_argument("--seed", type=int, default=0, help="of the run")
 
     verify = _command(commands, "verify", _verify, "recompute published tables from their rows")
     verify.add_argument("folders", nargs="*", help="default: every folder under figures/")
+    audit_command.add_parser(commands)
     return parser
 
 
@@ -71,7 +80,7 @@ def _command(commands, name, action, text):
 def _study_options(parser):
     parser.add_argument(
         "--profile", default=os.environ.get("TUMORCF_PROFILE", "auto"),
-        help="smoke, demo, paper-lite, paper or auto",
+        help="smoke, demo, calibration, paper-lite, paper or auto",
     )  # fmt: skip
     parser.add_argument("--data", help="folder of the dataset (default: TUMORCF_DATA, else data/)")
     parser.add_argument(
@@ -91,6 +100,8 @@ def _run(options):
     from tumorcf_lib import archives, paths, runner, runtime
 
     study = _study(options)
+    if study.profile.cohort == "calibration":
+        return _calibrate(options)
     folder, found = paths.data_folder(), archives.has_dataset(paths.data_folder())
     if paths.names_data_folder() and not found and options.profile in ("auto", *REAL_PROFILES):
         raise archives.not_found(folder, archives.lacking(archives.find(folder)))
@@ -115,6 +126,16 @@ def _download(options):
     download.download(paths.data_folder())
 
 
+def _calibrate(options):
+    from tumorcf_lib import calibration, classifier, config, paths
+
+    profile = config.get("calibration")
+    classifier.set_up(options.seed)
+    calibration.run(paths.run(profile.name), profile, seed=options.seed)
+    print(f"Rows of every network: {paths.shown(paths.run(profile.name))}")
+    print("Publish them by: python -m tumorcf_lib publish calibration")
+
+
 def _publish(options):
     from tumorcf_lib import publish
 
@@ -134,6 +155,7 @@ def _named_errors():
     return (
         config.UnknownProfileError, download.DownloadError, figshare.DatasetError,
         publish.PublishError, readme.ReadmeError, runner.NotebookError, stages.StageError, OSError,
+        *audit_command.errors(),
     )  # fmt: skip
 
 

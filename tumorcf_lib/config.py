@@ -16,13 +16,14 @@ class Profile:
     """One way to run the study; two runs with equal profiles and seeds agree.
 
     ``cohort`` names the slices, ``size_px`` the side of the network input,
-    ``n_places`` the shams per slice (K), ``n_resamples`` the bootstrap draws.
+    ``n_places`` the shams per slice (K) at the headline infill and dilation,
+    ``n_resamples`` the bootstrap draws.
     Learning rates are the peak of a one-cycle schedule; epochs are upper limits,
     since training stops early on the validation persons.
     """
 
     name: str
-    cohort: str  # "phantom" or "cheng"
+    cohort: str  # "phantom", "calibration" (phantoms with a planted cause) or "cheng"
     purpose: str
     backbone: str = "efficientnet_lite0"
     weights: str | None = "imagenet"
@@ -42,14 +43,23 @@ class Profile:
     label_smoothing: float = 0.02
     focal_gamma: float = 2.0
     dropout: float = 0.2
-    n_places: int = 10
+    n_places: int = 20
+    n_control_places: int = 5  # shams for each other infill and dilation, and other networks
+    infills: tuple[str, ...] = (
+        "telea", "ring_mean", "gaussian_blur", "noisy_linear", "mirror",
+    )  # beside Navier-Stokes
+    dilations_at_512: tuple[int, ...] = (-2, 2, 5, 10, 20)  # px on a slice of 512 x 512
+    finetune_epochs: int = 3  # of the hardened network; the looking one takes twice as many
+    finetune_learning_rate: float = 3e-4
+    probe_size_px: int = 128  # of networks retrained on what an edit leaves
+    probe_epochs: int = 3  # of the whole network, after the head's on stored features
     n_resamples: int = 2000
     predict_batch_size: int = 64
 
     @property
     def is_phantom(self) -> bool:
-        """Whether the slices are drawn by :mod:`tumorcf_lib.phantom`."""
-        return self.cohort == "phantom"
+        """Whether the slices are drawn, not a patient's."""
+        return self.cohort in ("phantom", "calibration")
 
     def as_dict(self) -> dict:
         """All settings as plain values, in the order of declaration."""
@@ -62,15 +72,26 @@ PROFILES = {
         Profile(
             name="smoke", cohort="phantom", purpose="tests: the whole path in about a minute",
             size_px=96, phantom_patients=10, phantom_slices=2, epochs=20, warmup_epochs=20,
-            batch_size=8, n_places=2, n_resamples=200, predict_batch_size=16,
+            batch_size=8, n_places=2, n_control_places=1, infills=("telea", "mirror"),
+            dilations_at_512=(10,), finetune_epochs=1, probe_size_px=64, probe_epochs=0,
+            n_resamples=200, predict_batch_size=16,
         ),
         Profile(
             name="demo", cohort="phantom", purpose="a laptop or Binder, minutes, no dataset",
             size_px=128, phantom_patients=67, phantom_slices=4, epochs=7, warmup_epochs=2,
-            learning_rate=3e-4, batch_size=16, n_places=5, n_resamples=1000, predict_batch_size=32,
+            learning_rate=3e-4, batch_size=16, n_places=5, n_control_places=2,
+            infills=("telea", "noisy_linear", "mirror"), dilations_at_512=(5, 20),
+            finetune_epochs=1, probe_size_px=64, probe_epochs=0,
+            n_resamples=1000, predict_batch_size=32,
         ),
         Profile(
-            name="paper-lite", cohort="cheng", purpose="the study on a laptop in half an hour",
+            name="calibration", cohort="calibration",
+            purpose="phantoms whose cause is known: python -m tumorcf_lib calibrate",
+            size_px=128, phantom_patients=100, phantom_slices=3, epochs=12, warmup_epochs=2,
+            patience=12, learning_rate=5e-4, batch_size=16, predict_batch_size=32,
+        ),
+        Profile(
+            name="paper-lite", cohort="cheng", purpose="the study on a laptop in an hour",
             epochs=10, warmup_epochs=1, learning_rate=5e-4,
         ),
         Profile(

@@ -1,7 +1,6 @@
 """The study's work on every fold: train its network, predict with it, audit it."""
 
 import importlib.metadata
-import os
 import shutil
 import sys
 
@@ -11,6 +10,7 @@ import pandas as pd
 from tumorcf_lib import audit as audits
 from tumorcf_lib import cohort as cohorts
 from tumorcf_lib import plan, stages
+from tumorcf_lib import results as results_of
 from tumorcf_lib import split as splits
 from tumorcf_lib.config import CLASSES
 
@@ -47,6 +47,12 @@ def slices_of(prepared, slice_ids) -> cohorts.Cohort:
     return prepared.subset(positions)
 
 
+def parts_of(prepared, rows) -> np.ndarray:
+    """Part ("train", "validation", "test") of each prepared slice, from one fold's split rows."""
+    part_of = rows.set_index("slice_id")["part"]
+    return part_of.loc[prepared.table["slice_id"]].to_numpy(str)
+
+
 def train(results, prepared, split) -> pd.DataFrame:
     """Train one network a fold and keep its weights as ``weights_fold<k>.npz``.
 
@@ -64,25 +70,17 @@ def train(results, prepared, split) -> pd.DataFrame:
     for fold, rows in split.groupby("fold"):
         seed = results.study.seed + int(fold)
         folder = results.workspace(f"fold{fold}", _depends_on(results, seed))
-        if os.environ.get("TUMORCF_FRESH"):
-            shutil.rmtree(folder)
-            folder.mkdir()
-        part_of = rows.set_index("slice_id")["part"]
-        parts = part_of.loc[prepared.table["slice_id"]].to_numpy(str)
+        parts = parts_of(prepared, rows)
         if not (folder / "weights.npz").exists():
             _train_one(results.study.profile, prepared, parts, seed, folder)
-        shutil.copyfile(folder / "weights.npz", results.folder / f"weights_fold{fold}.npz")
-        results.keep(results.folder / f"weights_fold{fold}.npz")
-        histories.append(pd.read_csv(folder / "history.csv").assign(fold=fold))
+        shutil.copyfile(folder / "weights.npz", results.folder / weights_name(fold))
+        results.keep(results.folder / weights_name(fold))
+        history = pd.read_csv(folder / "history.csv").assign(fold=fold)
+        results_of.note_seconds(folder, history["seconds"].sum())
+        histories.append(history)
     history = pd.concat(histories, ignore_index=True)
     # Seconds differ from run to run; what is hashed and published must not.
     return history[["fold", *history.columns.drop(["fold", "seconds"])]]
-
-
-def training_minutes(study) -> float:
-    """Minutes that the kept trainings of a run took, as their histories tell; 0 without any."""
-    histories = (study.folder / "03_training").glob("fold*/history.csv")
-    return sum(pd.read_csv(path)["seconds"].sum() for path in histories) / 60
 
 
 def _train_one(profile, prepared, parts, seed, folder):
@@ -137,15 +135,29 @@ def predict(results, prepared, *, part: str) -> pd.DataFrame:
     return pd.concat(parts, ignore_index=True)
 
 
-def audit(results, prepared, *, edits=audits.HEADLINE_EDITS) -> pd.DataFrame:
-    """Audit every tested slice by the network of its fold; rows as ``audit.audit`` makes them."""
+def audit(results, prepared) -> pd.DataFrame:
+    """Audit every tested slice by the network of its fold; rows as ``audit.audit`` makes them.
+
+    Headline edits with the profile's ``n_places`` shams, then every other infill and every
+    other dilation with ``n_control_places``.
+    """
+    profile = results.study.profile
+    edits = audits.HEADLINE_EDITS + plan.control_edits(
+        profile.infills, profile.dilations_at_512, profile.size_px, profile.n_control_places
+    )
+    depends_on = depends(results, "audit", "classifier") | weights_of(results)
+    return results.make_rows("rows_edits", lambda _: audit_by(results, prepared, edits), depends_on)
+
+
+def audit_by(results, prepared, edits, *, network="") -> pd.DataFrame:
+    """The tested slices' rows of a plan, by each fold's network of that kind."""
     profile = results.study.profile
     parts = [
         audits.audit(
             predictor, own, edits=edits, n_places=profile.n_places, seed=results.study.seed,
             batch_size=profile.predict_batch_size, progress=True,
         ).assign(fold=fold)
-        for fold, own, predictor in _each_fold(results, prepared, "test")
+        for fold, own, predictor in _each_fold(results, prepared, "test", network)
     ]  # fmt: skip
     return pd.concat(parts, ignore_index=True)
 
@@ -202,14 +214,40 @@ def example_edits(prepared, rows, chosen) -> list[dict]:
     return examples
 
 
-def _each_fold(results, prepared, part):
-    """Fold, the slices of its part, and its network's predictor."""
+def depends(results, *modules) -> dict:
+    """All that rows made by these modules depend on but weights, for ``results.make_rows``."""
+    settings = results.study.profile.as_dict()
+    unrelated = ("purpose", "n_resamples")
+    return {
+        "settings": {k: v for k, v in settings.items() if k not in unrelated},
+        "seed": results.study.seed,
+        "split": results.input_digest("01_data", "split.csv"),
+        "inputs": results.input_digest("02_preprocessing", "inputs.npy"),
+        "masks": results.input_digest("02_preprocessing", "masks.npy"),
+        "code": stages.library_digest(*modules),
+        "packages": [importlib.metadata.version(name) for name in stages.PACKAGES],
+    }
+
+
+def weights_of(results) -> dict:
+    """Hashes of all weights of 03, for ``results.make_rows``."""
+    hashes = stages.record(results.study, "03_training")["hashes"]
+    return {name: digest for name, digest in hashes.items() if name.startswith("weights_")}
+
+
+def weights_name(fold, network="") -> str:
+    """File of a fold's weights; ``network`` names a fine-tuned copy."""
+    return f"weights_{network}_fold{fold}.npz" if network else f"weights_fold{fold}.npz"
+
+
+def _each_fold(results, prepared, part, network=""):
+    """Fold, the slices of its part, and the predictor of its network of that kind."""
     from tumorcf_lib import classifier
 
     profile = results.study.profile
     split = splits.check(results.read("01_data", "split"))
     for fold, rows in split.groupby("fold"):
         own = slices_of(prepared, rows.loc[rows["part"] == part, "slice_id"])
-        weights = results.path_in("03_training", f"weights_fold{fold}.npz")
+        weights = results.path_in("03_training", weights_name(fold, network))
         model = classifier.load_float16(profile, weights)
         yield fold, own, classifier.as_predictor(model, batch_size=profile.predict_batch_size)

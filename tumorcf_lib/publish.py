@@ -12,8 +12,20 @@ from pathlib import Path
 import nbformat
 import pandas as pd
 
-from tumorcf_lib import config, paths, readme, results, runner, runtime, sources, stages, tables
+from tumorcf_lib import (
+    calibration_publish,
+    config,
+    derived,
+    paths,
+    readme,
+    results,
+    runner,
+    runtime,
+    sources,
+    stages,
+)
 
+DEMO = "demo"  # the profile whose run is what readers see in the notebooks
 MANIFEST = "manifest.json"
 NUMBERS = "numbers.json"
 ROW_TOLERANCE = 1e-3
@@ -37,6 +49,10 @@ def publish(profile_name: str, *, seed: int = 0) -> Path:
     profile = config.get(profile_name)
     if profile.name == "smoke":
         raise PublishError("The smoke profile only tests that everything runs: not for publishing.")
+    if profile.cohort == "calibration":
+        target = calibration_publish.publish(paths.run(profile.name), seed=seed)
+        readme.update()
+        return target
     study = runtime.Study(profile, seed, paths.run(profile.name))
     for name in stages.NAMES:
         reason = stages.why_stale(study, name)
@@ -45,6 +61,8 @@ def publish(profile_name: str, *, seed: int = 0) -> Path:
     missing = [n for n in stages.NAMES if not runner.is_executed(study, n)]
     if missing:
         raise PublishError(f"{missing} were run outside ./run_all.sh since; run it once more.")
+    if profile.name == DEMO:
+        runner.run_guide(study)
     target = paths.published(profile.name)
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=target.parent) as scratch:
@@ -57,7 +75,7 @@ def publish(profile_name: str, *, seed: int = 0) -> Path:
         _write_manifest(study, new)
         shutil.rmtree(target, ignore_errors=True)
         new.rename(target)
-    for name in stages.NAMES:
+    for name in (*stages.NAMES, *([stages.GUIDE] if profile.name == DEMO else [])):
         _publish_notebook(study, name)
     readme.update()
     print(f"Published {sum(1 for _ in target.iterdir())} files: {paths.shown(target)}")
@@ -144,13 +162,10 @@ def verify(folder: Path) -> tuple[list[str], int]:
     if not (folder / MANIFEST).is_file():
         raise PublishError(f"{folder} holds no {MANIFEST}; name a folder under figures/.")
     manifest = json.loads((folder / MANIFEST).read_text())
-    derived = tables.derive(lambda name: _read(folder, name), manifest["profile"]["n_resamples"])
-    problems = []
-    for name, table in derived.items():
-        problems += _compare(name, _read(folder, name), results.round_trip(table))
-    problems += _compare_numbers(folder, derived)
-    problems += _compare_rows(_read(folder, "rows_predictions"), _read(folder, "rows_edits"))
-    recomputed = {f"{name}.csv" for name in derived}
+    check = (
+        calibration_publish.verify if manifest["profile"]["cohort"] == "calibration" else _verify
+    )
+    problems, recomputed = check(folder, _compare)
     for name, digest in manifest["sha256"].items():
         if not (folder / name).is_file():
             problems.append(f"{name} is missing")
@@ -159,6 +174,18 @@ def verify(folder: Path) -> tuple[list[str], int]:
     strange = {p.name for p in folder.iterdir()} - set(manifest["sha256"]) - {MANIFEST}
     problems += [f"{name} is not in the manifest" for name in sorted(strange)]
     return problems, len(manifest["sha256"])
+
+
+def _verify(folder, compare):
+    """Problems of a study's tables, numbers and rows, and the files compared by content."""
+    manifest = json.loads((folder / MANIFEST).read_text())
+    made = derived.derive(lambda name: _read(folder, name), manifest["profile"]["n_resamples"])
+    problems = []
+    for name, table in made.items():
+        problems += compare(name, _read(folder, name), results.round_trip(table))
+    problems += _compare_numbers(folder, made)
+    problems += _compare_rows(_read(folder, "rows_predictions"), _read(folder, "rows_edits"))
+    return problems, {f"{name}.csv" for name in made}
 
 
 def _read(folder, name):
@@ -204,10 +231,10 @@ def _compare_rows(predictions, edits) -> list[str]:
     ]
 
 
-def _compare_numbers(folder, derived) -> list[str]:
+def _compare_numbers(folder, made) -> list[str]:
     published = json.loads((folder / NUMBERS).read_text())
     problems = []
-    for stage, name, expected in tables.derived_numbers(derived):
+    for stage, name, expected in derived.numbers(made):
         for key, now in expected.items():
             was = published.get(stage, {}).get(name, {}).get(key)
             if was is None or not _same(was, now):
@@ -230,8 +257,10 @@ def _copy_stage(study, name, target):
 
 
 def _is_reference_weights(study, path):
-    """Weights small enough for git, of a network that saw real slices: phantoms train anew."""
-    is_small = path.suffix == ".npz" and path.stat().st_size < MAX_WEIGHTS_BYTES
+    """The study's networks that saw real slices, if small enough for git: phantoms train anew,
+    and the fine-tuned copies are published by their rows."""
+    is_plain = path.name.startswith("weights_fold")
+    is_small = is_plain and path.stat().st_size < MAX_WEIGHTS_BYTES
     return is_small and not study.profile.is_phantom
 
 
@@ -265,7 +294,7 @@ def _publish_notebook(study, name):
     """Renew a committed notebook's minutes and, from the demo run, its outputs."""
     path = paths.NOTEBOOKS / f"{name}.ipynb"
     notebook = json.loads(path.read_text())
-    if study.profile.name == "demo":
+    if study.profile.name == DEMO:
         executed = json.loads(runner.executed_copy(study, name).read_text())
         notebook = with_outputs(notebook, executed)
     nbformat.write(nbformat.from_dict(readme.with_runtime(notebook, name)), path)

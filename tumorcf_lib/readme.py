@@ -8,7 +8,19 @@ import json
 import re
 import tomllib
 
-from tumorcf_lib import config, findings, paths, results, stages, stats, tables
+import pandas as pd
+
+from tumorcf_lib import (
+    calibration_publish,
+    config,
+    findings,
+    networks,
+    paths,
+    results,
+    stages,
+    stats,
+    tables,
+)
 
 MARK = "<!-- {name}: made by `python -m tumorcf_lib publish` -->"
 COLAB_BADGE = "https://colab.research.google.com/assets/colab-badge.svg"
@@ -18,6 +30,23 @@ HEADLINE_SCORES = {
     "delta_drop": "Delta-Drop", "sham_drop": "Sham-Drop (control)", "net_drop": "**Net-Drop**",
     "delta_focus": "Delta-Focus", "net_focus": "Net-Focus",
 }  # fmt: skip
+NETWORK_LINES = {
+    ("accuracy", "", "all"): "Accuracy, slices",
+    ("person_accuracy", "", "all"): "Accuracy, persons",
+    **{
+        ("net_drop", "navier_stokes", group): f"**Net-Drop**, {group}"
+        for group in ("all", *config.CLASSES)
+    },
+    **{
+        ("net_drop", "unseen", group): f"Net-Drop, other infills, {group}"
+        for group in ("all", *config.CLASSES)
+    },
+    **{
+        ("delta_focus", "", group): f"Delta-Focus, {group}" for group in ("all", *config.CLASSES)
+    },
+}
+"""Score, infill and group of the lines that README shows of the three networks."""
+
 FINDINGS = {
     1: "Removing the tumor lowers confidence",
     2: "The tumor alone keeps substantial probability",
@@ -79,6 +108,9 @@ def parts() -> dict[str, str]:
         "answer": answer(),
         "headline": headline(),
         "findings": findings_table(),
+        "controls": controls(),
+        "networks": networks_table(),
+        "known": known_answers(),
         "minutes": minutes_table(),
     }
 
@@ -149,6 +181,41 @@ def findings_table() -> str:
     return "\n".join(lines)
 
 
+def controls() -> str:
+    """One line a class: under how many variants of the analysis Net-Drop stays what it is."""
+    read = _reader(tables.REFERENCE, "table_survival")
+    if read is None:
+        return "The controls on the real slices are not published yet."
+    return "\n".join(f"- {sentence}" for sentence in read("table_survival")["sentence"])
+
+
+def networks_table() -> str:
+    """Accuracy and Net-Drop of the plain, the hardened and the looking network."""
+    read = _reader(tables.REFERENCE, "table_networks")
+    if read is None:
+        return "The three networks on the real slices are not published yet."
+    table = read("table_networks")
+    parts = [
+        networks.beside_plain(table, group=group).assign(group=group)
+        for group in ("all", *config.CLASSES)
+    ]
+    shown = pd.concat(parts).reset_index()
+    names = [name for name in shown if name not in ("score", "infill", "group")]
+    lines = ["| | " + " | ".join(names) + " |", "|---|" + "---|" * len(names)]
+    for (score, infill, group), words in NETWORK_LINES.items():
+        keys = {"score": score, "infill": infill, "group": group}
+        row = shown[(shown[list(keys)] == list(keys.values())).all(axis=1)].iloc[0]
+        lines.append(f"| {words} | " + " | ".join(row[names]) + " |")
+    return "\n".join(lines)
+
+
+def known_answers() -> str:
+    """What the scores say of networks whose answer is known."""
+    if not (paths.published("calibration") / "table_null.csv").is_file():
+        return "The calibration is not published yet."
+    return "\n".join(f"- {sentence}" for sentence in calibration_publish.sentences())
+
+
 def minutes_table() -> str:
     """Minutes of every notebook in the published runs."""
     published = [name for name in config.PROFILES if _minutes(name)]
@@ -156,7 +223,8 @@ def minutes_table() -> str:
     for name in stages.NAMES:
         cells = " | ".join(_cell(_minutes(p).get(name)) for p in published)
         lines.append(f"| [{name}](notebooks/{name}.ipynb) | {cells} |")
-    total = " | ".join(f"**{sum(_minutes(p).values()):.1f}**" for p in published)
+    sums = [sum(_minutes(p).get(name, 0) for name in stages.NAMES) for p in published]
+    total = " | ".join(f"**{minutes:.1f}**" for minutes in sums)
     return "\n".join([*lines, f"| all | {total} |"])
 
 
@@ -184,9 +252,10 @@ def _minutes(profile_name) -> dict:
     return json.loads(path.read_text()) if path.is_file() else {}
 
 
-def _reader(profile_name):
+def _reader(profile_name, table="table_findings"):
+    """Reads a published run's tables; None where it, or this table of it, is not published."""
     folder = paths.published(profile_name)
-    if not (folder / "table_findings.csv").is_file():
+    if not (folder / f"{table}.csv").is_file():
         return None
     return lambda name: results.read_table(folder / f"{name}.csv")
 

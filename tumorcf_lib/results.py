@@ -3,7 +3,9 @@
 import gzip
 import io
 import json
+import os
 import shutil
+import time
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +14,11 @@ import pandas as pd
 from tumorcf_lib import stages
 
 SIGNIFICANT_DIGITS = 5
-TEXT_COLUMNS = ("patient_id", "person_id", "reason", "note", "infill", "relevance")
+SECONDS = "seconds.txt"
+TEXT_COLUMNS = ("patient_id", "person_id")
+WORD_COLUMNS = (  # empty text is a value
+    "reason", "note", "infill", "relevance", "flag", "why_not", "breaks", "not_counted",
+)  # fmt: skip
 
 
 def open_stage(study, name: str) -> "Results":
@@ -74,6 +80,28 @@ class Results:
         from it here is what anybody computes from the published file."""
         return self._save_frame(rows, f"{name}.csv.gz")
 
+    def make_rows(self, name: str, make, depends_on: dict) -> pd.DataFrame:
+        """Rows that take long: made once for equal ``depends_on``, then only read again.
+
+        Parameters
+        ----------
+        make : callable
+            Gets a folder for its own intermediate files, returns the rows.
+        depends_on : dict
+            All that the rows depend on; see :meth:`workspace`.
+        """
+        folder = self.workspace(name, depends_on)
+        kept = folder / f"{name}.csv.gz"
+        if not kept.exists():
+            started = time.perf_counter()
+            partial = folder / f"unfinished-{kept.name}"
+            write_table(make(folder), partial)
+            note_seconds(folder, time.perf_counter() - started)
+            partial.replace(kept)
+        path = self.folder / kept.name
+        shutil.copyfile(kept, path)
+        return read_table(self.keep(path))
+
     def create_array(self, name: str, shape: tuple, dtype) -> np.ndarray:
         """A new memory-mapped array to be filled in place."""
         path = self.folder / f"{name}.npy"
@@ -113,6 +141,8 @@ class Results:
         for old in self.folder.glob(f"{name}-??????????"):
             if old != folder:
                 shutil.rmtree(old)
+        if os.environ.get("TUMORCF_FRESH"):
+            shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True, exist_ok=True)
         return folder
 
@@ -146,6 +176,16 @@ class Results:
         return read_table(path)
 
 
+def note_seconds(folder: Path, seconds: float) -> None:
+    """Remember how long a workspace's content took, for a run that only reads it again."""
+    (folder / SECONDS).write_text(f"{seconds:.1f}\n")
+
+
+def kept_seconds(folder: Path) -> float:
+    """Seconds that the workspaces of a stage's folder took when they were made."""
+    return sum(float(path.read_text()) for path in folder.glob(f"*/{SECONDS}"))
+
+
 def write_table(table: pd.DataFrame, path: Path) -> None:
     """CSV with 5 significant digits; compressed files carry no time: equal rows, equal bytes."""
     data = _as_csv(table).encode()
@@ -159,9 +199,8 @@ def round_trip(table: pd.DataFrame) -> pd.DataFrame:
 
 def read_table(path: Path) -> pd.DataFrame:
     """A table as :func:`write_table` wrote it; empty text stays empty text."""
-    table = pd.read_csv(path, dtype=dict.fromkeys(TEXT_COLUMNS, str))
-    words = table.columns.intersection(["reason", "note", "infill", "relevance"])
-    return table.fillna(dict.fromkeys(words, ""))
+    table = pd.read_csv(path, dtype=dict.fromkeys(TEXT_COLUMNS + WORD_COLUMNS, str))
+    return table.fillna(dict.fromkeys(table.columns.intersection(WORD_COLUMNS), ""))
 
 
 def format_number(value, low=None, high=None, n=None, unit="") -> str:

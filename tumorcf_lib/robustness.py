@@ -37,6 +37,7 @@ CONCLUSIONS = {
     "negligible": f"no drop beyond {stats.RELEVANT} under any control",
     "small": f"no drop beyond {stats.RELEVANT} except",
     "depends": "depends on the control",
+    "refuted": "no fall of the probability, it rises",
     "undecided": "undecided",
 }
 """How a class's specification curve can end, see :func:`survival`."""
@@ -118,6 +119,7 @@ def survival(table):
       below 0.05 with their whole interval, the headline and more than half are negligible.
     - "no drop beyond 0.05 except": the headline and more than half of the variants on
       the probability scale are negligible.
+    - "no fall of the probability, it rises": the headline is refuted.
     - "undecided": all else; also whenever the headline has fewer than 10 persons.
 
     Parameters
@@ -255,6 +257,8 @@ def _conclusion(own):
     if headline == stats.SUPPORTED:
         mostly = supported.mean() > 1 / 2 and not (own["outcome"] == stats.REFUTED).any()
         return CONCLUSIONS["except" if mostly else "depends"]
+    if headline == stats.REFUTED:
+        return CONCLUSIONS["refuted"]
     own = own[own["scale"] == PROBABILITY]
     if headline == stats.NEGLIGIBLE and (own["outcome"] == stats.NEGLIGIBLE).mean() > 1 / 2:
         # too few persons and NaN do not count as small

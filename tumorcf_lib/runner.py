@@ -9,7 +9,7 @@ import time
 from contextlib import contextmanager
 from pathlib import Path
 
-from tumorcf_lib import paths, stages
+from tumorcf_lib import paths, results, stages
 from tumorcf_lib.runtime import Study
 
 
@@ -46,6 +46,12 @@ def run(study: Study, *, first="01", last="06", fresh=False) -> list[dict]:
         done.append({"name": name, "minutes": minutes, "wrote": wrote})
     print(f"Executed notebooks, tables and figures: {paths.shown(study.folder)}")
     return done
+
+
+def run_guide(study: Study) -> None:
+    """Execute the notebook for a reader's own classifier, which needs a finished 03."""
+    minutes = _execute(study, stages.GUIDE)
+    _keep_minutes(study, stages.GUIDE, minutes)
 
 
 def executed_copy(study: Study, name: str) -> Path:
@@ -99,12 +105,9 @@ def _keep_minutes(study, name, minutes):
     """Remember how long a notebook took; README tells it."""
     path = study.folder / "minutes.json"
     kept = json.loads(path.read_text()) if path.exists() else {}
-    if name == "03_training":
-        from tumorcf_lib import folds
-
-        trained = folds.training_minutes(study)
-        if minutes < trained:  # a training that was only read again: what it took when it ran
-            minutes = kept.get(name, trained)
+    spent = results.kept_seconds(study.folder / name) / 60
+    if minutes < spent:  # long work that was only read again: what it took when it ran
+        minutes = max(spent, kept.get(name, 0))
     kept[name] = round(minutes, 2)
     path.write_text(json.dumps(kept, indent=1, sort_keys=True) + "\n")
 

@@ -23,7 +23,7 @@ def load(profile, *, data_dir=None, cache_dir=None):
     tumorcf_lib.figshare.DatasetNotFoundError
         If the profile needs the dataset and the folder lacks it.
     """
-    if profile.is_phantom:
+    if profile.cohort == "phantom":
         # A small network input needs no 256 px slice; drawing time grows with the area
         drawn_px = 192 if profile.size_px <= 128 else 256
         return phantom.make_cohort(

@@ -18,13 +18,17 @@ NAMES = (
     "01_data", "02_preprocessing", "03_training",
     "04_evaluation", "05_counterfactuals", "06_metrics",
 )  # fmt: skip
+GUIDE = "audit_your_model"
+"""A notebook for readers with a classifier of their own; nothing depends on it."""
+
 NEEDS = {
     "01_data": (),
     "02_preprocessing": ("01_data",),
     "03_training": ("01_data", "02_preprocessing"),
     "04_evaluation": ("01_data", "02_preprocessing", "03_training"),
     "05_counterfactuals": ("01_data", "02_preprocessing", "03_training"),
-    "06_metrics": ("05_counterfactuals",),
+    "06_metrics": ("04_evaluation", "05_counterfactuals"),
+    GUIDE: ("03_training",),  # no stage: it only reads
 }
 RECORD = "stage.json"
 MAX_HASHED_BYTES = 20_000_000  # larger files (network inputs) are checked by size alone
@@ -102,9 +106,17 @@ def fingerprint(study, name: str) -> dict[str, str]:
 
 def code_digest(name: str) -> str:
     """Hash of a notebook's code cells and of every library module they lead to."""
-    trees = [ast.parse("\n".join(code_cells(paths.NOTEBOOKS / f"{name}.ipynb")))]
-    dumps = [ast.dump(trees[0])]
-    seen = set(UNHASHED)
+    return _digest_from(ast.parse("\n".join(code_cells(paths.NOTEBOOKS / f"{name}.ipynb"))))
+
+
+def library_digest(*modules: str) -> str:
+    """Hash of the named modules' code and of every library module they lead to."""
+    return _digest_from(ast.parse(f"from tumorcf_lib import {', '.join(sorted(modules))}"))
+
+
+def _digest_from(tree) -> str:
+    """Hash of a syntax tree and of those of all library modules that it leads to."""
+    trees, dumps, seen = [tree], [ast.dump(tree)], set(UNHASHED)
     while trees:
         for module in sorted(_library_imports(trees.pop()) - seen):
             seen.add(module)

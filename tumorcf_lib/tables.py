@@ -1,14 +1,12 @@
 """The study's tables, each a pure function of published rows: anybody can recompute them."""
 
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from tumorcf_lib import _resampling, metrics, paths, resampled, results, stats
+from tumorcf_lib import _resampling, estimates, metrics, paths, resampled, results, stats
 from tumorcf_lib import findings as claims
-from tumorcf_lib.config import CLASSES
 
 SEED = 0  # of the bootstrap: the same rows give the same intervals
 REFERENCE = "paper-lite"
@@ -151,18 +149,29 @@ def edits(rows) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        edit, label, made, not_made (rows with a reason), median_rms (of the change over the
-        whole slice, in standard deviations of the slice) and, for ``remove``, its ratio to
-        the shams' median_rms.
+        edit, infill, dilation_px, label, made, not_made (rows with a reason), why_not (the
+        reasons), flagged (share of made shams over scalp, skull or air), median_rms (of the change
+        over the whole slice, in standard deviations of the slice) and, for ``remove``, its
+        ratio to the median_rms of the shams with its infill and dilation.
     """
     made = rows["reason"] == ""
-    counts = rows.assign(made=made, not_made=~made).groupby(["edit", "label"], sort=False)
-    table = counts.agg(
-        made=("made", "sum"), not_made=("not_made", "sum"), median_rms=("edit_rms", "median")
-    ).reset_index()
-    sham = table[table["edit"] == "sham"].set_index("label")["median_rms"]
-    ratio = table["median_rms"] / table["label"].map(sham)
+    keys = ["edit", "infill", "dilation_px", "label"]
+    flagged = (rows["flag"] != "").astype(float).where(made)
+    counts = rows.assign(made=made, not_made=~made, flagged=flagged)
+    table = counts.groupby(keys, sort=False).agg(
+        made=("made", "sum"), not_made=("not_made", "sum"), why_not=("reason", _distinct),
+        flagged=("flagged", "mean"), median_rms=("edit_rms", "median"),
+    ).reset_index()  # fmt: skip
+    table["flagged"] = table["flagged"].where(table["edit"].isin(("sham", "sham_only")))
+    sham = table[table["edit"] == "sham"].set_index(keys[1:])["median_rms"]
+    own = pd.MultiIndex.from_frame(table[keys[1:]])
+    ratio = table["median_rms"] / sham.reindex(own).to_numpy()
     return table.assign(rms_to_sham=ratio.where(table["edit"] == "remove"))
+
+
+def headline(table) -> pd.DataFrame:
+    """The lines of a table, or of rows, at the headline's infill and dilation."""
+    return estimates.headline_rows(table)
 
 
 def fall_to(rows) -> pd.DataFrame:
@@ -179,6 +188,7 @@ def fall_to(rows) -> pd.DataFrame:
         edit, label, to, n, share (of the label's slices with that edit).
     """
     names = classes(rows)
+    rows = estimates.headline_rows(rows)
     wanted = rows["edit"].isin(("original", "remove", "background", "blank"))
     rows = rows[wanted & rows[f"p_{names[0]}"].notna()]
     p = rows[[f"p_{name}" for name in names]].to_numpy()
@@ -241,41 +251,6 @@ def verdict_counts(table) -> str:
     return "Claims by form - " + "; ".join(parts) + "."
 
 
-# -- for verify --------------------------------------------------------------
-
-
-def derive(read: Callable[[str], pd.DataFrame], n_resamples: int) -> dict[str, pd.DataFrame]:
-    """Every derived table by its file's name, from the row files alone.
-
-    ``read`` maps a name ("rows_edits") to a table.
-    """
-    predictions, validation = read("rows_predictions"), read("rows_validation")
-    rows = read("rows_edits")
-    scores = metrics.slice_scores(rows)
-    return {
-        "table_performance": performance(predictions, n_resamples=n_resamples),
-        "table_classes": performance_by_class(predictions, n_resamples=n_resamples),
-        "table_confusion": confusion(predictions),
-        "table_reliability": reliability(predictions, validation),
-        "table_scores": scores_by_class(scores, n_resamples=n_resamples),
-        "table_edits": edits(rows),
-        "table_fall_to": fall_to(rows),
-        "table_findings": findings(scores, n_resamples=n_resamples),
-    }
-
-
-def derived_numbers(derived) -> Iterator[tuple[str, str, dict]]:
-    """Stage, name and content of every number that prose quotes from a derived table."""
-    for name, level in (("accuracy", "slice"), ("person_accuracy", "person")):
-        entry = estimate(derived["table_performance"], level, "all", "accuracy")
-        yield "04_evaluation", name, entry
-    for name in ("delta_drop", "sham_drop", "net_drop", "delta_focus"):
-        yield "06_metrics", name, estimate(derived["table_scores"], name, "all")
-    for group in CLASSES:
-        entry = estimate(derived["table_scores"], "net_drop", group)
-        yield "06_metrics", f"net_drop_{group}", entry
-
-
 # -- inner parts -------------------------------------------------------------
 
 
@@ -334,6 +309,10 @@ def _overall(labels, p, weights, names):
 def _per_class(labels, p, weights, names):
     values = resampled.by_class(labels, p, weights)
     return {(c, m): v[:, k] for k, c in enumerate(names) for m, v in values.items()}
+
+
+def _distinct(reasons):
+    return "; ".join(sorted({reason for reason in reasons if reason}))
 
 
 def _arrays(rows, names):

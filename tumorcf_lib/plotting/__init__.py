@@ -5,8 +5,11 @@ Class colors are fixed; MRI is gray with one window across a row, masks are outl
 differences use a diverging map centered on zero.
 """
 
+from tumorcf_lib.plotting.calibration import known_answers
 from tumorcf_lib.plotting.cohorts import cohort_overview, intensity_histograms
+from tumorcf_lib.plotting.controls import dilation_curves, infill_comparison, probe_bars
 from tumorcf_lib.plotting.results import drop_vs_focus, fall_to, findings_forest, headline
+from tumorcf_lib.plotting.robustness import covariates, energy, robustness_forest, three_networks
 from tumorcf_lib.plotting.scores import correct_vs_wrong, delta_by_class
 from tumorcf_lib.plotting.slices import (
     edits_side_by_side,
@@ -19,8 +22,9 @@ from tumorcf_lib.plotting.training import confusion, learning_curves, reliabilit
 
 __all__ = [
     "CLASS_COLORS", "VERDICT_COLORS", "class_colors", "cohort_overview", "confusion",
-    "correct_vs_wrong", "delta_by_class", "drop_vs_focus", "edits_side_by_side",
-    "errors_gallery", "examples", "fall_to", "findings_forest", "headline",
-    "intensity_histograms", "learning_curves", "preprocessing_steps",
-    "reliability",
+    "correct_vs_wrong", "covariates", "delta_by_class", "dilation_curves", "drop_vs_focus",
+    "edits_side_by_side", "energy", "errors_gallery", "examples", "fall_to", "findings_forest",
+    "headline", "infill_comparison", "intensity_histograms", "known_answers",
+    "learning_curves", "preprocessing_steps", "probe_bars", "reliability", "robustness_forest",
+    "three_networks",
 ]  # fmt: skip

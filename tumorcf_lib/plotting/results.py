@@ -16,6 +16,7 @@ from tumorcf_lib.plotting.style import (
     class_colors,
     figure,
     order_classes,
+    reach,
 )
 from tumorcf_lib.verdicts import NEGLIGIBLE, RELEVANT
 
@@ -254,6 +255,6 @@ def headline(means):
 
 
 def _dot(ax, row, y, color, *, filled):
-    reach = [[row["effect"] - row["low"]], [row["high"] - row["effect"]]]
-    ax.errorbar(row["effect"], y, xerr=reach, fmt="o", color=color, markersize=7.5, capsize=3,
-                markerfacecolor=color if filled else "white", markeredgewidth=1.5, zorder=3)
+    ax.errorbar(row["effect"], y, xerr=reach(row["effect"], row["low"], row["high"]), fmt="o",
+                color=color, markersize=7.5, capsize=3, markeredgewidth=1.5, zorder=3,
+                markerfacecolor=color if filled else "white")

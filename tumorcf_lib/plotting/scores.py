@@ -15,6 +15,7 @@ from tumorcf_lib.plotting.style import (
     figure,
     letter,
     order_classes,
+    reach,
 )
 
 CORRECT_COLORS = {True: "#8C8C8C", False: "#D55E00"}
@@ -82,8 +83,8 @@ def _overlay(ax, means, classes):
     """Mean with interval beside the points, its value in words."""
     for x, name in enumerate(classes):
         for row in means[means["group"] == name].itertuples():
-            ax.errorbar(x, row.effect, [[row.effect - row.low], [row.high - row.effect]],
-                        fmt="o", color=INK, markersize=4.5, capsize=3, linewidth=1.4, zorder=5,
+            ax.errorbar(x, row.effect, reach(row.effect, row.low, row.high), fmt="o",
+                        color=INK, markersize=4.5, capsize=3, linewidth=1.4, zorder=5,
                         markeredgecolor="white", markeredgewidth=0.6)
             ax.annotate(f"{row.effect:.2f}", (x, row.effect), (7, 0), textcoords="offset points",
                         fontsize=7.5, va="center", fontweight="bold", zorder=6,

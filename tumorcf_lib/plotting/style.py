@@ -148,6 +148,17 @@ def outline(ax, mask, *, color=MASK_COLOR):
         ax.set(xlim=(-0.5, width - 2.5), ylim=(height - 2.5, -0.5))
 
 
+def reach(effect, low, high):
+    """An interval as Matplotlib wants it, never negative by a rounding bit.
+
+    Examples
+    --------
+    >>> reach(0.5, 0.25, 0.5 - 1e-17)
+    [[0.25], [0.0]]
+    """
+    return [[max(0.0, effect - low)], [max(0.0, high - effect)]]
+
+
 def bare(ax):
     """No ticks, no frame: for pictures."""
     ax.set(xticks=[], yticks=[])
