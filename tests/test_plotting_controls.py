@@ -32,7 +32,7 @@ def _lines(keys, seed=0, **more):
 
 def _forest():
     variants = [("headline", "headline"), ("telea", "infill"), ("mirror", "infill"),
-                ("log-odds", "scale"), ("hardened", "network"), ("looking, gaussian blur",
+                ("log-odds", "scale"), ("hardened", "network"), ("looking (gaussian blur)",
                                                                  "network")]
     table = _lines([{"variant": v, "family": f, "group": g, "verdict": "undecided",
                      "relevance": "", "scale": "log-odds" if v == "log-odds" else "probability"}
@@ -218,7 +218,7 @@ def test_the_forest_is_colored_by_verdict_and_open_where_negligible(figures):
 def test_families_head_their_variants(figures):
     labels = [t.get_text() for t in figures["robustness_forest"].axes[0].get_yticklabels()]
     assert labels == ["As the study does it", "headline", "Infill", "telea", "mirror", "Scale",
-                      "log-odds", "Network", "hardened", "looking, gaussian blur"]
+                      "log-odds", "Network", "hardened", "looking (gaussian blur)"]
 
 
 def test_infills_are_compared_on_common_slices_where_there_are_any(figures):

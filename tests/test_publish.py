@@ -1,5 +1,7 @@
+import base64
 import dataclasses
 import functools
+import io
 import json
 import os
 
@@ -7,6 +9,7 @@ import fake_controls
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
+from PIL import Image
 
 from tumorcf_lib import config, derived, paths, publish, readme, results, runner, stages
 
@@ -326,6 +329,19 @@ def test_outputs_are_taken_from_the_run_and_prose_from_the_committed_notebook():
 def test_a_run_that_does_not_fit_its_notebook_is_refused(changes, words):
     with pytest.raises(publish.PublishError, match=words):
         publish.with_outputs({"cells": [code()]}, {"cells": [code(**changes)]})
+
+
+def test_a_notebooks_picture_gets_smaller_and_stays_the_same_to_the_eye():
+    buffer = io.BytesIO()
+    shades = np.linspace(0, 255, 200).astype(np.uint8)
+    pixels = np.stack([np.tile(shades, (100, 1))] * 3, axis=2)
+    Image.fromarray(pixels).save(buffer, "PNG", compress_level=0)
+    data = base64.b64encode(buffer.getvalue()).decode()
+    small = publish.smaller_png(data)
+    assert len(small) < len(data) / 5
+    again = np.asarray(Image.open(io.BytesIO(base64.b64decode(small))).convert("RGB"))
+    assert np.abs(again.astype(int) - pixels).max() <= 4
+    assert publish.smaller_png(small) == small
 
 
 def test_the_committed_readme_is_what_the_committed_results_say():

@@ -66,8 +66,8 @@ def test_every_variant_has_one_row_for_every_group(table):
     assert set(table["variant"]) == {
         "headline", "correct slices only", "every person alike", "shams in the brain",
         "energy-matched shams", "energy residual", "telea", "mask shrunk by 1 px",
-        "mask grown by 4 px", "log-odds", "mixed model", "hardened", "hardened, telea",
-        "looking", "looking, telea"}
+        "mask grown by 4 px", "log-odds", "mixed model", "hardened", "hardened (telea)",
+        "looking", "looking (telea)"}
 
 
 def test_the_headline_is_the_mean_net_drop_with_the_bootstraps_interval(table):
@@ -218,7 +218,7 @@ def test_an_interval_in_the_band_says_nothing_with_few_persons():
 def test_the_network_made_to_look_is_told_but_does_not_count():
     table = _outcomes(*["negligible"] * 3, "supported", "supported")
     table.loc[3:, "family"] = "network"
-    table.loc[3:, "variant"] = ["looking", "looking, telea"]
+    table.loc[3:, "variant"] = ["looking", "looking (telea)"]
     row = robustness.survival(table).iloc[0]
     assert row["conclusion"] == "no drop beyond 0.05 under any control"
     assert row["supported"] == 0 and row["not_counted"] == "2 supported"

@@ -80,7 +80,7 @@ PROFILES = {
             name="demo", cohort="phantom", purpose="a laptop or Binder, minutes, no dataset",
             size_px=128, phantom_patients=67, phantom_slices=4, epochs=7, warmup_epochs=2,
             learning_rate=3e-4, batch_size=16, n_places=5, n_control_places=2,
-            infills=("telea", "noisy_linear", "mirror"), dilations_at_512=(5, 20),
+            infills=("noisy_linear", "mirror"), dilations_at_512=(5, 20),
             finetune_epochs=1, probe_size_px=64, probe_epochs=0,
             n_resamples=1000, predict_batch_size=32,
         ),

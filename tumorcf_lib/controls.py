@@ -38,6 +38,7 @@ def finetune(results, prepared, split) -> pd.DataFrame:
             if not (folder / "weights.npz").exists():
                 seed = results.study.seed + int(fold)
                 _finetune_one(results.study.profile, prepared, parts, start, kind, seed, folder)
+                folds.forget_networks()
             weights = results.folder / folds.weights_name(fold, kind)
             shutil.copyfile(folder / "weights.npz", weights)
             results.keep(weights)

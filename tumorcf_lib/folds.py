@@ -1,5 +1,8 @@
 """The study's work on every fold: train its network, predict with it, audit it."""
 
+import contextlib
+import ctypes
+import gc
 import importlib.metadata
 import shutil
 import sys
@@ -73,6 +76,7 @@ def train(results, prepared, split) -> pd.DataFrame:
         parts = parts_of(prepared, rows)
         if not (folder / "weights.npz").exists():
             _train_one(results.study.profile, prepared, parts, seed, folder)
+            forget_networks()
         shutil.copyfile(folder / "weights.npz", results.folder / weights_name(fold))
         results.keep(results.folder / weights_name(fold))
         history = pd.read_csv(folder / "history.csv").assign(fold=fold)
@@ -94,6 +98,17 @@ def _train_one(profile, prepared, parts, seed, folder):
     history = done.history.assign(best=done.history["epoch"] == done.best_epoch)
     history.to_csv(folder / "history.csv", index=False)
     classifier.save_float16(done.model, folder / "weights.npz", max_bytes=sys.maxsize)
+
+
+def forget_networks():
+    """Give back the memory of networks that are trained and stored."""
+    import keras
+
+    keras.backend.clear_session()
+    gc.collect()
+    if sys.platform == "linux":  # elsewhere, freed memory goes back by itself
+        with contextlib.suppress(OSError, AttributeError):  # a C library that has no such call
+            ctypes.CDLL("libc.so.6").malloc_trim(0)
 
 
 def _depends_on(results, seed) -> dict:

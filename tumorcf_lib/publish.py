@@ -4,6 +4,8 @@ Published are tables, rows, numbers, statistical plots and the reference weights
 picture that shows a patient's slice. Everything derived can be recomputed from the rows.
 """
 
+import base64
+import io
 import json
 import shutil
 import tempfile
@@ -11,6 +13,7 @@ from pathlib import Path
 
 import nbformat
 import pandas as pd
+from PIL import Image
 
 from tumorcf_lib import (
     calibration_publish,
@@ -119,6 +122,8 @@ def with_outputs(notebook: dict, executed: dict) -> dict:
         cell["outputs"] = [o for o in source["outputs"] if o.get("name") != "stderr"]
         for output in cell["outputs"]:
             output.get("metadata", {}).clear()
+            if "image/png" in output.get("data", {}):
+                output["data"]["image/png"] = smaller_png(output["data"]["image/png"])
         cell["execution_count"] = source["execution_count"]
     for cell in notebook["cells"]:
         tags = cell["metadata"].get("tags")
@@ -126,6 +131,15 @@ def with_outputs(notebook: dict, executed: dict) -> dict:
     kernel = {"display_name": "Python 3", "language": "python", "name": "python3"}
     metadata = {"kernelspec": kernel, "language_info": {"name": "python"}}
     return {"cells": notebook["cells"], "metadata": metadata, "nbformat": 4, "nbformat_minor": 5}
+
+
+def smaller_png(data: str) -> str:
+    """A notebook's picture in at most 256 colors, if that makes it smaller; base64 text."""
+    buffer = io.BytesIO()
+    with Image.open(io.BytesIO(base64.b64decode(data))) as picture:
+        picture.convert("RGB").quantize(256).save(buffer, "PNG", optimize=True)
+    small = base64.b64encode(buffer.getvalue()).decode()
+    return small if len(small) < len(data) else data
 
 
 def verify_all(folders) -> int:

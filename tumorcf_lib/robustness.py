@@ -200,7 +200,7 @@ def _network_variants(rows_networks, n_resamples):
         own = own[own["edit"].isin(DROP_EDITS)]
         for infill in (HEADLINE_INFILL, *_others(own, "infill", ("", HEADLINE_INFILL))):
             values = metrics.slice_scores(own, infill=infill)
-            name = network if infill == HEADLINE_INFILL else f"{network}, {_words(infill)}"
+            name = network if infill == HEADLINE_INFILL else f"{network} ({_words(infill)})"
             yield Variant(name, "network", _means(values, "net_drop", n_resamples=n_resamples))
 
 
