@@ -1,7 +1,5 @@
 """The study's work on every fold: train its network, predict with it, audit it."""
 
-import contextlib
-import ctypes
 import gc
 import importlib.metadata
 import shutil
@@ -106,9 +104,6 @@ def forget_networks():
 
     keras.backend.clear_session()
     gc.collect()
-    if sys.platform == "linux":  # elsewhere, freed memory goes back by itself
-        with contextlib.suppress(OSError, AttributeError):  # a C library that has no such call
-            ctypes.CDLL("libc.so.6").malloc_trim(0)
 
 
 def _depends_on(results, seed) -> dict:
