@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from tumorcf_lib import audit, metrics, plan
+from tumorcf_lib import audit, infills, metrics, plan
 from tumorcf_lib.config import CLASSES
 from tumorcf_lib.scores import class_log_odds
 
@@ -37,7 +37,7 @@ def edits(predictions, seed=2):
     slice's shams.
     """
     control = plan.control_edits(INFILLS, (), 224, N_PLACES)
-    removals = [plan.Edit(name, plan.HEADLINE_INFILL, dilation_px, n_places=N_PLACES)
+    removals = [plan.Edit(name, infills.HEADLINE_INFILL, dilation_px, n_places=N_PLACES)
                 for dilation_px in DILATIONS_PX for name in ("remove", "sham")]
     rows = _audited(predictions, (*audit.HEADLINE_EDITS, *control, *removals), seed)
     last = (rows["slice_id"] == rows["slice_id"].max()) & rows["edit"].isin(("sham", "sham_only"))
@@ -98,7 +98,7 @@ def detector(predictions, seed=8):
     parts = [
         keys.assign(infill=infill, edited=edited, view=view,
                     score=rng.normal(edited, 1, len(keys)))
-        for infill in (plan.HEADLINE_INFILL, *INFILLS)
+        for infill in (infills.HEADLINE_INFILL, *INFILLS)
         for view in ("slice", "patch") for edited in (0, 1)
     ]  # fmt: skip
     return pd.concat(parts, ignore_index=True).assign(fold=0)

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 import real_cheng
 
-from tumorcf_lib import edits, head, plan, preprocess, shams, symmetry
+from tumorcf_lib import edits, head, infills, plan, preprocess, shams, symmetry
 from tumorcf_lib.plan import Edit
 
 SIZE = 64
@@ -33,7 +33,7 @@ def all_rows(image, mask, edits_planned=plan.HEADLINE_EDITS, n_places=3, rng_key
     return rows.astype(plan.ROW_DTYPES), [edited for _, edited in made]
 
 
-OTHER_INFILLS = [name for name in edits.INFILLS if name != plan.HEADLINE_INFILL]
+OTHER_INFILLS = [name for name in edits.INFILLS if name != infills.HEADLINE_INFILL]
 DILATIONS_AT_512 = [-8, 24, 40]  # -1, 3 and 5 at 64 px
 EVERYTHING = (
     plan.HEADLINE_EDITS

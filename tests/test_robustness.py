@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from fake_rows import audit_rows, with_classes
 
-from tumorcf_lib import estimates, metrics, results, robustness, stats
+from tumorcf_lib import metrics, results, robustness, stats
 from tumorcf_lib.config import CLASSES
 
 DROPS = {"meningioma": 0.4, "glioma": 0.0, "pituitary": 0.02}
@@ -74,7 +74,7 @@ def test_the_headline_is_the_mean_net_drop_with_the_bootstraps_interval(table):
     scores = metrics.slice_scores(_rows())
     own = scores[scores["label"] == "meningioma"]
     e = stats.bootstrap_mean(own["net_drop"], own["person_id"], own["label"], null=0,
-                             rng=np.random.default_rng(estimates.SEED), n_resamples=200)
+                             rng=np.random.default_rng(stats.SEED), n_resamples=200)
     row = _line(table, "headline")
     assert (row["effect"], row["low"], row["high"], row["p"]) == pytest.approx(
         (e.value, e.low, e.high, e.p))

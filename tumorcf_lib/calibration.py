@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from tumorcf_lib import audit, config, phantom_calibration, preprocess, results, stages
+from tumorcf_lib import audit, config, memory, phantom_calibration, preprocess, results, stages
 from tumorcf_lib import calibration_tables as tables
 from tumorcf_lib import split as splits
 from tumorcf_lib.calibration_publish import publish, sentences, verify
@@ -167,8 +167,6 @@ def tiny(profile, seed=0):
 
 def _make(name, trained, rows_folder, profile, seed, tested, progress):
     """Make one network, audit it, and keep its rows."""
-    import keras
-
     from tumorcf_lib import classifier
 
     is_planted = tables.kind_of(name) == tables.PLANTED
@@ -181,7 +179,7 @@ def _make(name, trained, rows_folder, profile, seed, tested, progress):
     unfinished = rows_folder / f"{name}.unfinished.csv.gz"
     results.write_table(rows, unfinished)
     unfinished.replace(rows_folder / f"{name}.csv.gz")
-    keras.backend.clear_session()
+    memory.forget_networks()
 
 
 def _planted(name, folder, profile, seed, progress):

@@ -26,7 +26,6 @@ __all__ = [
     "trend_table", "trimmed",
 ]  # fmt: skip
 
-SEED = 0  # of the bootstrap: the same rows give the same intervals
 MARGIN = 0.02
 """A network that knows nothing has a mean Net-Drop within this of 0, as a probability."""
 BAR = 0.95
@@ -46,7 +45,7 @@ def network_table(scores, *, n_resamples):
         n_persons; spread_p: the standard deviation over slices of the true class's
         probability, near 0 for a network that answers every slice alike.
     """
-    rng = np.random.default_rng(SEED)
+    rng = np.random.default_rng(stats.SEED)
     classes = list(dict.fromkeys(scores["label"]))
     parts = []
     for (network, kind), own in scores.groupby(["network", "kind"], sort=False):
@@ -92,7 +91,7 @@ def planted_table(scores, *, n_resamples):
     DataFrame
         rho, score, group, effect, low, high, mean_of_person_means, n_slices, n_persons.
     """
-    rng = np.random.default_rng(SEED)
+    rng = np.random.default_rng(stats.SEED)
     classes = list(dict.fromkeys(scores["label"]))
     parts = []
     for network in planted_networks(scores):
@@ -120,7 +119,7 @@ def trend_table(scores, *, n_resamples):
         +-0.05; probabilities only).
     """
     names = planted_networks(scores)
-    rng = np.random.default_rng(SEED)
+    rng = np.random.default_rng(stats.SEED)
     rows = []
     for scale, column in SCALES.items():
         wide, people = _by_network(scores, column, names)
@@ -166,7 +165,7 @@ def separation_table(scores, *, n_resamples):
     ends = [ends[0], ends[-1]]
     if [rho_of(name) for name in ends] != [0, 1]:
         raise CalibrationRowsError(f"Expected networks of rho 0 and rho 1, got {ends}.")
-    rng = np.random.default_rng(SEED)
+    rng = np.random.default_rng(stats.SEED)
     rows = []
     for scale, column in SCALES.items():
         wide, people = _by_network(scores, column, ends)
@@ -214,7 +213,7 @@ def follow_table(predictions, *, n_resamples):
     classes = metrics.class_names(predictions)
     p = predictions[[f"p_{name}" for name in classes]].to_numpy()
     predictions = predictions.assign(predicted=np.array(classes, object)[p.argmax(axis=1)])
-    rng = np.random.default_rng(SEED)
+    rng = np.random.default_rng(stats.SEED)
     rows = []
     for network, own in predictions.groupby("network", sort=False):
         apart = own[own["look"] != own["marker"]]

@@ -9,7 +9,7 @@ import sys
 
 import pandas as pd
 
-from tumorcf_lib import folds, paths, plan, stages
+from tumorcf_lib import folds, memory, paths, plan, stages
 from tumorcf_lib import results as results_of
 
 NETWORKS = ("hardened", "looking")
@@ -38,7 +38,7 @@ def finetune(results, prepared, split) -> pd.DataFrame:
             if not (folder / "weights.npz").exists():
                 seed = results.study.seed + int(fold)
                 _finetune_one(results.study.profile, prepared, parts, start, kind, seed, folder)
-                folds.forget_networks()
+                memory.forget_networks()
             weights = results.folder / folds.weights_name(fold, kind)
             shutil.copyfile(folder / "weights.npz", weights)
             results.keep(weights)
@@ -125,7 +125,7 @@ def quality(results, prepared, rows) -> pd.DataFrame:
 def detector(results, prepared, split) -> pd.DataFrame:
     """How sure a classifier is that a tested slice, or patch, was edited; by infill."""
     from tumorcf_lib import detector as library
-    from tumorcf_lib.estimates import HEADLINE_INFILL
+    from tumorcf_lib.infills import HEADLINE_INFILL
 
     profile = results.study.profile
     n_training = N_DETECTED[profile.is_phantom]

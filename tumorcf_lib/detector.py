@@ -14,7 +14,7 @@ from sklearn.preprocessing import StandardScaler
 from tqdm import tqdm
 
 from tumorcf_lib import edits, plan
-from tumorcf_lib.sensitivity import SPARSE_INFILLS
+from tumorcf_lib.infills import SPARSE_INFILLS
 
 VIEWS = ("slice", "patch")
 """The whole slice, not knowing where to look; and the surroundings of the edit alone."""

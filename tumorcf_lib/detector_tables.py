@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from tumorcf_lib import _resampling, estimates
+from tumorcf_lib import _resampling, estimates, stats
 from tumorcf_lib.claims import ALL
 from tumorcf_lib.verdicts import MIN_PERSONS, UNDECIDED
 
@@ -83,7 +83,7 @@ def _auc_with_interval(rows, n_resamples):
         return found
     _, people = _resampling.checked(rows["score"], rows["person_id"], rows["label"])
     n_persons = len(people.names)
-    draws = people.draw(np.random.default_rng(estimates.SEED), n_resamples)
+    draws = people.draw(np.random.default_rng(stats.SEED), n_resamples)
     counts = np.vstack([np.ones(n_persons), draws])
     edited = rows["edited"].to_numpy() == 1
     auc = auc_between(rows["score"], edited, people.owner, counts)

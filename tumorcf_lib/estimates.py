@@ -7,14 +7,10 @@ import numpy as np
 from tumorcf_lib import _resampling, stats
 from tumorcf_lib.claims import ALL
 from tumorcf_lib.config import CLASSES
+from tumorcf_lib.infills import HEADLINE_INFILL
 from tumorcf_lib.stats import Estimate
 
-SEED = 0
-"""Every estimate draws its persons anew from this seed, so that no row of a table depends on
-which other rows it has, and two rows about the same slices have the same persons drawn."""
-
 NOTHING = Estimate(np.nan, np.nan, np.nan, 0, 0, 0)
-HEADLINE_INFILL = "navier_stokes"
 PROBABILITY, LOG_ODDS = "probability", "log-odds"
 SUFFIXES = {PROBABILITY: "", LOG_ODDS: "_lo"}
 """Scales of a score, and what a score's column ends with on each."""
@@ -70,7 +66,7 @@ def mean(table, column, *, n_resamples, null=0.0):
     if own.empty:
         return NOTHING
     return stats.bootstrap_mean(
-        own[column], own["person_id"], own["label"], rng=np.random.default_rng(SEED),
+        own[column], own["person_id"], own["label"], rng=np.random.default_rng(stats.SEED),
         n_resamples=n_resamples, null=null,
     )  # fmt: skip
 
@@ -127,7 +123,7 @@ def drawn(table, n_resamples):
     _, people = _resampling.checked(
         np.zeros(len(table)), table["person_id"].to_numpy(), table["label"].to_numpy()
     )
-    return people, people.draw(np.random.default_rng(SEED), n_resamples)
+    return people, people.draw(np.random.default_rng(stats.SEED), n_resamples)
 
 
 def from_replicates(value, replicates, people, *, null=None, person_means=np.nan):

@@ -199,6 +199,7 @@ def _compile(model, profile, n_steps):
         alpha=1.0, gamma=profile.focal_gamma, label_smoothing=profile.label_smoothing
     )
     model.compile(training._optimizer(rates, n_steps), loss)
+    model.optimizer.build(model.trainable_variables)  # or the step is traced twice
 
 
 def _train_epoch(model, profile, views, shares, *, seeds):

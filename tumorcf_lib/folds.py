@@ -1,6 +1,5 @@
 """The study's work on every fold: train its network, predict with it, audit it."""
 
-import gc
 import importlib.metadata
 import shutil
 import sys
@@ -10,7 +9,7 @@ import pandas as pd
 
 from tumorcf_lib import audit as audits
 from tumorcf_lib import cohort as cohorts
-from tumorcf_lib import plan, stages
+from tumorcf_lib import memory, plan, stages
 from tumorcf_lib import results as results_of
 from tumorcf_lib import split as splits
 from tumorcf_lib.config import CLASSES
@@ -74,7 +73,7 @@ def train(results, prepared, split) -> pd.DataFrame:
         parts = parts_of(prepared, rows)
         if not (folder / "weights.npz").exists():
             _train_one(results.study.profile, prepared, parts, seed, folder)
-            forget_networks()
+            memory.forget_networks()
         shutil.copyfile(folder / "weights.npz", results.folder / weights_name(fold))
         results.keep(results.folder / weights_name(fold))
         history = pd.read_csv(folder / "history.csv").assign(fold=fold)
@@ -96,14 +95,6 @@ def _train_one(profile, prepared, parts, seed, folder):
     history = done.history.assign(best=done.history["epoch"] == done.best_epoch)
     history.to_csv(folder / "history.csv", index=False)
     classifier.save_float16(done.model, folder / "weights.npz", max_bytes=sys.maxsize)
-
-
-def forget_networks():
-    """Give back the memory of networks that are trained and stored."""
-    import keras
-
-    keras.backend.clear_session()
-    gc.collect()
 
 
 def _depends_on(results, seed) -> dict:

@@ -19,6 +19,12 @@ import scipy.sparse.linalg
 from tumorcf_lib import regions, symmetry
 from tumorcf_lib.regions import ImpossibleEditError
 
+HEADLINE_INFILL = "navier_stokes"
+"""What the paper fills with; every other infill is compared with it."""
+
+SPARSE_INFILLS = ("mirror",)
+"""Infills that exist on some slices only, so that few slices have all infills at once."""
+
 NOISE_SD = 0.05
 """Standard deviation of the noise of `noisy_linear`, in that of the slice's pixels.
 

@@ -9,7 +9,7 @@ import pandas as pd
 
 from tumorcf_lib import estimates, metrics
 from tumorcf_lib.claims import ALL
-from tumorcf_lib.estimates import HEADLINE_INFILL
+from tumorcf_lib.infills import HEADLINE_INFILL
 
 PLAIN, HARDENED, LOOKING = "plain", "hardened", "looking"
 UNSEEN = "unseen"

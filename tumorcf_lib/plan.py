@@ -7,10 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from tumorcf_lib import edits, head, preprocess, shams, symmetry
+from tumorcf_lib.infills import HEADLINE_INFILL
 
 EMPTY_MASK = "empty mask"
 EMPTIED_MASK = "dilation empties the mask"
-HEADLINE_INFILL = "navier_stokes"
 NOT_MOVED = shams.Place(0, 0)
 
 ROW_DTYPES = {

@@ -8,7 +8,6 @@ import pandas as pd
 
 from tumorcf_lib import _resampling, metrics, resampled, stats
 
-SEED = 0  # of the bootstrap: the same rows give the same intervals
 AS_IS, RETRAINED, FROM_STATISTICS = "as it is", "retrained", "statistics"
 AS_IS_EDITS = ("original", "background", "remove", "silhouette")
 NO_CLAIM = "no claim"
@@ -83,7 +82,7 @@ def site_table(scores, *, n_resamples: int):
         ``stats.relevance``; of probabilities only). The claim of a mean: it is above 0. A
         difference ("no claim") has the p of "no difference" alone.
     """
-    rng, rows = np.random.default_rng(SEED), []
+    rng, rows = np.random.default_rng(stats.SEED), []
     for score in _known(scores):
         for group in pd.unique(scores["label"]):
             own = _scored(scores[scores["label"] == group], score)
@@ -115,7 +114,7 @@ def plane_table(scores, rows_planes, *, n_resamples: int):
     """
     plane_of = rows_planes.set_index("slice_id")["plane"]
     scores = scores.assign(plane=scores["slice_id"].map(plane_of))
-    rng, rows = np.random.default_rng(SEED), []
+    rng, rows = np.random.default_rng(stats.SEED), []
     for score in _known(scores):
         for group in ("all", *pd.unique(scores["label"])):
             own = scores if group == "all" else scores[scores["label"] == group]
@@ -143,7 +142,7 @@ def _against_chance(rows, n_resamples):
     labels = pd.Index(names).get_indexer(rows["label"])
     p = rows[[f"p_{name}" for name in names]].to_numpy(np.float64)
     weights = resampled.person_weights(
-        rows["person_id"].to_numpy(str), labels, rng=np.random.default_rng(SEED),
+        rows["person_id"].to_numpy(str), labels, rng=np.random.default_rng(stats.SEED),
         n_resamples=n_resamples,
     )  # fmt: skip
     values = _metrics(labels, p, np.ones((1, len(p))), names)

@@ -13,7 +13,7 @@ import pandas as pd
 from sklearn.ensemble import RandomForestClassifier
 from tqdm import tqdm
 
-from tumorcf_lib import edits, head, metrics, preprocess, results
+from tumorcf_lib import edits, head, memory, metrics, preprocess, results
 
 MASK_VALUES = (-1.0, 1.0)
 """Outside and inside of the mask: alike in all slices, so that nothing is told by the air."""
@@ -79,6 +79,7 @@ def all_probes(
                 name, profile, prepared, parts, seed=seed, folder=folder / name, progress=progress
             )
             results.write_table(made, kept)
+            memory.forget_networks()
         rows.append(results.read_table(kept))
     for name in STATISTICS:
         if name != "plane" or rows_planes is not None:

@@ -11,7 +11,7 @@ import pandas as pd
 from skimage.metrics import structural_similarity
 
 from tumorcf_lib import edits, plan
-from tumorcf_lib.sensitivity import SPARSE_INFILLS
+from tumorcf_lib.infills import SPARSE_INFILLS
 
 WINDOW_PX = 7
 """Side of SSIM's square window, scikit-image's own choice."""

@@ -17,7 +17,8 @@ import pandas as pd
 
 from tumorcf_lib import energy, estimates, metrics, mixed, stats
 from tumorcf_lib.claims import ALL
-from tumorcf_lib.estimates import HEADLINE_INFILL, LOG_ODDS, NOTHING, PROBABILITY
+from tumorcf_lib.estimates import LOG_ODDS, NOTHING, PROBABILITY
+from tumorcf_lib.infills import HEADLINE_INFILL
 from tumorcf_lib.networks import LOOKING, networks_table, of_network
 from tumorcf_lib.stats import Estimate
 

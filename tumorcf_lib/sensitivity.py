@@ -9,15 +9,9 @@ given twice: over the setting's ``own`` slices, and over the ``common`` slices o
 import numpy as np
 import pandas as pd
 
-from tumorcf_lib import _resampling, concordance, findings, metrics
+from tumorcf_lib import _resampling, concordance, findings, metrics, stats
 from tumorcf_lib.claims import ALL
-
-SEED = 0
-"""Of the bootstrap, set anew for each set of slices: the same slices, the same interval."""
-
-HEADLINE_INFILL = "navier_stokes"
-SPARSE_INFILLS = ("mirror",)
-"""Infills that exist on some slices only, so that few slices have all infills at once."""
+from tumorcf_lib.infills import HEADLINE_INFILL, SPARSE_INFILLS
 
 OWN, COMMON, COMMON_SPARSE = "own", "common", "common, mirror too"
 SCORES = (
@@ -228,7 +222,7 @@ def _score_table(rows, factor, by_level, sets, n_resamples):
         why = {group: _counts(scores.loc[missing & own, "why"]) for group, own in in_group.items()}
         for name, keep in sets[level]:
             part = findings.score_means(
-                scores[keep], list(SCORES), rng=np.random.default_rng(SEED), classes=classes,
+                scores[keep], list(SCORES), rng=np.random.default_rng(stats.SEED), classes=classes,
                 n_resamples=n_resamples,
             )  # fmt: skip
             # Groups without a slice keep their line: it says why they have none.
@@ -255,7 +249,7 @@ def _agreement(values, table, n_resamples):
     _, people = _resampling.checked(values[:, 0], table["person_id"], table["label"])
     owner = np.eye(len(people.names))[people.owner]  # (n_slices, n_persons)
     n_persons = len(people.names)
-    draws = people.draw(np.random.default_rng(SEED), n_resamples)
+    draws = people.draw(np.random.default_rng(stats.SEED), n_resamples)
     counts = np.vstack([np.ones(n_persons), draws])
     free = n_persons, n_persons - len(np.unique(people.stratum))
     w, rho = concordance.rank_agreement(values, owner, counts)

@@ -46,10 +46,14 @@ from tumorcf_lib.verdicts import (
 
 __all__ = [
     "MIN_PERSONS", "NEGLIGIBLE", "REFUTED", "RELEVANT", "ROUNDING", "SUPPORTED", "UNDECIDED",
-    "Estimate", "StatsInputError", "bootstrap", "bootstrap_difference",
+    "SEED", "Estimate", "StatsInputError", "bootstrap", "bootstrap_difference",
     "bootstrap_matched_difference", "bootstrap_mean", "bootstrap_p",
     "bootstrap_spread_difference", "holm", "relevance", "verdict", "why_undecided",
 ]  # fmt: skip
+
+SEED = 0
+"""Of every published bootstrap. Each estimate draws its persons anew from it, so that no row of a
+table depends on which other rows it has, and two rows about the same slices draw the same."""
 
 
 def bootstrap_mean(values, persons, strata, *, rng, n_resamples=2000, null=None):

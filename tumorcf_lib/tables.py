@@ -8,7 +8,6 @@ import pandas as pd
 from tumorcf_lib import _resampling, estimates, metrics, paths, resampled, results, stats
 from tumorcf_lib import findings as claims
 
-SEED = 0  # of the bootstrap: the same rows give the same intervals
 REFERENCE = "paper-lite"
 PAPER = {
     ("slice", "all", "accuracy"): 0.94,
@@ -133,13 +132,13 @@ def scores_by_class(scores, *, n_resamples: int) -> pd.DataFrame:
     """
     columns = [name for name in SCORES if name in scores]
     scores = scores.astype({"flipped": float}) if "flipped" in scores else scores
-    rng = np.random.default_rng(SEED)
+    rng = np.random.default_rng(stats.SEED)
     return claims.score_means(scores, columns, rng=rng, n_resamples=n_resamples, complete=True)
 
 
 def findings(scores, *, n_resamples: int) -> pd.DataFrame:
     """The paper's findings as tested claims, see :mod:`tumorcf_lib.findings`."""
-    rng = np.random.default_rng(SEED)
+    rng = np.random.default_rng(stats.SEED)
     return claims.findings(scores, rng=rng, n_resamples=n_resamples)
 
 
@@ -266,7 +265,7 @@ def _by_level(predictions, metrics_of, n_resamples):
         value = metrics_of(labels, p, np.ones((1, len(rows))), names)
         weights = resampled.person_weights(
             rows["person_id"].to_numpy(), rows["label"].to_numpy(),
-            rng=np.random.default_rng(SEED), n_resamples=n_resamples,
+            rng=np.random.default_rng(stats.SEED), n_resamples=n_resamples,
         )  # fmt: skip
         draws = metrics_of(labels, p, weights, names)
         low, high = np.transpose([

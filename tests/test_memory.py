@@ -1,0 +1,53 @@
+"""What a trained network holds on to is given back."""
+
+import gc
+
+import keras
+import numpy as np
+import pytest
+
+from tumorcf_lib import memory
+
+pytestmark = pytest.mark.skipif(
+    keras.backend.backend() != "tensorflow", reason="only TensorFlow keeps graphs"
+)
+
+
+def train_and_drop():
+    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3, "softmax")])
+    model.compile("adam", "categorical_crossentropy")
+    model.train_on_batch(np.ones((2, 4), np.float32), np.eye(3, dtype=np.float32)[:2])
+
+
+def kept_graphs():
+    from tensorflow.python.framework.func_graph import FuncGraph
+
+    gc.collect()
+    return sum(isinstance(thing, FuncGraph) for thing in gc.get_objects())
+
+
+def test_graphs_of_dropped_networks_are_given_back():
+    memory.forget_networks()
+    before = kept_graphs()
+    train_and_drop()
+    keras.backend.clear_session()
+    assert kept_graphs() > before, "Keras now gives them back itself: drop memory.py"
+    memory.forget_networks()
+    assert kept_graphs() == before
+
+
+def test_networks_can_be_trained_after_others_are_forgotten():
+    memory.forget_networks()
+    train_and_drop()
+
+
+def test_other_gradients_stay_registered():
+    memory.forget_networks()
+    assert "Relu" in memory._gradients()
+
+
+def test_an_unknown_layout_of_tensorflow_is_left_alone(monkeypatch):
+    from tensorflow.python.framework import ops
+
+    monkeypatch.setattr(ops, "gradient_registry", object())
+    memory.forget_networks()
