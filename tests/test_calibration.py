@@ -239,7 +239,7 @@ def test_test_persons_are_in_no_training_cohort():
 
 def test_what_is_published_can_be_recomputed_and_a_changed_number_is_found(finished, tmp_path):
     target = calibration_publish.publish(finished, tmp_path / "calibration", profile=PROFILE)
-    problems, recomputed = calibration_publish.verify(target, publish._compare)
+    problems, recomputed = calibration_publish.STUDY.verify(target, publish._compare)
     assert problems == [] and "table_separation.csv" in recomputed
     manifest = json.loads((target / "manifest.json").read_text())
     assert set(manifest["sha256"]) == {p.name for p in target.iterdir()} - {"manifest.json"}
@@ -247,7 +247,7 @@ def test_what_is_published_can_be_recomputed_and_a_changed_number_is_found(finis
     table = results.read_table(target / "table_null.csv")
     assert set(table["cohort"]) == {"calibration phantom"}
     results.write_table(table.assign(effect=table["effect"] + 0.1), target / "table_null.csv")
-    assert calibration_publish.verify(target, publish._compare)[0]
+    assert calibration_publish.STUDY.verify(target, publish._compare)[0]
 
 
 def test_publishing_twice_gives_the_same_bytes(finished, tmp_path):

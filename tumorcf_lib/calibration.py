@@ -19,12 +19,6 @@ import pandas as pd
 from tumorcf_lib import audit, config, memory, phantom_calibration, preprocess, results, stages
 from tumorcf_lib import calibration_tables as tables
 from tumorcf_lib import split as splits
-from tumorcf_lib.calibration_publish import publish, sentences, verify
-
-__all__ = [
-    "audited", "congruent_cohort", "network_names", "predictions", "publish", "run", "sentences",
-    "tiny", "training_cohort", "verify",
-]  # fmt: skip
 
 RHOS = (0.0, 0.5, 0.9, 1.0)
 N_RANDOM, N_SHUFFLED = 20, 10

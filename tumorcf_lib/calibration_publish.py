@@ -1,57 +1,20 @@
-"""``figures/calibration``: rows, tables and figure of the calibration, and their check."""
+"""``figures/calibration``: rows, tables and figure of the calibration."""
 
-import json
-import shutil
 from pathlib import Path
 
 from tumorcf_lib import calibration_tables as tables
-from tumorcf_lib import config, paths, phantom_calibration, results, stages
+from tumorcf_lib import config, paths, phantom_calibration, side_studies
 
-ROW_FILES = ("rows_calibration", "rows_follow")
-FIGURE = "fig_calibration"
 COHORT = "calibration phantom"  # in every table, so that none is taken for one of patients
 EXAMPLE_PX = 256
 
 
 def publish(folder, target=None, *, profile=None, seed=0):
-    """Replace ``figures/calibration`` by rows, tables, figure and manifest of a finished run.
-
-    Parameters
-    ----------
-    folder : pathlib.Path
-        Of :func:`tumorcf_lib.calibration.run`.
-    target : pathlib.Path, optional
-        Replaced as a whole.
-    profile : config.Profile, optional
-        What the run was made with.
-    seed : int
-        Of the run, for the manifest.
-
-    Returns
-    -------
-    pathlib.Path
-        The target.
-    """
-    profile = profile or config.get("calibration")
-    folder, target = Path(folder), Path(target or paths.published("calibration"))
-    new = target.with_name(f"{target.name}.unfinished")
-    shutil.rmtree(new, ignore_errors=True)
-    new.mkdir(parents=True)
-    for name in (*(f"{rows}.csv.gz" for rows in ROW_FILES), "history.csv"):
-        shutil.copyfile(folder / name, new / name)
-    derived = tables.derive(lambda name: _read(new, name), profile.n_resamples)
-    for name, table in derived.items():
-        results.write_table(table.assign(cohort=COHORT), new / f"{name}.csv")
-    _save_figure(new)
-    manifest = {
-        "profile": profile.as_dict(), "seed": seed, "source": phantom_calibration.SOURCE,
-        "figures": {FIGURE: {"shows_slices": True}},
-        "sha256": {path.name: stages.file_sha256(path) for path in sorted(new.iterdir())},
-    }  # fmt: skip
-    (new / "manifest.json").write_text(json.dumps(manifest, indent=1) + "\n")
-    shutil.rmtree(target, ignore_errors=True)
-    new.rename(target)
-    return target
+    """Replace ``figures/calibration``; parameters as of ``side_studies.SideStudy.publish``."""
+    return STUDY.publish(
+        folder, target, profile=profile or config.get("calibration"), seed=seed,
+        source=phantom_calibration.SOURCE,
+    )  # fmt: skip
 
 
 def published(folder=None):
@@ -68,9 +31,10 @@ def published(folder=None):
     """
     folder = Path(folder or paths.published("calibration"))
     examples = phantom_calibration.make_congruent_cohort(1, 1, size_px=EXAMPLE_PX, seed=1)
-    scores = tables.network_scores(_read(folder, "rows_calibration"))
+    read = side_studies.reader(folder)
+    scores = tables.network_scores(read("rows_calibration"))
     names = [path.stem for path in sorted(folder.glob("table_*.csv"))]
-    return examples, scores, {name: _read(folder, name) for name in names}
+    return examples, scores, {name: read(name) for name in names}
 
 
 def sentences(folder=None):
@@ -80,9 +44,9 @@ def sentences(folder=None):
     -------
     list of str
     """
-    folder = Path(folder or paths.published("calibration"))
+    read = side_studies.reader(folder or paths.published("calibration"))
     null, trend, apart, planted = (
-        _read(folder, f"table_{name}") for name in ("null", "trend", "separation", "planted")
+        read(f"table_{name}") for name in ("null", "trend", "separation", "planted")
     )
     found = []
     for row in null[(null["scale"] == "probability") & (null["group"] == "all")].itertuples():
@@ -110,39 +74,18 @@ def sentences(folder=None):
     return found
 
 
-def verify(folder, compare):
-    """Recompute every table of ``figures/calibration`` from its rows.
-
-    Parameters
-    ----------
-    folder : pathlib.Path
-    compare : callable
-        ``publish``'s own: (name, published, recomputed) to a list of problems.
-
-    Returns
-    -------
-    problems : list of str
-    recomputed : set of str
-        File names that were compared by content.
-    """
-    manifest = json.loads((folder / "manifest.json").read_text())
-    derived = tables.derive(lambda name: _read(folder, name), manifest["profile"]["n_resamples"])
-    problems = []
-    for name, table in derived.items():
-        problems += compare(name, _read(folder, name), results.round_trip(table))
-    return problems, {f"{name}.csv" for name in derived}
-
-
-def _read(folder, name):
-    for end in (".csv", ".csv.gz"):
-        if (folder / f"{name}{end}").is_file():
-            table = results.read_table(folder / f"{name}{end}")
-            return table.drop(columns="cohort", errors="ignore")
-    raise FileNotFoundError(f"{folder} holds no {name}.csv or {name}.csv.gz.")
-
-
-def _save_figure(folder):
+def _figure(folder):
     from tumorcf_lib.plotting.calibration import known_answers
 
-    fig = known_answers(*published(folder), tag=f"{COHORT}s, not patients")
-    fig.savefig(folder / f"{FIGURE}.png", dpi=150, metadata={"Software": None})
+    return known_answers(*published(folder), tag=f"{COHORT}s, not patients")
+
+
+STUDY = side_studies.SideStudy(
+    name="calibration",
+    files=("rows_calibration.csv.gz", "rows_follow.csv.gz", "history.csv"),
+    derive=tables.derive,
+    figures={"fig_calibration": _figure},
+    shows_slices=("fig_calibration",),
+    cohort=COHORT,
+    command="python -m tumorcf_lib calibrate",
+)

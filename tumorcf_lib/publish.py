@@ -176,10 +176,8 @@ def verify(folder: Path) -> tuple[list[str], int]:
     if not (folder / MANIFEST).is_file():
         raise PublishError(f"{folder} holds no {MANIFEST}; name a folder under figures/.")
     manifest = json.loads((folder / MANIFEST).read_text())
-    check = (
-        calibration_publish.verify if manifest["profile"]["cohort"] == "calibration" else _verify
-    )
-    problems, recomputed = check(folder, _compare)
+    study = _side_study(manifest.get("study"))
+    problems, recomputed = (study.verify if study else _verify)(folder, _compare)
     for name, digest in manifest["sha256"].items():
         if not (folder / name).is_file():
             problems.append(f"{name} is missing")
