@@ -3,6 +3,7 @@
 import dataclasses
 
 import numpy as np
+import pandas as pd
 
 from tumorcf_lib import (
     classifier,
@@ -33,8 +34,12 @@ def run_to_inputs(folder, profile=TINY):
     study = runtime.Study(profile, 0, folder)
     cohort = sources.load(profile)
     first = results.open_stage(study, "01_data")
-    parts = split.hold_out(cohort.persons, cohort.labels, seed=0)
-    table = cohort.table[["slice_id", "person_id", "label"]].assign(fold=0, part=parts)
+    if profile.n_folds == 1:
+        many = [split.hold_out(cohort.persons, cohort.labels, seed=0)]
+    else:
+        many = split.k_folds(cohort.persons, cohort.labels, n_folds=profile.n_folds, seed=0)
+    shown = cohort.table[["slice_id", "person_id", "label"]]
+    table = pd.concat([shown.assign(fold=fold, part=parts) for fold, parts in enumerate(many)])
     first.save_table(table, "split")
     first.save_table(describe.slice_table(cohort), "slices")
     first.finish()

@@ -19,7 +19,7 @@ examples
 """
 
 
-REAL_PROFILES = ("paper-lite", "paper")
+REAL_PROFILES = ("paper-lite", "paper-lite-cv", "paper")
 
 
 def main(arguments=None) -> int:
@@ -61,6 +61,13 @@ def _parser():
     )
     calibrate.add_argument("--seed", type=int, default=0, help="of the networks")
 
+    train = _command(
+        commands, "train", _train, "train, predict and audit folds of the cross-validation"
+    )
+    _study_options(train, default="paper-lite-cv")
+    train.add_argument("--fold", type=int, action="append", help="may be repeated; default: all")
+    train.add_argument("--recipe", default="", help="try it on validation persons only")
+
     publish = _command(commands, "publish", _publish, "copy what git may hold of a run to figures/")
     publish.add_argument("profile")
     publish.add_argument("--seed", type=int, default=0, help="of the run")
@@ -77,10 +84,10 @@ def _command(commands, name, action, text):
     return command
 
 
-def _study_options(parser):
+def _study_options(parser, *, default="auto"):
     parser.add_argument(
-        "--profile", default=os.environ.get("TUMORCF_PROFILE", "auto"),
-        help="smoke, demo, calibration, paper-lite, paper or auto",
+        "--profile", default=os.environ.get("TUMORCF_PROFILE", default),
+        help="smoke, demo, calibration, paper-lite, paper-lite-cv, paper or auto",
     )  # fmt: skip
     parser.add_argument("--data", help="folder of the dataset (default: TUMORCF_DATA, else data/)")
     parser.add_argument(
@@ -97,11 +104,21 @@ def _study(options):
 
 
 def _run(options):
-    from tumorcf_lib import archives, paths, runner, runtime
+    from tumorcf_lib import runner
 
     study = _study(options)
     if study.profile.cohort == "calibration":
         return _calibrate(options)
+    _find_dataset(options, study)
+    if study.profile.n_folds > 1:
+        return _train_folds(study, options)
+    runner.run(study, first=options.first, last=options.last, fresh=options.fresh)
+
+
+def _find_dataset(options, study):
+    """Say which profile is run and why; fetch the dataset if that is what was asked for."""
+    from tumorcf_lib import archives, paths, runtime
+
     folder, found = paths.data_folder(), archives.has_dataset(paths.data_folder())
     if paths.names_data_folder() and not found and options.profile in ("auto", *REAL_PROFILES):
         raise archives.not_found(folder, archives.lacking(archives.find(folder)))
@@ -109,7 +126,6 @@ def _run(options):
     print(f"Profile {study.profile.name}: {why}.")
     if not study.profile.is_phantom and not found:
         _download(options)
-    runner.run(study, first=options.first, last=options.last, fresh=options.fresh)
 
 
 def _status(options):
@@ -136,6 +152,24 @@ def _calibrate(options):
     print("Publish them by: python -m tumorcf_lib publish calibration")
 
 
+def _train(options):
+    study = _study(options)
+    _find_dataset(options, study)
+    _train_folds(study, options)
+
+
+def _train_folds(study, options):
+    from dataclasses import replace
+
+    from tumorcf_lib import crossval
+
+    crossval.run(
+        replace(study, seed=0), fold_numbers=getattr(options, "fold", None), seed=options.seed,
+        recipe=getattr(options, "recipe", ""),
+    )  # fmt: skip
+    print(f"Publish all finished folds by: python -m tumorcf_lib publish {study.profile.name}")
+
+
 def _publish(options):
     from tumorcf_lib import publish
 
@@ -150,12 +184,22 @@ def _verify(options):
 
 def _named_errors():
     """Errors whose message is written for people: shown without a traceback."""
-    from tumorcf_lib import config, download, figshare, publish, readme, runner, stages
+    from tumorcf_lib import (
+        config,
+        crossval,
+        download,
+        figshare,
+        publish,
+        readme,
+        runner,
+        side_studies,
+        stages,
+    )
 
     return (
-        config.UnknownProfileError, download.DownloadError, figshare.DatasetError,
-        publish.PublishError, readme.ReadmeError, runner.NotebookError, stages.StageError, OSError,
-        *audit_command.errors(),
+        config.UnknownProfileError, crossval.UnitError, download.DownloadError,
+        figshare.DatasetError, publish.PublishError, readme.ReadmeError, runner.NotebookError,
+        side_studies.UnfinishedStudyError, stages.StageError, OSError, *audit_command.errors(),
     )  # fmt: skip
 
 

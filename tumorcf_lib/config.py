@@ -95,6 +95,11 @@ PROFILES = {
             epochs=10, warmup_epochs=1, learning_rate=5e-4,
         ),
         Profile(
+            name="paper-lite-cv", cohort="cheng",
+            purpose="every slice tested once, by networks that never saw its person",
+            n_folds=5, epochs=10, warmup_epochs=1, learning_rate=5e-4, n_places=10,
+        ),
+        Profile(
             name="paper", cohort="cheng", purpose="the paper's own network, meant for a GPU",
             backbone="resnet50", epochs=30, patience=6, learning_rate=3e-4, warmup_epochs=2,
         ),

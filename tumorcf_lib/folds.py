@@ -69,7 +69,7 @@ def train(results, prepared, split) -> pd.DataFrame:
     histories = []
     for fold, rows in split.groupby("fold"):
         seed = results.study.seed + int(fold)
-        folder = results.workspace(f"fold{fold}", _depends_on(results, seed))
+        folder = results.workspace(f"fold{fold}", training_depends(results, seed))
         parts = parts_of(prepared, rows)
         if not (folder / "weights.npz").exists():
             _train_one(results.study.profile, prepared, parts, seed, folder)
@@ -97,7 +97,7 @@ def _train_one(profile, prepared, parts, seed, folder):
     classifier.save_float16(done.model, folder / "weights.npz", max_bytes=sys.maxsize)
 
 
-def _depends_on(results, seed) -> dict:
+def training_depends(results, seed) -> dict:
     """All that a training's result depends on."""
     from tumorcf_lib import checkpoint
 

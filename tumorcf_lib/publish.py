@@ -20,6 +20,7 @@ from tumorcf_lib import (
     config,
     derived,
     paths,
+    pooled,
     readme,
     results,
     runner,
@@ -34,6 +35,9 @@ NUMBERS = "numbers.json"
 ROW_TOLERANCE = 1e-3
 COHORT_COLUMN = "cohort"  # so that no phantom's table is taken for one of patients
 MAX_WEIGHTS_BYTES = 10_000_000
+SIDE_STUDIES = {module.STUDY.name: module for module in (calibration_publish, pooled)}
+"""Studies without notebooks, by the name of their folders."""
+
 TOLERANCE = 1.5 * 10 ** -(results.SIGNIFICANT_DIGITS - 1)  # relative; covers the last digit
 
 
@@ -44,18 +48,21 @@ class PublishError(RuntimeError):
 def publish(profile_name: str, *, seed: int = 0) -> Path:
     """Replace ``figures/<profile>/`` by what git may hold of the finished run.
 
+    ``profile_name`` may also be a study without notebooks, see :data:`SIDE_STUDIES`.
+
     Raises
     ------
     PublishError
         For ``smoke``, or if a stage of the run is not up to date.
     """
+    if profile_name in SIDE_STUDIES:
+        target = SIDE_STUDIES[profile_name].publish(paths.run(profile_name), seed=seed)
+        readme.update()
+        print(f"Published {sum(1 for _ in target.iterdir())} files: {paths.shown(target)}")
+        return target
     profile = config.get(profile_name)
     if profile.name == "smoke":
         raise PublishError("The smoke profile only tests that everything runs: not for publishing.")
-    if profile.cohort == "calibration":
-        target = calibration_publish.publish(paths.run(profile.name), seed=seed)
-        readme.update()
-        return target
     study = runtime.Study(profile, seed, paths.run(profile.name))
     for name in stages.NAMES:
         reason = stages.why_stale(study, name)
@@ -176,8 +183,8 @@ def verify(folder: Path) -> tuple[list[str], int]:
     if not (folder / MANIFEST).is_file():
         raise PublishError(f"{folder} holds no {MANIFEST}; name a folder under figures/.")
     manifest = json.loads((folder / MANIFEST).read_text())
-    study = _side_study(manifest.get("study"))
-    problems, recomputed = (study.verify if study else _verify)(folder, _compare)
+    side = SIDE_STUDIES.get(manifest.get("study"))
+    problems, recomputed = (side.STUDY.verify if side else _verify)(folder, _compare)
     for name, digest in manifest["sha256"].items():
         if not (folder / name).is_file():
             problems.append(f"{name} is missing")

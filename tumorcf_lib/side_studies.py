@@ -34,6 +34,8 @@ class SideStudy:
     derive : callable
         ``derive(read, n_resamples)`` makes every table by its name; ``read("rows_x")`` gives a
         row file.
+    optional : tuple of str
+        Copied if they are there.
     figures : dict of str to callable
         Name of a figure -> function that draws it from the published folder.
     shows_slices : tuple of str
@@ -47,6 +49,7 @@ class SideStudy:
     name: str
     files: tuple[str, ...]
     derive: Callable
+    optional: tuple[str, ...] = ()
     figures: dict[str, Callable] = field(default_factory=dict)
     shows_slices: tuple[str, ...] = ()
     cohort: str = ""
@@ -76,12 +79,14 @@ class SideStudy:
         missing = [name for name in self.files if not (folder / name).is_file()]
         if missing:
             raise UnfinishedStudyError(
-                f"{paths.shown(folder)} lacks {', '.join(missing)}; make them by\n    {self.command}"
+                f"{paths.shown(folder)} lacks {', '.join(missing)}; make them by\n"
+                f"    {self.command}"
             )
         new = target.with_name(f"{target.name}.unfinished")
         shutil.rmtree(new, ignore_errors=True)
         new.mkdir(parents=True)
-        for name in self.files:
+        present = [name for name in self.optional if (folder / name).is_file()]
+        for name in (*self.files, *present):
             shutil.copyfile(folder / name, new / name)
         for name, table in self.derive(reader(new), profile.n_resamples).items():
             if self.cohort:

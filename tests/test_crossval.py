@@ -1,0 +1,269 @@
+"""Folds and seeds are run one by one, and pooled into rows that anybody can check."""
+
+import dataclasses
+import json
+import shutil
+
+import numpy as np
+import pandas as pd
+import pytest
+import tiny_heads
+import tiny_study
+
+from tumorcf_lib import cohort, crossval, pooled, publish, recipes, results
+from tumorcf_lib.config import CLASSES
+from tumorcf_lib.side_studies import UnfinishedStudyError
+
+PROFILE = dataclasses.replace(
+    tiny_study.TINY, name="tiny-cv", n_folds=3, phantom_patients=6, n_resamples=50,
+)  # fmt: skip
+
+
+def quiet(_):
+    pass
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    with pytest.MonkeyPatch.context() as patch:
+        tiny_study.allow_small_splits(patch)
+        patch.setattr(crossval.splits, "check", lambda table, **_: table)
+        patch.setitem(recipes.RECIPES, "one epoch", {"epochs": 1, "warmup_epochs": 1})
+        study = tiny_study.run_to_inputs(tmp_path_factory.mktemp("cv"), PROFILE)
+        crossval.run(study, progress=quiet)
+        crossval.run(study, fold_numbers=[1], recipe="one epoch", progress=quiet)
+        crossval.pool(study)
+        yield study
+
+
+def read(study, name):
+    return results.read_table(crossval._file(study.folder, name))
+
+
+def copied(study, folder):
+    shutil.copytree(study.folder, folder)
+    return dataclasses.replace(study, folder=folder)
+
+
+def test_every_slice_is_tested_once_by_a_network_that_never_saw_its_person(finished):
+    rows, split = read(finished, "rows_predictions"), results.read_table(
+        finished.folder / "01_data" / "split.csv"
+    )
+    for _, own in rows.groupby("view"):
+        assert sorted(own["slice_id"]) == sorted(split["slice_id"].unique())
+    seen = split[split["part"] != "test"].groupby("fold")["person_id"].agg(set)
+    assert not any(row.person_id in seen[row.fold] for row in rows.itertuples())
+
+
+def test_every_slice_is_audited_and_says_what_its_network_predicted(finished):
+    rows, edits = read(finished, "rows_predictions"), read(finished, "rows_edits")
+    original = edits[edits["edit"] == "original"].set_index("slice_id")
+    as_is = rows[rows["view"] == "as is"].set_index("slice_id")
+    assert set(original.index) == set(as_is.index)
+    np.testing.assert_allclose(
+        original.loc[as_is.index, pooled.P], as_is[pooled.P], atol=publish.ROW_TOLERANCE
+    )
+
+
+def test_slices_are_predicted_as_they_are_and_flipped():
+    slices, masks, labels, persons, _ = tiny_heads.cohort(6)
+    own = cohort.from_arrays(
+        slices, masks, labels, persons, classes=CLASSES, name="heads", source="drawn"
+    )
+
+    def by_left_half(shown):
+        left = np.asarray(shown[:])[:, :, :16].mean(axis=(1, 2))
+        return np.stack([left / 100, 0 * left, 1 - left / 100], axis=1)
+
+    table = crossval._predictions(by_left_half, own, fold=4, seed=2)
+    assert table["view"].tolist() == ["as is"] * len(own) + ["flipped"] * len(own)
+    assert set(table["fold"]) == {4} and set(table["training_seed"]) == {2}
+    expected = [by_left_half(slices), by_left_half(slices[:, :, ::-1])]
+    np.testing.assert_allclose(table[pooled.P], np.concatenate(expected), atol=1e-6)
+
+
+def test_flipping_turns_left_and_right():
+    slices = np.arange(12, dtype=np.float32).reshape(2, 2, 3)
+    flipped = crossval._Flipped(slices)
+    assert len(flipped) == 2
+    assert flipped[0:1].tolist() == [[[2, 1, 0], [5, 4, 3]]]
+
+
+def test_finished_units_are_left_alone(finished):
+    said = []
+    before = (crossval.unit_folder(finished, 0, 0) / "weights.npz").stat().st_mtime_ns
+    crossval.run(finished, progress=said.append)
+    assert said == [f"fold {fold}, seed 0: up to date, skipped" for fold in range(3)]
+    assert (crossval.unit_folder(finished, 0, 0) / "weights.npz").stat().st_mtime_ns == before
+
+
+def test_a_killed_unit_goes_on_to_the_same_rows(finished, tmp_path, monkeypatch):
+    study = copied(finished, tmp_path / "killed")
+    shutil.rmtree(crossval.unit_folder(study, 2, 0))
+
+    def die(*_, **__):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(crossval.audits, "audit", die)
+        with pytest.raises(KeyboardInterrupt):
+            crossval.run(study, fold_numbers=[2], progress=quiet)
+    said = []
+    crossval.run(study, fold_numbers=[2], progress=said.append)
+    assert said[0] == "fold 2, seed 0: it was interrupted"
+    for name in ("rows_predictions", "rows_validation", "rows_edits", "history"):
+        again = crossval._file(crossval.unit_folder(study, 2, 0), name)
+        assert again.read_bytes() == crossval._file(
+            crossval.unit_folder(finished, 2, 0), name
+        ).read_bytes()
+
+
+def test_a_unit_of_other_settings_is_made_anew(finished):
+    other = dataclasses.replace(
+        finished, profile=dataclasses.replace(PROFILE, learning_rate=PROFILE.learning_rate * 2)
+    )
+    source = results.Results(other, "03_training", other.folder / "03_training")
+    assert crossval.why_unfinished(other, source, 0, 0) == "settings changed since"
+
+
+def test_recipes_see_validation_persons_only(finished):
+    folder = crossval.unit_folder(finished, 1, 0, "one epoch")
+    assert not (folder / "rows_predictions.csv.gz").exists()
+    assert not (folder / "rows_edits.csv.gz").exists()
+    tried = read(finished, "rows_recipes")
+    split = results.read_table(finished.folder / "01_data" / "split.csv")
+    held = split[(split["fold"] == 1) & (split["part"] == "validation")]
+    assert set(tried["slice_id"]) == set(held["slice_id"])
+
+
+def test_a_recipe_is_held_against_the_kept_one_on_the_same_folds(finished):
+    table = pooled.recipes_table(lambda name: read(finished, name),
+                                 read(finished, "rows_validation"))
+    row = table[(table["recipe"] == "one epoch") & (table["views"] == "as is")].iloc[0]
+    kept = read(finished, "rows_validation").query("fold == 1 and view == 'as is'")
+    p = kept[pooled.P].to_numpy()
+    right = p.argmax(axis=1) == pd.Index(CLASSES).get_indexer(kept["label"])
+    assert row["folds"] == "1"
+    assert row["kept_slice_accuracy"] == pytest.approx(right.mean())
+
+
+@pytest.mark.parametrize(("options", "words"), [
+    ({"fold_numbers": [3]}, "no fold 3"),
+    ({"recipe": "magic"}, "no recipe 'magic'"),
+])  # fmt: skip
+def test_what_does_not_exist_is_named(finished, options, words):
+    with pytest.raises(crossval.UnitError, match=words):
+        crossval.run(finished, **options)
+
+
+def test_a_hold_out_profile_has_no_folds(finished):
+    one = dataclasses.replace(finished, profile=tiny_study.TINY)
+    with pytest.raises(crossval.UnitError, match="one hold-out split"):
+        crossval.run(one)
+
+
+def test_missing_folds_are_named(finished, tmp_path):
+    study = copied(finished, tmp_path / "partial")
+    shutil.rmtree(crossval.unit_folder(study, 1, 0))
+    with pytest.raises(UnfinishedStudyError, match=r"folds \[1\] are missing"):
+        crossval.pool(study)
+
+
+def test_an_unfinished_second_seed_does_not_count(finished, tmp_path):
+    study = copied(finished, tmp_path / "second")
+    shutil.copytree(crossval.unit_folder(study, 0, 0), crossval.unit_folder(study, 0, 1))
+    path = crossval.unit_folder(study, 0, 1) / crossval.RECORD
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"seed": 1}))
+    assert crossval.pool(study) == [0]
+
+
+def test_units_of_another_split_are_refused(finished, tmp_path):
+    study = copied(finished, tmp_path / "foreign")
+    path = crossval.unit_folder(study, 2, 0) / crossval.RECORD
+    record = json.loads(path.read_text())
+    record["depends_on"]["split"] = "another"
+    path.write_text(json.dumps(record))
+    with pytest.raises(crossval.UnitError, match="Fold 2, seed 0 differs .* in: split"):
+        crossval.pool(study)
+
+
+def test_published_folds_are_recomputed_from_their_rows(finished, tmp_path):
+    target = pooled.publish(finished.folder, tmp_path / "figures", profile=PROFILE)
+    assert publish.SIDE_STUDIES["paper-lite-cv"] is pooled
+    problems, recomputed = pooled.STUDY.verify(target, publish._compare)
+    assert problems == []
+    assert {"table_performance.csv", "table_recipes.csv", "table_scores.csv"} <= recomputed
+    table = results.read_table(target / "table_folds.csv")
+    table.loc[1, "slice_accuracy"] += 0.01
+    results.write_table(table, target / "table_folds.csv")
+    problems, _ = pooled.STUDY.verify(target, publish._compare)
+    assert len(problems) == 1
+    assert "table_folds.csv, row 2, slice_accuracy" in problems[0]
+    assert len(pooled.sentences(target)) == 3
+    assert all((target / f"{name}.png").is_file() for name in pooled.STUDY.figures)
+
+
+# -- tables with a known answer ----------------------------------------------
+
+
+def predictions_of(p_true, *, fold=0, seed=0, view="as is", start=0):
+    """Slices of one person each, of classes in turn, right with these probabilities."""
+    rows = []
+    for i, p in enumerate(p_true, start):
+        label = CLASSES[i % 3]
+        others = (1 - p) / 2
+        row = {"training_seed": seed, "fold": fold, "view": view, "slice_id": i,
+               "patient_id": f"p{i}", "person_id": f"p{i}", "label": label}
+        rows.append(row | {f"p_{name}": p if name == label else others for name in CLASSES})
+    return pd.DataFrame(rows)
+
+
+def test_spread_finds_what_was_planted():
+    folds, seeds = np.array([0.0, 0.1, 0.2, 0.3]), np.array([0.0, 0.02, 0.04])
+    fold, seed, rest = pooled._components(seeds[:, None] + folds)
+    assert fold == pytest.approx(folds.std(ddof=1))
+    assert seed == pytest.approx(seeds.std(ddof=1))
+    assert rest == pytest.approx(0, abs=1e-12)
+
+
+def test_one_seed_says_nothing_of_seeds():
+    fold, seed, rest = pooled._components(np.array([[0.9, 0.8, 1.0]]))
+    assert fold == pytest.approx(0.1)
+    assert np.isnan(seed) and np.isnan(rest)
+
+
+def test_each_fold_has_its_own_temperature():
+    right = np.random.default_rng(0).random(300) < 0.7
+    parts = []
+    for fold, confidence in enumerate((0.99, 0.7)):  # too sure of itself, and honest
+        rows = predictions_of([confidence] * 300, fold=fold, start=300 * fold)
+        p = rows[pooled.P].to_numpy(copy=True)
+        p[~right] = np.roll(p[~right], 1, axis=1)  # another class is named, as surely
+        rows[pooled.P] = p
+        parts.append(rows)
+    tested = pd.concat(parts)
+    table = pooled.reliability_table(tested, tested).groupby("kind", sort=False)["ece"].first()
+    assert table["slices"] > 0.1
+    assert table["slices, temperature"] < 0.03
+
+
+def test_means_over_seeds_and_views_are_told_apart():
+    wrong, right = [0.2] * 30, [0.9] * 30
+    rows = pd.concat([
+        predictions_of(right, seed=seed, view=view) if (seed, view) != (1, "flipped")
+        else predictions_of(wrong, seed=seed, view=view)
+        for seed in (0, 1) for view in crossval.VIEWS
+    ])  # fmt: skip
+    table = pooled.performance_table(rows, n_resamples=20)
+    got = table[(table["metric"] == "accuracy") & (table["level"] == "slice")]
+    assert got[["networks", "views", "training_seed"]].to_numpy().tolist() == [
+        [pooled.ONE, "as is", "0"], [pooled.ONE, "as is", "1"],
+        [pooled.AVERAGED, "as is", ""],
+        [pooled.ONE, "and flipped", "0"], [pooled.ONE, "and flipped", "1"],
+        [pooled.AVERAGED, "and flipped", ""],
+    ]  # fmt: skip
+    assert (got["value"] == 1).all()
+    brier = table[(table["metric"] == "Brier") & (table["level"] == "slice")].set_index(
+        ["networks", "views", "training_seed"]
+    )["value"]
+    assert brier[pooled.ONE, "and flipped", "1"] > brier[pooled.AVERAGED, "and flipped", ""]
