@@ -126,6 +126,23 @@ def test_a_unit_of_other_settings_is_made_anew(finished):
     assert crossval.why_unfinished(other, source, 0, 0) == "settings changed since"
 
 
+def test_if_only_the_audit_changed_the_network_is_kept(finished, tmp_path):
+    study = copied(finished, tmp_path / "audited")
+    folder = crossval.unit_folder(study, 0, 0)
+    path = folder / crossval.RECORD
+    record = json.loads(path.read_text())
+    record["depends_on"]["audit"] = "older code"
+    path.write_text(json.dumps(record))
+    results.write_table(pd.DataFrame({"edit": []}), folder / "rows_edits.csv.gz")
+    trained = (folder / "weights.npz").stat().st_mtime_ns
+    said = []
+    crossval.run(study, fold_numbers=[0], progress=said.append)
+    assert said[0] == "fold 0, seed 0: audit changed since"
+    assert (folder / "weights.npz").stat().st_mtime_ns == trained
+    was = crossval.unit_folder(finished, 0, 0) / "rows_edits.csv.gz"
+    assert (folder / "rows_edits.csv.gz").read_bytes() == was.read_bytes()
+
+
 def test_recipes_see_validation_persons_only(finished):
     folder = crossval.unit_folder(finished, 1, 0, "one epoch")
     assert not (folder / "rows_predictions.csv.gz").exists()

@@ -23,6 +23,10 @@ from tumorcf_lib.recipes import RECIPES
 from tumorcf_lib.side_studies import UnfinishedStudyError
 
 RECORD = "unit.json"
+CHANGED = "changed since"
+AUDITED = ("audit", "masks", "n_places")
+"""What only the audit of a unit depends on: if one of these changes, the network is kept."""
+
 VIEWS = ("as is", "flipped")
 """How a slice is shown for a prediction; "flipped" left to right, as half the training views."""
 
@@ -90,7 +94,7 @@ def why_unfinished(study, source, fold, seed, recipe="") -> str | None:
         return "it was never begun"
     for key, now in _depends_on(study, source, fold, seed, recipe).items():
         if kept["depends_on"].get(key) != now:
-            return f"{key} changed since"
+            return f"{key} {CHANGED}"
     return None if kept["finished"] else "it was interrupted"
 
 
@@ -169,8 +173,8 @@ def _depends_on(study, source, fold, seed, recipe):
         trained["settings"] |= RECIPES[recipe]
         return trained | {"fold": fold}
     audited = folds.depends(source, "audit", "classifier")
-    return trained | {"fold": fold, "audit": audited["code"], "masks": audited["masks"],
-                      "n_places": study.profile.n_places}
+    own = {"audit": audited["code"], "masks": audited["masks"], "n_places": study.profile.n_places}
+    return trained | {"fold": fold} | own
 
 
 def _training_seed(fold, seed):
@@ -185,7 +189,9 @@ def _run_unit(study, source, prepared, split, fold, seed, recipe, progress):
         progress(f"{words}: up to date, skipped")
         return
     progress(f"{words}: {reason}")
-    if reason.endswith("changed since"):
+    if reason.endswith(CHANGED) and reason.removesuffix(f" {CHANGED}") in AUDITED:
+        _file(folder, "rows_edits").unlink(missing_ok=True)
+    elif reason.endswith(CHANGED):
         shutil.rmtree(folder)
     folder.mkdir(parents=True, exist_ok=True)
     record = {

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
+import scipy.ndimage
 import scipy.sparse
 import scipy.sparse.linalg
 
@@ -127,7 +128,8 @@ def gaussian_blur(hole):
     deepest pixel (at least one pixel), so that every pixel is within 2 sigma of the ring.
     """
     ring = _ring(hole)
-    depth = cv2.distanceTransform(hole.region.astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+    # Not by OpenCV: its precise distances differ by a rounding bit from call to call.
+    depth = scipy.ndimage.distance_transform_edt(hole.region)
     sigma = max(1.0, BLUR_SHARE * float(depth.max()))
     side = 2 * int(np.ceil(3 * sigma)) + 1
     blurred, weight = (
