@@ -297,14 +297,16 @@ def test_the_crop_is_at_least_twice_as_fast_at_512_px():
 
 @pytest.mark.parametrize("name", [name for name in infills.INFILLS if name != "mirror"])
 def test_many_fillings_of_one_slice_are_one(name):
-    """OpenCV's precise distances differed by a rounding bit in about one of a hundred calls."""
+    """OpenCV's precise distances differed by a rounding bit now and then, for some shapes."""
     rng = np.random.default_rng(3)
-    slice = rng.normal(size=(96, 96)).astype(np.float32)
-    mask = cv2.GaussianBlur(rng.normal(size=(96, 96)), (0, 0), 5) > 0.06
-    mask[:, :20] = mask[:, -20:] = mask[:20] = mask[-20:] = False
-    kept, found = [], set()
-    for length in rng.integers(1, 5000, 200):
-        kept.append(bytes(int(length)))  # so that arrays come to lie elsewhere each time
-        found.add(edits.remove(slice, mask, infill=name).tobytes())
-    assert mask.sum() > 300
-    assert len(found) == 1
+    slice = rng.normal(size=(128, 128)).astype(np.float32)
+    kept = []
+    for _ in range(40):
+        mask = np.zeros(slice.shape, np.uint8)
+        axes = tuple(int(a) for a in rng.integers(5, 30, 2))
+        cv2.ellipse(mask, (64, 64), axes, float(rng.uniform(0, 180)), 0, 360, 1, -1)
+        found = set()
+        for length in rng.integers(1, 5000, 25):
+            kept.append(bytes(int(length)))  # so that arrays come to lie elsewhere each time
+            found.add(edits.remove(slice, mask.astype(bool), infill=name).tobytes())
+        assert len(found) == 1
