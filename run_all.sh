@@ -20,10 +20,13 @@ Everything is written to runs/<profile>/; what is up to date is skipped.
 
   --profile NAME   smoke, demo, paper-lite, paper; default: chosen for this machine
                      (the real slices if they are found, otherwise the phantom);
-                     calibration: networks whose answer is known, without notebooks
+                     calibration: networks whose answer is known, without notebooks;
+                     paper-lite-cv: every fold of the real slices, without notebooks
   --data DIR       folder of the dataset (default: $TUMORCF_DATA, else data/)
   --from 04        begin at this notebook        --to 05   end at this notebook
   --fresh          redo what is up to date, too
+  --reference      take the published weights instead of training in 03 (so does --from 04
+                     where 03 was never run)
   --seed N         seed of training and of sham places (default 0)
   --test           unit tests, doctests, and all notebooks in the smoke profile
   --setup          only set up the environment
@@ -43,7 +46,7 @@ while [ $# -gt 0 ]; do
     --help|-h) usage; exit 0 ;;
     --test) mode=test; shift ;;
     --setup) mode=setup; shift ;;
-    --fresh) arguments+=("$1"); shift ;;
+    --fresh|--reference) arguments+=("$1"); shift ;;
     --*=*) set -- "${1%%=*}" "${1#*=}" "${@:2}" ;;
     --profile|--data|--from|--to|--seed)
       [ $# -ge 2 ] || { echo "run_all.sh: $1 needs a value; see ./run_all.sh --help" >&2; exit 2; }

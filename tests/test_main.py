@@ -124,8 +124,10 @@ def test_profile_and_seed_may_come_from_the_environment(monkeypatch):
 def test_the_script_explains_itself_and_refuses_unknown_options():
     shown = run_all("--help")
     assert shown.returncode == 0
-    for option in ("--profile", "--from", "--fresh", "--data", "--seed", "--test", "--help"):
-        assert option in shown.stdout
+    options = (
+        "--profile", "--from", "--fresh", "--reference", "--data", "--seed", "--test", "--help",
+    )  # fmt: skip
+    assert all(option in shown.stdout for option in options)
     assert run_all("--profil", "demo").returncode == 2
     assert run_all("--seed=1", "--profil=demo").returncode == 2
     missing = run_all("--profile")

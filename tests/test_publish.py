@@ -14,7 +14,7 @@ from PIL import Image
 from tumorcf_lib import config, derived, paths, publish, readme, results, runner, stages
 
 N_RESAMPLES = 40
-PARTS = ("badges", "answer", "headline", "findings", "controls", "networks", "known", "minutes")
+PARTS = tuple(readme.parts())
 ROWS = {
     "04_evaluation": ("rows_predictions", "rows_validation", "rows_probes", "rows_planes"),
     "05_counterfactuals": ("rows_edits", "rows_networks", "rows_quality", "rows_detector"),
@@ -128,13 +128,14 @@ def test_a_patients_slices_are_never_published_and_statistics_are(finished):
     assert {"rows_edits.csv.gz", "table_findings.csv", "numbers.json", "manifest.json"} <= names
 
 
-def test_all_rows_and_tables_are_published_and_of_the_networks_only_the_plain_one(finished):
+def test_all_rows_tables_and_networks_are_published(finished):
     rows, made = _made()
     names = {path.name for path in publish.publish("paper-lite").iterdir()}
     assert {f"{name}.csv.gz" for name in rows if name != "covariates"} <= names
     assert "covariates.csv" in names
     assert {f"{name}.csv" for own in made.values() for name in own} <= names
-    assert [name for name in names if name.startswith("weights")] == ["weights_fold0.npz"]
+    weights = sorted(name for name in names if name.startswith("weights"))
+    assert weights == ["weights_fold0.npz", "weights_hardened_fold0.npz"]
 
 
 def test_no_network_of_a_phantom_is_published(finished, monkeypatch):

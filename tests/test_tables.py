@@ -114,19 +114,38 @@ def test_an_estimate_finds_its_line(predictions):
     assert entry["low"] <= entry["value"] <= entry["high"]
 
 
-def test_three_columns_stand_side_by_side(predictions, tmp_path):
+def test_paper_references_and_run_stand_side_by_side(predictions, tmp_path):
     table = results.round_trip(tables.performance(predictions, n_resamples=50))
     demo = config.get("demo")
-    without = tables.beside_reference(table, "table_performance", demo, folder=tmp_path)
-    assert set(without.iloc[:, 1]) == {"not published yet"}
-    results.write_table(table, tmp_path / "table_performance.csv")
-    shown = tables.beside_reference(table, "table_performance", demo, folder=tmp_path)
-    paper, reference, run = shown.columns
+    without = tables.beside_reference(table, "table_performance", demo, figures=tmp_path)
+    assert set(without.iloc[:, 1]) == set(without.iloc[:, 2]) == {"not published yet"}
+    (tmp_path / tables.REFERENCE).mkdir()
+    results.write_table(table, tmp_path / tables.REFERENCE / "table_performance.csv")
+    shown = tables.beside_reference(table, "table_performance", demo, figures=tmp_path)
+    paper, pooled, reference, run = shown.columns
+    assert set(shown[pooled]) == {"not published yet"}
     assert shown.loc[("slice", "all", "accuracy"), paper] == "0.94"
     assert shown.loc[("slice", "all", "Brier"), paper] == ""
     assert (shown[reference] == shown[run]).all()
     assert "phantom" in run
     assert "real slices" in reference
+
+
+def test_of_pooled_folds_the_first_network_is_shown(predictions, tmp_path):
+    table = results.round_trip(tables.performance(predictions, n_resamples=50))
+    networks = [("one network", "as is", 0, 0.0), ("one network", "as is", 1, 0.5),
+                ("mean", "as is", np.nan, 0.7), ("one network", "and flipped", 0, 0.9)]
+    pooled = pd.concat(
+        table.assign(networks=name, views=views, training_seed=seed, value=value)
+        for name, views, seed, value in networks
+    )
+    (tmp_path / tables.POOLED).mkdir()
+    results.write_table(pooled, tmp_path / tables.POOLED / "table_performance.csv")
+    shown = tables.beside_reference(
+        table, "table_performance", config.get("demo"), figures=tmp_path
+    )
+    assert len(shown) == len(table)
+    assert shown.iloc[:, 1].str.startswith("0.000").all()
 
 
 def test_edits_are_counted_with_their_reasons_and_their_energy(edit_rows):

@@ -49,6 +49,11 @@ def _parser():
     run.add_argument("--from", dest="first", default="01", help="first notebook, e.g. 04")
     run.add_argument("--to", dest="last", default="06", help="last notebook")
     run.add_argument("--fresh", action="store_true", help="redo what is up to date, too")
+    run.add_argument(
+        "--reference", action="store_true",
+        help="take the published weights instead of training in 03; so does --from 04 where 03 "
+        "was never run",
+    )  # fmt: skip
 
     status = _command(commands, "status", _status, "which notebooks are up to date")
     _study_options(status)
@@ -68,9 +73,26 @@ def _parser():
     train.add_argument("--fold", type=int, action="append", help="may be repeated; default: all")
     train.add_argument("--recipe", default="", help="try it on validation persons only")
 
+    leak = _command(commands, "leak", _leak, "what a split that leaks between persons is worth")
+    leak.add_argument("--data", help="folder of the dataset (default: TUMORCF_DATA, else data/)")
+    leak.add_argument("--folds", type=int, default=1, help="of five, pooled; more, less scatter")
+    leak.add_argument("--seed", type=int, default=0, help="of the networks")
+
+    scratch = _command(
+        commands, "scratch", _scratch, "train ResNet-50 from random weights for some minutes"
+    )
+    scratch.add_argument("--data", help="folder of the dataset (default: TUMORCF_DATA, else data/)")
+    scratch.add_argument("--minutes", type=float, default=20.0, help="then stop; again: go on")
+    scratch.add_argument("--size", type=int, help="side of the slices in px (default: 128)")
+    scratch.add_argument("--epochs", type=int, help="of the whole schedule (default: 10)")
+    scratch.add_argument("--seed", type=int, default=0, help="of the network")
+
     publish = _command(commands, "publish", _publish, "copy what git may hold of a run to figures/")
     publish.add_argument("profile")
     publish.add_argument("--seed", type=int, default=0, help="of the run")
+
+    card = _command(commands, "card", _card, "write a published run's MODEL_CARD.md anew")
+    card.add_argument("folder", help="such as figures/paper-lite")
 
     verify = _command(commands, "verify", _verify, "recompute published tables from their rows")
     verify.add_argument("folders", nargs="*", help="default: every folder under figures/")
@@ -112,7 +134,10 @@ def _run(options):
     _find_dataset(options, study)
     if study.profile.n_folds > 1:
         return _train_folds(study, options)
-    runner.run(study, first=options.first, last=options.last, fresh=options.fresh)
+    runner.run(
+        study, first=options.first, last=options.last, fresh=options.fresh,
+        published=options.reference,
+    )  # fmt: skip
 
 
 def _find_dataset(options, study):
@@ -170,10 +195,35 @@ def _train_folds(study, options):
     print(f"Publish all finished folds by: python -m tumorcf_lib publish {study.profile.name}")
 
 
+def _leak(options):
+    from tumorcf_lib import leak, paths
+
+    folder = leak.run_study(n_folds=options.folds, seed=options.seed)
+    print(f"Rows of every arm: {paths.shown(folder)}")
+    print("Publish them by: python -m tumorcf_lib publish leak")
+
+
+def _scratch(options):
+    from dataclasses import replace
+
+    from tumorcf_lib import paths, scratch
+
+    chosen = {"size_px": options.size, "epochs": options.epochs}
+    profile = replace(scratch.PROFILE, **{k: v for k, v in chosen.items() if v is not None})
+    scratch.run(paths.run(scratch.NAME), profile, minutes=options.minutes, seed=options.seed)
+    print(f"Publish it by: python -m tumorcf_lib publish {scratch.NAME}")
+
+
 def _publish(options):
     from tumorcf_lib import publish
 
     publish.publish(options.profile, seed=options.seed)
+
+
+def _card(options):
+    from tumorcf_lib import model_card, paths
+
+    print(f"Written anew: {paths.shown(model_card.renew(options.folder))}")
 
 
 def _verify(options):
@@ -189,16 +239,20 @@ def _named_errors():
         crossval,
         download,
         figshare,
+        leak_splits,
         publish,
         readme,
+        reference,
         runner,
+        scratch,
         side_studies,
         stages,
     )
 
     return (
         config.UnknownProfileError, crossval.UnitError, download.DownloadError,
-        figshare.DatasetError, publish.PublishError, readme.ReadmeError, runner.NotebookError,
+        figshare.DatasetError, leak_splits.LeakInputError, publish.PublishError, readme.ReadmeError,
+        reference.ReferenceWeightsError, runner.NotebookError, scratch.ScratchSettingsError,
         side_studies.UnfinishedStudyError, stages.StageError, OSError, *audit_command.errors(),
     )  # fmt: skip
 

@@ -19,12 +19,16 @@ from tumorcf_lib import (
     calibration_publish,
     config,
     derived,
+    leak,
+    model_card,
     paths,
     pooled,
     readme,
+    reference,
     results,
     runner,
     runtime,
+    scratch,
     sources,
     stages,
 )
@@ -35,7 +39,9 @@ NUMBERS = "numbers.json"
 ROW_TOLERANCE = 1e-3
 COHORT_COLUMN = "cohort"  # so that no phantom's table is taken for one of patients
 MAX_WEIGHTS_BYTES = 10_000_000
-SIDE_STUDIES = {module.STUDY.name: module for module in (calibration_publish, pooled)}
+SIDE_STUDIES = {
+    module.STUDY.name: module for module in (calibration_publish, pooled, leak, scratch)
+}
 """Studies without notebooks, by the name of their folders."""
 
 TOLERANCE = 1.5 * 10 ** -(results.SIGNIFICANT_DIGITS - 1)  # relative; covers the last digit
@@ -68,11 +74,17 @@ def publish(profile_name: str, *, seed: int = 0) -> Path:
         reason = stages.why_stale(study, name)
         if reason:
             raise PublishError(f"{name} of profile {profile.name!r} is not up to date: {reason}.")
+    if reference.is_installed(study):
+        raise PublishError(
+            f"03_training of profile {profile.name!r} is the published weights, not a training; "
+            "publish a run that trained."
+        )
     missing = [n for n in stages.NAMES if not runner.is_executed(study, n)]
     if missing:
         raise PublishError(f"{missing} were run outside ./run_all.sh since; run it once more.")
     if profile.name == DEMO:
-        runner.run_guide(study)
+        for name in stages.GUIDES:
+            runner.run_guide(study, name)
     target = paths.published(profile.name)
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=target.parent) as scratch:
@@ -82,10 +94,12 @@ def publish(profile_name: str, *, seed: int = 0) -> Path:
             _copy_stage(study, name, new)
         _write_numbers(study, new)
         shutil.copyfile(study.folder / readme.MINUTES, new / readme.MINUTES)
-        _write_manifest(study, new)
+        source = sources.describe(profile)
+        model_card.write(new, profile.as_dict(), study.seed, source)
+        _write_manifest(study, new, source)
         shutil.rmtree(target, ignore_errors=True)
         new.rename(target)
-    for name in (*stages.NAMES, *([stages.GUIDE] if profile.name == DEMO else [])):
+    for name in (*stages.NAMES, *(stages.GUIDES if profile.name == DEMO else ())):
         _publish_notebook(study, name)
     readme.update()
     print(f"Published {sum(1 for _ in target.iterdir())} files: {paths.shown(target)}")
@@ -204,6 +218,7 @@ def _verify(folder, compare):
         problems += compare(name, _read(folder, name), results.round_trip(table))
     problems += _compare_numbers(folder, made)
     problems += _compare_rows(_read(folder, "rows_predictions"), _read(folder, "rows_edits"))
+    problems += model_card.problems(folder)
     return problems, {f"{name}.csv" for name in made}
 
 
@@ -276,11 +291,11 @@ def _copy_stage(study, name, target):
 
 
 def _is_reference_weights(study, path):
-    """The study's networks that saw real slices, if small enough for git: phantoms train anew,
-    and the fine-tuned copies are published by their rows."""
-    is_plain = path.name.startswith("weights_fold")
-    is_small = is_plain and path.stat().st_size < MAX_WEIGHTS_BYTES
-    return is_small and not study.profile.is_phantom
+    """Networks that saw real slices, if they are of one split and small enough for git; phantoms
+    train anew. With all three of them notebooks 04 to 06 need no training."""
+    of_one_split = study.profile.n_folds == 1 and not study.profile.is_phantom
+    is_weights = path.name.startswith("weights_") and path.suffix == ".npz"
+    return of_one_split and is_weights and path.stat().st_size < MAX_WEIGHTS_BYTES
 
 
 def _write_numbers(study, target):
@@ -292,7 +307,7 @@ def _write_numbers(study, target):
     (target / NUMBERS).write_text(json.dumps(numbers, indent=1, sort_keys=True) + "\n")
 
 
-def _write_manifest(study, target):
+def _write_manifest(study, target, source):
     hashes = {p.name: stages.file_sha256(p) for p in sorted(target.iterdir())}
     shown = {p.stem for p in target.glob("*.png")}
     figures = {
@@ -303,7 +318,7 @@ def _write_manifest(study, target):
     }
     manifest = {
         "profile": study.profile.as_dict(), "seed": study.seed,
-        "source": sources.describe(study.profile),
+        "source": source,
         "figures": figures, "sha256": hashes,
     }  # fmt: skip
     (target / MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n")

@@ -16,6 +16,7 @@ from tumorcf_lib import (
     findings,
     networks,
     paths,
+    pooled,
     results,
     stages,
     stats,
@@ -26,6 +27,10 @@ MARK = "<!-- {name}: made by `python -m tumorcf_lib publish` -->"
 COLAB_BADGE = "https://colab.research.google.com/assets/colab-badge.svg"
 BINDER_BADGE = "https://mybinder.org/badge_logo.svg"
 MINUTES = "minutes.json"
+PERFORMANCE_LINES = (
+    ("slice", "accuracy", "Accuracy, slices"), ("person", "accuracy", "Accuracy, persons"),
+    ("slice", "balanced accuracy", "Balanced accuracy, slices"),
+)  # fmt: skip
 HEADLINE_SCORES = {
     "delta_drop": "Delta-Drop", "sham_drop": "Sham-Drop (control)", "net_drop": "**Net-Drop**",
     "delta_focus": "Delta-Focus", "net_focus": "Net-Focus",
@@ -107,6 +112,7 @@ def parts() -> dict[str, str]:
         "badges": badges("notebooks/01_data.ipynb"),
         "answer": answer(),
         "headline": headline(),
+        "pooled": pooled_folds(),
         "findings": findings_table(),
         "controls": controls(),
         "networks": networks_table(),
@@ -120,12 +126,17 @@ def answer() -> str:
 
     Read from the net claims of finding 1, on correctly classified slices.
     """
-    read = _reader(tables.REFERENCE)
+    source = tables.POOLED if _reader(tables.POOLED) else tables.REFERENCE
+    read = _reader(source)
     if read is None:
         return "The reference run on the real slices is not published yet."
     table = read("table_findings")
+    which = "every slice tested out of fold" if source == tables.POOLED else "one hold-out split"
     own = table[(table["finding"] == 1) & (table["form"] == "net") & (table["kind"] == "mean")]
-    lines = ["In short, on the real slices, net of the sham and on correctly classified slices:\n"]
+    lines = [
+        f"In short, on the real slices ({which}), net of the sham and on correctly classified "
+        "slices:\n"
+    ]
     for row in own[own["group"].isin(config.CLASSES)].itertuples():
         if row.relevance == "negligible":
             words = "taking the tumor out leaves the decision **where it was**: no drop beyond 0.05"
@@ -141,29 +152,38 @@ def answer() -> str:
 
 
 def headline() -> str:
-    """Accuracy and scores of the reference run on the real slices, beside the paper's."""
-    read = _reader(tables.REFERENCE)
-    if read is None:
+    """Accuracy and scores on the real slices, all folds and one split, beside the paper's."""
+    sources = {
+        tables.POOLED: "real slices, all folds (`paper-lite-cv`)",
+        tables.REFERENCE: "real slices, one split (`paper-lite`)",
+    }
+    reads = {name: _reader(name) for name in sources if _reader(name)}
+    if not reads:
         return "The reference run on the real slices is not published yet."
-    performance, scores = read("table_performance"), read("table_scores")
     lines = [
-        "| | paper (ResNet-50) | this project, real slices (`paper-lite`, one fold) |",
-        "|---|---|---|",
+        "| | paper (ResNet-50) | " + " | ".join(sources[name] for name in reads) + " |",
+        "|---|---|" + "---|" * len(reads),
     ]
-    for level, words in (("slice", "Accuracy, slices"), ("person", "Accuracy, persons")):
-        paper = tables.PAPER.get((level, "all", "accuracy"))
-        ours = tables.estimate(performance, level, "all", "accuracy")
-        lines.append(f"| {words} | {'' if paper is None else f'{paper:.2f}'} | {_interval(ours)} |")
+
+    def line(words, paper, table, *key):
+        found = [tables.one_network(read(table)) for read in reads.values()]
+        cells = " | ".join(_interval(tables.estimate(own, *key)) for own in found)
+        lines.append(f"| {words} |{paper} | {cells} |")
+
+    for level, metric, words in PERFORMANCE_LINES:
+        paper = tables.PAPER.get((level, "all", metric))
+        paper = "" if paper is None else f" {paper:.2f}"
+        line(words, paper, "table_performance", level, "all", metric)
     for score, words in HEADLINE_SCORES.items():
         for group in ("all", *config.CLASSES):
-            ours = tables.estimate(scores, score, group)
-            lines.append(f"| {words}, {group} | | {_interval(ours)} |")
+            line(f"{words}, {group}", "", "table_scores", score, group)
     return "\n".join(lines)
 
 
 def findings_table() -> str:
     """How many claims of each finding held, as the paper states it and net of its control."""
-    read = _reader(tables.REFERENCE)
+    source = tables.POOLED if _reader(tables.POOLED) else tables.REFERENCE
+    read = _reader(source)
     if read is None:
         return "The findings on the real slices are not published yet."
     counts = findings.overview(read("table_findings"))
@@ -176,9 +196,25 @@ def findings_table() -> str:
         lines.append(f"| {number}. {words} | {cells} |")
     lines.append(
         "\nClaims supported / refuted / undecided; every claim with its interval is in "
-        f"[`table_findings.csv`](figures/{tables.REFERENCE}/table_findings.csv)."
+        f"[`table_findings.csv`](figures/{source}/table_findings.csv)."
     )
     return "\n".join(lines)
+
+
+def pooled_folds() -> str:
+    """What all folds say together, and the accuracies published elsewhere."""
+    if _reader(tables.POOLED) is None:
+        return "The pooled folds are not published yet."
+    table = results.read_table(paths.published(tables.POOLED) / "table_elsewhere.csv")
+    lines = ["| patients kept apart | slices | persons |", "|---|---|---|"]
+    for row in table.itertuples():
+        cells = (
+            _cell_with_interval(row.slices, row.slices_low, row.slices_high),
+            _cell_with_interval(row.persons, row.persons_low, row.persons_high),
+        )
+        lines.append(f"| {row.source} | {' | '.join(cells)} |")
+    told = "\n".join(f"- {sentence}" for sentence in pooled.sentences())
+    return "\n".join([*lines, "", told])
 
 
 def controls() -> str:
@@ -241,6 +277,12 @@ def with_runtime(notebook: dict, name: str) -> dict:
     opening = re.sub(r"\*\*Runtime\*\*.*", lambda _: runtime_line(name), opening)
     notebook["cells"][0]["source"] = opening
     return notebook
+
+
+def _cell_with_interval(value, low, high) -> str:
+    if pd.isna(value):
+        return ""
+    return f"{value:.3f}" + ("" if pd.isna(low) else f" [{low:.3f}, {high:.3f}]")
 
 
 def _cell(minutes) -> str:

@@ -9,7 +9,7 @@ import time
 from contextlib import contextmanager
 from pathlib import Path
 
-from tumorcf_lib import paths, results, stages
+from tumorcf_lib import paths, reference, results, stages
 from tumorcf_lib.runtime import Study
 
 
@@ -17,8 +17,12 @@ class NotebookError(RuntimeError):
     """A notebook that stopped: which cell, what it said, where the executed copy is."""
 
 
-def run(study: Study, *, first="01", last="06", fresh=False) -> list[dict]:
+def run(study: Study, *, first="01", last="06", fresh=False, published=False) -> list[dict]:
     """Execute the notebooks ``first`` to ``last`` and print a line for each.
+
+    With ``published``, or where the run begins after 03 and nobody began to train here, the
+    published weights take the place of 03, if there are any for this profile and seed: what
+    they need of 01 and 02 is run, too. See :mod:`tumorcf_lib.reference`.
 
     Returns
     -------
@@ -29,14 +33,25 @@ def run(study: Study, *, first="01", last="06", fresh=False) -> list[dict]:
     ------
     NotebookError
         At the first notebook that fails.
+    tumorcf_lib.reference.ReferenceWeightsError
+        If the published weights were asked for and cannot be used.
     """
     begin, end = (stages.NAMES.index(stages.find_stage(value)) for value in (first, last))
     if begin > end:
         raise stages.StageError(f"--from {first} comes after --to {last}: nothing to run.")
+    names = asked = stages.NAMES[begin : end + 1]
+    published = published or reference.wanted(study, asked)
+    if published:
+        earlier = stages.NEEDS["04_evaluation"]
+        names = [n for n in stages.NAMES[: end + 1] if n in asked or n in earlier]
     done = []
-    for name in stages.NAMES[begin : end + 1]:
-        reason = "--fresh was given" if fresh else stages.why_stale(study, name)
-        if reason is None and is_executed(study, name):
+    for name in names:
+        reason = "--fresh was given" if fresh and name in asked else stages.why_stale(study, name)
+        if published and name == reference.STAGE:
+            if reason or not reference.is_installed(study):
+                reference.install(study)
+            minutes, note = 0.0, "published weights, not trained here"
+        elif reason is None and is_executed(study, name):
             minutes, note = 0.0, "up to date, skipped"
         else:
             minutes, note = _execute(study, name, fresh=fresh), "wrote"
@@ -44,14 +59,17 @@ def run(study: Study, *, first="01", last="06", fresh=False) -> list[dict]:
         wrote = stages.summary(stages.record(study, name))
         print(f"{name:<20} {minutes:5.1f} min  {note}: {wrote}", flush=True)
         done.append({"name": name, "minutes": minutes, "wrote": wrote})
+    if reference.is_installed(study):
+        for sentence in reference.sentences(reference.compare(study)):
+            print(sentence)
     print(f"Executed notebooks, tables and figures: {paths.shown(study.folder)}")
     return done
 
 
-def run_guide(study: Study) -> None:
-    """Execute the notebook for a reader's own classifier, which needs a finished 03."""
-    minutes = _execute(study, stages.GUIDE)
-    _keep_minutes(study, stages.GUIDE, minutes)
+def run_guide(study: Study, name: str) -> None:
+    """Execute a notebook beside the study; what it needs (see ``stages.NEEDS``) has to be there."""
+    minutes = _execute(study, name)
+    _keep_minutes(study, name, minutes)
 
 
 def executed_copy(study: Study, name: str) -> Path:

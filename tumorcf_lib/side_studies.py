@@ -140,3 +140,9 @@ def reader(folder):
         raise FileNotFoundError(f"{folder} holds no {name}.csv or {name}.csv.gz.")
 
     return read
+
+
+def published(name):
+    """A reader of ``figures/<name>``; None while that study is not published."""
+    folder = paths.published(name)
+    return reader(folder) if (folder / MANIFEST).is_file() else None

@@ -18,8 +18,9 @@ NAMES = (
     "01_data", "02_preprocessing", "03_training",
     "04_evaluation", "05_counterfactuals", "06_metrics",
 )  # fmt: skip
-GUIDE = "audit_your_model"
-"""A notebook for readers with a classifier of their own; nothing depends on it."""
+GUIDES = ("audit_your_model",)
+"""Notebooks beside the study, which only read: for readers with a classifier of their own. Nothing
+depends on them."""
 
 NEEDS = {
     "01_data": (),
@@ -28,7 +29,7 @@ NEEDS = {
     "04_evaluation": ("01_data", "02_preprocessing", "03_training"),
     "05_counterfactuals": ("01_data", "02_preprocessing", "03_training"),
     "06_metrics": ("04_evaluation", "05_counterfactuals"),
-    GUIDE: ("03_training",),  # no stage: it only reads
+    "audit_your_model": ("03_training",),
 }
 RECORD = "stage.json"
 MAX_HASHED_BYTES = 20_000_000  # larger files (network inputs) are checked by size alone

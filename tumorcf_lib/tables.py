@@ -8,7 +8,9 @@ import pandas as pd
 from tumorcf_lib import _resampling, estimates, metrics, paths, resampled, results, stats
 from tumorcf_lib import findings as claims
 
-REFERENCE = "paper-lite"
+REFERENCE, POOLED = "paper-lite", "paper-lite-cv"
+"""Published runs on the real slices: one split with all controls, and all folds."""
+
 PAPER = {
     ("slice", "all", "accuracy"): 0.94,
     ("slice", "meningioma", "precision"): 0.83,
@@ -213,28 +215,38 @@ def estimate(table, *key) -> dict:
     }
 
 
-def beside_reference(table, name: str, profile, *, folder: Path | None = None) -> pd.DataFrame:
-    """The paper's value, the committed reference on the real data, and this run, side by side.
+def beside_reference(table, name: str, profile, *, figures: Path | None = None) -> pd.DataFrame:
+    """The paper's value, the committed references on the real data, and this run, side by side.
 
-    The reference is read from ``figures/paper-lite/<name>.csv``; without it the column is
-    empty. Values as text: mean [95 percent interval].
+    References are read from ``figures/<reference>/<name>.csv``; where one is not published, its
+    column says so. Values as text: mean [95 percent interval].
     """
     keys = KEYS[name]
     shown = table[keys].copy()
     if name != "table_scores":
         paper = [PAPER.get(tuple(key)) for key in table[keys].itertuples(index=False)]
         shown["paper (ResNet-50)"] = ["" if value is None else f"{value:.2f}" for value in paper]
-    path = (folder or paths.published(REFERENCE)) / f"{name}.csv"
-    if path.is_file():
-        reference = results.read_table(path)
-        text = reference[keys].assign(text=_as_text(reference))
-        shown = shown.merge(text, on=keys, how="left").fillna("")
-        shown = shown.rename(columns={"text": f"reference ({REFERENCE}, real slices)"})
-    else:
-        shown[f"reference ({REFERENCE}, real slices)"] = "not published yet"
+    for source, words in ((POOLED, "all folds"), (REFERENCE, "one split")):
+        path = (figures or paths.FIGURES) / source / f"{name}.csv"
+        column = f"reference ({source}, real slices, {words})"
+        if path.is_file():
+            reference = one_network(results.read_table(path))
+            text = reference[keys].assign(**{column: _as_text(reference)})
+            shown = shown.merge(text, on=keys, how="left").fillna("")
+        else:
+            shown[column] = "not published yet"
     kind = "phantom" if profile.is_phantom else "real slices"
     shown[f"this run ({profile.name}, {kind})"] = _as_text(table).to_list()
     return shown.set_index(keys)
+
+
+def one_network(table):
+    """Of a pooled table that also tells of several seeds and views, the first network's lines."""
+    if "networks" not in table:
+        return table
+    chosen = (table[["networks", "views"]] == table[["networks", "views"]].iloc[0]).all(axis=1)
+    own = table[chosen & (table["training_seed"] == table["training_seed"].iloc[0])]
+    return own.reset_index(drop=True)
 
 
 def verdict_counts(table) -> str:

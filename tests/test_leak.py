@@ -1,0 +1,435 @@
+"""What a leak is worth: planted leaks with a known answer, resuming, and what is published."""
+
+import dataclasses
+import json
+
+import h5py
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.neighbors import KNeighborsClassifier
+
+from tumorcf_lib import (
+    _resampling,
+    leak,
+    leak_tables,
+    metrics,
+    publish,
+    results,
+    side_studies,
+    stats,
+)
+from tumorcf_lib.cohort import from_arrays
+from tumorcf_lib.near_duplicates_tables import KINDS
+
+PROFILE = dataclasses.replace(leak.recipe(), size_px=8, n_resamples=200)
+N_PERSONS, N_SLICES = 180, 2
+
+
+@pytest.fixture(scope="module")
+def cohort():
+    """Every person has a pattern of its own, and two IDs; the pattern says nothing of the class."""
+    rng = np.random.default_rng(0)
+    slices, labels, patients = [], [], []
+    for person in range(N_PERSONS):
+        pattern = rng.normal(500, 100, (8, 8))
+        for letter in ("", "B"):
+            for _ in range(N_SLICES):
+                slices.append(pattern + rng.normal(0, 5, (8, 8)))
+                labels.append(person % 3)
+                patients.append(f"MR{person:04d}{letter}")
+    slices = np.array(slices)
+    return from_arrays(
+        slices, np.zeros(slices.shape, bool), labels, patients, classes=("A", "B", "C"),
+        name="planted", source="Patterns drawn at random.", slice_ids=range(1, len(slices) + 1),
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def author_folds(cohort):
+    """Folds that keep IDs together and tear persons apart."""
+    return pd.factorize(cohort.table["patient_id"])[0] % 5 + 1
+
+
+def nearest_neighbor(profile, prepared, labels, parts, seed, folder):
+    """Knows every training slice by heart."""
+    trained = np.flatnonzero(parts == "train")
+    model = KNeighborsClassifier(1)
+    model.fit(prepared.slices[trained].reshape(len(trained), -1), labels[trained])
+    return lambda slices: model.predict_proba(slices.reshape(len(slices), -1))
+
+
+def run(folder, cohort, author_folds=None, **options):
+    options = {"fit": nearest_neighbor, "progress": lambda line: None} | options
+    return leak.run(folder, PROFILE, cohort, author_folds=author_folds, **options)
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory, cohort, author_folds):
+    folder = tmp_path_factory.mktemp("leak")
+    run(folder, cohort, author_folds)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def derived(finished):
+    return leak_tables.derive(side_studies.reader(finished), PROFILE.n_resamples)
+
+
+def score(derived, arm, column="value", metric="balanced accuracy"):
+    table = derived["table_leak"].set_index(["arm", "level", "metric"])
+    return table.loc[(arm, "slice", metric), column]
+
+
+# -- planted leaks -----------------------------------------------------------
+
+
+def test_slices_known_by_heart_score_high_by_a_leaky_split_and_by_chance_without(derived):
+    assert score(derived, "slice") > 0.9
+    assert score(derived, "slice", "verdict") == "supported"
+    assert abs(score(derived, "person") - 1 / 3) < 0.2
+    assert score(derived, "person", "low") < 1 / 3 < score(derived, "person", "high")
+    assert score(derived, "person", "verdict") == "undecided"
+
+
+@pytest.mark.parametrize("arm", ["slice", "patient", "author", "canary slice"])
+def test_a_leak_is_worth_what_the_share_of_known_persons_says(derived, arm):
+    """A slice of a known person is answered rightly, one of a stranger by chance."""
+    share = score(derived, arm, "share_person_trained")
+    assert 0.9 < share < 1 if "slice" in arm else 0.3 < share < 0.9
+    assert abs(score(derived, arm) - (share + (1 - share) / 3)) < 0.12
+
+
+def test_a_canary_sings_by_a_leaky_split_only(derived):
+    assert score(derived, "canary slice") > 0.9
+    assert score(derived, "canary slice", "verdict") == "supported"
+    assert abs(score(derived, "canary person") - 1 / 3) < 0.2
+    assert score(derived, "canary person", "verdict") == "undecided"
+
+
+def test_canary_labels_stay_with_the_person_and_keep_the_classes_persons(finished, cohort):
+    rows = results.read_table(finished / "rows_leak.csv.gz")
+    canary = rows[rows["arm"].str.startswith("canary")]
+    assert canary.groupby(["arm", "person_id"])["shown_label"].nunique().eq(1).all()
+    assert 0.5 < (canary["shown_label"] != canary["label"]).mean() < 0.85
+    plain = rows[~rows["arm"].str.startswith("canary")]
+    assert (plain["shown_label"] == plain["label"]).all()
+    dealt = leak.shuffled_labels(cohort.persons, cohort.labels, 0)
+    first = ~cohort.table.duplicated("person_id")
+    assert (np.bincount(dealt[first]) == np.bincount(cohort.labels[first])).all()
+
+
+def test_the_difference_is_that_of_the_arms_and_the_leak_is_found(derived):
+    table = derived["table_leak_difference"].set_index(["arm", "metric"])
+    for metric in leak_tables.METRICS:
+        row = table.loc[("slice", metric)]
+        expected = score(derived, "slice", metric=metric) - score(derived, "person", metric=metric)
+        assert row["effect"] == pytest.approx(expected)
+        assert row["verdict"] == "supported" and row["note"] == "one fold each"
+    assert table.loc[("canary slice", "accuracy"), "minus"] == "canary person"
+
+
+# -- tables against slow loops -----------------------------------------------
+
+
+def test_a_difference_draws_a_person_for_both_arms_at_once(finished):
+    rows = results.read_table(finished / "rows_leak.csv.gz")
+    both = rows[rows["arm"].isin(("patient", "person"))].reset_index(drop=True)
+    p = both[["p_A", "p_B", "p_C"]].to_numpy()
+    labels = both["shown_label"].map({"A": 0, "B": 1, "C": 2}).to_numpy()
+    is_arm = (both["arm"] == "patient").to_numpy()
+
+    def difference(index):
+        parts = [index[is_arm[index]], index[~is_arm[index]]]
+        first, second = (metrics.balanced_accuracy(labels[i], p[i]) for i in parts)
+        return first - second
+
+    draws = stats.bootstrap(
+        difference, both["person_id"], both["shown_label"],
+        rng=np.random.default_rng(stats.SEED), n_resamples=200,
+    )  # fmt: skip
+    n_smallest = both.groupby("arm")["person_id"].nunique().min()
+    table = leak_tables.difference_table(rows, n_resamples=200)
+    row = table.set_index(["arm", "metric"]).loc[("patient", "balanced accuracy")]
+    assert row["n_persons_smallest"] == n_smallest
+    assert [row["low"], row["high"]] == pytest.approx(_resampling.interval(draws, n_smallest))
+
+
+def test_who_crosses_a_split_is_counted_as_a_loop_counts(finished, derived):
+    parts = results.read_table(finished / "rows_parts.csv.gz")
+    crossing = derived["table_leak_crossing"].set_index("arm")
+    for arm, own in parts.groupby("arm"):
+        trained = {row.person_id for row in own.itertuples() if row.n_train}
+        tested = {row.person_id for row in own.itertuples() if row.n_test}
+        both_sided = [row for row in own.itertuples() if row.n_train and row.n_test]
+        n_known = sum(row.n_test for row in own.itertuples() if row.person_id in trained)
+        assert crossing.loc[arm, "persons_crossing"] == len(trained & tested)
+        assert crossing.loc[arm, "stems_crossing"] == len(trained & tested)  # all have two IDs
+        assert crossing.loc[arm, "patients_crossing"] == len(both_sided)
+        assert crossing.loc[arm, "share_person_trained"] == n_known / own["n_test"].sum()
+        assert score(derived, arm, "share_person_trained") == n_known / own["n_test"].sum()
+
+
+def test_persons_are_scored_only_where_none_is_torn_apart(derived):
+    table = derived["table_leak"]
+    assert set(table.loc[table["level"] == "person", "arm"]) == {"person", "canary person"}
+
+
+def test_an_arm_that_was_not_run_is_left_out_of_the_tables(finished):
+    read = side_studies.reader(finished)
+    kept = {
+        name: (table[table["arm"] != "author"] if "arm" in table else table)
+        for name in ("rows_leak", "rows_parts", "rows_duplicates")
+        for table in [read(name)]
+    }
+    derived = leak_tables.derive(kept.get, 50)
+    assert "author" not in set(derived["table_leak_difference"]["arm"])
+    assert any("were not tried" in text for text in leak_tables.sentences(derived.get))
+
+
+# -- splits ------------------------------------------------------------------
+
+
+def test_all_arms_learn_from_as_many_slices(derived, cohort):
+    crossing = derived["table_leak_crossing"]
+    assert crossing["n_train"].nunique() == 1
+    assert crossing["n_train"].iloc[0] == int(leak.TRAINED_SHARE * len(cohort))
+    assert (crossing["n_test"] / len(cohort) - 0.2).abs().max() < 0.02
+    assert (crossing["n_validation"] / len(cohort) - 0.12).abs().max() < 0.03
+
+
+def test_each_arm_keeps_its_own_unit_together_and_no_other(derived):
+    crossing = derived["table_leak_crossing"].set_index("arm")
+    assert crossing.loc["slice", "patients_crossing"] > 0
+    for arm in ("patient", "author"):
+        assert crossing.loc[arm, "patients_crossing"] == 0
+        assert crossing.loc[arm, "persons_crossing"] > 0
+    for arm in ("person", "canary person"):
+        assert crossing.loc[arm, "persons_crossing"] == 0
+
+
+def test_units_are_kept_together_in_validation_too(cohort, author_folds):
+    for arm in leak.ARMS:
+        if arm.unit == "slice":
+            continue
+        unit = "person_id" if arm.unit == "person" else "patient_id"
+        for parts in leak.arm_parts(arm, cohort.table, cohort.labels, author_folds=author_folds):
+            used = parts != "unused"
+            parts_of_unit = pd.Series(parts[used]).groupby(cohort.table[unit][used].array)
+            assert parts_of_unit.nunique().max() == 1
+
+
+def test_the_authors_fold_is_tested_as_it_is(cohort, author_folds):
+    arm = next(arm for arm in leak.ARMS if arm.unit == "author")
+    found = leak.arm_parts(arm, cohort.table, cohort.labels, author_folds=author_folds)
+    for k, parts in enumerate(found):
+        np.testing.assert_array_equal(parts == "test", author_folds == k + 1)
+
+
+# -- the author's file -------------------------------------------------------
+
+
+def write_folds(path, values):
+    with h5py.File(path, "w", userblock_size=512) as file:
+        file["cvind"] = np.array(values, float)[None]
+    return path
+
+
+def test_the_authors_file_is_read_by_the_number_of_the_slice(tmp_path):
+    write_folds(tmp_path / leak.AUTHOR_FILE, [1, 2, 3, 4, 5, 1])
+    assert leak.read_author_folds(tmp_path, [2, 5, 6]).tolist() == [2, 5, 1]
+
+
+def test_the_authors_file_is_found_beside_archives_in_a_folder_within(tmp_path):
+    (tmp_path / "inner").mkdir()
+    (tmp_path / "inner" / "1.mat").write_bytes(b"a slice")
+    write_folds(tmp_path / "inner" / leak.AUTHOR_FILE, [1, 2, 3, 4, 5])
+    assert leak.read_author_folds(tmp_path, [1, 3]).tolist() == [1, 3]
+
+
+def test_without_the_authors_file_its_arm_is_left_out_and_said_so(tmp_path, cohort):
+    assert leak.read_author_folds(tmp_path, [1]) is None
+    lines = []
+    read = run(tmp_path / "run", cohort, progress=lines.append)
+    assert "author" not in set(read["rows_leak"]["arm"])
+    assert sum("author is left out" in line and leak.AUTHOR_FILE in line for line in lines) == 1
+
+
+@pytest.mark.parametrize("values", [[1, 2, 3, 4, 5], [1, 2, 3, 4, 5, 6], [1, 1, 1, 1, 1, 1]])
+def test_folds_for_other_slices_are_refused(tmp_path, values):
+    write_folds(tmp_path / leak.AUTHOR_FILE, values)
+    with pytest.raises(leak.LeakInputError, match="6 slices"):
+        leak.read_author_folds(tmp_path, [1, 6])
+
+
+def test_a_damaged_file_of_folds_is_refused(tmp_path):
+    (tmp_path / leak.AUTHOR_FILE).write_bytes(b"no HDF5")
+    with pytest.raises(leak.LeakInputError, match="MATLAB 7.3"):
+        leak.read_author_folds(tmp_path, [1])
+
+
+# -- running -----------------------------------------------------------------
+
+
+class Counting:
+    """A nearest neighbor that counts its trainings and stops like Ctrl-C at one of them."""
+
+    def __init__(self, stop_at=0):
+        self.n, self.stop_at = 0, stop_at
+
+    def fit(self, *arguments):
+        self.n += 1
+        if self.n == self.stop_at:
+            raise KeyboardInterrupt
+        return nearest_neighbor(*arguments)
+
+
+def test_a_killed_run_goes_on_between_the_arms_and_ends_with_the_same_bytes(
+    tmp_path, cohort, author_folds
+):
+    killed, whole = Counting(stop_at=4), Counting()
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path / "killed", cohort, author_folds, fit=killed.fit)
+    assert not (tmp_path / "killed" / "rows_leak.csv.gz").exists()
+    killed.stop_at = 0
+    run(tmp_path / "killed", cohort, author_folds, fit=killed.fit)
+    run(tmp_path / "whole", cohort, author_folds, fit=whole.fit)
+    assert killed.n == len(leak.ARMS) + 1 and whole.n == len(leak.ARMS)
+    for name in leak.FILES:
+        killed_bytes, whole_bytes = (
+            (tmp_path / run_name / name).read_bytes() for run_name in ("killed", "whole")
+        )
+        assert killed_bytes == whole_bytes, name
+
+
+def test_rows_that_were_half_written_do_not_count(tmp_path, cohort, monkeypatch):
+    counting, write = Counting(), results.write_table
+
+    def dies(table, path):
+        write(table, path)
+        if path.name == "rows.unfinished.csv.gz" and counting.n == 2:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(results, "write_table", dies)
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path, cohort, fit=counting.fit)
+    monkeypatch.undo()
+    run(tmp_path, cohort, fit=counting.fit)
+    assert counting.n == len(leak.ARMS) - 1 + 1  # no author's file; the second arm twice
+
+
+def test_a_second_fold_trains_only_itself_and_tests_other_slices(tmp_path, cohort, author_folds):
+    counting = Counting()
+    run(tmp_path, cohort, author_folds, fit=counting.fit)
+    read = run(tmp_path, cohort, author_folds, fit=counting.fit, n_folds=2)
+    assert counting.n == 2 * len(leak.ARMS)
+    rows = read["rows_leak"]
+    assert not rows.duplicated(["arm", "slice_id"]).any()
+    assert rows.groupby("arm")["fold"].nunique().eq(2).all()
+    table = leak_tables.difference_table(rows, n_resamples=50)
+    assert set(table["n_folds"]) == {2} and set(table["note"]) == {""}
+
+
+def test_another_seed_trains_every_arm_anew(tmp_path, cohort):
+    counting = Counting()
+    run(tmp_path, cohort, fit=counting.fit)
+    run(tmp_path, cohort, fit=counting.fit, seed=1)
+    assert counting.n == 2 * (len(leak.ARMS) - 1)
+
+
+@pytest.mark.parametrize("n_folds", [0, 6])
+def test_more_folds_than_there_are_is_an_error(tmp_path, cohort, n_folds):
+    with pytest.raises(leak.LeakInputError, match="1 to 5"):
+        run(tmp_path, cohort, n_folds=n_folds)
+
+
+def test_the_network_of_the_study_is_trained_by_the_recipe_on_the_labels_shown(tmp_path, cohort):
+    from tumorcf_lib import preprocess
+
+    profile = dataclasses.replace(
+        PROFILE, weights=None, size_px=32, epochs=2, warmup_epochs=1, batch_size=16
+    )
+    prepared = preprocess.prepare(cohort.subset(range(60)), 32)
+    parts = np.where(np.arange(60) % 2, "train", "validation")
+    predict = leak.fit_network(profile, prepared, prepared.labels, parts, 0, tmp_path)
+    p = predict(prepared.slices[:5])
+    assert p.shape == (5, 3) and p.sum(axis=1) == pytest.approx(np.ones(5), abs=1e-5)
+    history = results.read_table(tmp_path / leak.HISTORY)
+    assert history["epoch"].tolist() == [1, 2] and history["best"].sum() == 1
+    assert "seconds" not in history
+
+
+# -- publishing --------------------------------------------------------------
+
+
+def test_what_is_published_can_be_recomputed_and_a_changed_number_is_found(finished, tmp_path):
+    target = leak.publish(finished, tmp_path / "leak", profile=PROFILE)
+    problems, recomputed = leak.STUDY.verify(target, publish._compare)
+    assert problems == [] and {"table_leak.csv", "table_duplicates.csv"} <= recomputed
+    manifest = json.loads((target / "manifest.json").read_text())
+    assert manifest["source"] == "Patterns drawn at random."
+    assert manifest["figures"] == {"fig_leak": {"shows_slices": False}}
+    table = results.read_table(target / "table_leak.csv")
+    results.write_table(table.assign(value=table["value"] + 0.01), target / "table_leak.csv")
+    problems, _ = leak.STUDY.verify(target, publish._compare)
+    assert any("table_leak.csv" in text and "value" in text for text in problems)
+
+
+def test_publishing_twice_gives_the_same_bytes(finished, tmp_path):
+    first, second = (leak.publish(finished, tmp_path / name, profile=PROFILE) for name in "ab")
+    assert (first / "manifest.json").read_bytes() == (second / "manifest.json").read_bytes()
+
+
+def test_an_unfinished_run_is_not_published(tmp_path):
+    with pytest.raises(side_studies.UnfinishedStudyError, match=leak.COMMAND):
+        leak.publish(tmp_path, tmp_path / "leak", profile=PROFILE)
+
+
+def test_the_words_carry_the_tables_numbers(finished, tmp_path):
+    target = leak.publish(finished, tmp_path / "leak", profile=PROFILE)
+    read = side_studies.reader(target)
+    table = read("table_leak").set_index(["arm", "level", "metric"])
+    text = "\n".join(leak.sentences(target))
+    for arm in leak.ARMS:
+        assert f"{table.loc[(arm.name, 'slice', 'balanced accuracy'), 'value']:.3f}" in text
+    assert "not told apart from chance" in text and "one stem is one person" in text
+    assert "no difference was expected" not in text  # here every person has two IDs
+
+
+def test_the_words_say_what_the_few_torn_persons_can_be_worth_at_most(derived):
+    """A tenth of the slices known, nine of ten strangers right: at most 0.01."""
+    table = derived["table_leak"].copy()
+    is_accuracy = table["metric"] == "accuracy"
+    table.loc[(table["arm"] == "patient"), "share_person_trained"] = 0.1
+    table.loc[(table["arm"] == "person") & is_accuracy, "value"] = 0.9
+    changed = derived | {"table_leak": table}
+    texts = leak_tables.sentences(changed.get)
+    (text,) = (text for text in texts if text.startswith("patient IDs kept together minus"))
+    assert "were all of them right, that would add 0.010" in text
+    assert "360 IDs share a stem" in text and "no difference was expected" in text
+
+
+def test_the_figure_shows_every_arm_with_its_interval_and_chance(derived, finished):
+    from tumorcf_lib.plotting.leak import ARM_NAMES, leak_and_duplicates
+
+    rows = results.read_table(finished / "rows_duplicates.csv.gz")
+    fig = leak_and_duplicates(derived["table_leak"], rows, derived["table_duplicates"])
+    arms, distances = fig.axes
+    names = [label.get_text().split("\n")[0] for label in arms.get_yticklabels()]
+    assert names == [ARM_NAMES[arm.name] for arm in leak.ARMS]
+    marks = [c.lines[0].get_xdata()[0] for c in arms.containers]
+    assert marks == [score(derived, arm.name) for arm in leak.ARMS]
+    assert any(set(line.get_xdata()) == {1 / 3} for line in arms.lines)
+    kinds = [text.get_text() for text in distances.get_legend().get_texts()]
+    assert kinds == [kind for kind in KINDS if (rows["kind"] == kind).any()]
+    steps = distances.lines[0].get_xdata()
+    own = rows.loc[rows["kind"] == kinds[0], "distance"]
+    assert sorted(own) == list(steps[1:])
+
+
+def test_the_figure_says_when_no_two_ids_share_a_stem(derived):
+    from tumorcf_lib.plotting.leak import leak_and_duplicates
+
+    empty = pd.DataFrame(columns=["kind", "distance"])
+    fig = leak_and_duplicates(derived["table_leak"], empty, empty)
+    assert any("no two IDs" in text.get_text() for text in fig.axes[1].texts)

@@ -1,0 +1,164 @@
+"""The model card: every number is one of the published tables', and the code in it runs."""
+
+import dataclasses
+import json
+import re
+import shutil
+
+import numpy as np
+import pytest
+
+from tumorcf_lib import config, model_card, paths, phantom, publish, results, runtime, stages
+
+PUBLISHED = paths.published("paper-lite")
+RENEW = "run: python -m tumorcf_lib card figures/paper-lite"
+NEEDED = [*(f"{name}.csv" for name in model_card.READ), "numbers.json", "manifest.json"]
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A copy of what the card is made of, and weights of a few bytes."""
+    for name in NEEDED:
+        shutil.copyfile(PUBLISHED / name, tmp_path / name)
+    for name in ("weights_fold0.npz", "weights_hardened_fold0.npz", "weights_looking_fold0.npz"):
+        (tmp_path / name).write_text(name)
+    return tmp_path
+
+
+def card(folder):
+    manifest = json.loads((folder / "manifest.json").read_text())
+    return model_card.card(folder, manifest["profile"], manifest["seed"], manifest["source"])
+
+
+def test_the_published_card_is_the_one_its_tables_give():
+    assert (PUBLISHED / model_card.FILE).is_file(), RENEW
+    assert model_card.problems(PUBLISHED) == [], RENEW
+    manifest = json.loads((PUBLISHED / "manifest.json").read_text())
+    digest = stages.file_sha256(PUBLISHED / model_card.FILE)
+    assert manifest["sha256"][model_card.FILE] == digest, RENEW
+
+
+def test_every_decimal_of_the_card_is_a_value_of_a_table_of_its_folder(folder):
+    text = card(folder).replace(f"within {model_card.TOLERANCE:g}", "")
+    told = set(re.findall(r"-?\d+\.\d{3}\b", text))
+    known = set()
+    for name in model_card.READ:
+        numbers = results.read_table(folder / f"{name}.csv").select_dtypes("number")
+        known |= {f"{value:.3f}" for value in numbers.to_numpy(float).ravel()}
+    assert len(told) > 100
+    assert told <= known
+
+
+def test_a_number_of_a_table_is_the_cards_number(folder):
+    for name, row, column, was, now in (
+        ("table_performance", ("slice", "all", "accuracy"), "value", "0.946", "0.555"),
+        ("table_scores", ("net_drop", "glioma"), "effect", "-0.006", "0.777"),
+    ):
+        table = results.read_table(folder / f"{name}.csv")
+        chosen = (table[list(table.columns[: len(row)])] == list(row)).all(axis=1)
+        before = card(folder)
+        assert f"{table.loc[chosen, column].item():.3f}" == was and was in before
+        table.loc[chosen, column] = float(now)
+        results.write_table(table, folder / f"{name}.csv")
+        after = card(folder)
+        assert after.count(f"{now} [") == before.count(f"{now} [") + 1
+
+
+def test_counts_of_persons_and_slices_come_from_the_split(folder):
+    split = results.read_table(folder / "split.csv")
+    tested = split[(split["part"] == "test") & (split["label"] == 1)]
+    n_persons, n_slices = tested["person_id"].nunique(), len(tested)
+    (line,) = [line for line in card(folder).splitlines() if line.startswith("| test |")]
+    assert line.split(" | ")[2] == f"{n_persons} persons, {n_slices} slices"
+
+
+def test_it_says_what_it_is_for_and_what_not(folder):
+    text = card(folder)
+    for heading in ("Files", "Data and split", "Training", "How good, on tested persons",
+                    "Does it look at the tumor?", "Three networks", "Intended use", "Limits",
+                    "Load it", "License and credit"):  # fmt: skip
+        assert f"\n## {heading}\n" in text
+    assert "not for diagnosis" in text and "part `test` only" in text
+    for credit in ("MIT", "10.6084/m9.figshare.1512427", "CC BY 4.0", "Apache-2.0", "Google"):
+        assert credit in text
+
+
+def test_every_weights_file_is_listed_with_its_hash(folder):
+    text = card(folder)
+    for path in folder.glob("*.npz"):
+        assert f"`{path.name}`" in text and stages.file_sha256(path)[:16] in text
+    (folder / "weights_looking_fold0.npz").unlink()
+    assert "weights_looking" not in card(folder)
+
+
+def test_its_five_lines_load_the_network_and_predict(folder, monkeypatch):
+    """The published card's code, on two phantom slices."""
+    monkeypatch.chdir(paths.ROOT)
+    (code,) = re.findall(r"```python\n(.*?)```", card(folder), flags=re.DOTALL)
+    assert len(code.splitlines()) == 5
+    names = {"slices": phantom.make_cohort(1, 1, size_px=96, seed=0).slices[:2]}
+    exec(code, names)
+    assert names["p"].shape == (2, 3)
+    np.testing.assert_allclose(names["p"].sum(axis=1), 1, atol=1e-5)
+
+
+def test_without_weights_or_a_table_nothing_is_written(folder):
+    manifest = json.loads((folder / "manifest.json").read_text())
+    given = (manifest["profile"], manifest["seed"], manifest["source"])
+    assert model_card.write(folder, *given)
+    (folder / model_card.FILE).unlink()
+    (folder / "history.csv").unlink()
+    assert not model_card.write(folder, *given)
+    shutil.copyfile(PUBLISHED / "history.csv", folder / "history.csv")
+    (folder / "weights_fold0.npz").unlink()
+    assert not model_card.write(folder, *given)
+    assert not (folder / model_card.FILE).exists()
+    with pytest.raises(FileNotFoundError, match="weights_fold0.npz"):
+        model_card.renew(folder)
+
+
+def test_a_changed_line_is_named_and_renewing_mends_it(folder):
+    path = model_card.renew(folder)
+    assert model_card.problems(folder) == []
+    text = path.read_text()
+    path.write_text(text.replace("not for diagnosis", "for diagnosis"))
+    (problem,) = model_card.problems(folder)
+    assert problem.startswith("MODEL_CARD.md, line 5:")
+    path.write_text(text + "One more line.\n")
+    assert "lines; made from the tables" in model_card.problems(folder)[0]
+    model_card.renew(folder)
+    assert path.read_text() == text
+    manifest = json.loads((folder / "manifest.json").read_text())
+    assert manifest["sha256"][model_card.FILE] == stages.file_sha256(path)
+    assert list(manifest["sha256"]) == sorted(manifest["sha256"])
+
+
+def test_a_folder_without_a_card_has_nothing_to_hold_against_it(tmp_path):
+    assert model_card.problems(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "changes", "expected"),
+    [
+        ("weights_fold0.npz", {}, True),
+        ("weights_looking_fold0.npz", {}, True),
+        ("inputs.npy", {}, False),
+        ("weights_fold0.npz", {"cohort": "phantom"}, False),
+        ("weights_fold0.npz", {"n_folds": 5}, False),
+    ],
+)
+def test_published_are_the_three_networks_of_one_split_of_patients(
+    name, changes, expected, tmp_path
+):
+    (tmp_path / name).write_bytes(b"numbers")
+    profile = dataclasses.replace(config.get("paper-lite"), **changes)
+    study = runtime.Study(profile, 0, tmp_path)
+    assert publish._is_reference_weights(study, tmp_path / name) is expected
+
+
+def test_weights_too_large_for_git_are_not_published(tmp_path):
+    path = tmp_path / "weights_fold0.npz"
+    with open(path, "wb") as file:
+        file.truncate(publish.MAX_WEIGHTS_BYTES)
+    study = runtime.Study(config.get("paper-lite"), 0, tmp_path)
+    assert not publish._is_reference_weights(study, path)

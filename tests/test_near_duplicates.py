@@ -1,0 +1,234 @@
+"""Near duplicates: the hash, the comparisons against a slow loop, and planted copies."""
+
+import dataclasses
+
+import cv2
+import numpy as np
+import pandas as pd
+import pytest
+
+from tumorcf_lib import near_duplicates as near
+from tumorcf_lib import near_duplicates_tables as tables
+from tumorcf_lib import results
+from tumorcf_lib.cohort import from_arrays
+
+
+def draw(seed, size=32):
+    """A smooth random slice, as positive integers."""
+    noise = np.random.default_rng(seed).normal(size=(size, size)).astype(np.float32)
+    smooth = cv2.GaussianBlur(noise, (0, 0), 1.5)
+    return np.round(400 + 900 * smooth).astype(np.int16)
+
+
+def cohort_of(slices, patients, labels=None):
+    slices = np.array(slices)
+    labels = np.zeros(len(slices), int) if labels is None else labels
+    return from_arrays(
+        slices, slices > 1e6, labels, patients, classes=("A", "B"), name="drawn",
+        source="Drawn at random.",
+    )  # fmt: skip
+
+
+def stems_cohort(are_copies, n_stems=12, n_slices=3):
+    """Stems of two IDs; the second shows noisy copies of the first's slices, or slices anew."""
+    rng, slices, patients = np.random.default_rng(9), [], []
+    for stem in range(n_stems):
+        for k in range(n_slices):
+            first = draw([stem, k])
+            copy = first + rng.normal(0, 5, first.shape).astype(np.int16)
+            slices += [first, copy if are_copies else draw([stem, k, 1])]
+            patients += [f"MR{stem:03d}", f"MR{stem:03d}B"]
+    return cohort_of(slices, patients)
+
+
+def compared(cohort, planes=None):
+    """All slices of one plane, unless told otherwise."""
+    planes = [near.UNKNOWN] * len(cohort) if planes is None else planes
+    return near.rows(cohort, planes, progress=lambda line: None)
+
+
+def made_rows(distance_of, *, n_stems=12, n_candidates_of=lambda kind: 12):
+    """Made-up comparisons: each stem's slices with its other ID and with two strangers."""
+    rows = []
+    for stem in range(n_stems):
+        for i in range(4):
+            for kind, partner in (
+                (tables.SAME_STEM, f"MR{stem}B"), (tables.SAME_SERIES, "MR90"),
+                (tables.SAME_SERIES, "MR91"),
+            ):  # fmt: skip
+                rows.append({
+                    "slice_id": 10 * stem + i, "patient_id": f"MR{stem}", "person_id": f"MR{stem}",
+                    "label": "A", "kind": kind, "partner_id": partner,
+                    "n_candidates": n_candidates_of(partner),
+                    "distance": distance_of(kind, partner, stem, i),
+                })  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+# -- hashes ------------------------------------------------------------------
+
+
+def test_a_hash_does_not_change_with_brightness_or_contrast_or_size():
+    slice = draw(1, 64)
+    enlarged = np.kron(slice, np.ones((4, 4), np.int16))
+    first, *others = near.hashes([slice, 3 * slice + 700, enlarged])
+    for other in others:
+        assert (first != other).sum() <= 4
+
+
+def test_a_noisy_copy_is_near_and_another_slice_differs_in_about_half_the_bits():
+    slice = draw(1)
+    noise = np.random.default_rng(0).normal(0, 5, slice.shape).astype(np.int16)
+    first, copy, other = near.hashes([slice, slice + noise, draw(2)])
+    assert (first != copy).sum() <= 16
+    assert 90 < (first != other).sum() < 166
+
+
+def test_a_hash_splits_its_bits_in_halves():
+    found = near.hashes([draw(seed) for seed in range(5)])
+    assert found.shape == (5, 256) and found.dtype == bool
+    assert (found.sum(axis=1) == 128).all()  # signs around the median
+
+
+def test_hamming_counts_the_bits_that_differ_as_a_loop_does():
+    rng = np.random.default_rng(0)
+    first, second = rng.random((4, 37)) > 0.5, rng.random((3, 37)) > 0.5
+    slow = [[sum(x != y for x, y in zip(a, b)) for b in second] for a in first]
+    assert near.hamming(first, second).tolist() == slow
+
+
+# -- comparisons -------------------------------------------------------------
+
+
+@pytest.mark.parametrize("planes", ["aaaaaaaaa", "aabaabaaa"])
+def test_every_slice_of_a_stem_meets_every_id_of_its_class_and_plane_once(planes):
+    patients = ["MR1", "MR1", "MR1B", "MR2", "MR2", "77", "MR1B", "MR1", "88"]
+    labels = [0] * 8 + [1]
+    slices = [draw(seed) for seed in range(9)]
+    rows = compared(cohort_of(slices, patients, labels), list(planes))
+    bits = near.hashes(slices)
+    kinds = {"MR2": tables.SAME_SERIES, "77": tables.OTHER_SERIES}
+    expected = {}
+    for i in (0, 1, 2, 6, 7):
+        for partner in ("MR1", "MR1B", "MR2", "77"):  # 88 is of another class
+            others = [j for j in range(9) if patients[j] == partner and j != i]
+            others = [j for j in others if planes[j] == planes[i]]
+            kind = tables.SAME_ID if partner == patients[i] else tables.SAME_STEM
+            if others:
+                distance = min((bits[i] != bits[j]).sum() for j in others)
+                expected[i, partner] = (kinds.get(partner, kind), len(others), distance)
+    got = {
+        (row.slice_id, row.partner_id): (row.kind, row.n_candidates, row.distance)
+        for row in rows.itertuples()
+    }
+    assert got == expected and len(rows) == len(expected)
+
+
+def test_planes_are_learned_from_other_persons_or_unknown():
+    """Stripes along and across: two slices whose plane nobody knows get that of their stripes."""
+    rng = np.random.default_rng(0)
+    along = np.repeat([[0.0, 1.0] * 16], 32, axis=0)
+    slices = [(along if i % 2 else along.T) + rng.normal(0, 0.05, (32, 32)) for i in range(12)]
+    striped = cohort_of(np.array(slices, np.float32), [f"p{i}" for i in range(12)])
+    names = np.array(["axial", "coronal"] * 6, object)
+    known = pd.Series(names).where(np.arange(12) < 10)
+    told = dataclasses.replace(striped, table=striped.table.assign(plane=known))
+    assert near.plane_of(told).tolist() == names.tolist()
+    assert near.plane_of(striped).tolist() == [near.UNKNOWN] * 12
+
+
+def test_a_slice_alone_in_its_id_has_no_neighbor_of_its_own_id():
+    rows = compared(cohort_of([draw(0), draw(1)], ["MR1", "MR1B"]))
+    assert set(rows["kind"]) == {tables.SAME_STEM} and len(rows) == 2
+
+
+def test_without_stems_there_are_no_rows_and_tables_that_can_be_written(tmp_path):
+    rows = compared(cohort_of([draw(0), draw(1)], ["1", "2"]))
+    assert len(rows) == 0
+    results.write_table(rows, tmp_path / "rows.csv.gz")
+    derived = tables.derive(results.read_table(tmp_path / "rows.csv.gz"), 20)
+    for name, table in derived.items():
+        assert len(results.round_trip(table)) == 0, name
+    assert tables.conclusion(derived["table_duplicates_difference"]) == "undecided"
+
+
+# -- tables ------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("distances", "expected"),
+    [
+        ([40] * 999 + [12], 39),  # the one nearest stranger is 0.1 %, and may be reached
+        ([40] * 998 + [12] * 2, 11),  # two are 0.2 %
+        ([0] * 10, -1),
+    ],
+)
+def test_near_is_what_one_of_a_thousand_strangers_is(distances, expected):
+    assert tables.threshold(np.array(distances)) == expected
+    assert np.mean(np.array(distances) <= expected) <= tables.NEAR_SHARE
+
+
+def test_planted_copies_back_that_one_stem_is_one_person():
+    rows = compared(stems_cohort(True))
+    derived = tables.derive(rows, 200)
+    table = derived["table_duplicates"].set_index(["kind", "measure"])
+    assert table.loc[(tables.SAME_STEM, "near duplicate"), "effect"] == 1
+    assert table.loc[(tables.SAME_SERIES, "near duplicate"), "effect"] <= tables.NEAR_SHARE
+    assert table.loc[(tables.SAME_STEM, "distance"), "n_persons"] == 12
+    assert tables.conclusion(derived["table_duplicates_difference"]) == "backs"
+    assert (derived["table_duplicates_stems"]["share_farther"] == 1).all()
+    assert (derived["table_duplicates_stems"]["near_duplicates"] == 6).all()
+
+
+def test_ids_that_show_other_slices_leave_it_undecided():
+    rows = compared(stems_cohort(False))
+    difference = tables.difference_table(rows, n_resamples=200)
+    assert tables.conclusion(difference) == "undecided"
+    row = difference.set_index("measure").loc["distance"]
+    assert row["low"] < 0 < row["high"]
+
+
+def test_stems_less_alike_than_strangers_refute():
+    rng = np.random.default_rng(0)
+    rows = made_rows(
+        lambda kind, partner, stem, i: 100 + 30 * (kind == tables.SAME_STEM) + rng.integers(9)
+    )
+    assert tables.conclusion(tables.difference_table(rows, n_resamples=200)) == "refutes"
+
+
+def test_ids_with_many_slices_are_compared_with_strangers_that_have_as_many():
+    """Nearer only because there are more to choose from: no difference."""
+    n_of = {"MR90": 5, "MR91": 30}
+    rows = made_rows(
+        lambda kind, partner, stem, i: (150 if n_of.get(partner, 30) == 5 else 90) + 3 * i,
+        n_candidates_of=lambda partner: n_of.get(partner, 30),
+    )
+    means = rows.groupby("kind")["distance"].mean()
+    assert means[tables.SAME_SERIES] - means[tables.SAME_STEM] == 30
+    row = tables.difference_table(rows, n_resamples=100).set_index("measure").loc["distance"]
+    assert row["effect"] == row["low"] == row["high"] == 0
+    assert row["verdict"] == "undecided"
+
+
+def test_a_stems_line_is_what_a_loop_over_its_rows_gives():
+    rng = np.random.default_rng(1)
+    rows = made_rows(lambda *_: int(rng.integers(60, 140)), n_stems=3)
+    table = tables.stems_table(rows).set_index("person_id")
+    for person in ("MR0", "MR2"):
+        own = [row for row in rows.itertuples() if row.person_id == person]
+        mean = np.mean([row.distance for row in own if row.kind == tables.SAME_STEM])
+        strangers = [
+            np.mean([row.distance for row in own if row.partner_id == p]) for p in ("MR90", "MR91")
+        ]
+        assert table.loc[person, "distance_stem"] == pytest.approx(mean)
+        assert table.loc[person, "share_farther"] == np.mean([s > mean for s in strangers])
+        assert table.loc[person, "n_slices"] == 4
+
+
+def test_the_words_carry_the_tables_numbers_and_the_conclusion():
+    rows = compared(stems_cohort(True))
+    derived = tables.derive(rows, 100)
+    text = tables.sentences(lambda name: derived[name])
+    assert text[-1].startswith("12 of 12 stems") and "This backs" in text[-1]
+    effect = derived["table_duplicates_difference"].set_index("measure")["effect"]
+    assert f"{-effect['distance']:.1f} bits" in " ".join(text)

@@ -1,0 +1,232 @@
+"""ResNet-50 from random weights: stopping by the clock, going on, and what is published of it."""
+
+import dataclasses
+import json
+
+import keras
+import numpy as np
+import pandas as pd
+import pytest
+from keras import layers
+from tiny_study import allow_small_splits
+
+from tumorcf_lib import __main__ as cli
+from tumorcf_lib import (
+    classifier,
+    config,
+    paths,
+    publish,
+    results,
+    scratch,
+    side_studies,
+    sources,
+    training,
+)
+from tumorcf_lib import split as splits
+
+PROFILE = dataclasses.replace(
+    scratch.PROFILE, cohort="phantom", size_px=32, phantom_patients=4, phantom_slices=2, epochs=3,
+    batch_size=4, n_resamples=20, predict_batch_size=8,
+)  # fmt: skip
+P = [f"p_{name}" for name in config.CLASSES]
+LABEL = r"ResNet-50 from random weights, \d+\.\d minutes, not the paper's network"
+
+
+def small_network(profile, *, n_classes=3, seed=0, precision=None):
+    """In place of ResNet-50: the same inputs, outputs and layer names, trained in seconds."""
+    init = [keras.initializers.GlorotUniform(seed=seed + i) for i in range(3)]
+    slices = keras.Input((profile.size_px, profile.size_px, 1))
+    x = layers.Conv2D(6, 3, strides=4, kernel_initializer=init[0], name="conv")(slices)
+    x = layers.BatchNormalization(momentum=0.9, name="norm")(x)
+    x = layers.GlobalAveragePooling2D(name="features")(layers.ReLU()(x))
+    x = layers.Dense(8, "relu", kernel_initializer=init[1], name="hidden")(x)
+    x = layers.Dropout(0.2, seed=seed, name="dropout")(x)
+    x = layers.Dense(n_classes, "softmax", kernel_initializer=init[2], name="probabilities")(x)
+    return keras.Model(slices, x)
+
+
+@pytest.fixture(autouse=True)
+def small(monkeypatch):
+    allow_small_splits(monkeypatch)
+    monkeypatch.setattr(classifier, "build", small_network)
+
+
+@pytest.fixture(scope="module")
+def straight(tmp_path_factory):
+    """A run with time enough for its whole schedule."""
+    with pytest.MonkeyPatch.context() as patch:
+        allow_small_splits(patch)
+        patch.setattr(classifier, "build", small_network)
+        folder = tmp_path_factory.mktemp("straight")
+        scratch.run(folder, PROFILE, minutes=10, progress=lambda line: None)
+        return folder
+
+
+def run(folder, *, minutes, **changes):
+    """History and printed lines of a call."""
+    lines = []
+    profile = dataclasses.replace(PROFILE, **changes)
+    return scratch.run(folder, profile, minutes=minutes, progress=lines.append), lines
+
+
+# -- the recipe --------------------------------------------------------------
+
+
+def test_it_is_the_papers_architecture_without_pretrained_weights_and_its_norms_learn():
+    assert (scratch.PROFILE.backbone, scratch.PROFILE.weights) == ("resnet50", None)
+    assert not scratch.PROFILE.freeze_norms and scratch.PROFILE.warmup_epochs == 0
+    assert scratch.PROFILE.ema_momentum == 0
+    assert scratch.NAME not in config.PROFILES  # so that no run takes it for the paper's
+
+
+def test_its_tested_persons_are_those_of_paper_lite():
+    folder = paths.published("paper-lite")
+    published = results.read_table(folder / "split.csv")
+    again = splits.split_table(
+        published["slice_id"], published["person_id"], published["label"], n_folds=1,
+        seed=scratch.PROFILE.split_seed,
+    )  # fmt: skip
+    assert again["part"].tolist() == published["part"].tolist()
+
+
+def test_the_norms_are_trained(straight):
+    (path,) = straight.glob("training-*/weights.npz")
+    with np.load(path) as stored:
+        moved = {name.split("/")[-1]: stored[name] for name in stored.files if "norm/" in name}
+    start = {"gamma": 1, "beta": 0, "moving_mean": 0, "moving_variance": 1}
+    assert all(np.abs(moved[name] - value).max() > 1e-3 for name, value in start.items())
+
+
+# -- minutes -----------------------------------------------------------------
+
+
+def test_without_minutes_one_epoch_is_trained_and_the_checkpoint_stays(tmp_path):
+    history, lines = run(tmp_path, minutes=0)
+    assert history["epoch"].tolist() == [1] and history["best"].tolist() == [True]
+    assert lines[-1].endswith("1 of at most 3 epochs, run it again to go on.")
+    assert len(list(tmp_path.glob("training-*/checkpoint.npz"))) == 1
+    again, _ = run(tmp_path, minutes=0)
+    assert again["epoch"].tolist() == [1]
+
+
+def test_more_minutes_end_where_an_undisturbed_training_does(straight, tmp_path):
+    run(tmp_path, minutes=0)
+    history, lines = run(tmp_path, minutes=10)
+    assert lines[0].startswith("going on after epoch 1")
+    expected = results.read_table(straight / "history.csv")
+    own = history.drop(columns="seconds")
+    pd.testing.assert_frame_equal(own, expected.drop(columns="seconds"))
+    for file in scratch.PARTS.values():
+        assert (tmp_path / file).read_bytes() == (straight / file).read_bytes()
+    assert not list(tmp_path.glob("training-*/checkpoint.npz"))
+
+
+def test_a_finished_schedule_is_not_trained_again(straight, monkeypatch):
+    before = (straight / "rows_predictions.csv.gz").read_bytes()
+    monkeypatch.setattr(training, "train", lambda *_, **__: pytest.fail("trained again"))
+    history, lines = run(straight, minutes=10)
+    assert len(history) == 3 and lines[-1].endswith("its schedule is over.")
+    assert (straight / "rows_predictions.csv.gz").read_bytes() == before
+
+
+def test_no_epoch_is_begun_that_would_outlast_the_minutes(monkeypatch):
+    """Epochs of 100 s: the third would end at 300 s, after 4.5 minutes."""
+    clock = iter([0.0, 0.5, 100.5, 200.5])
+    monkeypatch.setattr(scratch.time, "perf_counter", lambda: next(clock))
+    told = []
+    progress = scratch._until(4.5, told.append)
+    progress("going on")
+    progress("epoch 1")
+    with pytest.raises(scratch._TimeIsUpError):
+        progress("epoch 2")
+    assert told == ["going on", "epoch 1", "epoch 2"]
+
+
+def test_another_recipe_or_seed_leaves_a_kept_training_alone(straight, tmp_path):
+    run(tmp_path, minutes=0)
+    run(tmp_path, minutes=0, epochs=5)
+    assert len(list(tmp_path.glob("training-*/checkpoint.npz"))) == 2
+    history, _ = run(tmp_path, minutes=10)
+    assert len(history) == 3
+
+
+def test_each_epoch_names_the_device_it_was_trained_on(tmp_path, monkeypatch):
+    monkeypatch.setattr(classifier, "choose_precision", lambda backbone: "float32")
+    for device, minutes in (("A", 0), ("B", 0), ("C", 10)):  # B was stopped before its first
+        monkeypatch.setattr(classifier, "set_up", lambda seed, name=device: name)
+        history, _ = run(tmp_path, minutes=minutes)
+    assert history["device"].tolist() == ["A, float32", "C, float32", "C, float32"]
+
+
+@pytest.mark.parametrize(
+    ("minutes", "changes", "words"),
+    [(-1, {}, "0 or more"), (1, {"size_px": 31}, "from 32 px"), (1, {"epochs": 0}, "1 epoch")],
+)
+def test_settings_that_cannot_be_trained_with_are_refused(tmp_path, minutes, changes, words):
+    with pytest.raises(scratch.ScratchSettingsError, match=words):
+        run(tmp_path, minutes=minutes, **changes)
+
+
+# -- rows and what is published ----------------------------------------------
+
+
+def test_rows_are_those_of_the_validation_and_the_tested_slices_by_the_best_epoch(straight):
+    cohort = sources.load(PROFILE)
+    parts = splits.hold_out(cohort.persons, cohort.labels, seed=PROFILE.split_seed)
+    history = results.read_table(straight / "history.csv")
+    assert history.loc[history["best"], "val_loss"].item() == history["val_loss"].min()
+    for part, file in (("test", "rows_predictions"), ("validation", "rows_validation")):
+        rows = results.read_table(straight / f"{file}.csv.gz")
+        assert rows["slice_id"].tolist() == cohort.table.loc[parts == part, "slice_id"].tolist()
+        assert np.allclose(rows[P].sum(axis=1), 1, atol=1e-4)
+    called = np.array(config.CLASSES)[rows[P].to_numpy().argmax(axis=1)]
+    share = (called == rows["label"]).mean()
+    best = history.loc[history["best"], "val_accuracy"].item()
+    assert share == pytest.approx(best, abs=1 / len(rows))  # kernels were rounded to float16
+
+
+def test_every_published_table_and_the_manifest_say_what_it_is(straight, tmp_path):
+    folder = scratch.publish(straight, tmp_path / scratch.NAME)
+    tables = list(folder.glob("table_*.csv"))
+    assert {path.stem for path in tables} == {
+        "table_performance", "table_classes", "table_confusion", "table_reliability",
+    }  # fmt: skip
+    history = results.read_table(folder / "history.csv")
+    minutes = history["seconds"].sum() / 60
+    for path in tables:
+        (name,) = set(results.read_table(path)["network"])
+        assert name == (
+            f"ResNet-50 from random weights, {minutes:.1f} minutes, not the paper's network"
+        )
+    manifest = json.loads((folder / "manifest.json").read_text())
+    assert manifest["source"].startswith(name)
+    assert manifest["profile"]["purpose"] == name and manifest["profile"]["weights"] is None
+    assert publish.verify(folder) == ([], len(manifest["sha256"]))
+    assert not list(folder.glob("*.npz"))
+
+
+def test_minutes_that_were_written_over_do_not_verify(straight, tmp_path):
+    folder = scratch.publish(straight, tmp_path / scratch.NAME)
+    history = results.read_table(folder / "history.csv")
+    results.write_table(history.assign(seconds=6000.0), folder / "history.csv")
+    problems, _ = publish.verify(folder)
+    assert any(text.startswith("table_performance.csv, row 1, network") for text in problems)
+    assert any(text.startswith("history.csv has another SHA-256") for text in problems)
+
+
+def test_nothing_is_published_of_a_run_that_was_not_made(tmp_path):
+    with pytest.raises(side_studies.UnfinishedStudyError, match="tumorcf_lib scratch --minutes 20"):
+        scratch.publish(tmp_path / "nothing", tmp_path / scratch.NAME)
+    assert not (tmp_path / scratch.NAME).exists()
+
+
+def test_the_command_hands_over_minutes_size_epochs_and_seed(monkeypatch, tmp_path):
+    calls = {}
+    monkeypatch.setenv("TUMORCF_RUNS", str(tmp_path))
+    monkeypatch.setattr(
+        scratch, "run", lambda folder, profile, **options: calls.update(
+            options, folder=folder, profile=profile)
+    )  # fmt: skip
+    assert cli.main(["scratch", "--minutes", "3", "--size", "96", "--seed", "7"]) == 0
+    assert (calls["minutes"], calls["seed"], calls["folder"].name) == (3, 7, scratch.NAME)
+    assert calls["profile"] == dataclasses.replace(scratch.PROFILE, size_px=96)
