@@ -51,3 +51,15 @@ def test_the_input_is_never_changed():
     before = values.copy()
     augment.augment(values, augment.build_augmenter(seed=0))
     np.testing.assert_array_equal(values, before)
+
+
+def test_strength_multiplies_the_ranges():
+    values = np.full((64, 32, 32), 1.0, np.float32)
+    values[:, 0, 0] = -1.5
+
+    def spread(strength):
+        views = augment.augment(values, augment.build_augmenter(seed=0, strength=strength))
+        return np.median(views, axis=(1, 2)).std()
+
+    assert spread(0.0) < 1e-5
+    assert spread(2.0) > 1.5 * spread(1.0) > 0

@@ -12,24 +12,26 @@ BRIGHTNESS_Z = 0.25  # in standard deviations of the slice
 RANGE_ABOVE_AIR = (0.0, 20.0)  # z units; wide enough to clip nothing but the air
 
 
-def build_augmenter(seed: int) -> keras.Sequential:
+def build_augmenter(seed: int, *, strength: float = 1.0) -> keras.Sequential:
     """Random flip, rotation, zoom, shift, brightness and contrast of slices above air 0.
 
     Every layer draws from its own generator started from ``seed``: an augmenter built
-    anew gives the same views in the same order.
+    anew gives the same views in the same order. ``strength`` multiplies every range but the
+    flip's.
     """
     fill = {"fill_mode": "constant", "fill_value": 0.0}
     lowest, highest = RANGE_ABOVE_AIR
     return keras.Sequential(
         [
             layers.RandomFlip("horizontal", seed=seed),
-            layers.RandomRotation(ROTATION_TURNS, seed=seed + 1, **fill),
-            layers.RandomZoom((-ZOOM, ZOOM), seed=seed + 2, **fill),
-            layers.RandomTranslation(SHIFT, SHIFT, seed=seed + 3, **fill),
+            layers.RandomRotation(strength * ROTATION_TURNS, seed=seed + 1, **fill),
+            layers.RandomZoom((-strength * ZOOM, strength * ZOOM), seed=seed + 2, **fill),
+            layers.RandomTranslation(strength * SHIFT, strength * SHIFT, seed=seed + 3, **fill),
             layers.RandomBrightness(
-                BRIGHTNESS_Z / (highest - lowest), value_range=RANGE_ABOVE_AIR, seed=seed + 4
+                strength * BRIGHTNESS_Z / (highest - lowest),
+                value_range=RANGE_ABOVE_AIR, seed=seed + 4,
             ),
-            layers.RandomContrast(CONTRAST, value_range=RANGE_ABOVE_AIR, seed=seed + 5),
+            layers.RandomContrast(strength * CONTRAST, value_range=RANGE_ABOVE_AIR, seed=seed + 5),
         ]
     )
 

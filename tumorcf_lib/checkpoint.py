@@ -12,7 +12,7 @@ FILE = "checkpoint.npz"
 SETTINGS = (
     "backbone", "weights", "size_px", "epochs", "warmup_epochs", "freeze_norms", "patience",
     "batch_size", "learning_rate", "weight_decay", "ema_momentum", "label_smoothing",
-    "focal_gamma", "dropout",
+    "focal_gamma", "dropout", "augmentation", "mixup",
 )
 
 

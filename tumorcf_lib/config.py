@@ -43,6 +43,8 @@ class Profile:
     label_smoothing: float = 0.02
     focal_gamma: float = 2.0
     dropout: float = 0.2
+    augmentation: float = 1.0  # strength of the random views; see augment.build_augmenter
+    mixup: float = 0.0  # alpha of the blending of slices; 0 blends none
     n_places: int = 20
     n_control_places: int = 5  # shams for each other infill and dilation, and other networks
     infills: tuple[str, ...] = (

@@ -205,7 +205,7 @@ def _compile(model, profile, n_steps):
 def _train_epoch(model, profile, views, shares, *, seeds):
     """One pass over the training slices, each in one view; the mean loss of its steps."""
     rng = np.random.default_rng(seeds)
-    augmenter = build_augmenter(int(rng.integers(2**30)))
+    augmenter = build_augmenter(int(rng.integers(2**30)), strength=profile.augmentation)
     part = views.part
     weights = len(part) / (part.n_classes * np.bincount(part.labels, minlength=part.n_classes))
     batches = training._chunks(rng.permutation(len(part)), profile.batch_size)

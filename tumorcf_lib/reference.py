@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from tumorcf_lib import folds, paths, results, stages
-from tumorcf_lib.config import CLASSES
+from tumorcf_lib.config import CLASSES, Profile
 
 STAGE = "03_training"
 NETWORKS = ("", "hardened", "looking")
@@ -56,9 +56,11 @@ def why_not(study) -> str | None:
     manifest = _manifest(published)
     own = _plain(study.profile)
     theirs = manifest["profile"]
+    usual = _plain(Profile(name="", cohort="", purpose=""))  # of settings added since then
     for name in (n for n in own if n not in LATER_SETTINGS):
-        if theirs.get(name) != own[name]:
-            return f"they were trained with {name} {theirs.get(name)!r}, not {own[name]!r}"
+        was = theirs.get(name, usual[name])
+        if was != own[name]:
+            return f"they were trained with {name} {was!r}, not {own[name]!r}"
     if manifest["seed"] != study.seed:
         return f"they were trained with seed {manifest['seed']}, not {study.seed}"
     files = manifest["sha256"]

@@ -170,6 +170,43 @@ def split_parts(model, slices, labels, persons, parts):
     return found
 
 
+def mixed(inputs, targets, alpha, rng):
+    """Each slice blended with another of its batch, and its target alike (mixup).
+
+    Parameters
+    ----------
+    inputs : ndarray of float32, shape (n, size, size)
+    targets : ndarray of float32, shape (n, n_classes)
+    alpha : float
+        Of the Beta(alpha, alpha) law of the share of the slice itself, one share a batch: small
+        values blend little.
+    rng : numpy.random.Generator
+
+    Returns
+    -------
+    inputs, targets : ndarray of float32
+        Of the same shapes.
+
+    References
+    ----------
+    Zhang et al., "mixup: beyond empirical risk minimization", ICLR 2018.
+
+    Examples
+    --------
+    >>> inputs, targets = mixed(
+    ...     np.array([[[0.0]], [[4.0]]], np.float32), np.eye(2, dtype=np.float32), 1.0,
+    ...     np.random.default_rng(1))
+    >>> np.allclose(inputs[:, 0, 0], targets @ [0.0, 4.0])
+    True
+    """
+    share = np.float32(rng.beta(alpha, alpha))
+    other = rng.permutation(len(inputs))
+    return (
+        share * inputs + (1 - share) * inputs[other],
+        share * targets + (1 - share) * targets[other],
+    )
+
+
 def norm_layers(model):
     """Batch-normalization layers of a model and of the models inside it."""
     found = []
@@ -295,16 +332,20 @@ def averaged_weights(network):
 
 def _train_epoch(network, profile, training, *, views, seeds):
     rng = np.random.default_rng(seeds)
-    augmenter = build_augmenter(int(rng.integers(2**30))) if views else None
+    seed, augmenter = int(rng.integers(2**30)) if views else 0, None
+    if views:
+        augmenter = build_augmenter(seed, strength=profile.augmentation)
     batches = _chunks(rng.permutation(len(training)), profile.batch_size)
     if len(batches) > 1 and len(batches[-1]) < profile.batch_size:
         batches.pop()  # one shape of batch; other slices are left out in the next epoch
     scores = []
     for positions in batches:
-        inputs = training[positions]
+        inputs, targets = training[positions], training.targets(positions)
         if augmenter is not None:
             inputs = augment(inputs, augmenter)
-        scores.append(network.train_on_batch(inputs[..., None], training.targets(positions)))
+            if profile.mixup:
+                inputs, targets = mixed(inputs, targets, profile.mixup, rng)
+        scores.append(network.train_on_batch(inputs[..., None], targets))
     loss, accuracy = np.mean(scores, axis=0)
     return {"loss": float(loss), "accuracy": float(accuracy)}
 
