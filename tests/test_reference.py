@@ -205,13 +205,17 @@ def test_validation_persons_count_as_seen(published, tmp_path):
         reference.check_split(tmp_path / "split.csv", published)
 
 
+def without(setting):
+    return {name: value for name, value in TINY.as_dict().items() if name != setting}
+
+
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
         ({"seed": 1}, "seed 1, not 0"),
         ({"profile": TINY.as_dict() | {"epochs": 9}}, "epochs 9, not 2"),
         ({"profile": TINY.as_dict() | {"split_seed": 3}}, "split_seed 3, not 0"),
-        ({"profile": {k: v for k, v in TINY.as_dict().items() if k != "dropout"}}, "dropout None"),
+        ({"profile": without("size_px")}, "size_px 224, not 32"),  # 224 is what was usual
     ],
 )
 def test_networks_of_another_recipe_or_seed_are_refused(changes, words, published, second):
@@ -219,6 +223,11 @@ def test_networks_of_another_recipe_or_seed_are_refused(changes, words, publishe
     assert words in reference.why_not(second)
     with pytest.raises(reference.ReferenceWeightsError, match=words):
         reference.install(second)
+
+
+def test_settings_added_since_count_as_usual(published, second):
+    change_manifest(published, profile=without("dropout"))
+    assert reference.why_not(second) is None
 
 
 def test_settings_of_later_notebooks_may_differ(published, second):
