@@ -1,6 +1,7 @@
 """Random views: repeatable, filled with air, and different from each other."""
 
 import numpy as np
+import pytest
 
 from tumorcf_lib import augment
 
@@ -63,3 +64,20 @@ def test_strength_multiplies_the_ranges():
 
     assert spread(0.0) < 1e-5
     assert spread(2.0) > 1.5 * spread(1.0) > 0
+
+
+def test_mixup_blends_slices_and_targets_by_one_share():
+    rng = np.random.default_rng(7)
+    slices = rng.normal(size=(60, 8, 8)).astype(np.float32)
+    labels = np.arange(60) % 3
+    targets = np.eye(3, dtype=np.float32)[labels]
+    sums = slices.sum(axis=(1, 2))
+    for seed in range(5):
+        inputs, blended = augment.mixed(slices, targets, 0.4, np.random.default_rng(seed))
+        assert inputs.dtype == blended.dtype == np.float32
+        np.testing.assert_allclose(blended.sum(axis=1), 1, atol=1e-6)
+        # whatever is blended with what, every slice counts as often as another
+        np.testing.assert_allclose(blended.sum(axis=0), targets.sum(axis=0), atol=1e-4)
+        assert inputs.sum() == pytest.approx(sums.sum(), rel=1e-3, abs=1e-2)
+    shares = blended.max(axis=1)
+    assert len(np.unique(shares.round(4))) <= 2  # unchanged where a slice met its own class

@@ -10,8 +10,9 @@ import pytest
 import tiny_heads
 import tiny_study
 
-from tumorcf_lib import cohort, crossval, pooled, publish, recipes, results
+from tumorcf_lib import cohort, crossval, pooled, pooled_tables, publish, recipes, results
 from tumorcf_lib.config import CLASSES
+from tumorcf_lib.pooled_tables import AVERAGED, ONE, P
 from tumorcf_lib.side_studies import UnfinishedStudyError
 
 PROFILE = dataclasses.replace(
@@ -61,7 +62,7 @@ def test_every_slice_is_audited_and_says_what_its_network_predicted(finished):
     as_is = rows[rows["view"] == "as is"].set_index("slice_id")
     assert set(original.index) == set(as_is.index)
     np.testing.assert_allclose(
-        original.loc[as_is.index, pooled.P], as_is[pooled.P], atol=publish.ROW_TOLERANCE
+        original.loc[as_is.index, P], as_is[P], atol=publish.ROW_TOLERANCE
     )
 
 
@@ -79,7 +80,7 @@ def test_slices_are_predicted_as_they_are_and_flipped():
     assert table["view"].tolist() == ["as is"] * len(own) + ["flipped"] * len(own)
     assert set(table["fold"]) == {4} and set(table["training_seed"]) == {2}
     expected = [by_left_half(slices), by_left_half(slices[:, :, ::-1])]
-    np.testing.assert_allclose(table[pooled.P], np.concatenate(expected), atol=1e-6)
+    np.testing.assert_allclose(table[P], np.concatenate(expected), atol=1e-6)
 
 
 def test_flipping_turns_left_and_right():
@@ -154,11 +155,11 @@ def test_recipes_see_validation_persons_only(finished):
 
 
 def test_a_recipe_is_held_against_the_kept_one_on_the_same_folds(finished):
-    table = pooled.recipes_table(lambda name: read(finished, name),
+    table = pooled_tables.recipes_table(lambda name: read(finished, name),
                                  read(finished, "rows_validation"))
     row = table[(table["recipe"] == "one epoch") & (table["views"] == "as is")].iloc[0]
     kept = read(finished, "rows_validation").query("fold == 1 and view == 'as is'")
-    p = kept[pooled.P].to_numpy()
+    p = kept[P].to_numpy()
     right = p.argmax(axis=1) == pd.Index(CLASSES).get_indexer(kept["label"])
     assert row["folds"] == "1"
     assert row["kept_slice_accuracy"] == pytest.approx(right.mean())
@@ -237,14 +238,14 @@ def predictions_of(p_true, *, fold=0, seed=0, view="as is", start=0):
 
 def test_spread_finds_what_was_planted():
     folds, seeds = np.array([0.0, 0.1, 0.2, 0.3]), np.array([0.0, 0.02, 0.04])
-    fold, seed, rest = pooled._components(seeds[:, None] + folds)
+    fold, seed, rest = pooled_tables._components(seeds[:, None] + folds)
     assert fold == pytest.approx(folds.std(ddof=1))
     assert seed == pytest.approx(seeds.std(ddof=1))
     assert rest == pytest.approx(0, abs=1e-12)
 
 
 def test_one_seed_says_nothing_of_seeds():
-    fold, seed, rest = pooled._components(np.array([[0.9, 0.8, 1.0]]))
+    fold, seed, rest = pooled_tables._components(np.array([[0.9, 0.8, 1.0]]))
     assert fold == pytest.approx(0.1)
     assert np.isnan(seed) and np.isnan(rest)
 
@@ -254,12 +255,13 @@ def test_each_fold_has_its_own_temperature():
     parts = []
     for fold, confidence in enumerate((0.99, 0.7)):  # too sure of itself, and honest
         rows = predictions_of([confidence] * 300, fold=fold, start=300 * fold)
-        p = rows[pooled.P].to_numpy(copy=True)
+        p = rows[P].to_numpy(copy=True)
         p[~right] = np.roll(p[~right], 1, axis=1)  # another class is named, as surely
-        rows[pooled.P] = p
+        rows[P] = p
         parts.append(rows)
     tested = pd.concat(parts)
-    table = pooled.reliability_table(tested, tested).groupby("kind", sort=False)["ece"].first()
+    table = pooled_tables.reliability_table(tested, tested)
+    table = table.groupby("kind", sort=False)["ece"].first()
     assert table["slices"] > 0.1
     assert table["slices, temperature"] < 0.03
 
@@ -271,16 +273,16 @@ def test_means_over_seeds_and_views_are_told_apart():
         else predictions_of(wrong, seed=seed, view=view)
         for seed in (0, 1) for view in crossval.VIEWS
     ])  # fmt: skip
-    table = pooled.performance_table(rows, n_resamples=20)
+    table = pooled_tables.performance_table(rows, n_resamples=20)
     got = table[(table["metric"] == "accuracy") & (table["level"] == "slice")]
     assert got[["networks", "views", "training_seed"]].to_numpy().tolist() == [
-        [pooled.ONE, "as is", "0"], [pooled.ONE, "as is", "1"],
-        [pooled.AVERAGED, "as is", ""],
-        [pooled.ONE, "and flipped", "0"], [pooled.ONE, "and flipped", "1"],
-        [pooled.AVERAGED, "and flipped", ""],
+        [ONE, "as is", "0"], [ONE, "as is", "1"],
+        [AVERAGED, "as is", ""],
+        [ONE, "and flipped", "0"], [ONE, "and flipped", "1"],
+        [AVERAGED, "and flipped", ""],
     ]  # fmt: skip
     assert (got["value"] == 1).all()
     brier = table[(table["metric"] == "Brier") & (table["level"] == "slice")].set_index(
         ["networks", "views", "training_seed"]
     )["value"]
-    assert brier[pooled.ONE, "and flipped", "1"] > brier[pooled.AVERAGED, "and flipped", ""]
+    assert brier[ONE, "and flipped", "1"] > brier[AVERAGED, "and flipped", ""]

@@ -302,22 +302,6 @@ def test_a_killed_run_goes_on_between_the_arms_and_ends_with_the_same_bytes(
         assert killed_bytes == whole_bytes, name
 
 
-def test_rows_that_were_half_written_do_not_count(tmp_path, cohort, monkeypatch):
-    counting, write = Counting(), results.write_table
-
-    def dies(table, path):
-        write(table, path)
-        if path.name == "rows.unfinished.csv.gz" and counting.n == 2:
-            raise KeyboardInterrupt
-
-    monkeypatch.setattr(results, "write_table", dies)
-    with pytest.raises(KeyboardInterrupt):
-        run(tmp_path, cohort, fit=counting.fit)
-    monkeypatch.undo()
-    run(tmp_path, cohort, fit=counting.fit)
-    assert counting.n == len(leak.ARMS) - 1 + 1  # no author's file; the second arm twice
-
-
 def test_a_second_fold_trains_only_itself_and_tests_other_slices(tmp_path, cohort, author_folds):
     counting = Counting()
     run(tmp_path, cohort, author_folds, fit=counting.fit)

@@ -144,3 +144,10 @@ def test_importing_the_library_is_quick_and_loads_no_network():
         [sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=paths.ROOT
     )
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("profile", ["paper-lite-cv", "calibration"])
+@pytest.mark.parametrize("option", [["--from", "04"], ["--to", "05"], ["--fresh"], ["--reference"]])
+def test_options_of_notebooks_are_refused_where_there_are_none(profile, option, capsys):
+    assert cli.main(["run", "--profile", profile, *option]) == 1
+    assert "runs without notebooks" in capsys.readouterr().err

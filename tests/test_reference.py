@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import real_cheng
-from tiny_study import TINY, allow_small_splits, run_to_inputs
+from tiny_study import TINY, allow_small_splits, rows_by_networks, run_to_inputs
 
 from tumorcf_lib import config, folds, paths, publish, reference, results, runner, runtime, stages
 from tumorcf_lib.config import CLASSES
@@ -55,17 +55,6 @@ def record_of_a_training(study):
         (third.folder / name).write_text("trained")
         third.keep(third.folder / name)
     third.finish()
-
-
-def rows_by_networks(study):
-    """Predictions and audit of the tested slices, by whatever 03 holds."""
-    fourth = results.open_stage(study, "04_evaluation")
-    prepared = folds.load_prepared(fourth)
-    fourth.save_rows(folds.predict(fourth, prepared, part="test"), "rows_predictions")
-    fourth.finish()
-    fifth = results.open_stage(study, "05_counterfactuals")
-    folds.audit(fifth, prepared)
-    fifth.finish()
 
 
 def put_into_figures(study, folder):

@@ -1,4 +1,5 @@
 import json
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -113,3 +114,22 @@ def test_rows_that_were_cut_off_are_made_again(stage):
         stage.make_rows("rows_x", killed, {"seed": 0})
     rows = stage.make_rows("rows_x", lambda folder: pd.DataFrame({"p": [1]}), {"seed": 0})
     assert rows["p"].tolist() == [1]
+
+
+@pytest.mark.parametrize("name", ["table.csv", "rows.csv.gz"])
+def test_a_table_is_written_as_a_whole_or_not_at_all(name, tmp_path, monkeypatch):
+    path = tmp_path / name
+    results.write_table(pd.DataFrame({"a": [1]}), path)
+    before, write = path.read_bytes(), Path.write_bytes
+
+    def half_then_killed(self, data):
+        write(self, data[: len(data) // 2])
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Path, "write_bytes", half_then_killed)
+    with pytest.raises(KeyboardInterrupt):
+        results.write_table(pd.DataFrame({"a": range(100)}), path)
+    with pytest.raises(KeyboardInterrupt):
+        results.write_table(pd.DataFrame({"a": [2]}), tmp_path / f"new-{name}")
+    assert path.read_bytes() == before
+    assert not (tmp_path / f"new-{name}").exists()

@@ -242,21 +242,6 @@ def test_without_a_running_mean_the_last_step_is_validated():
         assert all((a == b).all() for a, b in zip(model.get_weights(), before, strict=True))
 
 
-def test_mixup_blends_slices_and_targets_by_one_share():
-    slices, labels, *_ = tiny_cohort()
-    targets = np.eye(3, dtype=np.float32)[labels]
-    sums = slices.sum(axis=(1, 2))
-    for seed in range(5):
-        inputs, blended = training.mixed(slices, targets, 0.4, np.random.default_rng(seed))
-        assert inputs.dtype == blended.dtype == np.float32
-        np.testing.assert_allclose(blended.sum(axis=1), 1, atol=1e-6)
-        # whatever is blended with what, every slice counts as often as another
-        np.testing.assert_allclose(blended.sum(axis=0), targets.sum(axis=0), atol=1e-4)
-        assert inputs.sum() == pytest.approx(sums.sum(), rel=1e-3, abs=1e-2)
-    shares = blended.max(axis=1)
-    assert len(np.unique(shares.round(4))) <= 2  # unchanged where a slice met its own class
-
-
 def test_a_killed_training_with_mixup_ends_as_an_undisturbed_one(tmp_path):
     profile = dataclasses.replace(PROFILE, mixup=0.4, augmentation=1.5)
     whole = fit(tmp_path / "whole", profile=profile)

@@ -70,6 +70,12 @@ def run_to_networks(folder, profile=TINY, *, finetuned=False):
 def run_to_rows(folder, profile=TINY, *, finetuned=False):
     """All stages that need a network, to predictions and the audit."""
     study = run_to_networks(folder, profile, finetuned=finetuned)
+    rows_by_networks(study)
+    return study
+
+
+def rows_by_networks(study):
+    """Predictions and audit of the tested slices, by whatever 03 holds."""
     fourth = results.open_stage(study, "04_evaluation")
     prepared = folds.load_prepared(fourth)
     fourth.save_rows(folds.predict(fourth, prepared, part="test"), "rows_predictions")
@@ -77,7 +83,6 @@ def run_to_rows(folder, profile=TINY, *, finetuned=False):
     fifth = results.open_stage(study, "05_counterfactuals")
     folds.audit(fifth, prepared)
     fifth.finish()
-    return study
 
 
 def slices_tested(study):

@@ -62,7 +62,7 @@ def _parser():
     download.add_argument("--data", help="folder to put it into (default: data/)")
 
     calibrate = _command(
-        commands, "calibrate", _calibrate, "run the networks whose answer is known (20 minutes)"
+        commands, "calibrate", _calibrate, "run the networks whose answer is known (half an hour)"
     )
     calibrate.add_argument("--seed", type=int, default=0, help="of the networks")
 
@@ -129,15 +129,28 @@ def _run(options):
     from tumorcf_lib import runner
 
     study = _study(options)
-    if study.profile.cohort == "calibration":
+    is_calibration, is_pooled = study.profile.cohort == "calibration", study.profile.n_folds > 1
+    if is_calibration or is_pooled:
+        _refuse_notebook_options(options, study)
+    if is_calibration:
         return _calibrate(options)
     _find_dataset(options, study)
-    if study.profile.n_folds > 1:
-        return _train_folds(study, options)
+    if is_pooled:
+        return _train_folds(study, options.seed)
     runner.run(
         study, first=options.first, last=options.last, fresh=options.fresh,
         published=options.reference,
     )  # fmt: skip
+
+
+def _refuse_notebook_options(options, study):
+    from tumorcf_lib import stages
+
+    if (options.first, options.last) != ("01", "06") or options.fresh or options.reference:
+        raise stages.StageError(
+            f"Profile {study.profile.name!r} runs without notebooks, so --from, --to, --fresh and "
+            f"--reference say nothing to it. To begin anew, remove runs/{study.profile.name}."
+        )
 
 
 def _find_dataset(options, study):
@@ -180,18 +193,15 @@ def _calibrate(options):
 def _train(options):
     study = _study(options)
     _find_dataset(options, study)
-    _train_folds(study, options)
+    _train_folds(study, options.seed, fold_numbers=options.fold, recipe=options.recipe)
 
 
-def _train_folds(study, options):
+def _train_folds(study, seed, **chosen):
     from dataclasses import replace
 
     from tumorcf_lib import crossval
 
-    crossval.run(
-        replace(study, seed=0), fold_numbers=getattr(options, "fold", None), seed=options.seed,
-        recipe=getattr(options, "recipe", ""),
-    )  # fmt: skip
+    crossval.run(replace(study, seed=0), seed=seed, **chosen)
     print(f"Publish all finished folds by: python -m tumorcf_lib publish {study.profile.name}")
 
 

@@ -170,9 +170,7 @@ def _make(name, trained, rows_folder, profile, seed, tested, progress):
         classifier.as_predictor(model, batch_size=profile.predict_batch_size), profile, tested,
         name, n_places=profile.n_places if is_planted else profile.n_control_places, seed=seed,
     )  # fmt: skip
-    unfinished = rows_folder / f"{name}.unfinished.csv.gz"
-    results.write_table(rows, unfinished)
-    unfinished.replace(rows_folder / f"{name}.csv.gz")
+    results.write_table(rows, rows_folder / f"{name}.csv.gz")
     memory.forget_networks()
 
 
@@ -187,7 +185,7 @@ def _planted(name, folder, profile, seed, progress):
         done = networks.train_planted(
             profile, cohort, parts, seed=seed, folder=folder, progress=progress
         )
-        history = done.history.assign(best=done.history["epoch"] == done.best_epoch)
+        history = done.marked_history
         history.insert(0, "network", name)
         # Seconds differ from run to run; what is published must not.
         results.write_table(history.drop(columns="seconds"), folder / "history_kept.csv")

@@ -18,7 +18,6 @@ import pandas as pd
 from tumorcf_lib import audit as audits
 from tumorcf_lib import folds, memory, paths, results, runner, stages
 from tumorcf_lib import split as splits
-from tumorcf_lib.config import CLASSES
 from tumorcf_lib.recipes import RECIPES
 from tumorcf_lib.side_studies import UnfinishedStudyError
 
@@ -229,14 +228,14 @@ def _make(profile, prepared, rows, fold, seed, recipe, folder):
         if part == "test" and recipe:
             continue  # recipes are chosen on validation persons alone
         table = _predictions(predict, prepared.subset(np.flatnonzero(parts == part)), fold, seed)
-        _write_whole(table, _file(folder, name))
+        results.write_table(table, _file(folder, name))
     if not recipe and not _file(folder, "rows_edits").is_file():
         audited = audits.audit(
             predict, prepared.subset(np.flatnonzero(parts == "test")),
             edits=audits.HEADLINE_EDITS, n_places=profile.n_places, seed=0,
             batch_size=profile.predict_batch_size, progress=True,
         ).assign(fold=fold, training_seed=seed)  # fmt: skip
-        _write_whole(audited, _file(folder, "rows_edits"))
+        results.write_table(audited, _file(folder, "rows_edits"))
     memory.forget_networks()
     return device
 
@@ -249,7 +248,7 @@ def _train(profile, prepared, parts, fold, seed, folder):
         classifier.build(profile, seed=training_seed), profile, prepared.slices, prepared.labels,
         prepared.persons, parts, seed=training_seed, folder=folder,
     )  # fmt: skip
-    history = done.history.assign(best=done.history["epoch"] == done.best_epoch)
+    history = done.marked_history
     history.insert(0, "fold", fold)
     history.insert(0, "training_seed", seed)
     # Seconds differ from run to run; what is hashed and published must not.
@@ -262,10 +261,7 @@ def _predictions(predict, own, fold, seed):
     parts = []
     for view in VIEWS:
         slices = own.slices if view == "as is" else _Flipped(own.slices)
-        table = own.table[["slice_id", "patient_id", "person_id"]].copy()
-        table["label"] = np.array(CLASSES)[own.labels]
-        table[[f"p_{name}" for name in CLASSES]] = predict(slices)
-        parts.append(table.assign(view=view))
+        parts.append(folds.prediction_rows(own, predict(slices)).assign(view=view))
     table = pd.concat(parts, ignore_index=True)
     table.insert(0, "view", table.pop("view"))
     table.insert(0, "fold", fold)
@@ -284,9 +280,3 @@ class _Flipped:
 
     def __getitem__(self, positions):
         return self.slices[positions][..., ::-1]
-
-
-def _write_whole(table, path):
-    unfinished = path.with_name(f"unfinished-{path.name}")
-    results.write_table(table, unfinished)
-    unfinished.replace(path)

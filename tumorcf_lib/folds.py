@@ -92,8 +92,7 @@ def _train_one(profile, prepared, parts, seed, folder):
         model, profile, prepared.slices, prepared.labels, prepared.persons, parts,
         seed=seed, folder=folder,
     )  # fmt: skip
-    history = done.history.assign(best=done.history["epoch"] == done.best_epoch)
-    history.to_csv(folder / "history.csv", index=False)
+    done.marked_history.to_csv(folder / "history.csv", index=False)
     classifier.save_float16(done.model, folder / "weights.npz", max_bytes=sys.maxsize)
 
 
@@ -126,14 +125,25 @@ def predict(results, prepared, *, part: str) -> pd.DataFrame:
     """
     parts = []
     for fold, own, predictor in _each_fold(results, prepared, part):
-        table = own.table[["slice_id", "patient_id", "person_id"]].copy()
-        table["label"] = np.array(CLASSES)[own.labels]
-        table["fold"] = fold
-        p = predictor(own.slices)
-        for k, name in enumerate(CLASSES):
-            table[f"p_{name}"] = p[:, k]
+        table = prediction_rows(own, predictor(own.slices))
+        table.insert(4, "fold", fold)
         parts.append(table)
     return pd.concat(parts, ignore_index=True)
+
+
+def prediction_rows(own, probabilities) -> pd.DataFrame:
+    """Rows of some slices: slice_id, patient_id, person_id, label (class name), p_<class>.
+
+    Parameters
+    ----------
+    own : Cohort
+        Of the study's three classes.
+    probabilities : ndarray, shape (n, 3)
+    """
+    table = own.table[["slice_id", "patient_id", "person_id"]].copy()
+    table["label"] = np.array(CLASSES)[own.labels]
+    table[[f"p_{name}" for name in CLASSES]] = probabilities
+    return table
 
 
 def audit(results, prepared) -> pd.DataFrame:

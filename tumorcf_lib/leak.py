@@ -152,9 +152,8 @@ def fit_network(profile, prepared, labels, parts, seed, folder):
         model, profile, prepared.slices, labels, prepared.persons, parts,
         seed=seed, folder=folder,
     )  # fmt: skip
-    history = done.history.assign(best=done.history["epoch"] == done.best_epoch)
     # Seconds differ from run to run; what is published must not.
-    results.write_table(history.drop(columns="seconds"), folder / HISTORY)
+    results.write_table(done.marked_history.drop(columns="seconds"), folder / HISTORY)
     return classifier.as_predictor(done.model, batch_size=profile.predict_batch_size)
 
 
@@ -179,9 +178,7 @@ def _make(
         predict = fit(profile, prepared, labels, parts, seed, place)
         tested = np.flatnonzero(parts == "test")
         rows = rows_of_tested(prepared, labels, tested, predict(prepared.slices[tested]))
-        unfinished = place / "rows.unfinished.csv.gz"
-        results.write_table(rows, unfinished)
-        unfinished.replace(kept)
+        results.write_table(rows, kept)
     return place
 
 

@@ -126,8 +126,7 @@ def answer() -> str:
 
     Read from the net claims of finding 1, on correctly classified slices.
     """
-    source = tables.POOLED if _reader(tables.POOLED) else tables.REFERENCE
-    read = _reader(source)
+    source, read = _best_reference()
     if read is None:
         return "The reference run on the real slices is not published yet."
     table = read("table_findings")
@@ -182,8 +181,7 @@ def headline() -> str:
 
 def findings_table() -> str:
     """How many claims of each finding held, as the paper states it and net of its control."""
-    source = tables.POOLED if _reader(tables.POOLED) else tables.REFERENCE
-    read = _reader(source)
+    source, read = _best_reference()
     if read is None:
         return "The findings on the real slices are not published yet."
     counts = findings.overview(read("table_findings"))
@@ -292,6 +290,12 @@ def _cell(minutes) -> str:
 def _minutes(profile_name) -> dict:
     path = paths.published(profile_name) / MINUTES
     return json.loads(path.read_text()) if path.is_file() else {}
+
+
+def _best_reference():
+    """Name and reader of the pooled folds if they are published, else of the one split."""
+    source = tables.POOLED if _reader(tables.POOLED) else tables.REFERENCE
+    return source, _reader(source)
 
 
 def _reader(profile_name, table="table_findings"):

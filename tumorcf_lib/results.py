@@ -94,10 +94,9 @@ class Results:
         kept = folder / f"{name}.csv.gz"
         if not kept.exists():
             started = time.perf_counter()
-            partial = folder / f"unfinished-{kept.name}"
-            write_table(make(folder), partial)
+            made = make(folder)
             note_seconds(folder, time.perf_counter() - started)
-            partial.replace(kept)
+            write_table(made, kept)
         path = self.folder / kept.name
         shutil.copyfile(kept, path)
         return read_table(self.keep(path))
@@ -187,9 +186,14 @@ def kept_seconds(folder: Path) -> float:
 
 
 def write_table(table: pd.DataFrame, path: Path) -> None:
-    """CSV with 5 significant digits; compressed files carry no time: equal rows, equal bytes."""
+    """CSV with 5 significant digits; compressed files carry no time: equal rows, equal bytes.
+
+    A file is there as a whole or not at all: it gets its name when it is complete.
+    """
     data = _as_csv(table).encode()
-    path.write_bytes(gzip.compress(data, mtime=0) if path.suffix == ".gz" else data)
+    unfinished = path.with_name(f"unfinished-{path.name}")
+    unfinished.write_bytes(gzip.compress(data, mtime=0) if path.suffix == ".gz" else data)
+    unfinished.replace(path)
 
 
 def round_trip(table: pd.DataFrame) -> pd.DataFrame:

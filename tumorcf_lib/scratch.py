@@ -248,9 +248,7 @@ def _train(profile, prepared, parts, folder, *, minutes, seed, progress):
         best_epoch = state.best_epoch
     classifier.save_float16(model, folder / WEIGHTS, max_bytes=sys.maxsize)
     history = history.assign(best=history["epoch"] == best_epoch, device=_devices(folder, history))
-    unfinished = folder / f"unfinished-{KEPT}"
-    results.write_table(history, unfinished)
-    unfinished.replace(folder / KEPT)
+    results.write_table(history, folder / KEPT)
     if _is_finished(folder, profile):
         (folder / checkpoint.FILE).unlink(missing_ok=True)  # half a gigabyte
 
@@ -301,13 +299,8 @@ def _predict(profile, prepared, parts, weights, folder):
     model = classifier.load_float16(profile, weights)
     for part, file in PARTS.items():
         own = prepared.subset(np.flatnonzero(parts == part))
-        table = own.table[["slice_id", "patient_id", "person_id"]].copy()
-        table["label"] = np.array(config.CLASSES)[own.labels]
         p = classifier.predict(model, own.slices, batch_size=profile.predict_batch_size)
-        table[[f"p_{name}" for name in config.CLASSES]] = p
-        unfinished = folder / f"unfinished-{file}"
-        results.write_table(table, unfinished)
-        unfinished.replace(folder / file)
+        results.write_table(folds.prediction_rows(own, p), folder / file)
 
 
 def _learning_curves(folder):

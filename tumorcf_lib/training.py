@@ -8,7 +8,7 @@ import keras
 import numpy as np
 import pandas as pd
 
-from tumorcf_lib.augment import augment, build_augmenter
+from tumorcf_lib.augment import augment, build_augmenter, mixed
 from tumorcf_lib.checkpoint import Checkpoint, fingerprint
 
 HISTORY_COLUMNS = (
@@ -34,6 +34,11 @@ class Training:
     model: keras.Model
     history: pd.DataFrame
     best_epoch: int
+
+    @property
+    def marked_history(self) -> pd.DataFrame:
+        """``history`` and, as ``best``, whether this epoch's weights were kept."""
+        return self.history.assign(best=self.history["epoch"] == self.best_epoch)
 
 
 @dataclass(frozen=True)
@@ -168,43 +173,6 @@ def split_parts(model, slices, labels, persons, parts):
             )
         found.append(Part(slices, index, labels[index], persons[index], n_classes))
     return found
-
-
-def mixed(inputs, targets, alpha, rng):
-    """Each slice blended with another of its batch, and its target alike (mixup).
-
-    Parameters
-    ----------
-    inputs : ndarray of float32, shape (n, size, size)
-    targets : ndarray of float32, shape (n, n_classes)
-    alpha : float
-        Of the Beta(alpha, alpha) law of the share of the slice itself, one share a batch: small
-        values blend little.
-    rng : numpy.random.Generator
-
-    Returns
-    -------
-    inputs, targets : ndarray of float32
-        Of the same shapes.
-
-    References
-    ----------
-    Zhang et al., "mixup: beyond empirical risk minimization", ICLR 2018.
-
-    Examples
-    --------
-    >>> inputs, targets = mixed(
-    ...     np.array([[[0.0]], [[4.0]]], np.float32), np.eye(2, dtype=np.float32), 1.0,
-    ...     np.random.default_rng(1))
-    >>> np.allclose(inputs[:, 0, 0], targets @ [0.0, 4.0])
-    True
-    """
-    share = np.float32(rng.beta(alpha, alpha))
-    other = rng.permutation(len(inputs))
-    return (
-        share * inputs + (1 - share) * inputs[other],
-        share * targets + (1 - share) * targets[other],
-    )
 
 
 def norm_layers(model):
