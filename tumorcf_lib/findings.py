@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from tumorcf_lib import stats
+from tumorcf_lib.claim_notes import BIN_WIDTH, notes_on, partners
 from tumorcf_lib.claims import (
     ALL,
     CHANCE,
@@ -22,9 +23,6 @@ COLUMNS = (
     "mean_of_person_means", "n_slices", "n_persons", "margin", "side", "p", "p_holm",
     "verdict", "relevance", "note", "score", "slices", "kind",
 )
-BIN_WIDTH = 0.05
-"""Slices are alike when their probabilities fall into the same bin of this width."""
-
 SMALLEST_DROP = 1e-4
 """A slice counts into a share of drops above this: the dust of float32 (1e-7) and the rounding
 of published rows to five digits (1e-5 in a difference) are no drops."""
@@ -250,7 +248,7 @@ def _estimate(claim, scores, rng, n_resamples):
     rows = scores[chosen]
     first = first if claim.first else None
     known = np.isfinite(values)
-    notes = _notes(claim, scores, chosen, first, int((~known).sum()))
+    notes = notes_on(claim, scores, chosen, first, int((~known).sum()))
     problem = _unusable(known, first)
     if problem:
         return _NOTHING, [problem, *notes]
@@ -263,7 +261,7 @@ def _estimate(claim, scores, rng, n_resamples):
         cells = _cells([column[known] for column in alike])
         estimate = stats.bootstrap_matched_difference(values, first[known], cells, *units,
                                                       **options)
-        return estimate, [*notes, _partners(first[known], cells, claim.match_on)]
+        return estimate, [*notes, partners(first[known], cells, claim.match_on)]
     values = values > SMALLEST_DROP if claim.kind == "share" else values
     return stats.bootstrap_mean(values, *units, **options), notes
 
@@ -289,72 +287,3 @@ def _cells(columns):
     codes = [column if column.dtype.kind in "OUT" else np.floor(column.astype(float) / BIN_WIDTH)
              for column in columns]
     return pd.MultiIndex.from_arrays(codes).factorize()[0]  # (n,)
-
-
-def _partners(first, cells, match_on):
-    """How many slices of the first group had one to be compared with."""
-    n = int((np.isin(cells, cells[~first]) & first).sum())
-    alike = ["of their class" if name == "label" else f"within {BIN_WIDTH}" for name in match_on]
-    return f"{n} of {first.sum()} misclassified slices have a partner {' and '.join(alike)}"
-
-
-def _notes(claim, scores, chosen, first, n_unknown):
-    """What a reader must see beside the number."""
-    rows, notes = scores[chosen], []
-    if claim.finding == 4:
-        notes.append("one half of it: consistent needs both a larger mean and a smaller spread")
-    if claim.finding in (1, 4) and len(rows):
-        notes.append(_removed_to(rows, scores, by_class=claim.finding == 4))
-    if claim.finding == 2 and "blank" in claim.score and len(rows):
-        blank = rows.groupby("label")["p_blank"].mean()
-        notes.append("a blank slice gives " + ", ".join(f"{c} {p:.2f}" for c, p in blank.items()))
-    if claim.finding == 3 and first is not None:
-        n_persons = rows["person_id"][first].nunique()
-        notes.append(f"{int(first.sum())} misclassified slices of {n_persons} persons")
-    if claim.finding == 5 and len(rows):
-        notes.append(_largest_cell(rows))
-    if CHANCE in claim.score and len(rows):
-        chance = chance_of_errors_between(scores["label"], scores["predicted"])
-        notes.append(f"chance is {chance:.2f}, taken as known")
-    if n_unknown:
-        notes.append(f"{n_unknown} slices without this score left out")
-    return [note for note in notes if note]
-
-
-def _largest_cell(errors):
-    """How one-sided the confusion is: a network with one answer for all confuses nothing."""
-    cells = errors.groupby(["label", "predicted"]).size()
-    (label, predicted), n = cells.idxmax(), cells.max()
-    return f"{n} of {len(errors)} errors are {label} called {predicted}, the largest cell"
-
-
-def _removed_to(rows, scores, *, by_class):
-    """Where slices without their tumor fall, and what a stay in the own class means."""
-    if "removed_to" not in rows or rows["removed_to"].isna().all():
-        return ""
-    texts = []
-    for name, own in rows.groupby("label") if by_class else [("", rows)]:
-        shares = own["removed_to"].value_counts(normalize=True)
-        text = ", ".join(f"{to} {share:.0%}" for to, share in shares.items())
-        texts.append(f"removed {name} slices fall to {text}".replace("  ", " "))
-        if own["label"].nunique() == 1 and len(shares):
-            texts[-1] += _stay(own["label"].iloc[0], shares, scores)
-    return "; ".join(texts)
-
-
-def _stay(name, shares, scores):
-    """A class that keeps its removed slices is the network's default, or reads something else.
-
-    The default takes in most removed slices of the other classes (correct ones, as here), too.
-    """
-    kept = scores["correct"].to_numpy(bool) & scores["removed_to"].notna().to_numpy()
-    others = scores.loc[kept & (scores["label"] != name).to_numpy(), "removed_to"]
-    share = float((others == name).mean()) if len(others) else math.nan
-    if shares.index[0] == name and share > 1 / 2:
-        return (f" (their own class and the default, {share:.0%} of the other classes' removed "
-                "slices fall there too: a low drop is no evidence of ignoring the tumor)")
-    if shares.get(name, 0) > 1 / 2:
-        others_text = "" if math.isnan(share) else (
-            f", and only {share:.0%} of the other classes' fall there: it is not the default")
-        return f" (removed slices keep their class{others_text})"
-    return ""
