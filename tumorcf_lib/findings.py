@@ -147,6 +147,52 @@ def overview(table):
     return wide.where(wide.notna(), "")
 
 
+def answers(table):
+    """In words, for each class: does the true class's probability fall with the tumor?
+
+    Read from the net claims of finding 1, on correctly classified slices.
+
+    Parameters
+    ----------
+    table : DataFrame
+        From :func:`findings`.
+
+    Returns
+    -------
+    dict of str to str
+        Class to words without a full stop, with Net-Drop, its interval and the persons.
+
+    Examples
+    --------
+    >>> table = pd.DataFrame([{
+    ...     "finding": 1, "form": "net", "kind": "mean", "group": "glioma", "effect": 0.01,
+    ...     "low": -0.02, "high": 0.03, "n_persons": 40, "verdict": "undecided",
+    ...     "relevance": "negligible"}])
+    >>> print(answers(table)["glioma"])
+    taking the tumor out leaves the decision where it was: no drop beyond 0.05 \
+(Net-Drop 0.010 [-0.020, 0.030], 40 persons)
+    """
+    net = table[(table["finding"] == 1) & (table["form"] == "net") & (table["kind"] == "mean")]
+    told = {}
+    for row in net[net["group"] != ALL].itertuples():
+        if row.relevance == "negligible":
+            words = (
+                "taking the tumor out leaves the decision where it was: no drop beyond "
+                f"{stats.RELEVANT}"
+            )
+        elif row.verdict == stats.SUPPORTED:
+            words = "taking the tumor out lowers the probability"
+        elif row.verdict == stats.REFUTED:
+            words = "taking the tumor out does not lower the probability, it rises"
+        else:
+            words = "undecided whether taking the tumor out lowers the probability"
+        told[row.group] = (
+            f"{words} (Net-Drop {row.effect:.3f} [{row.low:.3f}, {row.high:.3f}], "
+            f"{row.n_persons} persons)"
+        )
+    return told
+
+
 def score_means(
     scores, columns, *, rng, classes=CLASSES, n_resamples=2000, complete=False
 ):

@@ -249,11 +249,11 @@ def sentences(folder=None):
 
 
 def _figure(folder):
-    from tumorcf_lib.plotting.leak import leak_and_duplicates
+    from tumorcf_lib import plotting
 
     read = side_studies.reader(folder)
     names = ("table_leak", "rows_duplicates", "table_duplicates")
-    return leak_and_duplicates(*(read(name) for name in names))
+    return plotting.leak_and_duplicates(*(read(name) for name in names))
 
 
 STUDY = side_studies.SideStudy(

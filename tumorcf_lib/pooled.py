@@ -1,6 +1,6 @@
 """What the folds say together: ``figures/paper-lite-cv`` and its sentences."""
 
-from tumorcf_lib import paths, side_studies
+from tumorcf_lib import findings, paths, side_studies
 from tumorcf_lib.pooled_tables import AS_IS, ONE, derive
 
 NAME = "paper-lite-cv"
@@ -31,6 +31,9 @@ def sentences(folder=None):
         f"validation persons {ece['slices, temperature']:.3f}.",
         f"Single folds score from {row['lowest']:.3f} to {row['highest']:.3f} (slices): standard "
         f"deviation {row['sd_fold']:.3f} between folds, {seeds}.",
+        *(f"{group.capitalize()}: {words}." for group, words in
+          findings.answers(read("table_findings")).items()),
+        _site_sentence(read("table_net_by_site")),
     ]
 
 
@@ -48,18 +51,22 @@ def _interval(row):
     return f"{row['value']:.3f} [{row['low']:.3f}, {row['high']:.3f}]"
 
 
-def _folds_figure(folder):
-    from tumorcf_lib.plotting.pooled import folds
+def _site_sentence(table):
+    """Whether gliomas of the site that has no other tumor are read by their tumor."""
+    own = table[(table["score"] == "net_drop") & (table["group"] == "glioma")]
+    parts = [
+        f"{row.site} {row.effect:.3f} [{row.low:.3f}, {row.high:.3f}], {row.n_persons} persons"
+        for row in own.itertuples()
+    ]
+    return f"Net-Drop of gliomas by site, all slices: {'; '.join(parts)}."
 
-    read = side_studies.reader(folder)
-    return folds(read("table_folds"), read("table_elsewhere"))
 
-
-def _drawn(name, draw):
+def _drawn(draw, *names):
     def figure(folder):
         from tumorcf_lib import plotting
 
-        return draw(plotting, side_studies.reader(folder)(name))
+        read = side_studies.reader(folder)
+        return draw(plotting, *(read(name) for name in names))
 
     return figure
 
@@ -71,12 +78,18 @@ STUDY = side_studies.SideStudy(
     optional=("rows_recipes.csv.gz",),
     derive=derive,
     figures={
-        "fig_folds": _folds_figure,
-        "fig_confusion": _drawn("table_confusion", lambda plotting, table: plotting.confusion(
-            table.drop(columns="true").to_numpy(), list(table["true"]))),
-        "fig_reliability": _drawn("table_reliability", lambda p, table: p.reliability(table)),
-        "fig_headline": _drawn("table_scores", lambda p, table: p.headline(table)),
-        "fig_findings": _drawn("table_findings", lambda p, t: p.findings_forest(t, form="net")),
+        "fig_folds": _drawn(
+            lambda plotting, *tables: plotting.pooled_folds(*tables),
+            "table_folds", "table_elsewhere"),
+        "fig_confusion": _drawn(
+            lambda plotting, table: plotting.confusion(
+                table.drop(columns="true").to_numpy(), list(table["true"])),
+            "table_confusion"),
+        "fig_reliability": _drawn(
+            lambda plotting, table: plotting.reliability(table), "table_reliability"),
+        "fig_headline": _drawn(lambda plotting, table: plotting.headline(table), "table_scores"),
+        "fig_findings": _drawn(
+            lambda plotting, table: plotting.findings_forest(table, form="net"), "table_findings"),
     },
     command="python -m tumorcf_lib train --profile paper-lite-cv",
 )  # fmt: skip

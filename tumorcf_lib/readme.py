@@ -19,7 +19,6 @@ from tumorcf_lib import (
     pooled,
     results,
     stages,
-    stats,
     tables,
 )
 
@@ -129,25 +128,13 @@ def answer() -> str:
     source, read = _best_reference()
     if read is None:
         return "The reference run on the real slices is not published yet."
-    table = read("table_findings")
     which = "every slice tested out of fold" if source == tables.POOLED else "one hold-out split"
-    own = table[(table["finding"] == 1) & (table["form"] == "net") & (table["kind"] == "mean")]
-    lines = [
+    told = findings.answers(read("table_findings"))
+    return "\n".join([
         f"In short, on the real slices ({which}), net of the sham and on correctly classified "
-        "slices:\n"
-    ]
-    for row in own[own["group"].isin(config.CLASSES)].itertuples():
-        if row.relevance == "negligible":
-            words = "taking the tumor out leaves the decision **where it was**: no drop beyond 0.05"
-        elif row.verdict == stats.SUPPORTED:
-            words = "taking the tumor out **lowers** the probability"
-        else:
-            words = f"**{row.verdict}** whether taking the tumor out lowers the probability"
-        lines.append(
-            f"- **{row.group}**: {words} "
-            f"(Net-Drop {row.effect:.3f} [{row.low:.3f}, {row.high:.3f}], {row.n_persons} persons)."
-        )
-    return "\n".join(lines)
+        "slices:\n",
+        *(f"- **{group}**: {words}." for group, words in told.items()),
+    ])
 
 
 def headline() -> str:

@@ -8,6 +8,8 @@ differences use a diverging map centered on zero.
 from tumorcf_lib.plotting.calibration import known_answers
 from tumorcf_lib.plotting.cohorts import cohort_overview, intensity_histograms
 from tumorcf_lib.plotting.controls import dilation_curves, infill_comparison, probe_bars
+from tumorcf_lib.plotting.leak import leak_and_duplicates
+from tumorcf_lib.plotting.pooled import pooled_folds
 from tumorcf_lib.plotting.results import drop_vs_focus, fall_to, findings_forest, headline
 from tumorcf_lib.plotting.robustness import covariates, energy, robustness_forest, three_networks
 from tumorcf_lib.plotting.scores import correct_vs_wrong, delta_by_class
@@ -25,6 +27,6 @@ __all__ = [
     "correct_vs_wrong", "covariates", "delta_by_class", "dilation_curves", "drop_vs_focus",
     "edits_side_by_side", "energy", "errors_gallery", "examples", "fall_to", "findings_forest",
     "headline", "infill_comparison", "intensity_histograms", "known_answers",
-    "learning_curves", "preprocessing_steps", "probe_bars", "reliability", "robustness_forest",
-    "three_networks",
+    "leak_and_duplicates", "learning_curves", "pooled_folds", "preprocessing_steps", "probe_bars",
+    "reliability", "robustness_forest", "three_networks",
 ]  # fmt: skip

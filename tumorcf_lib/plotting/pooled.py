@@ -9,7 +9,7 @@ SEED_COLORS = ("#0072B2", "#D55E00", "#009E73")
 
 
 @figure
-def folds(table, elsewhere):
+def pooled_folds(table, elsewhere):
     """Accuracy of every fold and seed, and the pooled one beside those published elsewhere.
 
     Parameters
