@@ -27,6 +27,7 @@ def test_a_terminal_shows_cells_done_and_the_last_line_and_is_left_clean(monkeyp
     log = tmp_path / "x.log"
     with progress.following(log, notebook_of(tmp_path, 7), "03_training"):
         log.write_text(
+            "Executing notebook with kernel: python3\n"
             "Executing Cell 1---\nEnding Cell 1---\nExecuting Cell 2---\n"
             "epoch 2/9  loss 0.5\n\nI0000 00:00:17.1  port.cc] oneDNN\n"
         )

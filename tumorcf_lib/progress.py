@@ -11,7 +11,10 @@ from tqdm import tqdm
 
 EVERY_S = 1.0
 ENDED = "Ending Cell"  # papermill's own words in the log
-NOT_NEWS = re.compile(r"(Executing|Ending) Cell|^[\dIWE][\d.:]* |^WARNING: All log|^\s*$|^<Figure")
+NOT_NEWS = re.compile(  # papermill's own lines, TensorFlow's, and what stands for a picture
+    r"^(Executing |Ending Cell|Input Notebook|Output Notebook|Working directory|<Figure)"
+    r"|^[\dIWE][\d.:]* |^WARNING: All log|^\s*$"
+)
 ESCAPES = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 
 
