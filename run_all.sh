@@ -1,6 +1,8 @@
 #!/usr/bin/env bash
 # Reproduce the study: set up an environment, run the six notebooks, or run the tests.
 set -euo pipefail
+TUMORCF_COMMAND=$(printf '%q ' "$0" "$@")  # told again to who interrupts it
+export TUMORCF_COMMAND
 
 # Folders may be named relative to where the command was given, so they are resolved first.
 absolute() { case "$1" in '~'|'~/'*) echo "$HOME${1#\~}" ;; /*) echo "$1" ;; *) echo "$PWD/$1" ;; esac; }
@@ -28,7 +30,10 @@ Everything is written to runs/<profile>/; what is up to date is skipped.
   --reference      take the published weights instead of training in 03 (so does --from 04
                      where 03 was never run)
   --seed N         seed of training and of sham places (default 0)
-  --test           unit tests, doctests, and all notebooks in the smoke profile
+  --report         one HTML page of a finished run's notebooks, for people without Python
+  --lab            open the notebooks in JupyterLab
+  --test           unit tests, doctests, all notebooks in the smoke profile, and one of
+                     them in a browser if Chromium is there
   --setup          only set up the environment
   --help           this text
 
@@ -36,6 +41,8 @@ examples
   ./run_all.sh                                   the default for this machine
   ./run_all.sh --profile paper-lite --data ~/figshare
   ./run_all.sh --profile demo --from 05          again from the counterfactuals on
+  ./run_all.sh --report --profile demo           runs/demo/report.html, after a run of demo
+  ./run_all.sh --lab --profile demo              every notebook opened there runs the demo
 TEXT
 }
 
@@ -44,8 +51,7 @@ arguments=()
 while [ $# -gt 0 ]; do
   case "$1" in
     --help|-h) usage; exit 0 ;;
-    --test) mode=test; shift ;;
-    --setup) mode=setup; shift ;;
+    --test|--setup|--report|--lab) mode=${1#--}; shift ;;
     --fresh|--reference) arguments+=("$1"); shift ;;
     --*=*) set -- "${1%%=*}" "${1#*=}" "${@:2}" ;;
     --profile|--data|--from|--to|--seed)
@@ -92,18 +98,36 @@ set_up() {  # prints nothing unless it has work to do; leaves the interpreter's 
   echo "Environment ready after $((SECONDS - started)) s."
 }
 
+open_in_lab() {  # settings reach the notebooks by environment, as in a run
+  while [ $# -gt 0 ]; do
+    case "$1" in
+      --profile) export TUMORCF_PROFILE=$2; shift 2 ;;
+      --data) export TUMORCF_DATA=$2; shift 2 ;;
+      --seed) export TUMORCF_SEED=$2; shift 2 ;;
+      *) echo "run_all.sh: $1 says nothing to --lab; see ./run_all.sh --help" >&2; exit 2 ;;
+    esac
+  done
+  export MALLOC_ARENA_MAX="${MALLOC_ARENA_MAX:-1}"  # saves TensorFlow's kernels memory on Linux
+  echo "JupyterLab opens in your browser; if it does not, open the address that it prints below."
+  echo "Run the notebooks in order (menu Run > Run All Cells). Ctrl+C here ends JupyterLab."
+  exec "$python" -m jupyterlab --ServerApp.root_dir="$PWD" notebooks/01_data.ipynb
+}
+
 set_up
 export PYTHONPATH="$PWD${PYTHONPATH:+:$PYTHONPATH}" TF_CPP_MIN_LOG_LEVEL="${TF_CPP_MIN_LOG_LEVEL:-2}"
 case "$mode" in
   setup) echo "Python of this project: $python" ;;
-  run) exec "$python" -m tumorcf_lib run ${arguments[@]+"${arguments[@]}"} ;;
+  run|report) exec "$python" -m tumorcf_lib "$mode" ${arguments[@]+"${arguments[@]}"} ;;
+  lab) open_in_lab ${arguments[@]+"${arguments[@]}"} ;;
   test)
     scratch=$(mktemp -d)
     trap 'rm -rf "$scratch"' EXIT
     export TUMORCF_RUNS="$scratch/runs" TUMORCF_PROFILE=smoke
     echo "== unit tests and doctests"
-    "$python" -m pytest -q -rs --durations=5 tests tumorcf_lib
+    "$python" -m pytest -q -rs --durations=5 --ignore tests/test_browser.py tests tumorcf_lib
     echo "== the notebooks, smoke profile, by nbval"
     "$python" -m pytest -q -p no:cacheprovider --nbval-lax --nbval-cell-timeout=300 notebooks
+    echo "== notebook 06 in JupyterLab, in a browser"
+    "$python" -m pytest -q -rs -p no:cacheprovider tests/test_browser.py
     ;;
 esac

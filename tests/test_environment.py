@@ -1,14 +1,21 @@
-"""The three descriptions of the environment say the same."""
+"""The three descriptions of the environment say the same, and others find them and use them.
+
+What takes minutes and a network (Binder's image, Colab's oldest packages) is
+``tests/environments.py``.
+"""
 
 import importlib.metadata
+import json
 import re
+import shlex
+import subprocess
 import tomllib
 
 import pytest
 import yaml
 from packaging.requirements import Requirement
 
-from tumorcf_lib import paths, pins
+from tumorcf_lib import paths, pins, readme
 
 PROJECT = tomllib.loads((paths.ROOT / "pyproject.toml").read_text())["project"]
 RANGES = {
@@ -77,3 +84,146 @@ def test_python_versions_agree():
     environment = yaml.safe_load((paths.ROOT / "environment.yml").read_text())
     (python,) = (d for d in environment["dependencies"] if str(d).startswith("python="))
     assert Requirement(f"x{PROJECT['requires-python']}").specifier.contains(python.split("=")[1])
+
+
+# -- Binder: what repo2docker looks for, and where ------------------------------------------------
+
+
+def tracked():
+    """Files of the repository, as git has them."""
+    listed = subprocess.run(
+        ["git", "ls-files", "-z"], cwd=paths.ROOT, capture_output=True, text=True, check=False
+    )
+    if listed.returncode:
+        pytest.skip("not a git checkout")
+    names = [name for name in listed.stdout.split("\0") if name]
+    return [name for name in names if (paths.ROOT / name).is_file()]
+
+
+def test_nothing_keeps_binder_from_the_top_level_environment_file():
+    # A folder binder/ or .binder/ is looked into instead of the top level. Of the recipes, these
+    # are asked for before conda's; and these would add steps that nothing here needs.
+    hiding = {"binder", ".binder"}
+    first = {"Dockerfile", "REQUIRE", "Project.toml", "JuliaProject.toml", "default.nix",
+             "runtime.txt", "DESCRIPTION", "install.R"}  # fmt: skip
+    more_steps = {"apt.txt", "postBuild", "start"}
+    tops = {name.split("/")[0] for name in tracked()}
+    assert not tops & (hiding | first | more_steps)
+    assert "environment.yml" in tops
+
+
+def test_binder_reads_the_python_version():
+    environment = yaml.safe_load((paths.ROOT / "environment.yml").read_text())
+    (python,) = (d for d in environment["dependencies"] if str(d).startswith("python"))
+    assert re.fullmatch(r"python=3\.\d+", python)  # repo2docker wants x.y, and conda's one "="
+
+
+def test_binder_copies_the_repository_before_it_installs():
+    # It does if a line of the pip part names a local file; both of ours are at the top level,
+    # where the installer is called.
+    pip, _ = conda_pins()
+    local = [line for line in pip if line.startswith("-")]
+    assert local == ["-c requirements.txt", "-e ."]
+    assert (paths.ROOT / "requirements.txt").is_file()
+    assert (paths.ROOT / "pyproject.toml").is_file()
+
+
+def test_jupyterlab_and_the_notebook_server_of_binders_image_fit():
+    # Each notebook 7.x is made for one JupyterLab 4.x: 7.5 for 4.5, 7.6 for 4.6.
+    pip, conda = conda_pins()
+    (line,) = (line for line in pip if line.startswith("notebook"))
+    minor = int(conda["jupyterlab"].split(".")[1])
+    assert line == f"notebook>=7.{minor},<7.{minor + 1}"
+
+
+# -- One public address ---------------------------------------------------------------------------
+
+
+def setup_lines(path):
+    cells = json.loads(path.read_text())["cells"]
+    (setup,) = (c for c in cells if readme.SETUP in c["metadata"].get("tags", []))
+    return "".join(setup["source"])
+
+
+@pytest.mark.parametrize("path", sorted(paths.NOTEBOOKS.glob("*.ipynb")), ids=lambda p: p.stem)
+def test_badges_and_setup_of_a_notebook_are_made_from_the_address(path):
+    assert setup_lines(path) == readme.setup_cell(path.stem)
+    opening = "".join(json.loads(path.read_text())["cells"][0]["source"])
+    assert readme.badges(f"notebooks/{path.name}") in opening
+
+
+def test_the_public_address_is_typed_in_one_place_only():
+    address = readme.repository_address().removeprefix("https://github.com/")
+    made = [readme.badges(f"notebooks/{p.name}") for p in paths.NOTEBOOKS.glob("*.ipynb")]
+    made += [readme.setup_cell(p.stem) for p in paths.NOTEBOOKS.glob("*.ipynb")]
+    made += [json.dumps(line)[1:-1] for text in made for line in text.split("\n")]
+    found = []
+    for name in tracked():
+        try:
+            text = (paths.ROOT / name).read_text()
+        except UnicodeDecodeError:  # pictures, weights, compressed tables
+            continue
+        for generated in sorted(made, key=len, reverse=True):
+            text = text.replace(generated, "")
+        if address in text:
+            found.append(name)
+    assert found == ["pyproject.toml"]
+
+
+def test_another_address_reaches_badges_and_setup(monkeypatch, tmp_path):
+    (tmp_path / "pyproject.toml").write_text(
+        '[project]\nurls = { Repository = "https://github.com/a/b" }\n'
+    )
+    monkeypatch.setattr(paths, "ROOT", tmp_path)
+    before = json.loads((paths.NOTEBOOKS / "01_data.ipynb").read_text())
+    after = readme.with_opening(json.loads(json.dumps(before)), "01_data")
+    opening, setup = ("".join(cell["source"]) for cell in after["cells"][:2])
+    assert opening.count("/a/b/") == 2
+    assert "git clone -q --depth 1 https://github.com/a/b tumorcf\n" in setup
+    assert after["cells"][2:] == before["cells"][2:]
+
+
+# -- Continuous integration -----------------------------------------------------------------------
+
+WORKFLOW = yaml.safe_load((paths.ROOT / ".github/workflows/tests.yml").read_text())
+STEPS = [step for job in WORKFLOW["jobs"].values() for step in job["steps"]]
+
+
+def test_the_workflow_runs_the_two_commands_of_the_readme():
+    readme_text = (paths.ROOT / "README.md").read_text()
+    block = re.search(r"## Two commands\n\n```bash\n(.*?)```", readme_text, re.S)[1]
+    commands = [line.split("#")[0].strip() for line in block.splitlines()]
+    assert len(commands) == 2
+    run = [step["run"] for step in STEPS if "run" in step]
+    assert set(commands) <= set(run)
+    shown = subprocess.run(
+        [paths.ROOT / "run_all.sh", "--help"], capture_output=True, text=True, check=True
+    ).stdout
+    for line in run:
+        script, *options = shlex.split(line)
+        assert script == "./run_all.sh"
+        assert all(f"  {option}" in shown for option in options)
+
+
+def test_the_workflow_runs_at_every_change_and_once_a_month():
+    when = WORKFLOW[True]  # YAML 1.1 reads the key "on" as a truth value
+    assert {"push", "pull_request", "schedule", "workflow_dispatch"} == set(when)
+    (schedule,) = when["schedule"]
+    _, _, day, month, weekday = schedule["cron"].split()
+    assert day.isdigit() and 1 <= int(day) <= 28
+    assert (month, weekday) == ("*", "*")
+
+
+def test_actions_of_others_are_pinned_and_may_only_read():
+    text = (paths.ROOT / ".github/workflows/tests.yml").read_text()
+    used = re.findall(r"uses: (\S+?)@(\S+)( +# v\d\S*)?", text)
+    assert len(used) == sum("uses" in step for step in STEPS)
+    assert all(re.fullmatch("[0-9a-f]{40}", commit) and version for _, commit, version in used)
+    assert WORKFLOW["permissions"] == {"contents": "read"}
+    assert all(job["timeout-minutes"] <= 90 for job in WORKFLOW["jobs"].values())
+
+
+def test_the_workflow_tries_every_python_that_the_package_allows():
+    tried = WORKFLOW["jobs"]["tests"]["strategy"]["matrix"]["python"]
+    allowed = Requirement(f"x{PROJECT['requires-python']}").specifier
+    assert tried == [f"3.{minor}" for minor in range(30) if allowed.contains(f"3.{minor}")]

@@ -1,4 +1,6 @@
+import argparse
 import os
+import shlex
 import subprocess
 import sys
 
@@ -20,8 +22,32 @@ def test_help_tells_every_command(capsys):
         cli.main(["--help"])
     assert stop.value.code == 0
     shown = capsys.readouterr().out
-    for command in ("run", "status", "download", "publish", "verify"):
+    for command in ("run", "status", "report", "download", "publish", "verify"):
         assert command in shown
+
+
+def commands():
+    (group,) = (a for a in cli._parser()._actions if isinstance(a, argparse._SubParsersAction))
+    return group.choices
+
+
+@pytest.mark.parametrize("name", commands())
+def test_every_command_has_examples_that_it_understands(name):
+    parser = commands()[name]
+    shown = parser.format_help()
+    lines = [x.strip() for x in shown.partition("\nexample")[2].splitlines()]
+    examples = [x for x in lines if x.startswith(f"python -m tumorcf_lib {name}")]
+    assert examples
+    for example in examples:
+        typed = example.split("  ")[0]  # what it does stands behind two spaces
+        options = cli._parser().parse_args(shlex.split(typed)[3:])
+        assert options.action == parser.get_default("action")
+
+
+@pytest.mark.parametrize("name", commands())
+def test_every_option_is_explained(name):
+    for action in commands()[name]._actions:
+        assert action.help or not action.option_strings, action.dest
 
 
 def test_options_reach_the_runner(monkeypatch, tmp_path):
@@ -48,13 +74,24 @@ def test_a_named_error_is_shown_without_a_traceback(capsys):
     assert "Traceback" not in shown
 
 
-def test_an_interrupt_says_that_nothing_is_lost(monkeypatch, capsys):
-    def interrupted(study, **options):
-        raise KeyboardInterrupt
+def interrupted(*arguments, **options):
+    raise KeyboardInterrupt
 
+
+def test_an_interrupt_says_that_nothing_is_lost_and_how_to_go_on(monkeypatch, capsys):
     monkeypatch.setattr(runner, "run", interrupted)
+    monkeypatch.delenv("TUMORCF_COMMAND", raising=False)
     assert cli.main(["run", "--profile", "smoke"]) == 130
-    assert "run the same again" in capsys.readouterr().out
+    shown = capsys.readouterr().out
+    assert "Nothing that was finished is lost" in shown
+    assert shown.splitlines()[-1].strip() == "python -m tumorcf_lib run --profile smoke"
+
+
+def test_who_called_the_script_is_told_to_call_the_script(monkeypatch, capsys):
+    monkeypatch.setattr(runner, "run", interrupted)
+    monkeypatch.setenv("TUMORCF_COMMAND", "./run_all.sh --profile smoke ")
+    assert cli.main(["run", "--profile", "smoke"]) == 130
+    assert capsys.readouterr().out.splitlines()[-1].strip() == "./run_all.sh --profile smoke"
 
 
 def test_status_tells_why_a_notebook_has_to_run(monkeypatch, tmp_path, capsys):
@@ -121,15 +158,50 @@ def test_profile_and_seed_may_come_from_the_environment(monkeypatch):
     assert (calls[0].profile.name, calls[0].seed) == ("smoke", 5)
 
 
-def test_the_script_explains_itself_and_refuses_unknown_options():
+def fake_environment(folder):
+    """An active environment whose Python meets every pin and tells how it was called."""
+    python = folder / "python"
+    told = '"$* | profile=$TUMORCF_PROFILE data=$TUMORCF_DATA command=$TUMORCF_COMMAND"'
+    python.write_text(f'#!/bin/sh\ncase "$1" in *pins.py) exit 0 ;; esac\necho {told}\n')
+    python.chmod(0o755)
+    return {"PATH": f"{folder}:{os.environ['PATH']}", "VIRTUAL_ENV": str(folder),
+            "TUMORCF_PROFILE": "", "TUMORCF_DATA": ""}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("typed", "called"),
+    [
+        ([], "-m tumorcf_lib run | profile= data="),
+        (["--profile", "demo", "--from=04"],
+         "-m tumorcf_lib run --profile demo --from 04 | profile= data="),
+        (["--report", "--profile", "demo"],
+         "-m tumorcf_lib report --profile demo | profile= data="),
+        (["--lab", "--profile", "demo", "--data", "/slices"],
+         f"-m jupyterlab --ServerApp.root_dir={paths.ROOT} notebooks/01_data.ipynb "
+         "| profile=demo data=/slices"),
+    ],
+    ids=lambda value: value[0] if isinstance(value, list) and value else None,
+)  # fmt: skip
+def test_the_script_calls_what_was_asked_for_and_passes_on_how_it_was_called(
+    tmp_path, typed, called
+):
+    done = run_all(*typed, **fake_environment(tmp_path))
+    assert done.returncode == 0, done.stderr
+    told = shlex.join([str(paths.ROOT / "run_all.sh"), *typed])
+    assert done.stdout.splitlines()[-1].strip() == f"{called} command={told}"
+
+
+def test_the_script_explains_itself_and_refuses_unknown_options(tmp_path):
     shown = run_all("--help")
     assert shown.returncode == 0
     options = (
         "--profile", "--from", "--fresh", "--reference", "--data", "--seed", "--test", "--help",
+        "--report", "--lab",
     )  # fmt: skip
     assert all(option in shown.stdout for option in options)
     assert run_all("--profil", "demo").returncode == 2
     assert run_all("--seed=1", "--profil=demo").returncode == 2
+    assert run_all("--lab", "--from", "04", **fake_environment(tmp_path)).returncode == 2
     missing = run_all("--profile")
     assert missing.returncode == 2
     assert "--profile needs a value" in missing.stderr

@@ -123,7 +123,7 @@ def test_slices_keep_their_order_and_identity_and_none_is_dropped():
 
 def test_flipped_counts_only_slices_that_have_a_removal():
     scores = metrics.slice_scores(make_rows())
-    as_numbers = scores["flipped"].to_numpy(float)
+    as_numbers = scores["flipped"].astype(float)
     assert np.isnan(as_numbers[5]) and scores["flipped"].mean() == np.nanmean(as_numbers)
 
 

@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import shlex
 import sys
 
 from tumorcf_lib import audit_command
@@ -14,9 +15,61 @@ examples
   python -m tumorcf_lib run --profile demo --from 04 again from the evaluation on
   python -m tumorcf_lib status --profile demo        what is up to date, and why not
   python -m tumorcf_lib download                     the published archives (880 MB) into data/
+  python -m tumorcf_lib report --profile demo        one HTML page of a finished run
   python -m tumorcf_lib verify figures/paper-lite    recompute published tables from their rows
   python -m tumorcf_lib audit --help                 audit a classifier of your own
+
+every command tells its options and examples:  python -m tumorcf_lib COMMAND --help
 """
+STOPPED = """
+Stopped, as asked. Nothing that was finished is lost: notebooks, training epochs, tables of rows
+and downloaded bytes are kept. The same command goes on from there:
+    {command}"""
+EXAMPLES = {
+    "run": {
+        "": "the profile that fits this machine",
+        "--profile demo --from 04": "again from the evaluation on",
+        "--profile paper-lite --data ~/figshare": "the real slices, an hour on 2 cores",
+        "--profile paper-lite --from 04": "the same from the published weights, half an hour",
+    },
+    "status": {
+        "": "what is up to date, and why not",
+        "--profile paper-lite --data ~/figshare": "the same for the real slices",
+    },
+    "report": {
+        "": "of the profile that fits this machine",
+        "--profile paper-lite": "runs/paper-lite/report.html",
+    },
+    "download": {
+        "": "into data/; what was cut off is resumed",
+        "--data ~/figshare": "into a folder of yours",
+    },
+    "calibrate": {"": "trains and audits; again: goes on where it stopped"},
+    "train": {
+        "": "all folds, one after the other",
+        "--fold 2 --seed 1": "one unit, for one of several machines",
+        "--profile paper-lite-cv --data ~/figshare": "slices of a folder of yours",
+    },
+    "leak": {
+        "": "one fold of each kind of split",
+        "--folds 5": "all five folds: less scatter, five times as long",
+    },
+    "scratch": {
+        "--minutes 20": "begin, or go on for 20 minutes more",
+        "--minutes 5 --size 96 --epochs 4": "a smaller network's input, a shorter schedule",
+    },
+    "publish": {
+        "demo": "figures/demo and the notebooks, from runs/demo",
+        "paper-lite": "figures/paper-lite; no picture of a slice",
+    },
+    "card": {"figures/paper-lite": "after its tables were published anew"},
+    "verify": {
+        "": "every folder under figures/",
+        "figures/demo figures/paper-lite": "these two",
+    },
+    "readme": {"": "after the address in pyproject.toml was changed"},
+}
+"""What follows a command, and what it does: shown by --help, checked by the tests."""
 
 
 REAL_PROFILES = ("paper-lite", "paper-lite-cv", "paper")
@@ -30,16 +83,23 @@ def main(arguments=None) -> int:
     try:
         return options.action(options) or 0
     except KeyboardInterrupt:
-        print("\nStopped. Finished notebooks and training epochs are kept: run the same again.")
+        print(STOPPED.format(command=_same_command(arguments)))
         return 130
     except _named_errors() as error:
         print(f"\n{type(error).__name__}: {error}", file=sys.stderr)
         return 1
 
 
+def _same_command(arguments):
+    """What the user typed: run_all.sh tells it, else it was this module."""
+    typed = os.environ.get("TUMORCF_COMMAND", "").strip()
+    words = sys.argv[1:] if arguments is None else arguments
+    return typed or f"python -m tumorcf_lib {shlex.join(words)}"
+
+
 def _parser():
     parser = argparse.ArgumentParser(
-        prog="tumorcf_lib", description=DESCRIPTION,
+        prog="python -m tumorcf_lib", description=DESCRIPTION,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )  # fmt: skip
     commands = parser.add_subparsers(required=True, metavar="command")
@@ -58,8 +118,13 @@ def _parser():
     status = _command(commands, "status", _status, "which notebooks are up to date")
     _study_options(status)
 
+    report = _command(
+        commands, "report", _report, "one HTML page of a finished run, for people without Python"
+    )
+    _study_options(report)
+
     download = _command(commands, "download", _download, "fetch the dataset (880 MB)")
-    download.add_argument("--data", help="folder to put it into (default: data/)")
+    download.add_argument("--data", metavar="DIR", help="folder to put it into (default: data/)")
 
     calibrate = _command(
         commands, "calibrate", _calibrate, "run the networks whose answer is known (half an hour)"
@@ -74,14 +139,14 @@ def _parser():
     train.add_argument("--recipe", default="", help="try it on validation persons only")
 
     leak = _command(commands, "leak", _leak, "what a split that leaks between persons is worth")
-    leak.add_argument("--data", help="folder of the dataset (default: TUMORCF_DATA, else data/)")
+    _data_option(leak)
     leak.add_argument("--folds", type=int, default=1, help="of five, pooled; more, less scatter")
     leak.add_argument("--seed", type=int, default=0, help="of the networks")
 
     scratch = _command(
         commands, "scratch", _scratch, "train ResNet-50 from random weights for some minutes"
     )
-    scratch.add_argument("--data", help="folder of the dataset (default: TUMORCF_DATA, else data/)")
+    _data_option(scratch)
     scratch.add_argument("--minutes", type=float, default=20.0, help="then stop; again: go on")
     scratch.add_argument("--size", type=int, help="side of the slices in px (default: 128)")
     scratch.add_argument("--epochs", type=int, help="of the whole schedule (default: 10)")
@@ -96,22 +161,37 @@ def _parser():
 
     verify = _command(commands, "verify", _verify, "recompute published tables from their rows")
     verify.add_argument("folders", nargs="*", help="default: every folder under figures/")
+
+    _command(commands, "readme", _readme, "write README's and the notebooks' generated parts anew")
     audit_command.add_parser(commands)
     return parser
 
 
 def _command(commands, name, action, text):
-    command = commands.add_parser(name, help=text, description=text)
+    start = f"python -m tumorcf_lib {name}"
+    lines = {f"{start} {words}".strip(): does for words, does in EXAMPLES[name].items()}
+    width = max(map(len, lines))
+    examples = "\n".join(f"  {line:<{width}}  {does}" for line, does in lines.items())
+    command = commands.add_parser(
+        name, help=text, description=f"{text[0].upper()}{text[1:]}.",
+        epilog=f"examples\n{examples}", formatter_class=argparse.RawDescriptionHelpFormatter,
+    )  # fmt: skip
     command.set_defaults(action=action)
     return command
 
 
+def _data_option(parser):
+    parser.add_argument(
+        "--data", metavar="DIR", help="folder of the dataset (default: TUMORCF_DATA, else data/)"
+    )
+
+
 def _study_options(parser, *, default="auto"):
     parser.add_argument(
-        "--profile", default=os.environ.get("TUMORCF_PROFILE", default),
+        "--profile", metavar="NAME", default=os.environ.get("TUMORCF_PROFILE", default),
         help="smoke, demo, calibration, paper-lite, paper-lite-cv, paper or auto",
     )  # fmt: skip
-    parser.add_argument("--data", help="folder of the dataset (default: TUMORCF_DATA, else data/)")
+    _data_option(parser)
     parser.add_argument(
         "--seed", type=int, default=int(os.environ.get("TUMORCF_SEED", 0)),
         help="of training and sham places",
@@ -172,6 +252,21 @@ def _status(options):
     study = _study(options)
     for name in stages.NAMES:
         print(f"{name:<20} {stages.why_stale(study, name) or 'up to date'}")
+
+
+def _report(options):
+    from tumorcf_lib import paths, run_page
+
+    page = run_page.write(_study(options))
+    print(f"One page, {page.stat().st_size / 1e6:.1f} MB: {paths.shown(page)}")
+    print("It needs no Python and no network: open it in a browser, or send it to somebody.")
+
+
+def _readme(options):
+    from tumorcf_lib import readme
+
+    readme.update()
+    print("README.md and the openings of the notebooks are written anew.")
 
 
 def _download(options):
@@ -253,6 +348,7 @@ def _named_errors():
         publish,
         readme,
         reference,
+        run_page,
         runner,
         scratch,
         side_studies,
@@ -262,8 +358,9 @@ def _named_errors():
     return (
         config.UnknownProfileError, crossval.UnitError, download.DownloadError,
         figshare.DatasetError, leak_splits.LeakInputError, publish.PublishError, readme.ReadmeError,
-        reference.ReferenceWeightsError, runner.NotebookError, scratch.ScratchSettingsError,
-        side_studies.UnfinishedStudyError, stages.StageError, OSError, *audit_command.errors(),
+        reference.ReferenceWeightsError, run_page.RunPageError, runner.NotebookError,
+        scratch.ScratchSettingsError, side_studies.UnfinishedStudyError, stages.StageError, OSError,
+        *audit_command.errors(),
     )  # fmt: skip
 
 

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from tqdm import tqdm
 
 from tumorcf_lib import audit, config, memory, phantom_calibration, preprocess, results, stages
 from tumorcf_lib import calibration_tables as tables
@@ -142,7 +143,7 @@ def tiny(profile, seed=0):
     )
     model = networks.feature_model(size_px)
     tested = congruent_cohort(recipe, n_patients=n_tested, n_slices=1)
-    found = []
+    found, bar = [], tqdm(total=2 + N_TINY_NULLS, desc="networks whose answer is known")
     for rho in (0.0, 1.0):
         cohort, _ = training_cohort(recipe, rho)
         features = training.predict(model, cohort.slices)
@@ -155,6 +156,8 @@ def tiny(profile, seed=0):
         for name, labels in taught.items():
             reader = networks.fit_reader(model, features, labels)
             found.append(audited(reader, recipe, tested, name, n_places=2, seed=seed))
+            bar.update()
+    bar.close()
     rows = results.round_trip(pd.concat(found, ignore_index=True))
     return rows, tables.derive_from_audit(tables.network_scores(rows), profile.n_resamples)
 

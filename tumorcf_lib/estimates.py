@@ -62,7 +62,7 @@ def mean(table, column, *, n_resamples, null=0.0):
     Estimate
         ``NOTHING`` if no slice has a value.
     """
-    own = table[np.isfinite(table[column].to_numpy(float))]
+    own = table[np.isfinite(table[column].astype(float))]
     if own.empty:
         return NOTHING
     return stats.bootstrap_mean(
@@ -82,7 +82,7 @@ def mean_of_persons(table, column, *, n_resamples):
     >>> float(e.value), e.n_slices, e.n_persons
     (0.5, 4, 2)
     """
-    own = table[np.isfinite(table[column].to_numpy(float))]
+    own = table[np.isfinite(table[column].astype(float))]
     persons = own.groupby(["person_id", "label"], as_index=False, sort=True)[column].mean()
     e = mean(persons, column, n_resamples=n_resamples)
     return Estimate(e.value, e.low, e.high, len(own), e.n_persons, e.n_persons_smallest,

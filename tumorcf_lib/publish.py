@@ -14,6 +14,7 @@ from pathlib import Path
 import nbformat
 import pandas as pd
 from PIL import Image
+from tqdm import tqdm
 
 from tumorcf_lib import (
     calibration_publish,
@@ -171,14 +172,14 @@ def verify_all(folders) -> int:
     if not folders:
         raise PublishError("Nothing is published yet under figures/.")
     n_bad = 0
-    for folder in folders:
+    for folder in tqdm(folders, desc="verifying", unit="folder", leave=False, disable=None):
         try:
             problems, n_checked = verify(folder)
         except PublishError as error:
             problems, n_checked = [str(error)], 0
         n_bad += bool(problems)
-        print(f"{folder.name}: {n_checked} files checked, {len(problems)} problems")
-        print("".join(f"  {problem}\n" for problem in problems), end="")
+        told = [f"{folder.name}: {n_checked} files checked, {len(problems)} problems", *problems]
+        tqdm.write("\n  ".join(told))
     return int(n_bad > 0)
 
 
@@ -331,4 +332,4 @@ def _publish_notebook(study, name):
     if study.profile.name == DEMO:
         executed = json.loads(runner.executed_copy(study, name).read_text())
         notebook = with_outputs(notebook, executed)
-    nbformat.write(nbformat.from_dict(readme.with_runtime(notebook, name)), path)
+    nbformat.write(nbformat.from_dict(readme.with_opening(notebook, name)), path)

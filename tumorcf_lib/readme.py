@@ -1,4 +1,4 @@
-"""The generated parts of README and notebooks: badges, minutes, headline tables.
+"""The generated parts of README and notebooks: badges, setup cells, minutes, headline tables.
 
 Nothing here is typed: addresses come from ``pyproject.toml``, numbers from the published
 files under ``figures/``.
@@ -8,6 +8,7 @@ import json
 import re
 import tomllib
 
+import nbformat
 import pandas as pd
 
 from tumorcf_lib import (
@@ -26,6 +27,10 @@ MARK = "<!-- {name}: made by `python -m tumorcf_lib publish` -->"
 COLAB_BADGE = "https://colab.research.google.com/assets/colab-badge.svg"
 BINDER_BADGE = "https://mybinder.org/badge_logo.svg"
 MINUTES = "minutes.json"
+SETUP = "setup"  # tag of the cell that installs on Colab
+EXTRAS = {"audit_your_model": "[onnx]"}
+"""What a notebook needs beside the package's own requirements, by the notebook's name."""
+
 PERFORMANCE_LINES = (
     ("slice", "accuracy", "Accuracy, slices"), ("person", "accuracy", "Accuracy, persons"),
     ("slice", "balanced accuracy", "Balanced accuracy, slices"),
@@ -81,10 +86,29 @@ def badges(path: str) -> str:
     )
 
 
+def setup_cell(name: str) -> str:
+    """Source of a notebook's second cell: on Colab it fetches and installs this repository.
+
+    Colab's own TensorFlow, Keras and NumPy are held at their versions: they fit its drivers, and
+    a kernel that has begun cannot change them.
+    """
+    return (
+        "import sys\n\n"
+        'if "google.colab" in sys.modules:  # everywhere else the environment is already there\n'
+        f"    !git clone -q --depth 1 {repository_address()} tumorcf\n"
+        '    !pip list --format=freeze | grep -E "^(tensorflow|keras|numpy)==" > keep.txt\n'
+        f'    !pip install -q -e "./tumorcf{EXTRAS.get(name, "")}" -c keep.txt  # adds the rest\n'
+        '    sys.path.insert(0, "tumorcf")'
+    )
+
+
 def update() -> None:
-    """Write README's generated parts anew from the published files."""
+    """Write the generated parts of README and of every notebook's opening anew."""
     path = paths.ROOT / "README.md"
     path.write_text(with_generated_parts(path.read_text()))
+    for path in sorted(paths.NOTEBOOKS.glob("*.ipynb")):
+        made = with_opening(json.loads(path.read_text()), path.stem)
+        nbformat.write(nbformat.from_dict(made), path)
 
 
 def with_generated_parts(text: str) -> str:
@@ -256,11 +280,19 @@ def runtime_line(notebook: str) -> str:
     return f"**Runtime** {', '.join(words) or 'not measured yet'} (2 CPU cores)"
 
 
-def with_runtime(notebook: dict, name: str) -> dict:
-    """A notebook whose opening cell tells its measured minutes."""
-    opening = "".join(notebook["cells"][0]["source"])
+def with_opening(notebook: dict, name: str) -> dict:
+    """A notebook whose opening cells have its badges, its setup and its measured minutes.
+
+    Prose around them is left as it is; so is an opening that has no such places.
+    """
+    cells = notebook["cells"]
+    opening = "".join(cells[0]["source"])
     opening = re.sub(r"\*\*Runtime\*\*.*", lambda _: runtime_line(name), opening)
-    notebook["cells"][0]["source"] = opening
+    own = badges(f"notebooks/{name}.ipynb")
+    cells[0]["source"] = re.sub(r"^\[!\[Open in Binder\].*", lambda _: own, opening, flags=re.M)
+    for cell in cells:
+        if SETUP in cell["metadata"].get("tags", []):
+            cell["source"] = setup_cell(name)
     return notebook
 
 

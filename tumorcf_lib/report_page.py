@@ -23,8 +23,14 @@ summary { cursor: pointer; margin: .5rem 0; }
 """
 
 
-def page(title, parts) -> str:
+POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
+"""What a browser may do with a page: show it, and load or run nothing."""
+
+
+def page(title, parts, *, style="") -> str:
     """The whole page from its title and the parts that the functions below make.
+
+    ``style`` adds to :data:`STYLE`.
 
     Examples
     --------
@@ -37,7 +43,9 @@ def page(title, parts) -> str:
     return (
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>{title}</title>\n<style>{STYLE}</style>\n</head>\n<body>\n<h1>{title}</h1>\n"
+        f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">\n'
+        f"<title>{title}</title>\n<style>{STYLE}{style}</style>\n</head>\n<body>\n"
+        f"<h1>{title}</h1>\n"
         f"{body}\n</body>\n</html>\n"
     )
 

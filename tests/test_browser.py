@@ -1,0 +1,162 @@
+"""Notebook 06 in JupyterLab, opened and run in a real browser as a reader would.
+
+Reads a finished smoke run of 04 and 05, which ``./run_all.sh --test`` has just made when it comes
+here (it calls this file on its own). Needs Chromium or Chrome, with its driver.
+"""
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+
+import nbformat
+import pytest
+
+from tumorcf_lib import config, paths, runtime, stages
+
+pytest.importorskip("selenium", reason="needs selenium: pip install '.[test]'")
+from selenium import webdriver  # noqa: E402
+from selenium.webdriver.common.by import By  # noqa: E402
+from selenium.webdriver.support import expected_conditions as until  # noqa: E402
+from selenium.webdriver.support.ui import WebDriverWait  # noqa: E402
+
+NAME = "06_metrics"
+START_S, RUN_S = 120, 600
+QUIET = (  # no screen, and no call to the outside
+    "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage",
+    "--no-first-run", "--disable-background-networking", "--disable-component-update",
+    "--disable-sync", "--window-size=1400,1000",
+)  # fmt: skip
+STATE = """
+const cells = [...document.querySelectorAll('.jp-Notebook .jp-CodeCell')];
+const prompts = cells.map(c => c.querySelector('.jp-InputPrompt').textContent.trim());
+const pictures = [...document.querySelectorAll('.jp-OutputArea-output img')];
+return {
+  prompts: prompts,
+  errors: [...document.querySelectorAll('[data-mime-type="application/vnd.jupyter.error"]')]
+    .map(e => e.textContent),
+  pictures: pictures.map(p => [p.complete && p.naturalWidth, p.getBoundingClientRect().width]),
+};
+"""
+
+
+@pytest.fixture(scope="module")
+def smoke_run():
+    """Folder of runs with a smoke run that 06 can read."""
+    study = runtime.Study(config.get("smoke"), 0, paths.run("smoke"))
+    for name in stages.NEEDS[NAME]:
+        reason = stages.why_stale(study, name)
+        if reason:
+            pytest.skip(f"needs {name} of a smoke run ({reason}): ./run_all.sh --test makes it")
+    return paths.runs()
+
+
+@pytest.fixture(scope="module")
+def browser():
+    names = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+    program = next(filter(None, map(shutil.which, names)), None)
+    driver = shutil.which("chromedriver")
+    if not program or not driver:
+        missing = "Chromium" if not program else "its driver (chromedriver)"
+        pytest.skip(f"needs {missing}: on Debian and Ubuntu, apt install chromium chromium-driver")
+    options = webdriver.ChromeOptions()
+    options.binary_location = program
+    for word in QUIET:
+        options.add_argument(word)
+    running = webdriver.Chrome(options=options, service=webdriver.ChromeService(driver))
+    yield running
+    running.quit()
+
+
+@pytest.fixture(scope="module")
+def lab(smoke_run, tmp_path_factory):
+    """Address of JupyterLab on a folder with 06 alone, as it was before any run."""
+    folder = tmp_path_factory.mktemp("lab")
+    notebook = nbformat.read(paths.NOTEBOOKS / f"{NAME}.ipynb", 4)
+    for cell in notebook.cells:
+        if cell.cell_type == "code":
+            cell.outputs, cell.execution_count = [], None
+    nbformat.write(notebook, folder / f"{NAME}.ipynb")
+    settings = folder / "settings" / "@jupyterlab" / "notebook-extension"
+    settings.mkdir(parents=True)
+    # JupyterLab draws no cell that is out of sight unless it is told to.
+    (settings / "tracker.jupyterlab-settings").write_text('{"windowingMode": "none"}')
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        port = found.getsockname()[1]
+    environment = {
+        **os.environ, "JUPYTER_TOKEN": "read-only-here", "TUMORCF_PROFILE": "smoke",
+        "TUMORCF_RUNS": str(smoke_run), "PYTHONPATH": str(paths.ROOT), "MALLOC_ARENA_MAX": "1",
+        "JUPYTERLAB_SETTINGS_DIR": str(folder / "settings"),
+        "JUPYTER_CONFIG_DIR": str(folder / "config"),
+    }  # fmt: skip
+    command = [
+        sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root",
+        "--ServerApp.ip=127.0.0.1", f"--ServerApp.port={port}", "--ServerApp.port_retries=0",
+        f"--ServerApp.root_dir={folder}", "--LabApp.news_url=None",
+        "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
+    ]  # fmt: skip
+    log = folder / "lab.log"
+    with open(log, "w") as output:
+        server = subprocess.Popen(
+            command, cwd=folder, env=environment, stdout=output, stderr=subprocess.STDOUT
+        )
+    try:
+        address = f"http://127.0.0.1:{port}"
+        _wait_for(f"{address}/api/status?token=read-only-here", server, log)
+        yield f"{address}/lab/tree/{NAME}.ipynb?token=read-only-here"
+    finally:
+        server.terminate()
+        try:
+            server.wait(30)
+        except subprocess.TimeoutExpired:
+            server.kill()
+            server.wait()
+
+
+def _wait_for(address, server, log):
+    end = time.monotonic() + START_S
+    while time.monotonic() < end and server.poll() is None:
+        try:
+            with urllib.request.urlopen(address, timeout=5):
+                return
+        except (urllib.error.URLError, TimeoutError):
+            time.sleep(0.5)
+    raise AssertionError(f"JupyterLab did not start within {START_S} s:\n{log.read_text()[-3000:]}")
+
+
+@pytest.fixture(scope="module")
+def shown(browser, lab):
+    """What JupyterLab shows after all cells were run by its menu."""
+    browser.get(lab)
+    wait = WebDriverWait(browser, START_S)
+    wait.until(until.presence_of_element_located((By.CSS_SELECTOR, ".jp-Notebook .jp-CodeCell")))
+    wait.until(until.presence_of_element_located((By.CSS_SELECTOR, '[data-status="idle"]')))
+    for menu, item in (("lm-MenuBar-itemLabel", "Run"), ("lm-Menu-itemLabel", "Run All Cells")):
+        label = f'//*[contains(@class, "{menu}") and normalize-space() = "{item}"]'
+        wait.until(until.element_to_be_clickable((By.XPATH, label))).click()
+    end = time.monotonic() + RUN_S
+    while time.monotonic() < end:
+        state = browser.execute_script(STATE)
+        if state["errors"] or state["prompts"][-1].strip("[]:").isdigit():
+            time.sleep(2)  # the last picture
+            return browser.execute_script(STATE)
+        time.sleep(1)
+    raise AssertionError(f"Not all cells had run after {RUN_S} s: {state['prompts']}")
+
+
+def test_every_cell_runs_without_an_error(shown):
+    assert shown["errors"] == []
+    assert shown["prompts"] == [f"[{i + 1}]:" for i in range(len(shown["prompts"]))]
+
+
+def test_every_figure_is_drawn(shown):
+    cells = nbformat.read(paths.NOTEBOOKS / f"{NAME}.ipynb", 4).cells
+    n_figures = sum("save_figure(" in c.source for c in cells if c.cell_type == "code")
+    assert n_figures > 3
+    assert len(shown["pictures"]) >= n_figures
+    assert all(natural > 100 and width > 100 for natural, width in shown["pictures"])

@@ -1,0 +1,58 @@
+"""Claims about the advice that a notebook gives where memory is short."""
+
+import os
+
+import pytest
+
+from tumorcf_lib import kernels
+
+PAGE = os.sysconf("SC_PAGE_SIZE")
+
+
+@pytest.fixture
+def machine(monkeypatch, tmp_path):
+    """A machine of 2 GB with one other kernel, one server, this process, and one that is gone."""
+    monkeypatch.setenv("MEM_LIMIT", "2000000000")
+    monkeypatch.setattr(kernels, "CGROUP_LIMITS", ())
+    monkeypatch.setattr(kernels, "PROCESSES", tmp_path)
+    for pid, command, n_bytes in (
+        (11, b"python\0-m\0ipykernel_launcher", 1_200_000_000), (12, b"jupyter-lab", 150_000_000),
+        (os.getpid(), b"python\0-m\0ipykernel_launcher", 900_000_000), (13, None, 0),
+    ):  # fmt: skip
+        (tmp_path / str(pid)).mkdir()
+        if command is not None:
+            (tmp_path / str(pid) / "cmdline").write_bytes(command)
+            (tmp_path / str(pid) / "statm").write_text(f"999999 {n_bytes // PAGE} 7 0")
+    return tmp_path
+
+
+def test_only_other_kernels_count(machine):
+    assert kernels.held_by_others() == 1_200_000_000 // PAGE * PAGE
+
+
+def test_where_memory_is_short_a_reader_is_told_what_to_shut_down(machine, capsys):
+    kernels.warn_if_tight()
+    shown = capsys.readouterr()
+    assert "hold 1.2 GB of the 2.0 GB" in shown.err
+    assert "Shut Down All Kernels" in shown.err
+    assert shown.out == ""  # published notebooks show the standard output
+
+
+def test_with_enough_memory_or_no_other_kernel_nothing_is_said(machine, monkeypatch, capsys):
+    monkeypatch.setenv("MEM_LIMIT", "8000000000")
+    kernels.warn_if_tight()
+    monkeypatch.setenv("MEM_LIMIT", "2000000000")
+    (machine / "11" / "statm").write_text("9 9 9")
+    kernels.warn_if_tight()
+    assert capsys.readouterr().err == ""
+
+
+def test_the_smallest_limit_counts_and_none_is_infinite(monkeypatch, tmp_path):
+    new, old = tmp_path / "memory.max", tmp_path / "limit_in_bytes"
+    monkeypatch.setattr(kernels, "CGROUP_LIMITS", (new, old))
+    monkeypatch.delenv("MEM_LIMIT", raising=False)
+    new.write_text("max\n")
+    assert kernels.memory_limit() == float("inf")
+    old.write_text("2147483648\n")
+    monkeypatch.setenv("MEM_LIMIT", "4000000000.0")
+    assert kernels.memory_limit() == 2147483648

@@ -1,0 +1,180 @@
+"""Claims about a run's page: complete, self-contained, and readable without Python."""
+
+import base64
+import html.parser
+import io
+import re
+
+import nbformat
+import nbformat.v4 as nb
+import numpy as np
+import pytest
+from PIL import Image
+
+from tumorcf_lib import paths, readme, reference, run_page, runner, stages
+
+
+def picture(width):
+    buffer = io.BytesIO()
+    Image.fromarray(np.full((4, width, 3), 200, np.uint8)).save(buffer, "PNG")
+    data = base64.b64encode(buffer.getvalue()).decode()
+    return nb.new_output("display_data", {"image/png": data})
+
+
+def printed(text, name="stdout"):
+    return nb.new_output("stream", name=name, text=text)
+
+
+def notebook(number, *outputs, following="02_preprocessing"):
+    name = f"0{number} · Part {number}"
+    badges = readme.badges(f"notebooks/0{number}.ipynb")
+    setup = nb.new_code_cell("!pip install everything", metadata={"tags": ["setup"]})
+    figure = 'results.save_figure(fig, "fig07_made_up", data=[], shows_slices=False)'
+    cells = [
+        nb.new_markdown_cell(f"# {name}\n\n**Who is\nasking?**\n\n{badges}"), setup,
+        nb.new_markdown_cell("## How large & how many\n\nAs $x_1$, see [code](../LICENSE):\n"
+                             r"$$a = \frac{b}{c},\qquad d = 1$$"),
+        nb.new_code_cell(figure, outputs=list(outputs)),
+        nb.new_markdown_cell("## What we found"),
+        nb.new_code_cell("print(found)", outputs=[printed("It is 4 < 5.\nLimitation: few.\n")]),
+        nb.new_markdown_cell(f"Next: [on]({following}.ipynb)"),
+    ]  # fmt: skip
+    return nb.new_notebook(cells=cells)
+
+
+@pytest.fixture(scope="module")
+def page():
+    table = nb.new_output("execute_result", {"text/html": "<table><td>7</td></table>"})
+    many = [printed(f"epoch {i}/20  loss 0.5\n") for i in range(20)]
+    bar = printed("audit: 30%|###", name="stderr")
+    made = {
+        "01_data": notebook(1, picture(900), table, bar),
+        "02_preprocessing": notebook(2, *many, following="01_data"),
+    }
+    return run_page.document(made, ["Nobody's <slices>."])
+
+
+class Links(html.parser.HTMLParser):
+    """Tags, what is loaded, where links lead, and what they can lead to."""
+
+    def __init__(self, page):
+        super().__init__()
+        self.tags, self.loaded, self.links, self.ids = set(), [], [], set()
+        self.feed(page)
+
+    def handle_starttag(self, tag, attrs):
+        attrs = dict(attrs)
+        self.tags.add(tag)
+        self.ids.add(attrs.get("id"))
+        self.loaded += [attrs[key] for key in ("src", "srcset", "poster", "data") if key in attrs]
+        (self.links if tag == "a" else self.loaded).append(attrs.get("href", ""))
+
+
+def test_the_page_loads_and_runs_nothing(page):
+    found = Links(page)
+    assert len(list(filter(None, found.loaded))) == 1 + 2 * 3  # a picture, three formulas a part
+    assert all(link.startswith("data:image/") for link in filter(None, found.loaded))
+    assert not {"script", "link", "iframe", "object"} & found.tags
+    assert "url(" not in page and "@import" not in page
+    assert "default-src 'none'; img-src data:" in page  # and the browser is told so
+    assert 'name="viewport" content="width=device-width' in page
+
+
+def test_every_link_within_the_page_has_its_place(page):
+    found = Links(page)
+    within = [link[1:] for link in found.links if link.startswith("#")]
+    assert {"01_data", "02_preprocessing", "01_data-how-large-how-many"} <= set(within)
+    assert set(within) <= found.ids
+    assert f"{readme.repository_address()}/blob/main/LICENSE" in found.links
+    assert not [link for link in found.links if link.endswith(".ipynb")]
+
+
+def test_the_beginning_tells_question_and_answer_of_every_notebook(page):
+    short = page[page.index("In short"):page.index("Contents")]
+    assert short.count("Who is\nasking?</dt><dd>It is 4 &lt; 5.</dd><dd>Limitation: few.</dd>") == 2
+    assert "Nobody&#x27;s &lt;slices&gt;." in page
+
+
+def test_code_is_there_and_hidden_and_what_only_installs_is_left_out(page):
+    assert page.count("save_figure") == page.count("fig07_made_up") - 1 == 2  # and a picture's name
+    assert ".code { display: none; }" in page
+    assert 'id="show-code"' in page
+    assert "pip install" not in page
+    assert "audit: 30%" not in page
+
+
+def test_a_picture_keeps_a_readable_width_and_says_which_figure_it_is(page):
+    assert '--natural: 900px">' in page
+    assert re.search(r"\.plot img \{ min-width: min\(var\(--natural\), \d+px\); \}", page)
+    assert ".plot, .output_html, .formula { overflow-x: auto; }" in page
+    assert 'alt="Figure fig07_made_up; the text below says what to look for"' in page
+
+
+def test_lines_printed_one_by_one_are_one_log_that_opens_on_a_click(page):
+    (log,) = re.findall(r"<summary>20 lines</summary>\s*<pre[^>]*>(.*?)</pre>", page, re.S)
+    assert log.count("epoch") == 20
+
+
+def test_headings_are_one_level_below_the_pages_own(page):
+    assert len(re.findall("<h1>", page)) == 1
+    assert re.search(r"<h2[^>]*>01 · Part 1</h2>", page)
+    assert re.search(r"<h3[^>]*>How large &amp; how many</h3>", page)
+
+
+def test_every_formula_of_the_notebooks_can_be_drawn():
+    found = set()
+    for path in paths.NOTEBOOKS.glob("*.ipynb"):
+        for cell in nbformat.reads(path.read_text(), 4).cells:
+            if cell.cell_type == "markdown":
+                made = run_page._prose(path.stem, cell.source)
+                assert "<code>" not in made  # what could not be drawn
+                assert "$" not in re.sub("`[^`]+`", "", made)
+                found.update(re.findall('class="math" alt="([^"]+)"', made))
+    assert len(found) >= 10
+
+
+def test_equal_formulas_are_equal_bytes():
+    drawn = run_page.formula(r"\frac{a}{b}")
+    run_page.formula.cache_clear()
+    assert run_page.formula(r"\frac{a}{b}") == drawn
+
+
+def test_a_dollar_sign_in_code_is_left_alone():
+    assert run_page._prose("x", "`^a$` and `b$` of `$c$`") == "`^a$` and `b$` of `$c$`"
+
+
+def finish(study, *names):
+    for name in names:
+        copy = runner.executed_copy(study, name)
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        copy.write_text(nbformat.writes(notebook(1)))
+
+
+def test_a_run_without_all_its_notebooks_is_refused_by_name(study):
+    finish(study, *stages.NAMES[:4])
+    with pytest.raises(run_page.RunPageError) as error:
+        run_page.write(study)
+    assert "missing: 05_counterfactuals, 06_metrics" in str(error.value)
+    assert "./run_all.sh --profile smoke" in str(error.value)
+    assert not (study.folder / run_page.PAGE).exists()
+
+
+def test_what_is_out_of_date_is_named_on_the_page(study, monkeypatch):
+    finish(study, *stages.NAMES)
+    why = dict.fromkeys(stages.NAMES[2:4], "the seed changed since")
+    monkeypatch.setattr(stages, "why_stale", lambda study, name: why.get(name))
+    written = run_page.write(study)
+    assert written == study.folder / "report.html"
+    text = written.read_text(encoding="utf-8")
+    assert "Out of date: 03_training, 04_evaluation (the seed changed since)." in text
+    why.clear()
+    assert "Out of date" not in run_page.write(study).read_text(encoding="utf-8")
+
+
+def test_published_weights_stand_in_for_the_notebook_that_was_not_run(study, monkeypatch):
+    finish(study, *(name for name in stages.NAMES if name != "03_training"))
+    monkeypatch.setattr(stages, "why_stale", lambda study, name: None)
+    monkeypatch.setattr(reference, "is_installed", lambda study: True)
+    text = run_page.write(study).read_text(encoding="utf-8")
+    assert "the published weights took its place" in text
+    assert '<section id="03_training">' not in text

@@ -1,0 +1,75 @@
+"""What a person sees while notebooks run: which cell, for how long, the last line printed."""
+
+import contextlib
+import json
+import re
+import shutil
+import sys
+import threading
+
+from tqdm import tqdm
+
+EVERY_S = 1.0
+ENDED = "Ending Cell"  # papermill's own words in the log
+NOT_NEWS = re.compile(  # papermill's own lines, TensorFlow's, and what stands for a picture
+    r"^(Executing |Ending Cell|Input Notebook|Output Notebook|Working directory|<Figure)"
+    r"|^[\dIWE][\d.:]* |^WARNING: All log|^\s*$"
+)
+ESCAPES = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
+
+
+@contextlib.contextmanager
+def following(log, notebook, name):
+    """Show a bar of the notebook's cells while it runs, fed by its log.
+
+    Only where the standard output is a terminal: logs and pipes get nothing.
+
+    Parameters
+    ----------
+    log : pathlib.Path
+        Where papermill writes what the kernel prints.
+    notebook : pathlib.Path
+        The notebook that is run.
+    name : str
+        Put before the bar.
+    """
+    if not sys.stdout.isatty():
+        yield
+        return
+    n_cells = len(json.loads(notebook.read_text())["cells"])
+    over = threading.Event()
+    thread = threading.Thread(target=_follow, args=(log, n_cells, name, over), daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+
+
+def read_log(text):
+    """Cells finished so far and the last line of news, from a log's text.
+
+    The last state of a bar within the notebook counts as a line.
+
+    >>> read_log("Executing Cell 1---\\nepoch 1/9\\nEnding Cell 1---\\nExecuting Cell 2---\\n")
+    (1, 'epoch 1/9')
+    >>> read_log("Executing Cell 1---\\naudit:  5%\\raudit:  9%\\n")
+    (0, 'audit:  9%')
+    """
+    lines = [ESCAPES.sub("", line).strip() for line in re.split(r"[\r\n]", text)]
+    news = next((line for line in reversed(lines) if not NOT_NEWS.search(line)), "")
+    return sum(line.startswith(ENDED) for line in lines), news
+
+
+def _follow(log, n_cells, name, over):
+    style = "{desc}  cell {n_fmt}/{total_fmt} |{bar:16}| {elapsed}{postfix}"
+    with tqdm(
+        total=n_cells, desc=name, bar_format=style, file=sys.stdout, leave=False,
+        dynamic_ncols=True,
+    ) as bar:  # fmt: skip
+        while not over.wait(EVERY_S):
+            done, news = read_log(log.read_text(errors="replace") if log.exists() else "")
+            bar.n = done
+            room = shutil.get_terminal_size().columns - len(name) - 50
+            bar.set_postfix_str(news[: max(room, 0)])  # draws the bar anew, too
