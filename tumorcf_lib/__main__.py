@@ -96,6 +96,10 @@ def _parser():
 
     verify = _command(commands, "verify", _verify, "recompute published tables from their rows")
     verify.add_argument("folders", nargs="*", help="default: every folder under figures/")
+
+    compare = _command(commands, "compare", _compare, "hold two runs' results against each other")
+    compare.add_argument("first", help="folder of a run, such as runs/demo")
+    compare.add_argument("second", help="folder of another; the exit status is 1 if they differ")
     audit_command.add_parser(commands)
     return parser
 
@@ -242,9 +246,16 @@ def _verify(options):
     return publish.verify_all(options.folders)
 
 
+def _compare(options):
+    from tumorcf_lib import compare
+
+    return compare.run(options.first, options.second)
+
+
 def _named_errors():
     """Errors whose message is written for people: shown without a traceback."""
     from tumorcf_lib import (
+        compare,
         config,
         crossval,
         download,
@@ -260,7 +271,7 @@ def _named_errors():
     )
 
     return (
-        config.UnknownProfileError, crossval.UnitError, download.DownloadError,
+        compare.NoRunError, config.UnknownProfileError, crossval.UnitError, download.DownloadError,
         figshare.DatasetError, leak_splits.LeakInputError, publish.PublishError, readme.ReadmeError,
         reference.ReferenceWeightsError, runner.NotebookError, scratch.ScratchSettingsError,
         side_studies.UnfinishedStudyError, stages.StageError, OSError, *audit_command.errors(),
