@@ -183,7 +183,10 @@ def _wait_and_strike(running, waiting, folder, seconds, limit):
             running.strike("all")
             raise RoundError(f"a run hangs:\n{''.join(running.lines[-15:])}")
         kill = next((k for k in waiting if k.stage in running.began), None)
-        if kill and running.seconds_since(kill.stage) >= kill.share * seconds[kill.stage]:
+        if kill and (
+            running.seconds_since(kill.stage) >= kill.share * seconds[kill.stage]
+            or kill.stage in running.ended  # faster than the reference: then at its end
+        ):
             waiting.remove(kill)
             return _strike(running, kill, folder)
         time.sleep(0.01)
