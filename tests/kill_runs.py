@@ -13,7 +13,8 @@ A kill is SIGKILL, to one of three at random:
   kernel   the kernel alone, as when memory runs out; the run has to say so, and ends with 1
 
 Everything is kept under --work, so that this script, too, goes on where it was stopped; a round
-that was cut off is made again. It needs no network, and an hour or two for 50 kills on 2 cores.
+that was cut off is made again. It needs no network, and about half an hour for 50 kills on two
+free cores.
 The exit status is 0 if all rounds ended like the reference. No part of the fast tests.
 """
 

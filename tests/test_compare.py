@@ -6,7 +6,7 @@ import pytest
 from matplotlib.figure import Figure
 
 from tumorcf_lib import __main__ as cli
-from tumorcf_lib import compare, results
+from tumorcf_lib import compare, paths, results
 
 ROWS = pd.DataFrame({"slice_id": [1, 2], "p_glioma": [0.5, 0.25], "reason": ["", "empty mask"]})
 
@@ -66,7 +66,9 @@ def test_a_file_in_one_run_only_is_a_difference(study, tmp_path, capsys):
     stage.save_rows(ROWS, "rows_x")
     stage.finish()
     assert compare.run(first, tmp_path / "b") == 1
-    assert "01_data/split.csv is in" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert f"only in {paths.shown(first)}: 01_data/inputs.npy, 01_data/split.csv, " in said
+    assert "01_data/figures/fig01.png and 2 more of its stage" in said
 
 
 def test_a_folder_without_a_run_is_refused_in_words(tmp_path, capsys):

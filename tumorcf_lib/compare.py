@@ -178,14 +178,20 @@ def run(first, second) -> int:
         for name in different:
             print(f"  {name}: {_tell_gap(first / name, second / name)}")
     for folder, names in ((first, found.only_first), (second, found.only_second)):
-        for name in names:
-            print(f"  {name} is in {paths.shown(folder)} only")
+        for stage in dict.fromkeys(name.split("/")[0] for name in names):
+            own = [name for name in names if name.startswith(f"{stage}/")]
+            print(f"  only in {paths.shown(folder)}: {_tell_names(own)}")
     print("The two runs agree." if found.agrees else "The two runs differ.")
     return 0 if found.agrees else 1
 
 
 def _of_kind(kind, names):
     return [name for name in names if next(k for k, fits in KINDS if fits(name)) == kind]
+
+
+def _tell_names(names, n_shown=3):
+    more = len(names) - n_shown
+    return ", ".join(names[:n_shown]) + (f" and {more} more of its stage" if more > 0 else "")
 
 
 def _tell_gap(first, second) -> str:
