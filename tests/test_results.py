@@ -1,3 +1,4 @@
+import fcntl
 import json
 from pathlib import Path
 
@@ -6,7 +7,7 @@ import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 
-from tumorcf_lib import results, stages
+from tumorcf_lib import locks, results, stages
 
 
 @pytest.fixture
@@ -68,14 +69,61 @@ def test_an_array_can_be_read_by_a_stage_that_declares_it(stage, study):
         later.read("01_data", "nothing")
 
 
-def test_a_workspace_is_kept_while_its_dependencies_hold_and_replaced_otherwise(stage):
-    first = stage.workspace("fold0", {"epochs": 3})
-    (first / "epoch1").write_text("weights")
-    assert stage.workspace("fold0", {"epochs": 3}) == first
-    assert (first / "epoch1").exists()
-    second = stage.workspace("fold0", {"epochs": 4})
-    assert second != first
-    assert not first.exists()
+def test_only_what_a_stage_recorded_is_read_and_a_foreign_file_is_refused(stage, study):
+    stage.save_rows(pd.DataFrame({"p": [0.5]}), "rows_x")
+    stage.finish()
+    (stage.folder / "rows_x.csv").write_text("p\n0.9\n")  # would come first by its name
+    (stage.folder / "rows_y.csv").write_text("p\n0.9\n")
+    later = results.open_stage(study, "02_preprocessing")
+    assert later.read("01_data", "rows_x")["p"].tolist() == [0.5]
+    with pytest.raises(stages.StageError, match="rows_y.csv is not of this run") as error:
+        later.read("01_data", "rows_y")
+    assert "./run_all.sh --profile smoke --from 01" in str(error.value)
+
+
+def test_a_stage_that_another_process_makes_is_refused(stage, study, monkeypatch):
+    locks.release(stage.folder / results.LOCK)
+    monkeypatch.setattr(locks, "WAIT_S", 0)
+    with open(stage.folder / results.LOCK, "r+") as other:
+        fcntl.flock(other, fcntl.LOCK_EX)
+        with pytest.raises(stages.StageError, match="01_data .* another process"):
+            results.open_stage(study, "01_data")
+    results.open_stage(study, "01_data").finish()
+
+
+def test_what_changes_while_a_stage_runs_makes_it_stale(study, monkeypatch):
+    monkeypatch.setattr(stages, "code_digest", lambda name: "old code")
+    stage = results.open_stage(study, "01_data")
+    monkeypatch.setattr(stages, "code_digest", lambda name: "new code")
+    stage.finish()
+    assert stages.why_stale(study, "01_data") == "the code changed since"
+
+
+def test_rows_that_were_edited_in_their_workspace_are_made_again(study, capsys):
+    def make(folder):
+        return pd.DataFrame({"p": [0.5]})
+
+    first = results.open_stage(study, "01_data")
+    first.make_rows("rows_x", make, {})
+    first.finish()
+    (kept,) = first.folder.glob("rows_x-*/rows_x.csv.gz")
+    results.write_table(pd.DataFrame({"p": [0.9]}), kept)
+    rows = results.open_stage(study, "01_data").make_rows("rows_x", make, {})
+    assert rows["p"].tolist() == [0.5]
+    assert "rows_x.csv.gz is not as it was made" in capsys.readouterr().out
+
+
+def test_a_figure_is_drawn_as_a_whole_or_not_at_all(stage, monkeypatch):
+    def half_then_killed(self, path, **options):
+        Path(path).write_bytes(b"half")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Figure, "savefig", half_then_killed)
+    with pytest.raises(KeyboardInterrupt):
+        stage.save_figure(Figure(), "fig", data={"y": [1]}, shows_slices=False)
+    assert not (stage.folder / "figures" / "fig.png").exists()
+    results.open_stage(stage.study, "01_data")
+    assert not list((stage.folder / "figures").iterdir())
 
 
 def test_the_record_lists_every_file_with_its_hash(stage):

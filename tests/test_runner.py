@@ -1,9 +1,26 @@
+import fcntl
 import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
 
 import nbformat
 import pytest
 
-from tumorcf_lib import paths, runner, stages
+from tumorcf_lib import files, paths, runner, stages
+
+DIES = "os.kill(os.getpid(), 9)"
+WAITS = "paths.Path(os.environ['TUMORCF_RUNS'], 'pid').write_text(str(os.getpid()))\nwhile 1: pass"
+RUN = """
+import sys
+from tumorcf_lib import __main__ as cli, paths, stages
+paths.NOTEBOOKS = paths.Path(sys.argv[1])
+stages.code_digest = lambda name: (paths.NOTEBOOKS / f"{name}.ipynb").read_text()
+sys.exit(cli.main(["run", "--profile", "smoke", "--to", "01"]))
+"""
 
 
 @pytest.fixture
@@ -19,7 +36,7 @@ def small_notebooks(tmp_path, monkeypatch):
     return folder
 
 
-def write(folder, name, last_line):
+def write(folder, name, *last_cells):
     source = (
         "import os\nfrom tumorcf_lib import config, paths, results, runtime, stages\n"
         f"paths.NOTEBOOKS = paths.Path({str(folder)!r})\n"
@@ -28,10 +45,40 @@ def write(folder, name, last_line):
         "paths.run('smoke'))\n"
         f"stage = results.open_stage(study, '{name}')\n"
     )
-    cells = [nbformat.v4.new_code_cell(source), nbformat.v4.new_code_cell(last_line)]
+    cells = [nbformat.v4.new_code_cell(text) for text in (source, *last_cells)]
     notebook = nbformat.v4.new_notebook(cells=cells)
     notebook.metadata.kernelspec = {"name": "python3", "display_name": "Python 3"}
     nbformat.write(notebook, folder / f"{name}.ipynb")
+
+
+def start_and_wait(notebooks, runs):
+    """A run in a process group of its own, and the number of its kernel, in its second cell."""
+    write(notebooks, "01_data", WAITS, "stage.finish()")
+    process = subprocess.Popen(
+        [sys.executable, "-c", RUN, str(notebooks)], cwd=paths.ROOT, start_new_session=True,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        env={**os.environ, "TUMORCF_RUNS": str(runs)},
+    )  # fmt: skip
+    marker = runs / "pid"
+    while not (marker.exists() and marker.read_text()):
+        assert process.poll() is None, process.stdout.read()
+        time.sleep(0.1)
+    return process, int(marker.read_text())
+
+
+def ends(pid, within_s):
+    """Whether a process ends in time; one that only waits to be buried has ended."""
+    until = time.monotonic() + within_s
+    while time.monotonic() < until:
+        try:
+            os.kill(pid, 0)
+            status = Path(f"/proc/{pid}/stat")
+            if status.exists() and status.read_text().rsplit(")", 1)[1].split()[0] == "Z":
+                return True
+        except (ProcessLookupError, FileNotFoundError):
+            return True
+        time.sleep(0.1)
+    return False
 
 
 def test_notebooks_run_in_order_then_are_skipped_then_redone(study, small_notebooks, capsys):
@@ -57,15 +104,95 @@ def test_the_first_failure_stops_and_names_cell_message_and_copy(study, small_no
     assert "raise ValueError('7 is no tumor')" in message
     assert "ValueError: 7 is no tumor" in message
     copy = runner.executed_copy(study, "02_preprocessing")
-    assert copy.name in message
-    assert copy.exists()
+    unfinished = copy.with_name(files.UNFINISHED + copy.name)
+    assert unfinished.name in message
+    assert unfinished.exists()
+    assert not copy.exists()
     assert not (study.folder / "03_training").exists()
 
 
-def test_a_kernel_that_dies_is_named_with_what_to_try(study, small_notebooks):
-    write(small_notebooks, "01_data", "os._exit(9)")
-    with pytest.raises(runner.NotebookError, match="01_data stopped: its kernel died"):
+def test_a_kernel_that_is_killed_is_named_with_its_cell_and_what_to_try(study, small_notebooks):
+    write(small_notebooks, "01_data", "1", f"# a comment\n{DIES}", "stage.finish()")
+    with pytest.raises(runner.NotebookError) as error:
         runner.run(study, last="01")
+    message = str(error.value)
+    assert f"01_data stopped at cell [3], which begins with\n    {DIES}\n" in message
+    assert "Its kernel was ended by signal 9, most often because memory ran out" in message
+    assert "close other programs" in message
+    assert "./run_all.sh --profile smoke --from 01" in message
+    assert stages.why_stale(study, "01_data") == "it was never finished"
+
+
+def test_a_notebook_whose_kernel_dies_after_its_stage_is_finished_does_not_count(
+    study, small_notebooks
+):
+    write(small_notebooks, "01_data", "stage.finish()", DIES)
+    with pytest.raises(runner.NotebookError, match=r"cell \[3\]"):
+        runner.run(study, last="01")
+    assert stages.why_stale(study, "01_data") is None
+    assert not runner.is_executed(study, "01_data")
+
+
+def test_a_notebook_that_never_finishes_its_stage_is_no_success(study, small_notebooks):
+    write(small_notebooks, "01_data", "'nothing'")
+    with pytest.raises(runner.NotebookError, match="does not hold: it was never finished"):
+        runner.run(study, last="01")
+
+
+def test_an_interrupt_ends_run_and_kernel_says_how_to_go_on_and_leaves_no_half(
+    study, small_notebooks, tmp_path
+):
+    process, kernel = start_and_wait(small_notebooks, tmp_path)
+    os.killpg(process.pid, signal.SIGINT)
+    said, _ = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "01_data was stopped" in said
+    assert "./run_all.sh --profile smoke --from 01" in said
+    assert "Traceback" not in said
+    assert ends(kernel, within_s=1)
+    assert stages.why_stale(study, "01_data") == "it was never finished"
+    write(small_notebooks, "01_data", "stage.finish()")
+    assert runner.run(study, last="01")[0]["minutes"] > 0
+
+
+def test_the_kernel_of_a_killed_run_ends_by_itself_and_a_rerun_goes_on(
+    study, small_notebooks, tmp_path
+):
+    process, kernel = start_and_wait(small_notebooks, tmp_path)
+    process.kill()
+    process.wait()
+    process.stdout.close()
+    write(small_notebooks, "01_data", "stage.finish()")
+    assert runner.run(study, last="01")[0]["minutes"] > 0
+    assert ends(kernel, within_s=10)
+
+
+def test_a_second_run_of_the_same_folder_is_refused(study, small_notebooks):
+    study.folder.mkdir()
+    with open(study.folder / runner.LOCK, "w") as other:
+        fcntl.flock(other, fcntl.LOCK_EX)
+        other.write("1234\n")
+        other.flush()
+        with pytest.raises(stages.StageError, match=r"Another run writes to .*number 1234"):
+            runner.run(study)
+    assert not (study.folder / "01_data").exists()
+
+
+def test_what_the_first_notebook_needs_is_checked_before_a_kernel_starts(study, small_notebooks):
+    with pytest.raises(stages.StageError, match="--profile smoke --to 05") as error:
+        runner.run(study, first="06")
+    assert "06_metrics needs what 04_evaluation makes" in str(error.value)
+    assert not runner.executed_copy(study, "06_metrics").parent.exists()
+
+
+@pytest.mark.parametrize("text", ["", '{"cells": [', "[]", '{"cells": [1]}'])
+def test_an_executed_copy_that_was_cut_off_is_none(study, small_notebooks, text):
+    (study.folder / "01_data").mkdir(parents=True)
+    (study.folder / "01_data" / stages.RECORD).write_text("{}")
+    copy = runner.executed_copy(study, "01_data")
+    copy.parent.mkdir()
+    copy.write_text(text)
+    assert not runner.is_executed(study, "01_data")
 
 
 def test_long_work_that_is_only_read_again_keeps_the_minutes_it_took(study):
@@ -80,3 +207,10 @@ def test_long_work_that_is_only_read_again_keeps_the_minutes_it_took(study):
     minutes.unlink()
     runner._keep_minutes(study, "03_training", 0.1)
     assert json.loads(minutes.read_text())["03_training"] == 10
+
+
+def test_minutes_that_were_cut_off_are_counted_anew(study):
+    study.folder.mkdir()
+    (study.folder / "minutes.json").write_text('{"01_da')
+    runner._keep_minutes(study, "02_preprocessing", 2)
+    assert json.loads((study.folder / "minutes.json").read_text()) == {"02_preprocessing": 2}

@@ -1,6 +1,7 @@
 import json
 
 import pytest
+from matplotlib.figure import Figure
 
 from tumorcf_lib import paths, results, stages
 
@@ -81,7 +82,7 @@ def test_another_seed_or_profile_makes_a_stage_stale(study, small_repository):
     from dataclasses import replace
 
     finish(study, "01_data")
-    assert stages.why_stale(replace(study, seed=1), "01_data") == "the seed changed since"
+    assert stages.why_stale(replace(study, seed=1), "01_data") == "it was made with seed 0"
     bigger = replace(study, profile=replace(study.profile, size_px=97))
     assert stages.why_stale(bigger, "01_data") == "profile smoke changed since"
 
@@ -95,15 +96,72 @@ def test_only_changed_data_of_an_earlier_stage_reaches_later_ones(study, small_r
     assert stages.why_stale(study, "02_preprocessing") == "the data of 01_data changed since"
 
 
-def test_a_file_that_vanished_or_was_cut_makes_a_stage_stale(study, small_repository):
+def test_a_stage_of_another_profile_is_refused_by_its_name(study, small_repository):
+    from dataclasses import replace
+
+    finish(study, "01_data")
+    demo = replace(study, profile=stages_profile("demo"))
+    assert stages.why_stale(demo, "01_data") == "it was made for profile smoke"
+    with pytest.raises(stages.StageError, match="02_preprocessing needs .* profile smoke") as error:
+        results.open_stage(demo, "02_preprocessing")
+    assert "./run_all.sh --profile demo --to 01" in str(error.value)
+
+
+def stages_profile(name):
+    from tumorcf_lib import config
+
+    return config.get(name)
+
+
+def test_a_file_that_vanished_or_was_cut_or_edited_makes_a_stage_stale(study, small_repository):
     finish(study, "01_data")
     table = study.folder / "01_data" / "table_x.csv"
     table.write_text("x\n7\n")  # of the same size
-    assert stages.why_stale(study, "01_data") == "its file table_x.csv changed"
+    assert "its file table_x.csv is not the one that was written" in why(study)
     table.write_text("x")
-    assert "table_x.csv is missing or changed" in stages.why_stale(study, "01_data")
+    assert why(study).startswith("its file table_x.csv has 1 bytes instead of 4")
     table.unlink()
-    assert "table_x.csv is missing or changed" in stages.why_stale(study, "01_data")
+    assert why(study) == "its file table_x.csv is missing"
+
+
+def why(study, name="01_data"):
+    return stages.why_stale(study, name)
+
+
+def test_a_large_file_that_was_edited_makes_a_stage_stale(study, small_repository, monkeypatch):
+    monkeypatch.setattr(stages, "LARGE_BYTES", 1)
+    finish(study, "01_data")
+    assert why(study) is None
+    (study.folder / "01_data" / "table_x.csv").write_text("x\n7\n")
+    assert "table_x.csv is not the one" in why(study)
+
+
+def test_cut_off_weights_are_refused_by_name_with_the_command_that_makes_them(
+    study, small_repository
+):
+    for name in ("01_data", "02_preprocessing"):
+        finish(study, name)
+    third = results.open_stage(study, "03_training")
+    weights = third.folder / "weights_fold0.npz"
+    results.np.savez(weights, layer=results.np.arange(100))
+    third.keep(weights)
+    third.finish()
+    weights.write_bytes(weights.read_bytes()[:-50])
+    with pytest.raises(stages.StageError, match="its file weights_fold0.npz has") as error:
+        results.open_stage(study, "04_evaluation")
+    assert "./run_all.sh --profile smoke --to 03" in str(error.value)
+
+
+def test_a_figure_that_vanished_or_was_drawn_over_makes_a_stage_stale(study, small_repository):
+    stage = results.open_stage(study, "01_data")
+    stage.save_figure(Figure(), "fig01", data={"x": [1]}, shows_slices=False)
+    stage.finish()
+    assert why(study) is None
+    picture = study.folder / "01_data" / "figures" / "fig01.png"
+    picture.write_bytes(picture.read_bytes() + b"!")
+    assert why(study).startswith("its figure fig01.png is not the one")
+    picture.unlink()
+    assert why(study) == "its figure fig01 is missing"
 
 
 def test_a_later_stage_opened_first_names_the_one_command_that_helps(study, small_repository):
@@ -116,16 +174,55 @@ def test_the_real_notebooks_and_modules_can_all_be_hashed():
     assert len(digests) == len(stages.NAMES)
 
 
-def test_a_record_cut_off_by_a_full_disk_counts_as_none(study, small_repository):
+@pytest.mark.parametrize(
+    "text", ["", '{"fingerp', "null", "[]", "{}", '{"fingerprint": 1}', "\x00" * 40]
+)
+def test_a_record_that_is_cut_off_or_none_is_damaged_and_named(study, small_repository, text):
     finish(study, "01_data")
-    (study.folder / "01_data" / stages.RECORD).write_text('{"fingerp')
-    assert stages.why_stale(study, "01_data") == "it was never finished"
+    finish(study, "02_preprocessing")
+    path = study.folder / "01_data" / stages.RECORD
+    path.write_text(text)
+    assert why(study) == "its record stage.json is damaged"
+    assert why(study, "02_preprocessing") == "the data of 01_data changed since"
+    with pytest.raises(stages.DamagedRecordError, match="smoke --from 01 --to 01") as error:
+        stages.record(study, "01_data")
+    assert "stage.json" in str(error.value)
+
+
+@pytest.mark.parametrize("key", ["fingerprint", "data", "hashes", "sizes", "figures"])
+def test_a_record_without_one_of_its_parts_is_damaged(study, small_repository, key):
+    finish(study, "01_data")
+    path = study.folder / "01_data" / stages.RECORD
+    kept = json.loads(path.read_text())
+    del kept[key]
+    path.write_text(json.dumps(kept))
+    assert why(study) == "its record stage.json is damaged"
+
+
+def test_a_record_of_an_earlier_form_still_holds(study, small_repository):
+    finish(study, "01_data")
+    path = study.folder / "01_data" / stages.RECORD
+    kept = json.loads(path.read_text())
+    del kept["versions"], kept["figure_hashes"]
+    path.write_text(json.dumps(kept))
+    assert why(study) is None
+
+
+def test_a_stage_of_another_version_of_the_project_is_refused_by_its_version(
+    study, small_repository, monkeypatch
+):
+    monkeypatch.setattr(stages, "__version__", "0.0.1")
+    finish(study, "01_data")
+    monkeypatch.undo()
+    monkeypatch.setattr(stages, "code_digest", lambda name: "other code")
+    assert "made by version 0.0.1 of this project, here is" in why(study)
 
 
 def test_another_version_of_a_package_makes_a_stage_stale(study, small_repository, monkeypatch):
     finish(study, "01_data")
     monkeypatch.setattr(stages.importlib.metadata, "version", lambda name: "99")
-    assert stages.why_stale(study, "01_data") == "the packages changed since"
+    assert why(study).startswith("the packages changed since (then keras ")
+    assert ", here 99" in why(study)
 
 
 def test_the_command_that_helps_names_the_seed(study, small_repository):

@@ -67,6 +67,7 @@ EXAMPLES = {
         "": "every folder under figures/",
         "figures/demo figures/paper-lite": "these two",
     },
+    "compare": {"runs/demo /tmp/other/runs/demo": "1 if any row, table or figure differs"},
     "readme": {"": "after the address in pyproject.toml was changed"},
 }
 """What follows a command, and what it does: shown by --help, checked by the tests."""
@@ -163,6 +164,9 @@ def _parser():
     verify.add_argument("folders", nargs="*", help="default: every folder under figures/")
 
     _command(commands, "readme", _readme, "write README's and the notebooks' generated parts anew")
+    compare = _command(commands, "compare", _compare, "hold two runs' results against each other")
+    compare.add_argument("first", help="folder of a run, such as runs/demo")
+    compare.add_argument("second", help="folder of another; the exit status is 1 if they differ")
     audit_command.add_parser(commands)
     return parser
 
@@ -337,9 +341,16 @@ def _verify(options):
     return publish.verify_all(options.folders)
 
 
+def _compare(options):
+    from tumorcf_lib import compare
+
+    return compare.run(options.first, options.second)
+
+
 def _named_errors():
     """Errors whose message is written for people: shown without a traceback."""
     from tumorcf_lib import (
+        compare,
         config,
         crossval,
         download,
@@ -356,7 +367,7 @@ def _named_errors():
     )
 
     return (
-        config.UnknownProfileError, crossval.UnitError, download.DownloadError,
+        compare.NoRunError, config.UnknownProfileError, crossval.UnitError, download.DownloadError,
         figshare.DatasetError, leak_splits.LeakInputError, publish.PublishError, readme.ReadmeError,
         reference.ReferenceWeightsError, run_page.RunPageError, runner.NotebookError,
         scratch.ScratchSettingsError, side_studies.UnfinishedStudyError, stages.StageError, OSError,

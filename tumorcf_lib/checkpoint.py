@@ -4,6 +4,8 @@ import hashlib
 import json
 import os
 import re
+import zipfile
+import zlib
 
 import keras
 import numpy as np
@@ -54,17 +56,28 @@ class Checkpoint:
         return len(self.history)
 
     def read(self) -> bool:
-        """Go to the stored state; False if there is none of this training."""
+        """Go to the stored state; False if there is none of this training.
+
+        A file that is cut off or changed is none: nothing of it is taken, and that is said.
+        """
         if not self.path.is_file():
             return False
-        with np.load(self.path, allow_pickle=False) as stored:
-            if str(stored["mark"]) != self.mark:
-                return False
-            self.history = json.loads(str(stored["history"]))
-            self.best_epoch = int(stored["best_epoch"])
-            self._best = _group(stored, "best")
-            self._optimizer = _group(stored, "optimizer")
-            _assign(self.model.variables, _group(stored, "model"))
+        try:
+            with np.load(self.path, allow_pickle=False) as stored:
+                if str(stored["mark"]) != self.mark:
+                    return False
+                history = json.loads(str(stored["history"]))
+                best_epoch = int(stored["best_epoch"])
+                state, best, optimizer = (
+                    _group(stored, name) for name in ("model", "best", "optimizer")
+                )
+            _check(state, self.model.variables)
+        except (zipfile.BadZipFile, zlib.error, EOFError, KeyError, TypeError, ValueError):
+            print(f"{self.path} is damaged: this training begins anew.", flush=True)
+            return False
+        self.history, self.best_epoch = history, best_epoch
+        self._best, self._optimizer = best, optimizer
+        _assign(self.model.variables, state)
         return True
 
     def restore_optimizer(self, optimizer):
@@ -106,6 +119,12 @@ def _named(group, variables):
 def _group(stored, group):
     names = sorted(name for name in stored.files if re.fullmatch(rf"{group}_\d+", name))
     return [stored[name] for name in names]
+
+
+def _check(arrays, variables):
+    """Raise ValueError if stored arrays are not a value for each variable."""
+    if [array.shape for array in arrays] != [tuple(v.shape) for v in variables]:
+        raise ValueError("other arrays than the model has")
 
 
 def _assign(variables, arrays):

@@ -4,17 +4,22 @@ import gzip
 import io
 import json
 import os
-import shutil
 import time
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from tumorcf_lib import stages
+from tumorcf_lib import files, locks, paths, stages, workspaces
+from tumorcf_lib.workspaces import note_seconds
 
 SIGNIFICANT_DIGITS = 5
-SECONDS = "seconds.txt"
+LOCK = "in_use"
+
+FIGURE_FORMATS = {
+    ".png": {"dpi": 150, "metadata": {"Software": None}},
+    ".pdf": {"metadata": {"CreationDate": None, "Producer": None}},
+}
 TEXT_COLUMNS = ("patient_id", "person_id")
 WORD_COLUMNS = (  # empty text is a value
     "reason", "note", "infill", "relevance", "flag", "why_not", "breaks", "not_counted",
@@ -27,14 +32,29 @@ def open_stage(study, name: str) -> "Results":
     Raises
     ------
     tumorcf_lib.stages.StageError
-        If a stage it needs is missing or out of date, with the command that makes it.
+        If a stage it needs is missing or out of date, with the command that makes it; or if
+        another process is making this one.
     """
     for needed in stages.NEEDS[name]:
         stages.require(study, needed, wanted_by=name)
     folder = study.folder / name
     (folder / "figures").mkdir(parents=True, exist_ok=True)
+    _hold(folder, name)
     (folder / stages.RECORD).unlink(missing_ok=True)
+    files.clear_unfinished(folder)
     return Results(study, name, folder)
+
+
+def _hold(folder, name):
+    """Keep other processes from writing the stage until it is finished or this one ends."""
+    try:
+        locks.hold(folder / LOCK, wait_s=locks.WAIT_S)
+    except locks.InUseError as error:
+        raise stages.StageError(
+            f"{name} in {paths.shown(folder.parent)} is being made by another process (number "
+            f"{error.holder}): another run, or a notebook that is open in JupyterLab. Wait until "
+            "it has finished, or shut its kernel down, and run the same again."
+        ) from None
 
 
 class Results:
@@ -45,6 +65,8 @@ class Results:
         self._data: dict[str, Path] = {}
         self._figures: dict[str, dict] = {}
         self._numbers: dict[str, dict] = {}
+        self._workspaces: list[Path] = []
+        self._begun_with = stages.fingerprint(study, name)
 
     # -- reading -------------------------------------------------------------
 
@@ -57,17 +79,27 @@ class Results:
         return np.load(self.path_in(stage, name), mmap_mode="r")
 
     def path_in(self, stage: str, name: str) -> Path:
-        """Path of an earlier stage's file, for loaders of their own format."""
-        if stage != self.name and stage not in stages.NEEDS[self.name]:
+        """Path of an earlier stage's file, for loaders of their own format.
+
+        Only what that stage recorded is found: a file that somebody else put there is refused.
+        """
+        own = stage == self.name
+        if not own and stage not in stages.NEEDS[self.name]:
             raise stages.StageError(f"{self.name} does not declare that it reads {stage}.")
         folder = self.study.folder / stage
-        for path in (
-            folder / name,
-            *(folder / f"{name}{end}" for end in (".csv", ".csv.gz", ".npy")),
-        ):
-            if path.is_file():
-                return path
-        raise stages.StageError(f"{stage} has no file {name!r} in {folder}.")
+        known = self._data if own else stages.record(self.study, stage)["hashes"]
+        wanted = [name, *(f"{name}{end}" for end in (".csv", ".csv.gz", ".npy"))]
+        for file in wanted:
+            if file in known and (folder / file).is_file():
+                return folder / file
+        foreign = [file for file in wanted if (folder / file).is_file()]
+        if foreign:
+            raise stages.StageError(
+                f"{paths.shown(folder / foreign[0])} is not of this run: {stage} did not write it. "
+                f"Remove it, and make {stage} again by ./run_all.sh {stages.options(self.study)} "
+                f"--from {stage[:2]}"
+            )
+        raise stages.StageError(f"{stage} has no file {name!r} in {paths.shown(folder)}.")
 
     # -- writing -------------------------------------------------------------
 
@@ -98,13 +130,20 @@ class Results:
             note_seconds(folder, time.perf_counter() - started)
             write_table(made, kept)
         path = self.folder / kept.name
-        shutil.copyfile(kept, path)
+        files.copy_whole(kept, path)
         return read_table(self.keep(path))
 
     def create_array(self, name: str, shape: tuple, dtype) -> np.ndarray:
-        """A new memory-mapped array to be filled in place."""
+        """A new memory-mapped array to be filled in place.
+
+        Raises
+        ------
+        tumorcf_lib.files.DiskFullError
+            If the disk has no room for it.
+        """
         path = self.folder / f"{name}.npy"
         array = np.lib.format.open_memmap(path, mode="w+", dtype=dtype, shape=tuple(shape))
+        files.reserve(path)
         self._data[path.name] = path
         return array
 
@@ -114,11 +153,13 @@ class Results:
         ``shows_slices`` says whether pixels of slices are visible: such figures of a
         patient cohort are never published.
         """
-        stem = self.folder / "figures" / name
-        stem.parent.mkdir(parents=True, exist_ok=True)
-        fig.savefig(stem.with_suffix(".png"), dpi=150, metadata={"Software": None})
-        fig.savefig(stem.with_suffix(".pdf"), metadata={"CreationDate": None, "Producer": None})
-        write_table(pd.DataFrame(data), stem.with_suffix(".csv"))
+        folder = self.folder / "figures"
+        folder.mkdir(parents=True, exist_ok=True)
+        for suffix, options in FIGURE_FORMATS.items():
+            unfinished = folder / f"{files.UNFINISHED}{name}{suffix}"
+            fig.savefig(unfinished, **options)
+            unfinished.replace(folder / f"{name}{suffix}")
+        write_table(pd.DataFrame(data), folder / f"{name}.csv")
         self._figures[name] = {"shows_slices": bool(shows_slices)}
 
     def save_number(self, name: str, value, *, low=None, high=None, n=None, unit=""):
@@ -134,15 +175,14 @@ class Results:
         return path
 
     def workspace(self, name: str, depends_on: dict) -> Path:
-        """A folder for long work that is resumed as long as ``depends_on`` stays the same."""
-        mark = stages.sha256(json.dumps(depends_on, sort_keys=True, default=str).encode())[:10]
-        folder = self.folder / f"{name}-{mark}"
-        for old in self.folder.glob(f"{name}-??????????"):
-            if old != folder:
-                shutil.rmtree(old)
-        if os.environ.get("TUMORCF_FRESH"):
-            shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir(parents=True, exist_ok=True)
+        """A folder for long work that is resumed as long as ``depends_on`` stays the same.
+
+        When the stage is finished its content is sealed: what was changed since then is said
+        and made again.
+        """
+        fresh = bool(os.environ.get("TUMORCF_FRESH"))
+        folder = workspaces.open_workspace(self.folder, name, depends_on, fresh=fresh)
+        self._workspaces.append(folder)
         return folder
 
     def input_digest(self, stage: str, file: str) -> str:
@@ -150,22 +190,34 @@ class Results:
         return stages.record(self.study, stage)["hashes"][file]
 
     def finish(self) -> None:
-        """Record the stage as finished and say what it wrote."""
+        """Record the stage as finished and say what it wrote.
+
+        The record is written last and as a whole, and holds the fingerprint that the stage
+        began with: what changed while it ran makes it stale.
+        """
         if self._numbers:
             path = self.folder / "numbers.json"
-            path.write_text(json.dumps(self._numbers, indent=1, sort_keys=True) + "\n")
+            files.write_whole(path, json.dumps(self._numbers, indent=1, sort_keys=True) + "\n")
             self._data[path.name] = path
+        for workspace in filter(Path.is_dir, self._workspaces):  # an outdated one is gone
+            workspaces.seal(workspace)
         hashes = {name: stages.file_sha256(path) for name, path in sorted(self._data.items())}
+        drawn = self.folder / "figures"
         record = {
-            "fingerprint": stages.fingerprint(self.study, self.name),
+            "fingerprint": self._begun_with,
             "data": stages.sha256(json.dumps(hashes).encode()),
             "hashes": hashes,
             "sizes": {name: path.stat().st_size for name, path in sorted(self._data.items())},
             "figures": self._figures,
+            "figure_hashes": {
+                f"{name}{end}": stages.file_sha256(drawn / f"{name}{end}")
+                for name in self._figures
+                for end in (*FIGURE_FORMATS, ".csv")
+            },
+            "versions": stages.versions(),
         }
-        partial = self.folder / (stages.RECORD + ".part")
-        partial.write_text(json.dumps(record, indent=1) + "\n")
-        partial.replace(self.folder / stages.RECORD)
+        files.write_whole(self.folder / stages.RECORD, json.dumps(record, indent=1) + "\n")
+        locks.release(self.folder / LOCK)
         print(f"{self.name} is finished: {stages.summary(record)}.")
 
     def _save_frame(self, frame, file_name):
@@ -175,25 +227,13 @@ class Results:
         return read_table(path)
 
 
-def note_seconds(folder: Path, seconds: float) -> None:
-    """Remember how long a workspace's content took, for a run that only reads it again."""
-    (folder / SECONDS).write_text(f"{seconds:.1f}\n")
-
-
-def kept_seconds(folder: Path) -> float:
-    """Seconds that the workspaces of a stage's folder took when they were made."""
-    return sum(float(path.read_text()) for path in folder.glob(f"*/{SECONDS}"))
-
-
 def write_table(table: pd.DataFrame, path: Path) -> None:
     """CSV with 5 significant digits; compressed files carry no time: equal rows, equal bytes.
 
     A file is there as a whole or not at all: it gets its name when it is complete.
     """
     data = _as_csv(table).encode()
-    unfinished = path.with_name(f"unfinished-{path.name}")
-    unfinished.write_bytes(gzip.compress(data, mtime=0) if path.suffix == ".gz" else data)
-    unfinished.replace(path)
+    files.write_whole(path, gzip.compress(data, mtime=0) if path.suffix == ".gz" else data)
 
 
 def round_trip(table: pd.DataFrame) -> pd.DataFrame:

@@ -1,20 +1,13 @@
 """Run the notebooks in order by papermill, skipping what still holds."""
 
 import json
-import logging
-import os
-import re
-import sys
-import time
 from contextlib import contextmanager
-from pathlib import Path
 
-from tumorcf_lib import paths, progress, reference, results, stages
+from tumorcf_lib import files, locks, paths, reference, stages, workspaces
+from tumorcf_lib.execution import NotebookError, execute, executed_copy
 from tumorcf_lib.runtime import Study
 
-
-class NotebookError(RuntimeError):
-    """A notebook that stopped: which cell, what it said, where the executed copy is."""
+LOCK = "run_in_use"
 
 
 def run(study: Study, *, first="01", last="06", fresh=False, published=False) -> list[dict]:
@@ -32,7 +25,9 @@ def run(study: Study, *, first="01", last="06", fresh=False, published=False) ->
     Raises
     ------
     NotebookError
-        At the first notebook that fails.
+        At the first notebook that fails, or whose kernel dies.
+    tumorcf_lib.stages.StageError
+        If what the first notebook needs is not up to date, or another run is going on.
     tumorcf_lib.reference.ReferenceWeightsError
         If the published weights were asked for and cannot be used.
     """
@@ -44,21 +39,8 @@ def run(study: Study, *, first="01", last="06", fresh=False, published=False) ->
     if published:
         earlier = stages.NEEDS["04_evaluation"]
         names = [n for n in stages.NAMES[: end + 1] if n in asked or n in earlier]
-    done = []
-    for name in names:
-        reason = "--fresh was given" if fresh and name in asked else stages.why_stale(study, name)
-        if published and name == reference.STAGE:
-            if reason or not reference.is_installed(study):
-                reference.install(study)
-            minutes, note = 0.0, "published weights, not trained here"
-        elif reason is None and is_executed(study, name):
-            minutes, note = 0.0, "up to date, skipped"
-        else:
-            minutes, note = _execute(study, name, fresh=fresh), "wrote"
-            _keep_minutes(study, name, minutes)
-        wrote = stages.summary(stages.record(study, name))
-        print(f"{name:<20} {minutes:5.1f} min  {note}: {wrote}", flush=True)
-        done.append({"name": name, "minutes": minutes, "wrote": wrote})
+    with _only_run(study):
+        done = [_make(study, n, names, fresh and n in asked, published) for n in names]
     if reference.is_installed(study):
         for sentence in reference.sentences(reference.compare(study)):
             print(sentence)
@@ -66,15 +48,53 @@ def run(study: Study, *, first="01", last="06", fresh=False, published=False) ->
     return done
 
 
+def _make(study, name, names, fresh, published) -> dict:
+    """Bring one notebook's stage up to date and say so in a line."""
+    reason = "--fresh was given" if fresh else stages.why_stale(study, name)
+    if published and name == reference.STAGE:
+        if reason or not reference.is_installed(study):
+            reference.install(study)
+        minutes, note = 0.0, "published weights, not trained here"
+    elif reason is None and is_executed(study, name):
+        minutes, note = 0.0, "up to date, skipped"
+    else:
+        for needed in (n for n in stages.NEEDS[name] if n not in names):
+            stages.require(study, needed, wanted_by=name)
+        minutes, note = execute(study, name, fresh=fresh), "wrote"
+        reason = stages.why_stale(study, name)
+        if reason:
+            raise NotebookError(
+                f"{name} ran to its end, but what it made does not hold: {reason}. If the code or "
+                "the data were changed in the meantime, run the same again."
+            )
+        _keep_minutes(study, name, minutes)
+    wrote = stages.summary(stages.record(study, name))
+    print(f"{name:<20} {minutes:5.1f} min  {note}: {wrote}", flush=True)
+    return {"name": name, "minutes": minutes, "wrote": wrote}
+
+
+@contextmanager
+def _only_run(study):
+    """Refuse a second run of the same folder: the two would write over each other's files."""
+    study.folder.mkdir(parents=True, exist_ok=True)
+    lock = study.folder / LOCK
+    try:
+        locks.hold(lock)
+    except locks.InUseError as error:
+        raise stages.StageError(
+            f"Another run writes to {paths.shown(study.folder)} (process number {error.holder}). "
+            "Wait until it has finished, or stop it, and run the same again."
+        ) from None
+    try:
+        yield
+    finally:
+        locks.release(lock)
+
+
 def run_guide(study: Study, name: str) -> None:
     """Execute a notebook beside the study; what it needs (see ``stages.NEEDS``) has to be there."""
-    minutes = _execute(study, name)
+    minutes = execute(study, name)
     _keep_minutes(study, name, minutes)
-
-
-def executed_copy(study: Study, name: str) -> Path:
-    """Where the executed copy of a notebook lies."""
-    return study.folder / "notebooks" / f"{name}.ipynb"
 
 
 def is_executed(study: Study, name: str) -> bool:
@@ -87,95 +107,21 @@ def is_executed(study: Study, name: str) -> bool:
     record = study.folder / name / stages.RECORD
     if not copy.exists() or copy.stat().st_mtime < record.stat().st_mtime:
         return False
-    cells = stages.code_cells(copy)
-    return cells == stages.code_cells(paths.NOTEBOOKS / f"{name}.ipynb")
-
-
-def _execute(study, name, *, fresh=False) -> float:
-    import papermill
-    from nbclient.exceptions import DeadKernelError
-
-    output = executed_copy(study, name)
-    output.parent.mkdir(parents=True, exist_ok=True)
-    log = output.with_suffix(".log")
-    print(f"{name:<20} running; follow it in {paths.shown(log)}", flush=True)
-    started = time.perf_counter()
-    source = paths.NOTEBOOKS / f"{name}.ipynb"
-    with _environment(study, fresh), _log_to(log), progress.following(log, source, name):
-        try:
-            papermill.execute_notebook(
-                str(source), str(output), cwd=str(paths.ROOT),
-                kernel_name="python3", progress_bar=False, log_output=True,
-                extra_arguments=["--log-level=ERROR"],
-            )  # fmt: skip
-        except papermill.PapermillExecutionError as error:
-            raise NotebookError(_failure(name, error, output)) from None
-        except DeadKernelError:
-            raise NotebookError(
-                f"{name} stopped: its kernel died, most often for lack of memory.\n"
-                f"Executed so far: {paths.shown(output)}\nWhat it printed: {paths.shown(log)}\n"
-                "Try a smaller profile (--profile demo), close other programs, and run again: "
-                "finished notebooks and training epochs are kept."
-            ) from None
-    return (time.perf_counter() - started) / 60
+    try:
+        return stages.code_cells(copy) == stages.code_cells(paths.NOTEBOOKS / f"{name}.ipynb")
+    except (ValueError, KeyError, TypeError):  # not a notebook: cut off, or written over
+        return False
 
 
 def _keep_minutes(study, name, minutes):
     """Remember how long a notebook took; README tells it."""
     path = study.folder / "minutes.json"
-    kept = json.loads(path.read_text()) if path.exists() else {}
-    spent = results.kept_seconds(study.folder / name) / 60
+    try:
+        kept = dict(json.loads(path.read_text()))
+    except (OSError, ValueError, TypeError):  # none yet, or cut off: only times are lost
+        kept = {}
+    spent = workspaces.kept_seconds(study.folder / name) / 60
     if minutes < spent:  # long work that was only read again: what it took when it ran
         minutes = max(spent, kept.get(name, 0))
     kept[name] = round(minutes, 2)
-    path.write_text(json.dumps(kept, indent=1, sort_keys=True) + "\n")
-
-
-def _failure(name, error, output) -> str:
-    source = error.source.strip().splitlines()
-    first = next((line for line in source if line.strip() and not line.startswith("#")), "")
-    message = re.sub(r"\x1b\[[0-9;]*m", "", str(error.evalue))
-    return (
-        f"{name} stopped at cell [{error.exec_count}], which begins with\n    {first}\n"
-        f"{error.ename}: {message}\nExecuted copy with the full traceback: {paths.shown(output)}"
-    )
-
-
-@contextmanager
-def _environment(study, fresh):
-    """What a kernel inherits, so that no cell has to be added to a notebook."""
-    before = dict(os.environ)
-    os.environ["TUMORCF_PROFILE"] = study.profile.name
-    os.environ["TUMORCF_SEED"] = str(study.seed)
-    os.environ.setdefault("MALLOC_ARENA_MAX", "1")  # saves TensorFlow's kernels memory on Linux
-    os.environ["TUMORCF_FRESH"] = "1" if fresh else ""
-    os.environ["PYTHONPATH"] = os.pathsep.join(
-        filter(None, [str(paths.ROOT), before.get("PYTHONPATH")])
-    )
-    try:
-        yield
-    finally:
-        os.environ.clear()
-        os.environ.update(before)
-
-
-@contextmanager
-def _log_to(path: Path):
-    """Send what kernels print to a file, so that long work can be followed from outside.
-
-    TensorFlow's own lines go to the process's error channel, which kernels inherit.
-    """
-    logger, handler = logging.getLogger("papermill"), logging.FileHandler(path, mode="w")
-    logger.setLevel(logging.INFO)
-    logger.propagate = False
-    logger.addHandler(handler)
-    sys.stderr.flush()
-    channel = os.dup(2)
-    os.dup2(handler.stream.fileno(), 2)
-    try:
-        yield
-    finally:
-        os.dup2(channel, 2)
-        os.close(channel)
-        logger.removeHandler(handler)
-        handler.close()
+    files.write_whole(path, json.dumps(kept, indent=1, sort_keys=True) + "\n")

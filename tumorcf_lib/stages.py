@@ -7,12 +7,13 @@ data it read. A later notebook refuses a stage whose record no longer fits.
 """
 
 import ast
+import functools
 import hashlib
 import importlib.metadata
 import json
 from pathlib import Path
 
-from tumorcf_lib import archives, paths
+from tumorcf_lib import __version__, archives, paths
 
 NAMES = (
     "01_data", "02_preprocessing", "03_training",
@@ -32,13 +33,24 @@ NEEDS = {
     "audit_your_model": ("03_training",),
 }
 RECORD = "stage.json"
-MAX_HASHED_BYTES = 20_000_000  # larger files (network inputs) are checked by size alone
+RECORDED = ("fingerprint", "hashes", "sizes", "figures")
+"""Dictionaries that a record has to hold; it may also have those of :data:`ADDED`."""
+
+ADDED = ("figure_hashes", "versions")
+
+LARGE_BYTES = 20_000_000
+"""Files beyond this (network inputs) are hashed once a process while size and time stay."""
+
 PACKAGES = ("keras", "numpy", "opencv-python-headless", "pandas", "scipy", "tensorflow")
 UNHASHED = {"config", "paths", "runtime", "stages", "results", "runner", "publish", "readme"}
 
 
 class StageError(RuntimeError):
-    """A stage that is missing, unfinished or out of date."""
+    """A stage that is missing, unfinished, out of date, in use, or not of this run."""
+
+
+class DamagedRecordError(StageError):
+    """A stage's record that cannot be read or is not one."""
 
 
 def find_stage(value: str) -> str:
@@ -55,28 +67,102 @@ def find_stage(value: str) -> str:
 
 def why_stale(study, name: str) -> str | None:
     """Why a stage has to be made again, in words; None if it still holds."""
+    if not (study.folder / name / RECORD).exists():
+        return "it was never finished"
     try:
         kept = record(study, name)
-    except (OSError, json.JSONDecodeError):  # a record cut off by a full disk counts as none
-        return "it was never finished"
+    except DamagedRecordError:
+        return f"its record {RECORD} is damaged"
     for key, now in fingerprint(study, name).items():
         if now != kept["fingerprint"].get(key):
-            return f"{key} changed since"
-    for file, size in kept["sizes"].items():
-        path = study.folder / name / file
-        if not path.exists() or path.stat().st_size != size:
-            return f"its file {file} is missing or changed"
-        if size < MAX_HASHED_BYTES and file_sha256(path) != kept["hashes"][file]:
-            return f"its file {file} changed"
+            return _what_changed(key, now, kept)
+    for file, digest in kept["hashes"].items():
+        reason = _why_foreign(study.folder / name / file, digest, kept["sizes"].get(file))
+        if reason:
+            return f"its file {file} {reason}"
     for figure in kept["figures"]:
         if not (study.folder / name / "figures" / f"{figure}.png").exists():
             return f"its figure {figure} is missing"
+    for file, digest in kept.get("figure_hashes", {}).items():
+        reason = _why_foreign(study.folder / name / "figures" / file, digest)
+        if reason:
+            return f"its figure {file} {reason}"
     return None
 
 
+def _what_changed(key, now, kept):
+    """A part of the fingerprint that no longer fits, in words."""
+    was = kept["fingerprint"].get(key)
+    if key.startswith("profile ") and was is None:
+        others = [name for name in kept["fingerprint"] if name.startswith("profile ")]
+        return f"it was made for {others[0]}" if others else "it does not say for which profile"
+    if key == "the seed" and was is not None:
+        return f"it was made with seed {was}"
+    then, here = kept.get("versions", {}), versions()
+    if key == "the code" and then.get("tumorcf", __version__) != __version__:
+        return f"it was made by version {then['tumorcf']} of this project, here is {__version__}"
+    if key == "the packages":
+        others = [f"{n} {v}, here {here[n]}" for n, v in then.items() if here.get(n, v) != v]
+        return f"{key} changed since" + (f" (then {'; '.join(others)})" if others else "")
+    return f"{key} changed since"
+
+
+def _why_foreign(path, digest, size=None):
+    """Why a file is not the one that was recorded, in words; None if it is."""
+    if not path.is_file():
+        return "is missing"
+    stat = path.stat()
+    if size is not None and stat.st_size != size:
+        return f"has {stat.st_size} bytes instead of {size}: it was cut off or changed"
+    large = stat.st_size >= LARGE_BYTES
+    found = _sha256_at(path, stat.st_size, stat.st_mtime_ns) if large else file_sha256(path)
+    return None if found == digest else "is not the one that was written: it was changed since"
+
+
+@functools.lru_cache
+def _sha256_at(path, size, time_ns):
+    return file_sha256(path)
+
+
 def record(study, name: str) -> dict:
-    """What a finished stage recorded of itself: hashes, sizes, figures."""
-    return json.loads((study.folder / name / RECORD).read_text())
+    """What a finished stage recorded of itself: hashes, sizes, figures.
+
+    Raises
+    ------
+    FileNotFoundError
+        If the stage was never finished.
+    DamagedRecordError
+        If the file is cut off, or holds something else.
+    """
+    return read_record(study.folder, name, f"{options(study)} ")
+
+
+def read_record(folder: Path, name: str, told="") -> dict:
+    """:func:`record` of a run's folder; ``told`` are a command's options that name the run."""
+    path = folder / name / RECORD
+    text = path.read_text(errors="replace")
+    try:
+        kept = json.loads(text)
+        parts = [kept[key] for key in RECORDED] + [kept.get(key, {}) for key in ADDED]
+        if all(isinstance(part, dict) for part in parts) and isinstance(kept["data"], str):
+            return kept
+    except (ValueError, KeyError, TypeError, AttributeError):
+        pass
+    raise DamagedRecordError(
+        f"Expected the record of {name} in {paths.shown(path)}, got {len(text)} characters that "
+        f"are none. Make {name} again by ./run_all.sh {told}--from {name[:2]} --to {name[:2]}"
+    )
+
+
+def versions() -> dict[str, str]:
+    """Versions of this project and of the packages that its results depend on."""
+    found = {name: importlib.metadata.version(name) for name in PACKAGES}
+    return {"tumorcf": __version__, **found}
+
+
+def options(study) -> str:
+    """How a command line names this study: its profile, and its seed if it is not 0."""
+    return f"--profile {study.profile.name}" + (f" --seed {study.seed}" if study.seed else "")
 
 
 def summary(kept: dict) -> str:
@@ -98,8 +184,10 @@ def fingerprint(study, name: str) -> dict[str, str]:
         "the packages": sha256("".join(map(importlib.metadata.version, PACKAGES)).encode()),
     }
     for needed in NEEDS[name]:
-        finished = (study.folder / needed / RECORD).exists()
-        parts[f"the data of {needed}"] = record(study, needed)["data"] if finished else "missing"
+        try:
+            parts[f"the data of {needed}"] = record(study, needed)["data"]
+        except (FileNotFoundError, DamagedRecordError):
+            parts[f"the data of {needed}"] = "missing"
     if not study.profile.is_phantom and name == "01_data":
         parts["the dataset"] = archives.fingerprint(paths.data_folder())
     return parts
@@ -117,13 +205,13 @@ def library_digest(*modules: str) -> str:
 
 def _digest_from(tree) -> str:
     """Hash of a syntax tree and of those of all library modules that it leads to."""
-    trees, dumps, seen = [tree], [ast.dump(tree)], set(UNHASHED)
-    while trees:
-        for module in sorted(_library_imports(trees.pop()) - seen):
+    leads_to, dumps, seen = [_library_imports(tree)], [ast.dump(tree)], set(UNHASHED)
+    while leads_to:
+        for module in sorted(leads_to.pop() - seen):
             seen.add(module)
-            tree = _library_tree(module)
-            trees.append(tree)
-            dumps.append(ast.dump(tree))
+            dump, imports = _parsed(_library_source(module))
+            leads_to.append(imports)
+            dumps.append(dump)
     return sha256("\n".join(sorted(dumps)).encode())
 
 
@@ -140,7 +228,8 @@ def code_cells(notebook) -> list[str]:
 
 def module_digest(*modules: str) -> str:
     """Hash of the named modules' code, for work that is kept across notebooks."""
-    return sha256("".join(ast.dump(_library_tree(module)) for module in sorted(modules)).encode())
+    dumps = (_parsed(_library_source(module))[0] for module in sorted(modules))
+    return sha256("".join(dumps).encode())
 
 
 def require(study, name, *, wanted_by):
@@ -149,14 +238,13 @@ def require(study, name, *, wanted_by):
     if reason is None:
         return
     last = max(NAMES.index(needed) for needed in NEEDS[wanted_by])
-    seed = f" --seed {study.seed}" if study.seed else ""
-    options = f"--profile {study.profile.name}{seed} --to {NAMES[last][:2]}"
+    command = f"{options(study)} --to {NAMES[last][:2]}"
     raise StageError(
         f"{wanted_by} needs what {name} makes for profile {study.profile.name!r}, and that is "
         f"not ready: {reason}. Make it, in the repository's folder, with\n"
-        f"    ./run_all.sh {options}\n"
+        f"    ./run_all.sh {command}\n"
         f"or, where the packages are there already (Colab), with\n"
-        f"    python -m tumorcf_lib run {options}"
+        f"    python -m tumorcf_lib run {command}"
     )
 
 
@@ -177,17 +265,23 @@ def _library_imports(tree) -> set[str]:
     return found
 
 
-def _library_tree(module: str) -> ast.Module:
-    """Syntax tree of a library module, or of a package's modules, without docstrings."""
+def _library_source(module: str) -> str:
+    """Text of a library module, or of a package's modules."""
     folder = paths.ROOT / "tumorcf_lib" / module
-    files = sorted(folder.glob("*.py")) or [folder.with_suffix(".py")]
-    tree = ast.parse("\n".join(path.read_text() for path in files))
+    found = sorted(folder.glob("*.py")) or [folder.with_suffix(".py")]
+    return "\n".join(path.read_text() for path in found)
+
+
+@functools.cache
+def _parsed(source: str) -> tuple[str, frozenset[str]]:
+    """A module's syntax tree without docstrings, as text, and the library modules it imports."""
+    tree = ast.parse(source)
     for node in ast.walk(tree):
         body = getattr(node, "body", None)
         if isinstance(body, list) and body and isinstance(body[0], ast.Expr):
             if isinstance(body[0].value, ast.Constant) and isinstance(body[0].value.value, str):
                 node.body = body[1:] or [ast.Pass()]
-    return tree
+    return ast.dump(tree), frozenset(_library_imports(tree))
 
 
 def sha256(data: bytes) -> str:

@@ -1,0 +1,70 @@
+import keras
+import numpy as np
+import pytest
+
+from tumorcf_lib.checkpoint import Checkpoint
+
+SCORES = {"val_loss": 0.5}
+
+
+def network(seed):
+    keras.utils.set_random_seed(seed)
+    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(30), keras.layers.Dense(3)])
+    model.compile(keras.optimizers.Adam(), "mse")
+    model.optimizer.build(model.trainable_variables)
+    return model
+
+
+@pytest.fixture
+def stored(tmp_path):
+    """A checkpoint after one epoch, and the model that it holds."""
+    model = network(seed=1)
+    Checkpoint(tmp_path, model, "mark").record(SCORES, model.optimizer, model.get_weights())
+    return Checkpoint(tmp_path, model, "mark").path, model
+
+
+def weights(model):
+    return np.concatenate([array.ravel() for array in model.get_weights()])
+
+
+def test_a_stored_state_comes_back(tmp_path, stored):
+    model = network(seed=2)
+    state = Checkpoint(tmp_path, model, "mark")
+    assert state.read()
+    assert (state.epoch, state.best_epoch) == (1, 1)
+    np.testing.assert_array_equal(weights(model), weights(stored[1]))
+
+
+def damage(path, how):
+    data = path.read_bytes()
+    if how == "cut off":
+        path.write_bytes(data[: len(data) // 2])
+    elif how == "empty":
+        path.write_bytes(b"")
+    elif how == "text":
+        path.write_text("weights")
+    elif how == "changed byte":
+        middle = data.index(b"model_0000.npy") + 400
+        path.write_bytes(data[:middle] + bytes([data[middle] ^ 255]) + data[middle + 1 :])
+    else:
+        with np.load(path) as arrays:
+            kept = {name: arrays[name] for name in arrays.files}
+        if how == "an array is missing":
+            del kept["model_0001"]
+        else:
+            kept["model_0001"] = np.zeros(7)
+        np.savez(path, **kept)
+
+
+@pytest.mark.parametrize(
+    "how", ["cut off", "empty", "text", "changed byte", "an array is missing", "another shape"]
+)
+def test_a_damaged_file_is_none_and_leaves_the_model_as_it_was(tmp_path, stored, capsys, how):
+    damage(stored[0], how)
+    model = network(seed=2)
+    before = weights(model)
+    state = Checkpoint(tmp_path, model, "mark")
+    assert not state.read()
+    assert state.epoch == 0
+    np.testing.assert_array_equal(weights(model), before)
+    assert "checkpoint.npz is damaged: this training begins anew." in capsys.readouterr().out

@@ -1,0 +1,94 @@
+import dataclasses
+
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.figure import Figure
+
+from tumorcf_lib import __main__ as cli
+from tumorcf_lib import compare, paths, results
+
+ROWS = pd.DataFrame({"slice_id": [1, 2], "p_glioma": [0.5, 0.25], "reason": ["", "empty mask"]})
+
+
+def make(study, folder, rows=ROWS):
+    """A run of one finished stage."""
+    stage = results.open_stage(dataclasses.replace(study, folder=folder), "01_data")
+    stage.save_rows(rows, "rows_x")
+    stage.save_table(rows, "split")
+    stage.create_array("inputs", (2, 2), np.float32)[:] = 1
+    figure = Figure()
+    figure.subplots().plot(rows["p_glioma"])
+    stage.save_figure(figure, "fig01", data=rows, shows_slices=False)
+    stage.finish()
+    return folder
+
+
+def test_equal_runs_agree_in_every_file_and_figure(study, tmp_path, capsys):
+    first, second = make(study, tmp_path / "a"), make(study, tmp_path / "b")
+    names = set(compare.contents(first))
+    assert names == {
+        "01_data/rows_x.csv.gz", "01_data/split.csv", "01_data/inputs.npy",
+        *(f"01_data/figures/fig01{end}" for end in (".png", ".pdf", ".csv")),
+    }  # fmt: skip
+    assert cli.main(["compare", str(first), str(second)]) == 0
+    said = capsys.readouterr().out
+    assert "figures    3 of 3 files agree" in said
+    assert said.endswith("The two runs agree.\n")
+
+
+def test_a_difference_is_named_by_file_kind_size_and_column(study, tmp_path, capsys):
+    first = make(study, tmp_path / "a")
+    second = make(study, tmp_path / "b", ROWS.assign(p_glioma=[0.5, 0.26], reason=["", "none"]))
+    assert cli.main(["compare", str(first), str(second)]) == 1
+    said = capsys.readouterr().out
+    assert "rows_x.csv.gz: 1 words differ, numbers by up to 0.01 (p_glioma)" in said
+    assert "fig01.png: other bytes" in said
+    assert "inputs     1 of 1 files agree" in said
+
+
+def test_what_is_on_the_disk_counts_not_what_the_record_says(study, tmp_path):
+    first, second = make(study, tmp_path / "a"), make(study, tmp_path / "b")
+    (second / "01_data" / "split.csv").write_text("edited")
+    (second / "01_data" / "inputs.npy").unlink()
+    found = compare.compare(*map(compare.contents, (first, second)))
+    assert set(found.different) == {"01_data/split.csv", "01_data/inputs.npy"}
+    assert not found.agrees
+
+
+def test_a_file_in_one_run_only_is_a_difference(study, tmp_path, capsys):
+    first = make(study, tmp_path / "a")
+    stage = results.open_stage(dataclasses.replace(study, folder=tmp_path / "b"), "01_data")
+    stage.finish()
+    assert compare.run(first, tmp_path / "a") == 0
+    with pytest.raises(compare.NoRunError, match="runs/demo"):
+        compare.contents(tmp_path / "b")
+    stage.save_rows(ROWS, "rows_x")
+    stage.finish()
+    assert compare.run(first, tmp_path / "b") == 1
+    said = capsys.readouterr().out
+    assert f"only in {paths.shown(first)}: 01_data/inputs.npy, 01_data/split.csv, " in said
+    assert "01_data/figures/fig01.png and 2 more of its stage" in said
+
+
+def test_a_folder_without_a_run_is_refused_in_words(tmp_path, capsys):
+    assert cli.main(["compare", str(tmp_path), str(tmp_path)]) == 1
+    assert "NoRunError: Expected the folder of a run" in capsys.readouterr().err
+
+
+def test_a_number_that_is_missing_on_one_side_is_infinitely_far():
+    one = pd.DataFrame({"p_glioma": [0.5, np.nan], "effect": [np.nan, 1.0]})
+    assert compare.table_gap(one, one) == compare.Gap()
+    gap = compare.table_gap(one, one.assign(p_glioma=[0.5, 0.5]))
+    assert (gap.p, gap.number, gap.where) == (float("inf"), 0.0, "p_glioma")
+
+
+def test_rows_beyond_the_shorter_table_are_counted_not_compared():
+    one = pd.DataFrame({"effect": [1.0, 2.0, 3.0]})
+    assert compare.table_gap(one, one.head(1)) == compare.Gap(n_rows=2)
+    assert compare.table_gap(one, one.head(0)) == compare.Gap(n_rows=3)
+
+
+def test_other_columns_cannot_be_compared():
+    with pytest.raises(ValueError, match="differ"):
+        compare.table_gap(pd.DataFrame({"a": [1]}), pd.DataFrame({"b": [1]}))

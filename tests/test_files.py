@@ -1,0 +1,78 @@
+import errno
+from pathlib import Path
+
+import pytest
+
+from tumorcf_lib import files
+
+
+def test_a_file_is_written_as_a_whole_or_not_at_all(tmp_path, monkeypatch):
+    path, write = tmp_path / "numbers.json", Path.write_bytes
+    files.write_whole(path, "{}")
+
+    def half_then_killed(self, data):
+        write(self, data[: len(data) // 2])
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Path, "write_bytes", half_then_killed)
+    with pytest.raises(KeyboardInterrupt):
+        files.write_whole(path, '{"a": 1}')
+    assert path.read_text() == "{}"
+
+
+def test_a_copy_is_there_as_a_whole_or_not_at_all(tmp_path, monkeypatch):
+    (tmp_path / "a").write_text("whole")
+
+    def half_then_killed(source, target):
+        Path(target).write_text("wh")
+        raise KeyboardInterrupt
+
+    files.copy_whole(tmp_path / "a", tmp_path / "b")
+    assert (tmp_path / "b").read_text() == "whole"
+    monkeypatch.setattr(files.shutil, "copyfile", half_then_killed)
+    with pytest.raises(KeyboardInterrupt):
+        files.copy_whole(tmp_path / "a", tmp_path / "c")
+    assert not (tmp_path / "c").exists()
+
+
+def test_leftovers_are_cleared_at_any_depth_and_nothing_else(tmp_path):
+    (tmp_path / "deep").mkdir()
+    for name in ("rows.csv", "unfinished-rows.csv", "deep/checkpoint.unfinished.npz", "deep/kept"):
+        (tmp_path / name).write_text("")
+    (tmp_path / "unfinished-removal-x" / "y").mkdir(parents=True)
+    files.clear_unfinished(tmp_path)
+    left = sorted(str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*"))
+    assert left == ["deep", "deep/kept", "rows.csv"]
+
+
+def test_room_is_taken_for_a_file_with_holes(tmp_path):
+    path = tmp_path / "array.npy"
+    with open(path, "wb") as file:
+        file.truncate(1_000_000)
+    before = path.stat().st_blocks
+    files.reserve(path)
+    assert path.stat().st_size == 1_000_000
+    assert path.stat().st_blocks * 512 >= 1_000_000 > before * 512
+
+
+def test_a_full_disk_is_named_with_the_megabytes_and_leaves_no_file(tmp_path, monkeypatch):
+    def full(*arguments):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    path = tmp_path / "inputs.npy"
+    path.write_bytes(bytes(2_000_000))
+    monkeypatch.setattr(files.os, "posix_fallocate", full, raising=False)
+    with pytest.raises(files.DiskFullError, match="No room on the disk for 2 MB of .*inputs.npy"):
+        files.reserve(path)
+    assert not path.exists()
+
+
+def test_a_file_system_that_cannot_reserve_stops_nobody(tmp_path, monkeypatch):
+    def unsupported(*arguments):
+        raise OSError(errno.EOPNOTSUPP, "Operation not supported")
+
+    path = tmp_path / "inputs.npy"
+    path.write_bytes(b"12")
+    monkeypatch.setattr(files.os, "posix_fallocate", unsupported, raising=False)
+    files.reserve(path)
+    assert path.read_bytes() == b"12"

@@ -1,0 +1,43 @@
+"""The plan of the kill script; the script itself takes hours and is run by hand."""
+
+import kill_runs
+import pytest
+
+from tumorcf_lib import stages
+
+
+def test_a_round_kills_once_in_every_notebook_at_moments_that_only_the_seed_decides():
+    planned = kill_runs.plan(0, 3, 50)
+    assert [kill.stage for kill in planned] == list(stages.NAMES)
+    assert planned == kill_runs.plan(0, 3, 50)
+    assert planned != kill_runs.plan(0, 4, 50)
+
+
+def test_the_last_round_does_no_more_kills_than_are_left():
+    planned = kill_runs.plan(0, 0, 2)
+    assert len(planned) == 2
+    assert [k.stage for k in planned] == sorted(k.stage for k in planned)
+
+
+def test_many_rounds_kill_early_and_late_and_in_each_way():
+    kills = [kill for number in range(40) for kill in kill_runs.plan(0, number, 50)]
+    shares = [kill.share for kill in kills]
+    assert min(shares) < 0.05 and max(shares) > 0.95
+    assert {kill.kind for kill in kills} == {"all", "runner", "kernel"}
+
+
+def test_what_a_kill_left_is_told(tmp_path):
+    (tmp_path / "01_data").mkdir()
+    (tmp_path / "01_data" / stages.RECORD).write_text("{}")
+    (tmp_path / "01_data" / "unfinished-split.csv").write_text("")
+    (tmp_path / "03_training" / "fold0-0123456789").mkdir(parents=True)
+    (tmp_path / "03_training" / "fold0-0123456789" / "checkpoint.npz").write_text("")
+    assert kill_runs._what_is_there(tmp_path) == {
+        "n_finished": 1, "half_written": "unfinished-split.csv", "trainings_begun": "fold0",
+    }  # fmt: skip
+
+
+def test_a_reference_of_other_code_is_refused(tmp_path):
+    (tmp_path / kill_runs.REFERENCE).write_text('{"code": "other"}')
+    with pytest.raises(SystemExit, match="changed since the reference was made"):
+        kill_runs._reference(tmp_path, "smoke")
