@@ -29,7 +29,9 @@ def finished(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         tiny_study.allow_small_splits(patch)
         patch.setattr(crossval.splits, "check", lambda table, **_: table)
-        patch.setitem(recipes.RECIPES, "one epoch", {"epochs": 1, "warmup_epochs": 1})
+        patch.setitem(
+            recipes.RECIPES, "one epoch", {"epochs": 1, "warmup_epochs": 1, "size_px": 32}
+        )
         study = tiny_study.run_to_inputs(tmp_path_factory.mktemp("cv"), PROFILE)
         crossval.run(study, progress=quiet)
         crossval.run(study, fold_numbers=[1], recipe="one epoch", progress=quiet)
@@ -152,6 +154,16 @@ def test_recipes_see_validation_persons_only(finished):
     split = results.read_table(finished.folder / "01_data" / "split.csv")
     held = split[(split["fold"] == 1) & (split["part"] == "validation")]
     assert set(tried["slice_id"]) == set(held["slice_id"])
+
+
+def test_a_recipe_may_make_the_slices_smaller(finished, monkeypatch):
+    shown = []
+    monkeypatch.setattr(crossval, "_train", lambda profile, prepared, *_: shown.append(prepared))
+    monkeypatch.setitem(recipes.RECIPES, "small", {"size_px": 32})
+    with pytest.raises(FileNotFoundError):  # there is no network, since nothing was trained
+        crossval.run(finished, fold_numbers=[0], recipe="small", progress=quiet)
+    assert shown[0].slices.shape[1:] == (32, 32)
+    assert len(shown[0].slices) == len(shown[0])
 
 
 def test_a_recipe_is_held_against_the_kept_one_on_the_same_folds(finished):

@@ -99,8 +99,7 @@ PROFILES = {
         Profile(
             name="paper-lite-cv", cohort="cheng",
             purpose="every slice tested once, by networks that never saw its person",
-            n_folds=5, epochs=15, warmup_epochs=1, learning_rate=1e-3, patience=15,
-            augmentation=1.75, mixup=0.3, n_places=10,
+            n_folds=5, epochs=10, warmup_epochs=1, learning_rate=5e-4, n_places=10,
         ),
         Profile(
             name="paper", cohort="cheng", purpose="the paper's own network, meant for a GPU",

@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 
 from tumorcf_lib import audit as audits
-from tumorcf_lib import folds, memory, paths, results, runner, stages
+from tumorcf_lib import folds, memory, paths, preprocess, results, runner, stages
 from tumorcf_lib import split as splits
 from tumorcf_lib.recipes import RECIPES
 from tumorcf_lib.side_studies import UnfinishedStudyError
@@ -217,6 +217,8 @@ def _make(profile, prepared, rows, fold, seed, recipe, folder):
     from tumorcf_lib import classifier
 
     device = classifier.set_up(_training_seed(fold, seed))
+    if profile.size_px != prepared.slices.shape[-1]:  # a recipe's
+        prepared = _resized(prepared, profile.size_px)
     parts = folds.parts_of(prepared, rows)
     weights = folder / "weights.npz"
     if not weights.is_file():
@@ -238,6 +240,12 @@ def _make(profile, prepared, rows, fold, seed, recipe, folder):
         results.write_table(audited, _file(folder, "rows_edits"))
     memory.forget_networks()
     return device
+
+
+def _resized(prepared, size_px):
+    """The cohort at another size of the network input; masks, which no recipe needs, stay."""
+    slices = np.stack([preprocess.resize_slice(s, size_px) for s in prepared.slices])
+    return replace(prepared, slices=slices)
 
 
 def _train(profile, prepared, parts, fold, seed, folder):
