@@ -51,7 +51,7 @@ def binder(folder):
         python, "-m", "repo2docker", "--no-build", "--debug", "--user-id", "1000",
         "--user-name", "reader", tree,
     )  # fmt: skip
-    copied, installed = recipe.find("COPY --chown"), recipe.find('env update -p ${NB_PYTHON')
+    copied, installed = recipe.find("src/ ${REPO_DIR}/"), recipe.find('env update -p ${NB_PYTHON')
     expect('--file "environment.yml"' in recipe, "repo2docker finds environment.yml at the top")
     expect(0 < copied < installed, "it copies the repository before it installs")
     base = base_packages(python)
@@ -66,8 +66,8 @@ def binder(folder):
     run(python, "-m", "pip", "check")
     expect(True, "all requirements fit each other")
     listed = run(python, "-m", "jupyter", "server", "extension", "list", cwd=tree)
-    broken = re.findall(r"^.*(?:Validation failed|X \S+).*$", listed, re.M)
-    expect(not broken, f"every extension of the server loads {broken or ''}")
+    n_good, n_all = listed.count("OK"), listed.count("enabled")
+    expect(0 < n_good == n_all, f"{n_good} of the server's {n_all} extensions load")
     try_notebooks(python, tree, folder)
 
 

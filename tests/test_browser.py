@@ -4,6 +4,7 @@ Reads a finished smoke run of 04 and 05, which ``./run_all.sh --test`` has just 
 here (it calls this file on its own). Needs Chromium or Chrome, with its driver.
 """
 
+import json
 import os
 import shutil
 import socket
@@ -31,6 +32,12 @@ QUIET = (  # no screen, and no call to the outside
     "--no-first-run", "--disable-background-networking", "--disable-component-update",
     "--disable-sync", "--window-size=1400,1000",
 )  # fmt: skip
+SETTINGS = {
+    # JupyterLab draws no cell that is out of sight unless it is told to.
+    "notebook-extension/tracker": {"windowingMode": "none"},
+    "apputils-extension/notification": {"fetchNews": "false", "checkForUpdates": False},
+}
+READY = '//*[contains(@class, "jp-StatusBar-TextItem") and contains(., "| Idle")]'
 STATE = """
 const cells = [...document.querySelectorAll('.jp-Notebook .jp-CodeCell')];
 const prompts = cells.map(c => c.querySelector('.jp-InputPrompt').textContent.trim());
@@ -81,10 +88,10 @@ def lab(smoke_run, tmp_path_factory):
         if cell.cell_type == "code":
             cell.outputs, cell.execution_count = [], None
     nbformat.write(notebook, folder / f"{NAME}.ipynb")
-    settings = folder / "settings" / "@jupyterlab" / "notebook-extension"
-    settings.mkdir(parents=True)
-    # JupyterLab draws no cell that is out of sight unless it is told to.
-    (settings / "tracker.jupyterlab-settings").write_text('{"windowingMode": "none"}')
+    for name, settings in SETTINGS.items():
+        path = folder / "settings" / "@jupyterlab" / f"{name}.jupyterlab-settings"
+        path.parent.mkdir(parents=True)
+        path.write_text(json.dumps(settings))
     with socket.socket() as found:
         found.bind(("127.0.0.1", 0))
         port = found.getsockname()[1]
@@ -97,8 +104,7 @@ def lab(smoke_run, tmp_path_factory):
     command = [
         sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root",
         "--ServerApp.ip=127.0.0.1", f"--ServerApp.port={port}", "--ServerApp.port_retries=0",
-        f"--ServerApp.root_dir={folder}", "--LabApp.news_url=None",
-        "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
+        f"--ServerApp.root_dir={folder}",
     ]  # fmt: skip
     log = folder / "lab.log"
     with open(log, "w") as output:
@@ -135,12 +141,14 @@ def shown(browser, lab):
     browser.get(lab)
     wait = WebDriverWait(browser, START_S)
     wait.until(until.presence_of_element_located((By.CSS_SELECTOR, ".jp-Notebook .jp-CodeCell")))
-    wait.until(until.presence_of_element_located((By.CSS_SELECTOR, '[data-status="idle"]')))
+    wait.until(until.presence_of_element_located((By.XPATH, READY)))
     for menu, item in (("lm-MenuBar-itemLabel", "Run"), ("lm-Menu-itemLabel", "Run All Cells")):
         label = f'//*[contains(@class, "{menu}") and normalize-space() = "{item}"]'
         wait.until(until.element_to_be_clickable((By.XPATH, label))).click()
     end = time.monotonic() + RUN_S
     while time.monotonic() < end:
+        for button in browser.find_elements(By.CSS_SELECTOR, ".jp-Dialog .jp-mod-accept"):
+            button.click()  # JupyterLab asks for the kernel where it is slow to notice it
         state = browser.execute_script(STATE)
         if state["errors"] or state["prompts"][-1].strip("[]:").isdigit():
             time.sleep(2)  # the last picture
