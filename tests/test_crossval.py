@@ -229,7 +229,10 @@ def test_published_folds_are_recomputed_from_their_rows(finished, tmp_path):
     problems, _ = pooled.STUDY.verify(target, publish._compare)
     assert len(problems) == 1
     assert "table_folds.csv, row 2, slice_accuracy" in problems[0]
-    assert len(pooled.sentences(target)) == 3
+    told = pooled.sentences(target)
+    first = results.read_table(target / "table_performance.csv").iloc[0]
+    assert told[0].startswith(f"Out of fold over all {first['n']} slices") and len(told) == 7
+    assert [sentence.split(":")[0] for sentence in told[3:6]] == [c.capitalize() for c in CLASSES]
     assert all((target / f"{name}.png").is_file() for name in pooled.STUDY.figures)
 
 

@@ -6,7 +6,7 @@ import re
 import nbformat
 import pytest
 
-from tumorcf_lib import paths, publish, readme, stages
+from tumorcf_lib import leak, paths, pooled, publish, readme, stages
 
 NOTEBOOKS = sorted(paths.NOTEBOOKS.glob("*.ipynb"))
 NUMBERED = [paths.NOTEBOOKS / f"{name}.ipynb" for name in stages.NAMES]
@@ -140,6 +140,15 @@ def test_committed_outputs_come_from_the_phantom(path):
     outputs = json.dumps([cell["outputs"] for cell in code_cells(path)], ensure_ascii=False)
     assert "profile   demo" in outputs
     assert "phantom" in outputs
+
+
+def test_the_evidence_notebook_says_what_the_published_tables_say_today():
+    printed = "".join(
+        "".join(output["text"])
+        for cell in code_cells(paths.NOTEBOOKS / f"{publish.EVIDENCE}.ipynb")
+        for output in cell["outputs"] if output["output_type"] == "stream"
+    )  # fmt: skip
+    assert [line for line in (*pooled.sentences(), *leak.sentences()) if line not in printed] == []
 
 
 @every_stage

@@ -180,9 +180,9 @@ def test_every_figure_has_its_panels_and_carries_its_tag(figures, name):
 
 def test_every_public_figure_is_tested_here():
     helpers = {"CLASS_COLORS", "VERDICT_COLORS", "class_colors"}
-    elsewhere = {  # test_plotting_controls.py and test_calibration.py
+    elsewhere = {  # test_plotting_controls.py, test_plotting_studies.py, test_calibration.py
         "covariates", "dilation_curves", "energy", "infill_comparison", "known_answers",
-        "probe_bars", "robustness_forest", "three_networks",
+        "leak_and_duplicates", "pooled_folds", "probe_bars", "robustness_forest", "three_networks",
     }  # fmt: skip
     assert set(NAMES) == set(plotting.__all__) - helpers - elsewhere
 

@@ -9,6 +9,17 @@ NAME = "paper-lite-cv"
 def sentences(folder=None):
     """What the pooled folds found, in plain words, every number from the published tables."""
     read = side_studies.reader(folder or paths.published(NAME))
+    told = findings.answers(read("table_findings"))
+    return [
+        *performance_sentences(folder),
+        *(f"{group.capitalize()}: {words}." for group, words in told.items()),
+        _site_sentence(read("table_net_by_site")),
+    ]
+
+
+def performance_sentences(folder=None):
+    """How good the networks are out of fold: a part of :func:`sentences`."""
+    read = side_studies.reader(folder or paths.published(NAME))
     performance, spread = read("table_performance"), read("table_spread")
     ece = read("table_reliability").groupby("kind")["ece"].first()
     first = performance[
@@ -31,9 +42,6 @@ def sentences(folder=None):
         f"validation persons {ece['slices, temperature']:.3f}.",
         f"Single folds score from {row['lowest']:.3f} to {row['highest']:.3f} (slices): standard "
         f"deviation {row['sd_fold']:.3f} between folds, {seeds}.",
-        *(f"{group.capitalize()}: {words}." for group, words in
-          findings.answers(read("table_findings")).items()),
-        _site_sentence(read("table_net_by_site")),
     ]
 
 

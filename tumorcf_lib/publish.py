@@ -34,6 +34,7 @@ from tumorcf_lib import (
     stages,
 )
 
+EVIDENCE = "evidence"  # the notebook that shows studies without notebooks
 DEMO = "demo"  # the profile whose run is what readers see in the notebooks
 MANIFEST = "manifest.json"
 NUMBERS = "numbers.json"
@@ -64,6 +65,10 @@ def publish(profile_name: str, *, seed: int = 0) -> Path:
     """
     if profile_name in SIDE_STUDIES:
         target = SIDE_STUDIES[profile_name].publish(paths.run(profile_name), seed=seed)
+        if all((paths.published(name) / MANIFEST).is_file() for name in SIDE_STUDIES):
+            demo = runtime.Study(config.get(DEMO), 0, paths.run(DEMO))
+            runner.run_guide(demo, EVIDENCE)
+            _publish_notebook(demo, EVIDENCE)
         readme.update()
         print(f"Published {sum(1 for _ in target.iterdir())} files: {paths.shown(target)}")
         return target

@@ -222,7 +222,7 @@ def pooled_folds() -> str:
             _cell_with_interval(row.persons, row.persons_low, row.persons_high),
         )
         lines.append(f"| {row.source} | {' | '.join(cells)} |")
-    told = "\n".join(f"- {sentence}" for sentence in pooled.sentences())
+    told = "\n".join(f"- {sentence}" for sentence in pooled.performance_sentences())
     return "\n".join([*lines, "", told])
 
 

@@ -19,9 +19,9 @@ NAMES = (
     "01_data", "02_preprocessing", "03_training",
     "04_evaluation", "05_counterfactuals", "06_metrics",
 )  # fmt: skip
-GUIDES = ("audit_your_model",)
-"""Notebooks beside the study, which only read: for readers with a classifier of their own. Nothing
-depends on them."""
+GUIDES = ("audit_your_model", "evidence")
+"""Notebooks beside the study, which only read: for readers with a classifier of their own, and on
+the published studies that take too long for a notebook. Nothing depends on them."""
 
 NEEDS = {
     "01_data": (),
@@ -31,6 +31,7 @@ NEEDS = {
     "05_counterfactuals": ("01_data", "02_preprocessing", "03_training"),
     "06_metrics": ("04_evaluation", "05_counterfactuals"),
     "audit_your_model": ("03_training",),
+    "evidence": (),
 }
 RECORD = "stage.json"
 RECORDED = ("fingerprint", "hashes", "sizes", "figures")

@@ -37,12 +37,13 @@ def _units(ax, table):
         ax.plot(x, own["slice_accuracy"], "o", color=color, markersize=5, label=f"seed {seed}")
         ax.plot(x, own["person_accuracy"], "D", color=color, markersize=5,
                 markerfacecolor="white")
-    ax.set(xlabel="fold", ylabel="accuracy on tested persons")
+    ax.set(xlabel="fold", ylabel="accuracy, tested persons")
     ax.xaxis.get_major_locator().set_params(integer=True)
     ax.plot([], [], "o", color=INK, markersize=5, label="slices")
     ax.plot([], [], "D", color=INK, markersize=5, markerfacecolor="white", label="persons")
     ax.legend(fontsize=7, ncols=2, loc="lower left")
-    ax.set_ylim(top=1.005, bottom=min(0.85, table["slice_accuracy"].min() - 0.04))
+    lowest = table[["slice_accuracy", "person_accuracy"]].to_numpy().min()
+    ax.set_ylim(top=1.005, bottom=lowest - 0.4 * (1.005 - lowest))  # the legend's room
 
 
 def _sources(ax, elsewhere):

@@ -101,11 +101,11 @@ def reliability(table):
                 edgecolor="white")
         top.plot(bins["confidence"], bins["accuracy"], "o", color="#0072B2", markersize=4)
         temperature = bins["temperature"].iloc[0] if "temperature" in bins else 1.0
-        name = kind if temperature == 1 else f"{kind} {temperature:.2f}"
+        name, _, scaled = kind.partition(", ")
+        told = f"{scaled} {temperature:.2f}\n" if scaled else ""
         top.set(title=name, xlim=(start, 1), ylim=(0, 1.02))
-        top.text(0.04, 0.96, f"ECE {bins['ece'].iloc[0]:.3f}\nn = {bins['n'].sum()}",
-                 transform=top.transAxes, va="top", fontsize=8,
-                 bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.85, "pad": 1.5})
+        top.text(0.96, 0.03, f"{told}ECE {bins['ece'].iloc[0]:.3f}\nn = {bins['n'].sum()}",
+                 transform=top.transAxes, ha="right", va="bottom", fontsize=8)
         below.bar(bins["low"], bins["n"] / bins["n"].sum(), width, align="edge", color=FAINT,
                   edgecolor=SOFT, linewidth=0.6)
         below.set_xlabel("confidence")
