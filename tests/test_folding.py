@@ -138,9 +138,21 @@ def test_norms_in_half_precision_stay():
     )
 
 
-def test_a_network_without_norms_is_returned_as_it_is():
-    model = keras.Sequential([keras.layers.Flatten(), keras.layers.Dense(3, "softmax")])
+@pytest.mark.parametrize("kind", ["without norms", "sequential"])
+def test_a_network_that_cannot_be_folded_is_returned_as_it_is(kind):
+    parts = [keras.Input((5, 5, 1)), layers.Conv2D(2, 3), layers.BatchNormalization()]
+    model = keras.Sequential(parts if kind == "sequential" else parts[:2])
     assert folding.folded(model) is model
+
+
+def test_norms_of_a_sequential_model_inside_stay():
+    inputs = keras.Input((5, 5, 1))
+    inside = keras.Sequential([layers.Conv2D(2, 3), layers.BatchNormalization()])
+    model = with_drawn_norms(keras.Model(inputs, inside(inputs)))
+    drawn = slices(2, 5, 5, 1)
+    folded = folding.folded(model)
+    assert "BatchNormalization" in kinds(folded)
+    np.testing.assert_array_equal(folded.predict_on_batch(drawn), model.predict_on_batch(drawn))
 
 
 def test_a_study_predicts_by_the_folded_network(monkeypatch, tmp_path):

@@ -20,14 +20,14 @@ def folded(model):
     Parameters
     ----------
     model : keras.Model
-        Functional, possibly with functional models inside it; another without batch norms.
+        Functional, possibly with functional models inside it, or sequential.
 
     Returns
     -------
     keras.Model
-        Not compiled; ``model`` itself if it has no batch norms. Norms that follow no convolution
-        stay, and so do those that compute in less than float32, which would round the kernels
-        instead of the products.
+        Not compiled; ``model`` itself if it has no batch norms or is sequential. Norms that
+        follow no convolution stay, and so do those that compute in less than float32, which
+        would round the kernels instead of the products.
 
     Examples
     --------
@@ -37,7 +37,8 @@ def folded(model):
     >>> [type(layer).__name__ for layer in folded(plain).layers]
     ['InputLayer', 'FoldedConvolution']
     """
-    if not any(isinstance(layer, layers.BatchNormalization) for layer in _all_layers(model)):
+    has_norms = any(isinstance(one, layers.BatchNormalization) for one in _all_layers(model))
+    if not has_norms or isinstance(model, keras.Sequential):
         return model
     convolved = {}  # id of a convolution's output -> that output, the layer and its input
 
