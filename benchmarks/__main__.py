@@ -8,11 +8,12 @@ from pathlib import Path
 
 DESCRIPTION = """\
 Time the study's parts beside the obvious way to do the same, and write results.csv and
-RESULTS.md. Needs no dataset. Run it in the repository's folder, with nothing else running.
+RESULTS.md; `python -m tumorcf_lib readme` then renews README's paragraph on them. Needs no dataset
+and less than ten minutes. Run it in the repository's folder, with nothing else running.
 
 examples
   python -m benchmarks                          all of them, into benchmarks/
-  python -m benchmarks --only reader audit      these only; prints, writes nothing
+  python -m benchmarks --only reader audits     these only; prints, writes nothing
   python -m benchmarks --tiny --out /tmp/bench  everything once, on a few small slices
 """
 MODULES = (
@@ -47,7 +48,7 @@ def _parser():
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )  # fmt: skip
     parser.add_argument("--only", nargs="+", choices=MODULES, metavar="NAME", help=f"of {MODULES}")
-    parser.add_argument("--repeats", type=int, default=5, help="rounds that count (default: 5)")
+    parser.add_argument("--repeats", type=int, default=3, help="rounds that count (default: 3)")
     parser.add_argument("--tiny", action="store_true", help="one round on a few small slices")
     parser.add_argument("--out", type=Path, help="folder for results.csv and RESULTS.md")
     return parser

@@ -10,7 +10,7 @@ from tumorcf_lib import audit as audits
 from tumorcf_lib import config, edits, plan, preprocess
 from tumorcf_lib.infills import Hole
 
-SIZES = {"full": ("paper-lite", 6), "tiny": ("smoke", 1)}
+SIZES = {"full": ("paper-lite", 4), "tiny": ("smoke", 1)}
 TOLERANCE = 1e-4
 """Of probabilities: a network rounds differently by the size of its batch."""
 

@@ -8,37 +8,30 @@ from benchmarks import slices
 from benchmarks.measure import compare
 from tumorcf_lib import config
 
-SIZES = {"full": ((224, 64, 32), (128, 32, 16)), "tiny": ((32, 2, 2),)}
+SIZES = {"full": ((224, 64), (128, 32)), "tiny": ((32, 2),)}
 TOLERANCE = 1e-4
 
 
 def run(size, repeats):
-    """Rows for each size of slice: prediction and training step."""
+    """Rows for each size of slice: one batch as the study predicts it."""
     return [
         row
-        for size_px, n_predicted, n_trained in SIZES[size]
-        for row in (
-            *_prediction(size, size_px, n_predicted, repeats),
-            *_training(size, size_px, n_trained, repeats),
-        )
+        for size_px, n_predicted in SIZES[size]
+        for row in _prediction(_built(size, size_px), size_px, n_predicted, repeats)
     ]
 
 
 def _built(size, size_px):
-    from tumorcf_lib import classifier, training
+    from tumorcf_lib import classifier
 
     weights = "imagenet" if size == "full" else None
     profile = dataclasses.replace(config.get("paper-lite"), size_px=size_px, weights=weights)
-    model = classifier.build(profile)
-    for norm in training.norm_layers(model):
-        norm.trainable = False
-    return profile, model
+    return classifier.build(profile)
 
 
-def _prediction(size, size_px, n, repeats):
+def _prediction(model, size_px, n, repeats):
     from tumorcf_lib import folding
 
-    _, model = _built(size, size_px)
     folded = folding.folded(model)
     inputs = slices.prepared(n, size_px).slices[..., None]
     cases = {
@@ -50,31 +43,6 @@ def _prediction(size, size_px, n, repeats):
         assert np.abs(results["as built"] - results["norms folded"]).max() < TOLERANCE
 
     return compare(
-        "network, prediction", f"batch of {n}, {size_px} px", cases,
-        n=n, unit="slices", repeats=repeats, agree=agree,
-    )  # fmt: skip
-
-
-def _training(size, size_px, n, repeats):
-    """Steps of two networks that begin alike; the losses of the first ones agree."""
-    from tumorcf_lib import folding, training
-
-    cohort = slices.prepared(n, size_px)
-    inputs, targets = cohort.slices[..., None], np.eye(3, dtype=np.float32)[cohort.labels]
-    steps = {}
-    for name in ("as built", "norms folded"):
-        profile, model = _built(size, size_px)
-        network = model if name == "as built" else folding.folded(model)
-        network.get_layer("dropout").rate = 0.0  # chance would part them
-        network.compile(training._optimizer(profile, 1000), "categorical_crossentropy")
-        network.optimizer.build(network.trainable_variables)
-        steps[name] = lambda network=network: float(network.train_on_batch(inputs, targets))
-
-    def agree(results):
-        one, other = results.values()
-        assert abs(one - other) < TOLERANCE * max(1, abs(one))
-
-    return compare(
-        "network, training step", f"batch of {n}, {size_px} px", steps,
+        "network", f"batch of {n}, {size_px} px", cases,
         n=n, unit="slices", repeats=repeats, agree=agree,
     )  # fmt: skip

@@ -6,7 +6,7 @@ from scipy import ndimage
 from benchmarks.measure import compare
 from tumorcf_lib import phantom
 
-SIZES = {"full": (40, 4, 256), "tiny": (1, 1, 64)}
+SIZES = {"full": (20, 4, 256), "tiny": (1, 1, 64)}
 
 
 def run(size, repeats):

@@ -10,7 +10,7 @@ from benchmarks import slices
 from benchmarks.measure import compare
 from tumorcf_lib import figshare
 
-SIZES = {"full": (300, 512), "tiny": (6, 64)}
+SIZES = {"full": (240, 512), "tiny": (6, 64)}
 
 
 def run(size, repeats):

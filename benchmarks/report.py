@@ -44,7 +44,8 @@ def page(rows, described):
 
 def _of_setting(setting, rows):
     head, values = _columns(rows)
-    heading = f"{setting}, {rows[0].repeats} rounds" if setting else f"{rows[0].repeats} rounds"
+    rounds = f"{rows[0].repeats} round" + "s" * (rows[0].repeats != 1)
+    heading = f"{setting}, {rounds}" if setting else rounds
     lines = [f"{heading[0].upper()}{heading[1:]}:\n", _line(head), _line(["---"] * len(head))]
     return "\n".join([*lines, *(_line(value) for value in values)]) + "\n"
 

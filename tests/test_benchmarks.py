@@ -68,19 +68,16 @@ def by_brightness(inputs):
 def test_the_network_is_timed_as_built_and_folded(monkeypatch):
     monkeypatch.setattr(network, "_built", small_network)
     rows = network.run("tiny", 1)
-    assert [row.benchmark for row in rows[::2]] == [
-        "network, prediction", "network, training step"
-    ]
-    assert [row.case for row in rows] == ["as built", "norms folded"] * 2
+    assert [row.case for row in rows] == ["as built", "norms folded"]
 
 
 def small_network(size, size_px):
     inputs = keras.Input((size_px, size_px, 1))
     x = layers.Conv2D(2, 3, kernel_initializer=keras.initializers.GlorotUniform(seed=0))(inputs)
     x = layers.BatchNormalization(trainable=False)(x)
-    x = layers.Dropout(0.1, name="dropout")(layers.GlobalAveragePooling2D()(x))
+    x = layers.GlobalAveragePooling2D()(x)
     head = layers.Dense(3, "softmax", kernel_initializer=keras.initializers.GlorotUniform(seed=1))
-    return config.get("smoke"), keras.Model(inputs, head(x))
+    return keras.Model(inputs, head(x))
 
 
 def test_stages_are_watched_on_growing_cohorts(monkeypatch):

@@ -18,6 +18,7 @@ from tumorcf_lib import (
     paths,
     pooled,
     results,
+    speed,
     stages,
     stats,
     tables,
@@ -118,6 +119,7 @@ def parts() -> dict[str, str]:
         "networks": networks_table(),
         "known": known_answers(),
         "minutes": minutes_table(),
+        "speed": speed.paragraph(),
     }
 
 
