@@ -48,10 +48,13 @@ def rows(predict, cohort, profile, repeats):
         ),
     }
 
+    alike = fills_alike(cohort, predicted)
+    assert alike.any()
+
     def agree(results):
         _, made, naive = results.values()
         p = made.loc[made["reason"] == "", [f"p_{name}" for name in cohort.classes]].to_numpy()
-        assert np.abs(p - naive).max() < TOLERANCE
+        assert np.abs(p - naive)[alike].max() < TOLERANCE
 
     setting = f"{len(cohort)} slices, {profile.size_px} px, {n} edits"
     return compare(
@@ -68,6 +71,21 @@ def one_by_one(predict, cohort, table):
         edited = edit_whole(cohort.slices[i], cohort.masks[i], row)
         found.append(predict(edited[None])[0])
     return np.array(found)
+
+
+def fills_alike(cohort, table):
+    """Which rows' edits are the same on a crop and on the whole slice, (n_rows,) bool.
+
+    Not Telea's, whose gray levels span the range of what it is given; nor those of regions that
+    reach the slice's border, where OpenCV reads the mean that stands in for the removed pixels.
+    """
+    position = {slice_id: i for i, slice_id in enumerate(cohort.table["slice_id"])}
+    alike = []
+    for row in table.to_dict("records"):
+        region = plan.region_of(cohort.masks[position[row["slice_id"]]], row)
+        inner = region[1:-1, 1:-1].sum() == region.sum()
+        alike.append(row["infill"] == "" or (row["infill"] != "telea" and inner))
+    return np.array(alike)
 
 
 def edit_whole(slice, mask, row):

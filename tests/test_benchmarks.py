@@ -60,6 +60,20 @@ def test_an_audit_that_disagrees_with_the_naive_loop_is_an_error(monkeypatch):
         audits.rows(by_brightness, slices.prepared(1, 64), profile, 1)
 
 
+def test_infills_that_see_more_than_a_crop_are_not_compared():
+    """Telea's, and one whose region, moved to row 0, reaches the border."""
+    cohort = slices.prepared(1, 64)
+    mask = np.zeros((64, 64), bool)
+    mask[30:34, 20:24] = True
+    cohort = dataclasses.replace(cohort, masks=mask[None])
+    rows = pd.DataFrame(
+        {"slice_id": 1, "edit": ["remove", "remove", "sham", "sham", "only"],
+         "infill": ["navier_stokes", "telea", "navier_stokes", "navier_stokes", ""],
+         "dilation_px": 0, "offset_y": [0, 0, -30, -10, 0], "offset_x": 0, "mirrored": False}
+    )  # fmt: skip
+    assert audits.fills_alike(cohort, rows).tolist() == [True, False, False, True, True]
+
+
 def by_brightness(inputs):
     p = 1 / (1 + np.exp(-inputs.mean(axis=(1, 2), dtype=np.float64)))
     return np.stack([p, (1 - p) / 2, (1 - p) / 2], axis=1)
