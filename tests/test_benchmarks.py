@@ -45,6 +45,12 @@ def test_startup_is_timed_in_processes_of_their_own():
     assert [row.case for row in startup.run("tiny", 1)] == list(startup.TINY)
 
 
+def test_processor_seconds_count_those_of_children():
+    code = "import time\nwhile time.process_time() < 0.1: pass"
+    _, cpu_seconds, _ = measure.timed(lambda: subprocess.run([sys.executable, "-c", code]))
+    assert cpu_seconds > 0.08
+
+
 def test_the_audit_is_timed_beside_its_predict_and_a_naive_loop():
     profile = dataclasses.replace(config.get("smoke"), size_px=64)
     rows = audits.rows(by_brightness, slices.prepared(1, 64), profile, 1)
