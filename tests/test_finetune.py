@@ -8,7 +8,7 @@ import pytest
 from keras import layers
 from tiny_heads import SIZE, cohort
 
-from tumorcf_lib import classifier, config, edits, finetune, training, views
+from tumorcf_lib import classifier, config, edits, finetune, folding, training, views
 
 PROFILE = dataclasses.replace(
     config.get("smoke"), size_px=SIZE, batch_size=8, predict_batch_size=16, epochs=4,
@@ -211,6 +211,32 @@ def test_the_history_begins_with_the_network_as_it_was(runs):
         assert history["epoch"].tolist() == list(range(last + 1))
         assert tuple(history.columns) == finetune.HISTORY_COLUMNS
         assert history.iloc[0].equals(untouched.history.iloc[0])
+
+
+def test_scores_by_folded_norms_change_no_weight(monkeypatch):
+    """A functional network, whose norms are folded, scored so and scored as built."""
+    calls, fold = [], finetune.folded
+    monkeypatch.setattr(finetune, "folded", lambda model: calls.append(fold(model)) or calls[-1])
+    ours = run("looking", model=functional())
+    monkeypatch.setattr(finetune, "folded", lambda model: model)
+    theirs = run("looking", model=functional())
+    assert any(isinstance(layer, folding.FoldedConvolution) for layer in calls[0].layers)
+    assert_equal_weights(ours.model.get_weights(), theirs.model.get_weights())
+    columns = [name for name in ours.history if name.startswith("val_")]
+    np.testing.assert_allclose(ours.history[columns], theirs.history[columns], atol=1e-5)
+
+
+def functional():
+    """The tiny network as a graph of layers, its norm drawn so that folding it matters."""
+    keras.utils.set_random_seed(0)
+    tiny, inputs = tiny_model(), keras.Input((SIZE, SIZE, 1))
+    x = inputs
+    for layer in tiny.layers:
+        x = layer(x)
+    rng = np.random.default_rng(0)
+    norm = tiny.layers[1]
+    norm.set_weights([rng.uniform(0.5, 1.5, weight.shape) for weight in norm.get_weights()])
+    return keras.Model(inputs, x)
 
 
 def test_no_more_validation_slices_are_edited_than_allowed(monkeypatch):

@@ -252,3 +252,31 @@ def test_a_killed_training_with_mixup_ends_as_an_undisturbed_one(tmp_path):
         np.testing.assert_array_equal(a, b)
     plain = fit(tmp_path / "plain")
     assert plain.history["loss"].tolist() != whole.history["loss"].tolist()
+
+
+def test_variables_made_beforehand_save_a_tracing_and_change_no_bit(tmp_path, monkeypatch):
+    traced = []
+
+    def noticed(profile, part):
+        loss = focal_loss(profile, part)
+
+        def call(targets, probabilities):
+            if keras.ops.is_tensor(probabilities) and not hasattr(probabilities, "numpy"):
+                traced.append(probabilities)  # symbolic: no step is run, one is written down
+            return loss(targets, probabilities)
+
+        return call
+
+    focal_loss = training.focal_loss
+    monkeypatch.setattr(training, "focal_loss", noticed)
+    profile = dataclasses.replace(PROFILE, epochs=2)
+    once = fit(tmp_path / "once", profile=profile)
+    assert len(traced) == 1
+    monkeypatch.setattr(
+        training, "_make_variables",
+        lambda network, part: network.optimizer.build(network.trainable_variables),
+    )  # fmt: skip
+    twice = fit(tmp_path / "twice", profile=profile)
+    assert len(traced) == 1 + 2
+    for ours, theirs in zip(once.model.get_weights(), twice.model.get_weights(), strict=True):
+        np.testing.assert_array_equal(ours, theirs)

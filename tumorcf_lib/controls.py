@@ -74,7 +74,8 @@ def audit_networks(results, prepared) -> pd.DataFrame:
         ]
         return pd.concat(parts, ignore_index=True)
 
-    depends_on = folds.depends(results, "audit", "classifier") | folds.weights_of(results)
+    depends_on = folds.depends(results, "audit", "classifier", "folding")
+    depends_on |= folds.weights_of(results)
     return results.make_rows("rows_networks", make, depends_on)
 
 

@@ -171,7 +171,7 @@ def _depends_on(study, source, fold, seed, recipe):
     if recipe:
         trained["settings"] |= RECIPES[recipe]
         return trained | {"fold": fold}
-    audited = folds.depends(source, "audit", "classifier")
+    audited = folds.depends(source, "audit", "classifier", "folding")
     own = {"audit": audited["code"], "masks": audited["masks"], "n_places": study.profile.n_places}
     return trained | {"fold": fold} | own
 
@@ -214,7 +214,7 @@ def _write(folder, record):
 
 def _make(profile, prepared, rows, fold, seed, recipe, folder):
     """Train, predict and audit one unit; returns the device's name."""
-    from tumorcf_lib import classifier
+    from tumorcf_lib import classifier, folding
 
     device = classifier.set_up(_training_seed(fold, seed))
     if profile.size_px != prepared.slices.shape[-1]:  # a recipe's
@@ -224,7 +224,7 @@ def _make(profile, prepared, rows, fold, seed, recipe, folder):
     if not weights.is_file():
         _train(profile, prepared, parts, fold, seed, folder)
         memory.forget_networks()
-    model = classifier.load_float16(profile, weights)
+    model = folding.folded(classifier.load_float16(profile, weights))
     predict = classifier.as_predictor(model, batch_size=profile.predict_batch_size)
     for part, name in (("validation", "rows_validation"), ("test", "rows_predictions")):
         if part == "test" and recipe:

@@ -149,11 +149,11 @@ def _extractor(profile):
     """Function from slices (n, size, size) to feature maps, each (n, rows, columns, channels)."""
     import keras  # here: the names of this module are of use without it
 
-    from tumorcf_lib import backbones
+    from tumorcf_lib import backbones, folding
 
     network = backbones.build_backbone(profile.backbone, profile.size_px, profile.weights)
     maps = [network.get_layer(name).output for name in BLOCKS[profile.backbone]]
-    model = keras.Model(network.input, maps)
+    model = folding.folded(keras.Model(network.input, maps))
     return lambda slices: [
         keras.ops.convert_to_numpy(one) for one in model.predict_on_batch(slices[..., None])
     ]

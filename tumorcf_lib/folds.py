@@ -160,7 +160,7 @@ def audit(results, prepared) -> pd.DataFrame:
     edits = audits.HEADLINE_EDITS + plan.control_edits(
         profile.infills, profile.dilations_at_512, profile.size_px, profile.n_control_places
     )
-    depends_on = depends(results, "audit", "classifier") | weights_of(results)
+    depends_on = depends(results, "audit", "classifier", "folding") | weights_of(results)
     return results.make_rows("rows_edits", lambda _: audit_by(results, prepared, edits), depends_on)
 
 
@@ -257,12 +257,12 @@ def weights_name(fold, network="") -> str:
 
 def _each_fold(results, prepared, part, network=""):
     """Fold, the slices of its part, and the predictor of its network of that kind."""
-    from tumorcf_lib import classifier
+    from tumorcf_lib import classifier, folding
 
     profile = results.study.profile
     split = splits.check(results.read("01_data", "split"))
     for fold, rows in split.groupby("fold"):
         own = slices_of(prepared, rows.loc[rows["part"] == part, "slice_id"])
         weights = results.path_in("03_training", weights_name(fold, network))
-        model = classifier.load_float16(profile, weights)
+        model = folding.folded(classifier.load_float16(profile, weights))
         yield fold, own, classifier.as_predictor(model, batch_size=profile.predict_batch_size)

@@ -11,7 +11,6 @@ import shutil
 import tempfile
 from pathlib import Path
 
-import nbformat
 import pandas as pd
 from PIL import Image
 from tqdm import tqdm
@@ -332,6 +331,8 @@ def _write_manifest(study, target, source):
 
 def _publish_notebook(study, name):
     """Renew a committed notebook's minutes and, from the demo run, its outputs."""
+    import nbformat  # here: it takes half a second to import, which `verify` need not wait for
+
     path = paths.NOTEBOOKS / f"{name}.ipynb"
     notebook = json.loads(path.read_text())
     if study.profile.name == DEMO:

@@ -19,6 +19,7 @@ from tumorcf_lib import (
     paths,
     pooled,
     results,
+    speed,
     stages,
     tables,
 )
@@ -141,6 +142,7 @@ def parts() -> dict[str, str]:
         "networks": networks_table(),
         "known": known_answers(),
         "minutes": minutes_table(),
+        "speed": speed.paragraph(),
     }
 
 

@@ -262,7 +262,7 @@ def _run_whole(state, model, profile, training, validation, loss, **options):
 
 def _run(state, network, profile, training, validation, *, last, views, seed, progress):
     """Epochs of one stage, each with its own seeds, recorded and stored as it ends."""
-    network.optimizer.build(network.trainable_variables)
+    _make_variables(network, training)
     state.restore_optimizer(network.optimizer)
     while state.epoch < last and not is_over(state, profile):
         started = time.perf_counter()
@@ -276,6 +276,15 @@ def _run(state, network, profile, training, validation, *, last, views, seed, pr
         scores |= {"learning_rate": rate, "seconds": time.perf_counter() - started}
         state.record(scores, network.optimizer, candidate)
         progress(_line(scores, profile))
+
+
+def _make_variables(network, part):
+    """Variables of optimizer and metrics, made beforehand: TensorFlow traces a step that makes
+    any of them twice, which takes seconds."""
+    network.optimizer.build(network.trainable_variables)
+    targets = part.targets(slice(1))
+    network.compute_metrics(None, targets, targets)
+    network.reset_metrics()
 
 
 @contextmanager

@@ -1,0 +1,212 @@
+"""The benchmarks run, compare like with like, and tell nothing private; start-up is light."""
+
+import dataclasses
+import itertools
+import math
+import platform
+import subprocess
+import sys
+from pathlib import Path
+
+import keras
+import numpy as np
+import pandas as pd
+import pytest
+from keras import layers
+
+from benchmarks import __main__ as command
+from benchmarks import (
+    audits,
+    cohort_size,
+    inpainting,
+    machine,
+    measure,
+    network,
+    phantoms,
+    reader,
+    report,
+    sham_places,
+    slices,
+    startup,
+)
+from tumorcf_lib import config, paths
+
+ROW = measure.Row("sums", "of ten", "loop", 10, "numbers", 3, 2.0, 1.5, 1.0, 0.9, 1.1)
+
+
+@pytest.mark.parametrize("module", [inpainting, phantoms, reader, sham_places])
+def test_a_tiny_run_times_every_way_to_do_the_same(module):
+    rows = module.run("tiny", 1)
+    assert len(rows) > 1 and rows[0].ratio == 1.0
+    assert all(row.seconds > 0 and math.isfinite(row.ratio) for row in rows)
+
+
+def test_startup_is_timed_in_processes_of_their_own():
+    assert [row.case for row in startup.run("tiny", 1)] == list(startup.TINY)
+
+
+def test_processor_seconds_count_those_of_children():
+    code = "import time\nwhile time.process_time() < 0.1: pass"
+    _, cpu_seconds, _ = measure.timed(lambda: subprocess.run([sys.executable, "-c", code]))
+    assert cpu_seconds > 0.08
+
+
+def test_the_audit_is_timed_beside_its_predict_and_a_naive_loop():
+    profile = dataclasses.replace(config.get("smoke"), size_px=64)
+    rows = audits.rows(by_brightness, slices.prepared(1, 64), profile, 1)
+    assert [row.case.split()[0] for row in rows] == ["bare:", "audit", "naive:"]
+    assert {row.n for row in rows} == {rows[0].n} and rows[0].n > 10
+
+
+def test_an_audit_that_disagrees_with_the_naive_loop_is_an_error(monkeypatch):
+    naive = audits.one_by_one
+    monkeypatch.setattr(audits, "one_by_one", lambda *arguments: naive(*arguments) + 0.01)
+    profile = dataclasses.replace(config.get("smoke"), size_px=64)
+    with pytest.raises(AssertionError):
+        audits.rows(by_brightness, slices.prepared(1, 64), profile, 1)
+
+
+def test_infills_that_see_more_than_a_crop_are_not_compared():
+    """Telea's, and one whose region, moved to row 0, reaches the border."""
+    cohort = slices.prepared(1, 64)
+    mask = np.zeros((64, 64), bool)
+    mask[30:34, 20:24] = True
+    cohort = dataclasses.replace(cohort, masks=mask[None])
+    rows = pd.DataFrame(
+        {"slice_id": 1, "edit": ["remove", "remove", "sham", "sham", "only"],
+         "infill": ["navier_stokes", "telea", "navier_stokes", "navier_stokes", ""],
+         "dilation_px": 0, "offset_y": [0, 0, -30, -10, 0], "offset_x": 0, "mirrored": False}
+    )  # fmt: skip
+    assert audits.fills_alike(cohort, rows).tolist() == [True, False, False, True, True]
+
+
+def by_brightness(inputs):
+    p = 1 / (1 + np.exp(-inputs.mean(axis=(1, 2), dtype=np.float64)))
+    return np.stack([p, (1 - p) / 2, (1 - p) / 2], axis=1)
+
+
+def test_the_network_is_timed_as_built_and_folded(monkeypatch):
+    monkeypatch.setattr(network, "_built", small_network)
+    rows = network.run("tiny", 1)
+    assert [row.case for row in rows] == ["as built", "norms folded"]
+
+
+def small_network(size, size_px):
+    inputs = keras.Input((size_px, size_px, 1))
+    x = layers.Conv2D(2, 3, kernel_initializer=keras.initializers.GlorotUniform(seed=0))(inputs)
+    x = layers.BatchNormalization(trainable=False)(x)
+    x = layers.GlobalAveragePooling2D()(x)
+    head = layers.Dense(3, "softmax", kernel_initializer=keras.initializers.GlorotUniform(seed=1))
+    return keras.Model(inputs, head(x))
+
+
+def test_stages_are_watched_on_growing_cohorts(monkeypatch):
+    monkeypatch.setattr(cohort_size, "TIMES", (1, 3))
+    monkeypatch.setattr(cohort_size, "STAGES", {"audit": cohort_size.STAGES["audit"]})
+    rows = cohort_size.run("tiny", 1)
+    assert [(row.case, row.n) for row in rows] == [("x1", 2), ("x3", 6)]
+    if Path("/proc/self/smaps_rollup").exists():
+        assert all(10 < row.anonymous_mb <= row.pss_mb for row in rows)
+
+
+@pytest.mark.parametrize("stage", cohort_size.STAGES)
+def test_each_stage_works_on_what_was_put_into_its_folder(stage, tmp_path):
+    cohort_size._put(tmp_path / "x1", 2, 64, 64)
+    cohort_size.STAGES[stage](tmp_path / "x1")
+
+
+def test_a_ratio_is_the_median_over_rounds_of_the_baseline_by_the_case(monkeypatch):
+    seconds = iter([2.0, 1.0, 9.0, 3.0, 4.0, 1.0])  # base, case, base, case, base, case
+    monkeypatch.setattr(measure, "timed", lambda work: (next(seconds), 0.0, work()))
+    base, case = measure.compare(
+        "", "", {"base": lambda: None, "case": lambda: None}, n=1, unit="", repeats=3
+    )
+    assert (base.ratio, base.low, base.high, base.seconds) == (1.0, 1.0, 1.0, 4.0)
+    assert (case.ratio, case.low, case.high, case.seconds) == (3.0, 2.0, 4.0, 1.0)
+
+
+def test_a_way_that_does_part_of_the_work_is_scaled_to_all_of_it(monkeypatch):
+    monkeypatch.setattr(measure, "timed", lambda work: (2.0, 1.0, work()))
+    base, part = measure.compare(
+        "", "", {"base": lambda: None, "part": (5, lambda: None)}, n=20, unit="", repeats=1
+    )
+    assert (part.seconds, part.cpu_seconds, part.ratio, part.n) == (8.0, 4.0, 0.25, 20)
+    assert part.per_second == 2.5
+
+
+def test_results_that_differ_are_not_timed():
+    def agree(results):
+        assert results["one"] == results["other"]
+
+    with pytest.raises(AssertionError):
+        measure.compare(
+            "", "", {"one": lambda: 1, "other": lambda: 2}, n=1, unit="", repeats=1, agree=agree
+        )
+
+
+def test_the_page_names_the_machine_but_not_whose_it_is():
+    page = report.page([ROW], machine.describe())
+    assert "| processor |" in page and "| cores |" in page and "| tensorflow |" in page
+    for private in (platform.node(), str(Path.home()), str(paths.ROOT)):
+        assert private not in page
+    assert "| loop | 2 | 1.5 | 5 | 1 [0.9, 1.1] |" in page
+
+
+def test_the_page_tells_memory_where_it_was_measured():
+    with_memory = dataclasses.replace(ROW, anonymous_mb=12.4, pss_mb=30.6)
+    assert "| 1 [0.9, 1.1] | 12 | 31 |" in report.page([with_memory], {})
+    assert "memory" not in report.page([ROW], {})
+
+
+def test_a_run_of_some_benchmarks_writes_only_where_it_is_told(monkeypatch, tmp_path, capsys):
+    monkeypatch.setattr(command, "HERE", tmp_path / "committed")
+    command.main(["--tiny", "--only", "inpainting"])
+    assert list(tmp_path.iterdir()) == []
+    command.main(["--tiny", "--only", "inpainting", "--out", str(tmp_path / "out")])
+    table = pd.read_csv(tmp_path / "out" / "results.csv")
+    assert table["case"].tolist() == [row.case for row in inpainting.run("tiny", 1)]
+    assert (tmp_path / "out" / "RESULTS.md").read_text() in capsys.readouterr().out
+
+
+def test_every_benchmark_is_run_by_the_command():
+    files = {path.stem for path in Path(command.__file__).parent.glob("*.py")}
+    parts = {"__init__", "__main__", "machine", "measure", "report", "slices"}
+    assert set(command.MODULES) == files - parts
+
+
+def test_help_and_status_start_without_keras_in_less_than_a_second(tmp_path):
+    code = (
+        "import sys, time, tumorcf_lib\n"
+        "imported = time.process_time()\n"
+        "from tumorcf_lib.__main__ import main\n"
+        "try:\n    main(['--help'])\nexcept SystemExit:\n    pass\n"
+        "main(['status', '--profile', 'demo'])\n"
+        "assert not {'keras', 'tensorflow'} & set(sys.modules), 'Keras was loaded'\n"
+        "print(imported)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=paths.ROOT,
+        env={"PATH": "", "TUMORCF_RUNS": str(tmp_path), "PYTHONPATH": str(paths.ROOT)},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "never finished" in done.stdout
+    assert float(done.stdout.split()[-1]) < 1.0
+
+
+def test_slices_to_measure_on_are_unlike_each_other():
+    few = slices.repeated(slices.prepared(3, 64), 5)
+    for one, other in itertools.combinations(range(3), 2):
+        assert not np.array_equal(few.slices[one], few.slices[other])
+    assert np.array_equal(few.slices[0], few.slices[3])
+    assert few.table["person_id"].is_unique and few.masks.any(axis=(1, 2)).all()
+
+
+def test_verify_waits_for_no_notebook_software():
+    code = (
+        "import sys; from tumorcf_lib import publish; "
+        "print(sorted({'nbformat', 'papermill', 'keras'} & set(sys.modules)))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=paths.ROOT
+    )
+    assert done.stdout.strip() == "[]"

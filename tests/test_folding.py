@@ -1,0 +1,175 @@
+"""Folded networks are the networks as built: same numbers, same variables, same gradients."""
+
+import dataclasses
+from types import SimpleNamespace
+
+import keras
+import numpy as np
+import pandas as pd
+import pytest
+from keras import layers
+
+from tumorcf_lib import backbones, classifier, cohort, config, folding, folds, training
+
+
+def with_drawn_norms(model, seed=0):
+    """The model, every weight of its norms drawn anew, so that no norm passes values through."""
+    rng = np.random.default_rng(seed)
+    for norm in training.norm_layers(model):
+        norm.set_weights([rng.uniform(0.5, 1.5, weight.shape) for weight in norm.get_weights()])
+    return model
+
+
+def small_network(*, channels=2, use_bias=False, scale=True, center=True):
+    """Plain, strided and depthwise convolutions with norms, a model inside a model."""
+    inner = keras.Input((9, 9, channels))
+    x = layers.DepthwiseConv2D(3, strides=2, padding="same", use_bias=use_bias)(inner)
+    x = layers.BatchNormalization(scale=scale, center=center)(x)
+    x = layers.ReLU(max_value=6.0)(x)
+    y = layers.Conv2D(channels, 1, use_bias=use_bias)(x)
+    y = layers.BatchNormalization(scale=scale, center=center, epsilon=0.1)(y)
+    backbone = keras.Model(inner, layers.Add()([x, y]), name="inside")
+    slices = keras.Input((9, 9, channels))
+    x = layers.GlobalAveragePooling2D()(backbone(slices))
+    return with_drawn_norms(keras.Model(slices, layers.Dense(3, "softmax")(x)))
+
+
+def tiny_lite0(**changes):
+    settings = dataclasses.replace(config.get("smoke"), size_px=32, weights=None, **changes)
+    return with_drawn_norms(classifier.build(settings))
+
+
+def slices(*shape):
+    return np.random.default_rng(1).normal(size=shape).astype(np.float32)
+
+
+def kinds(model):
+    return [type(layer).__name__ for layer in folding._all_layers(model)]
+
+
+@pytest.mark.parametrize(
+    "options", [{}, {"use_bias": True}, {"scale": False}, {"center": False, "use_bias": True}]
+)
+def test_folded_network_gives_the_probabilities_of_the_network_as_built(options):
+    model = small_network(**options)
+    inputs = slices(4, 9, 9, 2)
+    expected = model.predict_on_batch(inputs)
+    assert np.ptp(expected, axis=0).max() > 1e-3  # it does tell slices apart
+    np.testing.assert_allclose(folding.folded(model).predict_on_batch(inputs), expected, atol=1e-6)
+
+
+def test_every_norm_of_lite0_is_folded_and_its_probabilities_stay():
+    model = tiny_lite0()
+    folded = folding.folded(model)
+    assert "BatchNormalization" not in kinds(folded)
+    assert kinds(folded).count("FoldedConvolution") == kinds(model).count("BatchNormalization")
+    inputs = slices(3, 32, 32, 1)
+    np.testing.assert_allclose(
+        folded.predict_on_batch(inputs), model.predict_on_batch(inputs), atol=1e-5
+    )
+
+
+def test_every_norm_of_resnet50_is_folded_and_its_features_stay():
+    model = with_drawn_norms(backbones.build_backbone("resnet50", 32, None))
+    folded = folding.folded(model)
+    assert "BatchNormalization" not in kinds(folded)
+    inputs = slices(2, 32, 32, 1) / 58  # what comes out of 50 drawn layers is large
+    expected = model.predict_on_batch(inputs)
+    close = np.abs(folded.predict_on_batch(inputs) - expected) <= 1e-4 * np.abs(expected).max()
+    assert close.all()
+
+
+def test_weights_of_one_network_are_those_of_the_other():
+    model = small_network()
+    folded = folding.folded(model)
+    assert {id(weight) for weight in folded.weights} == {id(weight) for weight in model.weights}
+    before = folded.predict_on_batch(slices(1, 9, 9, 2))
+    model.set_weights([2 * weight for weight in model.get_weights()])
+    after = folded.predict_on_batch(slices(1, 9, 9, 2))
+    assert np.abs(before - after).max() > 1e-3
+    np.testing.assert_allclose(after, model.predict_on_batch(slices(1, 9, 9, 2)), atol=1e-6)
+
+
+def test_a_training_step_of_the_folded_network_is_that_of_the_network_as_built():
+    trained = []
+    for fold in (False, True):
+        model = small_network()
+        model.set_weights([slices(*weight.shape) * 0.3 + 0.5 for weight in model.get_weights()])
+        for norm in training.norm_layers(model):
+            norm.trainable = False
+        start = model.get_weights()
+        network = folding.folded(model) if fold else model
+        network.compile(keras.optimizers.SGD(1.0), "categorical_crossentropy")
+        network.train_on_batch(slices(6, 9, 9, 2), np.eye(3, dtype=np.float32)[[0, 1, 2, 2, 1, 0]])
+        trained.append([new - old for new, old in zip(model.get_weights(), start, strict=True)])
+    assert sum(np.abs(change).max() > 1e-4 for change in trained[0]) == 4  # kernels and the head's
+    for plain, folded in zip(*trained, strict=True):
+        np.testing.assert_allclose(folded, plain, atol=1e-6)
+
+
+def test_a_norm_that_follows_no_convolution_stays():
+    inputs = keras.Input((5, 5, 1))
+    x = layers.ReLU()(layers.Conv2D(2, 3)(inputs))
+    model = with_drawn_norms(keras.Model(inputs, layers.BatchNormalization()(x)))
+    folded = folding.folded(model)
+    assert kinds(folded)[1:] == ["Conv2D", "ReLU", "BatchNormalization"]
+    drawn = slices(2, 5, 5, 1)
+    np.testing.assert_array_equal(folded.predict_on_batch(drawn), model.predict_on_batch(drawn))
+
+
+def test_what_else_reads_the_convolution_still_gets_its_output():
+    inputs = keras.Input((5, 5, 1))
+    x = layers.Conv2D(2, 3)(inputs)
+    model = with_drawn_norms(keras.Model(inputs, [x, layers.BatchNormalization()(x)]))
+    drawn = slices(2, 5, 5, 1)
+    for made, expected in zip(
+        folding.folded(model).predict_on_batch(drawn), model.predict_on_batch(drawn), strict=True
+    ):
+        np.testing.assert_allclose(made, expected, atol=1e-6)
+
+
+def test_norms_in_half_precision_stay():
+    model = classifier.build(
+        dataclasses.replace(config.get("smoke"), size_px=32, weights=None),
+        precision="mixed_bfloat16",
+    )
+    assert kinds(folding.folded(model)).count("BatchNormalization") == kinds(model).count(
+        "BatchNormalization"
+    )
+
+
+@pytest.mark.parametrize("kind", ["without norms", "sequential"])
+def test_a_network_that_cannot_be_folded_is_returned_as_it_is(kind):
+    parts = [keras.Input((5, 5, 1)), layers.Conv2D(2, 3), layers.BatchNormalization()]
+    model = keras.Sequential(parts if kind == "sequential" else parts[:2])
+    assert folding.folded(model) is model
+
+
+def test_norms_of_a_sequential_model_inside_stay():
+    inputs = keras.Input((5, 5, 1))
+    inside = keras.Sequential([layers.Conv2D(2, 3), layers.BatchNormalization()])
+    model = with_drawn_norms(keras.Model(inputs, inside(inputs)))
+    drawn = slices(2, 5, 5, 1)
+    folded = folding.folded(model)
+    assert "BatchNormalization" in kinds(folded)
+    np.testing.assert_array_equal(folded.predict_on_batch(drawn), model.predict_on_batch(drawn))
+
+
+def test_a_study_predicts_by_the_folded_network(monkeypatch, tmp_path):
+    model = small_network(channels=1)
+    drawn = slices(4, 9, 9)
+    table = pd.DataFrame({"slice_id": range(4), "label": 0})
+    prepared = cohort.Cohort("drawn", drawn, drawn > 0, table, ("a", "b", "c"), "")
+    split = table.assign(fold=0, part=["test", "train", "test", "train"])
+    results = SimpleNamespace(
+        study=SimpleNamespace(profile=config.get("smoke")),
+        read=lambda *_: split, path_in=lambda *_: tmp_path / "weights.npz",
+    )  # fmt: skip
+    monkeypatch.setattr(folds.splits, "check", lambda split: split)
+    monkeypatch.setattr(classifier, "load_float16", lambda profile, path: model)
+    made, fold = [], folding.folded
+    monkeypatch.setattr(folding, "folded", lambda model: made.append(fold(model)) or made[-1])
+    ((_, own, predictor),) = folds._each_fold(results, prepared, "test")
+    assert [kinds(network).count("FoldedConvolution") for network in made] == [2]
+    expected = training.predict(model, drawn[[0, 2]])
+    np.testing.assert_allclose(predictor(own.slices), expected, atol=1e-6)
