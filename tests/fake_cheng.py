@@ -23,8 +23,18 @@ def draw(number, size=16, dtype=np.int16):
     return image, mask
 
 
-def write_mat(path, image, mask, label, patient, /, *, userblock=512, drop=(), **replace):
-    """An N.mat as MATLAB 7.3 writes it: arrays transposed, text as codes, a 512-byte header."""
+MATLAB_CLASSES = {"PID": "char", "image": "int16", "label": "double", "tumorMask": "logical"}
+
+
+def write_mat(
+    path, image, mask, label, patient, /, *,
+    userblock=512, packed=False, order=None, drop=(), **replace,
+):  # fmt: skip
+    """An N.mat as MATLAB 7.3 writes it: arrays transposed, text as codes, a 512-byte header.
+
+    With ``packed``, image and mask are in compressed chunks and each field names its MATLAB
+    class, as in the published files.
+    """
     fields = {
         "PID": np.array([[ord(letter)] for letter in patient], np.uint16),
         "image": image.T,
@@ -35,8 +45,18 @@ def write_mat(path, image, mask, label, patient, /, *, userblock=512, drop=(), *
     with h5py.File(path, "w", userblock_size=userblock) as file:
         group = file.create_group("cjdata")
         for name, values in {**fields, **replace}.items():
-            if name not in drop:
-                group[name] = values
+            if name in drop:
+                continue
+            if order:
+                values = values.astype(values.dtype.newbyteorder(order))
+            squeezed = packed and values.shape == mask.T.shape
+            chunks = (values.shape[0], values.shape[1] // 2) if squeezed else None
+            dataset = group.create_dataset(
+                name, data=values, chunks=chunks, compression="gzip" if squeezed else None,
+                shuffle=squeezed and name == "image",
+            )  # fmt: skip
+            if packed and name in MATLAB_CLASSES:
+                dataset.attrs["MATLAB_class"] = np.bytes_(MATLAB_CLASSES[name])
     return Path(path)
 
 
