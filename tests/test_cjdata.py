@@ -138,6 +138,18 @@ def test_filters_other_than_matlabs_are_refused(tmp_path):
     assert "packed by HDF5's filters [32000]" in refused(changed(tmp_path, pack, drop=("image",)))
 
 
+def test_bytes_that_were_not_compressed_as_stated_are_no_pixels(tmp_path):
+    def shuffle(group):
+        group.create_dataset("image", data=draw(1)[0], chunks=(16, 16), shuffle=True)
+
+    assert "packed by HDF5's filters [2]" in refused(changed(tmp_path, shuffle, drop=("image",)))
+    content = mat_bytes(tmp_path, packed=True)
+    name = content.index(b"shuffle\0") + len(b"shuffle\0")
+    assert content[name] == 2  # bytes of a pixel, by which they were shuffled
+    content = content[:name] + b"\4" + content[name + 1 :]
+    assert "one shuffled by (4,) bytes" in refused(content)
+
+
 def test_pixels_that_the_file_does_not_hold_are_no_zeros(tmp_path):
     def leave_out(group):
         group.create_dataset("image", (16, 16), "i2", chunks=(8, 16))

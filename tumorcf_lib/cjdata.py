@@ -20,7 +20,7 @@ MAX_UNPACKED_BYTES = 1 << 29  # what a chunk may come to at worst without being 
 DEFLATE_RATIO = 1032  # at most, by its format
 FIELDS = ("image", "tumorMask", "label", "PID")
 MATLAB_DTYPES = {"single": "float32", "double": "float64", "logical": "uint8", "char": "uint16"}
-FILTERS = {h5py.h5z.FILTER_DEFLATE, h5py.h5z.FILTER_SHUFFLE, h5py.h5z.FILTER_FLETCHER32}
+DEFLATE, SHUFFLE = h5py.h5z.FILTER_DEFLATE, h5py.h5z.FILTER_SHUFFLE
 
 
 class DatasetError(RuntimeError):
@@ -186,9 +186,12 @@ def _why_unread(dataset):
 
 def _why_chunks_unread(dataset, settings):
     """As :func:`_why_unread`, for what is stored in chunks; each is unpacked up to its size."""
-    filters = [settings.get_filter(i)[0] for i in range(settings.get_nfilters())]
-    if set(filters) - FILTERS or len(filters) != len(set(filters)):
-        return f"one packed by HDF5's filters {filters}"
+    filters = [settings.get_filter(i) for i in range(settings.get_nfilters())]
+    numbers = [number for number, *_ in filters]
+    if numbers not in ([], [DEFLATE], [SHUFFLE, DEFLATE]):
+        return f"one packed by HDF5's filters {numbers}"
+    if SHUFFLE in numbers and filters[0][2] != (dataset.dtype.itemsize,):
+        return f"one shuffled by {filters[0][2]} bytes"
     starts = [range(0, n, step) for n, step in zip(dataset.shape, dataset.chunks)]
     n_wanted = math.prod(map(len, starts))
     n_bytes = math.prod(dataset.chunks) * dataset.dtype.itemsize
@@ -202,9 +205,8 @@ def _why_chunks_unread(dataset, settings):
         left_out, packed = dataset.id.read_direct_chunk(start)
         if left_out or not (filters or size == n_bytes):
             return f"a chunk of {size} bytes for {n_bytes}, without its filters"
-        if h5py.h5z.FILTER_DEFLATE in filters and size * DEFLATE_RATIO > MAX_UNPACKED_BYTES:
-            with_checksum = n_bytes + 4
-            if len(zlib.decompressobj().decompress(packed, with_checksum + 1)) > with_checksum:
+        if filters and size * DEFLATE_RATIO > MAX_UNPACKED_BYTES:
+            if len(zlib.decompressobj().decompress(packed, n_bytes + 1)) > n_bytes:
                 return f"a chunk that unpacks to more than its {n_bytes} bytes"
     return ""
 
