@@ -1,7 +1,7 @@
 import os
 
 import pytest
-from fake_cheng import NAMES, dataset
+from fake_cheng import NAMES, dataset, write_archives
 
 from tumorcf_lib import archives
 from tumorcf_lib.archives import DataAccessError
@@ -64,5 +64,7 @@ def test_folders_with_names_of_files_are_passed_over(tmp_path):
 
 def test_a_broken_archive_is_named_where_nothing_else_was_found(tmp_path):
     (tmp_path / "own.zip").write_bytes(b"PK no archive")
+    write_archives(tmp_path, {"code.zip": {"a.py": b""}})
     error = archives.not_found(tmp_path, archives.PUBLISHED)
-    assert "has none of its files (own.zip there: no complete ZIP archive)" in str(error)
+    words = "none of its files; code.zip there holds no N.mat; own.zip there is no complete ZIP"
+    assert words in str(error)

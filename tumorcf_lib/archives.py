@@ -140,8 +140,8 @@ def not_found(folder, missing):
     """The error that says which files the user should put where."""
     found = "has none of its files" if len(missing) == len(PUBLISHED) else "lacks some of its files"
     files = "\n".join(f"    {archive}" for archive in missing)
-    broken = [path.name for path in sorted(Path(folder).glob("*.zip")) if why_not_zip(path)]
-    aside = f" ({', '.join(broken)} there: no complete ZIP archive)" if broken else ""
+    others = {path.name: _why_passed_over(path) for path in sorted(Path(folder).glob("*.zip"))}
+    aside = "".join(f"; {name} there {why}" for name, why in others.items() if why)
     return DatasetNotFoundError(
         f"The {DATASET} was expected in {shown(folder)}, which {found}{aside}. Put there, "
         f"unopened:\n{files}\n`python -m tumorcf_lib download` fetches them; by hand they are at "
@@ -203,6 +203,12 @@ def why_not_zip(path):
         raise no_access(path, error) from error
     except Exception as error:  # a damaged archive can raise nearly anything
         return f"{error}" or type(error).__name__
+
+
+def _why_passed_over(path):
+    if why_not_zip(path):
+        return "is no complete ZIP archive"
+    return "" if _holds_slices(path) else "holds no N.mat"
 
 
 def _holds_slices(path):
