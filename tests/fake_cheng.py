@@ -1,6 +1,9 @@
 """Small datasets in the published layout, drawn at random: no pixel of a patient."""
 
+import os
+import tempfile
 import zipfile
+from contextlib import contextmanager
 from pathlib import Path
 
 import h5py
@@ -97,3 +100,27 @@ def dataset(folder, sizes=None):
             for i, n in enumerate(range(3 * k + 1, 3 * k + 4))
         }
     return write_archives(folder, contents)
+
+
+@contextmanager
+def open_folder():
+    """A scratch folder that another user may look into, unlike pytest's own."""
+    with tempfile.TemporaryDirectory() as folder:
+        os.chmod(folder, 0o755)
+        yield Path(folder)
+
+
+@contextmanager
+def without_rights(path, mode=0):
+    """A file or folder with this mode, met by somebody to whom it applies: not the superuser."""
+    "".encode("cp437")  # what zipfile loads on first use, perhaps from a closed folder
+    before, user = path.stat().st_mode, os.geteuid()
+    path.chmod(mode)
+    if user == 0:
+        os.seteuid(65534)
+    try:
+        yield
+    finally:
+        if user == 0:
+            os.seteuid(0)
+        path.chmod(before)

@@ -113,7 +113,7 @@ def find(folder):
     Raises
     ------
     DataAccessError
-        If the folder is a file, or may not be listed.
+        If the folder is a file, or it, a folder in it or an archive may not be read.
     """
     folder = Path(folder)
     try:
@@ -140,7 +140,7 @@ def not_found(folder, missing):
     """The error that says which files the user should put where."""
     found = "has none of its files" if len(missing) == len(PUBLISHED) else "lacks some of its files"
     files = "\n".join(f"    {archive}" for archive in missing)
-    others = {path.name: _why_passed_over(path) for path in sorted(Path(folder).glob("*.zip"))}
+    others = {path.name: _why_passed_over(path) for path in sorted(Path(folder).glob("*"))}
     aside = "".join(f"; {name} there {why}" for name, why in others.items() if why)
     return DatasetNotFoundError(
         f"The {DATASET} was expected in {shown(folder)}, which {found}{aside}. Put there, "
@@ -206,14 +206,25 @@ def why_not_zip(path):
 
 
 def _why_passed_over(path):
+    """Why something in the folder was of no use, if that may surprise."""
+    if path.is_dir():
+        try:
+            next(path.iterdir(), None)
+        except OSError as error:
+            return f"may not be read ({error.strerror})"
+    if path.is_dir() or path.suffix != ".zip":
+        return ""
     if why_not_zip(path):
         return "is no complete ZIP archive"
     return "" if _holds_slices(path) else "holds no N.mat"
 
 
 def _holds_slices(path):
-    if not path.is_file():
-        return False
+    try:
+        if not path.is_file():
+            return False
+    except PermissionError as error:  # a folder that may be listed, but not opened
+        raise no_access(path.parent, error) from error
     if path.suffix == ".mat":
         return is_slice(path.name)
     if path.name in {archive.name for archive in PUBLISHED}:

@@ -105,8 +105,8 @@ def download(
             raise _no_room(folder, missing) from error
         raise DownloadError(
             f"Expected a folder to write into, got {type(error).__name__} ({error.strerror}) from "
-            f"{shown(error.filename or folder)}. Make {shown(folder)} writable, or name another "
-            "folder by --data."
+            f"{shown(error.filename or folder)}. Make {shown(folder)} and what is in it readable "
+            "and writable, or name another folder by --data."
         ) from error
     return paths
 

@@ -30,6 +30,7 @@ __all__ = [
 
 WAIT_S = 1800.0  # for another process that reads the same dataset
 
+
 def describe(folder, *, cache_dir, progress=True):
     """One sentence on what the folder's slices are; reads them if that was not done before."""
     return _meta(_cached(folder, cache_dir, progress))["source"]
