@@ -6,7 +6,8 @@ import zipfile
 import h5py
 import numpy as np
 import pytest
-from fake_cheng import NAMES, dataset, draw, mat_bytes, write_mat
+from fake_cheng import NAMES, dataset, draw, mat_bytes, open_folder, without_rights, write_mat
+from test_members import lying, zip_bytes
 
 from tumorcf_lib import figshare
 from tumorcf_lib.cjdata import DatasetError
@@ -81,6 +82,17 @@ BAD_ARCHIVES = {
     "slice that would fill memory": (
         lambda c, t: rezipped(c, m4=bomb(t)), ["Slice 4", "got shape (1000000, 1000000)"],
     ),
+    "archive that would fill memory": (
+        lambda c, _: lying(rezipped(c, **{"13.mat": b"x"}), n_bytes=2**31),
+        [NAMES[1], "13.mat", "2147483648 bytes", "Nothing was unpacked"],
+    ),
+    "archive that would fill memory and hides it": (
+        lambda c, _: lying(rezipped(c, **{"13.mat": bytes(50_000_000)}), n_bytes=9),
+        ["Slice 13", f"{NAMES[1]}/13.mat", "expected 9 bytes with the right checksum"],
+    ),
+    "archives in archives in archives": (
+        lambda c, _: zip_bytes({"a.zip": zip_bytes({"b.zip": c})}), [NAMES[1], "b.zip"],
+    ),
     "one number twice": (
         lambda c, t: rezipped(c, **{"again/4.mat": bad_slice(t, {})}),
         ["Slice 4", f"{NAMES[1]}/4.mat", f"{NAMES[1]}/again/4.mat", "Keep only one"],
@@ -92,6 +104,15 @@ BAD_ARCHIVES = {
 }  # fmt: skip
 
 
+def read(folder, tmp_path):
+    return figshare.read(folder, cache_dir=tmp_path / "cache", progress=False)
+
+
+def what_is_left(tmp_path):
+    """Names of caches, and of parts of some; the lock's own file stays."""
+    return [path.name for path in (tmp_path / "cache").iterdir() if path.name != ".lock"]
+
+
 def check(tmp_path, good, damaged, words):
     folder = tmp_path / "data"
     folder.mkdir()
@@ -99,15 +120,14 @@ def check(tmp_path, good, damaged, words):
         (folder / name).write_bytes(damaged if name == NAMES[1] else content)
     before = set(folder.iterdir())
     with pytest.raises(DatasetError) as caught:
-        figshare.read(folder, cache_dir=tmp_path / "cache", progress=False)
+        read(folder, tmp_path)
     message = str(caught.value)
     assert all(word in message for word in words), message
     assert "python -m tumorcf_lib download" in message or "Keep only one of the two" in message
-    left = {path.name for path in (tmp_path / "cache").iterdir()}
-    assert left <= {".lock"} and set(folder.iterdir()) == before
+    assert what_is_left(tmp_path) == [] and set(folder.iterdir()) == before
 
     (folder / NAMES[1]).write_bytes(good[NAMES[1]])
-    cohort = figshare.read(folder, cache_dir=tmp_path / "cache", progress=False)
+    cohort = read(folder, tmp_path)
     assert cohort.table["slice_id"].tolist() == list(range(1, 13))
     np.testing.assert_array_equal(cohort.slices[3], SLICE)
 
@@ -132,3 +152,40 @@ def test_an_archive_cut_anywhere_is_refused(tmp_path, good, k):
     content = good[NAMES[1]]
     cut = len(content) * k // 12
     check(tmp_path, good, content[:cut], [NAMES[1], f"it has {cut} bytes"])
+
+
+@pytest.mark.parametrize("share", np.linspace(0, 0.99, 8))
+def test_a_slice_cut_anywhere_is_refused(tmp_path, good, share):
+    content = bad_slice(tmp_path, {})
+    cut = content[: int(len(content) * share)]
+    words = [f"Slice 13 ({NAMES[1]}/13.mat): expected a MATLAB 7.3 (HDF5) file, got {len(cut)} by"]
+    check(tmp_path, good, rezipped(good[NAMES[1]], **{"13.mat": cut}), words)
+
+
+@pytest.mark.parametrize("fault", ["empty mask", "NaN", "label 4", "no PID"])
+def test_a_bad_loose_file_is_named_leaves_nothing_and_a_rerun_completes(tmp_path, fault):
+    changes, words = BAD_SLICES[fault]
+    folder = tmp_path / "loose"
+    folder.mkdir()
+    for number, changed in ((3, {}), (4, changes)):
+        (folder / f"{number}.mat").write_bytes(bad_slice(tmp_path, changed))
+    with pytest.raises(DatasetError) as caught:
+        read(folder, tmp_path)
+    assert words in str(caught.value) and "Slice 4 (loose/4.mat): expected" in str(caught.value)
+    assert what_is_left(tmp_path) == []
+    (folder / "4.mat").write_bytes(bad_slice(tmp_path, {}))
+    assert len(read(folder, tmp_path)) == 2
+
+
+@pytest.mark.parametrize("name, mode", [("", 0), ("", 0o444), (NAMES[1], 0)])
+def test_what_may_not_be_read_is_named_leaves_nothing_and_a_rerun_completes(name, mode):
+    with open_folder() as top:
+        folder = dataset(top / "data")
+        (top / "cache").mkdir()
+        (top / "cache").chmod(0o777)
+        with without_rights(folder / name, mode):
+            with pytest.raises(figshare.DataAccessError) as caught:
+                read(folder, top)
+        assert f"Expected to read {folder / name}, got PermissionError" in str(caught.value)
+        assert "ls -ld" in str(caught.value) and what_is_left(top) == []
+        assert len(read(folder, top)) == 12

@@ -207,5 +207,12 @@ def test_a_file_far_too_large_for_a_slice_is_refused(monkeypatch):
     assert "at most 100 bytes in a slice's file, got 101" in refused(bytes(101))
 
 
+@pytest.mark.parametrize("packed", [False, True])
+def test_a_file_cut_anywhere_is_refused(tmp_path, packed):
+    content = mat_bytes(tmp_path, packed=packed)
+    for n_bytes in range(0, len(content), 61):
+        assert "expected a MATLAB 7.3 (HDF5) file, got" in refused(content[:n_bytes])
+
+
 def test_an_error_says_what_to_do(tmp_path):
     assert "fetch it again (python -m tumorcf_lib download)." in refused(b"")

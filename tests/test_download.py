@@ -83,7 +83,7 @@ class Source(BaseHTTPRequestHandler):
 
     def stuck(self):
         """Always breaks off at the same byte."""
-        self.send(CONTENT, stop=max(400_000 - self.start, 0))
+        self.cut_before(400_000)
 
     def no_ranges(self):
         cut = 300_000 if self.count("no_ranges") == 1 else None
@@ -117,6 +117,17 @@ class Source(BaseHTTPRequestHandler):
         """Breaks off once, after so many bytes."""
         self.send(CONTENT, stop=n_bytes if self.count(f"cut-{n_bytes}") == 1 else None)
 
+    def cut_before(self, n_bytes):
+        """Always breaks off before this byte."""
+        self.send(CONTENT, stop=max(n_bytes - self.start, 0))
+
+    def short(self, n_bytes):
+        """A truncated copy: so many bytes are all that this source says to have."""
+        self.answer(200, CONTENT[:n_bytes])
+
+    def short_undeclared(self, n_bytes):
+        self.chunked(CONTENT[:n_bytes])
+
     # -- stalls: silent until the test ends ----------------------------------
 
     def mute(self):
@@ -129,7 +140,7 @@ class Source(BaseHTTPRequestHandler):
         self.stall()
 
     def mute_midway(self):
-        self.send(CONTENT, stop=max(400_000 - self.start, 0))
+        self.cut_before(400_000)
         self.wfile.flush()
         self.stall()
 
@@ -433,6 +444,32 @@ def test_a_connection_cut_at_any_byte_goes_on_there(server, tmp_path, n_bytes):
     fetch(server, tmp_path, f"cut-{n_bytes}")
     again = f"bytes={n_bytes}-" if n_bytes else None
     assert server.requests == [(f"cut-{n_bytes}", None), (f"cut-{n_bytes}", again)]
+    assert is_whole(tmp_path)
+
+
+def test_connections_cut_at_twenty_random_bytes_cost_no_byte_twice(server, tmp_path):
+    start = 0
+    for n_bytes in sorted(np.random.default_rng(1).integers(1, len(CONTENT), 20).tolist()):
+        server.requests.clear()
+        with pytest.raises(DownloadError, match="IncompleteRead"):
+            fetch(server, tmp_path, f"cut_before-{n_bytes}")
+        assert (tmp_path / f"{NAME}.part").read_bytes() == CONTENT[:n_bytes]
+        assert nothing_wrong_is_left(tmp_path)
+        wanted = [wanted for _, wanted in server.requests]
+        assert wanted[0] == (f"bytes={start}-" if start else None)
+        assert set(wanted[1:]) == {f"bytes={n_bytes}-"}
+        start = n_bytes
+    fetch(server, tmp_path, "fine")
+    assert is_whole(tmp_path)
+
+
+@pytest.mark.parametrize("n_bytes", CUTS)
+@pytest.mark.parametrize("behavior", ["short", "short_undeclared"])
+def test_a_truncated_copy_is_refused_and_a_rerun_completes(server, tmp_path, behavior, n_bytes):
+    with pytest.raises(DownloadError, match=f"a file of {n_bytes} bytes|stopped after {n_bytes} "):
+        fetch(server, tmp_path, f"{behavior}-{n_bytes}")
+    assert nothing_wrong_is_left(tmp_path)
+    fetch(server, tmp_path, "fine")
     assert is_whole(tmp_path)
 
 
