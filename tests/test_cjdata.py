@@ -155,17 +155,28 @@ def test_pixels_that_the_file_does_not_hold_are_no_zeros(tmp_path):
         group.create_dataset("image", (16, 16), "i2", chunks=(8, 16))
         group["image"][:8] = draw(1)[0][:8]
 
+    def skip_filters(group):
+        image = group.create_dataset("image", (16, 16), "i2", chunks=(16, 16), compression="gzip")
+        image.id.write_direct_chunk((0, 0), draw(1)[0].tobytes(), filter_mask=1)
+
     def declare(group):
         group.create_dataset("image", (16, 16), "i2")
 
     assert "chunk" in refused(changed(tmp_path, leave_out, drop=("image",)))
+    without = "a chunk of 512 bytes for 512, without its filters"
+    assert without in refused(changed(tmp_path, skip_filters, drop=("image",)))
     assert "got 0 of its 512 bytes" in refused(changed(tmp_path, declare, drop=("image",)))
 
 
-@pytest.mark.parametrize("link", [h5py.ExternalLink("other.h5", "image"), h5py.SoftLink("/image")])
-def test_a_field_that_leads_elsewhere_is_not_followed(tmp_path, link):
-    content = changed(tmp_path, lambda group: group.__setitem__("image", link), drop=("image",))
-    assert "a field cjdata.image in the file" in refused(content)
+def test_a_field_that_leads_elsewhere_is_not_followed(tmp_path):
+    with h5py.File(tmp_path / "other.h5", "w") as file:
+        file["image"] = draw(2)[0]
+    for link in (
+        h5py.ExternalLink(str(tmp_path / "other.h5"), "/image"),
+        h5py.SoftLink("/cjdata/tumorBorder"), h5py.SoftLink("/nowhere"),
+    ):  # fmt: skip
+        content = changed(tmp_path, lambda group: group.__setitem__("image", link), drop=("image",))
+        assert "a field cjdata.image in the file" in refused(content)
 
 
 def test_pixels_in_another_file_of_the_machine_are_not_read(tmp_path):
