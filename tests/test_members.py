@@ -163,6 +163,13 @@ def test_a_bomb_that_says_it_is_small_is_not_unpacked_beyond_that(tmp_path):
     assert peak < 3_000_000
 
 
+def test_a_member_shorter_than_its_archive_says_is_refused(tmp_path):
+    (tmp_path / "own.zip").write_bytes(lying(zip_bytes({"4.mat": bytes(600)}), n_bytes=700))
+    with members.open_members([tmp_path / "own.zip"], tmp_path) as (found, _):
+        with pytest.raises(CorruptSliceError, match="expected 700 bytes .*, got 600 bytes"):
+            found[0].read()
+
+
 @pytest.mark.parametrize("method", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
 def test_methods_that_unpack_without_a_bound_are_refused(tmp_path, method):
     content = zip_bytes({"4.mat": bytes(1000)}, method)
