@@ -25,6 +25,7 @@ from fake_cheng import draw, mat_bytes, write_archives
 from tumorcf_lib import cjdata, figshare, folder, pickles
 
 SECONDS_A_CASE = 5.0  # of this process's own time
+MEMORY_MB = 1500.0  # resident at most; most of it the libraries' own
 AWKWARD = (b"\x00", b"\x01", b"\x7f", b"\x80", b"\xff")
 
 
@@ -180,6 +181,14 @@ def try_weights(rng):
 KINDS = {"mat": try_mat, "zip": try_zip, "picture": try_picture, "weights": try_weights}
 
 
+def peak_mb():
+    """This process's own peak; what getrusage says may be that of the one that started it."""
+    status = Path("/proc/self/status")
+    lines = status.read_text().splitlines() if status.exists() else []
+    peaks = [int(line.split()[1]) / 1024 for line in lines if line.startswith("VmHWM")]
+    return max(peaks, default=0.0)
+
+
 def main(kind, first, last):
     faulthandler.enable()
     warnings.simplefilter("ignore")
@@ -190,6 +199,7 @@ def main(kind, first, last):
         outcomes[KINDS[kind](random.Random(f"{kind} {number}"))] += 1
         seconds = time.process_time() - started
         assert seconds < SECONDS_A_CASE, f"{seconds:.1f} s"
+        assert peak_mb() < MEMORY_MB, f"{peak_mb():.0f} MB"
     print(json.dumps(outcomes), flush=True)
 
 

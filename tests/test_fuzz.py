@@ -5,7 +5,6 @@ The cases are the same each time. For many more: ``TUMORCF_FUZZ=50000 pytest tes
 
 import json
 import os
-import resource
 import subprocess
 import sys
 from collections import Counter
@@ -18,7 +17,6 @@ from tumorcf_lib import paths
 MORE = int(os.environ.get("TUMORCF_FUZZ") or 0)
 BATCH = 2000
 BATCH_LIMIT_S = 600
-MEMORY_MB = 1500  # resident; most of it the libraries' own
 
 
 def outcomes(kind, n_cases):
@@ -39,7 +37,6 @@ def outcomes(kind, n_cases):
         assert before == f"case {kind} {last - 1}"
         counts += Counter(json.loads(final))
     assert counts.total() == n_cases
-    assert resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024 < MEMORY_MB
     return counts
 
 
