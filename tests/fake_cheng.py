@@ -1,6 +1,9 @@
 """Small datasets in the published layout, drawn at random: no pixel of a patient."""
 
+import os
+import tempfile
 import zipfile
+from contextlib import contextmanager
 from pathlib import Path
 
 import h5py
@@ -23,8 +26,18 @@ def draw(number, size=16, dtype=np.int16):
     return image, mask
 
 
-def write_mat(path, image, mask, label, patient, /, *, userblock=512, drop=(), **replace):
-    """An N.mat as MATLAB 7.3 writes it: arrays transposed, text as codes, a 512-byte header."""
+MATLAB_CLASSES = {"PID": "char", "image": "int16", "label": "double", "tumorMask": "logical"}
+
+
+def write_mat(
+    path, image, mask, label, patient, /, *,
+    userblock=512, packed=False, order=None, drop=(), **replace,
+):  # fmt: skip
+    """An N.mat as MATLAB 7.3 writes it: arrays transposed, text as codes, a 512-byte header.
+
+    With ``packed``, image and mask are in compressed chunks and each field names its MATLAB
+    class, as in the published files.
+    """
     fields = {
         "PID": np.array([[ord(letter)] for letter in patient], np.uint16),
         "image": image.T,
@@ -35,8 +48,18 @@ def write_mat(path, image, mask, label, patient, /, *, userblock=512, drop=(), *
     with h5py.File(path, "w", userblock_size=userblock) as file:
         group = file.create_group("cjdata")
         for name, values in {**fields, **replace}.items():
-            if name not in drop:
-                group[name] = values
+            if name in drop:
+                continue
+            if order:
+                values = values.astype(values.dtype.newbyteorder(order))
+            squeezed = packed and values.shape == mask.T.shape
+            chunks = (values.shape[0], values.shape[1] // 2) if squeezed else None
+            dataset = group.create_dataset(
+                name, data=values, chunks=chunks, compression="gzip" if squeezed else None,
+                shuffle=squeezed and name == "image",
+            )  # fmt: skip
+            if packed and name in MATLAB_CLASSES:
+                dataset.attrs["MATLAB_class"] = np.bytes_(MATLAB_CLASSES[name])
     return Path(path)
 
 
@@ -77,3 +100,27 @@ def dataset(folder, sizes=None):
             for i, n in enumerate(range(3 * k + 1, 3 * k + 4))
         }
     return write_archives(folder, contents)
+
+
+@contextmanager
+def open_folder():
+    """A scratch folder that another user may look into, unlike pytest's own."""
+    with tempfile.TemporaryDirectory() as folder:
+        os.chmod(folder, 0o755)
+        yield Path(folder)
+
+
+@contextmanager
+def without_rights(path, mode=0):
+    """A file or folder with this mode, met by somebody to whom it applies: not the superuser."""
+    "".encode("cp437")  # what zipfile loads on first use, perhaps from a closed folder
+    before, user = path.stat().st_mode, os.geteuid()
+    path.chmod(mode)
+    if user == 0:
+        os.seteuid(65534)
+    try:
+        yield
+    finally:
+        if user == 0:
+            os.seteuid(0)
+        path.chmod(before)

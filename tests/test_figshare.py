@@ -1,4 +1,7 @@
 import os
+import resource
+import shutil
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -6,8 +9,13 @@ import pytest
 import real_cheng
 from fake_cheng import NAMES, dataset, draw, mat_bytes, write_archives
 
-from tumorcf_lib import archives, figshare
-from tumorcf_lib.figshare import CorruptSliceError, DatasetNotFoundError
+from tumorcf_lib import archives, figshare, locks
+from tumorcf_lib.figshare import (
+    CorruptSliceError,
+    DataAccessError,
+    DatasetNotFoundError,
+    NoRoomError,
+)
 
 
 def read(folder, tmp_path):
@@ -15,7 +23,8 @@ def read(folder, tmp_path):
 
 
 def caches(tmp_path):
-    return sorted(path.name for path in (tmp_path / "cache").iterdir())
+    """Caches, and whatever a reading left beside them; the lock's own file stays."""
+    return sorted(path.name for path in (tmp_path / "cache").iterdir() if path.name != ".lock")
 
 
 def test_slices_masks_labels_and_ids_come_as_they_are_in_the_files(tmp_path):
@@ -84,13 +93,69 @@ def test_a_damaged_cache_is_made_again(tmp_path, name):
     np.testing.assert_array_equal(again.slices[11], draw(12)[0])
 
 
+@pytest.mark.parametrize("text", ["", "[]", '{"sizes": []}', '{"sizes": {"table.csv": "x"}}', "{"])
+def test_a_cache_with_a_broken_record_is_made_again(tmp_path, text):
+    folder = dataset(tmp_path / "data")
+    read(folder, tmp_path)
+    next((tmp_path / "cache").glob("*/meta.json")).write_text(text)
+    assert len(read(folder, tmp_path)) == 12
+
+
+def test_what_a_killed_reading_left_is_removed_by_the_next(tmp_path):
+    (tmp_path / "cache" / "reading-abc" / "new").mkdir(parents=True)
+    read(dataset(tmp_path / "data"), tmp_path)
+    assert [name[:6] for name in caches(tmp_path)] == ["cheng-"]
+
+
+def test_what_another_process_is_reading_is_left_alone(tmp_path, monkeypatch):
+    folder = dataset(tmp_path / "data")
+    (tmp_path / "cache" / "reading-abc").mkdir(parents=True)
+    monkeypatch.setattr(figshare, "WAIT_S", 0.0)
+    with locks.held(tmp_path / "cache" / ".lock"):
+        with pytest.raises(DataAccessError, match="another process reads it"):
+            read(folder, tmp_path)
+    assert caches(tmp_path) == ["reading-abc"]
+
+
+def test_a_disk_too_small_is_noticed_before_the_reading(tmp_path, monkeypatch):
+    folder = dataset(tmp_path / "data", sizes=dict.fromkeys(range(1, 13), 200))
+    free = SimpleNamespace(free=1_300_000)
+    with monkeypatch.context() as patch:
+        patch.setattr(shutil, "disk_usage", lambda folder: free)
+        # 12 slices of 200 x 200 pixels of 2 bytes, and a mask byte each: 1.44 MB
+        with pytest.raises(NoRoomError, match="12 slices need 2 MB in .*cache, and 1 MB are free"):
+            read(folder, tmp_path)
+    assert caches(tmp_path) == []
+    assert len(read(folder, tmp_path)) == 12
+
+
+def test_a_disk_that_fills_up_while_reading_leaves_no_cache(tmp_path):
+    folder = dataset(tmp_path / "data", sizes=dict.fromkeys(range(1, 13), 200))
+    _, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (700_000, hard))  # writes beyond that fail
+    try:
+        with pytest.raises(NoRoomError, match="need 2 MB .*TUMORCF_RUNS"):
+            read(folder, tmp_path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
+    assert caches(tmp_path) == []
+    assert len(read(folder, tmp_path)) == 12
+
+
+def test_a_place_for_caches_that_cannot_be_written_is_named(tmp_path):
+    folder = dataset(tmp_path / "data")
+    (tmp_path / "cache").write_bytes(b"")
+    with pytest.raises(DataAccessError, match="to write .*cache, got FileExists.*TUMORCF_RUNS"):
+        read(folder, tmp_path)
+
+
 def test_two_labels_for_one_person_are_refused(tmp_path):
     contents = {
         "1.mat": mat_bytes(tmp_path, 1, label=2, patient="MR7"),
         "2.mat": mat_bytes(tmp_path, 2, label=3, patient="MR7B"),
     }
     folder = write_archives(tmp_path / "data", {"own.zip": contents})
-    with pytest.raises(CorruptSliceError, match="Slice 2 .*label 2 as in slice 1 of person MR7"):
+    with pytest.raises(CorruptSliceError, match=r"2 \(own.zip/2.mat\).* 2 as in slice 1 .* MR7"):
         read(folder, tmp_path)
     assert caches(tmp_path) == []
 
@@ -98,7 +163,7 @@ def test_two_labels_for_one_person_are_refused(tmp_path):
 def test_pixels_of_two_dtypes_are_refused(tmp_path):
     contents = {
         "1.mat": mat_bytes(tmp_path, 1),
-        "2.mat": mat_bytes(tmp_path, 2, image=np.zeros((16, 16))),
+        "2.mat": mat_bytes(tmp_path, 2, image=np.eye(16)),
     }
     folder = write_archives(tmp_path / "data", {"own.zip": contents})
     with pytest.raises(CorruptSliceError, match="Slice 2 .*int16 pixels as in slice 1, got float"):

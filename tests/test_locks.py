@@ -61,3 +61,26 @@ def test_a_file_system_without_locks_holds_nothing_and_stops_nobody(tmp_path, mo
     monkeypatch.setattr(locks.fcntl, "flock", refused)
     locks.hold(tmp_path / "lock")
     assert not locks._held.get(tmp_path / "lock")
+
+
+def test_a_context_is_refused_while_another_process_holds_the_file(other, tmp_path):
+    with pytest.raises(locks.InUseError, match=str(other.pid)):
+        with locks.held(tmp_path / "lock"):
+            pass
+    other.kill()
+    with locks.held(tmp_path / "lock", wait_s=30.0) as is_held:
+        assert is_held
+
+
+def test_a_context_gives_its_file_back_after_an_error(tmp_path):
+    with pytest.raises(KeyError):
+        with locks.held(tmp_path / "lock"):
+            raise KeyError
+    with locks.held(tmp_path / "lock") as is_held:
+        assert is_held
+
+
+def test_a_system_without_locks_goes_on_without(tmp_path, monkeypatch):
+    monkeypatch.setattr(locks, "fcntl", None)
+    with locks.held(tmp_path / "lock") as is_held:
+        assert not is_held

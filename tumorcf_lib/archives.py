@@ -1,22 +1,24 @@
-"""The published archives of the dataset: which they are, where they lie, what is in them."""
+"""The published archives of the dataset: which they are, and where they lie."""
 
+import errno
 import hashlib
 import json
+import math
+import re
+import shutil
 import zipfile
-import zlib
-from collections.abc import Callable
-from contextlib import ExitStack, contextmanager
-from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-from tumorcf_lib.cjdata import CorruptSliceError, DatasetError
+from tumorcf_lib.cjdata import DatasetError
 
 DATASET = "Figshare brain tumor dataset (Cheng, doi 10.6084/m9.figshare.1512427)"
 N_PUBLISHED = 3064
 CACHE_FORMAT = 1  # raise it when the arrays made of the archives change their form
 PLACES = ("*.zip", "*.mat", "*/*.zip", "*/*.mat", "*/*/*.mat")
 """Where slices are looked for, in this order; the first place that has some is read."""
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+"""System errors of a write that found the disk, or the user's part of it, full."""
 
 
 class DatasetNotFoundError(DatasetError):
@@ -24,7 +26,15 @@ class DatasetNotFoundError(DatasetError):
 
 
 class CorruptArchiveError(DatasetError):
-    """An archive that cannot be opened."""
+    """An archive that is damaged, or that could harm the reader's machine."""
+
+
+class DataAccessError(DatasetError):
+    """A folder or file that is there but may not be read, or written."""
+
+
+class NoRoomError(DatasetError):
+    """A disk without room for the arrays made of the slices."""
 
 
 class Archive(NamedTuple):
@@ -55,13 +65,6 @@ PUBLISHED = (
 )
 
 
-class Member(NamedTuple):
-    """One N.mat: its number, where it is (for messages), and how to get its bytes."""
-
-    number: int
-    where: str
-    read: Callable[[], bytes]
-
 def has_dataset(folder):
     """Whether the folder holds the dataset: a quick look that reads no slice.
 
@@ -73,6 +76,11 @@ def has_dataset(folder):
     -------
     bool
         False, too, if some but not all of the four published archives are there.
+
+    Raises
+    ------
+    DataAccessError
+        As :func:`find`.
     """
     return not lacking(find(folder))
 
@@ -100,10 +108,22 @@ def find(folder):
     -------
     list of Path
         All from the first place that has some: the folder's archives, its .mat files, then
-        the same one folder deeper. Empty without any.
+        the same one folder deeper. Empty without any, or without the folder.
+
+    Raises
+    ------
+    DataAccessError
+        If the folder is a file, or it, a folder in it or an archive may not be read.
     """
+    folder = Path(folder)
+    try:
+        next(folder.iterdir(), None)  # glob would take a folder that may not be read for empty
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise no_access(folder, error) from error
     for place in PLACES:
-        found = sorted(path for path in Path(folder).glob(place) if _holds_slices(path))
+        found = sorted(path for path in folder.glob(place) if _holds_slices(path))
         if found:
             return found
     return []
@@ -120,58 +140,32 @@ def not_found(folder, missing):
     """The error that says which files the user should put where."""
     found = "has none of its files" if len(missing) == len(PUBLISHED) else "lacks some of its files"
     files = "\n".join(f"    {archive}" for archive in missing)
+    others = {path.name: _why_passed_over(path) for path in sorted(Path(folder).glob("*"))}
+    aside = "".join(f"; {name} there {why}" for name, why in others.items() if why)
     return DatasetNotFoundError(
-        f"The {DATASET} was expected in {shown(folder)}, which {found}. Put there, unopened:\n"
-        f"{files}\n`python -m tumorcf_lib download` fetches them; by hand they are at "
+        f"The {DATASET} was expected in {shown(folder)}, which {found}{aside}. Put there, "
+        f"unopened:\n{files}\n`python -m tumorcf_lib download` fetches them; by hand they are at "
         "https://doi.org/10.6084/m9.figshare.1512427. The environment variable TUMORCF_DATA "
         "names another folder. Without the dataset, the profile demo runs on the phantom."
     )
 
 
-@contextmanager
-def open_members(files, scratch):
-    """All slices in these files, to be read while the context lasts.
+def no_access(path, error, *, to="read", by="--data or TUMORCF_DATA"):
+    """The error for a folder or file that is there but may not be read, or written."""
+    return DataAccessError(
+        f"Expected to {to} {shown(path)}, got {type(error).__name__} ({error.strerror}). Check "
+        f"what lies there and whether you may {to} it (ls -ld), or name another folder by {by}."
+    )
 
-    Parameters
-    ----------
-    files : list of Path
-        As from :func:`find`.
-    scratch : Path
-        An empty folder, where archives that lie inside an archive are put.
 
-    Yields
-    ------
-    members : list of Member
-        Sorted by slice number, each number once.
-    archives : list of Path
-        The archives that hold them; empty for loose files.
-
-    Raises
-    ------
-    CorruptArchiveError, CorruptSliceError
-        A file that is no complete archive; two files with one number.
-    """
-    members = [
-        Member(int(path.stem), f"{path.parent.name}/{path.name}", path.read_bytes)
-        for path in files
-        if path.suffix == ".mat"
-    ]
-    archives, waiting = [], [path for path in files if path.suffix == ".zip"]
-    with ExitStack() as stack:
-        while waiting:
-            path = waiting.pop(0)
-            try:
-                archive = stack.enter_context(zipfile.ZipFile(path))
-                inner = [name for name in archive.namelist() if name.endswith(".zip")]
-                waiting += [Path(archive.extract(name, scratch)) for name in inner]
-            except (zipfile.BadZipFile, zlib.error, EOFError) as error:
-                raise _corrupt(path, error) from error
-            held = _members_of(archive, path.name)
-            members += held
-            archives += [path] if held else []
-        members.sort(key=lambda member: member.number)
-        _check_distinct(members)
-        yield members, archives
+def no_room(folder, needed, what):
+    """The error for a disk that cannot hold what has to be written."""
+    return NoRoomError(
+        f"{what} need {math.ceil(needed / 1e6)} MB in {shown(folder)}, and "
+        f"{shutil.disk_usage(folder).free / 1e6:.0f} MB are free there. Make room and run again, "
+        "or let the environment variable TUMORCF_RUNS name a folder on another disk; nothing "
+        "unfinished was kept."
+    )
 
 
 def md5(path):
@@ -186,53 +180,56 @@ def shown(path):
     return f"~/{path.relative_to(Path.home())}" if path.is_relative_to(Path.home()) else str(path)
 
 
-def _is_slice(name):
-    return Path(name).suffix == ".mat" and Path(name).stem.isdecimal()
+def is_slice(name):
+    """Whether a name, with folders or without, is that of a slice: N.mat.
+
+    >>> is_slice("deep/folder/12.mat"), is_slice("cvind.mat")
+    (True, False)
+    """
+    return re.fullmatch(r"(.*/)?[0-9]{1,9}\.mat", str(name)) is not None
+
+
+def names_in(archive):
+    """Names of an open archive's members, with slashes also where Windows put others."""
+    return [info.filename.replace("\\", "/") for info in archive.infolist()]
+
+
+def why_not_zip(path):
+    """What is wrong with a file that should be a ZIP archive; "" if nothing is."""
+    try:
+        with zipfile.ZipFile(path):
+            return ""
+    except PermissionError as error:
+        raise no_access(path, error) from error
+    except Exception as error:  # a damaged archive can raise nearly anything
+        return f"{error}" or type(error).__name__
+
+
+def _why_passed_over(path):
+    """Why something in the folder was of no use, if that may surprise."""
+    if path.is_dir():
+        try:
+            next(path.iterdir(), None)
+        except OSError as error:
+            return f"may not be read ({error.strerror})"
+    if path.is_dir() or path.suffix != ".zip":
+        return ""
+    if why_not_zip(path):
+        return "is no complete ZIP archive"
+    return "" if _holds_slices(path) else "holds no N.mat"
 
 
 def _holds_slices(path):
+    try:
+        if not path.is_file():
+            return False
+    except PermissionError as error:  # a folder that may be listed, but not opened
+        raise no_access(path.parent, error) from error
     if path.suffix == ".mat":
-        return _is_slice(path)
+        return is_slice(path.name)
     if path.name in {archive.name for archive in PUBLISHED}:
         return True  # even if damaged: better refused by name than passed over
-    try:
-        with zipfile.ZipFile(path) as archive:
-            return any(_is_slice(name) or name.endswith(".zip") for name in archive.namelist())
-    except (zipfile.BadZipFile, OSError):
+    if why_not_zip(path):
         return False
-
-
-def _members_of(archive, archive_name):
-    return [
-        Member(int(Path(name).stem), f"{archive_name}/{name}", partial(_unpack, archive, name))
-        for name in archive.namelist()
-        if _is_slice(name)
-    ]
-
-
-def _unpack(archive, name):
-    try:
-        return archive.read(name)
-    except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, OSError) as error:
-        raise CorruptSliceError(
-            Path(name).stem, f"{Path(archive.filename).name}/{name}",
-            "a member that unpacks with the right checksum", f"{error}",
-        ) from error  # fmt: skip
-
-
-def _check_distinct(members):
-    for one, other in zip(members, members[1:]):
-        if one.number == other.number:
-            raise CorruptSliceError(
-                one.number, one.where, "one file for each slice number",
-                f"a second one, {other.where}", todo="Keep only one of the two",
-            )  # fmt: skip
-
-
-def _corrupt(path, error):
-    published = [str(archive) for archive in PUBLISHED if archive.name == path.name]
-    wanted = f" The published file is {published[0]}." if published else ""
-    return CorruptArchiveError(
-        f"{shown(path)} is not a complete ZIP archive ({error}); it has {path.stat().st_size} "
-        f"bytes.{wanted} Delete it and fetch it again: python -m tumorcf_lib download."
-    )
+    with zipfile.ZipFile(path) as archive:
+        return any(is_slice(name) or name.endswith(".zip") for name in names_in(archive))

@@ -1,9 +1,26 @@
-"""One slice of the published dataset: the MATLAB structure ``cjdata`` of an N.mat file."""
+"""One slice of the published dataset: the MATLAB structure ``cjdata`` of an N.mat file.
 
+The file is read as if a stranger had made it: nothing outside it is opened, nothing is
+unpacked beyond a bound, and pixels that the file declares but does not hold are no zeros.
+"""
+
+import itertools
+import math
+import zlib
 from typing import NamedTuple
 
 import h5py
 import numpy as np
+
+FETCH_AGAIN = "Move this file away and fetch it again (python -m tumorcf_lib download)"
+MAX_FILE_BYTES = 1 << 26  # of an N.mat; the published ones have less than 1 MB
+MAX_PIXELS = 1 << 24  # 4096 x 4096; the published slices have 512 x 512
+MAX_CHUNKS = 4096
+MAX_UNPACKED_BYTES = 1 << 29  # what a chunk may come to at worst without being tried first
+DEFLATE_RATIO = 1032  # at most, by its format
+FIELDS = ("image", "tumorMask", "label", "PID")
+MATLAB_DTYPES = {"single": "float32", "double": "float64", "logical": "uint8", "char": "uint16"}
+DEFLATE, SHUFFLE = h5py.h5z.FILTER_DEFLATE, h5py.h5z.FILTER_SHUFFLE
 
 
 class DatasetError(RuntimeError):
@@ -23,7 +40,7 @@ class CorruptSliceError(DatasetError):
     todo : str
     """
 
-    def __init__(self, number, where, expected, got, *, todo="Fetch this file again"):
+    def __init__(self, number, where, expected, got, *, todo=FETCH_AGAIN):
         super().__init__(f"Slice {number} ({where}): expected {expected}, got {got}. {todo}.")
         self.number, self.where = number, where
 
@@ -56,6 +73,7 @@ def parse(content, number, where):
     -------
     RawSlice
         ``image`` keeps its dtype; ``mask`` is bool, of the same shape and not empty.
+        ``patient_id`` is printable ASCII, as all published ones.
 
     Raises
     ------
@@ -67,6 +85,10 @@ def parse(content, number, where):
         if not condition:
             raise CorruptSliceError(number, where, expected, got)
 
+    require(
+        len(content) <= MAX_FILE_BYTES,
+        f"at most {MAX_FILE_BYTES} bytes in a slice's file", f"{len(content)}",
+    )  # fmt: skip
     fields = _fields(content, number, where)
     image, mask = fields["image"].T, fields["tumorMask"].T
     require(
@@ -81,14 +103,17 @@ def parse(content, number, where):
         mask.shape == image.shape, f"a tumorMask of the image's size {image.shape}", f"{mask.shape}"
     )
     require(
-        mask.dtype.kind in "buif" and np.isin(mask, (0, 1)).all(),
+        mask.dtype.kind in "buif" and ((mask == 0) | (mask == 1)).all(),
         "a tumorMask of 0 and 1", f"{mask.dtype} with other values",
     )  # fmt: skip
     require(mask.any(), "a tumorMask with a tumor", "an empty one")
+    require(image.min() < image.max(), "pixels that differ", f"{image.flat[0]} everywhere")
     label = _single(fields["label"])
     require(label in (1, 2, 3), "a label of 1, 2 or 3", f"{label}")
     patient_id = _text(fields["PID"])
-    require(patient_id, "a PID of UTF-16 character codes", f"{fields['PID'].ravel()[:8]}")
+    require(patient_id, "a PID of printable ASCII codes", f"{fields['PID'].ravel()[:8]}")
+    orders = {a.dtype.newbyteorder("=") == a.dtype for a in fields.values() if a.itemsize > 1}
+    require(len(orders) <= 1, "one byte order in all fields", "both")
     image = np.ascontiguousarray(image, image.dtype.newbyteorder("="))
     return RawSlice(image, np.ascontiguousarray(mask, bool), int(label), patient_id)
 
@@ -98,22 +123,92 @@ def _fields(content, number, where):
     try:
         # The file image driver reads from memory without a temporary file
         with h5py.File(h5py.h5f.open_file_image(content)) as file:
-            if "cjdata" not in file:
-                raise CorruptSliceError(number, where, "a structure cjdata", f"{list(file)}")
-            group = file["cjdata"]
-            for name in ("image", "tumorMask", "label", "PID"):
-                if name not in group or not isinstance(group[name], h5py.Dataset):
+            group, arrays = _own(file, "cjdata"), {}
+            if not isinstance(group, h5py.Group):
+                raise CorruptSliceError(
+                    number, where, "a structure cjdata in the file", f"{list(file)[:8]}"
+                )
+            for name in FIELDS:
+                dataset = _own(group, name)
+                if not isinstance(dataset, h5py.Dataset):
                     raise CorruptSliceError(
-                        number, where, f"a field cjdata.{name}", f"the fields {list(group)}"
+                        number, where, f"a field cjdata.{name} in the file",
+                        f"the fields {list(group)[:8]}",
+                    )  # fmt: skip
+                wrong = _why_unread(dataset)
+                if wrong:
+                    raise CorruptSliceError(
+                        number, where, f"a small, plain, complete array as cjdata.{name}", wrong
                     )
-            return {name: group[name][()] for name in ("image", "tumorMask", "label", "PID")}
-    except (OSError, RuntimeError, KeyError, ValueError, TypeError, MemoryError) as error:
-        if isinstance(error, DatasetError):
-            raise
+                arrays[name] = dataset[()]
+            return arrays
+    except CorruptSliceError:
+        raise
+    except Exception as error:  # a damaged file can raise nearly anything
         raise CorruptSliceError(
             number, where, "a MATLAB 7.3 (HDF5) file",
-            f"{len(content)} bytes that are none: {error}",
+            f"{len(content)} bytes that cannot be read as one ({error})",
         ) from error  # fmt: skip
+
+
+def _own(group, name):
+    """What lies under a name in the file itself; None for links, which may lead elsewhere."""
+    is_own = isinstance(group.get(name, getlink=True), h5py.HardLink)
+    return group[name] if is_own else None
+
+
+def _why_unread(dataset):
+    """Why a dataset should not be read: too big, stored in an odd way, or not all there.
+
+    Returns
+    -------
+    str
+        What it is; empty if it can be read within memory for :data:`MAX_PIXELS` numbers.
+    """
+    dtype, settings = dataset.dtype, dataset.id.get_create_plist()
+    if dtype.kind not in "buif" or dtype.itemsize > 8 or dataset.shape is None:
+        return f"{dtype} of shape {dataset.shape}"
+    if dataset.size > MAX_PIXELS:
+        return f"shape {dataset.shape}"
+    if h5py.h5t.py_create(dtype, logical=True) != dataset.id.get_type():
+        return f"a variant of {dtype}"
+    stated = dataset.attrs.get("MATLAB_class")
+    stated = stated.decode("ascii") if isinstance(stated, bytes) else dtype.name
+    if MATLAB_DTYPES.get(stated, stated) != dtype.name:
+        return f"{dtype} where MATLAB's note says {stated}"
+    if settings.get_external_count() or settings.get_layout() == h5py.h5d.VIRTUAL:
+        return "one that lies in another file"
+    if dataset.chunks is not None:
+        return _why_chunks_unread(dataset, settings)
+    stored = dataset.id.get_storage_size()
+    return "" if stored == dataset.nbytes else f"{stored} of its {dataset.nbytes} bytes"
+
+
+def _why_chunks_unread(dataset, settings):
+    """As :func:`_why_unread`, for what is stored in chunks; each is unpacked up to its size."""
+    filters = [settings.get_filter(i) for i in range(settings.get_nfilters())]
+    numbers = [number for number, *_ in filters]
+    if numbers not in ([], [DEFLATE], [SHUFFLE, DEFLATE]):
+        return f"one packed by HDF5's filters {numbers}"
+    if SHUFFLE in numbers and filters[0][2] != (dataset.dtype.itemsize,):
+        return f"one shuffled by {filters[0][2]} bytes"
+    starts = [range(0, n, step) for n, step in zip(dataset.shape, dataset.chunks)]
+    n_wanted = math.prod(map(len, starts))
+    n_bytes = math.prod(dataset.chunks) * dataset.dtype.itemsize
+    if n_wanted > MAX_CHUNKS or n_bytes > 8 * MAX_PIXELS:
+        return f"{n_wanted} chunks of {n_bytes} bytes"
+    for start in itertools.product(*starts):
+        size = dataset.id.get_chunk_info_by_coord(start).size
+        if size > MAX_FILE_BYTES:
+            return f"a chunk of {size} bytes"
+        # Fails for a chunk that cannot be found, where reading the whole gives zeros
+        left_out, packed = dataset.id.read_direct_chunk(start)
+        if left_out or not (filters or size == n_bytes):
+            return f"a chunk of {size} bytes for {n_bytes}, without its filters"
+        if filters and size * DEFLATE_RATIO > MAX_UNPACKED_BYTES:
+            if len(zlib.decompressobj().decompress(packed, n_bytes + 1)) > n_bytes:
+                return f"a chunk that unpacks to more than its {n_bytes} bytes"
+    return ""
 
 
 def _single(values):
@@ -123,11 +218,8 @@ def _single(values):
 
 
 def _text(codes):
-    """The text of an array of UTF-16 codes; "" if it is none."""
-    codes = np.asarray(codes)
-    if codes.dtype.kind not in "ui" or not codes.size or codes.min() < 32 or codes.max() > 0xFFFF:
+    """The text of an array of character codes; "" if it is none, or not printable ASCII."""
+    codes = np.asarray(codes).ravel()
+    if codes.dtype.kind not in "ui" or not codes.size or codes.min() < 32 or codes.max() > 126:
         return ""
-    try:
-        return codes.ravel().astype("<u2").tobytes().decode("utf-16-le").strip()
-    except UnicodeDecodeError:
-        return ""
+    return "".join(map(chr, codes.tolist())).strip()

@@ -9,10 +9,12 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from tumorcf_lib import archives, cjdata
+from tumorcf_lib import archives, cjdata, locks, members
 from tumorcf_lib.archives import (
     CorruptArchiveError,
+    DataAccessError,
     DatasetNotFoundError,
+    NoRoomError,
     fingerprint,
     has_dataset,
 )
@@ -22,10 +24,11 @@ from tumorcf_lib.config import CLASSES
 from tumorcf_lib.leakage import person_ids
 
 __all__ = [
-    "CorruptArchiveError", "CorruptSliceError", "DatasetError", "DatasetNotFoundError",
-    "describe", "fingerprint", "has_dataset", "read",
+    "CorruptArchiveError", "CorruptSliceError", "DataAccessError", "DatasetError",
+    "DatasetNotFoundError", "NoRoomError", "describe", "fingerprint", "has_dataset", "read",
 ]  # fmt: skip
 
+WAIT_S = 1800.0  # for another process that reads the same dataset
 
 
 def describe(folder, *, cache_dir, progress=True):
@@ -62,6 +65,10 @@ def read(folder, *, cache_dir, progress=True):
         Telling which files belong where, with sizes and MD5s.
     CorruptArchiveError, CorruptSliceError
         Naming the file, what was expected and what was found.
+    DataAccessError
+        For a folder or file that may not be read or, for caches, written.
+    NoRoomError
+        Telling how much room the arrays need.
     """
     cache = _cached(folder, cache_dir, progress)
     table = pd.read_csv(cache / "table.csv", dtype={"patient_id": str}, keep_default_na=False)
@@ -86,22 +93,55 @@ def _cached(folder, cache_dir, progress):
     cache = Path(cache_dir) / f"cheng-{fingerprint(folder)[:12]}"
     if _is_complete(cache):
         return cache
-    cache.parent.mkdir(parents=True, exist_ok=True)
-    # Written aside and renamed at the end: a run that stops halfway leaves no cache
+    try:
+        cache.parent.mkdir(parents=True, exist_ok=True)
+        with locks.held(cache.parent / ".lock", wait_s=WAIT_S) as is_alone:
+            if not _is_complete(cache):  # another process may have been faster
+                _make(cache, folder, files, progress, is_alone)
+    except locks.InUseError as error:
+        raise DataAccessError(
+            f"Expected to read the dataset into {archives.shown(cache.parent)}, where another "
+            f"process reads it for {WAIT_S / 60:.0f} minutes already. Wait for it, or end it."
+        ) from error
+    except OSError as error:
+        path = error.filename or cache.parent
+        raise archives.no_access(path, error, to="write", by="TUMORCF_RUNS") from error
+    return cache
+
+
+def _make(cache, folder, files, progress, is_alone):
+    """Read every slice into a new cache, which gets its name when it is complete."""
+    if is_alone:
+        for left in cache.parent.glob("reading-*"):  # by a run that was killed
+            shutil.rmtree(left, ignore_errors=True)
     with tempfile.TemporaryDirectory(dir=cache.parent, prefix="reading-") as aside:
         new, scratch = Path(aside) / "new", Path(aside) / "scratch"
         new.mkdir()
         scratch.mkdir()
-        with archives.open_members(files, scratch) as (members, holders):
-            if not members:
+        with members.open_members(files, scratch) as (found, holders):
+            if not found:
                 raise archives.not_found(folder, archives.PUBLISHED)
-            table, values = _write_arrays(new, members, progress)
-            verified = {archives.md5(path) for path in holders}
-        _write_table(new, table, _sentence(table, values, verified))
-        if not _is_complete(cache):  # another process may have been faster
-            shutil.rmtree(cache, ignore_errors=True)
-            new.rename(cache)
-    return cache
+            room = _check_room(cache.parent, found)
+            try:
+                table, values = _write_arrays(new, found, progress)
+                verified = {archives.md5(path) for path in holders}
+                _write_table(new, table, _sentence(table, values, verified))
+            except OSError as error:
+                if error.errno in archives.NO_ROOM:
+                    raise room from error
+                raise
+        shutil.rmtree(cache, ignore_errors=True)
+        new.rename(cache)
+
+
+def _check_room(folder, found):
+    """The error for a full disk, raised at once if the arrays cannot fit."""
+    first = cjdata.parse(found[0].read(), found[0].number, found[0].where)
+    needed = len(found) * (first.image.nbytes + first.mask.nbytes)
+    error = archives.no_room(folder, needed, f"The arrays of {len(found)} slices")
+    if shutil.disk_usage(folder).free < needed:
+        raise error
+    return error
 
 
 def _meta(cache):
@@ -113,15 +153,15 @@ def _is_complete(cache):
     try:
         sizes = _meta(cache)["sizes"]
         return all((cache / name).stat().st_size == size for name, size in sizes.items())
-    except (OSError, ValueError, KeyError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return False
 
 
-def _write_arrays(new, members, progress):
+def _write_arrays(new, found, progress):
     """Check every slice and write slices.npy and masks.npy; the table and the value range."""
     rows, low, high, dtype = [], np.inf, -np.inf, None
     with open(new / "slices.npy", "wb") as slices, open(new / "masks.npy", "wb") as masks:
-        for member in tqdm(members, desc="reading slices", unit="", disable=not progress):
+        for member in tqdm(found, desc="reading slices", unit="", disable=not progress):
             image, mask, label, patient = cjdata.parse(member.read(), member.number, member.where)
             if dtype is None:  # the number of pixels is known at the end only
                 dtype = image.dtype
@@ -137,6 +177,7 @@ def _write_arrays(new, members, progress):
             low, high = min(low, image.min()), max(high, image.max())
         _write_headers(slices, masks, dtype, sum(height * width for *_, height, width in rows))
     table = pd.DataFrame(rows, columns=["slice_id", "label", "patient_id", "height", "width"])
+    _check_persons(table, [member.where for member in found])
     return table, (low, high)
 
 
@@ -149,22 +190,22 @@ def _write_headers(slices, masks, dtype, n_pixels):
 
 
 def _write_table(new, table, source):
-    _check_persons(table)
     table.to_csv(new / "table.csv", index=False, lineterminator="\n")
     sizes = {path.name: path.stat().st_size for path in new.iterdir()}
     (new / "meta.json").write_text(json.dumps({"source": source, "sizes": sizes}, indent=1))
 
 
-def _check_persons(table):
+def _check_persons(table, places):
     """One class per person: found before there is a cache of a wrong set."""
     persons = person_ids(table["patient_id"])
-    firsts = table.groupby(persons)[["slice_id", "label"]].transform("first")
-    for i in np.flatnonzero(table["label"] != firsts["label"]):
-        number, first = table["slice_id"][i], firsts.iloc[i]
+    firsts = table.index.to_series().groupby(persons).transform("first")
+    for i in np.flatnonzero(table["label"] != table["label"].to_numpy()[firsts]):
+        first = firsts.iloc[i]
         raise CorruptSliceError(
-            number, f"{number}.mat",
-            f"label {first['label'] + 1} as in slice {first['slice_id']} of person {persons[i]}",
-            f"label {table['label'][i] + 1}", todo="Fetch both files again",
+            table["slice_id"][i], places[i],
+            f"label {table['label'][first] + 1} as in slice {table['slice_id'][first]} "
+            f"({places[first]}) of person {persons[i]}",
+            f"label {table['label'][i] + 1}", todo=cjdata.FETCH_AGAIN.replace("this", "either"),
         )  # fmt: skip
 
 

@@ -4,6 +4,7 @@ The hold is the operating system's: it ends with its process, however that ends,
 run never has to be unlocked by hand.
 """
 
+import contextlib
 import os
 import time
 from pathlib import Path
@@ -74,3 +75,47 @@ def release(path: Path) -> None:
     file = _held.pop(Path(path).absolute(), None)
     if file is not None:
         os.close(file)
+
+
+@contextlib.contextmanager
+def held(path: Path, *, wait_s=0.0):
+    """Hold a lock file while the context lasts; within one process, too, one context at a time.
+
+    Parameters
+    ----------
+    path, wait_s
+        As of :func:`hold`. The file stays: to remove it would let two processes lock two files
+        of one name.
+
+    Yields
+    ------
+    bool
+        Whether the lock is held; False where the system or the disk knows no locks.
+
+    Raises
+    ------
+    InUseError
+        If another holds it all that time.
+    OSError
+        If the file cannot be written.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> path = Path(tempfile.mkdtemp()) / "lock"
+    >>> with held(path) as is_held:
+    ...     try:
+    ...         with held(path):
+    ...             print("both hold it")
+    ...     except InUseError:
+    ...         print("one at a time")
+    one at a time
+    """
+    path = Path(path).absolute()
+    if path in _held:
+        raise InUseError(path, os.getpid())
+    hold(path, wait_s=wait_s)
+    try:
+        yield path in _held
+    finally:
+        release(path)
