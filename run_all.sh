@@ -124,7 +124,8 @@ case "$mode" in
     trap 'rm -rf "$scratch"' EXIT
     export TUMORCF_RUNS="$scratch/runs" TUMORCF_PROFILE=smoke
     echo "== unit tests and doctests"
-    "$python" -m pytest -q -rs --durations=5 --ignore tests/test_browser.py tests tumorcf_lib
+    "$python" -m pytest -q -rs --durations=5 -n 2 --dist loadfile --ignore tests/test_browser.py \
+      tests tumorcf_lib
     echo "== the notebooks, smoke profile, by nbval"
     "$python" -m pytest -q -p no:cacheprovider --nbval-lax --nbval-cell-timeout=300 notebooks
     echo "== notebook 06 in JupyterLab, in a browser"

@@ -51,11 +51,11 @@ def write(folder, name, *last_cells):
     nbformat.write(notebook, folder / f"{name}.ipynb")
 
 
-def start_and_wait(notebooks, runs):
+def start_and_wait(notebooks, runs, run=RUN):
     """A run in a process group of its own, and the number of its kernel, in its second cell."""
     write(notebooks, "01_data", WAITS, "stage.finish()")
     process = subprocess.Popen(
-        [sys.executable, "-c", RUN, str(notebooks)], cwd=paths.ROOT, start_new_session=True,
+        [sys.executable, "-c", run, str(notebooks)], cwd=paths.ROOT, start_new_session=True,
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
         env={**os.environ, "TUMORCF_RUNS": str(runs)},
     )  # fmt: skip
@@ -153,6 +153,18 @@ def test_an_interrupt_ends_run_and_kernel_says_how_to_go_on_and_leaves_no_half(
     assert stages.why_stale(study, "01_data") == "it was never finished"
     write(small_notebooks, "01_data", "stage.finish()")
     assert runner.run(study, last="01")[0]["minutes"] > 0
+
+
+def test_an_interrupt_that_python_drops_ends_the_run_all_the_same(
+    study, small_notebooks, tmp_path
+):
+    deaf = f"import signal\nsignal.signal(signal.SIGINT, lambda number, frame: None)\n{RUN}"
+    process, kernel = start_and_wait(small_notebooks, tmp_path, deaf)
+    os.killpg(process.pid, signal.SIGINT)
+    said, _ = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "01_data was stopped" in said and "Traceback" not in said
+    assert ends(kernel, within_s=1)
 
 
 def test_the_kernel_of_a_killed_run_ends_by_itself_and_a_rerun_goes_on(

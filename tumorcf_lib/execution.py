@@ -4,7 +4,9 @@ import json
 import logging
 import os
 import re
+import signal
 import sys
+import threading
 import time
 from contextlib import contextmanager
 from pathlib import Path
@@ -58,7 +60,7 @@ def execute(study, name: str, *, fresh=False) -> float:
     source = paths.NOTEBOOKS / f"{name}.ipynb"
     with (
         _environment(study, fresh), _log_to(log), progress.following(log, source, name),
-        _kernels() as (manager, kernels),
+        _kernels() as (manager, kernels), _interrupts(kernels) as interrupts,
     ):  # fmt: skip
         try:
             papermill.execute_notebook(
@@ -69,18 +71,18 @@ def execute(study, name: str, *, fresh=False) -> float:
             )  # fmt: skip
         except papermill.PapermillExecutionError as error:
             raise NotebookError(_failure(name, error, unfinished)) from None
-        except DeadKernelError:
-            raise NotebookError(_death(study, name, kernels, unfinished, log)) from None
-        except RuntimeError as error:
+        except (KeyboardInterrupt, DeadKernelError, RuntimeError) as error:
+            if interrupts or isinstance(error, KeyboardInterrupt):
+                print(f"\n{name} was stopped. {_how_to_go_on(study, name)}", flush=True)
+                raise KeyboardInterrupt from None
+            if isinstance(error, DeadKernelError):
+                raise NotebookError(_death(study, name, kernels, unfinished, log)) from None
             if "ernel" not in str(error):  # how its manager speaks of one that did not start
                 raise
             raise NotebookError(
                 f"{name} could not begin: its kernel did not start ({error}).\n"
                 f"What it printed: {paths.shown(log)}\n{_what_to_try(study, name)}"
             ) from None
-        except KeyboardInterrupt:
-            print(f"\n{name} was stopped. {_how_to_go_on(study, name)}", flush=True)
-            raise
     unfinished.replace(output)
     return (time.perf_counter() - started) / 60
 
@@ -108,6 +110,33 @@ def _kernels():
         for manager in made:
             if manager.has_kernel:
                 run_sync(manager.shutdown_kernel)(now=True)
+
+
+@contextmanager
+def _interrupts(kernels):
+    """A list of the interrupts so far; each of them ends the kernel at once.
+
+    Python drops an exception that is raised while it collects garbage, so ``KeyboardInterrupt``
+    alone is now and then lost: the death of the kernel is not.
+    """
+    seen, before = [], signal.getsignal(signal.SIGINT)
+    if threading.current_thread() is not threading.main_thread() or not callable(before):
+        yield seen
+        return
+
+    def end_kernels(number, frame):
+        seen.append(number)
+        for manager in kernels:
+            process = getattr(manager.provisioner, "process", None)
+            if process is not None:
+                process.kill()
+        before(number, frame)
+
+    signal.signal(signal.SIGINT, end_kernels)
+    try:
+        yield seen
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _failure(name, error, copy) -> str:
