@@ -1,5 +1,8 @@
 """Claims about reading a reader's own slices; every file is written by the test itself."""
 
+import struct
+import zlib
+
 import cv2
 import nibabel
 import numpy as np
@@ -180,6 +183,43 @@ def test_a_file_without_a_slice_is_named_with_its_line(tmp_path, array, name, wo
         folder.read_folder(manifest(tmp_path, [f"{name},,glioma,P1"]))
     for word in ["line 2", name, *words]:
         assert word in str(error.value)
+
+
+def _huge_png():
+    """A picture of 12 pixels whose header states 60000 x 60000."""
+    chunk = b"IHDR" + struct.pack(">IIBBBBB", 60_000, 60_000, 8, 0, 0, 0, 0)
+    content = cv2.imencode(".png", SLICE)[1].tobytes()
+    return content[:12] + chunk + struct.pack(">I", zlib.crc32(chunk)) + content[33:]
+
+
+def _huge_npy():
+    header = "{'descr': '<f8', 'fortran_order': False, 'shape': (60000, 60000), }"
+    return b"\x93NUMPY\x01\x00" + struct.pack("<H", len(header)) + header.encode() + bytes(96)
+
+
+def _huge_nifti():
+    volume = nibabel.Nifti1Image(np.zeros((3, 4), np.uint8), np.eye(4))
+    content = bytearray(volume.to_bytes())
+    content[42:46] = struct.pack("<2h", 30_000, 30_000)  # dim[1], dim[2]
+    return bytes(content)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [("a.png", _huge_png, "at most 67108864 pixels .*got more than"),
+     ("a.npy", _huge_npy, "mmap length is greater than file size"),
+     ("a.nii", _huge_nifti, "at most 67108864 pixels .*got shape .30000, 30000")],
+)  # fmt: skip
+def test_what_a_header_states_is_bounded_before_it_is_reserved(tmp_path, name, content, words):
+    (tmp_path / name).write_bytes(content())
+    with pytest.raises(UnreadableSliceError, match=f"line 2: .*{words}"):
+        folder.read_folder(manifest(tmp_path, [f"{name},,glioma,P1"]))
+
+
+def test_colors_of_16_bits_are_read(tmp_path):
+    gray = SLICE.astype(np.uint16) * 50
+    cohort = one_slice(tmp_path, "a.tif", np.dstack([gray] * 3))
+    np.testing.assert_array_equal(cohort.slices[0], gray)
 
 
 def test_pages_and_transparency_are_no_slice(tmp_path):

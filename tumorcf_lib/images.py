@@ -1,14 +1,21 @@
 """One slice out of one file: PNG, TIFF, JPEG, BMP, NPY or NIfTI, gray or in color."""
 
+import math
+import warnings
 from pathlib import Path
 
 import cv2
 import numpy as np
+import tifffile
+from PIL import Image, UnidentifiedImageError
 
 PICTURES = (".png", ".tif", ".tiff", ".jpg", ".jpeg", ".bmp")
 VOLUMES = (".nii", ".nii.gz")
 LUMINANCE = np.array([0.299, 0.587, 0.114])
 """Weights of red, green and blue (ITU-R BT.601, as in OpenCV)."""
+
+MAX_PIXELS = 2**26
+"""Of a slice, 8192 x 8192: a header that states more is damaged, or meant to fill the memory."""
 
 
 class UnreadableImageError(ValueError):
@@ -75,7 +82,9 @@ def _read(path, index, axis):
         )
     try:
         if kind == ".npy":
-            array = np.load(path, allow_pickle=False)
+            array = np.load(path, mmap_mode="r", allow_pickle=False)  # stated but missing: refused
+            _check_size(array.shape, path)
+            array = np.array(array)
         elif kind in VOLUMES:
             array = _read_nifti(path, index, axis)
         else:
@@ -101,13 +110,47 @@ def _kind(path):
     )
 
 
+def _check_size(shape, path):
+    if math.prod(shape[:2]) > MAX_PIXELS:
+        raise _too_large(path, f"shape {tuple(shape)}")
+
+
+def _too_large(path, stated):
+    return UnreadableImageError(
+        f"expected a slice of at most {MAX_PIXELS} pixels in {path}, got {stated} by its header. "
+        "Write the file again, or crop the slice."
+    )
+
+
+def _check_picture_size(path):
+    """By the header alone: OpenCV reserves what it states before it looks further."""
+    try:
+        with warnings.catch_warnings(action="ignore", category=Image.DecompressionBombWarning):
+            with Image.open(path) as picture:
+                return _check_size(picture.size[::-1], path)
+    except Image.DecompressionBombError:
+        raise _too_large(path, f"more than {2 * Image.MAX_IMAGE_PIXELS}") from None
+    except UnidentifiedImageError:  # Pillow knows less of TIFF: no colors of 16 bits
+        pass
+    try:
+        with tifffile.TiffFile(path) as file:
+            _check_size(file.pages[0].shape, path)
+    except tifffile.TiffFileError:
+        raise _undecodable(path) from None
+
+
+def _undecodable(path):
+    return UnreadableImageError(
+        f"expected a picture in {path}, got something that OpenCV cannot decode. Write the "
+        "file again, for instance as PNG."
+    )
+
+
 def _read_picture(path):
+    _check_picture_size(path)
     ok, pages = cv2.imdecodemulti(np.fromfile(path, np.uint8), cv2.IMREAD_UNCHANGED)
     if not ok or not len(pages):
-        raise UnreadableImageError(
-            f"expected a picture in {path}, got something that OpenCV cannot decode. Write the "
-            "file again, for instance as PNG."
-        )
+        raise _undecodable(path)
     if len(pages) > 1:
         raise UnreadableImageError(
             f"expected one slice in {path}, got {len(pages)} pages. Write each into its own file."
@@ -132,6 +175,9 @@ def _read_nifti(path, index, axis):
 
     volume = nibabel.load(path)
     shape = volume.shape
+    if axis <= 2:
+        in_slice = [n for k, n in enumerate(shape[:3]) if index is None or k != axis]
+        _check_size(in_slice, path)
     if index is None:
         if len(shape) < 2 or max(shape[2:], default=1) > 1:
             raise UnreadableImageError(
