@@ -116,8 +116,8 @@ def _kernels():
 def _interrupts(kernels):
     """A list of the interrupts so far; each of them ends the kernel at once.
 
-    Python drops an exception that is raised while it collects garbage, so ``KeyboardInterrupt``
-    alone is now and then lost: the death of the kernel is not.
+    ``KeyboardInterrupt`` alone is not enough: what it meets on its way up may raise something
+    else in its place, and Python drops it while it collects garbage. A dead kernel is noticed.
     """
     seen, before = [], signal.getsignal(signal.SIGINT)
     if threading.current_thread() is not threading.main_thread() or not callable(before):
