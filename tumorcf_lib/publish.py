@@ -331,7 +331,7 @@ def _write_manifest(study, target, source):
 
 def _publish_notebook(study, name):
     """Renew a committed notebook's minutes and, from the demo run, its outputs."""
-    import nbformat  # here: it takes half a second to import, which `verify` need not wait for
+    import nbformat
 
     path = paths.NOTEBOOKS / f"{name}.ipynb"
     notebook = json.loads(path.read_text())

@@ -8,7 +8,6 @@ import json
 import re
 import tomllib
 
-import nbformat
 import pandas as pd
 
 from tumorcf_lib import (
@@ -105,6 +104,8 @@ def setup_cell(name: str) -> str:
 
 def update() -> None:
     """Write the generated parts of README and of every notebook's opening anew."""
+    import nbformat  # here: it takes half a second to import, which `verify` need not wait for
+
     path = paths.ROOT / "README.md"
     path.write_text(with_generated_parts(path.read_text()))
     for path in sorted(paths.NOTEBOOKS.glob("*.ipynb")):
