@@ -147,7 +147,7 @@ def test_any_number_of_classes_is_kept_and_reported(n_classes):
     np.testing.assert_allclose(rows["log_odds"], np.log(1 / (n_classes - 1)), atol=1e-6)
 
 
-def test_every_batch_is_full_but_the_last_and_no_larger():
+def test_every_batch_is_full_and_the_last_filled_up():
     sizes = []
 
     def predict(slices):
@@ -156,7 +156,10 @@ def test_every_batch_is_full_but_the_last_and_no_larger():
         return uniform(slices)
 
     rows = audit.audit(predict, make_cohort(), batch_size=16)
-    assert len(rows) == 6 * 18 and sizes == [16] * 6 + [12]
+    assert len(rows) == 6 * 18 and sizes == [16] * 7
+    sizes.clear()
+    audit.audit(predict, make_cohort(), batch_size=1000)
+    assert sizes == [6 * 18]
 
 
 def test_a_predict_that_reuses_its_output_or_spoils_its_input_does_no_harm():

@@ -74,6 +74,45 @@ def test_a_retrained_network_predicts_the_tested_slices_and_only_those(prepared,
     assert len(pd.read_csv(tmp_path / "history.csv")) == probes.HEAD_EPOCHS
 
 
+def tiny_network():
+    """Layer names as of the real network, and its backbone."""
+    import keras
+    from keras import layers
+
+    from tumorcf_lib import training
+
+    init = [keras.initializers.GlorotUniform(seed=seed) for seed in range(3)]
+    slices = keras.Input((32, 32, 1))
+    x = layers.Conv2D(6, 5, strides=4, activation="relu", kernel_initializer=init[0])(slices)
+    x = layers.GlobalAveragePooling2D(name="features")(x)
+    x = layers.Dense(8, "relu", kernel_initializer=init[1], name="hidden")(x)
+    x = layers.Dropout(0.2, seed=0, name="dropout")(x)
+    x = layers.Dense(3, "softmax", kernel_initializer=init[2], name="probabilities")(x)
+    model = keras.Model(slices, x)
+    return model, training.backbone_of(model)
+
+
+@pytest.mark.parametrize("probe_epochs", [0, 1])
+def test_probes_that_share_a_network_learn_what_they_would_alone(
+    prepared, parts, tmp_path, probe_epochs
+):
+    profile = dataclasses.replace(TINY, probe_epochs=probe_epochs)
+    network = tiny_network()
+    before = [np.array(variable) for variable in network[0].variables]
+
+    def rows(name, folder):
+        return probes.train_probe(
+            name, profile, prepared, parts, seed=0, folder=tmp_path / folder, network=network,
+            progress=lambda line: None,
+        )  # fmt: skip
+
+    alone = rows("mask", "alone")
+    rows("silhouette", "between")
+    pd.testing.assert_frame_equal(rows("mask", "after"), alone)
+    for variable, value in zip(network[0].variables, before, strict=True):
+        np.testing.assert_array_equal(variable, value)
+
+
 def test_a_killed_call_does_not_train_its_finished_networks_again(
     prepared, parts, tmp_path, monkeypatch
 ):

@@ -67,8 +67,11 @@ def fit(folder, *, model=None, profile=PROFILE, progress=lambda line: None, coho
     )
 
 
-@pytest.mark.parametrize("warmup_epochs", [0, 2, 3])
-def test_a_killed_training_ends_with_the_result_of_an_undisturbed_one(tmp_path, warmup_epochs):
+@pytest.mark.parametrize("warmup_epochs, stored", [(0, 2), (2, 2), (3, 1), (4, 1)])
+def test_a_killed_training_ends_with_the_result_of_an_undisturbed_one(
+    tmp_path, warmup_epochs, stored
+):
+    """Of the head's epochs the first and the last are stored; others are repeated."""
     profile = dataclasses.replace(PROFILE, warmup_epochs=warmup_epochs)
     straight = fit(tmp_path / "straight", profile=profile)
     with pytest.raises(Killed):
@@ -78,7 +81,7 @@ def test_a_killed_training_ends_with_the_result_of_an_undisturbed_one(tmp_path, 
     resumed = fit(
         tmp_path / "killed", profile=profile, model=tiny_model(seed=9), progress=lines.append
     )
-    assert lines[0].startswith("going on after epoch 2") and len(lines) == 3
+    assert lines[0].startswith(f"going on after epoch {stored}") and len(lines) == 5 - stored
     columns = [name for name in training.HISTORY_COLUMNS if name != "seconds"]
     assert resumed.history[columns].equals(straight.history[columns])
     assert resumed.best_epoch == straight.best_epoch
@@ -240,6 +243,28 @@ def test_without_a_running_mean_the_last_step_is_validated():
     before = model.get_weights()
     with training.averaged_weights(model):
         assert all((a == b).all() for a, b in zip(model.get_weights(), before, strict=True))
+
+
+@pytest.mark.parametrize("n, shapes", [(5, [2, 2, 2]), (4, [2, 2]), (1, [1])])
+def test_a_last_batch_is_filled_up_so_that_all_have_one_shape(n, shapes):
+    seen = []
+
+    class Mean:
+        def predict_on_batch(self, batch):
+            seen.append(len(batch))
+            return batch.mean(axis=(1, 2))
+
+    slices = np.random.default_rng(0).normal(size=(n, 4, 4)).astype(np.float32)
+    means = training.predict(Mean(), slices, batch_size=2)
+    np.testing.assert_array_equal(means[:, 0], slices.mean(axis=(1, 2)))
+    assert seen == shapes
+
+
+def test_features_and_head_predict_what_the_network_does():
+    model, (slices, *_) = tiny_model(), tiny_cohort()
+    features = training.predict(training.backbone_of(model), slices, batch_size=7)
+    by_way_of_features = training.predict(training.head_of(model), features)
+    np.testing.assert_allclose(by_way_of_features, training.predict(model, slices), atol=1e-6)
 
 
 def test_a_killed_training_with_mixup_ends_as_an_undisturbed_one(tmp_path):

@@ -58,7 +58,8 @@ def audit(
         Places depend on it and on the slice's ID only, so that auditing a subset
         gives the same places.
     batch_size : int
-        Every call of `predict` gets as many slices, but for the last.
+        Every call of `predict` gets as many slices: the last batch is filled up with copies,
+        since many libraries compile anew for another shape. A single batch is not.
     progress : bool
         Show a progress bar.
 
@@ -140,7 +141,10 @@ class _Stream:
 
     def _flush(self):
         n = len(self.waiting)
-        p = _checked_probabilities(self.predict(self.buffer[:n]), n, self.n_classes)
+        self.buffer[n:] = self.buffer[n - 1]
+        n_given = self.batch_size if self.done else n
+        returned = self.predict(self.buffer[:n_given])
+        p = _checked_probabilities(returned, n_given, self.n_classes)[:n]
         self.done.append((self.waiting, p))
         self.waiting = []
 

@@ -87,12 +87,17 @@ class Checkpoint:
             _assign(optimizer.variables, self._optimizer)
         self._optimizer = None
 
-    def record(self, scores, optimizer, weights):
-        """Add an epoch, note whether its validated weights are the best, store everything."""
+    def record(self, scores, optimizer, weights, *, store=True):
+        """Add an epoch, note whether its validated weights are the best, store everything.
+
+        Epochs that are not stored are repeated after a kill.
+        """
         if self._best is None or scores["val_loss"] < self.history[self.best_epoch - 1]["val_loss"]:
             self.best_epoch = self.epoch + 1
             self._best = [np.array(weight) for weight in weights]
         self.history.append(scores)
+        if not store:
+            return
         arrays = _named("model", self.model.variables) | _named("best", self._best)
         arrays |= _named("optimizer", optimizer.variables)
         unfinished = self.path.with_suffix(".unfinished.npz")

@@ -154,7 +154,7 @@ def _gpu_computes_in_bfloat16():
 
 def as_predictor(model, *, batch_size=64):
     """The model as a function from slices to probabilities, which is all the audit knows."""
-    return lambda slices: predict(model, slices, batch_size=batch_size)
+    return lambda slices, **options: predict(model, slices, batch_size=batch_size, **options)
 
 
 def save(model, path):

@@ -160,11 +160,10 @@ class Validated:
         p = training.predict(model, self.part, batch_size=profile.predict_batch_size)
         accuracies = training._validate(lambda *_: 0.0, p, self.part)
         labels = self.part.labels[self.shown]
-        p_remove, p_sham, p_only = (
-            training.predict(model, self.edited[:, k], batch_size=profile.predict_batch_size)
-            [np.arange(len(labels)), labels]
-            for k in range(3)
-        )  # fmt: skip
+        edited = self.edited.reshape(-1, *self.edited.shape[2:])  # (3 n_shown, size, size)
+        p_edited = training.predict(model, edited, batch_size=profile.predict_batch_size)
+        p_true = p_edited[np.arange(len(edited)), labels.repeat(3)]
+        p_remove, p_sham, p_only = p_true.reshape(-1, 3).T
         p_orig = p[self.shown, labels]
         return {
             "val_accuracy": accuracies["val_accuracy"],

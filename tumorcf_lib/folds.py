@@ -6,7 +6,6 @@ import sys
 
 import numpy as np
 import pandas as pd
-from tqdm import tqdm
 
 from tumorcf_lib import audit as audits
 from tumorcf_lib import cohort as cohorts
@@ -124,12 +123,9 @@ def predict(results, prepared, *, part: str) -> pd.DataFrame:
     DataFrame
         slice_id, patient_id, person_id, label (class name), fold, p_<class>.
     """
-    parts, size = [], results.study.profile.predict_batch_size
+    parts = []
     for fold, own, predictor in _each_fold(results, prepared, part):
-        table = prediction_rows(own, np.concatenate([
-            predictor(own.slices[start:start + size])
-            for start in tqdm(range(0, len(own), size), desc=f"predicting {part}", unit="batch")
-        ]))  # fmt: skip
+        table = prediction_rows(own, predictor(own.slices, desc=f"predicting {part}"))
         table.insert(4, "fold", fold)
         parts.append(table)
     return pd.concat(parts, ignore_index=True)

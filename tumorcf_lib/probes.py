@@ -6,7 +6,6 @@ Statistics show the same of a handful of numbers. All learn from persons other t
 """
 
 import dataclasses
-import gc
 
 import numpy as np
 import pandas as pd
@@ -71,23 +70,38 @@ def all_probes(
     DataFrame
         slice_id, person_id, label (class name), probe, p_<class>.
     """
-    rows = []
-    for name in networks:
-        kept = folder / f"rows_{name}.csv"
-        if not kept.is_file():
-            made = train_probe(
-                name, profile, prepared, parts, seed=seed, folder=folder / name, progress=progress
-            )
-            results.write_table(made, kept)
-            memory.forget_networks()
-        rows.append(results.read_table(kept))
+    kept = {name: folder / f"rows_{name}.csv" for name in networks}
+    missing = [name for name in networks if not kept[name].is_file()]
+    network = untrained(profile, len(prepared.classes), seed) if missing else None
+    for name in missing:
+        made = train_probe(
+            name, profile, prepared, parts, seed=seed, folder=folder / name,
+            network=network, progress=progress,
+        )  # fmt: skip
+        results.write_table(made, kept[name])
+        if profile.probe_epochs:
+            memory.forget_networks()  # of steps that were compiled, not of ``network``
+    del network
+    memory.forget_networks()
+    rows = [results.read_table(path) for path in kept.values()]
     for name in STATISTICS:
         if name != "plane" or rows_planes is not None:
             rows.append(statistics_probe(name, prepared, parts, rows_planes, seed=seed))
     return pd.concat(rows, ignore_index=True)
 
 
-def train_probe(name, profile, prepared, parts, *, seed, folder, progress=print):
+def untrained(profile, n_classes, seed):
+    """The network that every probe begins with, and its backbone: pairs for :func:`train_probe`.
+
+    Building and tracing it takes longer than training the head of a probe of small slices.
+    """
+    from tumorcf_lib import classifier, training
+
+    model = classifier.build(probe_profile(profile), n_classes=n_classes, seed=seed)
+    return model, training.backbone_of(model)
+
+
+def train_probe(name, profile, prepared, parts, *, seed, folder, network=None, progress=print):
     """Train a network on what an edit leaves, and predict the tested slices with it.
 
     Backbone and recipe are those of the profile (see :func:`tumorcf_lib.training.train`), with
@@ -103,6 +117,8 @@ def train_probe(name, profile, prepared, parts, *, seed, folder, progress=print)
         As in :func:`all_probes`; slices of part "test" are never trained or chosen on.
     folder : pathlib.Path
         Takes the training's history and, while it runs, its checkpoint.
+    network : (keras.Model, keras.Model), optional
+        From :func:`untrained` for this profile and seed, and afterwards in that state again.
 
     Returns
     -------
@@ -113,22 +129,25 @@ def train_probe(name, profile, prepared, parts, *, seed, folder, progress=print)
     ------
     UnknownProbeError
     """
-    from tumorcf_lib import classifier, training
+    from tumorcf_lib import training
 
     if name not in INPUTS:
         raise UnknownProbeError(f"No probe {name!r}; choose one of: {', '.join(INPUTS)}.")
     recipe = probe_profile(profile)
     progress(f"probe {name}: a network retrained at {recipe.size_px} px")
     slices = probe_inputs(name, prepared, recipe.size_px)
-    model = classifier.build(recipe, n_classes=len(prepared.classes), seed=seed)
+    model, backbone = network or untrained(profile, len(prepared.classes), seed)
+    start = [np.array(variable) for variable in model.variables]
     training.train(
         model, recipe, slices, prepared.labels, prepared.persons, parts,
-        seed=seed, folder=folder, progress=progress,
+        seed=seed, folder=folder, backbone=backbone, progress=progress,
     )  # fmt: skip
     tested = np.flatnonzero(parts == "test")
-    p = training.predict(model, slices[tested], batch_size=recipe.predict_batch_size)
-    del model, slices
-    gc.collect()  # Keras's models hold themselves in circles
+    # By way of the features, which are traced already.
+    features = training.predict(backbone, slices[tested], batch_size=recipe.predict_batch_size)
+    p = training.predict(training.head_of(model), features, batch_size=recipe.predict_batch_size)
+    for variable, value in zip(model.variables, start, strict=True):
+        variable.assign(value)
     return _rows(name, prepared, tested, p)
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 import keras
 import numpy as np
 import pandas as pd
+from tqdm import tqdm
 
 from tumorcf_lib.augment import augment, build_augmenter, mixed
 from tumorcf_lib.checkpoint import Checkpoint, fingerprint
@@ -63,7 +64,9 @@ class Part:
         return np.eye(self.n_classes, dtype=np.float32)[self.labels[positions]]
 
 
-def train(model, profile, slices, labels, persons, parts, *, seed, folder, progress=print):
+def train(
+    model, profile, slices, labels, persons, parts, *, seed, folder, backbone=None, progress=print
+):
     """Fit the model to the training persons; stop early on the validation persons.
 
     Recipe: batch norms keep their pretrained state (``freeze_norms``), which halves time and
@@ -71,9 +74,9 @@ def train(model, profile, slices, labels, persons, parts, *, seed, folder, progr
     ``warmup_epochs`` on stored features; then everything, with AdamW, a one-cycle learning
     rate, and random views of the slices. The loss is the categorical focal loss with label
     smoothing, weighted so that every class counts the same. Validated and kept are running
-    means of the weights (``ema_momentum``). After each epoch all state goes to ``folder``: a
-    killed training that is called again with equal arguments goes on and ends where an
-    undisturbed one does.
+    means of the weights (``ema_momentum``). After each epoch all state goes to ``folder`` (of the
+    head's short ones, after the first and the last): a killed training that is called again with
+    equal arguments goes on and ends where an undisturbed one does.
 
     Parameters
     ----------
@@ -90,6 +93,8 @@ def train(model, profile, slices, labels, persons, parts, *, seed, folder, progr
         Of the order of slices and of their views.
     folder : pathlib.Path
         Takes ``history.csv`` and, while training, ``checkpoint.npz``.
+    backbone : keras.Model, optional
+        From :func:`backbone_of` this model, if it is at hand: it need not be traced again.
     progress : callable
         Gets one line per epoch.
 
@@ -112,9 +117,12 @@ def train(model, profile, slices, labels, persons, parts, *, seed, folder, progr
         for norm in norm_layers(model):
             norm.trainable = False
     loss = focal_loss(profile, training)
-    for stage, last in ((_run_head, profile.warmup_epochs), (_run_whole, profile.epochs)):
-        if state.epoch < min(last, profile.epochs) and not is_over(state, profile):
-            stage(state, model, profile, training, validation, loss, seed=seed, progress=progress)
+    options = {"seed": seed, "progress": progress}
+    if state.epoch < min(profile.warmup_epochs, profile.epochs):
+        backbone = backbone or backbone_of(model)
+        _run_head(state, model, backbone, profile, training, validation, loss, **options)
+    if state.epoch < profile.epochs and not is_over(state, profile):
+        _run_whole(state, model, profile, training, validation, loss, **options)
     state.restore_best()
     history = pd.DataFrame(state.history, columns=HISTORY_COLUMNS)
     history.to_csv(folder / "history.csv", index=False)
@@ -122,7 +130,7 @@ def train(model, profile, slices, labels, persons, parts, *, seed, folder, progr
     return Training(model, history, state.best_epoch)
 
 
-def predict(model, slices, *, batch_size=64):
+def predict(model, slices, *, batch_size=64, desc=None):
     """Probabilities of the classes, batch by batch, so memory-mapped slices stay on disk.
 
     Parameters
@@ -131,6 +139,8 @@ def predict(model, slices, *, batch_size=64):
     slices : ndarray or memmap of float32, shape (n, size, size)
         Network inputs, z-scored.
     batch_size : int
+    desc : str, optional
+        Shows a progress bar of this name.
 
     Returns
     -------
@@ -146,10 +156,13 @@ def predict(model, slices, *, batch_size=64):
     """
     if not len(slices):
         return np.empty((0, model.output_shape[-1]))
-    batches = []
-    for start in range(0, len(slices), batch_size):
+    batches, n_rows = [], min(batch_size, len(slices))
+    for start in tqdm(range(0, len(slices), batch_size), desc=desc, unit="batch", disable=not desc):
         batch = np.asarray(slices[start:start + batch_size], np.float32)[..., None]
-        batches.append(model.predict_on_batch(batch))
+        n = len(batch)
+        if n < n_rows:  # filled up: TensorFlow takes longer to trace another shape of batch
+            batch = np.concatenate([batch, np.repeat(batch[-1:], n_rows - n, axis=0)])
+        batches.append(model.predict_on_batch(batch)[:n])
     return np.concatenate(batches).astype(np.float64)
 
 
@@ -207,21 +220,25 @@ def is_over(state, profile):
     return state.epoch - max(state.best_epoch, profile.warmup_epochs) >= profile.patience
 
 
-def _head_only(model, training, validation, batch_size):
-    """The layers after the pooling as a network, and both parts as stored features."""
-    pooled = model.get_layer("features").output
-    backbone = keras.Model(model.input, pooled)
-    parts = []
-    for part in (training, validation):
-        chunks = [
-            keras.ops.convert_to_numpy(backbone.predict_on_batch(part[chunk][..., None]))
-            for chunk in _chunks(np.arange(len(part)), batch_size)
-        ]
-        features = np.concatenate(chunks).astype(np.float32)  # (n_part, channels)
-        parts.append(replace(part, slices=features, index=np.arange(len(part))))
-    head = [model.get_layer(name) for name in ("hidden", "dropout", "probabilities")]
-    inputs = keras.Input((pooled.shape[-1], 1))
-    return keras.Sequential([inputs, keras.layers.Flatten(), *head]), *parts
+def backbone_of(model):
+    """The layers up to the pooling as a network from slices to features, on the same variables."""
+    return keras.Model(model.input, model.get_layer("features").output)
+
+
+def head_of(model):
+    """The layers after the pooling as a network, on the same variables.
+
+    Features come as ``(n, channels, 1)``, so that :func:`predict` takes them like slices.
+    """
+    n_channels = model.get_layer("features").output.shape[-1]
+    layers = [model.get_layer(name) for name in ("hidden", "dropout", "probabilities")]
+    return keras.Sequential([keras.Input((n_channels, 1)), keras.layers.Flatten(), *layers])
+
+
+def _as_features(part, backbone, batch_size):
+    """The part with stored features, (n_part, channels), in the place of slices."""
+    features = predict(backbone, part, batch_size=batch_size).astype(np.float32)
+    return replace(part, slices=features, index=np.arange(len(part)))
 
 
 def _chunks(order, size):
@@ -243,9 +260,10 @@ def _optimizer(profile, n_steps):
     return optimizer
 
 
-def _run_head(state, model, profile, training, validation, loss, **options):
-    network, training, validation = _head_only(
-        model, training, validation, profile.predict_batch_size
+def _run_head(state, model, backbone, profile, training, validation, loss, **options):
+    network = head_of(model)
+    training, validation = (
+        _as_features(part, backbone, profile.predict_batch_size) for part in (training, validation)
     )
     optimizer = keras.optimizers.AdamW(WARMUP_LEARNING_RATE)
     network.compile(optimizer, loss, metrics=["accuracy"])
@@ -274,7 +292,9 @@ def _run(state, network, profile, training, validation, *, last, views, seed, pr
         rate = float(keras.ops.convert_to_numpy(network.optimizer.learning_rate))
         scores |= {"epoch": epoch, **_validate(network.loss, probabilities, validation)}
         scores |= {"learning_rate": rate, "seconds": time.perf_counter() - started}
-        state.record(scores, network.optimizer, candidate)
+        # An epoch of the head takes less time than storing the whole network.
+        store = views or epoch in (1, last)
+        state.record(scores, network.optimizer, candidate, store=store)
         progress(_line(scores, profile))
 
 
