@@ -112,8 +112,8 @@ def test_a_killed_training_goes_on_and_ends_as_an_undisturbed_one(finished, tmp_
 
     record = checkpoint.Checkpoint.record
 
-    def killed_after_first(self, *arguments):
-        record(self, *arguments)
+    def killed_after_first(self, *arguments, **options):
+        record(self, *arguments, **options)
         raise KeyboardInterrupt
 
     monkeypatch.setattr(checkpoint.Checkpoint, "record", killed_after_first)
