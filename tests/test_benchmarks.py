@@ -199,14 +199,3 @@ def test_slices_to_measure_on_are_unlike_each_other():
         assert not np.array_equal(few.slices[one], few.slices[other])
     assert np.array_equal(few.slices[0], few.slices[3])
     assert few.table["person_id"].is_unique and few.masks.any(axis=(1, 2)).all()
-
-
-def test_verify_waits_for_no_notebook_software():
-    code = (
-        "import sys; from tumorcf_lib import publish; "
-        "print(sorted({'nbformat', 'papermill', 'keras'} & set(sys.modules)))"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=paths.ROOT
-    )
-    assert done.stdout.strip() == "[]"

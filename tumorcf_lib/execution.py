@@ -71,7 +71,7 @@ def execute(study, name: str, *, fresh=False) -> float:
             )  # fmt: skip
         except papermill.PapermillExecutionError as error:
             raise NotebookError(_failure(name, error, unfinished)) from None
-        except (KeyboardInterrupt, DeadKernelError, RuntimeError) as error:
+        except (KeyboardInterrupt, RuntimeError) as error:  # a dead kernel is a RuntimeError
             if interrupts or isinstance(error, KeyboardInterrupt):
                 print(f"\n{name} was stopped. {_how_to_go_on(study, name)}", flush=True)
                 raise KeyboardInterrupt from None

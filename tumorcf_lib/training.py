@@ -157,7 +157,9 @@ def predict(model, slices, *, batch_size=64, desc=None):
     if not len(slices):
         return np.empty((0, model.output_shape[-1]))
     batches, n_rows = [], min(batch_size, len(slices))
-    for start in tqdm(range(0, len(slices), batch_size), desc=desc, unit="batch", disable=not desc):
+    starts = range(0, len(slices), batch_size)
+    quiet = None if desc else True  # None: without a terminal, as in an executed notebook
+    for start in tqdm(starts, desc=desc, unit="batch", leave=False, disable=quiet):
         batch = np.asarray(slices[start:start + batch_size], np.float32)[..., None]
         n = len(batch)
         if n < n_rows:  # filled up: TensorFlow takes longer to trace another shape of batch
