@@ -159,10 +159,10 @@ def random_network(slices):
 def test_fitted_norms_standardize_what_random_weights_send_them(random_network, slices):
     import keras
 
-    from tumorcf_lib import training
+    from tumorcf_lib import freezing
 
     model = random_network
-    norms = training.norm_layers(model)
+    norms = freezing.norm_layers(model)
     backbone = model.get_layer("efficientnet_lite0")
     wanted = [norms[0].output, norms[len(norms) // 2].output]
     found = keras.Model(backbone.input, wanted).predict_on_batch(slices[..., None])
@@ -176,7 +176,7 @@ def test_a_random_network_answers_slices_differently_and_the_same_seed_alike(
     random_network, slices
 ):
     from tumorcf_lib import calibration_networks as networks
-    from tumorcf_lib import training
+    from tumorcf_lib import freezing, training
 
     again = networks.random_network(PROFILE, slices, n_classes=3, seed=4)
     first, second = (training.predict(model, slices[:9]) for model in (random_network, again))

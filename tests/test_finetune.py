@@ -250,12 +250,11 @@ def test_no_more_validation_slices_are_edited_than_allowed(monkeypatch):
 
 def test_the_flat_target_asks_for_equal_probabilities_whatever_the_class_sizes():
     """The minimum of the loss over a grid of probabilities, with 5 times as many of one class."""
-    model = tiny_model()
-    finetune._compile(model, PROFILE, n_steps=4)
+    network = finetune._compiled(tiny_model(), PROFILE, n_steps=4)
     grid = np.arange(0.05, 1, 0.05)
     p = np.array([(a, b, 1 - a - b) for a in grid for b in grid if a + b < 0.99], np.float32)
     flat = np.full((1, 3), 1 / 3, np.float32)
-    values = [float(model.loss(flat, q[None])) for q in p]
+    values = [float(network.loss(flat, q[None])) for q in p]
     assert np.abs(p[np.argmin(values)] - 1 / 3).max() < 0.04
 
 

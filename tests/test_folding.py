@@ -9,13 +9,13 @@ import pandas as pd
 import pytest
 from keras import layers
 
-from tumorcf_lib import backbones, classifier, cohort, config, folding, folds, training
+from tumorcf_lib import backbones, classifier, cohort, config, folding, folds, freezing, training
 
 
 def with_drawn_norms(model, seed=0):
     """The model, every weight of its norms drawn anew, so that no norm passes values through."""
     rng = np.random.default_rng(seed)
-    for norm in training.norm_layers(model):
+    for norm in freezing.norm_layers(model):
         norm.set_weights([rng.uniform(0.5, 1.5, weight.shape) for weight in norm.get_weights()])
     return model
 
@@ -95,7 +95,7 @@ def test_a_training_step_of_the_folded_network_is_that_of_the_network_as_built()
     for fold in (False, True):
         model = small_network()
         model.set_weights([slices(*weight.shape) * 0.3 + 0.5 for weight in model.get_weights()])
-        for norm in training.norm_layers(model):
+        for norm in freezing.norm_layers(model):
             norm.trainable = False
         start = model.get_weights()
         network = folding.folded(model) if fold else model

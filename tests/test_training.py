@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from keras import layers
 
-from tumorcf_lib import config, training
+from tumorcf_lib import config, folding, freezing, training
 
 PROFILE = dataclasses.replace(
     config.get("smoke"), size_px=16, epochs=4, warmup_epochs=0, batch_size=8,
@@ -162,7 +162,7 @@ def test_the_backbone_does_not_change_while_only_the_head_is_trained(tmp_path):
 @pytest.mark.parametrize("freeze_norms", [True, False])
 def test_norms_keep_their_pretrained_state_if_asked(tmp_path, freeze_norms):
     model = tiny_model()
-    (norm,) = training.norm_layers(model)
+    (norm,) = freezing.norm_layers(model)
     before = norm.get_weights()
     fit(tmp_path, model=model, profile=dataclasses.replace(PROFILE, freeze_norms=freeze_norms))
     unchanged = [np.array_equal(old, new) for old, new in zip(before, norm.get_weights())]
@@ -305,3 +305,19 @@ def test_variables_made_beforehand_save_a_tracing_and_change_no_bit(tmp_path, mo
     assert len(traced) == 1 + 2
     for ours, theirs in zip(once.model.get_weights(), twice.model.get_weights(), strict=True):
         np.testing.assert_array_equal(ours, theirs)
+
+
+@pytest.mark.parametrize("freeze_norms", [True, False])
+def test_norms_are_folded_where_they_are_frozen_and_only_there(tmp_path, monkeypatch, freeze_norms):
+    calls = []
+    monkeypatch.setattr(
+        training, "folded", lambda model: calls.append(model) or folding.folded(model)
+    )
+    model = tiny_model()
+    (norm,) = freezing.norm_layers(model)
+    before = norm.get_weights()
+    profile = dataclasses.replace(PROFILE, epochs=1, freeze_norms=freeze_norms)
+    fit(tmp_path, model=model, profile=profile)
+    assert (calls == [model]) == freeze_norms and len(calls) == freeze_norms
+    kept = all(map(np.array_equal, norm.get_weights(), before))
+    assert kept == freeze_norms

@@ -9,7 +9,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from tumorcf_lib import backbones, classifier, training
+from tumorcf_lib import backbones, classifier, freezing, training
 
 NORM_BATCHES, NORM_BATCH_SIZE = 8, 32
 SHUFFLED_EPOCHS = 30  # of the head alone: enough to know the training persons by heart
@@ -105,7 +105,7 @@ def fit_norms(model, slices, n_before):
     n_before : int
         Batches taken in already, all counted alike; 0 forgets what the norms knew.
     """
-    norms = training.norm_layers(model)
+    norms = freezing.norm_layers(model)
     usual = [norm.momentum for norm in norms]
     for norm in norms:
         norm.momentum = n_before / (n_before + 1)

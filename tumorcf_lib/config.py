@@ -35,6 +35,8 @@ class Profile:
     epochs: int = 10
     warmup_epochs: int = 0  # of these, the first with the backbone frozen, on stored features
     freeze_norms: bool = True  # batch norms keep their pretrained state
+    frozen_blocks: int = 0  # so do the stem and so many first blocks of efficientnet_lite0
+    freeze_depthwise: bool = False  # and the kernels of all depthwise convolutions
     patience: int = 4
     batch_size: int = 32
     learning_rate: float = 2e-3
@@ -81,6 +83,7 @@ PROFILES = {
         Profile(
             name="demo", cohort="phantom", purpose="a laptop or Binder, minutes, no dataset",
             size_px=128, phantom_patients=67, phantom_slices=4, epochs=7, warmup_epochs=2,
+            frozen_blocks=5, freeze_depthwise=True,
             learning_rate=3e-4, batch_size=16, n_places=5, n_control_places=2,
             infills=("noisy_linear", "mirror"), dilations_at_512=(5, 20),
             finetune_epochs=1, probe_size_px=64, probe_epochs=0,
@@ -94,12 +97,13 @@ PROFILES = {
         ),
         Profile(
             name="paper-lite", cohort="cheng", purpose="the study on a laptop in an hour",
-            epochs=10, warmup_epochs=1, learning_rate=5e-4,
+            epochs=10, warmup_epochs=1, learning_rate=5e-4, frozen_blocks=5, freeze_depthwise=True,
         ),
         Profile(
             name="paper-lite-cv", cohort="cheng",
             purpose="every slice tested once, by networks that never saw its person",
-            n_folds=5, epochs=10, warmup_epochs=1, learning_rate=5e-4, n_places=10,
+            n_folds=5, epochs=10, warmup_epochs=1, learning_rate=5e-4, frozen_blocks=5,
+            freeze_depthwise=True, n_places=10,
         ),
         Profile(
             name="paper", cohort="cheng", purpose="the paper's own network, meant for a GPU",

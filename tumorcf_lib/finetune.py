@@ -15,6 +15,7 @@ import pandas as pd
 from tumorcf_lib import edits, shams, training
 from tumorcf_lib.augment import augment, build_augmenter
 from tumorcf_lib.folding import folded
+from tumorcf_lib.freezing import freeze
 from tumorcf_lib.views import Views, remove_elsewhere
 
 SHARES = {
@@ -69,9 +70,10 @@ def finetune(
     which every class is equally right, and tumors on foreign backgrounds, for which only the
     tumor tells the class; shams keep their class, or a visible edit alone would mean "flat".
 
-    Batch norms keep their state. The loss is the categorical focal loss, here weighted per
-    slice so that every class counts the same: weights inside the sum would tilt the flat
-    target. AdamW, one-cycle rate, random views and the running mean of weights are those of
+    Batch norms keep their state, folded into convolutions, and so do the layers that the
+    profile froze in training. The loss is the categorical focal loss, here weighted per slice
+    so that every class counts the same: weights inside the sum would tilt the flat target.
+    AdamW, one-cycle rate, random views and the running mean of weights are those of
     :func:`tumorcf_lib.training.train`. Kept is the running mean after the last epoch:
     validation slices are scored, but choose nothing.
 
@@ -109,14 +111,13 @@ def finetune(
     _check_masks(slices, masks, (trained, validation))
     views, validated = Views(trained, masks), Validated(Views(validation, masks), seed)
     n_epochs = EPOCHS[kind] * profile.finetune_epochs
-    _compile(model, profile, n_epochs * max(1, len(trained) // profile.batch_size))
-    scored = folded(model)  # the same variables; faster, but its gradients round differently
-    rows = [{"epoch": 0, "loss": np.nan, **validated.scores(scored, profile), "seconds": 0.0}]
+    network = _compiled(model, profile, n_epochs * max(1, len(trained) // profile.batch_size))
+    rows = [{"epoch": 0, "loss": np.nan, **validated.scores(network, profile), "seconds": 0.0}]
     for epoch in range(1, n_epochs + 1):
         started = time.perf_counter()
-        loss = _train_epoch(model, profile, views, SHARES[kind], seeds=[seed, epoch])
-        with training.averaged_weights(model):
-            scores = validated.scores(scored, profile)
+        loss = _train_epoch(network, profile, views, SHARES[kind], seeds=[seed, epoch])
+        with training.averaged_weights(network):
+            scores = validated.scores(network, profile)
             averaged = model.get_weights()
         seconds = time.perf_counter() - started
         rows.append({"epoch": epoch, "loss": loss, **scores, "seconds": seconds})
@@ -189,9 +190,9 @@ def _check_masks(slices, masks, parts):
             )
 
 
-def _compile(model, profile, n_steps):
-    for norm in training.norm_layers(model):
-        norm.trainable = False
+def _compiled(model, profile, n_steps):
+    """The network that is trained: the model's own variables, its frozen norms folded."""
+    freeze(model, replace(profile, freeze_norms=True))
     if profile.warmup_epochs >= profile.epochs:  # only the head was ever trained
         for layer in model.layers:
             layer.trainable = layer.name in HEAD_LAYERS
@@ -199,11 +200,13 @@ def _compile(model, profile, n_steps):
     loss = keras.losses.CategoricalFocalCrossentropy(
         alpha=1.0, gamma=profile.focal_gamma, label_smoothing=profile.label_smoothing
     )
-    model.compile(training._optimizer(rates, n_steps), loss)
-    model.optimizer.build(model.trainable_variables)  # or the step is traced twice
+    network = folded(model)
+    network.compile(training._optimizer(rates, n_steps), loss)
+    network.optimizer.build(network.trainable_variables)  # or the step is traced twice
+    return network
 
 
-def _train_epoch(model, profile, views, shares, *, seeds):
+def _train_epoch(network, profile, views, shares, *, seeds):
     """One pass over the training slices, each in one view; the mean loss of its steps."""
     rng = np.random.default_rng(seeds)
     augmenter = build_augmenter(int(rng.integers(2**30)), strength=profile.augmentation)
@@ -217,7 +220,7 @@ def _train_epoch(model, profile, views, shares, *, seeds):
         inputs, targets, _ = views.batch(positions, shares, rng)
         inputs = augment(inputs, augmenter)[..., None]
         weight = weights[part.labels[positions]].astype(np.float32)
-        losses.append(model.train_on_batch(inputs, targets, sample_weight=weight))
+        losses.append(network.train_on_batch(inputs, targets, sample_weight=weight))
     return float(np.mean(losses))
 
 

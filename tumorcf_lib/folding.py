@@ -9,6 +9,8 @@ arithmetic the network is the same; in float32 its probabilities differ in the s
 import keras
 from keras import layers, ops
 
+from tumorcf_lib.freezing import all_layers
+
 
 def folded(model):
     """The same function on the same variables, with batch norms folded into convolutions.
@@ -37,7 +39,7 @@ def folded(model):
     >>> [type(layer).__name__ for layer in folded(plain).layers]
     ['InputLayer', 'FoldedConvolution']
     """
-    has_norms = any(isinstance(one, layers.BatchNormalization) for one in _all_layers(model))
+    has_norms = any(isinstance(one, layers.BatchNormalization) for one in all_layers(model))
     if not has_norms or isinstance(model, keras.Sequential):
         return model
     convolved = {}  # id of a convolution's output -> that output, the layer and its input
@@ -85,9 +87,3 @@ class FoldedConvolution(layers.Layer):
 
     def compute_output_shape(self, input_shape):
         return self.convolution.compute_output_shape(input_shape)
-
-
-def _all_layers(model):
-    """The layers of a model and of the models inside it."""
-    for layer in model.layers:
-        yield from _all_layers(layer) if isinstance(layer, keras.Model) else (layer,)

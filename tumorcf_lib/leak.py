@@ -55,10 +55,11 @@ COMMAND = "python -m tumorcf_lib leak"
 
 
 def recipe():
-    """The small recipe of every arm: ``paper-lite`` at 128 px, five epochs."""
+    """The small recipe of every arm: ``paper-lite`` at 128 px, five epochs, all layers learn."""
     return replace(
         config.get("paper-lite"), name="leak", purpose=f"what a leak is worth: {COMMAND}",
         size_px=128, epochs=5, warmup_epochs=1, n_folds=N_FOLDS, batch_size=32,
+        frozen_blocks=0, freeze_depthwise=False,
     )  # fmt: skip
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import pandas as pd
 
 from tumorcf_lib import archives, config, folds, networks, paths, results, stages
+from tumorcf_lib.freezing import in_words
 from tumorcf_lib.reference import NETWORKS, TOLERANCE
 
 FILE = "MODEL_CARD.md"
@@ -172,7 +173,6 @@ def _training(read, profile):
         f"{row.network} {row.epoch} epochs, validation accuracy {row.val_accuracy:.3f}"
         for row in last.itertuples()
     )
-    norms = "keep their pretrained state" if profile["freeze_norms"] else "are trained, too"
     return (
         "## Training\n\n"
         f"At most {profile['epochs']} epochs in batches of {profile['batch_size']}, of these "
@@ -181,7 +181,7 @@ def _training(read, profile):
         f"categorical focal loss (gamma {profile['focal_gamma']:g}, label smoothing "
         f"{profile['label_smoothing']:g}), classes weighted alike; random flips, rotations, "
         f"shifts, scales and contrasts; dropout {profile['dropout']:g}; running mean of weights "
-        f"(momentum {profile['ema_momentum']:g}). Batch norms {norms}. Kept is epoch "
+        f"(momentum {profile['ema_momentum']:g}). {in_words(profile)}. Kept is epoch "
         f"{kept['epoch']} of {len(history)}, the one of lowest validation loss (validation "
         f"accuracy {kept['val_accuracy']:.3f}). Fine-tuned from it, without choosing an epoch: "
         f"{ends}. The tested persons chose nothing."

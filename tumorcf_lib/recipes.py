@@ -4,6 +4,7 @@ RECIPES: dict[str, dict] = {
     "mixup 0.3, stronger views, rate 1e-3, 15 epochs": {
         "mixup": 0.3, "augmentation": 1.75, "learning_rate": 1e-3, "epochs": 15, "patience": 15,
     },
+    "all layers learn": {"frozen_blocks": 0, "freeze_depthwise": False},
     "128 px": {"size_px": 128},
     "128 px, norms learn, rate 2e-3": {
         "size_px": 128, "freeze_norms": False, "learning_rate": 2e-3, "patience": 10,

@@ -11,6 +11,8 @@ from tqdm import tqdm
 
 from tumorcf_lib.augment import augment, build_augmenter, mixed
 from tumorcf_lib.checkpoint import Checkpoint, fingerprint
+from tumorcf_lib.folding import folded
+from tumorcf_lib.freezing import freeze
 
 HISTORY_COLUMNS = (
     "epoch", "loss", "accuracy", "val_loss", "val_accuracy", "val_person_accuracy",
@@ -69,11 +71,12 @@ def train(
 ):
     """Fit the model to the training persons; stop early on the validation persons.
 
-    Recipe: batch norms keep their pretrained state (``freeze_norms``), which halves time and
-    memory and makes small batches as good as large ones; the head is trained for
-    ``warmup_epochs`` on stored features; then everything, with AdamW, a one-cycle learning
-    rate, and random views of the slices. The loss is the categorical focal loss with label
-    smoothing, weighted so that every class counts the same. Validated and kept are running
+    Recipe: batch norms keep their pretrained state (``freeze_norms``) and are folded into
+    convolutions, which halves time and memory and makes small batches as good as large ones;
+    the head is trained for ``warmup_epochs`` on stored features; then all that is not frozen
+    (see :func:`tumorcf_lib.freezing.freeze`), with AdamW, a one-cycle learning rate, and random
+    views of the slices. The loss is the categorical focal loss with label smoothing, weighted
+    so that every class counts the same. Validated and kept are running
     means of the weights (``ema_momentum``). After each epoch all state goes to ``folder`` (of the
     head's short ones, after the first and the last): a killed training that is called again with
     equal arguments goes on and ends where an undisturbed one does.
@@ -113,9 +116,7 @@ def train(
     state = Checkpoint(folder, model, fingerprint(profile, seed, training, validation))
     if state.read():
         progress(f"going on after epoch {state.epoch} of an interrupted training")
-    if profile.freeze_norms:
-        for norm in norm_layers(model):
-            norm.trainable = False
+    freeze(model, profile)
     loss = focal_loss(profile, training)
     options = {"seed": seed, "progress": progress}
     if state.epoch < min(profile.warmup_epochs, profile.epochs):
@@ -187,17 +188,6 @@ def split_parts(model, slices, labels, persons, parts):
                 f"and none of class {sorted(missing)}; draw the split again."
             )
         found.append(Part(slices, index, labels[index], persons[index], n_classes))
-    return found
-
-
-def norm_layers(model):
-    """Batch-normalization layers of a model and of the models inside it."""
-    found = []
-    for layer in model.layers:
-        if isinstance(layer, keras.Model):
-            found += norm_layers(layer)
-        elif isinstance(layer, keras.layers.BatchNormalization):
-            found.append(layer)
     return found
 
 
@@ -276,8 +266,9 @@ def _run_head(state, model, backbone, profile, training, validation, loss, **opt
 def _run_whole(state, model, profile, training, validation, loss, **options):
     n_steps = max(1, len(training) // profile.batch_size)
     n_epochs = profile.epochs - profile.warmup_epochs
-    model.compile(_optimizer(profile, n_epochs * n_steps), loss, metrics=["accuracy"])
-    _run(state, model, profile, training, validation, last=profile.epochs, views=True, **options)
+    network = folded(model) if profile.freeze_norms else model
+    network.compile(_optimizer(profile, n_epochs * n_steps), loss, metrics=["accuracy"])
+    _run(state, network, profile, training, validation, last=profile.epochs, views=True, **options)
 
 
 def _run(state, network, profile, training, validation, *, last, views, seed, progress):
