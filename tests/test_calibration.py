@@ -176,7 +176,7 @@ def test_a_random_network_answers_slices_differently_and_the_same_seed_alike(
     random_network, slices
 ):
     from tumorcf_lib import calibration_networks as networks
-    from tumorcf_lib import freezing, training
+    from tumorcf_lib import training
 
     again = networks.random_network(PROFILE, slices, n_classes=3, seed=4)
     first, second = (training.predict(model, slices[:9]) for model in (random_network, again))

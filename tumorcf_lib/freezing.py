@@ -13,7 +13,7 @@ def freeze(model, profile):
 
     Edges and textures, which early layers and depthwise kernels look for, pass from one kind of
     picture to another; what to make of them is in the later layers and in the kernels of 1 x 1.
-    Of EfficientNet-Lite0, ``frozen_blocks=5`` and ``freeze_depthwise`` leave 94 percent of the
+    Of EfficientNet-Lite0, ``frozen_blocks=5`` and ``freeze_depthwise`` leave 92 percent of the
     numbers free and halve the time of a step: small as they are, the frozen kernels work on the
     largest maps and have the slowest gradients.
 
