@@ -18,7 +18,7 @@ examples
 """
 MODULES = (
     "startup", "reader", "phantoms", "inpainting", "sham_places", "cohort_size", "network",
-    "audits",
+    "training_steps", "audits",
 )  # fmt: skip
 """In the order they are run; those that load Keras come last."""
 

@@ -28,6 +28,7 @@ from benchmarks import (
     sham_places,
     slices,
     startup,
+    training_steps,
 )
 from tumorcf_lib import config, paths
 
@@ -89,6 +90,14 @@ def test_the_network_is_timed_as_built_and_folded(monkeypatch):
     monkeypatch.setattr(network, "_built", small_network)
     rows = network.run("tiny", 1)
     assert [row.case for row in rows] == ["as built", "norms folded"]
+
+
+def test_training_is_timed_as_built_folded_and_as_the_profile_does_it():
+    rows = training_steps.run("tiny", 1)
+    assert [row.case for row in rows] == [
+        training_steps.AS_BUILT, training_steps.FOLDED, training_steps.FROZEN,
+    ]  # fmt: skip
+    assert all(row.n == 3 and row.seconds > 0 for row in rows)
 
 
 def small_network(size, size_px):

@@ -44,7 +44,7 @@ def slices(*shape):
 
 
 def kinds(model):
-    return [type(layer).__name__ for layer in folding._all_layers(model)]
+    return [type(layer).__name__ for layer in freezing.all_layers(model)]
 
 
 @pytest.mark.parametrize(

@@ -193,7 +193,7 @@ def test_person_accuracy_takes_the_mean_probability_of_a_persons_slices():
 
 
 def test_the_learning_rate_rises_to_its_peak_and_falls_to_nothing():
-    optimizer = training._optimizer(PROFILE, n_steps=100)
+    optimizer = training.make_optimizer(PROFILE, n_steps=100)
     rates = [float(optimizer._learning_rate(step)) for step in range(101)]
     assert np.argmax(rates) == 25 and max(rates) == pytest.approx(PROFILE.learning_rate)
     assert rates[0] < 0.05 * max(rates) and rates[-1] < 1e-6

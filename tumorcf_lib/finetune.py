@@ -201,7 +201,7 @@ def _compiled(model, profile, n_steps):
         alpha=1.0, gamma=profile.focal_gamma, label_smoothing=profile.label_smoothing
     )
     network = folded(model)
-    network.compile(training._optimizer(rates, n_steps), loss)
+    network.compile(training.make_optimizer(rates, n_steps), loss)
     network.optimizer.build(network.trainable_variables)  # or the step is traced twice
     return network
 

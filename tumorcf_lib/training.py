@@ -237,8 +237,11 @@ def _chunks(order, size):
     return [order[start:start + size] for start in range(0, len(order), size)]
 
 
-def _optimizer(profile, n_steps):
-    """AdamW whose rate rises to the peak, then falls to nothing along a cosine."""
+def make_optimizer(profile, n_steps):
+    """AdamW whose rate rises to the peak, then falls to nothing along a cosine.
+
+    Keeps a running mean of the weights beside them if the profile asks for one.
+    """
     n_rising = max(1, round(RISING_SHARE * n_steps))
     schedule = keras.optimizers.schedules.CosineDecay(
         START_SHARE * profile.learning_rate, max(1, n_steps - n_rising),
@@ -267,7 +270,7 @@ def _run_whole(state, model, profile, training, validation, loss, **options):
     n_steps = max(1, len(training) // profile.batch_size)
     n_epochs = profile.epochs - profile.warmup_epochs
     network = folded(model) if profile.freeze_norms else model
-    network.compile(_optimizer(profile, n_epochs * n_steps), loss, metrics=["accuracy"])
+    network.compile(make_optimizer(profile, n_epochs * n_steps), loss, metrics=["accuracy"])
     _run(state, network, profile, training, validation, last=profile.epochs, views=True, **options)
 
 
