@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from keras import layers
 
-from tumorcf_lib import classifier, config, finetune, freezing, training
+from tumorcf_lib import classifier, config, finetune, freezing, model_card, training
 
 LITE = dataclasses.replace(config.get("paper-lite"), weights=None, size_px=32)
 
@@ -118,4 +118,4 @@ def test_profiles_freeze_only_where_there_are_pretrained_weights_and_such_blocks
     ],
 )  # fmt: skip
 def test_the_model_card_tells_what_was_frozen(settings, words):
-    assert freezing.in_words(settings) == words
+    assert model_card.frozen_in_words(settings) == words

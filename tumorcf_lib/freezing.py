@@ -52,33 +52,6 @@ def all_layers(model):
         yield from all_layers(layer) if isinstance(layer, keras.Model) else (layer,)
 
 
-def in_words(settings) -> str:
-    """What keeps its pretrained state, for a model card.
-
-    Parameters
-    ----------
-    settings : dict
-        Of a profile; those of runs made before blocks could be frozen lack the keys.
-
-    Examples
-    --------
-    >>> in_words({"freeze_norms": True, "frozen_blocks": 5, "freeze_depthwise": False})
-    'Batch norms, the stem and the first 5 blocks keep their pretrained state'
-    >>> in_words({"freeze_norms": False})
-    'Every layer learns'
-    """
-    blocks = settings.get("frozen_blocks", 0)
-    kept = [
-        *(["batch norms"] if settings["freeze_norms"] else []),
-        *(["depthwise kernels"] if settings.get("freeze_depthwise", False) else []),
-        *(["the stem", f"the first {blocks} blocks"] if blocks else []),
-    ]
-    if not kept:
-        return "Every layer learns"
-    listed = " and ".join(filter(None, (", ".join(kept[:-1]), kept[-1])))
-    return f"{listed[0].upper()}{listed[1:]} keep their pretrained state"
-
-
 def _of_kind(model, kind):
     return [layer for layer in all_layers(model) if isinstance(layer, kind)]
 

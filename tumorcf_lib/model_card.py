@@ -10,7 +10,6 @@ from pathlib import Path
 import pandas as pd
 
 from tumorcf_lib import archives, config, folds, networks, paths, results, stages
-from tumorcf_lib.freezing import in_words
 from tumorcf_lib.reference import NETWORKS, TOLERANCE
 
 FILE = "MODEL_CARD.md"
@@ -165,6 +164,33 @@ def _data(read, numbers, source):
     return "\n".join(lines)
 
 
+def frozen_in_words(settings) -> str:
+    """What keeps its pretrained state.
+
+    Parameters
+    ----------
+    settings : dict
+        Of a profile; those of runs made before blocks could be frozen lack the keys.
+
+    Examples
+    --------
+    >>> frozen_in_words({"freeze_norms": True, "frozen_blocks": 5, "freeze_depthwise": False})
+    'Batch norms, the stem and the first 5 blocks keep their pretrained state'
+    >>> frozen_in_words({"freeze_norms": False})
+    'Every layer learns'
+    """
+    blocks = settings.get("frozen_blocks", 0)
+    kept = [
+        *(["batch norms"] if settings["freeze_norms"] else []),
+        *(["depthwise kernels"] if settings.get("freeze_depthwise", False) else []),
+        *(["the stem", f"the first {blocks} blocks"] if blocks else []),
+    ]
+    if not kept:
+        return "Every layer learns"
+    listed = " and ".join(filter(None, (", ".join(kept[:-1]), kept[-1])))
+    return f"{listed[0].upper()}{listed[1:]} keep their pretrained state"
+
+
 def _training(read, profile):
     history, tuned = read["history"], read["history_finetune"]
     kept = _row(history, best=True)
@@ -181,7 +207,7 @@ def _training(read, profile):
         f"categorical focal loss (gamma {profile['focal_gamma']:g}, label smoothing "
         f"{profile['label_smoothing']:g}), classes weighted alike; random flips, rotations, "
         f"shifts, scales and contrasts; dropout {profile['dropout']:g}; running mean of weights "
-        f"(momentum {profile['ema_momentum']:g}). {in_words(profile)}. Kept is epoch "
+        f"(momentum {profile['ema_momentum']:g}). {frozen_in_words(profile)}. Kept is epoch "
         f"{kept['epoch']} of {len(history)}, the one of lowest validation loss (validation "
         f"accuracy {kept['val_accuracy']:.3f}). Fine-tuned from it, without choosing an epoch: "
         f"{ends}. The tested persons chose nothing."
