@@ -12,9 +12,9 @@ import numpy as np
 
 FILE = "checkpoint.npz"
 SETTINGS = (
-    "backbone", "weights", "size_px", "epochs", "warmup_epochs", "freeze_norms",
-    "frozen_blocks", "freeze_depthwise", "patience", "batch_size", "learning_rate", "weight_decay", "ema_momentum", "label_smoothing",
-    "focal_gamma", "dropout", "augmentation", "mixup",
+    "backbone", "weights", "size_px", "epochs", "warmup_epochs", "freeze_norms", "frozen_blocks",
+    "freeze_depthwise", "patience", "batch_size", "learning_rate", "weight_decay",
+    "ema_momentum", "label_smoothing", "focal_gamma", "dropout", "augmentation", "mixup",
 )
 
 

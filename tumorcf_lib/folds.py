@@ -15,7 +15,8 @@ from tumorcf_lib import split as splits
 from tumorcf_lib.config import CLASSES
 
 TRAINING_MODULES = (
-    "augment", "backbones", "checkpoint", "classifier", "folding", "freezing", "pickles", "training",
+    "augment", "backbones", "checkpoint", "classifier", "folding", "freezing", "pickles",
+    "training",
 )  # fmt: skip
 OUTLINED_EDITS = ("original", "remove", "sham")
 SHOWN_EDITS = ("original", "remove", "only", "background", "silhouette", "sham", "sham_only")
