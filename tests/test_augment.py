@@ -25,6 +25,25 @@ def test_one_augmenter_gives_new_views_at_every_call():
     assert np.abs(first - second).max() > 0.1
 
 
+def test_a_restarted_augmenter_gives_the_views_of_one_built_anew():
+    augmenter = augment.build_augmenter(seed=0)
+    for seed in (3, 4, 3):
+        augmenter.restart(seed)
+        built = augment.build_augmenter(seed)
+        for _ in range(2):  # the second views, too: every generator goes on alike
+            views = [augment.augment(slices(), each) for each in (augmenter, built)]
+            np.testing.assert_array_equal(*views)
+
+
+def test_the_compiled_views_are_those_of_the_layers_one_by_one():
+    values = slices()
+    inputs = values[..., None] - values.min(axis=(1, 2))[:, None, None, None]
+    for layer in augment.build_augmenter(seed=5).layers:
+        inputs = layer(inputs, training=True)
+    views = augment.augment(values, augment.build_augmenter(seed=5))
+    np.testing.assert_allclose(views, np.asarray(inputs)[..., 0] - 1.5, atol=1e-5)
+
+
 def test_what_enters_the_frame_is_the_air_of_that_slice(monkeypatch):
     for setting in ("ROTATION_TURNS", "ZOOM", "CONTRAST", "BRIGHTNESS_Z"):
         monkeypatch.setattr(augment, setting, 1e-9)

@@ -12,28 +12,42 @@ BRIGHTNESS_Z = 0.25  # in standard deviations of the slice
 RANGE_ABOVE_AIR = (0.0, 20.0)  # z units; wide enough to clip nothing but the air
 
 
-def build_augmenter(seed: int, *, strength: float = 1.0) -> keras.Sequential:
+class Augmenter(keras.Sequential):
+    """Layers that draw at random whatever they are called for, so that ``predict_on_batch``,
+    which Keras compiles, gives random views, too."""
+
+    def call(self, inputs, training=None, mask=None):
+        return super().call(inputs, training=True)
+
+    def restart(self, seed: int) -> None:
+        """From here on the same views in the same order as of an augmenter built with ``seed``."""
+        for i, layer in enumerate(self.layers):
+            layer.generator.state.assign(keras.random.SeedGenerator(seed + i).state)
+
+
+def build_augmenter(seed: int = 0, *, strength: float = 1.0) -> Augmenter:
     """Random flip, rotation, zoom, shift, brightness and contrast of slices above air 0.
 
     Every layer draws from its own generator started from ``seed``: an augmenter built
-    anew gives the same views in the same order. ``strength`` multiplies every range but the
-    flip's.
+    anew, or restarted, gives the same views in the same order. ``strength`` multiplies every
+    range but the flip's.
     """
     fill = {"fill_mode": "constant", "fill_value": 0.0}
     lowest, highest = RANGE_ABOVE_AIR
-    return keras.Sequential(
+    augmenter = Augmenter(
         [
-            layers.RandomFlip("horizontal", seed=seed),
-            layers.RandomRotation(strength * ROTATION_TURNS, seed=seed + 1, **fill),
-            layers.RandomZoom((-strength * ZOOM, strength * ZOOM), seed=seed + 2, **fill),
-            layers.RandomTranslation(strength * SHIFT, strength * SHIFT, seed=seed + 3, **fill),
+            layers.RandomFlip("horizontal"),
+            layers.RandomRotation(strength * ROTATION_TURNS, **fill),
+            layers.RandomZoom((-strength * ZOOM, strength * ZOOM), **fill),
+            layers.RandomTranslation(strength * SHIFT, strength * SHIFT, **fill),
             layers.RandomBrightness(
-                strength * BRIGHTNESS_Z / (highest - lowest),
-                value_range=RANGE_ABOVE_AIR, seed=seed + 4,
+                strength * BRIGHTNESS_Z / (highest - lowest), value_range=RANGE_ABOVE_AIR
             ),
-            layers.RandomContrast(strength * CONTRAST, value_range=RANGE_ABOVE_AIR, seed=seed + 5),
+            layers.RandomContrast(strength * CONTRAST, value_range=RANGE_ABOVE_AIR),
         ]
     )
+    augmenter.restart(seed)
+    return augmenter
 
 
 def augment(slices, augmenter):
@@ -45,8 +59,8 @@ def augment(slices, augmenter):
     Parameters
     ----------
     slices : ndarray of float32, shape (n, size, size)
-    augmenter : keras.Sequential
-        From :func:`build_augmenter`.
+    augmenter : Augmenter
+        From :func:`build_augmenter`; compiled at the first call of each shape.
 
     Returns
     -------
@@ -60,8 +74,7 @@ def augment(slices, augmenter):
     True
     """
     air = slices.min(axis=(1, 2), keepdims=True)[..., None]  # (n, 1, 1, 1)
-    views = augmenter(slices[..., None] - air, training=True)
-    return (keras.ops.convert_to_numpy(views) + air)[..., 0]
+    return (augmenter.predict_on_batch(slices[..., None] - air) + air)[..., 0]
 
 
 def mixed(inputs, targets, alpha, rng):

@@ -112,10 +112,13 @@ def finetune(
     views, validated = Views(trained, masks), Validated(Views(validation, masks), seed)
     n_epochs = EPOCHS[kind] * profile.finetune_epochs
     network = _compiled(model, profile, n_epochs * max(1, len(trained) // profile.batch_size))
+    augmenter = build_augmenter(strength=profile.augmentation)
     rows = [{"epoch": 0, "loss": np.nan, **validated.scores(network, profile), "seconds": 0.0}]
     for epoch in range(1, n_epochs + 1):
         started = time.perf_counter()
-        loss = _train_epoch(network, profile, views, SHARES[kind], seeds=[seed, epoch])
+        loss = _train_epoch(
+            network, profile, views, augmenter, SHARES[kind], seeds=[seed, epoch]
+        )
         with training.averaged_weights(network):
             scores = validated.scores(network, profile)
             averaged = model.get_weights()
@@ -206,10 +209,10 @@ def _compiled(model, profile, n_steps):
     return network
 
 
-def _train_epoch(network, profile, views, shares, *, seeds):
+def _train_epoch(network, profile, views, augmenter, shares, *, seeds):
     """One pass over the training slices, each in one view; the mean loss of its steps."""
     rng = np.random.default_rng(seeds)
-    augmenter = build_augmenter(int(rng.integers(2**30)), strength=profile.augmentation)
+    augmenter.restart(int(rng.integers(2**30)))
     part = views.part
     weights = len(part) / (part.n_classes * np.bincount(part.labels, minlength=part.n_classes))
     batches = training._chunks(rng.permutation(len(part)), profile.batch_size)

@@ -278,10 +278,11 @@ def _run(state, network, profile, training, validation, *, last, views, seed, pr
     """Epochs of one stage, each with its own seeds, recorded and stored as it ends."""
     _make_variables(network, training)
     state.restore_optimizer(network.optimizer)
+    augmenter = build_augmenter(strength=profile.augmentation) if views else None
     while state.epoch < last and not is_over(state, profile):
         started = time.perf_counter()
         epoch = state.epoch + 1
-        scores = _train_epoch(network, profile, training, views=views, seeds=[seed, epoch])
+        scores = _train_epoch(network, profile, training, augmenter, seeds=[seed, epoch])
         with averaged_weights(network):
             probabilities = predict(network, validation, batch_size=profile.predict_batch_size)
             candidate = state.model.get_weights()
@@ -323,11 +324,10 @@ def averaged_weights(network):
             variable.assign(value)
 
 
-def _train_epoch(network, profile, training, *, views, seeds):
+def _train_epoch(network, profile, training, augmenter, *, seeds):
     rng = np.random.default_rng(seeds)
-    seed, augmenter = int(rng.integers(2**30)) if views else 0, None
-    if views:
-        augmenter = build_augmenter(seed, strength=profile.augmentation)
+    if augmenter is not None:
+        augmenter.restart(int(rng.integers(2**30)))
     batches = _chunks(rng.permutation(len(training)), profile.batch_size)
     if len(batches) > 1 and len(batches[-1]) < profile.batch_size:
         batches.pop()  # one shape of batch; other slices are left out in the next epoch
