@@ -50,14 +50,14 @@ def test_every_decimal_of_the_card_is_a_value_of_a_table_of_its_folder(folder):
 
 
 def test_a_number_of_a_table_is_the_cards_number(folder):
-    for name, row, column, was, now in (
-        ("table_performance", ("slice", "all", "accuracy"), "value", "0.946", "0.555"),
-        ("table_scores", ("net_drop", "glioma"), "effect", "-0.006", "0.777"),
+    for name, row, column, now in (
+        ("table_performance", ("slice", "all", "accuracy"), "value", "0.555"),
+        ("table_scores", ("net_drop", "glioma"), "effect", "0.777"),
     ):
         table = results.read_table(folder / f"{name}.csv")
         chosen = (table[list(table.columns[: len(row)])] == list(row)).all(axis=1)
         before = card(folder)
-        assert f"{table.loc[chosen, column].item():.3f}" == was and was in before
+        assert f"{table.loc[chosen, column].item():.3f} [" in before
         table.loc[chosen, column] = float(now)
         results.write_table(table, folder / f"{name}.csv")
         after = card(folder)

@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+from figure_checks import assert_tag_stands_below_all_else
 from matplotlib import colors as mpl_colors
 from matplotlib import pyplot as plt
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -190,6 +191,11 @@ def test_every_public_figure_is_tested_here():
 def test_without_a_tag_nothing_is_written():
     fig = plotting.confusion(np.diag([5, 6, 7]), CLASSES)
     assert not [t for t in fig.texts if t.get_gid() == "tag"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_tag_stands_below_all_else(figures, name):
+    assert_tag_stands_below_all_else(figures[name][1])
 
 
 @pytest.mark.parametrize("name", NAMES)

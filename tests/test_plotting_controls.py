@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from fake_rows import audit_rows
+from figure_checks import assert_tag_stands_below_all_else
 from matplotlib import colors as mpl_colors
 from matplotlib import pyplot as plt
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -144,6 +145,7 @@ def test_every_figure_has_its_panels_and_carries_its_tag(figures, name):
     fig = figures[name]
     assert isinstance(fig, Figure) and len(fig.axes) == ALL_FIGURES[name][0]
     assert TAG in _texts(fig)
+    assert_tag_stands_below_all_else(fig)
 
 
 @pytest.mark.parametrize("name", list(ALL_FIGURES))

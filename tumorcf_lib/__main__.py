@@ -30,7 +30,7 @@ EXAMPLES = {
         "": "the profile that fits this machine",
         "--profile demo --from 04": "again from the evaluation on",
         "--profile paper-lite --data ~/figshare": "the real slices, half an hour on 2 cores",
-        "--profile paper-lite --from 04": "the same from the published weights, a quarter of an hour",
+        "--profile paper-lite --from 04": "the same from the published weights, 15 minutes",
     },
     "status": {
         "": "what is up to date, and why not",

@@ -1,9 +1,9 @@
 """The published weights in place of a training: notebooks 04 to 06 without 03.
 
 ``figures/<profile>/`` holds the networks of the run whose tables are published. Where 03 was
-never run they can stand in for it: the same networks, in minutes instead of an hour. A network
-must never be tested on persons that it learned from, so they are taken only where notebook 01
-drew the very split that they were trained with.
+never run they can stand in for it: the same networks, without the minutes of a training. A
+network must never be tested on persons that it learned from, so they are taken only where notebook
+01 drew the very split that they were trained with.
 """
 
 import json

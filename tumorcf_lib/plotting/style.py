@@ -87,6 +87,9 @@ class RoundLayout(ConstrainedLayoutEngine):
             points, counts = ax.get_position(original=True).get_points(), ax.get_in_layout()
             ax.set_position(Bbox(points.round(LAYOUT_DECIMALS)), which="original")
             ax.set_in_layout(counts)  # a place set by hand would take it out of the layout
+        for text in fig.texts:  # the label below all panels is put below the layout's rectangle
+            if text.get_text() and text.get_text() == fig.get_supxlabel():
+                text.set_y(text.get_position()[1] + self.get()["rect"][1])
         return result
 
 
