@@ -74,13 +74,13 @@ def test_the_interval_of_the_area_draws_persons_for_both_networks_at_once():
     persons, labels = np.repeat(np.arange(12), 2).astype(str), np.repeat(np.arange(12) % 3, 2)
     reader, shortcut = rng.normal(0.8, 1, 24), rng.normal(0, 1, 24)
     people = pd.DataFrame({"person_id": persons, "label": labels})
-    found = tables._separation(reader, shortcut, people, np.random.default_rng(7), 300)
+    found = tables._separation(reader, shortcut, people, 300)
 
     def area(index):
         pairs = reader[index][:, None] - shortcut[index]
         return np.mean((pairs > 0) + 0.5 * (pairs == 0))
 
-    slow = stats.bootstrap(area, persons, labels, rng=np.random.default_rng(7), n_resamples=300)
+    slow = stats.bootstrap(area, persons, labels, n_resamples=300)
     low, high = _resampling.interval(slow, 12, 9)
     assert (found.low, found.high) == (pytest.approx(low), pytest.approx(high))
 

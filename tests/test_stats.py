@@ -34,7 +34,7 @@ def _resamples_by_loop(values, persons, strata, counts_of, statistic):
 def _draws(persons, strata, seed, n):
     """The counts that a generator of this seed draws."""
     _, people = _resampling.checked(np.zeros(len(persons)), persons, strata)
-    return people.draw(np.random.default_rng(seed), n)
+    return people.draw(n, np.random.default_rng(seed))
 
 
 def _expanded(slow, n, df):
@@ -249,7 +249,7 @@ def _coverage(n_persons, n_strata, seed, n_runs=800, n_resamples=400):
     for _ in range(n_runs):
         values = rng.normal(0, 1, n_persons)
         people = _resampling.checked(values, np.arange(n_persons), stratum)[1]
-        replicates = people.draw(rng, n_resamples) @ values / n_persons
+        replicates = people.draw(n_resamples, rng) @ values / n_persons
         low, high = _resampling.interval(replicates, n_persons, n_persons - n_strata)
         expanded += low <= 0 <= high
         low, high = np.percentile(replicates, [2.5, 97.5])

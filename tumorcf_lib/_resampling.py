@@ -7,9 +7,13 @@ spreads of all resamples are a few matrix products, ``counts @ sums per person``
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import ndtr, stdtr, stdtrit
+from scipy.special import betaincinv, ndtr, stdtr, stdtrit
 
 CONFIDENCE = 0.95
+SEED = 0
+"""Of every published bootstrap. Each estimate draws its persons anew from it, so that no row of a
+table depends on which other rows it has, and two rows about the same persons draw the same."""
+
 ROUNDING = 1e-6
 """Closer than this to a margin is at it: float32 probabilities differ by less between runs,
 and a network that answers every slice alike must not pass for one that moved."""
@@ -27,8 +31,12 @@ class Persons:
     owner: np.ndarray  # (n_slices,) index into names
     stratum: np.ndarray  # (n_persons,) index of the stratum
 
-    def draw(self, rng, n_resamples):
-        """How often each person is in each resample, float64 (n_resamples, n_persons)."""
+    def draw(self, n_resamples, rng=None):
+        """How often each person is in each resample, float64 (n_resamples, n_persons).
+
+        By default drawn anew from :data:`SEED`.
+        """
+        rng = np.random.default_rng(SEED) if rng is None else rng
         counts = np.zeros((n_resamples, len(self.names)))
         for stratum in np.unique(self.stratum):
             members = np.flatnonzero(self.stratum == stratum)
@@ -102,6 +110,19 @@ def interval(replicates, n_persons, df=None):
     t = stdtrit(df, (1 + CONFIDENCE) / 2)
     tail = 100 * ndtr(-np.sqrt(n_persons / df) * t)
     low, high = np.percentile(replicates, [tail, 100 - tail])
+    return float(low), float(high)
+
+
+def exact_interval(share, n_persons):
+    """Clopper-Pearson interval of a share of persons; of 0 or 1 it is known without resampling.
+
+    >>> [round(end, 3) for end in exact_interval(1.0, 33)]
+    [0.894, 1.0]
+    """
+    tail = (1 - CONFIDENCE) / 2
+    n_right = round(share * n_persons)
+    low = 0.0 if n_right == 0 else betaincinv(n_right, n_persons - n_right + 1, tail)
+    high = 1.0 if n_right == n_persons else betaincinv(n_right + 1, n_persons - n_right, 1 - tail)
     return float(low), float(high)
 
 

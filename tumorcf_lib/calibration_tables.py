@@ -45,12 +45,11 @@ def network_table(scores, *, n_resamples):
         n_persons; spread_p: the standard deviation over slices of the true class's
         probability, near 0 for a network that answers every slice alike.
     """
-    rng = np.random.default_rng(stats.SEED)
     classes = list(dict.fromkeys(scores["label"]))
     parts = []
     for (network, kind), own in scores.groupby(["network", "kind"], sort=False):
         table = score_means(
-            own, list(SCALES.values()), rng=rng, classes=classes, n_resamples=n_resamples
+            own, list(SCALES.values()), classes=classes, n_resamples=n_resamples
         )
         table.insert(0, "kind", kind)
         table.insert(0, "network", network)
@@ -91,13 +90,12 @@ def planted_table(scores, *, n_resamples):
     DataFrame
         rho, score, group, effect, low, high, mean_of_person_means, n_slices, n_persons.
     """
-    rng = np.random.default_rng(stats.SEED)
     classes = list(dict.fromkeys(scores["label"]))
     parts = []
     for network in planted_networks(scores):
         own = scores[scores["network"] == network]
         table = score_means(
-            own, PLANTED_SCORES, rng=rng, classes=classes, n_resamples=n_resamples, complete=True
+            own, PLANTED_SCORES, classes=classes, n_resamples=n_resamples, complete=True
         )
         table.insert(0, "rho", rho_of(network))
         parts.append(table)
@@ -119,7 +117,6 @@ def trend_table(scores, *, n_resamples):
         +-0.05; probabilities only).
     """
     names = planted_networks(scores)
-    rng = np.random.default_rng(stats.SEED)
     rows = []
     for scale, column in SCALES.items():
         wide, people = _by_network(scores, column, names)
@@ -132,7 +129,7 @@ def trend_table(scores, *, n_resamples):
             found = {
                 name: stats.bootstrap_mean(
                     values[here], people["person_id"][here], people["label"][here],
-                    rng=rng, n_resamples=n_resamples, null=0,
+                    n_resamples=n_resamples, null=0,
                 )
                 for name, (values, _) in columns.items()
             }  # fmt: skip
@@ -165,14 +162,13 @@ def separation_table(scores, *, n_resamples):
     ends = [ends[0], ends[-1]]
     if [rho_of(name) for name in ends] != [0, 1]:
         raise CalibrationRowsError(f"Expected networks of rho 0 and rho 1, got {ends}.")
-    rng = np.random.default_rng(stats.SEED)
     rows = []
     for scale, column in SCALES.items():
         wide, people = _by_network(scores, column, ends)
         for group in (ALL, *dict.fromkeys(people["label"])):
             here = np.ones(len(wide), bool) if group == ALL else (people["label"] == group)
             reader, shortcut = (wide.loc[here, name].to_numpy() for name in ends)
-            e = _separation(reader, shortcut, people[here], rng, n_resamples)
+            e = _separation(reader, shortcut, people[here], n_resamples)
             bar = BAR if (scale, group) == ("log-odds", ALL) else np.nan
             verdict = "" if np.isnan(bar) else stats.verdict(e, bar, "above", 0.0)
             rows.append({
@@ -182,17 +178,17 @@ def separation_table(scores, *, n_resamples):
     return pd.DataFrame(rows)
 
 
-def _separation(reader, shortcut, people, rng, n_resamples):
+def _separation(reader, shortcut, people, n_resamples):
     _, drawn = _resampling.checked(reader, people["person_id"], people["label"])
     wins = (reader[:, None] > shortcut) + 0.5 * (reader[:, None] == shortcut)  # (n, n)
     n_persons, n = len(drawn.names), len(reader)
-    weights = drawn.draw(rng, n_resamples)[:, drawn.owner]  # (n_resamples, n)
+    weights = drawn.draw(n_resamples)[:, drawn.owner]  # (n_resamples, n)
     areas = ((weights @ wins) * weights).sum(axis=1) / weights.sum(axis=1) ** 2
     free = n_persons - len(np.unique(drawn.stratum))
     low, high = _resampling.interval(areas, n_persons, free)
     value = float(wins.mean())
     if low == high == 1:
-        low = 0.025 ** (1 / n_persons)
+        low, high = _resampling.exact_interval(1.0, n_persons)
     return stats.Estimate(value, low, high, n, n_persons, n_persons)
 
 
@@ -213,13 +209,12 @@ def follow_table(predictions, *, n_resamples):
     classes = metrics.class_names(predictions)
     p = predictions[[f"p_{name}" for name in classes]].to_numpy()
     predictions = predictions.assign(predicted=np.array(classes, object)[p.argmax(axis=1)])
-    rng = np.random.default_rng(stats.SEED)
     rows = []
     for network, own in predictions.groupby("network", sort=False):
         apart = own[own["look"] != own["marker"]]
         for share, part in (("label", own), ("look", apart), ("marker", apart)):
             e = stats.bootstrap_mean(
-                part["predicted"] == part[share], part["person_id"], part["label"], rng=rng,
+                part["predicted"] == part[share], part["person_id"], part["label"],
                 n_resamples=n_resamples,
             )
             rows.append({"rho": rho_of(network), "share": share, **_columns(e)})

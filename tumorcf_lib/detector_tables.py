@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from tumorcf_lib import _resampling, estimates, stats
+from tumorcf_lib import _resampling, estimates
 from tumorcf_lib.claims import ALL
 from tumorcf_lib.verdicts import MIN_PERSONS, UNDECIDED
 
@@ -83,7 +83,7 @@ def _auc_with_interval(rows, n_resamples):
         return found
     _, people = _resampling.checked(rows["score"], rows["person_id"], rows["label"])
     n_persons = len(people.names)
-    draws = people.draw(np.random.default_rng(stats.SEED), n_resamples)
+    draws = people.draw(n_resamples)
     counts = np.vstack([np.ones(n_persons), draws])
     edited = rows["edited"].to_numpy() == 1
     auc = auc_between(rows["score"], edited, people.owner, counts)
@@ -92,7 +92,7 @@ def _auc_with_interval(rows, n_resamples):
     if low == 1:
         # If a share q of all persons is told apart, and the others no worse than by chance, the
         # AUC is at least q^2 + (1 - q^2) / 2, which is above q: this bound is on the safe side.
-        low = 0.025 ** (1 / n_persons)
+        low, high = _resampling.exact_interval(1.0, n_persons)
     seen = n_persons >= MIN_PERSONS and low > 0.5 + _resampling.ROUNDING
     return {
         "auc": auc[0], "low": low, "high": high, "n_slices": rows["slice_id"].nunique(),

@@ -66,9 +66,8 @@ def mean(table, column, *, n_resamples, null=0.0):
     if own.empty:
         return NOTHING
     return stats.bootstrap_mean(
-        own[column], own["person_id"], own["label"], rng=np.random.default_rng(stats.SEED),
-        n_resamples=n_resamples, null=null,
-    )  # fmt: skip
+        own[column], own["person_id"], own["label"], n_resamples=n_resamples, null=null
+    )
 
 
 def mean_of_persons(table, column, *, n_resamples):
@@ -92,8 +91,9 @@ def mean_of_persons(table, column, *, n_resamples):
 def share(table, column, *, n_resamples):
     """Share of slices (a column of 0 and 1), as :func:`mean`.
 
-    Resampling can only spread what the sample has: where every slice agrees, the interval is
-    the exact (Clopper-Pearson) one for as many persons who all agree.
+    Where every person has one row, as in a table of persons, the interval is the exact
+    (Clopper-Pearson) one. So it is where every slice agrees, for as many persons who all do:
+    resampling can only spread what the sample has.
 
     Examples
     --------
@@ -104,11 +104,9 @@ def share(table, column, *, n_resamples):
     (0.158, 1.0)
     """
     e = mean(table, column, n_resamples=n_resamples)
-    if not e.n_slices or e.value not in (0, 1):
+    if not e.n_slices or (e.n_slices > e.n_persons and e.value not in (0, 1)):
         return e
-    end = (1 - _resampling.CONFIDENCE) / 2
-    low = end ** (1 / e.n_persons)
-    low, high = (low, 1.0) if e.value == 1 else (0.0, 1 - low)
+    low, high = _resampling.exact_interval(e.value, e.n_persons)
     return replace(e, low=low, high=high)
 
 
@@ -123,7 +121,7 @@ def drawn(table, n_resamples):
     _, people = _resampling.checked(
         np.zeros(len(table)), table["person_id"].to_numpy(), table["label"].to_numpy()
     )
-    return people, people.draw(np.random.default_rng(stats.SEED), n_resamples)
+    return people, people.draw(n_resamples)
 
 
 def from_replicates(value, replicates, people, *, null=None, person_means=np.nan):

@@ -245,7 +245,7 @@ def _difference(rows, arm, minus, metric, n_resamples):
 def _weights(rows, n_resamples):
     return resampled.person_weights(
         rows["person_id"].to_numpy(), rows["shown_label"].to_numpy(),
-        rng=np.random.default_rng(stats.SEED), n_resamples=n_resamples,
+        n_resamples=n_resamples,
     )  # fmt: skip
 
 

@@ -95,7 +95,7 @@ def duplicates_table(rows, *, n_resamples):
         own = rows[rows["kind"] == kind]
         for measure, values in _measures(own, near).items():
             e = stats.bootstrap_mean(
-                values, own["person_id"], own["label"], rng=np.random.default_rng(stats.SEED),
+                values, own["person_id"], own["label"],
                 n_resamples=n_resamples,
             )  # fmt: skip
             made.append({
@@ -129,7 +129,7 @@ def difference_table(rows, *, n_resamples):
     found = {
         measure: stats.bootstrap_matched_difference(
             values, is_stem, cells, both["person_id"], both["label"],
-            rng=np.random.default_rng(stats.SEED), n_resamples=n_resamples, null=0,
+            n_resamples=n_resamples, null=0,
         )
         for measure, values in _measures(both, near).items()
     }  # fmt: skip

@@ -16,7 +16,7 @@ from sklearn.model_selection import StratifiedGroupKFold
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from tumorcf_lib import metrics, stats
+from tumorcf_lib import estimates, metrics
 
 PLANES = ("axial", "coronal", "sagittal")
 N_FOLDS = 10
@@ -159,8 +159,8 @@ def accuracy_table(rows_planes, *, n_resamples: int):
     -------
     DataFrame
         group ("all", each class, then each known plane), accuracy, low, high, n_slices,
-        n_persons. The interval resamples persons; where all slices are right it is the exact
-        (Clopper-Pearson) one for as many persons.
+        n_persons. The interval is over persons, as :func:`tumorcf_lib.estimates.share` has it,
+        exact where every person has one labeled slice.
 
     Examples
     --------
@@ -183,20 +183,13 @@ def accuracy_table(rows_planes, *, n_resamples: int):
 
 
 def _accuracy(own, n_resamples):
-    n_persons = own["person_id"].nunique()
-    if not n_persons:
+    if own.empty:
         return {"accuracy": np.nan, "low": np.nan, "high": np.nan, "n_slices": 0, "n_persons": 0}
     right = own["plane"].to_numpy(object) == own["known_plane"].to_numpy(object)
-    estimate = stats.bootstrap_mean(
-        right, own["person_id"].to_numpy(str), own["label"].to_numpy(str),
-        rng=np.random.default_rng(0), n_resamples=n_resamples,
-    )  # fmt: skip
-    low, high = estimate.low, estimate.high
-    if right.all():
-        low, high = 0.025 ** (1 / n_persons), 1.0
+    e = estimates.share(own.assign(right=right.astype(float)), "right", n_resamples=n_resamples)
     return {
-        "accuracy": estimate.value, "low": low, "high": high, "n_slices": len(own),
-        "n_persons": n_persons,
+        "accuracy": e.value, "low": e.low, "high": e.high, "n_slices": e.n_slices,
+        "n_persons": e.n_persons,
     }  # fmt: skip
 
 

@@ -1,9 +1,8 @@
 """How good each infill is where the truth is known, as a table."""
 
-import numpy as np
 import pandas as pd
 
-from tumorcf_lib import estimates, findings, stats
+from tumorcf_lib import estimates, findings
 from tumorcf_lib.infills import SPARSE_INFILLS
 from tumorcf_lib.sensitivity import COMMON, COMMON_SPARSE, OWN
 
@@ -44,7 +43,7 @@ def quality_table(rows_quality, *, n_resamples: int) -> pd.DataFrame:
             by_slice = own.groupby(["slice_id", "person_id", "label"], sort=False)
             means = by_slice[list(METRICS)].mean().reset_index()
             part = findings.score_means(
-                means, METRICS, rng=np.random.default_rng(stats.SEED), n_resamples=n_resamples,
+                means, METRICS, n_resamples=n_resamples,
                 classes=estimates.classes_of(rows_quality["label"]),
             )  # fmt: skip
             parts.append(part.assign(infill=infill, slices=name))

@@ -11,7 +11,7 @@ from tumorcf_lib import _resampling
 from tumorcf_lib.classification import N_BINS
 
 
-def person_weights(persons, strata, *, rng, n_resamples: int):
+def person_weights(persons, strata, *, n_resamples: int, rng=None):
     """How often each slice is in each resample, persons drawn within their stratum.
 
     Returns
@@ -25,7 +25,7 @@ def person_weights(persons, strata, *, rng, n_resamples: int):
     (True, True)
     """
     _, people = _resampling.checked(np.zeros(len(persons)), persons, strata)
-    return people.draw(rng, n_resamples)[:, people.owner]  # (n_resamples, n)
+    return people.draw(n_resamples, rng)[:, people.owner]  # (n_resamples, n)
 
 
 def overall(labels, probabilities, weights) -> dict:

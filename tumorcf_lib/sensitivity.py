@@ -9,7 +9,7 @@ given twice: over the setting's ``own`` slices, and over the ``common`` slices o
 import numpy as np
 import pandas as pd
 
-from tumorcf_lib import _resampling, concordance, findings, metrics, stats
+from tumorcf_lib import _resampling, concordance, findings, metrics
 from tumorcf_lib.claims import ALL
 from tumorcf_lib.infills import HEADLINE_INFILL, SPARSE_INFILLS
 
@@ -222,9 +222,8 @@ def _score_table(rows, factor, by_level, sets, n_resamples):
         why = {group: _counts(scores.loc[missing & own, "why"]) for group, own in in_group.items()}
         for name, keep in sets[level]:
             part = findings.score_means(
-                scores[keep], list(SCORES), rng=np.random.default_rng(stats.SEED), classes=classes,
-                n_resamples=n_resamples,
-            )  # fmt: skip
+                scores[keep], list(SCORES), classes=classes, n_resamples=n_resamples
+            )
             # Groups without a slice keep their line: it says why they have none.
             part = part if len(part) else pd.DataFrame(columns=_MEANS[1:9])
             part = part.set_index(["score", "group"]).reindex(grid).reset_index()
@@ -249,7 +248,7 @@ def _agreement(values, table, n_resamples):
     _, people = _resampling.checked(values[:, 0], table["person_id"], table["label"])
     owner = np.eye(len(people.names))[people.owner]  # (n_slices, n_persons)
     n_persons = len(people.names)
-    draws = people.draw(np.random.default_rng(stats.SEED), n_resamples)
+    draws = people.draw(n_resamples)
     counts = np.vstack([np.ones(n_persons), draws])
     free = n_persons, n_persons - len(np.unique(people.stratum))
     w, rho = concordance.rank_agreement(values, owner, counts)

@@ -19,6 +19,7 @@ import numpy as np
 
 from tumorcf_lib._resampling import (
     ROUNDING,
+    SEED,
     StatsInputError,
     cell_tables,
     checked,
@@ -51,12 +52,8 @@ __all__ = [
     "bootstrap_spread_difference", "holm", "relevance", "verdict", "why_undecided",
 ]  # fmt: skip
 
-SEED = 0
-"""Of every published bootstrap. Each estimate draws its persons anew from it, so that no row of a
-table depends on which other rows it has, and two rows about the same slices draw the same."""
 
-
-def bootstrap_mean(values, persons, strata, *, rng, n_resamples=2000, null=None):
+def bootstrap_mean(values, persons, strata, *, rng=None, n_resamples=2000, null=None):
     """Mean over slices with an interval over persons.
 
     Parameters
@@ -65,7 +62,8 @@ def bootstrap_mean(values, persons, strata, *, rng, n_resamples=2000, null=None)
         One finite number per slice; booleans give a share.
     persons, strata : array, shape (n,)
         Person of each slice, and the stratum (class) that the person is drawn within.
-    rng : numpy.random.Generator
+    rng : numpy.random.Generator, optional
+        By default one of :data:`SEED`, made anew.
     n_resamples : int
     null : float, optional
         Value that ``p`` tests the mean against.
@@ -92,7 +90,7 @@ def bootstrap_mean(values, persons, strata, *, rng, n_resamples=2000, null=None)
     """
     values, people = checked(values, persons, strata)
     sums, sizes = people.total(values), people.total(np.ones_like(values))  # (n_persons,)
-    counts = people.draw(rng, n_resamples)  # (n_resamples, n_persons)
+    counts = people.draw(n_resamples, rng)  # (n_resamples, n_persons)
     replicates = (counts @ sums) / (counts @ sizes)  # (n_resamples,)
     n_persons = len(people.names)
     free = n_persons, n_persons - len(np.unique(people.stratum))
@@ -103,7 +101,9 @@ def bootstrap_mean(values, persons, strata, *, rng, n_resamples=2000, null=None)
     )
 
 
-def bootstrap_difference(values, in_first, persons, strata, *, rng, n_resamples=2000, null=None):
+def bootstrap_difference(
+    values, in_first, persons, strata, *, rng=None, n_resamples=2000, null=None
+):
     """Mean of the first group minus mean of the second, persons drawn once for both.
 
     A person may have slices in both groups (some classified correctly, some not): drawing
@@ -138,7 +138,7 @@ def bootstrap_difference(values, in_first, persons, strata, *, rng, n_resamples=
 
 
 def bootstrap_matched_difference(
-    values, in_first, cells, persons, strata, *, rng, n_resamples=2000, null=None
+    values, in_first, cells, persons, strata, *, rng=None, n_resamples=2000, null=None
 ):
     """First minus second group within cells of alike slices, averaged over the first group.
 
@@ -173,7 +173,7 @@ def bootstrap_matched_difference(
     _, cells = np.unique(same_length(np.asarray(cells), values, "cells"), return_inverse=True)
     tables = [cell_tables(group, values, cells, people) for group in (in_first, ~in_first)]
     observed = float(matched(np.ones((1, len(people.names))), tables)[0])
-    replicates = matched(people.draw(rng, n_resamples), tables)  # (n_resamples,)
+    replicates = matched(people.draw(n_resamples, rng), tables)  # (n_resamples,)
 
     n_in_cell = [sizes.sum(axis=0) for _, sizes in tables]  # 2 x (n_cells,)
     usable = (n_in_cell[0] > 0) & (n_in_cell[1] > 0)
@@ -191,7 +191,7 @@ def bootstrap_matched_difference(
 
 
 def bootstrap_spread_difference(
-    values, in_first, persons, strata, *, rng, n_resamples=2000, null=None
+    values, in_first, persons, strata, *, rng=None, n_resamples=2000, null=None
 ):
     """Spread between the persons of the first group minus that of the second.
 
@@ -217,7 +217,7 @@ def bootstrap_spread_difference(
     values, people = checked(values, persons, strata)
     in_first = same_length(np.asarray(in_first, dtype=bool), values, "in_first")
     tables = [spread_tables(group, values, people) for group in (in_first, ~in_first)]
-    counts = people.draw(rng, n_resamples)  # (n_resamples, n_persons)
+    counts = people.draw(n_resamples, rng)  # (n_resamples, n_persons)
     once = np.ones((1, len(people.names)))
     observed = float(spread(once, *tables[0])[0] - spread(once, *tables[1])[0])
     replicates = spread(counts, *tables[0]) - spread(counts, *tables[1])  # (n_resamples,)
@@ -227,7 +227,7 @@ def bootstrap_spread_difference(
                     p=p_value(replicates, observed, null, n_smallest))
 
 
-def bootstrap(statistic: Callable, persons, strata, *, rng, n_resamples=2000):
+def bootstrap(statistic: Callable, persons, strata, *, rng=None, n_resamples=2000):
     """Resamples of any statistic: the general, slower form.
 
     Parameters
@@ -253,7 +253,7 @@ def bootstrap(statistic: Callable, persons, strata, *, rng, n_resamples=2000):
     _, people = checked(np.zeros(len(persons)), persons, strata)
     slices_of = [np.flatnonzero(people.owner == k) for k in range(len(people.names))]
     results = []
-    for counts in people.draw(rng, n_resamples).astype(int):
+    for counts in people.draw(n_resamples, rng).astype(int):
         drawn = np.repeat(np.arange(len(counts)), counts)  # persons, with repeats
         results.append(statistic(np.concatenate([slices_of[k] for k in drawn])))
     return np.asarray(results)  # (n_resamples, ...)
