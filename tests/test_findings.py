@@ -53,8 +53,8 @@ def make_scores(seed=0, *, n_persons=60, per_person=4, accuracy=0.8, orig=0.9, r
     return table
 
 
-def run(scores, seed=0, n_resamples=200):
-    return findings.findings(scores, rng=np.random.default_rng(seed), n_resamples=n_resamples)
+def run(scores, n_resamples=200):
+    return findings.findings(scores, n_resamples=n_resamples)
 
 
 def row_of(table, **wanted):
@@ -425,18 +425,10 @@ def test_every_row_has_a_sentence_with_its_numbers_and_verdict(table):
         assert not np.isfinite(row["low"]) or f"[{row['low']:.3f}, {row['high']:.3f}]" in text
 
 
-def test_overview_counts_every_row_once(table):
-    wide = findings.overview(table)
-    counts = [int(n) for cell in wide.to_numpy().ravel() if cell for n in cell.split(" / ")]
-    assert sum(counts) == len(table)
-    assert wide.loc[5, "log-odds"] == ""
-
-
 def test_score_means_are_means_per_class_without_nan(scores):
     holes = scores.copy()
     holes.loc[:3, "net_drop"] = np.nan
-    means = findings.score_means(holes, ["delta_drop", "net_drop"],
-                                 rng=np.random.default_rng(0), n_resamples=50)
+    means = findings.score_means(holes, ["delta_drop", "net_drop"], n_resamples=50)
     assert len(means) == 2 * 4
     for row in means.itertuples():
         own = holes if row.group == "all" else holes[holes["label"] == row.group]
@@ -445,14 +437,20 @@ def test_score_means_are_means_per_class_without_nan(scores):
         assert row.low <= row.effect <= row.high
 
 
+def test_a_claim_and_a_mean_of_the_same_slices_have_the_same_interval(scores):
+    claims = row_of(run(scores), finding=2, form="net", quantity="Net-Focus", group="glioma")
+    means = findings.score_means(scores, ["p_orig", "net_focus"], n_resamples=200)
+    mean = row_of(means, score="net_focus", group="glioma")
+    assert mean[["effect", "low", "high"]].tolist() == claims[["effect", "low", "high"]].tolist()
+
+
 def test_complete_means_add_up_and_a_class_without_shams_keeps_its_drop(scores):
     holes = scores.copy()
     lost = (scores["label"] == "glioma") | (scores.index % 5 == 0)
     holes.loc[lost, ["sham_drop", "net_drop", "sham_drop_lo", "net_drop_lo"]] = np.nan
     columns = [f"{name}{end}" for end in ("", "_lo") for name in ("delta_drop", "sham_drop",
                                                                   "net_drop")]
-    options = {"n_resamples": 20, "rng": np.random.default_rng(0)}
-    means = findings.score_means(holes, [*columns, "p_orig"], complete=True, **options)
+    means = findings.score_means(holes, [*columns, "p_orig"], complete=True, n_resamples=20)
     wide = means.pivot(index="group", columns="score", values="effect")
     for end in ("", "_lo"):
         delta, sham, net = (wide[f"{name}_drop{end}"].drop("glioma")
@@ -464,7 +462,7 @@ def test_complete_means_add_up_and_a_class_without_shams_keeps_its_drop(scores):
     n_glioma = (scores["label"] == "glioma").sum()
     assert glioma.to_dict() == {"delta_drop": n_glioma, "delta_drop_lo": n_glioma,
                                 "p_orig": n_glioma}
-    as_ever = findings.score_means(holes, columns, **options)
+    as_ever = findings.score_means(holes, columns, n_resamples=20)
     assert row_of(as_ever, score="delta_drop", group="all")["n_slices"] == len(holes)
 
 

@@ -101,7 +101,7 @@ def test_a_network_that_ignores_the_tumor_is_told_so(tmp_path):
     cohort = make_cohort(("a", "b"), 12)
     rows = audit.audit(lambda s: np.tile([0.6, 0.4], (len(s), 1)), cohort, n_places=2)
     text = words(write(tmp_path, None, rows))
-    assert "a: taking the tumor out leaves the decision where it was (negligible)" in text
+    assert "a: taking the tumor out moves the probability by less than 0.05 (negligible)" in text
 
 
 class Links(html.parser.HTMLParser):

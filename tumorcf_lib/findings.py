@@ -10,7 +10,6 @@ from tumorcf_lib.claim_notes import BIN_WIDTH, notes_on, partners
 from tumorcf_lib.claims import (
     ALL,
     CHANCE,
-    FORMS,
     all_claims,
     chance_of_errors_between,
     margin_text,
@@ -40,14 +39,13 @@ _DIFFERENCES = {
 }
 
 
-def findings(scores, *, rng, classes=CLASSES, n_resamples=2000):
+def findings(scores, *, classes=CLASSES, n_resamples=2000):
     """Test every claim of :mod:`tumorcf_lib.claims` on the tested slices.
 
     Parameters
     ----------
     scores : DataFrame
         One row per tested slice, as ``metrics.slice_scores`` makes it.
-    rng : numpy.random.Generator
     classes : sequence of str
     n_resamples : int
         Persons are drawn so often; p-values do not get finer with it.
@@ -70,12 +68,12 @@ def findings(scores, *, rng, classes=CLASSES, n_resamples=2000):
     >>> scores = pd.DataFrame({
     ...     "label": "glioma", "person_id": [f"person {k}" for k in range(12)], "correct": True,
     ...     "predicted": "glioma", "removed_to": "pituitary", "delta_drop": 0.4})
-    >>> table = findings(scores, rng=np.random.default_rng(0), n_resamples=100)
+    >>> table = findings(scores, n_resamples=100)
     >>> table.loc[0, ["claim", "verdict"]].tolist()
     ["Taking the tumor out lowers the true class's probability", 'supported']
     """
     claims = all_claims(tuple(classes))
-    tested = [_estimate(claim, scores, rng, n_resamples) for claim in claims]
+    tested = [_estimate(claim, scores, n_resamples) for claim in claims]
     p = pd.Series([estimate.p for estimate, _ in tested])
     families = [(claim.finding, claim.form) for claim in claims]
     p_holm = p.groupby(pd.MultiIndex.from_tuples(families)).transform(stats.holm)
@@ -117,85 +115,7 @@ above 0; 400 slices, 35 persons, Holm p = 0.012.
     )
 
 
-def overview(table):
-    """How the claims of each finding ended, in each form.
-
-    Parameters
-    ----------
-    table : DataFrame
-        From :func:`findings`.
-
-    Returns
-    -------
-    DataFrame
-        Findings as index, forms as columns, "supported / refuted / undecided" counts; empty
-        where a finding has no claim of that form.
-
-    Examples
-    --------
-    >>> table = pd.DataFrame({"finding": [1, 1, 2], "form": ["paper", "net", "paper"],
-    ...                       "verdict": ["supported", "refuted", "undecided"]})
-    >>> overview(table)["paper"].tolist()
-    ['1 / 0 / 0', '0 / 0 / 1']
-    """
-    def counts(verdicts):
-        kinds = (stats.SUPPORTED, stats.REFUTED, stats.UNDECIDED)
-        return " / ".join(str(int((verdicts == kind).sum())) for kind in kinds)
-
-    wide = table.groupby(["finding", "form"])["verdict"].agg(counts).unstack("form")
-    wide = wide.reindex(columns=list(FORMS)).astype(object)
-    return wide.where(wide.notna(), "")
-
-
-def answers(table):
-    """In words, for each class: does the true class's probability fall with the tumor?
-
-    Read from the net claims of finding 1, on correctly classified slices.
-
-    Parameters
-    ----------
-    table : DataFrame
-        From :func:`findings`.
-
-    Returns
-    -------
-    dict of str to str
-        Class to words without a full stop, with Net-Drop, its interval and the persons.
-
-    Examples
-    --------
-    >>> table = pd.DataFrame([{
-    ...     "finding": 1, "form": "net", "kind": "mean", "group": "glioma", "effect": 0.01,
-    ...     "low": -0.02, "high": 0.03, "n_persons": 40, "verdict": "undecided",
-    ...     "relevance": "negligible"}])
-    >>> print(answers(table)["glioma"])
-    taking the tumor out leaves the decision where it was: no drop beyond 0.05 \
-(Net-Drop 0.010 [-0.020, 0.030], 40 persons)
-    """
-    net = table[(table["finding"] == 1) & (table["form"] == "net") & (table["kind"] == "mean")]
-    told = {}
-    for row in net[net["group"] != ALL].itertuples():
-        if row.relevance == "negligible":
-            words = (
-                "taking the tumor out leaves the decision where it was: no drop beyond "
-                f"{stats.RELEVANT}"
-            )
-        elif row.verdict == stats.SUPPORTED:
-            words = "taking the tumor out lowers the probability"
-        elif row.verdict == stats.REFUTED:
-            words = "taking the tumor out does not lower the probability, it rises"
-        else:
-            words = "undecided whether taking the tumor out lowers the probability"
-        told[row.group] = (
-            f"{words} (Net-Drop {row.effect:.3f} [{row.low:.3f}, {row.high:.3f}], "
-            f"{row.n_persons} persons)"
-        )
-    return told
-
-
-def score_means(
-    scores, columns, *, rng, classes=CLASSES, n_resamples=2000, complete=False
-):
+def score_means(scores, columns, *, classes=CLASSES, n_resamples=2000, complete=False):
     """Means of several scores with person-bootstrap intervals, overall and per class.
 
     Parameters
@@ -204,7 +124,7 @@ def score_means(
         As for :func:`findings`; choose the slices before.
     columns : sequence of str
         Scores to average; NaN slices of a score (no legal sham place) are left out of it.
-    rng, classes, n_resamples
+    classes, n_resamples
         As in :func:`findings`.
     complete : bool
         Average delta_drop, sham_drop and net_drop (and those with ``_lo``) over the slices that
@@ -221,7 +141,7 @@ def score_means(
     --------
     >>> scores = pd.DataFrame({"label": "glioma", "person_id": list("aabc"),
     ...                        "net_drop": [0.1, 0.3, 0.5, np.nan]})
-    >>> score_means(scores, ["net_drop"], rng=np.random.default_rng(0))[
+    >>> score_means(scores, ["net_drop"])[
     ...     ["group", "effect", "n_slices", "n_persons"]].values.tolist()
     [['all', 0.3, 3, 2], ['glioma', 0.3, 3, 2]]
     """
@@ -235,7 +155,7 @@ def score_means(
             own = scores[here & has_sham if (here & has_sham).any() else here]
             if own.empty:
                 continue
-            e = stats.bootstrap_mean(own[column], own["person_id"], own["label"], rng=rng,
+            e = stats.bootstrap_mean(own[column], own["person_id"], own["label"],
                                      n_resamples=n_resamples)
             rows.append({
                 "score": column, "group": group, "effect": e.value, "low": e.low,
@@ -279,7 +199,7 @@ def _negligible(estimate, why):
     return f"statistically {side} 0, yet within {bounds}: negligible"
 
 
-def _estimate(claim, scores, rng, n_resamples):
+def _estimate(claim, scores, n_resamples):
     """The claim's number on these slices, and what a reader should know beside it."""
     columns = dict(scores.items())
     if CHANCE in claim.score and "predicted" in columns:
@@ -298,7 +218,7 @@ def _estimate(claim, scores, rng, n_resamples):
     problem = _unusable(known, first)
     if problem:
         return _NOTHING, [problem, *notes]
-    options = {"rng": rng, "n_resamples": n_resamples, "null": claim.margin}
+    options = {"n_resamples": n_resamples, "null": claim.margin}
     values, rows = values[known], rows[known]
     units = rows["person_id"].to_numpy(), rows["label"].to_numpy()
     if claim.kind in _DIFFERENCES:

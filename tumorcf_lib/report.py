@@ -152,9 +152,10 @@ def _answers(claims, scores, classes):
         html.bullets([_in_words(group, drop.loc[group], focus.loc[group], scores)
                       for group in ("all", *classes)], "answers"),
         html.paragraph(
-            "Supported or refuted: the 95 % interval over persons lies wholly on one side of 0 and "
-            f"Holm's p is below 0.05. Undecided: else, or fewer than {stats.MIN_PERSONS} persons "
-            f"in a group. Negligible: the interval lies within ±{stats.RELEVANT}.", "small",
+            "Supported: the 95 % interval over persons lies wholly above 0 and Holm's p is below "
+            "0.05. Refuted: it lies wholly below 0. Undecided: else, or fewer than "
+            f"{stats.MIN_PERSONS} persons in a group. Negligible: the interval lies within "
+            f"±{stats.RELEVANT}, a margin that we chose.", "small",
         ),
     ]  # fmt: skip
 
@@ -172,7 +173,9 @@ def _in_words(group, drop, focus, scores):
         stats.UNDECIDED: "it is undecided whether the decision leans on the tumor",
     }[drop["verdict"]]
     if drop["relevance"]:
-        words = "taking the tumor out leaves the decision where it was (negligible)"
+        words = (
+            f"taking the tumor out moves the probability by less than {stats.RELEVANT} (negligible)"
+        )
     alone = {
         stats.SUPPORTED: "The tumor alone keeps more than other tissue does",
         stats.REFUTED: "The tumor alone keeps less than other tissue does",

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 from scipy.optimize import linear_sum_assignment
 
-from tumorcf_lib import findings, metrics, stats, tables
+from tumorcf_lib import findings, metrics, tables
 
 STUDYS_OWN = {4: ("pituitary",), 5: ("meningioma", "glioma")}
 """Findings of the study that are about these classes, and have no meaning without them."""
@@ -19,15 +19,13 @@ def score_table(scores, classes, *, n_resamples) -> pd.DataFrame:
     scores = scores.astype({"correct": float, "flipped": float})
     columns = ["correct", *(name for name in tables.SCORES if name in scores)]
     return findings.score_means(
-        scores, columns, rng=np.random.default_rng(stats.SEED), classes=classes,
-        n_resamples=n_resamples, complete=True,
-    )  # fmt: skip
+        scores, columns, classes=classes, n_resamples=n_resamples, complete=True
+    )
 
 
 def claim_table(scores, classes, *, n_resamples) -> pd.DataFrame:
     """The study's findings as claims about these classes, without those about other classes."""
-    rng = np.random.default_rng(stats.SEED)
-    table = findings.findings(scores, rng=rng, classes=classes, n_resamples=n_resamples)
+    table = findings.findings(scores, classes=classes, n_resamples=n_resamples)
     foreign = [n for n, needed in STUDYS_OWN.items() if not set(needed) <= set(classes)]
     return table[~table["finding"].isin(foreign)].reset_index(drop=True)
 
@@ -67,9 +65,8 @@ def control_table(rows, classes, *, n_resamples) -> pd.DataFrame:
     parts = []
     for infill, dilation_px in removed.itertuples(index=False, name=None):
         scores = metrics.slice_scores(rows, infill=infill, dilation_px=dilation_px)
-        rng = np.random.default_rng(stats.SEED)
         part = findings.score_means(
-            scores, ["net_drop"], rng=rng, classes=classes, n_resamples=n_resamples
+            scores, ["net_drop"], classes=classes, n_resamples=n_resamples
         )
         part.insert(0, "dilation_px", dilation_px)
         part.insert(0, "infill", infill)

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from tumorcf_lib import _resampling, estimates, metrics, paths, resampled, results, stats
+from tumorcf_lib import _resampling, answers, estimates, metrics, paths, resampled, results
 from tumorcf_lib import findings as claims
 
 REFERENCE, POOLED = "paper-lite", "paper-lite-cv"
@@ -30,6 +30,7 @@ SCORES = (
     "p_silhouette", "p_blank", "flipped", "sham_flip_rate", "delta_drop_lo", "sham_drop_lo",
     "net_drop_lo", "net_focus_lo", "delta_drop_refit",
 )  # fmt: skip
+SHARES_OF_PERSONS = ("accuracy", "recall")
 KEYS = {
     "table_performance": ["level", "group", "metric"],
     "table_classes": ["level", "group", "metric"],
@@ -134,14 +135,12 @@ def scores_by_class(scores, *, n_resamples: int) -> pd.DataFrame:
     """
     columns = [name for name in SCORES if name in scores]
     scores = scores.astype({"flipped": float}) if "flipped" in scores else scores
-    rng = np.random.default_rng(stats.SEED)
-    return claims.score_means(scores, columns, rng=rng, n_resamples=n_resamples, complete=True)
+    return claims.score_means(scores, columns, n_resamples=n_resamples, complete=True)
 
 
 def findings(scores, *, n_resamples: int) -> pd.DataFrame:
     """The paper's findings as tested claims, see :mod:`tumorcf_lib.findings`."""
-    rng = np.random.default_rng(stats.SEED)
-    return claims.findings(scores, rng=rng, n_resamples=n_resamples)
+    return claims.findings(scores, n_resamples=n_resamples)
 
 
 def edits(rows) -> pd.DataFrame:
@@ -253,11 +252,8 @@ def verdict_counts(table) -> str:
     """How many claims ended how, by form, in one sentence."""
     parts = []
     for form, rows in table.groupby("form", sort=False):
-        counts = rows["verdict"].value_counts()
-        words = ", ".join(
-            f"{counts.get(kind, 0)} {kind}"
-            for kind in (stats.SUPPORTED, stats.REFUTED, stats.UNDECIDED)
-        )
+        counts = answers.outcomes(rows).value_counts()
+        words = ", ".join(f"{counts.get(kind, 0)} {kind}" for kind in answers.OUTCOMES)
         parts.append(f"{form}: {words}")
     return "Claims by form - " + "; ".join(parts) + "."
 
@@ -276,12 +272,11 @@ def _by_level(predictions, metrics_of, n_resamples):
         labels, p = _arrays(rows, names)
         value = metrics_of(labels, p, np.ones((1, len(rows))), names)
         weights = resampled.person_weights(
-            rows["person_id"].to_numpy(), rows["label"].to_numpy(),
-            rng=np.random.default_rng(stats.SEED), n_resamples=n_resamples,
-        )  # fmt: skip
+            rows["person_id"].to_numpy(), rows["label"].to_numpy(), n_resamples=n_resamples
+        )
         draws = metrics_of(labels, p, weights, names)
         low, high = np.transpose([
-            _interval(metric, value[group, metric].item(), draw, rows, group)
+            _interval(level, metric, value[group, metric].item(), draw, rows, group)
             for (group, metric), draw in draws.items()
         ])  # fmt: skip
         part = pd.DataFrame(list(value), columns=["group", "metric"])
@@ -294,23 +289,24 @@ def _by_level(predictions, metrics_of, n_resamples):
     return pd.concat(parts, ignore_index=True)
 
 
-def _interval(metric, value, draws, rows, group):
+def _interval(level, metric, value, draws, rows, group):
     """95 percent interval of one metric from its resamples, widened for few persons.
 
-    Resampling can only spread what the sample has: where no person failed, the interval is
-    the exact (Clopper-Pearson) one for that many persons out of as many. The ECE of a
-    resample is biased upward, so its percentiles are reflected at the value.
+    A share of persons has the exact (Clopper-Pearson) interval. So has a share of slices where no
+    person failed, for that many persons out of as many: resampling can only spread what the
+    sample has. The ECE of a resample is biased upward, so its percentiles are reflected at
+    the value.
     """
     own = rows if group == "all" else rows[rows["label"] == group]
     n_persons, n_strata = own["person_id"].nunique(), own["label"].nunique()
+    if level == "person" and metric in SHARES_OF_PERSONS:
+        return _resampling.exact_interval(value, n_persons)
     low, high = _resampling.interval(draws, n_persons, n_persons - n_strata)
     if metric == "ECE":
         return max(0.0, 2 * value - high), max(0.0, 2 * value - low)
     if low == high and metric in ("ROC AUC", "Brier"):
         return np.nan, np.nan  # not a share of persons, so nothing exact to fall back on
-    if low == high == 1:
-        return 0.025 ** (1 / n_persons), 1.0
-    return low, high
+    return _resampling.exact_interval(1.0, n_persons) if low == high == 1 else (low, high)
 
 
 def _overall(labels, p, weights, names):
