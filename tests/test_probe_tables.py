@@ -108,52 +108,6 @@ def test_a_person_of_many_slices_is_drawn_as_a_whole():
     assert low(40) > 1.3 * low(1)
 
 
-def scores_of(values, persons, labels, slice_ids=None):
-    return pd.DataFrame({
-        "slice_id": range(len(values)) if slice_ids is None else slice_ids, "person_id": persons,
-        "label": labels, "net_drop": values, "net_drop_lo": np.array(values) * 10,
-    })  # fmt: skip
-
-
-def test_sites_are_told_by_the_persons_ids():
-    persons = [f"MR{i}" for i in range(12)] + [f"10{i}" for i in range(11)]
-    values = [0.5, 0.3] * 6 + [0.1] * 11
-    table = tables.site_table(scores_of(values, persons, "glioma"), n_resamples=300)
-    table = table.set_index(["score", "site"])
-    mr = table.loc[("net_drop", "MR...")]
-    assert mr["effect"] == pytest.approx(0.4) and mr["n_persons"] == 12
-    assert mr["verdict"] == "supported" and mr["relevance"] == ""
-    assert table.loc[("net_drop", "others"), "effect"] == pytest.approx(0.1)
-    difference = table.loc[("net_drop", "MR... less others")]
-    assert difference["effect"] == pytest.approx(0.3) and 0.2 < difference["low"] < 0.3
-    assert difference["verdict"] == "no claim" and np.isnan(difference["p_holm"])
-    assert table.loc[("net_drop_lo", "MR..."), "effect"] == pytest.approx(4)
-
-
-def test_a_site_of_few_persons_is_undecided_and_an_empty_one_has_no_numbers():
-    table = tables.site_table(
-        scores_of([0.4] * 9, [f"MR{i}" for i in range(9)], "glioma"), n_resamples=50
-    ).set_index(["score", "site"])
-    assert table.loc[("net_drop", "MR..."), "verdict"] == "undecided"
-    others = table.loc[("net_drop", "others")]
-    assert others["n_persons"] == 0 and np.isnan(others["effect"])
-    assert others["verdict"] == "undecided"
-
-
-def test_net_drop_by_plane_is_the_mean_of_its_scored_slices():
-    values = [0.2, 0.4, np.nan, 0.6]
-    scores = scores_of(values, list("wxyz"), ["a", "a", "a", "b"], [7, 3, 5, 9])
-    planes = pd.DataFrame({"slice_id": [3, 5, 7, 9], "plane": ["axial"] * 3 + ["coronal"],
-                           "p_axial": 0.5, "p_coronal": 0.5})  # fmt: skip
-    table = tables.plane_table(scores, planes, n_resamples=20)
-    table = table[table["score"] == "net_drop"].set_index(["group", "plane"])
-    assert table.loc[("all", "axial"), "effect"] == pytest.approx(0.3)
-    assert table.loc[("all", "axial"), ["n_slices", "n_persons"]].tolist() == [2, 2]
-    assert table.loc[("b", "coronal"), "effect"] == pytest.approx(0.6)
-    assert table.loc[("a", "coronal"), "n_slices"] == 0
-    assert set(table["verdict"]) == {"undecided"}
-
-
 def test_published_rows_give_the_same_tables():
     rng = np.random.default_rng(2)
     n = 60

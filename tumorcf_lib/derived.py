@@ -7,6 +7,7 @@ import pandas as pd
 from tumorcf_lib import (
     covariates,
     detector_tables,
+    drift,
     energy,
     metrics,
     mixed,
@@ -16,6 +17,7 @@ from tumorcf_lib import (
     quality_tables,
     robustness,
     sensitivity,
+    site_tables,
     tables,
 )
 from tumorcf_lib.config import CLASSES
@@ -86,8 +88,9 @@ def controls(rows, rows_networks, rows_probes, rows_planes, covariate_rows, n_re
     return {
         "table_energy": energy.energy_table(rows, **n),
         "table_probes": probe_tables.probe_table(rows_probes, rows, **n),
-        "table_net_by_site": probe_tables.site_table(by_slice, **n),
-        "table_net_by_plane": probe_tables.plane_table(by_slice, rows_planes, **n),
+        "table_drift": drift.drift_table(rows, **n),
+        "table_net_by_site": site_tables.site_table(by_slice, **n),
+        "table_net_by_plane": site_tables.plane_table(by_slice, rows_planes, **n),
         "table_networks": networks.networks_table(rows, rows_networks, **n),
         "table_mixed": mixed.mixed_table(by_slice, **n),
         "table_covariates": covariates.covariate_table(

@@ -1,6 +1,6 @@
 """What the folds say together: ``figures/paper-lite-cv`` and its sentences."""
 
-from tumorcf_lib import findings, paths, side_studies
+from tumorcf_lib import answers, paths, side_studies
 from tumorcf_lib.pooled_tables import AS_IS, ONE, derive
 
 NAME = "paper-lite-cv"
@@ -8,13 +8,14 @@ NAME = "paper-lite-cv"
 
 def sentences(folder=None):
     """What the pooled folds found, in plain words, every number from the published tables."""
+    return [*performance_sentences(folder), *class_sentences(folder)]
+
+
+def class_sentences(folder=None):
+    """Whether each class's probability falls with the tumor: a part of :func:`sentences`."""
     read = side_studies.reader(folder or paths.published(NAME))
-    told = findings.answers(read("table_findings"))
-    return [
-        *performance_sentences(folder),
-        *(f"{group.capitalize()}: {words}." for group, words in told.items()),
-        _site_sentence(read("table_net_by_site")),
-    ]
+    told = answers.by_class(read("table_findings"), read("table_net_by_site"))
+    return [f"{group.capitalize()}: {words}." for group, words in told.items()]
 
 
 def performance_sentences(folder=None):
@@ -30,6 +31,7 @@ def performance_sentences(folder=None):
     slices, persons = by.loc[("slice", "accuracy")], by.loc[("person", "accuracy")]
     balanced = by.loc[("slice", "balanced accuracy")]
     row = spread.set_index("metric").loc["slice_accuracy"]
+    single = read("table_folds")["ece_temperature"].mean()
     seeds = (
         f"{row['sd_seed']:.3f} between seeds" if row["n_seeds"] > 1
         else "one training seed, so its spread is unknown"
@@ -38,11 +40,53 @@ def performance_sentences(folder=None):
         f"Out of fold over all {int(slices['n'])} slices of {int(slices['n_persons'])} persons: "
         f"{_interval(slices)} of the slices and {_interval(persons)} of the persons are right; "
         f"balanced accuracy of slices {_interval(balanced)}.",
-        f"Calibration error (ECE) {ece['slices']:.3f}, after a temperature fitted on each fold's "
-        f"validation persons {ece['slices, temperature']:.3f}.",
+        *site_sentences(read("table_accuracy_by_site")),
+        f"Calibration error (ECE) {ece['slices']:.3f}; after a temperature fitted on each fold's "
+        f"validation persons {ece['slices, temperature']:.3f} over all folds together, where "
+        f"errors of single folds cancel, and {single:.3f} in a single fold, on average.",
         f"Single folds score from {row['lowest']:.3f} to {row['highest']:.3f} (slices): standard "
         f"deviation {row['sd_fold']:.3f} between folds, {seeds}.",
+        _chosen_by(read("rows_predictions"), read("rows_validation")),
     ]
+
+
+def site_sentences(table):
+    """How much of the accuracy hangs on the persons of one site, if there is such a site.
+
+    Parameters
+    ----------
+    table : DataFrame
+        From :func:`tumorcf_lib.site_tables.site_accuracy_table`.
+
+    Returns
+    -------
+    list of str
+        At most one sentence.
+    """
+    by = table.set_index(["group", "site", "metric"])
+    found = []
+    for group in table.loc[table["site"] == answers.MR, "group"]:
+        mr, others = (by.loc[(group, site, "accuracy")] for site in (answers.MR, answers.OTHERS))
+        rest = [by.loc[("all", answers.OTHERS, m)] for m in ("accuracy", "balanced accuracy")]
+        found.append(
+            f"**Accuracy leans on one site**: persons with IDs `{answers.MR}` all have a {group}, "
+            f"and {_interval(mr)} of their slices are right ({int(mr['n_persons'])} persons); of "
+            f"other persons' {group} slices {_interval(others)} ({int(others['n_persons'])} "
+            f"persons). Without `{answers.MR}`, {_interval(rest[0])} of the slices are right, "
+            f"balanced accuracy {_interval(rest[1])}."
+        )
+    return found
+
+
+def _chosen_by(predictions, validation):
+    """How many of the tested persons are validation persons of another fold."""
+    tested = set(predictions["person_id"])
+    both = len(tested & set(validation["person_id"]))
+    return (
+        f"{both} of the {len(tested)} tested persons are validation persons of another fold, and "
+        "so had a part in the choice of the recipe; none had one in the epoch of the network that "
+        "tests them."
+    )
 
 
 def publish(folder, target=None, *, profile=None, seed=0):
@@ -57,16 +101,6 @@ def publish(folder, target=None, *, profile=None, seed=0):
 
 def _interval(row):
     return f"{row['value']:.3f} [{row['low']:.3f}, {row['high']:.3f}]"
-
-
-def _site_sentence(table):
-    """Whether gliomas of the site that has no other tumor are read by their tumor."""
-    own = table[(table["score"] == "net_drop") & (table["group"] == "glioma")]
-    parts = [
-        f"{row.site} {row.effect:.3f} [{row.low:.3f}, {row.high:.3f}], {row.n_persons} persons"
-        for row in own.itertuples()
-    ]
-    return f"Net-Drop of gliomas by site, all slices: {'; '.join(parts)}."
 
 
 def _drawn(draw, *names):

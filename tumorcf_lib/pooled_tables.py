@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from tumorcf_lib import classification, metrics, probe_tables, tables
+from tumorcf_lib import classification, drift, metrics, site_tables, tables
 from tumorcf_lib.config import CLASSES
 
 ONE, AVERAGED = "one network", "mean of the seeds' networks"
@@ -40,7 +40,11 @@ def derive(read, n_resamples):
         "table_scores": tables.scores_by_class(by_slice, n_resamples=n_resamples),
         "table_fall_to": tables.fall_to(rows[rows["training_seed"] == first]),
         "table_findings": tables.findings(by_slice, n_resamples=n_resamples),
-        "table_net_by_site": probe_tables.site_table(by_slice, n_resamples=n_resamples),
+        "table_accuracy_by_site": site_tables.site_accuracy_table(one, n_resamples=n_resamples),
+        "table_drift": drift.drift_table(
+            rows[rows["training_seed"] == first], n_resamples=n_resamples
+        ),
+        "table_net_by_site": site_tables.site_table(by_slice, n_resamples=n_resamples),
         "table_seeds": seeds_table(rows),
     }
 
@@ -145,6 +149,12 @@ def folds_table(predictions, validation, history):
         }  # fmt: skip
         for name, part in (("", own), ("val_", held)):
             row |= {f"{name}{k}": v for k, v in _accuracies(part).items()}
+        labels, p = _arrays(own)
+        row["temperature"] = metrics.fit_temperature(*_arrays(held))
+        row["ece"] = metrics.ece(labels, p)
+        row["ece_temperature"] = metrics.ece(
+            labels, metrics.apply_temperature(p, row["temperature"])
+        )
         rows.append(row)
     return pd.DataFrame(rows)
 
@@ -182,7 +192,8 @@ def elsewhere_table(performance):
     ):
         by_level = rows.set_index("level")
         which = f", seed {seed}" if seed else ""
-        entry = {"source": f"this project: {networks}, {views}{which}"}
+        shown_as = "" if views == AS_IS else ", mean over a slice and its mirror image"
+        entry = {"source": f"this project: {networks}{shown_as}{which}"}
         for level in ("slice", "person"):
             row = by_level.loc[level]
             entry |= {f"{level}s": row["value"], f"{level}s_low": row["low"],

@@ -1,4 +1,4 @@
-"""What gives the class away, in tables: probes against chance, Net-Drop by site and by plane.
+"""What gives the class away, in tables: probes against chance.
 
 Pure functions of published rows, see :mod:`tumorcf_lib.tables`.
 """
@@ -11,10 +11,9 @@ from tumorcf_lib import _resampling, metrics, resampled, stats
 AS_IS, RETRAINED, FROM_STATISTICS = "as it is", "retrained", "statistics"
 AS_IS_EDITS = ("original", "background", "remove", "silhouette")
 NO_CLAIM = "no claim"
+BALANCED = "balanced accuracy"
 STATISTICS = ("plane", "intensity", "place", "area")
 ABOVE, NOT_ABOVE = "above chance", "not above chance"
-SCORES = ("net_drop", "net_drop_lo")
-MR, OTHERS = "MR...", "others"
 
 
 def probe_table(rows_probes, rows_edits, *, n_resamples: int):
@@ -53,103 +52,33 @@ def probe_table(rows_probes, rows_edits, *, n_resamples: int):
     order = list(dict.fromkeys([*AS_IS_EDITS, *(name for name, _, _ in tested)]))
     tested.sort(key=lambda entry: (order.index(entry[0]), entry[1]))  # stable
     parts = [
-        _against_chance(rows, n_resamples).assign(probe=name, network=network)
+        against_chance(rows, n_resamples).assign(probe=name, network=network)
         for name, network, rows in tested if len(rows)
     ]  # fmt: skip
     table = pd.concat(parts, ignore_index=True)
     return table[["probe", "network", *table.columns.drop(["probe", "network"])]]
 
 
-def site_table(scores, *, n_resamples: int):
-    """Net-Drop of each class within the persons of the ``MR...`` site and within all others.
-
-    Nearly all persons with such IDs have a glioma, so a network could know the site instead of
-    the tumor. Then Net-Drop would not hold inside each site. Over all classes together site
-    and class could not be told apart, so there is no such row.
+def against_chance(rows, n_resamples):
+    """The lines of :func:`probe_table` for one classifier's predictions.
 
     Parameters
     ----------
-    scores : DataFrame
-        One row per tested slice, from :func:`tumorcf_lib.metrics.slice_scores`; slices without
-        a score (no legal sham place) are left out.
-
-    Returns
-    -------
-    DataFrame
-        score ("net_drop", "net_drop_lo"), group (class), site ("MR...", "others", or
-        "MR... less others"), effect, low, high, mean_of_person_means, n_slices, n_persons, p,
-        p_holm (of the means of one score), verdict, note and relevance (see
-        ``stats.relevance``; of probabilities only). The claim of a mean: it is above 0. A
-        difference ("no claim") has the p of "no difference" alone.
+    rows : DataFrame
+        person_id, label, p_<class>.
+    n_resamples : int
     """
-    rng, rows = np.random.default_rng(stats.SEED), []
-    for score in _known(scores):
-        for group in pd.unique(scores["label"]):
-            own = _scored(scores[scores["label"] == group], score)
-            is_mr = own["person_id"].astype(str).str.startswith("MR").to_numpy()
-            for site, rows_of in ((MR, own[is_mr]), (OTHERS, own[~is_mr])):
-                estimate = _mean(rows_of, score, rng, n_resamples)
-                rows.append(_entry(estimate, score=score, group=group, site=site))
-            estimate = _difference(own, is_mr, score, rng, n_resamples)
-            rows.append(_entry(estimate, score=score, group=group, site=f"{MR} less {OTHERS}"))
-    is_mean = [row["site"] in (MR, OTHERS) for row in rows]
-    return _judged(rows, is_mean)
-
-
-def plane_table(scores, rows_planes, *, n_resamples: int):
-    """Net-Drop of each class within each estimated plane.
-
-    Parameters
-    ----------
-    scores : DataFrame
-        As of :func:`site_table`.
-    rows_planes : DataFrame
-        From :func:`tumorcf_lib.planes.estimate_planes`.
-
-    Returns
-    -------
-    DataFrame
-        score, group ("all", then each class), plane, and the columns of :func:`site_table`.
-        A group without slices has NaN, one of fewer than 10 persons is undecided.
-    """
-    plane_of = rows_planes.set_index("slice_id")["plane"]
-    scores = scores.assign(plane=scores["slice_id"].map(plane_of))
-    rng, rows = np.random.default_rng(stats.SEED), []
-    for score in _known(scores):
-        for group in ("all", *pd.unique(scores["label"])):
-            own = scores if group == "all" else scores[scores["label"] == group]
-            for plane in metrics.class_names(rows_planes):
-                chosen = _scored(own[own["plane"] == plane], score)
-                estimate = _mean(chosen, score, rng, n_resamples)
-                rows.append(_entry(estimate, score=score, group=group, plane=plane))
-    return _judged(rows, [True] * len(rows))
-
-
-# -- inner parts -------------------------------------------------------------
-
-
-def _as_it_is(rows, edit):
-    """One row a slice of one headline edit, where it could be made."""
-    names = metrics.class_names(rows)
-    own = rows[(rows["edit"] == edit) & rows[f"p_{names[0]}"].notna()]
-    if edit == "remove":
-        own = own[(own["infill"] == "navier_stokes") & (own["dilation_px"] == 0)]
-    return own.drop_duplicates("slice_id")
-
-
-def _against_chance(rows, n_resamples):
     names = metrics.class_names(rows)
     labels = pd.Index(names).get_indexer(rows["label"])
     p = rows[[f"p_{name}" for name in names]].to_numpy(np.float64)
     weights = resampled.person_weights(
-        rows["person_id"].to_numpy(str), labels, rng=np.random.default_rng(stats.SEED),
-        n_resamples=n_resamples,
-    )  # fmt: skip
+        rows["person_id"].to_numpy(str), labels, n_resamples=n_resamples
+    )
     values = _metrics(labels, p, np.ones((1, len(p))), names)
     draws = _metrics(labels, p, weights, names)
     shares = np.bincount(labels) / len(labels)
     chances = {
-        "balanced accuracy": 1 / np.count_nonzero(shares), "accuracy": shares.max(), "ROC AUC": 0.5
+        BALANCED: 1 / np.count_nonzero(shares), "accuracy": shares.max(), "ROC AUC": 0.5
     }  # fmt: skip
     n_smallest = rows.groupby("label")["person_id"].nunique().min()
     entries = []
@@ -165,10 +94,22 @@ def _against_chance(rows, n_resamples):
     return pd.DataFrame(entries)
 
 
+# -- inner parts -------------------------------------------------------------
+
+
+def _as_it_is(rows, edit):
+    """One row a slice of one headline edit, where it could be made."""
+    names = metrics.class_names(rows)
+    own = rows[(rows["edit"] == edit) & rows[f"p_{names[0]}"].notna()]
+    if edit == "remove":
+        own = own[(own["infill"] == "navier_stokes") & (own["dilation_px"] == 0)]
+    return own.drop_duplicates("slice_id")
+
+
 def _metrics(labels, p, weights, names):
     """(group, metric) -> one value a resample; classes that do not occur have none."""
     overall = resampled.overall(labels, p, weights)
-    values = {("all", m): overall[m] for m in ("balanced accuracy", "accuracy", "ROC AUC")}
+    values = {("all", m): overall[m] for m in (BALANCED, "accuracy", "ROC AUC")}
     recall = resampled.by_class(labels, p, weights)["recall"]
     there = np.unique(labels)
     return values | {(names[k], "recall"): recall[:, k] for k in there}
@@ -180,7 +121,7 @@ def _interval(metric, draws, own):
     low, high = _resampling.interval(draws, n_persons, n_persons - own["label"].nunique())
     if low != high or metric == "ROC AUC":
         return (low, high) if low != high else (np.nan, np.nan)
-    return (0.025 ** (1 / n_persons), 1.0) if low == 1 else (0.0, 1 - 0.025 ** (1 / n_persons))
+    return _resampling.exact_interval(low, n_persons)
 
 
 def _verdict(metric, low, chance, n_smallest):
@@ -189,57 +130,3 @@ def _verdict(metric, low, chance, n_smallest):
     if n_smallest < stats.MIN_PERSONS or not np.isfinite(low):
         return stats.UNDECIDED
     return ABOVE if low > chance + stats.ROUNDING else NOT_ABOVE
-
-
-def _known(scores):
-    return [score for score in SCORES if score in scores]
-
-
-def _scored(rows, score):
-    return rows[rows[score].notna()]
-
-
-def _mean(rows, score, rng, n_resamples):
-    if not len(rows):
-        return None
-    return stats.bootstrap_mean(
-        rows[score].to_numpy(np.float64), rows["person_id"].to_numpy(str),
-        rows["label"].to_numpy(str), rng=rng, n_resamples=n_resamples, null=0.0,
-    )  # fmt: skip
-
-
-def _difference(rows, in_first, score, rng, n_resamples):
-    if in_first.all() or not in_first.any():
-        return None
-    # Each site is a stratum, so that every resample holds as many of its persons.
-    return stats.bootstrap_difference(
-        rows[score].to_numpy(np.float64), in_first, rows["person_id"].to_numpy(str), in_first,
-        rng=rng, n_resamples=n_resamples, null=0.0,
-    )  # fmt: skip
-
-
-def _entry(estimate, **keys):
-    empty = stats.Estimate(np.nan, np.nan, np.nan, 0, 0, 0)
-    return keys | {"estimate": empty if estimate is None else estimate}
-
-
-def _judged(rows, is_mean):
-    """The entries as a table, with Holm's p and a verdict for means, family by score."""
-    table = pd.DataFrame(rows)
-    estimates = table.pop("estimate")
-    table["effect"] = [e.value for e in estimates]
-    for name in ("low", "high", "mean_of_person_means", "n_slices", "n_persons", "p"):
-        table[name] = [getattr(e, name) for e in estimates]
-    claimed = table["p"].where(is_mean)
-    table["p_holm"] = claimed.groupby(table["score"]).transform(stats.holm)
-    judged = [
-        (stats.verdict(e, 0.0, "above", p), stats.why_undecided(e, 0.0, "above", p)) if mean
-        else (NO_CLAIM, "")
-        for e, p, mean in zip(estimates, table["p_holm"], is_mean, strict=True)
-    ]  # fmt: skip
-    table[["verdict", "note"]] = judged
-    table["relevance"] = [
-        stats.relevance(e) if score == "net_drop" else ""
-        for e, score in zip(estimates, table["score"], strict=True)
-    ]
-    return table
