@@ -64,7 +64,7 @@ def test_every_variant_has_one_row_for_every_group(table):
     assert table.groupby("variant").size().eq(4).all()
     assert set(table["family"]) <= set(robustness.FAMILIES)
     assert set(table["variant"]) == {
-        "headline", "correct slices only", "every person alike", "shams in the brain",
+        "headline", "correct slices only", "every person alike", "shams off the skull",
         "energy-matched shams", "energy residual", "telea", "mask shrunk by 1 px",
         "mask grown by 4 px", "log-odds", "mixed model", "hardened", "hardened (telea)",
         "looking", "looking (telea)"}
@@ -95,7 +95,7 @@ def test_flagged_shams_do_not_count_among_those_in_the_brain():
     rows.loc[flagged, "p_meningioma"] = 0.0
     table = robustness.robustness_table(rows, n_resamples=20)
     clean = robustness.robustness_table(rows[~flagged], n_resamples=20)
-    assert _line(table, "shams in the brain")["effect"] == pytest.approx(
+    assert _line(table, "shams off the skull")["effect"] == pytest.approx(
         _line(clean, "headline")["effect"])
     assert _line(table, "headline")["effect"] < _line(clean, "headline")["effect"] - 0.1
 
@@ -205,14 +205,26 @@ def test_the_conclusion_is_never_kinder_than_the_variants(outcomes, conclusion):
 def test_the_sentence_names_what_breaks():
     row = robustness.survival(_outcomes(*["supported"] * 3, "undecided", "negligible")).iloc[0]
     assert row["sentence"] == (
-        "Glioma: holds except (negligible: v4; undecided: v3); 5 variants: 3 supported, "
-        "1 negligible, 1 undecided.")
+        "Glioma: holds except (negligible: v4; undecided: v3); 3 of 5 variants agree.")
+
+
+def test_a_variant_below_the_margin_does_not_break_a_negligible_drop_however_far_it_falls():
+    table = _outcomes(*["negligible"] * 3, "undecided", "undecided")
+    table.loc[3, ["low", "high"]] = -0.2, 0.03  # wide, but not beyond 0.05
+    table.loc[4, ["low", "high"]] = -0.01, 0.08
+    row = robustness.survival(table).iloc[0]
+    assert row["breaks"] == "the interval reaches beyond 0.05: v4" and row["agree"] == 4
+    assert row["sentence"] == (
+        "Glioma: no drop beyond 0.05 except (the interval reaches beyond 0.05: v4); "
+        "4 of 5 variants agree.")
 
 
 def test_an_interval_in_the_band_says_nothing_with_few_persons():
     few = _outcomes(*["negligible"] * 3, "small")
     few.loc[3, "n_persons"] = 9
-    assert robustness.survival(few)["conclusion"].tolist() == ["no drop beyond 0.05 except"]
+    row = robustness.survival(few).iloc[0]
+    assert row["conclusion"] == "no drop beyond 0.05 except"
+    assert row["breaks"] == "under ten persons: v3"
 
 
 def test_the_network_made_to_look_is_told_but_does_not_count():
@@ -230,7 +242,7 @@ def test_log_odds_alone_do_not_break_a_negligible_drop():
     table.loc[3, "scale"] = "log-odds"
     row = robustness.survival(table).iloc[0]
     assert row["conclusion"] == "no drop beyond 0.05 under any control"
-    assert row["breaks"] == ""
+    assert row["breaks"] == "" and row["n_variants"] == row["agree"] == 3
 
 
 def test_all_classes_together_do_not_hide_one_without_a_drop(table):

@@ -76,8 +76,9 @@ def find_head(slice):
 def brain_mask(slice, mask, inner):
     """Roughly the brain: the largest evenly bright area of the head, bays and holes filled.
 
-    Good enough to tell brain from scalp, face and neck; not a segmentation. The tumor
-    belongs to it where it is not cut off by the skull.
+    Good enough to tell brain from scalp and skull, and mostly from face and neck; a neck as
+    even as the phantom's passes for brain. No segmentation. The tumor belongs to it where it is
+    not cut off by the skull.
 
     Parameters
     ----------

@@ -15,7 +15,8 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from tumorcf_lib import energy, estimates, metrics, mixed, stats
+from tumorcf_lib import answers, energy, estimates, metrics, mixed, stats
+from tumorcf_lib.answers import OUTCOMES
 from tumorcf_lib.claims import ALL
 from tumorcf_lib.estimates import LOG_ODDS, NOTHING, PROBABILITY
 from tumorcf_lib.infills import HEADLINE_INFILL
@@ -43,9 +44,8 @@ CONCLUSIONS = {
 }
 """How a class's specification curve can end, see :func:`survival`."""
 
-OUTCOMES = (stats.SUPPORTED, stats.NEGLIGIBLE, stats.UNDECIDED, stats.REFUTED)
 SURVIVAL_COLUMNS = (
-    "group", "conclusion", "n_variants", *OUTCOMES, "breaks", "not_counted", "sentence",
+    "group", "conclusion", "n_variants", *OUTCOMES, "agree", "breaks", "not_counted", "sentence",
 )  # fmt: skip
 
 
@@ -119,7 +119,8 @@ def survival(table):
     - "no drop beyond 0.05 under any control": all variants on the probability scale lie
       below 0.05 with their whole interval, the headline and more than half are negligible.
     - "no drop beyond 0.05 except": the headline and more than half of the variants on
-      the probability scale are negligible.
+      the probability scale are negligible. On log-odds there is no such margin: that variant is
+      not asked.
     - "no fall of the probability, it rises": the headline is refuted.
     - "undecided": all else; also whenever the headline has fewer than 10 persons.
 
@@ -131,21 +132,22 @@ def survival(table):
     Returns
     -------
     DataFrame
-        group, conclusion, n_variants, supported, negligible, undecided, refuted (counts),
-        breaks (variants that end otherwise than the headline, and how; of an undecided
-        headline the supported and refuted ones), not_counted (the looking network's
-        outcomes), sentence.
+        group, conclusion, n_variants, supported, negligible, refuted, undecided (counts); agree
+        (how many variants say what the headline says: supported as it is, or, of a negligible
+        headline, an interval below 0.05 with ten persons or more); breaks (the others, and how
+        they end); not_counted (the looking network's outcomes); sentence.
     """
     rows = []
     for group in dict.fromkeys(table["group"]):
         own = table[table["group"] == group]
-        outcome = own["verdict"].where(own["relevance"] != stats.NEGLIGIBLE, stats.NEGLIGIBLE)
-        own = own.assign(outcome=outcome)
+        own = own.assign(outcome=answers.outcomes(own))
         looking = (own["family"] == "network") & own["variant"].str.startswith(LOOKING)
         counted, told = own[~looking], own[looking]
+        asked = _asked(counted)
+        agree = _agree(asked)
         line = {
-            "group": group, "conclusion": _conclusion(counted), "n_variants": len(counted),
-            **_counts(counted), "breaks": _breaks(counted),
+            "group": group, "conclusion": _conclusion(counted), "n_variants": len(asked),
+            **_counts(asked), "agree": int(agree.sum()), "breaks": _breaks(asked, agree),
             "not_counted": _in_words(_counts(told)),
         }  # fmt: skip
         rows.append({**line, "sentence": _sentence(line)})
@@ -167,7 +169,7 @@ def _variants(rows, n_resamples):
     if "flag" in rows:
         flagged = (rows["edit"] == "sham") & (rows["flag"].fillna("") != "")
         unflagged = metrics.slice_scores(rows[~flagged])
-        yield Variant("shams in the brain", "shams", _means(unflagged, "net_drop", **options))
+        yield Variant("shams off the skull", "shams", _means(unflagged, "net_drop", **options))
     yield from _energy_variants(rows, n_resamples)
     for infill in _others(rows, "infill", ("", HEADLINE_INFILL)):
         values = metrics.slice_scores(rows, infill=infill)
@@ -252,7 +254,7 @@ def _judged(found, group):
 def _conclusion(own):
     """The word for one group's counted variants, never kinder than they are."""
     supported = own["outcome"] == stats.SUPPORTED
-    headline = own.loc[own["family"] == "headline", "outcome"].iloc[0]
+    headline = _headline(own)
     if supported.all():
         return CONCLUSIONS["holds"]
     if headline == stats.SUPPORTED:
@@ -260,25 +262,43 @@ def _conclusion(own):
         return CONCLUSIONS["except" if mostly else "depends"]
     if headline == stats.REFUTED:
         return CONCLUSIONS["refuted"]
-    own = own[own["scale"] == PROBABILITY]
+    own = _asked(own)
     if headline == stats.NEGLIGIBLE and (own["outcome"] == stats.NEGLIGIBLE).mean() > 1 / 2:
-        # too few persons and NaN do not count as small
-        small = (own["high"] <= stats.RELEVANT) & (own["n_persons"] >= stats.MIN_PERSONS)
-        return CONCLUSIONS["negligible" if small.all() else "small"]
+        return CONCLUSIONS["negligible" if _small(own).all() else "small"]
     return CONCLUSIONS["undecided"]
 
 
-def _breaks(own):
-    """The variants that end otherwise than the headline, as "how: which, which; ..."."""
-    headline = own.loc[own["family"] == "headline", "outcome"].iloc[0]
-    if headline == stats.NEGLIGIBLE:  # on log-odds nothing is negligible, undecided is alike
-        alike = (own["scale"] == LOG_ODDS) & (own["outcome"] == stats.UNDECIDED)
-        own = own[~alike]
-    shown = OUTCOMES if headline != stats.UNDECIDED else (stats.SUPPORTED, stats.REFUTED)
+def _headline(own):
+    return own.loc[own["family"] == "headline", "outcome"].iloc[0]
+
+
+def _asked(own):
+    """The variants that can say what the headline says: on log-odds nothing is negligible."""
+    return own[own["scale"] == PROBABILITY] if _headline(own) == stats.NEGLIGIBLE else own
+
+
+def _small(own):
+    """Whether each variant shows that there is no drop beyond the margin."""
+    return (own["high"] <= stats.RELEVANT) & (own["n_persons"] >= stats.MIN_PERSONS)
+
+
+def _agree(own):
+    """Whether each variant says what the headline says."""
+    headline = _headline(own)
+    return _small(own) if headline == stats.NEGLIGIBLE else own["outcome"] == headline
+
+
+def _breaks(own, agree):
+    """The variants that do not say what the headline says, as "how: which, which; ..."."""
+    if _headline(own) == stats.NEGLIGIBLE:
+        few = own["n_persons"] < stats.MIN_PERSONS
+        how = {"under ten persons": few, f"the interval reaches beyond {stats.RELEVANT}": ~few}
+    else:
+        how = {name: own["outcome"] == name for name in OUTCOMES}
     parts = []
-    for name in shown:
-        variants = own.loc[own["outcome"] == name, "variant"]
-        if len(variants) and name != headline:
+    for name, chosen in how.items():
+        variants = own.loc[chosen & ~agree, "variant"]
+        if len(variants):
             parts.append(f"{name}: {', '.join(variants)}")
     return "; ".join(parts)
 
@@ -303,9 +323,13 @@ def _in_words(counts):
 def _sentence(line):
     """One row of the survival table as plain English."""
     who = "All classes together" if line["group"] == ALL else line["group"].capitalize()
-    counts = _in_words({name: line[name] for name in OUTCOMES})
-    breaks = f" ({line['breaks']})" if line["breaks"] else ""
-    text = f"{who}: {line['conclusion']}{breaks}; {line['n_variants']} variants: {counts}"
+    text = f"{who}: {line['conclusion']}"
+    if line["conclusion"] == CONCLUSIONS["undecided"]:
+        counts = _in_words({name: line[name] for name in OUTCOMES})
+        text += f"; {line['n_variants']} variants: {counts}"
+    else:
+        text += f" ({line['breaks']})" if line["breaks"] else ""
+        text += f"; {line['agree']} of {line['n_variants']} variants agree"
     if line["not_counted"]:
         text += f"; the {LOOKING} network, not counted: {line['not_counted']}"
     return f"{text}."
