@@ -11,7 +11,17 @@ import pytest
 from matplotlib.figure import Figure
 from PIL import Image
 
-from tumorcf_lib import config, derived, paths, publish, readme, results, runner, stages
+from tumorcf_lib import (
+    config,
+    derived,
+    paths,
+    publish,
+    readme,
+    readme_levels,
+    results,
+    runner,
+    stages,
+)
 
 N_RESAMPLES = 40
 PARTS = tuple(readme.parts())
@@ -58,7 +68,7 @@ def finished(tmp_path, monkeypatch):
     for name in stages.NAMES:
         copy = (paths.NOTEBOOKS / f"{name}.ipynb").read_text()
         runner.executed_copy(study, name).write_text(copy)
-    (study.folder / readme.MINUTES).write_text(json.dumps(dict.fromkeys(stages.NAMES, 1.5)))
+    (study.folder / readme_levels.MINUTES).write_text(json.dumps(dict.fromkeys(stages.NAMES, 1.5)))
     return study
 
 

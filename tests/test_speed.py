@@ -49,6 +49,14 @@ def test_the_paragraph_says_the_results_read_back_from_the_file(monkeypatch, tmp
         assert words in text
 
 
+def test_an_import_that_takes_no_time_of_its_own_is_said_to_add_nothing():
+    rows = [dataclasses.replace(row, seconds=0.02) if row.case == "import tumorcf_lib" else row
+            for row in lines()]
+    text = speed.described(report.table(rows))
+    assert text.endswith("`import tumorcf_lib` adds nothing measurable to Python's own start "
+                         "(0.021 s).")
+
+
 def test_sizes_of_slices_are_told_apart():
     both = [
         dataclasses.replace(row, setting=setting, ratio=ratio)

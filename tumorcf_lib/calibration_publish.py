@@ -49,21 +49,33 @@ def sentences(folder=None):
         read(f"table_{name}") for name in ("null", "trend", "separation", "planted")
     )
     found = []
-    for row in null[(null["scale"] == "probability") & (null["group"] == "all")].itertuples():
+    null = null[null["scale"] == "probability"]
+    for row in null[null["group"] == "all"].itertuples():
+        classes = null[(null["kind"] == row.kind) & (null["group"] != "all")]
         found.append(
             f"{row.n_networks} networks of {row.kind}: mean Net-Drop {row.effect:+.4f} "
-            f"[{row.low:+.4f}, {row.high:+.4f}] (90 %), single networks from {row.smallest:+.3f} "
-            f"to {row.largest:+.3f}; equivalent to 0 within {row.margin:g}: "
-            f"{'yes' if row.verdict == 'equivalent' else 'not shown'}."
+            f"[{row.low:+.4f}, {row.high:+.4f}] (90 %), "
+            f"{'equivalent' if row.verdict == 'equivalent' else 'not shown to be equivalent'} to 0 "
+            f"within {row.margin:g}; single networks from {row.smallest:+.3f} to "
+            f"{row.largest:+.3f}, single classes of them from {classes['smallest'].min():+.3f} to "
+            f"{classes['largest'].max():+.3f}: what shifts from class to class cancels in the mean "
+            "over classes, not within one."
         )
     for scale, score in tables.SCALES.items():
         own = planted[(planted["score"] == score) & (planted["group"] == "all")]
         steps = trend[(trend["scale"] == scale) & (trend["group"] == "all")]
-        n_falls = (steps["verdict"] == "supported").sum()
+        fails = steps[steps["verdict"] != "supported"]
+        told = "; each of these falls, and the slope, is supported"
+        if len(fails):
+            told = "; not supported of these falls and their slope: " + ", ".join(
+                f"rho {row.comparison.replace('rho ', '').replace(' - ', ' to ')} "
+                f"({row.verdict}, {row.effect:.3f})" if row.comparison != "slope"
+                else f"the slope ({row.verdict})" for row in fails.itertuples()
+            )
         levels = ", ".join(f"{r.effect:.2f} at rho {r.rho:g}" for r in own.itertuples())
         found.append(
             f"Net-Drop in {scale} by the share rho of patients whose label the marker carries: "
-            f"{levels}; {n_falls} of {len(steps)} claims that it falls are supported."
+            f"{levels}{told}."
         )
     row = apart[(apart["scale"] == "log-odds") & (apart["group"] == "all")].iloc[0]
     found.append(

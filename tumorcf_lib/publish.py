@@ -24,6 +24,7 @@ from tumorcf_lib import (
     paths,
     pooled,
     readme,
+    readme_levels,
     reference,
     results,
     runner,
@@ -98,7 +99,7 @@ def publish(profile_name: str, *, seed: int = 0) -> Path:
         for name in stages.NAMES:
             _copy_stage(study, name, new)
         _write_numbers(study, new)
-        shutil.copyfile(study.folder / readme.MINUTES, new / readme.MINUTES)
+        shutil.copyfile(study.folder / readme_levels.MINUTES, new / readme_levels.MINUTES)
         source = sources.describe(profile)
         model_card.write(new, profile.as_dict(), study.seed, source)
         _write_manifest(study, new, source)
