@@ -430,7 +430,7 @@ def test_headline_dots_are_the_means_and_the_text_is_the_net_drop():
     wanted = [wide.loc[g, s] for g in (*CLASSES, "all") for s in ("delta_drop", "sham_drop")]
     assert dots == pytest.approx(wanted)
     net = means.set_index(["score", "group"]).loc[("net_drop", "all")]
-    text = f"{net['effect']:+.2f} [{net['low']:.2f}, {net['high']:.2f}]"
+    text = f"{net['effect']:+.3f} [{net['low']:.3f}, {net['high']:.3f}]"
     assert text in _texts(fig)
 
 

@@ -18,7 +18,7 @@ from tumorcf_lib.plotting.style import (
 )
 
 READER_COLOR, SHORTCUT_COLOR = "#0072B2", "#D55E00"
-TITLE = "The score works: here is what it says when we know the answer"
+TITLE = "What the score says where the answer is known"
 
 
 @figure
@@ -60,8 +60,12 @@ def _examples(axes, examples):
 
 
 def _null(ax, networks, null):
-    """Mean Net-Drop of every network that knows nothing, by kind; below, the planted ones."""
-    own = networks[(networks["score"] == "net_drop") & (networks["group"] == "all")]
+    """Mean Net-Drop of every network that knows nothing, by kind; below, the planted ones.
+
+    Ticks under the dots are the same networks class by class.
+    """
+    own = networks[networks["score"] == "net_drop"]
+    classes, own = own[own["group"] != "all"], own[own["group"] == "all"]
     null = null[(null["scale"] == "probability") & (null["group"] == "all")].set_index("kind")
     ax.axvspan(-tables.MARGIN, tables.MARGIN, color=FAINT, linewidth=0, zorder=0)
     ax.axvline(0, color=SOFT, linewidth=0.8, zorder=0)
@@ -70,21 +74,27 @@ def _null(ax, networks, null):
         values = own.loc[own["kind"] == kind, "effect"]
         ax.scatter(values, y + rng.uniform(-0.12, 0.12, len(values)), s=9, color=SOFT,
                    alpha=0.7, linewidths=0)
+        by_class = classes.loc[classes["kind"] == kind, "effect"]
+        ax.scatter(by_class, np.full(len(by_class), y - 0.28), s=22, marker="|", color=SOFT,
+                   alpha=0.6, linewidths=0.7)
         ax.errorbar(row["effect"], y + 0.28, xerr=[[row["effect"] - row["low"]],
                     [row["high"] - row["effect"]]], fmt="o", color=INK, markersize=3.5, capsize=2.5)
         ax.text(0.99, y + 0.34, f"{row['effect']:+.4f}, {row['verdict']}", fontsize=7,
                 ha="right", transform=ax.get_yaxis_transform())
-    edge = 1.15 * max(1.5 * tables.MARGIN, null[["smallest", "largest"]].abs().max().max())
+    known_nothing = classes.loc[classes["kind"].isin(null.index), "effect"]
+    furthest = max(null[["smallest", "largest"]].abs().max().max(), known_nothing.abs().max())
+    edge = 1.15 * max(1.5 * tables.MARGIN, furthest)
     planted = own[own["kind"] == tables.PLANTED].sort_values("effect")
     inside = planted[planted["effect"].abs() < edge]
     ax.scatter(inside["effect"], np.zeros(len(inside)), s=20, color=READER_COLOR, zorder=3)
     beyond = [f"ρ {r.network[4:]}: {r.effect:+.2f}" for r in planted.itertuples()
               if abs(r.effect) >= edge]
-    ax.text(0.99, 0.08, "\n".join([*beyond, "beyond →"] if beyond else []), fontsize=7, ha="right",
+    ax.text(0.99, -0.27, f"{', '.join(beyond)} beyond →" if beyond else "", fontsize=7, ha="right",
             va="center", color=READER_COLOR, transform=ax.get_yaxis_transform())
     ax.set_yticks(range(len(null) + 1), ["planted", *(k.replace(" ", "\n") for k in null.index)])
     ax.set(xlim=(-edge, edge), ylim=(-0.4, len(null) + 0.65),
-           xlabel="mean Net-Drop of a network", title="Networks that know nothing")
+           xlabel="mean Net-Drop of a network\n(ticks: of its single classes)",
+           title="Networks that know nothing")
 
 
 def _against_rho(ax, planted, scale):

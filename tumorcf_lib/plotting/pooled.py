@@ -34,11 +34,12 @@ def _units(ax, table):
         own = table[table["training_seed"] == seed]
         x = own["fold"] + 0.16 * (k - (len(seeds) - 1) / 2)
         color = SEED_COLORS[k % len(SEED_COLORS)]
-        ax.plot(x, own["slice_accuracy"], "o", color=color, markersize=5, label=f"seed {seed}")
+        label = f"seed {seed}" if len(seeds) > 1 else None
+        ax.plot(x, own["slice_accuracy"], "o", color=color, markersize=5, label=label)
         ax.plot(x, own["person_accuracy"], "D", color=color, markersize=5,
                 markerfacecolor="white")
-    ax.set(xlabel="fold", ylabel="accuracy, tested persons")
-    ax.xaxis.get_major_locator().set_params(integer=True)
+    ax.set(xlabel="fold", ylabel="accuracy")
+    ax.set_xticks(sorted(table["fold"].unique()))
     ax.plot([], [], "o", color=INK, markersize=5, label="slices")
     ax.plot([], [], "D", color=INK, markersize=5, markerfacecolor="white", label="persons")
     ax.legend(fontsize=7, ncols=2, loc="lower left")

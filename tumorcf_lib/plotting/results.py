@@ -197,8 +197,8 @@ def _forest_row(ax, right, y, row):
     ax.plot(sign * (row.effect - row.margin), y, MARKERS[row.form], color=color,
             markersize=4.2, markerfacecolor="white" if small else color)
     # + 0.0 turns a rounded -0.0 into 0.0
-    effect, low, high = (round(value, 2) + 0.0 for value in (row.effect, row.low, row.high))
-    text = f"{effect:.2f} [{low:.2f}, {high:.2f}]" if np.isfinite(low) else f"{effect:.2f}"
+    effect, low, high = (round(value, 3) + 0.0 for value in (row.effect, row.low, row.high))
+    text = f"{effect:.3f} [{low:.3f}, {high:.3f}]" if np.isfinite(low) else f"{effect:.3f}"
     right.text(0.02, y, text, va="center", fontsize=7)
     right.text(1.0, y, f"{row.n_persons} persons", va="center", ha="right", fontsize=7,
                color=SOFT)
@@ -236,8 +236,8 @@ def headline(means):
                 _dot(ax, row, y, colors[group], filled=filled)
         text = "no sham"
         if net:
-            text = f"{net['effect']:+.2f}"
-            text += f" [{net['low']:.2f}, {net['high']:.2f}]" if np.isfinite(net["low"]) else ""
+            text = f"{net['effect']:+.3f}"
+            text += f" [{net['low']:.3f}, {net['high']:.3f}]" if np.isfinite(net["low"]) else ""
         ax.text(1.02, y, text, transform=ax.get_yaxis_transform(), va="center", fontsize=8.5,
                 color=colors[group], fontweight="bold")
     ax.text(1.02, 1.02, "Net-Drop [95 %]", transform=ax.transAxes, fontsize=8, color=SOFT,

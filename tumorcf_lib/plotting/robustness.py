@@ -177,21 +177,28 @@ def energy(table):
     right.axvspan(-RELEVANT, RELEVANT, color=BAND, linewidth=0, zorder=0)
     right.axvline(0, color=SOFT, linewidth=0.8, zorder=1)
     own = table[table["scale"] == "probability"]
+    n = own[own["quantity"] == "net_drop"].set_index("group").to_dict("index")
+    all_slices = {group: entry["n_slices"] for group, entry in n.items()}
     for offset, (quantity, (_, marker, filled)) in zip((-0.22, 0, 0.22), ENERGY_LOOKS.items(),
                                                        strict=True):
         for row in own[own["quantity"] == quantity].to_dict("records"):
             interval(right, groups.index(row["group"]) + offset, row, filled=filled,
                       color=colors[row["group"]], marker=marker, size=5)
+            if row["n_slices"] < all_slices.get(row["group"], 0) and np.isfinite(row["effect"]):
+                y = groups.index(row["group"]) + offset
+                n_here = f"{row['n_slices']} / {row['n_persons']}"
+                right.annotate(n_here, (row["effect"], y), (7, 3), textcoords="offset points",
+                               fontsize=6.5, color=SOFT)
     right.set_title(f"Net-Drop (band: ±{RELEVANT})")
     for ax in (left, right):
         rows_only(ax)
-    n = own[own["quantity"] == "net_drop"].set_index("group").to_dict("index")
     row_names(left, [with_n(g, n[g]) if g in n else g for g in groups])
     handles = [plt.Line2D([], [], marker=marker, linestyle="", color=SOFT, label=name,
                           markersize=5, markerfacecolor=SOFT if filled else "white")
                for name, marker, filled in ENERGY_LOOKS.values()]
     fig.legend(handles=handles, loc="outside upper center", ncols=len(handles))
-    fig.supxlabel("95 % intervals over persons; slices / persons below each group", fontsize=8)
+    fig.supxlabel("95 % intervals over persons; slices / persons below each group, "
+                  "and at points with fewer", fontsize=8)
     letter((left, right))
     return fig
 
