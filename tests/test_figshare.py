@@ -160,6 +160,16 @@ def test_two_labels_for_one_person_are_refused(tmp_path):
     assert caches(tmp_path) == []
 
 
+def test_patient_ids_of_any_printable_letters_come_back_as_they_were(tmp_path):
+    patients = ('A,"B";', "007", "1e5", "NA", "-", "#x", "'", "a b")
+    contents = {
+        f"{n}.mat": mat_bytes(tmp_path, n, patient=patient) for n, patient in enumerate(patients)
+    }
+    folder = write_archives(tmp_path / "data", {"own.zip": contents})
+    for _ in ("read", "mapped from the cache"):
+        assert read(folder, tmp_path).table["patient_id"].tolist() == list(patients)
+
+
 def test_pixels_of_two_dtypes_are_refused(tmp_path):
     contents = {
         "1.mat": mat_bytes(tmp_path, 1),
