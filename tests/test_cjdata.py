@@ -71,6 +71,7 @@ def test_the_border_is_not_needed(tmp_path):
         ({"image": np.full((16, 16), 7)}, "pixels that differ, got 7 everywhere"),
         ({"image": draw(1)[0].astype(">i2")}, "one byte order"),
         ({"image": np.full((16, 16), 1 + 1j)}, "cjdata.image, got complex"),
+        ({"image": draw(1)[0] > 400}, "an image .height, width. of numbers, got bool"),
         ({"image": np.full((16, 16), b"text")}, "cjdata.image, got"),
     ],
 )

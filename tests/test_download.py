@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from email.utils import formatdate
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import SimpleNamespace
@@ -80,6 +80,15 @@ class Source(BaseHTTPRequestHandler):
 
     def moved(self):
         self.answer(302, Location="/fine/7")
+
+    def moved_with_a_flood(self):
+        """Sends as much along with the new address as anybody takes."""
+        self.close_connection = True
+        self.answer(302, Location="/fine/7", Content_Length=10**9)
+        with suppress(OSError):
+            for _ in range(100):
+                self.wfile.write(bytes(1_000_000))
+                self.server.n_flood += 1
 
     def dropping(self):
         self.send(CONTENT, stop=300_000)
@@ -263,11 +272,11 @@ class Server(ThreadingHTTPServer):
 @pytest.fixture
 def server():
     with Server(("127.0.0.1", 0), Source) as running:
-        running.requests, running.is_over = [], threading.Event()
+        running.requests, running.is_over, running.n_flood = [], threading.Event(), 0
         thread = threading.Thread(target=running.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
         address = f"http://127.0.0.1:{running.server_address[1]}"
-        yield SimpleNamespace(url=address, requests=running.requests)
+        yield SimpleNamespace(url=address, requests=running.requests, running=running)
         running.is_over.set()
         running.shutdown()
         thread.join()
@@ -543,6 +552,12 @@ def test_an_answer_that_is_no_file_does_not_cost_what_was_fetched_before(server,
     with pytest.raises(DownloadError):
         fetch(server, tmp_path, fault)
     assert (tmp_path / f"{NAME}.part").read_bytes() == CONTENT[:200_000]
+
+
+def test_what_comes_along_with_a_new_address_is_not_read(server, tmp_path):
+    fetch(server, tmp_path, "moved_with_a_flood")
+    assert is_whole(tmp_path)
+    assert server.running.n_flood < 50  # megabytes: what lies in the system's own buffers
 
 
 def test_a_senseless_redirect_is_not_asked_again(server, tmp_path):

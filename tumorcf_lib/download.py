@@ -148,6 +148,7 @@ def _fetch_all(folder, missing, sources, progress, pause_s, timeout_s):
     with requests.Session() as session:
         session.headers["User-Agent"] = f"tumorcf/{__version__} (a paper's companion)"
         session.headers["Accept-Encoding"] = "identity"  # sizes and ranges are those of the file
+        session.hooks["response"] = _leave_unread  # requests would read all that a redirect sends
         for i, archive in enumerate(missing):
             part = folder / f"{archive.name}.part"
             bar = tqdm(
@@ -160,6 +161,11 @@ def _fetch_all(folder, missing, sources, progress, pause_s, timeout_s):
                 failures = fetching.from_first_of(sources)
             if failures:
                 raise DownloadError(_by_hand(folder, missing[i:], failures))
+
+
+def _leave_unread(response, **_):
+    if response.is_redirect:
+        response.close()
 
 
 @dataclass(frozen=True)
@@ -283,7 +289,7 @@ def _start_of(response, start, archive):
         raise _Refused(f"HTTP {status} {response.reason}")
     if headers.get("Content-Type", "").lower().startswith("text/html"):
         raise _Refused("a web page in place of the file")
-    if headers.get("Content-Encoding", "identity") != "identity":
+    if headers.get("Content-Encoding", "identity").lower() != "identity":
         raise _Refused(f"the file packed by {headers['Content-Encoding']}, which nobody asked for")
     if status == 206:
         expected = f"bytes {start}-{archive.n_bytes - 1}/{archive.n_bytes}"
