@@ -255,7 +255,7 @@ def test_a_field_that_leads_elsewhere_is_not_followed(tmp_path):
         assert "a field cjdata.image in the file" in refused(content)
 
 
-def test_a_field_of_references_or_records_is_refused(tmp_path):
+def test_a_field_that_is_no_array_of_numbers_is_refused(tmp_path):
     def refer(group):
         group["image"] = np.array([group["tumorMask"].ref] * 4, h5py.ref_dtype)
 
@@ -265,9 +265,25 @@ def test_a_field_of_references_or_records_is_refused(tmp_path):
     def lengthen(group):
         group.create_dataset("image", (16, 16), h5py.vlen_dtype(np.int16))
 
-    for change in (refer, record, lengthen):
-        words = "expected a small, plain, complete array as cjdata.image, got"
-        assert words in refused(changed(tmp_path, change, drop=("image",)))
+    def nest(group):
+        group.create_group("image")
+
+    def empty(group):
+        group["image"] = h5py.Empty("i2")
+
+    said = {
+        refer: "object of shape (4,)", record: "[('a', '<i2'), ('b', '<i2')] of shape (16, 16)",
+        lengthen: "object of shape (16, 16)", nest: "the fields ['PID', 'image',",
+        empty: "int16 of shape None",
+    }  # fmt: skip
+    for change, words in said.items():
+        assert f"got {words}" in refused(changed(tmp_path, change, drop=("image",)))
+
+
+@pytest.mark.skipif(np.dtype(np.longdouble).itemsize == 8, reason="no wider numbers here")
+def test_numbers_wider_than_matlabs_are_refused(tmp_path):
+    content = mat_bytes(tmp_path, image=draw(1)[0].T.astype(np.longdouble))
+    assert f"got {np.dtype(np.longdouble)} of shape (16, 16)" in refused(content)
 
 
 def test_a_structure_that_is_none_or_elsewhere_is_named(tmp_path):
