@@ -1,4 +1,5 @@
 import io
+import struct
 import tracemalloc
 import zlib
 
@@ -205,6 +206,15 @@ def test_a_chunk_that_is_not_all_there_is_refused(tmp_path):
     assert words in refused(packed_as(tmp_path, packed[:-1]))  # of its checksum
     other = packed[:-1] + bytes([packed[-1] ^ 1])
     assert "incorrect data check" in refused(packed_as(tmp_path, other))
+
+
+def test_a_chunk_that_states_more_bytes_than_a_file_has_is_refused_unread(tmp_path):
+    packed = zlib.compress(draw(1)[0].tobytes())
+    content = packed_as(tmp_path, packed)
+    stated = struct.pack("<II", len(packed), 0)  # and the filters left out: none
+    assert content.count(stated) == 1
+    content = content.replace(stated, struct.pack("<II", (1 << 31) - 1, 0))
+    assert "got a chunk of 2147483647 bytes." in refused(content)
 
 
 def test_filters_other_than_matlabs_are_refused(tmp_path):

@@ -61,6 +61,10 @@ def test_one_archive_of_archives_is_read_too(tmp_path):
     outer = tmp_path / "data"
     write_archives(outer, {"all.zip": {f"x/{name}": (inner / name).read_bytes() for name in NAMES}})
     assert numbers(outer, tmp_path) == list(range(1, 13))
+    (tmp_path / "aside").mkdir()
+    with members.open_members([outer / "all.zip"], tmp_path / "aside") as (_, holders):
+        held = [path.read_bytes() for path in holders]  # by them the set is known as published
+    assert held == [(inner / name).read_bytes() for name in NAMES]
 
 
 def test_a_number_that_comes_twice_is_refused_with_both_places(tmp_path):
