@@ -332,6 +332,7 @@ def test_after_a_source_that_fails_the_next_one_is_asked(server, tmp_path, behav
         ("json", "a file of 17 bytes"),
         ("json_undeclared", "no ZIP archive but something that begins b'{\"message\""),
         ("login", "a web page"),
+        ("html_in_capitals", "a web page"),
         ("wrong", "MD5 "),
         ("long_chunked", "more than the file's 700000 bytes"),
         ("silent", "ConnectionError"),
@@ -384,6 +385,12 @@ def test_a_partial_file_of_other_bytes_is_thrown_away(server, tmp_path, part):
     (tmp_path / f"{NAME}.part").write_bytes(part)
     fetch(server, tmp_path, "fine")
     assert is_whole(tmp_path)
+
+
+def test_a_partial_file_longer_than_the_whole_is_asked_for_from_its_beginning(server, tmp_path):
+    (tmp_path / f"{NAME}.part").write_bytes(CONTENT + b"more")
+    fetch(server, tmp_path, "fine")
+    assert server.requests == [("fine", None)] and is_whole(tmp_path)
 
 
 def test_a_partial_file_that_is_whole_needs_no_request(server, tmp_path):

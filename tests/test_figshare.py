@@ -1,6 +1,7 @@
 import os
 import resource
 import shutil
+from contextlib import contextmanager
 from types import SimpleNamespace
 
 import numpy as np
@@ -115,6 +116,27 @@ def test_what_another_process_is_reading_is_left_alone(tmp_path, monkeypatch):
         with pytest.raises(DataAccessError, match="another process reads it"):
             read(folder, tmp_path)
     assert caches(tmp_path) == ["reading-abc"]
+
+
+def test_without_locks_what_may_be_another_reading_is_left_alone(tmp_path, monkeypatch):
+    (tmp_path / "cache" / "reading-abc").mkdir(parents=True)
+    monkeypatch.setattr(locks, "fcntl", None)
+    assert len(read(dataset(tmp_path / "data"), tmp_path)) == 12
+    assert "reading-abc" in caches(tmp_path)
+
+
+def test_what_another_process_read_meanwhile_is_not_read_again(tmp_path, monkeypatch):
+    folder, own = dataset(tmp_path / "data"), locks.held
+
+    @contextmanager
+    def held(path, *, wait_s):
+        monkeypatch.setattr(locks, "held", own)
+        read(folder, tmp_path)
+        monkeypatch.setattr("tumorcf_lib.cjdata.parse", None)  # whoever parses again fails
+        yield True
+
+    monkeypatch.setattr(locks, "held", held)
+    assert len(read(folder, tmp_path)) == 12
 
 
 def test_a_disk_too_small_is_noticed_before_the_reading(tmp_path, monkeypatch):
