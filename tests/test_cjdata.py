@@ -1,8 +1,12 @@
+import io
+import struct
+import tracemalloc
 import zlib
 
 import h5py
 import numpy as np
 import pytest
+import scipy.io
 from fake_cheng import draw, mat_bytes, write_mat
 
 from tumorcf_lib import cjdata
@@ -60,10 +64,15 @@ def test_the_border_is_not_needed(tmp_path):
         ({"PID": np.zeros((0,), np.uint16)}, "PID"),
         ({"PID": np.array([[0xD800]], np.uint16)}, "PID"),
         ({"PID": np.array([[1.0]])}, "PID"),
+        ({"PID": np.array([[77, 82], [49, 50]], np.uint16)}, r"PID .* got \[77 82 49 50\]"),
+        ({"PID": np.array([[ord("7")], [10]], np.uint16)}, "PID"),
+        ({"PID": np.array([[32], [32]], np.uint16)}, "PID"),
+        ({"patient": "nan"}, "PID of printable ASCII codes, got nan"),
         ({"PID": np.array([[0x3042]], np.uint16)}, "printable ASCII"),
         ({"image": np.full((16, 16), 7)}, "pixels that differ, got 7 everywhere"),
         ({"image": draw(1)[0].astype(">i2")}, "one byte order"),
         ({"image": np.full((16, 16), 1 + 1j)}, "cjdata.image, got complex"),
+        ({"image": draw(1)[0] > 400}, "an image .height, width. of numbers, got bool"),
         ({"image": np.full((16, 16), b"text")}, "cjdata.image, got"),
     ],
 )
@@ -80,6 +89,23 @@ def test_what_is_not_as_published_is_refused(tmp_path, changes, words):
 def test_what_is_no_hdf5_is_refused(content):
     with pytest.raises(CorruptSliceError, match="a MATLAB 7.3"):
         cjdata.parse(content, 1, "1.mat")
+
+
+def test_a_file_of_an_older_matlab_is_refused():
+    file = io.BytesIO()
+    image, mask = draw(1)
+    scipy.io.savemat(file, {"cjdata": {"image": image, "tumorMask": mask, "label": 1, "PID": "7"}})
+    with pytest.raises(CorruptSliceError, match="a MATLAB 7.3"):
+        cjdata.parse(file.getvalue(), 1, "1.mat")
+
+
+@pytest.mark.parametrize("label", [np.ones((2, 2)), np.ones((0, 0)), np.ones(2)])
+def test_a_label_that_is_no_single_number_is_refused_with_its_shape(tmp_path, label):
+    def relabel(group):
+        group["label"] = label
+
+    words = f"expected a label of 1, 2 or 3, got an array of shape {label.shape}"
+    assert words in refused(changed(tmp_path, relabel, drop=("label",)))
 
 
 def changed(tmp_path, change, **options):
@@ -109,26 +135,86 @@ def test_an_array_declared_far_too_large_is_refused_before_it_is_read(tmp_path):
     assert "got shape (100000, 100000)" in refused(changed(tmp_path, declare, drop=("image",)))
 
 
-def test_chunks_declared_far_too_large_are_refused(tmp_path):
+def layout(shape, chunks, **options):
+    """A slice's file is changed so: its image has this shape, in such chunks, none written."""
+
     def declare(group):
-        group.create_dataset("image", (16, 16), "i2", chunks=(30_000, 30_000), maxshape=(None,) * 2)
+        group.create_dataset(
+            "image", shape, "i2", chunks=chunks, maxshape=(None,) * len(shape), **options
+        )
 
-    assert "chunks of 1800000000 bytes" in refused(changed(tmp_path, declare, drop=("image",)))
+    return declare
 
 
-def test_a_chunk_that_unpacks_to_more_than_its_size_is_refused(tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    "shape, chunks, words",
+    [
+        ((16, 16), (16, 17), "got 1 chunks of 544 bytes for 512 in all"),
+        ((16, 16), (1, 256), "got 16 chunks of 512 bytes for 512 in all"),
+        ((4096, 4096), (8192, 8192), "got 1 chunks of 134217728 bytes for 33554432 in all"),
+        ((64, 65), (1, 1), "got 4160 chunks of 2 bytes for 8320 in all"),
+    ],
+)
+def test_chunks_that_an_array_of_that_size_does_not_need_are_refused_before_unpacking(
+    tmp_path, monkeypatch, shape, chunks, words
+):
+    content = changed(tmp_path, layout(shape, chunks, compression="gzip"), drop=("image",))
+    monkeypatch.setattr(cjdata, "_unpacked", None)  # whoever unpacks fails by another error
+    assert words in refused(content)
+
+
+@pytest.mark.parametrize("options", [{}, {"compression": "gzip"},
+                                     {"compression": "gzip", "shuffle": True}])  # fmt: skip
+@pytest.mark.parametrize("dtype", ["<i2", ">i2", "|u1", "<f8"])
+@pytest.mark.parametrize("chunks", [(16, 16), (5, 7), (1, 16), (9, 1)])
+def test_chunks_of_any_shape_give_the_pixels_that_were_written(tmp_path, dtype, chunks, options):
+    values = (draw(1)[0] % 256).astype(dtype)
+    order = dtype[0].replace("|", "=")
+
+    def pack(group):
+        group.create_dataset("image", data=values.T, chunks=chunks, **options)
+
+    found = cjdata.parse(changed(tmp_path, pack, drop=("image",), order=order), 1, "1.mat")
+    assert found.image.dtype == np.dtype(dtype).newbyteorder("=")
+    np.testing.assert_array_equal(found.image, values)
+
+
+def packed_as(tmp_path, packed):
+    """A file whose image of 512 bytes is one chunk of these packed bytes."""
+
     def pack(group):
         image = group.create_dataset("image", (16, 16), "i2", chunks=(16, 16), compression="gzip")
-        image.id.write_direct_chunk((0, 0), zlib.compress(bytes(5_000_000)))
+        image.id.write_direct_chunk((0, 0), packed)
 
-    content = changed(tmp_path, pack, drop=("image",))
-    monkeypatch.setattr(cjdata, "MAX_UNPACKED_BYTES", 1 << 20)
-    assert "a chunk that unpacks to more than its 512 bytes" in refused(content)
+    return changed(tmp_path, pack, drop=("image",))
 
 
-def test_a_chunk_worth_a_look_that_is_honest_is_read(tmp_path, monkeypatch):
-    monkeypatch.setattr(cjdata, "MAX_UNPACKED_BYTES", 0)
-    cjdata.parse(mat_bytes(tmp_path, packed=True), 1, "1.mat")
+def test_a_chunk_that_unpacks_to_more_than_its_size_is_refused_without_unpacking_it(tmp_path):
+    content = packed_as(tmp_path, zlib.compress(bytes(50_000_000)))
+    tracemalloc.start()
+    assert "a chunk that does not hold its 512 bytes" in refused(content)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 3_000_000
+
+
+def test_a_chunk_that_is_not_all_there_is_refused(tmp_path):
+    packed = zlib.compress(draw(1)[0].tobytes())
+    cjdata.parse(packed_as(tmp_path, packed), 1, "1.mat")
+    words = "a chunk that does not hold its 512 bytes"
+    assert words in refused(packed_as(tmp_path, zlib.compress(bytes(range(256)))))
+    assert words in refused(packed_as(tmp_path, packed[:-1]))  # of its checksum
+    other = packed[:-1] + bytes([packed[-1] ^ 1])
+    assert "incorrect data check" in refused(packed_as(tmp_path, other))
+
+
+def test_a_chunk_that_states_more_bytes_than_a_file_has_is_refused_unread(tmp_path):
+    packed = zlib.compress(draw(1)[0].tobytes())
+    content = packed_as(tmp_path, packed)
+    stated = struct.pack("<II", len(packed), 0)  # and the filters left out: none
+    assert content.count(stated) == 1
+    content = content.replace(stated, struct.pack("<II", (1 << 31) - 1, 0))
+    assert "got a chunk of 2147483647 bytes." in refused(content)
 
 
 def test_filters_other_than_matlabs_are_refused(tmp_path):
@@ -163,7 +249,7 @@ def test_pixels_that_the_file_does_not_hold_are_no_zeros(tmp_path):
         group.create_dataset("image", (16, 16), "i2")
 
     assert "chunk" in refused(changed(tmp_path, leave_out, drop=("image",)))
-    without = "a chunk of 512 bytes for 512, without its filters"
+    without = "a chunk of 512 bytes without its filters"
     assert without in refused(changed(tmp_path, skip_filters, drop=("image",)))
     assert "got 0 of its 512 bytes" in refused(changed(tmp_path, declare, drop=("image",)))
 
@@ -177,6 +263,49 @@ def test_a_field_that_leads_elsewhere_is_not_followed(tmp_path):
     ):  # fmt: skip
         content = changed(tmp_path, lambda group: group.__setitem__("image", link), drop=("image",))
         assert "a field cjdata.image in the file" in refused(content)
+
+
+def test_a_field_that_is_no_array_of_numbers_is_refused(tmp_path):
+    def refer(group):
+        group["image"] = np.array([group["tumorMask"].ref] * 4, h5py.ref_dtype)
+
+    def record(group):
+        group["image"] = np.zeros((16, 16), [("a", "i2"), ("b", "i2")])
+
+    def lengthen(group):
+        group.create_dataset("image", (16, 16), h5py.vlen_dtype(np.int16))
+
+    def nest(group):
+        group.create_group("image")
+
+    def empty(group):
+        group["image"] = h5py.Empty("i2")
+
+    said = {
+        refer: "object of shape (4,)", record: "[('a', '<i2'), ('b', '<i2')] of shape (16, 16)",
+        lengthen: "object of shape (16, 16)", nest: "the fields ['PID', 'image',",
+        empty: "int16 of shape None",
+    }  # fmt: skip
+    for change, words in said.items():
+        assert f"got {words}" in refused(changed(tmp_path, change, drop=("image",)))
+
+
+@pytest.mark.skipif(np.dtype(np.longdouble).itemsize == 8, reason="no wider numbers here")
+def test_numbers_wider_than_matlabs_are_refused(tmp_path):
+    content = mat_bytes(tmp_path, image=draw(1)[0].T.astype(np.longdouble))
+    assert f"got {np.dtype(np.longdouble)} of shape (16, 16)" in refused(content)
+
+
+def test_a_structure_that_is_none_or_elsewhere_is_named(tmp_path):
+    path = write_mat(tmp_path / "1.mat", *draw(1), 1, "100360")
+    for place in (np.arange(3), h5py.SoftLink("/other"), None):
+        with h5py.File(path, "r+") as file:
+            if "other" not in file:
+                file.move("cjdata", "other")
+            file.pop("cjdata", None)
+            if place is not None:
+                file["cjdata"] = place
+        assert "a structure cjdata in the file, got ['" in refused(path.read_bytes())
 
 
 def test_pixels_in_another_file_of_the_machine_are_not_read(tmp_path):

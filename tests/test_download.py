@@ -1,21 +1,27 @@
+import gzip
 import hashlib
 import re
 import resource
 import shutil
+import signal
+import subprocess
+import sys
 import threading
 import time
+from contextlib import contextmanager, suppress
 from email.utils import formatdate
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from fake_cheng import open_folder, without_rights
 
-from tumorcf_lib import download, locks
+from tumorcf_lib import download, locks, paths
 from tumorcf_lib.archives import Archive
 from tumorcf_lib.download import DownloadError
 
-CONTENT = np.random.default_rng(0).bytes(700_000)
+CONTENT = b"PK" + np.random.default_rng(0).bytes(699_998)
 WRONG = CONTENT[:-1] + bytes([CONTENT[-1] ^ 1])
 NAME = "some.zip"
 ARCHIVE = Archive(7, NAME, len(CONTENT), hashlib.md5(CONTENT).hexdigest())
@@ -75,6 +81,15 @@ class Source(BaseHTTPRequestHandler):
     def moved(self):
         self.answer(302, Location="/fine/7")
 
+    def moved_with_a_flood(self):
+        """Sends as much along with the new address as anybody takes."""
+        self.close_connection = True
+        self.answer(302, Location="/fine/7", Content_Length=10**9)
+        with suppress(OSError):
+            for _ in range(100):
+                self.wfile.write(bytes(1_000_000))
+                self.server.n_flood += 1
+
     def dropping(self):
         self.send(CONTENT, stop=300_000)
 
@@ -103,7 +118,8 @@ class Source(BaseHTTPRequestHandler):
         self.send_response(200)
         self.send_header("Transfer-Encoding", "chunked")
         self.end_headers()
-        self.wfile.write(b"%x\r\n%s\r\n0\r\n\r\n" % (len(body), body))
+        pieces = (body, b"") if body else (b"",)
+        self.wfile.write(b"".join(b"%x\r\n%s\r\n" % (len(piece), piece) for piece in pieces))
 
     def busy_once(self):
         if self.count("busy_once") == 1:
@@ -181,6 +197,15 @@ class Source(BaseHTTPRequestHandler):
     def part_unasked(self):
         self.answer(206, CONTENT, Content_Range=f"bytes 0-{len(CONTENT) - 1}/{len(CONTENT)}")
 
+    def range_of_other_bytes(self):
+        """Right in its words, with the bytes of the beginning."""
+        named = f"bytes {self.start}-{len(CONTENT) - 1}/{len(CONTENT)}"
+        self.to_range(CONTENT[: len(CONTENT) - self.start], Content_Range=named)
+
+    def range_and_more(self):
+        named = f"bytes {self.start}-{len(CONTENT) - 1}/{len(CONTENT)}"
+        self.to_range(CONTENT[self.start :] + b"more", Content_Range=named)
+
     # -- other ways to be no file ---------------------------------------------
 
     def html_untyped(self):
@@ -189,8 +214,26 @@ class Source(BaseHTTPRequestHandler):
     def html_unending(self):
         self.chunked(b"<html>" + bytes(100_000))
 
+    def html_in_capitals(self):
+        self.answer(200, b"PK".ljust(len(CONTENT)), kind="Text/HTML")
+
+    def login(self):
+        self.answer(302, Location="/html/7")
+
+    def json_undeclared(self):
+        self.chunked(b'{"message": "no"}')
+
+    def nothing_undeclared(self):
+        self.chunked(b"")
+
     def packed(self):
         self.answer(200, CONTENT, Content_Encoding="gzip")
+
+    def packing(self):
+        """Packs for whoever takes it, as the browser of a person does."""
+        if "gzip" in self.headers.get("Accept-Encoding", ""):
+            return self.answer(200, gzip.compress(CONTENT), Content_Encoding="gzip")
+        self.fine()
 
     def endless_redirect(self):
         self.answer(302, Location="/endless_redirect/7")
@@ -229,11 +272,11 @@ class Server(ThreadingHTTPServer):
 @pytest.fixture
 def server():
     with Server(("127.0.0.1", 0), Source) as running:
-        running.requests, running.is_over = [], threading.Event()
+        running.requests, running.is_over, running.n_flood = [], threading.Event(), 0
         thread = threading.Thread(target=running.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
         address = f"http://127.0.0.1:{running.server_address[1]}"
-        yield SimpleNamespace(url=address, requests=running.requests)
+        yield SimpleNamespace(url=address, requests=running.requests, running=running)
         running.is_over.set()
         running.shutdown()
         thread.join()
@@ -261,7 +304,9 @@ def is_whole(folder):
     )
 
 
-@pytest.mark.parametrize("behavior", ["fine", "moved", "dropping", "no_ranges", "busy_once"])
+@pytest.mark.parametrize(
+    "behavior", ["fine", "moved", "dropping", "no_ranges", "busy_once", "packing"]
+)
 def test_a_source_that_has_the_file_gives_it_whole(server, tmp_path, behavior):
     folder = tmp_path / "new" / "folder"
     assert fetch(server, folder, behavior) == [folder / NAME]
@@ -285,6 +330,9 @@ def test_after_a_source_that_fails_the_next_one_is_asked(server, tmp_path, behav
         ("forbidden", "HTTP 403"),
         ("html", "a web page"),
         ("json", "a file of 17 bytes"),
+        ("json_undeclared", "no ZIP archive but something that begins b'{\"message\""),
+        ("login", "a web page"),
+        ("html_in_capitals", "a web page"),
         ("wrong", "MD5 "),
         ("long_chunked", "more than the file's 700000 bytes"),
         ("silent", "ConnectionError"),
@@ -339,6 +387,12 @@ def test_a_partial_file_of_other_bytes_is_thrown_away(server, tmp_path, part):
     assert is_whole(tmp_path)
 
 
+def test_a_partial_file_longer_than_the_whole_is_asked_for_from_its_beginning(server, tmp_path):
+    (tmp_path / f"{NAME}.part").write_bytes(CONTENT + b"more")
+    fetch(server, tmp_path, "fine")
+    assert server.requests == [("fine", None)] and is_whole(tmp_path)
+
+
 def test_a_partial_file_that_is_whole_needs_no_request(server, tmp_path):
     (tmp_path / f"{NAME}.part").write_bytes(CONTENT)
     fetch(server, tmp_path, "fine")
@@ -352,11 +406,12 @@ def test_what_is_in_place_is_not_fetched_again(server, tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == [NAME]  # it may be read-only
 
 
-def test_another_file_of_that_name_is_never_overwritten(server, tmp_path):
-    (tmp_path / NAME).write_bytes(b"mine")
-    with pytest.raises(DownloadError, match="4 bytes.*Nothing was overwritten"):
+@pytest.mark.parametrize("content", [b"", b"mine", WRONG])
+def test_another_file_of_that_name_is_never_overwritten(server, tmp_path, content):
+    (tmp_path / NAME).write_bytes(content)
+    with pytest.raises(DownloadError, match=f"{len(content)} bytes.*Nothing was overwritten"):
         fetch(server, tmp_path, "fine")
-    assert (tmp_path / NAME).read_bytes() == b"mine"
+    assert (tmp_path / NAME).read_bytes() == content and server.requests == []
 
 
 def test_the_error_lists_every_archive_still_missing(server, tmp_path):
@@ -397,6 +452,7 @@ FAULTS = (
     "empty202", "forbidden", "html", "html_untyped", "html_unending", "json", "wrong",
     "short_chunked", "long_chunked", "silent", "stuck", "broken", "packed", "endless_redirect",
     "senseless_redirect", "local_redirect", "no_http", "part_unasked", "busy-3600",
+    "html_in_capitals", "login", "json_undeclared", "nothing_undeclared",
 )  # fmt: skip
 STALLS = ("mute", "mute_after_headers", "mute_midway", "dripping")
 
@@ -482,8 +538,10 @@ def test_a_partial_file_of_any_length_is_completed(server, tmp_path, n_bytes, be
 
 
 @pytest.mark.parametrize(
-    "behavior", ["range_of_all", "range_unnamed", "range_of_another_file", "range_refused"]
-)
+    "behavior",
+    ["range_of_all", "range_unnamed", "range_of_another_file", "range_refused",
+     "range_of_other_bytes"],
+)  # fmt: skip
 def test_a_source_that_cannot_give_the_rest_is_asked_for_the_whole(server, tmp_path, behavior):
     (tmp_path / f"{NAME}.part").write_bytes(CONTENT[:200_000])
     fetch(server, tmp_path, behavior)
@@ -491,12 +549,22 @@ def test_a_source_that_cannot_give_the_rest_is_asked_for_the_whole(server, tmp_p
     assert is_whole(tmp_path)
 
 
-@pytest.mark.parametrize("fault", ["html", "html_untyped", "html_unending", "json", "forbidden"])
-def test_a_web_page_does_not_cost_what_was_fetched_before(server, tmp_path, fault):
+@pytest.mark.parametrize(
+    "fault",
+    ["html", "html_untyped", "html_unending", "json", "json_undeclared", "nothing_undeclared",
+     "login", "forbidden", "range_and_more"],
+)  # fmt: skip
+def test_an_answer_that_is_no_file_does_not_cost_what_was_fetched_before(server, tmp_path, fault):
     (tmp_path / f"{NAME}.part").write_bytes(CONTENT[:200_000])
     with pytest.raises(DownloadError):
         fetch(server, tmp_path, fault)
     assert (tmp_path / f"{NAME}.part").read_bytes() == CONTENT[:200_000]
+
+
+def test_what_comes_along_with_a_new_address_is_not_read(server, tmp_path):
+    fetch(server, tmp_path, "moved_with_a_flood")
+    assert is_whole(tmp_path)
+    assert server.running.n_flood < 50  # megabytes: what lies in the system's own buffers
 
 
 def test_a_senseless_redirect_is_not_asked_again(server, tmp_path):
@@ -564,10 +632,81 @@ def test_a_disk_that_fills_up_is_named_with_what_is_needed_and_costs_nothing(ser
     assert server.requests == [("fine", "bytes=300000-")] and is_whole(tmp_path)
 
 
+def test_every_byte_is_on_the_disk_before_the_file_has_its_name(server, tmp_path, monkeypatch):
+    synced = []
+
+    def sync(file):
+        stat = download.os.fstat(file if isinstance(file, int) else file.fileno())
+        synced.append((stat.st_ino, stat.st_size, (tmp_path / NAME).exists()))
+
+    monkeypatch.setattr(download.os, "fsync", sync)
+    fetch(server, tmp_path, "fine")
+    assert synced == [((tmp_path / NAME).stat().st_ino, len(CONTENT), False)]
+
+
+FETCH = """
+import signal, sys
+from pathlib import Path
+from tumorcf_lib import archives, download
+signal.signal(signal.SIGINT, signal.default_int_handler)  # jobs of a shell may ignore it
+name, n_bytes, md5 = sys.argv[3:]
+archive = archives.Archive(7, name, int(n_bytes), md5)
+download.download(Path(sys.argv[1]), sources=[sys.argv[2]], archives=[archive], progress=False)
+"""
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
+def test_a_process_ended_in_mid_file_keeps_what_came_and_frees_the_folder(server, tmp_path, how):
+    arguments = [str(tmp_path), f"{server.url}/mute_midway/7", *map(str, ARCHIVE[1:])]
+    process = subprocess.Popen(
+        [sys.executable, "-c", FETCH, *arguments], cwd=paths.ROOT, stderr=subprocess.PIPE
+    )
+    part, until = tmp_path / f"{NAME}.part", time.monotonic() + 60
+    while not (part.exists() and part.stat().st_size) and time.monotonic() < until:
+        time.sleep(0.02)
+    process.send_signal(how)
+    process.communicate(timeout=30)
+    assert process.returncode == -how and nothing_wrong_is_left(tmp_path)
+    n_bytes = part.stat().st_size
+    server.requests.clear()
+    fetch(server, tmp_path, "fine")
+    assert server.requests == [("fine", f"bytes={n_bytes}-")] and is_whole(tmp_path)
+
+
+def test_a_folder_that_may_only_be_read_is_named_unless_it_is_complete(server):
+    with open_folder() as top:
+        with without_rights(top, 0o555):
+            with pytest.raises(DownloadError, match="PermissionError .*/.lock.* --data"):
+                fetch(server, top, "fine")
+        (top / NAME).write_bytes(CONTENT)
+        with without_rights(top, 0o555):
+            fetch(server, top, "fine")
+    assert server.requests == []
+
+
+def test_a_folder_may_have_any_name(server, tmp_path):
+    folder = tmp_path / "Ärzte & Söhne {0}" / "with spaces %s"
+    fetch(server, folder, "fine")
+    assert is_whole(folder)
+
+
 def test_a_folder_that_cannot_be_written_is_named(server, tmp_path):
     (tmp_path / "data").write_bytes(b"")
     with pytest.raises(DownloadError, match="FileExistsError .*data.*--data"):
         fetch(server, tmp_path / "data", "fine")
+
+
+def test_what_another_process_fetched_meanwhile_is_not_fetched_again(
+    server, tmp_path, monkeypatch
+):
+    @contextmanager
+    def held(path):
+        (tmp_path / NAME).write_bytes(CONTENT)
+        yield
+
+    monkeypatch.setattr(download.locks, "held", held)
+    fetch(server, tmp_path, "fine")
+    assert server.requests == []
 
 
 def test_two_processes_do_not_write_one_file(server, tmp_path):

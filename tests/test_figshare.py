@@ -1,6 +1,7 @@
 import os
 import resource
 import shutil
+from contextlib import contextmanager
 from types import SimpleNamespace
 
 import numpy as np
@@ -117,6 +118,27 @@ def test_what_another_process_is_reading_is_left_alone(tmp_path, monkeypatch):
     assert caches(tmp_path) == ["reading-abc"]
 
 
+def test_without_locks_what_may_be_another_reading_is_left_alone(tmp_path, monkeypatch):
+    (tmp_path / "cache" / "reading-abc").mkdir(parents=True)
+    monkeypatch.setattr(locks, "fcntl", None)
+    assert len(read(dataset(tmp_path / "data"), tmp_path)) == 12
+    assert "reading-abc" in caches(tmp_path)
+
+
+def test_what_another_process_read_meanwhile_is_not_read_again(tmp_path, monkeypatch):
+    folder, own = dataset(tmp_path / "data"), locks.held
+
+    @contextmanager
+    def held(path, *, wait_s):
+        monkeypatch.setattr(locks, "held", own)
+        read(folder, tmp_path)
+        monkeypatch.setattr("tumorcf_lib.cjdata.parse", None)  # whoever parses again fails
+        yield True
+
+    monkeypatch.setattr(locks, "held", held)
+    assert len(read(folder, tmp_path)) == 12
+
+
 def test_a_disk_too_small_is_noticed_before_the_reading(tmp_path, monkeypatch):
     folder = dataset(tmp_path / "data", sizes=dict.fromkeys(range(1, 13), 200))
     free = SimpleNamespace(free=1_300_000)
@@ -158,6 +180,16 @@ def test_two_labels_for_one_person_are_refused(tmp_path):
     with pytest.raises(CorruptSliceError, match=r"2 \(own.zip/2.mat\).* 2 as in slice 1 .* MR7"):
         read(folder, tmp_path)
     assert caches(tmp_path) == []
+
+
+def test_patient_ids_of_any_printable_letters_come_back_as_they_were(tmp_path):
+    patients = ('A,"B";', "007", "1e5", "NA", "-", "#x", "'", "a b")
+    contents = {
+        f"{n}.mat": mat_bytes(tmp_path, n, patient=patient) for n, patient in enumerate(patients)
+    }
+    folder = write_archives(tmp_path / "data", {"own.zip": contents})
+    for _ in ("read", "mapped from the cache"):
+        assert read(folder, tmp_path).table["patient_id"].tolist() == list(patients)
 
 
 def test_pixels_of_two_dtypes_are_refused(tmp_path):

@@ -8,6 +8,8 @@ import nibabel
 import numpy as np
 import pandas as pd
 import pytest
+import tifffile
+from fake_cheng import open_folder, without_rights
 
 from tumorcf_lib import audit, folder, images, metrics, preprocess
 from tumorcf_lib.cohort import Cohort
@@ -132,7 +134,10 @@ def test_patients_are_persons_and_one_with_two_classes_counts_once_in_each(tmp_p
      (["a.png,,glioma,P1", "a.png,,Glioma,P2"], "image,mask,label,patient,slice_id",
       ["'Glioma' and 'glioma'", "one way"]),
      (["a.png,,all,P1"], "image,mask,label,patient", ["'all'", "Rename"]),
-     (["a.png,,glioma,P1,1.5"], "image,mask,label,patient,index", ["line 2", "'1.5'"])],
+     (["a.png,,glioma,P1,1.5"], "image,mask,label,patient,index", ["line 2", "'1.5'"]),
+     (["a.nii,,glioma,P1," + "9" * 5000], "image,mask,label,patient,index", ["line 2", "'9999"]),
+     (["x.png,a.png,,glioma,P1"], "image,mask,label,patient", ["CSV", "Length of header"]),
+     (["a.png,,glioma,P1", "x.png,a.png,,glioma,P1"], "image,mask,label,patient", ["line 3"])],
 )  # fmt: skip
 def test_a_wrong_table_is_named_with_its_line(tmp_path, rows, columns, words):
     if "slice_id" in columns:
@@ -233,6 +238,35 @@ def test_pages_and_transparency_are_no_slice(tmp_path):
         folder.read_folder(manifest(tmp_path, ["clear.png,,glioma,P1"]))
     alpha[..., 3] = 255
     np.testing.assert_array_equal(one_slice(tmp_path, "opaque.png", alpha).slices[0], SLICE)
+
+
+def test_pages_are_not_decoded_whatever_size_they_state(tmp_path, monkeypatch):
+    with tifffile.TiffWriter(tmp_path / "a.tif") as file:
+        for _ in range(2):
+            file.write(SLICE, photometric="minisblack", contiguous=False)
+    with tifffile.TiffFile(tmp_path / "a.tif", mode="r+b") as file:
+        for tag in ("ImageWidth", "ImageLength", "RowsPerStrip"):
+            file.pages[1].tags[tag].overwrite(60_000)
+    monkeypatch.setattr(images.cv2, "imdecodemulti", None)  # whoever decodes fails otherwise
+    with pytest.raises(UnreadableSliceError, match="line 2: .*got 2 pages"):
+        folder.read_folder(manifest(tmp_path, ["a.tif,,glioma,P1"]))
+
+
+def test_a_file_that_may_not_be_read_is_named_with_its_line():
+    with open_folder() as top:
+        (top / "sub").mkdir()
+        write(top / "sub" / "a.png", SLICE)
+        path = manifest(top, ["sub/a.png,,glioma,P1"])
+        for closed in (top / "sub", top / "sub" / "a.png"):
+            with without_rights(closed):
+                with pytest.raises(UnreadableSliceError, match="line 2: .*PermissionError .*a.png"):
+                    folder.read_folder(path)
+        assert len(folder.read_folder(path)) == 1
+
+
+def test_a_name_too_long_for_a_file_is_named_with_its_line(tmp_path):
+    with pytest.raises(UnreadableSliceError, match="line 2: .*File name too long"):
+        folder.read_folder(manifest(tmp_path, ["x" * 300 + ".png,,glioma,P1"]))
 
 
 def test_an_index_beyond_the_volume_or_without_one_is_named(tmp_path):

@@ -61,6 +61,10 @@ def test_one_archive_of_archives_is_read_too(tmp_path):
     outer = tmp_path / "data"
     write_archives(outer, {"all.zip": {f"x/{name}": (inner / name).read_bytes() for name in NAMES}})
     assert numbers(outer, tmp_path) == list(range(1, 13))
+    (tmp_path / "aside").mkdir()
+    with members.open_members([outer / "all.zip"], tmp_path / "aside") as (_, holders):
+        held = [path.read_bytes() for path in holders]  # by them the set is known as published
+    assert held == [(inner / name).read_bytes() for name in NAMES]
 
 
 def test_a_number_that_comes_twice_is_refused_with_both_places(tmp_path):
@@ -204,6 +208,80 @@ def test_a_member_renamed_in_the_table_of_contents_does_not_vanish(tmp_path):
     (tmp_path / "own.zip").write_bytes(content)
     with pytest.raises(CorruptArchiveError, match="'4.max' and header b'4.mat' differ"):
         numbers(tmp_path, tmp_path)
+
+
+def test_a_link_in_an_archive_is_not_followed(tmp_path):
+    (tmp_path / "private.mat").write_bytes(mat_bytes(tmp_path, 4))
+    link = zipfile.ZipInfo("4.mat")
+    link.create_system, link.external_attr = 3, 0o120777 << 16
+    with zipfile.ZipFile(tmp_path / "own.zip", "w") as archive:
+        archive.writestr(link, str(tmp_path / "private.mat"))
+    with members.open_members([tmp_path / "own.zip"], tmp_path) as (found, _):
+        assert found[0].read() == str(tmp_path / "private.mat").encode()
+
+
+def test_capitals_hide_no_slice_and_no_archive(tmp_path):
+    contents = {f"{n}.MAT": mat_bytes(tmp_path, n) for n in (4, 5)}
+    inner = zip_bytes({"6.Mat": mat_bytes(tmp_path, 6)})
+    write_archives(tmp_path / "data", {"OWN.ZIP": {**contents, "deep/Inner.Zip": inner}})
+    assert numbers(tmp_path / "data", tmp_path) == [4, 5, 6]
+    (tmp_path / "loose").mkdir()
+    for name in ("4.MAT", "5.mat"):
+        (tmp_path / "loose" / name).write_bytes(contents["4.MAT"])
+    assert numbers(tmp_path / "loose", tmp_path) == [4, 5]
+
+
+@pytest.mark.filterwarnings("ignore:Duplicate name")
+@pytest.mark.parametrize("names", [("4.mat", "4.mat"), ("4.mat", "4.MAT"), ("4.mat", "x/04.mat")])
+def test_a_number_that_comes_twice_in_one_archive_is_refused(tmp_path, names):
+    content = mat_bytes(tmp_path, 4)
+    with zipfile.ZipFile(tmp_path / "own.zip", "w") as archive:
+        for name in names:
+            archive.writestr(name, content)
+    with pytest.raises(CorruptSliceError, match=f"own.zip/{names[0]}.*own.zip/{names[1]}"):
+        numbers(tmp_path, tmp_path)
+
+
+def test_what_a_mac_notes_on_an_archive_is_none(tmp_path):
+    inner = zip_bytes({"4.mat": mat_bytes(tmp_path, 4)})
+    write_archives(tmp_path, {"own.zip": {"a.zip": inner, "__MACOSX/._a.zip": b"notes"}})
+    assert numbers(tmp_path, tmp_path) == [4]
+
+
+def test_archives_that_together_unpack_to_too_much_are_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(members, "MAX_INNER_BYTES", 1000)
+    content = zip_bytes({"a.zip": bytes(600), "b.zip": bytes(600)})
+    assert "archives of more than 1000 bytes" in refused(tmp_path / "data", tmp_path, content)
+
+
+def test_a_table_of_contents_that_would_fill_memory_is_refused_unread(tmp_path):
+    content = bytearray(zip_bytes({"4.mat": b"x"}))
+    entry, end = content.rindex(b"PK\1\2"), content.rindex(b"PK\5\6")
+    n_entries = archives.MAX_TABLE_BYTES // (end - entry) + 1
+    table = bytes(content[entry:end]) * n_entries
+    content[end + 12 : end + 16] = struct.pack("<I", len(table))
+    content[entry:end] = table
+    inner = zip_bytes({"inner.zip": bytes(content)})
+    assert len(inner) < 100_000  # unpacked by zipfile, its entries would take a hundred times that
+    for folder, packed in (("top", bytes(content)), ("deep", inner)):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / NAMES[0]).write_bytes(packed)
+        tracemalloc.start()
+        with pytest.raises(CorruptArchiveError, match=f"contents of {len(table)} bytes, over"):
+            with members.open_members([tmp_path / folder / NAMES[0]], tmp_path / folder):
+                pass
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        assert peak < 5_000_000
+
+
+def test_archives_with_sizes_of_64_bits_are_read(tmp_path):
+    content = mat_bytes(tmp_path, 4)
+    with zipfile.ZipFile(tmp_path / "own.zip", "w") as archive:
+        with archive.open("4.mat", "w", force_zip64=True) as file:
+            file.write(content)
+    with members.open_members([tmp_path / "own.zip"], tmp_path) as (found, _):
+        assert found[0].read() == content
 
 
 def test_other_files_may_be_packed_in_any_way(tmp_path):

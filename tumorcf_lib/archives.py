@@ -15,8 +15,9 @@ from tumorcf_lib.cjdata import DatasetError
 DATASET = "Figshare brain tumor dataset (Cheng, doi 10.6084/m9.figshare.1512427)"
 N_PUBLISHED = 3064
 CACHE_FORMAT = 1  # raise it when the arrays made of the archives change their form
-PLACES = ("*.zip", "*.mat", "*/*.zip", "*/*.mat", "*/*/*.mat")
+PLACES = (("*", ".zip"), ("*", ".mat"), ("*/*", ".zip"), ("*/*", ".mat"), ("*/*/*", ".mat"))
 """Where slices are looked for, in this order; the first place that has some is read."""
+MAX_TABLE_BYTES = 1 << 23  # of an archive's table of contents; those of the published have < 0.1 MB
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 """System errors of a write that found the disk, or the user's part of it, full."""
 
@@ -122,8 +123,9 @@ def find(folder):
         return []
     except OSError as error:
         raise no_access(folder, error) from error
-    for place in PLACES:
-        found = sorted(path for path in folder.glob(place) if _holds_slices(path))
+    for place, suffix in PLACES:
+        paths = (path for path in folder.glob(place) if path.suffix.lower() == suffix)
+        found = sorted(path for path in paths if _holds_slices(path))
         if found:
             return found
     return []
@@ -181,12 +183,22 @@ def shown(path):
 
 
 def is_slice(name):
-    """Whether a name, with folders or without, is that of a slice: N.mat.
+    """Whether a name, with folders or without, is that of a slice: N.mat, in any capitals.
 
-    >>> is_slice("deep/folder/12.mat"), is_slice("cvind.mat")
+    >>> is_slice("deep/folder/12.mat"), is_slice("12.MAT"), is_slice("cvind.mat")
+    (True, True, False)
+    """
+    return re.fullmatch(r"(.*/)?[0-9]{1,9}\.mat", str(name), re.IGNORECASE) is not None
+
+
+def is_archive(name):
+    """Whether a name is that of a ZIP archive, in any capitals; not of a Mac's notes on one.
+
+    >>> is_archive("deep/a.ZIP"), is_archive("__MACOSX/._a.zip")
     (True, False)
     """
-    return re.fullmatch(r"(.*/)?[0-9]{1,9}\.mat", str(name)) is not None
+    name = Path(name).name.lower()
+    return name.endswith(".zip") and not name.startswith("._")
 
 
 def names_in(archive):
@@ -197,6 +209,10 @@ def names_in(archive):
 def why_not_zip(path):
     """What is wrong with a file that should be a ZIP archive; "" if nothing is."""
     try:
+        with open(path, "rb") as file:  # zipfile makes objects of the whole table at once
+            end = zipfile._EndRecData(file)
+        if end and end[zipfile._ECD_SIZE] > MAX_TABLE_BYTES:
+            return f"a table of contents of {end[zipfile._ECD_SIZE]} bytes, over {MAX_TABLE_BYTES}"
         with zipfile.ZipFile(path):
             return ""
     except PermissionError as error:
@@ -212,7 +228,7 @@ def _why_passed_over(path):
             next(path.iterdir(), None)
         except OSError as error:
             return f"may not be read ({error.strerror})"
-    if path.is_dir() or path.suffix != ".zip":
+    if path.is_dir() or not is_archive(path):
         return ""
     if why_not_zip(path):
         return "is no complete ZIP archive"
@@ -225,11 +241,11 @@ def _holds_slices(path):
             return False
     except PermissionError as error:  # a folder that may be listed, but not opened
         raise no_access(path.parent, error) from error
-    if path.suffix == ".mat":
+    if not is_archive(path):
         return is_slice(path.name)
     if path.name in {archive.name for archive in PUBLISHED}:
         return True  # even if damaged: better refused by name than passed over
     if why_not_zip(path):
         return False
     with zipfile.ZipFile(path) as archive:
-        return any(is_slice(name) or name.endswith(".zip") for name in names_in(archive))
+        return any(is_slice(name) or is_archive(name) for name in names_in(archive))

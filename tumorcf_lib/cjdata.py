@@ -16,9 +16,8 @@ FETCH_AGAIN = "Move this file away and fetch it again (python -m tumorcf_lib dow
 MAX_FILE_BYTES = 1 << 26  # of an N.mat; the published ones have less than 1 MB
 MAX_PIXELS = 1 << 24  # 4096 x 4096; the published slices have 512 x 512
 MAX_CHUNKS = 4096
-MAX_UNPACKED_BYTES = 1 << 29  # what a chunk may come to at worst without being tried first
-DEFLATE_RATIO = 1032  # at most, by its format
 FIELDS = ("image", "tumorMask", "label", "PID")
+NOBODY = ("", "nan", "None")  # what missing IDs become on the way through tables
 MATLAB_DTYPES = {"single": "float32", "double": "float64", "logical": "uint8", "char": "uint16"}
 DEFLATE, SHUFFLE = h5py.h5z.FILTER_DEFLATE, h5py.h5z.FILTER_SHUFFLE
 
@@ -109,9 +108,13 @@ def parse(content, number, where):
     require(mask.any(), "a tumorMask with a tumor", "an empty one")
     require(image.min() < image.max(), "pixels that differ", f"{image.flat[0]} everywhere")
     label = _single(fields["label"])
-    require(label in (1, 2, 3), "a label of 1, 2 or 3", f"{label}")
+    found = label if label is not None else f"an array of shape {fields['label'].shape}"
+    require(label in (1, 2, 3), "a label of 1, 2 or 3", f"{found}")
     patient_id = _text(fields["PID"])
-    require(patient_id, "a PID of printable ASCII codes", f"{fields['PID'].ravel()[:8]}")
+    require(
+        patient_id not in NOBODY,
+        "a PID of printable ASCII codes", patient_id or f"{fields['PID'].ravel()[:8]}",
+    )  # fmt: skip
     orders = {a.dtype.newbyteorder("=") == a.dtype for a in fields.values() if a.itemsize > 1}
     require(len(orders) <= 1, "one byte order in all fields", "both")
     image = np.ascontiguousarray(image, image.dtype.newbyteorder("="))
@@ -135,12 +138,12 @@ def _fields(content, number, where):
                         number, where, f"a field cjdata.{name} in the file",
                         f"the fields {list(group)[:8]}",
                     )  # fmt: skip
-                wrong = _why_unread(dataset)
-                if wrong:
+                try:
+                    arrays[name] = _numbers(dataset)
+                except _Unread as error:
                     raise CorruptSliceError(
-                        number, where, f"a small, plain, complete array as cjdata.{name}", wrong
-                    )
-                arrays[name] = dataset[()]
+                        number, where, f"a small, plain, complete array as cjdata.{name}", error
+                    ) from error
             return arrays
     except CorruptSliceError:
         raise
@@ -157,58 +160,75 @@ def _own(group, name):
     return group[name] if is_own else None
 
 
-def _why_unread(dataset):
-    """Why a dataset should not be read: too big, stored in an odd way, or not all there.
+class _Unread(Exception):
+    """An array that is not read: too big, stored in an odd way, or not all there."""
 
-    Returns
-    -------
-    str
-        What it is; empty if it can be read within memory for :data:`MAX_PIXELS` numbers.
-    """
+
+def _numbers(dataset):
+    """The numbers of a dataset, at most :data:`MAX_PIXELS`; raises _Unread with what it is."""
     dtype, settings = dataset.dtype, dataset.id.get_create_plist()
     if dtype.kind not in "buif" or dtype.itemsize > 8 or dataset.shape is None:
-        return f"{dtype} of shape {dataset.shape}"
+        raise _Unread(f"{dtype} of shape {dataset.shape}")
     if dataset.size > MAX_PIXELS:
-        return f"shape {dataset.shape}"
+        raise _Unread(f"shape {dataset.shape}")
     if h5py.h5t.py_create(dtype, logical=True) != dataset.id.get_type():
-        return f"a variant of {dtype}"
+        raise _Unread(f"a variant of {dtype}")
     stated = dataset.attrs.get("MATLAB_class")
     stated = stated.decode("ascii") if isinstance(stated, bytes) else dtype.name
     if MATLAB_DTYPES.get(stated, stated) != dtype.name:
-        return f"{dtype} where MATLAB's note says {stated}"
+        raise _Unread(f"{dtype} where MATLAB's note says {stated}")
     if settings.get_external_count() or settings.get_layout() == h5py.h5d.VIRTUAL:
-        return "one that lies in another file"
+        raise _Unread("one that lies in another file")
     if dataset.chunks is not None:
-        return _why_chunks_unread(dataset, settings)
+        return _from_chunks(dataset, settings)
     stored = dataset.id.get_storage_size()
-    return "" if stored == dataset.nbytes else f"{stored} of its {dataset.nbytes} bytes"
+    if stored != dataset.nbytes:
+        raise _Unread(f"{stored} of its {dataset.nbytes} bytes")
+    return dataset[()]
 
 
-def _why_chunks_unread(dataset, settings):
-    """As :func:`_why_unread`, for what is stored in chunks; each is unpacked up to its size."""
+def _from_chunks(dataset, settings):
+    """As :func:`_numbers`, of what lies in chunks: HDF5 itself would unpack them unbounded."""
     filters = [settings.get_filter(i) for i in range(settings.get_nfilters())]
     numbers = [number for number, *_ in filters]
     if numbers not in ([], [DEFLATE], [SHUFFLE, DEFLATE]):
-        return f"one packed by HDF5's filters {numbers}"
+        raise _Unread(f"one packed by HDF5's filters {numbers}")
     if SHUFFLE in numbers and filters[0][2] != (dataset.dtype.itemsize,):
-        return f"one shuffled by {filters[0][2]} bytes"
-    starts = [range(0, n, step) for n, step in zip(dataset.shape, dataset.chunks)]
-    n_wanted = math.prod(map(len, starts))
-    n_bytes = math.prod(dataset.chunks) * dataset.dtype.itemsize
-    if n_wanted > MAX_CHUNKS or n_bytes > 8 * MAX_PIXELS:
-        return f"{n_wanted} chunks of {n_bytes} bytes"
+        raise _Unread(f"one shuffled by {filters[0][2]} bytes")
+    shape, steps, width = dataset.shape, dataset.chunks, dataset.dtype.itemsize
+    starts = [range(0, n, step) for n, step in zip(shape, steps)]
+    n_chunks, n_bytes = math.prod(map(len, starts)), math.prod(steps) * width
+    # The last chunk of a row or column may reach beyond the array, so twice each way
+    if n_chunks > MAX_CHUNKS or n_bytes > dataset.nbytes or n_chunks * n_bytes > 4 * dataset.nbytes:
+        raise _Unread(f"{n_chunks} chunks of {n_bytes} bytes for {dataset.nbytes} in all")
+    values = np.empty(shape, dataset.dtype)
     for start in itertools.product(*starts):
-        size = dataset.id.get_chunk_info_by_coord(start).size
-        if size > MAX_FILE_BYTES:
-            return f"a chunk of {size} bytes"
-        # Fails for a chunk that cannot be found, where reading the whole gives zeros
-        left_out, packed = dataset.id.read_direct_chunk(start)
-        if left_out or not (filters or size == n_bytes):
-            return f"a chunk of {size} bytes for {n_bytes}, without its filters"
-        if filters and size * DEFLATE_RATIO > MAX_UNPACKED_BYTES:
-            if len(zlib.decompressobj().decompress(packed, n_bytes + 1)) > n_bytes:
-                return f"a chunk that unpacks to more than its {n_bytes} bytes"
-    return ""
+        content = _unpacked(dataset, start, n_bytes, is_packed=DEFLATE in numbers)
+        if SHUFFLE in numbers:  # all first bytes of the numbers, then all second ones, ...
+            content = np.frombuffer(content, np.uint8).reshape(width, -1).T.tobytes()
+        chunk = np.frombuffer(content, dataset.dtype).reshape(steps)
+        inside = values[tuple(slice(at, at + step) for at, step in zip(start, steps))]
+        inside[...] = chunk[tuple(map(slice, inside.shape))]
+    return values
+
+
+def _unpacked(dataset, start, n_bytes, *, is_packed):
+    """The bytes of the chunk that begins there; never more than it should have."""
+    size = dataset.id.get_chunk_info_by_coord(start).size
+    if size > MAX_FILE_BYTES:
+        raise _Unread(f"a chunk of {size} bytes")
+    # Fails for a chunk that cannot be found, where reading the whole gives zeros
+    left_out, content = dataset.id.read_direct_chunk(start)
+    if left_out:
+        raise _Unread(f"a chunk of {size} bytes without its filters")
+    is_whole = True
+    if is_packed:
+        unpacking = zlib.decompressobj()
+        content = unpacking.decompress(content, n_bytes + 1)
+        is_whole = unpacking.eof
+    if len(content) != n_bytes or not is_whole:
+        raise _Unread(f"a chunk that does not hold its {n_bytes} bytes")
+    return content
 
 
 def _single(values):
@@ -218,8 +238,10 @@ def _single(values):
 
 
 def _text(codes):
-    """The text of an array of character codes; "" if it is none, or not printable ASCII."""
-    codes = np.asarray(codes).ravel()
-    if codes.dtype.kind not in "ui" or not codes.size or codes.min() < 32 or codes.max() > 126:
+    """The text of an array of character codes; "" if it is no line of printable ASCII."""
+    codes = np.asarray(codes)
+    if codes.dtype.kind not in "ui" or not codes.size or codes.size > max(codes.shape, default=1):
         return ""
-    return "".join(map(chr, codes.tolist())).strip()
+    if codes.min() < 32 or codes.max() > 126:
+        return ""
+    return "".join(map(chr, codes.ravel().tolist())).strip()

@@ -2,6 +2,7 @@
 
 import datetime
 import email.utils
+import os
 import shutil
 import time
 from dataclasses import dataclass
@@ -24,6 +25,7 @@ N_TRIES = 4
 TIMEOUT_S = (15.0, 60.0)  # to connect, between two pieces of a file
 PIECE_BYTES = 1 << 16
 SLOW_BYTES = 1 << 16  # less than this in one try, or in the time between two pieces, is nothing
+ZIP_BEGINS = b"PK"  # also the archives that are split or empty
 MAX_WAIT_S = 60.0  # a source that wants us to wait longer is passed over
 
 
@@ -146,6 +148,7 @@ def _fetch_all(folder, missing, sources, progress, pause_s, timeout_s):
     with requests.Session() as session:
         session.headers["User-Agent"] = f"tumorcf/{__version__} (a paper's companion)"
         session.headers["Accept-Encoding"] = "identity"  # sizes and ranges are those of the file
+        session.hooks["response"] = _leave_unread  # requests would read all that a redirect sends
         for i, archive in enumerate(missing):
             part = folder / f"{archive.name}.part"
             bar = tqdm(
@@ -158,6 +161,11 @@ def _fetch_all(folder, missing, sources, progress, pause_s, timeout_s):
                 failures = fetching.from_first_of(sources)
             if failures:
                 raise DownloadError(_by_hand(folder, missing[i:], failures))
+
+
+def _leave_unread(response, **_):
+    if response.is_redirect:
+        response.close()
 
 
 @dataclass(frozen=True)
@@ -182,6 +190,8 @@ class _Fetching:
                 failures.append(f"{url}: {error}")
                 self._say(f"{failures[-1]}; left")
             else:
+                with open(self.part, "rb+") as file:
+                    os.fsync(file)  # or a power cut might leave the name, and not all the bytes
                 self.part.replace(self.part.with_suffix(""))
                 return []
         return failures
@@ -229,8 +239,11 @@ class _Fetching:
 
     def _append(self, raw, start):
         piece = raw.read1(PIECE_BYTES)  # what has come; read would wait for a full piece
-        if start == 0 and piece.lstrip()[:1] == b"<":
-            raise _Refused("a web page in place of the file")
+        if not piece:
+            return  # nothing came, which is no reason to begin again
+        if start == 0 and piece[:2] != ZIP_BEGINS[: len(piece)]:
+            raise _Refused(f"no ZIP archive but something that begins {piece[:40]!r}")
+        began = start
         window_s = self.timeout_s[1]
         window_ends, n_in_window = time.monotonic() + window_s, 0
         # A source without ranges begins again; only now is what came before given up
@@ -238,7 +251,7 @@ class _Fetching:
             while piece:
                 start += len(piece)
                 if start > self.archive.n_bytes:
-                    file.truncate(0)
+                    file.truncate(began)
                     raise _Refused(f"more than the file's {self.archive.n_bytes} bytes")
                 file.write(piece)
                 self.bar.update(start - self.bar.n)
@@ -274,9 +287,9 @@ def _start_of(response, start, archive):
         raise _NoRanges
     if status not in (200, 206):
         raise _Refused(f"HTTP {status} {response.reason}")
-    if headers.get("Content-Type", "").startswith("text/html"):
+    if headers.get("Content-Type", "").lower().startswith("text/html"):
         raise _Refused("a web page in place of the file")
-    if headers.get("Content-Encoding", "identity") != "identity":
+    if headers.get("Content-Encoding", "identity").lower() != "identity":
         raise _Refused(f"the file packed by {headers['Content-Encoding']}, which nobody asked for")
     if status == 206:
         expected = f"bytes {start}-{archive.n_bytes - 1}/{archive.n_bytes}"

@@ -70,17 +70,17 @@ def read_mask(path, *, index=None, axis=2):
 def _read(path, index, axis):
     """The file's array (height, width) or (height, width, 3: red, green, blue)."""
     kind = _kind(path)
-    if not path.is_file():
-        raise UnreadableImageError(
-            f"expected the file {path}, got none there. Paths are relative to the manifest; check "
-            "its spelling, capitals too."
-        )
     if index is not None and kind not in VOLUMES:
         raise UnreadableImageError(
             f"expected a NIfTI volume to take slice {index} of, got {path}. Leave index empty for "
             "files of one slice."
         )
     try:
+        if not path.is_file():
+            raise UnreadableImageError(
+                f"expected the file {path}, got none there. Paths are relative to the manifest; "
+                "check its spelling, capitals too."
+            )
         if kind == ".npy":
             array = np.load(path, mmap_mode="r", allow_pickle=False)  # stated but missing: refused
             _check_size(array.shape, path)
@@ -94,7 +94,7 @@ def _read(path, index, axis):
     except Exception as error:  # readers of damaged files raise what they like
         raise UnreadableImageError(
             f"expected a readable {kind} file, got {type(error).__name__} from {path}: {error}. "
-            "Write the file again."
+            "Write the file again, or check that you may read it."
         ) from error
     return _checked(array, path)
 
@@ -127,6 +127,8 @@ def _check_picture_size(path):
     try:
         with warnings.catch_warnings(action="ignore", category=Image.DecompressionBombWarning):
             with Image.open(path) as picture:
+                if picture.format == "TIFF" and picture.n_frames > 1:
+                    raise _of_pages(path, picture.n_frames)
                 return _check_size(picture.size[::-1], path)
     except Image.DecompressionBombError:
         raise _too_large(path, f"more than {2 * Image.MAX_IMAGE_PIXELS}") from None
@@ -134,9 +136,17 @@ def _check_picture_size(path):
         pass
     try:
         with tifffile.TiffFile(path) as file:
+            if len(file.pages) > 1:
+                raise _of_pages(path, len(file.pages))
             _check_size(file.pages[0].shape, path)
     except tifffile.TiffFileError:
         raise _undecodable(path) from None
+
+
+def _of_pages(path, n_pages):
+    return UnreadableImageError(
+        f"expected one slice in {path}, got {n_pages} pages. Write each into its own file."
+    )
 
 
 def _undecodable(path):
@@ -152,9 +162,7 @@ def _read_picture(path):
     if not ok or not len(pages):
         raise _undecodable(path)
     if len(pages) > 1:
-        raise UnreadableImageError(
-            f"expected one slice in {path}, got {len(pages)} pages. Write each into its own file."
-        )
+        raise _of_pages(path, len(pages))
     image = pages[0]
     if image.ndim == 3 and image.shape[2] == 4:
         image = _without_alpha(image, path)

@@ -3,6 +3,8 @@
 What its columns mean is said in :mod:`tumorcf_lib.folder`.
 """
 
+import warnings
+
 import pandas as pd
 
 COLUMNS = ("image", "mask", "label", "patient")
@@ -36,16 +38,17 @@ def read(manifest):
     try:
         header = manifest.read_text(encoding="utf-8-sig").partition("\n")[0]
         separator = max(",;\t", key=header.count)
-        table = pd.read_csv(
-            manifest, sep=separator, dtype=str, keep_default_na=False, encoding="utf-8-sig",
-            skip_blank_lines=False,
-        )  # fmt: skip
+        with warnings.catch_warnings(action="error", category=pd.errors.ParserWarning):
+            table = pd.read_csv(
+                manifest, sep=separator, dtype=str, keep_default_na=False, encoding="utf-8-sig",
+                skip_blank_lines=False, index_col=False,  # a line too long shifts no columns
+            )  # fmt: skip
     except OSError as error:
         raise InvalidManifestError(
             f"Expected a table of slices in {manifest}, got {type(error).__name__}. Give the path "
             "of a CSV file with the columns image, mask, label, patient."
         ) from error
-    except ValueError as error:  # no text, or no table: pandas has several kinds
+    except (ValueError, pd.errors.ParserWarning) as error:  # no text, or no table
         raise InvalidManifestError(
             f"Expected a CSV table in {manifest}, got something else ({error}). Save it as CSV "
             "(UTF-8) with the columns image, mask, label, patient."
@@ -81,7 +84,7 @@ def _check_filled(table, manifest):
 def _with_ids(table, manifest):
     for column in ("index", "axis"):
         values = table.get(column, pd.Series("", table.index))
-        wrong = table.index[~values.str.fullmatch(r"\d*")]
+        wrong = table.index[~values.str.fullmatch(r"[0-9]{0,9}")]
         if len(wrong):
             raise InvalidManifestError(
                 f"{manifest}, line {wrong[0]}: expected a whole number from 0 up as {column!r}, "

@@ -16,7 +16,7 @@ from tumorcf_lib import archives
 from tumorcf_lib.archives import CorruptArchiveError, shown
 from tumorcf_lib.cjdata import MAX_FILE_BYTES, CorruptSliceError
 
-MAX_INNER_BYTES = 1 << 30  # of an archive in an archive; the published ones have 232 MB
+MAX_INNER_BYTES = 1 << 30  # of the archives in an archive; the published ones have 880 MB in all
 MAX_TOTAL_BYTES = 1 << 34  # of all slices unpacked; the published ones have less than 3 GB
 METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)  # zipfile unpacks others without a bound
 
@@ -58,11 +58,11 @@ def open_members(files, scratch):
     members = [
         Member(int(path.stem), f"{path.parent.name}/{path.name}", partial(_read_loose, path))
         for path in files
-        if path.suffix == ".mat"
+        if not archives.is_archive(path)
     ]
     holders, total = [], 0
     # Each with the name to call it by: a packed one lies somewhere else once it is unpacked
-    waiting = [(path, path) for path in files if path.suffix == ".zip"]
+    waiting = [(path, path) for path in files if archives.is_archive(path)]
     with ExitStack() as stack:
         while waiting:
             path, called = waiting.pop(0)
@@ -99,7 +99,7 @@ def _checked(archive, called, *, is_inner):
         if archives.is_slice(name):
             _check_size(info, called, MAX_FILE_BYTES)
             slices.append((info, name))
-        elif name.endswith(".zip"):
+        elif archives.is_archive(name):
             if is_inner:
                 raise _refused(called, f"{info.filename}, an archive in an archive in an archive")
             _check_size(info, called, MAX_INNER_BYTES)
@@ -110,6 +110,8 @@ def _checked(archive, called, *, is_inner):
             pass  # packed in a way that zipfile does not know, and no slice: passed over
         except Exception as error:  # a damaged archive can raise nearly anything
             raise _corrupt(Path(archive.filename), called, f"{info.filename}: {error}") from error
+    if sum(info.file_size for info in inner) > MAX_INNER_BYTES:
+        raise _refused(called, f"archives of more than {MAX_INNER_BYTES} bytes in all")
     return inner, slices
 
 
