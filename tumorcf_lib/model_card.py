@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from tumorcf_lib import archives, config, folds, networks, paths, results, stages
+from tumorcf_lib import archives, config, files, folds, networks, paths, results, stages
 from tumorcf_lib.reference import NETWORKS, TOLERANCE
 
 FILE = "MODEL_CARD.md"
@@ -61,7 +61,7 @@ def write(folder, profile, seed, source) -> bool:
     folder = Path(folder)
     if not (folder / folds.weights_name(0)).is_file() or lacking(folder):
         return False
-    (folder / FILE).write_text(card(folder, profile, seed, source))
+    files.write_whole(folder / FILE, card(folder, profile, seed, source))
     return True
 
 
@@ -84,7 +84,7 @@ def renew(folder) -> Path:
         raise FileNotFoundError(f"{paths.shown(folder)} lacks {', '.join(needed)}.")
     hashes = manifest["sha256"] | {FILE: stages.file_sha256(folder / FILE)}
     manifest["sha256"] = dict(sorted(hashes.items()))
-    path.write_text(json.dumps(manifest, indent=1) + "\n")
+    files.write_whole(path, json.dumps(manifest, indent=1) + "\n")
     return folder / FILE
 
 
