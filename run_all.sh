@@ -82,20 +82,29 @@ set_up() {  # prints nothing unless it has work to do; leaves the interpreter's 
     return
   fi
   python=$PWD/.venv/bin/python
-  if [ -x "$python" ] && satisfies_pins "$python"; then return; fi
-  local started=$SECONDS base
+  if [ -x "$python" ] && satisfies_pins "$python" && "$python" -I -c 'import tumorcf_lib' 2>/dev/null; then return; fi
+  local started=$SECONDS base quiet=--quiet
+  if [ -t 2 ]; then quiet=; fi  # people see bars, logs do not
+  trap stopped INT
   echo "Setting up .venv from requirements.txt (about 3 GB on disk; minutes, once) ..."
   if command -v uv >/dev/null; then
     fits "$python" || uv venv --quiet --clear --python '>=3.11,<3.14' .venv
-    uv pip install --quiet --python "$python" -r requirements.txt
+    uv pip install $quiet --python "$python" -r requirements.txt
     uv pip install --quiet --python "$python" --no-deps --no-build-isolation -e .
   else
     base=$(find_python)
     { fits "$python" && "$python" -m pip --version >/dev/null 2>&1; } || "$base" -m venv --clear .venv
-    "$python" -m pip install -qq --disable-pip-version-check -r requirements.txt
+    "$python" -m pip install ${quiet:+-qq} --disable-pip-version-check -r requirements.txt
     "$python" -m pip install -qq --disable-pip-version-check --no-deps --no-build-isolation -e .
   fi
+  trap - INT
   echo "Environment ready after $((SECONDS - started)) s."
+}
+
+stopped() {
+  echo; echo "Stopped while .venv was being set up. The same command goes on from there:"
+  echo "    $TUMORCF_COMMAND"
+  exit 130
 }
 
 open_in_lab() {  # settings reach the notebooks by environment, as in a run

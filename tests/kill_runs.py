@@ -8,7 +8,7 @@ notebook took in the reference, and started again at once. When it has ended, ev
 table, number, array, weight file and figure is held against the reference's by its SHA-256.
 
 A kill is SIGKILL, to one of three at random:
-  all      the run's process group and its kernel, as when the power fails (half of the kills)
+  all      the run's process group and its kernel, as when a machine is stopped (half of them)
   runner   the run alone; its kernel has to notice, and the next run must not meet it
   kernel   the kernel alone, as when memory runs out; the run has to say so, and ends with 1
 
@@ -218,7 +218,7 @@ def _strike(running, kill, folder):
 
 def _what_is_there(folder) -> dict:
     """What a kill left: finished notebooks, half-written files, trainings to go on with."""
-    half = [p.name for pattern in files.LEFTOVERS for p in folder.rglob(pattern)]
+    half = [p.name for p in folder.rglob(files.LEFTOVERS)]
     begun = [p.parent.name.split("-")[0] for p in folder.rglob("checkpoint.npz")]
     return {
         "n_finished": sum((folder / n / stages.RECORD).exists() for n in stages.NAMES),
@@ -236,7 +236,7 @@ def _what_differs(folder, profile, expected) -> list[str]:
         *found.different, *found.only_first, *found.only_second,
         *(f"{n}: {reason}" for n, reason in stale.items() if reason),
         *(f"{n} is not executed" for n in stages.NAMES if not runner.is_executed(study, n)),
-        *(p.name for pattern in files.LEFTOVERS for p in folder.rglob(pattern)),
+        *(p.name for p in folder.rglob(files.LEFTOVERS)),
     ]  # fmt: skip
 
 

@@ -216,6 +216,7 @@ def test_a_run_writes_every_networks_audit_and_a_second_call_makes_none_again(fi
         "rho 0", "rho 1", "random 01", "shuffled 01",
     ]  # fmt: skip
     assert rows[rows["edit"] == "original"].groupby("network").size().eq(9).all()
+    assert not list(finished.rglob("checkpoint.npz"))
     before = (finished / "rows_calibration.csv.gz").read_bytes()
     lines = []
     calibration.run(finished, PROFILE, progress=lines.append)

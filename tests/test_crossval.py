@@ -10,7 +10,8 @@ import pytest
 import tiny_heads
 import tiny_study
 
-from tumorcf_lib import cohort, crossval, pooled, pooled_tables, publish, recipes, results
+from tumorcf_lib import cohort, crossval, files, pooled, pooled_tables, publish, recipes, results
+from tumorcf_lib import runner, stages, workspaces
 from tumorcf_lib.config import CLASSES
 from tumorcf_lib.pooled_tables import AVERAGED, ONE, P
 from tumorcf_lib.side_studies import UnfinishedStudyError
@@ -74,7 +75,7 @@ def test_slices_are_predicted_as_they_are_and_flipped():
         slices, masks, labels, persons, classes=CLASSES, name="heads", source="drawn"
     )
 
-    def by_left_half(shown):
+    def by_left_half(shown, **_):
         left = np.asarray(shown[:])[:, :, :16].mean(axis=(1, 2))
         return np.stack([left / 100, 0 * left, 1 - left / 100], axis=1)
 
@@ -137,6 +138,7 @@ def test_if_only_the_audit_changed_the_network_is_kept(finished, tmp_path):
     record["depends_on"]["audit"] = "older code"
     path.write_text(json.dumps(record))
     results.write_table(pd.DataFrame({"edit": []}), folder / "rows_edits.csv.gz")
+    workspaces.seal(folder)
     trained = (folder / "weights.npz").stat().st_mtime_ns
     said = []
     crossval.run(study, fold_numbers=[0], progress=said.append)
@@ -144,6 +146,93 @@ def test_if_only_the_audit_changed_the_network_is_kept(finished, tmp_path):
     assert (folder / "weights.npz").stat().st_mtime_ns == trained
     was = crossval.unit_folder(finished, 0, 0) / "rows_edits.csv.gz"
     assert (folder / "rows_edits.csv.gz").read_bytes() == was.read_bytes()
+
+
+def source_of(study):
+    return results.Results(study, "03_training", study.folder / "03_training")
+
+
+def test_a_unit_that_another_process_makes_is_refused_and_others_are_not(finished, tmp_path):
+    study = copied(finished, tmp_path / "twice")
+    with runner.only_run(study.folder / "units", "fold0_seed0.in_use"):
+        with pytest.raises(stages.StageError, match="Another run writes to"):
+            crossval.run(study, fold_numbers=[0], progress=quiet)
+        crossval.run(study, fold_numbers=[1, 2], progress=quiet)
+
+
+def test_what_a_kill_left_of_an_older_units_removal_is_not_taken_for_a_new_one(
+    finished, tmp_path, monkeypatch
+):
+    study = copied(finished, tmp_path / "older")
+    folder, trained = crossval.unit_folder(study, 0, 0), []
+    record = json.loads((folder / crossval.RECORD).read_text())
+    record["depends_on"]["code"] = "older code"
+    (folder / crossval.RECORD).write_text(json.dumps(record))
+    workspaces.seal(folder)
+
+    def killed(folder, **_):
+        if folder.exists():  # one file is gone, the others are still there
+            (folder / crossval.RECORD).unlink()
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(files.shutil, "rmtree", killed)
+        with pytest.raises(KeyboardInterrupt):
+            crossval.run(study, fold_numbers=[0], progress=quiet)
+    monkeypatch.setattr(crossval, "_train", lambda *words: trained.append(words))
+    with pytest.raises(FileNotFoundError):  # nothing was trained, and no older weights are there
+        crossval.run(study, fold_numbers=[0], progress=quiet)
+    assert len(trained) == 1
+
+
+def test_weights_without_a_record_are_of_nobody_knows_what_and_made_again(
+    finished, tmp_path, monkeypatch
+):
+    study = copied(finished, tmp_path / "lost")
+    (crossval.unit_folder(study, 0, 0) / crossval.RECORD).unlink()
+    monkeypatch.setattr(crossval, "_train", lambda *_: None)
+    with pytest.raises(FileNotFoundError):
+        crossval.run(study, fold_numbers=[0], progress=quiet)
+
+
+@pytest.mark.parametrize("text", ["", '{"fold": 0', "[]", '{"fold": 0, "finished": true}'])
+def test_a_damaged_record_of_a_unit_is_named_and_not_pooled(finished, tmp_path, text):
+    study = copied(finished, tmp_path / "damaged")
+    (crossval.unit_folder(study, 0, 0) / crossval.RECORD).write_text(text)
+    reason = crossval.why_unfinished(study, source_of(study), 0, 0)
+    assert reason == "its record unit.json is damaged"
+    with pytest.raises(crossval.UnitError, match="fold0_seed0/unit.json is damaged"):
+        crossval.pool(study)
+
+
+def test_a_units_file_that_was_cut_off_in_copying_is_named_and_not_pooled(finished, tmp_path):
+    study = copied(finished, tmp_path / "cut")
+    rows = crossval._file(crossval.unit_folder(study, 2, 0), "rows_edits")
+    rows.write_bytes(rows.read_bytes()[:-9])
+    reason = crossval.why_unfinished(study, source_of(study), 2, 0)
+    assert reason == "its file rows_edits.csv.gz is not as it was made"
+    with pytest.raises(crossval.UnitError, match="fold2_seed0/rows_edits.csv.gz is not as it was"):
+        crossval.pool(study)
+
+
+def test_a_kill_before_an_audit_is_made_again_keeps_the_network(finished, tmp_path, monkeypatch):
+    study = copied(finished, tmp_path / "kept")
+    folder = crossval.unit_folder(study, 0, 0)
+    record = json.loads((folder / crossval.RECORD).read_text())
+    record["depends_on"]["audit"] = "older code"
+    (folder / crossval.RECORD).write_text(json.dumps(record))
+    workspaces.seal(folder)
+
+    def killed(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(crossval, "_write", killed)
+        with pytest.raises(KeyboardInterrupt):
+            crossval.run(study, fold_numbers=[0], progress=quiet)
+    monkeypatch.setattr(crossval, "_train", lambda *_: pytest.fail("trained again"))
+    crossval.run(study, fold_numbers=[0], progress=quiet)
+    assert crossval.why_unfinished(study, source_of(study), 0, 0) is None
 
 
 def test_recipes_see_validation_persons_only(finished):
@@ -204,6 +293,7 @@ def test_an_unfinished_second_seed_does_not_count(finished, tmp_path):
     shutil.copytree(crossval.unit_folder(study, 0, 0), crossval.unit_folder(study, 0, 1))
     path = crossval.unit_folder(study, 0, 1) / crossval.RECORD
     path.write_text(json.dumps(json.loads(path.read_text()) | {"seed": 1}))
+    workspaces.seal(path.parent)
     assert crossval.pool(study) == [0]
 
 
@@ -213,6 +303,7 @@ def test_units_of_another_split_are_refused(finished, tmp_path):
     record = json.loads(path.read_text())
     record["depends_on"]["split"] = "another"
     path.write_text(json.dumps(record))
+    workspaces.seal(path.parent)
     with pytest.raises(crossval.UnitError, match="Fold 2, seed 0 differs .* in: split"):
         crossval.pool(study)
 

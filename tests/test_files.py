@@ -1,3 +1,4 @@
+import contextlib
 import errno
 from pathlib import Path
 
@@ -37,7 +38,7 @@ def test_a_copy_is_there_as_a_whole_or_not_at_all(tmp_path, monkeypatch):
 
 def test_leftovers_are_cleared_at_any_depth_and_nothing_else(tmp_path):
     (tmp_path / "deep").mkdir()
-    for name in ("rows.csv", "unfinished-rows.csv", "deep/checkpoint.unfinished.npz", "deep/kept"):
+    for name in ("rows.csv", "unfinished-rows.csv", "deep/unfinished-checkpoint.npz", "deep/kept"):
         (tmp_path / name).write_text("")
     (tmp_path / "unfinished-removal-x" / "y").mkdir(parents=True)
     files.clear_unfinished(tmp_path)
@@ -76,3 +77,65 @@ def test_a_file_system_that_cannot_reserve_stops_nobody(tmp_path, monkeypatch):
     monkeypatch.setattr(files.os, "posix_fallocate", unsupported, raising=False)
     files.reserve(path)
     assert path.read_bytes() == b"12"
+
+
+def test_a_file_is_on_the_disk_before_it_gets_its_name(tmp_path, monkeypatch):
+    path, synced, sync = tmp_path / "numbers.json", [], files.os.fsync
+
+    def noticed(file):
+        synced.append((Path(f"/proc/self/fd/{file}").resolve().name, path.exists()))
+        sync(file)
+
+    monkeypatch.setattr(files.os, "fsync", noticed)
+    files.write_whole(path, "{}")
+    assert synced == [("unfinished-numbers.json", False)]
+
+
+def test_an_error_leaves_no_half_of_a_file_to_fill_the_disk_and_an_older_one_as_it_was(tmp_path):
+    path = tmp_path / "weights.npz"
+    path.write_text("older")
+    with pytest.raises(OSError, match="full"):
+        with files.being_written(path) as unfinished:
+            unfinished.write_text("hal")
+            raise OSError("full")
+    assert [(p.name, p.read_text()) for p in tmp_path.iterdir()] == [("weights.npz", "older")]
+
+
+def test_a_folder_is_replaced_as_a_whole_or_not_at_all(tmp_path):
+    folder = tmp_path / "demo"
+    for text in ("old", "new"):
+        with files.being_filled(folder) as new:
+            (new / text).write_text(text)
+    assert [p.name for p in folder.iterdir()] == ["new"]
+    with pytest.raises(KeyboardInterrupt):
+        with files.being_filled(folder) as new:
+            (new / "half").write_text("")
+            raise KeyboardInterrupt
+    assert [p.name for p in tmp_path.iterdir()] == ["demo"]
+    assert [p.name for p in folder.iterdir()] == ["new"]
+
+
+@pytest.mark.parametrize(("n_renames", "there"), [(0, ["old"]), (1, None), (2, ["new"])])
+def test_a_kill_while_a_folder_is_replaced_leaves_no_mixture_and_the_next_time_clears_up(
+    tmp_path, monkeypatch, n_renames, there
+):
+    folder, rename, left = tmp_path / "demo", Path.rename, list(range(n_renames))
+
+    def killed_after_some(self, target):
+        if not left:
+            raise KeyboardInterrupt
+        left.pop()
+        return rename(self, target)
+
+    with files.being_filled(folder) as new:
+        (new / "old").write_text("")
+    monkeypatch.setattr(Path, "rename", killed_after_some)
+    monkeypatch.setattr(files.shutil, "rmtree", lambda *_, **__: None)  # the dead clear nothing up
+    with contextlib.suppress(KeyboardInterrupt), files.being_filled(folder) as new:
+        (new / "new").write_text("")
+    monkeypatch.undo()
+    assert (sorted(p.name for p in folder.iterdir()) if folder.exists() else None) == there
+    with files.being_filled(folder) as new:
+        (new / "again").write_text("")
+    assert [p.name for p in tmp_path.iterdir()] == ["demo"]
+    assert [p.name for p in folder.iterdir()] == ["again"]

@@ -129,6 +129,27 @@ def test_a_killed_training_goes_on_and_ends_as_an_undisturbed_one(finished, tmp_
     ).read_bytes()
 
 
+def test_a_kill_before_the_network_is_stored_costs_no_epoch(finished, tmp_path, monkeypatch):
+    from tumorcf_lib import training
+
+    def killed(*_, **__):
+        raise KeyboardInterrupt
+
+    study = run_to_inputs(tmp_path / "killed")
+    classifier.set_up(study.seed)
+    third = results.open_stage(study, "03_training")
+    given = third, folds.load_prepared(third), third.read("01_data", "split")
+    with monkeypatch.context() as patch:
+        patch.setattr(classifier, "save_float16", killed)
+        with pytest.raises(KeyboardInterrupt):
+            folds.train(*given)
+    monkeypatch.setattr(training, "_train_epoch", lambda *_, **__: pytest.fail("trained again"))
+    folds.train(*given)
+    weights = (third.folder / "weights_fold0.npz").read_bytes()
+    assert weights == (finished.folder / "03_training" / "weights_fold0.npz").read_bytes()
+    assert not list(third.folder.rglob("checkpoint.npz"))
+
+
 def test_a_changed_recipe_trains_anew(finished, tmp_path, monkeypatch):
     class TrainedError(Exception):
         pass

@@ -1,9 +1,10 @@
-"""The plan of the kill script; the script itself takes hours and is run by hand."""
+"""Plan and verdict of the kill script; the script itself takes half an hour and is run by hand."""
 
 import kill_runs
+import pandas as pd
 import pytest
 
-from tumorcf_lib import stages
+from tumorcf_lib import compare, results, stages
 
 
 def test_a_round_kills_once_in_every_notebook_at_moments_that_only_the_seed_decides():
@@ -41,3 +42,34 @@ def test_a_reference_of_other_code_is_refused(tmp_path):
     (tmp_path / kill_runs.REFERENCE).write_text('{"code": "other"}')
     with pytest.raises(SystemExit, match="changed since the reference was made"):
         kill_runs._reference(tmp_path, "smoke")
+
+
+def test_a_rerun_that_differs_from_the_reference_in_any_way_is_told(study, monkeypatch):
+    monkeypatch.setattr(stages, "fingerprint", lambda study, name: {"all": "the same"})
+    monkeypatch.setattr(kill_runs.runner, "is_executed", lambda study, name: name[:2] not in left)
+    for name in stages.NAMES:
+        stage = results.open_stage(study, name)
+        stage.save_rows(pd.DataFrame({"p": [0.5]}), "rows_x")
+        stage.finish()
+    expected, left = compare.contents(study.folder), []
+
+    def differs():
+        return kill_runs._what_differs(study.folder, "smoke", expected)
+
+    assert differs() == []
+    left.append("02")
+    assert differs() == ["02_preprocessing is not executed"]
+    left.clear()
+    half = study.folder / "03_training" / "unfinished-weights.npz"
+    half.write_text("")
+    assert differs() == ["unfinished-weights.npz"]
+    half.unlink()
+    rows = study.folder / "05_counterfactuals" / "rows_x.csv.gz"
+    results.write_table(pd.DataFrame({"p": [0.25]}), rows)
+    first, second = differs()
+    assert first == "05_counterfactuals/rows_x.csv.gz"
+    assert second.startswith("05_counterfactuals: its file rows_x.csv.gz")
+    (rows.parent / stages.RECORD).unlink()
+    assert differs() == [
+        "05_counterfactuals/rows_x.csv.gz", "05_counterfactuals: it was never finished"
+    ]

@@ -47,8 +47,10 @@ def test_waiting_for_a_holder_takes_as_long_as_asked(other, tmp_path):
 
 
 def test_a_process_may_hold_a_file_twice_and_let_go_of_what_it_never_held(tmp_path):
+    (tmp_path / "lock").write_text("12345678901\n")  # of a longer number that held it once
     locks.hold(tmp_path / "lock")
     locks.hold(tmp_path / "lock")
+    assert (tmp_path / "lock").read_text() == f"{locks.os.getpid()}\n"
     locks.release(tmp_path / "lock")
     locks.release(tmp_path / "lock")
     assert tmp_path / "lock" not in locks._held

@@ -1,6 +1,8 @@
 import argparse
 import os
 import shlex
+import shutil
+import signal
 import subprocess
 import sys
 
@@ -94,6 +96,27 @@ def test_who_called_the_script_is_told_to_call_the_script(monkeypatch, capsys):
     assert capsys.readouterr().out.splitlines()[-1].strip() == "./run_all.sh --profile smoke"
 
 
+@pytest.mark.parametrize("typed", ["", "./run_all.sh --fresh --profile smoke "])
+def test_what_goes_on_after_a_fresh_run_does_not_begin_it_anew(monkeypatch, capsys, typed):
+    monkeypatch.setattr(runner, "run", interrupted)
+    monkeypatch.setenv("TUMORCF_COMMAND", typed)
+    assert cli.main(["run", "--profile", "smoke", "--fresh"]) == 130
+    command = capsys.readouterr().out.splitlines()[-1]
+    assert command.endswith("--profile smoke") and "--fresh" not in command
+
+
+def test_a_full_disk_says_what_to_do_and_another_error_does_not(monkeypatch, capsys):
+    for number, is_full in ((28, True), (13, False)):
+        def fails(*_, **__):
+            raise OSError(number, os.strerror(number), "minutes.json")
+
+        monkeypatch.setattr(runner, "run", fails)
+        assert cli.main(["run", "--profile", "smoke"]) == 1
+        shown = capsys.readouterr().err
+        assert "minutes.json" in shown
+        assert ("Free some room" in shown and "run --profile smoke" in shown) == is_full
+
+
 def test_status_tells_why_a_notebook_has_to_run(monkeypatch, tmp_path, capsys):
     monkeypatch.setenv("TUMORCF_RUNS", str(tmp_path))
     assert cli.main(["status", "--profile", "smoke"]) == 0
@@ -128,6 +151,22 @@ def test_the_calibration_runs_without_notebooks(monkeypatch, tmp_path, command):
     )
     assert cli.main([*command, "--seed", "3"]) == 0
     assert calls == [("set up", 3), (tmp_path / "calibration", "calibration")]
+
+
+@pytest.mark.parametrize("command", [["calibrate"], ["leak"], ["scratch", "--minutes", "1"]])
+def test_a_second_run_of_a_study_without_notebooks_is_refused(
+    monkeypatch, tmp_path, capsys, command
+):
+    from tumorcf_lib import calibration, classifier, leak, scratch
+
+    name = {"scratch": scratch.NAME, "calibrate": "calibration"}.get(command[0], command[0])
+    monkeypatch.setenv("TUMORCF_RUNS", str(tmp_path))
+    for module, run in ((calibration, "run"), (leak, "run_study"), (scratch, "run")):
+        monkeypatch.setattr(module, run, lambda *_, **__: pytest.fail("two at once"))
+    monkeypatch.setattr(classifier, "set_up", lambda seed: None)
+    with runner.only_run(tmp_path / name):
+        assert cli.main(command) == 1
+    assert f"Another run writes to {tmp_path / name} (process" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("profile", ["auto", "paper-lite"])
@@ -189,6 +228,49 @@ def test_the_script_calls_what_was_asked_for_and_passes_on_how_it_was_called(
     assert done.returncode == 0, done.stderr
     told = shlex.join([str(paths.ROOT / "run_all.sh"), *typed])
     assert done.stdout.splitlines()[-1].strip() == f"{called} command={told}"
+
+
+@pytest.mark.parametrize("is_complete", [True, False])
+def test_an_environment_that_was_left_before_its_last_step_is_set_up_again(tmp_path, is_complete):
+    python, uv = tmp_path / ".venv" / "bin" / "python", tmp_path / "bin" / "uv"
+    told = "exit 0" if is_complete else 'case "$*" in *"import tumorcf_lib"*) exit 1 ;; esac'
+    for path, text in ((python, told), (uv, 'echo "uv $*"')):
+        path.parent.mkdir(parents=True)
+        path.write_text(f"#!/bin/sh\n{text}\n")
+        path.chmod(0o755)
+    shutil.copy(paths.ROOT / "run_all.sh", tmp_path)
+    environment = {**os.environ, "PATH": f"{uv.parent}:{os.environ['PATH']}"}
+    for name in ("VIRTUAL_ENV", "CONDA_PREFIX"):
+        environment.pop(name, None)
+    done = subprocess.run(
+        [str(tmp_path / "run_all.sh"), "--setup"], capture_output=True, text=True, check=True,
+        env=environment,
+    )  # fmt: skip
+    assert ("--no-deps --no-build-isolation -e ." in done.stdout) != is_complete
+
+
+def test_an_interrupt_while_the_environment_is_made_says_so_and_how_to_go_on(tmp_path):
+    for name in ("run_all.sh", "requirements.txt"):
+        shutil.copy(paths.ROOT / name, tmp_path)
+    uv = tmp_path / "bin" / "uv"
+    uv.parent.mkdir()
+    uv.write_text("#!/bin/sh\necho installing\nexec sleep 60\n")
+    uv.chmod(0o755)
+    environment = {**os.environ, "PATH": f"{uv.parent}:{os.environ['PATH']}"}
+    for name in ("VIRTUAL_ENV", "CONDA_PREFIX"):
+        environment.pop(name, None)
+    process = subprocess.Popen(
+        [str(tmp_path / "run_all.sh"), "--profile", "demo"], stdout=subprocess.PIPE, text=True,
+        env=environment, start_new_session=True,  # shells let background jobs ignore an interrupt
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )  # fmt: skip
+    lines = iter(process.stdout.readline, "")
+    assert "Setting up .venv" in next(lines) and next(lines) == "installing\n"
+    os.killpg(process.pid, signal.SIGINT)
+    said = "".join(lines)
+    assert process.wait() == 130
+    assert "Stopped while .venv was being set up" in said
+    assert said.splitlines()[-1].strip() == f"{tmp_path}/run_all.sh --profile demo"
 
 
 def test_the_script_explains_itself_and_refuses_unknown_options(tmp_path):

@@ -240,6 +240,62 @@ def test_publishing_twice_gives_the_same_bytes(finished):
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == first
 
 
+def killed(*_, **__):
+    raise KeyboardInterrupt
+
+
+def test_a_kill_while_publishing_changes_nothing_and_what_it_leaves_is_not_verified(
+    finished, monkeypatch, capsys
+):
+    folder = publish.publish("paper-lite")
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    with monkeypatch.context() as patch:
+        patch.setattr(publish.files.shutil, "rmtree", lambda *_, **__: None)  # as who is killed
+        patch.setattr(publish.files.Path, "rename", killed)
+        with pytest.raises(KeyboardInterrupt):
+            publish.publish("paper-lite")
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+    left = paths.FIGURES / "unfinished-paper-lite"
+    assert (left / publish.MANIFEST).is_file()
+    assert publish.verify_all([]) == 0
+    assert "unfinished" not in capsys.readouterr().out
+    publish.publish("paper-lite")
+    assert [path.name for path in paths.FIGURES.iterdir()] == ["paper-lite"]
+
+
+def test_a_kill_while_a_notebook_or_readme_is_written_leaves_the_committed_one(
+    finished, monkeypatch
+):
+    kept = [paths.ROOT / "README.md", *sorted(paths.NOTEBOOKS.iterdir())]
+    before = [path.read_text() for path in kept]
+    write = publish.files.Path.write_bytes
+
+    def half_of(name):
+        def half_then_killed(self, data):
+            write(self, data[: len(data) // 2] if self.name.endswith(name) else data)
+            if self.name.endswith(name):
+                raise KeyboardInterrupt
+
+        return half_then_killed
+
+    for name in ("01_data.ipynb", "README.md"):
+        with monkeypatch.context() as patch:
+            patch.setattr(publish.files.Path, "write_bytes", half_of(name))
+            with pytest.raises(KeyboardInterrupt):
+                publish.publish("paper-lite")
+        index = [path.name for path in kept].index(name)
+        assert kept[index].read_text() == before[index]
+        assert not list(paths.ROOT.glob("unfinished-*"))
+
+
+def test_numbers_that_an_older_run_left_in_a_stage_are_not_published(finished):
+    stray = finished.folder / "02_preprocessing" / publish.NUMBERS
+    assert not stray.exists()
+    stray.write_text('{"frozen_shift": {"value": 7}}')
+    folder = publish.publish("paper-lite")
+    assert "02_preprocessing" not in json.loads((folder / publish.NUMBERS).read_text())
+
+
 def test_an_unfinished_run_and_the_smoke_profile_are_refused(finished):
     with pytest.raises(publish.PublishError, match="smoke"):
         publish.publish("smoke")

@@ -121,9 +121,15 @@ def test_a_figure_is_drawn_as_a_whole_or_not_at_all(stage, monkeypatch):
     monkeypatch.setattr(Figure, "savefig", half_then_killed)
     with pytest.raises(KeyboardInterrupt):
         stage.save_figure(Figure(), "fig", data={"y": [1]}, shows_slices=False)
-    assert not (stage.folder / "figures" / "fig.png").exists()
-    results.open_stage(stage.study, "01_data")
     assert not list((stage.folder / "figures").iterdir())
+
+
+def test_what_a_killed_process_was_writing_is_cleared_when_its_stage_is_begun_again(stage):
+    left = [stage.folder / name for name in ("unfinished-x.csv", "figures/unfinished-fig.png")]
+    for path in left:
+        path.write_text("hal")
+    results.open_stage(stage.study, "01_data")
+    assert not any(path.exists() for path in left)
 
 
 def test_the_record_lists_every_file_with_its_hash(stage):

@@ -6,11 +6,12 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import nbformat
 import pytest
 
-from tumorcf_lib import files, paths, runner, stages
+from tumorcf_lib import execution, files, paths, runner, stages
 
 DIES = "os.kill(os.getpid(), 9)"
 WAITS = "paths.Path(os.environ['TUMORCF_RUNS'], 'pid').write_text(str(os.getpid()))\nwhile 1: pass"
@@ -122,6 +123,44 @@ def test_a_kernel_that_is_killed_is_named_with_its_cell_and_what_to_try(study, s
     assert "close other programs" in message
     assert "./run_all.sh --profile smoke --from 01" in message
     assert stages.why_stale(study, "01_data") == "it was never finished"
+
+
+@pytest.mark.parametrize(
+    ("status", "how", "first"),
+    [
+        (-signal.SIGKILL, "ended by signal 9, most often because memory ran out", "close other"),
+        (-signal.SIGBUS, "signal 7, most often because the disk is full", "free some room"),
+        (-signal.SIGILL, "signal 4, because a package was built for a newer", "another machine"),
+        (-signal.SIGTERM, "signal 15, because somebody, or the system, asked it to end", "go on."),
+        (-signal.SIGSEGV, "signal 11, by an error inside a package, or because", "close other"),
+        (-64, "signal 64, by an error inside a package", "close other"),
+        (3, "ended itself with status 3", "close other"),
+        (None, "died, most often because memory ran out", "close other"),
+    ],
+)
+def test_how_a_kernel_died_decides_what_is_tried_first(study, status, how, first):
+    told, advice = execution._how_it_died(status)
+    assert how in told
+    steps = execution._what_to_try(study, "03_training", advice).splitlines()
+    assert steps[0] == "What to try:" and first in steps[1]
+    assert "./run_all.sh --profile smoke --from 03" in steps[-1]
+
+
+@pytest.mark.parametrize(
+    ("name", "message", "first"),
+    [("_ArrayMemoryError", "Unable to allocate 6 GiB", "1. close other programs"),
+     ("OSError", f"[Errno 28] {os.strerror(28)}: 'rows.csv'", "1. free some room on the disk"),
+     ("ValueError", "7 is no tumor", None)],
+)  # fmt: skip
+def test_a_cell_without_memory_or_room_on_the_disk_says_what_to_try(study, name, message, first):
+    error = SimpleNamespace(exec_count=2, source="\nfit()", ename=name, evalue=message)
+    told = execution._failure(study, "03_training", error, study.folder / "copy.ipynb")
+    assert "03_training stopped at cell [2], which begins with\n    fit()\n" in told
+    assert f"\n{name}: {message}\n" in told
+    assert (first is None) == ("What to try" not in told)
+    if first:
+        assert f"What to try:\n  {first}" in told
+        assert "./run_all.sh --profile smoke --from 03" in told
 
 
 def test_a_notebook_whose_kernel_dies_after_its_stage_is_finished_does_not_count(

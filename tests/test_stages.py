@@ -1,4 +1,6 @@
+import ast
 import json
+import sys
 
 import pytest
 from matplotlib.figure import Figure
@@ -225,8 +227,89 @@ def test_another_version_of_a_package_makes_a_stage_stale(study, small_repositor
     assert ", here 99" in why(study)
 
 
+def test_the_command_that_helps_names_the_dataset_where_that_was_named(
+    study, small_repository, tmp_path, monkeypatch
+):
+    from dataclasses import replace
+
+    monkeypatch.setenv("TUMORCF_DATA", str(tmp_path / "my slices"))
+    real = replace(study, profile=stages_profile("paper-lite"))
+    with pytest.raises(stages.StageError, match="--to 05") as error:
+        results.open_stage(real, "06_metrics")
+    assert f"--profile paper-lite --data '{tmp_path}/my slices' --to 05" in str(error.value)
+    assert stages.options(study) == "--profile smoke"  # a phantom needs none
+
+
 def test_the_command_that_helps_names_the_seed(study, small_repository):
     from dataclasses import replace
 
     with pytest.raises(stages.StageError, match="--profile smoke --seed 3 --to 05"):
         results.open_stage(replace(study, seed=3), "06_metrics")
+
+
+def test_a_data_file_that_a_module_reads_counts_and_others_do_not(study, small_repository):
+    library = small_repository / "tumorcf_lib"
+    (library / "two.py").write_text("FILE = 'labels.csv'\n")
+    for name in ("labels.csv", "unread.csv"):
+        (library / name).write_text("1\n")
+    finish(study, "01_data")
+    (library / "unread.csv").write_text("2\n")
+    assert why(study) is None
+    (library / "labels.csv").write_text("2\n")
+    assert why(study) == "the code changed since"
+
+
+def test_the_labels_of_planes_belong_to_the_planes(monkeypatch):
+    planes, split = (stages.library_digest(name) for name in ("planes", "split"))
+    monkeypatch.setattr(stages, "file_sha256", lambda path: "other labels")
+    assert stages.library_digest("planes") != planes
+    assert stages.library_digest("split") == split
+
+
+def test_a_dataset_that_was_changed_in_place_is_read_again_by_both_that_read_it(
+    study, small_repository, tmp_path, monkeypatch
+):
+    from dataclasses import replace
+
+    monkeypatch.setenv("TUMORCF_DATA", str(tmp_path / "data"))
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "1.mat").write_text("a slice")
+    real = replace(study, profile=stages_profile("paper-lite"))
+    for name in ("01_data", "02_preprocessing", "03_training"):
+        finish(real, name)
+    (tmp_path / "data" / "1.mat").write_text("another slice")
+    assert why(real, "01_data") == why(real, "02_preprocessing") == "the dataset changed since"
+    assert why(real, "03_training") is None  # goes by what 02 makes of it
+
+
+@pytest.mark.parametrize("package", ["scikit-learn", "matplotlib", "nilearn"])
+def test_packages_that_only_split_draw_or_probe_count_too(
+    study, small_repository, monkeypatch, package
+):
+    version = stages.importlib.metadata.version
+    finish(study, "01_data")
+    others = {package: "99"}
+    monkeypatch.setattr(
+        stages.importlib.metadata, "version", lambda name: others.get(name) or version(name)
+    )
+    assert why(study) == (
+        f"the packages changed since (then {package} {version(package)}, here 99)"
+    )
+
+
+def test_every_package_that_the_library_imports_counts_or_makes_no_value():
+    makes_no_value = {  # bars, downloads, notebooks, pages, a reader's own classifier and files
+        "tqdm", "requests", "urllib3", "papermill", "nbclient", "nbformat", "nbconvert",
+        "jupyter_client", "jupyter_core", "jinja2", "onnxruntime", "tifffile", "imagehash",
+    }  # fmt: skip
+    called = {"cv2": "opencv-python-headless", "PIL": "pillow", "sklearn": "scikit-learn",
+              "skimage": "scikit-image"}  # fmt: skip
+    found = set()
+    for path in (paths.ROOT / "tumorcf_lib").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ImportFrom) and not node.level:
+                found.add(node.module.split(".")[0])
+            elif isinstance(node, ast.Import):
+                found |= {alias.name.split(".")[0] for alias in node.names}
+    found -= {*sys.stdlib_module_names, "tumorcf_lib"} | makes_no_value
+    assert {called.get(name, name) for name in found} <= set(stages.ALL_PACKAGES)

@@ -1,13 +1,19 @@
 """Training: going on after a kill, early stopping, stored features, fixed norms, the loss."""
 
+import contextlib
 import dataclasses
+import io
+import os
+import signal
+import subprocess
+import sys
 
 import keras
 import numpy as np
 import pytest
 from keras import layers
 
-from tumorcf_lib import config, folding, freezing, training
+from tumorcf_lib import config, folding, freezing, paths, training
 
 PROFILE = dataclasses.replace(
     config.get("smoke"), size_px=16, epochs=4, warmup_epochs=0, batch_size=8,
@@ -116,9 +122,50 @@ def test_a_checkpoint_of_other_slices_is_not_continued(tmp_path):
     assert lines[0].startswith("epoch  1/4")
 
 
-def test_a_finished_training_leaves_its_history_and_no_checkpoint(tmp_path):
+KILLED_WHILE_STORING = """
+import os, pathlib, signal, sys
+import numpy as np
+import test_training
+savez, calls = np.savez, []
+def half(path, **arrays):
+    calls.append(path)
+    savez(path, **arrays)
+    if len(calls) == 3:
+        os.truncate(path, os.path.getsize(path) // 2)
+        os.kill(os.getpid(), signal.SIGKILL)
+np.savez = half
+test_training.fit(pathlib.Path(sys.argv[1]))
+"""
+
+
+def test_a_process_killed_while_it_stores_an_epoch_goes_on_after_the_one_before(tmp_path):
+    straight, killed = fit(tmp_path / "straight"), tmp_path / "killed"
+    here = [str(paths.ROOT), str(paths.ROOT / "tests")]
+    done = subprocess.run(
+        [sys.executable, "-c", KILLED_WHILE_STORING, str(killed)], check=False,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(here)},
+    )  # fmt: skip
+    assert done.returncode == -signal.SIGKILL
+    assert {p.name for p in killed.iterdir()} == {"checkpoint.npz", "unfinished-checkpoint.npz"}
+    lines = []
+    resumed = fit(killed, model=tiny_model(seed=9), progress=lines.append)
+    assert lines[0] == "going on after epoch 2 of an interrupted training" and len(lines) == 3
+    assert {p.name for p in killed.iterdir()} == {"checkpoint.npz", "history.csv"}
+    for ours, theirs in zip(resumed.model.get_weights(), straight.model.get_weights()):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+def test_a_kill_after_the_last_epoch_costs_no_epoch(tmp_path):
+    first, lines = fit(tmp_path), []  # who called it is killed before the network is stored
+    again = fit(tmp_path, model=tiny_model(seed=9), progress=lines.append)
+    assert lines == ["going on after epoch 4 of an interrupted training"]
+    assert again.history.equals(first.history) and again.best_epoch == first.best_epoch
+    for ours, theirs in zip(again.model.get_weights(), first.model.get_weights(), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+def test_a_finished_training_leaves_its_history(tmp_path):
     result = fit(tmp_path)
-    assert [path.name for path in tmp_path.iterdir()] == ["history.csv"]
     header = (tmp_path / "history.csv").read_text().splitlines()[0]
     assert header == ",".join(training.HISTORY_COLUMNS)
     assert result.history["epoch"].tolist() == [1, 2, 3, 4]
@@ -210,6 +257,16 @@ def test_the_learning_rate_rises_to_its_peak_and_falls_to_nothing():
 def test_slices_that_cannot_be_trained_on_are_refused(tmp_path, spoil, message):
     with pytest.raises(training.TrainingInputError, match=message):
         fit(tmp_path, cohort=spoil(*tiny_cohort()))
+
+
+def test_an_epoch_shows_its_batches_on_a_terminal_and_nothing_in_a_log(tmp_path, capsys):
+    shown = io.StringIO()
+    fit(tmp_path / "log")
+    assert capsys.readouterr().err == ""
+    shown.isatty = lambda: True
+    with contextlib.redirect_stderr(shown):
+        fit(tmp_path / "terminal", profile=dataclasses.replace(PROFILE, epochs=1))
+    assert "epoch 1" in shown.getvalue() and "/5 [" in shown.getvalue()  # 40 slices, 8 a batch
 
 
 def test_one_line_of_progress_per_epoch(tmp_path):

@@ -1,6 +1,7 @@
 """Command line: ``python -m tumorcf_lib --help``."""
 
 import argparse
+import errno
 import os
 import shlex
 import sys
@@ -25,6 +26,11 @@ STOPPED = """
 Stopped, as asked. Nothing that was finished is lost: notebooks, training epochs, tables of rows
 and downloaded bytes are kept. The same command goes on from there:
     {command}"""
+FULL = """\
+The disk is full. Free some room, or move everything that runs write elsewhere
+(TUMORCF_RUNS=<folder>). Nothing that was finished is lost; the same command goes on:
+    {command}"""
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 EXAMPLES = {
     "run": {
         "": "the profile that fits this machine",
@@ -88,14 +94,19 @@ def main(arguments=None) -> int:
         return 130
     except _named_errors() as error:
         print(f"\n{type(error).__name__}: {error}", file=sys.stderr)
+        if getattr(error, "errno", None) in NO_ROOM:
+            print(FULL.format(command=_same_command(arguments)), file=sys.stderr)
         return 1
 
 
 def _same_command(arguments):
-    """What the user typed: run_all.sh tells it, else it was this module."""
+    """What the user typed: run_all.sh tells it, else it was this module.
+
+    Without ``--fresh``, which would begin anew instead of going on.
+    """
     typed = os.environ.get("TUMORCF_COMMAND", "").strip()
     words = sys.argv[1:] if arguments is None else arguments
-    return typed or f"python -m tumorcf_lib {shlex.join(words)}"
+    return (typed or f"python -m tumorcf_lib {shlex.join(words)}").replace(" --fresh", "")
 
 
 def _parser():
@@ -259,9 +270,10 @@ def _status(options):
 
 
 def _report(options):
-    from tumorcf_lib import paths, run_page
+    from tumorcf_lib import paths, progress, run_page
 
-    page = run_page.write(_study(options))
+    with progress.clock("writing the page"):
+        page = run_page.write(_study(options))
     print(f"One page, {page.stat().st_size / 1e6:.1f} MB: {paths.shown(page)}")
     print("It needs no Python and no network: open it in a browser, or send it to somebody.")
 
@@ -280,11 +292,12 @@ def _download(options):
 
 
 def _calibrate(options):
-    from tumorcf_lib import calibration, classifier, config, paths
+    from tumorcf_lib import calibration, classifier, config, paths, runner
 
     profile = config.get("calibration")
-    classifier.set_up(options.seed)
-    calibration.run(paths.run(profile.name), profile, seed=options.seed)
+    with runner.only_run(paths.run(profile.name)):
+        classifier.set_up(options.seed)
+        calibration.run(paths.run(profile.name), profile, seed=options.seed)
     print(f"Rows of every network: {paths.shown(paths.run(profile.name))}")
     print("Publish them by: python -m tumorcf_lib publish calibration")
 
@@ -305,9 +318,10 @@ def _train_folds(study, seed, **chosen):
 
 
 def _leak(options):
-    from tumorcf_lib import leak, paths
+    from tumorcf_lib import leak, paths, runner
 
-    folder = leak.run_study(n_folds=options.folds, seed=options.seed)
+    with runner.only_run(paths.run("leak")):
+        folder = leak.run_study(n_folds=options.folds, seed=options.seed)
     print(f"Rows of every arm: {paths.shown(folder)}")
     print("Publish them by: python -m tumorcf_lib publish leak")
 
@@ -315,11 +329,13 @@ def _leak(options):
 def _scratch(options):
     from dataclasses import replace
 
-    from tumorcf_lib import paths, scratch
+    from tumorcf_lib import paths, runner, scratch
 
     chosen = {"size_px": options.size, "epochs": options.epochs}
     profile = replace(scratch.PROFILE, **{k: v for k, v in chosen.items() if v is not None})
-    scratch.run(paths.run(scratch.NAME), profile, minutes=options.minutes, seed=options.seed)
+    folder = paths.run(scratch.NAME)
+    with runner.only_run(folder):
+        scratch.run(folder, profile, minutes=options.minutes, seed=options.seed)
     print(f"Publish it by: python -m tumorcf_lib publish {scratch.NAME}")
 
 

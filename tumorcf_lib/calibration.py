@@ -6,8 +6,6 @@ the same slices. What comes of it is in :mod:`tumorcf_lib.calibration_tables`.
 """
 
 import importlib.metadata
-import json
-import shutil
 import sys
 from dataclasses import replace
 from functools import lru_cache
@@ -17,9 +15,10 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from tumorcf_lib import audit, config, memory, phantom_calibration, preprocess, results, stages
+from tumorcf_lib import audit, config, files, memory, phantom_calibration, preprocess, results
 from tumorcf_lib import calibration_tables as tables
 from tumorcf_lib import split as splits
+from tumorcf_lib import stages, workspaces
 
 RHOS = (0.0, 0.5, 0.9, 1.0)
 N_RANDOM, N_SHUFFLED = 20, 10
@@ -172,8 +171,10 @@ def _make(name, trained, rows_folder, profile, seed, tested, progress):
     rows = audited(
         classifier.as_predictor(model, batch_size=profile.predict_batch_size), profile, tested,
         name, n_places=profile.n_places if is_planted else profile.n_control_places, seed=seed,
+        progress=sys.stderr.isatty(),
     )  # fmt: skip
     results.write_table(rows, rows_folder / f"{name}.csv.gz")
+    workspaces.forget_checkpoints(trained / name)
     memory.forget_networks()
 
 
@@ -212,11 +213,11 @@ def _ignorant(name, folder, profile, seed, progress):
     )
 
 
-def audited(predict, profile, tested, name, *, n_places, seed):
+def audited(predict, profile, tested, name, *, n_places, seed, progress=False):
     """A network's audit of the congruent slices, trimmed to what the tables need."""
     rows = audit.audit(
         predict, tested, edits=EDITS, n_places=n_places, seed=seed,
-        batch_size=profile.predict_batch_size,
+        batch_size=profile.predict_batch_size, progress=progress,
     )  # fmt: skip
     return tables.trimmed(rows, name)
 
@@ -245,13 +246,8 @@ def _workspaces(folder, profile, seed):
     auditing = training | {
         "audit": stages.library_digest("audit"), "tested": [TEST_SEED, TEST_PATIENTS, TEST_SLICES],
     }  # fmt: skip
-    found = []
-    for word, depends_on in (("networks", training), ("audits", auditing)):
-        digest = stages.sha256(json.dumps(depends_on, sort_keys=True).encode())[:10]
-        work = folder / f"{word}-{digest}"
-        for old in folder.glob(f"{word}-??????????"):
-            if old != work:
-                shutil.rmtree(old)
-        work.mkdir(parents=True, exist_ok=True)
-        found.append(work)
-    return found
+    files.clear_unfinished(folder)
+    return [
+        workspaces.open_workspace(folder, word, depends_on)
+        for word, depends_on in (("networks", training), ("audits", auditing))
+    ]

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 import re
 import zipfile
 import zlib
@@ -10,7 +9,9 @@ import zlib
 import keras
 import numpy as np
 
-FILE = "checkpoint.npz"
+from tumorcf_lib import files
+from tumorcf_lib.workspaces import CHECKPOINT as FILE
+
 SETTINGS = (
     "backbone", "weights", "size_px", "epochs", "warmup_epochs", "freeze_norms", "frozen_blocks",
     "freeze_depthwise", "patience", "batch_size", "learning_rate", "weight_decay",
@@ -100,20 +101,15 @@ class Checkpoint:
             return
         arrays = _named("model", self.model.variables) | _named("best", self._best)
         arrays |= _named("optimizer", optimizer.variables)
-        unfinished = self.path.with_suffix(".unfinished.npz")
-        np.savez(
-            unfinished, mark=self.mark, history=json.dumps(self.history),
-            best_epoch=self.best_epoch, **arrays,
-        )
-        os.replace(unfinished, self.path)
+        with files.being_written(self.path) as unfinished:
+            np.savez(
+                unfinished, mark=self.mark, history=json.dumps(self.history),
+                best_epoch=self.best_epoch, **arrays,
+            )
 
     def restore_best(self):
         """Give the model the weights of its best epoch."""
         self.model.set_weights(self._best)
-
-    def remove(self):
-        """Delete the file: the training is finished."""
-        self.path.unlink(missing_ok=True)
 
 
 def _named(group, variables):

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from keras import layers
 
-from tumorcf_lib import backbones
+from tumorcf_lib import backbones, files
 from tumorcf_lib.config import CLASSES, Profile
 from tumorcf_lib.training import predict, train
 
@@ -159,10 +159,8 @@ def as_predictor(model, *, batch_size=64):
 
 def save(model, path):
     """Store network and weights as one ``.keras`` file, complete or not at all."""
-    path = Path(path)
-    unfinished = path.with_name(f"{path.stem}.unfinished.keras")
-    model.save(unfinished)
-    os.replace(unfinished, path)
+    with files.being_written(Path(path)) as unfinished:
+        model.save(unfinished)
 
 
 def load(path) -> keras.Model:
@@ -187,16 +185,14 @@ def save_float16(model, path, *, max_bytes=MAX_EXPORT_BYTES):
         name: array.astype(np.float16 if array.ndim > 1 else np.float32)
         for name, array in arrays.items()
     }
-    unfinished = path.with_name(f"{path.stem}.unfinished.npz")
-    np.savez_compressed(unfinished, **halves)
-    n_bytes = unfinished.stat().st_size
-    if n_bytes > max_bytes:
-        unfinished.unlink()
-        raise WeightsTooLargeError(
-            f"Expected at most {max_bytes} bytes of weights, got {n_bytes} for {path}; "
-            "publish a smaller backbone, or raise max_bytes."
-        )
-    os.replace(unfinished, path)
+    with files.being_written(path) as unfinished:
+        np.savez_compressed(unfinished, **halves)
+        n_bytes = unfinished.stat().st_size
+        if n_bytes > max_bytes:
+            raise WeightsTooLargeError(
+                f"Expected at most {max_bytes} bytes of weights, got {n_bytes} for {path}; "
+                "publish a smaller backbone, or raise max_bytes."
+            )
 
 
 def load_float16(profile: Profile, path) -> keras.Model:

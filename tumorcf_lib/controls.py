@@ -9,7 +9,7 @@ import sys
 
 import pandas as pd
 
-from tumorcf_lib import folds, memory, paths, plan, stages
+from tumorcf_lib import files, folds, memory, plan, stages
 from tumorcf_lib import results as results_of
 
 NETWORKS = ("hardened", "looking")
@@ -58,7 +58,7 @@ def _finetune_one(profile, prepared, parts, start, kind, seed, folder):
         classifier.load_float16(profile, start), profile, prepared.slices, prepared.masks,
         prepared.labels, prepared.persons, parts, kind=kind, seed=seed,
     )  # fmt: skip
-    done.history.to_csv(folder / "history.csv", index=False)
+    files.write_whole(folder / "history.csv", done.history.to_csv(index=False))
     classifier.save_float16(done.model, folder / "weights.npz", max_bytes=sys.maxsize)
 
 
@@ -89,9 +89,7 @@ def planes(results, prepared) -> pd.DataFrame:
             raise stages.StageError(f"Planes cannot be estimated: {reason}. Use a larger cohort.")
         return library.estimate_planes(prepared)
 
-    labels = stages.file_sha256(paths.ROOT / "tumorcf_lib" / "plane_labels.csv")
-    depends_on = folds.depends(results, "planes") | {"labels": labels}
-    return results.make_rows("rows_planes", make, depends_on)
+    return results.make_rows("rows_planes", make, folds.depends(results, "planes"))
 
 
 def probes(results, prepared, split, rows_planes) -> pd.DataFrame:
@@ -120,7 +118,11 @@ def quality(results, prepared, rows) -> pd.DataFrame:
     from tumorcf_lib import quality as library
 
     depends_on = folds.depends(results, "quality", "audit") | folds.weights_of(results)
-    return results.make_rows("rows_quality", lambda _: library.measure(prepared, rows), depends_on)
+
+    def make(_):
+        return library.measure(prepared, rows, progress=True)
+
+    return results.make_rows("rows_quality", make, depends_on)
 
 
 def detector(results, prepared, split) -> pd.DataFrame:
@@ -136,7 +138,7 @@ def detector(results, prepared, split) -> pd.DataFrame:
             library.detect(
                 profile, prepared, folds.parts_of(prepared, rows),
                 (HEADLINE_INFILL, *profile.infills), seed=results.study.seed,
-                n_training=n_training,
+                n_training=n_training, progress=True,
             ).assign(fold=fold)
             for fold, rows in split.groupby("fold")
         ]  # fmt: skip

@@ -7,7 +7,6 @@ together; each goes on where it was killed. What is pooled from them is in
 """
 
 import json
-import shutil
 import sys
 import time
 from dataclasses import replace
@@ -16,13 +15,15 @@ import numpy as np
 import pandas as pd
 
 from tumorcf_lib import audit as audits
-from tumorcf_lib import folds, memory, paths, preprocess, results, runner, stages
+from tumorcf_lib import files, folds, memory, paths, preprocess, results, runner, stages, workspaces
 from tumorcf_lib import split as splits
 from tumorcf_lib.recipes import RECIPES
 from tumorcf_lib.side_studies import UnfinishedStudyError
 
 RECORD = "unit.json"
+RECORDED = {"fold": int, "seed": int, "finished": bool, "depends_on": dict}
 CHANGED = "changed since"
+INTERRUPTED = "it was interrupted"
 AUDITED = ("audit", "masks", "n_places")
 """What only the audit of a unit depends on: if one of these changes, the network is kept."""
 
@@ -76,7 +77,9 @@ def run(study, *, fold_numbers=None, seed=0, recipe="", progress=print):
     prepared = folds.load_prepared(source)
     split = splits.check(source.read("01_data", "split"))
     for fold in fold_numbers:
-        _run_unit(study, source, prepared, split, fold, seed, recipe, progress)
+        folder = unit_folder(study, fold, seed, recipe)
+        with runner.only_run(folder.parent, f"{folder.name}.in_use"):
+            _run_unit(study, source, prepared, split, fold, seed, recipe, progress)
 
 
 def unit_folder(study, fold, seed, recipe=""):
@@ -87,14 +90,34 @@ def unit_folder(study, fold, seed, recipe=""):
 
 def why_unfinished(study, source, fold, seed, recipe="") -> str | None:
     """Why a unit has to be run (again), in words; None if it holds."""
-    try:
-        kept = json.loads((unit_folder(study, fold, seed, recipe) / RECORD).read_text())
-    except (OSError, json.JSONDecodeError):
+    folder = unit_folder(study, fold, seed, recipe)
+    if not (folder / RECORD).is_file():
         return "it was never begun"
+    try:
+        kept = _record(folder)
+    except UnitError:
+        return f"its record {RECORD} is damaged"
+    changed = workspaces.changed_file(folder)
+    if changed:
+        return f"its file {changed} is not as it was made"
     for key, now in _depends_on(study, source, fold, seed, recipe).items():
         if kept["depends_on"].get(key) != now:
             return f"{key} {CHANGED}"
-    return None if kept["finished"] else "it was interrupted"
+    return None if kept["finished"] else INTERRUPTED
+
+
+def _record(folder) -> dict:
+    """What a unit's folder says of itself; an error names the file if it is no such record."""
+    try:
+        kept = json.loads((folder / RECORD).read_text(errors="replace"))
+        if all(isinstance(kept[name], kind) for name, kind in RECORDED.items()):
+            return kept
+    except (ValueError, KeyError, TypeError):
+        pass
+    raise UnitError(
+        f"{paths.shown(folder / RECORD)} is damaged. Remove {paths.shown(folder)}, or copy it "
+        "anew, and run that fold again."
+    )
 
 
 def pool(study, folder=None):
@@ -114,7 +137,7 @@ def pool(study, folder=None):
     """
     folder = folder or study.folder
     n_folds = study.profile.n_folds
-    records = {path.parent: json.loads(path.read_text())
+    records = {path.parent: _record(path.parent)
                for path in sorted((study.folder / "units").glob(f"fold*_seed*/{RECORD}"))}
     done = {(r["fold"], r["seed"]): path for path, r in records.items() if r["finished"]}
     seeds = sorted({seed for _, seed in done})
@@ -126,6 +149,7 @@ def pool(study, folder=None):
             f"    python -m tumorcf_lib train --profile {study.profile.name} --fold {missing[0]}"
         )
     units = [done[fold, seed] for seed in complete for fold in range(n_folds)]
+    _check_files(units)
     _check_kinship([records[unit] for unit in units])
     for name in POOLED:
         tables = [results.read_table(_file(unit, name)) for unit in units]
@@ -145,12 +169,22 @@ def _file(folder, name):
 def _pool_recipes(study, folder):
     parts = []
     for path in sorted((study.folder / "recipes").glob(f"*/*/{RECORD}")):
-        if json.loads(path.read_text())["finished"]:
+        if _record(path.parent)["finished"]:
             rows = results.read_table(_file(path.parent, "rows_validation"))
             rows.insert(0, "recipe", path.parent.parent.name)
             parts.append(rows)
     if parts:
         results.write_table(pd.concat(parts, ignore_index=True), _file(folder, "rows_recipes"))
+
+
+def _check_files(units):
+    for unit in units:
+        changed = workspaces.changed_file(unit)
+        if changed:
+            raise UnitError(
+                f"{paths.shown(unit / changed)} is not as it was made: cut off while it was "
+                "copied, or changed since. Copy that folder anew, or run its fold again."
+            )
 
 
 def _check_kinship(records):
@@ -189,9 +223,10 @@ def _run_unit(study, source, prepared, split, fold, seed, recipe, progress):
         return
     progress(f"{words}: {reason}")
     if reason.endswith(CHANGED) and reason.removesuffix(f" {CHANGED}") in AUDITED:
+        workspaces.unseal(folder)
         _file(folder, "rows_edits").unlink(missing_ok=True)
-    elif reason.endswith(CHANGED):
-        shutil.rmtree(folder)
+    elif reason != INTERRUPTED:
+        files.remove_whole(folder)  # what a folder without a record holds is of nobody knows what
     folder.mkdir(parents=True, exist_ok=True)
     record = {
         "fold": int(fold), "seed": int(seed), "recipe": recipe, "finished": False,
@@ -203,13 +238,12 @@ def _run_unit(study, source, prepared, split, fold, seed, recipe, progress):
     device = _make(profile, prepared, split[split["fold"] == fold], fold, seed, recipe, folder)
     minutes = (time.perf_counter() - started) / 60
     _write(folder, record | {"finished": True, "minutes": round(minutes, 1), "device": device})
+    workspaces.seal(folder)
     progress(f"{words}: finished in {minutes:.1f} minutes, {paths.shown(folder)}")
 
 
 def _write(folder, record):
-    unfinished = folder / f"unfinished-{RECORD}"
-    unfinished.write_text(json.dumps(record, indent=1, sort_keys=True) + "\n")
-    unfinished.replace(folder / RECORD)
+    files.write_whole(folder / RECORD, json.dumps(record, indent=1, sort_keys=True) + "\n")
 
 
 def _make(profile, prepared, rows, fold, seed, recipe, folder):
@@ -269,7 +303,8 @@ def _predictions(predict, own, fold, seed):
     parts = []
     for view in VIEWS:
         slices = own.slices if view == "as is" else _Flipped(own.slices)
-        parts.append(folds.prediction_rows(own, predict(slices)).assign(view=view))
+        p = predict(slices, desc=f"predicting {view}")
+        parts.append(folds.prediction_rows(own, p).assign(view=view))
     table = pd.concat(parts, ignore_index=True)
     table.insert(0, "view", table.pop("view"))
     table.insert(0, "fold", fold)

@@ -1,5 +1,6 @@
 """Execute one notebook by papermill: copy, log, kernel, and what went wrong in words."""
 
+import errno
 import json
 import logging
 import os
@@ -14,6 +15,21 @@ from pathlib import Path
 from tumorcf_lib import files, paths, progress, stages
 
 START_TIMEOUT_S = 600  # for a kernel to answer, on a machine that is busy or swaps
+
+MEMORY = "close other programs, above all browsers and other notebooks;"
+ROOM = "free some room on the disk, or move what runs write elsewhere (TUMORCF_RUNS=<folder>);"
+ASKED = "because somebody, or the system, asked it to end"
+DEATHS = {
+    "SIGKILL": ("most often because memory ran out", MEMORY),
+    "SIGBUS": ("most often because the disk is full", ROOM),
+    "SIGILL": ("because a package was built for a newer processor", "take another machine;"),
+    "SIGTERM": (ASKED, ""), "SIGINT": (ASKED, ""), "SIGHUP": (ASKED, ""),
+}  # fmt: skip
+"""Signal that ended a kernel -> most likely why, and what to try first."""
+
+OTHER_DEATH = ("by an error inside a package, or because memory was refused", MEMORY)
+NO_MEMORY = ("MemoryError", "_ArrayMemoryError", "ResourceExhaustedError")
+NO_ROOM = (os.strerror(errno.ENOSPC), os.strerror(errno.EDQUOT))
 
 
 class NotebookError(RuntimeError):
@@ -70,7 +86,7 @@ def execute(study, name: str, *, fresh=False) -> float:
                 extra_arguments=["--log-level=ERROR"],
             )  # fmt: skip
         except papermill.PapermillExecutionError as error:
-            raise NotebookError(_failure(name, error, unfinished)) from None
+            raise NotebookError(_failure(study, name, error, unfinished)) from None
         except (KeyboardInterrupt, RuntimeError) as error:  # a dead kernel is a RuntimeError
             if interrupts or isinstance(error, KeyboardInterrupt):
                 print(f"\n{name} was stopped. {_how_to_go_on(study, name)}", flush=True)
@@ -81,7 +97,7 @@ def execute(study, name: str, *, fresh=False) -> float:
                 raise
             raise NotebookError(
                 f"{name} could not begin: its kernel did not start ({error}).\n"
-                f"What it printed: {paths.shown(log)}\n{_what_to_try(study, name)}"
+                f"What it printed: {paths.shown(log)}\n{_what_to_try(study, name, MEMORY)}"
             ) from None
     unfinished.replace(output)
     return (time.perf_counter() - started) / 60
@@ -139,14 +155,19 @@ def _interrupts(kernels):
         signal.signal(signal.SIGINT, before)
 
 
-def _failure(name, error, copy) -> str:
-    """A cell that raised: which one, what it said, where to read the rest."""
+def _failure(study, name, error, copy) -> str:
+    """A cell that raised: which one, what it said, where to read the rest; what may help."""
     message = re.sub(r"\x1b\[[0-9;]*m", "", str(error.evalue))
-    return (
-        f"{name} stopped at cell [{error.exec_count}], which begins with\n"
-        f"    {_first_line(error.source)}\n"
-        f"{error.ename}: {message}\nExecuted copy with the full traceback: {paths.shown(copy)}"
-    )
+    lines = [
+        f"{name} stopped at cell [{error.exec_count}], which begins with",
+        f"    {_first_line(error.source)}", f"{error.ename}: {message}",
+        f"Executed copy with the full traceback: {paths.shown(copy)}",
+    ]  # fmt: skip
+    if error.ename in NO_MEMORY:
+        lines.append(_what_to_try(study, name, MEMORY))
+    elif any(words in message for words in NO_ROOM):
+        lines.append(_what_to_try(study, name, ROOM))
+    return "\n".join(lines)
 
 
 def _death(study, name, kernels, copy, log) -> str:
@@ -154,22 +175,33 @@ def _death(study, name, kernels, copy, log) -> str:
     number, source = _last_begun(copy)
     process = getattr(kernels[-1].provisioner, "process", None) if kernels else None
     status = getattr(process, "returncode", None)
-    how = "died" if status is None else f"ended with status {status}"
-    if status is not None and status < 0:
-        how = f"was ended by signal {-status}"
+    how, first = _how_it_died(status)
     return (
         f"{name} stopped at cell [{number}], which begins with\n    {_first_line(source)}\n"
-        f"Its kernel {how}, most often because memory ran out.\n"
+        f"Its kernel {how}.\n"
         f"What it printed: {paths.shown(log)}\nExecuted so far: {paths.shown(copy)}\n"
-        f"{_what_to_try(study, name)}"
+        f"{_what_to_try(study, name, first)}"
     )
 
 
-def _what_to_try(study, name) -> str:
-    steps = [
-        "close other programs, above all browsers and other notebooks;",
-        f"go on. {_how_to_go_on(study, name)}",
-    ]
+def _how_it_died(status) -> tuple[str, str]:
+    """Words on a kernel's exit status (below 0: a signal; None: unknown), and what to try first.
+
+    >>> _how_it_died(-9)[0]
+    'was ended by signal 9, most often because memory ran out'
+    """
+    if status is None:
+        return "died, most often because memory ran out", MEMORY
+    if status >= 0:
+        return f"ended itself with status {status}, {OTHER_DEATH[0]}", OTHER_DEATH[1]
+    name = next((known.name for known in signal.Signals if known == -status), "")
+    why, first = DEATHS.get(name, OTHER_DEATH)
+    return f"was ended by signal {-status}, {why}", first
+
+
+def _what_to_try(study, name, first) -> str:
+    steps = [first] if first else []
+    steps.append(f"go on. {_how_to_go_on(study, name)}")
     if study.profile.name not in ("smoke", "demo"):
         steps.append("a smaller profile: ./run_all.sh --profile demo")
     return "\n".join(["What to try:", *(f"  {k}. {step}" for k, step in enumerate(steps, 1))])

@@ -1,5 +1,6 @@
 """Files and folders that are there as a whole or not at all, whenever the process is killed."""
 
+import contextlib
 import errno
 import os
 import shutil
@@ -10,7 +11,7 @@ from tumorcf_lib import paths
 UNFINISHED = "unfinished-"
 """Begins the name of whatever is being written or removed."""
 
-LEFTOVERS = (f"{UNFINISHED}*", "*.unfinished.*")
+LEFTOVERS = f"{UNFINISHED}*"
 """What a kill may leave behind; nothing of it counts."""
 
 
@@ -18,8 +19,30 @@ class DiskFullError(OSError):
     """No room for a file that is about to be written."""
 
 
+@contextlib.contextmanager
+def being_written(path: Path):
+    """Another name to write a file under, which gets its own when it is complete.
+
+    Then all of it is on the disk, so that a power cut leaves no empty file of that name. After
+    an error the half is removed: on a full disk it would be in the way.
+
+    Yields
+    ------
+    pathlib.Path
+        Of the same suffix, for writers that go by it.
+    """
+    unfinished = path.with_name(f"{UNFINISHED}{path.name}")
+    try:
+        yield unfinished
+        with open(unfinished, "r+b") as file:
+            os.fsync(file.fileno())
+        unfinished.replace(path)
+    finally:
+        unfinished.unlink(missing_ok=True)
+
+
 def write_whole(path: Path, content: bytes | str) -> None:
-    """Write a file under another name, and give it its own when it is complete.
+    """Write a file that is there as a whole or not at all.
 
     Examples
     --------
@@ -29,16 +52,14 @@ def write_whole(path: Path, content: bytes | str) -> None:
     >>> [path.name for path in folder.iterdir()]
     ['a.txt']
     """
-    unfinished = path.with_name(f"{UNFINISHED}{path.name}")
-    unfinished.write_bytes(content.encode() if isinstance(content, str) else content)
-    unfinished.replace(path)
+    with being_written(path) as unfinished:
+        unfinished.write_bytes(content.encode() if isinstance(content, str) else content)
 
 
 def copy_whole(source: Path, target: Path) -> None:
     """Copy a file, which has its new name when it is complete."""
-    unfinished = target.with_name(f"{UNFINISHED}{target.name}")
-    shutil.copyfile(source, unfinished)
-    unfinished.replace(target)
+    with being_written(target) as unfinished:
+        shutil.copyfile(source, unfinished)
 
 
 def remove_whole(folder: Path) -> None:
@@ -50,14 +71,35 @@ def remove_whole(folder: Path) -> None:
         shutil.rmtree(going)
 
 
+@contextlib.contextmanager
+def being_filled(folder: Path):
+    """An empty folder beside another, whose place it takes when it is filled.
+
+    A kill leaves the old folder or the new one; between two renames, for an instant, neither.
+    What it leaves half done has names that git ignores, and is removed the next time.
+    """
+    new = folder.with_name(f"{UNFINISHED}{folder.name}")
+    shutil.rmtree(new, ignore_errors=True)
+    new.mkdir(parents=True)
+    try:
+        yield new
+        going = folder.with_name(f"{UNFINISHED}removal-{folder.name}")
+        shutil.rmtree(going, ignore_errors=True)
+        if folder.exists():
+            folder.rename(going)
+        new.rename(folder)
+        shutil.rmtree(going, ignore_errors=True)
+    finally:
+        shutil.rmtree(new, ignore_errors=True)
+
+
 def clear_unfinished(folder: Path) -> None:
     """Remove what a killed process was writing or removing in a folder and below."""
-    for pattern in LEFTOVERS:
-        for left in sorted(folder.rglob(pattern)):
-            if left.is_dir():
-                shutil.rmtree(left)
-            else:
-                left.unlink(missing_ok=True)
+    for left in sorted(folder.rglob(LEFTOVERS)):
+        if left.is_dir():
+            shutil.rmtree(left)
+        else:
+            left.unlink(missing_ok=True)
 
 
 def reserve(path: Path) -> None:

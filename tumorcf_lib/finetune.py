@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 import keras
 import numpy as np
 import pandas as pd
+from tqdm import tqdm
 
 from tumorcf_lib import edits, shams, training
 from tumorcf_lib.augment import augment, build_augmenter
@@ -219,7 +220,7 @@ def _train_epoch(network, profile, views, augmenter, shares, *, seeds):
     if len(batches) > 1 and len(batches[-1]) < profile.batch_size:
         batches.pop()  # one shape of batch; other slices are left out in the next epoch
     losses = []
-    for positions in batches:
+    for positions in tqdm(batches, desc=f"epoch {seeds[-1]}", leave=False, disable=None):
         inputs, targets, _ = views.batch(positions, shares, rng)
         inputs = augment(inputs, augmenter)[..., None]
         weight = weights[part.labels[positions]].astype(np.float32)

@@ -9,7 +9,7 @@ import pandas as pd
 
 from tumorcf_lib import audit as audits
 from tumorcf_lib import cohort as cohorts
-from tumorcf_lib import memory, plan, stages
+from tumorcf_lib import files, memory, plan, stages, workspaces
 from tumorcf_lib import results as results_of
 from tumorcf_lib import split as splits
 from tumorcf_lib.config import CLASSES
@@ -93,8 +93,9 @@ def _train_one(profile, prepared, parts, seed, folder):
         model, profile, prepared.slices, prepared.labels, prepared.persons, parts,
         seed=seed, folder=folder,
     )  # fmt: skip
-    done.marked_history.to_csv(folder / "history.csv", index=False)
+    files.write_whole(folder / "history.csv", done.marked_history.to_csv(index=False))
     classifier.save_float16(done.model, folder / "weights.npz", max_bytes=sys.maxsize)
+    workspaces.forget_checkpoints(folder)
 
 
 def training_depends(results, seed) -> dict:
@@ -237,7 +238,7 @@ def depends(results, *modules) -> dict:
         "inputs": results.input_digest("02_preprocessing", "inputs.npy"),
         "masks": results.input_digest("02_preprocessing", "masks.npy"),
         "code": stages.library_digest(*modules),
-        "packages": [importlib.metadata.version(name) for name in stages.PACKAGES],
+        "packages": [importlib.metadata.version(name) for name in stages.ALL_PACKAGES],
     }
 
 

@@ -7,8 +7,6 @@ the persons, shows what a leak makes of nothing. What comes of it is in
 """
 
 import importlib.metadata
-import json
-import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,6 +16,7 @@ import pandas as pd
 from tumorcf_lib import (
     config,
     figshare,
+    files,
     folds,
     leak_tables,
     leakage,
@@ -29,6 +28,7 @@ from tumorcf_lib import (
     results,
     side_studies,
     stages,
+    workspaces,
 )
 from tumorcf_lib.leak_splits import (
     ARMS,
@@ -115,6 +115,7 @@ def run(
     if not 1 <= n_folds <= profile.n_folds:
         raise LeakInputError(f"Expected 1 to {profile.n_folds} folds to run, got {n_folds}.")
     folder.mkdir(parents=True, exist_ok=True)
+    files.clear_unfinished(folder)
     prepared = preprocess.prepare(cohort, profile.size_px)
     depends_on = _depends(profile, prepared, seed, fit)
     dealt = deal(prepared, profile, author_folds, progress)
@@ -136,7 +137,7 @@ def run(
         "rows_duplicates.csv.gz": duplicates,
         "history.csv": _joined(_kept(made, HISTORY)),
     }
-    (folder / SOURCE).write_text(f"{cohort.source}\n")
+    files.write_whole(folder / SOURCE, f"{cohort.source}\n")
     for name, table in found.items():
         results.write_table(table, folder / name)
     return {name.split(".")[0]: results.read_table(folder / name) for name in found}
@@ -166,20 +167,15 @@ def _make(
 ):
     """Folder of one arm's fold, its rows made now or before."""
     own = depends_on | {"labels": labels.tolist(), "parts": parts.tolist()}
-    mark = stages.sha256(json.dumps(own, sort_keys=True).encode())[:10]
-    name = f"{arm.name.replace(' ', '-')}-fold{fold}"
-    place = folder / f"{name}-{mark}"
-    for old in folder.glob(f"{name}-??????????"):
-        if old != place:
-            shutil.rmtree(old)
+    place = workspaces.open_workspace(folder, f"{arm.name.replace(' ', '-')}-fold{fold}", own)
     kept = place / "rows.csv.gz"
     if not kept.is_file():
-        place.mkdir(exist_ok=True)
         progress(f"arm {arm.name}, fold {fold + 1}: {(parts == 'train').sum()} slices to train on")
         predict = fit(profile, prepared, labels, parts, seed, place)
         tested = np.flatnonzero(parts == "test")
         rows = rows_of_tested(prepared, labels, tested, predict(prepared.slices[tested]))
         results.write_table(rows, kept)
+    workspaces.forget_checkpoints(place)
     return place
 
 

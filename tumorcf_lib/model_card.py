@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from tumorcf_lib import archives, config, folds, networks, paths, results, stages
+from tumorcf_lib import archives, config, files, folds, networks, paths, results, stages
 from tumorcf_lib.reference import NETWORKS, TOLERANCE
 
 FILE = "MODEL_CARD.md"
@@ -61,7 +61,7 @@ def write(folder, profile, seed, source) -> bool:
     folder = Path(folder)
     if not (folder / folds.weights_name(0)).is_file() or lacking(folder):
         return False
-    (folder / FILE).write_text(card(folder, profile, seed, source))
+    files.write_whole(folder / FILE, card(folder, profile, seed, source))
     return True
 
 
@@ -84,7 +84,7 @@ def renew(folder) -> Path:
         raise FileNotFoundError(f"{paths.shown(folder)} lacks {', '.join(needed)}.")
     hashes = manifest["sha256"] | {FILE: stages.file_sha256(folder / FILE)}
     manifest["sha256"] = dict(sorted(hashes.items()))
-    path.write_text(json.dumps(manifest, indent=1) + "\n")
+    files.write_whole(path, json.dumps(manifest, indent=1) + "\n")
     return folder / FILE
 
 
@@ -310,8 +310,8 @@ def _limits(read):
         "- One dataset from few hospitals. Other scanners, sequences, planes or ages were not "
         "tried; who is a person is inferred from the form of the ID.\n"
         "- All persons with IDs `MR...` have a glioma, so that a network may know the site instead "
-        "of the tumor. Networks of the same kind, tested on all folds, are right far more often about "
-        "these gliomas than about others, and need the tumor less for them "
+        "of the tumor. Networks of the same kind, tested on all folds, are right far more often "
+        "about these gliomas than about others, and need the tumor less for them "
         "(`figures/paper-lite-cv`, `table_accuracy_by_site.csv` and `table_net_by_site.csv`).\n"
         "- Trained and tested on the copy of the slices that is named above; another copy gives "
         "other probabilities.\n"

@@ -12,6 +12,8 @@ from pathlib import Path
 
 import numpy as np
 
+from tumorcf_lib import files
+
 INSTALL = "pip install onnx onnxruntime tf2onnx (the extra 'onnx' of this package)"
 
 
@@ -54,13 +56,11 @@ def export(model, path) -> Path:
             "Load its weights with classifier.load_float16, which builds it in float32."
         )
     path = Path(path)
-    unfinished = path.with_name(f"{path.stem}.unfinished.onnx")
     model(np.zeros((1, *model.input_shape[1:]), np.float32))  # Keras exports what was called once
     logging.getLogger("tf2onnx").setLevel(logging.ERROR)
-    with warnings.catch_warnings():
+    with files.being_written(path) as unfinished, warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)  # tf2onnx's use of old NumPy names
         model.export(unfinished, format="onnx", verbose=False)
-    os.replace(unfinished, path)
     return path
 
 

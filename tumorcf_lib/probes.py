@@ -12,7 +12,7 @@ import pandas as pd
 from sklearn.ensemble import RandomForestClassifier
 from tqdm import tqdm
 
-from tumorcf_lib import edits, head, memory, metrics, preprocess, results
+from tumorcf_lib import edits, head, memory, metrics, preprocess, results, workspaces
 
 MASK_VALUES = (-1.0, 1.0)
 """Outside and inside of the mask: alike in all slices, so that nothing is told by the air."""
@@ -79,6 +79,7 @@ def all_probes(
             network=network, progress=progress,
         )  # fmt: skip
         results.write_table(made, kept[name])
+        workspaces.forget_checkpoints(folder / name)
         if profile.probe_epochs:
             memory.forget_networks()  # of steps that were compiled, not of ``network``
     del network

@@ -1,4 +1,4 @@
-"""What a person sees while notebooks run: which cell, for how long, the last line printed."""
+"""What a person sees on a terminal while something lasts: for how long, and how far it is."""
 
 import contextlib
 import json
@@ -37,8 +37,38 @@ def following(log, notebook, name):
         yield
         return
     n_cells = len(json.loads(notebook.read_text())["cells"])
+    style = "{desc}  cell {n_fmt}/{total_fmt} |{bar:16}| {elapsed}{postfix}"
+    with _refreshed(lambda bar: _show_log(bar, log, name), name, style, total=n_cells):
+        yield
+
+
+@contextlib.contextmanager
+def clock(words):
+    """Show words and the time since, while something lasts that has no steps to count.
+
+    Only where the standard output is a terminal.
+    """
+    if not sys.stdout.isatty():
+        yield
+        return
+    with _refreshed(lambda bar: bar.refresh(), words, "{desc} ... {elapsed}"):
+        yield
+
+
+@contextlib.contextmanager
+def _refreshed(refresh, words, style, **options):
+    """A bar that a thread of its own draws anew, and wipes at the end."""
+
+    def draw():
+        with tqdm(
+            desc=words, bar_format=style, file=sys.stdout, leave=False, dynamic_ncols=True,
+            **options,
+        ) as bar:  # fmt: skip
+            while not over.wait(EVERY_S):
+                refresh(bar)
+
     over = threading.Event()
-    thread = threading.Thread(target=_follow, args=(log, n_cells, name, over), daemon=True)
+    thread = threading.Thread(target=draw, daemon=True)
     thread.start()
     try:
         yield
@@ -62,14 +92,8 @@ def read_log(text):
     return sum(line.startswith(ENDED) for line in lines), news
 
 
-def _follow(log, n_cells, name, over):
-    style = "{desc}  cell {n_fmt}/{total_fmt} |{bar:16}| {elapsed}{postfix}"
-    with tqdm(
-        total=n_cells, desc=name, bar_format=style, file=sys.stdout, leave=False,
-        dynamic_ncols=True,
-    ) as bar:  # fmt: skip
-        while not over.wait(EVERY_S):
-            done, news = read_log(log.read_text(errors="replace") if log.exists() else "")
-            bar.n = done
-            room = shutil.get_terminal_size().columns - len(name) - 50
-            bar.set_postfix_str(news[: max(room, 0)])  # draws the bar anew, too
+def _show_log(bar, log, name):
+    done, news = read_log(log.read_text(errors="replace") if log.exists() else "")
+    bar.n = done
+    room = shutil.get_terminal_size().columns - len(name) - 50
+    bar.set_postfix_str(news[: max(room, 0)])  # draws the bar anew, too

@@ -8,21 +8,21 @@ import base64
 import io
 import json
 import shutil
-import tempfile
 from pathlib import Path
 
 import pandas as pd
 from PIL import Image
-from tqdm import tqdm
 
 from tumorcf_lib import (
     calibration_publish,
     config,
     derived,
+    files,
     leak,
     model_card,
     paths,
     pooled,
+    progress,
     readme,
     readme_levels,
     reference,
@@ -92,10 +92,7 @@ def publish(profile_name: str, *, seed: int = 0) -> Path:
         for name in stages.GUIDES:
             runner.run_guide(study, name)
     target = paths.published(profile.name)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=target.parent) as scratch:
-        new = Path(scratch) / "new"
-        new.mkdir()
+    with files.being_filled(target) as new:
         for name in stages.NAMES:
             _copy_stage(study, name, new)
         _write_numbers(study, new)
@@ -103,8 +100,6 @@ def publish(profile_name: str, *, seed: int = 0) -> Path:
         source = sources.describe(profile)
         model_card.write(new, profile.as_dict(), study.seed, source)
         _write_manifest(study, new, source)
-        shutil.rmtree(target, ignore_errors=True)
-        new.rename(target)
     for name in (*stages.NAMES, *(stages.GUIDES if profile.name == DEMO else ())):
         _publish_notebook(study, name)
     readme.update()
@@ -173,18 +168,20 @@ def verify_all(folders) -> int:
     """Verify published folders, print a line for each, return 1 if one does not hold."""
     folders = [Path(f) for f in folders] or sorted(
         p.parent for p in paths.FIGURES.glob(f"*/{MANIFEST}")
+        if not p.parent.name.startswith(files.UNFINISHED)
     )
     if not folders:
         raise PublishError("Nothing is published yet under figures/.")
     n_bad = 0
-    for folder in tqdm(folders, desc="verifying", unit="folder", leave=False, disable=None):
+    for folder in folders:
         try:
-            problems, n_checked = verify(folder)
+            with progress.clock(f"verifying {folder.name}"):
+                problems, n_checked = verify(folder)
         except PublishError as error:
             problems, n_checked = [str(error)], 0
         n_bad += bool(problems)
         told = [f"{folder.name}: {n_checked} files checked, {len(problems)} problems", *problems]
-        tqdm.write("\n  ".join(told))
+        print("\n  ".join(told), flush=True)
     return int(n_bad > 0)
 
 
@@ -307,9 +304,8 @@ def _is_reference_weights(study, path):
 def _write_numbers(study, target):
     numbers = {}
     for name in stages.NAMES:
-        path = study.folder / name / NUMBERS
-        if path.exists():
-            numbers[name] = json.loads(path.read_text())
+        if NUMBERS in stages.record(study, name)["hashes"]:
+            numbers[name] = json.loads((study.folder / name / NUMBERS).read_text())
     (target / NUMBERS).write_text(json.dumps(numbers, indent=1, sort_keys=True) + "\n")
 
 
@@ -332,11 +328,9 @@ def _write_manifest(study, target, source):
 
 def _publish_notebook(study, name):
     """Renew a committed notebook's minutes and, from the demo run, its outputs."""
-    import nbformat
-
     path = paths.NOTEBOOKS / f"{name}.ipynb"
     notebook = json.loads(path.read_text())
     if study.profile.name == DEMO:
         executed = json.loads(runner.executed_copy(study, name).read_text())
         notebook = with_outputs(notebook, executed)
-    nbformat.write(nbformat.from_dict(readme.with_opening(notebook, name)), path)
+    readme.write_notebook(path, readme.with_opening(notebook, name))

@@ -9,6 +9,7 @@ the smooth guess, which holds no detail that could be wrong. Their table is made
 import numpy as np
 import pandas as pd
 from skimage.metrics import structural_similarity
+from tqdm import tqdm
 
 from tumorcf_lib import edits, plan
 from tumorcf_lib.infills import SPARSE_INFILLS
@@ -24,7 +25,7 @@ class UnknownSliceError(ValueError):
     """Rows about slices that the cohort does not have."""
 
 
-def measure(prepared, rows, *, n_places=2) -> pd.DataFrame:
+def measure(prepared, rows, *, n_places=2, progress=False) -> pd.DataFrame:
     """Error and similarity of every infill on the first sham places of each slice.
 
     Parameters
@@ -37,6 +38,8 @@ def measure(prepared, rows, *, n_places=2) -> pd.DataFrame:
         Places a slice. They are the first without a flag (not over scalp or air) at which all
         infills but the sparse mirror were audited, hence the same for all of them. A slice
         with fewer such places has fewer rows, down to none.
+    progress : bool
+        Show a progress bar.
 
     Returns
     -------
@@ -66,7 +69,8 @@ def measure(prepared, rows, *, n_places=2) -> pd.DataFrame:
             "have; pass the cohort that was audited."
         )
     measured = []
-    for i, row in zip(positions, chosen.to_dict("records"), strict=True):
+    pairs = zip(positions, chosen.to_dict("records"), strict=True)
+    for i, row in tqdm(pairs, desc="infills", total=len(chosen), disable=not progress):
         slice, mask = np.asarray(prepared.slices[i]), np.asarray(prepared.masks[i])
         region = plan.region_of(mask, row)
         measured.append(errors(slice, plan.recreate(slice, mask, row), region))

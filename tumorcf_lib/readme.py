@@ -8,7 +8,7 @@ import json
 import re
 import tomllib
 
-from tumorcf_lib import paths, readme_levels, readme_parts, speed
+from tumorcf_lib import files, paths, readme_levels, readme_parts, speed
 
 MARK = "<!-- {name}: made by `python -m tumorcf_lib publish` -->"
 COLAB_BADGE = "https://colab.research.google.com/assets/colab-badge.svg"
@@ -56,13 +56,17 @@ def setup_cell(name: str) -> str:
 
 def update() -> None:
     """Write the generated parts of README and of every notebook's opening anew."""
+    path = paths.ROOT / "README.md"
+    files.write_whole(path, with_generated_parts(path.read_text()))
+    for path in sorted(paths.NOTEBOOKS.glob("*.ipynb")):
+        write_notebook(path, with_opening(json.loads(path.read_text()), path.stem))
+
+
+def write_notebook(path, made: dict) -> None:
+    """Write a committed notebook, as a whole: a half one would stop every command."""
     import nbformat  # here: it takes half a second to import, which `verify` need not wait for
 
-    path = paths.ROOT / "README.md"
-    path.write_text(with_generated_parts(path.read_text()))
-    for path in sorted(paths.NOTEBOOKS.glob("*.ipynb")):
-        made = with_opening(json.loads(path.read_text()), path.stem)
-        nbformat.write(nbformat.from_dict(made), path)
+    files.write_whole(path, nbformat.writes(nbformat.from_dict(made)) + "\n")
 
 
 def with_generated_parts(text: str) -> str:

@@ -156,9 +156,8 @@ class Results:
         folder = self.folder / "figures"
         folder.mkdir(parents=True, exist_ok=True)
         for suffix, options in FIGURE_FORMATS.items():
-            unfinished = folder / f"{files.UNFINISHED}{name}{suffix}"
-            fig.savefig(unfinished, **options)
-            unfinished.replace(folder / f"{name}{suffix}")
+            with files.being_written(folder / f"{name}{suffix}") as unfinished:
+                fig.savefig(unfinished, **options)
         write_table(pd.DataFrame(data), folder / f"{name}.csv")
         self._figures[name] = {"shows_slices": bool(shows_slices)}
 

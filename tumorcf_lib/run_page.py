@@ -14,7 +14,7 @@ from pathlib import Path
 
 import nbformat
 
-from tumorcf_lib import paths, publish, readme, reference, runner, sources, stages
+from tumorcf_lib import files, paths, publish, readme, reference, runner, sources, stages
 from tumorcf_lib import report_page as page
 
 PAGE = "report.html"
@@ -84,9 +84,7 @@ def write(study) -> Path:
         )
     notebooks = {name: nbformat.read(runner.executed_copy(study, name), 4) for name in names}
     target = study.folder / PAGE
-    partial = target.with_suffix(".part")
-    partial.write_text(document(notebooks, _notes(study)), encoding="utf-8")
-    partial.replace(target)
+    files.write_whole(target, document(notebooks, _notes(study)))
     return target
 
 

@@ -1,7 +1,7 @@
 """Run the notebooks in order by papermill, skipping what still holds."""
 
 import json
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 from tumorcf_lib import files, locks, paths, reference, stages, workspaces
 from tumorcf_lib.execution import NotebookError, execute, executed_copy
@@ -39,7 +39,7 @@ def run(study: Study, *, first="01", last="06", fresh=False, published=False) ->
     if published:
         earlier = stages.NEEDS["04_evaluation"]
         names = [n for n in stages.NAMES[: end + 1] if n in asked or n in earlier]
-    with _only_run(study):
+    with only_run(study.folder):
         done = [_make(study, n, names, fresh and n in asked, published) for n in names]
     if reference.is_installed(study):
         for sentence in reference.sentences(reference.compare(study)):
@@ -74,21 +74,21 @@ def _make(study, name, names, fresh, published) -> dict:
 
 
 @contextmanager
-def _only_run(study):
-    """Refuse a second run of the same folder: the two would write over each other's files."""
-    study.folder.mkdir(parents=True, exist_ok=True)
-    lock = study.folder / LOCK
-    try:
-        locks.hold(lock)
-    except locks.InUseError as error:
-        raise stages.StageError(
-            f"Another run writes to {paths.shown(study.folder)} (process number {error.holder}). "
-            "Wait until it has finished, or stop it, and run the same again."
-        ) from None
-    try:
+def only_run(folder, lock=LOCK):
+    """Refuse a second run of the same folder: the two would write over each other's files.
+
+    A ``lock`` of another name is of a part of the folder that may be run by itself.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with ExitStack() as held:
+        try:
+            held.enter_context(locks.held(folder / lock))
+        except locks.InUseError as error:
+            raise stages.StageError(
+                f"Another run writes to {paths.shown(folder)} (process number {error.holder}). "
+                "Wait until it has finished, or stop it, and run the same again."
+            ) from None
         yield
-    finally:
-        locks.release(lock)
 
 
 def run_guide(study: Study, name: str) -> None:

@@ -7,7 +7,6 @@ is: it says how far random weights and few minutes go, and nothing about the pap
 
 import importlib.metadata
 import json
-import os
 import sys
 import time
 from dataclasses import replace
@@ -20,6 +19,7 @@ import pandas as pd
 from tumorcf_lib import (
     archives,
     config,
+    files,
     folds,
     memory,
     paths,
@@ -29,6 +29,7 @@ from tumorcf_lib import (
     sources,
     stages,
     tables,
+    workspaces,
 )
 from tumorcf_lib import split as splits
 
@@ -102,9 +103,11 @@ def run(folder, profile=PROFILE, *, minutes, seed=0, progress=print):
     if not _is_finished(trained, profile):
         _train(profile, prepared, parts, trained, minutes=minutes, seed=seed, progress=progress)
         memory.forget_networks()
+    if _is_finished(trained, profile):
+        workspaces.forget_checkpoints(trained)  # half a gigabyte
     _predict(profile, prepared, parts, trained / WEIGHTS, folder)
     settings = {"profile": profile.as_dict(), "seed": seed, "source": prepared.source}
-    (folder / SETTINGS).write_text(json.dumps(settings, indent=1) + "\n")
+    files.write_whole(folder / SETTINGS, json.dumps(settings, indent=1) + "\n")
     history = results.read_table(trained / KEPT)
     results.write_table(history, folder / "history.csv")
     ended = "its schedule is over" if _is_finished(trained, profile) else "run it again to go on"
@@ -184,12 +187,11 @@ def _prepare(folder, profile):
     path = folder / f"inputs-{_mark(depends_on)}" / INPUTS
     if not path.is_file():
         path.parent.mkdir(exist_ok=True)
-        unfinished = path.with_name(f"unfinished-{INPUTS}")
         shape = (len(cohort), profile.size_px, profile.size_px)
-        inputs = np.lib.format.open_memmap(unfinished, mode="w+", dtype=np.float32, shape=shape)
-        preprocess.prepare(cohort, profile.size_px, out_slices=inputs, progress=True)
-        inputs.flush()
-        os.replace(unfinished, path)
+        with files.being_written(path) as unfinished:
+            inputs = np.lib.format.open_memmap(unfinished, mode="w+", dtype=np.float32, shape=shape)
+            preprocess.prepare(cohort, profile.size_px, out_slices=inputs, progress=True)
+            inputs.flush()
     # Nothing is edited here, so the masks as stored are never read.
     return replace(cohort, slices=np.load(path, mmap_mode="r")), split
 
@@ -249,8 +251,6 @@ def _train(profile, prepared, parts, folder, *, minutes, seed, progress):
     classifier.save_float16(model, folder / WEIGHTS, max_bytes=sys.maxsize)
     history = history.assign(best=history["epoch"] == best_epoch, device=_devices(folder, history))
     results.write_table(history, folder / KEPT)
-    if _is_finished(folder, profile):
-        (folder / checkpoint.FILE).unlink(missing_ok=True)  # half a gigabyte
 
 
 def _until(minutes, progress):

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tumorcf_lib import paths, results, stages
+from tumorcf_lib import files, paths, progress, results, stages
 
 MANIFEST = "manifest.json"
 COHORT_COLUMN = "cohort"
@@ -82,9 +82,12 @@ class SideStudy:
                 f"{paths.shown(folder)} lacks {', '.join(missing)}; make them by\n"
                 f"    {self.command}"
             )
-        new = target.with_name(f"{target.name}.unfinished")
-        shutil.rmtree(new, ignore_errors=True)
-        new.mkdir(parents=True)
+        words = f"tables and figures of {self.name}"
+        with progress.clock(words), files.being_filled(target) as new:
+            self._fill(folder, new, profile, {"seed": seed, "source": source})
+        return target
+
+    def _fill(self, folder, new, profile, told):
         present = [name for name in self.optional if (folder / name).is_file()]
         for name in (*self.files, *present):
             shutil.copyfile(folder / name, new / name)
@@ -96,14 +99,11 @@ class SideStudy:
             fig = draw(new)
             fig.savefig(new / f"{name}.png", dpi=150, metadata={"Software": None})
         manifest = {
-            "study": self.name, "profile": profile.as_dict(), "seed": seed, "source": source,
+            "study": self.name, "profile": profile.as_dict(), **told,
             "figures": {n: {"shows_slices": n in self.shows_slices} for n in self.figures},
             "sha256": {path.name: stages.file_sha256(path) for path in sorted(new.iterdir())},
         }  # fmt: skip
         (new / MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n")
-        shutil.rmtree(target, ignore_errors=True)
-        new.rename(target)
-        return target
 
     def verify(self, folder, compare):
         """Recompute every published table from its rows.

@@ -11,6 +11,7 @@ import functools
 import hashlib
 import importlib.metadata
 import json
+import shlex
 from pathlib import Path
 
 from tumorcf_lib import __version__, archives, paths
@@ -43,7 +44,21 @@ LARGE_BYTES = 20_000_000
 """Files beyond this (network inputs) are hashed once a process while size and time stay."""
 
 PACKAGES = ("keras", "numpy", "opencv-python-headless", "pandas", "scipy", "tensorflow")
-UNHASHED = {"config", "paths", "runtime", "stages", "results", "runner", "publish", "readme"}
+"""What trained networks depend on."""
+
+ALL_PACKAGES = (
+    *PACKAGES, "h5py", "matplotlib", "nibabel", "nilearn", "pillow", "scikit-image",
+    "scikit-learn", "seaborn", "statsmodels",
+)  # fmt: skip
+"""What slices, rows, tables and figures depend on."""
+
+UNHASHED = {
+    "config", "files", "locks", "paths", "progress", "publish", "readme", "results", "runner",
+    "runtime", "stages", "workspaces",
+}  # fmt: skip
+"""Modules that move files about; of ``config`` the profile's values count, not its text."""
+
+READS_DATASET = ("01_data", "02_preprocessing")
 
 
 class StageError(RuntimeError):
@@ -157,13 +172,17 @@ def read_record(folder: Path, name: str, told="") -> dict:
 
 def versions() -> dict[str, str]:
     """Versions of this project and of the packages that its results depend on."""
-    found = {name: importlib.metadata.version(name) for name in PACKAGES}
+    found = {name: importlib.metadata.version(name) for name in ALL_PACKAGES}
     return {"tumorcf": __version__, **found}
 
 
 def options(study) -> str:
-    """How a command line names this study: its profile, and its seed if it is not 0."""
-    return f"--profile {study.profile.name}" + (f" --seed {study.seed}" if study.seed else "")
+    """How a command line names this study: its profile, its dataset if that lies elsewhere, and
+    its seed if that is not 0."""
+    words = f"--profile {study.profile.name}"
+    if paths.names_data_folder() and not study.profile.is_phantom:
+        words += f" --data {shlex.quote(str(paths.data_folder()))}"
+    return words + (f" --seed {study.seed}" if study.seed else "")
 
 
 def summary(kept: dict) -> str:
@@ -182,14 +201,14 @@ def fingerprint(study, name: str) -> dict[str, str]:
         f"profile {study.profile.name}": sha256(json.dumps(profile, sort_keys=True).encode()),
         "the seed": str(study.seed),
         "the code": code_digest(name),
-        "the packages": sha256("".join(map(importlib.metadata.version, PACKAGES)).encode()),
+        "the packages": sha256(" ".join(map(importlib.metadata.version, ALL_PACKAGES)).encode()),
     }
     for needed in NEEDS[name]:
         try:
             parts[f"the data of {needed}"] = record(study, needed)["data"]
         except (FileNotFoundError, DamagedRecordError):
             parts[f"the data of {needed}"] = "missing"
-    if not study.profile.is_phantom and name == "01_data":
+    if not study.profile.is_phantom and name in READS_DATASET:
         parts["the dataset"] = archives.fingerprint(paths.data_folder())
     return parts
 
@@ -205,14 +224,16 @@ def library_digest(*modules: str) -> str:
 
 
 def _digest_from(tree) -> str:
-    """Hash of a syntax tree and of those of all library modules that it leads to."""
+    """Hash of a syntax tree, of all library modules that it leads to, and of data these read."""
     leads_to, dumps, seen = [_library_imports(tree)], [ast.dump(tree)], set(UNHASHED)
     while leads_to:
         for module in sorted(leads_to.pop() - seen):
             seen.add(module)
-            dump, imports = _parsed(_library_source(module))
+            source = _library_source(module)
+            dump, imports = _parsed(source)
             leads_to.append(imports)
             dumps.append(dump)
+            dumps += [file_sha256(path) for path in _library_data() if path.name in source]
     return sha256("\n".join(sorted(dumps)).encode())
 
 
@@ -271,6 +292,11 @@ def _library_source(module: str) -> str:
     folder = paths.ROOT / "tumorcf_lib" / module
     found = sorted(folder.glob("*.py")) or [folder.with_suffix(".py")]
     return "\n".join(path.read_text() for path in found)
+
+
+def _library_data() -> list[Path]:
+    """Files beside the library's modules that modules read, by the name they call them."""
+    return sorted((paths.ROOT / "tumorcf_lib").glob("*.csv"))
 
 
 @functools.cache

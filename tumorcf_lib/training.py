@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
+from tumorcf_lib import files
 from tumorcf_lib.augment import augment, build_augmenter, mixed
 from tumorcf_lib.checkpoint import Checkpoint, fingerprint
 from tumorcf_lib.folding import folded
@@ -79,7 +80,8 @@ def train(
     so that every class counts the same. Validated and kept are running
     means of the weights (``ema_momentum``). After each epoch all state goes to ``folder`` (of the
     head's short ones, after the first and the last): a killed training that is called again with
-    equal arguments goes on and ends where an undisturbed one does.
+    equal arguments goes on and ends where an undisturbed one does. Who called it removes the
+    state (``workspaces.forget_checkpoints``) once the network, or what it was for, is stored.
 
     Parameters
     ----------
@@ -95,7 +97,7 @@ def train(
     seed : int
         Of the order of slices and of their views.
     folder : pathlib.Path
-        Takes ``history.csv`` and, while training, ``checkpoint.npz``.
+        Takes ``history.csv`` and ``checkpoint.npz``.
     backbone : keras.Model, optional
         From :func:`backbone_of` this model, if it is at hand: it need not be traced again.
     progress : callable
@@ -126,8 +128,7 @@ def train(
         _run_whole(state, model, profile, training, validation, loss, **options)
     state.restore_best()
     history = pd.DataFrame(state.history, columns=HISTORY_COLUMNS)
-    history.to_csv(folder / "history.csv", index=False)
-    state.remove()
+    files.write_whole(folder / "history.csv", history.to_csv(index=False))
     return Training(model, history, state.best_epoch)
 
 
@@ -332,7 +333,7 @@ def _train_epoch(network, profile, training, augmenter, *, seeds):
     if len(batches) > 1 and len(batches[-1]) < profile.batch_size:
         batches.pop()  # one shape of batch; other slices are left out in the next epoch
     scores = []
-    for positions in batches:
+    for positions in tqdm(batches, desc=f"epoch {seeds[-1]}", leave=False, disable=None):
         inputs, targets = training[positions], training.targets(positions)
         if augmenter is not None:
             inputs = augment(inputs, augmenter)

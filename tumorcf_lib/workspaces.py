@@ -12,6 +12,8 @@ from tumorcf_lib import files, paths, stages
 
 SEAL = "sealed.json"
 SECONDS = "seconds.txt"
+CHECKPOINT = "checkpoint.npz"
+"""State of a training, as big as some networks: of no use once what was trained is stored."""
 
 
 def open_workspace(parent: Path, name: str, depends_on: dict, *, fresh=False) -> Path:
@@ -42,11 +44,23 @@ def open_workspace(parent: Path, name: str, depends_on: dict, *, fresh=False) ->
     return folder
 
 
+def forget_checkpoints(folder: Path) -> None:
+    """Remove the states of trainings in a folder and below, when their results are stored."""
+    for path in folder.rglob(CHECKPOINT):
+        path.unlink()
+
+
 def seal(folder: Path) -> None:
     """Remember the hash of every file, when the work is finished."""
+    forget_checkpoints(folder)
     found = [path for path in sorted(folder.rglob("*")) if path.is_file() and path.name != SEAL]
     hashes = {path.relative_to(folder).as_posix(): stages.file_sha256(path) for path in found}
     files.write_whole(folder / SEAL, json.dumps(hashes, indent=1) + "\n")
+
+
+def unseal(folder: Path) -> None:
+    """Trust the files again as they are, before work on them goes on."""
+    (folder / SEAL).unlink(missing_ok=True)
 
 
 def changed_file(folder: Path) -> str | None:
