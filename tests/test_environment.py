@@ -179,7 +179,7 @@ def test_another_address_reaches_badges_and_setup(monkeypatch, tmp_path):
     after = readme.with_opening(json.loads(json.dumps(before)), "01_data")
     opening, setup = ("".join(cell["source"]) for cell in after["cells"][:2])
     assert opening.count("/a/b/") == 2
-    assert "git clone -q --depth 1 https://github.com/a/b tumorcf\n" in setup
+    assert "|| git clone -q --depth 1 https://github.com/a/b tumorcf\n" in setup
     assert after["cells"][2:] == before["cells"][2:]
 
 
