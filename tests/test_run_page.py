@@ -4,6 +4,7 @@ import base64
 import html.parser
 import io
 import re
+from dataclasses import replace
 
 import nbformat
 import nbformat.v4 as nb
@@ -11,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tumorcf_lib import paths, readme, reference, run_page, runner, stages
+from tumorcf_lib import config, paths, readme, reference, run_page, runner, stages
 
 
 def picture(width):
@@ -106,7 +107,7 @@ def test_code_is_there_and_hidden_and_what_only_installs_is_left_out(page):
 def test_a_picture_keeps_a_readable_width_and_says_which_figure_it_is(page):
     assert '--natural: 900px">' in page
     assert re.search(r"\.plot img \{ min-width: min\(var\(--natural\), \d+px\); \}", page)
-    assert ".plot, .output_html, .formula { overflow-x: auto; }" in page
+    assert ".wide, .plot { overflow-x: auto; }" in page
     assert 'alt="Figure fig07_made_up; the text below says what to look for"' in page
 
 
@@ -157,6 +158,27 @@ def test_a_run_without_all_its_notebooks_is_refused_by_name(study):
     assert "missing: 05_counterfactuals, 06_metrics" in str(error.value)
     assert "./run_all.sh --profile smoke" in str(error.value)
     assert not (study.folder / run_page.PAGE).exists()
+
+
+def test_who_ran_another_profile_is_told_which_page_can_be_made(study):
+    demo = replace(study, profile=config.get("demo"), folder=study.folder.parent / "demo")
+    with pytest.raises(run_page.RunPageError) as error:
+        run_page.write(demo)
+    assert "--report" not in str(error.value)
+    finish(study, *stages.NAMES)
+    with pytest.raises(run_page.RunPageError) as error:
+        run_page.write(demo)
+    assert "./run_all.sh --profile demo\n" in str(error.value)
+    assert str(error.value).endswith("./run_all.sh --report --profile smoke")
+
+
+@pytest.mark.parametrize("name", ["calibration", "paper-lite-cv"])
+def test_a_study_without_notebooks_says_where_its_results_are(study, name):
+    side = replace(study, profile=config.get(name), folder=study.folder.parent / name)
+    with pytest.raises(run_page.RunPageError, match="runs without notebooks") as error:
+        run_page.write(side)
+    assert f"figures/{name}" in str(error.value)
+    assert "./run_all.sh" not in str(error.value)  # which would make no notebook either
 
 
 def test_what_is_out_of_date_is_named_on_the_page(study, monkeypatch):

@@ -68,8 +68,8 @@ def choose_profile() -> tuple[str, str]:
 
 
 def resolve(profile_name: str) -> config.Profile:
-    """The profile of that name; ``"auto"`` picks the one that fits this machine."""
-    return config.get(choose_profile()[0] if profile_name == "auto" else profile_name)
+    """The profile of that name; ``"auto"`` (or "") picks the one that fits this machine."""
+    return config.get(choose_profile()[0] if profile_name in ("auto", "") else profile_name)
 
 
 def start(profile_name: str, seed: int, *, network: bool = False) -> Study:
