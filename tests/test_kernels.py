@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from tumorcf_lib import kernels
+from tumorcf_lib import config, kernels, runner, runtime
 
 PAGE = os.sysconf("SC_PAGE_SIZE")
 
@@ -36,6 +36,13 @@ def test_where_memory_is_short_a_reader_is_told_what_to_shut_down(machine, capsy
     assert "hold 1.2 GB of the 2.0 GB" in shown.err
     assert "Shut Down All Kernels" in shown.err
     assert shown.out == ""  # published notebooks show the standard output
+
+
+def test_a_run_from_a_terminal_says_so_too(machine, monkeypatch, tmp_path, capsys):
+    monkeypatch.setattr(runner, "_make", lambda *_: {})
+    runner.run(runtime.Study(config.get("smoke"), 0, tmp_path / "smoke"))
+    shown = capsys.readouterr().err
+    assert "a run needs most of it" in shown and "give the same command again" in shown
 
 
 def test_with_enough_memory_or_no_other_kernel_nothing_is_said(machine, monkeypatch, capsys):

@@ -165,8 +165,10 @@ def test_a_figure_that_vanished_or_was_drawn_over_makes_a_stage_stale(study, sma
 
 
 def test_a_later_stage_opened_first_names_the_one_command_that_helps(study, small_repository):
-    with pytest.raises(stages.StageError, match=r"\./run_all\.sh --profile smoke --to 03"):
+    with pytest.raises(stages.StageError, match=r"\./run_all\.sh --profile smoke --to 03") as error:
         results.open_stage(study, "05_counterfactuals")
+    assert "!python -m tumorcf_lib run --profile smoke --to 03" in str(error.value)
+    assert "run the notebooks before this one" in str(error.value)
 
 
 def test_the_real_notebooks_and_modules_can_all_be_hashed():

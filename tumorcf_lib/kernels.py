@@ -37,11 +37,16 @@ def held_by_others() -> int:
     return held
 
 
-def warn_if_tight() -> None:
+def warn_if_tight(this="this one", again="run this notebook again") -> None:
     """Tell a reader to shut other notebooks' kernels down, if memory is short and they hold much.
 
     Where memory runs out, the kernel that asks last dies without a word. The message goes to the
     error channel, which published notebooks leave out.
+
+    Parameters
+    ----------
+    this, again : str
+        What needs the memory, and what to do when it is free.
     """
     limit = memory_limit()
     if limit > SHORT_BYTES:
@@ -50,7 +55,7 @@ def warn_if_tight() -> None:
     if held > HELD_BYTES:
         print(
             f"Other notebooks' kernels hold {held / 1e9:.1f} GB of the {limit / 1e9:.1f} GB of "
-            "memory here, and this one needs most of it. Shut them down first (menu Kernel > Shut "
-            "Down All Kernels, then run this notebook again): what they saved is kept.",
-            file=sys.stderr,
-        )
+            f"memory here, and {this} needs most of it. Shut them down first (menu Kernel > Shut "
+            f"Down All Kernels, then {again}): what they saved is kept.",
+            file=sys.stderr, flush=True,
+        )  # fmt: skip

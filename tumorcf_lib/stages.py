@@ -242,10 +242,11 @@ def require(study, name, *, wanted_by):
     command = f"{options(study)} --to {NAMES[last][:2]}"
     raise StageError(
         f"{wanted_by} needs what {name} makes for profile {study.profile.name!r}, and that is "
-        f"not ready: {reason}. Make it, in the repository's folder, with\n"
+        f"not ready: {reason}. Make it in a terminal, in the repository's folder, with\n"
         f"    ./run_all.sh {command}\n"
-        f"or, where the packages are there already (Colab), with\n"
-        f"    python -m tumorcf_lib run {command}"
+        f"or, where the packages are there already (Binder, Colab), in a cell here, with\n"
+        f"    !python -m tumorcf_lib run {command}\n"
+        f"or run the notebooks before this one, in their order. Then run this one again."
     )
 
 
