@@ -14,7 +14,8 @@ h1 { font-size: 1.5rem; line-height: 1.25; } h2 { font-size: 1.2rem; margin-top:
 figure { margin: 1rem 0; break-inside: avoid; }
 img { max-width: 100%; height: auto; } figcaption, .small { font-size: .87rem; color: #555; }
 .plot img { min-width: min(var(--natural), 640px); } /* labels stay readable on a phone */
-.wide, .plot { overflow-x: auto; }
+.wide, .plot { overflow-x: auto; padding-bottom: .5rem; }
+.wide td:not(.number) { min-width: 7rem; }
 table { border-collapse: collapse; font-size: .87rem; font-variant-numeric: tabular-nums; }
 th, td { padding: .2rem .6rem; border-bottom: 1px solid #ddd; text-align: left;
          vertical-align: top; }

@@ -13,6 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import nbformat
+from tqdm import tqdm
 
 from tumorcf_lib import config, paths, publish, readme, reference, runner, sources, stages
 from tumorcf_lib import report_page as page
@@ -112,7 +113,8 @@ def document(notebooks, notes) -> str:
         page.heading("In short"), _in_short(notebooks),
         page.heading("Contents"), _contents(notebooks),
     ]  # fmt: skip
-    for name, notebook in notebooks.items():
+    bar = tqdm(notebooks.items(), "one page", unit="notebook", leave=False, disable=None)
+    for name, notebook in bar:
         parts.append(f'<section id="{name}">\n{_body(name, notebook)}\n</section>')
     return page.page(TITLE, parts, style=STYLE)
 
@@ -173,7 +175,11 @@ def _complete_runs(study):
 
 def _notes(study):
     """What a reader of the whole page has to know."""
-    notes = [sources.describe(study.profile), f"Profile {study.profile.name}, seed {study.seed}."]
+    profile = study.profile
+    notes = [
+        sources.describe(profile),
+        f"Profile {profile.name} ({profile.purpose}), seed {study.seed}.",
+    ]
     if not study.profile.is_phantom:
         notes.append("Pictures show slices of the dataset (CC BY 4.0): keep its credit with them.")
     if reference.is_installed(study):
@@ -256,8 +262,8 @@ def _cell(name, cell):
 
 def _output(output, source):
     if output["output_type"] == "stream":
-        in_columns = re.search(r"\S {2,}\S", output["text"])  # those keep their lines
-        shown = {"kind": "" if in_columns else "prose", "lines": output["text"].count("\n")}
+        keeps_lines = re.search(r"\S {2,}\S|^ {4}\S", output["text"], re.M)  # columns, code
+        shown = {"kind": "" if keeps_lines else "prose", "lines": output["text"].count("\n")}
         return {**output, "metadata": shown}
     if "image/png" not in output.get("data", {}):
         return output
