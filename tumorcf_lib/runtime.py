@@ -91,6 +91,7 @@ def start(profile_name: str, seed: int, *, network: bool = False) -> Study:
     np.random.seed(seed)
     device = f"CPU, {n_cores()} cores"
     if network:
+        kernels.share_one_heap()  # before TensorFlow has threads
         from tumorcf_lib import classifier
 
         device = classifier.set_up(seed)
