@@ -92,6 +92,7 @@ def start(profile_name: str, seed: int, *, network: bool = False) -> Study:
     device = f"CPU, {n_cores()} cores"
     if network:
         kernels.share_one_heap()  # before TensorFlow has threads
+        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # its remarks are no reader's concern
         from tumorcf_lib import classifier
 
         device = classifier.set_up(seed)
