@@ -6,7 +6,9 @@ were called. What it passes on to Python is in test_main.py.
 
 import os
 import shutil
+import signal
 import subprocess
+import time
 
 import pytest
 
@@ -165,3 +167,25 @@ def test_a_profile_that_does_not_exist_is_told_before_jupyterlab_opens(machine):
     done, told = call(machine, "--lab", "--profile", "dmo")
     assert done.returncode == 1
     assert "jupyterlab" not in told
+
+
+def test_an_interrupt_of_the_setup_says_that_it_goes_on_and_how(machine):
+    place, tools = machine
+    begun = place.parent / "begun"
+    waits = f': > "{begun}"; exec {shutil.which("sleep")} 60 ;;\n  "-m pip install"*never) '
+    provide(tools, "python3.12", PYTHON.replace('test -z "$OFFLINE"', waits + 'test -z "$OFFLINE"'))
+    script = subprocess.Popen(
+        [place / "run_all.sh", "--profile", "smoke"], stdout=subprocess.PIPE, text=True,
+        stderr=subprocess.STDOUT, start_new_session=True,  # and not ignored, as for background jobs
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        env={"PATH": str(tools), "TOLD": "/dev/null", "BIN": str(tools)},
+    )  # fmt: skip
+    until = time.monotonic() + 60
+    while not begun.exists() and time.monotonic() < until:
+        time.sleep(0.05)
+    os.killpg(script.pid, signal.SIGINT)
+    said, _ = script.communicate(timeout=30)
+    assert script.returncode == 130
+    assert "Stopped. What was fetched is kept; to go on: " in said
+    assert said.rstrip().endswith("run_all.sh --profile smoke")
+    assert "could not be set up" not in said
