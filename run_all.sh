@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Reproduce the study: set up an environment, run the six notebooks, or run the tests.
 set -euo pipefail
+unset CDPATH  # with it, cd may go elsewhere
 TUMORCF_COMMAND=$(printf '%q ' "$0" "$@")  # told again to who interrupts it
 export TUMORCF_COMMAND
 
@@ -19,6 +20,7 @@ usage: ./run_all.sh [options]
 Sets up .venv from the exact pins in requirements.txt (an active environment that
 already satisfies them is used instead) and runs the notebooks 01 to 06 in order.
 Everything is written to runs/<profile>/; what is up to date is skipped.
+If .venv is damaged, remove that folder: it is made anew.
 
   --profile NAME   smoke, demo, paper-lite, paper; default: chosen for this machine
                      (the real slices if they are found, otherwise the phantom);
@@ -76,6 +78,30 @@ find_python() {
   return 1
 }
 
+install_by_uv() {
+  if ! fits "$python"; then
+    rm -rf .venv && uv venv ${quiet:+--quiet} --python '>=3.11,<3.14' .venv || return
+  fi
+  uv pip install ${quiet:+--quiet} --python "$python" -r requirements.txt &&
+    uv pip install ${quiet:+--quiet} --python "$python" --no-deps --no-build-isolation -e .
+}
+
+install_by_pip() {
+  if ! fits "$python" || ! "$python" -m pip --version >/dev/null 2>&1; then
+    "$1" -m venv --clear .venv || return
+  fi
+  "$python" -m pip install ${quiet:+-qq} --disable-pip-version-check -r requirements.txt &&
+    "$python" -m pip install ${quiet:+-qq} --disable-pip-version-check --no-deps \
+      --no-build-isolation -e .
+}
+
+not_set_up() {
+  echo "run_all.sh: the environment could not be set up; the reason stands above. This first step" \
+    "needs a package index (a network) and 3 GB of disk. What was fetched is kept: when that is" \
+    "mended, give the same command again." >&2
+  exit 1
+}
+
 set_up() {  # prints nothing unless it has work to do; leaves the interpreter's path in $python
   if [ -n "${VIRTUAL_ENV:-}${CONDA_PREFIX:-}" ] && command -v python >/dev/null && satisfies_pins python; then
     python=$(command -v python)
@@ -83,51 +109,59 @@ set_up() {  # prints nothing unless it has work to do; leaves the interpreter's 
   fi
   python=$PWD/.venv/bin/python
   if [ -x "$python" ] && satisfies_pins "$python" && "$python" -I -c 'import tumorcf_lib' 2>/dev/null; then return; fi
-  local started=$SECONDS base quiet=--quiet
-  if [ -t 2 ]; then quiet=; fi  # people see bars, logs do not
-  trap stopped INT
+  local started=$SECONDS base quiet=yes
+  if [ -t 2 ]; then quiet=; fi  # in a terminal, the installer shows how far it is
   echo "Setting up .venv from requirements.txt (about 3 GB on disk; minutes, once) ..."
+  trap 'echo; echo "Stopped. What was fetched is kept; to go on: $TUMORCF_COMMAND"; exit 130' INT
   if command -v uv >/dev/null; then
-    fits "$python" || uv venv --quiet --clear --python '>=3.11,<3.14' .venv
-    uv pip install $quiet --python "$python" -r requirements.txt
-    uv pip install --quiet --python "$python" --no-deps --no-build-isolation -e .
+    install_by_uv || not_set_up
   else
     base=$(find_python)
-    { fits "$python" && "$python" -m pip --version >/dev/null 2>&1; } || "$base" -m venv --clear .venv
-    "$python" -m pip install ${quiet:+-qq} --disable-pip-version-check -r requirements.txt
-    "$python" -m pip install -qq --disable-pip-version-check --no-deps --no-build-isolation -e .
+    install_by_pip "$base" || not_set_up
   fi
   trap - INT
   echo "Environment ready after $((SECONDS - started)) s."
 }
 
-stopped() {
-  echo; echo "Stopped while .venv was being set up. The same command goes on from there:"
-  echo "    $TUMORCF_COMMAND"
-  exit 130
+take_settings() {  # $1: options that this mode takes; they reach notebooks and tests by environment
+  local known=$1
+  shift
+  while [ $# -gt 0 ]; do
+    case " $known " in
+      *" $1 "*) ;;
+      *) echo "run_all.sh: $1 says nothing to --$mode; see ./run_all.sh --help" >&2; exit 2 ;;
+    esac
+    case "$1" in
+      --profile) export TUMORCF_PROFILE=$2 ;;
+      --data) export TUMORCF_DATA=$2 ;;
+      --seed) export TUMORCF_SEED=$2 ;;
+    esac
+    shift 2
+  done
 }
 
-open_in_lab() {  # settings reach the notebooks by environment, as in a run
-  while [ $# -gt 0 ]; do
-    case "$1" in
-      --profile) export TUMORCF_PROFILE=$2; shift 2 ;;
-      --data) export TUMORCF_DATA=$2; shift 2 ;;
-      --seed) export TUMORCF_SEED=$2; shift 2 ;;
-      *) echo "run_all.sh: $1 says nothing to --lab; see ./run_all.sh --help" >&2; exit 2 ;;
-    esac
-  done
+open_in_lab() {
+  if [ -n "${TUMORCF_PROFILE:-}" ]; then  # a wrong name is told here, not in a notebook
+    "$python" -m tumorcf_lib status >/dev/null
+  fi
+  unset TUMORCF_COMMAND  # what is run from there was not called by this script
   export MALLOC_ARENA_MAX="${MALLOC_ARENA_MAX:-1}"  # saves TensorFlow's kernels memory on Linux
   echo "JupyterLab opens in your browser; if it does not, open the address that it prints below."
   echo "Run the notebooks in order (menu Run > Run All Cells). Ctrl+C here ends JupyterLab."
   exec "$python" -m jupyterlab --ServerApp.root_dir="$PWD" notebooks/01_data.ipynb
 }
 
+case "$mode" in
+  lab) take_settings "--profile --data --seed" ${arguments[@]+"${arguments[@]}"} ;;
+  test) take_settings "--data" ${arguments[@]+"${arguments[@]}"} ;;
+  setup) take_settings "" ${arguments[@]+"${arguments[@]}"} ;;
+esac
 set_up
 export PYTHONPATH="$PWD${PYTHONPATH:+:$PYTHONPATH}" TF_CPP_MIN_LOG_LEVEL="${TF_CPP_MIN_LOG_LEVEL:-2}"
 case "$mode" in
   setup) echo "Python of this project: $python" ;;
   run|report) exec "$python" -m tumorcf_lib "$mode" ${arguments[@]+"${arguments[@]}"} ;;
-  lab) open_in_lab ${arguments[@]+"${arguments[@]}"} ;;
+  lab) open_in_lab ;;
   test)
     scratch=$(mktemp -d)
     trap 'rm -rf "$scratch"' EXIT

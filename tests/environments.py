@@ -10,12 +10,14 @@ in it and says what it found; the exit status is 1 if something does not hold. N
 binder
     Asks repo2docker itself which recipe it finds in a copy of the tracked files, installs the
     Jupyter packages of its base image, then the pip part of environment.yml as conda would, and
-    checks that all requirements fit, JupyterLab lists its extensions, and a notebook runs.
+    checks that all requirements fit, run_all.sh would use it as it is, JupyterLab lists its
+    extensions, and a notebook runs.
 
 colab
     Installs the oldest direct dependencies, takes away what Colab does not have, runs the setup
     cell's own commands (the clone comes from here), and checks that TensorFlow, Keras and NumPy
-    are still the same; then some tests and the first notebooks of the smoke profile.
+    are still the same and that the cell can be run again; then some tests and the first notebooks
+    of the smoke profile.
 """
 
 import argparse
@@ -65,6 +67,8 @@ def binder(folder):
     run(python, "-m", "pip", "install", "-q", "-U", "--no-input", "-r", "pip-part.txt", cwd=tree)
     run(python, "-m", "pip", "check")
     expect(True, "all requirements fit each other")
+    run(python, "tumorcf_lib/pins.py", "requirements.txt", cwd=tree)
+    expect(True, "run_all.sh takes the environment as it is: every pin is met")
     listed = run(python, "-m", "jupyter", "server", "extension", "list", cwd=tree)
     n_good, n_all = listed.count("OK"), listed.count("enabled")
     expect(0 < n_good == n_all, f"{n_good} of the server's {n_all} extensions load")
@@ -97,10 +101,11 @@ def colab(folder):
     }  # fmt: skip
     for name in ("01_data", "audit_your_model"):  # without and with the extra packages
         shutil.rmtree(content / "tumorcf", ignore_errors=True)
-        for line in readme.setup_cell(name).splitlines():
-            if line.strip().startswith("!"):
-                run("sh", "-c", line.strip()[1:], cwd=content, env=near)
+        _run_setup_cell(readme.setup_cell(name), content, near)
         expect(versions(python) == before, f"the setup cell of {name} leaves them as they are")
+    (content / "tumorcf/runs").mkdir()
+    _run_setup_cell(readme.setup_cell("01_data"), content, near)
+    expect((content / "tumorcf/runs").is_dir(), "run once more it goes through and keeps the clone")
     clone = content / "tumorcf"
     where = run(python, "-c", "import tumorcf_lib; print(tumorcf_lib.__file__)", cwd=content)
     expect(where.strip() == str(clone / "tumorcf_lib/__init__.py"), "the clone is installed")
@@ -108,6 +113,12 @@ def colab(folder):
     run(python, "-m", "pytest", "-q", "-p", "no:cacheprovider", *tests, cwd=clone)
     expect(True, f"tests of {', '.join(QUICK_TESTS)}")
     try_notebooks(python, clone, folder)
+
+
+def _run_setup_cell(source, folder, env):
+    for line in source.splitlines():
+        if line.strip().startswith("!"):
+            run("sh", "-c", line.strip()[1:], cwd=folder, env=env)
 
 
 def copy_of_the_repository(folder):

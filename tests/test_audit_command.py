@@ -23,6 +23,15 @@ def broken(slices):
 def logits(slices):
     return np.zeros((len(slices), 2))
 
+def one_column(slices):
+    return predict(slices)[:, :1]
+
+def undefined(slices):
+    return predict(slices) * np.nan
+
+def nothing(slices):
+    predict(slices)
+
 number = 3
 """
 HEAD_PX, N = 48, 4
@@ -92,7 +101,9 @@ def test_options_reach_the_audit(folder):
     ("predict", "words"),
     [("my_module_h7", ["module:function", "my_module:predict"]),
      ("no_such_module_h7:predict", ["no_such_module_h7", "Run the command in the folder"]),
-     ("my_module_h7:number", ["function number", "predict, broken, logits"]),
+     ("my_module_h7.py:predict", ["without folder and .py", "--predict my_module_h7:predict"]),
+     ("code/my_module_h7:predict", ["in its folder", "--predict my_module_h7:predict"]),
+     ("my_module_h7:number", ["function number", "predict, broken, logits, one_column"]),
      ("my_module_h7:predictt", ["function predictt"])],
 )  # fmt: skip
 def test_a_predict_that_cannot_be_found_is_named(folder, predict, words):
@@ -100,6 +111,25 @@ def test_a_predict_that_cannot_be_found_is_named(folder, predict, words):
         run(predict=predict)
     for word in words:
         assert word in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("option", "words"),
+    [("--dilations=5,x", "expected whole numbers separated by commas, got '5,x'"),
+     ("--size=-5", "expected a whole number from 0 up, got '-5'"),
+     ("--batch-size=0", "expected a whole number from 1 up, got '0'"),
+     ("--places=few", "expected a whole number from 0 up, got 'few'")],
+)  # fmt: skip
+def test_a_number_that_is_none_is_answered_by_what_was_expected(folder, capsys, option, words):
+    with pytest.raises(SystemExit):
+        run(option)
+    assert words in capsys.readouterr().err
+
+
+def test_a_report_that_could_not_be_written_is_refused_before_the_work(folder):
+    (folder / "report").write_text("a file")
+    with pytest.raises(audit_command.AuditCommandError, match="report is a file. Name another"):
+        run(predict="no_such_module_h7:predict")
 
 
 def test_an_error_in_the_readers_function_is_shown_as_such(folder):
@@ -121,8 +151,13 @@ def test_every_error_for_people_is_listed(folder):
     from tumorcf_lib import folder as folders
 
     listed = audit_command.errors()
-    with pytest.raises(audit.PredictionError, match="softmax"):
-        run(predict="my_module_h7:logits")
+    for name, words in {
+        "logits": "apply a softmax", "one_column": "per class of the cohort; got (30, 1)",
+        "undefined": "got 60 NaN or infinite", "nothing": "did it forget to return?",
+    }.items():  # fmt: skip
+        with pytest.raises(audit.PredictionError) as error:
+            run(predict=f"my_module_h7:{name}")
+        assert words in str(error.value)
     assert issubclass(audit.PredictionError, listed)
     assert issubclass(folders.MaskSizeError, listed)
 

@@ -10,8 +10,19 @@ import pytest
 import tiny_heads
 import tiny_study
 
-from tumorcf_lib import cohort, crossval, files, pooled, pooled_tables, publish, recipes, results
-from tumorcf_lib import runner, stages, workspaces
+from tumorcf_lib import (
+    cohort,
+    crossval,
+    files,
+    pooled,
+    pooled_tables,
+    publish,
+    recipes,
+    results,
+    runner,
+    stages,
+    workspaces,
+)
 from tumorcf_lib.config import CLASSES
 from tumorcf_lib.pooled_tables import AVERAGED, ONE, P
 from tumorcf_lib.side_studies import UnfinishedStudyError

@@ -1,10 +1,13 @@
 """Claims about the advice that a notebook gives where memory is short."""
 
 import os
+import platform
+import subprocess
+import sys
 
 import pytest
 
-from tumorcf_lib import kernels
+from tumorcf_lib import config, kernels, paths, runner, runtime
 
 PAGE = os.sysconf("SC_PAGE_SIZE")
 
@@ -38,6 +41,13 @@ def test_where_memory_is_short_a_reader_is_told_what_to_shut_down(machine, capsy
     assert shown.out == ""  # published notebooks show the standard output
 
 
+def test_a_run_from_a_terminal_says_so_too(machine, monkeypatch, tmp_path, capsys):
+    monkeypatch.setattr(runner, "_make", lambda *_: {})
+    runner.run(runtime.Study(config.get("smoke"), 0, tmp_path / "smoke"))
+    shown = capsys.readouterr().err
+    assert "a run needs most of it" in shown and "give the same command again" in shown
+
+
 def test_with_enough_memory_or_no_other_kernel_nothing_is_said(machine, monkeypatch, capsys):
     monkeypatch.setenv("MEM_LIMIT", "8000000000")
     kernels.warn_if_tight()
@@ -56,3 +66,44 @@ def test_the_smallest_limit_counts_and_none_is_infinite(monkeypatch, tmp_path):
     old.write_text("2147483648\n")
     monkeypatch.setenv("MEM_LIMIT", "4000000000.0")
     assert kernels.memory_limit() == 2147483648
+
+
+HEAPS = """
+import ctypes, re, sys, threading
+from tumorcf_lib import kernels
+if sys.argv[1] == "one":
+    assert kernels.share_one_heap()
+libc = ctypes.CDLL(None)
+libc.malloc.restype, libc.malloc.argtypes = ctypes.c_void_p, [ctypes.c_size_t]
+ready = threading.Barrier(4)
+def work():
+    libc.malloc(1000)
+    ready.wait()
+threads = [threading.Thread(target=work) for _ in range(4)]
+for thread in threads: thread.start()
+for thread in threads: thread.join()
+libc.malloc_info.argtypes = [ctypes.c_int, ctypes.c_void_p]
+libc.fopen.restype = ctypes.c_void_p
+file = libc.fopen(sys.argv[2].encode(), b"w")
+libc.malloc_info(0, file)
+libc.fclose(ctypes.c_void_p(file))
+print(len(re.findall("<heap nr", open(sys.argv[2]).read())))
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="a setting of glibc")
+def test_all_threads_share_one_heap_once_that_is_asked_for(tmp_path):
+    heaps = {}
+    environment = {k: v for k, v in os.environ.items() if k != "MALLOC_ARENA_MAX"}
+    for how in ("many", "one"):
+        done = subprocess.run(
+            [sys.executable, "-c", HEAPS, how, str(tmp_path / how)], cwd=paths.ROOT,
+            env=environment, capture_output=True, text=True, check=True,
+        )  # fmt: skip
+        heaps[how] = int(done.stdout)
+    assert heaps["many"] > heaps["one"] == 1
+
+
+def test_a_system_without_that_setting_goes_without(monkeypatch):
+    monkeypatch.setattr(kernels.ctypes, "CDLL", lambda name: object())
+    assert kernels.share_one_heap() is False

@@ -72,8 +72,44 @@ def test_options_reach_the_runner(monkeypatch, tmp_path):
 def test_a_named_error_is_shown_without_a_traceback(capsys):
     assert cli.main(["run", "--profile", "gigantic"]) == 1
     shown = capsys.readouterr().err
-    assert shown.startswith("\nUnknownProfileError: There is no profile 'gigantic'")
+    assert shown.startswith("\nUnknownProfileError: There is no profile 'gigantic'.")
     assert "Traceback" not in shown
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [("demos", "demo"), ("Smoke", "smoke"), ("paper-light", "paper-lite"), ("clibration", "calib")],
+)
+def test_a_mistyped_profile_is_answered_by_the_nearest_one(capsys, typed, meant):
+    assert cli.main(["status", "--profile", typed]) == 1
+    assert f"did you mean '{meant}" in capsys.readouterr().err
+
+
+def test_another_python_is_told_which_one_has_the_packages():
+    code = (
+        "import sys; sys.modules['numpy'] = None; from tumorcf_lib import __main__ as cli; "
+        "sys.exit(cli.main(['status', '--profile', 'smoke']))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=paths.ROOT
+    )
+    assert done.returncode == 1
+    assert f"This Python ({sys.executable}) lacks the package numpy" in done.stderr
+    assert "source .venv/bin/activate" in done.stderr and "Traceback" not in done.stderr
+
+
+def test_a_seed_from_the_environment_that_is_no_number_is_told_as_such(monkeypatch, capsys):
+    monkeypatch.setenv("TUMORCF_SEED", "one")
+    with pytest.raises(SystemExit):
+        cli.main(["status"])
+    assert "--seed: invalid int value: 'one'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("profile", ["paper-lite-cv", "calibration"])
+@pytest.mark.parametrize("command", ["status", "report"])
+def test_what_is_about_notebooks_says_so_where_there_are_none(capsys, command, profile):
+    assert cli.main([command, "--profile", profile]) == 1
+    assert "runs without notebooks" in capsys.readouterr().err
 
 
 def interrupted(*arguments, **options):
@@ -87,6 +123,21 @@ def test_an_interrupt_says_that_nothing_is_lost_and_how_to_go_on(monkeypatch, ca
     shown = capsys.readouterr().out
     assert "Nothing that was finished is lost" in shown
     assert shown.splitlines()[-1].strip() == "python -m tumorcf_lib run --profile smoke"
+
+
+@pytest.mark.parametrize("name", commands())
+def test_only_commands_that_go_on_say_that_they_do(monkeypatch, capsys, name):
+    typed = shlex.split(next(iter(cli.EXAMPLES.get(name, {"": ""}))))
+    if name == "audit":
+        typed = ["--manifest", "x", "--predict", "m:f", "--out", "o"]
+    parser = cli._parser()
+    options = parser.parse_args([name, *typed])
+    options.action = interrupted
+    monkeypatch.setattr(cli, "_parser", lambda: argparse.Namespace(parse_args=lambda _: options))
+    assert cli.main([name, *typed]) == 130
+    shown = capsys.readouterr().out
+    assert ("goes on from there" in shown) == (name in cli.GOES_ON)
+    assert ("begins anew" in shown) == (name not in cli.GOES_ON)
 
 
 def test_who_called_the_script_is_told_to_call_the_script(monkeypatch, capsys):
@@ -226,7 +277,7 @@ def test_the_script_calls_what_was_asked_for_and_passes_on_how_it_was_called(
 ):
     done = run_all(*typed, **fake_environment(tmp_path))
     assert done.returncode == 0, done.stderr
-    told = shlex.join([str(paths.ROOT / "run_all.sh"), *typed])
+    told = "" if "--lab" in typed else shlex.join([str(paths.ROOT / "run_all.sh"), *typed])
     assert done.stdout.splitlines()[-1].strip() == f"{called} command={told}"
 
 

@@ -142,6 +142,13 @@ def test_what_users_wrote_is_escaped_and_slices_are_shown_only_if_wanted(audited
     assert page.count("<img") == other.count("<img") + 1
 
 
+def test_a_figure_says_what_it_shows_and_keeps_a_width_that_a_phone_can_scroll(page):
+    widths = re.findall(r'<figure class="plot" style="--natural: (\d+)px"><img alt="[^"]+"', page)
+    assert len(widths) == page.count("<img") > 3
+    assert all(400 < int(width) < 3000 for width in widths)
+    assert ".plot img { min-width: min(var(--natural), 640px); }" in page
+
+
 def test_equal_rows_give_equal_pages(audited, page, tmp_path):
     assert write(tmp_path, *audited) == page
 

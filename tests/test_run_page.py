@@ -4,6 +4,7 @@ import base64
 import html.parser
 import io
 import re
+from dataclasses import replace
 
 import nbformat
 import nbformat.v4 as nb
@@ -11,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tumorcf_lib import paths, readme, reference, run_page, runner, stages
+from tumorcf_lib import config, paths, readme, reference, run_page, runner, stages
 
 
 def picture(width):
@@ -106,13 +107,21 @@ def test_code_is_there_and_hidden_and_what_only_installs_is_left_out(page):
 def test_a_picture_keeps_a_readable_width_and_says_which_figure_it_is(page):
     assert '--natural: 900px">' in page
     assert re.search(r"\.plot img \{ min-width: min\(var\(--natural\), \d+px\); \}", page)
-    assert ".plot, .output_html, .formula { overflow-x: auto; }" in page
+    assert ".wide, .plot { overflow-x: auto;" in page
     assert 'alt="Figure fig07_made_up; the text below says what to look for"' in page
 
 
 def test_lines_printed_one_by_one_are_one_log_that_opens_on_a_click(page):
     (log,) = re.findall(r"<summary>20 lines</summary>\s*<pre[^>]*>(.*?)</pre>", page, re.S)
     assert log.count("epoch") == 20
+
+
+def test_printed_code_and_columns_keep_their_lines_and_sentences_do_not():
+    shown = {text: run_page._output(printed(text), "")["metadata"]["kind"] for text in (
+        "    def half(x):\n        return x / 2\n", "seed      0\ndevice    CPU\n",
+        "It is 4 < 5.\nLimitation: few.\n",
+    )}  # fmt: skip
+    assert list(shown.values()) == ["", "", "prose"]
 
 
 def test_headings_are_one_level_below_the_pages_own(page):
@@ -159,6 +168,27 @@ def test_a_run_without_all_its_notebooks_is_refused_by_name(study):
     assert not (study.folder / run_page.PAGE).exists()
 
 
+def test_who_ran_another_profile_is_told_which_page_can_be_made(study):
+    demo = replace(study, profile=config.get("demo"), folder=study.folder.parent / "demo")
+    with pytest.raises(run_page.RunPageError) as error:
+        run_page.write(demo)
+    assert "--report" not in str(error.value)
+    finish(study, *stages.NAMES)
+    with pytest.raises(run_page.RunPageError) as error:
+        run_page.write(demo)
+    assert "./run_all.sh --profile demo\n" in str(error.value)
+    assert str(error.value).endswith("./run_all.sh --report --profile smoke")
+
+
+@pytest.mark.parametrize("name", ["calibration", "paper-lite-cv"])
+def test_a_study_without_notebooks_says_where_its_results_are(study, name):
+    side = replace(study, profile=config.get(name), folder=study.folder.parent / name)
+    with pytest.raises(run_page.RunPageError, match="runs without notebooks") as error:
+        run_page.write(side)
+    assert f"figures/{name}" in str(error.value)
+    assert "./run_all.sh" not in str(error.value)  # which would make no notebook either
+
+
 def test_what_is_out_of_date_is_named_on_the_page(study, monkeypatch):
     finish(study, *stages.NAMES)
     why = dict.fromkeys(stages.NAMES[2:4], "the seed changed since")
@@ -167,6 +197,8 @@ def test_what_is_out_of_date_is_named_on_the_page(study, monkeypatch):
     assert written == study.folder / "report.html"
     text = written.read_text(encoding="utf-8")
     assert "Out of date: 03_training, 04_evaluation (the seed changed since)." in text
+    assert "phantom slices" in text.partition("In short")[0]
+    assert "Profile smoke (tests: the whole path in about a minute), seed 0." in text
     why.clear()
     assert "Out of date" not in run_page.write(study).read_text(encoding="utf-8")
 

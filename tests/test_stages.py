@@ -5,7 +5,7 @@ import sys
 import pytest
 from matplotlib.figure import Figure
 
-from tumorcf_lib import paths, results, stages
+from tumorcf_lib import kernels, paths, results, stages
 
 
 @pytest.fixture
@@ -167,8 +167,20 @@ def test_a_figure_that_vanished_or_was_drawn_over_makes_a_stage_stale(study, sma
 
 
 def test_a_later_stage_opened_first_names_the_one_command_that_helps(study, small_repository):
-    with pytest.raises(stages.StageError, match=r"\./run_all\.sh --profile smoke --to 03"):
+    with pytest.raises(stages.StageError, match=r"\./run_all\.sh --profile smoke --to 03") as error:
         results.open_stage(study, "05_counterfactuals")
+    assert "!python -m tumorcf_lib run --profile smoke --to 03" in str(error.value)
+    assert "run the notebooks before this one" in str(error.value)
+
+
+@pytest.mark.parametrize(("limit", "told"), [(2e9, True), (8e9, False)])
+def test_where_memory_is_short_a_stage_opened_first_asks_for_room(
+    study, small_repository, monkeypatch, limit, told
+):
+    monkeypatch.setattr(kernels, "memory_limit", lambda: limit)
+    with pytest.raises(stages.StageError) as error:
+        results.open_stage(study, "05_counterfactuals")
+    assert ("shut this notebook's kernel down before" in str(error.value)) == told
 
 
 def test_the_real_notebooks_and_modules_can_all_be_hashed():

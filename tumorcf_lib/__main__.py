@@ -31,6 +31,17 @@ The disk is full. Free some room, or move everything that runs write elsewhere
 (TUMORCF_RUNS=<folder>). Nothing that was finished is lost; the same command goes on:
     {command}"""
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
+STOPPED_SHORT = """
+Stopped, as asked. This command keeps nothing half done; the same command begins anew:
+    {command}"""
+LACKING = """
+This Python ({python}) lacks the package {name}. The project's own has it: type
+    source .venv/bin/activate
+in the repository's folder, and the same command again. ./run_all.sh --setup makes .venv."""
+GOES_ON = ("run", "download", "calibrate", "train", "leak", "scratch")
+"""Commands that go on where they were stopped; the others take a few minutes at most, but for
+``audit``, which cannot know whether the reader's classifier is still the same."""
+
 EXAMPLES = {
     "run": {
         "": "the profile that fits this machine",
@@ -90,8 +101,14 @@ def main(arguments=None) -> int:
     try:
         return options.action(options) or 0
     except KeyboardInterrupt:
-        print(STOPPED.format(command=_same_command(arguments)))
+        words = STOPPED if options.command in GOES_ON else STOPPED_SHORT
+        print(words.format(command=_same_command(arguments)))
         return 130
+    except ModuleNotFoundError as error:
+        if (error.name or "tumorcf_lib").startswith("tumorcf_lib"):
+            raise
+        print(LACKING.format(python=sys.executable, name=error.name), file=sys.stderr)
+        return 1
     except _named_errors() as error:
         print(f"\n{type(error).__name__}: {error}", file=sys.stderr)
         if getattr(error, "errno", None) in NO_ROOM:
@@ -114,7 +131,7 @@ def _parser():
         prog="python -m tumorcf_lib", description=DESCRIPTION,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )  # fmt: skip
-    commands = parser.add_subparsers(required=True, metavar="command")
+    commands = parser.add_subparsers(required=True, metavar="command", dest="command")
 
     run = _command(commands, "run", _run, "execute the notebooks by papermill")
     _study_options(run)
@@ -203,12 +220,12 @@ def _data_option(parser):
 
 def _study_options(parser, *, default="auto"):
     parser.add_argument(
-        "--profile", metavar="NAME", default=os.environ.get("TUMORCF_PROFILE", default),
+        "--profile", metavar="NAME", default=os.environ.get("TUMORCF_PROFILE") or default,
         help="smoke, demo, calibration, paper-lite, paper-lite-cv, paper or auto",
     )  # fmt: skip
     _data_option(parser)
     parser.add_argument(
-        "--seed", type=int, default=int(os.environ.get("TUMORCF_SEED", 0)),
+        "--seed", type=int, default=os.environ.get("TUMORCF_SEED") or "0",
         help="of training and sham places",
     )  # fmt: skip
 
@@ -224,13 +241,12 @@ def _run(options):
     from tumorcf_lib import runner
 
     study = _study(options)
-    is_calibration, is_pooled = study.profile.cohort == "calibration", study.profile.n_folds > 1
-    if is_calibration or is_pooled:
+    if not study.profile.has_notebooks:
         _refuse_notebook_options(options, study)
-    if is_calibration:
+    if study.profile.cohort == "calibration":
         return _calibrate(options)
     _find_dataset(options, study)
-    if is_pooled:
+    if not study.profile.has_notebooks:
         return _train_folds(study, options.seed)
     runner.run(
         study, first=options.first, last=options.last, fresh=options.fresh,
@@ -262,9 +278,14 @@ def _find_dataset(options, study):
 
 
 def _status(options):
-    from tumorcf_lib import stages
+    from tumorcf_lib import paths, stages
 
     study = _study(options)
+    if not study.profile.has_notebooks:
+        raise stages.StageError(
+            f"Profile {study.profile.name!r} runs without notebooks, and status tells of these "
+            f"only. What is finished of it lies in {paths.shown(study.folder)}."
+        )
     for name in stages.NAMES:
         print(f"{name:<20} {stages.why_stale(study, name) or 'up to date'}")
 

@@ -2,6 +2,7 @@
 
 import argparse
 import importlib
+import os
 import sys
 import traceback
 from pathlib import Path
@@ -44,20 +45,21 @@ def add_parser(commands):
     add("--out", required=True, help="folder of the report")
     add("--classes", type=_names, help="names in the order of the outputs, separated by commas "
         "(default: the labels in alphabetical order)")  # fmt: skip
-    add("--size", type=int, default=224, metavar="PX",
+    add("--size", type=_whole(0), default=224, metavar="PX",
         help="side of the slices that the classifier gets; 0 keeps theirs (default 224)")
     add("--scale", choices=("zscore", "unit", "raw"), default="zscore",
         help="intensities: z-scored as in the study (default), 0 to 1, or as stored")
-    add("--places", type=int, default=20, metavar="K", help="shams a slice (default 20)")
+    add("--places", type=_whole(0), default=20, metavar="K", help="shams a slice (default 20)")
     add("--infills", type=_names, default=[], metavar="NAMES",
         help="further infills, separated by commas")
     add("--dilations", type=_numbers, default=[], metavar="PX",
         help="further dilations of the mask, separated by commas, in pixels of a slice of "
         "512 x 512; write a negative one as --dilations=-2,5")  # fmt: skip
-    add("--control-places", type=int, default=5, metavar="K",
+    add("--control-places", type=_whole(0), default=5, metavar="K",
         help="shams a slice for each further infill and dilation (default 5)")
     add("--seed", type=int, default=0, help="of sham places (default 0)")
-    add("--batch-size", type=int, default=64, metavar="N", help="slices a call (default 64)")
+    add("--batch-size", type=_whole(1), default=64, metavar="N",
+        help="slices a call (default 64)")
     add("--title", default="Does the classifier look at the tumor?", help="of the report")
     add("--no-slices", action="store_true", help="show no slice in the report")
     parser.set_defaults(action=run)
@@ -68,18 +70,22 @@ def run(options) -> int:
     """Read the folder, audit the classifier, write the report, say where it is."""
     from tumorcf_lib import audit, folder, paths, plan, report
 
-    predict = load_predict(options.predict)
-    cohort = folder.read_folder(options.manifest, classes=options.classes)
+    _check_out(Path(options.out))
+    predict, progress = load_predict(options.predict), sys.stderr.isatty()
+    cohort = folder.read_folder(options.manifest, classes=options.classes, progress=progress)
     print(f"{cohort.source} Classes, in this order: {', '.join(cohort.classes)}.", flush=True)
-    prepared = folder.prepare(cohort, size_px=options.size or None, scale=options.scale)
+    prepared = folder.prepare(
+        cohort, size_px=options.size or None, scale=options.scale, progress=progress
+    )
     side_px = prepared.slices.shape[1]
     edits = folder.headline_edits(options.scale) + plan.control_edits(
         options.infills, options.dilations, side_px, options.control_places
     )
     rows = audit.audit(
         _named(predict, options.predict), prepared, edits=edits, n_places=options.places,
-        seed=options.seed, batch_size=options.batch_size, progress=sys.stderr.isatty(),
+        seed=options.seed, batch_size=options.batch_size, progress=progress,
     )  # fmt: skip
+    print("Writing the report ...", flush=True)
     page = report.write_report(
         rows, options.out, cohort=prepared, title=options.title, notes=_notes(options, side_px),
         show_slices=not options.no_slices,
@@ -111,6 +117,11 @@ def load_predict(name):
             f"Expected --predict module:function or a file .onnx, got {name!r}. For a function "
             "predict in my_module.py write --predict my_module:predict."
         )
+    if "/" in module_name or module_name.endswith(".py"):
+        raise AuditCommandError(
+            f"Expected the name of a module without folder and .py, got {module_name!r}. Run the "
+            f"command in its folder with --predict {Path(module_name).stem}:{attribute}."
+        )
     here = str(Path.cwd())
     if here not in sys.path:
         sys.path.insert(0, here)
@@ -134,6 +145,17 @@ def load_predict(name):
             f"{', '.join(known) or 'no function'}."
         )
     return function
+
+
+def _check_out(folder):
+    """Refuse, before the work, a folder that could not be written to after it."""
+    there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    if not there.is_dir() or not os.access(there, os.W_OK):
+        raise AuditCommandError(
+            f"Expected a folder for the report that can be made and written to, got {folder}: "
+            f"{there} {'cannot be written to' if there.is_dir() else 'is a file'}. Name another "
+            "by --out."
+        )
 
 
 def errors():
@@ -188,4 +210,22 @@ def _names(text):
 
 
 def _numbers(text):
-    return [int(number) for number in _names(text)]
+    try:
+        return [int(number) for number in _names(text)]
+    except ValueError:
+        raise argparse.ArgumentTypeError(
+            f"expected whole numbers separated by commas, got {text!r}"
+        ) from None
+
+
+def _whole(lowest):
+    """A reader of whole numbers from ``lowest`` up."""
+
+    def read(text):
+        if not text.strip().isdecimal() or int(text) < lowest:
+            raise argparse.ArgumentTypeError(
+                f"expected a whole number from {lowest} up, got {text!r}"
+            )
+        return int(text)
+
+    return read

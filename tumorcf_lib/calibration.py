@@ -15,10 +15,19 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from tumorcf_lib import audit, config, files, memory, phantom_calibration, preprocess, results
+from tumorcf_lib import (
+    audit,
+    config,
+    files,
+    memory,
+    phantom_calibration,
+    preprocess,
+    results,
+    stages,
+    workspaces,
+)
 from tumorcf_lib import calibration_tables as tables
 from tumorcf_lib import split as splits
-from tumorcf_lib import stages, workspaces
 
 RHOS = (0.0, 0.5, 0.9, 1.0)
 N_RANDOM, N_SHUFFLED = 20, 10

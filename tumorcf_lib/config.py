@@ -1,6 +1,7 @@
 """Profiles: every setting of a run, in one frozen dataclass each."""
 
 import dataclasses
+import difflib
 from dataclasses import dataclass
 
 CLASSES = ("meningioma", "glioma", "pituitary")
@@ -65,6 +66,11 @@ class Profile:
         """Whether the slices are drawn, not a patient's."""
         return self.cohort in ("phantom", "calibration")
 
+    @property
+    def has_notebooks(self) -> bool:
+        """Whether the six notebooks run it; side studies have commands of their own."""
+        return self.cohort != "calibration" and self.n_folds == 1
+
     def as_dict(self) -> dict:
         """All settings as plain values, in the order of declaration."""
         return dataclasses.asdict(self)
@@ -119,7 +125,7 @@ def get(name: str) -> Profile:
     Raises
     ------
     UnknownProfileError
-        With the names that exist.
+        With the nearest of the names that exist, and all of them.
 
     Examples
     --------
@@ -127,6 +133,9 @@ def get(name: str) -> Profile:
     True
     """
     if name not in PROFILES:
-        known = ", ".join(PROFILES)
-        raise UnknownProfileError(f"There is no profile {name!r}; choose one of: {known}.")
+        near = difflib.get_close_matches(name.lower(), PROFILES, 1)
+        meant = f"; did you mean {near[0]!r}?" if near else "."
+        raise UnknownProfileError(
+            f"There is no profile {name!r}{meant} Choose one of: {', '.join(PROFILES)}."
+        )
     return PROFILES[name]

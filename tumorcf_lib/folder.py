@@ -63,7 +63,7 @@ class FileStack(Sequence):
         return self.readers[index]()
 
 
-def read_folder(manifest, *, classes=None, name=None) -> Cohort:
+def read_folder(manifest, *, classes=None, name=None, progress=False) -> Cohort:
     """The cohort of a manifest: every file is read once and checked, and read again on use.
 
     Parameters
@@ -76,6 +76,8 @@ def read_folder(manifest, *, classes=None, name=None) -> Cohort:
         in alphabetical order, as scikit-learn and Keras's folder loaders number them.
     name : str, optional
         Of the cohort; the folder's name if left out.
+    progress : bool
+        Show a progress bar.
 
     Returns
     -------
@@ -115,7 +117,8 @@ def read_folder(manifest, *, classes=None, name=None) -> Cohort:
     table = manifests.read(manifest)
     classes = manifests.checked_classes(table["label"], classes, manifest)
     slices, masks, n_color, n_empty = [], [], 0, 0
-    for line, row in zip(table.index, table.to_dict("records"), strict=True):
+    lines = zip(table.index, table.to_dict("records"), strict=True)
+    for line, row in tqdm(lines, "reading slices", len(table), disable=not progress):
         where = f"{manifest}, line {line}"
         read_slice, read_mask, in_color, is_empty = _readers_of(row, manifest.parent, where)
         slices.append(read_slice)

@@ -42,12 +42,13 @@ def setup_cell(name: str) -> str:
     """Source of a notebook's second cell: on Colab it fetches and installs this repository.
 
     Colab's own TensorFlow, Keras and NumPy are held at their versions: they fit its drivers, and
-    a kernel that has begun cannot change them.
+    a kernel that has begun cannot change them. Run again (the kernel was restarted, another
+    notebook on the same machine), it takes the clone that is there.
     """
     return (
         "import sys\n\n"
         'if "google.colab" in sys.modules:  # everywhere else the environment is already there\n'
-        f"    !git clone -q --depth 1 {repository_address()} tumorcf\n"
+        f"    !test -d tumorcf || git clone -q --depth 1 {repository_address()} tumorcf\n"
         '    !pip list --format=freeze | grep -E "^(tensorflow|keras|numpy)==" > keep.txt\n'
         f'    !pip install -q -e "./tumorcf{EXTRAS.get(name, "")}" -c keep.txt  # adds the rest\n'
         '    sys.path.insert(0, "tumorcf")'

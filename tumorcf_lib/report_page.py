@@ -4,6 +4,7 @@ import base64
 import html
 import io
 import math
+import struct
 
 STYLE = """
 :root { color-scheme: light; }
@@ -12,7 +13,9 @@ body { font: 16px/1.5 system-ui, sans-serif; color: #222; background: #fff;
 h1 { font-size: 1.5rem; line-height: 1.25; } h2 { font-size: 1.2rem; margin-top: 2rem; }
 figure { margin: 1rem 0; break-inside: avoid; }
 img { max-width: 100%; height: auto; } figcaption, .small { font-size: .87rem; color: #555; }
-.wide { overflow-x: auto; }
+.plot img { min-width: min(var(--natural), 640px); } /* labels stay readable on a phone */
+.wide, .plot { overflow-x: auto; padding-bottom: .5rem; }
+.wide td:not(.number) { min-width: 7rem; }
 table { border-collapse: collapse; font-size: .87rem; font-variant-numeric: tabular-nums; }
 th, td { padding: .2rem .6rem; border-bottom: 1px solid #ddd; text-align: left;
          vertical-align: top; }
@@ -77,9 +80,15 @@ def picture(fig, caption) -> str:
     data = base64.b64encode(buffer.getvalue()).decode()
     words = html.escape(caption)
     return (
-        f'<figure><img alt="{words}" src="data:image/png;base64,{data}">'
+        f'<figure class="plot" style="--natural: {width_px(buffer.getvalue())}px">'
+        f'<img alt="{words}" src="data:image/png;base64,{data}">'
         f"<figcaption>{words}</figcaption></figure>"
     )
+
+
+def width_px(png: bytes) -> int:
+    """Width of a PNG, which its header says."""
+    return struct.unpack(">I", png[16:20])[0]
 
 
 def table(frame) -> str:

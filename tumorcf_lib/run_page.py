@@ -9,37 +9,36 @@ import functools
 import html
 import io
 import re
-import struct
+from dataclasses import replace
 from pathlib import Path
 
 import nbformat
+from tqdm import tqdm
 
-from tumorcf_lib import files, paths, publish, readme, reference, runner, sources, stages
+from tumorcf_lib import config, files, paths, publish, readme, reference, runner, sources, stages
 from tumorcf_lib import report_page as page
 
 PAGE = "report.html"
 TITLE = "Does a brain-tumor classifier look at the tumor?"
-PHONE_PX = 640  # pictures are not shrunk below this width: their labels would get too small
 FORMULA_PT = 12
-STYLE = f"""
-h2 {{ font-size: 1.4rem; border-top: 2px solid #ddd; padding-top: 1.2rem; }}
-h3 {{ font-size: 1.1rem; margin-top: 1.6rem; }}
-nav li {{ margin: .3rem 0; }} a {{ color: #0b5cad; }}
-pre {{ overflow-x: auto; font-size: .8rem; line-height: 1.35; background: #f6f6f6;
-      padding: .5rem .7rem; }}
-pre.prose {{ white-space: pre-wrap; font: inherit; font-size: .95rem; }}
-.code {{ display: none; }} .code pre {{ border-left: 3px solid #ccc; }}
-body:has(#show-code:checked) .code {{ display: block; }}
-.plot, .output_html, .formula {{ overflow-x: auto; }}
-.plot img {{ min-width: min(var(--natural), {PHONE_PX}px); }}
-.formula {{ display: flex; flex-wrap: wrap; gap: .6rem 2rem; margin: .8rem 0; }}
-img.math {{ max-width: none; }}
-table, td, th {{ border-style: none; }} tr {{ border-bottom: 1px solid #ddd; }}
-.output_html td, .output_html th {{ white-space: nowrap; border-bottom: none; }}
-.output_html thead th {{ white-space: normal; vertical-align: bottom; }}
-dt {{ font-weight: 600; margin-top: .8rem; }} dd {{ margin-left: 1rem; }}
-@media (max-width: 40rem) {{ dd {{ margin-left: 0; }} }}
-@media print {{ label {{ display: none; }} }}
+STYLE = """
+h2 { font-size: 1.4rem; border-top: 2px solid #ddd; padding-top: 1.2rem; }
+h3 { font-size: 1.1rem; margin-top: 1.6rem; }
+nav li { margin: .3rem 0; } a { color: #0b5cad; }
+pre { overflow-x: auto; font-size: .8rem; line-height: 1.35; background: #f6f6f6;
+      padding: .5rem .7rem; }
+pre.prose { white-space: pre-wrap; font: inherit; font-size: .95rem; }
+.code { display: none; } .code pre { border-left: 3px solid #ccc; }
+body:has(#show-code:checked) .code { display: block; }
+.output_html, .formula { overflow-x: auto; }
+.formula { display: flex; flex-wrap: wrap; gap: .6rem 2rem; margin: .8rem 0; }
+img.math { max-width: none; }
+table, td, th { border-style: none; } tr { border-bottom: 1px solid #ddd; }
+.output_html td, .output_html th { white-space: nowrap; border-bottom: none; }
+.output_html thead th { white-space: normal; vertical-align: bottom; }
+dt { font-weight: 600; margin-top: .8rem; } dd { margin-left: 1rem; }
+@media (max-width: 40rem) { dd { margin-left: 0; } }
+@media print { label { display: none; } }
 """
 TEMPLATE = """
 {%- extends 'basic/index.html.j2' -%}
@@ -72,16 +71,24 @@ def write(study) -> Path:
     Raises
     ------
     RunPageError
-        Naming the notebooks without an executed copy, and the command that makes them.
+        Naming the notebooks without an executed copy, the command that makes them, and runs
+        that are complete. For a profile without notebooks: where its results are shown.
     """
-    names = [name for name in stages.NAMES if not _is_published_training(study, name)]
-    missing = [name for name in names if not runner.executed_copy(study, name).is_file()]
+    profile = study.profile
+    if not profile.has_notebooks:
+        raise RunPageError(
+            f"Profile {profile.name!r} runs without notebooks, so there is no page of them. Its "
+            f"published results lie in {paths.shown(paths.published(profile.name))}; the "
+            "notebooks 06_metrics and evidence show them."
+        )
+    missing = _missing(study)
     if missing:
         raise RunPageError(
-            f"Expected the executed notebooks of profile {study.profile.name!r} in "
+            f"Expected the executed notebooks of profile {profile.name!r} in "
             f"{paths.shown(study.folder / 'notebooks')}; missing: {', '.join(missing)}. "
-            f"Make them with\n    ./run_all.sh --profile {study.profile.name}"
+            f"Make them with\n    ./run_all.sh {stages.options(study)}{_complete_runs(study)}"
         )
+    names = _shown(study)
     notebooks = {name: nbformat.read(runner.executed_copy(study, name), 4) for name in names}
     target = study.folder / PAGE
     files.write_whole(target, document(notebooks, _notes(study)))
@@ -104,7 +111,8 @@ def document(notebooks, notes) -> str:
         page.heading("In short"), _in_short(notebooks),
         page.heading("Contents"), _contents(notebooks),
     ]  # fmt: skip
-    for name, notebook in notebooks.items():
+    bar = tqdm(notebooks.items(), "one page", unit="notebook", leave=False, disable=None)
+    for name, notebook in bar:
         parts.append(f'<section id="{name}">\n{_body(name, notebook)}\n</section>')
     return page.page(TITLE, parts, style=STYLE)
 
@@ -142,13 +150,34 @@ def formula(latex: str) -> str:
     )
 
 
-def _is_published_training(study, name):
-    return name == reference.STAGE and reference.is_installed(study)
+def _shown(study):
+    """Notebooks that the page of a run shows: all but a training that did not take place."""
+    not_run = {reference.STAGE} if reference.is_installed(study) else set()
+    return [name for name in stages.NAMES if name not in not_run]
+
+
+def _missing(study):
+    return [name for name in _shown(study) if not runner.executed_copy(study, name).is_file()]
+
+
+def _complete_runs(study):
+    """Commands for the runs beside this one that a page can be made of, in words."""
+    others = [
+        replace(study, profile=profile, folder=study.folder.parent / name)
+        for name, profile in config.PROFILES.items() if profile.has_notebooks
+    ]  # fmt: skip
+    found = [other.profile.name for other in others if not _missing(other)]
+    commands = "".join(f"\n    ./run_all.sh --report --profile {name}" for name in found)
+    return f"\nor take a run that is complete:{commands}" if found else ""
 
 
 def _notes(study):
     """What a reader of the whole page has to know."""
-    notes = [sources.describe(study.profile), f"Profile {study.profile.name}, seed {study.seed}."]
+    profile = study.profile
+    notes = [
+        sources.describe(profile),
+        f"Profile {profile.name} ({profile.purpose}), seed {study.seed}.",
+    ]
     if not study.profile.is_phantom:
         notes.append("Pictures show slices of the dataset (CC BY 4.0): keep its credit with them.")
     if reference.is_installed(study):
@@ -158,7 +187,7 @@ def _notes(study):
         stale.setdefault(stages.why_stale(study, name), []).append(name)
     reasons = [f"{', '.join(names)} ({why})" for why, names in stale.items() if why]
     if reasons:
-        again = f"./run_all.sh --profile {study.profile.name}"
+        again = f"./run_all.sh {stages.options(study)}"
         notes.append(f"Out of date: {'; '.join(reasons)}. {again} makes them anew.")
     return notes
 
@@ -231,13 +260,13 @@ def _cell(name, cell):
 
 def _output(output, source):
     if output["output_type"] == "stream":
-        in_columns = re.search(r"\S {2,}\S", output["text"])  # those keep their lines
-        shown = {"kind": "" if in_columns else "prose", "lines": output["text"].count("\n")}
+        keeps_lines = re.search(r"\S {2,}\S|^ {4}\S", output["text"], re.M)  # columns, code
+        shown = {"kind": "" if keeps_lines else "prose", "lines": output["text"].count("\n")}
         return {**output, "metadata": shown}
     if "image/png" not in output.get("data", {}):
         return output
     data = publish.smaller_png(output["data"]["image/png"].replace("\n", ""))
-    (width,) = struct.unpack(">I", base64.b64decode(data[:32])[16:20])  # PNG's header says
+    width = page.width_px(base64.b64decode(data[:32]))
     figure = re.search(r"save_figure\(\w+, \"(\w+)\"", source)
     alt = f"Figure {figure[1]}; the text below says what to look for" if figure else "Figure"
     return {**output, "data": {"image/png": data}, "metadata": {"natural": width, "alt": alt}}

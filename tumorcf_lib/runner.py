@@ -3,7 +3,7 @@
 import json
 from contextlib import ExitStack, contextmanager
 
-from tumorcf_lib import files, locks, paths, reference, stages, workspaces
+from tumorcf_lib import files, kernels, locks, paths, reference, stages, workspaces
 from tumorcf_lib.execution import NotebookError, execute, executed_copy
 from tumorcf_lib.runtime import Study
 
@@ -39,6 +39,7 @@ def run(study: Study, *, first="01", last="06", fresh=False, published=False) ->
     if published:
         earlier = stages.NEEDS["04_evaluation"]
         names = [n for n in stages.NAMES[: end + 1] if n in asked or n in earlier]
+    kernels.warn_if_tight("a run", "give the same command again")
     with only_run(study.folder):
         done = [_make(study, n, names, fresh and n in asked, published) for n in names]
     if reference.is_installed(study):

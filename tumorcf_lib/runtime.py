@@ -68,8 +68,8 @@ def choose_profile() -> tuple[str, str]:
 
 
 def resolve(profile_name: str) -> config.Profile:
-    """The profile of that name; ``"auto"`` picks the one that fits this machine."""
-    return config.get(choose_profile()[0] if profile_name == "auto" else profile_name)
+    """The profile of that name; ``"auto"`` (or "") picks the one that fits this machine."""
+    return config.get(choose_profile()[0] if profile_name in ("auto", "") else profile_name)
 
 
 def start(profile_name: str, seed: int, *, network: bool = False) -> Study:
@@ -91,6 +91,8 @@ def start(profile_name: str, seed: int, *, network: bool = False) -> Study:
     np.random.seed(seed)
     device = f"CPU, {n_cores()} cores"
     if network:
+        kernels.share_one_heap()  # before TensorFlow has threads
+        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # its remarks are no reader's concern
         from tumorcf_lib import classifier
 
         device = classifier.set_up(seed)

@@ -14,7 +14,7 @@ import json
 import shlex
 from pathlib import Path
 
-from tumorcf_lib import __version__, archives, paths
+from tumorcf_lib import __version__, archives, kernels, paths
 
 NAMES = (
     "01_data", "02_preprocessing", "03_training",
@@ -263,11 +263,19 @@ def require(study, name, *, wanted_by):
     command = f"{options(study)} --to {NAMES[last][:2]}"
     raise StageError(
         f"{wanted_by} needs what {name} makes for profile {study.profile.name!r}, and that is "
-        f"not ready: {reason}. Make it, in the repository's folder, with\n"
+        f"not ready: {reason}. Make it in a terminal, in the repository's folder, with\n"
         f"    ./run_all.sh {command}\n"
-        f"or, where the packages are there already (Colab), with\n"
-        f"    python -m tumorcf_lib run {command}"
+        f"or, on Colab, in a cell here, with\n"
+        f"    !python -m tumorcf_lib run {command}\n"
+        f"or run the notebooks before this one, in their order.{_make_room()} Then run this one "
+        "again."
     )
+
+
+def _make_room():
+    if not kernels.is_short():
+        return ""
+    return " Memory is short: shut this notebook's kernel down before (menu Kernel > Shut Down)."
 
 
 def _library_imports(tree) -> set[str]:
