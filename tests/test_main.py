@@ -2,7 +2,6 @@ import argparse
 import os
 import shlex
 import shutil
-import signal
 import subprocess
 import sys
 
@@ -298,30 +297,6 @@ def test_an_environment_that_was_left_before_its_last_step_is_set_up_again(tmp_p
         env=environment,
     )  # fmt: skip
     assert ("--no-deps --no-build-isolation -e ." in done.stdout) != is_complete
-
-
-def test_an_interrupt_while_the_environment_is_made_says_so_and_how_to_go_on(tmp_path):
-    for name in ("run_all.sh", "requirements.txt"):
-        shutil.copy(paths.ROOT / name, tmp_path)
-    uv = tmp_path / "bin" / "uv"
-    uv.parent.mkdir()
-    uv.write_text("#!/bin/sh\necho installing\nexec sleep 60\n")
-    uv.chmod(0o755)
-    environment = {**os.environ, "PATH": f"{uv.parent}:{os.environ['PATH']}"}
-    for name in ("VIRTUAL_ENV", "CONDA_PREFIX"):
-        environment.pop(name, None)
-    process = subprocess.Popen(
-        [str(tmp_path / "run_all.sh"), "--profile", "demo"], stdout=subprocess.PIPE, text=True,
-        env=environment, start_new_session=True,  # shells let background jobs ignore an interrupt
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-    )  # fmt: skip
-    lines = iter(process.stdout.readline, "")
-    assert "Setting up .venv" in next(lines) and next(lines) == "installing\n"
-    os.killpg(process.pid, signal.SIGINT)
-    said = "".join(lines)
-    assert process.wait() == 130
-    assert "Stopped while .venv was being set up" in said
-    assert said.splitlines()[-1].strip() == f"{tmp_path}/run_all.sh --profile demo"
 
 
 def test_the_script_explains_itself_and_refuses_unknown_options(tmp_path):

@@ -47,7 +47,7 @@ def test_what_vanished_after_the_seal_is_made_again(tmp_path, done):
 def test_a_seal_leaves_no_state_of_a_training_that_a_kill_left(tmp_path):
     folder = open_one(tmp_path)
     (folder / "fold0").mkdir()
-    for name in ("weights", workspaces.CHECKPOINT, f"fold0/{workspaces.CHECKPOINT}"):
+    for name in ("weights", files.CHECKPOINT, f"fold0/{files.CHECKPOINT}"):
         (folder / name).write_text("1 2 3")
     workspaces.seal(folder)
     assert {p.name for p in folder.iterdir()} == {"weights", "fold0", workspaces.SEAL}

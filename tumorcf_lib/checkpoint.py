@@ -10,7 +10,6 @@ import keras
 import numpy as np
 
 from tumorcf_lib import files
-from tumorcf_lib.workspaces import CHECKPOINT as FILE
 
 SETTINGS = (
     "backbone", "weights", "size_px", "epochs", "warmup_epochs", "freeze_norms", "frozen_blocks",
@@ -43,7 +42,7 @@ class Checkpoint:
     """
 
     def __init__(self, folder, model, mark):
-        self.path = folder / FILE
+        self.path = folder / files.CHECKPOINT
         self.model = model
         self.mark = mark
         self.history = []

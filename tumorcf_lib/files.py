@@ -14,6 +14,9 @@ UNFINISHED = "unfinished-"
 LEFTOVERS = f"{UNFINISHED}*"
 """What a kill may leave behind; nothing of it counts."""
 
+CHECKPOINT = "checkpoint.npz"
+"""State of a training, as big as some networks: of no use once what was trained is stored."""
+
 
 class DiskFullError(OSError):
     """No room for a file that is about to be written."""

@@ -275,11 +275,10 @@ def _until(minutes, progress):
 
 def _note_device(folder, device):
     """Remember on what the epochs from the next one on are trained."""
-    from tumorcf_lib import checkpoint
 
     n_done = 0
-    if (folder / checkpoint.FILE).is_file():
-        with np.load(folder / checkpoint.FILE, allow_pickle=False) as stored:
+    if (folder / files.CHECKPOINT).is_file():
+        with np.load(folder / files.CHECKPOINT, allow_pickle=False) as stored:
             n_done = len(json.loads(str(stored["history"])))
     row = pd.DataFrame({"after_epoch": [n_done], "device": [device]})
     row.to_csv(folder / DEVICES, mode="a" if n_done else "w", header=not n_done, index=False)

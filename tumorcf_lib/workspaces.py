@@ -12,8 +12,6 @@ from tumorcf_lib import files, paths, stages
 
 SEAL = "sealed.json"
 SECONDS = "seconds.txt"
-CHECKPOINT = "checkpoint.npz"
-"""State of a training, as big as some networks: of no use once what was trained is stored."""
 
 
 def open_workspace(parent: Path, name: str, depends_on: dict, *, fresh=False) -> Path:
@@ -46,7 +44,7 @@ def open_workspace(parent: Path, name: str, depends_on: dict, *, fresh=False) ->
 
 def forget_checkpoints(folder: Path) -> None:
     """Remove the states of trainings in a folder and below, when their results are stored."""
-    for path in folder.rglob(CHECKPOINT):
+    for path in folder.rglob(files.CHECKPOINT):
         path.unlink()
 
 
