@@ -1,3 +1,4 @@
+import errno
 import fcntl
 import json
 from pathlib import Path
@@ -7,7 +8,7 @@ import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 
-from tumorcf_lib import locks, results, stages
+from tumorcf_lib import files, locks, results, stages
 
 
 @pytest.fixture
@@ -89,6 +90,17 @@ def test_a_stage_that_another_process_makes_is_refused(stage, study, monkeypatch
         with pytest.raises(stages.StageError, match="01_data .* another process"):
             results.open_stage(study, "01_data")
     results.open_stage(study, "01_data").finish()
+    with open(stage.folder / results.LOCK, "r+") as other:  # nobody makes a finished stage
+        fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def test_an_array_that_finds_no_room_on_the_disk_says_so_before_it_is_filled(stage, monkeypatch):
+    def full(*_):
+        raise OSError(errno.ENOSPC, "full")
+
+    monkeypatch.setattr(files.os, "posix_fallocate", full, raising=False)
+    with pytest.raises(files.DiskFullError, match="inputs.npy"):
+        stage.create_array("inputs", (20, 30), np.float32)
 
 
 def test_what_changes_while_a_stage_runs_makes_it_stale(study, monkeypatch):
