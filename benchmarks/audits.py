@@ -6,9 +6,11 @@ import numpy as np
 
 from benchmarks import slices
 from benchmarks.measure import compare
-from tumorcf_lib import audit as audits
-from tumorcf_lib import config, edits, plan, preprocess
-from tumorcf_lib.infills import Hole
+from tumorcf_lib import config
+from tumorcf_lib.counterfactuals import audit as audits
+from tumorcf_lib.counterfactuals import edits, plan
+from tumorcf_lib.counterfactuals.infills import Hole
+from tumorcf_lib.data import preprocess
 
 SIZES = {"full": ("paper-lite", 4), "tiny": ("smoke", 1)}
 TOLERANCE = 1e-4
@@ -17,7 +19,7 @@ TOLERANCE = 1e-4
 
 def run(size, repeats):
     """Rows: the study's plan on its network, of weights of ImageNet and an untrained head."""
-    from tumorcf_lib import classifier, folding
+    from tumorcf_lib.networks import classifier, folding
 
     name, n_slices = SIZES[size]
     profile = config.get(name)
@@ -29,7 +31,7 @@ def run(size, repeats):
 
 
 def rows(predict, cohort, profile, repeats):
-    """Rows for any ``predict``; see :func:`tumorcf_lib.audit.audit`."""
+    """Rows for any ``predict``; see :func:`counterfactuals.audit.audit`."""
     planned = audits.HEADLINE_EDITS + plan.control_edits(
         profile.infills, profile.dilations_at_512, profile.size_px, profile.n_control_places
     )

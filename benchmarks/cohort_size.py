@@ -18,8 +18,8 @@ import numpy as np
 
 from benchmarks import slices
 from benchmarks.measure import Row, timed
-from tumorcf_lib import audit as audits
-from tumorcf_lib import figshare, preprocess
+from tumorcf_lib.counterfactuals import audit as audits
+from tumorcf_lib.data import figshare, preprocess
 
 TIMES = (1, 3, 10)
 SIZES = {"full": (100, 256, 224), "tiny": (2, 64, 64)}

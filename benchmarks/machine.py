@@ -5,7 +5,7 @@ import os
 import platform
 from pathlib import Path
 
-from tumorcf_lib import runtime
+from tumorcf_lib.runs import runtime
 
 PACKAGES = (
     "h5py", "keras", "numpy", "opencv-python-headless", "pandas", "scipy", "tensorflow",

@@ -22,7 +22,7 @@ def run(size, repeats):
 
 
 def _built(size, size_px):
-    from tumorcf_lib import classifier
+    from tumorcf_lib.networks import classifier
 
     weights = "imagenet" if size == "full" else None
     profile = dataclasses.replace(config.get("paper-lite"), size_px=size_px, weights=weights)
@@ -30,7 +30,7 @@ def _built(size, size_px):
 
 
 def _prediction(model, size_px, n, repeats):
-    from tumorcf_lib import folding
+    from tumorcf_lib.networks import folding
 
     folded = folding.folded(model)
     inputs = slices.prepared(n, size_px).slices[..., None]

@@ -4,7 +4,7 @@ import numpy as np
 from scipy import ndimage
 
 from benchmarks.measure import compare
-from tumorcf_lib import phantom
+from tumorcf_lib.phantoms import phantom
 
 SIZES = {"full": (20, 4, 256), "tiny": (1, 1, 64)}
 

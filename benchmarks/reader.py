@@ -8,7 +8,7 @@ import numpy as np
 
 from benchmarks import slices
 from benchmarks.measure import compare
-from tumorcf_lib import figshare
+from tumorcf_lib.data import figshare
 
 SIZES = {"full": (240, 512), "tiny": (6, 64)}
 

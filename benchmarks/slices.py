@@ -6,9 +6,10 @@ import h5py
 import numpy as np
 import pandas as pd
 
-from tumorcf_lib import archives, phantom, preprocess
-from tumorcf_lib.cohort import Cohort
 from tumorcf_lib.config import CLASSES
+from tumorcf_lib.data import archives, preprocess
+from tumorcf_lib.data.cohort import Cohort
+from tumorcf_lib.phantoms import phantom
 
 
 def prepared(n, size_px):

@@ -42,8 +42,8 @@ def _steps(profile, n_steps, repeats):
 
 def _training(profile, cohort, *, learn, fold):
     """A callable that takes one step on each batch of the cohort."""
-    from tumorcf_lib import classifier, folding, freezing, training
-    from tumorcf_lib.augment import augment, build_augmenter
+    from tumorcf_lib.networks import classifier, folding, freezing, training
+    from tumorcf_lib.networks.augment import augment, build_augmenter
 
     profile = dataclasses.replace(profile, **learn)
     model = classifier.build(profile)

@@ -6,7 +6,8 @@ from pathlib import Path
 import hypothesis
 import pytest
 
-from tumorcf_lib import config, runtime
+from tumorcf_lib import config
+from tumorcf_lib.runs import runtime
 
 hypothesis.settings.register_profile("unhurried", deadline=None)  # a busy machine is no failure
 hypothesis.settings.load_profile("unhurried")

@@ -3,9 +3,10 @@
 import numpy as np
 import pandas as pd
 
-from tumorcf_lib import audit, infills, metrics, plan
 from tumorcf_lib.config import CLASSES
-from tumorcf_lib.scores import class_log_odds
+from tumorcf_lib.counterfactuals import audit, infills, plan
+from tumorcf_lib.counterfactuals.scores import class_log_odds
+from tumorcf_lib.stats import metrics
 
 INFILLS = ("telea", "mirror")
 DILATIONS_PX = (4,)

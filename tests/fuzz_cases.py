@@ -22,7 +22,9 @@ import numpy as np
 import test_pickles
 from fake_cheng import draw, mat_bytes, write_archives
 
-from tumorcf_lib import cjdata, figshare, folder, pickles
+from tumorcf_lib.data import cjdata, figshare
+from tumorcf_lib.networks import pickles
+from tumorcf_lib.your_model import folder
 
 SECONDS_A_CASE = 5.0  # of this process's own time
 MEMORY_MB = 1500.0  # resident at most; most of it the libraries' own

@@ -37,7 +37,8 @@ import psutil
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from tumorcf_lib import compare, config, files, paths, results, runner, runtime, stages  # noqa: E402
+from tumorcf_lib import config, files, paths
+from tumorcf_lib.runs import compare, results, runner, runtime, stages  # noqa: E402
 
 KINDS = ("all", "all", "runner", "kernel")
 REFERENCE = "reference.json"

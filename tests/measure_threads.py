@@ -24,7 +24,8 @@ import pandas as pd
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from tumorcf_lib import compare, paths, results, stages  # noqa: E402
+from tumorcf_lib import paths
+from tumorcf_lib.runs import compare, results, stages  # noqa: E402
 
 TRAINED = ("01_data", "02_preprocessing", "03_training")
 THREADS = (

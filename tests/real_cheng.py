@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tumorcf_lib import figshare
+from tumorcf_lib.data import figshare
 
 
 def folder():

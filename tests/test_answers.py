@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 from test_findings import make_scores, run
 
-from tumorcf_lib import answers
+from tumorcf_lib.stats import answers
 
 
 def claim(**own):

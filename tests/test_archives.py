@@ -1,8 +1,8 @@
 import pytest
 from fake_cheng import NAMES, dataset, open_folder, without_rights, write_archives
 
-from tumorcf_lib import archives
-from tumorcf_lib.archives import DataAccessError
+from tumorcf_lib.data import archives
+from tumorcf_lib.data.archives import DataAccessError
 
 
 def test_the_published_files_are_four_with_distinct_ids_and_sums():

@@ -6,10 +6,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tumorcf_lib import audit, metrics, plan
-from tumorcf_lib.audit import InvalidAuditError, PredictionError
-from tumorcf_lib.cohort import Cohort
-from tumorcf_lib.infills import INFILLS
+from tumorcf_lib.counterfactuals import audit, plan
+from tumorcf_lib.counterfactuals.audit import InvalidAuditError, PredictionError
+from tumorcf_lib.counterfactuals.infills import INFILLS
+from tumorcf_lib.data.cohort import Cohort
+from tumorcf_lib.stats import metrics
 
 CLASSES = ("meningioma", "glioma", "pituitary")
 TUMOR = (slice(18, 25), slice(26, 33))

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from tumorcf_lib import augment
+from tumorcf_lib.networks import augment
 
 
 def slices(n=4, size=32):

@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import pytest
 
-from tumorcf_lib import backbones
+from tumorcf_lib.networks import backbones
 
 REFERENCE = Path(__file__).parent / "data" / "efficientnet_lite0_logits.npz"
 

@@ -9,8 +9,8 @@ import pytest
 from fake_cheng import NAMES, dataset, draw, mat_bytes, open_folder, without_rights, write_mat
 from test_members import lying, zip_bytes
 
-from tumorcf_lib import figshare
-from tumorcf_lib.cjdata import DatasetError
+from tumorcf_lib.data import figshare
+from tumorcf_lib.data.cjdata import DatasetError
 
 SLICE, MASK = draw(4)
 BAD_SLICES = {

@@ -7,8 +7,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tumorcf_lib import calibration, calibration_publish, config, publish, results
-from tumorcf_lib import calibration_tables as tables
+from tumorcf_lib import config
+from tumorcf_lib.publishing import publish
+from tumorcf_lib.runs import results
+from tumorcf_lib.studies import calibration, calibration_publish
+from tumorcf_lib.tables import calibration_tables as tables
 
 NETWORKS = ("rho 0", "rho 0.5", "rho 1", "random 01", "random 02", "random 03")
 
@@ -68,7 +71,7 @@ def test_the_area_under_the_curve_is_the_share_of_pairs_that_are_in_order(rows, 
 
 def test_the_interval_of_the_area_draws_persons_for_both_networks_at_once():
     """Two networks that differ: the resamples, drawn again by the slow general form."""
-    from tumorcf_lib import _resampling, stats
+    from tumorcf_lib.stats import _resampling, stats
 
     rng = np.random.default_rng(3)
     persons, labels = np.repeat(np.arange(12), 2).astype(str), np.repeat(np.arange(12) % 3, 2)
@@ -151,7 +154,7 @@ PROFILE = dataclasses.replace(
 
 @pytest.fixture(scope="module")
 def random_network(slices):
-    from tumorcf_lib import calibration_networks as networks
+    from tumorcf_lib.studies import calibration_networks as networks
 
     return networks.random_network(PROFILE, slices, n_classes=3, seed=4)
 
@@ -159,7 +162,7 @@ def random_network(slices):
 def test_fitted_norms_standardize_what_random_weights_send_them(random_network, slices):
     import keras
 
-    from tumorcf_lib import freezing
+    from tumorcf_lib.networks import freezing
 
     model = random_network
     norms = freezing.norm_layers(model)
@@ -175,8 +178,8 @@ def test_fitted_norms_standardize_what_random_weights_send_them(random_network, 
 def test_a_random_network_answers_slices_differently_and_the_same_seed_alike(
     random_network, slices
 ):
-    from tumorcf_lib import calibration_networks as networks
-    from tumorcf_lib import training
+    from tumorcf_lib.networks import training
+    from tumorcf_lib.studies import calibration_networks as networks
 
     again = networks.random_network(PROFILE, slices, n_classes=3, seed=4)
     first, second = (training.predict(model, slices[:9]) for model in (random_network, again))
@@ -185,7 +188,7 @@ def test_a_random_network_answers_slices_differently_and_the_same_seed_alike(
 
 
 def test_shuffled_labels_stay_with_the_person_and_keep_their_counts():
-    from tumorcf_lib import calibration_networks as networks
+    from tumorcf_lib.studies import calibration_networks as networks
 
     cohort, _ = calibration.training_cohort(PROFILE, 0.0)
     dealt = networks.shuffled_labels(cohort, 1)

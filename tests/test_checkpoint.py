@@ -2,7 +2,7 @@ import keras
 import numpy as np
 import pytest
 
-from tumorcf_lib.checkpoint import Checkpoint
+from tumorcf_lib.networks.checkpoint import Checkpoint
 
 SCORES = {"val_loss": 0.5}
 

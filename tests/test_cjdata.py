@@ -9,8 +9,8 @@ import pytest
 import scipy.io
 from fake_cheng import draw, mat_bytes, write_mat
 
-from tumorcf_lib import cjdata
-from tumorcf_lib.cjdata import CorruptSliceError
+from tumorcf_lib.data import cjdata
+from tumorcf_lib.data.cjdata import CorruptSliceError
 
 
 @pytest.mark.parametrize("userblock", [0, 512])

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tumorcf_lib import classification as c
+from tumorcf_lib.stats import classification as c
 
 CLASSES = ("a", "b", "c")
 

@@ -6,7 +6,8 @@ import keras
 import numpy as np
 import pytest
 
-from tumorcf_lib import classifier, config
+from tumorcf_lib import config
+from tumorcf_lib.networks import classifier
 
 PROFILE = dataclasses.replace(config.get("smoke"), size_px=32, weights=None)
 

@@ -4,8 +4,8 @@ import real_cheng
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tumorcf_lib import cohort
-from tumorcf_lib.cohort import InvalidCohortError, SliceStack
+from tumorcf_lib.data import cohort
+from tumorcf_lib.data.cohort import InvalidCohortError, SliceStack
 
 CLASSES = ("x", "y")
 

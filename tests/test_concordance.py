@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy.stats import rankdata, spearmanr
 
-from tumorcf_lib import concordance
+from tumorcf_lib.stats import concordance
 
 
 def slow_w(values):

@@ -8,19 +8,14 @@ import pandas as pd
 import pytest
 from tiny_study import TINY, allow_small_splits, run_to_rows, slices_tested
 
-from tumorcf_lib import (
-    config,
-    controls,
-    derived,
-    detector,
-    finetune,
-    folds,
-    plan,
-    results,
-    stages,
-)
-from tumorcf_lib import probes as probes_of
-from tumorcf_lib import quality as quality_of
+from tumorcf_lib import config
+from tumorcf_lib.controls import controls, detector
+from tumorcf_lib.controls import probes as probes_of
+from tumorcf_lib.controls import quality as quality_of
+from tumorcf_lib.counterfactuals import plan
+from tumorcf_lib.networks import finetune
+from tumorcf_lib.runs import folds, results, stages
+from tumorcf_lib.tables import derived
 
 P = [f"p_{name}" for name in config.CLASSES]
 PROFILE = dataclasses.replace(
@@ -161,11 +156,10 @@ def test_all_tables_can_be_made_of_these_rows(made):
 
 @pytest.mark.parametrize("name", ["planes", "probes", "audit_networks", "quality", "detector"])
 def test_finished_rows_are_not_made_again(study, made, monkeypatch, name):
-    modules = {"planes": ("planes", "estimate_planes"), "probes": ("probes", "all_probes"),
-               "quality": ("quality", "measure"), "detector": ("detector", "detect"),
-               "audit_networks": ("folds", "audit_by")}  # fmt: skip
-    module, function = modules[name]
-    monkeypatch.setattr(f"tumorcf_lib.{module}.{function}", lambda *_, **__: pytest.fail("again"))
+    made_by = {"planes": "controls.planes.estimate_planes", "probes": "controls.probes.all_probes",
+               "quality": "controls.quality.measure", "detector": "controls.detector.detect",
+               "audit_networks": "runs.folds.audit_by"}  # fmt: skip
+    monkeypatch.setattr(f"tumorcf_lib.{made_by[name]}", lambda *_, **__: pytest.fail("again"))
     early = name in ("planes", "probes")
     stage = _stage(study, "04_evaluation" if early else "05_counterfactuals")
     split = stage.read("01_data", "split")

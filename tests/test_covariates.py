@@ -5,7 +5,9 @@ import pandas as pd
 import pytest
 from fake_rows import audit_rows
 
-from tumorcf_lib import _resampling, covariates, estimates, metrics, results
+from tumorcf_lib.controls import covariates
+from tumorcf_lib.runs import results
+from tumorcf_lib.stats import _resampling, estimates, metrics
 
 
 def _head(inside, ring, elsewhere):

@@ -10,22 +10,15 @@ import pytest
 import tiny_heads
 import tiny_study
 
-from tumorcf_lib import (
-    cohort,
-    crossval,
-    files,
-    pooled,
-    pooled_tables,
-    publish,
-    recipes,
-    results,
-    runner,
-    stages,
-    workspaces,
-)
+from tumorcf_lib import files
 from tumorcf_lib.config import CLASSES
-from tumorcf_lib.pooled_tables import AVERAGED, ONE, P
-from tumorcf_lib.side_studies import UnfinishedStudyError
+from tumorcf_lib.data import cohort
+from tumorcf_lib.publishing import publish
+from tumorcf_lib.runs import results, runner, stages, workspaces
+from tumorcf_lib.studies import crossval, pooled, recipes
+from tumorcf_lib.studies.side_studies import UnfinishedStudyError
+from tumorcf_lib.tables import pooled_tables
+from tumorcf_lib.tables.pooled_tables import AVERAGED, ONE, P
 
 PROFILE = dataclasses.replace(
     tiny_study.TINY, name="tiny-cv", n_folds=3, phantom_patients=6, n_resamples=50,
@@ -334,8 +327,25 @@ def test_published_folds_are_recomputed_from_their_rows(finished, tmp_path):
     told = pooled.sentences(target)
     first = results.read_table(target / "table_performance.csv").iloc[0]
     assert told[0].startswith(f"Out of fold over all {first['n']} slices") and len(told) == 7
-    assert [sentence.split(":")[0] for sentence in told[3:6]] == [c.capitalize() for c in CLASSES]
+    assert [sentence.split(":")[0] for sentence in told[4:]] == [c.capitalize() for c in CLASSES]
     assert all((target / f"{name}.png").is_file() for name in pooled.STUDY.figures)
+
+
+def test_tables_and_figures_are_made_again_from_published_rows_alone(finished, tmp_path):
+    target = pooled.publish(finished.folder, tmp_path / "figures", profile=PROFILE)
+    first = {path.name: path.read_bytes() for path in target.iterdir()}
+    for path in target.iterdir():
+        if path.name.startswith(("table_", "fig_")):
+            path.unlink()
+    pooled.STUDY.derive_again(target)
+    assert {path.name: path.read_bytes() for path in target.iterdir()} == first
+    with pytest.raises(UnfinishedStudyError, match="is not published"):
+        pooled.STUDY.derive_again(tmp_path / "elsewhere")
+
+
+def test_only_studies_without_notebooks_can_be_published_from_rows():
+    with pytest.raises(publish.PublishError, match="drawn by its notebooks"):
+        publish.publish("demo", from_rows=True)
 
 
 # -- tables with a known answer ----------------------------------------------

@@ -7,7 +7,9 @@ import fake_controls
 import pandas as pd
 import pytest
 
-from tumorcf_lib import config, derived, paths, results, tables
+from tumorcf_lib import config, paths
+from tumorcf_lib.runs import results
+from tumorcf_lib.tables import derived, tables
 
 N_RESAMPLES = 40
 TABLES = {
@@ -94,7 +96,7 @@ def test_numbers_are_named_for_their_stage_and_are_lines_of_the_tables(made):
 
 def test_verifying_and_publishing_import_no_keras():
     code = (
-        "import sys, tumorcf_lib.derived, tumorcf_lib.publish; "
+        "import sys, tumorcf_lib.tables.derived, tumorcf_lib.publishing.publish; "
         "print(sorted({'keras', 'tensorflow', 'onnx'} & set(sys.modules)))"
     )
     done = subprocess.run(

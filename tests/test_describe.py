@@ -1,7 +1,7 @@
 import numpy as np
 import pandas as pd
 
-from tumorcf_lib import cohort, describe
+from tumorcf_lib.data import cohort, describe
 
 
 def ragged_cohort():

@@ -7,8 +7,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tumorcf_lib import cohort, config, detector, detector_tables, edits
-from tumorcf_lib.infills import Infill
+from tumorcf_lib import config
+from tumorcf_lib.controls import detector
+from tumorcf_lib.counterfactuals import edits
+from tumorcf_lib.counterfactuals.infills import Infill
+from tumorcf_lib.data import cohort
+from tumorcf_lib.tables import detector_tables
 
 PROFILE = dataclasses.replace(config.get("smoke"), size_px=64, weights=None)
 N = 30
@@ -120,7 +124,7 @@ def test_a_patch_covers_the_box_and_its_margin_in_cells_of_the_map():
 
 
 def test_both_backbones_have_the_blocks_that_are_looked_at():
-    from tumorcf_lib import backbones
+    from tumorcf_lib.networks import backbones
 
     for name, blocks in detector.BLOCKS.items():
         network = backbones.build_backbone(name, 64, None)

@@ -5,7 +5,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tumorcf_lib import detector_tables, results
+from tumorcf_lib.runs import results
+from tumorcf_lib.tables import detector_tables
 
 COLUMNS = ["slice_id", "person_id", "label", "infill", "edited", "view", "score"]
 
@@ -71,5 +72,5 @@ def test_published_rows_give_the_same_table():
 
 
 def test_tables_are_made_without_keras():
-    code = "import sys, tumorcf_lib.detector_tables; sys.exit('keras' in sys.modules)"
+    code = "import sys, tumorcf_lib.tables.detector_tables; sys.exit('keras' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

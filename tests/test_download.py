@@ -17,9 +17,10 @@ import numpy as np
 import pytest
 from fake_cheng import open_folder, without_rights
 
-from tumorcf_lib import download, locks, paths
-from tumorcf_lib.archives import Archive
-from tumorcf_lib.download import DownloadError
+from tumorcf_lib import locks, paths
+from tumorcf_lib.data import download
+from tumorcf_lib.data.archives import Archive
+from tumorcf_lib.data.download import DownloadError
 
 CONTENT = b"PK" + np.random.default_rng(0).bytes(699_998)
 WRONG = CONTENT[:-1] + bytes([CONTENT[-1] ^ 1])

@@ -4,7 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tumorcf_lib import drift, metrics
+from tumorcf_lib.stats import metrics
+from tumorcf_lib.tables import drift
 
 CLASSES = ("a", "b", "c")
 

@@ -5,8 +5,10 @@ import pandas as pd
 import pytest
 from fake_rows import audit_rows, one_slice, with_classes
 
-from tumorcf_lib import _resampling, energy, estimates, metrics, results
 from tumorcf_lib.config import CLASSES
+from tumorcf_lib.runs import results
+from tumorcf_lib.stats import _resampling, estimates, metrics
+from tumorcf_lib.tables import energy
 
 HAND = with_classes(pd.DataFrame(one_slice([
     ("original", -1, 0.9, 0.0), ("remove", -1, 0.3, 0.2), ("sham", 0, 0.8, 0.1),

@@ -15,7 +15,8 @@ import pytest
 import yaml
 from packaging.requirements import Requirement
 
-from tumorcf_lib import paths, pins, readme
+from tumorcf_lib import paths, pins
+from tumorcf_lib.publishing import readme
 
 PROJECT = tomllib.loads((paths.ROOT / "pyproject.toml").read_text())["project"]
 RANGES = {

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from statsmodels.stats.weightstats import DescrStatsW
 
-from tumorcf_lib.equivalence import tost
+from tumorcf_lib.stats.equivalence import tost
 
 
 def test_the_interval_and_p_are_those_of_a_hand_calculation():

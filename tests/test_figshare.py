@@ -10,8 +10,9 @@ import pytest
 import real_cheng
 from fake_cheng import NAMES, dataset, draw, mat_bytes, write_archives
 
-from tumorcf_lib import archives, figshare, locks
-from tumorcf_lib.figshare import (
+from tumorcf_lib import locks
+from tumorcf_lib.data import archives, figshare
+from tumorcf_lib.data.figshare import (
     CorruptSliceError,
     DataAccessError,
     DatasetNotFoundError,
@@ -46,7 +47,7 @@ def test_slices_masks_labels_and_ids_come_as_they_are_in_the_files(tmp_path):
 def test_the_second_reading_opens_the_cache_and_gives_the_same(tmp_path, monkeypatch):
     folder = dataset(tmp_path / "data")
     first = read(folder, tmp_path)
-    monkeypatch.setattr("tumorcf_lib.cjdata.parse", None)  # whoever parses again fails
+    monkeypatch.setattr("tumorcf_lib.data.cjdata.parse", None)  # whoever parses again fails
     second = read(folder, tmp_path)
     assert isinstance(second.slices.flat, np.memmap)
     assert not second.slices[0].flags.writeable
@@ -132,7 +133,7 @@ def test_what_another_process_read_meanwhile_is_not_read_again(tmp_path, monkeyp
     def held(path, *, wait_s):
         monkeypatch.setattr(locks, "held", own)
         read(folder, tmp_path)
-        monkeypatch.setattr("tumorcf_lib.cjdata.parse", None)  # whoever parses again fails
+        monkeypatch.setattr("tumorcf_lib.data.cjdata.parse", None)  # whoever parses again fails
         yield True
 
     monkeypatch.setattr(locks, "held", held)

@@ -7,8 +7,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tumorcf_lib import claims, findings, metrics, stats
 from tumorcf_lib.config import CLASSES
+from tumorcf_lib.stats import claims, findings, metrics, stats
 
 
 def _log_odds(p):

@@ -8,7 +8,9 @@ import pytest
 from keras import layers
 from tiny_heads import SIZE, cohort
 
-from tumorcf_lib import classifier, config, edits, finetune, folding, training, views
+from tumorcf_lib import config
+from tumorcf_lib.counterfactuals import edits
+from tumorcf_lib.networks import classifier, finetune, folding, training, views
 
 PROFILE = dataclasses.replace(
     config.get("smoke"), size_px=SIZE, batch_size=8, predict_batch_size=16, epochs=4,

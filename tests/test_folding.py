@@ -9,7 +9,10 @@ import pandas as pd
 import pytest
 from keras import layers
 
-from tumorcf_lib import backbones, classifier, cohort, config, folding, folds, freezing, training
+from tumorcf_lib import config
+from tumorcf_lib.data import cohort
+from tumorcf_lib.networks import backbones, classifier, folding, freezing, training
+from tumorcf_lib.runs import folds
 
 
 def with_drawn_norms(model, seed=0):

@@ -8,7 +8,10 @@ import pandas as pd
 import pytest
 from tiny_study import TINY, allow_small_splits, run_to_inputs, run_to_rows, slices_tested
 
-from tumorcf_lib import audit, classifier, config, folds, plan, results, stages
+from tumorcf_lib import config
+from tumorcf_lib.counterfactuals import audit, plan
+from tumorcf_lib.networks import classifier
+from tumorcf_lib.runs import folds, results, stages
 
 
 @pytest.fixture(autouse=True)
@@ -108,7 +111,7 @@ def test_a_killed_training_goes_on_and_ends_as_an_undisturbed_one(finished, tmp_
     third = results.open_stage(study, "03_training")
     prepared = folds.load_prepared(third)
     table = third.read("01_data", "split")
-    from tumorcf_lib import checkpoint
+    from tumorcf_lib.networks import checkpoint
 
     record = checkpoint.Checkpoint.record
 
@@ -130,7 +133,7 @@ def test_a_killed_training_goes_on_and_ends_as_an_undisturbed_one(finished, tmp_
 
 
 def test_a_kill_before_the_network_is_stored_costs_no_epoch(finished, tmp_path, monkeypatch):
-    from tumorcf_lib import training
+    from tumorcf_lib.networks import training
 
     def killed(*_, **__):
         raise KeyboardInterrupt

@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 from keras import layers
 
-from tumorcf_lib import classifier, config, finetune, freezing, model_card, training
+from tumorcf_lib import config
+from tumorcf_lib.networks import classifier, finetune, freezing, training
+from tumorcf_lib.publishing import model_card
 
 LITE = dataclasses.replace(config.get("paper-lite"), weights=None, size_px=32)
 

@@ -7,7 +7,8 @@ import sys
 
 import pytest
 
-from tumorcf_lib import config, kernels, paths, runner, runtime
+from tumorcf_lib import config, paths
+from tumorcf_lib.runs import kernels, runner, runtime
 
 PAGE = os.sysconf("SC_PAGE_SIZE")
 

@@ -4,7 +4,7 @@ import kill_runs
 import pandas as pd
 import pytest
 
-from tumorcf_lib import compare, results, stages
+from tumorcf_lib.runs import compare, results, stages
 
 
 def test_a_round_kills_once_in_every_notebook_at_moments_that_only_the_seed_decides():

@@ -9,18 +9,13 @@ import pandas as pd
 import pytest
 from sklearn.neighbors import KNeighborsClassifier
 
-from tumorcf_lib import (
-    _resampling,
-    leak,
-    leak_tables,
-    metrics,
-    publish,
-    results,
-    side_studies,
-    stats,
-)
-from tumorcf_lib.cohort import from_arrays
-from tumorcf_lib.near_duplicates_tables import KINDS
+from tumorcf_lib.data.cohort import from_arrays
+from tumorcf_lib.publishing import publish
+from tumorcf_lib.runs import results
+from tumorcf_lib.stats import _resampling, metrics, stats
+from tumorcf_lib.studies import leak, side_studies
+from tumorcf_lib.tables import leak_tables
+from tumorcf_lib.tables.near_duplicates_tables import KINDS
 
 PROFILE = dataclasses.replace(leak.recipe(), size_px=8, n_resamples=200)
 N_PERSONS, N_SLICES = 180, 2
@@ -328,7 +323,7 @@ def test_more_folds_than_there_are_is_an_error(tmp_path, cohort, n_folds):
 
 
 def test_the_network_of_the_study_is_trained_by_the_recipe_on_the_labels_shown(tmp_path, cohort):
-    from tumorcf_lib import preprocess
+    from tumorcf_lib.data import preprocess
 
     profile = dataclasses.replace(
         PROFILE, weights=None, size_px=32, epochs=2, warmup_epochs=1, batch_size=16

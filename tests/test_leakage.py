@@ -4,8 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tumorcf_lib import leakage
-from tumorcf_lib.leakage import LeakageError, UnbalancedSplitError
+from tumorcf_lib.data import leakage
+from tumorcf_lib.data.leakage import LeakageError, UnbalancedSplitError
 
 PARTS_OF_TEN = ["train"] * 6 + ["validation"] * 2 + ["test"] * 2
 

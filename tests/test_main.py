@@ -8,7 +8,8 @@ import sys
 import pytest
 
 from tumorcf_lib import __main__ as cli
-from tumorcf_lib import paths, runner, stages
+from tumorcf_lib import paths
+from tumorcf_lib.runs import runner, stages
 
 
 def run_all(*arguments, **environment):
@@ -191,7 +192,8 @@ def test_a_missing_dataset_is_fetched_only_when_its_profile_was_asked_for(monkey
 
 @pytest.mark.parametrize("command", [["calibrate"], ["run", "--profile", "calibration"]])
 def test_the_calibration_runs_without_notebooks(monkeypatch, tmp_path, command):
-    from tumorcf_lib import calibration, classifier
+    from tumorcf_lib.networks import classifier
+    from tumorcf_lib.studies import calibration
 
     calls = []
     monkeypatch.setenv("TUMORCF_RUNS", str(tmp_path))
@@ -207,7 +209,8 @@ def test_the_calibration_runs_without_notebooks(monkeypatch, tmp_path, command):
 def test_a_second_run_of_a_study_without_notebooks_is_refused(
     monkeypatch, tmp_path, capsys, command
 ):
-    from tumorcf_lib import calibration, classifier, leak, scratch
+    from tumorcf_lib.networks import classifier
+    from tumorcf_lib.studies import calibration, leak, scratch
 
     name = {"scratch": scratch.NAME, "calibrate": "calibration"}.get(command[0], command[0])
     monkeypatch.setenv("TUMORCF_RUNS", str(tmp_path))
@@ -317,7 +320,8 @@ def test_the_script_explains_itself_and_refuses_unknown_options(tmp_path):
 
 def test_importing_the_library_is_quick_and_loads_neither_networks_nor_notebook_software():
     code = (
-        "import sys; from tumorcf_lib import runtime, stages, tables, audit, publish; "
+        "import sys; import tumorcf_lib.counterfactuals.audit, tumorcf_lib.publishing.publish; "
+        "import tumorcf_lib.runs.runtime, tumorcf_lib.runs.stages, tumorcf_lib.tables.tables; "
         "print({'keras', 'tensorflow', 'nbformat', 'papermill'} & set(sys.modules) or 'none')"
     )
     done = subprocess.run(

@@ -9,9 +9,9 @@ from types import SimpleNamespace
 import pytest
 from fake_cheng import NAMES, dataset, mat_bytes, write_archives
 
-from tumorcf_lib import archives, members
-from tumorcf_lib.archives import CorruptArchiveError, DataAccessError, NoRoomError
-from tumorcf_lib.cjdata import CorruptSliceError
+from tumorcf_lib.data import archives, members
+from tumorcf_lib.data.archives import CorruptArchiveError, DataAccessError, NoRoomError
+from tumorcf_lib.data.cjdata import CorruptSliceError
 
 
 def numbers(folder, tmp_path):

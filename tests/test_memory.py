@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import pytest
 
-from tumorcf_lib import memory
+from tumorcf_lib.networks import memory
 
 pytestmark = pytest.mark.skipif(
     keras.backend.backend() != "tensorflow", reason="only TensorFlow keeps graphs"

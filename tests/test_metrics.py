@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tumorcf_lib import metrics
+from tumorcf_lib.stats import metrics
 
 CLASSES = ("glioma", "none", "pituitary")
 WHOLE = ("original", "original_refit", "blank")

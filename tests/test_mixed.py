@@ -8,7 +8,7 @@ import pytest
 from fake_rows import audit_rows
 from scipy import stats as sps
 
-from tumorcf_lib import estimates, metrics, mixed
+from tumorcf_lib.stats import estimates, metrics, mixed
 
 
 def _balanced(n_persons=8, n_slices=4, seed=0):

@@ -8,7 +8,10 @@ import shutil
 import numpy as np
 import pytest
 
-from tumorcf_lib import config, model_card, paths, phantom, publish, results, runtime, stages
+from tumorcf_lib import config, paths
+from tumorcf_lib.phantoms import phantom
+from tumorcf_lib.publishing import model_card, publish
+from tumorcf_lib.runs import digests, results, runtime
 
 PUBLISHED = paths.published("paper-lite")
 RENEW = "run: python -m tumorcf_lib card figures/paper-lite"
@@ -34,7 +37,7 @@ def test_the_published_card_is_the_one_its_tables_give():
     assert (PUBLISHED / model_card.FILE).is_file(), RENEW
     assert model_card.problems(PUBLISHED) == [], RENEW
     manifest = json.loads((PUBLISHED / "manifest.json").read_text())
-    digest = stages.file_sha256(PUBLISHED / model_card.FILE)
+    digest = digests.file_sha256(PUBLISHED / model_card.FILE)
     assert manifest["sha256"][model_card.FILE] == digest, RENEW
 
 
@@ -86,7 +89,7 @@ def test_it_says_what_it_is_for_and_what_not(folder):
 def test_every_weights_file_is_listed_with_its_hash(folder):
     text = card(folder)
     for path in folder.glob("*.npz"):
-        assert f"`{path.name}`" in text and stages.file_sha256(path)[:16] in text
+        assert f"`{path.name}`" in text and digests.file_sha256(path)[:16] in text
     (folder / "weights_looking_fold0.npz").unlink()
     assert "weights_looking" not in card(folder)
 
@@ -129,7 +132,7 @@ def test_a_changed_line_is_named_and_renewing_mends_it(folder):
     model_card.renew(folder)
     assert path.read_text() == text
     manifest = json.loads((folder / "manifest.json").read_text())
-    assert manifest["sha256"][model_card.FILE] == stages.file_sha256(path)
+    assert manifest["sha256"][model_card.FILE] == digests.file_sha256(path)
     assert list(manifest["sha256"]) == sorted(manifest["sha256"])
 
 

@@ -7,10 +7,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tumorcf_lib import near_duplicates as near
-from tumorcf_lib import near_duplicates_tables as tables
-from tumorcf_lib import results
-from tumorcf_lib.cohort import from_arrays
+from tumorcf_lib.data.cohort import from_arrays
+from tumorcf_lib.runs import results
+from tumorcf_lib.studies import near_duplicates as near
+from tumorcf_lib.tables import near_duplicates_tables as tables
 
 
 def draw(seed, size=32):

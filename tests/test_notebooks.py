@@ -6,7 +6,10 @@ import re
 import nbformat
 import pytest
 
-from tumorcf_lib import leak, paths, pooled, publish, readme, stages
+from tumorcf_lib import paths
+from tumorcf_lib.publishing import publish, readme
+from tumorcf_lib.runs import stages
+from tumorcf_lib.studies import leak, pooled
 
 NOTEBOOKS = sorted(paths.NOTEBOOKS.glob("*.ipynb"))
 NUMBERED = [paths.NOTEBOOKS / f"{name}.ipynb" for name in stages.NAMES]

@@ -8,7 +8,8 @@ import sys
 import numpy as np
 import pytest
 
-from tumorcf_lib import config, onnx_export, paths
+from tumorcf_lib import config, paths
+from tumorcf_lib.your_model import onnx_export
 
 pytest.importorskip("onnxruntime", reason="needs the extra onnx: onnxruntime")
 pytest.importorskip("tf2onnx", reason="needs the extra onnx: tf2onnx")
@@ -37,7 +38,7 @@ print(json.dumps({"rows": len(rows), "loaded": sorted(loaded & {"keras", "tensor
 @pytest.fixture(scope="module")
 def exported(tmp_path_factory):
     """A network with ImageNet weights (so that its answers differ), and its ONNX file."""
-    from tumorcf_lib import classifier
+    from tumorcf_lib.networks import classifier
 
     profile = dataclasses.replace(config.get("smoke"), size_px=64)
     model = classifier.build(profile, seed=0, precision="float32")

@@ -18,7 +18,11 @@ import numpy as np
 import pytest
 from tiny_study import allow_small_splits, run_to_inputs, run_to_rows, slices_tested
 
-from tumorcf_lib import audit, backbones, classifier, config, folds, plan, publish, results
+from tumorcf_lib import config
+from tumorcf_lib.counterfactuals import audit, plan
+from tumorcf_lib.networks import backbones, classifier
+from tumorcf_lib.publishing import publish
+from tumorcf_lib.runs import folds, results
 
 PUBLISHED_BYTES = 94_765_736  # of the file that keras.applications downloads
 PUBLISHED_PARAMETERS = 23_587_712

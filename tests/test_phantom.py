@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from tumorcf_lib import phantom, phantom_render, phantom_solids, phantom_tumors
 from tumorcf_lib.config import CLASSES
-from tumorcf_lib.phantom_anatomy import load_anatomy
+from tumorcf_lib.phantoms import phantom, phantom_render, phantom_solids, phantom_tumors
+from tumorcf_lib.phantoms.phantom_anatomy import load_anatomy
 
 MENINGIOMA, GLIOMA, PITUITARY = range(3)
 

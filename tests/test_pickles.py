@@ -10,8 +10,8 @@ from collections import OrderedDict
 import numpy as np
 import pytest
 
-from tumorcf_lib import pickles
-from tumorcf_lib.pickles import UnsafePickleError, read_state_dict
+from tumorcf_lib.networks import pickles
+from tumorcf_lib.networks.pickles import UnsafePickleError, read_state_dict
 
 HEADER = [pickles.MAGIC_NUMBER, pickles.PROTOCOL_VERSION, {"little_endian": True}]
 

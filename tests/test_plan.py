@@ -8,8 +8,9 @@ import pandas as pd
 import pytest
 import real_cheng
 
-from tumorcf_lib import edits, head, infills, plan, preprocess, shams, symmetry
-from tumorcf_lib.plan import Edit
+from tumorcf_lib.counterfactuals import edits, head, infills, plan, shams, symmetry
+from tumorcf_lib.counterfactuals.plan import Edit
+from tumorcf_lib.data import preprocess
 
 SIZE = 64
 TUMOR = (slice(20, 27), slice(30, 36))

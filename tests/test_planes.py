@@ -4,9 +4,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tumorcf_lib import phantom, planes, preprocess, results
-from tumorcf_lib.cohort import Cohort, from_arrays
 from tumorcf_lib.config import CLASSES
+from tumorcf_lib.controls import planes
+from tumorcf_lib.data import preprocess
+from tumorcf_lib.data.cohort import Cohort, from_arrays
+from tumorcf_lib.phantoms import phantom
+from tumorcf_lib.runs import results
 
 
 @pytest.fixture(scope="module")
@@ -73,7 +76,7 @@ def test_hand_labels_go_to_the_slices_of_the_real_cohort_alone():
 
 
 def test_hand_labels_name_each_slice_once_and_all_planes_often():
-    file = planes.importlib.resources.files("tumorcf_lib") / "plane_labels.csv"
+    file = planes.importlib.resources.files("tumorcf_lib.controls") / "plane_labels.csv"
     labels = pd.read_csv(file)
     assert len(labels) == 209 and labels["slice_id"].is_unique
     assert labels["slice_id"].between(1, 3064).all()

@@ -9,9 +9,13 @@ import pandas as pd
 import pytest
 from scipy import ndimage
 
-from tumorcf_lib import audit, calibration, metrics, preprocess, results
-from tumorcf_lib import calibration_tables as tables
-from tumorcf_lib import phantom_calibration as phantoms
+from tumorcf_lib.counterfactuals import audit
+from tumorcf_lib.data import preprocess
+from tumorcf_lib.phantoms import phantom_calibration as phantoms
+from tumorcf_lib.runs import results
+from tumorcf_lib.stats import metrics
+from tumorcf_lib.studies import calibration
+from tumorcf_lib.tables import calibration_tables as tables
 
 SIZE, SEES, BLIND = 96, 0.9, 1 / 3
 DROP = SEES - BLIND

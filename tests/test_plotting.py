@@ -10,10 +10,10 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from tumorcf_lib import plotting
-from tumorcf_lib.claims import FORMS, TITLES, all_claims
-from tumorcf_lib.cohort import from_arrays
 from tumorcf_lib.config import CLASSES
+from tumorcf_lib.data.cohort import from_arrays
 from tumorcf_lib.plotting import style
+from tumorcf_lib.stats.claims import FORMS, TITLES, all_claims
 
 TAG = "phantom"
 

@@ -10,10 +10,11 @@ from matplotlib import pyplot as plt
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from tumorcf_lib import covariates, energy, networks, robustness
 from tumorcf_lib.config import CLASSES
+from tumorcf_lib.controls import covariates
 from tumorcf_lib.plotting import controls, marks, style
 from tumorcf_lib.plotting import robustness as plots
+from tumorcf_lib.tables import energy, robustness, three_networks
 
 GROUPS = ("all", *CLASSES)
 INFILLS = ("navier_stokes", "telea", "mirror")
@@ -182,7 +183,8 @@ def test_network_colors_are_apart_also_without_hue():
     rgb = np.array([mpl_colors.to_rgb(c) for c in plots.NETWORK_COLORS.values()])
     gaps = np.linalg.norm(rgb[:, None] - rgb[None], axis=-1)
     assert gaps[np.triu_indices(len(rgb), 1)].min() > 0.25
-    assert (networks.PLAIN, networks.HARDENED, networks.LOOKING) == tuple(plots.NETWORK_COLORS)
+    names = three_networks.PLAIN, three_networks.HARDENED, three_networks.LOOKING
+    assert names == tuple(plots.NETWORK_COLORS)
 
 
 def test_the_figures_know_the_tables_names():

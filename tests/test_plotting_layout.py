@@ -9,8 +9,9 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.transforms import Bbox
 
-from tumorcf_lib import paths, plotting, results
+from tumorcf_lib import paths, plotting
 from tumorcf_lib.plotting import style
+from tumorcf_lib.runs import results
 
 DRAW = """
 import hashlib, sys

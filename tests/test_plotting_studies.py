@@ -6,8 +6,8 @@ import pytest
 from matplotlib import colors as mpl_colors
 
 from tumorcf_lib import plotting
-from tumorcf_lib.near_duplicates_tables import KINDS
 from tumorcf_lib.plotting.leak import ARM_NAMES, CANARY_COLOR, KEPT_COLOR, LEAK_COLOR
+from tumorcf_lib.tables.near_duplicates_tables import KINDS
 
 NAN = float("nan")
 

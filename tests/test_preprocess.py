@@ -6,8 +6,8 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from tumorcf_lib import cohort, preprocess
-from tumorcf_lib.preprocess import InvalidOutputError, InvalidSliceError
+from tumorcf_lib.data import cohort, preprocess
+from tumorcf_lib.data.preprocess import InvalidOutputError, InvalidSliceError
 
 SHAPES = hnp.array_shapes(min_dims=2, max_dims=2, min_side=1, max_side=24)
 SLICES = hnp.arrays(np.int16, SHAPES, elements=st.integers(-500, 4095))

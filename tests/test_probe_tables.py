@@ -4,8 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tumorcf_lib import probe_tables as tables
-from tumorcf_lib import results
+from tumorcf_lib.runs import results
+from tumorcf_lib.tables import probe_tables as tables
 
 NAMES = ("a", "b")
 

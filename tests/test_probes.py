@@ -6,8 +6,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tumorcf_lib import config, edits, preprocess, probes, results, split
-from tumorcf_lib.cohort import Cohort, from_arrays
+from tumorcf_lib import config
+from tumorcf_lib.controls import probes
+from tumorcf_lib.counterfactuals import edits
+from tumorcf_lib.data import preprocess, split
+from tumorcf_lib.data.cohort import Cohort, from_arrays
+from tumorcf_lib.runs import results
 
 TINY = dataclasses.replace(
     config.get("smoke"), weights=None, size_px=64, probe_size_px=32, probe_epochs=0, batch_size=8,
@@ -78,7 +82,7 @@ def tiny_network():
     import keras
     from keras import layers
 
-    from tumorcf_lib import training
+    from tumorcf_lib.networks import training
 
     init = [keras.initializers.GlorotUniform(seed=seed) for seed in range(3)]
     slices = keras.Input((32, 32, 1))
@@ -187,7 +191,7 @@ def test_an_empty_mask_lies_in_the_middle_and_has_no_area(prepared):
 
 
 def test_prepared_phantoms_pass_through_every_statistic():
-    from tumorcf_lib import phantom
+    from tumorcf_lib.phantoms import phantom
 
     cohort = preprocess.prepare(phantom.make_cohort(1, 1, size_px=64), 64)
     for name in ("intensity", "place", "area"):

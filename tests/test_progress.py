@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from tumorcf_lib import progress
+from tumorcf_lib.runs import progress
 
 
 class Terminal(io.StringIO):

@@ -11,17 +11,10 @@ import pytest
 from matplotlib.figure import Figure
 from PIL import Image
 
-from tumorcf_lib import (
-    config,
-    derived,
-    paths,
-    publish,
-    readme,
-    readme_levels,
-    results,
-    runner,
-    stages,
-)
+from tumorcf_lib import config, paths
+from tumorcf_lib.publishing import publish, readme, readme_levels
+from tumorcf_lib.runs import results, runner, stages
+from tumorcf_lib.tables import derived
 
 N_RESAMPLES = 40
 PARTS = tuple(readme.parts())

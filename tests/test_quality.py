@@ -3,7 +3,11 @@ import pandas as pd
 import pytest
 from skimage.metrics import structural_similarity
 
-from tumorcf_lib import audit, cohort, plan, quality, quality_tables, results
+from tumorcf_lib.controls import quality
+from tumorcf_lib.counterfactuals import audit, plan
+from tumorcf_lib.data import cohort
+from tumorcf_lib.runs import results
+from tumorcf_lib.tables import quality_tables
 
 INFILLS = ("telea", "mirror")
 

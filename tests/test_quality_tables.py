@@ -1,7 +1,8 @@
 import pandas as pd
 import pytest
 
-from tumorcf_lib import quality_tables, results
+from tumorcf_lib.runs import results
+from tumorcf_lib.tables import quality_tables
 
 
 def quality_rows(*entries):

@@ -10,8 +10,10 @@ import pytest
 import real_cheng
 from tiny_study import TINY, allow_small_splits, rows_by_networks, run_to_inputs
 
-from tumorcf_lib import config, folds, paths, publish, reference, results, runner, runtime, stages
+from tumorcf_lib import config, paths
 from tumorcf_lib.config import CLASSES
+from tumorcf_lib.publishing import publish
+from tumorcf_lib.runs import digests, folds, reference, results, runner, runtime, stages
 
 P = [f"p_{name}" for name in CLASSES]
 WEIGHTS = ("weights_fold0.npz", "weights_hardened_fold0.npz", "weights_looking_fold0.npz")
@@ -33,7 +35,8 @@ def networks_by_hand(study):
 
     Random weights answer slices differently, so they are as good as others to carry around.
     """
-    from tumorcf_lib import calibration_networks, classifier
+    from tumorcf_lib.networks import classifier
+    from tumorcf_lib.studies import calibration_networks
 
     third = results.open_stage(study, "03_training")
     slices = folds.load_prepared(third).slices
@@ -66,7 +69,7 @@ def put_into_figures(study, folder):
                 (folder / path.name).write_bytes(path.read_bytes())
     numbers = json.loads((study.folder / "03_training" / "numbers.json").read_text())
     (folder / "numbers.json").write_text(json.dumps({"03_training": numbers}))
-    hashes = {path.name: stages.file_sha256(path) for path in folder.iterdir()}
+    hashes = {path.name: digests.file_sha256(path) for path in folder.iterdir()}
     manifest = {"profile": study.profile.as_dict(), "seed": study.seed, "source": "Made up.",
                 "sha256": hashes}  # fmt: skip
     (folder / "manifest.json").write_text(json.dumps(manifest))
@@ -175,7 +178,7 @@ def test_another_split_is_refused_and_the_persons_seen_are_counted(published, se
     split.loc[split["person_id"] == trained, "part"] = "test"
     results.write_table(split, published / "split.csv")
     hashes = json.loads((published / "manifest.json").read_text())["sha256"]
-    hashes["split.csv"] = stages.file_sha256(published / "split.csv")
+    hashes["split.csv"] = digests.file_sha256(published / "split.csv")
     change_manifest(published, sha256=hashes)
     own = results.read_table(second.folder / "01_data" / "split.csv")
     n_tested = own.loc[own["part"] == "test", "person_id"].nunique()
@@ -273,12 +276,12 @@ def test_they_are_taken_where_nobody_began_to_train(published, second):
 def test_stale_stand_ins_are_renewed_and_stale_trainings_are_not(published, second, monkeypatch):
     reference.install(second)
     assert not reference.wanted(second, ("04_evaluation",))  # up to date
-    monkeypatch.setattr(stages, "code_digest", lambda name: "other code")
+    monkeypatch.setattr(digests, "code_digest", lambda name: "other code")
     assert reference.wanted(second, ("04_evaluation",))
     monkeypatch.undo()
     allow_small_splits(monkeypatch)
     record_of_a_training(second)
-    monkeypatch.setattr(stages, "code_digest", lambda name: "other code")
+    monkeypatch.setattr(digests, "code_digest", lambda name: "other code")
     assert not reference.wanted(second, ("04_evaluation",))
 
 
@@ -288,14 +291,15 @@ def notebooks(tmp_path, monkeypatch):
     folder = tmp_path / "notebooks"
     folder.mkdir()
     monkeypatch.setattr(paths, "NOTEBOOKS", folder)
-    monkeypatch.setattr(stages, "code_digest", lambda name: (folder / f"{name}.ipynb").read_text())
+    monkeypatch.setattr(digests, "code_digest", lambda name: (folder / f"{name}.ipynb").read_text())
     monkeypatch.setenv("TUMORCF_RUNS", str(tmp_path / "runs"))
     for name in stages.NAMES:
         source = (
             "import os\nimport pandas as pd\n"
-            "from tumorcf_lib import config, paths, results, runtime, stages\n"
+            "from tumorcf_lib import config, paths\n"
+            "from tumorcf_lib.runs import digests, results, runtime\n"
             f"paths.NOTEBOOKS = paths.Path({str(folder)!r})\n"
-            "stages.code_digest = lambda name: (paths.NOTEBOOKS / f'{name}.ipynb').read_text()\n"
+            "digests.code_digest = lambda name: (paths.NOTEBOOKS / f'{name}.ipynb').read_text()\n"
             "study = runtime.Study(config.get('smoke'), 0, paths.run('smoke'))\n"
             f"stage = results.open_stage(study, '{name}')\n"
             "split = pd.DataFrame({'person_id': ['a', 'b'], 'part': ['train', 'test']})\n"
@@ -320,7 +324,7 @@ def smoke(tmp_path, monkeypatch):
     for name in (*WEIGHTS, *reference.HISTORIES):
         (folder / name).write_text(name)
     (folder / "numbers.json").write_text(json.dumps({"03_training": {}}))
-    hashes = {path.name: stages.file_sha256(path) for path in folder.iterdir()}
+    hashes = {path.name: digests.file_sha256(path) for path in folder.iterdir()}
     manifest = {"profile": study.profile.as_dict(), "seed": 0, "source": "", "sha256": hashes}
     (folder / "manifest.json").write_text(json.dumps(manifest))
     return study
@@ -401,7 +405,8 @@ def test_the_published_weights_are_small_belong_to_the_profile_and_are_all_there
 @pytest.mark.real
 def test_published_weights_give_the_published_rows_on_real_slices():
     """64 tested slices spread over all, prepared from the archives, by each published network."""
-    from tumorcf_lib import classifier, preprocess
+    from tumorcf_lib.data import preprocess
+    from tumorcf_lib.networks import classifier
 
     profile, folder = config.get("paper-lite"), paths.published("paper-lite")
     cohort = real_cheng.cohort()

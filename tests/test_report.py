@@ -7,8 +7,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tumorcf_lib import audit, plan, report, report_page
-from tumorcf_lib.cohort import Cohort
+from tumorcf_lib import html_page
+from tumorcf_lib.counterfactuals import audit, plan
+from tumorcf_lib.data.cohort import Cohort
+from tumorcf_lib.your_model import report
 
 TUMOR = (slice(12, 19), slice(20, 27))
 N_RESAMPLES = 100
@@ -213,6 +215,6 @@ def test_no_rows_make_no_report(tmp_path):
 
 
 def test_numbers_are_right_aligned_with_three_decimals_and_missing_ones_empty():
-    table = report_page.table(pd.DataFrame({"n": [1, 2], "x": [0.12345, np.nan]}))
+    table = html_page.table(pd.DataFrame({"n": [1, 2], "x": [0.12345, np.nan]}))
     assert '<td class="number">0.123</td>' in table
     assert '<td class="number">2</td><td class="number"></td>' in table

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from tumorcf_lib import classification, resampled
+from tumorcf_lib.stats import classification, resampled
 
 
 @pytest.fixture

@@ -8,7 +8,8 @@ import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 
-from tumorcf_lib import files, locks, results, stages
+from tumorcf_lib import files, locks
+from tumorcf_lib.runs import digests, results, stages
 
 
 @pytest.fixture
@@ -104,9 +105,9 @@ def test_an_array_that_finds_no_room_on_the_disk_says_so_before_it_is_filled(sta
 
 
 def test_what_changes_while_a_stage_runs_makes_it_stale(study, monkeypatch):
-    monkeypatch.setattr(stages, "code_digest", lambda name: "old code")
+    monkeypatch.setattr(digests, "code_digest", lambda name: "old code")
     stage = results.open_stage(study, "01_data")
-    monkeypatch.setattr(stages, "code_digest", lambda name: "new code")
+    monkeypatch.setattr(digests, "code_digest", lambda name: "new code")
     stage.finish()
     assert stages.why_stale(study, "01_data") == "the code changed since"
 
@@ -148,7 +149,7 @@ def test_the_record_lists_every_file_with_its_hash(stage):
     stage.save_table(pd.DataFrame({"x": [1]}), "table_x")
     stage.finish()
     record = json.loads((stage.folder / "stage.json").read_text())
-    assert record["hashes"] == {"table_x.csv": stages.file_sha256(stage.folder / "table_x.csv")}
+    assert record["hashes"] == {"table_x.csv": digests.file_sha256(stage.folder / "table_x.csv")}
 
 
 def test_rows_that_take_long_are_made_once_while_their_dependencies_hold(stage, monkeypatch):

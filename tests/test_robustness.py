@@ -5,8 +5,10 @@ import pandas as pd
 import pytest
 from fake_rows import audit_rows, with_classes
 
-from tumorcf_lib import metrics, results, robustness, stats
 from tumorcf_lib.config import CLASSES
+from tumorcf_lib.runs import results
+from tumorcf_lib.stats import metrics, stats
+from tumorcf_lib.tables import robustness
 
 DROPS = {"meningioma": 0.4, "glioma": 0.0, "pituitary": 0.02}
 

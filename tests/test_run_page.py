@@ -12,7 +12,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tumorcf_lib import config, paths, readme, reference, run_page, runner, stages
+from tumorcf_lib import config, paths
+from tumorcf_lib.publishing import readme, run_page
+from tumorcf_lib.runs import reference, runner, stages
 
 
 def picture(width):

@@ -11,16 +11,18 @@ from types import SimpleNamespace
 import nbformat
 import pytest
 
-from tumorcf_lib import execution, files, paths, runner, stages
+from tumorcf_lib import files, paths
+from tumorcf_lib.runs import digests, execution, runner, stages
 
 DIES = "os.kill(os.getpid(), 9)"
 WAITS = "paths.Path(os.environ['TUMORCF_RUNS'], 'pid').write_text(str(os.getpid()))\nwhile 1: pass"
 RUN = """
 import signal, sys
 signal.signal(signal.SIGINT, signal.default_int_handler)  # shells let background jobs ignore it
-from tumorcf_lib import __main__ as cli, paths, stages
+from tumorcf_lib import __main__ as cli, paths
+from tumorcf_lib.runs import digests
 paths.NOTEBOOKS = paths.Path(sys.argv[1])
-stages.code_digest = lambda name: (paths.NOTEBOOKS / f"{name}.ipynb").read_text()
+digests.code_digest = lambda name: (paths.NOTEBOOKS / f"{name}.ipynb").read_text()
 sys.exit(cli.main(["run", "--profile", "smoke", "--to", "01"]))
 """
 
@@ -31,7 +33,7 @@ def small_notebooks(tmp_path, monkeypatch):
     folder = tmp_path / "notebooks"
     folder.mkdir()
     monkeypatch.setattr(paths, "NOTEBOOKS", folder)
-    monkeypatch.setattr(stages, "code_digest", lambda name: (folder / f"{name}.ipynb").read_text())
+    monkeypatch.setattr(digests, "code_digest", lambda name: (folder / f"{name}.ipynb").read_text())
     monkeypatch.setenv("TUMORCF_RUNS", str(tmp_path))
     for name in stages.NAMES:
         write(folder, name, "stage.finish()")
@@ -40,9 +42,10 @@ def small_notebooks(tmp_path, monkeypatch):
 
 def write(folder, name, *last_cells):
     source = (
-        "import os\nfrom tumorcf_lib import config, paths, results, runtime, stages\n"
+        "import os\nfrom tumorcf_lib import config, paths\n"
+        "from tumorcf_lib.runs import digests, results, runtime\n"
         f"paths.NOTEBOOKS = paths.Path({str(folder)!r})\n"
-        "stages.code_digest = lambda name: (paths.NOTEBOOKS / f'{name}.ipynb').read_text()\n"
+        "digests.code_digest = lambda name: (paths.NOTEBOOKS / f'{name}.ipynb').read_text()\n"
         "study = runtime.Study(config.get('smoke'), int(os.environ['TUMORCF_SEED']), "
         "paths.run('smoke'))\n"
         f"stage = results.open_stage(study, '{name}')\n"

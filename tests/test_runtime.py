@@ -1,6 +1,8 @@
 import pytest
 
-from tumorcf_lib import config, figshare, paths, runtime
+from tumorcf_lib import config, paths
+from tumorcf_lib.data import figshare
+from tumorcf_lib.runs import runtime
 
 
 @pytest.fixture

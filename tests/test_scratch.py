@@ -11,18 +11,12 @@ from keras import layers
 from tiny_study import allow_small_splits
 
 from tumorcf_lib import __main__ as cli
-from tumorcf_lib import (
-    classifier,
-    config,
-    paths,
-    publish,
-    results,
-    scratch,
-    side_studies,
-    sources,
-    training,
-)
-from tumorcf_lib import split as splits
+from tumorcf_lib import config, paths
+from tumorcf_lib.data import split as splits
+from tumorcf_lib.networks import classifier, training
+from tumorcf_lib.publishing import publish
+from tumorcf_lib.runs import results, sources
+from tumorcf_lib.studies import scratch, side_studies
 
 PROFILE = dataclasses.replace(
     scratch.PROFILE, cohort="phantom", size_px=32, phantom_patients=4, phantom_slices=2, epochs=3,

@@ -2,8 +2,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tumorcf_lib import concordance, metrics, results, sensitivity
-from tumorcf_lib.scores import class_log_odds
+from tumorcf_lib.counterfactuals.scores import class_log_odds
+from tumorcf_lib.runs import results
+from tumorcf_lib.stats import concordance, metrics
+from tumorcf_lib.tables import sensitivity
 
 INFILLS = ("navier_stokes", "telea", "ring_mean")
 

@@ -4,9 +4,10 @@ import h5py
 import numpy as np
 import pytest
 
-from tumorcf_lib import edits, preprocess, shams
-from tumorcf_lib.head import Head, find_head
-from tumorcf_lib.shams import Place
+from tumorcf_lib.counterfactuals import edits, shams
+from tumorcf_lib.counterfactuals.head import Head, find_head
+from tumorcf_lib.counterfactuals.shams import Place
+from tumorcf_lib.data import preprocess
 
 
 def blob(rng, shape, n_pixels):

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tumorcf_lib import site_tables as tables
+from tumorcf_lib.tables import site_tables as tables
 
 
 def scores_of(values, persons, labels, slice_ids=None, correct=None):

@@ -4,8 +4,8 @@ import real_cheng
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tumorcf_lib import split
-from tumorcf_lib.split import PARTS, SplitInputError
+from tumorcf_lib.data import split
+from tumorcf_lib.data.split import PARTS, SplitInputError
 
 
 @st.composite

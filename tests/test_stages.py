@@ -5,7 +5,8 @@ import sys
 import pytest
 from matplotlib.figure import Figure
 
-from tumorcf_lib import kernels, paths, results, stages
+from tumorcf_lib import paths
+from tumorcf_lib.runs import digests, kernels, results, stages
 
 
 @pytest.fixture
@@ -184,7 +185,7 @@ def test_where_memory_is_short_a_stage_opened_first_asks_for_room(
 
 
 def test_the_real_notebooks_and_modules_can_all_be_hashed():
-    digests = {stages.code_digest(name) for name in stages.NAMES}
+    digests = {digests.code_digest(name) for name in stages.NAMES}
     assert len(digests) == len(stages.NAMES)
 
 
@@ -228,7 +229,7 @@ def test_a_stage_of_another_version_of_the_project_is_refused_by_its_version(
     monkeypatch.setattr(stages, "__version__", "0.0.1")
     finish(study, "01_data")
     monkeypatch.undo()
-    monkeypatch.setattr(stages, "code_digest", lambda name: "other code")
+    monkeypatch.setattr(digests, "code_digest", lambda name: "other code")
     assert "made by version 0.0.1 of this project, here is" in why(study)
 
 
@@ -272,10 +273,10 @@ def test_a_data_file_that_a_module_reads_counts_and_others_do_not(study, small_r
 
 
 def test_the_labels_of_planes_belong_to_the_planes(monkeypatch):
-    planes, split = (stages.library_digest(name) for name in ("planes", "split"))
-    monkeypatch.setattr(stages, "file_sha256", lambda path: "other labels")
-    assert stages.library_digest("planes") != planes
-    assert stages.library_digest("split") == split
+    planes, split = (digests.library_digest(name) for name in ("controls.planes", "data.split"))
+    monkeypatch.setattr(digests, "file_sha256", lambda path: "other labels")
+    assert digests.library_digest("controls.planes") != planes
+    assert digests.library_digest("data.split") == split
 
 
 def test_a_dataset_that_was_changed_in_place_is_read_again_by_both_that_read_it(

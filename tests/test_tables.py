@@ -2,7 +2,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tumorcf_lib import audit, cohort, config, metrics, results, tables
+from tumorcf_lib import config
+from tumorcf_lib.counterfactuals import audit
+from tumorcf_lib.data import cohort
+from tumorcf_lib.runs import results
+from tumorcf_lib.stats import metrics
+from tumorcf_lib.tables import tables
 
 CLASSES = config.CLASSES
 

@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 from keras import layers
 
-from tumorcf_lib import config, folding, freezing, paths, training
+from tumorcf_lib import config, paths
+from tumorcf_lib.networks import folding, freezing, training
 
 PROFILE = dataclasses.replace(
     config.get("smoke"), size_px=16, epochs=4, warmup_epochs=0, batch_size=8,

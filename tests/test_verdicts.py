@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from statsmodels.stats.multitest import multipletests
 
-from tumorcf_lib import verdicts
-from tumorcf_lib._resampling import StatsInputError
-from tumorcf_lib.verdicts import Estimate
+from tumorcf_lib.stats import verdicts
+from tumorcf_lib.stats._resampling import StatsInputError
+from tumorcf_lib.stats.verdicts import Estimate
 
 
 def test_holm_by_hand():

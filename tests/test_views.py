@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from tiny_heads import cohort
 
-from tumorcf_lib import edits, shams, training, views
+from tumorcf_lib.counterfactuals import edits, shams
+from tumorcf_lib.networks import training, views
 
 
 def training_views(slices, masks, labels, persons, parts):

@@ -1,6 +1,7 @@
 import pytest
 
-from tumorcf_lib import files, workspaces
+from tumorcf_lib import files
+from tumorcf_lib.runs import workspaces
 
 
 def open_one(parent, depends_on=3, **options):

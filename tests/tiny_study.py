@@ -5,18 +5,11 @@ import dataclasses
 import numpy as np
 import pandas as pd
 
-from tumorcf_lib import (
-    classifier,
-    config,
-    controls,
-    describe,
-    folds,
-    preprocess,
-    results,
-    runtime,
-    sources,
-    split,
-)
+from tumorcf_lib import config
+from tumorcf_lib.controls import controls
+from tumorcf_lib.data import describe, preprocess, split
+from tumorcf_lib.networks import classifier
+from tumorcf_lib.runs import folds, results, runtime, sources
 
 TINY = dataclasses.replace(
     config.get("smoke"), weights=None, size_px=32, phantom_patients=4, phantom_slices=2, epochs=2,

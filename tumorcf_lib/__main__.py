@@ -6,7 +6,7 @@ import os
 import shlex
 import sys
 
-from tumorcf_lib import audit_command
+from tumorcf_lib.your_model import audit_command
 
 DESCRIPTION = """\
 Does a brain-tumor classifier look at the tumor? Run, publish and check the study.
@@ -78,6 +78,7 @@ EXAMPLES = {
     "publish": {
         "demo": "figures/demo and the notebooks, from runs/demo",
         "paper-lite": "figures/paper-lite; no picture of a slice",
+        "paper-lite-cv --from-rows": "its tables and figures anew, from published rows",
     },
     "card": {"figures/paper-lite": "after its tables were published anew"},
     "verify": {
@@ -184,6 +185,10 @@ def _parser():
     publish = _command(commands, "publish", _publish, "copy what git may hold of a run to figures/")
     publish.add_argument("profile")
     publish.add_argument("--seed", type=int, default=0, help="of the run")
+    publish.add_argument(
+        "--from-rows", action="store_true",
+        help="of a study without notebooks: tables and figures anew from its published rows",
+    )  # fmt: skip
 
     card = _command(commands, "card", _card, "write a published run's MODEL_CARD.md anew")
     card.add_argument("folder", help="such as figures/paper-lite")
@@ -231,14 +236,15 @@ def _study_options(parser, *, default="auto"):
 
 
 def _study(options):
-    from tumorcf_lib import paths, runtime
+    from tumorcf_lib import paths
+    from tumorcf_lib.runs import runtime
 
     profile = runtime.resolve(options.profile)
     return runtime.Study(profile, options.seed, paths.run(profile.name))
 
 
 def _run(options):
-    from tumorcf_lib import runner
+    from tumorcf_lib.runs import runner
 
     study = _study(options)
     if not study.profile.has_notebooks:
@@ -255,7 +261,7 @@ def _run(options):
 
 
 def _refuse_notebook_options(options, study):
-    from tumorcf_lib import stages
+    from tumorcf_lib.runs import stages
 
     if (options.first, options.last) != ("01", "06") or options.fresh or options.reference:
         raise stages.StageError(
@@ -266,7 +272,9 @@ def _refuse_notebook_options(options, study):
 
 def _find_dataset(options, study):
     """Say which profile is run and why; fetch the dataset if that is what was asked for."""
-    from tumorcf_lib import archives, paths, runtime
+    from tumorcf_lib import paths
+    from tumorcf_lib.data import archives
+    from tumorcf_lib.runs import runtime
 
     folder, found = paths.data_folder(), archives.has_dataset(paths.data_folder())
     if paths.names_data_folder() and not found and options.profile in ("auto", *REAL_PROFILES):
@@ -278,7 +286,8 @@ def _find_dataset(options, study):
 
 
 def _status(options):
-    from tumorcf_lib import paths, stages
+    from tumorcf_lib import paths
+    from tumorcf_lib.runs import stages
 
     study = _study(options)
     if not study.profile.has_notebooks:
@@ -291,7 +300,9 @@ def _status(options):
 
 
 def _report(options):
-    from tumorcf_lib import paths, progress, run_page
+    from tumorcf_lib import paths
+    from tumorcf_lib.publishing import run_page
+    from tumorcf_lib.runs import progress
 
     with progress.clock("writing the page"):
         page = run_page.write(_study(options))
@@ -300,20 +311,24 @@ def _report(options):
 
 
 def _readme(options):
-    from tumorcf_lib import readme
+    from tumorcf_lib.publishing import readme
 
     readme.update()
     print("README.md and the openings of the notebooks are written anew.")
 
 
 def _download(options):
-    from tumorcf_lib import download, paths
+    from tumorcf_lib import paths
+    from tumorcf_lib.data import download
 
     download.download(paths.data_folder())
 
 
 def _calibrate(options):
-    from tumorcf_lib import calibration, classifier, config, paths, runner
+    from tumorcf_lib import config, paths
+    from tumorcf_lib.networks import classifier
+    from tumorcf_lib.runs import runner
+    from tumorcf_lib.studies import calibration
 
     profile = config.get("calibration")
     with runner.only_run(paths.run(profile.name)):
@@ -332,14 +347,16 @@ def _train(options):
 def _train_folds(study, seed, **chosen):
     from dataclasses import replace
 
-    from tumorcf_lib import crossval
+    from tumorcf_lib.studies import crossval
 
     crossval.run(replace(study, seed=0), seed=seed, **chosen)
     print(f"Publish all finished folds by: python -m tumorcf_lib publish {study.profile.name}")
 
 
 def _leak(options):
-    from tumorcf_lib import leak, paths, runner
+    from tumorcf_lib import paths
+    from tumorcf_lib.runs import runner
+    from tumorcf_lib.studies import leak
 
     with runner.only_run(paths.run("leak")):
         folder = leak.run_study(n_folds=options.folds, seed=options.seed)
@@ -350,7 +367,9 @@ def _leak(options):
 def _scratch(options):
     from dataclasses import replace
 
-    from tumorcf_lib import paths, runner, scratch
+    from tumorcf_lib import paths
+    from tumorcf_lib.runs import runner
+    from tumorcf_lib.studies import scratch
 
     chosen = {"size_px": options.size, "epochs": options.epochs}
     profile = replace(scratch.PROFILE, **{k: v for k, v in chosen.items() if v is not None})
@@ -361,47 +380,37 @@ def _scratch(options):
 
 
 def _publish(options):
-    from tumorcf_lib import publish
+    from tumorcf_lib.publishing import publish
 
-    publish.publish(options.profile, seed=options.seed)
+    publish.publish(options.profile, seed=options.seed, from_rows=options.from_rows)
 
 
 def _card(options):
-    from tumorcf_lib import model_card, paths
+    from tumorcf_lib import paths
+    from tumorcf_lib.publishing import model_card
 
     print(f"Written anew: {paths.shown(model_card.renew(options.folder))}")
 
 
 def _verify(options):
-    from tumorcf_lib import publish
+    from tumorcf_lib.publishing import publish
 
     return publish.verify_all(options.folders)
 
 
 def _compare(options):
-    from tumorcf_lib import compare
+    from tumorcf_lib.runs import compare
 
     return compare.run(options.first, options.second)
 
 
 def _named_errors():
     """Errors whose message is written for people: shown without a traceback."""
-    from tumorcf_lib import (
-        compare,
-        config,
-        crossval,
-        download,
-        figshare,
-        leak_splits,
-        publish,
-        readme,
-        reference,
-        run_page,
-        runner,
-        scratch,
-        side_studies,
-        stages,
-    )
+    from tumorcf_lib import config
+    from tumorcf_lib.data import download, figshare
+    from tumorcf_lib.publishing import publish, readme, run_page
+    from tumorcf_lib.runs import compare, reference, runner, stages
+    from tumorcf_lib.studies import crossval, leak_splits, scratch, side_studies
 
     return (
         compare.NoRunError, config.UnknownProfileError, crossval.UnitError, download.DownloadError,

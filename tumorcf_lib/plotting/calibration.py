@@ -3,8 +3,7 @@
 import matplotlib.pyplot as plt
 import numpy as np
 
-from tumorcf_lib import calibration_tables as tables
-from tumorcf_lib.phantom_calibration import LOOKS, MARKERS
+from tumorcf_lib.phantoms.phantom_calibration import LOOKS, MARKERS
 from tumorcf_lib.plotting.style import (
     FAINT,
     INK,
@@ -16,6 +15,7 @@ from tumorcf_lib.plotting.style import (
     show_slice,
     window,
 )
+from tumorcf_lib.tables import calibration_tables as tables
 
 READER_COLOR, SHORTCUT_COLOR = "#0072B2", "#D55E00"
 TITLE = "What the score says where the answer is known"

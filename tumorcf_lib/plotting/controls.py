@@ -3,7 +3,6 @@
 import matplotlib.pyplot as plt
 import numpy as np
 
-from tumorcf_lib.claims import ALL
 from tumorcf_lib.plotting.marks import (
     INFILL_NAMES,
     group_colors,
@@ -16,6 +15,7 @@ from tumorcf_lib.plotting.marks import (
     with_n,
 )
 from tumorcf_lib.plotting.style import INK, SOFT, WIDTH, figure, letter, order_classes
+from tumorcf_lib.stats.claims import ALL
 
 SCORE_LOOKS = {
     "delta_drop": ("Delta-Drop", "o", "--"), "sham_drop": ("Sham-Drop", "s", ":"),

@@ -3,9 +3,9 @@
 import matplotlib.pyplot as plt
 import numpy as np
 
-from tumorcf_lib.near_duplicates_tables import KINDS, N_BITS
 from tumorcf_lib.plotting.marks import row_names, rows_only
 from tumorcf_lib.plotting.style import INK, SOFT, WIDTH, figure, letter, reach
+from tumorcf_lib.tables.near_duplicates_tables import KINDS, N_BITS
 
 LEAK_COLOR, KEPT_COLOR, CANARY_COLOR = "#D55E00", "#0072B2", "#8C8C8C"
 ARM_NAMES = {

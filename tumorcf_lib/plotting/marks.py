@@ -3,8 +3,8 @@
 import matplotlib.pyplot as plt
 import numpy as np
 
-from tumorcf_lib.claims import ALL
 from tumorcf_lib.plotting.style import FAINT, INK, SOFT, WIDTH, class_colors, order_classes
+from tumorcf_lib.stats.claims import ALL
 
 BAND = "#F0F0F0"
 INFILL_NAMES = {"navier_stokes": "Navier-Stokes", "telea": "Telea"}

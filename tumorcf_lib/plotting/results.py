@@ -4,7 +4,6 @@ import matplotlib.pyplot as plt
 import numpy as np
 import seaborn as sns
 
-from tumorcf_lib.claims import ALL, FORMS, TITLES, margin_text
 from tumorcf_lib.plotting.style import (
     CLASS_COLORS,
     EDIT_NAMES,
@@ -18,7 +17,8 @@ from tumorcf_lib.plotting.style import (
     order_classes,
     reach,
 )
-from tumorcf_lib.verdicts import NEGLIGIBLE, RELEVANT
+from tumorcf_lib.stats.claims import ALL, FORMS, TITLES, margin_text
+from tumorcf_lib.stats.verdicts import NEGLIGIBLE, RELEVANT
 
 ROW_HEIGHT = 0.185  # inches of a row of the forest
 MARKERS = {"paper": "o", "net": "D", "log-odds": "o"}

@@ -3,7 +3,6 @@
 import matplotlib.pyplot as plt
 import numpy as np
 
-from tumorcf_lib.networks import PLAIN, UNSEEN
 from tumorcf_lib.plotting.marks import (
     BAND,
     group_colors,
@@ -15,7 +14,8 @@ from tumorcf_lib.plotting.marks import (
     with_n,
 )
 from tumorcf_lib.plotting.style import FAINT, INK, SOFT, VERDICT_COLORS, WIDTH, figure, letter
-from tumorcf_lib.verdicts import NEGLIGIBLE, RELEVANT
+from tumorcf_lib.stats.verdicts import NEGLIGIBLE, RELEVANT
+from tumorcf_lib.tables.three_networks import PLAIN, UNSEEN
 
 ROW_HEIGHT = 0.165  # inches of a row of the forest
 FAMILY_TITLES = {

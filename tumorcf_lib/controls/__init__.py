@@ -1,0 +1,1 @@
+"""The controls that need slices or networks: their rows, made once and kept."""

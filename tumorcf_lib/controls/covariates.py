@@ -1,0 +1,192 @@
+"""What Net-Drop goes along with: how large a tumor is, how bright, how deep.
+
+:func:`slice_covariates` measures the slices; everything else is computed from tables.
+"""
+
+import numpy as np
+import pandas as pd
+
+from tumorcf_lib.counterfactuals import head, regions
+from tumorcf_lib.stats import estimates, mixed, stats
+
+RING_PX = 5
+"""Width of the ring around a tumor that its brightness is held against."""
+
+COVARIATES = ("area", "contrast", "depth")
+"""Of a slice's tumor: log of its pixels; brightness above its ring, see
+:func:`slice_covariates`; mean distance from the head's surface."""
+
+COLUMNS = (
+    "score", "group", "covariate", "unit", "effect", "low", "high", "p", "p_holm", "ols",
+    "boot_low", "boot_high", "n_slices", "n_persons", "reason",
+)  # fmt: skip
+
+
+def slice_covariates(slices, masks, slice_ids, *, ring_px=RING_PX):
+    """Area and contrast of the tumor on each slice.
+
+    Parameters
+    ----------
+    slices : array of float32, shape (n, height, width)
+        Prepared slices; may be memory-mapped.
+    masks : array of bool, shape (n, height, width)
+    slice_ids : sequence, length n
+    ring_px : int
+
+    Returns
+    -------
+    DataFrame
+        slice_id; area_px; area_share (of the slice's pixels); contrast: mean inside the mask
+        minus mean of the ring, in standard deviations of the slice. The ring is every pixel
+        of the head outside the mask and within `ring_px` of it. Above 0: brighter than
+        what is around it. NaN for an empty mask or without a ring in the head.
+
+    Examples
+    --------
+    >>> slice = np.zeros((1, 40, 40), np.float32)
+    >>> slice[0, 4:36, 4:36] = 1
+    >>> mask = np.zeros((1, 40, 40), bool)
+    >>> mask[0, 18:22, 18:22] = True
+    >>> slice[mask] = 3
+    >>> slice_covariates(slice, mask, ["7"]).values.tolist()
+    [['7', 16, 0.01, 2.0]]
+    """
+    rows = []
+    for slice_id, slice, mask in zip(slice_ids, slices, masks, strict=True):
+        slice, mask = np.asarray(slice), np.asarray(mask)
+        area = int(np.count_nonzero(mask))
+        rows.append((slice_id, area, area / mask.size, _contrast(slice, mask, ring_px)))
+    return pd.DataFrame(rows, columns=["slice_id", "area_px", "area_share", "contrast"])
+
+
+def with_depth(covariates, rows):
+    """The covariates with the tumor's depth, as the audit measured it.
+
+    Parameters
+    ----------
+    covariates : DataFrame
+        From :func:`slice_covariates`.
+    rows : DataFrame
+        An audit's rows; those of `only`, the tumor itself at dilation 0, hold its
+        ``depth_px``: the mean distance of its pixels to the head's surface.
+
+    Returns
+    -------
+    DataFrame
+        With ``depth_px``, NaN where the rows have none.
+
+    Examples
+    --------
+    >>> rows = pd.DataFrame({"slice_id": ["7"], "edit": "only", "dilation_px": 0,
+    ...                      "depth_px": 12.5})
+    >>> with_depth(pd.DataFrame({"slice_id": ["7", "8"]}), rows)["depth_px"].tolist()
+    [12.5, nan]
+    """
+    if "depth_px" not in rows:
+        return covariates
+    own = rows[(rows["edit"] == "only") & (rows["dilation_px"] == 0)]
+    depth = own.drop_duplicates("slice_id").set_index("slice_id")["depth_px"]
+    return covariates.assign(depth_px=covariates["slice_id"].map(depth))
+
+
+def covariate_table(scores, covariates, *, n_resamples, columns=mixed.SCORES):
+    """Does Net-Drop go along with the tumor's area, contrast or depth?
+
+    Parameters
+    ----------
+    scores : DataFrame
+        From ``metrics.slice_scores``.
+    covariates : DataFrame
+        slice_id and some of area_px, contrast, depth_px; see
+        :func:`with_depth`.
+    n_resamples : int
+    columns : sequence of str
+
+    Returns
+    -------
+    DataFrame
+        score, group, covariate, unit (what one standard deviation is: log pixels, z, px),
+        effect, low, high, p, p_holm, ols, boot_low, boot_high, n_slices, n_persons, reason.
+        ``effect``: change of the score per standard deviation of the covariate, the other
+        covariates held fixed, with its 95 % Wald interval from the mixed model; ``ols``: the same
+        by least squares, with an interval over persons. Group "all" has an intercept
+        for each class, the others are one class; covariates are standardized over the
+        slices of the group. Holm within score and group. Such an association is no cause.
+    """
+    data = _with_covariates(scores, covariates)
+    names = [name for name in COVARIATES if name in data]
+    parts = []
+    for column in columns:
+        own = data[np.isfinite(data[[column, *names]].to_numpy(float)).all(axis=1)]
+        for group in estimates.groups(scores):
+            part = _slopes(estimates.of_group(own, group), column, names, n_resamples)
+            part.insert(0, "group", group)
+            part.insert(0, "score", column)
+            part["p_holm"] = stats.holm(part["p"])
+            parts.append(part)
+    table = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
+    return table.reindex(columns=list(COLUMNS))
+
+
+def _contrast(slice, mask, ring_px):
+    if not mask.any():
+        return np.nan
+    ring = regions.dilate(mask, ring_px) & ~mask & head.head_mask(slice)
+    if not ring.any():
+        return np.nan
+    return float(slice[mask].mean(dtype=np.float64) - slice[ring].mean(dtype=np.float64))
+
+
+def _with_covariates(scores, covariates):
+    table = pd.DataFrame({"slice_id": covariates["slice_id"]})
+    if "area_px" in covariates:
+        pixels = covariates["area_px"].to_numpy(float)
+        table["area"] = np.log(np.where(pixels > 0, pixels, np.nan))
+    for name, column in (("contrast", "contrast"), ("depth", "depth_px")):
+        if column in covariates:
+            table[name] = covariates[column].to_numpy(float)
+    return scores.merge(table, on="slice_id", how="left", validate="one_to_one")
+
+
+def _slopes(own, column, names, n_resamples):
+    """Coefficients of the covariates among these slices, by both ways."""
+    units = own[names].std(ddof=0)
+    table = pd.DataFrame({"covariate": names, "unit": units.to_numpy()})
+    table = table.assign(n_slices=len(own), n_persons=own["person_id"].nunique(), reason="")
+    numbers = ["effect", "low", "high", "p", "ols", "boot_low", "boot_high"]
+    table[numbers] = np.nan
+    classes = estimates.classes_of(own["label"])
+    flat = [name for name in names if not units[name] > stats.ROUNDING]
+    if own.empty or flat:
+        reason = f"no variation in {', '.join(flat)}" if len(own) else estimates.NO_SLICES
+        return table.assign(reason=reason)
+    z = (own[names] - own[names].mean()) / units
+    intercepts = [(own["label"] == name).to_numpy(float) for name in classes]
+    design = np.column_stack([z, *intercepts])
+    try:
+        found = mixed.fit(own[column], design, own["person_id"].to_numpy())
+    except mixed.NoFitError as error:
+        table["reason"] = str(error)
+    else:
+        lines = [found.estimate(row) for row in np.eye(len(design[0]))[: len(names)]]
+        table[["effect", "low", "high", "p"]] = pd.DataFrame(lines).to_numpy()
+    table[["ols", "boot_low", "boot_high"]] = _least_squares(own, column, design, n_resamples)[
+        : len(names)
+    ]
+    return table
+
+
+def _least_squares(own, column, design, n_resamples):
+    """Least squares with intervals over persons, (k, 3): value, low, high."""
+    people, counts = estimates.drawn(own, n_resamples)
+    k, n_persons = design.shape[1], len(people.names)
+    products = np.einsum("ni,nj->nij", design, np.column_stack([design, own[column]]))
+    sums = np.zeros((n_persons, k, k + 1))
+    np.add.at(sums, people.owner, products)
+    counts = np.concatenate([np.ones((1, n_persons)), counts])  # the sample itself first
+    normal = np.tensordot(counts, sums, axes=1)  # (1 + n_resamples, k, k + 1)
+    solvable = np.linalg.cond(normal[:, :, :k]) < 1e10
+    solved = np.full((len(counts), k), np.nan)
+    solved[solvable] = np.linalg.solve(normal[solvable, :, :k], normal[solvable, :, k:])[..., 0]
+    found = [estimates.from_replicates(draws[0], draws[1:], people) for draws in solved.T]
+    return np.array([(e.value, e.low, e.high) for e in found])

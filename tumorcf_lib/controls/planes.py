@@ -1,0 +1,204 @@
+"""In which plane a slice was cut: axial, coronal or sagittal, estimated from the picture.
+
+The published slices do not say. ``plane_labels.csv`` holds the plane of 209 of them: one
+slice of each person, drawn at random by seed, read from the pictures alone by one reader
+who is no clinician, once, without a second reader. Phantoms know their plane. Either way
+every slice is estimated by a model that has seen no slice of its person.
+"""
+
+import importlib.resources
+
+import cv2
+import numpy as np
+import pandas as pd
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import StratifiedGroupKFold
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from tumorcf_lib.stats import estimates, metrics
+
+PLANES = ("axial", "coronal", "sagittal")
+N_FOLDS = 10
+MIN_PERSONS = 3
+"""Of each plane, with a known one, to learn from: fewer leave some fold without an example."""
+
+THUMBNAIL_PX = 64
+N_CELLS = 8  # cells along a side
+N_BINS = 8  # directions in half a turn
+BRIGHTEST = 2.0
+"""Thumbnails are cut here (z-score), so that a bright tumor has no brighter edges than skin."""
+
+REGULARIZATION = 0.1  # scikit-learn's C; 0.01 to 1 do alike
+
+
+def estimate_planes(prepared, *, n_folds=N_FOLDS, seed=0):
+    """Plane of every slice, each estimated from the known planes of other persons.
+
+    Persons are split into folds; those of one fold are estimated by a logistic regression on
+    :func:`edge_directions`, fitted to the slices of known plane of all others.
+
+    Parameters
+    ----------
+    prepared : Cohort
+        Network inputs (n, size, size).
+    n_folds : int
+        At most so many; fewer where some plane is known of fewer persons.
+    seed : int
+        Of the folds.
+
+    Returns
+    -------
+    DataFrame or None
+        slice_id, person_id, label (class name), plane, p_<plane>, and known_plane (NaN where
+        none is known). None where there is nothing to learn from, see :func:`why_not`.
+    """
+    if why_not(prepared):
+        return None
+    known = known_planes(prepared)
+    names = [name for name in PLANES if (known == name).any()]
+    labeled = known.notna().to_numpy()
+    features = np.stack([edge_directions(image) for image in prepared.slices])
+    persons = prepared.persons
+    probabilities = np.zeros((len(known), len(names)))
+    for held_out in _folds(known[labeled], persons[labeled], set(persons), n_folds, seed):
+        test = np.isin(persons, held_out)
+        fit_on = labeled & ~test
+        model = make_pipeline(
+            StandardScaler(), LogisticRegression(C=REGULARIZATION, max_iter=2000)
+        ).fit(features[fit_on], known[fit_on].to_numpy())
+        columns = pd.Index(names).get_indexer(model.classes_)
+        probabilities[np.ix_(test, columns)] = model.predict_proba(features[test])
+    rows = prepared.table[["slice_id", "person_id"]].copy()
+    rows["label"] = np.array(prepared.classes, object)[prepared.labels]
+    rows["plane"] = np.array(names, object)[probabilities.argmax(axis=1)]
+    for k, name in enumerate(names):
+        rows[f"p_{name}"] = probabilities[:, k]
+    rows["known_plane"] = known.to_numpy()
+    return rows
+
+
+def why_not(prepared) -> str:
+    """Why the planes of a cohort cannot be estimated, in a few words; "" if they can."""
+    known = known_planes(prepared)
+    if known.isna().all():
+        return f"no slice of cohort {prepared.name!r} has a known plane"
+    n_persons = known.groupby(prepared.persons).first().value_counts()
+    if len(n_persons) < 2 or n_persons.min() < MIN_PERSONS:
+        return f"too few persons of each known plane: {n_persons.to_dict()}"
+    return ""
+
+
+def known_planes(prepared):
+    """Plane of each slice where it is known: the cohort's own, or read by hand.
+
+    Returns
+    -------
+    Series of str, shape (n,)
+        A name of :data:`PLANES`, or NaN.
+    """
+    if "plane" in prepared.table:
+        return prepared.table["plane"].astype(object).reset_index(drop=True)
+    if prepared.name != "cheng":
+        return pd.Series(np.nan, range(len(prepared)), dtype=object)
+    file = importlib.resources.files("tumorcf_lib.controls") / "plane_labels.csv"
+    with file.open() as opened:
+        read = pd.read_csv(opened).set_index("slice_id")["plane"]
+    return prepared.table["slice_id"].map(read).astype(object).reset_index(drop=True)
+
+
+def edge_directions(slice):
+    """How much edge of which direction lies where: a small histogram of oriented gradients.
+
+    The slice is shrunk to 64 pixels; in each of 8 x 8 cells the gradients' lengths are summed
+    by direction (8 bins of half a turn). Turns and shifts of a few pixels hardly matter.
+
+    Parameters
+    ----------
+    slice : array of float32, shape (height, width)
+        A network input, z-scored.
+
+    Returns
+    -------
+    ndarray of float64, shape (512,)
+        From 0 up, with mean 1; all zeros for a slice without edges.
+
+    References
+    ----------
+    Dalal and Triggs, "Histograms of oriented gradients for human detection", CVPR 2005; here
+    without their overlapping blocks.
+
+    Examples
+    --------
+    >>> stripes = np.repeat([[0, 1] * 8], 16, axis=0).astype(np.float32)
+    >>> found = edge_directions(stripes).reshape(8, 8, 8)
+    >>> float(found[..., 1:].sum())  # all gradients point along the rows
+    0.0
+    """
+    image = np.minimum(np.asarray(slice, np.float32), BRIGHTEST)
+    side = (THUMBNAIL_PX, THUMBNAIL_PX)
+    thumbnail = cv2.resize(image, side, interpolation=cv2.INTER_AREA)
+    down, right = np.gradient(thumbnail.astype(np.float64))
+    turn = np.arctan2(down, right) % np.pi / np.pi  # in [0, 1], direction without sign
+    direction = np.minimum((turn * N_BINS).astype(int), N_BINS - 1)
+    row, column = np.indices(side) * N_CELLS // THUMBNAIL_PX
+    cell = (row * N_CELLS + column) * N_BINS + direction  # (64, 64)
+    sums = np.bincount(cell.ravel(), np.hypot(down, right).ravel(), N_CELLS**2 * N_BINS)
+    return sums / sums.mean() if sums.any() else sums
+
+
+def accuracy_table(rows_planes, *, n_resamples: int):
+    """Share of known planes that were estimated right, persons apart.
+
+    Parameters
+    ----------
+    rows_planes : DataFrame
+        From :func:`estimate_planes`.
+
+    Returns
+    -------
+    DataFrame
+        group ("all", each class, then each known plane), accuracy, low, high, n_slices,
+        n_persons. The interval is over persons, as :func:`stats.estimates.share` has it,
+        exact where every person has one labeled slice.
+
+    Examples
+    --------
+    >>> rows = pd.DataFrame({"person_id": list("abc"), "label": "glioma",
+    ...     "plane": ["axial", "axial", "coronal"], "p_axial": 0.5, "p_coronal": 0.5,
+    ...     "known_plane": ["axial", None, "axial"]})
+    >>> accuracy_table(rows, n_resamples=10)[["group", "accuracy", "n_slices"]].values.tolist()
+    [['all', 0.5, 2], ['glioma', 0.5, 2], ['axial', 0.5, 2], ['coronal', nan, 0]]
+    """
+    known = rows_planes[rows_planes["known_plane"].notna()]
+    groups = {"all": known}
+    for column, names in (
+        ("label", pd.unique(rows_planes["label"])),
+        ("known_plane", metrics.class_names(rows_planes)),
+    ):
+        groups |= {name: known[known[column] == name] for name in names}
+    return pd.DataFrame(
+        [{"group": name, **_accuracy(own, n_resamples)} for name, own in groups.items()]
+    )
+
+
+def _accuracy(own, n_resamples):
+    if own.empty:
+        return {"accuracy": np.nan, "low": np.nan, "high": np.nan, "n_slices": 0, "n_persons": 0}
+    right = own["plane"].to_numpy(object) == own["known_plane"].to_numpy(object)
+    e = estimates.share(own.assign(right=right.astype(float)), "right", n_resamples=n_resamples)
+    return {
+        "accuracy": e.value, "low": e.low, "high": e.high, "n_slices": e.n_slices,
+        "n_persons": e.n_persons,
+    }  # fmt: skip
+
+
+def _folds(known, persons, everybody, n_folds, seed):
+    """Lists of persons that together hold everybody once; planes alike in each list."""
+    first = known.groupby(persons).first()
+    n_folds = min(n_folds, first.value_counts().min())
+    splitter = StratifiedGroupKFold(n_folds, shuffle=True, random_state=seed)
+    names = first.index.to_numpy()
+    folds = [list(names[test]) for _, test in splitter.split(names, first.to_numpy(), names)]
+    folds[0] += sorted(everybody - set(names))  # nothing of theirs is learned from anyway
+    return folds

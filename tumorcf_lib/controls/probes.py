@@ -1,0 +1,288 @@
+"""What else gives the class away: classifiers that see everything but the tumor's inside.
+
+Networks retrained on what an edit leaves show what information is there at all, whether our
+network uses it or not; ``original`` says how far the same small recipe gets with everything.
+Statistics show the same of a handful of numbers. All learn from persons other than the tested.
+"""
+
+import dataclasses
+
+import numpy as np
+import pandas as pd
+from sklearn.ensemble import RandomForestClassifier
+from tqdm import tqdm
+
+from tumorcf_lib.counterfactuals import edits, head
+from tumorcf_lib.data import preprocess
+from tumorcf_lib.networks import memory
+from tumorcf_lib.runs import results, workspaces
+from tumorcf_lib.stats import metrics
+
+MASK_VALUES = (-1.0, 1.0)
+"""Outside and inside of the mask: alike in all slices, so that nothing is told by the air."""
+
+INPUTS = {
+    "original": lambda slice, mask: slice,
+    "background": edits.background,
+    "remove": edits.remove,
+    "silhouette": edits.silhouette,
+    "mask": lambda slice, mask: np.where(mask, *np.float32(MASK_VALUES[::-1])),
+}
+"""Probe -> function (slice, mask) -> what its network sees, before it is shrunk."""
+
+STATISTICS = ("plane", "intensity", "place", "area")
+"""Probes of a few numbers a slice, see :func:`statistics_of`."""
+
+PERCENTILES = (1, 5, 10, 25, 50, 75, 90, 95, 99)
+DARK = -0.5
+"""Darker than this (z-score) is air, fluid or bone."""
+
+HEAD_EPOCHS = 12
+"""Epochs of the head on the backbone's stored features, before any of the whole network."""
+
+
+class UnknownProbeError(ValueError):
+    """A probe that does not exist."""
+
+
+def all_probes(
+    profile, prepared, parts, rows_planes, *, seed, folder, networks=tuple(INPUTS), progress=print
+):
+    """Every probe's predictions for the tested slices.
+
+    A killed call goes on: networks that are trained leave their rows in ``folder``.
+
+    Parameters
+    ----------
+    profile : Profile
+    prepared : Cohort
+        Network inputs and masks of one size; may be memory-mapped.
+    parts : ndarray of str, shape (n,)
+        "train", "validation" or "test".
+    rows_planes : DataFrame or None
+        From :func:`controls.planes.estimate_planes`; without it there is no probe ``plane``.
+    seed : int
+    folder : pathlib.Path
+        For this cohort, split, profile and seed alone.
+    networks : sequence of str
+        Which keys of :data:`INPUTS` to train networks on.
+    progress : callable
+        Gets lines to print.
+
+    Returns
+    -------
+    DataFrame
+        slice_id, person_id, label (class name), probe, p_<class>.
+    """
+    kept = {name: folder / f"rows_{name}.csv" for name in networks}
+    missing = [name for name in networks if not kept[name].is_file()]
+    network = untrained(profile, len(prepared.classes), seed) if missing else None
+    for name in missing:
+        made = train_probe(
+            name, profile, prepared, parts, seed=seed, folder=folder / name,
+            network=network, progress=progress,
+        )  # fmt: skip
+        results.write_table(made, kept[name])
+        workspaces.forget_checkpoints(folder / name)
+        if profile.probe_epochs:
+            memory.forget_networks()  # of steps that were compiled, not of ``network``
+    del network
+    memory.forget_networks()
+    rows = [results.read_table(path) for path in kept.values()]
+    for name in STATISTICS:
+        if name != "plane" or rows_planes is not None:
+            rows.append(statistics_probe(name, prepared, parts, rows_planes, seed=seed))
+    return pd.concat(rows, ignore_index=True)
+
+
+def untrained(profile, n_classes, seed):
+    """The network that every probe begins with, and its backbone: pairs for :func:`train_probe`.
+
+    Building and tracing it takes longer than training the head of a probe of small slices.
+    """
+    from tumorcf_lib.networks import classifier, training
+
+    model = classifier.build(probe_profile(profile), n_classes=n_classes, seed=seed)
+    return model, training.backbone_of(model)
+
+
+def train_probe(name, profile, prepared, parts, *, seed, folder, network=None, progress=print):
+    """Train a network on what an edit leaves, and predict the tested slices with it.
+
+    Backbone and recipe are those of the profile (see :func:`networks.training.train`), with
+    slices of ``probe_size_px``: :data:`HEAD_EPOCHS` epochs of the head on the pretrained
+    backbone, then ``probe_epochs`` of the whole network (in small profiles none). Kept is the
+    epoch of lowest validation loss.
+
+    Parameters
+    ----------
+    name : str
+        A key of :data:`INPUTS`.
+    profile, prepared, parts, seed, progress
+        As in :func:`all_probes`; slices of part "test" are never trained or chosen on.
+    folder : pathlib.Path
+        Takes the training's history and, while it runs, its checkpoint.
+    network : (keras.Model, keras.Model), optional
+        From :func:`untrained` for this profile and seed, and afterwards in that state again.
+
+    Returns
+    -------
+    DataFrame
+        Tested slices: slice_id, person_id, label (class name), probe, p_<class>.
+
+    Raises
+    ------
+    UnknownProbeError
+    """
+    from tumorcf_lib.networks import training
+
+    if name not in INPUTS:
+        raise UnknownProbeError(f"No probe {name!r}; choose one of: {', '.join(INPUTS)}.")
+    recipe = probe_profile(profile)
+    progress(f"probe {name}: a network retrained at {recipe.size_px} px")
+    slices = probe_inputs(name, prepared, recipe.size_px)
+    model, backbone = network or untrained(profile, len(prepared.classes), seed)
+    start = [np.array(variable) for variable in model.variables]
+    training.train(
+        model, recipe, slices, prepared.labels, prepared.persons, parts,
+        seed=seed, folder=folder, backbone=backbone, progress=progress,
+    )  # fmt: skip
+    tested = np.flatnonzero(parts == "test")
+    # By way of the features, which are traced already.
+    features = training.predict(backbone, slices[tested], batch_size=recipe.predict_batch_size)
+    p = training.predict(training.head_of(model), features, batch_size=recipe.predict_batch_size)
+    for variable, value in zip(model.variables, start, strict=True):
+        variable.assign(value)
+    return _rows(name, prepared, tested, p)
+
+
+def probe_profile(profile):
+    """The profile with the slices and epochs of its probes.
+
+    Examples
+    --------
+    >>> from tumorcf_lib.config import get
+    >>> smoke = dataclasses.replace(get("smoke"), probe_size_px=64, probe_epochs=3)
+    >>> probe_profile(smoke).size_px, probe_profile(smoke).epochs
+    (64, 15)
+    """
+    return dataclasses.replace(
+        profile, size_px=min(profile.probe_size_px, profile.size_px), warmup_epochs=HEAD_EPOCHS,
+        epochs=HEAD_EPOCHS + profile.probe_epochs,
+    )  # fmt: skip
+
+
+def probe_inputs(name, prepared, size_px):
+    """What a probe's network sees of each slice: edited at full size, then shrunk by area.
+
+    Parameters
+    ----------
+    name : str
+        A key of :data:`INPUTS`.
+    prepared : Cohort
+    size_px : int
+
+    Returns
+    -------
+    ndarray of float16, shape (n, size_px, size_px)
+        Half precision: 100 MB for 3000 slices of 128 px; its steps (0.001 at 1) are far
+        finer than the noise of a slice. A shrunk ``mask`` has gray borders.
+    """
+    edit = INPUTS[name]
+    made = np.empty((len(prepared), size_px, size_px), np.float16)
+    for i in tqdm(range(len(prepared)), desc=f"slices for {name}", leave=False, disable=None):
+        edited = edit(np.asarray(prepared.slices[i]), np.asarray(prepared.masks[i]))
+        made[i] = preprocess.resize_slice(edited, size_px)
+    return made
+
+
+def statistics_probe(name, prepared, parts, rows_planes=None, *, seed=0):
+    """Predict the class of the tested slices from a few numbers a slice.
+
+    A random forest, classes weighed alike, learns from the slices of the parts "train" and
+    "validation". (By validation, logistic regression with squares and boosted trees did as
+    well, each better on some of the four.)
+
+    Parameters
+    ----------
+    name : str
+        One of :data:`STATISTICS`.
+    prepared, parts, rows_planes, seed
+        As in :func:`all_probes`.
+
+    Returns
+    -------
+    DataFrame
+        As of :func:`train_probe`.
+    """
+    numbers = statistics_of(name, prepared, rows_planes)
+    parts = np.asarray(parts)
+    known, tested = np.flatnonzero(parts != "test"), np.flatnonzero(parts == "test")
+    forest = RandomForestClassifier(
+        300, min_samples_leaf=20, class_weight="balanced", random_state=seed
+    ).fit(numbers[known], prepared.labels[known])
+    p = np.zeros((len(tested), len(prepared.classes)))
+    p[:, forest.classes_] = forest.predict_proba(numbers[tested])
+    return _rows(name, prepared, tested, p)
+
+
+def statistics_of(name, prepared, rows_planes=None):
+    """The few numbers that a statistics probe knows of each slice.
+
+    ``plane``: the estimated probabilities of the planes. ``intensity``: of the pixels outside
+    the tumor's mask, percentiles (:data:`PERCENTILES`), mean, standard deviation, and share of
+    dark pixels. ``place``: the center of the mask within the box around the head, (0, 0) top
+    left to (1, 1) bottom right. ``area``: the mask's share of the slice.
+
+    Returns
+    -------
+    ndarray of float64, shape (n, n_numbers)
+        An empty mask lies in the middle and has area 0.
+
+    Raises
+    ------
+    UnknownProbeError
+        Also for ``plane`` without ``rows_planes``.
+
+    Examples
+    --------
+    >>> from tumorcf_lib.data.cohort import from_arrays
+    >>> slices = np.arange(8, dtype=np.float32).reshape(2, 2, 2)
+    >>> two = from_arrays(slices, slices > 5, [0, 1], ["a", "b"], classes=("x", "y"),
+    ...                   name="tiny", source="Eight numbers.")
+    >>> statistics_of("area", two).tolist()
+    [[0.0], [0.5]]
+    """
+    if name == "plane" and rows_planes is not None:
+        rows = rows_planes.set_index("slice_id").loc[prepared.table["slice_id"]]
+        return rows[[f"p_{plane}" for plane in metrics.class_names(rows)]].to_numpy(np.float64)
+    each = {"intensity": _intensity, "place": _place, "area": lambda slice, mask: [mask.mean()]}
+    if name not in each:
+        need = "rows_planes, see planes.estimate_planes" if name == "plane" else f"{[*STATISTICS]}"
+        raise UnknownProbeError(f"The statistics of {name!r} cannot be taken; expected {need}.")
+    pairs = zip(prepared.slices, prepared.masks, strict=True)
+    return np.array([each[name](np.asarray(s), np.asarray(m)) for s, m in pairs], np.float64)
+
+
+def _intensity(slice, mask):
+    outside = slice[~mask] if not mask.all() else slice.ravel()
+    shape = outside.mean(dtype=np.float64), outside.std(dtype=np.float64), (outside < DARK).mean()
+    return [*np.percentile(outside, PERCENTILES), *shape]
+
+
+def _place(slice, mask):
+    inside = head.head_mask(slice)
+    if not mask.any() or not inside.any():
+        return [0.5, 0.5]
+    top, bottom, left, right = edits.bounding_box(inside)
+    y, x = np.nonzero(mask)
+    return [(y.mean() + 0.5 - top) / (bottom - top), (x.mean() + 0.5 - left) / (right - left)]
+
+
+def _rows(name, prepared, tested, probabilities):
+    rows = prepared.table[["slice_id", "person_id"]].iloc[tested].reset_index(drop=True)
+    rows["label"] = np.array(prepared.classes, object)[prepared.labels[tested]]
+    rows["probe"] = name
+    for k, class_name in enumerate(prepared.classes):
+        rows[f"p_{class_name}"] = probabilities[:, k]
+    return rows

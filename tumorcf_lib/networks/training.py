@@ -1,0 +1,364 @@
+"""Training of the classifier: recipe, early stopping, and going on after an interruption."""
+
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+
+import keras
+import numpy as np
+import pandas as pd
+from tqdm import tqdm
+
+from tumorcf_lib import files
+from tumorcf_lib.networks.augment import augment, build_augmenter, mixed
+from tumorcf_lib.networks.checkpoint import Checkpoint, fingerprint
+from tumorcf_lib.networks.folding import folded
+from tumorcf_lib.networks.freezing import freeze
+
+HISTORY_COLUMNS = (
+    "epoch", "loss", "accuracy", "val_loss", "val_accuracy", "val_person_accuracy",
+    "learning_rate", "seconds",
+)
+WARMUP_LEARNING_RATE = 1e-3
+RISING_SHARE = 0.25  # of all steps, while the learning rate goes up
+START_SHARE = 0.04  # of the peak learning rate, at the first step
+
+
+class TrainingInputError(ValueError):
+    """Slices, labels or parts that cannot be trained on."""
+
+
+@dataclass(frozen=True)
+class Training:
+    """A trained model with the weights of its best epoch, and how it got there.
+
+    ``history`` has one row per epoch and the columns of :data:`HISTORY_COLUMNS`.
+    """
+
+    model: keras.Model
+    history: pd.DataFrame
+    best_epoch: int
+
+    @property
+    def marked_history(self) -> pd.DataFrame:
+        """``history`` and, as ``best``, whether this epoch's weights were kept."""
+        return self.history.assign(best=self.history["epoch"] == self.best_epoch)
+
+
+@dataclass(frozen=True)
+class Part:
+    """The slices of one part of the split, by their positions in the whole array."""
+
+    slices: np.ndarray  # all slices, (n, size, size); may be memory-mapped
+    index: np.ndarray  # (n_part,)
+    labels: np.ndarray  # (n_part,)
+    persons: np.ndarray  # (n_part,)
+    n_classes: int
+
+    def __len__(self):
+        return len(self.index)
+
+    def __getitem__(self, positions):
+        """Float32 slices at these positions of the part, shape (n, size, size)."""
+        return np.asarray(self.slices[self.index[positions]], np.float32)
+
+    def targets(self, positions=slice(None)):
+        """One-hot labels at these positions, shape (n, n_classes)."""
+        return np.eye(self.n_classes, dtype=np.float32)[self.labels[positions]]
+
+
+def train(
+    model, profile, slices, labels, persons, parts, *, seed, folder, backbone=None, progress=print
+):
+    """Fit the model to the training persons; stop early on the validation persons.
+
+    Recipe: batch norms keep their pretrained state (``freeze_norms``) and are folded into
+    convolutions, which halves time and memory and makes small batches as good as large ones;
+    the head is trained for ``warmup_epochs`` on stored features; then all that is not frozen
+    (see :func:`networks.freezing.freeze`), with AdamW, a one-cycle learning rate, and random
+    views of the slices. The loss is the categorical focal loss with label smoothing, weighted
+    so that every class counts the same. Validated and kept are running
+    means of the weights (``ema_momentum``). After each epoch all state goes to ``folder`` (of the
+    head's short ones, after the first and the last): a killed training that is called again with
+    equal arguments goes on and ends where an undisturbed one does. Who called it removes the
+    state (``workspaces.forget_checkpoints``) once the network, or what it was for, is stored.
+
+    Parameters
+    ----------
+    model : keras.Model
+        From :func:`networks.classifier.build`, changed in place.
+    profile : Profile
+    slices : ndarray or memmap of float32, shape (n, size, size)
+        Network inputs; read batch by batch.
+    labels, persons : ndarray, shape (n,)
+        Class index and person of each slice.
+    parts : ndarray of str, shape (n,)
+        "train", "validation" or "test"; test slices are never read.
+    seed : int
+        Of the order of slices and of their views.
+    folder : pathlib.Path
+        Takes ``history.csv`` and ``checkpoint.npz``.
+    backbone : keras.Model, optional
+        From :func:`backbone_of` this model, if it is at hand: it need not be traced again.
+    progress : callable
+        Gets one line per epoch.
+
+    Returns
+    -------
+    Training
+        With the weights of the epoch of lowest validation loss.
+
+    Raises
+    ------
+    TrainingInputError
+        If lengths differ, or a part is empty or lacks a class.
+    """
+    training, validation = split_parts(model, slices, labels, persons, parts)
+    folder.mkdir(parents=True, exist_ok=True)
+    state = Checkpoint(folder, model, fingerprint(profile, seed, training, validation))
+    if state.read():
+        progress(f"going on after epoch {state.epoch} of an interrupted training")
+    freeze(model, profile)
+    loss = focal_loss(profile, training)
+    options = {"seed": seed, "progress": progress}
+    if state.epoch < min(profile.warmup_epochs, profile.epochs):
+        backbone = backbone or backbone_of(model)
+        _run_head(state, model, backbone, profile, training, validation, loss, **options)
+    if state.epoch < profile.epochs and not is_over(state, profile):
+        _run_whole(state, model, profile, training, validation, loss, **options)
+    state.restore_best()
+    history = pd.DataFrame(state.history, columns=HISTORY_COLUMNS)
+    files.write_whole(folder / "history.csv", history.to_csv(index=False))
+    return Training(model, history, state.best_epoch)
+
+
+def predict(model, slices, *, batch_size=64, desc=None):
+    """Probabilities of the classes, batch by batch, so memory-mapped slices stay on disk.
+
+    Parameters
+    ----------
+    model : keras.Model
+    slices : ndarray or memmap of float32, shape (n, size, size)
+        Network inputs, z-scored.
+    batch_size : int
+    desc : str, optional
+        Shows a progress bar of this name.
+
+    Returns
+    -------
+    ndarray of float64, shape (n, n_classes), in [0, 1]
+        Each row sums to 1 but for float32 rounding.
+
+    Examples
+    --------
+    >>> model = keras.Sequential([keras.layers.Flatten(), keras.layers.Dense(3, "softmax")])
+    >>> predict(model, np.zeros((2, 4, 4), np.float32)).round(2)
+    array([[0.33, 0.33, 0.33],
+           [0.33, 0.33, 0.33]])
+    """
+    if not len(slices):
+        return np.empty((0, model.output_shape[-1]))
+    batches, n_rows = [], min(batch_size, len(slices))
+    starts = range(0, len(slices), batch_size)
+    quiet = None if desc else True  # None: without a terminal, as in an executed notebook
+    for start in tqdm(starts, desc=desc, unit="batch", leave=False, disable=quiet):
+        batch = np.asarray(slices[start:start + batch_size], np.float32)[..., None]
+        n = len(batch)
+        if n < n_rows:  # filled up: TensorFlow takes longer to trace another shape of batch
+            batch = np.concatenate([batch, np.repeat(batch[-1:], n_rows - n, axis=0)])
+        batches.append(model.predict_on_batch(batch)[:n])
+    return np.concatenate(batches).astype(np.float64)
+
+
+def split_parts(model, slices, labels, persons, parts):
+    """Training and validation part, checked."""
+    labels, persons, parts = np.asarray(labels), np.asarray(persons), np.asarray(parts)
+    lengths = [len(slices), len(labels), len(persons), len(parts)]
+    if len(set(lengths)) > 1:
+        raise TrainingInputError(
+            f"Slices, labels, persons and parts need one length; they have {lengths}."
+        )
+    n_classes = model.output_shape[-1]
+    found = []
+    for name in ("train", "validation"):
+        index = np.flatnonzero(parts == name)
+        missing = set(range(n_classes)) - set(labels[index].tolist())
+        if missing:
+            raise TrainingInputError(
+                f"Expected slices of {n_classes} classes in part {name!r}, got {len(index)} slices "
+                f"and none of class {sorted(missing)}; draw the split again."
+            )
+        found.append(Part(slices, index, labels[index], persons[index], n_classes))
+    return found
+
+
+def focal_loss(profile, training):
+    """Categorical focal loss in which every class has the same total weight.
+
+    Keras multiplies each class's term of the sum by its entry of ``alpha``.
+    """
+    counts = np.bincount(training.labels, minlength=training.n_classes)
+    weights = len(training) / (training.n_classes * counts)
+    return keras.losses.CategoricalFocalCrossentropy(
+        alpha=weights.astype(np.float32), gamma=profile.focal_gamma,
+        label_smoothing=profile.label_smoothing,
+    )
+
+
+def is_over(state, profile):
+    """Whether the validation loss has not fallen for ``patience`` epochs of the whole network.
+
+    Epochs of the head alone are never cut short, and do not count.
+    """
+    return state.epoch - max(state.best_epoch, profile.warmup_epochs) >= profile.patience
+
+
+def backbone_of(model):
+    """The layers up to the pooling as a network from slices to features, on the same variables."""
+    return keras.Model(model.input, model.get_layer("features").output)
+
+
+def head_of(model):
+    """The layers after the pooling as a network, on the same variables.
+
+    Features come as ``(n, channels, 1)``, so that :func:`predict` takes them like slices.
+    """
+    n_channels = model.get_layer("features").output.shape[-1]
+    layers = [model.get_layer(name) for name in ("hidden", "dropout", "probabilities")]
+    return keras.Sequential([keras.Input((n_channels, 1)), keras.layers.Flatten(), *layers])
+
+
+def _as_features(part, backbone, batch_size):
+    """The part with stored features, (n_part, channels), in the place of slices."""
+    features = predict(backbone, part, batch_size=batch_size).astype(np.float32)
+    return replace(part, slices=features, index=np.arange(len(part)))
+
+
+def _chunks(order, size):
+    return [order[start:start + size] for start in range(0, len(order), size)]
+
+
+def make_optimizer(profile, n_steps):
+    """AdamW whose rate rises to the peak, then falls to nothing along a cosine.
+
+    Keeps a running mean of the weights beside them if the profile asks for one.
+    """
+    n_rising = max(1, round(RISING_SHARE * n_steps))
+    schedule = keras.optimizers.schedules.CosineDecay(
+        START_SHARE * profile.learning_rate, max(1, n_steps - n_rising),
+        warmup_target=profile.learning_rate, warmup_steps=n_rising,
+    )
+    optimizer = keras.optimizers.AdamW(
+        schedule, weight_decay=profile.weight_decay,
+        use_ema=profile.ema_momentum > 0, ema_momentum=profile.ema_momentum or 0.99,
+    )
+    optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
+    return optimizer
+
+
+def _run_head(state, model, backbone, profile, training, validation, loss, **options):
+    network = head_of(model)
+    training, validation = (
+        _as_features(part, backbone, profile.predict_batch_size) for part in (training, validation)
+    )
+    optimizer = keras.optimizers.AdamW(WARMUP_LEARNING_RATE)
+    network.compile(optimizer, loss, metrics=["accuracy"])
+    last = min(profile.warmup_epochs, profile.epochs)
+    _run(state, network, profile, training, validation, last=last, views=False, **options)
+
+
+def _run_whole(state, model, profile, training, validation, loss, **options):
+    n_steps = max(1, len(training) // profile.batch_size)
+    n_epochs = profile.epochs - profile.warmup_epochs
+    network = folded(model) if profile.freeze_norms else model
+    network.compile(make_optimizer(profile, n_epochs * n_steps), loss, metrics=["accuracy"])
+    _run(state, network, profile, training, validation, last=profile.epochs, views=True, **options)
+
+
+def _run(state, network, profile, training, validation, *, last, views, seed, progress):
+    """Epochs of one stage, each with its own seeds, recorded and stored as it ends."""
+    _make_variables(network, training)
+    state.restore_optimizer(network.optimizer)
+    augmenter = build_augmenter(strength=profile.augmentation) if views else None
+    while state.epoch < last and not is_over(state, profile):
+        started = time.perf_counter()
+        epoch = state.epoch + 1
+        scores = _train_epoch(network, profile, training, augmenter, seeds=[seed, epoch])
+        with averaged_weights(network):
+            probabilities = predict(network, validation, batch_size=profile.predict_batch_size)
+            candidate = state.model.get_weights()
+        rate = float(keras.ops.convert_to_numpy(network.optimizer.learning_rate))
+        scores |= {"epoch": epoch, **_validate(network.loss, probabilities, validation)}
+        scores |= {"learning_rate": rate, "seconds": time.perf_counter() - started}
+        # An epoch of the head takes less time than storing the whole network.
+        store = views or epoch in (1, last)
+        state.record(scores, network.optimizer, candidate, store=store)
+        progress(_line(scores, profile))
+
+
+def _make_variables(network, part):
+    """Variables of optimizer and metrics, made beforehand: TensorFlow traces a step that makes
+    any of them twice, which takes seconds."""
+    network.optimizer.build(network.trainable_variables)
+    targets = part.targets(slice(1))
+    network.compute_metrics(None, targets, targets)
+    network.reset_metrics()
+
+
+@contextmanager
+def averaged_weights(network):
+    """The running mean of the weights over the last steps instead of the last step's, if kept.
+
+    Single steps scatter, most of all on few persons; their mean does not. Training goes on
+    from the last step.
+    """
+    if not network.optimizer.use_ema:
+        yield
+        return
+    variables = network.trainable_variables
+    last_step = [keras.ops.convert_to_numpy(variable).copy() for variable in variables]
+    network.optimizer.finalize_variable_values(variables)
+    try:
+        yield
+    finally:
+        for variable, value in zip(variables, last_step, strict=True):
+            variable.assign(value)
+
+
+def _train_epoch(network, profile, training, augmenter, *, seeds):
+    rng = np.random.default_rng(seeds)
+    if augmenter is not None:
+        augmenter.restart(int(rng.integers(2**30)))
+    batches = _chunks(rng.permutation(len(training)), profile.batch_size)
+    if len(batches) > 1 and len(batches[-1]) < profile.batch_size:
+        batches.pop()  # one shape of batch; other slices are left out in the next epoch
+    scores = []
+    for positions in tqdm(batches, desc=f"epoch {seeds[-1]}", leave=False, disable=None):
+        inputs, targets = training[positions], training.targets(positions)
+        if augmenter is not None:
+            inputs = augment(inputs, augmenter)
+            if profile.mixup:
+                inputs, targets = mixed(inputs, targets, profile.mixup, rng)
+        scores.append(network.train_on_batch(inputs[..., None], targets))
+    loss, accuracy = np.mean(scores, axis=0)
+    return {"loss": float(loss), "accuracy": float(accuracy)}
+
+
+def _validate(loss, probabilities, part):
+    """Loss, share of slices and share of persons right."""
+    by_person = pd.DataFrame(probabilities).groupby(part.persons).mean()
+    label_of = pd.Series(part.labels, part.persons).groupby(level=0).first()
+    persons_right = by_person.to_numpy().argmax(axis=1) == label_of[by_person.index].to_numpy()
+    return {
+        "val_loss": float(loss(part.targets(), probabilities.astype(np.float32))),
+        "val_accuracy": float(np.mean(probabilities.argmax(axis=1) == part.labels)),
+        "val_person_accuracy": float(np.mean(persons_right)),
+    }
+
+
+def _line(scores, profile):
+    return (
+        f"epoch {scores['epoch']:2d}/{profile.epochs}  loss {scores['loss']:.3f}  "
+        f"validation loss {scores['val_loss']:.3f}, slices {scores['val_accuracy']:.3f}, "
+        f"persons {scores['val_person_accuracy']:.3f}  ({scores['seconds']:.0f} s)"
+    )

@@ -1,0 +1,1 @@
+"""Scores become estimates over persons, intervals, tests and verdicts, on plain arrays."""

@@ -1,0 +1,191 @@
+"""The machinery under :mod:`stats.stats`: drawing persons, sums per person.
+
+A resample is a row of counts (how often each person was drawn), so the means, shares and
+spreads of all resamples are a few matrix products, ``counts @ sums per person``.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.special import betaincinv, ndtr, stdtr, stdtrit
+
+CONFIDENCE = 0.95
+SEED = 0
+"""Of every published bootstrap. Each estimate draws its persons anew from it, so that no row of a
+table depends on which other rows it has, and two rows about the same persons draw the same."""
+
+ROUNDING = 1e-6
+"""Closer than this to a margin is at it: float32 probabilities differ by less between runs,
+and a network that answers every slice alike must not pass for one that moved."""
+
+
+class StatsInputError(ValueError):
+    """Arrays that cannot be resampled as they are."""
+
+
+@dataclass(frozen=True)
+class Persons:
+    """Who owns which slice, and how persons are drawn."""
+
+    names: np.ndarray  # (n_persons,)
+    owner: np.ndarray  # (n_slices,) index into names
+    stratum: np.ndarray  # (n_persons,) index of the stratum
+
+    def draw(self, n_resamples, rng=None):
+        """How often each person is in each resample, float64 (n_resamples, n_persons).
+
+        By default drawn anew from :data:`SEED`.
+        """
+        rng = np.random.default_rng(SEED) if rng is None else rng
+        counts = np.zeros((n_resamples, len(self.names)))
+        for stratum in np.unique(self.stratum):
+            members = np.flatnonzero(self.stratum == stratum)
+            n = len(members)
+            drawn = rng.integers(n, size=(n_resamples, n), dtype=np.int32)
+            cells = drawn + n * np.arange(n_resamples, dtype=np.int64)[:, None]
+            tally = np.bincount(cells.ravel(), minlength=n_resamples * n)
+            counts[:, members] = tally.reshape(n_resamples, n)
+        return counts  # (n_resamples, n_persons)
+
+    def total(self, values):
+        """Sum of a slice-wise array for each person, (n_persons,)."""
+        return np.bincount(self.owner, weights=values, minlength=len(self.names))
+
+
+def checked(values, persons, strata):
+    """Values as float64 and the index of persons, after the checks of every bootstrap."""
+    values = np.asarray(values, dtype=np.float64)
+    if values.ndim != 1 or not len(values):
+        raise StatsInputError(f"Expected one value per slice, got an array {values.shape}.")
+    persons = same_length(np.asarray(persons), values, "persons")
+    strata = same_length(np.asarray(strata), values, "strata")
+    n_bad = int((~np.isfinite(values)).sum())
+    if n_bad:
+        raise StatsInputError(
+            f"{n_bad} of {len(values)} values are NaN or infinite (a slice without legal "
+            "sham places?): leave those slices out and say how many."
+        )
+    names, first, owner = np.unique(persons, return_index=True, return_inverse=True)
+    _, stratum = np.unique(strata, return_inverse=True)
+    people = Persons(names, owner, stratum[first])
+    torn = names[np.unique(owner[people.stratum[owner] != stratum])]
+    if len(torn):
+        raise StatsInputError(
+            f"{len(torn)} persons are in more than one stratum (first: {str(torn[0])!r}); a "
+            "person is drawn as a whole, so it needs one class."
+        )
+    return values, people
+
+
+def same_length(array, values, name):
+    """The array itself, if it has one entry per value."""
+    if array.shape != values.shape:
+        raise StatsInputError(
+            f"`{name}` has shape {array.shape}, but there are {len(values)} values."
+        )
+    return array
+
+
+def interval(replicates, n_persons, df=None):
+    """Expanded percentile interval of the finite resamples; NaN if there is none.
+
+    Plain percentiles are too narrow for few persons: resampling n of them spreads
+    sqrt((n - 1) / n) too little, and its tails are those of the normal law, not of t. So the
+    percentiles are taken further out, at Phi(-sqrt(n / df) t), with t the 97.5 % quantile of
+    Student's law with df degrees of freedom (Hesterberg, "What Teachers Should Know About
+    the Bootstrap", The American Statistician 2015, section 3.2: df = n - 1, one stratum).
+
+    Parameters
+    ----------
+    replicates : array of float, shape (n_resamples,)
+    n_persons : int
+    df : int, optional
+        Persons less the number of strata that they are drawn within; n_persons - 1 by
+        default. Below 1 there is no interval: nothing tells how far persons differ.
+    """
+    df = n_persons - 1 if df is None else df
+    replicates = replicates[np.isfinite(replicates)]
+    if not len(replicates) or df < 1:
+        return np.nan, np.nan
+    t = stdtrit(df, (1 + CONFIDENCE) / 2)
+    tail = 100 * ndtr(-np.sqrt(n_persons / df) * t)
+    low, high = np.percentile(replicates, [tail, 100 - tail])
+    return float(low), float(high)
+
+
+def exact_interval(share, n_persons):
+    """Clopper-Pearson interval of a share of persons; of 0 or 1 it is known without resampling.
+
+    >>> [round(end, 3) for end in exact_interval(1.0, 33)]
+    [0.894, 1.0]
+    """
+    tail = (1 - CONFIDENCE) / 2
+    n_right = round(share * n_persons)
+    low = 0.0 if n_right == 0 else betaincinv(n_right, n_persons - n_right + 1, tail)
+    high = 1.0 if n_right == n_persons else betaincinv(n_right + 1, n_persons - n_right, 1 - tail)
+    return float(low), float(high)
+
+
+def p_value(replicates, value, null, n_persons, df=None):
+    """Two-sided p of a null from the spread of the resamples, see ``stats.bootstrap_p``."""
+    df = n_persons - 1 if df is None else df
+    replicates = replicates[np.isfinite(replicates)]
+    if null is None or len(replicates) < 2 or df < 1 or not np.isfinite(value):
+        return np.nan
+    if abs(value - null) <= ROUNDING:
+        return 1.0
+    error = replicates.std(ddof=1) * np.sqrt(n_persons / df)
+    t = abs(value - null) / error if error > 0 else np.inf
+    return float(max(2 * stdtr(df, -t), 2.0 ** (1 - n_persons)))
+
+
+def cell_tables(group, values, cells, people):
+    """Sums and counts of a group's slices by person and cell, each (n_persons, n_cells)."""
+    shape = (len(people.names), cells.max() + 1)
+    flat = people.owner[group] * shape[1] + cells[group]
+    sums = np.bincount(flat, weights=values[group], minlength=shape[0] * shape[1])
+    sizes = np.bincount(flat, minlength=shape[0] * shape[1])
+    return sums.reshape(shape), sizes.reshape(shape).astype(float)
+
+
+def matched(counts, tables):
+    """Difference within cells, weighed by the first group's slices, for each resample."""
+    (sums_1, n_1), (sums_2, n_2) = [(counts @ sums, counts @ n) for sums, n in tables]
+    both = (n_1 > 0) & (n_2 > 0)  # (n_resamples, n_cells)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        differences = np.where(both, sums_1 / n_1 - sums_2 / n_2, 0.0)
+        return (differences * n_1).sum(axis=1) / (n_1 * both).sum(axis=1)  # (n_resamples,)
+
+
+def spread_tables(group, values, people):
+    """Slices, mean and squares around it of a group's persons, each (n_persons,)."""
+    sizes = people.total(group)
+    has = sizes > 0
+    center = values[group].mean() if group.any() else 0.0  # exact enough for far-off values
+    centered = np.where(group, values - center, 0.0)
+    means = np.divide(people.total(centered), sizes, out=np.zeros(len(sizes)), where=has)
+    squares = people.total(np.where(group, (centered - means[people.owner]) ** 2, 0.0))
+    return sizes[has], means[has], squares[has], has
+
+
+def spread(counts, sizes, means, squares, has):
+    """Standard deviation between persons for each resample, (n_resamples,).
+
+    One-way components of variance: that of the person means, less what slices of one
+    person would scatter them by (their pooled variance times the mean of 1 / slices).
+    """
+    counts = counts[:, has]
+    n = counts.sum(axis=1)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        total = (counts @ means**2 - (counts @ means) ** 2 / n) / (n - 1)
+        repeats = counts @ (sizes - 1)
+        within = counts @ squares / repeats  # NaN where nobody has a second slice
+        between = total - within * (counts @ (1 / sizes)) / n
+    known = (n > 1) & (repeats > 0)
+    return np.sqrt(np.where(known, np.maximum(between, 0), np.nan))
+
+
+def mean_of_person_means(sums, sizes):
+    """Each person's mean, averaged over the persons that have slices here."""
+    has = sizes > 0
+    return float((sums[has] / sizes[has]).mean())

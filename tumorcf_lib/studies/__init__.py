@@ -1,0 +1,1 @@
+"""Studies too long for a notebook: known answers, cross-validation, the price of a leak."""

@@ -1,0 +1,162 @@
+"""Near duplicates: do patient IDs of one stem show slices that look alike?
+
+Splits take ``MR051644`` and ``MR051644B`` for one person. If they are, slices of one ID should
+have nearer neighbors among the slices of the other than among those of a stranger. Likeness is
+the Hamming distance of perceptual hashes (pHash: signs of the low frequencies of a slice).
+Compared are slices of one plane (axial, coronal, sagittal): examinations that were merely cut in
+the same direction would look alike, too.
+"""
+
+import math
+import re
+
+import numpy as np
+import pandas as pd
+
+from tumorcf_lib.controls import planes
+from tumorcf_lib.data import preprocess
+from tumorcf_lib.tables.near_duplicates_tables import KINDS, N_BITS
+
+HASH_SIZE = math.isqrt(N_BITS)
+"""Side of the block of low frequencies. The usual 8 (64 bits) sees little more of a head than its
+outline, and heads are alike."""
+
+UNKNOWN = "unknown"
+COLUMNS = (
+    "slice_id", "patient_id", "person_id", "label", "plane", "kind", "partner_id",
+    "n_candidates", "distance",
+)  # fmt: skip
+
+
+def hashes(slices):
+    """Perceptual hash of each slice, clipped and scaled as for the network, in 8 bits.
+
+    Parameters
+    ----------
+    slices : sequence of ndarray, each (height, width)
+        As stored; sizes may differ, since the hash shrinks each to 64 x 64.
+
+    Returns
+    -------
+    ndarray of bool, shape (n, 256)
+
+    References
+    ----------
+    Zauner, "Implementation and benchmarking of perceptual image hash functions", 2010; as
+    implemented by ``imagehash.phash``.
+    """
+    import imagehash
+    from PIL import Image
+
+    found = np.empty((len(slices), HASH_SIZE**2), bool)
+    for i in range(len(slices)):
+        scale = preprocess.fit_intensity_map(slices[i])
+        gray = scale(slices[i]) * scale.std + scale.mean  # (height, width), 0 to 1
+        picture = Image.fromarray(np.round(255 * gray).astype(np.uint8))
+        found[i] = imagehash.phash(picture, hash_size=HASH_SIZE).hash.ravel()
+    return found
+
+
+def hamming(first, second):
+    """Number of bits that differ, for every pair.
+
+    Parameters
+    ----------
+    first, second : ndarray of bool, shapes (n, n_bits) and (m, n_bits)
+
+    Returns
+    -------
+    ndarray of int, shape (n, m)
+
+    Examples
+    --------
+    >>> hamming(np.array([[True, False]]), np.array([[True, True], [False, True]]))
+    array([[1, 2]])
+    """
+    a, b = first.astype(np.float32), second.astype(np.float32)
+    return np.rint(a @ (1 - b).T + (1 - a) @ b.T).astype(int)
+
+
+def plane_of(prepared):
+    """The estimated plane of each slice; "unknown" where there is nothing to learn planes from.
+
+    Parameters
+    ----------
+    prepared : Cohort
+        Network inputs.
+
+    Returns
+    -------
+    ndarray of object (str), shape (n,)
+    """
+    estimated = planes.estimate_planes(prepared)
+    if estimated is None:
+        return np.full(len(prepared), UNKNOWN, object)
+    return estimated["plane"].to_numpy(object)
+
+
+def rows(cohort, plane_of_slice, progress=print):
+    """The nearest slice of every ID of the same class, for each slice whose person has several IDs.
+
+    Parameters
+    ----------
+    cohort : Cohort
+        Slices as stored.
+    plane_of_slice : sequence of str, shape (n,)
+        From :func:`plane_of`.
+    progress : callable
+        Gets a line to print.
+
+    Returns
+    -------
+    DataFrame
+        Columns of :data:`COLUMNS`: one row per slice and ID it is compared with (partner_id), if
+        that has slices of its plane: n_candidates of them (the slice itself left out), distance
+        to the nearest, 0 to 256. Empty where no two IDs share a stem.
+    """
+    table = cohort.table.assign(
+        label=np.array(cohort.classes, object)[cohort.labels], plane=np.asarray(plane_of_slice)
+    )
+    n_ids = table.groupby("person_id")["patient_id"].transform("nunique")
+    parts = []
+    for label in dict.fromkeys(table.loc[n_ids > 1, "label"]):
+        of_class = np.flatnonzero(table["label"] == label)
+        progress(f"perceptual hashes of {len(of_class)} slices of class {label}")
+        bits = hashes([np.asarray(cohort.slices[i]) for i in of_class])
+        own = table.iloc[of_class].reset_index(drop=True)
+        parts += _nearest(own, bits, np.flatnonzero(n_ids.iloc[of_class] > 1))
+    if not parts:
+        return pd.DataFrame(columns=list(COLUMNS))
+    return pd.concat(parts, ignore_index=True)[list(COLUMNS)]
+
+
+def _nearest(table, bits, asked):
+    """One table per partner ID: its nearest slice to each of the slices asked about."""
+    plane = table["plane"].to_numpy()
+    may_meet = plane[asked][:, None] == plane  # (n_asked, n)
+    may_meet[np.arange(len(asked)), asked] = False  # no slice is its own neighbor
+    far = bits.shape[1] + 1
+    distances = np.where(may_meet, hamming(bits[asked], bits), far)  # (n_asked, n)
+    slices = table.iloc[asked].reset_index(drop=True)
+    parts = []
+    for partner, members in table.groupby("patient_id", sort=True).indices.items():
+        is_own = (slices["patient_id"] == partner).to_numpy()
+        is_stem = (slices["person_id"] == table["person_id"].iloc[members[0]]).to_numpy()
+        is_series = (slices["patient_id"].map(series) == series(partner)).to_numpy()
+        made = slices[["slice_id", "patient_id", "person_id", "label", "plane"]].assign(
+            kind=np.select([is_own, is_stem, is_series], KINDS[:3], KINDS[3]),
+            partner_id=partner,
+            n_candidates=may_meet[:, members].sum(axis=1),
+            distance=distances[:, members].min(axis=1),
+        )
+        parts.append(made[made["n_candidates"] > 0])
+    return parts
+
+
+def series(patient_id):
+    """The letters that an ID begins with.
+
+    >>> series("MR051644B"), series("100360")
+    ('MR', '')
+    """
+    return re.match(r"[A-Za-z]*", patient_id).group()

@@ -1,0 +1,242 @@
+"""Near duplicates: tables from the rows of :mod:`studies.near_duplicates` alone."""
+
+import numpy as np
+import pandas as pd
+
+from tumorcf_lib.stats import stats
+
+N_BITS = 256
+"""Of a slice's hash, and so the largest distance."""
+
+SAME_ID, SAME_STEM = "same ID", "same stem"
+SAME_SERIES, OTHER_SERIES = "other person, same series", "other person, other series"
+KINDS = (SAME_ID, SAME_STEM, SAME_SERIES, OTHER_SERIES)
+"""What a slice is compared with: another slice of its own ID; another ID of its stem; an ID of
+another person of its class whose IDs begin with the same letters, or with others. IDs that
+begin alike may come from one scanner, so strangers of the same series are the fair comparison."""
+
+NEAR_SHARE = 0.001
+"""Near is what at most this share of the comparisons with strangers of the same series is."""
+
+CANDIDATE_BINS = (3, 5, 7, 9, 11)
+"""The more slices an ID has, the nearer its nearest is by chance: compared are IDs with about as
+many slices of the plane, 1 or 2, 3 or 4, 5 or 6, 7 or 8, 9 or 10, and 11 or more."""
+
+BACKS, REFUTES = "backs", "refutes"
+MEASURES = {"distance": "below", "near duplicate": "above"}
+"""Measure -> the side of 0 on which "same stem - strangers" is claimed to lie."""
+TABLE_COLUMNS = (
+    "kind", "measure", "effect", "low", "high", "median", "n_comparisons", "n_slices",
+    "n_persons", "n_partners", "threshold",
+)  # fmt: skip
+DIFFERENCE_COLUMNS = (
+    "measure", "effect", "low", "high", "n_comparisons", "n_persons", "side", "p_holm",
+    "verdict", "reason",
+)  # fmt: skip
+STEM_COLUMNS = (
+    "person_id", "n_slices", "n_ids", "distance_stem", "distance_strangers", "share_farther",
+    "near_duplicates",
+)  # fmt: skip
+
+
+def derive(rows, n_resamples):
+    """The tables of near duplicates by their files' names, from the rows alone."""
+    return {
+        "table_duplicates": duplicates_table(rows, n_resamples=n_resamples),
+        "table_duplicates_difference": difference_table(rows, n_resamples=n_resamples),
+        "table_duplicates_stems": stems_table(rows),
+    }
+
+
+def threshold(distances):
+    """The largest distance that at most :data:`NEAR_SHARE` of the strangers' nearest slices reach.
+
+    Parameters
+    ----------
+    distances : ndarray of int, shape (n,)
+        Of slices to IDs of other persons.
+
+    Returns
+    -------
+    int
+        Nearer or as near is called a near duplicate; -1 if even distance 0 is too common.
+
+    Examples
+    --------
+    >>> threshold(np.array([3] + [7] * 999))  # one of a thousand is at 3
+    6
+    """
+    counts = np.bincount(distances)
+    common = np.cumsum(counts) > NEAR_SHARE * len(distances)
+    return int(np.argmax(common)) - 1
+
+
+def near_distance(rows):
+    """The distance up to which a slice is a near duplicate, by the strangers of these rows."""
+    strangers = rows.loc[rows["kind"] == SAME_SERIES, "distance"].to_numpy(int)
+    return threshold(strangers) if len(strangers) else -1
+
+
+def duplicates_table(rows, *, n_resamples):
+    """Distance to the nearest slice of one other ID, by kind of that ID.
+
+    The bootstrap draws stems, that is the persons whose slices are compared; the strangers
+    and the threshold stay as they are.
+
+    Returns
+    -------
+    DataFrame
+        kind; measure ("distance": bits of 256, lower is more alike; "near duplicate": the share
+        of slices that have one in an ID of this kind); effect, low, high, median (of the distance),
+        n_comparisons (slices x IDs), n_slices, n_persons (stems), n_partners, threshold.
+    """
+    near, made = near_distance(rows), []
+    for kind in (kind for kind in KINDS if (rows["kind"] == kind).any()):
+        own = rows[rows["kind"] == kind]
+        for measure, values in _measures(own, near).items():
+            e = stats.bootstrap_mean(
+                values, own["person_id"], own["label"],
+                n_resamples=n_resamples,
+            )  # fmt: skip
+            made.append({
+                "kind": kind, "measure": measure, "effect": e.value, "low": e.low, "high": e.high,
+                "median": values.median() if measure == "distance" else np.nan,
+                "n_comparisons": len(own), "n_slices": own["slice_id"].nunique(),
+                "n_persons": e.n_persons, "n_partners": own["partner_id"].nunique(),
+                "threshold": near,
+            })  # fmt: skip
+    return pd.DataFrame(made, columns=list(TABLE_COLUMNS))
+
+
+def difference_table(rows, *, n_resamples):
+    """IDs of the same stem against strangers of the same series that have as many slices.
+
+    Claimed: the nearest slice is nearer ("distance" below 0), and more slices have a near
+    duplicate (above 0). Stems are drawn; p is adjusted for the two claims.
+
+    Returns
+    -------
+    DataFrame
+        measure, effect (same stem - strangers), low, high, n_comparisons, n_persons (stems),
+        side, p_holm, verdict, reason (if undecided). Empty without stems or strangers.
+    """
+    near = near_distance(rows)
+    both = rows[rows["kind"].isin((SAME_STEM, SAME_SERIES))]
+    made, is_stem = [], (both["kind"] == SAME_STEM).to_numpy()
+    if is_stem.all() or not is_stem.any():
+        return pd.DataFrame(columns=list(DIFFERENCE_COLUMNS))
+    cells = np.digitize(both["n_candidates"], CANDIDATE_BINS)
+    found = {
+        measure: stats.bootstrap_matched_difference(
+            values, is_stem, cells, both["person_id"], both["label"],
+            n_resamples=n_resamples, null=0,
+        )
+        for measure, values in _measures(both, near).items()
+    }  # fmt: skip
+    p_holm = stats.holm([e.p for e in found.values()])
+    for (measure, e), p in zip(found.items(), p_holm, strict=True):
+        side = MEASURES[measure]
+        made.append({
+            "measure": measure, "effect": e.value, "low": e.low, "high": e.high,
+            "n_comparisons": e.n_slices, "n_persons": e.n_persons_smallest, "side": side,
+            "p_holm": p, "verdict": stats.verdict(e, 0, side, p),
+            "reason": stats.why_undecided(e, 0, side, p),
+        })  # fmt: skip
+    return pd.DataFrame(made, columns=list(DIFFERENCE_COLUMNS))
+
+
+def stems_table(rows):
+    """Each stem by itself, without an interval.
+
+    Returns
+    -------
+    DataFrame
+        person_id, n_slices, n_ids, distance_stem and distance_strangers (means, strangers of
+        the same series), share_farther (share of the strangers' IDs whose mean distance
+        is larger than that of the stem's; NaN without either), near_duplicates (slices
+        with one in another ID of the stem).
+    """
+    near, made = near_distance(rows), []
+    for person, own in rows.groupby("person_id", sort=True):
+        mates = own[own["kind"] == SAME_STEM]
+        strangers = own[own["kind"] == SAME_SERIES]
+        each = strangers.groupby("partner_id")["distance"].mean()
+        is_near = mates["distance"] <= near
+        made.append({
+            "person_id": person, "n_slices": own["slice_id"].nunique(),
+            "n_ids": own["patient_id"].nunique(), "distance_stem": mates["distance"].mean(),
+            "distance_strangers": strangers["distance"].mean(),
+            "share_farther": (each > mates["distance"].mean()).mean() if len(each) and len(mates)
+            else np.nan,
+            "near_duplicates": mates.loc[is_near, "slice_id"].nunique(),
+        })  # fmt: skip
+    return pd.DataFrame(made, columns=list(STEM_COLUMNS))
+
+
+def conclusion(difference):
+    """What the two claims say of "same stem = same person".
+
+    Parameters
+    ----------
+    difference : DataFrame
+        From :func:`difference_table`.
+
+    Returns
+    -------
+    str
+        "backs" if a claim is supported and none refuted, "refutes" if one is refuted and none
+        supported, else "undecided". To be refuted, IDs of one stem have to be less alike than
+        strangers: one person's later examination need not look like the first. Backing is no
+        proof: examinations may also look alike because they were made alike.
+
+    Examples
+    --------
+    >>> conclusion(pd.DataFrame({"verdict": ["supported", "undecided"]}))
+    'backs'
+    """
+    verdicts = set(difference["verdict"]) if len(difference) else set()
+    if stats.SUPPORTED in verdicts and stats.REFUTED not in verdicts:
+        return BACKS
+    if stats.REFUTED in verdicts and stats.SUPPORTED not in verdicts:
+        return REFUTES
+    return stats.UNDECIDED
+
+
+def sentences(read):
+    """What the hashes found, in plain words, every number from the published tables."""
+    table, stems = read("table_duplicates"), read("table_duplicates_stems")
+    difference = read("table_duplicates_difference")
+    found = []
+    for row in table[table["measure"] == "distance"].itertuples():
+        found.append(
+            f"Nearest slice of the plane, {row.kind}: {row.effect:.1f} of {N_BITS} bits differ "
+            f"[{row.low:.1f}, {row.high:.1f}], {row.n_persons} stems."
+        )
+    words = {
+        "distance": "the nearest slice of another ID of the stem is nearer by {:.1f} bits "
+        "[{:.1f}, {:.1f}] than that of a stranger",
+        "near duplicate": "the share of slices with a near duplicate there is higher by {:.3f} "
+        "[{:.3f}, {:.3f}]",
+    }
+    for row in difference.itertuples():
+        sign = -1 if row.side == "below" else 1
+        low, high = sorted((sign * row.low, sign * row.high))
+        text = words[row.measure].format(sign * row.effect, low, high)
+        found.append(f"Claim: {text}; {row.n_persons} stems; {row.verdict}.")
+    n_nearer, n_stems = int((stems["share_farther"] > 0.5).sum()), stems["share_farther"].count()
+    found.append(
+        f"{n_nearer} of {n_stems} stems are nearer to their own other IDs than to most "
+        f"strangers. This {_verb(conclusion(difference))} that one stem is one person."
+    )
+    return found
+
+
+def _verb(word):
+    return word if word in (BACKS, REFUTES) else "leaves undecided"
+
+
+def _measures(rows, near):
+    """Values of both measures, {measure: float (n,)}."""
+    distance = rows["distance"].astype(float)
+    values = distance, (distance <= near).astype(float)
+    return dict(zip(MEASURES, values, strict=True))
