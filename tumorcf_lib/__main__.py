@@ -6,6 +6,7 @@ import os
 import shlex
 import sys
 
+from tumorcf_lib import commands
 from tumorcf_lib.your_model import audit_command
 
 DESCRIPTION = """\
@@ -91,7 +92,6 @@ EXAMPLES = {
 """What follows a command, and what it does: shown by --help, checked by the tests."""
 
 
-REAL_PROFILES = ("paper-lite", "paper-lite-cv", "paper")
 
 
 def main(arguments=None) -> int:
@@ -132,9 +132,9 @@ def _parser():
         prog="python -m tumorcf_lib", description=DESCRIPTION,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )  # fmt: skip
-    commands = parser.add_subparsers(required=True, metavar="command", dest="command")
+    parsers = parser.add_subparsers(required=True, metavar="command", dest="command")
 
-    run = _command(commands, "run", _run, "execute the notebooks by papermill")
+    run = _command(parsers, "run", "execute the notebooks by papermill")
     _study_options(run)
     run.add_argument("--from", dest="first", default="01", help="first notebook, e.g. 04")
     run.add_argument("--to", dest="last", default="06", help="last notebook")
@@ -145,36 +145,36 @@ def _parser():
         "was never run",
     )  # fmt: skip
 
-    status = _command(commands, "status", _status, "which notebooks are up to date")
+    status = _command(parsers, "status", "which notebooks are up to date")
     _study_options(status)
 
     report = _command(
-        commands, "report", _report, "one HTML page of a finished run, for people without Python"
+        parsers, "report", "one HTML page of a finished run, for people without Python"
     )
     _study_options(report)
 
-    download = _command(commands, "download", _download, "fetch the dataset (880 MB)")
+    download = _command(parsers, "download", "fetch the dataset (880 MB)")
     download.add_argument("--data", metavar="DIR", help="folder to put it into (default: data/)")
 
     calibrate = _command(
-        commands, "calibrate", _calibrate, "run the networks whose answer is known (half an hour)"
+        parsers, "calibrate", "run the networks whose answer is known (half an hour)"
     )
     calibrate.add_argument("--seed", type=int, default=0, help="of the networks")
 
     train = _command(
-        commands, "train", _train, "train, predict and audit folds of the cross-validation"
+        parsers, "train", "train, predict and audit folds of the cross-validation"
     )
     _study_options(train, default="paper-lite-cv")
     train.add_argument("--fold", type=int, action="append", help="may be repeated; default: all")
     train.add_argument("--recipe", default="", help="try it on validation persons only")
 
-    leak = _command(commands, "leak", _leak, "what a split that leaks between persons is worth")
+    leak = _command(parsers, "leak", "what a split that leaks between persons is worth")
     _data_option(leak)
     leak.add_argument("--folds", type=int, default=1, help="of five, pooled; more, less scatter")
     leak.add_argument("--seed", type=int, default=0, help="of the networks")
 
     scratch = _command(
-        commands, "scratch", _scratch, "train ResNet-50 from random weights for some minutes"
+        parsers, "scratch", "train ResNet-50 from random weights for some minutes"
     )
     _data_option(scratch)
     scratch.add_argument("--minutes", type=float, default=20.0, help="then stop; again: go on")
@@ -182,7 +182,7 @@ def _parser():
     scratch.add_argument("--epochs", type=int, help="of the whole schedule (default: 10)")
     scratch.add_argument("--seed", type=int, default=0, help="of the network")
 
-    publish = _command(commands, "publish", _publish, "copy what git may hold of a run to figures/")
+    publish = _command(parsers, "publish", "copy what git may hold of a run to figures/")
     publish.add_argument("profile")
     publish.add_argument("--seed", type=int, default=0, help="of the run")
     publish.add_argument(
@@ -190,30 +190,30 @@ def _parser():
         help="of a study without notebooks: tables and figures anew from its published rows",
     )  # fmt: skip
 
-    card = _command(commands, "card", _card, "write a published run's MODEL_CARD.md anew")
+    card = _command(parsers, "card", "write a published run's MODEL_CARD.md anew")
     card.add_argument("folder", help="such as figures/paper-lite")
 
-    verify = _command(commands, "verify", _verify, "recompute published tables from their rows")
+    verify = _command(parsers, "verify", "recompute published tables from their rows")
     verify.add_argument("folders", nargs="*", help="default: every folder under figures/")
 
-    _command(commands, "readme", _readme, "write README's and the notebooks' generated parts anew")
-    compare = _command(commands, "compare", _compare, "hold two runs' results against each other")
+    _command(parsers, "readme", "write README's and the notebooks' generated parts anew")
+    compare = _command(parsers, "compare", "hold two runs' results against each other")
     compare.add_argument("first", help="folder of a run, such as runs/demo")
     compare.add_argument("second", help="folder of another; the exit status is 1 if they differ")
-    audit_command.add_parser(commands)
+    audit_command.add_parser(parsers)
     return parser
 
 
-def _command(commands, name, action, text):
+def _command(parsers, name, text):
     start = f"python -m tumorcf_lib {name}"
     lines = {f"{start} {words}".strip(): does for words, does in EXAMPLES[name].items()}
     width = max(map(len, lines))
     examples = "\n".join(f"  {line:<{width}}  {does}" for line, does in lines.items())
-    command = commands.add_parser(
+    command = parsers.add_parser(
         name, help=text, description=f"{text[0].upper()}{text[1:]}.",
         epilog=f"examples\n{examples}", formatter_class=argparse.RawDescriptionHelpFormatter,
     )  # fmt: skip
-    command.set_defaults(action=action)
+    command.set_defaults(action=getattr(commands, name))
     return command
 
 
@@ -233,175 +233,6 @@ def _study_options(parser, *, default="auto"):
         "--seed", type=int, default=os.environ.get("TUMORCF_SEED") or "0",
         help="of training and sham places",
     )  # fmt: skip
-
-
-def _study(options):
-    from tumorcf_lib import paths
-    from tumorcf_lib.runs import runtime
-
-    profile = runtime.resolve(options.profile)
-    return runtime.Study(profile, options.seed, paths.run(profile.name))
-
-
-def _run(options):
-    from tumorcf_lib.runs import runner
-
-    study = _study(options)
-    if not study.profile.has_notebooks:
-        _refuse_notebook_options(options, study)
-    if study.profile.cohort == "calibration":
-        return _calibrate(options)
-    _find_dataset(options, study)
-    if not study.profile.has_notebooks:
-        return _train_folds(study, options.seed)
-    runner.run(
-        study, first=options.first, last=options.last, fresh=options.fresh,
-        published=options.reference,
-    )  # fmt: skip
-
-
-def _refuse_notebook_options(options, study):
-    from tumorcf_lib.runs import stages
-
-    if (options.first, options.last) != ("01", "06") or options.fresh or options.reference:
-        raise stages.StageError(
-            f"Profile {study.profile.name!r} runs without notebooks, so --from, --to, --fresh and "
-            f"--reference say nothing to it. To begin anew, remove runs/{study.profile.name}."
-        )
-
-
-def _find_dataset(options, study):
-    """Say which profile is run and why; fetch the dataset if that is what was asked for."""
-    from tumorcf_lib import paths
-    from tumorcf_lib.data import archives
-    from tumorcf_lib.runs import runtime
-
-    folder, found = paths.data_folder(), archives.has_dataset(paths.data_folder())
-    if paths.names_data_folder() and not found and options.profile in ("auto", *REAL_PROFILES):
-        raise archives.not_found(folder, archives.lacking(archives.find(folder)))
-    why = runtime.choose_profile()[1] if options.profile == "auto" else "as asked"
-    print(f"Profile {study.profile.name}: {why}.")
-    if not study.profile.is_phantom and not found:
-        _download(options)
-
-
-def _status(options):
-    from tumorcf_lib import paths
-    from tumorcf_lib.runs import stages
-
-    study = _study(options)
-    if not study.profile.has_notebooks:
-        raise stages.StageError(
-            f"Profile {study.profile.name!r} runs without notebooks, and status tells of these "
-            f"only. What is finished of it lies in {paths.shown(study.folder)}."
-        )
-    for name in stages.NAMES:
-        print(f"{name:<20} {stages.why_stale(study, name) or 'up to date'}")
-
-
-def _report(options):
-    from tumorcf_lib import paths
-    from tumorcf_lib.publishing import run_page
-    from tumorcf_lib.runs import progress
-
-    with progress.clock("writing the page"):
-        page = run_page.write(_study(options))
-    print(f"One page, {page.stat().st_size / 1e6:.1f} MB: {paths.shown(page)}")
-    print("It needs no Python and no network: open it in a browser, or send it to somebody.")
-
-
-def _readme(options):
-    from tumorcf_lib.publishing import readme
-
-    readme.update()
-    print("README.md and the openings of the notebooks are written anew.")
-
-
-def _download(options):
-    from tumorcf_lib import paths
-    from tumorcf_lib.data import download
-
-    download.download(paths.data_folder())
-
-
-def _calibrate(options):
-    from tumorcf_lib import config, paths
-    from tumorcf_lib.networks import classifier
-    from tumorcf_lib.runs import runner
-    from tumorcf_lib.studies import calibration
-
-    profile = config.get("calibration")
-    with runner.only_run(paths.run(profile.name)):
-        classifier.set_up(options.seed)
-        calibration.run(paths.run(profile.name), profile, seed=options.seed)
-    print(f"Rows of every network: {paths.shown(paths.run(profile.name))}")
-    print("Publish them by: python -m tumorcf_lib publish calibration")
-
-
-def _train(options):
-    study = _study(options)
-    _find_dataset(options, study)
-    _train_folds(study, options.seed, fold_numbers=options.fold, recipe=options.recipe)
-
-
-def _train_folds(study, seed, **chosen):
-    from dataclasses import replace
-
-    from tumorcf_lib.studies import crossval
-
-    crossval.run(replace(study, seed=0), seed=seed, **chosen)
-    print(f"Publish all finished folds by: python -m tumorcf_lib publish {study.profile.name}")
-
-
-def _leak(options):
-    from tumorcf_lib import paths
-    from tumorcf_lib.runs import runner
-    from tumorcf_lib.studies import leak
-
-    with runner.only_run(paths.run("leak")):
-        folder = leak.run_study(n_folds=options.folds, seed=options.seed)
-    print(f"Rows of every arm: {paths.shown(folder)}")
-    print("Publish them by: python -m tumorcf_lib publish leak")
-
-
-def _scratch(options):
-    from dataclasses import replace
-
-    from tumorcf_lib import paths
-    from tumorcf_lib.runs import runner
-    from tumorcf_lib.studies import scratch
-
-    chosen = {"size_px": options.size, "epochs": options.epochs}
-    profile = replace(scratch.PROFILE, **{k: v for k, v in chosen.items() if v is not None})
-    folder = paths.run(scratch.NAME)
-    with runner.only_run(folder):
-        scratch.run(folder, profile, minutes=options.minutes, seed=options.seed)
-    print(f"Publish it by: python -m tumorcf_lib publish {scratch.NAME}")
-
-
-def _publish(options):
-    from tumorcf_lib.publishing import publish
-
-    publish.publish(options.profile, seed=options.seed, from_rows=options.from_rows)
-
-
-def _card(options):
-    from tumorcf_lib import paths
-    from tumorcf_lib.publishing import model_card
-
-    print(f"Written anew: {paths.shown(model_card.renew(options.folder))}")
-
-
-def _verify(options):
-    from tumorcf_lib.publishing import publish
-
-    return publish.verify_all(options.folders)
-
-
-def _compare(options):
-    from tumorcf_lib.runs import compare
-
-    return compare.run(options.first, options.second)
 
 
 def _named_errors():

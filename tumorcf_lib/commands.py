@@ -1,0 +1,185 @@
+"""What each command of ``python -m tumorcf_lib`` does, from its parsed options."""
+
+REAL_PROFILES = ("paper-lite", "paper-lite-cv", "paper")
+
+
+def _study(options):
+    from tumorcf_lib import paths
+    from tumorcf_lib.runs import runtime
+
+    profile = runtime.resolve(options.profile)
+    return runtime.Study(profile, options.seed, paths.run(profile.name))
+
+
+def run(options):
+    """Run the notebooks of a profile, or a study without notebooks."""
+    from tumorcf_lib.runs import runner
+
+    study = _study(options)
+    if not study.profile.has_notebooks:
+        _refuse_notebook_options(options, study)
+    if study.profile.cohort == "calibration":
+        return calibrate(options)
+    _find_dataset(options, study)
+    if not study.profile.has_notebooks:
+        return _train_folds(study, options.seed)
+    runner.run(
+        study, first=options.first, last=options.last, fresh=options.fresh,
+        published=options.reference,
+    )  # fmt: skip
+
+
+def _refuse_notebook_options(options, study):
+    from tumorcf_lib.runs import stages
+
+    if (options.first, options.last) != ("01", "06") or options.fresh or options.reference:
+        raise stages.StageError(
+            f"Profile {study.profile.name!r} runs without notebooks, so --from, --to, --fresh and "
+            f"--reference say nothing to it. To begin anew, remove runs/{study.profile.name}."
+        )
+
+
+def _find_dataset(options, study):
+    """Say which profile is run and why; fetch the dataset if that is what was asked for."""
+    from tumorcf_lib import paths
+    from tumorcf_lib.data import archives
+    from tumorcf_lib.runs import runtime
+
+    folder, found = paths.data_folder(), archives.has_dataset(paths.data_folder())
+    if paths.names_data_folder() and not found and options.profile in ("auto", *REAL_PROFILES):
+        raise archives.not_found(folder, archives.lacking(archives.find(folder)))
+    why = runtime.choose_profile()[1] if options.profile == "auto" else "as asked"
+    print(f"Profile {study.profile.name}: {why}.")
+    if not study.profile.is_phantom and not found:
+        download(options)
+
+
+def status(options):
+    """Which notebooks are up to date, and why the others are not."""
+    from tumorcf_lib import paths
+    from tumorcf_lib.runs import stages
+
+    study = _study(options)
+    if not study.profile.has_notebooks:
+        raise stages.StageError(
+            f"Profile {study.profile.name!r} runs without notebooks, and status tells of these "
+            f"only. What is finished of it lies in {paths.shown(study.folder)}."
+        )
+    for name in stages.NAMES:
+        print(f"{name:<20} {stages.why_stale(study, name) or 'up to date'}")
+
+
+def report(options):
+    """One page of a finished run."""
+    from tumorcf_lib import paths
+    from tumorcf_lib.publishing import run_page
+    from tumorcf_lib.runs import progress
+
+    with progress.clock("writing the page"):
+        page = run_page.write(_study(options))
+    print(f"One page, {page.stat().st_size / 1e6:.1f} MB: {paths.shown(page)}")
+    print("It needs no Python and no network: open it in a browser, or send it to somebody.")
+
+
+def readme(options):
+    """The generated parts of README and notebooks anew."""
+    from tumorcf_lib.publishing import readme
+
+    readme.update()
+    print("README.md and the openings of the notebooks are written anew.")
+
+
+def download(options):
+    """The published archives into the data folder."""
+    from tumorcf_lib import paths
+    from tumorcf_lib.data import download
+
+    download.download(paths.data_folder())
+
+
+def calibrate(options):
+    """The networks whose answer is known."""
+    from tumorcf_lib import config, paths
+    from tumorcf_lib.networks import classifier
+    from tumorcf_lib.runs import runner
+    from tumorcf_lib.studies import calibration
+
+    profile = config.get("calibration")
+    with runner.only_run(paths.run(profile.name)):
+        classifier.set_up(options.seed)
+        calibration.run(paths.run(profile.name), profile, seed=options.seed)
+    print(f"Rows of every network: {paths.shown(paths.run(profile.name))}")
+    print("Publish them by: python -m tumorcf_lib publish calibration")
+
+
+def train(options):
+    """Folds of the cross-validation, or a recipe of it."""
+    study = _study(options)
+    _find_dataset(options, study)
+    _train_folds(study, options.seed, fold_numbers=options.fold, recipe=options.recipe)
+
+
+def _train_folds(study, seed, **chosen):
+    from dataclasses import replace
+
+    from tumorcf_lib.studies import crossval
+
+    crossval.run(replace(study, seed=0), seed=seed, **chosen)
+    print(f"Publish all finished folds by: python -m tumorcf_lib publish {study.profile.name}")
+
+
+def leak(options):
+    """What a split that leaks is worth."""
+    from tumorcf_lib import paths
+    from tumorcf_lib.runs import runner
+    from tumorcf_lib.studies import leak
+
+    with runner.only_run(paths.run("leak")):
+        folder = leak.run_study(n_folds=options.folds, seed=options.seed)
+    print(f"Rows of every arm: {paths.shown(folder)}")
+    print("Publish them by: python -m tumorcf_lib publish leak")
+
+
+def scratch(options):
+    """A ResNet-50 from random weights."""
+    from dataclasses import replace
+
+    from tumorcf_lib import paths
+    from tumorcf_lib.runs import runner
+    from tumorcf_lib.studies import scratch
+
+    chosen = {"size_px": options.size, "epochs": options.epochs}
+    profile = replace(scratch.PROFILE, **{k: v for k, v in chosen.items() if v is not None})
+    folder = paths.run(scratch.NAME)
+    with runner.only_run(folder):
+        scratch.run(folder, profile, minutes=options.minutes, seed=options.seed)
+    print(f"Publish it by: python -m tumorcf_lib publish {scratch.NAME}")
+
+
+def publish(options):
+    """Copy what git may hold of a run to ``figures/``."""
+    from tumorcf_lib.publishing import publish
+
+    publish.publish(options.profile, seed=options.seed, from_rows=options.from_rows)
+
+
+def card(options):
+    """A published run's model card anew."""
+    from tumorcf_lib import paths
+    from tumorcf_lib.publishing import model_card
+
+    print(f"Written anew: {paths.shown(model_card.renew(options.folder))}")
+
+
+def verify(options):
+    """Recompute published tables; the exit status."""
+    from tumorcf_lib.publishing import publish
+
+    return publish.verify_all(options.folders)
+
+
+def compare(options):
+    """Hold two runs against each other; the exit status."""
+    from tumorcf_lib.runs import compare
+
+    return compare.run(options.first, options.second)
