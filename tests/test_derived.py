@@ -18,7 +18,8 @@ TABLES = {
     "05_counterfactuals": {"edits", "infills", "infill_agreement", "dilations", "quality",
                            "detector"},
     "06_metrics": {"scores", "fall_to", "findings", "energy", "probes", "net_by_site",
-                   "net_by_plane", "networks", "mixed", "covariates", "robustness", "survival"},
+                   "net_by_plane", "drift", "networks", "mixed", "covariates", "robustness",
+                   "survival"},
 }  # fmt: skip
 
 

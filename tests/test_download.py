@@ -648,7 +648,7 @@ def test_every_byte_is_on_the_disk_before_the_file_has_its_name(server, tmp_path
 FETCH = """
 import signal, sys
 from pathlib import Path
-from tumorcf_lib import archives, download
+from tumorcf_lib.data import archives, download
 signal.signal(signal.SIGINT, signal.default_int_handler)  # jobs of a shell may ignore it
 name, n_bytes, md5 = sys.argv[3:]
 archive = archives.Archive(7, name, int(n_bytes), md5)

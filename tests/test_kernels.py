@@ -71,7 +71,7 @@ def test_the_smallest_limit_counts_and_none_is_infinite(monkeypatch, tmp_path):
 
 HEAPS = """
 import ctypes, re, sys, threading
-from tumorcf_lib import kernels
+from tumorcf_lib.runs import kernels
 if sys.argv[1] == "one":
     assert kernels.share_one_heap()
 libc = ctypes.CDLL(None)

@@ -17,7 +17,9 @@ pytest.importorskip("tf2onnx", reason="needs the extra onnx: tf2onnx")
 AUDIT_WITHOUT_KERAS = """
 import json, sys
 import numpy as np
-from tumorcf_lib import audit, cohort, folder, onnx_export, report
+from tumorcf_lib.counterfactuals import audit
+from tumorcf_lib.data import cohort
+from tumorcf_lib.your_model import folder, onnx_export, report
 
 path, out = sys.argv[1:]
 y, x = np.mgrid[:64, :64]

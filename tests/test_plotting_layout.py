@@ -18,7 +18,7 @@ import hashlib, sys
 from pathlib import Path
 sys.path.insert(0, "tests")
 import test_plotting_layout as layout
-from tumorcf_lib import results
+from tumorcf_lib.runs import results
 for suffix, options in results.FIGURE_FORMATS.items():
     path = Path(sys.argv[1]) / f"figure{suffix}"
     layout.edits().savefig(path, **options)

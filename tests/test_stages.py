@@ -185,8 +185,8 @@ def test_where_memory_is_short_a_stage_opened_first_asks_for_room(
 
 
 def test_the_real_notebooks_and_modules_can_all_be_hashed():
-    digests = {digests.code_digest(name) for name in stages.NAMES}
-    assert len(digests) == len(stages.NAMES)
+    found = {digests.code_digest(name) for name in stages.NAMES}
+    assert len(found) == len(stages.NAMES)
 
 
 @pytest.mark.parametrize(
