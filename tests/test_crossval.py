@@ -343,10 +343,6 @@ def test_tables_and_figures_are_made_again_from_published_rows_alone(finished, t
         pooled.STUDY.derive_again(tmp_path / "elsewhere")
 
 
-def test_only_studies_without_notebooks_can_be_published_from_rows():
-    with pytest.raises(publish.PublishError, match="drawn by its notebooks"):
-        publish.publish("demo", from_rows=True)
-
 
 # -- tables with a known answer ----------------------------------------------
 

@@ -187,7 +187,7 @@ def _parser():
     publish.add_argument("--seed", type=int, default=0, help="of the run")
     publish.add_argument(
         "--from-rows", action="store_true",
-        help="of a study without notebooks: tables and figures anew from its published rows",
+        help="no run is needed: tables and figures anew from the rows that are published",
     )  # fmt: skip
 
     card = _command(parsers, "card", "write a published run's MODEL_CARD.md anew")

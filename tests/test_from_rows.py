@@ -1,0 +1,78 @@
+"""What is made anew from published rows is what the notebooks made of them."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tumorcf_lib import paths
+from tumorcf_lib.publishing import from_rows, publish
+from tumorcf_lib.runs import results
+
+DEMO = paths.FIGURES / "demo"
+
+
+@pytest.fixture(scope="module")
+def renewed(tmp_path_factory):
+    """The committed demo, without its tables, numbers and figures, and these made again."""
+    folder = tmp_path_factory.mktemp("published") / "demo"
+    shutil.copytree(DEMO, folder)
+    for name in from_rows.FIGURES:
+        Image.new("RGB", (4, 4)).save(folder / f"{name}.png")
+    made = from_rows.Made(DEMO, 20).tables
+    for name in made:
+        (folder / f"{name}.csv").write_text("nothing\n")
+    numbers = json.loads((folder / "numbers.json").read_text())
+    numbers["06_metrics"]["net_drop"]["value"] = 99.0
+    (folder / "numbers.json").write_text(json.dumps(numbers))
+    return from_rows.renew(folder), set(made)
+
+
+def test_tables_numbers_and_hashes_are_those_of_the_run(renewed):
+    folder, names = renewed
+    problems, n_checked = publish.verify(folder)
+    assert problems == []
+    assert n_checked == len(json.loads((DEMO / "manifest.json").read_text())["sha256"])
+    for name in names:
+        assert (folder / f"{name}.csv").read_bytes() == (DEMO / f"{name}.csv").read_bytes(), name
+    assert (folder / "numbers.json").read_bytes() == (DEMO / "numbers.json").read_bytes()
+
+
+@pytest.mark.parametrize("name", from_rows.FIGURES)
+def test_a_figure_is_drawn_as_its_notebook_draws_it(renewed, name):
+    """Within the gray levels that other versions of fonts may move; not another picture."""
+    again, notebook = (np.asarray(Image.open(f / f"{name}.png").convert("L"), float)
+                       for f in (renewed[0], DEMO))
+    assert again.shape == notebook.shape
+    assert np.abs(again - notebook).mean() < 0.5
+
+
+def test_rows_and_what_does_not_follow_from_them_stay_as_they_are(renewed):
+    drawn = {f"{name}.png" for name in from_rows.FIGURES}
+    kept = {p.name for p in [*DEMO.glob("rows_*"), *DEMO.glob("*.png")]} - drawn
+    assert kept
+    for name in kept:
+        assert (renewed[0] / name).read_bytes() == (DEMO / name).read_bytes()
+
+
+def test_a_changed_row_reaches_table_number_and_manifest(tmp_path):
+    folder = tmp_path / "demo"
+    shutil.copytree(DEMO, folder)
+    rows = results.read_table(folder / "rows_predictions.csv.gz")
+    names = [name for name in rows if name.startswith("p_")]
+    rows[names] = 1 / 3 * np.ones((len(rows), 3)) + [[0.1, -0.05, -0.05]]  # always the first class
+    results.write_table(rows, folder / "rows_predictions.csv.gz")
+    from_rows.renew(folder)
+    table = results.read_table(folder / "table_performance.csv")
+    row = table[(table["level"] == "slice") & (table["metric"] == "accuracy")].iloc[0]
+    share = (rows["label"] == names[0].removeprefix("p_")).mean()
+    assert row["value"] == pytest.approx(share, rel=1e-4)
+    numbers = json.loads((folder / "numbers.json").read_text())
+    assert numbers["04_evaluation"]["accuracy"]["value"] == pytest.approx(share)
+
+
+def test_a_folder_without_a_published_run_is_named(tmp_path):
+    with pytest.raises(from_rows.FromRowsError, match="found none of its"):
+        from_rows.renew(tmp_path)
