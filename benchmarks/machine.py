@@ -3,7 +3,6 @@
 import importlib.metadata
 import os
 import platform
-from pathlib import Path
 
 from tumorcf_lib.runs import runtime
 
@@ -16,7 +15,7 @@ THREAD_SETTINGS = ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_
 def describe():
     """Processor, cores, memory, system, versions and thread settings, {what: text}."""
     described = {
-        "processor": _processor(),
+        "processor": runtime.processor(),
         "cores": str(runtime.n_cores()),
         "memory": _memory(),
         "system": f"{platform.system()} {platform.machine()}",
@@ -25,14 +24,6 @@ def describe():
     described |= {name: _version(name) for name in PACKAGES}
     described |= {name: os.environ[name] for name in THREAD_SETTINGS if name in os.environ}
     return described
-
-
-def _processor():
-    info = Path("/proc/cpuinfo")
-    for line in info.read_text(errors="ignore").splitlines() if info.is_file() else ():
-        if line.startswith("model name"):
-            return line.split(":", 1)[1].strip()
-    return platform.processor() or platform.machine()
 
 
 def _memory():

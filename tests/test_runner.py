@@ -96,7 +96,8 @@ def test_notebooks_run_in_order_then_are_skipped_then_redone(study, small_notebo
     fresh = runner.run(study, first="02", last="02", fresh=True)
     assert fresh[0]["minutes"] > 0
     kept = json.loads((study.folder / "minutes.json").read_text())
-    assert set(kept) == {"01_data", "02_preprocessing"}
+    assert set(kept) == {"01_data", "02_preprocessing", runner.PROCESSOR}
+    assert "cores" in kept.pop(runner.PROCESSOR)
     assert min(kept.values()) >= 0
 
 

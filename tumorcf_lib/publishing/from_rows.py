@@ -110,7 +110,8 @@ def _write_tables(made, folder, cohort):
 
 def _write_numbers(made, folder):
     numbers = json.loads((folder / NUMBERS).read_text())
-    for stage, name, entry in derived.numbers(made.tables):
+    published = {name: results.round_trip(table) for name, table in made.tables.items()}
+    for stage, name, entry in derived.numbers(published):
         numbers[stage][name] |= {key: _plain(value) for key, value in entry.items()}
     (folder / NUMBERS).write_text(json.dumps(numbers, indent=1, sort_keys=True) + "\n")
 

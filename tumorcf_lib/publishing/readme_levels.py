@@ -4,6 +4,7 @@ import json
 
 from tumorcf_lib import config, paths
 from tumorcf_lib.runs import results, stages
+from tumorcf_lib.runs.runner import PROCESSOR
 
 MINUTES = "minutes.json"
 LEVELS = {
@@ -55,7 +56,8 @@ LEVELS = {
 def minutes_table() -> str:
     """Minutes of every notebook in the published runs."""
     published = [name for name in config.PROFILES if minutes_of(name)]
-    lines = ["| notebook | " + " | ".join(published) + " |", "|---|" + "---|" * len(published)]
+    heads = [f"{name}: {minutes_of(name).get(PROCESSOR, 'unknown processor')}" for name in published]
+    lines = ["| notebook | " + " | ".join(heads) + " |", "|---|" + "---|" * len(published)]
     for name in stages.NAMES:
         cells = " | ".join(_cell(minutes_of(p).get(name)) for p in published)
         lines.append(f"| [{name}](notebooks/{name}.ipynb) | {cells} |")
@@ -76,8 +78,9 @@ def levels() -> str:
 def runtime_line(notebook: str) -> str:
     """Measured minutes of one notebook, for its opening cell."""
     measured = {p: minutes_of(p).get(notebook) for p in config.PROFILES}
-    words = [f"{p} {minutes:.1f} min" for p, minutes in measured.items() if minutes is not None]
-    return f"**Runtime** {', '.join(words) or 'not measured yet'} (2 CPU cores)"
+    words = [f"{p} {minutes:.1f} min ({minutes_of(p).get(PROCESSOR, 'unknown processor')})"
+             for p, minutes in measured.items() if minutes is not None]  # fmt: skip
+    return f"**Runtime** {', '.join(words) or 'not measured yet'}"
 
 
 def minutes_of(profile_name) -> dict:
@@ -95,7 +98,7 @@ def _took(level) -> str:
     minutes = minutes_of({"reference": "paper-lite"}.get(level, level))
     later = stages.NAMES[3:] if level == "reference" else stages.NAMES
     if minutes:
-        return f"{sum(minutes.get(name, 0) for name in later):.0f} minutes, 2 cores"
+        return f"{sum(minutes.get(name, 0) for name in later):.0f} minutes ({minutes.get(PROCESSOR, "2 cores")})"
     path = paths.published(level) / "units.csv"
     if path.is_file():
         each = results.read_table(path)["minutes"]

@@ -6,9 +6,12 @@ from contextlib import ExitStack, contextmanager
 from tumorcf_lib import files, locks, paths
 from tumorcf_lib.runs import digests, kernels, reference, stages, workspaces
 from tumorcf_lib.runs.execution import NotebookError, execute, executed_copy
-from tumorcf_lib.runs.runtime import Study
+from tumorcf_lib.runs.runtime import Study, n_cores, processor
 
 LOCK = "run_in_use"
+
+PROCESSOR = "processor"
+"""Beside the notebooks' names in ``minutes.json``: what it was that took so long."""
 
 
 def run(study: Study, *, first="01", last="06", fresh=False, published=False) -> list[dict]:
@@ -126,4 +129,5 @@ def _keep_minutes(study, name, minutes):
     if minutes < spent:  # long work that was only read again: what it took when it ran
         minutes = max(spent, kept.get(name, 0))
     kept[name] = round(minutes, 2)
+    kept[PROCESSOR] = f"{processor()}, {n_cores()} cores"
     files.write_whole(path, json.dumps(kept, indent=1, sort_keys=True) + "\n")
