@@ -56,7 +56,7 @@ LEVELS = {
 def minutes_table() -> str:
     """Minutes of every notebook in the published runs."""
     published = [name for name in config.PROFILES if minutes_of(name)]
-    heads = [f"{name}: {minutes_of(name).get(PROCESSOR, 'unknown processor')}" for name in published]
+    heads = [f"{n}: {minutes_of(n).get(PROCESSOR, 'unknown processor')}" for n in published]
     lines = ["| notebook | " + " | ".join(heads) + " |", "|---|" + "---|" * len(published)]
     for name in stages.NAMES:
         cells = " | ".join(_cell(minutes_of(p).get(name)) for p in published)
@@ -98,7 +98,8 @@ def _took(level) -> str:
     minutes = minutes_of({"reference": "paper-lite"}.get(level, level))
     later = stages.NAMES[3:] if level == "reference" else stages.NAMES
     if minutes:
-        return f"{sum(minutes.get(name, 0) for name in later):.0f} minutes ({minutes.get(PROCESSOR, "2 cores")})"
+        took = sum(minutes.get(name, 0) for name in later)
+        return f"{took:.0f} minutes ({minutes.get(PROCESSOR, 'unknown processor')})"
     path = paths.published(level) / "units.csv"
     if path.is_file():
         each = results.read_table(path)["minutes"]
