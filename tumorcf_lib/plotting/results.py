@@ -152,6 +152,8 @@ def findings_forest(table, *, form=None):
             continue
         left.text(0.03, y, text, va="center", fontsize=7.5)
         _forest_row(ax, right, y, row)
+    right.text(0.02, -0.75, "as measured [95 %]", va="bottom", fontsize=7, color=SOFT)
+    right.text(1.0, -0.75, "persons", va="bottom", ha="right", fontsize=7, color=SOFT)
     for panel in (left, right):
         panel.set(xlim=(0, 1))
         panel.axis("off")
@@ -200,8 +202,7 @@ def _forest_row(ax, right, y, row):
     effect, low, high = (round(value, 3) + 0.0 for value in (row.effect, row.low, row.high))
     text = f"{effect:.3f} [{low:.3f}, {high:.3f}]" if np.isfinite(low) else f"{effect:.3f}"
     right.text(0.02, y, text, va="center", fontsize=7)
-    right.text(1.0, y, f"{row.n_persons} persons", va="center", ha="right", fontsize=7,
-               color=SOFT)
+    right.text(1.0, y, f"{row.n_persons}", va="center", ha="right", fontsize=7, color=SOFT)
 
 
 @figure

@@ -193,7 +193,7 @@ def elsewhere_table(performance):
     ):
         by_level = rows.set_index("level")
         which = f", seed {seed}" if seed else ""
-        shown_as = "" if views == AS_IS else ", mean over a slice and its mirror image"
+        shown_as = "" if views == AS_IS else ", with mirror images"
         entry = {"source": f"this project: {networks}{shown_as}{which}"}
         for level in ("slice", "person"):
             row = by_level.loc[level]
