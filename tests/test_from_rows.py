@@ -70,7 +70,8 @@ def test_a_changed_row_reaches_table_number_and_manifest(tmp_path):
     share = (rows["label"] == names[0].removeprefix("p_")).mean()
     assert row["value"] == pytest.approx(share, rel=1e-4)
     numbers = json.loads((folder / "numbers.json").read_text())
-    assert numbers["04_evaluation"]["accuracy"]["value"] == pytest.approx(share)
+    value = numbers["04_evaluation"]["accuracy"]["value"]
+    assert value == pytest.approx(share, rel=1e-4)  # as published, five digits
 
 
 def test_a_folder_without_a_published_run_is_named(tmp_path):
