@@ -163,6 +163,7 @@ case "$mode" in
   run|report) exec "$python" -m tumorcf_lib "$mode" ${arguments[@]+"${arguments[@]}"} ;;
   lab) open_in_lab ;;
   test)
+    unset TUMORCF_COMMAND  # what tests run was not called by this script
     scratch=$(mktemp -d)
     trap 'rm -rf "$scratch"' EXIT
     export TUMORCF_RUNS="$scratch/runs" TUMORCF_PROFILE=smoke

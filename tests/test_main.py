@@ -8,6 +8,7 @@ import sys
 import pytest
 
 from tumorcf_lib import __main__ as cli
+from tumorcf_lib import commands as actions
 from tumorcf_lib import paths
 from tumorcf_lib.runs import runner, stages
 
@@ -157,6 +158,7 @@ def test_what_goes_on_after_a_fresh_run_does_not_begin_it_anew(monkeypatch, caps
 
 
 def test_a_full_disk_says_what_to_do_and_another_error_does_not(monkeypatch, capsys):
+    monkeypatch.delenv("TUMORCF_COMMAND", raising=False)
     for number, is_full in ((28, True), (13, False)):
         def fails(*_, **__):
             raise OSError(number, os.strerror(number), "minutes.json")
@@ -179,7 +181,7 @@ def test_status_tells_why_a_notebook_has_to_run(monkeypatch, tmp_path, capsys):
 def test_a_missing_dataset_is_fetched_only_when_its_profile_was_asked_for(monkeypatch, tmp_path):
     calls = []
     monkeypatch.setattr(runner, "run", lambda study, **options: calls.append(study.profile.name))
-    monkeypatch.setattr(cli, "_download", lambda options: calls.append("download"))
+    monkeypatch.setattr(actions, "download", lambda options: calls.append("download"))
     monkeypatch.delenv("TUMORCF_DATA", raising=False)
     monkeypatch.setattr(paths, "DATA", tmp_path)
     monkeypatch.delenv("TUMORCF_PROFILE", raising=False)
@@ -227,7 +229,7 @@ def test_a_folder_that_was_named_and_has_no_dataset_is_an_error(
     monkeypatch, tmp_path, capsys, profile
 ):
     monkeypatch.setenv("TUMORCF_DATA", "")  # put back afterwards, whatever main makes of it
-    monkeypatch.setattr(cli, "_download", lambda options: pytest.fail("downloaded"))
+    monkeypatch.setattr(actions, "download", lambda options: pytest.fail("downloaded"))
     assert cli.main(["run", "--profile", profile, "--data", str(tmp_path / "typo")]) == 1
     shown = capsys.readouterr().err
     assert "DatasetNotFoundError" in shown
