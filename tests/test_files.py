@@ -139,3 +139,26 @@ def test_a_kill_while_a_folder_is_replaced_leaves_no_mixture_and_the_next_time_c
         (new / "again").write_text("")
     assert [p.name for p in tmp_path.iterdir()] == ["demo"]
     assert [p.name for p in folder.iterdir()] == ["again"]
+
+
+def test_a_folder_is_removed_as_a_whole_even_if_a_kill_left_half_of_an_earlier_one(tmp_path):
+    folder = tmp_path / "fold0"
+    files.remove_whole(folder)  # not there: nothing to do
+    (tmp_path / "unfinished-removal-fold0" / "half").mkdir(parents=True)
+    (folder / "deep").mkdir(parents=True)
+    files.remove_whole(folder)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_kill_while_a_folder_is_removed_leaves_nothing_under_its_name(tmp_path, monkeypatch):
+    folder = tmp_path / "fold0"
+    (folder / "deep").mkdir(parents=True)
+
+    def killed(path, **_):
+        if Path(path).exists():
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(files.shutil, "rmtree", killed)
+    with pytest.raises(KeyboardInterrupt):
+        files.remove_whole(folder)
+    assert [p.name for p in tmp_path.iterdir()] == ["unfinished-removal-fold0"]

@@ -126,6 +126,7 @@ def test_committed_outputs_are_small_and_without_errors(path):
                 [] if "image/png" in data else data.get("text/plain", [])
             )
             assert "".join(plain).count("\n") <= 30
+        assert sum(output["output_type"] == "stream" for output in cell["outputs"]) <= 1
 
 
 @every_notebook
@@ -160,6 +161,15 @@ def test_a_figure_cell_says_whether_slices_are_shown_and_ends_with_the_figure(pa
         if "save_figure(" in text(cell):
             assert "shows_slices=" in text(cell)
             assert text(cell).splitlines()[-1] == "fig"
+
+
+def test_figures_are_numbered_as_a_reader_meets_them_and_captions_carry_their_numbers():
+    saved, told = [], []
+    for source in (text(cell) for path in NUMBERED for cell in load(path)):
+        saved += [int(n) for n in re.findall(r'save_figure\(\s*fig, "fig(\d+)_', source)]
+        caption = re.match(r"\*\*Figures? ([\d and]+)\.\*\*", source)
+        told += [int(n) for n in re.findall(r"\d+", caption[1])] if caption else []
+    assert saved == told == list(range(1, len(saved) + 1))
 
 
 def test_no_picture_or_file_of_the_real_slices_is_tracked():

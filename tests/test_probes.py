@@ -67,14 +67,19 @@ def test_what_is_under_the_mask_changes_neither_background_nor_removal(prepared)
 
 
 def test_a_retrained_network_predicts_the_tested_slices_and_only_those(prepared, parts, tmp_path):
+    said = []
     rows = probes.train_probe(
-        "mask", TINY, prepared, parts, seed=0, folder=tmp_path, progress=lambda line: None
+        "mask", TINY, prepared, parts, seed=0, folder=tmp_path, progress=said.append
     )
+    history = pd.read_csv(tmp_path / "history.csv").set_index("epoch")
+    best = history["val_loss"].idxmin()
+    assert [line.split(":")[0] for line in said] == ["probe mask", f"  kept epoch {best} of 12"]
+    assert f"validation slices {history['val_accuracy'][best]:.3f}" in said[1]
     assert rows["slice_id"].tolist() == prepared.table["slice_id"][parts == "test"].tolist()
     assert set(rows["probe"]) == {"mask"}
     p = rows[[f"p_{name}" for name in config.CLASSES]].to_numpy()
     np.testing.assert_allclose(p.sum(axis=1), 1, atol=1e-5)
-    assert len(pd.read_csv(tmp_path / "history.csv")) == probes.HEAD_EPOCHS
+    assert len(history) == probes.HEAD_EPOCHS
 
 
 def tiny_network():

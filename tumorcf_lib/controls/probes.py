@@ -67,7 +67,7 @@ def all_probes(
     networks : sequence of str
         Which keys of :data:`INPUTS` to train networks on.
     progress : callable
-        Gets lines to print.
+        Gets lines to print: two a probe, as its epochs would fill a page.
 
     Returns
     -------
@@ -143,10 +143,15 @@ def train_probe(name, profile, prepared, parts, *, seed, folder, network=None, p
     slices = probe_inputs(name, prepared, recipe.size_px)
     model, backbone = network or untrained(profile, len(prepared.classes), seed)
     start = [np.array(variable) for variable in model.variables]
-    training.train(
+    trained = training.train(
         model, recipe, slices, prepared.labels, prepared.persons, parts,
-        seed=seed, folder=folder, backbone=backbone, progress=progress,
+        seed=seed, folder=folder, backbone=backbone, progress=_quiet,
     )  # fmt: skip
+    kept = trained.history.set_index("epoch").loc[trained.best_epoch]
+    progress(
+        f"  kept epoch {trained.best_epoch} of {len(trained.history)}: "
+        f"validation slices {kept['val_accuracy']:.3f}, persons {kept['val_person_accuracy']:.3f}"
+    )
     tested = np.flatnonzero(parts == "test")
     # By way of the features, which are traced already.
     features = training.predict(backbone, slices[tested], batch_size=recipe.predict_batch_size)
@@ -277,6 +282,10 @@ def _place(slice, mask):
     top, bottom, left, right = edits.bounding_box(inside)
     y, x = np.nonzero(mask)
     return [(y.mean() + 0.5 - top) / (bottom - top), (x.mean() + 0.5 - left) / (right - left)]
+
+
+def _quiet(line):
+    """Epochs of small networks that nobody reads one by one."""
 
 
 def _rows(name, prepared, tested, probabilities):

@@ -46,19 +46,19 @@ FIGURES = {
         tables.confusion_matrix(made.rows("rows_predictions")),
         tables.classes(made.rows("rows_predictions")), **k),
     "fig07_reliability": lambda made, **k: plotting.reliability(made["reliability"], **k),
-    "fig10_delta_by_class": lambda made, **k: plotting.delta_by_class(
-        made.scores, made["scores"], **k),
-    "fig11_fall_to": lambda made, **k: plotting.fall_to(made["fall_to"], **k),
-    "fig12_correct_vs_wrong": lambda made, **k: plotting.correct_vs_wrong(made.scores, **k),
-    "fig13_drop_vs_focus": lambda made, **k: plotting.drop_vs_focus(made.scores, **k),
-    "fig14_findings_paper": lambda made, **k: plotting.findings_forest(
-        made["findings"], form="paper", **k),
-    "fig15_findings_net": lambda made, **k: plotting.findings_forest(
-        made["findings"], form="net", **k),
-    "fig16_headline": lambda made, **k: plotting.headline(made["scores"], **k),
-    "fig17_infills": lambda made, **k: plotting.infill_comparison(
+    "fig10_infills": lambda made, **k: plotting.infill_comparison(
         made["infills"], made["quality"], made["detector"], **k),
-    "fig18_dilations": lambda made, **k: plotting.dilation_curves(made["dilations"], **k),
+    "fig11_dilations": lambda made, **k: plotting.dilation_curves(made["dilations"], **k),
+    "fig12_delta_by_class": lambda made, **k: plotting.delta_by_class(
+        made.scores, made["scores"], **k),
+    "fig13_fall_to": lambda made, **k: plotting.fall_to(made["fall_to"], **k),
+    "fig14_correct_vs_wrong": lambda made, **k: plotting.correct_vs_wrong(made.scores, **k),
+    "fig15_drop_vs_focus": lambda made, **k: plotting.drop_vs_focus(made.scores, **k),
+    "fig16_findings_paper": lambda made, **k: plotting.findings_forest(
+        made["findings"], form="paper", **k),
+    "fig17_findings_net": lambda made, **k: plotting.findings_forest(
+        made["findings"], form="net", **k),
+    "fig18_headline": lambda made, **k: plotting.headline(made["scores"], **k),
     "fig20_energy": lambda made, **k: plotting.energy(made["energy"], **k),
     "fig21_probes": lambda made, **k: plotting.probe_bars(made["probes"], **k),
     "fig22_networks": lambda made, **k: plotting.three_networks(made["networks"], **k),

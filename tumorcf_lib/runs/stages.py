@@ -183,8 +183,9 @@ def summary(kept: dict) -> str:
     """What a finished stage wrote, in a few words."""
     files = [name for name in kept["hashes"] if not name.startswith("numbers")]
     text = ", ".join(files) if files else "no data files"
-    if kept["figures"]:
-        text += f"; {len(kept['figures'])} figures"
+    n_figures = len(kept["figures"])
+    if n_figures:
+        text += f"; {n_figures} figure" if n_figures == 1 else f"; {n_figures} figures"
     return text
 
 
