@@ -61,7 +61,8 @@ def finished(tmp_path, monkeypatch):
     for name in stages.NAMES:
         copy = (paths.NOTEBOOKS / f"{name}.ipynb").read_text()
         runner.executed_copy(study, name).write_text(copy)
-    (study.folder / readme_levels.MINUTES).write_text(json.dumps(dict.fromkeys(stages.NAMES, 1.5)))
+    took = dict.fromkeys(stages.NAMES, 1.5) | {runner.PROCESSOR: "abacus", runner.MEMORY: 1.25}
+    (study.folder / readme_levels.MINUTES).write_text(json.dumps(took))
     return study
 
 
@@ -331,6 +332,7 @@ def test_readme_and_notebooks_get_their_generated_parts(finished):
     assert "| | plain | hardened | looking |" in text
     assert "The calibration is not published yet." in text
     assert "| all | **9.0** |" in text
+    assert "| 9 minutes (abacus), 1.2 GB of memory, the dataset |" in text
     assert "paper-lite 1.5 min" in (paths.NOTEBOOKS / "01_data.ipynb").read_text()
     assert readme.with_generated_parts(text) == text
 

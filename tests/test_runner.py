@@ -265,6 +265,24 @@ def test_long_work_that_is_only_read_again_keeps_the_minutes_it_took(study):
     assert json.loads(minutes.read_text())["03_training"] == 10
 
 
+def test_only_a_run_of_all_notebooks_tells_the_memory_it_took(study, monkeypatch):
+    def made(study, name, *_):
+        return {"name": name, "minutes": 0 if name in skipped else 1.0}
+
+    def kept():
+        path = study.folder / "minutes.json"
+        return json.loads(path.read_text()).get(runner.MEMORY) if path.exists() else None
+
+    monkeypatch.setattr(runner, "_make", made)
+    skipped = ["04_evaluation"]
+    runner.run(study)
+    runner.run(study, first="05")
+    assert kept() is None
+    skipped = []
+    runner.run(study)
+    assert 0.05 < kept() == runner.peak_gb() < 100
+
+
 def test_minutes_that_were_cut_off_are_counted_anew(study):
     study.folder.mkdir()
     (study.folder / "minutes.json").write_text('{"01_da')

@@ -4,7 +4,7 @@ import json
 
 from tumorcf_lib import config, paths
 from tumorcf_lib.runs import results, stages
-from tumorcf_lib.runs.runner import PROCESSOR
+from tumorcf_lib.runs.runner import MEMORY, PROCESSOR
 
 MINUTES = "minutes.json"
 LEVELS = {
@@ -13,7 +13,7 @@ LEVELS = {
         "every result table recomputed from its rows, every other file held against its SHA-256",
     ),
     "demo": (
-        "./run_all.sh --profile demo", "1.7 GB of memory", "the whole study on the phantom",
+        "./run_all.sh --profile demo", "no dataset", "the whole study on the phantom",
     ),
     "calibration": (
         "python -m tumorcf_lib calibrate", "2 cores, no dataset",
@@ -50,7 +50,7 @@ LEVELS = {
         "steps to take where the weights cannot be fetched",
     ),
 }  # fmt: skip
-"""Level of reproduction -> command, what it needs beside the time it took, what comes of it."""
+"""Level of reproduction -> command, what it needs beside what was measured, what comes of it."""
 
 
 def minutes_table() -> str:
@@ -67,7 +67,7 @@ def minutes_table() -> str:
 
 
 def levels() -> str:
-    """How to reproduce how much, with the minutes that it took."""
+    """How to reproduce how much, with the minutes and the memory that it took."""
     lines = ["| level | command | needs | what you get |", "|---|---|---|---|"]
     for level, (command, needs, made) in LEVELS.items():
         took = _took(level)
@@ -94,12 +94,13 @@ def _cell(minutes) -> str:
 
 
 def _took(level) -> str:
-    """Measured time of a level of reproduction, in words; empty where none is recorded."""
+    """Measured time and memory of a level, in words; empty where none are recorded."""
     minutes = minutes_of({"reference": "paper-lite"}.get(level, level))
     later = stages.NAMES[3:] if level == "reference" else stages.NAMES
     if minutes:
         took = sum(minutes.get(name, 0) for name in later)
-        return f"{took:.0f} minutes ({minutes.get(PROCESSOR, 'unknown processor')})"
+        memory = f", {minutes[MEMORY]:.1f} GB of memory" if minutes.get(MEMORY) else ""
+        return f"{took:.0f} minutes ({minutes.get(PROCESSOR, 'unknown processor')}){memory}"
     path = paths.published(level) / "units.csv"
     if path.is_file():
         each = results.read_table(path)["minutes"]

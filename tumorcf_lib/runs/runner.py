@@ -1,7 +1,13 @@
 """Run the notebooks in order by papermill, skipping what still holds."""
 
 import json
+import sys
 from contextlib import ExitStack, contextmanager
+
+try:
+    import resource
+except ImportError:  # Windows outside WSL: memory is not measured there
+    resource = None
 
 from tumorcf_lib import files, locks, paths
 from tumorcf_lib.runs import digests, kernels, reference, stages, workspaces
@@ -12,6 +18,9 @@ LOCK = "run_in_use"
 
 PROCESSOR = "processor"
 """Beside the notebooks' names in ``minutes.json``: what it was that took so long."""
+
+MEMORY = "memory_gb"
+"""There, too: the most that a run of all notebooks held, by its largest kernel and itself."""
 
 
 def run(study: Study, *, first="01", last="06", fresh=False, published=False) -> list[dict]:
@@ -46,6 +55,8 @@ def run(study: Study, *, first="01", last="06", fresh=False, published=False) ->
     kernels.warn_if_tight("a run", "give the same command again")
     with only_run(study.folder):
         done = [_make(study, n, names, fresh and n in asked, published) for n in names]
+        if len(done) == len(stages.NAMES) and all(entry["minutes"] for entry in done):
+            _keep(study, {MEMORY: peak_gb()})
     if reference.is_installed(study):
         for sentence in reference.sentences(reference.compare(study)):
             print(sentence)
@@ -118,16 +129,33 @@ def is_executed(study: Study, name: str) -> bool:
         return False
 
 
+def peak_gb():
+    """Most memory that this process and the largest it started have held, in GB (1e9 bytes).
+
+    None where the system does not tell.
+    """
+    if resource is None:
+        return None
+    who = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
+    unit = 1 if sys.platform == "darwin" else 1024
+    return round(unit * sum(resource.getrusage(w).ru_maxrss for w in who) / 1e9, 2)
+
+
 def _keep_minutes(study, name, minutes):
     """Remember how long a notebook took; README tells it."""
-    path = study.folder / "minutes.json"
-    try:
-        kept = dict(json.loads(path.read_text()))
-    except (OSError, ValueError, TypeError):  # none yet, or cut off: only times are lost
-        kept = {}
     spent = workspaces.kept_seconds(study.folder / name) / 60
     if minutes < spent:  # long work that was only read again: what it took when it ran
-        minutes = max(spent, kept.get(name, 0))
-    kept[name] = round(minutes, 2)
-    kept[PROCESSOR] = f"{processor()}, {n_cores()} cores"
-    files.write_whole(path, json.dumps(kept, indent=1, sort_keys=True) + "\n")
+        minutes = max(spent, _kept(study).get(name, 0))
+    _keep(study, {name: round(minutes, 2), PROCESSOR: f"{processor()}, {n_cores()} cores"})
+
+
+def _kept(study) -> dict:
+    try:
+        return dict(json.loads((study.folder / "minutes.json").read_text()))
+    except (OSError, ValueError, TypeError):  # none yet, or cut off: only times are lost
+        return {}
+
+
+def _keep(study, entries):
+    text = json.dumps(_kept(study) | entries, indent=1, sort_keys=True) + "\n"
+    files.write_whole(study.folder / "minutes.json", text)
