@@ -66,7 +66,11 @@ def test_folders_with_names_of_files_are_passed_over(tmp_path):
 
 def test_a_broken_archive_is_named_where_nothing_else_was_found(tmp_path):
     (tmp_path / "own.zip").write_bytes(b"PK no archive")
+    (tmp_path / "notes.txt").write_text("of no concern")
+    (tmp_path / "folder.zip").mkdir()
     write_archives(tmp_path, {"code.zip": {"a.py": b""}})
+    assert archives.find(tmp_path) == []
     error = archives.not_found(tmp_path, archives.PUBLISHED)
+    assert "notes.txt" not in str(error) and "folder.zip" not in str(error)
     words = "none of its files; code.zip there holds no N.mat; own.zip there is no complete ZIP"
     assert words in str(error)
