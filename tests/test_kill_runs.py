@@ -4,6 +4,7 @@ import kill_runs
 import pandas as pd
 import pytest
 
+from tumorcf_lib import paths
 from tumorcf_lib.runs import compare, results, stages
 
 
@@ -73,3 +74,12 @@ def test_a_rerun_that_differs_from_the_reference_in_any_way_is_told(study, monke
     assert differs() == [
         "05_counterfactuals/rows_x.csv.gz", "05_counterfactuals: it was never finished"
     ]
+
+
+def test_readme_counts_the_kills_that_are_committed_none_of_which_left_a_difference():
+    text = (paths.ROOT / "README.md").read_text()
+    for name, unit in (("results_kills.csv", " kills"), ("results_kills_demo.csv", "")):
+        kills = results.read_table(paths.ROOT / "benchmarks" / name)
+        assert kills["differs_after_rerun"].isna().all()
+        assert set(kills["stage"]) == set(stages.NAMES)
+        assert f"[{len(kills)}{unit}](benchmarks/{name})" in text
