@@ -43,7 +43,7 @@ def test_where_memory_is_short_a_reader_is_told_what_to_shut_down(machine, capsy
 
 
 def test_a_run_from_a_terminal_says_so_too(machine, monkeypatch, tmp_path, capsys):
-    monkeypatch.setattr(runner, "_make", lambda *_: {})
+    monkeypatch.setattr(runner, "_make", lambda *_: {"minutes": 0})
     runner.run(runtime.Study(config.get("smoke"), 0, tmp_path / "smoke"))
     shown = capsys.readouterr().err
     assert "a run needs most of it" in shown and "give the same command again" in shown
