@@ -333,6 +333,7 @@ def test_readme_and_notebooks_get_their_generated_parts(finished):
     assert "The calibration is not published yet." in text
     assert "| all | **9.0** |" in text
     assert "| 9 minutes (abacus), 1.2 GB of memory, the dataset |" in text
+    assert "| 4 minutes (abacus), the dataset | the same from the published weights" in text
     assert "paper-lite 1.5 min" in (paths.NOTEBOOKS / "01_data.ipynb").read_text()
     assert readme.with_generated_parts(text) == text
 

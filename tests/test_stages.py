@@ -326,3 +326,9 @@ def test_every_package_that_the_library_imports_counts_or_makes_no_value():
                 found |= {alias.name.split(".")[0] for alias in node.names}
     found -= {*sys.stdlib_module_names, "tumorcf_lib"} | makes_no_value
     assert {called.get(name, name) for name in found} <= set(stages.ALL_PACKAGES)
+
+
+@pytest.mark.parametrize(("n", "words"), [(0, ""), (1, "; 1 figure"), (2, "; 2 figures")])
+def test_a_summary_counts_figures_in_words(n, words):
+    kept = {"hashes": {"numbers.json": "", "x.csv": ""}, "figures": dict.fromkeys("ab"[:n], {})}
+    assert stages.summary(kept) == f"x.csv{words}"

@@ -4,9 +4,8 @@ import json
 
 from tumorcf_lib import config, paths
 from tumorcf_lib.runs import results, stages
-from tumorcf_lib.runs.runner import MEMORY, PROCESSOR
+from tumorcf_lib.runs.runner import MEMORY, MINUTES, PROCESSOR
 
-MINUTES = "minutes.json"
 LEVELS = {
     "verify": (
         "python -m tumorcf_lib verify", "seconds, no images, no TensorFlow",
@@ -99,7 +98,8 @@ def _took(level) -> str:
     later = stages.NAMES[3:] if level == "reference" else stages.NAMES
     if minutes:
         took = sum(minutes.get(name, 0) for name in later)
-        memory = f", {minutes[MEMORY]:.1f} GB of memory" if minutes.get(MEMORY) else ""
+        is_told = level != "reference" and minutes.get(MEMORY)  # of a whole run
+        memory = f", {minutes[MEMORY]:.1f} GB of memory" if is_told else ""
         return f"{took:.0f} minutes ({minutes.get(PROCESSOR, 'unknown processor')}){memory}"
     path = paths.published(level) / "units.csv"
     if path.is_file():

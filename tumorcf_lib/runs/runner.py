@@ -16,11 +16,14 @@ from tumorcf_lib.runs.runtime import Study, n_cores, processor
 
 LOCK = "run_in_use"
 
+MINUTES = "minutes.json"
+"""File of a run: minutes by the name of a notebook, and what follows."""
+
 PROCESSOR = "processor"
-"""Beside the notebooks' names in ``minutes.json``: what it was that took so long."""
+"""What it was that took so long."""
 
 MEMORY = "memory_gb"
-"""There, too: the most that a run of all notebooks held, by its largest kernel and itself."""
+"""The most that a run of all notebooks held, by its largest kernel and itself."""
 
 
 def run(study: Study, *, first="01", last="06", fresh=False, published=False) -> list[dict]:
@@ -151,11 +154,11 @@ def _keep_minutes(study, name, minutes):
 
 def _kept(study) -> dict:
     try:
-        return dict(json.loads((study.folder / "minutes.json").read_text()))
+        return dict(json.loads((study.folder / MINUTES).read_text()))
     except (OSError, ValueError, TypeError):  # none yet, or cut off: only times are lost
         return {}
 
 
 def _keep(study, entries):
     text = json.dumps(_kept(study) | entries, indent=1, sort_keys=True) + "\n"
-    files.write_whole(study.folder / "minutes.json", text)
+    files.write_whole(study.folder / MINUTES, text)
