@@ -167,6 +167,9 @@ def _parser():
     _study_options(train, default="paper-lite-cv")
     train.add_argument("--fold", type=int, action="append", help="may be repeated; default: all")
     train.add_argument("--recipe", default="", help="try it on validation persons only")
+    train.add_argument(
+        "--shuffled", action="store_true", help="on classes dealt anew: networks that know nothing"
+    )
 
     leak = _command(parsers, "leak", "what a split that leaks between persons is worth")
     _data_option(leak)

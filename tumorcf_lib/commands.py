@@ -116,7 +116,10 @@ def train(options):
     """Folds of the cross-validation, or a recipe of it."""
     study = _study(options)
     _find_dataset(options, study)
-    _train_folds(study, options.seed, fold_numbers=options.fold, recipe=options.recipe)
+    _train_folds(
+        study, options.seed, fold_numbers=options.fold, recipe=options.recipe,
+        shuffled=options.shuffled,
+    )
 
 
 def _train_folds(study, seed, **chosen):

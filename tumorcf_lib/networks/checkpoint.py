@@ -14,7 +14,8 @@ from tumorcf_lib import files
 SETTINGS = (
     "backbone", "weights", "size_px", "epochs", "warmup_epochs", "freeze_norms", "frozen_blocks",
     "freeze_depthwise", "patience", "batch_size", "learning_rate", "weight_decay",
-    "ema_momentum", "label_smoothing", "focal_gamma", "dropout", "augmentation", "mixup",
+    "ema_momentum", "label_smoothing", "focal_gamma", "dropout", "stochastic_depth", "augmentation",
+    "mixup", "validates",
 )
 
 
@@ -92,7 +93,10 @@ class Checkpoint:
 
         Epochs that are not stored are repeated after a kill.
         """
-        if self._best is None or scores["val_loss"] < self.history[self.best_epoch - 1]["val_loss"]:
+        falls = self._best is None or not (
+            scores["val_loss"] >= self.history[self.best_epoch - 1]["val_loss"]
+        )
+        if falls:  # without validation there is no loss to compare: the last epoch is kept
             self.best_epoch = self.epoch + 1
             self._best = [np.array(weight) for weight in weights]
         self.history.append(scores)

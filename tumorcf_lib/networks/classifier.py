@@ -59,7 +59,10 @@ def build(profile: Profile, *, n_classes=len(CLASSES), seed=0, precision=None) -
     usual = keras.config.dtype_policy()
     keras.config.set_dtype_policy(precision or choose_precision(profile.backbone))
     try:
-        backbone = backbones.build_backbone(profile.backbone, profile.size_px, profile.weights)
+        backbone = backbones.build_backbone(
+            profile.backbone, profile.size_px, profile.weights,
+            stochastic_depth=profile.stochastic_depth,
+        )
         slices = keras.Input((profile.size_px, profile.size_px, 1), name="slices")
         x = layers.GlobalAveragePooling2D(name="features")(backbone(slices))
         x = layers.Dense(256, "relu", kernel_initializer=_glorot(seed), name="hidden")(x)

@@ -121,7 +121,7 @@ def finetune(
         loss = _train_epoch(
             network, profile, views, augmenter, SHARES[kind], seeds=[seed, epoch]
         )
-        with training.averaged_weights(network):
+        with training.averaged_weights(network, trained):
             scores = validated.scores(network, profile)
             averaged = model.get_weights()
         seconds = time.perf_counter() - started

@@ -13,7 +13,7 @@ from tumorcf_lib import files
 from tumorcf_lib.networks.augment import augment, build_augmenter, mixed
 from tumorcf_lib.networks.checkpoint import Checkpoint, fingerprint
 from tumorcf_lib.networks.folding import folded
-from tumorcf_lib.networks.freezing import freeze
+from tumorcf_lib.networks.freezing import all_layers, freeze, norm_layers
 
 HISTORY_COLUMNS = (
     "epoch", "loss", "accuracy", "val_loss", "val_accuracy", "val_person_accuracy",
@@ -113,7 +113,9 @@ def train(
     TrainingInputError
         If lengths differ, or a part is empty or lacks a class.
     """
-    training, validation = split_parts(model, slices, labels, persons, parts)
+    training, validation = split_parts(
+        model, slices, labels, persons, parts, validates=profile.validates
+    )
     folder.mkdir(parents=True, exist_ok=True)
     state = Checkpoint(folder, model, fingerprint(profile, seed, training, validation))
     if state.read():
@@ -170,8 +172,9 @@ def predict(model, slices, *, batch_size=64, desc=None):
     return np.concatenate(batches).astype(np.float64)
 
 
-def split_parts(model, slices, labels, persons, parts):
-    """Training and validation part, checked."""
+def split_parts(model, slices, labels, persons, parts, *, validates=True):
+    """Training and validation part, checked; without ``validates`` all but the tested slices
+    are trained on, and the validation part is empty."""
     labels, persons, parts = np.asarray(labels), np.asarray(persons), np.asarray(parts)
     lengths = [len(slices), len(labels), len(persons), len(parts)]
     if len(set(lengths)) > 1:
@@ -179,8 +182,10 @@ def split_parts(model, slices, labels, persons, parts):
             f"Slices, labels, persons and parts need one length; they have {lengths}."
         )
     n_classes = model.output_shape[-1]
+    if not validates:
+        parts = np.where(parts == "validation", "train", parts)
     found = []
-    for name in ("train", "validation"):
+    for name in ("train", "validation") if validates else ("train",):
         index = np.flatnonzero(parts == name)
         missing = set(range(n_classes)) - set(labels[index].tolist())
         if missing:
@@ -189,6 +194,9 @@ def split_parts(model, slices, labels, persons, parts):
                 f"and none of class {sorted(missing)}; draw the split again."
             )
         found.append(Part(slices, index, labels[index], persons[index], n_classes))
+    if not validates:
+        none = np.arange(0)
+        found.append(Part(slices, none, labels[none], persons[none], n_classes))
     return found
 
 
@@ -208,7 +216,8 @@ def focal_loss(profile, training):
 def is_over(state, profile):
     """Whether the validation loss has not fallen for ``patience`` epochs of the whole network.
 
-    Epochs of the head alone are never cut short, and do not count.
+    Epochs of the head alone are never cut short, and do not count; nor is a training without
+    validation.
     """
     return state.epoch - max(state.best_epoch, profile.warmup_epochs) >= profile.patience
 
@@ -284,7 +293,7 @@ def _run(state, network, profile, training, validation, *, last, views, seed, pr
         started = time.perf_counter()
         epoch = state.epoch + 1
         scores = _train_epoch(network, profile, training, augmenter, seeds=[seed, epoch])
-        with averaged_weights(network):
+        with averaged_weights(network, training):
             probabilities = predict(network, validation, batch_size=profile.predict_batch_size)
             candidate = state.model.get_weights()
         rate = float(keras.ops.convert_to_numpy(network.optimizer.learning_rate))
@@ -306,23 +315,58 @@ def _make_variables(network, part):
 
 
 @contextmanager
-def averaged_weights(network):
+def averaged_weights(network, part):
     """The running mean of the weights over the last steps instead of the last step's, if kept.
 
-    Single steps scatter, most of all on few persons; their mean does not. Training goes on
-    from the last step.
+    Single steps scatter, most of all on few persons; their mean does not. Norms that learn get
+    the statistics that belong to the mean, from slices of the part. Training goes on from the
+    last step.
     """
     if not network.optimizer.use_ema:
         yield
         return
-    variables = network.trainable_variables
+    variables = [*network.trainable_variables, *_statistics(network)]
     last_step = [keras.ops.convert_to_numpy(variable).copy() for variable in variables]
-    network.optimizer.finalize_variable_values(variables)
+    network.optimizer.finalize_variable_values(network.trainable_variables)
+    refit_norms(network, part)
     try:
         yield
     finally:
         for variable, value in zip(variables, last_step, strict=True):
             variable.assign(value)
+
+
+def refit_norms(network, part, *, n_slices=256, batch_size=32):
+    """Give the norms that learn the mean and variance of what they see in these weights.
+
+    The moving statistics of a training belong to the weights of its last steps, not to a mean
+    over many. Asked are slices spread over the whole part, as they are, without dropout.
+    """
+    norms = [norm for norm in norm_layers(network) if norm.trainable]
+    if not norms:
+        return
+    dropouts = [layer for layer in all_layers(network) if isinstance(layer, keras.layers.Dropout)]
+    settings = [(dropout, "rate") for dropout in dropouts] + [(norm, "momentum") for norm in norms]
+    kept = [getattr(layer, name) for layer, name in settings]
+    spread = np.linspace(0, len(part) - 1, min(n_slices, len(part))).astype(int)
+    try:
+        for dropout in dropouts:
+            dropout.rate = 0.0
+        for number, positions in enumerate(_chunks(spread, batch_size)):
+            for norm in norms:
+                norm.momentum = number / (number + 1)  # the mean over batches
+            network(part[positions][..., None], training=True)
+    finally:
+        for (layer, name), value in zip(settings, kept, strict=True):
+            setattr(layer, name, value)
+
+
+def _statistics(network):
+    return [
+        variable
+        for norm in norm_layers(network) if norm.trainable
+        for variable in (norm.moving_mean, norm.moving_variance)
+    ]  # fmt: skip
 
 
 def _train_epoch(network, profile, training, augmenter, *, seeds):
@@ -345,7 +389,9 @@ def _train_epoch(network, profile, training, augmenter, *, seeds):
 
 
 def _validate(loss, probabilities, part):
-    """Loss, share of slices and share of persons right."""
+    """Loss, share of slices and share of persons right; NaN of an empty part."""
+    if not len(part):
+        return dict.fromkeys(("val_loss", "val_accuracy", "val_person_accuracy"), np.nan)
     by_person = pd.DataFrame(probabilities).groupby(part.persons).mean()
     label_of = pd.Series(part.labels, part.persons).groupby(level=0).first()
     persons_right = by_person.to_numpy().argmax(axis=1) == label_of[by_person.index].to_numpy()

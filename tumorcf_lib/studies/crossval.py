@@ -40,7 +40,7 @@ class UnitError(RuntimeError):
     """A fold or recipe that does not exist, or units that do not belong together."""
 
 
-def run(study, *, fold_numbers=None, seed=0, recipe="", progress=print):
+def run(study, *, fold_numbers=None, seed=0, recipe="", shuffled=False, progress=print):
     """Run the units of one training seed; those that are finished are left as they are.
 
     Parameters
@@ -55,6 +55,9 @@ def run(study, *, fold_numbers=None, seed=0, recipe="", progress=print):
     recipe : str
         A key of :data:`studies.recipes.RECIPES`. Recipes are tried on validation persons
         only: tested slices are neither predicted nor audited.
+    shuffled : bool
+        Train on classes dealt anew to the patients: a network that knows nothing of the
+        classes, audited on the same slices by the same plan. ``seed`` also chooses the deal.
     progress : callable
 
     Raises
@@ -80,20 +83,22 @@ def run(study, *, fold_numbers=None, seed=0, recipe="", progress=print):
     prepared = folds.load_prepared(source)
     split = splits.check(source.read("01_data", "split"))
     for fold in fold_numbers:
-        folder = unit_folder(study, fold, seed, recipe)
+        folder = unit_folder(study, fold, seed, recipe, shuffled)
         with runner.only_run(folder.parent, f"{folder.name}.in_use"):
-            _run_unit(study, source, prepared, split, fold, seed, recipe, progress)
+            _run_unit(study, source, prepared, split, fold, seed, recipe, shuffled, progress)
 
 
-def unit_folder(study, fold, seed, recipe=""):
+def unit_folder(study, fold, seed, recipe="", shuffled=False):
     """Folder of one unit."""
     name = f"fold{fold}_seed{seed}"
+    if shuffled:
+        return study.folder / "shuffled" / name
     return study.folder / "recipes" / recipe / name if recipe else study.folder / "units" / name
 
 
-def why_unfinished(study, source, fold, seed, recipe="") -> str | None:
+def why_unfinished(study, source, fold, seed, recipe="", shuffled=False) -> str | None:
     """Why a unit has to be run (again), in words; None if it holds."""
-    folder = unit_folder(study, fold, seed, recipe)
+    folder = unit_folder(study, fold, seed, recipe, shuffled)
     if not (folder / RECORD).is_file():
         return "it was never begun"
     try:
@@ -103,7 +108,7 @@ def why_unfinished(study, source, fold, seed, recipe="") -> str | None:
     changed = workspaces.changed_file(folder)
     if changed:
         return f"its file {changed} is not as it was made"
-    for key, now in _depends_on(study, source, fold, seed, recipe).items():
+    for key, now in _depends_on(study, source, fold, seed, recipe, shuffled).items():
         if kept["depends_on"].get(key) != now:
             return f"{key} {CHANGED}"
     return None if kept["finished"] else INTERRUPTED
@@ -203,8 +208,10 @@ def _check_kinship(records):
             )
 
 
-def _depends_on(study, source, fold, seed, recipe):
+def _depends_on(study, source, fold, seed, recipe, shuffled=False):
     trained = folds.training_depends(source, _training_seed(fold, seed))
+    if shuffled:
+        trained["labels"] = "shuffled"
     if recipe:
         trained["settings"] |= RECIPES[recipe]
         return trained | {"fold": fold}
@@ -217,10 +224,11 @@ def _training_seed(fold, seed):
     return 1000 * seed + int(fold)
 
 
-def _run_unit(study, source, prepared, split, fold, seed, recipe, progress):
-    folder = unit_folder(study, fold, seed, recipe)
-    reason = why_unfinished(study, source, fold, seed, recipe)
+def _run_unit(study, source, prepared, split, fold, seed, recipe, shuffled, progress):
+    folder = unit_folder(study, fold, seed, recipe, shuffled)
+    reason = why_unfinished(study, source, fold, seed, recipe, shuffled)
     words = f"fold {fold}, seed {seed}" + (f", recipe {recipe!r}" if recipe else "")
+    words += ", labels shuffled" if shuffled else ""
     if reason is None:
         progress(f"{words}: up to date, skipped")
         return
@@ -233,12 +241,14 @@ def _run_unit(study, source, prepared, split, fold, seed, recipe, progress):
     folder.mkdir(parents=True, exist_ok=True)
     record = {
         "fold": int(fold), "seed": int(seed), "recipe": recipe, "finished": False,
-        "depends_on": _depends_on(study, source, fold, seed, recipe),
+        "depends_on": _depends_on(study, source, fold, seed, recipe, shuffled),
     }  # fmt: skip
     _write(folder, record)
     profile = replace(study.profile, **RECIPES[recipe]) if recipe else study.profile
     started = time.perf_counter()
-    device = _make(profile, prepared, split[split["fold"] == fold], fold, seed, recipe, folder)
+    device = _make(
+        profile, prepared, split[split["fold"] == fold], fold, seed, recipe, shuffled, folder
+    )
     minutes = (time.perf_counter() - started) / 60
     _write(folder, record | {"finished": True, "minutes": round(minutes, 1), "device": device})
     workspaces.seal(folder)
@@ -249,7 +259,7 @@ def _write(folder, record):
     files.write_whole(folder / RECORD, json.dumps(record, indent=1, sort_keys=True) + "\n")
 
 
-def _make(profile, prepared, rows, fold, seed, recipe, folder):
+def _make(profile, prepared, rows, fold, seed, recipe, shuffled, folder):
     """Train, predict and audit one unit; returns the device's name."""
     from tumorcf_lib.networks import classifier, folding
 
@@ -259,13 +269,16 @@ def _make(profile, prepared, rows, fold, seed, recipe, folder):
     parts = folds.parts_of(prepared, rows)
     weights = folder / "weights.npz"
     if not weights.is_file():
-        _train(profile, prepared, parts, fold, seed, folder)
+        labels = shuffled_labels(prepared, seed) if shuffled else prepared.labels
+        _train(profile, prepared, labels, parts, fold, seed, folder)
         memory.forget_networks()
     model = folding.folded(classifier.load_float16(profile, weights))
     predict = classifier.as_predictor(model, batch_size=profile.predict_batch_size)
     for part, name in (("validation", "rows_validation"), ("test", "rows_predictions")):
         if part == "test" and recipe:
             continue  # recipes are chosen on validation persons alone
+        if part == "validation" and not profile.validates:
+            continue  # these slices were trained on
         table = _predictions(predict, prepared.subset(np.flatnonzero(parts == part)), fold, seed)
         results.write_table(table, _file(folder, name))
     if not recipe and not _file(folder, "rows_edits").is_file():
@@ -285,12 +298,23 @@ def _resized(prepared, size_px):
     return replace(prepared, slices=slices)
 
 
-def _train(profile, prepared, parts, fold, seed, folder):
+def shuffled_labels(prepared, seed):
+    """Classes dealt anew to the patients: each has one, and as many have each class as before.
+
+    Returns
+    -------
+    ndarray of int, shape (n,)
+    """
+    persons, first, row = np.unique(prepared.persons, return_index=True, return_inverse=True)
+    return np.random.default_rng([seed, len(persons)]).permutation(prepared.labels[first])[row]
+
+
+def _train(profile, prepared, labels, parts, fold, seed, folder):
     from tumorcf_lib.networks import classifier, training
 
     training_seed = _training_seed(fold, seed)
     done = training.train(
-        classifier.build(profile, seed=training_seed), profile, prepared.slices, prepared.labels,
+        classifier.build(profile, seed=training_seed), profile, prepared.slices, labels,
         prepared.persons, parts, seed=training_seed, folder=folder,
     )  # fmt: skip
     history = done.marked_history
