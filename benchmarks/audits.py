@@ -7,10 +7,10 @@ import numpy as np
 from benchmarks import slices
 from benchmarks.measure import compare
 from tumorcf_lib import config
-from tumorcf_lib.counterfactuals import audit as audits
-from tumorcf_lib.counterfactuals import edits, plan
-from tumorcf_lib.counterfactuals.infills import Hole
 from tumorcf_lib.data import preprocess
+from tumorcf_lib.edits import audit as audits
+from tumorcf_lib.edits import edits, plan
+from tumorcf_lib.edits.infills import Hole
 
 SIZES = {"full": ("paper-lite", 4), "tiny": ("smoke", 1)}
 TOLERANCE = 1e-4
@@ -19,19 +19,19 @@ TOLERANCE = 1e-4
 
 def run(size, repeats):
     """Rows: the study's plan on its network, of weights of ImageNet and an untrained head."""
-    from tumorcf_lib.networks import classifier, folding
+    from tumorcf_lib.networks import classifier, speed
 
     name, n_slices = SIZES[size]
     profile = config.get(name)
     if size == "tiny":
         profile = dataclasses.replace(profile, weights=None, size_px=64)
-    model = folding.folded(classifier.build(profile))
+    model = speed.folded(classifier.build(profile))
     predict = classifier.as_predictor(model, batch_size=profile.predict_batch_size)
     return rows(predict, slices.prepared(n_slices, profile.size_px), profile, repeats)
 
 
 def rows(predict, cohort, profile, repeats):
-    """Rows for any ``predict``; see :func:`counterfactuals.audit.audit`."""
+    """Rows for any ``predict``; see :func:`edits.audit.audit`."""
     planned = audits.HEADLINE_EDITS + plan.control_edits(
         profile.infills, profile.dilations_at_512, profile.size_px, profile.n_control_places
     )

@@ -18,8 +18,8 @@ import numpy as np
 
 from benchmarks import slices
 from benchmarks.measure import Row, timed
-from tumorcf_lib.counterfactuals import audit as audits
-from tumorcf_lib.data import figshare, preprocess
+from tumorcf_lib.data import preprocess, published
+from tumorcf_lib.edits import audit as audits
 
 TIMES = (1, 3, 10)
 SIZES = {"full": (100, 256, 224), "tiny": (2, 64, 64)}
@@ -121,7 +121,7 @@ def _renumbered(path, copy, number):
 
 def _reader(folder):
     with tempfile.TemporaryDirectory() as cache:
-        figshare.read(folder / "mats", cache_dir=cache, progress=False)
+        published.read(folder / "mats", cache_dir=cache, progress=False)
 
 
 def _preparation(folder):

@@ -5,7 +5,7 @@ import numpy as np
 
 from benchmarks import slices
 from benchmarks.measure import compare
-from tumorcf_lib.counterfactuals import edits
+from tumorcf_lib.edits import edits
 
 SIZES = {"full": ((60, 224), (60, 512)), "tiny": ((3, 64),)}
 

@@ -4,7 +4,7 @@ import importlib.metadata
 import os
 import platform
 
-from tumorcf_lib.runs import runtime
+from tumorcf_lib.study import runtime
 
 PACKAGES = (
     "h5py", "keras", "numpy", "opencv-python-headless", "pandas", "scipy", "tensorflow",

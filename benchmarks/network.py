@@ -30,9 +30,9 @@ def _built(size, size_px):
 
 
 def _prediction(model, size_px, n, repeats):
-    from tumorcf_lib.networks import folding
+    from tumorcf_lib.networks import speed
 
-    folded = folding.folded(model)
+    folded = speed.folded(model)
     inputs = slices.prepared(n, size_px).slices[..., None]
     cases = {
         "as built": lambda: model.predict_on_batch(inputs),

@@ -4,7 +4,7 @@ import numpy as np
 from scipy import ndimage
 
 from benchmarks.measure import compare
-from tumorcf_lib.phantoms import phantom
+from tumorcf_lib.phantoms import cohort
 
 SIZES = {"full": (20, 4, 256), "tiny": (1, 1, 64)}
 
@@ -15,12 +15,12 @@ def run(size, repeats):
     n = 3 * n_patients * n_slices
     n_naive = max(1, n // 5)  # it is slow, and each of its slices costs the same
     t1, white = _volumes()
-    phantom.make_cohort(1, 1, size_px=64)  # draws the head, once a process
+    cohort.make_cohort(1, 1, size_px=64)  # draws the head, once a process
     cases = {
         "naive: volumes resampled slice by slice": (
             n_naive, lambda: [naive_slice(i, t1, white, size_px) for i in range(n_naive)],
         ),
-        "phantom.make_cohort": lambda: phantom.make_cohort(n_patients, n_slices, size_px=size_px),
+        "phantom.make_cohort": lambda: cohort.make_cohort(n_patients, n_slices, size_px=size_px),
     }  # fmt: skip
     return compare(
         "phantom", f"{n} slices, {size_px} px", cases, n=n, unit="slices", repeats=repeats

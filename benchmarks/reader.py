@@ -8,7 +8,7 @@ import numpy as np
 
 from benchmarks import slices
 from benchmarks.measure import compare
-from tumorcf_lib.data import figshare
+from tumorcf_lib.data import published
 
 SIZES = {"full": (240, 512), "tiny": (6, 64)}
 
@@ -53,7 +53,7 @@ def _first(scratch):
 
 
 def _read(scratch, cache):
-    return figshare.read(scratch / "archives", cache_dir=cache, progress=False)
+    return published.read(scratch / "archives", cache_dir=cache, progress=False)
 
 
 def _every_pixel(cohort):

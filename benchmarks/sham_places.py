@@ -4,7 +4,7 @@ import numpy as np
 
 from benchmarks import slices
 from benchmarks.measure import compare
-from tumorcf_lib.counterfactuals import edits, shams
+from tumorcf_lib.edits import edits, shams
 
 SIZES = {"full": (24, 224, 2), "tiny": (1, 64, 1)}
 
@@ -25,7 +25,7 @@ def run(size, repeats):
 
 
 def each_place(mask, head):
-    """As :func:`counterfactuals.shams.legal_places`, by moving the mask to every place there is."""
+    """As :func:`edits.shams.legal_places`, by moving the mask to every place there is."""
     forbidden = edits.dilate(mask, shams.CLEARANCE_PX) | ~head
     top, bottom, left, right = edits.bounding_box(mask)
     shape = mask[top:bottom, left:right]

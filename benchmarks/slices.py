@@ -9,7 +9,7 @@ import pandas as pd
 from tumorcf_lib.config import CLASSES
 from tumorcf_lib.data import archives, preprocess
 from tumorcf_lib.data.cohort import Cohort
-from tumorcf_lib.phantoms import phantom
+from tumorcf_lib.phantoms import cohort as phantom
 
 
 def prepared(n, size_px):

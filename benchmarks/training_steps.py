@@ -42,13 +42,13 @@ def _steps(profile, n_steps, repeats):
 
 def _training(profile, cohort, *, learn, fold):
     """A callable that takes one step on each batch of the cohort."""
-    from tumorcf_lib.networks import classifier, folding, freezing, training
+    from tumorcf_lib.networks import classifier, freezing, speed, training
     from tumorcf_lib.networks.augment import augment, build_augmenter
 
     profile = dataclasses.replace(profile, **learn)
     model = classifier.build(profile)
     freezing.freeze(model, profile)
-    network = folding.folded(model) if fold else model
+    network = speed.folded(model) if fold else model
     loss = keras.losses.CategoricalFocalCrossentropy(gamma=profile.focal_gamma)
     network.compile(training.make_optimizer(profile, 1000), loss, metrics=["accuracy"])
     network.optimizer.build(network.trainable_variables)

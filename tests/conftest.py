@@ -7,7 +7,7 @@ import hypothesis
 import pytest
 
 from tumorcf_lib import config
-from tumorcf_lib.runs import runtime
+from tumorcf_lib.study import runtime
 
 hypothesis.settings.register_profile("unhurried", deadline=None)  # a busy machine is no failure
 hypothesis.settings.load_profile("unhurried")

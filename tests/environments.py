@@ -87,7 +87,7 @@ def colab(folder):
     before = versions(python)
     print(f"  Colab's own: {before}")
     sys.path.insert(0, str(ROOT))
-    from tumorcf_lib.publishing import readme
+    from tumorcf_lib.publish import readme
 
     content = folder / "content"
     content.mkdir()

@@ -4,8 +4,8 @@ import numpy as np
 import pandas as pd
 
 from tumorcf_lib.config import CLASSES
-from tumorcf_lib.counterfactuals import audit, infills, plan
-from tumorcf_lib.counterfactuals.scores import class_log_odds
+from tumorcf_lib.edits import audit, infills, plan
+from tumorcf_lib.edits.scores import class_log_odds
 from tumorcf_lib.stats import metrics
 
 INFILLS = ("telea", "mirror")

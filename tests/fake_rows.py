@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 
 from tumorcf_lib.config import CLASSES
-from tumorcf_lib.counterfactuals.scores import class_log_odds
+from tumorcf_lib.edits.scores import class_log_odds
 
 INFILLED = ("remove", "sham")
 

@@ -22,9 +22,9 @@ import numpy as np
 import test_pickles
 from fake_cheng import draw, mat_bytes, write_archives
 
-from tumorcf_lib.data import cjdata, figshare
+from tumorcf_lib.data import cjdata, published
 from tumorcf_lib.networks import pickles
-from tumorcf_lib.your_model import folder
+from tumorcf_lib.your_model import slices as folder
 
 SECONDS_A_CASE = 5.0  # of this process's own time
 MEMORY_MB = 1500.0  # resident at most; most of it the libraries' own
@@ -104,8 +104,8 @@ def try_zip(rng):
     (place / "data" / "own.zip").write_bytes(mutated(rng.choice(archives()), rng))
     before = set(place.rglob("*"))
     try:
-        found = figshare.read(place / "data", cache_dir=place / "cache", progress=False)
-    except figshare.DatasetError as error:
+        found = published.read(place / "data", cache_dir=place / "cache", progress=False)
+    except published.DatasetError as error:
         assert "own.zip" in str(error), error
         left = set(place.rglob("*")) - before - {place / "cache", place / "cache" / ".lock"}
         assert not left, left

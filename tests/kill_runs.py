@@ -37,8 +37,9 @@ import psutil
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from tumorcf_lib import config, files, paths
-from tumorcf_lib.runs import compare, results, runner, runtime, stages  # noqa: E402
+from tumorcf_lib import config, files, paths, rowfiles
+from tumorcf_lib.publish import compare
+from tumorcf_lib.study import notebooks, runtime, stages  # noqa: E402
 
 KINDS = ("all", "all", "runner", "kernel")
 REFERENCE = "reference.json"
@@ -134,10 +135,10 @@ def main(arguments=None) -> int:
             return 1
         rows = [{"kill": len(done) + k, **row} for k, row in enumerate(rows, 1)]
         done = pd.concat([done, pd.DataFrame(rows)], ignore_index=True)
-        results.write_table(done, work / TABLE)
+        rowfiles.write_table(done, work / TABLE)
     if options.table:
         Path(options.table).parent.mkdir(parents=True, exist_ok=True)
-        results.write_table(done, Path(options.table))
+        rowfiles.write_table(done, Path(options.table))
     return _conclude(done, work)
 
 
@@ -236,7 +237,7 @@ def _what_differs(folder, profile, expected) -> list[str]:
     return [
         *found.different, *found.only_first, *found.only_second,
         *(f"{n}: {reason}" for n, reason in stale.items() if reason),
-        *(f"{n} is not executed" for n in stages.NAMES if not runner.is_executed(study, n)),
+        *(f"{n} is not executed" for n in stages.NAMES if not notebooks.is_executed(study, n)),
         *(p.name for p in folder.rglob(files.LEFTOVERS)),
     ]  # fmt: skip
 
@@ -275,7 +276,7 @@ def _code(profile) -> str:
 
 def _done(work):
     path = work / TABLE
-    return results.read_table(path) if path.exists() else pd.DataFrame()
+    return rowfiles.read_table(path) if path.exists() else pd.DataFrame()
 
 
 def _is_there(process) -> bool:

@@ -24,8 +24,9 @@ import pandas as pd
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from tumorcf_lib import paths
-from tumorcf_lib.runs import compare, results, stages  # noqa: E402
+from tumorcf_lib import paths, rowfiles
+from tumorcf_lib.publish import compare
+from tumorcf_lib.study import stages  # noqa: E402
 
 TRAINED = ("01_data", "02_preprocessing", "03_training")
 THREADS = (
@@ -69,7 +70,7 @@ def main(arguments=None) -> int:
             _run(runs, profile, setting, begin="04" if networks == "same networks" else "01")
             about = {"networks": networks, "threads": setting.threads, "onednn": setting.onednn}
             rows += [{**about, **row} for row in gaps(first / profile, runs / profile)]
-            results.write_table(pd.DataFrame(rows), Path(options.table))
+            rowfiles.write_table(pd.DataFrame(rows), Path(options.table))
     print(summary(pd.DataFrame(rows)))
     print(f"A row a file that differs: {paths.shown(options.table)}")
     return 0
@@ -93,7 +94,7 @@ def gaps(first, second) -> list[dict]:
     tables = [name for name in tables if "/figures/" not in name]
     rows, n_all = [], 0
     for name in tables:
-        one, other = (results.read_table(folder / name) for folder in (first, second))
+        one, other = (rowfiles.read_table(folder / name) for folder in (first, second))
         gap, n_all = compare.table_gap(one, other), n_all + len(one)
         rows.append({
             "file": name, "n_rows": len(one), "largest_p": gap.p, "largest_number": gap.number,

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tumorcf_lib.data import figshare
+from tumorcf_lib.data import published
 
 
 def folder():
@@ -26,7 +26,7 @@ def cohort():
 def _read(folder):
     cache = tempfile.TemporaryDirectory(prefix="tumorcf-test-")
     _kept.append(cache)  # removed when the process ends
-    return figshare.read(folder, cache_dir=cache.name, progress=False)
+    return published.read(folder, cache_dir=cache.name, progress=False)
 
 
 _kept = []

@@ -6,10 +6,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tumorcf_lib.counterfactuals import audit, plan
-from tumorcf_lib.counterfactuals.audit import InvalidAuditError, PredictionError
-from tumorcf_lib.counterfactuals.infills import INFILLS
 from tumorcf_lib.data.cohort import Cohort
+from tumorcf_lib.edits import audit, plan
+from tumorcf_lib.edits.audit import InvalidAuditError, PredictionError
+from tumorcf_lib.edits.infills import INFILLS
 from tumorcf_lib.stats import metrics
 
 CLASSES = ("meningioma", "glioma", "pituitary")

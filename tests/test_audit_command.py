@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from tumorcf_lib import paths
-from tumorcf_lib.your_model import audit_command
+from tumorcf_lib.your_model import audit as audit_command
 
 MODULE = """
 import numpy as np
@@ -148,8 +148,8 @@ def test_an_error_in_the_readers_module_is_shown_as_such(folder):
 
 
 def test_every_error_for_people_is_listed(folder):
-    from tumorcf_lib.counterfactuals import audit
-    from tumorcf_lib.your_model import folder as folders
+    from tumorcf_lib.edits import audit
+    from tumorcf_lib.your_model import slices as folders
 
     listed = audit_command.errors()
     for name, words in {

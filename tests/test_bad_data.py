@@ -9,7 +9,7 @@ import pytest
 from fake_cheng import NAMES, dataset, draw, mat_bytes, open_folder, without_rights, write_mat
 from test_members import lying, zip_bytes
 
-from tumorcf_lib.data import figshare
+from tumorcf_lib.data import published
 from tumorcf_lib.data.cjdata import DatasetError
 
 SLICE, MASK = draw(4)
@@ -105,7 +105,7 @@ BAD_ARCHIVES = {
 
 
 def read(folder, tmp_path):
-    return figshare.read(folder, cache_dir=tmp_path / "cache", progress=False)
+    return published.read(folder, cache_dir=tmp_path / "cache", progress=False)
 
 
 def what_is_left(tmp_path):
@@ -184,7 +184,7 @@ def test_what_may_not_be_read_is_named_leaves_nothing_and_a_rerun_completes(name
         (top / "cache").mkdir()
         (top / "cache").chmod(0o777)
         with without_rights(folder / name, mode):
-            with pytest.raises(figshare.DataAccessError) as caught:
+            with pytest.raises(published.DataAccessError) as caught:
                 read(folder, top)
         assert f"Expected to read {folder / name}, got PermissionError" in str(caught.value)
         assert "ls -ld" in str(caught.value) and what_is_left(top) == []

@@ -18,7 +18,7 @@ import nbformat
 import pytest
 
 from tumorcf_lib import config, paths
-from tumorcf_lib.runs import runtime, stages
+from tumorcf_lib.study import runtime, stages
 
 pytest.importorskip("selenium", reason="needs selenium: pip install '.[test]'")
 from selenium import webdriver  # noqa: E402

@@ -7,11 +7,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tumorcf_lib import config
-from tumorcf_lib.publishing import publish
-from tumorcf_lib.runs import results
-from tumorcf_lib.studies import calibration, calibration_publish
-from tumorcf_lib.tables import calibration_tables as tables
+from tumorcf_lib import config, rowfiles
+from tumorcf_lib.publish import publish
+from tumorcf_lib.study import calibration, calibration_publish
+from tumorcf_lib.tables import calibration as tables
 
 NETWORKS = ("rho 0", "rho 0.5", "rho 1", "random 01", "random 02", "random 03")
 
@@ -35,7 +34,7 @@ def rows():
                     "infill": "" if edit == "original" else "navier_stokes", "dilation_px": 0,
                     **{f"p_{c}": p_of[c] for c in "ABC"}, "log_odds": np.log(p / (1 - p)),
                 })  # fmt: skip
-    return results.round_trip(pd.DataFrame(made))
+    return rowfiles.round_trip(pd.DataFrame(made))
 
 
 @pytest.fixture(scope="module")
@@ -71,7 +70,8 @@ def test_the_area_under_the_curve_is_the_share_of_pairs_that_are_in_order(rows, 
 
 def test_the_interval_of_the_area_draws_persons_for_both_networks_at_once():
     """Two networks that differ: the resamples, drawn again by the slow general form."""
-    from tumorcf_lib.stats import _resampling, stats
+    from tumorcf_lib.stats import persons as _resampling
+    from tumorcf_lib.stats import stats
 
     rng = np.random.default_rng(3)
     persons, labels = np.repeat(np.arange(12), 2).astype(str), np.repeat(np.arange(12) % 3, 2)
@@ -154,7 +154,7 @@ PROFILE = dataclasses.replace(
 
 @pytest.fixture(scope="module")
 def random_network(slices):
-    from tumorcf_lib.studies import calibration_networks as networks
+    from tumorcf_lib.study import calibration_networks as networks
 
     return networks.random_network(PROFILE, slices, n_classes=3, seed=4)
 
@@ -179,7 +179,7 @@ def test_a_random_network_answers_slices_differently_and_the_same_seed_alike(
     random_network, slices
 ):
     from tumorcf_lib.networks import training
-    from tumorcf_lib.studies import calibration_networks as networks
+    from tumorcf_lib.study import calibration_networks as networks
 
     again = networks.random_network(PROFILE, slices, n_classes=3, seed=4)
     first, second = (training.predict(model, slices[:9]) for model in (random_network, again))
@@ -188,7 +188,7 @@ def test_a_random_network_answers_slices_differently_and_the_same_seed_alike(
 
 
 def test_shuffled_labels_stay_with_the_person_and_keep_their_counts():
-    from tumorcf_lib.studies import calibration_networks as networks
+    from tumorcf_lib.study import calibration_networks as networks
 
     cohort, _ = calibration.training_cohort(PROFILE, 0.0)
     dealt = networks.shuffled_labels(cohort, 1)
@@ -214,7 +214,7 @@ def finished(tmp_path_factory):
 
 
 def test_a_run_writes_every_networks_audit_and_a_second_call_makes_none_again(finished):
-    rows = results.read_table(finished / "rows_calibration.csv.gz")
+    rows = rowfiles.read_table(finished / "rows_calibration.csv.gz")
     assert list(dict.fromkeys(rows["network"])) == [
         "rho 0", "rho 1", "random 01", "shuffled 01",
     ]  # fmt: skip
@@ -248,9 +248,9 @@ def test_what_is_published_can_be_recomputed_and_a_changed_number_is_found(finis
     manifest = json.loads((target / "manifest.json").read_text())
     assert set(manifest["sha256"]) == {p.name for p in target.iterdir()} - {"manifest.json"}
     assert len(calibration_publish.sentences(target)) == 5
-    table = results.read_table(target / "table_null.csv")
+    table = rowfiles.read_table(target / "table_null.csv")
     assert set(table["cohort"]) == {"calibration phantom"}
-    results.write_table(table.assign(effect=table["effect"] + 0.1), target / "table_null.csv")
+    rowfiles.write_table(table.assign(effect=table["effect"] + 0.1), target / "table_null.csv")
     assert calibration_publish.STUDY.verify(target, publish._compare)[0]
 
 

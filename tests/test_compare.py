@@ -7,7 +7,8 @@ from matplotlib.figure import Figure
 
 from tumorcf_lib import __main__ as cli
 from tumorcf_lib import paths
-from tumorcf_lib.runs import compare, results
+from tumorcf_lib.publish import compare
+from tumorcf_lib.study import results
 
 ROWS = pd.DataFrame({"slice_id": [1, 2], "p_glioma": [0.5, 0.25], "reason": ["", "empty mask"]})
 

@@ -8,13 +8,13 @@ import pandas as pd
 import pytest
 from tiny_study import TINY, allow_small_splits, run_to_rows, slices_tested
 
-from tumorcf_lib import config
-from tumorcf_lib.controls import controls, detector
+from tumorcf_lib import config, rowfiles
+from tumorcf_lib.controls import detector
 from tumorcf_lib.controls import probes as probes_of
 from tumorcf_lib.controls import quality as quality_of
-from tumorcf_lib.counterfactuals import plan
+from tumorcf_lib.edits import plan
 from tumorcf_lib.networks import finetune
-from tumorcf_lib.runs import folds, results, stages
+from tumorcf_lib.study import controls, results, stages, unit
 from tumorcf_lib.tables import derived
 
 P = [f"p_{name}" for name in config.CLASSES]
@@ -52,13 +52,13 @@ def made(study):
         few = functools.partial(probes_of.all_probes, networks=NETWORKS_TRIED)
         patch.setattr(probes_of, "all_probes", few)
         fourth = _stage(study, "04_evaluation")
-        prepared, split = folds.load_prepared(fourth), fourth.read("01_data", "split")
+        prepared, split = unit.load_prepared(fourth), fourth.read("01_data", "split")
         planes = controls.planes(fourth, prepared)
         probes = controls.probes(fourth, prepared, split, planes)
         fifth = _stage(study, "05_counterfactuals")
-        rows = folds.audit(fifth, prepared)
+        rows = unit.audit(fifth, prepared)
         return {
-            "rows_predictions": results.read_table(fourth.folder / "rows_predictions.csv.gz"),
+            "rows_predictions": rowfiles.read_table(fourth.folder / "rows_predictions.csv.gz"),
             "rows_planes": planes, "rows_probes": probes, "rows_edits": rows,
             "rows_networks": controls.audit_networks(fifth, prepared),
             "rows_quality": controls.quality(fifth, prepared, rows),
@@ -69,13 +69,13 @@ def made(study):
 
 def test_each_fold_has_weights_of_every_network_and_all_differ(study):
     record = stages.record(study, "03_training")
-    names = [folds.weights_name(0, kind) for kind in ("", *controls.NETWORKS)]
+    names = [unit.weights_name(0, kind) for kind in ("", *controls.NETWORKS)]
     assert names == ["weights_fold0.npz", "weights_hardened_fold0.npz", "weights_looking_fold0.npz"]
     assert len({record["hashes"][name] for name in names}) == 3
 
 
 def test_the_history_has_both_networks_epochs_and_no_seconds(study):
-    history = results.read_table(study.folder / "03_training" / "history_finetune.csv")
+    history = rowfiles.read_table(study.folder / "03_training" / "history_finetune.csv")
     kept = [name for name in finetune.HISTORY_COLUMNS if name != "seconds"]
     assert list(history.columns) == ["network", "fold", *kept]
     epochs = history.groupby("network", sort=False)["epoch"].agg(list).to_dict()
@@ -88,9 +88,9 @@ def test_the_history_has_both_networks_epochs_and_no_seconds(study):
 def test_a_finished_fine_tuning_is_not_repeated(study, monkeypatch):
     monkeypatch.setattr(controls, "_finetune_one", lambda *_: pytest.fail("tuned again"))
     third = _stage(study, "03_training")
-    history = controls.finetune(third, folds.load_prepared(third), third.read("01_data", "split"))
-    before = results.read_table(third.folder / "history_finetune.csv")
-    pd.testing.assert_frame_equal(results.round_trip(history), before)
+    history = controls.finetune(third, unit.load_prepared(third), third.read("01_data", "split"))
+    before = rowfiles.read_table(third.folder / "history_finetune.csv")
+    pd.testing.assert_frame_equal(rowfiles.round_trip(history), before)
 
 
 
@@ -122,7 +122,7 @@ def test_the_networks_see_the_plain_networks_edits_and_judge_them_otherwise(made
 
 
 def test_planes_are_estimated_for_every_slice_and_probes_for_the_tested_ones(study, made):
-    table = results.read_table(study.folder / "01_data" / "slices.csv")
+    table = rowfiles.read_table(study.folder / "01_data" / "slices.csv")
     planes = made["rows_planes"]
     assert planes["slice_id"].tolist() == table["slice_id"].tolist()
     assert list(planes.columns[:4]) == ["slice_id", "person_id", "label", "plane"]
@@ -158,7 +158,7 @@ def test_all_tables_can_be_made_of_these_rows(made):
 def test_finished_rows_are_not_made_again(study, made, monkeypatch, name):
     made_by = {"planes": "controls.planes.estimate_planes", "probes": "controls.probes.all_probes",
                "quality": "controls.quality.measure", "detector": "controls.detector.detect",
-               "audit_networks": "runs.folds.audit_by"}  # fmt: skip
+               "audit_networks": "study.unit.audit_by"}  # fmt: skip
     monkeypatch.setattr(f"tumorcf_lib.{made_by[name]}", lambda *_, **__: pytest.fail("again"))
     early = name in ("planes", "probes")
     stage = _stage(study, "04_evaluation" if early else "05_counterfactuals")

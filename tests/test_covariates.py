@@ -5,9 +5,9 @@ import pandas as pd
 import pytest
 from fake_rows import audit_rows
 
+from tumorcf_lib import rowfiles
 from tumorcf_lib.controls import covariates
-from tumorcf_lib.runs import results
-from tumorcf_lib.stats import _resampling, estimates, metrics
+from tumorcf_lib.stats import estimates, metrics, persons
 
 
 def _head(inside, ring, elsewhere):
@@ -97,7 +97,7 @@ def test_least_squares_and_its_resamples_agree_with_a_slow_loop(planted):
         slow.append(np.linalg.lstsq(x[i], own["net_drop"].to_numpy()[i], rcond=None)[0][0])
     row = found[(found["group"] == "glioma") & (found["covariate"] == "area")].iloc[0]
     value = np.linalg.lstsq(x, own["net_drop"], rcond=None)[0][0]
-    low, high = _resampling.interval(np.array(slow), 11)
+    low, high = persons.interval(np.array(slow), 11)
     assert (row["ols"], row["boot_low"], row["boot_high"]) == pytest.approx((value, low, high))
 
 
@@ -126,7 +126,7 @@ def test_published_rows_and_covariates_give_the_same_table(planted):
     rows = audit_rows({"glioma": 0.3}, n_persons=11, n_slices=4)
     table = planted[1]
     one = covariates.covariate_table(metrics.slice_scores(rows), table, n_resamples=20)
-    again = covariates.covariate_table(metrics.slice_scores(results.round_trip(rows)),
-                                       results.round_trip(table), n_resamples=20)
+    again = covariates.covariate_table(metrics.slice_scores(rowfiles.round_trip(rows)),
+                                       rowfiles.round_trip(table), n_resamples=20)
     assert one["reason"].tolist() == again["reason"].tolist()
     np.testing.assert_allclose(one[["effect", "ols"]], again[["effect", "ols"]], atol=1e-3)

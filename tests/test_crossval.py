@@ -10,15 +10,15 @@ import pytest
 import tiny_heads
 import tiny_study
 
-from tumorcf_lib import files
+from tumorcf_lib import files, rowfiles, workspaces
 from tumorcf_lib.config import CLASSES
 from tumorcf_lib.data import cohort
-from tumorcf_lib.publishing import publish
-from tumorcf_lib.runs import results, runner, stages, workspaces
-from tumorcf_lib.studies import crossval, pooled, recipes
-from tumorcf_lib.studies.side_studies import UnfinishedStudyError
-from tumorcf_lib.tables import pooled_tables
-from tumorcf_lib.tables.pooled_tables import AVERAGED, ONE, P
+from tumorcf_lib.publish import publish
+from tumorcf_lib.study import folds as crossval
+from tumorcf_lib.study import notebooks, pooled, recipes, results, stages
+from tumorcf_lib.study.side_studies import UnfinishedStudyError
+from tumorcf_lib.tables import folds as pooled_tables
+from tumorcf_lib.tables.folds import AVERAGED, ONE, P
 
 PROFILE = dataclasses.replace(
     tiny_study.TINY, name="tiny-cv", n_folds=3, phantom_patients=6, n_resamples=50,
@@ -45,7 +45,7 @@ def finished(tmp_path_factory):
 
 
 def read(study, name):
-    return results.read_table(crossval._file(study.folder, name))
+    return rowfiles.read_table(crossval._file(study.folder, name))
 
 
 def copied(study, folder):
@@ -54,7 +54,7 @@ def copied(study, folder):
 
 
 def test_every_slice_is_tested_once_by_a_network_that_never_saw_its_person(finished):
-    rows, split = read(finished, "rows_predictions"), results.read_table(
+    rows, split = read(finished, "rows_predictions"), rowfiles.read_table(
         finished.folder / "01_data" / "split.csv"
     )
     for _, own in rows.groupby("view"):
@@ -141,7 +141,7 @@ def test_if_only_the_audit_changed_the_network_is_kept(finished, tmp_path):
     record = json.loads(path.read_text())
     record["depends_on"]["audit"] = "older code"
     path.write_text(json.dumps(record))
-    results.write_table(pd.DataFrame({"edit": []}), folder / "rows_edits.csv.gz")
+    rowfiles.write_table(pd.DataFrame({"edit": []}), folder / "rows_edits.csv.gz")
     workspaces.seal(folder)
     trained = (folder / "weights.npz").stat().st_mtime_ns
     said = []
@@ -158,7 +158,7 @@ def source_of(study):
 
 def test_a_unit_that_another_process_makes_is_refused_and_others_are_not(finished, tmp_path):
     study = copied(finished, tmp_path / "twice")
-    with runner.only_run(study.folder / "units", "fold0_seed0.in_use"):
+    with notebooks.only_run(study.folder / "units", "fold0_seed0.in_use"):
         with pytest.raises(stages.StageError, match="Another run writes to"):
             crossval.run(study, fold_numbers=[0], progress=quiet)
         crossval.run(study, fold_numbers=[1, 2], progress=quiet)
@@ -244,7 +244,7 @@ def test_recipes_see_validation_persons_only(finished):
     assert not (folder / "rows_predictions.csv.gz").exists()
     assert not (folder / "rows_edits.csv.gz").exists()
     tried = read(finished, "rows_recipes")
-    split = results.read_table(finished.folder / "01_data" / "split.csv")
+    split = rowfiles.read_table(finished.folder / "01_data" / "split.csv")
     held = split[(split["fold"] == 1) & (split["part"] == "validation")]
     assert set(tried["slice_id"]) == set(held["slice_id"])
 
@@ -318,14 +318,14 @@ def test_published_folds_are_recomputed_from_their_rows(finished, tmp_path):
     problems, recomputed = pooled.STUDY.verify(target, publish._compare)
     assert problems == []
     assert {"table_performance.csv", "table_recipes.csv", "table_scores.csv"} <= recomputed
-    table = results.read_table(target / "table_folds.csv")
+    table = rowfiles.read_table(target / "table_folds.csv")
     table.loc[1, "slice_accuracy"] += 0.01
-    results.write_table(table, target / "table_folds.csv")
+    rowfiles.write_table(table, target / "table_folds.csv")
     problems, _ = pooled.STUDY.verify(target, publish._compare)
     assert len(problems) == 1
     assert "table_folds.csv, row 2, slice_accuracy" in problems[0]
     told = pooled.sentences(target)
-    first = results.read_table(target / "table_performance.csv").iloc[0]
+    first = rowfiles.read_table(target / "table_performance.csv").iloc[0]
     assert told[0].startswith(f"Out of fold over all {first['n']} slices") and len(told) == 7
     assert [sentence.split(":")[0] for sentence in told[4:]] == [c.capitalize() for c in CLASSES]
     assert all((target / f"{name}.png").is_file() for name in pooled.STUDY.figures)

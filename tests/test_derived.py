@@ -7,9 +7,8 @@ import fake_controls
 import pandas as pd
 import pytest
 
-from tumorcf_lib import config, paths
-from tumorcf_lib.runs import results
-from tumorcf_lib.tables import derived, tables
+from tumorcf_lib import config, paths, rowfiles
+from tumorcf_lib.tables import derived, study
 
 N_RESAMPLES = 40
 TABLES = {
@@ -26,7 +25,7 @@ TABLES = {
 @pytest.fixture(scope="module")
 def rows():
     """Every row file of a made-up study, as a reader sees it."""
-    return {name: results.round_trip(own) for name, own in fake_controls.study().items()}
+    return {name: rowfiles.round_trip(own) for name, own in fake_controls.study().items()}
 
 
 @pytest.fixture(scope="module")
@@ -68,9 +67,9 @@ def test_stages_called_alone_and_in_another_order_make_the_same_tables(rows, mad
 
 def test_tables_have_lines_and_survive_their_file(made):
     for name, table in made.items():
-        again = results.round_trip(table)
+        again = rowfiles.round_trip(table)
         assert len(again) and list(again.columns) == list(table.columns), name
-        twice = results.round_trip(again)
+        twice = rowfiles.round_trip(again)
         pd.testing.assert_frame_equal(twice, again, obj=name)
 
 
@@ -90,14 +89,14 @@ def test_numbers_are_named_for_their_stage_and_are_lines_of_the_tables(made):
     glioma = numbers["06_metrics", "net_drop_glioma"]
     line = table.loc[("net_drop", "glioma")]
     assert (glioma["value"], glioma["low"]) == (line["effect"], line["low"])
-    assert numbers["04_evaluation", "accuracy"] == tables.estimate(
+    assert numbers["04_evaluation", "accuracy"] == study.estimate(
         made["table_performance"], "slice", "all", "accuracy"
     )
 
 
 def test_verifying_and_publishing_import_no_keras():
     code = (
-        "import sys, tumorcf_lib.tables.derived, tumorcf_lib.publishing.publish; "
+        "import sys, tumorcf_lib.tables.derived, tumorcf_lib.publish.publish; "
         "print(sorted({'keras', 'tensorflow', 'onnx'} & set(sys.modules)))"
     )
     done = subprocess.run(

@@ -9,9 +9,9 @@ import pytest
 
 from tumorcf_lib import config
 from tumorcf_lib.controls import detector
-from tumorcf_lib.counterfactuals import edits
-from tumorcf_lib.counterfactuals.infills import Infill
 from tumorcf_lib.data import cohort
+from tumorcf_lib.edits import edits
+from tumorcf_lib.edits.infills import Infill
 from tumorcf_lib.tables import detector_tables
 
 PROFILE = dataclasses.replace(config.get("smoke"), size_px=64, weights=None)

@@ -5,7 +5,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tumorcf_lib.runs import results
+from tumorcf_lib import rowfiles
 from tumorcf_lib.tables import detector_tables
 
 COLUMNS = ["slice_id", "person_id", "label", "infill", "edited", "view", "score"]
@@ -66,7 +66,7 @@ def test_published_rows_give_the_same_table():
     rng = np.random.default_rng(4)
     rows = toy_rows(rng.normal(size=(15, 2)))
     tables = [
-        detector_tables.detector_table(r, n_resamples=50) for r in (rows, results.round_trip(rows))
+        detector_tables.detector_table(r, n_resamples=50) for r in (rows, rowfiles.round_trip(rows))
     ]
     pd.testing.assert_frame_equal(*tables, atol=1e-4)
 

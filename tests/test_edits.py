@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from tumorcf_lib.counterfactuals import edits
+from tumorcf_lib.edits import edits
 
 AIR = np.float32(-1.25)
 

@@ -5,9 +5,9 @@ import pandas as pd
 import pytest
 from fake_rows import audit_rows, one_slice, with_classes
 
+from tumorcf_lib import rowfiles
 from tumorcf_lib.config import CLASSES
-from tumorcf_lib.runs import results
-from tumorcf_lib.stats import _resampling, estimates, metrics
+from tumorcf_lib.stats import estimates, metrics, persons
 from tumorcf_lib.tables import energy
 
 HAND = with_classes(pd.DataFrame(one_slice([
@@ -119,7 +119,7 @@ def test_every_resample_estimates_the_slopes_anew(group):
             total += (part["net_drop"] - slope * part["log_gap"]).sum()
         slow.append(total / len(again))
     n, strata = len(people.names), own["label"].nunique()
-    low, high = _resampling.interval(np.array(slow), n, n - strata)
+    low, high = persons.interval(np.array(slow), n, n - strata)
     found = energy.residual(own, n_resamples=60)
     assert (found.low, found.high) == pytest.approx((low, high))
     assert found.value == pytest.approx(own["net_drop_residual"].mean())
@@ -186,7 +186,7 @@ def test_rows_of_two_networks_are_refused():
 
 
 def test_published_rows_give_the_same_table(unlike):
-    published = results.round_trip(unlike)
+    published = rowfiles.round_trip(unlike)
     one, two = (energy.energy_table(rows, n_resamples=40) for rows in (unlike, published))
     assert one["note"].tolist() == two["note"].tolist()
     numbers = ["effect", "low", "high", "mean_of_person_means"]

@@ -16,7 +16,7 @@ import yaml
 from packaging.requirements import Requirement
 
 from tumorcf_lib import paths, pins
-from tumorcf_lib.publishing import readme
+from tumorcf_lib.publish import readme
 
 PROJECT = tomllib.loads((paths.ROOT / "pyproject.toml").read_text())["project"]
 RANGES = {

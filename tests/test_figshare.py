@@ -11,8 +11,8 @@ import real_cheng
 from fake_cheng import NAMES, dataset, draw, mat_bytes, write_archives
 
 from tumorcf_lib import locks
-from tumorcf_lib.data import archives, figshare
-from tumorcf_lib.data.figshare import (
+from tumorcf_lib.data import archives, published
+from tumorcf_lib.data.published import (
     CorruptSliceError,
     DataAccessError,
     DatasetNotFoundError,
@@ -21,7 +21,7 @@ from tumorcf_lib.data.figshare import (
 
 
 def read(folder, tmp_path):
-    return figshare.read(folder, cache_dir=tmp_path / "cache", progress=False)
+    return published.read(folder, cache_dir=tmp_path / "cache", progress=False)
 
 
 def caches(tmp_path):
@@ -54,7 +54,7 @@ def test_the_second_reading_opens_the_cache_and_gives_the_same(tmp_path, monkeyp
     assert first.table.equals(second.table) and first.source == second.source
     for one, other in zip(first.slices, second.slices):
         np.testing.assert_array_equal(one, other)
-    assert figshare.describe(folder, cache_dir=tmp_path / "cache") == first.source
+    assert published.describe(folder, cache_dir=tmp_path / "cache") == first.source
 
 
 def test_other_files_make_another_cache(tmp_path):
@@ -69,9 +69,9 @@ def test_other_files_make_another_cache(tmp_path):
 
 def test_a_numpy_header_has_room_for_any_length(tmp_path):
     with open(tmp_path / "a", "wb") as one, open(tmp_path / "b", "wb") as other:
-        figshare._write_headers(one, other, np.dtype("<i2"), 0)
+        published._write_headers(one, other, np.dtype("<i2"), 0)
         before = one.tell(), other.tell()
-        figshare._write_headers(one, other, np.dtype("<i2"), 10**12)
+        published._write_headers(one, other, np.dtype("<i2"), 10**12)
         assert (one.tell(), other.tell()) == before
 
 
@@ -112,7 +112,7 @@ def test_what_a_killed_reading_left_is_removed_by_the_next(tmp_path):
 def test_what_another_process_is_reading_is_left_alone(tmp_path, monkeypatch):
     folder = dataset(tmp_path / "data")
     (tmp_path / "cache" / "reading-abc").mkdir(parents=True)
-    monkeypatch.setattr(figshare, "WAIT_S", 0.0)
+    monkeypatch.setattr(published, "WAIT_S", 0.0)
     with locks.held(tmp_path / "cache" / ".lock"):
         with pytest.raises(DataAccessError, match="another process reads it"):
             read(folder, tmp_path)
@@ -241,15 +241,15 @@ def test_a_folder_without_the_dataset_is_told_what_belongs_there(tmp_path):
         for archive in archives.PUBLISHED:
             for fact in (archive.name, str(archive.n_bytes), archive.md5):
                 assert fact in str(caught.value)
-        assert not figshare.has_dataset(folder)
-        assert figshare.fingerprint(folder) == "no dataset"
+        assert not published.has_dataset(folder)
+        assert published.fingerprint(folder) == "no dataset"
 
 
 def test_an_incomplete_set_is_told_which_archive_is_missing(tmp_path):
     folder = dataset(tmp_path / "data")
-    assert figshare.has_dataset(folder)
+    assert published.has_dataset(folder)
     (folder / NAMES[1]).unlink()
-    assert not figshare.has_dataset(folder)
+    assert not published.has_dataset(folder)
     with pytest.raises(DatasetNotFoundError, match="lacks some") as caught:
         read(folder, tmp_path)
     assert NAMES[1] in str(caught.value) and NAMES[0] not in str(caught.value)

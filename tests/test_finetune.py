@@ -9,8 +9,8 @@ from keras import layers
 from tiny_heads import SIZE, cohort
 
 from tumorcf_lib import config
-from tumorcf_lib.counterfactuals import edits
-from tumorcf_lib.networks import classifier, finetune, folding, training, views
+from tumorcf_lib.edits import edits
+from tumorcf_lib.networks import classifier, finetune, speed, training, views
 
 PROFILE = dataclasses.replace(
     config.get("smoke"), size_px=SIZE, batch_size=8, predict_batch_size=16, epochs=4,
@@ -222,7 +222,7 @@ def test_folded_norms_train_as_those_of_the_network_as_built_do(monkeypatch):
     ours = run("looking", model=functional())
     monkeypatch.setattr(finetune, "folded", lambda model: model)
     theirs = run("looking", model=functional())
-    assert any(isinstance(layer, folding.FoldedConvolution) for layer in calls[0].layers)
+    assert any(isinstance(layer, speed.FoldedConvolution) for layer in calls[0].layers)
     before = functional().get_weights()
     weights = zip(ours.model.get_weights(), theirs.model.get_weights(), before, strict=True)
     apart, moved = np.max(

@@ -11,12 +11,13 @@ import pytest
 import tifffile
 from fake_cheng import open_folder, without_rights
 
-from tumorcf_lib.counterfactuals import audit
 from tumorcf_lib.data import preprocess
 from tumorcf_lib.data.cohort import Cohort
+from tumorcf_lib.edits import audit
 from tumorcf_lib.stats import metrics
-from tumorcf_lib.your_model import folder, images
-from tumorcf_lib.your_model.folder import InvalidManifestError, MaskSizeError, UnreadableSliceError
+from tumorcf_lib.your_model import images
+from tumorcf_lib.your_model import slices as folder
+from tumorcf_lib.your_model.slices import InvalidManifestError, MaskSizeError, UnreadableSliceError
 
 SLICE = np.arange(12, dtype=np.uint8).reshape(3, 4) * 20
 MASK = SLICE > 150

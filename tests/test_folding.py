@@ -11,8 +11,8 @@ from keras import layers
 
 from tumorcf_lib import config
 from tumorcf_lib.data import cohort
-from tumorcf_lib.networks import backbones, classifier, folding, freezing, training
-from tumorcf_lib.runs import folds
+from tumorcf_lib.networks import backbones, classifier, freezing, speed, training
+from tumorcf_lib.study import unit
 
 
 def with_drawn_norms(model, seed=0):
@@ -58,12 +58,12 @@ def test_folded_network_gives_the_probabilities_of_the_network_as_built(options)
     inputs = slices(4, 9, 9, 2)
     expected = model.predict_on_batch(inputs)
     assert np.ptp(expected, axis=0).max() > 1e-3  # it does tell slices apart
-    np.testing.assert_allclose(folding.folded(model).predict_on_batch(inputs), expected, atol=1e-6)
+    np.testing.assert_allclose(speed.folded(model).predict_on_batch(inputs), expected, atol=1e-6)
 
 
 def test_every_norm_of_lite0_is_folded_and_its_probabilities_stay():
     model = tiny_lite0()
-    folded = folding.folded(model)
+    folded = speed.folded(model)
     assert "BatchNormalization" not in kinds(folded)
     assert kinds(folded).count("FoldedConvolution") == kinds(model).count("BatchNormalization")
     inputs = slices(3, 32, 32, 1)
@@ -74,7 +74,7 @@ def test_every_norm_of_lite0_is_folded_and_its_probabilities_stay():
 
 def test_every_norm_of_resnet50_is_folded_and_its_features_stay():
     model = with_drawn_norms(backbones.build_backbone("resnet50", 32, None))
-    folded = folding.folded(model)
+    folded = speed.folded(model)
     assert "BatchNormalization" not in kinds(folded)
     inputs = slices(2, 32, 32, 1) / 58  # what comes out of 50 drawn layers is large
     expected = model.predict_on_batch(inputs)
@@ -84,7 +84,7 @@ def test_every_norm_of_resnet50_is_folded_and_its_features_stay():
 
 def test_weights_of_one_network_are_those_of_the_other():
     model = small_network()
-    folded = folding.folded(model)
+    folded = speed.folded(model)
     assert {id(weight) for weight in folded.weights} == {id(weight) for weight in model.weights}
     before = folded.predict_on_batch(slices(1, 9, 9, 2))
     model.set_weights([2 * weight for weight in model.get_weights()])
@@ -101,7 +101,7 @@ def test_a_training_step_of_the_folded_network_is_that_of_the_network_as_built()
         for norm in freezing.norm_layers(model):
             norm.trainable = False
         start = model.get_weights()
-        network = folding.folded(model) if fold else model
+        network = speed.folded(model) if fold else model
         network.compile(keras.optimizers.SGD(1.0), "categorical_crossentropy")
         network.train_on_batch(slices(6, 9, 9, 2), np.eye(3, dtype=np.float32)[[0, 1, 2, 2, 1, 0]])
         trained.append([new - old for new, old in zip(model.get_weights(), start, strict=True)])
@@ -114,7 +114,7 @@ def test_a_norm_that_follows_no_convolution_stays():
     inputs = keras.Input((5, 5, 1))
     x = layers.ReLU()(layers.Conv2D(2, 3)(inputs))
     model = with_drawn_norms(keras.Model(inputs, layers.BatchNormalization()(x)))
-    folded = folding.folded(model)
+    folded = speed.folded(model)
     assert kinds(folded)[1:] == ["Conv2D", "ReLU", "BatchNormalization"]
     drawn = slices(2, 5, 5, 1)
     np.testing.assert_array_equal(folded.predict_on_batch(drawn), model.predict_on_batch(drawn))
@@ -126,7 +126,7 @@ def test_what_else_reads_the_convolution_still_gets_its_output():
     model = with_drawn_norms(keras.Model(inputs, [x, layers.BatchNormalization()(x)]))
     drawn = slices(2, 5, 5, 1)
     for made, expected in zip(
-        folding.folded(model).predict_on_batch(drawn), model.predict_on_batch(drawn), strict=True
+        speed.folded(model).predict_on_batch(drawn), model.predict_on_batch(drawn), strict=True
     ):
         np.testing.assert_allclose(made, expected, atol=1e-6)
 
@@ -136,7 +136,7 @@ def test_norms_in_half_precision_stay():
         dataclasses.replace(config.get("smoke"), size_px=32, weights=None),
         precision="mixed_bfloat16",
     )
-    assert kinds(folding.folded(model)).count("BatchNormalization") == kinds(model).count(
+    assert kinds(speed.folded(model)).count("BatchNormalization") == kinds(model).count(
         "BatchNormalization"
     )
 
@@ -145,7 +145,7 @@ def test_norms_in_half_precision_stay():
 def test_a_network_that_cannot_be_folded_is_returned_as_it_is(kind):
     parts = [keras.Input((5, 5, 1)), layers.Conv2D(2, 3), layers.BatchNormalization()]
     model = keras.Sequential(parts if kind == "sequential" else parts[:2])
-    assert folding.folded(model) is model
+    assert speed.folded(model) is model
 
 
 def test_norms_of_a_sequential_model_inside_stay():
@@ -153,7 +153,7 @@ def test_norms_of_a_sequential_model_inside_stay():
     inside = keras.Sequential([layers.Conv2D(2, 3), layers.BatchNormalization()])
     model = with_drawn_norms(keras.Model(inputs, inside(inputs)))
     drawn = slices(2, 5, 5, 1)
-    folded = folding.folded(model)
+    folded = speed.folded(model)
     assert "BatchNormalization" in kinds(folded)
     np.testing.assert_array_equal(folded.predict_on_batch(drawn), model.predict_on_batch(drawn))
 
@@ -168,11 +168,11 @@ def test_a_study_predicts_by_the_folded_network(monkeypatch, tmp_path):
         study=SimpleNamespace(profile=config.get("smoke")),
         read=lambda *_: split, path_in=lambda *_: tmp_path / "weights.npz",
     )  # fmt: skip
-    monkeypatch.setattr(folds.splits, "check", lambda split: split)
+    monkeypatch.setattr(unit.splits, "check", lambda split: split)
     monkeypatch.setattr(classifier, "load_float16", lambda profile, path: model)
-    made, fold = [], folding.folded
-    monkeypatch.setattr(folding, "folded", lambda model: made.append(fold(model)) or made[-1])
-    ((_, own, predictor),) = folds._each_fold(results, prepared, "test")
+    made, fold = [], speed.folded
+    monkeypatch.setattr(speed, "folded", lambda model: made.append(fold(model)) or made[-1])
+    ((_, own, predictor),) = unit._each_fold(results, prepared, "test")
     assert [kinds(network).count("FoldedConvolution") for network in made] == [2]
     expected = training.predict(model, drawn[[0, 2]])
     np.testing.assert_allclose(predictor(own.slices), expected, atol=1e-6)

@@ -9,7 +9,7 @@ from keras import layers
 
 from tumorcf_lib import config
 from tumorcf_lib.networks import classifier, finetune, freezing, training
-from tumorcf_lib.publishing import model_card
+from tumorcf_lib.publish import model_card
 
 LITE = dataclasses.replace(config.get("paper-lite"), weights=None, size_px=32)
 

@@ -7,9 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tumorcf_lib import paths
-from tumorcf_lib.publishing import from_rows, publish
-from tumorcf_lib.runs import results
+from tumorcf_lib import paths, rowfiles
+from tumorcf_lib.publish import from_rows, publish
 
 DEMO = paths.FIGURES / "demo"
 
@@ -60,12 +59,12 @@ def test_rows_and_what_does_not_follow_from_them_stay_as_they_are(renewed):
 def test_a_changed_row_reaches_table_number_and_manifest(tmp_path):
     folder = tmp_path / "demo"
     shutil.copytree(DEMO, folder)
-    rows = results.read_table(folder / "rows_predictions.csv.gz")
+    rows = rowfiles.read_table(folder / "rows_predictions.csv.gz")
     names = [name for name in rows if name.startswith("p_")]
     rows[names] = 1 / 3 * np.ones((len(rows), 3)) + [[0.1, -0.05, -0.05]]  # always the first class
-    results.write_table(rows, folder / "rows_predictions.csv.gz")
+    rowfiles.write_table(rows, folder / "rows_predictions.csv.gz")
     from_rows.renew(folder)
-    table = results.read_table(folder / "table_performance.csv")
+    table = rowfiles.read_table(folder / "table_performance.csv")
     row = table[(table["level"] == "slice") & (table["metric"] == "accuracy")].iloc[0]
     share = (rows["label"] == names[0].removeprefix("p_")).mean()
     assert row["value"] == pytest.approx(share, rel=1e-4)

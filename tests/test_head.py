@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from tumorcf_lib.counterfactuals import head
+from tumorcf_lib.edits import head
 
 
 def drawn(size=112, *, seed=0):

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from tumorcf_lib.counterfactuals import edits, infills, symmetry
+from tumorcf_lib.edits import edits, infills, symmetry
 
 LOCAL = [name for name, infill in edits.INFILLS.items() if not infill.needs_whole_slice]
 REACH_PX = edits.RADIUS_PX + 1

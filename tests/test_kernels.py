@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from tumorcf_lib import config, paths
-from tumorcf_lib.runs import kernels, runner, runtime
+from tumorcf_lib.study import kernels, notebooks, runtime
 
 PAGE = os.sysconf("SC_PAGE_SIZE")
 
@@ -43,8 +43,8 @@ def test_where_memory_is_short_a_reader_is_told_what_to_shut_down(machine, capsy
 
 
 def test_a_run_from_a_terminal_says_so_too(machine, monkeypatch, tmp_path, capsys):
-    monkeypatch.setattr(runner, "_make", lambda *_: {"minutes": 0})
-    runner.run(runtime.Study(config.get("smoke"), 0, tmp_path / "smoke"))
+    monkeypatch.setattr(notebooks, "_make", lambda *_: {"minutes": 0})
+    notebooks.run(runtime.Study(config.get("smoke"), 0, tmp_path / "smoke"))
     shown = capsys.readouterr().err
     assert "a run needs most of it" in shown and "give the same command again" in shown
 
@@ -71,7 +71,7 @@ def test_the_smallest_limit_counts_and_none_is_infinite(monkeypatch, tmp_path):
 
 HEAPS = """
 import ctypes, re, sys, threading
-from tumorcf_lib.runs import kernels
+from tumorcf_lib.study import kernels
 if sys.argv[1] == "one":
     assert kernels.share_one_heap()
 libc = ctypes.CDLL(None)

@@ -4,8 +4,9 @@ import kill_runs
 import pandas as pd
 import pytest
 
-from tumorcf_lib import paths
-from tumorcf_lib.runs import compare, results, stages
+from tumorcf_lib import paths, rowfiles
+from tumorcf_lib.publish import compare
+from tumorcf_lib.study import results, stages
 
 
 def test_a_round_kills_once_in_every_notebook_at_moments_that_only_the_seed_decides():
@@ -66,7 +67,7 @@ def test_a_rerun_that_differs_from_the_reference_in_any_way_is_told(study, monke
     assert differs() == ["unfinished-weights.npz"]
     half.unlink()
     rows = study.folder / "05_counterfactuals" / "rows_x.csv.gz"
-    results.write_table(pd.DataFrame({"p": [0.25]}), rows)
+    rowfiles.write_table(pd.DataFrame({"p": [0.25]}), rows)
     first, second = differs()
     assert first == "05_counterfactuals/rows_x.csv.gz"
     assert second.startswith("05_counterfactuals: its file rows_x.csv.gz")
@@ -79,7 +80,7 @@ def test_a_rerun_that_differs_from_the_reference_in_any_way_is_told(study, monke
 def test_readme_counts_the_kills_that_are_committed_none_of_which_left_a_difference():
     text = (paths.ROOT / "README.md").read_text()
     for name, unit in (("results_kills.csv", " kills"), ("results_kills_demo.csv", "")):
-        kills = results.read_table(paths.ROOT / "benchmarks" / name)
+        kills = rowfiles.read_table(paths.ROOT / "benchmarks" / name)
         assert kills["differs_after_rerun"].isna().all()
         assert set(kills["stage"]) == set(stages.NAMES)
         assert f"[{len(kills)}{unit}](benchmarks/{name})" in text

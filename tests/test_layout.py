@@ -43,20 +43,13 @@ def test_packages_import_one_way():
 
 def test_what_knows_arrays_only_lies_below_what_knows_files_and_networks():
     needs = graph(package_of)
-    assert needs["stats"] <= {"counterfactuals"}
-    assert needs["counterfactuals"] <= {"data"}
+    assert needs["stats"] <= {"edits"}
+    assert needs["edits"] <= {"data"}
     assert needs["data"] == set()
-    assert "plotting" not in set.union(*(needs[name] for name in ("runs", "controls", "tables")))
+    assert "figures" not in set.union(*(needs[name] for name in ("controls", "tables")))
 
 
 @pytest.mark.parametrize("package", PACKAGES)
 def test_a_package_says_what_it_is_for(package):
     words = ast.get_docstring(ast.parse((LIBRARY / package / "__init__.py").read_text()))
     assert words and words.endswith(".")
-
-
-def test_a_modules_name_stands_for_one_module():
-    names = [path.stem for path in LIBRARY.rglob("*.py") if path.stem != "__init__"]
-    drawn = {path.stem for path in (LIBRARY / "plotting").glob("*.py")}  # seen as one package
-    rest = [name for name in names if name not in drawn]
-    assert len(rest) == len(set(rest))

@@ -9,12 +9,12 @@ import pandas as pd
 import pytest
 from sklearn.neighbors import KNeighborsClassifier
 
+from tumorcf_lib import rowfiles
 from tumorcf_lib.data.cohort import from_arrays
-from tumorcf_lib.publishing import publish
-from tumorcf_lib.runs import results
-from tumorcf_lib.stats import _resampling, metrics, stats
-from tumorcf_lib.studies import leak, side_studies
-from tumorcf_lib.tables import leak_tables
+from tumorcf_lib.publish import publish
+from tumorcf_lib.stats import metrics, persons, stats
+from tumorcf_lib.study import leak, side_studies
+from tumorcf_lib.tables import leak as leak_tables
 from tumorcf_lib.tables.near_duplicates_tables import KINDS
 
 PROFILE = dataclasses.replace(leak.recipe(), size_px=8, n_resamples=200)
@@ -103,7 +103,7 @@ def test_a_canary_sings_by_a_leaky_split_only(derived):
 
 
 def test_canary_labels_stay_with_the_person_and_keep_the_classes_persons(finished, cohort):
-    rows = results.read_table(finished / "rows_leak.csv.gz")
+    rows = rowfiles.read_table(finished / "rows_leak.csv.gz")
     canary = rows[rows["arm"].str.startswith("canary")]
     assert canary.groupby(["arm", "person_id"])["shown_label"].nunique().eq(1).all()
     assert 0.5 < (canary["shown_label"] != canary["label"]).mean() < 0.85
@@ -128,7 +128,7 @@ def test_the_difference_is_that_of_the_arms_and_the_leak_is_found(derived):
 
 
 def test_a_difference_draws_a_person_for_both_arms_at_once(finished):
-    rows = results.read_table(finished / "rows_leak.csv.gz")
+    rows = rowfiles.read_table(finished / "rows_leak.csv.gz")
     both = rows[rows["arm"].isin(("patient", "person"))].reset_index(drop=True)
     p = both[["p_A", "p_B", "p_C"]].to_numpy()
     labels = both["shown_label"].map({"A": 0, "B": 1, "C": 2}).to_numpy()
@@ -147,11 +147,11 @@ def test_a_difference_draws_a_person_for_both_arms_at_once(finished):
     table = leak_tables.difference_table(rows, n_resamples=200)
     row = table.set_index(["arm", "metric"]).loc[("patient", "balanced accuracy")]
     assert row["n_persons_smallest"] == n_smallest
-    assert [row["low"], row["high"]] == pytest.approx(_resampling.interval(draws, n_smallest))
+    assert [row["low"], row["high"]] == pytest.approx(persons.interval(draws, n_smallest))
 
 
 def test_who_crosses_a_split_is_counted_as_a_loop_counts(finished, derived):
-    parts = results.read_table(finished / "rows_parts.csv.gz")
+    parts = rowfiles.read_table(finished / "rows_parts.csv.gz")
     crossing = derived["table_leak_crossing"].set_index("arm")
     for arm, own in parts.groupby("arm"):
         trained = {row.person_id for row in own.itertuples() if row.n_train}
@@ -333,7 +333,7 @@ def test_the_network_of_the_study_is_trained_by_the_recipe_on_the_labels_shown(t
     predict = leak.fit_network(profile, prepared, prepared.labels, parts, 0, tmp_path)
     p = predict(prepared.slices[:5])
     assert p.shape == (5, 3) and p.sum(axis=1) == pytest.approx(np.ones(5), abs=1e-5)
-    history = results.read_table(tmp_path / leak.HISTORY)
+    history = rowfiles.read_table(tmp_path / leak.HISTORY)
     assert history["epoch"].tolist() == [1, 2] and history["best"].sum() == 1
     assert "seconds" not in history
 
@@ -348,8 +348,8 @@ def test_what_is_published_can_be_recomputed_and_a_changed_number_is_found(finis
     manifest = json.loads((target / "manifest.json").read_text())
     assert manifest["source"] == "Patterns drawn at random."
     assert manifest["figures"] == {"fig_leak": {"shows_slices": False}}
-    table = results.read_table(target / "table_leak.csv")
-    results.write_table(table.assign(value=table["value"] + 0.01), target / "table_leak.csv")
+    table = rowfiles.read_table(target / "table_leak.csv")
+    rowfiles.write_table(table.assign(value=table["value"] + 0.01), target / "table_leak.csv")
     problems, _ = leak.STUDY.verify(target, publish._compare)
     assert any("table_leak.csv" in text and "value" in text for text in problems)
 
@@ -389,9 +389,9 @@ def test_the_words_say_what_the_few_torn_persons_can_be_worth_at_most(derived):
 
 
 def test_the_figure_shows_every_arm_with_its_interval_and_chance(derived, finished):
-    from tumorcf_lib.plotting.leak import ARM_NAMES, leak_and_duplicates
+    from tumorcf_lib.figures.leak import ARM_NAMES, leak_and_duplicates
 
-    rows = results.read_table(finished / "rows_duplicates.csv.gz")
+    rows = rowfiles.read_table(finished / "rows_duplicates.csv.gz")
     fig = leak_and_duplicates(derived["table_leak"], rows, derived["table_duplicates"])
     arms, distances = fig.axes
     names = [label.get_text().split("\n")[0] for label in arms.get_yticklabels()]
@@ -407,7 +407,7 @@ def test_the_figure_shows_every_arm_with_its_interval_and_chance(derived, finish
 
 
 def test_the_figure_says_when_no_two_ids_share_a_stem(derived):
-    from tumorcf_lib.plotting.leak import leak_and_duplicates
+    from tumorcf_lib.figures.leak import leak_and_duplicates
 
     empty = pd.DataFrame(columns=["kind", "distance"])
     fig = leak_and_duplicates(derived["table_leak"], empty, empty)

@@ -10,7 +10,7 @@ import pytest
 from tumorcf_lib import __main__ as cli
 from tumorcf_lib import commands as actions
 from tumorcf_lib import paths
-from tumorcf_lib.runs import runner, stages
+from tumorcf_lib.study import notebooks, stages
 
 
 def run_all(*arguments, **environment):
@@ -56,7 +56,7 @@ def test_every_option_is_explained(name):
 def test_options_reach_the_runner(monkeypatch, tmp_path):
     calls = {}
     monkeypatch.setattr(
-        runner, "run", lambda study, **options: calls.update(study=study, **options)
+        notebooks, "run", lambda study, **options: calls.update(study=study, **options)
     )
     monkeypatch.setenv("TUMORCF_RUNS", str(tmp_path))
     assert (
@@ -118,7 +118,7 @@ def interrupted(*arguments, **options):
 
 
 def test_an_interrupt_says_that_nothing_is_lost_and_how_to_go_on(monkeypatch, capsys):
-    monkeypatch.setattr(runner, "run", interrupted)
+    monkeypatch.setattr(notebooks, "run", interrupted)
     monkeypatch.delenv("TUMORCF_COMMAND", raising=False)
     assert cli.main(["run", "--profile", "smoke"]) == 130
     shown = capsys.readouterr().out
@@ -142,7 +142,7 @@ def test_only_commands_that_go_on_say_that_they_do(monkeypatch, capsys, name):
 
 
 def test_who_called_the_script_is_told_to_call_the_script(monkeypatch, capsys):
-    monkeypatch.setattr(runner, "run", interrupted)
+    monkeypatch.setattr(notebooks, "run", interrupted)
     monkeypatch.setenv("TUMORCF_COMMAND", "./run_all.sh --profile smoke ")
     assert cli.main(["run", "--profile", "smoke"]) == 130
     assert capsys.readouterr().out.splitlines()[-1].strip() == "./run_all.sh --profile smoke"
@@ -150,7 +150,7 @@ def test_who_called_the_script_is_told_to_call_the_script(monkeypatch, capsys):
 
 @pytest.mark.parametrize("typed", ["", "./run_all.sh --fresh --profile smoke "])
 def test_what_goes_on_after_a_fresh_run_does_not_begin_it_anew(monkeypatch, capsys, typed):
-    monkeypatch.setattr(runner, "run", interrupted)
+    monkeypatch.setattr(notebooks, "run", interrupted)
     monkeypatch.setenv("TUMORCF_COMMAND", typed)
     assert cli.main(["run", "--profile", "smoke", "--fresh"]) == 130
     command = capsys.readouterr().out.splitlines()[-1]
@@ -163,7 +163,7 @@ def test_a_full_disk_says_what_to_do_and_another_error_does_not(monkeypatch, cap
         def fails(*_, **__):
             raise OSError(number, os.strerror(number), "minutes.json")
 
-        monkeypatch.setattr(runner, "run", fails)
+        monkeypatch.setattr(notebooks, "run", fails)
         assert cli.main(["run", "--profile", "smoke"]) == 1
         shown = capsys.readouterr().err
         assert "minutes.json" in shown
@@ -180,7 +180,7 @@ def test_status_tells_why_a_notebook_has_to_run(monkeypatch, tmp_path, capsys):
 
 def test_a_missing_dataset_is_fetched_only_when_its_profile_was_asked_for(monkeypatch, tmp_path):
     calls = []
-    monkeypatch.setattr(runner, "run", lambda study, **options: calls.append(study.profile.name))
+    monkeypatch.setattr(notebooks, "run", lambda study, **options: calls.append(study.profile.name))
     monkeypatch.setattr(actions, "download", lambda options: calls.append("download"))
     monkeypatch.delenv("TUMORCF_DATA", raising=False)
     monkeypatch.setattr(paths, "DATA", tmp_path)
@@ -195,7 +195,7 @@ def test_a_missing_dataset_is_fetched_only_when_its_profile_was_asked_for(monkey
 @pytest.mark.parametrize("command", [["calibrate"], ["run", "--profile", "calibration"]])
 def test_the_calibration_runs_without_notebooks(monkeypatch, tmp_path, command):
     from tumorcf_lib.networks import classifier
-    from tumorcf_lib.studies import calibration
+    from tumorcf_lib.study import calibration
 
     calls = []
     monkeypatch.setenv("TUMORCF_RUNS", str(tmp_path))
@@ -212,14 +212,14 @@ def test_a_second_run_of_a_study_without_notebooks_is_refused(
     monkeypatch, tmp_path, capsys, command
 ):
     from tumorcf_lib.networks import classifier
-    from tumorcf_lib.studies import calibration, leak, scratch
+    from tumorcf_lib.study import calibration, leak, scratch
 
     name = {"scratch": scratch.NAME, "calibrate": "calibration"}.get(command[0], command[0])
     monkeypatch.setenv("TUMORCF_RUNS", str(tmp_path))
     for module, run in ((calibration, "run"), (leak, "run_study"), (scratch, "run")):
         monkeypatch.setattr(module, run, lambda *_, **__: pytest.fail("two at once"))
     monkeypatch.setattr(classifier, "set_up", lambda seed: None)
-    with runner.only_run(tmp_path / name):
+    with notebooks.only_run(tmp_path / name):
         assert cli.main(command) == 1
     assert f"Another run writes to {tmp_path / name} (process" in capsys.readouterr().err
 
@@ -245,7 +245,7 @@ def test_notebooks_in_the_wrong_order_are_an_error(monkeypatch, tmp_path, capsys
 
 def test_profile_and_seed_may_come_from_the_environment(monkeypatch):
     calls = []
-    monkeypatch.setattr(runner, "run", lambda study, **options: calls.append(study))
+    monkeypatch.setattr(notebooks, "run", lambda study, **options: calls.append(study))
     monkeypatch.setenv("TUMORCF_PROFILE", "smoke")
     monkeypatch.setenv("TUMORCF_SEED", "5")
     cli.main(["run"])
@@ -322,8 +322,8 @@ def test_the_script_explains_itself_and_refuses_unknown_options(tmp_path):
 
 def test_importing_the_library_is_quick_and_loads_neither_networks_nor_notebook_software():
     code = (
-        "import sys; import tumorcf_lib.counterfactuals.audit, tumorcf_lib.publishing.publish; "
-        "import tumorcf_lib.runs.runtime, tumorcf_lib.runs.stages, tumorcf_lib.tables.tables; "
+        "import sys; import tumorcf_lib.edits.audit, tumorcf_lib.publish.publish; "
+        "import tumorcf_lib.study.runtime, tumorcf_lib.study.stages, tumorcf_lib.tables.study; "
         "print({'keras', 'tensorflow', 'nbformat', 'papermill'} & set(sys.modules) or 'none')"
     )
     done = subprocess.run(

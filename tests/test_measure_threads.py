@@ -6,7 +6,7 @@ import measure_threads
 import pandas as pd
 import pytest
 
-from tumorcf_lib.runs import results
+from tumorcf_lib.study import results
 
 SCORES = pd.DataFrame({"score": ["net_drop", "net_drop"], "effect": [0.5, 0.25]})
 ROWS = pd.DataFrame({"slice_id": [1, 2, 3], "p_glioma": [0.5, 0.25, 0.75]})

@@ -8,10 +8,10 @@ import shutil
 import numpy as np
 import pytest
 
-from tumorcf_lib import config, paths
-from tumorcf_lib.phantoms import phantom
-from tumorcf_lib.publishing import model_card, publish
-from tumorcf_lib.runs import digests, results, runtime
+from tumorcf_lib import config, digests, paths, rowfiles
+from tumorcf_lib.phantoms import cohort
+from tumorcf_lib.publish import model_card, publish
+from tumorcf_lib.study import runtime
 
 PUBLISHED = paths.published("paper-lite")
 RENEW = "run: python -m tumorcf_lib card figures/paper-lite"
@@ -46,7 +46,7 @@ def test_every_decimal_of_the_card_is_a_value_of_a_table_of_its_folder(folder):
     told = set(re.findall(r"-?\d+\.\d{3}\b", text))
     known = set()
     for name in model_card.READ:
-        numbers = results.read_table(folder / f"{name}.csv").select_dtypes("number")
+        numbers = rowfiles.read_table(folder / f"{name}.csv").select_dtypes("number")
         known |= {f"{value:.3f}" for value in numbers.to_numpy(float).ravel()}
     assert len(told) > 100
     assert told <= known
@@ -57,18 +57,18 @@ def test_a_number_of_a_table_is_the_cards_number(folder):
         ("table_performance", ("slice", "all", "accuracy"), "value", "0.555"),
         ("table_scores", ("net_drop", "glioma"), "effect", "0.777"),
     ):
-        table = results.read_table(folder / f"{name}.csv")
+        table = rowfiles.read_table(folder / f"{name}.csv")
         chosen = (table[list(table.columns[: len(row)])] == list(row)).all(axis=1)
         before = card(folder)
         assert f"{table.loc[chosen, column].item():.3f} [" in before
         table.loc[chosen, column] = float(now)
-        results.write_table(table, folder / f"{name}.csv")
+        rowfiles.write_table(table, folder / f"{name}.csv")
         after = card(folder)
         assert after.count(f"{now} [") == before.count(f"{now} [") + 1
 
 
 def test_counts_of_persons_and_slices_come_from_the_split(folder):
-    split = results.read_table(folder / "split.csv")
+    split = rowfiles.read_table(folder / "split.csv")
     tested = split[(split["part"] == "test") & (split["label"] == 1)]
     n_persons, n_slices = tested["person_id"].nunique(), len(tested)
     (line,) = [line for line in card(folder).splitlines() if line.startswith("| test |")]
@@ -99,7 +99,7 @@ def test_its_lines_load_the_network_and_predict(folder, monkeypatch):
     monkeypatch.chdir(paths.ROOT)
     (code,) = re.findall(r"```python\n(.*?)```", card(folder), flags=re.DOTALL)
     assert len(code.splitlines()) == 7
-    names = {"slices": phantom.make_cohort(1, 1, size_px=96, seed=0).slices[:2]}
+    names = {"slices": cohort.make_cohort(1, 1, size_px=96, seed=0).slices[:2]}
     exec(code, names)
     assert names["p"].shape == (2, 3)
     np.testing.assert_allclose(names["p"].sum(axis=1), 1, atol=1e-5)

@@ -7,9 +7,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from tumorcf_lib import rowfiles
 from tumorcf_lib.data.cohort import from_arrays
-from tumorcf_lib.runs import results
-from tumorcf_lib.studies import near_duplicates as near
+from tumorcf_lib.study import near_duplicates as near
 from tumorcf_lib.tables import near_duplicates_tables as tables
 
 
@@ -145,10 +145,10 @@ def test_a_slice_alone_in_its_id_has_no_neighbor_of_its_own_id():
 def test_without_stems_there_are_no_rows_and_tables_that_can_be_written(tmp_path):
     rows = compared(cohort_of([draw(0), draw(1)], ["1", "2"]))
     assert len(rows) == 0
-    results.write_table(rows, tmp_path / "rows.csv.gz")
-    derived = tables.derive(results.read_table(tmp_path / "rows.csv.gz"), 20)
+    rowfiles.write_table(rows, tmp_path / "rows.csv.gz")
+    derived = tables.derive(rowfiles.read_table(tmp_path / "rows.csv.gz"), 20)
     for name, table in derived.items():
-        assert len(results.round_trip(table)) == 0, name
+        assert len(rowfiles.round_trip(table)) == 0, name
     assert tables.conclusion(derived["table_duplicates_difference"]) == "undecided"
 
 

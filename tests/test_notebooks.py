@@ -7,9 +7,8 @@ import nbformat
 import pytest
 
 from tumorcf_lib import paths
-from tumorcf_lib.publishing import publish, readme
-from tumorcf_lib.runs import stages
-from tumorcf_lib.studies import leak, pooled
+from tumorcf_lib.publish import publish, readme
+from tumorcf_lib.study import leak, pooled, stages
 
 NOTEBOOKS = sorted(paths.NOTEBOOKS.glob("*.ipynb"))
 NUMBERED = [paths.NOTEBOOKS / f"{name}.ipynb" for name in stages.NAMES]

@@ -17,9 +17,9 @@ pytest.importorskip("tf2onnx", reason="needs the extra onnx: tf2onnx")
 AUDIT_WITHOUT_KERAS = """
 import json, sys
 import numpy as np
-from tumorcf_lib.counterfactuals import audit
+from tumorcf_lib.edits import audit
 from tumorcf_lib.data import cohort
-from tumorcf_lib.your_model import folder, onnx_export, report
+from tumorcf_lib.your_model import onnx_export, report, slices as folder
 
 path, out = sys.argv[1:]
 y, x = np.mgrid[:64, :64]

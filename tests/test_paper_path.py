@@ -18,11 +18,11 @@ import numpy as np
 import pytest
 from tiny_study import allow_small_splits, run_to_inputs, run_to_rows, slices_tested
 
-from tumorcf_lib import config
-from tumorcf_lib.counterfactuals import audit, plan
+from tumorcf_lib import config, rowfiles
+from tumorcf_lib.edits import audit, plan
 from tumorcf_lib.networks import backbones, classifier
-from tumorcf_lib.publishing import publish
-from tumorcf_lib.runs import folds, results
+from tumorcf_lib.publish import publish
+from tumorcf_lib.study import results, unit
 
 PUBLISHED_BYTES = 94_765_736  # of the file that keras.applications downloads
 PUBLISHED_PARAMETERS = 23_587_712
@@ -177,7 +177,7 @@ def test_the_profile_is_the_papers_network_and_recipe():
 
 
 def test_it_trains_and_every_epoch_is_recorded(study):
-    history = results.read_table(study.folder / "03_training" / "history.csv")
+    history = rowfiles.read_table(study.folder / "03_training" / "history.csv")
     assert history["epoch"].tolist() == [1, 2] and history["best"].sum() == 1
     assert np.isfinite(history[["loss", "val_loss"]].to_numpy()).all()
 
@@ -208,8 +208,8 @@ def test_the_rescale_to_imagenets_scale_is_inside_the_model(study):
 
 
 def test_every_tested_slice_is_predicted_and_audited_with_one_answer(study):
-    predictions = results.read_table(study.folder / "04_evaluation" / "rows_predictions.csv.gz")
-    rows = results.read_table(study.folder / "05_counterfactuals" / "rows_edits.csv.gz")
+    predictions = rowfiles.read_table(study.folder / "04_evaluation" / "rows_predictions.csv.gz")
+    rows = rowfiles.read_table(study.folder / "05_counterfactuals" / "rows_edits.csv.gz")
     assert set(predictions["slice_id"]) == set(rows["slice_id"]) == slices_tested(study)
     np.testing.assert_allclose(predictions[P].sum(axis=1), 1, atol=1e-4)
     original = rows[rows["edit"] == "original"].set_index("slice_id")[P]
@@ -244,7 +244,7 @@ def test_the_notebooks_error_offline_is_the_same_and_no_training_begins(tmp_path
     study = run_to_inputs(tmp_path / "run", PROFILE)
     third = results.open_stage(study, "03_training")
     with pytest.raises(backbones.WeightsUnavailableError, match=backbones.RESNET_FILE):
-        folds.train(third, folds.load_prepared(third), third.read("01_data", "split"))
+        unit.train(third, unit.load_prepared(third), third.read("01_data", "split"))
     assert not list(third.folder.rglob("*.npz"))
 
 

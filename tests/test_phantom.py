@@ -7,8 +7,9 @@ import pytest
 from scipy import ndimage
 
 from tumorcf_lib.config import CLASSES
-from tumorcf_lib.phantoms import phantom, phantom_render, phantom_solids, phantom_tumors
-from tumorcf_lib.phantoms.phantom_anatomy import load_anatomy
+from tumorcf_lib.phantoms import cohort as phantom
+from tumorcf_lib.phantoms import slices, solids, tumors
+from tumorcf_lib.phantoms.anatomy import load_anatomy
 
 MENINGIOMA, GLIOMA, PITUITARY = range(3)
 
@@ -30,7 +31,7 @@ def plans():
 def room_mm(points_mm):
     """Signed distance to the dura at points (n, 3) in mm, read voxel by voxel."""
     anatomy = load_anatomy()
-    voxels = np.rint(np.asarray(points_mm) - phantom_solids.ORIGIN_MM).astype(int)
+    voxels = np.rint(np.asarray(points_mm) - solids.ORIGIN_MM).astype(int)
     return np.array([anatomy.room[tuple(voxel)] / 2 for voxel in voxels])
 
 
@@ -102,8 +103,8 @@ def test_masks_lie_inside_the_skull_or_the_sella():
     anatomy = load_anatomy()
     for i in range(30):
         plan = phantom.plan_patient(np.random.default_rng([8, i]), i % 3, anatomy)
-        positions = phantom_render.pixel_positions(plan.pose, plan.plane, 128)
-        axis = phantom_render.PLANES[plan.plane][2]
+        positions = slices.pixel_positions(plan.pose, plan.plane, 128)
+        axis = slices.PLANES[plan.plane][2]
         lesion = phantom.cut_lesion(plan, positions, float(plan.site.center_mm[axis]), anatomy)
         assert room_mm(lesion.points[:, lesion.mask].T).max() <= 1.0  # interpolation's reach
 
@@ -131,8 +132,8 @@ def test_meningiomas_reach_the_dura_and_gliomas_are_centered_deep(plans):
 
 def test_pituitary_tumors_sit_at_the_sella_and_others_mostly_do_not(plans):
     centers = np.array([plan.site.center_mm for plan in plans])
-    off_axis = np.hypot(centers[:, 0], centers[:, 1] - phantom_solids.SELLA_MM[1])
-    above = centers[:, 2] - phantom_solids.SELLA_MM[2]
+    off_axis = np.hypot(centers[:, 0], centers[:, 1] - solids.SELLA_MM[1])
+    above = centers[:, 2] - solids.SELLA_MM[2]
     near = (off_axis < 10) & (np.abs(above) < 20)
     labels = np.array([plan.label for plan in plans])
     assert near[labels == PITUITARY].all()
@@ -172,7 +173,7 @@ def test_glioma_masks_are_the_most_uneven(cohort):
 def test_planes_follow_the_stated_shares(plans):
     for label, name in enumerate(CLASSES):
         own = [plan.plane for plan in plans if plan.label == label]
-        for plane, share in zip(phantom_render.PLANES, phantom.PLANE_SHARES[name]):
+        for plane, share in zip(slices.PLANES, phantom.PLANE_SHARES[name]):
             margin = 4 * np.sqrt(share * (1 - share) / len(own))  # four standard errors
             assert abs(own.count(plane) / len(own) - share) < margin
 
@@ -194,36 +195,36 @@ def test_pose_and_contrast_do_not_know_the_class(plans):
 def test_site_and_look_can_be_drawn_apart():
     """What a cohort with the class in the look alone will need: any look at any site."""
     anatomy = load_anatomy()
-    for kind in phantom_tumors.SIZES_MM:
+    for kind in tumors.SIZES_MM:
         for label, name in enumerate(CLASSES):
             rng = np.random.default_rng([label, 1])
             plan = phantom.Plan(
                 label=label, plane="coronal", phase=0.5,
-                site=phantom_tumors.choose_site(rng, kind, anatomy),
-                look=phantom_tumors.choose_look(rng, name),
-                pose=phantom_render.choose_pose(rng),
-                contrast=phantom_render.choose_contrast(rng),
+                site=tumors.choose_site(rng, kind, anatomy),
+                look=tumors.choose_look(rng, name),
+                pose=slices.choose_pose(rng),
+                contrast=slices.choose_contrast(rng),
             )
             _, mask = phantom.draw_slice(rng, plan, 0, anatomy, 128)
             assert mask.sum() >= 6
 
 
 def test_painting_changes_no_pixel_far_from_the_lesion():
-    look = phantom_tumors.Look(level=1.5, texture=0.1, lumps=0.0)
+    look = tumors.Look(level=1.5, texture=0.1, lumps=0.0)
     image = np.full((5, 40), 0.4, np.float32)
     depth = np.broadcast_to(np.linspace(-20, 19, 40, dtype=np.float32), image.shape)
     room = np.full_like(image, -30)
     points = np.zeros((3, 5, 40), np.float32)
-    phantom_tumors.paint(image, depth, room, points, look, 0.4)
+    tumors.paint(image, depth, room, points, look, 0.4)
     assert (image[:, depth[0] < -look.softness_mm] == np.float32(0.4)).all()
     assert (image[:, depth[0] > look.softness_mm] > 0.4).all()
 
 
 def test_depth_without_lumps_is_the_distance_to_a_ball():
-    site = phantom_tumors.Site(np.array([1, 2, 3], np.float32), np.full(3, 10, np.float32))
-    look = phantom_tumors.Look(level=1.5, texture=0.1, lumps=0.0)
+    site = tumors.Site(np.array([1, 2, 3], np.float32), np.full(3, 10, np.float32))
+    look = tumors.Look(level=1.5, texture=0.1, lumps=0.0)
     points = np.array([[1, 11, 1], [2, 2, 22], [3, 3, 3]], np.float32)[:, None, :]
-    assert np.allclose(phantom_tumors.depth_in(site, look, points), [[10, 0, -10]])
+    assert np.allclose(tumors.depth_in(site, look, points), [[10, 0, -10]])
 
 
 @pytest.mark.parametrize(
@@ -250,7 +251,7 @@ def test_the_head_is_drawn_without_a_network(monkeypatch):
 
     monkeypatch.setattr(socket.socket, "connect", refuse)
     load_anatomy.cache_clear()
-    assert load_anatomy().tissue.max() > phantom_solids.BRAIN
+    assert load_anatomy().tissue.max() > solids.BRAIN
 
 
 def test_more_than_thirty_slices_are_drawn_in_a_second():

@@ -7,11 +7,11 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from tumorcf_lib.counterfactuals import edits, shams
 from tumorcf_lib.data import preprocess
-from tumorcf_lib.phantoms import phantom
-from tumorcf_lib.phantoms import phantom_calibration as calibration
-from tumorcf_lib.phantoms.phantom_anatomy import load_anatomy
+from tumorcf_lib.edits import edits, shams
+from tumorcf_lib.phantoms import cohort as phantom
+from tumorcf_lib.phantoms import planted as calibration
+from tumorcf_lib.phantoms.anatomy import load_anatomy
 
 SIZE = 128
 

@@ -8,9 +8,9 @@ import pandas as pd
 import pytest
 import real_cheng
 
-from tumorcf_lib.counterfactuals import edits, head, infills, plan, shams, symmetry
-from tumorcf_lib.counterfactuals.plan import Edit
 from tumorcf_lib.data import preprocess
+from tumorcf_lib.edits import edits, head, infills, plan, shams, symmetry
+from tumorcf_lib.edits.plan import Edit
 
 SIZE = 64
 TUMOR = (slice(20, 27), slice(30, 36))

@@ -4,12 +4,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from tumorcf_lib import rowfiles
 from tumorcf_lib.config import CLASSES
 from tumorcf_lib.controls import planes
 from tumorcf_lib.data import preprocess
 from tumorcf_lib.data.cohort import Cohort, from_arrays
-from tumorcf_lib.phantoms import phantom
-from tumorcf_lib.runs import results
+from tumorcf_lib.phantoms import cohort as phantom
 
 
 @pytest.fixture(scope="module")
@@ -137,5 +137,5 @@ def test_published_rows_give_the_same_accuracy(prepared):
     rows = planes.estimate_planes(prepared)
     rows.loc[rows["person_id"].duplicated(), "known_plane"] = np.nan
     table = planes.accuracy_table(rows, n_resamples=50)
-    again = planes.accuracy_table(results.round_trip(rows), n_resamples=50)
+    again = planes.accuracy_table(rowfiles.round_trip(rows), n_resamples=50)
     pd.testing.assert_frame_equal(table, again)

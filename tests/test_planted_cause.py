@@ -9,13 +9,13 @@ import pandas as pd
 import pytest
 from scipy import ndimage
 
-from tumorcf_lib.counterfactuals import audit
+from tumorcf_lib import rowfiles
 from tumorcf_lib.data import preprocess
-from tumorcf_lib.phantoms import phantom_calibration as phantoms
-from tumorcf_lib.runs import results
+from tumorcf_lib.edits import audit
+from tumorcf_lib.phantoms import planted as phantoms
 from tumorcf_lib.stats import metrics
-from tumorcf_lib.studies import calibration
-from tumorcf_lib.tables import calibration_tables as tables
+from tumorcf_lib.study import calibration
+from tumorcf_lib.tables import calibration as tables
 
 SIZE, SEES, BLIND = 96, 0.9, 1 / 3
 DROP = SEES - BLIND
@@ -118,7 +118,7 @@ def rows(tested):
         tables.trimmed(audit.audit(predict, tested, edits=calibration.EDITS, n_places=4), name)
         for name, predict in (readers | {"rho 1": marker_reader}).items()
     ]
-    return results.round_trip(pd.concat(parts, ignore_index=True))
+    return rowfiles.round_trip(pd.concat(parts, ignore_index=True))
 
 
 def test_net_drop_falls_with_rho_as_planted(rows):

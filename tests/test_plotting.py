@@ -9,10 +9,10 @@ from matplotlib import pyplot as plt
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from tumorcf_lib import plotting
+from tumorcf_lib import figures as plotting
 from tumorcf_lib.config import CLASSES
 from tumorcf_lib.data.cohort import from_arrays
-from tumorcf_lib.plotting import style
+from tumorcf_lib.figures import style
 from tumorcf_lib.stats.claims import FORMS, TITLES, all_claims
 
 TAG = "phantom"

@@ -12,8 +12,8 @@ from matplotlib.figure import Figure
 
 from tumorcf_lib.config import CLASSES
 from tumorcf_lib.controls import covariates
-from tumorcf_lib.plotting import controls, marks, style
-from tumorcf_lib.plotting import robustness as plots
+from tumorcf_lib.figures import controls, marks, style
+from tumorcf_lib.figures import robustness as plots
 from tumorcf_lib.tables import energy, robustness, three_networks
 
 GROUPS = ("all", *CLASSES)

@@ -9,16 +9,16 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.transforms import Bbox
 
-from tumorcf_lib import paths, plotting
-from tumorcf_lib.plotting import style
-from tumorcf_lib.runs import results
+from tumorcf_lib import figures, paths
+from tumorcf_lib.figures import style
+from tumorcf_lib.study import results
 
 DRAW = """
 import hashlib, sys
 from pathlib import Path
 sys.path.insert(0, "tests")
 import test_plotting_layout as layout
-from tumorcf_lib.runs import results
+from tumorcf_lib.study import results
 for suffix, options in results.FIGURE_FORMATS.items():
     path = Path(sys.argv[1]) / f"figure{suffix}"
     layout.edits().savefig(path, **options)
@@ -37,7 +37,7 @@ def edits(n_rows=2, size=64):
          "p": dict.fromkeys(names, 0.5), "masks": {"original": mask}}
         for k in range(n_rows)
     ]  # fmt: skip
-    return plotting.edits_side_by_side(rows, differences=("remove", "only"), tag="phantom")
+    return figures.edits_side_by_side(rows, differences=("remove", "only"), tag="phantom")
 
 
 def png(fig):

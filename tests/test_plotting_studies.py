@@ -5,8 +5,8 @@ import pandas as pd
 import pytest
 from matplotlib import colors as mpl_colors
 
-from tumorcf_lib import plotting
-from tumorcf_lib.plotting.leak import ARM_NAMES, CANARY_COLOR, KEPT_COLOR, LEAK_COLOR
+from tumorcf_lib import figures
+from tumorcf_lib.figures.leak import ARM_NAMES, CANARY_COLOR, KEPT_COLOR, LEAK_COLOR
 from tumorcf_lib.tables.near_duplicates_tables import KINDS
 
 NAN = float("nan")
@@ -30,14 +30,14 @@ def _points(ax):
 
 
 def test_every_fold_and_seed_is_drawn_at_its_accuracy():
-    left = plotting.pooled_folds(_folds(), _elsewhere()).axes[0]
+    left = figures.pooled_folds(_folds(), _elsewhere()).axes[0]
     heights = {y for _, y in _points(left)}
     assert heights == set(_folds()["slice_accuracy"]) | set(_folds()["person_accuracy"])
     assert left.get_ylim()[0] < 0.8 < 1 < left.get_ylim()[1]
 
 
 def test_what_nobody_published_has_no_mark():
-    right = plotting.pooled_folds(_folds(), _elsewhere()).axes[1]
+    right = figures.pooled_folds(_folds(), _elsewhere()).axes[1]
     marks = {x for x, _ in _points(right) if x in (0.93, 0.92, 0.897)}
     assert marks == {0.93, 0.92, 0.897} and len(right.get_yticklabels()) == 2
 
@@ -65,7 +65,7 @@ def _summary():
     ("slice", 0.86, LEAK_COLOR), ("person", 0.83, KEPT_COLOR), ("canary slice", 0.43, CANARY_COLOR),
 ])  # fmt: skip
 def test_an_arm_stands_at_its_accuracy_in_the_color_of_its_leak(arm, value, color):
-    left = plotting.leak_and_duplicates(_leak(), _duplicates(), _summary()).axes[0]
+    left = figures.leak_and_duplicates(_leak(), _duplicates(), _summary()).axes[0]
     row = list(dict.fromkeys(_leak()["arm"])).index(arm)
     own = [line for line in left.lines if line.get_marker() in "oD"
            and np.allclose(line.get_xydata(), [[value, row]])]
@@ -76,7 +76,7 @@ def test_near_duplicates_are_told_by_kind_and_the_nearer_kind_lies_left():
     summary = pd.DataFrame({"kind": list(KINDS), "threshold": 24})
     rows = _duplicates(KINDS[:2])
     rows.loc[rows["kind"] == KINDS[1], "distance"] += 10
-    right = plotting.leak_and_duplicates(_leak(), rows, summary).axes[1]
+    right = figures.leak_and_duplicates(_leak(), rows, summary).axes[1]
     curves = {line.get_label(): line for line in right.lines if line.get_label() in KINDS}
     assert list(curves) == list(KINDS[:2])
     assert [curve.get_xdata()[1] for curve in curves.values()] == [20, 30]
@@ -84,5 +84,5 @@ def test_near_duplicates_are_told_by_kind_and_the_nearer_kind_lies_left():
 
 
 def test_without_two_ids_of_one_stem_the_figure_says_so():
-    fig = plotting.leak_and_duplicates(_leak(), _duplicates(), _summary())
+    fig = figures.leak_and_duplicates(_leak(), _duplicates(), _summary())
     assert "no two IDs share a stem" in [text.get_text() for text in fig.axes[1].texts]

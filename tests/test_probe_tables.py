@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tumorcf_lib.runs import results
+from tumorcf_lib import rowfiles
 from tumorcf_lib.tables import probe_tables as tables
 
 NAMES = ("a", "b")
@@ -115,7 +115,7 @@ def test_published_rows_give_the_same_tables():
     probes[["p_a", "p_b"]] = rng.dirichlet([1, 1], n).round(3)
     table = tables.probe_table(probes, EDITS, n_resamples=40)
     again = tables.probe_table(
-        results.round_trip(probes), results.round_trip(EDITS), n_resamples=40
+        rowfiles.round_trip(probes), rowfiles.round_trip(EDITS), n_resamples=40
     )
     pd.testing.assert_frame_equal(table, again)
-    pd.testing.assert_frame_equal(table, results.round_trip(table), rtol=1e-4, check_dtype=False)
+    pd.testing.assert_frame_equal(table, rowfiles.round_trip(table), rtol=1e-4, check_dtype=False)

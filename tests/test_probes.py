@@ -6,12 +6,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tumorcf_lib import config
+from tumorcf_lib import config, rowfiles
 from tumorcf_lib.controls import probes
-from tumorcf_lib.counterfactuals import edits
 from tumorcf_lib.data import preprocess, split
 from tumorcf_lib.data.cohort import Cohort, from_arrays
-from tumorcf_lib.runs import results
+from tumorcf_lib.edits import edits
 
 TINY = dataclasses.replace(
     config.get("smoke"), weights=None, size_px=64, probe_size_px=32, probe_epochs=0, batch_size=8,
@@ -135,7 +134,7 @@ def test_a_killed_call_does_not_train_its_finished_networks_again(
 
     monkeypatch.setattr(probes, "train_probe", stub)
     done = stub("remove").assign(p_glioma=0.5)
-    results.write_table(done, tmp_path / "rows_remove.csv")
+    rowfiles.write_table(done, tmp_path / "rows_remove.csv")
     trained.clear()
     rows = probes.all_probes(TINY, prepared, parts, None, seed=0, folder=tmp_path)
     assert trained == ["original", "background", "silhouette", "mask"]
@@ -196,7 +195,7 @@ def test_an_empty_mask_lies_in_the_middle_and_has_no_area(prepared):
 
 
 def test_prepared_phantoms_pass_through_every_statistic():
-    from tumorcf_lib.phantoms import phantom
+    from tumorcf_lib.phantoms import cohort as phantom
 
     cohort = preprocess.prepare(phantom.make_cohort(1, 1, size_px=64), 64)
     for name in ("intensity", "place", "area"):

@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from tumorcf_lib.runs import progress
+from tumorcf_lib.study import progress
 
 
 class Terminal(io.StringIO):

@@ -11,9 +11,9 @@ import pytest
 from matplotlib.figure import Figure
 from PIL import Image
 
-from tumorcf_lib import config, paths
-from tumorcf_lib.publishing import publish, readme, readme_levels
-from tumorcf_lib.runs import results, runner, stages
+from tumorcf_lib import config, paths, rowfiles
+from tumorcf_lib.publish import publish, readme, readme_levels
+from tumorcf_lib.study import notebooks, results, stages
 from tumorcf_lib.tables import derived
 
 N_RESAMPLES = 40
@@ -60,8 +60,9 @@ def finished(tmp_path, monkeypatch):
     (study.folder / "notebooks").mkdir()
     for name in stages.NAMES:
         copy = (paths.NOTEBOOKS / f"{name}.ipynb").read_text()
-        runner.executed_copy(study, name).write_text(copy)
-    took = dict.fromkeys(stages.NAMES, 1.5) | {runner.PROCESSOR: "abacus", runner.MEMORY: 1.25}
+        notebooks.executed_copy(study, name).write_text(copy)
+    took = dict.fromkeys(stages.NAMES, 1.5)
+    took |= {notebooks.PROCESSOR: "abacus", notebooks.MEMORY: 1.25}
     (study.folder / readme_levels.MINUTES).write_text(json.dumps(took))
     return study
 
@@ -69,7 +70,7 @@ def finished(tmp_path, monkeypatch):
 @functools.cache
 def _made():
     """Row files of a made-up study, and the tables of each notebook from them."""
-    rows = {name: results.round_trip(own) for name, own in fake_controls.study().items()}
+    rows = {name: rowfiles.round_trip(own) for name, own in fake_controls.study().items()}
     n, edited = N_RESAMPLES, rows["rows_edits"]
     probes, planes = rows["rows_probes"], rows["rows_planes"]
     made = {
@@ -99,7 +100,7 @@ def _derive_once(read, n_resamples):
 def _fill(study):
     """All stages, finished, with what the notebooks save in each."""
     rows, made = _made()
-    of_all = {name: results.round_trip(t) for own in made.values() for name, t in own.items()}
+    of_all = {name: rowfiles.round_trip(t) for own in made.values() for name, t in own.items()}
     numbers = list(derived.numbers(of_all))
     for name in stages.NAMES:
         stage = results.open_stage(study, name)
@@ -154,7 +155,7 @@ def test_every_table_of_a_phantom_says_so_and_verifies_all_the_same(finished, mo
     monkeypatch.setitem(config.PROFILES, "paper-lite", phantom)
     folder = publish.publish("paper-lite")
     for path in folder.glob("*.csv"):
-        assert set(results.read_table(path)["cohort"]) == {"phantom"}, path.name
+        assert set(rowfiles.read_table(path)["cohort"]) == {"phantom"}, path.name
     assert publish.verify(folder)[0] == []
 
 
@@ -167,9 +168,9 @@ def test_published_results_verify(finished):
 
 def test_a_changed_value_in_a_derived_table_is_named_by_file_and_cell(finished):
     folder = publish.publish("paper-lite")
-    table = results.read_table(folder / "table_scores.csv")
+    table = rowfiles.read_table(folder / "table_scores.csv")
     table.loc[4, "effect"] += 0.001
-    results.write_table(table, folder / "table_scores.csv")
+    rowfiles.write_table(table, folder / "table_scores.csv")
     problems, _ = publish.verify(folder)
     assert len([p for p in problems if p.startswith("table_scores.csv, row 5, effect:")]) == 1
 
@@ -190,23 +191,23 @@ def test_a_changed_number_row_or_picture_fails(finished):
 
 def test_rows_that_contradict_each_other_fail(finished):
     folder = publish.publish("paper-lite")
-    rows = results.read_table(folder / "rows_predictions.csv.gz")
+    rows = rowfiles.read_table(folder / "rows_predictions.csv.gz")
     rows.loc[3, ["p_meningioma", "p_glioma", "p_pituitary"]] = [0.01, 0.01, 0.98]
-    results.write_table(rows, folder / "rows_predictions.csv.gz")
+    rowfiles.write_table(rows, folder / "rows_predictions.csv.gz")
     problems, _ = publish.verify(folder)
     assert any("differ for slice 3" in problem for problem in problems)
 
 
 def test_a_changed_row_of_a_control_fails_in_every_table_made_from_it(finished):
     folder = publish.publish("paper-lite")
-    rows = results.read_table(folder / "rows_networks.csv.gz")
+    rows = rowfiles.read_table(folder / "rows_networks.csv.gz")
     removed = (rows["network"] == "looking") & (rows["edit"] == "remove")
     names = [f"p_{name}" for name in config.CLASSES]
     rows.loc[removed, names] = np.roll(rows.loc[removed, names].to_numpy(), 1, axis=1)
-    results.write_table(rows, folder / "rows_networks.csv.gz")
-    covariates = results.read_table(folder / "covariates.csv")
+    rowfiles.write_table(rows, folder / "rows_networks.csv.gz")
+    covariates = rowfiles.read_table(folder / "covariates.csv")
     covariates["contrast"] = covariates["contrast"].to_numpy()[::-1]
-    results.write_table(covariates, folder / "covariates.csv")
+    rowfiles.write_table(covariates, folder / "covariates.csv")
     files = {problem.split(".csv")[0] for problem in publish.verify(folder)[0]}
     assert files == {
         "rows_networks", "covariates", "table_networks", "table_robustness", "table_survival",
@@ -301,7 +302,7 @@ def test_an_unfinished_run_and_the_smoke_profile_are_refused(finished):
 def test_a_stage_that_was_run_again_elsewhere_is_refused_and_nothing_changes(finished):
     folder = publish.publish("paper-lite")
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
-    os.utime(runner.executed_copy(finished, "05_counterfactuals"), (1, 1))
+    os.utime(notebooks.executed_copy(finished, "05_counterfactuals"), (1, 1))
     with pytest.raises(publish.PublishError, match="05_counterfactuals.* outside"):
         publish.publish("paper-lite")
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
@@ -318,12 +319,12 @@ def test_readme_and_notebooks_get_their_generated_parts(finished):
     assert "\nold\n" not in text
     assert text.startswith("# Title\n")
     assert "mybinder.org/v2/gh/someone/something" in text
-    scores = results.read_table(paths.FIGURES / "paper-lite" / "table_scores.csv")
+    scores = rowfiles.read_table(paths.FIGURES / "paper-lite" / "table_scores.csv")
     net = scores[(scores["score"] == "net_drop") & (scores["group"] == "all")].iloc[0]
     assert f"| **Net-Drop**, all | | {net['effect']:.3f} [{net['low']:.3f}" in text
-    survival = results.read_table(paths.FIGURES / "paper-lite" / "table_survival.csv")
+    survival = rowfiles.read_table(paths.FIGURES / "paper-lite" / "table_survival.csv")
     assert all(f"\n- {sentence}\n" in text for sentence in survival["sentence"])
-    networks = results.read_table(paths.FIGURES / "paper-lite" / "table_networks.csv")
+    networks = rowfiles.read_table(paths.FIGURES / "paper-lite" / "table_networks.csv")
     keys = ("network", "score", "infill", "group")
     looking = networks.set_index(list(keys)).loc[("looking", "net_drop", "unseen", "glioma")]
     (line,) = (row for row in text.splitlines() if row.startswith("| Net-Drop, other infills, gl"))
@@ -422,4 +423,4 @@ def test_committed_results_verify(folder):
 
 
 def test_executed_copies_lie_in_the_run(finished):
-    assert runner.executed_copy(finished, "01_data").parent == finished.folder / "notebooks"
+    assert notebooks.executed_copy(finished, "01_data").parent == finished.folder / "notebooks"

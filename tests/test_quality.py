@@ -3,10 +3,10 @@ import pandas as pd
 import pytest
 from skimage.metrics import structural_similarity
 
+from tumorcf_lib import rowfiles
 from tumorcf_lib.controls import quality
-from tumorcf_lib.counterfactuals import audit, plan
 from tumorcf_lib.data import cohort
-from tumorcf_lib.runs import results
+from tumorcf_lib.edits import audit, plan
 from tumorcf_lib.tables import quality_tables
 
 INFILLS = ("telea", "mirror")
@@ -123,7 +123,7 @@ def test_flagged_places_are_left_out(prepared, rows):
 
 def test_published_rows_are_measured_alike(prepared, rows):
     fresh = quality.measure(prepared, rows)
-    published = quality.measure(prepared, results.round_trip(rows))
+    published = quality.measure(prepared, rowfiles.round_trip(rows))
     pd.testing.assert_frame_equal(fresh, published, check_dtype=False)
 
 

@@ -1,7 +1,7 @@
 import pandas as pd
 import pytest
 
-from tumorcf_lib.runs import results
+from tumorcf_lib import rowfiles
 from tumorcf_lib.tables import quality_tables
 
 
@@ -42,6 +42,6 @@ def test_the_mirror_is_compared_at_its_own_places_only():
 def test_published_rows_give_the_same_table():
     rows = quality_rows(*((i, f"p{i}", "a", "telea", 0, 1 / (i + 3)) for i in range(12)))
     tables = [
-        quality_tables.quality_table(r, n_resamples=50) for r in (rows, results.round_trip(rows))
+        quality_tables.quality_table(r, n_resamples=50) for r in (rows, rowfiles.round_trip(rows))
     ]
     pd.testing.assert_frame_equal(*tables, atol=1e-4)

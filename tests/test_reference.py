@@ -10,10 +10,21 @@ import pytest
 import real_cheng
 from tiny_study import TINY, allow_small_splits, rows_by_networks, run_to_inputs
 
-from tumorcf_lib import config, paths
+from tumorcf_lib import config, digests, paths, rowfiles
 from tumorcf_lib.config import CLASSES
-from tumorcf_lib.publishing import publish
-from tumorcf_lib.runs import digests, folds, reference, results, runner, runtime, stages
+from tumorcf_lib.publish import publish
+from tumorcf_lib.study import (
+    notebooks as runner,
+)
+from tumorcf_lib.study import (
+    reference,
+    results,
+    runtime,
+    stages,
+)
+from tumorcf_lib.study import (
+    unit as folds,
+)
 
 P = [f"p_{name}" for name in CLASSES]
 WEIGHTS = ("weights_fold0.npz", "weights_hardened_fold0.npz", "weights_looking_fold0.npz")
@@ -36,7 +47,7 @@ def networks_by_hand(study):
     Random weights answer slices differently, so they are as good as others to carry around.
     """
     from tumorcf_lib.networks import classifier
-    from tumorcf_lib.studies import calibration_networks
+    from tumorcf_lib.study import calibration_networks
 
     third = results.open_stage(study, "03_training")
     slices = folds.load_prepared(third).slices
@@ -124,7 +135,7 @@ def test_from_the_published_weights_come_the_published_rows(published, second, m
     rows_by_networks(second)
     compared = reference.compare(second).set_index("rows")
     assert set(compared.index) == {"rows_predictions", "rows_edits"}
-    theirs = {name: results.read_table(published / f"{name}.csv.gz") for name in compared.index}
+    theirs = {name: rowfiles.read_table(published / f"{name}.csv.gz") for name in compared.index}
     assert compared["n"].to_dict() == {name: len(rows) for name, rows in theirs.items()}
     assert (compared["n_unmatched"] == 0).all() and (compared["largest"] <= AT_MOST).all()
     assert theirs["rows_predictions"][P].to_numpy().std() > 10 * reference.TOLERANCE
@@ -171,16 +182,16 @@ def test_a_training_ends_the_stand_in(published, second):
 
 def test_another_split_is_refused_and_the_persons_seen_are_counted(published, second):
     """Of the persons tested here one was trained on: its part in the published split is swapped."""
-    split = results.read_table(published / "split.csv")
+    split = rowfiles.read_table(published / "split.csv")
     tested, trained = (split.loc[split["part"] == part, "person_id"].iloc[0]
                        for part in ("test", "train"))  # fmt: skip
     split.loc[split["person_id"] == tested, "part"] = "train"
     split.loc[split["person_id"] == trained, "part"] = "test"
-    results.write_table(split, published / "split.csv")
+    rowfiles.write_table(split, published / "split.csv")
     hashes = json.loads((published / "manifest.json").read_text())["sha256"]
     hashes["split.csv"] = digests.file_sha256(published / "split.csv")
     change_manifest(published, sha256=hashes)
-    own = results.read_table(second.folder / "01_data" / "split.csv")
+    own = rowfiles.read_table(second.folder / "01_data" / "split.csv")
     n_tested = own.loc[own["part"] == "test", "person_id"].nunique()
     words = f"learned from, or were chosen by, 1 of its {n_tested} tested persons"
     with pytest.raises(reference.ReferenceWeightsError, match=words):
@@ -189,9 +200,9 @@ def test_another_split_is_refused_and_the_persons_seen_are_counted(published, se
 
 
 def test_validation_persons_count_as_seen(published, tmp_path):
-    split = results.read_table(published / "split.csv")
+    split = rowfiles.read_table(published / "split.csv")
     own = split.assign(part=split["part"].replace({"validation": "test", "test": "validation"}))
-    results.write_table(own, tmp_path / "split.csv")
+    rowfiles.write_table(own, tmp_path / "split.csv")
     n = own.loc[own["part"] == "test", "person_id"].nunique()
     with pytest.raises(reference.ReferenceWeightsError, match=f"{n} of its {n} tested"):
         reference.check_split(tmp_path / "split.csv", published)
@@ -320,7 +331,7 @@ def smoke(tmp_path, monkeypatch):
     folder = paths.published("smoke")
     folder.mkdir(parents=True)
     split = pd.DataFrame({"person_id": ["a", "b"], "part": ["train", "test"]})
-    results.write_table(split, folder / "split.csv")
+    rowfiles.write_table(split, folder / "split.csv")
     for name in (*WEIGHTS, *reference.HISTORIES):
         (folder / name).write_text(name)
     (folder / "numbers.json").write_text(json.dumps({"03_training": {}}))
@@ -413,17 +424,17 @@ def test_published_weights_give_the_published_rows_on_real_slices():
     source = json.loads((folder / "manifest.json").read_text())["source"]
     if cohort.source != source:
         pytest.skip(f"TUMORCF_DATA holds another copy of the slices than these: {source}")
-    split = results.read_table(folder / "split.csv")
+    split = rowfiles.read_table(folder / "split.csv")
     tested = split.loc[split["part"] == "test", "slice_id"].to_numpy()
     chosen = tested[np.linspace(0, len(tested) - 1, 64).astype(int)]
     own = cohort.subset(np.flatnonzero(cohort.table["slice_id"].isin(chosen)))
     slices = np.stack([preprocess.network_input(s, profile.size_px) for s in own.slices])
     for kind in reference.NETWORKS:
         if kind:
-            theirs = results.read_table(folder / "rows_networks.csv.gz")
+            theirs = rowfiles.read_table(folder / "rows_networks.csv.gz")
             theirs = theirs[(theirs["network"] == kind) & (theirs["edit"] == "original")]
         else:
-            theirs = results.read_table(folder / "rows_predictions.csv.gz")
+            theirs = rowfiles.read_table(folder / "rows_predictions.csv.gz")
         model = classifier.load_float16(profile, folder / folds.weights_name(0, kind))
         p = pd.DataFrame(classifier.predict(model, slices), columns=P)
         p.insert(0, "slice_id", own.table["slice_id"].to_numpy())

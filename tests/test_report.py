@@ -7,9 +7,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tumorcf_lib import html_page
-from tumorcf_lib.counterfactuals import audit, plan
 from tumorcf_lib.data.cohort import Cohort
+from tumorcf_lib.edits import audit, plan
+from tumorcf_lib.publish import html_page
 from tumorcf_lib.your_model import report
 
 TUMOR = (slice(12, 19), slice(20, 27))

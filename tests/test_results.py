@@ -8,8 +8,8 @@ import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 
-from tumorcf_lib import files, locks
-from tumorcf_lib.runs import digests, results, stages
+from tumorcf_lib import digests, files, locks, rowfiles
+from tumorcf_lib.study import results, stages
 
 
 @pytest.fixture
@@ -120,7 +120,7 @@ def test_rows_that_were_edited_in_their_workspace_are_made_again(study, capsys):
     first.make_rows("rows_x", make, {})
     first.finish()
     (kept,) = first.folder.glob("rows_x-*/rows_x.csv.gz")
-    results.write_table(pd.DataFrame({"p": [0.9]}), kept)
+    rowfiles.write_table(pd.DataFrame({"p": [0.9]}), kept)
     rows = results.open_stage(study, "01_data").make_rows("rows_x", make, {})
     assert rows["p"].tolist() == [0.5]
     assert "rows_x.csv.gz is not as it was made" in capsys.readouterr().out
@@ -186,7 +186,7 @@ def test_rows_that_were_cut_off_are_made_again(stage):
 @pytest.mark.parametrize("name", ["table.csv", "rows.csv.gz"])
 def test_a_table_is_written_as_a_whole_or_not_at_all(name, tmp_path, monkeypatch):
     path = tmp_path / name
-    results.write_table(pd.DataFrame({"a": [1]}), path)
+    rowfiles.write_table(pd.DataFrame({"a": [1]}), path)
     before, write = path.read_bytes(), Path.write_bytes
 
     def half_then_killed(self, data):
@@ -195,8 +195,8 @@ def test_a_table_is_written_as_a_whole_or_not_at_all(name, tmp_path, monkeypatch
 
     monkeypatch.setattr(Path, "write_bytes", half_then_killed)
     with pytest.raises(KeyboardInterrupt):
-        results.write_table(pd.DataFrame({"a": range(100)}), path)
+        rowfiles.write_table(pd.DataFrame({"a": range(100)}), path)
     with pytest.raises(KeyboardInterrupt):
-        results.write_table(pd.DataFrame({"a": [2]}), tmp_path / f"new-{name}")
+        rowfiles.write_table(pd.DataFrame({"a": [2]}), tmp_path / f"new-{name}")
     assert path.read_bytes() == before
     assert not (tmp_path / f"new-{name}").exists()

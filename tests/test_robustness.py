@@ -5,8 +5,8 @@ import pandas as pd
 import pytest
 from fake_rows import audit_rows, with_classes
 
+from tumorcf_lib import rowfiles
 from tumorcf_lib.config import CLASSES
-from tumorcf_lib.runs import results
 from tumorcf_lib.stats import metrics, stats
 from tumorcf_lib.tables import robustness
 
@@ -261,9 +261,9 @@ def test_planted_classes_end_as_planted(table):
 
 
 def test_published_rows_give_the_same_verdicts(everything, table):
-    published = [results.round_trip(rows) for rows in everything]
+    published = [rowfiles.round_trip(rows) for rows in everything]
     again = robustness.robustness_table(*published, n_resamples=200)
     assert again["verdict"].tolist() == table["verdict"].tolist()
     np.testing.assert_allclose(again["effect"], table["effect"], atol=5e-4)
-    pd.testing.assert_frame_equal(robustness.survival(results.round_trip(table)),
+    pd.testing.assert_frame_equal(robustness.survival(rowfiles.round_trip(table)),
                                   robustness.survival(table))

@@ -13,8 +13,9 @@ import pytest
 from PIL import Image
 
 from tumorcf_lib import config, paths
-from tumorcf_lib.publishing import readme, run_page
-from tumorcf_lib.runs import reference, runner, stages
+from tumorcf_lib.publish import page as run_page
+from tumorcf_lib.publish import readme
+from tumorcf_lib.study import notebooks, reference, stages
 
 
 def picture(width):
@@ -156,7 +157,7 @@ def test_a_dollar_sign_in_code_is_left_alone():
 
 def finish(study, *names):
     for name in names:
-        copy = runner.executed_copy(study, name)
+        copy = notebooks.executed_copy(study, name)
         copy.parent.mkdir(parents=True, exist_ok=True)
         copy.write_text(nbformat.writes(notebook(1)))
 

@@ -11,8 +11,9 @@ from types import SimpleNamespace
 import nbformat
 import pytest
 
-from tumorcf_lib import files, paths
-from tumorcf_lib.runs import digests, execution, runner, stages
+from tumorcf_lib import digests, files, paths
+from tumorcf_lib.study import execution, stages
+from tumorcf_lib.study import notebooks as runner
 
 DIES = "os.kill(os.getpid(), 9)"
 WAITS = "paths.Path(os.environ['TUMORCF_RUNS'], 'pid').write_text(str(os.getpid()))\nwhile 1: pass"
@@ -20,7 +21,7 @@ RUN = """
 import signal, sys
 signal.signal(signal.SIGINT, signal.default_int_handler)  # shells let background jobs ignore it
 from tumorcf_lib import __main__ as cli, paths
-from tumorcf_lib.runs import digests
+from tumorcf_lib import digests
 paths.NOTEBOOKS = paths.Path(sys.argv[1])
 digests.code_digest = lambda name: (paths.NOTEBOOKS / f"{name}.ipynb").read_text()
 sys.exit(cli.main(["run", "--profile", "smoke", "--to", "01"]))

@@ -1,8 +1,8 @@
 import pytest
 
 from tumorcf_lib import config, paths
-from tumorcf_lib.data import figshare
-from tumorcf_lib.runs import runtime
+from tumorcf_lib.data import published
+from tumorcf_lib.study import runtime
 
 
 @pytest.fixture
@@ -58,7 +58,7 @@ def test_phantom_runs_carry_a_tag_and_real_ones_do_not(study):
 
 def test_the_header_calls_an_unlisted_copy_unlisted(monkeypatch, study):
     monkeypatch.setattr(
-        figshare, "describe", lambda folder, cache_dir: "3064 slices, an unlisted copy"
+        published, "describe", lambda folder, cache_dir: "3064 slices, an unlisted copy"
     )
     real = runtime.Study(config.get("paper-lite"), 0, study.folder)
     assert "an unlisted copy" in runtime.header(real, "CPU")

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from tumorcf_lib.counterfactuals import scores
+from tumorcf_lib.edits import scores
 
 
 def test_log_odds_agree_with_a_loop_and_are_clipped_at_both_ends():

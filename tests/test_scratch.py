@@ -11,12 +11,11 @@ from keras import layers
 from tiny_study import allow_small_splits
 
 from tumorcf_lib import __main__ as cli
-from tumorcf_lib import config, paths
+from tumorcf_lib import config, paths, rowfiles
 from tumorcf_lib.data import split as splits
 from tumorcf_lib.networks import classifier, training
-from tumorcf_lib.publishing import publish
-from tumorcf_lib.runs import results, sources
-from tumorcf_lib.studies import scratch, side_studies
+from tumorcf_lib.publish import publish
+from tumorcf_lib.study import scratch, side_studies, sources
 
 PROFILE = dataclasses.replace(
     scratch.PROFILE, cohort="phantom", size_px=32, phantom_patients=4, phantom_slices=2, epochs=3,
@@ -75,7 +74,7 @@ def test_it_is_the_papers_architecture_without_pretrained_weights_and_its_norms_
 
 def test_its_tested_persons_are_those_of_paper_lite():
     folder = paths.published("paper-lite")
-    published = results.read_table(folder / "split.csv")
+    published = rowfiles.read_table(folder / "split.csv")
     again = splits.split_table(
         published["slice_id"], published["person_id"], published["label"], n_folds=1,
         seed=scratch.PROFILE.split_seed,
@@ -107,7 +106,7 @@ def test_more_minutes_end_where_an_undisturbed_training_does(straight, tmp_path)
     run(tmp_path, minutes=0)
     history, lines = run(tmp_path, minutes=10)
     assert lines[0].startswith("going on after epoch 1")
-    expected = results.read_table(straight / "history.csv")
+    expected = rowfiles.read_table(straight / "history.csv")
     own = history.drop(columns="seconds")
     pd.testing.assert_frame_equal(own, expected.drop(columns="seconds"))
     for file in scratch.PARTS.values():
@@ -167,10 +166,10 @@ def test_settings_that_cannot_be_trained_with_are_refused(tmp_path, minutes, cha
 def test_rows_are_those_of_the_validation_and_the_tested_slices_by_the_best_epoch(straight):
     cohort = sources.load(PROFILE)
     parts = splits.hold_out(cohort.persons, cohort.labels, seed=PROFILE.split_seed)
-    history = results.read_table(straight / "history.csv")
+    history = rowfiles.read_table(straight / "history.csv")
     assert history.loc[history["best"], "val_loss"].item() == history["val_loss"].min()
     for part, file in (("test", "rows_predictions"), ("validation", "rows_validation")):
-        rows = results.read_table(straight / f"{file}.csv.gz")
+        rows = rowfiles.read_table(straight / f"{file}.csv.gz")
         assert rows["slice_id"].tolist() == cohort.table.loc[parts == part, "slice_id"].tolist()
         assert np.allclose(rows[P].sum(axis=1), 1, atol=1e-4)
     called = np.array(config.CLASSES)[rows[P].to_numpy().argmax(axis=1)]
@@ -185,10 +184,10 @@ def test_every_published_table_and_the_manifest_say_what_it_is(straight, tmp_pat
     assert {path.stem for path in tables} == {
         "table_performance", "table_classes", "table_confusion", "table_reliability",
     }  # fmt: skip
-    history = results.read_table(folder / "history.csv")
+    history = rowfiles.read_table(folder / "history.csv")
     minutes = history["seconds"].sum() / 60
     for path in tables:
-        (name,) = set(results.read_table(path)["network"])
+        (name,) = set(rowfiles.read_table(path)["network"])
         assert name == (
             f"ResNet-50 from random weights, {minutes:.1f} minutes, not the paper's network"
         )
@@ -201,8 +200,8 @@ def test_every_published_table_and_the_manifest_say_what_it_is(straight, tmp_pat
 
 def test_minutes_that_were_written_over_do_not_verify(straight, tmp_path):
     folder = scratch.publish(straight, tmp_path / scratch.NAME)
-    history = results.read_table(folder / "history.csv")
-    results.write_table(history.assign(seconds=6000.0), folder / "history.csv")
+    history = rowfiles.read_table(folder / "history.csv")
+    rowfiles.write_table(history.assign(seconds=6000.0), folder / "history.csv")
     problems, _ = publish.verify(folder)
     assert any(text.startswith("table_performance.csv, row 1, network") for text in problems)
     assert any(text.startswith("history.csv has another SHA-256") for text in problems)

@@ -2,10 +2,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tumorcf_lib.counterfactuals.scores import class_log_odds
-from tumorcf_lib.runs import results
+from tumorcf_lib import rowfiles
+from tumorcf_lib.edits.scores import class_log_odds
 from tumorcf_lib.stats import concordance, metrics
-from tumorcf_lib.tables import sensitivity
+from tumorcf_lib.tables import controls
 
 INFILLS = ("navier_stokes", "telea", "ring_mean")
 
@@ -63,8 +63,8 @@ def test_infills_are_compared_at_as_many_places_each():
         row(0, "original", 0.9), *setting(0, 0.2, [0.8, 0.6, 0.1]),
         *setting(0, 0.4, [0.7, 0.5], infill="telea"),
     ])  # fmt: skip
-    assert sensitivity.control_places(rows) == 2
-    table = sensitivity.infill_scores(rows, n_resamples=10)
+    assert controls.control_places(rows) == 2
+    table = controls.infill_scores(rows, n_resamples=10)
     # Navier-Stokes: shams 0.8 and 0.6 (not 0.1), so net 0.7 - 0.2; Telea: 0.6 - 0.4.
     ns, telea = (
         line(table, infill=infill, slices="own", score="net_drop", group="all")
@@ -76,16 +76,16 @@ def test_infills_are_compared_at_as_many_places_each():
 
 def test_rows_of_the_headline_alone_keep_all_its_places_and_have_no_agreement():
     rows = pd.DataFrame([row(0, "original", 0.9), *setting(0, 0.2, [0.8, 0.6, 0.1])])
-    table = sensitivity.infill_scores(rows, n_resamples=10)
+    table = controls.infill_scores(rows, n_resamples=10)
     net = line(table, score="net_drop", group="a")
     assert net["effect"] == pytest.approx(0.3) and net["n_places"] == 3
     assert set(table["slices"]) == {"own"}
-    agreement = sensitivity.infill_agreement(rows, n_resamples=10)
+    agreement = controls.infill_agreement(rows, n_resamples=10)
     assert agreement.empty and "kendall_w" in agreement
 
 
 def test_means_are_over_own_and_over_common_slices(random_rows):
-    table = sensitivity.infill_scores(random_rows, n_resamples=20)
+    table = controls.infill_scores(random_rows, n_resamples=20)
     for infill in INFILLS:
         n_slices = {
             name: line(table, infill=infill, slices=name, score="net_drop", group="all")["n_slices"]
@@ -93,7 +93,7 @@ def test_means_are_over_own_and_over_common_slices(random_rows):
         }
         assert n_slices == {"own": 24, "common": 24, "common, mirror too": 12}
     assert not ((table["infill"] == "mirror") & (table["slices"] == "common")).any()
-    scores = sensitivity.drops_per_slice(random_rows, infill="telea")
+    scores = controls.drops_per_slice(random_rows, infill="telea")
     first = line(
         table, infill="telea", slices="common, mirror too", score="net_drop_lo", group="b"
     )
@@ -102,13 +102,13 @@ def test_means_are_over_own_and_over_common_slices(random_rows):
 
 
 def test_delta_less_sham_is_net_in_every_line(random_rows):
-    table = sensitivity.infill_scores(random_rows, n_resamples=20)
+    table = controls.infill_scores(random_rows, n_resamples=20)
     wide = table.pivot(index=["infill", "slices", "group"], columns="score", values="effect")
     np.testing.assert_allclose(wide["delta_drop"] - wide["sham_drop"], wide["net_drop"])
 
 
 def test_missing_slices_come_with_their_reason(random_rows):
-    table = sensitivity.infill_scores(random_rows, n_resamples=20)
+    table = controls.infill_scores(random_rows, n_resamples=20)
     mirror = line(table, infill="mirror", slices="own", score="net_drop", group="a")
     assert mirror["share_with_shams"] == 0.5 and mirror["note"] == "not symmetric: 6"
     telea = line(table, infill="telea", slices="own", score="net_drop", group="a")
@@ -116,23 +116,23 @@ def test_missing_slices_come_with_their_reason(random_rows):
 
 
 def test_drops_of_a_slice_are_those_of_the_audit_at_its_first_places(random_rows):
-    ours = sensitivity.drops_per_slice(random_rows, dilation_px=4)
+    ours = controls.drops_per_slice(random_rows, dilation_px=4)
     assert (ours["n_sham"] == 2).all()
     theirs = metrics.slice_scores(random_rows, dilation_px=4)
     pd.testing.assert_series_equal(ours["net_drop"], theirs["net_drop"])
     headline = metrics.slice_scores(random_rows[random_rows["place"] < 2])
     pd.testing.assert_series_equal(
-        sensitivity.drops_per_slice(random_rows)["net_drop"], headline["net_drop"]
+        controls.drops_per_slice(random_rows)["net_drop"], headline["net_drop"]
     )
 
 
 def test_rankings_are_compared_over_the_slices_that_all_infills_have(random_rows):
-    table = sensitivity.infill_agreement(random_rows, n_resamples=50)
+    table = controls.infill_agreement(random_rows, n_resamples=50)
     common = line(table, score="net_drop", slices="common", group="all")
     assert common["n_infills"] == 3 and common["n_slices"] == 24
     assert common["chance"] == pytest.approx(1 / 3)
     values = np.column_stack([
-        sensitivity.drops_per_slice(random_rows, infill=infill)["net_drop"] for infill in INFILLS
+        controls.drops_per_slice(random_rows, infill=infill)["net_drop"] for infill in INFILLS
     ])  # fmt: skip
     # But for differences below 1e-4, which are ties.
     assert common["kendall_w"] == pytest.approx(concordance.kendall_w(values), abs=0.02)
@@ -146,7 +146,7 @@ def test_infills_that_rank_alike_agree_fully_in_each_class(random_rows):
     headline = random_rows[random_rows["infill"].isin(("", "navier_stokes"))]
     headline = headline[(headline["dilation_px"] == 0) & (headline["place"] < 2)]
     copy = headline[headline["edit"] != "original"].assign(infill="telea")
-    table = sensitivity.infill_agreement(pd.concat([headline, copy]), n_resamples=50)
+    table = controls.infill_agreement(pd.concat([headline, copy]), n_resamples=50)
     assert len(table) == 4 * 3  # scores by groups
     np.testing.assert_allclose(table[["kendall_w", "low", "high", "spearman"]], 1)
 
@@ -162,7 +162,7 @@ def test_the_dilation_curve_says_how_many_slices_have_shams_and_why_others_have_
             made.append(
                 impossible(i, "sham", "no legal place", infill="navier_stokes", dilation_px=9)
             )
-    table = sensitivity.dilation_curve(pd.DataFrame(made), n_resamples=10)
+    table = controls.dilation_curve(pd.DataFrame(made), n_resamples=10)
     assert table["dilation_px"].unique().tolist() == [0, 9]
     wide = line(table, dilation_px=9, slices="own", score="net_drop", group="all")
     assert wide["effect"] == pytest.approx(0.4) and wide["n_slices"] == 4
@@ -184,7 +184,7 @@ def test_a_class_without_any_sham_keeps_its_line_and_its_reason():
             impossible(i, "sham", "no legal place", **at)
             if i % 2 else row(i, "sham", 0.6, place=0, **at)
         )  # fmt: skip
-    table = sensitivity.dilation_curve(pd.DataFrame(made), n_resamples=10)
+    table = controls.dilation_curve(pd.DataFrame(made), n_resamples=10)
     gone = line(table, dilation_px=9, slices="own", score="net_drop", group="b")
     assert gone["n_slices"] == 0 and gone["share_with_shams"] == 0 and np.isnan(gone["effect"])
     assert gone["note"] == "no legal place: 2"
@@ -197,26 +197,26 @@ def test_one_person_a_class_gives_numbers_without_intervals():
             *setting(i, 0.4, [0.8], infill="telea"),
         )
     ])  # fmt: skip
-    table = sensitivity.infill_scores(rows, n_resamples=10)
+    table = controls.infill_scores(rows, n_resamples=10)
     assert table["effect"].notna().all() and table["low"].isna().all()
-    agreement = sensitivity.infill_agreement(rows, n_resamples=10)
+    agreement = controls.infill_agreement(rows, n_resamples=10)
     assert agreement["low"].isna().all()
 
 
 def test_published_rows_give_the_same_tables(random_rows):
-    published = results.round_trip(random_rows)
-    for make in (sensitivity.infill_scores, sensitivity.dilation_curve):
+    published = rowfiles.round_trip(random_rows)
+    for make in (controls.infill_scores, controls.dilation_curve):
         fresh, read = (make(rows, n_resamples=50) for rows in (random_rows, published))
         pd.testing.assert_frame_equal(fresh, read, rtol=1e-3, atol=1e-4)
-    published = results.round_trip(published)
-    twice = [sensitivity.infill_agreement(published, n_resamples=50) for _ in range(2)]
+    published = rowfiles.round_trip(published)
+    twice = [controls.infill_agreement(published, n_resamples=50) for _ in range(2)]
     pd.testing.assert_frame_equal(*twice)
-    fresh = sensitivity.infill_agreement(random_rows, n_resamples=50)
+    fresh = controls.infill_agreement(random_rows, n_resamples=50)
     np.testing.assert_allclose(fresh["kendall_w"], twice[0]["kendall_w"], atol=0.02)
 
 
 def test_tables_are_read_back_as_they_were_written(random_rows):
-    for make in (sensitivity.infill_scores, sensitivity.dilation_curve):
+    for make in (controls.infill_scores, controls.dilation_curve):
         table = make(random_rows, n_resamples=10)
-        read = results.round_trip(table)
+        read = rowfiles.round_trip(table)
         pd.testing.assert_frame_equal(read, table, rtol=1e-4, check_dtype=False)

@@ -4,10 +4,10 @@ import h5py
 import numpy as np
 import pytest
 
-from tumorcf_lib.counterfactuals import edits, shams
-from tumorcf_lib.counterfactuals.head import Head, find_head
-from tumorcf_lib.counterfactuals.shams import Place
 from tumorcf_lib.data import preprocess
+from tumorcf_lib.edits import edits, shams
+from tumorcf_lib.edits.head import Head, find_head
+from tumorcf_lib.edits.shams import Place
 
 
 def blob(rng, shape, n_pixels):

@@ -4,8 +4,8 @@ import pytest
 from fake_cheng import dataset
 
 from tumorcf_lib import config
-from tumorcf_lib.phantoms import phantom
-from tumorcf_lib.runs import sources
+from tumorcf_lib.phantoms import cohort as phantom
+from tumorcf_lib.study import sources
 
 
 def test_a_phantom_profile_draws_the_phantom_at_a_fitting_size(monkeypatch):

@@ -9,7 +9,7 @@ import pytest
 import benchmarks
 from benchmarks import cohort_size, measure, report
 from tumorcf_lib import paths
-from tumorcf_lib.publishing import speed
+from tumorcf_lib.publish import speed
 
 ROW = measure.Row("", "", "", 1, "slices", 3, 1.0, 1.0, 1.0, 1.0, 1.0)
 

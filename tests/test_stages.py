@@ -5,8 +5,8 @@ import sys
 import pytest
 from matplotlib.figure import Figure
 
-from tumorcf_lib import paths
-from tumorcf_lib.runs import digests, kernels, results, stages
+from tumorcf_lib import digests, paths
+from tumorcf_lib.study import kernels, results, stages
 
 
 @pytest.fixture

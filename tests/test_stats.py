@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from scipy import stats as laws
 
-from tumorcf_lib.stats import _resampling, stats
+from tumorcf_lib.stats import persons as _resampling
+from tumorcf_lib.stats import stats
 
 
 def _sample(rng, *, n_persons=12, n_strata=3, between=1.0, max_slices=6):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from test_infills import dot, two_halves
 
-from tumorcf_lib.counterfactuals import symmetry
+from tumorcf_lib.edits import symmetry
 
 
 @pytest.mark.parametrize("tilt_deg, center", [(0, (60, 70)), (6, (63, 58)), (-10, (66, 63))])

@@ -2,12 +2,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tumorcf_lib import config
-from tumorcf_lib.counterfactuals import audit
+from tumorcf_lib import config, rowfiles
 from tumorcf_lib.data import cohort
-from tumorcf_lib.runs import results
+from tumorcf_lib.edits import audit
 from tumorcf_lib.stats import metrics
-from tumorcf_lib.tables import tables
+from tumorcf_lib.tables import study
 
 CLASSES = config.CLASSES
 
@@ -50,7 +49,7 @@ def edit_rows():
 
 
 def test_slice_accuracy_counts_slices_and_person_accuracy_counts_persons(predictions):
-    table = tables.performance(predictions, n_resamples=50).set_index(["level", "metric"])
+    table = study.performance(predictions, n_resamples=50).set_index(["level", "metric"])
     p = predictions[[f"p_{c}" for c in CLASSES]].to_numpy()
     right = np.array(CLASSES)[p.argmax(axis=1)] == predictions["label"]
     assert table.loc[("slice", "accuracy"), "value"] == pytest.approx(right.mean())
@@ -65,14 +64,14 @@ def test_slice_accuracy_counts_slices_and_person_accuracy_counts_persons(predict
 
 
 def test_intervals_hold_the_value_and_repeat_exactly(predictions):
-    one = tables.performance_by_class(predictions, n_resamples=100)
+    one = study.performance_by_class(predictions, n_resamples=100)
     assert (one["low"] <= one["value"]).all()
     assert (one["value"] <= one["high"]).all()
-    pd.testing.assert_frame_equal(one, tables.performance_by_class(predictions, n_resamples=100))
+    pd.testing.assert_frame_equal(one, study.performance_by_class(predictions, n_resamples=100))
 
 
 def test_confusion_rows_sum_to_the_slices_of_the_class(predictions):
-    table = tables.confusion(predictions).set_index("true")
+    table = study.confusion(predictions).set_index("true")
     counts = predictions["label"].value_counts()
     assert table.sum(axis=1).to_dict() == {name: counts[name] for name in CLASSES}
 
@@ -81,7 +80,7 @@ def test_temperature_scaling_is_fitted_on_the_validation_rows_only(predictions):
     sharper = predictions.copy()
     columns = [f"p_{c}" for c in CLASSES]
     sharper[columns] = metrics.apply_temperature(predictions[columns].to_numpy(), 0.5)
-    by_kind = tables.reliability(predictions, sharper).groupby("kind")["temperature"].first()
+    by_kind = study.reliability(predictions, sharper).groupby("kind")["temperature"].first()
     fitted = metrics.fit_temperature(
         pd.Index(CLASSES).get_indexer(sharper["label"]), sharper[columns].to_numpy()
     )
@@ -90,14 +89,14 @@ def test_temperature_scaling_is_fitted_on_the_validation_rows_only(predictions):
 
 
 def test_confident_errors_come_one_a_person_first_and_most_confident_first(predictions):
-    errors = tables.confident_errors(predictions, 4)
+    errors = study.confident_errors(predictions, 4)
     assert (errors["predicted"] != errors["label"]).all()
     assert errors["person_id"].is_unique
     assert errors["confidence"].is_monotonic_decreasing
 
 
 def test_shares_of_where_slices_fall_sum_to_one_and_blank_falls_to_one_class(edit_rows):
-    table = tables.fall_to(edit_rows)
+    table = study.fall_to(edit_rows)
     assert np.allclose(table.groupby(["edit", "label"])["share"].sum(), 1)
     blank = table[table["edit"] == "blank"]
     assert blank.groupby("to", observed=True)["n"].sum().max() == 12
@@ -105,7 +104,7 @@ def test_shares_of_where_slices_fall_sum_to_one_and_blank_falls_to_one_class(edi
 
 def test_the_table_of_scores_repeats_hand_made_means(edit_rows):
     scores = metrics.slice_scores(edit_rows)
-    table = tables.scores_by_class(scores, n_resamples=50).set_index(["score", "group"])
+    table = study.scores_by_class(scores, n_resamples=50).set_index(["score", "group"])
     assert table.loc[("net_drop", "all"), "effect"] == pytest.approx(scores["net_drop"].mean())
     own = scores[scores["label"] == "glioma"]
     drop = (own["p_orig"] - own["p_remove"]).mean()
@@ -113,20 +112,20 @@ def test_the_table_of_scores_repeats_hand_made_means(edit_rows):
 
 
 def test_an_estimate_finds_its_line(predictions):
-    table = tables.performance(predictions, n_resamples=50)
-    entry = tables.estimate(table, "person", "all", "accuracy")
+    table = study.performance(predictions, n_resamples=50)
+    entry = study.estimate(table, "person", "all", "accuracy")
     assert entry["n"] == predictions["person_id"].nunique()
     assert entry["low"] <= entry["value"] <= entry["high"]
 
 
 def test_paper_references_and_run_stand_side_by_side(predictions, tmp_path):
-    table = results.round_trip(tables.performance(predictions, n_resamples=50))
+    table = rowfiles.round_trip(study.performance(predictions, n_resamples=50))
     demo = config.get("demo")
-    without = tables.beside_reference(table, "table_performance", demo, figures=tmp_path)
+    without = study.beside_reference(table, "table_performance", demo, figures=tmp_path)
     assert set(without.iloc[:, 1]) == set(without.iloc[:, 2]) == {"not published yet"}
-    (tmp_path / tables.REFERENCE).mkdir()
-    results.write_table(table, tmp_path / tables.REFERENCE / "table_performance.csv")
-    shown = tables.beside_reference(table, "table_performance", demo, figures=tmp_path)
+    (tmp_path / study.REFERENCE).mkdir()
+    rowfiles.write_table(table, tmp_path / study.REFERENCE / "table_performance.csv")
+    shown = study.beside_reference(table, "table_performance", demo, figures=tmp_path)
     paper, pooled, reference, run = shown.columns
     assert set(shown[pooled]) == {"not published yet"}
     assert shown.loc[("slice", "all", "accuracy"), paper] == "0.94"
@@ -137,16 +136,16 @@ def test_paper_references_and_run_stand_side_by_side(predictions, tmp_path):
 
 
 def test_of_pooled_folds_the_first_network_is_shown(predictions, tmp_path):
-    table = results.round_trip(tables.performance(predictions, n_resamples=50))
+    table = rowfiles.round_trip(study.performance(predictions, n_resamples=50))
     networks = [("one network", "as is", 0, 0.0), ("one network", "as is", 1, 0.5),
                 ("mean", "as is", np.nan, 0.7), ("one network", "and flipped", 0, 0.9)]
     pooled = pd.concat(
         table.assign(networks=name, views=views, training_seed=seed, value=value)
         for name, views, seed, value in networks
     )
-    (tmp_path / tables.POOLED).mkdir()
-    results.write_table(pooled, tmp_path / tables.POOLED / "table_performance.csv")
-    shown = tables.beside_reference(
+    (tmp_path / study.POOLED).mkdir()
+    rowfiles.write_table(pooled, tmp_path / study.POOLED / "table_performance.csv")
+    shown = study.beside_reference(
         table, "table_performance", config.get("demo"), figures=tmp_path
     )
     assert len(shown) == len(table)
@@ -158,7 +157,7 @@ def test_edits_are_counted_with_their_reasons_and_their_energy(edit_rows):
     first_sham = rows.index[rows["edit"] == "sham"][0]
     rows.loc[first_sham, "reason"] = "no legal place"
     rows.loc[first_sham, "edit_rms"] = np.nan
-    table = tables.edits(rows).set_index(["edit", "infill", "dilation_px", "label"])
+    table = study.edits(rows).set_index(["edit", "infill", "dilation_px", "label"])
     label = rows.loc[first_sham, "label"]
     sham = table.loc[("sham", "navier_stokes", 0, label)]
     assert sham[["made", "not_made", "why_not"]].tolist() == [7, 1, "no legal place"]
@@ -178,11 +177,11 @@ def test_an_edits_energy_is_held_against_shams_of_its_own_setting():
         for edit, value in zip(("remove", "sham"), values, strict=True)
     ])  # fmt: skip
     only_removed = rows.iloc[:1].assign(infill="mirror")
-    table = tables.edits(pd.concat([rows, only_removed])).set_index("edit").loc["remove"]
+    table = study.edits(pd.concat([rows, only_removed])).set_index("edit").loc["remove"]
     assert table["infill"].tolist() == ["navier_stokes", "telea", "navier_stokes", "mirror"]
     expected = [0.3 / 0.1, 0.8 / 0.4, 1 / 4, np.nan]
     assert table["rms_to_sham"].tolist() == pytest.approx(expected, nan_ok=True)
-    assert tables.headline(table)["rms_to_sham"].tolist() == pytest.approx([0.3 / 0.1])
+    assert study.headline(table)["rms_to_sham"].tolist() == pytest.approx([0.3 / 0.1])
 
 
 def test_flagged_is_the_share_of_made_shams_and_nothing_else_has_one():
@@ -191,7 +190,7 @@ def test_flagged_is_the_share_of_made_shams_and_nothing_else_has_one():
     rows = pd.DataFrame(lines, columns=["edit", "flag", "reason"]).assign(
         infill="navier_stokes", dilation_px=0, label="glioma", edit_rms=0.1
     )
-    table = tables.edits(rows).set_index("edit")
+    table = study.edits(rows).set_index("edit")
     assert table.loc["sham", "flagged"] == 2 / 4
     assert np.isnan(table.loc["remove", "flagged"])
 
@@ -201,15 +200,15 @@ def test_only_headline_edits_say_where_slices_fall(edit_rows):
     flat = removed.assign(p_meningioma=0.0, p_glioma=0.0, p_pituitary=1.0)
     others = [flat.assign(infill="telea"), flat.assign(dilation_px=3)]
     more = pd.concat([edit_rows, *others], ignore_index=True)
-    pd.testing.assert_frame_equal(tables.fall_to(more), tables.fall_to(edit_rows))
-    assert tables.fall_to(more).groupby(["edit", "label"])["n"].sum().eq(4).all()
+    pd.testing.assert_frame_equal(study.fall_to(more), study.fall_to(edit_rows))
+    assert study.fall_to(more).groupby(["edit", "label"])["n"].sum().eq(4).all()
 
 
 def test_where_no_person_failed_the_interval_is_the_exact_one(predictions):
     perfect = predictions.copy()
     for name in CLASSES:
         perfect[f"p_{name}"] = (perfect["label"] == name).astype(float)
-    table = tables.performance_by_class(perfect, n_resamples=50).set_index(
+    table = study.performance_by_class(perfect, n_resamples=50).set_index(
         ["level", "group", "metric"]
     )
     n = perfect.loc[perfect["label"] == "glioma", "person_id"].nunique()
@@ -220,7 +219,7 @@ def test_where_no_person_failed_the_interval_is_the_exact_one(predictions):
 
 
 def test_the_interval_of_the_ece_holds_its_value(predictions):
-    table = tables.performance(predictions, n_resamples=300).set_index(["level", "metric"])
+    table = study.performance(predictions, n_resamples=300).set_index(["level", "metric"])
     for level in ("slice", "person"):
         low, value, high = table.loc[(level, "ECE"), ["low", "value", "high"]]
         assert low <= value <= high

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from fake_rows import audit_rows
 
-from tumorcf_lib.runs import results
+from tumorcf_lib import rowfiles
 from tumorcf_lib.stats import metrics
 from tumorcf_lib.tables import three_networks
 
@@ -125,6 +125,6 @@ def test_the_wide_table_has_a_column_for_each_network(table):
 
 
 def test_published_rows_give_the_same_table(rows, others, table):
-    again = three_networks.networks_table(results.round_trip(rows), results.round_trip(others),
+    again = three_networks.networks_table(rowfiles.round_trip(rows), rowfiles.round_trip(others),
                                     n_resamples=100)
     np.testing.assert_allclose(again["effect"], table["effect"], atol=5e-4)

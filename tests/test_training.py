@@ -14,7 +14,7 @@ import pytest
 from keras import layers
 
 from tumorcf_lib import config, paths
-from tumorcf_lib.networks import folding, freezing, training
+from tumorcf_lib.networks import freezing, speed, training
 
 PROFILE = dataclasses.replace(
     config.get("smoke"), size_px=16, epochs=4, warmup_epochs=0, batch_size=8,
@@ -369,7 +369,7 @@ def test_variables_made_beforehand_save_a_tracing_and_change_no_bit(tmp_path, mo
 def test_norms_are_folded_where_they_are_frozen_and_only_there(tmp_path, monkeypatch, freeze_norms):
     calls = []
     monkeypatch.setattr(
-        training, "folded", lambda model: calls.append(model) or folding.folded(model)
+        training, "folded", lambda model: calls.append(model) or speed.folded(model)
     )
     model = tiny_model()
     (norm,) = freezing.norm_layers(model)

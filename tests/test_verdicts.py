@@ -5,7 +5,7 @@ import pytest
 from statsmodels.stats.multitest import multipletests
 
 from tumorcf_lib.stats import verdicts
-from tumorcf_lib.stats._resampling import StatsInputError
+from tumorcf_lib.stats.persons import StatsInputError
 from tumorcf_lib.stats.verdicts import Estimate
 
 

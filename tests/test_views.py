@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from tiny_heads import cohort
 
-from tumorcf_lib.counterfactuals import edits, shams
+from tumorcf_lib.edits import edits, shams
 from tumorcf_lib.networks import training, views
 
 

@@ -1,7 +1,6 @@
 import pytest
 
-from tumorcf_lib import files
-from tumorcf_lib.runs import workspaces
+from tumorcf_lib import files, workspaces
 
 
 def open_one(parent, depends_on=3, **options):

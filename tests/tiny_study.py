@@ -5,11 +5,10 @@ import dataclasses
 import numpy as np
 import pandas as pd
 
-from tumorcf_lib import config
-from tumorcf_lib.controls import controls
+from tumorcf_lib import config, rowfiles
 from tumorcf_lib.data import describe, preprocess, split
 from tumorcf_lib.networks import classifier
-from tumorcf_lib.runs import folds, results, runtime, sources
+from tumorcf_lib.study import controls, results, runtime, sources, unit
 
 TINY = dataclasses.replace(
     config.get("smoke"), weights=None, size_px=32, phantom_patients=4, phantom_slices=2, epochs=2,
@@ -19,7 +18,7 @@ TINY = dataclasses.replace(
 
 def allow_small_splits(patch):
     """Four persons a class cannot be balanced; the guard's own tests are elsewhere."""
-    patch.setattr(folds.splits, "check", lambda table, **_: table)
+    patch.setattr(unit.splits, "check", lambda table, **_: table)
 
 
 def run_to_inputs(folder, profile=TINY):
@@ -51,9 +50,9 @@ def run_to_networks(folder, profile=TINY, *, finetuned=False):
     study = run_to_inputs(folder, profile)
     classifier.set_up(study.seed)  # the backbone's random weights come from the global seed
     third = results.open_stage(study, "03_training")
-    prepared = folds.load_prepared(third)
+    prepared = unit.load_prepared(third)
     parts = third.read("01_data", "split")
-    third.save_table(folds.train(third, prepared, parts), "history")
+    third.save_table(unit.train(third, prepared, parts), "history")
     if finetuned:
         third.save_table(controls.finetune(third, prepared, parts), "history_finetune")
     third.finish()
@@ -70,15 +69,15 @@ def run_to_rows(folder, profile=TINY, *, finetuned=False):
 def rows_by_networks(study):
     """Predictions and audit of the tested slices, by whatever 03 holds."""
     fourth = results.open_stage(study, "04_evaluation")
-    prepared = folds.load_prepared(fourth)
-    fourth.save_rows(folds.predict(fourth, prepared, part="test"), "rows_predictions")
+    prepared = unit.load_prepared(fourth)
+    fourth.save_rows(unit.predict(fourth, prepared, part="test"), "rows_predictions")
     fourth.finish()
     fifth = results.open_stage(study, "05_counterfactuals")
-    folds.audit(fifth, prepared)
+    unit.audit(fifth, prepared)
     fifth.finish()
 
 
 def slices_tested(study):
     """IDs of the tested slices."""
-    table = results.read_table(study.folder / "01_data" / "split.csv")
+    table = rowfiles.read_table(study.folder / "01_data" / "split.csv")
     return set(table.loc[table["part"] == "test", "slice_id"])

@@ -7,7 +7,7 @@ import shlex
 import sys
 
 from tumorcf_lib import commands
-from tumorcf_lib.your_model import audit_command
+from tumorcf_lib.your_model import audit
 
 DESCRIPTION = """\
 Does a brain-tumor classifier look at the tumor? Run, publish and check the study.
@@ -203,7 +203,7 @@ def _parser():
     compare = _command(parsers, "compare", "hold two runs' results against each other")
     compare.add_argument("first", help="folder of a run, such as runs/demo")
     compare.add_argument("second", help="folder of another; the exit status is 1 if they differ")
-    audit_command.add_parser(parsers)
+    audit.add_parser(parsers)
     return parser
 
 
@@ -241,17 +241,25 @@ def _study_options(parser, *, default="auto"):
 def _named_errors():
     """Errors whose message is written for people: shown without a traceback."""
     from tumorcf_lib import config
-    from tumorcf_lib.data import download, figshare
-    from tumorcf_lib.publishing import publish, readme, run_page
-    from tumorcf_lib.runs import compare, reference, runner, stages
-    from tumorcf_lib.studies import crossval, leak_splits, scratch, side_studies
+    from tumorcf_lib.data import download, published
+    from tumorcf_lib.publish import compare, page, publish, readme
+    from tumorcf_lib.study import (
+        folds,
+        leak_splits,
+        notebooks,
+        reference,
+        scratch,
+        side_studies,
+        stages,
+    )
 
     return (
-        compare.NoRunError, config.UnknownProfileError, crossval.UnitError, download.DownloadError,
-        figshare.DatasetError, leak_splits.LeakInputError, publish.PublishError, readme.ReadmeError,
-        reference.ReferenceWeightsError, run_page.RunPageError, runner.NotebookError,
-        scratch.ScratchSettingsError, side_studies.UnfinishedStudyError, stages.StageError, OSError,
-        *audit_command.errors(),
+        compare.NoRunError, config.UnknownProfileError, folds.UnitError, download.DownloadError,
+        published.DatasetError, leak_splits.LeakInputError, publish.PublishError,
+        readme.ReadmeError, reference.ReferenceWeightsError, page.RunPageError,
+        notebooks.NotebookError, scratch.ScratchSettingsError, side_studies.UnfinishedStudyError,
+        stages.StageError, OSError,
+        *audit.errors(),
     )  # fmt: skip
 
 

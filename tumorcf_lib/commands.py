@@ -5,7 +5,7 @@ REAL_PROFILES = ("paper-lite", "paper-lite-cv", "paper")
 
 def _study(options):
     from tumorcf_lib import paths
-    from tumorcf_lib.runs import runtime
+    from tumorcf_lib.study import runtime
 
     profile = runtime.resolve(options.profile)
     return runtime.Study(profile, options.seed, paths.run(profile.name))
@@ -13,7 +13,7 @@ def _study(options):
 
 def run(options):
     """Run the notebooks of a profile, or a study without notebooks."""
-    from tumorcf_lib.runs import runner
+    from tumorcf_lib.study import notebooks
 
     study = _study(options)
     if not study.profile.has_notebooks:
@@ -23,14 +23,14 @@ def run(options):
     _find_dataset(options, study)
     if not study.profile.has_notebooks:
         return _train_folds(study, options.seed)
-    runner.run(
+    notebooks.run(
         study, first=options.first, last=options.last, fresh=options.fresh,
         published=options.reference,
     )  # fmt: skip
 
 
 def _refuse_notebook_options(options, study):
-    from tumorcf_lib.runs import stages
+    from tumorcf_lib.study import stages
 
     if (options.first, options.last) != ("01", "06") or options.fresh or options.reference:
         raise stages.StageError(
@@ -43,7 +43,7 @@ def _find_dataset(options, study):
     """Say which profile is run and why; fetch the dataset if that is what was asked for."""
     from tumorcf_lib import paths
     from tumorcf_lib.data import archives
-    from tumorcf_lib.runs import runtime
+    from tumorcf_lib.study import runtime
 
     folder, found = paths.data_folder(), archives.has_dataset(paths.data_folder())
     if paths.names_data_folder() and not found and options.profile in ("auto", *REAL_PROFILES):
@@ -57,7 +57,7 @@ def _find_dataset(options, study):
 def status(options):
     """Which notebooks are up to date, and why the others are not."""
     from tumorcf_lib import paths
-    from tumorcf_lib.runs import stages
+    from tumorcf_lib.study import stages
 
     study = _study(options)
     if not study.profile.has_notebooks:
@@ -72,8 +72,8 @@ def status(options):
 def report(options):
     """One page of a finished run."""
     from tumorcf_lib import paths
-    from tumorcf_lib.publishing import run_page
-    from tumorcf_lib.runs import progress
+    from tumorcf_lib.publish import page as run_page
+    from tumorcf_lib.study import progress
 
     with progress.clock("writing the page"):
         page = run_page.write(_study(options))
@@ -83,7 +83,7 @@ def report(options):
 
 def readme(options):
     """The generated parts of README and notebooks anew."""
-    from tumorcf_lib.publishing import readme
+    from tumorcf_lib.publish import readme
 
     readme.update()
     print("README.md and the openings of the notebooks are written anew.")
@@ -101,11 +101,10 @@ def calibrate(options):
     """The networks whose answer is known."""
     from tumorcf_lib import config, paths
     from tumorcf_lib.networks import classifier
-    from tumorcf_lib.runs import runner
-    from tumorcf_lib.studies import calibration
+    from tumorcf_lib.study import calibration, notebooks
 
     profile = config.get("calibration")
-    with runner.only_run(paths.run(profile.name)):
+    with notebooks.only_run(paths.run(profile.name)):
         classifier.set_up(options.seed)
         calibration.run(paths.run(profile.name), profile, seed=options.seed)
     print(f"Rows of every network: {paths.shown(paths.run(profile.name))}")
@@ -125,19 +124,18 @@ def train(options):
 def _train_folds(study, seed, **chosen):
     from dataclasses import replace
 
-    from tumorcf_lib.studies import crossval
+    from tumorcf_lib.study import folds
 
-    crossval.run(replace(study, seed=0), seed=seed, **chosen)
+    folds.run(replace(study, seed=0), seed=seed, **chosen)
     print(f"Publish all finished folds by: python -m tumorcf_lib publish {study.profile.name}")
 
 
 def leak(options):
     """What a split that leaks is worth."""
     from tumorcf_lib import paths
-    from tumorcf_lib.runs import runner
-    from tumorcf_lib.studies import leak
+    from tumorcf_lib.study import leak, notebooks
 
-    with runner.only_run(paths.run("leak")):
+    with notebooks.only_run(paths.run("leak")):
         folder = leak.run_study(n_folds=options.folds, seed=options.seed)
     print(f"Rows of every arm: {paths.shown(folder)}")
     print("Publish them by: python -m tumorcf_lib publish leak")
@@ -148,20 +146,19 @@ def scratch(options):
     from dataclasses import replace
 
     from tumorcf_lib import paths
-    from tumorcf_lib.runs import runner
-    from tumorcf_lib.studies import scratch
+    from tumorcf_lib.study import notebooks, scratch
 
     chosen = {"size_px": options.size, "epochs": options.epochs}
     profile = replace(scratch.PROFILE, **{k: v for k, v in chosen.items() if v is not None})
     folder = paths.run(scratch.NAME)
-    with runner.only_run(folder):
+    with notebooks.only_run(folder):
         scratch.run(folder, profile, minutes=options.minutes, seed=options.seed)
     print(f"Publish it by: python -m tumorcf_lib publish {scratch.NAME}")
 
 
 def publish(options):
     """Copy what git may hold of a run to ``figures/``."""
-    from tumorcf_lib.publishing import publish
+    from tumorcf_lib.publish import publish
 
     publish.publish(options.profile, seed=options.seed, from_rows=options.from_rows)
 
@@ -169,20 +166,20 @@ def publish(options):
 def card(options):
     """A published run's model card anew."""
     from tumorcf_lib import paths
-    from tumorcf_lib.publishing import model_card
+    from tumorcf_lib.publish import model_card
 
     print(f"Written anew: {paths.shown(model_card.renew(options.folder))}")
 
 
 def verify(options):
     """Recompute published tables; the exit status."""
-    from tumorcf_lib.publishing import publish
+    from tumorcf_lib.publish import publish
 
     return publish.verify_all(options.folders)
 
 
 def compare(options):
     """Hold two runs against each other; the exit status."""
-    from tumorcf_lib.runs import compare
+    from tumorcf_lib.publish import compare
 
     return compare.run(options.first, options.second)

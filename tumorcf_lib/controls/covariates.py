@@ -6,7 +6,7 @@
 import numpy as np
 import pandas as pd
 
-from tumorcf_lib.counterfactuals import head, regions
+from tumorcf_lib.edits import head, regions
 from tumorcf_lib.stats import estimates, mixed, stats
 
 RING_PX = 5

@@ -13,8 +13,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from tqdm import tqdm
 
-from tumorcf_lib.counterfactuals import edits, plan
-from tumorcf_lib.counterfactuals.infills import SPARSE_INFILLS
+from tumorcf_lib.edits import edits, plan
+from tumorcf_lib.edits.infills import SPARSE_INFILLS
 
 VIEWS = ("slice", "patch")
 """The whole slice, not knowing where to look; and the surroundings of the edit alone."""
@@ -149,11 +149,11 @@ def _extractor(profile):
     """Function from slices (n, size, size) to feature maps, each (n, rows, columns, channels)."""
     import keras  # here: the names of this module are of use without it
 
-    from tumorcf_lib.networks import backbones, folding
+    from tumorcf_lib.networks import backbones, speed
 
     network = backbones.build_backbone(profile.backbone, profile.size_px, profile.weights)
     maps = [network.get_layer(name).output for name in BLOCKS[profile.backbone]]
-    model = folding.folded(keras.Model(network.input, maps))
+    model = speed.folded(keras.Model(network.input, maps))
     return lambda slices: [
         keras.ops.convert_to_numpy(one) for one in model.predict_on_batch(slices[..., None])
     ]

@@ -12,10 +12,10 @@ import pandas as pd
 from sklearn.ensemble import RandomForestClassifier
 from tqdm import tqdm
 
-from tumorcf_lib.counterfactuals import edits, head
+from tumorcf_lib import rowfiles, workspaces
 from tumorcf_lib.data import preprocess
+from tumorcf_lib.edits import edits, head
 from tumorcf_lib.networks import memory
-from tumorcf_lib.runs import results, workspaces
 from tumorcf_lib.stats import metrics
 
 MASK_VALUES = (-1.0, 1.0)
@@ -82,13 +82,13 @@ def all_probes(
             name, profile, prepared, parts, seed=seed, folder=folder / name,
             network=network, progress=progress,
         )  # fmt: skip
-        results.write_table(made, kept[name])
+        rowfiles.write_table(made, kept[name])
         workspaces.forget_checkpoints(folder / name)
         if profile.probe_epochs:
             memory.forget_networks()  # of steps that were compiled, not of ``network``
     del network
     memory.forget_networks()
-    rows = [results.read_table(path) for path in kept.values()]
+    rows = [rowfiles.read_table(path) for path in kept.values()]
     for name in STATISTICS:
         if name != "plane" or rows_planes is not None:
             rows.append(statistics_probe(name, prepared, parts, rows_planes, seed=seed))

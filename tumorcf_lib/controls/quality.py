@@ -11,8 +11,8 @@ import pandas as pd
 from skimage.metrics import structural_similarity
 from tqdm import tqdm
 
-from tumorcf_lib.counterfactuals import edits, plan
-from tumorcf_lib.counterfactuals.infills import SPARSE_INFILLS
+from tumorcf_lib.edits import edits, plan
+from tumorcf_lib.edits.infills import SPARSE_INFILLS
 
 WINDOW_PX = 7
 """Side of SSIM's square window, scikit-image's own choice."""

@@ -13,11 +13,11 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from tumorcf_lib.counterfactuals import edits, shams
+from tumorcf_lib.edits import edits, shams
 from tumorcf_lib.networks import training
 from tumorcf_lib.networks.augment import augment, build_augmenter
-from tumorcf_lib.networks.folding import folded
 from tumorcf_lib.networks.freezing import freeze
+from tumorcf_lib.networks.speed import folded
 from tumorcf_lib.networks.views import Views, remove_elsewhere
 
 SHARES = {

@@ -12,8 +12,8 @@ from tqdm import tqdm
 from tumorcf_lib import files
 from tumorcf_lib.networks.augment import augment, build_augmenter, mixed
 from tumorcf_lib.networks.checkpoint import Checkpoint, fingerprint
-from tumorcf_lib.networks.folding import folded
 from tumorcf_lib.networks.freezing import all_layers, freeze, norm_layers
+from tumorcf_lib.networks.speed import folded
 
 HISTORY_COLUMNS = (
     "epoch", "loss", "accuracy", "val_loss", "val_accuracy", "val_person_accuracy",

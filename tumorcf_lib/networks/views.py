@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tumorcf_lib.counterfactuals import edits, shams
+from tumorcf_lib.edits import edits, shams
 
 NAMES = ("original", "sham", "removed", "pasted")
 """The slice; the slice with a hole of the tumor's shape elsewhere, clear of the tumor, filled

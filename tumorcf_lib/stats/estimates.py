@@ -5,8 +5,9 @@ from dataclasses import replace
 import numpy as np
 
 from tumorcf_lib.config import CLASSES
-from tumorcf_lib.counterfactuals.infills import HEADLINE_INFILL
-from tumorcf_lib.stats import _resampling, stats
+from tumorcf_lib.edits.infills import HEADLINE_INFILL
+from tumorcf_lib.stats import persons as _resampling
+from tumorcf_lib.stats import stats
 from tumorcf_lib.stats.claims import ALL
 from tumorcf_lib.stats.stats import Estimate
 

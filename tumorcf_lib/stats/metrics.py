@@ -1,13 +1,13 @@
 """Every score of the study in one place, and the table of scores per slice.
 
-The formulas are in :mod:`counterfactuals.scores`, those of how good a classifier is in
+The formulas are in :mod:`edits.scores`, those of how good a classifier is in
 :mod:`stats.classification`; both can be called from here.
 """
 
 import numpy as np
 import pandas as pd
 
-from tumorcf_lib.counterfactuals.scores import (
+from tumorcf_lib.edits.scores import (
     class_log_odds,
     delta_drop,
     delta_focus,
@@ -68,7 +68,7 @@ def class_names(rows):
 
 
 def slice_scores(rows, *, infill="navier_stokes", dilation_px=0):
-    """One row of scores per slice, from the rows of :func:`counterfactuals.audit.audit`.
+    """One row of scores per slice, from the rows of :func:`edits.audit.audit`.
 
     Parameters
     ----------

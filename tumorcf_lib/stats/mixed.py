@@ -15,7 +15,8 @@ from scipy.special import stdtr, stdtrit
 from statsmodels.regression.mixed_linear_model import MixedLM
 from statsmodels.tools.sm_exceptions import ConvergenceWarning
 
-from tumorcf_lib.stats import _resampling, estimates, stats
+from tumorcf_lib.stats import estimates, stats
+from tumorcf_lib.stats import persons as _resampling
 from tumorcf_lib.stats.claims import ALL
 
 SCORES = ("net_drop", "net_drop_lo")

@@ -7,7 +7,7 @@ every metric is a few matrix products. The tests hold each against scikit-learn.
 
 import numpy as np
 
-from tumorcf_lib.stats import _resampling
+from tumorcf_lib.stats import persons as _resampling
 from tumorcf_lib.stats.classification import N_BINS
 
 

@@ -17,7 +17,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from tumorcf_lib.stats._resampling import (
+from tumorcf_lib.stats.persons import (
     ROUNDING,
     SEED,
     StatsInputError,

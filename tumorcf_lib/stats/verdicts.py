@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tumorcf_lib.stats._resampling import ROUNDING, StatsInputError
+from tumorcf_lib.stats.persons import ROUNDING, StatsInputError
 
 ALPHA = 0.05
 MIN_PERSONS = 10

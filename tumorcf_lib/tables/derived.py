@@ -8,15 +8,17 @@ from tumorcf_lib.config import CLASSES
 from tumorcf_lib.controls import covariates, planes
 from tumorcf_lib.stats import metrics, mixed
 from tumorcf_lib.tables import (
+    controls as sensitivity,
+)
+from tumorcf_lib.tables import (
     detector_tables,
     drift,
     energy,
     probe_tables,
     quality_tables,
     robustness,
-    sensitivity,
     site_tables,
-    tables,
+    study,
 )
 from tumorcf_lib.tables import (
     three_networks as networks,
@@ -43,10 +45,10 @@ def derive(read: Callable[[str], pd.DataFrame], n_resamples: int) -> dict[str, p
 def evaluation(predictions, validation, n_resamples) -> dict[str, pd.DataFrame]:
     """The tables of 04."""
     return {
-        "table_performance": tables.performance(predictions, n_resamples=n_resamples),
-        "table_classes": tables.performance_by_class(predictions, n_resamples=n_resamples),
-        "table_confusion": tables.confusion(predictions),
-        "table_reliability": tables.reliability(predictions, validation),
+        "table_performance": study.performance(predictions, n_resamples=n_resamples),
+        "table_classes": study.performance_by_class(predictions, n_resamples=n_resamples),
+        "table_confusion": study.confusion(predictions),
+        "table_reliability": study.reliability(predictions, validation),
     }
 
 
@@ -61,7 +63,7 @@ def information(rows_probes, rows_planes, n_resamples) -> dict[str, pd.DataFrame
 def edits(rows, rows_quality, rows_detector, n_resamples) -> dict[str, pd.DataFrame]:
     """The tables of 05: what the edits are, and what the score owes to their settings."""
     return {
-        "table_edits": tables.edits(rows),
+        "table_edits": study.edits(rows),
         "table_infills": sensitivity.infill_scores(rows, n_resamples=n_resamples),
         "table_infill_agreement": sensitivity.infill_agreement(rows, n_resamples=n_resamples),
         "table_dilations": sensitivity.dilation_curve(rows, n_resamples=n_resamples),
@@ -74,9 +76,9 @@ def scores(rows, n_resamples) -> dict[str, pd.DataFrame]:
     """The scores and findings of 06."""
     by_slice = metrics.slice_scores(rows)
     return {
-        "table_scores": tables.scores_by_class(by_slice, n_resamples=n_resamples),
-        "table_fall_to": tables.fall_to(rows),
-        "table_findings": tables.findings(by_slice, n_resamples=n_resamples),
+        "table_scores": study.scores_by_class(by_slice, n_resamples=n_resamples),
+        "table_fall_to": study.fall_to(rows),
+        "table_findings": study.findings(by_slice, n_resamples=n_resamples),
     }
 
 
@@ -104,10 +106,10 @@ def controls(rows, rows_networks, rows_probes, rows_planes, covariate_rows, n_re
 def numbers(derived) -> Iterator[tuple[str, str, dict]]:
     """Stage, name and content of every number that prose quotes from a derived table."""
     for name, level in (("accuracy", "slice"), ("person_accuracy", "person")):
-        entry = tables.estimate(derived["table_performance"], level, "all", "accuracy")
+        entry = study.estimate(derived["table_performance"], level, "all", "accuracy")
         yield "04_evaluation", name, entry
     for name in ("delta_drop", "sham_drop", "net_drop", "delta_focus"):
-        yield "06_metrics", name, tables.estimate(derived["table_scores"], name, "all")
+        yield "06_metrics", name, study.estimate(derived["table_scores"], name, "all")
     for group in CLASSES:
-        entry = tables.estimate(derived["table_scores"], "net_drop", group)
+        entry = study.estimate(derived["table_scores"], "net_drop", group)
         yield "06_metrics", f"net_drop_{group}", entry

@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from tumorcf_lib.stats import _resampling, estimates
+from tumorcf_lib.stats import estimates, persons
 from tumorcf_lib.stats.claims import ALL
 from tumorcf_lib.stats.verdicts import MIN_PERSONS, UNDECIDED
 
@@ -81,19 +81,19 @@ def _auc_with_interval(rows, n_resamples):
              "verdict": UNDECIDED}  # fmt: skip
     if rows.empty:
         return found
-    _, people = _resampling.checked(rows["score"], rows["person_id"], rows["label"])
+    _, people = persons.checked(rows["score"], rows["person_id"], rows["label"])
     n_persons = len(people.names)
     draws = people.draw(n_resamples)
     counts = np.vstack([np.ones(n_persons), draws])
     edited = rows["edited"].to_numpy() == 1
     auc = auc_between(rows["score"], edited, people.owner, counts)
     n_strata = len(np.unique(people.stratum))
-    low, high = _resampling.interval(auc[1:], n_persons, n_persons - n_strata)
+    low, high = persons.interval(auc[1:], n_persons, n_persons - n_strata)
     if low == 1:
         # If a share q of all persons is told apart, and the others no worse than by chance, the
         # AUC is at least q^2 + (1 - q^2) / 2, which is above q: this bound is on the safe side.
-        low, high = _resampling.exact_interval(1.0, n_persons)
-    seen = n_persons >= MIN_PERSONS and low > 0.5 + _resampling.ROUNDING
+        low, high = persons.exact_interval(1.0, n_persons)
+    seen = n_persons >= MIN_PERSONS and low > 0.5 + persons.ROUNDING
     return {
         "auc": auc[0], "low": low, "high": high, "n_slices": rows["slice_id"].nunique(),
         "n_persons": n_persons, "verdict": VISIBLE if seen else UNDECIDED,

@@ -1,4 +1,4 @@
-"""Near duplicates: tables from the rows of :mod:`studies.near_duplicates` alone."""
+"""Near duplicates: tables from the rows of :mod:`study.near_duplicates` alone."""
 
 import numpy as np
 import pandas as pd

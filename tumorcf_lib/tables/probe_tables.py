@@ -1,12 +1,12 @@
 """What gives the class away, in tables: probes against chance.
 
-Pure functions of published rows, see :mod:`tables.tables`.
+Pure functions of published rows, see :mod:`tables.study`.
 """
 
 import numpy as np
 import pandas as pd
 
-from tumorcf_lib.stats import _resampling, metrics, resampled, stats
+from tumorcf_lib.stats import metrics, persons, resampled, stats
 
 AS_IS, RETRAINED, FROM_STATISTICS = "as it is", "retrained", "statistics"
 AS_IS_EDITS = ("original", "background", "remove", "silhouette")
@@ -118,10 +118,10 @@ def _metrics(labels, p, weights, names):
 def _interval(metric, draws, own):
     """95 percent interval; the exact one where every person was right, or every one wrong."""
     n_persons = own["person_id"].nunique()
-    low, high = _resampling.interval(draws, n_persons, n_persons - own["label"].nunique())
+    low, high = persons.interval(draws, n_persons, n_persons - own["label"].nunique())
     if low != high or metric == "ROC AUC":
         return (low, high) if low != high else (np.nan, np.nan)
-    return _resampling.exact_interval(low, n_persons)
+    return persons.exact_interval(low, n_persons)
 
 
 def _verdict(metric, low, chance, n_smallest):

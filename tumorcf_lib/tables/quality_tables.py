@@ -2,9 +2,9 @@
 
 import pandas as pd
 
-from tumorcf_lib.counterfactuals.infills import SPARSE_INFILLS
+from tumorcf_lib.edits.infills import SPARSE_INFILLS
 from tumorcf_lib.stats import estimates, findings
-from tumorcf_lib.tables.sensitivity import COMMON, COMMON_SPARSE, OWN
+from tumorcf_lib.tables.controls import COMMON, COMMON_SPARSE, OWN
 
 METRICS = ("mae", "rmse", "ssim")
 

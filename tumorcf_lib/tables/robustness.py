@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from tumorcf_lib.counterfactuals.infills import HEADLINE_INFILL
+from tumorcf_lib.edits.infills import HEADLINE_INFILL
 from tumorcf_lib.stats import answers, estimates, metrics, mixed, stats
 from tumorcf_lib.stats.answers import OUTCOMES
 from tumorcf_lib.stats.claims import ALL

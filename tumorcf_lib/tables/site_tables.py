@@ -1,6 +1,6 @@
 """Net-Drop and accuracy within sites and within planes: is the answer one for all groups?
 
-Pure functions of published rows, see :mod:`tables.tables`.
+Pure functions of published rows, see :mod:`tables.study`.
 """
 
 import itertools

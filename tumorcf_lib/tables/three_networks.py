@@ -7,7 +7,7 @@ slice. The other networks saw Navier-Stokes edits in training; "unseen" means ev
 import numpy as np
 import pandas as pd
 
-from tumorcf_lib.counterfactuals.infills import HEADLINE_INFILL
+from tumorcf_lib.edits.infills import HEADLINE_INFILL
 from tumorcf_lib.stats import estimates, metrics
 from tumorcf_lib.stats.claims import ALL
 

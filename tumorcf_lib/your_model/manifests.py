@@ -1,6 +1,6 @@
 """The table of a reader's slices (``manifest.csv``): read, checked, its errors named.
 
-What its columns mean is said in :mod:`your_model.folder`.
+What its columns mean is said in :mod:`your_model.slices`.
 """
 
 import warnings
@@ -25,7 +25,7 @@ def read(manifest):
     Parameters
     ----------
     manifest : pathlib.Path
-        CSV with commas, semicolons or tabs; columns as in :mod:`your_model.folder`.
+        CSV with commas, semicolons or tabs; columns as in :mod:`your_model.slices`.
 
     Returns
     -------

@@ -79,7 +79,7 @@ def predictor(path):
     -------
     callable
         Maps float32 slices (n, height, width) to probabilities (n, n_classes): what
-        :func:`counterfactuals.audit.audit` asks for.
+        :func:`edits.audit.audit` asks for.
 
     Raises
     ------

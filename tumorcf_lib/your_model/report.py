@@ -9,12 +9,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from tumorcf_lib import __version__, plotting
-from tumorcf_lib import html_page as html
-from tumorcf_lib.plotting.style import PlotInputError
-from tumorcf_lib.runs import folds, results
+from tumorcf_lib import __version__, figures, rowfiles
+from tumorcf_lib.figures.style import PlotInputError
+from tumorcf_lib.publish import html_page as html
 from tumorcf_lib.stats import findings, metrics, stats
-from tumorcf_lib.tables import tables
+from tumorcf_lib.study import unit
+from tumorcf_lib.tables import study
 from tumorcf_lib.your_model.report_tables import (
     better_order,
     claim_table,
@@ -58,7 +58,7 @@ def write_report(
     Parameters
     ----------
     rows : DataFrame
-        From :func:`counterfactuals.audit.audit`, fresh or read back.
+        From :func:`edits.audit.audit`, fresh or read back.
     folder : path
         Made if need be. Gets ``report.html``, ``rows.csv``, ``table_scores.csv``,
         ``table_findings.csv`` and ``table_edits.csv`` (numbers with 5 significant digits).
@@ -87,10 +87,10 @@ def write_report(
     means = score_table(scores, classes, n_resamples=n_resamples)
     claims = claim_table(scores, classes, n_resamples=n_resamples)
     made = edit_table(rows)
-    results.write_table(rows, folder / "rows.csv")
-    results.write_table(means, folder / "table_scores.csv")
-    results.write_table(claims, folder / "table_findings.csv")
-    results.write_table(made, folder / "table_edits.csv")
+    rowfiles.write_table(rows, folder / "rows.csv")
+    rowfiles.write_table(means, folder / "table_scores.csv")
+    rowfiles.write_table(claims, folder / "table_findings.csv")
+    rowfiles.write_table(made, folder / "table_edits.csv")
     parts = [
         *_what(rows, scores, classes, cohort, notes),
         *_answers(claims, scores, classes),
@@ -213,18 +213,18 @@ def _figures(rows, scores, means, classes):
                          high=np.maximum(means["high"], means["effect"]))  # fmt: skip
     parts = [html.heading("Does taking the tumor out matter more than taking other tissue out?")]
     parts += _picture(
-        lambda: plotting.headline(means),
+        lambda: figures.headline(means),
         "Fall in the probability of the true class: filled where the tumor was taken out, open "
         "where the same shape was taken out elsewhere. The gap between them is Net-Drop, here over "
         "all slices, misclassified ones too.",
     )
     parts += _picture(
-        lambda: plotting.delta_by_class(scores, means),
+        lambda: figures.delta_by_class(scores, means),
         "Every slice, with mean and 95 % interval over persons.",
     )
     parts.append(html.heading("Where do slices fall?"))
     parts += _picture(
-        lambda: plotting.fall_to(tables.fall_to(rows)),
+        lambda: figures.fall_to(study.fall_to(rows)),
         "The class given to slices as they are, with their tumor removed, with nothing but their "
         "background, and blank. A class that blank slices fall to is the classifier's default.",
     )
@@ -244,14 +244,14 @@ def _slices(rows, scores, classes, cohort):
     chosen = _median_slices(scores, classes)
     if chosen.empty:
         return []
-    examples = folds.example_edits(cohort, rows, chosen)
+    examples = unit.example_edits(cohort, rows, chosen)
     shared = set.intersection(*(set(example["images"]) for example in examples))
     for example in examples:
         example["images"] = {k: v for k, v in example["images"].items() if k in shared}
     return [
         html.heading("What the classifier was shown"),
         *_picture(
-            lambda: plotting.edits_side_by_side(examples),
+            lambda: figures.edits_side_by_side(examples),
             "In each class the slice at the median of Delta-Drop, and its edits; P is the "
             "probability of the true class. Of several shams, the first.",
         ),
@@ -297,7 +297,7 @@ def _tables(rows, means, claims, made, classes, n_resamples):
                        "were not made."),
         html.table(groups),
         html.heading("The study's findings, tested here"),
-        *_picture(lambda: plotting.findings_forest(claims[~claims["group"].isin(classes)]),
+        *_picture(lambda: figures.findings_forest(claims[~claims["group"].isin(classes)]),
                   "Claims over all slices; right of the line means as claimed."),
         html.folded("Every claim in words", html.bullets(
             [findings.sentence(row) for row in claims.to_dict("records")], "small")),

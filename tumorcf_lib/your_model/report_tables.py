@@ -5,7 +5,7 @@ import pandas as pd
 from scipy.optimize import linear_sum_assignment
 
 from tumorcf_lib.stats import findings, metrics
-from tumorcf_lib.tables import tables
+from tumorcf_lib.tables import study
 
 STUDYS_OWN = {4: ("pituitary",), 5: ("meningioma", "glioma")}
 """Findings of the study that are about these classes, and have no meaning without them."""
@@ -14,11 +14,11 @@ STUDYS_OWN = {4: ("pituitary",), 5: ("meningioma", "glioma")}
 def score_table(scores, classes, *, n_resamples) -> pd.DataFrame:
     """Means of every score, over all slices and by class, with intervals over persons.
 
-    Columns as in :func:`tables.tables.scores_by_class`, for any classes; the score
+    Columns as in :func:`study.tables.scores_by_class`, for any classes; the score
     "correct" is the accuracy ("all") or the recall (a class).
     """
     scores = scores.astype({"correct": float, "flipped": float})
-    columns = ["correct", *(name for name in tables.SCORES if name in scores)]
+    columns = ["correct", *(name for name in study.SCORES if name in scores)]
     return findings.score_means(
         scores, columns, classes=classes, n_resamples=n_resamples, complete=True
     )

@@ -1,0 +1,224 @@
+"""The audit: what a classifier says about every edit of every slice.
+
+It knows a `predict` callable and nothing else of the classifier. Edits of many slices
+stream through one buffer, so memory does not grow with the cohort.
+"""
+
+import numpy as np
+import pandas as pd
+from tqdm import tqdm
+
+from tumorcf_lib.edits import scores
+from tumorcf_lib.edits.plan import (
+    HEADLINE_EDITS,
+    ROW_DTYPES,
+    Edit,
+    checked_plan,
+    control_edits,
+    edits_of,
+    network_edits,
+    recreate,
+)
+
+__all__ = [
+    "HEADLINE_EDITS", "Edit", "InvalidAuditError", "PredictionError",
+    "audit", "control_edits", "network_edits", "recreate",
+]  # fmt: skip
+
+SUM_TOLERANCE = 1e-3  # single and half precision softmax outputs pass
+
+
+class InvalidAuditError(ValueError):
+    """A cohort or batch size that the audit cannot work with."""
+
+
+class PredictionError(ValueError):
+    """A `predict` that does not return probabilities."""
+
+
+def audit(
+    predict, cohort, *, edits=HEADLINE_EDITS, n_places=5, seed=0, batch_size=64, progress=False
+):
+    """What the classifier says about every edit of every slice.
+
+    Parameters
+    ----------
+    predict : callable
+        Maps float32 slices (n, height, width), n <= batch_size, to probabilities
+        (n, n_classes) in the order of `cohort.classes`. The array is reused for the
+        next batch: a `predict` that keeps slices has to copy them.
+    cohort : Cohort
+        Prepared slices (float32, all of one size), bool masks, and a table with
+        slice_id, patient_id, person_id and label.
+    edits : sequence of Edit
+        The plan.
+    n_places : int
+        Sham places per slice.
+    seed : int
+        Places depend on it and on the slice's ID only, so that auditing a subset
+        gives the same places.
+    batch_size : int
+        Every call of `predict` gets as many slices: the last batch is filled up with copies,
+        since many libraries compile anew for another shape. A single batch is not.
+    progress : bool
+        Show a progress bar.
+
+    Returns
+    -------
+    DataFrame, one row per slice, edit and place
+        slice_id, patient_id, person_id, label (class name); edit, place (-1 if none),
+        infill, dilation_px, offset_y, offset_x, mirrored, seed; flag of a sham's place
+        (see `shams.describe_places`); depth_px, the mean distance of the region's pixels
+        to the head's surface (NaN without a region); n_pixels (that the edit may change),
+        edit_rms (see `edits.edit_rms`); p_<class> as predicted; log_odds
+        of the true class; reason. An edit that cannot be made has a row, too: NaN
+        instead of numbers, and the reason. A slice with fewer legal places than asked
+        for has fewer sham rows.
+
+    Raises
+    ------
+    PredictionError
+        If `predict` returns anything but finite probabilities that sum to 1.
+    InvalidAuditError
+        If the slices are not prepared, IDs come twice or labels are no classes.
+    plan.InvalidPlanError
+        If an edit is planned twice.
+
+    Examples
+    --------
+    >>> from tumorcf_lib.data.cohort import Cohort
+    >>> head = np.pad(np.ones((1, 20, 20), np.float32), [(0, 0), (6, 6), (6, 6)])
+    >>> mask = np.zeros((1, 32, 32), bool)
+    >>> mask[0, 9:12, 9:12] = True
+    >>> table = pd.DataFrame({"slice_id": ["1"], "patient_id": ["A"], "person_id": ["A"],
+    ...                       "label": [0]})
+    >>> cohort = Cohort("toy", head, mask, table, ("glioma", "pituitary"), "a toy")
+    >>> rows = audit(lambda slices: np.full((len(slices), 2), 0.5), cohort, n_places=2)
+    >>> rows["edit"].value_counts(sort=False).to_dict()["sham"]
+    2
+    """
+    plan = checked_plan(edits)
+    _check_cohort(cohort)
+    stream = _Stream(predict, len(cohort.classes), batch_size)
+    rows = []
+    for i in tqdm(range(len(cohort)), desc="audit", unit="slice", disable=not progress):
+        slice, mask = _prepared(cohort, i)
+        rng_key = seed, cohort.table["slice_id"].iat[i]
+        for row, edited in edits_of(slice, mask, plan, n_places, rng_key):
+            if edited is not None:
+                stream.add(edited, len(rows))
+            rows.append((i, *row))
+    return _table(rows, cohort, stream.finish(len(rows)), seed)
+
+
+class _Stream:
+    """Collects slices into full batches and the predictions into one array."""
+
+    def __init__(self, predict, n_classes, batch_size):
+        if batch_size < 1:
+            raise InvalidAuditError(f"batch_size is a whole number from 1 up, not {batch_size}.")
+        self.predict, self.n_classes, self.batch_size = predict, n_classes, batch_size
+        self.buffer = None
+        self.waiting = []  # the row of each slice in the buffer
+        self.done = []  # (rows, probabilities) of each batch
+
+    def add(self, slice, row):
+        if self.buffer is None:
+            self.buffer = np.empty((self.batch_size, *slice.shape), np.float32)
+        self.buffer[len(self.waiting)] = slice
+        self.waiting.append(row)
+        if len(self.waiting) == self.batch_size:
+            self._flush()
+
+    def finish(self, n_rows):
+        """Probabilities of all rows, NaN for those without a slice."""
+        if self.waiting:
+            self._flush()
+        probabilities = np.full((n_rows, self.n_classes), np.nan)
+        for rows, p in self.done:
+            probabilities[rows] = p
+        return probabilities
+
+    def _flush(self):
+        n = len(self.waiting)
+        self.buffer[n:] = self.buffer[n - 1]
+        n_given = self.batch_size if self.done else n
+        returned = self.predict(self.buffer[:n_given])
+        p = _checked_probabilities(returned, n_given, self.n_classes)[:n]
+        self.done.append((self.waiting, p))
+        self.waiting = []
+
+
+def _checked_probabilities(returned, n, n_classes):
+    expected = f"`predict` has to return probabilities of shape ({n}, {n_classes}): "
+    try:
+        if returned is None:
+            raise TypeError("did it forget to return?")
+        p = np.array(returned).astype(np.float64)  # a copy: the next call may reuse the memory
+    except (TypeError, ValueError) as error:
+        raise PredictionError(
+            f"{expected}got {type(returned).__name__}, which is no array of numbers ({error})."
+        ) from error
+    if p.shape != (n, n_classes):
+        raise PredictionError(
+            f"{expected}one row per slice, one column per class of the cohort; got {p.shape}."
+        )
+    if not np.isfinite(p).all():
+        raise PredictionError(f"{expected}got {np.count_nonzero(~np.isfinite(p))} NaN or infinite.")
+    off = np.abs(p.sum(axis=1) - 1).max()
+    if off > SUM_TOLERANCE or p.min() < 0:
+        raise PredictionError(
+            f"{expected}rows of numbers from 0 up that sum to 1 (within {SUM_TOLERANCE}); got "
+            f"numbers from {p.min():.4g} to {p.max():.4g} and sums off by up to {off:.4g}. "
+            "If these are logits, apply a softmax."
+        )
+    return p
+
+
+def _check_cohort(cohort):
+    ids = cohort.table["slice_id"]
+    if ids.duplicated().any():
+        raise InvalidAuditError(
+            f"Slice IDs have to be unique, and {ids[ids.duplicated()].iloc[0]!r} comes twice: "
+            "sham places are drawn by ID."
+        )
+    labels = cohort.labels
+    if len(labels) and not (0 <= labels.min() and labels.max() < len(cohort.classes)):
+        raise InvalidAuditError(
+            f"Labels are indices from 0 to {len(cohort.classes) - 1} into {cohort.classes}; "
+            f"got {labels.min()} to {labels.max()}."
+        )
+
+
+def _prepared(cohort, i):
+    slice, mask = np.asarray(cohort.slices[i]), np.asarray(cohort.masks[i])
+    first = np.shape(cohort.slices[0])
+    if slice.dtype != np.float32 or slice.shape != first or not np.isfinite(slice).all():
+        raise InvalidAuditError(
+            f"The audit needs prepared slices: finite float32, all of shape {first}. Slice "
+            f"{cohort.table['slice_id'].iat[i]!r} is {slice.dtype} {slice.shape}; run "
+            "preprocess.prepare(cohort, size_px) first."
+        )
+    if mask.dtype != bool or mask.shape != slice.shape:
+        raise InvalidAuditError(
+            f"The audit needs a bool mask of its slice's shape {slice.shape}; slice "
+            f"{cohort.table['slice_id'].iat[i]!r} has {mask.dtype} {mask.shape}."
+        )
+    return slice, mask
+
+
+def _table(rows, cohort, probabilities, seed):
+    made = pd.DataFrame(rows, columns=["i", *ROW_DTYPES]).astype(ROW_DTYPES)
+    i = made.pop("i").to_numpy(np.int64)
+    labels = cohort.labels[i]
+    table = cohort.table[["slice_id", "patient_id", "person_id"]].iloc[i].reset_index(drop=True)
+    table["label"] = np.array(cohort.classes, object)[labels]
+    for name in made.columns.drop("reason"):
+        table[name] = made[name]
+        if name == "mirrored":
+            table["seed"] = np.int64(seed)
+    for k, name in enumerate(cohort.classes):
+        table[f"p_{name}"] = probabilities[:, k]
+    table["log_odds"] = scores.class_log_odds(probabilities, labels)
+    table["reason"] = made["reason"]
+    return table

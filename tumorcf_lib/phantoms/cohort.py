@@ -1,0 +1,246 @@
+"""The phantom cohort: synthetic contrast-enhanced slices with exact tumor masks.
+
+A stand-in for the published slices where those are not at hand: drawn on the ICBM 152
+template, it needs no network and shows no patient. Believable is enough; no number measured
+on it says anything about patients. A patient's plane, site, look, pose and contrast are drawn
+first (the *plan*), each by its own function. Then each slice is sampled from the head, the
+lesion is painted into it, and coil shading and noise are added.
+"""
+
+import math
+from dataclasses import dataclass
+from numbers import Integral
+
+import cv2
+import numpy as np
+import pandas as pd
+
+from tumorcf_lib.config import CLASSES
+from tumorcf_lib.data.cohort import Cohort
+from tumorcf_lib.phantoms import slices as render
+from tumorcf_lib.phantoms import tumors
+from tumorcf_lib.phantoms.anatomy import load_anatomy
+
+PLANE_SHARES = {  # axial, coronal, sagittal
+    "meningioma": (0.36, 0.32, 0.32),
+    "glioma": (0.44, 0.28, 0.28),
+    "pituitary": (0.26, 0.36, 0.38),
+}
+MIN_TUMOR_PX = 25
+"""Smallest mask on a slice of 256 x 256 pixels; smaller slices scale it with their area."""
+
+SOURCE = "Synthetic phantom slices: tumors drawn on the ICBM 152 template, no patient's image."
+_GOLDEN = (math.sqrt(5) - 1) / 2
+
+
+class InvalidPhantomError(ValueError):
+    """A phantom cohort was asked for with numbers that make none."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Everything that a patient's slices share."""
+
+    label: int
+    plane: str
+    site: tumors.Site
+    look: tumors.Look
+    pose: render.Pose
+    contrast: render.Contrast
+    phase: float  # in [0, 1): where in the lesion the first slice lies
+
+
+def make_cohort(n_patients, n_slices, *, size_px=256, seed=0):
+    """A phantom cohort with as many patients of each class.
+
+    Parameters
+    ----------
+    n_patients : int
+        Patients of each class.
+    n_slices : int
+        Slices of each patient, all in one plane through the same lesion.
+    size_px : int, 64 to 1024
+        Side of the square slices.
+    seed : int
+        Same seed, same bytes. Slice k of patient i depends on (seed, i, k) alone, so a
+        larger cohort repeats the slices of a smaller one.
+
+    Returns
+    -------
+    Cohort
+        ``slices`` uint8 (n, size_px, size_px); ``masks`` bool, same shape, without edema and
+        dural tail; the table has, beside the usual columns, ``plane``, ``radius_mm`` of the
+        lesion and ``tumor_px`` of the mask. Patients go through the classes in turn.
+
+    Raises
+    ------
+    InvalidPhantomError
+        If a number is not an integer in its range.
+
+    Examples
+    --------
+    >>> cohort = make_cohort(1, 2, size_px=64)
+    >>> len(cohort), cohort.slices.shape, cohort.labels.tolist()
+    (6, (6, 64, 64), [0, 0, 1, 1, 2, 2])
+    """
+    check_count("n_patients", n_patients, 1, 10_000)
+    check_count("n_slices", n_slices, 1, 1_000)
+    check_count("size_px", size_px, 64, 1024)
+    check_count("seed", seed, 0, 2**32 - 1)
+    anatomy = load_anatomy()
+    n_persons = len(CLASSES) * n_patients
+    slices = np.zeros((n_persons * n_slices, size_px, size_px), np.uint8)
+    masks = np.zeros(slices.shape, bool)
+    rows = []
+    for patient in range(n_persons):
+        rng = np.random.default_rng([seed, patient])
+        plan = plan_patient(rng, patient % len(CLASSES), anatomy)
+        for k in range(n_slices):
+            i = len(rows)
+            # NumPy pads entropy with zeros: [seed, patient, 0] would repeat the plan's draws.
+            rng = np.random.default_rng([seed, patient, k + 1])
+            slices[i], masks[i] = draw_slice(rng, plan, k, anatomy, size_px)
+            rows.append(_row(i, patient, plan, masks[i]))
+    return Cohort("phantom", slices, masks, pd.DataFrame(rows), CLASSES, SOURCE)
+
+
+def check_count(name, value, low, high):
+    """Raise :class:`InvalidPhantomError` unless the value is an integer in this range."""
+    is_integer = isinstance(value, Integral) and not isinstance(value, bool)
+    if not is_integer or not low <= value <= high:
+        raise InvalidPhantomError(
+            f"{name} must be an integer from {low} to {high}, got {value!r}; change it in the "
+            "profile or in the call of make_cohort."
+        )
+
+
+def _row(i, patient, plan, mask):
+    name = f"phantom-{patient + 1:03d}"
+    return {
+        "slice_id": i + 1,
+        "label": plan.label,
+        "patient_id": name,
+        "person_id": name,
+        "plane": plan.plane,
+        "radius_mm": round(plan.site.radius_mm, 2),
+        "tumor_px": int(mask.sum()),
+    }
+
+
+def plan_patient(rng, label, anatomy):
+    """Draw one patient whose plane, site and look follow the class, as they do in reality."""
+    name = CLASSES[label]
+    return Plan(
+        label=label,
+        plane=choose_plane(rng, PLANE_SHARES[name]),
+        site=tumors.choose_site(rng, tumors.SITE_OF_CLASS[name], anatomy),
+        look=tumors.choose_look(rng, name),
+        pose=render.choose_pose(rng),
+        contrast=render.choose_contrast(rng),
+        phase=rng.random(),
+    )
+
+
+def choose_plane(rng, shares):
+    """A plane's name, drawn with the given shares of axial, coronal and sagittal.
+
+    Examples
+    --------
+    >>> choose_plane(np.random.default_rng(0), (0.0, 1.0, 0.0))
+    'coronal'
+    """
+    return str(rng.choice(list(render.PLANES), p=shares))
+
+
+def draw_slice(rng, plan, k, anatomy, size_px):
+    """Slice k of a patient and its mask.
+
+    Levels spread over the lesion (golden section), whatever the number of slices; one that
+    would show too little tumor moves toward the lesion's center.
+
+    Returns
+    -------
+    slice : ndarray of uint8, shape (size_px, size_px)
+    mask : ndarray of bool, same shape
+    """
+    positions = render.pixel_positions(plan.pose, plan.plane, size_px)
+    lesion = cut_at_slice(plan, k, positions, anatomy)
+    image = _paint_head(plan, positions, lesion, anatomy)
+    mask = np.zeros((size_px, size_px), bool)
+    mask[lesion.box] = lesion.mask
+    return render.finish(rng, image, plan.contrast, plan.plane), mask
+
+
+def cut_at_slice(plan, k, positions, anatomy):
+    """The lesion where slice k of a patient cuts it; see :func:`draw_slice` for the level."""
+    size_px = positions.shape[1]
+    axis = render.PLANES[plan.plane][2]
+    reach = 0.65 * float(plan.site.radii_mm[axis])
+    offset = reach * (2 * ((plan.phase + k * _GOLDEN) % 1) - 1)
+    needed = max(1, MIN_TUMOR_PX * (size_px / 256) ** 2)
+    for share in (1.0, 0.75, 0.5, 0.25, 0.0):
+        at_mm = float(plan.site.center_mm[axis]) + share * offset
+        lesion = cut_lesion(plan, positions, at_mm, anatomy)
+        if lesion is not None and lesion.mask.sum() >= needed:
+            break
+    return lesion
+
+
+@dataclass(frozen=True)
+class Lesion:
+    """A lesion cut by one slice, on the crop ``box`` of the slice's pixels."""
+
+    at_mm: float  # where the slice lies along its axis
+    box: tuple[slice, slice]
+    points: np.ndarray  # (3, height, width), template coordinates in mm
+    depth: np.ndarray  # mm below the lesion's outline, negative outside
+    room: np.ndarray  # mm to the dura, negative inside the skull
+    mask: np.ndarray  # bool, one connected piece
+
+
+def cut_lesion(plan, positions, at_mm, anatomy):
+    """The lesion where a slice at ``at_mm`` cuts it, or None where the slice misses it."""
+    across, up, axis = render.PLANES[plan.plane]
+    site, look = plan.site, plan.look
+    margin = 3 + max(look.edema_mm if look.edema else 0, look.tail_mm)
+    reach = site.radii_mm * (1 + 2.5 * look.lumps) + margin
+    near = np.abs(positions[0] - site.center_mm[across]) < reach[across]
+    near &= np.abs(positions[1] - site.center_mm[up]) < reach[up]
+    rows, columns = np.flatnonzero(near.any(1)), np.flatnonzero(near.any(0))
+    if not len(rows):
+        return None
+    box = (slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1))
+    crop = positions[(slice(None), *box)]
+    points = np.empty((3, *crop.shape[1:]), np.float32)
+    points[across], points[up], points[axis] = crop[0], crop[1], at_mm
+    depth = tumors.depth_in(site, look, points)
+    room = render.sample(render.room_section(anatomy, plan.plane, at_mm), crop, plan.plane)
+    mask = (depth > 0) & (room < 0)
+    n_pieces, pieces, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8))
+    if n_pieces < 2:
+        return None
+    largest = 1 + int(np.argmax(stats[1:, cv2.CC_STAT_AREA]))
+    stray = mask & (pieces != largest)
+    depth[stray] = -look.softness_mm
+    return Lesion(at_mm, box, points, depth, room, mask & ~stray)
+
+
+def _paint_head(plan, positions, lesion, anatomy):
+    """Gray values of the head, its tissue pushed aside by the lesion, with the lesion in it."""
+    positions = positions.copy()
+    across, up, _ = render.PLANES[plan.plane]
+    center, radii = plan.site.center_mm, plan.site.radii_mm
+    crop = positions[(slice(None), *lesion.box)]
+    away = [(lesion.points[i] - center[i]) / radii[i] for i in range(3)]
+    fall = np.exp(-(away[0] ** 2 + away[1] ** 2 + away[2] ** 2) / 1.7)
+    pull = plan.look.push * fall * np.clip(-lesion.room / 10, 0, 1)
+    crop[0] -= pull * (crop[0] - center[across])
+    crop[1] -= pull * (crop[1] - center[up])
+    pixel_mm = plan.pose.fov_mm / positions.shape[1]
+    section = render.gray_section(anatomy, plan.contrast, plan.plane, lesion.at_mm, pixel_mm)
+    image = render.sample(section, positions, plan.plane)
+    tumors.paint(
+        image[lesion.box], lesion.depth, lesion.room, lesion.points, plan.look,
+        plan.contrast.white,
+    )
+    return image

@@ -1,0 +1,290 @@
+"""Calibration cohorts: phantoms in which we decide what gives the label away.
+
+Three classes, A, B and C, without any medical meaning. What a patient's label is carried by
+is drawn by lot: with probability rho by a *marker*, a bright sign in the air beside the head,
+else by the *look* of the tumor; the other of the two is drawn at random. Plane, place, size
+and outline of the tumor, pose and contrast know nothing of the label.
+
+A look is an arrangement: bright rim, bright core or patches. Every look paints the same gray
+values into the same mask, in another order, so outside the tumor not a bit depends on it, nor
+does the slice's brightness. So a slice whose tumor is taken out holds nothing of the look.
+No edema, no dural tail, no displaced brain, no soft edge: they would reach out of the mask.
+"""
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import pandas as pd
+
+from tumorcf_lib.data.cohort import Cohort
+from tumorcf_lib.phantoms import cohort, tumors
+from tumorcf_lib.phantoms import slices as render
+from tumorcf_lib.phantoms.anatomy import load_anatomy
+
+CLASSES = ("A", "B", "C")
+LOOKS = ("rim", "core", "patches")
+"""Where the bright half of a tumor lies, by class: outside, inside, in patches."""
+MARKERS = ("upright bar", "level bar", "cross")
+"""Sign in the air beside the head, by class; none looks like a look."""
+
+SOURCE = "Synthetic calibration slices: phantoms with a planted cause, no patient's image."
+MIN_RADIUS_MM = 14.0  # smaller lesions have no room for a rim and a core
+MARKER_VALUE = 200
+AIR_BELOW = 0.02  # gray value, before noise; scalp fat is about 1
+MARKER_RADIUS = 0.06  # of the slice's side
+GAP = 0.06  # of the side: air between the marker and the head, wider than an infill looks
+_SITES = tuple(tumors.SIZES_MM)
+_CAUSE = 1  # last number of a patient's seed for what carries the label; 0 at its third place
+
+
+@dataclass(frozen=True)
+class Cause:
+    """What a patient's label is carried by, and what both carriers show."""
+
+    carrier: str  # "marker" or "tumor"
+    marker: int  # class index
+    look: int  # class index
+    side: str  # "left" or "right": the upper corner of the marker
+
+
+@dataclass(frozen=True)
+class Values:
+    """Gray values of a tumor, relative to white matter, whatever its look."""
+
+    dark: float
+    bright: float
+
+
+def make_calibration_cohort(n_patients, n_slices, *, rho, size_px=128, seed=0):
+    """A cohort in which a marker carries the label with probability rho, else the tumor's look.
+
+    Parameters
+    ----------
+    n_patients : int
+        Patients of each class.
+    n_slices : int
+        Slices of each patient, all in one plane through the same lesion.
+    rho : float in [0, 1]
+        0: the look is the label and the marker is random; 1: the other way around.
+    size_px : int, 64 to 1024
+        Side of the square slices. Draw them at the network's size: resizing would mix
+        tumor pixels into those around them.
+    seed : int
+        Same seed, same bytes. Heads, tumors' places and outlines, and random carriers are the
+        same for every rho: only what carries the label differs.
+
+    Returns
+    -------
+    Cohort
+        ``slices`` uint8, ``masks`` bool, both (n, size_px, size_px); beside the usual columns
+        the table has ``carrier`` ("marker" or "tumor"), ``marker`` and ``look`` (class
+        indices), ``plane``, ``site``, ``tumor_px``. Patients go through the classes in turn.
+
+    Raises
+    ------
+    cohort.InvalidPhantomError
+        If a number is out of its range.
+
+    Examples
+    --------
+    >>> table = make_calibration_cohort(2, 1, rho=1, size_px=64).table
+    >>> (table["marker"] == table["label"]).all().item(), set(table["carrier"])
+    (True, {'marker'})
+    """
+    if not 0 <= rho <= 1:
+        raise cohort.InvalidPhantomError(f"rho is a probability from 0 to 1, got {rho!r}.")
+
+    def choose(rng, label):
+        return choose_cause(rng, label, rho)
+
+    return _cohort(n_patients, n_slices, choose, f"rho {rho:g}", size_px, seed)
+
+
+def make_congruent_cohort(n_patients, n_slices, *, size_px=128, seed=0):
+    """Slices on which marker and look both show the label: the test of every reader.
+
+    Parameters and result as in :func:`make_calibration_cohort`; ``carrier`` is "both". Give
+    it a seed of its own, so that no head is known from training.
+
+    Examples
+    --------
+    >>> table = make_congruent_cohort(1, 1, size_px=64).table
+    >>> (table[["marker", "look"]].to_numpy() == table[["label"]].to_numpy()).all().item()
+    True
+    """
+
+    def choose(rng, label):
+        return Cause("both", label, label, choose_cause(rng, label, 0).side)
+
+    return _cohort(n_patients, n_slices, choose, "congruent", size_px, seed)
+
+
+def choose_cause(rng, label, rho):
+    """Draw what carries the label, and what the other one of marker and look shows.
+
+    The same generator state draws the same numbers for every rho.
+
+    Examples
+    --------
+    >>> choose_cause(np.random.default_rng(0), 2, rho=0).look
+    2
+    """
+    carrier = "marker" if rng.random() < rho else "tumor"
+    other = int(rng.integers(len(CLASSES)))
+    side = str(rng.choice(["left", "right"]))
+    marker, look = (label, other) if carrier == "marker" else (other, label)
+    return Cause(carrier, marker, look, side)
+
+
+def _cohort(n_patients, n_slices, choose, name, size_px, seed):
+    cohort.check_count("n_patients", n_patients, 1, 10_000)
+    cohort.check_count("n_slices", n_slices, 1, 1_000)
+    cohort.check_count("size_px", size_px, 64, 1024)
+    cohort.check_count("seed", seed, 0, 2**32 - 1)
+    anatomy = load_anatomy()
+    n_persons = len(CLASSES) * n_patients
+    slices = np.zeros((n_persons * n_slices, size_px, size_px), np.uint8)
+    masks = np.zeros(slices.shape, bool)
+    rows = []
+    for patient in range(n_persons):
+        label = patient % len(CLASSES)
+        cause = choose(np.random.default_rng([seed, patient, 0, _CAUSE]), label)
+        plan, values, site = plan_patient(np.random.default_rng([seed, patient]), anatomy)
+        for k in range(n_slices):
+            i = len(rows)
+            rng = np.random.default_rng([seed, patient, k + 1])
+            slices[i], masks[i] = draw_slice(rng, plan, values, cause, k, anatomy, size_px)
+            rows.append(_row(name, seed, patient, k, label, cause, plan, site, masks[i]))
+    return Cohort("calibration", slices, masks, pd.DataFrame(rows), CLASSES, SOURCE)
+
+
+def _row(name, seed, patient, k, label, cause, plan, site, mask):
+    person = f"{name.replace(' ', '')}-{seed}-{patient + 1:03d}"
+    return {
+        "slice_id": f"{person}-{k + 1}", "label": label, "patient_id": person,
+        "person_id": person, "carrier": cause.carrier, "marker": cause.marker,
+        "look": cause.look, "plane": plan.plane, "site": site, "tumor_px": int(mask.sum()),
+    }  # fmt: skip
+
+
+def plan_patient(rng, anatomy):
+    """Draw a patient's plane, site, outline, pose, contrast and gray values, without a label.
+
+    Returns
+    -------
+    plan : cohort.Plan
+        Its ``label`` is -1, and its look has an outline only: nothing outside the mask.
+    values : Values
+    site : str
+        The kind of place, a key of ``phantom_tumors.SIZES_MM``.
+    """
+    plane = cohort.choose_plane(rng, (1 / 3, 1 / 3, 1 / 3))
+    kind = str(rng.choice(_SITES))
+    site = tumors.choose_site(rng, kind, anatomy)
+    while site.radius_mm < MIN_RADIUS_MM:
+        site = tumors.choose_site(rng, kind, anatomy)
+    outline = tumors.Look(
+        level=1.0, texture=0.0, lumps=rng.uniform(0.04, 0.2), push=0.0,
+        phase_mm=tuple(rng.uniform(0, 300, 3)),
+    )
+    plan = cohort.Plan(
+        label=-1, plane=plane, site=site, look=outline, pose=render.choose_pose(rng),
+        contrast=render.choose_contrast(rng), phase=rng.random(),
+    )
+    return plan, Values(dark=rng.uniform(0.3, 0.6), bright=rng.uniform(1.7, 2.2)), kind
+
+
+def draw_slice(rng, plan, values, cause, k, anatomy, size_px):
+    """Slice k of a patient, uint8 (size_px, size_px), and its mask, bool of the same shape."""
+    positions = render.pixel_positions(plan.pose, plan.plane, size_px)
+    lesion = cohort.cut_at_slice(plan, k, positions, anatomy)
+    pixel_mm = plan.pose.fov_mm / size_px
+    section = render.gray_section(anatomy, plan.contrast, plan.plane, lesion.at_mm, pixel_mm)
+    image = render.sample(section, positions, plan.plane)
+    # Placed before the tumor is there: its look must not move the marker by a pixel.
+    sign = place_marker(image, cause.marker, cause.side)
+    crop = image[lesion.box]  # a view
+    crop[lesion.mask] = paint(lesion, plan, values, cause.look)
+    mask = np.zeros((size_px, size_px), bool)
+    mask[lesion.box] = lesion.mask
+    slice = render.finish(rng, image, plan.contrast, plan.plane)
+    slice[sign] = MARKER_VALUE
+    return slice, mask
+
+
+def paint(lesion, plan, values, look):
+    """Gray values of a lesion's pixels, float32 (n_pixels,): the same for all looks, reordered.
+
+    Pixels are ranked, from the brightest, by their depth below the edge of the mask (rim,
+    core: the other way around) or by smooth noise (patches); half of them are bright.
+    """
+    depth = cv2.distanceTransform(np.pad(lesion.mask, 1).astype(np.uint8), cv2.DIST_L2, 5)
+    depth = depth[1:-1, 1:-1][lesion.mask]
+    width = 0.08 * plan.site.radius_mm  # several patches: two or three can pass for rim or core
+    noise = tumors.smooth_noise(lesion.points, plan.look.phase_mm[::-1], width)[lesion.mask]
+    order = {"rim": depth + 1e-3 * noise, "core": 1e-3 * noise - depth, "patches": noise}
+    n = len(depth)
+    place = np.empty(n)
+    place[np.argsort(order[LOOKS[look]], kind="stable")] = (np.arange(n) + 0.5) / n
+    share = np.clip(0.5 - 3 * (place - 0.5), 0, 1)  # a third of the pixels lies in between
+    return ((values.dark + (values.bright - values.dark) * share) * plan.contrast.white).astype(
+        np.float32
+    )
+
+
+def place_marker(head, marker, side):
+    """Pixels of the marker: the sign of its class, in the air toward an upper corner.
+
+    It lies on the diagonal, as near to the head as the gap allows, so that no random view of
+    the slice turns it out of the frame; in the other corner if the head fills this one, and
+    wherever there is air if it fills both (in one of some hundred heads).
+
+    Parameters
+    ----------
+    head : ndarray of float32, shape (size_px, size_px)
+        Gray values of the head on dark air.
+    marker : int
+        Class index.
+    side : {"left", "right"}
+
+    Returns
+    -------
+    ndarray of bool, same shape
+
+    Raises
+    ------
+    cohort.InvalidPhantomError
+        If there is no air for it.
+    """
+    size = head.shape[0]
+    radius, gap = MARKER_RADIUS * size, GAP * size
+    to_head = cv2.distanceTransform((head < AIR_BELOW).astype(np.uint8), cv2.DIST_L2, 5)
+    row, column = _place(to_head > gap + radius, side, int(np.ceil(radius)))
+    y, x = np.mgrid[:size, :size]
+    return _sign(MARKERS[marker], (y - row) / radius, (x - column) / radius)
+
+
+def _place(free, side, margin):
+    """Row and column of the marker's center among the free ones, ``margin`` px off the frame."""
+    size = free.shape[0]
+    for corner in (side, "right" if side == "left" else "left"):
+        for offset in range(size // 2, margin, -1):
+            row, column = offset, offset if corner == "left" else size - 1 - offset
+            if free[row, column]:
+                return row, column
+    rows, columns = np.nonzero(free[margin:-margin, margin:-margin])
+    if not len(rows):
+        raise cohort.InvalidPhantomError(
+            f"No place for a marker of {2 * margin} px in the air: the head fills the slice. Make "
+            "MARKER_RADIUS or GAP smaller."
+        )
+    nearest = np.argmin(np.hypot(rows + margin - size / 2, columns + margin - size / 2))
+    return int(rows[nearest]) + margin, int(columns[nearest]) + margin
+
+
+def _sign(name, y, x):
+    """A sign of unit radius around (0, 0)."""
+    upright = (np.abs(x) <= 0.25) & (np.abs(y) <= 1)
+    level = (np.abs(y) <= 0.25) & (np.abs(x) <= 1)
+    return {"upright bar": upright, "level bar": level, "cross": upright | level}[name]

@@ -1,0 +1,300 @@
+"""One self-contained HTML page of a run's six notebooks, for people without Python.
+
+Code is hidden until asked for, pictures lie inside the file, formulas are drawn, and nothing is
+loaded from anywhere: the page can be mailed, and read on a phone or offline.
+"""
+
+import base64
+import functools
+import html
+import io
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import nbformat
+from tqdm import tqdm
+
+from tumorcf_lib import config, files, paths
+from tumorcf_lib.publish import html_page, publish, readme
+from tumorcf_lib.study import notebooks as runner
+from tumorcf_lib.study import reference, sources, stages
+
+PAGE = "report.html"
+TITLE = "Does a brain-tumor classifier look at the tumor?"
+FORMULA_PT = 12
+STYLE = """
+h2 { font-size: 1.4rem; border-top: 2px solid #ddd; padding-top: 1.2rem; }
+h3 { font-size: 1.1rem; margin-top: 1.6rem; }
+nav li { margin: .3rem 0; } a { color: #0b5cad; }
+pre { overflow-x: auto; font-size: .8rem; line-height: 1.35; background: #f6f6f6;
+      padding: .5rem .7rem; }
+pre.prose { white-space: pre-wrap; font: inherit; font-size: .95rem; }
+.code { display: none; } .code pre { border-left: 3px solid #ccc; }
+body:has(#show-code:checked) .code { display: block; }
+.output_html, .formula { overflow-x: auto; }
+.formula { display: flex; flex-wrap: wrap; gap: .6rem 2rem; margin: .8rem 0; }
+img.math { max-width: none; }
+table, td, th { border-style: none; } tr { border-bottom: 1px solid #ddd; }
+.output_html td, .output_html th { white-space: nowrap; border-bottom: none; }
+.output_html thead th { white-space: normal; vertical-align: bottom; }
+dt { font-weight: 600; margin-top: .8rem; } dd { margin-left: 1rem; }
+@media (max-width: 40rem) { dd { margin-left: 0; } }
+@media print { label { display: none; } }
+"""
+TEMPLATE = """
+{%- extends 'basic/index.html.j2' -%}
+{% block input_group %}<div class="code">{{ cell.source | highlight_code }}</div>{% endblock %}
+{% block stream_stdout %}
+{% if output.metadata.lines > 15 -%}
+<details><summary>{{ output.metadata.lines }} lines</summary>{% endif %}
+<pre class="{{ output.metadata.kind }}">{{ output.text | ansi2html }}</pre>
+{% if output.metadata.lines > 15 %}</details>{% endif %}{% endblock %}
+{% block data_png %}<figure class="plot" style="--natural: {{ output.metadata.natural }}px">
+<img alt="{{ output.metadata.alt | escape_html }}"
+ src="data:image/png;base64,{{ output.data['image/png'] | escape_html }}"></figure>{% endblock %}
+"""
+
+
+class RunPageError(RuntimeError):
+    """A run whose notebooks are not there to make a page of."""
+
+
+def write(study) -> Path:
+    """Write ``runs/<profile>/report.html`` from the executed notebooks of a run.
+
+    Nothing is run for it. What is out of date is shown as it is, and named on the page.
+
+    Returns
+    -------
+    Path
+        Of the page. Equal notebooks give equal pages.
+
+    Raises
+    ------
+    RunPageError
+        Naming the notebooks without an executed copy, the command that makes them, and runs
+        that are complete. For a profile without notebooks: where its results are shown.
+    """
+    profile = study.profile
+    if not profile.has_notebooks:
+        raise RunPageError(
+            f"Profile {profile.name!r} runs without notebooks, so there is no page of them. Its "
+            f"published results lie in {paths.shown(paths.published(profile.name))}; the "
+            "notebooks 06_metrics and evidence show them."
+        )
+    missing = _missing(study)
+    if missing:
+        raise RunPageError(
+            f"Expected the executed notebooks of profile {profile.name!r} in "
+            f"{paths.shown(study.folder / 'notebooks')}; missing: {', '.join(missing)}. "
+            f"Make them with\n    ./run_all.sh {stages.options(study)}{_complete_runs(study)}"
+        )
+    names = _shown(study)
+    notebooks = {name: nbformat.read(runner.executed_copy(study, name), 4) for name in names}
+    target = study.folder / PAGE
+    files.write_whole(target, document(notebooks, _notes(study)))
+    return target
+
+
+def document(notebooks, notes) -> str:
+    """The page of some executed notebooks.
+
+    Parameters
+    ----------
+    notebooks : dict of str to nbformat.NotebookNode
+        By name; they are left as they are.
+    notes : list of str
+        Sentences about the whole run, shown first.
+    """
+    parts = [html_page.paragraph(note, "small") for note in notes]
+    parts += [
+        '<p><label><input type="checkbox" id="show-code"> Show the code</label></p>',
+        html_page.heading("In short"), _in_short(notebooks),
+        html_page.heading("Contents"), _contents(notebooks),
+    ]  # fmt: skip
+    bar = tqdm(notebooks.items(), "one page", unit="notebook", leave=False, disable=None)
+    for name, notebook in bar:
+        parts.append(f'<section id="{name}">\n{_body(name, notebook)}\n</section>')
+    return html_page.page(TITLE, parts, style=STYLE)
+
+
+@functools.cache
+def formula(latex: str) -> str:
+    """A formula as a picture inside the page, on the line of the words around it.
+
+    Drawn by Matplotlib, which knows enough of LaTeX; what it does not know is shown as typed.
+
+    >>> formula("P").startswith('<img class="math" alt="P" style="height: ')
+    True
+    >>> formula(r"\\nosuchsymbol")
+    '<code>\\\\nosuchsymbol</code>'
+    """
+    from matplotlib import rc_context
+    from matplotlib.figure import Figure
+    from matplotlib.font_manager import FontProperties
+    from matplotlib.mathtext import MathTextParser
+
+    text, font = f"${latex}$", FontProperties(size=FORMULA_PT)
+    try:
+        width, height, depth, *_ = MathTextParser("path").parse(text, dpi=72, prop=font)
+    except ValueError:
+        return f"<code>{html.escape(latex)}</code>"
+    fig, buffer = Figure(figsize=(width / 72, height / 72)), io.BytesIO()
+    fig.text(0, depth / height, text, fontproperties=font)
+    with rc_context({"svg.hashsalt": "one"}):  # equal formulas, equal bytes
+        fig.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
+    data = base64.b64encode(buffer.getvalue()).decode()
+    style = f"height: {height / FORMULA_PT:.3f}em; vertical-align: {-depth / FORMULA_PT:.3f}em"
+    return (
+        f'<img class="math" alt="{html.escape(latex)}" style="{style}" '
+        f'src="data:image/svg+xml;base64,{data}">'
+    )
+
+
+def _shown(study):
+    """Notebooks that the page of a run shows: all but a training that did not take place."""
+    not_run = {reference.STAGE} if reference.is_installed(study) else set()
+    return [name for name in stages.NAMES if name not in not_run]
+
+
+def _missing(study):
+    return [name for name in _shown(study) if not runner.executed_copy(study, name).is_file()]
+
+
+def _complete_runs(study):
+    """Commands for the runs beside this one that a page can be made of, in words."""
+    others = [
+        replace(study, profile=profile, folder=study.folder.parent / name)
+        for name, profile in config.PROFILES.items() if profile.has_notebooks
+    ]  # fmt: skip
+    found = [other.profile.name for other in others if not _missing(other)]
+    commands = "".join(f"\n    ./run_all.sh --report --profile {name}" for name in found)
+    return f"\nor take a run that is complete:{commands}" if found else ""
+
+
+def _notes(study):
+    """What a reader of the whole page has to know."""
+    profile = study.profile
+    notes = [
+        sources.describe(profile),
+        f"Profile {profile.name} ({profile.purpose}), seed {study.seed}.",
+    ]
+    if not study.profile.is_phantom:
+        notes.append("Pictures show slices of the dataset (CC BY 4.0): keep its credit with them.")
+    if reference.is_installed(study):
+        notes.append("Training (03) was not run here: the published weights took its place.")
+    stale = {}
+    for name in stages.NAMES:
+        stale.setdefault(stages.why_stale(study, name), []).append(name)
+    reasons = [f"{', '.join(names)} ({why})" for why, names in stale.items() if why]
+    if reasons:
+        again = f"./run_all.sh {stages.options(study)}"
+        notes.append(f"Out of date: {'; '.join(reasons)}. {again} makes them anew.")
+    return notes
+
+
+def _in_short(notebooks):
+    """Every notebook's question, and what its last cell printed."""
+    lines = []
+    for name, notebook in notebooks.items():
+        title, question = _opening(notebook)
+        (*_, last) = (cell for cell in notebook["cells"] if cell["cell_type"] == "code")
+        found = "".join(o["text"] for o in last["outputs"] if o.get("name") == "stdout")
+        answers = "".join(f"<dd>{html.escape(line)}</dd>" for line in found.splitlines())
+        lines.append(f'<dt><a href="#{name}">{html.escape(title)}</a>: {question}</dt>{answers}')
+    return f"<dl>{''.join(lines)}</dl>"
+
+
+def _contents(notebooks):
+    items = []
+    for name, notebook in notebooks.items():
+        inner = "".join(
+            f'<li><a href="#{_anchor(name, words)}">{html.escape(words)}</a></li>'
+            for words in _headings(notebook)
+        )
+        title = html.escape(_opening(notebook)[0])
+        items.append(f'<li><a href="#{name}">{title}</a><ul>{inner}</ul></li>')
+    return f"<nav><ul>{''.join(items)}</ul></nav>"
+
+
+def _opening(notebook):
+    """Title and question of a notebook, from its first cell."""
+    words = notebook["cells"][0]["source"]
+    title = re.search(r"^# (.+)$", words, re.M)
+    question = re.search(r"^\*\*(.+?)\*\*$", words, re.M | re.S)
+    return title[1] if title else "", html.escape(question[1]) if question else ""
+
+
+def _headings(notebook):
+    words = "\n".join(c["source"] for c in notebook["cells"] if c["cell_type"] == "markdown")
+    return re.findall(r"^## (.+)$", words, re.M)
+
+
+def _body(name, notebook):
+    """A notebook's cells as HTML, by nbconvert."""
+    from jinja2 import DictLoader
+    from nbconvert import HTMLExporter
+
+    cells = [made for cell in notebook["cells"] if (made := _cell(name, cell))]
+    exporter = HTMLExporter(
+        extra_loaders=[DictLoader({"page.j2": TEMPLATE})], template_file="page.j2",
+        exclude_anchor_links=True, exclude_input_prompt=True, exclude_output_prompt=True,
+    )  # fmt: skip
+    return exporter.from_notebook_node(nbformat.from_dict({**notebook, "cells": cells}))[0]
+
+
+def _cell(name, cell):
+    """A cell as the page shows it; None if it is of use to programs only."""
+    if readme.SETUP in cell["metadata"].get("tags", []):
+        return None
+    if cell["cell_type"] == "markdown":
+        return {**cell, "source": _prose(name, cell["source"])}
+    outputs = []
+    for output in cell["outputs"]:
+        if output.get("name") == "stderr":  # progress bars, messages of TensorFlow
+            continue
+        if outputs and output.get("name") == outputs[-1].get("name") == "stdout":
+            output = {**output, "text": outputs.pop()["text"] + output["text"]}
+        outputs.append(output)
+    return {**cell, "outputs": [_output(output, cell["source"]) for output in outputs]}
+
+
+def _output(output, source):
+    if output["output_type"] == "stream":
+        keeps_lines = re.search(r"\S {2,}\S|^ {4}\S", output["text"], re.M)  # columns, code
+        shown = {"kind": "" if keeps_lines else "prose", "lines": output["text"].count("\n")}
+        return {**output, "metadata": shown}
+    if "image/png" not in output.get("data", {}):
+        return output
+    data = publish.smaller_png(output["data"]["image/png"].replace("\n", ""))
+    width = html_page.width_px(base64.b64decode(data[:32]))
+    figure = re.search(r"save_figure\(\w+, \"(\w+)\"", source)
+    alt = f"Figure {figure[1]}; the text below says what to look for" if figure else "Figure"
+    return {**output, "data": {"image/png": data}, "metadata": {"natural": width, "alt": alt}}
+
+
+def _prose(name, words):
+    """Markdown for a page of several notebooks: headings one level down, links inside the page."""
+    words = re.sub(r"^\[!\[Open in Binder\].*$", "", words, flags=re.M)  # badges are fetched
+    words = re.sub(r"\]\((\w+)\.ipynb\)", r"](#\1)", words)
+    address = readme.repository_address()
+    words = re.sub(r"\]\(\.\./([^)]+)\)", rf"]({address}/blob/main/\1)", words)
+    words = re.sub(
+        r"^## (.+)$", lambda m: f'<a id="{_anchor(name, m[1])}"></a>\n\n### {m[1]}', words,
+        flags=re.M,
+    )  # fmt: skip
+    words = re.sub(r"^# ", "## ", words, flags=re.M)
+    words = re.sub(r"\$\$(.+?)\$\$", lambda m: f"\n\n{_lines(m[1])}\n\n", words, flags=re.S)
+    # A dollar sign within code is no formula's.
+    return re.sub(r"`[^`]+`|\$([^$\n]+)\$", lambda m: formula(m[1]) if m[1] else m[0], words)
+
+
+def _lines(latex):
+    """A displayed formula; its parts go one below the other where the page is narrow."""
+    parts = re.split(r"\\q?quad", latex.replace("\n", " "))
+    return f'<div class="formula">{" ".join(formula(part.strip()) for part in parts)}</div>'
+
+
+def _anchor(name, words):
+    return f"{name}-{re.sub(r'[^a-z0-9]+', '-', words.lower()).strip('-')}"

@@ -1,0 +1,343 @@
+"""Copy what git may hold of a run to ``figures/<profile>/``, and check it again later.
+
+Published are tables, rows, numbers, statistical plots and the reference weights; never a
+picture that shows a patient's slice. Everything derived can be recomputed from the rows.
+"""
+
+import base64
+import io
+import json
+import shutil
+from pathlib import Path
+
+import pandas as pd
+from PIL import Image
+
+from tumorcf_lib import config, digests, files, paths, rowfiles
+from tumorcf_lib.publish import model_card, readme, readme_levels
+from tumorcf_lib.study import (
+    calibration_publish,
+    leak,
+    notebooks,
+    pooled,
+    progress,
+    reference,
+    runtime,
+    scratch,
+    sources,
+    stages,
+)
+from tumorcf_lib.tables import derived
+
+EVIDENCE = "evidence"  # the notebook that shows studies without notebooks
+DEMO = "demo"  # the profile whose run is what readers see in the notebooks
+MANIFEST = "manifest.json"
+NUMBERS = "numbers.json"
+ROW_TOLERANCE = 1e-3
+COHORT_COLUMN = "cohort"  # so that no phantom's table is taken for one of patients
+MAX_WEIGHTS_BYTES = 10_000_000
+SIDE_STUDIES = {
+    module.STUDY.name: module for module in (calibration_publish, pooled, leak, scratch)
+}
+"""Studies without notebooks, by the name of their folders."""
+
+TOLERANCE = 1.5 * 10 ** -(rowfiles.SIGNIFICANT_DIGITS - 1)  # relative; covers the last digit
+
+
+class PublishError(RuntimeError):
+    """A run that cannot be published, or published files that do not hold."""
+
+
+def publish(profile_name: str, *, seed: int = 0, from_rows: bool = False) -> Path:
+    """Replace ``figures/<profile>/`` by what git may hold of the finished run.
+
+    ``profile_name`` may also be a study without notebooks, see :data:`SIDE_STUDIES`. With
+    ``from_rows`` no run is needed: tables, numbers and figures are made anew from the rows that
+    are published, as after a change of the code that derives them.
+
+    Raises
+    ------
+    PublishError
+        For ``smoke``, or if a stage of the run is not up to date.
+    """
+    if profile_name in SIDE_STUDIES:
+        study = SIDE_STUDIES[profile_name]
+        if from_rows:
+            target = study.STUDY.derive_again()
+        else:
+            target = study.publish(paths.run(profile_name), seed=seed)
+        if all((paths.published(name) / MANIFEST).is_file() for name in SIDE_STUDIES):
+            demo = runtime.Study(config.get(DEMO), 0, paths.run(DEMO))
+            notebooks.run_guide(demo, EVIDENCE)
+            _publish_notebook(demo, EVIDENCE)
+        readme.update()
+        print(f"Published {sum(1 for _ in target.iterdir())} files: {paths.shown(target)}")
+        return target
+    profile = config.get(profile_name)
+    if from_rows:
+        from tumorcf_lib.publish import from_rows as renewing  # draws, which verify need not
+
+        target = renewing.renew(paths.published(profile.name))
+        readme.update()
+        return target
+    if profile.name == "smoke":
+        raise PublishError("The smoke profile only tests that everything runs: not for publishing.")
+    study = runtime.Study(profile, seed, paths.run(profile.name))
+    for name in stages.NAMES:
+        reason = stages.why_stale(study, name)
+        if reason:
+            raise PublishError(f"{name} of profile {profile.name!r} is not up to date: {reason}.")
+    if reference.is_installed(study):
+        raise PublishError(
+            f"03_training of profile {profile.name!r} is the published weights, not a training; "
+            "publish a run that trained."
+        )
+    missing = [n for n in stages.NAMES if not notebooks.is_executed(study, n)]
+    if missing:
+        raise PublishError(f"{missing} were run outside ./run_all.sh since; run it once more.")
+    if profile.name == DEMO:
+        for name in stages.GUIDES:
+            notebooks.run_guide(study, name)
+    target = paths.published(profile.name)
+    with files.being_filled(target) as new:
+        for name in stages.NAMES:
+            _copy_stage(study, name, new)
+        _write_numbers(study, new)
+        shutil.copyfile(study.folder / readme_levels.MINUTES, new / readme_levels.MINUTES)
+        source = sources.describe(profile)
+        model_card.write(new, profile.as_dict(), study.seed, source)
+        _write_manifest(study, new, source)
+    for name in (*stages.NAMES, *(stages.GUIDES if profile.name == DEMO else ())):
+        _publish_notebook(study, name)
+    readme.update()
+    print(f"Published {sum(1 for _ in target.iterdir())} files: {paths.shown(target)}")
+    return target
+
+
+def may_publish(profile: config.Profile, *, shows_slices: bool) -> bool:
+    """Whether a figure may enter git: a patient's slice never does.
+
+    >>> may_publish(config.get("paper-lite"), shows_slices=True)
+    False
+    >>> may_publish(config.get("demo"), shows_slices=True)
+    True
+    """
+    return profile.is_phantom or not shows_slices
+
+
+def with_outputs(notebook: dict, executed: dict) -> dict:
+    """A notebook with the outputs of its executed copy, without times and progress bars.
+
+    Prose and code come from ``notebook``, so that a later correction of a text is kept.
+
+    Raises
+    ------
+    PublishError
+        If the code differs, or a cell ended in an error or was not run.
+    """
+    ran = [cell for cell in executed["cells"] if cell["cell_type"] == "code"]
+    ran = [c for c in ran if "injected-parameters" not in c["metadata"].get("tags", [])]
+    own = [cell for cell in notebook["cells"] if cell["cell_type"] == "code"]
+    if ["".join(c["source"]) for c in ran] != ["".join(c["source"]) for c in own]:
+        raise PublishError(
+            "The executed notebook has other code than the committed one; run it again."
+        )
+    for cell, source in zip(own, ran, strict=True):
+        if source["execution_count"] is None:
+            raise PublishError("A cell of the executed notebook was not run.")
+        if any(output["output_type"] == "error" for output in source["outputs"]):
+            raise PublishError("A cell of the executed notebook ended in an error.")
+        # stderr holds progress bars and messages that name folders of the machine
+        cell["outputs"] = [o for o in source["outputs"] if o.get("name") != "stderr"]
+        for output in cell["outputs"]:
+            output.get("metadata", {}).clear()
+            if "image/png" in output.get("data", {}):
+                output["data"]["image/png"] = smaller_png(output["data"]["image/png"])
+        cell["execution_count"] = source["execution_count"]
+    for cell in notebook["cells"]:
+        tags = cell["metadata"].get("tags")
+        cell["metadata"] = {"tags": tags} if tags else {}
+    kernel = {"display_name": "Python 3", "language": "python", "name": "python3"}
+    metadata = {"kernelspec": kernel, "language_info": {"name": "python"}}
+    return {"cells": notebook["cells"], "metadata": metadata, "nbformat": 4, "nbformat_minor": 5}
+
+
+def smaller_png(data: str) -> str:
+    """A notebook's picture in at most 256 colors, if that makes it smaller; base64 text."""
+    buffer = io.BytesIO()
+    with Image.open(io.BytesIO(base64.b64decode(data))) as picture:
+        picture.convert("RGB").quantize(256).save(buffer, "PNG", optimize=True)
+    small = base64.b64encode(buffer.getvalue()).decode()
+    return small if len(small) < len(data) else data
+
+
+def verify_all(folders) -> int:
+    """Verify published folders, print a line for each, return 1 if one does not hold."""
+    folders = [Path(f) for f in folders] or sorted(
+        p.parent for p in paths.FIGURES.glob(f"*/{MANIFEST}")
+        if not p.parent.name.startswith(files.UNFINISHED)
+    )
+    if not folders:
+        raise PublishError("Nothing is published yet under figures/.")
+    n_bad = 0
+    for folder in folders:
+        try:
+            with progress.clock(f"verifying {folder.name}"):
+                problems, n_checked = verify(folder)
+        except PublishError as error:
+            problems, n_checked = [str(error)], 0
+        n_bad += bool(problems)
+        told = [f"{folder.name}: {n_checked} files checked, {len(problems)} problems", *problems]
+        print("\n  ".join(told), flush=True)
+    return int(n_bad > 0)
+
+
+def verify(folder: Path) -> tuple[list[str], int]:
+    """Recompute every derived table and number from the published rows.
+
+    No images, network or TensorFlow are needed. Files that are not derived must have the
+    SHA-256 of the manifest.
+
+    Returns
+    -------
+    problems : list of str
+        Empty if all holds; else file and cell, expected and found.
+    n_checked : int
+    """
+    if not (folder / MANIFEST).is_file():
+        raise PublishError(f"{folder} holds no {MANIFEST}; name a folder under figures/.")
+    manifest = json.loads((folder / MANIFEST).read_text())
+    side = SIDE_STUDIES.get(manifest.get("study"))
+    problems, recomputed = (side.STUDY.verify if side else _verify)(folder, _compare)
+    for name, digest in manifest["sha256"].items():
+        if not (folder / name).is_file():
+            problems.append(f"{name} is missing")
+        elif name not in recomputed and digests.file_sha256(folder / name) != digest:
+            problems.append(f"{name} has another SHA-256 than the manifest says")
+    strange = {p.name for p in folder.iterdir()} - set(manifest["sha256"]) - {MANIFEST}
+    problems += [f"{name} is not in the manifest" for name in sorted(strange)]
+    return problems, len(manifest["sha256"])
+
+
+def _verify(folder, compare):
+    """Problems of a study's tables, numbers and rows, and the files compared by content."""
+    manifest = json.loads((folder / MANIFEST).read_text())
+    made = derived.derive(lambda name: _read(folder, name), manifest["profile"]["n_resamples"])
+    problems = []
+    for name, table in made.items():
+        problems += compare(name, _read(folder, name), rowfiles.round_trip(table))
+    problems += _compare_numbers(folder, made)
+    problems += _compare_rows(_read(folder, "rows_predictions"), _read(folder, "rows_edits"))
+    problems += model_card.problems(folder)
+    return problems, {f"{name}.csv" for name in made}
+
+
+def _read(folder, name):
+    for end in (".csv", ".csv.gz"):
+        if (folder / f"{name}{end}").is_file():
+            table = rowfiles.read_table(folder / f"{name}{end}")
+            return table.drop(columns=COHORT_COLUMN, errors="ignore")
+    raise PublishError(f"{folder} holds no {name}.csv or {name}.csv.gz.")
+
+
+def _compare(name, published: pd.DataFrame, recomputed: pd.DataFrame) -> list[str]:
+    if list(published.columns) != list(recomputed.columns) or len(published) != len(recomputed):
+        return [
+            f"{name}.csv has {len(published)} rows and columns {list(published.columns)}; "
+            f"recomputed: {len(recomputed)} and {list(recomputed.columns)}"
+        ]
+    problems = []
+    for column in published:
+        for row, (was, now) in enumerate(zip(published[column], recomputed[column], strict=True)):
+            if not _same(was, now):
+                problems.append(f"{name}.csv, row {row + 1}, {column}: {was}, recomputed {now}")
+    return problems
+
+
+def _same(was, now) -> bool:
+    if pd.isna(was) or pd.isna(now):
+        return pd.isna(was) and pd.isna(now)
+    if isinstance(was, str) or isinstance(now, str):
+        return str(was) == str(now)
+    return abs(float(was) - float(now)) <= TOLERANCE * max(abs(float(now)), 1e-4)
+
+
+def _compare_rows(predictions, edits) -> list[str]:
+    """The audit's unedited slices have to be the evaluation's slices, with its probabilities."""
+    columns = [name for name in predictions if name.startswith("p_")]
+    original = edits[edits["edit"] == "original"].set_index("slice_id")[columns]
+    gaps = (predictions.set_index("slice_id")[columns] - original).abs().max(axis=1)
+    # Slices meet other neighbors in a batch, which moves the last digits of a float32 sum.
+    return [
+        f"rows_edits and rows_predictions differ for slice {slice_id} by {gap:.2g}"
+        for slice_id, gap in gaps.items()
+        if not gap <= ROW_TOLERANCE
+    ]
+
+
+def _compare_numbers(folder, made) -> list[str]:
+    published = json.loads((folder / NUMBERS).read_text())
+    problems = []
+    for stage, name, expected in derived.numbers(made):
+        for key, now in expected.items():
+            was = published.get(stage, {}).get(name, {}).get(key)
+            if was is None or not _same(was, now):
+                problems.append(f"{NUMBERS}, {stage}.{name}.{key}: {was}, recomputed {now}")
+    return problems
+
+
+def _copy_stage(study, name, target):
+    kept, folder = stages.record(study, name), study.folder / name
+    for file in kept["hashes"]:
+        path = folder / file
+        if file.endswith((".csv", ".csv.gz")) or _is_reference_weights(study, path):
+            shutil.copyfile(path, target / path.name)
+        if study.profile.is_phantom and path.suffix == ".csv":
+            marked = rowfiles.read_table(path).assign(**{COHORT_COLUMN: "phantom"})
+            rowfiles.write_table(marked, target / path.name)
+    for figure, properties in kept["figures"].items():
+        if may_publish(study.profile, shows_slices=properties["shows_slices"]):
+            shutil.copyfile(folder / "figures" / f"{figure}.png", target / f"{figure}.png")
+
+
+def _is_reference_weights(study, path):
+    """Networks that saw real slices, if they are of one split and small enough for git; phantoms
+    train anew. With all three of them notebooks 04 to 06 need no training."""
+    of_one_split = study.profile.n_folds == 1 and not study.profile.is_phantom
+    is_weights = path.name.startswith("weights_") and path.suffix == ".npz"
+    return of_one_split and is_weights and path.stat().st_size < MAX_WEIGHTS_BYTES
+
+
+def _write_numbers(study, target):
+    numbers = {}
+    for name in stages.NAMES:
+        if NUMBERS in stages.record(study, name)["hashes"]:
+            numbers[name] = json.loads((study.folder / name / NUMBERS).read_text())
+    (target / NUMBERS).write_text(json.dumps(numbers, indent=1, sort_keys=True) + "\n")
+
+
+def _write_manifest(study, target, source):
+    hashes = {p.name: digests.file_sha256(p) for p in sorted(target.iterdir())}
+    shown = {p.stem for p in target.glob("*.png")}
+    figures = {
+        figure: properties
+        for name in stages.NAMES
+        for figure, properties in stages.record(study, name)["figures"].items()
+        if figure in shown
+    }
+    manifest = {
+        "profile": study.profile.as_dict(), "seed": study.seed,
+        "source": source,
+        "figures": figures, "sha256": hashes,
+    }  # fmt: skip
+    (target / MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n")
+
+
+def _publish_notebook(study, name):
+    """Renew a committed notebook's minutes and, from the demo run, its outputs."""
+    path = paths.NOTEBOOKS / f"{name}.ipynb"
+    notebook = json.loads(path.read_text())
+    if study.profile.name == DEMO:
+        executed = json.loads(notebooks.executed_copy(study, name).read_text())
+        notebook = with_outputs(notebook, executed)
+    readme.write_notebook(path, readme.with_opening(notebook, name))

@@ -1,0 +1,164 @@
+"""The study's controls on every fold: more networks, probes, detectors, infills held to truth.
+
+Each of them takes minutes on the real slices. So each is made once for equal settings, code and
+inputs, and only read again afterwards (see ``results.make_rows``).
+"""
+
+import shutil
+import sys
+
+import pandas as pd
+
+from tumorcf_lib import digests, files
+from tumorcf_lib.edits import plan
+from tumorcf_lib.networks import memory
+from tumorcf_lib.study import results as results_of
+from tumorcf_lib.study import stages, unit
+
+NETWORKS = ("hardened", "looking")
+"""Fine-tuned copies of the trained network, see :mod:`networks.finetune`."""
+
+N_DETECTED = {False: 600, True: 150}
+"""Slices that a detector learns from, on patients and on phantoms (where minutes count)."""
+
+
+def finetune(results, prepared, split) -> pd.DataFrame:
+    """Fine-tune each fold's network twice; weights go to ``weights_<network>_fold<k>.npz``.
+
+    Returns
+    -------
+    DataFrame
+        One row per network, fold and epoch: network, fold, and the columns of
+        ``finetune.finetune``'s history but the seconds.
+    """
+    histories = []
+    for fold, rows in split.groupby("fold"):
+        start = results.folder / unit.weights_name(fold)
+        depends_on = unit.depends(results, "networks.finetune")
+        depends_on |= {"start": digests.file_sha256(start)}
+        parts = unit.parts_of(prepared, rows)
+        for kind in NETWORKS:
+            folder = results.workspace(f"{kind}_fold{fold}", depends_on)
+            if not (folder / "weights.npz").exists():
+                seed = results.study.seed + int(fold)
+                _finetune_one(results.study.profile, prepared, parts, start, kind, seed, folder)
+                memory.forget_networks()
+            weights = results.folder / unit.weights_name(fold, kind)
+            shutil.copyfile(folder / "weights.npz", weights)
+            results.keep(weights)
+            history = pd.read_csv(folder / "history.csv")
+            results_of.note_seconds(folder, history["seconds"].sum())
+            history.insert(0, "network", kind)
+            history.insert(1, "fold", fold)
+            histories.append(history.drop(columns="seconds"))
+    return pd.concat(histories, ignore_index=True)
+
+
+def _finetune_one(profile, prepared, parts, start, kind, seed, folder):
+    from tumorcf_lib.networks import classifier
+    from tumorcf_lib.networks import finetune as tuning
+
+    done = tuning.finetune(
+        classifier.load_float16(profile, start), profile, prepared.slices, prepared.masks,
+        prepared.labels, prepared.persons, parts, kind=kind, seed=seed,
+    )  # fmt: skip
+    files.write_whole(folder / "history.csv", done.history.to_csv(index=False))
+    classifier.save_float16(done.model, folder / "weights.npz", max_bytes=sys.maxsize)
+
+
+def audit_networks(results, prepared) -> pd.DataFrame:
+    """Audit the tested slices by the fine-tuned networks: rows as an audit's, and ``network``."""
+    profile = results.study.profile
+    edits = plan.network_edits(profile.infills, profile.n_control_places)
+
+    def make(_):
+        parts = [
+            unit.audit_by(results, prepared, edits, network=kind).assign(network=kind)
+            for kind in NETWORKS
+        ]
+        return pd.concat(parts, ignore_index=True)
+
+    depends_on = unit.depends(results, *unit.AUDIT_MODULES)
+    depends_on |= unit.weights_of(results)
+    return results.make_rows("rows_networks", make, depends_on)
+
+
+def planes(results, prepared) -> pd.DataFrame:
+    """Estimated plane of every slice; see :func:`controls.planes.estimate_planes`."""
+    from tumorcf_lib.controls import planes as library
+
+    def make(_):
+        reason = library.why_not(prepared)
+        if reason:
+            raise stages.StageError(f"Planes cannot be estimated: {reason}. Use a larger cohort.")
+        return library.estimate_planes(prepared)
+
+    return results.make_rows("rows_planes", make, unit.depends(results, "controls.planes"))
+
+
+def probes(results, prepared, split, rows_planes) -> pd.DataFrame:
+    """Networks retrained on what an edit leaves, and simple statistics: the tested slices' rows."""
+    from tumorcf_lib.controls import probes as library
+
+    profile = results.study.profile
+
+    def make(folder):
+        parts = [
+            library.all_probes(
+                profile, prepared, unit.parts_of(prepared, rows), rows_planes,
+                seed=results.study.seed + int(fold), folder=folder / f"fold{fold}",
+            ).assign(fold=fold)
+            for fold, rows in split.groupby("fold")
+        ]  # fmt: skip
+        return pd.concat(parts, ignore_index=True)
+
+    depends_on = unit.depends(
+        results, "controls.planes", "controls.probes", "networks.classifier", "networks.training"
+    )
+    depends_on["planes"] = digests.file_sha256(results.folder / "rows_planes.csv.gz")
+    return results.make_rows("rows_probes", make, depends_on)
+
+
+def quality(results, prepared, rows) -> pd.DataFrame:
+    """Each infill against the true tissue at sham places of the tested slices."""
+    from tumorcf_lib.controls import quality as library
+
+    depends_on = unit.depends(results, "controls.quality", "edits.audit")
+    depends_on |= unit.weights_of(results)
+
+    def make(_):
+        return library.measure(prepared, rows, progress=True)
+
+    return results.make_rows("rows_quality", make, depends_on)
+
+
+def detector(results, prepared, split) -> pd.DataFrame:
+    """How sure a classifier is that a tested slice, or patch, was edited; by infill."""
+    from tumorcf_lib.controls import detector as library
+    from tumorcf_lib.edits.infills import HEADLINE_INFILL
+
+    profile = results.study.profile
+    n_training = N_DETECTED[profile.is_phantom]
+
+    def make(_):
+        parts = [
+            library.detect(
+                profile, prepared, unit.parts_of(prepared, rows),
+                (HEADLINE_INFILL, *profile.infills), seed=results.study.seed,
+                n_training=n_training, progress=True,
+            ).assign(fold=fold)
+            for fold, rows in split.groupby("fold")
+        ]  # fmt: skip
+        return pd.concat(parts, ignore_index=True)
+
+    depends_on = unit.depends(results, "controls.detector", "edits.audit")
+    depends_on |= {"n_training": n_training}
+    return results.make_rows("rows_detector", make, depends_on)
+
+
+def covariates(prepared, rows) -> pd.DataFrame:
+    """Area and contrast of the tumor on each audited slice."""
+    from tumorcf_lib.controls import covariates as library
+
+    own = unit.slices_of(prepared, rows["slice_id"].drop_duplicates())
+    return library.slice_covariates(own.slices, own.masks, own.table["slice_id"])

@@ -1,0 +1,270 @@
+"""Execute one notebook by papermill: copy, log, kernel, and what went wrong in words."""
+
+import errno
+import json
+import logging
+import os
+import re
+import signal
+import sys
+import threading
+import time
+from contextlib import contextmanager
+from pathlib import Path
+
+from tumorcf_lib import files, paths
+from tumorcf_lib.study import progress, stages
+
+START_TIMEOUT_S = 600  # for a kernel to answer, on a machine that is busy or swaps
+
+MEMORY = "close other programs, above all browsers and other notebooks;"
+ROOM = "free some room on the disk, or move what runs write elsewhere (TUMORCF_RUNS=<folder>);"
+ASKED = "because somebody, or the system, asked it to end"
+DEATHS = {
+    "SIGKILL": ("most often because memory ran out", MEMORY),
+    "SIGBUS": ("most often because the disk is full", ROOM),
+    "SIGILL": ("because a package was built for a newer processor", "take another machine;"),
+    "SIGTERM": (ASKED, ""), "SIGINT": (ASKED, ""), "SIGHUP": (ASKED, ""),
+}  # fmt: skip
+"""Signal that ended a kernel -> most likely why, and what to try first."""
+
+OTHER_DEATH = ("by an error inside a package, or because memory was refused", MEMORY)
+NO_MEMORY = ("MemoryError", "_ArrayMemoryError", "ResourceExhaustedError")
+NO_ROOM = (os.strerror(errno.ENOSPC), os.strerror(errno.EDQUOT))
+
+
+class NotebookError(RuntimeError):
+    """A notebook that stopped: which cell, what it said, where the executed copy is."""
+
+
+def executed_copy(study, name: str) -> Path:
+    """Where the executed copy of a notebook lies."""
+    return study.folder / "notebooks" / f"{name}.ipynb"
+
+
+def execute(study, name: str, *, fresh=False) -> float:
+    """Run a notebook; its copy gets its name when the last cell has ended.
+
+    Parameters
+    ----------
+    study : runtime.Study
+    name : str
+        Of a notebook, without ".ipynb".
+    fresh : bool
+        Whether long work that is kept is to be made again.
+
+    Returns
+    -------
+    float
+        Minutes that it took.
+
+    Raises
+    ------
+    NotebookError
+        If a cell raises, or the kernel dies or does not start.
+    KeyboardInterrupt
+        After its kernel was ended, and it was said how to go on.
+    """
+    import papermill
+    from nbclient.exceptions import DeadKernelError
+
+    output = executed_copy(study, name)
+    unfinished = output.with_name(f"{files.UNFINISHED}{output.name}")
+    output.parent.mkdir(parents=True, exist_ok=True)
+    log = output.with_suffix(".log")
+    print(f"{name:<20} running; follow it in {paths.shown(log)}", flush=True)
+    started = time.perf_counter()
+    source = paths.NOTEBOOKS / f"{name}.ipynb"
+    with (
+        _environment(study, fresh), _log_to(log), progress.following(log, source, name),
+        _kernels() as (manager, kernels), _interrupts(kernels) as interrupts,
+    ):  # fmt: skip
+        try:
+            papermill.execute_notebook(
+                str(source), str(unfinished), cwd=str(paths.ROOT),
+                kernel_name="python3", kernel_manager_class=manager,
+                start_timeout=START_TIMEOUT_S, progress_bar=False, log_output=True,
+                extra_arguments=["--log-level=ERROR"], coalesce_streams=True,
+            )  # fmt: skip
+        except papermill.PapermillExecutionError as error:
+            raise NotebookError(_failure(study, name, error, unfinished)) from None
+        except (KeyboardInterrupt, RuntimeError) as error:  # a dead kernel is a RuntimeError
+            if interrupts or isinstance(error, KeyboardInterrupt):
+                print(f"\n{name} was stopped. {_how_to_go_on(study, name)}", flush=True)
+                raise KeyboardInterrupt from None
+            if isinstance(error, DeadKernelError):
+                raise NotebookError(_death(study, name, kernels, unfinished, log)) from None
+            if "ernel" not in str(error):  # how its manager speaks of one that did not start
+                raise
+            raise NotebookError(
+                f"{name} could not begin: its kernel did not start ({error}).\n"
+                f"What it printed: {paths.shown(log)}\n{_what_to_try(study, name, MEMORY)}"
+            ) from None
+    unfinished.replace(output)
+    return (time.perf_counter() - started) / 60
+
+
+@contextmanager
+def _kernels():
+    """A class of kernel managers and the list of those made; no kernel outlives the block.
+
+    What runs the notebook ends its kernel itself, but for one that is just starting when the
+    run is interrupted.
+    """
+    from jupyter_client import AsyncKernelManager
+    from jupyter_core.utils import run_sync
+
+    made = []
+
+    class Manager(AsyncKernelManager):
+        def __init__(self, *args, **options):
+            super().__init__(*args, **options)
+            made.append(self)
+
+    try:
+        yield Manager, made
+    finally:
+        for manager in made:
+            if manager.has_kernel:
+                run_sync(manager.shutdown_kernel)(now=True)
+
+
+@contextmanager
+def _interrupts(kernels):
+    """A list of the interrupts so far; each of them ends the kernel at once.
+
+    ``KeyboardInterrupt`` alone is not enough: what it meets on its way up may raise something
+    else in its place, and Python drops it while it collects garbage. A dead kernel is noticed.
+    """
+    seen, before = [], signal.getsignal(signal.SIGINT)
+    if threading.current_thread() is not threading.main_thread() or not callable(before):
+        yield seen
+        return
+
+    def end_kernels(number, frame):
+        seen.append(number)
+        for manager in kernels:
+            process = getattr(manager.provisioner, "process", None)
+            if process is not None:
+                process.kill()
+        before(number, frame)
+
+    signal.signal(signal.SIGINT, end_kernels)
+    try:
+        yield seen
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _failure(study, name, error, copy) -> str:
+    """A cell that raised: which one, what it said, where to read the rest; what may help."""
+    message = re.sub(r"\x1b\[[0-9;]*m", "", str(error.evalue))
+    lines = [
+        f"{name} stopped at cell [{error.exec_count}], which begins with",
+        f"    {_first_line(error.source)}", f"{error.ename}: {message}",
+        f"Executed copy with the full traceback: {paths.shown(copy)}",
+    ]  # fmt: skip
+    if error.ename in NO_MEMORY:
+        lines.append(_what_to_try(study, name, MEMORY))
+    elif any(words in message for words in NO_ROOM):
+        lines.append(_what_to_try(study, name, ROOM))
+    return "\n".join(lines)
+
+
+def _death(study, name, kernels, copy, log) -> str:
+    """A kernel that died: in which cell, how, and what may help."""
+    number, source = _last_begun(copy)
+    process = getattr(kernels[-1].provisioner, "process", None) if kernels else None
+    status = getattr(process, "returncode", None)
+    how, first = _how_it_died(status)
+    return (
+        f"{name} stopped at cell [{number}], which begins with\n    {_first_line(source)}\n"
+        f"Its kernel {how}.\n"
+        f"What it printed: {paths.shown(log)}\nExecuted so far: {paths.shown(copy)}\n"
+        f"{_what_to_try(study, name, first)}"
+    )
+
+
+def _how_it_died(status) -> tuple[str, str]:
+    """Words on a kernel's exit status (below 0: a signal; None: unknown), and what to try first.
+
+    >>> _how_it_died(-9)[0]
+    'was ended by signal 9, most often because memory ran out'
+    """
+    if status is None:
+        return "died, most often because memory ran out", MEMORY
+    if status >= 0:
+        return f"ended itself with status {status}, {OTHER_DEATH[0]}", OTHER_DEATH[1]
+    name = next((known.name for known in signal.Signals if known == -status), "")
+    why, first = DEATHS.get(name, OTHER_DEATH)
+    return f"was ended by signal {-status}, {why}", first
+
+
+def _what_to_try(study, name, first) -> str:
+    steps = [first] if first else []
+    steps.append(f"go on. {_how_to_go_on(study, name)}")
+    if study.profile.name not in ("smoke", "demo"):
+        steps.append("a smaller profile: ./run_all.sh --profile demo")
+    return "\n".join(["What to try:", *(f"  {k}. {step}" for k, step in enumerate(steps, 1))])
+
+
+def _how_to_go_on(study, name) -> str:
+    return (
+        "What is half written does not count; finished notebooks, training epochs and rows are "
+        f"kept. To go on:\n     ./run_all.sh {stages.options(study)} --from {name[:2]}"
+    )
+
+
+def _last_begun(copy) -> tuple[int, str]:
+    """Number, as Jupyter counts, and source of the last cell that an executed copy began."""
+    cells = json.loads(copy.read_text())["cells"]
+    code = [c for c in cells if c["cell_type"] == "code" and "".join(c["source"]).strip()]
+    begun = [c for c in code if c["metadata"].get("papermill", {}).get("start_time")]
+    last = max(len(begun), 1)
+    return last, "".join(code[last - 1]["source"])
+
+
+def _first_line(source) -> str:
+    """The first line of a cell that says something."""
+    lines = [line for line in source.strip().splitlines() if line.strip()]
+    return next((line for line in lines if not line.startswith("#")), "")
+
+
+@contextmanager
+def _environment(study, fresh):
+    """What a kernel inherits, so that no cell has to be added to a notebook."""
+    before = dict(os.environ)
+    os.environ["TUMORCF_PROFILE"] = study.profile.name
+    os.environ["TUMORCF_SEED"] = str(study.seed)
+    os.environ.setdefault("MALLOC_ARENA_MAX", "1")  # saves TensorFlow's kernels memory on Linux
+    os.environ["TUMORCF_FRESH"] = "1" if fresh else ""
+    os.environ["PYTHONPATH"] = os.pathsep.join(
+        filter(None, [str(paths.ROOT), before.get("PYTHONPATH")])
+    )
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
+
+
+@contextmanager
+def _log_to(path: Path):
+    """Send what kernels print to a file, so that long work can be followed from outside.
+
+    TensorFlow's own lines go to the process's error channel, which kernels inherit.
+    """
+    logger, handler = logging.getLogger("papermill"), logging.FileHandler(path, mode="w")
+    logger.setLevel(logging.INFO)
+    logger.propagate = False
+    logger.addHandler(handler)
+    sys.stderr.flush()
+    channel = os.dup(2)
+    os.dup2(handler.stream.fileno(), 2)
+    try:
+        yield
+    finally:
+        os.dup2(channel, 2)
+        os.close(channel)
+        logger.removeHandler(handler)
+        handler.close()

@@ -1,0 +1,353 @@
+"""Cross-validation: every slice tested once, by a network that never saw its person.
+
+A *unit* is one fold and one training seed: train, predict, audit. Units are independent, so
+they may be run one at a time, in any order, or on several machines, and their folders copied
+together; each goes on where it was killed. What is pooled from them is in
+:mod:`study.pooled`.
+"""
+
+import json
+import sys
+import time
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+
+from tumorcf_lib import files, paths, rowfiles, workspaces
+from tumorcf_lib.data import preprocess
+from tumorcf_lib.data import split as splits
+from tumorcf_lib.edits import audit as audits
+from tumorcf_lib.networks import memory
+from tumorcf_lib.study import notebooks, results, stages
+from tumorcf_lib.study import unit as folds
+from tumorcf_lib.study.recipes import RECIPES
+from tumorcf_lib.study.side_studies import UnfinishedStudyError
+
+RECORD = "unit.json"
+RECORDED = {"fold": int, "seed": int, "finished": bool, "depends_on": dict}
+CHANGED = "changed since"
+INTERRUPTED = "it was interrupted"
+AUDITED = ("audit", "masks", "n_places")
+"""What only the audit of a unit depends on: if one of these changes, the network is kept."""
+
+VIEWS = ("as is", "flipped")
+"""How a slice is shown for a prediction; "flipped" left to right, as half the training views."""
+
+POOLED = ("rows_predictions", "rows_validation", "rows_edits", "history")
+
+
+class UnitError(RuntimeError):
+    """A fold or recipe that does not exist, or units that do not belong together."""
+
+
+def run(study, *, fold_numbers=None, seed=0, recipe="", shuffled=False, progress=print):
+    """Run the units of one training seed; those that are finished are left as they are.
+
+    Parameters
+    ----------
+    study : runtime.Study
+        Of a profile with several folds. Its notebooks 01 and 02 are run first if they are
+        not up to date; the study's own seed stays 0, so that all units share them.
+    fold_numbers : sequence of int, optional
+        Default: all.
+    seed : int
+        Of the training. Folds and sham places are the same for all seeds.
+    recipe : str
+        A key of :data:`study.recipes.RECIPES`. Recipes are tried on validation persons
+        only: tested slices are neither predicted nor audited.
+    shuffled : bool
+        Train on classes dealt anew to the patients: a network that knows nothing of the
+        classes, audited on the same slices by the same plan. ``seed`` also chooses the deal.
+    progress : callable
+
+    Raises
+    ------
+    UnitError
+        If the profile has no folds, or a fold or the recipe does not exist.
+    """
+    n_folds = study.profile.n_folds
+    if n_folds < 2:
+        raise UnitError(
+            f"Profile {study.profile.name!r} has one hold-out split and no folds; choose "
+            "paper-lite-cv, or use `run`."
+        )
+    fold_numbers = range(n_folds) if fold_numbers is None else fold_numbers
+    strange = [fold for fold in fold_numbers if not 0 <= fold < n_folds]
+    if strange:
+        raise UnitError(f"There is no fold {strange[0]}; choose of 0 to {n_folds - 1}.")
+    if recipe and recipe not in RECIPES:
+        raise UnitError(f"There is no recipe {recipe!r}; choose one of: {', '.join(RECIPES)}.")
+    if any(stages.why_stale(study, name) for name in stages.NAMES[:2]):
+        notebooks.run(study, last="02")
+    source = results.Results(study, "03_training", study.folder / "03_training")
+    prepared = folds.load_prepared(source)
+    split = splits.check(source.read("01_data", "split"))
+    for fold in fold_numbers:
+        folder = unit_folder(study, fold, seed, recipe, shuffled)
+        with notebooks.only_run(folder.parent, f"{folder.name}.in_use"):
+            _run_unit(study, source, prepared, split, fold, seed, recipe, shuffled, progress)
+
+
+def unit_folder(study, fold, seed, recipe="", shuffled=False):
+    """Folder of one unit."""
+    name = f"fold{fold}_seed{seed}"
+    if shuffled:
+        return study.folder / "shuffled" / name
+    return study.folder / "recipes" / recipe / name if recipe else study.folder / "units" / name
+
+
+def why_unfinished(study, source, fold, seed, recipe="", shuffled=False) -> str | None:
+    """Why a unit has to be run (again), in words; None if it holds."""
+    folder = unit_folder(study, fold, seed, recipe, shuffled)
+    if not (folder / RECORD).is_file():
+        return "it was never begun"
+    try:
+        kept = _record(folder)
+    except UnitError:
+        return f"its record {RECORD} is damaged"
+    changed = workspaces.changed_file(folder)
+    if changed:
+        return f"its file {changed} is not as it was made"
+    for key, now in _depends_on(study, source, fold, seed, recipe, shuffled).items():
+        if kept["depends_on"].get(key) != now:
+            return f"{key} {CHANGED}"
+    return None if kept["finished"] else INTERRUPTED
+
+
+def _record(folder) -> dict:
+    """What a unit's folder says of itself; an error names the file if it is no such record."""
+    try:
+        kept = json.loads((folder / RECORD).read_text(errors="replace"))
+        if all(isinstance(kept[name], kind) for name, kind in RECORDED.items()):
+            return kept
+    except (ValueError, KeyError, TypeError):
+        pass
+    raise UnitError(
+        f"{paths.shown(folder / RECORD)} is damaged. Remove {paths.shown(folder)}, or copy it "
+        "anew, and run that fold again."
+    )
+
+
+def pool(study, folder=None):
+    """Put the rows of all finished seeds together, for publishing.
+
+    A seed counts once all its folds are there. Writes ``rows_predictions`` (training_seed,
+    fold, view, slice_id, patient_id, person_id, label, p_<class>), ``rows_validation`` (the same
+    of each fold's validation persons), ``rows_edits`` (the audit of every slice), ``history``,
+    ``rows_recipes`` (validation rows of every recipe tried) and ``units.csv`` (minutes, device).
+
+    Raises
+    ------
+    UnfinishedStudyError
+        If no seed is complete; it names what is missing.
+    UnitError
+        If units come from other slices, splits or code than the others.
+    """
+    folder = folder or study.folder
+    n_folds = study.profile.n_folds
+    records = {path.parent: _record(path.parent)
+               for path in sorted((study.folder / "units").glob(f"fold*_seed*/{RECORD}"))}
+    done = {(r["fold"], r["seed"]): path for path, r in records.items() if r["finished"]}
+    seeds = sorted({seed for _, seed in done})
+    complete = [s for s in seeds if all((fold, s) in done for fold in range(n_folds))]
+    if not complete:
+        missing = [fold for fold in range(n_folds) if (fold, 0) not in done]
+        raise UnfinishedStudyError(
+            f"No seed has all {n_folds} folds; of seed 0, folds {missing} are missing. Run\n"
+            f"    python -m tumorcf_lib train --profile {study.profile.name} --fold {missing[0]}"
+        )
+    units = [done[fold, seed] for seed in complete for fold in range(n_folds)]
+    _check_files(units)
+    _check_kinship([records[unit] for unit in units])
+    for name in POOLED:
+        tables = [rowfiles.read_table(_file(unit, name)) for unit in units]
+        table = pd.concat(tables, ignore_index=True)
+        rowfiles.write_table(table, _file(folder, name))
+    _pool_recipes(study, folder)
+    told = ("training_seed", "fold", "minutes", "device")
+    table = pd.DataFrame([records[unit] for unit in units]).rename(columns={"seed": told[0]})
+    rowfiles.write_table(table[list(told)], folder / "units.csv")
+    return complete
+
+
+def _file(folder, name):
+    return folder / (f"{name}.csv.gz" if name.startswith("rows_") else f"{name}.csv")
+
+
+def _pool_recipes(study, folder):
+    parts = []
+    for path in sorted((study.folder / "recipes").glob(f"*/*/{RECORD}")):
+        if _record(path.parent)["finished"]:
+            rows = rowfiles.read_table(_file(path.parent, "rows_validation"))
+            rows.insert(0, "recipe", path.parent.parent.name)
+            parts.append(rows)
+    if parts:
+        rowfiles.write_table(pd.concat(parts, ignore_index=True), _file(folder, "rows_recipes"))
+
+
+def _check_files(units):
+    for unit in units:
+        changed = workspaces.changed_file(unit)
+        if changed:
+            raise UnitError(
+                f"{paths.shown(unit / changed)} is not as it was made: cut off while it was "
+                "copied, or changed since. Copy that folder anew, or run its fold again."
+            )
+
+
+def _check_kinship(records):
+    shared = ("settings", "split", "inputs", "masks", "audit", "code")
+    first = records[0]["depends_on"]
+    for record in records[1:]:
+        other = [key for key in shared if record["depends_on"][key] != first[key]]
+        if other:
+            raise UnitError(
+                f"Fold {record['fold']}, seed {record['seed']} differs from fold "
+                f"{records[0]['fold']}, seed {records[0]['seed']} in: {', '.join(other)}. Run it "
+                "again with the same version of this repository and the same dataset."
+            )
+
+
+def _depends_on(study, source, fold, seed, recipe, shuffled=False):
+    trained = folds.training_depends(source, _training_seed(fold, seed))
+    if shuffled:
+        trained["labels"] = "shuffled"
+    if recipe:
+        trained["settings"] |= RECIPES[recipe]
+        return trained | {"fold": fold}
+    audited = folds.depends(source, *folds.AUDIT_MODULES)
+    own = {"audit": audited["code"], "masks": audited["masks"], "n_places": study.profile.n_places}
+    return trained | {"fold": fold} | own
+
+
+def _training_seed(fold, seed):
+    return 1000 * seed + int(fold)
+
+
+def _run_unit(study, source, prepared, split, fold, seed, recipe, shuffled, progress):
+    folder = unit_folder(study, fold, seed, recipe, shuffled)
+    reason = why_unfinished(study, source, fold, seed, recipe, shuffled)
+    words = f"fold {fold}, seed {seed}" + (f", recipe {recipe!r}" if recipe else "")
+    words += ", labels shuffled" if shuffled else ""
+    if reason is None:
+        progress(f"{words}: up to date, skipped")
+        return
+    progress(f"{words}: {reason}")
+    if reason.endswith(CHANGED) and reason.removesuffix(f" {CHANGED}") in AUDITED:
+        workspaces.unseal(folder)
+        _file(folder, "rows_edits").unlink(missing_ok=True)
+    elif reason != INTERRUPTED:
+        files.remove_whole(folder)  # what a folder without a record holds is of nobody knows what
+    folder.mkdir(parents=True, exist_ok=True)
+    record = {
+        "fold": int(fold), "seed": int(seed), "recipe": recipe, "finished": False,
+        "depends_on": _depends_on(study, source, fold, seed, recipe, shuffled),
+    }  # fmt: skip
+    _write(folder, record)
+    profile = replace(study.profile, **RECIPES[recipe]) if recipe else study.profile
+    started = time.perf_counter()
+    device = _make(
+        profile, prepared, split[split["fold"] == fold], fold, seed, recipe, shuffled, folder
+    )
+    minutes = (time.perf_counter() - started) / 60
+    _write(folder, record | {"finished": True, "minutes": round(minutes, 1), "device": device})
+    workspaces.seal(folder)
+    progress(f"{words}: finished in {minutes:.1f} minutes, {paths.shown(folder)}")
+
+
+def _write(folder, record):
+    files.write_whole(folder / RECORD, json.dumps(record, indent=1, sort_keys=True) + "\n")
+
+
+def _make(profile, prepared, rows, fold, seed, recipe, shuffled, folder):
+    """Train, predict and audit one unit; returns the device's name."""
+    from tumorcf_lib.networks import classifier, speed
+
+    device = classifier.set_up(_training_seed(fold, seed))
+    if profile.size_px != prepared.slices.shape[-1]:  # a recipe's
+        prepared = _resized(prepared, profile.size_px)
+    parts = folds.parts_of(prepared, rows)
+    weights = folder / "weights.npz"
+    if not weights.is_file():
+        labels = shuffled_labels(prepared, seed) if shuffled else prepared.labels
+        _train(profile, prepared, labels, parts, fold, seed, folder)
+        memory.forget_networks()
+    model = speed.folded(classifier.load_float16(profile, weights))
+    predict = classifier.as_predictor(model, batch_size=profile.predict_batch_size)
+    for part, name in (("validation", "rows_validation"), ("test", "rows_predictions")):
+        if part == "test" and recipe:
+            continue  # recipes are chosen on validation persons alone
+        if part == "validation" and not profile.validates:
+            continue  # these slices were trained on
+        table = _predictions(predict, prepared.subset(np.flatnonzero(parts == part)), fold, seed)
+        rowfiles.write_table(table, _file(folder, name))
+    if not recipe and not _file(folder, "rows_edits").is_file():
+        audited = audits.audit(
+            predict, prepared.subset(np.flatnonzero(parts == "test")),
+            edits=audits.HEADLINE_EDITS, n_places=profile.n_places, seed=0,
+            batch_size=profile.predict_batch_size, progress=True,
+        ).assign(fold=fold, training_seed=seed)  # fmt: skip
+        rowfiles.write_table(audited, _file(folder, "rows_edits"))
+    memory.forget_networks()
+    return device
+
+
+def _resized(prepared, size_px):
+    """The cohort at another size of the network input; masks, which no recipe needs, stay."""
+    slices = np.stack([preprocess.resize_slice(s, size_px) for s in prepared.slices])
+    return replace(prepared, slices=slices)
+
+
+def shuffled_labels(prepared, seed):
+    """Classes dealt anew to the patients: each has one, and as many have each class as before.
+
+    Returns
+    -------
+    ndarray of int, shape (n,)
+    """
+    persons, first, row = np.unique(prepared.persons, return_index=True, return_inverse=True)
+    return np.random.default_rng([seed, len(persons)]).permutation(prepared.labels[first])[row]
+
+
+def _train(profile, prepared, labels, parts, fold, seed, folder):
+    from tumorcf_lib.networks import classifier, training
+
+    training_seed = _training_seed(fold, seed)
+    done = training.train(
+        classifier.build(profile, seed=training_seed), profile, prepared.slices, labels,
+        prepared.persons, parts, seed=training_seed, folder=folder,
+    )  # fmt: skip
+    history = done.marked_history
+    history.insert(0, "fold", fold)
+    history.insert(0, "training_seed", seed)
+    # Seconds differ from run to run; what is hashed and published must not.
+    rowfiles.write_table(history.drop(columns="seconds"), _file(folder, "history"))
+    classifier.save_float16(done.model, folder / "weights.npz", max_bytes=sys.maxsize)
+
+
+def _predictions(predict, own, fold, seed):
+    """Rows of some slices, each predicted as it is and flipped."""
+    parts = []
+    for view in VIEWS:
+        slices = own.slices if view == "as is" else _Flipped(own.slices)
+        p = predict(slices, desc=f"predicting {view}")
+        parts.append(folds.prediction_rows(own, p).assign(view=view))
+    table = pd.concat(parts, ignore_index=True)
+    table.insert(0, "view", table.pop("view"))
+    table.insert(0, "fold", fold)
+    table.insert(0, "training_seed", seed)
+    return table
+
+
+class _Flipped:
+    """Slices turned left to right as they are read, so that they may stay on disk."""
+
+    def __init__(self, slices):
+        self.slices = slices
+
+    def __len__(self):
+        return len(self.slices)
+
+    def __getitem__(self, positions):
+        return self.slices[positions][..., ::-1]

@@ -1,0 +1,247 @@
+"""The published weights in place of a training: notebooks 04 to 06 without 03.
+
+``figures/<profile>/`` holds the networks of the run whose tables are published. Where 03 was
+never run they can stand in for it: the same networks, without the minutes of a training. A
+network must never be tested on persons that it learned from, so they are taken only where notebook
+01 drew the very split that they were trained with.
+"""
+
+import json
+import shutil
+
+import numpy as np
+import pandas as pd
+
+from tumorcf_lib import digests, paths, rowfiles
+from tumorcf_lib.config import CLASSES, Profile
+from tumorcf_lib.study import results, stages, unit
+
+STAGE = "03_training"
+NETWORKS = ("", "hardened", "looking")
+"""Kinds of network that the later notebooks read, as ``unit.weights_name`` names them."""
+
+HISTORIES = ("history.csv", "history_finetune.csv")
+NOTE = "reference.json"
+"""Among the files of a stage 03 that was not trained, and only there."""
+
+LATER_SETTINGS = (
+    "name", "purpose", "n_places", "n_control_places", "infills", "dilations_at_512",
+    "probe_size_px", "probe_epochs", "n_resamples", "predict_batch_size",
+)  # fmt: skip
+"""Settings of a profile that do not change its networks; all others have to agree."""
+
+TOLERANCE = 1e-3
+"""Largest difference of a probability from its published row. Another processor rounds sums in
+another order; GPUs that multiply in TensorFloat-32 come closest to it."""
+
+ROWS = {
+    "04_evaluation": ("rows_predictions", "rows_validation"),
+    "05_counterfactuals": ("rows_edits", "rows_networks"),
+}
+KEYS = ("fold", "network", "slice_id", "edit", "infill", "dilation_px", "place")
+
+
+class ReferenceWeightsError(RuntimeError):
+    """Published weights that cannot stand in for this study's training."""
+
+
+def why_not(study) -> str | None:
+    """Why the published weights cannot stand in for this study's 03, in words; None if they can.
+
+    Says nothing of the split, which :func:`install` checks.
+    """
+    published = paths.published(study.profile.name)
+    shown = paths.shown(published)
+    if not (published / "manifest.json").is_file():
+        return f"{shown} holds no published run"
+    manifest = _manifest(published)
+    own = _plain(study.profile)
+    theirs = manifest["profile"]
+    usual = _plain(Profile(name="", cohort="", purpose=""))  # of settings added since then
+    for name in (n for n in own if n not in LATER_SETTINGS):
+        was = theirs.get(name, usual[name])
+        if was != own[name]:
+            return f"they were trained with {name} {was!r}, not {own[name]!r}"
+    if manifest["seed"] != study.seed:
+        return f"they were trained with seed {manifest['seed']}, not {study.seed}"
+    files = manifest["sha256"]
+    wanted = ("split.csv", "numbers.json", *HISTORIES, *_weights(study))
+    missing = [name for name in wanted if name not in files or not (published / name).is_file()]
+    if missing:
+        return f"{shown} lacks {', '.join(missing)}"
+    changed = [name for name in wanted if digests.file_sha256(published / name) != files[name]]
+    if changed:
+        return f"{', '.join(changed)} in {shown} changed since it was published"
+    return None
+
+
+def wanted(study, names) -> bool:
+    """Whether these notebooks need networks that nobody began to train here and that are published.
+
+    Parameters
+    ----------
+    study : runtime.Study
+    names : sequence of str
+        Notebooks to be run.
+    """
+    needed = STAGE not in names and any(STAGE in stages.NEEDS[name] for name in names)
+    if not needed or stages.why_stale(study, STAGE) is None:
+        return False
+    own_folder = study.folder / STAGE
+    was_begun = (own_folder / stages.RECORD).exists() or any(own_folder.glob("fold*-*"))
+    return (not was_begun or is_installed(study)) and why_not(study) is None
+
+
+def is_installed(study) -> bool:
+    """Whether this study's 03 is the published weights, not a training."""
+    record = study.folder / STAGE / stages.RECORD
+    return record.is_file() and NOTE in stages.record(study, STAGE)["hashes"]
+
+
+def install(study) -> None:
+    """Make the published weights this study's stage 03; 01 and 02 have to be up to date.
+
+    Writes weights, histories and numbers as 03 does, and a note that says where they are from.
+
+    Raises
+    ------
+    ReferenceWeightsError
+        If they do not belong to this profile and seed, changed since they were published, or
+        were trained with another split: then a tested person might be one they learned from.
+    tumorcf_lib.study.stages.StageError
+        If 01 or 02 is missing or out of date.
+    """
+    reason = why_not(study)
+    if reason:
+        raise ReferenceWeightsError(
+            f"The published weights cannot stand in for {STAGE} of profile "
+            f"{study.profile.name!r}: {reason}. Train instead: run without --reference, from 03 on."
+        )
+    published = paths.published(study.profile.name)
+    manifest = _manifest(published)
+    stage = results.open_stage(study, STAGE)
+    check_split(stage.path_in("01_data", "split.csv"), published)
+    for name in (*_weights(study), *HISTORIES):
+        shutil.copyfile(published / name, stage.folder / name)
+        stage.keep(stage.folder / name)
+    for name, entry in json.loads((published / "numbers.json").read_text())[STAGE].items():
+        stage.save_number(name, **entry)
+    note = {
+        "note": "published weights, not trained here", "from": paths.shown(published),
+        "source": manifest["source"], "sha256": {n: manifest["sha256"][n] for n in _weights(study)},
+    }  # fmt: skip
+    (stage.folder / NOTE).write_text(json.dumps(note, indent=1) + "\n")
+    stage.keep(stage.folder / NOTE)
+    stage.finish()
+
+
+def check_split(path, published) -> None:
+    """Refuse a split that is not the one the published weights were trained with.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        ``split.csv`` of the run.
+    published : pathlib.Path
+        Folder of the published run.
+
+    Raises
+    ------
+    ReferenceWeightsError
+        It says how many of the tested persons the networks have seen.
+    """
+    if digests.file_sha256(path) == digests.file_sha256(published / "split.csv"):
+        return
+    own, theirs = rowfiles.read_table(path), rowfiles.read_table(published / "split.csv")
+    tested = set(own.loc[own["part"] == "test", "person_id"])
+    seen = tested & set(theirs.loc[theirs["part"] != "test", "person_id"])
+    raise ReferenceWeightsError(
+        f"Expected the split that the published weights were trained with, "
+        f"{paths.shown(published / 'split.csv')}, got another in {paths.shown(path)}: the networks "
+        f"learned from, or were chosen by, {len(seen)} of its {len(tested)} tested persons. A "
+        "network must not be tested on persons it has seen. Use the dataset and the version of "
+        "the code that they were published with, or train: run from 03 on, without --reference."
+    )
+
+
+def compare(study) -> pd.DataFrame:
+    """How far this study's rows are from the published ones, whose networks they share.
+
+    Returns
+    -------
+    DataFrame
+        rows (name of the file), n (rows in both), n_unmatched (in one of them only), largest
+        (difference of a probability; inf where an edit could be made in one run only). Files
+        that are not there yet are left out.
+    """
+    published = paths.published(study.profile.name)
+    found = []
+    for stage, names in ROWS.items():
+        for name in names:
+            files = [folder / f"{name}.csv.gz" for folder in (study.folder / stage, published)]
+            if stages.why_stale(study, stage) is None and all(file.is_file() for file in files):
+                own, theirs = map(rowfiles.read_table, files)
+                found.append({"rows": name, **largest_gap(own, theirs)})
+    return pd.DataFrame(found, columns=["rows", "n", "n_unmatched", "largest"])
+
+
+def largest_gap(own, theirs) -> dict:
+    """Rows of two tables that are in both, in one only, and the largest difference.
+
+    Examples
+    --------
+    >>> rows = pd.DataFrame({"slice_id": [1, 2], **{f"p_{name}": [0.5, 0.2] for name in CLASSES}})
+    >>> gap = largest_gap(rows, rows.assign(p_glioma=[0.5, 0.3]).head(1))
+    >>> gap["n"], gap["n_unmatched"], gap["largest"]
+    (1, 1, 0.0)
+    """
+    keys = [name for name in KEYS if name in own and name in theirs]
+    p = [f"p_{name}" for name in CLASSES]
+    both = own[[*keys, *p]].merge(
+        theirs[[*keys, *p]], on=keys, how="outer", suffixes=("", "_theirs"), indicator=True,
+        validate="one_to_one",
+    )  # fmt: skip
+    both, n_unmatched = both[both["_merge"] == "both"], int((both["_merge"] != "both").sum())
+    a, b = both[p].to_numpy(), both[[f"{name}_theirs" for name in p]].to_numpy()
+    gap = np.where(np.isnan(a) & np.isnan(b), 0.0, np.abs(a - b))
+    gap = np.where(np.isnan(gap), np.inf, gap)
+    return {"n": len(both), "n_unmatched": n_unmatched, "largest": float(gap.max(initial=0))}
+
+
+def sentences(compared) -> list[str]:
+    """The comparison in plain words, one sentence a file."""
+    found = []
+    for row in compared.itertuples():
+        text = (
+            f"{row.rows}: {row.n} rows as published, probabilities differ by at most "
+            f"{row.largest:.2g} (stated tolerance {TOLERANCE:g})"
+        )
+        if row.n_unmatched or row.largest > TOLERANCE:
+            text = (
+                f"{row.rows} differs from the published rows: {row.n_unmatched} rows are in one "
+                f"of them only, probabilities of the {row.n} others differ by up to "
+                f"{row.largest:.2g} (stated tolerance {TOLERANCE:g}). Another copy of the slices, "
+                "another plan of edits or another kind of processor may be why"
+            )
+        found.append(f"{text}.")
+    return found
+
+
+# -- inner parts -------------------------------------------------------------
+
+
+def _weights(study):
+    return [
+        unit.weights_name(fold, network)
+        for fold in range(study.profile.n_folds)
+        for network in NETWORKS
+    ]
+
+
+def _manifest(published):
+    return json.loads((published / "manifest.json").read_text())
+
+
+def _plain(profile):
+    """The profile's settings as JSON has them: lists for tuples."""
+    return json.loads(json.dumps(profile.as_dict()))

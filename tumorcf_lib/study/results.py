@@ -1,0 +1,224 @@
+"""Files of a stage: tables, rows, arrays, figures and numbers, written and read in one way."""
+
+import json
+import os
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from tumorcf_lib import digests, files, locks, paths, rowfiles, workspaces
+from tumorcf_lib.study import stages
+from tumorcf_lib.workspaces import note_seconds
+
+LOCK = "in_use"
+
+FIGURE_FORMATS = {
+    ".png": {"dpi": 150, "metadata": {"Software": None}},
+    ".pdf": {"metadata": {"CreationDate": None, "Producer": None}},
+}
+
+
+def open_stage(study, name: str) -> "Results":
+    """Begin a stage: check what it needs, then forget its old record.
+
+    Raises
+    ------
+    tumorcf_lib.study.stages.StageError
+        If a stage it needs is missing or out of date, with the command that makes it; or if
+        another process is making this one.
+    """
+    for needed in stages.NEEDS[name]:
+        stages.require(study, needed, wanted_by=name)
+    folder = study.folder / name
+    (folder / "figures").mkdir(parents=True, exist_ok=True)
+    _hold(folder, name)
+    (folder / stages.RECORD).unlink(missing_ok=True)
+    files.clear_unfinished(folder)
+    return Results(study, name, folder)
+
+
+def _hold(folder, name):
+    """Keep other processes from writing the stage until it is finished or this one ends."""
+    try:
+        locks.hold(folder / LOCK, wait_s=locks.WAIT_S)
+    except locks.InUseError as error:
+        raise stages.StageError(
+            f"{name} in {paths.shown(folder.parent)} is being made by another process (number "
+            f"{error.holder}): another run, or a notebook that is open in JupyterLab. Wait until "
+            "it has finished, or shut its kernel down, and run the same again."
+        ) from None
+
+
+class Results:
+    """Reads earlier stages' files and writes its own; used as ``results`` in notebooks."""
+
+    def __init__(self, study, name: str, folder: Path):
+        self.study, self.name, self.folder = study, name, folder
+        self._data: dict[str, Path] = {}
+        self._figures: dict[str, dict] = {}
+        self._numbers: dict[str, dict] = {}
+        self._workspaces: list[Path] = []
+        self._begun_with = stages.fingerprint(study, name)
+
+    # -- reading -------------------------------------------------------------
+
+    def read(self, stage: str, name: str) -> pd.DataFrame:
+        """A table or row file of an earlier stage."""
+        return rowfiles.read_table(self.path_in(stage, name))
+
+    def read_array(self, stage: str, name: str) -> np.ndarray:
+        """An array of an earlier stage, memory-mapped, read-only."""
+        return np.load(self.path_in(stage, name), mmap_mode="r")
+
+    def path_in(self, stage: str, name: str) -> Path:
+        """Path of an earlier stage's file, for loaders of their own format.
+
+        Only what that stage recorded is found: a file that somebody else put there is refused.
+        """
+        own = stage == self.name
+        if not own and stage not in stages.NEEDS[self.name]:
+            raise stages.StageError(f"{self.name} does not declare that it reads {stage}.")
+        folder = self.study.folder / stage
+        known = self._data if own else stages.record(self.study, stage)["hashes"]
+        wanted = [name, *(f"{name}{end}" for end in (".csv", ".csv.gz", ".npy"))]
+        for file in wanted:
+            if file in known and (folder / file).is_file():
+                return folder / file
+        foreign = [file for file in wanted if (folder / file).is_file()]
+        if foreign:
+            raise stages.StageError(
+                f"{paths.shown(folder / foreign[0])} is not of this run: {stage} did not write it. "
+                f"Remove it, and make {stage} again by ./run_all.sh {stages.options(self.study)} "
+                f"--from {stage[:2]}"
+            )
+        raise stages.StageError(f"{stage} has no file {name!r} in {paths.shown(folder)}.")
+
+    # -- writing -------------------------------------------------------------
+
+    def save_table(self, table: pd.DataFrame, name: str) -> pd.DataFrame:
+        """Write a small table as CSV and return it as a reader of the file sees it."""
+        return self._save_frame(table, f"{name}.csv")
+
+    def save_rows(self, rows: pd.DataFrame, name: str) -> pd.DataFrame:
+        """Write a long table as CSV.gz; returned as read back, so that what is computed
+        from it here is what anybody computes from the published file."""
+        return self._save_frame(rows, f"{name}.csv.gz")
+
+    def make_rows(self, name: str, make, depends_on: dict) -> pd.DataFrame:
+        """Rows that take long: made once for equal ``depends_on``, then only read again.
+
+        Parameters
+        ----------
+        make : callable
+            Gets a folder for its own intermediate files, returns the rows.
+        depends_on : dict
+            All that the rows depend on; see :meth:`workspace`.
+        """
+        folder = self.workspace(name, depends_on)
+        kept = folder / f"{name}.csv.gz"
+        if not kept.exists():
+            started = time.perf_counter()
+            made = make(folder)
+            note_seconds(folder, time.perf_counter() - started)
+            rowfiles.write_table(made, kept)
+        path = self.folder / kept.name
+        files.copy_whole(kept, path)
+        return rowfiles.read_table(self.keep(path))
+
+    def create_array(self, name: str, shape: tuple, dtype) -> np.ndarray:
+        """A new memory-mapped array to be filled in place.
+
+        Raises
+        ------
+        tumorcf_lib.files.DiskFullError
+            If the disk has no room for it.
+        """
+        path = self.folder / f"{name}.npy"
+        array = np.lib.format.open_memmap(path, mode="w+", dtype=dtype, shape=tuple(shape))
+        files.reserve(path)
+        self._data[path.name] = path
+        return array
+
+    def save_figure(self, fig, name: str, *, data, shows_slices: bool):
+        """Write a figure as PNG and PDF, and the plotted values as CSV.
+
+        ``shows_slices`` says whether pixels of slices are visible: such figures of a
+        patient cohort are never published.
+        """
+        folder = self.folder / "figures"
+        folder.mkdir(parents=True, exist_ok=True)
+        for suffix, options in FIGURE_FORMATS.items():
+            with files.being_written(folder / f"{name}{suffix}") as unfinished:
+                fig.savefig(unfinished, **options)
+        rowfiles.write_table(pd.DataFrame(data), folder / f"{name}.csv")
+        self._figures[name] = {"shows_slices": bool(shows_slices)}
+
+    def save_number(self, name: str, value, *, low=None, high=None, n=None, unit=""):
+        """Keep one number for prose, with its interval and n; returns it as words."""
+        entry = {"value": value, "low": low, "high": high, "n": n, "unit": unit}
+        self._numbers[name] = {k: _plain(v) for k, v in entry.items()}
+        return rowfiles.format_number(**self._numbers[name])
+
+    def keep(self, path: Path) -> Path:
+        """Register a file written into this stage's folder by its own writer."""
+        path = Path(path)
+        self._data[path.relative_to(self.folder).as_posix()] = path
+        return path
+
+    def workspace(self, name: str, depends_on: dict) -> Path:
+        """A folder for long work that is resumed as long as ``depends_on`` stays the same.
+
+        When the stage is finished its content is sealed: what was changed since then is said
+        and made again.
+        """
+        fresh = bool(os.environ.get("TUMORCF_FRESH"))
+        folder = workspaces.open_workspace(self.folder, name, depends_on, fresh=fresh)
+        self._workspaces.append(folder)
+        return folder
+
+    def input_digest(self, stage: str, file: str) -> str:
+        """Hash of an earlier stage's file, for ``workspace``."""
+        return stages.record(self.study, stage)["hashes"][file]
+
+    def finish(self) -> None:
+        """Record the stage as finished and say what it wrote.
+
+        The record is written last and as a whole, and holds the fingerprint that the stage
+        began with: what changed while it ran makes it stale.
+        """
+        if self._numbers:
+            path = self.folder / "numbers.json"
+            files.write_whole(path, json.dumps(self._numbers, indent=1, sort_keys=True) + "\n")
+            self._data[path.name] = path
+        for workspace in filter(Path.is_dir, self._workspaces):  # an outdated one is gone
+            workspaces.seal(workspace)
+        hashes = {name: digests.file_sha256(path) for name, path in sorted(self._data.items())}
+        drawn = self.folder / "figures"
+        record = {
+            "fingerprint": self._begun_with,
+            "data": digests.sha256(json.dumps(hashes).encode()),
+            "hashes": hashes,
+            "sizes": {name: path.stat().st_size for name, path in sorted(self._data.items())},
+            "figures": self._figures,
+            "figure_hashes": {
+                f"{name}{end}": digests.file_sha256(drawn / f"{name}{end}")
+                for name in self._figures
+                for end in (*FIGURE_FORMATS, ".csv")
+            },
+            "versions": stages.versions(),
+        }
+        files.write_whole(self.folder / stages.RECORD, json.dumps(record, indent=1) + "\n")
+        locks.release(self.folder / LOCK)
+        print(f"{self.name} is finished: {stages.summary(record)}.")
+
+    def _save_frame(self, frame, file_name):
+        path = self.folder / file_name
+        rowfiles.write_table(frame, path)
+        self._data[path.name] = path
+        return rowfiles.read_table(path)
+
+
+def _plain(value):
+    return value.item() if isinstance(value, np.generic) else value

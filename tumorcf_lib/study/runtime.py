@@ -1,0 +1,139 @@
+"""What surrounds a run: profile, seed, device, versions, and the header that names them."""
+
+import importlib.metadata
+import os
+import platform
+import random
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from tumorcf_lib import __version__, config, paths
+from tumorcf_lib.data import archives
+from tumorcf_lib.study import kernels
+
+HEADER_PACKAGES = ("keras", "tensorflow", "numpy", "opencv-python-headless", "scikit-learn")
+
+
+@dataclass(frozen=True)
+class Study:
+    """One run of the study: its profile, its seed, and the folder it writes to."""
+
+    profile: config.Profile
+    seed: int
+    folder: Path
+
+    @property
+    def tag(self) -> str:
+        """Words that every table and figure of this run carries ("" on real slices)."""
+        return "phantom slices, not patients" if self.profile.is_phantom else ""
+
+
+def has_gpu() -> bool:
+    """Whether Keras can use a GPU here.
+
+    The driver is asked first, and Keras (in a process of its own, so that it is not loaded
+    here) only if there is one: a GPU that the installed TensorFlow lacks libraries for does
+    not count.
+    """
+    if shutil.which("nvidia-smi") is None:
+        return False
+    asks = "import keras; raise SystemExit(not keras.distribution.list_devices('gpu'))"
+    answer = subprocess.run([sys.executable, "-c", asks], capture_output=True, check=False)
+    return answer.returncode == 0
+
+
+def processor() -> str:
+    """The processor's name, as the system tells it: minutes mean little without it."""
+    info = Path("/proc/cpuinfo")
+    for line in info.read_text(errors="ignore").splitlines() if info.is_file() else ():
+        if line.startswith("model name"):
+            return line.split(":", 1)[1].strip()
+    return platform.processor() or platform.machine()
+
+
+def n_cores() -> int:
+    """Cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+
+
+def choose_profile() -> tuple[str, str]:
+    """Profile that fits this machine, and one sentence on why and how to get the other."""
+    if not archives.has_dataset(paths.data_folder()):
+        return "demo", (
+            f"no dataset in {paths.shown(paths.data_folder())}, so the phantom is used; for the "
+            "real slices put the four archives there, name their folder by --data, or run "
+            "./run_all.sh --profile paper"
+        )
+    if has_gpu():
+        return "paper", "the dataset and a GPU were found; --profile demo runs the phantom"
+    return "paper-lite", (
+        "the dataset was found and no GPU; --profile paper runs the paper's own network, "
+        "--profile demo the phantom"
+    )
+
+
+def resolve(profile_name: str) -> config.Profile:
+    """The profile of that name; ``"auto"`` (or "") picks the one that fits this machine."""
+    return config.get(choose_profile()[0] if profile_name in ("auto", "") else profile_name)
+
+
+def start(profile_name: str, seed: int, *, network: bool = False) -> Study:
+    """Set the global seeds and print the run header.
+
+    Parameters
+    ----------
+    profile_name : str
+        A name from :mod:`tumorcf_lib.config`, or ``"auto"``.
+    seed : int
+        Drives training and the places of shams. The cohort and its split belong to
+        the profile, so that runs of several seeds are tested on the same persons.
+    network : bool
+        Whether a network is used: loads Keras (seconds) and seeds it too.
+    """
+    profile = resolve(profile_name)
+    pd.set_option("display.width", 1000, "display.max_columns", 30)  # one line a row
+    random.seed(seed)
+    np.random.seed(seed)
+    device = f"CPU, {n_cores()} cores"
+    if network:
+        kernels.share_one_heap()  # before TensorFlow has threads
+        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # its remarks are no reader's concern
+        from tumorcf_lib.networks import classifier
+
+        device = classifier.set_up(seed)
+    study = Study(profile, seed, paths.run(profile.name))
+    print(header(study, device))
+    kernels.warn_if_tight()
+    return study
+
+
+def header(study: Study, device: str) -> str:
+    """The block that opens every notebook."""
+    from tumorcf_lib.study import sources  # what loads slices is heavy, and runners need none of it
+
+    profile = study.profile
+    versions = [f"Python {platform.python_version()}"]
+    versions += [f"{name} {_version(name)}" for name in HEADER_PACKAGES]
+    lines = [
+        f"tumorcf {__version__}",
+        f"cohort    {sources.describe(profile)}",
+        f"profile   {profile.name} ({profile.backbone}, {profile.weights} weights, "
+        f"{profile.size_px} px)",
+        f"seed      {study.seed}",
+        f"device    {device}",
+        f"versions  {', '.join(versions)}",
+    ]
+    return "\n".join(lines)
+
+
+def _version(package: str) -> str:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return "not installed"

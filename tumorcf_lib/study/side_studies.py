@@ -1,0 +1,168 @@
+"""Studies without notebooks: rows of their own, and tables and figures made of these alone.
+
+The calibration, the cross-validation and the price of a leak run for longer than a reader
+waits in front of a notebook. Each leaves row files in ``runs/<name>``; published are the
+rows and what follows from them, so that anybody can check it in seconds.
+"""
+
+import json
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tumorcf_lib import config, digests, files, paths, rowfiles
+from tumorcf_lib.study import progress
+
+MANIFEST = "manifest.json"
+COHORT_COLUMN = "cohort"
+
+
+class UnfinishedStudyError(RuntimeError):
+    """A study whose rows are not all there; the message names the command that makes them."""
+
+
+@dataclass(frozen=True)
+class SideStudy:
+    """What a study publishes.
+
+    Parameters
+    ----------
+    name : str
+        Of its folders under ``runs/`` and ``figures/``.
+    files : tuple of str
+        Files of the run that are copied as they are: rows, histories.
+    derive : callable
+        ``derive(read, n_resamples)`` makes every table by its name; ``read("rows_x")`` gives a
+        row file.
+    optional : tuple of str
+        Copied if they are there.
+    figures : dict of str to callable
+        Name of a figure -> function that draws it from the published folder.
+    shows_slices : tuple of str
+        Names of the figures on which slices are visible; only a phantom's may be published.
+    cohort : str
+        Written into every table where the slices are not patients'.
+    command : str
+        Makes the rows.
+    """
+
+    name: str
+    files: tuple[str, ...]
+    derive: Callable
+    optional: tuple[str, ...] = ()
+    figures: dict[str, Callable] = field(default_factory=dict)
+    shows_slices: tuple[str, ...] = ()
+    cohort: str = ""
+    command: str = ""
+
+    def publish(self, folder, target=None, *, profile, seed=0, source="") -> Path:
+        """Replace ``figures/<name>`` by rows, tables, figures and manifest of a finished run.
+
+        Parameters
+        ----------
+        folder : pathlib.Path
+            Of the run; holds all ``files``.
+        target : pathlib.Path, optional
+            Replaced as a whole.
+        profile : config.Profile
+            What the run was made with.
+        seed : int
+        source : str
+            Of the slices, for the manifest.
+
+        Raises
+        ------
+        UnfinishedStudyError
+            If a file is missing.
+        """
+        folder, target = Path(folder), Path(target or paths.published(self.name))
+        missing = [name for name in self.files if not (folder / name).is_file()]
+        if missing:
+            raise UnfinishedStudyError(
+                f"{paths.shown(folder)} lacks {', '.join(missing)}; make them by\n"
+                f"    {self.command}"
+            )
+        words = f"tables and figures of {self.name}"
+        with progress.clock(words), files.being_filled(target) as new:
+            self._fill(folder, new, profile, {"seed": seed, "source": source})
+        return target
+
+    def _fill(self, folder, new, profile, told):
+        present = [name for name in self.optional if (folder / name).is_file()]
+        for name in (*self.files, *present):
+            shutil.copyfile(folder / name, new / name)
+        for name, table in self.derive(reader(new), profile.n_resamples).items():
+            if self.cohort:
+                table = table.assign(**{COHORT_COLUMN: self.cohort})
+            rowfiles.write_table(table, new / f"{name}.csv")
+        for name, draw in self.figures.items():
+            fig = draw(new)
+            fig.savefig(new / f"{name}.png", dpi=150, metadata={"Software": None})
+        manifest = {
+            "study": self.name, "profile": profile.as_dict(), **told,
+            "figures": {n: {"shows_slices": n in self.shows_slices} for n in self.figures},
+            "sha256": {path.name: digests.file_sha256(path) for path in sorted(new.iterdir())},
+        }  # fmt: skip
+        (new / MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n")
+
+    def derive_again(self, target=None) -> Path:
+        """Tables and figures anew from the rows that are published.
+
+        Raises
+        ------
+        UnfinishedStudyError
+            If the study is not published, or a row file is missing.
+        """
+        target = Path(target or paths.published(self.name))
+        if not (target / MANIFEST).is_file():
+            raise UnfinishedStudyError(
+                f"{paths.shown(target)} is not published; make its rows by\n    {self.command}"
+            )
+        made = json.loads((target / MANIFEST).read_text())
+        return self.publish(
+            target, target, profile=config.Profile(**made["profile"]), seed=made["seed"],
+            source=made["source"],
+        )  # fmt: skip
+
+    def verify(self, folder, compare):
+        """Recompute every published table from its rows.
+
+        Parameters
+        ----------
+        folder : pathlib.Path
+        compare : callable
+            ``publish``'s own: (name, published, recomputed) to a list of problems.
+
+        Returns
+        -------
+        problems : list of str
+        recomputed : set of str
+            File names that were compared by content.
+        """
+        manifest = json.loads((folder / MANIFEST).read_text())
+        read = reader(folder)
+        derived = self.derive(read, manifest["profile"]["n_resamples"])
+        problems = []
+        for name, table in derived.items():
+            problems += compare(name, read(name), rowfiles.round_trip(table))
+        return problems, {f"{name}.csv" for name in derived}
+
+
+def reader(folder):
+    """A function from a table's name to the published table, without its cohort column."""
+
+    def read(name):
+        for end in (".csv", ".csv.gz"):
+            path = Path(folder) / f"{name}{end}"
+            if path.is_file():
+                return rowfiles.read_table(path).drop(columns=COHORT_COLUMN, errors="ignore")
+        raise FileNotFoundError(f"{folder} holds no {name}.csv or {name}.csv.gz.")
+
+    return read
+
+
+def published(name):
+    """A reader of ``figures/<name>``; None while that study is not published."""
+    folder = paths.published(name)
+    return reader(folder) if (folder / MANIFEST).is_file() else None
