@@ -70,7 +70,7 @@ def watched(stage, folder):
 def _memory(pid):
     """Anonymous and proportional set size of a process in MB; None if that cannot be read."""
     try:
-        lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()[1:]
+        lines = Path(f"/proc/{pid}/smaps_rollup").read_text(encoding="utf-8").splitlines()[1:]
     except (OSError, ValueError):  # it has ended, or this is not Linux
         return None
     kb = {line.split(":")[0]: int(line.split()[1]) for line in lines}

@@ -27,7 +27,7 @@ def write(rows, described, folder):
     """``results.csv`` and ``RESULTS.md`` in a folder."""
     folder.mkdir(parents=True, exist_ok=True)
     table(rows).to_csv(folder / "results.csv", index=False, lineterminator="\n")
-    (folder / "RESULTS.md").write_text(page(rows, described))
+    (folder / "RESULTS.md").write_text(page(rows, described), encoding="utf-8")
 
 
 def page(rows, described):

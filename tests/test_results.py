@@ -34,12 +34,6 @@ def test_equal_rows_are_equal_bytes_whenever_they_are_written(stage, monkeypatch
     assert path.read_bytes() == first
 
 
-def test_identifiers_of_digits_stay_text(stage):
-    rows = stage.save_table(pd.DataFrame({"patient_id": ["007"], "reason": [""]}), "x")
-    assert rows["patient_id"].tolist() == ["007"]
-    assert rows["reason"].tolist() == [""]
-
-
 def test_a_figure_is_written_as_png_pdf_and_its_values_without_dates(stage):
     figure = Figure()
     figure.subplots().plot([1, 2])
@@ -181,22 +175,3 @@ def test_rows_that_were_cut_off_are_made_again(stage):
         stage.make_rows("rows_x", killed, {"seed": 0})
     rows = stage.make_rows("rows_x", lambda folder: pd.DataFrame({"p": [1]}), {"seed": 0})
     assert rows["p"].tolist() == [1]
-
-
-@pytest.mark.parametrize("name", ["table.csv", "rows.csv.gz"])
-def test_a_table_is_written_as_a_whole_or_not_at_all(name, tmp_path, monkeypatch):
-    path = tmp_path / name
-    rowfiles.write_table(pd.DataFrame({"a": [1]}), path)
-    before, write = path.read_bytes(), Path.write_bytes
-
-    def half_then_killed(self, data):
-        write(self, data[: len(data) // 2])
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(Path, "write_bytes", half_then_killed)
-    with pytest.raises(KeyboardInterrupt):
-        rowfiles.write_table(pd.DataFrame({"a": range(100)}), path)
-    with pytest.raises(KeyboardInterrupt):
-        rowfiles.write_table(pd.DataFrame({"a": [2]}), tmp_path / f"new-{name}")
-    assert path.read_bytes() == before
-    assert not (tmp_path / f"new-{name}").exists()

@@ -34,7 +34,7 @@ def library_digest(*modules: str) -> str:
 
 def code_cells(notebook) -> list[str]:
     """Sources of a notebook file's code cells but the setup and injected ones."""
-    cells = json.loads(notebook.read_text())["cells"]
+    cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
     passed_over = {"setup", "injected-parameters"}
     return [
         "".join(cell["source"])
@@ -111,8 +111,9 @@ def _library_source(module: str) -> tuple[str, str]:
     """Text of a library module, or of all of a package's modules, and its package."""
     folder = _library_path(module)
     if folder.is_dir():
-        return "\n".join(path.read_text() for path in sorted(folder.glob("*.py"))), module
-    return folder.with_suffix(".py").read_text(), module.rpartition(".")[0]
+        texts = (path.read_text(encoding="utf-8") for path in sorted(folder.glob("*.py")))
+        return "\n".join(texts), module
+    return folder.with_suffix(".py").read_text(encoding="utf-8"), module.rpartition(".")[0]
 
 
 def _library_data() -> list[Path]:

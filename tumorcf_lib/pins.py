@@ -11,7 +11,7 @@ def read_pins(path) -> dict[str, str]:
     Lines with an environment marker are left out: whether they apply is the
     installer's business, and none of the packages we import ourselves has one.
     """
-    with open(path) as file:
+    with open(path, encoding="utf-8") as file:
         lines = [line.split("#")[0].strip() for line in file]
     pairs = (re.fullmatch(r"([A-Za-z0-9._-]+)==([^\s;]+)", line) for line in lines)
     return {match[1].lower(): match[2] for match in pairs if match}

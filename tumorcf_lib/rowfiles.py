@@ -9,10 +9,18 @@ import pandas as pd
 from tumorcf_lib import files
 
 SIGNIFICANT_DIGITS = 5
-TEXT_COLUMNS = ("patient_id", "person_id")
-WORD_COLUMNS = (  # empty text is a value
+TEXT_COLUMNS = (
+    "patient_id", "person_id", "partner_id", "shown_label", "class", "true", "group", "to",
+)  # fmt: skip
+"""Text whatever it looks like."""
+
+NAME_COLUMNS = ("slice_id", "label")
+"""Text, or whole numbers if all of it is written as such ("7", not "007")."""
+
+WORD_COLUMNS = (
     "reason", "note", "infill", "relevance", "flag", "why_not", "breaks", "not_counted",
 )  # fmt: skip
+"""Text whose empty cells are empty, not missing."""
 
 
 def write_table(table: pd.DataFrame, path: Path) -> None:
@@ -20,7 +28,7 @@ def write_table(table: pd.DataFrame, path: Path) -> None:
 
     A file is there as a whole or not at all: it gets its name when it is complete.
     """
-    data = _as_csv(table).encode()
+    data = _as_csv(table).encode("utf-8")
     files.write_whole(path, gzip.compress(data, mtime=0) if path.suffix == ".gz" else data)
 
 
@@ -30,8 +38,19 @@ def round_trip(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def read_table(path: Path) -> pd.DataFrame:
-    """A table as :func:`write_table` wrote it; empty text stays empty text."""
-    table = pd.read_csv(path, dtype=dict.fromkeys(TEXT_COLUMNS + WORD_COLUMNS, str))
+    """A table as :func:`write_table` wrote it: "NA", "None" or "nan" in a column of text is text.
+
+    Only an empty cell is missing. A text column of a name that is not listed above comes back as
+    numbers, or truth values, if each of its cells looks like one.
+    """
+    text = TEXT_COLUMNS + NAME_COLUMNS + WORD_COLUMNS
+    table = pd.read_csv(
+        path, dtype=dict.fromkeys(text, str), keep_default_na=False, na_values=[""],
+        encoding="utf-8", lineterminator="\n",
+    )  # fmt: skip
+    for name in table.columns.intersection(NAME_COLUMNS):
+        if table[name].str.fullmatch(r"-?[1-9][0-9]{0,17}|0", na=False).all():
+            table[name] = table[name].astype("int64")
     return table.fillna(dict.fromkeys(table.columns.intersection(WORD_COLUMNS), ""))
 
 

@@ -66,7 +66,7 @@ def changed_file(folder: Path) -> str | None:
     if not (folder / SEAL).is_file():
         return None
     try:
-        hashes = dict(json.loads((folder / SEAL).read_text(errors="replace")))
+        hashes = dict(json.loads((folder / SEAL).read_text(encoding="utf-8", errors="replace")))
     except (ValueError, TypeError):
         return SEAL
     for name, digest in hashes.items():
@@ -83,5 +83,6 @@ def note_seconds(folder: Path, seconds: float) -> None:
 
 def kept_seconds(folder: Path) -> float:
     """Seconds that the workspaces of a stage's folder took when they were made."""
-    texts = [path.read_text(errors="replace").strip() for path in folder.glob(f"*/{SECONDS}")]
+    paths = folder.glob(f"*/{SECONDS}")
+    texts = [path.read_text(encoding="utf-8", errors="replace").strip() for path in paths]
     return sum(float(text) for text in texts if text.replace(".", "", 1).isdecimal())

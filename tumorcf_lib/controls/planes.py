@@ -102,7 +102,7 @@ def known_planes(prepared):
     if prepared.name != "cheng":
         return pd.Series(np.nan, range(len(prepared)), dtype=object)
     file = importlib.resources.files("tumorcf_lib.controls") / "plane_labels.csv"
-    with file.open() as opened:
+    with file.open(encoding="utf-8") as opened:
         read = pd.read_csv(opened).set_index("slice_id")["plane"]
     return prepared.table["slice_id"].map(read).astype(object).reset_index(drop=True)
 

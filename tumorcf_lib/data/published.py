@@ -146,7 +146,7 @@ def _check_room(folder, found):
 
 
 def _meta(cache):
-    return json.loads((cache / "meta.json").read_text())
+    return json.loads((cache / "meta.json").read_text(encoding="utf-8"))
 
 
 def _is_complete(cache):
@@ -193,7 +193,8 @@ def _write_headers(slices, masks, dtype, n_pixels):
 def _write_table(new, table, source):
     table.to_csv(new / "table.csv", index=False, lineterminator="\n")
     sizes = {path.name: path.stat().st_size for path in new.iterdir()}
-    (new / "meta.json").write_text(json.dumps({"source": source, "sizes": sizes}, indent=1))
+    text = json.dumps({"source": source, "sizes": sizes}, indent=1)
+    (new / "meta.json").write_text(text, encoding="utf-8")
 
 
 def _check_persons(table, places):

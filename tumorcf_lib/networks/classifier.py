@@ -135,7 +135,7 @@ def choose_precision(backbone: str) -> str:
     if _has_gpu():
         return "mixed_bfloat16" if _gpu_computes_in_bfloat16() else "float32"
     flags = Path("/proc/cpuinfo")
-    has_amx = flags.is_file() and "amx_bf16" in flags.read_text(errors="ignore")
+    has_amx = flags.is_file() and "amx_bf16" in flags.read_text(encoding="utf-8", errors="ignore")
     plain_convolutions = backbone == "resnet50"
     return "mixed_bfloat16" if plain_convolutions and has_amx else "float32"
 

@@ -87,7 +87,7 @@ def renew(folder) -> Path:
             f"Expected a published run with notebooks in {paths.shown(folder)}, found none of its "
             f"{MANIFEST} and {NUMBERS}."
         )
-    manifest = json.loads((folder / MANIFEST).read_text())
+    manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
     profile = config.Profile(**manifest["profile"])
     with progress.clock(f"tables and figures of {profile.name}"), files.being_filled(folder) as new:
         shutil.copytree(folder, new, dirs_exist_ok=True)
@@ -98,7 +98,7 @@ def renew(folder) -> Path:
         model_card.write(new, manifest["profile"], manifest["seed"], manifest["source"])
         (new / MANIFEST).unlink()
         manifest["sha256"] = {p.name: digests.file_sha256(p) for p in sorted(new.iterdir())}
-        (new / MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n")
+        (new / MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
     return folder
 
 
@@ -109,11 +109,12 @@ def _write_tables(made, folder, cohort):
 
 
 def _write_numbers(made, folder):
-    numbers = json.loads((folder / NUMBERS).read_text())
+    numbers = json.loads((folder / NUMBERS).read_text(encoding="utf-8"))
     published = {name: rowfiles.round_trip(table) for name, table in made.tables.items()}
     for stage, name, entry in derived.numbers(published):
         numbers[stage][name] |= {key: _plain(value) for key, value in entry.items()}
-    (folder / NUMBERS).write_text(json.dumps(numbers, indent=1, sort_keys=True) + "\n")
+    text = json.dumps(numbers, indent=1, sort_keys=True) + "\n"
+    (folder / NUMBERS).write_text(text, encoding="utf-8")
 
 
 def _plain(value):

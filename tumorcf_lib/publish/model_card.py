@@ -81,7 +81,7 @@ def renew(folder) -> Path:
     """
     folder = Path(folder)
     path = folder / MANIFEST
-    manifest = json.loads(path.read_text())
+    manifest = json.loads(path.read_text(encoding="utf-8"))
     if not write(folder, manifest["profile"], manifest["seed"], manifest["source"]):
         needed = lacking(folder) or [unit.weights_name(0)]
         raise FileNotFoundError(f"{paths.shown(folder)} lacks {', '.join(needed)}.")
@@ -96,9 +96,9 @@ def problems(folder) -> list[str]:
     folder = Path(folder)
     if not (folder / FILE).is_file():
         return []
-    manifest = json.loads((folder / MANIFEST).read_text())
+    manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
     made = card(folder, manifest["profile"], manifest["seed"], manifest["source"]).splitlines()
-    found = (folder / FILE).read_text().splitlines()
+    found = (folder / FILE).read_text(encoding="utf-8").splitlines()
     if len(made) != len(found):
         return [f"{FILE} has {len(found)} lines; made from the tables: {len(made)}"]
     pairs = enumerate(zip(found, made, strict=True), start=1)
@@ -109,7 +109,7 @@ def card(folder, profile, seed, source) -> str:
     """The card's text; parameters as of :func:`write`."""
     folder = Path(folder)
     read = {name: rowfiles.read_table(folder / f"{name}.csv") for name in READ}
-    numbers = json.loads((folder / "numbers.json").read_text())
+    numbers = json.loads((folder / "numbers.json").read_text(encoding="utf-8"))
     sections = [
         _opening(profile, seed), _files(folder, profile), _data(read, numbers, source),
         _training(read, profile), _performance(read), _audit(read), _networks(read), _use(profile),

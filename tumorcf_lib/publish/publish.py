@@ -206,7 +206,7 @@ def verify(folder: Path) -> tuple[list[str], int]:
     """
     if not (folder / MANIFEST).is_file():
         raise PublishError(f"{folder} holds no {MANIFEST}; name a folder under figures/.")
-    manifest = json.loads((folder / MANIFEST).read_text())
+    manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
     side = SIDE_STUDIES.get(manifest.get("study"))
     problems, recomputed = (side.STUDY.verify if side else _verify)(folder, _compare)
     for name, digest in manifest["sha256"].items():
@@ -221,7 +221,7 @@ def verify(folder: Path) -> tuple[list[str], int]:
 
 def _verify(folder, compare):
     """Problems of a study's tables, numbers and rows, and the files compared by content."""
-    manifest = json.loads((folder / MANIFEST).read_text())
+    manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
     made = derived.derive(lambda name: _read(folder, name), manifest["profile"]["n_resamples"])
     problems = []
     for name, table in made.items():
@@ -276,7 +276,7 @@ def _compare_rows(predictions, edits) -> list[str]:
 
 
 def _compare_numbers(folder, made) -> list[str]:
-    published = json.loads((folder / NUMBERS).read_text())
+    published = json.loads((folder / NUMBERS).read_text(encoding="utf-8"))
     problems = []
     for stage, name, expected in derived.numbers(made):
         for key, now in expected.items():
@@ -312,8 +312,9 @@ def _write_numbers(study, target):
     numbers = {}
     for name in stages.NAMES:
         if NUMBERS in stages.record(study, name)["hashes"]:
-            numbers[name] = json.loads((study.folder / name / NUMBERS).read_text())
-    (target / NUMBERS).write_text(json.dumps(numbers, indent=1, sort_keys=True) + "\n")
+            numbers[name] = json.loads((study.folder / name / NUMBERS).read_text(encoding="utf-8"))
+    text = json.dumps(numbers, indent=1, sort_keys=True) + "\n"
+    (target / NUMBERS).write_text(text, encoding="utf-8")
 
 
 def _write_manifest(study, target, source):
@@ -330,14 +331,14 @@ def _write_manifest(study, target, source):
         "source": source,
         "figures": figures, "sha256": hashes,
     }  # fmt: skip
-    (target / MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n")
+    (target / MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
 
 
 def _publish_notebook(study, name):
     """Renew a committed notebook's minutes and, from the demo run, its outputs."""
     path = paths.NOTEBOOKS / f"{name}.ipynb"
-    notebook = json.loads(path.read_text())
+    notebook = json.loads(path.read_text(encoding="utf-8"))
     if study.profile.name == DEMO:
-        executed = json.loads(notebooks.executed_copy(study, name).read_text())
+        executed = json.loads(notebooks.executed_copy(study, name).read_text(encoding="utf-8"))
         notebook = with_outputs(notebook, executed)
     readme.write_notebook(path, readme.with_opening(notebook, name))

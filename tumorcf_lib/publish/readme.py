@@ -25,7 +25,7 @@ class ReadmeError(RuntimeError):
 
 def repository_address() -> str:
     """The public address, which is written in ``pyproject.toml`` only."""
-    project = tomllib.loads((paths.ROOT / "pyproject.toml").read_text())["project"]
+    project = tomllib.loads((paths.ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     return project["urls"]["Repository"]
 
 
@@ -59,9 +59,9 @@ def setup_cell(name: str) -> str:
 def update() -> None:
     """Write the generated parts of README and of every notebook's opening anew."""
     path = paths.ROOT / "README.md"
-    files.write_whole(path, with_generated_parts(path.read_text()))
+    files.write_whole(path, with_generated_parts(path.read_text(encoding="utf-8")))
     for path in sorted(paths.NOTEBOOKS.glob("*.ipynb")):
-        write_notebook(path, with_opening(json.loads(path.read_text()), path.stem))
+        write_notebook(path, with_opening(json.loads(path.read_text(encoding="utf-8")), path.stem))
 
 
 def write_notebook(path, made: dict) -> None:

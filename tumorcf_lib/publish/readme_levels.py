@@ -85,7 +85,7 @@ def runtime_line(notebook: str) -> str:
 def minutes_of(profile_name) -> dict:
     """Minutes of each notebook in a published run; empty if it is not published."""
     path = paths.published(profile_name) / MINUTES
-    return json.loads(path.read_text()) if path.is_file() else {}
+    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
 
 
 def _cell(minutes) -> str:

@@ -217,7 +217,7 @@ def _how_to_go_on(study, name) -> str:
 
 def _last_begun(copy) -> tuple[int, str]:
     """Number, as Jupyter counts, and source of the last cell that an executed copy began."""
-    cells = json.loads(copy.read_text())["cells"]
+    cells = json.loads(copy.read_text(encoding="utf-8"))["cells"]
     code = [c for c in cells if c["cell_type"] == "code" and "".join(c["source"]).strip()]
     begun = [c for c in code if c["metadata"].get("papermill", {}).get("start_time")]
     last = max(len(begun), 1)
@@ -254,7 +254,8 @@ def _log_to(path: Path):
 
     TensorFlow's own lines go to the process's error channel, which kernels inherit.
     """
-    logger, handler = logging.getLogger("papermill"), logging.FileHandler(path, mode="w")
+    logger = logging.getLogger("papermill")
+    handler = logging.FileHandler(path, mode="w", encoding="utf-8")
     logger.setLevel(logging.INFO)
     logger.propagate = False
     logger.addHandler(handler)

@@ -118,7 +118,7 @@ def why_unfinished(study, source, fold, seed, recipe="", shuffled=False) -> str 
 def _record(folder) -> dict:
     """What a unit's folder says of itself; an error names the file if it is no such record."""
     try:
-        kept = json.loads((folder / RECORD).read_text(errors="replace"))
+        kept = json.loads((folder / RECORD).read_text(encoding="utf-8", errors="replace"))
         if all(isinstance(kept[name], kind) for name, kind in RECORDED.items()):
             return kept
     except (ValueError, KeyError, TypeError):

@@ -38,7 +38,7 @@ def memory_limit() -> float:
     JupyterHub (Binder) says it in ``MEM_LIMIT``, containers by their control group.
     """
     words = [os.environ.get("MEM_LIMIT", "")]
-    words += [path.read_text().strip() for path in CGROUP_LIMITS if path.is_file()]
+    words += [path.read_text(encoding="utf-8").strip() for path in CGROUP_LIMITS if path.is_file()]
     limits = [float(word) for word in words if word.replace(".", "", 1).isdigit()]
     return min(limits, default=float("inf"))
 
@@ -55,7 +55,7 @@ def held_by_others() -> int:
         try:
             is_kernel = b"ipykernel" in (folder / "cmdline").read_bytes()
             if is_kernel and int(folder.name) != os.getpid():
-                pages = int((folder / "statm").read_text().split()[1])  # resident
+                pages = int((folder / "statm").read_text(encoding="utf-8").split()[1])  # resident
                 held += pages * os.sysconf("SC_PAGE_SIZE")
         except OSError:  # it ended meanwhile, or is somebody else's
             continue

@@ -223,7 +223,7 @@ def publish(folder, target=None, *, profile=None, seed=0):
     source = Path(folder) / SOURCE
     return STUDY.publish(
         folder, target, profile=profile or recipe(), seed=seed,
-        source=source.read_text().strip() if source.is_file() else "",
+        source=source.read_text(encoding="utf-8").strip() if source.is_file() else "",
     )  # fmt: skip
 
 

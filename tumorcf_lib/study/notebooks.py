@@ -154,7 +154,7 @@ def _keep_minutes(study, name, minutes):
 
 def _kept(study) -> dict:
     try:
-        return dict(json.loads((study.folder / MINUTES).read_text()))
+        return dict(json.loads((study.folder / MINUTES).read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError):  # none yet, or cut off: only times are lost
         return {}
 

@@ -36,7 +36,7 @@ def following(log, notebook, name):
     if not sys.stdout.isatty():
         yield
         return
-    n_cells = len(json.loads(notebook.read_text())["cells"])
+    n_cells = len(json.loads(notebook.read_text(encoding="utf-8"))["cells"])
     style = "{desc}  cell {n_fmt}/{total_fmt} |{bar:16}| {elapsed}{postfix}"
     with _refreshed(lambda bar: _show_log(bar, log, name), name, style, total=n_cells):
         yield
@@ -93,7 +93,7 @@ def read_log(text):
 
 
 def _show_log(bar, log, name):
-    done, news = read_log(log.read_text(errors="replace") if log.exists() else "")
+    done, news = read_log(log.read_text(encoding="utf-8", errors="replace") if log.exists() else "")
     bar.n = done
     room = shutil.get_terminal_size().columns - len(name) - 50
     bar.set_postfix_str(news[: max(room, 0)])  # draws the bar anew, too

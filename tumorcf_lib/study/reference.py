@@ -124,13 +124,14 @@ def install(study) -> None:
     for name in (*_weights(study), *HISTORIES):
         shutil.copyfile(published / name, stage.folder / name)
         stage.keep(stage.folder / name)
-    for name, entry in json.loads((published / "numbers.json").read_text())[STAGE].items():
+    numbers = json.loads((published / "numbers.json").read_text(encoding="utf-8"))
+    for name, entry in numbers[STAGE].items():
         stage.save_number(name, **entry)
     note = {
         "note": "published weights, not trained here", "from": paths.shown(published),
         "source": manifest["source"], "sha256": {n: manifest["sha256"][n] for n in _weights(study)},
     }  # fmt: skip
-    (stage.folder / NOTE).write_text(json.dumps(note, indent=1) + "\n")
+    (stage.folder / NOTE).write_text(json.dumps(note, indent=1) + "\n", encoding="utf-8")
     stage.keep(stage.folder / NOTE)
     stage.finish()
 
@@ -239,7 +240,7 @@ def _weights(study):
 
 
 def _manifest(published):
-    return json.loads((published / "manifest.json").read_text())
+    return json.loads((published / "manifest.json").read_text(encoding="utf-8"))
 
 
 def _plain(profile):

@@ -51,7 +51,8 @@ def has_gpu() -> bool:
 def processor() -> str:
     """The processor's name, as the system tells it: minutes mean little without it."""
     info = Path("/proc/cpuinfo")
-    for line in info.read_text(errors="ignore").splitlines() if info.is_file() else ():
+    text = info.read_text(encoding="utf-8", errors="ignore") if info.is_file() else ""
+    for line in text.splitlines():
         if line.startswith("model name"):
             return line.split(":", 1)[1].strip()
     return platform.processor() or platform.machine()

@@ -139,7 +139,7 @@ def publish(folder, target=None, *, profile=None, seed=None):
     made = {"profile": PROFILE.as_dict(), "seed": 0, "source": ""}
     name = ""
     if (folder / SETTINGS).is_file() and (folder / "history.csv").is_file():
-        made = json.loads((folder / SETTINGS).read_text())
+        made = json.loads((folder / SETTINGS).read_text(encoding="utf-8"))
         name = label(rowfiles.read_table(folder / "history.csv"))
     settings = {k: tuple(v) if isinstance(v, list) else v for k, v in made["profile"].items()}
     of_run = replace(config.Profile(**settings), purpose=name)

@@ -104,7 +104,7 @@ class SideStudy:
             "figures": {n: {"shows_slices": n in self.shows_slices} for n in self.figures},
             "sha256": {path.name: digests.file_sha256(path) for path in sorted(new.iterdir())},
         }  # fmt: skip
-        (new / MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n")
+        (new / MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
 
     def derive_again(self, target=None) -> Path:
         """Tables and figures anew from the rows that are published.
@@ -119,7 +119,7 @@ class SideStudy:
             raise UnfinishedStudyError(
                 f"{paths.shown(target)} is not published; make its rows by\n    {self.command}"
             )
-        made = json.loads((target / MANIFEST).read_text())
+        made = json.loads((target / MANIFEST).read_text(encoding="utf-8"))
         return self.publish(
             target, target, profile=config.Profile(**made["profile"]), seed=made["seed"],
             source=made["source"],
@@ -140,7 +140,7 @@ class SideStudy:
         recomputed : set of str
             File names that were compared by content.
         """
-        manifest = json.loads((folder / MANIFEST).read_text())
+        manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
         read = reader(folder)
         derived = self.derive(read, manifest["profile"]["n_resamples"])
         problems = []

@@ -150,7 +150,7 @@ def record(study, name: str) -> dict:
 def read_record(folder: Path, name: str, told="") -> dict:
     """:func:`record` of a run's folder; ``told`` are a command's options that name the run."""
     path = folder / name / RECORD
-    text = path.read_text(errors="replace")
+    text = path.read_text(encoding="utf-8", errors="replace")
     try:
         kept = json.loads(text)
         parts = [kept[key] for key in RECORDED] + [kept.get(key, {}) for key in ADDED]

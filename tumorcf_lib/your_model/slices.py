@@ -109,7 +109,7 @@ def read_folder(manifest, *, classes=None, name=None, progress=False) -> Cohort:
     >>> folder = Path(tempfile.mkdtemp())
     >>> np.save(folder / "a.npy", np.eye(3))
     >>> _ = (folder / "manifest.csv").write_text(
-    ...     "image,mask,label,patient\\na.npy,a.npy,glioma,P1\\n")
+    ...     "image,mask,label,patient\\na.npy,a.npy,glioma,P1\\n", encoding="utf-8")
     >>> cohort = read_folder(folder)
     >>> cohort.classes, cohort.slices[0].shape, int(cohort.masks[0].sum())
     (('glioma',), (3, 3), 3)
