@@ -98,11 +98,11 @@ def audit(
     2
     """
     plan = checked_plan(edits)
-    _check_cohort(cohort)
-    stream = _Stream(predict, len(cohort.classes), batch_size)
+    check_cohort(cohort)
+    stream = Stream(predict, len(cohort.classes), batch_size)
     rows = []
     for i in tqdm(range(len(cohort)), desc="audit", unit="slice", disable=not progress):
-        slice, mask = _prepared(cohort, i)
+        slice, mask = prepared(cohort, i)
         rng_key = seed, cohort.table["slice_id"].iat[i]
         for row, edited in edits_of(slice, mask, plan, n_places, rng_key):
             if edited is not None:
@@ -111,7 +111,7 @@ def audit(
     return _table(rows, cohort, stream.finish(len(rows)), seed)
 
 
-class _Stream:
+class Stream:
     """Collects slices into full batches and the predictions into one array."""
 
     def __init__(self, predict, n_classes, batch_size):
@@ -175,7 +175,7 @@ def _checked_probabilities(returned, n, n_classes):
     return p
 
 
-def _check_cohort(cohort):
+def check_cohort(cohort):
     ids = cohort.table["slice_id"]
     if ids.duplicated().any():
         raise InvalidAuditError(
@@ -190,7 +190,7 @@ def _check_cohort(cohort):
         )
 
 
-def _prepared(cohort, i):
+def prepared(cohort, i):
     slice, mask = np.asarray(cohort.slices[i]), np.asarray(cohort.masks[i])
     first = np.shape(cohort.slices[0])
     if slice.dtype != np.float32 or slice.shape != first or not np.isfinite(slice).all():

@@ -1,0 +1,132 @@
+"""Claims about one transplant: what it changes, what it keeps, and where it may lie."""
+
+import numpy as np
+import pytest
+from scipy.ndimage import distance_transform_edt
+
+from tumorcf_lib.edits import edits, head, regions, shams
+from tumorcf_lib.edits.transplants import NoSiteError, find_site, footprint, transplant
+
+SIZE = 80
+
+
+def head_with_tumor(seed, at, side=6, level=0.0, size=SIZE):
+    """A noisy round head, its own tumor brighter, with a dark core; and the tumor's mask."""
+    rng = np.random.default_rng(seed)
+    y, x = np.mgrid[:size, :size]
+    inside = np.hypot(y - size / 2, x - size / 2) < 0.42 * size
+    image = np.where(inside, 1 + level + rng.normal(0, 0.1, inside.shape), -1.5)
+    mask = np.zeros(inside.shape, bool)
+    mask[at[0] : at[0] + side, at[1] : at[1] + side] = True
+    mask[at] = False  # not its own mirror image
+    image[mask] += 2
+    image[at[0] + 2, at[1] + 2] -= 1
+    return image.astype(np.float32), mask
+
+
+HOST, HOST_MASK = head_with_tumor(0, (20, 38))
+DONOR, DONOR_MASK = head_with_tumor(1, (50, 24), side=7, level=0.6)
+
+
+def placed(seed, host=(HOST, HOST_MASK), donor=(DONOR, DONOR_MASK)):
+    rng = np.random.default_rng(seed)
+    place = find_site(*host, donor[1], rng, wanted_px=12).place
+    return place, transplant(*host, *donor, place)
+
+
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("donor", [(DONOR, DONOR_MASK), (HOST, HOST_MASK)])
+def test_pixels_outside_the_two_sites_are_bit_identical(seed, donor):
+    place, edited = placed(seed, donor=donor)
+    changed = shams.move(footprint(donor[1]), place) | regions.dilate(HOST_MASK, 1)
+    assert edited.dtype == np.float32
+    np.testing.assert_array_equal(edited[~changed], HOST[~changed])
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_the_donors_contrasts_are_kept_inside_and_to_the_rim(seed):
+    place, edited = placed(seed)
+    tumor = np.zeros_like(DONOR_MASK)
+    ys, xs = np.nonzero(DONOR_MASK)
+    left, right = xs.min(), xs.max()
+    xs_moved = (left + right - xs if place.mirrored else xs) + place.offset_x
+    ys_moved = ys + place.offset_y
+    tumor[ys_moved, xs_moved] = True
+    differences = edited[ys_moved, xs_moved] - DONOR[ys, xs]
+    np.testing.assert_allclose(differences, differences[0], atol=1e-6)  # one offset for all
+    cleaned = edits.remove(HOST, HOST_MASK, dilation_px=1)
+    ring, donor_ring = (regions.dilate(m, 4) & ~m for m in (tumor, DONOR_MASK))
+    wanted = np.median(cleaned[ring]) - np.median(DONOR[donor_ring])
+    assert differences[0] == pytest.approx(wanted, abs=1e-6)
+    assert abs(differences[0] + 0.6) < 0.2  # the donor's whole head is brighter by so much
+
+
+def test_over_the_seam_donor_fades_into_host():
+    host, donor = np.zeros((30, 60), np.float32), np.zeros((30, 60), np.float32)
+    mask, donor_mask = np.zeros((2, 30, 60), bool)
+    donor_mask[10:14, 10:14] = True
+    donor[9:15, 9:15] = 3  # tumor reaches a pixel further than its mask; most of the ring is 0
+    edited = transplant(host, mask, donor, donor_mask, shams.Place(5, 25))
+    np.testing.assert_allclose(edited[17, 32:41], [0, 0, 2, 3, 3, 3, 3, 2, 0], atol=1e-6)
+
+
+def test_the_hosts_own_tumor_is_removed_and_nothing_gets_darker_than_air():
+    _, edited = placed(0)
+    wanted = edits.remove(HOST, HOST_MASK, dilation_px=1)
+    own = regions.dilate(HOST_MASK, 1)
+    np.testing.assert_array_equal(edited[own], wanted[own])
+    dark = np.where(DONOR_MASK, DONOR - 20, DONOR).astype(np.float32)
+    _, edited = placed(0, donor=(dark, DONOR_MASK))
+    assert edited.min() == HOST.min()
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_a_place_lies_in_the_head_and_clear_of_the_hosts_own_site(seed):
+    site = find_site(HOST, HOST_MASK, DONOR_MASK, np.random.default_rng(seed), wanted_px=12)
+    moved = shams.move(footprint(DONOR_MASK), site.place)
+    found = head.find_head(HOST)
+    assert found.mask[moved].all()
+    own = regions.dilate(HOST_MASK, 1)
+    assert distance_transform_edt(~own)[moved].min() > shams.CLEARANCE_PX
+    assert site.depth_px == pytest.approx(found.depth_px[moved].mean(), abs=1e-3)
+
+
+def test_places_are_as_deep_as_wanted():
+    for wanted_px in (8, 14, 20):
+        rng = np.random.default_rng(0)
+        site = find_site(HOST, HOST_MASK, DONOR_MASK, rng, wanted_px=wanted_px)
+        assert abs(site.depth_px - wanted_px) < 2
+
+
+def test_a_tumor_too_large_for_the_head_says_so():
+    large = np.zeros_like(DONOR_MASK)
+    large[10:70, 10:70] = True
+    with pytest.raises(NoSiteError) as caught:
+        find_site(HOST, HOST_MASK, large, np.random.default_rng(0), wanted_px=10)
+    assert caught.value.reason == "the tumor fits nowhere in this head"
+
+
+def test_an_empty_donor_and_another_shape_are_refused():
+    place, empty = shams.Place(0, 0), np.zeros_like(HOST_MASK)
+    with pytest.raises(regions.InvalidEditError, match="no tumor"):
+        transplant(HOST, HOST_MASK, DONOR, empty, place)
+    with pytest.raises(regions.InvalidEditError, match="one shape"):
+        transplant(HOST, HOST_MASK, DONOR[:40], DONOR_MASK[:40], place)
+
+
+def test_a_transplant_leaves_its_inputs_as_they_are():
+    arrays = HOST, HOST_MASK, DONOR, DONOR_MASK
+    before = [array.copy() for array in arrays]
+    placed(3)
+    for array, kept in zip(arrays, before, strict=True):
+        np.testing.assert_array_equal(array, kept)
+
+
+def test_a_footprint_cut_by_the_slices_border_moves_with_its_tumor():
+    donor, donor_mask = np.zeros((40, 40), np.float32), np.zeros((40, 40), bool)
+    donor_mask[0:3, 5:8] = True
+    donor[0:3, 5:8] = np.arange(9).reshape(3, 3) + 1
+    host = np.zeros((40, 40), np.float32)
+    empty = np.zeros_like(donor_mask)
+    moved = transplant(host, empty, donor, donor_mask, shams.Place(20, 10, True))
+    np.testing.assert_array_equal(moved[20:23, 15:18], donor[0:3, 5:8][:, ::-1])
