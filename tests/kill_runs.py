@@ -37,7 +37,7 @@ import psutil
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from tumorcf_lib import config, files, paths, rowfiles
+from tumorcf_lib import config, rowfiles, steps
 from tumorcf_lib.publish import compare
 from tumorcf_lib.study import notebooks, runtime, stages  # noqa: E402
 
@@ -66,7 +66,7 @@ class Running:
     def __init__(self, runs, profile):
         command = [sys.executable, "-u", "-m", "tumorcf_lib", "run", "--profile", profile]
         self.process = subprocess.Popen(
-            command, cwd=paths.ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+            command, cwd=config.ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
             env={**os.environ, "TUMORCF_RUNS": str(runs), "TUMORCF_SEED": "0"},
             start_new_session=True,
         )  # fmt: skip
@@ -220,7 +220,7 @@ def _strike(running, kill, folder):
 
 def _what_is_there(folder) -> dict:
     """What a kill left: finished notebooks, half-written files, trainings to go on with."""
-    half = [p.name for p in folder.rglob(files.LEFTOVERS)]
+    half = [p.name for p in folder.rglob(steps.LEFTOVERS)]
     begun = [p.parent.name.split("-")[0] for p in folder.rglob("checkpoint.npz")]
     return {
         "n_finished": sum((folder / n / stages.RECORD).exists() for n in stages.NAMES),
@@ -238,7 +238,7 @@ def _what_differs(folder, profile, expected) -> list[str]:
         *found.different, *found.only_first, *found.only_second,
         *(f"{n}: {reason}" for n, reason in stale.items() if reason),
         *(f"{n} is not executed" for n in stages.NAMES if not notebooks.is_executed(study, n)),
-        *(p.name for p in folder.rglob(files.LEFTOVERS)),
+        *(p.name for p in folder.rglob(steps.LEFTOVERS)),
     ]  # fmt: skip
 
 
@@ -260,15 +260,15 @@ def _reference(work, profile) -> dict:
         "seconds": {n: running.ended[n] - running.began[n] for n in stages.NAMES},
         "contents": compare.contents(work / "reference" / profile),
     }
-    files.write_whole(path, json.dumps(made, indent=1) + "\n")
+    steps.write_whole(path, json.dumps(made, indent=1) + "\n")
     total = sum(made["seconds"].values())
     print(f"reference: {len(made['contents'])} files in {total:.0f} s", flush=True)
     return made
 
 
 def _code(profile) -> str:
-    sources = sorted((paths.ROOT / "tumorcf_lib").rglob("*.py")) + sorted(
-        paths.NOTEBOOKS.glob("*.ipynb")
+    sources = sorted((config.ROOT / "tumorcf_lib").rglob("*.py")) + sorted(
+        config.NOTEBOOKS.glob("*.ipynb")
     )
     digests = [hashlib.sha256(path.read_bytes()).hexdigest() for path in sources]
     return hashlib.sha256("\n".join([profile, *digests]).encode()).hexdigest()
@@ -296,7 +296,7 @@ def _conclude(done, work) -> int:
     rounds = done["round"].nunique()
     print(f"{len(done)} kills in {rounds} rounds; {bad['round'].nunique()} rounds differ.")
     print(done.groupby(["stage", "kind"]).size().unstack(fill_value=0).to_string())
-    print(f"A row a kill: {paths.shown(work / TABLE)}")
+    print(f"A row a kill: {config.shown(work / TABLE)}")
     return int(len(bad) > 0)
 
 
@@ -307,7 +307,7 @@ def _options(arguments):
     parser.add_argument("--kills", type=int, default=50)
     parser.add_argument("--profile", default="smoke")
     parser.add_argument("--seed", type=int, default=0, help="of the moments and kinds")
-    parser.add_argument("--work", default=str(paths.ROOT / "build" / "kills"))
+    parser.add_argument("--work", default=str(config.ROOT / "build" / "kills"))
     parser.add_argument("--table", help="copy the finished table to this file")
     return parser.parse_args(arguments)
 

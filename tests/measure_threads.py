@@ -24,7 +24,7 @@ import pandas as pd
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from tumorcf_lib import paths, rowfiles
+from tumorcf_lib import config, rowfiles
 from tumorcf_lib.publish import compare
 from tumorcf_lib.study import stages  # noqa: E402
 
@@ -72,7 +72,7 @@ def main(arguments=None) -> int:
             rows += [{**about, **row} for row in gaps(first / profile, runs / profile)]
             rowfiles.write_table(pd.DataFrame(rows), Path(options.table))
     print(summary(pd.DataFrame(rows)))
-    print(f"A row a file that differs: {paths.shown(options.table)}")
+    print(f"A row a file that differs: {config.shown(options.table)}")
     return 0
 
 
@@ -144,7 +144,7 @@ def _run(runs, profile, setting, *, begin="01"):
         "--from", begin,
     ]  # fmt: skip
     environment = {**setting.environment, "TUMORCF_RUNS": str(runs)}
-    done = subprocess.run(command, cwd=paths.ROOT, env=environment, check=False)
+    done = subprocess.run(command, cwd=config.ROOT, env=environment, check=False)
     if done.returncode:
         sys.exit(f"The run stopped with {done.returncode}; the same command goes on.")
 
@@ -154,8 +154,8 @@ def _options(arguments):
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--profile", default="smoke")
-    parser.add_argument("--work", default=str(paths.ROOT / "build" / "threads"))
-    parser.add_argument("--table", default=str(paths.ROOT / "benchmarks" / "results_threads.csv"))
+    parser.add_argument("--work", default=str(config.ROOT / "build" / "threads"))
+    parser.add_argument("--table", default=str(config.ROOT / "benchmarks" / "results_threads.csv"))
     return parser.parse_args(arguments)
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tumorcf_lib import paths
+from tumorcf_lib import config
 from tumorcf_lib.your_model import audit as audit_command
 
 MODULE = """
@@ -170,6 +170,6 @@ def test_adding_the_command_loads_no_heavy_package():
         "print(sorted({'numpy', 'pandas', 'cv2', 'keras'} & set(sys.modules)))"
     )
     done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, cwd=paths.ROOT, check=True
+        [sys.executable, "-c", code], capture_output=True, text=True, cwd=config.ROOT, check=True
     )
     assert done.stdout.strip() == "[]"

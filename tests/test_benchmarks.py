@@ -30,7 +30,7 @@ from benchmarks import (
     startup,
     training_steps,
 )
-from tumorcf_lib import config, paths
+from tumorcf_lib import config
 
 ROW = measure.Row("sums", "of ten", "loop", 10, "numbers", 3, 2.0, 1.5, 1.0, 0.9, 1.1)
 
@@ -156,7 +156,7 @@ def test_results_that_differ_are_not_timed():
 def test_the_page_names_the_machine_but_not_whose_it_is():
     page = report.page([ROW], machine.describe())
     assert "| processor |" in page and "| cores |" in page and "| tensorflow |" in page
-    for private in (platform.node(), str(Path.home()), str(paths.ROOT)):
+    for private in (platform.node(), str(Path.home()), str(config.ROOT)):
         assert private not in page
     assert "| loop | 2 | 1.5 | 5 | 1 [0.9, 1.1] |" in page
 
@@ -194,8 +194,8 @@ def test_help_and_status_start_without_keras_in_less_than_a_second(tmp_path):
         "print(imported)"
     )
     done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=paths.ROOT,
-        env={"PATH": "", "TUMORCF_RUNS": str(tmp_path), "PYTHONPATH": str(paths.ROOT)},
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=config.ROOT,
+        env={"PATH": "", "TUMORCF_RUNS": str(tmp_path), "PYTHONPATH": str(config.ROOT)},
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert "never finished" in done.stdout

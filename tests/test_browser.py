@@ -17,7 +17,7 @@ import urllib.request
 import nbformat
 import pytest
 
-from tumorcf_lib import config, paths
+from tumorcf_lib import config
 from tumorcf_lib.study import runtime, stages
 
 pytest.importorskip("selenium", reason="needs selenium: pip install '.[test]'")
@@ -55,12 +55,12 @@ return {
 @pytest.fixture(scope="module")
 def smoke_run():
     """Folder of runs with a smoke run that 06 can read."""
-    study = runtime.Study(config.get("smoke"), 0, paths.run("smoke"))
+    study = runtime.Study(config.get("smoke"), 0, config.run("smoke"))
     for name in stages.NEEDS[NAME]:
         reason = stages.why_stale(study, name)
         if reason:
             pytest.skip(f"needs {name} of a smoke run ({reason}): ./run_all.sh --test makes it")
-    return paths.runs()
+    return config.runs()
 
 
 @pytest.fixture(scope="module")
@@ -84,7 +84,7 @@ def browser():
 def lab(smoke_run, tmp_path_factory):
     """Address of JupyterLab on a folder with 06 alone, as it was before any run."""
     folder = tmp_path_factory.mktemp("lab")
-    notebook = nbformat.read(paths.NOTEBOOKS / f"{NAME}.ipynb", 4)
+    notebook = nbformat.read(config.NOTEBOOKS / f"{NAME}.ipynb", 4)
     for cell in notebook.cells:
         if cell.cell_type == "code":
             cell.outputs, cell.execution_count = [], None
@@ -98,7 +98,7 @@ def lab(smoke_run, tmp_path_factory):
         port = found.getsockname()[1]
     environment = {
         **os.environ, "JUPYTER_TOKEN": "read-only-here", "TUMORCF_PROFILE": "smoke",
-        "TUMORCF_RUNS": str(smoke_run), "PYTHONPATH": str(paths.ROOT), "MALLOC_ARENA_MAX": "1",
+        "TUMORCF_RUNS": str(smoke_run), "PYTHONPATH": str(config.ROOT), "MALLOC_ARENA_MAX": "1",
         "JUPYTERLAB_SETTINGS_DIR": str(folder / "settings"),
         "JUPYTER_CONFIG_DIR": str(folder / "config"),
     }  # fmt: skip
@@ -164,7 +164,7 @@ def test_every_cell_runs_without_an_error(shown):
 
 
 def test_every_figure_is_drawn(shown):
-    cells = nbformat.read(paths.NOTEBOOKS / f"{NAME}.ipynb", 4).cells
+    cells = nbformat.read(config.NOTEBOOKS / f"{NAME}.ipynb", 4).cells
     n_figures = sum("save_figure(" in c.source for c in cells if c.cell_type == "code")
     assert n_figures > 3
     assert len(shown["pictures"]) >= n_figures

@@ -6,7 +6,7 @@ import pytest
 from matplotlib.figure import Figure
 
 from tumorcf_lib import __main__ as cli
-from tumorcf_lib import paths
+from tumorcf_lib import config
 from tumorcf_lib.publish import compare
 from tumorcf_lib.study import results
 
@@ -69,7 +69,7 @@ def test_a_file_in_one_run_only_is_a_difference(study, tmp_path, capsys):
     stage.finish()
     assert compare.run(first, tmp_path / "b") == 1
     said = capsys.readouterr().out
-    assert f"only in {paths.shown(first)}: 01_data/inputs.npy, 01_data/split.csv, " in said
+    assert f"only in {config.shown(first)}: 01_data/inputs.npy, 01_data/split.csv, " in said
     assert "01_data/figures/fig01.png and 2 more of its stage" in said
 
 

@@ -10,7 +10,7 @@ import pytest
 import tiny_heads
 import tiny_study
 
-from tumorcf_lib import files, rowfiles, workspaces
+from tumorcf_lib import rowfiles, steps
 from tumorcf_lib.config import CLASSES
 from tumorcf_lib.data import cohort
 from tumorcf_lib.publish import publish
@@ -142,7 +142,7 @@ def test_if_only_the_audit_changed_the_network_is_kept(finished, tmp_path):
     record["depends_on"]["audit"] = "older code"
     path.write_text(json.dumps(record))
     rowfiles.write_table(pd.DataFrame({"edit": []}), folder / "rows_edits.csv.gz")
-    workspaces.seal(folder)
+    steps.seal(folder)
     trained = (folder / "weights.npz").stat().st_mtime_ns
     said = []
     crossval.run(study, fold_numbers=[0], progress=said.append)
@@ -172,7 +172,7 @@ def test_what_a_kill_left_of_an_older_units_removal_is_not_taken_for_a_new_one(
     record = json.loads((folder / crossval.RECORD).read_text())
     record["depends_on"]["code"] = "older code"
     (folder / crossval.RECORD).write_text(json.dumps(record))
-    workspaces.seal(folder)
+    steps.seal(folder)
 
     def killed(folder, **_):
         if folder.exists():  # one file is gone, the others are still there
@@ -180,7 +180,7 @@ def test_what_a_kill_left_of_an_older_units_removal_is_not_taken_for_a_new_one(
             raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(files.shutil, "rmtree", killed)
+        patch.setattr(steps.shutil, "rmtree", killed)
         with pytest.raises(KeyboardInterrupt):
             crossval.run(study, fold_numbers=[0], progress=quiet)
     monkeypatch.setattr(crossval, "_train", lambda *words: trained.append(words))
@@ -225,7 +225,7 @@ def test_a_kill_before_an_audit_is_made_again_keeps_the_network(finished, tmp_pa
     record = json.loads((folder / crossval.RECORD).read_text())
     record["depends_on"]["audit"] = "older code"
     (folder / crossval.RECORD).write_text(json.dumps(record))
-    workspaces.seal(folder)
+    steps.seal(folder)
 
     def killed(*_):
         raise KeyboardInterrupt
@@ -297,7 +297,7 @@ def test_an_unfinished_second_seed_does_not_count(finished, tmp_path):
     shutil.copytree(crossval.unit_folder(study, 0, 0), crossval.unit_folder(study, 0, 1))
     path = crossval.unit_folder(study, 0, 1) / crossval.RECORD
     path.write_text(json.dumps(json.loads(path.read_text()) | {"seed": 1}))
-    workspaces.seal(path.parent)
+    steps.seal(path.parent)
     assert crossval.pool(study) == [0]
 
 
@@ -307,7 +307,7 @@ def test_units_of_another_split_are_refused(finished, tmp_path):
     record = json.loads(path.read_text())
     record["depends_on"]["split"] = "another"
     path.write_text(json.dumps(record))
-    workspaces.seal(path.parent)
+    steps.seal(path.parent)
     with pytest.raises(crossval.UnitError, match="Fold 2, seed 0 differs .* in: split"):
         crossval.pool(study)
 

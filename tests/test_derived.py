@@ -7,7 +7,7 @@ import fake_controls
 import pandas as pd
 import pytest
 
-from tumorcf_lib import config, paths, rowfiles
+from tumorcf_lib import config, rowfiles
 from tumorcf_lib.tables import derived, study
 
 N_RESAMPLES = 40
@@ -100,6 +100,6 @@ def test_verifying_and_publishing_import_no_keras():
         "print(sorted({'keras', 'tensorflow', 'onnx'} & set(sys.modules)))"
     )
     done = subprocess.run(
-        [sys.executable, "-c", code], cwd=paths.ROOT, capture_output=True, text=True, check=True
+        [sys.executable, "-c", code], cwd=config.ROOT, capture_output=True, text=True, check=True
     )
     assert done.stdout.strip() == "[]"

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 from fake_cheng import open_folder, without_rights
 
-from tumorcf_lib import locks, paths
+from tumorcf_lib import config, steps
 from tumorcf_lib.data import download
 from tumorcf_lib.data.archives import Archive
 from tumorcf_lib.data.download import DownloadError
@@ -660,7 +660,7 @@ download.download(Path(sys.argv[1]), sources=[sys.argv[2]], archives=[archive], 
 def test_a_process_ended_in_mid_file_keeps_what_came_and_frees_the_folder(server, tmp_path, how):
     arguments = [str(tmp_path), f"{server.url}/mute_midway/7", *map(str, ARCHIVE[1:])]
     process = subprocess.Popen(
-        [sys.executable, "-c", FETCH, *arguments], cwd=paths.ROOT, stderr=subprocess.PIPE
+        [sys.executable, "-c", FETCH, *arguments], cwd=config.ROOT, stderr=subprocess.PIPE
     )
     part, until = tmp_path / f"{NAME}.part", time.monotonic() + 60
     while not (part.exists() and part.stat().st_size) and time.monotonic() < until:
@@ -711,7 +711,7 @@ def test_what_another_process_fetched_meanwhile_is_not_fetched_again(
 
 
 def test_two_processes_do_not_write_one_file(server, tmp_path):
-    with locks.held(tmp_path / ".lock"):
+    with steps.held(tmp_path / ".lock"):
         with pytest.raises(DownloadError, match="Another process downloads into"):
             fetch(server, tmp_path, "fine")
     assert server.requests == []

@@ -15,10 +15,10 @@ import pytest
 import yaml
 from packaging.requirements import Requirement
 
-from tumorcf_lib import paths, pins
+from tumorcf_lib import config, pins
 from tumorcf_lib.publish import readme
 
-PROJECT = tomllib.loads((paths.ROOT / "pyproject.toml").read_text())["project"]
+PROJECT = tomllib.loads((config.ROOT / "pyproject.toml").read_text())["project"]
 RANGES = {
     requirement.name: requirement
     for requirement in map(
@@ -29,11 +29,11 @@ RANGES = {
         + PROJECT["optional-dependencies"]["test"],
     )
 }
-PINS = pins.read_pins(paths.ROOT / "requirements.txt")
+PINS = pins.read_pins(config.ROOT / "requirements.txt")
 
 
 def conda_pins():
-    environment = yaml.safe_load((paths.ROOT / "environment.yml").read_text())
+    environment = yaml.safe_load((config.ROOT / "environment.yml").read_text())
     (pip,) = (entry["pip"] for entry in environment["dependencies"] if isinstance(entry, dict))
     return pip, dict(line.split("==") for line in pip if "==" in line)
 
@@ -66,7 +66,7 @@ def test_the_packages_that_were_asked_for_are_there():
 
 
 def test_the_running_environment_has_the_pinned_versions():
-    assert pins.unmet(paths.ROOT / "requirements.txt") == []
+    assert pins.unmet(config.ROOT / "requirements.txt") == []
 
 
 def test_an_unmet_pin_is_named(tmp_path):
@@ -82,7 +82,7 @@ def test_an_unmet_pin_is_named(tmp_path):
 
 
 def test_python_versions_agree():
-    environment = yaml.safe_load((paths.ROOT / "environment.yml").read_text())
+    environment = yaml.safe_load((config.ROOT / "environment.yml").read_text())
     (python,) = (d for d in environment["dependencies"] if str(d).startswith("python="))
     assert Requirement(f"x{PROJECT['requires-python']}").specifier.contains(python.split("=")[1])
 
@@ -93,12 +93,12 @@ def test_python_versions_agree():
 def tracked():
     """Files of the repository, as git has them."""
     listed = subprocess.run(
-        ["git", "ls-files", "-z"], cwd=paths.ROOT, capture_output=True, text=True, check=False
+        ["git", "ls-files", "-z"], cwd=config.ROOT, capture_output=True, text=True, check=False
     )
     if listed.returncode:
         pytest.skip("not a git checkout")
     names = [name for name in listed.stdout.split("\0") if name]
-    return [name for name in names if (paths.ROOT / name).is_file()]
+    return [name for name in names if (config.ROOT / name).is_file()]
 
 
 def test_nothing_keeps_binder_from_the_top_level_environment_file():
@@ -114,7 +114,7 @@ def test_nothing_keeps_binder_from_the_top_level_environment_file():
 
 
 def test_binder_reads_the_python_version():
-    environment = yaml.safe_load((paths.ROOT / "environment.yml").read_text())
+    environment = yaml.safe_load((config.ROOT / "environment.yml").read_text())
     (python,) = (d for d in environment["dependencies"] if str(d).startswith("python"))
     assert re.fullmatch(r"python=3\.\d+", python)  # repo2docker wants x.y, and conda's one "="
 
@@ -125,8 +125,8 @@ def test_binder_copies_the_repository_before_it_installs():
     pip, _ = conda_pins()
     local = [line for line in pip if line.startswith("-")]
     assert local == ["-c requirements.txt", "-e ."]
-    assert (paths.ROOT / "requirements.txt").is_file()
-    assert (paths.ROOT / "pyproject.toml").is_file()
+    assert (config.ROOT / "requirements.txt").is_file()
+    assert (config.ROOT / "pyproject.toml").is_file()
 
 
 def test_jupyterlab_and_the_notebook_server_of_binders_image_fit():
@@ -146,7 +146,7 @@ def setup_lines(path):
     return "".join(setup["source"])
 
 
-@pytest.mark.parametrize("path", sorted(paths.NOTEBOOKS.glob("*.ipynb")), ids=lambda p: p.stem)
+@pytest.mark.parametrize("path", sorted(config.NOTEBOOKS.glob("*.ipynb")), ids=lambda p: p.stem)
 def test_badges_and_setup_of_a_notebook_are_made_from_the_address(path):
     assert setup_lines(path) == readme.setup_cell(path.stem)
     opening = "".join(json.loads(path.read_text())["cells"][0]["source"])
@@ -155,13 +155,13 @@ def test_badges_and_setup_of_a_notebook_are_made_from_the_address(path):
 
 def test_the_public_address_is_typed_in_one_place_only():
     address = readme.repository_address().removeprefix("https://github.com/")
-    made = [readme.badges(f"notebooks/{p.name}") for p in paths.NOTEBOOKS.glob("*.ipynb")]
-    made += [readme.setup_cell(p.stem) for p in paths.NOTEBOOKS.glob("*.ipynb")]
+    made = [readme.badges(f"notebooks/{p.name}") for p in config.NOTEBOOKS.glob("*.ipynb")]
+    made += [readme.setup_cell(p.stem) for p in config.NOTEBOOKS.glob("*.ipynb")]
     made += [json.dumps(line)[1:-1] for text in made for line in text.split("\n")]
     found = []
     for name in tracked():
         try:
-            text = (paths.ROOT / name).read_text()
+            text = (config.ROOT / name).read_text()
         except UnicodeDecodeError:  # pictures, weights, compressed tables
             continue
         for generated in sorted(made, key=len, reverse=True):
@@ -175,8 +175,8 @@ def test_another_address_reaches_badges_and_setup(monkeypatch, tmp_path):
     (tmp_path / "pyproject.toml").write_text(
         '[project]\nurls = { Repository = "https://github.com/a/b" }\n'
     )
-    monkeypatch.setattr(paths, "ROOT", tmp_path)
-    before = json.loads((paths.NOTEBOOKS / "01_data.ipynb").read_text())
+    monkeypatch.setattr(config, "ROOT", tmp_path)
+    before = json.loads((config.NOTEBOOKS / "01_data.ipynb").read_text())
     after = readme.with_opening(json.loads(json.dumps(before)), "01_data")
     opening, setup = ("".join(cell["source"]) for cell in after["cells"][:2])
     assert opening.count("/a/b/") == 2
@@ -186,19 +186,19 @@ def test_another_address_reaches_badges_and_setup(monkeypatch, tmp_path):
 
 # -- Continuous integration -----------------------------------------------------------------------
 
-WORKFLOW = yaml.safe_load((paths.ROOT / ".github/workflows/tests.yml").read_text())
+WORKFLOW = yaml.safe_load((config.ROOT / ".github/workflows/tests.yml").read_text())
 STEPS = [step for job in WORKFLOW["jobs"].values() for step in job["steps"]]
 
 
 def test_the_workflow_runs_the_two_commands_of_the_readme():
-    readme_text = (paths.ROOT / "README.md").read_text()
+    readme_text = (config.ROOT / "README.md").read_text()
     block = re.search(r"## Two commands\n\n```bash\n(.*?)```", readme_text, re.S)[1]
     commands = [line.split("#")[0].strip() for line in block.splitlines()]
     assert len(commands) == 2
     run = [step["run"] for step in STEPS if "run" in step]
     assert set(commands) <= set(run)
     shown = subprocess.run(
-        [paths.ROOT / "run_all.sh", "--help"], capture_output=True, text=True, check=True
+        [config.ROOT / "run_all.sh", "--help"], capture_output=True, text=True, check=True
     ).stdout
     for line in run:
         script, *options = shlex.split(line)
@@ -216,7 +216,7 @@ def test_the_workflow_runs_at_every_change_and_once_a_month():
 
 
 def test_actions_of_others_are_pinned_and_may_only_read():
-    text = (paths.ROOT / ".github/workflows/tests.yml").read_text()
+    text = (config.ROOT / ".github/workflows/tests.yml").read_text()
     used = re.findall(r"uses: (\S+?)@(\S+)( +# v\d\S*)?", text)
     assert len(used) == sum("uses" in step for step in STEPS)
     assert all(re.fullmatch("[0-9a-f]{40}", commit) and version for _, commit, version in used)
@@ -227,7 +227,7 @@ def test_actions_of_others_are_pinned_and_may_only_read():
 def test_actions_are_of_versions_that_run_on_the_node_that_is_left():
     # Runners lost Node 20 in September 2026; these are the first majors made for Node 24.
     first = {"checkout": 5, "setup-python": 6, "upload-artifact": 6}
-    text = (paths.ROOT / ".github/workflows/tests.yml").read_text()
+    text = (config.ROOT / ".github/workflows/tests.yml").read_text()
     used = re.findall(r"uses: actions/(\S+?)@\S+ +# v(\d+)", text)
     assert {name for name, _ in used} == set(first)
     assert all(int(major) >= first[name] for name, major in used)

@@ -10,7 +10,7 @@ import pytest
 import real_cheng
 from fake_cheng import NAMES, dataset, draw, mat_bytes, write_archives
 
-from tumorcf_lib import locks
+from tumorcf_lib import steps
 from tumorcf_lib.data import archives, published
 from tumorcf_lib.data.published import (
     CorruptSliceError,
@@ -113,7 +113,7 @@ def test_what_another_process_is_reading_is_left_alone(tmp_path, monkeypatch):
     folder = dataset(tmp_path / "data")
     (tmp_path / "cache" / "reading-abc").mkdir(parents=True)
     monkeypatch.setattr(published, "WAIT_S", 0.0)
-    with locks.held(tmp_path / "cache" / ".lock"):
+    with steps.held(tmp_path / "cache" / ".lock"):
         with pytest.raises(DataAccessError, match="another process reads it"):
             read(folder, tmp_path)
     assert caches(tmp_path) == ["reading-abc"]
@@ -121,22 +121,22 @@ def test_what_another_process_is_reading_is_left_alone(tmp_path, monkeypatch):
 
 def test_without_locks_what_may_be_another_reading_is_left_alone(tmp_path, monkeypatch):
     (tmp_path / "cache" / "reading-abc").mkdir(parents=True)
-    monkeypatch.setattr(locks, "fcntl", None)
+    monkeypatch.setattr(steps, "fcntl", None)
     assert len(read(dataset(tmp_path / "data"), tmp_path)) == 12
     assert "reading-abc" in caches(tmp_path)
 
 
 def test_what_another_process_read_meanwhile_is_not_read_again(tmp_path, monkeypatch):
-    folder, own = dataset(tmp_path / "data"), locks.held
+    folder, own = dataset(tmp_path / "data"), steps.held
 
     @contextmanager
     def held(path, *, wait_s):
-        monkeypatch.setattr(locks, "held", own)
+        monkeypatch.setattr(steps, "held", own)
         read(folder, tmp_path)
         monkeypatch.setattr("tumorcf_lib.data.cjdata.parse", None)  # whoever parses again fails
         yield True
 
-    monkeypatch.setattr(locks, "held", held)
+    monkeypatch.setattr(steps, "held", held)
     assert len(read(folder, tmp_path)) == 12
 
 

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tumorcf_lib import paths, rowfiles
+from tumorcf_lib import config, rowfiles
 from tumorcf_lib.publish import from_rows, publish
 
-DEMO = paths.FIGURES / "demo"
+DEMO = config.FIGURES / "demo"
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tumorcf_lib import paths
+from tumorcf_lib import config
 
 MORE = int(os.environ.get("TUMORCF_FUZZ") or 0)
 BATCH = 2000
@@ -22,7 +22,7 @@ BATCH_LIMIT_S = 600
 def outcomes(kind, n_cases):
     """How many cases ended how; in processes of their own, which may crash without harm."""
     script, counts = Path(__file__).with_name("fuzz_cases.py"), Counter()
-    environment = {**os.environ, "PYTHONPATH": str(paths.ROOT)}
+    environment = {**os.environ, "PYTHONPATH": str(config.ROOT)}
     for first in range(0, n_cases, BATCH):
         last = min(first + BATCH, n_cases)
         try:

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from tumorcf_lib import config, paths
+from tumorcf_lib import config
 from tumorcf_lib.study import kernels, notebooks, runtime
 
 PAGE = os.sysconf("SC_PAGE_SIZE")
@@ -98,7 +98,7 @@ def test_all_threads_share_one_heap_once_that_is_asked_for(tmp_path):
     environment = {k: v for k, v in os.environ.items() if k != "MALLOC_ARENA_MAX"}
     for how in ("many", "one"):
         done = subprocess.run(
-            [sys.executable, "-c", HEAPS, how, str(tmp_path / how)], cwd=paths.ROOT,
+            [sys.executable, "-c", HEAPS, how, str(tmp_path / how)], cwd=config.ROOT,
             env=environment, capture_output=True, text=True, check=True,
         )  # fmt: skip
         heaps[how] = int(done.stdout)

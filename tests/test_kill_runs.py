@@ -4,7 +4,7 @@ import kill_runs
 import pandas as pd
 import pytest
 
-from tumorcf_lib import paths, rowfiles
+from tumorcf_lib import config, rowfiles
 from tumorcf_lib.publish import compare
 from tumorcf_lib.study import results, stages
 
@@ -78,9 +78,9 @@ def test_a_rerun_that_differs_from_the_reference_in_any_way_is_told(study, monke
 
 
 def test_readme_counts_the_kills_that_are_committed_none_of_which_left_a_difference():
-    text = (paths.ROOT / "README.md").read_text()
+    text = (config.ROOT / "README.md").read_text()
     for name, unit in (("results_kills.csv", " kills"), ("results_kills_demo.csv", "")):
-        kills = rowfiles.read_table(paths.ROOT / "benchmarks" / name)
+        kills = rowfiles.read_table(config.ROOT / "benchmarks" / name)
         assert kills["differs_after_rerun"].isna().all()
         assert set(kills["stage"]) == set(stages.NAMES)
         assert f"[{len(kills)}{unit}](benchmarks/{name})" in text

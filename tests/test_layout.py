@@ -5,9 +5,9 @@ import graphlib
 
 import pytest
 
-from tumorcf_lib import paths
+from tumorcf_lib import config
 
-LIBRARY = paths.ROOT / "tumorcf_lib"
+LIBRARY = config.ROOT / "tumorcf_lib"
 PACKAGES = sorted(path.parent.name for path in LIBRARY.glob("*/__init__.py"))
 
 

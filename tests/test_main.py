@@ -9,13 +9,13 @@ import pytest
 
 from tumorcf_lib import __main__ as cli
 from tumorcf_lib import commands as actions
-from tumorcf_lib import paths
+from tumorcf_lib import config
 from tumorcf_lib.study import notebooks, stages
 
 
 def run_all(*arguments, **environment):
     return subprocess.run(
-        [str(paths.ROOT / "run_all.sh"), *arguments], capture_output=True, text=True,
+        [str(config.ROOT / "run_all.sh"), *arguments], capture_output=True, text=True,
         env={**os.environ, **environment}, check=False,
     )  # fmt: skip
 
@@ -92,7 +92,7 @@ def test_another_python_is_told_which_one_has_the_packages():
         "sys.exit(cli.main(['status', '--profile', 'smoke']))"
     )
     done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=paths.ROOT
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=config.ROOT
     )
     assert done.returncode == 1
     assert f"This Python ({sys.executable}) lacks the package numpy" in done.stderr
@@ -183,7 +183,7 @@ def test_a_missing_dataset_is_fetched_only_when_its_profile_was_asked_for(monkey
     monkeypatch.setattr(notebooks, "run", lambda study, **options: calls.append(study.profile.name))
     monkeypatch.setattr(actions, "download", lambda options: calls.append("download"))
     monkeypatch.delenv("TUMORCF_DATA", raising=False)
-    monkeypatch.setattr(paths, "DATA", tmp_path)
+    monkeypatch.setattr(config, "DATA", tmp_path)
     monkeypatch.delenv("TUMORCF_PROFILE", raising=False)
     cli.main(["run"])
     assert calls == ["demo"]
@@ -271,7 +271,7 @@ def fake_environment(folder):
         (["--report", "--profile", "demo"],
          "-m tumorcf_lib report --profile demo | profile= data="),
         (["--lab", "--profile", "demo", "--data", "/slices"],
-         f"-m jupyterlab --ServerApp.root_dir={paths.ROOT} notebooks/01_data.ipynb "
+         f"-m jupyterlab --ServerApp.root_dir={config.ROOT} notebooks/01_data.ipynb "
          "| profile=demo data=/slices"),
     ],
     ids=lambda value: value[0] if isinstance(value, list) and value else None,
@@ -281,7 +281,7 @@ def test_the_script_calls_what_was_asked_for_and_passes_on_how_it_was_called(
 ):
     done = run_all(*typed, **fake_environment(tmp_path))
     assert done.returncode == 0, done.stderr
-    told = "" if "--lab" in typed else shlex.join([str(paths.ROOT / "run_all.sh"), *typed])
+    told = "" if "--lab" in typed else shlex.join([str(config.ROOT / "run_all.sh"), *typed])
     assert done.stdout.splitlines()[-1].strip() == f"{called} command={told}"
 
 
@@ -293,7 +293,7 @@ def test_an_environment_that_was_left_before_its_last_step_is_set_up_again(tmp_p
         path.parent.mkdir(parents=True)
         path.write_text(f"#!/bin/sh\n{text}\n")
         path.chmod(0o755)
-    shutil.copy(paths.ROOT / "run_all.sh", tmp_path)
+    shutil.copy(config.ROOT / "run_all.sh", tmp_path)
     environment = {**os.environ, "PATH": f"{uv.parent}:{os.environ['PATH']}"}
     for name in ("VIRTUAL_ENV", "CONDA_PREFIX"):
         environment.pop(name, None)
@@ -327,7 +327,7 @@ def test_importing_the_library_is_quick_and_loads_neither_networks_nor_notebook_
         "print({'keras', 'tensorflow', 'nbformat', 'papermill'} & set(sys.modules) or 'none')"
     )
     done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=paths.ROOT
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=config.ROOT
     )
     assert done.stdout.strip() == "none", done.stderr
 

@@ -8,12 +8,12 @@ import shutil
 import numpy as np
 import pytest
 
-from tumorcf_lib import config, digests, paths, rowfiles
+from tumorcf_lib import config, rowfiles, steps
 from tumorcf_lib.phantoms import cohort
 from tumorcf_lib.publish import model_card, publish
 from tumorcf_lib.study import runtime
 
-PUBLISHED = paths.published("paper-lite")
+PUBLISHED = config.published("paper-lite")
 RENEW = "run: python -m tumorcf_lib card figures/paper-lite"
 NEEDED = [*(f"{name}.csv" for name in model_card.READ), "numbers.json", "manifest.json"]
 
@@ -37,7 +37,7 @@ def test_the_published_card_is_the_one_its_tables_give():
     assert (PUBLISHED / model_card.FILE).is_file(), RENEW
     assert model_card.problems(PUBLISHED) == [], RENEW
     manifest = json.loads((PUBLISHED / "manifest.json").read_text())
-    digest = digests.file_sha256(PUBLISHED / model_card.FILE)
+    digest = steps.file_sha256(PUBLISHED / model_card.FILE)
     assert manifest["sha256"][model_card.FILE] == digest, RENEW
 
 
@@ -89,14 +89,14 @@ def test_it_says_what_it_is_for_and_what_not(folder):
 def test_every_weights_file_is_listed_with_its_hash(folder):
     text = card(folder)
     for path in folder.glob("*.npz"):
-        assert f"`{path.name}`" in text and digests.file_sha256(path)[:16] in text
+        assert f"`{path.name}`" in text and steps.file_sha256(path)[:16] in text
     (folder / "weights_looking_fold0.npz").unlink()
     assert "weights_looking" not in card(folder)
 
 
 def test_its_lines_load_the_network_and_predict(folder, monkeypatch):
     """The published card's code, on two phantom slices."""
-    monkeypatch.chdir(paths.ROOT)
+    monkeypatch.chdir(config.ROOT)
     (code,) = re.findall(r"```python\n(.*?)```", card(folder), flags=re.DOTALL)
     assert len(code.splitlines()) == 7
     names = {"slices": cohort.make_cohort(1, 1, size_px=96, seed=0).slices[:2]}
@@ -132,7 +132,7 @@ def test_a_changed_line_is_named_and_renewing_mends_it(folder):
     model_card.renew(folder)
     assert path.read_text() == text
     manifest = json.loads((folder / "manifest.json").read_text())
-    assert manifest["sha256"][model_card.FILE] == digests.file_sha256(path)
+    assert manifest["sha256"][model_card.FILE] == steps.file_sha256(path)
     assert list(manifest["sha256"]) == sorted(manifest["sha256"])
 
 

@@ -6,12 +6,12 @@ import re
 import nbformat
 import pytest
 
-from tumorcf_lib import paths
+from tumorcf_lib import config
 from tumorcf_lib.publish import publish, readme
 from tumorcf_lib.study import leak, pooled, stages
 
-NOTEBOOKS = sorted(paths.NOTEBOOKS.glob("*.ipynb"))
-NUMBERED = [paths.NOTEBOOKS / f"{name}.ipynb" for name in stages.NAMES]
+NOTEBOOKS = sorted(config.NOTEBOOKS.glob("*.ipynb"))
+NUMBERED = [config.NOTEBOOKS / f"{name}.ipynb" for name in stages.NAMES]
 
 
 def load(path):
@@ -148,7 +148,7 @@ def test_committed_outputs_come_from_the_phantom(path):
 def test_the_evidence_notebook_says_what_the_published_tables_say_today():
     printed = "".join(
         "".join(output["text"])
-        for cell in code_cells(paths.NOTEBOOKS / f"{publish.EVIDENCE}.ipynb")
+        for cell in code_cells(config.NOTEBOOKS / f"{publish.EVIDENCE}.ipynb")
         for output in cell["outputs"] if output["output_type"] == "stream"
     )  # fmt: skip
     assert [line for line in (*pooled.sentences(), *leak.sentences()) if line not in printed] == []
@@ -175,11 +175,11 @@ def test_no_picture_or_file_of_the_real_slices_is_tracked():
     import subprocess
 
     listed = subprocess.run(
-        ["git", "ls-files", "-z"], cwd=paths.ROOT, capture_output=True, text=True, check=False
+        ["git", "ls-files", "-z"], cwd=config.ROOT, capture_output=True, text=True, check=False
     )
     if listed.returncode:
         pytest.skip("not a git checkout")
-    tracked = [paths.ROOT / name for name in listed.stdout.split("\0") if name]
+    tracked = [config.ROOT / name for name in listed.stdout.split("\0") if name]
     assert not [path for path in tracked if path.suffix in (".mat", ".npy", ".zip", ".dcm", ".nii")]
     for path in tracked:
         if path.suffix in (".png", ".jpg", ".pdf", ".svg", ".tif"):

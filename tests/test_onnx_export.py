@@ -8,7 +8,7 @@ import sys
 import numpy as np
 import pytest
 
-from tumorcf_lib import config, paths
+from tumorcf_lib import config
 from tumorcf_lib.your_model import onnx_export
 
 pytest.importorskip("onnxruntime", reason="needs the extra onnx: onnxruntime")
@@ -73,7 +73,7 @@ def test_only_the_finished_file_is_left(exported):
 def test_an_audit_by_onnx_loads_neither_keras_nor_tensorflow(exported, tmp_path):
     done = subprocess.run(
         [sys.executable, "-c", AUDIT_WITHOUT_KERAS, exported[1], tmp_path / "report"],
-        capture_output=True, text=True, cwd=paths.ROOT, check=False,
+        capture_output=True, text=True, cwd=config.ROOT, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     told = json.loads(done.stdout.splitlines()[-1])

@@ -9,7 +9,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.transforms import Bbox
 
-from tumorcf_lib import figures, paths
+from tumorcf_lib import config, figures
 from tumorcf_lib.figures import style
 from tumorcf_lib.study import results
 
@@ -50,7 +50,7 @@ def test_two_processes_draw_the_same_bytes(tmp_path):
     said = []
     for seed in ("1", "2"):
         done = subprocess.run(
-            [sys.executable, "-c", DRAW, str(tmp_path)], cwd=paths.ROOT, text=True, check=True,
+            [sys.executable, "-c", DRAW, str(tmp_path)], cwd=config.ROOT, text=True, check=True,
             env={**os.environ, "PYTHONHASHSEED": seed}, stdout=subprocess.PIPE,
         )  # fmt: skip
         said.append(done.stdout.split())

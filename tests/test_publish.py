@@ -11,7 +11,7 @@ import pytest
 from matplotlib.figure import Figure
 from PIL import Image
 
-from tumorcf_lib import config, paths, rowfiles
+from tumorcf_lib import config, rowfiles
 from tumorcf_lib.publish import publish, readme, readme_levels
 from tumorcf_lib.study import notebooks, results, stages
 from tumorcf_lib.tables import derived
@@ -34,9 +34,9 @@ def finished(tmp_path, monkeypatch):
     monkeypatch.setattr(derived, "derive", _derive_once)
     monkeypatch.setattr(publish.sources, "describe", lambda profile: "Made-up rows.")
     for name in ("FIGURES", "NOTEBOOKS"):
-        monkeypatch.setattr(paths, name, tmp_path / name.lower())
-    monkeypatch.setattr(paths, "ROOT", tmp_path)
-    paths.NOTEBOOKS.mkdir()
+        monkeypatch.setattr(config, name, tmp_path / name.lower())
+    monkeypatch.setattr(config, "ROOT", tmp_path)
+    config.NOTEBOOKS.mkdir()
     for name in stages.NAMES:
         notebook = {
             "cells": [
@@ -46,7 +46,7 @@ def finished(tmp_path, monkeypatch):
             "nbformat": 4,
             "nbformat_minor": 5,
         }
-        (paths.NOTEBOOKS / f"{name}.ipynb").write_text(json.dumps(notebook))
+        (config.NOTEBOOKS / f"{name}.ipynb").write_text(json.dumps(notebook))
     parts = "\n".join(
         f"{readme.MARK.format(name=n)}\nold\n<!-- end of {n} -->"
         for n in PARTS
@@ -55,11 +55,11 @@ def finished(tmp_path, monkeypatch):
     (tmp_path / "pyproject.toml").write_text(
         '[project]\nurls = { Repository = "https://github.com/someone/something" }\n'
     )
-    study = publish.runtime.Study(profile, 0, paths.run(profile.name))
+    study = publish.runtime.Study(profile, 0, config.run(profile.name))
     _fill(study)
     (study.folder / "notebooks").mkdir()
     for name in stages.NAMES:
-        copy = (paths.NOTEBOOKS / f"{name}.ipynb").read_text()
+        copy = (config.NOTEBOOKS / f"{name}.ipynb").read_text()
         notebooks.executed_copy(study, name).write_text(copy)
     took = dict.fromkeys(stages.NAMES, 1.5)
     took |= {notebooks.PROCESSOR: "abacus", notebooks.MEMORY: 1.25}
@@ -250,18 +250,18 @@ def test_a_kill_while_publishing_changes_nothing_and_what_it_leaves_is_not_verif
         with pytest.raises(KeyboardInterrupt):
             publish.publish("paper-lite")
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
-    left = paths.FIGURES / "unfinished-paper-lite"
+    left = config.FIGURES / "unfinished-paper-lite"
     assert (left / publish.MANIFEST).is_file()
     assert publish.verify_all([]) == 0
     assert "unfinished" not in capsys.readouterr().out
     publish.publish("paper-lite")
-    assert [path.name for path in paths.FIGURES.iterdir()] == ["paper-lite"]
+    assert [path.name for path in config.FIGURES.iterdir()] == ["paper-lite"]
 
 
 def test_a_kill_while_a_notebook_or_readme_is_written_leaves_the_committed_one(
     finished, monkeypatch
 ):
-    kept = [paths.ROOT / "README.md", *sorted(paths.NOTEBOOKS.iterdir())]
+    kept = [config.ROOT / "README.md", *sorted(config.NOTEBOOKS.iterdir())]
     before = [path.read_text() for path in kept]
     write = publish.files.Path.write_bytes
 
@@ -280,7 +280,7 @@ def test_a_kill_while_a_notebook_or_readme_is_written_leaves_the_committed_one(
                 publish.publish("paper-lite")
         index = [path.name for path in kept].index(name)
         assert kept[index].read_text() == before[index]
-        assert not list(paths.ROOT.glob("unfinished-*"))
+        assert not list(config.ROOT.glob("unfinished-*"))
 
 
 def test_numbers_that_an_older_run_left_in_a_stage_are_not_published(finished):
@@ -315,16 +315,16 @@ def test_a_folder_without_manifest_is_counted_as_one_that_does_not_hold(tmp_path
 
 def test_readme_and_notebooks_get_their_generated_parts(finished):
     publish.publish("paper-lite")
-    text = (paths.ROOT / "README.md").read_text()
+    text = (config.ROOT / "README.md").read_text()
     assert "\nold\n" not in text
     assert text.startswith("# Title\n")
     assert "mybinder.org/v2/gh/someone/something" in text
-    scores = rowfiles.read_table(paths.FIGURES / "paper-lite" / "table_scores.csv")
+    scores = rowfiles.read_table(config.FIGURES / "paper-lite" / "table_scores.csv")
     net = scores[(scores["score"] == "net_drop") & (scores["group"] == "all")].iloc[0]
     assert f"| **Net-Drop**, all | | {net['effect']:.3f} [{net['low']:.3f}" in text
-    survival = rowfiles.read_table(paths.FIGURES / "paper-lite" / "table_survival.csv")
+    survival = rowfiles.read_table(config.FIGURES / "paper-lite" / "table_survival.csv")
     assert all(f"\n- {sentence}\n" in text for sentence in survival["sentence"])
-    networks = rowfiles.read_table(paths.FIGURES / "paper-lite" / "table_networks.csv")
+    networks = rowfiles.read_table(config.FIGURES / "paper-lite" / "table_networks.csv")
     keys = ("network", "score", "infill", "group")
     looking = networks.set_index(list(keys)).loc[("looking", "net_drop", "unseen", "glioma")]
     (line,) = (row for row in text.splitlines() if row.startswith("| Net-Drop, other infills, gl"))
@@ -335,7 +335,7 @@ def test_readme_and_notebooks_get_their_generated_parts(finished):
     assert "| all | **9.0** |" in text
     assert "| 9 minutes (abacus), 1.2 GB of memory, the dataset |" in text
     assert "| 4 minutes (abacus), the dataset | the same from the published weights" in text
-    assert "paper-lite 1.5 min" in (paths.NOTEBOOKS / "01_data.ipynb").read_text()
+    assert "paper-lite 1.5 min" in (config.NOTEBOOKS / "01_data.ipynb").read_text()
     assert readme.with_generated_parts(text) == text
 
 
@@ -350,7 +350,7 @@ def test_a_run_published_without_the_controls_is_told_apart_in_readme(finished):
 
 
 def test_a_readme_without_a_place_for_a_part_is_refused(monkeypatch, tmp_path):
-    monkeypatch.setattr(paths, "FIGURES", tmp_path)
+    monkeypatch.setattr(config, "FIGURES", tmp_path)
     with pytest.raises(readme.ReadmeError, match="0 places"):
         readme.with_generated_parts("# Title")
 
@@ -409,13 +409,13 @@ def test_a_notebooks_picture_gets_smaller_and_stays_the_same_to_the_eye():
 
 
 def test_the_committed_readme_is_what_the_committed_results_say():
-    text = (paths.ROOT / "README.md").read_text()
+    text = (config.ROOT / "README.md").read_text()
     assert readme.with_generated_parts(text) == text
 
 
 @pytest.mark.parametrize(
     "folder",
-    sorted(p.parent for p in paths.FIGURES.glob("*/manifest.json")),
+    sorted(p.parent for p in config.FIGURES.glob("*/manifest.json")),
     ids=lambda folder: folder.name,
 )
 def test_committed_results_verify(folder):

@@ -10,7 +10,7 @@ import pytest
 import real_cheng
 from tiny_study import TINY, allow_small_splits, rows_by_networks, run_to_inputs
 
-from tumorcf_lib import config, digests, paths, rowfiles
+from tumorcf_lib import config, rowfiles, steps
 from tumorcf_lib.config import CLASSES
 from tumorcf_lib.publish import publish
 from tumorcf_lib.study import (
@@ -80,7 +80,7 @@ def put_into_figures(study, folder):
                 (folder / path.name).write_bytes(path.read_bytes())
     numbers = json.loads((study.folder / "03_training" / "numbers.json").read_text())
     (folder / "numbers.json").write_text(json.dumps({"03_training": numbers}))
-    hashes = {path.name: digests.file_sha256(path) for path in folder.iterdir()}
+    hashes = {path.name: steps.file_sha256(path) for path in folder.iterdir()}
     manifest = {"profile": study.profile.as_dict(), "seed": study.seed, "source": "Made up.",
                 "sha256": hashes}  # fmt: skip
     (folder / "manifest.json").write_text(json.dumps(manifest))
@@ -100,8 +100,8 @@ def first(tmp_path_factory):
 @pytest.fixture
 def published(first, tmp_path, monkeypatch):
     """Folder of its published files, which a test may change."""
-    monkeypatch.setattr(paths, "FIGURES", tmp_path / "figures")
-    folder = paths.published(TINY.name)
+    monkeypatch.setattr(config, "FIGURES", tmp_path / "figures")
+    folder = config.published(TINY.name)
     put_into_figures(first, folder)
     return folder
 
@@ -189,7 +189,7 @@ def test_another_split_is_refused_and_the_persons_seen_are_counted(published, se
     split.loc[split["person_id"] == trained, "part"] = "test"
     rowfiles.write_table(split, published / "split.csv")
     hashes = json.loads((published / "manifest.json").read_text())["sha256"]
-    hashes["split.csv"] = digests.file_sha256(published / "split.csv")
+    hashes["split.csv"] = steps.file_sha256(published / "split.csv")
     change_manifest(published, sha256=hashes)
     own = rowfiles.read_table(second.folder / "01_data" / "split.csv")
     n_tested = own.loc[own["part"] == "test", "person_id"].nunique()
@@ -250,7 +250,7 @@ def test_a_file_that_changed_or_is_missing_is_refused_by_name(name, published, s
 
 
 def test_without_a_published_run_there_is_a_reason(second, tmp_path, monkeypatch):
-    monkeypatch.setattr(paths, "FIGURES", tmp_path)
+    monkeypatch.setattr(config, "FIGURES", tmp_path)
     assert "holds no published run" in reference.why_not(second)
 
 
@@ -287,12 +287,12 @@ def test_they_are_taken_where_nobody_began_to_train(published, second):
 def test_stale_stand_ins_are_renewed_and_stale_trainings_are_not(published, second, monkeypatch):
     reference.install(second)
     assert not reference.wanted(second, ("04_evaluation",))  # up to date
-    monkeypatch.setattr(digests, "code_digest", lambda name: "other code")
+    monkeypatch.setattr(steps, "code_digest", lambda name: "other code")
     assert reference.wanted(second, ("04_evaluation",))
     monkeypatch.undo()
     allow_small_splits(monkeypatch)
     record_of_a_training(second)
-    monkeypatch.setattr(digests, "code_digest", lambda name: "other code")
+    monkeypatch.setattr(steps, "code_digest", lambda name: "other code")
     assert not reference.wanted(second, ("04_evaluation",))
 
 
@@ -301,17 +301,17 @@ def notebooks(tmp_path, monkeypatch):
     """Six notebooks that finish their stage; the first draws a split."""
     folder = tmp_path / "notebooks"
     folder.mkdir()
-    monkeypatch.setattr(paths, "NOTEBOOKS", folder)
-    monkeypatch.setattr(digests, "code_digest", lambda name: (folder / f"{name}.ipynb").read_text())
+    monkeypatch.setattr(config, "NOTEBOOKS", folder)
+    monkeypatch.setattr(steps, "code_digest", lambda name: (folder / f"{name}.ipynb").read_text())
     monkeypatch.setenv("TUMORCF_RUNS", str(tmp_path / "runs"))
     for name in stages.NAMES:
         source = (
             "import os\nimport pandas as pd\n"
-            "from tumorcf_lib import config, paths\n"
-            "from tumorcf_lib.runs import digests, results, runtime\n"
-            f"paths.NOTEBOOKS = paths.Path({str(folder)!r})\n"
-            "digests.code_digest = lambda name: (paths.NOTEBOOKS / f'{name}.ipynb').read_text()\n"
-            "study = runtime.Study(config.get('smoke'), 0, paths.run('smoke'))\n"
+            "from tumorcf_lib import config, steps\n"
+            "from tumorcf_lib.study import results, runtime\n"
+            f"config.NOTEBOOKS = config.Path({str(folder)!r})\n"
+            "steps.code_digest = lambda name: (config.NOTEBOOKS / f'{name}.ipynb').read_text()\n"
+            "study = runtime.Study(config.get('smoke'), 0, config.run('smoke'))\n"
             f"stage = results.open_stage(study, '{name}')\n"
             "split = pd.DataFrame({'person_id': ['a', 'b'], 'part': ['train', 'test']})\n"
             "stage.save_table(split, 'split')\n"
@@ -326,16 +326,16 @@ def notebooks(tmp_path, monkeypatch):
 @pytest.fixture
 def smoke(tmp_path, monkeypatch):
     """The smoke study and a published run of it, its weights a few bytes."""
-    monkeypatch.setattr(paths, "FIGURES", tmp_path / "figures")
+    monkeypatch.setattr(config, "FIGURES", tmp_path / "figures")
     study = runtime.Study(config.get("smoke"), 0, tmp_path / "runs" / "smoke")
-    folder = paths.published("smoke")
+    folder = config.published("smoke")
     folder.mkdir(parents=True)
     split = pd.DataFrame({"person_id": ["a", "b"], "part": ["train", "test"]})
     rowfiles.write_table(split, folder / "split.csv")
     for name in (*WEIGHTS, *reference.HISTORIES):
         (folder / name).write_text(name)
     (folder / "numbers.json").write_text(json.dumps({"03_training": {}}))
-    hashes = {path.name: digests.file_sha256(path) for path in folder.iterdir()}
+    hashes = {path.name: steps.file_sha256(path) for path in folder.iterdir()}
     manifest = {"profile": study.profile.as_dict(), "seed": 0, "source": "", "sha256": hashes}
     (folder / "manifest.json").write_text(json.dumps(manifest))
     return study
@@ -358,7 +358,7 @@ def test_from_04_on_a_fresh_clone_runs_what_is_needed_and_trains_nothing(
 
 
 def test_asked_for_and_not_there_is_an_error(smoke, notebooks):
-    (paths.published("smoke") / WEIGHTS[2]).unlink()
+    (config.published("smoke") / WEIGHTS[2]).unlink()
     assert not reference.wanted(smoke, ("04_evaluation",))
     with pytest.raises(reference.ReferenceWeightsError, match="weights_looking_fold0.npz"):
         runner.run(smoke, first="01", last="03", published=True)
@@ -405,9 +405,9 @@ def test_the_stated_tolerance_is_that_of_published_rows():
 
 def test_the_published_weights_are_small_belong_to_the_profile_and_are_all_there():
     profile = config.get("paper-lite")
-    study = runtime.Study(profile, 0, paths.run(profile.name))
+    study = runtime.Study(profile, 0, config.run(profile.name))
     assert reference.why_not(study) is None, reference.why_not(study)
-    folder = paths.published(profile.name)
+    folder = config.published(profile.name)
     sizes = [(folder / name).stat().st_size for name in WEIGHTS]
     assert max(sizes) < publish.MAX_WEIGHTS_BYTES == 10_000_000
     assert sum(sizes) < 25_000_000
@@ -419,7 +419,7 @@ def test_published_weights_give_the_published_rows_on_real_slices():
     from tumorcf_lib.data import preprocess
     from tumorcf_lib.networks import classifier
 
-    profile, folder = config.get("paper-lite"), paths.published("paper-lite")
+    profile, folder = config.get("paper-lite"), config.published("paper-lite")
     cohort = real_cheng.cohort()
     source = json.loads((folder / "manifest.json").read_text())["source"]
     if cohort.source != source:

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 
-from tumorcf_lib import digests, files, locks, rowfiles
+from tumorcf_lib import rowfiles, steps
 from tumorcf_lib.study import results, stages
 
 
@@ -78,8 +78,8 @@ def test_only_what_a_stage_recorded_is_read_and_a_foreign_file_is_refused(stage,
 
 
 def test_a_stage_that_another_process_makes_is_refused(stage, study, monkeypatch):
-    locks.release(stage.folder / results.LOCK)
-    monkeypatch.setattr(locks, "WAIT_S", 0)
+    steps.release(stage.folder / results.LOCK)
+    monkeypatch.setattr(steps, "WAIT_S", 0)
     with open(stage.folder / results.LOCK, "r+") as other:
         fcntl.flock(other, fcntl.LOCK_EX)
         with pytest.raises(stages.StageError, match="01_data .* another process"):
@@ -93,15 +93,15 @@ def test_an_array_that_finds_no_room_on_the_disk_says_so_before_it_is_filled(sta
     def full(*_):
         raise OSError(errno.ENOSPC, "full")
 
-    monkeypatch.setattr(files.os, "posix_fallocate", full, raising=False)
-    with pytest.raises(files.DiskFullError, match="inputs.npy"):
+    monkeypatch.setattr(steps.os, "posix_fallocate", full, raising=False)
+    with pytest.raises(steps.DiskFullError, match="inputs.npy"):
         stage.create_array("inputs", (20, 30), np.float32)
 
 
 def test_what_changes_while_a_stage_runs_makes_it_stale(study, monkeypatch):
-    monkeypatch.setattr(digests, "code_digest", lambda name: "old code")
+    monkeypatch.setattr(steps, "code_digest", lambda name: "old code")
     stage = results.open_stage(study, "01_data")
-    monkeypatch.setattr(digests, "code_digest", lambda name: "new code")
+    monkeypatch.setattr(steps, "code_digest", lambda name: "new code")
     stage.finish()
     assert stages.why_stale(study, "01_data") == "the code changed since"
 
@@ -143,7 +143,7 @@ def test_the_record_lists_every_file_with_its_hash(stage):
     stage.save_table(pd.DataFrame({"x": [1]}), "table_x")
     stage.finish()
     record = json.loads((stage.folder / "stage.json").read_text())
-    assert record["hashes"] == {"table_x.csv": digests.file_sha256(stage.folder / "table_x.csv")}
+    assert record["hashes"] == {"table_x.csv": steps.file_sha256(stage.folder / "table_x.csv")}
 
 
 def test_rows_that_take_long_are_made_once_while_their_dependencies_hold(stage, monkeypatch):

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from tumorcf_lib import paths, rowfiles
+from tumorcf_lib import config, rowfiles
 
 TEXTS = st.lists(st.text(min_size=1), min_size=1, max_size=5)
 NOT_MISSING = ["NA", "None", "null", "nan", "007", "True", '"', ",", "a\nb", "\r", " ", "-1", "1e5"]
@@ -73,7 +73,7 @@ def test_a_table_is_written_as_a_whole_or_not_at_all(name, tmp_path, monkeypatch
 
 
 def test_every_file_is_opened_with_its_encoding():
-    for path in (paths.ROOT / "tumorcf_lib").rglob("*.py"):
+    for path in (config.ROOT / "tumorcf_lib").rglob("*.py"):
         for call in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             name = getattr(getattr(call, "func", None), "attr", "")
             if name in ("read_text", "write_text", "FileHandler"):

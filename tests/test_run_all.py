@@ -12,7 +12,7 @@ import time
 
 import pytest
 
-from tumorcf_lib import paths
+from tumorcf_lib import config
 
 TOOLS = ("bash", "env", "dirname", "cat", "rm", "mkdir", "cp", "chmod", "sh")
 PYTHON = r"""#!/bin/sh
@@ -43,7 +43,7 @@ def machine(tmp_path):
     (place / "tumorcf_lib").mkdir(parents=True)
     tools.mkdir()
     for name in ("run_all.sh", "requirements.txt", "tumorcf_lib/pins.py"):
-        shutil.copy(paths.ROOT / name, place / name)
+        shutil.copy(config.ROOT / name, place / name)
     for name in TOOLS:
         (tools / name).symlink_to(shutil.which(name))
     provide(tools, "python3.12", PYTHON)

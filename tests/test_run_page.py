@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tumorcf_lib import config, paths
+from tumorcf_lib import config
 from tumorcf_lib.publish import page as run_page
 from tumorcf_lib.publish import readme
 from tumorcf_lib.study import notebooks, reference, stages
@@ -135,7 +135,7 @@ def test_headings_are_one_level_below_the_pages_own(page):
 
 def test_every_formula_of_the_notebooks_can_be_drawn():
     found = set()
-    for path in paths.NOTEBOOKS.glob("*.ipynb"):
+    for path in config.NOTEBOOKS.glob("*.ipynb"):
         for cell in nbformat.reads(path.read_text(), 4).cells:
             if cell.cell_type == "markdown":
                 made = run_page._prose(path.stem, cell.source)

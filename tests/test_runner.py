@@ -11,19 +11,18 @@ from types import SimpleNamespace
 import nbformat
 import pytest
 
-from tumorcf_lib import digests, files, paths
+from tumorcf_lib import config, steps
 from tumorcf_lib.study import execution, stages
 from tumorcf_lib.study import notebooks as runner
 
 DIES = "os.kill(os.getpid(), 9)"
-WAITS = "paths.Path(os.environ['TUMORCF_RUNS'], 'pid').write_text(str(os.getpid()))\nwhile 1: pass"
+WAITS = "config.Path(os.environ['TUMORCF_RUNS'], 'pid').write_text(str(os.getpid()))\nwhile 1: pass"
 RUN = """
 import signal, sys
 signal.signal(signal.SIGINT, signal.default_int_handler)  # shells let background jobs ignore it
-from tumorcf_lib import __main__ as cli, paths
-from tumorcf_lib import digests
-paths.NOTEBOOKS = paths.Path(sys.argv[1])
-digests.code_digest = lambda name: (paths.NOTEBOOKS / f"{name}.ipynb").read_text()
+from tumorcf_lib import __main__ as cli, config, steps
+config.NOTEBOOKS = config.Path(sys.argv[1])
+steps.code_digest = lambda name: (config.NOTEBOOKS / f"{name}.ipynb").read_text()
 sys.exit(cli.main(["run", "--profile", "smoke", "--to", "01"]))
 """
 
@@ -33,8 +32,8 @@ def small_notebooks(tmp_path, monkeypatch):
     """Six notebooks of two lines that finish their stage."""
     folder = tmp_path / "notebooks"
     folder.mkdir()
-    monkeypatch.setattr(paths, "NOTEBOOKS", folder)
-    monkeypatch.setattr(digests, "code_digest", lambda name: (folder / f"{name}.ipynb").read_text())
+    monkeypatch.setattr(config, "NOTEBOOKS", folder)
+    monkeypatch.setattr(steps, "code_digest", lambda name: (folder / f"{name}.ipynb").read_text())
     monkeypatch.setenv("TUMORCF_RUNS", str(tmp_path))
     for name in stages.NAMES:
         write(folder, name, "stage.finish()")
@@ -43,12 +42,12 @@ def small_notebooks(tmp_path, monkeypatch):
 
 def write(folder, name, *last_cells):
     source = (
-        "import os\nfrom tumorcf_lib import config, paths\n"
-        "from tumorcf_lib.runs import digests, results, runtime\n"
-        f"paths.NOTEBOOKS = paths.Path({str(folder)!r})\n"
-        "digests.code_digest = lambda name: (paths.NOTEBOOKS / f'{name}.ipynb').read_text()\n"
+        "import os\nfrom tumorcf_lib import config, steps\n"
+        "from tumorcf_lib.study import results, runtime\n"
+        f"config.NOTEBOOKS = config.Path({str(folder)!r})\n"
+        "steps.code_digest = lambda name: (config.NOTEBOOKS / f'{name}.ipynb').read_text()\n"
         "study = runtime.Study(config.get('smoke'), int(os.environ['TUMORCF_SEED']), "
-        "paths.run('smoke'))\n"
+        "config.run('smoke'))\n"
         f"stage = results.open_stage(study, '{name}')\n"
     )
     cells = [nbformat.v4.new_code_cell(text) for text in (source, *last_cells)]
@@ -61,7 +60,7 @@ def start_and_wait(notebooks, runs, run=RUN):
     """A run in a process group of its own, and the number of its kernel, in its second cell."""
     write(notebooks, "01_data", WAITS, "stage.finish()")
     process = subprocess.Popen(
-        [sys.executable, "-c", run, str(notebooks)], cwd=paths.ROOT, start_new_session=True,
+        [sys.executable, "-c", run, str(notebooks)], cwd=config.ROOT, start_new_session=True,
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
         env={**os.environ, "TUMORCF_RUNS": str(runs)},
     )  # fmt: skip
@@ -111,7 +110,7 @@ def test_the_first_failure_stops_and_names_cell_message_and_copy(study, small_no
     assert "raise ValueError('7 is no tumor')" in message
     assert "ValueError: 7 is no tumor" in message
     copy = runner.executed_copy(study, "02_preprocessing")
-    unfinished = copy.with_name(files.UNFINISHED + copy.name)
+    unfinished = copy.with_name(steps.UNFINISHED + copy.name)
     assert unfinished.name in message
     assert unfinished.exists()
     assert not copy.exists()

@@ -1,6 +1,6 @@
 import pytest
 
-from tumorcf_lib import config, paths
+from tumorcf_lib import config
 from tumorcf_lib.data import published
 from tumorcf_lib.study import runtime
 
@@ -45,7 +45,7 @@ def test_the_header_names_cohort_profile_seed_device_and_versions(capsys):
     study = runtime.start("smoke", 7)
     shown = capsys.readouterr().out
     assert study.profile.name == "smoke"
-    assert study.folder == paths.runs() / "smoke"
+    assert study.folder == config.runs() / "smoke"
     for words in ("phantom", "profile   smoke", "seed      7", "cores", "Python 3", "keras "):
         assert words in shown
 

@@ -11,7 +11,7 @@ from keras import layers
 from tiny_study import allow_small_splits
 
 from tumorcf_lib import __main__ as cli
-from tumorcf_lib import config, paths, rowfiles
+from tumorcf_lib import config, rowfiles
 from tumorcf_lib.data import split as splits
 from tumorcf_lib.networks import classifier, training
 from tumorcf_lib.publish import publish
@@ -73,7 +73,7 @@ def test_it_is_the_papers_architecture_without_pretrained_weights_and_its_norms_
 
 
 def test_its_tested_persons_are_those_of_paper_lite():
-    folder = paths.published("paper-lite")
+    folder = config.published("paper-lite")
     published = rowfiles.read_table(folder / "split.csv")
     again = splits.split_table(
         published["slice_id"], published["person_id"], published["label"], n_folds=1,

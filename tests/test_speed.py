@@ -8,7 +8,7 @@ import pytest
 
 import benchmarks
 from benchmarks import cohort_size, measure, report
-from tumorcf_lib import paths
+from tumorcf_lib import config
 from tumorcf_lib.publish import speed
 
 ROW = measure.Row("", "", "", 1, "slices", 3, 1.0, 1.0, 1.0, 1.0, 1.0)
@@ -36,7 +36,7 @@ def lines():
 
 
 def test_the_paragraph_says_the_results_read_back_from_the_file(monkeypatch, tmp_path):
-    monkeypatch.setattr(paths, "ROOT", tmp_path)
+    monkeypatch.setattr(config, "ROOT", tmp_path)
     assert "not published yet" in speed.paragraph()
     report.write(lines(), {}, tmp_path / "benchmarks")
     text = speed.paragraph()

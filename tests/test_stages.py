@@ -5,7 +5,7 @@ import sys
 import pytest
 from matplotlib.figure import Figure
 
-from tumorcf_lib import digests, paths
+from tumorcf_lib import config, steps
 from tumorcf_lib.study import kernels, results, stages
 
 
@@ -21,8 +21,8 @@ def small_repository(tmp_path, monkeypatch):
         "def g():\n    '''Old words.'''\n    return 1\n"
     )
     (tmp_path / "tumorcf_lib" / "other.py").write_text("x = 1\n")
-    monkeypatch.setattr(paths, "ROOT", tmp_path)
-    monkeypatch.setattr(paths, "NOTEBOOKS", tmp_path / "notebooks")
+    monkeypatch.setattr(config, "ROOT", tmp_path)
+    monkeypatch.setattr(config, "NOTEBOOKS", tmp_path / "notebooks")
     return tmp_path
 
 
@@ -185,7 +185,7 @@ def test_where_memory_is_short_a_stage_opened_first_asks_for_room(
 
 
 def test_the_real_notebooks_and_modules_can_all_be_hashed():
-    found = {digests.code_digest(name) for name in stages.NAMES}
+    found = {steps.code_digest(name) for name in stages.NAMES}
     assert len(found) == len(stages.NAMES)
 
 
@@ -229,7 +229,7 @@ def test_a_stage_of_another_version_of_the_project_is_refused_by_its_version(
     monkeypatch.setattr(stages, "__version__", "0.0.1")
     finish(study, "01_data")
     monkeypatch.undo()
-    monkeypatch.setattr(digests, "code_digest", lambda name: "other code")
+    monkeypatch.setattr(steps, "code_digest", lambda name: "other code")
     assert "made by version 0.0.1 of this project, here is" in why(study)
 
 
@@ -273,10 +273,10 @@ def test_a_data_file_that_a_module_reads_counts_and_others_do_not(study, small_r
 
 
 def test_the_labels_of_planes_belong_to_the_planes(monkeypatch):
-    planes, split = (digests.library_digest(name) for name in ("controls.planes", "data.split"))
-    monkeypatch.setattr(digests, "file_sha256", lambda path: "other labels")
-    assert digests.library_digest("controls.planes") != planes
-    assert digests.library_digest("data.split") == split
+    planes, split = (steps.library_digest(name) for name in ("controls.planes", "data.split"))
+    monkeypatch.setattr(steps, "file_sha256", lambda path: "other labels")
+    assert steps.library_digest("controls.planes") != planes
+    assert steps.library_digest("data.split") == split
 
 
 def test_a_dataset_that_was_changed_in_place_is_read_again_by_both_that_read_it(
@@ -318,7 +318,7 @@ def test_every_package_that_the_library_imports_counts_or_makes_no_value():
     called = {"cv2": "opencv-python-headless", "PIL": "pillow", "sklearn": "scikit-learn",
               "skimage": "scikit-image"}  # fmt: skip
     found = set()
-    for path in (paths.ROOT / "tumorcf_lib").rglob("*.py"):
+    for path in (config.ROOT / "tumorcf_lib").rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.ImportFrom) and not node.level:
                 found.add(node.module.split(".")[0])

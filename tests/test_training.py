@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from keras import layers
 
-from tumorcf_lib import config, paths
+from tumorcf_lib import config
 from tumorcf_lib.networks import freezing, speed, training
 
 PROFILE = dataclasses.replace(
@@ -141,7 +141,7 @@ test_training.fit(pathlib.Path(sys.argv[1]))
 
 def test_a_process_killed_while_it_stores_an_epoch_goes_on_after_the_one_before(tmp_path):
     straight, killed = fit(tmp_path / "straight"), tmp_path / "killed"
-    here = [str(paths.ROOT), str(paths.ROOT / "tests")]
+    here = [str(config.ROOT), str(config.ROOT / "tests")]
     done = subprocess.run(
         [sys.executable, "-c", KILLED_WHILE_STORING, str(killed)], check=False,
         env={**os.environ, "PYTHONPATH": os.pathsep.join(here)},

@@ -4,11 +4,11 @@ REAL_PROFILES = ("paper-lite", "paper-lite-cv", "paper")
 
 
 def _study(options):
-    from tumorcf_lib import paths
+    from tumorcf_lib import config
     from tumorcf_lib.study import runtime
 
     profile = runtime.resolve(options.profile)
-    return runtime.Study(profile, options.seed, paths.run(profile.name))
+    return runtime.Study(profile, options.seed, config.run(profile.name))
 
 
 def run(options):
@@ -41,12 +41,12 @@ def _refuse_notebook_options(options, study):
 
 def _find_dataset(options, study):
     """Say which profile is run and why; fetch the dataset if that is what was asked for."""
-    from tumorcf_lib import paths
+    from tumorcf_lib import config
     from tumorcf_lib.data import archives
     from tumorcf_lib.study import runtime
 
-    folder, found = paths.data_folder(), archives.has_dataset(paths.data_folder())
-    if paths.names_data_folder() and not found and options.profile in ("auto", *REAL_PROFILES):
+    folder, found = config.data_folder(), archives.has_dataset(config.data_folder())
+    if config.names_data_folder() and not found and options.profile in ("auto", *REAL_PROFILES):
         raise archives.not_found(folder, archives.lacking(archives.find(folder)))
     why = runtime.choose_profile()[1] if options.profile == "auto" else "as asked"
     print(f"Profile {study.profile.name}: {why}.")
@@ -56,14 +56,14 @@ def _find_dataset(options, study):
 
 def status(options):
     """Which notebooks are up to date, and why the others are not."""
-    from tumorcf_lib import paths
+    from tumorcf_lib import config
     from tumorcf_lib.study import stages
 
     study = _study(options)
     if not study.profile.has_notebooks:
         raise stages.StageError(
             f"Profile {study.profile.name!r} runs without notebooks, and status tells of these "
-            f"only. What is finished of it lies in {paths.shown(study.folder)}."
+            f"only. What is finished of it lies in {config.shown(study.folder)}."
         )
     for name in stages.NAMES:
         print(f"{name:<20} {stages.why_stale(study, name) or 'up to date'}")
@@ -71,13 +71,13 @@ def status(options):
 
 def report(options):
     """One page of a finished run."""
-    from tumorcf_lib import paths
+    from tumorcf_lib import config
     from tumorcf_lib.publish import page as run_page
     from tumorcf_lib.study import progress
 
     with progress.clock("writing the page"):
         page = run_page.write(_study(options))
-    print(f"One page, {page.stat().st_size / 1e6:.1f} MB: {paths.shown(page)}")
+    print(f"One page, {page.stat().st_size / 1e6:.1f} MB: {config.shown(page)}")
     print("It needs no Python and no network: open it in a browser, or send it to somebody.")
 
 
@@ -91,23 +91,23 @@ def readme(options):
 
 def download(options):
     """The published archives into the data folder."""
-    from tumorcf_lib import paths
+    from tumorcf_lib import config
     from tumorcf_lib.data import download
 
-    download.download(paths.data_folder())
+    download.download(config.data_folder())
 
 
 def calibrate(options):
     """The networks whose answer is known."""
-    from tumorcf_lib import config, paths
+    from tumorcf_lib import config
     from tumorcf_lib.networks import classifier
     from tumorcf_lib.study import calibration, notebooks
 
     profile = config.get("calibration")
-    with notebooks.only_run(paths.run(profile.name)):
+    with notebooks.only_run(config.run(profile.name)):
         classifier.set_up(options.seed)
-        calibration.run(paths.run(profile.name), profile, seed=options.seed)
-    print(f"Rows of every network: {paths.shown(paths.run(profile.name))}")
+        calibration.run(config.run(profile.name), profile, seed=options.seed)
+    print(f"Rows of every network: {config.shown(config.run(profile.name))}")
     print("Publish them by: python -m tumorcf_lib publish calibration")
 
 
@@ -132,12 +132,12 @@ def _train_folds(study, seed, **chosen):
 
 def leak(options):
     """What a split that leaks is worth."""
-    from tumorcf_lib import paths
+    from tumorcf_lib import config
     from tumorcf_lib.study import leak, notebooks
 
-    with notebooks.only_run(paths.run("leak")):
+    with notebooks.only_run(config.run("leak")):
         folder = leak.run_study(n_folds=options.folds, seed=options.seed)
-    print(f"Rows of every arm: {paths.shown(folder)}")
+    print(f"Rows of every arm: {config.shown(folder)}")
     print("Publish them by: python -m tumorcf_lib publish leak")
 
 
@@ -145,12 +145,12 @@ def scratch(options):
     """A ResNet-50 from random weights."""
     from dataclasses import replace
 
-    from tumorcf_lib import paths
+    from tumorcf_lib import config
     from tumorcf_lib.study import notebooks, scratch
 
     chosen = {"size_px": options.size, "epochs": options.epochs}
     profile = replace(scratch.PROFILE, **{k: v for k, v in chosen.items() if v is not None})
-    folder = paths.run(scratch.NAME)
+    folder = config.run(scratch.NAME)
     with notebooks.only_run(folder):
         scratch.run(folder, profile, minutes=options.minutes, seed=options.seed)
     print(f"Publish it by: python -m tumorcf_lib publish {scratch.NAME}")
@@ -165,10 +165,10 @@ def publish(options):
 
 def card(options):
     """A published run's model card anew."""
-    from tumorcf_lib import paths
+    from tumorcf_lib import config
     from tumorcf_lib.publish import model_card
 
-    print(f"Written anew: {paths.shown(model_card.renew(options.folder))}")
+    print(f"Written anew: {config.shown(model_card.renew(options.folder))}")
 
 
 def verify(options):

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from tumorcf_lib import files
+from tumorcf_lib import steps
 
 SIGNIFICANT_DIGITS = 5
 TEXT_COLUMNS = (
@@ -29,7 +29,7 @@ def write_table(table: pd.DataFrame, path: Path) -> None:
     A file is there as a whole or not at all: it gets its name when it is complete.
     """
     data = _as_csv(table).encode("utf-8")
-    files.write_whole(path, gzip.compress(data, mtime=0) if path.suffix == ".gz" else data)
+    steps.write_whole(path, gzip.compress(data, mtime=0) if path.suffix == ".gz" else data)
 
 
 def round_trip(table: pd.DataFrame) -> pd.DataFrame:

@@ -12,7 +12,7 @@ import pandas as pd
 from sklearn.ensemble import RandomForestClassifier
 from tqdm import tqdm
 
-from tumorcf_lib import rowfiles, workspaces
+from tumorcf_lib import rowfiles, steps
 from tumorcf_lib.data import preprocess
 from tumorcf_lib.edits import edits, head
 from tumorcf_lib.networks import memory
@@ -83,7 +83,7 @@ def all_probes(
             network=network, progress=progress,
         )  # fmt: skip
         rowfiles.write_table(made, kept[name])
-        workspaces.forget_checkpoints(folder / name)
+        steps.forget_checkpoints(folder / name)
         if profile.probe_epochs:
             memory.forget_networks()  # of steps that were compiled, not of ``network``
     del network

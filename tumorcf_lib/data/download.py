@@ -12,7 +12,7 @@ import requests
 import urllib3
 from tqdm import tqdm
 
-from tumorcf_lib import __version__, locks
+from tumorcf_lib import __version__, steps
 from tumorcf_lib.data.archives import NO_ROOM, PUBLISHED, Archive, md5, shown
 from tumorcf_lib.data.cjdata import DatasetError
 
@@ -93,12 +93,12 @@ def download(
         if not missing:
             return paths  # a folder that is complete need not be one to write into
         folder.mkdir(parents=True, exist_ok=True)
-        with locks.held(folder / ".lock"):  # two writers would spoil one partial file
+        with steps.held(folder / ".lock"):  # two writers would spoil one partial file
             missing = _missing(folder, missing)
             if shutil.disk_usage(folder).free < _needed(folder, missing):
                 raise _no_room(folder, missing)
             _fetch_all(folder, missing, sources, progress, pause_s, timeout_s)
-    except locks.InUseError as error:
+    except steps.InUseError as error:
         raise DownloadError(
             f"Another process downloads into {shown(folder)}. Wait until it is done, or end it."
         ) from error

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from tumorcf_lib import locks
+from tumorcf_lib import steps
 from tumorcf_lib.config import CLASSES
 from tumorcf_lib.data import archives, cjdata, members
 from tumorcf_lib.data.archives import (
@@ -96,10 +96,10 @@ def _cached(folder, cache_dir, progress):
         return cache
     try:
         cache.parent.mkdir(parents=True, exist_ok=True)
-        with locks.held(cache.parent / ".lock", wait_s=WAIT_S) as is_alone:
+        with steps.held(cache.parent / ".lock", wait_s=WAIT_S) as is_alone:
             if not _is_complete(cache):  # another process may have been faster
                 _make(cache, folder, files, progress, is_alone)
-    except locks.InUseError as error:
+    except steps.InUseError as error:
         raise DataAccessError(
             f"Expected to read the dataset into {archives.shown(cache.parent)}, where another "
             f"process reads it for {WAIT_S / 60:.0f} minutes already. Wait for it, or end it."

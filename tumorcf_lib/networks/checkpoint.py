@@ -9,7 +9,7 @@ import zlib
 import keras
 import numpy as np
 
-from tumorcf_lib import files
+from tumorcf_lib import steps
 
 SETTINGS = (
     "backbone", "weights", "size_px", "epochs", "warmup_epochs", "freeze_norms", "frozen_blocks",
@@ -43,7 +43,7 @@ class Checkpoint:
     """
 
     def __init__(self, folder, model, mark):
-        self.path = folder / files.CHECKPOINT
+        self.path = folder / steps.CHECKPOINT
         self.model = model
         self.mark = mark
         self.history = []
@@ -104,7 +104,7 @@ class Checkpoint:
             return
         arrays = _named("model", self.model.variables) | _named("best", self._best)
         arrays |= _named("optimizer", optimizer.variables)
-        with files.being_written(self.path) as unfinished:
+        with steps.being_written(self.path) as unfinished:
             np.savez(
                 unfinished, mark=self.mark, history=json.dumps(self.history),
                 best_epoch=self.best_epoch, **arrays,

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from keras import layers
 
-from tumorcf_lib import files
+from tumorcf_lib import steps
 from tumorcf_lib.config import CLASSES, Profile
 from tumorcf_lib.networks import backbones
 from tumorcf_lib.networks.training import predict, train
@@ -163,7 +163,7 @@ def as_predictor(model, *, batch_size=64):
 
 def save(model, path):
     """Store network and weights as one ``.keras`` file, complete or not at all."""
-    with files.being_written(Path(path)) as unfinished:
+    with steps.being_written(Path(path)) as unfinished:
         model.save(unfinished)
 
 
@@ -189,7 +189,7 @@ def save_float16(model, path, *, max_bytes=MAX_EXPORT_BYTES):
         name: array.astype(np.float16 if array.ndim > 1 else np.float32)
         for name, array in arrays.items()
     }
-    with files.being_written(path) as unfinished:
+    with steps.being_written(path) as unfinished:
         np.savez_compressed(unfinished, **halves)
         n_bytes = unfinished.stat().st_size
         if n_bytes > max_bytes:

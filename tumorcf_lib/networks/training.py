@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from tumorcf_lib import files
+from tumorcf_lib import steps
 from tumorcf_lib.networks.augment import augment, build_augmenter, mixed
 from tumorcf_lib.networks.checkpoint import Checkpoint, fingerprint
 from tumorcf_lib.networks.freezing import all_layers, freeze, norm_layers
@@ -81,7 +81,7 @@ def train(
     means of the weights (``ema_momentum``). After each epoch all state goes to ``folder`` (of the
     head's short ones, after the first and the last): a killed training that is called again with
     equal arguments goes on and ends where an undisturbed one does. Who called it removes the
-    state (``workspaces.forget_checkpoints``) once the network, or what it was for, is stored.
+    state (``steps.forget_checkpoints``) once the network, or what it was for, is stored.
 
     Parameters
     ----------
@@ -130,7 +130,7 @@ def train(
         _run_whole(state, model, profile, training, validation, loss, **options)
     state.restore_best()
     history = pd.DataFrame(state.history, columns=HISTORY_COLUMNS)
-    files.write_whole(folder / "history.csv", history.to_csv(index=False))
+    steps.write_whole(folder / "history.csv", history.to_csv(index=False))
     return Training(model, history, state.best_epoch)
 
 

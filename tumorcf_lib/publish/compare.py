@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from tumorcf_lib import digests, paths, rowfiles
+from tumorcf_lib import config, rowfiles, steps
 from tumorcf_lib.study import results, stages
 
 PROBABILITY = "p_"
@@ -102,11 +102,11 @@ def contents(folder) -> dict[str, str]:
         names += [f"{stage}/figures/{name}{end}" for name in kept["figures"] for end in ends]
         for name in names:
             path = folder / name
-            found[name] = digests.file_sha256(path) if path.is_file() else "missing"
+            found[name] = steps.file_sha256(path) if path.is_file() else "missing"
     if not found:
         raise NoRunError(
-            f"Expected the folder of a run, such as runs/demo, got {paths.shown(folder)}, in which "
-            "no notebook was ever finished. Run it by ./run_all.sh --profile <name>."
+            f"Expected the folder of a run, such as runs/demo, got {config.shown(folder)}, in "
+            "which no notebook was ever finished. Run it by ./run_all.sh --profile <name>."
         )
     return found
 
@@ -181,7 +181,7 @@ def run(first, second) -> int:
     for folder, names in ((first, found.only_first), (second, found.only_second)):
         for stage in dict.fromkeys(name.split("/")[0] for name in names):
             own = [name for name in names if name.startswith(f"{stage}/")]
-            print(f"  only in {paths.shown(folder)}: {_tell_names(own)}")
+            print(f"  only in {config.shown(folder)}: {_tell_names(own)}")
     print("The two runs agree." if found.agrees else "The two runs differ.")
     return 0 if found.agrees else 1
 

@@ -9,7 +9,7 @@ import json
 import shutil
 from pathlib import Path
 
-from tumorcf_lib import config, digests, figures, files, paths, rowfiles
+from tumorcf_lib import config, figures, rowfiles, steps
 from tumorcf_lib.publish import model_card
 from tumorcf_lib.stats import metrics
 from tumorcf_lib.study import progress, results
@@ -84,12 +84,12 @@ def renew(folder) -> Path:
     folder = Path(folder)
     if not all((folder / name).is_file() for name in (MANIFEST, NUMBERS)):
         raise FromRowsError(
-            f"Expected a published run with notebooks in {paths.shown(folder)}, found none of its "
+            f"Expected a published run with notebooks in {config.shown(folder)}, found none of its "
             f"{MANIFEST} and {NUMBERS}."
         )
     manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
     profile = config.Profile(**manifest["profile"])
-    with progress.clock(f"tables and figures of {profile.name}"), files.being_filled(folder) as new:
+    with progress.clock(f"tables and figures of {profile.name}"), steps.being_filled(folder) as new:
         shutil.copytree(folder, new, dirs_exist_ok=True)
         made = Made(new, profile.n_resamples)
         _write_tables(made, new, "phantom" if profile.is_phantom else "")
@@ -97,7 +97,7 @@ def renew(folder) -> Path:
         _draw(made, new, "phantom slices, not patients" if profile.is_phantom else "")
         model_card.write(new, manifest["profile"], manifest["seed"], manifest["source"])
         (new / MANIFEST).unlink()
-        manifest["sha256"] = {p.name: digests.file_sha256(p) for p in sorted(new.iterdir())}
+        manifest["sha256"] = {p.name: steps.file_sha256(p) for p in sorted(new.iterdir())}
         (new / MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
     return folder
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from tumorcf_lib import config, digests, files, paths, rowfiles
+from tumorcf_lib import config, rowfiles, steps
 from tumorcf_lib.data import archives
 from tumorcf_lib.study import unit
 from tumorcf_lib.study.reference import NETWORKS, TOLERANCE
@@ -64,7 +64,7 @@ def write(folder, profile, seed, source) -> bool:
     folder = Path(folder)
     if not (folder / unit.weights_name(0)).is_file() or lacking(folder):
         return False
-    files.write_whole(folder / FILE, card(folder, profile, seed, source))
+    steps.write_whole(folder / FILE, card(folder, profile, seed, source))
     return True
 
 
@@ -84,10 +84,10 @@ def renew(folder) -> Path:
     manifest = json.loads(path.read_text(encoding="utf-8"))
     if not write(folder, manifest["profile"], manifest["seed"], manifest["source"]):
         needed = lacking(folder) or [unit.weights_name(0)]
-        raise FileNotFoundError(f"{paths.shown(folder)} lacks {', '.join(needed)}.")
-    hashes = manifest["sha256"] | {FILE: digests.file_sha256(folder / FILE)}
+        raise FileNotFoundError(f"{config.shown(folder)} lacks {', '.join(needed)}.")
+    hashes = manifest["sha256"] | {FILE: steps.file_sha256(folder / FILE)}
     manifest["sha256"] = dict(sorted(hashes.items()))
-    files.write_whole(path, json.dumps(manifest, indent=1) + "\n")
+    steps.write_whole(path, json.dumps(manifest, indent=1) + "\n")
     return folder / FILE
 
 
@@ -141,7 +141,7 @@ def _files(folder, profile):
         for network in NETWORKS:
             path = folder / unit.weights_name(fold, network)
             if path.is_file():
-                size, digest = path.stat().st_size / 1e6, digests.file_sha256(path)
+                size, digest = path.stat().st_size / 1e6, steps.file_sha256(path)
                 words = f"{network or 'plain'}: {MEANINGS[network]}"
                 lines.append(f"| `{path.name}` | {words} | {size:.1f} | `{digest[:16]}` |")
     lines.append("\nKernels in half precision, biases and norms in single; no Python objects.")

@@ -15,7 +15,7 @@ from pathlib import Path
 import nbformat
 from tqdm import tqdm
 
-from tumorcf_lib import config, files, paths
+from tumorcf_lib import config, steps
 from tumorcf_lib.publish import html_page, publish, readme
 from tumorcf_lib.study import notebooks as runner
 from tumorcf_lib.study import reference, sources, stages
@@ -80,20 +80,20 @@ def write(study) -> Path:
     if not profile.has_notebooks:
         raise RunPageError(
             f"Profile {profile.name!r} runs without notebooks, so there is no page of them. Its "
-            f"published results lie in {paths.shown(paths.published(profile.name))}; the "
+            f"published results lie in {config.shown(config.published(profile.name))}; the "
             "notebooks 06_metrics and evidence show them."
         )
     missing = _missing(study)
     if missing:
         raise RunPageError(
             f"Expected the executed notebooks of profile {profile.name!r} in "
-            f"{paths.shown(study.folder / 'notebooks')}; missing: {', '.join(missing)}. "
+            f"{config.shown(study.folder / 'notebooks')}; missing: {', '.join(missing)}. "
             f"Make them with\n    ./run_all.sh {stages.options(study)}{_complete_runs(study)}"
         )
     names = _shown(study)
     notebooks = {name: nbformat.read(runner.executed_copy(study, name), 4) for name in names}
     target = study.folder / PAGE
-    files.write_whole(target, document(notebooks, _notes(study)))
+    steps.write_whole(target, document(notebooks, _notes(study)))
     return target
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import pandas as pd
 from PIL import Image
 
-from tumorcf_lib import config, digests, files, paths, rowfiles
+from tumorcf_lib import config, rowfiles, steps
 from tumorcf_lib.publish import model_card, readme, readme_levels
 from tumorcf_lib.study import (
     calibration_publish,
@@ -65,24 +65,24 @@ def publish(profile_name: str, *, seed: int = 0, from_rows: bool = False) -> Pat
         if from_rows:
             target = study.STUDY.derive_again()
         else:
-            target = study.publish(paths.run(profile_name), seed=seed)
-        if all((paths.published(name) / MANIFEST).is_file() for name in SIDE_STUDIES):
-            demo = runtime.Study(config.get(DEMO), 0, paths.run(DEMO))
+            target = study.publish(config.run(profile_name), seed=seed)
+        if all((config.published(name) / MANIFEST).is_file() for name in SIDE_STUDIES):
+            demo = runtime.Study(config.get(DEMO), 0, config.run(DEMO))
             notebooks.run_guide(demo, EVIDENCE)
             _publish_notebook(demo, EVIDENCE)
         readme.update()
-        print(f"Published {sum(1 for _ in target.iterdir())} files: {paths.shown(target)}")
+        print(f"Published {sum(1 for _ in target.iterdir())} files: {config.shown(target)}")
         return target
     profile = config.get(profile_name)
     if from_rows:
         from tumorcf_lib.publish import from_rows as renewing  # draws, which verify need not
 
-        target = renewing.renew(paths.published(profile.name))
+        target = renewing.renew(config.published(profile.name))
         readme.update()
         return target
     if profile.name == "smoke":
         raise PublishError("The smoke profile only tests that everything runs: not for publishing.")
-    study = runtime.Study(profile, seed, paths.run(profile.name))
+    study = runtime.Study(profile, seed, config.run(profile.name))
     for name in stages.NAMES:
         reason = stages.why_stale(study, name)
         if reason:
@@ -98,8 +98,8 @@ def publish(profile_name: str, *, seed: int = 0, from_rows: bool = False) -> Pat
     if profile.name == DEMO:
         for name in stages.GUIDES:
             notebooks.run_guide(study, name)
-    target = paths.published(profile.name)
-    with files.being_filled(target) as new:
+    target = config.published(profile.name)
+    with steps.being_filled(target) as new:
         for name in stages.NAMES:
             _copy_stage(study, name, new)
         _write_numbers(study, new)
@@ -110,7 +110,7 @@ def publish(profile_name: str, *, seed: int = 0, from_rows: bool = False) -> Pat
     for name in (*stages.NAMES, *(stages.GUIDES if profile.name == DEMO else ())):
         _publish_notebook(study, name)
     readme.update()
-    print(f"Published {sum(1 for _ in target.iterdir())} files: {paths.shown(target)}")
+    print(f"Published {sum(1 for _ in target.iterdir())} files: {config.shown(target)}")
     return target
 
 
@@ -174,8 +174,8 @@ def smaller_png(data: str) -> str:
 def verify_all(folders) -> int:
     """Verify published folders, print a line for each, return 1 if one does not hold."""
     folders = [Path(f) for f in folders] or sorted(
-        p.parent for p in paths.FIGURES.glob(f"*/{MANIFEST}")
-        if not p.parent.name.startswith(files.UNFINISHED)
+        p.parent for p in config.FIGURES.glob(f"*/{MANIFEST}")
+        if not p.parent.name.startswith(steps.UNFINISHED)
     )
     if not folders:
         raise PublishError("Nothing is published yet under figures/.")
@@ -212,7 +212,7 @@ def verify(folder: Path) -> tuple[list[str], int]:
     for name, digest in manifest["sha256"].items():
         if not (folder / name).is_file():
             problems.append(f"{name} is missing")
-        elif name not in recomputed and digests.file_sha256(folder / name) != digest:
+        elif name not in recomputed and steps.file_sha256(folder / name) != digest:
             problems.append(f"{name} has another SHA-256 than the manifest says")
     strange = {p.name for p in folder.iterdir()} - set(manifest["sha256"]) - {MANIFEST}
     problems += [f"{name} is not in the manifest" for name in sorted(strange)]
@@ -318,7 +318,7 @@ def _write_numbers(study, target):
 
 
 def _write_manifest(study, target, source):
-    hashes = {p.name: digests.file_sha256(p) for p in sorted(target.iterdir())}
+    hashes = {p.name: steps.file_sha256(p) for p in sorted(target.iterdir())}
     shown = {p.stem for p in target.glob("*.png")}
     figures = {
         figure: properties
@@ -336,7 +336,7 @@ def _write_manifest(study, target, source):
 
 def _publish_notebook(study, name):
     """Renew a committed notebook's minutes and, from the demo run, its outputs."""
-    path = paths.NOTEBOOKS / f"{name}.ipynb"
+    path = config.NOTEBOOKS / f"{name}.ipynb"
     notebook = json.loads(path.read_text(encoding="utf-8"))
     if study.profile.name == DEMO:
         executed = json.loads(notebooks.executed_copy(study, name).read_text(encoding="utf-8"))

@@ -8,7 +8,7 @@ import json
 import re
 import tomllib
 
-from tumorcf_lib import files, paths
+from tumorcf_lib import config, steps
 from tumorcf_lib.publish import readme_levels, speed, texts
 
 MARK = "<!-- {name}: made by `python -m tumorcf_lib publish` -->"
@@ -25,7 +25,7 @@ class ReadmeError(RuntimeError):
 
 def repository_address() -> str:
     """The public address, which is written in ``pyproject.toml`` only."""
-    project = tomllib.loads((paths.ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    project = tomllib.loads((config.ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     return project["urls"]["Repository"]
 
 
@@ -58,9 +58,9 @@ def setup_cell(name: str) -> str:
 
 def update() -> None:
     """Write the generated parts of README and of every notebook's opening anew."""
-    path = paths.ROOT / "README.md"
-    files.write_whole(path, with_generated_parts(path.read_text(encoding="utf-8")))
-    for path in sorted(paths.NOTEBOOKS.glob("*.ipynb")):
+    path = config.ROOT / "README.md"
+    steps.write_whole(path, with_generated_parts(path.read_text(encoding="utf-8")))
+    for path in sorted(config.NOTEBOOKS.glob("*.ipynb")):
         write_notebook(path, with_opening(json.loads(path.read_text(encoding="utf-8")), path.stem))
 
 
@@ -68,7 +68,7 @@ def write_notebook(path, made: dict) -> None:
     """Write a committed notebook, as a whole: a half one would stop every command."""
     import nbformat  # here: it takes half a second to import, which `verify` need not wait for
 
-    files.write_whole(path, nbformat.writes(nbformat.from_dict(made)) + "\n")
+    steps.write_whole(path, nbformat.writes(nbformat.from_dict(made)) + "\n")
 
 
 def with_generated_parts(text: str) -> str:

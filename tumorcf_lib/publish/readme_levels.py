@@ -2,7 +2,7 @@
 
 import json
 
-from tumorcf_lib import config, paths, rowfiles
+from tumorcf_lib import config, rowfiles
 from tumorcf_lib.study import stages
 from tumorcf_lib.study.notebooks import MEMORY, MINUTES, PROCESSOR
 
@@ -84,7 +84,7 @@ def runtime_line(notebook: str) -> str:
 
 def minutes_of(profile_name) -> dict:
     """Minutes of each notebook in a published run; empty if it is not published."""
-    path = paths.published(profile_name) / MINUTES
+    path = config.published(profile_name) / MINUTES
     return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
 
 
@@ -101,7 +101,7 @@ def _took(level) -> str:
         is_told = level != "reference" and minutes.get(MEMORY)  # of a whole run
         memory = f", {minutes[MEMORY]:.1f} GB of memory" if is_told else ""
         return f"{took:.0f} minutes ({minutes.get(PROCESSOR, 'unknown processor')}){memory}"
-    path = paths.published(level) / "units.csv"
+    path = config.published(level) / "units.csv"
     if path.is_file():
         each = rowfiles.read_table(path)["minutes"]
         return f"{each.min():.0f} to {each.max():.0f} minutes a fold, 2 cores"

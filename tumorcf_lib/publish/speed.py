@@ -6,7 +6,7 @@ Nothing here is typed: every number is read from ``benchmarks/results.csv``, whi
 
 import pandas as pd
 
-from tumorcf_lib import paths
+from tumorcf_lib import config
 
 FILE = "results.csv"
 TIMES = {
@@ -29,7 +29,7 @@ class BenchmarksError(ValueError):
 
 def paragraph() -> str:
     """How much faster than the obvious way, and what ten times the slices cost."""
-    path = paths.ROOT / "benchmarks" / FILE
+    path = config.ROOT / "benchmarks" / FILE
     if not path.is_file():
         return "The benchmarks are not published yet; `python -m benchmarks` makes them."
     return described(pd.read_csv(path).fillna({"setting": ""}))

@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from tumorcf_lib import config, paths, rowfiles
+from tumorcf_lib import config, rowfiles
 from tumorcf_lib.publish import readme_levels
 from tumorcf_lib.stats import answers, stats
 from tumorcf_lib.stats.claims import FORMS
@@ -162,7 +162,7 @@ def controls() -> str:
 
 def known_answers() -> str:
     """What the scores say of networks whose answer is known."""
-    if not (paths.published("calibration") / "table_null.csv").is_file():
+    if not (config.published("calibration") / "table_null.csv").is_file():
         return "The calibration is not published yet."
     return "\n".join(f"- {sentence}" for sentence in calibration_publish.sentences())
 
@@ -171,7 +171,7 @@ def pooled_folds() -> str:
     """What all folds say together, and the accuracies published elsewhere."""
     if _reader(study.POOLED) is None:
         return "The pooled folds are not published yet."
-    table = rowfiles.read_table(paths.published(study.POOLED) / "table_elsewhere.csv")
+    table = rowfiles.read_table(config.published(study.POOLED) / "table_elsewhere.csv")
     lines = ["| patients kept apart | slices | persons |", "|---|---|---|"]
     for row in table.itertuples():
         cells = (
@@ -242,7 +242,7 @@ def _best_reference():
 
 def _reader(profile_name, table="table_findings"):
     """Reads a published run's tables; None where it, or this table of it, is not published."""
-    folder = paths.published(profile_name)
+    folder = config.published(profile_name)
     if not (folder / f"{table}.csv").is_file():
         return None
     return lambda name: rowfiles.read_table(folder / f"{name}.csv")

@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from tumorcf_lib import config, digests, files, rowfiles, workspaces
+from tumorcf_lib import config, rowfiles, steps
 from tumorcf_lib.data import preprocess
 from tumorcf_lib.data import split as splits
 from tumorcf_lib.edits import audit
@@ -178,7 +178,7 @@ def _make(name, trained, rows_folder, profile, seed, tested, progress):
         progress=sys.stderr.isatty(),
     )  # fmt: skip
     rowfiles.write_table(rows, rows_folder / f"{name}.csv.gz")
-    workspaces.forget_checkpoints(trained / name)
+    steps.forget_checkpoints(trained / name)
     memory.forget_networks()
 
 
@@ -244,17 +244,17 @@ def _workspaces(folder, profile, seed):
     """Folders of trained networks and of audits, as long as all they depend on is the same."""
     training = {
         "profile": profile.as_dict(), "seed": seed,
-        "code": digests.library_digest(
+        "code": steps.library_digest(
             "study.calibration_networks", "phantoms.planted", "data.preprocess"
         ),
         "packages": [importlib.metadata.version(name) for name in stages.PACKAGES],
     }  # fmt: skip
     auditing = training | {
-        "audit": digests.library_digest("edits.audit"),
+        "audit": steps.library_digest("edits.audit"),
         "tested": [TEST_SEED, TEST_PATIENTS, TEST_SLICES],
     }  # fmt: skip
-    files.clear_unfinished(folder)
+    steps.clear_unfinished(folder)
     return [
-        workspaces.open_workspace(folder, word, depends_on)
+        steps.open_workspace(folder, word, depends_on)
         for word, depends_on in (("networks", training), ("audits", auditing))
     ]

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from tumorcf_lib import config, paths
+from tumorcf_lib import config
 from tumorcf_lib.phantoms import planted as phantom_calibration
 from tumorcf_lib.study import side_studies
 from tumorcf_lib.tables import calibration as tables
@@ -31,7 +31,7 @@ def published(folder=None):
     derived : dict of str to DataFrame
         The published tables.
     """
-    folder = Path(folder or paths.published("calibration"))
+    folder = Path(folder or config.published("calibration"))
     examples = phantom_calibration.make_congruent_cohort(1, 1, size_px=EXAMPLE_PX, seed=1)
     read = side_studies.reader(folder)
     scores = tables.network_scores(read("rows_calibration"))
@@ -46,7 +46,7 @@ def sentences(folder=None):
     -------
     list of str
     """
-    read = side_studies.reader(folder or paths.published("calibration"))
+    read = side_studies.reader(folder or config.published("calibration"))
     null, trend, apart, planted = (
         read(f"table_{name}") for name in ("null", "trend", "separation", "planted")
     )

@@ -9,7 +9,7 @@ import sys
 
 import pandas as pd
 
-from tumorcf_lib import digests, files
+from tumorcf_lib import steps
 from tumorcf_lib.edits import plan
 from tumorcf_lib.networks import memory
 from tumorcf_lib.study import results as results_of
@@ -35,7 +35,7 @@ def finetune(results, prepared, split) -> pd.DataFrame:
     for fold, rows in split.groupby("fold"):
         start = results.folder / unit.weights_name(fold)
         depends_on = unit.depends(results, "networks.finetune")
-        depends_on |= {"start": digests.file_sha256(start)}
+        depends_on |= {"start": steps.file_sha256(start)}
         parts = unit.parts_of(prepared, rows)
         for kind in NETWORKS:
             folder = results.workspace(f"{kind}_fold{fold}", depends_on)
@@ -62,7 +62,7 @@ def _finetune_one(profile, prepared, parts, start, kind, seed, folder):
         classifier.load_float16(profile, start), profile, prepared.slices, prepared.masks,
         prepared.labels, prepared.persons, parts, kind=kind, seed=seed,
     )  # fmt: skip
-    files.write_whole(folder / "history.csv", done.history.to_csv(index=False))
+    steps.write_whole(folder / "history.csv", done.history.to_csv(index=False))
     classifier.save_float16(done.model, folder / "weights.npz", max_bytes=sys.maxsize)
 
 
@@ -115,7 +115,7 @@ def probes(results, prepared, split, rows_planes) -> pd.DataFrame:
     depends_on = unit.depends(
         results, "controls.planes", "controls.probes", "networks.classifier", "networks.training"
     )
-    depends_on["planes"] = digests.file_sha256(results.folder / "rows_planes.csv.gz")
+    depends_on["planes"] = steps.file_sha256(results.folder / "rows_planes.csv.gz")
     return results.make_rows("rows_probes", make, depends_on)
 
 

@@ -12,7 +12,7 @@ import time
 from contextlib import contextmanager
 from pathlib import Path
 
-from tumorcf_lib import files, paths
+from tumorcf_lib import config, steps
 from tumorcf_lib.study import progress, stages
 
 START_TIMEOUT_S = 600  # for a kernel to answer, on a machine that is busy or swaps
@@ -69,19 +69,19 @@ def execute(study, name: str, *, fresh=False) -> float:
     from nbclient.exceptions import DeadKernelError
 
     output = executed_copy(study, name)
-    unfinished = output.with_name(f"{files.UNFINISHED}{output.name}")
+    unfinished = output.with_name(f"{steps.UNFINISHED}{output.name}")
     output.parent.mkdir(parents=True, exist_ok=True)
     log = output.with_suffix(".log")
-    print(f"{name:<20} running; follow it in {paths.shown(log)}", flush=True)
+    print(f"{name:<20} running; follow it in {config.shown(log)}", flush=True)
     started = time.perf_counter()
-    source = paths.NOTEBOOKS / f"{name}.ipynb"
+    source = config.NOTEBOOKS / f"{name}.ipynb"
     with (
         _environment(study, fresh), _log_to(log), progress.following(log, source, name),
         _kernels() as (manager, kernels), _interrupts(kernels) as interrupts,
     ):  # fmt: skip
         try:
             papermill.execute_notebook(
-                str(source), str(unfinished), cwd=str(paths.ROOT),
+                str(source), str(unfinished), cwd=str(config.ROOT),
                 kernel_name="python3", kernel_manager_class=manager,
                 start_timeout=START_TIMEOUT_S, progress_bar=False, log_output=True,
                 extra_arguments=["--log-level=ERROR"], coalesce_streams=True,
@@ -98,7 +98,7 @@ def execute(study, name: str, *, fresh=False) -> float:
                 raise
             raise NotebookError(
                 f"{name} could not begin: its kernel did not start ({error}).\n"
-                f"What it printed: {paths.shown(log)}\n{_what_to_try(study, name, MEMORY)}"
+                f"What it printed: {config.shown(log)}\n{_what_to_try(study, name, MEMORY)}"
             ) from None
     unfinished.replace(output)
     return (time.perf_counter() - started) / 60
@@ -162,7 +162,7 @@ def _failure(study, name, error, copy) -> str:
     lines = [
         f"{name} stopped at cell [{error.exec_count}], which begins with",
         f"    {_first_line(error.source)}", f"{error.ename}: {message}",
-        f"Executed copy with the full traceback: {paths.shown(copy)}",
+        f"Executed copy with the full traceback: {config.shown(copy)}",
     ]  # fmt: skip
     if error.ename in NO_MEMORY:
         lines.append(_what_to_try(study, name, MEMORY))
@@ -180,7 +180,7 @@ def _death(study, name, kernels, copy, log) -> str:
     return (
         f"{name} stopped at cell [{number}], which begins with\n    {_first_line(source)}\n"
         f"Its kernel {how}.\n"
-        f"What it printed: {paths.shown(log)}\nExecuted so far: {paths.shown(copy)}\n"
+        f"What it printed: {config.shown(log)}\nExecuted so far: {config.shown(copy)}\n"
         f"{_what_to_try(study, name, first)}"
     )
 
@@ -239,7 +239,7 @@ def _environment(study, fresh):
     os.environ.setdefault("MALLOC_ARENA_MAX", "1")  # saves TensorFlow's kernels memory on Linux
     os.environ["TUMORCF_FRESH"] = "1" if fresh else ""
     os.environ["PYTHONPATH"] = os.pathsep.join(
-        filter(None, [str(paths.ROOT), before.get("PYTHONPATH")])
+        filter(None, [str(config.ROOT), before.get("PYTHONPATH")])
     )
     try:
         yield

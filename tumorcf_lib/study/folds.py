@@ -14,7 +14,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
-from tumorcf_lib import files, paths, rowfiles, workspaces
+from tumorcf_lib import config, rowfiles, steps
 from tumorcf_lib.data import preprocess
 from tumorcf_lib.data import split as splits
 from tumorcf_lib.edits import audit as audits
@@ -106,7 +106,7 @@ def why_unfinished(study, source, fold, seed, recipe="", shuffled=False) -> str 
         kept = _record(folder)
     except UnitError:
         return f"its record {RECORD} is damaged"
-    changed = workspaces.changed_file(folder)
+    changed = steps.changed_file(folder)
     if changed:
         return f"its file {changed} is not as it was made"
     for key, now in _depends_on(study, source, fold, seed, recipe, shuffled).items():
@@ -124,7 +124,7 @@ def _record(folder) -> dict:
     except (ValueError, KeyError, TypeError):
         pass
     raise UnitError(
-        f"{paths.shown(folder / RECORD)} is damaged. Remove {paths.shown(folder)}, or copy it "
+        f"{config.shown(folder / RECORD)} is damaged. Remove {config.shown(folder)}, or copy it "
         "anew, and run that fold again."
     )
 
@@ -188,10 +188,10 @@ def _pool_recipes(study, folder):
 
 def _check_files(units):
     for unit in units:
-        changed = workspaces.changed_file(unit)
+        changed = steps.changed_file(unit)
         if changed:
             raise UnitError(
-                f"{paths.shown(unit / changed)} is not as it was made: cut off while it was "
+                f"{config.shown(unit / changed)} is not as it was made: cut off while it was "
                 "copied, or changed since. Copy that folder anew, or run its fold again."
             )
 
@@ -235,10 +235,10 @@ def _run_unit(study, source, prepared, split, fold, seed, recipe, shuffled, prog
         return
     progress(f"{words}: {reason}")
     if reason.endswith(CHANGED) and reason.removesuffix(f" {CHANGED}") in AUDITED:
-        workspaces.unseal(folder)
+        steps.unseal(folder)
         _file(folder, "rows_edits").unlink(missing_ok=True)
     elif reason != INTERRUPTED:
-        files.remove_whole(folder)  # what a folder without a record holds is of nobody knows what
+        steps.remove_whole(folder)  # what a folder without a record holds is of nobody knows what
     folder.mkdir(parents=True, exist_ok=True)
     record = {
         "fold": int(fold), "seed": int(seed), "recipe": recipe, "finished": False,
@@ -252,12 +252,12 @@ def _run_unit(study, source, prepared, split, fold, seed, recipe, shuffled, prog
     )
     minutes = (time.perf_counter() - started) / 60
     _write(folder, record | {"finished": True, "minutes": round(minutes, 1), "device": device})
-    workspaces.seal(folder)
-    progress(f"{words}: finished in {minutes:.1f} minutes, {paths.shown(folder)}")
+    steps.seal(folder)
+    progress(f"{words}: finished in {minutes:.1f} minutes, {config.shown(folder)}")
 
 
 def _write(folder, record):
-    files.write_whole(folder / RECORD, json.dumps(record, indent=1, sort_keys=True) + "\n")
+    steps.write_whole(folder / RECORD, json.dumps(record, indent=1, sort_keys=True) + "\n")
 
 
 def _make(profile, prepared, rows, fold, seed, recipe, shuffled, folder):

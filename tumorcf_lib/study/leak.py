@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from tumorcf_lib import config, digests, files, paths, rowfiles, workspaces
+from tumorcf_lib import config, rowfiles, steps
 from tumorcf_lib.data import leakage, preprocess, published
 from tumorcf_lib.networks import memory
 from tumorcf_lib.study import near_duplicates, side_studies, stages, unit
@@ -53,8 +53,8 @@ def recipe():
 
 def run_study(*, n_folds=1, seed=0, progress=print):
     """Every arm and the near duplicates on the dataset, into ``runs/leak``; returns that folder."""
-    folder, data = paths.run("leak"), paths.data_folder()
-    cohort = published.read(data, cache_dir=paths.cache())
+    folder, data = config.run("leak"), config.data_folder()
+    cohort = published.read(data, cache_dir=config.cache())
     run(
         folder, recipe(), cohort, author_folds=read_author_folds(data, cohort.table["slice_id"]),
         n_folds=n_folds, seed=seed, progress=progress,
@@ -103,7 +103,7 @@ def run(
     if not 1 <= n_folds <= profile.n_folds:
         raise LeakInputError(f"Expected 1 to {profile.n_folds} folds to run, got {n_folds}.")
     folder.mkdir(parents=True, exist_ok=True)
-    files.clear_unfinished(folder)
+    steps.clear_unfinished(folder)
     prepared = preprocess.prepare(cohort, profile.size_px)
     depends_on = _depends(profile, prepared, seed, fit)
     dealt = deal(prepared, profile, author_folds, progress)
@@ -125,7 +125,7 @@ def run(
         "rows_duplicates.csv.gz": duplicates,
         "history.csv": _joined(_kept(made, HISTORY)),
     }
-    files.write_whole(folder / SOURCE, f"{cohort.source}\n")
+    steps.write_whole(folder / SOURCE, f"{cohort.source}\n")
     for name, table in found.items():
         rowfiles.write_table(table, folder / name)
     return {name.split(".")[0]: rowfiles.read_table(folder / name) for name in found}
@@ -155,7 +155,7 @@ def _make(
 ):
     """Folder of one arm's fold, its rows made now or before."""
     own = depends_on | {"labels": labels.tolist(), "parts": parts.tolist()}
-    place = workspaces.open_workspace(folder, f"{arm.name.replace(' ', '-')}-fold{fold}", own)
+    place = steps.open_workspace(folder, f"{arm.name.replace(' ', '-')}-fold{fold}", own)
     kept = place / "rows.csv.gz"
     if not kept.is_file():
         progress(f"arm {arm.name}, fold {fold + 1}: {(parts == 'train').sum()} slices to train on")
@@ -163,7 +163,7 @@ def _make(
         tested = np.flatnonzero(parts == "test")
         rows = rows_of_tested(prepared, labels, tested, predict(prepared.slices[tested]))
         rowfiles.write_table(rows, kept)
-    workspaces.forget_checkpoints(place)
+    steps.forget_checkpoints(place)
     return place
 
 
@@ -193,9 +193,9 @@ def _depends(profile, prepared, seed, fit):
         "settings": {k: v for k, v in settings.items() if k not in unrelated},
         "seed": seed,
         "fit": f"{fit.__module__}.{fit.__qualname__}",
-        "inputs": digests.sha256(np.ascontiguousarray(prepared.slices).data),
+        "inputs": steps.sha256(np.ascontiguousarray(prepared.slices).data),
         "slices": prepared.table["slice_id"].tolist(),
-        "code": digests.module_digest(*unit.TRAINING_MODULES),
+        "code": steps.module_digest(*unit.TRAINING_MODULES),
         "packages": [importlib.metadata.version(name) for name in stages.PACKAGES],
     }
 
@@ -229,7 +229,7 @@ def publish(folder, target=None, *, profile=None, seed=0):
 
 def sentences(folder=None):
     """What the published study found, in plain words, every number from its tables."""
-    read = side_studies.reader(folder or paths.published("leak"))
+    read = side_studies.reader(folder or config.published("leak"))
     return leak.sentences(read) + near_duplicates_tables.sentences(read)
 
 

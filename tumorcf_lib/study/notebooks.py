@@ -9,7 +9,7 @@ try:
 except ImportError:  # Windows outside WSL: memory is not measured there
     resource = None
 
-from tumorcf_lib import digests, files, locks, paths, workspaces
+from tumorcf_lib import config, steps
 from tumorcf_lib.study import kernels, reference, stages
 from tumorcf_lib.study.execution import NotebookError, execute, executed_copy
 from tumorcf_lib.study.runtime import Study, n_cores, processor
@@ -63,7 +63,7 @@ def run(study: Study, *, first="01", last="06", fresh=False, published=False) ->
     if reference.is_installed(study):
         for sentence in reference.sentences(reference.compare(study)):
             print(sentence)
-    print(f"Executed notebooks, tables and figures: {paths.shown(study.folder)}")
+    print(f"Executed notebooks, tables and figures: {config.shown(study.folder)}")
     return done
 
 
@@ -101,10 +101,10 @@ def only_run(folder, lock=LOCK):
     folder.mkdir(parents=True, exist_ok=True)
     with ExitStack() as held:
         try:
-            held.enter_context(locks.held(folder / lock))
-        except locks.InUseError as error:
+            held.enter_context(steps.held(folder / lock))
+        except steps.InUseError as error:
             raise stages.StageError(
-                f"Another run writes to {paths.shown(folder)} (process number {error.holder}). "
+                f"Another run writes to {config.shown(folder)} (process number {error.holder}). "
                 "Wait until it has finished, or stop it, and run the same again."
             ) from None
         yield
@@ -127,7 +127,7 @@ def is_executed(study: Study, name: str) -> bool:
     if not copy.exists() or copy.stat().st_mtime < record.stat().st_mtime:
         return False
     try:
-        return digests.code_cells(copy) == digests.code_cells(paths.NOTEBOOKS / f"{name}.ipynb")
+        return steps.code_cells(copy) == steps.code_cells(config.NOTEBOOKS / f"{name}.ipynb")
     except (ValueError, KeyError, TypeError):  # not a notebook: cut off, or written over
         return False
 
@@ -146,7 +146,7 @@ def peak_gb():
 
 def _keep_minutes(study, name, minutes):
     """Remember how long a notebook took; README tells it."""
-    spent = workspaces.kept_seconds(study.folder / name) / 60
+    spent = steps.kept_seconds(study.folder / name) / 60
     if minutes < spent:  # long work that was only read again: what it took when it ran
         minutes = max(spent, _kept(study).get(name, 0))
     _keep(study, {name: round(minutes, 2), PROCESSOR: f"{processor()}, {n_cores()} cores"})
@@ -161,4 +161,4 @@ def _kept(study) -> dict:
 
 def _keep(study, entries):
     text = json.dumps(_kept(study) | entries, indent=1, sort_keys=True) + "\n"
-    files.write_whole(study.folder / MINUTES, text)
+    steps.write_whole(study.folder / MINUTES, text)

@@ -1,6 +1,6 @@
 """What the folds say together: ``figures/paper-lite-cv`` and its sentences."""
 
-from tumorcf_lib import paths
+from tumorcf_lib import config
 from tumorcf_lib.stats import answers
 from tumorcf_lib.study import side_studies
 from tumorcf_lib.tables.folds import AS_IS, ONE, derive
@@ -15,14 +15,14 @@ def sentences(folder=None):
 
 def class_sentences(folder=None):
     """Whether each class's probability falls with the tumor: a part of :func:`sentences`."""
-    read = side_studies.reader(folder or paths.published(NAME))
+    read = side_studies.reader(folder or config.published(NAME))
     told = answers.by_class(read("table_findings"), read("table_net_by_site"))
     return [f"{group.capitalize()}: {words}." for group, words in told.items()]
 
 
 def performance_sentences(folder=None):
     """How good the networks are out of fold: a part of :func:`sentences`."""
-    read = side_studies.reader(folder or paths.published(NAME))
+    read = side_studies.reader(folder or config.published(NAME))
     performance, spread = read("table_performance"), read("table_spread")
     ece = read("table_reliability").groupby("kind")["ece"].first()
     first = performance[

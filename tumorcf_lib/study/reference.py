@@ -12,7 +12,7 @@ import shutil
 import numpy as np
 import pandas as pd
 
-from tumorcf_lib import digests, paths, rowfiles
+from tumorcf_lib import config, rowfiles, steps
 from tumorcf_lib.config import CLASSES, Profile
 from tumorcf_lib.study import results, stages, unit
 
@@ -50,8 +50,8 @@ def why_not(study) -> str | None:
 
     Says nothing of the split, which :func:`install` checks.
     """
-    published = paths.published(study.profile.name)
-    shown = paths.shown(published)
+    published = config.published(study.profile.name)
+    shown = config.shown(published)
     if not (published / "manifest.json").is_file():
         return f"{shown} holds no published run"
     manifest = _manifest(published)
@@ -69,7 +69,7 @@ def why_not(study) -> str | None:
     missing = [name for name in wanted if name not in files or not (published / name).is_file()]
     if missing:
         return f"{shown} lacks {', '.join(missing)}"
-    changed = [name for name in wanted if digests.file_sha256(published / name) != files[name]]
+    changed = [name for name in wanted if steps.file_sha256(published / name) != files[name]]
     if changed:
         return f"{', '.join(changed)} in {shown} changed since it was published"
     return None
@@ -117,7 +117,7 @@ def install(study) -> None:
             f"The published weights cannot stand in for {STAGE} of profile "
             f"{study.profile.name!r}: {reason}. Train instead: run without --reference, from 03 on."
         )
-    published = paths.published(study.profile.name)
+    published = config.published(study.profile.name)
     manifest = _manifest(published)
     stage = results.open_stage(study, STAGE)
     check_split(stage.path_in("01_data", "split.csv"), published)
@@ -128,7 +128,7 @@ def install(study) -> None:
     for name, entry in numbers[STAGE].items():
         stage.save_number(name, **entry)
     note = {
-        "note": "published weights, not trained here", "from": paths.shown(published),
+        "note": "published weights, not trained here", "from": config.shown(published),
         "source": manifest["source"], "sha256": {n: manifest["sha256"][n] for n in _weights(study)},
     }  # fmt: skip
     (stage.folder / NOTE).write_text(json.dumps(note, indent=1) + "\n", encoding="utf-8")
@@ -151,16 +151,16 @@ def check_split(path, published) -> None:
     ReferenceWeightsError
         It says how many of the tested persons the networks have seen.
     """
-    if digests.file_sha256(path) == digests.file_sha256(published / "split.csv"):
+    if steps.file_sha256(path) == steps.file_sha256(published / "split.csv"):
         return
     own, theirs = rowfiles.read_table(path), rowfiles.read_table(published / "split.csv")
     tested = set(own.loc[own["part"] == "test", "person_id"])
     seen = tested & set(theirs.loc[theirs["part"] != "test", "person_id"])
     raise ReferenceWeightsError(
         f"Expected the split that the published weights were trained with, "
-        f"{paths.shown(published / 'split.csv')}, got another in {paths.shown(path)}: the networks "
-        f"learned from, or were chosen by, {len(seen)} of its {len(tested)} tested persons. A "
-        "network must not be tested on persons it has seen. Use the dataset and the version of "
+        f"{config.shown(published / 'split.csv')}, got another in {config.shown(path)}: the "
+        f"networks learned from, or were chosen by, {len(seen)} of its {len(tested)} tested persons. "
+        "A network must not be tested on persons it has seen. Use the dataset and the version of "
         "the code that they were published with, or train: run from 03 on, without --reference."
     )
 
@@ -175,7 +175,7 @@ def compare(study) -> pd.DataFrame:
         (difference of a probability; inf where an edit could be made in one run only). Files
         that are not there yet are left out.
     """
-    published = paths.published(study.profile.name)
+    published = config.published(study.profile.name)
     found = []
     for stage, names in ROWS.items():
         for name in names:

@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from tumorcf_lib import digests, files, locks, paths, rowfiles, workspaces
+from tumorcf_lib import config, rowfiles, steps
+from tumorcf_lib.steps import note_seconds
 from tumorcf_lib.study import stages
-from tumorcf_lib.workspaces import note_seconds
 
 LOCK = "in_use"
 
@@ -35,17 +35,17 @@ def open_stage(study, name: str) -> "Results":
     (folder / "figures").mkdir(parents=True, exist_ok=True)
     _hold(folder, name)
     (folder / stages.RECORD).unlink(missing_ok=True)
-    files.clear_unfinished(folder)
+    steps.clear_unfinished(folder)
     return Results(study, name, folder)
 
 
 def _hold(folder, name):
     """Keep other processes from writing the stage until it is finished or this one ends."""
     try:
-        locks.hold(folder / LOCK, wait_s=locks.WAIT_S)
-    except locks.InUseError as error:
+        steps.hold(folder / LOCK, wait_s=steps.WAIT_S)
+    except steps.InUseError as error:
         raise stages.StageError(
-            f"{name} in {paths.shown(folder.parent)} is being made by another process (number "
+            f"{name} in {config.shown(folder.parent)} is being made by another process (number "
             f"{error.holder}): another run, or a notebook that is open in JupyterLab. Wait until "
             "it has finished, or shut its kernel down, and run the same again."
         ) from None
@@ -89,11 +89,11 @@ class Results:
         foreign = [file for file in wanted if (folder / file).is_file()]
         if foreign:
             raise stages.StageError(
-                f"{paths.shown(folder / foreign[0])} is not of this run: {stage} did not write it. "
-                f"Remove it, and make {stage} again by ./run_all.sh {stages.options(self.study)} "
-                f"--from {stage[:2]}"
+                f"{config.shown(folder / foreign[0])} is not of this run: {stage} did not write "
+                f"it. Remove it, and make {stage} again by ./run_all.sh "
+                f"{stages.options(self.study)} --from {stage[:2]}"
             )
-        raise stages.StageError(f"{stage} has no file {name!r} in {paths.shown(folder)}.")
+        raise stages.StageError(f"{stage} has no file {name!r} in {config.shown(folder)}.")
 
     # -- writing -------------------------------------------------------------
 
@@ -124,7 +124,7 @@ class Results:
             note_seconds(folder, time.perf_counter() - started)
             rowfiles.write_table(made, kept)
         path = self.folder / kept.name
-        files.copy_whole(kept, path)
+        steps.copy_whole(kept, path)
         return rowfiles.read_table(self.keep(path))
 
     def create_array(self, name: str, shape: tuple, dtype) -> np.ndarray:
@@ -137,7 +137,7 @@ class Results:
         """
         path = self.folder / f"{name}.npy"
         array = np.lib.format.open_memmap(path, mode="w+", dtype=dtype, shape=tuple(shape))
-        files.reserve(path)
+        steps.reserve(path)
         self._data[path.name] = path
         return array
 
@@ -150,7 +150,7 @@ class Results:
         folder = self.folder / "figures"
         folder.mkdir(parents=True, exist_ok=True)
         for suffix, options in FIGURE_FORMATS.items():
-            with files.being_written(folder / f"{name}{suffix}") as unfinished:
+            with steps.being_written(folder / f"{name}{suffix}") as unfinished:
                 fig.savefig(unfinished, **options)
         rowfiles.write_table(pd.DataFrame(data), folder / f"{name}.csv")
         self._figures[name] = {"shows_slices": bool(shows_slices)}
@@ -174,7 +174,7 @@ class Results:
         and made again.
         """
         fresh = bool(os.environ.get("TUMORCF_FRESH"))
-        folder = workspaces.open_workspace(self.folder, name, depends_on, fresh=fresh)
+        folder = steps.open_workspace(self.folder, name, depends_on, fresh=fresh)
         self._workspaces.append(folder)
         return folder
 
@@ -190,27 +190,27 @@ class Results:
         """
         if self._numbers:
             path = self.folder / "numbers.json"
-            files.write_whole(path, json.dumps(self._numbers, indent=1, sort_keys=True) + "\n")
+            steps.write_whole(path, json.dumps(self._numbers, indent=1, sort_keys=True) + "\n")
             self._data[path.name] = path
         for workspace in filter(Path.is_dir, self._workspaces):  # an outdated one is gone
-            workspaces.seal(workspace)
-        hashes = {name: digests.file_sha256(path) for name, path in sorted(self._data.items())}
+            steps.seal(workspace)
+        hashes = {name: steps.file_sha256(path) for name, path in sorted(self._data.items())}
         drawn = self.folder / "figures"
         record = {
             "fingerprint": self._begun_with,
-            "data": digests.sha256(json.dumps(hashes).encode()),
+            "data": steps.sha256(json.dumps(hashes).encode()),
             "hashes": hashes,
             "sizes": {name: path.stat().st_size for name, path in sorted(self._data.items())},
             "figures": self._figures,
             "figure_hashes": {
-                f"{name}{end}": digests.file_sha256(drawn / f"{name}{end}")
+                f"{name}{end}": steps.file_sha256(drawn / f"{name}{end}")
                 for name in self._figures
                 for end in (*FIGURE_FORMATS, ".csv")
             },
             "versions": stages.versions(),
         }
-        files.write_whole(self.folder / stages.RECORD, json.dumps(record, indent=1) + "\n")
-        locks.release(self.folder / LOCK)
+        steps.write_whole(self.folder / stages.RECORD, json.dumps(record, indent=1) + "\n")
+        steps.release(self.folder / LOCK)
         print(f"{self.name} is finished: {stages.summary(record)}.")
 
     def _save_frame(self, frame, file_name):

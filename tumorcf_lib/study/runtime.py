@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from tumorcf_lib import __version__, config, paths
+from tumorcf_lib import __version__, config
 from tumorcf_lib.data import archives
 from tumorcf_lib.study import kernels
 
@@ -65,9 +65,9 @@ def n_cores() -> int:
 
 def choose_profile() -> tuple[str, str]:
     """Profile that fits this machine, and one sentence on why and how to get the other."""
-    if not archives.has_dataset(paths.data_folder()):
+    if not archives.has_dataset(config.data_folder()):
         return "demo", (
-            f"no dataset in {paths.shown(paths.data_folder())}, so the phantom is used; for the "
+            f"no dataset in {config.shown(config.data_folder())}, so the phantom is used; for the "
             "real slices put the four archives there, name their folder by --data, or run "
             "./run_all.sh --profile paper"
         )
@@ -108,7 +108,7 @@ def start(profile_name: str, seed: int, *, network: bool = False) -> Study:
         from tumorcf_lib.networks import classifier
 
         device = classifier.set_up(seed)
-    study = Study(profile, seed, paths.run(profile.name))
+    study = Study(profile, seed, config.run(profile.name))
     print(header(study, device))
     kernels.warn_if_tight()
     return study

@@ -16,7 +16,7 @@ from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 
-from tumorcf_lib import config, digests, files, paths, rowfiles, workspaces
+from tumorcf_lib import config, rowfiles, steps
 from tumorcf_lib.data import archives, preprocess
 from tumorcf_lib.data import split as splits
 from tumorcf_lib.networks import memory
@@ -94,10 +94,10 @@ def run(folder, profile=PROFILE, *, minutes, seed=0, progress=print):
         _train(profile, prepared, parts, trained, minutes=minutes, seed=seed, progress=progress)
         memory.forget_networks()
     if _is_finished(trained, profile):
-        workspaces.forget_checkpoints(trained)  # half a gigabyte
+        steps.forget_checkpoints(trained)  # half a gigabyte
     _predict(profile, prepared, parts, trained / WEIGHTS, folder)
     settings = {"profile": profile.as_dict(), "seed": seed, "source": prepared.source}
-    files.write_whole(folder / SETTINGS, json.dumps(settings, indent=1) + "\n")
+    steps.write_whole(folder / SETTINGS, json.dumps(settings, indent=1) + "\n")
     history = rowfiles.read_table(trained / KEPT)
     rowfiles.write_table(history, folder / "history.csv")
     ended = "its schedule is over" if _is_finished(trained, profile) else "run it again to go on"
@@ -169,17 +169,17 @@ def _prepare(folder, profile):
     split = splits.split_table(
         cohort.table["slice_id"], cohort.persons, cohort.labels, n_folds=1, seed=profile.split_seed
     )
-    dataset = "drawn" if profile.is_phantom else archives.fingerprint(paths.data_folder())
+    dataset = "drawn" if profile.is_phantom else archives.fingerprint(config.data_folder())
     depends_on = {
         "cohort": [dataset, profile.phantom_patients, profile.phantom_slices],
         "size_px": profile.size_px,
-        "code": digests.library_digest("data.preprocess", "study.sources"),
+        "code": steps.library_digest("data.preprocess", "study.sources"),
     }  # fmt: skip
     path = folder / f"inputs-{_mark(depends_on)}" / INPUTS
     if not path.is_file():
         path.parent.mkdir(exist_ok=True)
         shape = (len(cohort), profile.size_px, profile.size_px)
-        with files.being_written(path) as unfinished:
+        with steps.being_written(path) as unfinished:
             inputs = np.lib.format.open_memmap(unfinished, mode="w+", dtype=np.float32, shape=shape)
             preprocess.prepare(cohort, profile.size_px, out_slices=inputs, progress=True)
             inputs.flush()
@@ -196,15 +196,15 @@ def _training_depends(prepared, split, profile, seed):
     return {
         "settings": {name: settings[name] for name in checkpoint.SETTINGS},
         "seed": seed,
-        "split": digests.sha256(split.to_csv(index=False).encode()),
+        "split": steps.sha256(split.to_csv(index=False).encode()),
         "inputs": inputs.parent.name,
-        "code": digests.module_digest(*unit.TRAINING_MODULES),
+        "code": steps.module_digest(*unit.TRAINING_MODULES),
         "packages": [importlib.metadata.version(name) for name in stages.PACKAGES],
     }
 
 
 def _mark(depends_on):
-    return digests.sha256(json.dumps(depends_on, sort_keys=True).encode())[:10]
+    return steps.sha256(json.dumps(depends_on, sort_keys=True).encode())[:10]
 
 
 def _is_finished(folder, profile) -> bool:
@@ -268,8 +268,8 @@ def _note_device(folder, device):
     """Remember on what the epochs from the next one on are trained."""
 
     n_done = 0
-    if (folder / files.CHECKPOINT).is_file():
-        with np.load(folder / files.CHECKPOINT, allow_pickle=False) as stored:
+    if (folder / steps.CHECKPOINT).is_file():
+        with np.load(folder / steps.CHECKPOINT, allow_pickle=False) as stored:
             n_done = len(json.loads(str(stored["history"])))
     row = pd.DataFrame({"after_epoch": [n_done], "device": [device]})
     row.to_csv(folder / DEVICES, mode="a" if n_done else "w", header=not n_done, index=False)

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tumorcf_lib import config, digests, files, paths, rowfiles
+from tumorcf_lib import config, rowfiles, steps
 from tumorcf_lib.study import progress
 
 MANIFEST = "manifest.json"
@@ -76,15 +76,15 @@ class SideStudy:
         UnfinishedStudyError
             If a file is missing.
         """
-        folder, target = Path(folder), Path(target or paths.published(self.name))
+        folder, target = Path(folder), Path(target or config.published(self.name))
         missing = [name for name in self.files if not (folder / name).is_file()]
         if missing:
             raise UnfinishedStudyError(
-                f"{paths.shown(folder)} lacks {', '.join(missing)}; make them by\n"
+                f"{config.shown(folder)} lacks {', '.join(missing)}; make them by\n"
                 f"    {self.command}"
             )
         words = f"tables and figures of {self.name}"
-        with progress.clock(words), files.being_filled(target) as new:
+        with progress.clock(words), steps.being_filled(target) as new:
             self._fill(folder, new, profile, {"seed": seed, "source": source})
         return target
 
@@ -102,7 +102,7 @@ class SideStudy:
         manifest = {
             "study": self.name, "profile": profile.as_dict(), **told,
             "figures": {n: {"shows_slices": n in self.shows_slices} for n in self.figures},
-            "sha256": {path.name: digests.file_sha256(path) for path in sorted(new.iterdir())},
+            "sha256": {path.name: steps.file_sha256(path) for path in sorted(new.iterdir())},
         }  # fmt: skip
         (new / MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
 
@@ -114,10 +114,10 @@ class SideStudy:
         UnfinishedStudyError
             If the study is not published, or a row file is missing.
         """
-        target = Path(target or paths.published(self.name))
+        target = Path(target or config.published(self.name))
         if not (target / MANIFEST).is_file():
             raise UnfinishedStudyError(
-                f"{paths.shown(target)} is not published; make its rows by\n    {self.command}"
+                f"{config.shown(target)} is not published; make its rows by\n    {self.command}"
             )
         made = json.loads((target / MANIFEST).read_text(encoding="utf-8"))
         return self.publish(
@@ -164,5 +164,5 @@ def reader(folder):
 
 def published(name):
     """A reader of ``figures/<name>``; None while that study is not published."""
-    folder = paths.published(name)
+    folder = config.published(name)
     return reader(folder) if (folder / MANIFEST).is_file() else None

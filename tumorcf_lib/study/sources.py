@@ -1,6 +1,6 @@
 """Where a profile's slices come from: the published dataset, or the phantom."""
 
-from tumorcf_lib import config, paths
+from tumorcf_lib import config
 from tumorcf_lib.data import published
 from tumorcf_lib.phantoms import cohort
 
@@ -12,9 +12,9 @@ def load(profile, *, data_dir=None, cache_dir=None):
     ----------
     profile : tumorcf_lib.config.Profile
     data_dir : path, optional
-        Folder of the dataset; ``paths.data_folder()`` if left out.
+        Folder of the dataset; ``config.data_folder()`` if left out.
     cache_dir : path, optional
-        Where slices once read are kept as arrays; ``paths.cache()`` if left out.
+        Where slices once read are kept as arrays; ``config.cache()`` if left out.
 
     Returns
     -------
@@ -36,11 +36,11 @@ def load(profile, *, data_dir=None, cache_dir=None):
             f"Profile {profile.name!r} names the cohort {profile.cohort!r}; known are 'phantom' "
             "and 'cheng'."
         )
-    return published.read(data_dir or paths.data_folder(), cache_dir=cache_dir or paths.cache())
+    return published.read(data_dir or config.data_folder(), cache_dir=cache_dir or config.cache())
 
 
 def describe(profile) -> str:
     """One sentence on where the profile's slices come from; reads the dataset if need be."""
     if profile.is_phantom:
         return cohort.SOURCE
-    return published.describe(paths.data_folder(), cache_dir=paths.cache())
+    return published.describe(config.data_folder(), cache_dir=config.cache())

@@ -12,7 +12,7 @@ import json
 import shlex
 from pathlib import Path
 
-from tumorcf_lib import __version__, digests, paths
+from tumorcf_lib import __version__, config, steps
 from tumorcf_lib.data import archives
 from tumorcf_lib.study import kernels
 
@@ -125,13 +125,13 @@ def _why_foreign(path, digest, size=None):
     if size is not None and stat.st_size != size:
         return f"has {stat.st_size} bytes instead of {size}: it was cut off or changed"
     large = stat.st_size >= LARGE_BYTES
-    found = _sha256_at(path, stat.st_size, stat.st_mtime_ns) if large else digests.file_sha256(path)
+    found = _sha256_at(path, stat.st_size, stat.st_mtime_ns) if large else steps.file_sha256(path)
     return None if found == digest else "is not the one that was written: it was changed since"
 
 
 @functools.lru_cache
 def _sha256_at(path, size, time_ns):
-    return digests.file_sha256(path)
+    return steps.file_sha256(path)
 
 
 def record(study, name: str) -> dict:
@@ -159,7 +159,7 @@ def read_record(folder: Path, name: str, told="") -> dict:
     except (ValueError, KeyError, TypeError, AttributeError):
         pass
     raise DamagedRecordError(
-        f"Expected the record of {name} in {paths.shown(path)}, got {len(text)} characters that "
+        f"Expected the record of {name} in {config.shown(path)}, got {len(text)} characters that "
         f"are none. Make {name} again by ./run_all.sh {told}--from {name[:2]} --to {name[:2]}"
     )
 
@@ -174,8 +174,8 @@ def options(study) -> str:
     """How a command line names this study: its profile, its dataset if that lies elsewhere, and
     its seed if that is not 0."""
     words = f"--profile {study.profile.name}"
-    if paths.names_data_folder() and not study.profile.is_phantom:
-        words += f" --data {shlex.quote(str(paths.data_folder()))}"
+    if config.names_data_folder() and not study.profile.is_phantom:
+        words += f" --data {shlex.quote(str(config.data_folder()))}"
     return words + (f" --seed {study.seed}" if study.seed else "")
 
 
@@ -193,12 +193,12 @@ def fingerprint(study, name: str) -> dict[str, str]:
     """Hashes of all that a stage's outputs depend on, by a name to show people."""
     profile = {k: v for k, v in study.profile.as_dict().items() if k != "purpose"}
     parts = {
-        f"profile {study.profile.name}": digests.sha256(
+        f"profile {study.profile.name}": steps.sha256(
             json.dumps(profile, sort_keys=True).encode()
         ),
         "the seed": str(study.seed),
-        "the code": digests.code_digest(name),
-        "the packages": digests.sha256(
+        "the code": steps.code_digest(name),
+        "the packages": steps.sha256(
             " ".join(map(importlib.metadata.version, ALL_PACKAGES)).encode()
         ),
     }
@@ -208,7 +208,7 @@ def fingerprint(study, name: str) -> dict[str, str]:
         except (FileNotFoundError, DamagedRecordError):
             parts[f"the data of {needed}"] = "missing"
     if not study.profile.is_phantom and name in READS_DATASET:
-        parts["the dataset"] = archives.fingerprint(paths.data_folder())
+        parts["the dataset"] = archives.fingerprint(config.data_folder())
     return parts
 
 

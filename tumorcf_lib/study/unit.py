@@ -7,7 +7,7 @@ import sys
 import numpy as np
 import pandas as pd
 
-from tumorcf_lib import digests, files, workspaces
+from tumorcf_lib import steps
 from tumorcf_lib.config import CLASSES
 from tumorcf_lib.data import cohort as cohorts
 from tumorcf_lib.data import split as splits
@@ -97,9 +97,9 @@ def _train_one(profile, prepared, parts, seed, folder):
         model, profile, prepared.slices, prepared.labels, prepared.persons, parts,
         seed=seed, folder=folder,
     )  # fmt: skip
-    files.write_whole(folder / "history.csv", done.marked_history.to_csv(index=False))
+    steps.write_whole(folder / "history.csv", done.marked_history.to_csv(index=False))
     classifier.save_float16(done.model, folder / "weights.npz", max_bytes=sys.maxsize)
-    workspaces.forget_checkpoints(folder)
+    steps.forget_checkpoints(folder)
 
 
 def training_depends(results, seed) -> dict:
@@ -112,7 +112,7 @@ def training_depends(results, seed) -> dict:
         "seed": seed,
         "split": results.input_digest("01_data", "split.csv"),
         "inputs": results.input_digest("02_preprocessing", "inputs.npy"),
-        "code": digests.module_digest(*TRAINING_MODULES),
+        "code": steps.module_digest(*TRAINING_MODULES),
         "packages": [importlib.metadata.version(name) for name in stages.PACKAGES],
     }
 
@@ -241,7 +241,7 @@ def depends(results, *modules) -> dict:
         "split": results.input_digest("01_data", "split.csv"),
         "inputs": results.input_digest("02_preprocessing", "inputs.npy"),
         "masks": results.input_digest("02_preprocessing", "masks.npy"),
-        "code": digests.library_digest(*modules),
+        "code": steps.library_digest(*modules),
         "packages": [importlib.metadata.version(name) for name in stages.ALL_PACKAGES],
     }
 

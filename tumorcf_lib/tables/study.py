@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from tumorcf_lib import paths, rowfiles
+from tumorcf_lib import config, rowfiles
 from tumorcf_lib.stats import answers, estimates, metrics, resampled
 from tumorcf_lib.stats import findings as claims
 from tumorcf_lib.stats import persons as _resampling
@@ -228,7 +228,7 @@ def beside_reference(table, name: str, profile, *, figures: Path | None = None) 
         paper = [PAPER.get(tuple(key)) for key in table[keys].itertuples(index=False)]
         shown["paper (ResNet-50)"] = ["" if value is None else f"{value:.2f}" for value in paper]
     for source, words in ((POOLED, "all folds"), (REFERENCE, "one split")):
-        path = (figures or paths.FIGURES) / source / f"{name}.csv"
+        path = (figures or config.FIGURES) / source / f"{name}.csv"
         column = f"reference ({source}, real slices, {words})"
         if path.is_file():
             reference = one_network(rowfiles.read_table(path))

@@ -68,7 +68,7 @@ def add_parser(commands):
 
 def run(options) -> int:
     """Read the folder, audit the classifier, write the report, say where it is."""
-    from tumorcf_lib import paths
+    from tumorcf_lib import config
     from tumorcf_lib.edits import audit, plan
     from tumorcf_lib.your_model import report
     from tumorcf_lib.your_model import slices as folder
@@ -93,7 +93,7 @@ def run(options) -> int:
         rows, options.out, cohort=prepared, title=options.title, notes=_notes(options, side_px),
         show_slices=not options.no_slices,
     )  # fmt: skip
-    print(f"{len(rows)} rows. The report: {paths.shown(page.resolve())}; rows and tables lie "
+    print(f"{len(rows)} rows. The report: {config.shown(page.resolve())}; rows and tables lie "
           "beside it.")  # fmt: skip
     return 0
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tumorcf_lib import files
+from tumorcf_lib import steps
 
 INSTALL = "pip install onnx onnxruntime tf2onnx (the extra 'onnx' of this package)"
 
@@ -58,7 +58,7 @@ def export(model, path) -> Path:
     path = Path(path)
     model(np.zeros((1, *model.input_shape[1:]), np.float32))  # Keras exports what was called once
     logging.getLogger("tf2onnx").setLevel(logging.ERROR)
-    with files.being_written(path) as unfinished, warnings.catch_warnings():
+    with steps.being_written(path) as unfinished, warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)  # tf2onnx's use of old NumPy names
         model.export(unfinished, format="onnx", verbose=False)
     return path

@@ -1,0 +1,336 @@
+import contextlib
+import errno
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tumorcf_lib import config, steps
+
+HOLD = """
+import sys, time
+from tumorcf_lib import steps
+steps.hold(steps.Path(sys.argv[1]))
+print("held", flush=True)
+time.sleep(60)
+"""
+
+
+# -- files --------------------------------------------------------------------
+
+
+def test_a_file_is_written_as_a_whole_or_not_at_all(tmp_path, monkeypatch):
+    path, write = tmp_path / "numbers.json", Path.write_bytes
+    steps.write_whole(path, "{}")
+
+    def half_then_killed(self, data):
+        write(self, data[: len(data) // 2])
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Path, "write_bytes", half_then_killed)
+    with pytest.raises(KeyboardInterrupt):
+        steps.write_whole(path, '{"a": 1}')
+    assert path.read_text() == "{}"
+
+
+def test_a_copy_is_there_as_a_whole_or_not_at_all(tmp_path, monkeypatch):
+    (tmp_path / "a").write_text("whole")
+
+    def half_then_killed(source, target):
+        Path(target).write_text("wh")
+        raise KeyboardInterrupt
+
+    steps.copy_whole(tmp_path / "a", tmp_path / "b")
+    assert (tmp_path / "b").read_text() == "whole"
+    monkeypatch.setattr(steps.shutil, "copyfile", half_then_killed)
+    with pytest.raises(KeyboardInterrupt):
+        steps.copy_whole(tmp_path / "a", tmp_path / "c")
+    assert not (tmp_path / "c").exists()
+
+
+def test_leftovers_are_cleared_at_any_depth_and_nothing_else(tmp_path):
+    (tmp_path / "deep").mkdir()
+    for name in ("rows.csv", "unfinished-rows.csv", "deep/unfinished-checkpoint.npz", "deep/kept"):
+        (tmp_path / name).write_text("")
+    (tmp_path / "unfinished-removal-x" / "y").mkdir(parents=True)
+    steps.clear_unfinished(tmp_path)
+    left = sorted(str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*"))
+    assert left == ["deep", "deep/kept", "rows.csv"]
+
+
+def test_room_is_taken_for_a_file_with_holes(tmp_path):
+    path = tmp_path / "array.npy"
+    with open(path, "wb") as file:
+        file.truncate(1_000_000)
+    before = path.stat().st_blocks
+    steps.reserve(path)
+    assert path.stat().st_size == 1_000_000
+    assert path.stat().st_blocks * 512 >= 1_000_000 > before * 512
+
+
+def test_a_full_disk_is_named_with_the_megabytes_and_leaves_no_file(tmp_path, monkeypatch):
+    def full(*arguments):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    path = tmp_path / "inputs.npy"
+    path.write_bytes(bytes(2_000_000))
+    monkeypatch.setattr(steps.os, "posix_fallocate", full, raising=False)
+    with pytest.raises(steps.DiskFullError, match="No room on the disk for 2 MB of .*inputs.npy"):
+        steps.reserve(path)
+    assert not path.exists()
+
+
+def test_a_file_system_that_cannot_reserve_stops_nobody(tmp_path, monkeypatch):
+    def unsupported(*arguments):
+        raise OSError(errno.EOPNOTSUPP, "Operation not supported")
+
+    path = tmp_path / "inputs.npy"
+    path.write_bytes(b"12")
+    monkeypatch.setattr(steps.os, "posix_fallocate", unsupported, raising=False)
+    steps.reserve(path)
+    assert path.read_bytes() == b"12"
+
+
+def test_a_file_is_on_the_disk_before_it_gets_its_name(tmp_path, monkeypatch):
+    path, synced, sync = tmp_path / "numbers.json", [], steps.os.fsync
+
+    def noticed(file):
+        synced.append((Path(f"/proc/self/fd/{file}").resolve().name, path.exists()))
+        sync(file)
+
+    monkeypatch.setattr(steps.os, "fsync", noticed)
+    steps.write_whole(path, "{}")
+    assert synced == [("unfinished-numbers.json", False)]
+
+
+def test_an_error_leaves_no_half_of_a_file_to_fill_the_disk_and_an_older_one_as_it_was(tmp_path):
+    path = tmp_path / "weights.npz"
+    path.write_text("older")
+    with pytest.raises(OSError, match="full"):
+        with steps.being_written(path) as unfinished:
+            unfinished.write_text("hal")
+            raise OSError("full")
+    assert [(p.name, p.read_text()) for p in tmp_path.iterdir()] == [("weights.npz", "older")]
+
+
+def test_a_folder_is_replaced_as_a_whole_or_not_at_all(tmp_path):
+    folder = tmp_path / "demo"
+    for text in ("old", "new"):
+        with steps.being_filled(folder) as new:
+            (new / text).write_text(text)
+    assert [p.name for p in folder.iterdir()] == ["new"]
+    with pytest.raises(KeyboardInterrupt):
+        with steps.being_filled(folder) as new:
+            (new / "half").write_text("")
+            raise KeyboardInterrupt
+    assert [p.name for p in tmp_path.iterdir()] == ["demo"]
+    assert [p.name for p in folder.iterdir()] == ["new"]
+
+
+@pytest.mark.parametrize(("n_renames", "there"), [(0, ["old"]), (1, None), (2, ["new"])])
+def test_a_kill_while_a_folder_is_replaced_leaves_no_mixture_and_the_next_time_clears_up(
+    tmp_path, monkeypatch, n_renames, there
+):
+    folder, rename, left = tmp_path / "demo", Path.rename, list(range(n_renames))
+
+    def killed_after_some(self, target):
+        if not left:
+            raise KeyboardInterrupt
+        left.pop()
+        return rename(self, target)
+
+    with steps.being_filled(folder) as new:
+        (new / "old").write_text("")
+    monkeypatch.setattr(Path, "rename", killed_after_some)
+    monkeypatch.setattr(steps.shutil, "rmtree", lambda *_, **__: None)  # the dead clear nothing up
+    with contextlib.suppress(KeyboardInterrupt), steps.being_filled(folder) as new:
+        (new / "new").write_text("")
+    monkeypatch.undo()
+    assert (sorted(p.name for p in folder.iterdir()) if folder.exists() else None) == there
+    with steps.being_filled(folder) as new:
+        (new / "again").write_text("")
+    assert [p.name for p in tmp_path.iterdir()] == ["demo"]
+    assert [p.name for p in folder.iterdir()] == ["again"]
+
+
+def test_a_folder_is_removed_as_a_whole_even_if_a_kill_left_half_of_an_earlier_one(tmp_path):
+    folder = tmp_path / "fold0"
+    steps.remove_whole(folder)  # not there: nothing to do
+    (tmp_path / "unfinished-removal-fold0" / "half").mkdir(parents=True)
+    (folder / "deep").mkdir(parents=True)
+    steps.remove_whole(folder)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_kill_while_a_folder_is_removed_leaves_nothing_under_its_name(tmp_path, monkeypatch):
+    folder = tmp_path / "fold0"
+    (folder / "deep").mkdir(parents=True)
+
+    def killed(path, **_):
+        if Path(path).exists():
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(steps.shutil, "rmtree", killed)
+    with pytest.raises(KeyboardInterrupt):
+        steps.remove_whole(folder)
+    assert [p.name for p in tmp_path.iterdir()] == ["unfinished-removal-fold0"]
+
+
+# -- locks -------------------------------------------------------------------
+
+
+@pytest.fixture
+def other(tmp_path):
+    """Another process that holds a lock file."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", HOLD, str(tmp_path / "lock")], stdout=subprocess.PIPE, text=True,
+        cwd=config.ROOT,
+    )  # fmt: skip
+    assert process.stdout.readline() == "held\n"
+    yield process
+    process.kill()
+    process.wait()
+    process.stdout.close()
+
+
+def test_a_held_file_is_refused_by_the_number_of_its_holder_until_that_is_killed(other, tmp_path):
+    with pytest.raises(steps.InUseError) as error:
+        steps.hold(tmp_path / "lock")
+    assert error.value.holder == other.pid
+    other.kill()
+    steps.hold(tmp_path / "lock", wait_s=10)
+    assert (tmp_path / "lock").read_text() == f"{steps.os.getpid()}\n"
+    steps.release(tmp_path / "lock")
+
+
+def test_waiting_for_a_holder_takes_as_long_as_asked(other, tmp_path):
+    started = time.monotonic()
+    with pytest.raises(steps.InUseError):
+        steps.hold(tmp_path / "lock", wait_s=0.3)
+    assert time.monotonic() - started >= 0.3
+
+
+def test_a_process_may_hold_a_file_twice_and_let_go_of_what_it_never_held(tmp_path):
+    (tmp_path / "lock").write_text("12345678901\n")  # of a longer number that held it once
+    steps.hold(tmp_path / "lock")
+    steps.hold(tmp_path / "lock")
+    assert (tmp_path / "lock").read_text() == f"{steps.os.getpid()}\n"
+    steps.release(tmp_path / "lock")
+    steps.release(tmp_path / "lock")
+    assert tmp_path / "lock" not in steps._held
+
+
+def test_a_file_system_without_locks_holds_nothing_and_stops_nobody(tmp_path, monkeypatch):
+    def refused(file, how):
+        raise OSError("no locks available")
+
+    monkeypatch.setattr(steps.fcntl, "flock", refused)
+    steps.hold(tmp_path / "lock")
+    assert not steps._held.get(tmp_path / "lock")
+
+
+def test_a_context_is_refused_while_another_process_holds_the_file(other, tmp_path):
+    with pytest.raises(steps.InUseError, match=str(other.pid)):
+        with steps.held(tmp_path / "lock"):
+            pass
+    other.kill()
+    with steps.held(tmp_path / "lock", wait_s=30.0) as is_held:
+        assert is_held
+
+
+def test_a_context_gives_its_file_back_after_an_error(tmp_path):
+    with pytest.raises(KeyError):
+        with steps.held(tmp_path / "lock"):
+            raise KeyError
+    with steps.held(tmp_path / "lock") as is_held:
+        assert is_held
+
+
+def test_a_system_without_locks_goes_on_without(tmp_path, monkeypatch):
+    monkeypatch.setattr(steps, "fcntl", None)
+    with steps.held(tmp_path / "lock") as is_held:
+        assert not is_held
+
+
+# -- kept results ------------------------------------------------------------
+
+
+def open_one(parent, depends_on=3, **options):
+    return steps.open_workspace(parent, "fold0", {"epochs": depends_on}, **options)
+
+
+@pytest.fixture
+def done(tmp_path):
+    """A sealed workspace of two files."""
+    folder = open_one(tmp_path)
+    (folder / "deep").mkdir()
+    (folder / "weights").write_text("1 2 3")
+    (folder / "deep" / "history").write_text("4 5 6")
+    steps.seal(folder)
+    return folder
+
+
+def test_a_workspace_is_kept_while_its_dependencies_hold_and_replaced_otherwise(tmp_path, done):
+    assert open_one(tmp_path) == done
+    assert (done / "weights").read_text() == "1 2 3"
+    other = open_one(tmp_path, depends_on=4)
+    assert other != done
+    assert [path.name for path in tmp_path.iterdir()] == [other.name]
+
+
+def test_a_workspace_that_is_not_sealed_yet_goes_on_as_it_was_left(tmp_path):
+    folder = open_one(tmp_path)
+    (folder / "epoch1").write_text("weights")
+    assert (open_one(tmp_path) / "epoch1").read_text() == "weights"
+
+
+@pytest.mark.parametrize("name", ["weights", "deep/history", steps.SEAL])
+def test_what_was_changed_after_the_seal_is_said_and_made_again(tmp_path, done, capsys, name):
+    (done / name).write_text("7 8 9")
+    assert not list(open_one(tmp_path).iterdir())
+    assert f"{name} is not as it was made: made again." in capsys.readouterr().out
+
+
+def test_what_vanished_after_the_seal_is_made_again(tmp_path, done):
+    (done / "deep" / "history").unlink()
+    assert not list(open_one(tmp_path).iterdir())
+
+
+def test_a_seal_leaves_no_state_of_a_training_that_a_kill_left(tmp_path):
+    folder = open_one(tmp_path)
+    (folder / "fold0").mkdir()
+    for name in ("weights", steps.CHECKPOINT, f"fold0/{steps.CHECKPOINT}"):
+        (folder / name).write_text("1 2 3")
+    steps.seal(folder)
+    assert {p.name for p in folder.iterdir()} == {"weights", "fold0", steps.SEAL}
+    assert not list((folder / "fold0").iterdir())
+    assert steps.changed_file(folder) is None
+
+
+def test_a_workspace_asked_anew_is_empty(tmp_path, done):
+    assert not list(open_one(tmp_path, fresh=True).iterdir())
+
+
+def test_a_removal_that_is_killed_leaves_nothing_under_the_name(tmp_path, done, monkeypatch):
+    def killed(folder, **options):
+        if folder.exists():
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(steps.shutil, "rmtree", killed)
+    with pytest.raises(KeyboardInterrupt):
+        open_one(tmp_path, fresh=True)
+    assert not done.exists()
+    monkeypatch.undo()
+    steps.clear_unfinished(tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_seconds_are_summed_and_a_file_that_was_cut_off_counts_none(tmp_path):
+    for name, text in (("a", "1.5\n"), ("b", "2.0\n"), ("c", ""), ("d", "\x00\x00")):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / steps.SECONDS).write_text(text)
+    assert steps.kept_seconds(tmp_path) == 3.5
+    steps.note_seconds(tmp_path / "c", 4)
+    assert steps.kept_seconds(tmp_path) == 7.5
