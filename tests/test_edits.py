@@ -208,3 +208,23 @@ def test_an_edit_refuses_what_it_cannot_edit_and_says_what_it_expects():
         edits.remove(slice, mask, infill="magic")
     with pytest.raises(edits.InvalidEditError, match="empty mask"):
         edits.bounding_box(mask)
+
+
+def test_contrast_left_is_the_share_of_the_step_at_the_rim_that_remains():
+    slice, mask = np.zeros((40, 40), np.float32), np.zeros((40, 40), bool)
+    mask[10:20, 10:20] = True
+    slice[mask] = 3
+    slice[:5] = 50  # beyond the ring
+    for inside, wanted in ((3, 1.0), (1, 1 / 3), (0, 0.0), (-1, -1 / 3)):
+        edited = np.where(mask, np.float32(inside), slice)
+        assert edits.contrast_left(slice, edited, mask) == pytest.approx(wanted)
+    shifted = slice + 7  # a new level for all is no contrast
+    assert edits.contrast_left(slice, shifted, mask) == pytest.approx(1)
+
+
+def test_a_tumor_without_contrast_or_a_slice_without_a_tumor_has_no_share_left():
+    slice, mask = np.ones((9, 9), np.float32), np.zeros((9, 9), bool)
+    assert np.isnan(edits.contrast_left(slice, slice, mask))
+    mask[4, 4] = True
+    assert np.isnan(edits.contrast_left(slice, slice, mask))
+    assert np.isnan(edits.contrast_left(slice, slice, np.ones_like(mask)))

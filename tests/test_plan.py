@@ -39,6 +39,7 @@ DILATIONS_AT_512 = [-8, 24, 40]  # -1, 3 and 5 at 64 px
 EVERYTHING = (
     plan.HEADLINE_EDITS
     + plan.control_edits(OTHER_INFILLS, DILATIONS_AT_512, SIZE, 4)
+    + plan.matched_shams(3)
     + tuple(Edit("sham_only", dilation_px=dilation) for dilation in (-1, 3))
 )
 
@@ -188,7 +189,8 @@ def test_depth_and_flag_are_those_of_the_region_of_the_row():
         else:
             where = np.array([[row["offset_y"], row["offset_x"], int(row["mirrored"])]])
             shape = edits.dilate(mask, row["dilation_px"])
-            assert row["flag"] == shams.describe_places(where, shape, found)[1][0]
+            flag = row["flag"].removeprefix("matched").strip()
+            assert flag == shams.describe_places(where, shape, found)[1][0]
 
 
 def test_each_edit_is_the_one_its_name_says():
@@ -230,6 +232,53 @@ def test_more_places_add_to_those_of_fewer():
     pd.testing.assert_frame_equal(few, many.iloc[:2])
     own = all_rows(image, mask, (Edit("sham_only", n_places=6),), 2)[0]
     pd.testing.assert_frame_equal(own, many)
+
+
+def uneven_head_with_tumor():
+    """A head whose right half is full of bright spots, so that shams there change more."""
+    rng = np.random.default_rng(3)
+    image, mask = head_with_tumor()
+    spots = np.repeat(np.repeat(rng.random((16, 16)) < 0.5, 4, axis=0), 4, axis=1)
+    spots[:, : SIZE // 2] = False
+    image[spots & (image > -1) & ~edits.dilate(mask, 6)] += 2.5
+    return image, mask
+
+
+def test_matched_shams_are_those_that_change_as_much_as_the_removal():
+    image, mask = uneven_head_with_tumor()
+    planned = plan.HEADLINE_EDITS + plan.matched_shams()
+    rows, edited = all_rows(image, mask, planned, 5)
+    (wanted,) = rows.loc[rows["edit"] == "remove", "edit_rms"]
+    usual, matched = (
+        (rows.loc[rows["edit"] == name, "edit_rms"] / wanted).to_numpy()
+        for name in ("sham", "sham_matched")
+    )
+    assert len(matched) == 5
+    assert np.abs(np.log(matched)).max() < np.abs(np.log(usual)).min()
+    flags = rows.loc[rows["edit"] == "sham_matched", "flag"].to_numpy()
+    np.testing.assert_array_equal(
+        [flag.startswith("matched") for flag in flags], (matched >= 0.8) & (matched <= 1.25)
+    )
+    assert (flags != "").any()
+
+
+def test_a_removal_that_no_sham_equals_gets_the_nearest_and_no_mark():
+    image, mask = head_with_tumor()
+    image[mask] += 20
+    rows, _ = all_rows(image, mask, (Edit("remove", "navier_stokes"), *plan.matched_shams()))
+    assert rows["edit"].tolist() == ["remove"] + 5 * ["sham_matched"]
+    assert not rows["flag"].str.contains("matched").any()
+    assert rows["edit_rms"].iloc[1:].is_monotonic_decreasing  # below the removal's, nearest first
+
+
+def test_matched_shams_change_no_other_row():
+    image, mask = uneven_head_with_tumor()
+    alone, _ = all_rows(image, mask, EVERYTHING[: len(plan.HEADLINE_EDITS)])
+    for planned in (plan.HEADLINE_EDITS + plan.matched_shams(),
+                    plan.matched_shams() + plan.HEADLINE_EDITS):  # fmt: skip
+        rows, _ = all_rows(image, mask, planned)
+        others = rows[rows["edit"] != "sham_matched"].reset_index(drop=True)
+        pd.testing.assert_frame_equal(others, alone)
 
 
 def test_pixels_that_may_change_are_counted_and_no_others_change():
@@ -285,6 +334,8 @@ def test_a_mask_of_the_whole_slice_leaves_nothing_to_inpaint_from_and_no_place()
     assert found["remove"] == found["remove_refit"] == "nothing to inpaint from"
     assert found["sham"] == found["sham_only"] == "no legal place"
     assert found["only"] == found["background"] == found["silhouette"] == ""
+    planned = plan.matched_shams()
+    assert reasons(image, np.ones_like(mask), planned)["sham_matched"] == "nothing to inpaint from"
 
 
 def test_a_tumor_as_large_as_the_head_has_no_legal_place():

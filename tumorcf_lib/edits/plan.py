@@ -1,25 +1,34 @@
 """What an audit does to each slice: the plan's elements, and the edits they make."""
 
-import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
 from tumorcf_lib.data import preprocess
-from tumorcf_lib.edits import edits, head, shams, symmetry
-from tumorcf_lib.edits.infills import HEADLINE_INFILL
+from tumorcf_lib.edits import edits, shams
+from tumorcf_lib.edits.infills import HEADLINE_INFILL, INFILLS
+from tumorcf_lib.edits.regions import ImpossibleEditError, dilate
+from tumorcf_lib.edits.sites import About
 
 EMPTY_MASK = "empty mask"
 EMPTIED_MASK = "dilation empties the mask"
 NOT_MOVED = shams.Place(0, 0)
 
 ROW_DTYPES = {
-    "edit": str, "place": np.int64, "infill": str, "dilation_px": np.int64,
-    "offset_y": np.int64, "offset_x": np.int64, "mirrored": bool,
-    "flag": str, "depth_px": np.float64,
-    "n_pixels": np.int64, "edit_rms": np.float64, "reason": str,
-}  # fmt: skip
+    "edit": str,
+    "place": np.int64,
+    "infill": str,
+    "dilation_px": np.int64,
+    "offset_y": np.int64,
+    "offset_x": np.int64,
+    "mirrored": bool,
+    "flag": str,
+    "depth_px": np.float64,
+    "n_pixels": np.int64,
+    "edit_rms": np.float64,
+    "reason": str,
+}
 """What a row says about its edit, in this order."""
 
 
@@ -35,10 +44,11 @@ class NoEditError(ValueError):
 class Action:
     """What an edit's name stands for.
 
-    `apply` maps (about, region, infill) to the edited slice, `about` an `_About`.
+    `apply` maps (about, region, infill) to the edited slice, `about` a `sites.About`.
     `changes` says which pixels it may change: "region", "rest" (all others), "all" or
     "none". Actions that `uses_region` have no result for an empty one; those `at_places`
-    get the region moved to sham places, one edit per place.
+    get the region moved to sham places, one edit per place; those `matched`, to the places
+    where a sham changes about as much as the removal.
     """
 
     apply: Callable
@@ -46,17 +56,11 @@ class Action:
     uses_region: bool = True
     uses_infill: bool = False
     at_places: bool = False
-
-
-def _removed(about, region, infill):
-    return edits.remove(
-        about.slice, region, infill=infill, avoid=about.mask,
-        symmetry=about.symmetry if edits.INFILLS[infill].needs_whole_slice else None,
-    )  # fmt: skip
+    matched: bool = False
 
 
 def _removed_and_refit(about, region, infill):
-    return preprocess.refit(_removed(about, region, infill))
+    return preprocess.refit(about.removed(region, infill))
 
 
 def _without_infill(edit):
@@ -69,15 +73,16 @@ def _whole_slice(edit):
 
 ACTIONS = {
     "original": Action(_whole_slice(np.copy), "none", uses_region=False),
-    "remove": Action(_removed, "region", uses_infill=True),
+    "remove": Action(About.removed, "region", uses_infill=True),
     "original_refit": Action(_whole_slice(preprocess.refit), "all", uses_region=False),
     "remove_refit": Action(_removed_and_refit, "all", uses_infill=True),
     "only": Action(_without_infill(edits.only), "rest"),
     "background": Action(_without_infill(edits.background), "region"),
     "silhouette": Action(_without_infill(edits.silhouette), "all"),
     "blank": Action(_whole_slice(edits.blank), "all", uses_region=False),
-    "sham": Action(_removed, "region", uses_infill=True, at_places=True),
+    "sham": Action(About.removed, "region", uses_infill=True, at_places=True),
     "sham_only": Action(_without_infill(edits.only), "rest", at_places=True),
+    "sham_matched": Action(About.removed, "region", uses_infill=True, at_places=True, matched=True),
 }
 """Edit name -> what is done. A row's edit, infill, dilation and place fix the edited slice."""
 
@@ -86,7 +91,7 @@ ACTIONS = {
 class Edit:
     """One element of an audit's plan.
 
-    `name` is a key of `ACTIONS`, `infill` one of `edits.INFILLS` for edits that fill
+    `name` is a key of `ACTIONS`, `infill` one of `INFILLS` for edits that fill
     something in and "" otherwise; `dilation_px` grows the mask at the working size;
     `n_places` overrides the audit's number of shams, `max_places` only limits it.
     """
@@ -100,7 +105,7 @@ class Edit:
     def __post_init__(self):
         if self.name not in ACTIONS:
             raise InvalidPlanError(f"No edit {self.name!r}; choose one of: {', '.join(ACTIONS)}.")
-        known = edits.INFILLS if ACTIONS[self.name].uses_infill else ("",)
+        known = INFILLS if ACTIONS[self.name].uses_infill else ("",)
         if self.infill not in known:
             names = ", ".join(repr(name) for name in known)
             raise InvalidPlanError(
@@ -133,7 +138,7 @@ def control_edits(infills, dilations_at_512, size_px, n_places):
     Parameters
     ----------
     infills : sequence of str
-        Keys of `edits.INFILLS`.
+        Keys of `INFILLS`.
     dilations_at_512 : sequence of int
         In pixels of a slice of 512 x 512; scaled to `size_px` and rounded. What becomes 0
         or equal to another is left out.
@@ -161,22 +166,35 @@ def control_edits(infills, dilations_at_512, size_px, n_places):
     return tuple(edit for factor in factors for edit in _removal_and_shams(*factor, n_places))
 
 
+def matched_shams(dilation_px=0, *, infill=HEADLINE_INFILL, n_places=5):
+    """Shams that change a slice as much as the removal does, beside the usual ones.
+
+    Of `sites.N_CANDIDATES` legal places those are taken whose sham's RMS is nearest to the
+    removal's, if possible in the brain. In their rows `flag` begins with "matched" where the RMS is
+    0.8 to 1.25 of the removal's; elsewhere the sham is only the nearest that there is.
+
+    >>> [edit.name for edit in HEADLINE_EDITS[-1:] + matched_shams()]
+    ['sham_only', 'sham_matched']
+    """
+    return (Edit("sham_matched", infill, dilation_px, n_places=n_places),)
+
+
 def network_edits(infills, n_places):
     """What another network is asked about each slice: every infill, but few shams and no refit.
 
-    Parameters as in :func:`control_edits`.
-
-    Examples
-    --------
     >>> [edit.name for edit in network_edits([], 3)]
     ['original', 'remove', 'sham', 'only', 'sham_only', 'background', 'blank']
     """
     infills = dict.fromkeys([HEADLINE_INFILL, *infills])
     removals = [edit for infill in infills for edit in _removal_and_shams(infill, 0, n_places)]
     return (
-        Edit("original"), *removals,
-        Edit("only"), Edit("sham_only", n_places=n_places), Edit("background"), Edit("blank"),
-    )  # fmt: skip
+        Edit("original"),
+        *removals,
+        Edit("only"),
+        Edit("sham_only", n_places=n_places),
+        Edit("background"),
+        Edit("blank"),
+    )
 
 
 def _removal_and_shams(infill, dilation_px, n_places):
@@ -187,18 +205,8 @@ def _removal_and_shams(infill, dilation_px, n_places):
 
 
 def checked_plan(plan):
-    """The plan as a tuple, each edit once.
-
-    Raises
-    ------
-    InvalidPlanError
-        If an edit comes twice: its rows could not be told apart.
-
-    Examples
-    --------
-    >>> checked_plan([Edit("original")])[0].name
-    'original'
-    """
+    """The plan as a tuple; an InvalidPlanError if an edit comes twice, as its rows could not
+    be told apart."""
     plan = tuple(plan)
     rows = [(edit.name, edit.infill, edit.dilation_px) for edit in plan]
     twice = sorted({row for row in rows if rows.count(row) > 1})
@@ -212,88 +220,31 @@ def checked_plan(plan):
 def recreate(slice, mask, row):
     """The edited slice behind a row of the audit, bit by bit.
 
-    Parameters
-    ----------
-    slice : ndarray of float32, shape (height, width)
-        The prepared slice, as it was audited.
-    mask : ndarray of bool, shape (height, width)
-    row : Series or mapping
-        A row of :func:`audit`, fresh or read back from a CSV.
-
-    Returns
-    -------
-    ndarray of float32, shape (height, width)
-
-    Raises
-    ------
-    NoEditError
-        If the row has a reason instead of an edit.
+    `slice` and `mask` as they were audited; `row`: fresh or read back from a CSV. Raises
+    NoEditError if the row has a reason instead of an edit.
     """
     if isinstance(row["reason"], str) and row["reason"]:
         raise NoEditError(
             f"Slice {row['slice_id']!r} has no edit {row['edit']!r} to recreate: {row['reason']}."
         )
-    return ACTIONS[row["edit"]].apply(
-        _About(slice, mask), region_of(mask, row), row["infill"]
-    )
+    return ACTIONS[row["edit"]].apply(About(slice, mask), region_of(mask, row), row["infill"])
 
 
 def region_of(mask, row):
     """The region that a row's edit is about: the mask, dilated, and moved if it is a sham."""
-    region = edits.dilate(mask, int(row["dilation_px"]))
+    region = dilate(mask, int(row["dilation_px"]))
     if ACTIONS[row["edit"]].at_places:
         place = shams.Place(int(row["offset_y"]), int(row["offset_x"]), bool(row["mirrored"]))
         region = shams.move(region, place)
     return region
 
 
-class _About:
-    """A slice, its mask, and what several of its edits need: found when first asked for."""
-
-    def __init__(self, slice, mask):
-        self.slice, self.mask = slice, mask
-        self._sites = {}  # dilation -> how many were asked for, and those there are
-
-    @functools.cached_property
-    def head(self):
-        return head.find_head(self.slice)
-
-    @functools.cached_property
-    def symmetry(self):
-        return symmetry.measure(self.slice, exclude=self.mask)
-
-    def depth_px(self, region):
-        return float(self.head.depth_px[region].mean())
-
-    def sites(self, dilation_px, n, rng_key):
-        """Place, flag and moved region of the first n shams; kept for further edits."""
-        n_found, found = self._sites.get(dilation_px, (0, []))
-        if n > n_found:
-            found = self._find_sites(edits.dilate(self.mask, dilation_px), n, rng_key)
-            self._sites[dilation_px] = n, found
-        return found[:n]
-
-    def _find_sites(self, region, n, rng_key):
-        places = shams.legal_places(region, self.head.mask, tumor=self.mask)
-        depth_px, flags = shams.describe_places(places, region, self.head)
-        # A generator of the slice's own: all edits, and all audits, get the same places.
-        chosen = shams.choose_places(
-            places, depth_px, flags, self.depth_px(region), n, shams.rng_for(*rng_key),
-            spacing_px=max(1, round(shams.SPACING_SHARE * min(self.slice.shape))),
-        )  # fmt: skip
-        found = []
-        for k in chosen:
-            place = shams.Place(int(places[k, 0]), int(places[k, 1]), bool(places[k, 2]))
-            found.append((place, flags[k], shams.move(region, place)))
-        return found
-
-
 def edits_of(slice, mask, plan, n_places, rng_key):
     """Row (see `ROW_DTYPES`) and edited slice, or None, of every edit of one slice."""
-    about = _About(slice, mask)
+    about = About(slice, mask)
     for edit in plan:
         action = ACTIONS[edit.name]
-        region = edits.dilate(mask, edit.dilation_px)
+        region = dilate(mask, edit.dilation_px)
         if action.uses_region and not region.any():
             yield _row(edit, reason=EMPTIED_MASK if mask.any() else EMPTY_MASK), None
             continue
@@ -302,7 +253,12 @@ def edits_of(slice, mask, plan, n_places, rng_key):
             continue
         n = n_places if edit.n_places is None else edit.n_places
         n = n if edit.max_places is None else min(n, edit.max_places)
-        sites = about.sites(edit.dilation_px, n, rng_key)
+        sites_of = about.matched_sites if action.matched else about.sites
+        try:
+            sites = sites_of(edit.dilation_px, n, rng_key, edit.infill)
+        except ImpossibleEditError as error:  # there is no removal to match
+            yield _row(edit, reason=error.reason), None
+            continue
         for number, (place, flag, moved) in enumerate(sites):
             yield _make(edit, about, moved, number, place, flag)
         if n > 0 and not sites:
@@ -316,7 +272,7 @@ def _make(edit, about, region, number=-1, place=NOT_MOVED, flag=""):
     what = {"number": number, "place": place, "flag": flag, "depth_px": depth_px}
     try:
         edited = action.apply(about, region, edit.infill)
-    except edits.ImpossibleEditError as error:
+    except ImpossibleEditError as error:
         return _row(edit, **what, reason=error.reason), None
     n_region, n_all = np.count_nonzero(region), about.slice.size
     n_pixels = {"none": 0, "region": n_region, "rest": n_all - n_region, "all": n_all}
@@ -327,7 +283,6 @@ def _make(edit, about, region, number=-1, place=NOT_MOVED, flag=""):
 def _row(
     edit, *, number=-1, place=NOT_MOVED, flag="", depth_px=np.nan, n_pixels=0, rms=np.nan, reason=""
 ):
-    return (
-        edit.name, number, edit.infill, edit.dilation_px,
-        place.offset_y, place.offset_x, place.mirrored, flag, depth_px, n_pixels, rms, reason,
-    )  # fmt: skip
+    what = edit.name, number, edit.infill, edit.dilation_px
+    where = place.offset_y, place.offset_x, place.mirrored, flag, depth_px
+    return *what, *where, n_pixels, rms, reason

@@ -9,9 +9,6 @@ from tumorcf_lib.edits import edits, head, regions, shams
 SEAM_PX = 2
 """Width of the seam around a transplant, over which donor passes into host."""
 
-RING_PX = edits.RADIUS_PX + 1
-"""Pixels around a tumor, and around its new place, whose brightness is matched."""
-
 REMOVAL_DILATION_PX = 1
 """Growth of the host's own tumor before its removal: one pixel more leaves hardly any of it."""
 
@@ -63,7 +60,7 @@ def transplant(slice, mask, donor, donor_mask, place, *, dilation_px=REMOVAL_DIL
     -----
     All donor pixels get one offset: the median of the host's ring at the new place minus the
     median of the donor's ring, so contrasts within the tumor and to its surroundings are the
-    donor's. The ring is what lies within `RING_PX` of the tumor. Within the tumor the donor
+    donor's. The ring is what lies within `edits.RING_PX` of the tumor. Within the tumor the donor
     counts alone; over the seam's `SEAM_PX` pixels it fades out linearly. Nothing gets darker than
     the host's air.
 
@@ -158,7 +155,7 @@ def find_site(slice, mask, donor_mask, rng, *, wanted_px, found=None,
 
 
 def _ring(mask):
-    return regions.dilate(mask, RING_PX) & ~mask
+    return regions.dilate(mask, edits.RING_PX) & ~mask
 
 
 def _shares(tumor):

@@ -1,0 +1,108 @@
+"""A slice, its mask, and what several of its edits need: head, midline, places of shams."""
+
+import functools
+
+import numpy as np
+
+from tumorcf_lib.edits import edits, head, shams, symmetry
+from tumorcf_lib.edits.infills import INFILLS
+from tumorcf_lib.edits.regions import ImpossibleEditError, dilate
+
+N_CANDIDATES = 60
+"""Places at which a sham is tried to find some that change as much as the removal: the usual
+ones (the first `shams.N_POOL`), and others anywhere in the head."""
+
+MATCHED_RATIOS = 0.8, 1.25
+"""A sham is matched if its RMS is so many times the removal's."""
+
+
+class About:
+    """A slice and its mask; everything else is found when first asked for, and kept."""
+
+    def __init__(self, slice, mask):
+        self.slice, self.mask = slice, mask
+        self._legal = {}  # dilation -> legal places, their depths and flags
+        self._sites = {}  # dilation -> how many were asked for, and those there are
+
+    @functools.cached_property
+    def head(self):
+        return head.find_head(self.slice)
+
+    @functools.cached_property
+    def symmetry(self):
+        return symmetry.measure(self.slice, exclude=self.mask)
+
+    def depth_px(self, region):
+        """Mean distance of the region's pixels to the head's surface."""
+        return float(self.head.depth_px[region].mean())
+
+    def removed(self, region, infill):
+        """The slice with the region filled in; the tumor is not copied, whatever the region."""
+        found = self.symmetry if INFILLS[infill].needs_whole_slice else None
+        return edits.remove(self.slice, region, infill=infill, avoid=self.mask, symmetry=found)
+
+    def sites(self, dilation_px, n, rng_key, infill):
+        """Place, flag and moved region of the first n shams, the same for every infill."""
+        n_found, found = self._sites.get(dilation_px, (0, []))
+        if n > n_found:
+            # A generator of the slice's own: all edits, and all audits, get the same places.
+            found = self._chosen(dilation_px, n, shams.rng_for(*rng_key))
+            self._sites[dilation_px] = n, found
+        return found[:n]
+
+    def matched_sites(self, dilation_px, n, rng_key, infill):
+        """Place, flag and moved region of n shams that change as much as the removal, or nearly.
+
+        First matched ones in the brain, then other matched ones, then the rest; each the nearest
+        first. The flag says "matched" before what else it says. An ImpossibleEditError if the
+        removal itself cannot be made.
+        """
+        region = dilate(self.mask, dilation_px)
+        wanted = edits.edit_rms(self.slice, self.removed(region, infill))
+        lowest, highest = MATCHED_RATIOS
+        ranked = []
+        for place, flag, moved in self._candidates(dilation_px, rng_key):
+            try:
+                rms = edits.edit_rms(self.slice, self.removed(moved, infill))
+            except ImpossibleEditError:
+                continue
+            is_matched = lowest * wanted <= rms <= highest * wanted
+            gap = abs(np.log(max(rms, 1e-12) / max(wanted, 1e-12)))
+            rank = (not is_matched, is_matched and flag != "", gap)
+            ranked.append((rank, (place, f"matched {flag}".strip() if is_matched else flag, moved)))
+        return [site for _, site in sorted(ranked, key=lambda entry: entry[0])[:n]]
+
+    def _candidates(self, dilation_px, rng_key):
+        """The first usual places, then random others."""
+        seed, slice_id = rng_key
+        usual = self._chosen(dilation_px, shams.N_POOL, shams.rng_for(*rng_key))
+        places, _, flags = self._legal_places(dilation_px)
+        flag_of = dict(zip(map(tuple, places.tolist()), flags, strict=True))
+        others = shams.draw_places(places, N_CANDIDATES, shams.rng_for(seed, f"{slice_id} matched"))
+        taken = {place for place, _, _ in usual}
+        region = dilate(self.mask, dilation_px)
+        for place in [place for place in others if place not in taken]:
+            flag = flag_of[place.offset_y, place.offset_x, int(place.mirrored)]
+            usual.append((place, flag, shams.move(region, place)))
+        return usual[:N_CANDIDATES]
+
+    def _chosen(self, dilation_px, n, rng):
+        region = dilate(self.mask, dilation_px)
+        places, depth_px, flags = self._legal_places(dilation_px)
+        spacing_px = max(1, round(shams.SPACING_SHARE * min(self.slice.shape)))
+        chosen = shams.choose_places(
+            places, depth_px, flags, self.depth_px(region), n, rng, spacing_px=spacing_px
+        )
+        found = []
+        for k in chosen:
+            place = shams.Place(int(places[k, 0]), int(places[k, 1]), bool(places[k, 2]))
+            found.append((place, flags[k], shams.move(region, place)))
+        return found
+
+    def _legal_places(self, dilation_px):
+        if dilation_px not in self._legal:
+            region = dilate(self.mask, dilation_px)
+            places = shams.legal_places(region, self.head.mask, tumor=self.mask)
+            described = shams.describe_places(places, region, self.head)
+            self._legal[dilation_px] = places, *described
+        return self._legal[dilation_px]
