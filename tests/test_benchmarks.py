@@ -32,6 +32,8 @@ from benchmarks import (
 )
 from tumorcf_lib import config
 
+pytestmark = pytest.mark.monthly
+
 ROW = measure.Row("sums", "of ten", "loop", 10, "numbers", 3, 2.0, 1.5, 1.0, 0.9, 1.1)
 
 

@@ -1,6 +1,6 @@
 """Notebook 06 in JupyterLab, opened and run in a real browser as a reader would.
 
-Reads a finished smoke run of 04 and 05, which ``./run_all.sh --test`` has just made when it comes
+Reads a finished smoke run of 04 and 05, which ``--test-all`` has just made when it comes
 here (it calls this file on its own). Needs Chromium or Chrome, with its driver.
 """
 
@@ -25,6 +25,8 @@ from selenium import webdriver  # noqa: E402
 from selenium.webdriver.common.by import By  # noqa: E402
 from selenium.webdriver.support import expected_conditions as until  # noqa: E402
 from selenium.webdriver.support.ui import WebDriverWait  # noqa: E402
+
+pytestmark = pytest.mark.monthly
 
 NAME = "06_metrics"
 START_S, RUN_S = 120, 600
@@ -59,7 +61,7 @@ def smoke_run():
     for name in stages.NEEDS[NAME]:
         reason = stages.why_stale(study, name)
         if reason:
-            pytest.skip(f"needs {name} of a smoke run ({reason}): ./run_all.sh --test makes it")
+            pytest.skip(f"needs {name} of a smoke run ({reason}): ./run_all.sh --test-all makes it")
     return config.runs()
 
 

@@ -8,6 +8,8 @@ from tumorcf_lib import config, rowfiles
 from tumorcf_lib.publish import compare
 from tumorcf_lib.study import results, stages
 
+pytestmark = pytest.mark.monthly
+
 
 def test_a_round_kills_once_in_every_notebook_at_moments_that_only_the_seed_decides():
     planned = kill_runs.plan(0, 3, 50)

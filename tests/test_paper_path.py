@@ -24,6 +24,8 @@ from tumorcf_lib.networks import backbones, classifier
 from tumorcf_lib.publish import publish
 from tumorcf_lib.study import results, unit
 
+pytestmark = pytest.mark.monthly
+
 PUBLISHED_BYTES = 94_765_736  # of the file that keras.applications downloads
 PUBLISHED_PARAMETERS = 23_587_712
 REFUSING = "http://127.0.0.1:9/"  # nothing listens on the discard port

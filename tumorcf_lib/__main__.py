@@ -1,266 +1,299 @@
-"""Command line: ``python -m tumorcf_lib --help``."""
+"""Command line: ``python -m tumorcf_lib --help``, and all options of ``run_all.sh``."""
 
 import argparse
 import errno
+import importlib
 import os
 import shlex
+import subprocess
 import sys
+import tempfile
+from dataclasses import replace
 
-from tumorcf_lib import commands
-from tumorcf_lib.your_model import audit
+from tumorcf_lib import config
 
-DESCRIPTION = """\
-Does a brain-tumor classifier look at the tumor? Run, publish and check the study.
-
-examples
-  python -m tumorcf_lib run                          six notebooks, profile chosen for this machine
-  python -m tumorcf_lib run --profile demo --from 04 again from the evaluation on
-  python -m tumorcf_lib status --profile demo        what is up to date, and why not
-  python -m tumorcf_lib download                     the published archives (880 MB) into data/
-  python -m tumorcf_lib report --profile demo        one HTML page of a finished run
-  python -m tumorcf_lib verify figures/paper-lite    recompute published tables from their rows
-  python -m tumorcf_lib audit --help                 audit a classifier of your own
-
-every command tells its options and examples:  python -m tumorcf_lib COMMAND --help
-"""
 STOPPED = """
-Stopped, as asked. Nothing that was finished is lost: notebooks, training epochs, tables of rows
-and downloaded bytes are kept. The same command goes on from there:
+Stopped. Nothing that was finished is lost; the same command goes on from there:
     {command}"""
-FULL = """\
-The disk is full. Free some room, or move everything that runs write elsewhere
-(TUMORCF_RUNS=<folder>). Nothing that was finished is lost; the same command goes on:
-    {command}"""
-NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
-STOPPED_SHORT = """
-Stopped, as asked. This command keeps nothing half done; the same command begins anew:
-    {command}"""
+STOPPED_SHORT = "\nStopped. This command keeps nothing unfinished; run it again:\n    {command}"
+FULL = """The disk is full. Free some room, or let runs write elsewhere (TUMORCF_RUNS=<folder>).
+Nothing that was finished is lost; then the same command goes on: {command}"""
 LACKING = """
-This Python ({python}) lacks the package {name}. The project's own has it: type
+This Python ({python}) lacks the package {name}. In the repository's folder, type
     source .venv/bin/activate
-in the repository's folder, and the same command again. ./run_all.sh --setup makes .venv."""
-GOES_ON = ("run", "download", "calibrate", "train", "leak", "scratch")
-"""Commands that go on where they were stopped; the others take a few minutes at most, but for
-``audit``, which cannot know whether the reader's classifier is still the same."""
-
-EXAMPLES = {
-    "run": {
-        "": "the profile that fits this machine",
-        "--profile demo --from 04": "again from the evaluation on",
-        "--profile paper-lite --data ~/figshare": "the real slices, half an hour on 2 cores",
-        "--profile paper-lite --from 04": "the same from the published weights, 15 minutes",
-    },
-    "status": {
-        "": "what is up to date, and why not",
-        "--profile paper-lite --data ~/figshare": "the same for the real slices",
-    },
-    "report": {
-        "": "of the profile that fits this machine",
-        "--profile paper-lite": "runs/paper-lite/report.html",
-    },
-    "download": {
-        "": "into data/; what was cut off is resumed",
-        "--data ~/figshare": "into a folder of yours",
-    },
-    "calibrate": {"": "trains and audits; again: goes on where it stopped"},
-    "train": {
-        "": "all folds, one after the other",
-        "--fold 2 --seed 1": "one unit, for one of several machines",
-        "--profile paper-lite-cv --data ~/figshare": "slices of a folder of yours",
-    },
-    "leak": {
-        "": "one fold of each kind of split",
-        "--folds 5": "all five folds: less scatter, five times as long",
-    },
-    "scratch": {
-        "--minutes 20": "begin, or go on for 20 minutes more",
-        "--minutes 5 --size 96 --epochs 4": "a smaller network's input, a shorter schedule",
-    },
-    "publish": {
-        "demo": "figures/demo and the notebooks, from runs/demo",
-        "paper-lite": "figures/paper-lite; no picture of a slice",
-        "paper-lite-cv --from-rows": "its tables and figures anew, from published rows",
-    },
-    "card": {"figures/paper-lite": "after its tables were published anew"},
-    "verify": {
-        "": "every folder under figures/",
-        "figures/demo figures/paper-lite": "these two",
-    },
-    "compare": {"runs/demo /tmp/other/runs/demo": "1 if any row, table or figure differs"},
-    "readme": {"": "after the address in pyproject.toml was changed"},
+and the same command again. ./run_all.sh --setup makes .venv."""
+NO_REPOSITORY = """This command needs the repository, not only the installed package: git clone
+it and run the command there. `python -m tumorcf_lib audit` works anywhere."""
+MODES = ("report", "lab", "test", "test-all", "setup")
+TESTS = {
+    "unit tests and doctests": "-rs --durations=5 -n 2 --dist loadfile "
+                               "--ignore tests/test_browser.py tests tumorcf_lib",
+    "notebooks, by nbval": "-p no:cacheprovider --nbval-lax --nbval-cell-timeout=300 notebooks",
+    "what nbval ran, in a browser": "-rs -p no:cacheprovider tests/test_browser.py",
 }
-"""What follows a command, and what it does: shown by --help, checked by the tests."""
 
 
+def lib(name):
+    """A module of the library, imported only when a command needs it."""
+    return importlib.import_module(f"tumorcf_lib.{name}")
+
+
+def option(*names, **settings):
+    """One option of a command, as ``add_argument`` takes it."""
+    return names, settings
+
+
+def _seed(text):
+    if not text.isdecimal() or int(text) >= 2**32:
+        raise argparse.ArgumentTypeError(f"expected a whole number below 2**32, got {text!r}")
+    return int(text)
+
+
+def _named(text):
+    if not text.strip():
+        raise argparse.ArgumentTypeError("expected a name, got an empty one")
+    return text
+
+
+def _folder(text):  # run_all.sh changes the folder, and says where it was called
+    return os.path.join(os.environ.get("TUMORCF_FROM", ""), os.path.expanduser(_named(text)))
 
 
 def main(arguments=None) -> int:
     """Parse the command line, do what it asks, return the exit status."""
-    options = _parser().parse_args(arguments)
+    arguments = sys.argv[1:] if arguments is None else list(arguments)
+    for name in filter(os.environ.get, ("TUMORCF_DATA", "TUMORCF_RUNS")):
+        os.environ[name] = os.path.abspath(_folder(os.environ[name]))
+    mode, words = None, arguments
+    if arguments[:1] == ["run_all"]:  # run_all.sh: a run, unless --lab or the like is given
+        mode = next((mode for mode in MODES if f"--{mode}" in arguments), "run")
+        words = [word for word in arguments[1:] if word != f"--{mode}"]
+    options = _parser(mode).parse_args(words)
+    if os.environ.pop("TUMORCF_CHECK", ""):  # are the options right? Before anything is installed
+        return 0
+    os.environ.pop("TUMORCF_FROM", None)
     if getattr(options, "data", None):
-        os.environ["TUMORCF_DATA"] = os.path.abspath(os.path.expanduser(options.data))
+        os.environ["TUMORCF_DATA"] = os.path.abspath(options.data)
+    typed = os.environ.get("TUMORCF_COMMAND", "").strip()
+    again = (typed or f"python -m tumorcf_lib {shlex.join(arguments)}").replace(" --fresh", "")
     try:
-        return options.action(options) or 0
+        if options.command not in ("audit", "compare") and not config.NOTEBOOKS.is_dir():
+            return print(NO_REPOSITORY, file=sys.stderr) or 1
+        done = options.action(options)
+        return done if isinstance(done, int) else 0
     except KeyboardInterrupt:
-        words = STOPPED if options.command in GOES_ON else STOPPED_SHORT
-        print(words.format(command=_same_command(arguments)))
+        print((STOPPED if options.command in GOES_ON else STOPPED_SHORT).format(command=again))
         return 130
     except ModuleNotFoundError as error:
         if (error.name or "tumorcf_lib").startswith("tumorcf_lib"):
             raise
         print(LACKING.format(python=sys.executable, name=error.name), file=sys.stderr)
         return 1
-    except _named_errors() as error:
+    except Exception as error:  # the project's own errors are written for people
+        if not (isinstance(error, OSError) or type(error).__module__.startswith("tumorcf_lib")):
+            raise
         print(f"\n{type(error).__name__}: {error}", file=sys.stderr)
-        if getattr(error, "errno", None) in NO_ROOM:
-            print(FULL.format(command=_same_command(arguments)), file=sys.stderr)
+        if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT):
+            print(FULL.format(command=again), file=sys.stderr)
         return 1
 
 
-def _same_command(arguments):
-    """What the user typed: run_all.sh tells it, else it was this module.
-
-    Without ``--fresh``, which would begin anew instead of going on.
-    """
-    typed = os.environ.get("TUMORCF_COMMAND", "").strip()
-    words = sys.argv[1:] if arguments is None else arguments
-    return (typed or f"python -m tumorcf_lib {shlex.join(words)}").replace(" --fresh", "")
-
-
-def _parser():
+def _parser(mode=None):
+    """The parser of all commands, or of run_all.sh in a mode."""
     parser = argparse.ArgumentParser(
-        prog="python -m tumorcf_lib", description=DESCRIPTION,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )  # fmt: skip
+        prog="python -m tumorcf_lib", epilog="Every command has examples: COMMAND --help",
+        description="Does a brain-tumor classifier look at the tumor? Run, publish and check.",
+    )
     parsers = parser.add_subparsers(required=True, metavar="command", dest="command")
-
-    run = _command(parsers, "run", "execute the notebooks by papermill")
-    _study_options(run)
-    run.add_argument("--from", dest="first", default="01", help="first notebook, e.g. 04")
-    run.add_argument("--to", dest="last", default="06", help="last notebook")
-    run.add_argument("--fresh", action="store_true", help="redo what is up to date, too")
-    run.add_argument(
-        "--reference", action="store_true",
-        help="take the published weights instead of training in 03; so does --from 04 where 03 "
-        "was never run",
-    )  # fmt: skip
-
-    status = _command(parsers, "status", "which notebooks are up to date")
-    _study_options(status)
-
-    report = _command(
-        parsers, "report", "one HTML page of a finished run, for people without Python"
-    )
-    _study_options(report)
-
-    download = _command(parsers, "download", "fetch the dataset (880 MB)")
-    download.add_argument("--data", metavar="DIR", help="folder to put it into (default: data/)")
-
-    calibrate = _command(
-        parsers, "calibrate", "run the networks whose answer is known (half an hour)"
-    )
-    calibrate.add_argument("--seed", type=int, default=0, help="of the networks")
-
-    train = _command(
-        parsers, "train", "train, predict and audit folds of the cross-validation"
-    )
-    _study_options(train, default="paper-lite-cv")
-    train.add_argument("--fold", type=int, action="append", help="may be repeated; default: all")
-    train.add_argument("--recipe", default="", help="try it on validation persons only")
-    train.add_argument(
-        "--shuffled", action="store_true", help="on classes dealt anew: networks that know nothing"
-    )
-
-    leak = _command(parsers, "leak", "what a split that leaks between persons is worth")
-    _data_option(leak)
-    leak.add_argument("--folds", type=int, default=1, help="of five, pooled; more, less scatter")
-    leak.add_argument("--seed", type=int, default=0, help="of the networks")
-
-    scratch = _command(
-        parsers, "scratch", "train ResNet-50 from random weights for some minutes"
-    )
-    _data_option(scratch)
-    scratch.add_argument("--minutes", type=float, default=20.0, help="then stop; again: go on")
-    scratch.add_argument("--size", type=int, help="side of the slices in px (default: 128)")
-    scratch.add_argument("--epochs", type=int, help="of the whole schedule (default: 10)")
-    scratch.add_argument("--seed", type=int, default=0, help="of the network")
-
-    publish = _command(parsers, "publish", "copy what git may hold of a run to figures/")
-    publish.add_argument("profile")
-    publish.add_argument("--seed", type=int, default=0, help="of the run")
-    publish.add_argument(
-        "--from-rows", action="store_true",
-        help="no run is needed: tables and figures anew from the rows that are published",
-    )  # fmt: skip
-
-    card = _command(parsers, "card", "write a published run's MODEL_CARD.md anew")
-    card.add_argument("folder", help="such as figures/paper-lite")
-
-    verify = _command(parsers, "verify", "recompute published tables from their rows")
-    verify.add_argument("folders", nargs="*", help="default: every folder under figures/")
-
-    _command(parsers, "readme", "write README's and the notebooks' generated parts anew")
-    compare = _command(parsers, "compare", "hold two runs' results against each other")
-    compare.add_argument("first", help="folder of a run, such as runs/demo")
-    compare.add_argument("second", help="folder of another; the exit status is 1 if they differ")
-    audit.add_parser(parsers)
+    inherited = {"--profile": os.environ.get("TUMORCF_PROFILE"),
+                 "--seed": os.environ.get("TUMORCF_SEED")}
+    for name, (action, text, options, examples) in COMMANDS.items():
+        start = "./run_all.sh --" if mode else "python -m tumorcf_lib "
+        start = f"{start}{name}".removesuffix(" --run")
+        lines = (f"  {f'{start} {words}'.strip():<56}  {does}" for words, does in examples.items())
+        epilog = "\n".join(["examples", *lines])
+        if mode and name == "run":
+            others = (f"  --{other:<10} {COMMANDS[other][1]}" for other in MODES)
+            epilog = "\n".join(["instead of a run", *others, "", epilog])
+        own = parsers.add_parser(
+            name, help=text, prog=start, description=f"{text[0].upper()}{text[1:]}.", epilog=epilog,
+            formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False,
+        )
+        own.set_defaults(action=action, command=name)
+        for (first, *more), settings in options:
+            given = {"default": inherited[first]} if inherited.get(first) else {}
+            own.add_argument(first, *more, **settings | given)
+    if mode:
+        return parsers.choices[mode]
+    lib("your_model.audit").add_parser(parsers)
     return parser
 
 
-def _command(parsers, name, text):
-    start = f"python -m tumorcf_lib {name}"
-    lines = {f"{start} {words}".strip(): does for words, does in EXAMPLES[name].items()}
-    width = max(map(len, lines))
-    examples = "\n".join(f"  {line:<{width}}  {does}" for line, does in lines.items())
-    command = parsers.add_parser(
-        name, help=text, description=f"{text[0].upper()}{text[1:]}.",
-        epilog=f"examples\n{examples}", formatter_class=argparse.RawDescriptionHelpFormatter,
-    )  # fmt: skip
-    command.set_defaults(action=getattr(commands, name))
-    return command
+def _study(options, *, of_notebooks=False):
+    profile = lib("study.runtime").resolve(options.profile)
+    if of_notebooks and not profile.has_notebooks:
+        raise lib("study.stages").StageError(
+            f"Profile {profile.name!r} runs without notebooks: status, --from, --to, --fresh and "
+            f"--reference do not apply. Its files: {config.shown(config.run(profile.name))}; "
+            "to begin again, remove that folder.")
+    return lib("study.runtime").Study(profile, options.seed, config.run(profile.name))
 
 
-def _data_option(parser):
-    parser.add_argument(
-        "--data", metavar="DIR", help="folder of the dataset (default: TUMORCF_DATA, else data/)"
-    )
+def _find_dataset(options, study):
+    """Say which profile is run and why; fetch the dataset if that is what was asked for."""
+    archives, folder = lib("data.archives"), config.data_folder()
+    found, is_auto = archives.has_dataset(folder), options.profile == "auto"
+    if config.names_data_folder() and not found and (is_auto or not study.profile.is_phantom):
+        raise archives.not_found(folder, archives.lacking(archives.find(folder)))
+    why = lib("study.runtime").choose_profile()[1] if is_auto else "as asked"
+    print(f"Profile {study.profile.name}: {why}.")
+    if not study.profile.is_phantom and not found:
+        lib("data.download").download(folder)
 
 
-def _study_options(parser, *, default="auto"):
-    parser.add_argument(
-        "--profile", metavar="NAME", default=os.environ.get("TUMORCF_PROFILE") or default,
-        help="smoke, demo, calibration, paper-lite, paper-lite-cv, paper or auto",
-    )  # fmt: skip
-    _data_option(parser)
-    parser.add_argument(
-        "--seed", type=int, default=os.environ.get("TUMORCF_SEED") or "0",
-        help="of training and sham places",
-    )  # fmt: skip
+def run(options):
+    chosen = (options.first, options.last) != ("01", "06") or options.fresh or options.reference
+    study = _study(options, of_notebooks=chosen)
+    if study.profile.cohort == "calibration":
+        return calibrate(options)
+    if not study.profile.has_notebooks:
+        return train(options)
+    _find_dataset(options, study)
+    lib("study.notebooks").run(study, first=options.first, last=options.last,
+                               fresh=options.fresh, published=options.reference)
 
 
-def _named_errors():
-    """Errors whose message is written for people: shown without a traceback."""
-    from tumorcf_lib import config
-    from tumorcf_lib.data import download, published
-    from tumorcf_lib.publish import compare, page, publish, readme
-    from tumorcf_lib.study import (
-        folds,
-        leak_splits,
-        notebooks,
-        reference,
-        scratch,
-        side_studies,
-        stages,
-    )
+def status(options):
+    stages, study = lib("study.stages"), _study(options, of_notebooks=True)
+    for name in stages.NAMES:
+        print(f"{name:<20} {stages.why_stale(study, name) or 'up to date'}")
 
-    return (
-        compare.NoRunError, config.UnknownProfileError, folds.UnitError, download.DownloadError,
-        published.DatasetError, leak_splits.LeakInputError, publish.PublishError,
-        readme.ReadmeError, reference.ReferenceWeightsError, page.RunPageError,
-        notebooks.NotebookError, scratch.ScratchSettingsError, side_studies.UnfinishedStudyError,
-        stages.StageError, OSError,
-        *audit.errors(),
-    )  # fmt: skip
+
+def calibrate(options):
+    lib("networks.classifier").set_up(options.seed)
+    profile = config.get("calibration")
+    _alone("calibration", lambda: lib("study.calibration").run(
+        config.run("calibration"), profile, seed=options.seed))
+
+
+def _alone(name, work):
+    """Do the work of a study without notebooks, unless another process does."""
+    with lib("study.notebooks").only_run(config.run(name)):
+        work()
+    print(f"Publish it by: python -m tumorcf_lib publish {name}")
+
+
+def train(options):
+    study, get = _study(options), vars(options).get
+    _find_dataset(options, study)
+    lib("study.folds").run(
+        replace(study, seed=0), seed=options.seed, fold_numbers=get("fold"),
+        recipe=get("recipe", ""), shuffled=get("shuffled", False))
+    print(f"Publish all finished folds by: python -m tumorcf_lib publish {study.profile.name}")
+
+
+def scratch(options):
+    own = lib("study.scratch")
+    size_px, epochs = options.size or own.PROFILE.size_px, options.epochs or own.PROFILE.epochs
+    profile = replace(own.PROFILE, size_px=size_px, epochs=epochs)
+    _alone(own.NAME, lambda: own.run(
+        config.run(own.NAME), profile, minutes=options.minutes, seed=options.seed))
+
+
+def lab(options):
+    _study(options)  # a wrong name is reported here, not in a notebook
+    chosen = {} if options.profile == "auto" else {"TUMORCF_PROFILE": options.profile}
+    environment = {"MALLOC_ARENA_MAX": "1", **os.environ, **chosen,  # TensorFlow's memory on Linux
+                   "TUMORCF_SEED": str(options.seed), "TUMORCF_COMMAND": ""}
+    print("JupyterLab opens in your browser, or at the address printed below. Run the notebooks in "
+          "order (menu Run > Run All Cells). Ctrl+C here ends JupyterLab.", flush=True)
+    os.chdir(config.ROOT)
+    os.execve(sys.executable, [sys.executable, "-m", "jupyterlab", "notebooks/01_data.ipynb",
+                               f"--ServerApp.root_dir={config.ROOT}"], environment)
+
+
+def test(options, chosen=("-m", "not monthly"), n_steps=2):
+    with tempfile.TemporaryDirectory() as folder:
+        own = {"TUMORCF_RUNS": f"{folder}/runs", "TUMORCF_PROFILE": "smoke", "TUMORCF_COMMAND": ""}
+        for title, words in list(TESTS.items())[:n_steps]:
+            print(f"== {title}", flush=True)
+            call = [sys.executable, "-m", "pytest", "-q", *chosen, *words.split()]
+            if status := subprocess.call(call, cwd=config.ROOT, env=os.environ | own):
+                return status
+
+
+DATA = option("--data", metavar="DIR", type=_folder, help="folder of the dataset, else data/")
+SEED = option("--seed", metavar="N", type=_seed, default="0", help="of training and sham places")
+STUDY = (option("--profile", metavar="NAME", type=_named, default="auto", help="smoke, demo, "
+                "calibration, paper-lite, paper-lite-cv, paper; auto: what fits this machine"),
+         DATA, SEED)
+RUN = (
+    option("--from", dest="first", metavar="04", default="01", help="begin at this notebook"),
+    option("--to", dest="last", metavar="05", default="06", help="end at this notebook"),
+    option("--fresh", action="store_true", help="redo what is up to date, too"),
+    option("--reference", action="store_true", help="take the published weights instead of "
+           "training in 03 (so does --from 04 where 03 was never run)"),
+)
+TRAIN = (
+    option("--profile", metavar="NAME", type=_named, default="paper-lite-cv", help="of folds"),
+    DATA, SEED,
+    option("--fold", type=int, action="append", help="may be repeated; default: all"),
+    option("--recipe", default="", help="try it on validation patients only"),
+    option("--shuffled", action="store_true", help="on labels shuffled over patients"),
+)
+FOLDS = option("--folds", type=int, default=1, help="of five, pooled; more, less scatter")
+SCRATCH = (
+    DATA, SEED, option("--minutes", type=float, default=20.0, help="then stop; again: go on"),
+    option("--size", type=int, help="side of the slices in px (default: 128)"),
+    option("--epochs", type=int, help="of the whole schedule (default: 10)"),
+)
+ROWS = option("--from-rows", action="store_true", help="from published rows; needs no run")
+GOES_ON = ("run", "download", "calibrate", "train", "leak", "scratch")  # where it was stopped
+COMMANDS = {
+    "run": (run, "run the notebooks 01 to 06, or the study of a profile without notebooks",
+            (*STUDY, *RUN), {"": "the profile that fits this machine",
+                             "--profile paper-lite --data ~/figshare": "the real slices",
+                             "--profile demo --from 04": "again from the evaluation on"}),
+    "status": (status, "which notebooks are up to date", STUDY, {"": "and why others are not"}),
+    "report": (lambda o: lib("publish.page").write(_study(o)),
+               "one HTML page of a finished run, for people without Python", STUDY,
+               {"--profile demo": "runs/demo/report.html"}),
+    "download": (lambda o: lib("data.download").download(config.data_folder()),
+                 "fetch the dataset (880 MB)", (DATA,),
+                 {"": "into data/; what was cut off is resumed", "--data ~/figshare": "elsewhere"}),
+    "calibrate": (calibrate, "run the networks whose answer is known (half an hour)", (SEED,),
+                  {"": "trains and audits"}),
+    "train": (train, "train, predict and audit folds of the cross-validation", TRAIN,
+              {"": "all folds, one after the other",
+               "--fold 2 --seed 1": "one unit, for one of several machines"}),
+    "leak": (lambda o: _alone("leak", lambda: lib("study.leak").run_study(
+                 n_folds=o.folds, seed=o.seed)), "what a split that leaks is worth",
+             (DATA, SEED, FOLDS), {"": "one fold of each kind", "--folds 5": "all five"}),
+    "scratch": (scratch, "train a ResNet-50 from random weights for some minutes", SCRATCH,
+                {"--minutes 20": "begin, or go on for 20 minutes more"}),
+    "publish": (lambda o: lib("publish.publish").publish(
+                    o.profile, seed=o.seed, from_rows=o.from_rows),
+                "copy what git may hold of a run to figures/", (option("profile"), SEED, ROWS),
+                {"demo": "figures/demo and the notebooks, from runs/demo",
+                 "paper-lite-cv --from-rows": "its tables and figures, from published rows"}),
+    "card": (lambda o: lib("publish.model_card").renew(o.folder), "rebuild a MODEL_CARD.md",
+             (option("folder"),), {"figures/paper-lite": "after its tables were published again"}),
+    "verify": (lambda o: lib("publish.publish").verify_all(o.folders),
+               "recompute published tables from their rows", (option("folders", nargs="*"),),
+               {"": "every folder under figures/", "figures/demo figures/paper-lite": "these two"}),
+    "compare": (lambda o: lib("publish.compare").run(o.first, o.second),
+                "compare the results of two runs", (option("first"), option("second")),
+                {"runs/demo /tmp/other/runs/demo": "1 if any row, table or figure differs"}),
+    "readme": (lambda o: lib("publish.readme").update(), "rebuild README's generated parts, "
+               "RESULTS.md and the openings of the notebooks", (), {"": "after results changed"}),
+    "lab": (lab, "open the notebooks in JupyterLab", STUDY, {"--profile demo": "they run demo"}),
+    "test": (test, "unit tests, doctests, and all notebooks in the smoke profile", (DATA,),
+             {"": "without what is slow and rare"}),
+    "test-all": (lambda o: test(o, (), len(TESTS)), "the same, with what is slow and rare: "
+                 "browser, kills, the path of the ResNet-50", (DATA,), {"": "once a month"}),
+    "setup": (lambda o: print(f"Python of this project: {sys.executable}"), "only set up .venv "
+              "(an active environment that has every pin is used)", (), {"": "from exact pins"}),
+}
 
 
 if __name__ == "__main__":

@@ -94,6 +94,8 @@ def write(study) -> Path:
     notebooks = {name: nbformat.read(runner.executed_copy(study, name), 4) for name in names}
     target = study.folder / PAGE
     steps.write_whole(target, document(notebooks, _notes(study)))
+    print(f"One page, {target.stat().st_size / 1e6:.1f} MB: {config.shown(target)}")
+    print("It needs no Python and no network: open it in a browser, or send it to somebody.")
     return target
 
 
