@@ -108,11 +108,12 @@ def _put(folder, n, size_px, prepared_px):
 
 
 def _renumbered(path, copy, number):
-    """A copy of an N.mat with a patient of its own."""
+    """A copy of an N.mat with a patient, and a pixel, of its own."""
     import h5py
 
     copy.write_bytes(path.read_bytes())
     with h5py.File(copy, "r+") as file:
+        file["cjdata/image"][0, 0] = number
         file["cjdata/PID"][...] = np.array([[ord(digit)] for digit in f"{number:06d}"], np.uint16)
 
 
@@ -121,7 +122,7 @@ def _renumbered(path, copy, number):
 
 def _reader(folder):
     with tempfile.TemporaryDirectory() as cache:
-        published.read(folder / "mats", cache_dir=cache, progress=False)
+        published.read(folder / "mats", cache_dir=cache, progress=False, partial=True)
 
 
 def _preparation(folder):

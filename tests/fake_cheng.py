@@ -8,13 +8,22 @@ from pathlib import Path
 
 import h5py
 import numpy as np
+import pytest
 
-NAMES = (
-    "brainTumorDataPublic_1-766.zip",
-    "brainTumorDataPublic_767-1532.zip",
-    "brainTumorDataPublic_1533-2298.zip",
-    "brainTumorDataPublic_2299-3064.zip",
-)
+from tumorcf_lib.data import archives
+
+NAMES = tuple(f"brainTumorDataPublic_{n}-{n + 2}.zip" for n in (1, 4, 7, 10))
+
+
+@pytest.fixture
+def published_12(monkeypatch):
+    """As if the published dataset were the 12 slices of :func:`dataset`."""
+    small = tuple(
+        archive._replace(name=name) for archive, name in zip(archives.PUBLISHED, NAMES)
+    )
+    monkeypatch.setattr(archives, "PUBLISHED", small)
+    monkeypatch.setattr(archives, "N_PUBLISHED", 12)
+    monkeypatch.delenv("TUMORCF_PARTIAL", raising=False)
 
 
 def draw(number, size=16, dtype=np.int16):
@@ -38,11 +47,13 @@ def write_mat(
     With ``packed``, image and mask are in compressed chunks and each field names its MATLAB
     class, as in the published files.
     """
+    (top, left), (bottom, right) = np.argwhere(mask).min(0), np.argwhere(mask).max(0)
+    corners = [left, top, right, top, right, bottom, left, bottom]
     fields = {
         "PID": np.array([[ord(letter)] for letter in patient], np.uint16),
         "image": image.T,
         "label": np.array([[label]], np.float64),
-        "tumorBorder": np.array([[7.0, 2.0, 8.0, 4.0]]),
+        "tumorBorder": np.array([corners], float),
         "tumorMask": mask.T,
     }
     with h5py.File(path, "w", userblock_size=userblock) as file:

@@ -1,76 +1,135 @@
-import pytest
-from fake_cheng import NAMES, dataset, open_folder, without_rights, write_archives
+"""Members of archives: read to the byte, and never more than they announce."""
 
-from tumorcf_lib.data import archives
-from tumorcf_lib.data.archives import DataAccessError
+import io
+import struct
+import tracemalloc
+import zipfile
+from contextlib import ExitStack
+
+import pytest
+from fake_cheng import NAMES, dataset, mat_bytes, write_archives
+
+from tumorcf_lib.data import archives, finding
+from tumorcf_lib.data.archives import CorruptArchiveError
+from tumorcf_lib.data.matfile import CorruptSliceError
+
+
+def zip_bytes(contents, method=zipfile.ZIP_DEFLATED):
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", method, compresslevel=1) as archive:
+        for name, content in contents.items():
+            archive.writestr(name, content)
+    return file.getvalue()
+
+
+def lying(content, *, n_bytes=None, flags=0):
+    """An archive whose table of contents states other sizes or flags for its last member."""
+    content = bytearray(content)
+    entry = content.rindex(b"PK\1\2")
+    content[entry + 8] |= flags
+    if n_bytes is not None:
+        content[entry + 24 : entry + 28] = struct.pack("<I", n_bytes)
+    return bytes(content)
+
+
+def contents(folder, aside):
+    """Bytes of every slice in a folder, by number."""
+    with ExitStack() as stack:
+        read = archives.Reader(aside, stack)
+        return {entry.number: read(entry) for entry in finding.find(folder).entries}
 
 
 def test_the_published_files_are_four_with_distinct_ids_and_sums():
-    assert [archive.name for archive in archives.PUBLISHED] == list(NAMES)
     assert len({archive.file_id for archive in archives.PUBLISHED}) == 4
     assert all(len(archive.md5) == 32 for archive in archives.PUBLISHED)
     assert sum(archive.n_bytes for archive in archives.PUBLISHED) == 879493326
+    numbers = [archives.numbers_of(archive.name) for archive in archives.PUBLISHED]
+    assert [len(own) for own in numbers] == [766] * 4
+    assert set.union(*numbers) == set(range(1, archives.N_PUBLISHED + 1))
 
 
-def test_lacking_names_what_is_missing_of_the_published_set(tmp_path):
-    folder = dataset(tmp_path / "data")
-    assert archives.lacking(archives.find(folder)) == []
-    (folder / NAMES[2]).unlink()
-    assert archives.lacking(archives.find(folder)) == [archives.PUBLISHED[2]]
-    assert archives.lacking([]) == list(archives.PUBLISHED)
-    assert archives.lacking([folder / "own.zip"]) == []
+def test_names_of_slices_and_archives_in_any_capitals():
+    assert archives.is_slice("deep/folder/12.mat") and archives.is_slice("a\\000000012.MAT")
+    for name in ("cvind.mat", "9" * 5000 + ".mat", "4.mat.txt", "-4.mat", "._4.mat",
+                 "4.mat:Zone.Identifier"):  # fmt: skip
+        assert not archives.is_slice(name)
+    assert archives.is_archive("deep/a.ZIP") and not archives.is_archive("__MACOSX/._a.zip")
 
 
-def test_the_home_folder_is_not_shown(tmp_path, monkeypatch):
-    monkeypatch.setenv("HOME", str(tmp_path))
-    assert archives.shown(tmp_path / "data") == "~/data"
-    assert archives.shown("/elsewhere/data") == "/elsewhere/data"
+def test_every_way_to_pack_gives_the_same_bytes(tmp_path):
+    slices = {n: mat_bytes(tmp_path, n) for n in (1, 2, 3)}
+    inner = zip_bytes({"3.Mat": slices[3], "__MACOSX/._3.mat": b"notes"})
+    packed = {"1.MAT": slices[1], "deep\\2.mat": slices[2], "x/Inner.Zip": inner, "a.txt": b"x"}
+    folder = write_archives(tmp_path / "data", {"OWN.ZIP": packed})
+    assert contents(folder, tmp_path) == slices
+    with zipfile.ZipFile(tmp_path / "own.zip", "w") as archive:
+        with archive.open("4.mat", "w", force_zip64=True) as file:
+            file.write(slices[1])
+    (tmp_path / "own.zip").rename(folder / "4.zip")
+    assert contents(folder, tmp_path) == {**slices, 4: slices[1]}
 
 
-def test_a_number_too_long_to_be_one_is_no_slice():
-    assert archives.is_slice("000000012.mat")
-    assert not archives.is_slice("9" * 5000 + ".mat")
-    assert not archives.is_slice("4.mat.txt") and not archives.is_slice("-4.mat")
+def test_an_archive_of_the_archives_is_known_by_the_sums_of_those(tmp_path):
+    inner = dataset(tmp_path / "inner")
+    packed = {f"x/{name}": (inner / name).read_bytes() for name in NAMES}
+    write_archives(tmp_path / "data", {"all.zip": packed})
+    (tmp_path / "aside").mkdir()
+    with ExitStack() as stack:
+        read = archives.Reader(tmp_path / "aside", stack)
+        for entry in finding.find(tmp_path / "data").entries:
+            read(entry)
+        assert read.md5s() == {archives.md5(inner / name) for name in NAMES}
 
 
-@pytest.mark.parametrize("mode", [0, 0o444, 0o111])
-@pytest.mark.parametrize("place", ["", "sub"])
-def test_a_folder_that_may_not_be_read_is_not_taken_for_an_empty_one(mode, place):
-    with open_folder() as top:
-        folder = dataset(top / place / "data").parent if place else dataset(top / "data")
-        closed = folder / "data" if place else folder
-        with without_rights(closed, mode):
-            if place and not mode & 0o400:  # one of many things in a folder: named, no error
-                assert archives.find(folder) == []
-                words = "data there may not be read (Permission denied)"
-                assert words in str(archives.not_found(folder, archives.PUBLISHED))
-            else:
-                with pytest.raises(DataAccessError) as caught:
-                    archives.has_dataset(folder)
-                words = f"to read {closed}, got PermissionError (Permission denied)"
-                assert words in str(caught.value) and "TUMORCF_DATA" in str(caught.value)
-        assert archives.has_dataset(folder)
+@pytest.mark.parametrize(
+    "content, words",
+    [
+        (lying(zip_bytes({"4.mat": b"x"}), n_bytes=2**31), "4.mat, which unpacks to 2147483648"),
+        (lying(zip_bytes({"i.zip": b"x"}), n_bytes=2**31), "i.zip, which unpacks to 2147483648"),
+        (lying(zip_bytes({"4.mat": b"x"}), flags=1), "4.mat by a password or a method"),
+        (zip_bytes({"4.mat": bytes(99)}, zipfile.ZIP_LZMA), "4.mat by a password or a method"),
+    ],
+)
+def test_a_member_that_could_fill_memory_is_refused_before_it_is_unpacked(tmp_path, content, words):
+    (tmp_path / "own.zip").write_bytes(content)
+    with pytest.raises(CorruptArchiveError, match="own.zip was expected to hold") as caught:
+        finding.find(tmp_path)
+    assert words in str(caught.value) and "python -m tumorcf_lib download" in str(caught.value)
 
 
-def test_a_file_in_the_place_of_the_folder_is_named(tmp_path):
-    (tmp_path / "data.zip").write_bytes(b"x")
-    with pytest.raises(DataAccessError, match="data.zip, got NotADirectoryError"):
-        archives.find(tmp_path / "data.zip")
+def test_a_bomb_that_says_it_is_small_is_not_unpacked_beyond_that(tmp_path):
+    content = lying(zip_bytes({"4.mat": bytes(50_000_000)}), n_bytes=10_000)
+    (tmp_path / "own.zip").write_bytes(content)
+    tracemalloc.start()
+    with pytest.raises(CorruptSliceError, match="expected 10000 bytes with the right checksum"):
+        contents(tmp_path, tmp_path)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 3_000_000
 
 
-def test_folders_with_names_of_files_are_passed_over(tmp_path):
-    for name in (NAMES[0], "4.mat"):
-        (tmp_path / name).mkdir()
-    assert archives.find(tmp_path) == []
+def test_a_member_that_is_not_what_the_archive_says_is_named(tmp_path):
+    (tmp_path / "own.zip").write_bytes(lying(zip_bytes({"4.mat": bytes(600)}), n_bytes=700))
+    with pytest.raises(CorruptSliceError, match="expected 700 bytes .*, got 600 bytes"):
+        contents(tmp_path, tmp_path)
+    content = bytearray(zip_bytes({"4.mat": mat_bytes(tmp_path, 4)}, zipfile.ZIP_STORED))
+    content[5000] ^= 1
+    (tmp_path / "own.zip").write_bytes(content)
+    with pytest.raises(CorruptSliceError, match=r"Slice 4 \(own.zip/4.mat\).*checksum.*Bad CRC"):
+        contents(tmp_path, tmp_path)
 
 
-def test_a_broken_archive_is_named_where_nothing_else_was_found(tmp_path):
-    (tmp_path / "own.zip").write_bytes(b"PK no archive")
-    (tmp_path / "notes.txt").write_text("of no concern")
-    (tmp_path / "folder.zip").mkdir()
-    write_archives(tmp_path, {"code.zip": {"a.py": b""}})
-    assert archives.find(tmp_path) == []
-    error = archives.not_found(tmp_path, archives.PUBLISHED)
-    assert "notes.txt" not in str(error) and "folder.zip" not in str(error)
-    words = "none of its files; code.zip there holds no N.mat; own.zip there is no complete ZIP"
-    assert words in str(error)
+def test_a_link_in_an_archive_is_not_followed(tmp_path):
+    (tmp_path / "private").write_bytes(b"of the machine")
+    link = zipfile.ZipInfo("4.mat")
+    link.create_system, link.external_attr = 3, 0o120777 << 16
+    with zipfile.ZipFile(tmp_path / "own.zip", "w") as archive:
+        archive.writestr(link, str(tmp_path / "private"))
+    assert contents(tmp_path, tmp_path) == {4: str(tmp_path / "private").encode()}
+
+
+def test_a_loose_file_far_too_large_is_refused_unread(tmp_path):
+    with open(tmp_path / "4.mat", "wb") as file:
+        file.truncate(10**12)  # a hole: it takes no room
+    with pytest.raises(CorruptSliceError, match="Slice 4 .*/4.mat.*got 1000000000000"):
+        finding.find(tmp_path)

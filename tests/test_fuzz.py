@@ -41,21 +41,16 @@ def outcomes(kind, n_cases):
 
 
 def test_a_damaged_slice_is_refused_or_valid():
-    counts = outcomes("mat", MORE or 600)
-    assert counts["refused"] > 0.4 * counts.total() and counts["same pixels"] > 20
+    counts = outcomes("mat", MORE or 400)
+    assert counts["refused"] > 0.4 * counts.total() and counts["same pixels"] > 10
 
 
 def test_a_damaged_archive_is_refused_or_gives_the_very_slices():
-    counts = outcomes("zip", MORE or 250)
+    counts = outcomes("zip", MORE or 150)
     assert set(counts) == {"refused", "same slices"}
     assert counts["refused"] > 0.5 * counts.total()
 
 
 def test_a_damaged_picture_of_a_reader_is_refused_or_valid():
-    counts = outcomes("picture", MORE or 150)
-    assert set(counts) == {"refused", "valid"}
-
-
-def test_damaged_weights_are_refused_or_tensors():
-    counts = outcomes("weights", MORE or 150)
+    counts = outcomes("picture", MORE or 100)
     assert set(counts) == {"refused", "valid"}

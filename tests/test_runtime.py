@@ -10,7 +10,7 @@ def machine(monkeypatch, tmp_path):
     """A machine whose dataset and GPU a test decides on."""
 
     def choose(dataset, gpu):
-        monkeypatch.setattr(runtime.archives, "has_dataset", lambda folder: dataset)
+        monkeypatch.setattr(runtime.finding, "has_dataset", lambda folder: dataset)
         monkeypatch.setattr(runtime, "has_gpu", lambda: gpu)
         return runtime.choose_profile()
 

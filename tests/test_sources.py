@@ -1,7 +1,7 @@
 import dataclasses
 
 import pytest
-from fake_cheng import dataset
+from fake_cheng import dataset, published_12  # noqa: F401
 
 from tumorcf_lib import config
 from tumorcf_lib.phantoms import cohort as phantom
@@ -24,6 +24,7 @@ def test_a_phantom_profile_draws_the_phantom_at_a_fitting_size(monkeypatch):
     assert calls[0][0] == (demo.phantom_patients, demo.phantom_slices)
 
 
+@pytest.mark.usefixtures("published_12")
 def test_a_cheng_profile_reads_the_dataset_from_the_folder_named(tmp_path, monkeypatch):
     folder = dataset(tmp_path / "data")
     paper = config.get("paper-lite")

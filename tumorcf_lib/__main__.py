@@ -141,10 +141,10 @@ def _study(options, *, of_notebooks=False):
 
 def _find_dataset(options, study):
     """Say which profile is run and why; fetch the dataset if that is what was asked for."""
-    archives, folder = lib("data.archives"), config.data_folder()
-    found, is_auto = archives.has_dataset(folder), options.profile == "auto"
+    finding, folder = lib("data.finding"), config.data_folder()
+    found, is_auto = finding.has_dataset(folder), options.profile == "auto"
     if config.names_data_folder() and not found and (is_auto or not study.profile.is_phantom):
-        raise archives.not_found(folder, archives.lacking(archives.find(folder)))
+        finding.require(folder)
     why = lib("study.runtime").choose_profile()[1] if is_auto else "as asked"
     print(f"Profile {study.profile.name}: {why}.")
     if not study.profile.is_phantom and not found:

@@ -1,41 +1,35 @@
-"""The published archives of the dataset: which they are, and where they lie."""
+"""The published archives and their members, opened as if a stranger had packed them."""
 
 import errno
+import functools
 import hashlib
-import json
-import math
 import re
 import shutil
 import zipfile
 from pathlib import Path
 from typing import NamedTuple
 
-from tumorcf_lib.data.cjdata import DatasetError
+from tumorcf_lib import config
+from tumorcf_lib.data.matfile import FETCH_AGAIN, MAX_FILE_BYTES, CorruptSliceError, DatasetError
 
 DATASET = "Figshare brain tumor dataset (Cheng, doi 10.6084/m9.figshare.1512427)"
 N_PUBLISHED = 3064
-CACHE_FORMAT = 1  # raise it when the arrays made of the archives change their form
-PLACES = (("*", ".zip"), ("*", ".mat"), ("*/*", ".zip"), ("*/*", ".mat"), ("*/*/*", ".mat"))
-"""Where slices are looked for, in this order; the first place that has some is read."""
-MAX_TABLE_BYTES = 1 << 23  # of an archive's table of contents; those of the published have < 0.1 MB
+MAX_INNER_BYTES = 1 << 30  # of an archive in an archive; the published ones have 232 MB
+METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)  # zipfile unpacks others without a bound
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 """System errors of a write that found the disk, or the user's part of it, full."""
 
 
 class DatasetNotFoundError(DatasetError):
-    """A folder without the dataset, or with some of its archives only."""
+    """A folder without the dataset, or with some of its slices only."""
 
 
 class CorruptArchiveError(DatasetError):
-    """An archive that is damaged, or that could harm the reader's machine."""
+    """An archive that is damaged, or that holds what the published one does not."""
 
 
 class DataAccessError(DatasetError):
     """A folder or file that is there but may not be read, or written."""
-
-
-class NoRoomError(DatasetError):
-    """A disk without room for the arrays made of the slices."""
 
 
 class Archive(NamedTuple):
@@ -66,107 +60,24 @@ PUBLISHED = (
 )
 
 
-def has_dataset(folder):
-    """Whether the folder holds the dataset: a quick look that reads no slice.
+class Entry(NamedTuple):
+    """One N.mat: its number, its place (for messages), size, checksum, and how to get at it."""
 
-    Parameters
-    ----------
-    folder : path
-
-    Returns
-    -------
-    bool
-        False, too, if some but not all of the four published archives are there.
-
-    Raises
-    ------
-    DataAccessError
-        As :func:`find`.
-    """
-    return not lacking(find(folder))
-
-
-def fingerprint(folder):
-    """Hash of the names, sizes and times of the dataset's files; "no dataset" without them."""
-    entries = []
-    for path in find(folder):
-        stat = path.stat()
-        name = path.relative_to(folder).as_posix()
-        entries.append((name, stat.st_size, stat.st_mtime_ns))
-    if not entries:
-        return "no dataset"
-    return hashlib.sha256(json.dumps([CACHE_FORMAT, entries]).encode()).hexdigest()
-
-
-def find(folder):
-    """The archives, or else the N.mat files, that hold the slices; complete or not.
-
-    Parameters
-    ----------
-    folder : path
-
-    Returns
-    -------
-    list of Path
-        All from the first place that has some: the folder's archives, its .mat files, then
-        the same one folder deeper. Empty without any, or without the folder.
-
-    Raises
-    ------
-    DataAccessError
-        If the folder is a file, or it, a folder in it or an archive may not be read.
-    """
-    folder = Path(folder)
-    try:
-        next(folder.iterdir(), None)  # glob would take a folder that may not be read for empty
-    except FileNotFoundError:
-        return []
-    except OSError as error:
-        raise no_access(folder, error) from error
-    for place, suffix in PLACES:
-        paths = (path for path in folder.glob(place) if path.suffix.lower() == suffix)
-        found = sorted(path for path in paths if _holds_slices(path))
-        if found:
-            return found
-    return []
-
-
-def lacking(files):
-    """The published archives that are missing where some of them are, or where nothing is."""
-    names = {path.name for path in files}
-    missing = [archive for archive in PUBLISHED if archive.name not in names]
-    return [] if files and len(missing) == len(PUBLISHED) else missing
-
-
-def not_found(folder, missing):
-    """The error that says which files the user should put where."""
-    found = "has none of its files" if len(missing) == len(PUBLISHED) else "lacks some of its files"
-    files = "\n".join(f"    {archive}" for archive in missing)
-    others = {path.name: _why_passed_over(path) for path in sorted(Path(folder).glob("*"))}
-    aside = "".join(f"; {name} there {why}" for name, why in others.items() if why)
-    return DatasetNotFoundError(
-        f"The {DATASET} was expected in {shown(folder)}, which {found}{aside}. Put there, "
-        f"unopened:\n{files}\n`python -m tumorcf_lib download` fetches them; by hand they are at "
-        "https://doi.org/10.6084/m9.figshare.1512427. The environment variable TUMORCF_DATA "
-        "names another folder. Without the dataset, the profile demo runs on the phantom."
-    )
+    number: int
+    where: str
+    n_bytes: int
+    crc: int
+    path: Path  # of the loose file, or of the archive
+    inner: str = ""  # archive in the archive
+    name: str = ""  # member; "" for a loose file
 
 
 def no_access(path, error, *, to="read", by="--data or TUMORCF_DATA"):
     """The error for a folder or file that is there but may not be read, or written."""
     return DataAccessError(
-        f"Expected to {to} {shown(path)}, got {type(error).__name__} ({error.strerror}). Check "
-        f"what lies there and whether you may {to} it (ls -ld), or name another folder by {by}."
-    )
-
-
-def no_room(folder, needed, what):
-    """The error for a disk that cannot hold what has to be written."""
-    return NoRoomError(
-        f"{what} need {math.ceil(needed / 1e6)} MB in {shown(folder)}, and "
-        f"{shutil.disk_usage(folder).free / 1e6:.0f} MB are free there. Make room and run again, "
-        "or let the environment variable TUMORCF_RUNS name a folder on another disk; nothing "
-        "unfinished was kept."
+        f"Expected to {to} {config.shown(path)}, got {type(error).__name__} ({error.strerror}). "
+        f"Check what lies there and whether you may {to} it (ls -ld), or name another folder by "
+        f"{by}."
     )
 
 
@@ -176,76 +87,117 @@ def md5(path):
         return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
 
 
-def shown(path):
-    """The path for messages, with the home folder as ~."""
-    path = Path(path).absolute()
-    return f"~/{path.relative_to(Path.home())}" if path.is_relative_to(Path.home()) else str(path)
-
-
 def is_slice(name):
-    """Whether a name, with folders or without, is that of a slice: N.mat, in any capitals.
-
-    >>> is_slice("deep/folder/12.mat"), is_slice("12.MAT"), is_slice("cvind.mat")
-    (True, True, False)
-    """
-    return re.fullmatch(r"(.*/)?[0-9]{1,9}\.mat", str(name), re.IGNORECASE) is not None
+    return re.fullmatch(r"(.*[/\\])?[0-9]{1,9}\.mat", str(name), re.IGNORECASE | re.DOTALL)
 
 
 def is_archive(name):
-    """Whether a name is that of a ZIP archive, in any capitals; not of a Mac's notes on one.
-
-    >>> is_archive("deep/a.ZIP"), is_archive("__MACOSX/._a.zip")
-    (True, False)
-    """
-    name = Path(name).name.lower()
+    """Not what a Mac notes on one."""
+    name = re.split(r"[/\\]", str(name))[-1].lower()
     return name.endswith(".zip") and not name.startswith("._")
 
 
-def names_in(archive):
-    """Names of an open archive's members, with slashes also where Windows put others."""
-    return [info.filename.replace("\\", "/") for info in archive.infolist()]
+def numbers_of(name):
+    """The slices that an archive should hold by its name; all of them by another name."""
+    match = re.fullmatch(r"(?:.*[/\\])?brainTumorDataPublic_(\d{1,4})-(\d{1,4})\.zip", name)
+    first, last = map(int, match.groups()) if match else (1, N_PUBLISHED)
+    return set(range(first, last + 1))
 
 
-def why_not_zip(path):
-    """What is wrong with a file that should be a ZIP archive; "" if nothing is."""
+def opened(path, get=None):
+    """A ZIP archive by its path, or in the file that ``get`` opens; an error of ours if none."""
     try:
-        with open(path, "rb") as file:  # zipfile makes objects of the whole table at once
-            end = zipfile._EndRecData(file)
-        if end and end[zipfile._ECD_SIZE] > MAX_TABLE_BYTES:
-            return f"a table of contents of {end[zipfile._ECD_SIZE]} bytes, over {MAX_TABLE_BYTES}"
-        with zipfile.ZipFile(path):
-            return ""
+        return zipfile.ZipFile(get() if get else path)
     except PermissionError as error:
         raise no_access(path, error) from error
     except Exception as error:  # a damaged archive can raise nearly anything
-        return f"{error}" or type(error).__name__
+        published = [f"{a}" for a in PUBLISHED if a.name == path.name]
+        wanted = f" The published file is {published[0]}." if published else ""
+        size = f"; it has {path.stat().st_size} bytes" if get is None else ""
+        raise CorruptArchiveError(
+            f"{config.shown(path)} is not a complete ZIP archive ({error or type(error).__name__})"
+            f"{size}.{wanted} {FETCH_AGAIN}."
+        ) from error
 
 
-def _why_passed_over(path):
-    """Why something in the folder was of no use, if that may surprise."""
-    if path.is_dir():
+def entries_in(archive, path, inner=""):
+    """The slices of an open archive, and of archives in it (not deeper), each size bounded."""
+    called = f"{path.name}/{inner}".strip("/")
+    for info in archive.infolist():
+        name = info.filename
+        is_inner = is_archive(name) and not inner
+        if not is_inner and not is_slice(name):
+            continue
+        if info.flag_bits & 1 or info.compress_type not in METHODS:
+            raise _refused(called, f"{name} by a password or a method other than ZIP's own")
+        if info.file_size > (MAX_INNER_BYTES if is_inner else MAX_FILE_BYTES):
+            raise _refused(called, f"{name}, which unpacks to {info.file_size} bytes")
+        if is_inner:
+            with opened(path / name, functools.partial(archive.open, info)) as within:
+                yield from entries_in(within, path, name)
+        else:
+            number = int(re.split(r"[/\\]", name)[-1][:-4])
+            yield Entry(number, f"{called}/{name}", info.file_size, info.CRC, path, inner, name)
+
+
+def _refused(called, what):
+    return CorruptArchiveError(
+        f"{called} was expected to hold small files N.mat, it holds {what}. Nothing was unpacked: "
+        f"it is not the published archive. {FETCH_AGAIN}."
+    )
+
+
+class Reader:
+    """Reads slices; archives stay open in ``stack``, those in an archive are unpacked ``aside``."""
+
+    def __init__(self, aside, stack):
+        self.aside, self.stack, self.opened = Path(aside), stack, {}
+
+    def __call__(self, entry):
+        """The bytes of a slice: all that were announced, and no more."""
+        if not entry.name:
+            return loose(entry.path)
         try:
-            next(path.iterdir(), None)
+            with self._archive(entry.path, entry.inner)[1].open(entry.name) as file:
+                content = file.read(entry.n_bytes + 1)  # a bound, or a lying header fills memory
+            got = f"{len(content)} bytes"
+        except CorruptArchiveError:
+            raise
         except OSError as error:
-            return f"may not be read ({error.strerror})"
-    if path.is_dir() or not is_archive(path):
-        return ""
-    if why_not_zip(path):
-        return "is no complete ZIP archive"
-    return "" if _holds_slices(path) else "holds no N.mat"
+            if error.errno in NO_ROOM:
+                raise
+            content, got = b"", f"{error}"
+        except Exception as error:  # a damaged archive can raise nearly anything
+            content, got = b"", f"{error}"
+        if len(content) != entry.n_bytes or not content:
+            expected = f"{entry.n_bytes} bytes with the right checksum"
+            raise CorruptSliceError(entry.number, entry.where, expected, got)
+        return content
+
+    def md5s(self):
+        """Those of the archives that were read."""
+        return {md5(path) for path, _ in self.opened.values()}
+
+    def _archive(self, path, inner):
+        if (path, inner) not in self.opened:
+            place = path
+            if inner:
+                place = self.aside / f"{len(self.opened)}.zip"
+                outer = self.stack.enter_context(opened(path))
+                with outer.open(inner) as packed, open(place, "wb") as file:
+                    shutil.copyfileobj(packed, file, 1 << 20)
+            self.opened[path, inner] = place, self.stack.enter_context(opened(place))
+        return self.opened[path, inner]
 
 
-def _holds_slices(path):
+def loose(path):
+    """The bytes of a loose N.mat, if they are no more than a slice may have."""
+    where = f"{path.parent.name}/{path.name}"
     try:
-        if not path.is_file():
-            return False
-    except PermissionError as error:  # a folder that may be listed, but not opened
-        raise no_access(path.parent, error) from error
-    if not is_archive(path):
-        return is_slice(path.name)
-    if path.name in {archive.name for archive in PUBLISHED}:
-        return True  # even if damaged: better refused by name than passed over
-    if why_not_zip(path):
-        return False
-    with zipfile.ZipFile(path) as archive:
-        return any(is_slice(name) or is_archive(name) for name in names_in(archive))
+        n_bytes = path.stat().st_size
+        if n_bytes > MAX_FILE_BYTES:
+            expected = f"at most {MAX_FILE_BYTES} bytes"
+            raise CorruptSliceError(int(path.stem), where, expected, n_bytes)
+        return path.read_bytes()
+    except OSError as error:
+        raise no_access(path, error) from error

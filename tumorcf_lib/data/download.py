@@ -13,8 +13,9 @@ import urllib3
 from tqdm import tqdm
 
 from tumorcf_lib import __version__, steps
-from tumorcf_lib.data.archives import NO_ROOM, PUBLISHED, Archive, md5, shown
-from tumorcf_lib.data.cjdata import DatasetError
+from tumorcf_lib.config import shown
+from tumorcf_lib.data.archives import NO_ROOM, PUBLISHED, Archive, md5
+from tumorcf_lib.data.matfile import DatasetError
 
 SOURCES = (
     "https://api.figshare.com/v2/file/download/{file_id}",

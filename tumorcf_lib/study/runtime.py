@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from tumorcf_lib import __version__, config
-from tumorcf_lib.data import archives
+from tumorcf_lib.data import finding
 from tumorcf_lib.study import kernels
 
 HEADER_PACKAGES = ("keras", "tensorflow", "numpy", "opencv-python-headless", "scikit-learn")
@@ -65,7 +65,7 @@ def n_cores() -> int:
 
 def choose_profile() -> tuple[str, str]:
     """Profile that fits this machine, and one sentence on why and how to get the other."""
-    if not archives.has_dataset(config.data_folder()):
+    if not finding.has_dataset(config.data_folder()):
         return "demo", (
             f"no dataset in {config.shown(config.data_folder())}, so the phantom is used; for the "
             "real slices put the four archives there, name their folder by --data, or run "

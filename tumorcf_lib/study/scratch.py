@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 
 from tumorcf_lib import config, rowfiles, steps
-from tumorcf_lib.data import archives, preprocess
+from tumorcf_lib.data import finding, preprocess
 from tumorcf_lib.data import split as splits
 from tumorcf_lib.networks import memory
 from tumorcf_lib.study import side_studies, sources, stages, unit
@@ -80,7 +80,7 @@ def run(folder, profile=PROFILE, *, minutes, seed=0, progress=print):
     ------
     ScratchSettingsError
         For minutes below 0, slices below 32 px or no epochs.
-    tumorcf_lib.data.published.DatasetNotFoundError
+    tumorcf_lib.data.archives.DatasetNotFoundError
         Without the dataset.
     """
     _check(profile, minutes)
@@ -169,7 +169,7 @@ def _prepare(folder, profile):
     split = splits.split_table(
         cohort.table["slice_id"], cohort.persons, cohort.labels, n_folds=1, seed=profile.split_seed
     )
-    dataset = "drawn" if profile.is_phantom else archives.fingerprint(config.data_folder())
+    dataset = "drawn" if profile.is_phantom else finding.fingerprint(config.data_folder())
     depends_on = {
         "cohort": [dataset, profile.phantom_patients, profile.phantom_slices],
         "size_px": profile.size_px,

@@ -22,7 +22,7 @@ def load(profile, *, data_dir=None, cache_dir=None):
 
     Raises
     ------
-    tumorcf_lib.data.published.DatasetNotFoundError
+    tumorcf_lib.data.archives.DatasetNotFoundError
         If the profile needs the dataset and the folder lacks it.
     """
     if profile.cohort == "phantom":

@@ -13,7 +13,7 @@ import shlex
 from pathlib import Path
 
 from tumorcf_lib import __version__, config, steps
-from tumorcf_lib.data import archives
+from tumorcf_lib.data import finding
 from tumorcf_lib.study import kernels
 
 NAMES = (
@@ -208,7 +208,7 @@ def fingerprint(study, name: str) -> dict[str, str]:
         except (FileNotFoundError, DamagedRecordError):
             parts[f"the data of {needed}"] = "missing"
     if not study.profile.is_phantom and name in READS_DATASET:
-        parts["the dataset"] = archives.fingerprint(config.data_folder())
+        parts["the dataset"] = finding.fingerprint(config.data_folder())
     return parts
 
 

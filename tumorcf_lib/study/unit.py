@@ -19,7 +19,7 @@ from tumorcf_lib.study import stages
 
 TRAINING_MODULES = (
     "networks.augment", "networks.backbones", "networks.checkpoint", "networks.classifier",
-    "networks.speed", "networks.freezing", "networks.pickles", "networks.training",
+    "networks.speed", "networks.freezing", "networks.training",
 )  # fmt: skip
 AUDIT_MODULES = ("edits.audit", "networks.classifier", "networks.speed")
 OUTLINED_EDITS = ("original", "remove", "sham")

@@ -1,0 +1,227 @@
+"""One N.mat: what is as published comes back to the bit, everything else is refused by name."""
+
+import io
+import zlib
+
+import h5py
+import numpy as np
+import pytest
+import scipy.io
+from fake_cheng import draw, mat_bytes, write_mat
+
+from tumorcf_lib.data import matfile
+from tumorcf_lib.data.matfile import CorruptSliceError
+
+SLICE, MASK = draw(1)
+
+
+@pytest.mark.parametrize("options", [{"userblock": 0}, {}, {"packed": True}])
+def test_a_slice_comes_upright_with_its_label_and_patient(tmp_path, options):
+    content = mat_bytes(tmp_path, 3, label=2, patient="MR051644B", **options)
+    found = matfile.parse(content, 3, "3.mat")
+    image, mask = draw(3)
+    np.testing.assert_array_equal(found.image, image)
+    np.testing.assert_array_equal(found.mask, mask.astype(bool))
+    assert found.image.dtype == np.int16 and found.mask.dtype == bool
+    assert (found.label, found.patient_id) == (2, "MR051644B")
+
+
+@pytest.mark.parametrize("dtype", ["<i2", "<u2", "|u1", "<f4", "<f8"])
+@pytest.mark.parametrize("chunks", [None, (16, 16), (5, 7)])
+def test_pixels_of_any_type_and_chunks_come_back(tmp_path, dtype, chunks):
+    values = (SLICE % 256).astype(dtype)
+
+    def pack(group):
+        group.create_dataset("image", data=values.T, chunks=chunks)
+
+    found = matfile.parse(changed(tmp_path, pack), 1, "1.mat")
+    assert found.image.dtype == values.dtype and found.image.flags.c_contiguous
+    np.testing.assert_array_equal(found.image, values)
+
+
+def changed(tmp_path, change, drop=("image",)):
+    """The bytes of a slice's file whose structure cjdata was changed."""
+    path = write_mat(tmp_path / "1.mat", SLICE, MASK, 1, "100360", drop=drop)
+    with h5py.File(path, "r+") as file:
+        change(file["cjdata"])
+    return path.read_bytes()
+
+
+def refused(content):
+    with pytest.raises(CorruptSliceError) as caught:
+        matfile.parse(content, 8, "a.zip/8.mat")
+    assert str(caught.value).startswith("Slice 8 (a.zip/8.mat): expected ")
+    return str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "changes, words",
+    [
+        *(({"drop": (name,)}, f"a field cjdata.{name}") for name in matfile.FIELDS),
+        ({"label": 0}, "label of 1, 2 or 3, got 0"),
+        ({"label": np.nan}, "got nan"),
+        ({"tumorMask": np.ones((16, 15), np.uint8)}, "size (16, 16), got (15, 16)"),
+        ({"tumorMask": MASK.T * 255}, "tumorMask of 0 and 1"),
+        ({"tumorMask": MASK.T * 0}, "an empty one"),
+        ({"tumorMask": 1 - MASK.T}, "98% of the slice (inverted?)"),
+        ({"tumorMask": np.ones((16, 16), np.uint8)}, "100% of the slice"),
+        ({"tumorMask": MASK}, "an overlap (IoU) of 0.00 (transposed"),
+        ({"image": np.where(MASK, 0, SLICE).T}, "dark as air"),
+        ({"image": np.full((16, 16), np.nan)}, "finite pixels"),
+        ({"image": np.zeros((16, 16, 3))}, "(height, width) of numbers, got float64 of shape (3,"),
+        ({"image": np.zeros((0, 0))}, "(0, 0)"),
+        ({"image": np.full((16, 16), 7)}, "pixels that differ, got 7 everywhere"),
+        ({"image": SLICE.astype(">i2")}, "a variant of >i2"),
+        ({"image": SLICE + 1j}, "got complex128"),
+        ({"image": SLICE > 400}, "of numbers, got bool"),
+        ({"image": np.full((16, 16), b"text")}, "as cjdata.image, got |S4"),
+        ({"PID": np.zeros((0,), np.uint16)}, "PID"),
+        ({"PID": np.array([[0xD800]], np.uint16)}, "PID"),
+        ({"PID": np.array([[1.0]])}, "PID"),
+        ({"PID": np.array([[77, 82], [49, 50]], np.uint16)}, "PID"),
+        ({"PID": np.array([[55], [10], [55]], np.uint16)}, "PID"),
+        ({"patient": "nan"}, "PID of printable ASCII codes, got nan"),
+    ],
+)
+def test_what_is_not_as_published_is_refused(tmp_path, changes, words):
+    assert words in refused(mat_bytes(tmp_path, **changes))
+
+
+def test_a_border_that_is_no_polygon_is_not_needed(tmp_path):
+    for border in ({"drop": ("tumorBorder",)}, {"tumorBorder": np.arange(7.0)}):
+        matfile.parse(mat_bytes(tmp_path, **border), 1, "1.mat")
+
+
+def older_matlab():
+    file = io.BytesIO()
+    scipy.io.savemat(file, {"cjdata": {"image": SLICE, "tumorMask": MASK}})
+    return file.getvalue()
+
+
+@pytest.mark.parametrize(
+    "content, words",
+    [
+        (older_matlab(), "got one of MATLAB 5. Save it by MATLAB's save(..., '-v7.3')"),
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "`git lfs pull`"),
+        (b"\n<!DOCTYPE html><p>Not found", "got a web page. Move this file away and fetch"),
+        (b"/annex/objects/SHA256E-s1--0.mat\n", "`git annex get .`"),
+        (b"", "got 0 bytes that cannot be read"),
+        (b"\x89HDF\r\n\x1a\n" + bytes(99), "a MATLAB 7.3 (HDF5) file, got 107 bytes"),
+    ],
+)
+def test_what_is_no_hdf5_is_named_with_what_to_do(content, words):
+    assert words in refused(content)
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_a_file_cut_anywhere_is_refused(tmp_path, packed):
+    content = mat_bytes(tmp_path, packed=packed)
+    for n_bytes in range(0, len(content), 61):
+        assert "expected a MATLAB 7.3 (HDF5) file, got" in refused(content[:n_bytes])
+
+
+# -- what could do harm ------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "shape, chunks, words",
+    [
+        ((100_000, 100_000), (100, 100), "got shape (100000, 100000)"),
+        ((16, 16), (512, 512), "chunks of (512, 512) for the shape (16, 16)"),
+        ((2048, 2048), (1, 1), "chunks of (1, 1) for the shape (2048, 2048)"),
+    ],
+)
+def test_more_than_a_slice_needs_is_refused_before_it_is_read(tmp_path, shape, chunks, words):
+    def declare(group):
+        group.create_dataset("image", shape, "i2", chunks=chunks, maxshape=(None, None))
+
+    assert words in refused(changed(tmp_path, declare))
+
+
+def test_a_file_far_too_large_for_a_slice_is_refused(monkeypatch):
+    monkeypatch.setattr(matfile, "MAX_FILE_BYTES", 100)
+    assert "at most 100 bytes in a slice's file, got 101" in refused(bytes(101))
+
+
+def test_pixels_that_the_file_does_not_hold_are_no_zeros(tmp_path):
+    def leave_out(group):
+        group.create_dataset("image", (16, 16), "i2", chunks=(8, 16))
+        group["image"][:8] = SLICE[:8]
+
+    def skip_filters(group):
+        image = group.create_dataset("image", (16, 16), "i2", chunks=(16, 16), compression="gzip")
+        image.id.write_direct_chunk((0, 0), SLICE.tobytes(), filter_mask=1)
+
+    def declare(group):
+        group.create_dataset("image", (16, 16), "i2")
+
+    def pack(content):
+        def write(group):
+            options = {"chunks": (16, 16), "compression": "gzip"}
+            image = group.create_dataset("image", (16, 16), "i2", **options)
+            image.id.write_direct_chunk((0, 0), zlib.compress(content))
+
+        return write
+
+    assert "without its chunk at (8, 0)" in refused(changed(tmp_path, leave_out))
+    assert "without its chunk at (0, 0)" in refused(changed(tmp_path, skip_filters))
+    assert "got 0 of its 512 bytes" in refused(changed(tmp_path, declare))
+    matfile.parse(changed(tmp_path, pack(SLICE.tobytes())), 1, "1.mat")
+    for content in (SLICE[:8].tobytes(), bytes(50_000_000)):
+        assert "not hold its 512 bytes" in refused(changed(tmp_path, pack(content)))
+
+
+def test_what_lies_elsewhere_is_not_read(tmp_path):
+    (tmp_path / "private").write_bytes(bytes(range(256)))
+    with h5py.File(tmp_path / "other.h5", "w") as file:
+        file["image"] = draw(2)[0]
+
+    def point(group):
+        place = [(str(tmp_path / "private"), 0, 256)]
+        group.create_dataset("image", (16, 16), "u1", external=place)
+
+    def borrow(group):
+        layout = h5py.VirtualLayout((16, 16), "i2")
+        layout[:] = h5py.VirtualSource(tmp_path / "other.h5", "image", (16, 16))
+        group.create_virtual_dataset("image", layout)
+
+    for change in (point, borrow):
+        assert "lies in another file" in refused(changed(tmp_path, change))
+    links = (h5py.ExternalLink(str(tmp_path / "other.h5"), "/image"), h5py.SoftLink("/nowhere"))
+    for link in links:
+        content = changed(tmp_path, lambda group: group.__setitem__("image", link))
+        assert "a field cjdata.image in the file" in refused(content)
+
+
+def test_a_structure_that_is_none_or_elsewhere_is_named(tmp_path):
+    path = write_mat(tmp_path / "1.mat", SLICE, MASK, 1, "100360")
+    for place in (np.arange(3), h5py.SoftLink("/other"), None):
+        with h5py.File(path, "r+") as file:
+            if "other" not in file:
+                file.move("cjdata", "other")
+            file.pop("cjdata", None)
+            if place is not None:
+                file["cjdata"] = place
+        assert "a structure cjdata in the file, got ['" in refused(path.read_bytes())
+
+
+def test_a_field_that_is_no_array_of_numbers_is_refused(tmp_path):
+    def refer(group):
+        group["image"] = np.array([group["tumorMask"].ref] * 4, h5py.ref_dtype)
+
+    def lengthen(group):
+        group.create_dataset("image", (16, 16), h5py.vlen_dtype(np.int16))
+
+    def nest(group):
+        group.create_group("image")
+
+    def empty(group):
+        group["image"] = h5py.Empty("i2")
+
+    def odd_bits(group):
+        kind = h5py.h5t.NATIVE_INT16.copy()
+        kind.set_precision(9)
+        h5py.h5d.create(group.id, b"image", kind, h5py.h5s.create_simple((16, 16)))
+
+    for change in (refer, lengthen, nest, empty, odd_bits):
+        assert "cjdata.image" in refused(changed(tmp_path, change))

@@ -1,0 +1,317 @@
+"""From files to a cohort: to the bit, once; after any fault nothing is left, a rerun works."""
+
+import os
+import resource
+import shutil
+import zipfile
+from contextlib import contextmanager
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import pytest
+import real_cheng
+from fake_cheng import (
+    NAMES,
+    dataset,
+    draw,
+    mat_bytes,
+    open_folder,
+    published_12,
+    without_rights,
+    write_archives,
+)
+
+from tumorcf_lib import steps
+from tumorcf_lib.data import archives, published
+from tumorcf_lib.data.archives import DataAccessError
+from tumorcf_lib.data.matfile import CorruptSliceError, DatasetError
+from tumorcf_lib.data.published import NoRoomError
+
+assert published_12
+
+
+@pytest.fixture
+def folder(tmp_path, published_12):  # noqa: F811
+    return dataset(tmp_path / "data")
+
+
+@pytest.fixture
+def large(tmp_path, published_12):  # noqa: F811
+    """12 slices of 200 x 200 pixels of 2 bytes, and a mask byte each: 1.44 MB."""
+    return dataset(tmp_path / "data", sizes=dict.fromkeys(range(1, 13), 200))
+
+
+def read(folder, tmp_path, **options):
+    return published.read(folder, cache_dir=tmp_path / "cache", progress=False, **options)
+
+
+def read_part(tmp_path, contents):
+    """The slices of an archive of these members, as a part of the dataset."""
+    return read(write_archives(tmp_path / "data", {"own.zip": contents}), tmp_path, partial=True)
+
+
+def caches(tmp_path):
+    """Caches, and whatever a reading left beside them; the lock's own file stays."""
+    return sorted(path.name for path in (tmp_path / "cache").iterdir() if path.name != ".lock")
+
+
+def nobody_parses(monkeypatch):
+    monkeypatch.setattr("tumorcf_lib.data.matfile.parse", None)
+
+
+def test_slices_masks_labels_and_ids_come_as_they_are_in_the_files(folder, tmp_path):
+    found = read(folder, tmp_path)
+    assert (found.name, len(found)) == ("cheng", 12)
+    assert found.classes == ("meningioma", "glioma", "pituitary")
+    assert found.table["slice_id"].tolist() == list(range(1, 13))
+    assert found.labels.tolist() == [0, 0, 0, 1, 1, 1, 2, 2, 2, 2, 2, 2]
+    assert found.table["patient_id"][:6].tolist() == ["P0a", "P0a", "P0b", "MR1", "MR1B", "MR1B"]
+    assert set(found.persons[3:6]) == {"MR1"}
+    for i in range(12):
+        image, mask = draw(i + 1, 24 if i + 1 == 5 else 16)
+        np.testing.assert_array_equal(found.slices[i], image)
+        np.testing.assert_array_equal(found.masks[i], mask.astype(bool))
+        assert found.slices[i].dtype == np.int16 and found.masks[i].dtype == bool
+
+
+def test_the_second_reading_opens_the_cache_and_gives_the_same(folder, tmp_path, monkeypatch):
+    first = read(folder, tmp_path)
+    nobody_parses(monkeypatch)
+    os.utime(folder / NAMES[0], ns=(1, 1))
+    second = read(folder, tmp_path)
+    assert isinstance(second.slices.flat, np.memmap)
+    assert not second.slices[0].flags.writeable
+    assert first.table.equals(second.table) and first.source == second.source
+    for one, other in zip(first.slices, second.slices):
+        np.testing.assert_array_equal(one, other)
+    assert published.describe(folder, cache_dir=tmp_path / "cache") == first.source
+
+
+def test_other_bytes_in_the_folder_replace_its_cache_and_no_other(folder, tmp_path):
+    read(folder, tmp_path)
+    read(dataset(tmp_path / "other", sizes={8: 20}), tmp_path)
+    (tmp_path / "cache" / "cheng-of-an-earlier-form").mkdir()
+    assert len(caches(tmp_path)) == 3
+    dataset(folder, sizes={7: 20})
+    assert read(folder, tmp_path).slices[6].shape == (20, 20)
+    assert len(caches(tmp_path)) == 2
+
+
+def test_a_numpy_header_has_room_for_any_length(tmp_path):
+    with open(tmp_path / "a", "wb") as one, open(tmp_path / "b", "wb") as other:
+        published._write_headers(one, other, np.dtype("<i2"), 0)
+        before = one.tell(), other.tell()
+        published._write_headers(one, other, np.dtype("<i2"), 10**12)
+        assert (one.tell(), other.tell()) == before
+
+
+# -- what the source says ----------------------------------------------------
+
+
+def listed(folder):
+    return [a._replace(md5=archives.md5(folder / a.name)) for a in archives.PUBLISHED]
+
+
+def test_the_source_says_whose_copy_it_is(folder, tmp_path, monkeypatch):
+    source = read(folder, tmp_path).source
+    assert "an unlisted copy (MD5 differs from the published archives)" in source
+    assert "), 12 slices of 8 patients, 16 x 16 to 24 x 24 px, values" in source
+    assert str(tmp_path) not in source
+    ours = listed(folder)
+    for sums, words in (
+        (ours, "published archives (MD5 verified)"),
+        ([*ours[:3], archives.PUBLISHED[3]], "unlisted"),
+    ):
+        shutil.rmtree(tmp_path / "cache")
+        monkeypatch.setattr(archives, "PUBLISHED", tuple(sums))
+        assert words in read(folder, tmp_path).source
+
+
+def test_the_source_says_that_it_is_a_part_and_a_part_is_not_read_as_the_whole(folder, tmp_path):
+    (folder / NAMES[1]).unlink()
+    found = read(folder, tmp_path, partial=True)
+    assert "9 of 12 slices (partial: 4-6 missing) of 6 patients" in found.source
+    with pytest.raises(archives.DatasetNotFoundError, match="Missing: 4-6"):
+        read(folder, tmp_path)
+
+
+def test_loose_files_are_called_so(folder, tmp_path):
+    for name in NAMES:
+        with zipfile.ZipFile(folder / name) as archive:
+            archive.extractall(folder)
+        (folder / name).unlink()
+    found = read(folder, tmp_path)
+    assert "loose .mat files" in found.source
+    np.testing.assert_array_equal(found.slices[7], draw(8)[0])
+
+
+# -- faults: named, nothing kept, a rerun completes --------------------------
+
+SLICE, MASK = draw(4)
+FAULTS = {
+    # changes of 4.mat: what the message must say
+    "no mask": ({"drop": ("tumorMask",)}, "Slice 4 ({0}/4.mat): expected a field cjdata.tumorMask"),
+    "empty mask": ({"tumorMask": MASK * 0}, "Slice 4 ({0}/4.mat): expected a tumorMask with a tu"),
+    "transposed": ({"tumorMask": MASK}, "Slice 4 ({0}/4.mat): expected a tumorMask inside the"),
+    "NaN": ({"image": np.where(MASK, np.nan, SLICE)}, "Slice 4 ({0}/4.mat): expected finite pix"),
+    "label 4": ({"label": 4}, "Slice 4 ({0}/4.mat): expected a label of 1, 2 or 3, got 4"),
+    "another label than its patient": ({"label": 1}, "Slice 5 ({0}/5.mat): expected label 1 as in"),
+    "pixels of another patient": (
+        {"image": draw(1)[0].T}, "expected pixels of its own for patient MR1, got those of slice 1",
+    ),
+    "pixels of another type": (
+        {"image": SLICE.T * 1.0}, "expected int16 pixels as in slice 1, got float64",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_bad_slice_is_named_leaves_nothing_and_a_rerun_completes(folder, tmp_path, fault):
+    changes, words = FAULTS[fault]
+    good = (folder / NAMES[1]).read_bytes()
+    with zipfile.ZipFile(folder / NAMES[1]) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    members["4.mat"] = mat_bytes(tmp_path, 4, **{"label": 2, "patient": "MR1", **changes})
+    write_archives(folder, {NAMES[1]: members})
+    with pytest.raises(DatasetError) as caught:
+        read(folder, tmp_path)
+    assert words.format(NAMES[1]) in str(caught.value)
+    assert "python -m tumorcf_lib download" in str(caught.value) and caches(tmp_path) == []
+    (folder / NAMES[1]).write_bytes(good)
+    np.testing.assert_array_equal(read(folder, tmp_path).slices[3], SLICE)
+
+
+def test_equal_pixels_of_one_patient_are_no_leak(tmp_path):
+    contents = {f"{n}.mat": mat_bytes(tmp_path, 1) for n in (1, 2)}
+    assert len(read_part(tmp_path, contents)) == 2
+    contents["3.mat"] = mat_bytes(tmp_path, 1, patient="99")
+    with pytest.raises(CorruptSliceError, match="slice 1 of patient 100360, which a split may"):
+        read_part(tmp_path, contents)
+
+
+def test_patient_ids_of_any_printable_letters_come_back_as_they_were(tmp_path):
+    patients = ('A,"B";', "007", "1e5", "NA", "-", "#x", "'", "a b")
+    contents = {f"{n}.mat": mat_bytes(tmp_path, n, patient=p) for n, p in enumerate(patients, 1)}
+    for _ in ("read", "mapped from the cache"):
+        assert read_part(tmp_path, contents).table["patient_id"].tolist() == list(patients)
+
+
+@pytest.mark.parametrize("name", ["slices.npy", "masks.npy", "table.csv", "meta.json"])
+def test_a_damaged_cache_is_made_again(folder, tmp_path, name):
+    first = read(folder, tmp_path)
+    for damage in (lambda content: content[:-7], lambda content: b"[]"):
+        path = next((tmp_path / "cache").glob(f"*/{name}"))
+        path.write_bytes(damage(path.read_bytes()))
+        again = read(folder, tmp_path)
+        assert again.table.equals(first.table)
+        np.testing.assert_array_equal(again.slices[11], draw(12)[0])
+    path = next((tmp_path / "cache").glob(f"*/{name}"))
+    path.unlink()
+    os.mkfifo(path)  # whoever opens it waits for ever
+    assert len(read(folder, tmp_path)) == 12
+
+
+def test_what_a_killed_reading_left_is_removed_by_the_next(folder, tmp_path):
+    (tmp_path / "cache" / "reading-abc" / "new").mkdir(parents=True)
+    read(folder, tmp_path)
+    assert [name[:6] for name in caches(tmp_path)] == ["cheng-"]
+
+
+def test_what_another_process_is_reading_is_left_alone(folder, tmp_path, monkeypatch):
+    (tmp_path / "cache" / "reading-abc").mkdir(parents=True)
+    monkeypatch.setattr(published, "WAIT_S", 0.0)
+    with steps.held(tmp_path / "cache" / ".lock"):
+        with pytest.raises(DataAccessError, match="another process reads it"):
+            read(folder, tmp_path)
+    assert caches(tmp_path) == ["reading-abc"]
+    monkeypatch.setattr(steps, "fcntl", None)  # where no locks are known it may still be read
+    assert len(read(folder, tmp_path)) == 12
+    assert "reading-abc" in caches(tmp_path)
+
+
+def test_what_another_process_read_meanwhile_is_not_read_again(folder, tmp_path, monkeypatch):
+    own = steps.held
+
+    @contextmanager
+    def held(path, *, wait_s):
+        monkeypatch.setattr(steps, "held", own)
+        read(folder, tmp_path)
+        nobody_parses(monkeypatch)
+        yield True
+
+    monkeypatch.setattr(steps, "held", held)
+    assert len(read(folder, tmp_path)) == 12
+
+
+def test_a_disk_too_small_is_noticed_before_the_reading(large, tmp_path, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr(shutil, "disk_usage", lambda folder: SimpleNamespace(free=1_300_000))
+        with pytest.raises(NoRoomError, match="slices need 1.4 MB in .*cache, and 1.3 MB are"):
+            read(large, tmp_path)
+    assert caches(tmp_path) == []
+    assert len(read(large, tmp_path)) == 12
+
+
+@pytest.mark.parametrize("n_bytes, nested", [(700_000, False), (200_000, True)])
+def test_a_disk_that_fills_up_while_reading_leaves_no_cache(large, tmp_path, n_bytes, nested):
+    if nested:
+        packed = {name: (large / name).read_bytes() for name in NAMES}
+        large = write_archives(tmp_path / "nested", {"all.zip": packed})
+    _, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (n_bytes, hard))  # writes beyond that fail
+    try:
+        with pytest.raises(NoRoomError, match="TUMORCF_RUNS"):
+            read(large, tmp_path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
+    assert caches(tmp_path) == []
+    assert len(read(large, tmp_path)) == 12
+
+
+def test_a_place_for_caches_that_cannot_be_written_is_named(folder, tmp_path):
+    (tmp_path / "cache").write_bytes(b"")
+    with pytest.raises(DataAccessError, match="to write .*cache, got FileExists.*TUMORCF_RUNS"):
+        read(folder, tmp_path)
+
+
+@pytest.mark.usefixtures("published_12")
+def test_an_archive_that_may_not_be_read_is_named_and_a_rerun_completes():
+    with open_folder() as top:
+        folder = dataset(top / "data")
+        (top / "cache").mkdir(mode=0o777)
+        (top / "cache").chmod(0o777)
+        with without_rights(folder / NAMES[1]):
+            with pytest.raises(DataAccessError, match=f"to read .*{NAMES[1]}, got Permission"):
+                read(folder, top)
+        assert len(read(folder, top)) == 12
+
+
+# -- the real slices ---------------------------------------------------------
+
+
+@pytest.mark.real
+def test_the_real_slices_have_the_published_counts():
+    whole = real_cheng.cohort()
+    counts = whole.table.groupby("label").agg(n=("slice_id", "size"), ids=("patient_id", "nunique"))
+    assert counts["n"].tolist() == [708, 1426, 930]
+    assert counts["ids"].tolist() == [82, 89, 62]
+    assert len(set(whole.persons)) == 209
+    assert whole.table["slice_id"].tolist() == list(range(1, 3065))
+    assert (pd.Series(whole.labels).diff().dropna() != 0).sum() <= 20  # sorted by class, nearly
+
+
+@pytest.mark.real
+def test_real_slices_of_two_sizes_read_from_loose_files(tmp_path):
+    folder = real_cheng.folder() / "native512"
+    if not folder.exists():
+        pytest.skip("this copy of the dataset has no folder native512")
+    native, whole = read(folder, tmp_path, partial=True), real_cheng.cohort()
+    assert {slice.shape for slice in native.slices} == {(256, 256), (512, 512)}
+    for i, number in enumerate(native.table["slice_id"]):
+        if native.slices[i].shape == (512, 512):  # the same anatomy at half the size
+            blocks = native.slices[i].reshape(256, 2, 256, 2).mean(axis=(1, 3))
+            found = np.corrcoef(blocks.ravel(), whole.slices[number - 1].ravel())[0, 1]
+            assert found > 0.99
+            inside = native.masks[i].reshape(256, 2, 256, 2).mean(axis=(1, 3)) > 0.5
+            assert (inside == whole.masks[number - 1]).mean() > 0.99
