@@ -10,7 +10,7 @@ import pytest
 import real_cheng
 from tiny_study import TINY, allow_small_splits, rows_by_networks, run_to_inputs
 
-from tumorcf_lib import config, rowfiles, steps
+from tumorcf_lib import config, digests, rowfiles, steps
 from tumorcf_lib.config import CLASSES
 from tumorcf_lib.publish import publish
 from tumorcf_lib.study import (
@@ -287,12 +287,12 @@ def test_they_are_taken_where_nobody_began_to_train(published, second):
 def test_stale_stand_ins_are_renewed_and_stale_trainings_are_not(published, second, monkeypatch):
     reference.install(second)
     assert not reference.wanted(second, ("04_evaluation",))  # up to date
-    monkeypatch.setattr(steps, "code_digest", lambda name: "other code")
+    monkeypatch.setattr(digests, "code_digest", lambda *names: "other code")
     assert reference.wanted(second, ("04_evaluation",))
     monkeypatch.undo()
     allow_small_splits(monkeypatch)
     record_of_a_training(second)
-    monkeypatch.setattr(steps, "code_digest", lambda name: "other code")
+    monkeypatch.setattr(digests, "code_digest", lambda *names: "other code")
     assert not reference.wanted(second, ("04_evaluation",))
 
 
@@ -302,7 +302,6 @@ def notebooks(tmp_path, monkeypatch):
     folder = tmp_path / "notebooks"
     folder.mkdir()
     monkeypatch.setattr(config, "NOTEBOOKS", folder)
-    monkeypatch.setattr(steps, "code_digest", lambda name: (folder / f"{name}.ipynb").read_text())
     monkeypatch.setenv("TUMORCF_RUNS", str(tmp_path / "runs"))
     for name in stages.NAMES:
         source = (
@@ -310,7 +309,6 @@ def notebooks(tmp_path, monkeypatch):
             "from tumorcf_lib import config, steps\n"
             "from tumorcf_lib.study import results, runtime\n"
             f"config.NOTEBOOKS = config.Path({str(folder)!r})\n"
-            "steps.code_digest = lambda name: (config.NOTEBOOKS / f'{name}.ipynb').read_text()\n"
             "study = runtime.Study(config.get('smoke'), 0, config.run('smoke'))\n"
             f"stage = results.open_stage(study, '{name}')\n"
             "split = pd.DataFrame({'person_id': ['a', 'b'], 'part': ['train', 'test']})\n"

@@ -22,7 +22,6 @@ import signal, sys
 signal.signal(signal.SIGINT, signal.default_int_handler)  # shells let background jobs ignore it
 from tumorcf_lib import __main__ as cli, config, steps
 config.NOTEBOOKS = config.Path(sys.argv[1])
-steps.code_digest = lambda name: (config.NOTEBOOKS / f"{name}.ipynb").read_text()
 sys.exit(cli.main(["run", "--profile", "smoke", "--to", "01"]))
 """
 
@@ -33,7 +32,6 @@ def small_notebooks(tmp_path, monkeypatch):
     folder = tmp_path / "notebooks"
     folder.mkdir()
     monkeypatch.setattr(config, "NOTEBOOKS", folder)
-    monkeypatch.setattr(steps, "code_digest", lambda name: (folder / f"{name}.ipynb").read_text())
     monkeypatch.setenv("TUMORCF_RUNS", str(tmp_path))
     for name in stages.NAMES:
         write(folder, name, "stage.finish()")
@@ -45,7 +43,6 @@ def write(folder, name, *last_cells):
         "import os\nfrom tumorcf_lib import config, steps\n"
         "from tumorcf_lib.study import results, runtime\n"
         f"config.NOTEBOOKS = config.Path({str(folder)!r})\n"
-        "steps.code_digest = lambda name: (config.NOTEBOOKS / f'{name}.ipynb').read_text()\n"
         "study = runtime.Study(config.get('smoke'), int(os.environ['TUMORCF_SEED']), "
         "config.run('smoke'))\n"
         f"stage = results.open_stage(study, '{name}')\n"
@@ -225,7 +222,7 @@ def test_the_kernel_of_a_killed_run_ends_by_itself_and_a_rerun_goes_on(
 
 def test_a_second_run_of_the_same_folder_is_refused(study, small_notebooks):
     study.folder.mkdir()
-    with open(study.folder / runner.LOCK, "w") as other:
+    with open(study.folder / steps.LOCK, "w") as other:
         fcntl.flock(other, fcntl.LOCK_EX)
         other.write("1234\n")
         other.flush()

@@ -1,5 +1,4 @@
 import contextlib
-import errno
 import subprocess
 import sys
 import time
@@ -58,39 +57,6 @@ def test_leftovers_are_cleared_at_any_depth_and_nothing_else(tmp_path):
     steps.clear_unfinished(tmp_path)
     left = sorted(str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*"))
     assert left == ["deep", "deep/kept", "rows.csv"]
-
-
-def test_room_is_taken_for_a_file_with_holes(tmp_path):
-    path = tmp_path / "array.npy"
-    with open(path, "wb") as file:
-        file.truncate(1_000_000)
-    before = path.stat().st_blocks
-    steps.reserve(path)
-    assert path.stat().st_size == 1_000_000
-    assert path.stat().st_blocks * 512 >= 1_000_000 > before * 512
-
-
-def test_a_full_disk_is_named_with_the_megabytes_and_leaves_no_file(tmp_path, monkeypatch):
-    def full(*arguments):
-        raise OSError(errno.ENOSPC, "No space left on device")
-
-    path = tmp_path / "inputs.npy"
-    path.write_bytes(bytes(2_000_000))
-    monkeypatch.setattr(steps.os, "posix_fallocate", full, raising=False)
-    with pytest.raises(steps.DiskFullError, match="No room on the disk for 2 MB of .*inputs.npy"):
-        steps.reserve(path)
-    assert not path.exists()
-
-
-def test_a_file_system_that_cannot_reserve_stops_nobody(tmp_path, monkeypatch):
-    def unsupported(*arguments):
-        raise OSError(errno.EOPNOTSUPP, "Operation not supported")
-
-    path = tmp_path / "inputs.npy"
-    path.write_bytes(b"12")
-    monkeypatch.setattr(steps.os, "posix_fallocate", unsupported, raising=False)
-    steps.reserve(path)
-    assert path.read_bytes() == b"12"
 
 
 def test_a_file_is_on_the_disk_before_it_gets_its_name(tmp_path, monkeypatch):
@@ -258,7 +224,11 @@ def test_a_system_without_locks_goes_on_without(tmp_path, monkeypatch):
 
 
 def open_one(parent, depends_on=3, **options):
-    return steps.open_workspace(parent, "fold0", {"epochs": depends_on}, **options)
+    return steps.begin(parent / "fold0", {"epochs": depends_on}, **options)
+
+
+def is_empty(folder):
+    return [path.name for path in folder.iterdir()] == [steps.RECORD]
 
 
 @pytest.fixture
@@ -276,8 +246,8 @@ def test_a_workspace_is_kept_while_its_dependencies_hold_and_replaced_otherwise(
     assert open_one(tmp_path) == done
     assert (done / "weights").read_text() == "1 2 3"
     other = open_one(tmp_path, depends_on=4)
-    assert other != done
-    assert [path.name for path in tmp_path.iterdir()] == [other.name]
+    assert [path.name for path in other.iterdir()] == [steps.RECORD]
+    assert [path.name for path in tmp_path.iterdir()] == ["fold0"]
 
 
 def test_a_workspace_that_is_not_sealed_yet_goes_on_as_it_was_left(tmp_path):
@@ -286,16 +256,16 @@ def test_a_workspace_that_is_not_sealed_yet_goes_on_as_it_was_left(tmp_path):
     assert (open_one(tmp_path) / "epoch1").read_text() == "weights"
 
 
-@pytest.mark.parametrize("name", ["weights", "deep/history", steps.SEAL])
+@pytest.mark.parametrize("name", ["weights", "deep/history", steps.RECORD])
 def test_what_was_changed_after_the_seal_is_said_and_made_again(tmp_path, done, capsys, name):
     (done / name).write_text("7 8 9")
-    assert not list(open_one(tmp_path).iterdir())
+    assert is_empty(open_one(tmp_path))
     assert f"{name} is not as it was made: made again." in capsys.readouterr().out
 
 
 def test_what_vanished_after_the_seal_is_made_again(tmp_path, done):
     (done / "deep" / "history").unlink()
-    assert not list(open_one(tmp_path).iterdir())
+    assert is_empty(open_one(tmp_path))
 
 
 def test_a_seal_leaves_no_state_of_a_training_that_a_kill_left(tmp_path):
@@ -304,13 +274,13 @@ def test_a_seal_leaves_no_state_of_a_training_that_a_kill_left(tmp_path):
     for name in ("weights", steps.CHECKPOINT, f"fold0/{steps.CHECKPOINT}"):
         (folder / name).write_text("1 2 3")
     steps.seal(folder)
-    assert {p.name for p in folder.iterdir()} == {"weights", "fold0", steps.SEAL}
+    assert {p.name for p in folder.iterdir()} == {"weights", "fold0", steps.RECORD}
     assert not list((folder / "fold0").iterdir())
     assert steps.changed_file(folder) is None
 
 
 def test_a_workspace_asked_anew_is_empty(tmp_path, done):
-    assert not list(open_one(tmp_path, fresh=True).iterdir())
+    assert is_empty(open_one(tmp_path, fresh=True))
 
 
 def test_a_removal_that_is_killed_leaves_nothing_under_the_name(tmp_path, done, monkeypatch):
@@ -325,12 +295,3 @@ def test_a_removal_that_is_killed_leaves_nothing_under_the_name(tmp_path, done, 
     monkeypatch.undo()
     steps.clear_unfinished(tmp_path)
     assert not list(tmp_path.iterdir())
-
-
-def test_seconds_are_summed_and_a_file_that_was_cut_off_counts_none(tmp_path):
-    for name, text in (("a", "1.5\n"), ("b", "2.0\n"), ("c", ""), ("d", "\x00\x00")):
-        (tmp_path / name).mkdir()
-        (tmp_path / name / steps.SECONDS).write_text(text)
-    assert steps.kept_seconds(tmp_path) == 3.5
-    steps.note_seconds(tmp_path / "c", 4)
-    assert steps.kept_seconds(tmp_path) == 7.5

@@ -4,9 +4,7 @@ A result's folder remembers in ``step.json`` what it was made of and, when it is
 of each of its files. Code counts by the modules that are named, without comments and docstrings.
 """
 
-import ast
 import contextlib
-import errno
 import functools
 import hashlib
 import json
@@ -23,8 +21,7 @@ except ImportError:  # Windows outside WSL: nothing is held there
     fcntl = None
 
 UNFINISHED = "unfinished-"
-"""Begins the name of whatever is being written or removed; a kill may leave it, and it counts
-for nothing."""
+"""Begins the name of what is being written or removed: of no worth if a kill leaves it."""
 
 CHECKPOINT = "checkpoint.npz"
 """State of a training, as big as some networks: of no use once what was trained is stored."""
@@ -32,11 +29,13 @@ CHECKPOINT = "checkpoint.npz"
 WAIT_S = 10.0
 """A kernel whose runner was killed notices within a second or two, and ends."""
 
+RECORD, LOCK = "step.json", "in_use"
+INTERRUPTED = "it was interrupted"
+
+LARGE_BYTES = 20_000_000
+"""Files beyond this (network inputs) are hashed once a process while size and time stay."""
+
 _held: dict[Path, int] = {}
-
-
-class DiskFullError(OSError):
-    """No room for a file that is about to be written."""
 
 
 class InUseError(RuntimeError):
@@ -45,6 +44,10 @@ class InUseError(RuntimeError):
     def __init__(self, path, holder):
         self.holder = holder
         super().__init__(f"{path} is held by process {holder or 'unknown'}")
+
+
+class DamagedRecordError(RuntimeError):
+    """A result's record that cannot be read or is not one."""
 
 
 # -- files and folders that are there as a whole or not at all ---------------
@@ -78,11 +81,8 @@ def copy_whole(source: Path, target: Path) -> None:
 
 def remove_whole(folder: Path) -> None:
     """Remove a folder, if it is there; a kill leaves nothing under its name."""
-    going = folder.with_name(f"{UNFINISHED}removal-{folder.name}")
-    shutil.rmtree(going, ignore_errors=True)
-    if folder.exists():
-        folder.rename(going)
-        shutil.rmtree(going)
+    with _going(folder):
+        pass
 
 
 @contextlib.contextmanager
@@ -96,14 +96,20 @@ def being_filled(folder: Path):
     new.mkdir(parents=True)
     try:
         yield new
-        going = folder.with_name(f"{UNFINISHED}removal-{folder.name}")
-        shutil.rmtree(going, ignore_errors=True)
-        if folder.exists():
-            folder.rename(going)
-        new.rename(folder)
-        shutil.rmtree(going, ignore_errors=True)
+        with _going(folder):
+            new.rename(folder)
     finally:
         shutil.rmtree(new, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _going(folder):
+    going = folder.with_name(f"{UNFINISHED}removal-{folder.name}")
+    shutil.rmtree(going, ignore_errors=True)
+    if folder.exists():
+        folder.rename(going)
+    yield
+    shutil.rmtree(going, ignore_errors=True)
 
 
 def clear_unfinished(folder: Path) -> None:
@@ -113,27 +119,6 @@ def clear_unfinished(folder: Path) -> None:
             shutil.rmtree(left)
         else:
             left.unlink(missing_ok=True)
-
-
-def reserve(path: Path) -> None:
-    """Take the room on the disk for all of a file, or raise :class:`DiskFullError`.
-
-    A file that is mapped into memory is full of holes at first, and a disk that is full when
-    they are filled ends the process without a word.
-    """
-    n_bytes = path.stat().st_size
-    try:
-        with open(path, "r+b") as file:
-            if hasattr(os, "posix_fallocate") and n_bytes:
-                os.posix_fallocate(file.fileno(), 0, n_bytes)
-    except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
-            return  # a file system that cannot reserve
-        path.unlink(missing_ok=True)
-        raise DiskFullError(
-            f"No room on the disk for {n_bytes / 1e6:.0f} MB of {config.shown(path)}. Free some, "
-            "or move everything that runs write (TUMORCF_RUNS=<folder>), and run the same again."
-        ) from None
 
 
 # -- one writer at a time ----------------------------------------------------
@@ -192,202 +177,132 @@ def held(path: Path, *, wait_s=0.0):
         release(path)
 
 
-# -- what a result depends on ------------------------------------------------
-
-UNHASHED = {
-    "config", "publish.publish", "publish.readme", "steps", "study.notebooks", "study.progress",
-    "study.results", "study.runtime", "study.stages",
-}  # fmt: skip
-"""Modules that move files about; of ``config`` the profile's values count, not its text."""
-
-
-def code_digest(name: str) -> str:
-    """Hash of a notebook's code cells and of every library module they lead to."""
-    return _digest_from(ast.parse("\n".join(code_cells(config.NOTEBOOKS / f"{name}.ipynb"))))
-
-
-def library_digest(*modules: str) -> str:
-    """Hash of the named modules' code and of every library module they lead to.
-
-    Modules are named from the library on, such as ``"data.cohort"``.
-    """
-    return _digest_from(ast.parse("\n".join(f"import tumorcf_lib.{m}" for m in sorted(modules))))
-
-
-def code_cells(notebook) -> list[str]:
-    """Sources of a notebook file's code cells but the setup and injected ones."""
-    cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
-    passed_over = {"setup", "injected-parameters"}
-    return [
-        "".join(cell["source"])
-        for cell in cells
-        if cell["cell_type"] == "code" and not passed_over & set(cell["metadata"].get("tags", []))
-    ]
-
-
-def module_digest(*modules: str) -> str:
-    """Hash of the named modules' code, for work that is kept across notebooks."""
-    dumps = (_parsed(*_library_source(module))[0] for module in sorted(modules))
-    return sha256("".join(dumps).encode())
+# -- kept results ------------------------------------------------------------
 
 
 def sha256(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-def file_sha256(path: Path) -> str:
+def file_sha256(path: Path, *, once=False) -> str:
+    """Hash of a file's content; of inputs ``once`` a process, while their size and time stay."""
+    stat = path.stat()
+    if once or stat.st_size >= LARGE_BYTES:
+        return _sha256_at(path, stat.st_size, stat.st_mtime_ns)
+    return _sha256_at.__wrapped__(path)
+
+
+@functools.cache
+def _sha256_at(path, *_):
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-# -- inner parts -------------------------------------------------------------
-
-
-def _digest_from(tree) -> str:
-    """Hash of a syntax tree, of all library modules that it leads to, and of data these read."""
-    leads_to, dumps, seen = [_library_imports(tree)], [ast.dump(tree)], set(UNHASHED)
-    while leads_to:
-        for module in sorted(leads_to.pop() - seen):
-            seen.add(module)
-            source, package = _library_source(module)
-            dump, imports = _parsed(source, package)
-            leads_to.append(imports)
-            dumps.append(dump)
-            dumps += [file_sha256(path) for path in _library_data() if path.name in source]
-    return sha256("\n".join(sorted(dumps)).encode())
-
-
-def _library_imports(tree, package="") -> set[str]:
-    """Library modules that code of a package (or a notebook) imports, such as "data.cohort"."""
-    found = set()
-    for node in ast.walk(tree):
-        if isinstance(node, ast.ImportFrom):
-            own = ["tumorcf_lib", *filter(None, package.split("."))]
-            above = own[:len(own) + 1 - node.level] if node.level else []
-            start = ".".join([*above, *filter(None, [node.module])])
-            names = [f"{start}.{alias.name}" for alias in node.names]
-        elif isinstance(node, ast.Import):
-            names = [alias.name for alias in node.names]
-        else:
-            continue
-        found |= {_module_of(name) for name in names if name.startswith("tumorcf_lib.")}
-    return found - {""}
-
-
-def _module_of(name: str) -> str:
-    """The library module, or package, that an imported name is or lies in; "" if none."""
-    parts = name.split(".")[1:]
-    while parts:
-        path = _library_path(".".join(parts))
-        if path.is_dir() or path.with_suffix(".py").is_file():
-            return ".".join(parts)
-        parts.pop()
-    return ""
-
-
-def _library_path(module: str) -> Path:
-    return config.ROOT.joinpath("tumorcf_lib", *module.split("."))
-
-
-def _library_source(module: str) -> tuple[str, str]:
-    """Text of a library module, or of all of a package's modules, and its package."""
-    folder = _library_path(module)
-    if folder.is_dir():
-        texts = (path.read_text(encoding="utf-8") for path in sorted(folder.glob("*.py")))
-        return "\n".join(texts), module
-    return folder.with_suffix(".py").read_text(encoding="utf-8"), module.rpartition(".")[0]
-
-
-def _library_data() -> list[Path]:
-    """Files beside the library's modules that modules read, by the name they call them."""
-    return sorted((config.ROOT / "tumorcf_lib").rglob("*.csv"))
-
-
-@functools.cache
-def _parsed(source: str, package: str) -> tuple[str, frozenset[str]]:
-    """A module's syntax tree without docstrings, as text, and the library modules it imports."""
-    tree = ast.parse(source)
-    for node in ast.walk(tree):
-        body = getattr(node, "body", None)
-        if isinstance(body, list) and body and isinstance(body[0], ast.Expr):
-            if isinstance(body[0].value, ast.Constant) and isinstance(body[0].value.value, str):
-                node.body = body[1:] or [ast.Pass()]
-    return ast.dump(tree), frozenset(_library_imports(tree, package))
-
-
-SEAL = "sealed.json"
-SECONDS = "seconds.txt"
-
-
-def open_workspace(parent: Path, name: str, depends_on: dict, *, fresh=False) -> Path:
-    """The folder of this work, as it was left; empty if it is new, changed, or asked anew.
-
-    Workspaces of this name that depended on something else are removed.
-
-    Parameters
-    ----------
-    parent : pathlib.Path
-        The stage's folder.
-    depends_on : dict
-        All that the work's result depends on.
-    fresh : bool
-        Whether to begin anew.
-    """
-    mark = sha256(json.dumps(depends_on, sort_keys=True, default=str).encode())[:10]
-    folder = parent / f"{name}-{mark}"
-    for old in parent.glob(f"{name}-??????????"):
-        if old != folder:
-            remove_whole(old)
-    changed = changed_file(folder)
-    if changed:
-        print(f"{config.shown(folder / changed)} is not as it was made: made again.", flush=True)
-    if changed or fresh:
+def begin(folder: Path, depends_on: dict, *, fresh=False) -> Path:
+    """The folder to make a result in: finished, or as a kill left it, for equal ``depends_on``;
+    else emptied, as it is if one of its files was changed since it was finished, or ``fresh``."""
+    reason = "asked anew" if fresh else why_stale(folder, depends_on)
+    if reason not in (None, INTERRUPTED):
+        changed = changed_file(folder)
+        if changed and not fresh:
+            shown = config.shown(folder / changed)
+            print(f"{shown} is not as it was made: made again.", flush=True)
         remove_whole(folder)
-    folder.mkdir(parents=True, exist_ok=True)
+    if reason is not None:
+        folder.mkdir(parents=True, exist_ok=True)
+        write_record(folder, {"depends_on": _marks(depends_on)})
     return folder
+
+
+def seal(folder: Path) -> None:
+    """Finish a result: remember the hash of every file, and forget the states of trainings."""
+    forget_checkpoints(folder)
+    found = (path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+    kept = read_record(folder) if (folder / RECORD).is_file() else {"depends_on": {}}
+    write_record(folder, kept | hashes_of(folder, sorted(set(found) - {RECORD})))
+
+
+def unseal(folder: Path) -> None:
+    """Trust the files again as they are, before work on them goes on."""
+    write_record(folder, {"depends_on": read_record(folder)["depends_on"]})
+
+
+def why_stale(folder: Path, depends_on: dict) -> str | None:
+    """Why a result has to be made (again), in words; None if it holds."""
+    try:
+        kept = read_record(folder)
+    except FileNotFoundError:
+        return "it was never begun"
+    except DamagedRecordError:
+        return f"its record {RECORD} is damaged"
+    now = _marks(depends_on)
+    for key in now.keys() | kept["depends_on"].keys():
+        if now.get(key) != kept["depends_on"].get(key):
+            return f"{key} changed since"
+    return why_foreign(folder, kept) if "hashes" in kept else INTERRUPTED
+
+
+def changed_file(folder: Path) -> str | None:
+    """A file that is not as it was when the result was finished, or the damaged record."""
+    try:
+        kept = read_record(folder)
+    except (FileNotFoundError, DamagedRecordError) as error:
+        return RECORD if isinstance(error, DamagedRecordError) else None
+    return next((name for name in kept.get("hashes", {}) if _foreign(folder, name, kept)), None)
+
+
+def why_foreign(folder: Path, kept: dict, what="file") -> str | None:
+    """Which of a record's files is not the one that was made, and why, in words; else None."""
+    found = ((name, _foreign(folder, name, kept)) for name in kept["hashes"])
+    return next((f"its {what} {name} {reason}" for name, reason in found if reason), None)
+
+
+def _foreign(folder, name, kept):
+    path = folder / name
+    if not path.is_file():
+        return "is missing"
+    now = path.stat().st_size
+    size = kept.get("sizes", {}).get(name, now)
+    if now != size:
+        return f"has {now} bytes instead of {size}: it was cut off or changed"
+    if file_sha256(path) != kept["hashes"][name]:
+        return "is not the one that was written: it was changed since"
+    return None
+
+
+def hashes_of(folder: Path, names) -> dict:
+    """Hashes and sizes of some files of a folder, as a record has them."""
+    return {
+        "hashes": {name: file_sha256(folder / name) for name in names},
+        "sizes": {name: (folder / name).stat().st_size for name in names},
+    }
+
+
+def write_record(folder: Path, record: dict) -> None:
+    write_whole(folder / RECORD, json.dumps(record, indent=1) + "\n")
+
+
+def read_record(folder: Path) -> dict:
+    """What a result says of itself; FileNotFoundError, or :class:`DamagedRecordError`."""
+    text = (folder / RECORD).read_text(encoding="utf-8", errors="replace")
+    try:
+        kept = json.loads(text)
+        if all(isinstance(kept.get(key, {}), dict) for key in ("hashes", "sizes")):
+            return kept | {"depends_on": dict(kept["depends_on"])}
+    except (ValueError, KeyError, TypeError, AttributeError):
+        pass
+    raise DamagedRecordError(
+        f"Expected a record in {config.shown(folder / RECORD)}, got {len(text)} characters that "
+        "are none"
+    )
+
+
+def _marks(depends_on):
+    texts = {k: json.dumps(v, sort_keys=True, default=str) for k, v in depends_on.items()}
+    return {key: sha256(text.encode()) for key, text in texts.items()}
 
 
 def forget_checkpoints(folder: Path) -> None:
     """Remove the states of trainings in a folder and below, when their results are stored."""
     for path in folder.rglob(CHECKPOINT):
         path.unlink()
-
-
-def seal(folder: Path) -> None:
-    """Remember the hash of every file, when the work is finished."""
-    forget_checkpoints(folder)
-    found = [path for path in sorted(folder.rglob("*")) if path.is_file() and path.name != SEAL]
-    hashes = {path.relative_to(folder).as_posix(): file_sha256(path) for path in found}
-    write_whole(folder / SEAL, json.dumps(hashes, indent=1) + "\n")
-
-
-def unseal(folder: Path) -> None:
-    """Trust the files again as they are, before work on them goes on."""
-    (folder / SEAL).unlink(missing_ok=True)
-
-
-def changed_file(folder: Path) -> str | None:
-    """A file that is not as it was sealed, or the seal itself if it is damaged; else None."""
-    if not (folder / SEAL).is_file():
-        return None
-    try:
-        hashes = dict(json.loads((folder / SEAL).read_text(encoding="utf-8", errors="replace")))
-    except (ValueError, TypeError):
-        return SEAL
-    for name, digest in hashes.items():
-        path = folder / name
-        if not path.is_file() or file_sha256(path) != digest:
-            return name
-    return None
-
-
-def note_seconds(folder: Path, seconds: float) -> None:
-    """Remember how long a workspace's content took, for a run that only reads it again."""
-    write_whole(folder / SECONDS, f"{seconds:.1f}\n")
-
-
-def kept_seconds(folder: Path) -> float:
-    """Seconds that the workspaces of a stage's folder took when they were made."""
-    found = folder.glob(f"*/{SECONDS}")
-    texts = [path.read_text(encoding="utf-8", errors="replace").strip() for path in found]
-    return sum(float(text) for text in texts if text.replace(".", "", 1).isdecimal())

@@ -5,7 +5,6 @@ networks with random weights and networks trained on shuffled labels, and audits
 the same slices. What comes of it is in :mod:`tables.calibration`.
 """
 
-import importlib.metadata
 import sys
 from dataclasses import replace
 from functools import lru_cache
@@ -21,7 +20,7 @@ from tumorcf_lib.data import split as splits
 from tumorcf_lib.edits import audit
 from tumorcf_lib.networks import memory
 from tumorcf_lib.phantoms import planted as phantom_calibration
-from tumorcf_lib.study import stages
+from tumorcf_lib.study import made_by
 from tumorcf_lib.tables import calibration as tables
 
 RHOS = (0.0, 0.5, 0.9, 1.0)
@@ -244,17 +243,15 @@ def _workspaces(folder, profile, seed):
     """Folders of trained networks and of audits, as long as all they depend on is the same."""
     training = {
         "profile": profile.as_dict(), "seed": seed,
-        "code": steps.library_digest(
-            "study.calibration_networks", "phantoms.planted", "data.preprocess"
-        ),
-        "packages": [importlib.metadata.version(name) for name in stages.PACKAGES],
+        "code": made_by.code("calibration"),
+        "packages": made_by.packages(),
     }  # fmt: skip
     auditing = training | {
-        "audit": steps.library_digest("edits.audit"),
+        "audit": made_by.code("audit"),
         "tested": [TEST_SEED, TEST_PATIENTS, TEST_SLICES],
     }  # fmt: skip
     steps.clear_unfinished(folder)
     return [
-        steps.open_workspace(folder, word, depends_on)
+        steps.begin(folder / word, depends_on)
         for word, depends_on in (("networks", training), ("audits", auditing))
     ]

@@ -34,7 +34,7 @@ def finetune(results, prepared, split) -> pd.DataFrame:
     histories = []
     for fold, rows in split.groupby("fold"):
         start = results.folder / unit.weights_name(fold)
-        depends_on = unit.depends(results, "networks.finetune")
+        depends_on = unit.depends(results, "finetuning")
         depends_on |= {"start": steps.file_sha256(start)}
         parts = unit.parts_of(prepared, rows)
         for kind in NETWORKS:
@@ -78,8 +78,8 @@ def audit_networks(results, prepared) -> pd.DataFrame:
         ]
         return pd.concat(parts, ignore_index=True)
 
-    depends_on = unit.depends(results, *unit.AUDIT_MODULES)
-    depends_on |= unit.weights_of(results)
+    depends_on = unit.depends(results, "audit")
+    depends_on |= unit.weights_of(results) | {"plan": list(map(repr, edits))}
     return results.make_rows("rows_networks", make, depends_on)
 
 
@@ -93,7 +93,7 @@ def planes(results, prepared) -> pd.DataFrame:
             raise stages.StageError(f"Planes cannot be estimated: {reason}. Use a larger cohort.")
         return library.estimate_planes(prepared)
 
-    return results.make_rows("rows_planes", make, unit.depends(results, "controls.planes"))
+    return results.make_rows("rows_planes", make, unit.depends(results, "planes"))
 
 
 def probes(results, prepared, split, rows_planes) -> pd.DataFrame:
@@ -112,9 +112,7 @@ def probes(results, prepared, split, rows_planes) -> pd.DataFrame:
         ]  # fmt: skip
         return pd.concat(parts, ignore_index=True)
 
-    depends_on = unit.depends(
-        results, "controls.planes", "controls.probes", "networks.classifier", "networks.training"
-    )
+    depends_on = unit.depends(results, "probes")
     depends_on["planes"] = steps.file_sha256(results.folder / "rows_planes.csv.gz")
     return results.make_rows("rows_probes", make, depends_on)
 
@@ -123,7 +121,7 @@ def quality(results, prepared, rows) -> pd.DataFrame:
     """Each infill against the true tissue at sham places of the tested slices."""
     from tumorcf_lib.controls import quality as library
 
-    depends_on = unit.depends(results, "controls.quality", "edits.audit")
+    depends_on = unit.depends(results, "quality")
     depends_on |= unit.weights_of(results)
 
     def make(_):
@@ -151,7 +149,7 @@ def detector(results, prepared, split) -> pd.DataFrame:
         ]  # fmt: skip
         return pd.concat(parts, ignore_index=True)
 
-    depends_on = unit.depends(results, "controls.detector", "edits.audit")
+    depends_on = unit.depends(results, "detector")
     depends_on |= {"n_training": n_training}
     return results.make_rows("rows_detector", make, depends_on)
 

@@ -216,7 +216,7 @@ def _depends_on(study, source, fold, seed, recipe, shuffled=False):
     if recipe:
         trained["settings"] |= RECIPES[recipe]
         return trained | {"fold": fold}
-    audited = folds.depends(source, *folds.AUDIT_MODULES)
+    audited = folds.depends(source, "audit")
     own = {"audit": audited["code"], "masks": audited["masks"], "n_places": study.profile.n_places}
     return trained | {"fold": fold} | own
 

@@ -6,7 +6,6 @@ the persons, shows what a leak makes of nothing. What comes of it is in
 :mod:`tables.leak` and :mod:`tables.near_duplicates_tables`.
 """
 
-import importlib.metadata
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,7 +15,7 @@ import pandas as pd
 from tumorcf_lib import config, rowfiles, steps
 from tumorcf_lib.data import leakage, preprocess, published
 from tumorcf_lib.networks import memory
-from tumorcf_lib.study import near_duplicates, side_studies, stages, unit
+from tumorcf_lib.study import made_by, near_duplicates, side_studies
 from tumorcf_lib.study.leak_splits import (
     ARMS,
     AUTHOR_FILE,
@@ -155,7 +154,7 @@ def _make(
 ):
     """Folder of one arm's fold, its rows made now or before."""
     own = depends_on | {"labels": labels.tolist(), "parts": parts.tolist()}
-    place = steps.open_workspace(folder, f"{arm.name.replace(' ', '-')}-fold{fold}", own)
+    place = steps.begin(folder / f"{arm.name.replace(' ', '-')}-fold{fold}", own)
     kept = place / "rows.csv.gz"
     if not kept.is_file():
         progress(f"arm {arm.name}, fold {fold + 1}: {(parts == 'train').sum()} slices to train on")
@@ -195,8 +194,8 @@ def _depends(profile, prepared, seed, fit):
         "fit": f"{fit.__module__}.{fit.__qualname__}",
         "inputs": steps.sha256(np.ascontiguousarray(prepared.slices).data),
         "slices": prepared.table["slice_id"].tolist(),
-        "code": steps.module_digest(*unit.TRAINING_MODULES),
-        "packages": [importlib.metadata.version(name) for name in stages.PACKAGES],
+        "code": made_by.code("training"),
+        "packages": made_by.packages(),
     }
 
 

@@ -12,9 +12,8 @@ except ImportError:  # Windows outside WSL: memory is not measured there
 from tumorcf_lib import config, steps
 from tumorcf_lib.study import kernels, reference, stages
 from tumorcf_lib.study.execution import NotebookError, execute, executed_copy
+from tumorcf_lib.study.results import kept_seconds
 from tumorcf_lib.study.runtime import Study, n_cores, processor
-
-LOCK = "run_in_use"
 
 MINUTES = "minutes.json"
 """File of a run: minutes by the name of a notebook, and what follows."""
@@ -93,7 +92,7 @@ def _make(study, name, names, fresh, published) -> dict:
 
 
 @contextmanager
-def only_run(folder, lock=LOCK):
+def only_run(folder, lock=steps.LOCK):
     """Refuse a second run of the same folder: the two would write over each other's files.
 
     A ``lock`` of another name is of a part of the folder that may be run by itself.
@@ -127,7 +126,7 @@ def is_executed(study: Study, name: str) -> bool:
     if not copy.exists() or copy.stat().st_mtime < record.stat().st_mtime:
         return False
     try:
-        return steps.code_cells(copy) == steps.code_cells(config.NOTEBOOKS / f"{name}.ipynb")
+        return stages.code_cells(copy) == stages.code_cells(config.NOTEBOOKS / f"{name}.ipynb")
     except (ValueError, KeyError, TypeError):  # not a notebook: cut off, or written over
         return False
 
@@ -146,7 +145,7 @@ def peak_gb():
 
 def _keep_minutes(study, name, minutes):
     """Remember how long a notebook took; README tells it."""
-    spent = steps.kept_seconds(study.folder / name) / 60
+    spent = kept_seconds(study.folder / name) / 60
     if minutes < spent:  # long work that was only read again: what it took when it ran
         minutes = max(spent, _kept(study).get(name, 0))
     _keep(study, {name: round(minutes, 2), PROCESSOR: f"{processor()}, {n_cores()} cores"})

@@ -88,7 +88,7 @@ def wanted(study, names) -> bool:
     if not needed or stages.why_stale(study, STAGE) is None:
         return False
     own_folder = study.folder / STAGE
-    was_begun = (own_folder / stages.RECORD).exists() or any(own_folder.glob("fold*-*"))
+    was_begun = (own_folder / stages.RECORD).exists() or any(own_folder.glob("fold*"))
     return (not was_begun or is_installed(study)) and why_not(study) is None
 
 

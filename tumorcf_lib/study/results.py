@@ -1,5 +1,6 @@
 """Files of a stage: tables, rows, arrays, figures and numbers, written and read in one way."""
 
+import errno
 import json
 import os
 import time
@@ -9,15 +10,18 @@ import numpy as np
 import pandas as pd
 
 from tumorcf_lib import config, rowfiles, steps
-from tumorcf_lib.steps import note_seconds
 from tumorcf_lib.study import stages
 
-LOCK = "in_use"
+SECONDS = "seconds.txt"
 
 FIGURE_FORMATS = {
     ".png": {"dpi": 150, "metadata": {"Software": None}},
     ".pdf": {"metadata": {"CreationDate": None, "Producer": None}},
 }
+
+
+class DiskFullError(OSError):
+    """No room for a file that is about to be written."""
 
 
 def open_stage(study, name: str) -> "Results":
@@ -34,7 +38,7 @@ def open_stage(study, name: str) -> "Results":
     folder = study.folder / name
     (folder / "figures").mkdir(parents=True, exist_ok=True)
     _hold(folder, name)
-    (folder / stages.RECORD).unlink(missing_ok=True)
+    (folder / steps.RECORD).unlink(missing_ok=True)
     steps.clear_unfinished(folder)
     return Results(study, name, folder)
 
@@ -42,7 +46,7 @@ def open_stage(study, name: str) -> "Results":
 def _hold(folder, name):
     """Keep other processes from writing the stage until it is finished or this one ends."""
     try:
-        steps.hold(folder / LOCK, wait_s=steps.WAIT_S)
+        steps.hold(folder / steps.LOCK, wait_s=steps.WAIT_S)
     except steps.InUseError as error:
         raise stages.StageError(
             f"{name} in {config.shown(folder.parent)} is being made by another process (number "
@@ -60,6 +64,7 @@ class Results:
         self._figures: dict[str, dict] = {}
         self._numbers: dict[str, dict] = {}
         self._workspaces: list[Path] = []
+        self._reads: dict[str, dict[str, str]] = {}
         self._begun_with = stages.fingerprint(study, name)
 
     # -- reading -------------------------------------------------------------
@@ -85,6 +90,8 @@ class Results:
         wanted = [name, *(f"{name}{end}" for end in (".csv", ".csv.gz", ".npy"))]
         for file in wanted:
             if file in known and (folder / file).is_file():
+                if not own:
+                    self._reads.setdefault(stage, {})[file] = known[file]
                 return folder / file
         foreign = [file for file in wanted if (folder / file).is_file()]
         if foreign:
@@ -132,12 +139,12 @@ class Results:
 
         Raises
         ------
-        tumorcf_lib.files.DiskFullError
+        DiskFullError
             If the disk has no room for it.
         """
         path = self.folder / f"{name}.npy"
         array = np.lib.format.open_memmap(path, mode="w+", dtype=dtype, shape=tuple(shape))
-        steps.reserve(path)
+        reserve(path)
         self._data[path.name] = path
         return array
 
@@ -174,13 +181,14 @@ class Results:
         and made again.
         """
         fresh = bool(os.environ.get("TUMORCF_FRESH"))
-        folder = steps.open_workspace(self.folder, name, depends_on, fresh=fresh)
+        folder = steps.begin(self.folder / name, depends_on, fresh=fresh)
         self._workspaces.append(folder)
         return folder
 
     def input_digest(self, stage: str, file: str) -> str:
         """Hash of an earlier stage's file, for ``workspace``."""
-        return stages.record(self.study, stage)["hashes"][file]
+        self.path_in(stage, file)
+        return self._reads[stage][file]
 
     def finish(self) -> None:
         """Record the stage as finished and say what it wrote.
@@ -192,25 +200,19 @@ class Results:
             path = self.folder / "numbers.json"
             steps.write_whole(path, json.dumps(self._numbers, indent=1, sort_keys=True) + "\n")
             self._data[path.name] = path
-        for workspace in filter(Path.is_dir, self._workspaces):  # an outdated one is gone
+        for workspace in self._workspaces:
             steps.seal(workspace)
-        hashes = {name: steps.file_sha256(path) for name, path in sorted(self._data.items())}
-        drawn = self.folder / "figures"
+        drawn = [f"{name}{end}" for name in self._figures for end in (*FIGURE_FORMATS, ".csv")]
         record = {
-            "fingerprint": self._begun_with,
-            "data": steps.sha256(json.dumps(hashes).encode()),
-            "hashes": hashes,
-            "sizes": {name: path.stat().st_size for name, path in sorted(self._data.items())},
+            "depends_on": self._begun_with,
+            "reads": self._reads,
+            **steps.hashes_of(self.folder, sorted(self._data)),
             "figures": self._figures,
-            "figure_hashes": {
-                f"{name}{end}": steps.file_sha256(drawn / f"{name}{end}")
-                for name in self._figures
-                for end in (*FIGURE_FORMATS, ".csv")
-            },
+            "figure_hashes": steps.hashes_of(self.folder / "figures", drawn)["hashes"],
             "versions": stages.versions(),
         }
-        steps.write_whole(self.folder / stages.RECORD, json.dumps(record, indent=1) + "\n")
-        steps.release(self.folder / LOCK)
+        steps.write_record(self.folder, record)
+        steps.release(self.folder / steps.LOCK)
         print(f"{self.name} is finished: {stages.summary(record)}.")
 
     def _save_frame(self, frame, file_name):
@@ -222,3 +224,36 @@ class Results:
 
 def _plain(value):
     return value.item() if isinstance(value, np.generic) else value
+
+
+def reserve(path: Path) -> None:
+    """Take the room on the disk for all of a file, or raise :class:`DiskFullError`.
+
+    A file that is mapped into memory is full of holes at first, and a disk that is full when
+    they are filled ends the process without a word.
+    """
+    n_bytes = path.stat().st_size
+    try:
+        with open(path, "r+b") as file:
+            if hasattr(os, "posix_fallocate") and n_bytes:
+                os.posix_fallocate(file.fileno(), 0, n_bytes)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            return  # a file system that cannot reserve
+        path.unlink(missing_ok=True)
+        raise DiskFullError(
+            f"No room on the disk for {n_bytes / 1e6:.0f} MB of {config.shown(path)}. Free some, "
+            "or move everything that runs write (TUMORCF_RUNS=<folder>), and run the same again."
+        ) from None
+
+
+def note_seconds(folder: Path, seconds: float) -> None:
+    """Remember how long a result took, for a run that only reads it again."""
+    steps.write_whole(folder / SECONDS, f"{seconds:.1f}\n")
+
+
+def kept_seconds(folder: Path) -> float:
+    """Seconds that the results in a stage's folder took when they were made."""
+    found = folder.glob(f"*/{SECONDS}")
+    texts = [path.read_text(encoding="utf-8", errors="replace").strip() for path in found]
+    return sum(float(text) for text in texts if text.replace(".", "", 1).isdecimal())

@@ -5,7 +5,6 @@ the same architecture can still be trained from nothing. What comes of it is lab
 is: it says how far random weights and few minutes go, and nothing about the paper's network.
 """
 
-import importlib.metadata
 import json
 import sys
 import time
@@ -20,7 +19,7 @@ from tumorcf_lib import config, rowfiles, steps
 from tumorcf_lib.data import finding, preprocess
 from tumorcf_lib.data import split as splits
 from tumorcf_lib.networks import memory
-from tumorcf_lib.study import side_studies, sources, stages, unit
+from tumorcf_lib.study import made_by, side_studies, sources, unit
 from tumorcf_lib.tables import study
 
 NAME = "resnet50-scratch"
@@ -173,7 +172,7 @@ def _prepare(folder, profile):
     depends_on = {
         "cohort": [dataset, profile.phantom_patients, profile.phantom_slices],
         "size_px": profile.size_px,
-        "code": steps.library_digest("data.preprocess", "study.sources"),
+        "code": made_by.code("slices", "inputs"),
     }  # fmt: skip
     path = folder / f"inputs-{_mark(depends_on)}" / INPUTS
     if not path.is_file():
@@ -198,8 +197,8 @@ def _training_depends(prepared, split, profile, seed):
         "seed": seed,
         "split": steps.sha256(split.to_csv(index=False).encode()),
         "inputs": inputs.parent.name,
-        "code": steps.module_digest(*unit.TRAINING_MODULES),
-        "packages": [importlib.metadata.version(name) for name in stages.PACKAGES],
+        "code": made_by.code("training"),
+        "packages": made_by.packages(),
     }
 
 

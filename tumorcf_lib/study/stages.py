@@ -1,20 +1,19 @@
 """Stages: what each notebook reads and writes, and whether that still holds.
 
-A stage is one notebook's folder under ``runs/<profile>/``. When it is finished it
-records a hash of its profile and seed, of the code that made it (its notebook's
-cells and the modules they import, without docstrings and comments), and of the
-data it read. A later notebook refuses a stage whose record no longer fits.
+A stage is one notebook's folder under ``runs/<profile>/``. When it is finished it records a hash
+of its profile and seed, of the code that made it (its notebook's cells and the modules named in
+:mod:`study.made_by`), and of the files it read. A later notebook refuses a stage whose record no
+longer fits.
 """
 
-import functools
 import importlib.metadata
 import json
 import shlex
 from pathlib import Path
 
-from tumorcf_lib import __version__, config, steps
+from tumorcf_lib import __version__, config, digests, steps
 from tumorcf_lib.data import finding
-from tumorcf_lib.study import kernels
+from tumorcf_lib.study import kernels, made_by
 
 NAMES = (
     "01_data", "02_preprocessing", "03_training",
@@ -34,33 +33,18 @@ NEEDS = {
     "audit_your_model": ("03_training",),
     "evidence": (),
 }
-RECORD = "stage.json"
-RECORDED = ("fingerprint", "hashes", "sizes", "figures")
-"""Dictionaries that a record has to hold; it may also have those of :data:`ADDED`."""
-
-ADDED = ("figure_hashes", "versions")
-
-LARGE_BYTES = 20_000_000
-"""Files beyond this (network inputs) are hashed once a process while size and time stay."""
-
-PACKAGES = ("keras", "numpy", "opencv-python-headless", "pandas", "scipy", "tensorflow")
-"""What trained networks depend on."""
-
-ALL_PACKAGES = (
-    *PACKAGES, "h5py", "matplotlib", "nibabel", "nilearn", "pillow", "scikit-image",
-    "scikit-learn", "seaborn", "statsmodels",
-)  # fmt: skip
-"""What slices, rows, tables and figures depend on."""
+RECORD = steps.RECORD
 
 READS_DATASET = ("01_data", "02_preprocessing")
+SHOWN = "the code of its tables and figures"
+
+
+RECORDED = ("depends_on", "reads", "hashes", "sizes", "figures", "figure_hashes", "versions")
+"""Dictionaries that a stage's record has to hold."""
 
 
 class StageError(RuntimeError):
-    """A stage that is missing, unfinished, out of date, in use, or not of this run."""
-
-
-class DamagedRecordError(StageError):
-    """A stage's record that cannot be read or is not one."""
+    """A stage that is missing, unfinished, damaged, out of date, in use, or not of this run."""
 
 
 def find_stage(value: str) -> str:
@@ -75,40 +59,43 @@ def find_stage(value: str) -> str:
     raise StageError(f"There is no notebook {value!r}; choose one of: {', '.join(NAMES)}.")
 
 
-def why_stale(study, name: str) -> str | None:
-    """Why a stage has to be made again, in words; None if it still holds."""
-    if not (study.folder / name / RECORD).exists():
+def why_stale(study, name: str, *, shown=True) -> str | None:
+    """Why a stage has to be made again, in words; None if it still holds.
+
+    With ``shown`` False only its data count, that later stages read: not how tables are derived
+    from rows and figures drawn.
+    """
+    folder = study.folder / name
+    if not (folder / RECORD).exists():
         return "it was never finished"
     try:
         kept = record(study, name)
-    except DamagedRecordError:
+    except StageError:
         return f"its record {RECORD} is damaged"
     for key, now in fingerprint(study, name).items():
-        if now != kept["fingerprint"].get(key):
+        if now != kept["depends_on"].get(key) and (shown or key != SHOWN):
             return _what_changed(key, now, kept)
-    for file, digest in kept["hashes"].items():
-        reason = _why_foreign(study.folder / name / file, digest, kept["sizes"].get(file))
-        if reason:
-            return f"its file {file} {reason}"
+    for needed, files in kept["reads"].items():
+        if any(_hashes(study, needed).get(file) != digest for file, digest in files.items()):
+            return f"the data of {needed} changed since"
+    reason = steps.why_foreign(folder, kept)
+    if reason or not shown:
+        return reason
     for figure in kept["figures"]:
-        if not (study.folder / name / "figures" / f"{figure}.png").exists():
+        if not (folder / "figures" / f"{figure}.png").exists():
             return f"its figure {figure} is missing"
-    for file, digest in kept.get("figure_hashes", {}).items():
-        reason = _why_foreign(study.folder / name / "figures" / file, digest)
-        if reason:
-            return f"its figure {file} {reason}"
-    return None
+    return steps.why_foreign(folder / "figures", {"hashes": kept["figure_hashes"]}, "figure")
 
 
 def _what_changed(key, now, kept):
     """A part of the fingerprint that no longer fits, in words."""
-    was = kept["fingerprint"].get(key)
+    was = kept["depends_on"].get(key)
     if key.startswith("profile ") and was is None:
-        others = [name for name in kept["fingerprint"] if name.startswith("profile ")]
+        others = [name for name in kept["depends_on"] if name.startswith("profile ")]
         return f"it was made for {others[0]}" if others else "it does not say for which profile"
     if key == "the seed" and was is not None:
         return f"it was made with seed {was}"
-    then, here = kept.get("versions", {}), versions()
+    then, here = kept["versions"], versions()
     if key == "the code" and then.get("tumorcf", __version__) != __version__:
         return f"it was made by version {then['tumorcf']} of this project, here is {__version__}"
     if key == "the packages":
@@ -117,56 +104,39 @@ def _what_changed(key, now, kept):
     return f"{key} changed since"
 
 
-def _why_foreign(path, digest, size=None):
-    """Why a file is not the one that was recorded, in words; None if it is."""
-    if not path.is_file():
-        return "is missing"
-    stat = path.stat()
-    if size is not None and stat.st_size != size:
-        return f"has {stat.st_size} bytes instead of {size}: it was cut off or changed"
-    large = stat.st_size >= LARGE_BYTES
-    found = _sha256_at(path, stat.st_size, stat.st_mtime_ns) if large else steps.file_sha256(path)
-    return None if found == digest else "is not the one that was written: it was changed since"
-
-
-@functools.lru_cache
-def _sha256_at(path, size, time_ns):
-    return steps.file_sha256(path)
+def _hashes(study, name) -> dict:
+    """Hashes of a stage's files, none if it is not finished or its record is damaged."""
+    try:
+        return record(study, name)["hashes"]
+    except (FileNotFoundError, StageError):
+        return {}
 
 
 def record(study, name: str) -> dict:
     """What a finished stage recorded of itself: hashes, sizes, figures.
 
-    Raises
-    ------
-    FileNotFoundError
-        If the stage was never finished.
-    DamagedRecordError
-        If the file is cut off, or holds something else.
+    Raises FileNotFoundError if it was never finished, StageError if the file is damaged.
     """
     return read_record(study.folder, name, f"{options(study)} ")
 
 
 def read_record(folder: Path, name: str, told="") -> dict:
     """:func:`record` of a run's folder; ``told`` are a command's options that name the run."""
-    path = folder / name / RECORD
-    text = path.read_text(encoding="utf-8", errors="replace")
     try:
-        kept = json.loads(text)
-        parts = [kept[key] for key in RECORDED] + [kept.get(key, {}) for key in ADDED]
-        if all(isinstance(part, dict) for part in parts) and isinstance(kept["data"], str):
+        kept = steps.read_record(folder / name)
+        if all(isinstance(kept.get(key), dict) for key in RECORDED):
             return kept
-    except (ValueError, KeyError, TypeError, AttributeError):
-        pass
-    raise DamagedRecordError(
-        f"Expected the record of {name} in {config.shown(path)}, got {len(text)} characters that "
-        f"are none. Make {name} again by ./run_all.sh {told}--from {name[:2]} --to {name[:2]}"
+        problem = f"{config.shown(folder / name / RECORD)} lacks a part of a stage's record"
+    except steps.DamagedRecordError as error:
+        problem = str(error)
+    raise StageError(
+        f"{problem}. Make {name} again by ./run_all.sh {told}--from {name[:2]} --to {name[:2]}"
     )
 
 
 def versions() -> dict[str, str]:
     """Versions of this project and of the packages that its results depend on."""
-    found = {name: importlib.metadata.version(name) for name in ALL_PACKAGES}
+    found = {name: importlib.metadata.version(name) for name in made_by.ALL_PACKAGES}
     return {"tumorcf": __version__, **found}
 
 
@@ -192,29 +162,42 @@ def summary(kept: dict) -> str:
 def fingerprint(study, name: str) -> dict[str, str]:
     """Hashes of all that a stage's outputs depend on, by a name to show people."""
     profile = {k: v for k, v in study.profile.as_dict().items() if k != "purpose"}
+    versions = map(importlib.metadata.version, made_by.ALL_PACKAGES)
+    hashed, is_phantom = steps.sha256, study.profile.is_phantom
+    draws = is_phantom and name in READS_DATASET
+    reads = not is_phantom and name in READS_DATASET
+    source = (made_by.PHANTOM if draws else ()) + (made_by.DATASET if reads else ())
+    cells = digests.source_digest("\n".join(code_cells(config.NOTEBOOKS / f"{name}.ipynb")))
+    library = digests.code_digest(*made_by.DATA_CODE[name], *source)
     parts = {
-        f"profile {study.profile.name}": steps.sha256(
-            json.dumps(profile, sort_keys=True).encode()
-        ),
+        f"profile {study.profile.name}": hashed(json.dumps(profile, sort_keys=True).encode()),
         "the seed": str(study.seed),
-        "the code": steps.code_digest(name),
-        "the packages": steps.sha256(
-            " ".join(map(importlib.metadata.version, ALL_PACKAGES)).encode()
-        ),
+        "the code": hashed(f"{cells} {library}".encode()),
+        SHOWN: digests.code_digest(*made_by.SHOWN_CODE[name]),
+        "the packages": hashed(" ".join(versions).encode()),
     }
-    for needed in NEEDS[name]:
-        try:
-            parts[f"the data of {needed}"] = record(study, needed)["data"]
-        except (FileNotFoundError, DamagedRecordError):
-            parts[f"the data of {needed}"] = "missing"
-    if not study.profile.is_phantom and name in READS_DATASET:
+    start = made_by.STARTS_FROM.get(name, ()) + (made_by.TEMPLATE if draws else ())
+    if start:
+        parts["what it starts from"] = digests.inputs_digest(*start)
+    if reads:
         parts["the dataset"] = finding.fingerprint(config.data_folder())
     return parts
 
 
+def code_cells(notebook: Path) -> list[str]:
+    """Sources of a notebook file's code cells but the setup and injected ones."""
+    cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
+    passed_over = {"setup", "injected-parameters"}
+    return [
+        "".join(cell["source"])
+        for cell in cells
+        if cell["cell_type"] == "code" and not passed_over & set(cell["metadata"].get("tags", []))
+    ]
+
+
 def require(study, name, *, wanted_by):
     """Raise :class:`StageError`, naming the command that helps, unless ``name`` still holds."""
-    reason = why_stale(study, name)
+    reason = why_stale(study, name, shown=False)
     if reason is None:
         return
     last = max(NAMES.index(needed) for needed in NEEDS[wanted_by])

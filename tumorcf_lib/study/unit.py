@@ -1,6 +1,5 @@
 """The study's work on every fold: train its network, predict with it, audit it."""
 
-import importlib.metadata
 import shutil
 import sys
 
@@ -14,14 +13,9 @@ from tumorcf_lib.data import split as splits
 from tumorcf_lib.edits import audit as audits
 from tumorcf_lib.edits import plan
 from tumorcf_lib.networks import memory
+from tumorcf_lib.study import made_by, stages
 from tumorcf_lib.study import results as results_of
-from tumorcf_lib.study import stages
 
-TRAINING_MODULES = (
-    "networks.augment", "networks.backbones", "networks.checkpoint", "networks.classifier",
-    "networks.speed", "networks.freezing", "networks.training",
-)  # fmt: skip
-AUDIT_MODULES = ("edits.audit", "networks.classifier", "networks.speed")
 OUTLINED_EDITS = ("original", "remove", "sham")
 SHOWN_EDITS = ("original", "remove", "only", "background", "silhouette", "sham", "sham_only")
 
@@ -112,8 +106,8 @@ def training_depends(results, seed) -> dict:
         "seed": seed,
         "split": results.input_digest("01_data", "split.csv"),
         "inputs": results.input_digest("02_preprocessing", "inputs.npy"),
-        "code": steps.module_digest(*TRAINING_MODULES),
-        "packages": [importlib.metadata.version(name) for name in stages.PACKAGES],
+        "code": made_by.code("training"),
+        "packages": made_by.packages(),
     }
 
 
@@ -162,7 +156,7 @@ def audit(results, prepared) -> pd.DataFrame:
     edits = audits.HEADLINE_EDITS + plan.control_edits(
         profile.infills, profile.dilations_at_512, profile.size_px, profile.n_control_places
     )
-    depends_on = depends(results, *AUDIT_MODULES) | weights_of(results)
+    depends_on = depends(results, "audit") | weights_of(results) | {"plan": list(map(repr, edits))}
     return results.make_rows("rows_edits", lambda _: audit_by(results, prepared, edits), depends_on)
 
 
@@ -231,8 +225,11 @@ def example_edits(prepared, rows, chosen) -> list[dict]:
     return examples
 
 
-def depends(results, *modules) -> dict:
-    """All that rows made by these modules depend on but weights, for ``results.make_rows``."""
+def depends(results, *kinds) -> dict:
+    """All that rows of these kinds depend on but weights, for ``results.make_rows``.
+
+    Kinds are those of :data:`study.made_by.CODE`.
+    """
     settings = results.study.profile.as_dict()
     unrelated = ("purpose", "n_resamples")
     return {
@@ -241,15 +238,16 @@ def depends(results, *modules) -> dict:
         "split": results.input_digest("01_data", "split.csv"),
         "inputs": results.input_digest("02_preprocessing", "inputs.npy"),
         "masks": results.input_digest("02_preprocessing", "masks.npy"),
-        "code": steps.library_digest(*modules),
-        "packages": [importlib.metadata.version(name) for name in stages.ALL_PACKAGES],
+        "code": made_by.code(*kinds),
+        "packages": made_by.packages(made_by.ALL_PACKAGES),
     }
 
 
 def weights_of(results) -> dict:
     """Hashes of all weights of 03, for ``results.make_rows``."""
-    hashes = stages.record(results.study, "03_training")["hashes"]
-    return {name: digest for name, digest in hashes.items() if name.startswith("weights_")}
+    stage = "03_training"
+    names = [n for n in stages.record(results.study, stage)["hashes"] if n.startswith("weights_")]
+    return {name: results.input_digest(stage, name) for name in names}
 
 
 def weights_name(fold, network="") -> str:
