@@ -9,6 +9,7 @@ import pytest
 from matplotlib.figure import Figure
 
 from tumorcf_lib import digests, rowfiles, steps
+from tumorcf_lib.figures import training
 from tumorcf_lib.study import results, stages
 
 
@@ -34,14 +35,13 @@ def test_equal_rows_are_equal_bytes_whenever_they_are_written(stage, monkeypatch
     assert path.read_bytes() == first
 
 
-def test_a_figure_is_written_as_png_pdf_and_its_values_without_dates(stage):
-    figure = Figure()
-    figure.subplots().plot([1, 2])
+def test_a_figure_is_written_as_png_svg_and_its_values_without_dates(stage):
+    figure = training.learning_curves({"loss": [1.0, 0.5], "val_loss": [1.1, 0.7]})
     stage.save_figure(figure, "fig", data={"y": [1, 2]}, shows_slices=False)
     folder = stage.folder / "figures"
     first = {p.suffix: p.read_bytes() for p in folder.iterdir()}
-    assert set(first) == {".png", ".pdf", ".csv"}
-    assert b"CreationDate" not in first[".pdf"]
+    assert set(first) == {".png", ".svg", ".csv"}
+    assert b"<dc:date>" not in first[".svg"]
     stage.save_figure(figure, "fig", data={"y": [1, 2]}, shows_slices=False)
     assert {p.suffix: p.read_bytes() for p in folder.iterdir()} == first
 

@@ -1,213 +1,229 @@
-"""Figures of the controls: infills, dilations, and what else gives the class away."""
+"""Forests of the controls: energy, probes, other networks, infills, covariates, variants."""
 
-import matplotlib.pyplot as plt
 import numpy as np
 
-from tumorcf_lib.figures.marks import (
-    INFILL_NAMES,
-    group_colors,
+from tumorcf_lib.figures.forests import VERDICT_LOOKS, Panel, forest
+from tumorcf_lib.figures.style import (
+    EDIT_NAMES,
+    METHOD_COLORS,
+    SCORE_NAMES,
+    SOFT,
+    dot,
+    figure,
     groups_of,
-    handles_of,
-    interval,
+    legend,
     nothing,
-    row_names,
-    rows_only,
     with_n,
 )
-from tumorcf_lib.figures.style import INK, SOFT, WIDTH, figure, letter, order_classes
 from tumorcf_lib.stats.claims import ALL
+from tumorcf_lib.stats.verdicts import RELEVANT
+from tumorcf_lib.tables.three_networks import PLAIN, UNSEEN
 
-SCORE_LOOKS = {
-    "delta_drop": ("Delta-Drop", "o", "--"), "sham_drop": ("Sham-Drop", "s", ":"),
-    "net_drop": ("Net-Drop", "D", "-"),
-}  # fmt: skip
-QUALITY_TITLES = {"mae": "Error (MAE)", "ssim": "SSIM"}
-PROBE_COLORS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", SOFT)
+INTERVALS = "95 % intervals over patients"
+INFILL_NAMES = {"navier_stokes": "Navier-Stokes", "telea": "Telea"}
+PROBE_NAMES = {"mask": "mask alone", "intensity": "intensity statistics"}
+ENERGY_NAMES = {
+    "net_drop": "all shams",
+    "net_drop_matched": "shams of like energy",
+    "net_drop_residual": "adjusted by regression",
+}
+FAMILY_NAMES = {
+    "headline": "as the study does it",
+    "slices": "other choices of slices",
+    "shams": "shams off the skull",
+    "energy": "energy of the edit",
+    "infill": "other infills",
+    "dilation": "mask grown or shrunk",
+    "scale": "intensity map refitted",
+    "model": "mixed model",
+    "hardened": "hardened network",
+    "looking": "looking network",
+}
+"""Rows of the forest of variants; those of family "network" are named by their network."""
+
+COVARIATE_TITLES = {
+    "area": "larger (log area)",
+    "contrast": "brighter than its ring",
+    "depth": "deeper",
+}
 
 
 @figure
-def infill_comparison(scores, quality=None, detector=None):
+def energy(table):
+    """Net-Drop as it is and adjusted for how much more a removal changes than a sham.
+
+    ``table`` is ``table_energy``.
+    """
+    if table.empty:
+        return nothing()
+    ratio = table[table["quantity"] == "rms_ratio"].set_index("group")["effect"]
+    own = table[table["scale"] == "probability"].set_index(["group", "quantity"])
+    names, marks = [], []
+    for group, color in groups_of(table).items():
+        rms = f" (removal: {ratio[group]:.1f} × a sham's change)" if group in ratio else ""
+        names.append(with_n(group, {}) + rms)
+        for quantity in (q for q in ENERGY_NAMES if (group, q) in own.index):
+            marks.append((len(names), "", own.loc[(group, quantity)].to_dict() | {"color": color}))
+            names.append(ENERGY_NAMES[quantity])
+    panel = Panel("", marks, band=RELEVANT)
+    label = f"Net-Drop, {INTERVALS}; band: ±{RELEVANT}"
+    return forest(names, [panel], {}, numbers=True, height=0.2, xlabel=label)
+
+
+@figure
+def probes(table):
+    """How well networks and statistics that see less than the slice find the class.
+
+    ``table`` is ``table_probes``; its first metric of group "all" is shown.
+    """
+    own = table[table["group"] == ALL]
+    if own.empty:
+        return nothing()
+    metric = own["metric"].iloc[0]
+    own = own[own["metric"] == metric].rename(columns={"value": "effect"})
+    names = list(dict.fromkeys(own["probe"]))
+    looks = _method_looks(own["network"])
+    marks = [(names.index(r["probe"]), r["network"], r) for r in own.to_dict("records")]
+    shown = [EDIT_NAMES.get(n) or PROBE_NAMES.get(n, n.replace("_", " ")) for n in names]
+    panel = Panel("", marks, line=own["chance"].iloc[0])
+    label = f"{metric}, {INTERVALS}; dashed: chance"
+    return forest(shown, [panel], looks, numbers=True, height=0.42, xlabel=label)
+
+
+def _method_looks(names):
+    """Color and marker of each method in its order."""
+    kinds = zip(dict.fromkeys(names), METHOD_COLORS, "osD^v", strict=False)
+    return {name: {"color": color, "marker": marker} for name, color, marker in kinds}
+
+
+@figure
+def networks(table):
+    """The study's network beside the hardened and the looking one: accuracy, drop, focus.
+
+    ``table`` is ``table_networks``. Open: under infills that a network never saw.
+    """
+    if table.empty:
+        return nothing()
+    groups = list(groups_of(table))
+    lines = {"accuracy": None, "net_drop": 0.0, "delta_focus": 1 / max(len(groups) - 1, 1)}
+    seen = _method_looks(table["network"])
+    unseen = {(name, UNSEEN): look | {"filled": False} for name, look in seen.items()}
+    table = table[table["infill"].isin(("", "navier_stokes", UNSEEN))]
+    panels = []
+    for score, line in lines.items():
+        marks = []
+        for row in table[table["score"] == score].to_dict("records"):
+            name = row["network"]
+            look = (name, UNSEEN) if row["infill"] == UNSEEN else name
+            marks.append((groups.index(row["group"]), look, row))
+        panels.append(Panel(SCORE_NAMES[score], marks, line=line))
+    plain = table[(table["network"] == PLAIN) & (table["score"] == "accuracy")]
+    n = plain.set_index("group").to_dict("index")
+    names = [with_n(group, n.get(group, {})) for group in groups]
+    label = f"{INTERVALS}; slices / patients below each group; dashed: chance"
+    fig = forest(names, panels, seen | unseen, height=0.75, size=4, xlabel=label)
+    fig.legends[0].remove()
+    handles = [dot(label=name, **look) for name, look in seen.items()]
+    legend(fig, [*handles, dot(SOFT, "open: infills that it never saw", filled=False)])
+    return fig
+
+
+@figure
+def infills(scores, quality=None, detector=None):
     """Each infill's Net-Drop, its error where the truth is known, and whether it can be seen.
 
     Parameters
     ----------
-    scores : DataFrame
-        infill, score, group, effect, low, high; only net_drop is shown. With a column
-        ``slices`` ("own", "common"), the common slices if an infill has them.
-    quality : DataFrame, optional
-        infill, score, group, effect, low, high, on sham places; error and SSIM are shown,
-        of the common places as above.
+    scores, quality : DataFrame
+        infill, score, group, effect, low, high; of net_drop and, on sham places, of mae. With a
+        column ``slices`` ("own", "common"), common slices where an infill has them.
     detector : DataFrame, optional
-        infill, view, group, auc, low, high: telling edited from untouched slices.
+        infill, view, group, auc, low, high: finding edited among untouched slices.
     """
-    scores = _of_common_slices(scores[scores["score"] == "net_drop"], "infill")
-    infills = list(dict.fromkeys(scores["infill"]))
-    if not infills:
+    scores = of_common_slices(scores[scores["score"] == "net_drop"], "infill")
+    names = list(dict.fromkeys(scores["infill"]))
+    if not names:
         return nothing()
-    panels = [("Net-Drop", 0.0, _by_class(scores, infills))]
-    for score, title in QUALITY_TITLES.items() if quality is not None else ():
-        own = _of_common_slices(quality[quality["score"] == score], "infill")
-        panels.append((title, None, _by_class(own, infills)))
+    looks = {group: {"color": color} for group, color in groups_of(scores).items()}
+    panels = [Panel("Net-Drop", _marks(scores, names, "group", looks))]
+    if quality is not None:
+        own = of_common_slices(quality[quality["score"] == "mae"], "infill")
+        panels.append(Panel("Error (MAE)", _marks(own, names, "group", looks), None))
     if detector is not None:
-        detector = detector[detector["group"] == ALL]
-        panels.append(("AUC: is it edited?", 0.5, _by_view(detector, infills)))
-    fig, axes = plt.subplots(1, len(panels), squeeze=False, sharey=True,
-                             figsize=(WIDTH, 0.5 * len(infills) + 1.3))
-    for ax, (title, line, marks) in zip(axes[0], panels, strict=True):
-        if line is not None:
-            ax.axvline(line, color=SOFT, linewidth=0.8, linestyle="--" if line else "-", zorder=0)
-        for y, row, looks in marks:
-            interval(ax, y, row, **looks)
-        ax.set_title(title)
-        rows_only(ax)
-    row_names(axes[0, 0], [_infill_label(scores, infill) for infill in infills])
-    handles = handles_of(_class_looks(scores["group"]))
-    if detector is not None:
-        handles += handles_of(_view_looks(detector))
-    fig.legend(handles=handles, loc="outside upper center", ncols=min(len(handles), 6))
-    letter(axes[0])
-    return fig
+        own = detector[detector["group"] == ALL].rename(columns={"auc": "effect"})
+        views = zip(dict.fromkeys(own["view"]), "s^vP", strict=False)
+        views = {name: {"color": SOFT, "marker": marker} for name, marker in views}
+        panels.append(Panel("AUC: edited?", _marks(own, names, "view", views), 0.5))
+        looks = looks | views
+    n = scores[scores["group"] == ALL].set_index("infill").to_dict("index")
+    shown = [with_n(INFILL_NAMES.get(k, k.replace("_", " ")), n.get(k, {})) for k in names]
+    label = f"{INTERVALS}; slices / patients below each infill; dashed: chance"
+    return forest(shown, panels, looks, height=0.55, size=4, xlabel=label)
 
 
-def _by_class(table, infills):
-    looks = _class_looks(table["group"])
-    offsets = np.linspace(-0.27, 0.27, len(looks)) if len(looks) > 1 else [0]
-    for offset, (group, look) in zip(offsets, looks.items(), strict=True):
-        for row in table[table["group"] == group].to_dict("records"):
-            if row["infill"] in infills:
-                yield infills.index(row["infill"]) + offset, row, look
+def _marks(table, names, column, looks):
+    """Marks of each infill, in the order of looks."""
+    rows = [row for look in looks for row in table[table[column] == look].to_dict("records")]
+    return [(names.index(r["infill"]), r[column], r) for r in rows if r["infill"] in names]
 
 
-def _by_view(table, infills):
-    looks = _view_looks(table)
-    offsets = np.linspace(-0.15, 0.15, len(looks)) if len(looks) > 1 else [0]
-    table = table.rename(columns={"auc": "effect"})
-    for offset, (view, look) in zip(offsets, looks.items(), strict=True):
-        for row in table[table["view"] == view].to_dict("records"):
-            if row["infill"] in infills:
-                yield infills.index(row["infill"]) + offset, row, look
-
-
-def _view_looks(table):
-    views = dict.fromkeys(table["view"])
-    return {view: {"color": SOFT, "marker": mark, "filled": k == 0}
-            for k, (view, mark) in enumerate(zip(views, "s^vP", strict=False))}
-
-
-def _infill_label(scores, infill):
-    own = scores[(scores["infill"] == infill) & (scores["group"] == ALL)]
-    n = f"\n{int(own['n_slices'].iloc[0])} slices" if "n_slices" in own and len(own) else ""
-    return INFILL_NAMES.get(infill, infill.replace("_", " ")) + n
-
-
-@figure
-def dilation_curves(table):
-    """Delta-, Sham- and Net-Drop against the dilation of the mask, a panel a group.
-
-    Parameters
-    ----------
-    table : DataFrame
-        dilation_px, score, group, effect, low, high; with a column ``slices``, the common
-        slices are shown.
-    """
-    table = _of_common_slices(table, "dilation_px").sort_values("dilation_px", kind="stable")
-    if table.empty:
-        return nothing()
-    groups = groups_of(table)
-    colors = group_colors(groups)
-    fig, axes = plt.subplots(1, len(groups), figsize=(WIDTH, 2.7), squeeze=False, sharey=True)
-    for ax, group in zip(axes[0], groups, strict=True):
-        ax.axhline(0, color=INK, linewidth=0.8, zorder=0)
-        for score, (_, marker, style) in SCORE_LOOKS.items():
-            own = table[(table["group"] == group) & (table["score"] == score)]
-            own = own[np.isfinite(own["effect"].to_numpy(float))]
-            ax.plot(own["dilation_px"], own["effect"], style, marker=marker, color=colors[group],
-                    markersize=4, markerfacecolor=colors[group] if style == "-" else "white")
-            if style == "-":
-                ax.fill_between(own["dilation_px"].to_numpy(float), own["low"].to_numpy(float),
-                                own["high"].to_numpy(float), color=colors[group], alpha=0.18,
-                                linewidth=0)
-        first = table[(table["group"] == group)].head(1)
-        ax.set_title(with_n(group, first.iloc[0]), fontsize=8.5)
-        ax.set_xticks(sorted(set(table["dilation_px"])))
-        ax.tick_params(axis="x", labelsize=7)
-    axes[0, 0].set_ylabel("fall in probability")
-    fig.supxlabel("dilation of the removed region (px); band: 95 % interval of Net-Drop",
-                  fontsize=8)
-    handles = [plt.Line2D([], [], linestyle=style, marker=marker, color=SOFT, label=name,
-                          markersize=4, markerfacecolor=SOFT if style == "-" else "white")
-               for name, marker, style in SCORE_LOOKS.values()]
-    fig.legend(handles=handles, loc="outside upper center", ncols=len(handles))
-    letter(axes[0])
-    return fig
-
-
-@figure
-def probe_bars(table):
-    """How well the class is told by networks and statistics that see less than the slice.
-
-    Parameters
-    ----------
-    table : DataFrame
-        From ``probe_tables.probe_table``: probe, network, group, metric, value, low, high,
-        chance; group "all" is shown.
-
-    Returns
-    -------
-    Figure
-        One panel a metric, one bar a probe and network; dashed: chance.
-    """
-    table = table[table["group"] == ALL]
-    if table.empty:
-        return nothing()
-    networks = list(dict.fromkeys(table["network"]))
-    probes = list(dict.fromkeys(table["probe"]))
-    colors = dict(zip(networks, PROBE_COLORS, strict=False))
-    panels = [(name, table[table["metric"] == name]) for name in dict.fromkeys(table["metric"])]
-    fig, axes = plt.subplots(1, len(panels), squeeze=False, sharey=True,
-                             figsize=(WIDTH, 0.36 * len(probes) + 1.3))
-    height = 0.8 / len(networks)
-    for ax, (metric, own) in zip(axes[0], panels, strict=True):
-        for row in own.to_dict("records"):
-            beside = [n for n in networks if n in set(own.loc[own["probe"] == row["probe"],
-                                                              "network"])]
-            k = beside.index(row["network"]) - (len(beside) - 1) / 2
-            y = probes.index(row["probe"]) + k * height
-            _bar(ax, y, row, height, colors.get(row["network"], SOFT))
-        ax.set_title(metric)
-        ax.set_xlim(0, 1.02)
-        rows_only(ax)
-    row_names(axes[0, 0], [str(probe).replace("_", " ") for probe in probes])
-    handles = [plt.Rectangle((0, 0), 1, 1, color=colors.get(n, SOFT), label=n) for n in networks]
-    handles.append(plt.Line2D([], [], color=INK, linestyle=":", label="chance"))
-    fig.legend(handles=handles, loc="outside upper center", ncols=len(handles))
-    letter(axes[0])
-    return fig
-
-
-def _bar(ax, y, row, height, color):
-    if np.isfinite(row["value"]):
-        ax.barh(y, row["value"], height=0.9 * height, color=color, alpha=0.85)
-    if np.isfinite(row["low"]):
-        ax.plot([row["low"], row["high"]], [y, y], color=INK, linewidth=1.1)
-    if np.isfinite(row["chance"]):
-        ax.plot([row["chance"]] * 2, [y - height / 2, y + height / 2], ":", color=INK,
-                linewidth=1.4)
-
-
-def _class_looks(groups):
-    colors = group_colors([ALL, *order_classes(g for g in groups if g != ALL)])
-    return {g: {"color": c} for g, c in colors.items() if g in set(groups)}
-
-
-def _of_common_slices(table, level):
+def of_common_slices(table, level):
     """One line per level, score and group: of the common slices, else of the level's own."""
     if "slices" not in table:
         return table
     known = table[np.isfinite(table["effect"].to_numpy(float))]
-    kinds = {"common": 0, "own": 1}
-    known = known[known["slices"].isin(kinds)]
-    order = known["slices"].map(kinds)
-    known = known.assign(order=order).sort_values("order", kind="stable")
-    chosen = known.drop_duplicates([level, "score", "group"]).drop(columns="order")
-    return chosen.sort_index()
+    known = known[known["slices"].isin(("common", "own"))]
+    known = known.sort_values("slices", kind="stable")  # "common" goes first
+    return known.drop_duplicates([level, "score", "group"]).sort_index()
+
+
+@figure
+def covariates(table, *, score="net_drop"):
+    """Change of Net-Drop per standard deviation of a tumor's area, contrast and depth.
+
+    ``table`` is ``table_covariates``.
+    """
+    table = table[table["score"] == score]
+    if table.empty:
+        return nothing()
+    colors = groups_of(table)
+    groups = list(colors)
+    mixed, least = "mixed model, 95 % Wald", "least squares, patients resampled"
+    looks = {mixed: {}, least: {"filled": False, "marker": "s"}}
+    panels = []
+    for name in dict.fromkeys(table["covariate"]):
+        marks = []
+        for row in table[table["covariate"] == name].to_dict("records"):
+            y, row["color"] = groups.index(row["group"]), colors[row["group"]]
+            other = {"effect": row["ols"], "low": row["boot_low"], "high": row["boot_high"]}
+            marks += [(y, mixed, row), (y, least, row | other)]
+        panels.append(Panel(COVARIATE_TITLES.get(name, name), marks))
+    n = table.drop_duplicates("group").set_index("group").to_dict("index")
+    names = [with_n(group, n[group]) for group in groups]
+    unit = "log-odds" if score.endswith("_lo") else "probability"
+    label = f"change of Net-Drop ({unit}) per standard deviation; association, not cause"
+    return forest(names, panels, looks, height=0.5, sharex=True, xlabel=label)
+
+
+@figure
+def robustness(table):
+    """Net-Drop under every variant of the analysis, a row a kind of variant.
+
+    ``table`` is ``table_robustness``. Open: within the gray band of +-0.05. Log-odds have no
+    place on this axis; they are in the table.
+    """
+    table = table[table["scale"] == "probability"]
+    if table.empty:
+        return nothing()
+    network = table["variant"].str.split(" ").str[0]
+    table = table.assign(row=table["family"].where(table["family"] != "network", network))
+    rows = sorted(dict.fromkeys(table["row"]), key=[*FAMILY_NAMES, *table["row"]].index)
+    panels = []
+    for group in groups_of(table):
+        own = table[table["group"] == group]
+        marks = [(rows.index(r["row"]), r["verdict"], r) for r in own.to_dict("records")]
+        panels.append(Panel(with_n(group, own.iloc[0]), marks, band=RELEVANT))
+    n = table.groupby("row")["variant"].nunique()
+    names = [FAMILY_NAMES.get(row, row) + (f" ({n[row]})" if n[row] > 1 else "") for row in rows]
+    label = f"Net-Drop, {INTERVALS}; (n): variants of a row; band, and open marks: ±{RELEVANT}"
+    return forest(names, panels, VERDICT_LOOKS, height=0.4, size=3, sharex=True, xlabel=label)

@@ -1,208 +1,207 @@
-"""Figures of the study's results: where slices fall, the verdicts, the headline."""
+"""The forest that eight figures share, and the two that tell the answer: claims and headline."""
+
+import textwrap
+from dataclasses import dataclass
 
 import matplotlib.pyplot as plt
 import numpy as np
-import seaborn as sns
+import pandas as pd
 
-from tumorcf_lib.figures.style import (
-    CLASS_COLORS,
-    EDIT_NAMES,
-    FAINT,
-    INK,
-    SOFT,
-    VERDICT_COLORS,
-    WIDTH,
-    class_colors,
-    figure,
-    order_classes,
-    reach,
-)
-from tumorcf_lib.stats.claims import ALL, FORMS, TITLES, margin_text
+from tumorcf_lib.figures import style
+from tumorcf_lib.figures.style import BAND, FAINT, INK, SOFT, VERDICT_COLORS, dot, figure, legend
+from tumorcf_lib.stats.claims import ALL, TITLES, margin_text
 from tumorcf_lib.stats.verdicts import NEGLIGIBLE, RELEVANT
 
-ROW_HEIGHT = 0.185  # inches of a row of the forest
-MARKERS = {"paper": "o", "net": "D", "log-odds": "o"}
-MARKED_AS = {"paper": "as stated", "net": "net of controls"}
+MAX_ROWS = 12
+NUMBER_AT, N_AT = 6, 158  # points right of the panel
+VERDICT_LOOKS = {
+    name: {"color": color, "marker": marker}
+    for (name, color), marker in zip(VERDICT_COLORS.items(), "oossDD", strict=True)
+}
 
 
-@figure
-def drop_vs_focus(scores):
-    """Delta-Drop against Delta-Focus: is the tumor necessary, is it sufficient?
+@dataclass(frozen=True)
+class Panel:
+    """A column of a forest: marks are (row, look, record with effect, low and high)."""
 
-    Parameters
-    ----------
-    scores : DataFrame
-        One row per slice: label, correct, delta_drop, delta_focus.
+    title: str
+    marks: list
+    line: float | None = 0.0  # where nothing is: no effect, or chance
+    band: float = 0.0  # half the width of what is negligible around the line
 
-    Returns
-    -------
-    Figure
-        Scatter with a marginal density above and to the right.
+
+def forest(names, panels, looks, *, height=0.3, numbers=False, xlabel="", sharex=False, size=4.5):
+    """A row a name, a panel a score; marks of one row stand below each other in their order.
+
+    ``looks``: name in the legend -> color, marker, filled; a record's own "color" goes first. A
+    name without marks is a heading. ``numbers`` are written at the right of the last panel.
     """
-    classes = order_classes(scores["label"])
-    colors = class_colors(classes)
-    fig = plt.figure(figsize=(4.6, 4.6))
-    grid = fig.add_gridspec(2, 2, width_ratios=(4, 1), height_ratios=(1, 4))
-    ax = fig.add_subplot(grid[1, 0])
-    top = fig.add_subplot(grid[0, 0], sharex=ax)
-    right = fig.add_subplot(grid[1, 1], sharey=ax)
-    ax.axvline(0, color=FAINT, linewidth=0.8, zorder=0)
-    ax.axhline(1 / len(classes), color=SOFT, linewidth=0.8, linestyle="--", zorder=0)
-    correct = scores["correct"].to_numpy(bool)
-    for name in classes:
-        own = (scores["label"] == name).to_numpy()
-        for kind, marker, size in ((correct, "o", 12), (~correct, "x", 18)):
-            rows = scores[own & kind]
-            ax.scatter(rows["delta_drop"], rows["delta_focus"], s=size, marker=marker,
-                       color=colors[name], alpha=0.65, linewidths=0 if marker == "o" else 1)
-    for panel, axis in ((top, "x"), (right, "y")):
-        column = {"x": "delta_drop", "y": "delta_focus"}[axis]
-        sns.kdeplot(scores, **{axis: column}, hue="label", hue_order=classes, palette=colors,
-                    common_norm=False, clip=(-1 if axis == "x" else 0, 1), fill=True,
-                    alpha=0.25, legend=False, ax=panel, warn_singular=False)
-        panel.axis("off")
-    ax.set(xlabel="Delta-Drop  (necessary: P falls without the tumor)",
-           ylabel="Delta-Focus  (sufficient: P of the tumor alone)", ylim=(-0.02, 1.02),
-           xlim=(min(-0.05, scores["delta_drop"].min()) - 0.05, 1.02))
-    handles = [plt.Line2D([], [], marker="o", linestyle="", color=c, label=name, markersize=5)
-               for name, c in colors.items()]
-    handles.append(plt.Line2D([], [], marker="x", linestyle="", color=SOFT, markersize=5,
-                              label="misclassified"))
-    fig.legend(handles=handles, loc="outside upper center", ncols=len(handles),
-               columnspacing=1, handletextpad=0.2)
+    figsize = (style.WIDTH, height * len(names) + 1.25)
+    fig, axes = plt.subplots(
+        1, len(panels), squeeze=False, sharey=True, sharex=sharex, figsize=figsize
+    )
+    axes = axes[0]
+    for ax, panel in zip(axes, panels, strict=True):
+        draw_panel(ax, panel, looks, size=size)
+    axes[0].set_ylim(len(names) - 0.4, -0.6)
+    marked = {row for panel in panels for row, _, _ in panel.marks} or set(range(len(names)))
+    axes[0].set_yticks(sorted(marked), [names[row] for row in sorted(marked)])
+    for row in set(range(len(names))) - marked:
+        at = {"transform": axes[0].get_yaxis_transform(), "va": "center", "fontsize": 8}
+        white = {"facecolor": "white", "edgecolor": "none", "pad": 1}
+        axes[0].text(0.005, row + 0.08, names[row], fontweight="bold", bbox=white, **at)
+    if numbers:
+        write_numbers(axes[-1], panels[-1])
+    used = {look for panel in panels for _, look, _ in panel.marks}
+    shown = {name: {"color": SOFT, **look} for name, look in looks.items() if name in used}
+    if shown:
+        legend(fig, [dot(label=name, **look) for name, look in shown.items()])
+    if xlabel:
+        fig.supxlabel(xlabel, fontsize=8)
+    if len(panels) > 1:
+        style.letter(axes)
     return fig
 
 
-@figure
-def fall_to(table):
-    """Which class slices are given before and after an edit, by true class.
-
-    Parameters
-    ----------
-    table : DataFrame
-        Columns edit, label (true class), to (class given), n, share (of the label's slices).
-
-    Returns
-    -------
-    Figure
-        One panel per edit, one bar per true class.
-    """
-    edits = [e for e in EDIT_NAMES if e in set(table["edit"])]
-    edits += [e for e in dict.fromkeys(table["edit"]) if e not in EDIT_NAMES]
-    classes = order_classes(table["label"].astype(str))
-    goals = class_colors(order_classes(table["to"].astype(str)))
-    fig, axes = plt.subplots(1, len(edits), figsize=(WIDTH, 0.42 * len(classes) + 1.15),
-                             squeeze=False, sharey=True, sharex=True)
-    for ax, edit in zip(axes[0], edits, strict=True):
-        rows = table[table["edit"] == edit]
-        for y, label in enumerate(classes):
-            own = rows[rows["label"] == label].set_index("to")
-            left = 0.0
-            for goal, color in goals.items():
-                share = float(own["share"].get(goal, 0.0))
-                ax.barh(y, share, left=left, color=color, height=0.72)
-                if share >= 0.14:
-                    ax.text(left + share / 2, y, f"{100 * share:.0f}", ha="center", va="center",
-                            color="white", fontsize=7.5, fontweight="bold")
-                left += share
-        ax.set_title(EDIT_NAMES.get(edit, edit))
-        ax.set_xticks([0, 0.5, 1], ["0", "50", "100 %"])
-        ax.spines["left"].set_visible(False)
-        ax.tick_params(axis="y", length=0)
-    axes[0, 0].set_yticks(range(len(classes)), classes)
-    axes[0, 0].invert_yaxis()
-    axes[0, 0].set(ylabel="true class", xlim=(0, 1))
-    handles = [plt.Rectangle((0, 0), 1, 1, color=c, label=f"called {g}") for g, c in goals.items()]
-    fig.legend(handles=handles, loc="outside upper center", ncols=len(goals))
-    return fig
-
-
-@figure
-def findings_forest(table, *, form=None):
-    """The claims with their intervals, colored by verdict.
-
-    Parameters
-    ----------
-    table : DataFrame
-        From ``findings.findings``.
-    form : {"paper", "net", "log-odds"}, optional
-        All claims of this form. Without it the claims about all classes together and
-        between classes, as the paper states them (dots) and net of controls (diamonds).
-
-    Returns
-    -------
-    Figure
-        Right of the line means as claimed: claims of a value below a margin are mirrored.
-        The numbers at the right are the untouched effects. An open mark is a negligible
-        effect, whatever its verdict.
-    """
-    if form is None:
-        rows = table[table["form"].isin(("paper", "net")) & ~table["group"].isin(CLASS_COLORS)]
-    else:
-        rows = table[table["form"] == form]
-    lines = _forest_lines(rows)
-    height = ROW_HEIGHT * len(lines) + 0.9
-    fig, (left, ax, right) = plt.subplots(1, 3, figsize=(WIDTH, height), sharey=True,
-                                          width_ratios=(2.85, 2.4, 2.0))
-    ax.axvline(0, color=INK, linewidth=0.9)
-    ax.set_ylim(len(lines) - 0.4, -0.8)
-    for y, (text, row) in enumerate(lines):
-        if row is None:
-            left.text(0, y, text, va="center", fontsize=8, fontweight="bold")
-            continue
-        left.text(0.03, y, text, va="center", fontsize=7.5)
-        _forest_row(ax, right, y, row)
-    right.text(0.02, -0.75, "as measured [95 %]", va="bottom", fontsize=7, color=SOFT)
-    right.text(1.0, -0.75, "persons", va="bottom", ha="right", fontsize=7, color=SOFT)
-    for panel in (left, right):
-        panel.set(xlim=(0, 1))
-        panel.axis("off")
+def draw_panel(ax, panel, looks, *, size=4.5):
+    """The marks of one panel, without names; nothing for a missing value."""
+    if panel.band:
+        ax.axvspan(panel.line - panel.band, panel.line + panel.band, color=BAND, lw=0, zorder=0)
+    if panel.line is not None:
+        ax.axvline(panel.line, color=SOFT, lw=0.9, ls="--" if panel.line else "-", zorder=1)
+    for y, look, row in placed(panel.marks):
+        if np.isfinite(row["effect"]):
+            look = {"color": SOFT, "filled": True, "marker": "o"} | looks.get(look, {})
+            color = row.get("color", look["color"])
+            filled = look["filled"] and row.get("relevance", "") != NEGLIGIBLE
+            options = {
+                "markersize": size,
+                "lw": min(1.6, size / 3.2),
+                "capsize": 2 if size > 4 else 0,
+            }
+            ends = style.reach(row["effect"], row["low"], row["high"])
+            ends = ends if np.isfinite(ends).all() else None
+            face = color if filled else "white"
+            ax.errorbar(
+                row["effect"], y, xerr=ends, fmt=look["marker"], color=color, mfc=face, **options
+            )
+    ax.set_title(panel.title)
     ax.spines["left"].set_visible(False)
-    ax.tick_params(axis="y", left=False, labelleft=False)
+    ax.tick_params(axis="y", length=0)
     ax.grid(axis="x", color=FAINT, linewidth=0.5)
     ax.set_axisbelow(True)
+
+
+def placed(marks):
+    """Marks with their height: those of one row share its space."""
+    for line in dict.fromkeys(row for row, _, _ in marks):
+        own = [mark for mark in marks if mark[0] == line]
+        half = min(0.3, 0.13 * (len(own) - 1))
+        for shift, (_, look, row) in zip(np.linspace(-half, half, len(own)), own, strict=True):
+            yield line + (shift if len(own) > 1 else 0), look, row
+
+
+def write_numbers(ax, panel, *, head="effect [95 %]"):
+    """Columns right of a panel: each mark's estimate and interval, its slices and patients."""
+
+    def write(text, y, points, **more):
+        at = {"xycoords": ax.get_yaxis_transform(), "textcoords": "offset points"}
+        ax.annotate(text, (1, y), (points, 0), va="center", fontsize=7, **at, **more)
+
+    shown = list(placed(panel.marks))
+    write(head, ax.get_ylim()[1], NUMBER_AT, color=SOFT)
+    if any("n_slices" in row for _, _, row in shown):
+        write("slices / patients", ax.get_ylim()[1], N_AT, ha="right", color=SOFT)
+    for y, _, row in shown:
+        write(number(row), y, NUMBER_AT)
+        if np.isfinite(row["effect"]):
+            write(style.with_n("", row, between=""), y, N_AT, ha="right", color=SOFT)
+
+
+def number(row, *, sign=""):
+    """An estimate as it is printed beside its mark."""
+    if not np.isfinite(row["effect"]):
+        return "no estimate"
+    # + 0.0 turns a rounded -0.0 into 0.0
+    effect, low, high = (round(row[name], 3) + 0.0 for name in ("effect", "low", "high"))
+    return f"{effect:{sign}.3f}" + (f" [{low:.3f}, {high:.3f}]" if np.isfinite(low) else "")
+
+
+@figure
+def findings(table, *, form="net"):
+    """The claims that decide each finding, with their intervals, colored by verdict.
+
+    Parameters
+    ----------
+    table : DataFrame
+        From ``stats.findings.findings``; of it :func:`first_claims`.
+    form : {"paper", "net", "log-odds"}
+
+    Returns
+    -------
+    Figure
+        Gray is the side of the margin that the claim asks for. Open: a negligible effect.
+    """
+    rows = table[table["form"] == form]
+    if rows.empty:
+        return style.nothing()
+    shown = first_claims(rows)
+    names, marks = [], []
+    for finding, own in shown.groupby("finding", sort=True):
+        names.append(f"{finding}  {TITLES[finding]}")
+        for row in own.to_dict("records"):
+            marks.append((len(names), row["verdict"], row))
+            vs = f" vs {margin_text(row['margin'])}" if row["margin"] else ""
+            names.append(f"{row['quantity']}{vs}, {row['group']}")
+    told = f"{len(shown)} of {len(rows)} claims; " if len(shown) < len(rows) else ""
     unit = "log-odds" if form == "log-odds" else "probability or share"
-    ax.set_xlabel(f"distance from the margin ({unit});\nright of the line: as claimed")
-    handles = [plt.Line2D([], [], linestyle="-", linewidth=2, color=c, label=v)
-               for v, c in VERDICT_COLORS.items()]
-    handles += [plt.Line2D([], [], marker=MARKERS[f], linestyle="", color=INK, markersize=4.5,
-                           label=MARKED_AS[f]) for f in MARKED_AS if form is None]
-    if "relevance" in rows and (rows["relevance"] == NEGLIGIBLE).any():
-        handles.append(plt.Line2D([], [], marker="o", linestyle="", color=INK, markersize=4.5,
-                                  markerfacecolor="white", label=f"within ±{RELEVANT}"))
-    fig.legend(handles=handles, loc="outside upper center", ncols=len(handles))
+    label = f"{told}effect ({unit}); gray: the side that is claimed; open: within ±{RELEVANT}"
+    panel = Panel("", marks, line=None)
+    fig = forest(names, [panel], VERDICT_LOOKS, numbers=True, height=0.22, xlabel=label)
+    ax = fig.axes[0]
+    values = np.ravel([[row[k] for k in ("low", "high", "margin")] for _, _, row in marks])
+    pad = 0.06 * (np.nanmax(values) - np.nanmin(values))
+    edges = np.nanmin(values) - pad, np.nanmax(values) + pad
+    for y, _, row in marks:
+        rows_at, side = [y - 0.42, y + 0.42], edges[int(row["side"] == "above")]
+        ax.fill_betweenx(rows_at, row["margin"], side, color=BAND, linewidth=0, zorder=0)
+        ax.plot([row["margin"]] * 2, rows_at, color=SOFT, linewidth=0.9, zorder=1)
+    ax.set_xlim(edges)
     return fig
 
 
-def _forest_lines(rows):
-    """Text and row of each line, findings with a heading line in front."""
-    lines = []
-    for finding, own in rows.groupby("finding", sort=True):
-        lines.append((f"{finding}  {TITLES[finding]}", None))
-        own = own.sort_values("form", key=lambda forms: forms.map(FORMS.index), kind="stable")
-        for _, alike in own.groupby(["form", "quantity", "margin"], sort=False):
-            for row in alike.itertuples():
-                margin = f" vs {margin_text(row.margin)}" if row.margin else ""
-                lines.append((f"{row.quantity}{margin}, {row.group}", row))
-    return lines
+@figure
+def primary(table):
+    """The primary claims with their intervals and, gray, where networks that know nothing fall.
+
+    ``table``: claim, effect, low, high, null_low, null_high, n_slices, n_patients, verdict.
+    """
+    rows = table.to_dict("records")
+    marks = [(y, row["verdict"], row) for y, row in enumerate(rows)]
+    names = [textwrap.fill(f"{row['finding']}  {row['claim']}", 46) for row in rows]
+    label = "effect, 95 % interval over patients and networks; gray: networks that know nothing"
+    panel = Panel("", marks)
+    fig = forest(names, [panel], VERDICT_LOOKS, numbers=True, height=0.36, xlabel=label)
+    fig.axes[0].tick_params(axis="y", labelsize=7)
+    for y, row in enumerate(rows):
+        band = [row["null_low"], row["null_high"]]
+        fig.axes[0].fill_betweenx([y - 0.42, y + 0.42], *band, color=FAINT, linewidth=0, zorder=0)
+    return fig
 
 
-def _forest_row(ax, right, y, row):
-    color = VERDICT_COLORS[row.verdict]
-    if not np.isfinite(row.effect):
-        right.text(0.02, y, "no estimate", va="center", fontsize=7, color=SOFT)
-        return
-    sign = 1 if row.side == "above" else -1
-    ends = sorted((sign * (row.low - row.margin), sign * (row.high - row.margin)))
-    ax.plot(ends, [y, y], color=color, linewidth=1.6, solid_capstyle="round")
-    small = getattr(row, "relevance", "") == NEGLIGIBLE
-    ax.plot(sign * (row.effect - row.margin), y, MARKERS[row.form], color=color,
-            markersize=4.2, markerfacecolor="white" if small else color)
-    # + 0.0 turns a rounded -0.0 into 0.0
-    effect, low, high = (round(value, 3) + 0.0 for value in (row.effect, row.low, row.high))
-    text = f"{effect:.3f} [{low:.3f}, {high:.3f}]" if np.isfinite(low) else f"{effect:.3f}"
-    right.text(0.02, y, text, va="center", fontsize=7)
-    right.text(1.0, y, f"{row.n_persons}", va="center", ha="right", fontsize=7, color=SOFT)
+def first_claims(rows):
+    """At most 12 claims: a finding's first quantity goes first, all slices before single classes.
+
+    Claims of one quantity about single classes are shown all or not at all.
+    """
+    what = rows["quantity"] + rows["margin"].astype(str)
+    rank = what.groupby(rows["finding"]).transform(lambda own: pd.factorize(own)[0])
+    single = rows["kind"].isin(("mean", "share")) & (rows["group"] != ALL)
+    kept = []
+    for _, own in rows.groupby([rank, single, rows["finding"]], sort=True):
+        if len(kept) + len(own) <= MAX_ROWS:
+            kept += list(own.index)
+    return rows.loc[rows.index.isin(kept)]
 
 
 @figure
@@ -212,50 +211,34 @@ def headline(means):
     Parameters
     ----------
     means : DataFrame
-        From ``findings.score_means`` of delta_drop, sham_drop and net_drop: score, group,
-        effect, low, high.
+        Of delta_drop, sham_drop and net_drop: score, group, effect, low, high.
 
     Returns
     -------
     Figure
-        Filled: tumor removed. Open: the same shape removed elsewhere. The number is
-        the difference, Net-Drop; "no sham" where no slice of a class has a legal place.
+        The number is the difference, Net-Drop; "no sham" where no slice of a class has a place.
     """
-    groups = [*order_classes(g for g in means["group"] if g != ALL), ALL]
-    colors = {**class_colors(groups[:-1]), ALL: INK}
-    fig, ax = plt.subplots(figsize=(WIDTH, 0.52 * len(groups) + 1.15))
-    ax.axvline(0, color=SOFT, linewidth=0.8)
+    groups = style.order_classes(g for g in means["group"] if g != ALL)
+    colors = {**style.class_colors(groups), ALL: INK}
+    looks = {"tumor removed (Delta-Drop)": {}, "sham removed (Sham-Drop)": {"filled": False}}
     known = means[np.isfinite(means["effect"].to_numpy(float))]
-    for y, group in enumerate(groups):
-        own = known[known["group"] == group].set_index("score").to_dict("index")
-        delta, sham, net = (own.get(f"{name}_drop") for name in ("delta", "sham", "net"))
+    rows = {(r["group"], r["score"]): r for r in known.to_dict("records")}
+    fig = forest([*groups, "all slices"], [Panel("", [])], {}, height=0.52)
+    ax = fig.axes[0]
+    beside = {"transform": ax.get_yaxis_transform(), "va": "center", "fontsize": 8.5}
+    for y, (group, color) in enumerate(colors.items()):
+        delta, sham, net = (rows.get((group, f"{name}_drop")) for name in ("delta", "sham", "net"))
         if delta and sham:
-            ax.plot([sham["effect"], delta["effect"]], [y, y], color=colors[group],
-                    alpha=0.25, linewidth=7, solid_capstyle="butt", zorder=1)
-        for row, filled in ((delta, True), (sham, False)):
+            ends = [sham["effect"], delta["effect"]]
+            ax.plot(ends, [y, y], color=color, alpha=0.25, lw=7, solid_capstyle="butt", zorder=1)
+        for look, row in zip(looks, (delta, sham), strict=True):
             if row:
-                _dot(ax, row, y, colors[group], filled=filled)
-        text = "no sham"
-        if net:
-            text = f"{net['effect']:+.3f}"
-            text += f" [{net['low']:.3f}, {net['high']:.3f}]" if np.isfinite(net["low"]) else ""
-        ax.text(1.02, y, text, transform=ax.get_yaxis_transform(), va="center", fontsize=8.5,
-                color=colors[group], fontweight="bold")
-    ax.text(1.02, 1.02, "Net-Drop [95 %]", transform=ax.transAxes, fontsize=8, color=SOFT,
-            va="bottom")
-    ax.set_yticks(range(len(groups)), [g if g != ALL else "all slices" for g in groups])
-    ax.tick_params(axis="y", length=0)
-    ax.spines["left"].set_visible(False)
-    ax.set_ylim(len(groups) - 0.5, -0.5)
+                draw_panel(ax, Panel("", [(y, look, row | {"color": color})]), looks, size=7.5)
+        text = number(net, sign="+") if net else "no sham"
+        ax.text(1.02, y, text, color=color, fontweight="bold", **beside)
+    ax.text(1.02, 1.02, "Net-Drop [95 %]", transform=ax.transAxes, fontsize=8, color=SOFT)
+    ax.grid(False)
     ax.set_xlabel("fall in the probability of the true class")
-    marks = ((SOFT, "tumor removed (Delta-Drop)"), ("white", "sham removed (Sham-Drop)"))
-    handles = [plt.Line2D([], [], marker="o", linestyle="", markersize=7, markerfacecolor=face,
-                          markeredgecolor=SOFT, label=label) for face, label in marks]
+    handles = [dot(SOFT, name, size=7, **look) for name, look in looks.items()]
     fig.legend(handles=handles, loc="outside upper left", ncols=2)
     return fig
-
-
-def _dot(ax, row, y, color, *, filled):
-    ax.errorbar(row["effect"], y, xerr=reach(row["effect"], row["low"], row["high"]), fmt="o",
-                color=color, markersize=7.5, capsize=3, markeredgewidth=1.5, zorder=3,
-                markerfacecolor=color if filled else "white")

@@ -1,137 +1,281 @@
-"""Figures of scores per slice."""
+"""Figures of scores: the answer in one chart, scores by slice, and where slices fall."""
 
 import matplotlib.pyplot as plt
 import numpy as np
-import seaborn as sns
 
+from tumorcf_lib.figures.controls import of_common_slices
 from tumorcf_lib.figures.style import (
+    EDIT_NAMES,
     FAINT,
     INK,
+    MANY,
     SCORE_NAMES,
     SOFT,
     WIDTH,
     class_colors,
     class_ticks,
+    dot,
     figure,
+    groups_of,
+    legend,
     letter,
+    nothing,
     order_classes,
     reach,
+    with_n,
 )
 
-CORRECT_COLORS = {True: "#8C8C8C", False: "#D55E00"}
 HEADLINE_SCORES = ("delta_drop", "sham_drop", "net_drop", "delta_focus")
 
 
 @figure
-def delta_by_class(scores, means, *, columns=HEADLINE_SCORES):
-    """Every slice's scores by class, with the mean and its interval over persons.
+def answer(table):
+    """The answer in one chart: the share of slices still called right after each edit.
+
+    Parameters
+    ----------
+    table : DataFrame
+        label, edit, share, low, high, n_slices, n_persons; one row a class and edit. Edits are
+        drawn in their order in the table; intervals where there are any.
+
+    Returns
+    -------
+    Figure
+        The number above a bar is its height in percent; dashed: chance.
+    """
+    classes = order_classes(table["label"].astype(str))
+    colors, edits = class_colors(classes), list(dict.fromkeys(table["edit"]))
+    fig, ax = plt.subplots(figsize=(WIDTH, 3.0))
+    ax.axhline(100 / len(classes), color=SOFT, linewidth=0.8, linestyle="--", zorder=0)
+    width, handles = 0.8 / len(classes), []
+    for k, (name, color) in enumerate(colors.items()):
+        own = table[table["label"] == name]
+        for row in own.to_dict("records"):
+            x = edits.index(row["edit"]) + (k - (len(classes) - 1) / 2) * width
+            share, low, high = (100 * row[key] for key in ("share", "low", "high"))
+            ax.bar(x, share, 0.94 * width, color=color)
+            known = np.isfinite([low, high]).all()
+            if known:
+                ends = reach(share, low, high)
+                ax.errorbar(x, share, ends, color=INK, linewidth=0.9, capsize=1.5, fmt="none")
+            at = max(share, high) if known else share
+            white = {"facecolor": "white", "edgecolor": "none", "pad": 0.4}
+            over = {"ha": "center", "textcoords": "offset points", "bbox": white, "zorder": 1}
+            ax.annotate(f"{share:.0f}", (x, at), (0, 3), **over)
+        first = with_n(name, own.iloc[0], between=", ")
+        handles.append(plt.Rectangle((0, 0), 1, 1, color=color, label=first))
+    names = [EDIT_NAMES.get(edit, edit) for edit in edits]
+    ax.set_xticks(range(len(edits)), [name.replace(" ", "\n", 1) for name in names])
+    ax.tick_params(axis="x", length=0)
+    ax.set(ylabel="still called right, %", ylim=(0, 108), xlim=(-0.5, len(edits) - 0.5))
+    ax.set_yticks(range(0, 101, 20))
+    at = {"xycoords": ax.get_yaxis_transform(), "textcoords": "offset points", "va": "center"}
+    ax.annotate("chance", (1, 100 / len(classes)), (3, 0), fontsize=7.5, color=SOFT, **at)
+    legend(fig, handles)
+    note = "slices / patients of each class; bars: 95 % intervals over patients"
+    fig.supxlabel(note, fontsize=7.5, color=SOFT)
+    return fig
+
+
+@figure
+def by_class(scores, means, *, columns=HEADLINE_SCORES):
+    """Every slice's scores by class, with the mean and its interval over patients.
 
     Parameters
     ----------
     scores : DataFrame
         One row per slice: label (class name), person_id and the columns.
     means : DataFrame
-        From ``findings.score_means``: score, group, effect, low, high.
+        score, group, effect, low, high.
     columns : sequence of str
         One panel each.
     """
     classes = order_classes(scores["label"])
     n_rows = -(-len(columns) // 2)
-    fig, axes = plt.subplots(n_rows, 2, figsize=(WIDTH, 2.55 * n_rows), squeeze=False,
-                             sharey=True)
+    size = (WIDTH, 2.4 * n_rows)
+    fig, axes = plt.subplots(n_rows, 2, figsize=size, squeeze=False, sharey=True)
+    rng = np.random.default_rng(0)  # the jitter only
     for ax, column in zip(axes.flat, columns, strict=False):
         rows = scores[np.isfinite(scores[column].to_numpy(float))]
+        ax.set_title(SCORE_NAMES.get(column, column))
         if rows.empty:
             ax.text(0.5, 0.5, "no values", transform=ax.transAxes, ha="center", color=SOFT)
             continue
-        _guides(ax, column, len(classes))
-        _violins(ax, rows, column, classes)
-        _overlay(ax, means[means["score"] == column], classes)
+        focus = "focus" in column and "net" not in column
+        guide, line = (1 / len(classes), "--") if focus else (0, "-")
+        ax.axhline(guide, color=SOFT, linewidth=0.8, linestyle=line, zorder=0)
+        for x, (name, color) in enumerate(class_colors(classes).items()):
+            values = rows.loc[rows["label"] == name, column].to_numpy(float)
+            _cloud(ax, x - 0.22, values, color, rng)
+            for row in means[(means["score"] == column) & (means["group"] == name)].itertuples():
+                ends = reach(row.effect, row.low, row.high)
+                style = {"fmt": "o", "color": INK, "markersize": 4.5, "capsize": 3}
+                ax.errorbar(x + 0.1, row.effect, ends, linewidth=1.4, **style)
+                beside = {"textcoords": "offset points", "va": "bottom", "fontsize": 7.5}
+                text = f"{round(row.effect, 2) + 0.0:.2f}"
+                ax.annotate(text, (x + 0.1, row.effect), (6, 1), **beside)
         class_ticks(ax, classes, rows)
-        ax.set_title(SCORE_NAMES.get(column, column))
-    for ax in axes.flat[len(columns):]:
+        ax.set_xlim(-0.5, len(classes) - 0.4)
+    for ax in axes.flat[len(columns) :]:
         ax.set_visible(False)
-    letter(axes.flat[:len(columns)])
+    letter(axes.flat[: len(columns)])
     chance = "; dashed: chance" if "delta_focus" in columns else ""
-    fig.supxlabel("slices / persons below each class; dot and bar: mean, 95 % interval "
-                  f"over persons{chance}", fontsize=7, color=SOFT)
+    note = f"slices / patients below each class; dot and bar: mean, 95 % interval{chance}"
+    fig.supxlabel(note, fontsize=7.5, color=SOFT)
     return fig
 
 
-def _guides(ax, column, n_classes):
-    """Zero for differences; chance for probabilities."""
-    if "focus" in column and "net" not in column:
-        ax.axhline(1 / n_classes, color=SOFT, linewidth=0.8, linestyle="--", zorder=0)
-    else:
-        ax.axhline(0, color=SOFT, linewidth=0.8, zorder=0)
-
-
-def _violins(ax, rows, column, classes):
-    colors = class_colors(classes)
-    sns.violinplot(rows, x="label", y=column, hue="label", order=classes, hue_order=classes,
-                   palette=colors, inner=None, cut=0, density_norm="width", width=0.8,
-                   linewidth=0, alpha=0.3, legend=False, ax=ax)
-    rng = np.random.default_rng(0)  # the jitter only
-    for x, name in enumerate(classes):
-        values = rows.loc[rows["label"] == name, column].to_numpy(float)
-        jitter = rng.uniform(-0.16, 0.16, len(values))
-        ax.scatter(x + jitter, values, s=4, color=colors[name], alpha=0.5, linewidths=0)
-    ax.set(xlabel="", ylabel="", xlim=(-0.5, len(classes) - 0.4))
-
-
-def _overlay(ax, means, classes):
-    """Mean with interval beside the points, its value in words."""
-    for x, name in enumerate(classes):
-        for row in means[means["group"] == name].itertuples():
-            ax.errorbar(x, row.effect, reach(row.effect, row.low, row.high), fmt="o",
-                        color=INK, markersize=4.5, capsize=3, linewidth=1.4, zorder=5,
-                        markeredgecolor="white", markeredgewidth=0.6)
-            ax.annotate(f"{row.effect:.2f}", (x, row.effect), (7, 0), textcoords="offset points",
-                        fontsize=7.5, va="center", fontweight="bold", zorder=6,
-                        bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.75,
-                              "pad": 0.6})
+def _cloud(ax, x, values, color, rng, *, marker="o", half=0.2):
+    """Values as jittered points around x."""
+    jitter = rng.uniform(-half, half, len(values))
+    many = {"rasterized": len(values) > MANY, "linewidths": 0 if marker == "o" else 0.9}
+    size = 5 if marker == "o" else 10
+    ax.scatter(x + jitter, values, s=size, marker=marker, color=color, alpha=0.5, **many)
 
 
 @figure
 def correct_vs_wrong(scores, *, columns=("p_orig", "delta_drop", "delta_focus")):
     """Scores of correctly classified slices beside those of misclassified ones.
 
-    Parameters
-    ----------
-    scores : DataFrame
-        One row per slice: label, person_id, correct and the columns. Keep ``p_orig`` among
-        them: the true class's probability bounds what can drop.
+    ``scores``: one row per slice with label, person_id, correct and the columns. Keep ``p_orig``
+    among them: the true class's probability bounds what can drop.
     """
     classes = order_classes(scores["label"])
     columns = [name for name in columns if name in scores]
-    fig, axes = plt.subplots(1, len(columns), figsize=(WIDTH, 2.9), squeeze=False, sharey=True)
+    fig, axes = plt.subplots(1, len(columns), figsize=(WIDTH, 3.1), squeeze=False, sharey=True)
     rng = np.random.default_rng(0)  # the jitter only
     correct = scores["correct"].to_numpy(bool)
     for ax, column in zip(axes[0], columns, strict=True):
         ax.axhline(0, color=FAINT, linewidth=0.8, zorder=0)
-        for x, name in enumerate(classes):
-            for side, is_correct in ((-0.2, True), (0.2, False)):
-                own = (scores["label"] == name).to_numpy() & (correct == is_correct)
-                values = scores.loc[own, column].dropna().to_numpy(float)
-                _column(ax, x + side, values, CORRECT_COLORS[is_correct], rng)
+        labels = []
+        for x, (name, color) in enumerate(class_colors(classes).items()):
+            parts = []
+            for side, marker, kind in ((-0.23, "o", correct), (0.23, "x", ~correct)):
+                own = scores.loc[(scores["label"] == name).to_numpy() & kind, column].dropna()
+                values = own.to_numpy(float)
+                _cloud(ax, x + side, values, color, rng, marker=marker, half=0.13)
+                if len(values):
+                    ends = x + side - 0.19, x + side + 0.19
+                    ax.hlines(values.mean(), *ends, color=INK, linewidth=1.6, zorder=4)
+                parts.append(
+                    (
+                        f"{len(values)}",
+                        f"{round(values.mean(), 2) + 0.0:.2f}" if len(values) else "none",
+                    )
+                )
+            n, mean = (" / ".join(pair) for pair in zip(*parts, strict=True))
+            labels.append(f"{name}\n{n}\n{mean}")
         ax.set_title(SCORE_NAMES.get(column, column))
-        counts = [f"{name}\n{(correct & own).sum()} / {(~correct & own).sum()}"
-                  for name in classes for own in [(scores["label"] == name).to_numpy()]]
-        ax.set_xticks(range(len(classes)), counts, fontsize=7)
+        ax.set_xticks(range(len(classes)), labels, fontsize=7)
         ax.tick_params(axis="x", length=0)
-    handles = [plt.Line2D([], [], marker="o", linestyle="", color=CORRECT_COLORS[kind],
-                          label=name, markersize=5)
-               for kind, name in ((True, "correct"), (False, "misclassified"))]
-    fig.legend(handles=handles, loc="outside upper center", ncols=2)
-    fig.supxlabel("correct / misclassified slices below each class; bar: median", fontsize=7,
-                  color=SOFT)
+    legend(fig, [dot(SOFT, "correct"), dot(SOFT, "misclassified", marker="x")])
+    note = "below each class, correct / misclassified: slices, then mean (the bar)"
+    fig.supxlabel(note, fontsize=7.5, color=SOFT)
     letter(axes[0])
     return fig
 
 
-def _column(ax, x, values, color, rng):
-    if not len(values):
-        return
-    ax.scatter(x + rng.uniform(-0.14, 0.14, len(values)), values, s=6, color=color, alpha=0.5,
-               linewidths=0)
-    ax.hlines(np.median(values), x - 0.17, x + 0.17, color=INK, linewidth=1.6, zorder=4)
+@figure
+def drop_vs_focus(scores):
+    """Delta-Drop against Delta-Focus: is the tumor necessary, is it sufficient?
+
+    ``scores``: one row per slice with label, person_id, correct, delta_drop and delta_focus.
+    """
+    classes = order_classes(scores["label"])
+    size = (WIDTH, 0.5 + WIDTH / max(len(classes), 2) * 1.15)
+    fig, axes = plt.subplots(1, len(classes), figsize=size, squeeze=False, sharex=True, sharey=True)
+    for ax, (name, color) in zip(axes[0], class_colors(classes).items(), strict=True):
+        rows = scores[scores["label"] == name]
+        ax.axvline(0, color=FAINT, linewidth=0.8, zorder=0)
+        ax.axhline(1 / len(classes), color=SOFT, linewidth=0.8, linestyle="--", zorder=0)
+        for is_correct, marker, width in ((True, "o", 0), (False, "x", 1)):
+            own = rows[rows["correct"].to_numpy(bool) == is_correct]
+            points = own["delta_drop"], own["delta_focus"]
+            look = {"marker": marker, "linewidths": width, "rasterized": len(own) > MANY}
+            ax.scatter(*points, s=11, color=color, alpha=0.55, **look)
+        mean = rows["delta_drop"].mean(), rows["delta_focus"].mean()
+        ax.plot(*mean, "+", color=INK, markersize=11, markeredgewidth=1.8)
+        n = f"{len(rows)} slices, {rows['person_id'].nunique()} patients"
+        ax.set_title(f"{name}\n{n}\nmean {round(mean[0], 2) + 0.0:.2f}, {mean[1]:.2f}", fontsize=8)
+    lowest = min(-0.05, scores["delta_drop"].min()) - 0.05
+    axes[0, 0].set(ylim=(-0.02, 1.02), xlim=(lowest, 1.02))
+    axes[0, 0].set_ylabel("Delta-Focus: P of the tumor alone\n(is it sufficient?)")
+    fig.supxlabel(
+        "Delta-Drop: fall of P without the tumor (is it necessary?); dashed: chance", fontsize=9
+    )
+    handles = [dot(SOFT, "correct"), dot(SOFT, "misclassified", marker="x")]
+    legend(fig, [*handles, dot(INK, "mean", marker="+", size=9)])
+    return fig
+
+
+@figure
+def fall_to(table):
+    """Which class slices are given before and after an edit, by true class.
+
+    ``table``: edit, label (true class), to (class given), n, share (of the label's slices).
+    """
+    edits = [e for e in EDIT_NAMES if e in set(table["edit"])]
+    edits += [e for e in dict.fromkeys(table["edit"]) if e not in EDIT_NAMES]
+    classes = order_classes(table["label"].astype(str))
+    goals = class_colors(order_classes(table["to"].astype(str)))
+    size = (WIDTH, 0.42 * len(classes) + 1.15)
+    fig, axes = plt.subplots(1, len(edits), figsize=size, squeeze=False, sharey=True, sharex=True)
+    for ax, edit in zip(axes[0], edits, strict=True):
+        rows = table[table["edit"] == edit]
+        for y, label in enumerate(classes):
+            own = rows[rows["label"] == label].set_index("to")
+            left = 0.0
+            for goal, color in goals.items():
+                share = float(own["share"].get(goal, 0.0))
+                ax.barh(y, share, left=left, color=color, height=0.72)
+                if share >= 0.16:
+                    inside = {"ha": "center", "va": "center", "color": "white", "fontsize": 7.5}
+                    text = f"{100 * share:.0f}"
+                    ax.text(left + share / 2, y, text, fontweight="bold", **inside)
+                left += share
+        ax.set_title(EDIT_NAMES.get(edit, edit))
+        ax.set_xticks([0, 0.5, 1], ["0", "50", "100 %"])
+        ax.spines["left"].set_visible(False)
+        ax.tick_params(axis="y", length=0)
+    first = table[table["edit"] == edits[0]]
+    n = [f"{label} ({first.loc[first['label'] == label, 'n'].sum()})" for label in classes]
+    axes[0, 0].set_yticks(range(len(classes)), n)
+    axes[0, 0].invert_yaxis()
+    axes[0, 0].set(ylabel="true class (slices)", xlim=(0, 1))
+    legend(
+        fig, [plt.Rectangle((0, 0), 1, 1, color=c, label=f"called {g}") for g, c in goals.items()]
+    )
+    return fig
+
+
+@figure
+def dilations(table):
+    """Net-Drop and Sham-Drop against the dilation of the mask, a panel a group.
+
+    ``table``: dilation_px, score, group, effect, low, high; with a column ``slices``, the common
+    slices are shown.
+    """
+    table = of_common_slices(table, "dilation_px").sort_values("dilation_px", kind="stable")
+    table = table[np.isfinite(table["effect"].to_numpy(float))]
+    if table.empty:
+        return nothing()
+    colors = groups_of(table)
+    fig, axes = plt.subplots(1, len(colors), figsize=(WIDTH, 2.7), squeeze=False, sharey=True)
+    for ax, (group, color) in zip(axes[0], colors.items(), strict=True):
+        ax.axhline(0, color=SOFT, linewidth=0.8, zorder=0)
+        own = table[table["group"] == group]
+        sham, net = (own[own["score"] == f"{name}_drop"] for name in ("sham", "net"))
+        ax.plot(sham["dilation_px"], sham["effect"], ":s", color=color, markersize=3.5, mfc="white")
+        ends = np.hstack([reach(r.effect, r.low, r.high) for r in net.itertuples()] or [[[], []]])
+        style = {"fmt": "-o", "color": color, "markersize": 4, "capsize": 2}
+        ax.errorbar(net["dilation_px"], net["effect"], ends if ends.size else None, **style)
+        ax.set_title(with_n(group, own.iloc[0]), fontsize=8.5)
+        ax.set_xticks(sorted(set(table["dilation_px"])))
+        ax.tick_params(axis="x", labelsize=7)
+    axes[0, 0].set_ylabel("fall in probability")
+    note = "dilation of the mask (px); bars: 95 % intervals; slices / patients in the titles"
+    fig.supxlabel(note, fontsize=8)
+    sham = dot(SOFT, "Sham-Drop", marker="s", filled=False, line=":", size=4)
+    legend(fig, [dot(SOFT, "Net-Drop", line="-", size=4), sham])
+    letter(axes[0])
+    return fig

@@ -1,4 +1,4 @@
-"""Figures that show slices: examples, steps, errors, edits side by side."""
+"""Figures that show slices: examples, steps of preprocessing, errors, edits."""
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -6,41 +6,36 @@ import numpy as np
 from tumorcf_lib.figures.style import (
     EDIT_NAMES,
     INK,
+    SOFT,
     WIDTH,
     PlotInputError,
-    bare,
     class_colors,
     figure,
-    outline,
+    nothing,
     show_slice,
     window,
 )
 
+BARS = ("original", "remove", "sham", "only")
+BAR_COLOR = "#8C8C8C"
+CLOSE_UP_PX = 10  # the least half side of a close-up
+
 
 @figure
 def examples(cohort, *, captions=None):
-    """Slices chosen by a rule, a row a class, tumors outlined.
+    """Slices chosen by a rule, a row a class with one gray window, tumors outlined.
 
-    Parameters
-    ----------
-    cohort : Cohort
-        The chosen slices only; those of a class are shown in their order.
-    captions : sequence of str, optional
-        Why each slice was chosen, such as "95th percentile of tumor area".
-
-    Returns
-    -------
-    Figure
-        One gray window a row.
+    ``cohort``: the chosen slices only, those of a class in their order. ``captions``: why each was
+    chosen, such as "95th percentile of tumor area".
     """
     rows = [np.flatnonzero(cohort.labels == k) for k in range(len(cohort.classes))]
     n_columns = max(len(row) for row in rows)
     size = WIDTH / max(n_columns, 3)
-    fig, axes = plt.subplots(len(rows), n_columns, squeeze=False,
-                             figsize=(size * n_columns, (size + 0.15) * len(rows)))
+    figsize = (size * n_columns, (size + 0.15) * len(rows))
+    fig, axes = plt.subplots(len(rows), n_columns, squeeze=False, figsize=figsize)
     colors = class_colors(cohort.classes)
     for panels, row, name in zip(axes, rows, cohort.classes, strict=True):
-        for ax in panels[len(row):]:
+        for ax in panels[len(row) :]:
             ax.set_visible(False)
         limits = window([cohort.slices[i] for i in row]) if len(row) else None
         for ax, i in zip(panels, row, strict=False):
@@ -54,26 +49,19 @@ def examples(cohort, *, captions=None):
 
 
 @figure
-def preprocessing_steps(steps, titles=None, *, masks=None):
+def preprocessing(steps, titles=None, *, masks=None):
     """Slices after each step of preprocessing, and the histograms of each step.
 
-    Parameters
-    ----------
-    steps : list of dict of str to (height, width) array
-        One dictionary a slice, from ``preprocess.steps``. Each step has its own intensity
-        scale and therefore its own window.
-    titles : sequence of str, optional
-        One a slice; class names color the slice's histogram.
-    masks : sequence of (height, width) bool, optional
-        Outlined in every step, at the step's size.
+    ``steps``: a dictionary a slice, from ``preprocess.steps``; each step has a window of its own.
+    ``titles``: class names color the slice's histogram. ``masks`` are outlined in every step.
     """
     titles = titles if titles is not None else [f"slice {i + 1}" for i in range(len(steps))]
     names = list(steps[0])
     size = WIDTH / len(names)
-    fig, axes = plt.subplots(
-        len(steps) + 1, len(names), squeeze=False, height_ratios=[size] * len(steps) + [0.9],
-        figsize=(WIDTH, (size + 0.08) * len(steps) + 1.55),
-    )
+    heights = [size] * len(steps) + [0.9]
+    figsize = (WIDTH, (size + 0.08) * len(steps) + 1.55)
+    shape = (len(heights), len(names))
+    fig, axes = plt.subplots(*shape, squeeze=False, height_ratios=heights, figsize=figsize)
     colors = class_colors(dict.fromkeys(titles))
     for i, (panels, images, title) in enumerate(zip(axes, steps, titles, strict=False)):
         for ax, below, name in zip(panels, axes[-1], names, strict=True):
@@ -95,107 +83,114 @@ def preprocessing_steps(steps, titles=None, *, masks=None):
 
 def _nearest(mask, shape):
     """A mask at another size."""
-    rows, columns = (
-        ((np.arange(new) + 0.5) * old / new).astype(int)
-        for new, old in zip(shape, mask.shape, strict=True)
-    )
+    pairs = zip(shape, mask.shape, strict=True)
+    rows, columns = (((np.arange(new) + 0.5) * old / new).astype(int) for new, old in pairs)
     return mask[np.ix_(rows, columns)]
 
 
 @figure
-def errors_gallery(cohort, errors, *, n_columns=4):
-    """Misclassified slices with the truth, the answer and its probability.
+def errors(cohort, table, *, n_columns=4):
+    """Misclassified slices with the truth, the answer and its probability; a gray window each.
 
-    Parameters
-    ----------
-    cohort : Cohort
-        The misclassified slices only.
-    errors : DataFrame
-        One row per slice, in the same order: label and predicted (class names), confidence
-        (the predicted class's probability), person_id.
-
-    Returns
-    -------
-    Figure
-        A gray window each, since these slices are not compared with each other. Without
-        errors, a figure that says so.
+    ``table``: one row per slice of ``cohort``, in its order: label and predicted (class names),
+    confidence (the predicted class's probability), person_id.
     """
-    n = len(errors)
+    n = len(table)
     if len(cohort) != n:
         raise PlotInputError(f"Got {len(cohort)} slices but {n} rows of errors.")
     if not n:
-        fig, ax = plt.subplots(figsize=(WIDTH, 1))
-        bare(ax)
-        ax.text(0.5, 0.5, "No slice was misclassified.", ha="center", va="center")
-        return fig
+        return nothing("No slice was misclassified.")
     n_rows = -(-n // n_columns)
     size = WIDTH / n_columns
-    fig, axes = plt.subplots(n_rows, n_columns, squeeze=False,
-                             figsize=(WIDTH, (size + 0.5) * n_rows))
+    figsize = (WIDTH, (size + 0.5) * n_rows)
+    fig, axes = plt.subplots(n_rows, n_columns, squeeze=False, figsize=figsize)
     fig.get_layout_engine().set(w_pad=0.05, h_pad=0.06)
     colors = class_colors([*cohort.classes])
-    for i, row in enumerate(errors.itertuples()):
-        ax = axes.flat[i]
+    for i, (ax, row) in enumerate(zip(axes.flat, table.itertuples(), strict=False)):
         show_slice(ax, cohort.slices[i], mask=cohort.masks[i])
-        ax.set_title(f"true: {row.label}", loc="center", fontsize=8.5, color=colors[row.label],
-                     fontweight="bold", pad=3)
-        ax.set_xlabel(f"called {row.predicted}, p = {row.confidence:.2f}\n"
-                      f"person {row.person_id}", fontsize=7.5, labelpad=2)
+        words = {"loc": "center", "fontsize": 8.5, "fontweight": "bold", "pad": 3}
+        ax.set_title(f"true: {row.label}", color=colors[row.label], **words)
+        answer = f"called {row.predicted}, p = {row.confidence:.2f}\npatient {row.person_id}"
+        ax.set_xlabel(answer, fontsize=7.5, labelpad=2)
     for ax in axes.flat[n:]:
         ax.set_visible(False)
     return fig
 
 
 @figure
-def edits_side_by_side(rows, *, differences=("remove",)):
-    """A slice and its edits in one row, with the probability that each one gets.
+def edits(rows, *, note=""):
+    """Slices before and after their tumor is painted out, close up, and what the network says.
 
     Parameters
     ----------
     rows : list of dict
-        One a slice, all with the same edits: "title" (such as class and percentile),
-        "images" (edit name to (height, width) array, the original first), "p" (edit name to
-        probability of the true class) and "masks" (edit name to the outline to draw).
-    differences : sequence of str
-        Edits that get a further column: edited minus original, red where brighter, white
-        at zero, the ends of the scale written below.
+        One a slice: "label" (class name), "images" (edit name to (height, width) array; original,
+        remove and, where one has a place, sham), "masks" (of "original" the tumor, of "sham" the
+        shape elsewhere) and "p" (edit name to the true class's probability).
+    note : str
+        How the slices were chosen; written below.
 
     Returns
     -------
     Figure
-        One gray window a row, that of its original.
+        One gray window a row, that of its original. The edited slice has no outline.
     """
-    edits = list(rows[0]["images"])
-    differences = [edit for edit in differences if edit in edits]
-    n_columns = len(edits) + len(differences)
-    size, font = WIDTH / n_columns, 7 if n_columns > 6 else 8
-    fig, axes = plt.subplots(len(rows), n_columns, squeeze=False,
-                             figsize=(WIDTH, (size + 0.22) * len(rows) + 0.2))
-    fig.get_layout_engine().set(w_pad=0.01, wspace=0.02, h_pad=0.02)
-    for panels, row in zip(axes, rows, strict=True):
-        original = np.asarray(row["images"][edits[0]], float)
-        limits = window([original])
-        for ax, edit in zip(panels, edits, strict=False):
-            show_slice(ax, row["images"][edit], limits, row.get("masks", {}).get(edit))
-            if edit in row.get("p", {}):
-                ax.set_xlabel(f"P = {row['p'][edit]:.2f}", fontsize=7.5, labelpad=2)
-        _changes(panels[len(edits):], row, differences, original)
-        panels[0].set_ylabel(row.get("title", ""), fontsize=font)
-    names = [EDIT_NAMES.get(e, e) for e in edits]
-    names += [f"{EDIT_NAMES.get(e, e)},\nchange" for e in differences]
-    for ax, name in zip(axes[0], names, strict=True):
-        ax.set_title(name.replace(" ", "\n", 1) if n_columns > 6 else name, loc="center",
-                     fontsize=font)
+    colors = class_colors(dict.fromkeys(row["label"] for row in rows))
+    shape = {"width_ratios": (1, 1, 0.56, 1, 0.92), "figsize": (WIDTH, 1.62 * len(rows) + 0.5)}
+    fig, axes = plt.subplots(len(rows), 5, squeeze=False, **shape)
+    fig.get_layout_engine().set(w_pad=0.02, wspace=0.02, h_pad=0.03)
+    for (before, after, close, control, bars), row in zip(axes, rows, strict=True):
+        images, masks = row["images"], row["masks"]
+        limits = window([np.asarray(images["original"], float)])
+        show_slice(before, images["original"], limits, masks["original"])
+        show_slice(after, images["remove"], limits)
+        show_slice(close, _close_up(images, masks["original"]), limits)
+        if "sham" in images:
+            show_slice(control, images["sham"], limits, masks["sham"])
+        else:
+            control.axis("off")
+            control.text(0.5, 0.5, "no legal place", ha="center", va="center", color=SOFT)
+        _bars(bars, row["p"], colors[row["label"]])
+        name = {"color": colors[row["label"]], "fontweight": "bold", "fontsize": 10}
+        before.set_ylabel(row["label"], **name)
+    heads = ("original", "tumor painted out", "close-up:\nbefore, after")
+    heads += ("control: same\nshape elsewhere", "probability of\nthe true class")
+    for ax, head in zip(axes[0], heads, strict=True):
+        ax.set_title(head, loc="center", fontsize=8)
+    if note:
+        fig.supxlabel(note, fontsize=8, color=SOFT)
     return fig
 
 
-def _changes(panels, row, edits, original):
-    """Edited minus original, all edits of the slice on one scale around zero."""
-    changes = [np.asarray(row["images"][edit], float) - original for edit in edits]
-    reach = max([np.abs(change).max() for change in changes], default=0) or 1.0
-    for ax, edit, change in zip(panels, edits, changes, strict=True):
-        ax.imshow(change, cmap="RdBu_r", vmin=-reach, vmax=reach, interpolation="nearest")
-        if edit in row.get("masks", {}):
-            outline(ax, row["masks"][edit], color=INK)
-        bare(ax)
-        ax.set_xlabel(f"± {reach:.1f}", fontsize=7.5, labelpad=2)
+def _close_up(images, mask):
+    """The tumor's surroundings before and, below, after the edit, at one scale."""
+    rows, columns = np.nonzero(mask)
+    half = int(max(np.ptp(rows), np.ptp(columns)) * 0.85) + CLOSE_UP_PX
+    half = min(half, min(mask.shape) // 2)
+    centers = ((rows.min() + rows.max()) // 2, (columns.min() + columns.max()) // 2)
+    starts = [
+        int(np.clip(at - half, 0, n - 2 * half)) for at, n in zip(centers, mask.shape, strict=True)
+    ]
+    crop = tuple(slice(start, start + 2 * half) for start in starts)
+    before, after = (np.asarray(images[edit], float)[crop] for edit in ("original", "remove"))
+    line = np.full((max(1, half // 20), 2 * half), np.nan)  # white between them
+    return np.vstack([before, line, after])
+
+
+def _bars(ax, p, color):
+    shown = [edit for edit in BARS if edit in p]
+    for y, edit in enumerate(shown):
+        ax.barh(y, p[edit], color=color if edit == "original" else BAR_COLOR, height=0.76)
+        inside = p[edit] > 0.4
+        words = {"va": "center", "fontsize": 7.5, "fontweight": "bold"}
+        words |= {"color": "white" if inside else INK, "ha": "right" if inside else "left"}
+        ax.text(p[edit] + (-0.03 if inside else 0.03), y, f"{p[edit]:.2f}", **words)
+    names = [
+        EDIT_NAMES[edit].replace("tumor painted", "tumor").replace(" painted", "") for edit in shown
+    ]
+    ax.yaxis.tick_right()
+    ax.set_yticks(range(len(shown)), names, fontsize=7.5)
+    ax.set(xlim=(0, 1), ylim=(len(shown) - 0.4, -0.6))
+    ax.set_xticks([0, 1], ["0", "1"])
+    ax.spines["right"].set_visible(True)
+    ax.tick_params(length=0)

@@ -1,61 +1,60 @@
-"""Figures about the cohort as a whole."""
+"""Figures of cohorts, and of the studies without notebooks: folds, leak, calibration."""
 
 import matplotlib.pyplot as plt
 import numpy as np
-from matplotlib.patches import Patch
 from matplotlib.ticker import FuncFormatter
 
-from tumorcf_lib.figures.style import (
-    INK,
-    SOFT,
-    WIDTH,
-    class_colors,
-    class_ticks,
-    figure,
-    letter,
-    lighten,
-    order_classes,
-)
+from tumorcf_lib.figures import forests, style
+from tumorcf_lib.figures.style import INK, METHOD_COLORS, SOFT, WIDTH, dot, figure, legend, letter
+from tumorcf_lib.phantoms.planted import LOOKS, MARKERS
+from tumorcf_lib.tables import calibration as tables
+from tumorcf_lib.tables.near_duplicates_tables import KINDS, N_BITS
 
-PART_SHADES = {"train": 0.0, "validation": 0.45, "test": 0.75}  # share of white
+PART_SHADES = {"train": 1.0, "validation": 0.55, "test": 0.25}  # opacity
+ARM_NAMES = {
+    "slice": "slices dealt",
+    "patient": "patient IDs kept",
+    "author": "author's folds",
+    "person": "patients kept",
+    "canary slice": "canary, slices dealt",
+    "canary person": "canary, patients kept",
+}
+LEAK_LOOKS = {
+    "tested patients in training": {"color": METHOD_COLORS[1], "marker": "s"},
+    "none in training": {"color": METHOD_COLORS[0]},
+    "shuffled labels": {"color": METHOD_COLORS[2], "marker": "D"},
+}
+KIND_LINES = dict(zip(KINDS, ("-", "--", "-.", ":"), strict=True))
 
 
 @figure
-def cohort_overview(slices, split=None):
-    """How many slices and persons, slices per person, and how large the tumors are.
+def cohort(slices, split=None):
+    """How many slices and patients, slices per patient, and how large the tumors are.
 
-    Parameters
-    ----------
-    slices : DataFrame
-        One row per slice: slice_id, person_id, label (class name), tumor_share (of the
-        slice's pixels, in [0, 1]).
-    split : DataFrame, optional
-        slice_id, fold, part ("train", "validation" or "test"); bars are then split by part,
-        that of the first fold.
+    ``slices``: slice_id, person_id, label, tumor_share (of the slice's pixels). ``split``:
+    slice_id, fold, part; bars are then split by part, that of the first fold.
     """
-    classes = order_classes(slices["label"])
-    colors = class_colors(classes)
+    classes = style.order_classes(slices["label"])
+    colors = style.class_colors(classes)
     slices = slices.assign(part="train")
     if split is not None:
         first = split[split["fold"] == split["fold"].min()].set_index("slice_id")["part"]
         slices["part"] = slices["slice_id"].map(first)
+        fold = " (first fold)" if split["fold"].nunique() > 1 else ""
     groups = [slices[slices["label"] == name] for name in classes]
     fig, axes = plt.subplots(2, 2, figsize=(WIDTH, 4.6))
-    _stacked(axes[0, 0], [[(own["part"] == part).sum() for part in PART_SHADES]
-                          for own in groups], colors, "slices")
-    _stacked(axes[0, 1], [[own.loc[own["part"] == part, "person_id"].nunique()
-                           for part in PART_SHADES] for own in groups], colors, "persons")
+    for ax, column, title in zip(axes[0], ("slice_id", "person_id"), ("slices", "patients")):
+        per_part = [own.groupby("part")[column].nunique() for own in groups]
+        _stacked(ax, [[n.get(part, 0) for part in PART_SHADES] for n in per_part], colors, title)
     if split is not None:
-        fold = " (first fold)" if split["fold"].nunique() > 1 else ""
-        shades = [Patch(color=lighten(SOFT, shade), label=part + fold)
-                  for part, shade in PART_SHADES.items()]
-        fig.legend(handles=shades, loc="outside upper center", ncols=len(shades))
-    _dots(axes[1, 0], [own["person_id"].value_counts() for own in groups], colors,
-          "slices per person")
-    _dots(axes[1, 1], [100 * own["tumor_share"] for own in groups], colors,
-          "tumor area (% of the slice)", log=True)
+        shades = PART_SHADES.items()
+        legend(fig, [dot((SOFT, shade), part + fold, marker="s", size=9) for part, shade in shades])
+    per_patient = [own["person_id"].value_counts() for own in groups]
+    _dots(axes[1, 0], per_patient, colors, "slices per patient")
+    areas = [100 * own["tumor_share"] for own in groups]
+    _dots(axes[1, 1], areas, colors, "tumor area (% of the slice)", log=True)
     for ax in axes.flat:
-        class_ticks(ax, classes)
+        style.class_ticks(ax, classes)
     letter(axes.flat)
     return fig
 
@@ -64,10 +63,9 @@ def _stacked(ax, counts, colors, title):
     for x, (own, color) in enumerate(zip(counts, colors.values(), strict=True)):
         bottoms = np.cumsum([0, *own[:-1]])
         for n, bottom, shade in zip(own, bottoms, PART_SHADES.values(), strict=True):
-            ax.bar(x, n, bottom=bottom, color=lighten(color, shade), width=0.65,
-                   edgecolor=color, linewidth=0.6)
-        ax.annotate(f"{sum(own)}", (x, sum(own)), (0, 2), textcoords="offset points",
-                    ha="center", va="bottom", fontsize=8)
+            ax.bar(x, n, bottom=bottom, color=(color, shade), width=0.65, edgecolor=color, lw=0.6)
+        at = {"textcoords": "offset points", "ha": "center", "fontsize": 8}
+        ax.annotate(f"{sum(own)}", (x, sum(own)), (0, 2), **at)
     ax.set(title=title, ylim=(0, 1.15 * max(sum(own) for own in counts)))
     ax.yaxis.get_major_locator().set_params(integer=True)
 
@@ -76,47 +74,222 @@ def _dots(ax, groups, colors, title, *, log=False):
     """Jittered points with a bar at the median, one column a class."""
     rng = np.random.default_rng(0)  # the jitter only
     for x, (values, color) in enumerate(zip(groups, colors.values(), strict=True)):
-        if not len(values):
-            continue
-        jitter = rng.uniform(-0.26, 0.26, len(values))
-        ax.scatter(x + jitter, values, s=5, color=color, alpha=0.45, linewidths=0)
-        ax.hlines(np.median(values), x - 0.34, x + 0.34, color=INK, linewidth=1.6)
-        ax.text(x + 0.37, np.median(values), f"{np.median(values):.3g}", fontsize=7, va="center")
+        if len(values):
+            jitter, many = rng.uniform(-0.26, 0.26, len(values)), len(values) > style.MANY
+            ax.scatter(x + jitter, values, s=5, color=color, alpha=0.45, lw=0, rasterized=many)
+            median = np.median(values)
+            ax.hlines(median, x - 0.3, x + 0.3, color=INK, linewidth=1.6)
+            ax.text(x + 0.33, median, f"{median:.3g}", fontsize=7, va="center")
     ax.set_xlim(-0.5, len(groups) - 0.3)
     if log:
         ax.set_yscale("log")
         ax.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{y:g}"))
+    elif all(len(set(values)) <= 1 for values in groups):
+        ax.set_ylim(bottom=0)
     ax.set(title=f"{title}, bar: median")
 
 
 @figure
-def intensity_histograms(raw, inputs, labels=None):
-    """Intensities of some slices, as stored and as the network gets them.
+def intensities(raw, inputs, labels=None):
+    """From air to fat, slice by slice: intensities as stored, and as the network gets them.
 
-    Parameters
-    ----------
-    raw, inputs : sequence of (height, width) arrays
-        The same slices before and after preprocessing; one thin line a slice.
-    labels : sequence of str, optional
-        Class names, for the lines' colors.
+    ``raw``, ``inputs``: the same slices before and after preprocessing. A line a slice, from its
+    minimum (air) to its 99th percentile, a dot at the median of what is brighter than air.
     """
     names = ["slice"] * len(raw) if labels is None else list(labels)
-    colors = {"slice": SOFT} if labels is None else class_colors(order_classes(names))
+    classes = style.order_classes(names)
+    colors = {"slice": SOFT} if labels is None else style.class_colors(classes)
+    tops = [np.percentile(image, 99) for image in raw]
+    order = sorted(range(len(raw)), key=lambda i: (classes.index(names[i]), tops[i]))
     fig, axes = plt.subplots(1, 2, figsize=(WIDTH, 2.8))
     for ax, images, title in ((axes[0], raw, "as stored"), (axes[1], inputs, "network input")):
-        low = min(float(np.min(image)) for image in images)
-        high = max(float(np.percentile(image, 99.9)) for image in images)
-        edges = np.linspace(low, high, 61)
-        centers = (edges[1:] + edges[:-1]) / 2
-        for image, name in zip(images, names, strict=True):
-            share = np.histogram(image, edges)[0] / np.size(image)
-            share[share == 0] = np.nan  # no drop to minus infinity
-            ax.plot(centers, share, color=colors[name], linewidth=0.7, alpha=0.6)
-        ax.set_yscale("log")
-        ax.set(title=title, xlabel="intensity")
-    axes[0].set_ylabel("share of pixels (log)")
-    if labels is not None:
-        lines = [plt.Line2D([], [], color=color, label=name) for name, color in colors.items()]
-        fig.legend(handles=lines, loc="outside upper center", ncols=len(lines))
+        for x, i in enumerate(order):
+            image = np.asarray(images[i], float)
+            air, top = image.min(), np.percentile(image, 99)
+            head = image[image > air + 0.05 * (top - air)]
+            ax.plot([x, x], [air, top], color=colors[names[i]], linewidth=1.3)
+            ax.plot(x, np.median(head) if head.size else air, "o", color=INK, markersize=2)
+        ax.set(title=title, xticks=[], xlabel=f"{len(raw)} slices, by stored brightness")
+    axes[0].set_ylabel("intensity")
+    lines = [dot(color, name, marker="", line="-") for name, color in colors.items()]
+    legend(fig, [*(lines if labels is not None else []), dot(INK, "median", size=3)])
     letter(axes)
     return fig
+
+
+@figure
+def folds(table, elsewhere):
+    """Accuracy of every fold and seed, and the pooled one beside those published elsewhere.
+
+    ``table``: training_seed, fold, slice_accuracy, person_accuracy. ``elsewhere``: source,
+    slices, persons and the ends of their intervals.
+    """
+    figsize = (WIDTH, max(2.9, 1.4 + 0.34 * len(elsewhere)))
+    fig, (left, right) = plt.subplots(1, 2, figsize=figsize, width_ratios=(1, 1.25))
+    seeds = sorted(table["training_seed"].unique())
+    for k, seed in enumerate(seeds):
+        own, color = table[table["training_seed"] == seed], METHOD_COLORS[k % len(METHOD_COLORS)]
+        x = own["fold"] + 0.16 * (k - (len(seeds) - 1) / 2)
+        left.plot(x, own["slice_accuracy"], "o", color=color, markersize=5)
+        left.plot(x, own["person_accuracy"], "D", color=color, markersize=5, mfc="white")
+    left.set(xlabel="fold, its slices and its patients", ylabel="accuracy", title="Each fold")
+    n = table.drop_duplicates("fold").sort_values("fold").to_dict("records")
+    names = [style.with_n(f"{row['fold']}", row).replace(" / ", "\n") for row in n]
+    left.set_xticks([row["fold"] for row in n], names, fontsize=7)
+    left.grid(axis="y", color=style.FAINT, linewidth=0.5)
+    looks = {"slices": {}, "persons": {"marker": "D", "filled": False}}
+    marks = []
+    for y, row in enumerate(elsewhere.to_dict("records")):
+        color = INK if row["source"].startswith("this project") else SOFT
+        for kind in looks:
+            ends = {end: row[f"{kind}_{end}"] for end in ("low", "high")}
+            marks.append((y, kind, {"effect": row[kind], "color": color, **ends}))
+    forests.draw_panel(right, forests.Panel("All folds, beside others", marks, line=None), looks)
+    sources = [source.replace(": ", ":\n", 1) for source in elsewhere["source"]]
+    right.set_yticks(range(len(sources)), sources, fontsize=6.5)
+    right.set(xlabel="accuracy, patients kept apart", ylim=(len(sources) - 0.5, -0.5))
+    handles = [dot(INK, "slices"), dot(INK, "patients", marker="D", filled=False)]
+    if len(seeds) > 1:
+        handles += [dot(METHOD_COLORS[k % 5], f"seed {s}", marker="s") for k, s in enumerate(seeds)]
+    legend(fig, handles)
+    letter((left, right))
+    return fig
+
+
+@figure
+def leak(table, duplicates, summary):
+    """What a split is worth: balanced accuracy by arm, and how near slices of other IDs are.
+
+    ``table``, ``duplicates`` (may be empty) and ``summary`` are ``table_leak``,
+    ``rows_duplicates`` and ``table_duplicates``.
+    """
+    fig = plt.figure(figsize=(WIDTH, 3.6))
+    parts = fig.subfigures(1, 2, width_ratios=(1.45, 1))
+    left, right = (part.subplots() for part in parts)
+    own = table[(table["level"] == "slice") & (table["metric"] == "balanced accuracy")]
+    marks, names = [], []
+    for row in own.to_dict("records"):
+        known = row["share_person_trained"]
+        kind = list(LEAK_LOOKS)[0 if known > 0 else 1]
+        kind = "shuffled labels" if row["arm"].startswith("canary") else kind
+        ends = {"effect": row["value"], "low": row["low"], "high": row["high"]}
+        marks.append((len(names), kind, ends))
+        n = style.with_n("", row, between="") + ", " if "n_slices" in row else ""
+        names.append(f"{ARM_NAMES[row['arm']]}\n{n}{known:.0%} known")
+    panel = forests.Panel("One recipe, several splits", marks, line=own["chance"].iloc[0])
+    forests.draw_panel(left, panel, LEAK_LOOKS)
+    left.set_yticks(range(len(names)), names, fontsize=7)
+    left.set_ylim(len(names) - 0.5, -0.6)
+    forests.write_numbers(left, panel, head="")
+    label = "balanced accuracy; dashed: chance\nslices / patients, share of slices known by patient"
+    left.set(xlim=(0, 1), xticks=[0, 0.5, 1])
+    left.set_xlabel(label, fontsize=8)
+    legend(parts[0], [dot(label=name, **look) for name, look in LEAK_LOOKS.items()], ncols=2)
+    _distances(right, parts[1], duplicates, summary)
+    letter([left, right])
+    return fig
+
+
+def _distances(ax, fig, duplicates, summary):
+    """Share of comparisons whose nearest slice is at most so far, by kind of the other ID."""
+    ax.set_title("Nearest slice of one ID")
+    if not len(duplicates):
+        ax.text(0.5, 0.5, "no two IDs share a stem", ha="center", va="center", color=SOFT)
+        ax.axis("off")
+        return
+    for kind, color in zip(KINDS, METHOD_COLORS, strict=False):
+        distances = np.sort(duplicates.loc[duplicates["kind"] == kind, "distance"])
+        if len(distances):
+            name, share = kind.replace("person", "patient"), np.arange(len(distances) + 1)
+            steps = np.r_[0, distances], share / len(distances)
+            ax.step(*steps, where="post", color=color, linestyle=KIND_LINES[kind], label=name)
+    handles = ax.get_legend_handles_labels()[0]
+    threshold = summary["threshold"].iloc[0]
+    near = ""
+    if threshold >= 0:
+        ax.axvline(threshold, color=SOFT, linestyle=(0, (1, 3)), linewidth=0.9)
+        near = f"\n(dotted: near, at most {threshold:g})"
+    ax.set_xlabel(f"bits of {N_BITS} that differ{near}", fontsize=8)
+    ax.set(ylabel="share at most so far", xlim=(0, None), ylim=(0, 1.01))
+    legend(fig, handles, ncols=2, fontsize=7)
+
+
+@figure
+def known_answers(examples, scores, derived):
+    """What the score says where the answer is known: networks of nothing, and a planted cause.
+
+    ``examples`` (a congruent slice a class), ``scores`` and ``derived`` (tables by name) are from
+    ``study.calibration``.
+    """
+    fig = plt.figure(figsize=(WIDTH, 5.4))
+    top, bottom = fig.subfigures(2, 1, height_ratios=(1, 1.15))
+    slices = top.subplots(1, 4, width_ratios=(1, 1, 1, 1.9))
+    null, (rho, apart) = slices[3], bottom.subplots(1, 2)
+    limits = style.window(list(examples.slices))
+    for k, (ax, name) in enumerate(zip(slices, examples.classes, strict=False)):
+        i = int(np.flatnonzero(examples.labels == k)[0])
+        style.show_slice(ax, examples.slices[i], limits)
+        ax.set_title(f"class {name}")
+        ax.set_xlabel(f"tumor: {LOOKS[k]}\nmarker: {MARKERS[k]}", fontsize=7.5, labelpad=3)
+    _null(null, derived["table_networks"], derived["table_null"])
+    _against_rho(rho, derived["table_planted"])
+    _apart(apart, scores, derived["table_separation"])
+    handles = [handle for ax in (rho, apart) for handle in ax.get_legend_handles_labels()[0]]
+    bottom.legend(handles=handles, loc="outside lower center", ncols=3)
+    letter([slices[0], null, rho, apart])
+    return fig
+
+
+def _null(ax, networks, null):
+    """Mean Net-Drop of every network that knows nothing, by kind; ticks: its single classes."""
+    own = networks[networks["score"] == "net_drop"]
+    classes, own = own[own["group"] != "all"], own[own["group"] == "all"]
+    null = null[(null["scale"] == "probability") & (null["group"] == "all")]
+    rng, marks, names = np.random.default_rng(0), [], []  # the jitter only
+    for y, row in enumerate(null.to_dict("records")):
+        values = own.loc[own["kind"] == row["kind"], "effect"]
+        dots = {"s": 9, "color": SOFT, "alpha": 0.7, "linewidths": 0}
+        ax.scatter(values, y + rng.uniform(-0.1, 0.1, len(values)), **dots)
+        singles = classes.loc[classes["kind"] == row["kind"], "effect"]
+        ticks = {"s": 22, "marker": "|", "color": SOFT, "alpha": 0.6, "linewidths": 0.7}
+        ax.scatter(singles, np.full(len(singles), y + 0.25), **ticks)
+        marks.append((y - 0.25, "", row | {"color": INK}))
+        mean = f"{row['effect']:+.4f} [{row['low']:+.4f}, {row['high']:+.4f}]"
+        names.append(f"{row['kind']}\n{mean}\n{row['verdict']} to 0")
+    title = "Networks that know nothing"
+    forests.draw_panel(ax, forests.Panel(title, marks, band=tables.MARGIN), {}, size=4)
+    ax.yaxis.tick_right()
+    ax.set_yticks(range(len(names)), names, fontsize=7)
+    ax.set_ylim(len(names) - 0.5, -0.6)
+    ax.set_xlabel("mean Net-Drop of a network, 90 %\n(ticks: of its single classes)")
+
+
+def _against_rho(ax, planted):
+    """Net-Drop by rho: all slices with the interval over patients, and each class."""
+    own = planted[planted["score"] == tables.SCALES["probability"]]
+    ax.axhline(0, color=SOFT, linewidth=0.8, zorder=0)
+    for group, color in style.groups_of(own).items():
+        rows = own[own["group"] == group]
+        name = f"class {group}" if group != "all" else "all, 95 %"
+        ends = np.hstack([style.reach(r.effect, r.low, r.high) for r in rows.itertuples()])
+        look = {"color": color, "marker": ".", "label": name}
+        look |= {"yerr": ends, "marker": "o", "capsize": 2.5} if group == "all" else {"lw": 0.9}
+        ax.errorbar(rows["rho"], rows["effect"], markersize=4, **look)
+    ax.set(xlabel="ρ: share of labels that the marker carries", ylabel="Net-Drop (probability)")
+    ax.set_title("Net-Drop falls with ρ\n")
+    ax.set_xticks(rows["rho"], [f"{rho:g}" for rho in rows["rho"]])
+
+
+def _apart(ax, scores, separation):
+    """Per-slice Net-Drop in log-odds of tumor-reader and shortcut-reader."""
+    names = tables.planted_networks(scores)
+    column = tables.SCALES["log-odds"]
+    readers = {"reads the tumor (ρ 0)": names[0], "reads the marker (ρ 1)": names[-1]}
+    values = [scores.loc[scores["network"] == name, column].dropna() for name in readers.values()]
+    edges = np.histogram_bin_edges(np.concatenate(values), 36)
+    for label, own, color in zip(readers, values, (INK, METHOD_COLORS[3]), strict=True):
+        ax.hist(own, edges, color=color, alpha=0.75, label=f"{label}, n = {len(own)}")
+    row = separation[(separation["scale"] == "log-odds") & (separation["group"] == "all")].iloc[0]
+    told = f"AUC {row['auc']:.3f} [{row['low']:.3f}, {row['high']:.3f}]"
+    ax.set(xlabel="Net-Drop of a slice (log-odds)", ylabel="slices")
+    ax.set_title(f"Single slices of two networks\n{told}")

@@ -1,45 +1,80 @@
-"""What all figures share: colors, fonts, how a slice and a mask are drawn."""
+"""What all figures share: colors, names, layout, how a slice and a mask are drawn."""
 
 import functools
 
-import matplotlib.colors
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.transforms import Bbox
 
+from tumorcf_lib.stats.claims import ALL
+
 CLASS_COLORS = {"meningioma": "#E69F00", "glioma": "#0072B2", "pituitary": "#009E73"}
 """Fixed class colors from the palette of Okabe and Ito, safe for color-blind readers."""
 
 OTHER_COLORS = ("#CC79A7", "#56B4E9", "#D55E00", "#999999", "#F0E442")
-VERDICT_COLORS = {"supported": "#0072B2", "refuted": "#D55E00", "undecided": "#8C8C8C"}
+VERDICT_COLORS = {
+    **dict.fromkeys(("supported", "holds"), "#5B2A86"),
+    **dict.fromkeys(("refuted", "does not hold"), "#B0123B"),
+    **dict.fromkeys(("undecided", "cannot be told"), "#8C8C8C"),
+}
+METHOD_COLORS = ("#222222", "#A0522D", "#8C8C8C", "#C9A66B", "#5B2A86")
+"""Networks, seeds, ways of splitting: whatever is neither a class nor a verdict."""
+
 MASK_COLOR = "#F0E442"
-INK, SOFT, FAINT = "#222222", "#707070", "#DDDDDD"
+INK, SOFT, FAINT, BAND = "#222222", "#707070", "#DDDDDD", "#F0F0F0"
 WIDTH = 7.0  # inches: two journal columns
 LAYOUT_DECIMALS = 7  # of a figure's width and height: far finer than a pixel
+MANY = 400  # marks; more of them are kept as pixels in an SVG
 
 EDIT_NAMES = {
-    "original": "original", "original_refit": "original, refitted",
-    "remove": "tumor removed", "remove_refit": "removed, refitted",
-    "only": "tumor only", "background": "background only", "silhouette": "silhouette",
-    "sham": "sham removed", "sham_only": "sham only", "blank": "blank",
-}  # fmt: skip
+    "original": "original",
+    "original_refit": "original, refitted",
+    "remove": "tumor painted out",
+    "remove_refit": "painted out, refitted",
+    "sham": "sham painted out",
+    "background": "tumor cut out",
+    "only": "tumor alone",
+    "sham_only": "sham alone",
+    "silhouette": "silhouette",
+    "blank": "empty slice",
+}
 SCORE_NAMES = {
-    "p_orig": "P of the true class", "delta_drop": "Delta-Drop", "delta_focus": "Delta-Focus",
-    "sham_drop": "Sham-Drop", "net_drop": "Net-Drop", "net_focus": "Net-Focus",
-    "delta_drop_pred": "Delta-Drop, predicted class",
-    "delta_focus_pred": "Delta-Focus, predicted class",
-}  # fmt: skip
-
+    "p_orig": "P of the true class",
+    "delta_drop": "Delta-Drop",
+    "delta_focus": "Delta-Focus",
+    "sham_drop": "Sham-Drop",
+    "net_drop": "Net-Drop",
+    "net_focus": "Net-Focus",
+    "accuracy": "Accuracy (slices)",
+}
 STYLE = {
-    "font.size": 9, "font.family": "DejaVu Sans", "axes.titlesize": 9, "axes.labelsize": 9,
-    "xtick.labelsize": 8, "ytick.labelsize": 8, "legend.fontsize": 8, "figure.titlesize": 10,
-    "axes.spines.top": False, "axes.spines.right": False, "axes.linewidth": 0.8,
-    "axes.edgecolor": INK, "axes.labelcolor": INK, "text.color": INK, "xtick.color": INK,
-    "ytick.color": INK, "axes.titlelocation": "left", "legend.frameon": False,
-    "figure.dpi": 110, "savefig.dpi": 200, "figure.facecolor": "white", "pdf.fonttype": 42,
-    "figure.constrained_layout.use": True, "axes.grid": False, "lines.linewidth": 1.4,
-}  # fmt: skip
+    "font.size": 9,
+    "font.family": "DejaVu Sans",
+    "axes.titlesize": 9,
+    "axes.labelsize": 9,
+    "xtick.labelsize": 8,
+    "ytick.labelsize": 8,
+    "legend.fontsize": 8,
+    "figure.titlesize": 10,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.linewidth": 0.8,
+    "axes.edgecolor": INK,
+    "axes.labelcolor": INK,
+    "text.color": INK,
+    "xtick.color": INK,
+    "ytick.color": INK,
+    "axes.titlelocation": "left",
+    "legend.frameon": False,
+    "figure.dpi": 110,
+    "savefig.dpi": 200,
+    "figure.facecolor": "white",
+    "figure.constrained_layout.use": True,
+    "axes.grid": False,
+    "lines.linewidth": 1.4,
+}
+SAVING = {"svg.hashsalt": "tumorcf"}  # names inside an SVG: the same in every process
 
 
 class PlotInputError(ValueError):
@@ -49,9 +84,8 @@ class PlotInputError(ValueError):
 def figure(draw):
     """Make a function that returns a Figure follow the house style.
 
-    The wrapped function runs under ``STYLE``, takes ``tag``, and its figure is laid out
-    and closed, so that a notebook shows it once, as the cell's last line. Layout has to
-    happen under the style because Matplotlib makes tick labels only then.
+    It runs under ``STYLE`` and takes ``tag``. Its figure is laid out, since Matplotlib makes tick
+    labels only then, and closed, so that a notebook shows it once.
     """
 
     @functools.wraps(draw)
@@ -63,6 +97,7 @@ def figure(draw):
                 _write_tag(fig, tag)
             fig.draw_without_rendering()
             plt.close(fig)
+        fig.savefig = plt.rc_context(SAVING)(fig.savefig)
         return fig
 
     return styled
@@ -71,9 +106,8 @@ def figure(draw):
 class RoundLayout(ConstrainedLayoutEngine):
     """Constrained layout with every panel at a round place, so that equal figures are equal bytes.
 
-    The solver behind Matplotlib's layout meets its unknowns in the order of their memory
-    addresses. The last bits of its answer therefore differ from run to run, and with them the
-    gray of some pixels along an outline. Rounding takes those bits away.
+    The solver behind it meets its unknowns in the order of their memory addresses; rounding takes
+    away the last bits, which differ from run to run.
     """
 
     def execute(self, fig):
@@ -96,15 +130,13 @@ class RoundLayout(ConstrainedLayoutEngine):
 def _write_tag(fig, tag):
     strip = 0.18 / fig.get_figheight()  # of the figure's height, kept free for the tag
     fig.get_layout_engine().set(rect=(0, strip, 1, 1 - strip))
-    fig.text(0.995, 0.02 / fig.get_figheight(), tag, ha="right", va="bottom", fontsize=7,
-             color=SOFT, style="italic", gid="tag")
+    at = (0.995, 0.02 / fig.get_figheight())
+    fig.text(*at, tag, ha="right", fontsize=7, color=SOFT, style="italic", gid="tag")
 
 
 def class_colors(classes):
     """Color of each class: the fixed ones, and further ones in order for other classes.
 
-    Examples
-    --------
     >>> class_colors(["glioma", "no tumor"])
     {'glioma': '#0072B2', 'no tumor': '#CC79A7'}
     """
@@ -121,8 +153,6 @@ def class_colors(classes):
 def order_classes(names):
     """Known classes in their fixed order, then the others as they come.
 
-    Examples
-    --------
     >>> order_classes(["pituitary", "none", "glioma", "glioma"])
     ['glioma', 'pituitary', 'none']
     """
@@ -130,26 +160,29 @@ def order_classes(names):
     return [c for c in CLASS_COLORS if c in names] + [c for c in names if c not in CLASS_COLORS]
 
 
-def lighten(color, share):
-    """A color mixed with white; ``share`` 0 keeps it, 1 is white."""
-    rgb = np.array(matplotlib.colors.to_rgb(color))
-    return tuple(rgb + (1 - rgb) * share)
+def groups_of(table):
+    """Colors of "all", then of the classes of a table in their fixed order."""
+    groups = list(dict.fromkeys(table["group"]))
+    classes = order_classes(g for g in groups if g != ALL)
+    return {**({ALL: INK} if ALL in groups else {}), **class_colors(classes)}
+
+
+def with_n(group, row, *, between="\n"):
+    """A group's name with its slices and patients, if the row has them."""
+    name = "all slices" if group == ALL else group
+    patients = row.get("n_persons", row.get("n_patients"))
+    if "n_slices" not in row or patients is None:
+        return name
+    return f"{name}{between}{int(row['n_slices'])} / {int(patients)}"
 
 
 def window(images, *, percentile=98.5):
     """One gray window for several slices: from air to a percentile of all pixels above air.
 
-    Below 100, since the fat of the scalp outshines the brain.
-
-    Returns
-    -------
-    low, high : float
-
-    Examples
-    --------
     >>> window([np.array([[0, 0], [10, 30]])], percentile=100)
     (0.0, 30.0)
     """
+    # Below 100 per cent, since the fat of the scalp outshines the brain.
     pixels = np.concatenate([np.asarray(image, float).ravel() for image in images])
     pixels = pixels[np.isfinite(pixels)]
     above_air = pixels[pixels > pixels.min()] if len(pixels) else pixels
@@ -164,7 +197,8 @@ def show_slice(ax, image, limits=None, mask=None, *, color=MASK_COLOR):
     ax.imshow(image, cmap="gray", vmin=low, vmax=high, interpolation="nearest")
     if mask is not None:
         outline(ax, mask, color=color)
-    bare(ax)
+    ax.set(xticks=[], yticks=[])
+    ax.spines[:].set_visible(False)
 
 
 def outline(ax, mask, *, color=MASK_COLOR):
@@ -180,18 +214,31 @@ def outline(ax, mask, *, color=MASK_COLOR):
 def reach(effect, low, high):
     """An interval as Matplotlib wants it, never negative by a rounding bit.
 
-    Examples
-    --------
     >>> reach(0.5, 0.25, 0.5 - 1e-17)
     [[0.25], [0.0]]
     """
     return [[max(0.0, effect - low)], [max(0.0, high - effect)]]
 
 
-def bare(ax):
-    """No ticks, no frame: for pictures."""
-    ax.set(xticks=[], yticks=[])
-    ax.spines[:].set_visible(False)
+def dot(color, label, *, marker="o", filled=True, line="", size=5):
+    """A legend's entry."""
+    face = color if filled else "white"
+    return plt.Line2D(
+        [],
+        [],
+        color=color,
+        label=label,
+        marker=marker,
+        markersize=size,
+        linestyle=line,
+        markerfacecolor=face,
+    )
+
+
+def legend(fig, handles, *, ncols=None, fontsize=8):
+    """A legend above all panels, where it covers nothing."""
+    shape = {"ncols": ncols or len(handles), "columnspacing": 1.4, "fontsize": fontsize}
+    fig.legend(handles=handles, loc="outside upper center", **shape)
 
 
 def letter(axes):
@@ -201,12 +248,19 @@ def letter(axes):
 
 
 def class_ticks(ax, classes, rows=None):
-    """Class names along x, with the number of slices and persons if rows are given."""
-    labels = []
-    for name in classes:
-        labels.append(name)
-        if rows is not None:
-            own = rows[rows["label"] == name]
-            labels[-1] += f"\n{len(own)} / {own['person_id'].nunique()}"
+    """Class names along x, with the number of slices and patients if rows are given."""
+    labels = list(classes)
+    if rows is not None:
+        own = [rows[rows["label"] == name] for name in classes]
+        n = [f"{len(r)} / {r['person_id'].nunique()}" for r in own]
+        labels = [f"{name}\n{counts}" for name, counts in zip(classes, n, strict=True)]
     ax.set_xticks(range(len(classes)), labels)
     ax.tick_params(axis="x", length=0)
+
+
+def nothing(text="no values"):
+    """A figure that says so, for a table without rows."""
+    fig, ax = plt.subplots(figsize=(WIDTH, 1.2))
+    ax.text(0.5, 0.5, text, ha="center", va="center", color=SOFT)
+    ax.axis("off")
+    return fig

@@ -4,21 +4,27 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 
-from tumorcf_lib.figures.style import FAINT, INK, SOFT, WIDTH, PlotInputError, figure, letter
+from tumorcf_lib.figures.style import (
+    FAINT,
+    INK,
+    SOFT,
+    WIDTH,
+    PlotInputError,
+    dot,
+    figure,
+    legend,
+    letter,
+)
 
-TRAIN_COLOR, VALIDATION_COLOR = "#8C8C8C", "#0072B2"
+TRAIN_COLOR, VALIDATION_COLOR = "#9A9A9A", INK
 
 
 @figure
 def learning_curves(history):
     """Loss and accuracy of the training and the validation slices over the epochs.
 
-    Parameters
-    ----------
-    history : DataFrame or dict of str to list
-        One row per epoch with pairs such as loss and val_loss, accuracy and val_accuracy; a
-        column "epoch" (else 1, 2, ...); "fold" draws one line each; a boolean "best" marks
-        the epoch whose weights were kept.
+    ``history``: one row per epoch with pairs such as loss and val_loss; "epoch" (else 1, 2, ...);
+    "fold" draws one line each; a boolean "best" marks the epoch whose weights were kept.
     """
     history = pd.DataFrame(history)
     metrics = [name[4:] for name in history if name.startswith("val_") and name[4:] in history]
@@ -30,36 +36,34 @@ def learning_curves(history):
     fig, axes = plt.subplots(1, len(metrics), figsize=(WIDTH, 2.7), squeeze=False)
     for ax, name in zip(axes[0], metrics, strict=True):
         for _, rows in folds:
-            epochs = rows["epoch"] if "epoch" in rows else np.arange(1, len(rows) + 1)
+            epochs = np.asarray(rows.get("epoch", np.arange(1, len(rows) + 1)))
             ax.plot(epochs, rows[name], color=TRAIN_COLOR, linewidth=1.2)
             ax.plot(epochs, rows[f"val_{name}"], color=VALIDATION_COLOR)
             if "best" in rows:
                 kept = rows["best"].to_numpy(bool)
-                ax.plot(np.asarray(epochs)[kept], rows.loc[kept, f"val_{name}"], "o",
-                        color=VALIDATION_COLOR, markersize=6, markeredgecolor="white",
-                        clip_on=False)
+                look = {"markersize": 6, "markeredgecolor": "white", "clip_on": False}
+                values = rows.loc[kept, f"val_{name}"]
+                ax.plot(epochs[kept], values, "o", color=VALIDATION_COLOR, **look)
         ax.set(title=name.replace("_", " "), xlabel="epoch")
         ax.xaxis.get_major_locator().set_params(integer=True)
-    handles = [plt.Line2D([], [], color=TRAIN_COLOR, label="training slices"),
-               plt.Line2D([], [], color=VALIDATION_COLOR, label="validation slices")]
+    handles = [
+        dot(TRAIN_COLOR, "training slices", marker="", line="-"),
+        dot(VALIDATION_COLOR, "validation slices", marker="", line="-"),
+    ]
     if "best" in history:
-        handles.append(plt.Line2D([], [], color=VALIDATION_COLOR, marker="o", linestyle="",
-                                  label="kept epoch"))
-    fig.legend(handles=handles, loc="outside upper center", ncols=3)
+        handles.append(dot(VALIDATION_COLOR, "kept epoch"))
+    legend(fig, handles)
     letter(axes[0])
     return fig
 
 
 @figure
-def confusion(matrix, classes):
+def confusion(table):
     """True against predicted class: counts, and the share of each true class.
 
-    Parameters
-    ----------
-    matrix : array of int, shape (n_classes, n_classes)
-        Row: the true class; column: the predicted one.
+    ``table``: a row a true class, named in "true"; then a column a predicted class, in that order.
     """
-    matrix = np.asarray(matrix)
+    classes, matrix = list(table["true"]), table.drop(columns="true").to_numpy()
     totals = matrix.sum(axis=1, keepdims=True)
     shares = np.divide(matrix, totals, out=np.zeros(matrix.shape), where=totals > 0)
     size = 1.1 * len(classes)
@@ -67,8 +71,8 @@ def confusion(matrix, classes):
     image = ax.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     for (row, column), n in np.ndenumerate(matrix):
         share = shares[row, column]
-        ax.text(column, row, f"{n}\n{share:.1%}", ha="center", va="center",
-                color="white" if share > 0.55 else INK)
+        color = "white" if share > 0.55 else INK
+        ax.text(column, row, f"{n}\n{share:.1%}", ha="center", va="center", color=color)
     ax.set_xticks(range(len(classes)), classes)
     rows = [f"{name}\n({n})" for name, n in zip(classes, totals[:, 0], strict=True)]
     ax.set_yticks(range(len(classes)), rows)
@@ -83,31 +87,27 @@ def confusion(matrix, classes):
 def reliability(table):
     """Accuracy against confidence, and how many predictions there are at each confidence.
 
-    Parameters
-    ----------
-    table : DataFrame
-        Columns kind (such as "slices" and "persons": one column of panels each), ece, low,
-        high, n, confidence, accuracy; one row per bin. ``temperature`` is shown if there.
+    ``table``: one row per bin with kind (such as "slices" or "persons, temperature": one column
+    of panels each), temperature, ece, low, high, n, confidence, accuracy.
     """
     kinds = list(dict.fromkeys(table["kind"]))
-    fig, axes = plt.subplots(2, len(kinds), figsize=(WIDTH, 3.6), squeeze=False, sharex=True,
-                             sharey="row", height_ratios=(2.6, 1))
+    shape = {"figsize": (WIDTH, 3.8), "height_ratios": (2.6, 1)}
+    fig, axes = plt.subplots(2, len(kinds), squeeze=False, sharex=True, sharey="row", **shape)
     start = min(0.3, table.loc[table["n"] > 0, "low"].min())
     for (top, below), kind in zip(axes.T, kinds, strict=True):
         bins = table[(table["kind"] == kind) & (table["n"] > 0)]
         width = bins["high"] - bins["low"]
+        top.bar(bins["low"], bins["accuracy"], width, align="edge", color=FAINT, edgecolor="white")
         top.plot([0, 1], [0, 1], color=SOFT, linewidth=1, linestyle="--")
-        top.bar(bins["low"], bins["accuracy"], width, align="edge", color="#9CC3E0",
-                edgecolor="white")
-        top.plot(bins["confidence"], bins["accuracy"], "o", color="#0072B2", markersize=4)
-        temperature = bins["temperature"].iloc[0] if "temperature" in bins else 1.0
+        top.plot(bins["confidence"], bins["accuracy"], "o", color=INK, markersize=4, clip_on=False)
         name, _, scaled = kind.partition(", ")
-        told = f"{scaled} {temperature:.2f}\n" if scaled else ""
-        top.set(title=name, xlim=(start, 1), ylim=(0, 1.02))
-        top.text(0.96, 0.03, f"{told}ECE {bins['ece'].iloc[0]:.3f}\nn = {bins['n'].sum()}",
-                 transform=top.transAxes, ha="right", va="bottom", fontsize=8)
-        below.bar(bins["low"], bins["n"] / bins["n"].sum(), width, align="edge", color=FAINT,
-                  edgecolor=SOFT, linewidth=0.6)
+        how = f"{scaled} {bins['temperature'].iloc[0]:.2f}" if scaled else "as predicted"
+        name = name.replace("persons", "patients")
+        ece, n = bins["ece"].iloc[0], bins["n"].sum()
+        top.set_title(f"{name}\n{how}\nECE {ece:.3f}, n = {n}", fontsize=8)
+        top.set(xlim=(start, 1), ylim=(0, 1.02))
+        share = bins["n"] / bins["n"].sum()
+        below.bar(bins["low"], share, width, align="edge", color="#B5B5B5", edgecolor="white")
         below.set_xlabel("confidence")
     axes[0, 0].set_ylabel("accuracy")
     axes[1, 0].set_ylabel("share")

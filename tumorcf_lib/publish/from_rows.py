@@ -1,22 +1,26 @@
 """A published run's tables, numbers, figures and card made anew from its published rows.
 
 After a change of the code that derives them, the rows are what they were: nobody need train and
-audit for an hour to publish another interval. Figures of slices, histograms and learning curves do
-not follow from rows, and stay.
+audit for an hour to publish another interval. Figures of slices and of their intensities
+do not follow from rows, and stay.
 """
 
 import json
 import shutil
+from functools import partial
 from pathlib import Path
 
-from tumorcf_lib import config, figures, rowfiles, steps
+from tumorcf_lib import config, rowfiles, steps
+from tumorcf_lib.figures import controls, forests, studies, training
+from tumorcf_lib.figures import scores as score_figures
 from tumorcf_lib.publish import model_card
 from tumorcf_lib.stats import metrics
 from tumorcf_lib.study import progress, results
 from tumorcf_lib.study.side_studies import COHORT_COLUMN, MANIFEST
-from tumorcf_lib.tables import derived, study
+from tumorcf_lib.tables import derived
 
 NUMBERS = "numbers.json"
+SCORES = "scores of every slice"
 
 
 class FromRowsError(FileNotFoundError):
@@ -38,33 +42,31 @@ class Made:
         return rowfiles.read_table(path).drop(columns=COHORT_COLUMN, errors="ignore")
 
     def __getitem__(self, name):
-        return rowfiles.round_trip(self.tables[f"table_{name}"])
+        if name == SCORES:
+            return self.scores
+        return rowfiles.round_trip(self.tables[name]) if name in self.tables else self.rows(name)
 
 
 FIGURES = {
-    "fig06_confusion": lambda made, **k: figures.confusion(
-        study.confusion_matrix(made.rows("rows_predictions")),
-        study.classes(made.rows("rows_predictions")), **k),
-    "fig07_reliability": lambda made, **k: figures.reliability(made["reliability"], **k),
-    "fig10_infills": lambda made, **k: figures.infill_comparison(
-        made["infills"], made["quality"], made["detector"], **k),
-    "fig11_dilations": lambda made, **k: figures.dilation_curves(made["dilations"], **k),
-    "fig12_delta_by_class": lambda made, **k: figures.delta_by_class(
-        made.scores, made["scores"], **k),
-    "fig13_fall_to": lambda made, **k: figures.fall_to(made["fall_to"], **k),
-    "fig14_correct_vs_wrong": lambda made, **k: figures.correct_vs_wrong(made.scores, **k),
-    "fig15_drop_vs_focus": lambda made, **k: figures.drop_vs_focus(made.scores, **k),
-    "fig16_findings_paper": lambda made, **k: figures.findings_forest(
-        made["findings"], form="paper", **k),
-    "fig17_findings_net": lambda made, **k: figures.findings_forest(
-        made["findings"], form="net", **k),
-    "fig18_headline": lambda made, **k: figures.headline(made["scores"], **k),
-    "fig20_energy": lambda made, **k: figures.energy(made["energy"], **k),
-    "fig21_probes": lambda made, **k: figures.probe_bars(made["probes"], **k),
-    "fig22_networks": lambda made, **k: figures.three_networks(made["networks"], **k),
-    "fig23_covariates": lambda made, **k: figures.covariates(made["covariates"], **k),
-    "fig24_robustness": lambda made, **k: figures.robustness_forest(made["robustness"], **k),
-}  # fmt: skip
+    "fig02_cohort": (studies.cohort, "slices", "split"),
+    "fig05_learning_curves": (training.learning_curves, "history"),
+    "fig06_confusion": (training.confusion, "table_confusion"),
+    "fig07_reliability": (training.reliability, "table_reliability"),
+    "fig10_infills": (controls.infills, "table_infills", "table_quality", "table_detector"),
+    "fig11_dilations": (score_figures.dilations, "table_dilations"),
+    "fig12_delta_by_class": (score_figures.by_class, SCORES, "table_scores"),
+    "fig13_fall_to": (score_figures.fall_to, "table_fall_to"),
+    "fig14_correct_vs_wrong": (score_figures.correct_vs_wrong, SCORES),
+    "fig15_drop_vs_focus": (score_figures.drop_vs_focus, SCORES),
+    "fig16_findings_paper": (partial(forests.findings, form="paper"), "table_findings"),
+    "fig17_findings_net": (forests.findings, "table_findings"),
+    "fig18_headline": (forests.headline, "table_scores"),
+    "fig20_energy": (controls.energy, "table_energy"),
+    "fig21_probes": (controls.probes, "table_probes"),
+    "fig22_networks": (controls.networks, "table_networks"),
+    "fig23_covariates": (controls.covariates, "table_covariates"),
+    "fig24_robustness": (controls.robustness, "table_robustness"),
+}
 """Figures of the notebooks that follow from rows, drawn as there; a test holds them together."""
 
 
@@ -122,7 +124,8 @@ def _plain(value):
 
 
 def _draw(made, folder, tag):
-    for name, draw in FIGURES.items():
-        path = folder / f"{name}.png"
-        if path.is_file():
-            draw(made, tag=tag).savefig(path, **results.FIGURE_FORMATS[".png"])
+    for name, (draw, *tables) in FIGURES.items():
+        if (folder / f"{name}.png").is_file():
+            fig = draw(*(made[table] for table in tables), tag=tag)
+            for end, options in results.FIGURE_FORMATS.items():
+                fig.savefig(folder / f"{name}{end}", **options)

@@ -22,6 +22,7 @@ from tumorcf_lib.study import (
     pooled,
     progress,
     reference,
+    results,
     runtime,
     scratch,
     sources,
@@ -70,7 +71,7 @@ def publish(profile_name: str, *, seed: int = 0, from_rows: bool = False) -> Pat
             demo = runtime.Study(config.get(DEMO), 0, config.run(DEMO))
             notebooks.run_guide(demo, EVIDENCE)
             _publish_notebook(demo, EVIDENCE)
-        readme.update()
+        _update_pages()
         print(f"Published {sum(1 for _ in target.iterdir())} files: {config.shown(target)}")
         return target
     profile = config.get(profile_name)
@@ -78,7 +79,7 @@ def publish(profile_name: str, *, seed: int = 0, from_rows: bool = False) -> Pat
         from tumorcf_lib.publish import from_rows as renewing  # draws, which verify need not
 
         target = renewing.renew(config.published(profile.name))
-        readme.update()
+        _update_pages()
         return target
     if profile.name == "smoke":
         raise PublishError("The smoke profile only tests that everything runs: not for publishing.")
@@ -109,9 +110,17 @@ def publish(profile_name: str, *, seed: int = 0, from_rows: bool = False) -> Pat
         _write_manifest(study, new, source)
     for name in (*stages.NAMES, *(stages.GUIDES if profile.name == DEMO else ())):
         _publish_notebook(study, name)
-    readme.update()
+    _update_pages()
     print(f"Published {sum(1 for _ in target.iterdir())} files: {config.shown(target)}")
     return target
+
+
+def _update_pages():
+    """README, the notebooks' openings, and the gallery of figures."""
+    from tumorcf_lib.publish import gallery  # draws, which verify need not
+
+    readme.update()
+    gallery.write(SIDE_STUDIES)
 
 
 def may_publish(profile: config.Profile, *, shows_slices: bool) -> bool:
@@ -297,7 +306,8 @@ def _copy_stage(study, name, target):
             rowfiles.write_table(marked, target / path.name)
     for figure, properties in kept["figures"].items():
         if may_publish(study.profile, shows_slices=properties["shows_slices"]):
-            shutil.copyfile(folder / "figures" / f"{figure}.png", target / f"{figure}.png")
+            for end in results.FIGURE_FORMATS:
+                shutil.copyfile(folder / "figures" / f"{figure}{end}", target / f"{figure}{end}")
 
 
 def _is_reference_weights(study, path):

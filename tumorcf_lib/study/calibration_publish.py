@@ -89,7 +89,7 @@ def sentences(folder=None):
 
 
 def _figure(folder):
-    from tumorcf_lib.figures.calibration import known_answers
+    from tumorcf_lib.figures.studies import known_answers
 
     return known_answers(*published(folder), tag=f"{COHORT}s, not patients")
 

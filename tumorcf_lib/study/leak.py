@@ -233,11 +233,11 @@ def sentences(folder=None):
 
 
 def _figure(folder):
-    from tumorcf_lib import figures as plotting
+    from tumorcf_lib.figures import studies
 
     read = side_studies.reader(folder)
     names = ("table_leak", "rows_duplicates", "table_duplicates")
-    return plotting.leak_and_duplicates(*(read(name) for name in names))
+    return studies.leak(*(read(name) for name in names))
 
 
 STUDY = side_studies.SideStudy(

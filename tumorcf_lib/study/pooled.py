@@ -108,10 +108,12 @@ def _interval(row):
 
 def _drawn(draw, *names):
     def figure(folder):
-        from tumorcf_lib import figures as plotting
+        
+        from tumorcf_lib import figures
+        from tumorcf_lib.figures import forests, studies, training  # noqa: F401
 
         read = side_studies.reader(folder)
-        return draw(plotting, *(read(name) for name in names))
+        return draw(figures, *(read(name) for name in names))
 
     return figure
 
@@ -124,17 +126,16 @@ STUDY = side_studies.SideStudy(
     derive=derive,
     figures={
         "fig_folds": _drawn(
-            lambda plotting, *tables: plotting.pooled_folds(*tables),
+            lambda figures, *tables: figures.studies.folds(*tables),
             "table_folds", "table_elsewhere"),
         "fig_confusion": _drawn(
-            lambda plotting, table: plotting.confusion(
-                table.drop(columns="true").to_numpy(), list(table["true"])),
-            "table_confusion"),
+            lambda figures, table: figures.training.confusion(table), "table_confusion"),
         "fig_reliability": _drawn(
-            lambda plotting, table: plotting.reliability(table), "table_reliability"),
-        "fig_headline": _drawn(lambda figures, table: figures.headline(table), "table_scores"),
+            lambda figures, table: figures.training.reliability(table), "table_reliability"),
+        "fig_headline": _drawn(
+            lambda figures, table: figures.forests.headline(table), "table_scores"),
         "fig_findings": _drawn(
-            lambda plotting, table: plotting.findings_forest(table, form="net"), "table_findings"),
+            lambda figures, table: figures.forests.findings(table, form="net"), "table_findings"),
     },
     command="python -m tumorcf_lib train --profile paper-lite-cv",
 )  # fmt: skip

@@ -15,8 +15,8 @@ from tumorcf_lib.study import stages
 SECONDS = "seconds.txt"
 
 FIGURE_FORMATS = {
-    ".png": {"dpi": 150, "metadata": {"Software": None}},
-    ".pdf": {"metadata": {"CreationDate": None, "Producer": None}},
+    ".png": {"dpi": 200, "metadata": {"Software": None}},
+    ".svg": {"dpi": 200, "metadata": {"Date": None, "Creator": None}},
 }
 
 
@@ -149,7 +149,7 @@ class Results:
         return array
 
     def save_figure(self, fig, name: str, *, data, shows_slices: bool):
-        """Write a figure as PNG and PDF, and the plotted values as CSV.
+        """Write a figure as PNG and SVG, and the plotted values as CSV.
 
         ``shows_slices`` says whether pixels of slices are visible: such figures of a
         patient cohort are never published.

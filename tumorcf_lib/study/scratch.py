@@ -293,10 +293,10 @@ def _predict(profile, prepared, parts, weights, folder):
 
 
 def _learning_curves(folder):
-    from tumorcf_lib import figures as plotting
+    from tumorcf_lib.figures import training
 
     history = rowfiles.read_table(Path(folder) / "history.csv")
-    return plotting.learning_curves(history, tag=label(history))
+    return training.learning_curves(history, tag=label(history))
 
 
 STUDY = side_studies.SideStudy(

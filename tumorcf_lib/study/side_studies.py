@@ -13,6 +13,7 @@ from pathlib import Path
 
 from tumorcf_lib import config, rowfiles, steps
 from tumorcf_lib.study import progress
+from tumorcf_lib.study.results import FIGURE_FORMATS
 
 MANIFEST = "manifest.json"
 COHORT_COLUMN = "cohort"
@@ -98,7 +99,8 @@ class SideStudy:
             rowfiles.write_table(table, new / f"{name}.csv")
         for name, draw in self.figures.items():
             fig = draw(new)
-            fig.savefig(new / f"{name}.png", dpi=150, metadata={"Software": None})
+            for end, options in FIGURE_FORMATS.items():
+                fig.savefig(new / f"{name}{end}", **options)
         manifest = {
             "study": self.name, "profile": profile.as_dict(), **told,
             "figures": {n: {"shows_slices": n in self.shows_slices} for n in self.figures},

@@ -209,7 +209,7 @@ def example_edits(prepared, rows, chosen) -> list[dict]:
         made = rows[(rows["slice_id"] == choice["slice_id"]) & (rows["reason"] == "")]
         made = made.drop_duplicates("edit").set_index("edit")  # of shams, the first
         example = {
-            "title": f"{choice['label']}\n{choice['percentile']}th",
+            "label": choice["label"],
             "images": {},
             "p": {},
             "masks": {},

@@ -9,7 +9,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from tumorcf_lib import __version__, figures, rowfiles
+from tumorcf_lib import __version__, rowfiles
+from tumorcf_lib.figures import forests
+from tumorcf_lib.figures import scores as score_figures
+from tumorcf_lib.figures import slices as slice_figures
 from tumorcf_lib.figures.style import PlotInputError
 from tumorcf_lib.publish import html_page as html
 from tumorcf_lib.stats import findings, metrics, stats
@@ -213,18 +216,18 @@ def _figures(rows, scores, means, classes):
                          high=np.maximum(means["high"], means["effect"]))  # fmt: skip
     parts = [html.heading("Does taking the tumor out matter more than taking other tissue out?")]
     parts += _picture(
-        lambda: figures.headline(means),
+        lambda: forests.headline(means),
         "Fall in the probability of the true class: filled where the tumor was taken out, open "
         "where the same shape was taken out elsewhere. The gap between them is Net-Drop, here over "
         "all slices, misclassified ones too.",
     )
     parts += _picture(
-        lambda: figures.delta_by_class(scores, means),
+        lambda: score_figures.by_class(scores, means),
         "Every slice, with mean and 95 % interval over persons.",
     )
     parts.append(html.heading("Where do slices fall?"))
     parts += _picture(
-        lambda: figures.fall_to(study.fall_to(rows)),
+        lambda: score_figures.fall_to(study.fall_to(rows)),
         "The class given to slices as they are, with their tumor removed, with nothing but their "
         "background, and blank. A class that blank slices fall to is the classifier's default.",
     )
@@ -251,7 +254,7 @@ def _slices(rows, scores, classes, cohort):
     return [
         html.heading("What the classifier was shown"),
         *_picture(
-            lambda: figures.edits_side_by_side(examples),
+            lambda: slice_figures.edits(examples),
             "In each class the slice at the median of Delta-Drop, and its edits; P is the "
             "probability of the true class. Of several shams, the first.",
         ),
@@ -297,7 +300,7 @@ def _tables(rows, means, claims, made, classes, n_resamples):
                        "were not made."),
         html.table(groups),
         html.heading("The study's findings, tested here"),
-        *_picture(lambda: figures.findings_forest(claims[~claims["group"].isin(classes)]),
+        *_picture(lambda: forests.findings(claims[~claims["group"].isin(classes)]),
                   "Claims over all slices; right of the line means as claimed."),
         html.folded("Every claim in words", html.bullets(
             [findings.sentence(row) for row in claims.to_dict("records")], "small")),

@@ -1,0 +1,177 @@
+"""What holds for every figure: its panels, its tag, nothing cut off or covered, equal bytes."""
+
+import inspect
+import io
+import os
+import subprocess
+import sys
+
+import figure_cases
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+from matplotlib import colors as mpl_colors
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.transforms import Bbox
+
+from tumorcf_lib import config
+from tumorcf_lib.config import CLASSES
+from tumorcf_lib.figures import controls, forests, scores, slices, studies, style, training
+from tumorcf_lib.study import results
+
+NAMES = list(figure_cases.CASES)
+TABLES = ("findings", "energy", "probes", "networks", "infills", "covariates", "robustness")
+DRAW = """
+import hashlib, sys
+from pathlib import Path
+sys.path.insert(0, "tests")
+import figure_cases
+from tumorcf_lib.study import results
+for suffix, options in results.FIGURE_FORMATS.items():
+    path = Path(sys.argv[1]) / f"figure{suffix}"
+    figure_cases.draw("edits", tag="phantom").savefig(path, **options)
+    print(suffix, hashlib.sha256(path.read_bytes()).hexdigest())
+"""
+
+
+@pytest.fixture(scope="module")
+def figures():
+    """Each figure, drawn once."""
+    before, settings = plt.get_fignums(), dict(plt.rcParams)
+    drawn = {name: figure_cases.draw(name, tag="phantom") for name in NAMES}
+    assert plt.get_fignums() == before, "a notebook would show these twice"
+    assert dict(plt.rcParams) == settings, "settings leak into the notebook"
+    return drawn
+
+
+def test_every_figure_is_tested_but_the_calibration():
+    modules = (controls, forests, scores, slices, studies, training)
+    found = {name for module in modules for name, value in vars(module).items()
+             if inspect.isfunction(value) and hasattr(value, "__wrapped__")}  # fmt: skip
+    assert found - {"known_answers"} == set(NAMES)  # that one is drawn in test_calibration.py
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_nothing_is_cut_off_no_title_or_name_covers_another_and_the_tag_is_below(figures, name):
+    fig = figures[name]
+    assert len(fig.axes) == figure_cases.CASES[name][0]
+    renderer = FigureCanvasAgg(fig).get_renderer()
+    fig.draw_without_rendering()  # as saving does
+    box, (width, height) = fig.get_tightbbox(renderer), fig.get_size_inches()
+    assert box.x0 > -0.02 and box.y0 > -0.02 and box.x1 < width + 0.02 and box.y1 < height + 0.02
+    shown = [ax for ax in fig.axes if ax.get_visible() and ax.axison]
+    (tag,) = [text for text in fig.texts if text.get_gid() == "tag"]
+    drawn = [text.get_window_extent(renderer) for text in fig.texts if text is not tag]
+    drawn += [ax.get_tightbbox(renderer) for ax in shown]
+    assert tag.get_text() == "phantom"
+    assert min(box.y0 for box in drawn) > tag.get_window_extent(renderer).y1 - 1  # pixel
+    titles = [title.get_window_extent(renderer) for ax in shown
+              for title in (ax.title, ax._left_title) if title.get_text()]  # fmt: skip
+    assert not any(a.overlaps(b) for k, a in enumerate(titles) for b in titles[k + 1 :])
+    for ax in shown:
+        names = [label for label in ax.get_yticklabels() if label.get_text()]
+        boxes = [label.get_window_extent(renderer).padded(-0.5) for label in names]
+        assert not any(a.overlaps(b) for a, b in zip(boxes, boxes[1:], strict=False))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_no_legend_lies_in_a_panel_and_no_forest_has_more_than_twelve_rows(figures, name):
+    fig = figures[name]
+    assert all(ax.get_legend() is None for ax in fig.axes)
+    if name in TABLES:
+        assert len(fig.axes[0].get_yticks()) <= forests.MAX_ROWS
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_missing_numbers_and_empty_tables_are_drawn_without_a_crash(name):
+    _, draw, *made = figure_cases.CASES[name]
+    tables = [make() for make in made]
+    for table in tables:
+        numbers = [c for c in ("effect", "value", "auc", "low", "high", "ols") if c in table]
+        table.loc[table.index[::2], numbers] = np.nan
+    draw(*tables)
+    assert "no values" in figure_cases.texts(draw(*(table.iloc[:0] for table in tables)))
+
+
+def test_colors_of_classes_mean_classes_only_and_all_colors_are_apart():
+    others = list(style.class_colors([*CLASSES, "no tumor", "a", "b"]).values())
+    verdicts, methods = list(dict.fromkeys(style.VERDICT_COLORS.values())), style.METHOD_COLORS
+    for palette in (others, verdicts, methods, [*verdicts, *others[:3]], [*methods, *others[:3]]):
+        rgb = np.array([mpl_colors.to_rgb(color) for color in palette])
+        gaps = np.linalg.norm(rgb[:, None] - rgb[None], axis=-1)
+        assert gaps[np.triu_indices(len(rgb), 1)].min() > 0.25
+    assert set(style.CLASS_COLORS) == set(CLASSES)
+
+
+def test_too_many_classes_are_refused():
+    with pytest.raises(style.PlotInputError, match="got 9"):
+        style.class_colors([f"class {k}" for k in range(9)])
+
+
+def test_masks_are_outlines_around_exactly_their_pixels():
+    fig, ax = plt.subplots()
+    images, masks = figure_cases.squares(1)
+    style.show_slice(ax, images[0], mask=masks[0])
+    plt.close(fig)
+    corners = ax.collections[0].get_paths()[0].vertices
+    # the tumor's pixels are 4 and 5: their shared border runs half a pixel outside
+    assert corners.min(axis=0) == pytest.approx([3.5, 3.5])
+    assert corners.max(axis=0) == pytest.approx([5.5, 5.5])
+
+
+def test_a_mask_at_the_edge_is_closed_and_an_empty_one_draws_nothing():
+    fig, ax = plt.subplots()
+    mask = np.zeros((8, 8), bool)
+    style.show_slice(ax, np.zeros((8, 8)), mask=mask)
+    assert not ax.collections
+    mask[:2, :2] = True
+    style.show_slice(ax, np.zeros((8, 8)), mask=mask)
+    vertices = ax.collections[0].get_paths()[0].vertices
+    assert (vertices[0] == vertices[-1]).all()
+    assert ax.get_xlim() == (-0.5, 7.5) and ax.get_ylim() == (7.5, -0.5)
+    plt.close(fig)
+
+
+def test_two_processes_draw_the_same_bytes(tmp_path):
+    said = []
+    for seed in ("1", "2"):
+        done = subprocess.run(
+            [sys.executable, "-c", DRAW, str(tmp_path)], cwd=config.ROOT, text=True, check=True,
+            env={**os.environ, "PYTHONHASHSEED": seed}, stdout=subprocess.PIPE,
+        )  # fmt: skip
+        said.append(done.stdout.split())
+    assert [said[0][k] for k in (0, 2)] == [".png", ".svg"]
+    assert said[0] == said[1]
+
+
+def test_every_panel_stands_at_a_round_place_and_counts_in_the_layout(figures):
+    fig = figures["edits"]
+    places = np.array([ax.get_position(original=True).get_points() for ax in fig.axes])
+    np.testing.assert_array_equal(places, places.round(style.LAYOUT_DECIMALS))
+    assert all(ax.get_in_layout() for ax in fig.axes)
+    for part in figures["leak"].subfigs:
+        points = part.bbox_relative.get_points()
+        np.testing.assert_array_equal(points, points.round(style.LAYOUT_DECIMALS))
+
+
+def _outlines(nudge, monkeypatch, *, rounded):
+    """Outlines in a panel whose place the solver gives but for a nudge of its last bits."""
+    fig, ax = plt.subplots(figsize=(2, 2), layout="none")
+    y, x = np.mgrid[:96, :96]
+    for radius in (8, 15, 22, 29, 36, 43):
+        style.outline(ax, np.hypot(y - 47.3, x - 48.1) < radius)
+    place = Bbox([[1 / 3, 1 / 3], [2 / 3 + nudge, 2 / 3 + nudge]])
+    engine = style.ConstrainedLayoutEngine
+    monkeypatch.setattr(engine, "execute", lambda *_: ax.set_position(place, which="original"))
+    fig.set_layout_engine(style.RoundLayout() if rounded else engine())
+    plt.close(fig)
+    buffer = io.BytesIO()
+    fig.savefig(buffer, format="png", **(results.FIGURE_FORMATS[".png"] | {"dpi": 150}))
+    return buffer.getvalue()
+
+
+def test_places_that_differ_in_the_last_bit_give_the_same_picture(monkeypatch):
+    nudges = (-1.2e-16, 0, 1.2e-16)
+    plain = {_outlines(nudge, monkeypatch, rounded=False) for nudge in nudges}
+    assert len(plain) > 1, "these outlines do not show the nudge, so this test says nothing"
+    assert len({_outlines(nudge, monkeypatch, rounded=True) for nudge in nudges}) == 1

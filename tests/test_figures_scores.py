@@ -1,0 +1,128 @@
+"""Figures of scores and of a classifier: bars, points and means are those of their tables."""
+
+import figure_cases as cases
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib import colors as mpl_colors
+
+from tumorcf_lib.config import CLASSES
+from tumorcf_lib.figures import scores, style, training
+
+
+def _bars(ax):
+    return [round(float(bar.get_height()), 6) for bar in ax.patches]
+
+
+def test_the_answers_bars_are_the_shares_in_percent_in_the_order_of_the_table():
+    table = cases.answers()
+    ax = scores.answer(table).axes[0]
+    by_class = table.sort_values("label", key=lambda names: names.map(CLASSES.index), kind="stable")
+    assert _bars(ax) == pytest.approx((100 * by_class["share"]).tolist(), abs=1e-5)
+    names = [label.get_text().replace("\n", " ") for label in ax.get_xticklabels()]
+    assert names == [style.EDIT_NAMES[edit] for edit in dict.fromkeys(table["edit"])]
+    assert [text.get_text() for text in ax.texts[:-1]] == [f"{x:.0f}" for x in _bars(ax)]
+    (line,) = [line for line in ax.lines if line.get_linestyle() == "--"]
+    assert line.get_ydata()[0] == pytest.approx(100 / 3)
+
+
+def test_the_answer_tells_how_many_slices_and_patients_and_draws_intervals_it_knows():
+    fig = scores.answer(cases.answers())
+    assert "glioma, 30 / 12" in cases.texts(fig)
+    bars = [c for c in fig.axes[0].containers if hasattr(c, "has_yerr")]
+    ends = [bar[2][0].get_segments()[0][:, 1].tolist() for bar in bars]
+    assert ends == [pytest.approx([10, 50])] * 3
+
+
+def test_every_slice_is_a_point_in_its_class_and_the_mean_is_marked():
+    scored, means = cases.slice_scores(), cases.means()
+    ax = scores.by_class(scored, means, columns=("delta_drop", "net_drop")).axes[1]
+    drawn = np.concatenate([c.get_offsets()[:, 1] for c in ax.collections
+                            if len(c.get_offsets()) == 12])  # fmt: skip
+    np.testing.assert_allclose(np.sort(drawn), np.sort(scored["net_drop"]))
+    wanted = means[(means["score"] == "net_drop") & (means["group"] != "all")]["effect"]
+    assert [y for _, y in cases.marks(ax)] == pytest.approx(wanted.to_list())
+    assert [text.get_text() for text in ax.texts] == [f"{effect:.2f}" for effect in wanted]
+
+
+def test_a_score_without_values_leaves_a_panel_that_says_so():
+    fig = scores.by_class(cases.slice_scores().assign(net_drop=np.nan), cases.means())
+    assert "no values" in cases.texts(fig)
+
+
+def test_correct_and_wrong_slices_stand_apart_and_are_counted_with_their_means():
+    scored = cases.slice_scores()
+    fig = scores.correct_vs_wrong(scored)
+    own = scored[scored["label"] == "glioma"]
+    right, wrong = own[own["correct"]]["delta_drop"], own[~own["correct"]]["delta_drop"]
+    label = f"glioma\n{len(right)} / {len(wrong)}\n{right.mean():.2f} / {wrong.mean():.2f}"
+    assert label in [tick.get_text() for tick in fig.axes[1].get_xticklabels()]
+    clouds = [c.get_offsets() for c in fig.axes[1].collections if len(c.get_offsets()) > 1]
+    drawn = [sorted(c[:, 1]) for c in clouds if c[:, 0].min() > 1 and c[:, 0].max() < 1.5]
+    assert drawn == [pytest.approx(sorted(wrong))]
+
+
+def test_scatter_holds_every_slice_once_in_the_panel_of_its_class():
+    scored = cases.slice_scores()
+    fig = scores.drop_vs_focus(scored)
+    for ax, name in zip(fig.axes, CLASSES, strict=True):
+        points = np.concatenate([c.get_offsets() for c in ax.collections])
+        own = scored.loc[scored["label"] == name, ["delta_drop", "delta_focus"]]
+        np.testing.assert_allclose(points[np.argsort(points[:, 0])], own.sort_values("delta_drop"))
+        assert ax.lines[-1].get_xydata() == pytest.approx(own.mean().to_numpy()[None])
+
+
+def test_fall_to_stacks_shares_to_one_in_the_order_of_edits():
+    fig = scores.fall_to(cases.fall_to())
+    titles = [ax.get_title(loc="left") for ax in fig.axes]
+    assert titles == ["original", "tumor painted out", "empty slice"]
+    widths = np.array([bar.get_width() for bar in fig.axes[0].patches]).reshape(3, 3)
+    np.testing.assert_allclose(widths, [[0.5, 0.3, 0.2], [0, 1, 0], [0.1, 0.2, 0.7]])
+    colors = [mpl_colors.to_hex(bar.get_facecolor()).upper() for bar in fig.axes[0].patches[:3]]
+    assert colors == list(style.CLASS_COLORS.values())
+
+
+def test_dilations_run_from_small_to_large():
+    table = cases.dilations()
+    for ax, group in zip(scores.dilations(table).axes, cases.GROUPS, strict=True):
+        curves = [line for line in ax.lines if len(line.get_xdata()) == 4
+                  and line.get_marker() in ("s", "o")]  # fmt: skip
+        for line, score in zip(curves, ("sham_drop", "net_drop"), strict=True):
+            own = table[(table["group"] == group) & (table["score"] == score)]
+            assert line.get_xdata().tolist() == [-1, 0, 4, 9]
+            assert line.get_ydata().tolist() == own.sort_values("dilation_px")["effect"].tolist()
+
+
+def test_learning_curves_show_the_history_and_mark_the_kept_epoch():
+    train, validation, kept = training.learning_curves(cases.HISTORY).axes[0].lines
+    assert train.get_ydata().tolist() == cases.HISTORY["loss"]
+    assert validation.get_ydata().tolist() == cases.HISTORY["val_loss"]
+    assert (kept.get_xdata().tolist(), kept.get_ydata().tolist()) == ([2], [0.7])
+
+
+def test_learning_curves_draw_a_line_per_fold():
+    parts = [pd.DataFrame({**cases.HISTORY, "epoch": [4, 5, 6], "fold": f}) for f in (0, 1)]
+    history = pd.concat(parts, ignore_index=True)
+    history["best"] = [False, True, False, False, False, True]
+    lines = training.learning_curves(history).axes[0].lines
+    assert [lines[k].get_xdata().tolist() for k in (2, 5)] == [[5], [6]]
+
+
+def test_a_history_without_validation_is_refused():
+    with pytest.raises(style.PlotInputError, match="val_loss"):
+        training.learning_curves({"loss": [1.0]})
+
+
+def test_confusion_writes_counts_and_shares_of_the_true_class():
+    fig = training.confusion(cases.confusion(((8, 2, 0), (0, 5, 5), (0, 0, 0))))
+    cells = [text.get_text() for text in fig.axes[0].texts]
+    assert cells == ["8\n80.0%", "2\n20.0%", "0\n0.0%", "0\n0.0%", "5\n50.0%", "5\n50.0%",
+                     "0\n0.0%", "0\n0.0%", "0\n0.0%"]  # fmt: skip
+
+
+def test_reliability_bars_are_the_accuracies_of_filled_bins_and_titles_differ():
+    fig = training.reliability(cases.reliability())
+    assert _bars(fig.axes[0]) == [0.5, 0.4, 0.7, 0.95]
+    assert _bars(fig.axes[3]) == pytest.approx([2 / 37, 5 / 37, 10 / 37, 20 / 37], abs=1e-6)
+    titles = [ax.get_title(loc="left") for ax in fig.axes[:3]]
+    assert titles[2] == "c  slices\ntemperature 1.70\nECE 0.080, n = 37" and len(set(titles)) == 3
