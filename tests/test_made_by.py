@@ -9,7 +9,7 @@ from tumorcf_lib.study import made_by, stages
 
 LIBRARY = config.ROOT / "tumorcf_lib"
 ARRANGES = {
-    "config", "digests", "steps", "networks.memory", "study.kernels", "study.made_by",
+    "config", "digests", "steps", "networks.memory", "study.made_by",
     "study.results", "study.runtime", "study.side_studies", "study.stages",
 }  # fmt: skip
 """Modules that say where things lie, when they are made and who makes them: they touch no value."""

@@ -6,7 +6,7 @@ import pytest
 from matplotlib.figure import Figure
 
 from tumorcf_lib import config, digests, steps
-from tumorcf_lib.study import kernels, made_by, results, stages
+from tumorcf_lib.study import made_by, results, runtime, stages
 
 
 @pytest.fixture
@@ -201,7 +201,7 @@ def test_a_later_stage_opened_first_names_the_one_command_that_helps(study, smal
 def test_where_memory_is_short_a_stage_opened_first_asks_for_room(
     study, small_repository, monkeypatch, limit, told
 ):
-    monkeypatch.setattr(kernels, "memory_limit", lambda: limit)
+    monkeypatch.setattr(runtime, "memory_limit", lambda: limit)
     with pytest.raises(stages.StageError) as error:
         results.open_stage(study, "05_counterfactuals")
     assert ("shut this notebook's kernel down before" in str(error.value)) == told

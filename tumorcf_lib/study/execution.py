@@ -43,28 +43,11 @@ def executed_copy(study, name: str) -> Path:
 
 
 def execute(study, name: str, *, fresh=False) -> float:
-    """Run a notebook; its copy gets its name when the last cell has ended.
+    """Run a notebook, whose copy gets its name when the last cell has ended; returns the minutes.
 
-    Parameters
-    ----------
-    study : runtime.Study
-    name : str
-        Of a notebook, without ".ipynb".
-    fresh : bool
-        Whether long work that is kept is to be made again.
-
-    Returns
-    -------
-    float
-        Minutes that it took.
-
-    Raises
-    ------
-    NotebookError
-        If a cell raises, or the kernel dies or does not start.
-    KeyboardInterrupt
-        After its kernel was ended, and it was said how to go on.
-    """
+    With ``fresh``, long work that is kept is made again. NotebookError if a cell raises or the
+    kernel dies or does not start; KeyboardInterrupt after its kernel was ended, and how to go on
+    was said."""
     import papermill
     from nbclient.exceptions import DeadKernelError
 

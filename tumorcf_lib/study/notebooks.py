@@ -10,10 +10,10 @@ except ImportError:  # Windows outside WSL: memory is not measured there
     resource = None
 
 from tumorcf_lib import config, steps
-from tumorcf_lib.study import kernels, reference, stages
+from tumorcf_lib.study import reference, stages
 from tumorcf_lib.study.execution import NotebookError, execute, executed_copy
 from tumorcf_lib.study.results import kept_seconds
-from tumorcf_lib.study.runtime import Study, n_cores, processor
+from tumorcf_lib.study.runtime import Study, n_cores, processor, warn_if_tight
 
 MINUTES = "minutes.json"
 """File of a run: minutes by the name of a notebook, and what follows."""
@@ -54,7 +54,7 @@ def run(study: Study, *, first="01", last="06", fresh=False, published=False) ->
     if published:
         earlier = stages.NEEDS["04_evaluation"]
         names = [n for n in stages.NAMES[: end + 1] if n in asked or n in earlier]
-    kernels.warn_if_tight("a run", "give the same command again")
+    warn_if_tight("a run", "give the same command again")
     with only_run(study.folder):
         done = [_make(study, n, names, fresh and n in asked, published) for n in names]
         if len(done) == len(stages.NAMES) and all(entry["minutes"] for entry in done):

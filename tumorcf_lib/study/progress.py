@@ -1,11 +1,11 @@
 """What a person sees on a terminal while something lasts: for how long, and how far it is."""
 
-import contextlib
 import json
 import re
 import shutil
 import sys
 import threading
+from contextlib import contextmanager
 
 from tqdm import tqdm
 
@@ -18,21 +18,9 @@ NOT_NEWS = re.compile(  # papermill's own lines, TensorFlow's, and what stands f
 ESCAPES = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 
 
-@contextlib.contextmanager
+@contextmanager
 def following(log, notebook, name):
-    """Show a bar of the notebook's cells while it runs, fed by its log.
-
-    Only where the standard output is a terminal: logs and pipes get nothing.
-
-    Parameters
-    ----------
-    log : pathlib.Path
-        Where papermill writes what the kernel prints.
-    notebook : pathlib.Path
-        The notebook that is run.
-    name : str
-        Put before the bar.
-    """
+    """Show a bar of the notebook's cells while it runs, fed by its log, on a terminal only."""
     if not sys.stdout.isatty():
         yield
         return
@@ -42,12 +30,9 @@ def following(log, notebook, name):
         yield
 
 
-@contextlib.contextmanager
+@contextmanager
 def clock(words):
-    """Show words and the time since, while something lasts that has no steps to count.
-
-    Only where the standard output is a terminal.
-    """
+    """Show words and the time since, while something lasts, on a terminal only."""
     if not sys.stdout.isatty():
         yield
         return
@@ -55,7 +40,7 @@ def clock(words):
         yield
 
 
-@contextlib.contextmanager
+@contextmanager
 def _refreshed(refresh, words, style, **options):
     """A bar that a thread of its own draws anew, and wipes at the end."""
 
@@ -78,9 +63,7 @@ def _refreshed(refresh, words, style, **options):
 
 
 def read_log(text):
-    """Cells finished so far and the last line of news, from a log's text.
-
-    The last state of a bar within the notebook counts as a line.
+    """Cells finished so far and the last line of news (or state of a bar), from a log's text.
 
     >>> read_log("Executing Cell 1---\\nepoch 1/9\\nEnding Cell 1---\\nExecuting Cell 2---\\n")
     (1, 'epoch 1/9')

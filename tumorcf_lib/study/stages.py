@@ -13,7 +13,7 @@ from pathlib import Path
 
 from tumorcf_lib import __version__, config, digests, steps
 from tumorcf_lib.data import finding
-from tumorcf_lib.study import kernels, made_by
+from tumorcf_lib.study import made_by, runtime
 
 NAMES = (
     "01_data", "02_preprocessing", "03_training",
@@ -214,6 +214,6 @@ def require(study, name, *, wanted_by):
 
 
 def _make_room():
-    if not kernels.is_short():
+    if not runtime.is_short():
         return ""
     return " Memory is short: shut this notebook's kernel down before (menu Kernel > Shut Down)."
