@@ -1,11 +1,14 @@
+import io
+
 import numpy as np
+import pandas as pd
 import pytest
 import real_cheng
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tumorcf_lib.data import split
-from tumorcf_lib.data.split import PARTS, SplitInputError
+from tumorcf_lib.data.split import PARTS, LeakageError, SplitInputError, UnbalancedSplitError
 
 
 @st.composite
@@ -125,7 +128,7 @@ def test_what_cannot_be_split_is_refused_with_the_reason(persons, labels, words)
         split.hold_out(persons, labels, seed=0)
 
 
-@pytest.mark.parametrize("n_folds, words", [(1, "hold_out"), (5, "5 persons .* has 4")])
+@pytest.mark.parametrize("n_folds, words", [(1, "hold_out"), (5, "5 patients .* has 4")])
 def test_impossible_folds_are_refused(n_folds, words):
     with pytest.raises(SplitInputError, match=words):
         split.k_folds(list("abcd"), [0] * 4, n_folds=n_folds, seed=0)
@@ -143,3 +146,152 @@ def test_the_real_slices_split_soundly_with_ten_tested_persons_a_class(n_folds, 
     assert (counts["n_persons"][counts["part"] == "test"] >= 10).all()
     total = counts.groupby(["fold", "label"])["n_persons"].transform("sum")
     assert (counts["slice_share"] - counts["n_persons"] / total).abs().max() < 0.03
+
+
+# -- the guard against leakage --------------------------------------------------
+
+PARTS_OF_TEN = ["train"] * 6 + ["validation"] * 2 + ["test"] * 2
+
+
+@pytest.fixture
+def good():
+    """Two classes of ten persons with two slices each: 6 train, 2 validation, 2 test."""
+    persons = [f"{label}-{i}" for label in "ab" for i in range(10)]
+    return pd.DataFrame(
+        {
+            "slice_id": range(40),
+            "person_id": np.repeat(persons, 2),
+            "label": np.repeat([0, 1], 20),
+            "fold": 0,
+            "part": np.repeat(PARTS_OF_TEN * 2, 2),
+        }
+    )
+
+
+@pytest.fixture
+def good_folds():
+    """Two classes of ten persons in five folds: 2 test, 2 validation, 6 train in each."""
+    folds = []
+    for fold in range(5):
+        for i in range(20):
+            turn = (i - 2 * fold) % 10
+            part = "test" if turn < 2 else "validation" if turn < 4 else "train"
+            folds.append((i, f"p{i}", i // 10, fold, part))
+    return pd.DataFrame(folds, columns=list(split.COLUMNS))
+
+
+@pytest.mark.parametrize(
+    "patient, person",
+    [
+        ("MR051644", "MR051644"),
+        ("MR051644B", "MR051644"),
+        ("MR051644Z", "MR051644"),
+        ("MR051644BB", "MR051644BB"),
+        ("MR051644b", "MR051644b"),
+        ("MRB", "MRB"),
+        ("XMR1A", "XMR1A"),
+        ("100360", "100360"),
+        ("100360B", "100360B"),
+        (" MR1A\n", "MR1"),
+    ],
+)
+def test_only_mr_numbers_with_one_capital_share_a_person(patient, person):
+    assert split.person_ids([patient]).tolist() == [person]
+
+
+def test_a_sound_split_comes_back_itself(good, good_folds):
+    assert split.check(good) is good
+    assert split.check(good, slice_ids=range(40)) is good
+    assert split.check(good_folds) is good_folds
+
+
+def test_a_split_read_from_csv_is_sound_too(good):
+    split.check(pd.read_csv(io.StringIO(good.to_csv(index=False))))
+
+
+@pytest.mark.parametrize("other", ["validation", "test"])
+def test_a_person_in_two_parts_is_leakage(good, other):
+    good.loc[0, "part"] = other
+    with pytest.raises(LeakageError, match=f"'a-0' in .*{other}"):
+        split.check(good)
+
+
+def test_two_ids_of_one_person_in_two_parts_are_leakage(good):
+    good["person_id"] = good["person_id"].replace({"a-0": "MR7", "a-9": "MR7B"})
+    with pytest.raises(LeakageError, match="'MR7' in test and train"):
+        split.check(good)
+
+
+def test_a_slice_listed_twice_is_leakage(good):
+    with pytest.raises(LeakageError, match="1 are listed twice"):
+        split.check(pd.concat([good, good.iloc[[3]]]))
+
+
+def test_a_slice_of_the_cohort_that_is_missing_is_noticed(good):
+    with pytest.raises(LeakageError, match="1 are missing, 0 are not"):
+        split.check(good.iloc[1:], slice_ids=range(40))
+
+
+def test_a_slice_of_another_cohort_is_noticed(good):
+    with pytest.raises(LeakageError, match="0 are missing, 1 are not"):
+        split.check(good, slice_ids=range(39))
+
+
+def test_a_slice_missing_from_one_fold_is_noticed(good_folds):
+    with pytest.raises(LeakageError, match="Fold 0 .* 1 are missing"):
+        split.check(good_folds.iloc[1:])
+
+
+def test_a_slice_tested_in_two_folds_is_leakage(good_folds):
+    twice = good_folds[good_folds["fold"].isin([0, 1])].copy()
+    twice.loc[twice["fold"] == 1, "part"] = twice["part"][twice["fold"] == 0].to_numpy()
+    with pytest.raises(LeakageError, match="tested"):
+        split.check(twice)
+
+
+@pytest.mark.parametrize("column, value", [("person_id", "p99"), ("label", 1)])
+def test_a_slice_that_changes_between_folds_is_noticed(good_folds, column, value):
+    good_folds.loc[0, column] = value
+    with pytest.raises(LeakageError, match="same in all folds"):
+        split.check(good_folds)
+
+
+def test_an_unknown_part_and_an_empty_cell_are_noticed(good):
+    with pytest.raises(LeakageError, match="holdout"):
+        split.check(good.assign(part="holdout"))
+    good.loc[0, "part"] = None
+    with pytest.raises(LeakageError, match="empty cells: 1"):
+        split.check(good)
+
+
+def test_a_missing_column_and_an_empty_table_are_noticed(good):
+    with pytest.raises(LeakageError, match="lacks .*person_id"):
+        split.check(good.drop(columns="person_id"))
+    with pytest.raises(LeakageError, match="0 rows"):
+        split.check(good.iloc[:0])
+
+
+@pytest.mark.parametrize("part", split.PARTS)
+def test_a_class_missing_from_a_part_is_noticed(good, part):
+    with pytest.raises(UnbalancedSplitError, match="no .* slice of class 1"):
+        split.check(good[(good["part"] != part) | (good["label"] == 0)])
+
+
+@pytest.mark.parametrize("part", split.PARTS)
+def test_an_empty_part_is_noticed(good, part):
+    with pytest.raises(UnbalancedSplitError, match=f"no {part} slice"):
+        split.check(good[good["part"] != part])
+
+
+def test_lopsided_shares_are_noticed(good):
+    moved = good["person_id"].isin(["a-6", "a-8"])  # of validation and test: both keep one person
+    good.loc[moved, "part"] = "train"
+    with pytest.raises(UnbalancedSplitError, match="80% .*train; wanted 60%"):
+        split.check(good)
+
+
+def test_the_summary_counts_persons_and_slices(good):
+    counts = split.summary(good).set_index(["part", "label"])
+    assert counts.loc[("train", 0), ["n_persons", "n_slices"]].tolist() == [6, 12]
+    assert counts.loc[("test", 1), ["n_persons", "n_slices"]].tolist() == [2, 4]
+    assert counts.loc[("test", 1), "slice_share"] == 4 / 20

@@ -6,7 +6,8 @@ import numpy as np
 import pandas as pd
 
 from tumorcf_lib import config, rowfiles
-from tumorcf_lib.data import describe, preprocess, split
+from tumorcf_lib.data import cohort as cohorts
+from tumorcf_lib.data import preprocess, split
 from tumorcf_lib.networks import classifier
 from tumorcf_lib.study import controls, results, runtime, sources, unit
 
@@ -33,7 +34,7 @@ def run_to_inputs(folder, profile=TINY):
     shown = cohort.table[["slice_id", "person_id", "label"]]
     table = pd.concat([shown.assign(fold=fold, part=parts) for fold, parts in enumerate(many)])
     first.save_table(table, "split")
-    first.save_table(describe.slice_table(cohort), "slices")
+    first.save_table(cohorts.slice_table(cohort), "slices")
     first.finish()
     second = results.open_stage(study, "02_preprocessing")
     shape = (len(cohort), profile.size_px, profile.size_px)

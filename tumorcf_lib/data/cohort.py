@@ -1,4 +1,4 @@
-"""A cohort: slices, tumor masks, labels, and whose they are."""
+"""A cohort: slices, tumor masks, labels and patients; a row for each, and examples by rule."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -8,6 +8,8 @@ import numpy as np
 import pandas as pd
 
 from tumorcf_lib.data.split import person_ids
+
+PERCENTILES = (5, 50, 95)
 
 
 class InvalidCohortError(ValueError):
@@ -19,30 +21,18 @@ def from_arrays(slices, masks, labels, patients, *, classes, name, source, slice
 
     Parameters
     ----------
-    slices : sequence of array, each (height, width), or array (n, height, width)
-        Pixels of any numeric dtype, all finite; sizes may differ between slices.
-    masks : sequence of array, each the size of its slice
-        True (or 1) inside the tumor. A mask may be empty.
+    slices, masks : sequences of array, each (height, width), or arrays (n, height, width)
+        Pixels of any numeric dtype, all finite; a mask of the size of its slice is True (or 1)
+        inside the tumor, and may be empty. Sizes may differ between slices.
     labels : sequence of int, shape (n,)
-        Index into ``classes``; one per person.
+        Index into ``classes``; one per patient.
     patients : sequence of str, shape (n,)
         Patient IDs; the person behind each comes from :func:`data.split.person_ids`.
     classes : sequence of str
-    name : str
-        Short name, e.g. "phantom".
-    source : str
-        One plain sentence on where the slices come from, for run headers and captions.
+    name, source : str
+        Short name, and one sentence on where the slices come from, for headers and captions.
     slice_ids : sequence, optional
         Distinct names of the slices; 0, 1, 2, ... if left out.
-
-    Returns
-    -------
-    Cohort
-
-    Raises
-    ------
-    InvalidCohortError
-        Saying which slice or person is wrong, and how.
 
     Examples
     --------
@@ -99,14 +89,14 @@ def _check_table(table, classes):
     if nameless.any():
         raise InvalidCohortError(
             f"Each slice needs a patient ID; slice {table['slice_id'][nameless].iloc[0]} has none. "
-            "Without it a split would let one person into two parts."
+            "Without it a split would let one patient into two parts."
         )
     n_labels = table.groupby("person_id")["label"].nunique()
     if (n_labels > 1).any():
         person = n_labels.idxmax()
         found = sorted({classes[label] for label in table["label"][table["person_id"] == person]})
         raise InvalidCohortError(
-            f"A person has one class; {person!r} has {', '.join(found)}. Correct the label or the "
+            f"A patient has one class; {person!r} has {', '.join(found)}. Correct the label or the "
             "patient ID."
         )
 
@@ -168,25 +158,8 @@ def _as_masks(slices, masks, table):
 class SliceStack(Sequence):
     """Slices of different sizes in one flat array, which may lie on disk.
 
-    ``stack[i]`` is a view (height, width) of ``flat``; nothing is read before it is used.
-
-    Parameters
-    ----------
-    flat : ndarray or memmap, shape (n_pixels,)
-        The pixels of all slices, row by row.
-    shapes : ndarray of int, shape (n, 2)
-        Height and width of each slice.
-    offsets : ndarray of int, shape (n,)
-        Where in ``flat`` each slice begins.
-
-    Examples
-    --------
-    >>> stack = SliceStack(np.arange(10), np.array([[2, 2], [2, 3]]), np.array([0, 4]))
-    >>> stack[1]
-    array([[4, 5, 6],
-           [7, 8, 9]])
-    >>> len(stack.take([1])), stack[-1].shape
-    (1, (2, 3))
+    ``stack[i]`` is a view of ``flat`` (n_pixels,), of the shape in ``shapes`` (n, 2) and from
+    ``offsets`` (n,) on; nothing is read before it is used.
     """
 
     flat: np.ndarray
@@ -215,13 +188,10 @@ class SliceStack(Sequence):
 
 @dataclass(frozen=True)
 class Cohort:
-    """Slices of several persons with their tumor masks and classes.
+    """Slices of several patients with their tumor masks and classes; see :func:`from_arrays`.
 
-    ``slices[i]`` is an array (height, width) on the cohort's own intensity scale, ``masks[i]``
-    a bool array of the same size. ``table`` has one row per slice, index 0 to n - 1, with the
-    columns slice_id, label (index into ``classes``), patient_id and person_id, and may have
-    more. ``source`` is a sentence for run headers and captions. :func:`from_arrays` makes a
-    validated one.
+    ``table`` has one row per slice, index 0 to n - 1: slice_id, label (index into ``classes``),
+    patient_id, person_id, and perhaps more. Slices and masks are arrays (height, width).
     """
 
     name: str
@@ -245,18 +215,7 @@ class Cohort:
         return self.table["person_id"].to_numpy(str)
 
     def subset(self, indices):
-        """The cohort of these slices only.
-
-        Parameters
-        ----------
-        indices : sequence of int, or bool array of shape (n,)
-            Which slices, in the order wanted.
-
-        Returns
-        -------
-        Cohort
-            Stacks on disk stay there; a plain array is copied.
-        """
+        """The cohort of these slices only (indices, or a bool array); stacks stay on disk."""
         indices = np.asarray(indices)
         if not indices.size:
             indices = indices.astype(int)  # an empty list would become an index of floats
@@ -276,3 +235,62 @@ def _take(stack, indices):
     if isinstance(stack, np.ndarray):
         return stack[indices]
     return [stack[i] for i in indices]
+
+
+# -- what a cohort consists of ------------------------------------------------
+
+
+def slice_table(cohort) -> pd.DataFrame:
+    """One row a slice: its patient, its class, its size and the tumor's.
+
+    slice_id, patient_id, person_id, label (class *name*), height, width, tumor_px, and
+    tumor_share (of the slice, in [0, 1]); further columns of the cohort follow.
+    """
+    shapes = np.array([np.shape(cohort.masks[i]) for i in range(len(cohort))])  # (n, 2)
+    tumor_px = np.array([np.count_nonzero(cohort.masks[i]) for i in range(len(cohort))])
+    table = cohort.table[["slice_id", "patient_id", "person_id"]].copy()
+    table["label"] = np.array(cohort.classes, object)[cohort.labels]
+    table["height"], table["width"] = shapes.T
+    table["tumor_px"] = tumor_px
+    table["tumor_share"] = tumor_px / shapes.prod(axis=1)
+    return table.join(cohort.table[cohort.table.columns.difference([*table, "label"], sort=False)])
+
+
+def examples(slices, classes) -> pd.DataFrame:
+    """Three slices of each class by a rule: one a plane, or small, middle and large tumors.
+
+    Of a :func:`slice_table`. Where the plane is known, each plane's slice of median tumor area;
+    else the 5th, 50th and 95th percentile of tumor area in the class; ``shown_as`` says which.
+    """
+    chosen = []
+    for name in classes:
+        own = slices[slices["label"] == name]
+        if "plane" in slices:
+            chosen += [_at(plane_rows, 50, plane) for plane, plane_rows in own.groupby("plane")]
+        else:
+            chosen += [_at(own, q, f"{q}th percentile of tumor area") for q in PERCENTILES]
+    return pd.DataFrame(chosen)
+
+
+def sites(table, classes) -> pd.DataFrame:
+    """Patients of each class whose IDs come from the ``MR...`` site, and all others."""
+    persons = table.drop_duplicates("person_id")
+    from_mr = persons["person_id"].str.startswith("MR")
+    own = [persons["label"] == k for k in range(len(classes))]
+    counts = {
+        "persons with MR IDs": [int((mine & from_mr).sum()) for mine in own],
+        "other persons": [int((mine & ~from_mr).sum()) for mine in own],
+    }
+    return pd.DataFrame({"class": list(classes), **counts})
+
+
+def middle_examples(slices, classes) -> pd.DataFrame:
+    """The slice of median tumor area of each class, in a table as of :func:`examples`."""
+    own = (slices[slices["label"] == name] for name in classes)
+    return pd.DataFrame([_at(rows, 50, "median tumor area") for rows in own])
+
+
+def _at(rows, percentile, shown_as):
+    ordered = rows.sort_values("tumor_share", kind="stable")
+    row = ordered.iloc[round((len(ordered) - 1) * percentile / 100)]
+    return pd.concat([row, pd.Series({"shown_as": shown_as}, name=row.name)]).rename(row.name)

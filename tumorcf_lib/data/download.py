@@ -68,9 +68,12 @@ def download(
                 raise _no_room(folder, missing)
             for i, archive in enumerate(missing):
                 bar = tqdm(
-                    desc=f"{archive.name} ({i + 1} of {len(missing)})", total=archive.n_bytes,
-                    unit="B", unit_scale=True, disable=not progress,
-                )  # fmt: skip
+                    desc=f"{archive.name} ({i + 1} of {len(missing)})",
+                    total=archive.n_bytes,
+                    unit="B",
+                    unit_scale=True,
+                    disable=not progress,
+                )
                 with bar:
                     failures = _fetch(archive, folder, sources, bar, pause_s, timeout_s)
                 if failures:

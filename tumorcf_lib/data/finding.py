@@ -230,10 +230,12 @@ def _distinct(entries):
         other = found.setdefault(entry.number, entry)
         if (entry.n_bytes, entry.crc) != (other.n_bytes, other.crc):
             raise CorruptSliceError(
-                entry.number, other.where, "one file for each slice number",
+                entry.number,
+                other.where,
+                "one file for each slice number",
                 f"another one, {entry.where}, that differs: these are two slices, or two versions "
                 "of one (renumbered copies?)",
                 todo="Delete neither; move the copies away and fetch the published set "
                 "(python -m tumorcf_lib download) into a folder of its own",
-            )  # fmt: skip
+            )
     return [found[number] for number in sorted(found)]

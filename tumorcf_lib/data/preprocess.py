@@ -92,36 +92,12 @@ class IntensityMap:
 def fit_intensity_map(slice, *, percentiles=(1, 99)):
     """The intensity map of one slice, to be frozen and reused for all its edits.
 
-    Parameters
-    ----------
-    slice : array of int or float, shape (height, width)
-        Pixels on any scale, all finite.
-    percentiles : pair of float in [0, 100]
-        Where to clip, as the paper does: the 1st and the 99th.
+    Clips at the ``percentiles`` (the paper's 1st and 99th). Where both agree (a constant slice,
+    or air but for fewer than 1 % of the pixels) the map sends everything to 0.
 
-    Returns
-    -------
-    IntensityMap
-        ``mean`` and ``std`` are those of the clipped, min-max scaled slice.
-
-    Raises
-    ------
-    InvalidSliceError
-        If the slice is not two-dimensional, not numeric or not finite.
-
-    Notes
-    -----
-    Where both percentiles agree (a constant slice, or one that is air but for fewer than
-    1 % of its pixels) there is no contrast to keep and the map sends everything to 0.
-
-    Examples
-    --------
-    >>> ramp = np.arange(101).reshape(1, 101)
-    >>> fitted = fit_intensity_map(ramp)
+    >>> fitted = fit_intensity_map(np.arange(101).reshape(1, 101))
     >>> fitted.low, fitted.high
     (1.0, 99.0)
-    >>> round(float(fitted(ramp).std()), 3)
-    1.0
     """
     image = _as_image(slice)
     lowest, highest = float(image.min()), float(image.max())
@@ -147,21 +123,10 @@ def _pad_to_square(image, fill):
 
 
 def resize_slice(slice, size_px):
-    """The slice at ``size_px`` by ``size_px``: area averaging down, bilinear up.
+    """The slice at ``size_px`` by ``size_px``, float32: area averaging down, bilinear up.
 
     A slice that is not square is first padded with its own air (its minimum), centered.
 
-    Parameters
-    ----------
-    slice : array of int or float, shape (height, width)
-    size_px : int
-
-    Returns
-    -------
-    ndarray of float32, shape (size_px, size_px), within the range of ``slice``
-
-    Examples
-    --------
     >>> resize_slice(np.array([[0, 0, 4, 4], [0, 0, 4, 8], [1, 1, 2, 2], [1, 1, 2, 2]]), 2)
     array([[0., 5.],
            [1., 2.]], dtype=float32)
@@ -180,24 +145,11 @@ def resize_slice(slice, size_px):
 
 
 def resize_mask(mask, size_px):
-    """The mask at ``size_px`` by ``size_px`` by nearest neighbor.
+    """The mask at ``size_px`` by ``size_px`` by nearest neighbor, padded as its slice is.
 
     The pixel taken is the one under the new pixel's center, so that mask and slice stay
-    aligned (``cv2.INTER_NEAREST`` takes the one under its corner and shifts masks by up to
-    half a pixel). A mask that is not square is first padded as its slice is.
+    aligned. A structure thinner than a new pixel may vanish.
 
-    Parameters
-    ----------
-    mask : array of bool, shape (height, width)
-    size_px : int
-
-    Returns
-    -------
-    ndarray of bool, shape (size_px, size_px)
-        A structure thinner than a new pixel may vanish.
-
-    Examples
-    --------
     >>> resize_mask(np.array([[True, False], [False, True]]), 4).astype(int)
     array([[1, 1, 0, 0],
            [1, 1, 0, 0],
@@ -213,26 +165,10 @@ def resize_mask(mask, size_px):
 
 
 def network_input(slice, size_px):
-    """One slice as the network sees it: clip, min-max, z-score, resize.
+    """One slice as the network sees it: clip, min-max, z-score, resize; float32.
 
-    Parameters
-    ----------
-    slice : array of int or float, shape (height, width)
-        As stored, on any scale. The result does not change when the pixels are multiplied
-        by a positive factor or shifted.
-    size_px : int
-        Side of the result.
-
-    Returns
-    -------
-    ndarray of float32, shape (size_px, size_px)
-        Mean 0 and standard deviation 1 before the resize; all zeros without contrast.
-
-    Examples
-    --------
-    >>> network_input(np.full((4, 4), 7), 2)
-    array([[0., 0.],
-           [0., 0.]], dtype=float32)
+    Mean 0 and standard deviation 1 before the resize; all zeros without contrast. Pixels
+    multiplied by a positive factor or shifted give the same.
     """
     return resize_slice(fit_intensity_map(slice)(slice), size_px)
 
@@ -245,34 +181,15 @@ def network_mask(mask, size_px):
 def refit(edited):
     """An edited network input with an intensity map of its own: the sensitivity check.
 
-    The headline results keep the map of the original slice. Fitting it again after a bright
-    tumor is gone shifts every other pixel, which this makes visible.
-
-    Parameters
-    ----------
-    edited : array of float, shape (height, width)
-
-    Returns
-    -------
-    ndarray of float32, same shape
+    Fitting it again after a bright tumor is gone shifts every other pixel.
     """
     return fit_intensity_map(edited)(edited)
 
 
 def steps(slice, size_px):
-    """A slice after every step on its way to the network, for looking at.
+    """A slice after every step on its way to the network, for looking at: {step: image}.
 
-    Returns
-    -------
-    dict of str to ndarray
-        "as stored", "clipped", "0 to 1", "z-scored" at the slice's own size, then
-        "network input", which equals :func:`network_input`.
-
-    Examples
-    --------
-    >>> {name: image.shape for name, image in steps(np.arange(16).reshape(4, 4), 2).items()}
-    {'as stored': (4, 4), 'clipped': (4, 4), '0 to 1': (4, 4), 'z-scored': (4, 4),
-     'network input': (2, 2)}
+    "as stored", "clipped", "0 to 1", "z-scored" at its own size, then "network input".
     """
     image, fitted = _as_image(slice), fit_intensity_map(slice)
     clipped = np.clip(image, fitted.low, fitted.high)
@@ -329,13 +246,6 @@ def prepare(cohort, size_px, *, out_slices=None, out_masks=None, progress=False)
     -------
     Cohort
         Same table; ``slices`` float32, ``masks`` bool, both (n, size_px, size_px).
-
-    Raises
-    ------
-    InvalidSliceError
-        Naming the slice that cannot be prepared.
-    InvalidOutputError
-        If an output array does not fit.
     """
     _check_size(size_px)
     shape = (len(cohort), size_px, size_px)

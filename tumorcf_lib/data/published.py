@@ -73,9 +73,15 @@ def read(folder, *, cache_dir, progress=True, partial=None):
         for name in ("slices.npy", "masks.npy")
     )
     return from_arrays(
-        slices, masks, table["label"], table["patient_id"], classes=config.CLASSES, name="cheng",
-        source=_meta(cache)["source"], slice_ids=table["slice_id"],
-    )  # fmt: skip
+        slices,
+        masks,
+        table["label"],
+        table["patient_id"],
+        classes=config.CLASSES,
+        name="cheng",
+        source=_meta(cache)["source"],
+        slice_ids=table["slice_id"],
+    )
 
 
 def _cached(folder, cache_dir, progress, partial):
@@ -181,9 +187,11 @@ def _write_arrays(new, entries, read_one, progress):
             same = pixels.setdefault(hashlib.sha256(content).digest(), (entry.number, patient))
             if same[1] != patient:
                 raise CorruptSliceError(
-                    entry.number, entry.where, f"pixels of its own for patient {patient}",
+                    entry.number,
+                    entry.where,
+                    f"pixels of its own for patient {patient}",
                     f"those of slice {same[0]} of patient {same[1]}, which a split may part",
-                )  # fmt: skip
+                )
             slices.write(content)
             masks.write(mask.tobytes())
             rows.append((entry.number, label - 1, patient, *image.shape))
@@ -217,11 +225,13 @@ def _check_labels(table, places):
     for i in np.flatnonzero(table["label"] != table["label"].to_numpy()[firsts]):
         first = firsts.iloc[i]
         raise CorruptSliceError(
-            table["slice_id"][i], places[i],
+            table["slice_id"][i],
+            places[i],
             f"label {table['label'][first] + 1} as in slice {table['slice_id'][first]} "
             f"({places[first]}) of patient {persons[i]}",
-            f"label {table['label'][i] + 1}", todo=FETCH_AGAIN.replace("this", "either"),
-        )  # fmt: skip
+            f"label {table['label'][i] + 1}",
+            todo=FETCH_AGAIN.replace("this", "either"),
+        )
 
 
 def _sentence(table, values, md5s, found):

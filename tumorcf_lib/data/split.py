@@ -1,32 +1,41 @@
-"""Splits over persons: a hold-out split or k folds, as one table."""
+"""Splits over patients, as one table, and the guard against leakage.
+
+One patient's slices look alike: a network that trained on some of them is not tested by the
+others. The patient behind an ID is called a person in columns and parameters.
+"""
+
+import math
+import re
 
 import numpy as np
 import pandas as pd
 
-from tumorcf_lib.data.leakage import (
-    PARTS,
-    LeakageError,
-    UnbalancedSplitError,
-    check,
-    n_held_out,
-    person_ids,
-    summary,
-)
-
-__all__ = [
-    "LeakageError", "SplitInputError", "UnbalancedSplitError",
-    "check", "hold_out", "k_folds", "person_ids", "split_table", "summary",
-]  # fmt: skip
+PARTS = ("train", "validation", "test")
+COLUMNS = ("slice_id", "person_id", "label", "fold", "part")
+SHARE = 0.15
+"""Share of a class's patients that goes to validation, and to the test of a hold-out split."""
+MAX_SHARE_ERROR = 0.10
 
 N_DRAWS = 200
+AGAIN = "Make the split again with split_table."
+
+_STEM = re.compile(r"^(MR\d+)[A-Z]?$")
+
+
+class LeakageError(ValueError):
+    """A split in which tested slices are not strangers to the trained ones."""
+
+
+class UnbalancedSplitError(ValueError):
+    """A split with an empty part, a class missing from a part, or lopsided shares."""
 
 
 class SplitInputError(ValueError):
-    """Persons and labels that cannot be split."""
+    """Patients and labels that cannot be split."""
 
 
 def _persons_by_class(persons, labels):
-    """For each class its persons, sorted, and their slice counts: {label: (names, counts)}."""
+    """For each class its patients, sorted, and their slice counts: {label: (names, counts)}."""
     persons, labels = np.asarray(persons).astype(str), np.asarray(labels)
     if persons.ndim != 1 or persons.shape != labels.shape or not len(persons):
         raise SplitInputError(
@@ -37,7 +46,7 @@ def _persons_by_class(persons, labels):
     n_labels = pairs.groupby("person")["label"].nunique()
     if (n_labels > 1).any():
         raise SplitInputError(
-            f"Each person needs one class to stratify by; {n_labels.idxmax()!r} has "
+            f"Each patient needs one class to stratify by; {n_labels.idxmax()!r} has "
             f"{n_labels.max()}. Correct the labels or the patient IDs."
         )
     groups = {}
@@ -48,11 +57,9 @@ def _persons_by_class(persons, labels):
 
 
 def _best_draw(n_slices, sizes, rng):
-    """Persons dealt into groups of the given sizes, best of N_DRAWS for slice balance.
+    """The group of each patient, dealt into groups of the given sizes: best of N_DRAWS.
 
-    ``n_slices`` holds each person's slices, shape (n_persons,); balanced means that a group
-    holds the same share of the slices as of the persons. Returns the group of each person,
-    shape (n_persons,).
+    Best is where groups hold most nearly the same share of the slices as of the patients.
     """
     draws = rng.permuted(np.tile(np.repeat(np.arange(len(sizes)), sizes), (N_DRAWS, 1)), axis=1)
     in_group = draws[:, None, :] == np.arange(len(sizes))[:, None]  # (draw, group, person)
@@ -66,36 +73,10 @@ def _parts_of(persons, part_of_person):
 
 
 def hold_out(persons, labels, *, seed):
-    """One split of about 70 / 15 / 15 percent of the persons, stratified by class.
+    """One split of about 70 / 15 / 15 percent of the patients, stratified by class: each's part.
 
-    Of each class, 15 % of the persons (rounded up) go to the test part, as many to
-    validation, the rest to training: the best of 200 random draws for the balance of slices,
-    since persons have from 1 to 38 of them. The result depends on who has how many slices,
-    not on their order.
-
-    Parameters
-    ----------
-    persons : sequence of str, shape (n,)
-    labels : sequence of int, shape (n,)
-        One class per person.
-    seed : int
-
-    Returns
-    -------
-    ndarray of str, shape (n,)
-        "train", "validation" or "test" for each slice.
-
-    Raises
-    ------
-    SplitInputError
-        A person of two classes, or a class of fewer than three persons.
-
-    Examples
-    --------
-    >>> persons = [f"p{i}" for i in range(10)]
-    >>> parts = hold_out(persons, [0] * 10, seed=0)
-    >>> [int((parts == part).sum()) for part in PARTS]
-    [6, 2, 2]
+    Of each class, 15 % of the patients (rounded up) go to the test part, as many to validation:
+    the best of 200 random draws for the balance of slices, since patients have 1 to 38 of them.
     """
     part_of = {}
     for label, (names, n_slices) in _persons_by_class(persons, labels).items():
@@ -103,7 +84,7 @@ def hold_out(persons, labels, *, seed):
         n_train = len(names) - 2 * n_held
         if n_train < 1:
             raise SplitInputError(
-                f"A hold-out split needs 3 persons of each class; class {label} has {len(names)}."
+                f"A hold-out split needs 3 patients of each class; class {label} has {len(names)}."
             )
         rng = np.random.default_rng([seed, int(label)])
         groups = _best_draw(n_slices, (n_train, n_held, n_held), rng)
@@ -112,32 +93,10 @@ def hold_out(persons, labels, *, seed):
 
 
 def k_folds(persons, labels, *, n_folds, seed):
-    """``n_folds`` splits in which every person is tested exactly once, stratified by class.
+    """``n_folds`` splits in which every patient is tested exactly once, stratified by class.
 
-    The persons of a class are dealt evenly to the folds (best of 200 draws for the balance
-    of slices); fold i tests its own and takes 15 % of the other persons for validation.
-
-    Parameters
-    ----------
-    persons, labels, seed
-        As in :func:`hold_out`.
-    n_folds : int
-        At least 2.
-
-    Returns
-    -------
-    list of ndarray of str, each of shape (n,)
-
-    Raises
-    ------
-    SplitInputError
-        A person of two classes, or a class with too few persons.
-
-    Examples
-    --------
-    >>> folds = k_folds([f"p{i}" for i in range(10)], [0] * 10, n_folds=5, seed=0)
-    >>> sum((parts == "test").astype(int) for parts in folds).tolist()
-    [1, 1, 1, 1, 1, 1, 1, 1, 1, 1]
+    The patients of a class are dealt evenly to the folds (best of 200 draws for the balance of
+    slices); fold i tests its own and takes 15 % of the other patients for validation.
     """
     if n_folds < 2:
         raise SplitInputError(f"n_folds must be 2 or more, not {n_folds}; use hold_out for one.")
@@ -146,11 +105,11 @@ def k_folds(persons, labels, *, n_folds, seed):
         names, n_slices = group
         if len(names) < max(n_folds, 3):
             raise SplitInputError(
-                f"{n_folds} folds need {max(n_folds, 3)} persons of each class; class {label} has "
+                f"{n_folds} folds need {max(n_folds, 3)} patients of each class; class {label} has "
                 f"{len(names)}."
             )
         rng = np.random.default_rng([seed, int(label)])
-        # The larger folds differ from class to class, so that no fold gets all the extra persons
+        # The larger folds differ from class to class, so that no fold gets all the extra patients
         sizes = [len(names[(fold + rank) % n_folds :: n_folds]) for fold in range(n_folds)]
         tested_in = _best_draw(n_slices, sizes, rng)
         for fold in range(n_folds):
@@ -167,16 +126,11 @@ def split_table(slice_ids, persons, labels, *, n_folds, seed):
 
     Parameters
     ----------
-    slice_ids : sequence, shape (n,)
-    persons, labels, seed
-        As in :func:`hold_out`.
+    slice_ids, persons, labels : sequences, shape (n,)
+        Each person has one class.
     n_folds : int
-        1 for a hold-out split, else the number of folds.
-
-    Returns
-    -------
-    pandas.DataFrame
-        Columns slice_id, person_id, label, fold (from 0), part.
+        1 for a hold-out split, else the number of folds (from 0).
+    seed : int
     """
     if n_folds == 1:
         folds = [hold_out(persons, labels, seed=seed)]
@@ -192,3 +146,151 @@ def split_table(slice_ids, persons, labels, *, n_folds, seed):
         ignore_index=True,
     )
     return check(split, slice_ids=slice_ids)
+
+
+def person_ids(patient_ids):
+    """The patient behind each patient ID, ndarray of object (str).
+
+    ``MR051644``, ``MR051644B`` and ``MR051644C`` are very likely repeat examinations of one
+    patient, so such IDs share their stem; any other ID is a patient.
+
+    >>> person_ids(["MR051644", "MR051644B", "100360", "MRB"]).tolist()
+    ['MR051644', 'MR051644', '100360', 'MRB']
+    """
+    texts = [str(patient).strip() for patient in patient_ids]
+    return np.array([_STEM.sub(r"\1", text) for text in texts], dtype=object)
+
+
+def n_held_out(n_persons):
+    """How many of a class's patients go to one held-out part: 15 %, rounded up."""
+    return math.ceil(SHARE * n_persons)
+
+
+def summary(split):
+    """Patients and slices of each fold, part and class of a split table.
+
+    Columns fold, part, label, n_persons, n_slices, slice_share (of the class in the fold).
+    """
+    counts = (
+        split.assign(part=pd.Categorical(split["part"], PARTS, ordered=True))
+        .groupby(["fold", "part", "label"], observed=False)
+        .agg(n_persons=("person_id", "nunique"), n_slices=("slice_id", "size"))
+        .reset_index()
+    )
+    total = counts.groupby(["fold", "label"])["n_slices"].transform("sum")
+    return counts.assign(part=counts["part"].astype(str), slice_share=counts["n_slices"] / total)
+
+
+def check(split, *, slice_ids=None):
+    """The split itself, if nothing leaks and every class is in every part as it should be.
+
+    Whoever reads a split from anywhere calls this first. ``slice_ids`` are those of the cohort
+    (if left out, of the split): every fold must hold each of them once.
+
+    Raises
+    ------
+    LeakageError
+        A patient in two parts of a fold (IDs that share a stem are one patient), a slice
+        missing or listed twice, a slice tested in two folds or in none, a slice whose
+        patient or label changes between folds.
+    UnbalancedSplitError
+        A part without slices, a class missing from a part, or the share of a class's slices
+        in a part more than 0.10 from the wanted share.
+
+    Examples
+    --------
+    >>> rows = {"slice_id": [1, 2], "person_id": ["MR7A", "MR7B"], "label": 0, "fold": 0}
+    >>> check(pd.DataFrame({**rows, "part": ["train", "test"]}))  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+    ...
+    tumorcf_lib.data.split.LeakageError: Fold 0 has patient 'MR7' in test and train. ...
+    """
+    _check_columns(split)
+    slice_ids = split["slice_id"].unique() if slice_ids is None else np.asarray(slice_ids)
+    split_by_stem = split.assign(person_id=person_ids(split["person_id"]))
+    for fold, rows in split_by_stem.groupby("fold"):
+        _check_fold(fold, rows, slice_ids)
+    _check_across_folds(split_by_stem)
+    _check_balance(split_by_stem)
+    return split
+
+
+def _check_columns(split):
+    missing = [name for name in COLUMNS if name not in split.columns]
+    if missing or not len(split):
+        raise LeakageError(
+            f"A split is a table with the columns {', '.join(COLUMNS)}; this one has {len(split)} "
+            f"rows and lacks {missing or 'no column'}. {AGAIN}"
+        )
+    unknown = sorted(set(split["part"].astype(str)) - set(PARTS))
+    if unknown or split[list(COLUMNS)].isna().any(axis=None):
+        raise LeakageError(
+            f"Every row needs a part ({', '.join(PARTS)}), slice, patient, label and fold; "
+            f"unknown parts: {unknown}, empty cells: {split[list(COLUMNS)].isna().sum().sum()}. "
+            f"{AGAIN}"
+        )
+
+
+def _check_fold(fold, rows, slice_ids):
+    parts = rows.groupby("person_id")["part"].unique()
+    shared = parts[parts.map(len) > 1]
+    if len(shared):
+        raise LeakageError(
+            f"Fold {fold} has patient {shared.index[0]!r} in "
+            f"{' and '.join(sorted(shared.iloc[0]))}. {len(shared)} are in more "
+            "than one part: split over patients (person_ids), not over slices or patient IDs."
+        )
+    twice = rows["slice_id"][rows["slice_id"].duplicated()]
+    listed, wanted = set(rows["slice_id"]), set(slice_ids)
+    missing, strange = wanted - listed, listed - wanted
+    if len(twice) or missing or strange:
+        raise LeakageError(
+            f"Fold {fold} must list each slice once: {len(twice)} are listed twice, {len(missing)} "
+            f"are missing, {len(strange)} are not of this cohort. {AGAIN}"
+        )
+
+
+def _check_across_folds(split):
+    owners = split.drop_duplicates(["slice_id", "person_id", "label"])
+    if owners["slice_id"].duplicated().any():
+        raise LeakageError(
+            "The patient and label of a slice must be the same in all folds; those of slice "
+            f"{owners['slice_id'][owners['slice_id'].duplicated()].iloc[0]} are not. {AGAIN}"
+        )
+    if split["fold"].nunique() == 1:
+        return
+    n_tests = (split["part"] == "test").groupby(split["slice_id"]).sum()
+    wrong = n_tests[n_tests != 1]
+    if len(wrong):
+        raise LeakageError(
+            f"Over all folds each slice is tested once; slice {wrong.index[0]} is tested "
+            f"{wrong.iloc[0]} times ({len(wrong)} slices in all). {AGAIN}"
+        )
+
+
+def _wanted_shares(n_persons, n_folds):
+    """The share of a class's patients that each part should get, {part: share}."""
+    if n_folds == 1:
+        held = n_held_out(n_persons) / n_persons
+        return dict(zip(PARTS, (1 - 2 * held, held, held)))
+    held = n_held_out(n_persons - n_persons / n_folds) / n_persons
+    return dict(zip(PARTS, (1 - 1 / n_folds - held, held, 1 / n_folds)))
+
+
+def _check_balance(split):
+    n_folds = split["fold"].nunique()
+    persons_of_class = split.groupby("label")["person_id"].nunique()
+    counts = summary(split)
+    for row in counts[counts["n_slices"] == 0].itertuples():
+        raise UnbalancedSplitError(
+            f"Fold {row.fold} has no {row.part} slice of class {row.label}. Each part needs every "
+            "class: take more patients, or fewer folds."
+        )
+    for row in counts.itertuples():
+        wanted = _wanted_shares(persons_of_class[row.label], n_folds)[row.part]
+        if abs(row.slice_share - wanted) > MAX_SHARE_ERROR:
+            raise UnbalancedSplitError(
+                f"Fold {row.fold} has {row.slice_share:.0%} of the slices of class {row.label} in "
+                f"{row.part}; wanted {wanted:.0%}, at most {MAX_SHARE_ERROR:.0%} off. A patient "
+                "with very many slices or very few patients can cause this: try another seed."
+            )

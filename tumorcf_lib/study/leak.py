@@ -13,7 +13,8 @@ import numpy as np
 import pandas as pd
 
 from tumorcf_lib import config, rowfiles, steps
-from tumorcf_lib.data import leakage, preprocess, published
+from tumorcf_lib.data import preprocess, published
+from tumorcf_lib.data import split as splits
 from tumorcf_lib.networks import memory
 from tumorcf_lib.study import made_by, near_duplicates, side_studies
 from tumorcf_lib.study.leak_splits import (
@@ -179,7 +180,7 @@ def rows_of_tested(prepared, labels, tested, probabilities):
 
 def parts_rows(table, parts):
     """Slices of every patient ID in each part: patient_id, person_id, n_train, ..., n_test."""
-    counts = {f"n_{part}": parts == part for part in leakage.PARTS}
+    counts = {f"n_{part}": parts == part for part in splits.PARTS}
     owned = table[["patient_id", "person_id"]].assign(**counts)
     return owned.groupby(["patient_id", "person_id"], as_index=False).sum()
 

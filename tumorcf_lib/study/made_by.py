@@ -25,7 +25,7 @@ TEMPLATE = tuple(
 )
 
 _ALWAYS = ("config.CLASSES", "rowfiles")
-_SPLIT = ("data.leakage", "data.split")
+_SPLIT = ("data.split",)
 _COHORT = (*_ALWAYS, *_SPLIT, "data.cohort", "study.sources")
 PHANTOM = tuple(f"phantoms.{m}" for m in ("anatomy", "cohort", "slices", "solids", "tumors"))
 DATASET = tuple(f"data.{m}" for m in ("archives", "finding", "matfile", "published"))
@@ -59,7 +59,7 @@ CODE = {
 
 _UNITS = (*_COHORT, "study.unit")
 DATA_CODE = {
-    "01_data": (*_COHORT, "data.describe"),
+    "01_data": _COHORT,
     "02_preprocessing": CODE["inputs"],
     "03_training": (*_UNITS, *CODE["training"], *CODE["finetuning"], "study.controls"),
     "04_evaluation": (*_UNITS, *CODE["planes"], *CODE["probes"], "study.controls"),
@@ -76,8 +76,8 @@ _TABLES = (
     "controls.covariates", "controls.planes",
 )  # fmt: skip
 SHOWN_CODE = {
-    "01_data": ("figures", "data.describe"),
-    "02_preprocessing": ("figures", "data.describe", "edits"),
+    "01_data": ("figures", "data.cohort"),
+    "02_preprocessing": ("figures", "data.cohort", "edits"),
     "03_training": ("figures",),
     "04_evaluation": _TABLES,
     "05_counterfactuals": (*_TABLES, "edits"),
