@@ -42,23 +42,22 @@ def _steps(profile, n_steps, repeats):
 
 def _training(profile, cohort, *, learn, fold):
     """A callable that takes one step on each batch of the cohort."""
-    from tumorcf_lib.networks import classifier, freezing, speed, training
-    from tumorcf_lib.networks.augment import augment, build_augmenter
+    from tumorcf_lib.networks import classifier, recipe, speed
 
     profile = dataclasses.replace(profile, **learn)
     model = classifier.build(profile)
-    freezing.freeze(model, profile)
+    speed.freeze(model, profile)
     network = speed.folded(model) if fold else model
     loss = keras.losses.CategoricalFocalCrossentropy(gamma=profile.focal_gamma)
-    network.compile(training.make_optimizer(profile, 1000), loss, metrics=["accuracy"])
+    network.compile(recipe.make_optimizer(profile, 1000), loss, metrics=["accuracy"])
     network.optimizer.build(network.trainable_variables)
-    augmenter = build_augmenter(0, strength=profile.augmentation)
+    augmenter = recipe.build_augmenter(0, strength=profile.augmentation)
     targets = np.eye(len(cohort.classes), dtype=np.float32)[cohort.labels]
 
     def steps():
         for start in range(0, len(cohort), profile.batch_size):
             batch = slice(start, start + profile.batch_size)
-            views = augment(np.asarray(cohort.slices[batch], np.float32), augmenter)
+            views = recipe.augment(np.asarray(cohort.slices[batch], np.float32), augmenter)
             network.train_on_batch(views[..., None], targets[batch])
 
     return steps

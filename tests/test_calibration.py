@@ -162,10 +162,10 @@ def random_network(slices):
 def test_fitted_norms_standardize_what_random_weights_send_them(random_network, slices):
     import keras
 
-    from tumorcf_lib.networks import freezing
+    from tumorcf_lib.networks import speed
 
     model = random_network
-    norms = freezing.norm_layers(model)
+    norms = speed.norm_layers(model)
     backbone = model.get_layer("efficientnet_lite0")
     wanted = [norms[0].output, norms[len(norms) // 2].output]
     found = keras.Model(backbone.input, wanted).predict_on_batch(slices[..., None])

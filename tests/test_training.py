@@ -14,7 +14,7 @@ import pytest
 from keras import layers
 
 from tumorcf_lib import config
-from tumorcf_lib.networks import freezing, speed, training
+from tumorcf_lib.networks import classifier, recipe, speed, training
 
 PROFILE = dataclasses.replace(
     config.get("smoke"), size_px=16, epochs=4, warmup_epochs=0, batch_size=8,
@@ -210,7 +210,7 @@ def test_the_backbone_does_not_change_while_only_the_head_is_trained(tmp_path):
 @pytest.mark.parametrize("freeze_norms", [True, False])
 def test_norms_keep_their_pretrained_state_if_asked(tmp_path, freeze_norms):
     model = tiny_model()
-    (norm,) = freezing.norm_layers(model)
+    (norm,) = speed.norm_layers(model)
     before = norm.get_weights()
     fit(tmp_path, model=model, profile=dataclasses.replace(PROFILE, freeze_norms=freeze_norms))
     unchanged = [np.array_equal(old, new) for old, new in zip(before, norm.get_weights())]
@@ -221,7 +221,7 @@ def test_the_focal_loss_weights_every_class_to_the_same_total():
     """Against the definition, with 3, 2 and 1 slices of the classes."""
     labels = np.array([0, 0, 0, 1, 1, 2])
     part = training.Part(np.zeros((6, 1, 1)), np.arange(6), labels, labels.astype(str), 3)
-    loss = training.focal_loss(dataclasses.replace(PROFILE, label_smoothing=0.1), part)
+    loss = recipe.focal_loss(dataclasses.replace(PROFILE, label_smoothing=0.1), part)
     p = np.array([0.7, 0.2, 0.1])
     weights = [6 / (3 * 3), 6 / (3 * 2), 6 / (3 * 1)]
     smoothed = [0.1 / 3, 0.9 + 0.1 / 3, 0.1 / 3]  # of a slice of class 1
@@ -235,13 +235,13 @@ def test_person_accuracy_takes_the_mean_probability_of_a_persons_slices():
     part = training.Part(None, np.arange(4), np.array([0, 0, 0, 1]), persons, 3)
     probabilities = np.array([[1.0, 0, 0], [0.4, 0.6, 0], [0.4, 0.6, 0], [0.6, 0.4, 0]])
     loss = keras.losses.CategoricalCrossentropy()
-    scores = training._validate(loss, probabilities, part)
+    scores = training.validate(loss, probabilities, part)
     assert scores["val_accuracy"] == 0.25
     assert scores["val_person_accuracy"] == 0.5  # a: 0.6 of class 0 on average
 
 
 def test_the_learning_rate_rises_to_its_peak_and_falls_to_nothing():
-    optimizer = training.make_optimizer(PROFILE, n_steps=100)
+    optimizer = recipe.make_optimizer(PROFILE, n_steps=100)
     rates = [float(optimizer._learning_rate(step)) for step in range(101)]
     assert np.argmax(rates) == 25 and max(rates) == pytest.approx(PROFILE.learning_rate)
     assert rates[0] < 0.05 * max(rates) and rates[-1] < 1e-6
@@ -288,7 +288,7 @@ def test_the_running_mean_of_the_steps_is_lent_and_the_last_step_comes_back():
         step = [weight.copy() for weight in model.get_weights()]
         pairs = zip(mean or step, step, strict=True)
         mean = [0.75 * m + 0.25 * s for m, s in pairs]
-    with training.averaged_weights(model):
+    with recipe.averaged_weights(model, None):
         for lent, expected in zip(model.get_weights(), mean, strict=True):
             np.testing.assert_allclose(lent, expected, rtol=1e-5, atol=1e-7)
     for after, last in zip(model.get_weights(), step, strict=True):
@@ -299,7 +299,7 @@ def test_without_a_running_mean_the_last_step_is_validated():
     model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(2)])
     model.compile(keras.optimizers.AdamW(0.1), "mse")
     before = model.get_weights()
-    with training.averaged_weights(model):
+    with recipe.averaged_weights(model, None):
         assert all((a == b).all() for a, b in zip(model.get_weights(), before, strict=True))
 
 
@@ -313,16 +313,16 @@ def test_a_last_batch_is_filled_up_so_that_all_have_one_shape(n, shapes):
             return batch.mean(axis=(1, 2))
 
     slices = np.random.default_rng(0).normal(size=(n, 4, 4)).astype(np.float32)
-    means = training.predict(Mean(), slices, batch_size=2)
+    means = classifier.predict(Mean(), slices, batch_size=2)
     np.testing.assert_array_equal(means[:, 0], slices.mean(axis=(1, 2)))
     assert seen == shapes
 
 
 def test_features_and_head_predict_what_the_network_does():
     model, (slices, *_) = tiny_model(), tiny_cohort()
-    features = training.predict(training.backbone_of(model), slices, batch_size=7)
-    by_way_of_features = training.predict(training.head_of(model), features)
-    np.testing.assert_allclose(by_way_of_features, training.predict(model, slices), atol=1e-6)
+    features = classifier.predict(training.backbone_of(model), slices, batch_size=7)
+    by_way_of_features = classifier.predict(training.head_of(model), features)
+    np.testing.assert_allclose(by_way_of_features, classifier.predict(model, slices), atol=1e-6)
 
 
 def test_a_killed_training_with_mixup_ends_as_an_undisturbed_one(tmp_path):
@@ -350,8 +350,8 @@ def test_variables_made_beforehand_save_a_tracing_and_change_no_bit(tmp_path, mo
 
         return call
 
-    focal_loss = training.focal_loss
-    monkeypatch.setattr(training, "focal_loss", noticed)
+    focal_loss = recipe.focal_loss
+    monkeypatch.setattr(recipe, "focal_loss", noticed)
     profile = dataclasses.replace(PROFILE, epochs=2)
     once = fit(tmp_path / "once", profile=profile)
     assert len(traced) == 1
@@ -372,7 +372,7 @@ def test_norms_are_folded_where_they_are_frozen_and_only_there(tmp_path, monkeyp
         training, "folded", lambda model: calls.append(model) or speed.folded(model)
     )
     model = tiny_model()
-    (norm,) = freezing.norm_layers(model)
+    (norm,) = speed.norm_layers(model)
     before = norm.get_weights()
     profile = dataclasses.replace(PROFILE, epochs=1, freeze_norms=freeze_norms)
     fit(tmp_path, model=model, profile=profile)

@@ -50,7 +50,7 @@ class Profile:
     dropout: float = 0.2
     stochastic_depth: float = 0.0  # of efficientnet_lite0: how often its last block is skipped
     validates: bool = True  # False: all patients outside the tested part are trained on
-    augmentation: float = 1.0  # strength of the random views; see augment.build_augmenter
+    augmentation: float = 1.0  # strength of the random views; see recipe.build_augmenter
     mixup: float = 0.0  # alpha of the blending of slices; 0 blends none
     n_places: int = 20
     n_control_places: int = 5  # shams for each other infill and dilation, and other networks

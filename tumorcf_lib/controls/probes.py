@@ -134,7 +134,7 @@ def train_probe(name, profile, prepared, parts, *, seed, folder, network=None, p
     ------
     UnknownProbeError
     """
-    from tumorcf_lib.networks import training
+    from tumorcf_lib.networks import classifier, training
 
     if name not in INPUTS:
         raise UnknownProbeError(f"No probe {name!r}; choose one of: {', '.join(INPUTS)}.")
@@ -154,8 +154,8 @@ def train_probe(name, profile, prepared, parts, *, seed, folder, network=None, p
     )
     tested = np.flatnonzero(parts == "test")
     # By way of the features, which are traced already.
-    features = training.predict(backbone, slices[tested], batch_size=recipe.predict_batch_size)
-    p = training.predict(training.head_of(model), features, batch_size=recipe.predict_batch_size)
+    features = classifier.predict(backbone, slices[tested], batch_size=recipe.predict_batch_size)
+    p = classifier.predict(training.head_of(model), features, batch_size=recipe.predict_batch_size)
     for variable, value in zip(model.variables, start, strict=True):
         variable.assign(value)
     return _rows(name, prepared, tested, p)

@@ -8,18 +8,14 @@ import keras
 import numpy as np
 import pandas as pd
 from keras import layers
+from tqdm import tqdm
 
 from tumorcf_lib import steps
 from tumorcf_lib.config import CLASSES, Profile
 from tumorcf_lib.networks import backbones
-from tumorcf_lib.networks.training import predict, train
-
-__all__ = [
-    "as_predictor", "build", "choose_precision", "describe", "load", "load_float16", "predict",
-    "save", "save_float16", "set_up", "train",
-]  # fmt: skip
 
 MAX_EXPORT_BYTES = 10_000_000
+OUTPUTS = "probabilities/bias"
 
 
 class WeightsMismatchError(ValueError):
@@ -60,7 +56,9 @@ def build(profile: Profile, *, n_classes=len(CLASSES), seed=0, precision=None) -
     keras.config.set_dtype_policy(precision or choose_precision(profile.backbone))
     try:
         backbone = backbones.build_backbone(
-            profile.backbone, profile.size_px, profile.weights,
+            profile.backbone,
+            profile.size_px,
+            profile.weights,
             stochastic_depth=profile.stochastic_depth,
         )
         slices = keras.Input((profile.size_px, profile.size_px, 1), name="slices")
@@ -68,7 +66,10 @@ def build(profile: Profile, *, n_classes=len(CLASSES), seed=0, precision=None) -
         x = layers.Dense(256, "relu", kernel_initializer=_glorot(seed), name="hidden")(x)
         x = layers.Dropout(profile.dropout, seed=seed, name="dropout")(x)
         x = layers.Dense(
-            n_classes, "softmax", kernel_initializer=_glorot(seed + 1), dtype="float32",
+            n_classes,
+            "softmax",
+            kernel_initializer=_glorot(seed + 1),
+            dtype="float32",
             name="probabilities",
         )(x)
         return keras.Model(slices, x, name="classifier")
@@ -156,20 +157,33 @@ def _gpu_computes_in_bfloat16():
     return all(gpu.get("compute_capability", (0, 0)) >= (8, 0) for gpu in details)
 
 
+def predict(model, slices, *, batch_size=64, desc=None):
+    """Probabilities of the classes, batch by batch, so memory-mapped slices stay on disk.
+
+    Slices (n, size, size) to float64 (n, n_classes); ``desc`` shows a progress bar of this name.
+
+    >>> model = keras.Sequential([keras.layers.Flatten(), keras.layers.Dense(3, "softmax")])
+    >>> predict(model, np.zeros((2, 4, 4), np.float32)).round(2)
+    array([[0.33, 0.33, 0.33],
+           [0.33, 0.33, 0.33]])
+    """
+    if not len(slices):
+        return np.empty((0, model.output_shape[-1]))
+    batches, n_rows = [], min(batch_size, len(slices))
+    starts = range(0, len(slices), batch_size)
+    quiet = None if desc else True  # None: without a terminal, as in an executed notebook
+    for start in tqdm(starts, desc=desc, unit="batch", leave=False, disable=quiet):
+        batch = np.asarray(slices[start : start + batch_size], np.float32)[..., None]
+        n = len(batch)
+        if n < n_rows:  # filled up: TensorFlow takes longer to trace another shape of batch
+            batch = np.concatenate([batch, np.repeat(batch[-1:], n_rows - n, axis=0)])
+        batches.append(model.predict_on_batch(batch)[:n])
+    return np.concatenate(batches).astype(np.float64)
+
+
 def as_predictor(model, *, batch_size=64):
     """The model as a function from slices to probabilities, which is all the audit knows."""
     return lambda slices, **options: predict(model, slices, batch_size=batch_size, **options)
-
-
-def save(model, path):
-    """Store network and weights as one ``.keras`` file, complete or not at all."""
-    with steps.being_written(Path(path)) as unfinished:
-        model.save(unfinished)
-
-
-def load(path) -> keras.Model:
-    """The model of :func:`save`."""
-    return keras.saving.load_model(path, compile=False)
 
 
 def save_float16(model, path, *, max_bytes=MAX_EXPORT_BYTES):
@@ -202,13 +216,16 @@ def save_float16(model, path, *, max_bytes=MAX_EXPORT_BYTES):
 def load_float16(profile: Profile, path) -> keras.Model:
     """A network of the profile with the weights of :func:`save_float16`, in float32.
 
+    It has as many outputs as the file: a looking network has one more than there are classes.
+
     Raises
     ------
     WeightsMismatchError
         If names or shapes differ from those of the profile's network.
     """
-    model = build(_without_weights(profile), precision="float32")
     with np.load(path, allow_pickle=False) as stored:
+        outputs = stored[OUTPUTS].shape if OUTPUTS in stored.files else (len(CLASSES),)
+        model = build(_without_weights(profile), n_classes=outputs[0], precision="float32")
         expected = {weight.path: tuple(weight.shape) for weight in model.weights}
         got = {name: stored[name].shape for name in stored.files}
         if got != expected:

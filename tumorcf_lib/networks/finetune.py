@@ -1,6 +1,6 @@
 """Two fine-tuned copies of the trained network: one hardened against edits, one made to look.
 
-Both start from the trained weights and see the training persons only, in views drawn anew
+Both start from the trained weights and see the training patients only, in views drawn anew
 in every epoch. Removals are filled by Navier-Stokes; other infills stay unseen and test
 whether what was learned is about the tumor or about one way to fill.
 """
@@ -14,21 +14,28 @@ import pandas as pd
 from tqdm import tqdm
 
 from tumorcf_lib.edits import edits, shams
-from tumorcf_lib.networks import training
-from tumorcf_lib.networks.augment import augment, build_augmenter
-from tumorcf_lib.networks.freezing import freeze
-from tumorcf_lib.networks.speed import folded
-from tumorcf_lib.networks.views import Views, remove_elsewhere
+from tumorcf_lib.networks import recipe, training
+from tumorcf_lib.networks.classifier import predict
+from tumorcf_lib.networks.speed import folded, freeze
+
+VIEWS = ("original", "sham", "removed", "pasted")
+"""The slice; the slice with a hole of the tumor's shape elsewhere, clear of the tumor, filled
+in; the slice with the tumor filled in; the tumor alone on another background."""
 
 SHARES = {
     "hardened": {"original": 0.5, "sham": 0.5},
     "looking": {"original": 0.35, "sham": 0.15, "removed": 0.25, "pasted": 0.25},
 }
-"""Kind of network -> views it is trained on (see `views.NAMES`), and the share of each."""
+"""Kind of network -> views it is trained on (see :data:`VIEWS`), and the share of each."""
+
+BACKGROUND_SHARES = {"air": 0.3, "gray": 0.2, "other": 0.5}
+"""Of pasted tumors: the slice's own air, one random gray, or another patient's slice."""
+
+MAX_DILATION_SHARE = 0.02
+"""Removals in training grow the mask by 0 to this share of the slice's side: 4 px at 224."""
 
 EPOCHS = {"hardened": 1, "looking": 2}
-"""Times the profile's ``finetune_epochs``: the looking network has more to learn anew. On
-validation persons its probability without the tumor was still falling at the third epoch."""
+"""Times the profile's ``finetune_epochs``: the looking network has more to learn anew."""
 
 HEAD_LAYERS = ("hidden", "dropout", "probabilities")
 """What is fine-tuned of a network of which no more was trained, as in profile "smoke"."""
@@ -36,14 +43,12 @@ HEAD_LAYERS = ("hidden", "dropout", "probabilities")
 MAX_EDITED = 120
 """At most so many validation slices are edited after each epoch, spread over all of them."""
 
-HISTORY_COLUMNS = (
-    "epoch", "loss", "val_accuracy", "val_person_accuracy", "val_p_remove", "val_delta_drop",
-    "val_sham_drop", "val_focus", "seconds",
-)  # fmt: skip
+SCORES = "val_accuracy val_person_accuracy val_p_remove val_delta_drop val_sham_drop val_focus"
+HISTORY_COLUMNS = ("epoch", "loss", *SCORES.split(), "seconds")
 
 
 class UnknownKindError(ValueError):
-    """A kind of fine-tuning that does not exist."""
+    """A kind of fine-tuning, or of view, that does not exist."""
 
 
 class MasksMissingError(ValueError):
@@ -52,32 +57,21 @@ class MasksMissingError(ValueError):
 
 @dataclass(frozen=True)
 class Finetuned:
-    """A fine-tuned model and how it got there.
-
-    ``history`` has the columns of :data:`HISTORY_COLUMNS` and one row per epoch; epoch 0 is
-    the network before fine-tuning, without a loss.
-    """
+    """A fine-tuned model and its ``history``: a row per epoch, epoch 0 before fine-tuning."""
 
     model: keras.Model
     history: pd.DataFrame
 
 
-def finetune(
-    model, profile, slices, masks, labels, persons, parts, *, kind, seed, progress=print
-):
-    """Go on training a trained network, on edited views of the training persons' slices.
+def finetune(model, profile, slices, masks, labels, persons, parts, *, kind, seed, progress=print):
+    """Go on training a trained network, on edited views of the training patients' slices.
 
-    The hardened network sees slices with and without a sham removal, labels unchanged; no
-    tumor is ever removed. The looking network is also shown slices without their tumor, for
-    which every class is equally right, and tumors on foreign backgrounds, for which only the
-    tumor tells the class; shams keep their class, or a visible edit alone would mean "flat".
-
-    Batch norms keep their state, folded into convolutions, and so do the layers that the
-    profile froze in training. The loss is the categorical focal loss, here weighted per slice
-    so that every class counts the same: weights inside the sum would tilt the flat target.
-    AdamW, one-cycle rate, random views and the running mean of weights are those of
-    :func:`networks.training.train`. Kept is the running mean after the last epoch:
-    validation slices are scored, but choose nothing.
+    The hardened network sees slices with and without a sham removal, labels unchanged. The
+    looking network is also shown slices without their tumor, for which every class is equally
+    right, and tumors on foreign backgrounds, for which only the tumor tells the class; shams
+    keep their class, or a visible edit alone would mean "flat". Batch norms keep their state,
+    folded into convolutions. The loss is weighted per slice so that every class counts the
+    same. Kept is the running mean of weights after the last epoch: validation chooses nothing.
 
     Parameters
     ----------
@@ -85,14 +79,10 @@ def finetune(
         The trained network, changed in place: load it anew for each kind.
     profile : Profile
         ``finetune_epochs``, ``finetune_learning_rate`` and the settings of training.
-    slices : ndarray or memmap of float32, shape (n, size, size)
-        Network inputs; read batch by batch.
-    masks : ndarray or memmap of bool, shape (n, size, size)
-        A slice whose mask is empty is always shown as it is.
-    labels, persons : ndarray, shape (n,)
-        Class index and person of each slice.
-    parts : ndarray of str, shape (n,)
-        "train", "validation" or "test"; test slices are never read.
+    slices, masks : ndarray or memmap, shape (n, size, size)
+        Network inputs, float32, and tumors, bool. A slice without a tumor is shown as it is.
+    labels, persons, parts : ndarray, shape (n,)
+        As in :func:`training.train`; test slices are never read.
     kind : {"hardened", "looking"}
     seed : int
         Equal arguments and seeds give equal weights on one machine.
@@ -102,26 +92,20 @@ def finetune(
     Returns
     -------
     Finetuned
-
-    Raises
-    ------
-    UnknownKindError, MasksMissingError, training.TrainingInputError
     """
     if kind not in SHARES:
         raise UnknownKindError(f"No kind {kind!r} of fine-tuning; choose of: {', '.join(SHARES)}.")
     trained, validation = training.split_parts(model, slices, labels, persons, parts)
-    _check_masks(slices, masks, (trained, validation))
+    check_masks(slices, masks, (trained, validation))
     views, validated = Views(trained, masks), Validated(Views(validation, masks), seed)
     n_epochs = EPOCHS[kind] * profile.finetune_epochs
-    network = _compiled(model, profile, n_epochs * max(1, len(trained) // profile.batch_size))
-    augmenter = build_augmenter(strength=profile.augmentation)
+    network = compiled(model, profile, n_epochs * max(1, len(trained) // profile.batch_size))
+    augmenter = recipe.build_augmenter(strength=profile.augmentation)
     rows = [{"epoch": 0, "loss": np.nan, **validated.scores(network, profile), "seconds": 0.0}]
     for epoch in range(1, n_epochs + 1):
         started = time.perf_counter()
-        loss = _train_epoch(
-            network, profile, views, augmenter, SHARES[kind], seeds=[seed, epoch]
-        )
-        with training.averaged_weights(network, trained):
+        loss = _train_epoch(network, profile, views, augmenter, SHARES[kind], seeds=[seed, epoch])
+        with recipe.averaged_weights(network, trained):
             scores = validated.scores(network, profile)
             averaged = model.get_weights()
         seconds = time.perf_counter() - started
@@ -154,20 +138,14 @@ class Validated:
         self.edited = np.stack(made)  # (n_shown, 3, size, size)
 
     def scores(self, model, profile):
-        """Accuracies on all validation slices; mean scores on the edited ones.
-
-        Returns
-        -------
-        dict
-            The columns of :data:`HISTORY_COLUMNS` that begin with "val_". p_remove is the
-            probability of the true class without the tumor, focus that of the tumor alone;
-            drops are falls of it by the removal and by a sham.
+        """Accuracies on all validation slices; mean scores on the edited ones: probability of
+        the true class without the tumor, its falls by removal and sham, and by the tumor alone.
         """
-        p = training.predict(model, self.part, batch_size=profile.predict_batch_size)
-        accuracies = training._validate(lambda *_: 0.0, p, self.part)
+        p = predict(model, self.part, batch_size=profile.predict_batch_size)
+        accuracies = training.validate(lambda *_: 0.0, p, self.part)
         labels = self.part.labels[self.shown]
         edited = self.edited.reshape(-1, *self.edited.shape[2:])  # (3 n_shown, size, size)
-        p_edited = training.predict(model, edited, batch_size=profile.predict_batch_size)
+        p_edited = predict(model, edited, batch_size=profile.predict_batch_size)
         p_true = p_edited[np.arange(len(edited)), labels.repeat(3)]
         p_remove, p_sham, p_only = p_true.reshape(-1, 3).T
         p_orig = p[self.shown, labels]
@@ -181,13 +159,88 @@ class Validated:
         }
 
 
-def _check_masks(slices, masks, parts):
+@dataclass(frozen=True)
+class Views:
+    """Edited views of the slices of one part; backgrounds, too, come from this part only."""
+
+    part: object  # a training.Part: slices of one part of the split
+    masks: np.ndarray  # of all slices, (n, size, size); may be memory-mapped
+
+    def batch(self, positions, shares, rng):
+        """Views of the slices at these positions of the part, in these shares.
+
+        Inputs (n, size, size); targets (n, n_classes), the class or, for "removed", the same for
+        all; and names of the views. A slice without a tumor is always shown as it is.
+        """
+        unknown = sorted(set(shares) - set(VIEWS))
+        if unknown:
+            raise UnknownKindError(f"No views {unknown}; choose of: {', '.join(VIEWS)}.")
+        drawn = rng.choice(len(shares), len(positions), p=list(shares.values()))
+        names = np.array(list(shares), object)[drawn]
+        targets = self.part.targets(positions)
+        inputs = []
+        for row, position in enumerate(positions):
+            slice, mask = self.read(position)
+            if not mask.any():
+                names[row] = "original"
+            if names[row] == "removed":
+                targets[row] = 1 / self.part.n_classes
+            inputs.append(self._make(names[row], slice, mask, self.part.persons[position], rng))
+        return np.stack(inputs), targets, names
+
+    def read(self, position):
+        """Slice and mask at a position of the part."""
+        mask = np.asarray(self.masks[self.part.index[position]], bool)
+        return self.part[position], mask
+
+    def _make(self, name, slice, mask, person, rng):
+        if name == "original":
+            return slice
+        if name == "sham":
+            return remove_elsewhere(slice, mask, rng, dilation_px=_dilation(slice, rng))
+        if name == "removed":
+            return edits.remove(slice, mask, dilation_px=_dilation(slice, rng))
+        return np.where(mask, slice, self._background(slice, person, rng))
+
+    def _background(self, slice, person, rng):
+        """What a tumor is pasted on; nothing of its own slice but the air's brightness."""
+        kind = rng.choice(list(BACKGROUND_SHARES), p=list(BACKGROUND_SHARES.values()))
+        if kind == "air":
+            return np.full_like(slice, slice.min())
+        if kind == "gray":
+            return np.full_like(slice, rng.uniform(slice.min(), np.percentile(slice, 99)))
+        other = rng.choice(np.flatnonzero(self.part.persons != person))
+        slice, mask = self.read(other)
+        return edits.remove(slice, mask, dilation_px=_dilation(slice, rng))
+
+
+def remove_elsewhere(slice, mask, rng, *, dilation_px=0):
+    """The slice with a hole of the tumor's shape filled in at a random place clear of it.
+
+    A grown hole that fits nowhere has the tumor's own size instead. Bit-identical at the tumor,
+    and all over if no place is legal.
+    """
+    head = shams.head_mask(slice)
+    for grown_px in dict.fromkeys((dilation_px, 0)):
+        region = edits.dilate(mask, grown_px)
+        places = shams.legal_places(region, head, tumor=mask)
+        for place in shams.draw_places(places, 1, rng):
+            return edits.remove(slice, shams.move(region, place))
+    return slice.copy()
+
+
+def _dilation(slice, rng):
+    return int(rng.integers(round(MAX_DILATION_SHARE * min(slice.shape)) + 1))
+
+
+def check_masks(slices, masks, parts):
+    """A MasksMissingError if masks do not fit the slices, or a part has no tumor."""
     if np.shape(masks) != np.shape(slices):
         raise MasksMissingError(
             f"Expected one mask of its size for each slice, {np.shape(slices)}, got "
             f"{np.shape(masks)}; take both from 02_preprocessing."
         )
-    for name, part in zip(("train", "validation"), parts, strict=True):
+    for name, part in zip(("train", "validation"), parts, strict=False):
         if not any(np.any(masks[i]) for i in part.index):
             raise MasksMissingError(
                 f"Expected tumors in part {name!r}, got {len(part)} empty masks; fine-tuning "
@@ -195,7 +248,7 @@ def _check_masks(slices, masks, parts):
             )
 
 
-def _compiled(model, profile, n_steps):
+def compiled(model, profile, n_steps):
     """The network that is trained: the model's own variables, its frozen norms folded."""
     freeze(model, replace(profile, freeze_norms=True))
     if profile.warmup_epochs >= profile.epochs:  # only the head was ever trained
@@ -206,7 +259,7 @@ def _compiled(model, profile, n_steps):
         alpha=1.0, gamma=profile.focal_gamma, label_smoothing=profile.label_smoothing
     )
     network = folded(model)
-    network.compile(training.make_optimizer(rates, n_steps), loss)
+    network.compile(recipe.make_optimizer(rates, n_steps), loss)
     network.optimizer.build(network.trainable_variables)  # or the step is traced twice
     return network
 
@@ -217,13 +270,13 @@ def _train_epoch(network, profile, views, augmenter, shares, *, seeds):
     augmenter.restart(int(rng.integers(2**30)))
     part = views.part
     weights = len(part) / (part.n_classes * np.bincount(part.labels, minlength=part.n_classes))
-    batches = training._chunks(rng.permutation(len(part)), profile.batch_size)
+    batches = recipe.chunks(rng.permutation(len(part)), profile.batch_size)
     if len(batches) > 1 and len(batches[-1]) < profile.batch_size:
         batches.pop()  # one shape of batch; other slices are left out in the next epoch
     losses = []
     for positions in tqdm(batches, desc=f"epoch {seeds[-1]}", leave=False, disable=None):
         inputs, targets, _ = views.batch(positions, shares, rng)
-        inputs = augment(inputs, augmenter)[..., None]
+        inputs = recipe.augment(inputs, augmenter)[..., None]
         weight = weights[part.labels[positions]].astype(np.float32)
         losses.append(network.train_on_batch(inputs, targets, sample_weight=weight))
     return float(np.mean(losses))

@@ -1,4 +1,4 @@
-"""Batch norms that keep their state, computed inside the convolutions before them.
+"""What makes networks cheap: norms folded into convolutions, and layers that do not learn.
 
 A norm that does not learn multiplies and shifts every channel by numbers known beforehand.
 Multiplying the convolution's kernel instead costs next to nothing, saves two passes over every
@@ -9,7 +9,9 @@ arithmetic the network is the same; in float32 its probabilities differ in the s
 import keras
 from keras import layers, ops
 
-from tumorcf_lib.networks.freezing import all_layers
+
+class FreezingError(ValueError):
+    """Blocks to freeze that a network does not have."""
 
 
 def folded(model):
@@ -19,20 +21,10 @@ def folded(model):
     only where the norms of ``model`` are frozen. The two models share all variables, so what is
     trained, assigned or loaded in one of them is so in the other.
 
-    Parameters
-    ----------
-    model : keras.Model
-        Functional, possibly with functional models inside it, or sequential.
+    The model itself if it is sequential or has no batch norms. Norms that follow no convolution
+    stay, and so do those that compute in less than float32, which would round the kernels
+    instead of the products. Not compiled.
 
-    Returns
-    -------
-    keras.Model
-        Not compiled; ``model`` itself if it has no batch norms or is sequential. Norms that
-        follow no convolution stay, and so do those that compute in less than float32, which
-        would round the kernels instead of the products.
-
-    Examples
-    --------
     >>> slices = keras.Input((8, 8, 1))
     >>> x = layers.Conv2D(2, 3, use_bias=False)(slices)
     >>> plain = keras.Model(slices, layers.BatchNormalization()(x))
@@ -87,3 +79,53 @@ class FoldedConvolution(layers.Layer):
 
     def compute_output_shape(self, input_shape):
         return self.convolution.compute_output_shape(input_shape)
+
+
+def freeze(model, profile):
+    """Set which layers learn, as the profile says.
+
+    Edges and textures, which early layers and depthwise kernels look for, pass from one kind of
+    picture to another; what to make of them is in the later layers and in the kernels of 1 x 1.
+    Of EfficientNet-Lite0, ``frozen_blocks=5`` and ``freeze_depthwise`` leave 92 percent of the
+    numbers free and halve the time of a step: small as they are, the frozen kernels work on the
+    largest maps and have the slowest gradients.
+
+    Changes the model in place; a FreezingError if it has no such blocks.
+    """
+    if profile.freeze_norms:
+        for norm in _of_kind(model, layers.BatchNormalization):
+            norm.trainable = False
+    if profile.freeze_depthwise:
+        for convolution in _of_kind(model, layers.DepthwiseConv2D):
+            convolution.trainable = False
+    if profile.frozen_blocks:
+        for layer in _before(model, f"block{profile.frozen_blocks}_"):
+            layer.trainable = False
+
+
+def norm_layers(model):
+    """Batch-normalization layers of a model and of the models inside it."""
+    return _of_kind(model, layers.BatchNormalization)
+
+
+def all_layers(model):
+    """The layers of a model and of the models inside it, in order."""
+    for layer in model.layers:
+        yield from all_layers(layer) if isinstance(layer, keras.Model) else (layer,)
+
+
+def _of_kind(model, kind):
+    return [layer for layer in all_layers(model) if isinstance(layer, kind)]
+
+
+def _before(model, beginning):
+    """The layers in front of the first one of a name that begins so."""
+    found = list(all_layers(model))
+    names = [layer.name for layer in found]
+    first = next((i for i, name in enumerate(names) if name.startswith(beginning)), None)
+    if first is None:
+        raise FreezingError(
+            f"Expected a layer {beginning}... behind the frozen blocks of {model.name!r}, found "
+            "none; set frozen_blocks to 0, or to fewer blocks than the network has."
+        )
+    return found[:first]

@@ -1,7 +1,6 @@
 """Training of the classifier: recipe, early stopping, and going on after an interruption."""
 
 import time
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 import keras
@@ -10,18 +9,15 @@ import pandas as pd
 from tqdm import tqdm
 
 from tumorcf_lib import steps
-from tumorcf_lib.networks.augment import augment, build_augmenter, mixed
+from tumorcf_lib.networks import recipe
 from tumorcf_lib.networks.checkpoint import Checkpoint, fingerprint
-from tumorcf_lib.networks.freezing import all_layers, freeze, norm_layers
-from tumorcf_lib.networks.speed import folded
+from tumorcf_lib.networks.classifier import predict
+from tumorcf_lib.networks.speed import folded, freeze
 
-HISTORY_COLUMNS = (
-    "epoch", "loss", "accuracy", "val_loss", "val_accuracy", "val_person_accuracy",
-    "learning_rate", "seconds",
+HISTORY_COLUMNS = tuple(
+    "epoch loss accuracy val_loss val_accuracy val_person_accuracy learning_rate seconds".split()
 )
 WARMUP_LEARNING_RATE = 1e-3
-RISING_SHARE = 0.25  # of all steps, while the learning rate goes up
-START_SHARE = 0.04  # of the peak learning rate, at the first step
 
 
 class TrainingInputError(ValueError):
@@ -72,16 +68,13 @@ def train(
 ):
     """Fit the model to the training persons; stop early on the validation persons.
 
-    Recipe: batch norms keep their pretrained state (``freeze_norms``) and are folded into
-    convolutions, which halves time and memory and makes small batches as good as large ones;
-    the head is trained for ``warmup_epochs`` on stored features; then all that is not frozen
-    (see :func:`networks.freezing.freeze`), with AdamW, a one-cycle learning rate, and random
-    views of the slices. The loss is the categorical focal loss with label smoothing, weighted
-    so that every class counts the same. Validated and kept are running
-    means of the weights (``ema_momentum``). After each epoch all state goes to ``folder`` (of the
-    head's short ones, after the first and the last): a killed training that is called again with
-    equal arguments goes on and ends where an undisturbed one does. Who called it removes the
-    state (``steps.forget_checkpoints``) once the network, or what it was for, is stored.
+    The head is trained for ``warmup_epochs`` on stored features, then all that is not frozen, with
+    AdamW, a one-cycle rate and random views. Frozen norms are folded into convolutions, which
+    halves time and memory. The loss is the categorical focal loss with label smoothing, every
+    class weighing the same. Kept are the weights of the epoch of lowest validation loss, as
+    running means (``ema_momentum``); without ``validates``, of the last. State goes to
+    ``folder`` after each epoch (of the head's short ones, the first and the last): a killed
+    training that is called again with equal arguments ends where an undisturbed one does.
 
     Parameters
     ----------
@@ -91,13 +84,13 @@ def train(
     slices : ndarray or memmap of float32, shape (n, size, size)
         Network inputs; read batch by batch.
     labels, persons : ndarray, shape (n,)
-        Class index and person of each slice.
+        Class index and patient of each slice.
     parts : ndarray of str, shape (n,)
         "train", "validation" or "test"; test slices are never read.
     seed : int
         Of the order of slices and of their views.
     folder : pathlib.Path
-        Takes ``history.csv`` and ``checkpoint.npz``.
+        Takes ``history.csv`` and ``checkpoint.npz``; the caller removes the latter.
     backbone : keras.Model, optional
         From :func:`backbone_of` this model, if it is at hand: it need not be traced again.
     progress : callable
@@ -106,12 +99,6 @@ def train(
     Returns
     -------
     Training
-        With the weights of the epoch of lowest validation loss.
-
-    Raises
-    ------
-    TrainingInputError
-        If lengths differ, or a part is empty or lacks a class.
     """
     training, validation = split_parts(
         model, slices, labels, persons, parts, validates=profile.validates
@@ -121,7 +108,7 @@ def train(
     if state.read():
         progress(f"going on after epoch {state.epoch} of an interrupted training")
     freeze(model, profile)
-    loss = focal_loss(profile, training)
+    loss = recipe.focal_loss(profile, training)
     options = {"seed": seed, "progress": progress}
     if state.epoch < min(profile.warmup_epochs, profile.epochs):
         backbone = backbone or backbone_of(model)
@@ -132,44 +119,6 @@ def train(
     history = pd.DataFrame(state.history, columns=HISTORY_COLUMNS)
     steps.write_whole(folder / "history.csv", history.to_csv(index=False))
     return Training(model, history, state.best_epoch)
-
-
-def predict(model, slices, *, batch_size=64, desc=None):
-    """Probabilities of the classes, batch by batch, so memory-mapped slices stay on disk.
-
-    Parameters
-    ----------
-    model : keras.Model
-    slices : ndarray or memmap of float32, shape (n, size, size)
-        Network inputs, z-scored.
-    batch_size : int
-    desc : str, optional
-        Shows a progress bar of this name.
-
-    Returns
-    -------
-    ndarray of float64, shape (n, n_classes), in [0, 1]
-        Each row sums to 1 but for float32 rounding.
-
-    Examples
-    --------
-    >>> model = keras.Sequential([keras.layers.Flatten(), keras.layers.Dense(3, "softmax")])
-    >>> predict(model, np.zeros((2, 4, 4), np.float32)).round(2)
-    array([[0.33, 0.33, 0.33],
-           [0.33, 0.33, 0.33]])
-    """
-    if not len(slices):
-        return np.empty((0, model.output_shape[-1]))
-    batches, n_rows = [], min(batch_size, len(slices))
-    starts = range(0, len(slices), batch_size)
-    quiet = None if desc else True  # None: without a terminal, as in an executed notebook
-    for start in tqdm(starts, desc=desc, unit="batch", leave=False, disable=quiet):
-        batch = np.asarray(slices[start:start + batch_size], np.float32)[..., None]
-        n = len(batch)
-        if n < n_rows:  # filled up: TensorFlow takes longer to trace another shape of batch
-            batch = np.concatenate([batch, np.repeat(batch[-1:], n_rows - n, axis=0)])
-        batches.append(model.predict_on_batch(batch)[:n])
-    return np.concatenate(batches).astype(np.float64)
 
 
 def split_parts(model, slices, labels, persons, parts, *, validates=True):
@@ -198,19 +147,6 @@ def split_parts(model, slices, labels, persons, parts, *, validates=True):
         none = np.arange(0)
         found.append(Part(slices, none, labels[none], persons[none], n_classes))
     return found
-
-
-def focal_loss(profile, training):
-    """Categorical focal loss in which every class has the same total weight.
-
-    Keras multiplies each class's term of the sum by its entry of ``alpha``.
-    """
-    counts = np.bincount(training.labels, minlength=training.n_classes)
-    weights = len(training) / (training.n_classes * counts)
-    return keras.losses.CategoricalFocalCrossentropy(
-        alpha=weights.astype(np.float32), gamma=profile.focal_gamma,
-        label_smoothing=profile.label_smoothing,
-    )
 
 
 def is_over(state, profile):
@@ -243,28 +179,6 @@ def _as_features(part, backbone, batch_size):
     return replace(part, slices=features, index=np.arange(len(part)))
 
 
-def _chunks(order, size):
-    return [order[start:start + size] for start in range(0, len(order), size)]
-
-
-def make_optimizer(profile, n_steps):
-    """AdamW whose rate rises to the peak, then falls to nothing along a cosine.
-
-    Keeps a running mean of the weights beside them if the profile asks for one.
-    """
-    n_rising = max(1, round(RISING_SHARE * n_steps))
-    schedule = keras.optimizers.schedules.CosineDecay(
-        START_SHARE * profile.learning_rate, max(1, n_steps - n_rising),
-        warmup_target=profile.learning_rate, warmup_steps=n_rising,
-    )
-    optimizer = keras.optimizers.AdamW(
-        schedule, weight_decay=profile.weight_decay,
-        use_ema=profile.ema_momentum > 0, ema_momentum=profile.ema_momentum or 0.99,
-    )
-    optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
-    return optimizer
-
-
 def _run_head(state, model, backbone, profile, training, validation, loss, **options):
     network = head_of(model)
     training, validation = (
@@ -280,7 +194,7 @@ def _run_whole(state, model, profile, training, validation, loss, **options):
     n_steps = max(1, len(training) // profile.batch_size)
     n_epochs = profile.epochs - profile.warmup_epochs
     network = folded(model) if profile.freeze_norms else model
-    network.compile(make_optimizer(profile, n_epochs * n_steps), loss, metrics=["accuracy"])
+    network.compile(recipe.make_optimizer(profile, n_epochs * n_steps), loss, metrics=["accuracy"])
     _run(state, network, profile, training, validation, last=profile.epochs, views=True, **options)
 
 
@@ -288,16 +202,16 @@ def _run(state, network, profile, training, validation, *, last, views, seed, pr
     """Epochs of one stage, each with its own seeds, recorded and stored as it ends."""
     _make_variables(network, training)
     state.restore_optimizer(network.optimizer)
-    augmenter = build_augmenter(strength=profile.augmentation) if views else None
+    augmenter = recipe.build_augmenter(strength=profile.augmentation) if views else None
     while state.epoch < last and not is_over(state, profile):
         started = time.perf_counter()
         epoch = state.epoch + 1
         scores = _train_epoch(network, profile, training, augmenter, seeds=[seed, epoch])
-        with averaged_weights(network, training):
+        with recipe.averaged_weights(network, training):
             probabilities = predict(network, validation, batch_size=profile.predict_batch_size)
             candidate = state.model.get_weights()
         rate = float(keras.ops.convert_to_numpy(network.optimizer.learning_rate))
-        scores |= {"epoch": epoch, **_validate(network.loss, probabilities, validation)}
+        scores |= {"epoch": epoch, **validate(network.loss, probabilities, validation)}
         scores |= {"learning_rate": rate, "seconds": time.perf_counter() - started}
         # An epoch of the head takes less time than storing the whole network.
         store = views or epoch in (1, last)
@@ -314,81 +228,26 @@ def _make_variables(network, part):
     network.reset_metrics()
 
 
-@contextmanager
-def averaged_weights(network, part):
-    """The running mean of the weights over the last steps instead of the last step's, if kept.
-
-    Single steps scatter, most of all on few persons; their mean does not. Norms that learn get
-    the statistics that belong to the mean, from slices of the part. Training goes on from the
-    last step.
-    """
-    if not network.optimizer.use_ema:
-        yield
-        return
-    variables = [*network.trainable_variables, *_statistics(network)]
-    last_step = [keras.ops.convert_to_numpy(variable).copy() for variable in variables]
-    network.optimizer.finalize_variable_values(network.trainable_variables)
-    refit_norms(network, part)
-    try:
-        yield
-    finally:
-        for variable, value in zip(variables, last_step, strict=True):
-            variable.assign(value)
-
-
-def refit_norms(network, part, *, n_slices=256, batch_size=32):
-    """Give the norms that learn the mean and variance of what they see in these weights.
-
-    The moving statistics of a training belong to the weights of its last steps, not to a mean
-    over many. Asked are slices spread over the whole part, as they are, without dropout.
-    """
-    norms = [norm for norm in norm_layers(network) if norm.trainable]
-    if not norms:
-        return
-    dropouts = [layer for layer in all_layers(network) if isinstance(layer, keras.layers.Dropout)]
-    settings = [(dropout, "rate") for dropout in dropouts] + [(norm, "momentum") for norm in norms]
-    kept = [getattr(layer, name) for layer, name in settings]
-    spread = np.linspace(0, len(part) - 1, min(n_slices, len(part))).astype(int)
-    try:
-        for dropout in dropouts:
-            dropout.rate = 0.0
-        for number, positions in enumerate(_chunks(spread, batch_size)):
-            for norm in norms:
-                norm.momentum = number / (number + 1)  # the mean over batches
-            network(part[positions][..., None], training=True)
-    finally:
-        for (layer, name), value in zip(settings, kept, strict=True):
-            setattr(layer, name, value)
-
-
-def _statistics(network):
-    return [
-        variable
-        for norm in norm_layers(network) if norm.trainable
-        for variable in (norm.moving_mean, norm.moving_variance)
-    ]  # fmt: skip
-
-
 def _train_epoch(network, profile, training, augmenter, *, seeds):
     rng = np.random.default_rng(seeds)
     if augmenter is not None:
         augmenter.restart(int(rng.integers(2**30)))
-    batches = _chunks(rng.permutation(len(training)), profile.batch_size)
+    batches = recipe.chunks(rng.permutation(len(training)), profile.batch_size)
     if len(batches) > 1 and len(batches[-1]) < profile.batch_size:
         batches.pop()  # one shape of batch; other slices are left out in the next epoch
     scores = []
     for positions in tqdm(batches, desc=f"epoch {seeds[-1]}", leave=False, disable=None):
         inputs, targets = training[positions], training.targets(positions)
         if augmenter is not None:
-            inputs = augment(inputs, augmenter)
+            inputs = recipe.augment(inputs, augmenter)
             if profile.mixup:
-                inputs, targets = mixed(inputs, targets, profile.mixup, rng)
+                inputs, targets = recipe.mixed(inputs, targets, profile.mixup, rng)
         scores.append(network.train_on_batch(inputs[..., None], targets))
     loss, accuracy = np.mean(scores, axis=0)
     return {"loss": float(loss), "accuracy": float(accuracy)}
 
 
-def _validate(loss, probabilities, part):
+def validate(loss, probabilities, part):
     """Loss, share of slices and share of persons right; NaN of an empty part."""
     if not len(part):
         return dict.fromkeys(("val_loss", "val_accuracy", "val_person_accuracy"), np.nan)

@@ -135,7 +135,7 @@ def tiny(profile, seed=0):
         ``table_networks``, ``table_null``, ``table_planted``, ``table_trend`` and
         ``table_separation``.
     """
-    from tumorcf_lib.networks import training
+    from tumorcf_lib.networks import classifier
     from tumorcf_lib.study import calibration_networks as networks
 
     size_px = min(profile.size_px, 128)
@@ -148,7 +148,7 @@ def tiny(profile, seed=0):
     found, bar = [], tqdm(total=2 + N_TINY_NULLS, desc="networks whose answer is known")
     for rho in (0.0, 1.0):
         cohort, _ = training_cohort(recipe, rho)
-        features = training.predict(model, cohort.slices)
+        features = classifier.predict(model, cohort.slices)
         taught = {f"rho {rho:g}": cohort.labels}
         if rho == 0:
             taught |= {

@@ -9,7 +9,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from tumorcf_lib.networks import backbones, classifier, freezing, training
+from tumorcf_lib.networks import backbones, classifier, speed, training
 
 NORM_BATCHES, NORM_BATCH_SIZE = 8, 32
 SHUFFLED_EPOCHS = 30  # of the head alone: enough to know the training persons by heart
@@ -105,7 +105,7 @@ def fit_norms(model, slices, n_before):
     n_before : int
         Batches taken in already, all counted alike; 0 forgets what the norms knew.
     """
-    norms = freezing.norm_layers(model)
+    norms = speed.norm_layers(model)
     usual = [norm.momentum for norm in norms]
     for norm in norms:
         norm.momentum = n_before / (n_before + 1)
@@ -142,5 +142,5 @@ def fit_reader(model, features, labels, *, batch_size=64):
     head = make_pipeline(StandardScaler(), LogisticRegression(C=0.01, max_iter=1000))
     head.fit(features, labels)
     return lambda slices: head.predict_proba(
-        training.predict(model, slices, batch_size=batch_size)
+        classifier.predict(model, slices, batch_size=batch_size)
     )

@@ -33,22 +33,21 @@ _EDITS = (
     "data.preprocess", "edits.edits", "edits.head", "edits.infills", "edits.plan",
     "edits.regions", "edits.shams", "edits.sites", "edits.symmetry",
 )  # fmt: skip
-_NETWORK = tuple(f"networks.{m}" for m in ("backbones", "classifier", "freezing", "speed"))
-_PREDICTION = (*_NETWORK, "networks.training.predict")
-_TRAINING = (*_NETWORK, *(f"networks.{m}" for m in ("augment", "checkpoint", "training")))
+_NETWORK = tuple(f"networks.{m}" for m in ("backbones", "classifier", "speed"))
+_TRAINING = (*_NETWORK, *(f"networks.{m}" for m in ("recipe", "checkpoint", "training")))
 
 CODE = {
     "slices": (*_COHORT, *PHANTOM, *DATASET),
     "inputs": (*_COHORT, "data.preprocess"),
     "training": (*_ALWAYS, *_TRAINING),
-    "finetuning": (*_ALWAYS, *_TRAINING, *_EDITS, "networks.finetune", "networks.views"),
-    "audit": (*_ALWAYS, *_PREDICTION, *_EDITS, "edits.audit", "edits.scores.class_log_odds"),
+    "finetuning": (*_ALWAYS, *_TRAINING, *_EDITS, "networks.finetune"),
+    "audit": (*_ALWAYS, *_NETWORK, *_EDITS, "edits.audit", "edits.scores.class_log_odds"),
     "planes": (*_ALWAYS, "controls.planes", "stats.metrics.class_names"),
     "probes": (
         *_ALWAYS, *_TRAINING, *_EDITS, "controls.probes", "stats.metrics.class_names",
     ),
     "quality": (*_ALWAYS, *_EDITS, "controls.quality"),
-    "detector": (*_ALWAYS, *_EDITS, *_PREDICTION, "controls.detector"),
+    "detector": (*_ALWAYS, *_EDITS, *_NETWORK, "controls.detector"),
     "calibration": (
         *_ALWAYS, *_SPLIT, *_TRAINING, *PHANTOM, "data.cohort", "data.preprocess",
         "phantoms.planted", "study.calibration", "study.calibration_networks",

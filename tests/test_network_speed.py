@@ -1,4 +1,4 @@
-"""Folded networks are the networks as built: same numbers, same variables, same gradients."""
+"""Folded networks are the networks as built; and frozen layers are the ones asked for."""
 
 import dataclasses
 from types import SimpleNamespace
@@ -11,14 +11,14 @@ from keras import layers
 
 from tumorcf_lib import config
 from tumorcf_lib.data import cohort
-from tumorcf_lib.networks import backbones, classifier, freezing, speed, training
+from tumorcf_lib.networks import backbones, classifier, finetune, speed, training
 from tumorcf_lib.study import unit
 
 
 def with_drawn_norms(model, seed=0):
     """The model, every weight of its norms drawn anew, so that no norm passes values through."""
     rng = np.random.default_rng(seed)
-    for norm in freezing.norm_layers(model):
+    for norm in speed.norm_layers(model):
         norm.set_weights([rng.uniform(0.5, 1.5, weight.shape) for weight in norm.get_weights()])
     return model
 
@@ -47,7 +47,7 @@ def slices(*shape):
 
 
 def kinds(model):
-    return [type(layer).__name__ for layer in freezing.all_layers(model)]
+    return [type(layer).__name__ for layer in speed.all_layers(model)]
 
 
 @pytest.mark.parametrize(
@@ -65,7 +65,7 @@ def test_every_norm_of_lite0_is_folded_and_its_probabilities_stay():
     model = tiny_lite0()
     folded = speed.folded(model)
     assert "BatchNormalization" not in kinds(folded)
-    assert kinds(folded).count("FoldedConvolution") == kinds(model).count("BatchNormalization")
+    assert kinds(folded).count("FoldedConvolution") == len(speed.norm_layers(model)) == 49
     inputs = slices(3, 32, 32, 1)
     np.testing.assert_allclose(
         folded.predict_on_batch(inputs), model.predict_on_batch(inputs), atol=1e-5
@@ -98,7 +98,7 @@ def test_a_training_step_of_the_folded_network_is_that_of_the_network_as_built()
     for fold in (False, True):
         model = small_network()
         model.set_weights([slices(*weight.shape) * 0.3 + 0.5 for weight in model.get_weights()])
-        for norm in freezing.norm_layers(model):
+        for norm in speed.norm_layers(model):
             norm.trainable = False
         start = model.get_weights()
         network = speed.folded(model) if fold else model
@@ -136,9 +136,7 @@ def test_norms_in_half_precision_stay():
         dataclasses.replace(config.get("smoke"), size_px=32, weights=None),
         precision="mixed_bfloat16",
     )
-    assert kinds(speed.folded(model)).count("BatchNormalization") == kinds(model).count(
-        "BatchNormalization"
-    )
+    assert len(speed.norm_layers(speed.folded(model))) == len(speed.norm_layers(model)) == 49
 
 
 @pytest.mark.parametrize("kind", ["without norms", "sequential"])
@@ -174,5 +172,101 @@ def test_a_study_predicts_by_the_folded_network(monkeypatch, tmp_path):
     monkeypatch.setattr(speed, "folded", lambda model: made.append(fold(model)) or made[-1])
     ((_, own, predictor),) = unit._each_fold(results, prepared, "test")
     assert [kinds(network).count("FoldedConvolution") for network in made] == [2]
-    expected = training.predict(model, drawn[[0, 2]])
+    expected = classifier.predict(model, drawn[[0, 2]])
     np.testing.assert_allclose(predictor(own.slices), expected, atol=1e-6)
+
+
+LITE = dataclasses.replace(config.get("paper-lite"), weights=None, size_px=32)
+
+
+def lite(**settings):
+    profile = dataclasses.replace(LITE, **settings)
+    model = classifier.build(profile)
+    speed.freeze(model, profile)
+    return model
+
+
+def learning(model):
+    """Names of the layers with weights that learn."""
+    return {
+        layer.name for layer in speed.all_layers(model)
+        if layer.weights and layer.trainable and layer.trainable_weights
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("n_blocks", [0, 1, 5])
+def test_the_stem_and_so_many_blocks_keep_their_state_and_all_later_ones_learn(n_blocks):
+    names = learning(lite(frozen_blocks=n_blocks, freeze_depthwise=False))
+    blocks = {int(name.removeprefix("block").split("_")[0]) for name in names if "block" in name}
+    assert blocks == set(range(n_blocks, 16))
+    assert ("stem" in names) == (n_blocks == 0)
+    assert {"head", "hidden", "probabilities"} <= names
+
+
+def test_depthwise_kernels_keep_their_state_and_nothing_else_does():
+    every, some = (learning(lite(frozen_blocks=0, freeze_depthwise=flag)) for flag in (0, 1))
+    assert every - some == {f"block{i}_depthwise" for i in range(16)}
+    assert not some - every
+
+
+def test_norms_learn_only_if_asked():
+    names = learning(lite(freeze_norms=False, frozen_blocks=5, freeze_depthwise=True))
+    assert any(name.endswith("_norm") for name in names)
+    assert not any(name.startswith(("stem", "block4_")) for name in names)
+    assert not any(name.endswith("_norm") for name in learning(lite()))
+
+
+def test_as_many_numbers_learn_as_the_docstring_says():
+    model = lite(frozen_blocks=5, freeze_depthwise=True)
+    free = sum(int(np.prod(weight.shape)) for weight in model.trainable_weights)
+    assert free / model.count_params() == pytest.approx(0.92, abs=0.005)
+
+
+def test_a_network_without_such_blocks_is_refused_with_what_to_do():
+    profile = dataclasses.replace(LITE, frozen_blocks=5)
+    plain = keras.Sequential([keras.Input((4, 4, 1)), layers.Flatten(), layers.Dense(3)])
+    with pytest.raises(speed.FreezingError, match="block5_.*set frozen_blocks to 0"):
+        speed.freeze(plain, profile)
+    with pytest.raises(speed.FreezingError, match="block16_"):
+        lite(frozen_blocks=16)
+
+
+@pytest.mark.parametrize("tuned", [False, True])
+def test_what_is_frozen_stays_bit_for_bit_and_the_rest_moves(tmp_path, tuned):
+    profile = dataclasses.replace(
+        LITE, epochs=1, warmup_epochs=0, batch_size=4, frozen_blocks=5, freeze_depthwise=True,
+        finetune_epochs=1, predict_batch_size=8,
+    )  # fmt: skip
+    rng = np.random.default_rng(0)
+    slices = rng.normal(size=(12, 32, 32)).astype(np.float32)
+    labels = np.arange(12) % 3
+    persons = np.array([f"p{i}" for i in range(12)])
+    parts = np.repeat(["train", "validation"], 6)
+    model = classifier.build(profile)
+    before = {weight.path: keras.ops.convert_to_numpy(weight).copy() for weight in model.weights}
+    if tuned:
+        masks = np.zeros(slices.shape, bool)
+        masks[:, 12:16, 12:16] = True
+        finetune.finetune(
+            model, profile, slices, masks, labels, persons, parts, kind="hardened", seed=0,
+            progress=lambda line: None,
+        )  # fmt: skip
+    else:
+        training.train(
+            model, profile, slices, labels, persons, parts, seed=0, folder=tmp_path,
+            progress=lambda line: None,
+        )  # fmt: skip
+    moved = {
+        weight.path for weight in model.weights
+        if not np.array_equal(before[weight.path], keras.ops.convert_to_numpy(weight))
+    }  # fmt: skip
+    assert moved == {weight.path for weight in model.trainable_weights}
+    assert not any("depthwise" in path or "norm" in path or "stem" in path for path in moved)
+    assert any("block5_project" in path for path in moved)
+
+
+def test_profiles_freeze_only_where_there_are_pretrained_weights_and_such_blocks():
+    for profile in config.PROFILES.values():
+        frozen = profile.frozen_blocks or profile.freeze_depthwise
+        lite0 = profile.backbone == "efficientnet_lite0" and profile.weights == "imagenet"
+        assert not frozen or lite0, profile.name

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from tumorcf_lib.networks import augment
+from tumorcf_lib.networks import recipe
 
 
 def slices(n=4, size=32):
@@ -14,43 +14,43 @@ def slices(n=4, size=32):
 
 
 def test_equal_seeds_give_equal_views_and_other_seeds_others():
-    views = [augment.augment(slices(), augment.build_augmenter(seed)) for seed in (3, 3, 4)]
+    views = [recipe.augment(slices(), recipe.build_augmenter(seed)) for seed in (3, 3, 4)]
     np.testing.assert_array_equal(views[0], views[1])
     assert np.abs(views[0] - views[2]).max() > 0.1
 
 
 def test_one_augmenter_gives_new_views_at_every_call():
-    augmenter = augment.build_augmenter(seed=0)
-    first, second = (augment.augment(slices(), augmenter) for _ in range(2))
+    augmenter = recipe.build_augmenter(seed=0)
+    first, second = (recipe.augment(slices(), augmenter) for _ in range(2))
     assert np.abs(first - second).max() > 0.1
 
 
 def test_a_restarted_augmenter_gives_the_views_of_one_built_anew():
-    augmenter = augment.build_augmenter(seed=0)
+    augmenter = recipe.build_augmenter(seed=0)
     for seed in (3, 4, 3):
         augmenter.restart(seed)
-        built = augment.build_augmenter(seed)
+        built = recipe.build_augmenter(seed)
         for _ in range(2):  # the second views, too: every generator goes on alike
-            views = [augment.augment(slices(), each) for each in (augmenter, built)]
+            views = [recipe.augment(slices(), each) for each in (augmenter, built)]
             np.testing.assert_array_equal(*views)
 
 
 def test_the_compiled_views_are_those_of_the_layers_one_by_one():
     values = slices()
     inputs = values[..., None] - values.min(axis=(1, 2))[:, None, None, None]
-    for layer in augment.build_augmenter(seed=5).layers:
+    for layer in recipe.build_augmenter(seed=5).layers:
         inputs = layer(inputs, training=True)
-    views = augment.augment(values, augment.build_augmenter(seed=5))
+    views = recipe.augment(values, recipe.build_augmenter(seed=5))
     np.testing.assert_allclose(views, np.asarray(inputs)[..., 0] - 1.5, atol=1e-5)
 
 
 def test_what_enters_the_frame_is_the_air_of_that_slice(monkeypatch):
     for setting in ("ROTATION_TURNS", "ZOOM", "CONTRAST", "BRIGHTNESS_Z"):
-        monkeypatch.setattr(augment, setting, 1e-9)
-    monkeypatch.setattr(augment, "SHIFT", 0.5)
+        monkeypatch.setattr(recipe, setting, 1e-9)
+    monkeypatch.setattr(recipe, "SHIFT", 0.5)
     values = slices(n=8)
     values[4:, 0, 0] = -0.7
-    views = augment.augment(values, augment.build_augmenter(seed=0))
+    views = recipe.augment(values, recipe.build_augmenter(seed=0))
     for view, air in zip(views, [-1.5] * 4 + [-0.7] * 4):
         entered = view[view < 0.4]
         assert np.median(entered) == np.float32(air)
@@ -59,17 +59,17 @@ def test_what_enters_the_frame_is_the_air_of_that_slice(monkeypatch):
 
 def test_brightness_is_shifted_by_no_more_than_its_range(monkeypatch):
     for setting in ("ROTATION_TURNS", "ZOOM", "CONTRAST", "SHIFT"):
-        monkeypatch.setattr(augment, setting, 1e-9)
+        monkeypatch.setattr(recipe, setting, 1e-9)
     values = slices(n=16)
-    views = augment.augment(values, augment.build_augmenter(seed=0))
+    views = recipe.augment(values, recipe.build_augmenter(seed=0))
     shifts = views[:, 8:-8, 8:-8].mean(axis=(1, 2)) - values[:, 8:-8, 8:-8].mean(axis=(1, 2))
-    assert 0.1 < np.abs(shifts).max() < augment.BRIGHTNESS_Z + 0.02
+    assert 0.1 < np.abs(shifts).max() < recipe.BRIGHTNESS_Z + 0.02
 
 
 def test_the_input_is_never_changed():
     values = slices()
     before = values.copy()
-    augment.augment(values, augment.build_augmenter(seed=0))
+    recipe.augment(values, recipe.build_augmenter(seed=0))
     np.testing.assert_array_equal(values, before)
 
 
@@ -78,7 +78,7 @@ def test_strength_multiplies_the_ranges():
     values[:, 0, 0] = -1.5
 
     def spread(strength):
-        views = augment.augment(values, augment.build_augmenter(seed=0, strength=strength))
+        views = recipe.augment(values, recipe.build_augmenter(seed=0, strength=strength))
         return np.median(views, axis=(1, 2)).std()
 
     assert spread(0.0) < 1e-5
@@ -92,7 +92,7 @@ def test_mixup_blends_slices_and_targets_by_one_share():
     targets = np.eye(3, dtype=np.float32)[labels]
     sums = slices.sum(axis=(1, 2))
     for seed in range(5):
-        inputs, blended = augment.mixed(slices, targets, 0.4, np.random.default_rng(seed))
+        inputs, blended = recipe.mixed(slices, targets, 0.4, np.random.default_rng(seed))
         assert inputs.dtype == blended.dtype == np.float32
         np.testing.assert_allclose(blended.sum(axis=1), 1, atol=1e-6)
         # whatever is blended with what, every slice counts as often as another

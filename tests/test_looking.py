@@ -1,0 +1,223 @@
+"""The looking network: what its steps show, what they ask, and that it learns to see an absence."""
+
+import dataclasses
+
+import keras
+import numpy as np
+import pytest
+from keras import layers
+from tiny_heads import SIZE, cohort
+
+from tumorcf_lib import config
+from tumorcf_lib.edits import edits, regions
+from tumorcf_lib.networks import classifier, looking, training
+
+PROFILE = dataclasses.replace(
+    config.get("smoke"), size_px=SIZE, predict_batch_size=16, epochs=4, warmup_epochs=1,
+    finetune_epochs=1, finetune_learning_rate=1e-3,
+)  # fmt: skip
+
+
+def views_of(part_name="train", data=None):
+    slices, masks, labels, persons, parts = data or cohort()
+    index = np.flatnonzero(parts == part_name)
+    part = training.Part(slices, index, labels[index], persons[index], 3)
+    return looking.Views.of(part, masks)
+
+
+def tiny_model():
+    """A network that sees bright spots, with a norm, from equal weights every time."""
+    keras.utils.set_random_seed(0)
+    inputs = keras.Input((SIZE, SIZE, 1))
+    x = layers.Conv2D(6, 3, strides=2, use_bias=False)(inputs)
+    x = layers.ReLU()(layers.BatchNormalization()(x))
+    x = layers.GlobalMaxPooling2D()(x)
+    return keras.Model(inputs, layers.Dense(3, "softmax", name="probabilities")(x))
+
+
+def run(data=None, *, profile=PROFILE, seed=3, epochs=None, progress=lambda line: None):
+    return looking.finetune(
+        tiny_model(), profile, *(data or cohort()), seed=seed, epochs=epochs, progress=progress
+    )
+
+
+def test_the_new_output_begins_as_the_mean_of_the_others_and_changes_no_odds_between_them():
+    model, inputs = tiny_model(), np.random.default_rng(0).normal(size=(4, SIZE, SIZE, 1))
+    p, grown = model.predict_on_batch(inputs), looking.with_no_tumor(model)
+    q = grown.predict_on_batch(inputs)
+    np.testing.assert_allclose(q[:, :3] / q[:, :3].sum(axis=1, keepdims=True), p, rtol=1e-5)
+    np.testing.assert_allclose(np.log(q[:, 3]), np.log(q[:, :3]).mean(axis=1), rtol=1e-5)
+
+
+def test_a_step_shows_the_same_slices_with_and_without_their_tumor():
+    views = views_of()
+    positions = np.arange(16)
+    inputs, targets, weights, names = views.step(positions, np.random.default_rng(0))
+    assert {name: int(np.sum(names == name)) for name in looking.PER_STEP} == looking.PER_STEP
+    for k, position in enumerate(positions):
+        slice, mask = views.read(position)
+        np.testing.assert_array_equal(inputs[k], slice)
+        without = inputs[16 + k]
+        assert names[16 + k] == "removed" and (without < 10).all()
+        assert (without != slice)[mask].all()
+        assert targets[16 + k].argmax() == 3 and targets[k].argmax() == views.part.labels[position]
+    others = targets[32:].argmax(axis=1)
+    assert (others < 3).all() and (targets.sum(axis=1) == 1).all()
+    assert (weights > 0).all()
+
+
+def test_every_class_weighs_the_same_with_and_without_its_tumor():
+    slices, masks, labels, persons, parts = cohort()
+    labels = np.where(labels == 2, 1, labels)  # 6, 12 and 0 training slices
+    labels[(labels == 1) & (np.arange(len(labels)) % 6 == 2)] = 2  # 6, 9 and 3
+    views = views_of(data=(slices, masks, labels, persons, parts))
+    totals = np.zeros((2, 3))
+    for position in views.shown:
+        _, _, weights, names = views.step(np.array([position]), np.random.default_rng(0))
+        for side, name in enumerate(("original", "removed")):
+            totals[side, views.part.labels[position]] += weights[names == name].sum()
+    np.testing.assert_allclose(totals, len(views.part) / 3)
+
+
+@pytest.mark.parametrize("name", ["sham", "removed"])
+def test_shams_stay_off_the_tumor_and_have_its_shape_or_anothers(name, monkeypatch):
+    monkeypatch.setattr(looking, "MAX_DILATION_PX", 0)
+    views = views_of()
+    n_changed, n_patches = [], set()
+    for seed in range(60):
+        position = seed % len(views.part)
+        slice, mask = views.read(position)
+        view = views.make(name, position, np.random.default_rng(seed))
+        patches = (view != slice) & ~mask
+        assert not (patches & regions.dilate(mask, 4)).any()
+        n_patches.add(-(-int(patches.sum()) // 20))  # of 4 x 5 px each, or overlapping
+        if name == "sham":
+            np.testing.assert_array_equal(view[mask], slice[mask])
+        n_changed.append(patches.sum())
+    assert n_patches == ({1, 2, 3} if name == "sham" else {0, 1, 2})
+
+
+def test_some_shams_lie_where_other_patients_tumors_lie(monkeypatch):
+    monkeypatch.setattr(looking, "MAX_DILATION_PX", 0)
+    monkeypatch.setattr(looking, "MAX_PATCHES", 0)
+    views = views_of()
+    at_others = 0
+    for seed in range(40):
+        slice, mask = views.read(0)
+        patch = views.make("sham", 0, np.random.default_rng(seed)) != slice
+        others = [views.read(k)[1] for k in range(2, len(views.part))]
+        at_others += any((patch == other).all() for other in others)
+    assert 5 < at_others < 35
+
+
+def test_infills_and_dilations_are_drawn_and_only_those_of_training(monkeypatch):
+    asked, remove = set(), edits.remove
+
+    def noticed(slice, mask, *, infill, dilation_px):
+        asked.add((str(infill), dilation_px))
+        return remove(slice, mask, infill=infill, dilation_px=dilation_px)
+
+    monkeypatch.setattr(looking.edits, "remove", noticed)
+    monkeypatch.setattr(looking, "MAX_PATCHES", 0)
+    views = views_of()
+    for seed in range(60):
+        views.make("removed", 0, np.random.default_rng(seed))
+    assert asked == {(infill, px) for infill in looking.INFILLS for px in range(4)}
+
+
+def test_a_moved_tumor_is_in_its_own_head_once_and_not_where_it_was(monkeypatch):
+    monkeypatch.setattr(looking, "MAX_PATCHES", 0)
+    monkeypatch.setattr(looking, "MAX_DILATION_PX", 0)
+    views, n_moved = views_of(), 0
+    for position in range(len(views.part)):
+        slice, mask = views.read(position)
+        view = views.make("moved", position, np.random.default_rng(position))
+        if np.array_equal(view, slice):  # it fits nowhere else
+            continue
+        n_moved += 1
+        bright = view > 8
+        assert bright.sum() == mask.sum() and not (bright & regions.dilate(mask, 4)).any()
+        contrasts = np.sort(view[bright]) - np.sort(slice[mask])
+        np.testing.assert_allclose(contrasts, contrasts[0], atol=1e-4)
+    assert n_moved > len(views.part) / 2
+
+
+def test_a_swapped_tumor_keeps_its_place_and_gets_anothers_head(monkeypatch):
+    monkeypatch.setattr(looking, "MAX_PATCHES", 0)
+    views = views_of()
+    for position in range(len(views.part)):
+        slice, mask = views.read(position)
+        view = views.make("swapped", position, np.random.default_rng(position))
+        np.testing.assert_array_equal(view > 8, mask)
+        shared = [np.sum(view == views.part[k]) for k in range(len(views.part))]
+        host = int(np.argmax(shared))
+        assert views.part.persons[host] != views.part.persons[position]
+
+
+def test_slices_without_a_tumor_are_left_out():
+    slices, masks, *rest = cohort()
+    masks[3] = False
+    assert 3 not in views_of(data=(slices, masks, *rest)).shown
+
+
+def test_it_learns_to_tell_a_missing_tumor_from_one_that_is_there(monkeypatch):
+    fewer = dict(zip(looking.PER_STEP, (4, 4, 2, 2, 2), strict=True))
+    monkeypatch.setattr(looking, "PER_STEP", fewer)  # more steps an epoch
+    model = tiny_model()
+    model.layers[1].set_weights([np.full((3, 3, 1, 6), 1 / 45, np.float32)])  # it sees brightness
+    profile = dataclasses.replace(
+        PROFILE, finetune_learning_rate=0.1, augmentation=0.0, ema_momentum=0.0, focal_gamma=0.0
+    )
+    done = looking.finetune(
+        model, profile, *cohort(), seed=3, epochs=25, progress=lambda line: None
+    )
+    first, last = done.history.iloc[0], done.history.iloc[-1]
+    assert first["val_no_tumor_removed"] < 0.4 and last["val_no_tumor_removed"] > 0.8
+    assert last["val_right_removed"] == 0
+    p = classifier.predict(done.model, views_of("validation").part)
+    assert p[:, 3].mean() < 0.2
+
+
+def test_equal_seeds_give_equal_weights_and_norms_keep_their_state():
+    first, again, other = run(), run(), run(seed=4)
+    for ours, theirs in zip(first.model.get_weights(), again.model.get_weights(), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+    assert np.abs(first.model.get_weights()[0] - other.model.get_weights()[0]).max() > 0
+    before = looking.with_no_tumor(tiny_model()).get_weights()
+    moved = [bool((a != b).any()) for a, b in zip(first.model.get_weights(), before, strict=True)]
+    assert moved == [True, False, False, False, False, True, True]
+    assert tuple(first.history.columns) == looking.HISTORY_COLUMNS
+
+
+def test_tested_slices_are_never_read_and_validation_changes_no_weight():
+    data, changed_data = cohort(), cohort()
+    changed_data[0][changed_data[4] == "test"] = np.nan
+    changed_data[0][changed_data[4] == "validation"] *= -2
+    ours, theirs = run(data).model.get_weights(), run(changed_data).model.get_weights()
+    for a, b in zip(ours, theirs, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_without_validation_all_patients_outside_the_tested_part_are_trained_on():
+    lines = []
+    profile = dataclasses.replace(PROFILE, validates=False)
+    history = run(profile=profile, progress=lines.append).history
+    assert history["val_accuracy"].isna().all() and len(lines) == 1
+    data = cohort()
+    data[0][data[4] == "validation"] *= -2
+    ours, theirs = (run(each, profile=profile).model.get_weights() for each in (None, data))
+    assert np.abs(ours[0] - theirs[0]).max() > 0
+
+
+def test_the_last_row_of_the_history_scores_the_weights_that_are_kept():
+    done = run()
+    views = views_of("validation")
+    p = classifier.predict(done.model, views.part)
+    right = np.mean(p.argmax(axis=1) == views.part.labels)
+    assert done.history["val_accuracy"].iloc[-1] == pytest.approx(right)
+    removed = [
+        views.make("removed", k, looking.shams.rng_for(3, f"removed {views.part.index[k]}"))
+        for k in views.shown
+    ]
+    p = classifier.predict(done.model, np.stack(removed))
+    assert done.history["val_no_tumor_removed"].iloc[-1] == pytest.approx(p[:, 3].mean(), abs=1e-5)
