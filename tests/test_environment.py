@@ -81,6 +81,23 @@ def test_an_unmet_pin_is_named(tmp_path):
     assert re.fullmatch(r"pytest: 0\.1 is pinned, \S+ is installed", problems[1])
 
 
+def test_a_distribution_of_the_same_modules_meets_a_pin(tmp_path, monkeypatch):
+    def version(name):
+        if name in found:
+            return found[name]
+        raise importlib.metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr(importlib.metadata, "version", version)
+    (tmp_path / "lock.txt").write_text("opencv-python-headless==5.0\ntensorflow==2.21.0\n")
+    found = {"opencv-python": "5.0", "tensorflow-cpu": "2.21.0"}
+    assert pins.unmet(tmp_path / "lock.txt") == []
+    found = {"opencv-python": "4.10"}
+    assert pins.unmet(tmp_path / "lock.txt") == [
+        "opencv-python-headless: 5.0 is pinned, 4.10 is installed",
+        "tensorflow: 2.21.0 is pinned, nothing is installed",
+    ]
+
+
 def test_python_versions_agree():
     environment = yaml.safe_load((config.ROOT / "environment.yml").read_text())
     (python,) = (d for d in environment["dependencies"] if str(d).startswith("python="))

@@ -166,7 +166,7 @@ LOSSES = {
     hide_table: ("7-9", NAMES[2]),
     add_suffix: ("8", "no slices by name or kind (8.mat.bak, ...)"),
     prefix_names: ("7-9", "3 files there are no slices by name or kind (image_7.mat, ...)"),
-    keep_sample: ("2-12", "holds 1 of its 12 slices (data)"),
+    keep_sample: ("2-12", "holds 1 of its 12 slices (./)"),
     put_pipe: ("8", "no slices by name or kind (8.mat, ...)"),
     put_device: ("7-9", f"1 files there are no slices by name or kind ({NAMES[2]}, ...)"),
     put_tar: ("7-9", "brain.tar.gz there is no ZIP archive: unpack it"),

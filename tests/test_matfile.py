@@ -105,6 +105,7 @@ def older_matlab():
         (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "`git lfs pull`"),
         (b"\n<!DOCTYPE html><p>Not found", "got a web page. Move this file away and fetch"),
         (b"/annex/objects/SHA256E-s1--0.mat\n", "`git annex get .`"),
+        (b"../../.git/annex/objects/Xx/0.mat", "`git annex get .`"),
         (b"", "got 0 bytes that cannot be read"),
         (b"\x89HDF\r\n\x1a\n" + bytes(99), "a MATLAB 7.3 (HDF5) file, got 107 bytes"),
     ],

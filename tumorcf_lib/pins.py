@@ -4,13 +4,15 @@ import importlib.metadata
 import re
 import sys
 
+TWINS = {
+    "opencv-python-headless": ("opencv-python",),
+    "tensorflow": ("tensorflow-cpu",),
+}
+"""The same modules under another distribution's name: either will do."""
+
 
 def read_pins(path) -> dict[str, str]:
-    """Package and version of every ``name==version`` line that applies to this platform.
-
-    Lines with an environment marker are left out: whether they apply is the
-    installer's business, and none of the packages we import ourselves has one.
-    """
+    """Package and version of every ``name==version`` line without a platform's marker."""
     with open(path, encoding="utf-8") as file:
         lines = [line.split("#")[0].strip() for line in file]
     pairs = (re.fullmatch(r"([A-Za-z0-9._-]+)==([^\s;]+)", line) for line in lines)
@@ -21,13 +23,18 @@ def unmet(path) -> list[str]:
     """What is missing or of another version here, in words."""
     problems = []
     for name, wanted in read_pins(path).items():
-        try:
-            found = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            found = "nothing"
-        if found != wanted:
-            problems.append(f"{name}: {wanted} is pinned, {found} is installed")
+        found = [_version(known) for known in (name, *TWINS.get(name, ()))]
+        if wanted not in found:
+            has = next(filter(None, found), "nothing")
+            problems.append(f"{name}: {wanted} is pinned, {has} is installed")
     return problems
+
+
+def _version(name):
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return None
 
 
 if __name__ == "__main__":

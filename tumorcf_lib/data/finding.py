@@ -62,7 +62,7 @@ def require(folder, *, partial=None):
     if found.foreign and not _allows(partial):
         first = found.foreign[0]
         raise CorruptArchiveError(
-            f"{first.where} was not expected there: {_holder(first)} holds the slices "
+            f"{first.where} was not expected there: {_holder(first, Path(folder))} holds the slices "
             f"{ranges(numbers_of(first.inner or first.path.name))} as published, and "
             f"{len(found.foreign)} others here. {FETCH_AGAIN}, or allow it by --partial."
         )
@@ -99,7 +99,7 @@ def find(folder):
 def not_found(folder, found):
     """The error that says which slices are missing, and which files belong where."""
     missing = found.missing
-    held = sorted({_holder(entry) for entry in found.entries})
+    held = sorted({_holder(entry, Path(folder)) for entry in found.entries})
     has = f"holds {len(found.entries)} of its {archives.N_PUBLISHED} slices"
     has = has if held else "has none of its files"
     inside = f" ({', '.join(held[:6])}{', ...' * (len(held) > 6)})" if held else ""
@@ -141,8 +141,10 @@ def _allows(partial):
     return is_partial() if partial is None else partial
 
 
-def _holder(entry):
-    return f"{entry.path.name}/{entry.inner}".strip("/") if entry.name else entry.path.parent.name
+def _holder(entry, top):
+    """The archive, or the folder of loose files, that holds a slice, as seen from the top."""
+    path = entry.path.relative_to(top)
+    return f"{path}/{entry.inner}".strip("/") if entry.name else f"{path.parent}/"
 
 
 def _places(top, notes):

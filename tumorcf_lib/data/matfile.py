@@ -2,6 +2,7 @@
 
 import itertools
 import math
+import re
 import zlib
 from typing import NamedTuple
 
@@ -20,10 +21,10 @@ MIN_BORDER_IOU = 0.5  # of tumorBorder and tumorMask; the real slices have 0.74 
 MIN_BRIGHT_SHARE = 0.25  # of a tumor's pixels, brighter than air; the real ones have 0.82 up
 FOREIGN = (
     # how such a file begins, what it is, what to do
-    (b"MATLAB 5.0", "one of MATLAB 5", "Save it by MATLAB's save(..., '-v7.3')"),
-    (b"version https://git-lfs", "a pointer of Git LFS", "Run `git lfs pull` where it lies"),
-    (b"/annex/objects", "a pointer of git-annex", "Run `git annex get .` where it lies"),
-    (b"<", "a web page", FETCH_AGAIN),
+    (rb"MATLAB 5\.0", "one of MATLAB 5", "Save it by MATLAB's save(..., '-v7.3')"),
+    (rb"version https://git-lfs", "a pointer of Git LFS", "Run `git lfs pull` where it lies"),
+    (rb"[./\w]{0,99}annex/objects", "a pointer of git-annex", "Run `git annex get .` there"),
+    (rb"\s*<", "a web page", FETCH_AGAIN),
 )
 
 
@@ -58,7 +59,7 @@ def parse(content, number, where):
     Raises CorruptSliceError, naming the slice and its file, for anything not as published.
     """
     for begins, kind, todo in FOREIGN:
-        if content.lstrip().startswith(begins):
+        if re.match(begins, content):
             raise CorruptSliceError(number, where, "a MATLAB 7.3 (HDF5) file", kind, todo=todo)
     try:
         fields = _fields(content)
