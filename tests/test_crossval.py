@@ -7,21 +7,22 @@ import shutil
 import numpy as np
 import pandas as pd
 import pytest
-import tiny_heads
 import tiny_study
 
 from tumorcf_lib import rowfiles, steps
 from tumorcf_lib.config import CLASSES
-from tumorcf_lib.data import cohort
 from tumorcf_lib.publish import publish
+from tumorcf_lib.stats import classification
 from tumorcf_lib.study import folds as crossval
-from tumorcf_lib.study import notebooks, pooled, recipes, results, stages
+from tumorcf_lib.study import notebooks, pooled, recipes, results, stages, unit
 from tumorcf_lib.study.side_studies import UnfinishedStudyError
+from tumorcf_lib.tables import fold_scores
 from tumorcf_lib.tables import folds as pooled_tables
-from tumorcf_lib.tables.folds import AVERAGED, ONE, P
+from tumorcf_lib.tables.folds import AVERAGED, MEAN_OF_ONE, ONE, P
 
 PROFILE = dataclasses.replace(
     tiny_study.TINY, name="tiny-cv", n_folds=3, phantom_patients=6, n_resamples=50,
+    validates=False,
 )  # fmt: skip
 
 
@@ -35,10 +36,12 @@ def finished(tmp_path_factory):
         tiny_study.allow_small_splits(patch)
         patch.setattr(crossval.splits, "check", lambda table, **_: table)
         patch.setitem(
-            recipes.RECIPES, "one epoch", {"epochs": 1, "warmup_epochs": 1, "size_px": 32}
+            recipes.RECIPES, "one epoch",
+            {"epochs": 1, "warmup_epochs": 1, "size_px": 32, "validates": True},
         )
         study = tiny_study.run_to_inputs(tmp_path_factory.mktemp("cv"), PROFILE)
         crossval.run(study, progress=quiet)
+        crossval.run(study, fold_numbers=[0, 1], seed=1, shuffled=True, progress=quiet)
         crossval.run(study, fold_numbers=[1], recipe="one epoch", progress=quiet)
         crossval.pool(study)
         yield study
@@ -57,44 +60,20 @@ def test_every_slice_is_tested_once_by_a_network_that_never_saw_its_person(finis
     rows, split = read(finished, "rows_predictions"), rowfiles.read_table(
         finished.folder / "01_data" / "split.csv"
     )
-    for _, own in rows.groupby("view"):
-        assert sorted(own["slice_id"]) == sorted(split["slice_id"].unique())
+    own = rows[rows["network"] == "plain"]
+    assert sorted(own["slice_id"]) == sorted(split["slice_id"].unique())
     seen = split[split["part"] != "test"].groupby("fold")["person_id"].agg(set)
     assert not any(row.person_id in seen[row.fold] for row in rows.itertuples())
 
 
 def test_every_slice_is_audited_and_says_what_its_network_predicted(finished):
-    rows, edits = read(finished, "rows_predictions"), read(finished, "rows_edits")
+    rows, edits = read(finished, "rows_predictions"), read(finished, "rows_edits_plain_seed0")
     original = edits[edits["edit"] == "original"].set_index("slice_id")
-    as_is = rows[rows["view"] == "as is"].set_index("slice_id")
+    as_is = rows[rows["network"] == "plain"].set_index("slice_id")
     assert set(original.index) == set(as_is.index)
     np.testing.assert_allclose(
         original.loc[as_is.index, P], as_is[P], atol=publish.ROW_TOLERANCE
     )
-
-
-def test_slices_are_predicted_as_they_are_and_flipped():
-    slices, masks, labels, persons, _ = tiny_heads.cohort(6)
-    own = cohort.from_arrays(
-        slices, masks, labels, persons, classes=CLASSES, name="heads", source="drawn"
-    )
-
-    def by_left_half(shown, **_):
-        left = np.asarray(shown[:])[:, :, :16].mean(axis=(1, 2))
-        return np.stack([left / 100, 0 * left, 1 - left / 100], axis=1)
-
-    table = crossval._predictions(by_left_half, own, fold=4, seed=2)
-    assert table["view"].tolist() == ["as is"] * len(own) + ["flipped"] * len(own)
-    assert set(table["fold"]) == {4} and set(table["training_seed"]) == {2}
-    expected = [by_left_half(slices), by_left_half(slices[:, :, ::-1])]
-    np.testing.assert_allclose(table[P], np.concatenate(expected), atol=1e-6)
-
-
-def test_flipping_turns_left_and_right():
-    slices = np.arange(12, dtype=np.float32).reshape(2, 2, 3)
-    flipped = crossval._Flipped(slices)
-    assert len(flipped) == 2
-    assert flipped[0:1].tolist() == [[[2, 1, 0], [5, 4, 3]]]
 
 
 def test_finished_units_are_left_alone(finished):
@@ -119,7 +98,7 @@ def test_a_killed_unit_goes_on_to_the_same_rows(finished, tmp_path, monkeypatch)
     said = []
     crossval.run(study, fold_numbers=[2], progress=said.append)
     assert said[0] == "fold 2, seed 0: it was interrupted"
-    for name in ("rows_predictions", "rows_validation", "rows_edits", "history"):
+    for name in ("rows_predictions", "rows_edits", "history"):
         again = crossval._file(crossval.unit_folder(study, 2, 0), name)
         assert again.read_bytes() == crossval._file(
             crossval.unit_folder(finished, 2, 0), name
@@ -259,17 +238,6 @@ def test_a_recipe_may_make_the_slices_smaller(finished, monkeypatch):
     assert len(shown[0].slices) == len(shown[0])
 
 
-def test_a_recipe_is_held_against_the_kept_one_on_the_same_folds(finished):
-    table = pooled_tables.recipes_table(lambda name: read(finished, name),
-                                 read(finished, "rows_validation"))
-    row = table[(table["recipe"] == "one epoch") & (table["views"] == "as is")].iloc[0]
-    kept = read(finished, "rows_validation").query("fold == 1 and view == 'as is'")
-    p = kept[P].to_numpy()
-    right = p.argmax(axis=1) == pd.Index(CLASSES).get_indexer(kept["label"])
-    assert row["folds"] == "1"
-    assert row["kept_slice_accuracy"] == pytest.approx(right.mean())
-
-
 @pytest.mark.parametrize(("options", "words"), [
     ({"fold_numbers": [3]}, "no fold 3"),
     ({"recipe": "magic"}, "no recipe 'magic'"),
@@ -285,30 +253,57 @@ def test_a_hold_out_profile_has_no_folds(finished):
         crossval.run(one)
 
 
-def test_missing_folds_are_named(finished, tmp_path):
+def test_shuffled_labels_give_each_patient_one_class_and_each_class_as_many_patients(finished):
+    prepared = unit.load_prepared(source_of(finished))
+    deals = [crossval.shuffled_labels(prepared, seed) for seed in (1, 1, 2)]
+    assert (deals[0] == deals[1]).all() and (deals[0] != deals[2]).any()
+    for dealt in deals:
+        by_person = pd.DataFrame({"person": prepared.persons, "label": dealt}).groupby("person")
+        assert (by_person["label"].nunique() == 1).all()
+        true = pd.Series(prepared.labels, prepared.persons).groupby(level=0).first()
+        assert by_person["label"].first().value_counts().to_dict() == (
+            true.value_counts().to_dict()
+        )
+
+
+def test_units_that_know_nothing_are_audited_on_the_true_classes(finished):
+    rows = read(finished, "rows_edits_shuffled_seed1")
+    plain = read(finished, "rows_edits_plain_seed0").query("fold < 2 and edit == 'original'")
+    own = rows[rows["edit"] == "original"]
+    assert sorted(own["fold"].unique()) == [0, 1]
+    assert own["label"].tolist() == plain["label"].tolist()
+    assert (own[P].to_numpy() != plain[P].to_numpy()).any()
+
+
+def test_a_seed_is_pooled_as_far_as_its_folds_are_there_but_published_whole(finished, tmp_path):
     study = copied(finished, tmp_path / "partial")
     shutil.rmtree(crossval.unit_folder(study, 1, 0))
-    with pytest.raises(UnfinishedStudyError, match=r"folds \[1\] are missing"):
-        crossval.pool(study)
+    units = crossval.pool(study)
+    assert units.query("network == 'plain'")["fold"].tolist() == [0, 2]
+    with pytest.raises(UnfinishedStudyError, match="No seed has all 3 folds"):
+        pooled.publish(study.folder, tmp_path / "figures", profile=PROFILE)
 
 
-def test_an_unfinished_second_seed_does_not_count(finished, tmp_path):
-    study = copied(finished, tmp_path / "second")
-    shutil.copytree(crossval.unit_folder(study, 0, 0), crossval.unit_folder(study, 0, 1))
-    path = crossval.unit_folder(study, 0, 1) / crossval.RECORD
-    path.write_text(json.dumps(json.loads(path.read_text()) | {"seed": 1}))
-    steps.seal(path.parent)
-    assert crossval.pool(study) == [0]
+def test_units_published_before_are_kept_beside_new_ones_of_the_same_making(finished, tmp_path):
+    target = pooled.publish(finished.folder, tmp_path / "figures", profile=PROFILE)
+    first = {path.name: path.read_bytes() for path in target.iterdir()}
+    study = copied(finished, tmp_path / "later")
+    for fold in range(3):
+        if fold != 1:
+            shutil.rmtree(crossval.unit_folder(study, fold, 0))
+    shutil.rmtree(study.folder / "shuffled")
+    pooled.publish(study.folder, target, profile=PROFILE)
+    assert {path.name: path.read_bytes() for path in target.iterdir()} == first
 
 
-def test_units_of_another_split_are_refused(finished, tmp_path):
+def test_units_of_another_making_are_refused(finished, tmp_path):
     study = copied(finished, tmp_path / "foreign")
     path = crossval.unit_folder(study, 2, 0) / crossval.RECORD
     record = json.loads(path.read_text())
     record["depends_on"]["split"] = "another"
     path.write_text(json.dumps(record))
     steps.seal(path.parent)
-    with pytest.raises(crossval.UnitError, match="Fold 2, seed 0 differs .* in: split"):
+    with pytest.raises(crossval.UnitError, match="fold2_seed0 was made from other"):
         crossval.pool(study)
 
 
@@ -317,17 +312,17 @@ def test_published_folds_are_recomputed_from_their_rows(finished, tmp_path):
     assert publish.SIDE_STUDIES["paper-lite-cv"] is pooled
     problems, recomputed = pooled.STUDY.verify(target, publish._compare)
     assert problems == []
-    assert {"table_performance.csv", "table_recipes.csv", "table_scores.csv"} <= recomputed
+    assert {"table_performance.csv", "table_primary.csv", "table_still_right.csv"} <= recomputed
     table = rowfiles.read_table(target / "table_folds.csv")
     table.loc[1, "slice_accuracy"] += 0.01
     rowfiles.write_table(table, target / "table_folds.csv")
     problems, _ = pooled.STUDY.verify(target, publish._compare)
     assert len(problems) == 1
     assert "table_folds.csv, row 2, slice_accuracy" in problems[0]
-    told = pooled.sentences(target)
+    told = pooled.performance_sentences(target)
     first = rowfiles.read_table(target / "table_performance.csv").iloc[0]
-    assert told[0].startswith(f"Out of fold over all {first['n']} slices") and len(told) == 7
-    assert [sentence.split(":")[0] for sentence in told[4:]] == [c.capitalize() for c in CLASSES]
+    assert told[0].startswith(f"Out of fold over all {first['n']} slices")
+    assert len(pooled.answer_sentences(target)) == 2  # a phantom has one site
     assert all((target / f"{name}.png").is_file() for name in pooled.STUDY.figures)
 
 
@@ -347,13 +342,13 @@ def test_tables_and_figures_are_made_again_from_published_rows_alone(finished, t
 # -- tables with a known answer ----------------------------------------------
 
 
-def predictions_of(p_true, *, fold=0, seed=0, view="as is", start=0):
+def predictions_of(p_true, *, fold=0, seed=0, start=0):
     """Slices of one person each, of classes in turn, right with these probabilities."""
     rows = []
     for i, p in enumerate(p_true, start):
         label = CLASSES[i % 3]
         others = (1 - p) / 2
-        row = {"training_seed": seed, "fold": fold, "view": view, "slice_id": i,
+        row = {"network": "plain", "training_seed": seed, "fold": fold, "slice_id": i,
                "patient_id": f"p{i}", "person_id": f"p{i}", "label": label}
         rows.append(row | {f"p_{name}": p if name == label else others for name in CLASSES})
     return pd.DataFrame(rows)
@@ -373,7 +368,7 @@ def test_one_seed_says_nothing_of_seeds():
     assert np.isnan(seed) and np.isnan(rest)
 
 
-def test_each_fold_has_its_own_temperature():
+def test_a_folds_temperature_comes_from_the_other_folds_alone():
     right = np.random.default_rng(0).random(300) < 0.7
     parts = []
     for fold, confidence in enumerate((0.99, 0.7)):  # too sure of itself, and honest
@@ -382,30 +377,34 @@ def test_each_fold_has_its_own_temperature():
         p[~right] = np.roll(p[~right], 1, axis=1)  # another class is named, as surely
         rows[P] = p
         parts.append(rows)
-    tested = pd.concat(parts)
-    table = pooled_tables.reliability_table(tested, tested)
-    table = table.groupby("kind", sort=False)["ece"].first()
-    assert table["slices"] > 0.1
-    assert table["slices, temperature"] < 0.03
+    found = fold_scores.temperatures(pd.concat(parts))
+    own = [classification.fit_temperature(*fold_scores.arrays(part)) for part in parts]
+    assert found["plain", 0, 0] == pytest.approx(own[1])
+    assert found["plain", 0, 1] == pytest.approx(own[0])
 
 
-def test_means_over_seeds_and_views_are_told_apart():
-    wrong, right = [0.2] * 30, [0.9] * 30
-    rows = pd.concat([
-        predictions_of(right, seed=seed, view=view) if (seed, view) != (1, "flipped")
-        else predictions_of(wrong, seed=seed, view=view)
-        for seed in (0, 1) for view in crossval.VIEWS
-    ])  # fmt: skip
+def test_networks_that_know_nothing_have_the_temperature_of_the_plain_ones():
+    tested = [predictions_of([0.8] * 30 + [0.3] * 6, fold=fold, start=36 * fold)
+              for fold in (0, 1)]  # fmt: skip
+    nothing = tested[0].assign(network="shuffled", training_seed=7)
+    found = fold_scores.temperatures(pd.concat([*tested, nothing]))
+    assert found["shuffled", 7, 0] == found["plain", 0, 0]
+
+
+def test_one_network_the_mean_over_seeds_and_averaged_probabilities_are_told_apart():
+    rows = pd.concat([predictions_of([0.9] * 30), predictions_of([0.9] * 15 + [0.2] * 15, seed=1)])
     table = pooled_tables.performance_table(rows, n_resamples=20)
     got = table[(table["metric"] == "accuracy") & (table["level"] == "slice")]
-    assert got[["networks", "views", "training_seed"]].to_numpy().tolist() == [
-        [ONE, "as is", "0"], [ONE, "as is", "1"],
-        [AVERAGED, "as is", ""],
-        [ONE, "and flipped", "0"], [ONE, "and flipped", "1"],
-        [AVERAGED, "and flipped", ""],
+    assert got[["networks", "training_seed", "value"]].to_numpy().tolist() == [
+        [ONE, "0", 1.0], [ONE, "1", 0.5], [MEAN_OF_ONE, "", 0.75], [AVERAGED, "", 1.0],
     ]  # fmt: skip
-    assert (got["value"] == 1).all()
-    brier = table[(table["metric"] == "Brier") & (table["level"] == "slice")].set_index(
-        ["networks", "views", "training_seed"]
-    )["value"]
-    assert brier[ONE, "and flipped", "1"] > brier[AVERAGED, "and flipped", ""]
+
+
+def test_only_whole_seeds_count_but_every_network_that_knows_nothing():
+    rows = pd.concat([
+        *(predictions_of([0.9] * 3, fold=fold, start=3 * fold) for fold in range(3)),
+        predictions_of([0.9] * 3, seed=1),
+        predictions_of([0.9] * 3, seed=2).assign(network="shuffled"),
+    ])
+    kept = pooled_tables.complete(rows)[["network", "training_seed"]].drop_duplicates()
+    assert kept.to_numpy().tolist() == [["plain", 0], ["shuffled", 2]]

@@ -4,8 +4,6 @@ import pandas as pd
 
 from tumorcf_lib import config, rowfiles
 from tumorcf_lib.publish import readme_levels
-from tumorcf_lib.stats import answers, stats
-from tumorcf_lib.stats.claims import FORMS
 from tumorcf_lib.study import calibration_publish, pooled
 from tumorcf_lib.tables import drift, study
 from tumorcf_lib.tables import three_networks as networks
@@ -48,15 +46,6 @@ PROBES = {
 }
 """What is left of a slice, by the names of probes."""
 
-FINDINGS = {
-    1: "Removing the tumor lowers confidence",
-    2: "The tumor alone keeps substantial probability",
-    3: "Misclassified slices score lower",
-    4: "Pituitary is the most consistent",
-    5: "Errors are mostly meningioma-glioma",
-    6: "The tumor counts more than the background",
-}
-
 
 def answer() -> str:
     """One line a class: does the reference network's probability fall with the tumor?
@@ -67,12 +56,10 @@ def answer() -> str:
     if read is None:
         return "The reference run on the real slices is not published yet."
     which = "every slice tested out of fold" if source == study.POOLED else "one hold-out split"
-    told = answers.by_class(read("table_findings"), _sites(source))
     return "\n".join([
-        f"In short, on the real slices ({which}), net of the sham and on correctly classified "
-        "slices:\n",
-        *(f"- **{group}**: {words}." for group, words in told.items()),
-        f"\nThe margin of {stats.RELEVANT} is our choice; nothing derives it.",
+        f"On the real slices ({which}), our EfficientNet-Lite0, not the paper's ResNet-50, which "
+        "was not run here:\n",
+        *(f"- {sentence}" for sentence in pooled.answer_sentences()),
     ])
 
 
@@ -110,22 +97,23 @@ def findings_table() -> str:
     source, read = _best_reference()
     if read is None:
         return "The findings on the real slices are not published yet."
-    table = read("table_findings")
-    counts = answers.overview(table)
+    table = read("table_primary")
     lines = [
-        "| finding of the paper | as stated | net of its control | in log-odds |",
-        "|---|---|---|---|",
+        "| finding of the paper | what was tested | our network | read against | verdict |",
+        "|---|---|---|---|---|",
     ]
-    for number, words in FINDINGS.items():
-        cells = " | ".join(counts.loc[number, list(FORMS)])
-        lines.append(f"| {number}. {words} | {cells} |")
+    for row in table.itertuples():
+        against = "" if pd.isna(row.null_low) else f"{row.null_low:.3f} to {row.null_high:.3f}"
+        effect = "" if pd.isna(row.effect) else f"{row.effect:.3f} [{row.low:.3f}, {row.high:.3f}]"
+        reason = f" ({row.reason})" if row.reason else ""
+        lines.append(
+            f"| {row.finding}. {pooled.FINDINGS[row.finding]} | {row.claim} | {effect} | "
+            f"{against} | {row.verdict}{reason} |"
+        )
     lines.append(
-        "\nClaims supported / negligible / refuted / undecided; each with its interval is in "
-        f"[`table_findings.csv`](figures/{source}/table_findings.csv). They are about this "
-        "project's network, not about the paper's ResNet-50. The main ones:\n"
+        "\nRead against: where as many networks trained on shuffled labels fall. They are claims "
+        "about our network, not about the paper's ResNet-50."
     )
-    told = answers.by_finding(table)
-    lines += [f"{number}. {FINDINGS[number]}: {words}." for number, words in told.items()]
     return "\n".join(lines)
 
 
@@ -228,19 +216,13 @@ def _drifts() -> list[str]:
     ]
 
 
-def _sites(source):
-    """The published table of sites, if this folder has one."""
-    read = _reader(source, "table_net_by_site")
-    return read("table_net_by_site") if read else None
-
-
 def _best_reference():
     """Name and reader of the pooled folds if they are published, else of the one split."""
     source = study.POOLED if _reader(study.POOLED) else study.REFERENCE
     return source, _reader(source)
 
 
-def _reader(profile_name, table="table_findings"):
+def _reader(profile_name, table="table_performance"):
     """Reads a published run's tables; None where it, or this table of it, is not published."""
     folder = config.published(profile_name)
     if not (folder / f"{table}.csv").is_file():

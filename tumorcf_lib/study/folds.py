@@ -31,10 +31,12 @@ INTERRUPTED = "it was interrupted"
 AUDITED = ("audit", "masks", "n_places")
 """What only the audit of a unit depends on: if one of these changes, the network is kept."""
 
-VIEWS = ("as is", "flipped")
-"""How a slice is shown for a prediction; "flipped" left to right, as half the training views."""
+NETWORKS = {"plain": "units", "shuffled": "shuffled"}
+"""Kinds of network, and the folder of their units: the study's own, and those trained on classes
+dealt anew to the patients, which know nothing."""
 
-POOLED = ("rows_predictions", "rows_validation", "rows_edits", "history")
+PER_NETWORK = "rows_edits"  # one file a kind of network and seed, so that finished ones stay
+POOLED = ("rows_predictions", "history")
 
 
 class UnitError(RuntimeError):
@@ -129,46 +131,105 @@ def _record(folder) -> dict:
     )
 
 
-def pool(study, folder=None):
-    """Put the rows of all finished seeds together, for publishing.
+def pool(study, folder=None, *, published=None):
+    """Put the rows of all finished units together, for publishing: seed by seed, as they come.
 
-    A seed counts once all its folds are there. Writes ``rows_predictions`` (training_seed,
-    fold, view, slice_id, patient_id, person_id, label, p_<class>), ``rows_validation`` (the same
-    of each fold's validation persons), ``rows_edits`` (the audit of every slice), ``history``,
-    ``rows_recipes`` (validation rows of every recipe tried) and ``units.csv`` (minutes, device).
+    Writes ``rows_predictions`` (network, training_seed, fold, slice_id, patient_id, person_id,
+    label, p_<class>), ``rows_edits_<network>_seed<k>`` (the audit), ``history``,
+    ``rows_recipes`` (validation rows of every recipe tried) and ``units.csv`` (minutes, device,
+    and a digest of what the unit was trained on and by). Units that were published before and
+    are not here are kept if they are of the same recipe, slices and split.
+
+    Parameters
+    ----------
+    study : runtime.Study
+    folder : pathlib.Path, optional
+        Takes the files; default: the study's.
+    published : pathlib.Path, optional
+        Folder of rows that were published before.
+
+    Returns
+    -------
+    DataFrame
+        The pooled units, as in ``units.csv``.
 
     Raises
     ------
     UnfinishedStudyError
-        If no seed is complete; it names what is missing.
+        If no unit is finished.
     UnitError
-        If units come from other slices, splits or code than the others.
+        If units come from other slices, splits or settings than the others.
     """
     folder = folder or study.folder
-    n_folds = study.profile.n_folds
-    records = {path.parent: _record(path.parent)
-               for path in sorted((study.folder / "units").glob(f"fold*_seed*/{RECORD}"))}
-    done = {(r["fold"], r["seed"]): path for path, r in records.items() if r["finished"]}
-    seeds = sorted({seed for _, seed in done})
-    complete = [s for s in seeds if all((fold, s) in done for fold in range(n_folds))]
-    if not complete:
-        missing = [fold for fold in range(n_folds) if (fold, 0) not in done]
+    found = [_unit(network, path.parent) for network, name in NETWORKS.items()
+             for path in sorted((study.folder / name).glob(f"fold*_seed*/{RECORD}"))
+             if _record(path.parent)["finished"]]  # fmt: skip
+    if not found:
         raise UnfinishedStudyError(
-            f"No seed has all {n_folds} folds; of seed 0, folds {missing} are missing. Run\n"
-            f"    python -m tumorcf_lib train --profile {study.profile.name} --fold {missing[0]}"
+            f"No unit is finished. Run\n"
+            f"    python -m tumorcf_lib train --profile {study.profile.name} --fold 0"
         )
-    units = [done[fold, seed] for seed in complete for fold in range(n_folds)]
-    _check_files(units)
-    _check_kinship([records[unit] for unit in units])
+    units = pd.DataFrame(found)
+    _check_files(units["folder"])
+    _check_kinship(units)
+    kept = _published_units(published, units)
     for name in POOLED:
-        tables = [rowfiles.read_table(_file(unit, name)) for unit in units]
-        table = pd.concat(tables, ignore_index=True)
-        rowfiles.write_table(table, _file(folder, name))
+        tables = [rowfiles.read_table(_file(row.folder, name)).assign(network=row.network)
+                  for row in units.itertuples()]
+        _write_units(folder, name, tables, kept, published)
+    for (network, seed), own in units.groupby(["network", "training_seed"]):
+        tables = [rowfiles.read_table(_file(path, PER_NETWORK)).assign(network=network)
+                  for path in own["folder"]]
+        same = kept[(kept["network"] == network) & (kept["training_seed"] == seed)]
+        _write_units(folder, f"{PER_NETWORK}_{network}_seed{seed}", tables, same, published)
+    for network, seed in sorted(set(map(tuple, kept[SETS].to_numpy())) -
+                                set(map(tuple, units[SETS].to_numpy()))):
+        name = f"{PER_NETWORK}_{network}_seed{seed}"
+        steps.copy_whole(_file(published, name), _file(folder, name))
     _pool_recipes(study, folder)
-    told = ("training_seed", "fold", "minutes", "device")
-    table = pd.DataFrame([records[unit] for unit in units]).rename(columns={"seed": told[0]})
-    rowfiles.write_table(table[list(told)], folder / "units.csv")
-    return complete
+    units = pd.concat([kept, units.drop(columns="folder")], ignore_index=True)
+    units = units.sort_values(UNIT, ignore_index=True)
+    rowfiles.write_table(units, folder / "units.csv")
+    return units
+
+
+SETS = ["network", "training_seed"]
+UNIT = [*SETS, "fold"]
+
+
+def _unit(network, folder):
+    record = _record(folder)
+    shared = {key: record["depends_on"][key] for key in ("settings", "split", "inputs", "masks")}
+    digest = steps.sha256(json.dumps(shared, sort_keys=True).encode())[:12]
+    return {"network": network, "training_seed": record["seed"], "fold": record["fold"],
+            "minutes": record["minutes"], "device": record["device"], "trained_by": digest,
+            "folder": folder}  # fmt: skip
+
+
+def _published_units(published, units):
+    """Units of earlier publications that are not here, and of the same making."""
+    nothing = units.iloc[:0].drop(columns="folder")
+    if published is None or not (published / "units.csv").is_file():
+        return nothing
+    kept = rowfiles.read_table(published / "units.csv")
+    if "trained_by" not in kept:
+        return nothing
+    same = kept["trained_by"] == units["trained_by"].iloc[0]
+    kept = kept[same | ~kept["network"].isin(NETWORKS)]
+    here = pd.MultiIndex.from_frame(units[UNIT])
+    return kept[~pd.MultiIndex.from_frame(kept[UNIT]).isin(here)]
+
+
+def _write_units(folder, name, tables, kept, published):
+    """A pooled row file: the units that are here, and those published before."""
+    if len(kept):
+        earlier = rowfiles.read_table(_file(published, name))
+        wanted = pd.MultiIndex.from_frame(kept[UNIT])
+        tables = [*tables, earlier[pd.MultiIndex.from_frame(earlier[UNIT]).isin(wanted)]]
+    table = pd.concat(tables, ignore_index=True)
+    table.insert(0, "network", table.pop("network"))
+    table = table.sort_values(UNIT, kind="stable", ignore_index=True)
+    rowfiles.write_table(table, _file(folder, name))
 
 
 def _file(folder, name):
@@ -196,16 +257,14 @@ def _check_files(units):
             )
 
 
-def _check_kinship(records):
-    shared = ("settings", "split", "inputs", "masks", "audit", "code")
-    first = records[0]["depends_on"]
-    for record in records[1:]:
-        other = [key for key in shared if record["depends_on"][key] != first[key]]
-        if other:
+def _check_kinship(units):
+    first = units.iloc[0]
+    for unit in units.itertuples():
+        if unit.trained_by != first["trained_by"]:
             raise UnitError(
-                f"Fold {record['fold']}, seed {record['seed']} differs from fold "
-                f"{records[0]['fold']}, seed {records[0]['seed']} in: {', '.join(other)}. Run it "
-                "again with the same version of this repository and the same dataset."
+                f"{config.shown(unit.folder)} was made from other settings or slices than "
+                f"{config.shown(first['folder'])}. Run it again with the same version of this "
+                "repository and the same dataset."
             )
 
 
@@ -327,27 +386,8 @@ def _train(profile, prepared, labels, parts, fold, seed, folder):
 
 
 def _predictions(predict, own, fold, seed):
-    """Rows of some slices, each predicted as it is and flipped."""
-    parts = []
-    for view in VIEWS:
-        slices = own.slices if view == "as is" else _Flipped(own.slices)
-        p = predict(slices, desc=f"predicting {view}")
-        parts.append(folds.prediction_rows(own, p).assign(view=view))
-    table = pd.concat(parts, ignore_index=True)
-    table.insert(0, "view", table.pop("view"))
+    """Rows of some slices and their network's answers."""
+    table = folds.prediction_rows(own, predict(own.slices, desc="predicting"))
     table.insert(0, "fold", fold)
     table.insert(0, "training_seed", seed)
     return table
-
-
-class _Flipped:
-    """Slices turned left to right as they are read, so that they may stay on disk."""
-
-    def __init__(self, slices):
-        self.slices = slices
-
-    def __len__(self):
-        return len(self.slices)
-
-    def __getitem__(self, positions):
-        return self.slices[positions][..., ::-1]

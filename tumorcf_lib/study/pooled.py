@@ -1,54 +1,96 @@
 """What the folds say together: ``figures/paper-lite-cv`` and its sentences."""
 
 from tumorcf_lib import config
+from tumorcf_lib.config import CLASSES
 from tumorcf_lib.stats import answers
 from tumorcf_lib.study import side_studies
-from tumorcf_lib.tables.folds import AS_IS, ONE, derive
+from tumorcf_lib.tables.fold_scores import MR, OTHER_IDS, SHUFFLED
+from tumorcf_lib.tables.folds import ONE, derive, headline_kind
 
 NAME = "paper-lite-cv"
+FINDINGS = {
+    1: "Removing the tumor lowers confidence",
+    2: "The tumor alone keeps substantial probability",
+    3: "Misclassified slices lean less on the tumor",
+    4: "Pituitary is the most consistent",
+    5: "Errors are mostly meningioma-glioma",
+    6: "The tumor counts more than the background",
+}
+"""The paper's findings, by number."""
 
 
-def sentences(folder=None):
-    """What the pooled folds found, in plain words, every number from the published tables."""
-    return [*performance_sentences(folder), *class_sentences(folder)]
+def answer_sentences(folder=None):
+    """The study's answer in three sentences, every number from the published tables."""
+    read = side_studies.reader(folder or config.published(NAME))
+    kind = headline_kind(read("table_folds"))
+    right = read("table_still_right").set_index(["network", "edit", "group"])["share"].loc[kind]
+    net = read("table_estimates")
+    net = net[(net["network"] == kind) & (net["score"] == "net_drop")].set_index("group")
+    falls = [f"from {right['original', name]:.0%} to {right['remove', name]:.0%} for {name} "
+             f"({right['sham', name]:.0%} with a sham)" for name in CLASSES]  # fmt: skip
+    drops = [f"{name} {_effect(net.loc[name])}" for name in CLASSES]
+    banded = net["null_low"].notna().all()
+    bands = [f"{row.null_low:.3f} to {row.null_high:.3f}"
+             for row in net.loc[list(CLASSES)].itertuples()]  # fmt: skip
+    known = (
+        f"as many networks that know nothing stay within {', '.join(bands)}" if banded
+        else "the networks that know nothing, which this is to be read against, are not all "
+        "trained yet"
+    )  # fmt: skip
+    sites = [f"glioma, {site}" for site in (MR, OTHER_IDS)]
+    told = [
+        "Painting the tumor out lowers the share of slices called right (every patient counting "
+        f"the same) {', '.join(falls)}.",
+        f"The probability of the true class falls beyond that of a sham (Net-Drop) by "
+        f"{', '.join(drops)}; {known}.",
+    ]
+    if set(sites) <= set(net.index):
+        told.append(
+            f"One site gives glioma away: of patients with IDs `{MR}`, all with a glioma, "
+            f"{right['original', sites[0]]:.0%} of the slices are called right and Net-Drop is "
+            f"{_effect(net.loc[sites[0]])}; of the other glioma patients "
+            f"{right['original', sites[1]]:.0%} and {_effect(net.loc[sites[1]])}."
+        )
+    return told
 
 
 def class_sentences(folder=None):
-    """Whether each class's probability falls with the tumor: a part of :func:`sentences`."""
+    """What becomes of the primary claims of finding 1, class by class."""
     read = side_studies.reader(folder or config.published(NAME))
-    told = answers.by_class(read("table_findings"), read("table_net_by_site"))
-    return [f"{group.capitalize()}: {words}." for group, words in told.items()]
+    table = read("table_primary")
+    return [f"{row.claim}: {row.verdict} for our network (Net-Drop {_effect(row._asdict())})."
+            for row in table[table["finding"] == 1].itertuples()]  # fmt: skip
 
 
 def performance_sentences(folder=None):
-    """How good the networks are out of fold: a part of :func:`sentences`."""
+    """How good the networks are out of fold."""
     read = side_studies.reader(folder or config.published(NAME))
     performance, spread = read("table_performance"), read("table_spread")
     ece = read("table_reliability").groupby("kind")["ece"].first()
     first = performance[
-        (performance["networks"] == ONE) & (performance["views"] == AS_IS)
+        (performance["networks"] == ONE)
         & (performance["training_seed"] == performance["training_seed"].iloc[0])
     ]  # fmt: skip
     by = first.set_index(["level", "metric"])
     slices, persons = by.loc[("slice", "accuracy")], by.loc[("person", "accuracy")]
     balanced = by.loc[("slice", "balanced accuracy")]
     row = spread.set_index("metric").loc["slice_accuracy"]
-    single = read("table_folds")["ece_temperature"].mean()
+    folds = read("table_folds")
+    single = folds.loc[folds["network"] == headline_kind(folds), "ece_temperature"].mean()
     seeds = (
         f"{row['sd_seed']:.3f} between seeds" if row["n_seeds"] > 1
         else "one training seed, so its spread is unknown"
     )  # fmt: skip
     return [
-        f"Out of fold over all {int(slices['n'])} slices of {int(slices['n_persons'])} persons: "
-        f"{_interval(slices)} of the slices and {_interval(persons)} of the persons are right; "
+        f"Out of fold over all {int(slices['n'])} slices of {int(slices['n_persons'])} patients: "
+        f"{_interval(slices)} of the slices and {_interval(persons)} of the patients are right; "
         f"balanced accuracy of slices {_interval(balanced)}.",
         *site_sentences(read("table_accuracy_by_site")),
-        f"Calibration error (ECE) {ece['slices']:.3f}; after a temperature fitted on each fold's "
-        f"validation persons {ece['slices, temperature']:.3f} over all folds together, where "
+        f"Calibration error (ECE) {ece['slices']:.3f}; after a temperature fitted on the other "
+        f"folds' tested patients {ece['slices, temperature']:.3f} over all folds together, where "
         f"errors of single folds cancel, and {single:.3f} in a single fold, on average.",
         f"Single folds score from {row['lowest']:.3f} to {row['highest']:.3f} (slices): standard "
         f"deviation {row['sd_fold']:.3f} between folds, {seeds}.",
-        _chosen_by(read("rows_predictions"), read("rows_validation")),
     ]
 
 
@@ -71,24 +113,13 @@ def site_sentences(table):
         mr, others = (by.loc[(group, site, "accuracy")] for site in (answers.MR, answers.OTHERS))
         rest = [by.loc[("all", answers.OTHERS, m)] for m in ("accuracy", "balanced accuracy")]
         found.append(
-            f"**Accuracy leans on one site**: persons with IDs `{answers.MR}` all have a {group}, "
-            f"and {_interval(mr)} of their slices are right ({int(mr['n_persons'])} persons); of "
-            f"other persons' {group} slices {_interval(others)} ({int(others['n_persons'])} "
-            f"persons). Without `{answers.MR}`, {_interval(rest[0])} of the slices are right, "
+            f"**Accuracy leans on one site**: patients with IDs `{answers.MR}` all have a {group}, "
+            f"and {_interval(mr)} of their slices are right ({int(mr['n_persons'])} patients); of "
+            f"other patients' {group} slices {_interval(others)} ({int(others['n_persons'])} "
+            f"patients). Without `{answers.MR}`, {_interval(rest[0])} of the slices are right, "
             f"balanced accuracy {_interval(rest[1])}."
         )
     return found
-
-
-def _chosen_by(predictions, validation):
-    """How many of the tested persons are validation persons of another fold."""
-    tested = set(predictions["person_id"])
-    both = len(tested & set(validation["person_id"]))
-    return (
-        f"{both} of the {len(tested)} tested persons are validation persons of another fold, and "
-        "so had a part in the choice of the recipe; none had one in the epoch of the network that "
-        "tests them."
-    )
 
 
 def publish(folder, target=None, *, profile=None, seed=0):
@@ -97,9 +128,20 @@ def publish(folder, target=None, *, profile=None, seed=0):
     from tumorcf_lib.study import folds, runtime, sources
 
     profile = profile or config.get(NAME)
-    folds.pool(runtime.Study(profile, 0, folder))
+    published = target or config.published(NAME)
+    units = folds.pool(runtime.Study(profile, 0, folder), published=published)
+    sets = units[units["network"] != SHUFFLED].groupby(["network", "training_seed"])
+    if not (sets["fold"].nunique() == profile.n_folds).any():
+        raise side_studies.UnfinishedStudyError(
+            f"No seed has all {profile.n_folds} folds; run the missing ones by\n"
+            f"    {STUDY.command}"
+        )
     return STUDY.publish(folder, target, profile=profile, seed=seed,
                          source=sources.describe(profile))
+
+
+def _effect(row):
+    return f"{row['effect']:.3f} [{row['low']:.3f}, {row['high']:.3f}]"
 
 
 def _interval(row):
@@ -120,8 +162,7 @@ def _drawn(draw, *names):
 
 STUDY = side_studies.SideStudy(
     name=NAME,
-    files=("rows_predictions.csv.gz", "rows_validation.csv.gz", "rows_edits.csv.gz",
-           "history.csv", "units.csv"),
+    files=("rows_predictions.csv.gz", "rows_edits_*.csv.gz", "history.csv", "units.csv"),
     optional=("rows_recipes.csv.gz",),
     derive=derive,
     figures={
@@ -134,8 +175,6 @@ STUDY = side_studies.SideStudy(
             lambda figures, table: figures.training.reliability(table), "table_reliability"),
         "fig_headline": _drawn(
             lambda figures, table: figures.forests.headline(table), "table_scores"),
-        "fig_findings": _drawn(
-            lambda figures, table: figures.forests.findings(table, form="net"), "table_findings"),
     },
     command="python -m tumorcf_lib train --profile paper-lite-cv",
 )  # fmt: skip

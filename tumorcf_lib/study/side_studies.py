@@ -11,6 +11,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import pandas as pd
+
 from tumorcf_lib import config, rowfiles, steps
 from tumorcf_lib.study import progress
 from tumorcf_lib.study.results import FIGURE_FORMATS
@@ -32,7 +34,7 @@ class SideStudy:
     name : str
         Of its folders under ``runs/`` and ``figures/``.
     files : tuple of str
-        Files of the run that are copied as they are: rows, histories.
+        Files of the run (or patterns of them) that are copied as they are: rows, histories.
     derive : callable
         ``derive(read, n_resamples)`` makes every table by its name; ``read("rows_x")`` gives a
         row file.
@@ -78,7 +80,7 @@ class SideStudy:
             If a file is missing.
         """
         folder, target = Path(folder), Path(target or config.published(self.name))
-        missing = [name for name in self.files if not (folder / name).is_file()]
+        missing = [name for name in self.files if not any(folder.glob(name))]
         if missing:
             raise UnfinishedStudyError(
                 f"{config.shown(folder)} lacks {', '.join(missing)}; make them by\n"
@@ -91,8 +93,9 @@ class SideStudy:
 
     def _fill(self, folder, new, profile, told):
         present = [name for name in self.optional if (folder / name).is_file()]
-        for name in (*self.files, *present):
-            shutil.copyfile(folder / name, new / name)
+        for pattern in (*self.files, *present):
+            for path in sorted(folder.glob(pattern)):
+                shutil.copyfile(path, new / path.name)
         for name, table in self.derive(reader(new), profile.n_resamples).items():
             if self.cohort:
                 table = table.assign(**{COHORT_COLUMN: self.cohort})
@@ -152,13 +155,20 @@ class SideStudy:
 
 
 def reader(folder):
-    """A function from a table's name to the published table, without its cohort column."""
+    """A function from a table's name to the published table, without its cohort column.
+
+    Rows that are published in parts, as ``rows_edits_plain_seed0`` and its like, are put together
+    under the name that they share.
+    """
 
     def read(name):
         for end in (".csv", ".csv.gz"):
             path = Path(folder) / f"{name}{end}"
             if path.is_file():
                 return rowfiles.read_table(path).drop(columns=COHORT_COLUMN, errors="ignore")
+        parts = sorted(Path(folder).glob(f"{name}_*.csv.gz"))
+        if parts:
+            return pd.concat([rowfiles.read_table(path) for path in parts], ignore_index=True)
         raise FileNotFoundError(f"{folder} holds no {name}.csv or {name}.csv.gz.")
 
     return read

@@ -3,14 +3,13 @@
 import numpy as np
 import pandas as pd
 
-from tumorcf_lib.config import CLASSES
 from tumorcf_lib.stats import classification, metrics
-from tumorcf_lib.tables import drift, site_tables, study
+from tumorcf_lib.tables import drift, primary, site_tables, study
+from tumorcf_lib.tables import fold_scores as scores_of
+from tumorcf_lib.tables.fold_scores import EARLIER, KEYS, PLAIN, SHUFFLED, P, arrays
 
-ONE, AVERAGED = "one network", "mean of the seeds' networks"
-AS_IS, BOTH_VIEWS = "as is", "and flipped"
-KEYS = ["training_seed", "fold"]
-P = [f"p_{name}" for name in CLASSES]
+ONE, MEAN_OF_ONE, AVERAGED = "one network", "mean over seeds", "seeds' probabilities averaged"
+UNIT = [*KEYS, "fold"]
 
 ELSEWHERE = (
     ("paper: ResNet-50, one split", 0.94, np.nan),
@@ -23,140 +22,129 @@ ELSEWHERE = (
 
 def derive(read, n_resamples):
     """Every table by its name; ``read`` gives a row file by its name."""
-    predictions, validation = read("rows_predictions"), read("rows_validation")
+    every = complete(read("rows_predictions"))
+    kind = headline_kind(every)
+    predictions = every[every["network"] == kind]
+    found = scores_of.temperatures(every)
     rows = read("rows_edits")
-    performance = performance_table(predictions, n_resamples=n_resamples)
+    rows = rows[scores_of.units_of(rows).isin(scores_of.units_of(every))]
+    scores = scores_of.slice_scores(scores_of.scaled(rows, found))
+    rows = rows[rows["network"] == kind]
     first = rows["training_seed"].min()
-    by_slice = metrics.slice_scores(rows[rows["training_seed"] == first])
     one = headline_predictions(predictions)
+    by_slice = metrics.slice_scores(rows[rows["training_seed"] == first])
+    performance = performance_table(predictions, n_resamples=n_resamples)
     return {
+        "table_primary": primary.primary_table(scores, kind),
+        "table_estimates": primary.estimates_table(scores),
+        "table_still_right": primary.still_right_table(scores),
         "table_performance": performance,
         "table_classes": study.performance_by_class(one, n_resamples=n_resamples),
         "table_confusion": study.confusion(one),
-        "table_reliability": reliability_table(predictions, validation),
-        "table_folds": folds_table(predictions, validation, read("history")),
+        "table_reliability": reliability_table(predictions, found),
+        "table_folds": folds_table(every, found, read("history")),
         "table_spread": spread_table(predictions),
         "table_elsewhere": elsewhere_table(performance),
-        "table_recipes": recipes_table(read, validation),
+        "table_recipes": recipes_table(read),
         "table_scores": study.scores_by_class(by_slice, n_resamples=n_resamples),
         "table_fall_to": study.fall_to(rows[rows["training_seed"] == first]),
-        "table_findings": study.findings(by_slice, n_resamples=n_resamples),
         "table_accuracy_by_site": site_tables.site_accuracy_table(one, n_resamples=n_resamples),
         "table_drift": drift.drift_table(
             rows[rows["training_seed"] == first], n_resamples=n_resamples
         ),
-        "table_net_by_site": site_tables.site_table(by_slice, n_resamples=n_resamples),
-        "table_seeds": seeds_table(rows),
     }
 
 
+def headline_kind(predictions):
+    """The kind of network that the study's numbers are of."""
+    return PLAIN if (predictions["network"] == PLAIN).any() else EARLIER
+
+
+def complete(predictions):
+    """Rows of the plain seeds whose folds are all there, and of every network of another kind."""
+    n_folds = predictions["fold"].nunique()
+    there = predictions.groupby(KEYS)["fold"].transform("nunique") == n_folds
+    return predictions[there | (predictions["network"] == SHUFFLED)].reset_index(drop=True)
+
+
 def headline_predictions(predictions):
-    """One row a slice: the first seed's network of its fold, the slice shown as it is."""
+    """One row a slice: the first seed's network of its fold."""
     first = predictions["training_seed"].min()
-    chosen = (predictions["training_seed"] == first) & (predictions["view"] == AS_IS)
-    return predictions[chosen].drop(columns=["view", "training_seed"]).reset_index(drop=True)
+    chosen = predictions[predictions["training_seed"] == first]
+    return chosen.drop(columns=KEYS).reset_index(drop=True)
 
 
-def kinds_of_prediction(predictions):
-    """Predictions of every kind: (networks, views) to one row a slice (and seed).
-
-    Returns
-    -------
-    dict of (str, str) to DataFrame
-        One network or the mean over seeds; shown as it is, or the mean with the flipped view.
-    """
+def averaged(predictions):
+    """One row a slice: the mean of the seeds' probabilities."""
     same = ["fold", "slice_id", "patient_id", "person_id", "label"]
-    found = {}
-    for views, own in (
-        (AS_IS, predictions[predictions["view"] == AS_IS]), (BOTH_VIEWS, predictions),
-    ):  # fmt: skip
-        by_seed = own.groupby(["training_seed", *same], sort=False)[P].mean().reset_index()
-        found[ONE, views] = by_seed
-        if by_seed["training_seed"].nunique() > 1:
-            found[AVERAGED, views] = own.groupby(same, sort=False)[P].mean().reset_index()
-    return found
+    return predictions.groupby(same, sort=False)[P].mean().reset_index()
 
 
 def performance_table(predictions, *, n_resamples):
-    """How good the networks are on all slices, each tested out of fold.
+    """How good the plain networks are on all slices, each tested out of fold.
 
     Parameters
     ----------
     predictions : DataFrame
-        training_seed, fold, view, slice_id, person_id, label, p_<class>.
+        training_seed, fold, slice_id, person_id, label, p_<class>.
 
     Returns
     -------
     DataFrame
-        networks, views, training_seed ("" for a mean over seeds), and the columns of
-        :func:`study.tables.performance`. Intervals are over persons; they hold the
-        networks of a seed fixed.
+        networks (:data:`ONE`; with several seeds also :data:`MEAN_OF_ONE`, without an interval,
+        and :data:`AVERAGED`), training_seed ("" for all), and the columns of
+        :func:`tables.study.performance`. Intervals are over patients.
     """
     parts = []
-    for (networks, views), own in kinds_of_prediction(predictions).items():
-        seeds = own.groupby("training_seed") if networks == ONE else [("", own)]
-        for seed, rows in seeds:
-            part = study.performance(rows.drop(columns="training_seed", errors="ignore"),
-                                      n_resamples=n_resamples)
-            part.insert(0, "training_seed", str(seed))
-            part.insert(0, "views", views)
-            part.insert(0, "networks", networks)
-            parts.append(part)
-    return pd.concat(parts, ignore_index=True)
+    for seed, own in predictions.groupby("training_seed"):
+        part = study.performance(own.drop(columns=KEYS), n_resamples=n_resamples)
+        parts.append(part.assign(networks=ONE, training_seed=str(seed)))
+    if len(parts) > 1:
+        means = parts[0].assign(networks=MEAN_OF_ONE, training_seed="", low=np.nan, high=np.nan)
+        means["value"] = np.mean([part["value"] for part in parts], axis=0)
+        part = study.performance(averaged(predictions), n_resamples=n_resamples)
+        parts += [means, part.assign(networks=AVERAGED, training_seed="")]
+    table = pd.concat(parts, ignore_index=True)
+    return table[["networks", "training_seed", *table.columns.drop(["networks", "training_seed"])]]
 
 
-def reliability_table(predictions, validation):
-    """Calibration bins as of :func:`study.tables.reliability`, pooled over folds.
+def reliability_table(predictions, temperatures):
+    """Calibration bins as of :func:`tables.study.reliability`, of the first seed's networks.
 
-    Every fold has a temperature of its own, fitted on its validation persons; the column
-    ``temperature`` is their mean.
+    The column ``temperature`` is the mean of the folds' (see :func:`fold_scores.temperatures`).
     """
-    one, held = headline_predictions(predictions), headline_predictions(validation)
-    scaled, temperatures = [], []
-    for fold, rows in one.groupby("fold"):
-        fitted = metrics.fit_temperature(*_arrays(held[held["fold"] == fold]))
-        scaled.append(rows.assign(
-            **dict(zip(P, metrics.apply_temperature(_arrays(rows)[1], fitted).T))
-        ))  # fmt: skip
-        temperatures.append(fitted)
-    scaled = pd.concat(scaled)
+    first = predictions["training_seed"].min()
+    one = predictions[predictions["training_seed"] == first]
+    kind = one["network"].iloc[0]
+    warmed, mean = scores_of.scaled(one, temperatures), temperatures[kind, first].mean()
     kinds = {
-        "slices": (one, 1.0),
-        "persons": (metrics.person_predictions(one), 1.0),
-        "slices, temperature": (scaled, float(np.mean(temperatures))),
-        "persons, temperature": (metrics.person_predictions(scaled), float(np.mean(temperatures))),
+        "slices": (one, 1.0), "persons": (metrics.person_predictions(one), 1.0),
+        "slices, temperature": (warmed, mean),
+        "persons, temperature": (metrics.person_predictions(warmed), mean),
     }
     parts = []
     for kind, (rows, temperature) in kinds.items():
-        bins = metrics.reliability_bins(*_arrays(rows))
-        bins.insert(0, "ece", metrics.ece(*_arrays(rows)))
+        bins = metrics.reliability_bins(*arrays(rows))
+        bins.insert(0, "ece", metrics.ece(*arrays(rows)))
         bins.insert(0, "temperature", temperature)
         bins.insert(0, "kind", kind)
         parts.append(bins)
     return pd.concat(parts, ignore_index=True)
 
 
-def folds_table(predictions, validation, history):
-    """Every fold and seed on its own: what is tested, and how right it is."""
+def folds_table(predictions, temperatures, history):
+    """Every network on its own: whom it tests, and how right it is."""
+    epochs = history.groupby(UNIT).size()
+    warmed = scores_of.scaled(predictions, temperatures)
     rows = []
-    for (seed, fold), own in predictions[predictions["view"] == AS_IS].groupby(KEYS):
-        chosen = (validation["training_seed"] == seed) & (validation["fold"] == fold)
-        held = validation[chosen & (validation["view"] == AS_IS)]
-        epochs = history[(history["training_seed"] == seed) & (history["fold"] == fold)]
-        row = {
-            "training_seed": seed, "fold": fold, "n_persons": own["person_id"].nunique(),
-            "n_slices": len(own), "epochs": len(epochs),
-            "best_epoch": int(epochs.loc[epochs["best"].astype(bool), "epoch"].iloc[0]),
-        }  # fmt: skip
-        for name, part in (("", own), ("val_", held)):
-            row |= {f"{name}{k}": v for k, v in _accuracies(part).items()}
-        labels, p = _arrays(own)
-        row["temperature"] = metrics.fit_temperature(*_arrays(held))
-        row["ece"] = metrics.ece(labels, p)
-        row["ece_temperature"] = metrics.ece(
-            labels, metrics.apply_temperature(p, row["temperature"])
-        )
-        rows.append(row)
+    for unit, own in predictions.groupby(UNIT):
+        scaled = warmed.loc[own.index]
+        rows.append({
+            **dict(zip(UNIT, unit, strict=True)), "n_persons": own["person_id"].nunique(),
+            "n_slices": len(own), "epochs": epochs[unit], **_accuracies(own),
+            "temperature": temperatures[unit], "ece": metrics.ece(*arrays(own)),
+            "ece_temperature": metrics.ece(*arrays(scaled)),
+        })  # fmt: skip
     return pd.DataFrame(rows)
 
 
@@ -171,7 +159,7 @@ def spread_table(predictions):
         negative variances count as 0), n_folds, n_seeds. With one seed, sd_seed is unknown and
         sd_fold holds all.
     """
-    units = predictions[predictions["view"] == AS_IS].groupby(KEYS)
+    units = predictions.groupby(["training_seed", "fold"])
     scored = pd.DataFrame({key: _accuracies(own) for key, own in units}).T
     rows = []
     for metric in scored:
@@ -188,13 +176,9 @@ def elsewhere_table(performance):
     """Accuracies published elsewhere with patients kept apart, and ours below."""
     shown = [{"source": name, "slices": a, "persons": b} for name, a, b in ELSEWHERE]
     own = performance[performance["metric"] == "accuracy"]
-    for (networks, views, seed), rows in own.groupby(
-        ["networks", "views", "training_seed"], sort=False
-    ):
+    for (networks, seed), rows in own.groupby(["networks", "training_seed"], sort=False):
         by_level = rows.set_index("level")
-        which = f", seed {seed}" if seed else ""
-        shown_as = "" if views == AS_IS else ", with mirror images"
-        entry = {"source": f"this project: {networks}{shown_as}{which}"}
+        entry = {"source": f"this project: {networks}" + (f", seed {seed}" if seed else "")}
         for level in ("slice", "person"):
             row = by_level.loc[level]
             entry |= {f"{level}s": row["value"], f"{level}s_low": row["low"],
@@ -205,77 +189,44 @@ def elsewhere_table(performance):
     return pd.DataFrame(shown, columns=columns)
 
 
-def recipes_table(read, validation):
-    """Every recipe tried, by its validation persons; tested slices chose nothing.
+def recipes_table(read):
+    """Every recipe tried, by patients held out within the folds' training; no tested slice chose.
 
     Returns
     -------
     DataFrame
-        recipe, views, n_units (folds and seeds it was run on), folds, accuracies, ECE after the
-        units' own temperature, loss (mean negative log-likelihood), and ``kept_<...>``: the kept
-        recipe on the same units.
+        recipe, folds, n_slices, accuracies, loss (mean negative log-likelihood); empty if no
+        trial is published.
     """
-    kept = validation.assign(recipe="kept")
+    columns = ["recipe", "folds", "n_slices", "slice_accuracy", "balanced_accuracy",
+               "person_accuracy", "loss"]
     try:
-        tried = pd.concat([kept, read("rows_recipes")], ignore_index=True)
+        tried = read("rows_recipes")
     except FileNotFoundError:
-        tried = kept
+        return pd.DataFrame(columns=columns)
     rows = []
     for recipe, own in tried.groupby("recipe", sort=False):
-        units = own[KEYS].drop_duplicates()
-        base = kept.merge(units, on=KEYS)
-        for views, part in _views(own):
-            row = {"recipe": recipe, "views": views, "n_units": len(units),
-                   "folds": " ".join(str(f) for f in sorted(units["fold"].unique()))}
-            row |= _validated(part)
-            row |= {f"kept_{k}": v for k, v in _validated(dict(_views(base))[AS_IS]).items()}
-            rows.append(row)
-    return pd.DataFrame(rows)
-
-
-def seeds_table(rows):
-    """Mean scores of each training seed's networks: do the findings hang on the seed?"""
-    found = []
-    for seed, own in rows.groupby("training_seed"):
-        scores = metrics.slice_scores(own)
-        for group in ("all", *CLASSES):
-            part = scores if group == "all" else scores[scores["label"] == group]
-            found.append({
-                "training_seed": seed, "group": group, "n_slices": len(part),
-                **{name: part[name].mean() for name in ("delta_drop", "net_drop", "delta_focus")},
-            })  # fmt: skip
-    return pd.DataFrame(found)
+        held_out_in = own["fold"].astype(str) + "/" + own["training_seed"].astype(str)
+        own = own.assign(person_id=own["person_id"] + "/" + held_out_in)
+        labels, p = arrays(own)
+        loss = float(-np.log(p[np.arange(len(p)), labels]).mean())
+        folds = " ".join(str(fold) for fold in sorted(own["fold"].unique()))
+        rows.append({"recipe": recipe, "folds": folds, "n_slices": len(own),
+                     **_accuracies(own), "loss": loss})
+    return pd.DataFrame(rows, columns=columns)
 
 
 # -- inner parts -------------------------------------------------------------
 
 
-def _arrays(rows):
-    return pd.Index(CLASSES).get_indexer(rows["label"]), rows[P].to_numpy(np.float64)
-
-
 def _accuracies(rows):
-    labels, p = _arrays(rows)
+    labels, p = arrays(rows)
     persons = metrics.person_predictions(rows)
     return {
         "slice_accuracy": classification.accuracy(labels, p),
         "balanced_accuracy": classification.balanced_accuracy(labels, p),
         "person_accuracy": float(persons["correct"].mean()),
     }
-
-
-def _views(rows):
-    yield AS_IS, rows[rows["view"] == AS_IS]
-    same = [*KEYS, "slice_id", "person_id", "label"]
-    yield BOTH_VIEWS, rows.groupby(same, sort=False)[P].mean().reset_index()
-
-
-def _validated(rows):
-    """Accuracies over the units' validation slices; a person may be held out in several folds."""
-    rows = rows.assign(person_id=rows["person_id"] + "/" + rows["fold"].astype(str)
-                       + "/" + rows["training_seed"].astype(str))
-    labels, p = _arrays(rows)
-    return _accuracies(rows) | {"loss": float(-np.log(p[np.arange(len(p)), labels]).mean())}
 
 
 def _components(grid):

@@ -242,11 +242,11 @@ def beside_reference(table, name: str, profile, *, figures: Path | None = None) 
 
 
 def one_network(table):
-    """Of a pooled table that also tells of several seeds and views, the first network's lines."""
+    """Of a pooled table that also tells of several seeds, the first network's lines."""
     if "networks" not in table:
         return table
-    chosen = (table[["networks", "views"]] == table[["networks", "views"]].iloc[0]).all(axis=1)
-    own = table[chosen & (table["training_seed"] == table["training_seed"].iloc[0])]
+    first = table[["networks", "training_seed"]].iloc[0]
+    own = table[(table[["networks", "training_seed"]] == first).all(axis=1)]
     return own.reset_index(drop=True)
 
 

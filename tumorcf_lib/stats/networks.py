@@ -1,0 +1,256 @@
+"""Estimates over patients *and* networks, and the band of networks that know nothing.
+
+A published interval has to answer two questions: what would other patients have said, and what
+would another training have said. Every patient is tested by one network of each training seed,
+that of the patient's fold. The estimate is the mean over patients, each counting the same, of the
+mean over seeds. Its variance has two parts: that of the patients' means, and that of the
+networks, from seeds that were trained on the same fold. All of it is closed form: nothing is
+drawn at random, so a second run cannot say something else.
+
+Networks trained on labels dealt anew to the patients know nothing of the classes, but move when a
+slice is edited, too. Their scores are the null: a claim is read against them, not against 0.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.special import stdtr, stdtrit
+
+CONFIDENCE = 0.95
+HOLDS, FAILS, OPEN = "holds", "does not hold", "cannot be told"
+"""What becomes of a claim about our network."""
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A mean over patients and networks.
+
+    ``value`` with ``error`` (standard error) and ``df`` (Satterthwaite's degrees of freedom);
+    ``network_error`` is the networks' part of the error, NaN with a single seed.
+    """
+
+    value: float
+    error: float
+    df: float
+    network_error: float
+    n_patients: int
+    n_slices: int
+    n_seeds: int
+
+    @property
+    def interval(self):
+        """The 95 percent interval, by Student's law."""
+        if not self.df >= 1:
+            return np.nan, np.nan
+        reach = stdtrit(self.df, (1 + CONFIDENCE) / 2) * self.error
+        return self.value - reach, self.value + reach
+
+
+@dataclass(frozen=True)
+class Null:
+    """Scores of networks that know nothing: ``mean`` and ``sd`` over ``n`` networks, each the
+    mean of its tested patients."""
+
+    mean: float
+    sd: float
+    n: int
+
+    def band(self, n_networks):
+        """Where the mean of ``n_networks`` such networks falls in 95 of 100 cases."""
+        if self.n < 2:
+            return np.nan, np.nan
+        spread = self.sd * np.sqrt(1 / n_networks + 1 / self.n)
+        reach = stdtrit(self.n - 1, (1 + CONFIDENCE) / 2) * spread
+        return self.mean - reach, self.mean + reach
+
+
+def by_patient(values, column):
+    """Patients' means of a score by each seed's network.
+
+    Parameters
+    ----------
+    values : DataFrame
+        One row a slice and seed: training_seed, fold, person_id, and the score; slices without
+        a value are left out.
+    column : str
+
+    Returns
+    -------
+    means : ndarray, shape (n_patients, n_seeds)
+        Every patient with a value of every seed.
+    folds : ndarray of int, shape (n_patients,)
+    n_slices : int
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> rows = pd.DataFrame({"training_seed": 0, "fold": [0, 0, 1], "person_id": list("aab"),
+    ...                      "x": [0.0, 1.0, 0.3]})
+    >>> means, folds, n_slices = by_patient(rows, "x")
+    >>> means.tolist(), folds.tolist(), n_slices
+    ([[0.5], [0.3]], [0, 1], 3)
+    """
+    own = values[np.isfinite(values[column].to_numpy(float))]
+    wide = own.groupby(["fold", "person_id", "training_seed"])[column].mean().unstack()
+    wide = wide.dropna()
+    if wide.empty:
+        return np.empty((0, 0)), np.empty(0, int), 0
+    n_slices = int((own["training_seed"] == own["training_seed"].min()).sum())
+    return wide.to_numpy(float), wide.index.get_level_values("fold").to_numpy(), n_slices
+
+
+def mean(values, column, *, null=None):
+    """Mean of a score over patients and networks.
+
+    Parameters
+    ----------
+    values, column
+        As in :func:`by_patient`.
+    null : Null, optional
+        With a single seed nothing tells how far another training would lie; its spread is then
+        taken from these networks. With more, the larger of both spreads counts.
+
+    Returns
+    -------
+    Estimate
+        NaN without patients; without an interval with a single one.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> rows = pd.DataFrame({"training_seed": 0, "fold": 0, "person_id": list("abcd"),
+    ...                      "x": [0.1, 0.2, 0.3, 0.4]})
+    >>> e = mean(rows, "x")
+    >>> round(e.value, 3), round(e.error, 4), e.df  # sd 0.129 / sqrt(4)
+    (0.25, 0.0645, 3.0)
+    """
+    means, folds, n_slices = by_patient(values, column)
+    n, n_seeds = means.shape
+    if n == 0:
+        return Estimate(np.nan, np.nan, np.nan, np.nan, 0, 0, 0)
+    patients = means.mean(axis=1).var(ddof=1) / n if n > 1 else np.nan
+    network, df = network_variance(means, folds)
+    if null is not None and null.n > 1:
+        unlearned = null.sd**2 / (len(np.unique(folds)) * n_seeds)
+        if not network >= unlearned:
+            network, df = unlearned, null.n - 1
+    added = 0.0 if np.isnan(network) else network
+    error2 = patients + added
+    if n < 2:
+        free = 0
+    elif not error2:
+        free = n - 1
+    else:
+        free = error2**2 / (patients**2 / (n - 1) + (added**2 / df if added else 0))
+    return Estimate(
+        float(means.mean()), float(np.sqrt(error2)), float(free), float(np.sqrt(network)),
+        n, n_slices, n_seeds,
+    )
+
+
+def network_variance(means, folds):
+    """Variance of a mean over patients that is due to the networks, and its degrees of freedom.
+
+    Of each fold the variance between its seeds' networks of the mean over its patients, by the
+    fold's share of the patients.
+
+    Returns
+    -------
+    float, int
+        NaN with a single seed.
+
+    Examples
+    --------
+    >>> network_variance(np.array([[0.0, 0.2]]), np.array([0]))  # var 0.02 of two, mean of two
+    (0.01, 1)
+    """
+    n, n_seeds = means.shape
+    numbers = np.unique(folds)
+    if n_seeds < 2:
+        return np.nan, 0
+    parts = [
+        (np.mean(folds == fold)) ** 2 * means[folds == fold].mean(axis=0).var(ddof=1) / n_seeds
+        for fold in numbers
+    ]
+    return round(float(np.sum(parts)), 15), len(numbers) * (n_seeds - 1)
+
+
+def null_of(values, column):
+    """What networks that know nothing score: one value a network, the mean of its patients.
+
+    Parameters
+    ----------
+    values : DataFrame
+        As in :func:`by_patient`; each (training_seed, fold) is one network.
+    column : str
+
+    Returns
+    -------
+    Null
+        With ``n`` 0 and NaN if there is no such network.
+    """
+    own = values[np.isfinite(values[column].to_numpy(float))]
+    patients = own.groupby(["training_seed", "fold", "person_id"])[column].mean()
+    scores = patients.groupby(["training_seed", "fold"]).mean()
+    if scores.empty:
+        return Null(np.nan, np.nan, 0)
+    return Null(float(scores.mean()), float(scores.std(ddof=1)), len(scores))
+
+
+def against_null(estimate, null):
+    """Two-sided p of the estimate being one of networks that know nothing.
+
+    Student's law, with the errors of the estimate and of the null's mean.
+
+    Examples
+    --------
+    >>> e = Estimate(0.3, 0.03, 60.0, 0.01, 70, 700, 3)
+    >>> against_null(e, Null(0.0, 0.05, 10)) < 0.001
+    True
+    >>> against_null(e, Null(np.nan, np.nan, 0))
+    nan
+    """
+    if not np.isfinite(null.mean) or not estimate.df >= 1:
+        return np.nan
+    of_null = null.sd**2 / null.n if null.n > 1 else 0.0
+    known = np.nan_to_num(estimate.network_error) ** 2
+    of_patients, of_networks = estimate.error**2 - known, known + of_null
+    error2 = of_patients + of_networks
+    if error2 <= 0:
+        return 1.0 if estimate.value == null.mean else 0.0
+    df = estimate.df
+    if null.n > 1:  # the networks' spread is known from few of them
+        df = error2**2 / (
+            of_patients**2 / max(1, estimate.n_patients - 1) + of_networks**2 / (null.n - 1)
+        )
+    return float(2 * stdtr(df, -abs(estimate.value - null.mean) / np.sqrt(error2)))
+
+
+def fixed(value):
+    """A null that is a number, such as one half, and no network's."""
+    return Null(float(value), 0.0, 0)
+
+
+def verdict(estimate, null, p, side="above"):
+    """What becomes of the claim that a score is above (or below) its null.
+
+    Parameters
+    ----------
+    estimate : Estimate
+    null : Null
+    p : float
+        After Holm's correction over all claims, in both directions.
+    side : {"above", "below"}
+
+    Returns
+    -------
+    verdict : str
+        :data:`HOLDS`, :data:`FAILS` (the other side, beyond chance) or :data:`OPEN`.
+    reason : str
+        Why it cannot be told, else empty.
+    """
+    if not np.isfinite(p):
+        return OPEN, "no networks to compare with" if estimate.n_patients else "no slices"
+    if p >= 1 - CONFIDENCE:
+        return OPEN, "within the reach of chance"
+    return (HOLDS if (estimate.value > null.mean) == (side == "above") else FAILS), ""

@@ -1,0 +1,141 @@
+"""Scores of every slice by every network of the folds, on calibrated probabilities.
+
+Every tested slice is asked of a network that never saw its patient. Probabilities have their
+fold's temperature, fitted on the *other* folds' tested patients, so that no slice decides about
+itself.
+"""
+
+import numpy as np
+import pandas as pd
+
+from tumorcf_lib.config import CLASSES
+from tumorcf_lib.edits import scores as formulas
+from tumorcf_lib.stats import classification, estimates, metrics
+
+PLAIN, SHUFFLED = "plain", "shuffled"
+EARLIER = "earlier"
+"""Networks of the recipe published first; they speak until a seed of the kept one is whole."""
+
+KEYS = ["network", "training_seed"]
+P = [f"p_{name}" for name in CLASSES]
+LIKE_ENERGY = (0.8, 1.25)
+"""Shams whose RMS is this share of the removal's have its energy."""
+
+MR, OTHER_IDS = "MR...", "other IDs"
+EDITS = ("original", "remove", "sham", "only", "sham_only", "background", "silhouette", "blank")
+
+
+def temperatures(predictions):
+    """Temperature of each fold's network, from the slices tested by the other folds' networks.
+
+    Parameters
+    ----------
+    predictions : DataFrame
+        network, training_seed, fold, label, p_<class>; one row a tested slice.
+
+    Returns
+    -------
+    Series
+        By (network, training_seed, fold). Networks of shuffled labels, which no temperature
+        can mend, have the mean of the plain ones of their fold: what is done to the networks
+        that are judged is done to those that they are judged by.
+    """
+    found = {}
+    for key, own in predictions[predictions["network"] != SHUFFLED].groupby(KEYS):
+        for fold in own["fold"].unique():
+            others = own[own["fold"] != fold]
+            found[*key, fold] = classification.fit_temperature(*arrays(others))
+    of_plain = pd.Series(found).rename_axis([*KEYS, "fold"])
+    plain = of_plain.groupby(["network", "fold"]).mean()
+    plain = plain.loc[PLAIN if PLAIN in plain.index else EARLIER]
+    shuffled = predictions.loc[predictions["network"] == SHUFFLED, [*KEYS, "fold"]]
+    units = shuffled.drop_duplicates().itertuples(index=False, name=None)
+    return pd.concat([of_plain, pd.Series(
+        {key: plain[key[2]] for key in units}, dtype=float
+    ).rename_axis([*KEYS, "fold"]) if len(shuffled) else None])  # fmt: skip
+
+
+def units_of(rows):
+    """Each row's network, training seed and fold, as an index to look up."""
+    return pd.MultiIndex.from_frame(rows[[*KEYS, "fold"]])
+
+
+def arrays(rows):
+    """Class indices (n,) and probabilities (n, 3) of rows."""
+    return pd.Index(CLASSES).get_indexer(rows["label"]), rows[P].to_numpy(np.float64)
+
+
+def scaled(rows, found):
+    """Rows with the temperatures of :func:`temperatures` in their probabilities and log-odds."""
+    at = units_of(rows)
+    labels, p = arrays(rows)
+    p = classification.apply_temperature(p, found.reindex(at).to_numpy()[:, None])
+    rows = rows.assign(**dict(zip(P, p.T, strict=True)))
+    if "log_odds" in rows:
+        rows["log_odds"] = formulas.class_log_odds(p, labels)
+    return rows
+
+
+def slice_scores(rows):
+    """Scores of each slice by each network, from scaled audit rows.
+
+    Returns
+    -------
+    DataFrame
+        As of :func:`stats.metrics.slice_scores`, with network, training_seed, fold, and
+        ``right_<edit>``: the share of an edit's slices (of shams, of its places) called right;
+        ``net_drop_like_energy``: against shams of the removal's energy alone, NaN where a slice
+        has none; ``focus_over_background``: P_only - P_background.
+    """
+    parts = []
+    for (network, seed), own in rows.groupby(KEYS):
+        table = metrics.slice_scores(own)
+        table.insert(0, "fold", table["slice_id"].map(own.groupby("slice_id")["fold"].first()))
+        table.insert(0, "training_seed", seed)
+        table.insert(0, "network", network)
+        by = table["slice_id"]
+        right = _right(own).groupby([own["edit"], own["slice_id"]]).mean()
+        for edit in EDITS:
+            known = right[edit] if edit in right.index.levels[0] else pd.Series(dtype=float)
+            table[f"right_{edit}"] = by.map(known)
+        table["net_drop_like_energy"] = by.map(_sham_of_like_energy(own)) - table["p_remove"]
+        table["focus_over_background"] = table["p_only"] - table["p_background"]
+        parts.append(table)
+    return pd.concat(parts, ignore_index=True)
+
+
+def _right(rows):
+    """Whether each row's most probable class is the true one; NaN without an edit."""
+    labels, p = arrays(rows)
+    known = np.isfinite(p).all(axis=1)
+    right = np.where(known, np.where(known[:, None], p, 0).argmax(axis=1) == labels, np.nan)
+    return pd.Series(right, rows.index)
+
+
+def _sham_of_like_energy(rows):
+    """Mean probability of the true class over the shams of like energy, by slice."""
+    rows = estimates.headline_rows(rows)
+    removal = rows[rows["edit"] == "remove"].set_index("slice_id")["edit_rms"]
+    shams = rows[(rows["edit"] == "sham") & (rows["reason"] == "")]
+    share = shams["edit_rms"] / shams["slice_id"].map(removal)
+    shams = shams[share.between(*LIKE_ENERGY)]
+    labels, p = arrays(shams)
+    return pd.Series(p[np.arange(len(p)), labels]).groupby(shams["slice_id"].to_numpy()).mean()
+
+
+def of_group(scores, group):
+    """Slices of "all", of a class, or of a class and site such as "glioma, MR..."."""
+    name, _, site = group.partition(", ")
+    own = scores if name == "all" else scores[scores["label"] == name]
+    if site:
+        own = own[own["person_id"].astype(str).str.startswith("MR") == (site == MR)]
+    return own
+
+
+def groups(scores):
+    """"all", the classes, and a class's two sites where it has both."""
+    found = ["all", *CLASSES]
+    for name in CLASSES:
+        sites = [f"{name}, {MR}", f"{name}, {OTHER_IDS}"]
+        found += sites if all(len(of_group(scores, site)) for site in sites) else []
+    return found

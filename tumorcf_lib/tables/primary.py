@@ -1,0 +1,218 @@
+"""The study's answer: the primary claims read against networks that know nothing.
+
+From the folds' rows alone. Every patient counts the same; intervals are over patients and
+networks. What has no claim is an estimate without verdict words.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from tumorcf_lib.config import CLASSES
+from tumorcf_lib.stats import networks
+from tumorcf_lib.stats.verdicts import holm
+from tumorcf_lib.tables.fold_scores import EDITS, PLAIN, SHUFFLED, groups, of_group
+
+SCORES = (
+    "delta_drop", "sham_drop", "net_drop", "net_drop_like_energy", "net_drop_lo",
+    "delta_focus", "net_focus", "focus_over_background",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Claim:
+    """One sentence of the paper with the number that decides it.
+
+    ``groups``: the class whose mean of ``score`` is claimed to be above its null; of two, the
+    first's less the second's. ``kind`` "errors" and "wrong" have computations of their own.
+    """
+
+    finding: int
+    claim: str
+    score: str
+    groups: tuple[str, ...]
+    kind: str = "mean"
+    side: str = "above"
+
+
+CLAIMS = (
+    *(Claim(1, f"Removing a {name} lowers its probability more than a sham does", "net_drop",
+            (name,)) for name in CLASSES),
+    *(Claim(2, f"A {name} alone keeps more probability than tumor-free tissue of its shape",
+            "net_focus", (name,)) for name in CLASSES),
+    Claim(3, "Slices called wrong lean less on the tumor than slices called right", "delta_drop",
+          ("all",), "wrong", "below"),
+    *(Claim(4, f"Pituitary tumors are leaned on more than {name}s", "net_drop",
+            ("pituitary", name)) for name in CLASSES if name != "pituitary"),
+    Claim(5, "Most errors are between meningioma and glioma", "share of errors", ("all",),
+          "errors"),
+    Claim(6, "The tumor alone tells more than the background alone", "focus_over_background",
+          ("all",)),
+)  # fmt: skip
+"""The primary claims; all other numbers are estimates without verdict words."""
+
+
+def still_right_table(scores):
+    """Share of slices still called right after each edit, by network and group.
+
+    Returns
+    -------
+    DataFrame
+        network, group, edit, share, low, high, n_patients, n_slices, n_seeds. Every patient
+        counts the same.
+    """
+    rows = []
+    for network, own in scores.groupby("network"):
+        for group in groups(own):
+            for edit in EDITS:
+                e = networks.mean(of_group(own, group), f"right_{edit}")
+                low, high = np.clip(e.interval, 0, 1)
+                rows.append({
+                    "network": network, "group": group, "edit": edit, "share": e.value,
+                    "low": low, "high": high, "n_patients": e.n_patients,
+                    "n_slices": e.n_slices, "n_seeds": e.n_seeds,
+                })  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+def estimates_table(scores):
+    """Every score of every kind of network and group, with its null band.
+
+    Returns
+    -------
+    DataFrame
+        network, group, score, effect, low, high (over patients and networks), network_error,
+        null_low, null_high (where as many networks that know nothing would fall), n_patients,
+        n_slices, n_seeds, n_null.
+    """
+    nothing = scores[scores["network"] == SHUFFLED]
+    rows = []
+    for network, own in scores.groupby("network"):
+        for group in groups(own):
+            for score in SCORES:
+                null = networks.null_of(of_group(nothing, group), score)
+                of_null = network == SHUFFLED
+                e = networks.mean(of_group(own, group), score, null=None if of_null else null)
+                rows.append({
+                    "network": network, "group": group, "score": score, **_columns(e, null),
+                })  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+def _columns(e, null, n_folds=5):
+    (low, high), band = e.interval, null.band(n_folds * max(1, e.n_seeds))
+    return {
+        "effect": e.value, "low": low, "high": high, "network_error": e.network_error,
+        "null_low": band[0], "null_high": band[1], "n_patients": e.n_patients,
+        "n_slices": e.n_slices, "n_seeds": e.n_seeds, "n_null": null.n,
+    }  # fmt: skip
+
+
+def primary_table(scores, network=PLAIN):
+    """The primary claims of one kind of network: estimate, null band, Holm's p, verdict.
+
+    Returns
+    -------
+    DataFrame
+        finding, claim, score, group, the columns of :func:`estimates_table`, p (two-sided, of
+        the estimate being one of networks that know nothing), p_holm (over all claims),
+        verdict (:data:`stats.networks.HOLDS`, ``FAILS`` or ``OPEN``) and reason.
+    """
+    own, nothing = (scores[scores["network"] == name] for name in (network, SHUFFLED))
+    found = [_claimed(claim, own, nothing) for claim in CLAIMS]
+    p = np.array([networks.against_null(e, null) for e, null in found])
+    corrected = holm(p)
+    rows = []
+    for claim, (e, null), one, all_of_them in zip(CLAIMS, found, p, corrected, strict=True):
+        verdict, reason = networks.verdict(e, null, all_of_them, claim.side)
+        rows.append({
+            "finding": claim.finding, "claim": claim.claim, "score": claim.score,
+            "group": " less ".join(claim.groups), **_columns(e, null),
+            "p": one, "p_holm": all_of_them, "verdict": verdict, "reason": reason,
+        })  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+def _claimed(claim, own, nothing):
+    """Estimate and null of a claim."""
+    if claim.kind == "errors":
+        return share_of_errors(own), networks.fixed(1 / 2)
+    if claim.kind == "wrong":
+        return wrong_less_right(own, claim.score), networks.fixed(0)
+    found = []
+    for group in claim.groups:
+        null = networks.null_of(of_group(nothing, group), claim.score)
+        found.append((networks.mean(of_group(own, group), claim.score, null=null), null))
+    return found[0] if len(found) == 1 else _difference(*found)
+
+
+def _difference(first, second):
+    """First less second, of different patients."""
+    (e, null), (f, other) = first, second
+    error = np.hypot(e.error, f.error)
+    df = error**4 / (e.error**4 / e.df + f.error**4 / f.df) if error else min(e.df, f.df)
+    return networks.Estimate(
+        e.value - f.value, float(error), float(df), float(np.hypot(e.network_error,
+        f.network_error)), e.n_patients + f.n_patients, e.n_slices + f.n_slices, e.n_seeds,
+    ), networks.Null(null.mean - other.mean, float(np.hypot(null.sd, other.sd)),
+                     min(null.n, other.n))  # fmt: skip
+
+
+def share_of_errors(scores, between=("meningioma", "glioma")):
+    """Which share of the errors lies between two classes; a ratio over patients.
+
+    Its error is that of a ratio estimate: residuals of the patients' errors between the two
+    classes from the share times all their errors.
+    """
+    wrong = scores["predicted"] != scores["label"]
+    among = wrong & scores["label"].isin(between) & scores["predicted"].isin(between)
+    table = scores.assign(wrong=wrong.astype(float), among=among.astype(float))
+    parts = [networks.by_patient(table, name)[0] for name in ("among", "wrong")]
+    n, n_seeds = parts[0].shape
+    among, wrong = (part.mean(axis=1) for part in parts)
+    if not wrong.sum():
+        return networks.Estimate(np.nan, np.nan, np.nan, np.nan, n, 0, n_seeds)
+    share = among.sum() / wrong.sum()
+    error = np.sqrt(((among - share * wrong) ** 2).sum() * n / (n - 1)) / wrong.sum()
+    return networks.Estimate(
+        float(share), float(error), n - 1.0, np.nan, int((wrong > 0).sum()),
+        int(table["wrong"].sum() / max(1, n_seeds)), n_seeds,
+    )  # fmt: skip
+
+
+def wrong_less_right(scores, score):
+    """A score on slices called wrong less that on slices called right, within classes.
+
+    Whether a slice is called right is judged by *another* seed's network of its fold: chosen by
+    the network whose fall is measured, slices called right would fall by chance alone. Weighted
+    least squares with a level for each class, every patient counting the same, and an error
+    that counts patients (clustered sandwich).
+    """
+    seeds = sorted(scores["training_seed"].unique())
+    nothing = networks.Estimate(np.nan, np.nan, np.nan, np.nan, 0, 0, len(seeds))
+    if len(seeds) < 2:
+        return nothing
+    after = dict(zip(seeds, [*seeds[1:], seeds[0]], strict=True))
+    judge = scores.set_index(["training_seed", "slice_id"])["correct"]
+    at = pd.MultiIndex.from_arrays([scores["training_seed"].map(after), scores["slice_id"]])
+    table = scores.assign(wrong=1.0 - judge.reindex(at).to_numpy(float))
+    table = table[np.isfinite(table[score]) & np.isfinite(table["wrong"])]
+    if table["wrong"].nunique() < 2:
+        return nothing
+    levels = [table["label"] == name for name in CLASSES if (table["label"] == name).any()]
+    x = np.column_stack([table["wrong"], *levels]).astype(float)
+    _, patient, n_of = np.unique(table["person_id"], return_inverse=True, return_counts=True)
+    weight, y = 1 / n_of[patient], table[score].to_numpy(float)
+    bread = np.linalg.pinv(x.T @ (weight[:, None] * x))
+    slope = bread @ (x.T @ (weight * y))
+    residual = weight * (y - x @ slope)
+    meat = np.zeros((len(n_of), x.shape[1]))
+    np.add.at(meat, patient, residual[:, None] * x)
+    n = len(n_of)
+    error = np.sqrt((bread @ (meat.T @ meat) @ bread)[0, 0] * n / (n - 1))
+    n_wrong = table.loc[table["wrong"] == 1, "person_id"].nunique()
+    return networks.Estimate(
+        float(slope[0]), float(error), n_wrong - 1.0, np.nan, n, len(table) // len(seeds),
+        len(seeds),
+    )  # fmt: skip
