@@ -1,5 +1,7 @@
 """What the folds say together: ``figures/paper-lite-cv`` and its sentences."""
 
+import pandas as pd
+
 from tumorcf_lib import config
 from tumorcf_lib.config import CLASSES
 from tumorcf_lib.stats import answers
@@ -148,11 +150,19 @@ def _interval(row):
     return f"{row['value']:.3f} [{row['low']:.3f}, {row['high']:.3f}]"
 
 
+def shown_answer(table):
+    """Of :func:`tables.primary.still_right_table`, what the answer's chart shows."""
+    kind = headline_kind(table)
+    edits = ("original", "sham", "remove", "only", "blank")
+    own = table[(table["network"] == kind) & table["group"].isin(CLASSES)]
+    own = own.rename(columns={"group": "label", "n_patients": "n_persons"})
+    return pd.concat([own[own["edit"] == edit] for edit in edits], ignore_index=True)
+
+
 def _drawn(draw, *names):
     def figure(folder):
-        
         from tumorcf_lib import figures
-        from tumorcf_lib.figures import forests, studies, training  # noqa: F401
+        from tumorcf_lib.figures import forests, scores, studies, training  # noqa: F401
 
         read = side_studies.reader(folder)
         return draw(figures, *(read(name) for name in names))
@@ -166,6 +176,9 @@ STUDY = side_studies.SideStudy(
     optional=("rows_recipes.csv.gz",),
     derive=derive,
     figures={
+        "fig_answer": _drawn(
+            lambda figures, table: figures.scores.answer(shown_answer(table)),
+            "table_still_right"),
         "fig_folds": _drawn(
             lambda figures, *tables: figures.studies.folds(*tables),
             "table_folds", "table_elsewhere"),
