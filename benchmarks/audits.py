@@ -9,7 +9,7 @@ from benchmarks.measure import compare
 from tumorcf_lib import config
 from tumorcf_lib.data import preprocess
 from tumorcf_lib.edits import audit as audits
-from tumorcf_lib.edits import edits, plan
+from tumorcf_lib.edits import edits, infills, plan
 from tumorcf_lib.edits.infills import Hole
 
 SIZES = {"full": ("paper-lite", 4), "tiny": ("smoke", 1)}
@@ -32,7 +32,7 @@ def run(size, repeats):
 
 def rows(predict, cohort, profile, repeats):
     """Rows for any ``predict``; see :func:`edits.audit.audit`."""
-    planned = audits.HEADLINE_EDITS + plan.control_edits(
+    planned = plan.HEADLINE_EDITS + plan.control_edits(
         profile.infills, profile.dilations_at_512, profile.size_px, profile.n_control_places
     )
     batch_size = profile.predict_batch_size
@@ -92,7 +92,7 @@ def fills_alike(cohort, table):
 
 def edit_whole(slice, mask, row):
     """The edited slice behind a row, infills working on the whole slice instead of a crop."""
-    infill = edits.INFILLS.get(row["infill"])
+    infill = infills.INFILLS.get(row["infill"])
     if infill is None or infill.needs_whole_slice:
         return plan.recreate(slice, mask, row)
     region = plan.region_of(mask, row)

@@ -4,7 +4,7 @@ import numpy as np
 
 from benchmarks import slices
 from benchmarks.measure import compare
-from tumorcf_lib.edits import edits, shams
+from tumorcf_lib.edits import head, regions, shams
 
 SIZES = {"full": (24, 224, 2), "tiny": (1, 64, 1)}
 
@@ -13,7 +13,7 @@ def run(size, repeats):
     """Rows: each place tried on few of the slices, all places at once; the places agree."""
     n, size_px, n_naive = SIZES[size]
     cohort = slices.prepared(n, size_px)
-    work = [(mask, shams.head_mask(slice)) for slice, mask in zip(cohort.slices, cohort.masks)]
+    work = [(mask, head.head_mask(slice)) for slice, mask in zip(cohort.slices, cohort.masks)]
     cases = {
         "naive: each place tried": (n_naive, lambda: [each_place(*w) for w in work[:n_naive]]),
         "shams.legal_places": lambda: [shams.legal_places(*w) for w in work],
@@ -26,8 +26,8 @@ def run(size, repeats):
 
 def each_place(mask, head):
     """As :func:`edits.shams.legal_places`, by moving the mask to every place there is."""
-    forbidden = edits.dilate(mask, shams.CLEARANCE_PX) | ~head
-    top, bottom, left, right = edits.bounding_box(mask)
+    forbidden = regions.dilate(mask, shams.CLEARANCE_PX) | ~head
+    top, bottom, left, right = regions.bounding_box(mask)
     shape = mask[top:bottom, left:right]
     shapes = [shape, shape[:, ::-1]] if (shape != shape[:, ::-1]).any() else [shape]
     height, width = shape.shape

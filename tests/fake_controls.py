@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 
 from tumorcf_lib.config import CLASSES
-from tumorcf_lib.edits import audit, infills, plan
+from tumorcf_lib.edits import infills, plan
 from tumorcf_lib.edits.scores import class_log_odds
 from tumorcf_lib.stats import metrics
 
@@ -40,7 +40,7 @@ def edits(predictions, seed=2):
     control = plan.control_edits(INFILLS, (), 224, N_PLACES)
     removals = [plan.Edit(name, infills.HEADLINE_INFILL, dilation_px, n_places=N_PLACES)
                 for dilation_px in DILATIONS_PX for name in ("remove", "sham")]
-    rows = _audited(predictions, (*audit.HEADLINE_EDITS, *control, *removals), seed)
+    rows = _audited(predictions, (*plan.HEADLINE_EDITS, *control, *removals), seed)
     last = (rows["slice_id"] == rows["slice_id"].max()) & rows["edit"].isin(("sham", "sham_only"))
     numbers = ["depth_px", "edit_rms", *P, "log_odds"]
     rows.loc[last, numbers] = np.nan

@@ -194,8 +194,8 @@ def test_memory_does_not_grow_with_the_cohort():
 
 def test_memory_does_not_grow_with_the_number_of_edits():
     cohort = make_cohort(3, size=128)
-    few_edits = audit.control_edits(["telea"], [], 128, 2)
-    many_edits = audit.control_edits(list(INFILLS), [-4, 4, 8, 12, 16, 20], 128, 20)
+    few_edits = plan.control_edits(["telea"], [], 128, 2)
+    many_edits = plan.control_edits(list(INFILLS), [-4, 4, 8, 12, 16, 20], 128, 20)
 
     def peak(edits):
         tracemalloc.start()

@@ -10,7 +10,7 @@ import pytest
 from tumorcf_lib import config
 from tumorcf_lib.controls import detector
 from tumorcf_lib.data import cohort
-from tumorcf_lib.edits import edits
+from tumorcf_lib.edits import infills, regions
 from tumorcf_lib.edits.infills import Infill
 from tumorcf_lib.tables import detector_tables
 
@@ -52,13 +52,13 @@ def rows(prepared, parts):
     def refuse(slice, region, avoid, found):
         rare["left"] -= 1
         if rare["left"] < 0:
-            raise edits.ImpossibleEditError("Not here.")
+            raise regions.ImpossibleEditError("Not here.")
         return slice.copy()
 
     patch = pytest.MonkeyPatch()
-    patch.setitem(edits.INFILLS, "hole", Infill(lambda hole: np.full_like(hole.values, -4)))
-    patch.setitem(edits.INFILLS, "rare", Infill(refuse, needs_whole_slice=True))
-    patch.setitem(edits.INFILLS, "nothing", Infill(lambda s, r, a, f: s, needs_whole_slice=True))
+    patch.setitem(infills.INFILLS, "hole", Infill(lambda hole: np.full_like(hole.values, -4)))
+    patch.setitem(infills.INFILLS, "rare", Infill(refuse, needs_whole_slice=True))
+    patch.setitem(infills.INFILLS, "nothing", Infill(lambda s, r, a, f: s, needs_whole_slice=True))
     keras.utils.set_random_seed(0)
     made = detector.detect(PROFILE, prepared, parts, ("nothing", "hole", "rare"))
     patch.undo()

@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from tumorcf_lib.edits import edits
+from tumorcf_lib.edits import edits, regions
 
 AIR = np.float32(-1.25)
 
@@ -104,7 +104,7 @@ def test_removal_leaves_pixels_outside_the_dilated_mask_bit_identical(dilation_p
     rng = np.random.default_rng(3)
     slice, mask = brain(rng), blob(rng)
     edited = edits.remove(slice, mask, dilation_px=dilation_px)
-    outside = ~edits.dilate(mask, dilation_px)
+    outside = ~regions.dilate(mask, dilation_px)
     np.testing.assert_array_equal(edited[outside], slice[outside])
     assert (edited[~outside] != slice[~outside]).any()
 
@@ -180,7 +180,7 @@ def test_dilation_agrees_with_a_loop_over_distances(dilation_px):
             distances = np.hypot(near[:, 0] - y, near[:, 1] - x)
             reached = (distances <= abs(dilation_px)).any()
             wanted[y, x] = reached if dilation_px >= 0 else mask[y, x] and not reached
-    np.testing.assert_array_equal(edits.dilate(mask, dilation_px), wanted)
+    np.testing.assert_array_equal(regions.dilate(mask, dilation_px), wanted)
 
 
 def test_edit_rms_agrees_with_a_hand_calculation_and_with_numpy():
@@ -202,12 +202,12 @@ def test_an_edit_refuses_what_it_cannot_edit_and_says_what_it_expects():
     ]
     for edit in EDITS.values():
         for image, region, message in wrong:
-            with pytest.raises(edits.InvalidEditError, match=message):
+            with pytest.raises(regions.InvalidEditError, match=message):
                 edit(image, region)
-    with pytest.raises(edits.InvalidEditError, match="'magic'.*navier_stokes"):
+    with pytest.raises(regions.InvalidEditError, match="'magic'.*navier_stokes"):
         edits.remove(slice, mask, infill="magic")
-    with pytest.raises(edits.InvalidEditError, match="empty mask"):
-        edits.bounding_box(mask)
+    with pytest.raises(regions.InvalidEditError, match="empty mask"):
+        regions.bounding_box(mask)
 
 
 def test_contrast_left_is_the_share_of_the_step_at_the_rim_that_remains():

@@ -9,7 +9,8 @@ from keras import layers
 from tiny_heads import SIZE, cohort
 
 from tumorcf_lib import config
-from tumorcf_lib.edits import edits, shams
+from tumorcf_lib.edits import edits, regions, shams
+from tumorcf_lib.edits.head import head_mask
 from tumorcf_lib.networks import classifier, finetune, speed, training
 
 PROFILE = dataclasses.replace(
@@ -332,9 +333,9 @@ def test_a_hole_that_fits_nowhere_grown_is_made_at_the_tumors_size():
     slice[4:16, 4:36] = np.random.default_rng(0).uniform(1, 2, (12, 32))
     mask = np.zeros(slice.shape, bool)
     mask[5:15, 5:15] = True
-    head = shams.head_mask(slice)
+    head = head_mask(slice)
     assert len(shams.legal_places(mask, head)) and not len(
-        shams.legal_places(edits.dilate(mask, 3), head, tumor=mask)
+        shams.legal_places(regions.dilate(mask, 3), head, tumor=mask)
     )
     edited = finetune.remove_elsewhere(slice, mask, np.random.default_rng(0), dilation_px=3)
     assert np.sum(edited != slice) == 100
@@ -370,7 +371,7 @@ def test_a_pasted_tumor_keeps_its_pixels_and_nothing_of_its_own_background():
             shown = index[np.argmax(shared)]
             assert persons[shown] != persons[index[position]]
             # All but the other's tumor, filled in with up to a pixel around it.
-            assert np.sum((made != slices[shown])[~mask & ~edits.dilate(masks[shown], 1)]) == 0
+            assert np.sum((made != slices[shown])[~mask & ~regions.dilate(masks[shown], 1)]) == 0
     assert backgrounds == {"air", "gray", "other"}
 
 

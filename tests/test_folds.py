@@ -9,7 +9,7 @@ import pytest
 from tiny_study import TINY, allow_small_splits, run_to_inputs, run_to_rows, slices_tested
 
 from tumorcf_lib import config, rowfiles
-from tumorcf_lib.edits import audit, plan
+from tumorcf_lib.edits import plan
 from tumorcf_lib.networks import classifier
 from tumorcf_lib.study import results, stages, unit
 
@@ -174,7 +174,7 @@ def test_audit_rows_name_their_fold_and_hold_the_headline_and_every_control(fini
     rows = rowfiles.read_table(finished.folder / "05_counterfactuals" / "rows_edits.csv.gz")
     assert set(rows["fold"]) == {0}
     controls = plan.control_edits(TINY.infills, TINY.dilations_at_512, 32, TINY.n_control_places)
-    expected = {(e.name, e.infill, e.dilation_px) for e in (*audit.HEADLINE_EDITS, *controls)}
+    expected = {(e.name, e.infill, e.dilation_px) for e in (*plan.HEADLINE_EDITS, *controls)}
     assert ("sham", "navier_stokes", 1) in expected and ("remove", "telea", 0) in expected
     made = rows[["edit", "infill", "dilation_px"]].itertuples(index=False, name=None)
     assert set(made) == expected

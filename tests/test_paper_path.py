@@ -19,7 +19,7 @@ import pytest
 from tiny_study import allow_small_splits, run_to_inputs, run_to_rows, slices_tested
 
 from tumorcf_lib import config, rowfiles
-from tumorcf_lib.edits import audit, plan
+from tumorcf_lib.edits import plan
 from tumorcf_lib.networks import backbones, classifier
 from tumorcf_lib.publish import publish
 from tumorcf_lib.study import results, unit
@@ -217,7 +217,7 @@ def test_every_tested_slice_is_predicted_and_audited_with_one_answer(study):
     original = rows[rows["edit"] == "original"].set_index("slice_id")[P]
     gap = (predictions.set_index("slice_id")[P] - original).abs().to_numpy().max()
     assert gap < publish.ROW_TOLERANCE
-    edits = audit.HEADLINE_EDITS + plan.control_edits(("telea",), (), 64, 1)
+    edits = plan.HEADLINE_EDITS + plan.control_edits(("telea",), (), 64, 1)
     assert set(rows["edit"]) == {edit.name for edit in edits}
     removed = rows[(rows["edit"] == "remove") & (rows["infill"] == "navier_stokes")]
     assert (removed["edit_rms"] > 0).all()

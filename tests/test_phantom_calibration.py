@@ -8,7 +8,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from tumorcf_lib.data import preprocess
-from tumorcf_lib.edits import edits, shams
+from tumorcf_lib.edits import edits, head, regions, shams
 from tumorcf_lib.phantoms import cohort as phantom
 from tumorcf_lib.phantoms import planted as calibration
 from tumorcf_lib.phantoms.anatomy import load_anatomy
@@ -152,14 +152,14 @@ def test_every_look_paints_the_same_gray_values_in_another_order():
 def test_markers_lie_in_the_air_where_no_infill_of_a_sham_can_look(congruent):
     for image in preprocess.prepare(congruent, SIZE).slices:
         marker = drawn_marker_z(image)
-        to_head = ndimage.distance_transform_edt(~shams.head_mask(image))
+        to_head = ndimage.distance_transform_edt(~head.head_mask(image))
         assert to_head[marker].min() > edits.RADIUS_PX + 1
         assert not (marker[[0, -1]].any() or marker[:, [0, -1]].any())  # whole, not cut off
 
 
 def drawn_marker_z(image):
     """The same on a prepared slice: what is bright, outside the head, in one piece."""
-    outside = (image > image.min() + 0.5 * np.ptp(image)) & ~shams.head_mask(image)
+    outside = (image > image.min() + 0.5 * np.ptp(image)) & ~head.head_mask(image)
     pieces, n = ndimage.label(outside)
     return pieces == 1 + np.bincount(pieces.ravel())[1:].argmax() if n else outside
 
@@ -170,7 +170,7 @@ def test_no_sham_and_no_removal_changes_a_pixel_of_the_marker(congruent):
         image, mask = prepared.slices[i], prepared.masks[i]
         marker = drawn_marker_z(image)
         assert np.array_equal(edits.remove(image, mask)[marker], image[marker])
-        legal = shams.legal_places(mask, shams.head_mask(image), tumor=mask)
+        legal = shams.legal_places(mask, head.head_mask(image), tumor=mask)
         assert len(legal)
         for y, x, mirrored in legal[:: max(1, len(legal) // 200)]:
             assert not (shams.move(mask, shams.Place(y, x, bool(mirrored))) & marker).any()
@@ -192,7 +192,7 @@ def test_tumor_blanked_slices_hold_nothing_of_the_look():
 
 def probe_features(image, mask):
     """Coarse picture, gray levels around and away from the hole, its size and outline."""
-    ring = edits.dilate(mask, 3) & ~mask
+    ring = regions.dilate(mask, 3) & ~mask
     small = image.reshape(16, 4, 16, 4).mean(axis=(1, 3)).ravel()
     levels = [image.min(), image.max(), image.mean(), image.std(), image[ring].mean(),
               image[ring].std(), image[~mask].mean(), image[~mask].std(), mask.sum()]

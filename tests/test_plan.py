@@ -9,7 +9,7 @@ import pytest
 import real_cheng
 
 from tumorcf_lib.data import preprocess
-from tumorcf_lib.edits import edits, head, infills, plan, shams, symmetry
+from tumorcf_lib.edits import edits, head, infills, plan, regions, shams, symmetry
 from tumorcf_lib.edits.plan import Edit
 
 SIZE = 64
@@ -34,7 +34,7 @@ def all_rows(image, mask, edits_planned=plan.HEADLINE_EDITS, n_places=3, rng_key
     return rows.astype(plan.ROW_DTYPES), [edited for _, edited in made]
 
 
-OTHER_INFILLS = [name for name in edits.INFILLS if name != infills.HEADLINE_INFILL]
+OTHER_INFILLS = [name for name in infills.INFILLS if name != infills.HEADLINE_INFILL]
 DILATIONS_AT_512 = [-8, 24, 40]  # -1, 3 and 5 at 64 px
 EVERYTHING = (
     plan.HEADLINE_EDITS
@@ -71,7 +71,7 @@ def test_every_row_recreates_its_slice_bit_by_bit_even_from_a_csv(seed):
     image, mask = head_with_tumor(seed)
     rows, edited = all_rows(image, mask, EVERYTHING)
     assert set(rows["edit"]) == set(plan.ACTIONS) and rows["mirrored"].any()
-    assert set(rows["infill"]) == {"", *edits.INFILLS}
+    assert set(rows["infill"]) == {"", *infills.INFILLS}
     assert set(rows["dilation_px"]) == {0, -1, 3, 5}
     assert check_recreated(image, mask, rows, edited) >= 40
 
@@ -188,7 +188,7 @@ def test_depth_and_flag_are_those_of_the_region_of_the_row():
             assert row["flag"] == ""
         else:
             where = np.array([[row["offset_y"], row["offset_x"], int(row["mirrored"])]])
-            shape = edits.dilate(mask, row["dilation_px"])
+            shape = regions.dilate(mask, row["dilation_px"])
             flag = row["flag"].removeprefix("matched").strip()
             assert flag == shams.describe_places(where, shape, found)[1][0]
 
@@ -240,7 +240,7 @@ def uneven_head_with_tumor():
     image, mask = head_with_tumor()
     spots = np.repeat(np.repeat(rng.random((16, 16)) < 0.5, 4, axis=0), 4, axis=1)
     spots[:, : SIZE // 2] = False
-    image[spots & (image > -1) & ~edits.dilate(mask, 6)] += 2.5
+    image[spots & (image > -1) & ~regions.dilate(mask, 6)] += 2.5
     return image, mask
 
 
@@ -298,8 +298,8 @@ def test_pixels_that_may_change_are_counted_and_no_others_change():
 def test_shams_of_a_dilated_removal_stay_off_the_tumor():
     image, mask = head_with_tumor()
     rows, edited = all_rows(image, mask, (Edit("sham", "navier_stokes", 3),), 10)
-    region = edits.dilate(mask, 3)
-    near = edits.dilate(mask, shams.CLEARANCE_PX)
+    region = regions.dilate(mask, 3)
+    near = regions.dilate(mask, shams.CLEARANCE_PX)
     assert len(rows) == 10 and (rows["n_pixels"] == region.sum()).all()
     for row, array in zip(rows.itertuples(), edited, strict=True):
         moved = shams.move(region, shams.Place(row.offset_y, row.offset_x, row.mirrored))

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from tumorcf_lib.data import preprocess
-from tumorcf_lib.edits import edits, shams
-from tumorcf_lib.edits.head import Head, find_head
+from tumorcf_lib.edits import edits, regions, shams
+from tumorcf_lib.edits.head import Head, find_head, head_mask
 from tumorcf_lib.edits.shams import Place
 
 
@@ -67,7 +67,7 @@ def test_a_dilated_mask_keeps_away_from_the_tumor_it_was_dilated_from():
     tumor, head = blob(rng, (27, 27), 8), np.ones((27, 27), bool)
     for dilation_px in (-1, 2):
         tumor[13, 12:15] = tumor[12:15, 13] = True  # so that something is left at -1
-        region = edits.dilate(tumor, dilation_px)
+        region = regions.dilate(tumor, dilation_px)
         found = shams.legal_places(region, head, tumor=tumor, clearance_px=2)
         assert [tuple(place) for place in found.tolist()] == slow_places(region, head, tumor, 2)
 
@@ -83,7 +83,7 @@ def test_a_mask_that_is_its_own_mirror_image_gets_no_mirrored_places():
 def test_moved_masks_of_all_places_differ_and_lie_in_the_head_away_from_the_tumor():
     rng = np.random.default_rng(8)
     mask, head = blob(rng, (48, 48), 30), ellipse((48, 48), margin=2)
-    near = edits.dilate(mask, shams.CLEARANCE_PX)
+    near = regions.dilate(mask, shams.CLEARANCE_PX)
     seen = set()
     for y, x, mirrored in shams.legal_places(mask, head).tolist():
         moved = shams.move(mask, Place(y, x, bool(mirrored)))
@@ -98,7 +98,7 @@ def test_single_precision_is_exact_for_a_large_mask_at_full_size():
     mask[200:330, 60:220] = ellipse((130, 160), margin=0)
     mask[200, 60] = True  # not its own mirror image
     shape = mask[200:330, 60:220]
-    near = edits.dilate(mask, shams.CLEARANCE_PX)
+    near = regions.dilate(mask, shams.CLEARANCE_PX)
     overlaps = shams._overlaps(shape, near | ~head)
     assert np.abs(overlaps - np.rint(overlaps)).max() < 0.1
     rng = np.random.default_rng(9)
@@ -326,27 +326,27 @@ def test_the_head_is_found_in_noise_with_its_dark_holes_and_without_specks():
     slice = np.where(truth, 1.0, -1.2) + rng.normal(0, 0.04, truth.shape)
     slice[44:52, 44:52] = -1.2  # a ventricle
     slice[2:5, 2:5] = 1.0  # a label burnt into the corner
-    head = shams.head_mask(slice.astype(np.float32))
+    head = head_mask(slice.astype(np.float32))
     assert head[44:52, 44:52].all() and not head[2:5, 2:5].any()
-    assert not (head & ~edits.dilate(truth, 2)).any() and not (truth & ~head).any()
+    assert not (head & ~regions.dilate(truth, 2)).any() and not (truth & ~head).any()
 
 
 def test_a_head_that_runs_out_of_the_slice_is_followed_to_the_border():
     slice = np.full((96, 96), -1.0, np.float32)
     slice[30:, 20:76] = 1
-    head = shams.head_mask(slice)
+    head = head_mask(slice)
     assert head[-1, 25:71].all() and not head[:27].any() and not head[:, :17].any()
 
 
 def test_air_between_the_head_and_a_near_border_stays_air():
     slice = np.full((96, 96), -1.0, np.float32)
     slice[4:-4, 4:-4] = 1
-    head = shams.head_mask(slice)
+    head = head_mask(slice)
     assert not (head[:2].any() or head[-2:].any() or head[:, :2].any() or head[:, -2:].any())
 
 
 def test_a_constant_slice_has_no_head():
-    assert not shams.head_mask(np.zeros((32, 32), np.float32)).any()
+    assert not head_mask(np.zeros((32, 32), np.float32)).any()
 
 
 @pytest.mark.real
@@ -360,7 +360,7 @@ def test_real_heads_hold_their_tumor_leave_air_and_have_places(cheng_folder):
             image, tumor = (archive[f"cjdata/{name}"][()].T for name in ("image", "tumorMask"))
         slice = preprocess.network_input(image, 224)
         mask = preprocess.network_mask(tumor.astype(bool), 224)
-        head = shams.head_mask(slice)
+        head = head_mask(slice)
         assert 0.1 < head.mean() < 0.95
         assert head[mask].mean() > 0.95
         found = find_head(slice)

@@ -13,7 +13,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from tqdm import tqdm
 
-from tumorcf_lib.edits import edits, plan
+from tumorcf_lib.edits import edits, plan, regions
 from tumorcf_lib.edits.infills import SPARSE_INFILLS
 
 VIEWS = ("slice", "patch")
@@ -75,7 +75,7 @@ def detect(
         "train", "validation" or "test" for each slice. Persons of "train" train the detector,
         slices of "test" are scored.
     infills : sequence of str
-        Keys of `edits.INFILLS`, Navier-Stokes too if it is to be tested.
+        Keys of `INFILLS`, Navier-Stokes too if it is to be tested.
     seed : int
         The audit's seed, for the same sham places; also chooses the training slices.
     n_training : int
@@ -177,7 +177,7 @@ def _pairs(prepared, i, infills, extract, seed):
     maps = extract(np.stack([slice, *(edited for _, edited in made.values())]))
     size = slice.shape
     for k, (infill, (row, _)) in enumerate(made.items(), 1):
-        box = edits.bounding_box(plan.region_of(mask, row))
+        box = regions.bounding_box(plan.region_of(mask, row))
         both = [[one[0], one[k]] for one in maps]  # untouched and edited, of each block
         yield infill, (
             np.stack([_pooled([pair[j] for pair in both]) for j in (0, 1)]),

@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 from tumorcf_lib import rowfiles, steps
 from tumorcf_lib.data import preprocess
-from tumorcf_lib.edits import edits, head
+from tumorcf_lib.edits import edits, head, regions
 from tumorcf_lib.networks import memory
 from tumorcf_lib.stats import metrics
 
@@ -279,7 +279,7 @@ def _place(slice, mask):
     inside = head.head_mask(slice)
     if not mask.any() or not inside.any():
         return [0.5, 0.5]
-    top, bottom, left, right = edits.bounding_box(inside)
+    top, bottom, left, right = regions.bounding_box(inside)
     y, x = np.nonzero(mask)
     return [(y.mean() + 0.5 - top) / (bottom - top), (x.mean() + 0.5 - left) / (right - left)]
 

@@ -11,7 +11,7 @@ import pandas as pd
 from skimage.metrics import structural_similarity
 from tqdm import tqdm
 
-from tumorcf_lib.edits import edits, plan
+from tumorcf_lib.edits import plan, regions
 from tumorcf_lib.edits.infills import SPARSE_INFILLS
 
 WINDOW_PX = 7
@@ -138,7 +138,7 @@ def _chosen(rows, n_places):
 def _around(region):
     """Rows and columns of a region's windows, each at least a window long."""
     spans = []
-    top, bottom, left, right = edits.bounding_box(region)
+    top, bottom, left, right = regions.bounding_box(region)
     half = WINDOW_PX // 2
     for start, stop, length in ((top, bottom, region.shape[0]), (left, right, region.shape[1])):
         start, stop = max(start - half, 0), min(stop + half, length)

@@ -12,18 +12,9 @@ from tumorcf_lib.edits import scores
 from tumorcf_lib.edits.plan import (
     HEADLINE_EDITS,
     ROW_DTYPES,
-    Edit,
     checked_plan,
-    control_edits,
     edits_of,
-    network_edits,
-    recreate,
 )
-
-__all__ = [
-    "HEADLINE_EDITS", "Edit", "InvalidAuditError", "PredictionError",
-    "audit", "control_edits", "network_edits", "recreate",
-]  # fmt: skip
 
 SUM_TOLERANCE = 1e-3  # single and half precision softmax outputs pass
 

@@ -153,7 +153,7 @@ def _made(slice, mask, donor, donor_mask, rng, wanted_px, found):
     try:
         site = find_site(slice, mask, donor_mask, rng, wanted_px=wanted_px, found=found)
         return site, transplant(slice, mask, donor, donor_mask, site.place), ""
-    except edits.ImpossibleEditError as error:
+    except regions.ImpossibleEditError as error:
         return None, None, error.reason
 
 

@@ -18,15 +18,7 @@ from tumorcf_lib.edits.regions import (
     InvalidEditError,
     bounding_box,
     dilate,
-    disc,
 )
-
-__all__ = [
-    "INFILLS", "RADIUS_PX", "RING_PX", "SILHOUETTE_VALUE",
-    "ImpossibleEditError", "InvalidEditError", "NothingToInpaintFromError",
-    "background", "blank", "bounding_box", "contrast_left", "dilate", "disc", "edit_rms",
-    "only", "remove", "silhouette",
-]  # fmt: skip
 
 RADIUS_PX = 3
 """How far, in pixels, an infill looks around a pixel that it fills (the paper's radius)."""
@@ -45,9 +37,15 @@ class NothingToInpaintFromError(ImpossibleEditError):
 
 
 def remove(
-    slice, mask, *, infill="navier_stokes", radius_px=RADIUS_PX, dilation_px=0,
-    avoid=None, symmetry=None,
-):  # fmt: skip
+    slice,
+    mask,
+    *,
+    infill="navier_stokes",
+    radius_px=RADIUS_PX,
+    dilation_px=0,
+    avoid=None,
+    symmetry=None,
+):
     """The slice with the masked region filled in from its surroundings.
 
     Parameters

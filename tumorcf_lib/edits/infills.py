@@ -55,16 +55,9 @@ class NoMirrorImageError(ImpossibleEditError):
 class Hole:
     """A region to fill and what surrounds it.
 
-    Parameters
-    ----------
-    values : ndarray of float32, shape (height, width)
-        The infill's own copy: it may write into it. At least one pixel is not in the
-        region; what is in the region must not be read.
-    region : ndarray of bool, shape (height, width)
-    radius_px : int
-        The infill looks at most this far plus one pixel around the region.
-    corner : pair of int
-        Row and column of `values[0, 0]` in the slice.
+    `values` (height, width) is the infill's own copy, which it may write into; what is in the
+    region must not be read. The infill looks at most `radius_px` plus one pixel around the
+    region. `corner` is the row and column of `values[0, 0]` in the slice.
     """
 
     values: np.ndarray
@@ -98,12 +91,8 @@ def telea(hole):
     """The region filled by fast marching, on 256 gray levels.
 
     The levels span the crop's own range outside the region: OpenCV's Telea is wrong on
-    float32 images.
-
-    References
-    ----------
-    Telea, "An image inpainting technique based on the fast marching method", Journal of
-    Graphics Tools 2004; as in ``cv2.inpaint``.
+    float32 images. Telea, "An image inpainting technique based on the fast marching method",
+    Journal of Graphics Tools 2004; as in ``cv2.inpaint``.
     """
     around = hole.values[~hole.region]
     low, high = around.min(), around.max()
@@ -144,12 +133,8 @@ def noisy_linear(hole):
 
     The neighbors weigh 1/6 (direct) and 1/12 (diagonal), at the slice's border as
     shares of those that exist. The noise (standard deviation `NOISE_SD`) depends on
-    the region's place and shape only, so that the same removal gives the same bits.
-
-    References
-    ----------
-    Rong et al., "A consistent and efficient evaluation strategy for attribution methods"
-    (ROAD), ICML 2022.
+    the region's place and shape only, so that the same removal gives the same bits. Rong et al.,
+    "A consistent and efficient evaluation strategy for attribution methods", ICML 2022 (ROAD).
     """
     top, bottom, left, right = regions.bounding_box(hole.region)
     inside = hole.region[top:bottom, left:right]
@@ -162,23 +147,24 @@ def noisy_linear(hole):
     return values.astype(np.float32)
 
 
+def biharmonic(hole):
+    """The smoothest continuation of the values and slopes around the region.
+
+    Kept within the range of the pixels that may be read. Damelin and Hoang, "On surface
+    completion and image inpainting by biharmonic functions", 2018; as in scikit-image.
+    """
+    from skimage.restoration import inpaint_biharmonic  # takes a while to import
+
+    ring = _ring(hole)
+    hole.values[~ring] = hole.values[ring].mean(dtype=np.float64)
+    return inpaint_biharmonic(hole.values.astype(np.float64), hole.region).astype(np.float32)
+
+
 def mirror(slice, region, avoid, found):
     """The region filled with the tissue at its mirror image, on the other side of the head.
 
-    Parameters
-    ----------
-    slice : ndarray of float32, shape (height, width)
-    region : ndarray of bool, shape (height, width)
-    avoid : ndarray of bool, shape (height, width), or None
-        What must not be copied either: the tumor, for a sham.
-    found : symmetry.Symmetry or None
-        Where the slice's midline is; measured, blind to `region` and `avoid`, if None.
-
-    Raises
-    ------
-    NoMirrorImageError
-        If the slice is not symmetric, or the mirror image of the region leaves the
-        head, or touches the region or what is to be avoided.
+    `avoid` must not be copied either (the tumor, for a sham); `found` is the slice's
+    midline, measured, blind to `region` and `avoid`, if None.
     """
     kept_out = region if avoid is None else region | avoid
     found = symmetry.measure(slice, exclude=kept_out) if found is None else found
@@ -216,6 +202,7 @@ INFILLS = {
     "ring_mean": Infill(ring_mean),
     "gaussian_blur": Infill(gaussian_blur),
     "noisy_linear": Infill(noisy_linear),
+    "biharmonic": Infill(biharmonic),
     "mirror": Infill(mirror, needs_whole_slice=True),
 }
 """Name -> how a region is filled."""

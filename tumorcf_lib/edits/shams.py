@@ -11,13 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import scipy.fft
 
-from tumorcf_lib.edits import edits
-from tumorcf_lib.edits.head import head_mask
-
-__all__ = [
-    "CLEARANCE_PX", "NO_PLACE", "InvalidPlaceError", "Place", "choose_places",
-    "describe_places", "draw_places", "head_mask", "legal_places", "move", "rng_for",
-]  # fmt: skip
+from tumorcf_lib.edits import edits, regions
 
 CLEARANCE_PX = edits.RADIUS_PX + 1
 """Free pixels between a sham and the tumor: no sham pixel within this distance of it.
@@ -30,11 +24,8 @@ tumor pixel feeds the filling, so a sham removal is blind to the tumor.
 NO_PLACE = "no legal place"
 """The reason written into an audit row when a slice has no legal sham place."""
 
-MAX_OUTSIDE = 0.25
-"""Share of a sham's pixels outside the brain beyond which its place is flagged."""
-
-MAX_AIR = 0.25
-"""Share of a sham's pixels in sinuses, throat or bone beyond which its flag is "air"."""
+MAX_OUTSIDE = MAX_AIR = 0.25
+"""Share of a sham's pixels outside the brain, or in sinuses, throat or bone, that is flagged."""
 
 SPACING_SHARE = 1 / 56
 """Least distance of two drawn places, as share of the slice's shorter side: 4 px at 224."""
@@ -74,15 +65,7 @@ def move(mask, place):
     mask : ndarray of bool, shape (height, width)
         Not empty.
     place : Place
-
-    Returns
-    -------
-    ndarray of bool, shape (height, width)
-
-    Raises
-    ------
-    InvalidPlaceError
-        If a part of the moved mask would leave the slice.
+        An InvalidPlaceError if a part of the moved mask would leave the slice.
 
     Examples
     --------
@@ -130,9 +113,8 @@ def legal_places(mask, head, *, tumor=None, clearance_px=CLEARANCE_PX):
 
     Notes
     -----
-    The overlap of the mask with forbidden pixels is a correlation, computed for all
-    offsets by FFT. Overlaps are whole numbers and the error of single precision
-    stays below 0.05 at 512 pixels, so comparing with 0.5 is exact.
+    Overlaps with forbidden pixels are a correlation, by FFT: whole numbers with an error below
+    0.05 in single precision at 512 pixels, so comparing with 0.5 is exact.
 
     Examples
     --------
@@ -145,7 +127,7 @@ def legal_places(mask, head, *, tumor=None, clearance_px=CLEARANCE_PX):
     if not mask.any():
         return np.zeros((0, 3), np.int64)
     shape, top, left = _shape_of(mask)
-    near = edits.dilate(mask if tumor is None else tumor, clearance_px)
+    near = regions.dilate(mask if tumor is None else tumor, clearance_px)
     overlaps = _overlaps(shape, near | ~head)  # (1 or 2, n_tops, n_lefts)
     mirrored, tops, lefts = np.nonzero(overlaps < 0.5)
     return np.stack([tops - top, lefts - left, mirrored], axis=1)
@@ -172,10 +154,8 @@ def describe_places(places, mask, head):
         "scalp" if more than `MAX_OUTSIDE` are not brain (scalp, skull, face or neck),
         else "".
 
-    Notes
-    -----
-    Means over the moved mask are correlations, computed for all offsets by FFT in
-    double precision: exact to far less than 0.001.
+    Means over the moved mask are correlations by FFT in double precision: exact to far less
+    than 0.001.
     """
     if not len(places):
         return np.zeros(0), np.zeros(0, object)
@@ -243,14 +223,6 @@ def choose_places(places, depth_px, flags, wanted_px, n, rng, *, spacing_px=1, n
 def draw_places(places, n, rng):
     """Some of the legal places, all equally likely, without repetition.
 
-    Parameters
-    ----------
-    places : ndarray of int, shape (n_places, 3)
-        From :func:`legal_places`.
-    n : int
-        How many to draw.
-    rng : numpy.random.Generator
-
     Returns
     -------
     list of Place
@@ -281,7 +253,7 @@ def rng_for(seed, slice_id):
 
 
 def _shape_of(mask):
-    top, bottom, left, right = edits.bounding_box(mask)
+    top, bottom, left, right = regions.bounding_box(mask)
     return mask[top:bottom, left:right], top, left
 
 

@@ -22,7 +22,7 @@ class Site:
     depth_px: float
 
 
-class NoSiteError(edits.ImpossibleEditError):
+class NoSiteError(regions.ImpossibleEditError):
     """The tumor, with its seam, fits nowhere in the head clear of the host's own tumor."""
 
     reason = "the tumor fits nowhere in this head"

@@ -13,7 +13,8 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from tumorcf_lib.edits import edits, shams
+from tumorcf_lib.edits import edits, regions, shams
+from tumorcf_lib.edits.head import head_mask
 from tumorcf_lib.networks import recipe, training
 from tumorcf_lib.networks.classifier import predict
 from tumorcf_lib.networks.speed import folded, freeze
@@ -220,9 +221,9 @@ def remove_elsewhere(slice, mask, rng, *, dilation_px=0):
     A grown hole that fits nowhere has the tumor's own size instead. Bit-identical at the tumor,
     and all over if no place is legal.
     """
-    head = shams.head_mask(slice)
+    head = head_mask(slice)
     for grown_px in dict.fromkeys((dilation_px, 0)):
-        region = edits.dilate(mask, grown_px)
+        region = regions.dilate(mask, grown_px)
         places = shams.legal_places(region, head, tumor=mask)
         for place in shams.draw_places(places, 1, rng):
             return edits.remove(slice, shams.move(region, place))

@@ -130,7 +130,7 @@ def make_optimizer(profile, n_steps):
 def averaged_weights(network, part):
     """The running mean of the weights over the last steps instead of the last step's, if kept.
 
-    Single steps scatter, most of all on few persons; their mean does not. Norms that learn get
+    Single steps scatter, most of all on few patients; their mean does not. Norms that learn get
     the statistics that belong to the mean, from slices of the part. Training goes on from the
     last step.
     """

@@ -66,7 +66,7 @@ class Part:
 def train(
     model, profile, slices, labels, persons, parts, *, seed, folder, backbone=None, progress=print
 ):
-    """Fit the model to the training persons; stop early on the validation persons.
+    """Fit the model to the training patients; stop early on the validation patients.
 
     The head is trained for ``warmup_epochs`` on stored features, then all that is not frozen, with
     AdamW, a one-cycle rate and random views. Frozen norms are folded into convolutions, which
@@ -248,7 +248,7 @@ def _train_epoch(network, profile, training, augmenter, *, seeds):
 
 
 def validate(loss, probabilities, part):
-    """Loss, share of slices and share of persons right; NaN of an empty part."""
+    """Loss, share of slices and share of patients right; NaN of an empty part."""
     if not len(part):
         return dict.fromkeys(("val_loss", "val_accuracy", "val_person_accuracy"), np.nan)
     by_person = pd.DataFrame(probabilities).groupby(part.persons).mean()
@@ -265,5 +265,5 @@ def _line(scores, profile):
     return (
         f"epoch {scores['epoch']:2d}/{profile.epochs}  loss {scores['loss']:.3f}  "
         f"validation loss {scores['val_loss']:.3f}, slices {scores['val_accuracy']:.3f}, "
-        f"persons {scores['val_person_accuracy']:.3f}  ({scores['seconds']:.0f} s)"
+        f"patients {scores['val_person_accuracy']:.3f}  ({scores['seconds']:.0f} s)"
     )

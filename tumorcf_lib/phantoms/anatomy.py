@@ -3,7 +3,7 @@
 The template that nilearn carries in its wheel is skull-stripped. Dura, skull, scalp, face
 and vessels are drawn around it from distance maps and from solids at their usual template
 coordinates (mm; x to the right, y to the front, z up). One byte per voxel names a tissue or,
-for brain and soft tissue, a shade; ``phantom_render`` turns bytes into gray values,
+for brain and soft tissue, a shade; :mod:`phantoms.slices` turns bytes into gray values,
 differently for each patient.
 """
 

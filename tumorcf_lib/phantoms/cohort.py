@@ -240,7 +240,11 @@ def _paint_head(plan, positions, lesion, anatomy):
     section = render.gray_section(anatomy, plan.contrast, plan.plane, lesion.at_mm, pixel_mm)
     image = render.sample(section, positions, plan.plane)
     tumors.paint(
-        image[lesion.box], lesion.depth, lesion.room, lesion.points, plan.look,
+        image[lesion.box],
+        lesion.depth,
+        lesion.room,
+        lesion.points,
+        plan.look,
         plan.contrast.white,
     )
     return image

@@ -177,7 +177,7 @@ def plan_patient(rng, anatomy):
         Its ``label`` is -1, and its look has an outline only: nothing outside the mask.
     values : Values
     site : str
-        The kind of place, a key of ``phantom_tumors.SIZES_MM``.
+        The kind of place, a key of ``tumors.SIZES_MM``.
     """
     plane = cohort.choose_plane(rng, (1 / 3, 1 / 3, 1 / 3))
     kind = str(rng.choice(_SITES))
@@ -185,12 +185,20 @@ def plan_patient(rng, anatomy):
     while site.radius_mm < MIN_RADIUS_MM:
         site = tumors.choose_site(rng, kind, anatomy)
     outline = tumors.Look(
-        level=1.0, texture=0.0, lumps=rng.uniform(0.04, 0.2), push=0.0,
+        level=1.0,
+        texture=0.0,
+        lumps=rng.uniform(0.04, 0.2),
+        push=0.0,
         phase_mm=tuple(rng.uniform(0, 300, 3)),
     )
     plan = cohort.Plan(
-        label=-1, plane=plane, site=site, look=outline, pose=render.choose_pose(rng),
-        contrast=render.choose_contrast(rng), phase=rng.random(),
+        label=-1,
+        plane=plane,
+        site=site,
+        look=outline,
+        pose=render.choose_pose(rng),
+        contrast=render.choose_contrast(rng),
+        phase=rng.random(),
     )
     return plan, Values(dark=rng.uniform(0.3, 0.6), bright=rng.uniform(1.7, 2.2)), kind
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from tumorcf_lib.phantoms import solids as pa
+from tumorcf_lib.phantoms import solids
 
 PLANES = {"axial": (0, 1, 2), "coronal": (0, 2, 1), "sagittal": (1, 2, 0)}
 """Template axis along the columns, along the rows (upward), and across the slices."""
@@ -68,18 +68,26 @@ def choose_contrast(rng):
     muscle = white * rng.uniform(0.7, 1.0)
     levels = np.zeros(256, np.float32)
     for tissue, level in {
-        pa.AIR: 0.0, pa.SKIN: 0.75 * fat, pa.FAT: fat, pa.BONE: rng.uniform(0.04, 0.1),
-        pa.MARROW: fat * rng.uniform(0.25, 0.55), pa.DURA: rng.uniform(0.25, 0.6),
-        pa.CSF: fluid, pa.FALX: white * rng.uniform(0.8, 1.3), pa.CAVITY: 0.02,
-        pa.VESSEL: white * rng.uniform(1.2, 1.8), pa.EYE: 0.45 * white, pa.MUSCLE: muscle,
-        pa.GLAND: white * rng.uniform(1.1, 1.5),
+        solids.AIR: 0.0,
+        solids.SKIN: 0.75 * fat,
+        solids.FAT: fat,
+        solids.BONE: rng.uniform(0.04, 0.1),
+        solids.MARROW: fat * rng.uniform(0.25, 0.55),
+        solids.DURA: rng.uniform(0.25, 0.6),
+        solids.CSF: fluid,
+        solids.FALX: white * rng.uniform(0.8, 1.3),
+        solids.CAVITY: 0.02,
+        solids.VESSEL: white * rng.uniform(1.2, 1.8),
+        solids.EYE: 0.45 * white,
+        solids.MUSCLE: muscle,
+        solids.GLAND: white * rng.uniform(1.1, 1.5),
     }.items():
         levels[tissue] = level
-    levels[pa.SOFT : pa.BRAIN] = np.interp(
+    levels[solids.SOFT : solids.BRAIN] = np.interp(
         np.arange(32), [0, 8, 18, 31], [0.3 * muscle, 0.8 * muscle, 1.1 * muscle, 0.85 * fat]
     )
     sulci = rng.uniform(-0.05, 0.07)  # wide or narrow: the gray value where fluid turns gray
-    levels[pa.BRAIN :] = np.interp(
+    levels[solids.BRAIN :] = np.interp(
         np.arange(192) / 191,
         [0.1, 0.3 + sulci, 0.52 + sulci, 0.7, 0.85],
         [fluid, 0.4 * fluid + 0.6 * gray, gray, (gray + white) / 2, white],
@@ -125,8 +133,8 @@ def pixel_positions(pose, plane, size_px):
 def sample(section, positions, plane):
     """A section of the template's grid, interpolated at positions in mm."""
     across, up, _ = PLANES[plane]
-    columns = positions[1] - pa.ORIGIN_MM[up]
-    rows = positions[0] - pa.ORIGIN_MM[across]
+    columns = positions[1] - solids.ORIGIN_MM[up]
+    rows = positions[0] - solids.ORIGIN_MM[across]
     return cv2.remap(
         section, columns, rows, interpolation=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
     )
@@ -135,10 +143,10 @@ def sample(section, positions, plane):
 def gray_section(anatomy, contrast, plane, at_mm, pixel_mm):
     """Gray values of the head at one level, over the thickness of a slice (about 5 mm)."""
     axis = PLANES[plane][2]
-    k = int(round(at_mm - float(pa.ORIGIN_MM[axis])))
+    k = int(round(at_mm - float(solids.ORIGIN_MM[axis])))
     section = 0
     for step, weight in ((-2, 0.27), (0, 0.46), (2, 0.27)):
-        index = min(max(k + step, 0), pa.SHAPE[axis] - 1)
+        index = min(max(k + step, 0), solids.SHAPE[axis] - 1)
         section = section + np.float32(weight) * contrast.levels[_cut(anatomy.tissue, axis, index)]
     blur = np.hypot(contrast.blur_mm, 0.4 * max(pixel_mm - 1, 0))
     return cv2.GaussianBlur(section, (0, 0), blur)
@@ -147,8 +155,8 @@ def gray_section(anatomy, contrast, plane, at_mm, pixel_mm):
 def room_section(anatomy, plane, at_mm):
     """Distance in mm to the border of the room for tumors at one level, negative inside."""
     axis = PLANES[plane][2]
-    k = int(round(at_mm - float(pa.ORIGIN_MM[axis])))
-    cut = _cut(anatomy.room, axis, min(max(k, 0), pa.SHAPE[axis] - 1))
+    k = int(round(at_mm - float(solids.ORIGIN_MM[axis])))
+    cut = _cut(anatomy.room, axis, min(max(k, 0), solids.SHAPE[axis] - 1))
     return cut.astype(np.float32) * np.float32(0.5)
 
 

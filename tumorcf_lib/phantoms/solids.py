@@ -109,8 +109,12 @@ def _draw_orbit(tissue, side):
     fill(tissue, (side * 32, 64, -38), (12, 11.5, 11.5), EYE)
     fill(tissue, (side * 32, 73, -38), (4.5, 2.2, 4.5), MUSCLE)  # lens
     tube(tissue, [(side * 31, 52, -38), (side * 18, 24, -31)], 2.3, MUSCLE)  # optic nerve
-    for start, end in (((43, 60, -38), (26, 26, -34)), ((21, 58, -38), (17, 26, -34)),
-                       ((32, 58, -50), (22, 26, -38)), ((32, 58, -26), (22, 26, -30))):
+    for start, end in (
+        ((43, 60, -38), (26, 26, -34)),
+        ((21, 58, -38), (17, 26, -34)),
+        ((32, 58, -50), (22, 26, -38)),
+        ((32, 58, -26), (22, 26, -30)),
+    ):
         flip = np.array([side, 1, 1])
         tube(tissue, [flip * start, flip * end], 2.2, MUSCLE, where=_outside_brain)
 

@@ -17,7 +17,7 @@ from tqdm import tqdm
 from tumorcf_lib import config, rowfiles, steps
 from tumorcf_lib.data import preprocess
 from tumorcf_lib.data import split as splits
-from tumorcf_lib.edits import audit
+from tumorcf_lib.edits import audit, plan
 from tumorcf_lib.networks import memory
 from tumorcf_lib.phantoms import planted as phantom_calibration
 from tumorcf_lib.study import made_by
@@ -29,8 +29,8 @@ N_TINY_NULLS = 3
 TEST_PATIENTS, TEST_SLICES = 30, 2  # of each class, and of each of these
 TRAINING_SEED, TEST_SEED = 0, 2  # of the phantoms; heads of test seed 1 were seen while building
 EDITS = (
-    audit.Edit("original"), audit.Edit("remove", "navier_stokes"),
-    audit.Edit("sham", "navier_stokes"),
+    plan.Edit("original"), plan.Edit("remove", "navier_stokes"),
+    plan.Edit("sham", "navier_stokes"),
 )  # fmt: skip
 
 

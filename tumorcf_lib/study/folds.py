@@ -18,6 +18,7 @@ from tumorcf_lib import config, rowfiles, steps
 from tumorcf_lib.data import preprocess
 from tumorcf_lib.data import split as splits
 from tumorcf_lib.edits import audit as audits
+from tumorcf_lib.edits import plan
 from tumorcf_lib.networks import memory
 from tumorcf_lib.study import notebooks, results, stages
 from tumorcf_lib.study import unit as folds
@@ -344,7 +345,7 @@ def _make(profile, prepared, rows, fold, seed, recipe, shuffled, folder):
     if not recipe and not _file(folder, "rows_edits").is_file():
         audited = audits.audit(
             predict, prepared.subset(np.flatnonzero(parts == "test")),
-            edits=audits.HEADLINE_EDITS, n_places=profile.n_places, seed=0,
+            edits=plan.HEADLINE_EDITS, n_places=profile.n_places, seed=0,
             batch_size=profile.predict_batch_size, progress=True,
         ).assign(fold=fold, training_seed=seed)  # fmt: skip
         rowfiles.write_table(audited, _file(folder, "rows_edits"))

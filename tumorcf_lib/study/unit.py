@@ -153,7 +153,7 @@ def audit(results, prepared) -> pd.DataFrame:
     other dilation with ``n_control_places``.
     """
     profile = results.study.profile
-    edits = audits.HEADLINE_EDITS + plan.control_edits(
+    edits = plan.HEADLINE_EDITS + plan.control_edits(
         profile.infills, profile.dilations_at_512, profile.size_px, profile.n_control_places
     )
     depends_on = depends(results, "audit") | weights_of(results) | {"plan": list(map(repr, edits))}
