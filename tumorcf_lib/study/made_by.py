@@ -71,17 +71,25 @@ DATA_CODE = {
 """Stage -> the code of its rows, arrays and weights, beside its notebook's own."""
 
 _TABLES = (
-    *_ALWAYS, "figures", "stats", "tables", "edits.infills", "edits.scores",
-    "controls.covariates", "controls.planes",
+    *_ALWAYS, "stats", "tables", "edits.infills", "edits.scores", "controls.covariates",
+    "controls.planes", "figures.style",
 )  # fmt: skip
 SHOWN_CODE = {
-    "01_data": ("figures", "data.cohort"),
-    "02_preprocessing": ("figures", "data.cohort", "edits"),
-    "03_training": ("figures",),
-    "04_evaluation": _TABLES,
-    "05_counterfactuals": (*_TABLES, "edits"),
-    "06_metrics": (*_TABLES, "phantoms.planted", "study.calibration_publish"),
-}
+    "01_data": ("data.cohort", "figures.slices", "figures.studies.cohort", "figures.style"),
+    "02_preprocessing": (
+        "data.cohort", "edits", "figures.slices", "figures.studies.intensities", "figures.style",
+    ),
+    "03_training": ("figures.style", "figures.training"),
+    "04_evaluation": (*_TABLES, "figures.slices", "figures.training"),
+    "05_counterfactuals": (
+        *_TABLES, "edits", "figures.controls", "figures.forests", "figures.scores",
+        "figures.slices",
+    ),
+    "06_metrics": (
+        *_TABLES, "figures.controls", "figures.forests", "figures.scores", "figures.studies",
+        "phantoms.planted", "study.calibration_publish",
+    ),
+}  # fmt: skip
 """Stage -> the code of its tables and figures, which later stages do not depend on."""
 
 STARTS_FROM = {
