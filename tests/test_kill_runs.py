@@ -35,8 +35,8 @@ def test_what_a_kill_left_is_told(tmp_path):
     (tmp_path / "01_data").mkdir()
     (tmp_path / "01_data" / stages.RECORD).write_text("{}")
     (tmp_path / "01_data" / "unfinished-split.csv").write_text("")
-    (tmp_path / "03_training" / "fold0-0123456789").mkdir(parents=True)
-    (tmp_path / "03_training" / "fold0-0123456789" / "checkpoint.npz").write_text("")
+    (tmp_path / "03_training" / "fold0").mkdir(parents=True)
+    (tmp_path / "03_training" / "fold0" / "checkpoint.npz").write_text("")
     assert kill_runs._what_is_there(tmp_path) == {
         "n_finished": 1, "half_written": "unfinished-split.csv", "trainings_begun": "fold0",
     }  # fmt: skip
@@ -50,7 +50,7 @@ def test_a_reference_of_other_code_is_refused(tmp_path):
 
 def test_a_rerun_that_differs_from_the_reference_in_any_way_is_told(study, monkeypatch):
     monkeypatch.setattr(stages, "fingerprint", lambda study, name: {"all": "the same"})
-    monkeypatch.setattr(kill_runs.runner, "is_executed", lambda study, name: name[:2] not in left)
+    monkeypatch.setattr(kill_runs.notebooks, "is_executed", lambda study, name: name[:2] not in left)
     for name in stages.NAMES:
         stage = results.open_stage(study, name)
         stage.save_rows(pd.DataFrame({"p": [0.5]}), "rows_x")

@@ -81,7 +81,7 @@ def run(study, *, fold_numbers=None, seed=0, recipe="", shuffled=False, progress
         raise UnitError(f"There is no fold {strange[0]}; choose of 0 to {n_folds - 1}.")
     if recipe and recipe not in RECIPES:
         raise UnitError(f"There is no recipe {recipe!r}; choose one of: {', '.join(RECIPES)}.")
-    if any(stages.why_stale(study, name) for name in stages.NAMES[:2]):
+    if any(stages.why_stale(study, name, shown=False) for name in stages.NAMES[:2]):
         notebooks.run(study, last="02")
     source = results.Results(study, "03_training", study.folder / "03_training")
     prepared = folds.load_prepared(source)
