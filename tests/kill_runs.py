@@ -220,7 +220,7 @@ def _strike(running, kill, folder):
 
 def _what_is_there(folder) -> dict:
     """What a kill left: finished notebooks, half-written files, trainings to go on with."""
-    half = [p.name for p in folder.rglob(steps.LEFTOVERS)]
+    half = [p.name for p in folder.rglob(f"{steps.UNFINISHED}*")]
     begun = [p.parent.name.split("-")[0] for p in folder.rglob("checkpoint.npz")]
     return {
         "n_finished": sum((folder / n / stages.RECORD).exists() for n in stages.NAMES),
@@ -238,7 +238,7 @@ def _what_differs(folder, profile, expected) -> list[str]:
         *found.different, *found.only_first, *found.only_second,
         *(f"{n}: {reason}" for n, reason in stale.items() if reason),
         *(f"{n} is not executed" for n in stages.NAMES if not notebooks.is_executed(study, n)),
-        *(p.name for p in folder.rglob(steps.LEFTOVERS)),
+        *(p.name for p in folder.rglob(f"{steps.UNFINISHED}*")),
     ]  # fmt: skip
 
 

@@ -50,7 +50,9 @@ def test_a_reference_of_other_code_is_refused(tmp_path):
 
 def test_a_rerun_that_differs_from_the_reference_in_any_way_is_told(study, monkeypatch):
     monkeypatch.setattr(stages, "fingerprint", lambda study, name: {"all": "the same"})
-    monkeypatch.setattr(kill_runs.notebooks, "is_executed", lambda study, name: name[:2] not in left)
+    monkeypatch.setattr(
+        kill_runs.notebooks, "is_executed", lambda study, name: name[:2] not in left
+    )
     for name in stages.NAMES:
         stage = results.open_stage(study, name)
         stage.save_rows(pd.DataFrame({"p": [0.5]}), "rows_x")
