@@ -8,7 +8,7 @@ from pathlib import Path
 
 DESCRIPTION = """\
 Time the study's parts beside the obvious way to do the same, and write results.csv and
-RESULTS.md; `python -m tumorcf_lib readme` then renews README's paragraph on them. Needs no dataset
+RESULTS.md; `python -m tumorcf_lib readme` then renews RESULTS.md at the root. Needs no dataset
 and less than ten minutes. Run it in the repository's folder, with nothing else running.
 
 examples

@@ -87,11 +87,11 @@ def colab(folder):
     before = versions(python)
     print(f"  Colab's own: {before}")
     sys.path.insert(0, str(ROOT))
-    from tumorcf_lib.publish import readme
+    from tumorcf_lib.publish import texts
 
     content = folder / "content"
     content.mkdir()
-    address = readme.repository_address()
+    address = texts.repository_address()
     run("git", "init", "-q", cwd=tree)
     run("git", "add", "-A", cwd=tree)
     run("git", "-c", "user.name=x", "-c", "user.email=x@x", "commit", "-q", "-m", "x", cwd=tree)
@@ -101,10 +101,10 @@ def colab(folder):
     }  # fmt: skip
     for name in ("01_data", "audit_your_model"):  # without and with the extra packages
         shutil.rmtree(content / "tumorcf", ignore_errors=True)
-        _run_setup_cell(readme.setup_cell(name), content, near)
+        _run_setup_cell(texts.setup_cell(name), content, near)
         expect(versions(python) == before, f"the setup cell of {name} leaves them as they are")
     (content / "tumorcf/runs").mkdir()
-    _run_setup_cell(readme.setup_cell("01_data"), content, near)
+    _run_setup_cell(texts.setup_cell("01_data"), content, near)
     expect((content / "tumorcf/runs").is_dir(), "run once more it goes through and keeps the clone")
     clone = content / "tumorcf"
     where = run(python, "-c", "import tumorcf_lib; print(tumorcf_lib.__file__)", cwd=content)

@@ -7,7 +7,7 @@ import nbformat
 import pytest
 
 from tumorcf_lib import config
-from tumorcf_lib.publish import publish, readme
+from tumorcf_lib.publish import publish, texts
 from tumorcf_lib.study import leak, pooled, stages
 
 NOTEBOOKS = sorted(config.NOTEBOOKS.glob("*.ipynb"))
@@ -49,7 +49,7 @@ def test_the_opening_is_always_the_same_five_cells(path):
     assert re.match(rf"# {path.stem[:2]} · \w+\n\n\*\*.+\?\*\*", text(title))
     for word in ("**Reads**", "**Writes**", "**Runtime**", "Open in Binder", "Open in Colab"):
         assert word in text(title)
-    assert readme.badges(f"notebooks/{path.name}") in text(title)
+    assert texts.badges(f"notebooks/{path.name}") in text(title)
     assert tags(setup) == ["setup"]
     assert len(text(setup).splitlines()) <= 8
     assert all(re.match(r"(import|from) |$", line) for line in text(imports).splitlines())

@@ -12,12 +12,12 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from tumorcf_lib import config, rowfiles
-from tumorcf_lib.publish import publish, readme, readme_levels
+from tumorcf_lib.publish import publish, texts
 from tumorcf_lib.study import notebooks, results, stages
 from tumorcf_lib.tables import derived
 
 N_RESAMPLES = 40
-PARTS = tuple(readme.parts())
+PARTS = ("badges", "answer", "findings", "clone")
 ROWS = {
     "04_evaluation": ("rows_predictions", "rows_validation", "rows_probes", "rows_planes"),
     "05_counterfactuals": ("rows_edits", "rows_networks", "rows_quality", "rows_detector"),
@@ -48,7 +48,7 @@ def finished(tmp_path, monkeypatch):
         }
         (config.NOTEBOOKS / f"{name}.ipynb").write_text(json.dumps(notebook))
     parts = "\n".join(
-        f"{readme.MARK.format(name=n)}\nold\n<!-- end of {n} -->"
+        f"{texts.MARK.format(name=n)}\nold\n<!-- end of {n} -->"
         for n in PARTS
     )
     (tmp_path / "README.md").write_text(f"# Title\n{parts}\nend\n")
@@ -63,7 +63,7 @@ def finished(tmp_path, monkeypatch):
         notebooks.executed_copy(study, name).write_text(copy)
     took = dict.fromkeys(stages.NAMES, 1.5)
     took |= {notebooks.PROCESSOR: "abacus", notebooks.MEMORY: 1.25}
-    (study.folder / readme_levels.MINUTES).write_text(json.dumps(took))
+    (study.folder / notebooks.MINUTES).write_text(json.dumps(took))
     return study
 
 
@@ -245,8 +245,8 @@ def test_a_kill_while_publishing_changes_nothing_and_what_it_leaves_is_not_verif
     folder = publish.publish("paper-lite")
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
     with monkeypatch.context() as patch:
-        patch.setattr(publish.files.shutil, "rmtree", lambda *_, **__: None)  # as who is killed
-        patch.setattr(publish.files.Path, "rename", killed)
+        patch.setattr(publish.steps.shutil, "rmtree", lambda *_, **__: None)  # as who is killed
+        patch.setattr(publish.steps.Path, "rename", killed)
         with pytest.raises(KeyboardInterrupt):
             publish.publish("paper-lite")
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
@@ -263,7 +263,7 @@ def test_a_kill_while_a_notebook_or_readme_is_written_leaves_the_committed_one(
 ):
     kept = [config.ROOT / "README.md", *sorted(config.NOTEBOOKS.iterdir())]
     before = [path.read_text() for path in kept]
-    write = publish.files.Path.write_bytes
+    write = publish.steps.Path.write_bytes
 
     def half_of(name):
         def half_then_killed(self, data):
@@ -275,7 +275,7 @@ def test_a_kill_while_a_notebook_or_readme_is_written_leaves_the_committed_one(
 
     for name in ("01_data.ipynb", "README.md"):
         with monkeypatch.context() as patch:
-            patch.setattr(publish.files.Path, "write_bytes", half_of(name))
+            patch.setattr(publish.steps.Path, "write_bytes", half_of(name))
             with pytest.raises(KeyboardInterrupt):
                 publish.publish("paper-lite")
         index = [path.name for path in kept].index(name)
@@ -313,46 +313,27 @@ def test_a_folder_without_manifest_is_counted_as_one_that_does_not_hold(tmp_path
     assert "holds no manifest.json" in capsys.readouterr().out
 
 
-def test_readme_and_notebooks_get_their_generated_parts(finished):
+def test_readme_results_and_notebooks_get_their_generated_parts(finished):
     publish.publish("paper-lite")
     text = (config.ROOT / "README.md").read_text()
-    assert "\nold\n" not in text
-    assert text.startswith("# Title\n")
+    assert "\nold\n" not in text and text.startswith("# Title\n")
     assert "mybinder.org/v2/gh/someone/something" in text
+    assert texts.with_generated_parts(text) == text
+    told = (config.ROOT / "RESULTS.md").read_text()
+    assert told == texts.results()
     scores = rowfiles.read_table(config.FIGURES / "paper-lite" / "table_scores.csv")
-    net = scores[(scores["score"] == "net_drop") & (scores["group"] == "all")].iloc[0]
-    assert f"| **Net-Drop**, all | | {net['effect']:.3f} [{net['low']:.3f}" in text
-    survival = rowfiles.read_table(config.FIGURES / "paper-lite" / "table_survival.csv")
-    assert all(f"\n- {sentence}\n" in text for sentence in survival["sentence"])
+    net = scores[(scores["score"] == "net_drop") & (scores["group"] == "glioma")].iloc[0]
+    assert f"| **Net-Drop**, glioma | {net['effect']:.3f} [{net['low']:.3f}" in told
     networks = rowfiles.read_table(config.FIGURES / "paper-lite" / "table_networks.csv")
     keys = ("network", "score", "infill", "group")
     looking = networks.set_index(list(keys)).loc[("looking", "net_drop", "unseen", "glioma")]
-    (line,) = (row for row in text.splitlines() if row.startswith("| Net-Drop, other infills, gl"))
+    (line,) = (row for row in told.splitlines() if row.startswith("| Net-Drop, other infills, gl"))
     effect, low, high = looking[["effect", "low", "high"]]
     assert line.endswith(f"| {effect:.3f} [{low:.3f}, {high:.3f}] |")
-    assert "| | plain | hardened | looking |" in text
-    assert "The calibration is not published yet." in text
-    assert "| all | **9.0** |" in text
-    assert "| 9 minutes (abacus), 1.2 GB of memory, the dataset |" in text
-    assert "| 4 minutes (abacus), the dataset | the same from the published weights" in text
+    assert "| all | **9.0** |" in told
+    assert "| 9 minutes (abacus), 1.2 GB of memory, the dataset |" in told
+    assert "| 4 minutes (abacus), the dataset | the same from the published weights" in told
     assert "paper-lite 1.5 min" in (config.NOTEBOOKS / "01_data.ipynb").read_text()
-    assert readme.with_generated_parts(text) == text
-
-
-def test_a_run_published_without_the_controls_is_told_apart_in_readme(finished):
-    folder = publish.publish("paper-lite")
-    for name in ("table_survival", "table_networks"):
-        (folder / f"{name}.csv").unlink()
-    parts = readme.parts()
-    assert "not published yet" in parts["controls"]
-    assert "not published yet" in parts["networks"]
-    assert "not published yet" not in parts["headline"]
-
-
-def test_a_readme_without_a_place_for_a_part_is_refused(monkeypatch, tmp_path):
-    monkeypatch.setattr(config, "FIGURES", tmp_path)
-    with pytest.raises(readme.ReadmeError, match="0 places"):
-        readme.with_generated_parts("# Title")
 
 
 def code(source="1", **changes):
@@ -376,7 +357,7 @@ def test_outputs_are_taken_from_the_run_and_prose_from_the_committed_notebook():
         "cells": [{**words, "source": "old words"}, injected, code(outputs=[stderr, stdout])],
         "metadata": {"papermill": {}},
     }
-    made = publish.with_outputs({"cells": [words, code()], "metadata": {}}, ran)
+    made = texts.with_outputs({"cells": [words, code()], "metadata": {}}, ran)
     assert [cell["source"] for cell in made["cells"]] == ["new words", "1"]
     assert made["cells"][1]["outputs"] == [stdout]
     assert "papermill" not in json.dumps(made)
@@ -391,8 +372,8 @@ def test_outputs_are_taken_from_the_run_and_prose_from_the_committed_notebook():
     ],
 )
 def test_a_run_that_does_not_fit_its_notebook_is_refused(changes, words):
-    with pytest.raises(publish.PublishError, match=words):
-        publish.with_outputs({"cells": [code()]}, {"cells": [code(**changes)]})
+    with pytest.raises(texts.ReadmeError, match=words):
+        texts.with_outputs({"cells": [code()]}, {"cells": [code(**changes)]})
 
 
 def test_a_notebooks_picture_gets_smaller_and_stays_the_same_to_the_eye():
@@ -401,16 +382,11 @@ def test_a_notebooks_picture_gets_smaller_and_stays_the_same_to_the_eye():
     pixels = np.stack([np.tile(shades, (100, 1))] * 3, axis=2)
     Image.fromarray(pixels).save(buffer, "PNG", compress_level=0)
     data = base64.b64encode(buffer.getvalue()).decode()
-    small = publish.smaller_png(data)
+    small = texts.smaller_png(data)
     assert len(small) < len(data) / 5
     again = np.asarray(Image.open(io.BytesIO(base64.b64decode(small))).convert("RGB"))
     assert np.abs(again.astype(int) - pixels).max() <= 4
-    assert publish.smaller_png(small) == small
-
-
-def test_the_committed_readme_is_what_the_committed_results_say():
-    text = (config.ROOT / "README.md").read_text()
-    assert readme.with_generated_parts(text) == text
+    assert texts.smaller_png(small) == small
 
 
 @pytest.mark.parametrize(

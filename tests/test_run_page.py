@@ -14,7 +14,7 @@ from PIL import Image
 
 from tumorcf_lib import config
 from tumorcf_lib.publish import page as run_page
-from tumorcf_lib.publish import readme
+from tumorcf_lib.publish import texts
 from tumorcf_lib.study import notebooks, reference, stages
 
 
@@ -31,7 +31,7 @@ def printed(text, name="stdout"):
 
 def notebook(number, *outputs, following="02_preprocessing"):
     name = f"0{number} · Part {number}"
-    badges = readme.badges(f"notebooks/0{number}.ipynb")
+    badges = texts.badges(f"notebooks/0{number}.ipynb")
     setup = nb.new_code_cell("!pip install everything", metadata={"tags": ["setup"]})
     figure = 'results.save_figure(fig, "fig07_made_up", data=[], shows_slices=False)'
     cells = [
@@ -89,7 +89,7 @@ def test_every_link_within_the_page_has_its_place(page):
     within = [link[1:] for link in found.links if link.startswith("#")]
     assert {"01_data", "02_preprocessing", "01_data-how-large-how-many"} <= set(within)
     assert set(within) <= found.ids
-    assert f"{readme.repository_address()}/blob/main/LICENSE" in found.links
+    assert f"{texts.repository_address()}/blob/main/LICENSE" in found.links
     assert not [link for link in found.links if link.endswith(".ipynb")]
 
 

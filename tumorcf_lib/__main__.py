@@ -276,7 +276,7 @@ COMMANDS = {
                 "copy what git may hold of a run to figures/", (option("profile"), SEED, ROWS),
                 {"demo": "figures/demo and the notebooks, from runs/demo",
                  "paper-lite-cv --from-rows": "its tables and figures, from published rows"}),
-    "card": (lambda o: lib("publish.model_card").renew(o.folder), "rebuild a MODEL_CARD.md",
+    "card": (lambda o: lib("publish.card").renew(o.folder), "rebuild a MODEL_CARD.md",
              (option("folder"),), {"figures/paper-lite": "after its tables were published again"}),
     "verify": (lambda o: lib("publish.publish").verify_all(o.folders),
                "recompute published tables from their rows", (option("folders", nargs="*"),),
@@ -284,7 +284,7 @@ COMMANDS = {
     "compare": (lambda o: lib("publish.compare").run(o.first, o.second),
                 "compare the results of two runs", (option("first"), option("second")),
                 {"runs/demo /tmp/other/runs/demo": "1 if any row, table or figure differs"}),
-    "readme": (lambda o: lib("publish.readme").update(), "rebuild README's generated parts, "
+    "readme": (lambda o: lib("publish.texts").update(), "rebuild README's generated parts, "
                "RESULTS.md and the openings of the notebooks", (), {"": "after results changed"}),
     "lab": (lab, "open the notebooks in JupyterLab", STUDY, {"--profile demo": "they run demo"}),
     "test": (test, "unit tests, doctests, and all notebooks in the smoke profile", (DATA,),

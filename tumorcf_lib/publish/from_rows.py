@@ -13,7 +13,7 @@ from pathlib import Path
 from tumorcf_lib import config, rowfiles, steps
 from tumorcf_lib.figures import controls, forests, studies, training
 from tumorcf_lib.figures import scores as score_figures
-from tumorcf_lib.publish import model_card
+from tumorcf_lib.publish import card
 from tumorcf_lib.stats import metrics
 from tumorcf_lib.study import progress, results
 from tumorcf_lib.study.side_studies import COHORT_COLUMN, MANIFEST
@@ -97,7 +97,7 @@ def renew(folder) -> Path:
         _write_tables(made, new, "phantom" if profile.is_phantom else "")
         _write_numbers(made, new)
         _draw(made, new, "phantom slices, not patients" if profile.is_phantom else "")
-        model_card.write(new, manifest["profile"], manifest["seed"], manifest["source"])
+        card.write(new, manifest["profile"], manifest["seed"], manifest["source"])
         (new / MANIFEST).unlink()
         manifest["sha256"] = {p.name: steps.file_sha256(p) for p in sorted(new.iterdir())}
         (new / MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")

@@ -16,7 +16,7 @@ import nbformat
 from tqdm import tqdm
 
 from tumorcf_lib import config, steps
-from tumorcf_lib.publish import html_page, publish, readme
+from tumorcf_lib.publish import html_page, texts
 from tumorcf_lib.study import notebooks as runner
 from tumorcf_lib.study import reference, sources, stages
 
@@ -248,7 +248,7 @@ def _body(name, notebook):
 
 def _cell(name, cell):
     """A cell as the page shows it; None if it is of use to programs only."""
-    if readme.SETUP in cell["metadata"].get("tags", []):
+    if texts.SETUP in cell["metadata"].get("tags", []):
         return None
     if cell["cell_type"] == "markdown":
         return {**cell, "source": _prose(name, cell["source"])}
@@ -269,7 +269,7 @@ def _output(output, source):
         return {**output, "metadata": shown}
     if "image/png" not in output.get("data", {}):
         return output
-    data = publish.smaller_png(output["data"]["image/png"].replace("\n", ""))
+    data = texts.smaller_png(output["data"]["image/png"].replace("\n", ""))
     width = html_page.width_px(base64.b64decode(data[:32]))
     figure = re.search(r"save_figure\(\w+, \"(\w+)\"", source)
     alt = f"Figure {figure[1]}; the text below says what to look for" if figure else "Figure"
@@ -280,7 +280,7 @@ def _prose(name, words):
     """Markdown for a page of several notebooks: headings one level down, links inside the page."""
     words = re.sub(r"^\[!\[Open in Binder\].*$", "", words, flags=re.M)  # badges are fetched
     words = re.sub(r"\]\((\w+)\.ipynb\)", r"](#\1)", words)
-    address = readme.repository_address()
+    address = texts.repository_address()
     words = re.sub(r"\]\(\.\./([^)]+)\)", rf"]({address}/blob/main/\1)", words)
     words = re.sub(
         r"^## (.+)$", lambda m: f'<a id="{_anchor(name, m[1])}"></a>\n\n### {m[1]}', words,

@@ -4,17 +4,14 @@ Published are tables, rows, numbers, statistical plots and the reference weights
 picture that shows a patient's slice. Everything derived can be recomputed from the rows.
 """
 
-import base64
-import io
 import json
 import shutil
 from pathlib import Path
 
 import pandas as pd
-from PIL import Image
 
 from tumorcf_lib import config, rowfiles, steps
-from tumorcf_lib.publish import model_card, readme, readme_levels
+from tumorcf_lib.publish import card, texts
 from tumorcf_lib.study import (
     calibration_publish,
     leak,
@@ -52,14 +49,7 @@ class PublishError(RuntimeError):
 def publish(profile_name: str, *, seed: int = 0, from_rows: bool = False) -> Path:
     """Replace ``figures/<profile>/`` by what git may hold of the finished run.
 
-    ``profile_name`` may also be a study without notebooks, see :data:`SIDE_STUDIES`. With
-    ``from_rows`` no run is needed: tables, numbers and figures are made anew from the rows that
-    are published, as after a change of the code that derives them.
-
-    Raises
-    ------
-    PublishError
-        For ``smoke``, or if a stage of the run is not up to date.
+    Also of a study without notebooks. With ``from_rows``, from the published rows, without a run.
     """
     if profile_name in SIDE_STUDIES:
         study = SIDE_STUDIES[profile_name]
@@ -104,9 +94,9 @@ def publish(profile_name: str, *, seed: int = 0, from_rows: bool = False) -> Pat
         for name in stages.NAMES:
             _copy_stage(study, name, new)
         _write_numbers(study, new)
-        shutil.copyfile(study.folder / readme_levels.MINUTES, new / readme_levels.MINUTES)
+        shutil.copyfile(study.folder / notebooks.MINUTES, new / notebooks.MINUTES)
         source = sources.describe(profile)
-        model_card.write(new, profile.as_dict(), study.seed, source)
+        card.write(new, profile.as_dict(), study.seed, source)
         _write_manifest(study, new, source)
     for name in (*stages.NAMES, *(stages.GUIDES if profile.name == DEMO else ())):
         _publish_notebook(study, name)
@@ -119,7 +109,7 @@ def _update_pages():
     """README, the notebooks' openings, and the gallery of figures."""
     from tumorcf_lib.publish import gallery  # draws, which verify need not
 
-    readme.update()
+    texts.update()
     gallery.write(SIDE_STUDIES)
 
 
@@ -132,52 +122,6 @@ def may_publish(profile: config.Profile, *, shows_slices: bool) -> bool:
     True
     """
     return profile.is_phantom or not shows_slices
-
-
-def with_outputs(notebook: dict, executed: dict) -> dict:
-    """A notebook with the outputs of its executed copy, without times and progress bars.
-
-    Prose and code come from ``notebook``, so that a later correction of a text is kept.
-
-    Raises
-    ------
-    PublishError
-        If the code differs, or a cell ended in an error or was not run.
-    """
-    ran = [cell for cell in executed["cells"] if cell["cell_type"] == "code"]
-    ran = [c for c in ran if "injected-parameters" not in c["metadata"].get("tags", [])]
-    own = [cell for cell in notebook["cells"] if cell["cell_type"] == "code"]
-    if ["".join(c["source"]) for c in ran] != ["".join(c["source"]) for c in own]:
-        raise PublishError(
-            "The executed notebook has other code than the committed one; run it again."
-        )
-    for cell, source in zip(own, ran, strict=True):
-        if source["execution_count"] is None:
-            raise PublishError("A cell of the executed notebook was not run.")
-        if any(output["output_type"] == "error" for output in source["outputs"]):
-            raise PublishError("A cell of the executed notebook ended in an error.")
-        # stderr holds progress bars and messages that name folders of the machine
-        cell["outputs"] = [o for o in source["outputs"] if o.get("name") != "stderr"]
-        for output in cell["outputs"]:
-            output.get("metadata", {}).clear()
-            if "image/png" in output.get("data", {}):
-                output["data"]["image/png"] = smaller_png(output["data"]["image/png"])
-        cell["execution_count"] = source["execution_count"]
-    for cell in notebook["cells"]:
-        tags = cell["metadata"].get("tags")
-        cell["metadata"] = {"tags": tags} if tags else {}
-    kernel = {"display_name": "Python 3", "language": "python", "name": "python3"}
-    metadata = {"kernelspec": kernel, "language_info": {"name": "python"}}
-    return {"cells": notebook["cells"], "metadata": metadata, "nbformat": 4, "nbformat_minor": 5}
-
-
-def smaller_png(data: str) -> str:
-    """A notebook's picture in at most 256 colors, if that makes it smaller; base64 text."""
-    buffer = io.BytesIO()
-    with Image.open(io.BytesIO(base64.b64decode(data))) as picture:
-        picture.convert("RGB").quantize(256).save(buffer, "PNG", optimize=True)
-    small = base64.b64encode(buffer.getvalue()).decode()
-    return small if len(small) < len(data) else data
 
 
 def verify_all(folders) -> int:
@@ -202,16 +146,10 @@ def verify_all(folders) -> int:
 
 
 def verify(folder: Path) -> tuple[list[str], int]:
-    """Recompute every derived table and number from the published rows.
+    """Problems (file and cell, expected and found), and the number of files that were checked.
 
-    No images, network or TensorFlow are needed. Files that are not derived must have the
-    SHA-256 of the manifest.
-
-    Returns
-    -------
-    problems : list of str
-        Empty if all holds; else file and cell, expected and found.
-    n_checked : int
+    Every derived table and number is recomputed from the published rows; all other files must
+    have the SHA-256 of the manifest. No images, network or TensorFlow are needed.
     """
     if not (folder / MANIFEST).is_file():
         raise PublishError(f"{folder} holds no {MANIFEST}; name a folder under figures/.")
@@ -237,7 +175,7 @@ def _verify(folder, compare):
         problems += compare(name, _read(folder, name), rowfiles.round_trip(table))
     problems += _compare_numbers(folder, made)
     problems += _compare_rows(_read(folder, "rows_predictions"), _read(folder, "rows_edits"))
-    problems += model_card.problems(folder)
+    problems += card.problems(folder)
     return problems, {f"{name}.csv" for name in made}
 
 
@@ -349,6 +287,6 @@ def _publish_notebook(study, name):
     path = config.NOTEBOOKS / f"{name}.ipynb"
     notebook = json.loads(path.read_text(encoding="utf-8"))
     if study.profile.name == DEMO:
-        executed = json.loads(notebooks.executed_copy(study, name).read_text(encoding="utf-8"))
-        notebook = with_outputs(notebook, executed)
-    readme.write_notebook(path, readme.with_opening(notebook, name))
+        executed = notebooks.executed_copy(study, name).read_text(encoding="utf-8")
+        notebook = texts.with_outputs(notebook, json.loads(executed))
+    texts.write_notebook(path, texts.with_opening(notebook, name))

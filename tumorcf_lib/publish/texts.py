@@ -1,242 +1,242 @@
-"""What README says of the published results, part by part; nothing of it is typed by hand."""
+"""README.md, RESULTS.md and the notebooks' openings, rebuilt from templates and published tables.
 
+No number is typed: see :mod:`sections`. The public address is in ``pyproject.toml`` only.
+"""
+
+import base64
+import io
+import json
+import re
+import tomllib
+
+import jinja2
 import pandas as pd
+from PIL import Image
 
-from tumorcf_lib import config, rowfiles
-from tumorcf_lib.publish import readme_levels
-from tumorcf_lib.study import calibration_publish, pooled
-from tumorcf_lib.tables import drift, study
-from tumorcf_lib.tables import three_networks as networks
+from tumorcf_lib import config, rowfiles, steps
+from tumorcf_lib.publish import sections
+from tumorcf_lib.study import stages
+from tumorcf_lib.study.notebooks import MEMORY, MINUTES, PROCESSOR
 
-PERFORMANCE_LINES = (
-    ("slice", "accuracy", "Accuracy, slices"), ("person", "accuracy", "Accuracy, persons"),
-    ("slice", "balanced accuracy", "Balanced accuracy, slices"),
-)  # fmt: skip
-HEADLINE_SCORES = {
-    "delta_drop": "Delta-Drop", "sham_drop": "Sham-Drop (control)", "net_drop": "**Net-Drop**",
-    "delta_focus": "Delta-Focus", "net_focus": "Net-Focus",
-}  # fmt: skip
-NETWORK_LINES = {
-    ("accuracy", "", "all"): "Accuracy, slices",
-    ("person_accuracy", "", "all"): "Accuracy, persons",
-    **{
-        ("net_drop", "navier_stokes", group): f"**Net-Drop**, {group}"
-        for group in ("all", *config.CLASSES)
-    },
-    **{
-        ("net_drop", "unseen", group): f"Net-Drop, other infills, {group}"
-        for group in ("all", *config.CLASSES)
-    },
-    **{
-        ("delta_focus", "", group): f"Delta-Focus, {group}" for group in ("all", *config.CLASSES)
-    },
+MARK = "<!-- {name}: made by `python -m tumorcf_lib readme` -->"
+SETUP = "setup"  # tag of the cell that installs on Colab
+EXTRAS = {"audit_your_model": "[onnx]"}  # what a notebook needs beside the package's requirements
+COLAB = "https://colab.research.google.com"
+SPEEDS = {
+    ("reader", "later, and every pixel looked at"): "reading the dataset again / every .mat",
+    ("phantom", "phantom.make_cohort"): "drawing phantoms / resampling volumes slice by slice",
+    ("inpainting", "edits.remove"): "removing tumors / inpainting the whole slice",
+    ("sham places", "shams.legal_places"): "all places of a sham / trying each place",
+    ("network", "norms folded"): "prediction with norms folded / as built",
+    ("training", "as the profile trains"): "a training step as the profile does / of all layers",
 }
-"""Score, infill and group of the lines that README shows of the three networks."""
-
-PROBES = {
-    "original": "the whole slice",
-    "background": "the slice without the tumor (air in its place)",
-    "remove": "the slice with the tumor inpainted",
-    "silhouette": "the tumor's silhouette on air",
-    "mask": "the mask alone",
-    "intensity": "gray values outside the tumor",
-    "place": "the tumor's place",
-    "plane": "the imaging plane",
-    "area": "the tumor's area",
-}
-"""What is left of a slice, by the names of probes."""
+RESULTS = ("accuracy", "still_right", "scores", "findings", "claims", "besides", "controls",
+           "three", "known")
+"""Parts of RESULTS.md: functions of :mod:`sections`."""
 
 
-def answer() -> str:
-    """One line a class: does the reference network's probability fall with the tumor?
+class ReadmeError(RuntimeError):
+    """A README or notebook into which generated parts cannot be written."""
 
-    Read from the net claims of finding 1, on correctly classified slices.
+
+def update() -> None:
+    """Rebuild README's generated parts, RESULTS.md, and every notebook's opening."""
+    path = config.ROOT / "README.md"
+    steps.write_whole(path, with_generated_parts(path.read_text(encoding="utf-8")))
+    steps.write_whole(config.ROOT / "RESULTS.md", results())
+    for path in sorted(config.NOTEBOOKS.glob("*.ipynb")):
+        notebook = json.loads(path.read_text(encoding="utf-8"))
+        write_notebook(path, with_opening(notebook, path.stem))
+    print("Rebuilt: README.md, RESULTS.md, and the openings of the notebooks.")
+
+
+def with_generated_parts(text: str) -> str:
+    """README's text with every generated part rebuilt."""
+    parts = {"badges": badges("notebooks/01_data.ipynb"), "answer": sections.answer(),
+             "findings": sections.findings(),
+             "clone": f"```bash\ngit clone {repository_address()}\ncd tumorcf\n```"}
+    for name, content in parts.items():
+        opening, closing = MARK.format(name=name), f"<!-- end of {name} -->"
+        block = f"{opening}\n{content}\n{closing}"
+        pattern = re.escape(opening) + ".*?" + re.escape(closing)
+        text, n_found = re.subn(pattern, lambda _, block=block: block, text, flags=re.DOTALL)
+        if n_found != 1:
+            raise ReadmeError(f"README.md has {n_found} places for its generated part {name!r}.")
+    return text
+
+
+def results() -> str:
+    """RESULTS.md: all that is published, from its tables."""
+    parts = {name: getattr(sections, name)() or sections.MISSING for name in RESULTS}
+    text = render("RESULTS.md.j2", **parts, took=took, minutes=minutes(), speed=speed())
+    return re.sub(r"\bperson(s?)\b", r"patient\1", text)  # the word of tables and files
+
+
+def render(template, **values):
+    """A template of this package with some values; a value that is missing is an error."""
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("tumorcf_lib.publish"), undefined=jinja2.StrictUndefined,
+        trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True)
+    return environment.get_template(template).render(
+        interval=sections.interval, table=sections.table, classes=config.CLASSES, **values)
+
+
+# -- openings of the notebooks --------------------------------------------------------------------
+
+
+def repository_address() -> str:
+    """The public address, which is written in ``pyproject.toml`` only."""
+    text = (config.ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    return tomllib.loads(text)["project"]["urls"]["Repository"]
+
+
+def badges(path: str) -> str:
+    """Binder and Colab badges of a notebook."""
+    address = repository_address().removeprefix("https://github.com/")
+    binder = f"https://mybinder.org/v2/gh/{address}/HEAD?urlpath=lab/tree/{path}"
+    return (
+        f"[![Open in Binder](https://mybinder.org/badge_logo.svg)]({binder}) "
+        f"[![Open in Colab]({COLAB}/assets/colab-badge.svg)]"
+        f"({COLAB}/github/{address}/blob/main/{path})"
+    )
+
+
+def setup_cell(name: str) -> str:
+    """Source of a notebook's second cell: on Colab it fetches and installs this repository.
+
+    Colab's TensorFlow, Keras and NumPy keep their versions: they fit its drivers, and a kernel
+    that has begun cannot change them. Run again, the cell takes the clone that is there.
     """
-    source, read = _best_reference()
-    if read is None:
-        return "The reference run on the real slices is not published yet."
-    which = "every slice tested out of fold" if source == study.POOLED else "one hold-out split"
-    return "\n".join([
-        f"On the real slices ({which}), our EfficientNet-Lite0, not the paper's ResNet-50, which "
-        "was not run here:\n",
-        *(f"- {sentence}" for sentence in pooled.answer_sentences()),
-    ])
+    return (
+        "import sys\n\n"
+        'if "google.colab" in sys.modules:  # everywhere else the environment is already there\n'
+        f"    !test -d tumorcf || git clone -q --depth 1 {repository_address()} tumorcf\n"
+        '    !pip list --format=freeze | grep -E "^(tensorflow|keras|numpy)==" > keep.txt\n'
+        f'    !pip install -q -e "./tumorcf{EXTRAS.get(name, "")}" -c keep.txt  # adds the rest\n'
+        '    sys.path.insert(0, "tumorcf")'
+    )
 
 
-def headline() -> str:
-    """Accuracy and scores on the real slices, all folds and one split, beside the paper's."""
-    sources = {
-        study.POOLED: "real slices, all folds (`paper-lite-cv`)",
-        study.REFERENCE: "real slices, one split (`paper-lite`)",
-    }
-    reads = {name: _reader(name) for name in sources if _reader(name)}
-    if not reads:
-        return "The reference run on the real slices is not published yet."
-    lines = [
-        "| | paper (ResNet-50) | " + " | ".join(sources[name] for name in reads) + " |",
-        "|---|---|" + "---|" * len(reads),
-    ]
-
-    def line(words, paper, table, *key):
-        found = [study.one_network(read(table)) for read in reads.values()]
-        cells = " | ".join(_interval(study.estimate(own, *key)) for own in found)
-        lines.append(f"| {words} |{paper} | {cells} |")
-
-    for level, metric, words in PERFORMANCE_LINES:
-        paper = study.PAPER.get((level, "all", metric))
-        paper = "" if paper is None else f" {paper:.2f}"
-        line(words, paper, "table_performance", level, "all", metric)
-    for score, words in HEADLINE_SCORES.items():
-        for group in ("all", *config.CLASSES):
-            line(f"{words}, {group}", "", "table_scores", score, group)
-    return "\n".join(lines)
+def runtime_line(notebook: str) -> str:
+    """Measured minutes of one notebook, for its opening cell."""
+    taken = {name: minutes_of(name) for name in config.PROFILES}
+    words = [f"{name} {own[notebook]:.1f} min ({own.get(PROCESSOR, 'unknown processor')})"
+             for name, own in taken.items() if notebook in own]
+    return f"**Runtime** {', '.join(words) or 'not measured yet'}"
 
 
-def findings_table() -> str:
-    """What became of each finding: how many claims ended how, and the main ones in words."""
-    source, read = _best_reference()
-    if read is None:
-        return "The findings on the real slices are not published yet."
-    table = read("table_primary")
-    lines = [
-        "| finding of the paper | what was tested | our network | read against | verdict |",
-        "|---|---|---|---|---|",
-    ]
-    for row in table.itertuples():
-        against = "" if pd.isna(row.null_low) else f"{row.null_low:.3f} to {row.null_high:.3f}"
-        effect = "" if pd.isna(row.effect) else f"{row.effect:.3f} [{row.low:.3f}, {row.high:.3f}]"
-        reason = f" ({row.reason})" if row.reason else ""
-        lines.append(
-            f"| {row.finding}. {pooled.FINDINGS[row.finding]} | {row.claim} | {effect} | "
-            f"{against} | {row.verdict}{reason} |"
+def with_opening(notebook: dict, name: str) -> dict:
+    """A notebook whose opening cells have its badges, its setup and its measured minutes.
+
+    Prose around them is left as it is; so is an opening that has no such places.
+    """
+    cells = notebook["cells"]
+    opening = "".join(cells[0]["source"])
+    opening = re.sub(r"\*\*Runtime\*\*.*", lambda _: runtime_line(name), opening)
+    own = badges(f"notebooks/{name}.ipynb")
+    cells[0]["source"] = re.sub(r"^\[!\[Open in Binder\].*", lambda _: own, opening, flags=re.M)
+    for cell in cells:
+        if SETUP in cell["metadata"].get("tags", []):
+            cell["source"] = setup_cell(name)
+    return notebook
+
+
+def write_notebook(path, made: dict) -> None:
+    """Write a committed notebook, as a whole: a half one would stop every command."""
+    import nbformat  # here: it takes half a second to import, which `verify` need not wait for
+
+    steps.write_whole(path, nbformat.writes(nbformat.from_dict(made)) + "\n")
+
+
+def with_outputs(notebook: dict, executed: dict) -> dict:
+    """A notebook with the outputs of its executed copy, without times and progress bars.
+
+    Prose and code come from ``notebook``, so that a later correction of a text is kept.
+    """
+    ran = [cell for cell in executed["cells"] if cell["cell_type"] == "code"]
+    ran = [c for c in ran if "injected-parameters" not in c["metadata"].get("tags", [])]
+    own = [cell for cell in notebook["cells"] if cell["cell_type"] == "code"]
+    if ["".join(c["source"]) for c in ran] != ["".join(c["source"]) for c in own]:
+        raise ReadmeError(
+            "The executed notebook has other code than the committed one; run it again."
         )
-    lines.append(
-        "\nRead against: where as many networks trained on shuffled labels fall. They are claims "
-        "about our network, not about the paper's ResNet-50."
-    )
-    return "\n".join(lines)
+    for cell, source in zip(own, ran, strict=True):
+        if source["execution_count"] is None:
+            raise ReadmeError("A cell of the executed notebook was not run.")
+        if any(output["output_type"] == "error" for output in source["outputs"]):
+            raise ReadmeError("A cell of the executed notebook ended in an error.")
+        # stderr holds progress bars and messages that name folders of the machine
+        cell["outputs"] = [o for o in source["outputs"] if o.get("name") != "stderr"]
+        for output in cell["outputs"]:
+            output.get("metadata", {}).clear()
+            if "image/png" in output.get("data", {}):
+                output["data"]["image/png"] = smaller_png(output["data"]["image/png"])
+        cell["execution_count"] = source["execution_count"]
+    for cell in notebook["cells"]:
+        tags = cell["metadata"].get("tags")
+        cell["metadata"] = {"tags": tags} if tags else {}
+    kernel = {"display_name": "Python 3", "language": "python", "name": "python3"}
+    metadata = {"kernelspec": kernel, "language_info": {"name": "python"}}
+    return {"cells": notebook["cells"], "metadata": metadata, "nbformat": 4, "nbformat_minor": 5}
 
 
-def besides() -> str:
-    """What else gives the class away: how far one comes without the tumor."""
-    read = _reader(study.REFERENCE, "table_information")
-    if read is None:
-        return "What else gives the class away is not published yet."
-    table = read("table_information")
-    table = table[(table["group"] == "all") & (table["metric"] == "balanced accuracy")]
-    by_probe = table.set_index("probe")
-    lines = ["| what is shown or measured | balanced accuracy, slices |", "|---|---|"]
-    for probe, words in PROBES.items():
-        if probe in by_probe.index:
-            row = by_probe.loc[probe]
-            lines.append(f"| {words} | {_interval(row)} |")
-    row = table.iloc[0]
-    lines.append(
-        f"\nOne split, {int(row['n_persons'])} tested persons, chance {row['chance']:.3f}. The "
-        "first five are small networks trained anew on what an edit leaves; the others know a few "
-        "numbers of a slice."
-    )
-    return "\n".join(lines)
+def smaller_png(data: str) -> str:
+    """A notebook's picture in at most 256 colors, if that makes it smaller; base64 text."""
+    buffer = io.BytesIO()
+    with Image.open(io.BytesIO(base64.b64decode(data))) as picture:
+        picture.convert("RGB").quantize(256).save(buffer, "PNG", optimize=True)
+    small = base64.b64encode(buffer.getvalue()).decode()
+    return small if len(small) < len(data) else data
 
 
-def controls() -> str:
-    """One line a class: under how many variants of the analysis Net-Drop stays what it is."""
-    read = _reader(study.REFERENCE, "table_survival")
-    if read is None:
-        return "The controls on the real slices are not published yet."
-    lines = [f"- {sentence}" for sentence in read("table_survival")["sentence"]]
-    return "\n".join([*lines, *_drifts()])
+# -- minutes and speed ----------------------------------------------------------------------------
 
 
-def known_answers() -> str:
-    """What the scores say of networks whose answer is known."""
-    if not (config.published("calibration") / "table_null.csv").is_file():
-        return "The calibration is not published yet."
-    return "\n".join(f"- {sentence}" for sentence in calibration_publish.sentences())
+def minutes_of(profile) -> dict:
+    """Minutes of each notebook in a published run; empty if it is not published."""
+    path = config.published(profile) / MINUTES
+    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
 
 
-def pooled_folds() -> str:
-    """What all folds say together, and the accuracies published elsewhere."""
-    if _reader(study.POOLED) is None:
-        return "The pooled folds are not published yet."
-    table = rowfiles.read_table(config.published(study.POOLED) / "table_elsewhere.csv")
-    lines = ["| patients kept apart | slices | persons |", "|---|---|---|"]
-    for row in table.itertuples():
-        cells = (
-            _cell_with_interval(row.slices, row.slices_low, row.slices_high),
-            _cell_with_interval(row.persons, row.persons_low, row.persons_high),
-        )
-        lines.append(f"| {row.source} | {' | '.join(cells)} |")
-    told = "\n".join(f"- {sentence}" for sentence in pooled.performance_sentences())
-    return "\n".join([*lines, "", told])
+def minutes():
+    """Minutes of every notebook in the published runs."""
+    taken = {name: minutes_of(name) for name in config.PROFILES if minutes_of(name)}
+    rows = [[f"[{name}](notebooks/{name}.ipynb)",
+             *(f"{own[name]:.1f}" if name in own else "" for own in taken.values())]
+            for name in stages.NAMES]
+    rows.append(["all", *(f"**{sum(own.get(name, 0) for name in stages.NAMES):.1f}**"
+                          for own in taken.values())])
+    heads = [f"{name}: {own.get(PROCESSOR, 'unknown processor')}" for name, own in taken.items()]
+    return sections.table(["notebook", *heads], rows) if taken else sections.MISSING
 
 
-def networks_table() -> str:
-    """Accuracy and Net-Drop of the plain, the hardened and the looking network."""
-    read = _reader(study.REFERENCE, "table_networks")
-    if read is None:
-        return "The three networks on the real slices are not published yet."
-    table = read("table_networks")
-    parts = [
-        networks.beside_plain(table, group=group).assign(group=group)
-        for group in ("all", *config.CLASSES)
-    ]
-    shown = pd.concat(parts).reset_index()
-    names = [name for name in shown if name not in ("score", "infill", "group")]
-    lines = ["| | " + " | ".join(names) + " |", "|---|" + "---|" * len(names)]
-    for (score, infill, group), words in NETWORK_LINES.items():
-        keys = {"score": score, "infill": infill, "group": group}
-        row = shown[(shown[list(keys)] == list(keys.values())).all(axis=1)].iloc[0]
-        lines.append(f"| {words} | " + " | ".join(row[names]) + " |")
-    return "\n".join(lines)
+def took(level) -> str:
+    """Measured time and memory of a level of reproduction, ending in a comma; or nothing."""
+    own = minutes_of("paper-lite" if level == "reference" else level)
+    names = stages.NAMES[3:] if level == "reference" else stages.NAMES
+    if own:
+        is_whole = MEMORY in own and level != "reference"
+        memory = f"{own[MEMORY]:.1f} GB of memory, " if is_whole else ""
+        return f"{sum(own.get(name, 0) for name in names):.0f} minutes ({own[PROCESSOR]}), {memory}"
+    units = config.published(level) / "units.csv"
+    if units.is_file():
+        each = rowfiles.read_table(units)["minutes"]
+        return f"{each.min():.0f} to {each.max():.0f} minutes a fold, 2 cores, "
+    return ""
 
 
-def _cell_with_interval(value, low, high) -> str:
-    if pd.isna(value):
-        return ""
-    return f"{value:.3f}" + ("" if pd.isna(low) else f" [{low:.3f}, {high:.3f}]")
-
-
-def _drifts() -> list[str]:
-    """The fall of each class's probability on its own slices and on all others, in a sentence."""
-    source, _ = _best_reference()
-    read = _reader(source, "table_drift")
-    if read is None:
-        return []
-    table = read("table_drift").set_index(["group", "slices"])
-    told = ", ".join(
-        f"{group} {_interval(table.loc[(group, drift.FOREIGN)], 'effect')} "
-        f"beside {table.loc[(group, drift.OWN), 'effect']:.3f}"
-        for group in dict.fromkeys(table.index.get_level_values("group"))
-    )
-    return [
-        "- Is it a drift away from a class, whatever slice something is taken from? Then the "
-        "class's probability would fall on slices of other classes, too. Its net fall there, "
-        f"beside that on its own slices ({source}): {told}."
-    ]
-
-
-def _best_reference():
-    """Name and reader of the pooled folds if they are published, else of the one split."""
-    source = study.POOLED if _reader(study.POOLED) else study.REFERENCE
-    return source, _reader(source)
-
-
-def _reader(profile_name, table="table_performance"):
-    """Reads a published run's tables; None where it, or this table of it, is not published."""
-    folder = config.published(profile_name)
-    if not (folder / f"{table}.csv").is_file():
-        return None
-    return lambda name: rowfiles.read_table(folder / f"{name}.csv")
-
-
-def _interval(entry, value="value") -> str:
-    return f"{entry[value]:.3f} [{entry['low']:.3f}, {entry['high']:.3f}]"
-
-
-PARTS = {
-    "answer": answer, "headline": headline, "pooled": pooled_folds, "findings": findings_table,
-    "besides": besides, "controls": controls, "networks": networks_table, "known": known_answers,
-    "minutes": readme_levels.minutes_table, "levels": readme_levels.levels,
-}  # fmt: skip
-"""Name of a part in README -> what makes it."""
+def speed():
+    """How much faster than the obvious way, from the committed benchmarks."""
+    path = config.ROOT / "benchmarks" / "results.csv"
+    if not path.is_file():
+        return sections.MISSING
+    found = pd.read_csv(path, keep_default_na=False, na_values=[""])
+    rows = []
+    for (benchmark, case), words in SPEEDS.items():
+        named = (found["case"] == case) | found["case"].str.startswith(f"{case}:")
+        own = found[(found["benchmark"] == benchmark) & named]
+        told = [f"{float(f'{row.ratio:.2g}'):.10g}"
+                + (f" ({row.setting.split(', ')[-1]})" if len(own) > 1 else "")
+                for row in own.itertuples()]
+        rows.append([*words.split(" / "), ", ".join(told)])
+    return sections.table(["what", "beside the obvious way", "times as fast"], rows)

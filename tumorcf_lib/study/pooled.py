@@ -41,7 +41,7 @@ def answer_sentences(folder=None):
     )  # fmt: skip
     sites = [f"glioma, {site}" for site in (MR, OTHER_IDS)]
     told = [
-        "Painting the tumor out lowers the share of slices called right (every patient counting "
+        "Painting the tumor out changes the share of slices called right (every patient counting "
         f"the same) {', '.join(falls)}.",
         f"The probability of the true class falls beyond that of a sham (Net-Drop) by "
         f"{', '.join(drops)}; {known}.",

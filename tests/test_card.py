@@ -10,12 +10,13 @@ import pytest
 
 from tumorcf_lib import config, rowfiles, steps
 from tumorcf_lib.phantoms import cohort
-from tumorcf_lib.publish import model_card, publish
+from tumorcf_lib.publish import card as cards
+from tumorcf_lib.publish import publish
 from tumorcf_lib.study import runtime
 
 PUBLISHED = config.published("paper-lite")
 RENEW = "run: python -m tumorcf_lib card figures/paper-lite"
-NEEDED = [*(f"{name}.csv" for name in model_card.READ), "numbers.json", "manifest.json"]
+NEEDED = [*(f"{name}.csv" for name in cards.READ), "numbers.json", "manifest.json"]
 
 
 @pytest.fixture
@@ -30,22 +31,22 @@ def folder(tmp_path):
 
 def card(folder):
     manifest = json.loads((folder / "manifest.json").read_text())
-    return model_card.card(folder, manifest["profile"], manifest["seed"], manifest["source"])
+    return cards.card(folder, manifest["profile"], manifest["seed"], manifest["source"])
 
 
 def test_the_published_card_is_the_one_its_tables_give():
-    assert (PUBLISHED / model_card.FILE).is_file(), RENEW
-    assert model_card.problems(PUBLISHED) == [], RENEW
+    assert (PUBLISHED / cards.FILE).is_file(), RENEW
+    assert cards.problems(PUBLISHED) == [], RENEW
     manifest = json.loads((PUBLISHED / "manifest.json").read_text())
-    digest = steps.file_sha256(PUBLISHED / model_card.FILE)
-    assert manifest["sha256"][model_card.FILE] == digest, RENEW
+    digest = steps.file_sha256(PUBLISHED / cards.FILE)
+    assert manifest["sha256"][cards.FILE] == digest, RENEW
 
 
 def test_every_decimal_of_the_card_is_a_value_of_a_table_of_its_folder(folder):
-    text = card(folder).replace(f"within {model_card.TOLERANCE:g}", "")
+    text = card(folder).replace(f"within {cards.TOLERANCE:g}", "")
     told = set(re.findall(r"-?\d+\.\d{3}\b", text))
     known = set()
-    for name in model_card.READ:
+    for name in cards.READ:
         numbers = rowfiles.read_table(folder / f"{name}.csv").select_dtypes("number")
         known |= {f"{value:.3f}" for value in numbers.to_numpy(float).ravel()}
     assert len(told) > 100
@@ -72,12 +73,12 @@ def test_counts_of_persons_and_slices_come_from_the_split(folder):
     tested = split[(split["part"] == "test") & (split["label"] == 1)]
     n_persons, n_slices = tested["person_id"].nunique(), len(tested)
     (line,) = [line for line in card(folder).splitlines() if line.startswith("| test |")]
-    assert line.split(" | ")[2] == f"{n_persons} persons, {n_slices} slices"
+    assert line.split(" | ")[2] == f"{n_persons} patients, {n_slices} slices"
 
 
 def test_it_says_what_it_is_for_and_what_not(folder):
     text = card(folder)
-    for heading in ("Files", "Data and split", "Training", "How good, on tested persons",
+    for heading in ("Files", "Data and split", "Training", "How good, on tested patients",
                     "Does it look at the tumor?", "Three networks", "Intended use", "Limits",
                     "Load it", "License and credit"):  # fmt: skip
         assert f"\n## {heading}\n" in text
@@ -108,36 +109,38 @@ def test_its_lines_load_the_network_and_predict(folder, monkeypatch):
 def test_without_weights_or_a_table_nothing_is_written(folder):
     manifest = json.loads((folder / "manifest.json").read_text())
     given = (manifest["profile"], manifest["seed"], manifest["source"])
-    assert model_card.write(folder, *given)
-    (folder / model_card.FILE).unlink()
+    assert cards.write(folder, *given)
+    (folder / cards.FILE).unlink()
     (folder / "history.csv").unlink()
-    assert not model_card.write(folder, *given)
+    assert not cards.write(folder, *given)
     shutil.copyfile(PUBLISHED / "history.csv", folder / "history.csv")
     (folder / "weights_fold0.npz").unlink()
-    assert not model_card.write(folder, *given)
-    assert not (folder / model_card.FILE).exists()
-    with pytest.raises(FileNotFoundError, match="weights_fold0.npz"):
-        model_card.renew(folder)
+    assert not cards.write(folder, *given)
+    assert not (folder / cards.FILE).exists()
+    with pytest.raises(cards.CardError, match="weights_fold0.npz"):
+        cards.renew(folder)
 
 
 def test_a_changed_line_is_named_and_renewing_mends_it(folder):
-    path = model_card.renew(folder)
-    assert model_card.problems(folder) == []
+    path = cards.renew(folder)
+    assert cards.problems(folder) == []
     text = path.read_text()
     path.write_text(text.replace("not for diagnosis", "for diagnosis"))
-    (problem,) = model_card.problems(folder)
+    (problem,) = cards.problems(folder)
     assert problem.startswith("MODEL_CARD.md, line 5:")
     path.write_text(text + "One more line.\n")
-    assert "lines; made from the tables" in model_card.problems(folder)[0]
-    model_card.renew(folder)
+    assert "lines; made from the tables" in cards.problems(folder)[0]
+    cards.renew(folder)
     assert path.read_text() == text
     manifest = json.loads((folder / "manifest.json").read_text())
-    assert manifest["sha256"][model_card.FILE] == steps.file_sha256(path)
+    assert manifest["sha256"][cards.FILE] == steps.file_sha256(path)
     assert list(manifest["sha256"]) == sorted(manifest["sha256"])
 
 
-def test_a_folder_without_a_card_has_nothing_to_hold_against_it(tmp_path):
-    assert model_card.problems(tmp_path) == []
+def test_a_folder_without_a_card_is_no_problem_and_one_without_manifest_is_named(tmp_path):
+    assert cards.problems(tmp_path) == []
+    with pytest.raises(cards.CardError, match="holds no manifest.json"):
+        cards.renew(tmp_path)
 
 
 @pytest.mark.parametrize(

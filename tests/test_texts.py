@@ -1,0 +1,108 @@
+"""README and RESULTS say what the committed tables say, and README can be read in a minute."""
+
+import re
+import shutil
+
+import pandas as pd
+import pytest
+
+from tumorcf_lib import config, rowfiles
+from tumorcf_lib.publish import sections, texts
+from tumorcf_lib.tables import study
+
+README = (config.ROOT / "README.md").read_text(encoding="utf-8")
+RENEW = "run: python -m tumorcf_lib readme"
+
+
+def test_the_committed_readme_and_results_are_what_the_committed_tables_say():
+    assert texts.with_generated_parts(README) == README, RENEW
+    assert (config.ROOT / "RESULTS.md").read_text(encoding="utf-8") == texts.results(), RENEW
+
+
+def test_readme_is_short():
+    assert len(README.splitlines()) <= 150
+    assert len(re.sub(r"\]\(\S+\)|<!--.*?-->|[|`*#-]", " ", README).split()) <= 1500
+
+
+@pytest.mark.parametrize("name", ["README.md", "RESULTS.md", "DEVELOPING.md", "CHANGELOG.md"])
+def test_every_link_into_the_repository_leads_somewhere(name):
+    text = (config.ROOT / name).read_text(encoding="utf-8")
+    for target in re.findall(r"\]\(([^)\s]+)\)", text):
+        path, _, anchor = target.partition("#")
+        if "://" in target:
+            continue
+        assert not path or (config.ROOT / path).exists(), target
+        heads = re.findall(r"^#+ (.+)$", text, re.M)
+        slugs = {re.sub(r"[^\w -]", "", head.lower()).replace(" ", "-") for head in heads}
+        assert path or anchor in slugs, target
+
+
+def test_patients_are_called_so():
+    for name in ("README.md", "RESULTS.md", "DEVELOPING.md"):
+        assert not re.search(r"\bpersons?\b", (config.ROOT / name).read_text(encoding="utf-8"))
+
+
+def test_a_readme_without_a_place_for_a_part_is_refused():
+    with pytest.raises(texts.ReadmeError, match="0 places"):
+        texts.with_generated_parts("# Title")
+
+
+def test_what_is_not_published_is_said_to_be_missing(monkeypatch, tmp_path):
+    monkeypatch.setattr(config, "FIGURES", tmp_path)
+    assert texts.results().count(sections.MISSING) >= len(texts.RESULTS)
+    assert sections.answer() == f"- {sections.MISSING}"
+
+
+@pytest.fixture
+def folder(monkeypatch, tmp_path):
+    """A copy of the published folds, to change."""
+    shutil.copytree(config.FIGURES / study.POOLED, tmp_path / study.POOLED)
+    monkeypatch.setattr(config, "FIGURES", tmp_path)
+    return tmp_path / study.POOLED
+
+
+def test_the_answer_reads_shares_net_drops_bands_and_sites_from_the_tables(folder):
+    groups = ["meningioma", "glioma", "pituitary", "glioma, MR...", "glioma, other IDs"]
+    share = [{"network": "earlier", "group": group, "edit": edit, "share": value / 100}
+             for k, group in enumerate(groups)
+             for edit, value in (("original", 80 + k), ("remove", 30 + k), ("sham", 70 + k))]
+    net = [{"network": "earlier", "group": group, "score": "net_drop", "effect": k / 10,
+            "low": -0.5, "high": 0.5, "null_low": -0.04, "null_high": 0.05}
+           for k, group in enumerate(groups, 1)]
+    for name, rows in (("still_right", share), ("estimates", net)):
+        rowfiles.write_table(pd.DataFrame(rows), folder / f"table_{name}.csv")
+    first, second, third = sections.answer().splitlines()[:3]
+    assert "from 80% to 30% for meningioma (70% with a sham)" in first
+    assert "glioma 0.200 [-0.500, 0.500]" in second and "-0.040 to 0.050" in second
+    assert "83% of the slices are called right and Net-Drop is 0.400" in third
+    assert "84% and 0.500" in third
+
+
+def test_the_findings_have_six_rows_and_the_verdicts_of_the_claims(folder):
+    claims = pd.DataFrame([
+        {"finding": number, "claim": "c", "score": "s", "group": group, "effect": 0.1,
+         "low": 0.0, "high": 0.2, "null_low": -0.1, "null_high": 0.1, "verdict": verdict,
+         "reason": ""}
+        for number, group, verdict in (
+            (1, "meningioma", "holds"), (1, "glioma", "cannot be told"), (2, "glioma", "holds"),
+            (3, "all", "does not hold"), (4, "pituitary less glioma", "holds"),
+            (5, "all", "holds"), (6, "all", "holds"))])
+    rowfiles.write_table(claims, folder / "table_primary.csv")
+    lines = sections.findings().splitlines()
+    assert len(lines) == 8
+    assert "meningioma 0.100 [0.000, 0.200], glioma 0.100" in lines[2]
+    assert "holds: meningioma; cannot be told: glioma" in lines[2]
+    assert "| does not hold |" in lines[4]
+
+
+def test_speeds_are_those_of_the_committed_benchmarks(monkeypatch, tmp_path):
+    found = pd.read_csv(config.ROOT / "benchmarks" / "results.csv")
+    told = texts.speed()
+    for benchmark, case in texts.SPEEDS:
+        named = (found["case"] == case) | found["case"].str.startswith(f"{case}:")
+        own = found[(found["benchmark"] == benchmark) & named]
+        assert len(own)
+        for ratio in own["ratio"]:
+            assert f"{float(f'{ratio:.2g}'):.10g}" in told
+    monkeypatch.setattr(config, "ROOT", tmp_path)
+    assert texts.speed() == sections.MISSING
