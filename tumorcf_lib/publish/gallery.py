@@ -28,6 +28,8 @@ OTHERS = {
     "fig_primary": (forests.primary, "table_primary"),
     "fig_reliability": (training.reliability, "table_reliability"),
 }
+FIRST = ("paper-lite-cv", "paper-lite")
+MANY = 6  # sentences; more of them are folded
 HEAD = """# Figures
 
 Every published figure, drawn from the table or rows linked beside it. This page is made by
@@ -45,8 +47,13 @@ def page(side_studies) -> str:
     folders = sorted(path.parent for path in config.FIGURES.glob(f"*/{MANIFEST}"))
     made = {f: json.loads((f / MANIFEST).read_text(encoding="utf-8")) for f in folders}
     made = {f: m for f, m in made.items() if not f.name.startswith(steps.UNFINISHED)}
-    order = sorted(made, key=lambda f: made[f]["profile"]["cohort"] in ("phantom", "calibration"))
+    order = sorted(made, key=lambda f: _place(f.name, made[f]["profile"]["cohort"]))
     return "\n".join([HEAD, *(part for f in order for part in _folder(f, made[f], side_studies))])
+
+
+def _place(name, cohort):
+    first = FIRST.index(name) if name in FIRST else len(FIRST)
+    return cohort in ("phantom", "calibration"), first, name
 
 
 def _folder(folder, manifest, side_studies):
@@ -54,7 +61,10 @@ def _folder(folder, manifest, side_studies):
     yield f"## {folder.name}\n\n{purpose[0].upper()}{purpose[1:]}. {manifest['source']}\n"
     found = list(_found(folder, side_studies.get(folder.name)))
     if found:
-        yield "What was found:\n\n" + "\n".join(f"- {text}" for text in found) + "\n"
+        told = "\n".join(f"- {text}" for text in found)
+        if len(found) > MANY:
+            told = f"<details><summary>{len(found)} sentences</summary>\n\n{told}\n\n</details>"
+        yield f"What was found:\n\n{told}\n"
     for path in sorted(folder.glob("fig*.png")):
         yield _entry(path)
 
