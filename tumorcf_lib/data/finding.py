@@ -62,8 +62,8 @@ def require(folder, *, partial=None):
     if found.foreign and not _allows(partial):
         first = found.foreign[0]
         raise CorruptArchiveError(
-            f"{first.where} was not expected there: {_holder(first, Path(folder))} holds the slices "
-            f"{ranges(numbers_of(first.inner or first.path.name))} as published, and "
+            f"{first.where} was not expected there: {_holder(first, Path(folder))} holds the "
+            f"slices {ranges(numbers_of(first.inner or first.path.name))} as published, and "
             f"{len(found.foreign)} others here. {FETCH_AGAIN}, or allow it by --partial."
         )
     return found
