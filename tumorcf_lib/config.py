@@ -178,7 +178,7 @@ def published(profile_name: str) -> Path:
 def shown(path: Path) -> str:
     """A path as a reader would type it: from here, from home, or in full."""
     path = Path(path)
-    for start, prefix in ((Path.cwd(), ""), (ROOT, ""), (Path.home(), "~/")):
+    for start, prefix in ((Path.cwd(), ""), (ROOT, ""), (Path(os.path.expanduser("~")), "~/")):
         if path.is_relative_to(start):
             return prefix + str(path.relative_to(start))
     return str(path)

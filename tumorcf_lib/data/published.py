@@ -184,13 +184,13 @@ def _write_arrays(new, entries, read_one, progress):
                 expected = f"{dtype} pixels as in slice {rows[0][0]}"
                 raise CorruptSliceError(entry.number, entry.where, expected, image.dtype)
             content = image.tobytes()
-            same = pixels.setdefault(hashlib.sha256(content).digest(), (entry.number, patient))
-            if same[1] != patient:
+            other = pixels.setdefault(hashlib.sha256(content).digest(), (entry, patient))
+            if other[0] != entry:  # no two of the published slices are equal
                 raise CorruptSliceError(
                     entry.number,
                     entry.where,
                     f"pixels of its own for patient {patient}",
-                    f"those of slice {same[0]} of patient {same[1]}, which a split may part",
+                    f"those of slice {other[0].number} ({other[0].where}) of patient {other[1]}",
                 )
             slices.write(content)
             masks.write(mask.tobytes())
