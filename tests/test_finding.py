@@ -208,6 +208,15 @@ def test_a_folder_with_nothing_is_told_what_belongs_there(tmp_path):
     assert "notes.txt" not in said and "folder.zip" not in said
 
 
+def test_a_user_without_a_home_is_told_the_same(tmp_path, monkeypatch):
+    def unknown(number):
+        raise KeyError(number)
+
+    monkeypatch.delenv("HOME")
+    monkeypatch.setattr("pwd.getpwuid", unknown)
+    assert f"expected in {tmp_path}, which has none" in incomplete(tmp_path)[0]
+
+
 def test_links_that_lead_nowhere_are_named(tmp_path):
     folder = unpack(dataset(tmp_path / "data"), *NAMES)
     for number in (4, 5):
