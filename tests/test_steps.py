@@ -263,6 +263,24 @@ def test_what_was_changed_after_the_seal_is_said_and_made_again(tmp_path, done, 
     assert f"{name} is not as it was made: made again." in capsys.readouterr().out
 
 
+def test_what_changed_is_said_in_words(tmp_path):
+    folder = steps.begin(tmp_path / "x", {"seed": 1, "code": "a"})
+    assert steps.why_stale(folder, {"seed": 1, "code": "a"}) == steps.INTERRUPTED
+    assert steps.why_stale(folder, {"seed": 1, "code": "b"}) == "code changed since"
+    assert steps.why_stale(folder, {"seed": 1, "code": "a", "new": 0}) == "new changed since"
+    assert steps.why_stale(folder, {"seed": 1}) == "code changed since"
+    steps.seal(folder)
+    assert steps.why_stale(folder, {"seed": 1, "code": "a"}) is None
+    assert steps.why_stale(tmp_path / "y", {}) == "it was never begun"
+
+
+def test_work_goes_on_in_an_unsealed_folder_whatever_its_files_are(done):
+    (done / "weights").write_text("7 8 9")
+    steps.unseal(done)
+    assert steps.changed_file(done) is None
+    assert (open_one(done.parent) / "weights").read_text() == "7 8 9"
+
+
 def test_what_vanished_after_the_seal_is_made_again(tmp_path, done):
     (done / "deep" / "history").unlink()
     assert is_empty(open_one(tmp_path))

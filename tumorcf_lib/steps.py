@@ -1,7 +1,7 @@
 """The one store of kept results: made once, whole or not there, by one writer, checked when read.
 
 A result's folder remembers in ``step.json`` what it was made of and, when it is finished, the hash
-of each of its files. Code counts by the modules that are named, without comments and docstrings.
+of each of its files.
 """
 
 import contextlib
@@ -26,9 +26,7 @@ UNFINISHED = "unfinished-"
 CHECKPOINT = "checkpoint.npz"
 """State of a training, as big as some networks: of no use once what was trained is stored."""
 
-WAIT_S = 10.0
-"""A kernel whose runner was killed notices within a second or two, and ends."""
-
+WAIT_S = 10.0  # a kernel whose runner was killed notices within a second or two, and ends
 RECORD, LOCK = "step.json", "in_use"
 INTERRUPTED = "it was interrupted"
 
@@ -48,9 +46,6 @@ class InUseError(RuntimeError):
 
 class DamagedRecordError(RuntimeError):
     """A result's record that cannot be read or is not one."""
-
-
-# -- files and folders that are there as a whole or not at all ---------------
 
 
 @contextlib.contextmanager
@@ -89,8 +84,7 @@ def remove_whole(folder: Path) -> None:
 def being_filled(folder: Path):
     """An empty folder beside another, whose place it takes when it is filled.
 
-    A kill leaves the old folder or the new one; between two renames, for an instant, neither.
-    """
+    A kill leaves the old folder or the new one; between two renames, for an instant, neither."""
     new = folder.with_name(f"{UNFINISHED}{folder.name}")
     shutil.rmtree(new, ignore_errors=True)
     new.mkdir(parents=True)
@@ -128,8 +122,7 @@ def hold(path: Path, *, wait_s=0.0) -> None:
     """Hold a lock file until :func:`release` or this process's end, however it ends.
 
     Holding what this process holds changes nothing; where the file system knows no locks,
-    nothing is held. :class:`InUseError` if another process still holds it after ``wait_s``.
-    """
+    nothing is held. :class:`InUseError` if another process still holds it after ``wait_s``."""
     path = Path(path).absolute()
     if fcntl is None or path in _held:
         return
@@ -163,10 +156,9 @@ def release(path: Path) -> None:
 
 @contextlib.contextmanager
 def held(path: Path, *, wait_s=0.0):
-    """Hold a lock file in a context, one context at a time, in this process, too; yields whether.
+    """Hold a lock file in a context, one at a time, in this process, too; yields whether it is.
 
-    The file stays: to remove it would let two processes lock two files of one name.
-    """
+    The file stays: to remove it would let two processes lock two files of one name."""
     path = Path(path).absolute()
     if path in _held:
         raise InUseError(path, os.getpid())
@@ -199,8 +191,9 @@ def _sha256_at(path, *_):
 
 
 def begin(folder: Path, depends_on: dict, *, fresh=False) -> Path:
-    """The folder to make a result in: finished, or as a kill left it, for equal ``depends_on``;
-    else emptied, as it is if one of its files was changed since it was finished, or ``fresh``."""
+    """The folder to make a result in: finished, or as a kill left it, for equal ``depends_on``.
+
+    Else it is emptied, as it is if a file was changed since it was finished, or if ``fresh``."""
     reason = "asked anew" if fresh else why_stale(folder, depends_on)
     if reason not in (None, INTERRUPTED):
         changed = changed_file(folder)
@@ -224,7 +217,8 @@ def seal(folder: Path) -> None:
 
 def unseal(folder: Path) -> None:
     """Trust the files again as they are, before work on them goes on."""
-    write_record(folder, {"depends_on": read_record(folder)["depends_on"]})
+    if (folder / RECORD).is_file():
+        write_record(folder, {"depends_on": read_record(folder)["depends_on"]})
 
 
 def why_stale(folder: Path, depends_on: dict) -> str | None:
@@ -235,10 +229,10 @@ def why_stale(folder: Path, depends_on: dict) -> str | None:
         return "it was never begun"
     except DamagedRecordError:
         return f"its record {RECORD} is damaged"
-    now = _marks(depends_on)
-    for key in now.keys() | kept["depends_on"].keys():
-        if now.get(key) != kept["depends_on"].get(key):
-            return f"{key} changed since"
+    now, then = _marks(depends_on), kept["depends_on"]
+    changed = [key for key in {**then, **now} if now.get(key) != then.get(key)]
+    if changed:
+        return f"{changed[0]} changed since"
     return why_foreign(folder, kept) if "hashes" in kept else INTERRUPTED
 
 
@@ -262,8 +256,7 @@ def _foreign(folder, name, kept):
     if not path.is_file():
         return "is missing"
     now = path.stat().st_size
-    size = kept.get("sizes", {}).get(name, now)
-    if now != size:
+    if (size := kept.get("sizes", {}).get(name, now)) != now:
         return f"has {now} bytes instead of {size}: it was cut off or changed"
     if file_sha256(path) != kept["hashes"][name]:
         return "is not the one that was written: it was changed since"
@@ -291,10 +284,8 @@ def read_record(folder: Path) -> dict:
             return kept | {"depends_on": dict(kept["depends_on"])}
     except (ValueError, KeyError, TypeError, AttributeError):
         pass
-    raise DamagedRecordError(
-        f"Expected a record in {config.shown(folder / RECORD)}, got {len(text)} characters that "
-        "are none"
-    )
+    shown = config.shown(folder / RECORD)
+    raise DamagedRecordError(f"Expected a record in {shown}, got {len(text)} characters of none")
 
 
 def _marks(depends_on):
