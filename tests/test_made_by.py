@@ -17,7 +17,7 @@ ARRANGES = {
 SIDE = {  # what a module imports for another purpose than that kind of result
     "inputs": {"data.published", "phantoms.cohort"},  # named where it is known which of them
     "planes": {"stats.estimates"},  # its table of accuracy
-    "calibration": {"edits.audit", "edits.plan"},  # audits are kept beside the networks, and name their own
+    "calibration": {"edits.audit", "edits.plan"},  # audits beside it name their own
 }
 
 
