@@ -93,15 +93,18 @@ def test_the_scripts_help_has_every_option_and_mode(capsys):
     with pytest.raises(SystemExit):
         cli.main(["run_all", "--help"])
     shown = capsys.readouterr().out
-    for option in ("profile", "data", "from", "to", "fresh", "reference", "seed", *cli.MODES):
+    options = ("profile", "data", "partial", "from", "to", "fresh", "reference", "seed")
+    for option in (*options, *cli.MODES):
         assert f"  --{option} " in shown
 
 
 def test_folders_are_relative_to_where_the_script_was_called(ran, monkeypatch, tmp_path):
     monkeypatch.setenv("TUMORCF_FROM", str(tmp_path))
     monkeypatch.setenv("TUMORCF_RUNS", "mine")
-    cli.main(["run_all", "--profile", "smoke", "--data", "slices"])
+    monkeypatch.setenv("TUMORCF_PARTIAL", "")
+    cli.main(["run_all", "--profile", "smoke", "--data", "slices", "--partial"])
     assert os.environ["TUMORCF_DATA"] == str(tmp_path / "slices")
+    assert os.environ["TUMORCF_PARTIAL"] == "1"
     assert ran["study"].folder == tmp_path / "mine" / "smoke"
 
 

@@ -20,8 +20,7 @@ FULL = """The disk is full. Free some room, or let runs write elsewhere (TUMORCF
 Nothing that was finished is lost; then the same command goes on: {command}"""
 LACKING = """
 This Python ({python}) lacks the package {name}. In the repository's folder, type
-    source .venv/bin/activate
-and the same command again. ./run_all.sh --setup makes .venv."""
+source .venv/bin/activate, then the same command again. ./run_all.sh --setup makes .venv."""
 NO_REPOSITORY = """This command needs the repository, not only the installed package: git clone
 it and run the command there. `python -m tumorcf_lib audit` works anywhere."""
 MODES = ("report", "lab", "test", "test-all", "setup")
@@ -50,9 +49,9 @@ def _seed(text):
 
 
 def _named(text):
-    if not text.strip():
-        raise argparse.ArgumentTypeError("expected a name, got an empty one")
-    return text
+    if text.strip():
+        return text
+    raise argparse.ArgumentTypeError("expected a name, got an empty one")
 
 
 def _folder(text):  # run_all.sh changes the folder, and says where it was called
@@ -74,6 +73,8 @@ def main(arguments=None) -> int:
     os.environ.pop("TUMORCF_FROM", None)
     if getattr(options, "data", None):
         os.environ["TUMORCF_DATA"] = os.path.abspath(options.data)
+    if getattr(options, "partial", False):
+        os.environ["TUMORCF_PARTIAL"] = "1"
     typed = os.environ.get("TUMORCF_COMMAND", "").strip()
     again = (typed or f"python -m tumorcf_lib {shlex.join(arguments)}").replace(" --fresh", "")
     try:
@@ -189,7 +190,7 @@ def train(options):
     lib("study.folds").run(
         replace(study, seed=0), seed=options.seed, fold_numbers=get("fold"),
         recipe=get("recipe", ""), shuffled=get("shuffled", False))
-    print(f"Publish all finished folds by: python -m tumorcf_lib publish {study.profile.name}")
+    print(f"Publish the folds by: python -m tumorcf_lib publish {study.profile.name}")
 
 
 def scratch(options):
@@ -222,11 +223,12 @@ def test(options, chosen=("-m", "not monthly"), n_steps=2):
                 return status
 
 
-DATA = option("--data", metavar="DIR", type=_folder, help="folder of the dataset, else data/")
+DATA = (option("--data", metavar="DIR", type=_folder, help="folder of the dataset, else data/"),
+        option("--partial", action="store_true", help="go on with a part of the dataset"))
 SEED = option("--seed", metavar="N", type=_seed, default="0", help="of training and sham places")
 STUDY = (option("--profile", metavar="NAME", type=_named, default="auto", help="smoke, demo, "
                 "calibration, paper-lite, paper-lite-cv, paper; auto: what fits this machine"),
-         DATA, SEED)
+         *DATA, SEED)
 RUN = (
     option("--from", dest="first", metavar="04", default="01", help="begin at this notebook"),
     option("--to", dest="last", metavar="05", default="06", help="end at this notebook"),
@@ -236,19 +238,17 @@ RUN = (
 )
 TRAIN = (
     option("--profile", metavar="NAME", type=_named, default="paper-lite-cv", help="of folds"),
-    DATA, SEED,
+    *DATA, SEED,
     option("--fold", type=int, action="append", help="may be repeated; default: all"),
     option("--recipe", default="", help="try it on validation patients only"),
     option("--shuffled", action="store_true", help="on labels shuffled over patients"),
 )
 FOLDS = option("--folds", type=int, default=1, help="of five, pooled; more, less scatter")
-SCRATCH = (
-    DATA, SEED, option("--minutes", type=float, default=20.0, help="then stop; again: go on"),
-    option("--size", type=int, help="side of the slices in px (default: 128)"),
-    option("--epochs", type=int, help="of the whole schedule (default: 10)"),
-)
+SCRATCH = (*DATA, SEED, option("--epochs", type=int, help="of the whole schedule (default: 10)"),
+           option("--minutes", type=float, default=20.0, help="then stop; again: go on"),
+           option("--size", type=int, help="side of the slices in px (default: 128)"))
 ROWS = option("--from-rows", action="store_true", help="from published rows; needs no run")
-GOES_ON = ("run", "download", "calibrate", "train", "leak", "scratch")  # where it was stopped
+GOES_ON = ("run", "download", "calibrate", "train", "leak", "scratch")  # where it stopped
 COMMANDS = {
     "run": (run, "run the notebooks 01 to 06, or the study of a profile without notebooks",
             (*STUDY, *RUN), {"": "the profile that fits this machine",
@@ -259,7 +259,7 @@ COMMANDS = {
                "one HTML page of a finished run, for people without Python", STUDY,
                {"--profile demo": "runs/demo/report.html"}),
     "download": (lambda o: lib("data.download").download(config.data_folder()),
-                 "fetch the dataset (880 MB)", (DATA,),
+                 "fetch the dataset (880 MB)", DATA[:1],
                  {"": "into data/; what was cut off is resumed", "--data ~/figshare": "elsewhere"}),
     "calibrate": (calibrate, "run the networks whose answer is known (half an hour)", (SEED,),
                   {"": "trains and audits"}),
@@ -268,7 +268,7 @@ COMMANDS = {
                "--fold 2 --seed 1": "one unit, for one of several machines"}),
     "leak": (lambda o: _alone("leak", lambda: lib("study.leak").run_study(
                  n_folds=o.folds, seed=o.seed)), "what a split that leaks is worth",
-             (DATA, SEED, FOLDS), {"": "one fold of each kind", "--folds 5": "all five"}),
+             (*DATA, SEED, FOLDS), {"": "one fold of each kind", "--folds 5": "all five"}),
     "scratch": (scratch, "train a ResNet-50 from random weights for some minutes", SCRATCH,
                 {"--minutes 20": "begin, or go on for 20 minutes more"}),
     "publish": (lambda o: lib("publish.publish").publish(
@@ -287,10 +287,10 @@ COMMANDS = {
     "readme": (lambda o: lib("publish.texts").update(), "rebuild README's generated parts, "
                "RESULTS.md and the openings of the notebooks", (), {"": "after results changed"}),
     "lab": (lab, "open the notebooks in JupyterLab", STUDY, {"--profile demo": "they run demo"}),
-    "test": (test, "unit tests, doctests, and all notebooks in the smoke profile", (DATA,),
+    "test": (test, "unit tests, doctests, and all notebooks in the smoke profile", DATA[:1],
              {"": "without what is slow and rare"}),
     "test-all": (lambda o: test(o, (), len(TESTS)), "the same, with what is slow and rare: "
-                 "browser, kills, the path of the ResNet-50", (DATA,), {"": "once a month"}),
+                 "browser, kills, the path of the ResNet-50", DATA[:1], {"": "once a month"}),
     "setup": (lambda o: print(f"Python of this project: {sys.executable}"), "only set up .venv "
               "(an active environment that has every pin is used)", (), {"": "from exact pins"}),
 }
