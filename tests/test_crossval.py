@@ -14,7 +14,7 @@ from tumorcf_lib.config import CLASSES
 from tumorcf_lib.publish import publish
 from tumorcf_lib.stats import classification
 from tumorcf_lib.study import folds as crossval
-from tumorcf_lib.study import notebooks, pooled, recipes, results, stages, unit
+from tumorcf_lib.study import notebooks, pool, pooled, recipes, results, stages, unit
 from tumorcf_lib.study.side_studies import UnfinishedStudyError
 from tumorcf_lib.tables import fold_scores
 from tumorcf_lib.tables import folds as pooled_tables
@@ -43,12 +43,12 @@ def finished(tmp_path_factory):
         crossval.run(study, progress=quiet)
         crossval.run(study, fold_numbers=[0, 1], seed=1, shuffled=True, progress=quiet)
         crossval.run(study, fold_numbers=[1], recipe="one epoch", progress=quiet)
-        crossval.pool(study)
+        pool.pool(study)
         yield study
 
 
 def read(study, name):
-    return rowfiles.read_table(crossval._file(study.folder, name))
+    return rowfiles.read_table(crossval.file_of(study.folder, name))
 
 
 def copied(study, folder):
@@ -98,9 +98,9 @@ def test_a_killed_unit_goes_on_to_the_same_rows(finished, tmp_path, monkeypatch)
     said = []
     crossval.run(study, fold_numbers=[2], progress=said.append)
     assert said[0] == "fold 2, seed 0: it was interrupted"
-    for name in ("rows_predictions", "rows_edits", "history"):
-        again = crossval._file(crossval.unit_folder(study, 2, 0), name)
-        assert again.read_bytes() == crossval._file(
+    for name in ("rows_predictions", "rows_edits", "rows_transplants", "history"):
+        again = crossval.file_of(crossval.unit_folder(study, 2, 0), name)
+        assert again.read_bytes() == crossval.file_of(
             crossval.unit_folder(finished, 2, 0), name
         ).read_bytes()
 
@@ -185,17 +185,17 @@ def test_a_damaged_record_of_a_unit_is_named_and_not_pooled(finished, tmp_path, 
     reason = crossval.why_unfinished(study, source_of(study), 0, 0)
     assert reason == "its record unit.json is damaged"
     with pytest.raises(crossval.UnitError, match="fold0_seed0/unit.json is damaged"):
-        crossval.pool(study)
+        pool.pool(study)
 
 
 def test_a_units_file_that_was_cut_off_in_copying_is_named_and_not_pooled(finished, tmp_path):
     study = copied(finished, tmp_path / "cut")
-    rows = crossval._file(crossval.unit_folder(study, 2, 0), "rows_edits")
+    rows = crossval.file_of(crossval.unit_folder(study, 2, 0), "rows_edits")
     rows.write_bytes(rows.read_bytes()[:-9])
     reason = crossval.why_unfinished(study, source_of(study), 2, 0)
     assert reason == "its file rows_edits.csv.gz is not as it was made"
     with pytest.raises(crossval.UnitError, match="fold2_seed0/rows_edits.csv.gz is not as it was"):
-        crossval.pool(study)
+        pool.pool(study)
 
 
 def test_a_kill_before_an_audit_is_made_again_keeps_the_network(finished, tmp_path, monkeypatch):
@@ -278,7 +278,7 @@ def test_units_that_know_nothing_are_audited_on_the_true_classes(finished):
 def test_a_seed_is_pooled_as_far_as_its_folds_are_there_but_published_whole(finished, tmp_path):
     study = copied(finished, tmp_path / "partial")
     shutil.rmtree(crossval.unit_folder(study, 1, 0))
-    units = crossval.pool(study)
+    units = pool.pool(study)
     assert units.query("network == 'plain'")["fold"].tolist() == [0, 2]
     with pytest.raises(UnfinishedStudyError, match="No seed has all 3 folds"):
         pooled.publish(study.folder, tmp_path / "figures", profile=PROFILE)
@@ -304,7 +304,7 @@ def test_units_of_another_making_are_refused(finished, tmp_path):
     path.write_text(json.dumps(record))
     steps.seal(path.parent)
     with pytest.raises(crossval.UnitError, match="fold2_seed0 was made from other"):
-        crossval.pool(study)
+        pool.pool(study)
 
 
 def test_published_folds_are_recomputed_from_their_rows(finished, tmp_path):

@@ -12,18 +12,16 @@ import time
 from dataclasses import replace
 
 import numpy as np
-import pandas as pd
 
 from tumorcf_lib import config, rowfiles, steps
 from tumorcf_lib.data import preprocess
 from tumorcf_lib.data import split as splits
 from tumorcf_lib.edits import audit as audits
-from tumorcf_lib.edits import plan
+from tumorcf_lib.edits import conflicts, infills, plan
 from tumorcf_lib.networks import memory
 from tumorcf_lib.study import notebooks, results, stages
 from tumorcf_lib.study import unit as folds
 from tumorcf_lib.study.recipes import RECIPES
-from tumorcf_lib.study.side_studies import UnfinishedStudyError
 
 RECORD = "unit.json"
 RECORDED = {"fold": int, "seed": int, "finished": bool, "depends_on": dict}
@@ -36,8 +34,16 @@ NETWORKS = {"plain": "units", "shuffled": "shuffled"}
 """Kinds of network, and the folder of their units: the study's own, and those trained on classes
 dealt anew to the patients, which know nothing."""
 
-PER_NETWORK = "rows_edits"  # one file a kind of network and seed, so that finished ones stay
-POOLED = ("rows_predictions", "history")
+AUDITED_ROWS = ("rows_edits", "rows_transplants")
+
+EDITS = (
+    *plan.HEADLINE_EDITS, *plan.matched_shams(),
+    plan.Edit("remove", infills.HEADLINE_INFILL, 1),
+    plan.Edit("sham", infills.HEADLINE_INFILL, 1, n_places=2),
+    *(plan.Edit("remove", other) for other in ("ring_mean", "gaussian_blur", "noisy_linear")),
+)  # fmt: skip
+"""What every unit's network is asked about each tested slice, beside transplants: the headline,
+shams of the removal's energy, a removal that leaves hardly any contrast, and other infills."""
 
 
 class UnitError(RuntimeError):
@@ -103,13 +109,13 @@ def unit_folder(study, fold, seed, recipe="", shuffled=False):
 def why_unfinished(study, source, fold, seed, recipe="", shuffled=False) -> str | None:
     """Why a unit has to be run (again), in words; None if it holds."""
     folder = unit_folder(study, fold, seed, recipe, shuffled)
-    if not (folder / RECORD).is_file():
+    if not (folder / RECORD).isfile_of():
         return "it was never begun"
     try:
-        kept = _record(folder)
+        kept = record(folder)
     except UnitError:
         return f"its record {RECORD} is damaged"
-    changed = steps.changed_file(folder)
+    changed = steps.changedfile_of(folder)
     if changed:
         return f"its file {changed} is not as it was made"
     for key, now in _depends_on(study, source, fold, seed, recipe, shuffled).items():
@@ -118,7 +124,7 @@ def why_unfinished(study, source, fold, seed, recipe="", shuffled=False) -> str 
     return None if kept["finished"] else INTERRUPTED
 
 
-def _record(folder) -> dict:
+def record(folder) -> dict:
     """What a unit's folder says of itself; an error names the file if it is no such record."""
     try:
         kept = json.loads((folder / RECORD).read_text(encoding="utf-8", errors="replace"))
@@ -130,143 +136,6 @@ def _record(folder) -> dict:
         f"{config.shown(folder / RECORD)} is damaged. Remove {config.shown(folder)}, or copy it "
         "anew, and run that fold again."
     )
-
-
-def pool(study, folder=None, *, published=None):
-    """Put the rows of all finished units together, for publishing: seed by seed, as they come.
-
-    Writes ``rows_predictions`` (network, training_seed, fold, slice_id, patient_id, person_id,
-    label, p_<class>), ``rows_edits_<network>_seed<k>`` (the audit), ``history``,
-    ``rows_recipes`` (validation rows of every recipe tried) and ``units.csv`` (minutes, device,
-    and a digest of what the unit was trained on and by). Units that were published before and
-    are not here are kept if they are of the same recipe, slices and split.
-
-    Parameters
-    ----------
-    study : runtime.Study
-    folder : pathlib.Path, optional
-        Takes the files; default: the study's.
-    published : pathlib.Path, optional
-        Folder of rows that were published before.
-
-    Returns
-    -------
-    DataFrame
-        The pooled units, as in ``units.csv``.
-
-    Raises
-    ------
-    UnfinishedStudyError
-        If no unit is finished.
-    UnitError
-        If units come from other slices, splits or settings than the others.
-    """
-    folder = folder or study.folder
-    found = [_unit(network, path.parent) for network, name in NETWORKS.items()
-             for path in sorted((study.folder / name).glob(f"fold*_seed*/{RECORD}"))
-             if _record(path.parent)["finished"]]  # fmt: skip
-    if not found:
-        raise UnfinishedStudyError(
-            f"No unit is finished. Run\n"
-            f"    python -m tumorcf_lib train --profile {study.profile.name} --fold 0"
-        )
-    units = pd.DataFrame(found)
-    _check_files(units["folder"])
-    _check_kinship(units)
-    kept = _published_units(published, units)
-    for name in POOLED:
-        tables = [rowfiles.read_table(_file(row.folder, name)).assign(network=row.network)
-                  for row in units.itertuples()]
-        _write_units(folder, name, tables, kept, published)
-    for (network, seed), own in units.groupby(["network", "training_seed"]):
-        tables = [rowfiles.read_table(_file(path, PER_NETWORK)).assign(network=network)
-                  for path in own["folder"]]
-        same = kept[(kept["network"] == network) & (kept["training_seed"] == seed)]
-        _write_units(folder, f"{PER_NETWORK}_{network}_seed{seed}", tables, same, published)
-    for network, seed in sorted(set(map(tuple, kept[SETS].to_numpy())) -
-                                set(map(tuple, units[SETS].to_numpy()))):
-        name = f"{PER_NETWORK}_{network}_seed{seed}"
-        steps.copy_whole(_file(published, name), _file(folder, name))
-    _pool_recipes(study, folder)
-    units = pd.concat([kept, units.drop(columns="folder")], ignore_index=True)
-    units = units.sort_values(UNIT, ignore_index=True)
-    rowfiles.write_table(units, folder / "units.csv")
-    return units
-
-
-SETS = ["network", "training_seed"]
-UNIT = [*SETS, "fold"]
-
-
-def _unit(network, folder):
-    record = _record(folder)
-    shared = {key: record["depends_on"][key] for key in ("settings", "split", "inputs", "masks")}
-    digest = steps.sha256(json.dumps(shared, sort_keys=True).encode())[:12]
-    return {"network": network, "training_seed": record["seed"], "fold": record["fold"],
-            "minutes": record["minutes"], "device": record["device"], "trained_by": digest,
-            "folder": folder}  # fmt: skip
-
-
-def _published_units(published, units):
-    """Units of earlier publications that are not here, and of the same making."""
-    nothing = units.iloc[:0].drop(columns="folder")
-    if published is None or not (published / "units.csv").is_file():
-        return nothing
-    kept = rowfiles.read_table(published / "units.csv")
-    if "trained_by" not in kept:
-        return nothing
-    same = kept["trained_by"] == units["trained_by"].iloc[0]
-    kept = kept[same | ~kept["network"].isin(NETWORKS)]
-    here = pd.MultiIndex.from_frame(units[UNIT])
-    return kept[~pd.MultiIndex.from_frame(kept[UNIT]).isin(here)]
-
-
-def _write_units(folder, name, tables, kept, published):
-    """A pooled row file: the units that are here, and those published before."""
-    if len(kept):
-        earlier = rowfiles.read_table(_file(published, name))
-        wanted = pd.MultiIndex.from_frame(kept[UNIT])
-        tables = [*tables, earlier[pd.MultiIndex.from_frame(earlier[UNIT]).isin(wanted)]]
-    table = pd.concat(tables, ignore_index=True)
-    table.insert(0, "network", table.pop("network"))
-    table = table.sort_values(UNIT, kind="stable", ignore_index=True)
-    rowfiles.write_table(table, _file(folder, name))
-
-
-def _file(folder, name):
-    return folder / (f"{name}.csv.gz" if name.startswith("rows_") else f"{name}.csv")
-
-
-def _pool_recipes(study, folder):
-    parts = []
-    for path in sorted((study.folder / "recipes").glob(f"*/*/{RECORD}")):
-        if _record(path.parent)["finished"]:
-            rows = rowfiles.read_table(_file(path.parent, "rows_validation"))
-            rows.insert(0, "recipe", path.parent.parent.name)
-            parts.append(rows)
-    if parts:
-        rowfiles.write_table(pd.concat(parts, ignore_index=True), _file(folder, "rows_recipes"))
-
-
-def _check_files(units):
-    for unit in units:
-        changed = steps.changed_file(unit)
-        if changed:
-            raise UnitError(
-                f"{config.shown(unit / changed)} is not as it was made: cut off while it was "
-                "copied, or changed since. Copy that folder anew, or run its fold again."
-            )
-
-
-def _check_kinship(units):
-    first = units.iloc[0]
-    for unit in units.itertuples():
-        if unit.trained_by != first["trained_by"]:
-            raise UnitError(
-                f"{config.shown(unit.folder)} was made from other settings or slices than "
-                f"{config.shown(first['folder'])}. Run it again with the same version of this "
-                "repository and the same dataset."
-            )
 
 
 def _depends_on(study, source, fold, seed, recipe, shuffled=False):
@@ -296,7 +165,8 @@ def _run_unit(study, source, prepared, split, fold, seed, recipe, shuffled, prog
     progress(f"{words}: {reason}")
     if reason.endswith(CHANGED) and reason.removesuffix(f" {CHANGED}") in AUDITED:
         steps.unseal(folder)
-        _file(folder, "rows_edits").unlink(missing_ok=True)
+        for name in AUDITED_ROWS:
+            file_of(folder, name).unlink(missing_ok=True)
     elif reason != INTERRUPTED:
         steps.remove_whole(folder)  # what a folder without a record holds is of nobody knows what
     folder.mkdir(parents=True, exist_ok=True)
@@ -329,7 +199,7 @@ def _make(profile, prepared, rows, fold, seed, recipe, shuffled, folder):
         prepared = _resized(prepared, profile.size_px)
     parts = folds.parts_of(prepared, rows)
     weights = folder / "weights.npz"
-    if not weights.is_file():
+    if not weights.isfile_of():
         labels = shuffled_labels(prepared, seed) if shuffled else prepared.labels
         _train(profile, prepared, labels, parts, fold, seed, folder)
         memory.forget_networks()
@@ -341,14 +211,14 @@ def _make(profile, prepared, rows, fold, seed, recipe, shuffled, folder):
         if part == "validation" and not profile.validates:
             continue  # these slices were trained on
         table = _predictions(predict, prepared.subset(np.flatnonzero(parts == part)), fold, seed)
-        rowfiles.write_table(table, _file(folder, name))
-    if not recipe and not _file(folder, "rows_edits").is_file():
+        rowfiles.write_table(table, file_of(folder, name))
+    if not recipe and not file_of(folder, "rows_edits").isfile_of():
         audited = audits.audit(
             predict, prepared.subset(np.flatnonzero(parts == "test")),
             edits=plan.HEADLINE_EDITS, n_places=profile.n_places, seed=0,
             batch_size=profile.predict_batch_size, progress=True,
         ).assign(fold=fold, training_seed=seed)  # fmt: skip
-        rowfiles.write_table(audited, _file(folder, "rows_edits"))
+        rowfiles.write_table(audited, file_of(folder, "rows_edits"))
     memory.forget_networks()
     return device
 
@@ -357,6 +227,20 @@ def _resized(prepared, size_px):
     """The cohort at another size of the network input; masks, which no recipe needs, stay."""
     slices = np.stack([preprocess.resize_slice(s, size_px) for s in prepared.slices])
     return replace(prepared, slices=slices)
+
+
+def _audit(profile, predict, tested, fold, seed, folder):
+    options = {"batch_size": profile.predict_batch_size, "seed": 0, "progress": True}
+    makers = {
+        "rows_edits": lambda: audits.audit(
+            predict, tested, edits=EDITS, n_places=profile.n_places, **options
+        ),
+        "rows_transplants": lambda: conflicts.audit_transplants(predict, tested, **options),
+    }
+    for name, make in makers.items():
+        if not file_of(folder, name).is_file():
+            rows = make().assign(fold=fold, training_seed=seed)
+            rowfiles.write_table(rows, file_of(folder, name))
 
 
 def shuffled_labels(prepared, seed):
@@ -382,7 +266,7 @@ def _train(profile, prepared, labels, parts, fold, seed, folder):
     history.insert(0, "fold", fold)
     history.insert(0, "training_seed", seed)
     # Seconds differ from run to run; what is hashed and published must not.
-    rowfiles.write_table(history.drop(columns="seconds"), _file(folder, "history"))
+    rowfiles.write_table(history.drop(columns="seconds"), file_of(folder, "history"))
     classifier.save_float16(done.model, folder / "weights.npz", max_bytes=sys.maxsize)
 
 
@@ -392,3 +276,8 @@ def _predictions(predict, own, fold, seed):
     table.insert(0, "fold", fold)
     table.insert(0, "training_seed", seed)
     return table
+
+
+def file_of(folder, name):
+    """A unit's or a pool's file of rows, or table."""
+    return folder / (f"{name}.csv.gz" if name.startswith("rows_") else f"{name}.csv")

@@ -127,11 +127,11 @@ def site_sentences(table):
 def publish(folder, target=None, *, profile=None, seed=0):
     """Pool the finished units, then replace ``figures/paper-lite-cv``."""
     from tumorcf_lib import config
-    from tumorcf_lib.study import folds, runtime, sources
+    from tumorcf_lib.study import pool, runtime, sources
 
     profile = profile or config.get(NAME)
     published = target or config.published(NAME)
-    units = folds.pool(runtime.Study(profile, 0, folder), published=published)
+    units = pool.pool(runtime.Study(profile, 0, folder), published=published)
     sets = units[units["network"] != SHUFFLED].groupby(["network", "training_seed"])
     if not (sets["fold"].nunique() == profile.n_folds).any():
         raise side_studies.UnfinishedStudyError(
@@ -173,7 +173,7 @@ def _drawn(draw, *names):
 STUDY = side_studies.SideStudy(
     name=NAME,
     files=("rows_predictions.csv.gz", "rows_edits_*.csv.gz", "history.csv", "units.csv"),
-    optional=("rows_recipes.csv.gz",),
+    optional=("rows_transplants_*.csv.gz", "rows_recipes.csv.gz"),
     derive=derive,
     figures={
         "fig_answer": _drawn(

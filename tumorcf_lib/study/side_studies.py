@@ -92,8 +92,7 @@ class SideStudy:
         return target
 
     def _fill(self, folder, new, profile, told):
-        present = [name for name in self.optional if (folder / name).is_file()]
-        for pattern in (*self.files, *present):
+        for pattern in (*self.files, *self.optional):
             for path in sorted(folder.glob(pattern)):
                 shutil.copyfile(path, new / path.name)
         for name, table in self.derive(reader(new), profile.n_resamples).items():

@@ -116,7 +116,7 @@ def _sham_of_like_energy(rows):
     """Mean probability of the true class over the shams of like energy, by slice."""
     rows = estimates.headline_rows(rows)
     removal = rows[rows["edit"] == "remove"].set_index("slice_id")["edit_rms"]
-    shams = rows[(rows["edit"] == "sham") & (rows["reason"] == "")]
+    shams = rows[rows["edit"].isin(("sham", "sham_matched")) & (rows["reason"] == "")]
     share = shams["edit_rms"] / shams["slice_id"].map(removal)
     shams = shams[share.between(*LIKE_ENERGY)]
     labels, p = arrays(shams)

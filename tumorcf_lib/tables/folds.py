@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 
 from tumorcf_lib.stats import classification, metrics
-from tumorcf_lib.tables import drift, primary, site_tables, study
+from tumorcf_lib.tables import drift, primary, site_tables, study, symmetric
 from tumorcf_lib.tables import fold_scores as scores_of
 from tumorcf_lib.tables.fold_scores import EARLIER, KEYS, PLAIN, SHUFFLED, P, arrays
 
@@ -28,7 +28,8 @@ def derive(read, n_resamples):
     found = scores_of.temperatures(every)
     rows = read("rows_edits")
     rows = rows[scores_of.units_of(rows).isin(scores_of.units_of(every))]
-    scores = scores_of.slice_scores(scores_of.scaled(rows, found))
+    scaled = scores_of.scaled(rows, found)
+    scores = scores_of.slice_scores(scaled)
     rows = rows[rows["network"] == kind]
     first = rows["training_seed"].min()
     one = headline_predictions(predictions)
@@ -38,6 +39,8 @@ def derive(read, n_resamples):
         "table_primary": primary.primary_table(scores, kind),
         "table_estimates": primary.estimates_table(scores),
         "table_still_right": primary.still_right_table(scores),
+        "table_auc": symmetric.auc_table(scaled),
+        **_transplants(read, every),
         "table_performance": performance,
         "table_classes": study.performance_by_class(one, n_resamples=n_resamples),
         "table_confusion": study.confusion(one),
@@ -53,6 +56,17 @@ def derive(read, n_resamples):
             rows[rows["training_seed"] == first], n_resamples=n_resamples
         ),
     }
+
+
+def _transplants(read, predictions):
+    """The table of transplants, where such rows are published of whole seeds."""
+    try:
+        rows = read("rows_transplants")
+    except FileNotFoundError:
+        return {}
+    rows = rows[scores_of.units_of(rows).isin(scores_of.units_of(predictions))]
+    table = symmetric.transplants_table(rows)
+    return {"table_transplants": table} if len(table) else {}
 
 
 def headline_kind(predictions):

@@ -1,0 +1,114 @@
+"""Ranking and transplants do not know what a network says by default."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from tumorcf_lib.config import CLASSES
+from tumorcf_lib.tables import symmetric
+
+P = [f"p_{name}" for name in CLASSES]
+
+
+def rows_of(p_of, n=6, seed=0, fold=0):
+    """Two patients a class with n slices each; p_of(label, edit, k) gives the first class's p."""
+    rows = []
+    for label in CLASSES:
+        for who in "ab":
+            for k in range(n):
+                for edit in ("original", "sham", "remove"):
+                    p = p_of(label, edit, k)
+                    rows.append({
+                        "network": "plain", "training_seed": seed, "fold": fold,
+                        "slice_id": f"{label}{who}{k}", "person_id": f"{label}{who}",
+                        "label": label, "edit": edit, "dilation_px": 0,
+                        "infill": "" if edit == "original" else "navier_stokes",
+                        P[0]: p, P[1]: 1 - p, P[2]: 0.0,
+                    })  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+def find(table, group, whose, patients="all"):
+    chosen = (table["group"] == group) & (table["whose"] == whose) & (
+        table["patients"] == patients)  # fmt: skip
+    return table[chosen].iloc[0]
+
+
+def test_a_class_named_by_default_loses_ranking_if_its_tumors_tell_it_apart():
+    first = CLASSES[0]
+
+    def by_tumor(label, edit, k):  # every empty slice is called the first class: no Net-Drop
+        return 0.9 if label == first or edit == "remove" else 0.2
+
+    table = symmetric.auc_table(rows_of(by_tumor))
+    assert find(table, first, "own")["loss"] == 0
+    assert find(table, first, "others'")["loss"] == pytest.approx(0.5)  # ties count half
+    assert find(table, first, "all")["auc"] == pytest.approx(1)
+
+
+def test_auc_is_that_of_a_loop_over_pairs_in_which_every_patient_counts_the_same():
+    rng = np.random.default_rng(0)
+    rows = rows_of(lambda *_: round(rng.random(), 1))
+    rows = rows[~rows["slice_id"].isin([f"{CLASSES[0]}a{k}" for k in range(1, 6)])]
+    got = find(symmetric.auc_table(rows), CLASSES[0], "own")
+    wide = rows.pivot(index=["slice_id", "person_id", "label"], columns="edit", values=P[0])
+    wide = wide.reset_index()
+
+    def auc(edit):
+        own, others = wide[wide["label"] == CLASSES[0]], wide[wide["label"] != CLASSES[0]]
+        return np.mean([
+            np.mean([(p > q) + 0.5 * (p == q) for p in a[edit] for q in b["original"]])
+            for _, a in own.groupby("person_id") for _, b in others.groupby("person_id")
+        ])
+
+    assert got["auc"] == pytest.approx(auc("original"))
+    assert got["loss"] == pytest.approx(auc("sham") - auc("remove"))
+
+
+def test_a_network_that_never_moves_loses_nothing_and_says_so_with_certainty():
+    table = symmetric.auc_table(rows_of(lambda label, edit, k: 0.1 * k))
+    assert (table["loss"] == 0).all() and (table["low"] == 0).all() and (table["high"] == 0).all()
+
+
+def transplants(called):
+    """One host a class and donor class, two patients each, called by a rule."""
+    rows = []
+    for host in CLASSES:
+        for donor in CLASSES:
+            for who in "ab":
+                p = dict.fromkeys(P, 0.1) | {f"p_{called(host, donor)}": 0.8}
+                own = host == donor
+                rows.append({
+                    "network": "plain", "training_seed": 0, "fold": 0, "reason": "",
+                    "slice_id": f"{host}{who}", "person_id": f"{host}{who}", "label": host,
+                    "donor_slice_id": f"{host}{who}" if own else f"{donor}x",
+                    "donor_label": donor, **p,
+                })  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+@pytest.mark.parametrize(("called", "tumor", "head"), [
+    (lambda host, donor: donor, 1, 0), (lambda host, donor: host, 0, 1),
+])  # fmt: skip
+def test_who_reads_tumors_follows_them_and_who_reads_heads_follows_heads(called, tumor, head):
+    table = symmetric.transplants_table(transplants(called))
+    conflict = table[table["kind"] == "conflict"]
+    assert (conflict["tumor"] == tumor).all() and (conflict["head"] == head).all()
+    control = table[table["kind"] == "control"]
+    assert (control["tumor"] == 1).all() and control["head"].isna().all()
+    assert len(conflict) == 1 + 3 + 6 and len(control) == 1 + 3
+
+
+def test_a_default_class_is_neither_where_it_is_neither_tumor_nor_head():
+    table = symmetric.transplants_table(transplants(lambda host, donor: "glioma"))
+    row = table[(table["donor"] == "meningioma") & (table["host"] == "pituitary")].iloc[0]
+    assert row["neither"] == 1 and row["tumor"] == row["head"] == 0
+
+
+def test_impossible_transplants_and_networks_that_know_nothing_are_left_out():
+    rows = transplants(lambda host, donor: donor)
+    rows.loc[rows["donor_label"] == "glioma", "reason"] = "the tumor fits nowhere in this head"
+    both = pd.concat([rows, rows.assign(network="shuffled")])
+    table = symmetric.transplants_table(both)
+    assert set(table["network"]) == {"plain"}
+    assert table[table["donor"] == "glioma"]["n_patients"].eq(0).all()
