@@ -64,7 +64,7 @@ def read(folder, *, cache_dir, progress=True, partial=None):
     NoRoomError
         Saying how much room the arrays need.
     """
-    cache = _cached(folder, cache_dir, progress, partial)
+    cache = _cached(folder, cache_dir, progress, partial, by_content=True)
     table = pd.read_csv(cache / "table.csv", dtype={"patient_id": str}, keep_default_na=False)
     shapes = table[["height", "width"]].to_numpy()
     offsets = np.append(0, np.cumsum(shapes.prod(axis=1))[:-1])
@@ -84,16 +84,16 @@ def read(folder, *, cache_dir, progress=True, partial=None):
     )
 
 
-def _cached(folder, cache_dir, progress, partial):
+def _cached(folder, cache_dir, progress, partial, *, by_content=False):
     """Folder of the arrays of this dataset, made first if need be."""
     found = finding.require(folder, partial=partial)
     cache = Path(cache_dir) / f"cheng-{finding.fingerprint(folder)[:12]}"
-    if _is_complete(cache):
+    if _is_complete(cache, by_content):
         return cache
     try:
         cache.parent.mkdir(parents=True, exist_ok=True)
         with steps.held(cache.parent / ".lock", wait_s=WAIT_S) as is_alone:
-            if not _is_complete(cache):  # another process may have been faster
+            if not _is_complete(cache, by_content):  # another process may have been faster
                 if is_alone:
                     for left in cache.parent.glob("reading-*"):  # by a run that was killed
                         shutil.rmtree(left, ignore_errors=True)
@@ -151,10 +151,18 @@ def _meta(cache):
     return json.loads((cache / "meta.json").read_text(encoding="utf-8"))
 
 
-def _is_complete(cache):
-    """Whether the cache was finished and all its files still have their sizes."""
+def _is_complete(cache, by_content):
+    """Whether the cache was finished and all its files still have their sizes.
+
+    ``by_content`` compares all their bytes, too, once a process.
+    """
     try:
-        sizes = _meta(cache)["sizes"] if (cache / "meta.json").is_file() else None
+        kept = _meta(cache) if (cache / "meta.json").is_file() else None
+        if by_content:
+            paths = [cache / name for name in kept["hashes"] if (cache / name).is_file()]
+            if kept["hashes"] != {p.name: steps.file_sha256(p, once=True) for p in paths}:
+                return False
+        sizes = kept["sizes"]
         files = [cache / name for name in sizes]
         return all(f.is_file() and f.stat().st_size == sizes[f.name] for f in files)
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
@@ -212,9 +220,9 @@ def _write_headers(slices, masks, dtype, n_pixels):
 
 def _write_table(new, table, source, folder):
     table.to_csv(new / "table.csv", index=False, lineterminator="\n")
-    sizes = {path.name: path.stat().st_size for path in new.iterdir()}
+    record = steps.hashes_of(new, sorted(path.name for path in new.iterdir()))
     facts = {"source": source, "folder": str(folder), "format": finding.CACHE_FORMAT}
-    text = json.dumps({**facts, "sizes": sizes}, indent=1)
+    text = json.dumps({**facts, **record}, indent=1)
     (new / "meta.json").write_text(text, encoding="utf-8")
 
 
