@@ -82,7 +82,8 @@ def colab(folder):
     tree = copy_of_the_repository(folder)
     python = new_environment(folder / "oldest")
     oldest = ("uv", "pip", "install", "-q", "--python", python, "--resolution", "lowest-direct")
-    run(*oldest, "-r", "pyproject.toml", "--extra", "test", "--extra", "onnx", cwd=tree)
+    extras = [word for name in ("study", "test", "onnx") for word in ("--extra", name)]
+    run(*oldest, "-r", "pyproject.toml", *extras, cwd=tree)
     run(python, "-m", "pip", "uninstall", "-q", "-y", *NOT_ON_COLAB)
     before = versions(python)
     print(f"  Colab's own: {before}")

@@ -22,6 +22,7 @@ import numpy as np
 from fake_cheng import draw, mat_bytes, write_archives
 
 from tumorcf_lib.data import archives, matfile, published
+from tumorcf_lib.your_model import InputError
 from tumorcf_lib.your_model import slices as folder
 
 SECONDS_A_CASE = 5.0  # of this process's own time
@@ -140,12 +141,12 @@ def try_picture(rng):
     (place / "manifest.csv").write_text(f"image,mask,label,patient\n{name},,glioma,P1\n")
     try:
         found = folder.read_folder(place)
-    except folder.FolderError as error:
+    except InputError as error:
         assert "line 2" in str(error) and name in str(error), error
         return "refused"
     else:
         image = found.slices[0]
-        assert image.ndim == 2 and image.size and np.isfinite(image).all()
+        assert image.ndim in (2, 3) and image.size and np.isfinite(image).all()
         return "valid"
     finally:
         shutil.rmtree(place)

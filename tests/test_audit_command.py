@@ -1,6 +1,8 @@
 """Claims about the command line's audit, on a tiny folder and modules written by the test."""
 
 import argparse
+import json
+import re
 import subprocess
 import sys
 
@@ -9,163 +11,272 @@ import pandas as pd
 import pytest
 
 from tumorcf_lib import config
+from tumorcf_lib.your_model import InputError, running
 from tumorcf_lib.your_model import audit as audit_command
 
 MODULE = """
+import sys
 import numpy as np
 
+calls = []
+
 def predict(slices):
-    p = 1 / (1 + np.exp(-slices[:, 12:24, 16:32].mean(axis=(1, 2))))
+    p = 1 / (1 + np.exp(-(slices[:, 14:23, 20:29].mean(axis=(1, 2)) - 130) / 15))
     return np.column_stack([p, 1 - p])
+
+def swapped(slices):
+    return predict(slices)[:, ::-1]
 
 def broken(slices):
     return slices[:, 0, 0] / {}
 
-def logits(slices):
-    return np.zeros((len(slices), 2))
-
 def one_column(slices):
-    return predict(slices)[:, :1]
+    return predict(slices)[:, [0, 1, 1]]
 
-def undefined(slices):
-    return predict(slices) * np.nan
+def dropout(slices):
+    calls.append(0)
+    return predict(slices * (1 + 0.3 * (len(calls) % 2)))
 
-def nothing(slices):
-    predict(slices)
+def batch(slices):
+    return predict(slices - slices.mean() + 40)
+
+def unit(slices):
+    gap = slices[:, 14:23, 20:29].mean(axis=(1, 2)) - slices[:, 30, 30]
+    p = 0.5 + np.clip(gap, 0.02, 0.4) - 0.1 if abs(slices).max() <= 1 else 0.6 + 0 * gap
+    return np.column_stack([p, 1 - p])
+
+def stops(slices):
+    calls.append(0)
+    if len(calls) > 40:
+        raise KeyboardInterrupt
+    return predict(slices)
 
 number = 3
 """
-HEAD_PX, N = 48, 4
+PX, N = 48, 80
 
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
-    """Four slices, two with a tumor; a module of predictors; the current folder is here."""
-    y, x = np.mgrid[:HEAD_PX, :HEAD_PX]
+    """Slices, half of them with a tumor; a module of predictors; the current folder is here."""
+    y, x = np.mgrid[:PX, :PX]
     head = np.where(np.hypot(y - 24, x - 24) < 20, 100.0, 0.0)
     tumor = np.hypot(y - 18, x - 24) < 4
     np.save(tmp_path / "mask.npy", tumor)
     lines = ["image,mask,label,patient"]
     for i in range(N):
-        np.save(tmp_path / f"{i}.npy", head + 80 * tumor if i % 2 else head + i)
-        lines.append(f"{i}.npy,{'mask.npy' if i % 2 else ''},{'tumor' if i % 2 else 'none'},P{i}")
+        np.save(tmp_path / f"{i}.npy", head + 100 * tumor if i % 2 else head + i / N)
+        patient = "NA" if i == 1 else f"P{i}"
+        lines.append(
+            f"{i}.npy,{'mask.npy' if i % 2 else ''},{'tumor' if i % 2 else 'NA'},{patient}"
+        )
     (tmp_path / "slices.csv").write_text("\n".join(lines))
     (tmp_path / "my_module_h7.py").write_text(MODULE)
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(running, "N_RANDOM", 5)
     yield tmp_path
     sys.modules.pop("my_module_h7", None)
     sys.path[:] = [entry for entry in sys.path if entry != str(tmp_path)]
 
 
-def run(*arguments, predict="my_module_h7:predict"):
+def run(*arguments, predict="my_module_h7:predict", out="report"):
     parser = argparse.ArgumentParser()
     audit_command.add_parser(parser.add_subparsers())
     options = parser.parse_args(
-        ["audit", "--manifest", "slices.csv", "--predict", predict, "--out", "report", "--size",
-         "48", "--places", "2", *arguments]
+        ["audit", "--manifest", "slices.csv", "--predict", predict, "--size", "48", "--scale",
+         "raw", "--classes", "tumor,NA", "--places", "2", *(["--out", out] if out else []),
+         *arguments]
     )  # fmt: skip
     return options.action(options)
 
 
 def test_rows_and_report_are_written_and_named(folder, capsys):
-    assert run("--classes", "tumor,none", "--title", "Mine") == 0
+    assert run("--title", "Mine") == 0
     said = capsys.readouterr().out
     assert "report/report.html" in said
-    assert "Classes, in this order: tumor, none." in said
-    rows = pd.read_csv(folder / "report" / "rows.csv", keep_default_na=False)
+    assert "Classes, in this order: tumor, NA." in said
+    rows = running.read_rows(folder / "report" / "rows.csv")
     made = rows[rows["reason"] == ""]
-    assert made["edit"].value_counts()["sham"] == 2 * 2  # two slices with a tumor, two places
-    assert (rows.loc[(rows["label"] == "none") & (rows["edit"] == "remove"), "reason"]
+    assert made["edit"].value_counts()["sham"] == N  # half the slices, two places each
+    assert (rows.loc[(rows["label"] == "NA") & (rows["edit"] == "remove"), "reason"]
             == "empty mask").all()  # fmt: skip
+    assert "NA" in set(rows["patient_id"])
     page = (folder / "report" / "report.html").read_text()
     assert "<title>Mine</title>" in page
-    assert "my_module_h7:predict" in page
+    assert "--predict my_module_h7:predict" in page
+    assert not (folder / "report" / "parts").exists()
+    told = json.loads((folder / "report" / "audit.json").read_text())[0]
+    assert len(told["SHA-256 of its module"]) == 64 and told["seed"] == 0
 
 
 def test_options_reach_the_audit(folder):
-    run("--scale", "raw", "--size", "0", "--infills", "telea", "--dilations=-64,21", "--seed", "7",
+    run("--size", "0", "--infills", "telea", "--dilations=-32,21", "--seed", "7",
         "--control-places", "1", "--batch-size", "3", "--no-slices")  # fmt: skip
-    rows = pd.read_csv(folder / "report" / "rows.csv", keep_default_na=False)
+    rows = running.read_rows(folder / "report" / "rows.csv")
     assert set(rows["seed"]) == {7}
     assert "silhouette" not in set(rows["edit"])
     removed = rows[rows["edit"] == "remove"]
-    # 48 of 512 pixels: 21 become 2, -64 become -6
+    # 48 of 512 pixels: 21 become 2, -32 become -3
     assert set(zip(removed["infill"], removed["dilation_px"], strict=True)) == {
-        ("navier_stokes", 0), ("telea", 0), ("navier_stokes", 2), ("navier_stokes", -6),
+        ("navier_stokes", 0), ("telea", 0), ("navier_stokes", 2), ("navier_stokes", -3),
     }  # fmt: skip
     page = (folder / "report" / "report.html").read_text()
-    assert "intensities as stored" in page
+    assert "intensities as stored" in page and "Other infills, other dilations" in page
     assert "What the classifier was shown" not in page
 
 
-@pytest.mark.parametrize(
-    ("predict", "words"),
-    [("my_module_h7", ["module:function", "my_module:predict"]),
-     ("no_such_module_h7:predict", ["no_such_module_h7", "Run the command in the folder"]),
-     ("my_module_h7.py:predict", ["without folder and .py", "--predict my_module_h7:predict"]),
-     ("code/my_module_h7:predict", ["in its folder", "--predict my_module_h7:predict"]),
-     ("my_module_h7:number", ["function number", "predict, broken, logits, one_column"]),
-     ("my_module_h7:predictt", ["function predictt"])],
-)  # fmt: skip
-def test_a_predict_that_cannot_be_found_is_named(folder, predict, words):
-    with pytest.raises(audit_command.AuditCommandError) as error:
-        run(predict=predict)
-    for word in words:
-        assert word in str(error.value)
+def test_an_interrupted_audit_goes_on_and_ends_in_the_same_rows(folder, monkeypatch):
+    run(out="whole")
+    monkeypatch.setattr(running, "CHUNK", 8)
+    with pytest.raises(KeyboardInterrupt):
+        run("--batch-size", "8", predict="my_module_h7:stops")
+    parts = folder / "report" / "parts" / "0"
+    kept = {path.name: path.stat().st_mtime_ns for path in parts.glob("*.csv")}
+    assert 0 < len(kept) < N / 8
+    sys.modules["my_module_h7"].calls[:] = [0] * -1000
+    monkeypatch.setattr(sys.modules["my_module_h7"], "stops", sys.modules["my_module_h7"].predict)
+    looked = []
+    monkeypatch.setattr(running, "finished", lambda f: looked.extend(
+        (path.name, path.stat().st_mtime_ns) for path in f.glob("*.csv")))  # fmt: skip
+    with pytest.raises(OSError):  # parts were left for this test to look at
+        run("--batch-size", "8", predict="my_module_h7:stops")
+    assert set(kept.items()) <= set(looked)  # not made again
+    whole, again = (running.read_rows(folder / name / "rows.csv") for name in ("whole", "report"))
+    pd.testing.assert_frame_equal(whole, again)
+
+
+def test_another_classifier_does_not_go_on_from_the_rows_of_the_first(folder):
+    run("--check", out=None)
+    prepared = {"key": 1}
+    from tumorcf_lib.edits import plan
+    from tumorcf_lib.your_model import inputs, slices
+
+    cohort = slices.read_folder("slices.csv")
+    module = sys.modules["my_module_h7"]
+
+    def rows(predict):
+        return running.rows_of(
+            predict, 8, lambda at: inputs.prepare(cohort.subset(at), size_px=None, scale="raw"),
+            lambda _: set(), folder=folder / "parts", key=prepared, n_places=1, seed=0,
+            edits=[plan.Edit("original")], batch_size=8,
+        )  # fmt: skip
+
+    first = rows(module.predict)
+    assert (rows(module.swapped)["p_NA"] - first["p_NA"]).abs().max() > 0.5
+
+
+def test_a_line_every_half_minute_says_how_far_it_is(monkeypatch, capsys):
+    now = [0.0]
+    monkeypatch.setattr(running.time, "monotonic", lambda: now[0])
+    log = running._Log(100)
+    for done, now[0] in ((10, 10.0), (40, 31.0), (60, 40.0), (80, 62.0)):
+        log.at(done)
+    lines = capsys.readouterr().err.splitlines()
+    assert [re.findall(r"\d+", line)[0] for line in lines] == ["40", "80"]
+    assert "about 0.8 minutes left" in lines[0]
+
+
+def test_two_classifiers_stand_side_by_side(folder):
+    run("--predict", "my_module_h7:swapped")
+    names = {path.name for path in (folder / "report").iterdir()}
+    assert {"rows1.csv", "rows2.csv", "report.html"} <= names
+    page = (folder / "report" / "report.html").read_text()
+    assert "Side by side" in page and page.count("my_module_h7:swapped") > 2
+
+
+def test_check_measures_nothing(folder, capsys):
+    assert run("--check", out=None) == 0
+    said = capsys.readouterr()
+    assert "accuracy with --scale unit" in said.out and "predicted: 0." in said.out
+    assert run("--check") == 0
+    assert [path.name for path in (folder / "report").iterdir()] == ["check.html"]
+    assert "<img" in (folder / "report" / "check.html").read_text()
 
 
 @pytest.mark.parametrize(
-    ("option", "words"),
-    [("--dilations=5,x", "expected whole numbers separated by commas, got '5,x'"),
-     ("--size=-5", "expected a whole number from 0 up, got '-5'"),
-     ("--batch-size=0", "expected a whole number from 1 up, got '0'"),
-     ("--places=few", "expected a whole number from 0 up, got 'few'")],
+    ("name", "words"),
+    [("dropout", "differently when asked twice .*model.eval"),
+     ("batch", "differently in another batch .*batch statistics"),
+     ("broken", r"raised TypeError: unsupported .*my_module_h7.py, line 15\), given float32"),
+     ("one_column", r"got \(16, 3\). Name all its classes"),
+     ("number", "function number .*predict, swapped")],
 )  # fmt: skip
-def test_a_number_that_is_none_is_answered_by_what_was_expected(folder, capsys, option, words):
+def test_a_classifier_that_cannot_be_audited_is_refused_before_the_work(folder, name, words):
+    with pytest.raises(InputError, match=words):
+        run(predict=f"my_module_h7:{name}")
+    assert not (folder / "report").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [("swapped", "Check the order of your classifier's outputs"),
+     ("unit", "With --scale unit the accuracy is 100%, with raw 50%")],
+)  # fmt: skip
+def test_a_wrong_order_or_scale_is_said_at_once_and_forbids_a_verdict(folder, capsys, name, words):
+    run(predict=f"my_module_h7:{name}")
+    assert f"Warning: {words}" in capsys.readouterr().err
+    page = (folder / "report" / "report.html").read_text().replace("&#x27;", "'")
+    assert f"cannot be told: mend first: {words}" in page
+    assert page.index("cannot be told") < page.index('class="warning"') < page.index("By class")
+
+
+@pytest.mark.parametrize(
+    ("change", "options", "words"),
+    [(lambda m: ~m, (), "Masks cover 98% of the slices: are they inverted"),
+     (lambda m: np.roll(m, -18, axis=0) & (np.arange(PX)[:, None] < 4), (),
+      "lie mostly outside the head"),
+     (lambda m: m & (np.add.outer(np.arange(PX), np.arange(PX)) == 42), ("--size", "12"),
+      "masks vanish in the resize")],
+    ids=["inverted", "outside", "vanished"],
+)  # fmt: skip
+def test_masks_that_cannot_be_right_are_said(folder, capsys, change, options, words):
+    np.save(folder / "mask.npy", change(np.load(folder / "mask.npy")))
+    (folder / "small_h7.py").write_text(
+        "import numpy as np\ndef predict(s):\n    p = (s.max(axis=(1, 2)) > 110) * 0.8 + 0.1\n"
+        "    return np.column_stack([p, 1 - p])\n"
+    )
+    run(*options, predict="small_h7:predict")
+    assert words in capsys.readouterr().err
+    assert "cannot be told" in (folder / "report" / "report.html").read_text()
+    sys.modules.pop("small_h7", None)
+
+
+def test_a_background_that_is_not_darkest_is_said_and_air_mends_it(folder, capsys):
+    for i in range(N):
+        image = np.load(folder / f"{i}.npy")
+        rough = 20 * np.sin(np.arange(PX * PX).reshape(PX, PX))
+        np.save(folder / f"{i}.npy", np.where(image > 0, image - 120 + rough, 0))
+    (folder / "small_h7.py").write_text(
+        "import numpy as np\ndef predict(s):\n    p = (s.max(axis=(1, 2)) > 40) * 0.8 + 0.1\n"
+        "    return np.column_stack([p, 1 - p])\n"
+    )
+    run(predict="small_h7:predict")
+    assert "The background is 0" in capsys.readouterr().err
+    run("--air", "0", predict="small_h7:predict", out="mended")
+    assert "The background is 0" not in capsys.readouterr().err
+    sys.modules.pop("small_h7", None)
+
+
+def test_a_folder_with_rows_of_others_is_left_alone(folder):
+    (folder / "report").mkdir()
+    (folder / "report" / "rows.csv").write_text("mine")
+    with pytest.raises(InputError, match="holds rows.csv, which no audit has written"):
+        run()
+    assert (folder / "report" / "rows.csv").read_text() == "mine"
+    (folder / "file").write_text("a file")
+    with pytest.raises(InputError, match="file is a file. Name another"):
+        run(out="file")
+
+
+@pytest.mark.parametrize("option", ["--dilations=5,x", "--size=-5", "--batch-size=0"])
+def test_a_number_that_is_none_is_refused(folder, option):
     with pytest.raises(SystemExit):
         run(option)
-    assert words in capsys.readouterr().err
-
-
-def test_a_report_that_could_not_be_written_is_refused_before_the_work(folder):
-    (folder / "report").write_text("a file")
-    with pytest.raises(audit_command.AuditCommandError, match="report is a file. Name another"):
-        run(predict="no_such_module_h7:predict")
-
-
-def test_an_error_in_the_readers_function_is_shown_as_such(folder):
-    with pytest.raises(audit_command.PredictFailedError) as error:
-        run(predict="my_module_h7:broken")
-    said = str(error.value)
-    assert said.startswith("my_module_h7:broken raised TypeError: unsupported operand")
-    assert "(my_module_h7.py, line 9), given float32 slices of shape (" in said
-
-
-def test_an_error_in_the_readers_module_is_shown_as_such(folder):
-    (folder / "bad_module_h7.py").write_text("import os\nimport no_such_package_h7\n")
-    with pytest.raises(audit_command.PredictFailedError, match="bad_module_h7 raised ModuleNotFou"):
-        run(predict="bad_module_h7:predict")
-
-
-def test_every_error_for_people_is_listed(folder):
-    from tumorcf_lib.edits import audit
-    from tumorcf_lib.your_model import slices as folders
-
-    listed = audit_command.errors()
-    for name, words in {
-        "logits": "apply a softmax", "one_column": "per class of the cohort; got (30, 1)",
-        "undefined": "got 60 NaN or infinite", "nothing": "did it forget to return?",
-    }.items():  # fmt: skip
-        with pytest.raises(audit.PredictionError) as error:
-            run(predict=f"my_module_h7:{name}")
-        assert words in str(error.value)
-    assert issubclass(audit.PredictionError, listed)
-    assert issubclass(folders.MaskSizeError, listed)
 
 
 def test_adding_the_command_loads_no_heavy_package():
     code = (
-        "import argparse, sys; from tumorcf_lib.your_model import audit_command as a; "
+        "import argparse, sys; from tumorcf_lib.your_model import audit as a; "
         "a.add_parser(argparse.ArgumentParser().add_subparsers()); "
         "print(sorted({'numpy', 'pandas', 'cv2', 'keras'} & set(sys.modules)))"
     )

@@ -24,6 +24,7 @@ RANGES = {
     for requirement in map(
         Requirement,
         PROJECT["dependencies"]
+        + PROJECT["optional-dependencies"]["study"]
         + PROJECT["optional-dependencies"]["lab"]
         + PROJECT["optional-dependencies"]["onnx"]
         + PROJECT["optional-dependencies"]["test"],

@@ -35,8 +35,9 @@ def audit(
     Parameters
     ----------
     predict : callable
-        Maps float32 slices (n, height, width), n <= batch_size, to probabilities
-        (n, n_classes) in the order of `cohort.classes`. The array is reused for the
+        Maps float32 slices (n, height, width), or (n, height, width, channels) if the cohort's
+        have channels, n <= batch_size, to probabilities (n, n_classes) in the order of
+        `cohort.classes`. The array is reused for the
         next batch: a `predict` that keeps slices has to copy them.
     cohort : Cohort
         Prepared slices (float32, all of one size), bool masks, and a table with
@@ -190,9 +191,9 @@ def prepared(cohort, i):
             f"{cohort.table['slice_id'].iat[i]!r} is {slice.dtype} {slice.shape}; run "
             "preprocess.prepare(cohort, size_px) first."
         )
-    if mask.dtype != bool or mask.shape != slice.shape:
+    if mask.dtype != bool or mask.shape != slice.shape[:2]:
         raise InvalidAuditError(
-            f"The audit needs a bool mask of its slice's shape {slice.shape}; slice "
+            f"The audit needs a bool mask of its slice's shape {slice.shape[:2]}; slice "
             f"{cohort.table['slice_id'].iat[i]!r} has {mask.dtype} {mask.shape}."
         )
     return slice, mask

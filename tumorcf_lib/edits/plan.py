@@ -227,7 +227,15 @@ def recreate(slice, mask, row):
         raise NoEditError(
             f"Slice {row['slice_id']!r} has no edit {row['edit']!r} to recreate: {row['reason']}."
         )
-    return ACTIONS[row["edit"]].apply(About(slice, mask), region_of(mask, row), row["infill"])
+    action = ACTIONS[row["edit"]]
+    return _edited(action, About(slice, mask), region_of(mask, row), row["infill"])
+
+
+def _edited(action, about, region, infill):
+    """The edited slice; of several channels, each edited alike in one region."""
+    if about.slice.ndim == 2:
+        return action.apply(about, region, infill)
+    return np.stack([action.apply(one, region, infill) for one in about.channels], axis=2)
 
 
 def region_of(mask, row):
@@ -271,10 +279,10 @@ def _make(edit, about, region, number=-1, place=NOT_MOVED, flag=""):
     depth_px = about.depth_px(region) if action.uses_region else np.nan
     what = {"number": number, "place": place, "flag": flag, "depth_px": depth_px}
     try:
-        edited = action.apply(about, region, edit.infill)
+        edited = _edited(action, about, region, edit.infill)
     except ImpossibleEditError as error:
         return _row(edit, **what, reason=error.reason), None
-    n_region, n_all = np.count_nonzero(region), about.slice.size
+    n_region, n_all = np.count_nonzero(region), about.mask.size
     n_pixels = {"none": 0, "region": n_region, "rest": n_all - n_region, "all": n_all}
     rms = edits.edit_rms(about.slice, edited)
     return _row(edit, **what, n_pixels=n_pixels[action.changes], rms=rms), edited

@@ -16,6 +16,14 @@ MATCHED_RATIOS = 0.8, 1.25
 """A sham is matched if its RMS is so many times the removal's."""
 
 
+def gray(slice):
+    """The slice itself, or the mean of its channels, each from air (0) to its bright end (1)."""
+    if slice.ndim == 2:
+        return slice
+    low, high = slice.min(axis=(0, 1)), np.percentile(slice, 99, axis=(0, 1))
+    return ((slice - low) / np.where(high > low, high - low, 1)).mean(axis=2).astype(np.float32)
+
+
 class About:
     """A slice and its mask; everything else is found when first asked for, and kept."""
 
@@ -25,8 +33,14 @@ class About:
         self._sites = {}  # dilation -> how many were asked for, and those there are
 
     @functools.cached_property
+    def channels(self):
+        """Of a slice (height, width, channels): one of these for each."""
+        planes = np.moveaxis(self.slice, 2, 0)
+        return [About(np.ascontiguousarray(plane), self.mask) for plane in planes]
+
+    @functools.cached_property
     def head(self):
-        return head.find_head(self.slice)
+        return head.find_head(gray(self.slice))
 
     @functools.cached_property
     def symmetry(self):
@@ -38,6 +52,8 @@ class About:
 
     def removed(self, region, infill):
         """The slice with the region filled in; the tumor is not copied, whatever the region."""
+        if self.slice.ndim == 3:
+            return np.stack([one.removed(region, infill) for one in self.channels], axis=2)
         found = self.symmetry if INFILLS[infill].needs_whole_slice else None
         return edits.remove(self.slice, region, infill=infill, avoid=self.mask, symmetry=found)
 
@@ -89,7 +105,7 @@ class About:
     def _chosen(self, dilation_px, n, rng):
         region = dilate(self.mask, dilation_px)
         places, depth_px, flags = self._legal_places(dilation_px)
-        spacing_px = max(1, round(shams.SPACING_SHARE * min(self.slice.shape)))
+        spacing_px = max(1, round(shams.SPACING_SHARE * min(self.mask.shape)))
         chosen = shams.choose_places(
             places, depth_px, flags, self.depth_px(region), n, rng, spacing_px=spacing_px
         )

@@ -20,7 +20,7 @@ from tumorcf_lib.study.notebooks import MEMORY, MINUTES, PROCESSOR
 
 MARK = "<!-- {name}: made by `python -m tumorcf_lib readme` -->"
 SETUP = "setup"  # tag of the cell that installs on Colab
-EXTRAS = {"audit_your_model": "[onnx]"}  # what a notebook needs beside the package's requirements
+EXTRAS = {"audit_your_model": "[study,onnx]"}  # of the package; other notebooks need "study"
 COLAB = "https://colab.research.google.com"
 SPEEDS = {
     ("reader", "later, and every pixel looked at"): "reading the dataset again / every .mat",
@@ -112,7 +112,7 @@ def setup_cell(name: str) -> str:
         'if "google.colab" in sys.modules:  # everywhere else the environment is already there\n'
         f"    !test -d tumorcf || git clone -q --depth 1 {repository_address()} tumorcf\n"
         '    !pip list --format=freeze | grep -E "^(tensorflow|keras|numpy)==" > keep.txt\n'
-        f'    !pip install -q -e "./tumorcf{EXTRAS.get(name, "")}" -c keep.txt  # adds the rest\n'
+        f'    !pip install -q -e "./tumorcf{EXTRAS.get(name, "[study]")}" -c keep.txt  # adds the rest\n'
         '    sys.path.insert(0, "tumorcf")'
     )
 

@@ -1,61 +1,69 @@
 """``python -m tumorcf_lib audit``: a reader's classifier on a reader's folder of slices."""
 
 import argparse
-import importlib
 import os
+import shlex
 import sys
-import traceback
 from pathlib import Path
 
 DESCRIPTION = """\
 Audit a classifier of your own on slices of your own: does it look at the tumor?
 
-The manifest is a CSV table with one row a slice:
-  image    path of the slice, relative to the manifest (PNG, TIFF, JPEG, BMP, NPY, NIfTI)
+The manifest is a CSV table with one row a slice (python -m tumorcf_lib manifest --help writes it
+for common layouts):
+  image    path of the slice, relative to the manifest (PNG, TIFF, JPEG, BMP, NPY, NIfTI, DICOM)
   mask     path of the tumor's mask, same size, inside is not zero; empty without a tumor
-  label    class        patient   whose slice it is
-  index, axis           which slice of a NIfTI volume
+  label    class        patient     whose slice it is
+  index, axis           which slice of a volume
+  channel               which channel of several, or volume of a 4-D file; "all" for all
+  mask_label            which values of the mask are tumor, such as "1 4" or ">0.5"
 
-The classifier is a Python function of the current folder, named as module:function. It gets
-float32 slices (n, height, width) and returns probabilities (n, classes), in the order of
---classes. Or a file model.onnx that takes slices (n, height, width, 1).
+The classifier is a file (ONNX, Keras, TorchScript), or a Python function of the current folder,
+named as module:function or module:object.method. It gets float32 slices (n, height, width), or
+(n, height, width, channels), and returns probabilities (n, classes) in the order of --classes.
 
-example
+examples
+  python -m tumorcf_lib audit --manifest slices.csv --predict model.onnx --check
   python -m tumorcf_lib audit --manifest slices.csv --predict my_module:predict --out report/
 """
-
-
-class AuditCommandError(ValueError):
-    """An audit that was asked for in a way that cannot be done."""
-
-
-class PredictFailedError(RuntimeError):
-    """The reader's own code raised an error; says which, where, and for what input."""
+SHOWN = (
+    "classes", "size", "fit", "scale", "air", "output", "channels", "layout", "places", "infills",
+    "dilations", "control_places", "seed", "batch_size",
+)  # fmt: skip
 
 
 def add_parser(commands):
-    """Add the command ``audit`` to the command line's subparsers."""
+    """Add the commands ``audit`` and ``manifest`` to the command line's subparsers."""
     parser = commands.add_parser(
         "audit", help="audit a classifier of your own on slices of your own",
         description=DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter,
     )  # fmt: skip
     add = parser.add_argument
     add("--manifest", required=True, help="table of slices, or a folder with manifest.csv")
-    add("--predict", required=True, help="module:function, or a file .onnx")
-    add("--out", required=True, help="folder of the report")
+    add("--predict", "--model", required=True, action="append", dest="predict", metavar="MODEL",
+        help="module:function, or a file; given twice, two stand side by side")  # fmt: skip
+    add("--out", help="folder of the report")
+    add("--check", action="store_true", help="look at slices, masks and answers; measure nothing")
     add("--classes", type=_names, help="names in the order of the outputs, separated by commas "
         "(default: the labels in alphabetical order)")  # fmt: skip
-    add("--size", type=_whole(0), default=224, metavar="PX",
-        help="side of the slices that the classifier gets; 0 keeps theirs (default 224)")
+    add("--size", type=_size, metavar="PX", help="side of the slices that the classifier gets, or "
+        "HEIGHTxWIDTH; 0 keeps theirs (default: what the file states, else 224)")  # fmt: skip
+    add("--fit", choices=("pad", "stretch"), default="pad", help="slices of another shape are "
+        "padded with air (default) or stretched")  # fmt: skip
     add("--scale", choices=("zscore", "unit", "raw"), default="zscore",
         help="intensities: z-scored as in the study (default), 0 to 1, or as stored")
-    add("--places", type=_whole(0), default=20, metavar="K", help="shams a slice (default 20)")
+    add("--air", type=float, help="stored value of air where it is not the darkest (with raw)")
+    add("--output", choices=("auto", "softmax", "logits", "sigmoid"), default="auto",
+        help="what the classifier answers (default: by its first answers)")
+    add("--channels", type=_whole(1), help="how many it takes; gray slices are repeated")
+    add("--layout", choices=("nhw", "nhwc", "nchw"), help="where it takes its channels")
+    add("--places", type=_whole(1), default=20, metavar="K", help="shams a slice (default 20)")
     add("--infills", type=_names, default=[], metavar="NAMES",
         help="further infills, separated by commas")
     add("--dilations", type=_numbers, default=[], metavar="PX",
         help="further dilations of the mask, separated by commas, in pixels of a slice of "
         "512 x 512; write a negative one as --dilations=-2,5")  # fmt: skip
-    add("--control-places", type=_whole(0), default=5, metavar="K",
+    add("--control-places", type=_whole(1), default=5, metavar="K",
         help="shams a slice for each further infill and dilation (default 5)")
     add("--seed", type=int, default=0, help="of sham places (default 0)")
     add("--batch-size", type=_whole(1), default=64, metavar="N",
@@ -63,152 +71,93 @@ def add_parser(commands):
     add("--title", default="Does the classifier look at the tumor?", help="of the report")
     add("--no-slices", action="store_true", help="show no slice in the report")
     parser.set_defaults(action=run)
+    _add_manifest(commands)
     return parser
 
 
-def run(options) -> int:
-    """Read the folder, audit the classifier, write the report, say where it is."""
-    from tumorcf_lib import config
-    from tumorcf_lib.edits import audit, plan
-    from tumorcf_lib.your_model import report
-    from tumorcf_lib.your_model import slices as folder
+def _add_manifest(commands):
+    parser = commands.add_parser(
+        "manifest", help="write the table of slices for a common layout of folders"
+    )
+    add = parser.add_argument
+    add("folder", help="that holds the images")
+    add("--layout", required=True, choices=("brats", "msd", "classes", "pairs"),
+        help="BraTS cases; Medical Segmentation Decathlon (imagesTr, labelsTr); a folder a class; "
+        "images and masks in two folders, or masks named <image>_mask")  # fmt: skip
+    add("--label", default="tumor", help="class of all slices, where the layout names none")
+    add("--sequence", default="t1c", help="of BraTS: t1c (or t1ce), t1n, t2w, t2f, ... ")
+    add("--channel", default="", help="of 4-D volumes (MSD): a number, or all")
+    add("--mask-label", default="", help="which values of the masks are tumor, such as '1 4'")
+    add("--out", default="manifest.csv", help="the table (default: manifest.csv in the folder)")
+    parser.set_defaults(action=write_manifest)
 
-    _check_out(Path(options.out))
-    predict, progress = load_predict(options.predict), sys.stderr.isatty()
-    cohort = folder.read_folder(options.manifest, classes=options.classes, progress=progress)
-    print(f"{cohort.source} Classes, in this order: {', '.join(cohort.classes)}.", flush=True)
-    prepared = folder.prepare(
-        cohort, size_px=options.size or None, scale=options.scale, progress=progress
-    )
-    side_px = prepared.slices.shape[1]
-    edits = folder.headline_edits(options.scale) + plan.control_edits(
-        options.infills, options.dilations, side_px, options.control_places
-    )
-    rows = audit.audit(
-        _named(predict, options.predict), prepared, edits=edits, n_places=options.places,
-        seed=options.seed, batch_size=options.batch_size, progress=progress,
+
+def write_manifest(options) -> int:
+    """Write the table, say how many slices and patients it has."""
+    from tumorcf_lib.your_model import layouts
+
+    table, path = layouts.write(
+        options.folder, options.layout, options.out, label=options.label,
+        sequence=options.sequence, channel=options.channel, mask_label=options.mask_label,
     )  # fmt: skip
-    print("Writing the report ...", flush=True)
-    page = report.write_report(
-        rows, options.out, cohort=prepared, title=options.title, notes=_notes(options, side_px),
-        show_slices=not options.no_slices,
-    )  # fmt: skip
-    print(f"{len(rows)} rows. The report: {config.shown(page.resolve())}; rows and tables lie "
-          "beside it.")  # fmt: skip
+    print(f"{len(table)} slices of {table['patient'].nunique()} patients in {path}. Look at labels "
+          "and patients before you audit.")  # fmt: skip
     return 0
 
 
-def load_predict(name):
-    """The function that ``module:function`` names, or the predictor of an ONNX file.
+def run(options) -> int:
+    """Read the folder, check, audit each classifier, write the report, say where it is."""
+    from tumorcf_lib.your_model import InputError, models, session
+    from tumorcf_lib.your_model import slices as folder
 
-    The module is looked for in the current folder first.
-
-    Raises
-    ------
-    AuditCommandError
-        If there is no such module or function.
-    PredictFailedError
-        If the module raises an error while it is imported.
-    """
-    if name.endswith(".onnx"):
-        from tumorcf_lib.your_model import onnx_export
-
-        return onnx_export.predictor(name)
-    module_name, _, attribute = name.partition(":")
-    if not module_name or not attribute:
-        raise AuditCommandError(
-            f"Expected --predict module:function or a file .onnx, got {name!r}. For a function "
-            "predict in my_module.py write --predict my_module:predict."
-        )
-    if "/" in module_name or module_name.endswith(".py"):
-        raise AuditCommandError(
-            f"Expected the name of a module without folder and .py, got {module_name!r}. Run the "
-            f"command in its folder with --predict {Path(module_name).stem}:{attribute}."
-        )
-    here = str(Path.cwd())
-    if here not in sys.path:
-        sys.path.insert(0, here)
-    try:
-        module = importlib.import_module(module_name)
-    except Exception as error:  # the reader's own module may raise whatever it likes
-        if isinstance(error, ModuleNotFoundError) and _is_part_of(error.name, module_name):
-            raise AuditCommandError(
-                f"Expected the module {module_name} in {here} or installed, found none. Run the "
-                "command in the folder that holds it."
-            ) from error
-        raise PredictFailedError(
-            f"Importing {module_name} raised {_words(error)}. Correct the module."
-        ) from error
-    function = getattr(module, attribute, None)
-    if not callable(function):
-        known = [key for key, value in vars(module).items()
-                 if callable(value) and not key.startswith("_")]  # fmt: skip
-        raise AuditCommandError(
-            f"Expected a function {attribute} in {module_name}, found none. It has: "
-            f"{', '.join(known) or 'no function'}."
-        )
-    return function
+    if options.out is None and not options.check:
+        raise InputError("Expected a folder for the report, got none. Name it by --out.")
+    if options.out is not None:
+        _check_out(Path(options.out))
+    cohort = folder.read_folder(
+        options.manifest, classes=options.classes, progress=sys.stderr.isatty()
+    )
+    print(f"{cohort.source} Classes, in this order: {', '.join(cohort.classes)}.", flush=True)
+    loaded = [models.load(name, layout=options.layout, channels=options.channels)
+              for name in options.predict]  # fmt: skip
+    page = session.run(cohort, loaded, options, command=_command(options))
+    if page is not None:
+        print(f"The report: {page}; rows and tables lie beside it.")
+    return 0
 
 
 def _check_out(folder):
-    """Refuse, before the work, a folder that could not be written to after it."""
+    """Refuse, before the work, a folder that is another's or could not be written to."""
+    from tumorcf_lib.your_model import InputError
+
     there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
     if not there.is_dir() or not os.access(there, os.W_OK):
-        raise AuditCommandError(
+        raise InputError(
             f"Expected a folder for the report that can be made and written to, got {folder}: "
             f"{there} {'cannot be written to' if there.is_dir() else 'is a file'}. Name another "
             "by --out."
         )
+    ours = {"audit.json", "parts", "report.html"}
+    names = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
+    mine = [name for name in names if name.startswith(("rows", "table_"))]
+    if mine and not names & ours:
+        raise InputError(
+            f"{folder} holds {', '.join(sorted(mine))}, which no audit has written: they would be "
+            "overwritten. Name another folder by --out."
+        )
 
 
-def errors():
-    """Errors of this command that are written for people: shown without a traceback."""
-    from tumorcf_lib.data import preprocess
-    from tumorcf_lib.edits import audit, plan
-    from tumorcf_lib.your_model import onnx_export
-    from tumorcf_lib.your_model import slices as folder
-
-    return (
-        AuditCommandError, PredictFailedError, audit.InvalidAuditError, audit.PredictionError,
-        folder.FolderError, onnx_export.InvalidOnnxModelError, onnx_export.OnnxUnavailableError,
-        plan.InvalidPlanError, preprocess.InvalidSliceError,
-    )  # fmt: skip
-
-
-def _named(predict, name):
-    """The reader's function, with its errors named as its own."""
-
-    def named(slices):
-        try:
-            return predict(slices)
-        except Exception as error:  # the reader's own code may raise whatever it likes
-            raise PredictFailedError(
-                f"{name} raised {_words(error)}, given {slices.dtype} slices of shape "
-                f"{slices.shape}. Correct it, or choose another --size or --scale."
-            ) from error
-
-    return named
-
-
-def _words(error):
-    """Kind and message of an error, and the line of code that it comes from."""
-    frames = traceback.extract_tb(error.__traceback__)
-    where = f" ({Path(frames[-1].filename).name}, line {frames[-1].lineno})" if frames else ""
-    return f"{type(error).__name__}: {error}{where}"
-
-
-def _is_part_of(missing, module_name):
-    return missing is not None and (module_name + ".").startswith(missing + ".")
-
-
-def _notes(options, side_px):
-    scale = {"zscore": "z-scored", "unit": "scaled to 0 to 1", "raw": "as stored"}[options.scale]
-    name = Path(options.predict).name  # of a file, the folder is nobody's business
-    notes = [f"Classifier: {name}",
-             f"Slices prepared at {side_px} px, intensities {scale}"]  # fmt: skip
-    if options.scale != "zscore":
-        notes.append("Edits defined on z-scores (silhouette, refitted intensities) are left out")
-    return notes
+def _command(options):
+    """What was typed, without the folders: the page may go to others."""
+    words = [f"python -m tumorcf_lib audit --manifest {shlex.quote(Path(options.manifest).name)}"]
+    words += [f"--predict {shlex.quote(Path(name).name)}" for name in options.predict]
+    given = {name: getattr(options, name) for name in SHOWN}
+    given["size"] = None if options.size is None else "x".join(map(str, options.size)) or 0
+    for name, value in given.items():
+        if value not in (None, []):
+            value = ",".join(map(str, value)) if isinstance(value, list) else value
+            words.append(f"--{name.replace('_', '-')} {shlex.quote(str(value))}")
+    return " ".join(words)
 
 
 def _names(text):
@@ -222,6 +171,17 @@ def _numbers(text):
         raise argparse.ArgumentTypeError(
             f"expected whole numbers separated by commas, got {text!r}"
         ) from None
+
+
+def _size(text):
+    """() keeps the slices' own size; else (height, width)."""
+    sides = text.lower().split("x")
+    if not all(side.strip().isdecimal() for side in sides) or len(sides) > 2:
+        raise argparse.ArgumentTypeError(
+            f"expected a whole number from 0 up, or HEIGHTxWIDTH, got {text!r}"
+        )
+    sides = [int(side) for side in sides]
+    return () if sides == [0] else (sides[0], sides[-1])
 
 
 def _whole(lowest):

@@ -1,5 +1,6 @@
-"""One slice out of one file: PNG, TIFF, JPEG, BMP, NPY or NIfTI, gray or in color."""
+"""One slice out of one file: PNG, TIFF, JPEG, BMP, NPY, NIfTI or DICOM."""
 
+import importlib.util
 import math
 import warnings
 from pathlib import Path
@@ -9,75 +10,69 @@ import numpy as np
 import tifffile
 from PIL import Image, UnidentifiedImageError
 
+from tumorcf_lib.your_model import InputError
+
 PICTURES = (".png", ".tif", ".tiff", ".jpg", ".jpeg", ".bmp")
 VOLUMES = (".nii", ".nii.gz")
-LUMINANCE = np.array([0.299, 0.587, 0.114])
-"""Weights of red, green and blue (ITU-R BT.601, as in OpenCV)."""
+DICOM = (".dcm", ".dicom", ".ima")
+LUMINANCE = np.array([0.299, 0.587, 0.114])  # ITU-R BT.601
+MAX_CHANNELS = 16
+ALIKE = 0.02
+"""Channels that differ by less of the slice's range, on average, are one gray slice (JPEG)."""
 
 MAX_PIXELS = 2**26
 """Of a slice, 8192 x 8192: a header that states more is damaged, or meant to fill the memory."""
 
 
-class UnreadableImageError(ValueError):
-    """A file that is missing, cannot be read, or holds no single slice."""
-
-
-def read_slice(path, *, index=None, axis=2):
-    """One slice as stored, gray.
+def read_slice(path, *, index=None, axis=2, channel=None):
+    """One slice as stored.
 
     Parameters
     ----------
     path : path
     index : int, optional
-        Which slice of a NIfTI volume, from 0.
+        Which slice of a NIfTI volume or frame of a DICOM file, from 0.
     axis : {0, 1, 2}
         Across which axis of the volume.
+    channel : int or "all", optional
+        Which channel, or volume of a 4-D NIfTI file, which needs one.
 
     Returns
     -------
-    slice : ndarray of int or float, shape (height, width), finite
-        Color images of three equal channels become that channel, others their luminance
-        (float32).
-    in_color : bool
-        Whether the channels differed.
-
-    Raises
-    ------
-    UnreadableImageError
-        Saying what was expected, what came, and what to do.
+    ndarray of int or float, shape (height, width) or (height, width, channels), finite
+        Pictures of equal channels (or nearly so) are gray; NaN becomes the slice's minimum: air.
     """
-    image, in_color = _to_gray(_read(Path(path), index, axis), path)
-    n_bad = image.size - np.count_nonzero(np.isfinite(image))
-    if n_bad:
-        raise UnreadableImageError(
-            f"expected finite pixels in {path}, got {n_bad} of {image.size} NaN or infinite. "
-            "Repair the slice or leave it out."
-        )
-    return image, in_color
+    array = read(Path(path), index, axis, channel)
+    if array.dtype.kind == "f" and not np.isfinite(array).all():
+        known = np.isfinite(array)
+        if not known.any() or np.isinf(array).any():
+            raise InputError(
+                f"expected numbers in {path}, got {np.count_nonzero(~known)} of {array.size} NaN "
+                "or infinite. NaN is taken as air where a slice has other pixels."
+            )
+        array = np.where(known, array, array[known].min())
+    if array.ndim == 2:
+        return array
+    if isinstance(channel, int):
+        if channel >= array.shape[2]:
+            raise InputError(
+                f"expected a channel from 0 to {array.shape[2] - 1} for {path}, got {channel}."
+            )
+        return np.ascontiguousarray(array[..., channel])
+    return _gray_if_alike(array)
 
 
-def read_mask(path, *, index=None, axis=2):
-    """One mask, bool (height, width): True where the file is not zero (in any channel)."""
-    image = _read(Path(path), index, axis)
-    if not np.isfinite(image).all():
-        raise UnreadableImageError(
-            f"expected finite numbers in the mask {path}, got NaN or infinite ones. Write 0 "
-            "outside the tumor, anything else inside."
-        )
-    return (image != 0).any(axis=2) if image.ndim == 3 else image != 0
-
-
-def _read(path, index, axis):
-    """The file's array (height, width) or (height, width, 3: red, green, blue)."""
-    kind = _kind(path)
-    if index is not None and kind not in VOLUMES:
-        raise UnreadableImageError(
+def read(path, index, axis, channel, palette=False):
+    """The file's array (height, width) or (height, width, channels)."""
+    kind = kind_of(path)
+    if index is not None and kind not in VOLUMES + DICOM:
+        raise InputError(
             f"expected a NIfTI volume to take slice {index} of, got {path}. Leave index empty for "
             "files of one slice."
         )
     try:
         if not path.is_file():
-            raise UnreadableImageError(
+            raise InputError(
                 f"expected the file {path}, got none there. Paths are relative to the manifest; "
                 "check its spelling, capitals too."
             )
@@ -85,29 +80,32 @@ def _read(path, index, axis):
             array = np.load(path, mmap_mode="r", allow_pickle=False)  # stated but missing: refused
             _check_size(array.shape, path)
             array = np.array(array)
+            if array.ndim == 3 and array.shape[0] <= 4 < min(array.shape[1:]):
+                array = np.moveaxis(array, 0, 2)
         elif kind in VOLUMES:
-            array = _read_nifti(path, index, axis)
+            array = read_nifti(path, index, axis, channel)
+        elif kind in DICOM:
+            array = _read_dicom(path, index)
         else:
-            array = _read_picture(path)
-    except UnreadableImageError:
+            array = _read_picture(path, palette)
+    except InputError:
         raise
     except Exception as error:  # readers of damaged files raise what they like
-        raise UnreadableImageError(
+        raise InputError(
             f"expected a readable {kind} file, got {type(error).__name__} from {path}: {error}. "
             "Write the file again, or check that you may read it."
         ) from error
     return _checked(array, path)
 
 
-def _kind(path):
+def kind_of(path):
+    """The ending by which a file is read."""
     name = path.name.lower()
-    for kind in (*PICTURES, ".npy", *VOLUMES):
+    known = (*PICTURES, ".npy", *VOLUMES, *DICOM)
+    for kind in known:
         if name.endswith(kind):
             return kind
-    raise UnreadableImageError(
-        f"expected a file ending in {', '.join((*PICTURES, '.npy', *VOLUMES))}, got {path}. "
-        "Convert it to one of these."
-    )
+    raise InputError(f"expected a file ending in {', '.join(known)}, got {path}. Convert it.")
 
 
 def _check_size(shape, path):
@@ -116,7 +114,7 @@ def _check_size(shape, path):
 
 
 def _too_large(path, stated):
-    return UnreadableImageError(
+    return InputError(
         f"expected a slice of at most {MAX_PIXELS} pixels in {path}, got {stated} by its header. "
         "Write the file again, or crop the slice."
     )
@@ -144,20 +142,24 @@ def _check_picture_size(path):
 
 
 def _of_pages(path, n_pages):
-    return UnreadableImageError(
+    return InputError(
         f"expected one slice in {path}, got {n_pages} pages. Write each into its own file."
     )
 
 
 def _undecodable(path):
-    return UnreadableImageError(
+    return InputError(
         f"expected a picture in {path}, got something that OpenCV cannot decode. Write the "
         "file again, for instance as PNG."
     )
 
 
-def _read_picture(path):
+def _read_picture(path, palette):
     _check_picture_size(path)
+    if palette and path.suffix.lower() == ".png":
+        with Image.open(path) as picture:
+            if picture.mode == "P":  # numbers of colors: 0 is the background, whatever its color
+                return np.array(picture)
     ok, pages = cv2.imdecodemulti(np.fromfile(path, np.uint8), cv2.IMREAD_UNCHANGED)
     if not ok or not len(pages):
         raise _undecodable(path)
@@ -165,70 +167,92 @@ def _read_picture(path):
         raise _of_pages(path, len(pages))
     image = pages[0]
     if image.ndim == 3 and image.shape[2] == 4:
-        image = _without_alpha(image, path)
+        if (image[..., 3] != image[0, 0, 3]).any():
+            raise InputError(
+                f"expected an opaque picture in {path}, got one that is transparent in parts. "
+                "Save it without an alpha channel."
+            )
+        image = image[..., :3]
     return image[..., ::-1] if image.ndim == 3 else image  # OpenCV has blue first
 
 
-def _without_alpha(image, path):
-    if (image[..., 3] != image[0, 0, 3]).any():
-        raise UnreadableImageError(
-            f"expected an opaque picture in {path}, got one that is transparent in parts. Save it "
-            "without an alpha channel."
-        )
-    return image[..., :3]
-
-
-def _read_nifti(path, index, axis):
+def read_nifti(path, index, axis, channel):
     import nibabel
 
     volume = nibabel.load(path)
     shape = volume.shape
     if axis <= 2:
-        in_slice = [n for k, n in enumerate(shape[:3]) if index is None or k != axis]
-        _check_size(in_slice, path)
+        _check_size([n for k, n in enumerate(shape[:3]) if index is None or k != axis], path)
+    if max(shape[3:], default=1) > 1 and channel is None:
+        raise InputError(
+            f"expected a volume of three axes, got shape {shape} in {path}. Add a column channel: "
+            f"a number from 0 to {shape[3] - 1}, or all."
+        )
     if index is None:
-        if len(shape) < 2 or max(shape[2:], default=1) > 1:
-            raise UnreadableImageError(
+        if len(shape) < 2 or max(shape[2:3], default=1) > 1:
+            raise InputError(
                 f"expected a NIfTI file of one slice, got shape {shape} in {path}. Name the slice "
                 "in a column index (and axis, if it is not 2)."
             )
-        return np.asanyarray(volume.dataobj).reshape(shape[:2])
-    if len(shape) < 3 or max(shape[3:], default=1) > 1 or axis > 2:
-        raise UnreadableImageError(
+        return np.asanyarray(volume.dataobj).reshape(*shape[:2], *shape[3:4])
+    if len(shape) < 3 or axis > 2 or len(shape) > 4:
+        raise InputError(
             f"expected a volume of three axes and an axis from 0 to 2, got shape {shape} and axis "
             f"{axis} for {path}. Take one volume of a series out first."
         )
     if index >= shape[axis]:
-        raise UnreadableImageError(
+        raise InputError(
             f"expected an index from 0 to {shape[axis] - 1} (axis {axis}) for {path}, got {index}. "
             "Indices count from 0."
         )
-    where = [slice(None)] * 3 + [0] * (len(shape) - 3)
+    where = [slice(None)] * len(shape)
     where[axis] = index
     return np.asanyarray(volume.dataobj[tuple(where)])
+
+
+def _read_dicom(path, index):
+    if importlib.util.find_spec("pydicom") is None:
+        raise InputError(f"expected the package pydicom to read {path}. pip install pydicom")
+    import pydicom
+
+    file = pydicom.dcmread(path)
+    array = file.pixel_array
+    if int(getattr(file, "NumberOfFrames", 1)) > 1:
+        if index is None or index >= len(array):
+            raise InputError(
+                f"expected an index from 0 to {len(array) - 1} for {path}, got {index}. Name the "
+                "frame in a column index."
+            )
+        array = array[index]
+    slope, start = (
+        float(getattr(file, f"Rescale{k}", d)) for k, d in (("Slope", 1), ("Intercept", 0))
+    )
+    array = array * np.float32(slope) + np.float32(start) if (slope, start) != (1, 0) else array
+    inverted = getattr(file, "PhotometricInterpretation", "") == "MONOCHROME1"
+    return array.max() - array if inverted else array
 
 
 def _checked(array, path):
     if array.ndim == 3 and array.shape[2] == 1:
         array = array[..., 0]
-    if array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[2] != 3) or 0 in array.shape:
-        raise UnreadableImageError(
-            f"expected one slice (height, width), gray or RGB, got shape {array.shape} in {path}. "
-            "Write one slice a file."
+    if array.ndim not in (2, 3) or 0 in array.shape or array.shape[2:] > (MAX_CHANNELS,):
+        raise InputError(
+            f"expected one slice (height, width) or (height, width, channels), got shape "
+            f"{array.shape} in {path}. Write one slice a file."
         )
     if array.dtype.kind not in "buif":
-        raise UnreadableImageError(
+        raise InputError(
             f"expected integers or real numbers in {path}, got dtype {array.dtype}. Convert them."
         )
-    return array
+    return array.astype(np.uint8) if array.dtype.kind == "b" else array
 
 
-def _to_gray(image, path):
-    if image.dtype.kind == "b":
-        image = image.astype(np.uint8)
-    if image.ndim == 2:
-        return image, False
-    red = image[..., 0]
-    if (image == red[..., None]).all():
-        return np.ascontiguousarray(red), False
-    return (image @ LUMINANCE).astype(np.float32), True
+def _gray_if_alike(image):
+    """Channels as they are; one gray slice where all are alike."""
+    first = image[..., :1]
+    if (image == first).all():
+        return np.ascontiguousarray(first[..., 0])
+    gap = np.abs(image - first.astype(np.float64)).mean()
+    if image.shape[2] == 3 and gap <= ALIKE * (float(image.max()) - float(image.min())):
+        return (image @ LUMINANCE).astype(np.float32)
+    return image
