@@ -38,7 +38,9 @@ def dropout(slices):
     return predict(slices * (1 + 0.3 * (len(calls) % 2)))
 
 def batch(slices):
-    return predict(slices - slices.mean() + 40)
+    z = slices[:, 14:23, 20:29].mean(axis=(1, 2))
+    p = 1 / (1 + np.exp((z.mean() - z) / (z.std() + 1e-5)))
+    return np.column_stack([p, 1 - p])
 
 def unit(slices):
     gap = slices[:, 14:23, 20:29].mean(axis=(1, 2)) - slices[:, 30, 30]

@@ -3,6 +3,7 @@
 import html.parser
 import re
 
+import foreign
 import numpy as np
 import pandas as pd
 import pytest
@@ -92,21 +93,34 @@ def test_any_number_of_classes_of_any_name_make_a_report(tmp_path, classes):
 
 
 def test_the_page_begins_with_the_shares_and_the_verdict(tmp_path):
-    text = write(tmp_path, *audit_of(("dim", "bright", "none"), 12))
-    first = text[text.index("</h1>") + 5 :].strip()
-    assert re.match(
-        r'<p class="first">0% of the slices keep their answer without their tumor \(100% with a '
-        r"sham of the same shape\); 24 of 24 are called &#x27;none&#x27;\.</p>\n"
-        r'<p class="verdict">The decision leans on the tumor\.</p>', first)  # fmt: skip
+    cohort = foreign.cohort(180)
+    edits = plan.network_edits([], 2)
+    rows = audit.audit(foreign.tumor_reader, cohort, edits=edits, n_places=2)
+    one = running.audited("reader", rows, cohort, cohort.classes)
+    text = write(tmp_path, cohort, one, examples=None)
+    share, sham = re.match(
+        r'<p class="first">(\d+)% of the slices keep their answer without their tumor \((\d+)% '
+        r"with a sham of the same shape\); the classifier has no answer &#x27;no tumor&#x27;\."
+        r'</p>\n<p class="verdict">The decision leans on the tumor\.</p>',
+        text[text.index("</h1>") + 5 :].strip()).groups()  # fmt: skip
+    kept, kept_sham = [], []
+    for _, own in rows.groupby("slice_id"):
+        given = own[["p_a", "p_b", "p_c"]].to_numpy().argmax(axis=1)
+        first = given[own["edit"] == "original"][0]
+        if (own["edit"] == "sham").any():
+            kept.append(given[own["edit"] == "remove"][0] == first)
+            kept_sham.append((given[own["edit"] == "sham"] == first).mean())
+    assert int(share) == round(100 * np.mean(kept))
+    assert int(sham) == round(100 * np.mean(kept_sham))
 
 
 def test_a_classifier_that_ignores_the_tumor_is_told_so(tmp_path):
     cohort = make_cohort(("a", "b"), 12)
     for image, label in zip(cohort.slices, cohort.labels, strict=True):
-        image[0, 0] = -1.5 - label  # a mark that no edit touches
+        image[0, 0] = -1.5 + label  # a mark that no edit touches
 
     def by_mark(slices):
-        p = np.where(slices[:, 0, 0] < -2, 0.9, 0.1)
+        p = np.where(slices[:, 0, 0] > -1, 0.9, 0.1)
         return np.stack([1 - p, p], axis=1)
 
     rows = audit.audit(by_mark, cohort, edits=plan.network_edits([], 2), n_places=2)

@@ -78,7 +78,8 @@ def main(arguments=None) -> int:
     typed = os.environ.get("TUMORCF_COMMAND", "").strip()
     again = (typed or f"python -m tumorcf_lib {shlex.join(arguments)}").replace(" --fresh", "")
     try:
-        if options.command not in ("audit", "compare", "manifest") and not config.NOTEBOOKS.is_dir():
+        anywhere = options.command in ("audit", "compare", "manifest")
+        if not anywhere and not config.NOTEBOOKS.is_dir():
             return print(NO_REPOSITORY, file=sys.stderr) or 1
         done = options.action(options)
         return done if isinstance(done, int) else 0

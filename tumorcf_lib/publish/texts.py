@@ -112,7 +112,8 @@ def setup_cell(name: str) -> str:
         'if "google.colab" in sys.modules:  # everywhere else the environment is already there\n'
         f"    !test -d tumorcf || git clone -q --depth 1 {repository_address()} tumorcf\n"
         '    !pip list --format=freeze | grep -E "^(tensorflow|keras|numpy)==" > keep.txt\n'
-        f'    !pip install -q -e "./tumorcf{EXTRAS.get(name, "[study]")}" -c keep.txt  # adds the rest\n'
+        f'    !pip install -q -e "./tumorcf{EXTRAS.get(name, "[study]")}" -c keep.txt'
+        "  # adds the rest\n"
         '    sys.path.insert(0, "tumorcf")'
     )
 
