@@ -9,12 +9,14 @@ from dataclasses import replace
 import nbformat
 import nbformat.v4 as nb
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
 
-from tumorcf_lib import config
+from tumorcf_lib import config, rowfiles
+from tumorcf_lib.edits import edits
+from tumorcf_lib.publish import opening, texts
 from tumorcf_lib.publish import page as run_page
-from tumorcf_lib.publish import texts
 from tumorcf_lib.study import notebooks, reference, stages
 
 
@@ -87,16 +89,22 @@ def test_the_page_loads_and_runs_nothing(page):
 def test_every_link_within_the_page_has_its_place(page):
     found = Links(page)
     within = [link[1:] for link in found.links if link.startswith("#")]
-    assert {"01_data", "02_preprocessing", "01_data-how-large-how-many"} <= set(within)
-    assert set(within) <= found.ids
+    assert {"01_data", "02_preprocessing"} <= set(within) <= found.ids
     assert f"{texts.repository_address()}/blob/main/LICENSE" in found.links
     assert not [link for link in found.links if link.endswith(".ipynb")]
 
 
 def test_the_beginning_tells_question_and_answer_of_every_notebook(page):
-    short = page[page.index("In short"):page.index("Contents")]
-    assert short.count("Who is\nasking?</dt><dd>It is 4 &lt; 5.</dd><dd>Limitation: few.</dd>") == 2
-    assert "Nobody&#x27;s &lt;slices&gt;." in page
+    first, _, rest = page.partition("In short")
+    assert rest.count("Who is\nasking?</dt><dd>It is 4 &lt; 5.</dd><dd>Limitation: few.</dd>") == 2
+    assert "Nobody&#x27;s &lt;slices&gt;." in first
+    assert "<li>It is 4 &lt; 5.</li>" in first  # what the last notebook found
+
+
+def test_sentences_may_be_printed_or_displayed_as_markdown():
+    told = nb.new_output("display_data", {"text/markdown": "- **It** is `4`.\n\nFew."})
+    made = nb.new_notebook(cells=[nb.new_code_cell("x", outputs=[printed("One.\n"), told])])
+    assert run_page._found(made) == ["One.", "It is 4.", "Few."]
 
 
 def test_code_is_there_and_hidden_and_what_only_installs_is_left_out(page):
@@ -107,10 +115,9 @@ def test_code_is_there_and_hidden_and_what_only_installs_is_left_out(page):
     assert "audit: 30%" not in page
 
 
-def test_a_picture_keeps_a_readable_width_and_says_which_figure_it_is(page):
-    assert '--natural: 900px">' in page
-    assert re.search(r"\.plot img \{ min-width: min\(var\(--natural\), \d+px\); \}", page)
-    assert ".wide, .plot { overflow-x: auto;" in page
+def test_a_picture_fits_the_page_and_grows_on_a_tap(page):
+    assert re.search('natural: 900px"><label class="zoom"><input type="checkbox"/?><img', page)
+    assert ".plot .zoom input:checked + img { width: var(--natural); max-width: none; }" in page
     assert 'alt="Figure fig07_made_up; the text below says what to look for"' in page
 
 
@@ -129,7 +136,7 @@ def test_printed_code_and_columns_keep_their_lines_and_sentences_do_not():
 
 def test_headings_are_one_level_below_the_pages_own(page):
     assert len(re.findall("<h1>", page)) == 1
-    assert re.search(r"<h2[^>]*>01 · Part 1</h2>", page)
+    assert "<summary>01 · Part 1: Who is\nasking?</summary>" in page
     assert re.search(r"<h3[^>]*>How large &amp; how many</h3>", page)
 
 
@@ -200,7 +207,7 @@ def test_what_is_out_of_date_is_named_on_the_page(study, monkeypatch):
     assert written == study.folder / "report.html"
     text = written.read_text(encoding="utf-8")
     assert "Out of date: 03_training, 04_evaluation (the seed changed since)." in text
-    assert "phantom slices" in text.partition("In short")[0]
+    assert "phantom" in text.partition("In short")[0]
     assert "Profile smoke (tests: the whole path in about a minute), seed 0." in text
     why.clear()
     assert "Out of date" not in run_page.write(study).read_text(encoding="utf-8")
@@ -213,3 +220,60 @@ def test_published_weights_stand_in_for_the_notebook_that_was_not_run(study, mon
     text = run_page.write(study).read_text(encoding="utf-8")
     assert "the published weights took its place" in text
     assert '<section id="03_training">' not in text
+
+
+@pytest.fixture
+def audited(study):
+    """A run's slices and rows: three slices of three classes whose Net-Drop is 0.1, 0.3, 0.2."""
+    rng = np.random.default_rng(0)
+    slices = rng.normal(size=(3, 32, 32)).astype(np.float32)
+    masks = np.zeros((3, 32, 32), bool)
+    masks[:, 12:18, 12:18] = True
+    for name, array in (("inputs", slices), ("masks", masks)):
+        path = study.folder / "02_preprocessing" / f"{name}.npy"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        np.save(path, array)
+    rows = [
+        {"slice_id": 7 + k, "label": label, "edit": edit, "infill": infill, "dilation_px": 0,
+         **{f"p_{name}": p if name == label else (1 - p) / 2 for name in config.CLASSES}}
+        for k, (label, drop) in enumerate(zip(config.CLASSES, (0.1, 0.3, 0.2), strict=True))
+        for edit, infill, p in (("original", "", 0.9), ("remove", "navier_stokes", 0.8 - drop),
+                                ("sham", "navier_stokes", 0.7), ("sham", "navier_stokes", 0.9),
+                                ("remove", "telea", 0.0))]
+    for folder, name, made in (
+        ("05_counterfactuals", "rows_edits.csv.gz", pd.DataFrame(rows)),
+        ("01_data", "slices.csv", pd.DataFrame({"slice_id": [7, 8, 9]}))):
+        (study.folder / folder).mkdir()
+        rowfiles.write_table(made, study.folder / folder / name)
+    return study, slices, masks
+
+
+def test_the_gallery_is_sorted_by_net_drop_and_by_class(audited):
+    study, *_ = audited
+    found = opening.slice_scores(study)
+    assert found["slice_id"].tolist() == [8, 9, 7]
+    np.testing.assert_allclose(found["net_drop"], [0.3, 0.2, 0.1])
+    text = "".join(opening.gallery(study))
+    orders = re.findall(r"--largest: (-?\d+); --smallest: (-?\d+); --class: (\d+)", text)
+    labels = re.findall(r"<figcaption>(\w+):", text)
+    assert labels == ["glioma", "pituitary", "meningioma"]
+    assert [int(largest) for largest, *_ in orders] == [0, 1, 2]
+    assert sorted(labels) == [label for _, label in sorted(
+        zip((int(o[2]) for o in orders), labels, strict=True))]
+
+
+def test_a_slice_swaps_with_its_own_edit_in_one_window(audited):
+    study, slices, masks = audited
+    (row,) = opening.slice_scores(study).query("slice_id == 9").itertuples()
+    shown = re.findall(r"data:image/jpeg;base64,([^\"]+)", opening.swap(study, row))
+    original, edited = (np.asarray(Image.open(io.BytesIO(base64.b64decode(text))), float)
+                        for text in shown)
+    low, high = slices[2].min(), slices[2].max()
+    made = edits.remove(slices[2], masks[2])
+    for picture, array in ((original, slices[2]), (edited, made)):
+        expected = np.clip((array - low) / (high - low), 0, 1) * 255
+        assert np.abs(picture - expected).mean() < 12  # JPEG of noise
+
+
+def test_a_run_without_slices_has_no_gallery(study):
+    assert opening.gallery(study) == opening.first_screen(study) == []

@@ -16,17 +16,20 @@ import nbformat
 from tqdm import tqdm
 
 from tumorcf_lib import config, steps
-from tumorcf_lib.publish import html_page, texts
+from tumorcf_lib.publish import html_page, opening, texts
 from tumorcf_lib.study import notebooks as runner
 from tumorcf_lib.study import reference, sources, stages
 
 PAGE = "report.html"
 TITLE = "Does a brain-tumor classifier look at the tumor?"
 FORMULA_PT = 12
+FIRST_OPEN = "06"  # earlier notebooks are collapsed: the page is at most 12 screens
 STYLE = """
 h2 { font-size: 1.4rem; border-top: 2px solid #ddd; padding-top: 1.2rem; }
 h3 { font-size: 1.1rem; margin-top: 1.6rem; }
-nav li { margin: .3rem 0; } a { color: #0b5cad; }
+a { color: #0b5cad; } summary { font-size: 1.2rem; font-weight: 600; }
+.plot img { min-width: 0; }
+details .plot img { width: min(100%, 34rem); } .output_html { max-height: 22rem; overflow: auto; }
 pre { overflow-x: auto; font-size: .8rem; line-height: 1.35; background: #f6f6f6;
       padding: .5rem .7rem; }
 pre.prose { white-space: pre-wrap; font: inherit; font-size: .95rem; }
@@ -50,9 +53,6 @@ TEMPLATE = """
 <details><summary>{{ output.metadata.lines }} lines</summary>{% endif %}
 <pre class="{{ output.metadata.kind }}">{{ output.text | ansi2html }}</pre>
 {% if output.metadata.lines > 15 %}</details>{% endif %}{% endblock %}
-{% block data_png %}<figure class="plot" style="--natural: {{ output.metadata.natural }}px">
-<img alt="{{ output.metadata.alt | escape_html }}"
- src="data:image/png;base64,{{ output.data['image/png'] | escape_html }}"></figure>{% endblock %}
 """
 
 
@@ -63,18 +63,8 @@ class RunPageError(RuntimeError):
 def write(study) -> Path:
     """Write ``runs/<profile>/report.html`` from the executed notebooks of a run.
 
-    Nothing is run for it. What is out of date is shown as it is, and named on the page.
-
-    Returns
-    -------
-    Path
-        Of the page. Equal notebooks give equal pages.
-
-    Raises
-    ------
-    RunPageError
-        Naming the notebooks without an executed copy, the command that makes them, and runs
-        that are complete. For a profile without notebooks: where its results are shown.
+    Nothing is run for it; what is out of date is shown as it is, and named on the page. Equal
+    runs give equal pages.
     """
     profile = study.profile
     if not profile.has_notebooks:
@@ -93,32 +83,34 @@ def write(study) -> Path:
     names = _shown(study)
     notebooks = {name: nbformat.read(runner.executed_copy(study, name), 4) for name in names}
     target = study.folder / PAGE
-    steps.write_whole(target, document(notebooks, _notes(study)))
+    steps.write_whole(target, document(
+        notebooks, _notes(study), _stale(study), opening.first_screen(study),
+        opening.gallery(study)))
     print(f"One page, {target.stat().st_size / 1e6:.1f} MB: {config.shown(target)}")
     print("It needs no Python and no network: open it in a browser, or send it to somebody.")
     return target
 
 
-def document(notebooks, notes) -> str:
-    """The page of some executed notebooks.
+def document(notebooks, notes, warnings=(), first=(), gallery=()) -> str:
+    """The page of some executed notebooks, by name; they are left as they are.
 
-    Parameters
-    ----------
-    notebooks : dict of str to nbformat.NotebookNode
-        By name; they are left as they are.
-    notes : list of str
-        Sentences about the whole run, shown first.
+    ``notes`` are sentences about the run, of which the first says whose slices these are,
+    ``warnings`` those to be seen first; ``first`` and
+    ``gallery`` are parts of :mod:`opening`.
     """
-    parts = [html_page.paragraph(note, "small") for note in notes]
-    parts += [
-        '<p><label><input type="checkbox" id="show-code"> Show the code</label></p>',
-        html_page.heading("In short"), _in_short(notebooks),
-        html_page.heading("Contents"), _contents(notebooks),
-    ]  # fmt: skip
+    parts = [html_page.paragraph(text, "warning") for text in warnings]
+    parts += [html_page.paragraph(notes[0], "small"), _answer(notebooks), *first]
+    parts += [html_page.heading("In short"), _in_short(notebooks), *gallery]
+    parts.append('<p><label><input type="checkbox" id="show-code"> Show the code</label></p>')
     bar = tqdm(notebooks.items(), "one page", unit="notebook", leave=False, disable=None)
     for name, notebook in bar:
-        parts.append(f'<section id="{name}">\n{_body(name, notebook)}\n</section>')
-    return html_page.page(TITLE, parts, style=STYLE)
+        title, question = _opening(notebook)
+        is_open = "" if name < FIRST_OPEN else " open"
+        parts.append(
+            f'<section id="{name}"><details{is_open}><summary>{html.escape(title)}: {question}'
+            f"</summary>\n{_body(name, notebook)}\n</details></section>")
+    parts += [html_page.heading("About this page"), html_page.bullets(notes[1:], "small")]
+    return html_page.page(TITLE, parts, style=STYLE + opening.STYLE)
 
 
 @functools.cache
@@ -186,38 +178,42 @@ def _notes(study):
         notes.append("Pictures show slices of the dataset (CC BY 4.0): keep its credit with them.")
     if reference.is_installed(study):
         notes.append("Training (03) was not run here: the published weights took its place.")
+    return notes
+
+
+def _stale(study):
+    """What is out of date, in a sentence; nothing if all holds."""
     stale = {}
     for name in stages.NAMES:
         stale.setdefault(stages.why_stale(study, name), []).append(name)
     reasons = [f"{', '.join(names)} ({why})" for why, names in stale.items() if why]
-    if reasons:
-        again = f"./run_all.sh {stages.options(study)}"
-        notes.append(f"Out of date: {'; '.join(reasons)}. {again} makes them anew.")
-    return notes
+    again = f"./run_all.sh {stages.options(study)} rebuilds them."
+    return [f"Out of date: {'; '.join(reasons)}. {again}"] if reasons else []
+
+
+def _answer(notebooks):
+    """What the last notebook found, in its own sentences."""
+    return html_page.bullets(_found(list(notebooks.values())[-1]), "answers")
 
 
 def _in_short(notebooks):
-    """Every notebook's question, and what its last cell printed."""
+    """Every notebook's question, and what its last cell found."""
     lines = []
     for name, notebook in notebooks.items():
         title, question = _opening(notebook)
-        (*_, last) = (cell for cell in notebook["cells"] if cell["cell_type"] == "code")
-        found = "".join(o["text"] for o in last["outputs"] if o.get("name") == "stdout")
-        answers = "".join(f"<dd>{html.escape(line)}</dd>" for line in found.splitlines())
+        answers = "".join(f"<dd>{html.escape(line)}</dd>" for line in _found(notebook))
         lines.append(f'<dt><a href="#{name}">{html.escape(title)}</a>: {question}</dt>{answers}')
     return f"<dl>{''.join(lines)}</dl>"
 
 
-def _contents(notebooks):
-    items = []
-    for name, notebook in notebooks.items():
-        inner = "".join(
-            f'<li><a href="#{_anchor(name, words)}">{html.escape(words)}</a></li>'
-            for words in _headings(notebook)
-        )
-        title = html.escape(_opening(notebook)[0])
-        items.append(f'<li><a href="#{name}">{title}</a><ul>{inner}</ul></li>')
-    return f"<nav><ul>{''.join(items)}</ul></nav>"
+def _found(notebook):
+    """Sentences that a notebook's last code cell printed or displayed, without marks."""
+    (*_, last) = (cell for cell in notebook["cells"] if cell["cell_type"] == "code")
+    text = "\n".join(
+        output["text"] if output.get("name") == "stdout"
+        else output.get("data", {}).get("text/markdown", "") for output in last["outputs"])
+    lines = (re.sub(r"^[-*] |[*`]", "", line.strip()) for line in text.splitlines())
+    return [line for line in lines if line]
 
 
 def _opening(notebook):
@@ -226,11 +222,6 @@ def _opening(notebook):
     title = re.search(r"^# (.+)$", words, re.M)
     question = re.search(r"^\*\*(.+?)\*\*$", words, re.M | re.S)
     return title[1] if title else "", html.escape(question[1]) if question else ""
-
-
-def _headings(notebook):
-    words = "\n".join(c["source"] for c in notebook["cells"] if c["cell_type"] == "markdown")
-    return re.findall(r"^## (.+)$", words, re.M)
 
 
 def _body(name, notebook):
@@ -270,10 +261,10 @@ def _output(output, source):
     if "image/png" not in output.get("data", {}):
         return output
     data = texts.smaller_png(output["data"]["image/png"].replace("\n", ""))
-    width = html_page.width_px(base64.b64decode(data[:32]))
     figure = re.search(r"save_figure\(\w+, \"(\w+)\"", source)
     alt = f"Figure {figure[1]}; the text below says what to look for" if figure else "Figure"
-    return {**output, "data": {"image/png": data}, "metadata": {"natural": width, "alt": alt}}
+    shown = opening.chart(base64.b64decode(data), alt)
+    return {**output, "data": {"text/html": shown}, "metadata": {}}
 
 
 def _prose(name, words):
@@ -286,7 +277,7 @@ def _prose(name, words):
         r"^## (.+)$", lambda m: f'<a id="{_anchor(name, m[1])}"></a>\n\n### {m[1]}', words,
         flags=re.M,
     )  # fmt: skip
-    words = re.sub(r"^# ", "## ", words, flags=re.M)
+    words = re.sub(r"^# .+$", "", words, flags=re.M)  # it is the summary's
     words = re.sub(r"\$\$(.+?)\$\$", lambda m: f"\n\n{_lines(m[1])}\n\n", words, flags=re.S)
     # A dollar sign within code is no formula's.
     return re.sub(r"`[^`]+`|\$([^$\n]+)\$", lambda m: formula(m[1]) if m[1] else m[0], words)
