@@ -6,7 +6,7 @@ import pandas as pd
 from tumorcf_lib.config import CLASSES
 from tumorcf_lib.edits import infills, plan
 from tumorcf_lib.edits.scores import class_log_odds
-from tumorcf_lib.stats import metrics
+from tumorcf_lib.stats.classification import apply_temperature
 
 INFILLS = ("telea", "mirror")
 DILATIONS_PX = (4,)
@@ -151,7 +151,7 @@ def _audited(predictions, chosen, seed):
             part["edit_rms"] = 0.0 if edit.name == "original" else 0.1 * (2 + place) * spread
             p = predictions[P].to_numpy()
             if edit.name != "original":
-                p = 0.9 * metrics.apply_temperature(p, 1 + number / 4)
+                p = 0.9 * apply_temperature(p, 1 + number / 4)
                 p = p + 0.1 * rng.dirichlet([1, 1, 1], n)
             part[P] = p
             part["log_odds"] = class_log_odds(p, pd.Index(CLASSES).get_indexer(part["label"]))

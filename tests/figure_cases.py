@@ -10,7 +10,7 @@ from tumorcf_lib.config import CLASSES
 from tumorcf_lib.data.cohort import from_arrays
 from tumorcf_lib.figures import controls, forests, scores, slices, studies, training
 from tumorcf_lib.stats.claims import all_claims
-from tumorcf_lib.tables.near_duplicates_tables import KINDS
+from tumorcf_lib.tables.duplicates import KINDS
 
 GROUPS = ("all", *CLASSES)
 INFILLS = ("navier_stokes", "telea", "mirror")

@@ -75,13 +75,6 @@ def test_sites_that_may_be_alike_or_are_unknown_are_not_told(others):
     assert "sites" not in told
 
 
-def test_what_was_not_measured_is_said_to_be_so():
-    rows = [claim(effect=float("nan"), low=float("nan"), high=float("nan"), verdict="undecided"),
-            claim(group="pituitary", low=float("nan"), high=float("nan"), verdict="undecided")]
-    told = answers.by_finding(pd.DataFrame(rows))[1]
-    assert "**undecided** for glioma not measured, pituitary 0.300" in told
-
-
 def test_every_finding_has_a_sentence_with_its_effects_and_outcomes(table):
     told = answers.by_finding(table)
     assert sorted(told) == [1, 2, 3, 4, 5, 6]

@@ -10,7 +10,7 @@ from tumorcf_lib.data.cohort import Cohort
 from tumorcf_lib.edits import audit, plan
 from tumorcf_lib.edits.audit import InvalidAuditError, PredictionError
 from tumorcf_lib.edits.infills import INFILLS
-from tumorcf_lib.stats import metrics
+from tumorcf_lib.edits.scores import slice_scores
 
 CLASSES = ("meningioma", "glioma", "pituitary")
 TUMOR = (slice(18, 25), slice(26, 33))
@@ -64,7 +64,7 @@ def uniform(slices, n_classes=3):
 
 def test_a_tumor_reader_scores_above_zero_net_of_shams():
     cohort = subset(make_cohort(), [0, 3])  # class 0: the one the reader gives to bright tumors
-    scores = metrics.slice_scores(audit.audit(tumor_reader, cohort))
+    scores = slice_scores(audit.audit(tumor_reader, cohort))
     assert (scores["delta_drop"] > 0.3).all()
     assert (scores["sham_drop"] == 0).all()  # no sham comes near what the reader looks at
     assert (scores["net_drop"] > 0.3).all() and (scores["net_focus"] > 0.3).all()
@@ -72,7 +72,7 @@ def test_a_tumor_reader_scores_above_zero_net_of_shams():
 
 
 def test_a_corner_reader_scores_exactly_zero():
-    scores = metrics.slice_scores(audit.audit(corner_reader, make_cohort()))
+    scores = slice_scores(audit.audit(corner_reader, make_cohort()))
     for column in ("delta_drop", "sham_drop", "net_drop", "net_drop_lo", "net_focus"):
         assert (scores[column] == 0).all(), column
     assert not scores["flipped"].any() and (scores["sham_flip_rate"] == 0).all()
@@ -112,18 +112,18 @@ def test_rows_have_stable_columns_and_types():
         "offset_y", "offset_x", "mirrored", "seed", "flag", "depth_px",
         "n_pixels", "edit_rms",
         "p_meningioma", "p_glioma", "p_pituitary", "log_odds", "reason",
-    ]  # fmt: skip
+    ]
     kinds = {name: dtype.kind for name, dtype in rows.dtypes.items() if dtype.kind != "O"}
     assert {name for name, kind in kinds.items() if kind == "i"} == {
         "place", "dilation_px", "offset_y", "offset_x", "seed", "n_pixels",
-    }  # fmt: skip
+    }
     assert kinds["mirrored"] == "b"
     assert kinds["log_odds"] == kinds["edit_rms"] == kinds["depth_px"] == "f"
     assert (rows["seed"] == 5).all()
     assert rows["edit"].tolist()[:12] == [
         "original", "remove", "original_refit", "remove_refit", "only", "background",
         "silhouette", "blank", "sham", "sham", "sham_only", "sham_only",
-    ]  # fmt: skip
+    ]
 
 
 def test_every_row_carries_the_prediction_of_its_own_edit():
@@ -265,7 +265,7 @@ def test_impossible_edits_keep_a_row_with_a_reason_and_the_others_go_on():
         ("102", "no legal place"): 2,
         ("102", "nothing to inpaint from"): 2,
     }
-    assert metrics.slice_scores(rows)["net_drop"].isna().tolist() == [False, True, True, False]
+    assert slice_scores(rows)["net_drop"].isna().tolist() == [False, True, True, False]
 
 
 def test_fewer_legal_places_than_asked_for_are_all_used_and_counted():
@@ -276,7 +276,7 @@ def test_fewer_legal_places_than_asked_for_are_all_used_and_counted():
     cohort.slices[0, 19:41, 9:36] = 1  # room for the shape in a few places only
     rows = audit.audit(uniform, cohort, n_places=50)
     n = (rows["edit"] == "sham").sum()
-    assert 0 < n < 50 and metrics.slice_scores(rows)["n_sham"].tolist() == [n]
+    assert 0 < n < 50 and slice_scores(rows)["n_sham"].tolist() == [n]
 
 
 def test_what_is_not_prepared_is_refused_by_name():

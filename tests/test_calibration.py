@@ -9,6 +9,7 @@ import pytest
 
 from tumorcf_lib import config, rowfiles
 from tumorcf_lib.publish import publish
+from tumorcf_lib.stats import persons as drawing
 from tumorcf_lib.study import calibration, calibration_publish
 from tumorcf_lib.tables import calibration as tables
 
@@ -33,7 +34,7 @@ def rows():
                     "label": label, "edit": edit, "place": place,
                     "infill": "" if edit == "original" else "navier_stokes", "dilation_px": 0,
                     **{f"p_{c}": p_of[c] for c in "ABC"}, "log_odds": np.log(p / (1 - p)),
-                })  # fmt: skip
+                })
     return rowfiles.round_trip(pd.DataFrame(made))
 
 
@@ -70,9 +71,6 @@ def test_the_area_under_the_curve_is_the_share_of_pairs_that_are_in_order(rows, 
 
 def test_the_interval_of_the_area_draws_persons_for_both_networks_at_once():
     """Two networks that differ: the resamples, drawn again by the slow general form."""
-    from tumorcf_lib.stats import persons as _resampling
-    from tumorcf_lib.stats import stats
-
     rng = np.random.default_rng(3)
     persons, labels = np.repeat(np.arange(12), 2).astype(str), np.repeat(np.arange(12) % 3, 2)
     reader, shortcut = rng.normal(0.8, 1, 24), rng.normal(0, 1, 24)
@@ -83,8 +81,10 @@ def test_the_interval_of_the_area_draws_persons_for_both_networks_at_once():
         pairs = reader[index][:, None] - shortcut[index]
         return np.mean((pairs > 0) + 0.5 * (pairs == 0))
 
-    slow = stats.bootstrap(area, persons, labels, n_resamples=300)
-    low, high = _resampling.interval(slow, 12, 9)
+    drawn = drawing.checked(reader, persons, labels)[1]
+    slow = [area(np.repeat(np.arange(24), counts[drawn.owner].astype(int)))
+            for counts in drawn.draw(300)]
+    low, high = drawing.interval(np.array(slow), 12, 9)
     assert (found.low, found.high) == (pytest.approx(low), pytest.approx(high))
 
 
@@ -121,20 +121,6 @@ def test_a_separation_without_both_ends_is_refused(scores):
     kept = scores[scores["network"] != "rho 1"]
     with pytest.raises(tables.CalibrationRowsError, match="rho 0 and rho 1"):
         tables.separation_table(kept, n_resamples=10)
-
-
-def test_whom_a_network_follows_is_asked_where_look_and_marker_differ():
-    answers = pd.DataFrame({
-        "network": "rho 0.5", "slice_id": range(4), "person_id": list("abcd"),
-        "label": ["A", "A", "B", "C"], "look": ["A", "B", "C", "C"],
-        "marker": ["A", "A", "B", "A"],
-        "p_A": [0.8, 0.6, 0.1, 0.1], "p_B": [0.1, 0.3, 0.2, 0.1], "p_C": [0.1, 0.1, 0.7, 0.8],
-    })  # fmt: skip
-    table = tables.follow_table(answers, n_resamples=10).set_index("share")
-    assert table.loc["label", "effect"] == 0.75 and table.loc["label", "n_slices"] == 4
-    assert table.loc["look", "n_slices"] == 3  # the first slice's look and marker agree
-    assert table.loc["look", "effect"] == pytest.approx(2 / 3)
-    assert table.loc["marker", "effect"] == pytest.approx(1 / 3)
 
 
 # -- networks ----------------------------------------------------------------
@@ -205,7 +191,7 @@ def finished(tmp_path_factory):
     patch = pytest.MonkeyPatch()
     for name, value in {
         "RHOS": (0.0, 1.0), "N_RANDOM": 1, "N_SHUFFLED": 1, "TEST_PATIENTS": 3, "TEST_SLICES": 1,
-    }.items():  # fmt: skip
+    }.items():
         patch.setattr(calibration, name, value)
     folder = tmp_path_factory.mktemp("calibration")
     calibration.run(folder, PROFILE, progress=lambda line: None)
@@ -217,7 +203,7 @@ def test_a_run_writes_every_networks_audit_and_a_second_call_makes_none_again(fi
     rows = rowfiles.read_table(finished / "rows_calibration.csv.gz")
     assert list(dict.fromkeys(rows["network"])) == [
         "rho 0", "rho 1", "random 01", "shuffled 01",
-    ]  # fmt: skip
+    ]
     assert rows[rows["edit"] == "original"].groupby("network").size().eq(9).all()
     assert not list(finished.rglob("checkpoint.npz"))
     before = (finished / "rows_calibration.csv.gz").read_bytes()
@@ -268,4 +254,4 @@ def test_the_tiny_version_gives_the_same_tables():
     assert apart.loc[("log-odds", "all"), "auc"] > 0.8
     assert set(derived) == {
         "table_networks", "table_null", "table_planted", "table_trend", "table_separation",
-    }  # fmt: skip
+    }

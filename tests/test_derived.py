@@ -17,9 +17,8 @@ TABLES = {
     "05_counterfactuals": {"edits", "infills", "infill_agreement", "dilations", "quality",
                            "detector"},
     "06_metrics": {"scores", "fall_to", "findings", "energy", "probes", "net_by_site",
-                   "net_by_plane", "drift", "networks", "mixed", "covariates", "robustness",
-                   "survival"},
-}  # fmt: skip
+                   "drift", "networks", "covariates", "robustness", "survival"},
+}
 
 
 @pytest.fixture(scope="module")
@@ -51,9 +50,9 @@ def test_every_stages_tables_are_derived_and_no_others(made):
 def test_stages_called_alone_and_in_another_order_make_the_same_tables(rows, made):
     read = rows.__getitem__
     alone = derived.controls(
-        read("rows_edits"), read("rows_networks"), read("rows_probes"), read("rows_planes"),
-        read("covariates"), N_RESAMPLES,
-    )  # fmt: skip
+        read("rows_edits"), read("rows_networks"), read("rows_probes"), read("covariates"),
+        N_RESAMPLES,
+    )
     alone |= derived.scores(read("rows_edits"), N_RESAMPLES)
     alone |= derived.edits(
         read("rows_edits"), read("rows_quality"), read("rows_detector"), N_RESAMPLES
@@ -84,7 +83,7 @@ def test_numbers_are_named_for_their_stage_and_are_lines_of_the_tables(made):
     assert list(numbers) == [
         ("04_evaluation", "accuracy"), ("04_evaluation", "person_accuracy"),
         *(("06_metrics", name) for name in (*scores, *of_classes)),
-    ]  # fmt: skip
+    ]
     table = made["table_scores"].set_index(["score", "group"])
     glioma = numbers["06_metrics", "net_drop_glioma"]
     line = table.loc[("net_drop", "glioma")]

@@ -12,7 +12,7 @@ from tumorcf_lib.controls import detector
 from tumorcf_lib.data import cohort
 from tumorcf_lib.edits import infills, regions
 from tumorcf_lib.edits.infills import Infill
-from tumorcf_lib.tables import detector_tables
+from tumorcf_lib.tables.classifiers import detector_table
 
 PROFILE = dataclasses.replace(config.get("smoke"), size_px=64, weights=None)
 N = 30
@@ -76,14 +76,14 @@ def test_each_tested_slice_is_seen_untouched_and_edited_by_each_detector(rows, p
 
 
 def test_an_edit_that_changes_nothing_is_not_seen(rows):
-    table = detector_tables.detector_table(rows, n_resamples=50)
+    table = detector_table(rows, n_resamples=50)
     nothing = table[(table["infill"] == "nothing") & (table["group"] == "all")]
     np.testing.assert_allclose(nothing["auc"], 0.5, atol=1e-6)
     assert (nothing["verdict"] == "undecided").all()
 
 
 def test_a_black_hole_is_always_seen(rows):
-    table = detector_tables.detector_table(rows, n_resamples=50)
+    table = detector_table(rows, n_resamples=50)
     hole = table[(table["infill"] == "hole") & (table["group"] == "all")]
     assert (hole["auc"] > 0.97).all()
 

@@ -9,7 +9,7 @@ from tumorcf_lib.config import CLASSES
 from tumorcf_lib.controls import covariates
 from tumorcf_lib.figures import controls, forests, style
 from tumorcf_lib.stats.claims import FORMS
-from tumorcf_lib.tables import energy, robustness, three_networks
+from tumorcf_lib.tables import classifiers, energy, robustness
 
 
 def _shown(ax, table):
@@ -169,6 +169,6 @@ def test_every_variant_has_its_mark_in_the_row_of_its_kind():
 
 def test_the_figures_know_the_tables_names():
     rows = {family for family in robustness.FAMILIES if family != "network"}
-    assert rows | {three_networks.HARDENED, three_networks.LOOKING} == set(controls.FAMILY_NAMES)
+    assert rows | {classifiers.HARDENED, classifiers.LOOKING} == set(controls.FAMILY_NAMES)
     assert tuple(controls.COVARIATE_TITLES) == covariates.COVARIATES
     assert set(controls.ENERGY_NAMES) <= set(vars(energy).get("QUANTITIES", controls.ENERGY_NAMES))

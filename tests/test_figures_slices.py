@@ -6,7 +6,7 @@ import pytest
 from matplotlib import colors as mpl_colors
 
 from tumorcf_lib.figures import slices, studies, style
-from tumorcf_lib.tables.near_duplicates_tables import KINDS
+from tumorcf_lib.tables.duplicates import KINDS
 
 
 def test_examples_are_a_row_a_class_and_share_its_window():

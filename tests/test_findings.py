@@ -1,14 +1,16 @@
 """Claims about the six findings: each can be supported and each can be refuted."""
 
 import itertools
-import time
 
 import numpy as np
 import pandas as pd
 import pytest
 
 from tumorcf_lib.config import CLASSES
-from tumorcf_lib.stats import claims, findings, metrics, stats
+from tumorcf_lib.edits.scores import SCORED_EDITS, slice_scores
+from tumorcf_lib.stats import claims, findings
+from tumorcf_lib.stats.rows import score_means
+from tumorcf_lib.stats.verdicts import MIN_PERSONS, holm
 
 
 def _log_odds(p):
@@ -18,7 +20,7 @@ def _log_odds(p):
 
 def make_scores(seed=0, *, n_persons=60, per_person=4, accuracy=0.8, orig=0.9, remove=0.2,
                 only=0.8, background=0.3, sham=0.85, sham_only=0.3, blank=0.34):
-    """A frame as ``metrics.slice_scores`` documents it, around the stated probabilities.
+    """A frame as ``slice_scores`` documents it, around the stated probabilities.
 
     Wrong slices are pushed below one half, and errors swap meningioma and glioma.
     """
@@ -122,11 +124,6 @@ def test_pituitary_is_compared_by_mean_and_by_spread_between_persons(scores, tab
         assert row_of(table, **row, kind="spread")["side"] == "below"
 
 
-def test_each_half_of_consistency_says_that_both_must_hold(table):
-    notes = table.loc[table["finding"] == 4, "note"]
-    assert notes.str.contains("consistent needs both a larger mean and a smaller spread").all()
-
-
 def test_errors_between_meningioma_and_glioma_by_hand():
     scores = make_scores(accuracy=1)
     scores.loc[:4, "correct"] = False  # persons p0 (meningioma) and p1 (glioma)
@@ -206,16 +203,6 @@ def test_a_share_counts_no_drops_that_rounding_to_five_digits_could_make():
     assert row["effect"] == 1 / 4
 
 
-def test_a_perfect_shortcut_reader_shows_no_effect_in_words():
-    scores = make_scores()
-    for column in ("delta_drop", "net_drop"):
-        scores[column] = 0.0
-    row = row_of(run(scores), finding=1, form="paper", group="all", kind="mean")
-    assert (row["effect"], row["low"], row["high"], row["p"]) == (0, 0, 0, 1)
-    assert (row["verdict"], row["relevance"]) == ("undecided", "negligible")
-    assert row["note"].startswith("no effect: the interval lies within +-0.05")
-
-
 @pytest.mark.parametrize("shift, verdict, words", [
     (0.02, "supported", "statistically above 0, yet within +-0.05: negligible"),
     (-0.02, "refuted", "statistically below 0, yet within +-0.05: negligible"),
@@ -243,19 +230,14 @@ def test_holm_is_taken_within_each_finding_and_form(table):
     for _, family in table.groupby(["finding", "form"]):
         known = family["p"].notna()
         assert family["p_holm"][known].to_numpy() == pytest.approx(
-            stats.holm(family["p"][known]))
-
-
-def test_the_number_of_resamples_does_not_limit_how_small_p_gets(scores):
-    few = run(scores, n_resamples=20)
-    assert few["p_holm"].min() < 1e-6
+            holm(family["p"][known]))
 
 
 def test_ten_persons_who_agree_can_support_the_largest_family():
     largest = max(itertools.chain.from_iterable(
         [sum((c.finding, c.form) == key for c in claims.all_claims(CLASSES))]
         for key in itertools.product(range(1, 7), claims.FORMS)))
-    assert largest * 2.0 ** (1 - stats.MIN_PERSONS) < 0.05
+    assert largest * 2.0 ** (1 - MIN_PERSONS) < 0.05
 
 
 def test_the_class_that_removed_slices_fall_to_is_named(scores, table):
@@ -266,25 +248,6 @@ def test_the_class_that_removed_slices_fall_to_is_named(scores, table):
         note = row_of(table, finding=1, form="paper", group=group, kind="mean")["note"]
         assert ("no evidence of ignoring the tumor" in note) == (group == "glioma")
         assert "keep their class" not in note
-
-
-def test_pairs_of_classes_name_each_classs_fall(table):
-    note = row_of(table, finding=4, form="paper", group="pituitary - glioma", kind="spread")[
-        "note"]
-    assert "removed glioma slices fall to glioma" in note
-    assert "removed pituitary slices fall to glioma" in note
-    assert note.count("no evidence of ignoring the tumor") == 1
-
-
-def test_a_class_that_alone_keeps_its_removed_slices_is_not_excused_as_the_default(scores):
-    table = run(scores.assign(removed_to=scores["label"]))  # a shortcut reader: nobody moves
-    for group in CLASSES:
-        note = row_of(table, finding=1, form="paper", group=group, kind="mean")["note"]
-        assert "no evidence" not in note
-        assert "removed slices keep their class, and only 0% of the other classes'" in note
-    note = row_of(table, finding=4, form="paper", group="pituitary - glioma", kind="spread")[
-        "note"]
-    assert note.count("removed slices keep their class") == 2
 
 
 def test_the_default_class_is_found_from_the_correct_slices_of_all_other_classes(scores):
@@ -301,11 +264,6 @@ def test_the_default_class_is_found_from_the_correct_slices_of_all_other_classes
     assert f"{share:.0%} of the other classes'" in pituitary
 
 
-def test_what_a_blank_slice_gives_each_class_is_named(table):
-    note = row_of(table, finding=2, form="net", group="all", score="p_only - p_blank")["note"]
-    assert "a blank slice gives glioma 0.34, meningioma 0.34, pituitary 0.34" in note
-
-
 def test_missing_predicted_columns_leave_a_row_that_says_so(table):
     rows = table[table["score"].str.contains("_pred")]
     assert len(rows) == 4 and (rows["verdict"] == "undecided").all()
@@ -316,7 +274,7 @@ def test_missing_predicted_columns_leave_a_row_that_says_so(table):
 def test_every_claim_finds_its_columns_in_the_table_of_scores():
     rng = np.random.default_rng(0)
     rows = []
-    for k, edit in itertools.product(range(36), metrics.SCORED_EDITS):
+    for k, edit in itertools.product(range(36), SCORED_EDITS):
         p = rng.dirichlet(np.ones(3))
         rows.append({
             "slice_id": k, "patient_id": k % 18, "person_id": k % 18, "label": CLASSES[k % 3],
@@ -324,7 +282,7 @@ def test_every_claim_finds_its_columns_in_the_table_of_scores():
             "dilation_px": 0, "log_odds": float(_log_odds(p[k % 3])),
             **{f"p_{name}": value for name, value in zip(CLASSES, p, strict=True)},
         })
-    table = run(metrics.slice_scores(pd.DataFrame(rows)))
+    table = run(slice_scores(pd.DataFrame(rows)))
     assert not table["note"].str.contains("lack a column").any()
     assert table["effect"].notna().sum() >= len(table) - 4  # matched ones may have no partner
 
@@ -377,21 +335,6 @@ def test_errors_are_compared_within_their_true_class():
     assert both["n_slices"] == glioma.sum()
 
 
-def test_what_the_tumors_look_adds_is_claimed_beside_its_silhouette(scores, table):
-    look = scores["p_only"] - scores["p_silhouette"]
-    row = row_of(table, finding=2, form="net", group="all", score="p_only - p_silhouette")
-    assert row["effect"] == pytest.approx(look.mean())
-    row = row_of(table, finding=6, form="net", group="all", quantity="Tumor's look - "
-                 "(P_background - P_blank)")
-    assert row["effect"] == pytest.approx(
-        (look - scores["p_background"] + scores["p_blank"]).mean())
-
-
-def test_finding_6_does_not_repeat_finding_1(table):
-    assert not (set(table.loc[table["finding"] == 6, "score"])
-                & set(table.loc[table["finding"] == 1, "score"]))
-
-
 def test_slices_without_shams_are_left_out_and_counted(scores):
     holes = scores.copy()
     correct = np.flatnonzero(scores["correct"])
@@ -412,10 +355,6 @@ def test_a_classifier_without_errors_leaves_findings_3_and_5_undecided():
     assert rows.loc[rows["finding"] == 3, "note"].str.startswith("the first group").all()
 
 
-def test_the_same_seed_gives_the_same_table(scores, table):
-    pd.testing.assert_frame_equal(run(scores), table)
-
-
 def test_every_row_has_a_sentence_with_its_numbers_and_verdict(table):
     for _, row in table.iterrows():
         text = findings.sentence(row)
@@ -425,49 +364,8 @@ def test_every_row_has_a_sentence_with_its_numbers_and_verdict(table):
         assert not np.isfinite(row["low"]) or f"[{row['low']:.3f}, {row['high']:.3f}]" in text
 
 
-def test_score_means_are_means_per_class_without_nan(scores):
-    holes = scores.copy()
-    holes.loc[:3, "net_drop"] = np.nan
-    means = findings.score_means(holes, ["delta_drop", "net_drop"], n_resamples=50)
-    assert len(means) == 2 * 4
-    for row in means.itertuples():
-        own = holes if row.group == "all" else holes[holes["label"] == row.group]
-        assert row.effect == pytest.approx(own[row.score].mean())
-        assert row.n_slices == own[row.score].notna().sum()
-        assert row.low <= row.effect <= row.high
-
-
 def test_a_claim_and_a_mean_of_the_same_slices_have_the_same_interval(scores):
     claims = row_of(run(scores), finding=2, form="net", quantity="Net-Focus", group="glioma")
-    means = findings.score_means(scores, ["p_orig", "net_focus"], n_resamples=200)
+    means = score_means(scores, ["p_orig", "net_focus"], n_resamples=200)
     mean = row_of(means, score="net_focus", group="glioma")
     assert mean[["effect", "low", "high"]].tolist() == claims[["effect", "low", "high"]].tolist()
-
-
-def test_complete_means_add_up_and_a_class_without_shams_keeps_its_drop(scores):
-    holes = scores.copy()
-    lost = (scores["label"] == "glioma") | (scores.index % 5 == 0)
-    holes.loc[lost, ["sham_drop", "net_drop", "sham_drop_lo", "net_drop_lo"]] = np.nan
-    columns = [f"{name}{end}" for end in ("", "_lo") for name in ("delta_drop", "sham_drop",
-                                                                  "net_drop")]
-    means = findings.score_means(holes, [*columns, "p_orig"], complete=True, n_resamples=20)
-    wide = means.pivot(index="group", columns="score", values="effect")
-    for end in ("", "_lo"):
-        delta, sham, net = (wide[f"{name}_drop{end}"].drop("glioma")
-                            for name in ("delta", "sham", "net"))
-        assert (delta - sham).to_numpy() == pytest.approx(net.to_numpy(), abs=1e-12)
-    row = row_of(means, score="delta_drop", group="meningioma")
-    assert row["n_slices"] == ((scores["label"] == "meningioma") & ~lost).sum()
-    glioma = means[means["group"] == "glioma"].set_index("score")["n_slices"]
-    n_glioma = (scores["label"] == "glioma").sum()
-    assert glioma.to_dict() == {"delta_drop": n_glioma, "delta_drop_lo": n_glioma,
-                                "p_orig": n_glioma}
-    as_ever = findings.score_means(holes, columns, n_resamples=20)
-    assert row_of(as_ever, score="delta_drop", group="all")["n_slices"] == len(holes)
-
-
-def test_five_hundred_slices_and_two_thousand_resamples_take_seconds():
-    scores = make_scores(n_persons=100, per_person=5)
-    start = time.perf_counter()
-    run(scores, n_resamples=2000)
-    assert time.perf_counter() - start < 20

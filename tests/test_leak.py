@@ -7,15 +7,16 @@ import h5py
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.metrics import balanced_accuracy_score
 from sklearn.neighbors import KNeighborsClassifier
 
 from tumorcf_lib import rowfiles
 from tumorcf_lib.data.cohort import from_arrays
 from tumorcf_lib.publish import publish
-from tumorcf_lib.stats import metrics, persons, stats
+from tumorcf_lib.stats import persons
 from tumorcf_lib.study import leak, side_studies
 from tumorcf_lib.tables import leak as leak_tables
-from tumorcf_lib.tables.near_duplicates_tables import KINDS
+from tumorcf_lib.tables.duplicates import KINDS
 
 PROFILE = dataclasses.replace(leak.recipe(), size_px=8, n_resamples=200)
 N_PERSONS, N_SLICES = 180, 2
@@ -37,7 +38,7 @@ def cohort():
     return from_arrays(
         slices, np.zeros(slices.shape, bool), labels, patients, classes=("A", "B", "C"),
         name="planted", source="Patterns drawn at random.", slice_ids=range(1, len(slices) + 1),
-    )  # fmt: skip
+    )
 
 
 @pytest.fixture(scope="module")
@@ -136,13 +137,14 @@ def test_a_difference_draws_a_person_for_both_arms_at_once(finished):
 
     def difference(index):
         parts = [index[is_arm[index]], index[~is_arm[index]]]
-        first, second = (metrics.balanced_accuracy(labels[i], p[i]) for i in parts)
+        first, second = (balanced_accuracy_score(labels[i], p[i].argmax(axis=1)) for i in parts)
         return first - second
 
-    draws = stats.bootstrap(
-        difference, both["person_id"], both["shown_label"],
-        rng=np.random.default_rng(stats.SEED), n_resamples=200,
-    )  # fmt: skip
+    drawn = persons.checked(labels, both["person_id"], both["shown_label"])[1]
+    draws = np.array([
+        difference(np.repeat(np.arange(len(both)), counts[drawn.owner].astype(int)))
+        for counts in drawn.draw(200)
+    ])
     n_smallest = both.groupby("arm")["person_id"].nunique().min()
     table = leak_tables.difference_table(rows, n_resamples=200)
     row = table.set_index(["arm", "metric"]).loc[("patient", "balanced accuracy")]

@@ -10,7 +10,7 @@ import pytest
 from tumorcf_lib import rowfiles
 from tumorcf_lib.data.cohort import from_arrays
 from tumorcf_lib.study import near_duplicates as near
-from tumorcf_lib.tables import near_duplicates_tables as tables
+from tumorcf_lib.tables import duplicates as tables
 
 
 def draw(seed, size=32):
@@ -26,7 +26,7 @@ def cohort_of(slices, patients, labels=None):
     return from_arrays(
         slices, slices > 1e6, labels, patients, classes=("A", "B"), name="drawn",
         source="Drawn at random.",
-    )  # fmt: skip
+    )
 
 
 def stems_cohort(are_copies, n_stems=12, n_slices=3):
@@ -55,13 +55,13 @@ def made_rows(distance_of, *, n_stems=12, n_candidates_of=lambda kind: 12):
             for kind, partner in (
                 (tables.SAME_STEM, f"MR{stem}B"), (tables.SAME_SERIES, "MR90"),
                 (tables.SAME_SERIES, "MR91"),
-            ):  # fmt: skip
+            ):
                 rows.append({
                     "slice_id": 10 * stem + i, "patient_id": f"MR{stem}", "person_id": f"MR{stem}",
                     "label": "A", "kind": kind, "partner_id": partner,
                     "n_candidates": n_candidates_of(partner),
                     "distance": distance_of(kind, partner, stem, i),
-                })  # fmt: skip
+                })
     return pd.DataFrame(rows)
 
 

@@ -12,8 +12,8 @@ from scipy import ndimage
 from tumorcf_lib import rowfiles
 from tumorcf_lib.data import preprocess
 from tumorcf_lib.edits import audit
+from tumorcf_lib.edits.scores import slice_scores
 from tumorcf_lib.phantoms import planted as phantoms
-from tumorcf_lib.stats import metrics
 from tumorcf_lib.study import calibration
 from tumorcf_lib.tables import calibration as tables
 
@@ -80,7 +80,7 @@ def edit_hater(cohort):
 
 
 def scores_of(predict, cohort, n_places=4):
-    return metrics.slice_scores(
+    return slice_scores(
         audit.audit(predict, cohort, edits=calibration.EDITS, n_places=n_places)
     )
 

@@ -80,7 +80,7 @@ def _made():
             edited, rows["rows_quality"], rows["rows_detector"], n
         ),
         "06_metrics": derived.scores(edited, n)
-        | derived.controls(edited, rows["rows_networks"], probes, planes, rows["covariates"], n),
+        | derived.controls(edited, rows["rows_networks"], probes, rows["covariates"], n),
     }
     return rows, made
 

@@ -7,7 +7,7 @@ from tumorcf_lib import rowfiles
 from tumorcf_lib.controls import quality
 from tumorcf_lib.data import cohort
 from tumorcf_lib.edits import audit, plan
-from tumorcf_lib.tables import quality_tables
+from tumorcf_lib.tables.controls import quality_table
 
 INFILLS = ("telea", "mirror")
 
@@ -118,7 +118,7 @@ def test_flagged_places_are_left_out(prepared, rows):
     flagged["flag"] = np.where(rows["edit"] == "sham", "air", "")
     nothing = quality.measure(prepared, flagged)
     assert nothing.empty and list(nothing.columns) == list(quality.COLUMNS)
-    assert quality_tables.quality_table(nothing, n_resamples=5).empty
+    assert quality_table(nothing, n_resamples=5).empty
 
 
 def test_published_rows_are_measured_alike(prepared, rows):

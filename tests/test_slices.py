@@ -14,7 +14,7 @@ from fake_cheng import open_folder, without_rights
 from tumorcf_lib.data import preprocess
 from tumorcf_lib.data.cohort import Cohort
 from tumorcf_lib.edits import audit, head
-from tumorcf_lib.stats import metrics
+from tumorcf_lib.edits.scores import slice_scores
 from tumorcf_lib.your_model import InputError, images, inputs, layouts
 from tumorcf_lib.your_model import slices as folder
 
@@ -482,7 +482,7 @@ def test_a_folder_with_a_class_of_no_tumor_is_audited_with_reasons(tmp_path):
     none = rows[rows["label"] == "none"].set_index("edit")["reason"]
     assert none["original"] == none["blank"] == ""
     assert none["remove"] == none["sham"] == "empty mask"
-    assert metrics.slice_scores(rows).set_index("label").loc["tumor", "net_drop"] == 0
+    assert slice_scores(rows).set_index("label").loc["tumor", "net_drop"] == 0
 
 
 def test_other_shapes_are_padded_or_stretched():

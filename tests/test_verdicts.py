@@ -1,29 +1,27 @@
-"""Claims about Holm's adjustment and the rule of the verdicts."""
+"""Claims about Holm's adjustment, verdicts, equivalence and the agreement of rankings."""
 
 import numpy as np
 import pytest
+from scipy.stats import rankdata, spearmanr
 from statsmodels.stats.multitest import multipletests
+from statsmodels.stats.weightstats import DescrStatsW
 
-from tumorcf_lib.stats import verdicts
+from tumorcf_lib.stats.estimates import Estimate
 from tumorcf_lib.stats.persons import StatsInputError
-from tumorcf_lib.stats.verdicts import Estimate
+from tumorcf_lib.stats.verdicts import holm, judge, rank_agreement, relevance, tost
 
 
-def test_holm_by_hand():
+def test_holm_by_hand_and_of_nothing():
     # sorted .01 .02 .03 .2 times 4 3 2 1, made monotone
-    assert verdicts.holm([0.03, 0.2, 0.01, 0.02]) == pytest.approx([0.06, 0.2, 0.04, 0.06])
+    assert holm([0.03, 0.2, 0.01, 0.02]) == pytest.approx([0.06, 0.2, 0.04, 0.06])
+    assert np.isnan(holm([np.nan, np.nan])).all() and len(holm([])) == 0
 
 
 def test_holm_agrees_with_statsmodels():
     rng = np.random.default_rng(0)
     for n in (1, 2, 17):
         p = rng.random(n).round(1) ** 2  # with ties
-        assert verdicts.holm(p) == pytest.approx(multipletests(p, method="holm")[1])
-
-
-def test_holm_of_no_p_values_is_nan():
-    assert np.isnan(verdicts.holm([np.nan, np.nan])).all()
-    assert len(verdicts.holm([])) == 0
+        assert holm(p) == pytest.approx(multipletests(p, method="holm")[1])
 
 
 @pytest.mark.parametrize("low, high, side, p_holm, n, expected", [
@@ -32,52 +30,112 @@ def test_holm_of_no_p_values_is_nan():
     (-0.3, -0.1, "above", 0.01, 10, "refuted"),
     (0.1, 0.3, "below", 0.9, 10, "refuted"),
     (0.0, 0.3, "above", 0.01, 10, "undecided"),  # touching the margin is not wholly beyond it
+    (9e-7, 0.3, "above", 0.01, 10, "undecided"),  # within rounding
     (-0.1, 0.3, "above", 0.01, 10, "undecided"),
     (0.1, 0.3, "above", 0.05, 10, "undecided"),
     (0.1, 0.3, "above", np.nan, 10, "undecided"),
     (0.1, 0.3, "above", 0.01, 9, "undecided"),
     (-0.3, -0.1, "above", 0.01, 9, "undecided"),
+    (np.nan, np.nan, "above", 0.01, 10, "undecided"),
 ])
-def test_verdict_follows_the_stated_rule(low, high, side, p_holm, n, expected):
-    estimate = Estimate((low + high) / 2, low, high, 99, 50, n)
-    assert verdicts.verdict(estimate, 0, side, p_holm) == expected
-    reason = verdicts.why_undecided(estimate, 0, side, p_holm)
-    assert bool(reason) == (expected == "undecided")
-
-
-def test_the_reason_names_the_number_of_persons():
-    reason = verdicts.why_undecided(Estimate(0.2, 0.1, 0.3, 99, 50, 7), 0, "above", 0.01)
-    assert reason == "7 persons in the smallest group, 10 needed"
+def test_verdict_follows_the_stated_rule_and_gives_a_reason(low, high, side, p_holm, n, expected):
+    verdict, reason = judge(Estimate(0.2, low, high, 99, 50, n), 0, side, p_holm)
+    assert verdict == expected and bool(reason) == (expected == "undecided")
 
 
 def test_an_unknown_side_is_refused():
     with pytest.raises(StatsInputError, match="above"):
-        verdicts.verdict(Estimate(0, 0, 0, 20, 20, 20), 0, "greater", 0.01)
-
-
-@pytest.mark.parametrize("dust", [1e-8, 9e-7])
-def test_a_bound_within_rounding_of_the_margin_touches_it(dust):
-    for side, low, high in (("above", dust, 0.2), ("below", -0.2, -dust)):
-        estimate = Estimate((low + high) / 2, low, high, 99, 50, 50)
-        assert verdicts.verdict(estimate, 0, side, 0.001) == "undecided"
+        judge(Estimate(0, 0, 0, 20, 20, 20), 0, "greater", 0.01)
 
 
 @pytest.mark.parametrize("low, high, n, expected", [
     (-0.05, 0.05, 10, "negligible"),
     (0.01, 0.04, 10, "negligible"),
-    (-0.04, -0.01, 10, "negligible"),
-    (0.0, 0.0, 10, "negligible"),
     (0.01, 0.051, 10, ""),
     (-0.051, 0.0, 10, ""),
-    (0.1, 0.3, 10, ""),
-    (0.01, 0.04, 9, ""),  # too few persons to say that nothing is there
+    (0.01, 0.04, 9, ""),  # too few patients to say that nothing is there
     (np.nan, np.nan, 10, ""),
 ])
 def test_an_interval_within_5_points_of_0_is_negligible(low, high, n, expected):
-    assert verdicts.relevance(Estimate(0.02, low, high, 99, 50, n)) == expected
+    assert relevance(Estimate(0.02, low, high, 99, 50, n)) == expected
 
 
-def test_relevance_does_not_touch_the_verdict():
-    estimate = Estimate(0.02, 0.01, 0.03, 99, 50, 50)
-    assert verdicts.verdict(estimate, 0, "above", 0.001) == "supported"
-    assert verdicts.relevance(estimate) == "negligible"
+def test_the_equivalence_interval_is_that_of_a_hand_calculation():
+    """Mean 0.005, sd sqrt(5 / 3) / 100, n = 4; t(0.95, 3) = 2.3534."""
+    found = tost([-0.01, 0.0, 0.01, 0.02], 0.02)
+    error = np.sqrt(5 / 3) / 100 / 2
+    assert found["n_networks"] == 4 and found["effect"] == pytest.approx(0.005)
+    assert found["low"] == pytest.approx(0.005 - 2.3534 * error, abs=1e-6)
+    assert found["high"] == pytest.approx(0.005 + 2.3534 * error, abs=1e-6)
+    assert (found["smallest"], found["largest"]) == (-0.01, 0.02)
+
+
+@pytest.mark.parametrize("shift", [-0.03, -0.01, 0.0, 0.015, 0.02, 0.05])
+def test_equivalence_agrees_with_statsmodels_and_with_its_interval(shift):
+    values = np.random.default_rng(0).normal(shift, 0.02, 12)
+    p, found = DescrStatsW(values).ttost_mean(-0.02, 0.02)[0], tost(values, 0.02)
+    assert found["p"] == pytest.approx(p, rel=1e-9)
+    assert found["verdict"] == ("equivalent" if p < 0.05 else "not shown")
+    inside = -0.02 < found["low"] and found["high"] < 0.02
+    assert (found["verdict"] == "equivalent") == inside
+
+
+def test_networks_without_scatter_or_company_or_margin():
+    assert tost([0.01] * 3, 0.02)["verdict"] == "equivalent"
+    assert tost([0.02] * 3, 0.02)["verdict"] == "not shown"
+    one = tost([0.0], 0.02)
+    assert one["verdict"] == "not shown" and np.isnan([one["low"], one["p"]]).all()
+    free = tost([0.1, 0.2, 0.4], np.nan)
+    assert free["verdict"] == "" and np.isnan(free["p"]) and free["low"] < free["high"]
+
+
+def slow_w(values):
+    """Kendall's W as in the textbook, item by item."""
+    n, m = values.shape
+    ranks = np.column_stack([rankdata(values[:, j]) for j in range(m)])
+    sums = [sum(ranks[i]) for i in range(n)]
+    s = sum((total - sum(sums) / n) ** 2 for total in sums)
+    ties = 0
+    for j in range(m):
+        for value in set(values[:, j]):
+            t = sum(1 for other in values[:, j] if other == value)
+            ties += t**3 - t
+    return 12 * s / (m**2 * (n**3 - n) - m * ties)
+
+
+def kendall_w(values):
+    values = np.asarray(values, float)
+    return rank_agreement(values, np.eye(len(values)), np.ones((1, len(values))))[0][0]
+
+
+def test_kendalls_w_of_a_textbook_example_and_of_a_reversal():
+    # Ranks (1 2 3 4), (2 1 3 4), (1 3 2 4): sums 4 6 8 12, S = 35, W = 12 * 35 / (9 * 60).
+    assert kendall_w(np.transpose([[1, 2, 3, 4], [2, 1, 3, 4], [1, 3, 2, 4]])) == pytest.approx(
+        420 / 540
+    )
+    assert kendall_w([[1, 30], [2, 20], [3, 10]]) == 0
+
+
+def test_unrelated_rankings_agree_by_one_over_the_number_of_raters():
+    rng = np.random.default_rng(1)
+    draws = [kendall_w(rng.normal(size=(30, 5))) for _ in range(400)]
+    assert np.mean(draws) == pytest.approx(1 / 5, abs=0.01)
+
+
+@pytest.mark.parametrize("values", [np.ones((4, 3)), np.ones((1, 3)), np.arange(4.0)[:, None]])
+def test_w_is_nan_without_two_ranked_items_and_two_raters(values):
+    assert np.isnan(kendall_w(values))
+
+
+def test_agreement_of_a_resample_is_that_of_its_slices_written_out():
+    rng = np.random.default_rng(2)
+    values = rng.integers(0, 6, size=(9, 3)).astype(float)
+    person = np.array([0, 0, 1, 1, 1, 2, 3, 3, 3])
+    counts = np.array([[1.0, 1, 1, 1], [2, 0, 1, 1], [0, 3, 0, 1]])
+    w, rho = rank_agreement(values, np.eye(4)[person], counts)
+    for k, drawn in enumerate(counts.astype(int)):
+        written_out = values[np.repeat(np.arange(9), drawn[person])]
+        assert w[k] == pytest.approx(slow_w(written_out))
+        pairs = [(0, 1), (0, 2), (1, 2)]
+        mean = np.mean([spearmanr(written_out[:, i], written_out[:, j])[0] for i, j in pairs])
+        assert rho[k] == pytest.approx(mean)

@@ -7,7 +7,10 @@ import numpy as np
 import pandas as pd
 
 from tumorcf_lib.edits import head, regions
-from tumorcf_lib.stats import estimates, mixed, stats
+from tumorcf_lib.stats import estimates, mixed
+from tumorcf_lib.stats.persons import ROUNDING
+from tumorcf_lib.stats.rows import NO_SLICES, classes_of, groups, of_group
+from tumorcf_lib.stats.verdicts import holm
 
 RING_PX = 5
 """Width of the ring around a tumor that its brightness is held against."""
@@ -89,13 +92,13 @@ def with_depth(covariates, rows):
     return covariates.assign(depth_px=covariates["slice_id"].map(depth))
 
 
-def covariate_table(scores, covariates, *, n_resamples, columns=mixed.SCORES):
+def covariate_table(scores, covariates, *, n_resamples, columns=("net_drop", "net_drop_lo")):
     """Does Net-Drop go along with the tumor's area, contrast or depth?
 
     Parameters
     ----------
     scores : DataFrame
-        From ``metrics.slice_scores``.
+        From ``scores.slice_scores``.
     covariates : DataFrame
         slice_id and some of area_px, contrast, depth_px; see
         :func:`with_depth`.
@@ -118,11 +121,11 @@ def covariate_table(scores, covariates, *, n_resamples, columns=mixed.SCORES):
     parts = []
     for column in columns:
         own = data[np.isfinite(data[[column, *names]].to_numpy(float)).all(axis=1)]
-        for group in estimates.groups(scores):
-            part = _slopes(estimates.of_group(own, group), column, names, n_resamples)
+        for group in groups(scores):
+            part = _slopes(of_group(own, group), column, names, n_resamples)
             part.insert(0, "group", group)
             part.insert(0, "score", column)
-            part["p_holm"] = stats.holm(part["p"])
+            part["p_holm"] = holm(part["p"])
             parts.append(part)
     table = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
     return table.reindex(columns=list(COLUMNS))
@@ -155,10 +158,10 @@ def _slopes(own, column, names, n_resamples):
     table = table.assign(n_slices=len(own), n_persons=own["person_id"].nunique(), reason="")
     numbers = ["effect", "low", "high", "p", "ols", "boot_low", "boot_high"]
     table[numbers] = np.nan
-    classes = estimates.classes_of(own["label"])
-    flat = [name for name in names if not units[name] > stats.ROUNDING]
+    classes = classes_of(own["label"])
+    flat = [name for name in names if not units[name] > ROUNDING]
     if own.empty or flat:
-        reason = f"no variation in {', '.join(flat)}" if len(own) else estimates.NO_SLICES
+        reason = f"no variation in {', '.join(flat)}" if len(own) else NO_SLICES
         return table.assign(reason=reason)
     z = (own[names] - own[names].mean()) / units
     intercepts = [(own["label"] == name).to_numpy(float) for name in classes]
@@ -183,7 +186,6 @@ def _least_squares(own, column, design, n_resamples):
     products = np.einsum("ni,nj->nij", design, np.column_stack([design, own[column]]))
     sums = np.zeros((n_persons, k, k + 1))
     np.add.at(sums, people.owner, products)
-    counts = np.concatenate([np.ones((1, n_persons)), counts])  # the sample itself first
     normal = np.tensordot(counts, sums, axes=1)  # (1 + n_resamples, k, k + 1)
     solvable = np.linalg.cond(normal[:, :, :k]) < 1e10
     solved = np.full((len(counts), k), np.nan)

@@ -3,7 +3,7 @@
 Were edits natural, nothing could tell them apart, and an AUC of 0.5 is what a detector of
 natural edits gets. The converse does not hold: a stronger detector may see what this one
 misses, so its AUC is a lower bound of how visible an infill is. Its table is made in
-:mod:`tables.detector_tables`.
+:mod:`tables.classifiers`.
 """
 
 import numpy as np

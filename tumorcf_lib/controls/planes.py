@@ -16,7 +16,8 @@ from sklearn.model_selection import StratifiedGroupKFold
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from tumorcf_lib.stats import estimates, metrics
+from tumorcf_lib.edits.scores import class_names
+from tumorcf_lib.stats import estimates
 
 PLANES = ("axial", "coronal", "sagittal")
 N_FOLDS = 10
@@ -174,7 +175,7 @@ def accuracy_table(rows_planes, *, n_resamples: int):
     groups = {"all": known}
     for column, names in (
         ("label", pd.unique(rows_planes["label"])),
-        ("known_plane", metrics.class_names(rows_planes)),
+        ("known_plane", class_names(rows_planes)),
     ):
         groups |= {name: known[known[column] == name] for name in names}
     return pd.DataFrame(

@@ -15,8 +15,8 @@ from tqdm import tqdm
 from tumorcf_lib import rowfiles, steps
 from tumorcf_lib.data import preprocess
 from tumorcf_lib.edits import edits, head, regions
+from tumorcf_lib.edits.scores import class_names
 from tumorcf_lib.networks import memory
-from tumorcf_lib.stats import metrics
 
 MASK_VALUES = (-1.0, 1.0)
 """Outside and inside of the mask: alike in all slices, so that nothing is told by the air."""
@@ -260,7 +260,7 @@ def statistics_of(name, prepared, rows_planes=None):
     """
     if name == "plane" and rows_planes is not None:
         rows = rows_planes.set_index("slice_id").loc[prepared.table["slice_id"]]
-        return rows[[f"p_{plane}" for plane in metrics.class_names(rows)]].to_numpy(np.float64)
+        return rows[[f"p_{plane}" for plane in class_names(rows)]].to_numpy(np.float64)
     each = {"intensity": _intensity, "place": _place, "area": lambda slice, mask: [mask.mean()]}
     if name not in each:
         need = "rows_planes, see planes.estimate_planes" if name == "plane" else f"{[*STATISTICS]}"

@@ -3,7 +3,7 @@
 Under a tumor nobody knows what healthy tissue would look like. Under a sham it is there, and
 was only hidden. These numbers do not tell how natural a filling looks: error and SSIM reward
 the smooth guess, which holds no detail that could be wrong. Their table is made in
-:mod:`tables.quality_tables`.
+:mod:`tables.controls`.
 """
 
 import numpy as np

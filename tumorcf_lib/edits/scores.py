@@ -1,4 +1,4 @@
-"""The study's scores of a slice, on plain arrays.
+"""The study's scores: the formulas on plain arrays, and the table of scores per slice.
 
 P is the raw softmax probability of the true class. Every score exists on two scales:
 as probabilities, and as log-odds of the true class, which do not run into the ends 0
@@ -6,21 +6,22 @@ and 1. The differences below take either.
 """
 
 import numpy as np
+import pandas as pd
 
 SMALLEST_P = 1e-7
 """Probabilities are kept this far from 0 and 1 in log-odds, hence within about +-16.1."""
 
+SCORED_EDITS = (
+    "original", "remove", "original_refit", "remove_refit", "only", "background", "silhouette",
+    "blank", "sham", "sham_only",
+)
+SHORT_NAMES = {"original": "orig"}  # columns p_orig, lo_orig
+WHOLE_SLICE_EDITS = ("original", "original_refit", "blank")  # no mask, alike at every dilation
+INFILLED_EDITS = ("remove", "remove_refit", "sham")
+
 
 def log_odds(p):
     """log(p / (1 - p)), p kept within [1e-7, 1 - 1e-7]; NaN stays NaN.
-
-    Parameters
-    ----------
-    p : array of float in [0, 1]
-
-    Returns
-    -------
-    ndarray of float64, same shape
 
     Examples
     --------
@@ -32,21 +33,11 @@ def log_odds(p):
 
 
 def class_log_odds(probabilities, labels):
-    """Log-odds of each row's true class against all others together.
+    """Log-odds of each row's true class against all others together, float64 (n,).
 
-    Rows are brought to sum 1 in float64 first. The odds are then taken against the
-    sum of the *other* classes rather than against 1 - p, which in single precision
-    would be rounded away for confident predictions.
-
-    Parameters
-    ----------
-    probabilities : array of float, shape (n, n_classes)
-    labels : array of int, shape (n,)
-
-    Returns
-    -------
-    ndarray of float64, shape (n,)
-        Higher means more certain of the true class.
+    Rows of `probabilities` (n, n_classes) are brought to sum 1 in float64 first. The odds are
+    then taken against the sum of the *other* classes rather than against 1 - p, which in
+    single precision would be rounded away for confident predictions. `labels` are int (n,).
 
     Examples
     --------
@@ -85,39 +76,16 @@ def delta_drop(p_orig, p_remove):
 
 
 def delta_focus(p_only):
-    """Probability of the true class when nothing but the tumor is shown.
+    """Probability of the true class when nothing but the tumor is shown, (n,), in [0, 1].
 
-    Parameters
-    ----------
-    p_only : array of float, shape (n,), in [0, 1]
-
-    Returns
-    -------
-    ndarray of float, shape (n,), in [0, 1]
-        Higher means the tumor alone carries the decision further; read it beside the
-        blank slice and `sham_only`. Source: the paper's Delta-Focus.
-
-    Examples
-    --------
-    >>> delta_focus([0.25, 0.75])
-    array([0.25, 0.75])
+    Higher means the tumor alone carries the decision further; read it beside the blank slice
+    and `sham_only`. Source: the paper's Delta-Focus.
     """
     return np.array(p_only, np.float64)
 
 
 def mean_over_places(values):
-    """Mean over a slice's sham places, and over how many.
-
-    Parameters
-    ----------
-    values : array of float, shape (n, n_places)
-        NaN where a slice has fewer places.
-
-    Returns
-    -------
-    mean : ndarray of float, shape (n,)
-        NaN for a slice without a place.
-    n : ndarray of int, shape (n,)
+    """Mean over a slice's sham places, (n, n_places), NaN where it has fewer; and how many, (n,).
 
     Examples
     --------
@@ -145,11 +113,6 @@ def sham_drop(p_orig, p_sham):
     ndarray of float, shape (n,), in [-1, 1]
         Higher means the removal itself, wherever it happens, disturbs the decision.
         NaN without a place. Source: this companion.
-
-    Examples
-    --------
-    >>> sham_drop([0.9], [[0.8, 0.6, np.nan]]).round(6)
-    array([0.2])
     """
     p_sham = np.asarray(p_sham, np.float64)
     return delta_drop(p_orig, mean_over_places(p_sham)[0] if p_sham.ndim == 2 else p_sham)
@@ -177,15 +140,8 @@ def net_drop(p_orig, p_remove, p_sham):
 def net_focus(p_only, p_sham_only):
     """Delta-Focus minus the same for tumor-free tissue of the tumor's shape, alone on air.
 
-    Parameters
-    ----------
-    p_only : array of float, shape (n,), in [0, 1]
-    p_sham_only : array of float, shape (n,) or (n, n_places), in [0, 1]
-
-    Returns
-    -------
-    ndarray of float, shape (n,), in [-1, 1]
-        Above 0: the tumor says more than a patch of its shape. Source: this companion.
+    p_only has shape (n,), p_sham_only (n,) or (n, n_places); the result, (n,), lies in [-1, 1].
+    Above 0: the tumor says more than a patch of its shape. Source: this companion.
 
     Examples
     --------
@@ -197,19 +153,145 @@ def net_focus(p_only, p_sham_only):
 
 
 def flips(predicted, predicted_after):
-    """Whether the predicted class changed.
+    """Whether the predicted class changed, bool (n,), from class indices or names (n,)."""
+    return np.asarray(predicted) != np.asarray(predicted_after)
+
+
+class InvalidRowsError(ValueError):
+    """A row table from which no scores can be computed."""
+
+
+def class_names(rows):
+    """The classes of a row table, in order, from its columns ``p_<class>``."""
+    return [name[2:] for name in rows.columns if name.startswith("p_")]
+
+
+def arrays(rows):
+    """Label indices (n,) and probabilities float64 (n, n_classes) of a row table."""
+    names = class_names(rows)
+    p = rows[[f"p_{name}" for name in names]].to_numpy(np.float64)
+    return pd.Index(names).get_indexer(rows["label"]), p
+
+
+def slice_scores(rows, *, infill="navier_stokes", dilation_px=0):
+    """One row of scores per slice, from the rows of :func:`edits.audit.audit`.
 
     Parameters
     ----------
-    predicted, predicted_after : array of class indices or names, shape (n,)
+    rows : DataFrame
+        Fresh or read back from a CSV; any edit but ``original`` may be missing.
+    infill : str
+        Which infill of ``remove``, ``remove_refit`` and ``sham`` to score.
+    dilation_px : int
+        Which dilation of every edit that uses a mask.
 
     Returns
     -------
-    ndarray of bool, shape (n,)
+    DataFrame
+        In the order of `rows`: slice_id, patient_id, person_id, label, predicted, correct;
+        p_<edit> and lo_<edit> (log-odds) of the true class, shams averaged over their
+        n_sham places; delta_drop, delta_focus, sham_drop, net_drop, net_focus, the same
+        with ``_lo``, and with ``_pred`` for the class *predicted* on the original;
+        delta_drop_refit (original and removed slice both with an intensity map of their own,
+        so that the new map of the original alone is no drop); flipped (nullable boolean),
+        sham_flip_rate, removed_to (class after removal). What an edit without probabilities
+        leaves open is missing (NaN); no slice is dropped.
 
-    Examples
-    --------
-    >>> flips([0, 1, 2], [0, 2, 2])
-    array([False,  True, False])
+    Raises
+    ------
+    InvalidRowsError
+        If a slice has no original, a row comes twice, or a label is no class.
     """
-    return np.asarray(predicted) != np.asarray(predicted_after)
+    rows = _selected(rows, infill, dilation_px)
+    scores, values = _with_values(rows, class_names(rows))
+    for edit in SCORED_EDITS:
+        name = SHORT_NAMES.get(edit, edit)
+        for prefix in ("p", "lo", "p_pred"):
+            by_place = _by_place(values, edit, prefix, scores["slice_id"])
+            scores[f"{prefix}_{name}"], n = mean_over_places(by_place)
+            if edit == "sham":
+                scores["n_sham"] = n
+    for prefix, suffix in (("p", ""), ("lo", "_lo"), ("p_pred", "_pred")):
+        orig, remove, only, sham, sham_only = (
+            scores[f"{prefix}_{edit}"] for edit in ("orig", "remove", "only", "sham", "sham_only")
+        )
+        scores[f"delta_drop{suffix}"] = delta_drop(orig, remove)
+        scores[f"delta_focus{suffix}"] = delta_focus(only)
+        scores[f"sham_drop{suffix}"] = sham_drop(orig, sham)
+        scores[f"net_drop{suffix}"] = net_drop(orig, remove, sham)
+        scores[f"net_focus{suffix}"] = net_focus(only, sham_only)
+    scores["delta_drop_refit"] = delta_drop(scores["p_original_refit"], scores["p_remove_refit"])
+    return _add_flips(scores, values, class_names(rows))
+
+
+def _selected(rows, infill, dilation_px):
+    wanted = (rows["dilation_px"] == dilation_px) | rows["edit"].isin(WHOLE_SLICE_EDITS)
+    wanted &= (rows["infill"] == infill) | ~rows["edit"].isin(INFILLED_EDITS)
+    rows = rows[wanted]
+    twice = rows.duplicated(["slice_id", "edit", "place"])
+    if twice.any():
+        first = rows.loc[twice, ["slice_id", "edit", "place"]].iloc[0].to_dict()
+        raise InvalidRowsError(
+            f"Expected one row per slice, edit and place; {twice.sum()} come again, first {first}. "
+            "Score one classifier's rows at a time."
+        )
+    return rows
+
+
+def _with_values(rows, classes):
+    """Who the slices are, and of each row p and log-odds of the true class, and the winner."""
+    is_original = (rows["edit"] == "original").to_numpy()
+    scores = rows.loc[is_original, ["slice_id", "patient_id", "person_id", "label"]]
+    scores = scores.reset_index(drop=True)
+    unknown = set(rows["label"]) - set(classes)
+    if unknown:
+        raise InvalidRowsError(
+            f"Labels {sorted(unknown)} have no probability column; the columns p_<class> "
+            f"name these classes: {', '.join(classes)}."
+        )
+    missing = set(rows["slice_id"]) - set(scores["slice_id"])
+    if missing:
+        raise InvalidRowsError(
+            f"{len(missing)} slices have no row of edit 'original', such as "
+            f"{sorted(missing, key=str)[0]!r}; scores compare with it, so include that edit."
+        )
+    labels, p = arrays(rows)
+    known = np.isfinite(p).all(axis=1)
+    if not known[is_original].all():
+        raise InvalidRowsError(
+            f"{(~known[is_original]).sum()} rows of edit 'original' have no probabilities; "
+            "an audit always writes them, so check how this table was made."
+        )
+    winner = np.where(known, np.argmax(p, axis=1), -1)
+    predicted = pd.Series(winner[is_original], index=rows.loc[is_original, "slice_id"])
+    scores["predicted"] = np.array(classes, object)[predicted.to_numpy()]
+    scores["correct"] = scores["predicted"] == scores["label"]
+    row = np.arange(len(rows))
+    values = rows[["slice_id", "edit", "place"]].assign(
+        p=p[row, labels], lo=rows["log_odds"].astype(np.float64),
+        p_pred=p[row, predicted.loc[rows["slice_id"]].to_numpy()],
+        winner=np.where(known, winner, np.nan),
+    )
+    return scores, values
+
+
+def _by_place(values, edit, column, slice_ids):
+    """One column of one edit as (n_slices, n_places), NaN where there is none."""
+    here = values[values["edit"] == edit]
+    return here.pivot(index="slice_id", columns="place", values=column).reindex(slice_ids)
+
+
+def _add_flips(scores, values, classes):
+    predicted = pd.Index(classes).get_indexer(scores["predicted"])
+    after = _by_place(values, "remove", "winner", scores["slice_id"]).to_numpy()
+    after = after[:, 0] if after.shape[1] else np.full(len(scores), np.nan)
+    known = np.isfinite(after)
+    flipped = pd.array(flips(predicted, after), dtype="boolean")
+    flipped[~known] = pd.NA
+    scores["flipped"] = flipped
+    names = np.array(classes, object)[np.where(known, after, 0).astype(int)]
+    scores["removed_to"] = pd.Series(names).where(known)
+    sham = _by_place(values, "sham", "winner", scores["slice_id"]).to_numpy()
+    sham_flips = np.where(np.isfinite(sham), flips(predicted[:, None], sham), np.nan)
+    scores["sham_flip_rate"] = mean_over_places(sham_flips)[0]
+    return scores

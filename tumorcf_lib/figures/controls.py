@@ -15,9 +15,9 @@ from tumorcf_lib.figures.style import (
     nothing,
     with_n,
 )
-from tumorcf_lib.stats.claims import ALL
+from tumorcf_lib.stats.rows import ALL
 from tumorcf_lib.stats.verdicts import RELEVANT
-from tumorcf_lib.tables.three_networks import PLAIN, UNSEEN
+from tumorcf_lib.tables.classifiers import PLAIN, UNSEEN
 
 INTERVALS = "95 % intervals over patients"
 INFILL_NAMES = {"navier_stokes": "Navier-Stokes", "telea": "Telea"}

@@ -9,7 +9,8 @@ import pandas as pd
 
 from tumorcf_lib.figures import style
 from tumorcf_lib.figures.style import BAND, FAINT, INK, SOFT, VERDICT_COLORS, dot, figure, legend
-from tumorcf_lib.stats.claims import ALL, TITLES, margin_text
+from tumorcf_lib.stats.claims import TITLES, margin_text
+from tumorcf_lib.stats.rows import ALL
 from tumorcf_lib.stats.verdicts import NEGLIGIBLE, RELEVANT
 
 MAX_ROWS = 12

@@ -8,7 +8,7 @@ from tumorcf_lib.figures import forests, style
 from tumorcf_lib.figures.style import INK, METHOD_COLORS, SOFT, WIDTH, dot, figure, legend, letter
 from tumorcf_lib.phantoms.planted import LOOKS, MARKERS
 from tumorcf_lib.tables import calibration as tables
-from tumorcf_lib.tables.near_duplicates_tables import KINDS, N_BITS
+from tumorcf_lib.tables.duplicates import KINDS, N_BITS
 
 PART_SHADES = {"train": 1.0, "validation": 0.55, "test": 0.25}  # opacity
 ARM_NAMES = {

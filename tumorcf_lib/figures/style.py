@@ -7,7 +7,7 @@ import numpy as np
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.transforms import Bbox
 
-from tumorcf_lib.stats.claims import ALL
+from tumorcf_lib.stats.rows import ALL
 
 CLASS_COLORS = {"meningioma": "#E69F00", "glioma": "#0072B2", "pituitary": "#009E73"}
 """Fixed class colors from the palette of Okabe and Ito, safe for color-blind readers."""

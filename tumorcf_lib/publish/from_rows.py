@@ -11,10 +11,10 @@ from functools import partial
 from pathlib import Path
 
 from tumorcf_lib import config, rowfiles, steps
+from tumorcf_lib.edits.scores import slice_scores
 from tumorcf_lib.figures import controls, forests, studies, training
 from tumorcf_lib.figures import scores as score_figures
 from tumorcf_lib.publish import card
-from tumorcf_lib.stats import metrics
 from tumorcf_lib.study import progress, results
 from tumorcf_lib.study.side_studies import COHORT_COLUMN, MANIFEST
 from tumorcf_lib.tables import derived
@@ -33,7 +33,7 @@ class Made:
     def __init__(self, folder, n_resamples):
         self.folder = folder
         self.tables = derived.derive(self.rows, n_resamples)
-        self.scores = metrics.slice_scores(self.rows("rows_edits"))
+        self.scores = slice_scores(self.rows("rows_edits"))
 
     def rows(self, name):
         """A published file's table, without the word that says of which cohort it is."""

@@ -7,8 +7,7 @@ import pandas as pd
 
 from tumorcf_lib import config, rowfiles
 from tumorcf_lib.study import calibration_publish, pooled
-from tumorcf_lib.tables import folds, study
-from tumorcf_lib.tables import three_networks as networks
+from tumorcf_lib.tables import classifiers, folds, study
 
 MISSING = "Not published yet."
 GROUPS = ("all", *config.CLASSES)
@@ -187,7 +186,7 @@ def three():
 
 def three_networks(found):
     """A row a score, a column a network."""
-    shown = pd.concat([networks.beside_plain(found, group=group).assign(group=group)
+    shown = pd.concat([classifiers.beside_plain(found, group=group).assign(group=group)
                        for group in GROUPS]).reset_index().set_index(["score", "infill", "group"])
     lines = {("accuracy", "", "all"): "Accuracy, slices",
              ("person_accuracy", "", "all"): "Accuracy, patients"}

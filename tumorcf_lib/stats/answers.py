@@ -2,43 +2,25 @@
 
 import math
 
-from tumorcf_lib.stats import stats
-from tumorcf_lib.stats.claims import ALL, FORMS, MOST_CONSISTENT
+from tumorcf_lib.stats.claims import FORMS, MOST_CONSISTENT
+from tumorcf_lib.stats.rows import ALL
+from tumorcf_lib.stats.verdicts import NEGLIGIBLE, REFUTED, RELEVANT, SUPPORTED, UNDECIDED
 
-OUTCOMES = (stats.SUPPORTED, stats.NEGLIGIBLE, stats.REFUTED, stats.UNDECIDED)
+OUTCOMES = (SUPPORTED, NEGLIGIBLE, REFUTED, UNDECIDED)
 MR, OTHERS = "MR...", "others"
-"""Persons by the form of their IDs, which on the real slices tells of the site."""
+"""Patients by the form of their IDs, which on the real slices shows the site."""
 
 
 def outcomes(table):
-    """How each claim ended: "negligible" where its interval lies within +-0.05, else its verdict.
-
-    Parameters
-    ----------
-    table : DataFrame
-        With the columns verdict and relevance.
-
-    Returns
-    -------
-    Series of str
-        One of :data:`OUTCOMES`.
-    """
-    return table["verdict"].where(table["relevance"] != stats.NEGLIGIBLE, stats.NEGLIGIBLE)
+    """"negligible" where a claim's interval lies within +-0.05, else its verdict."""
+    return table["verdict"].where(table["relevance"] != NEGLIGIBLE, NEGLIGIBLE)
 
 
 def overview(table):
     """How the claims of each finding ended, in each form.
 
-    Parameters
-    ----------
-    table : DataFrame
-        From :func:`stats.findings.findings`.
-
-    Returns
-    -------
-    DataFrame
-        Findings as index, forms as columns, counts "supported / negligible / refuted /
-        undecided"; empty where a finding has no claim of that form.
+    Findings as index, forms as columns, counts "supported / negligible / refuted / undecided";
+    empty where a finding has no claim of that form.
 
     Examples
     --------
@@ -62,31 +44,9 @@ def overview(table):
 def by_class(table, sites=None):
     """For each class: does the true class's probability fall with the tumor?
 
-    Read from the net claims of finding 1, on correctly classified slices.
-
-    Parameters
-    ----------
-    table : DataFrame
-        From :func:`stats.findings.findings`.
-    sites : DataFrame, optional
-        From :func:`tables.site_tables.site_table`. A class whose two sites differ by more
-        than chance is told site by site: its mean is then a mean of unlike groups.
-
-    Returns
-    -------
-    dict of str to str
-        Class to words without a full stop, with Net-Drop, its interval and the persons.
-
-    Examples
-    --------
-    >>> import pandas as pd
-    >>> table = pd.DataFrame([{
-    ...     "finding": 1, "form": "net", "kind": "mean", "group": "glioma", "effect": 0.01,
-    ...     "low": 0.002, "high": 0.03, "n_persons": 40, "verdict": "supported",
-    ...     "relevance": "negligible"}])
-    >>> print(by_class(table)["glioma"])
-    taking the tumor out lowers the probability by less than 0.05 on average \
-(Net-Drop 0.010 [0.002, 0.030], 40 persons)
+    Read from the net claims of finding 1, on correctly classified slices. ``sites`` is from
+    :func:`tables.sites.site_table`: a class whose two sites differ by more than chance is
+    reported site by site. Class to words without a full stop, with Net-Drop, interval, patients.
     """
     net = table[(table["finding"] == 1) & (table["form"] == "net") & (table["kind"] == "mean")]
     return {
@@ -96,18 +56,10 @@ def by_class(table, sites=None):
 
 
 def by_finding(table):
-    """What became of each finding, in one sentence each.
+    """What became of each finding, {number: sentence without its full stop}.
 
-    Parameters
-    ----------
-    table : DataFrame
-        From :func:`stats.findings.findings`.
-
-    Returns
-    -------
-    dict of int to str
-        Finding to a sentence without its full stop: outcome, effect and interval of its main
-        claims. The claims in log-odds, and those on matched slices but one, are left out.
+    Outcome, effect and interval of its main claims. The claims in log-odds, and those on
+    matched slices but one, are left out.
     """
     table = table.assign(outcome=outcomes(table))
     means = table[table["kind"] == "mean"]
@@ -129,26 +81,23 @@ def by_finding(table):
            + "; each net of its control: "
            + _each(means, 6, "net", ["Net-Focus - (P_background - P_blank)"],
                    [ALL, *_classes(table)]),
-    }  # fmt: skip
+    }
     return {number: sentences[number] for number in sorted(set(table["finding"]) & set(sentences))}
-
-
-# -- inner parts -------------------------------------------------------------
 
 
 def _fall(row):
     """Whether a class's probability falls, by how the claim ended."""
-    negligible = row.relevance == stats.NEGLIGIBLE
-    if row.verdict == stats.SUPPORTED:
+    negligible = row.relevance == NEGLIGIBLE
+    if row.verdict == SUPPORTED:
         words = "taking the tumor out lowers the probability"
-        return f"{words} by less than {stats.RELEVANT} on average" if negligible else words
-    if row.verdict == stats.REFUTED:
-        little = f", by less than {stats.RELEVANT} on average" if negligible else ""
+        return f"{words} by less than {RELEVANT} on average" if negligible else words
+    if row.verdict == REFUTED:
+        little = f", by less than {RELEVANT} on average" if negligible else ""
         return f"taking the tumor out does not lower the probability: it rises{little}"
     if negligible:
         return (
             "taking the tumor out moves the probability by less than "
-            f"{stats.RELEVANT} on average, in neither direction for certain"
+            f"{RELEVANT} on average, in neither direction for certain"
         )
     return "undecided whether taking the tumor out lowers the probability"
 
@@ -196,7 +145,7 @@ def _most_consistent(table):
     parts, holds = [], []
     for group, rows in own.groupby("group", sort=False):
         both = rows.set_index("kind")["verdict"]
-        holds.append((both == stats.SUPPORTED).all())
+        holds.append((both == SUPPORTED).all())
         other = group.removeprefix(f"{MOST_CONSISTENT} - ")
         parts.append(f"larger Net-Drop than {other} {both['difference']}, "
                      f"smaller spread {both['spread']}")

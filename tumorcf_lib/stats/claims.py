@@ -4,7 +4,7 @@ Each finding is claimed in three forms. "paper": as the study states it. "net": 
 control that could produce the same number without the network reading the tumor. "log-odds":
 the same in log-odds, where a probability near 0 or 1 has no ceiling.
 
-A claim names its score as an expression over the columns of ``metrics.slice_scores`` (and
+A claim names its score as an expression over the columns of ``scores.slice_scores`` (and
 ``CHANCE``, in finding 5), so the table of claims can be read, and recomputed, without this code.
 """
 
@@ -12,8 +12,9 @@ import math
 from collections import Counter
 from dataclasses import dataclass
 
+from tumorcf_lib.stats.rows import ALL
+
 FORMS = ("paper", "net", "log-odds")
-ALL = "all"
 WITH_ERRORS_BETWEEN = ("meningioma", "glioma")
 MOST_CONSISTENT = "pituitary"
 CHANCE = "chance_between"
@@ -23,7 +24,7 @@ TITLES = {
     1: "Removal lowers confidence", 2: "The tumor alone suffices",
     3: "Errors lean less on the tumor", 4: "Pituitary is the most consistent",
     5: "Errors are meningioma-glioma", 6: "Tumor more than background",
-}  # fmt: skip
+}
 
 
 @dataclass(frozen=True)
@@ -75,14 +76,7 @@ def all_claims(classes):
 
 
 def margin_text(margin):
-    """A margin as a reader writes it.
-
-    Examples
-    --------
-    >>> [margin_text(m) for m in (0.0, 1 / 3, 0.33333, 0.5, 0.7)]
-    ['0', '1/3', '1/3', '1/2', '0.7']
-    """
-    # Tables keep five digits, so a third comes back as 0.33333.
+    """A margin as a reader writes it: "0", "1/3" (0.33333, too: tables keep five digits), "0.7"."""
     if margin and math.isclose(1 / margin, round(1 / margin), rel_tol=1e-4) and margin < 1:
         return f"1/{round(1 / margin)}"
     return f"{margin:g}"
@@ -141,13 +135,8 @@ def _tumor_alone_suffices(classes):
 def _errors_lean_less_on_the_tumor():
     """Finding 3: misclassified minus correct slices, all classes pooled.
 
-    The true class's probability of a misclassified slice is low to begin with, and a
-    drop cannot exceed it. So the net form compares slices of alike ``p_orig``, which leaves
-    the few below one half. The drop of the *predicted* class is bounded, too, by that class's
-    probability: at least 1 / classes, yet as a rule lower on misclassified slices; hence the
-    same between slices of alike confidence. Errors also gather in some classes, and classes
-    drop differently, so slices are compared within their true class, and within true class and
-    ``p_orig`` together.
+    A drop cannot exceed P_orig, which is low on misclassified slices, and errors gather in some
+    classes: so the net form also compares slices matched on P_orig, confidence or class.
     """
     lower = "Misclassified slices have a lower"
     alike = "than correct ones of alike probability of the true class"
@@ -187,9 +176,8 @@ def _errors_lean_less_on_the_tumor():
 def _pituitary_is_most_consistent(classes):
     """Finding 4, on correctly classified slices, against each other class.
 
-    Consistent means here: the drop is larger on average *and* its standard deviation between
-    persons (what slices of one person scatter taken off) is smaller. One half alone is
-    not the finding; a small spread is also what a network shows that never moves.
+    Consistent: the drop is larger on average *and* varies less between patients. One half alone
+    is not the finding; a network that never moves has a small spread, too.
     """
     name = MOST_CONSISTENT
     scores = (("paper", "Delta-Drop", "delta_drop", ""),
@@ -226,18 +214,9 @@ def chance_of_errors_between(labels, predicted):
     """Share of errors between meningioma and glioma if predictions ignored the slice.
 
     With the same number of slices of each class and the same number of answers of each
-    class, but the answers dealt out by lot: 1/3 for three classes of one size, each
+    class, but the answers dealt out at random: 1/3 for three classes of one size, each
     answered alike often; the whole observed share for a network that always gives one answer.
-
-    Parameters
-    ----------
-    labels, predicted : array of str, shape (n,)
-        Of all tested slices, correct ones too.
-
-    Returns
-    -------
-    float
-        NaN if such a network could make no error.
+    `labels` and `predicted` are of all tested slices; NaN if there could be no error.
 
     Examples
     --------
@@ -256,16 +235,10 @@ def chance_of_errors_between(labels, predicted):
 
 
 def _tumor_over_background(classes):
-    """Finding 6, on all tested slices.
+    """Finding 6, on all tested slices: paper form, background inpainted or cut out.
 
-    Half the cells of a 2 x 2 table (tumor shown or not, background shown or not) meet here:
-    averaged over the other factor, the effect of showing the tumor minus that of showing
-    the background is ``p_only - p_remove`` exactly; the blank and the whole slice
-    cancel. The paper form takes it twice, background inpainted or cut out.
     The net form holds each part against its own control: the tumor alone against tumor-free
-    tissue of its shape, or against its silhouette (so that only its look counts, not its
-    shape and place), the background alone against a blank slice. That the tumor's removal
-    costs more than that of as much background is Net-Drop, finding 1.
+    tissue of its shape, or its silhouette; the background alone against a blank slice.
     """
     alone = "The tumor alone gives the true class more probability than"
     for group, slices in _groups(classes):

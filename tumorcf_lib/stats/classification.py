@@ -1,121 +1,95 @@
 """How good a classifier is, and how well its confidence is calibrated, on plain arrays.
 
 Labels are class indices, shape (n,); probabilities have shape (n, n_classes). Where two
-classes tie, the first counts as predicted.
+classes tie, the first counts as predicted. scikit-learn scores one sample in milliseconds,
+which thousands of resamples turn into minutes; here each resample is a row of weights (how often
+a slice was drawn), so that every metric is a few matrix products. The tests compare each with
+scikit-learn.
 """
 
 import numpy as np
 import pandas as pd
 import scipy.optimize
 import scipy.special
-import sklearn.metrics
+
+from tumorcf_lib.edits.scores import arrays
+from tumorcf_lib.stats.persons import checked
 
 N_BINS = 15
 
 
 def confusion(labels, predicted, n_classes):
-    """Counts of (true class, predicted class).
+    """Counts of (true class, predicted class), int (n_classes, n_classes), rows the truth."""
+    cell = np.asarray(labels) * n_classes + np.asarray(predicted)
+    return np.bincount(cell, minlength=n_classes**2).reshape(n_classes, n_classes)
+
+
+def person_weights(persons, strata, *, n_resamples):
+    """How often each slice is in the sample (once) and in each resample of patients.
 
     Returns
     -------
-    ndarray of int, shape (n_classes, n_classes)
-        Row: the true class; column: the predicted one.
+    ndarray of float64, shape (1 + n_resamples, n)
+        Row 0, all ones, is the sample itself; patients are drawn within their stratum.
 
     Examples
     --------
-    >>> confusion([0, 0, 1], [0, 1, 1], 2)
-    array([[1, 1],
-           [0, 1]])
+    >>> w = person_weights(["a", "a", "b"], [0, 0, 0], n_resamples=5)
+    >>> w.shape, bool((w[:, 0] == w[:, 1]).all()), bool((w[:, 0] + w[:, 2] == 2).all())
+    ((6, 3), True, True)
     """
-    return sklearn.metrics.confusion_matrix(labels, predicted, labels=range(n_classes))
+    _, people = checked(np.zeros(len(persons)), persons, strata)
+    drawn = people.draw(n_resamples)[:, people.owner]  # (n_resamples, n)
+    return np.vstack([np.ones(len(persons)), drawn])
 
 
-def classification_table(labels, probabilities, classes):
-    """Precision, recall, F1 and number of slices of each class, in the order of `classes`.
+def overall(labels, probabilities, weights) -> dict:
+    """Accuracy, balanced accuracy, macro F1, ROC AUC, ECE and Brier score of each resample.
+
+    Parameters
+    ----------
+    labels : array of int, shape (n,)
+    probabilities : array of float, shape (n, n_classes)
+    weights : array of float, shape (n_resamples, n)
+        From :func:`person_weights`.
 
     Returns
     -------
-    DataFrame
-        Index: class name. Higher is better, in [0, 1]; a class that is never predicted
-        (or absent) has precision (recall) and F1 0.
-
-    Examples
-    --------
-    >>> p = np.array([[0.9, 0.1], [0.4, 0.6], [0.2, 0.8]])
-    >>> classification_table([0, 0, 1], p, ("a", "b")).round(2)
-           precision  recall    f1  n
-    class
-    a            1.0     0.5  0.67  2
-    b            0.5     1.0  0.67  1
+    dict of str to ndarray, each (n_resamples,)
+        ECE (mean over slices of their bin's |accuracy - confidence| of the predicted class, bins
+        of equal width, Guo et al. 2017) and Brier (summed over classes, in [0, 2]): lower is
+        better; all others, in [0, 1]: higher. Balanced accuracy is the mean recall of the
+        classes that occur, macro F1 counts absent classes 0, ROC AUC is the mean over classes
+        of one against the rest. NaN where a resample has none.
     """
-    precision, recall, f1, n = sklearn.metrics.precision_recall_fscore_support(
-        labels, np.argmax(probabilities, axis=1), labels=range(len(classes)), zero_division=0
-    )
-    table = {"precision": precision, "recall": recall, "f1": f1, "n": n}
-    return pd.DataFrame(table, index=pd.Index(classes, name="class"))
+    labels, probabilities = np.asarray(labels), np.asarray(probabilities, np.float64)
+    counts = _confusions(labels, probabilities, weights)
+    _, recall, f1 = _precision_recall_f1(counts)
+    total = weights.sum(axis=1)
+    present = counts.sum(axis=2) > 0
+    squared = ((probabilities - np.eye(probabilities.shape[1])[labels]) ** 2).sum(axis=1)
+    gap = (probabilities.argmax(axis=1) == labels) - probabilities.max(axis=1)
+    in_bin = np.eye(N_BINS)[_bin_of(probabilities)]  # (n, N_BINS)
+    return {
+        "accuracy": np.einsum("rkk->r", counts) / total,
+        "balanced accuracy": (recall * present).sum(axis=1) / present.sum(axis=1),
+        "macro F1": f1.mean(axis=1),
+        "ROC AUC": _auc(labels, probabilities, weights),
+        "ECE": np.abs(weights @ (gap[:, None] * in_bin)).sum(axis=1) / total,
+        "Brier": weights @ squared / total,
+    }
 
 
-def accuracy(labels, probabilities):
-    """Share of slices whose most probable class is the true one.
+def by_class(labels, probabilities, weights) -> dict:
+    """Precision, recall and F1 of every class and resample, each (n_resamples, n_classes).
 
-    Examples
-    --------
-    >>> accuracy([0, 1], np.array([[0.9, 0.1], [0.6, 0.4]]))
-    0.5
+    A class that is never predicted (or absent) has precision (recall) and F1 0.
     """
-    return float(sklearn.metrics.accuracy_score(labels, np.argmax(probabilities, axis=1)))
+    counts = _confusions(labels, probabilities, weights)
+    return dict(zip(("precision", "recall", "f1"), _precision_recall_f1(counts), strict=True))
 
 
-def balanced_accuracy(labels, probabilities):
-    """Mean recall over the classes that occur: 1 / n_classes for a constant guess.
-
-    Examples
-    --------
-    >>> balanced_accuracy([0, 0, 0, 1], np.array([[0.9, 0.1]] * 4))
-    0.5
-    """
-    predicted = np.argmax(probabilities, axis=1)
-    return float(sklearn.metrics.recall_score(
-        labels, predicted, labels=np.unique(labels), average="macro", zero_division=0
-    ))  # fmt: skip
-
-
-def macro_f1(labels, probabilities):
-    """Mean F1 over all classes, in [0, 1]; higher is better, absent classes count 0.
-
-    Examples
-    --------
-    >>> round(macro_f1([0, 0, 1], np.array([[0.9, 0.1], [0.4, 0.6], [0.2, 0.8]])), 3)
-    0.667
-    """
-    n_classes = np.shape(probabilities)[1]
-    return float(sklearn.metrics.f1_score(
-        labels, np.argmax(probabilities, axis=1), labels=range(n_classes),
-        average="macro", zero_division=0,
-    ))  # fmt: skip
-
-
-def roc_auc(labels, probabilities):
-    """Area under the ROC curve, each class against the rest, mean over classes.
-
-    Returns
-    -------
-    float in [0, 1]
-        0.5 is chance, higher is better. Classes that never or always occur have no
-        curve and are left out; NaN if none is left. Ties count half.
-
-    Examples
-    --------
-    >>> roc_auc([0, 0, 1, 1], np.array([[0.9, 0.1], [0.4, 0.6], [0.45, 0.55], [0.1, 0.9]]))
-    0.75
-    """
-    labels, probabilities = np.asarray(labels), np.asarray(probabilities)
-    curves = [(labels == k, probabilities[:, k]) for k in range(probabilities.shape[1])]
-    areas = [sklearn.metrics.roc_auc_score(y, p) for y, p in curves if 0 < y.sum() < len(y)]
-    return float(np.mean(areas)) if areas else float("nan")
-
-
-def reliability_bins(labels, probabilities, *, n_bins=N_BINS):
+def reliability_bins(labels, probabilities):
     """Confidence and accuracy of the predicted class, in bins of equal width.
 
     Returns
@@ -124,68 +98,21 @@ def reliability_bins(labels, probabilities, *, n_bins=N_BINS):
         low, high (the bin is low < confidence <= high), n, and the bin's mean
         confidence and accuracy (NaN if empty).
 
-    References
-    ----------
-    Guo et al., "On calibration of modern neural networks", ICML 2017.
-
     Examples
     --------
-    >>> reliability_bins([0, 1], np.array([[0.75, 0.25], [0.65, 0.35]]), n_bins=2)
-       low  high  n  confidence  accuracy
-    0  0.0   0.5  0         NaN       NaN
-    1  0.5   1.0  2         0.7       0.5
+    >>> bins = reliability_bins([0, 1], np.array([[0.75, 0.25], [0.74, 0.26]]))
+    >>> bins[bins["n"] > 0].round(3).values.tolist()
+    [[0.733, 0.8, 2.0, 0.745, 0.5]]
     """
-    labels, probabilities = np.asarray(labels), np.asarray(probabilities, np.float64)
-    confidence = probabilities.max(axis=1)
-    right = np.argmax(probabilities, axis=1) == labels
-    edges = np.linspace(0, 1, n_bins + 1)
-    # A float32 probability may pass 1 by a rounding error.
-    index = np.clip(np.searchsorted(edges, confidence, side="left") - 1, 0, n_bins - 1)
-    n = np.bincount(index, minlength=n_bins)
-    sums = {"confidence": confidence, "accuracy": right}
+    probabilities = np.asarray(probabilities, np.float64)
+    right = probabilities.argmax(axis=1) == np.asarray(labels)
+    edges, index = np.linspace(0, 1, N_BINS + 1), _bin_of(probabilities)
+    n = np.bincount(index, minlength=N_BINS)
     means = {
-        name: np.divide(np.bincount(index, of, n_bins), n, out=np.full(n_bins, np.nan), where=n > 0)
-        for name, of in sums.items()
+        name: np.divide(np.bincount(index, of, N_BINS), n, out=np.full(N_BINS, np.nan), where=n > 0)
+        for name, of in (("confidence", probabilities.max(axis=1)), ("accuracy", right))
     }
     return pd.DataFrame({"low": edges[:-1], "high": edges[1:], "n": n, **means})
-
-
-def ece(labels, probabilities, *, n_bins=N_BINS):
-    """Expected calibration error of the predicted class.
-
-    Returns
-    -------
-    float in [0, 1]
-        Mean over slices of their bin's |accuracy - confidence|; lower is better.
-        Definition: Guo et al. 2017, equal-width bins.
-
-    Examples
-    --------
-    >>> round(ece([0, 1], np.array([[0.75, 0.25], [0.65, 0.35]]), n_bins=2), 6)
-    0.2
-    """
-    bins = reliability_bins(labels, probabilities, n_bins=n_bins)
-    gaps = (bins["accuracy"] - bins["confidence"]).abs()
-    return float((gaps * bins["n"]).sum() / bins["n"].sum())
-
-
-def brier(labels, probabilities):
-    """Mean squared distance between the probabilities and the one-hot truth.
-
-    Returns
-    -------
-    float in [0, 2]
-        Summed over classes as in Brier, "Verification of forecasts expressed in terms
-        of probability", 1950; lower is better.
-
-    Examples
-    --------
-    >>> round(brier([0, 1], np.array([[1.0, 0.0], [0.6, 0.4]])), 6)
-    0.36
-    """
-    error = np.array(probabilities, np.float64)
-    error[np.arange(len(error)), labels] -= 1
-    return float((error**2).sum(axis=1).mean())
 
 
 def fit_temperature(labels, probabilities):
@@ -215,9 +142,8 @@ def fit_temperature(labels, probabilities):
         scaled = logs / np.exp(log_temperature)
         return -(scaled[row, labels] - scipy.special.logsumexp(scaled, axis=1)).mean()
 
-    bounds = np.log([0.05, 20])
     found = scipy.optimize.minimize_scalar(
-        loss, bounds=bounds, method="bounded", options={"xatol": 1e-6}
+        loss, bounds=np.log([0.05, 20]), method="bounded", options={"xatol": 1e-6}
     )
     return float(np.exp(found.x))
 
@@ -239,7 +165,7 @@ def apply_temperature(probabilities, temperature):
 
 
 def person_predictions(rows):
-    """A person's prediction: the mean probability of the person's slices.
+    """A patient's prediction: the mean probability of the patient's slices.
 
     Parameters
     ----------
@@ -249,7 +175,7 @@ def person_predictions(rows):
 
     Returns
     -------
-    DataFrame, one row per person in order of appearance
+    DataFrame, one row per patient in order of appearance
         person_id, label, n_slices, p_<class>, predicted, correct.
 
     Examples
@@ -266,10 +192,62 @@ def person_predictions(rows):
     by_person = rows.groupby("person_id", sort=False)
     persons = by_person.agg(label=("label", "first"), n_slices=("label", "size"))
     persons[columns] = by_person[columns].mean()
-    winner = persons[columns].to_numpy().argmax(axis=1)
-    persons["predicted"] = np.array([name[2:] for name in columns], object)[winner]
+    persons = persons.reset_index()
+    persons["predicted"] = predicted(persons)
     persons["correct"] = persons["predicted"] == persons["label"]
-    return persons.reset_index()
+    return persons
+
+
+def predicted(rows):
+    """The most probable class of each row, by name, (n,)."""
+    names = np.array([name[2:] for name in rows.columns if name.startswith("p_")], object)
+    return names[arrays(rows)[1].argmax(axis=1)]
+
+
+def _confusions(labels, probabilities, weights):
+    """Weighted confusion matrices, (n_resamples, n_classes, n_classes), rows the truth."""
+    n_classes = probabilities.shape[1]
+    cell = np.asarray(labels) * n_classes + probabilities.argmax(axis=1)
+    return (weights @ np.eye(n_classes**2)[cell]).reshape(-1, n_classes, n_classes)
+
+
+def _precision_recall_f1(counts):
+    hits = np.einsum("rkk->rk", counts)
+    n_true, n_predicted = counts.sum(axis=2), counts.sum(axis=1)
+    return [_ratio(*part) for part in ((hits, n_predicted), (hits, n_true),
+                                       (2 * hits, n_true + n_predicted))]
+
+
+def _ratio(part, whole):
+    """part / whole, 0 where there is nothing to divide by, as scikit-learn's zero_division=0."""
+    return np.divide(part, whole, out=np.zeros_like(part), where=whole > 0)
+
+
+def _auc(labels, probabilities, weights):
+    """One class against the rest, mean over the classes that occur; ties count half."""
+    areas = []
+    for k in range(probabilities.shape[1]):
+        order = np.argsort(probabilities[:, k], kind="stable")
+        score, positive = probabilities[order, k], labels[order] == k
+        below = np.cumsum(weights[:, order] * ~positive, axis=1)  # (n_resamples, n), with ties
+        last = np.searchsorted(score, score, side="right") - 1
+        first = np.searchsorted(score, score, side="left")
+        before = np.where(first > 0, below[:, np.maximum(first - 1, 0)], 0.0)
+        wins = (below[:, last] + before) / 2
+        positive_weight = weights[:, order] * positive
+        pairs = positive_weight.sum(axis=1) * below[:, -1]
+        with np.errstate(invalid="ignore", divide="ignore"):
+            areas.append(np.where(pairs > 0, (positive_weight * wins).sum(axis=1) / pairs, np.nan))
+    areas = np.stack(areas)  # (n_classes, n_resamples)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.nansum(areas, axis=0) / np.isfinite(areas).sum(axis=0)
+
+
+def _bin_of(probabilities):
+    """Bin of each slice's confidence; a float32 probability may pass 1 by a rounding error."""
+    edges = np.linspace(0, 1, N_BINS + 1)
+    index = np.searchsorted(edges, probabilities.max(axis=1), side="left") - 1
+    return np.clip(index, 0, N_BINS - 1)
 
 
 def _log(probabilities):

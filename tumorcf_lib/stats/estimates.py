@@ -1,78 +1,231 @@
-"""From resamples to rows of a table: what the tables of controls share."""
+"""Numbers with intervals and p-values, with patients, not slices, as the unit.
 
-from dataclasses import replace
+Slices of one patient resemble each other, so a bootstrap over slices would promise far too
+narrow intervals. Here whole patients are drawn, with replacement, within their stratum (the
+class), so that every resample holds as many patients of each class as the sample did.
+
+Intervals are expanded percentile intervals (Hesterberg 2015): with 10 to 13 patients they cover
+the truth in 94 of 100 samples of the normal law (92 of a skewed one), plain percentiles in 87 to
+91. p-values are Student's, from the standard error of the resamples. Both count patients, in a
+comparison those of the smaller group, never slices.
+"""
+
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from tumorcf_lib.config import CLASSES
-from tumorcf_lib.edits.infills import HEADLINE_INFILL
-from tumorcf_lib.stats import persons as _resampling
-from tumorcf_lib.stats import stats
-from tumorcf_lib.stats.claims import ALL
-from tumorcf_lib.stats.stats import Estimate
+from tumorcf_lib.stats.persons import (
+    cell_tables,
+    checked,
+    exact_interval,
+    interval,
+    matched,
+    mean_of_person_means,
+    p_value,
+    same_length,
+    spread,
+    spread_tables,
+)
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A number with its bootstrap interval over patients.
+
+    ``low`` and ``high`` are the expanded percentile interval of 95 %, NaN where patients are too
+    few to show how far they differ. ``n_persons_smallest`` counts the patients of the smaller
+    group when two are compared and equals ``n_persons`` otherwise. ``mean_of_person_means``
+    weighs every patient alike; far from ``value``, it says that a few patients with many slices
+    drive the mean. ``p`` is two-sided against the null that was given, else NaN.
+    """
+
+    value: float
+    low: float
+    high: float
+    n_slices: int
+    n_persons: int
+    n_persons_smallest: int
+    mean_of_person_means: float = np.nan
+    p: float = np.nan
+
 
 NOTHING = Estimate(np.nan, np.nan, np.nan, 0, 0, 0)
-PROBABILITY, LOG_ODDS = "probability", "log-odds"
-SUFFIXES = {PROBABILITY: "", LOG_ODDS: "_lo"}
-"""Scales of a score, and what a score's column ends with on each."""
-
-NO_SLICES = "no slices"
 
 
-def headline_rows(rows):
-    """Rows at the headline infill and dilation, and all that have neither."""
-    return rows[rows["infill"].isin(("", HEADLINE_INFILL)) & (rows["dilation_px"] == 0)]
-
-
-def classes_of(labels):
-    """The classes that occur: those of the study in their order, then any others by name.
-
-    Examples
-    --------
-    >>> classes_of(["none", "glioma", "meningioma", "glioma"])
-    ['meningioma', 'glioma', 'none']
-    """
-    present = set(labels)
-    return [name for name in CLASSES if name in present] + sorted(present - set(CLASSES))
-
-
-def groups(table):
-    """"all" and each class that has rows."""
-    return [ALL, *classes_of(table["label"])]
-
-
-def of_group(table, group):
-    """The rows of a class, or all of them."""
-    return table if group == ALL else table[table["label"] == group]
-
-
-def mean(table, column, *, n_resamples, null=0.0):
-    """Mean of a column with an interval over persons; slices without a value are left out.
+def bootstrap_mean(values, persons, strata, *, n_resamples=2000, null=None):
+    """Mean over slices with an interval over patients.
 
     Parameters
     ----------
-    table : DataFrame
-        One row per slice: person_id, label and the column.
-    column : str
+    values : array of float or bool, shape (n,)
+        One finite number per slice; booleans give a share.
+    persons, strata : array, shape (n,)
+        Patient of each slice, and the stratum (class) that the patient is drawn within.
     n_resamples : int
-    null : float
-        What ``p`` tests the mean against.
+    null : float, optional
+        Value that ``p`` tests the mean against.
 
     Returns
     -------
     Estimate
-        ``NOTHING`` if no slice has a value.
+        Interval and p have as many degrees of freedom as patients less strata; with none
+        (one patient a stratum) they are NaN.
+
+    Raises
+    ------
+    StatsInputError
+        No slices, arrays of different length, NaN or infinite values, or a patient that is in
+        two strata.
+
+    Examples
+    --------
+    >>> e = bootstrap_mean([0.2, 0.4, 0.9, 0.5], ["a", "a", "b", "c"], [0, 0, 0, 0])
+    >>> round(e.value, 3), round(e.mean_of_person_means, 3), e.n_slices, e.n_persons
+    (0.5, 0.567, 4, 3)
+    """
+    values, people = checked(values, persons, strata)
+    sums, sizes = people.total(values), people.total(np.ones_like(values))  # (n_persons,)
+    counts = people.draw(n_resamples)  # (n_resamples, n_persons)
+    return from_replicates(
+        values.mean(), (counts @ sums) / (counts @ sizes), people, null=null,
+        person_means=mean_of_person_means(sums, sizes),
+    )
+
+
+def bootstrap_difference(values, in_first, persons, strata, *, n_resamples=2000, null=None):
+    """Mean of the first group minus mean of the second, patients drawn once for both.
+
+    A patient may have slices in both groups (some classified correctly, some not): drawing
+    the patient moves both means together, as it should.
+
+    Parameters
+    ----------
+    values : array of float, shape (n,)
+    in_first : array of bool, shape (n,)
+        True for slices of the first group, False for slices of the second.
+    persons, strata, n_resamples, null
+        As in :func:`bootstrap_mean`.
+
+    Returns
+    -------
+    Estimate
+        Positive when the first group is higher. Resamples in which a group is empty are
+        left out. Interval and p have the degrees of freedom of the smaller group alone, its
+        patients less one, and so rather promise too little than too much.
+
+    Examples
+    --------
+    >>> first = [True, True, False, False]
+    >>> e = bootstrap_difference([3, 5, 1, 1], first, list("abcd"), [0, 0, 1, 1])
+    >>> e.value, e.n_persons, e.n_persons_smallest
+    (3.0, 4, 2)
+    """
+    one_cell = np.zeros(len(values), dtype=int)
+    return bootstrap_matched_difference(
+        values, in_first, one_cell, persons, strata, n_resamples=n_resamples, null=null
+    )
+
+
+def bootstrap_matched_difference(
+    values, in_first, cells, persons, strata, *, n_resamples=2000, null=None
+):
+    """First minus second group within cells of similar slices, averaged over the first group.
+
+    Slices are compared only with slices of the same cell (for example a bin of ``p_orig``);
+    each cell's difference counts as often as it holds slices of the first group. Cells
+    without slices of both groups are left out, in every resample again.
+
+    Parameters
+    ----------
+    values, in_first, persons, strata, n_resamples, null
+        As in :func:`bootstrap_difference`.
+    cells : array, shape (n,)
+        Cell of each slice.
+
+    Returns
+    -------
+    Estimate
+        ``n_slices`` and the patient counts are of the usable cells only. ``value`` is NaN
+        when no cell holds both groups. ``mean_of_person_means`` is NaN when there are several
+        cells.
+
+    Examples
+    --------
+    >>> values, first, cells = [9, 5, 4, 2], [True, False, True, True], [1, 1, 2, 1]
+    >>> e = bootstrap_matched_difference(values, first, cells, list("abcd"), [0] * 4)
+    >>> e.value, e.n_slices  # cell 2 has no partner: (9 + 2) / 2 - 5
+    (0.5, 3)
+    """
+    values, people = checked(values, persons, strata)
+    in_first = same_length(in_first, values, "in_first").astype(bool)
+    _, cells = np.unique(same_length(cells, values, "cells"), return_inverse=True)
+    tables = [cell_tables(group, values, cells, people) for group in (in_first, ~in_first)]
+    observed = float(matched(np.ones((1, len(people.names))), tables)[0])
+    replicates = matched(people.draw(n_resamples), tables)  # (n_resamples,)
+
+    n_in_cell = [sizes.sum(axis=0) for _, sizes in tables]  # 2 x (n_cells,)
+    usable = (n_in_cell[0] > 0) & (n_in_cell[1] > 0)
+    used = usable[cells]  # (n,)
+    n_smallest = min(len(np.unique(people.owner[used & g])) for g in (in_first, ~in_first))
+    person_means = np.nan
+    if len(usable) == 1 and usable[0]:
+        first, second = (mean_of_person_means(sums[:, 0], n[:, 0]) for sums, n in tables)
+        person_means = first - second
+    return Estimate(
+        observed, *interval(replicates, n_smallest), int(used.sum()),
+        len(np.unique(people.owner[used])), n_smallest, person_means,
+        p_value(replicates, observed, null, n_smallest),
+    )
+
+
+def bootstrap_spread_difference(values, in_first, persons, strata, *, n_resamples=2000, null=None):
+    """Spread between the patients of the first group minus that of the second.
+
+    Spread is the standard deviation between patients. That of their means would be too large
+    where patients have few slices, because the slices of a patient scatter the mean. So
+    this scatter is taken off, as in a one-way analysis of variance with random patients:
+    variance of the means (n - 1) less the pooled variance within patients times the mean
+    of 1 / slices, floored at 0 before the root.
+
+    Parameters and return are those of :func:`bootstrap_difference`; negative means that
+    the first group is the more even one. A group needs two patients, and one with two
+    slices, else NaN.
+
+    Examples
+    --------
+    >>> first = [True] * 4 + [False] * 4
+    >>> values = [0, 2, 4, 6, 1, 1, 9, 9]  # within patients: 2 and 0, half of it scatters a mean
+    >>> e = bootstrap_spread_difference(values, first, list("aabbccdd"), first)
+    >>> round(e.value, 4)  # sqrt(8 - 1) - sqrt(32)
+    -3.0111
+    """
+    values, people = checked(values, persons, strata)
+    in_first = same_length(in_first, values, "in_first").astype(bool)
+    tables = [spread_tables(group, values, people) for group in (in_first, ~in_first)]
+    once, counts = np.ones((1, len(people.names))), people.draw(n_resamples)
+    observed, replicates = (spread(c, *tables[0]) - spread(c, *tables[1]) for c in (once, counts))
+    n_smallest = min(int(has.sum()) for *_, has in tables)
+    return Estimate(
+        float(observed[0]), *interval(replicates, n_smallest), len(values), len(people.names),
+        n_smallest, p=p_value(replicates, observed[0], null, n_smallest),
+    )
+
+
+def mean(table, column, *, n_resamples, null=0.0):
+    """Mean of a column of a slice table; slices without a value are left out.
+
+    As :func:`bootstrap_mean`, of a table with person_id and label; ``NOTHING`` without values.
     """
     own = table[np.isfinite(table[column].astype(float))]
     if own.empty:
         return NOTHING
-    return stats.bootstrap_mean(
+    return bootstrap_mean(
         own[column], own["person_id"], own["label"], n_resamples=n_resamples, null=null
     )
 
 
 def mean_of_persons(table, column, *, n_resamples):
-    """Mean of the persons' means, every person alike; else as :func:`mean`.
+    """Mean of the patients' means, every patient alike; else as :func:`mean`.
 
     Examples
     --------
@@ -85,15 +238,14 @@ def mean_of_persons(table, column, *, n_resamples):
     own = table[np.isfinite(table[column].astype(float))]
     persons = own.groupby(["person_id", "label"], as_index=False, sort=True)[column].mean()
     e = mean(persons, column, n_resamples=n_resamples)
-    return Estimate(e.value, e.low, e.high, len(own), e.n_persons, e.n_persons_smallest,
-                    e.value, e.p)
+    return replace(e, n_slices=len(own), mean_of_person_means=e.value)
 
 
-def share(table, column, *, n_resamples):
+def share(table, column, *, n_resamples, null=0.0):
     """Share of slices (a column of 0 and 1), as :func:`mean`.
 
-    Where every person has one row, as in a table of persons, the interval is the exact
-    (Clopper-Pearson) one. So it is where every slice agrees, for as many persons who all do:
+    Where every patient has one row, as in a table of patients, the interval is the exact
+    (Clopper-Pearson) one. So it is where every slice agrees, for as many patients who all do:
     resampling can only spread what the sample has.
 
     Examples
@@ -104,50 +256,26 @@ def share(table, column, *, n_resamples):
     >>> round(e.low, 3), e.high
     (0.158, 1.0)
     """
-    e = mean(table, column, n_resamples=n_resamples)
+    e = mean(table, column, n_resamples=n_resamples, null=null)
     if not e.n_slices or (e.n_slices > e.n_persons and e.value not in (0, 1)):
         return e
-    low, high = _resampling.exact_interval(e.value, e.n_persons)
+    low, high = exact_interval(e.value, e.n_persons)
     return replace(e, low=low, high=high)
 
 
 def drawn(table, n_resamples):
-    """Persons of a table of slices, and how often each is in each resample.
+    """``Persons`` of a slice table, and how often each is drawn, (1 + n_resamples, n_persons).
 
-    Returns
-    -------
-    people : _resampling.Persons
-    counts : ndarray of float64, shape (n_resamples, n_persons)
+    The first row is the sample itself: every patient once.
     """
-    _, people = _resampling.checked(
-        np.zeros(len(table)), table["person_id"].to_numpy(), table["label"].to_numpy()
-    )
-    return people, people.draw(n_resamples)
+    _, people = checked(np.zeros(len(table)), table["person_id"], table["label"])
+    return people, np.vstack([np.ones(len(people.names)), people.draw(n_resamples)])
 
 
 def from_replicates(value, replicates, people, *, null=None, person_means=np.nan):
-    """An Estimate from a statistic's value and its resamples, as ``stats.bootstrap_mean`` does.
-
-    Parameters
-    ----------
-    value : float
-    replicates : ndarray, shape (n_resamples,)
-    people : _resampling.Persons
-        Who was drawn.
-    null, person_means : float, optional
-    """
+    """An Estimate of any statistic from its value, its resamples and the drawn ``Persons``."""
     n = len(people.names)
-    free = n, n - len(np.unique(people.stratum))
     return Estimate(
-        float(value), *_resampling.interval(replicates, *free), len(people.owner), n, n,
-        float(person_means), _resampling.p_value(replicates, value, null, *free),
+        float(value), *interval(replicates, *people.free), len(people.owner), n, n,
+        float(person_means), p_value(replicates, float(value), null, *people.free),
     )
-
-
-def columns_of(estimate):
-    """An Estimate as the columns of a table."""
-    return {
-        "effect": estimate.value, "low": estimate.low, "high": estimate.high,
-        "mean_of_person_means": estimate.mean_of_person_means,
-        "n_slices": estimate.n_slices, "n_persons": estimate.n_persons,
-    }  # fmt: skip

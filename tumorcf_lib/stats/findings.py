@@ -6,36 +6,27 @@ import numpy as np
 import pandas as pd
 
 from tumorcf_lib.config import CLASSES
-from tumorcf_lib.stats import stats
-from tumorcf_lib.stats.claim_notes import BIN_WIDTH, notes_on, partners
-from tumorcf_lib.stats.claims import (
-    ALL,
-    CHANCE,
-    all_claims,
-    chance_of_errors_between,
-    margin_text,
-)
-from tumorcf_lib.stats.stats import Estimate
+from tumorcf_lib.stats import estimates
+from tumorcf_lib.stats.claims import CHANCE, all_claims, chance_of_errors_between, margin_text
+from tumorcf_lib.stats.persons import ROUNDING
+from tumorcf_lib.stats.rows import ALL, as_columns, judged
+from tumorcf_lib.stats.verdicts import NEGLIGIBLE, RELEVANT
 
 COLUMNS = (
     "finding", "form", "group", "claim", "quantity", "effect", "low", "high",
     "mean_of_person_means", "n_slices", "n_persons", "margin", "side", "p", "p_holm",
     "verdict", "relevance", "note", "score", "slices", "kind",
 )
+BIN_WIDTH = 0.05
+"""Slices are matched when their probabilities fall into the same bin of this width."""
+
 SMALLEST_DROP = 1e-4
 """A slice counts into a share of drops above this: the dust of float32 (1e-7) and the rounding
 of published rows to five digits (1e-5 in a difference) are no drops."""
 
-COMPLETE_WITH = {
-    f"{score}{suffix}": f"net_drop{suffix}"
-    for score in ("delta_drop", "sham_drop", "net_drop") for suffix in ("", "_lo")
-}
-"""Scores that add up to another one, and that other one."""
-
-_NOTHING = Estimate(np.nan, np.nan, np.nan, 0, 0, 0)
 _DIFFERENCES = {
-    "difference": stats.bootstrap_difference,
-    "spread": stats.bootstrap_spread_difference,
+    "difference": estimates.bootstrap_difference,
+    "spread": estimates.bootstrap_spread_difference,
 }
 
 
@@ -45,10 +36,10 @@ def findings(scores, *, classes=CLASSES, n_resamples=2000):
     Parameters
     ----------
     scores : DataFrame
-        One row per tested slice, as ``metrics.slice_scores`` makes it.
+        One row per tested slice, as ``scores.slice_scores`` makes it.
     classes : sequence of str
     n_resamples : int
-        Persons are drawn so often; p-values do not get finer with it.
+        Patients are drawn so often; p-values do not get finer with it.
 
     Returns
     -------
@@ -56,12 +47,11 @@ def findings(scores, *, classes=CLASSES, n_resamples=2000):
         One row per claim with the columns ``COLUMNS``. ``effect`` is on the scale of
         ``score`` (shares and probabilities in [-1, 1], log-odds unbounded), ``p`` is two-sided
         against ``margin``, ``p_holm`` adjusts it among the claims of the same finding and
-        form, one family each: six findings, each asked in three ways. ``relevance`` is
-        "negligible" for a mean of a probability or share, held against 0, whose interval lies
-        wholly within +-0.05 (``stats.RELEVANT``), else ""; such a claim is no support of
-        its finding, even if its verdict, which is about the sign alone, says "supported".
-        ``note`` holds the reason of an undecided verdict, slices left out, and which class
-        removed slices fall to. A claim whose columns are missing has a row that says so.
+        form, one family each. ``relevance`` is "negligible" for a mean of a probability
+        compared with 0 whose interval lies wholly within +-0.05, else ""; such a claim is no
+        support of its finding, even if its verdict, which is about the sign alone, says
+        "supported". ``note`` holds the reason of an undecided verdict, slices left out, and
+        which class removed slices fall to. A claim whose columns are missing says so.
 
     Examples
     --------
@@ -74,31 +64,24 @@ def findings(scores, *, classes=CLASSES, n_resamples=2000):
     """
     claims = all_claims(tuple(classes))
     tested = [_estimate(claim, scores, n_resamples) for claim in claims]
-    p = pd.Series([estimate.p for estimate, _ in tested])
-    families = [(claim.finding, claim.form) for claim in claims]
-    p_holm = p.groupby(pd.MultiIndex.from_tuples(families)).transform(stats.holm)
-    rows = [_row(claim, estimate, p, notes)
-            for claim, (estimate, notes), p in zip(claims, tested, p_holm, strict=True)]
-    return pd.DataFrame(rows, columns=list(COLUMNS))
+    table = pd.DataFrame([
+        vars(claim) | as_columns(found) for claim, (found, _) in zip(claims, tested, strict=True)
+    ])
+    table["slices"] = table["slices"].replace("", ALL)
+    against_0 = (table["kind"] == "mean") & (table["form"] != "log-odds") & (table["margin"] == 0)
+    table = judged(
+        table, ["finding", "form"], margin=table["margin"], side=table["side"],
+        probability=against_0,
+    )
+    table["note"] = [
+        "; ".join(filter(None, [_reason(row, notes), *notes]))
+        for row, (_, notes) in zip(table.itertuples(), tested, strict=True)
+    ]
+    return table[list(COLUMNS)]
 
 
 def sentence(row):
-    """One row of the table as plain English.
-
-    Parameters
-    ----------
-    row : Series or mapping
-        A row of :func:`findings`.
-
-    Examples
-    --------
-    >>> print(sentence({
-    ...     "finding": 1, "form": "paper", "group": "all", "claim": "The drop is positive",
-    ...     "effect": 0.41, "low": 0.36, "high": 0.46, "n_slices": 400, "n_persons": 35,
-    ...     "margin": 0.0, "side": "above", "p_holm": 0.012, "verdict": "supported", "note": ""}))
-    Finding 1 (paper, all): The drop is positive. Supported: 0.410 [0.360, 0.460], claimed \
-above 0; 400 slices, 35 persons, Holm p = 0.012.
-    """
+    """One row of the table, a Series or mapping, as plain English."""
     start = f"Finding {row['finding']} ({row['form']}, {row['group']}): {row['claim']}. "
     note = f" Note: {row['note']}." if row["note"] else ""
     if not math.isfinite(row["effect"]):
@@ -115,87 +98,18 @@ above 0; 400 slices, 35 persons, Holm p = 0.012.
     )
 
 
-def score_means(scores, columns, *, classes=CLASSES, n_resamples=2000, complete=False):
-    """Means of several scores with person-bootstrap intervals, overall and per class.
-
-    Parameters
-    ----------
-    scores : DataFrame
-        As for :func:`findings`; choose the slices before.
-    columns : sequence of str
-        Scores to average; NaN slices of a score (no legal sham place) are left out of it.
-    classes, n_resamples
-        As in :func:`findings`.
-    complete : bool
-        Average delta_drop, sham_drop and net_drop (and those with ``_lo``) over the slices that
-        have shams only, so that Delta - Sham = Net exactly. A group without any sham keeps
-        its delta_drop over all its slices.
-
-    Returns
-    -------
-    DataFrame
-        score, group, effect, low, high, mean_of_person_means, n_slices, n_persons; one row
-        per score and group that has slices.
-
-    Examples
-    --------
-    >>> scores = pd.DataFrame({"label": "glioma", "person_id": list("aabc"),
-    ...                        "net_drop": [0.1, 0.3, 0.5, np.nan]})
-    >>> score_means(scores, ["net_drop"])[
-    ...     ["group", "effect", "n_slices", "n_persons"]].values.tolist()
-    [['all', 0.3, 3, 2], ['glioma', 0.3, 3, 2]]
-    """
-    rows = []
-    for column in columns:
-        known = np.isfinite(scores[column].to_numpy(float))
-        net = COMPLETE_WITH.get(column) if complete else None
-        has_sham = known & np.isfinite(scores[net].to_numpy(float)) if net in scores else known
-        for group in (ALL, *classes):
-            here = known & (group == ALL or (scores["label"] == group).to_numpy())
-            own = scores[here & has_sham if (here & has_sham).any() else here]
-            if own.empty:
-                continue
-            e = stats.bootstrap_mean(own[column], own["person_id"], own["label"],
-                                     n_resamples=n_resamples)
-            rows.append({
-                "score": column, "group": group, "effect": e.value, "low": e.low,
-                "high": e.high, "mean_of_person_means": e.mean_of_person_means,
-                "n_slices": e.n_slices, "n_persons": e.n_persons,
-            })
-    return pd.DataFrame(rows)
-
-
-def _row(claim, estimate, p_holm, notes):
-    verdict = stats.verdict(estimate, claim.margin, claim.side, p_holm)
-    why = stats.why_undecided(estimate, claim.margin, claim.side, p_holm)
-    if not estimate.n_slices and notes:
-        why = ""  # a missing column or an empty group is the reason, and already noted
-    relevance = ""
-    if claim.kind == "mean" and claim.form != "log-odds" and claim.margin == 0:
-        relevance = stats.relevance(estimate)
-    if relevance:
-        why = _negligible(estimate, why)
-    return {
-        "finding": claim.finding, "form": claim.form, "group": claim.group,
-        "claim": claim.claim, "quantity": claim.quantity, "effect": estimate.value,
-        "low": estimate.low, "high": estimate.high,
-        "mean_of_person_means": estimate.mean_of_person_means,
-        "n_slices": estimate.n_slices, "n_persons": estimate.n_persons,
-        "margin": claim.margin, "side": claim.side, "p": estimate.p, "p_holm": p_holm,
-        "verdict": verdict, "relevance": relevance,
-        "note": "; ".join(filter(None, [why, *notes])),
-        "score": claim.score, "slices": claim.slices or ALL, "kind": claim.kind,
-    }
-
-
-def _negligible(estimate, why):
-    """The first note of a claim against 0 whose interval lies wholly within +-RELEVANT."""
-    bounds = f"+-{stats.RELEVANT}"
-    side = "above" if estimate.low > stats.ROUNDING else "below"
-    if estimate.low <= stats.ROUNDING and estimate.high >= -stats.ROUNDING:
+def _reason(row, notes):
+    """The first note of a claim: why it is undecided, or that its effect is negligible."""
+    if not row.n_slices and notes:
+        return ""  # a missing column or an empty group is the reason, and already noted
+    if row.relevance != NEGLIGIBLE:
+        return row.reason
+    bounds = f"+-{RELEVANT}"
+    if row.low <= ROUNDING and row.high >= -ROUNDING:
         return f"no effect: the interval lies within {bounds}"
-    if why:
-        return f"{why}, and the interval lies within {bounds}: negligible"
+    if row.reason:
+        return f"{row.reason}, and the interval lies within {bounds}: negligible"
+    side = "above" if row.low > ROUNDING else "below"
     return f"statistically {side} 0, yet within {bounds}: negligible"
 
 
@@ -210,14 +124,14 @@ def _estimate(claim, scores, n_resamples):
         first = _evaluate(columns, claim.first or "label == label").to_numpy(bool)[chosen]
         alike = [_evaluate(columns, name).to_numpy()[chosen] for name in claim.match_on]
     except pd.errors.UndefinedVariableError as error:
-        return _NOTHING, [f"not tested, the scores lack a column: {error}"]
+        return estimates.NOTHING, [f"not tested, the scores lack a column: {error}"]
     rows = scores[chosen]
     first = first if claim.first else None
     known = np.isfinite(values)
-    notes = notes_on(claim, scores, chosen, first, int((~known).sum()))
+    notes = _notes_on(claim, scores, rows, first, int((~known).sum()))
     problem = _unusable(known, first)
     if problem:
-        return _NOTHING, [problem, *notes]
+        return estimates.NOTHING, [problem, *notes]
     options = {"n_resamples": n_resamples, "null": claim.margin}
     values, rows = values[known], rows[known]
     units = rows["person_id"].to_numpy(), rows["label"].to_numpy()
@@ -225,17 +139,17 @@ def _estimate(claim, scores, n_resamples):
         return _DIFFERENCES[claim.kind](values, first[known], *units, **options), notes
     if claim.kind == "matched":
         cells = _cells([column[known] for column in alike])
-        estimate = stats.bootstrap_matched_difference(values, first[known], cells, *units,
-                                                      **options)
-        return estimate, [*notes, partners(first[known], cells, claim.match_on)]
+        found = estimates.bootstrap_matched_difference(
+            values, first[known], cells, *units, **options
+        )
+        return found, [*notes, _partners(first[known], cells, claim.match_on)]
     values = values > SMALLEST_DROP if claim.kind == "share" else values
-    return stats.bootstrap_mean(values, *units, **options), notes
+    return estimates.bootstrap_mean(values, *units, **options), notes
 
 
 def _evaluate(columns, expression):
-    # DataFrame.eval would prepare every column anew for each of some 300 expressions.
-    return pd.eval(expression, engine="python", resolvers=[columns],
-                   local_dict={}, global_dict={})
+    # DataFrame.eval would prepare every column again for each of some 300 expressions.
+    return pd.eval(expression, engine="python", resolvers=[columns], local_dict={}, global_dict={})
 
 
 def _unusable(known, first):
@@ -250,6 +164,83 @@ def _unusable(known, first):
 
 def _cells(columns):
     """One number for slices alike in every column: the same text, or the same bin."""
-    codes = [column if column.dtype.kind in "OUT" else np.floor(column.astype(float) / BIN_WIDTH)
-             for column in columns]
+    codes = [
+        column if column.dtype.kind in "OUT" else np.floor(column.astype(float) / BIN_WIDTH)
+        for column in columns
+    ]
     return pd.MultiIndex.from_arrays(codes).factorize()[0]  # (n,)
+
+
+def _partners(first, cells, match_on):
+    """How many slices of the first group had one in their cell to be compared with."""
+    n = int((np.isin(cells, cells[~first]) & first).sum())
+    alike = ["of their class" if name == "label" else f"within {BIN_WIDTH}" for name in match_on]
+    return f"{n} of {first.sum()} misclassified slices have a partner {' and '.join(alike)}"
+
+
+def _notes_on(claim, scores, rows, first, n_unknown):
+    """Every note on one claim, as a list of sentences without their full stop.
+
+    ``rows`` are the claim's slices, ``first`` says which of them are compared with the rest (or
+    None), ``n_unknown`` is how many of them lack the score.
+    """
+    notes = []
+    if claim.finding == 4:
+        notes.append("one half of it: consistent needs both a larger mean and a smaller spread")
+    if claim.finding in (1, 4) and len(rows):
+        notes.append(_removed_to(rows, scores, by_class=claim.finding == 4))
+    if claim.finding == 2 and "blank" in claim.score and len(rows):
+        blank = rows.groupby("label")["p_blank"].mean()
+        notes.append("a blank slice gives " + ", ".join(f"{c} {p:.2f}" for c, p in blank.items()))
+    if claim.finding == 3 and first is not None:
+        n_persons = rows["person_id"][first].nunique()
+        notes.append(f"{int(first.sum())} misclassified slices of {n_persons} persons")
+    if claim.finding == 5 and len(rows):
+        notes.append(_largest_cell(rows))
+    if CHANCE in claim.score and len(rows):
+        chance = chance_of_errors_between(scores["label"], scores["predicted"])
+        notes.append(f"chance is {chance:.2f}, taken as known")
+    if n_unknown:
+        notes.append(f"{n_unknown} slices without this score left out")
+    return [note for note in notes if note]
+
+
+def _largest_cell(errors):
+    cells = errors.groupby(["label", "predicted"]).size()
+    (label, predicted), n = cells.idxmax(), cells.max()
+    return f"{n} of {len(errors)} errors are {label} called {predicted}, the largest cell"
+
+
+def _removed_to(rows, scores, *, by_class):
+    """Where slices without their tumor fall, and what a stay in the own class means."""
+    if "removed_to" not in rows or rows["removed_to"].isna().all():
+        return ""
+    texts = []
+    for name, own in rows.groupby("label") if by_class else [("", rows)]:
+        shares = own["removed_to"].value_counts(normalize=True)
+        text = ", ".join(f"{to} {share:.0%}" for to, share in shares.items())
+        texts.append(f"removed {name} slices fall to {text}".replace("  ", " "))
+        if own["label"].nunique() == 1 and len(shares):
+            texts[-1] += _stay(own["label"].iloc[0], shares, scores)
+    return "; ".join(texts)
+
+
+def _stay(name, shares, scores):
+    """A class that keeps its removed slices is the network's default, or reads something else.
+
+    The default takes in most removed slices of the other classes (correct ones, as here), too.
+    """
+    kept = scores["correct"].to_numpy(bool) & scores["removed_to"].notna().to_numpy()
+    others = scores.loc[kept & (scores["label"] != name).to_numpy(), "removed_to"]
+    share = float((others == name).mean()) if len(others) else math.nan
+    if shares.index[0] == name and share > 1 / 2:
+        return (
+            f" (their own class and the default, {share:.0%} of the other classes' removed "
+            "slices fall there too: a low drop is no evidence of ignoring the tumor)"
+        )
+    if shares.get(name, 0) > 1 / 2:
+        others_text = "" if math.isnan(share) else (
+            f", and only {share:.0%} of the other classes' fall there: it is not the default"
+        )
+        return f" (removed slices keep their class{others_text})"
+    return ""

@@ -1,6 +1,6 @@
-"""The machinery under :mod:`stats.stats`: drawing persons, sums per person.
+"""The machinery under :mod:`stats.estimates`: drawing patients, sums per patient.
 
-A resample is a row of counts (how often each person was drawn), so the means, shares and
+A resample is a row of counts (how often each patient was drawn), so the means, shares and
 spreads of all resamples are a few matrix products, ``counts @ sums per person``.
 """
 
@@ -11,8 +11,8 @@ from scipy.special import betaincinv, ndtr, stdtr, stdtrit
 
 CONFIDENCE = 0.95
 SEED = 0
-"""Of every published bootstrap. Each estimate draws its persons anew from it, so that no row of a
-table depends on which other rows it has, and two rows about the same persons draw the same."""
+"""Of every published bootstrap. Each estimate draws its patients from it afresh, so that no row of
+a table depends on which other rows it has, and two rows about the same patients draw the same."""
 
 ROUNDING = 1e-6
 """Closer than this to a margin is at it: float32 probabilities differ by less between runs,
@@ -25,18 +25,20 @@ class StatsInputError(ValueError):
 
 @dataclass(frozen=True)
 class Persons:
-    """Who owns which slice, and how persons are drawn."""
+    """Who owns which slice, and how patients are drawn."""
 
     names: np.ndarray  # (n_persons,)
     owner: np.ndarray  # (n_slices,) index into names
     stratum: np.ndarray  # (n_persons,) index of the stratum
 
-    def draw(self, n_resamples, rng=None):
-        """How often each person is in each resample, float64 (n_resamples, n_persons).
+    @property
+    def free(self):
+        """Number of patients, and the degrees of freedom that strata leave them."""
+        return len(self.names), len(self.names) - len(np.unique(self.stratum))
 
-        By default drawn anew from :data:`SEED`.
-        """
-        rng = np.random.default_rng(SEED) if rng is None else rng
+    def draw(self, n_resamples):
+        """How often each patient is in each resample, float64 (n_resamples, n_persons)."""
+        rng = np.random.default_rng(SEED)
         counts = np.zeros((n_resamples, len(self.names)))
         for stratum in np.unique(self.stratum):
             members = np.flatnonzero(self.stratum == stratum)
@@ -48,17 +50,16 @@ class Persons:
         return counts  # (n_resamples, n_persons)
 
     def total(self, values):
-        """Sum of a slice-wise array for each person, (n_persons,)."""
+        """Sum of a slice-wise array for each patient, (n_persons,)."""
         return np.bincount(self.owner, weights=values, minlength=len(self.names))
 
 
 def checked(values, persons, strata):
-    """Values as float64 and the index of persons, after the checks of every bootstrap."""
+    """Values as float64 and their :class:`Persons`, after the checks of every bootstrap."""
     values = np.asarray(values, dtype=np.float64)
     if values.ndim != 1 or not len(values):
         raise StatsInputError(f"Expected one value per slice, got an array {values.shape}.")
-    persons = same_length(np.asarray(persons), values, "persons")
-    strata = same_length(np.asarray(strata), values, "strata")
+    persons, strata = same_length(persons, values, "persons"), same_length(strata, values, "strata")
     n_bad = int((~np.isfinite(values)).sum())
     if n_bad:
         raise StatsInputError(
@@ -78,7 +79,8 @@ def checked(values, persons, strata):
 
 
 def same_length(array, values, name):
-    """The array itself, if it has one entry per value."""
+    """The array, if it has one entry per value."""
+    array = np.asarray(array)
     if array.shape != values.shape:
         raise StatsInputError(
             f"`{name}` has shape {array.shape}, but there are {len(values)} values."
@@ -89,7 +91,7 @@ def same_length(array, values, name):
 def interval(replicates, n_persons, df=None):
     """Expanded percentile interval of the finite resamples; NaN if there is none.
 
-    Plain percentiles are too narrow for few persons: resampling n of them spreads
+    Plain percentiles are too narrow for few patients: resampling n of them spreads
     sqrt((n - 1) / n) too little, and its tails are those of the normal law, not of t. So the
     percentiles are taken further out, at Phi(-sqrt(n / df) t), with t the 97.5 % quantile of
     Student's law with df degrees of freedom (Hesterberg, "What Teachers Should Know About
@@ -100,8 +102,8 @@ def interval(replicates, n_persons, df=None):
     replicates : array of float, shape (n_resamples,)
     n_persons : int
     df : int, optional
-        Persons less the number of strata that they are drawn within; n_persons - 1 by
-        default. Below 1 there is no interval: nothing tells how far persons differ.
+        Patients less the number of strata that they are drawn within; n_persons - 1 by
+        default. Below 1 there is no interval: nothing shows how far patients differ.
     """
     df = n_persons - 1 if df is None else df
     replicates = replicates[np.isfinite(replicates)]
@@ -114,7 +116,7 @@ def interval(replicates, n_persons, df=None):
 
 
 def exact_interval(share, n_persons):
-    """Clopper-Pearson interval of a share of persons; of 0 or 1 it is known without resampling.
+    """Clopper-Pearson interval of a share of patients; of 0 or 1 it is known without resampling.
 
     >>> [round(end, 3) for end in exact_interval(1.0, 33)]
     [0.894, 1.0]
@@ -127,7 +129,28 @@ def exact_interval(share, n_persons):
 
 
 def p_value(replicates, value, null, n_persons, df=None):
-    """Two-sided p of a null from the spread of the resamples, see ``stats.bootstrap_p``."""
+    """Two-sided p-value of a null: Student's t with the standard error of the resamples.
+
+    The standard error is the resamples' standard deviation times sqrt(n / df), t has df degrees
+    of freedom. However far off the null, p is never below 2 ** (1 - n), the smallest that an
+    exact sign test of n patients can give. A value within ``ROUNDING`` of the null gives 1.
+
+    Parameters
+    ----------
+    replicates : array of float, shape (n_resamples,)
+        NaN resamples are left out.
+    value, null : float
+        The estimate itself; ``null`` None gives NaN.
+    n_persons, df : int
+        As of :func:`interval`; in a comparison the patients of the smaller group.
+
+    Examples
+    --------
+    >>> round(p_value(np.array([1, 3, 2, 4]), 2.5, 0, 5), 3)  # t 2.5 / 1.443
+    0.158
+    >>> p_value(np.array([2, 2, 2]), 2, 0, 5)  # 1 / 16
+    0.0625
+    """
     df = n_persons - 1 if df is None else df
     replicates = replicates[np.isfinite(replicates)]
     if null is None or len(replicates) < 2 or df < 1 or not np.isfinite(value):
@@ -140,7 +163,7 @@ def p_value(replicates, value, null, n_persons, df=None):
 
 
 def cell_tables(group, values, cells, people):
-    """Sums and counts of a group's slices by person and cell, each (n_persons, n_cells)."""
+    """Sums and counts of a group's slices by patient and cell, each (n_persons, n_cells)."""
     shape = (len(people.names), cells.max() + 1)
     flat = people.owner[group] * shape[1] + cells[group]
     sums = np.bincount(flat, weights=values[group], minlength=shape[0] * shape[1])
@@ -158,7 +181,7 @@ def matched(counts, tables):
 
 
 def spread_tables(group, values, people):
-    """Slices, mean and squares around it of a group's persons, each (n_persons,)."""
+    """Slices, mean and squares around it of a group's patients, each (n_persons,)."""
     sizes = people.total(group)
     has = sizes > 0
     center = values[group].mean() if group.any() else 0.0  # exact enough for far-off values
@@ -169,10 +192,10 @@ def spread_tables(group, values, people):
 
 
 def spread(counts, sizes, means, squares, has):
-    """Standard deviation between persons for each resample, (n_resamples,).
+    """Standard deviation between patients for each resample, (n_resamples,).
 
-    One-way components of variance: that of the person means, less what slices of one
-    person would scatter them by (their pooled variance times the mean of 1 / slices).
+    One-way components of variance: that of the patients' means, less what slices of one
+    patient would scatter them by (their pooled variance times the mean of 1 / slices).
     """
     counts = counts[:, has]
     n = counts.sum(axis=1)
@@ -186,6 +209,6 @@ def spread(counts, sizes, means, squares, has):
 
 
 def mean_of_person_means(sums, sizes):
-    """Each person's mean, averaged over the persons that have slices here."""
+    """Each patient's mean, averaged over the patients that have slices here."""
     has = sizes > 0
     return float((sums[has] / sizes[has]).mean())

@@ -3,7 +3,7 @@
 ``run`` trains the same network on slices dealt at random, on splits that keep patient IDs
 together, on the author's own folds, and on splits over persons. A canary, labels dealt out anew to
 the persons, shows what a leak makes of nothing. What comes of it is in
-:mod:`tables.leak` and :mod:`tables.near_duplicates_tables`.
+:mod:`tables.leak` and :mod:`tables.duplicates`.
 """
 
 from dataclasses import replace
@@ -29,7 +29,7 @@ from tumorcf_lib.study.leak_splits import (
     read_author_folds,
     shuffled_labels,
 )
-from tumorcf_lib.tables import leak, near_duplicates_tables
+from tumorcf_lib.tables import duplicates, leak
 
 __all__ = [
     "ARMS", "AUTHOR_FILE", "N_FOLDS", "STUDY", "TRAINED_SHARE", "Arm", "LeakInputError",
@@ -230,7 +230,7 @@ def publish(folder, target=None, *, profile=None, seed=0):
 def sentences(folder=None):
     """What the published study found, in plain words, every number from its tables."""
     read = side_studies.reader(folder or config.published("leak"))
-    return leak.sentences(read) + near_duplicates_tables.sentences(read)
+    return leak.sentences(read) + duplicates.sentences(read)
 
 
 def _figure(folder):

@@ -42,9 +42,9 @@ CODE = {
     "training": (*_ALWAYS, *_TRAINING),
     "finetuning": (*_ALWAYS, *_TRAINING, *_EDITS, "networks.finetune"),
     "audit": (*_ALWAYS, *_NETWORK, *_EDITS, "edits.audit", "edits.scores.class_log_odds"),
-    "planes": (*_ALWAYS, "controls.planes", "stats.metrics.class_names"),
+    "planes": (*_ALWAYS, "controls.planes", "edits.scores.class_names"),
     "probes": (
-        *_ALWAYS, *_TRAINING, *_EDITS, "controls.probes", "stats.metrics.class_names",
+        *_ALWAYS, *_TRAINING, *_EDITS, "controls.probes", "edits.scores.class_names",
     ),
     "quality": (*_ALWAYS, *_EDITS, "controls.quality"),
     "detector": (*_ALWAYS, *_EDITS, *_NETWORK, "controls.detector"),

@@ -15,7 +15,7 @@ import pandas as pd
 
 from tumorcf_lib.controls import planes
 from tumorcf_lib.data import preprocess
-from tumorcf_lib.tables.near_duplicates_tables import KINDS, N_BITS
+from tumorcf_lib.tables.duplicates import KINDS, N_BITS
 
 HASH_SIZE = math.isqrt(N_BITS)
 """Side of the block of low frequencies. The usual 8 (64 bits) sees little more of a head than its

@@ -102,7 +102,7 @@ def site_sentences(table):
     Parameters
     ----------
     table : DataFrame
-        From :func:`tables.site_tables.site_accuracy_table`.
+        From :func:`tables.sites.site_accuracy_table`.
 
     Returns
     -------

@@ -1,30 +1,36 @@
-"""What the audit says about networks whose truth is known: tables from its rows alone."""
+"""What the audit says about networks whose truth is known: tables from its rows alone.
+
+Three kinds of networks are audited on the same slices: planted ("rho 0" reads the tumor,
+"rho 1" a marker beside the head), with random weights ("random 01", ...), and trained on
+labels shuffled between patients ("shuffled 01", ...). The last two know nothing of the classes.
+"""
+
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 
-from tumorcf_lib.stats import metrics, persons, stats
-from tumorcf_lib.stats.equivalence import tost
-from tumorcf_lib.stats.findings import ALL, score_means
-from tumorcf_lib.tables.calibration_rows import (
-    PLANTED,
-    RANDOM,
-    SCALES,
-    SHUFFLED,
-    CalibrationRowsError,
-    kind_of,
-    network_scores,
-    planted_networks,
-    rho_of,
-    trimmed,
+from tumorcf_lib.edits.scores import class_names, slice_scores
+from tumorcf_lib.stats import estimates
+from tumorcf_lib.stats.persons import exact_interval
+from tumorcf_lib.stats.rows import (
+    ALL,
+    LOG_ODDS,
+    NUMBERS,
+    PROBABILITY,
+    judged,
+    means,
+    of_group,
+    score_means,
 )
+from tumorcf_lib.stats.verdicts import judge, tost
 
-__all__ = [
-    "PLANTED", "RANDOM", "SCALES", "SHUFFLED", "CalibrationRowsError", "derive",
-    "derive_from_audit", "follow_table", "kind_of", "network_scores", "network_table",
-    "null_table", "planted_networks", "planted_table", "rho_of", "separation_table", "tost",
-    "trend_table", "trimmed",
-]  # fmt: skip
+PLANTED, RANDOM, SHUFFLED = "planted", "random weights", "shuffled labels"
+KIND_OF_NAME = {"rho": PLANTED, "random": RANDOM, "shuffled": SHUFFLED}
+SCALES = {PROBABILITY: "net_drop", LOG_ODDS: "net_drop_lo"}
+"""Scale of Net-Drop, and its column."""
+KEPT = ["slice_id", "person_id", "label", "edit", "place", "infill", "dilation_px"]
+"""Columns of an audit's rows that the tables need, beside ``p_<class>`` and log_odds."""
 
 MARGIN = 0.02
 """A network that knows nothing has a mean Net-Drop within this of 0, as a probability."""
@@ -34,7 +40,61 @@ BAR = 0.95
 PLANTED_SCORES = (
     "p_orig", "delta_drop", "sham_drop", "net_drop", "delta_drop_lo", "sham_drop_lo",
     "net_drop_lo",
-)  # fmt: skip
+)
+
+
+class CalibrationRowsError(ValueError):
+    """Rows that lack networks which a table compares."""
+
+
+def kind_of(network):
+    """Kind of a network from its name, such as "planted" of "rho 0.5"."""
+    return KIND_OF_NAME[network.split()[0]]
+
+
+def rho_of(network):
+    """The rho of a planted network from its name: 0.9 of "rho 0.9"."""
+    return float(network.split()[1])
+
+
+def trimmed(rows, network):
+    """An audit's rows with the columns that count here, and the name of the network."""
+    classes = [f"p_{name}" for name in class_names(rows)]
+    kept = rows[[*KEPT, *classes, "log_odds"]].copy()
+    kept.insert(0, "network", network)
+    return kept
+
+
+def network_scores(rows):
+    """Scores of every slice by every network; the table that all others are made from.
+
+    Parameters
+    ----------
+    rows : DataFrame
+        From :func:`trimmed`, of several networks.
+
+    Returns
+    -------
+    DataFrame
+        network, kind, then the columns of :func:`edits.scores.slice_scores`.
+    """
+    parts = []
+    for network, own in rows.groupby("network", sort=False):
+        scores = slice_scores(own.assign(patient_id=own["person_id"]))
+        scores.insert(0, "kind", kind_of(network))
+        scores.insert(0, "network", network)
+        parts.append(scores)
+    return pd.concat(parts, ignore_index=True)
+
+
+def planted_networks(scores):
+    """Names of the planted networks, by rising rho."""
+    names = [name for name in dict.fromkeys(scores["network"]) if kind_of(name) == PLANTED]
+    if len(names) < 2:
+        raise CalibrationRowsError(f"Expected at least two planted networks, got {names}.")
+    return sorted(names, key=rho_of)
+
+
 def network_table(scores, *, n_resamples):
     """Mean Net-Drop of every single network, on both scales, overall and by class.
 
@@ -45,16 +105,12 @@ def network_table(scores, *, n_resamples):
         n_persons; spread_p: the standard deviation over slices of the true class's
         probability, near 0 for a network that answers every slice alike.
     """
-    classes = list(dict.fromkeys(scores["label"]))
-    parts = []
-    for (network, kind), own in scores.groupby(["network", "kind"], sort=False):
-        table = score_means(
-            own, list(SCALES.values()), classes=classes, n_resamples=n_resamples
-        )
-        table.insert(0, "kind", kind)
-        table.insert(0, "network", network)
-        parts.append(table.assign(spread_p=own["p_orig"].std()))
-    return pd.concat(parts, ignore_index=True)
+    table = score_means(
+        scores, list(SCALES.values()), by=["network", "kind"], groups=_groups(scores),
+        n_resamples=n_resamples,
+    )
+    spread = scores.groupby("network")["p_orig"].std()
+    return table.assign(spread_p=table["network"].map(spread))
 
 
 def null_table(scores):
@@ -70,36 +126,27 @@ def null_table(scores):
         low, high (90 percent), sd, smallest, largest (of single networks), margin, p
         (the larger of both one-sided ones), verdict ("equivalent" or "not shown").
     """
-    known = scores[scores["kind"] != PLANTED]
     rows = []
-    for kind, own in known.groupby("kind", sort=False):
+    for kind, own in scores[scores["kind"] != PLANTED].groupby("kind", sort=False):
         for scale, column in SCALES.items():
-            for group in (ALL, *dict.fromkeys(own["label"])):
-                here = own if group == ALL else own[own["label"] == group]
-                means = here.groupby("network")[column].mean().to_numpy()
-                margin = MARGIN if (scale, group) == ("probability", ALL) else np.nan
-                rows.append({"kind": kind, "scale": scale, "group": group} | tost(means, margin))
+            for group in _groups(own):
+                values = of_group(own, group).groupby("network")[column].mean().to_numpy()
+                margin = MARGIN if (scale, group) == (PROBABILITY, ALL) else np.nan
+                rows.append({"kind": kind, "scale": scale, "group": group} | tost(values, margin))
     return pd.DataFrame(rows)
 
 
 def planted_table(scores, *, n_resamples):
-    """Scores of the planted networks by rho, overall and by class, with intervals over persons.
+    """Scores of the planted networks by rho, overall and by class, with intervals over patients.
 
-    Returns
-    -------
-    DataFrame
-        rho, score, group, effect, low, high, mean_of_person_means, n_slices, n_persons.
+    rho, score, group, effect, low, high, mean_of_person_means, n_slices, n_persons.
     """
-    classes = list(dict.fromkeys(scores["label"]))
-    parts = []
-    for network in planted_networks(scores):
-        own = scores[scores["network"] == network]
-        table = score_means(
-            own, PLANTED_SCORES, classes=classes, n_resamples=n_resamples, complete=True
-        )
-        table.insert(0, "rho", rho_of(network))
-        parts.append(table)
-    return pd.concat(parts, ignore_index=True)
+    own = scores[scores["network"].isin(planted_networks(scores))]
+    own = own.assign(rho=own["network"].map(rho_of)).sort_values("rho", kind="stable")
+    return score_means(
+        own, PLANTED_SCORES, by=["rho"], groups=_groups(scores), n_resamples=n_resamples,
+        complete=True,
+    )
 
 
 def trend_table(scores, *, n_resamples):
@@ -116,41 +163,33 @@ def trend_table(scores, *, n_resamples):
         n_persons, p_holm, verdict, relevance ("negligible": the interval lies within
         +-0.05; probabilities only).
     """
-    names = planted_networks(scores)
-    rows = []
+    names, parts = planted_networks(scores), []
+    rho = np.array([rho_of(name) for name in names])
+    weights = (rho - rho.mean()) / ((rho - rho.mean()) ** 2).sum()
     for scale, column in SCALES.items():
         wide, people = _by_network(scores, column, names)
-        columns = {f"{a} - {b}": (wide[a] - wide[b], "above") for a, b in zip(names, names[1:])}
-        rho = np.array([rho_of(name) for name in names])
-        weights = (rho - rho.mean()) / ((rho - rho.mean()) ** 2).sum()
-        columns["slope"] = ((wide * weights).sum(axis=1), "below")
-        for group in (ALL, *dict.fromkeys(people["label"])):
-            here = np.ones(len(wide), bool) if group == ALL else (people["label"] == group)
-            found = {
-                name: stats.bootstrap_mean(
-                    values[here], people["person_id"][here], people["label"][here],
-                    n_resamples=n_resamples, null=0,
-                )
-                for name, (values, _) in columns.items()
-            }  # fmt: skip
-            p_holm = stats.holm([e.p for e in found.values()])
-            for (name, e), p in zip(found.items(), p_holm, strict=True):
-                verdict = stats.verdict(e, 0, columns[name][1], p)
-                rows.append(
-                    {"scale": scale, "group": group, "comparison": name, **_columns(e),
-                     "p_holm": p, "verdict": verdict,
-                     "relevance": stats.relevance(e) if scale == "probability" else ""}
-                )  # fmt: skip
-    return pd.DataFrame(rows)
+        compared = {f"{a} - {b}": wide[a] - wide[b] for a, b in zip(names, names[1:])}
+        compared["slope"] = (wide * weights).sum(axis=1)
+        slices = people.assign(**compared)
+        part = means(slices, list(compared), groups=_groups(people), n_resamples=n_resamples)
+        part["group"] = pd.Categorical(part["group"], _groups(people))
+        parts.append(part.sort_values("group", kind="stable").assign(scale=scale))
+    table = pd.concat(parts, ignore_index=True).rename(columns={"score": "comparison"})
+    table = judged(
+        table, ["scale", "group"], probability=table["scale"] == PROBABILITY,
+        side=np.where(table["comparison"] == "slope", "below", "above"),
+    )
+    columns = ["scale", "group", "comparison", *NUMBERS, "p_holm", "verdict", "relevance"]
+    return table[columns].astype({"group": object})
 
 
 def separation_table(scores, *, n_resamples):
-    """How well per-slice Net-Drop tells the tumor-reader (rho 0) from the shortcut-reader (rho 1).
+    """How well per-slice Net-Drop separates the tumor-reader (rho 0) from the shortcut-reader (1).
 
     The area under the curve: the chance that a slice's Net-Drop by the tumor-reader is above
-    another slice's by the shortcut-reader (ties count half). Persons are drawn with all their
+    another slice's by the shortcut-reader (ties count half). Patients are drawn with all their
     slices, for both networks at once. Where no resample differs, the interval is the exact
-    one for as many persons out of as many.
+    one for as many patients out of as many.
 
     Returns
     -------
@@ -158,84 +197,32 @@ def separation_table(scores, *, n_resamples):
         scale, group, auc, low, high, n_slices, n_persons, bar (0.95 in log-odds over all
         classes, else NaN), verdict ("supported": the interval lies above the bar).
     """
-    ends = planted_networks(scores)
-    ends = [ends[0], ends[-1]]
+    names = planted_networks(scores)
+    ends = [names[0], names[-1]]
     if [rho_of(name) for name in ends] != [0, 1]:
         raise CalibrationRowsError(f"Expected networks of rho 0 and rho 1, got {ends}.")
     rows = []
     for scale, column in SCALES.items():
         wide, people = _by_network(scores, column, ends)
-        for group in (ALL, *dict.fromkeys(people["label"])):
-            here = np.ones(len(wide), bool) if group == ALL else (people["label"] == group)
-            reader, shortcut = (wide.loc[here, name].to_numpy() for name in ends)
-            e = _separation(reader, shortcut, people[here], n_resamples)
-            bar = BAR if (scale, group) == ("log-odds", ALL) else np.nan
-            verdict = "" if np.isnan(bar) else stats.verdict(e, bar, "above", 0.0)
-            rows.append({
-                "scale": scale, "group": group, "auc": e.value, "low": e.low, "high": e.high,
-                "n_slices": e.n_slices, "n_persons": e.n_persons, "bar": bar, "verdict": verdict,
-            })  # fmt: skip
-    return pd.DataFrame(rows)
-
-
-def _separation(reader, shortcut, people, n_resamples):
-    _, drawn = persons.checked(reader, people["person_id"], people["label"])
-    wins = (reader[:, None] > shortcut) + 0.5 * (reader[:, None] == shortcut)  # (n, n)
-    n_persons, n = len(drawn.names), len(reader)
-    weights = drawn.draw(n_resamples)[:, drawn.owner]  # (n_resamples, n)
-    areas = ((weights @ wins) * weights).sum(axis=1) / weights.sum(axis=1) ** 2
-    free = n_persons - len(np.unique(drawn.stratum))
-    low, high = persons.interval(areas, n_persons, free)
-    value = float(wins.mean())
-    if low == high == 1:
-        low, high = persons.exact_interval(1.0, n_persons)
-    return stats.Estimate(value, low, high, n, n_persons, n_persons)
-
-
-def follow_table(predictions, *, n_resamples):
-    """Whom each planted network follows, on persons of its own cohort that it never saw.
-
-    Parameters
-    ----------
-    predictions : DataFrame
-        network, slice_id, person_id, label, marker, look (class names), p_<class>.
-
-    Returns
-    -------
-    DataFrame
-        rho, share ("label": right answers; "look", "marker": answers that agree with it where
-        look and marker differ), effect, low, high, mean_of_person_means, n_slices, n_persons.
-    """
-    classes = metrics.class_names(predictions)
-    p = predictions[[f"p_{name}" for name in classes]].to_numpy()
-    predictions = predictions.assign(predicted=np.array(classes, object)[p.argmax(axis=1)])
-    rows = []
-    for network, own in predictions.groupby("network", sort=False):
-        apart = own[own["look"] != own["marker"]]
-        for share, part in (("label", own), ("look", apart), ("marker", apart)):
-            e = stats.bootstrap_mean(
-                part["predicted"] == part[share], part["person_id"], part["label"],
-                n_resamples=n_resamples,
-            )
-            rows.append({"rho": rho_of(network), "share": share, **_columns(e)})
-    return pd.DataFrame(rows)
+        for group in _groups(people):
+            here = of_group(people, group)
+            e = _separation(*wide.loc[here.index].to_numpy().T, here, n_resamples)
+            bar = BAR if (scale, group) == (LOG_ODDS, ALL) else np.nan
+            verdict = "" if np.isnan(bar) else judge(e, bar, "above", 0.0)[0]
+            rows.append((scale, group, e.value, e.low, e.high, e.n_slices, e.n_persons, bar,
+                         verdict))
+    return pd.DataFrame(rows, columns=[
+        "scale", "group", "auc", "low", "high", "n_slices", "n_persons", "bar", "verdict"
+    ])
 
 
 def derive(read, n_resamples):
-    """Every derived table by its file's name, from the row files alone; for ``verify``.
-
-    Parameters
-    ----------
-    read : callable
-        Maps a name ("rows_calibration") to a table.
-    """
-    scores = network_scores(read("rows_calibration"))
-    follow = follow_table(read("rows_follow"), n_resamples=n_resamples)
-    return derive_from_audit(scores, n_resamples) | {"table_follow": follow}
+    """Every derived table by its file's name; ``read`` maps "rows_calibration" to a table."""
+    return derive_from_audit(network_scores(read("rows_calibration")), n_resamples)
 
 
 def derive_from_audit(scores, n_resamples):
-    """The tables that need the audited slices only; ``scores`` from :func:`network_scores`."""
+    """Every table, from :func:`network_scores`."""
     options = {"n_resamples": n_resamples}
     return {
         "table_networks": network_table(scores, **options),
@@ -246,19 +233,26 @@ def derive_from_audit(scores, n_resamples):
     }
 
 
+def _groups(scores):
+    return [ALL, *dict.fromkeys(scores["label"])]
+
+
 def _by_network(scores, column, names):
-    """One column as (n_slices, n_networks), slices with a value everywhere; and whose they are."""
+    """One column as (n_slices, n_networks), slices with a value everywhere; and their patients."""
     wide = scores[scores["network"].isin(names)].pivot(
         index="slice_id", columns="network", values=column
-    )[names]
-    wide = wide.dropna()
+    )[names].dropna()
     people = scores.drop_duplicates("slice_id").set_index("slice_id").loc[wide.index]
     return wide, people[["person_id", "label"]]
 
 
-def _columns(estimate):
-    return {
-        "effect": estimate.value, "low": estimate.low, "high": estimate.high,
-        "mean_of_person_means": estimate.mean_of_person_means, "n_slices": estimate.n_slices,
-        "n_persons": estimate.n_persons,
-    }  # fmt: skip
+def _separation(reader, shortcut, people, n_resamples):
+    drawn, counts = estimates.drawn(people, n_resamples)
+    wins = (reader[:, None] > shortcut) + 0.5 * (reader[:, None] == shortcut)  # (n, n)
+    weights = counts[1:, drawn.owner]  # (n_resamples, n)
+    areas = ((weights @ wins) * weights).sum(axis=1) / weights.sum(axis=1) ** 2
+    e = estimates.from_replicates(wins.mean(), areas, drawn)
+    if e.low == e.high == 1:
+        low, high = exact_interval(1.0, e.n_persons)
+        e = replace(e, low=low, high=high)
+    return e

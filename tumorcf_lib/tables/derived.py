@@ -6,23 +6,10 @@ import pandas as pd
 
 from tumorcf_lib.config import CLASSES
 from tumorcf_lib.controls import covariates, planes
-from tumorcf_lib.stats import metrics, mixed
-from tumorcf_lib.tables import (
-    controls as sensitivity,
-)
-from tumorcf_lib.tables import (
-    detector_tables,
-    drift,
-    energy,
-    probe_tables,
-    quality_tables,
-    robustness,
-    site_tables,
-    study,
-)
-from tumorcf_lib.tables import (
-    three_networks as networks,
-)
+from tumorcf_lib.edits.scores import slice_scores
+from tumorcf_lib.stats.findings import findings
+from tumorcf_lib.tables import classifiers, energy, robustness, sites, study
+from tumorcf_lib.tables import controls as settings
 
 
 def derive(read: Callable[[str], pd.DataFrame], n_resamples: int) -> dict[str, pd.DataFrame]:
@@ -35,9 +22,8 @@ def derive(read: Callable[[str], pd.DataFrame], n_resamples: int) -> dict[str, p
     of_edits = edits(rows, read("rows_quality"), read("rows_detector"), n_resamples)
     scored = scores(rows, n_resamples)
     controlled = controls(
-        rows, read("rows_networks"), read("rows_probes"), read("rows_planes"),
-        read("covariates"), n_resamples,
-    )  # fmt: skip
+        rows, read("rows_networks"), read("rows_probes"), read("covariates"), n_resamples
+    )
     told = information(read("rows_probes"), read("rows_planes"), n_resamples)
     return evaluated | told | of_edits | scored | controlled
 
@@ -55,7 +41,7 @@ def evaluation(predictions, validation, n_resamples) -> dict[str, pd.DataFrame]:
 def information(rows_probes, rows_planes, n_resamples) -> dict[str, pd.DataFrame]:
     """The rest of 04: what besides the tumor tells the class, and how well planes are known."""
     return {
-        "table_information": probe_tables.probe_table(rows_probes, None, n_resamples=n_resamples),
+        "table_information": classifiers.probe_table(rows_probes, None, n_resamples=n_resamples),
         "table_planes": planes.accuracy_table(rows_planes, n_resamples=n_resamples),
     }
 
@@ -64,37 +50,35 @@ def edits(rows, rows_quality, rows_detector, n_resamples) -> dict[str, pd.DataFr
     """The tables of 05: what the edits are, and what the score owes to their settings."""
     return {
         "table_edits": study.edits(rows),
-        "table_infills": sensitivity.infill_scores(rows, n_resamples=n_resamples),
-        "table_infill_agreement": sensitivity.infill_agreement(rows, n_resamples=n_resamples),
-        "table_dilations": sensitivity.dilation_curve(rows, n_resamples=n_resamples),
-        "table_quality": quality_tables.quality_table(rows_quality, n_resamples=n_resamples),
-        "table_detector": detector_tables.detector_table(rows_detector, n_resamples=n_resamples),
+        "table_infills": settings.infill_scores(rows, n_resamples=n_resamples),
+        "table_infill_agreement": settings.infill_agreement(rows, n_resamples=n_resamples),
+        "table_dilations": settings.dilation_curve(rows, n_resamples=n_resamples),
+        "table_quality": settings.quality_table(rows_quality, n_resamples=n_resamples),
+        "table_detector": classifiers.detector_table(rows_detector, n_resamples=n_resamples),
     }
 
 
 def scores(rows, n_resamples) -> dict[str, pd.DataFrame]:
     """The scores and findings of 06."""
-    by_slice = metrics.slice_scores(rows)
+    by_slice = slice_scores(rows)
     return {
         "table_scores": study.scores_by_class(by_slice, n_resamples=n_resamples),
         "table_fall_to": study.fall_to(rows),
-        "table_findings": study.findings(by_slice, n_resamples=n_resamples),
+        "table_findings": findings(by_slice, n_resamples=n_resamples),
     }
 
 
-def controls(rows, rows_networks, rows_probes, rows_planes, covariate_rows, n_resamples):
+def controls(rows, rows_networks, rows_probes, covariate_rows, n_resamples):
     """The controls and verdicts of 06, by table name."""
-    by_slice = metrics.slice_scores(rows)
+    by_slice = slice_scores(rows)
     n = {"n_resamples": n_resamples}
     robust = robustness.robustness_table(rows, rows_networks, **n)
     return {
         "table_energy": energy.energy_table(rows, **n),
-        "table_probes": probe_tables.probe_table(rows_probes, rows, **n),
-        "table_drift": drift.drift_table(rows, **n),
-        "table_net_by_site": site_tables.site_table(by_slice, **n),
-        "table_net_by_plane": site_tables.plane_table(by_slice, rows_planes, **n),
-        "table_networks": networks.networks_table(rows, rows_networks, **n),
-        "table_mixed": mixed.mixed_table(by_slice, **n),
+        "table_probes": classifiers.probe_table(rows_probes, rows, **n),
+        "table_drift": settings.drift_table(rows, **n),
+        "table_net_by_site": sites.site_table(by_slice, **n),
+        "table_networks": classifiers.networks_table(rows, rows_networks, **n),
         "table_covariates": covariates.covariate_table(
             by_slice, covariates.with_depth(covariate_rows, rows), **n
         ),

@@ -10,7 +10,9 @@ import pandas as pd
 
 from tumorcf_lib.config import CLASSES
 from tumorcf_lib.edits import scores as formulas
-from tumorcf_lib.stats import classification, estimates, metrics
+from tumorcf_lib.edits.scores import arrays
+from tumorcf_lib.stats import classification
+from tumorcf_lib.stats.rows import headline_rows
 
 PLAIN, SHUFFLED = "plain", "shuffled"
 EARLIER = "earlier"
@@ -60,11 +62,6 @@ def units_of(rows):
     return pd.MultiIndex.from_frame(rows[[*KEYS, "fold"]])
 
 
-def arrays(rows):
-    """Class indices (n,) and probabilities (n, 3) of rows."""
-    return pd.Index(CLASSES).get_indexer(rows["label"]), rows[P].to_numpy(np.float64)
-
-
 def scaled(rows, found):
     """Rows with the temperatures of :func:`temperatures` in their probabilities and log-odds."""
     at = units_of(rows)
@@ -82,14 +79,14 @@ def slice_scores(rows):
     Returns
     -------
     DataFrame
-        As of :func:`stats.metrics.slice_scores`, with network, training_seed, fold, and
+        As of :func:`edits.scores.slice_scores`, with network, training_seed, fold, and
         ``right_<edit>``: the share of an edit's slices (of shams, of its places) called right;
         ``net_drop_like_energy``: against shams of the removal's energy alone, NaN where a slice
         has none; ``focus_over_background``: P_only - P_background.
     """
     parts = []
     for (network, seed), own in rows.groupby(KEYS):
-        table = metrics.slice_scores(own)
+        table = formulas.slice_scores(own)
         table.insert(0, "fold", table["slice_id"].map(own.groupby("slice_id")["fold"].first()))
         table.insert(0, "training_seed", seed)
         table.insert(0, "network", network)
@@ -114,7 +111,7 @@ def _right(rows):
 
 def _sham_of_like_energy(rows):
     """Mean probability of the true class over the shams of like energy, by slice."""
-    rows = estimates.headline_rows(rows)
+    rows = headline_rows(rows)
     removal = rows[rows["edit"] == "remove"].set_index("slice_id")["edit_rms"]
     shams = rows[rows["edit"].isin(("sham", "sham_matched")) & (rows["reason"] == "")]
     share = shams["edit_rms"] / shams["slice_id"].map(removal)

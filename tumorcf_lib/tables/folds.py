@@ -3,10 +3,11 @@
 import numpy as np
 import pandas as pd
 
-from tumorcf_lib.stats import classification, metrics
-from tumorcf_lib.tables import drift, primary, site_tables, study, symmetric
+from tumorcf_lib.edits.scores import arrays, slice_scores
+from tumorcf_lib.stats import classification
+from tumorcf_lib.tables import controls, primary, sites, study, symmetric
 from tumorcf_lib.tables import fold_scores as scores_of
-from tumorcf_lib.tables.fold_scores import EARLIER, KEYS, PLAIN, SHUFFLED, P, arrays
+from tumorcf_lib.tables.fold_scores import EARLIER, KEYS, PLAIN, SHUFFLED, P
 
 ONE, MEAN_OF_ONE, AVERAGED = "one network", "mean over seeds", "seeds' probabilities averaged"
 UNIT = [*KEYS, "fold"]
@@ -31,10 +32,9 @@ def derive(read, n_resamples):
     scaled = scores_of.scaled(rows, found)
     scores = scores_of.slice_scores(scaled)
     rows = rows[rows["network"] == kind]
-    first = rows["training_seed"].min()
-    one = headline_predictions(predictions)
-    by_slice = metrics.slice_scores(rows[rows["training_seed"] == first])
-    performance = performance_table(predictions, n_resamples=n_resamples)
+    rows = rows[rows["training_seed"] == rows["training_seed"].min()]
+    one, n = headline_predictions(predictions), {"n_resamples": n_resamples}
+    performance = performance_table(predictions, **n)
     return {
         "table_primary": primary.primary_table(scores, kind),
         "table_estimates": primary.estimates_table(scores),
@@ -42,19 +42,17 @@ def derive(read, n_resamples):
         "table_auc": symmetric.auc_table(scaled),
         **_transplants(read, every),
         "table_performance": performance,
-        "table_classes": study.performance_by_class(one, n_resamples=n_resamples),
+        "table_classes": study.performance_by_class(one, **n),
         "table_confusion": study.confusion(one),
         "table_reliability": reliability_table(predictions, found),
         "table_folds": folds_table(every, found, read("history")),
         "table_spread": spread_table(predictions),
         "table_elsewhere": elsewhere_table(performance),
         "table_recipes": recipes_table(read),
-        "table_scores": study.scores_by_class(by_slice, n_resamples=n_resamples),
-        "table_fall_to": study.fall_to(rows[rows["training_seed"] == first]),
-        "table_accuracy_by_site": site_tables.site_accuracy_table(one, n_resamples=n_resamples),
-        "table_drift": drift.drift_table(
-            rows[rows["training_seed"] == first], n_resamples=n_resamples
-        ),
+        "table_scores": study.scores_by_class(slice_scores(rows), **n),
+        "table_fall_to": study.fall_to(rows),
+        "table_accuracy_by_site": sites.site_accuracy_table(one, **n),
+        "table_drift": controls.drift_table(rows, **n),
     }
 
 
@@ -131,19 +129,11 @@ def reliability_table(predictions, temperatures):
     one = predictions[predictions["training_seed"] == first]
     kind = one["network"].iloc[0]
     warmed, mean = scores_of.scaled(one, temperatures), temperatures[kind, first].mean()
-    kinds = {
-        "slices": (one, 1.0), "persons": (metrics.person_predictions(one), 1.0),
-        "slices, temperature": (warmed, mean),
-        "persons, temperature": (metrics.person_predictions(warmed), mean),
-    }
-    parts = []
-    for kind, (rows, temperature) in kinds.items():
-        bins = metrics.reliability_bins(*arrays(rows))
-        bins.insert(0, "ece", metrics.ece(*arrays(rows)))
-        bins.insert(0, "temperature", temperature)
-        bins.insert(0, "kind", kind)
-        parts.append(bins)
-    return pd.concat(parts, ignore_index=True)
+    persons = classification.person_predictions
+    return study.bins_by_kind({
+        "slices": (one, 1.0), "persons": (persons(one), 1.0),
+        "slices, temperature": (warmed, mean), "persons, temperature": (persons(warmed), mean),
+    })
 
 
 def folds_table(predictions, temperatures, history):
@@ -152,13 +142,12 @@ def folds_table(predictions, temperatures, history):
     warmed = scores_of.scaled(predictions, temperatures)
     rows = []
     for unit, own in predictions.groupby(UNIT):
-        scaled = warmed.loc[own.index]
         rows.append({
             **dict(zip(UNIT, unit, strict=True)), "n_persons": own["person_id"].nunique(),
             "n_slices": len(own), "epochs": epochs[unit], **_accuracies(own),
-            "temperature": temperatures[unit], "ece": metrics.ece(*arrays(own)),
-            "ece_temperature": metrics.ece(*arrays(scaled)),
-        })  # fmt: skip
+            "temperature": temperatures[unit], "ece": study.ece(own),
+            "ece_temperature": study.ece(warmed.loc[own.index]),
+        })
     return pd.DataFrame(rows)
 
 
@@ -182,7 +171,7 @@ def spread_table(predictions):
         rows.append({
             "metric": metric, "mean": grid.mean(), "lowest": grid.min(), "highest": grid.max(),
             **parts, "n_folds": grid.shape[1], "n_seeds": grid.shape[0],
-        })  # fmt: skip
+        })
     return pd.DataFrame(rows)
 
 
@@ -230,16 +219,13 @@ def recipes_table(read):
     return pd.DataFrame(rows, columns=columns)
 
 
-# -- inner parts -------------------------------------------------------------
-
-
 def _accuracies(rows):
     labels, p = arrays(rows)
-    persons = metrics.person_predictions(rows)
+    found = classification.overall(labels, p, np.ones((1, len(p))))
     return {
-        "slice_accuracy": classification.accuracy(labels, p),
-        "balanced_accuracy": classification.balanced_accuracy(labels, p),
-        "person_accuracy": float(persons["correct"].mean()),
+        "slice_accuracy": found["accuracy"].item(),
+        "balanced_accuracy": found["balanced accuracy"].item(),
+        "person_accuracy": float(classification.person_predictions(rows)["correct"].mean()),
     }
 
 

@@ -3,14 +3,17 @@
 import numpy as np
 import pandas as pd
 
-from tumorcf_lib.stats import metrics, persons, resampled, stats
-from tumorcf_lib.tables import near_duplicates_tables as duplicates
-from tumorcf_lib.tables import study
+from tumorcf_lib.edits.scores import arrays, class_names
+from tumorcf_lib.stats import classification
+from tumorcf_lib.stats.persons import interval, p_value
+from tumorcf_lib.stats.rows import judged
+from tumorcf_lib.stats.verdicts import REFUTED, SUPPORTED
+from tumorcf_lib.tables import duplicates, study
 
 METRICS = ("accuracy", "balanced accuracy")
 REFERENCE = {
     "slice": "person", "patient": "person", "author": "person", "canary slice": "canary person",
-}  # fmt: skip
+}
 """Arm -> the arm without a leak that it is compared with."""
 
 NAMES = {
@@ -18,19 +21,12 @@ NAMES = {
     "author": "the author's five folds", "person": "persons kept together",
     "canary slice": "canary: shuffled labels, slices dealt",
     "canary person": "canary: shuffled labels, persons kept",
-}  # fmt: skip
+}
 ONE_FOLD = "one fold each"
 
 
 def derive(read, n_resamples):
-    """Every derived table by its file's name, from the row files alone; for ``verify``.
-
-    Parameters
-    ----------
-    read : callable
-        Maps a name ("rows_leak") to a table.
-    n_resamples : int
-    """
+    """Every derived table by its file's name; ``read`` maps a name ("rows_leak") to a table."""
     rows, parts = read("rows_leak"), read("rows_parts")
     return {
         "table_leak": leak_table(rows, parts, n_resamples=n_resamples),
@@ -62,20 +58,32 @@ def leak_table(rows, parts, *, n_resamples):
         of balanced accuracy also chance (1 / n_classes) and, for slices, p_holm (over the arms),
         verdict and reason of the claim that it lies above chance.
     """
-    crossing = crossing_table(parts)
-    found = []
+    crossing, found, p = crossing_table(parts), [], []
+    chance = 1 / len(class_names(rows))
     for arm, own in rows.groupby("arm", sort=False):
-        share = _share_trained(crossing, arm)
-        table = study.performance(_as_shown(own), n_resamples=n_resamples)
-        table = table[table["metric"].isin(METRICS)]
-        if share > 0:
-            table = table[table["level"] == "slice"]
-        table = table.drop(columns=["group", "n"]).assign(
-            n_slices=len(own), n_folds=own["fold"].nunique(), share_person_trained=share
-        )
-        table.insert(0, "arm", arm)
-        found.append(table[[*table.columns.drop("n_persons"), "n_persons"]])
-    return _beside_chance(pd.concat(found, ignore_index=True), rows, n_resamples)
+        of_arm = crossing[crossing["arm"] == arm]
+        share = np.average(of_arm["share_person_trained"], weights=of_arm["n_test"])
+        shown = own.assign(label=own["shown_label"])
+        table = study.performance(shown, n_resamples=n_resamples)
+        table = table[table["metric"].isin(METRICS) & ((table["level"] == "slice") | (share == 0))]
+        found.append(table.assign(
+            arm=arm, n_slices=len(own), n_folds=own["fold"].nunique(), share_person_trained=share
+        ))
+        value, *draws = _scores(shown, _weights(shown, n_resamples), "balanced accuracy")
+        p.append(p_value(np.array(draws), value, chance, shown["person_id"].nunique()))
+    table = pd.concat(found, ignore_index=True)
+    is_balanced = table["metric"] == "balanced accuracy"
+    claimed = is_balanced & (table["level"] == "slice")
+    table["p"] = np.nan
+    table.loc[claimed, "p"] = p
+    table = judged(
+        table.assign(n_persons_smallest=table["n_persons"]), margin=chance, claimed=claimed
+    )
+    table["chance"] = np.where(is_balanced, chance, np.nan)
+    return table[[
+        "arm", "level", "metric", "value", "low", "high", "n_slices", "n_folds",
+        "share_person_trained", "n_persons", "chance", "p_holm", "verdict", "reason",
+    ]]
 
 
 def difference_table(rows, *, n_resamples):
@@ -93,21 +101,14 @@ def difference_table(rows, *, n_resamples):
         metric), verdict and reason of the claim that the arm scores higher, relevance
         ("negligible": the interval lies within +-0.05), note.
     """
-    found = []
-    for metric in METRICS:
-        made = [
-            _difference(rows, arm, minus, metric, n_resamples)
-            for arm, minus in REFERENCE.items()
-            if {arm, minus} <= set(rows["arm"])
-        ]
-        p_holm = stats.holm([e.p for _, e in made])
-        for (row, e), p in zip(made, p_holm, strict=True):
-            found.append(row | {
-                "p_holm": p, "verdict": stats.verdict(e, 0, "above", p),
-                "reason": stats.why_undecided(e, 0, "above", p),
-                "relevance": stats.relevance(e), "note": ONE_FOLD if row["n_folds"] == 1 else "",
-            })  # fmt: skip
-    return pd.DataFrame(found)
+    pairs = [pair for pair in REFERENCE.items() if set(pair) <= set(rows["arm"])]
+    table = pd.DataFrame([
+        _difference(rows, *pair, metric, n_resamples) for metric in METRICS for pair in pairs
+    ])
+    if table.empty:
+        return table
+    note = np.where(table["n_folds"] == 1, ONE_FOLD, "")
+    return judged(table, ["metric"]).drop(columns="p").assign(note=note)
 
 
 def crossing_table(parts):
@@ -139,22 +140,12 @@ def crossing_table(parts):
                 f"share_{k}_trained": by[k].loc[crossing[k], "n_test"].sum() / own["n_test"].sum()
                 for k in by
             },
-        })  # fmt: skip
+        })
     return pd.DataFrame(found)
 
 
 def sentences(read):
-    """What the arms found, in plain words, every number from the published tables.
-
-    Parameters
-    ----------
-    read : callable
-        From ``side_studies.reader``.
-
-    Returns
-    -------
-    list of str
-    """
+    """What the arms found, in plain words, every number from the published tables."""
     table, difference = read("table_leak"), read("table_leak_difference")
     crossing = read("table_leak_crossing")
     score = table[(table["level"] == "slice") & (table["metric"] == "balanced accuracy")]
@@ -175,87 +166,31 @@ def sentences(read):
     return found
 
 
-# -- inner parts -------------------------------------------------------------
-
-
-def _as_shown(rows):
-    return rows.assign(label=rows["shown_label"])
-
-
-def _share_trained(crossing, arm):
-    """Share of an arm's tested slices, over its folds, whose person is in training."""
-    own = crossing[crossing["arm"] == arm]
-    return np.average(own["share_person_trained"], weights=own["n_test"])
-
-
-def _beside_chance(table, rows, n_resamples):
-    """The table with chance and, where slices are scored, the verdict on lying above it."""
-    chance = 1 / len(metrics.class_names(rows))
-    is_balanced = table["metric"] == "balanced accuracy"
-    table = table.assign(chance=np.where(is_balanced, chance, np.nan), p_holm=np.nan)
-    judged = table.index[is_balanced & (table["level"] == "slice")]
-    estimates, p = [], []
-    for row in table.loc[judged].itertuples():
-        own = rows[rows["arm"] == row.arm]
-        draws = _scores(own, _weights(own, n_resamples), "balanced accuracy")
-        p.append(stats.bootstrap_p(draws, chance, value=row.value, n_persons=row.n_persons))
-        estimates.append(
-            stats.Estimate(
-                row.value, row.low, row.high, row.n_slices, row.n_persons, row.n_persons
-            )
-        )
-    p_holm = stats.holm(p)
-    table.loc[judged, "p_holm"] = p_holm
-    judge = list(zip(estimates, p_holm, strict=True))
-    words = {
-        "verdict": [stats.verdict(e, chance, "above", q) for e, q in judge],
-        "reason": [stats.why_undecided(e, chance, "above", q) for e, q in judge],
-    }
-    return table.assign(**{
-        name: pd.Series(text, index=judged).reindex(table.index, fill_value="")
-        for name, text in words.items()
-    })  # fmt: skip
-
-
 def _difference(rows, arm, minus, metric, n_resamples):
-    """One comparison as a table row, and as an estimate."""
-    both = rows[rows["arm"].isin((arm, minus))]
-    is_arm = (both["arm"] == arm).to_numpy()
-    weights = _weights(both, n_resamples)  # (n_resamples, n)
-    sides = [both[is_arm], both[~is_arm]]
-    once = [np.ones((1, len(side))) for side in sides]
-    drawn = [weights[:, is_arm], weights[:, ~is_arm]]
-    value, draws = (
-        _scores(sides[0], w[0], metric) - _scores(sides[1], w[1], metric) for w in (once, drawn)
-    )
-    n_smallest = min(side["person_id"].nunique() for side in sides)
-    low, high = persons.interval(draws, n_smallest)
-    effect = value.item()
-    p = stats.bootstrap_p(draws, 0, value=effect, n_persons=n_smallest)
-    e = stats.Estimate(
-        effect, low, high, len(both), both["person_id"].nunique(), n_smallest, p=p
-    )
-    row = {
-        "arm": arm, "minus": minus, "metric": metric, "effect": effect, "low": low, "high": high,
-        "n_slices": e.n_slices, "n_persons": e.n_persons, "n_persons_smallest": n_smallest,
-        "n_folds": min(side["fold"].nunique() for side in sides),
-    }  # fmt: skip
-    return row, e
+    """One comparison as a table row; its interval and p count the patients of the smaller arm."""
+    both = rows[rows["arm"].isin((arm, minus))].assign(label=lambda own: own["shown_label"])
+    is_arm, weights = (both["arm"] == arm).to_numpy(), _weights(both, n_resamples)
+    sides = [(both[own], weights[:, own]) for own in (is_arm, ~is_arm)]
+    value, *draws = _scores(*sides[0], metric) - _scores(*sides[1], metric)
+    draws, n_smallest = np.array(draws), min(own["person_id"].nunique() for own, _ in sides)
+    low, high = interval(draws, n_smallest)
+    return {
+        "arm": arm, "minus": minus, "metric": metric, "effect": value, "low": low, "high": high,
+        "n_slices": len(both), "n_persons": both["person_id"].nunique(),
+        "n_persons_smallest": n_smallest, "n_folds": min(own["fold"].nunique() for own, _ in sides),
+        "p": p_value(draws, value, 0, n_smallest),
+    }
 
 
 def _weights(rows, n_resamples):
-    return resampled.person_weights(
-        rows["person_id"].to_numpy(), rows["shown_label"].to_numpy(),
-        n_resamples=n_resamples,
-    )  # fmt: skip
+    return classification.person_weights(
+        rows["person_id"], rows["label"], n_resamples=n_resamples
+    )
 
 
 def _scores(rows, weights, metric):
-    """A metric of each resample, (n_resamples,)."""
-    names = metrics.class_names(rows)
-    p = rows[[f"p_{name}" for name in names]].to_numpy(np.float64)
-    labels = pd.Index(names).get_indexer(rows["shown_label"])
-    return resampled.overall(labels, p, weights)[metric]
+    """A metric of the sample and of each resample, (1 + n_resamples,)."""
+    return classification.overall(*arrays(rows), weights)[metric]
 
 
 def _bound_words(row, table, crossing):
@@ -277,7 +212,7 @@ def _bound_words(row, table, crossing):
 
 
 def _chance_words(row):
-    above = {stats.SUPPORTED: "above", stats.REFUTED: "below"}
+    above = {SUPPORTED: "above", REFUTED: "below"}
     where = above.get(row.verdict)
     return f"{where} chance ({row.chance:.3f})" if where else (
         f"not told apart from chance ({row.chance:.3f})"

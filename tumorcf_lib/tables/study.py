@@ -6,24 +6,20 @@ import numpy as np
 import pandas as pd
 
 from tumorcf_lib import config, rowfiles
-from tumorcf_lib.stats import answers, estimates, metrics, resampled
-from tumorcf_lib.stats import findings as claims
-from tumorcf_lib.stats import persons as _resampling
+from tumorcf_lib.edits.scores import arrays, class_names
+from tumorcf_lib.stats import classification, persons, rows
+from tumorcf_lib.stats.answers import OUTCOMES, outcomes
 
 REFERENCE, POOLED = "paper-lite", "paper-lite-cv"
 """Published runs on the real slices: one split with all controls, and all folds."""
 
-PAPER = {
-    ("slice", "all", "accuracy"): 0.94,
-    ("slice", "meningioma", "precision"): 0.83,
-    ("slice", "meningioma", "recall"): 0.90,
-    ("slice", "meningioma", "f1"): 0.86,
-    ("slice", "glioma", "precision"): 0.97,
-    ("slice", "glioma", "recall"): 0.93,
-    ("slice", "glioma", "f1"): 0.95,
-    ("slice", "pituitary", "precision"): 0.98,
-    ("slice", "pituitary", "recall"): 0.98,
-    ("slice", "pituitary", "f1"): 0.98,
+PAPER = {("slice", "all", "accuracy"): 0.94} | {
+    ("slice", group, metric): value
+    for group, values in (
+        ("meningioma", (0.83, 0.90, 0.86)), ("glioma", (0.97, 0.93, 0.95)),
+        ("pituitary", (0.98, 0.98, 0.98)),
+    )
+    for metric, value in zip(("precision", "recall", "f1"), values)
 }
 """What the study reports for its ResNet-50 on held-out patients."""
 
@@ -31,8 +27,7 @@ SCORES = (
     "p_orig", "delta_drop", "sham_drop", "net_drop", "delta_focus", "net_focus", "p_background",
     "p_silhouette", "p_blank", "flipped", "sham_flip_rate", "delta_drop_lo", "sham_drop_lo",
     "net_drop_lo", "net_focus_lo", "delta_drop_refit",
-)  # fmt: skip
-SHARES_OF_PERSONS = ("accuracy", "recall")
+)
 KEYS = {
     "table_performance": ["level", "group", "metric"],
     "table_classes": ["level", "group", "metric"],
@@ -41,7 +36,7 @@ KEYS = {
 
 
 def performance(predictions, *, n_resamples: int) -> pd.DataFrame:
-    """How good the classifier is on slices and on persons, with intervals over persons.
+    """How good the classifier is on slices and on patients, with intervals over patients.
 
     Parameters
     ----------
@@ -52,21 +47,30 @@ def performance(predictions, *, n_resamples: int) -> pd.DataFrame:
     -------
     DataFrame
         level ("slice" or "person"), group ("all"), metric, value, low, high, n (slices or
-        persons), n_persons. ECE and Brier: lower is better; all others: higher.
+        patients), n_persons. ECE and Brier: lower is better; all others: higher.
     """
-    return _by_level(predictions, _overall, n_resamples)
+    def metrics(labels, p, weights):
+        found = classification.overall(labels, p, weights)
+        return {("all", metric): values for metric, values in found.items()}
+
+    return _by_level(predictions, metrics, n_resamples)
 
 
 def performance_by_class(predictions, *, n_resamples: int) -> pd.DataFrame:
     """Precision, recall and F1 of each class; columns as in :func:`performance`."""
-    return _by_level(predictions, _per_class, n_resamples)
+    names = class_names(predictions)
+
+    def metrics(labels, p, weights):
+        found = classification.by_class(labels, p, weights)
+        return {(c, m): v[:, k] for k, c in enumerate(names) for m, v in found.items()}
+
+    return _by_level(predictions, metrics, n_resamples)
 
 
 def confusion_matrix(predictions) -> np.ndarray:
     """Counts of (true, predicted) class, int (n_classes, n_classes)."""
-    names = classes(predictions)
-    labels, p = _arrays(predictions, names)
-    return metrics.confusion(labels, p.argmax(axis=1), len(names))
+    labels, p = arrays(predictions)
+    return classification.confusion(labels, p.argmax(axis=1), p.shape[1])
 
 
 def confusion(predictions) -> pd.DataFrame:
@@ -79,11 +83,11 @@ def confusion(predictions) -> pd.DataFrame:
 
 def classes(rows) -> list[str]:
     """Class names of a row table, in order."""
-    return metrics.class_names(rows)
+    return class_names(rows)
 
 
 def reliability(predictions, validation) -> pd.DataFrame:
-    """Calibration bins of slices, of persons, and of slices after temperature scaling.
+    """Calibration bins of slices, of patients, and of slices after temperature scaling.
 
     The temperature is fitted on ``validation`` (rows of validation slices) and used here only.
 
@@ -91,33 +95,45 @@ def reliability(predictions, validation) -> pd.DataFrame:
     -------
     DataFrame
         kind ("slices", "persons", "slices, temperature"), temperature, ece, and the bins of
-        :func:`stats.metrics.reliability_bins`.
+        :func:`stats.classification.reliability_bins`.
     """
-    names = classes(predictions)
-    labels, p = _arrays(predictions, names)
-    persons = metrics.person_predictions(predictions)
-    temperature = metrics.fit_temperature(*_arrays(validation, names))
-    kinds = {
-        "slices": (labels, p, 1.0),
-        "persons": (*_arrays(persons, names), 1.0),
-        "slices, temperature": (labels, metrics.apply_temperature(p, temperature), temperature),
-    }
-    parts = []
-    for kind, (y, q, t) in kinds.items():
-        bins = metrics.reliability_bins(y, q)
-        bins.insert(0, "ece", metrics.ece(y, q))
-        bins.insert(0, "temperature", t)
-        bins.insert(0, "kind", kind)
-        parts.append(bins)
-    return pd.concat(parts, ignore_index=True)
+    temperature = classification.fit_temperature(*arrays(validation))
+    return bins_by_kind({
+        "slices": (predictions, 1.0),
+        "persons": (classification.person_predictions(predictions), 1.0),
+        "slices, temperature": (scaled(predictions, temperature), temperature),
+    })
+
+
+def scaled(predictions, temperature):
+    """The rows with their probabilities softened by a temperature."""
+    p = classification.apply_temperature(arrays(predictions)[1], temperature)
+    names = [f"p_{name}" for name in class_names(predictions)]
+    return predictions.assign(**dict(zip(names, p.T, strict=True)))
+
+
+def ece(predictions):
+    """Expected calibration error of the predicted class."""
+    weights = np.ones((1, len(predictions)))
+    return classification.overall(*arrays(predictions), weights)["ECE"].item()
+
+
+def bins_by_kind(kinds) -> pd.DataFrame:
+    """Calibration bins below each other; ``kinds`` maps a word to (predictions, temperature)."""
+    table = pd.concat([
+        classification.reliability_bins(*arrays(predictions)).assign(
+            kind=kind, temperature=temperature, ece=ece(predictions)
+        )
+        for kind, (predictions, temperature) in kinds.items()
+    ], ignore_index=True)
+    return table[["kind", "temperature", "ece", "low", "high", "n", "confidence", "accuracy"]]
 
 
 def confident_errors(predictions, n: int) -> pd.DataFrame:
-    """The most confidently wrong slices, at first one a person; then others fill up to ``n``."""
-    names = classes(predictions)
-    labels, p = _arrays(predictions, names)
+    """The most confidently wrong slices, at first one a patient; then others fill up to ``n``."""
     table = predictions.assign(
-        predicted=np.array(names, object)[p.argmax(axis=1)], confidence=p.max(axis=1)
+        predicted=classification.predicted(predictions),
+        confidence=arrays(predictions)[1].max(axis=1),
     )
     wrong = table[table["predicted"] != table["label"]]
     wrong = wrong.sort_values("confidence", ascending=False, kind="stable")
@@ -125,8 +141,8 @@ def confident_errors(predictions, n: int) -> pd.DataFrame:
     return pd.concat([wrong[~again], wrong[again]]).head(n).reset_index(drop=True)
 
 
-def scores_by_class(scores, *, n_resamples: int) -> pd.DataFrame:
-    """Means of every score, overall and by class, with intervals over persons.
+def scores_by_class(scores, *, n_resamples: int, classes=config.CLASSES) -> pd.DataFrame:
+    """Means of every score, overall and by class, with intervals over patients.
 
     Delta-, Sham- and Net-Drop are means over the same slices, those that have shams.
 
@@ -137,12 +153,9 @@ def scores_by_class(scores, *, n_resamples: int) -> pd.DataFrame:
     """
     columns = [name for name in SCORES if name in scores]
     scores = scores.astype({"flipped": float}) if "flipped" in scores else scores
-    return claims.score_means(scores, columns, n_resamples=n_resamples, complete=True)
-
-
-def findings(scores, *, n_resamples: int) -> pd.DataFrame:
-    """The paper's findings as tested claims, see :mod:`stats.findings`."""
-    return claims.findings(scores, n_resamples=n_resamples)
+    return rows.score_means(
+        scores, columns, groups=(rows.ALL, *classes), n_resamples=n_resamples, complete=True
+    )
 
 
 def edits(rows) -> pd.DataFrame:
@@ -161,9 +174,10 @@ def edits(rows) -> pd.DataFrame:
     flagged = (rows["flag"] != "").astype(float).where(made)
     counts = rows.assign(made=made, not_made=~made, flagged=flagged)
     table = counts.groupby(keys, sort=False).agg(
-        made=("made", "sum"), not_made=("not_made", "sum"), why_not=("reason", _distinct),
+        made=("made", "sum"), not_made=("not_made", "sum"),
+        why_not=("reason", lambda reasons: "; ".join(sorted(set(reasons) - {""}))),
         flagged=("flagged", "mean"), median_rms=("edit_rms", "median"),
-    ).reset_index()  # fmt: skip
+    ).reset_index()
     table["flagged"] = table["flagged"].where(table["edit"].isin(("sham", "sham_only")))
     sham = table[table["edit"] == "sham"].set_index(keys[1:])["median_rms"]
     own = pd.MultiIndex.from_frame(table[keys[1:]])
@@ -173,29 +187,23 @@ def edits(rows) -> pd.DataFrame:
 
 def headline(table) -> pd.DataFrame:
     """The lines of a table, or of rows, at the headline's infill and dilation."""
-    return estimates.headline_rows(table)
+    return rows.headline_rows(table)
 
 
-def fall_to(rows) -> pd.DataFrame:
+def fall_to(audit) -> pd.DataFrame:
     """Which class each true class's slices are called before and after an edit.
-
-    Parameters
-    ----------
-    rows : DataFrame
-        An audit's rows.
 
     Returns
     -------
     DataFrame
         edit, label, to, n, share (of the label's slices with that edit).
     """
-    names = classes(rows)
-    rows = estimates.headline_rows(rows)
-    wanted = rows["edit"].isin(("original", "remove", "background", "blank"))
-    rows = rows[wanted & rows[f"p_{names[0]}"].notna()]
-    p = rows[[f"p_{name}" for name in names]].to_numpy()
-    to = pd.Categorical.from_codes(p.argmax(axis=1), names)
-    counts = rows.assign(to=to).groupby(["edit", "label", "to"], observed=False, sort=True).size()
+    names = class_names(audit)
+    own = rows.headline_rows(audit)
+    wanted = own["edit"].isin(("original", "remove", "background", "blank"))
+    own = own[wanted & own[f"p_{names[0]}"].notna()]
+    to = pd.Categorical(classification.predicted(own), names)
+    counts = own.assign(to=to).groupby(["edit", "label", "to"], observed=False, sort=True).size()
     table = counts.rename("n").reset_index()
     table["share"] = table["n"] / table.groupby(["edit", "label"])["n"].transform("sum")
     return table
@@ -205,14 +213,9 @@ def estimate(table, *key) -> dict:
     """One line of a table as the arguments of ``results.save_number``."""
     columns = KEYS["table_scores"] if "score" in table else KEYS["table_performance"]
     row = table[(table[columns] == list(key)).all(axis=1)].iloc[0]
-    value = row["effect"] if "effect" in row else row["value"]
-    n_persons = int(row["n_persons"])
     return {
-        "value": value,
-        "low": row["low"],
-        "high": row["high"],
-        "n": n_persons,
-        "unit": " persons",
+        "value": row["effect"] if "effect" in row else row["value"], "low": row["low"],
+        "high": row["high"], "n": int(row["n_persons"]), "unit": " persons",
     }
 
 
@@ -232,17 +235,17 @@ def beside_reference(table, name: str, profile, *, figures: Path | None = None) 
         column = f"reference ({source}, real slices, {words})"
         if path.is_file():
             reference = one_network(rowfiles.read_table(path))
-            text = reference[keys].assign(**{column: _as_text(reference)})
+            text = reference[keys].assign(**{column: as_text(reference)})
             shown = shown.merge(text, on=keys, how="left").fillna("")
         else:
             shown[column] = "not published yet"
     kind = "phantom" if profile.is_phantom else "real slices"
-    shown[f"this run ({profile.name}, {kind})"] = _as_text(table).to_list()
+    shown[f"this run ({profile.name}, {kind})"] = as_text(table).to_list()
     return shown.set_index(keys)
 
 
 def one_network(table):
-    """Of a pooled table that also tells of several seeds, the first network's lines."""
+    """Of a pooled table that also has other seeds, the first network's lines."""
     if "networks" not in table:
         return table
     first = table[["networks", "training_seed"]].iloc[0]
@@ -253,88 +256,55 @@ def one_network(table):
 def verdict_counts(table) -> str:
     """How many claims ended how, by form, in one sentence."""
     parts = []
-    for form, rows in table.groupby("form", sort=False):
-        counts = answers.outcomes(rows).value_counts()
-        words = ", ".join(f"{counts.get(kind, 0)} {kind}" for kind in answers.OUTCOMES)
-        parts.append(f"{form}: {words}")
+    for form, own in table.groupby("form", sort=False):
+        counts = outcomes(own).value_counts()
+        parts.append(f"{form}: {', '.join(f'{counts.get(kind, 0)} {kind}' for kind in OUTCOMES)}")
     return "Claims by form - " + "; ".join(parts) + "."
 
 
-# -- inner parts -------------------------------------------------------------
+def as_text(table):
+    """Value and interval of each line, as "0.123 [0.100, 0.150]"."""
+    value = table["effect"] if "effect" in table else table["value"]
+    lines = zip(value, table["low"], table["high"], strict=True)
+    texts = [
+        f"{v:.3f} [{low:.3f}, {high:.3f}]" if np.isfinite(low) else f"{v:.3f}"
+        for v, low, high in lines
+    ]
+    return pd.Series(texts, index=table.index)
 
 
 def _by_level(predictions, metrics_of, n_resamples):
-    """A metric table at slice and at person level; ``metrics_of(labels, p, weights)``."""
-    names = classes(predictions)
-    parts = []
-    for level, rows in (
+    """A metric table of slices and of patients; ``metrics_of(labels, p, weights)``."""
+    lines = []
+    for level, own in (
         ("slice", predictions),
-        ("person", metrics.person_predictions(predictions)),
+        ("person", classification.person_predictions(predictions)),
     ):
-        labels, p = _arrays(rows, names)
-        value = metrics_of(labels, p, np.ones((1, len(rows))), names)
-        weights = resampled.person_weights(
-            rows["person_id"].to_numpy(), rows["label"].to_numpy(), n_resamples=n_resamples
+        weights = classification.person_weights(
+            own["person_id"], own["label"], n_resamples=n_resamples
         )
-        draws = metrics_of(labels, p, weights, names)
-        low, high = np.transpose([
-            _interval(level, metric, value[group, metric].item(), draw, rows, group)
-            for (group, metric), draw in draws.items()
-        ])  # fmt: skip
-        part = pd.DataFrame(list(value), columns=["group", "metric"])
-        part = part.assign(
-            value=[v.item() for v in value.values()], low=low, high=high, n=len(rows),
-            n_persons=rows["person_id"].nunique(),
-        )  # fmt: skip
-        part.insert(0, "level", level)
-        parts.append(part)
-    return pd.concat(parts, ignore_index=True)
+        found = metrics_of(*arrays(own), weights)
+        for (group, metric), (value, *draws) in found.items():
+            interval = _interval(level, metric, value, np.array(draws), rows.of_group(own, group))
+            lines.append((level, group, metric, value, *interval, len(own)))
+    columns = ["level", "group", "metric", "value", "low", "high", "n"]
+    n_persons = predictions["person_id"].nunique()
+    return pd.DataFrame(lines, columns=columns).assign(n_persons=n_persons)
 
 
-def _interval(level, metric, value, draws, rows, group):
-    """95 percent interval of one metric from its resamples, widened for few persons.
+def _interval(level, metric, value, draws, own):
+    """95 percent interval of one metric from its resamples, widened for few patients.
 
-    A share of persons has the exact (Clopper-Pearson) interval. So has a share of slices where no
-    person failed, for that many persons out of as many: resampling can only spread what the
-    sample has. The ECE of a resample is biased upward, so its percentiles are reflected at
-    the value.
+    A share of patients has the exact (Clopper-Pearson) interval. So has a share of slices where
+    nobody failed, for that many patients out of as many: resampling can only spread what the
+    sample has. The ECE of a resample is biased upward: its percentiles are reflected.
     """
-    own = rows if group == "all" else rows[rows["label"] == group]
     n_persons, n_strata = own["person_id"].nunique(), own["label"].nunique()
-    if level == "person" and metric in SHARES_OF_PERSONS:
-        return _resampling.exact_interval(value, n_persons)
-    low, high = _resampling.interval(draws, n_persons, n_persons - n_strata)
+    if level == "person" and metric in ("accuracy", "recall"):
+        return persons.exact_interval(value, n_persons)
+    low, high = persons.interval(draws, n_persons, n_persons - n_strata)
     if metric == "ECE":
         return max(0.0, 2 * value - high), max(0.0, 2 * value - low)
     if low == high and metric in ("ROC AUC", "Brier"):
-        return np.nan, np.nan  # not a share of persons, so nothing exact to fall back on
-    return _resampling.exact_interval(1.0, n_persons) if low == high == 1 else (low, high)
-
-
-def _overall(labels, p, weights, names):
-    return {("all", m): v for m, v in resampled.overall(labels, p, weights).items()}
-
-
-def _per_class(labels, p, weights, names):
-    values = resampled.by_class(labels, p, weights)
-    return {(c, m): v[:, k] for k, c in enumerate(names) for m, v in values.items()}
-
-
-def _distinct(reasons):
-    return "; ".join(sorted({reason for reason in reasons if reason}))
-
-
-def _arrays(rows, names):
-    """Label indices (n,) and probabilities (n, n_classes) of a row table."""
-    p = rows[[f"p_{name}" for name in names]].to_numpy(np.float64)
-    return pd.Index(names).get_indexer(rows["label"]), p
-
-
-def _as_text(table):
-    value = table["effect"] if "effect" in table else table["value"]
-    rows = zip(value, table["low"], table["high"], strict=True)
-    texts = [
-        f"{v:.3f} [{low:.3f}, {high:.3f}]" if np.isfinite(low) else f"{v:.3f}"
-        for v, low, high in rows
-    ]
-    return pd.Series(texts, index=table.index)
+        return np.nan, np.nan  # not a share of patients, so nothing exact to fall back on
+    return persons.exact_interval(1.0, n_persons) if low == high == 1 else (low, high)

@@ -11,7 +11,7 @@ import pandas as pd
 from tumorcf_lib.config import CLASSES
 from tumorcf_lib.edits import conflicts
 from tumorcf_lib.stats import networks
-from tumorcf_lib.stats.estimates import headline_rows
+from tumorcf_lib.stats.rows import headline_rows
 from tumorcf_lib.tables.fold_scores import KEYS, SHUFFLED
 
 WHOSE = ("own", "others'", "all")

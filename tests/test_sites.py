@@ -1,10 +1,10 @@
-"""Net-Drop and accuracy within sites and planes."""
+"""Net-Drop and accuracy within sites."""
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from tumorcf_lib.tables import site_tables as tables
+from tumorcf_lib.tables import sites as tables
 
 
 def scores_of(values, persons, labels, slice_ids=None, correct=None):
@@ -12,7 +12,7 @@ def scores_of(values, persons, labels, slice_ids=None, correct=None):
         "slice_id": range(len(values)) if slice_ids is None else slice_ids, "person_id": persons,
         "label": labels, "net_drop": values, "net_drop_lo": np.array(values) * 10,
         "correct": True if correct is None else correct,
-    })  # fmt: skip
+    })
 
 
 def test_sites_are_told_by_the_persons_ids():
@@ -61,7 +61,7 @@ def predictions(rights):
                 "slice_id": f"{person}-{k}", "person_id": person, "label": label,
                 "p_glioma": 0.9 if right == (label == "glioma") else 0.1,
                 "p_pituitary": 0.1 if right == (label == "glioma") else 0.9,
-            })  # fmt: skip
+            })
     return pd.DataFrame(rows)
 
 
@@ -86,17 +86,3 @@ def test_without_any_such_site_there_is_accuracy_of_all_alone():
     rights = {("glioma", f"g{i}"): 2 for i in range(3)} | {("pituitary", "p0"): 1}
     table = tables.site_accuracy_table(predictions(rights), n_resamples=20)
     assert table["group"].tolist() == ["all", "all"]
-
-
-def test_net_drop_by_plane_is_the_mean_of_its_scored_slices():
-    values = [0.2, 0.4, np.nan, 0.6]
-    scores = scores_of(values, list("wxyz"), ["a", "a", "a", "b"], [7, 3, 5, 9])
-    planes = pd.DataFrame({"slice_id": [3, 5, 7, 9], "plane": ["axial"] * 3 + ["coronal"],
-                           "p_axial": 0.5, "p_coronal": 0.5})  # fmt: skip
-    table = tables.plane_table(scores, planes, n_resamples=20)
-    table = table[table["score"] == "net_drop"].set_index(["group", "plane"])
-    assert table.loc[("all", "axial"), "effect"] == pytest.approx(0.3)
-    assert table.loc[("all", "axial"), ["n_slices", "n_persons"]].tolist() == [2, 2]
-    assert table.loc[("b", "coronal"), "effect"] == pytest.approx(0.6)
-    assert table.loc[("a", "coronal"), "n_slices"] == 0
-    assert set(table["verdict"]) == {"undecided"}

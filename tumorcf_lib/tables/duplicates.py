@@ -3,7 +3,9 @@
 import numpy as np
 import pandas as pd
 
-from tumorcf_lib.stats import stats
+from tumorcf_lib.stats.estimates import bootstrap_matched_difference
+from tumorcf_lib.stats.rows import ALL, as_columns, judged, means
+from tumorcf_lib.stats.verdicts import REFUTED, SUPPORTED, UNDECIDED
 
 N_BITS = 256
 """Of a slice's hash, and so the largest distance."""
@@ -28,15 +30,11 @@ MEASURES = {"distance": "below", "near duplicate": "above"}
 TABLE_COLUMNS = (
     "kind", "measure", "effect", "low", "high", "median", "n_comparisons", "n_slices",
     "n_persons", "n_partners", "threshold",
-)  # fmt: skip
+)
 DIFFERENCE_COLUMNS = (
     "measure", "effect", "low", "high", "n_comparisons", "n_persons", "side", "p_holm",
     "verdict", "reason",
-)  # fmt: skip
-STEM_COLUMNS = (
-    "person_id", "n_slices", "n_ids", "distance_stem", "distance_strangers", "share_farther",
-    "near_duplicates",
-)  # fmt: skip
+)
 
 
 def derive(rows, n_resamples):
@@ -51,23 +49,13 @@ def derive(rows, n_resamples):
 def threshold(distances):
     """The largest distance that at most :data:`NEAR_SHARE` of the strangers' nearest slices reach.
 
-    Parameters
-    ----------
-    distances : ndarray of int, shape (n,)
-        Of slices to IDs of other persons.
+    `distances`, int (n,), are of slices to IDs of other patients; nearer or as near is a near
+    duplicate. -1 if even distance 0 is too common.
 
-    Returns
-    -------
-    int
-        Nearer or as near is called a near duplicate; -1 if even distance 0 is too common.
-
-    Examples
-    --------
     >>> threshold(np.array([3] + [7] * 999))  # one of a thousand is at 3
     6
     """
-    counts = np.bincount(distances)
-    common = np.cumsum(counts) > NEAR_SHARE * len(distances)
+    common = np.cumsum(np.bincount(distances)) > NEAR_SHARE * len(distances)
     return int(np.argmax(common)) - 1
 
 
@@ -80,7 +68,7 @@ def near_distance(rows):
 def duplicates_table(rows, *, n_resamples):
     """Distance to the nearest slice of one other ID, by kind of that ID.
 
-    The bootstrap draws stems, that is the persons whose slices are compared; the strangers
+    The bootstrap draws stems, that is the patients whose slices are compared; the strangers
     and the threshold stay as they are.
 
     Returns
@@ -90,22 +78,18 @@ def duplicates_table(rows, *, n_resamples):
         of slices that have one in an ID of this kind); effect, low, high, median (of the distance),
         n_comparisons (slices x IDs), n_slices, n_persons (stems), n_partners, threshold.
     """
-    near, made = near_distance(rows), []
-    for kind in (kind for kind in KINDS if (rows["kind"] == kind).any()):
-        own = rows[rows["kind"] == kind]
-        for measure, values in _measures(own, near).items():
-            e = stats.bootstrap_mean(
-                values, own["person_id"], own["label"],
-                n_resamples=n_resamples,
-            )  # fmt: skip
-            made.append({
-                "kind": kind, "measure": measure, "effect": e.value, "low": e.low, "high": e.high,
-                "median": values.median() if measure == "distance" else np.nan,
-                "n_comparisons": len(own), "n_slices": own["slice_id"].nunique(),
-                "n_persons": e.n_persons, "n_partners": own["partner_id"].nunique(),
-                "threshold": near,
-            })  # fmt: skip
-    return pd.DataFrame(made, columns=list(TABLE_COLUMNS))
+    table = means(
+        _measured(rows), list(MEASURES), by=["kind"], groups=[ALL], n_resamples=n_resamples
+    ).rename(columns={"score": "measure", "n_slices": "n_comparisons"})
+    by_kind = rows.groupby("kind")
+    for name, of in (("n_slices", by_kind["slice_id"].nunique()),
+                     ("n_partners", by_kind["partner_id"].nunique()),
+                     ("median", by_kind["distance"].median())):
+        table[name] = table["kind"].map(of)
+    table["median"] = table["median"].where(table["measure"] == "distance")
+    order = table["kind"].map(KINDS.index)
+    table = table.iloc[np.argsort(order, kind="stable")].reset_index(drop=True)
+    return table.assign(threshold=near_distance(rows))[list(TABLE_COLUMNS)]
 
 
 def difference_table(rows, *, n_resamples):
@@ -120,29 +104,23 @@ def difference_table(rows, *, n_resamples):
         measure, effect (same stem - strangers), low, high, n_comparisons, n_persons (stems),
         side, p_holm, verdict, reason (if undecided). Empty without stems or strangers.
     """
-    near = near_distance(rows)
-    both = rows[rows["kind"].isin((SAME_STEM, SAME_SERIES))]
-    made, is_stem = [], (both["kind"] == SAME_STEM).to_numpy()
+    both = _measured(rows)
+    both = both[both["kind"].isin((SAME_STEM, SAME_SERIES))]
+    is_stem = (both["kind"] == SAME_STEM).to_numpy()
     if is_stem.all() or not is_stem.any():
         return pd.DataFrame(columns=list(DIFFERENCE_COLUMNS))
     cells = np.digitize(both["n_candidates"], CANDIDATE_BINS)
-    found = {
-        measure: stats.bootstrap_matched_difference(
-            values, is_stem, cells, both["person_id"], both["label"],
+    table = pd.DataFrame([
+        {"measure": measure, "side": side} | as_columns(bootstrap_matched_difference(
+            both[measure], is_stem, cells, both["person_id"], both["label"],
             n_resamples=n_resamples, null=0,
-        )
-        for measure, values in _measures(both, near).items()
-    }  # fmt: skip
-    p_holm = stats.holm([e.p for e in found.values()])
-    for (measure, e), p in zip(found.items(), p_holm, strict=True):
-        side = MEASURES[measure]
-        made.append({
-            "measure": measure, "effect": e.value, "low": e.low, "high": e.high,
-            "n_comparisons": e.n_slices, "n_persons": e.n_persons_smallest, "side": side,
-            "p_holm": p, "verdict": stats.verdict(e, 0, side, p),
-            "reason": stats.why_undecided(e, 0, side, p),
-        })  # fmt: skip
-    return pd.DataFrame(made, columns=list(DIFFERENCE_COLUMNS))
+        ))
+        for measure, side in MEASURES.items()
+    ])
+    table = judged(table, side=table["side"]).drop(columns="n_persons").rename(
+        columns={"n_slices": "n_comparisons", "n_persons_smallest": "n_persons"}
+    )
+    return table[list(DIFFERENCE_COLUMNS)]
 
 
 def stems_table(rows):
@@ -156,50 +134,37 @@ def stems_table(rows):
         is larger than that of the stem's; NaN without either), near_duplicates (slices
         with one in another ID of the stem).
     """
-    near, made = near_distance(rows), []
+    near, lines = near_distance(rows), []
     for person, own in rows.groupby("person_id", sort=True):
         mates = own[own["kind"] == SAME_STEM]
         strangers = own[own["kind"] == SAME_SERIES]
-        each = strangers.groupby("partner_id")["distance"].mean()
-        is_near = mates["distance"] <= near
-        made.append({
-            "person_id": person, "n_slices": own["slice_id"].nunique(),
-            "n_ids": own["patient_id"].nunique(), "distance_stem": mates["distance"].mean(),
-            "distance_strangers": strangers["distance"].mean(),
-            "share_farther": (each > mates["distance"].mean()).mean() if len(each) and len(mates)
-            else np.nan,
-            "near_duplicates": mates.loc[is_near, "slice_id"].nunique(),
-        })  # fmt: skip
-    return pd.DataFrame(made, columns=list(STEM_COLUMNS))
+        each, mean = strangers.groupby("partner_id")["distance"].mean(), mates["distance"].mean()
+        lines.append((
+            person, own["slice_id"].nunique(), own["patient_id"].nunique(), mean,
+            strangers["distance"].mean(),
+            (each > mean).mean() if len(each) and len(mates) else np.nan,
+            mates.loc[mates["distance"] <= near, "slice_id"].nunique(),
+        ))
+    return pd.DataFrame(lines, columns=[
+        "person_id", "n_slices", "n_ids", "distance_stem", "distance_strangers", "share_farther",
+        "near_duplicates",
+    ])
 
 
 def conclusion(difference):
-    """What the two claims say of "same stem = same person".
+    """What the two claims of :func:`difference_table` say of "same stem = same patient".
 
-    Parameters
-    ----------
-    difference : DataFrame
-        From :func:`difference_table`.
-
-    Returns
-    -------
-    str
-        "backs" if a claim is supported and none refuted, "refutes" if one is refuted and none
-        supported, else "undecided". To be refuted, IDs of one stem have to be less alike than
-        strangers: one person's later examination need not look like the first. Backing is no
-        proof: examinations may also look alike because they were made alike.
-
-    Examples
-    --------
-    >>> conclusion(pd.DataFrame({"verdict": ["supported", "undecided"]}))
-    'backs'
+    "backs" if a claim is supported and none refuted, "refutes" if one is refuted and none
+    supported, else "undecided". To be refuted, IDs of one stem have to be less alike than
+    strangers: one patient's later examination need not look like the first. Backing is no
+    proof: examinations may also look alike because they were made alike.
     """
     verdicts = set(difference["verdict"]) if len(difference) else set()
-    if stats.SUPPORTED in verdicts and stats.REFUTED not in verdicts:
+    if SUPPORTED in verdicts and REFUTED not in verdicts:
         return BACKS
-    if stats.REFUTED in verdicts and stats.SUPPORTED not in verdicts:
+    if REFUTED in verdicts and SUPPORTED not in verdicts:
         return REFUTES
-    return stats.UNDECIDED
+    return UNDECIDED
 
 
 def sentences(read):
@@ -235,8 +200,8 @@ def _verb(word):
     return word if word in (BACKS, REFUTES) else "leaves undecided"
 
 
-def _measures(rows, near):
-    """Values of both measures, {measure: float (n,)}."""
+def _measured(rows):
+    """The rows with both measures as columns, float."""
     distance = rows["distance"].astype(float)
-    values = distance, (distance <= near).astype(float)
-    return dict(zip(MEASURES, values, strict=True))
+    near = (distance <= near_distance(rows)).astype(float)
+    return rows.assign(**dict(zip(MEASURES, (distance, near), strict=True)))

@@ -1,10 +1,11 @@
+"""Claims about infills, dilations, fillings of known tissue, and drifts between classes."""
+
 import numpy as np
 import pandas as pd
 import pytest
 
-from tumorcf_lib import rowfiles
-from tumorcf_lib.edits.scores import class_log_odds
-from tumorcf_lib.stats import concordance, metrics
+from tumorcf_lib.edits.scores import class_log_odds, slice_scores
+from tumorcf_lib.stats.verdicts import rank_agreement
 from tumorcf_lib.tables import controls
 
 INFILLS = ("navier_stokes", "telea", "ring_mean")
@@ -20,7 +21,7 @@ def row(slice_id, edit, p, *, infill="", dilation_px=0, place=-1, reason=""):
         "place": place, "infill": infill, "dilation_px": dilation_px,
         "p_a": probabilities[0], "p_b": probabilities[1],
         "log_odds": class_log_odds(probabilities[None], [label])[0], "reason": reason,
-    }  # fmt: skip
+    }
 
 
 def setting(slice_id, p_remove, p_shams, *, infill="navier_stokes", dilation_px=0):
@@ -62,7 +63,7 @@ def test_infills_are_compared_at_as_many_places_each():
     rows = pd.DataFrame([
         row(0, "original", 0.9), *setting(0, 0.2, [0.8, 0.6, 0.1]),
         *setting(0, 0.4, [0.7, 0.5], infill="telea"),
-    ])  # fmt: skip
+    ])
     assert controls.control_places(rows) == 2
     table = controls.infill_scores(rows, n_resamples=10)
     # Navier-Stokes: shams 0.8 and 0.6 (not 0.1), so net 0.7 - 0.2; Telea: 0.6 - 0.4.
@@ -72,16 +73,6 @@ def test_infills_are_compared_at_as_many_places_each():
     )
     assert ns["effect"] == pytest.approx(0.5) and telea["effect"] == pytest.approx(0.2)
     assert (table["n_places"] == 2).all()
-
-
-def test_rows_of_the_headline_alone_keep_all_its_places_and_have_no_agreement():
-    rows = pd.DataFrame([row(0, "original", 0.9), *setting(0, 0.2, [0.8, 0.6, 0.1])])
-    table = controls.infill_scores(rows, n_resamples=10)
-    net = line(table, score="net_drop", group="a")
-    assert net["effect"] == pytest.approx(0.3) and net["n_places"] == 3
-    assert set(table["slices"]) == {"own"}
-    agreement = controls.infill_agreement(rows, n_resamples=10)
-    assert agreement.empty and "kendall_w" in agreement
 
 
 def test_means_are_over_own_and_over_common_slices(random_rows):
@@ -101,12 +92,6 @@ def test_means_are_over_own_and_over_common_slices(random_rows):
     assert first["effect"] == pytest.approx(own["net_drop_lo"].mean())
 
 
-def test_delta_less_sham_is_net_in_every_line(random_rows):
-    table = controls.infill_scores(random_rows, n_resamples=20)
-    wide = table.pivot(index=["infill", "slices", "group"], columns="score", values="effect")
-    np.testing.assert_allclose(wide["delta_drop"] - wide["sham_drop"], wide["net_drop"])
-
-
 def test_missing_slices_come_with_their_reason(random_rows):
     table = controls.infill_scores(random_rows, n_resamples=20)
     mirror = line(table, infill="mirror", slices="own", score="net_drop", group="a")
@@ -118,9 +103,9 @@ def test_missing_slices_come_with_their_reason(random_rows):
 def test_drops_of_a_slice_are_those_of_the_audit_at_its_first_places(random_rows):
     ours = controls.drops_per_slice(random_rows, dilation_px=4)
     assert (ours["n_sham"] == 2).all()
-    theirs = metrics.slice_scores(random_rows, dilation_px=4)
+    theirs = slice_scores(random_rows, dilation_px=4)
     pd.testing.assert_series_equal(ours["net_drop"], theirs["net_drop"])
-    headline = metrics.slice_scores(random_rows[random_rows["place"] < 2])
+    headline = slice_scores(random_rows[random_rows["place"] < 2])
     pd.testing.assert_series_equal(
         controls.drops_per_slice(random_rows)["net_drop"], headline["net_drop"]
     )
@@ -133,9 +118,10 @@ def test_rankings_are_compared_over_the_slices_that_all_infills_have(random_rows
     assert common["chance"] == pytest.approx(1 / 3)
     values = np.column_stack([
         controls.drops_per_slice(random_rows, infill=infill)["net_drop"] for infill in INFILLS
-    ])  # fmt: skip
+    ])
+    kendall_w = rank_agreement(values, np.eye(24), np.ones((1, 24)))[0][0]
     # But for differences below 1e-4, which are ties.
-    assert common["kendall_w"] == pytest.approx(concordance.kendall_w(values), abs=0.02)
+    assert common["kendall_w"] == pytest.approx(kendall_w, abs=0.02)
     assert common["low"] <= common["kendall_w"] <= common["high"]
     mirror = line(table, score="net_drop", slices="common, mirror too", group="all")
     assert mirror["n_infills"] == 4 and mirror["n_slices"] == 12
@@ -183,40 +169,112 @@ def test_a_class_without_any_sham_keeps_its_line_and_its_reason():
         made.append(
             impossible(i, "sham", "no legal place", **at)
             if i % 2 else row(i, "sham", 0.6, place=0, **at)
-        )  # fmt: skip
+        )
     table = controls.dilation_curve(pd.DataFrame(made), n_resamples=10)
     gone = line(table, dilation_px=9, slices="own", score="net_drop", group="b")
     assert gone["n_slices"] == 0 and gone["share_with_shams"] == 0 and np.isnan(gone["effect"])
     assert gone["note"] == "no legal place: 2"
 
 
-def test_one_person_a_class_gives_numbers_without_intervals():
-    rows = pd.DataFrame([
-        entry for i in range(2) for entry in (
-            row(i, "original", 0.9), *setting(i, 0.5, [0.8]),
-            *setting(i, 0.4, [0.8], infill="telea"),
-        )
-    ])  # fmt: skip
-    table = controls.infill_scores(rows, n_resamples=10)
-    assert table["effect"].notna().all() and table["low"].isna().all()
-    agreement = controls.infill_agreement(rows, n_resamples=10)
-    assert agreement["low"].isna().all()
+def quality_rows(*entries):
+    columns = ["slice_id", "person_id", "label", "infill", "place", "mae"]
+    table = pd.DataFrame(entries, columns=columns)
+    return table.assign(n_pixels=9, rmse=2 * table["mae"], ssim=1 - table["mae"])
 
 
-def test_published_rows_give_the_same_tables(random_rows):
-    published = rowfiles.round_trip(random_rows)
-    for make in (controls.infill_scores, controls.dilation_curve):
-        fresh, read = (make(rows, n_resamples=50) for rows in (random_rows, published))
-        pd.testing.assert_frame_equal(fresh, read, rtol=1e-3, atol=1e-4)
-    published = rowfiles.round_trip(published)
-    twice = [controls.infill_agreement(published, n_resamples=50) for _ in range(2)]
-    pd.testing.assert_frame_equal(*twice)
-    fresh = controls.infill_agreement(random_rows, n_resamples=50)
-    np.testing.assert_allclose(fresh["kendall_w"], twice[0]["kendall_w"], atol=0.02)
+def test_a_slice_counts_with_the_mean_of_its_places():
+    table = controls.quality_table(
+        quality_rows(
+            (1, "p", "a", "telea", 0, 0.1), (1, "p", "a", "telea", 1, 0.3),
+            (2, "q", "a", "telea", 0, 0.6),
+        ), n_resamples=20,
+    )
+    row = table[(table["score"] == "mae") & (table["group"] == "all")].iloc[0]
+    assert row["effect"] == pytest.approx(0.4)  # mean of 0.2 and 0.6
+    assert (row["n_slices"], row["n_persons"], row["slices"]) == (2, 2, "own")
 
 
-def test_tables_are_read_back_as_they_were_written(random_rows):
-    for make in (controls.infill_scores, controls.dilation_curve):
-        table = make(random_rows, n_resamples=10)
-        read = rowfiles.round_trip(table)
-        pd.testing.assert_frame_equal(read, table, rtol=1e-4, check_dtype=False)
+def test_the_mirror_is_compared_at_its_own_places_only():
+    table = controls.quality_table(
+        quality_rows(
+            (1, "p", "a", "telea", 0, 0.1), (1, "p", "a", "telea", 1, 0.3),
+            (1, "p", "a", "ring_mean", 0, 0.2), (1, "p", "a", "ring_mean", 1, 0.2),
+            (1, "p", "a", "mirror", 1, 0.5),
+        ), n_resamples=20,
+    )
+    mae = table[(table["score"] == "mae") & (table["group"] == "a")]
+    effects = mae.set_index(["infill", "slices"])["effect"]
+    assert effects["telea", "own"] == pytest.approx(0.2)
+    assert effects["telea", "common, mirror too"] == pytest.approx(0.3)
+    assert effects["mirror", "common, mirror too"] == pytest.approx(0.5)
+    assert ("mirror", "common") not in effects
+
+
+DRIFTING = ("a", "b", "c")
+
+
+def drifting_rows(falls, n_persons=12, n_slices=2, n_places=2):
+    """Audit rows in which P(a) falls by falls[label], to the profit of c."""
+    rows, rng = [], np.random.default_rng(1)
+    for label in DRIFTING:
+        for person in range(n_persons):
+            for k in range(n_slices):
+                base = 0.5 + rng.uniform(-0.05, 0.05)
+                shams = [("sham", place, base + 0.01 * place) for place in range(n_places)]
+                for edit, place, p_a in (
+                    ("original", -1, base), ("remove", -1, base - falls[label]), *shams,
+                ):
+                    rows.append({
+                        "slice_id": f"{label}{person}-{k}", "patient_id": "",
+                        "person_id": f"{label}{person}", "label": label, "edit": edit,
+                        "place": place, "infill": "" if edit == "original" else "navier_stokes",
+                        "dilation_px": 0, "p_a": p_a, "p_b": 0.1, "p_c": 0.9 - p_a,
+                        "log_odds": 0.0,
+                    })
+    return pd.DataFrame(rows)
+
+
+def lines_of(falls, **options):
+    table = controls.drift_table(drifting_rows(falls, **options), n_resamples=300)
+    return table.set_index(["group", "slices"])
+
+
+def test_a_fall_on_all_slices_alike_shows_on_those_of_other_classes():
+    lines = lines_of({"a": 0.3, "b": 0.3, "c": 0.3})
+    # Shams at places 0 and 1 lie at +0 and +0.01 of the original: their mean is 0.005 above it
+    own, others = lines.loc[("a", "own")], lines.loc[("a", "others")]
+    assert own["effect"] == pytest.approx(0.305) and others["effect"] == pytest.approx(0.305)
+    assert (own["n_slices"], own["n_persons"]) == (24, 12)
+    assert (others["n_slices"], others["n_persons"]) == (48, 24)
+
+
+def test_a_fall_on_own_slices_alone_does_not():
+    lines = lines_of({"a": 0.3, "b": -0.005, "c": -0.005})
+    assert lines.loc[("a", "own"), "effect"] == pytest.approx(0.305)
+    assert lines.loc[("a", "others"), "effect"] == pytest.approx(0)
+    assert lines.loc[("a", "others"), "relevance"] == "negligible"
+    assert lines.loc[("a", "own"), "relevance"] == ""
+
+
+def test_the_fall_on_own_slices_is_net_drop():
+    rows = drifting_rows({"a": 0.3, "b": 0.2, "c": 0.1})
+    net = slice_scores(rows).groupby("label")["net_drop"].mean()
+    own = controls.drift_table(rows, n_resamples=20).query("slices == 'own'").set_index("group")
+    assert own["effect"].to_dict() == pytest.approx(net.to_dict())
+
+
+def test_slices_without_a_sham_or_a_removal_are_left_out():
+    rows = drifting_rows({"a": 0.3, "b": 0.2, "c": 0.1}, n_persons=1, n_slices=3)
+    lost = (rows["slice_id"] == "a0-0") & (rows["edit"] == "sham")
+    unmade = (rows["slice_id"] == "a0-1") & (rows["edit"] == "remove")
+    rows = rows[~lost]
+    rows.loc[unmade, ["p_a", "p_b", "p_c"]] = np.nan
+    falls = controls.net_falls(rows)
+    assert sorted(falls["slice_id"]) == ["a0-2", *(f"{c}0-{k}" for c in "bc" for k in range(3))]
+
+
+def test_other_infills_and_dilations_do_not_count():
+    rows = drifting_rows({"a": 0.3, "b": 0.2, "c": 0.1})
+    other = rows[rows["edit"] != "original"].assign(p_a=0.0, p_b=1.0, p_c=0.0)
+    both = [rows, other.assign(infill="telea"), other.assign(dilation_px=3)]
+    pd.testing.assert_frame_equal(controls.net_falls(pd.concat(both)), controls.net_falls(rows))

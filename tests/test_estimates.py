@@ -1,0 +1,264 @@
+"""Claims about intervals, p-values and differences with patients as the unit."""
+
+import math
+
+import numpy as np
+import pytest
+from scipy import stats as laws
+
+from tumorcf_lib.stats import estimates, persons
+
+
+def sample(rng, *, n_persons=12, n_strata=3, between=1.0, max_slices=6):
+    """Values of patients with unequal numbers of slices, patients in turn in the strata."""
+    n_slices = rng.integers(1, max_slices + 1, n_persons)
+    who = np.repeat(np.arange(n_persons), n_slices)
+    values = rng.normal(0, between, n_persons)[who] + rng.normal(0, 1, len(who))
+    return values, np.array([f"p{k:02d}" for k in who]), who % n_strata
+
+
+def draws(who, strata, n):
+    _, people = persons.checked(np.zeros(len(who)), who, strata)
+    return people.draw(n)
+
+
+def by_loop(values, who, strata, n, statistic):
+    """Slow reference: concatenates the drawn patients' slices and applies the statistic."""
+    results = []
+    for counts in draws(who, strata, n):
+        rows = []
+        for name, times in zip(sorted(set(who)), counts, strict=True):
+            rows += [i for i in range(len(values)) if who[i] == name] * int(times)
+        results.append(statistic(np.array(rows)))
+    return np.array(results)
+
+
+def expanded(slow, n, df):
+    """Slow reference of the expanded percentile interval, term by term."""
+    tail = laws.norm.cdf(-math.sqrt(n / df) * laws.t.ppf(0.975, df))
+    return tuple(np.quantile(slow, [tail, 1 - tail]))
+
+
+def test_every_resample_holds_as_many_patients_of_each_stratum_as_the_sample():
+    _, who, strata = sample(np.random.default_rng(0))
+    counts = draws(who, strata, 50)
+    stratum_of = dict(zip(who, strata, strict=True))
+    for stratum in range(3):
+        columns = [k for k, p in enumerate(sorted(stratum_of)) if stratum_of[p] == stratum]
+        assert (counts[:, columns].sum(axis=1) == len(columns)).all()
+
+
+def test_mean_equals_a_slow_loop_over_drawn_patients():
+    values, who, strata = sample(np.random.default_rng(2))
+    e = estimates.bootstrap_mean(values, who, strata, n_resamples=60, null=0.0)
+    slow = by_loop(values, who, strata, 60, lambda i: values[i].mean())
+    assert e.value == pytest.approx(values.mean())
+    assert (e.low, e.high) == pytest.approx(expanded(slow, 12, 12 - 3))
+    error = np.std(slow, ddof=1) * math.sqrt(12 / 9)
+    assert e.p == pytest.approx(max(2 * laws.t.sf(abs(values.mean()) / error, 9), 0.5**11))
+    by_person = [values[who == p].mean() for p in set(who)]
+    assert e.mean_of_person_means == pytest.approx(np.mean(by_person))
+    assert (e.n_slices, e.n_persons) == (len(values), 12)
+
+
+def test_difference_equals_a_slow_loop_when_patients_are_in_both_groups():
+    values, who, strata = sample(np.random.default_rng(4))
+    first = np.random.default_rng(5).random(len(values)) < 0.4
+    e = estimates.bootstrap_difference(values, first, who, strata, n_resamples=60)
+    slow = by_loop(values, who, strata, 60,
+                   lambda i: values[i][first[i]].mean() - values[i][~first[i]].mean())
+    assert e.value == pytest.approx(values[first].mean() - values[~first].mean())
+    n = min(len(set(who[first])), len(set(who[~first])))
+    assert e.n_persons_smallest == n
+    assert (e.low, e.high) == pytest.approx(expanded(slow, n, n - 1))
+
+
+def matched_by_loop(values, first, cells):
+    total, weight = 0.0, 0
+    for cell in set(cells):
+        one, two = values[first & (cells == cell)], values[~first & (cells == cell)]
+        if len(one) and len(two):
+            total, weight = total + (one.mean() - two.mean()) * len(one), weight + len(one)
+    return total / weight
+
+
+def test_matched_difference_equals_a_slow_loop_over_cells():
+    values, who, strata = sample(np.random.default_rng(7), n_persons=20)
+    rng = np.random.default_rng(8)
+    first, cells = rng.random(len(values)) < 0.4, rng.integers(0, 3, len(values))
+    cells[np.flatnonzero(first)[0]] = 9  # a cell of one group only
+    e = estimates.bootstrap_matched_difference(values, first, cells, who, strata, n_resamples=60)
+    slow = by_loop(values, who, strata, 60,
+                   lambda i: matched_by_loop(values[i], first[i], cells[i]))
+    assert e.value == pytest.approx(matched_by_loop(values, first, cells))
+    n = e.n_persons_smallest
+    assert (e.low, e.high) == pytest.approx(expanded(slow, n, n - 1))
+    assert e.n_slices == len(values) - 1
+
+
+def test_matching_removes_a_difference_that_the_cells_explain():
+    cells = np.repeat([0, 1], 40)
+    values = np.where(cells == 1, 1.0, 0.0)
+    first = np.tile([True, False, False, False], 20) ^ (cells == 1)  # rare in 0, common in 1
+    raw, matched = (
+        estimates.bootstrap_matched_difference(values, first, c, np.arange(80), np.zeros(80),
+                                               n_resamples=50)
+        for c in (np.zeros(80), cells)
+    )
+    assert raw.value == pytest.approx(0.75 - 0.25) and matched.value == 0
+
+
+def test_matching_without_any_common_cell_has_no_value():
+    first = np.repeat([True, False], 15)
+    e = estimates.bootstrap_matched_difference(np.ones(30), first, first, np.arange(30),
+                                               np.zeros(30), n_resamples=20, null=0)
+    assert np.isnan([e.value, e.low, e.p]).all()
+    assert e.n_slices == e.n_persons_smallest == 0
+
+
+def spread_by_loop(own):
+    """Standard deviation between patients, one-way components, patient by patient."""
+    means, squares, n_repeats = [], 0.0, 0
+    for slices in own:
+        means.append(sum(slices) / len(slices))
+        squares += sum((x - means[-1]) ** 2 for x in slices)
+        n_repeats += len(slices) - 1
+    scatter = squares / n_repeats * np.mean([1 / len(slices) for slices in own])
+    return math.sqrt(max(np.var(means, ddof=1) - scatter, 0))
+
+
+def test_spread_difference_equals_a_slow_loop_over_drawn_patients():
+    values, who, strata = sample(np.random.default_rng(10), n_strata=2, n_persons=14)
+    e = estimates.bootstrap_spread_difference(values, strata == 0, who, strata, n_resamples=40)
+
+    def spread_difference(counts):
+        drawn = [[], []]
+        for name, times in zip(sorted(set(who)), counts, strict=True):
+            own = who == name
+            drawn[strata[own][0]] += [values[own]] * int(times)
+        return spread_by_loop(drawn[0]) - spread_by_loop(drawn[1])
+
+    slow = [spread_difference(c) for c in draws(who, strata, 40)]
+    assert e.value == pytest.approx(spread_difference(np.ones(14)))
+    assert (e.low, e.high) == pytest.approx(expanded(slow, 7, 6))
+
+
+def test_spread_does_not_favor_the_group_with_more_slices_a_patient():
+    rng, n_persons, found = np.random.default_rng(21), 12, []
+    n_slices = np.repeat([2, 10], n_persons)  # both groups: SD 1 between, 1.5 within patients
+    who = np.repeat(np.arange(2 * n_persons), n_slices)
+    for _ in range(300):
+        values = rng.normal(0, 1, 2 * n_persons)[who] + rng.normal(0, 1.5, len(who))
+        first = who >= n_persons
+        found.append(
+            estimates.bootstrap_spread_difference(values, first, who, first, n_resamples=2).value
+        )
+    assert abs(np.mean(found)) < 0.15  # that of the patients' means would be -0.35
+
+
+def test_spread_that_slices_alone_explain_is_floored_at_zero_and_needs_repeats():
+    who = np.repeat(np.arange(20), 2)
+    first = who < 10
+    values = np.where(first, np.tile([-1.0, 1.0], 20), who)  # all means of the first are 0
+    e = estimates.bootstrap_spread_difference(values, first, who, first, n_resamples=50)
+    assert e.value == pytest.approx(-np.std(np.arange(10), ddof=1))
+    once = estimates.bootstrap_spread_difference(
+        values[::2], first[::2], who[::2], first[::2], n_resamples=50
+    )
+    assert np.isnan([once.value, once.low, once.p]).all()
+
+
+def test_interval_of_many_patients_has_the_width_of_the_normal_law():
+    values = np.random.default_rng(14).normal(0, 1, 400)
+    e = estimates.bootstrap_mean(values, np.arange(400), np.zeros(400), n_resamples=4000)
+    assert e.high - e.low == pytest.approx(2 * 1.959964 * values.std() / 20, rel=0.05)
+
+
+def test_copies_of_a_slice_do_not_narrow_the_interval():
+    values = np.random.default_rng(16).normal(0, 1, 30)
+    once, tenfold = (
+        estimates.bootstrap_mean(np.repeat(values, n), np.repeat(np.arange(30), n),
+                                 np.zeros(30 * n), n_resamples=200)
+        for n in (1, 10)
+    )
+    assert (once.low, once.high) == pytest.approx((tenfold.low, tenfold.high))
+    assert (tenfold.n_slices, tenfold.n_persons) == (300, 30)
+
+
+def test_the_interval_covers_the_truth_about_as_often_as_promised_and_slices_would_not():
+    rng, n_runs, n_covered, n_naive = np.random.default_rng(18), 300, 0, 0
+    for _ in range(n_runs):
+        values, who, strata = sample(rng, n_persons=45)
+        e, naive = (estimates.bootstrap_mean(values, unit, strata, n_resamples=250)
+                    for unit in (who, np.arange(len(values))))
+        n_covered += e.low <= 0 <= e.high
+        n_naive += naive.low <= 0 <= naive.high
+    assert 0.89 <= n_covered / n_runs <= 0.98
+    assert n_naive < n_covered - 20
+
+
+@pytest.mark.parametrize("n_persons, n_strata", [(10, 1), (12, 3)])
+def test_the_interval_of_few_patients_covers_more_than_plain_percentiles(n_persons, n_strata):
+    rng, covered, n_runs = np.random.default_rng(22), np.zeros(2), 800
+    people = persons.checked(
+        np.zeros(n_persons), np.arange(n_persons), np.arange(n_persons) % n_strata
+    )[1]
+    counts = people.draw(400)
+    for _ in range(n_runs):
+        replicates = counts @ rng.normal(0, 1, n_persons) / n_persons
+        ends = persons.interval(replicates, *people.free), np.percentile(replicates, [2.5, 97.5])
+        covered += [low <= 0 <= high for low, high in ends]
+    wide, plain = covered / n_runs
+    assert plain < 0.92 < wide < 0.97 and wide > plain + 0.025
+
+
+@pytest.mark.parametrize("n_persons", [10, 13])
+def test_p_value_is_below_5_percent_in_about_5_percent_of_true_nulls(n_persons):
+    rng, who = np.random.default_rng(19), np.arange(n_persons)
+    p = [estimates.bootstrap_mean(rng.normal(0, 1, n_persons), who, np.zeros(n_persons),
+                                  n_resamples=200, null=0).p for _ in range(600)]
+    assert 0.025 < np.mean(np.array(p) < 0.05) < 0.08
+
+
+def test_one_patient_a_stratum_gives_no_interval_and_no_p():
+    e = estimates.bootstrap_mean([0.4, 0.5], ["a", "b"], [0, 1], n_resamples=50, null=0)
+    assert e.value == 0.45 and np.isnan([e.low, e.high, e.p]).all()
+
+
+def test_p_value_is_never_below_that_of_an_exact_sign_test():
+    values = np.random.default_rng(23).normal(50, 1, 12)
+    for shift in (values, np.full(12, 7.0)):  # far from the null; all patients alike
+        far = estimates.bootstrap_mean(shift, np.arange(12), np.zeros(12), n_resamples=99, null=0)
+        assert far.p == laws.binomtest(12, 12).pvalue == 2.0**-11
+
+
+def test_p_value_by_hand():
+    # standard deviation sqrt(2.5), standard error sqrt(2.5 * 5 / 4), NaN left out
+    replicates = np.array([1, 2, 3, 4, 5, np.nan])
+    wanted = 2 * laws.t.sf(3 / math.sqrt(2.5 * 5 / 4), 4)
+    assert persons.p_value(replicates, 3, 0, 5) == pytest.approx(wanted)
+    assert np.isnan(persons.p_value(replicates, 3, None, 5))
+    assert np.isnan(persons.p_value(replicates, 3, 0, 1))
+
+
+@pytest.mark.parametrize("dust", [0.0, 1e-8, -9e-7])
+def test_p_value_of_an_estimate_at_the_null_is_one_even_without_any_scatter(dust):
+    for replicates in (np.full(50, dust), np.linspace(-1, 1, 50)):
+        assert persons.p_value(replicates, dust, 0, 20) == 1
+
+
+def test_resamples_with_an_empty_group_are_left_out():
+    first = [True, True, False, False, False]
+    e = estimates.bootstrap_difference([5.0, 5, 1, 1, 1], first, list("abcde"), [0] * 5)
+    assert (e.value, e.low, e.high) == (4, 4, 4)
+
+
+@pytest.mark.parametrize("values, who, strata, words", [
+    ([], [], [], "one value per slice"),
+    ([1.0, np.nan], ["a", "b"], [0, 0], "1 of 2 values are NaN"),
+    ([1.0, 2.0], ["a"], [0, 0], "`persons` has shape"),
+    ([1.0, 2.0], ["a", "a"], [0, 1], "more than one stratum .first: 'a'"),
+])
+def test_unusable_arrays_are_refused_by_name(values, who, strata, words):
+    with pytest.raises(persons.StatsInputError, match=words):
+        estimates.bootstrap_mean(values, who, strata)

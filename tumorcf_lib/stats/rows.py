@@ -1,0 +1,164 @@
+"""One table of estimates: every published table is a call of :func:`means` or :func:`judged`."""
+
+import itertools
+
+import numpy as np
+import pandas as pd
+
+from tumorcf_lib.config import CLASSES
+from tumorcf_lib.edits.infills import HEADLINE_INFILL
+from tumorcf_lib.stats import estimates
+from tumorcf_lib.stats.verdicts import holm, judge, relevance
+
+ALL = "all"
+PROBABILITY, LOG_ODDS = "probability", "log-odds"
+SUFFIXES = {PROBABILITY: "", LOG_ODDS: "_lo"}
+"""Scales of a score, and what a score's column ends with on each."""
+
+NO_SLICES = "no slices"
+NUMBERS = ["effect", "low", "high", "mean_of_person_means", "n_slices", "n_persons"]
+"""The columns of an estimate in most published tables."""
+
+COMPLETE_WITH = {
+    f"{score}{suffix}": f"net_drop{suffix}"
+    for score in ("delta_drop", "sham_drop", "net_drop") for suffix in SUFFIXES.values()
+}
+"""Scores that add up to another one, and that other one."""
+
+
+def headline_rows(rows):
+    """Rows at the headline infill and dilation, and all that have neither."""
+    return rows[rows["infill"].isin(("", HEADLINE_INFILL)) & (rows["dilation_px"] == 0)]
+
+
+def classes_of(labels):
+    """The classes that occur: those of the study in their order, then any others by name.
+
+    >>> classes_of(["none", "glioma", "meningioma", "glioma"])
+    ['meningioma', 'glioma', 'none']
+    """
+    present = set(labels)
+    return [name for name in CLASSES if name in present] + sorted(present - set(CLASSES))
+
+
+def groups(table):
+    """"all" and each class that has rows."""
+    return [ALL, *classes_of(table["label"])]
+
+
+def of_group(table, group):
+    """The rows of a class, or all of them."""
+    return table if group == ALL else table[table["label"] == group]
+
+
+def as_columns(estimate):
+    """An Estimate as the columns of a table: `NUMBERS`, n_persons_smallest and p."""
+    own = {name: getattr(estimate, name) for name in [*NUMBERS[1:], "n_persons_smallest", "p"]}
+    return {"effect": estimate.value, **own}
+
+
+def means(rows, columns, by=(), *, n_resamples, groups=None, how=estimates.mean, complete=False):
+    """One row for each score and group of slices: its mean with an interval over patients.
+
+    Parameters
+    ----------
+    rows : DataFrame
+        One row per slice: person_id, label, the scores and what to group by.
+    columns : str or sequence of str
+        Scores to average; slices where a score is NaN are left out of it.
+    by : sequence of str
+        Columns whose values split the rows first, in order of appearance.
+    n_resamples : int
+    groups : sequence of str, optional
+        "all" and classes; by default all and each class that occurs.
+    how : callable
+        ``estimates.mean``, ``share`` or ``mean_of_persons``.
+    complete : bool
+        Average delta_drop, sham_drop and net_drop (and those with ``_lo``) over the slices that
+        have shams only, so that Delta - Sham = Net exactly. A group without any sham keeps
+        its delta_drop over all its slices.
+
+    Returns
+    -------
+    DataFrame
+        The columns of `by`, score, group, `NUMBERS`, n_persons_smallest, p (against 0). A
+        group without values has NaN and 0 slices.
+
+    Examples
+    --------
+    >>> scores = pd.DataFrame({"label": "glioma", "person_id": list("aabc"),
+    ...                        "net_drop": [0.1, 0.3, 0.5, np.nan]})
+    >>> means(scores, "net_drop", n_resamples=10)[
+    ...     ["group", "effect", "n_slices", "n_persons"]].values.tolist()
+    [['all', 0.3, 3, 2], ['glioma', 0.3, 3, 2]]
+    """
+    columns = [columns] if isinstance(columns, str) else list(columns)
+    named = [ALL, *classes_of(rows["label"])] if groups is None else list(groups)
+    parts = rows.groupby(list(by), sort=False) if by else [((), rows)]
+    lines = []
+    for (key, part), column, group in itertools.product(parts, columns, named):
+        own = of_group(part, group)
+        if complete and COMPLETE_WITH.get(column) in own:
+            has_sham = own[column].notna() & own[COMPLETE_WITH[column]].notna()
+            own = own[has_sham] if has_sham.any() else own
+        found = how(own, column, n_resamples=n_resamples)
+        lines.append(dict(zip(by, key)) | {"score": column, "group": group} | as_columns(found))
+    return pd.DataFrame(lines)
+
+
+def score_means(scores, columns, **options):
+    """:func:`means` of the groups that have slices, with the columns that most tables show."""
+    table = means(scores, columns, **options)
+    kept = [name for name in table if name not in ("n_persons_smallest", "p")]
+    return table.loc[table["n_slices"] > 0, kept].reset_index(drop=True)
+
+
+def judged(table, family=(), *, margin=0.0, side="above", claimed=None, probability=True):
+    """A table of estimates with Holm's p and a verdict on each row's claim.
+
+    Parameters
+    ----------
+    table : DataFrame
+        low, high, p and n_persons_smallest of each row, as :func:`means` makes them.
+    family : sequence of str
+        Columns; rows alike in them are one family of tests.
+    margin, side : float, str, or one for each row
+        The claim: the number lies on this side ("above", "below") of the margin.
+    claimed : array of bool, optional
+        Rows that make a claim; the others have no p_holm and no verdict ("").
+    probability : bool, or one for each row
+        Whether relevance (an interval within +-0.05) is asked of the row.
+
+    Returns
+    -------
+    DataFrame
+        `table` and p_holm, verdict, reason (why undecided, or ""), relevance.
+
+    Examples
+    --------
+    >>> scores = pd.DataFrame({"label": "glioma", "person_id": [f"p{k}" for k in range(12)],
+    ...                        "net_drop": [0.2, 0.3] * 6})
+    >>> judged(means(scores, "net_drop", n_resamples=50)).loc[0, ["verdict", "reason"]].tolist()
+    ['supported', '']
+    """
+    claimed = np.ones(len(table), bool) if claimed is None else np.asarray(claimed)
+    p = table["p"].astype(float).where(claimed)
+    keys = [table[name] for name in family] or [np.zeros(len(table))]
+    p_holm = p.groupby(keys, dropna=False).transform(holm)
+    margin, side, probability = (
+        np.broadcast_to(value, len(table)) for value in (margin, side, probability)
+    )
+    words = [
+        judge(row, *claim) if asked else ("", "")
+        for row, claim, asked in zip(
+            table.itertuples(), zip(margin, side, p_holm), claimed, strict=True
+        )
+    ]
+    relevant = [
+        relevance(row) if asked else ""
+        for row, asked in zip(table.itertuples(), probability, strict=True)
+    ]
+    return table.assign(
+        p_holm=p_holm, verdict=[word for word, _ in words],
+        reason=[reason for _, reason in words], relevance=relevant,
+    )
