@@ -1,7 +1,7 @@
-"""Hold two runs against each other, file by file: what is the same, and how far the rest is off.
+"""Two runs compared file by file: what is the same, and how far the rest differs.
 
-Two clean runs of equal profile and seed on one machine agree in every byte. Across machines
-and numbers of threads they agree within the rounding of float32, which is measured here, too.
+Two clean runs of equal profile and seed on one machine agree in every byte. Across machines and
+numbers of threads they agree within the rounding of float32.
 """
 
 import gzip
@@ -36,20 +36,9 @@ class NoRunError(ValueError):
 
 @dataclass(frozen=True)
 class Gap:
-    """How far two tables are apart.
-
-    Parameters
-    ----------
-    p, number : float
-        Largest difference of a probability, and of any other number; inf where only one of
-        the two is missing.
-    n_words : int
-        Cells of text that differ.
-    n_rows : int
-        Rows that one table has more than the other, from the end on not compared.
-    where : str
-        Column of the largest difference.
-    """
+    """How far two tables are apart: the largest difference of a probability (``p``) and of any
+    other number (inf where one is missing), cells of text that differ, rows that one has more,
+    and the column of the largest difference."""
 
     p: float = 0.0
     number: float = 0.0
@@ -74,23 +63,9 @@ class Comparison:
 
 
 def contents(folder) -> dict[str, str]:
-    """Name and SHA-256 of every result of a run: what its finished stages recorded, as it is now.
+    """"stage/file" -> SHA-256 of every result that finished stages recorded, or "missing".
 
     Logs, executed notebooks and long work's own folders do not count: they hold times.
-
-    Parameters
-    ----------
-    folder : path
-        Of one profile's run, such as ``runs/demo``.
-
-    Returns
-    -------
-    dict of str to str
-        "stage/file" or "stage/figures/file" -> hash, or "missing".
-
-    Raises
-    ------
-    NoRunError
     """
     folder, found = Path(folder), {}
     for stage in stages.NAMES:
@@ -114,8 +89,6 @@ def contents(folder) -> dict[str, str]:
 def compare(first: dict[str, str], second: dict[str, str]) -> Comparison:
     """Which files of two runs agree, from their :func:`contents`.
 
-    Examples
-    --------
     >>> found = compare({"a.csv": "12", "b.csv": "34"}, {"a.csv": "12", "b.csv": "56"})
     >>> found.different, found.agrees
     (('b.csv',), False)
@@ -130,19 +103,8 @@ def compare(first: dict[str, str], second: dict[str, str]) -> Comparison:
 
 
 def table_gap(first, second) -> Gap:
-    """How far two tables are apart, row by row.
+    """How far two tables of equal columns are apart, row by row.
 
-    Parameters
-    ----------
-    first, second : DataFrame
-
-    Raises
-    ------
-    ValueError
-        If their columns differ.
-
-    Examples
-    --------
     >>> one = pd.DataFrame({"p_glioma": [0.5, 0.25], "effect": [1.0, 2.0], "verdict": ["a", "b"]})
     >>> other = one.assign(p_glioma=[0.5, 0.75], verdict=["a", "c"])
     >>> gap = table_gap(one, other)

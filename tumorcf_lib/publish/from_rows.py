@@ -1,6 +1,6 @@
-"""A published run's tables, numbers, figures and card made anew from its published rows.
+"""A published run's tables, numbers, figures and card, rebuilt from its published rows.
 
-After a change of the code that derives them, the rows are what they were: nobody need train and
+After a change of the code that derives them the rows are what they were: nobody has to train and
 audit for an hour to publish another interval. Figures of slices and of their intensities
 do not follow from rows, and stay.
 """
@@ -71,18 +71,7 @@ FIGURES = {
 
 
 def renew(folder) -> Path:
-    """Replace what follows from the rows of a published run, and the hashes in its manifest.
-
-    Parameters
-    ----------
-    folder : path
-        Such as ``figures/paper-lite``.
-
-    Raises
-    ------
-    FromRowsError
-        If there is no published run with notebooks.
-    """
+    """Replace what follows from the rows of a published run, and its hashes in the manifest."""
     folder = Path(folder)
     if not all((folder / name).is_file() for name in (MANIFEST, NUMBERS)):
         raise FromRowsError(

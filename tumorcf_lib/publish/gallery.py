@@ -38,7 +38,7 @@ Every published figure, drawn from the table or rows linked beside it. This page
 
 
 def write(side_studies) -> None:
-    """Write the page anew; ``side_studies``: module by the name of the folder it publishes."""
+    """Rebuild the page; ``side_studies``: module by the name of the folder it publishes."""
     steps.write_whole(config.FIGURES / "README.md", page(side_studies))
 
 

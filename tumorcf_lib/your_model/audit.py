@@ -77,7 +77,9 @@ def add_parser(commands):
 
 def _add_manifest(commands):
     parser = commands.add_parser(
-        "manifest", help="write the table of slices for a common layout of folders"
+        "manifest", help="write the table of slices for a common layout of folders",
+        epilog="example\n  python -m tumorcf_lib manifest BraTS/ --layout brats",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
     add("folder", help="that holds the images")
