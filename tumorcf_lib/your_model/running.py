@@ -36,7 +36,7 @@ class Audited:
 
 
 def audited(name, rows, prepared_of, classes, *, copies=None, predict=None, seed=0,
-            serious=(), warnings=(), about=None, n_random=N_RANDOM) -> Audited:  # fmt: skip
+            serious=(), warnings=(), about=None, n_random=None) -> Audited:  # fmt: skip
     """An audit's rows with the verdict on them.
 
     Parameters
@@ -61,20 +61,20 @@ def audited(name, rows, prepared_of, classes, *, copies=None, predict=None, seed
     about : dict, optional
         Provenance, shown on the page.
     n_random : int
-        Random networks that the effect is compared with.
+        Random networks that the effect is compared with (default: `N_RANDOM`).
     """
     answers = verdict.answers_of(rows, classes)
     get = prepared_of if callable(prepared_of) else prepared_of.subset
     null = {}
     if answers.edited.any():
-        null = null_of(answers, get, copies, predict, seed, n_random)
+        null = null_of(answers, get, copies, predict, seed, n_random or N_RANDOM)
     word = verdict.judged(answers, null)
     if serious:
         word = verdict.Verdict(verdict.UNKNOWN, f"mend first: {serious[0]}", word.numbers)
     return Audited(name, rows, answers, word, list(warnings), about or {})
 
 
-def null_of(answers, prepared_of, copies, predict, seed, n_random=N_RANDOM):
+def null_of(answers, prepared_of, copies, predict, seed, n_random):
     """Answers of networks that know nothing, by kind, on some slices of the audit."""
     rng = np.random.default_rng([seed, 7])
     where = np.flatnonzero(answers.edited)
