@@ -390,27 +390,12 @@ def test_the_words_say_what_the_few_torn_persons_can_be_worth_at_most(derived):
     assert "360 IDs share a stem" in text and "no difference was expected" in text
 
 
-def test_the_figure_shows_every_arm_with_its_interval_and_chance(derived, finished):
-    from tumorcf_lib.figures.leak import ARM_NAMES, leak_and_duplicates
+def test_the_figure_shows_every_arm_at_its_balanced_accuracy(derived, finished):
+    from tumorcf_lib.figures import studies
 
     rows = rowfiles.read_table(finished / "rows_duplicates.csv.gz")
-    fig = leak_and_duplicates(derived["table_leak"], rows, derived["table_duplicates"])
-    arms, distances = fig.axes
+    arms = studies.leak(derived["table_leak"], rows, derived["table_duplicates"]).axes[0]
     names = [label.get_text().split("\n")[0] for label in arms.get_yticklabels()]
-    assert names == [ARM_NAMES[arm.name] for arm in leak.ARMS]
+    assert names == [studies.ARM_NAMES[arm.name] for arm in leak.ARMS]
     marks = [c.lines[0].get_xdata()[0] for c in arms.containers]
     assert marks == [score(derived, arm.name) for arm in leak.ARMS]
-    assert any(set(line.get_xdata()) == {1 / 3} for line in arms.lines)
-    kinds = [text.get_text() for text in distances.get_legend().get_texts()]
-    assert kinds == [kind for kind in KINDS if (rows["kind"] == kind).any()]
-    steps = distances.lines[0].get_xdata()
-    own = rows.loc[rows["kind"] == kinds[0], "distance"]
-    assert sorted(own) == list(steps[1:])
-
-
-def test_the_figure_says_when_no_two_ids_share_a_stem(derived):
-    from tumorcf_lib.figures.leak import leak_and_duplicates
-
-    empty = pd.DataFrame(columns=["kind", "distance"])
-    fig = leak_and_duplicates(derived["table_leak"], empty, empty)
-    assert any("no two IDs" in text.get_text() for text in fig.axes[1].texts)

@@ -71,8 +71,9 @@ def _folder(folder, manifest, side_studies):
 
 def _found(folder, study):
     """Generated sentences about a folder's tables."""
-    if hasattr(study, "sentences"):
-        yield from study.sentences(folder)
+    own = getattr(study, "answer_sentences", getattr(study, "sentences", None))
+    if own:
+        yield from own(folder)
     elif (folder / "table_findings.csv").is_file():
         by_class = answers.by_class(rowfiles.read_table(folder / "table_findings.csv"))
         yield from (f"{name.capitalize()}: {words}." for name, words in by_class.items())

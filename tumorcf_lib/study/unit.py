@@ -17,7 +17,7 @@ from tumorcf_lib.study import made_by, stages
 from tumorcf_lib.study import results as results_of
 
 OUTLINED_EDITS = ("original", "remove", "sham")
-SHOWN_EDITS = ("original", "remove", "only", "background", "silhouette", "sham", "sham_only")
+SHOWN_EDITS = ("original", "remove", "sham", "only")
 
 
 def load_prepared(results) -> cohorts.Cohort:
