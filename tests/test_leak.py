@@ -16,7 +16,6 @@ from tumorcf_lib.publish import publish
 from tumorcf_lib.stats import persons
 from tumorcf_lib.study import leak, side_studies
 from tumorcf_lib.tables import leak as leak_tables
-from tumorcf_lib.tables.duplicates import KINDS
 
 PROFILE = dataclasses.replace(leak.recipe(), size_px=8, n_resamples=200)
 N_PERSONS, N_SLICES = 180, 2
