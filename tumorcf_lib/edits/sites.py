@@ -92,25 +92,28 @@ class About:
         """The first usual places, then random others."""
         seed, slice_id = rng_key
         usual = self._chosen(dilation_px, shams.N_POOL, shams.rng_for(*rng_key))
-        places, _, flags = self._legal_places(dilation_px)
-        flag_of = dict(zip(map(tuple, places.tolist()), flags, strict=True))
-        others = shams.draw_places(places, N_CANDIDATES, shams.rng_for(seed, f"{slice_id} matched"))
         taken = {place for place, _, _ in usual}
-        region = dilate(self.mask, dilation_px)
-        for place in [place for place in others if place not in taken]:
-            flag = flag_of[place.offset_y, place.offset_x, int(place.mirrored)]
-            usual.append((place, flag, shams.move(region, place)))
-        return usual[:N_CANDIDATES]
+        n_legal = len(self._legal_places(dilation_px)[0])
+        rng = shams.rng_for(seed, f"{slice_id} matched")
+        others = rng.choice(n_legal, min(N_CANDIDATES, n_legal), replace=False)
+        found = usual + [site for site in self._at(dilation_px, others) if site[0] not in taken]
+        return found[:N_CANDIDATES]
 
     def _chosen(self, dilation_px, n, rng):
         region = dilate(self.mask, dilation_px)
         places, depth_px, flags = self._legal_places(dilation_px)
-        spacing_px = max(1, round(shams.SPACING_SHARE * min(self.mask.shape)))
+        spacing_px = max(1, round(shams.SPACING_SHARE * min(self.slice.shape)))
         chosen = shams.choose_places(
             places, depth_px, flags, self.depth_px(region), n, rng, spacing_px=spacing_px
         )
+        return self._at(dilation_px, chosen)
+
+    def _at(self, dilation_px, indices):
+        """Place, flag and moved region of some of the legal places."""
+        region = dilate(self.mask, dilation_px)
+        places, _, flags = self._legal_places(dilation_px)
         found = []
-        for k in chosen:
+        for k in indices:
             place = shams.Place(int(places[k, 0]), int(places[k, 1]), bool(places[k, 2]))
             found.append((place, flags[k], shams.move(region, place)))
         return found
