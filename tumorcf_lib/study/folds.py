@@ -109,13 +109,13 @@ def unit_folder(study, fold, seed, recipe="", shuffled=False):
 def why_unfinished(study, source, fold, seed, recipe="", shuffled=False) -> str | None:
     """Why a unit has to be run (again), in words; None if it holds."""
     folder = unit_folder(study, fold, seed, recipe, shuffled)
-    if not (folder / RECORD).isfile_of():
+    if not (folder / RECORD).is_file():
         return "it was never begun"
     try:
         kept = record(folder)
     except UnitError:
         return f"its record {RECORD} is damaged"
-    changed = steps.changedfile_of(folder)
+    changed = steps.changed_file(folder)
     if changed:
         return f"its file {changed} is not as it was made"
     for key, now in _depends_on(study, source, fold, seed, recipe, shuffled).items():
@@ -199,7 +199,7 @@ def _make(profile, prepared, rows, fold, seed, recipe, shuffled, folder):
         prepared = _resized(prepared, profile.size_px)
     parts = folds.parts_of(prepared, rows)
     weights = folder / "weights.npz"
-    if not weights.isfile_of():
+    if not weights.is_file():
         labels = shuffled_labels(prepared, seed) if shuffled else prepared.labels
         _train(profile, prepared, labels, parts, fold, seed, folder)
         memory.forget_networks()
@@ -212,13 +212,9 @@ def _make(profile, prepared, rows, fold, seed, recipe, shuffled, folder):
             continue  # these slices were trained on
         table = _predictions(predict, prepared.subset(np.flatnonzero(parts == part)), fold, seed)
         rowfiles.write_table(table, file_of(folder, name))
-    if not recipe and not file_of(folder, "rows_edits").isfile_of():
-        audited = audits.audit(
-            predict, prepared.subset(np.flatnonzero(parts == "test")),
-            edits=plan.HEADLINE_EDITS, n_places=profile.n_places, seed=0,
-            batch_size=profile.predict_batch_size, progress=True,
-        ).assign(fold=fold, training_seed=seed)  # fmt: skip
-        rowfiles.write_table(audited, file_of(folder, "rows_edits"))
+    if not recipe:
+        tested = prepared.subset(np.flatnonzero(parts == "test"))
+        _audit(profile, predict, tested, fold, seed, folder)
     memory.forget_networks()
     return device
 

@@ -83,7 +83,7 @@ def _unit(network, folder):
 def _published_units(published, units):
     """Units of earlier publications that are not here, and of the same making."""
     nothing = units.iloc[:0].drop(columns="folder")
-    if published is None or not (published / "units.csv").isunits_of.file_of():
+    if published is None or not (published / "units.csv").is_file():
         return nothing
     kept = rowfiles.read_table(published / "units.csv")
     if "trained_by" not in kept:
@@ -123,7 +123,7 @@ def _pool_recipes(study, folder):
 
 def _check_files(units):
     for unit in units:
-        changed = steps.changedunits_of.file_of(unit)
+        changed = steps.changed_file(unit)
         if changed:
             raise UnitError(
                 f"{config.shown(unit / changed)} is not as it was made: cut off while it was "
