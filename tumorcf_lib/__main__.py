@@ -18,8 +18,7 @@ Stopped. Nothing that was finished is lost; the same command goes on from there:
 STOPPED_SHORT = "\nStopped. This command keeps nothing unfinished; run it again:\n    {command}"
 FULL = """The disk is full. Free some room, or let runs write elsewhere (TUMORCF_RUNS=<folder>).
 Nothing that was finished is lost; then the same command goes on: {command}"""
-LACKING = """
-This Python ({python}) lacks the package {name}. In the repository's folder, type
+LACKING = """This Python ({python}) lacks the package {name}. In the repository's folder, type
 source .venv/bin/activate, then the same command again. ./run_all.sh --setup makes .venv."""
 NO_REPOSITORY = """This command needs the repository, not only the installed package: git clone
 it and run the command there. `python -m tumorcf_lib audit` works anywhere."""
@@ -188,16 +187,15 @@ def _alone(name, work):
 def train(options):
     study, get = _study(options), vars(options).get
     _find_dataset(options, study)
-    lib("study.folds").run(
-        replace(study, seed=0), seed=options.seed, fold_numbers=get("fold"),
-        recipe=get("recipe", ""), shuffled=get("shuffled", False))
+    lib("study.folds").run(replace(study, seed=0), seed=options.seed, fold_numbers=get("fold"),
+                           recipe=get("recipe", ""), shuffled=get("shuffled", False))
     print(f"Publish the folds by: python -m tumorcf_lib publish {study.profile.name}")
 
 
 def scratch(options):
     own = lib("study.scratch")
-    size_px, epochs = options.size or own.PROFILE.size_px, options.epochs or own.PROFILE.epochs
-    profile = replace(own.PROFILE, size_px=size_px, epochs=epochs)
+    profile = replace(own.PROFILE, size_px=options.size or own.PROFILE.size_px,
+                      epochs=options.epochs or own.PROFILE.epochs)
     _alone(own.NAME, lambda: own.run(
         config.run(own.NAME), profile, minutes=options.minutes, seed=options.seed))
 
