@@ -22,7 +22,7 @@ COVARIATES = ("area", "contrast", "depth")
 COLUMNS = (
     "score", "group", "covariate", "unit", "effect", "low", "high", "p", "p_holm", "ols",
     "boot_low", "boot_high", "n_slices", "n_persons", "reason",
-)  # fmt: skip
+)
 
 
 def slice_covariates(slices, masks, slice_ids, *, ring_px=RING_PX):
@@ -63,28 +63,9 @@ def slice_covariates(slices, masks, slice_ids, *, ring_px=RING_PX):
 
 
 def with_depth(covariates, rows):
-    """The covariates with the tumor's depth, as the audit measured it.
+    """The covariates with ``depth_px``: mean distance of the tumor's pixels to the head's surface.
 
-    Parameters
-    ----------
-    covariates : DataFrame
-        From :func:`slice_covariates`.
-    rows : DataFrame
-        An audit's rows; those of `only`, the tumor itself at dilation 0, hold its
-        ``depth_px``: the mean distance of its pixels to the head's surface.
-
-    Returns
-    -------
-    DataFrame
-        With ``depth_px``, NaN where the rows have none.
-
-    Examples
-    --------
-    >>> rows = pd.DataFrame({"slice_id": ["7"], "edit": "only", "dilation_px": 0,
-    ...                      "depth_px": 12.5})
-    >>> with_depth(pd.DataFrame({"slice_id": ["7", "8"]}), rows)["depth_px"].tolist()
-    [12.5, nan]
-    """
+    From an audit's rows of `only`, the tumor itself at dilation 0; NaN where there are none."""
     if "depth_px" not in rows:
         return covariates
     own = rows[(rows["edit"] == "only") & (rows["dilation_px"] == 0)]

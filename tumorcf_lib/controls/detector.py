@@ -40,7 +40,7 @@ BLOCKS = {
         "block3_depthwise_relu6", "block6_add", "block9_add", "block12_add",
     ),
     "resnet50": ("conv2_block3_out", "conv3_block4_out", "conv4_block2_out", "conv4_block6_out"),
-}  # fmt: skip
+}
 """Layers whose feature maps are looked at: texture to parts, strides 8 to 32 (resnet50: 4 to 16).
 
 Chosen for Navier-Stokes on validation persons of the real slices: AUC 0.84 in view "slice",
@@ -61,47 +61,31 @@ def detect(
     """Train a detector for each infill and view, and score the tested slices with it.
 
     Every slice is seen twice, untouched and with one sham removal (at the first of the audit's
-    places that the infill can fill), in training as in testing. So as many slices are edited as
-    not, they are the same slices, and nothing but the edit tells them apart.
+    places that the infill can fill), in training as in testing, so nothing but the edit tells
+    them apart. Features are mean and standard deviation of each channel of `BLOCKS` of the
+    pretrained network over the whole map or the patch, standardized; the detector is a logistic
+    regression. View "patch" knows where to look, which no reader of a slice does.
 
     Parameters
     ----------
     profile : Profile
-        Its ``backbone``, ``weights`` and ``size_px`` are used: features of the pretrained
-        network, not of the trained classifier.
+        Its ``backbone``, ``weights`` and ``size_px`` are used.
     prepared : Cohort
         Prepared slices of size ``profile.size_px`` and their masks.
     parts : array of str, shape (n,)
-        "train", "validation" or "test" for each slice. Persons of "train" train the detector,
-        slices of "test" are scored.
+        Patients of "train" train the detector, slices of "test" are scored.
     infills : sequence of str
-        Keys of `INFILLS`, Navier-Stokes too if it is to be tested.
+        Keys of `edits.INFILLS`, Navier-Stokes too if it is to be tested.
     seed : int
         The audit's seed, for the same sham places; also chooses the training slices.
-    n_training : int
-        At most so many training slices.
-    progress : bool
-        Show a progress bar.
 
     Returns
     -------
     DataFrame
         slice_id, person_id, label (class name), infill, edited (0 or 1), view ("slice" or
-        "patch"), score (log-odds of being edited: higher means it looks edited). Slices without
-        a legal place, or on which an infill is impossible, have no rows for it. Scores are
-        NaN if fewer than `MIN_TRAINING` training slices have an infill.
-
-    Notes
-    -----
-    Features are mean and standard deviation of each channel of `BLOCKS` over the whole map
-    or over the patch, standardized; the detector is a logistic regression with a ridge
-    penalty. View "patch" knows where to look, which no reader of a slice does.
-
-    Raises
-    ------
-    DetectorInputError
-        If parts do not fit the slices, a person is in both parts, or a part is empty.
-    """
+        "patch"), score (log-odds of being edited). Slices without a legal place, or on which an
+        infill is impossible, have no rows for it. Scores are NaN if fewer than `MIN_TRAINING`
+        training slices have an infill."""
     training, tested = _chosen(prepared, np.asarray(parts), seed, n_training)
     extract = _extractor(profile)
     pairs = {infill: [] for infill in infills}  # of (slice, untouched and edited features)
@@ -118,9 +102,6 @@ def detect(
             scores = _scores(x[in_training], x[~in_training])
             parts.append(_rows(prepared, where[~in_training], infill, view, scores))
     return pd.concat(parts, ignore_index=True)[list(COLUMNS)]
-
-
-# -- inner parts -------------------------------------------------------------
 
 
 def _chosen(prepared, parts, seed, n_training):
@@ -219,4 +200,4 @@ def _rows(prepared, where, infill, view, scores):
     return table.reset_index(drop=True).assign(
         label=np.array(prepared.classes, object)[prepared.labels[np.repeat(where, 2)]],
         infill=infill, edited=np.tile([0, 1], len(where)), view=view, score=scores.ravel(),
-    )  # fmt: skip
+    )

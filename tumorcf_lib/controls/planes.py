@@ -34,26 +34,16 @@ REGULARIZATION = 0.1  # scikit-learn's C; 0.01 to 1 do alike
 
 
 def estimate_planes(prepared, *, n_folds=N_FOLDS, seed=0):
-    """Plane of every slice, each estimated from the known planes of other persons.
+    """Plane of every slice, each estimated from the known planes of other patients.
 
-    Persons are split into folds; those of one fold are estimated by a logistic regression on
-    :func:`edge_directions`, fitted to the slices of known plane of all others.
-
-    Parameters
-    ----------
-    prepared : Cohort
-        Network inputs (n, size, size).
-    n_folds : int
-        At most so many; fewer where some plane is known of fewer persons.
-    seed : int
-        Of the folds.
+    Patients are split into at most `n_folds` folds; those of one fold are estimated by a logistic
+    regression on :func:`edge_directions`, fitted to the slices of known plane of all others.
 
     Returns
     -------
     DataFrame or None
         slice_id, person_id, label (class name), plane, p_<plane>, and known_plane (NaN where
-        none is known). None where there is nothing to learn from, see :func:`why_not`.
-    """
+        none is known). None where there is nothing to learn from, see :func:`why_not`."""
     if why_not(prepared):
         return None
     known = known_planes(prepared)
@@ -91,13 +81,7 @@ def why_not(prepared) -> str:
 
 
 def known_planes(prepared):
-    """Plane of each slice where it is known: the cohort's own, or read by hand.
-
-    Returns
-    -------
-    Series of str, shape (n,)
-        A name of :data:`PLANES`, or NaN.
-    """
+    """Plane of each slice where it is known, the cohort's own or read by hand, else NaN; (n,)."""
     if "plane" in prepared.table:
         return prepared.table["plane"].astype(object).reset_index(drop=True)
     if prepared.name != "cheng":
@@ -111,31 +95,9 @@ def known_planes(prepared):
 def edge_directions(slice):
     """How much edge of which direction lies where: a small histogram of oriented gradients.
 
-    The slice is shrunk to 64 pixels; in each of 8 x 8 cells the gradients' lengths are summed
-    by direction (8 bins of half a turn). Turns and shifts of a few pixels hardly matter.
-
-    Parameters
-    ----------
-    slice : array of float32, shape (height, width)
-        A network input, z-scored.
-
-    Returns
-    -------
-    ndarray of float64, shape (512,)
-        From 0 up, with mean 1; all zeros for a slice without edges.
-
-    References
-    ----------
-    Dalal and Triggs, "Histograms of oriented gradients for human detection", CVPR 2005; here
-    without their overlapping blocks.
-
-    Examples
-    --------
-    >>> stripes = np.repeat([[0, 1] * 8], 16, axis=0).astype(np.float32)
-    >>> found = edge_directions(stripes).reshape(8, 8, 8)
-    >>> float(found[..., 1:].sum())  # all gradients point along the rows
-    0.0
-    """
+    The slice (a z-scored network input) is shrunk to 64 pixels; in each of 8 x 8 cells the
+    gradients' lengths are summed by direction (8 bins of half a turn), float64 (512,) with mean 1;
+    zeros without edges. Dalal and Triggs, CVPR 2005, here without their overlapping blocks."""
     image = np.minimum(np.asarray(slice, np.float32), BRIGHTEST)
     side = (THUMBNAIL_PX, THUMBNAIL_PX)
     thumbnail = cv2.resize(image, side, interpolation=cv2.INTER_AREA)
@@ -149,28 +111,10 @@ def edge_directions(slice):
 
 
 def accuracy_table(rows_planes, *, n_resamples: int):
-    """Share of known planes that were estimated right, persons apart.
+    """Share of known planes that were estimated right by other patients' slices.
 
-    Parameters
-    ----------
-    rows_planes : DataFrame
-        From :func:`estimate_planes`.
-
-    Returns
-    -------
-    DataFrame
-        group ("all", each class, then each known plane), accuracy, low, high, n_slices,
-        n_persons. The interval is over persons, as :func:`stats.estimates.share` has it,
-        exact where every person has one labeled slice.
-
-    Examples
-    --------
-    >>> rows = pd.DataFrame({"person_id": list("abc"), "label": "glioma",
-    ...     "plane": ["axial", "axial", "coronal"], "p_axial": 0.5, "p_coronal": 0.5,
-    ...     "known_plane": ["axial", None, "axial"]})
-    >>> accuracy_table(rows, n_resamples=10)[["group", "accuracy", "n_slices"]].values.tolist()
-    [['all', 0.5, 2], ['glioma', 0.5, 2], ['axial', 0.5, 2], ['coronal', nan, 0]]
-    """
+    group ("all", each class, then each known plane), accuracy, low, high (over patients, as
+    :func:`stats.estimates.share` has it), n_slices, n_persons."""
     known = rows_planes[rows_planes["known_plane"].notna()]
     groups = {"all": known}
     for column, names in (
@@ -191,7 +135,7 @@ def _accuracy(own, n_resamples):
     return {
         "accuracy": e.value, "low": e.low, "high": e.high, "n_slices": e.n_slices,
         "n_persons": e.n_persons,
-    }  # fmt: skip
+    }
 
 
 def _folds(known, persons, everybody, n_folds, seed):

@@ -50,30 +50,13 @@ def all_probes(
 ):
     """Every probe's predictions for the tested slices.
 
-    A killed call goes on: networks that are trained leave their rows in ``folder``.
-
-    Parameters
-    ----------
-    profile : Profile
-    prepared : Cohort
-        Network inputs and masks of one size; may be memory-mapped.
-    parts : ndarray of str, shape (n,)
-        "train", "validation" or "test".
-    rows_planes : DataFrame or None
-        From :func:`controls.planes.estimate_planes`; without it there is no probe ``plane``.
-    seed : int
-    folder : pathlib.Path
-        For this cohort, split, profile and seed alone.
-    networks : sequence of str
-        Which keys of :data:`INPUTS` to train networks on.
-    progress : callable
-        Gets lines to print: two a probe, as its epochs would fill a page.
+    A killed call goes on: networks that are trained leave their rows in ``folder``, which is for
+    this cohort, split, profile and seed alone. Without `rows_planes` there is no probe ``plane``.
 
     Returns
     -------
     DataFrame
-        slice_id, person_id, label (class name), probe, p_<class>.
-    """
+        slice_id, person_id, label (class name), probe, p_<class>."""
     kept = {name: folder / f"rows_{name}.csv" for name in networks}
     missing = [name for name in networks if not kept[name].is_file()]
     network = untrained(profile, len(prepared.classes), seed) if missing else None
@@ -81,7 +64,7 @@ def all_probes(
         made = train_probe(
             name, profile, prepared, parts, seed=seed, folder=folder / name,
             network=network, progress=progress,
-        )  # fmt: skip
+        )
         rowfiles.write_table(made, kept[name])
         steps.forget_checkpoints(folder / name)
         if profile.probe_epochs:
@@ -112,28 +95,8 @@ def train_probe(name, profile, prepared, parts, *, seed, folder, network=None, p
     Backbone and recipe are those of the profile (see :func:`networks.training.train`), with
     slices of ``probe_size_px``: :data:`HEAD_EPOCHS` epochs of the head on the pretrained
     backbone, then ``probe_epochs`` of the whole network (in small profiles none). Kept is the
-    epoch of lowest validation loss.
-
-    Parameters
-    ----------
-    name : str
-        A key of :data:`INPUTS`.
-    profile, prepared, parts, seed, progress
-        As in :func:`all_probes`; slices of part "test" are never trained or chosen on.
-    folder : pathlib.Path
-        Takes the training's history and, while it runs, its checkpoint.
-    network : (keras.Model, keras.Model), optional
-        From :func:`untrained` for this profile and seed, and afterwards in that state again.
-
-    Returns
-    -------
-    DataFrame
-        Tested slices: slice_id, person_id, label (class name), probe, p_<class>.
-
-    Raises
-    ------
-    UnknownProbeError
-    """
+    epoch of lowest validation loss. ``network``, from :func:`untrained` for this profile and
+    seed, is afterwards in that state again. Rows as of :func:`all_probes`."""
     from tumorcf_lib.networks import classifier, training
 
     if name not in INPUTS:
@@ -146,7 +109,7 @@ def train_probe(name, profile, prepared, parts, *, seed, folder, network=None, p
     trained = training.train(
         model, recipe, slices, prepared.labels, prepared.persons, parts,
         seed=seed, folder=folder, backbone=backbone, progress=_quiet,
-    )  # fmt: skip
+    )
     kept = trained.history.set_index("epoch").loc[trained.best_epoch]
     progress(
         f"  kept epoch {trained.best_epoch} of {len(trained.history)}: "
@@ -162,37 +125,18 @@ def train_probe(name, profile, prepared, parts, *, seed, folder, network=None, p
 
 
 def probe_profile(profile):
-    """The profile with the slices and epochs of its probes.
-
-    Examples
-    --------
-    >>> from tumorcf_lib.config import get
-    >>> smoke = dataclasses.replace(get("smoke"), probe_size_px=64, probe_epochs=3)
-    >>> probe_profile(smoke).size_px, probe_profile(smoke).epochs
-    (64, 15)
-    """
+    """The profile with the slices and epochs of its probes."""
     return dataclasses.replace(
         profile, size_px=min(profile.probe_size_px, profile.size_px), warmup_epochs=HEAD_EPOCHS,
         epochs=HEAD_EPOCHS + profile.probe_epochs,
-    )  # fmt: skip
+    )
 
 
 def probe_inputs(name, prepared, size_px):
     """What a probe's network sees of each slice: edited at full size, then shrunk by area.
 
-    Parameters
-    ----------
-    name : str
-        A key of :data:`INPUTS`.
-    prepared : Cohort
-    size_px : int
-
-    Returns
-    -------
-    ndarray of float16, shape (n, size_px, size_px)
-        Half precision: 100 MB for 3000 slices of 128 px; its steps (0.001 at 1) are far
-        finer than the noise of a slice. A shrunk ``mask`` has gray borders.
-    """
+    float16 (n, size_px, size_px): 100 MB for 3000 slices of 128 px; its steps (0.001 at 1) are
+    far finer than the noise of a slice. A shrunk ``mask`` has gray borders."""
     edit = INPUTS[name]
     made = np.empty((len(prepared), size_px, size_px), np.float16)
     for i in tqdm(range(len(prepared)), desc=f"slices for {name}", leave=False, disable=None):
@@ -202,24 +146,10 @@ def probe_inputs(name, prepared, size_px):
 
 
 def statistics_probe(name, prepared, parts, rows_planes=None, *, seed=0):
-    """Predict the class of the tested slices from a few numbers a slice.
+    """Predict the class of tested slices from a few numbers a slice; rows as :func:`all_probes`.
 
     A random forest, classes weighed alike, learns from the slices of the parts "train" and
-    "validation". (By validation, logistic regression with squares and boosted trees did as
-    well, each better on some of the four.)
-
-    Parameters
-    ----------
-    name : str
-        One of :data:`STATISTICS`.
-    prepared, parts, rows_planes, seed
-        As in :func:`all_probes`.
-
-    Returns
-    -------
-    DataFrame
-        As of :func:`train_probe`.
-    """
+    "validation". (By validation, logistic regression and boosted trees did as well.)"""
     numbers = statistics_of(name, prepared, rows_planes)
     parts = np.asarray(parts)
     known, tested = np.flatnonzero(parts != "test"), np.flatnonzero(parts == "test")
@@ -232,32 +162,12 @@ def statistics_probe(name, prepared, parts, rows_planes=None, *, seed=0):
 
 
 def statistics_of(name, prepared, rows_planes=None):
-    """The few numbers that a statistics probe knows of each slice.
+    """The few numbers that a statistics probe knows of each slice, float64 (n, n_numbers).
 
     ``plane``: the estimated probabilities of the planes. ``intensity``: of the pixels outside
     the tumor's mask, percentiles (:data:`PERCENTILES`), mean, standard deviation, and share of
     dark pixels. ``place``: the center of the mask within the box around the head, (0, 0) top
-    left to (1, 1) bottom right. ``area``: the mask's share of the slice.
-
-    Returns
-    -------
-    ndarray of float64, shape (n, n_numbers)
-        An empty mask lies in the middle and has area 0.
-
-    Raises
-    ------
-    UnknownProbeError
-        Also for ``plane`` without ``rows_planes``.
-
-    Examples
-    --------
-    >>> from tumorcf_lib.data.cohort import from_arrays
-    >>> slices = np.arange(8, dtype=np.float32).reshape(2, 2, 2)
-    >>> two = from_arrays(slices, slices > 5, [0, 1], ["a", "b"], classes=("x", "y"),
-    ...                   name="tiny", source="Eight numbers.")
-    >>> statistics_of("area", two).tolist()
-    [[0.0], [0.5]]
-    """
+    left to (1, 1) bottom right. ``area``: the mask's share of the slice."""
     if name == "plane" and rows_planes is not None:
         rows = rows_planes.set_index("slice_id").loc[prepared.table["slice_id"]]
         return rows[[f"p_{plane}" for plane in class_names(rows)]].to_numpy(np.float64)

@@ -28,38 +28,25 @@ class UnknownSliceError(ValueError):
 def measure(prepared, rows, *, n_places=2, progress=False) -> pd.DataFrame:
     """Error and similarity of every infill on the first sham places of each slice.
 
+    Places are the first `n_places` without a flag (not over scalp or air) at which all infills
+    but the sparse ones were audited, hence the same for all of them; a slice with fewer such
+    places has fewer rows. SSIM (Wang et al., 2004) compares windows of 7 x 7 pixels, its data
+    range is the untouched slice's. Windows at the region's rim reach into untouched pixels, so
+    SSIM flatters small regions, for all infills alike.
+
     Parameters
     ----------
     prepared : Cohort
         The audited slices, prepared, and perhaps others.
     rows : DataFrame
         The audit's rows; its shams of dilation 0 are made again.
-    n_places : int
-        Places a slice. They are the first without a flag (not over scalp or air) at which all
-        infills but the sparse mirror were audited, hence the same for all of them. A slice
-        with fewer such places has fewer rows, down to none.
-    progress : bool
-        Show a progress bar.
 
     Returns
     -------
     DataFrame
         slice_id, person_id, label, infill, place, n_pixels (of the region); mae and rmse over
         the region in standard deviations of the slice (lower is better); ssim, at most 1
-        (higher is better), mean over the region's pixels of the local similarity.
-
-    Notes
-    -----
-    SSIM (Wang et al., 2004, as in ``skimage.metrics.structural_similarity``) compares windows
-    of 7 x 7 pixels; its data range is that of the untouched slice, from lowest to highest
-    value. Windows at the region's rim reach into untouched pixels, so SSIM flatters small
-    regions; it does so alike for all infills, since the places are the same.
-
-    Raises
-    ------
-    UnknownSliceError
-        If a slice of the rows is not in the cohort.
-    """
+        (higher is better), mean over the region's pixels of the local similarity."""
     chosen = _chosen(rows, n_places)
     positions = pd.Index(prepared.table["slice_id"]).get_indexer(chosen["slice_id"])
     if (positions < 0).any():
@@ -82,28 +69,8 @@ def measure(prepared, rows, *, n_places=2, progress=False) -> pd.DataFrame:
 def errors(slice, filled, region):
     """MAE, RMSE and mean SSIM over a region's pixels.
 
-    Parameters
-    ----------
-    slice, filled : ndarray of float32, shape (height, width)
-        The truth, and the slice with the region filled in.
-    region : ndarray of bool, shape (height, width)
-        Not empty; the slice is at least `WINDOW_PX` wide and high.
-
-    Returns
-    -------
-    tuple of three floats
-
-    Examples
-    --------
-    >>> slice = np.zeros((9, 9), np.float32)
-    >>> slice[0, 0] = 4
-    >>> filled, region = slice.copy(), np.zeros((9, 9), bool)
-    >>> region[4, 4:6] = True
-    >>> filled[4, 4] = 2
-    >>> mae, rmse, ssim = errors(slice, filled, region)
-    >>> print(f"{mae:.3f} {rmse:.3f}", bool(ssim < 1))
-    1.000 1.414 True
-    """
+    `slice` is the truth, `filled` the slice with the region (bool, not empty) filled in, all of
+    shape (height, width), at least `WINDOW_PX` wide and high."""
     difference = (filled[region] - slice[region]).astype(np.float64)
     data_range = float(slice.max() - slice.min())
     # Windows of the region's pixels end half a window around it, so this crop gives the same
@@ -112,12 +79,9 @@ def errors(slice, filled, region):
     _, similarity = structural_similarity(
         slice[rows, columns].astype(np.float64), filled[rows, columns].astype(np.float64),
         win_size=WINDOW_PX, data_range=data_range, full=True,
-    )  # fmt: skip
+    )
     ssim = similarity[region[rows, columns]].mean()
     return np.abs(difference).mean(), np.sqrt((difference**2).mean()), ssim
-
-
-# -- inner parts -------------------------------------------------------------
 
 
 def _chosen(rows, n_places):

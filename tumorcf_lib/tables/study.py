@@ -89,14 +89,7 @@ def classes(rows) -> list[str]:
 def reliability(predictions, validation) -> pd.DataFrame:
     """Calibration bins of slices, of patients, and of slices after temperature scaling.
 
-    The temperature is fitted on ``validation`` (rows of validation slices) and used here only.
-
-    Returns
-    -------
-    DataFrame
-        kind ("slices", "persons", "slices, temperature"), temperature, ece, and the bins of
-        :func:`stats.classification.reliability_bins`.
-    """
+    The temperature is fitted on ``validation`` (rows of validation slices) and used here only."""
     temperature = classification.fit_temperature(*arrays(validation))
     return bins_by_kind({
         "slices": (predictions, 1.0),
@@ -144,13 +137,7 @@ def confident_errors(predictions, n: int) -> pd.DataFrame:
 def scores_by_class(scores, *, n_resamples: int, classes=config.CLASSES) -> pd.DataFrame:
     """Means of every score, overall and by class, with intervals over patients.
 
-    Delta-, Sham- and Net-Drop are means over the same slices, those that have shams.
-
-    Returns
-    -------
-    DataFrame
-        score, group, effect, low, high, mean_of_person_means, n_slices, n_persons.
-    """
+    Delta-, Sham- and Net-Drop are means over the same slices, those that have shams."""
     columns = [name for name in SCORES if name in scores]
     scores = scores.astype({"flipped": float}) if "flipped" in scores else scores
     return rows.score_means(
@@ -191,13 +178,7 @@ def headline(table) -> pd.DataFrame:
 
 
 def fall_to(audit) -> pd.DataFrame:
-    """Which class each true class's slices are called before and after an edit.
-
-    Returns
-    -------
-    DataFrame
-        edit, label, to, n, share (of the label's slices with that edit).
-    """
+    """Which class slices are called before and after an edit: edit, label, to, n, share."""
     names = class_names(audit)
     own = rows.headline_rows(audit)
     wanted = own["edit"].isin(("original", "remove", "background", "blank"))
