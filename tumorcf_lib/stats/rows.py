@@ -103,7 +103,8 @@ def means(rows, columns, by=(), *, n_resamples, groups=None, how=estimates.mean,
             own = own[has_sham] if has_sham.any() else own
         found = how(own, column, n_resamples=n_resamples)
         lines.append(dict(zip(by, key)) | {"score": column, "group": group} | as_columns(found))
-    return pd.DataFrame(lines)
+    columns = [*by, "score", "group", *NUMBERS, "n_persons_smallest", "p"]
+    return pd.DataFrame(lines, columns=columns)
 
 
 def score_means(scores, columns, **options):
