@@ -179,6 +179,8 @@ STUDY = side_studies.SideStudy(
         "fig_answer": _drawn(
             lambda figures, table: figures.scores.answer(shown_answer(table)),
             "table_still_right"),
+        "fig_primary": _drawn(
+            lambda figures, table: figures.forests.primary(table), "table_primary"),
         "fig_folds": _drawn(
             lambda figures, *tables: figures.studies.folds(*tables),
             "table_folds", "table_elsewhere"),
