@@ -39,8 +39,8 @@ class Claim:
 TUMORS = {name: f"{name} tumor" if name == "pituitary" else name for name in CLASSES}
 
 CLAIMS = (
-    *(Claim(1, f"Removing a {TUMORS[name]} lowers its probability more than a sham does", "net_drop",
-            (name,)) for name in CLASSES),
+    *(Claim(1, f"Removing a {TUMORS[name]} lowers its probability more than a sham does",
+            "net_drop", (name,)) for name in CLASSES),
     *(Claim(2, f"A {TUMORS[name]} alone keeps more probability than tumor-free tissue of its shape",
             "net_focus", (name,)) for name in CLASSES),
     Claim(3, "Slices called wrong lean less on the tumor than slices called right", "delta_drop",
