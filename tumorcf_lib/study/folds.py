@@ -145,7 +145,7 @@ def _depends_on(study, source, fold, seed, recipe, shuffled=False):
     if recipe:
         trained["settings"] |= RECIPES[recipe]
         return trained | {"fold": fold}
-    audited = folds.depends(source, "audit")
+    audited = folds.depends(source, "audit", "transplants")
     own = {"audit": audited["code"], "masks": audited["masks"], "n_places": study.profile.n_places}
     return trained | {"fold": fold} | own
 
