@@ -42,7 +42,10 @@ CODE = {
     "training": (*_ALWAYS, *_TRAINING),
     "finetuning": (*_ALWAYS, *_TRAINING, *_EDITS, "networks.finetune"),
     "audit": (*_ALWAYS, *_NETWORK, *_EDITS, "edits.audit", "edits.scores.class_log_odds"),
-    "transplants": ("edits.conflicts", "edits.transplants"),
+    "transplants": (
+        *_ALWAYS, *_EDITS, "edits.audit", "edits.conflicts", "edits.scores.class_log_odds",
+        "edits.transplants",
+    ),
     "planes": (*_ALWAYS, "controls.planes", "edits.scores.class_names"),
     "probes": (
         *_ALWAYS, *_TRAINING, *_EDITS, "controls.probes", "edits.scores.class_names",
