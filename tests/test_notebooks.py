@@ -136,6 +136,7 @@ def test_committed_notebooks_carry_no_times_and_no_home_folder(path):
         assert set(cell["metadata"]) <= {"tags"}
     for word in ("/root/", "/home/", "/Users/", "/tmp/"):
         assert word not in raw
+    assert re.search(r"(?<![\w./])/[\w./-]+/runs/", raw) is None
 
 
 @every_stage

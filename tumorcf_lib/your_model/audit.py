@@ -109,6 +109,7 @@ def write_manifest(options) -> int:
 
 def run(options) -> int:
     """Read the folder, check, audit each classifier, write the report, say where it is."""
+    from tumorcf_lib import config
     from tumorcf_lib.your_model import InputError, models, session
     from tumorcf_lib.your_model import slices as folder
 
@@ -124,7 +125,7 @@ def run(options) -> int:
               for name in options.predict]  # fmt: skip
     page = session.run(cohort, loaded, options, command=_command(options))
     if page is not None:
-        print(f"The report: {page}; rows and tables lie beside it.")
+        print(f"The report: {config.shown(page)}; rows and tables lie beside it.")
     return 0
 
 
