@@ -167,6 +167,12 @@ def shown_answer(table):
     return pd.concat([own[own["edit"] == edit] for edit in edits], ignore_index=True)
 
 
+def shown_scores(table):
+    """Of :func:`tables.primary.estimates_table`, the scores of all slices and of the classes."""
+    own = table[(table["network"] == headline_kind(table)) & table["group"].isin(["all", *CLASSES])]
+    return own.drop(columns="network").reset_index(drop=True)
+
+
 def _drawn(draw, *names):
     def figure(folder):
         from tumorcf_lib import figures
@@ -197,7 +203,8 @@ STUDY = side_studies.SideStudy(
         "fig_reliability": _drawn(
             lambda figures, table: figures.training.reliability(table), "table_reliability"),
         "fig_headline": _drawn(
-            lambda figures, table: figures.forests.headline(table), "table_scores"),
+            lambda figures, table: figures.forests.headline(shown_scores(table)),
+            "table_estimates"),
     },
     command="python -m tumorcf_lib train --profile paper-lite-cv",
 )  # fmt: skip
