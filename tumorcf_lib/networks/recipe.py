@@ -164,9 +164,11 @@ def refit_norms(network, part, *, n_slices=256, batch_size=32):
     try:
         for dropout in dropouts:
             dropout.rate = 0.0
-        for number, positions in enumerate(chunks(spread, batch_size)):
+        seen = 0
+        for positions in chunks(spread, batch_size):
             for norm in norms:
-                norm.momentum = number / (number + 1)  # the mean over batches
+                norm.momentum = seen / (seen + len(positions))  # every slice counts the same
+            seen += len(positions)
             network(part[positions][..., None], training=True)
     finally:
         for (layer, name), value in zip(settings, kept, strict=True):

@@ -1,0 +1,105 @@
+"""Norms that learn: one operation for many, statistics that fit the weights, skipped blocks."""
+
+import keras
+import numpy as np
+import pytest
+from keras import layers
+
+from tumorcf_lib.networks import backbones, recipe, training
+
+SLICES = np.random.default_rng(0).normal(2.0, 3.0, (40, 6, 6)).astype(np.float32)
+
+
+class Slices:
+    """A part of the split, as training sees it."""
+
+    def __len__(self):
+        return len(SLICES)
+
+    def __getitem__(self, positions):
+        return SLICES[positions]
+
+
+def network(norm):
+    shown = keras.Input((6, 6, 1))
+    x = norm(layers.Conv2D(2, 1, use_bias=False, kernel_initializer="ones")(shown))
+    x = layers.Dropout(0.5)(layers.GlobalAveragePooling2D()(x))
+    return keras.Model(shown, layers.Dense(3, "softmax")(x))
+
+
+@pytest.fixture
+def fused():
+    return backbones.FusedNormalization(momentum=0.9, epsilon=1e-3)
+
+
+def test_the_fused_norm_is_kerass_own_while_it_learns_and_afterwards(fused):
+    own, x = layers.BatchNormalization(momentum=0.9, epsilon=1e-3), SLICES[..., None]
+    for learns in (True, False):
+        np.testing.assert_allclose(
+            fused(x, training=learns), own(x, training=learns), rtol=1e-3, atol=1e-3
+        )
+    n = x.size
+    unbiased = own.moving_variance - 0.9  # the batch's part
+    np.testing.assert_allclose(fused.moving_mean, own.moving_mean, rtol=1e-5)
+    np.testing.assert_allclose(fused.moving_variance - 0.9, unbiased * n / (n - 1), rtol=1e-3)
+
+
+def test_a_frozen_norm_keeps_its_state(fused):
+    fused(SLICES[..., None])
+    fused.trainable = False
+    fused(SLICES[..., None], training=True)
+    assert float(fused.moving_mean[0]) == 0 and float(fused.moving_variance[0]) == 1
+
+
+def test_refitted_norms_have_mean_and_variance_of_the_slices_and_nothing_else_changes(fused):
+    model = network(fused)
+    dropout = next(layer for layer in model.layers if isinstance(layer, layers.Dropout))
+    before = [np.array(v) for v in model.trainable_variables]
+    recipe.refit_norms(model, Slices(), batch_size=10)
+    batches = SLICES.reshape(4, -1)
+    np.testing.assert_allclose(fused.moving_mean, [SLICES.mean()] * 2, rtol=1e-4)
+    np.testing.assert_allclose(
+        fused.moving_variance, [batches.var(axis=1, ddof=1).mean()] * 2, rtol=1e-4
+    )
+    assert (fused.momentum, dropout.rate) == (0.9, 0.5)
+    for was, now in zip(before, model.trainable_variables, strict=True):
+        np.testing.assert_array_equal(was, now)
+
+
+def test_averaged_weights_come_with_statistics_of_their_own_and_go_again(fused):
+    model = network(fused)
+    optimizer = keras.optimizers.AdamW(0.1, use_ema=True, ema_momentum=0.5)
+    model.compile(optimizer, "categorical_crossentropy")
+    for start in (0, 10, 20):
+        model.train_on_batch(SLICES[start:start + 10, ..., None], np.eye(3)[[0, 1] * 5])
+    last = [np.array(v) for v in model.variables]
+    with recipe.averaged_weights(model, Slices()):
+        kernel = float(np.ravel(model.layers[1].kernel)[0])
+        assert kernel != float(np.ravel(last[0])[0])
+        assert float(fused.moving_mean[0]) == pytest.approx(kernel * SLICES.mean(), rel=1e-3)
+    for was, now in zip(last, model.variables, strict=True):
+        np.testing.assert_array_equal(was, now)
+
+
+def test_later_blocks_are_skipped_more_often_and_never_when_asked_for_an_answer():
+    slices = keras.Input((32, 32, 3))
+    model = keras.Model(
+        slices, backbones.efficientnet_lite0(slices, None, stochastic_depth=0.2)
+    )
+    skips = [layer for layer in model.layers if isinstance(layer, layers.Dropout)]
+    rates = [layer.rate for layer in skips]
+    assert rates == sorted(rates) and 0 < rates[0] < rates[-1] < 0.2
+    assert len({layer.seed for layer in skips}) == len(skips)
+    assert all(layer.noise_shape == (None, 1, 1, 1) for layer in skips)
+    shown = np.ones((2, 32, 32, 3), np.float32)
+    np.testing.assert_array_equal(model(shown), model(shown))
+
+
+def test_without_validation_all_but_the_tested_patients_are_trained_on():
+    model = network(layers.BatchNormalization())
+    parts = np.array(["train"] * 20 + ["validation"] * 10 + ["test"] * 10)
+    labels = np.arange(40) % 3
+    trained, validated = training.split_parts(
+        model, SLICES, labels, labels, parts, validates=False
+    )
+    assert trained.index.tolist() == list(range(30)) and len(validated) == 0
