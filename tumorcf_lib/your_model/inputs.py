@@ -46,6 +46,7 @@ def prepare(cohort, *, size_px=224, scale="zscore", fit="pad", air=None, progres
 
     Examples
     --------
+    >>> import pandas as pd
     >>> table = pd.DataFrame({"slice_id": [1], "label": [0], "patient_id": "A",
     ...                       "person_id": "A"})
     >>> toy = Cohort("toy", np.array([[[0, 50], [100, 200]]]), np.ones((1, 2, 2), bool), table,

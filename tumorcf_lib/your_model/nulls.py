@@ -17,8 +17,8 @@ RIDGE = 10.0
 def chosen(labels, persons, n, rng):
     """About n slices: every class in proportion, other patients first; sorted indices.
 
-    >>> chosen([0, 0, 1, 1], ["a", "a", "b", "c"], 3, np.random.default_rng(0)).size
-    3
+    >>> chosen([0, 0, 1, 1], ["a", "a", "b", "c"], 2, np.random.default_rng(0)).size
+    2
     """
     labels, persons = np.asarray(labels), np.asarray(persons)
     order = rng.permutation(len(labels))

@@ -146,12 +146,12 @@ def rows_of(predict, n_slices, prepared_of, vanished, *, folder, key, edits, n_p
     chunks = [np.arange(n_slices)[i : i + CHUNK] for i in range(0, n_slices, CHUNK)]
     own = hashlib.sha256(json.dumps(key, sort_keys=True, default=str).encode()).hexdigest()
     mark = folder / "key.txt"
-    kept = mark.is_file() and mark.read_text() == own
+    kept = mark.is_file() and mark.read_text(encoding="utf-8") == own
     kept = kept and _answers_alike(predict, prepared_of(chunks[0]), folder / "0.csv")
     if not kept:
         for path in folder.glob("*.csv"):
             path.unlink()
-        mark.write_text(own)
+        mark.write_text(own, encoding="utf-8")
     log, parts = _Log(n_slices), []
     for k, chunk in enumerate(chunks):
         path = folder / f"{k}.csv"
