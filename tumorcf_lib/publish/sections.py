@@ -8,6 +8,7 @@ import pandas as pd
 from tumorcf_lib import config, rowfiles
 from tumorcf_lib.study import calibration_publish, pooled
 from tumorcf_lib.tables import classifiers, folds, study
+from tumorcf_lib.tables.symmetric import ALL_IDS, WHOSE, WITHOUT_MR
 
 MISSING = "Not published yet."
 GROUPS = ("all", *config.CLASSES)
@@ -135,6 +136,18 @@ def scores():
     rows = [[f"{words}, {group}", *(interval(own.loc[(score, group)]) for own in tables.values())]
             for score, words in SCORES.items() for group in GROUPS]
     return table(["score", *tables], rows) if tables else None
+
+
+def ranking():
+    """How much worse each class is told from the others without tumors, whoever has them."""
+    found = published(study.POOLED, "table_auc")
+    if found is None:
+        return None
+    own = _headline(found).set_index(["patients", "group", "whose"])
+    rows = [[f"{name}, patients: {patients}", f"{own.loc[(patients, name, WHOSE[0]), 'auc']:.3f}",
+             *(interval(own.loc[(patients, name, whose)], "loss") for whose in WHOSE)]
+            for patients in (ALL_IDS, WITHOUT_MR) for name in config.CLASSES]
+    return table(["class", "AUC", *(f"loss, {whose} tumors removed" for whose in WHOSE)], rows)
 
 
 def claims():
