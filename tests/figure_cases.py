@@ -128,6 +128,7 @@ def findings():
 def primary():
     table = lines(("claim", ("Removing it lowers it", "It alone keeps more " * 4, "All errors")))
     told = {"verdict": ["holds", "does not hold", "cannot be told"], "finding": [1, 2, 5]}
+    told["network_error"] = [0.01, 0.02, NAN]
     return table.assign(**told, null_low=[-0.05, -0.04, NAN], null_high=[0.05, 0.04, NAN])
 
 

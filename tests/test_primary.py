@@ -103,5 +103,12 @@ def test_estimates_have_the_band_of_as_many_networks_and_shares_stay_shares(both
     plain = table[(table["network"] == "plain") & (table["group"] == "all")]
     assert (plain["n_null"] == 10).all() and (plain["n_seeds"] == 2).all()
     assert (plain["null_low"] < 0).all() and (plain["null_high"] > 0).all()
+    fewer = both[both["fold"] < 3]  # as many networks as there are, not as many as usual
+    own = fewer[fewer["network"] == "plain"]
+    null = networks.null_of(fewer[fewer["network"] == "shuffled"], "net_drop")
+    row = primary.estimates_table(fewer).query(
+        "network == 'plain' and group == 'all' and score == 'net_drop'").iloc[0]
+    assert (row["null_low"], row["null_high"]) == pytest.approx(null.band(2 * 3))
+    assert networks.mean(own, "net_drop").n_networks == 6
     right = primary.still_right_table(both)
     assert right["share"].between(0, 1).all() and right["high"].max() <= 1

@@ -175,12 +175,16 @@ def findings(table, *, form="net"):
 def primary(table):
     """The primary claims with their intervals and, gray, where networks that know nothing fall.
 
-    ``table``: claim, effect, low, high, null_low, null_high, n_slices, n_patients, verdict.
+    ``table``: claim, effect, low, high, network_error, null_low, null_high, n_slices, n_patients,
+    verdict.
     """
     rows = table.to_dict("records")
     marks = [(y, row["verdict"], row) for y, row in enumerate(rows)]
     names = [textwrap.fill(f"{row['finding']}  {row['claim']}", 46) for row in rows]
-    label = "effect, 95 % interval over patients and networks; gray: networks that know nothing"
+    known = table["network_error"].notna().any()
+    label = f"effect, 95 % interval over patients{' and networks' if known else ''}"
+    if table["null_low"].notna().any():
+        label += "; gray: networks that know nothing"
     panel = Panel("", marks)
     fig = forest(names, [panel], VERDICT_LOOKS, numbers=True, height=0.36, xlabel=label)
     fig.axes[0].tick_params(axis="y", labelsize=7)

@@ -22,7 +22,7 @@ OTHERS = {
     "fig_edits": (slices.edits, "rows_edits"),
     "fig_findings": (forests.findings, "table_findings"),
     "fig_folds": (studies.folds, "table_folds"),
-    "fig_headline": (forests.headline, "table_scores"),
+    "fig_headline": (forests.headline, "table_estimates"),
     "fig_leak": (studies.leak, "table_leak"),
     "fig_learning_curves": (training.learning_curves, "history"),
     "fig_primary": (forests.primary, "table_primary"),

@@ -36,6 +36,7 @@ class Estimate:
     n_patients: int
     n_slices: int
     n_seeds: int
+    n_networks: int = 0  # seeds times folds
 
     @property
     def interval(self):
@@ -144,7 +145,7 @@ def mean(values, column, *, null=None):
         free = error2**2 / (patients**2 / (n - 1) + (added**2 / df if added else 0))
     return Estimate(
         float(means.mean()), float(np.sqrt(error2)), float(free), float(np.sqrt(network)),
-        n, n_slices, n_seeds,
+        n, n_slices, n_seeds, n_seeds * len(np.unique(folds)),
     )
 
 

@@ -11,6 +11,7 @@ import pandas as pd
 from tumorcf_lib.config import CLASSES
 from tumorcf_lib.edits import scores as formulas
 from tumorcf_lib.edits.scores import arrays
+from tumorcf_lib.edits.sites import MATCHED_RATIOS
 from tumorcf_lib.stats import classification
 from tumorcf_lib.stats.rows import headline_rows
 
@@ -20,9 +21,6 @@ EARLIER = "earlier"
 
 KEYS = ["network", "training_seed"]
 P = [f"p_{name}" for name in CLASSES]
-LIKE_ENERGY = (0.8, 1.25)
-"""Shams whose RMS is this share of the removal's have its energy."""
-
 MR, OTHER_IDS = "MR...", "other IDs"
 EDITS = ("original", "remove", "sham", "only", "sham_only", "background", "silhouette", "blank")
 
@@ -115,7 +113,7 @@ def _sham_of_like_energy(rows):
     removal = rows[rows["edit"] == "remove"].set_index("slice_id")["edit_rms"]
     shams = rows[rows["edit"].isin(("sham", "sham_matched")) & (rows["reason"] == "")]
     share = shams["edit_rms"] / shams["slice_id"].map(removal)
-    shams = shams[share.between(*LIKE_ENERGY)]
+    shams = shams[share.between(*MATCHED_RATIOS)]
     labels, p = arrays(shams)
     return pd.Series(p[np.arange(len(p)), labels]).groupby(shams["slice_id"].to_numpy()).mean()
 

@@ -1,6 +1,7 @@
 """The study's answer: the primary claims read against networks that know nothing.
 
-From the folds' rows alone. Every patient counts the same; intervals are over patients and
+From the folds' rows alone. Two claims have no such networks: finding 3 is read against 0, finding 5
+against one half. Every patient counts the same; intervals are over patients and
 networks. What has no claim is an estimate without verdict words.
 """
 
@@ -102,8 +103,8 @@ def estimates_table(scores):
     return pd.DataFrame(rows)
 
 
-def _columns(e, null, n_folds=5):
-    (low, high), band = e.interval, null.band(n_folds * max(1, e.n_seeds))
+def _columns(e, null):
+    (low, high), band = e.interval, null.band(max(1, e.n_networks))
     return {
         "effect": e.value, "low": low, "high": high, "network_error": e.network_error,
         "null_low": band[0], "null_high": band[1], "n_patients": e.n_patients,
@@ -159,6 +160,7 @@ def _difference(first, second):
     return networks.Estimate(
         e.value - f.value, float(error), float(df), float(np.hypot(e.network_error,
         f.network_error)), e.n_patients + f.n_patients, e.n_slices + f.n_slices, e.n_seeds,
+        e.n_networks,
     ), networks.Null(null.mean - other.mean, float(np.hypot(null.sd, other.sd)),
                      min(null.n, other.n))  # fmt: skip
 
