@@ -74,9 +74,9 @@ def test_primary_claims_stand_beside_the_band_of_networks_that_know_nothing():
 
 def test_an_interval_that_holds_the_network_fixed_does_not_claim_to_be_over_networks():
     table = cases.primary()
-    assert "over patients and networks" in cases.texts(forests.primary(table))
+    assert "over patients and networks" in " ".join(cases.texts(forests.primary(table)))
     alone = table.assign(network_error=np.nan, null_low=np.nan, null_high=np.nan)
-    assert "over patients and networks" not in cases.texts(forests.primary(alone))
+    assert "over patients and networks" not in " ".join(cases.texts(forests.primary(alone)))
 
 
 def test_headline_dots_are_the_means_and_the_text_is_the_net_drop():
