@@ -292,6 +292,7 @@ def test_units_published_before_are_kept_beside_new_ones_of_the_same_making(fini
         if fold != 1:
             shutil.rmtree(crossval.unit_folder(study, fold, 0))
     shutil.rmtree(study.folder / "shuffled")
+    shutil.rmtree(study.folder / "recipes")
     pooled.publish(study.folder, target, profile=PROFILE)
     assert {path.name: path.read_bytes() for path in target.iterdir()} == first
 

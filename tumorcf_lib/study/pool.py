@@ -64,7 +64,7 @@ def pool(study, folder=None, *, published=None):
         )
         for name in AUDITED_ROWS:
             _write_units(folder, name, here, before, published, f"_{row[0]}_seed{row[1]}")
-    _pool_recipes(study, folder)
+    _pool_recipes(study, folder, published)
     units = pd.concat([kept, units.drop(columns="folder")], ignore_index=True)
     units = units.sort_values(UNIT, ignore_index=True)
     rowfiles.write_table(units, folder / "units.csv")
@@ -109,13 +109,19 @@ def _write_units(folder, name, units, kept, published, end=""):
         rowfiles.write_table(table, units_of.file_of(folder, name + end))
 
 
-def _pool_recipes(study, folder):
+def _pool_recipes(study, folder, published):
+    """Trials that are here, and those published before of recipes that were not tried again."""
     parts = []
     for path in sorted((study.folder / "recipes").glob(f"*/*/{RECORD}")):
         if units_of.record(path.parent)["finished"]:
             rows = rowfiles.read_table(units_of.file_of(path.parent, "rows_validation"))
             rows.insert(0, "recipe", path.parent.parent.name)
             parts.append(rows)
+    before = published and units_of.file_of(published, "rows_recipes")
+    if before and before.is_file():
+        rows = rowfiles.read_table(before)
+        again = {name for part in parts for name in part["recipe"]}
+        parts.insert(0, rows[~rows["recipe"].isin(again)])
     if parts:
         table = pd.concat(parts, ignore_index=True)
         rowfiles.write_table(table, units_of.file_of(folder, "rows_recipes"))
