@@ -34,7 +34,7 @@ NETWORKS = {"plain": "units", "shuffled": "shuffled"}
 """Kinds of network, and the folder of their units: the study's own, and those trained on classes
 dealt anew to the patients, which know nothing."""
 
-AUDITED_ROWS = ("rows_edits", "rows_transplants")
+AUDITED_ROWS = ("rows_edits", "rows_transplants", "rows_saliency")
 
 EDITS = (
     *plan.HEADLINE_EDITS, *plan.matched_shams(),
@@ -145,7 +145,7 @@ def _depends_on(study, source, fold, seed, recipe, shuffled=False):
     if recipe:
         trained["settings"] |= RECIPES[recipe]
         return trained | {"fold": fold}
-    audited = folds.depends(source, "audit", "transplants")
+    audited = folds.depends(source, "audit", "transplants", "saliency")
     own = {"audit": audited["code"], "masks": audited["masks"], "n_places": study.profile.n_places}
     return trained | {"fold": fold} | own
 
@@ -203,8 +203,8 @@ def _make(profile, prepared, rows, fold, seed, recipe, shuffled, folder):
         labels = shuffled_labels(prepared, seed) if shuffled else prepared.labels
         _train(profile, prepared, labels, parts, fold, seed, folder)
         memory.forget_networks()
-    model = speed.folded(classifier.load_float16(profile, weights))
-    predict = classifier.as_predictor(model, batch_size=profile.predict_batch_size)
+    model = classifier.load_float16(profile, weights)
+    predict = classifier.as_predictor(speed.folded(model), batch_size=profile.predict_batch_size)
     for part, name in (("validation", "rows_validation"), ("test", "rows_predictions")):
         if part == "test" and recipe:
             continue  # recipes are chosen on validation persons alone
@@ -214,7 +214,7 @@ def _make(profile, prepared, rows, fold, seed, recipe, shuffled, folder):
         rowfiles.write_table(table, file_of(folder, name))
     if not recipe:
         tested = prepared.subset(np.flatnonzero(parts == "test"))
-        _audit(profile, predict, tested, fold, seed, folder)
+        _audit(profile, model, predict, tested, fold, seed, folder)
     memory.forget_networks()
     return device
 
@@ -225,13 +225,18 @@ def _resized(prepared, size_px):
     return replace(prepared, slices=slices)
 
 
-def _audit(profile, predict, tested, fold, seed, folder):
+def _audit(profile, model, predict, tested, fold, seed, folder):
+    from tumorcf_lib.networks import saliency
+
     options = {"batch_size": profile.predict_batch_size, "seed": 0, "progress": True}
     makers = {
         "rows_edits": lambda: audits.audit(
             predict, tested, edits=EDITS, n_places=profile.n_places, **options
         ),
         "rows_transplants": lambda: conflicts.audit_transplants(predict, tested, **options),
+        "rows_saliency": lambda: saliency.map_rows(
+            tested, saliency.grad_cam(model, tested.slices, tested.labels, desc="Grad-CAM")
+        ),
     }
     for name, make in makers.items():
         if not file_of(folder, name).is_file():

@@ -46,6 +46,7 @@ CODE = {
         *_ALWAYS, *_EDITS, "edits.audit", "edits.conflicts", "edits.scores.class_log_odds",
         "edits.transplants",
     ),
+    "saliency": (*_ALWAYS, *_NETWORK, *_EDITS, "networks.saliency"),
     "planes": (*_ALWAYS, "controls.planes", "edits.scores.class_names"),
     "probes": (
         *_ALWAYS, *_TRAINING, *_EDITS, "controls.probes", "edits.scores.class_names",

@@ -187,7 +187,7 @@ def _drawn(draw, *names):
 STUDY = side_studies.SideStudy(
     name=NAME,
     files=("rows_predictions.csv.gz", "rows_edits_*.csv.gz", "history.csv", "units.csv"),
-    optional=("rows_transplants_*.csv.gz", "rows_recipes.csv.gz"),
+    optional=("rows_transplants_*.csv.gz", "rows_saliency_*.csv.gz", "rows_recipes.csv.gz"),
     derive=derive,
     figures={
         "fig_answer": _drawn(
