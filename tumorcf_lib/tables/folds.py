@@ -5,7 +5,7 @@ import pandas as pd
 
 from tumorcf_lib.edits.scores import arrays, slice_scores
 from tumorcf_lib.stats import classification
-from tumorcf_lib.tables import controls, primary, sites, study, symmetric
+from tumorcf_lib.tables import controls, primary, saliency, sites, study, symmetric
 from tumorcf_lib.tables import fold_scores as scores_of
 from tumorcf_lib.tables.fold_scores import EARLIER, KEYS, PLAIN, SHUFFLED, P
 
@@ -40,7 +40,10 @@ def derive(read, n_resamples):
         "table_estimates": primary.estimates_table(scores),
         "table_still_right": primary.still_right_table(scores),
         "table_auc": symmetric.auc_table(scaled),
-        **_transplants(read, every),
+        **_of_some(read, "rows_transplants", every, "table_transplants",
+                   symmetric.transplants_table),
+        **_of_some(read, "rows_saliency", every, "table_saliency",
+                   lambda rows: saliency.saliency_table(rows, scores)),
         "table_performance": performance,
         "table_classes": study.performance_by_class(one, **n),
         "table_confusion": study.confusion(one),
@@ -56,15 +59,14 @@ def derive(read, n_resamples):
     }
 
 
-def _transplants(read, predictions):
-    """The table of transplants, where such rows are published of whole seeds."""
+def _of_some(read, file, predictions, name, make):
+    """A table of rows that not every publication has, of its whole seeds."""
     try:
-        rows = read("rows_transplants")
+        rows = read(file)
     except FileNotFoundError:
         return {}
-    rows = rows[scores_of.units_of(rows).isin(scores_of.units_of(predictions))]
-    table = symmetric.transplants_table(rows)
-    return {"table_transplants": table} if len(table) else {}
+    table = make(rows[scores_of.units_of(rows).isin(scores_of.units_of(predictions))])
+    return {name: table} if len(table) else {}
 
 
 def headline_kind(predictions):

@@ -1,0 +1,87 @@
+"""Where the map is bright, beside what the edits say of the same slices."""
+
+import numpy as np
+import pandas as pd
+
+from tumorcf_lib.config import CLASSES
+from tumorcf_lib.stats import networks
+from tumorcf_lib.tables.fold_scores import KEYS, SHUFFLED, of_group
+
+ALL, KEEPS, LOSES = "all", "right without their tumor", "wrong without their tumor"
+"""Slices that are told apart: of those called right, whether removing the tumor changes that."""
+
+
+def saliency_table(rows, scores):
+    """How much denser Grad-CAM is on the tumor, and whether dense maps go with a high Net-Drop.
+
+    Parameters
+    ----------
+    rows : DataFrame
+        Of :func:`networks.saliency.map_rows`, with network, training_seed and fold.
+    scores : DataFrame
+        Of :func:`fold_scores.slice_scores`.
+
+    Returns
+    -------
+    DataFrame
+        network, group, slices (:data:`ALL`, :data:`KEEPS`, :data:`LOSES`), map_tumor (share of the
+        map within the head that lies on the tumor), area_tumor (the tumor's share of the head),
+        density with low and high (their ratio; 1: the map ignores the tumor), spearman with its
+        low and high (rank correlation over patients of density and Net-Drop), n_patients,
+        n_slices, n_seeds. Every patient counts the same; slices whose map is 0 are left out.
+
+    References
+    ----------
+    Interval of a rank correlation: Bonett and Wright, Psychometrika 2000.
+    """
+    keys = [*KEYS, "slice_id"]
+    scored = scores[[*keys, "net_drop", "right_original", "right_remove"]]
+    table = rows[rows["network"] != SHUFFLED].merge(scored, on=keys)
+    table = table[table["map_tumor"].notna() & (table["area_tumor"] > 0)]
+    table["in_head"] = table["map_tumor"] / (1 - table["map_outside"])
+    table["density_of_slice"] = table["in_head"] / table["area_tumor"]
+    right = table["right_original"] == 1
+    parts = {
+        ALL: table,
+        KEEPS: table[right & (table["right_remove"] == 1)],
+        LOSES: table[right & (table["right_remove"] == 0)],
+    }
+    found = []
+    for network in table["network"].unique():
+        for group in (ALL, *CLASSES):
+            for slices, part in parts.items():
+                own = of_group(part[part["network"] == network], group)
+                if len(own):
+                    start = {"network": network, "group": group, "slices": slices}
+                    found.append(start | _density(own) | _spearman(own))
+    return pd.DataFrame(found)
+
+
+def _density(rows):
+    """Ratio of two means over patients, with the error of its linearization."""
+    bright, area = networks.mean(rows, "in_head"), networks.mean(rows, "area_tumor")
+    ratio = bright.value / area.value
+    rest = rows.assign(rest=(rows["in_head"] - ratio * rows["area_tumor"]) / area.value)
+    low, high = networks.mean(rest, "rest").interval
+    return {
+        "map_tumor": bright.value,
+        "area_tumor": area.value,
+        "density": ratio,
+        "low": ratio + low,
+        "high": ratio + high,
+        "n_patients": bright.n_patients,
+        "n_slices": bright.n_slices,
+        "n_seeds": bright.n_seeds,
+    }
+
+
+def _spearman(rows):
+    means = rows.groupby("person_id")[["density_of_slice", "net_drop"]].mean().dropna()
+    n = len(means)
+    varies = n > 3 and (means.nunique() > 1).all()
+    r = means.corr("spearman").iloc[0, 1] if varies else np.nan
+    low = high = np.nan
+    if varies and abs(r) < 1:
+        reach = 1.96 * np.sqrt((1 + r**2 / 2) / (n - 3))
+        low, high = np.tanh(np.arctanh(r) + np.array([-reach, reach]))
+    return {"spearman": r, "spearman_low": low, "spearman_high": high}
