@@ -1,0 +1,171 @@
+"""A small U-Net on the encoder of a fold's classifier: tumor masks where nobody drew one.
+
+The encoder stays as the classifier learned it, on patients of the same training part, so that
+only the decoder learns, and no tested patient is seen by either.
+"""
+
+import time
+
+import cv2
+import keras
+import numpy as np
+from keras import layers, ops
+from tqdm import tqdm
+
+from tumorcf_lib.networks import recipe, speed
+
+WIDTHS = (96, 64, 48, 32)
+"""Channels of the decoder, from the coarsest maps to those at half the slice's size."""
+
+LEARNING_RATE = 1e-3
+ROTATION_DEG, SCALE, SHIFT, CONTRAST = 15.0, 0.15, 0.06, 0.15
+SMOOTHING = 1.0  # of Dice, in pixels: an empty mask found empty costs nothing
+
+
+def build(classifier, *, seed=0):
+    """The U-Net: frozen encoder, skip connections at every size, bilinear upsampling.
+
+    Parameters
+    ----------
+    classifier : keras.Model
+        Of :func:`classifier.build` with its trained weights, not folded.
+    seed : int
+        Start of the decoder's weights.
+
+    Returns
+    -------
+    keras.Model
+        ``(n, size, size, 1)`` slices to ``(n, size, size, 1)`` logits of "tumor".
+    """
+    backbone = next(layer for layer in classifier.layers if isinstance(layer, keras.Model))
+    last_of_size = {}  # side of the feature maps -> the last of them
+    for layer in backbone.layers[1:]:
+        if len(layer.output.shape) == 4:
+            last_of_size[layer.output.shape[1]] = layer.output
+    size = backbone.input.shape[1]
+    maps = [maps for side, maps in sorted(last_of_size.items()) if side < size]
+    encoder = speed.folded(keras.Model(backbone.input, maps, name="encoder"))
+    encoder.trainable = False
+    numbers = iter(range(100 * seed, 100 * seed + 100))
+    slices = keras.Input((size, size, 1), name="slices")
+    x, *skips = encoder(slices)
+    x = _convolved(x, WIDTHS[0], 1, numbers)
+    for skip, width in zip(skips, WIDTHS, strict=True):
+        x = layers.UpSampling2D(interpolation="bilinear")(x)
+        x = layers.Concatenate()([x, _convolved(skip, width, 1, numbers)])
+        x = _convolved(x, width, 3, numbers)
+    x = layers.Conv2D(1, 3, padding="same", kernel_initializer=_start(numbers), name="logits")(x)
+    return keras.Model(slices, layers.UpSampling2D(interpolation="bilinear")(x), name="segmenter")
+
+
+def _start(numbers):
+    return keras.initializers.HeNormal(seed=next(numbers))
+
+
+def _convolved(x, width, kernel, numbers):
+    x = layers.Conv2D(
+        width, kernel, padding="same", use_bias=False, kernel_initializer=_start(numbers)
+    )(x)
+    return layers.Activation("relu")(layers.GroupNormalization(8)(x))
+
+
+def dice_and_entropy(truth, logits):
+    """Loss of masks: soft Dice of each slice and the mean cross-entropy of its pixels."""
+    p = ops.sigmoid(logits)
+    both = ops.sum(truth * p, axis=(1, 2, 3))
+    either = ops.sum(truth + p, axis=(1, 2, 3))
+    entropy = ops.relu(logits) - logits * truth + ops.log1p(ops.exp(-ops.abs(logits)))
+    dice = (2 * both + SMOOTHING) / (either + SMOOTHING)
+    return 1 - ops.mean(dice) + ops.mean(entropy)
+
+
+def train(model, slices, masks, index, *, epochs, batch_size, seed, progress=print):
+    """Fit the decoder to some slices, with random views of slice and mask together.
+
+    Parameters
+    ----------
+    model : keras.Model
+        From :func:`build`, changed in place.
+    slices, masks : ndarray or memmap, shape (n, size, size)
+        float32 and bool; only those of ``index`` are read.
+    index : ndarray of int
+        The slices to learn from.
+    epochs, batch_size, seed : int
+    progress : callable
+        Gets one line per epoch.
+    """
+    n_steps = max(1, len(index) // batch_size)
+    schedule = keras.optimizers.schedules.CosineDecay(LEARNING_RATE, epochs * n_steps)
+    model.compile(keras.optimizers.Adam(schedule), dice_and_entropy)
+    for epoch in range(1, epochs + 1):
+        rng, started = np.random.default_rng([seed, epoch]), time.perf_counter()
+        batches = recipe.chunks(rng.permutation(index), batch_size)[:n_steps]
+        losses = []
+        for batch in tqdm(batches, desc=f"masks {epoch}", leave=False, disable=None):
+            views = [view(slices[i], masks[i], rng) for i in batch]
+            inputs, truth = (np.stack(part)[..., None] for part in zip(*views, strict=True))
+            losses.append(model.train_on_batch(inputs, truth.astype(np.float32)))
+        seconds = time.perf_counter() - started
+        progress(f"masks, epoch {epoch}/{epochs}  loss {np.mean(losses):.3f}  ({seconds:.0f} s)")
+
+
+def view(slice, mask, rng):
+    """A random view of a slice and its mask: mirrored, turned, scaled, shifted, other contrast.
+
+    Returns
+    -------
+    slice : ndarray of float32; what enters the frame is the slice's own air
+    mask : ndarray of bool; by nearest neighbor, moved as the slice is
+    """
+    slice, mask = np.asarray(slice, np.float32), np.asarray(mask)
+    size, air = slice.shape[0], float(slice.min())
+    if rng.random() < 0.5:
+        slice, mask = slice[:, ::-1], mask[:, ::-1]
+    turn = rng.uniform(-ROTATION_DEG, ROTATION_DEG)
+    center = (size - 1) / 2
+    matrix = cv2.getRotationMatrix2D((center, center), turn, 1 + rng.uniform(-SCALE, SCALE))
+    matrix[:, 2] += size * rng.uniform(-SHIFT, SHIFT, 2)
+    moved = cv2.warpAffine(
+        np.ascontiguousarray(slice), matrix, (size, size), flags=cv2.INTER_LINEAR, borderValue=air
+    )
+    moved_mask = cv2.warpAffine(
+        np.ascontiguousarray(mask).view(np.uint8), matrix, (size, size), flags=cv2.INTER_NEAREST
+    )
+    contrast = 1 + rng.uniform(-CONTRAST, CONTRAST)
+    return air + contrast * (moved - air), moved_mask > 0
+
+
+def predict(model, slices, *, batch_size=32, desc=None):
+    """Masks of slices, bool (n, size, size): pixels more probable than not, largest area only.
+
+    One slice has one tumor in this cohort; smaller areas are mostly vessels. Empty where no
+    pixel is probable.
+    """
+    found = []
+    starts = range(0, len(slices), batch_size)
+    for start in tqdm(starts, desc=desc, unit="batch", leave=False, disable=None if desc else True):
+        batch = np.asarray(slices[start : start + batch_size], np.float32)[..., None]
+        logits = np.asarray(model.predict_on_batch(batch))[..., 0]
+        found += [largest_area(one > 0) for one in logits]
+    return np.stack(found) if found else np.empty((0, *slices.shape[1:]), bool)
+
+
+def largest_area(mask):
+    """The largest connected area of a mask (8 neighbors).
+
+    >>> largest_area(np.array([[1, 0, 1], [0, 0, 1]], bool)).astype(int)
+    array([[0, 0, 1],
+           [0, 0, 1]])
+    """
+    n, areas, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=8)
+    return mask if n <= 2 else areas == 1 + np.argmax(stats[1:, cv2.CC_STAT_AREA])
+
+
+def dice(truth, found):
+    """Overlap of two masks, from 0 to 1; 1 if both are empty.
+
+    >>> round(dice(np.array([True, True, False]), np.array([True, False, False])), 3)
+    0.667
+    """
+    total = np.count_nonzero(truth) + np.count_nonzero(found)
+    return float(2 * np.count_nonzero(truth & found) / total) if total else 1.0
