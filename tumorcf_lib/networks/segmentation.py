@@ -12,13 +12,14 @@ import numpy as np
 from keras import layers, ops
 from tqdm import tqdm
 
-from tumorcf_lib.networks import recipe, speed
+from tumorcf_lib.networks import backbones, recipe, speed
 
-WIDTHS = (96, 64, 48, 32)
+WIDTHS = (64, 32, 24, 16)
 """Channels of the decoder, from the coarsest maps to those at half the slice's size."""
 
 LEARNING_RATE = 1e-3
 ROTATION_DEG, SCALE, SHIFT, CONTRAST = 15.0, 0.15, 0.06, 0.15
+MOMENTUM = 0.9  # of the decoder's norms
 SMOOTHING = 1.0  # of Dice, in pixels: an empty mask found empty costs nothing
 
 
@@ -66,7 +67,7 @@ def _convolved(x, width, kernel, numbers):
     x = layers.Conv2D(
         width, kernel, padding="same", use_bias=False, kernel_initializer=_start(numbers)
     )(x)
-    return layers.Activation("relu")(layers.GroupNormalization(8)(x))
+    return layers.Activation("relu")(backbones.FusedNormalization(momentum=MOMENTUM)(x))
 
 
 def dice_and_entropy(truth, logits):

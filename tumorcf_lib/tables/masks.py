@@ -1,0 +1,61 @@
+"""The audit where nobody drew a tumor: scores with predicted masks beside those with true ones."""
+
+import numpy as np
+import pandas as pd
+
+from tumorcf_lib.config import CLASSES
+from tumorcf_lib.stats import networks
+from tumorcf_lib.tables.fold_scores import KEYS, of_group, slice_scores
+
+SCORES = ("delta_drop", "net_drop")
+FOUND_DICE = 0.1
+"""A tumor counts as found if its predicted mask overlaps it by more than this."""
+
+
+def predicted_masks_table(masks, rows, scores):
+    """Dice by class, and Delta-Drop and Net-Drop of the same slices with either mask.
+
+    Parameters
+    ----------
+    masks : DataFrame
+        One row a slice: network, training_seed, fold, slice_id, person_id, label, dice.
+    rows : DataFrame
+        Audit rows with predicted masks, of :func:`fold_scores.scaled`.
+    scores : DataFrame
+        With true masks, of :func:`fold_scores.slice_scores`.
+
+    Returns
+    -------
+    DataFrame
+        group, dice with low and high, found (share of tumors with a Dice above
+        :data:`FOUND_DICE`), score, true and predicted (means of the same slices, those with a
+        predicted mask and legal sham places by either), difference (predicted less true) with its
+        low and high, spearman (over those slices), n_patients, n_slices. Every patient counts
+        the same; intervals are over patients.
+    """
+    keys = [*KEYS, "slice_id"]
+    both = slice_scores(rows)[[*keys, *SCORES]].merge(scores, on=keys, suffixes=("_by", ""))
+    for name in SCORES:
+        both[f"{name}_more"] = both[f"{name}_by"] - both[name]
+    masks = masks.assign(found=(masks["dice"] > FOUND_DICE).astype(float))
+    found = []
+    for group in ("all", *CLASSES):
+        dice, seen = (networks.mean(of_group(masks, group), name) for name in ("dice", "found"))
+        low, high = np.clip(dice.interval, 0, 1)
+        start = {"group": group, "dice": dice.value, "dice_low": low, "dice_high": high,
+                 "found": seen.value}  # fmt: skip
+        own = of_group(both, group)
+        found += [start | {"score": name} | _compared(own, name) for name in SCORES]
+    return pd.DataFrame(found)
+
+
+def _compared(scores, name):
+    own = scores[np.isfinite(scores[f"{name}_more"])]
+    true, by, more = (networks.mean(own, f"{name}{end}") for end in ("", "_by", "_more"))
+    low, high = more.interval
+    rank = own[name].corr(own[f"{name}_by"], "spearman") if len(own) > 2 else np.nan
+    return {
+        "true": true.value, "predicted": by.value, "difference": more.value,
+        "difference_low": low, "difference_high": high, "spearman": rank,
+        "n_patients": more.n_patients, "n_slices": more.n_slices,
+    }  # fmt: skip
