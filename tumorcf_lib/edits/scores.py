@@ -204,11 +204,12 @@ def slice_scores(rows, *, infill="navier_stokes", dilation_px=0):
     """
     rows = _selected(rows, infill, dilation_px)
     scores, values = _with_values(rows, class_names(rows))
+    winners = {}
     for edit in SCORED_EDITS:
         name = SHORT_NAMES.get(edit, edit)
-        for prefix in ("p", "lo", "p_pred"):
-            by_place = _by_place(values, edit, prefix, scores["slice_id"])
-            scores[f"{prefix}_{name}"], n = mean_over_places(by_place)
+        *by_place, winners[edit] = _by_place(values, edit, scores["slice_id"])
+        for prefix, here in zip(("p", "lo", "p_pred"), by_place, strict=True):
+            scores[f"{prefix}_{name}"], n = mean_over_places(here)
             if edit == "sham":
                 scores["n_sham"] = n
     for prefix, suffix in (("p", ""), ("lo", "_lo"), ("p_pred", "_pred")):
@@ -221,7 +222,7 @@ def slice_scores(rows, *, infill="navier_stokes", dilation_px=0):
         scores[f"net_drop{suffix}"] = net_drop(orig, remove, sham)
         scores[f"net_focus{suffix}"] = net_focus(only, sham_only)
     scores["delta_drop_refit"] = delta_drop(scores["p_original_refit"], scores["p_remove_refit"])
-    return _add_flips(scores, values, class_names(rows))
+    return _add_flips(scores, winners, class_names(rows))
 
 
 def _selected(rows, infill, dilation_px):
@@ -275,15 +276,19 @@ def _with_values(rows, classes):
     return scores, values
 
 
-def _by_place(values, edit, column, slice_ids):
-    """One column of one edit as (n_slices, n_places), NaN where there is none."""
+def _by_place(values, edit, slice_ids):
+    """p, lo, p_pred and winner of one edit, each (n_slices, n_places), NaN where there is none."""
     here = values[values["edit"] == edit]
-    return here.pivot(index="slice_id", columns="place", values=column).reindex(slice_ids)
+    place, places = pd.factorize(here["place"], sort=True)
+    found = np.full((4, len(slice_ids), len(places)), np.nan)
+    at = pd.Index(slice_ids).get_indexer(here["slice_id"])
+    found[:, at, place] = here[["p", "lo", "p_pred", "winner"]].to_numpy(np.float64).T
+    return found
 
 
-def _add_flips(scores, values, classes):
+def _add_flips(scores, winners, classes):
     predicted = pd.Index(classes).get_indexer(scores["predicted"])
-    after = _by_place(values, "remove", "winner", scores["slice_id"]).to_numpy()
+    after = winners["remove"]
     after = after[:, 0] if after.shape[1] else np.full(len(scores), np.nan)
     known = np.isfinite(after)
     flipped = pd.array(flips(predicted, after), dtype="boolean")
@@ -291,7 +296,8 @@ def _add_flips(scores, values, classes):
     scores["flipped"] = flipped
     names = np.array(classes, object)[np.where(known, after, 0).astype(int)]
     scores["removed_to"] = pd.Series(names).where(known)
-    sham = _by_place(values, "sham", "winner", scores["slice_id"]).to_numpy()
-    sham_flips = np.where(np.isfinite(sham), flips(predicted[:, None], sham), np.nan)
+    sham_flips = np.where(
+        np.isfinite(winners["sham"]), flips(predicted[:, None], winners["sham"]), np.nan
+    )
     scores["sham_flip_rate"] = mean_over_places(sham_flips)[0]
     return scores
