@@ -65,6 +65,7 @@ def refused(content):
         ({"tumorMask": MASK.T * 0}, "an empty one"),
         ({"tumorMask": 1 - MASK.T}, "98% of the slice (inverted?)"),
         ({"tumorMask": np.ones((16, 16), np.uint8)}, "100% of the slice"),
+        ({"tumorBorder": np.arange(7.0)}, "tumorBorder x1, y1, x2, y2, ..., got 7 numbers"),
         ({"tumorMask": MASK}, "an overlap (IoU) of 0.00 (transposed"),
         ({"image": np.where(MASK, 0, SLICE).T}, "dark as air"),
         ({"image": np.full((16, 16), np.nan)}, "finite pixels"),
@@ -85,11 +86,6 @@ def refused(content):
 )
 def test_what_is_not_as_published_is_refused(tmp_path, changes, words):
     assert words in refused(mat_bytes(tmp_path, **changes))
-
-
-def test_a_border_that_is_no_polygon_is_not_needed(tmp_path):
-    for border in ({"drop": ("tumorBorder",)}, {"tumorBorder": np.arange(7.0)}):
-        matfile.parse(mat_bytes(tmp_path, **border), 1, "1.mat")
 
 
 def older_matlab():

@@ -69,6 +69,26 @@ def test_the_header_calls_an_unlisted_copy_unlisted(monkeypatch, study):
     assert "an unlisted copy" in runtime.header(real, "CPU")
 
 
+@pytest.mark.parametrize("seed", [-1, 2**32, 1.0, "3", True, None])
+def test_a_seed_that_is_none_is_refused_by_name(seed):
+    with pytest.raises(runtime.ParameterError, match=r"SEED to be a whole number .*papermill: -p"):
+        runtime.start("smoke", seed)
+
+
+def test_a_parameter_in_small_letters_is_refused(monkeypatch):
+    monkeypatch.setattr(sys.modules["__main__"], "profile", "smoke", raising=False)
+    with pytest.raises(runtime.ParameterError, match="capitals, got 'profile': papermill -p PROF"):
+        runtime.start("auto", 0)
+
+
+def test_what_is_made_of_a_part_of_the_dataset_says_so(monkeypatch, study, tmp_path):
+    monkeypatch.setenv("TUMORCF_PARTIAL", "1")
+    monkeypatch.setenv("TUMORCF_DATA", str(tmp_path))
+    part = runtime.Study(config.get("paper-lite"), 0, study.folder)
+    assert part.tag == "a part of the dataset: 3064 slices missing"
+    assert "phantom" in study.tag
+
+
 def test_seeds_repeat_the_global_generators():
     import random
 

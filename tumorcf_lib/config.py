@@ -191,4 +191,4 @@ def names_data_folder() -> bool:
 
 def data_folder() -> Path:
     """Where the dataset's archives are looked for: ``TUMORCF_DATA``, else ``data/``."""
-    return Path(os.environ.get("TUMORCF_DATA") or DATA).expanduser().resolve()
+    return Path(os.path.expanduser(os.environ.get("TUMORCF_DATA") or DATA)).resolve()

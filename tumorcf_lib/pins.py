@@ -5,10 +5,23 @@ import re
 import sys
 
 TWINS = {
-    "opencv-python-headless": ("opencv-python",),
+    "opencv-python-headless": ("opencv-python", "opencv-contrib-python"),
     "tensorflow": ("tensorflow-cpu",),
 }
 """The same modules under another distribution's name: either will do."""
+
+
+def version_of(package) -> str:
+    """Version of a package, or of its twin; of OpenCV, what the module itself says it is.
+
+    Colab has three distributions of that one module, of which only the last installed is there.
+    """
+    found = [v for v in map(_version, (package, *TWINS.get(package, ()))) if v]
+    if package == "opencv-python-headless":
+        import cv2
+
+        found = [v for v in found if v.startswith(cv2.__version__)] or [cv2.__version__]
+    return found[0] if found else "not installed"
 
 
 def read_pins(path) -> dict[str, str]:

@@ -51,6 +51,11 @@ def has_dataset(folder, *, partial=None):
     return bool(found.entries) and (_allows(partial) or not found.missing)
 
 
+def missing(folder):
+    """Numbers of published slices that the folder lacks."""
+    return find(folder).missing
+
+
 def require(folder, *, partial=None):
     """What :func:`find` finds, if it is whole or a part is allowed; else an error says what lacks.
 

@@ -15,7 +15,7 @@ MAX_FILE_BYTES = 1 << 23  # of an N.mat; the published ones have less than 1 MB
 MAX_PIXELS = 1 << 22  # 2048 x 2048; the published slices have 512 x 512
 MAX_CHUNKS = 4096
 DEFLATE, SHUFFLE = h5py.h5z.FILTER_DEFLATE, h5py.h5z.FILTER_SHUFFLE
-FIELDS = ("image", "tumorMask", "label", "PID")
+FIELDS = ("image", "tumorMask", "tumorBorder", "label", "PID")
 NOBODY = ("", "nan", "None")  # what missing IDs become on the way through tables
 MIN_BORDER_IOU = 0.5  # of tumorBorder and tumorMask; the real slices have 0.74 to 0.97
 MIN_BRIGHT_SHARE = 0.25  # of a tumor's pixels, brighter than air; the real ones have 0.82 up
@@ -65,7 +65,7 @@ def parse(content, number, where):
         fields = _fields(content)
         image, mask = fields["image"].T, fields["tumorMask"].T
         _check_image(image)
-        _check_mask(mask, image, fields.get("tumorBorder"))
+        _check_mask(mask, image, fields["tumorBorder"])
         label, codes = fields["label"].ravel().tolist(), fields["PID"]
         if len(label) != 1 or label[0] not in (1, 2, 3):
             raise _Odd("a label of 1, 2 or 3", f"{label[0] if len(label) == 1 else label[:4]}")
@@ -84,20 +84,18 @@ def parse(content, number, where):
 
 
 def _fields(content):
-    """The arrays of ``cjdata`` as stored, {name: array}; the tumor's border if it is there."""
+    """The arrays of ``cjdata`` as stored, {name: array}."""
     if len(content) > MAX_FILE_BYTES:
         raise _Odd(f"at most {MAX_FILE_BYTES} bytes in a slice's file", len(content))
     # The file image driver reads from memory without a temporary file
     with h5py.File(h5py.h5f.open_file_image(content)) as file:
         if not isinstance(_own(file, "cjdata"), h5py.Group):
             raise _Odd("a structure cjdata in the file", sorted(file)[:9])
-        group, names = file["cjdata"], list(FIELDS)
-        if isinstance(_own(group, "tumorBorder"), h5py.Dataset):
-            names.append("tumorBorder")
-        for name in names:
+        group = file["cjdata"]
+        for name in FIELDS:
             if not isinstance(_own(group, name), h5py.Dataset):
                 raise _Odd(f"a field cjdata.{name} in the file", f"the fields {sorted(group)[:9]}")
-        return {name: _numbers(group[name], f"cjdata.{name}") for name in names}
+        return {name: _numbers(group[name], f"cjdata.{name}") for name in FIELDS}
 
 
 def _own(group, name):
@@ -168,9 +166,9 @@ def _check_mask(mask, image, border):
     share = np.mean(image[mask] > air + 0.05 * (bright - air))
     if share < MIN_BRIGHT_SHARE:
         raise _Odd("a tumorMask in the head", f"one whose pixels are dark as air ({share:.0%} not)")
-    points = np.zeros(0) if border is None else border.ravel()
+    points = border.ravel()
     if len(points) < 6 or len(points) % 2 or not (np.abs(points) < 1 << 15).all():
-        return  # no polygon x1, y1, x2, y2, ...; nothing else needs it
+        raise _Odd("a tumorBorder x1, y1, x2, y2, ...", f"{len(points)} numbers that are none")
     inside = np.zeros(mask.shape, np.uint8)
     cv2.fillPoly(inside, [np.rint(points.reshape(-1, 2)).astype(np.int32)], 1)
     iou = np.sum(mask & (inside > 0)) / np.sum(mask | (inside > 0))

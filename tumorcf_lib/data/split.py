@@ -292,5 +292,5 @@ def _check_balance(split):
             raise UnbalancedSplitError(
                 f"Fold {row.fold} has {row.slice_share:.0%} of the slices of class {row.label} in "
                 f"{row.part}; wanted {wanted:.0%}, at most {MAX_SHARE_ERROR:.0%} off. A patient "
-                "with very many slices or very few patients can cause this: try another seed."
+                "with very many slices, or very few patients, can cause this: leave that one out."
             )

@@ -125,8 +125,8 @@ def choose_precision(backbone: str) -> str:
 
     Depthwise convolutions lose by bfloat16 even on processors made for it (109 instead of
     47 ms of processor time per slice); ResNet-50's plain ones gain where ``amx_bf16`` is
-    there. On GPUs (not measured here) bfloat16 is taken where the hardware computes in it,
-    from compute capability 8 on; it needs no scaling of the loss, as float16 would.
+    there. On GPUs (not measured here) bfloat16 is taken where the hardware computes in it, from
+    compute capability 8 on; float16, whose loss is scaled, from 7 on (a T4 has 7.5).
 
     Examples
     --------
@@ -134,7 +134,9 @@ def choose_precision(backbone: str) -> str:
     'float32'
     """
     if _has_gpu():
-        return "mixed_bfloat16" if _gpu_computes_in_bfloat16() else "float32"
+        capability = _gpu_capability()
+        halves = "mixed_float16" if capability >= (7, 0) else "float32"
+        return "mixed_bfloat16" if capability >= (8, 0) else halves
     flags = Path("/proc/cpuinfo")
     has_amx = flags.is_file() and "amx_bf16" in flags.read_text(encoding="utf-8", errors="ignore")
     plain_convolutions = backbone == "resnet50"
@@ -148,13 +150,14 @@ def _has_gpu():
         return False
 
 
-def _gpu_computes_in_bfloat16():
+def _gpu_capability():
+    """The lowest compute capability of the GPUs, such as (7, 5) of a T4."""
     if keras.backend.backend() != "tensorflow":
-        return True  # other backends' GPUs are asked for by people who know them
+        return 8, 0  # other backends' GPUs are asked for by people who know them
     import tensorflow as tf
 
     details = map(tf.config.experimental.get_device_details, tf.config.list_physical_devices("GPU"))
-    return all(gpu.get("compute_capability", (0, 0)) >= (8, 0) for gpu in details)
+    return min((gpu.get("compute_capability", (0, 0)) for gpu in details), default=(0, 0))
 
 
 def predict(model, slices, *, batch_size=64, desc=None):

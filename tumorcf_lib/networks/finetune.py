@@ -260,7 +260,7 @@ def compiled(model, profile, n_steps):
         alpha=1.0, gamma=profile.focal_gamma, label_smoothing=profile.label_smoothing
     )
     network = folded(model)
-    network.compile(recipe.make_optimizer(rates, n_steps), loss)
+    network.compile(recipe.scaling(recipe.make_optimizer(rates, n_steps), network), loss)
     network.optimizer.build(network.trainable_variables)  # or the step is traced twice
     return network
 

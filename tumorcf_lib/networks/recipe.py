@@ -126,6 +126,13 @@ def make_optimizer(profile, n_steps):
     return optimizer
 
 
+def scaling(optimizer, network):
+    """The optimizer, with the loss scaled where layers compute in float16, or gradients vanish."""
+    if any(layer.compute_dtype == "float16" for layer in network.layers):
+        return keras.optimizers.LossScaleOptimizer(optimizer)
+    return optimizer
+
+
 @contextmanager
 def averaged_weights(network, part):
     """The running mean of the weights over the last steps instead of the last step's, if kept.
@@ -134,12 +141,13 @@ def averaged_weights(network, part):
     the statistics that belong to the mean, from slices of the part. Training goes on from the
     last step.
     """
-    if not network.optimizer.use_ema:
+    optimizer = getattr(network.optimizer, "inner_optimizer", network.optimizer)
+    if not optimizer.use_ema:
         yield
         return
     variables = [*network.trainable_variables, *_statistics(network)]
     last_step = [keras.ops.convert_to_numpy(variable).copy() for variable in variables]
-    network.optimizer.finalize_variable_values(network.trainable_variables)
+    optimizer.finalize_variable_values(network.trainable_variables)
     refit_norms(network, part)
     try:
         yield

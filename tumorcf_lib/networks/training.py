@@ -184,7 +184,7 @@ def _run_head(state, model, backbone, profile, training, validation, loss, **opt
     training, validation = (
         _as_features(part, backbone, profile.predict_batch_size) for part in (training, validation)
     )
-    optimizer = keras.optimizers.AdamW(WARMUP_LEARNING_RATE)
+    optimizer = recipe.scaling(keras.optimizers.AdamW(WARMUP_LEARNING_RATE), network)
     network.compile(optimizer, loss, metrics=["accuracy"])
     last = min(profile.warmup_epochs, profile.epochs)
     _run(state, network, profile, training, validation, last=last, views=False, **options)
@@ -194,7 +194,8 @@ def _run_whole(state, model, profile, training, validation, loss, **options):
     n_steps = max(1, len(training) // profile.batch_size)
     n_epochs = profile.epochs - profile.warmup_epochs
     network = folded(model) if profile.freeze_norms else model
-    network.compile(recipe.make_optimizer(profile, n_epochs * n_steps), loss, metrics=["accuracy"])
+    optimizer = recipe.scaling(recipe.make_optimizer(profile, n_epochs * n_steps), network)
+    network.compile(optimizer, loss, metrics=["accuracy"])
     _run(state, network, profile, training, validation, last=profile.epochs, views=True, **options)
 
 

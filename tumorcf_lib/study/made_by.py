@@ -4,9 +4,7 @@ A name is a package, a module, or something in a module; see :func:`digests.code
 named here makes a result stale when it changes, and nothing else does.
 """
 
-import importlib.metadata
-
-from tumorcf_lib import digests
+from tumorcf_lib import digests, pins
 
 PACKAGES = ("keras", "numpy", "opencv-python-headless", "pandas", "scipy", "tensorflow")
 """What trained networks depend on."""
@@ -112,5 +110,5 @@ def code(*kinds: str) -> str:
 
 def packages(names=PACKAGES) -> dict[str, str]:
     """Versions of packages, and the hash of the pretrained weights that one of them carries."""
-    found = {name: importlib.metadata.version(name) for name in names}
+    found = {name: pins.version_of(name) for name in names}
     return found | {"weights": digests.inputs_digest(WEIGHTS)}

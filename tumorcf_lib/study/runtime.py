@@ -1,7 +1,6 @@
 """What surrounds a run: profile, seed, device, memory, versions, and the header that names them."""
 
 import ctypes
-import importlib.metadata
 import os
 import platform
 import random
@@ -14,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from tumorcf_lib import __version__, config
+from tumorcf_lib import __version__, config, pins
 from tumorcf_lib.data import finding
 
 HEADER_PACKAGES = ("keras", "tensorflow", "numpy", "opencv-python-headless", "scikit-learn")
@@ -38,8 +37,15 @@ class Study:
 
     @property
     def tag(self) -> str:
-        """Words that every table and figure of this run carries ("" on real slices)."""
-        return "phantom slices, not patients" if self.profile.is_phantom else ""
+        """Words that every table and figure of this run carries ("" on all real slices)."""
+        if self.profile.is_phantom:
+            return "phantom slices, not patients"
+        n_missing = len(finding.missing(config.data_folder())) if finding.is_partial() else 0
+        return f"a part of the dataset: {n_missing} slices missing" if n_missing else ""
+
+
+class ParameterError(ValueError):
+    """A parameter of a notebook that is misspelled, or no value that it can have."""
 
 
 def has_gpu() -> bool:
@@ -74,10 +80,11 @@ def n_cores() -> int:
 def choose_profile() -> tuple[str, str]:
     """Profile that fits this machine, and one sentence on why and how to get the other."""
     if not finding.has_dataset(config.data_folder()):
+        gpu = " (the GPU here serves the phantom's small network)" if has_gpu() else ""
         return "demo", (
-            f"no dataset in {config.shown(config.data_folder())}, so the phantom is used; for the "
-            "real slices put the four archives there, name their folder by --data, or run "
-            "./run_all.sh --profile paper"
+            f"no dataset in {config.shown(config.data_folder())}, so the phantom is used{gpu}; for "
+            "the real slices put the four archives there, name their folder by --data, or run "
+            "./run_all.sh --profile paper, which fetches them (880 MB)"
         )
     if has_gpu():
         return "paper", "the dataset and a GPU were found; --profile demo runs the phantom"
@@ -105,6 +112,7 @@ def start(profile_name: str, seed: int, *, network: bool = False) -> Study:
     network : bool
         Whether a network is used: loads Keras (seconds) and seeds it too.
     """
+    _check_parameters(profile_name, seed)
     profile = resolve(profile_name)
     pd.set_option("display.width", 1000, "display.max_columns", 30)  # one line a row
     random.seed(seed)
@@ -122,13 +130,27 @@ def start(profile_name: str, seed: int, *, network: bool = False) -> Study:
     return study
 
 
+def _check_parameters(profile_name, seed):
+    """Papermill passes on whatever it is told, with no more than a remark."""
+    if wrong := {"profile", "seed"} & set(vars(sys.modules["__main__"])):
+        name = min(wrong)
+        raise ParameterError(
+            f"Expected a parameter in capitals, got {name!r}: papermill -p {name.upper()} ..."
+        )
+    if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**32:
+        raise ParameterError(
+            f"Expected SEED to be a whole number from 0 to 2**32 - 1, got {seed!r} "
+            f"({type(seed).__name__}). By papermill: -p SEED 3, not -r (a text)."
+        )
+
+
 def header(study: Study, device: str) -> str:
     """The block that opens every notebook."""
     from tumorcf_lib.study import sources  # what loads slices is heavy, and runners need none of it
 
     profile = study.profile
     versions = [f"Python {platform.python_version()}"]
-    versions += [f"{name} {_version(name)}" for name in HEADER_PACKAGES]
+    versions += [f"{name} {pins.version_of(name)}" for name in HEADER_PACKAGES]
     lines = [
         f"tumorcf {__version__}",
         f"cohort    {sources.describe(profile)}",
@@ -139,13 +161,6 @@ def header(study: Study, device: str) -> str:
         f"versions  {', '.join(versions)}",
     ]
     return "\n".join(lines)
-
-
-def _version(package: str) -> str:
-    try:
-        return importlib.metadata.version(package)
-    except importlib.metadata.PackageNotFoundError:
-        return "not installed"
 
 
 # -- memory, where it is short (Binder gives 2 GB) ----------------------------

@@ -2,6 +2,7 @@
 
 from tumorcf_lib import config
 from tumorcf_lib.data import published
+from tumorcf_lib.data.archives import DatasetNotFoundError
 from tumorcf_lib.phantoms import cohort
 
 
@@ -36,7 +37,14 @@ def load(profile, *, data_dir=None, cache_dir=None):
             f"Profile {profile.name!r} names the cohort {profile.cohort!r}; known are 'phantom' "
             "and 'cheng'."
         )
-    return published.read(data_dir or config.data_folder(), cache_dir=cache_dir or config.cache())
+    found = published.read(data_dir or config.data_folder(), cache_dir=cache_dir or config.cache())
+    absent = [name for k, name in enumerate(config.CLASSES) if k not in set(found.labels)]
+    if absent:
+        raise DatasetNotFoundError(
+            f"Expected slices of every class, got none of {', '.join(absent)} ({found.source}). "
+            "This part of the dataset cannot be split: put all four archives there."
+        )
+    return found
 
 
 def describe(profile) -> str:

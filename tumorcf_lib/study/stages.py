@@ -6,12 +6,11 @@ of its profile and seed, of the code that made it (its notebook's cells and the 
 longer fits.
 """
 
-import importlib.metadata
 import json
 import shlex
 from pathlib import Path
 
-from tumorcf_lib import __version__, config, digests, steps
+from tumorcf_lib import __version__, config, digests, pins, steps
 from tumorcf_lib.data import finding
 from tumorcf_lib.study import made_by, runtime
 
@@ -136,7 +135,7 @@ def read_record(folder: Path, name: str, told="") -> dict:
 
 def versions() -> dict[str, str]:
     """Versions of this project and of the packages that its results depend on."""
-    found = {name: importlib.metadata.version(name) for name in made_by.ALL_PACKAGES}
+    found = {name: pins.version_of(name) for name in made_by.ALL_PACKAGES}
     return {"tumorcf": __version__, **found}
 
 
@@ -162,7 +161,7 @@ def summary(kept: dict) -> str:
 def fingerprint(study, name: str) -> dict[str, str]:
     """Hashes of all that a stage's outputs depend on, by a name to show people."""
     profile = {k: v for k, v in study.profile.as_dict().items() if k != "purpose"}
-    versions = map(importlib.metadata.version, made_by.ALL_PACKAGES)
+    versions = map(pins.version_of, made_by.ALL_PACKAGES)
     hashed, is_phantom = steps.sha256, study.profile.is_phantom
     draws = is_phantom and name in READS_DATASET
     reads = not is_phantom and name in READS_DATASET
