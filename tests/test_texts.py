@@ -72,10 +72,10 @@ def test_the_answer_reads_shares_net_drops_bands_and_sites_from_the_tables(folde
     for name, rows in (("still_right", share), ("estimates", net)):
         rowfiles.write_table(pd.DataFrame(rows), folder / f"table_{name}.csv")
     first, second, third = sections.answer().splitlines()[:3]
-    assert "from 80% to 30% for meningioma (70% with a sham)" in first
+    assert "from 80% to 30% for meningioma" in first and "leaves 70%, 71% and 72%" in first
     assert "glioma 0.200 [-0.500, 0.500]" in second and "-0.040 to 0.050" in second
-    assert "83% of the slices are called right and Net-Drop is 0.400" in third
-    assert "84% and 0.500" in third
+    assert "83% of their slices are called right, with a Net-Drop of 0.400" in third
+    assert "84%, with 0.500" in third
 
 
 def test_the_findings_have_six_rows_and_the_verdicts_of_the_claims(folder):

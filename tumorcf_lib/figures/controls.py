@@ -22,6 +22,12 @@ from tumorcf_lib.tables.classifiers import PLAIN, UNSEEN
 INTERVALS = "95 % intervals over patients"
 INFILL_NAMES = {"navier_stokes": "Navier-Stokes", "telea": "Telea"}
 PROBE_NAMES = {"mask": "mask alone", "intensity": "intensity statistics"}
+NETWORK_NAMES = {
+    "as it is": "the study's network",
+    "retrained": "small network trained on it",
+    "statistics": "classifier of a few numbers",
+}
+VIEW_NAMES = {"slice": "detector sees the slice", "patch": "detector sees the patch"}
 ENERGY_NAMES = {
     "net_drop": "all shams",
     "net_drop_matched": "shams of like energy",
@@ -83,7 +89,9 @@ def probes(table):
     own = own[own["metric"] == metric].rename(columns={"value": "effect"})
     names = list(dict.fromkeys(own["probe"]))
     looks = _method_looks(own["network"])
-    marks = [(names.index(r["probe"]), r["network"], r) for r in own.to_dict("records")]
+    looks = {NETWORK_NAMES.get(name, name): look for name, look in looks.items()}
+    marks = [(names.index(r["probe"]), NETWORK_NAMES.get(r["network"], r["network"]), r)
+             for r in own.to_dict("records")]
     shown = [EDIT_NAMES.get(n) or PROBE_NAMES.get(n, n.replace("_", " ")) for n in names]
     panel = Panel("", marks, line=own["chance"].iloc[0])
     label = f"{metric}, {INTERVALS}; dashed: chance"
@@ -145,15 +153,18 @@ def infills(scores, quality=None, detector=None):
     if not names:
         return nothing()
     looks = {group: {"color": color} for group, color in groups_of(scores).items()}
-    panels = [Panel("Net-Drop", _marks(scores, names, "group", looks))]
+    panels = [Panel("Net-Drop\n", _marks(scores, names, "group", looks))]
     if quality is not None:
         own = of_common_slices(quality[quality["score"] == "mae"], "infill")
-        panels.append(Panel("Error (MAE)", _marks(own, names, "group", looks), None))
+        title = "Error where the truth\nis known (MAE)"
+        panels.append(Panel(title, _marks(own, names, "group", looks), None))
     if detector is not None:
         own = detector[detector["group"] == ALL].rename(columns={"auc": "effect"})
+        own = own.assign(view=own["view"].replace(VIEW_NAMES))
         views = zip(dict.fromkeys(own["view"]), "s^vP", strict=False)
         views = {name: {"color": SOFT, "marker": marker} for name, marker in views}
-        panels.append(Panel("AUC: edited?", _marks(own, names, "view", views), 0.5))
+        title = "Can the edit be seen?\n(AUC of a detector)"
+        panels.append(Panel(title, _marks(own, names, "view", views), 0.5))
         looks = looks | views
     n = scores[scores["group"] == ALL].set_index("infill").to_dict("index")
     shown = [with_n(INFILL_NAMES.get(k, k.replace("_", " ")), n.get(k, {})) for k in names]

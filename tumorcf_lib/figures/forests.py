@@ -14,6 +14,10 @@ from tumorcf_lib.stats.rows import ALL
 from tumorcf_lib.stats.verdicts import NEGLIGIBLE, RELEVANT
 
 MAX_ROWS = 12
+QUANTITIES = {
+    "alike P": "matched on P", "P_orig": "P(original)", "P_only": "P(tumor alone)",
+    "P_background": "P(background)", "P_blank": "P(empty)",
+}
 NUMBER_AT, N_AT = 6, 158  # points right of the panel
 VERDICT_LOOKS = {
     name: {"color": color, "marker": marker}
@@ -153,7 +157,7 @@ def findings(table, *, form="net"):
         for row in own.to_dict("records"):
             marks.append((len(names), row["verdict"], row))
             vs = f" vs {margin_text(row['margin'])}" if row["margin"] else ""
-            names.append(f"{row['quantity']}{vs}, {row['group']}")
+            names.append(textwrap.fill(f"{_plain(row['quantity'])}{vs}, {row['group']}", 44))
     told = f"{len(shown)} of {len(rows)} claims; " if len(shown) < len(rows) else ""
     unit = "log-odds" if form == "log-odds" else "probability or share"
     label = f"{told}effect ({unit}); gray: the side that is claimed; open: within ±{RELEVANT}"
@@ -185,13 +189,28 @@ def primary(table):
     label = f"effect, 95 % interval over patients{' and networks' if known else ''}"
     if table["null_low"].notna().any():
         label += "; gray: networks that know nothing"
+    half = any(row["finding"] == 5 for row in rows)
     panel = Panel("", marks)
+    label += "; finding 5: vs one half" if half else ""
     fig = forest(names, [panel], VERDICT_LOOKS, numbers=True, height=0.36, xlabel=label)
     fig.axes[0].tick_params(axis="y", labelsize=7)
     for y, row in enumerate(rows):
+        if row["finding"] == 5:
+            fig.axes[0].plot([0.5, 0.5], [y - 0.42, y + 0.42], color=SOFT, linewidth=0.9, ls="--")
         band = [row["null_low"], row["null_high"]]
         fig.axes[0].fill_betweenx([y - 0.42, y + 0.42], *band, color=FAINT, linewidth=0, zorder=0)
     return fig
+
+
+def _plain(quantity):
+    """A claim's quantity in words.
+
+    >>> _plain("Delta-Drop, alike P_orig, wrong - correct")
+    'Delta-Drop, matched on P(original), wrong - correct'
+    """
+    for name, words in QUANTITIES.items():
+        quantity = quantity.replace(name, words)
+    return quantity
 
 
 def first_claims(rows):

@@ -168,6 +168,7 @@ def correct_vs_wrong(scores, *, columns=("p_orig", "delta_drop", "delta_focus"))
         ax.set_title(SCORE_NAMES.get(column, column))
         ax.set_xticks(range(len(classes)), labels, fontsize=7)
         ax.tick_params(axis="x", length=0)
+        ax.set_xlim(-0.55, len(classes) - 0.45)
     legend(fig, [dot(SOFT, "correct"), dot(SOFT, "misclassified", marker="x")])
     note = "below each class, correct / misclassified: slices, then mean (the bar)"
     fig.supxlabel(note, fontsize=7.5, color=SOFT)

@@ -16,8 +16,8 @@ ARM_NAMES = {
     "patient": "patient IDs kept",
     "author": "author's folds",
     "person": "patients kept",
-    "canary slice": "canary, slices dealt",
-    "canary person": "canary, patients kept",
+    "canary slice": "labels shuffled, slices dealt",
+    "canary person": "labels shuffled, patients kept",
 }
 LEAK_LOOKS = {
     "tested patients in training": {"color": METHOD_COLORS[1], "marker": "s"},
@@ -136,6 +136,7 @@ def folds(table, elsewhere):
     n = table.drop_duplicates("fold").sort_values("fold").to_dict("records")
     names = [style.with_n(f"{row['fold']}", row).replace(" / ", "\n") for row in n]
     left.set_xticks([row["fold"] for row in n], names, fontsize=7)
+    left.set_xlim(-0.5, len(n) - 0.5)
     left.grid(axis="y", color=style.FAINT, linewidth=0.5)
     looks = {"slices": {}, "persons": {"marker": "D", "filled": False}}
     marks = []

@@ -5,7 +5,6 @@ folder, so that the card can be rebuilt from them and compared.
 """
 
 import json
-import re
 from pathlib import Path
 
 from tumorcf_lib import config, rowfiles, steps
@@ -98,7 +97,7 @@ def card(folder, profile, seed, source) -> str:
     parts, overall, falls = read["table_split"], read["table_performance"], read["table_fall_to"]
     removed, blank = falls[falls["edit"] == "remove"], falls[falls["edit"] == "blank"]
     called = blank.groupby("to", sort=False)["n"].sum()
-    text = texts.render(
+    return texts.of_patients(texts.render(
         "MODEL_CARD.md.j2", profile=profile, seed=seed, source=source,
         backbone=f"{BACKBONES[profile['backbone']]} from {STARTS[profile['weights']]}",
         files=_files(folder, profile["n_folds"]), split=_split(parts),
@@ -119,8 +118,7 @@ def card(folder, profile, seed, source) -> str:
         tested=", ".join(f"{row.n_persons} with {row.label}"
                          for row in parts[parts["part"] == "test"].itertuples()),
         tolerance=TOLERANCE, weights=unit.weights_name(0), dataset=archives.DATASET,
-    )
-    return re.sub(r"\bperson(s?)\b", r"patient\1", text)  # the word of tables
+    ))
 
 
 def frozen_in_words(settings) -> str:

@@ -5,69 +5,58 @@ audit for an hour to publish another interval. Figures of slices and of their in
 do not follow from rows, and stay.
 """
 
+import functools
 import json
 import shutil
-from functools import partial
 from pathlib import Path
 
 from tumorcf_lib import config, rowfiles, steps
 from tumorcf_lib.edits.scores import slice_scores
-from tumorcf_lib.figures import controls, forests, studies, training
-from tumorcf_lib.figures import scores as score_figures
 from tumorcf_lib.publish import card
-from tumorcf_lib.study import progress, results
-from tumorcf_lib.study.side_studies import COHORT_COLUMN, MANIFEST
+from tumorcf_lib.study import progress, results, side_studies
+from tumorcf_lib.study.side_studies import COHORT_COLUMN, MANIFEST, Drawn
 from tumorcf_lib.tables import derived
 
 NUMBERS = "numbers.json"
-SCORES = "scores of every slice"
 
 
 class FromRowsError(FileNotFoundError):
     """A folder that holds no published run with notebooks."""
 
 
-class Made:
-    """Published rows, and the tables that follow from them, by name."""
-
-    def __init__(self, folder, n_resamples):
-        self.folder = folder
-        self.tables = derived.derive(self.rows, n_resamples)
-        self.scores = slice_scores(self.rows("rows_edits"))
-
-    def rows(self, name):
-        """A published file's table, without the word that says of which cohort it is."""
-        ends = (".csv.gz", ".csv")
-        path = next(p for end in ends if (p := self.folder / f"{name}{end}").is_file())
-        return rowfiles.read_table(path).drop(columns=COHORT_COLUMN, errors="ignore")
-
-    def __getitem__(self, name):
-        if name == SCORES:
-            return self.scores
-        return rowfiles.round_trip(self.tables[name]) if name in self.tables else self.rows(name)
+def _scores(rows, *tables):
+    return slice_scores(rows), *tables
 
 
+ROWS = "rows_edits"
 FIGURES = {
-    "fig02_cohort": (studies.cohort, "slices", "split"),
-    "fig05_learning_curves": (training.learning_curves, "history"),
-    "fig06_confusion": (training.confusion, "table_confusion"),
-    "fig07_reliability": (training.reliability, "table_reliability"),
-    "fig10_infills": (controls.infills, "table_infills", "table_quality", "table_detector"),
-    "fig11_dilations": (score_figures.dilations, "table_dilations"),
-    "fig12_delta_by_class": (score_figures.by_class, SCORES, "table_scores"),
-    "fig13_fall_to": (score_figures.fall_to, "table_fall_to"),
-    "fig14_correct_vs_wrong": (score_figures.correct_vs_wrong, SCORES),
-    "fig15_drop_vs_focus": (score_figures.drop_vs_focus, SCORES),
-    "fig16_findings_paper": (partial(forests.findings, form="paper"), "table_findings"),
-    "fig17_findings_net": (forests.findings, "table_findings"),
-    "fig18_headline": (forests.headline, "table_scores"),
-    "fig20_energy": (controls.energy, "table_energy"),
-    "fig21_probes": (controls.probes, "table_probes"),
-    "fig22_networks": (controls.networks, "table_networks"),
-    "fig23_covariates": (controls.covariates, "table_covariates"),
-    "fig24_robustness": (controls.robustness, "table_robustness"),
+    "fig01_examples": Drawn("slices.examples", ("slices",), again=False),
+    "fig02_cohort": Drawn("studies.cohort", ("slices", "split")),
+    "fig03_preprocessing": Drawn("slices.preprocessing", ("slices",), again=False),
+    "fig04_histograms": Drawn("studies.intensities", ("slices",), again=False),
+    "fig05_learning_curves": Drawn("training.learning_curves", ("history",)),
+    "fig06_confusion": Drawn("training.confusion", ("table_confusion",)),
+    "fig07_reliability": Drawn("training.reliability", ("table_reliability",)),
+    "fig08_errors": Drawn("slices.errors", ("rows_predictions",), again=False),
+    "fig09_edits": Drawn("slices.edits", (ROWS,), _scores, again=False),
+    "fig10_infills": Drawn("controls.infills", ("table_infills", "table_quality",
+                                                "table_detector")),
+    "fig11_dilations": Drawn("scores.dilations", ("table_dilations",)),
+    "fig12_delta_by_class": Drawn("scores.by_class", (ROWS, "table_scores"), _scores),
+    "fig13_fall_to": Drawn("scores.fall_to", ("table_fall_to",)),
+    "fig14_correct_vs_wrong": Drawn("scores.correct_vs_wrong", (ROWS,), _scores),
+    "fig15_drop_vs_focus": Drawn("scores.drop_vs_focus", (ROWS,), _scores),
+    "fig16_findings_paper": Drawn("forests.findings", ("table_findings",),
+                                  options={"form": "paper"}),
+    "fig17_findings_net": Drawn("forests.findings", ("table_findings",)),
+    "fig18_headline": Drawn("forests.headline", ("table_scores",)),
+    "fig20_energy": Drawn("controls.energy", ("table_energy",)),
+    "fig21_probes": Drawn("controls.probes", ("table_probes",)),
+    "fig22_networks": Drawn("controls.networks", ("table_networks",)),
+    "fig23_covariates": Drawn("controls.covariates", ("table_covariates",)),
+    "fig24_robustness": Drawn("controls.robustness", ("table_robustness",)),
 }
-"""Figures of the notebooks that follow from rows, drawn as there; a test holds them together."""
+"""Figures of the notebooks; those that follow from rows are drawn as there, which a test checks."""
 
 
 def renew(folder) -> Path:
@@ -82,10 +71,10 @@ def renew(folder) -> Path:
     profile = config.Profile(**manifest["profile"])
     with progress.clock(f"tables and figures of {profile.name}"), steps.being_filled(folder) as new:
         shutil.copytree(folder, new, dirs_exist_ok=True)
-        made = Made(new, profile.n_resamples)
+        made = derived.derive(side_studies.reader(new), profile.n_resamples)
         _write_tables(made, new, "phantom" if profile.is_phantom else "")
         _write_numbers(made, new)
-        _draw(made, new, "phantom slices, not patients" if profile.is_phantom else "")
+        draw(new, "phantom slices, not patients" if profile.is_phantom else "")
         card.write(new, manifest["profile"], manifest["seed"], manifest["source"])
         (new / MANIFEST).unlink()
         manifest["sha256"] = {p.name: steps.file_sha256(p) for p in sorted(new.iterdir())}
@@ -94,14 +83,14 @@ def renew(folder) -> Path:
 
 
 def _write_tables(made, folder, cohort):
-    for name, table in made.tables.items():
+    for name, table in made.items():
         table = table.assign(**{COHORT_COLUMN: cohort}) if cohort else table
         rowfiles.write_table(table, folder / f"{name}.csv")
 
 
 def _write_numbers(made, folder):
     numbers = json.loads((folder / NUMBERS).read_text(encoding="utf-8"))
-    published = {name: rowfiles.round_trip(table) for name, table in made.tables.items()}
+    published = {name: rowfiles.round_trip(table) for name, table in made.items()}
     for stage, name, entry in derived.numbers(published):
         numbers[stage][name] |= {key: _plain(value) for key, value in entry.items()}
     text = json.dumps(numbers, indent=1, sort_keys=True) + "\n"
@@ -112,9 +101,11 @@ def _plain(value):
     return value.item() if hasattr(value, "item") else value
 
 
-def _draw(made, folder, tag):
-    for name, (draw, *tables) in FIGURES.items():
-        if (folder / f"{name}.png").is_file():
-            fig = draw(*(made[table] for table in tables), tag=tag)
+def draw(folder, tag=""):
+    """Draw the figures of a published folder again from its tables."""
+    read = functools.cache(side_studies.reader(folder))
+    for name, drawn in FIGURES.items():
+        if drawn.again and (folder / f"{name}.png").is_file():
+            fig = drawn.figure(read, tag)
             for end, options in results.FIGURE_FORMATS.items():
                 fig.savefig(folder / f"{name}{end}", **options)

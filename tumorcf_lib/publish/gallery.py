@@ -1,39 +1,26 @@
 """``figures/README.md``: every published figure with its caption, its table and what was found."""
 
+import functools
 import inspect
 import json
 
 from tumorcf_lib import config, rowfiles, steps
-from tumorcf_lib.figures import forests, scores, slices, studies, training
+from tumorcf_lib.publish import texts
 from tumorcf_lib.publish.from_rows import FIGURES
 from tumorcf_lib.stats import answers
-from tumorcf_lib.study.side_studies import MANIFEST
+from tumorcf_lib.study import calibration_publish
+from tumorcf_lib.study.side_studies import MANIFEST, reader
 
-OTHERS = {
-    "fig01_examples": (slices.examples, "slices"),
-    "fig03_preprocessing": (slices.preprocessing,),
-    "fig04_histograms": (studies.intensities,),
-    "fig08_errors": (slices.errors, "rows_predictions"),
-    "fig09_edits": (slices.edits, "rows_edits"),
-    "fig19_calibration": (studies.known_answers,),
-    "fig_answer": (scores.answer, "table_still_right"),
-    "fig_calibration": (studies.known_answers, "table_networks"),
-    "fig_confusion": (training.confusion, "table_confusion"),
-    "fig_edits": (slices.edits, "rows_edits"),
-    "fig_findings": (forests.findings, "table_findings"),
-    "fig_folds": (studies.folds, "table_folds"),
-    "fig_headline": (forests.headline, "table_estimates"),
-    "fig_leak": (studies.leak, "table_leak"),
-    "fig_learning_curves": (training.learning_curves, "history"),
-    "fig_primary": (forests.primary, "table_primary"),
-    "fig_reliability": (training.reliability, "table_reliability"),
-}
+ELSEWHERE = {"fig19_calibration": ("calibration", calibration_publish.FIGURE)}
+"""A notebook's figure that is drawn from the tables of another folder."""
+
 FIRST = ("paper-lite-cv", "paper-lite")
 MANY = 6  # sentences; more of them are folded
 HEAD = """# Figures
 
-Every published figure, drawn from the table or rows linked beside it. This page is made by
-`python -m tumorcf_lib publish`; `python -m tumorcf_lib verify` recomputes the tables.
+Every published figure: what it is, and in bold what it shows, read from the table that is linked
+beside it. This page is made by `python -m tumorcf_lib publish`; `python -m tumorcf_lib verify`
+recomputes the tables.
 """
 
 
@@ -48,7 +35,8 @@ def page(side_studies) -> str:
     made = {f: json.loads((f / MANIFEST).read_text(encoding="utf-8")) for f in folders}
     made = {f: m for f, m in made.items() if not f.name.startswith(steps.UNFINISHED)}
     order = sorted(made, key=lambda f: _place(f.name, made[f]["profile"]["cohort"]))
-    return "\n".join([HEAD, *(part for f in order for part in _folder(f, made[f], side_studies))])
+    text = "\n".join([HEAD, *(part for f in order for part in _folder(f, made[f], side_studies))])
+    return texts.of_patients(text)
 
 
 def _place(name, cohort):
@@ -65,8 +53,14 @@ def _folder(folder, manifest, side_studies):
         if len(found) > MANY:
             told = f"<details><summary>{len(found)} sentences</summary>\n\n{told}\n\n</details>"
         yield f"What was found:\n\n{told}\n"
+    study = side_studies.get(folder.name)
+    figures, read = study.STUDY.figures if study else FIGURES, functools.cache(reader(folder))
     for path in sorted(folder.glob("fig*.png")):
-        yield _entry(path)
+        if path.stem in ELSEWHERE:
+            other, drawn = ELSEWHERE[path.stem]
+            yield _entry(path, drawn, reader(config.published(other)))
+        else:
+            yield _entry(path, figures[path.stem], read)
 
 
 def _found(folder, study):
@@ -79,13 +73,12 @@ def _found(folder, study):
         yield from (f"{name.capitalize()}: {words}." for name, words in by_class.items())
 
 
-def _entry(path):
-    """One figure: its picture, its caption, links to what it is drawn from."""
-    draw, *names = (FIGURES | OTHERS).get(path.stem, (None,))
-    caption = inspect.getdoc(getattr(draw, "func", draw)).splitlines()[0] if draw else path.stem
-    near = [path.with_name(f"{name}{end}") for name in names for end in (".csv", ".csv.gz")]
+def _entry(path, drawn, read):
+    """One figure: picture, caption, what it shows, and links to what it is drawn from."""
+    caption = inspect.getdoc(drawn.function).splitlines()[0]
+    near = [path.with_name(f"{name}{end}") for name in drawn.tables for end in (".csv", ".csv.gz")]
     near += [path.with_suffix(".svg")]
     folder = path.parent.name
     links = [f"[{p.name}]({folder}/{p.name})" for p in near if p.is_file()]
-    picture = f"![{caption}]({folder}/{path.name})"
-    return f"{picture}\n\n**{path.stem}.** {caption} {' · '.join(links)}\n"
+    return (f"![{caption}]({folder}/{path.name})\n\n{path.stem}: {caption} "
+            f"**{drawn.sentence(read)}** {' · '.join(links)}\n")

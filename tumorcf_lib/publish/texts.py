@@ -69,7 +69,12 @@ def results() -> str:
     """RESULTS.md: all that is published, from its tables."""
     parts = {name: getattr(sections, name)() or sections.MISSING for name in RESULTS}
     text = render("RESULTS.md.j2", **parts, took=took, minutes=minutes(), speed=speed())
-    return re.sub(r"\bperson(s?)\b", r"patient\1", text)  # the word of tables and files
+    return of_patients(text)
+
+
+def of_patients(text) -> str:
+    """Sentences of tables in the words of people: files say "person", prose says "patient"."""
+    return re.sub(r"\b(p|P)erson(s?)\b", r"\1atient\2", text)
 
 
 def render(template, **values):

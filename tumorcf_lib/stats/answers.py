@@ -11,6 +11,16 @@ MR, OTHERS = "MR...", "others"
 """Patients by the form of their IDs, which on the real slices shows the site."""
 
 
+def listed(words):
+    """Words as a sentence lists them.
+
+    >>> listed(["a", "b", "c"])
+    'a, b and c'
+    """
+    *first, last = [str(word) for word in words]
+    return f"{', '.join(first)} and {last}" if first else last
+
+
 def outcomes(table):
     """"negligible" where a claim's interval lies within +-0.05, else its verdict."""
     return table["verdict"].where(table["relevance"] != NEGLIGIBLE, NEGLIGIBLE)

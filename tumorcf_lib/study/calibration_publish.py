@@ -1,7 +1,5 @@
 """``figures/calibration``: rows, tables and figure of the calibration."""
 
-from pathlib import Path
-
 from tumorcf_lib import config
 from tumorcf_lib.phantoms import planted as phantom_calibration
 from tumorcf_lib.study import side_studies
@@ -9,6 +7,7 @@ from tumorcf_lib.tables import calibration as tables
 
 COHORT = "calibration phantom"  # in every table, so that none is taken for one of patients
 EXAMPLE_PX = 256
+TABLES = ("rows_calibration", "table_networks", "table_null", "table_planted", "table_separation")
 
 
 def publish(folder, target=None, *, profile=None, seed=0):
@@ -22,21 +21,17 @@ def publish(folder, target=None, *, profile=None, seed=0):
 def published(folder=None):
     """What the calibration figure shows, read from ``figures/calibration``.
 
-    Returns
-    -------
-    examples : Cohort
-        One congruent slice of each class, drawn anew.
-    scores : DataFrame
-        From ``calibration_tables.network_scores``.
-    derived : dict of str to DataFrame
-        The published tables.
+    One congruent slice of each class, drawn again; scores of ``tables.network_scores``; and the
+    published tables by name.
     """
-    folder = Path(folder or config.published("calibration"))
+    read = side_studies.reader(folder or config.published("calibration"))
+    return shown(*map(read, TABLES))
+
+
+def shown(rows, *derived):
+    """What :func:`tumorcf_lib.figures.studies.known_answers` draws of rows and tables."""
     examples = phantom_calibration.make_congruent_cohort(1, 1, size_px=EXAMPLE_PX, seed=1)
-    read = side_studies.reader(folder)
-    scores = tables.network_scores(read("rows_calibration"))
-    names = [path.stem for path in sorted(folder.glob("table_*.csv"))]
-    return examples, scores, {name: read(name) for name in names}
+    return examples, tables.network_scores(rows), dict(zip(TABLES[1:], derived, strict=True))
 
 
 def sentences(folder=None):
@@ -88,17 +83,14 @@ def sentences(folder=None):
     return found
 
 
-def _figure(folder):
-    from tumorcf_lib.figures.studies import known_answers
-
-    return known_answers(*published(folder), tag=f"{COHORT}s, not patients")
-
-
+FIGURE = side_studies.Drawn(
+    "studies.known_answers", TABLES, shown, lambda rows, _, null, planted, __: (null, planted))
 STUDY = side_studies.SideStudy(
     name="calibration",
     files=("rows_calibration.csv.gz", "rows_follow.csv.gz", "history.csv"),
     derive=tables.derive,
-    figures={"fig_calibration": _figure},
+    figures={"fig_calibration": FIGURE},
+    tag=f"{COHORT}s, not patients",
     shows_slices=("fig_calibration",),
     cohort=COHORT,
     command="python -m tumorcf_lib calibrate",

@@ -233,15 +233,8 @@ def sentences(folder=None):
     return leak.sentences(read) + duplicates.sentences(read)
 
 
-def _figure(folder):
-    from tumorcf_lib.figures import studies
-
-    read = side_studies.reader(folder)
-    names = ("table_leak", "rows_duplicates", "table_duplicates")
-    return studies.leak(*(read(name) for name in names))
-
-
 STUDY = side_studies.SideStudy(
-    name="leak", files=FILES, derive=leak.derive, figures={"fig_leak": _figure},
-    command=COMMAND,
+    name="leak", files=FILES, derive=leak.derive, command=COMMAND,
+    figures={"fig_leak": side_studies.Drawn(
+        "studies.leak", ("table_leak", "rows_duplicates", "table_duplicates"))},
 )  # fmt: skip

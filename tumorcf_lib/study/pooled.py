@@ -5,7 +5,9 @@ import pandas as pd
 from tumorcf_lib import config
 from tumorcf_lib.config import CLASSES
 from tumorcf_lib.stats import answers
+from tumorcf_lib.stats.answers import listed
 from tumorcf_lib.study import side_studies
+from tumorcf_lib.study.side_studies import Drawn
 from tumorcf_lib.tables.fold_scores import EARLIER, MR, OTHER_IDS, SHUFFLED
 from tumorcf_lib.tables.folds import ONE, derive, headline_kind
 
@@ -35,30 +37,28 @@ def answer_sentences(folder=None):
     right = read("table_still_right").set_index(["network", "edit", "group"])["share"].loc[kind]
     net = read("table_estimates")
     net = net[(net["network"] == kind) & (net["score"] == "net_drop")].set_index("group")
-    falls = [f"from {right['original', name]:.0%} to {right['remove', name]:.0%} for {name} "
-             f"({right['sham', name]:.0%} with a sham)" for name in CLASSES]  # fmt: skip
+    falls = [f"from {right['original', name]:.0%} to {right['remove', name]:.0%} for {name}"
+             for name in CLASSES]
+    shams = [f"{right['sham', name]:.0%}" for name in CLASSES]
     drops = [f"{name} {_effect(net.loc[name])}" for name in CLASSES]
-    banded = net["null_low"].notna().all()
     bands = [f"{row.null_low:.3f} to {row.null_high:.3f}"
              for row in net.loc[list(CLASSES)].itertuples()]  # fmt: skip
-    known = (
-        f"as many networks that know nothing stay within {', '.join(bands)}" if banded
-        else "the networks that know nothing, which this is to be read against, are not all "
-        "trained yet"
-    )  # fmt: skip
+    known = f"as many networks that know nothing stay within {listed(bands)}"
+    if net["null_low"].isna().any():
+        known = "the networks that know nothing, to be compared with, are not all trained yet"
     sites = [f"glioma, {site}" for site in (MR, OTHER_IDS)]
     told = [
-        "Painting the tumor out changes the share of slices called right (every patient counting "
-        f"the same) {', '.join(falls)}.",
-        f"The probability of the true class falls beyond that of a sham (Net-Drop) by "
-        f"{', '.join(drops)}; {known}.",
+        f"Painting the tumor out moves the share of slices called right {listed(falls)}; painting "
+        f"the same shape out elsewhere (a sham) leaves {listed(shams)}.",
+        f"The true class's probability falls by this much more than with a sham (Net-Drop): "
+        f"{listed(drops)}; {known}.",
     ]
     if set(sites) <= set(net.index):
         told.append(
-            f"One site gives glioma away: of patients with IDs `{MR}`, all with a glioma, "
-            f"{right['original', sites[0]]:.0%} of the slices are called right and Net-Drop is "
-            f"{_effect(net.loc[sites[0]])}; of the other glioma patients "
-            f"{right['original', sites[1]]:.0%} and {_effect(net.loc[sites[1]])}."
+            f"One site gives glioma away: all patients with IDs `{MR}` have a glioma, and "
+            f"{right['original', sites[0]]:.0%} of their slices are called right, with a Net-Drop "
+            f"of {_effect(net.loc[sites[0]])}; of the other glioma patients' slices "
+            f"{right['original', sites[1]]:.0%}, with {_effect(net.loc[sites[1]])}."
         )
     return told
 
@@ -173,38 +173,20 @@ def shown_scores(table):
     return own.drop(columns="network").reset_index(drop=True)
 
 
-def _drawn(draw, *names):
-    def figure(folder):
-        from tumorcf_lib import figures
-        from tumorcf_lib.figures import forests, scores, studies, training  # noqa: F401
-
-        read = side_studies.reader(folder)
-        return draw(figures, *(read(name) for name in names))
-
-    return figure
-
-
 STUDY = side_studies.SideStudy(
     name=NAME,
     files=("rows_predictions.csv.gz", "rows_edits_*.csv.gz", "history.csv", "units.csv"),
-    optional=("rows_transplants_*.csv.gz", "rows_saliency_*.csv.gz", "rows_recipes.csv.gz"),
+    optional=("rows_transplants_*.csv.gz", "rows_recipes.csv.gz"),
     derive=derive,
     figures={
-        "fig_answer": _drawn(
-            lambda figures, table: figures.scores.answer(shown_answer(table)),
-            "table_still_right"),
-        "fig_primary": _drawn(
-            lambda figures, table: figures.forests.primary(table), "table_primary"),
-        "fig_folds": _drawn(
-            lambda figures, *tables: figures.studies.folds(*tables),
-            "table_folds", "table_elsewhere"),
-        "fig_confusion": _drawn(
-            lambda figures, table: figures.training.confusion(table), "table_confusion"),
-        "fig_reliability": _drawn(
-            lambda figures, table: figures.training.reliability(table), "table_reliability"),
-        "fig_headline": _drawn(
-            lambda figures, table: figures.forests.headline(shown_scores(table)),
-            "table_estimates"),
+        "fig_answer": Drawn("scores.answer", ("table_still_right",),
+                            lambda table: [shown_answer(table)]),
+        "fig_primary": Drawn("forests.primary", ("table_primary",)),
+        "fig_folds": Drawn("studies.folds", ("table_folds", "table_elsewhere")),
+        "fig_confusion": Drawn("training.confusion", ("table_confusion",)),
+        "fig_reliability": Drawn("training.reliability", ("table_reliability",)),
+        "fig_headline": Drawn("forests.headline", ("table_estimates",),
+                              lambda table: [shown_scores(table)]),
     },
     command="python -m tumorcf_lib train --profile paper-lite-cv",
-)  # fmt: skip
+)

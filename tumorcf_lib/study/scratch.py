@@ -292,17 +292,11 @@ def _predict(profile, prepared, parts, weights, folder):
         rowfiles.write_table(unit.prediction_rows(own, p), folder / file)
 
 
-def _learning_curves(folder):
-    from tumorcf_lib.figures import training
-
-    history = rowfiles.read_table(Path(folder) / "history.csv")
-    return training.learning_curves(history, tag=label(history))
-
-
 STUDY = side_studies.SideStudy(
     name=NAME,
     files=("rows_predictions.csv.gz", "rows_validation.csv.gz", "history.csv"),
     derive=derive,
-    figures={"fig_learning_curves": _learning_curves},
+    figures={"fig_learning_curves": side_studies.Drawn("training.learning_curves", ("history",))},
+    tag=lambda read: label(read("history")),
     command="python -m tumorcf_lib scratch --minutes 20",
 )

@@ -5,6 +5,7 @@ waits in front of a notebook. Each leaves row files in ``runs/<name>``; publishe
 rows and what follows from them, so that anybody can check it in seconds.
 """
 
+import importlib
 import json
 import shutil
 from collections.abc import Callable
@@ -26,6 +27,38 @@ class UnfinishedStudyError(RuntimeError):
 
 
 @dataclass(frozen=True)
+class Drawn:
+    """A published figure: ``draw`` names its function ("scores.answer") and its sentence's.
+
+    ``shown`` makes what is drawn of the ``tables``, ``read_out`` what is said of them; a figure
+    that does not follow from published tables is not drawn ``again``. Figures are imported only
+    when they are drawn: ``verify`` need not wait for Matplotlib.
+    """
+
+    draw: str
+    tables: tuple[str, ...]
+    shown: Callable = lambda *tables: tables
+    read_out: Callable | None = None
+    again: bool = True
+    options: dict = field(default_factory=dict)
+
+    @property
+    def function(self):
+        module, name = self.draw.split(".")
+        return getattr(importlib.import_module(f"tumorcf_lib.figures.{module}"), name)
+
+    def figure(self, read, tag=""):
+        """The figure of the tables that ``read`` gives by their names."""
+        return self.function(*self.shown(*map(read, self.tables)), tag=tag, **self.options)
+
+    def sentence(self, read):
+        """What the figure shows, read from the same tables."""
+        told = getattr(importlib.import_module("tumorcf_lib.figures.readings"),
+                       self.draw.split(".")[1])
+        return told(*(self.read_out or self.shown)(*map(read, self.tables)), **self.options)
+
+
+@dataclass(frozen=True)
 class SideStudy:
     """What a study publishes.
 
@@ -40,8 +73,9 @@ class SideStudy:
         row file.
     optional : tuple of str
         Copied if they are there.
-    figures : dict of str to callable
-        Name of a figure -> function that draws it from the published folder.
+    figures : dict of str to Drawn
+    tag : callable or str
+        Written into the figures; a callable makes it of ``read``.
     shows_slices : tuple of str
         Names of the figures on which slices are visible; only a phantom's may be published.
     cohort : str
@@ -54,7 +88,8 @@ class SideStudy:
     files: tuple[str, ...]
     derive: Callable
     optional: tuple[str, ...] = ()
-    figures: dict[str, Callable] = field(default_factory=dict)
+    figures: dict[str, Drawn] = field(default_factory=dict)
+    tag: Callable | str = ""
     shows_slices: tuple[str, ...] = ()
     cohort: str = ""
     command: str = ""
@@ -99,8 +134,10 @@ class SideStudy:
             if self.cohort:
                 table = table.assign(**{COHORT_COLUMN: self.cohort})
             rowfiles.write_table(table, new / f"{name}.csv")
-        for name, draw in self.figures.items():
-            fig = draw(new)
+        read = reader(new)
+        tag = self.tag(read) if callable(self.tag) else self.tag
+        for name, drawn in self.figures.items():
+            fig = drawn.figure(read, tag)
             for end, options in FIGURE_FORMATS.items():
                 fig.savefig(new / f"{name}{end}", **options)
         manifest = {
