@@ -8,6 +8,7 @@ and their links are turned: a page that is part of the site stays a link, pictur
 everything else (tables, code) leads to the repository.
 """
 
+import html
 import os
 import re
 import shutil
@@ -15,6 +16,7 @@ import subprocess
 import sys
 import tomllib
 from pathlib import Path
+from urllib.parse import unquote
 
 ROOT = Path(__file__).resolve().parents[1]
 SOURCE, TARGET = ROOT / "build" / "site-source", ROOT / "build" / "site"
@@ -65,6 +67,8 @@ def turned(text, path, made):
             (SOURCE / there).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(ROOT / there, SOURCE / there)
             new = os.path.relpath(there, here)
+        elif not (ROOT / there).exists():
+            sys.exit(f"{path} links to {target}, which is not in the repository.")
         else:
             kind = "tree" if (ROOT / there).is_dir() else "blob"
             new = f"{ADDRESS}/{kind}/main/{there}"
@@ -115,13 +119,35 @@ def contents(made):
                    for caption, own in parts.items() if own)
 
 
+def broken():
+    """Links and pictures of the built pages that lead nowhere on the site."""
+    ids, found = {}, []
+    texts = {page: page.read_text(encoding="utf-8") for page in TARGET.rglob("*.html")
+             if "_static" not in page.parts}
+    for page, text in texts.items():
+        ids[page] = set(re.findall(r'\bid="([^"]+)"', text))
+    for page, text in texts.items():
+        for target in re.findall(r'\b(?:href|src)="([^"]+)"', text):
+            place, _, anchor = html.unescape(target).partition("#")
+            place = unquote(place.partition("?")[0])
+            if re.match(r"[a-z]+:", target):
+                continue
+            there = (page.parent / place).resolve() if place else page
+            lacks = anchor and there in ids and unquote(anchor) not in ids[there]
+            if not there.exists() or lacks:
+                found.append(f"{page.relative_to(TARGET)}: {target}")
+    return sorted(set(found))
+
+
 def main():
     write_source()
     command = [sys.executable, "-m", "sphinx", "-q", "-W", "--keep-going", "-E", "-b", "html"]
     status = subprocess.call([*command, str(SOURCE), str(TARGET)])
     (TARGET / ".nojekyll").touch()
-    print(f"{TARGET / 'index.html'}" if not status else "The site has problems; see above.")
-    return status
+    lost = broken() if not status else []
+    print(*(f"broken link: {line}" for line in lost), sep="\n")
+    print("The site has problems; see above." if status or lost else TARGET / "index.html")
+    return int(bool(status or lost))
 
 
 if __name__ == "__main__":
