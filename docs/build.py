@@ -89,6 +89,8 @@ def notebook(text, path, made):
             cell["source"] = re.sub(r"\$\$(.+?)\$\$", r"\n\n$$\1$$\n\n", words, flags=re.S)
         elif "setup" in cell["metadata"].get("tags", []):
             cell["metadata"]["tags"] = ["remove-cell"]
+        elif cell["source"].startswith(("import ", "from ", "PROFILE")):
+            cell["metadata"]["tags"] = ["hide-input"]
     return nbformat.writes(read)
 
 

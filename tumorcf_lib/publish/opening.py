@@ -11,6 +11,7 @@ from PIL import Image
 from tumorcf_lib import config, rowfiles
 from tumorcf_lib.edits import plan
 from tumorcf_lib.edits.infills import HEADLINE_INFILL
+from tumorcf_lib.figures import readings
 
 MAX_SLICES = 48  # in the gallery, evenly by rank of Net-Drop
 ORDERS = {"largest": "largest Net-Drop first", "smallest": "smallest first", "class": "by class"}
@@ -31,6 +32,15 @@ STYLE = """
 #class:checked ~ .gallery figure { order: var(--class); }
 @media (max-width: 40rem) { .first { display: block; } }
 """
+
+
+def answer(study) -> list[str]:
+    """What this run says of the title's question, read from its tables; empty without them."""
+    told = []
+    for name, say in (("table_fall_to", readings.fall_to), ("table_scores", readings.headline)):
+        path = study.folder / "06_metrics" / f"{name}.csv"
+        told += [say(rowfiles.read_table(path))] if path.is_file() else []
+    return told
 
 
 def first_screen(study) -> list[str]:

@@ -85,21 +85,22 @@ def write(study) -> Path:
     target = study.folder / PAGE
     steps.write_whole(target, document(
         notebooks, _notes(study), _stale(study), opening.first_screen(study),
-        opening.gallery(study)))
+        opening.gallery(study), opening.answer(study)))
     print(f"One page, {target.stat().st_size / 1e6:.1f} MB: {config.shown(target)}")
     print("It needs no Python and no network: open it in a browser, or send it to somebody.")
     return target
 
 
-def document(notebooks, notes, warnings=(), first=(), gallery=()) -> str:
+def document(notebooks, notes, warnings=(), first=(), gallery=(), answer=()) -> str:
     """The page of some executed notebooks, by name; they are left as they are.
 
     ``notes`` are sentences about the run, of which the first says whose slices these are,
-    ``warnings`` those to be seen first; ``first`` and
-    ``gallery`` are parts of :mod:`opening`.
+    ``warnings`` those to be seen first; ``first``, ``gallery`` and ``answer`` (else the last
+    notebook's words) are parts of :mod:`opening`.
     """
     parts = [html_page.paragraph(text, "warning") for text in warnings]
-    parts += [html_page.paragraph(notes[0], "small"), _answer(notebooks), *first]
+    told = answer or _found(list(notebooks.values())[-1])
+    parts += [html_page.paragraph(notes[0], "small"), html_page.bullets(told, "answers"), *first]
     parts += [html_page.heading("In short"), _in_short(notebooks), *gallery]
     parts.append('<p><label><input type="checkbox" id="show-code"> Show the code</label></p>')
     bar = tqdm(notebooks.items(), "one page", unit="notebook", leave=False, disable=None)
@@ -189,11 +190,6 @@ def _stale(study):
     reasons = [f"{', '.join(names)} ({why})" for why, names in stale.items() if why]
     again = f"./run_all.sh {stages.options(study)} rebuilds them."
     return [f"Out of date: {'; '.join(reasons)}. {again}"] if reasons else []
-
-
-def _answer(notebooks):
-    """What the last notebook found, in its own sentences."""
-    return html_page.bullets(_found(list(notebooks.values())[-1]), "answers")
 
 
 def _in_short(notebooks):
