@@ -13,7 +13,7 @@ from tumorcf_lib.stats.rows import NO_SLICES, classes_of, groups, of_group
 from tumorcf_lib.stats.verdicts import holm
 
 RING_PX = 5
-"""Width of the ring around a tumor that its brightness is held against."""
+"""Width of the ring around a tumor that its brightness is compared with."""
 
 COVARIATES = ("area", "contrast", "depth")
 """Of a slice's tumor: log of its pixels; brightness above its ring, see

@@ -1,4 +1,4 @@
-"""How good is an infill where the truth is known? Filled shams held against the real tissue.
+"""How good is an infill where the truth is known? Filled shams compared with the real tissue.
 
 Under a tumor nobody knows what healthy tissue would look like. Under a sham it is there, and
 was only hidden. These numbers do not tell how natural a filling looks: error and SSIM reward

@@ -1,1 +1,1 @@
-"""The slices: where they come from, what is checked, whose they are, what a network sees."""
+"""The slices: where they come from, what is checked, patient IDs, what a network sees."""

@@ -51,7 +51,7 @@ def audit(
         gives the same places.
     batch_size : int
         Every call of `predict` gets as many slices: the last batch is filled up with copies,
-        since many libraries compile anew for another shape. A single batch is not.
+        since many libraries compile again for another shape. A single batch is not.
     progress : bool
         Show a progress bar.
 

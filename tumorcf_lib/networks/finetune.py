@@ -1,6 +1,6 @@
 """Two fine-tuned copies of the trained network: one hardened against edits, one made to look.
 
-Both start from the trained weights and see the training patients only, in views drawn anew
+Both start from the trained weights and see the training patients only, in views drawn again
 in every epoch. Removals are filled by Navier-Stokes; other infills stay unseen and test
 whether what was learned is about the tumor or about one way to fill.
 """
@@ -36,7 +36,7 @@ MAX_DILATION_SHARE = 0.02
 """Removals in training grow the mask by 0 to this share of the slice's side: 4 px at 224."""
 
 EPOCHS = {"hardened": 1, "looking": 2}
-"""Times the profile's ``finetune_epochs``: the looking network has more to learn anew."""
+"""Times the profile's ``finetune_epochs``: the looking network has more to learn."""
 
 HEAD_LAYERS = ("hidden", "dropout", "probabilities")
 """What is fine-tuned of a network of which no more was trained, as in profile "smoke"."""
@@ -77,7 +77,7 @@ def finetune(model, profile, slices, masks, labels, persons, parts, *, kind, see
     Parameters
     ----------
     model : keras.Model
-        The trained network, changed in place: load it anew for each kind.
+        The trained network, changed in place: load it again for each kind.
     profile : Profile
         ``finetune_epochs``, ``finetune_learning_rate`` and the settings of training.
     slices, masks : ndarray or memmap, shape (n, size, size)

@@ -9,7 +9,7 @@ def forget_networks():
     TensorFlow keeps a registry of gradients that outlives every network: at each training
     step that Keras compiles, the sum over replicas enters one, and with it the step's whole
     graph (0.2 GB for EfficientNet-Lite0). Those entries are removed too, so networks that are
-    still to be trained further must be compiled anew.
+    still to be trained further must be compiled again.
     """
     import keras
 

@@ -1,7 +1,7 @@
 """Calibration cohorts: phantoms in which we decide what gives the label away.
 
 Three classes, A, B and C, without any medical meaning. What a patient's label is carried by
-is drawn by lot: with probability rho by a *marker*, a bright sign in the air beside the head,
+is drawn at random: with probability rho by a *marker*, a bright sign in the air beside the head,
 else by the *look* of the tumor; the other of the two is drawn at random. Plane, place, size
 and outline of the tumor, pose and contrast know nothing of the label.
 

@@ -22,7 +22,7 @@ MEANINGS = {
     "": "as trained; the network that all tables without the word network are about",
     "hardened": "fine-tuned on slices with shams: holes of tumor shape, filled in, never at the "
     "tumor. A control of the audit",
-    "looking": "fine-tuned so that the class is asked of the tumor: flat targets where it is "
+    "looking": "fine-tuned to look for the class in the tumor only: flat targets where it is "
     "taken out, its class on other backgrounds. A control of the audit",
 }
 SCORES = {

@@ -139,7 +139,7 @@ def scores():
 
 
 def ranking():
-    """How much worse each class is told from the others without tumors, whoever has them."""
+    """How much worse each class is separated from the others once tumors are removed."""
     found = published(study.POOLED, "table_auc")
     if found is None:
         return None

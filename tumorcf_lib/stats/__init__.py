@@ -1,1 +1,1 @@
-"""Scores become estimates over persons, intervals, tests and verdicts, on plain arrays."""
+"""Scores become estimates over patients, intervals, tests and verdicts, on plain arrays."""

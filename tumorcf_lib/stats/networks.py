@@ -7,7 +7,7 @@ mean over seeds. Its variance has two parts: that of the patients' means, and th
 networks, from seeds that were trained on the same fold. All of it is closed form: nothing is
 drawn at random, so a second run cannot say something else.
 
-Networks trained on labels dealt anew to the patients know nothing of the classes, but move when a
+Networks trained on labels shuffled over the patients know nothing of the classes, but move when a
 slice is edited, too. Their scores are the null: a claim is read against them, not against 0.
 """
 

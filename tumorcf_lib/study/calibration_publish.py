@@ -69,14 +69,15 @@ def sentences(folder=None):
                 f"({row.verdict}, {row.effect:.3f})" if row.comparison != "slope"
                 else f"the slope ({row.verdict})" for row in fails.itertuples()
             )
-        levels = ", ".join(f"{r.effect:.2f} at rho {r.rho:g}" for r in own.itertuples())
+        levels = ", ".join(f"{round(r.effect, 2) + 0.0:.2f} at rho {r.rho:g}"
+                           for r in own.itertuples())  # a zero has no sign
         found.append(
             f"Net-Drop in {scale} by the share rho of patients whose label the marker carries: "
             f"{levels}{told}."
         )
     row = apart[(apart["scale"] == "log-odds") & (apart["group"] == "all")].iloc[0]
     found.append(
-        "Net-Drop of a slice in log-odds tells the tumor-reader from the shortcut-reader with "
+        "Net-Drop of a slice in log-odds separates the tumor-reader from the shortcut-reader with "
         f"AUC {row['auc']:.3f} [{row['low']:.3f}, {row['high']:.3f}], {row['n_persons']} persons; "
         f"at least {row['bar']:g}: {row['verdict']}."
     )

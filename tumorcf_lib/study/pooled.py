@@ -26,7 +26,7 @@ FINDINGS = {
 OF_EARLIER = (
     "These are networks of the recipe published first (norms frozen, early stopping). The recipe "
     "that the code has now (norms learn, trained on all patients outside the fold) speaks here as "
-    "soon as one of its seeds is whole."
+    "soon as one of its seeds has all folds."
 )
 
 
@@ -105,7 +105,7 @@ def performance_sentences(folder=None):
 
 
 def site_sentences(table):
-    """How much of the accuracy hangs on the persons of one site, if there is such a site.
+    """How much of the accuracy hangs on the patients of one site, if there is such a site.
 
     Parameters
     ----------
