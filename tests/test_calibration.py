@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import shutil
 
 import numpy as np
 import pandas as pd
@@ -10,7 +11,7 @@ import pytest
 from tumorcf_lib import config, rowfiles
 from tumorcf_lib.publish import publish
 from tumorcf_lib.stats import persons as drawing
-from tumorcf_lib.study import calibration, calibration_publish
+from tumorcf_lib.study import calibration, unit
 from tumorcf_lib.tables import calibration as tables
 
 NETWORKS = ("rho 0", "rho 0.5", "rho 1", "random 01", "random 02", "random 03")
@@ -140,9 +141,9 @@ PROFILE = dataclasses.replace(
 
 @pytest.fixture(scope="module")
 def random_network(slices):
-    from tumorcf_lib.study import calibration_networks as networks
+    from tumorcf_lib.networks import ignorant
 
-    return networks.random_network(PROFILE, slices, n_classes=3, seed=4)
+    return ignorant.random_network(PROFILE, slices, n_classes=3, seed=4)
 
 
 def test_fitted_norms_standardize_what_random_weights_send_them(random_network, slices):
@@ -164,20 +165,17 @@ def test_fitted_norms_standardize_what_random_weights_send_them(random_network, 
 def test_a_random_network_answers_slices_differently_and_the_same_seed_alike(
     random_network, slices
 ):
-    from tumorcf_lib.networks import training
-    from tumorcf_lib.study import calibration_networks as networks
+    from tumorcf_lib.networks import ignorant, training
 
-    again = networks.random_network(PROFILE, slices, n_classes=3, seed=4)
+    again = ignorant.random_network(PROFILE, slices, n_classes=3, seed=4)
     first, second = (training.predict(model, slices[:9]) for model in (random_network, again))
     np.testing.assert_array_equal(first, second)
     assert first.std(axis=0).min() > 1e-3
 
 
 def test_shuffled_labels_stay_with_the_person_and_keep_their_counts():
-    from tumorcf_lib.study import calibration_networks as networks
-
     cohort, _ = calibration.training_cohort(PROFILE, 0.0)
-    dealt = networks.shuffled_labels(cohort, 1)
+    dealt = unit.deal(cohort.persons, cohort.labels, 1)
     assert pd.Series(dealt).groupby(cohort.persons).nunique().eq(1).all()
     assert (np.bincount(dealt) == np.bincount(cohort.labels)).all()
     assert (dealt != cohort.labels).mean() > 0.3
@@ -212,10 +210,13 @@ def test_a_run_writes_every_networks_audit_and_a_second_call_makes_none_again(fi
     assert lines == [] and (finished / "rows_calibration.csv.gz").read_bytes() == before
 
 
-def test_a_lost_audit_is_made_again_with_the_same_rows_and_without_training(finished):
-    (kept,) = finished.glob("audits/rho 0.csv.gz")
-    before, lines = kept.read_bytes(), []
-    kept.unlink()
+def test_a_lost_audit_is_made_again_with_the_same_rows_and_without_training(
+    finished, monkeypatch
+):
+    kept, lines = finished / "units" / "rho 0" / unit.ROWS / "rows.csv.gz", []
+    before = kept.read_bytes()
+    shutil.rmtree(kept.parent)
+    monkeypatch.setattr(unit, "fit", lambda *_, **__: pytest.fail("trained again"))
     calibration.run(finished, PROFILE, progress=lines.append)
     assert kept.read_bytes() == before and lines == ["rho 0"]
 
@@ -228,21 +229,21 @@ def test_test_persons_are_in_no_training_cohort():
 
 
 def test_what_is_published_can_be_recomputed_and_a_changed_number_is_found(finished, tmp_path):
-    target = calibration_publish.publish(finished, tmp_path / "calibration", profile=PROFILE)
-    problems, recomputed = calibration_publish.STUDY.verify(target, publish._compare)
+    target = calibration.publish(finished, tmp_path / "calibration", profile=PROFILE)
+    problems, recomputed = calibration.STUDY.verify(target, publish._compare)
     assert problems == [] and "table_separation.csv" in recomputed
     manifest = json.loads((target / "manifest.json").read_text())
     assert set(manifest["sha256"]) == {p.name for p in target.iterdir()} - {"manifest.json"}
-    assert len(calibration_publish.sentences(target)) == 5
+    assert len(calibration.sentences(target)) == 5
     table = rowfiles.read_table(target / "table_null.csv")
     assert set(table["cohort"]) == {"calibration phantom"}
     rowfiles.write_table(table.assign(effect=table["effect"] + 0.1), target / "table_null.csv")
-    assert calibration_publish.STUDY.verify(target, publish._compare)[0]
+    assert calibration.STUDY.verify(target, publish._compare)[0]
 
 
 def test_publishing_twice_gives_the_same_bytes(finished, tmp_path):
     first, second = (
-        calibration_publish.publish(finished, tmp_path / name, profile=PROFILE) for name in "ab"
+        calibration.publish(finished, tmp_path / name, profile=PROFILE) for name in "ab"
     )
     assert (first / "manifest.json").read_bytes() == (second / "manifest.json").read_bytes()
 

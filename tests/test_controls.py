@@ -14,7 +14,7 @@ from tumorcf_lib.controls import probes as probes_of
 from tumorcf_lib.controls import quality as quality_of
 from tumorcf_lib.edits import plan
 from tumorcf_lib.networks import finetune
-from tumorcf_lib.study import controls, results, stages, unit
+from tumorcf_lib.study import by_fold, controls, results, stages
 from tumorcf_lib.tables import derived
 
 P = [f"p_{name}" for name in config.CLASSES]
@@ -52,11 +52,11 @@ def made(study):
         few = functools.partial(probes_of.all_probes, networks=NETWORKS_TRIED)
         patch.setattr(probes_of, "all_probes", few)
         fourth = _stage(study, "04_evaluation")
-        prepared, split = unit.load_prepared(fourth), fourth.read("01_data", "split")
+        prepared, split = by_fold.load_prepared(fourth), fourth.read("01_data", "split")
         planes = controls.planes(fourth, prepared)
         probes = controls.probes(fourth, prepared, split, planes)
         fifth = _stage(study, "05_counterfactuals")
-        rows = unit.audit(fifth, prepared)
+        rows = by_fold.audit(fifth, prepared)
         return {
             "rows_predictions": rowfiles.read_table(fourth.folder / "rows_predictions.csv.gz"),
             "rows_planes": planes, "rows_probes": probes, "rows_edits": rows,
@@ -69,7 +69,7 @@ def made(study):
 
 def test_each_fold_has_weights_of_every_network_and_all_differ(study):
     record = stages.record(study, "03_training")
-    names = [unit.weights_name(0, kind) for kind in ("", *controls.NETWORKS)]
+    names = [by_fold.weights_name(0, kind) for kind in ("", *controls.NETWORKS)]
     assert names == ["weights_fold0.npz", "weights_hardened_fold0.npz", "weights_looking_fold0.npz"]
     assert len({record["hashes"][name] for name in names}) == 3
 
@@ -88,7 +88,7 @@ def test_the_history_has_both_networks_epochs_and_no_seconds(study):
 def test_a_finished_fine_tuning_is_not_repeated(study, monkeypatch):
     monkeypatch.setattr(controls, "_finetune_one", lambda *_: pytest.fail("tuned again"))
     third = _stage(study, "03_training")
-    history = controls.finetune(third, unit.load_prepared(third), third.read("01_data", "split"))
+    history = controls.finetune(third, by_fold.load_prepared(third), third.read("01_data", "split"))
     before = rowfiles.read_table(third.folder / "history_finetune.csv")
     pd.testing.assert_frame_equal(rowfiles.round_trip(history), before)
 
@@ -158,7 +158,7 @@ def test_all_tables_can_be_made_of_these_rows(made):
 def test_finished_rows_are_not_made_again(study, made, monkeypatch, name):
     made_by = {"planes": "controls.planes.estimate_planes", "probes": "controls.probes.all_probes",
                "quality": "controls.quality.measure", "detector": "controls.detector.detect",
-               "audit_networks": "study.unit.audit_by"}  # fmt: skip
+               "audit_networks": "study.by_fold.audit_by"}  # fmt: skip
     monkeypatch.setattr(f"tumorcf_lib.{made_by[name]}", lambda *_, **__: pytest.fail("again"))
     early = name in ("planes", "probes")
     stage = _stage(study, "04_evaluation" if early else "05_counterfactuals")

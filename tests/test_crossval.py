@@ -1,20 +1,24 @@
 """Folds and seeds are run one by one, and pooled into rows that anybody can check."""
 
 import dataclasses
+import hashlib
 import json
 import shutil
+import subprocess
+import sys
 
 import numpy as np
 import pandas as pd
 import pytest
 import tiny_study
 
-from tumorcf_lib import rowfiles, steps
+from tumorcf_lib import config, rowfiles, steps
 from tumorcf_lib.config import CLASSES
+from tumorcf_lib.networks import classifier
 from tumorcf_lib.publish import publish
 from tumorcf_lib.stats import classification
+from tumorcf_lib.study import by_fold, pool, pooled, unit
 from tumorcf_lib.study import folds as crossval
-from tumorcf_lib.study import notebooks, pool, pooled, recipes, results, stages, unit
 from tumorcf_lib.study.side_studies import UnfinishedStudyError
 from tumorcf_lib.tables import fold_scores
 from tumorcf_lib.tables import folds as pooled_tables
@@ -35,8 +39,9 @@ def finished(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         tiny_study.allow_small_splits(patch)
         patch.setattr(crossval.splits, "check", lambda table, **_: table)
+        patch.setattr(classifier, "build", tiny_study.small_network)
         patch.setitem(
-            recipes.RECIPES, "one epoch",
+            crossval.RECIPES, "one epoch",
             {"epochs": 1, "warmup_epochs": 1, "size_px": 32, "validates": True},
         )
         study = tiny_study.run_to_inputs(tmp_path_factory.mktemp("cv"), PROFILE)
@@ -78,10 +83,23 @@ def test_every_slice_is_audited_and_says_what_its_network_predicted(finished):
 
 def test_finished_units_are_left_alone(finished):
     said = []
-    before = (crossval.unit_folder(finished, 0, 0) / "weights.npz").stat().st_mtime_ns
     crossval.run(finished, progress=said.append)
     assert said == [f"fold {fold}, seed 0: up to date, skipped" for fold in range(3)]
-    assert (crossval.unit_folder(finished, 0, 0) / "weights.npz").stat().st_mtime_ns == before
+
+
+def rows_of(study, fold, seed=0, **options):
+    return crossval.unit_folder(study, fold, seed, **options) / unit.ROWS
+
+
+def rewrite(rows, **changes):
+    """Change what a finished unit depended on, as if it had been made of that."""
+    record = steps.read_record(rows)
+    record["depends_on"] |= changes
+    steps.write_record(rows, record)
+
+
+def no_training(*_, **__):
+    pytest.fail("trained again")
 
 
 def test_a_killed_unit_goes_on_to_the_same_rows(finished, tmp_path, monkeypatch):
@@ -96,130 +114,120 @@ def test_a_killed_unit_goes_on_to_the_same_rows(finished, tmp_path, monkeypatch)
         with pytest.raises(KeyboardInterrupt):
             crossval.run(study, fold_numbers=[2], progress=quiet)
     said = []
+    monkeypatch.setattr(unit, "fit", no_training)
     crossval.run(study, fold_numbers=[2], progress=said.append)
     assert said[0] == "fold 2, seed 0: it was interrupted"
     for name in ("rows_predictions", "rows_edits", "rows_transplants", "history"):
-        again = crossval.file_of(crossval.unit_folder(study, 2, 0), name)
-        assert again.read_bytes() == crossval.file_of(
-            crossval.unit_folder(finished, 2, 0), name
-        ).read_bytes()
+        again = crossval.file_of(rows_of(study, 2), name).read_bytes()
+        assert again == crossval.file_of(rows_of(finished, 2), name).read_bytes()
 
 
-def test_a_unit_of_other_settings_is_made_anew(finished):
+def test_a_unit_of_other_settings_is_made_anew(finished, monkeypatch):
     other = dataclasses.replace(
         finished, profile=dataclasses.replace(PROFILE, learning_rate=PROFILE.learning_rate * 2)
     )
-    source = results.Results(other, "03_training", other.folder / "03_training")
-    assert crossval.why_unfinished(other, source, 0, 0) == "settings changed since"
-
-
-def test_if_only_the_audit_changed_the_network_is_kept(finished, tmp_path):
-    study = copied(finished, tmp_path / "audited")
-    folder = crossval.unit_folder(study, 0, 0)
-    path = folder / crossval.RECORD
-    record = json.loads(path.read_text())
-    record["depends_on"]["audit"] = "older code"
-    path.write_text(json.dumps(record))
-    rowfiles.write_table(pd.DataFrame({"edit": []}), folder / "rows_edits.csv.gz")
-    steps.seal(folder)
-    trained = (folder / "weights.npz").stat().st_mtime_ns
     said = []
+    monkeypatch.setattr(crossval, "prepare", quiet)
+    monkeypatch.setattr(crossval, "make", quiet_make)
+    crossval.run(other, fold_numbers=[0], progress=said.append)
+    assert said[0] == "fold 0, seed 0: settings changed since"
+
+
+def quiet_make(*_):
+    pass
+
+
+def test_if_only_the_audit_changed_the_network_is_kept(finished, tmp_path, monkeypatch):
+    study = copied(finished, tmp_path / "audited")
+    rows, said = rows_of(study, 0), []
+    rewrite(rows, audit="older code")
+    monkeypatch.setattr(unit, "fit", no_training)
     crossval.run(study, fold_numbers=[0], progress=said.append)
     assert said[0] == "fold 0, seed 0: audit changed since"
-    assert (folder / "weights.npz").stat().st_mtime_ns == trained
-    was = crossval.unit_folder(finished, 0, 0) / "rows_edits.csv.gz"
-    assert (folder / "rows_edits.csv.gz").read_bytes() == was.read_bytes()
+    was = rows_of(finished, 0) / "rows_edits.csv.gz"
+    assert (rows / "rows_edits.csv.gz").read_bytes() == was.read_bytes()
 
 
-def source_of(study):
-    return results.Results(study, "03_training", study.folder / "03_training")
+def test_rows_of_another_network_are_made_again_with_it(finished, tmp_path, monkeypatch):
+    study, trained = copied(finished, tmp_path / "older"), []
+    rewrite(crossval.unit_folder(study, 0, 0) / unit.NETWORK, code="older code")
+
+    def fit(own, folder, **_):
+        trained.append((rows_of(study, 0).exists(), folder))
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(unit, "fit", fit)
+    with pytest.raises(KeyboardInterrupt):
+        crossval.run(study, fold_numbers=[0], progress=quiet)
+    assert trained == [(False, crossval.unit_folder(study, 0, 0) / unit.NETWORK)]
+    assert [path.name for path in trained[0][1].iterdir()] == [steps.RECORD]
+
+
+def test_rows_alone_are_enough_for_a_finished_unit(finished, tmp_path, monkeypatch):
+    study, said = copied(finished, tmp_path / "rows"), []
+    shutil.rmtree(crossval.unit_folder(study, 0, 0) / unit.NETWORK)
+    monkeypatch.setattr(unit, "fit", no_training)
+    crossval.run(study, fold_numbers=[0], progress=said.append)
+    assert said == ["fold 0, seed 0: up to date, skipped"]
+    pool.pool(study)
+    for name in ("rows_predictions", "history"):
+        assert crossval.file_of(study.folder, name).read_bytes() == (
+            crossval.file_of(finished.folder, name).read_bytes()
+        )
 
 
 def test_a_unit_that_another_process_makes_is_refused_and_others_are_not(finished, tmp_path):
     study = copied(finished, tmp_path / "twice")
-    with notebooks.only_run(study.folder / "units", "fold0_seed0.in_use"):
-        with pytest.raises(stages.StageError, match="Another run writes to"):
+    shutil.rmtree(rows_of(study, 0))
+    with steps.held(study.folder / "units" / f"fold0_seed0.{steps.LOCK}"):
+        with pytest.raises(steps.InUseError):
             crossval.run(study, fold_numbers=[0], progress=quiet)
         crossval.run(study, fold_numbers=[1, 2], progress=quiet)
 
 
-def test_what_a_kill_left_of_an_older_units_removal_is_not_taken_for_a_new_one(
-    finished, tmp_path, monkeypatch
-):
-    study = copied(finished, tmp_path / "older")
-    folder, trained = crossval.unit_folder(study, 0, 0), []
-    record = json.loads((folder / crossval.RECORD).read_text())
-    record["depends_on"]["code"] = "older code"
-    (folder / crossval.RECORD).write_text(json.dumps(record))
-    steps.seal(folder)
-
-    def killed(folder, **_):
-        if folder.exists():  # one file is gone, the others are still there
-            (folder / crossval.RECORD).unlink()
-            raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch:
-        patch.setattr(steps.shutil, "rmtree", killed)
-        with pytest.raises(KeyboardInterrupt):
-            crossval.run(study, fold_numbers=[0], progress=quiet)
-    monkeypatch.setattr(crossval, "_train", lambda *words: trained.append(words))
-    with pytest.raises(FileNotFoundError):  # nothing was trained, and no older weights are there
-        crossval.run(study, fold_numbers=[0], progress=quiet)
-    assert len(trained) == 1
+def test_units_that_begin_while_another_prepares_wait_for_it(finished, tmp_path, monkeypatch):
+    study = dataclasses.replace(finished, folder=tmp_path / "together")
+    monkeypatch.setattr(crossval.stages, "why_stale", lambda *_, **__: "it was never finished")
+    done = []
+    monkeypatch.setattr(crossval.notebooks, "run", lambda *_, **__: done.append("prepared"))
+    study.folder.mkdir()
+    lock = study.folder / f"prepare.{steps.LOCK}"
+    holder = subprocess.Popen(
+        [sys.executable, "-c", HOLD_A_SECOND, str(lock)], stdout=subprocess.PIPE, text=True,
+        cwd=config.ROOT,
+    )  # fmt: skip
+    assert holder.stdout.readline() == "held\n"
+    crossval.prepare(study)
+    assert holder.wait() == 0 and done == ["prepared"]
 
 
-def test_weights_without_a_record_are_of_nobody_knows_what_and_made_again(
-    finished, tmp_path, monkeypatch
-):
-    study = copied(finished, tmp_path / "lost")
-    (crossval.unit_folder(study, 0, 0) / crossval.RECORD).unlink()
-    monkeypatch.setattr(crossval, "_train", lambda *_: None)
-    with pytest.raises(FileNotFoundError):
-        crossval.run(study, fold_numbers=[0], progress=quiet)
+HOLD_A_SECOND = """
+import sys, time
+from tumorcf_lib import steps
+steps.hold(steps.Path(sys.argv[1]))
+print("held", flush=True)
+time.sleep(1)
+"""
 
 
-@pytest.mark.parametrize("text", ["", '{"fold": 0', "[]", '{"fold": 0, "finished": true}'])
+@pytest.mark.parametrize("text", ["", '{"depends_on": 0', "[]"])
 def test_a_damaged_record_of_a_unit_is_named_and_not_pooled(finished, tmp_path, text):
     study = copied(finished, tmp_path / "damaged")
-    (crossval.unit_folder(study, 0, 0) / crossval.RECORD).write_text(text)
-    reason = crossval.why_unfinished(study, source_of(study), 0, 0)
-    assert reason == "its record unit.json is damaged"
-    with pytest.raises(crossval.UnitError, match="fold0_seed0/unit.json is damaged"):
+    (rows_of(study, 0) / steps.RECORD).write_text(text)
+    with pytest.raises(crossval.UnitError, match="fold0_seed0/rows/step.json is not as it was"):
         pool.pool(study)
 
 
 def test_a_units_file_that_was_cut_off_in_copying_is_named_and_not_pooled(finished, tmp_path):
     study = copied(finished, tmp_path / "cut")
-    rows = crossval.file_of(crossval.unit_folder(study, 2, 0), "rows_edits")
+    rows = crossval.file_of(rows_of(study, 2), "rows_edits")
     rows.write_bytes(rows.read_bytes()[:-9])
-    reason = crossval.why_unfinished(study, source_of(study), 2, 0)
-    assert reason == "its file rows_edits.csv.gz is not as it was made"
-    with pytest.raises(crossval.UnitError, match="fold2_seed0/rows_edits.csv.gz is not as it was"):
+    with pytest.raises(crossval.UnitError, match="fold2_seed0/rows/rows_edits.csv.gz is not as it"):
         pool.pool(study)
 
 
-def test_a_kill_before_an_audit_is_made_again_keeps_the_network(finished, tmp_path, monkeypatch):
-    study = copied(finished, tmp_path / "kept")
-    folder = crossval.unit_folder(study, 0, 0)
-    record = json.loads((folder / crossval.RECORD).read_text())
-    record["depends_on"]["audit"] = "older code"
-    (folder / crossval.RECORD).write_text(json.dumps(record))
-    steps.seal(folder)
-
-    def killed(*_):
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch:
-        patch.setattr(crossval, "_write", killed)
-        with pytest.raises(KeyboardInterrupt):
-            crossval.run(study, fold_numbers=[0], progress=quiet)
-    monkeypatch.setattr(crossval, "_train", lambda *_: pytest.fail("trained again"))
-    crossval.run(study, fold_numbers=[0], progress=quiet)
-    assert crossval.why_unfinished(study, source_of(study), 0, 0) is None
-
-
 def test_recipes_see_validation_persons_only(finished):
-    folder = crossval.unit_folder(finished, 1, 0, "one epoch")
+    folder = rows_of(finished, 1, recipe="one epoch")
     assert not (folder / "rows_predictions.csv.gz").exists()
     assert not (folder / "rows_edits.csv.gz").exists()
     tried = read(finished, "rows_recipes")
@@ -230,11 +238,10 @@ def test_recipes_see_validation_persons_only(finished):
 
 def test_a_recipe_may_make_the_slices_smaller(finished, monkeypatch):
     shown = []
-    monkeypatch.setattr(crossval, "_train", lambda profile, prepared, *_: shown.append(prepared))
-    monkeypatch.setitem(recipes.RECIPES, "small", {"size_px": 32})
-    with pytest.raises(FileNotFoundError):  # there is no network, since nothing was trained
-        crossval.run(finished, fold_numbers=[0], recipe="small", progress=quiet)
-    assert shown[0].slices.shape[1:] == (32, 32)
+    monkeypatch.setattr(crossval, "make", lambda unit, *_: shown.append(unit.prepared))
+    monkeypatch.setitem(crossval.RECIPES, "small", {"size_px": 16})
+    crossval.run(finished, fold_numbers=[0], recipe="small", progress=quiet)
+    assert shown[0].slices.shape[1:] == (16, 16)
     assert len(shown[0].slices) == len(shown[0])
 
 
@@ -254,8 +261,8 @@ def test_a_hold_out_profile_has_no_folds(finished):
 
 
 def test_shuffled_labels_give_each_patient_one_class_and_each_class_as_many_patients(finished):
-    prepared = unit.load_prepared(source_of(finished))
-    deals = [crossval.shuffled_labels(prepared, seed) for seed in (1, 1, 2)]
+    prepared = by_fold.load_prepared(crossval.source_of(finished))
+    deals = [unit.deal(prepared.persons, prepared.labels, seed) for seed in (1, 1, 2)]
     assert (deals[0] == deals[1]).all() and (deals[0] != deals[2]).any()
     for dealt in deals:
         by_person = pd.DataFrame({"person": prepared.persons, "label": dealt}).groupby("person")
@@ -297,15 +304,44 @@ def test_units_published_before_are_kept_beside_new_ones_of_the_same_making(fini
     assert {path.name: path.read_bytes() for path in target.iterdir()} == first
 
 
-def test_units_of_another_making_are_refused(finished, tmp_path):
+def told_otherwise(rows, **changes):
+    """Rewrite what a unit says of itself, as another machine would have written it."""
+    told = json.loads((rows / crossval.TOLD).read_text())
+    for key, value in changes.items():
+        told[key] |= value
+    (rows / crossval.TOLD).write_text(json.dumps(told))
+    steps.seal(rows)
+
+
+def test_units_of_another_making_are_refused_by_what_differs(finished, tmp_path):
     study = copied(finished, tmp_path / "foreign")
-    path = crossval.unit_folder(study, 2, 0) / crossval.RECORD
-    record = json.loads(path.read_text())
-    record["depends_on"]["split"] = "another"
-    path.write_text(json.dumps(record))
-    steps.seal(path.parent)
-    with pytest.raises(crossval.UnitError, match="fold2_seed0 was made from other"):
+    rows = rows_of(study, 2)
+    settings = json.loads((rows / crossval.TOLD).read_text())["made_of"]["settings"]
+    told_otherwise(rows, made_of={"split": "another", "settings": settings | {"epochs": 99}})
+    with pytest.raises(crossval.UnitError, match="fold 2, seed 0 .*fold2_seed0.* epochs is 99"):
         pool.pool(study)
+
+
+def test_versions_that_differ_between_units_are_named(finished, tmp_path):
+    study, said = copied(finished, tmp_path / "versions"), []
+    told_otherwise(rows_of(study, 1), versions={"keras": "2.0"})
+    pool.pool(study, progress=said.append)
+    (line,) = said
+    assert line.startswith("Units were made by several versions of keras: 2.0 (plain fold 1,")
+
+
+def test_the_digest_of_a_units_making_is_the_one_that_published_units_carry(finished):
+    """By the definition that units published before were written by."""
+    source = crossval.source_of(finished)
+    settings = by_fold.training_depends(source, 0)["settings"]
+    shared = {"settings": settings, "split": source.input_digest("01_data", "split.csv")}
+    for name in ("inputs", "masks"):
+        shared[name] = source.input_digest("02_preprocessing", f"{name}.npy")
+    text = json.dumps(shared, sort_keys=True).encode()
+    assert set(read(finished, "units")["trained_by"]) == {hashlib.sha256(text).hexdigest()[:12]}
+    assert list(read(finished, "units")) == [
+        "network", "training_seed", "fold", "minutes", "device", "trained_by",
+    ]  # fmt: skip
 
 
 def test_published_folds_are_recomputed_from_their_rows(finished, tmp_path):

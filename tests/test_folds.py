@@ -11,7 +11,7 @@ from tiny_study import TINY, allow_small_splits, run_to_inputs, run_to_rows, sli
 from tumorcf_lib import config, rowfiles
 from tumorcf_lib.edits import plan
 from tumorcf_lib.networks import classifier
-from tumorcf_lib.study import results, stages, unit
+from tumorcf_lib.study import by_fold, results, stages, unit
 
 
 @pytest.fixture(autouse=True)
@@ -50,10 +50,10 @@ def test_two_runs_give_identical_row_files_and_weights(finished, tmp_path):
 
 
 def test_a_finished_training_is_not_repeated(finished, monkeypatch):
-    monkeypatch.setattr(unit, "_train_one", lambda *_: pytest.fail("trained again"))
+    monkeypatch.setattr(unit, "store", lambda *_: pytest.fail("trained again"))
     third = results.open_stage(finished, "03_training")
-    prepared = unit.load_prepared(third)
-    history = unit.train(third, prepared, third.read("01_data", "split"))
+    prepared = by_fold.load_prepared(third)
+    history = by_fold.train(third, prepared, third.read("01_data", "split"))
     third.save_table(history, "history")
     third.finish()
     assert history["best"].sum() == 1
@@ -80,13 +80,13 @@ def test_the_audits_original_is_the_evaluations_prediction(finished):
 def test_pictures_of_examples_are_the_audited_edits(finished):
     study = finished
     fifth = results.Results(study, "05_counterfactuals", study.folder / "05_counterfactuals")
-    prepared = unit.load_prepared(fifth)
+    prepared = by_fold.load_prepared(fifth)
     rows = rowfiles.read_table(study.folder / "05_counterfactuals" / "rows_edits.csv.gz")
     slice_id = rows["slice_id"].iloc[0]
     label = rows["label"].iloc[0]
     chosen = pd.DataFrame({"slice_id": [slice_id], "label": [label], "percentile": [50]})
-    (example,) = unit.example_edits(prepared, rows, chosen)
-    own = unit.slices_of(prepared, [slice_id])
+    (example,) = by_fold.example_edits(prepared, rows, chosen)
+    own = by_fold.slices_of(prepared, [slice_id])
     assert (example["images"]["original"] == own.slices[0]).all()
     removed = rows[(rows["slice_id"] == slice_id) & (rows["edit"] == "remove")].iloc[0]
     again = plan.recreate(np.asarray(own.slices[0]), np.asarray(own.masks[0]), removed)
@@ -100,7 +100,7 @@ def test_examples_are_chosen_by_rank_within_the_class():
         "slice_id": range(21), "label": ["glioma"] * 11 + ["meningioma"] * 5 + ["pituitary"] * 5,
         "drop": [*np.linspace(1, 0, 11), *range(5), np.nan, 3, 2, 1, 0],
     })  # fmt: skip
-    chosen = unit.at_percentiles(scores, "drop", (0, 50, 100))
+    chosen = by_fold.at_percentiles(scores, "drop", (0, 50, 100))
     assert chosen["label"].tolist() == ["meningioma"] * 3 + ["glioma"] * 3 + ["pituitary"] * 3
     assert chosen["drop"].tolist() == [0, 2, 4, 0, 0.5, 1, 0, 2, 3]
 
@@ -109,7 +109,7 @@ def test_a_killed_training_goes_on_and_ends_as_an_undisturbed_one(finished, tmp_
     study = run_to_inputs(tmp_path / "killed")
     classifier.set_up(study.seed)
     third = results.open_stage(study, "03_training")
-    prepared = unit.load_prepared(third)
+    prepared = by_fold.load_prepared(third)
     table = third.read("01_data", "split")
     from tumorcf_lib.networks import checkpoint
 
@@ -121,9 +121,9 @@ def test_a_killed_training_goes_on_and_ends_as_an_undisturbed_one(finished, tmp_
 
     monkeypatch.setattr(checkpoint.Checkpoint, "record", killed_after_first)
     with pytest.raises(KeyboardInterrupt):
-        unit.train(third, prepared, table)
+        by_fold.train(third, prepared, table)
     monkeypatch.setattr(checkpoint.Checkpoint, "record", record)
-    history = unit.train(third, prepared, table)
+    history = by_fold.train(third, prepared, table)
     undisturbed = rowfiles.read_table(finished.folder / "03_training" / "history.csv")
     pd.testing.assert_frame_equal(rowfiles.round_trip(history), undisturbed)
     weights = "weights_fold0.npz"
@@ -141,13 +141,13 @@ def test_a_kill_before_the_network_is_stored_costs_no_epoch(finished, tmp_path, 
     study = run_to_inputs(tmp_path / "killed")
     classifier.set_up(study.seed)
     third = results.open_stage(study, "03_training")
-    given = third, unit.load_prepared(third), third.read("01_data", "split")
+    given = third, by_fold.load_prepared(third), third.read("01_data", "split")
     with monkeypatch.context() as patch:
         patch.setattr(classifier, "save_float16", killed)
         with pytest.raises(KeyboardInterrupt):
-            unit.train(*given)
+            by_fold.train(*given)
     monkeypatch.setattr(training, "_train_epoch", lambda *_, **__: pytest.fail("trained again"))
-    unit.train(*given)
+    by_fold.train(*given)
     weights = (third.folder / "weights_fold0.npz").read_bytes()
     assert weights == (finished.folder / "03_training" / "weights_fold0.npz").read_bytes()
     assert not list(third.folder.rglob("checkpoint.npz"))
@@ -157,17 +157,17 @@ def test_a_changed_recipe_trains_anew(finished, tmp_path, monkeypatch):
     class TrainedError(Exception):
         pass
 
-    def train_one(*_):
+    def fit(*_):
         raise TrainedError
 
     copy = tmp_path / "copy"
     shutil.copytree(finished.folder, copy)
-    monkeypatch.setattr(unit, "_train_one", train_one)
+    monkeypatch.setattr(unit, "fit", fit)
     longer = dataclasses.replace(TINY, epochs=3)
     study = dataclasses.replace(finished, profile=longer, folder=copy)
     third = results.Results(study, "03_training", copy / "03_training")
     with pytest.raises(TrainedError):
-        unit.train(third, unit.load_prepared(third), third.read("01_data", "split"))
+        by_fold.train(third, by_fold.load_prepared(third), third.read("01_data", "split"))
 
 
 def test_audit_rows_name_their_fold_and_hold_the_headline_and_every_control(finished):
@@ -186,8 +186,8 @@ def test_audit_rows_name_their_fold_and_hold_the_headline_and_every_control(fini
 def test_finished_rows_are_read_again_when_only_the_resamples_changed(copy_of, monkeypatch):
     fifth = copy_of(n_resamples=TINY.n_resamples + 1, purpose="other words")
     before = rowfiles.read_table(fifth.folder / "rows_edits.csv.gz")
-    monkeypatch.setattr(unit, "audit_by", lambda *_: pytest.fail("audited again"))
-    pd.testing.assert_frame_equal(unit.audit(fifth, None), before)
+    monkeypatch.setattr(by_fold, "audit_by", lambda *_: pytest.fail("audited again"))
+    pd.testing.assert_frame_equal(by_fold.audit(fifth, None), before)
 
 
 class AuditedError(Exception):
@@ -200,9 +200,9 @@ def _audited(*_):
 
 @pytest.mark.parametrize("changes", [{"n_places": 3}, {"infills": ("telea",)}])
 def test_rows_are_made_again_when_the_plan_changed(copy_of, monkeypatch, changes):
-    monkeypatch.setattr(unit, "audit_by", _audited)
+    monkeypatch.setattr(by_fold, "audit_by", _audited)
     with pytest.raises(AuditedError):
-        unit.audit(copy_of(**changes), None)
+        by_fold.audit(copy_of(**changes), None)
 
 
 @pytest.mark.parametrize(
@@ -216,6 +216,6 @@ def test_rows_are_made_again_when_what_they_come_from_changed(copy_of, monkeypat
     kept = stages.record(fifth.study, stage)
     kept["hashes"][file] = "another"
     record.write_text(stages.json.dumps(kept))
-    monkeypatch.setattr(unit, "audit_by", _audited)
+    monkeypatch.setattr(by_fold, "audit_by", _audited)
     with pytest.raises(AuditedError):
-        unit.audit(fifth, None)
+        by_fold.audit(fifth, None)

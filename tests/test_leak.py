@@ -11,10 +11,11 @@ from sklearn.metrics import balanced_accuracy_score
 from sklearn.neighbors import KNeighborsClassifier
 
 from tumorcf_lib import rowfiles
+from tumorcf_lib.data import preprocess
 from tumorcf_lib.data.cohort import from_arrays
 from tumorcf_lib.publish import publish
 from tumorcf_lib.stats import persons
-from tumorcf_lib.study import leak, side_studies
+from tumorcf_lib.study import leak, side_studies, unit
 from tumorcf_lib.tables import leak as leak_tables
 
 PROFILE = dataclasses.replace(leak.recipe(), size_px=8, n_resamples=200)
@@ -46,16 +47,16 @@ def author_folds(cohort):
     return pd.factorize(cohort.table["patient_id"])[0] % 5 + 1
 
 
-def nearest_neighbor(profile, prepared, labels, parts, seed, folder):
+def nearest_neighbor(own, **_):
     """Knows every training slice by heart."""
-    trained = np.flatnonzero(parts == "train")
+    trained = np.flatnonzero(own.parts == "train")
     model = KNeighborsClassifier(1)
-    model.fit(prepared.slices[trained].reshape(len(trained), -1), labels[trained])
+    model.fit(own.prepared.slices[trained].reshape(len(trained), -1), own.labels[trained])
     return lambda slices: model.predict_proba(slices.reshape(len(slices), -1))
 
 
 def run(folder, cohort, author_folds=None, **options):
-    options = {"fit": nearest_neighbor, "progress": lambda line: None} | options
+    options = {"network": nearest_neighbor, "progress": lambda line: None} | options
     return leak.run(folder, PROFILE, cohort, author_folds=author_folds, **options)
 
 
@@ -109,7 +110,7 @@ def test_canary_labels_stay_with_the_person_and_keep_the_classes_persons(finishe
     assert 0.5 < (canary["shown_label"] != canary["label"]).mean() < 0.85
     plain = rows[~rows["arm"].str.startswith("canary")]
     assert (plain["shown_label"] == plain["label"]).all()
-    dealt = leak.shuffled_labels(cohort.persons, cohort.labels, 0)
+    dealt = leak.deal(cohort.persons, cohort.labels, 0)
     first = ~cohort.table.duplicated("person_id")
     assert (np.bincount(dealt[first]) == np.bincount(cohort.labels[first])).all()
 
@@ -273,11 +274,11 @@ class Counting:
     def __init__(self, stop_at=0):
         self.n, self.stop_at = 0, stop_at
 
-    def fit(self, *arguments):
+    def fit(self, own, **_):
         self.n += 1
         if self.n == self.stop_at:
             raise KeyboardInterrupt
-        return nearest_neighbor(*arguments)
+        return nearest_neighbor(own)
 
 
 def test_a_killed_run_goes_on_between_the_arms_and_ends_with_the_same_bytes(
@@ -285,11 +286,11 @@ def test_a_killed_run_goes_on_between_the_arms_and_ends_with_the_same_bytes(
 ):
     killed, whole = Counting(stop_at=4), Counting()
     with pytest.raises(KeyboardInterrupt):
-        run(tmp_path / "killed", cohort, author_folds, fit=killed.fit)
+        run(tmp_path / "killed", cohort, author_folds, network=killed.fit)
     assert not (tmp_path / "killed" / "rows_leak.csv.gz").exists()
     killed.stop_at = 0
-    run(tmp_path / "killed", cohort, author_folds, fit=killed.fit)
-    run(tmp_path / "whole", cohort, author_folds, fit=whole.fit)
+    run(tmp_path / "killed", cohort, author_folds, network=killed.fit)
+    run(tmp_path / "whole", cohort, author_folds, network=whole.fit)
     assert killed.n == len(leak.ARMS) + 1 and whole.n == len(leak.ARMS)
     for name in leak.FILES:
         killed_bytes, whole_bytes = (
@@ -300,8 +301,8 @@ def test_a_killed_run_goes_on_between_the_arms_and_ends_with_the_same_bytes(
 
 def test_a_second_fold_trains_only_itself_and_tests_other_slices(tmp_path, cohort, author_folds):
     counting = Counting()
-    run(tmp_path, cohort, author_folds, fit=counting.fit)
-    read = run(tmp_path, cohort, author_folds, fit=counting.fit, n_folds=2)
+    run(tmp_path, cohort, author_folds, network=counting.fit)
+    read = run(tmp_path, cohort, author_folds, network=counting.fit, n_folds=2)
     assert counting.n == 2 * len(leak.ARMS)
     rows = read["rows_leak"]
     assert not rows.duplicated(["arm", "slice_id"]).any()
@@ -312,8 +313,8 @@ def test_a_second_fold_trains_only_itself_and_tests_other_slices(tmp_path, cohor
 
 def test_another_seed_trains_every_arm_anew(tmp_path, cohort):
     counting = Counting()
-    run(tmp_path, cohort, fit=counting.fit)
-    run(tmp_path, cohort, fit=counting.fit, seed=1)
+    run(tmp_path, cohort, network=counting.fit)
+    run(tmp_path, cohort, network=counting.fit, seed=1)
     assert counting.n == 2 * (len(leak.ARMS) - 1)
 
 
@@ -323,20 +324,19 @@ def test_more_folds_than_there_are_is_an_error(tmp_path, cohort, n_folds):
         run(tmp_path, cohort, n_folds=n_folds)
 
 
-def test_the_network_of_the_study_is_trained_by_the_recipe_on_the_labels_shown(tmp_path, cohort):
-    from tumorcf_lib.data import preprocess
-
+def test_the_network_of_an_arm_learns_the_labels_shown(tmp_path, cohort):
     profile = dataclasses.replace(
         PROFILE, weights=None, size_px=32, epochs=2, warmup_epochs=1, batch_size=16
     )
     prepared = preprocess.prepare(cohort.subset(range(60)), 32)
     parts = np.where(np.arange(60) % 2, "train", "validation")
-    predict = leak.fit_network(profile, prepared, prepared.labels, parts, 0, tmp_path)
-    p = predict(prepared.slices[:5])
+    own = unit.Unit(tmp_path, profile, prepared, parts, 0, {}, (prepared.labels + 1) % 3,
+                    names={"arm": "slice", "fold": 0})  # fmt: skip
+    p = unit.trained(own, progress=lambda line: None)(prepared.slices[:5])
     assert p.shape == (5, 3) and p.sum(axis=1) == pytest.approx(np.ones(5), abs=1e-5)
-    history = rowfiles.read_table(tmp_path / leak.HISTORY)
+    history = unit.history_of(tmp_path / unit.NETWORK)
     assert history["epoch"].tolist() == [1, 2] and history["best"].sum() == 1
-    assert "seconds" not in history
+    assert list(history)[:3] == ["arm", "fold", "epoch"] and "seconds" not in history
 
 
 # -- publishing --------------------------------------------------------------

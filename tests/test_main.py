@@ -212,14 +212,12 @@ def test_a_folder_that_was_named_and_has_no_dataset_is_an_error(
 @pytest.mark.parametrize("command", [
     ["calibrate"], ["run", "--profile", "calibration"], ["leak"], ["scratch", "--minutes", "1"]])
 def test_a_study_without_notebooks_runs_alone(monkeypatch, tmp_path, capsys, command):
-    from tumorcf_lib.networks import classifier
     from tumorcf_lib.study import calibration, leak, scratch
 
     name = {"scratch": scratch.NAME, "leak": "leak"}.get(command[0], "calibration")
     calls = []
-    for module, run in ((calibration, "run"), (leak, "run_study"), (scratch, "run")):
-        monkeypatch.setattr(module, run, lambda *_, seed, **__: calls.append(seed))
-    monkeypatch.setattr(classifier, "set_up", lambda seed: None)
+    for module in (calibration, leak, scratch):
+        monkeypatch.setattr(module, "run_study", lambda *, seed, **_: calls.append(seed))
     assert cli.main([*command, "--seed", "3"]) == 0
     assert calls == [3]
     assert f"tumorcf_lib publish {name}" in capsys.readouterr().out

@@ -12,7 +12,7 @@ from keras import layers
 from tumorcf_lib import config
 from tumorcf_lib.data import cohort
 from tumorcf_lib.networks import backbones, classifier, finetune, speed, training
-from tumorcf_lib.study import unit
+from tumorcf_lib.study import by_fold
 
 
 def with_drawn_norms(model, seed=0):
@@ -166,11 +166,11 @@ def test_a_study_predicts_by_the_folded_network(monkeypatch, tmp_path):
         study=SimpleNamespace(profile=config.get("smoke")),
         read=lambda *_: split, path_in=lambda *_: tmp_path / "weights.npz",
     )  # fmt: skip
-    monkeypatch.setattr(unit.splits, "check", lambda split: split)
+    monkeypatch.setattr(by_fold.splits, "check", lambda split: split)
     monkeypatch.setattr(classifier, "load_float16", lambda profile, path: model)
     made, fold = [], speed.folded
     monkeypatch.setattr(speed, "folded", lambda model: made.append(fold(model)) or made[-1])
-    ((_, own, predictor),) = unit._each_fold(results, prepared, "test")
+    ((_, own, predictor),) = by_fold._each_fold(results, prepared, "test")
     assert [kinds(network).count("FoldedConvolution") for network in made] == [2]
     expected = classifier.predict(model, drawn[[0, 2]])
     np.testing.assert_allclose(predictor(own.slices), expected, atol=1e-6)

@@ -22,7 +22,7 @@ from tumorcf_lib import config, rowfiles
 from tumorcf_lib.edits import plan
 from tumorcf_lib.networks import backbones, classifier
 from tumorcf_lib.publish import publish
-from tumorcf_lib.study import results, unit
+from tumorcf_lib.study import by_fold, results
 
 pytestmark = pytest.mark.monthly
 
@@ -246,7 +246,7 @@ def test_the_notebooks_error_offline_is_the_same_and_no_training_begins(tmp_path
     study = run_to_inputs(tmp_path / "run", PROFILE)
     third = results.open_stage(study, "03_training")
     with pytest.raises(backbones.WeightsUnavailableError, match=backbones.RESNET_FILE):
-        unit.train(third, unit.load_prepared(third), third.read("01_data", "split"))
+        by_fold.train(third, by_fold.load_prepared(third), third.read("01_data", "split"))
     assert not list(third.folder.rglob("*.npz"))
 
 

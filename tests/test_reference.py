@@ -46,14 +46,13 @@ def networks_by_hand(study):
 
     Random weights answer slices differently, so they are as good as others to carry around.
     """
-    from tumorcf_lib.networks import classifier
-    from tumorcf_lib.study import calibration_networks
+    from tumorcf_lib.networks import classifier, ignorant
 
     third = results.open_stage(study, "03_training")
     slices = folds.load_prepared(third).slices
     for seed, kind in enumerate(reference.NETWORKS):
         path = third.folder / folds.weights_name(0, kind)
-        model = calibration_networks.random_network(TINY, slices, n_classes=3, seed=seed)
+        model = ignorant.random_network(TINY, slices, n_classes=3, seed=seed)
         classifier.save_float16(model, path)
         third.keep(path)
     third.save_table(pd.DataFrame({"fold": [0], "epoch": [1], "best": [True]}), "history")

@@ -3,19 +3,17 @@
 import dataclasses
 import json
 
-import keras
 import numpy as np
 import pandas as pd
 import pytest
-from keras import layers
-from tiny_study import allow_small_splits
+from tiny_study import allow_small_splits, small_network
 
 from tumorcf_lib import __main__ as cli
 from tumorcf_lib import config, rowfiles
 from tumorcf_lib.data import split as splits
 from tumorcf_lib.networks import classifier, training
 from tumorcf_lib.publish import publish
-from tumorcf_lib.study import scratch, side_studies, sources
+from tumorcf_lib.study import scratch, side_studies, sources, unit
 
 PROFILE = dataclasses.replace(
     scratch.PROFILE, cohort="phantom", size_px=32, phantom_patients=4, phantom_slices=2, epochs=3,
@@ -23,19 +21,6 @@ PROFILE = dataclasses.replace(
 )  # fmt: skip
 P = [f"p_{name}" for name in config.CLASSES]
 LABEL = r"ResNet-50 from random weights, \d+\.\d minutes, not the paper's network"
-
-
-def small_network(profile, *, n_classes=3, seed=0, precision=None):
-    """In place of ResNet-50: the same inputs, outputs and layer names, trained in seconds."""
-    init = [keras.initializers.GlorotUniform(seed=seed + i) for i in range(3)]
-    slices = keras.Input((profile.size_px, profile.size_px, 1))
-    x = layers.Conv2D(6, 3, strides=4, kernel_initializer=init[0], name="conv")(slices)
-    x = layers.BatchNormalization(momentum=0.9, name="norm")(x)
-    x = layers.GlobalAveragePooling2D(name="features")(layers.ReLU()(x))
-    x = layers.Dense(8, "relu", kernel_initializer=init[1], name="hidden")(x)
-    x = layers.Dropout(0.2, seed=seed, name="dropout")(x)
-    x = layers.Dense(n_classes, "softmax", kernel_initializer=init[2], name="probabilities")(x)
-    return keras.Model(slices, x)
 
 
 @pytest.fixture(autouse=True)
@@ -83,7 +68,7 @@ def test_its_tested_persons_are_those_of_paper_lite():
 
 
 def test_the_norms_are_trained(straight):
-    (path,) = straight.glob("training-*/weights.npz")
+    (path,) = straight.glob("*/network/weights.npz")
     with np.load(path) as stored:
         moved = {name.split("/")[-1]: stored[name] for name in stored.files if "norm/" in name}
     start = {"gamma": 1, "beta": 0, "moving_mean": 0, "moving_variance": 1}
@@ -97,7 +82,7 @@ def test_without_minutes_one_epoch_is_trained_and_the_checkpoint_stays(tmp_path)
     history, lines = run(tmp_path, minutes=0)
     assert history["epoch"].tolist() == [1] and history["best"].tolist() == [True]
     assert lines[-1].endswith("1 of at most 3 epochs, run it again to go on.")
-    assert len(list(tmp_path.glob("training-*/checkpoint.npz"))) == 1
+    assert len(list(tmp_path.glob("*/network/checkpoint.npz"))) == 1
     again, _ = run(tmp_path, minutes=0)
     assert again["epoch"].tolist() == [1]
 
@@ -111,7 +96,7 @@ def test_more_minutes_end_where_an_undisturbed_training_does(straight, tmp_path)
     pd.testing.assert_frame_equal(own, expected.drop(columns="seconds"))
     for file in scratch.PARTS.values():
         assert (tmp_path / file).read_bytes() == (straight / file).read_bytes()
-    assert not list(tmp_path.glob("training-*/checkpoint.npz"))
+    assert not list(tmp_path.glob("*/network/checkpoint.npz"))
 
 
 def test_a_finished_schedule_is_not_trained_again(straight, monkeypatch):
@@ -125,30 +110,30 @@ def test_a_finished_schedule_is_not_trained_again(straight, monkeypatch):
 def test_no_epoch_is_begun_that_would_outlast_the_minutes(monkeypatch):
     """Epochs of 100 s: the third would end at 300 s, after 4.5 minutes."""
     clock = iter([0.0, 0.5, 100.5, 200.5])
-    monkeypatch.setattr(scratch.time, "perf_counter", lambda: next(clock))
+    monkeypatch.setattr(unit.time, "perf_counter", lambda: next(clock))
     told = []
-    progress = scratch._until(4.5, told.append)
+    progress = unit._until(4.5, told.append)
     progress("going on")
     progress("epoch 1")
-    with pytest.raises(scratch._TimeIsUpError):
+    with pytest.raises(unit._TimeIsUpError):
         progress("epoch 2")
     assert told == ["going on", "epoch 1", "epoch 2"]
 
 
-def test_another_recipe_or_seed_leaves_a_kept_training_alone(straight, tmp_path):
+def test_another_schedule_leaves_a_kept_training_alone(straight, tmp_path):
     run(tmp_path, minutes=0)
     run(tmp_path, minutes=0, epochs=5)
-    assert len(list(tmp_path.glob("training-*/checkpoint.npz"))) == 2
+    assert len(list(tmp_path.glob("*/network/checkpoint.npz"))) == 2
     history, _ = run(tmp_path, minutes=10)
     assert len(history) == 3
 
 
-def test_each_epoch_names_the_device_it_was_trained_on(tmp_path, monkeypatch):
+def test_another_device_begins_anew_and_is_named(tmp_path, monkeypatch):
     monkeypatch.setattr(classifier, "choose_precision", lambda backbone: "float32")
-    for device, minutes in (("A", 0), ("B", 0), ("C", 10)):  # B was stopped before its first
+    for device in "AB":
         monkeypatch.setattr(classifier, "set_up", lambda seed, name=device: name)
-        history, _ = run(tmp_path, minutes=minutes)
-    assert history["device"].tolist() == ["A, float32", "C, float32", "C, float32"]
+        history, _ = run(tmp_path, minutes=0)
+        assert history["device"].tolist() == [f"{device}, float32"]
 
 
 @pytest.mark.parametrize(

@@ -2,14 +2,16 @@
 
 import dataclasses
 
+import keras
 import numpy as np
 import pandas as pd
+from keras import layers
 
 from tumorcf_lib import config, rowfiles
 from tumorcf_lib.data import cohort as cohorts
 from tumorcf_lib.data import preprocess, split
 from tumorcf_lib.networks import classifier
-from tumorcf_lib.study import controls, results, runtime, sources, unit
+from tumorcf_lib.study import by_fold, controls, results, runtime, sources
 
 TINY = dataclasses.replace(
     config.get("smoke"), weights=None, size_px=32, phantom_patients=4, phantom_slices=2, epochs=2,
@@ -17,9 +19,22 @@ TINY = dataclasses.replace(
 )  # fmt: skip
 
 
+def small_network(profile, *, n_classes=3, seed=0, precision=None):
+    """In place of a backbone: the same inputs, outputs and layer names, trained in seconds."""
+    init = [keras.initializers.GlorotUniform(seed=seed + i) for i in range(3)]
+    slices = keras.Input((profile.size_px, profile.size_px, 1))
+    x = layers.Conv2D(6, 3, strides=4, kernel_initializer=init[0], name="conv")(slices)
+    x = layers.BatchNormalization(momentum=0.9, name="norm")(x)
+    x = layers.GlobalAveragePooling2D(name="features")(layers.ReLU()(x))
+    x = layers.Dense(8, "relu", kernel_initializer=init[1], name="hidden")(x)
+    x = layers.Dropout(0.2, seed=seed, name="dropout")(x)
+    x = layers.Dense(n_classes, "softmax", kernel_initializer=init[2], name="probabilities")(x)
+    return keras.Model(slices, x)
+
+
 def allow_small_splits(patch):
     """Four persons a class cannot be balanced; the guard's own tests are elsewhere."""
-    patch.setattr(unit.splits, "check", lambda table, **_: table)
+    patch.setattr(by_fold.splits, "check", lambda table, **_: table)
 
 
 def run_to_inputs(folder, profile=TINY):
@@ -51,9 +66,9 @@ def run_to_networks(folder, profile=TINY, *, finetuned=False):
     study = run_to_inputs(folder, profile)
     classifier.set_up(study.seed)  # the backbone's random weights come from the global seed
     third = results.open_stage(study, "03_training")
-    prepared = unit.load_prepared(third)
+    prepared = by_fold.load_prepared(third)
     parts = third.read("01_data", "split")
-    third.save_table(unit.train(third, prepared, parts), "history")
+    third.save_table(by_fold.train(third, prepared, parts), "history")
     if finetuned:
         third.save_table(controls.finetune(third, prepared, parts), "history_finetune")
     third.finish()
@@ -70,11 +85,11 @@ def run_to_rows(folder, profile=TINY, *, finetuned=False):
 def rows_by_networks(study):
     """Predictions and audit of the tested slices, by whatever 03 holds."""
     fourth = results.open_stage(study, "04_evaluation")
-    prepared = unit.load_prepared(fourth)
-    fourth.save_rows(unit.predict(fourth, prepared, part="test"), "rows_predictions")
+    prepared = by_fold.load_prepared(fourth)
+    fourth.save_rows(by_fold.predict(fourth, prepared, part="test"), "rows_predictions")
     fourth.finish()
     fifth = results.open_stage(study, "05_counterfactuals")
-    unit.audit(fifth, prepared)
+    by_fold.audit(fifth, prepared)
     fifth.finish()
 
 

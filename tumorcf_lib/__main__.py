@@ -156,48 +156,44 @@ def run(options):
     chosen = (options.first, options.last) != ("01", "06") or options.fresh or options.reference
     study = _study(options, of_notebooks=chosen)
     if study.profile.cohort == "calibration":
-        return calibrate(options)
+        return COMMANDS["calibrate"][0](options)
     if not study.profile.has_notebooks:
-        return train(options)
+        return train(options) or pool(options)
     _find_dataset(options, study)
     lib("study.notebooks").run(study, first=options.first, last=options.last,
                                fresh=options.fresh, published=options.reference)
 
 
-def status(options):
-    stages, study = lib("study.stages"), _study(options, of_notebooks=True)
-    for name in stages.NAMES:
-        print(f"{name:<20} {stages.why_stale(study, name) or 'up to date'}")
+def _alone(module, name, *given):
+    """A command that does a study without notebooks, unless another process does."""
+    def command(options):
+        with lib("study.notebooks").only_run(config.run(name)):
+            lib(f"study.{module}").run_study(**{key: vars(options)[key] for key in given})
+        print(f"Publish it by: python -m tumorcf_lib publish {name}")
+    return command
 
 
-def calibrate(options):
-    lib("networks.classifier").set_up(options.seed)
-    profile = config.get("calibration")
-    _alone("calibration", lambda: lib("study.calibration").run(
-        config.run("calibration"), profile, seed=options.seed))
-
-
-def _alone(name, work):
-    """Do the work of a study without notebooks, unless another process does."""
-    with lib("study.notebooks").only_run(config.run(name)):
-        work()
-    print(f"Publish it by: python -m tumorcf_lib publish {name}")
+def _of_folds(options):
+    study = _study(options)
+    _find_dataset(options, study)
+    return replace(study, seed=0)
 
 
 def train(options):
-    study, get = _study(options), vars(options).get
-    _find_dataset(options, study)
-    lib("study.folds").run(replace(study, seed=0), seed=options.seed, fold_numbers=get("fold"),
+    get = vars(options).get
+    lib("study.folds").run(_of_folds(options), seed=options.seed, fold_numbers=get("fold"),
                            recipe=get("recipe", ""), shuffled=get("shuffled", False))
-    print(f"Publish the folds by: python -m tumorcf_lib publish {study.profile.name}")
 
 
-def scratch(options):
-    own = lib("study.scratch")
-    profile = replace(own.PROFILE, size_px=options.size or own.PROFILE.size_px,
-                      epochs=options.epochs or own.PROFILE.epochs)
-    _alone(own.NAME, lambda: own.run(
-        config.run(own.NAME), profile, minutes=options.minutes, seed=options.seed))
+def pool(options):
+    study = _of_folds(options)
+    units = lib("study.pool").pool(study, published=config.published(study.profile.name))
+    if lacking := lib("study.pool").lacking(units, study.profile.n_folds):
+        return print("\n".join(lacking), file=sys.stderr) or 1
+    if vars(options).get("check"):
+        done = study.folder / "published"
+        lib("study.pooled").publish(study.folder, done, profile=study.profile)
+        return lib("publish.publish").verify_all([done])
 
 
 def lab(options):
@@ -232,44 +228,49 @@ RUN = (
     option("--from", dest="first", metavar="04", default="01", help="begin at this notebook"),
     option("--to", dest="last", metavar="05", default="06", help="end at this notebook"),
     option("--fresh", action="store_true", help="redo what is up to date, too"),
-    option("--reference", action="store_true", help="take the published weights instead of "
-           "training in 03 (so does --from 04 where 03 was never run)"),
+    option("--reference", action="store_true", help="published weights in place of 03's"),
 )
+CV = (option("--profile", metavar="NAME", type=_named, default="paper-lite-cv", help="of folds"),
+      *DATA, SEED)
 TRAIN = (
-    option("--profile", metavar="NAME", type=_named, default="paper-lite-cv", help="of folds"),
-    *DATA, SEED,
+    *CV,
     option("--fold", type=int, action="append", help="may be repeated; default: all"),
     option("--recipe", default="", help="try it on validation patients only"),
     option("--shuffled", action="store_true", help="on labels shuffled over patients"),
 )
-FOLDS = option("--folds", type=int, default=1, help="of five, pooled; more, less scatter")
 SCRATCH = (*DATA, SEED, option("--epochs", type=int, help="of the whole schedule (default: 10)"),
            option("--minutes", type=float, default=20.0, help="then stop; again: go on"),
            option("--size", type=int, help="side of the slices in px (default: 128)"))
+CHECK = option("--check", action="store_true", help="also make and verify tables and figures")
 ROWS = option("--from-rows", action="store_true", help="from published rows; needs no run")
-GOES_ON = ("run", "download", "calibrate", "train", "leak", "scratch")  # where it stopped
+GOES_ON = ("run", "download", "calibrate", "prepare", "train", "leak", "scratch")
 COMMANDS = {
     "run": (run, "run the notebooks 01 to 06, or the study of a profile without notebooks",
             (*STUDY, *RUN), {"": "the profile that fits this machine",
                              "--profile paper-lite --data ~/figshare": "the real slices",
                              "--profile demo --from 04": "again from the evaluation on"}),
-    "status": (status, "which notebooks are up to date", STUDY, {"": "and why others are not"}),
+    "status": (lambda o: lib("study.stages").tell(_study(o, of_notebooks=True)),
+               "which notebooks are up to date", STUDY, {"": "and why others are not"}),
     "report": (lambda o: lib("publish.page").write(_study(o)),
                "one HTML page of a finished run, for people without Python", STUDY,
                {"--profile demo": "runs/demo/report.html"}),
     "download": (lambda o: lib("data.download").download(config.data_folder()),
                  "fetch the dataset (880 MB)", DATA[:1],
                  {"": "into data/; what was cut off is resumed", "--data ~/figshare": "elsewhere"}),
-    "calibrate": (calibrate, "run the networks whose answer is known (half an hour)", (SEED,),
-                  {"": "trains and audits"}),
+    "calibrate": (_alone("calibration", "calibration", "seed"),
+                  "run the networks whose answer is known", (SEED,), {"": "half an hour"}),
     "train": (train, "train, predict and audit folds of the cross-validation", TRAIN,
               {"": "all folds, one after the other",
                "--fold 2 --seed 1": "one unit, for one of several machines"}),
-    "leak": (lambda o: _alone("leak", lambda: lib("study.leak").run_study(
-                 n_folds=o.folds, seed=o.seed)), "what a split that leaks is worth",
-             (*DATA, SEED, FOLDS), {"": "one fold of each kind", "--folds 5": "all five"}),
-    "scratch": (scratch, "train a ResNet-50 from random weights for some minutes", SCRATCH,
-                {"--minutes 20": "begin, or go on for 20 minutes more"}),
+    "prepare": (lambda o: lib("study.folds").prepare(_of_folds(o)), "make slices, split and inputs "
+                "for all units", CV, {"--profile smoke-cv": "once, before its units"}),
+    "pool": (pool, "put the finished units together; 1 if a seed lacks a fold", (*CV, CHECK),
+             {"--profile smoke-cv": "after its units"}),
+    "leak": (_alone("leak", "leak", "n_folds", "seed"), "what a split that leaks is worth",
+             (*DATA, SEED, option("--folds", dest="n_folds", type=int, default=1, help="of five")),
+             {"": "one fold of each kind", "--folds 5": "all five"}),
+    "scratch": (_alone("scratch", "resnet50-scratch", "size", "epochs", "minutes", "seed"), "train "
+                "a ResNet-50 from random weights", SCRATCH, {"--minutes 20": "begin, or go on"}),
     "publish": (lambda o: lib("publish.publish").publish(
                     o.profile, seed=o.seed, from_rows=o.from_rows),
                 "copy what git may hold of a run to figures/", (option("profile"), SEED, ROWS),

@@ -91,6 +91,12 @@ PROFILES = {
             n_resamples=200, predict_batch_size=16,
         ),
         Profile(
+            name="smoke-cv", cohort="phantom", purpose="trying folds and seeds on one's cluster",
+            size_px=96, phantom_patients=10, phantom_slices=2, n_folds=3, epochs=10,
+            warmup_epochs=10, batch_size=8, validates=False, n_places=2, n_resamples=200,
+            predict_batch_size=16,
+        ),
+        Profile(
             name="demo", cohort="phantom", purpose="a laptop or Binder, minutes, no dataset",
             size_px=128, phantom_patients=67, phantom_slices=4, epochs=7, warmup_epochs=2,
             frozen_blocks=5, freeze_depthwise=True,

@@ -10,7 +10,7 @@ from pathlib import Path
 from tumorcf_lib import config, rowfiles, steps
 from tumorcf_lib.data import archives
 from tumorcf_lib.publish import sections, texts
-from tumorcf_lib.study import unit
+from tumorcf_lib.study import by_fold
 from tumorcf_lib.study.reference import NETWORKS, TOLERANCE
 
 FILE, MANIFEST, NUMBERS = "MODEL_CARD.md", "manifest.json", "numbers.json"
@@ -44,7 +44,7 @@ def write(folder, profile, seed, source) -> bool:
     ``profile`` (a dict), ``seed`` and ``source`` are those of the manifest.
     """
     folder = Path(folder)
-    if not (folder / unit.weights_name(0)).is_file() or lacking(folder):
+    if not (folder / by_fold.weights_name(0)).is_file() or lacking(folder):
         return False
     steps.write_whole(folder / FILE, card(folder, profile, seed, source))
     return True
@@ -64,7 +64,7 @@ def renew(folder) -> Path:
         raise CardError(f"{config.shown(folder)} holds no {MANIFEST}; name one under figures/.")
     manifest = json.loads(path.read_text(encoding="utf-8"))
     if not write(folder, manifest["profile"], manifest["seed"], manifest["source"]):
-        needed = lacking(folder) or [unit.weights_name(0)]
+        needed = lacking(folder) or [by_fold.weights_name(0)]
         raise CardError(f"{config.shown(folder)} lacks {', '.join(needed)}.")
     hashes = manifest["sha256"] | {FILE: steps.file_sha256(folder / FILE)}
     manifest["sha256"] = dict(sorted(hashes.items()))
@@ -117,7 +117,7 @@ def card(folder, profile, seed, source) -> str:
         three=sections.three_networks(read["table_networks"]),
         tested=", ".join(f"{row.n_persons} with {row.label}"
                          for row in parts[parts["part"] == "test"].itertuples()),
-        tolerance=TOLERANCE, weights=unit.weights_name(0), dataset=archives.DATASET,
+        tolerance=TOLERANCE, weights=by_fold.weights_name(0), dataset=archives.DATASET,
     ))
 
 
@@ -142,7 +142,7 @@ def frozen_in_words(settings) -> str:
 
 
 def _files(folder, n_folds):
-    paths = [(network, folder / unit.weights_name(fold, network))
+    paths = [(network, folder / by_fold.weights_name(fold, network))
              for fold in range(n_folds) for network in NETWORKS]
     rows = [[f"`{path.name}`", f"{network or 'plain'}: {MEANINGS[network]}",
              f"{path.stat().st_size / 1e6:.1f}", f"`{steps.file_sha256(path)[:16]}`"]

@@ -14,7 +14,7 @@ import pandas as pd
 from tumorcf_lib import config, rowfiles, steps
 from tumorcf_lib.publish import card, texts
 from tumorcf_lib.study import (
-    calibration_publish,
+    calibration,
     leak,
     notebooks,
     pooled,
@@ -36,7 +36,7 @@ ROW_TOLERANCE = 1e-3
 COHORT_COLUMN = "cohort"  # so that no phantom's table is taken for one of patients
 MAX_WEIGHTS_BYTES = 10_000_000
 SIDE_STUDIES = {
-    module.STUDY.name: module for module in (calibration_publish, pooled, leak, scratch)
+    module.STUDY.name: module for module in (calibration, pooled, leak, scratch)
 }
 """Studies without notebooks, by the name of their folders."""
 

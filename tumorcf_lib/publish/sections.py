@@ -6,7 +6,7 @@ A part is Markdown, or None where its table is not published.
 import pandas as pd
 
 from tumorcf_lib import config, rowfiles
-from tumorcf_lib.study import calibration_publish, pooled
+from tumorcf_lib.study import calibration, pooled
 from tumorcf_lib.tables import classifiers, folds, study
 from tumorcf_lib.tables.symmetric import ALL_IDS, WHOSE, WITHOUT_MR
 
@@ -215,4 +215,4 @@ def known():
     """What the scores say of networks whose answer is known."""
     if published("calibration", "table_null") is None:
         return None
-    return "\n".join(f"- {sentence}" for sentence in calibration_publish.sentences())
+    return "\n".join(f"- {sentence}" for sentence in calibration.sentences())

@@ -1,11 +1,10 @@
 """The audit put to the test: networks whose cause is known, and networks that know nothing.
 
-``run`` trains one network for each rho of :mod:`phantoms.planted`, makes
-networks with random weights and networks trained on shuffled labels, and audits them all on
-the same slices. What comes of it is in :mod:`tables.calibration`.
+``run`` trains one network for each rho of :mod:`phantoms.planted`, makes networks with random
+weights and networks trained on shuffled labels, and audits them all on the same slices. What comes
+of it is in :mod:`tables.calibration`.
 """
 
-import sys
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
@@ -18,62 +17,59 @@ from tumorcf_lib import config, rowfiles, steps
 from tumorcf_lib.data import preprocess
 from tumorcf_lib.data import split as splits
 from tumorcf_lib.edits import audit, plan
-from tumorcf_lib.networks import memory
-from tumorcf_lib.phantoms import planted as phantom_calibration
-from tumorcf_lib.study import made_by
+from tumorcf_lib.phantoms import planted
+from tumorcf_lib.study import made_by, side_studies
+from tumorcf_lib.study.unit import NETWORK, Unit, deal, history_of, make, why_stale
 from tumorcf_lib.tables import calibration as tables
 
 RHOS = (0.0, 0.5, 0.9, 1.0)
 N_RANDOM, N_SHUFFLED = 20, 10
 N_TINY_NULLS = 3
+SHUFFLED_EPOCHS = 30  # of the head alone: enough to know the training patients by heart
 TEST_PATIENTS, TEST_SLICES = 30, 2  # of each class, and of each of these
 TRAINING_SEED, TEST_SEED = 0, 2  # of the phantoms; heads of test seed 1 were seen while building
+COHORT = "calibration phantom"  # in every table, so that none is taken for one of patients
+EXAMPLE_PX = 256
+TABLES = ("rows_calibration", "table_networks", "table_null", "table_planted", "table_separation")
 EDITS = (
     plan.Edit("original"), plan.Edit("remove", "navier_stokes"),
     plan.Edit("sham", "navier_stokes"),
 )  # fmt: skip
 
 
+def run_study(*, seed=0):
+    """:func:`run` into ``runs/calibration``."""
+    return run(config.run("calibration"), config.get("calibration"), seed=seed)
+
+
 def run(folder, profile, *, seed=0, progress=print):
     """Train, audit and save everything; a run that was killed goes on where it stopped.
 
-    Parameters
-    ----------
-    folder : pathlib.Path
-        Takes ``rows_calibration.csv.gz`` (every network's audit of the congruent slices),
-        ``rows_follow.csv.gz`` (the planted networks on tested persons of their own cohorts)
-        and ``history.csv``; in a subfolder, the same of every finished network.
-    profile : config.Profile
-        ``calibration`` or one like it: phantom_patients and phantom_slices to train on,
-        n_places shams for the planted networks, n_control_places for the others.
-    seed : int
-        Of the networks; the phantoms stay the same.
-    progress : callable
-        Gets one line per network and epoch.
-
-    Returns
-    -------
-    dict of str to DataFrame
-        The three files, as read back.
-    """
+    ``folder`` takes ``rows_calibration.csv.gz`` (every network's audit of the congruent slices),
+    ``rows_follow.csv.gz`` (the planted networks on tested patients of their own cohorts) and
+    ``history.csv``, which are returned as read back; in subfolders, the unit of every network.
+    ``profile`` is ``calibration`` or one like it; ``seed`` is of the networks."""
     folder = Path(folder)
-    trained, rows_folder = _workspaces(folder, profile, seed)
+    folder.mkdir(parents=True, exist_ok=True)
+    steps.clear_unfinished(folder)
     tested = congruent_cohort(profile, n_patients=TEST_PATIENTS, n_slices=TEST_SLICES)
-    names = network_names(RHOS, N_RANDOM, N_SHUFFLED)
-    planted = [name for name in names if tables.kind_of(name) == tables.PLANTED]
-    for name in names:
-        if not (rows_folder / f"{name}.csv.gz").is_file():
+    asked = {"audit": made_by.code("audit"), "tested": [TEST_SEED, TEST_PATIENTS, TEST_SLICES]}
+    found = {"rows_calibration.csv.gz": [], "rows_follow.csv.gz": [], "history.csv": []}
+    for name in network_names(RHOS, N_RANDOM, N_SHUFFLED):
+        unit, kind = unit_of(folder, name, profile, seed), tables.kind_of(name)
+        if why_stale(unit, asked):
             progress(name)
-            _make(name, trained, rows_folder, profile, seed, tested, progress)
-    found = {
-        "rows_calibration.csv.gz": [rows_folder / f"{name}.csv.gz" for name in names],
-        "rows_follow.csv.gz": [trained / name / "own.csv.gz" for name in planted],
-        "history.csv": [trained / name / "history_kept.csv" for name in planted],
-    }
+        told = progress if kind == tables.PLANTED else lambda line: None
+        network = _random if kind == tables.RANDOM else None
+        rows = make(unit, _asking(unit, name, profile, tested, seed), asked, network=network,
+                    progress=told)  # fmt: skip
+        found["rows_calibration.csv.gz"].append(rowfiles.read_table(rows / "rows.csv.gz"))
+        if kind == tables.PLANTED:
+            found["rows_follow.csv.gz"].append(rowfiles.read_table(rows / "own.csv.gz"))
+            found["history.csv"].append(history_of(unit.folder / NETWORK))
     read = {}
-    for file, paths in found.items():
-        table = pd.concat([rowfiles.read_table(path) for path in paths], ignore_index=True)
-        rowfiles.write_table(table, folder / file)
+    for file, parts in found.items():
+        rowfiles.write_table(pd.concat(parts, ignore_index=True), folder / file)
         read[file.split(".")[0]] = rowfiles.read_table(folder / file)
     return read
 
@@ -81,8 +77,6 @@ def run(folder, profile, *, seed=0, progress=print):
 def network_names(rhos, n_random, n_shuffled):
     """Names of the networks of a run, in their order.
 
-    Examples
-    --------
     >>> network_names((0.0, 1.0), 1, 1)
     ['rho 0', 'rho 1', 'random 01', 'shuffled 01']
     """
@@ -93,11 +87,58 @@ def network_names(rhos, n_random, n_shuffled):
     ]
 
 
+def unit_of(folder, name, profile, seed):
+    """The unit of a network: taught by its cohort, taught wrong labels, or taught nothing."""
+    depends_on = {
+        "profile": profile.as_dict(), "seed": seed, "code": made_by.code("calibration"),
+        "packages": made_by.packages(),
+    }  # fmt: skip
+    kind, labels = tables.kind_of(name), None
+    cohort, parts = training_cohort(profile, tables.rho_of(name) if kind == tables.PLANTED else 0.0)
+    if kind != tables.PLANTED:
+        seed = 1000 * (seed + 1) + int(name.split()[1])
+        cohort = cohort.subset(parts == "train")
+        # Of each patient's slices the last validates, on purpose: the network shall get to know
+        # its patients by heart, and answer new ones firmly and by chance.
+        is_last = ~cohort.table.duplicated("person_id", keep="last").to_numpy()
+        parts = np.where(is_last, "validation", "train")
+        labels = deal(cohort.persons, cohort.labels, seed)
+        profile = replace(profile, epochs=SHUFFLED_EPOCHS, warmup_epochs=SHUFFLED_EPOCHS)
+    return Unit(folder / "units" / name, profile, cohort, parts, seed, depends_on, labels,
+                names={"network": name})  # fmt: skip
+
+
+def _random(unit, *, progress=print):
+    """A network with random weights in place of a trained one; made anew each time, in seconds."""
+    from tumorcf_lib.networks import classifier, ignorant
+
+    n_classes = len(unit.prepared.classes)
+    model = ignorant.random_network(
+        unit.profile, unit.prepared.slices, n_classes=n_classes, seed=unit.seed
+    )
+    return classifier.as_predictor(model, batch_size=unit.profile.predict_batch_size)
+
+
+def _asking(unit, name, profile, tested, seed):
+    """What a network is asked: the congruent slices; a planted one also its own tested patients."""
+    is_planted = tables.kind_of(name) == tables.PLANTED
+    n_places = profile.n_places if is_planted else profile.n_control_places
+
+    def ask(predict, folder):
+        rows = audited(predict, profile, tested, name, n_places=n_places, seed=seed)
+        rowfiles.write_table(rows, folder / "rows.csv.gz")
+        if is_planted:
+            own = predictions(predict, unit.part("test"), name)
+            rowfiles.write_table(own, folder / "own.csv.gz")
+
+    return ask
+
+
 @lru_cache(maxsize=1)
 def training_cohort(profile, rho):
     """The prepared cohort of one rho and the part of each slice, both the same on every call."""
     cohort = preprocess.prepare(
-        phantom_calibration.make_calibration_cohort(
+        planted.make_calibration_cohort(
             profile.phantom_patients, profile.phantom_slices, rho=rho,
             size_px=profile.size_px, seed=TRAINING_SEED,
         ),
@@ -107,8 +148,8 @@ def training_cohort(profile, rho):
 
 
 def congruent_cohort(profile, *, n_patients, n_slices):
-    """The prepared slices on which every network is audited; persons of their own."""
-    drawn = phantom_calibration.make_congruent_cohort(
+    """The prepared slices on which every network is audited; patients of their own."""
+    drawn = planted.make_congruent_cohort(
         n_patients, n_slices, size_px=profile.size_px, seed=TEST_SEED
     )
     return preprocess.prepare(drawn, profile.size_px)
@@ -120,30 +161,21 @@ def tiny(profile, seed=0):
     Quick readers: logistic regressions on features of the pretrained backbone, which are
     computed once. Profiles of small slices get a smaller cohort.
 
-    Parameters
-    ----------
-    profile : config.Profile
-        Of the study that asks; its ``size_px`` decides how much is drawn.
-    seed : int
-        Of the shuffled labels and the sham places.
-
     Returns
     -------
     rows : DataFrame
         As ``rows_calibration``.
     derived : dict of str to DataFrame
-        ``table_networks``, ``table_null``, ``table_planted``, ``table_trend`` and
-        ``table_separation``.
+        Its tables, as they are published.
     """
-    from tumorcf_lib.networks import classifier
-    from tumorcf_lib.study import calibration_networks as networks
+    from tumorcf_lib.networks import classifier, ignorant
 
     size_px = min(profile.size_px, 128)
     n_patients, n_tested = (120, 15) if size_px == 128 else (50, 10)
     recipe = replace(
         config.get("calibration"), size_px=size_px, phantom_patients=n_patients, phantom_slices=1
     )
-    model = networks.feature_model(size_px)
+    model = ignorant.feature_model(size_px)
     tested = congruent_cohort(recipe, n_patients=n_tested, n_slices=1)
     found, bar = [], tqdm(total=2 + N_TINY_NULLS, desc="networks whose answer is known")
     for rho in (0.0, 1.0):
@@ -152,11 +184,11 @@ def tiny(profile, seed=0):
         taught = {f"rho {rho:g}": cohort.labels}
         if rho == 0:
             taught |= {
-                f"shuffled {k:02d}": networks.shuffled_labels(cohort, [seed, k])
+                f"shuffled {k:02d}": deal(cohort.persons, cohort.labels, [seed, k])
                 for k in range(1, N_TINY_NULLS + 1)
             }
         for name, labels in taught.items():
-            reader = networks.fit_reader(model, features, labels)
+            reader = ignorant.fit_reader(model, features, labels)
             found.append(audited(reader, recipe, tested, name, n_places=2, seed=seed))
             bar.update()
     bar.close()
@@ -164,94 +196,104 @@ def tiny(profile, seed=0):
     return rows, tables.derive_from_audit(tables.network_scores(rows), profile.n_resamples)
 
 
-def _make(name, trained, rows_folder, profile, seed, tested, progress):
-    """Make one network, audit it, and keep its rows."""
-    from tumorcf_lib.networks import classifier
-
-    is_planted = tables.kind_of(name) == tables.PLANTED
-    make = _planted if is_planted else _ignorant
-    model = make(name, trained / name, profile, seed, progress)
-    rows = audited(
-        classifier.as_predictor(model, batch_size=profile.predict_batch_size), profile, tested,
-        name, n_places=profile.n_places if is_planted else profile.n_control_places, seed=seed,
-        progress=sys.stderr.isatty(),
-    )  # fmt: skip
-    rowfiles.write_table(rows, rows_folder / f"{name}.csv.gz")
-    steps.forget_checkpoints(trained / name)
-    memory.forget_networks()
-
-
-def _planted(name, folder, profile, seed, progress):
-    """A planted network, trained now or before; its history and own answers lie in the folder."""
-    from tumorcf_lib.networks import classifier
-    from tumorcf_lib.study import calibration_networks as networks
-
-    weights = folder / "weights.npz"
-    if not weights.is_file():
-        cohort, parts = training_cohort(profile, tables.rho_of(name))
-        done = networks.train_planted(
-            profile, cohort, parts, seed=seed, folder=folder, progress=progress
-        )
-        history = done.marked_history
-        history.insert(0, "network", name)
-        # Seconds differ from run to run; what is published must not.
-        rowfiles.write_table(history.drop(columns="seconds"), folder / "history_kept.csv")
-        own = predictions(done.model, profile, cohort.subset(parts == "test"), name)
-        rowfiles.write_table(own, folder / "own.csv.gz")
-        classifier.save_float16(done.model, weights, max_bytes=sys.maxsize)
-    return classifier.load_float16(profile, weights)
-
-
-def _ignorant(name, folder, profile, seed, progress):
-    """A network with random weights or of shuffled labels; made anew each time, in seconds."""
-    from tumorcf_lib.study import calibration_networks as networks
-
-    cohort, parts = training_cohort(profile, 0.0)
-    cohort = cohort.subset(parts == "train")
-    own_seed = 1000 * (seed + 1) + int(name.split()[1])
-    if tables.kind_of(name) == tables.SHUFFLED:
-        return networks.train_shuffled(profile, cohort, seed=own_seed, folder=folder).model
-    return networks.random_network(
-        profile, cohort.slices, n_classes=len(cohort.classes), seed=own_seed
-    )
-
-
-def audited(predict, profile, tested, name, *, n_places, seed, progress=False):
+def audited(predict, profile, tested, name, *, n_places, seed):
     """A network's audit of the congruent slices, trimmed to what the tables need."""
     rows = audit.audit(
         predict, tested, edits=EDITS, n_places=n_places, seed=seed,
-        batch_size=profile.predict_batch_size, progress=progress,
+        batch_size=profile.predict_batch_size, progress=False,
     )  # fmt: skip
     return tables.trimmed(rows, name)
 
 
-def predictions(model, profile, cohort, name):
+def predictions(predict, cohort, name):
     """A network's answers on a calibration cohort, beside what marker and look show."""
-    from tumorcf_lib.networks import classifier
-
     names = np.array(cohort.classes)
     table = cohort.table[["slice_id", "person_id"]].copy()
     for column in ("label", "marker", "look"):
         table[column] = names[cohort.table[column]]
-    p = classifier.predict(model, cohort.slices, batch_size=profile.predict_batch_size)
-    table[[f"p_{k}" for k in names]] = p
+    table[[f"p_{k}" for k in names]] = predict(cohort.slices)
     table.insert(0, "network", name)
     return table
 
 
-def _workspaces(folder, profile, seed):
-    """Folders of trained networks and of audits, as long as all they depend on is the same."""
-    training = {
-        "profile": profile.as_dict(), "seed": seed,
-        "code": made_by.code("calibration"),
-        "packages": made_by.packages(),
-    }  # fmt: skip
-    auditing = training | {
-        "audit": made_by.code("audit"),
-        "tested": [TEST_SEED, TEST_PATIENTS, TEST_SLICES],
-    }  # fmt: skip
-    steps.clear_unfinished(folder)
-    return [
-        steps.begin(folder / word, depends_on)
-        for word, depends_on in (("networks", training), ("audits", auditing))
-    ]
+# -- publishing --------------------------------------------------------------
+
+
+def publish(folder, target=None, *, profile=None, seed=0):
+    """Replace ``figures/calibration``; parameters as of ``side_studies.SideStudy.publish``."""
+    return STUDY.publish(
+        folder, target, profile=profile or config.get("calibration"), seed=seed,
+        source=planted.SOURCE,
+    )  # fmt: skip
+
+
+def published(folder=None):
+    """What the calibration figure shows, read from ``figures/calibration``: one congruent slice of
+    each class, drawn again; scores of ``tables.network_scores``; the published tables by name."""
+    read = side_studies.reader(folder or config.published("calibration"))
+    return shown(*map(read, TABLES))
+
+
+def shown(rows, *derived):
+    """What :func:`tumorcf_lib.figures.studies.known_answers` draws of rows and tables."""
+    examples = planted.make_congruent_cohort(1, 1, size_px=EXAMPLE_PX, seed=1)
+    return examples, tables.network_scores(rows), dict(zip(TABLES[1:], derived, strict=True))
+
+
+def sentences(folder=None):
+    """What the published calibration found, in plain words, every number from its tables."""
+    read = side_studies.reader(folder or config.published("calibration"))
+    null, trend, apart, planted = (
+        read(f"table_{name}") for name in ("null", "trend", "separation", "planted")
+    )
+    found = []
+    null = null[null["scale"] == "probability"]
+    for row in null[null["group"] == "all"].itertuples():
+        classes = null[(null["kind"] == row.kind) & (null["group"] != "all")]
+        found.append(
+            f"{row.n_networks} networks of {row.kind}: mean Net-Drop {row.effect:+.4f} "
+            f"[{row.low:+.4f}, {row.high:+.4f}] (90 %), "
+            f"{'equivalent' if row.verdict == 'equivalent' else 'not shown to be equivalent'} to 0 "
+            f"within {row.margin:g}; single networks from {row.smallest:+.3f} to "
+            f"{row.largest:+.3f}, single classes of them from {classes['smallest'].min():+.3f} to "
+            f"{classes['largest'].max():+.3f}: what shifts from class to class cancels in the mean "
+            "over classes, not within one."
+        )
+    for scale, score in tables.SCALES.items():
+        own = planted[(planted["score"] == score) & (planted["group"] == "all")]
+        falls = trend[(trend["scale"] == scale) & (trend["group"] == "all")]
+        fails = falls[falls["verdict"] != "supported"]
+        told = "; each of these falls, and the slope, is supported"
+        if len(fails):
+            told = "; not supported of these falls and their slope: " + ", ".join(
+                f"rho {row.comparison.replace('rho ', '').replace(' - ', ' to ')} "
+                f"({row.verdict}, {row.effect:.3f})" if row.comparison != "slope"
+                else f"the slope ({row.verdict})" for row in fails.itertuples()
+            )
+        levels = ", ".join(f"{round(r.effect, 2) + 0.0:.2f} at rho {r.rho:g}"
+                           for r in own.itertuples())  # a zero has no sign
+        found.append(
+            f"Net-Drop in {scale} by the share rho of patients whose label the marker carries: "
+            f"{levels}{told}."
+        )
+    row = apart[(apart["scale"] == "log-odds") & (apart["group"] == "all")].iloc[0]
+    found.append(
+        "Net-Drop of a slice in log-odds separates the tumor-reader from the shortcut-reader with "
+        f"AUC {row['auc']:.3f} [{row['low']:.3f}, {row['high']:.3f}], {row['n_persons']} persons; "
+        f"at least {row['bar']:g}: {row['verdict']}."
+    )
+    return found
+
+
+FIGURE = side_studies.Drawn(
+    "studies.known_answers", TABLES, shown, lambda rows, _, null, planted, __: (null, planted))
+STUDY = side_studies.SideStudy(
+    name="calibration",
+    files=("rows_calibration.csv.gz", "rows_follow.csv.gz", "history.csv"),
+    derive=tables.derive,
+    figures={"fig_calibration": FIGURE},
+    tag=f"{COHORT}s, not patients",
+    shows_slices=("fig_calibration",),
+    cohort=COHORT,
+    command="python -m tumorcf_lib calibrate",
+)

@@ -4,16 +4,12 @@ Each of them takes minutes on the real slices. So each is made once for equal se
 inputs, and only read again afterwards (see ``results.make_rows``).
 """
 
-import shutil
-import sys
-
 import pandas as pd
 
 from tumorcf_lib import steps
 from tumorcf_lib.edits import plan
 from tumorcf_lib.networks import memory
-from tumorcf_lib.study import results as results_of
-from tumorcf_lib.study import stages, unit
+from tumorcf_lib.study import by_fold, stages, unit
 
 NETWORKS = ("hardened", "looking")
 """Fine-tuned copies of the trained network, see :mod:`networks.finetune`."""
@@ -33,24 +29,20 @@ def finetune(results, prepared, split) -> pd.DataFrame:
     """
     histories = []
     for fold, rows in split.groupby("fold"):
-        start = results.folder / unit.weights_name(fold)
-        depends_on = unit.depends(results, "finetuning")
+        start = results.folder / by_fold.weights_name(fold)
+        depends_on = by_fold.depends(results, "finetuning")
         depends_on |= {"start": steps.file_sha256(start)}
-        parts = unit.parts_of(prepared, rows)
+        parts = by_fold.parts_of(prepared, rows)
         for kind in NETWORKS:
             folder = results.workspace(f"{kind}_fold{fold}", depends_on)
-            if not (folder / "weights.npz").exists():
+            if not (folder / unit.WEIGHTS).exists():
                 seed = results.study.seed + int(fold)
                 _finetune_one(results.study.profile, prepared, parts, start, kind, seed, folder)
                 memory.forget_networks()
-            weights = results.folder / unit.weights_name(fold, kind)
-            shutil.copyfile(folder / "weights.npz", weights)
+            weights = results.folder / by_fold.weights_name(fold, kind)
+            steps.copy_whole(folder / unit.WEIGHTS, weights)
             results.keep(weights)
-            history = pd.read_csv(folder / "history.csv")
-            results_of.note_seconds(folder, history["seconds"].sum())
-            history.insert(0, "network", kind)
-            history.insert(1, "fold", fold)
-            histories.append(history.drop(columns="seconds"))
+            histories.append(unit.named(unit.history_of(folder), network=kind, fold=fold))
     return pd.concat(histories, ignore_index=True)
 
 
@@ -62,8 +54,7 @@ def _finetune_one(profile, prepared, parts, start, kind, seed, folder):
         classifier.load_float16(profile, start), profile, prepared.slices, prepared.masks,
         prepared.labels, prepared.persons, parts, kind=kind, seed=seed,
     )  # fmt: skip
-    steps.write_whole(folder / "history.csv", done.history.to_csv(index=False))
-    classifier.save_float16(done.model, folder / "weights.npz", max_bytes=sys.maxsize)
+    unit.store(folder, done.model, done.history)
 
 
 def audit_networks(results, prepared) -> pd.DataFrame:
@@ -73,13 +64,13 @@ def audit_networks(results, prepared) -> pd.DataFrame:
 
     def make(_):
         parts = [
-            unit.audit_by(results, prepared, edits, network=kind).assign(network=kind)
+            by_fold.audit_by(results, prepared, edits, network=kind).assign(network=kind)
             for kind in NETWORKS
         ]
         return pd.concat(parts, ignore_index=True)
 
-    depends_on = unit.depends(results, "audit")
-    depends_on |= unit.weights_of(results) | {"plan": list(map(repr, edits))}
+    depends_on = by_fold.depends(results, "audit")
+    depends_on |= by_fold.weights_of(results) | {"plan": list(map(repr, edits))}
     return results.make_rows("rows_networks", make, depends_on)
 
 
@@ -93,7 +84,7 @@ def planes(results, prepared) -> pd.DataFrame:
             raise stages.StageError(f"Planes cannot be estimated: {reason}. Use a larger cohort.")
         return library.estimate_planes(prepared)
 
-    return results.make_rows("rows_planes", make, unit.depends(results, "planes"))
+    return results.make_rows("rows_planes", make, by_fold.depends(results, "planes"))
 
 
 def probes(results, prepared, split, rows_planes) -> pd.DataFrame:
@@ -105,14 +96,14 @@ def probes(results, prepared, split, rows_planes) -> pd.DataFrame:
     def make(folder):
         parts = [
             library.all_probes(
-                profile, prepared, unit.parts_of(prepared, rows), rows_planes,
+                profile, prepared, by_fold.parts_of(prepared, rows), rows_planes,
                 seed=results.study.seed + int(fold), folder=folder / f"fold{fold}",
             ).assign(fold=fold)
             for fold, rows in split.groupby("fold")
         ]  # fmt: skip
         return pd.concat(parts, ignore_index=True)
 
-    depends_on = unit.depends(results, "probes")
+    depends_on = by_fold.depends(results, "probes")
     depends_on["planes"] = steps.file_sha256(results.folder / "rows_planes.csv.gz")
     return results.make_rows("rows_probes", make, depends_on)
 
@@ -121,8 +112,8 @@ def quality(results, prepared, rows) -> pd.DataFrame:
     """Each infill against the true tissue at sham places of the tested slices."""
     from tumorcf_lib.controls import quality as library
 
-    depends_on = unit.depends(results, "quality")
-    depends_on |= unit.weights_of(results)
+    depends_on = by_fold.depends(results, "quality")
+    depends_on |= by_fold.weights_of(results)
 
     def make(_):
         return library.measure(prepared, rows, progress=True)
@@ -141,7 +132,7 @@ def detector(results, prepared, split) -> pd.DataFrame:
     def make(_):
         parts = [
             library.detect(
-                profile, prepared, unit.parts_of(prepared, rows),
+                profile, prepared, by_fold.parts_of(prepared, rows),
                 (HEADLINE_INFILL, *profile.infills), seed=results.study.seed,
                 n_training=n_training, progress=True,
             ).assign(fold=fold)
@@ -149,7 +140,7 @@ def detector(results, prepared, split) -> pd.DataFrame:
         ]  # fmt: skip
         return pd.concat(parts, ignore_index=True)
 
-    depends_on = unit.depends(results, "detector")
+    depends_on = by_fold.depends(results, "detector")
     depends_on |= {"n_training": n_training}
     return results.make_rows("rows_detector", make, depends_on)
 
@@ -158,5 +149,5 @@ def covariates(prepared, rows) -> pd.DataFrame:
     """Area and contrast of the tumor on each audited slice."""
     from tumorcf_lib.controls import covariates as library
 
-    own = unit.slices_of(prepared, rows["slice_id"].drop_duplicates())
+    own = by_fold.slices_of(prepared, rows["slice_id"].drop_duplicates())
     return library.slice_covariates(own.slices, own.masks, own.table["slice_id"])

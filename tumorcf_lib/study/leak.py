@@ -1,45 +1,63 @@
 """What a leak is worth: one small recipe, tested on splits that do and do not leak.
 
 ``run`` trains the same network on slices dealt at random, on splits that keep patient IDs
-together, on the author's own folds, and on splits over persons. A canary, labels dealt out anew to
-the persons, shows what a leak makes of nothing. What comes of it is in
-:mod:`tables.leak` and :mod:`tables.duplicates`.
+together, on the author's own folds, and on splits over patients. A canary, labels dealt out anew to
+the patients, shows what a leak makes of nothing. What comes of it is in :mod:`tables.leak` and
+:mod:`tables.duplicates`.
 """
 
-from dataclasses import replace
+import math
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pandas as pd
 
 from tumorcf_lib import config, rowfiles, steps
-from tumorcf_lib.data import preprocess, published
+from tumorcf_lib.data import finding, preprocess, published
 from tumorcf_lib.data import split as splits
-from tumorcf_lib.networks import memory
 from tumorcf_lib.study import made_by, near_duplicates, side_studies
-from tumorcf_lib.study.leak_splits import (
-    ARMS,
-    AUTHOR_FILE,
-    N_FOLDS,
-    TRAINED_SHARE,
-    Arm,
-    LeakInputError,
-    arm_parts,
+from tumorcf_lib.study.unit import (
+    NETWORK,
+    Unit,
     deal,
-    read_author_folds,
-    shuffled_labels,
+    history_of,
+    make,
+    named,
+    prediction_rows,
+    why_stale,
 )
 from tumorcf_lib.tables import duplicates, leak
 
-__all__ = [
-    "ARMS", "AUTHOR_FILE", "N_FOLDS", "STUDY", "TRAINED_SHARE", "Arm", "LeakInputError",
-    "arm_parts", "fit_network", "publish", "read_author_folds", "recipe", "run", "run_study",
-    "sentences", "shuffled_labels",
-]  # fmt: skip
-
-HISTORY, SOURCE = "history_kept.csv", "source.txt"
+SOURCE = "source.txt"
 FILES = ("rows_leak.csv.gz", "rows_parts.csv.gz", "rows_duplicates.csv.gz", "history.csv")
 COMMAND = "python -m tumorcf_lib leak"
+
+
+class LeakInputError(ValueError):
+    """Folds that cannot be run, or an author's file that does not fit the slices."""
+
+
+@dataclass(frozen=True)
+class Arm:
+    """A way to split: what is kept together, and whether the labels are shuffled first."""
+
+    name: str
+    unit: str  # "slice", "patient", "person" or "author"
+    is_canary: bool = False
+
+
+ARMS = (
+    Arm("slice", "slice"), Arm("patient", "patient"), Arm("author", "author"),
+    Arm("person", "person"), Arm("canary slice", "slice", True),
+    Arm("canary person", "person", True),
+)  # fmt: skip
+N_FOLDS = 5
+AUTHOR_FILE = "cvind5fold.mat"
+TRAINED_SHARE = 0.66
+"""Of all slices: 4 of 5 folds less 15 % for validation are 68 %, give or take a patient. The
+surplus is left out at random, so that every arm learns from as many."""
 
 
 def recipe():
@@ -63,29 +81,26 @@ def run_study(*, n_folds=1, seed=0, progress=print):
 
 
 def run(
-    folder, profile, cohort, *, author_folds=None, n_folds=1, seed=0, fit=None, progress=print
+    folder, profile, cohort, *, author_folds=None, n_folds=1, seed=0, network=None, progress=print
 ):
     """Train and test every arm and save the rows; a run that was killed goes on where it stopped.
 
     Parameters
     ----------
     folder : pathlib.Path
-        Takes the files of :data:`FILES` and, in subfolders, the rows of every finished arm.
+        Takes the files of :data:`FILES` and, in subfolders, the unit of every arm and fold.
     profile : config.Profile
-        The recipe; ``n_folds`` says into how many folds slices, patients or persons are dealt.
+        The recipe; ``n_folds`` says into how many folds slices or patients are dealt.
     cohort : Cohort
         Slices as stored.
     author_folds : ndarray of int, shape (n,), optional
-        Fold of each slice, 1 and up, from :func:`read_author_folds`; without it that arm is
-        left out.
+        From :func:`read_author_folds`; without it that arm is left out.
     n_folds : int
         How many of the folds are trained and tested; their slices are pooled.
     seed : int
         Of every network, the same in all arms; the splits stay.
-    fit : callable, optional
-        ``fit(profile, prepared, labels, parts, seed, folder)`` trains on the slices of the parts
-        "train" and "validation" and returns a function from slices to probabilities;
-        :func:`fit_network` if left out.
+    network : callable, optional
+        As :func:`unit.make` has it.
     progress : callable
         Gets lines to print.
 
@@ -93,89 +108,55 @@ def run(
     -------
     dict of str to DataFrame
         The files, as read back.
-
-    Raises
-    ------
-    LeakInputError
-        If more folds are asked for than there are.
     """
-    folder, fit = Path(folder), fit or fit_network
+    folder = Path(folder)
     if not 1 <= n_folds <= profile.n_folds:
         raise LeakInputError(f"Expected 1 to {profile.n_folds} folds to run, got {n_folds}.")
     folder.mkdir(parents=True, exist_ok=True)
     steps.clear_unfinished(folder)
     prepared = preprocess.prepare(cohort, profile.size_px)
-    depends_on = _depends(profile, prepared, seed, fit)
-    dealt = deal(prepared, profile, author_folds, progress)
+    depends_on = _depends(profile, prepared, seed)
+    dealt = _dealt(prepared, profile, author_folds, progress)
     plane_of_slice = near_duplicates.plane_of(prepared)
-    duplicates = near_duplicates.rows(cohort, plane_of_slice, progress)  # seconds: before the arms
+    found = {"rows_duplicates": near_duplicates.rows(cohort, plane_of_slice, progress)}  # seconds
     made = {}
     for fold in range(n_folds):  # the first fold of every arm before the second of any
         for arm, (labels, parts) in dealt.items():
-            made[arm, fold] = _make(
-                folder, arm, fold, profile, prepared, labels, parts[fold], seed, fit,
-                depends_on, progress,
+            own = depends_on | {"labels": labels.tolist(), "parts": parts[fold].tolist()}
+            unit = Unit(
+                folder / f"{arm.name.replace(' ', '-')}-fold{fold}", profile, prepared,
+                parts[fold], seed, own, labels, names={"arm": arm.name, "fold": fold},
             )  # fmt: skip
-    made = {(arm, fold): made[arm, fold] for arm in dealt for fold in range(n_folds)}
-    found = {
-        "rows_leak.csv.gz": _joined(_kept(made, "rows.csv.gz")),
-        "rows_parts.csv.gz": _joined(
-            {(arm, k): parts_rows(prepared.table, dealt[arm][1][k]) for arm, k in made}
-        ),
-        "rows_duplicates.csv.gz": duplicates,
-        "history.csv": _joined(_kept(made, HISTORY)),
-    }
-    steps.write_whole(folder / SOURCE, f"{cohort.source}\n")
-    for name, table in found.items():
-        rowfiles.write_table(table, folder / name)
-    return {name.split(".")[0]: rowfiles.read_table(folder / name) for name in found}
-
-
-def fit_network(profile, prepared, labels, parts, seed, folder):
-    """The study's own recipe; parameters as ``fit`` has them in :func:`run`."""
-    from tumorcf_lib.networks import classifier, training
-
-    memory.forget_networks()  # of the arm before
-    classifier.set_up(seed)
-    model = classifier.build(profile, n_classes=len(prepared.classes), seed=seed)
-    done = training.train(
-        model, profile, prepared.slices, labels, prepared.persons, parts,
-        seed=seed, folder=folder,
-    )  # fmt: skip
-    # Seconds differ from run to run; what is published must not.
-    rowfiles.write_table(done.marked_history.drop(columns="seconds"), folder / HISTORY)
-    return classifier.as_predictor(done.model, batch_size=profile.predict_batch_size)
-
-
-# -- arms --------------------------------------------------------------------
-
-
-def _make(
-    folder, arm, fold, profile, prepared, labels, parts, seed, fit, depends_on, progress
-):
-    """Folder of one arm's fold, its rows made now or before."""
-    own = depends_on | {"labels": labels.tolist(), "parts": parts.tolist()}
-    place = steps.begin(folder / f"{arm.name.replace(' ', '-')}-fold{fold}", own)
-    kept = place / "rows.csv.gz"
-    if not kept.is_file():
-        progress(f"arm {arm.name}, fold {fold + 1}: {(parts == 'train').sum()} slices to train on")
-        predict = fit(profile, prepared, labels, parts, seed, place)
-        tested = np.flatnonzero(parts == "test")
-        rows = rows_of_tested(prepared, labels, tested, predict(prepared.slices[tested]))
-        rowfiles.write_table(rows, kept)
-    steps.forget_checkpoints(place)
-    return place
-
-
-def rows_of_tested(prepared, labels, tested, probabilities):
-    """One row per tested slice: whose it is, its true and its shown class, p_<class>."""
-    names = np.array(prepared.classes, object)
-    rows = prepared.table.iloc[tested][["slice_id", "patient_id", "person_id"]]
-    rows = rows.reset_index(drop=True).assign(
-        label=names[prepared.labels[tested]], shown_label=names[labels[tested]]
+            if why_stale(unit, {}):
+                n = (parts[fold] == "train").sum()
+                progress(f"arm {arm.name}, fold {fold + 1}: {n} slices to train on")
+            made[arm, fold] = unit, make(unit, _asking(unit), {}, network=network)
+    made = [made[arm, fold] for arm in dealt for fold in range(n_folds)]
+    found["rows_leak"] = pd.concat(rowfiles.read_table(rows / "rows.csv.gz") for _, rows in made)
+    found["rows_parts"] = pd.concat(
+        named(parts_rows(prepared.table, unit.parts), **unit.names) for unit, _ in made
     )
-    rows[[f"p_{name}" for name in names]] = probabilities
-    return rows
+    found["history"] = pd.concat(
+        [history_of(unit.folder / NETWORK) for unit, _ in made
+         if (unit.folder / NETWORK).is_dir()] or [pd.DataFrame(columns=["arm", "fold"])]
+    )  # fmt: skip
+    steps.write_whole(folder / SOURCE, f"{cohort.source}\n")
+    for name in FILES:
+        rowfiles.write_table(found[name.split(".")[0]], folder / name)
+    return {name.split(".")[0]: rowfiles.read_table(folder / name) for name in FILES}
+
+
+def _asking(unit):
+    """What an arm's network is asked: who the tested slices are, by labels true and shown."""
+
+    def ask(predict, folder):
+        own = unit.part("test")
+        rows = prediction_rows(own, predict(own.slices))
+        shown = np.array(own.classes, object)[unit.labels[unit.parts == "test"]]
+        rows.insert(4, "shown_label", shown)
+        rowfiles.write_table(named(rows, **unit.names), folder / "rows.csv.gz")
+
+    return ask
 
 
 def parts_rows(table, parts):
@@ -185,14 +166,13 @@ def parts_rows(table, parts):
     return owned.groupby(["patient_id", "person_id"], as_index=False).sum()
 
 
-def _depends(profile, prepared, seed, fit):
+def _depends(profile, prepared, seed):
     """All that every arm's result depends on but its labels and parts."""
     settings = profile.as_dict()
     unrelated = ("name", "purpose", "n_resamples", "n_folds")
     return {
         "settings": {k: v for k, v in settings.items() if k not in unrelated},
         "seed": seed,
-        "fit": f"{fit.__module__}.{fit.__qualname__}",
         "inputs": steps.sha256(np.ascontiguousarray(prepared.slices).data),
         "slices": prepared.table["slice_id"].tolist(),
         "code": made_by.code("training"),
@@ -200,19 +180,88 @@ def _depends(profile, prepared, seed, fit):
     }
 
 
-def _kept(made, name):
-    """A file of every arm and fold that has it (a ``fit`` need not leave a history)."""
-    return {k: rowfiles.read_table(f / name) for k, f in made.items() if (f / name).is_file()}
+# -- splits ------------------------------------------------------------------
 
 
-def _joined(tables):
-    """{(arm, fold): table} below one another, with columns that say which is whose."""
-    found = []
-    for (arm, fold), table in tables.items():
-        table.insert(0, "fold", fold)
-        table.insert(0, "arm", arm.name)
-        found.append(table)
-    return pd.concat(found, ignore_index=True) if found else pd.DataFrame(columns=["arm", "fold"])
+def arm_parts(arm, table, labels, *, author_folds=None, n_folds=N_FOLDS, seed=0):
+    """Part of every slice in each fold of an arm: "train", "validation", "test" or "unused".
+
+    What the arm keeps together is kept together in all three parts: an arm that leaks into its
+    test leaks into its validation, too. ``table`` has slice_id, patient_id, person_id; ``labels``
+    are as the arm shows them. Fold k of the author's arm tests that file's fold k + 1, and
+    validates on patient IDs, which that file keeps together."""
+    if arm.unit == "author":
+        found = [
+            _author_parts(table, labels, author_folds == fold + 1, seed) for fold in range(n_folds)
+        ]
+    else:
+        units = table[f"{arm.unit}_id"].astype(str)
+        found = splits.k_folds(units, labels, n_folds=n_folds, seed=seed)
+    return [_trimmed(parts, np.random.default_rng([seed, k])) for k, parts in enumerate(found)]
+
+
+def read_author_folds(folder, slice_ids):
+    """Fold (1 to 5) of each slice by the dataset author's file; None if it is not there.
+
+    The file lists the folds of slices 1, 2, 3, ... :class:`LeakInputError` if it has another form,
+    or is for other slices."""
+    beside = dict.fromkeys(entry.path.parent for entry in finding.find(folder).entries)
+    found = [p for p in (Path(f) / AUTHOR_FILE for f in (folder, *beside)) if p.is_file()]
+    if not found:
+        return None
+    path, index = found[0], np.asarray(slice_ids) - 1
+    try:
+        with h5py.File(path) as file:
+            fold_of = np.asarray(file["cvind"]).ravel()
+    except (OSError, KeyError) as error:
+        raise LeakInputError(
+            f"Expected a MATLAB 7.3 file with an array cvind in {config.shown(path)}: {error}. "
+            "Fetch it again, or take it away to leave this arm out."
+        ) from error
+    wanted = set(range(1, N_FOLDS + 1))
+    if index.max() >= len(fold_of) or set(fold_of.tolist()) != wanted:
+        raise LeakInputError(
+            f"Expected a fold of 1 to {N_FOLDS} for {index.max() + 1} slices in "
+            f"{config.shown(path)}, got {len(fold_of)} values, {sorted(set(fold_of))[:7]}. "
+            "Take the file away to leave this arm out."
+        )
+    return fold_of[index].astype(int)
+
+
+def _dealt(prepared, profile, author_folds, progress):
+    """{arm: (labels as shown, parts of every fold)}, of every arm that can be run."""
+    dealt = {}
+    for arm in ARMS:
+        if arm.unit == "author" and author_folds is None:
+            progress(f"arm {arm.name} is left out: there is no {AUTHOR_FILE} beside the archives")
+            continue
+        labels = prepared.labels
+        if arm.is_canary:
+            labels = deal(prepared.persons, labels, profile.split_seed)
+        dealt[arm] = labels, arm_parts(
+            arm, prepared.table, labels, author_folds=author_folds, n_folds=profile.n_folds,
+            seed=profile.split_seed,
+        )  # fmt: skip
+    return dealt
+
+
+def _author_parts(table, labels, is_tested, seed):
+    """The author's test slices; of the rest, 15 % of each class's patient IDs validate."""
+    if not is_tested.any():
+        raise LeakInputError(f"{AUTHOR_FILE} has fewer folds than the other arms.")
+    rest = ~is_tested
+    parts = np.full(len(table), "test", dtype="U10")
+    held_out = splits.hold_out(table["patient_id"][rest], labels[rest], seed=seed)
+    parts[rest] = np.where(held_out == "validation", "validation", "train")
+    return parts
+
+
+def _trimmed(parts, rng):
+    """Parts with at most TRAINED_SHARE of the slices in training."""
+    parts = parts.astype("U10")
+    trained = rng.permutation(np.flatnonzero(parts == "train"))
+    parts[trained[math.floor(TRAINED_SHARE * len(parts)) :]] = "unused"
+    return parts
 
 
 # -- publishing --------------------------------------------------------------

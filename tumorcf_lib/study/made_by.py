@@ -53,13 +53,13 @@ CODE = {
     "detector": (*_ALWAYS, *_EDITS, *_NETWORK, "controls.detector"),
     "calibration": (
         *_ALWAYS, *_SPLIT, *_TRAINING, *PHANTOM, "data.cohort", "data.preprocess",
-        "phantoms.planted", "study.calibration", "study.calibration_networks",
+        "networks.ignorant", "phantoms.planted", "study.calibration", "study.unit",
         "tables.calibration.kind_of", "tables.calibration.rho_of",
     ),
 }  # fmt: skip
 """Kind of kept result -> the code that it is made by; see :func:`digests.code_digest`."""
 
-_UNITS = (*_COHORT, "study.unit")
+_UNITS = (*_COHORT, "study.by_fold", "study.unit")
 DATA_CODE = {
     "01_data": _COHORT,
     "02_preprocessing": CODE["inputs"],
@@ -90,7 +90,7 @@ SHOWN_CODE = {
     ),
     "06_metrics": (
         *_TABLES, "figures.controls", "figures.forests", "figures.scores", "figures.studies",
-        "phantoms.planted", "study.calibration_publish",
+        "phantoms.planted", "study.calibration",
     ),
 }  # fmt: skip
 """Stage -> the code of its tables and figures, which later stages do not depend on."""

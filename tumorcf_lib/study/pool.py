@@ -5,15 +5,23 @@ import json
 import pandas as pd
 
 from tumorcf_lib import config, rowfiles, steps
-from tumorcf_lib.study import folds as units_of
-from tumorcf_lib.study.folds import AUDITED_ROWS, NETWORKS, RECORD, UnitError
+from tumorcf_lib.study.folds import (
+    AUDITED_ROWS,
+    MADE_OF,
+    NETWORKS,
+    SETS,
+    TOLD,
+    UNIT,
+    UnitError,
+    file_of,
+)
 from tumorcf_lib.study.side_studies import UnfinishedStudyError
+from tumorcf_lib.study.unit import ROWS
 
-SETS = ["network", "training_seed"]
-UNIT = [*SETS, "fold"]
+COLUMNS = [*UNIT, "minutes", "device", "trained_by"]
 
 
-def pool(study, folder=None, *, published=None):
+def pool(study, folder=None, *, published=None, progress=print):
     """Put the rows of all finished units together, for publishing: seed by seed, as they come.
 
     Writes ``rows_predictions`` (network, training_seed, fold, slice_id, patient_id, person_id,
@@ -29,6 +37,8 @@ def pool(study, folder=None, *, published=None):
         Takes the files; default: the study's.
     published : pathlib.Path, optional
         Folder of rows that were published before.
+    progress : callable
+        Is told which packages differ between units, of which only a warning is due.
 
     Returns
     -------
@@ -43,17 +53,16 @@ def pool(study, folder=None, *, published=None):
         If units come from other slices, splits or settings than the others.
     """
     folder = folder or study.folder
-    found = [_unit(network, path.parent) for network, name in NETWORKS.items()
-             for path in sorted((study.folder / name).glob(f"fold*_seed*/{RECORD}"))
-             if units_of.record(path.parent)["finished"]]  # fmt: skip
+    found = [_told(rows) for kind in NETWORKS.values() for rows in _finished(study, f"{kind}/*")]
     if not found:
         raise UnfinishedStudyError(
             f"No unit is finished. Run\n"
             f"    python -m tumorcf_lib train --profile {study.profile.name} --fold 0"
         )
     units = pd.DataFrame(found)
-    _check_files(units["folder"])
     _check_kinship(units)
+    for line in differences(units):
+        progress(line)
     kept = _published_units(published, units)
     for name in ("rows_predictions", "history"):
         _write_units(folder, name, units, kept, published)
@@ -65,24 +74,59 @@ def pool(study, folder=None, *, published=None):
         for name in AUDITED_ROWS:
             _write_units(folder, name, here, before, published, f"_{row[0]}_seed{row[1]}")
     _pool_recipes(study, folder, published)
-    units = pd.concat([kept, units.drop(columns="folder")], ignore_index=True)
+    units = pd.concat([kept, units[COLUMNS]], ignore_index=True)
     units = units.sort_values(UNIT, ignore_index=True)
     rowfiles.write_table(units, folder / "units.csv")
     return units
 
 
-def _unit(network, folder):
-    record = units_of.record(folder)
-    shared = {key: record["depends_on"][key] for key in ("settings", "split", "inputs", "masks")}
-    digest = steps.sha256(json.dumps(shared, sort_keys=True).encode())[:12]
-    return {"network": network, "training_seed": record["seed"], "fold": record["fold"],
-            "minutes": record["minutes"], "device": record["device"], "trained_by": digest,
-            "folder": folder}  # fmt: skip
+def _finished(study, pattern):
+    """Folders of finished units' rows; one that was changed since, or cut off, is named."""
+    for rows in sorted(study.folder.glob(f"{pattern}/{ROWS}")):
+        changed = steps.changed_file(rows)
+        if changed:
+            raise UnitError(
+                f"{config.shown(rows / changed)} is not as it was made: cut off while it was "
+                "copied, or changed since. Copy that folder anew, or run its fold again."
+            )
+        if "hashes" in steps.read_record(rows):
+            yield rows
+
+
+def _told(rows):
+    told = json.loads((rows / TOLD).read_text(encoding="utf-8"))
+    shared = json.dumps(told["made_of"], sort_keys=True)
+    return told | {"trained_by": steps.sha256(shared.encode())[:12], "folder": rows}
+
+
+def lacking(units, n_folds) -> list[str]:
+    """Seeds of which not all folds are pooled, a sentence each."""
+    lines = []
+    for (network, seed), own in units.groupby(SETS):
+        missing = sorted(set(range(n_folds)) - set(own["fold"]))
+        if missing:
+            lines.append(f"{network}, seed {seed}: lacks fold {', '.join(map(str, missing))}.")
+    return lines
+
+
+def differences(units) -> list[str]:
+    """Packages, and the project itself, of which units were made by several versions."""
+    lines = []
+    for name in sorted(set().union(*units["versions"])):
+        by = units.groupby(units["versions"].map(lambda own, name=name: own.get(name, "none")))
+        if len(by) > 1:
+            each = (f"{version} ({', '.join(map(_name, own.itertuples()))})" for version, own in by)
+            lines.append(f"Units were made by several versions of {name}: {'; '.join(each)}.")
+    return lines
+
+
+def _name(unit):
+    return f"{unit.network} fold {unit.fold}, seed {unit.training_seed}"
 
 
 def _published_units(published, units):
     """Units of earlier publications that are not here, and of the same making."""
-    nothing = units.iloc[:0].drop(columns="folder")
+    nothing = units.iloc[:0][COLUMNS]
     if published is None or not (published / "units.csv").is_file():
         return nothing
     kept = rowfiles.read_table(published / "units.csv")
@@ -96,45 +140,34 @@ def _published_units(published, units):
 
 def _write_units(folder, name, units, kept, published, end=""):
     """A pooled row file: of the units that are here, and of those published before."""
-    tables = [rowfiles.read_table(units_of.file_of(row.folder, name)).assign(network=row.network)
+    tables = [rowfiles.read_table(file_of(row.folder, name)).assign(network=row.network)
               for row in units.itertuples()]  # fmt: skip
-    if len(kept) and units_of.file_of(published, name + end).is_file():
-        earlier = rowfiles.read_table(units_of.file_of(published, name + end))
+    if len(kept) and file_of(published, name + end).is_file():
+        earlier = rowfiles.read_table(file_of(published, name + end))
         wanted = pd.MultiIndex.from_frame(kept[UNIT])
         tables.append(earlier[pd.MultiIndex.from_frame(earlier[UNIT]).isin(wanted)])
     if tables:
         table = pd.concat(tables, ignore_index=True)
         table.insert(0, "network", table.pop("network"))
         table = table.sort_values(UNIT, kind="stable", ignore_index=True)
-        rowfiles.write_table(table, units_of.file_of(folder, name + end))
+        rowfiles.write_table(table, file_of(folder, name + end))
 
 
 def _pool_recipes(study, folder, published):
     """Trials that are here, and those published before of recipes that were not tried again."""
     parts = []
-    for path in sorted((study.folder / "recipes").glob(f"*/*/{RECORD}")):
-        if units_of.record(path.parent)["finished"]:
-            rows = rowfiles.read_table(units_of.file_of(path.parent, "rows_validation"))
-            rows.insert(0, "recipe", path.parent.parent.name)
-            parts.append(rows)
-    before = published and units_of.file_of(published, "rows_recipes")
+    for rows in _finished(study, "recipes/*/*"):
+        table = rowfiles.read_table(file_of(rows, "rows_validation"))
+        table.insert(0, "recipe", rows.parents[1].name)
+        parts.append(table)
+    before = published and file_of(published, "rows_recipes")
     if before and before.is_file():
-        rows = rowfiles.read_table(before)
+        table = rowfiles.read_table(before)
         again = {name for part in parts for name in part["recipe"]}
-        parts.insert(0, rows[~rows["recipe"].isin(again)])
+        parts.insert(0, table[~table["recipe"].isin(again)])
     if parts:
         table = pd.concat(parts, ignore_index=True)
-        rowfiles.write_table(table, units_of.file_of(folder, "rows_recipes"))
-
-
-def _check_files(units):
-    for unit in units:
-        changed = steps.changed_file(unit)
-        if changed:
-            raise UnitError(
-                f"{config.shown(unit / changed)} is not as it was made: cut off while it was "
-                "copied, or changed since. Copy that folder anew, or run its fold again."
-            )
+        rowfiles.write_table(table, file_of(folder, "rows_recipes"))
 
 
 def _check_kinship(units):
@@ -142,7 +175,16 @@ def _check_kinship(units):
     for unit in units.itertuples():
         if unit.trained_by != first["trained_by"]:
             raise UnitError(
-                f"{config.shown(unit.folder)} was made from other settings or slices than "
-                f"{config.shown(first['folder'])}. Run it again with the same version of this "
-                "repository and the same dataset."
+                f"{_name(unit).capitalize()} ({config.shown(unit.folder)}) was made from other "
+                f"settings or slices than {_name(first)}: {_other(unit.made_of, first['made_of'])}."
+                " Run it again with the same version of this repository and the same dataset."
             )
+
+
+def _other(made_of, first):
+    """What differs, in words: settings by their values, files by their names."""
+    here, there = made_of["settings"], first["settings"]
+    words = [f"{name} is {here.get(name)!r}, there {there.get(name)!r}"
+             for name in {**there, **here} if here.get(name) != there.get(name)]  # fmt: skip
+    files = [key for key in MADE_OF[1:] if made_of[key] != first[key]]
+    return "; ".join(words + [f"its {name} differ" for name in files])

@@ -14,11 +14,11 @@ import pandas as pd
 
 from tumorcf_lib import config, rowfiles, steps
 from tumorcf_lib.config import CLASSES, Profile
-from tumorcf_lib.study import results, stages, unit
+from tumorcf_lib.study import by_fold, results, stages
 
 STAGE = "03_training"
 NETWORKS = ("", "hardened", "looking")
-"""Kinds of network that the later notebooks read, as ``unit.weights_name`` names them."""
+"""Kinds of network that the later notebooks read, as ``by_fold.weights_name`` names them."""
 
 HISTORIES = ("history.csv", "history_finetune.csv")
 NOTE = "reference.json"
@@ -234,7 +234,7 @@ def sentences(compared) -> list[str]:
 
 def _weights(study):
     return [
-        unit.weights_name(fold, network)
+        by_fold.weights_name(fold, network)
         for fold in range(study.profile.n_folds)
         for network in NETWORKS
     ]

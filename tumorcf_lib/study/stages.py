@@ -86,6 +86,12 @@ def why_stale(study, name: str, *, shown=True) -> str | None:
     return steps.why_foreign(folder / "figures", {"hashes": kept["figure_hashes"]}, "figure")
 
 
+def tell(study) -> None:
+    """Print of every stage whether it holds."""
+    for name in NAMES:
+        print(f"{name:<20} {why_stale(study, name) or 'up to date'}")
+
+
 def _what_changed(key, now, kept):
     """A part of the fingerprint that no longer fits, in words."""
     was = kept["depends_on"].get(key)

@@ -1,268 +1,184 @@
-"""The study's work on every fold: train its network, predict with it, audit it."""
+"""One unit of the study: a network that is trained, asked and audited.
 
-import shutil
+Notebooks 03 to 05, folds and seeds, networks that know nothing, the arms of the leak study, planted
+networks and the ResNet-50 from random weights are settings of :class:`Unit`.
+"""
+
 import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from tumorcf_lib import steps
-from tumorcf_lib.config import CLASSES
+from tumorcf_lib import config, rowfiles, steps
 from tumorcf_lib.data import cohort as cohorts
-from tumorcf_lib.data import split as splits
-from tumorcf_lib.edits import audit as audits
-from tumorcf_lib.edits import plan
 from tumorcf_lib.networks import memory
-from tumorcf_lib.study import made_by, stages
-from tumorcf_lib.study import results as results_of
+from tumorcf_lib.study import results
 
-OUTLINED_EDITS = ("original", "remove", "sham")
-SHOWN_EDITS = ("original", "remove", "sham", "only")
+NETWORK, ROWS = "network", "rows"
+"""Folders of a unit: its network, and what that answered. A copy of the rows is enough to pool."""
+
+WEIGHTS, HISTORY = "weights.npz", "history.csv"
 
 
-def load_prepared(results) -> cohorts.Cohort:
-    """The cohort as the network sees it: inputs and masks of 02, table of 01.
+class _TimeIsUpError(Exception):
+    """Ends a training between two epochs, when the last one's checkpoint is written."""
 
-    Returns
-    -------
-    Cohort
-        Slices float32 (n, size, size) and masks bool, both memory-mapped.
+
+@dataclass(frozen=True)
+class Unit:
+    """A network to be made: by which settings, from what, and where it is kept."""
+
+    folder: Path
+    profile: config.Profile
+    prepared: cohorts.Cohort  # as the network sees it
+    parts: np.ndarray  # "train", "validation", "test" or another word for each slice
+    seed: int  # of the training
+    depends_on: dict  # all that the training depends on
+    labels: np.ndarray | None = None  # as shown in training; the true ones if left out
+    names: dict = field(default_factory=dict)  # first columns of its history
+
+    def part(self, name) -> cohorts.Cohort:
+        """The slices of a part."""
+        return self.prepared.subset(np.flatnonzero(self.parts == name))
+
+
+def why_stale(unit, depends_on) -> str | None:
+    """Why a unit has to be made (again), in words; None if it holds. Its rows may stand alone."""
+    asked = steps.why_stale(unit.folder / ROWS, unit.depends_on | depends_on)
+    if asked is None and not (unit.folder / NETWORK).exists():
+        return None
+    return steps.why_stale(unit.folder / NETWORK, unit.depends_on) or asked
+
+
+def make(unit, ask, depends_on, *, network=None, progress=print) -> Path:
+    """The folder of a unit's rows, made now or before; only one process makes a unit at a time.
+
+    ``ask(predict, folder)`` writes the rows, which depend on the training and on ``depends_on``:
+    if only the latter changed, the network is kept. ``network``, :func:`trained` if left out,
+    makes ``predict`` of the unit."""
+    rows, trained_in = unit.folder / ROWS, unit.folder / NETWORK
+    unit.folder.parent.mkdir(parents=True, exist_ok=True)
+    with steps.held(unit.folder.parent / f"{unit.folder.name}.{steps.LOCK}"):
+        if why_stale(unit, depends_on) is None:
+            return rows
+        if network is None and steps.why_stale(trained_in, unit.depends_on) not in (
+            None, steps.INTERRUPTED,
+        ):  # fmt: skip
+            steps.remove_whole(rows)  # what another network answered
+        predict = (network or trained)(unit, progress=progress)
+        ask(predict, steps.begin(rows, unit.depends_on | depends_on))
+        steps.seal(rows)
+    memory.forget_networks()
+    return rows
+
+
+def trained(unit, *, progress=print):
+    """The unit's network, trained now or before, as a function from slices to probabilities."""
+    folder = steps.begin(unit.folder / NETWORK, unit.depends_on)
+    if steps.why_stale(folder, unit.depends_on):
+        fit(unit, folder, progress=progress)
+        steps.seal(folder)
+    return predictor(unit.profile, folder / WEIGHTS)
+
+
+def fit(unit, folder, *, progress=print, minutes=None) -> bool:
+    """Train a unit's network into a folder as weights and history; whether its schedule is over.
+
+    A killed training goes on after its last finished epoch. With ``minutes``, no epoch is begun
+    that would probably end later; the best so far is kept, and the same call goes on."""
+    from tumorcf_lib.networks import checkpoint, classifier, training
+
+    if (folder / WEIGHTS).is_file() and not (folder / steps.CHECKPOINT).is_file():
+        return True
+    classifier.set_up(unit.seed)
+    profile, cohort = unit.profile, unit.prepared
+    model = classifier.build(profile, n_classes=len(cohort.classes), seed=unit.seed)
+    labels = cohort.labels if unit.labels is None else unit.labels
+    data = cohort.slices, labels, cohort.persons, unit.parts
+    told = progress if minutes is None else _until(minutes, progress)
+    try:
+        done = training.train(
+            model, profile, *data, seed=unit.seed, folder=folder, progress=told
+        )  # fmt: skip
+        is_over = True
+    except _TimeIsUpError:
+        parts = training.split_parts(model, *data, validates=profile.validates)
+        mark = checkpoint.fingerprint(profile, unit.seed, *parts)
+        state = checkpoint.Checkpoint(folder, model, mark)
+        state.read()
+        state.restore_best()
+        history = pd.DataFrame(state.history, columns=training.HISTORY_COLUMNS)
+        done = training.Training(model, history, state.best_epoch)
+        is_over = state.epoch >= profile.epochs or training.is_over(state, profile)
+    store(folder, done.model, named(done.marked_history, **unit.names))
+    if is_over:
+        steps.forget_checkpoints(folder)
+    memory.forget_networks()
+    return is_over
+
+
+def store(folder, model, history):
+    """Keep a trained network: its history, how long that took, then its weights."""
+    from tumorcf_lib.networks import classifier
+
+    rowfiles.write_table(history, folder / HISTORY)
+    results.note_seconds(folder, history["seconds"].sum())
+    classifier.save_float16(model, folder / WEIGHTS, max_bytes=sys.maxsize)
+
+
+def history_of(folder) -> pd.DataFrame:
+    """The history in a network's folder, without seconds: those differ from run to run."""
+    return rowfiles.read_table(folder / HISTORY).drop(columns="seconds")
+
+
+def _until(minutes, progress):
+    """A ``progress`` for a training that ends it before an epoch, expected to take as long as the
+    last, outlasts the minutes. It is told of an epoch when its checkpoint is written."""
+    started = last = time.perf_counter()
+
+    def told(line):
+        nonlocal last
+        progress(line)
+        now = time.perf_counter()
+        expected_end = now + (now - last)
+        last = now
+        if expected_end - started > 60 * minutes:
+            raise _TimeIsUpError
+
+    return told
+
+
+def predictor(profile, weights):
+    """The network of stored weights as a function from slices to probabilities."""
+    from tumorcf_lib.networks import classifier, speed
+
+    model = speed.folded(classifier.load_float16(profile, weights))
+    return classifier.as_predictor(model, batch_size=profile.predict_batch_size)
+
+
+def deal(persons, labels, seed) -> np.ndarray:
+    """Labels dealt anew to the persons at random: each has one, each class as many persons.
+
+    >>> deal(["a", "a", "b", "c"], np.array([0, 0, 1, 2]), seed=0).tolist()
+    [2, 2, 0, 1]
     """
-    table = results.read("01_data", "slices")
-    table["label"] = pd.Index(CLASSES).get_indexer(table["label"])
-    return cohorts.Cohort(
-        name=results.study.profile.cohort,
-        slices=results.read_array("02_preprocessing", "inputs"),
-        masks=results.read_array("02_preprocessing", "masks"),
-        table=table,
-        classes=CLASSES,
-        source=results.study.tag,
-    )
+    _, first, owner = np.unique(persons, return_index=True, return_inverse=True)
+    return np.random.default_rng(seed).permutation(np.asarray(labels)[first])[owner]
 
 
-def slices_of(prepared, slice_ids) -> cohorts.Cohort:
-    """The slices of these IDs, in this order."""
-    positions = pd.Index(prepared.table["slice_id"]).get_indexer(slice_ids)
-    return prepared.subset(positions)
-
-
-def parts_of(prepared, rows) -> np.ndarray:
-    """Part ("train", "validation", "test") of each prepared slice, from one fold's split rows."""
-    part_of = rows.set_index("slice_id")["part"]
-    return part_of.loc[prepared.table["slice_id"]].to_numpy(str)
-
-
-def train(results, prepared, split) -> pd.DataFrame:
-    """Train one network a fold and keep its weights as ``weights_fold<k>.npz``.
-
-    A killed training goes on after its last finished epoch, and a finished one is not
-    repeated, as long as recipe, code, inputs, split and seed are the same.
-
-    Returns
-    -------
-    DataFrame
-        One row per fold and epoch: fold, epoch, loss, accuracy, val_loss, val_accuracy,
-        val_person_accuracy, learning_rate, and ``best``: whether this epoch's weights
-        were kept.
-    """
-    histories = []
-    for fold, rows in split.groupby("fold"):
-        seed = results.study.seed + int(fold)
-        folder = results.workspace(f"fold{fold}", training_depends(results, seed))
-        parts = parts_of(prepared, rows)
-        if not (folder / "weights.npz").exists():
-            _train_one(results.study.profile, prepared, parts, seed, folder)
-            memory.forget_networks()
-        shutil.copyfile(folder / "weights.npz", results.folder / weights_name(fold))
-        results.keep(results.folder / weights_name(fold))
-        history = pd.read_csv(folder / "history.csv").assign(fold=fold)
-        results_of.note_seconds(folder, history["seconds"].sum())
-        histories.append(history)
-    history = pd.concat(histories, ignore_index=True)
-    # Seconds differ from run to run; what is hashed and published must not.
-    return history[["fold", *history.columns.drop(["fold", "seconds"])]]
-
-
-def _train_one(profile, prepared, parts, seed, folder):
-    from tumorcf_lib.networks import classifier, training
-
-    model = classifier.build(profile, seed=seed)
-    done = training.train(
-        model, profile, prepared.slices, prepared.labels, prepared.persons, parts,
-        seed=seed, folder=folder,
-    )  # fmt: skip
-    steps.write_whole(folder / "history.csv", done.marked_history.to_csv(index=False))
-    classifier.save_float16(done.model, folder / "weights.npz", max_bytes=sys.maxsize)
-    steps.forget_checkpoints(folder)
-
-
-def training_depends(results, seed) -> dict:
-    """All that a training's result depends on."""
-    from tumorcf_lib.networks import checkpoint
-
-    settings = results.study.profile.as_dict()
-    return {
-        "settings": {name: settings[name] for name in checkpoint.SETTINGS},
-        "seed": seed,
-        "split": results.input_digest("01_data", "split.csv"),
-        "inputs": results.input_digest("02_preprocessing", "inputs.npy"),
-        "code": made_by.code("training"),
-        "packages": made_by.packages(),
-    }
-
-
-def predict(results, prepared, *, part: str) -> pd.DataFrame:
-    """Probabilities of every slice of a part, by the network of the fold it belongs to.
-
-    Parameters
-    ----------
-    part : {"test", "validation"}
-
-    Returns
-    -------
-    DataFrame
-        slice_id, patient_id, person_id, label (class name), fold, p_<class>.
-    """
-    parts = []
-    for fold, own, predictor in _each_fold(results, prepared, part):
-        table = prediction_rows(own, predictor(own.slices, desc=f"predicting {part}"))
-        table.insert(4, "fold", fold)
-        parts.append(table)
-    return pd.concat(parts, ignore_index=True)
-
-
-def prediction_rows(own, probabilities) -> pd.DataFrame:
-    """Rows of some slices: slice_id, patient_id, person_id, label (class name), p_<class>.
-
-    Parameters
-    ----------
-    own : Cohort
-        Of the study's three classes.
-    probabilities : ndarray, shape (n, 3)
-    """
-    table = own.table[["slice_id", "patient_id", "person_id"]].copy()
-    table["label"] = np.array(CLASSES)[own.labels]
-    table[[f"p_{name}" for name in CLASSES]] = probabilities
+def named(table, **names) -> pd.DataFrame:
+    """A table with columns before its own that say whose it is."""
+    for place, (name, value) in enumerate(names.items()):
+        table.insert(place, name, value)
     return table
 
 
-def audit(results, prepared) -> pd.DataFrame:
-    """Audit every tested slice by the network of its fold; rows as ``audit.audit`` makes them.
-
-    Headline edits with the profile's ``n_places`` shams, then every other infill and every
-    other dilation with ``n_control_places``.
-    """
-    profile = results.study.profile
-    edits = plan.HEADLINE_EDITS + plan.control_edits(
-        profile.infills, profile.dilations_at_512, profile.size_px, profile.n_control_places
-    )
-    depends_on = depends(results, "audit") | weights_of(results) | {"plan": list(map(repr, edits))}
-    return results.make_rows("rows_edits", lambda _: audit_by(results, prepared, edits), depends_on)
-
-
-def audit_by(results, prepared, edits, *, network="") -> pd.DataFrame:
-    """The tested slices' rows of a plan, by each fold's network of that kind."""
-    profile = results.study.profile
-    parts = [
-        audits.audit(
-            predictor, own, edits=edits, n_places=profile.n_places, seed=results.study.seed,
-            batch_size=profile.predict_batch_size, progress=True,
-        ).assign(fold=fold)
-        for fold, own, predictor in _each_fold(results, prepared, "test", network)
-    ]  # fmt: skip
-    return pd.concat(parts, ignore_index=True)
-
-
-def at_percentiles(scores, score: str, percentiles) -> pd.DataFrame:
-    """In each class, the slices at these percentiles of a score: examples by rule, not by eye.
-
-    Returns
-    -------
-    DataFrame
-        slice_id, label, percentile and the score; classes in order.
-    """
-    chosen = []
-    for name in CLASSES:
-        own = scores[(scores["label"] == name) & scores[score].notna()].sort_values(score)
-        for q in percentiles:
-            row = own.iloc[round((len(own) - 1) * q / 100)]
-            chosen.append(
-                {"slice_id": row["slice_id"], "label": name, "percentile": q, score: row[score]}
-            )
-    return pd.DataFrame(chosen)
-
-
-def example_edits(prepared, rows, chosen) -> list[dict]:
-    """Pictures, probabilities and outlines of some slices' edits, for ``figures``.
-
-    Parameters
-    ----------
-    rows : DataFrame
-        The audit's rows.
-    chosen : DataFrame
-        From :func:`at_percentiles`.
-    """
-    examples = []
-    for _, choice in chosen.iterrows():
-        own = slices_of(prepared, [choice["slice_id"]])
-        slice, mask = np.asarray(own.slices[0]), np.asarray(own.masks[0])
-        made = rows[(rows["slice_id"] == choice["slice_id"]) & (rows["reason"] == "")]
-        made = made.drop_duplicates("edit").set_index("edit")  # of shams, the first
-        example = {
-            "label": choice["label"],
-            "images": {},
-            "p": {},
-            "masks": {},
-        }
-        for edit in (name for name in SHOWN_EDITS if name in made.index):
-            row = made.loc[edit].copy()
-            row["edit"] = edit
-            example["images"][edit] = plan.recreate(slice, mask, row)
-            example["p"][edit] = row[f"p_{choice['label']}"]
-            if edit in OUTLINED_EDITS:
-                example["masks"][edit] = plan.region_of(mask, row)
-        examples.append(example)
-    return examples
-
-
-def depends(results, *kinds) -> dict:
-    """All that rows of these kinds depend on but weights, for ``results.make_rows``.
-
-    Kinds are those of :data:`study.made_by.CODE`.
-    """
-    settings = results.study.profile.as_dict()
-    unrelated = ("purpose", "n_resamples")
-    return {
-        "settings": {k: v for k, v in settings.items() if k not in unrelated},
-        "seed": results.study.seed,
-        "split": results.input_digest("01_data", "split.csv"),
-        "inputs": results.input_digest("02_preprocessing", "inputs.npy"),
-        "masks": results.input_digest("02_preprocessing", "masks.npy"),
-        "code": made_by.code(*kinds),
-        "packages": made_by.packages(made_by.ALL_PACKAGES),
-    }
-
-
-def weights_of(results) -> dict:
-    """Hashes of all weights of 03, for ``results.make_rows``."""
-    stage = "03_training"
-    names = [n for n in stages.record(results.study, stage)["hashes"] if n.startswith("weights_")]
-    return {name: results.input_digest(stage, name) for name in names}
-
-
-def weights_name(fold, network="") -> str:
-    """File of a fold's weights; ``network`` names a fine-tuned copy."""
-    return f"weights_{network}_fold{fold}.npz" if network else f"weights_fold{fold}.npz"
-
-
-def _each_fold(results, prepared, part, network=""):
-    """Fold, the slices of its part, and the predictor of its network of that kind."""
-    from tumorcf_lib.networks import classifier, speed
-
-    profile = results.study.profile
-    split = splits.check(results.read("01_data", "split"))
-    for fold, rows in split.groupby("fold"):
-        own = slices_of(prepared, rows.loc[rows["part"] == part, "slice_id"])
-        weights = results.path_in("03_training", weights_name(fold, network))
-        model = speed.folded(classifier.load_float16(profile, weights))
-        yield fold, own, classifier.as_predictor(model, batch_size=profile.predict_batch_size)
+def prediction_rows(own, probabilities) -> pd.DataFrame:
+    """Rows of some slices: slice_id, patient_id, person_id, label (class name), p_<class>."""
+    table = own.table[["slice_id", "patient_id", "person_id"]].reset_index(drop=True)
+    table["label"] = np.array(own.classes, object)[own.labels]
+    table[[f"p_{name}" for name in own.classes]] = probabilities
+    return table

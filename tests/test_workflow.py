@@ -1,0 +1,166 @@
+"""The workflow asks what the command line knows; Snakemake itself is tried where it can be had.
+
+It lives in an environment of its own (docs/cluster.md): name it by TUMORCF_SNAKEMAKE.
+"""
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tumorcf_lib import __main__ as cli
+from tumorcf_lib import config, steps
+from tumorcf_lib.study import folds
+
+WORKFLOW = config.ROOT / "workflow"
+SNAKEMAKE = os.environ.get("TUMORCF_SNAKEMAKE") or shutil.which("snakemake")
+PROFILE = "smoke-cv"
+needs_snakemake = pytest.mark.skipif(
+    not SNAKEMAKE, reason="needs Snakemake: name it by TUMORCF_SNAKEMAKE"
+)
+
+
+def snakemake(runs, *words, settings=()):
+    """Snakemake, which writes to a folder of its own and asks this Python."""
+    environment = os.environ | {"TUMORCF_RUNS": str(runs), "TUMORCF_COMMAND": ""}
+    environment.pop("TUMORCF_PROFILE", None)
+    environment.pop("TUMORCF_SEED", None)
+    return subprocess.Popen(
+        [SNAKEMAKE, *words, "--config", f"python={sys.executable}", *settings], cwd=config.ROOT,
+        env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+    )  # fmt: skip
+
+
+def printed(runs, *words):
+    """What Snakemake printed, when it ended well."""
+    process = snakemake(runs, *words)
+    text, _ = process.communicate()
+    assert process.returncode == 0, text
+    return text
+
+
+# -- without Snakemake --------------------------------------------------------
+
+
+def shells():
+    """Command and options of every rule."""
+    for block in (WORKFLOW / "Snakefile").read_text().split("    shell:\n")[1:]:
+        text = "".join(re.findall(r'^        "(.*)"$', block, re.MULTILINE))
+        yield re.search(r"-m tumorcf_lib (\S+)", text)[1], re.findall(r" (--[a-z-]+)", text)
+
+
+def test_every_command_of_the_workflow_is_one_of_the_command_line():
+    found = dict(shells())
+    assert set(found) == {"prepare", "train", "pool", "run"}
+    for command, used in found.items():
+        known = {name for names, _ in cli.COMMANDS[command][2] for name in names}
+        assert {*used, "--profile", "--data"} <= known
+    assert "--shuffled" in {name for names, _ in cli.COMMANDS["train"][2] for name in names}
+
+
+def test_profiles_speak_of_rules_that_exist():
+    rules = set(re.findall(r"^rule (\w+):", (WORKFLOW / "Snakefile").read_text(), re.MULTILINE))
+    for path in WORKFLOW.glob("profiles/*/config.yaml"):
+        profile = yaml.safe_load(path.read_text())
+        named = [*profile.get("set-threads", []), *profile.get("set-resources", [])]
+        assert named and {re.split("[:=]", line)[0] for line in named} <= rules, path
+
+
+def test_what_the_workflow_asks_the_project_is_answered():
+    settings = yaml.safe_load((WORKFLOW / "config.yaml").read_text())
+    names = {"config": settings | {"python": sys.executable}}
+    text = (WORKFLOW / "common.smk").read_text().split("wildcard_constraints:")[0]
+    exec(text, names)  # the part of it that is Python
+    assert len(names["UNITS"]) == config.get(settings["profile"]).n_folds
+    assert names["MARKS"] == config.run(settings["profile"]) / "workflow"
+
+
+# -- with Snakemake -----------------------------------------------------------
+
+
+@needs_snakemake
+def test_a_dry_run_plans_one_unit_for_each_fold_seed_and_network(tmp_path):
+    text = printed(tmp_path, "-n", "--quiet", "--cores", "1")
+    assert re.search(r"^unit +3$", text, re.MULTILINE), text
+    more = "seeds=[0,1]", "shuffled_seeds=[5]"
+    process = snakemake(tmp_path, "-n", "--quiet", "--cores", "1", settings=more)
+    assert re.search(r"^unit +9$", process.communicate()[0], re.MULTILINE)
+
+
+@needs_snakemake
+def test_the_six_notebooks_are_six_jobs(tmp_path):
+    text = printed(tmp_path, "-n", "--quiet", "--cores", "1", "notebooks")
+    assert re.search(r"^notebook +6$", text, re.MULTILINE), text
+
+
+@needs_snakemake
+def test_the_workflow_has_nothing_for_its_linter_to_say(tmp_path):
+    printed(tmp_path, "--lint")
+
+
+def pooled(runs):
+    """Content of every pooled row file."""
+    folder = Path(runs) / PROFILE
+    return {p.name: p.read_bytes() for p in [*folder.glob("rows_*"), folder / "history.csv"]}
+
+
+@pytest.fixture(scope="module")
+def by_commands(tmp_path_factory):
+    """The folds of a phantom, run by the commands alone."""
+    runs = tmp_path_factory.mktemp("commands")
+    environment = os.environ | {"TUMORCF_RUNS": str(runs), "TUMORCF_COMMAND": ""}
+    words = [sys.executable, "-m", "tumorcf_lib", "run", "--profile", PROFILE]
+    done = subprocess.run(words, cwd=config.ROOT, env=environment, check=False)
+    assert done.returncode == 0
+    return runs
+
+
+def prepared(by_commands, runs):
+    """A folder where 01 and 02 are done, which are compared elsewhere."""
+    for name in ("01_data", "02_preprocessing", "notebooks"):
+        shutil.copytree(by_commands / PROFILE / name, runs / PROFILE / name)
+    return runs
+
+
+@needs_snakemake
+@pytest.mark.monthly
+def test_units_by_the_local_executor_are_those_of_the_commands_even_if_one_is_killed(
+    by_commands, tmp_path
+):
+    runs = prepared(by_commands, tmp_path)
+    process = snakemake(runs, "--profile", "workflow/profiles/local", "--retries", "2")
+    victim = runs / PROFILE / "units" / f"fold1_seed0.{steps.LOCK}"
+    until = time.monotonic() + 1800
+    while not (victim.is_file() and victim.read_text().strip()) and time.monotonic() < until:
+        time.sleep(0.2)
+    os.kill(int(victim.read_text()), signal.SIGKILL)
+    text, _ = process.communicate()
+    assert process.returncode == 0, text
+    assert "Error in rule unit" in text  # it was killed indeed
+    assert pooled(runs) == pooled(by_commands) != {}
+
+
+@needs_snakemake
+@pytest.mark.monthly
+@pytest.mark.skipif(not shutil.which("sbatch"), reason="needs SLURM (docs/cluster.md)")
+def test_units_by_slurm_are_those_of_the_commands(by_commands, tmp_path):
+    runs = prepared(by_commands, tmp_path)
+    printed(
+        runs, "--profile", "workflow/profiles/slurm", "--slurm-status-command", "squeue",
+        "--default-resources", "mem_mb=2000", "runtime=60", "--set-threads", "prepare=1", "unit=1",
+        "--latency-wait", "5",
+    )  # fmt: skip
+    assert pooled(runs) == pooled(by_commands) != {}
+
+
+def test_the_profile_to_try_it_on_has_units_that_a_test_can_wait_for():
+    profile = config.get(PROFILE)
+    assert profile.is_phantom and profile.n_folds > 1 and not profile.has_notebooks
+    assert folds.NETWORKS.keys() == {"plain", "shuffled"}

@@ -1,0 +1,217 @@
+"""The networks of notebooks 03 to 05, one unit a fold: trained, asked, audited, and examples."""
+
+import numpy as np
+import pandas as pd
+
+from tumorcf_lib import steps
+from tumorcf_lib.config import CLASSES
+from tumorcf_lib.data import cohort as cohorts
+from tumorcf_lib.data import split as splits
+from tumorcf_lib.edits import audit as audits
+from tumorcf_lib.edits import plan
+from tumorcf_lib.study import made_by, stages, unit
+
+OUTLINED_EDITS = ("original", "remove", "sham")
+SHOWN_EDITS = ("original", "remove", "sham", "only")
+
+
+def load_prepared(results) -> cohorts.Cohort:
+    """The cohort as the network sees it: inputs and masks of 02 (memory-mapped), table of 01."""
+    table = results.read("01_data", "slices")
+    table["label"] = pd.Index(CLASSES).get_indexer(table["label"])
+    return cohorts.Cohort(
+        name=results.study.profile.cohort,
+        slices=results.read_array("02_preprocessing", "inputs"),
+        masks=results.read_array("02_preprocessing", "masks"),
+        table=table,
+        classes=CLASSES,
+        source=results.study.tag,
+    )
+
+
+def slices_of(prepared, slice_ids) -> cohorts.Cohort:
+    """The slices of these IDs, in this order."""
+    positions = pd.Index(prepared.table["slice_id"]).get_indexer(slice_ids)
+    return prepared.subset(positions)
+
+
+def parts_of(prepared, rows) -> np.ndarray:
+    """Part ("train", "validation", "test") of each prepared slice, from one fold's split rows."""
+    part_of = rows.set_index("slice_id")["part"]
+    return part_of.loc[prepared.table["slice_id"]].to_numpy(str)
+
+
+def train(results, prepared, split) -> pd.DataFrame:
+    """Train one network a fold; weights go to ``weights_fold<k>.npz``.
+
+    Returns
+    -------
+    DataFrame
+        One row per fold and epoch: fold, epoch, loss, accuracy, val_loss, val_accuracy,
+        val_person_accuracy, learning_rate, and ``best``: whether this epoch's weights
+        were kept.
+    """
+    histories = []
+    for fold, rows in split.groupby("fold"):
+        seed = results.study.seed + int(fold)
+        depends_on = training_depends(results, seed)
+        folder = results.workspace(f"fold{fold}", depends_on)
+        own = unit.Unit(
+            folder, results.study.profile, prepared, parts_of(prepared, rows), seed, depends_on,
+            names={"fold": fold},
+        )  # fmt: skip
+        unit.fit(own, folder)
+        steps.copy_whole(folder / unit.WEIGHTS, results.folder / weights_name(fold))
+        results.keep(results.folder / weights_name(fold))
+        histories.append(unit.history_of(folder))
+    return pd.concat(histories, ignore_index=True)
+
+
+def training_depends(results, seed) -> dict:
+    """All that a training's result depends on."""
+    from tumorcf_lib.networks import checkpoint
+
+    settings = results.study.profile.as_dict()
+    return {
+        "settings": {name: settings[name] for name in checkpoint.SETTINGS},
+        "seed": seed,
+        "split": results.input_digest("01_data", "split.csv"),
+        "inputs": results.input_digest("02_preprocessing", "inputs.npy"),
+        "code": made_by.code("training"),
+        "packages": made_by.packages(),
+    }
+
+
+def predict(results, prepared, *, part: str) -> pd.DataFrame:
+    """Probabilities of a part's ("test", "validation") slices, by the network of their fold.
+
+    Returns
+    -------
+    DataFrame
+        slice_id, patient_id, person_id, label (class name), fold, p_<class>.
+    """
+    parts = []
+    for fold, own, predictor in _each_fold(results, prepared, part):
+        table = unit.prediction_rows(own, predictor(own.slices, desc=f"predicting {part}"))
+        table.insert(4, "fold", fold)
+        parts.append(table)
+    return pd.concat(parts, ignore_index=True)
+
+
+def audit(results, prepared) -> pd.DataFrame:
+    """Audit every tested slice by the network of its fold; rows as ``audit.audit`` makes them.
+
+    Headline edits with the profile's ``n_places`` shams, then every other infill and every
+    other dilation with ``n_control_places``.
+    """
+    profile = results.study.profile
+    edits = plan.HEADLINE_EDITS + plan.control_edits(
+        profile.infills, profile.dilations_at_512, profile.size_px, profile.n_control_places
+    )
+    depends_on = depends(results, "audit") | weights_of(results) | {"plan": list(map(repr, edits))}
+    return results.make_rows("rows_edits", lambda _: audit_by(results, prepared, edits), depends_on)
+
+
+def audit_by(results, prepared, edits, *, network="") -> pd.DataFrame:
+    """The tested slices' rows of a plan, by each fold's network of that kind."""
+    profile = results.study.profile
+    parts = [
+        audits.audit(
+            predictor, own, edits=edits, n_places=profile.n_places, seed=results.study.seed,
+            batch_size=profile.predict_batch_size, progress=True,
+        ).assign(fold=fold)
+        for fold, own, predictor in _each_fold(results, prepared, "test", network)
+    ]  # fmt: skip
+    return pd.concat(parts, ignore_index=True)
+
+
+def at_percentiles(scores, score: str, percentiles) -> pd.DataFrame:
+    """In each class, the slices at these percentiles of a score: examples by rule, not by eye.
+
+    Returns
+    -------
+    DataFrame
+        slice_id, label, percentile and the score; classes in order.
+    """
+    chosen = []
+    for name in CLASSES:
+        own = scores[(scores["label"] == name) & scores[score].notna()].sort_values(score)
+        for q in percentiles:
+            row = own.iloc[round((len(own) - 1) * q / 100)]
+            chosen.append(
+                {"slice_id": row["slice_id"], "label": name, "percentile": q, score: row[score]}
+            )
+    return pd.DataFrame(chosen)
+
+
+def example_edits(prepared, rows, chosen) -> list[dict]:
+    """Pictures, probabilities and outlines of some slices' edits, for ``figures``.
+
+    Parameters
+    ----------
+    rows : DataFrame
+        The audit's rows.
+    chosen : DataFrame
+        From :func:`at_percentiles`.
+    """
+    examples = []
+    for _, choice in chosen.iterrows():
+        own = slices_of(prepared, [choice["slice_id"]])
+        slice, mask = np.asarray(own.slices[0]), np.asarray(own.masks[0])
+        made = rows[(rows["slice_id"] == choice["slice_id"]) & (rows["reason"] == "")]
+        made = made.drop_duplicates("edit").set_index("edit")  # of shams, the first
+        example = {
+            "label": choice["label"],
+            "images": {},
+            "p": {},
+            "masks": {},
+        }
+        for edit in (name for name in SHOWN_EDITS if name in made.index):
+            row = made.loc[edit].copy()
+            row["edit"] = edit
+            example["images"][edit] = plan.recreate(slice, mask, row)
+            example["p"][edit] = row[f"p_{choice['label']}"]
+            if edit in OUTLINED_EDITS:
+                example["masks"][edit] = plan.region_of(mask, row)
+        examples.append(example)
+    return examples
+
+
+def depends(results, *kinds) -> dict:
+    """All that rows of these kinds depend on but weights, for ``results.make_rows``.
+
+    Kinds are those of :data:`study.made_by.CODE`.
+    """
+    settings = results.study.profile.as_dict()
+    unrelated = ("purpose", "n_resamples")
+    return {
+        "settings": {k: v for k, v in settings.items() if k not in unrelated},
+        "seed": results.study.seed,
+        "split": results.input_digest("01_data", "split.csv"),
+        "inputs": results.input_digest("02_preprocessing", "inputs.npy"),
+        "masks": results.input_digest("02_preprocessing", "masks.npy"),
+        "code": made_by.code(*kinds),
+        "packages": made_by.packages(made_by.ALL_PACKAGES),
+    }
+
+
+def weights_of(results) -> dict:
+    """Hashes of all weights of 03, for ``results.make_rows``."""
+    stage = "03_training"
+    names = [n for n in stages.record(results.study, stage)["hashes"] if n.startswith("weights_")]
+    return {name: results.input_digest(stage, name) for name in names}
+
+
+def weights_name(fold, network="") -> str:
+    """File of a fold's weights; ``network`` names a fine-tuned copy."""
+    return f"weights_{network}_fold{fold}.npz" if network else f"weights_fold{fold}.npz"
+
+
+def _each_fold(results, prepared, part, network=""):
+    """Fold, the slices of its part, and the predictor of its network of that kind."""
+    profile = results.study.profile
+    split = splits.check(results.read("01_data", "split"))
+    for fold, rows in split.groupby("fold"):
+        own = slices_of(prepared, rows.loc[rows["part"] == part, "slice_id"])
+        weights = results.path_in("03_training", weights_name(fold, network))
+        yield fold, own, unit.predictor(profile, weights)

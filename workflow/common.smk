@@ -1,0 +1,39 @@
+# What the rules need to know of the project, which has a Python of its own.
+import json
+import shlex
+import subprocess
+from pathlib import Path
+
+PYTHON = config["python"]
+QUESTION = (
+    "import json, sys; from tumorcf_lib import config; from tumorcf_lib.study import made_by; "
+    "print(json.dumps({'folds': config.get(sys.argv[1]).n_folds, 'runs': str(config.runs()), "
+    "'code': made_by.code('slices', 'inputs', 'training', 'audit', 'transplants')}))"
+)
+STUDY = json.loads(subprocess.check_output([PYTHON, "-c", QUESTION, config["profile"]], text=True))
+
+
+def asked_for(profile):
+    """Options of a command, for a profile and the dataset's folder."""
+    data = f" --data {shlex.quote(str(config['data']))}" if config["data"] else ""
+    return f"--profile {shlex.quote(profile)}{data}"
+
+
+ASKED, NOTEBOOKS_ASKED = asked_for(config["profile"]), asked_for(config["notebooks"])
+MARKS = Path(STUDY["runs"]) / config["profile"] / "workflow"
+LOGS = MARKS / "logs"
+NOTEBOOK_MARKS = Path(STUDY["runs"]) / config["notebooks"] / "workflow"
+SEEDS = {"plain": config["seeds"], "shuffled": config["shuffled_seeds"]}
+UNITS = [
+    MARKS / f"{network}_fold{fold}_seed{seed}"
+    for network, seeds in SEEDS.items()
+    for seed in seeds
+    for fold in range(STUDY["folds"])
+]
+
+
+wildcard_constraints:
+    network="plain|shuffled",
+    fold=r"\d+",
+    seed=r"\d+",
+    number="0[1-6]",
