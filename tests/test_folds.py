@@ -1,221 +1,447 @@
-"""The path from slices to row files, in miniature: a few phantom slices of 32 pixels."""
+"""Folds and seeds are run one by one, and pooled into rows that anybody can check."""
 
 import dataclasses
+import hashlib
+import json
 import shutil
+import subprocess
+import sys
 
 import numpy as np
 import pandas as pd
 import pytest
-from tiny_study import TINY, allow_small_splits, run_to_inputs, run_to_rows, slices_tested
+import tiny_study
 
-from tumorcf_lib import config, rowfiles
-from tumorcf_lib.edits import plan
+from tumorcf_lib import config, rowfiles, steps
+from tumorcf_lib.config import CLASSES
 from tumorcf_lib.networks import classifier
-from tumorcf_lib.study import by_fold, results, stages, unit
+from tumorcf_lib.publish import publish
+from tumorcf_lib.stats import classification
+from tumorcf_lib.study import by_fold, pool, pooled, unit
+from tumorcf_lib.study import folds as crossval
+from tumorcf_lib.study.side_studies import UnfinishedStudyError
+from tumorcf_lib.tables import fold_scores
+from tumorcf_lib.tables import folds as pooled_tables
+from tumorcf_lib.tables.folds import AVERAGED, MEAN_OF_ONE, ONE, P
+
+PROFILE = dataclasses.replace(
+    tiny_study.TINY, name="tiny-cv", n_folds=3, phantom_patients=6, n_resamples=50,
+    validates=False,
+)  # fmt: skip
 
 
-@pytest.fixture(autouse=True)
-def small_split_is_fine(monkeypatch):
-    allow_small_splits(monkeypatch)
+def quiet(_):
+    pass
 
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
-        allow_small_splits(patch)
-        return run_to_rows(tmp_path_factory.mktemp("run"))
+        tiny_study.allow_small_splits(patch)
+        patch.setattr(crossval.splits, "check", lambda table, **_: table)
+        patch.setattr(classifier, "build", tiny_study.small_network)
+        patch.setitem(
+            crossval.RECIPES, "one epoch",
+            {"epochs": 1, "warmup_epochs": 1, "size_px": 32, "validates": True},
+        )
+        study = tiny_study.run_to_inputs(tmp_path_factory.mktemp("cv"), PROFILE)
+        crossval.run(study, progress=quiet)
+        crossval.run(study, fold_numbers=[0, 1], seed=1, shuffled=True, progress=quiet)
+        crossval.run(study, fold_numbers=[1], recipe="one epoch", progress=quiet)
+        pool.pool(study)
+        yield study
 
 
-@pytest.fixture
-def copy_of(finished, tmp_path):
-    """Opens 05 of a copy of the finished run, with some of its profile's settings changed."""
-    shutil.copytree(finished.folder, tmp_path / "copy")
-
-    def fifth(**changes):
-        profile = dataclasses.replace(TINY, **changes)
-        study = dataclasses.replace(finished, profile=profile, folder=tmp_path / "copy")
-        return results.Results(study, "05_counterfactuals", study.folder / "05_counterfactuals")
-
-    return fifth
+def read(study, name):
+    return rowfiles.read_table(crossval.file_of(study.folder, name))
 
 
-def test_two_runs_give_identical_row_files_and_weights(finished, tmp_path):
-    again = run_to_rows(tmp_path / "again")
-    files = [
-        "01_data/split.csv", "03_training/weights_fold0.npz", "03_training/history.csv",
-        "04_evaluation/rows_predictions.csv.gz", "05_counterfactuals/rows_edits.csv.gz",
-    ]  # fmt: skip
-    for file in files:
-        assert (again.folder / file).read_bytes() == (finished.folder / file).read_bytes(), file
+def copied(study, folder):
+    shutil.copytree(study.folder, folder)
+    return dataclasses.replace(study, folder=folder)
 
 
-def test_a_finished_training_is_not_repeated(finished, monkeypatch):
-    monkeypatch.setattr(unit, "store", lambda *_: pytest.fail("trained again"))
-    third = results.open_stage(finished, "03_training")
-    prepared = by_fold.load_prepared(third)
-    history = by_fold.train(third, prepared, third.read("01_data", "split"))
-    third.save_table(history, "history")
-    third.finish()
-    assert history["best"].sum() == 1
-    assert "seconds" not in history
+def test_every_slice_is_tested_once_by_a_network_that_never_saw_its_person(finished):
+    rows, split = read(finished, "rows_predictions"), rowfiles.read_table(
+        finished.folder / "01_data" / "split.csv"
+    )
+    own = rows[rows["network"] == "plain"]
+    assert sorted(own["slice_id"]) == sorted(split["slice_id"].unique())
+    seen = split[split["part"] != "test"].groupby("fold")["person_id"].agg(set)
+    assert not any(row.person_id in seen[row.fold] for row in rows.itertuples())
 
 
-def test_every_tested_slice_is_predicted_and_audited_and_no_other(finished):
-    fourth = finished.folder / "04_evaluation" / "rows_predictions.csv.gz"
-    fifth = finished.folder / "05_counterfactuals" / "rows_edits.csv.gz"
-    tested = slices_tested(finished)
-    assert set(rowfiles.read_table(fourth)["slice_id"]) == tested
-    assert set(rowfiles.read_table(fifth)["slice_id"]) == tested
+def test_every_slice_is_audited_and_says_what_its_network_predicted(finished):
+    rows, edits = read(finished, "rows_predictions"), read(finished, "rows_edits_plain_seed0")
+    original = edits[edits["edit"] == "original"].set_index("slice_id")
+    as_is = rows[rows["network"] == "plain"].set_index("slice_id")
+    assert set(original.index) == set(as_is.index)
+    np.testing.assert_allclose(
+        original.loc[as_is.index, P], as_is[P], atol=publish.ROW_TOLERANCE
+    )
 
 
-def test_the_audits_original_is_the_evaluations_prediction(finished):
-    predictions = rowfiles.read_table(finished.folder / "04_evaluation" / "rows_predictions.csv.gz")
-    rows = rowfiles.read_table(finished.folder / "05_counterfactuals" / "rows_edits.csv.gz")
-    original = rows[rows["edit"] == "original"].set_index("slice_id")
-    columns = [f"p_{name}" for name in config.CLASSES]
-    both = predictions.set_index("slice_id")[columns] - original[columns]
-    assert both.abs().max().max() < 1e-4  # batches differ in composition, rows in the last digit
+def test_finished_units_are_left_alone(finished):
+    said = []
+    crossval.run(finished, progress=said.append)
+    assert said == [f"fold {fold}, seed 0: up to date, skipped" for fold in range(3)]
 
 
-def test_pictures_of_examples_are_the_audited_edits(finished):
-    study = finished
-    fifth = results.Results(study, "05_counterfactuals", study.folder / "05_counterfactuals")
-    prepared = by_fold.load_prepared(fifth)
-    rows = rowfiles.read_table(study.folder / "05_counterfactuals" / "rows_edits.csv.gz")
-    slice_id = rows["slice_id"].iloc[0]
-    label = rows["label"].iloc[0]
-    chosen = pd.DataFrame({"slice_id": [slice_id], "label": [label], "percentile": [50]})
-    (example,) = by_fold.example_edits(prepared, rows, chosen)
-    own = by_fold.slices_of(prepared, [slice_id])
-    assert (example["images"]["original"] == own.slices[0]).all()
-    removed = rows[(rows["slice_id"] == slice_id) & (rows["edit"] == "remove")].iloc[0]
-    again = plan.recreate(np.asarray(own.slices[0]), np.asarray(own.masks[0]), removed)
-    assert (example["images"]["remove"] == again).all()
-    assert example["p"]["remove"] == removed[f"p_{label}"]
-    assert (example["masks"]["original"] == own.masks[0]).all()
+def rows_of(study, fold, seed=0, **options):
+    return crossval.unit_folder(study, fold, seed, **options) / unit.ROWS
 
 
-def test_examples_are_chosen_by_rank_within_the_class():
-    scores = pd.DataFrame({
-        "slice_id": range(21), "label": ["glioma"] * 11 + ["meningioma"] * 5 + ["pituitary"] * 5,
-        "drop": [*np.linspace(1, 0, 11), *range(5), np.nan, 3, 2, 1, 0],
-    })  # fmt: skip
-    chosen = by_fold.at_percentiles(scores, "drop", (0, 50, 100))
-    assert chosen["label"].tolist() == ["meningioma"] * 3 + ["glioma"] * 3 + ["pituitary"] * 3
-    assert chosen["drop"].tolist() == [0, 2, 4, 0, 0.5, 1, 0, 2, 3]
+def rewrite(rows, **changes):
+    """Change what a finished unit depended on, as if it had been made of that."""
+    record = steps.read_record(rows)
+    record["depends_on"] |= changes
+    steps.write_record(rows, record)
 
 
-def test_a_killed_training_goes_on_and_ends_as_an_undisturbed_one(finished, tmp_path, monkeypatch):
-    study = run_to_inputs(tmp_path / "killed")
-    classifier.set_up(study.seed)
-    third = results.open_stage(study, "03_training")
-    prepared = by_fold.load_prepared(third)
-    table = third.read("01_data", "split")
-    from tumorcf_lib.networks import checkpoint
+def no_training(*_, **__):
+    pytest.fail("trained again")
 
-    record = checkpoint.Checkpoint.record
 
-    def killed_after_first(self, *arguments, **options):
-        record(self, *arguments, **options)
+def test_a_killed_unit_goes_on_to_the_same_rows(finished, tmp_path, monkeypatch):
+    study = copied(finished, tmp_path / "killed")
+    shutil.rmtree(crossval.unit_folder(study, 2, 0))
+
+    def die(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(checkpoint.Checkpoint, "record", killed_after_first)
-    with pytest.raises(KeyboardInterrupt):
-        by_fold.train(third, prepared, table)
-    monkeypatch.setattr(checkpoint.Checkpoint, "record", record)
-    history = by_fold.train(third, prepared, table)
-    undisturbed = rowfiles.read_table(finished.folder / "03_training" / "history.csv")
-    pd.testing.assert_frame_equal(rowfiles.round_trip(history), undisturbed)
-    weights = "weights_fold0.npz"
-    assert (third.folder / weights).read_bytes() == (
-        finished.folder / "03_training" / weights
-    ).read_bytes()
-
-
-def test_a_kill_before_the_network_is_stored_costs_no_epoch(finished, tmp_path, monkeypatch):
-    from tumorcf_lib.networks import training
-
-    def killed(*_, **__):
-        raise KeyboardInterrupt
-
-    study = run_to_inputs(tmp_path / "killed")
-    classifier.set_up(study.seed)
-    third = results.open_stage(study, "03_training")
-    given = third, by_fold.load_prepared(third), third.read("01_data", "split")
     with monkeypatch.context() as patch:
-        patch.setattr(classifier, "save_float16", killed)
+        patch.setattr(crossval.audits, "audit", die)
         with pytest.raises(KeyboardInterrupt):
-            by_fold.train(*given)
-    monkeypatch.setattr(training, "_train_epoch", lambda *_, **__: pytest.fail("trained again"))
-    by_fold.train(*given)
-    weights = (third.folder / "weights_fold0.npz").read_bytes()
-    assert weights == (finished.folder / "03_training" / "weights_fold0.npz").read_bytes()
-    assert not list(third.folder.rglob("checkpoint.npz"))
+            crossval.run(study, fold_numbers=[2], progress=quiet)
+    said = []
+    monkeypatch.setattr(unit, "fit", no_training)
+    crossval.run(study, fold_numbers=[2], progress=said.append)
+    assert said[0] == "fold 2, seed 0: it was interrupted"
+    for name in ("rows_predictions", "rows_edits", "rows_transplants", "history"):
+        again = crossval.file_of(rows_of(study, 2), name).read_bytes()
+        assert again == crossval.file_of(rows_of(finished, 2), name).read_bytes()
 
 
-def test_a_changed_recipe_trains_anew(finished, tmp_path, monkeypatch):
-    class TrainedError(Exception):
-        pass
+def test_a_unit_of_other_settings_is_made_anew(finished, monkeypatch):
+    other = dataclasses.replace(
+        finished, profile=dataclasses.replace(PROFILE, learning_rate=PROFILE.learning_rate * 2)
+    )
+    said = []
+    monkeypatch.setattr(crossval, "prepare", quiet)
+    monkeypatch.setattr(crossval, "make", quiet_make)
+    crossval.run(other, fold_numbers=[0], progress=said.append)
+    assert said[0] == "fold 0, seed 0: settings changed since"
 
-    def fit(*_):
-        raise TrainedError
 
-    copy = tmp_path / "copy"
-    shutil.copytree(finished.folder, copy)
+def quiet_make(*_):
+    pass
+
+
+def test_if_only_the_audit_changed_the_network_is_kept(finished, tmp_path, monkeypatch):
+    study = copied(finished, tmp_path / "audited")
+    rows, said = rows_of(study, 0), []
+    rewrite(rows, audit="older code")
+    monkeypatch.setattr(unit, "fit", no_training)
+    crossval.run(study, fold_numbers=[0], progress=said.append)
+    assert said[0] == "fold 0, seed 0: audit changed since"
+    was = rows_of(finished, 0) / "rows_edits.csv.gz"
+    assert (rows / "rows_edits.csv.gz").read_bytes() == was.read_bytes()
+
+
+def test_rows_of_another_network_are_made_again_with_it(finished, tmp_path, monkeypatch):
+    study, trained = copied(finished, tmp_path / "older"), []
+    rewrite(crossval.unit_folder(study, 0, 0) / unit.NETWORK, code="older code")
+
+    def fit(own, folder, **_):
+        trained.append((rows_of(study, 0).exists(), folder))
+        raise KeyboardInterrupt
+
     monkeypatch.setattr(unit, "fit", fit)
-    longer = dataclasses.replace(TINY, epochs=3)
-    study = dataclasses.replace(finished, profile=longer, folder=copy)
-    third = results.Results(study, "03_training", copy / "03_training")
-    with pytest.raises(TrainedError):
-        by_fold.train(third, by_fold.load_prepared(third), third.read("01_data", "split"))
+    with pytest.raises(KeyboardInterrupt):
+        crossval.run(study, fold_numbers=[0], progress=quiet)
+    assert trained == [(False, crossval.unit_folder(study, 0, 0) / unit.NETWORK)]
+    assert [path.name for path in trained[0][1].iterdir()] == [steps.RECORD]
 
 
-def test_audit_rows_name_their_fold_and_hold_the_headline_and_every_control(finished):
-    rows = rowfiles.read_table(finished.folder / "05_counterfactuals" / "rows_edits.csv.gz")
-    assert set(rows["fold"]) == {0}
-    controls = plan.control_edits(TINY.infills, TINY.dilations_at_512, 32, TINY.n_control_places)
-    expected = {(e.name, e.infill, e.dilation_px) for e in (*plan.HEADLINE_EDITS, *controls)}
-    assert ("sham", "navier_stokes", 1) in expected and ("remove", "telea", 0) in expected
-    made = rows[["edit", "infill", "dilation_px"]].itertuples(index=False, name=None)
-    assert set(made) == expected
-    n_shams = rows[rows["place"] >= 0].groupby(["edit", "infill", "dilation_px"])["place"].max() + 1
-    assert n_shams.loc[("sham", "navier_stokes", 0)] == TINY.n_places
-    assert n_shams.loc[("sham", "telea", 0)] == TINY.n_control_places
+def test_rows_alone_are_enough_for_a_finished_unit(finished, tmp_path, monkeypatch):
+    study, said = copied(finished, tmp_path / "rows"), []
+    shutil.rmtree(crossval.unit_folder(study, 0, 0) / unit.NETWORK)
+    monkeypatch.setattr(unit, "fit", no_training)
+    crossval.run(study, fold_numbers=[0], progress=said.append)
+    assert said == ["fold 0, seed 0: up to date, skipped"]
+    pool.pool(study)
+    for name in ("rows_predictions", "history"):
+        assert crossval.file_of(study.folder, name).read_bytes() == (
+            crossval.file_of(finished.folder, name).read_bytes()
+        )
 
 
-def test_finished_rows_are_read_again_when_only_the_resamples_changed(copy_of, monkeypatch):
-    fifth = copy_of(n_resamples=TINY.n_resamples + 1, purpose="other words")
-    before = rowfiles.read_table(fifth.folder / "rows_edits.csv.gz")
-    monkeypatch.setattr(by_fold, "audit_by", lambda *_: pytest.fail("audited again"))
-    pd.testing.assert_frame_equal(by_fold.audit(fifth, None), before)
+def test_a_unit_that_another_process_makes_is_refused_and_others_are_not(finished, tmp_path):
+    study = copied(finished, tmp_path / "twice")
+    shutil.rmtree(rows_of(study, 0))
+    with steps.held(study.folder / "units" / f"fold0_seed0.{steps.LOCK}"):
+        with pytest.raises(steps.InUseError):
+            crossval.run(study, fold_numbers=[0], progress=quiet)
+        crossval.run(study, fold_numbers=[1, 2], progress=quiet)
 
 
-class AuditedError(Exception):
-    """Raised in place of an audit."""
+def test_units_that_begin_while_another_prepares_wait_for_it(finished, tmp_path, monkeypatch):
+    study = dataclasses.replace(finished, folder=tmp_path / "together")
+    monkeypatch.setattr(crossval.stages, "why_stale", lambda *_, **__: "it was never finished")
+    done = []
+    monkeypatch.setattr(crossval.notebooks, "run", lambda *_, **__: done.append("prepared"))
+    study.folder.mkdir()
+    lock = study.folder / f"prepare.{steps.LOCK}"
+    holder = subprocess.Popen(
+        [sys.executable, "-c", HOLD_A_SECOND, str(lock)], stdout=subprocess.PIPE, text=True,
+        cwd=config.ROOT,
+    )  # fmt: skip
+    assert holder.stdout.readline() == "held\n"
+    crossval.prepare(study)
+    assert holder.wait() == 0 and done == ["prepared"]
 
 
-def _audited(*_):
-    raise AuditedError
+HOLD_A_SECOND = """
+import sys, time
+from tumorcf_lib import steps
+steps.hold(steps.Path(sys.argv[1]))
+print("held", flush=True)
+time.sleep(1)
+"""
 
 
-@pytest.mark.parametrize("changes", [{"n_places": 3}, {"infills": ("telea",)}])
-def test_rows_are_made_again_when_the_plan_changed(copy_of, monkeypatch, changes):
-    monkeypatch.setattr(by_fold, "audit_by", _audited)
-    with pytest.raises(AuditedError):
-        by_fold.audit(copy_of(**changes), None)
+@pytest.mark.parametrize("text", ["", '{"depends_on": 0', "[]"])
+def test_a_damaged_record_of_a_unit_is_named_and_not_pooled(finished, tmp_path, text):
+    study = copied(finished, tmp_path / "damaged")
+    (rows_of(study, 0) / steps.RECORD).write_text(text)
+    with pytest.raises(crossval.UnitError, match="fold0_seed0/rows/step.json is not as it was"):
+        pool.pool(study)
 
 
-@pytest.mark.parametrize(
-    ("stage", "file"),
-    [("03_training", "weights_fold0.npz"), ("02_preprocessing", "inputs.npy"),
-     ("02_preprocessing", "masks.npy"), ("01_data", "split.csv")],
-)  # fmt: skip
-def test_rows_are_made_again_when_what_they_come_from_changed(copy_of, monkeypatch, stage, file):
-    fifth = copy_of()
-    record = fifth.study.folder / stage / stages.RECORD
-    kept = stages.record(fifth.study, stage)
-    kept["hashes"][file] = "another"
-    record.write_text(stages.json.dumps(kept))
-    monkeypatch.setattr(by_fold, "audit_by", _audited)
-    with pytest.raises(AuditedError):
-        by_fold.audit(fifth, None)
+def test_a_units_file_that_was_cut_off_in_copying_is_named_and_not_pooled(finished, tmp_path):
+    study = copied(finished, tmp_path / "cut")
+    rows = crossval.file_of(rows_of(study, 2), "rows_edits")
+    rows.write_bytes(rows.read_bytes()[:-9])
+    with pytest.raises(crossval.UnitError, match="fold2_seed0/rows/rows_edits.csv.gz is not as it"):
+        pool.pool(study)
+
+
+def test_recipes_see_validation_persons_only(finished):
+    folder = rows_of(finished, 1, recipe="one epoch")
+    assert not (folder / "rows_predictions.csv.gz").exists()
+    assert not (folder / "rows_edits.csv.gz").exists()
+    tried = read(finished, "rows_recipes")
+    split = rowfiles.read_table(finished.folder / "01_data" / "split.csv")
+    held = split[(split["fold"] == 1) & (split["part"] == "validation")]
+    assert set(tried["slice_id"]) == set(held["slice_id"])
+
+
+def test_a_recipe_may_make_the_slices_smaller(finished, monkeypatch):
+    shown = []
+    monkeypatch.setattr(crossval, "make", lambda unit, *_: shown.append(unit.prepared))
+    monkeypatch.setitem(crossval.RECIPES, "small", {"size_px": 16})
+    crossval.run(finished, fold_numbers=[0], recipe="small", progress=quiet)
+    assert shown[0].slices.shape[1:] == (16, 16)
+    assert len(shown[0].slices) == len(shown[0])
+
+
+@pytest.mark.parametrize(("options", "words"), [
+    ({"fold_numbers": [3]}, "no fold 3"),
+    ({"recipe": "magic"}, "no recipe 'magic'"),
+])  # fmt: skip
+def test_what_does_not_exist_is_named(finished, options, words):
+    with pytest.raises(crossval.UnitError, match=words):
+        crossval.run(finished, **options)
+
+
+def test_a_hold_out_profile_has_no_folds(finished):
+    one = dataclasses.replace(finished, profile=tiny_study.TINY)
+    with pytest.raises(crossval.UnitError, match="one hold-out split"):
+        crossval.run(one)
+
+
+def test_shuffled_labels_give_each_patient_one_class_and_each_class_as_many_patients(finished):
+    prepared = by_fold.load_prepared(crossval.source_of(finished))
+    deals = [unit.deal(prepared.persons, prepared.labels, seed) for seed in (1, 1, 2)]
+    assert (deals[0] == deals[1]).all() and (deals[0] != deals[2]).any()
+    for dealt in deals:
+        by_person = pd.DataFrame({"person": prepared.persons, "label": dealt}).groupby("person")
+        assert (by_person["label"].nunique() == 1).all()
+        true = pd.Series(prepared.labels, prepared.persons).groupby(level=0).first()
+        assert by_person["label"].first().value_counts().to_dict() == (
+            true.value_counts().to_dict()
+        )
+
+
+def test_units_that_know_nothing_are_audited_on_the_true_classes(finished):
+    rows = read(finished, "rows_edits_shuffled_seed1")
+    plain = read(finished, "rows_edits_plain_seed0").query("fold < 2 and edit == 'original'")
+    own = rows[rows["edit"] == "original"]
+    assert sorted(own["fold"].unique()) == [0, 1]
+    assert own["label"].tolist() == plain["label"].tolist()
+    assert (own[P].to_numpy() != plain[P].to_numpy()).any()
+
+
+def test_a_seed_is_pooled_as_far_as_its_folds_are_there_but_published_whole(finished, tmp_path):
+    study = copied(finished, tmp_path / "partial")
+    shutil.rmtree(crossval.unit_folder(study, 1, 0))
+    units = pool.pool(study)
+    assert units.query("network == 'plain'")["fold"].tolist() == [0, 2]
+    with pytest.raises(UnfinishedStudyError, match="No seed has all 3 folds"):
+        pooled.publish(study.folder, tmp_path / "figures", profile=PROFILE)
+
+
+def test_units_published_before_are_kept_beside_new_ones_of_the_same_making(finished, tmp_path):
+    target = pooled.publish(finished.folder, tmp_path / "figures", profile=PROFILE)
+    first = {path.name: path.read_bytes() for path in target.iterdir()}
+    study = copied(finished, tmp_path / "later")
+    for fold in range(3):
+        if fold != 1:
+            shutil.rmtree(crossval.unit_folder(study, fold, 0))
+    shutil.rmtree(study.folder / "shuffled")
+    shutil.rmtree(study.folder / "recipes")
+    pooled.publish(study.folder, target, profile=PROFILE)
+    assert {path.name: path.read_bytes() for path in target.iterdir()} == first
+
+
+def told_otherwise(rows, **changes):
+    """Rewrite what a unit says of itself, as another machine would have written it."""
+    told = json.loads((rows / crossval.TOLD).read_text())
+    for key, value in changes.items():
+        told[key] |= value
+    (rows / crossval.TOLD).write_text(json.dumps(told))
+    steps.seal(rows)
+
+
+def test_units_of_another_making_are_refused_by_what_differs(finished, tmp_path):
+    study = copied(finished, tmp_path / "foreign")
+    rows = rows_of(study, 2)
+    settings = json.loads((rows / crossval.TOLD).read_text())["made_of"]["settings"]
+    told_otherwise(rows, made_of={"split": "another", "settings": settings | {"epochs": 99}})
+    with pytest.raises(crossval.UnitError, match="fold 2, seed 0 .*fold2_seed0.* epochs is 99"):
+        pool.pool(study)
+
+
+def test_versions_that_differ_between_units_are_named(finished, tmp_path):
+    study, said = copied(finished, tmp_path / "versions"), []
+    told_otherwise(rows_of(study, 1), versions={"keras": "2.0"})
+    pool.pool(study, progress=said.append)
+    (line,) = said
+    assert line.startswith("Units were made by several versions of keras: 2.0 (plain fold 1,")
+
+
+def test_the_digest_of_a_units_making_is_the_one_that_published_units_carry(finished):
+    """By the definition that units published before were written by."""
+    source = crossval.source_of(finished)
+    settings = by_fold.training_depends(source, 0)["settings"]
+    shared = {"settings": settings, "split": source.input_digest("01_data", "split.csv")}
+    for name in ("inputs", "masks"):
+        shared[name] = source.input_digest("02_preprocessing", f"{name}.npy")
+    text = json.dumps(shared, sort_keys=True).encode()
+    assert set(read(finished, "units")["trained_by"]) == {hashlib.sha256(text).hexdigest()[:12]}
+    assert list(read(finished, "units")) == [
+        "network", "training_seed", "fold", "minutes", "device", "trained_by",
+    ]  # fmt: skip
+
+
+def test_published_folds_are_recomputed_from_their_rows(finished, tmp_path):
+    target = pooled.publish(finished.folder, tmp_path / "figures", profile=PROFILE)
+    assert publish.SIDE_STUDIES["paper-lite-cv"] is pooled
+    problems, recomputed = pooled.STUDY.verify(target, publish._compare)
+    assert problems == []
+    assert {"table_performance.csv", "table_primary.csv", "table_still_right.csv"} <= recomputed
+    table = rowfiles.read_table(target / "table_folds.csv")
+    table.loc[1, "slice_accuracy"] += 0.01
+    rowfiles.write_table(table, target / "table_folds.csv")
+    problems, _ = pooled.STUDY.verify(target, publish._compare)
+    assert len(problems) == 1
+    assert "table_folds.csv, row 2, slice_accuracy" in problems[0]
+    told = pooled.performance_sentences(target)
+    first = rowfiles.read_table(target / "table_performance.csv").iloc[0]
+    assert told[0].startswith(f"Out of fold over all {first['n']} slices")
+    assert len(pooled.answer_sentences(target)) == 2  # a phantom has one site
+    assert all((target / f"{name}.png").is_file() for name in pooled.STUDY.figures)
+
+
+def test_tables_and_figures_are_made_again_from_published_rows_alone(finished, tmp_path):
+    target = pooled.publish(finished.folder, tmp_path / "figures", profile=PROFILE)
+    first = {path.name: path.read_bytes() for path in target.iterdir()}
+    for path in target.iterdir():
+        if path.name.startswith(("table_", "fig_")):
+            path.unlink()
+    pooled.STUDY.derive_again(target)
+    assert {path.name: path.read_bytes() for path in target.iterdir()} == first
+    with pytest.raises(UnfinishedStudyError, match="is not published"):
+        pooled.STUDY.derive_again(tmp_path / "elsewhere")
+
+
+
+# -- tables with a known answer ----------------------------------------------
+
+
+def predictions_of(p_true, *, fold=0, seed=0, start=0):
+    """Slices of one person each, of classes in turn, right with these probabilities."""
+    rows = []
+    for i, p in enumerate(p_true, start):
+        label = CLASSES[i % 3]
+        others = (1 - p) / 2
+        row = {"network": "plain", "training_seed": seed, "fold": fold, "slice_id": i,
+               "patient_id": f"p{i}", "person_id": f"p{i}", "label": label}
+        rows.append(row | {f"p_{name}": p if name == label else others for name in CLASSES})
+    return pd.DataFrame(rows)
+
+
+def test_spread_finds_what_was_planted():
+    folds, seeds = np.array([0.0, 0.1, 0.2, 0.3]), np.array([0.0, 0.02, 0.04])
+    fold, seed, rest = pooled_tables._components(seeds[:, None] + folds)
+    assert fold == pytest.approx(folds.std(ddof=1))
+    assert seed == pytest.approx(seeds.std(ddof=1))
+    assert rest == pytest.approx(0, abs=1e-12)
+
+
+def test_one_seed_says_nothing_of_seeds():
+    fold, seed, rest = pooled_tables._components(np.array([[0.9, 0.8, 1.0]]))
+    assert fold == pytest.approx(0.1)
+    assert np.isnan(seed) and np.isnan(rest)
+
+
+def test_a_folds_temperature_comes_from_the_other_folds_alone():
+    right = np.random.default_rng(0).random(300) < 0.7
+    parts = []
+    for fold, confidence in enumerate((0.99, 0.7)):  # too sure of itself, and honest
+        rows = predictions_of([confidence] * 300, fold=fold, start=300 * fold)
+        p = rows[P].to_numpy(copy=True)
+        p[~right] = np.roll(p[~right], 1, axis=1)  # another class is named, as surely
+        rows[P] = p
+        parts.append(rows)
+    found = fold_scores.temperatures(pd.concat(parts))
+    own = [classification.fit_temperature(*fold_scores.arrays(part)) for part in parts]
+    assert found["plain", 0, 0] == pytest.approx(own[1])
+    assert found["plain", 0, 1] == pytest.approx(own[0])
+
+
+def test_networks_that_know_nothing_have_the_temperature_of_the_plain_ones():
+    tested = [predictions_of([0.8] * 30 + [0.3] * 6, fold=fold, start=36 * fold)
+              for fold in (0, 1)]  # fmt: skip
+    nothing = tested[0].assign(network="shuffled", training_seed=7)
+    found = fold_scores.temperatures(pd.concat([*tested, nothing]))
+    assert found["shuffled", 7, 0] == found["plain", 0, 0]
+
+
+def test_one_network_the_mean_over_seeds_and_averaged_probabilities_are_told_apart():
+    rows = pd.concat([predictions_of([0.9] * 30), predictions_of([0.9] * 15 + [0.2] * 15, seed=1)])
+    table = pooled_tables.performance_table(rows, n_resamples=20)
+    got = table[(table["metric"] == "accuracy") & (table["level"] == "slice")]
+    assert got[["networks", "training_seed", "value"]].to_numpy().tolist() == [
+        [ONE, "0", 1.0], [ONE, "1", 0.5], [MEAN_OF_ONE, "", 0.75], [AVERAGED, "", 1.0],
+    ]  # fmt: skip
+
+
+def test_only_whole_seeds_count_but_every_network_that_knows_nothing():
+    rows = pd.concat([
+        *(predictions_of([0.9] * 3, fold=fold, start=3 * fold) for fold in range(3)),
+        predictions_of([0.9] * 3, seed=1),
+        predictions_of([0.9] * 3, seed=2).assign(network="shuffled"),
+    ])
+    kept = pooled_tables.complete(rows)[["network", "training_seed"]].drop_duplicates()
+    assert kept.to_numpy().tolist() == [["plain", 0], ["shuffled", 2]]

@@ -32,7 +32,7 @@ def finished(tmp_path, monkeypatch):
     monkeypatch.setenv("TUMORCF_RUNS", str(tmp_path / "runs"))
     monkeypatch.setattr(stages, "fingerprint", lambda study, name: {"all": "the same"})
     monkeypatch.setattr(derived, "derive", _derive_once)
-    monkeypatch.setattr(publish.sources, "describe", lambda profile: "Made-up rows.")
+    monkeypatch.setattr(publish.runtime, "describe", lambda profile: "Made-up rows.")
     for name in ("FIGURES", "NOTEBOOKS"):
         monkeypatch.setattr(config, name, tmp_path / name.lower())
     monkeypatch.setattr(config, "ROOT", tmp_path)

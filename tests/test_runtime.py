@@ -1,12 +1,15 @@
+import dataclasses
 import os
 import platform
 import subprocess
 import sys
 
 import pytest
+from fake_cheng import dataset, published_12  # noqa: F401
 
 from tumorcf_lib import config
 from tumorcf_lib.data import published
+from tumorcf_lib.phantoms import cohort as phantom
 from tumorcf_lib.study import notebooks, runtime
 
 
@@ -200,3 +203,43 @@ def test_all_threads_share_one_heap_once_that_is_asked_for(tmp_path):
 def test_a_system_without_that_setting_goes_without(monkeypatch):
     monkeypatch.setattr(runtime.ctypes, "CDLL", lambda name: object())
     assert runtime.share_one_heap() is False
+
+
+# -- where slices come from ---------------------------------------------------
+
+
+def test_a_phantom_profile_draws_the_phantom_at_a_fitting_size(monkeypatch):
+    calls = []
+
+    def make_cohort(*args, **kwargs):
+        calls.append((args, kwargs))
+
+    monkeypatch.setattr(phantom, "make_cohort", make_cohort)
+    demo = config.get("demo")
+    runtime.load(demo)
+    runtime.load(dataclasses.replace(demo, size_px=224))
+    assert [kwargs for _, kwargs in calls] == [
+        {"size_px": 192, "seed": 0}, {"size_px": 256, "seed": 0}
+    ]  # fmt: skip
+    assert calls[0][0] == (demo.phantom_patients, demo.phantom_slices)
+
+
+@pytest.mark.usefixtures("published_12")
+def test_a_cheng_profile_reads_the_dataset_from_the_folder_named(tmp_path, monkeypatch):
+    folder = dataset(tmp_path / "data")
+    paper = config.get("paper-lite")
+    assert len(runtime.load(paper, data_dir=folder, cache_dir=tmp_path / "cache")) == 12
+    monkeypatch.setenv("TUMORCF_DATA", str(folder))
+    monkeypatch.setenv("TUMORCF_RUNS", str(tmp_path / "runs"))
+    assert len(runtime.load(paper)) == 12
+    assert list((tmp_path / "runs" / "cache").glob("cheng-*"))
+
+
+def test_an_unknown_cohort_is_refused():
+    with pytest.raises(config.UnknownProfileError, match="'mars'"):
+        runtime.load(dataclasses.replace(config.get("paper"), cohort="mars"))
+
+
+def test_the_calibration_profile_is_no_study_of_six_notebooks():
+    with pytest.raises(config.UnknownProfileError, match="calibration"):
+        runtime.load(config.get("calibration"))

@@ -13,7 +13,7 @@ from tumorcf_lib import config, rowfiles
 from tumorcf_lib.data import split as splits
 from tumorcf_lib.networks import classifier, training
 from tumorcf_lib.publish import publish
-from tumorcf_lib.study import scratch, side_studies, sources, unit
+from tumorcf_lib.study import runtime, scratch, side_studies, unit
 
 PROFILE = dataclasses.replace(
     scratch.PROFILE, cohort="phantom", size_px=32, phantom_patients=4, phantom_slices=2, epochs=3,
@@ -149,7 +149,7 @@ def test_settings_that_cannot_be_trained_with_are_refused(tmp_path, minutes, cha
 
 
 def test_rows_are_those_of_the_validation_and_the_tested_slices_by_the_best_epoch(straight):
-    cohort = sources.load(PROFILE)
+    cohort = runtime.load(PROFILE)
     parts = splits.hold_out(cohort.persons, cohort.labels, seed=PROFILE.split_seed)
     history = rowfiles.read_table(straight / "history.csv")
     assert history.loc[history["best"], "val_loss"].item() == history["val_loss"].min()

@@ -274,13 +274,6 @@ def test_what_changed_is_said_in_words(tmp_path):
     assert steps.why_stale(tmp_path / "y", {}) == "it was never begun"
 
 
-def test_work_goes_on_in_an_unsealed_folder_whatever_its_files_are(done):
-    (done / "weights").write_text("7 8 9")
-    steps.unseal(done)
-    assert steps.changed_file(done) is None
-    assert (open_one(done.parent) / "weights").read_text() == "7 8 9"
-
-
 def test_what_vanished_after_the_seal_is_made_again(tmp_path, done):
     (done / "deep" / "history").unlink()
     assert is_empty(open_one(tmp_path))

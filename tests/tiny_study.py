@@ -11,7 +11,7 @@ from tumorcf_lib import config, rowfiles
 from tumorcf_lib.data import cohort as cohorts
 from tumorcf_lib.data import preprocess, split
 from tumorcf_lib.networks import classifier
-from tumorcf_lib.study import by_fold, controls, results, runtime, sources
+from tumorcf_lib.study import by_fold, controls, results, runtime
 
 TINY = dataclasses.replace(
     config.get("smoke"), weights=None, size_px=32, phantom_patients=4, phantom_slices=2, epochs=2,
@@ -40,7 +40,7 @@ def allow_small_splits(patch):
 def run_to_inputs(folder, profile=TINY):
     """Stages 01 and 02 of a tiny profile, as the notebooks make them."""
     study = runtime.Study(profile, 0, folder)
-    cohort = sources.load(profile)
+    cohort = runtime.load(profile)
     first = results.open_stage(study, "01_data")
     if profile.n_folds == 1:
         many = [split.hold_out(cohort.persons, cohort.labels, seed=0)]

@@ -41,7 +41,10 @@ class InUseError(RuntimeError):
 
     def __init__(self, path, holder):
         self.holder = holder
-        super().__init__(f"{path} is held by process {holder or 'unknown'}")
+        super().__init__(
+            f"{path} is held by process {holder or 'unknown'}, which makes the same. Wait until it "
+            "has finished, or stop it, and run the same again."
+        )
 
 
 class DamagedRecordError(RuntimeError):
@@ -213,12 +216,6 @@ def seal(folder: Path) -> None:
     found = (path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
     kept = read_record(folder) if (folder / RECORD).is_file() else {"depends_on": {}}
     write_record(folder, kept | hashes_of(folder, sorted(set(found) - {RECORD})))
-
-
-def unseal(folder: Path) -> None:
-    """Trust the files again as they are, before work on them goes on."""
-    if (folder / RECORD).is_file():
-        write_record(folder, {"depends_on": read_record(folder)["depends_on"]})
 
 
 def why_stale(folder: Path, depends_on: dict) -> str | None:

@@ -8,18 +8,17 @@ PYTHON = config["python"]
 QUESTION = (
     "import json, sys; from tumorcf_lib import config; from tumorcf_lib.study import made_by; "
     "print(json.dumps({'folds': config.get(sys.argv[1]).n_folds, 'runs': str(config.runs()), "
-    "'code': made_by.code('slices', 'inputs', 'training', 'audit', 'transplants')}))"
+    "'code': made_by.code('slices', 'inputs', 'training', 'audit', 'transplants', 'saliency')}))"
 )
 STUDY = json.loads(subprocess.check_output([PYTHON, "-c", QUESTION, config["profile"]], text=True))
 
 
-def asked_for(profile):
-    """Options of a command, for a profile and the dataset's folder."""
+def command(name, profile=config["profile"]):
+    """A command of the project, for a profile and the dataset's folder."""
     data = f" --data {shlex.quote(str(config['data']))}" if config["data"] else ""
-    return f"--profile {shlex.quote(profile)}{data}"
+    return f"{PYTHON} -m tumorcf_lib {name} --profile {shlex.quote(profile)}{data}"
 
 
-ASKED, NOTEBOOKS_ASKED = asked_for(config["profile"]), asked_for(config["notebooks"])
 MARKS = Path(STUDY["runs"]) / config["profile"] / "workflow"
 LOGS = MARKS / "logs"
 NOTEBOOK_MARKS = Path(STUDY["runs"]) / config["notebooks"] / "workflow"

@@ -8,10 +8,10 @@ from tumorcf_lib import config, rowfiles, steps
 from tumorcf_lib.publish import texts
 from tumorcf_lib.publish.from_rows import FIGURES
 from tumorcf_lib.stats import answers
-from tumorcf_lib.study import calibration_publish
+from tumorcf_lib.study import calibration
 from tumorcf_lib.study.side_studies import MANIFEST, reader
 
-ELSEWHERE = {"fig19_calibration": ("calibration", calibration_publish.FIGURE)}
+ELSEWHERE = {"fig19_calibration": ("calibration", calibration.FIGURE)}
 """A notebook's figure that is drawn from the tables of another folder."""
 
 FIRST = ("paper-lite-cv", "paper-lite")

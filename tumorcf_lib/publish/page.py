@@ -18,7 +18,7 @@ from tqdm import tqdm
 from tumorcf_lib import config, steps
 from tumorcf_lib.publish import html_page, opening, texts
 from tumorcf_lib.study import notebooks as runner
-from tumorcf_lib.study import reference, sources, stages
+from tumorcf_lib.study import reference, runtime, stages
 
 PAGE = "report.html"
 TITLE = "Does a brain-tumor classifier look at the tumor?"
@@ -172,7 +172,7 @@ def _notes(study):
     """What a reader of the whole page has to know."""
     profile = study.profile
     notes = [
-        sources.describe(profile),
+        runtime.describe(profile),
         f"Profile {profile.name} ({profile.purpose}), seed {study.seed}.",
     ]
     if not study.profile.is_phantom:

@@ -23,7 +23,6 @@ from tumorcf_lib.study import (
     results,
     runtime,
     scratch,
-    sources,
     stages,
 )
 from tumorcf_lib.tables import derived
@@ -96,7 +95,7 @@ def publish(profile_name: str, *, seed: int = 0, from_rows: bool = False) -> Pat
             _copy_stage(study, name, new)
         _write_numbers(study, new)
         shutil.copyfile(study.folder / notebooks.MINUTES, new / notebooks.MINUTES)
-        source = sources.describe(profile)
+        source = runtime.describe(profile)
         card.write(new, profile.as_dict(), study.seed, source)
         _write_manifest(study, new, source)
     for name in (*stages.NAMES, *(stages.GUIDES if profile.name == DEMO else ())):

@@ -24,7 +24,7 @@ TEMPLATE = tuple(
 
 _ALWAYS = ("config.CLASSES", "rowfiles")
 _SPLIT = ("data.split",)
-_COHORT = (*_ALWAYS, *_SPLIT, "data.cohort", "study.sources")
+_COHORT = (*_ALWAYS, *_SPLIT, "data.cohort", "study.runtime.load")
 PHANTOM = tuple(f"phantoms.{m}" for m in ("anatomy", "cohort", "slices", "solids", "tumors"))
 DATASET = tuple(f"data.{m}" for m in ("archives", "finding", "matfile", "published"))
 _EDITS = (
@@ -53,7 +53,8 @@ CODE = {
     "detector": (*_ALWAYS, *_EDITS, *_NETWORK, "controls.detector"),
     "calibration": (
         *_ALWAYS, *_SPLIT, *_TRAINING, *PHANTOM, "data.cohort", "data.preprocess",
-        "networks.ignorant", "phantoms.planted", "study.calibration", "study.unit",
+        "networks.ignorant", "phantoms.planted", "study.calibration.run",
+        "study.calibration.tiny", "study.unit",
         "tables.calibration.kind_of", "tables.calibration.rho_of",
     ),
 }  # fmt: skip
@@ -90,7 +91,7 @@ SHOWN_CODE = {
     ),
     "06_metrics": (
         *_TABLES, "figures.controls", "figures.forests", "figures.scores", "figures.studies",
-        "phantoms.planted", "study.calibration",
+        "phantoms.planted", "study.calibration.published", "study.calibration.sentences",
     ),
 }  # fmt: skip
 """Stage -> the code of its tables and figures, which later stages do not depend on."""

@@ -92,15 +92,12 @@ def _make(study, name, names, fresh, published) -> dict:
 
 
 @contextmanager
-def only_run(folder, lock=steps.LOCK):
-    """Refuse a second run of the same folder: the two would write over each other's files.
-
-    A ``lock`` of another name is of a part of the folder that may be run by itself.
-    """
+def only_run(folder):
+    """Refuse a second run of the same folder: the two would write over each other's files."""
     folder.mkdir(parents=True, exist_ok=True)
     with ExitStack() as held:
         try:
-            held.enter_context(steps.held(folder / lock))
+            held.enter_context(steps.held(folder / steps.LOCK))
         except steps.InUseError as error:
             raise stages.StageError(
                 f"Another run writes to {config.shown(folder)} (process number {error.holder}). "

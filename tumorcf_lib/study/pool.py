@@ -187,4 +187,4 @@ def _other(made_of, first):
     words = [f"{name} is {here.get(name)!r}, there {there.get(name)!r}"
              for name in {**there, **here} if here.get(name) != there.get(name)]  # fmt: skip
     files = [key for key in MADE_OF[1:] if made_of[key] != first[key]]
-    return "; ".join(words + [f"its {name} differ" for name in files])
+    return "; ".join(words + [f"other {name}" for name in files])

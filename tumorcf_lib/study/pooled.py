@@ -135,7 +135,7 @@ def site_sentences(table):
 def publish(folder, target=None, *, profile=None, seed=0):
     """Pool the finished units, then replace ``figures/paper-lite-cv``."""
     from tumorcf_lib import config
-    from tumorcf_lib.study import pool, runtime, sources
+    from tumorcf_lib.study import pool, runtime
 
     profile = profile or config.get(NAME)
     published = target or config.published(NAME)
@@ -147,7 +147,7 @@ def publish(folder, target=None, *, profile=None, seed=0):
             f"    {STUDY.command}"
         )
     return STUDY.publish(folder, target, profile=profile, seed=seed,
-                         source=sources.describe(profile))
+                         source=runtime.describe(profile))
 
 
 def _effect(row):
@@ -176,7 +176,7 @@ def shown_scores(table):
 STUDY = side_studies.SideStudy(
     name=NAME,
     files=("rows_predictions.csv.gz", "rows_edits_*.csv.gz", "history.csv", "units.csv"),
-    optional=("rows_transplants_*.csv.gz", "rows_recipes.csv.gz"),
+    optional=("rows_transplants_*.csv.gz", "rows_saliency_*.csv.gz", "rows_recipes.csv.gz"),
     derive=derive,
     figures={
         "fig_answer": Drawn("scores.answer", ("table_still_right",),

@@ -144,16 +144,51 @@ def _check_parameters(profile_name, seed):
         )
 
 
+def load(profile, *, data_dir=None, cache_dir=None):
+    """The cohort of a profile: drawn if it is a phantom, else read from the archives, which lie in
+    ``config.data_folder()`` unless told otherwise; slices once read are kept as arrays."""
+    from tumorcf_lib.data import archives, published  # heavy, and runners need none of it
+    from tumorcf_lib.phantoms import cohort
+
+    if profile.cohort == "phantom":
+        # A small network input needs no 256 px slice; drawing time grows with the area
+        drawn_px = 192 if profile.size_px <= 128 else 256
+        return cohort.make_cohort(
+            profile.phantom_patients, profile.phantom_slices, size_px=drawn_px, seed=0
+        )
+    if profile.cohort != "cheng":
+        raise config.UnknownProfileError(
+            f"Profile {profile.name!r} names the cohort {profile.cohort!r}; known are 'phantom' "
+            "and 'cheng'."
+        )
+    found = published.read(data_dir or config.data_folder(), cache_dir=cache_dir or config.cache())
+    absent = [name for k, name in enumerate(config.CLASSES) if k not in set(found.labels)]
+    if absent:
+        raise archives.DatasetNotFoundError(
+            f"Expected slices of every class, got none of {', '.join(absent)} ({found.source}). "
+            "This part of the dataset cannot be split: put all four archives there."
+        )
+    return found
+
+
+def describe(profile) -> str:
+    """One sentence on where the profile's slices come from; reads the dataset if need be."""
+    from tumorcf_lib.data import published
+    from tumorcf_lib.phantoms import cohort
+
+    if profile.is_phantom:
+        return cohort.SOURCE
+    return published.describe(config.data_folder(), cache_dir=config.cache())
+
+
 def header(study: Study, device: str) -> str:
     """The block that opens every notebook."""
-    from tumorcf_lib.study import sources  # what loads slices is heavy, and runners need none of it
-
     profile = study.profile
     versions = [f"Python {platform.python_version()}"]
     versions += [f"{name} {pins.version_of(name)}" for name in HEADER_PACKAGES]
     lines = [
         f"tumorcf {__version__}",
-        f"cohort    {sources.describe(profile)}",
+        f"cohort    {describe(profile)}",
         f"profile   {profile.name} ({profile.backbone}, {profile.weights} weights, "
         f"{profile.size_px} px)",
         f"seed      {study.seed}",

@@ -12,7 +12,7 @@ from pathlib import Path
 from tumorcf_lib import config, rowfiles, steps
 from tumorcf_lib.data import finding, preprocess
 from tumorcf_lib.data import split as splits
-from tumorcf_lib.study import made_by, side_studies, sources
+from tumorcf_lib.study import made_by, runtime, side_studies
 from tumorcf_lib.study.unit import HISTORY, NETWORK, WEIGHTS, Unit, fit, prediction_rows, predictor
 from tumorcf_lib.tables import study
 
@@ -101,7 +101,7 @@ def _unit(folder, profile, seed, device):
     """The unit of a profile and seed: on the split that notebook 01 draws."""
     from tumorcf_lib.networks import checkpoint
 
-    cohort = sources.load(profile)
+    cohort = runtime.load(profile)
     split = splits.split_table(
         cohort.table["slice_id"], cohort.persons, cohort.labels, n_folds=1, seed=profile.split_seed
     )
