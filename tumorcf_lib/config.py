@@ -92,8 +92,8 @@ PROFILES = {
         ),
         Profile(
             name="smoke-cv", cohort="phantom", purpose="trying folds and seeds on one's cluster",
-            size_px=96, phantom_patients=10, phantom_slices=2, n_folds=3, epochs=10,
-            warmup_epochs=10, batch_size=8, validates=False, n_places=2, n_resamples=200,
+            size_px=64, phantom_patients=9, phantom_slices=1, n_folds=3, epochs=4,
+            warmup_epochs=4, batch_size=8, validates=False, n_places=1, n_resamples=100,
             predict_batch_size=16,
         ),
         Profile(
