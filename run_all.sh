@@ -13,7 +13,10 @@ fi
 export TUMORCF_COMMAND TUMORCF_FROM TF_CPP_MIN_LOG_LEVEL="${TF_CPP_MIN_LOG_LEVEL:-2}"
 export PYTHONPATH="$PWD${PYTHONPATH:+:$PYTHONPATH}"
 
-has_pins() { "$1" tumorcf_lib/pins.py requirements.txt >/dev/null 2>&1; }
+lock=requirements.txt
+for word in "$@"; do case "$word" in --test|--test-all) lock=requirements-dev.txt ;; esac; done
+
+has_pins() { "$1" tumorcf_lib/pins.py "$lock" >/dev/null 2>&1; }
 fits() { "$1" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' >/dev/null 2>&1; }
 forward() { exec "$1" -m tumorcf_lib run_all "${@:2}"; }
 
@@ -22,7 +25,7 @@ if [ -n "$active" ] && command -v python >/dev/null && has_pins python; then for
 if has_pins "$python" && "$python" -I -c 'import tumorcf_lib' 2>/dev/null; then forward "$python" "$@"; fi
 
 base=
-for candidate in python3.11 python3.12 python3.13 python3 python; do
+for candidate in python3.12 python3.13 python3.11 python3 python; do
   if command -v "$candidate" >/dev/null && fits "$candidate"; then base=$candidate; break; fi
 done
 if [ -n "$base" ]; then  # wrong options, and --help, before anything is installed
@@ -37,15 +40,21 @@ quiet=q
 if [ -t 2 ]; then quiet=; fi  # in a terminal, the installer shows how far it is
 install() {
   if command -v uv >/dev/null; then
-    fits "$python" || { rm -rf .venv && uv venv ${quiet:+-q} --python '>=3.11,<3.14' .venv; } || return
+    fits "$python" || { rm -rf .venv && { uv venv ${quiet:+-q} --python 3.12 .venv ||
+      uv venv ${quiet:+-q} --python '>=3.11,<3.14' .venv; }; } || return
     set -- uv pip install ${quiet:+-q} --python "$python"
   else
     "$python" -m pip --version >/dev/null 2>&1 && fits "$python" || "$base" -m venv --clear .venv || return
     set -- "$python" -m pip install ${quiet:+-qq} --disable-pip-version-check
   fi
-  "$@" -r requirements.txt && "$@" --no-deps --no-build-isolation -e .
+  # Without a GPU, the same TensorFlow without the code for one: half of all that is fetched
+  if [ "$(uname -sm)" = "Linux x86_64" ] && ! command -v nvidia-smi >/dev/null &&
+    ! compgen -G '.venv/lib/python3*/site-packages/tensorflow-2*' >/dev/null; then
+    sed 's/^tensorflow==/tensorflow-cpu==/' "$lock" >.venv/requirements.txt && lock=.venv/requirements.txt
+  fi
+  "$@" -r "$lock" && "$@" --no-deps --no-build-isolation -e .
 }
-echo "Setting up .venv from requirements.txt (about 3 GB on disk; minutes, once) ..."
+echo "Setting up .venv from $lock (about 2 GB on disk, 3 with a GPU; minutes, once) ..."
 trap 'echo; echo "Stopped. What was fetched is kept; to go on: $TUMORCF_COMMAND"; exit 130' INT
 if ! install; then
   echo "run_all.sh: the environment could not be set up; the reason is above. This first step needs" \

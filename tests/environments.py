@@ -2,10 +2,11 @@
 
     python tests/environments.py binder FOLDER    the image that repo2docker would build
     python tests/environments.py colab FOLDER     the oldest packages that pyproject.toml allows
+    python tests/environments.py colab-now FOLDER what Colab had when tests/colab.txt was written
 
 Each makes an environment in the empty FOLDER (3 GB, minutes, a package index), tries the project
-in it and says what it found; the exit status is 1 if something does not hold. Needs uv for
-``colab``. Not part of the tests: run it when a range or a pin changes, before a release.
+in it and says what it found; the exit status is 1 if something does not hold. Colab's need uv.
+Not part of the tests: run it when a range or a pin changes, before a release.
 
 binder
     Asks repo2docker itself which recipe it finds in a copy of the tracked files, installs the
@@ -75,13 +76,19 @@ def binder(folder):
     try_notebooks(python, tree, folder)
 
 
-def colab(folder):
-    """Make an environment of the oldest packages and run the setup cell's commands in it."""
+def colab(folder, now=False):
+    """Make an environment of the oldest packages and run the setup cell's commands in it.
+
+    ``now``: of the packages that Colab itself lists, on its Python.
+    """
     if shutil.which("uv") is None:
         raise NotAsExpectedError("Expected uv on the path (pip install uv): pip installs no oldest")
     tree = copy_of_the_repository(folder)
-    python = new_environment(folder / "oldest")
-    oldest = ("uv", "pip", "install", "-q", "--python", python, "--resolution", "lowest-direct")
+    python = folder / "oldest" / "bin" / "python"
+    version = "3.13" if now else sys.executable
+    run("uv", "venv", "-q", "--seed", "--python", version, folder / "oldest")
+    choice = ("-c", "tests/colab.txt") if now else ("--resolution", "lowest-direct")
+    oldest = ("uv", "pip", "install", "-q", "--python", python, *choice)
     extras = [word for name in ("study", "test", "onnx") for word in ("--extra", name)]
     run(*oldest, "-r", "pyproject.toml", *extras, cwd=tree)
     run(python, "-m", "pip", "uninstall", "-q", "-y", *NOT_ON_COLAB)
@@ -195,11 +202,12 @@ def main():
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("which", choices=("binder", "colab"))
+    parser.add_argument("which", choices=("binder", "colab", "colab-now"))
     parser.add_argument("folder", type=Path, help="empty or not there yet")
     options = parser.parse_args()
     try:
-        {"binder": binder, "colab": colab}[options.which](options.folder.resolve())
+        make = {"binder": binder, "colab": colab, "colab-now": lambda at: colab(at, now=True)}
+        make[options.which](options.folder.resolve())
     except NotAsExpectedError as error:
         print(f"  NO: {error}", file=sys.stderr)
         return 1

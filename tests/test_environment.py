@@ -21,27 +21,41 @@ from tumorcf_lib.publish import texts
 PROJECT = tomllib.loads((config.ROOT / "pyproject.toml").read_text())["project"]
 RANGES = {
     requirement.name: requirement
-    for requirement in map(
-        Requirement,
-        PROJECT["dependencies"]
-        + PROJECT["optional-dependencies"]["study"]
-        + PROJECT["optional-dependencies"]["lab"]
-        + PROJECT["optional-dependencies"]["onnx"]
-        + PROJECT["optional-dependencies"]["test"],
-    )
-}
-PINS = pins.read_pins(config.ROOT / "requirements.txt")
+    for requirement in map(Requirement, PROJECT["dependencies"] + [
+        line for group in ("study", "lab", "onnx", "test")
+        for line in PROJECT["optional-dependencies"][group]
+    ])
+}  # fmt: skip
+TESTS = {Requirement(line).name for line in PROJECT["optional-dependencies"]["test"]}
+PINS = pins.read_pins(config.ROOT / "requirements-dev.txt")
+RUN = pins.read_pins(config.ROOT / "requirements.txt")
 
 
 def conda_pins():
     environment = yaml.safe_load((config.ROOT / "environment.yml").read_text())
     (pip,) = (entry["pip"] for entry in environment["dependencies"] if isinstance(entry, dict))
-    return pip, dict(line.split("==") for line in pip if "==" in line)
+    return pip, [Requirement(line) for line in pip if "==" in line]
 
 
-def test_conda_pins_every_direct_dependency_at_the_version_of_the_lock():
-    _, conda = conda_pins()
-    assert conda == {name: PINS[name] for name in RANGES}
+def test_conda_pins_every_dependency_of_a_run_at_the_version_of_the_lock():
+    elsewhere = {"sys_platform": "darwin", "platform_machine": "arm64"}
+    linux = {"sys_platform": "linux", "platform_machine": "x86_64"}
+    for system, tensorflow in ((linux, "tensorflow-cpu"), (elsewhere, "tensorflow")):
+        own = [one for one in conda_pins()[1] if one.marker is None or one.marker.evaluate(system)]
+        found = {one.name: str(one.specifier)[2:] for one in own}
+        wanted = {name: RUN[name] for name in RANGES.keys() - TESTS - {"tensorflow"}}
+        assert found == {**wanted, tensorflow: RUN["tensorflow"]}
+
+
+def test_what_runs_is_a_part_of_one_lock_without_the_tests():
+    assert RUN.items() <= PINS.items()
+    assert RANGES.keys() - TESTS <= RUN.keys() and "pytest" in PINS.keys() - RUN.keys()
+
+
+@pytest.mark.parametrize("line", (config.ROOT / "tests/colab.txt").read_text().splitlines()[1:])
+def test_what_colab_brings_is_in_range(line):
+    name, version = line.split("==")
+    assert name not in RANGES or RANGES[name].specifier.contains(version)
 
 
 def test_conda_constrains_the_rest_by_the_lock_and_installs_this_package():
@@ -67,7 +81,7 @@ def test_the_packages_that_were_asked_for_are_there():
 
 
 def test_the_running_environment_has_the_pinned_versions():
-    assert pins.unmet(config.ROOT / "requirements.txt") == []
+    assert pins.unmet(config.ROOT / "requirements-dev.txt") == []
 
 
 def test_an_unmet_pin_is_named(tmp_path):
@@ -149,9 +163,9 @@ def test_binder_copies_the_repository_before_it_installs():
 
 def test_jupyterlab_and_the_notebook_server_of_binders_image_fit():
     # Each notebook 7.x is made for one JupyterLab 4.x: 7.5 for 4.5, 7.6 for 4.6.
-    pip, conda = conda_pins()
+    pip, _ = conda_pins()
     (line,) = (line for line in pip if line.startswith("notebook"))
-    minor = int(conda["jupyterlab"].split(".")[1])
+    minor = int(RUN["jupyterlab"].split(".")[1])
     assert line == f"notebook>=7.{minor},<7.{minor + 1}"
 
 
@@ -176,6 +190,7 @@ def test_the_public_address_is_typed_in_one_place_only():
     made = [texts.badges(f"notebooks/{p.name}") for p in config.NOTEBOOKS.glob("*.ipynb")]
     made += [texts.setup_cell(p.stem) for p in config.NOTEBOOKS.glob("*.ipynb")]
     made.append(f"git clone {texts.repository_address()}")
+    made.append(f'repository-code: "{texts.repository_address()}"')
     made += [json.dumps(line)[1:-1] for text in made for line in text.split("\n")]
     found = []
     for name in tracked():
@@ -199,7 +214,10 @@ def test_another_address_reaches_badges_and_setup(monkeypatch, tmp_path):
     after = texts.with_opening(json.loads(json.dumps(before)), "01_data")
     opening, setup = ("".join(cell["source"]) for cell in after["cells"][:2])
     assert opening.count("/a/b/") == 2
-    assert "|| git clone -q --depth 1 https://github.com/a/b tumorcf\n" in setup
+    assert "|| git clone -q --depth 1 --branch main https://github.com/a/b tumorcf\n" in setup
+    assert texts.with_address("repository-code: x\n") == (
+        'repository-code: "https://github.com/a/b"\n'
+    )
     assert after["cells"][2:] == before["cells"][2:]
 
 
@@ -213,14 +231,32 @@ def test_the_workflow_runs_commands_of_the_readme():
     readme_text = (config.ROOT / "README.md").read_text(encoding="utf-8")
     run = [step["run"] for step in STEPS if "run" in step]
     assert {"./run_all.sh", "./run_all.sh --test"} <= set(run)
-    assert all(command in readme_text for command in run if command != "./run_all.sh --test-all")
+    by_script = [line for line in run if line.startswith("./run_all.sh")]
+    assert all(line in readme_text for line in by_script if line != "./run_all.sh --test-all")
     shown = subprocess.run(
         [config.ROOT / "run_all.sh", "--help"], capture_output=True, text=True, check=True
     ).stdout
-    for line in run:
-        script, *options = shlex.split(line)
-        assert script == "./run_all.sh"
-        assert all(f"  {option}" in shown for option in options)
+    for line in by_script:
+        assert all(f"  {option}" in shown for option in shlex.split(line)[1:])
+
+
+def test_the_image_is_the_dev_containers_of_the_lock_and_what_ci_builds():
+    folder = config.ROOT / ".devcontainer"
+    settings = json.loads((folder / "devcontainer.json").read_text())
+    recipe = (folder / settings["build"]["dockerfile"]).read_text()
+    for name in re.findall(r"^COPY (\S+) ", recipe, re.M):
+        assert (folder / settings["build"]["context"] / name).is_file()
+    assert "pip install --no-cache-dir -r" in recipe and "COPY requirements-dev.txt" in recipe
+    (python,) = re.findall(r"^FROM python:(3\.\d+)", recipe, re.M)
+    assert Requirement(f"x{PROJECT['requires-python']}").specifier.contains(python)
+    assert "docker build -f .devcontainer/Dockerfile -t tumorcf ." in [s.get("run") for s in STEPS]
+
+
+def test_what_is_cited_has_an_address_a_version_and_a_date():
+    cited = yaml.safe_load((config.ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+    text = (config.ROOT / "CITATION.cff").read_text(encoding="utf-8")
+    assert texts.with_address(text) == text
+    assert re.fullmatch(r"\d{4}-\d\d-\d\d", cited["date-released"])
 
 
 def test_the_workflow_runs_at_every_change_and_once_a_month():

@@ -51,7 +51,7 @@ def test_the_opening_is_always_the_same_five_cells(path):
         assert word in text(title)
     assert texts.badges(f"notebooks/{path.name}") in text(title)
     assert tags(setup) == ["setup"]
-    assert len(text(setup).splitlines()) <= 8
+    assert len(text(setup).splitlines()) <= 10
     assert all(re.match(r"(import|from) |$", line) for line in text(imports).splitlines())
     assert tags(parameters) == ["parameters"]
     assert len(text(parameters).splitlines()) == 2

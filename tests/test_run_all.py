@@ -14,14 +14,15 @@ import pytest
 
 from tumorcf_lib import config
 
-TOOLS = ("bash", "env", "dirname", "cat", "rm", "mkdir", "cp", "chmod", "sh", "readlink")
+TOOLS = ("bash", "env", "dirname", "cat", "rm", "mkdir", "cp", "chmod", "sh", "readlink", "sed",
+         "uname")  # fmt: skip
 PYTHON = r"""#!/bin/sh
 echo "python $* check=$TUMORCF_CHECK from=$TUMORCF_FROM" >> "$TOLD"
 case "$*" in
   "-c import sys; sys.exit(not (3, 11)"*) exit "${UNFIT:-0}" ;;
   *pins.py*) test -e .venv/complete ;;
   "-m venv --clear .venv") rm -rf .venv && mkdir -p .venv/bin && cp "$0" .venv/bin/python ;;
-  "-m pip install"*requirements.txt) test -z "$OFFLINE" || { echo "no index" >&2; exit 1; }
+  "-m pip install"*requirements*.txt) test -z "$OFFLINE" || { echo "no index" >&2; exit 1; }
     : > .venv/complete ;;
   *wrong*) exit 2 ;;
   "-m tumorcf_lib"*) test -n "$TUMORCF_CHECK" || echo "ran in $PWD: $*" ;;
@@ -31,7 +32,7 @@ UV = r"""#!/bin/sh
 echo "uv $*" >> "$TOLD"
 case "$*" in
   venv*) mkdir -p .venv/bin && cp "$BIN/python3.12" .venv/bin/python ;;
-  *requirements.txt) test -z "$OFFLINE" || { echo "no index" >&2; exit 1; }
+  *requirements*.txt) test -z "$OFFLINE" || { echo "no index" >&2; exit 1; }
     : > .venv/complete ;;
 esac
 """
@@ -43,7 +44,7 @@ def machine(tmp_path):
     place, tools = tmp_path / "my own folder", tmp_path / "bin"
     (place / "tumorcf_lib").mkdir(parents=True)
     tools.mkdir()
-    for name in ("run_all.sh", "requirements.txt", "tumorcf_lib/pins.py"):
+    for name in ("run_all.sh", "requirements.txt", "requirements-dev.txt", "tumorcf_lib/pins.py"):
         shutil.copy(config.ROOT / name, place / name)
     for name in TOOLS:
         (tools / name).symlink_to(shutil.which(name))

@@ -13,7 +13,7 @@ import jinja2
 import pandas as pd
 from PIL import Image
 
-from tumorcf_lib import config, rowfiles, steps
+from tumorcf_lib import __version__, config, rowfiles, steps
 from tumorcf_lib.publish import sections
 from tumorcf_lib.study import stages
 from tumorcf_lib.study.notebooks import MEMORY, MINUTES, PROCESSOR
@@ -22,6 +22,7 @@ MARK = "<!-- {name}: made by `python -m tumorcf_lib readme` -->"
 SETUP = "setup"  # tag of the cell that installs on Colab
 EXTRAS = {"audit_your_model": "[study,onnx]"}  # of the package; other notebooks need "study"
 COLAB = "https://colab.research.google.com"
+BRANCH = "main"  # whose notebooks the badges open, and whose code their setup cells take
 SPEEDS = {
     ("reader", "later, and every pixel looked at"): "reading the dataset again / every .mat",
     ("phantom", "phantom.make_cohort"): "drawing phantoms / resampling volumes slice by slice",
@@ -44,10 +45,19 @@ def update() -> None:
     path = config.ROOT / "README.md"
     steps.write_whole(path, with_generated_parts(path.read_text(encoding="utf-8")))
     steps.write_whole(config.ROOT / "RESULTS.md", results())
+    path = config.ROOT / "CITATION.cff"
+    steps.write_whole(path, with_address(path.read_text(encoding="utf-8")))
     for path in sorted(config.NOTEBOOKS.glob("*.ipynb")):
         notebook = json.loads(path.read_text(encoding="utf-8"))
         write_notebook(path, with_opening(notebook, path.stem))
-    print("Rebuilt: README.md, RESULTS.md, and the openings of the notebooks.")
+    print("Rebuilt: README.md, RESULTS.md, CITATION.cff, and the openings of the notebooks.")
+
+
+def with_address(citation: str) -> str:
+    """CITATION.cff with the public address and this version."""
+    for name, value in (("repository-code", f'"{repository_address()}"'), ("version", __version__)):
+        citation = re.sub(rf"^{name}: .*$", f"{name}: {value}", citation, flags=re.M)
+    return citation
 
 
 def with_generated_parts(text: str) -> str:
@@ -102,7 +112,7 @@ def badges(path: str) -> str:
     return (
         f"[![Open in Binder](https://mybinder.org/badge_logo.svg)]({binder}) "
         f"[![Open in Colab]({COLAB}/assets/colab-badge.svg)]"
-        f"({COLAB}/github/{address}/blob/main/{path})"
+        f"({COLAB}/github/{address}/blob/{BRANCH}/{path})"
     )
 
 
@@ -112,10 +122,14 @@ def setup_cell(name: str) -> str:
     Colab's TensorFlow, Keras and NumPy keep their versions: they fit its drivers, and a kernel
     that has begun cannot change them. Run again, the cell takes the clone that is there.
     """
+    clone = f"git clone -q --depth 1 --branch {BRANCH} {repository_address()} tumorcf"
     return (
-        "import sys\n\n"
+        "import os\nimport sys\n\n"
         'if "google.colab" in sys.modules:  # everywhere else the environment is already there\n'
-        f"    !test -d tumorcf || git clone -q --depth 1 {repository_address()} tumorcf\n"
+        f"    !test -d tumorcf || {clone}\n"
+        '    if not os.path.isdir("tumorcf"):\n'
+        '        raise RuntimeError("The repository could not be cloned (see above). Try again, or '
+        'upload it as the folder tumorcf.")\n'
         '    !pip list --format=freeze | grep -E "^(tensorflow|keras|numpy)==" > keep.txt\n'
         f'    !pip install -q -e "./tumorcf{EXTRAS.get(name, "[study]")}" -c keep.txt'
         "  # adds the rest\n"

@@ -68,6 +68,7 @@ def execute(study, name: str, *, fresh=False) -> float:
                 kernel_name="python3", kernel_manager_class=manager,
                 start_timeout=START_TIMEOUT_S, progress_bar=False, log_output=True,
                 extra_arguments=["--log-level=ERROR"], coalesce_streams=True,
+                shutdown_kernel="immediate",  # nothing is left to do: it would wait for seconds
             )  # fmt: skip
         except papermill.PapermillExecutionError as error:
             raise NotebookError(_failure(study, name, error, unfinished)) from None

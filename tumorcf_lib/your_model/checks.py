@@ -56,10 +56,10 @@ def of_slices(cohort, prepared, *, size, scale, fit="pad", air=None) -> Findings
                            f"{share.max():.1%}")  # fmt: skip
         inverted = (drawn["mask_corners"] >= 3).mean()
         if share.median() > 0.5 or inverted > 0.5:
-            found.warn(
-                f"Masks cover {share.median():.0%} of the slices: are they inverted? Inside the "
-                "tumor they have to be other than 0, outside 0.",
-                serious=True,
+            raise InputError(
+                f"Expected masks of a tumor, got masks that cover {share.median():.0%} of the "
+                "slices: are they inverted? Inside the tumor they have to be other than 0, "
+                "outside 0."
             )
     shapes = table[["height", "width"]].drop_duplicates()
     tall = (table["height"] != table["width"]).sum()
