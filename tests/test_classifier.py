@@ -1,13 +1,17 @@
 """The classifier's shape, its predictions, and its files."""
 
 import dataclasses
+import json
+import os
+import subprocess
+import sys
 
 import keras
 import numpy as np
 import pytest
 
 from tumorcf_lib import config
-from tumorcf_lib.networks import classifier
+from tumorcf_lib.networks import classifier, recipe
 
 PROFILE = dataclasses.replace(config.get("smoke"), size_px=32, weights=None)
 
@@ -117,3 +121,65 @@ def test_the_float16_file_needs_no_pretrained_weights(model, tmp_path, monkeypat
     pretrained = dataclasses.replace(PROFILE, weights="imagenet")
     classifier.load_float16(pretrained, tmp_path / "weights.npz")
     assert asked == [None]
+
+
+def keras_of(folder, **environment):
+    """What a process of its own says of its backbone, with a keras.json of somebody else's."""
+    kept = {"image_data_format": "channels_first", "floatx": "float16", "backend": "torch"}
+    (folder / "keras.json").write_text(json.dumps({**kept, "epsilon": 1e-3}))
+    code = (
+        "from tumorcf_lib.networks import backbones; import keras;"
+        "made = backbones.build_backbone('efficientnet_lite0', 64, None);"
+        "print(keras.backend.backend(), made.output_shape, made.compute_dtype)"
+    )
+    inherited = {k: v for k, v in os.environ.items() if k != "KERAS_BACKEND"}
+    return subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=config.ROOT,
+        env={**inherited, "KERAS_HOME": str(folder), **environment},
+    )
+
+
+def test_what_another_project_left_in_keras_json_chooses_nothing(tmp_path):
+    assert keras_of(tmp_path).stdout.strip() == "tensorflow (None, 2, 2, 1280) float32"
+    asked = keras_of(tmp_path, KERAS_BACKEND="no_such")
+    assert "MissingBackendError: Expected the backend 'no_such' of Keras" in asked.stderr
+
+
+@pytest.mark.parametrize(
+    ("capability", "precision"),
+    [((6, 1), "float32"), ((7, 5), "mixed_float16"), ((8, 0), "mixed_bfloat16")],
+)
+def test_a_gpu_computes_in_the_halves_that_it_has(monkeypatch, capability, precision):
+    monkeypatch.setattr(classifier, "_has_gpu", lambda: True)
+    monkeypatch.setattr(classifier, "_gpu_capability", lambda: capability)
+    assert classifier.choose_precision("efficientnet_lite0") == precision
+
+
+def test_the_loss_is_scaled_where_gradients_are_float16():
+    for policy, scales in (("mixed_float16", True), ("float32", False)):
+        layers = [keras.Input((4,)), keras.layers.Dense(3, "softmax", dtype=policy)]
+        network = keras.Sequential(layers)
+        made = recipe.make_optimizer(dataclasses.replace(PROFILE, ema_momentum=0.9), 10)
+        network.compile(recipe.scaling(made, network), "categorical_crossentropy")
+        assert isinstance(network.optimizer, keras.optimizers.LossScaleOptimizer) == scales
+        inputs = np.ones((2, 4), np.float32)
+        network.train_on_batch(inputs, np.eye(3, dtype=np.float32)[:2])
+        last = network.get_weights()[0]
+        with recipe.averaged_weights(network, None):
+            assert np.isfinite(network.get_weights()[0]).all()
+        np.testing.assert_array_equal(network.get_weights()[0], last)
+
+
+@pytest.mark.parametrize("damage", [b"", b"<html>no file</html>", None, "half", "bomb"])
+def test_a_weights_file_that_is_none_is_named(model, tmp_path, monkeypatch, damage):
+    path = tmp_path / "weights.npz"
+    classifier.save_float16(model, path)
+    content = path.read_bytes()
+    if damage == "bomb":
+        monkeypatch.setattr(classifier, "MAX_STORED_BYTES", 1000)
+    elif damage == "half":
+        path.write_bytes(content[: len(content) // 2])
+    else:
+        path.write_bytes(bytes(len(content)) if damage is None else damage)
+    with pytest.raises(classifier.WeightsMismatchError, match="weights.npz, got: "):
+        classifier.load_float16(PROFILE, path)

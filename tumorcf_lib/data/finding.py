@@ -17,7 +17,6 @@ from tumorcf_lib.data import archives
 from tumorcf_lib.data.archives import CorruptArchiveError, DatasetNotFoundError, Entry, numbers_of
 from tumorcf_lib.data.matfile import FETCH_AGAIN, CorruptSliceError
 
-CACHE_FORMAT = 3  # raise it when the arrays made of the slices change their form
 MAX_DEPTH = 5  # folders below the dataset's own in which slices are looked for
 MAX_ENTRIES = 50_000  # files and folders looked at: a home folder may be named by mistake
 PACKED = (".tar", ".gz", ".tgz", ".bz2", ".xz", ".7z", ".rar", ".part", ".crdownload")
@@ -83,7 +82,7 @@ def fingerprint(folder):
     if not entries:
         return "no dataset"
     facts = sorted((e.number, e.n_bytes, e.crc, not e.name) for e in entries)
-    return hashlib.sha256(json.dumps([CACHE_FORMAT, facts]).encode()).hexdigest()
+    return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
 
 
 def find(folder):

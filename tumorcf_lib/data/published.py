@@ -1,7 +1,6 @@
 """The Figshare brain tumor dataset, read once from its files and kept as arrays."""
 
 import hashlib
-import json
 import shutil
 import tempfile
 from contextlib import ExitStack
@@ -18,6 +17,8 @@ from tumorcf_lib.data.matfile import FETCH_AGAIN, CorruptSliceError, DatasetErro
 from tumorcf_lib.data.split import person_ids
 
 WAIT_S = 1800.0  # for another process that reads the same dataset
+FORMAT = 4  # of the arrays made of the slices
+SOURCE = "source.txt"
 
 
 class NoRoomError(DatasetError):
@@ -26,7 +27,10 @@ class NoRoomError(DatasetError):
 
 def describe(folder, *, cache_dir, progress=True, partial=None):
     """One sentence on what the folder's slices are; reads them if that was not done before."""
-    return _meta(_cached(folder, cache_dir, progress, partial))["source"]
+    kept = _place(folder, cache_dir) / SOURCE
+    if not kept.is_file():
+        kept = _cached(folder, cache_dir, progress, partial) / SOURCE
+    return kept.read_text(encoding="utf-8")
 
 
 def read(folder, *, cache_dir, progress=True, partial=None):
@@ -64,7 +68,7 @@ def read(folder, *, cache_dir, progress=True, partial=None):
     NoRoomError
         Saying how much room the arrays need.
     """
-    cache = _cached(folder, cache_dir, progress, partial, by_content=True)
+    cache = _cached(folder, cache_dir, progress, partial)
     table = pd.read_csv(cache / "table.csv", dtype={"patient_id": str}, keep_default_na=False)
     shapes = table[["height", "width"]].to_numpy()
     offsets = np.append(0, np.cumsum(shapes.prod(axis=1))[:-1])
@@ -79,63 +83,68 @@ def read(folder, *, cache_dir, progress=True, partial=None):
         table["patient_id"],
         classes=config.CLASSES,
         name="cheng",
-        source=_meta(cache)["source"],
+        source=(cache / SOURCE).read_text(encoding="utf-8"),
         slice_ids=table["slice_id"],
     )
 
 
-def _cached(folder, cache_dir, progress, partial, *, by_content=False):
+def _place(folder, cache_dir):
+    """Where the arrays belong that are made of these very slices in this folder."""
+    where = steps.sha256(str(Path(folder).resolve()).encode())
+    return Path(cache_dir) / f"cheng-{where[:8]}-{finding.fingerprint(folder)[:12]}"
+
+
+def _cached(folder, cache_dir, progress, partial):
     """Folder of the arrays of this dataset, made first if need be."""
     found = finding.require(folder, partial=partial)
-    cache = Path(cache_dir) / f"cheng-{finding.fingerprint(folder)[:12]}"
-    if _is_complete(cache, by_content):
+    cache = _place(folder, cache_dir)
+    if _is_whole(cache):
         return cache
     try:
         cache.parent.mkdir(parents=True, exist_ok=True)
         with steps.held(cache.parent / ".lock", wait_s=WAIT_S) as is_alone:
-            if not _is_complete(cache, by_content):  # another process may have been faster
-                if is_alone:
-                    for left in cache.parent.glob("reading-*"):  # by a run that was killed
-                        shutil.rmtree(left, ignore_errors=True)
-                _make(cache, Path(folder).resolve(), found, progress)
+            if is_alone:
+                steps.clear_unfinished(cache.parent)  # of a run that was killed
+            if not _is_whole(cache):  # another process may have been faster
+                for old in cache.parent.glob(f"{cache.name[:15]}*"):
+                    steps.remove_whole(old)
+                with steps.being_filled(cache) as new:
+                    _make(new, found, progress)
     except steps.InUseError as error:
         raise archives.DataAccessError(
             f"Expected to read the dataset into {config.shown(cache.parent)}, where another "
             f"process reads it for {WAIT_S / 60:.0f} minutes already. Wait for it, or end it."
         ) from error
     except OSError as error:
+        if error.errno in archives.NO_ROOM:
+            raise _no_room(cache.parent, sum(entry.n_bytes for entry in found.entries)) from error
         path = error.filename or cache.parent
         raise archives.no_access(path, error, to="write", by="TUMORCF_RUNS") from error
     return cache
 
 
-def _make(cache, folder, found, progress):
-    """Read every slice into a new cache, which gets its name when it is complete."""
-    needed = sum(entry.n_bytes for entry in found.entries)
-    with tempfile.TemporaryDirectory(dir=cache.parent, prefix="reading-") as aside:
-        new = Path(aside) / "new"
-        new.mkdir()
-        try:
-            with ExitStack() as stack:
-                read_one = archives.Reader(aside, stack)
-                first = found.entries[0]
-                raw = matfile.parse(read_one(first), first.number, first.where)
-                needed = len(found.entries) * (raw.image.nbytes + raw.mask.nbytes)
-                if shutil.disk_usage(cache.parent).free < needed:
-                    raise _no_room(cache.parent, needed)
-                for note in found.notes if progress else ():
-                    tqdm.write(f"passed over: {note}")
-                table, values = _write_arrays(new, found.entries, read_one, progress)
-                source = _sentence(table, values, read_one.md5s(), found)
-            _write_table(new, table, source, folder)
-        except OSError as error:
-            if error.errno in archives.NO_ROOM:
-                raise _no_room(cache.parent, needed) from error
-            raise
-        for old in (cache, *cache.parent.glob("cheng-*")):
-            if old == cache or _is_replaced(old, folder):
-                shutil.rmtree(old, ignore_errors=True)
-        new.rename(cache)
+def _is_whole(cache):
+    return (cache / steps.RECORD).is_file() and steps.why_stale(cache, {"format": FORMAT}) is None
+
+
+def _make(new, found, progress):
+    """Read every slice into an empty folder, checked."""
+    steps.begin(new, {"format": FORMAT})
+    with ExitStack() as stack:
+        aside = stack.enter_context(tempfile.TemporaryDirectory(dir=new))
+        read_one = archives.Reader(aside, stack)
+        first = found.entries[0]
+        raw = matfile.parse(read_one(first), first.number, first.where)
+        needed = len(found.entries) * (raw.image.nbytes + raw.mask.nbytes)
+        if shutil.disk_usage(new).free < needed:
+            raise _no_room(new.parent, needed)
+        for note in found.notes if progress else ():
+            tqdm.write(f"passed over: {note}")
+        table, values = _write_arrays(new, found.entries, read_one, progress)
+        source = _sentence(table, values, read_one.md5s(), found)
+    table.to_csv(new / "table.csv", index=False, lineterminator="\n")
+    (new / SOURCE).write_text(source, encoding="utf-8")
+    steps.seal(new)
 
 
 def _no_room(folder, needed):
@@ -145,37 +154,6 @@ def _no_room(folder, needed):
         "or let the environment variable TUMORCF_RUNS name a folder on another disk; nothing "
         "unfinished was kept."
     )
-
-
-def _meta(cache):
-    return json.loads((cache / "meta.json").read_text(encoding="utf-8"))
-
-
-def _is_complete(cache, by_content):
-    """Whether the cache was finished and all its files still have their sizes.
-
-    ``by_content`` compares all their bytes, too, once a process.
-    """
-    try:
-        kept = _meta(cache) if (cache / "meta.json").is_file() else None
-        if by_content:
-            paths = [cache / name for name in kept["hashes"] if (cache / name).is_file()]
-            if kept["hashes"] != {p.name: steps.file_sha256(p, once=True) for p in paths}:
-                return False
-        sizes = kept["sizes"]
-        files = [cache / name for name in sizes]
-        return all(f.is_file() and f.stat().st_size == sizes[f.name] for f in files)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        return False
-
-
-def _is_replaced(cache, folder):
-    """Whether a cache is of the same folder as it was, or of an earlier form."""
-    try:
-        meta = _meta(cache)
-        return meta["folder"] == str(folder) or meta["format"] != finding.CACHE_FORMAT
-    except (OSError, ValueError, KeyError, TypeError):
-        return True
 
 
 def _write_arrays(new, entries, read_one, progress):
@@ -216,14 +194,6 @@ def _write_headers(slices, masks, dtype, n_pixels):
         file.seek(0)
         header = {"descr": kind.str, "fortran_order": False, "shape": (n_pixels,)}
         np.lib.format.write_array_header_1_0(file, header)
-
-
-def _write_table(new, table, source, folder):
-    table.to_csv(new / "table.csv", index=False, lineterminator="\n")
-    record = steps.hashes_of(new, sorted(path.name for path in new.iterdir()))
-    facts = {"source": source, "folder": str(folder), "format": finding.CACHE_FORMAT}
-    text = json.dumps({**facts, **record}, indent=1)
-    (new / "meta.json").write_text(text, encoding="utf-8")
 
 
 def _check_labels(table, places):

@@ -1,6 +1,8 @@
 """The classifier: build, train, predict, save and load."""
 
 import os
+import zipfile
+import zlib
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,6 +17,7 @@ from tumorcf_lib.config import CLASSES, Profile
 from tumorcf_lib.networks import backbones
 
 MAX_EXPORT_BYTES = 10_000_000
+MAX_STORED_BYTES = 100_000_000  # of such a file when it is unpacked
 OUTPUTS = "probabilities/bias"
 
 
@@ -226,17 +229,32 @@ def load_float16(profile: Profile, path) -> keras.Model:
     WeightsMismatchError
         If names or shapes differ from those of the profile's network.
     """
-    with np.load(path, allow_pickle=False) as stored:
-        outputs = stored[OUTPUTS].shape if OUTPUTS in stored.files else (len(CLASSES),)
-        model = build(_without_weights(profile), n_classes=outputs[0], precision="float32")
-        expected = {weight.path: tuple(weight.shape) for weight in model.weights}
-        got = {name: stored[name].shape for name in stored.files}
-        if got != expected:
-            odd = sorted(set(got.items()) ^ set(expected.items()))[:3]
-            raise WeightsMismatchError(
-                f"Expected the {len(expected)} weights of profile {profile.name!r} in {path}, got "
-                f"{len(got)}; they differ in {odd}. Use the profile the file was made with."
-            )
-        for weight in model.weights:
-            weight.assign(stored[weight.path].astype(np.float32))
+    stored = _stored(path)
+    outputs = stored[OUTPUTS].shape if OUTPUTS in stored else (len(CLASSES),)
+    model = build(_without_weights(profile), n_classes=outputs[0], precision="float32")
+    expected = {weight.path: tuple(weight.shape) for weight in model.weights}
+    got = {name: array.shape for name, array in stored.items()}
+    if got != expected:
+        odd = sorted(set(got.items()) ^ set(expected.items()))[:3]
+        raise WeightsMismatchError(
+            f"Expected the {len(expected)} weights of profile {profile.name!r} in {path}, got "
+            f"{len(got)}; they differ in {odd}. Use the profile the file was made with."
+        )
+    for weight in model.weights:
+        weight.assign(stored[weight.path].astype(np.float32))
     return model
+
+
+def _stored(path):
+    """The arrays of a file of :func:`save_float16`, {name: array}, if they are whole and few."""
+    try:
+        with zipfile.ZipFile(path) as file:
+            n_bytes = sum(member.file_size for member in file.infolist())
+        if n_bytes > MAX_STORED_BYTES:
+            raise ValueError(f"{n_bytes} bytes unpacked, more than {MAX_STORED_BYTES}")
+        with np.load(path, allow_pickle=False) as stored:
+            return {name: stored[name] for name in stored.files}
+    except (zipfile.BadZipFile, zlib.error, EOFError, KeyError, ValueError) as error:
+        raise WeightsMismatchError(
+            f"Expected weights of this project in {path}, got: {error}. Fetch or train them again."
+        ) from error

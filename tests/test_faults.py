@@ -1,0 +1,212 @@
+"""Faults of a folder of slices by list: named, or harmless; none ends in silence with other slices.
+
+Each of six layouts of the dataset meets each of 52 faults; what reads to the end has to be the very
+twelve slices. Beyond this list, and not to be seen in loose files, whose sizes and sums were never
+published: whole, valid files that were exchanged, and other pixels in a file without checksums.
+"""
+
+import os
+import shutil
+import zipfile
+
+import numpy as np
+import pytest
+from fake_cheng import NAMES, dataset, draw, mat_bytes, published_12
+
+from tumorcf_lib.data import published
+from tumorcf_lib.data.matfile import DatasetError
+
+assert published_12
+
+
+def unpacked(folder):
+    for name in NAMES:
+        with zipfile.ZipFile(folder / name) as archive:
+            archive.extractall(folder / name[:-4])
+        (folder / name).unlink()
+
+
+def flat(folder, place="."):
+    unpacked(folder)
+    (folder / place).mkdir(parents=True, exist_ok=True)
+    for path in sorted(folder.glob("*_*/*.mat")):
+        path.rename(folder / place / path.name)
+        if not any(path.parent.iterdir()):
+            path.parent.rmdir()
+
+
+def deeper(folder):
+    (folder / "figshare" / "1512427").mkdir(parents=True)
+    for name in NAMES:
+        (folder / name).rename(folder / "figshare" / "1512427" / name)
+
+
+def zip_of_zips(folder):
+    with zipfile.ZipFile(folder / "1512427.zip", "w") as outer:
+        for name in NAMES:
+            outer.write(folder / name, name)
+            (folder / name).unlink()
+
+
+LAYOUTS = {
+    "archives": lambda folder: None, "archives deeper": deeper, "archive of archives": zip_of_zips,
+    "four folders": unpacked, "loose": flat, "loose and deep": lambda f: flat(f, "a/b/c"),
+}  # fmt: skip
+
+
+# -- of a file: a slice, or an archive -----------------------------------------
+
+
+def written(change):
+    return lambda path: path.write_bytes(change(path.read_bytes()))
+
+
+def moved(place):
+    def move(path):
+        target = path.parent / place.format(stem=path.stem, suffix=path.suffix)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        path.rename(target)
+
+    return move
+
+
+def replaced(make):
+    def replace(path):
+        path.unlink()
+        make(path)
+
+    return replace
+
+
+def zeros(content, start, n_bytes):
+    return content[:start] + bytes(n_bytes) + content[start + n_bytes :]
+
+
+def doubled(content):
+    """The same name again beside it, with other bytes."""
+
+    def double(path):
+        (path.parent / "other").mkdir()
+        (path.parent / "other" / path.name).write_bytes(content(path.read_bytes()))
+
+    return double
+
+
+OF_A_FILE = {
+    "gone": lambda path: path.unlink(),
+    "empty": written(lambda content: b""),
+    "one byte": written(lambda content: content[:1]),
+    "cut in half": written(lambda content: content[: len(content) // 2]),
+    "cut at the end": written(lambda content: content[:-700]),
+    "begins late": written(lambda content: content[600:]),
+    "blank begin": written(lambda content: zeros(content, 0, 600)),
+    "blank end": written(lambda content: zeros(content, len(content) - 700, 700)),
+    "all blank": written(lambda content: bytes(len(content))),
+    "a web page": written(lambda content: b"<!DOCTYPE html><title>Are you a robot?</title>" * 9),
+    "an error as JSON": written(lambda content: b'{"message": "rate limit", "code": 429}'),
+    "a pointer of Git LFS": written(lambda content: b"version https://git-lfs.github.com/spec/v1"),
+    "a pointer of git-annex": written(lambda content: b"/annex/objects/SHA256E-s1--0.mat\n"),
+    "text": written(lambda content: b"to be fetched\n"),
+    "twice in one": written(lambda content: content[: len(content) // 2] * 2),
+    "lines ends changed": written(lambda content: content.replace(b"\n", b"\r\n")),
+    "as UTF-8": written(lambda content: content.decode("latin-1").encode()),
+    "seven bits": written(lambda content: bytes(byte & 127 for byte in content)),
+    "renamed .bak": moved("{stem}{suffix}.bak"),
+    "renamed .part": moved("{stem}{suffix}.part"),
+    "renamed .crdownload": moved("{stem}{suffix}.crdownload"),
+    "renamed .txt": moved("{stem}{suffix}.txt"),
+    "renamed (1)": moved("{stem} (1){suffix}"),
+    "renamed copy": moved("{stem} - Copy{suffix}"),
+    "no suffix": moved("{stem}"),
+    "capitals": lambda path: path.rename(path.with_suffix(path.suffix.upper())),
+    "hidden": moved(".{stem}{suffix}"),
+    "marked by a Mac": moved("._{stem}{suffix}"),
+    "trashed": moved(".Trash-0/files/{stem}{suffix}"),
+    "far deeper": moved("1/2/3/4/5/6/7/{stem}{suffix}"),
+    "one deeper": moved("{stem}/{stem}{suffix}"),
+    "moved out": moved("../../outside/{stem}{suffix}"),
+    "a dead link": replaced(lambda path: path.symlink_to("nowhere")),
+    "a link to itself": replaced(lambda path: path.symlink_to(path.name)),
+    "a link to a folder": replaced(lambda path: path.symlink_to(".")),
+    "a link to a device": replaced(lambda path: path.symlink_to("/dev/zero")),
+    "a pipe": replaced(os.mkfifo),
+    "a folder": replaced(lambda path: path.mkdir()),
+    "doubled alike": doubled(lambda content: content),
+    "doubled, cut": doubled(lambda content: content[:-700]),
+    "doubled, empty": doubled(lambda content: b""),
+    "doubled, one bit": doubled(lambda content: content[:-99] + b"\x01" + content[-98:]),
+    "a gzip beside": lambda path: path.rename(path.with_name(f"{path.name}.gz")),
+}  # fmt: skip
+
+
+# -- of the dataset ------------------------------------------------------------
+
+
+def foreign(number, place=".", **changes):
+    def add(folder):
+        (folder / place).mkdir(exist_ok=True)
+        (folder / place / f"{number}.mat").write_bytes(mat_bytes(folder, number, **changes))
+
+    return add
+
+
+OF_THE_FOLDER = {
+    "another number": foreign(13, label=3, patient="new"),
+    "a number far off": foreign(99999, label=3, patient="new"),
+    "an old version of a slice": foreign(5, "older", label=2, patient="MR1", size=20),
+    "a slice under another number": lambda folder: (folder / "77.mat").write_bytes(
+        mat_bytes(folder, 3, label=1, patient="P0b")),
+    "folds beside": lambda folder: (folder / "cvind.mat").write_bytes(b"of no concern"),
+    "an archive of something else": lambda folder: zipfile.ZipFile(folder / "own.zip", "w").close(),
+    "a tar beside": lambda folder: (folder / "brain.tar.gz").write_bytes(b"x"),
+    "a circle": lambda folder: (folder / "again").symlink_to(folder),
+    "notes of a Mac": lambda folder: (folder / "._4.mat").write_bytes(b"notes"),
+}
+
+
+def one_of(folder):
+    """A file to do harm to: slice 8 where slices are loose, else the archive that holds it."""
+    return next(iter(sorted(folder.rglob("8.mat")) or sorted(folder.rglob(NAMES[2]))
+                     or [folder / "1512427.zip"]))  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def packed(tmp_path_factory):
+    return dataset(tmp_path_factory.mktemp("packed"))
+
+
+@pytest.mark.usefixtures("published_12")
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_no_fault_ends_in_silence(packed, tmp_path, layout):
+    wrong = []
+    for number, fault in enumerate((None, *OF_A_FILE, *OF_THE_FOLDER)):
+        folder = tmp_path / f"{number}" / "data"
+        shutil.copytree(packed, folder)
+        LAYOUTS[layout](folder)
+        if fault in OF_A_FILE:
+            OF_A_FILE[fault](one_of(folder))
+        elif fault:
+            OF_THE_FOLDER[fault](folder)
+        try:
+            found = published.read(folder, cache_dir=tmp_path / f"{number}" / "c", progress=False)
+        except DatasetError as error:
+            if fault is None or not any(
+                word in str(error) for word in ("8.mat", "/5.mat", "13.mat", "77.mat", "99999.mat",
+                                                "Missing: ", "1512427.zip", *NAMES)
+            ):  # fmt: skip
+                wrong.append(f"{fault}: {error}")
+        except Exception as error:
+            wrong.append(f"{fault}: {type(error).__name__} {error}")
+        else:
+            if not is_as_published(found):
+                wrong.append(f"{fault}: in silence")
+        shutil.rmtree(tmp_path / f"{number}")
+    assert not wrong, "\n".join(wrong)
+
+
+def is_as_published(found):
+    return found.table["slice_id"].tolist() == list(range(1, 13)) and all(
+        np.array_equal(found.slices[i], draw(i + 1, 24 if i == 4 else 16)[0])
+        and np.array_equal(found.masks[i], draw(i + 1, 24 if i == 4 else 16)[1])
+        for i in range(12)
+    )
