@@ -196,7 +196,9 @@ def test_patient_ids_of_any_printable_letters_come_back_as_they_were(tmp_path):
         assert read_part(tmp_path, contents).table["patient_id"].tolist() == list(patients)
 
 
-@pytest.mark.parametrize("name", ["slices.npy", "masks.npy", "table.csv", "source.txt", steps.RECORD])
+@pytest.mark.parametrize(
+    "name", ["slices.npy", "masks.npy", "table.csv", "source.txt", "step.json"]
+)
 def test_a_damaged_cache_is_made_again(folder, tmp_path, name):
     first = read(folder, tmp_path)
     for damage in (lambda content: content[:-7], lambda content: b"[]"):
