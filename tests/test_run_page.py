@@ -97,7 +97,7 @@ def test_every_link_within_the_page_has_its_place(page):
 def test_the_beginning_tells_question_and_answer_of_every_notebook(page):
     first, _, rest = page.partition("In short")
     assert rest.count("Who is\nasking?</dt><dd>It is 4 &lt; 5.</dd><dd>Limitation: few.</dd>") == 2
-    assert "Nobody&#x27;s &lt;slices&gt;." in first
+    assert "Nobody&#39;s &lt;slices&gt;." in first
     assert "<li>It is 4 &lt; 5.</li>" in first  # what the last notebook found
 
 

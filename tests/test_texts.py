@@ -37,6 +37,16 @@ def test_every_link_into_the_repository_leads_somewhere(name):
         assert path or anchor in slugs, target
 
 
+def test_words_of_the_method_are_introduced_where_they_first_stand_in_the_readme():
+    introduced = {"sham": "(a sham)", "Net-Drop": "(Net-Drop)", "Delta-Drop": "**Delta-Drop** =",
+                  "Sham-Drop": "**Sham-Drop** is its fall"}
+    for word, words in introduced.items():
+        first = re.search(rf"\b{word}\b", README).start()
+        assert words in README[first - 12 : first + 30], word
+    elsewhere = "Net-Focus|Delta-Focus|log-odds|Holm|drift|probe|energy|hardened|canary|rho"
+    assert not re.findall(rf"\b({elsewhere})\b", README)
+
+
 def test_patients_are_called_so():
     for name in ("README.md", "RESULTS.md", "DEVELOPING.md"):
         assert not re.search(r"\bpersons?\b", (config.ROOT / name).read_text(encoding="utf-8"))

@@ -15,23 +15,6 @@ from tumorcf_lib.figures import readings
 
 MAX_SLICES = 48  # in the gallery, evenly by rank of Net-Drop
 ORDERS = {"largest": "largest Net-Drop first", "smallest": "smallest first", "class": "by class"}
-STYLE = """
-.swap, .zoom { position: relative; display: block; cursor: pointer; }
-.swap input, .zoom input { position: absolute; opacity: 0; }
-.swap img { display: block; width: 100%; }
-.swap img + img { position: absolute; top: 0; opacity: 0; }
-.swap input:checked ~ img + img { opacity: 1; }
-.swap input:focus-visible ~ img, .zoom input:focus-visible + img { outline: 3px solid #0b5cad; }
-@media (hover: hover) { .swap:hover img + img { opacity: 1; } }
-.plot .zoom input:checked + img { width: var(--natural); max-width: none; }
-.first { display: grid; grid-template-columns: 2fr 1fr; gap: 1rem; align-items: start; }
-.gallery { display: grid; grid-template-columns: repeat(auto-fill, minmax(8rem, 1fr)); gap: .6rem;
-           max-height: 85vh; overflow-y: auto; }
-.gallery figure { margin: 0; order: var(--largest); }
-#smallest:checked ~ .gallery figure { order: var(--smallest); }
-#class:checked ~ .gallery figure { order: var(--class); }
-@media (max-width: 40rem) { .first { display: block; } }
-"""
 
 
 def answer(study) -> list[str]:

@@ -16,7 +16,7 @@ import nbformat
 from tqdm import tqdm
 
 from tumorcf_lib import config, steps
-from tumorcf_lib.publish import html_page, opening, texts
+from tumorcf_lib.publish import opening, texts
 from tumorcf_lib.study import notebooks as runner
 from tumorcf_lib.study import reference, runtime, stages
 
@@ -24,36 +24,6 @@ PAGE = "report.html"
 TITLE = "Does a brain-tumor classifier look at the tumor?"
 FORMULA_PT = 12
 FIRST_OPEN = "06"  # earlier notebooks are collapsed: the page is at most 12 screens
-STYLE = """
-h2 { font-size: 1.4rem; border-top: 2px solid #ddd; padding-top: 1.2rem; }
-h3 { font-size: 1.1rem; margin-top: 1.6rem; }
-a { color: #0b5cad; } summary { font-size: 1.2rem; font-weight: 600; }
-.plot img { min-width: 0; }
-details .plot img { width: min(100%, 34rem); } .output_html { max-height: 22rem; overflow: auto; }
-pre { overflow-x: auto; font-size: .8rem; line-height: 1.35; background: #f6f6f6;
-      padding: .5rem .7rem; }
-pre.prose { white-space: pre-wrap; font: inherit; font-size: .95rem; }
-.code { display: none; } .code pre { border-left: 3px solid #ccc; }
-body:has(#show-code:checked) .code { display: block; }
-.output_html, .formula { overflow-x: auto; }
-.formula { display: flex; flex-wrap: wrap; gap: .6rem 2rem; margin: .8rem 0; }
-img.math { max-width: none; }
-table, td, th { border-style: none; } tr { border-bottom: 1px solid #ddd; }
-.output_html td, .output_html th { white-space: nowrap; border-bottom: none; }
-.output_html thead th { white-space: normal; vertical-align: bottom; }
-dt { font-weight: 600; margin-top: .8rem; } dd { margin-left: 1rem; }
-@media (max-width: 40rem) { dd { margin-left: 0; } }
-@media print { label { display: none; } }
-"""
-TEMPLATE = """
-{%- extends 'basic/index.html.j2' -%}
-{% block input_group %}<div class="code">{{ cell.source | highlight_code }}</div>{% endblock %}
-{% block stream_stdout %}
-{% if output.metadata.lines > 15 -%}
-<details><summary>{{ output.metadata.lines }} lines</summary>{% endif %}
-<pre class="{{ output.metadata.kind }}">{{ output.text | ansi2html }}</pre>
-{% if output.metadata.lines > 15 %}</details>{% endif %}{% endblock %}
-"""
 
 
 class RunPageError(RuntimeError):
@@ -98,20 +68,11 @@ def document(notebooks, notes, warnings=(), first=(), gallery=(), answer=()) -> 
     ``warnings`` those to be seen first; ``first``, ``gallery`` and ``answer`` (else the last
     notebook's words) are parts of :mod:`opening`.
     """
-    parts = [html_page.paragraph(text, "warning") for text in warnings]
-    told = answer or _found(list(notebooks.values())[-1])
-    parts += [html_page.paragraph(notes[0], "small"), html_page.bullets(told, "answers"), *first]
-    parts += [html_page.heading("In short"), _in_short(notebooks), *gallery]
-    parts.append('<p><label><input type="checkbox" id="show-code"> Show the code</label></p>')
     bar = tqdm(notebooks.items(), "one page", unit="notebook", leave=False, disable=None)
-    for name, notebook in bar:
-        title, question = _opening(notebook)
-        is_open = "" if name < FIRST_OPEN else " open"
-        parts.append(
-            f'<section id="{name}"><details{is_open}><summary>{html.escape(title)}: {question}'
-            f"</summary>\n{_body(name, notebook)}\n</details></section>")
-    parts += [html_page.heading("About this page"), html_page.bullets(notes[1:], "small")]
-    return html_page.page(TITLE, parts, style=STYLE + opening.STYLE)
+    parts = [{"name": name, "is_open": name >= FIRST_OPEN, "body": _body(name, notebook),
+              "found": _found(notebook), **_opening(notebook)} for name, notebook in bar]
+    return texts.render("page.html.j2", title=TITLE, notes=notes, warnings=warnings, first=first,
+                        gallery=gallery, answer=answer or parts[-1]["found"], parts=parts)
 
 
 @functools.cache
@@ -192,16 +153,6 @@ def _stale(study):
     return [f"Out of date: {'; '.join(reasons)}. {again}"] if reasons else []
 
 
-def _in_short(notebooks):
-    """Every notebook's question, and what its last cell found."""
-    lines = []
-    for name, notebook in notebooks.items():
-        title, question = _opening(notebook)
-        answers = "".join(f"<dd>{html.escape(line)}</dd>" for line in _found(notebook))
-        lines.append(f'<dt><a href="#{name}">{html.escape(title)}</a>: {question}</dt>{answers}')
-    return f"<dl>{''.join(lines)}</dl>"
-
-
 def _found(notebook):
     """Sentences that a notebook's last code cell printed or displayed, without marks."""
     (*_, last) = (cell for cell in notebook["cells"] if cell["cell_type"] == "code")
@@ -217,17 +168,17 @@ def _opening(notebook):
     words = notebook["cells"][0]["source"]
     title = re.search(r"^# (.+)$", words, re.M)
     question = re.search(r"^\*\*(.+?)\*\*$", words, re.M | re.S)
-    return title[1] if title else "", html.escape(question[1]) if question else ""
+    return {"title": title[1] if title else "", "question": question[1] if question else ""}
 
 
 def _body(name, notebook):
     """A notebook's cells as HTML, by nbconvert."""
-    from jinja2 import DictLoader
+    from jinja2 import PackageLoader
     from nbconvert import HTMLExporter
 
     cells = [made for cell in notebook["cells"] if (made := _cell(name, cell))]
     exporter = HTMLExporter(
-        extra_loaders=[DictLoader({"page.j2": TEMPLATE})], template_file="page.j2",
+        extra_loaders=[PackageLoader("tumorcf_lib.publish")], template_file="notebook.html.j2",
         exclude_anchor_links=True, exclude_input_prompt=True, exclude_output_prompt=True,
     )  # fmt: skip
     return exporter.from_notebook_node(nbformat.from_dict({**notebook, "cells": cells}))[0]

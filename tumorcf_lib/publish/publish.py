@@ -23,16 +23,16 @@ from tumorcf_lib.study import (
     results,
     runtime,
     scratch,
+    side_studies,
     stages,
 )
+from tumorcf_lib.study.side_studies import COHORT_COLUMN, MANIFEST
 from tumorcf_lib.tables import derived
 
 EVIDENCE = "evidence"  # the notebook that shows studies without notebooks
 DEMO = "demo"  # the profile whose run is what readers see in the notebooks
-MANIFEST = "manifest.json"
 NUMBERS = "numbers.json"
 ROW_TOLERANCE = 1e-3
-COHORT_COLUMN = "cohort"  # so that no phantom's table is taken for one of patients
 MAX_WEIGHTS_BYTES = 10_000_000
 SIDE_STUDIES = {
     module.STUDY.name: module for module in (calibration, pooled, leak, scratch)
@@ -139,7 +139,7 @@ def verify_all(folders) -> int:
         try:
             with progress.clock(f"verifying {folder.name}"):
                 problems, n_checked = verify(folder)
-        except PublishError as error:
+        except (PublishError, FileNotFoundError) as error:
             problems, n_checked = [str(error)], 0
         n_bad += bool(problems)
         told = [f"{folder.name}: {n_checked} files checked, {len(problems)} problems", *problems]
@@ -171,22 +171,15 @@ def verify(folder: Path) -> tuple[list[str], int]:
 def _verify(folder, compare):
     """Problems of a study's tables, numbers and rows, and the files compared by content."""
     manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
-    made = derived.derive(lambda name: _read(folder, name), manifest["profile"]["n_resamples"])
+    read = side_studies.reader(folder)
+    made = derived.derive(read, manifest["profile"]["n_resamples"])
     problems = []
     for name, table in made.items():
-        problems += compare(name, _read(folder, name), rowfiles.round_trip(table))
+        problems += compare(name, read(name), rowfiles.round_trip(table))
     problems += _compare_numbers(folder, made)
-    problems += _compare_rows(_read(folder, "rows_predictions"), _read(folder, "rows_edits"))
+    problems += _compare_rows(read("rows_predictions"), read("rows_edits"))
     problems += card.problems(folder)
     return problems, {f"{name}.csv" for name in made}
-
-
-def _read(folder, name):
-    for end in (".csv", ".csv.gz"):
-        if (folder / f"{name}{end}").is_file():
-            table = rowfiles.read_table(folder / f"{name}{end}")
-            return table.drop(columns=COHORT_COLUMN, errors="ignore")
-    raise PublishError(f"{folder} holds no {name}.csv or {name}.csv.gz.")
 
 
 def _compare(name, published: pd.DataFrame, recomputed: pd.DataFrame) -> list[str]:

@@ -5,8 +5,9 @@ A part is Markdown, or None where its table is not published.
 
 import pandas as pd
 
-from tumorcf_lib import config, rowfiles
+from tumorcf_lib import config
 from tumorcf_lib.study import calibration, pooled
+from tumorcf_lib.study.side_studies import reader
 from tumorcf_lib.tables import classifiers, folds, study
 from tumorcf_lib.tables.symmetric import ALL_IDS, WHOSE, WITHOUT_MR
 
@@ -19,7 +20,8 @@ EDITS = {
 }
 PICTURES = {
     "fig_answer": ("Share of slices called right after each edit, by class",
-                   "Share of the slices that are called by their true class after each edit."),
+                   "Share of slices called by their true class after each edit; every patient "
+                   "counts the same. Bars: 95 percent intervals."),
     "fig_headline": ("Delta-Drop beside Sham-Drop, by class",
                      "Fall of the true class's probability when the tumor is painted out "
                      "(Delta-Drop), and when its shape is painted out elsewhere in the head "
@@ -30,7 +32,8 @@ SCORES = {
     "delta_focus": "Delta-Focus", "net_focus": "Net-Focus",
 }
 FINDINGS = {
-    1: ("Net-Drop", "05_counterfactuals"), 2: ("Net-Focus", "06_metrics"),
+    1: ("Net-Drop", "05_counterfactuals"),
+    2: ("P of the tumor alone minus P of a sham's tissue alone", "06_metrics"),
     3: ("Delta-Drop, wrong minus right", "06_metrics"),
     4: ("Net-Drop, pituitary minus", "06_metrics"), 5: ("share of errors", "04_evaluation"),
     6: ("tumor alone minus background alone", "06_metrics"),
@@ -45,11 +48,10 @@ PROBES = {
 
 def published(profile, name):
     """A published table without its cohort column; None where it is not published."""
-    for end in (".csv", ".csv.gz"):
-        path = config.published(profile) / f"{name}{end}"
-        if path.is_file():
-            return rowfiles.read_table(path).drop(columns="cohort", errors="ignore")
-    return None
+    try:
+        return reader(config.published(profile))(name)
+    except FileNotFoundError:
+        return None
 
 
 def interval(row, value="effect"):
