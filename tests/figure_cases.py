@@ -9,12 +9,10 @@ import pandas as pd
 from tumorcf_lib.config import CLASSES
 from tumorcf_lib.data.cohort import from_arrays
 from tumorcf_lib.figures import controls, forests, scores, slices, studies, training
-from tumorcf_lib.stats.claims import all_claims
 from tumorcf_lib.tables.duplicates import KINDS
 
 GROUPS = ("all", *CLASSES)
 INFILLS = ("navier_stokes", "telea", "mirror")
-VERDICTS = ("supported", "refuted", "undecided")
 NAN = float("nan")
 HISTORY = {
     "loss": [1.0, 0.6, 0.5], "val_loss": [1.1, 0.7, 0.8],
@@ -114,17 +112,6 @@ def answers():
     return table
 
 
-def findings():
-    rng, rows = np.random.default_rng(1), []
-    for k, claim in enumerate(all_claims(CLASSES)):
-        effect = rng.uniform(-0.5, 0.5)
-        row = {name: getattr(claim, name) for name in
-               ("finding", "form", "group", "quantity", "kind", "margin", "side")}  # fmt: skip
-        row |= {"effect": effect, "low": effect - 0.1, "high": effect + 0.2, "relevance": ""}
-        rows.append(row | {"n_slices": 40, "n_persons": 20, "verdict": VERDICTS[k % 3]})
-    return pd.DataFrame(rows)
-
-
 def primary():
     table = lines(("claim", ("Removing it lowers it", "It alone keeps more " * 4, "All errors")))
     told = {"verdict": ["holds", "does not hold", "cannot be told"], "finding": [1, 2, 5]}
@@ -159,11 +146,10 @@ def confusion(counts=((5, 0, 0), (0, 6, 0), (0, 0, 7))):
 def variants():
     names = {"headline": "headline", "telea": "infill", "mirror": "infill", "log-odds": "scale",
              "hardened": "network", "looking (gaussian blur)": "network"}  # fmt: skip
-    table = lines(("variant", names), ("group", GROUPS)).assign(verdict="undecided", relevance="")
+    table = lines(("variant", names), ("group", GROUPS)).assign(lies="holds 0")
     table["family"] = table["variant"].map(names)
     table["scale"] = np.where(table["variant"] == "log-odds", "log-odds", "probability")
-    table.loc[::3, "verdict"] = "supported"
-    table.loc[1, "relevance"] = "negligible"
+    table.loc[::3, "lies"] = "above 0"
     return table
 
 
@@ -274,7 +260,6 @@ CASES = {
     "drop_vs_focus": (3, scores.drop_vs_focus, slice_scores),
     "fall_to": (3, scores.fall_to, fall_to),
     "dilations": (4, scores.dilations, dilations),
-    "findings": (1, forests.findings, findings),
     "primary": (1, forests.primary, primary),
     "headline": (1, forests.headline, means),
     "energy": (1, controls.energy, energy),

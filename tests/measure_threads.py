@@ -116,7 +116,6 @@ def summary(rows) -> str:
         "rows_edits.csv.gz": ("largest_p", "probabilities of edits"),
         "rows_predictions.csv.gz": ("largest_p", "probabilities of slices"),
         "table_scores.csv": ("largest_number", "scores"),
-        "table_findings.csv": ("n_words", "words in findings"),
     }
     heads = ["networks", "threads", "oneDNN", *(words for _, words in shown.values())]
     lines = [" | ".join(["", *heads, ""]).strip(), "|---" * len(heads) + "|"]

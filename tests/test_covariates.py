@@ -30,7 +30,7 @@ def planted():
     table = pd.DataFrame({
         "slice_id": scores["slice_id"], "area_px": rng.integers(50, 900, len(scores)),
         "contrast": rng.normal(1, 0.5, len(scores)), "depth_px": rng.uniform(5, 50, len(scores)),
-    })  # fmt: skip
+    })
     person = scores["person_id"].map({p: rng.normal(0, 0.05) for p in set(scores["person_id"])})
     scores["net_drop"] = (0.02 * np.log(table["area_px"]) - 0.01 * table["contrast"] + person
                           + rng.normal(0, 0.002, len(scores)))

@@ -16,8 +16,8 @@ TABLES = {
                       "planes"},
     "05_counterfactuals": {"edits", "infills", "infill_agreement", "dilations", "quality",
                            "detector"},
-    "06_metrics": {"scores", "fall_to", "findings", "energy", "probes", "net_by_site",
-                   "drift", "networks", "covariates", "robustness", "survival"},
+    "06_metrics": {"scores", "fall_to", "claims", "energy", "probes", "drift",
+                    "networks", "covariates", "robustness", "survival"},
 }
 
 

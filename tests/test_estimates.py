@@ -64,7 +64,8 @@ def test_mean_equals_a_slow_loop_over_drawn_patients():
 def test_difference_equals_a_slow_loop_when_patients_are_in_both_groups():
     values, who, strata = sample(np.random.default_rng(4))
     first = np.random.default_rng(5).random(len(values)) < 0.4
-    e = estimates.bootstrap_difference(values, first, who, strata, n_resamples=60)
+    e = estimates.bootstrap_matched_difference(values, first, strata * 0, who, strata,
+                                               n_resamples=60)
     slow = by_loop(values, who, strata, 60,
                    lambda i: values[i][first[i]].mean() - values[i][~first[i]].mean())
     assert e.value == pytest.approx(values[first].mean() - values[~first].mean())
@@ -114,58 +115,6 @@ def test_matching_without_any_common_cell_has_no_value():
                                                np.zeros(30), n_resamples=20, null=0)
     assert np.isnan([e.value, e.low, e.p]).all()
     assert e.n_slices == e.n_persons_smallest == 0
-
-
-def spread_by_loop(own):
-    """Standard deviation between patients, one-way components, patient by patient."""
-    means, squares, n_repeats = [], 0.0, 0
-    for slices in own:
-        means.append(sum(slices) / len(slices))
-        squares += sum((x - means[-1]) ** 2 for x in slices)
-        n_repeats += len(slices) - 1
-    scatter = squares / n_repeats * np.mean([1 / len(slices) for slices in own])
-    return math.sqrt(max(np.var(means, ddof=1) - scatter, 0))
-
-
-def test_spread_difference_equals_a_slow_loop_over_drawn_patients():
-    values, who, strata = sample(np.random.default_rng(10), n_strata=2, n_persons=14)
-    e = estimates.bootstrap_spread_difference(values, strata == 0, who, strata, n_resamples=40)
-
-    def spread_difference(counts):
-        drawn = [[], []]
-        for name, times in zip(sorted(set(who)), counts, strict=True):
-            own = who == name
-            drawn[strata[own][0]] += [values[own]] * int(times)
-        return spread_by_loop(drawn[0]) - spread_by_loop(drawn[1])
-
-    slow = [spread_difference(c) for c in draws(who, strata, 40)]
-    assert e.value == pytest.approx(spread_difference(np.ones(14)))
-    assert (e.low, e.high) == pytest.approx(expanded(slow, 7, 6))
-
-
-def test_spread_does_not_favor_the_group_with_more_slices_a_patient():
-    rng, n_persons, found = np.random.default_rng(21), 12, []
-    n_slices = np.repeat([2, 10], n_persons)  # both groups: SD 1 between, 1.5 within patients
-    who = np.repeat(np.arange(2 * n_persons), n_slices)
-    for _ in range(300):
-        values = rng.normal(0, 1, 2 * n_persons)[who] + rng.normal(0, 1.5, len(who))
-        first = who >= n_persons
-        found.append(
-            estimates.bootstrap_spread_difference(values, first, who, first, n_resamples=2).value
-        )
-    assert abs(np.mean(found)) < 0.15  # that of the patients' means would be -0.35
-
-
-def test_spread_that_slices_alone_explain_is_floored_at_zero_and_needs_repeats():
-    who = np.repeat(np.arange(20), 2)
-    first = who < 10
-    values = np.where(first, np.tile([-1.0, 1.0], 20), who)  # all means of the first are 0
-    e = estimates.bootstrap_spread_difference(values, first, who, first, n_resamples=50)
-    assert e.value == pytest.approx(-np.std(np.arange(10), ddof=1))
-    once = estimates.bootstrap_spread_difference(
-        values[::2], first[::2], who[::2], first[::2], n_resamples=50
-    )
-    assert np.isnan([once.value, once.low, once.p]).all()
 
 
 def test_interval_of_many_patients_has_the_width_of_the_normal_law():
@@ -249,7 +198,9 @@ def test_p_value_of_an_estimate_at_the_null_is_one_even_without_any_scatter(dust
 
 def test_resamples_with_an_empty_group_are_left_out():
     first = [True, True, False, False, False]
-    e = estimates.bootstrap_difference([5.0, 5, 1, 1, 1], first, list("abcde"), [0] * 5)
+    e = estimates.bootstrap_matched_difference(
+        [5.0, 5, 1, 1, 1], first, [0] * 5, list("abcde"), [0] * 5
+    )
     assert (e.value, e.low, e.high) == (4, 4, 4)
 
 

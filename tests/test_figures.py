@@ -20,7 +20,7 @@ from tumorcf_lib.figures import controls, forests, scores, slices, studies, styl
 from tumorcf_lib.study import results
 
 NAMES = list(figure_cases.CASES)
-TABLES = ("findings", "energy", "probes", "networks", "infills", "covariates", "robustness")
+TABLES = ("primary", "energy", "probes", "networks", "infills", "covariates", "robustness")
 DRAW = """
 import hashlib, sys
 from pathlib import Path

@@ -2,13 +2,11 @@
 
 import figure_cases as cases
 import numpy as np
-import pandas as pd
 import pytest
 
 from tumorcf_lib.config import CLASSES
 from tumorcf_lib.controls import covariates
 from tumorcf_lib.figures import controls, forests, style
-from tumorcf_lib.stats.claims import FORMS
 from tumorcf_lib.tables import classifiers, energy, robustness
 
 
@@ -20,47 +18,6 @@ def _shown(ax, table):
 
 def _numbers(fig):
     return [text for text in cases.texts(fig) if "[" in text and text[-1] == "]"]
-
-
-@pytest.mark.parametrize("form", FORMS)
-def test_claims_stand_at_the_number_printed_beside_them_whole_sets_up_to_twelve(form):
-    table = cases.findings()
-    fig = forests.findings(table, form=form)
-    rows = table[table["form"] == form]
-    by_effect = {row["effect"]: row for row in rows.to_dict("records")}
-    shown = [by_effect[x] for x, _ in cases.marks(fig.axes[0])]
-    assert [forests.number(row) for row in shown] == _numbers(fig)[1:]
-    assert 10 <= len(shown) <= forests.MAX_ROWS
-    alike = pd.DataFrame(shown).groupby(["finding", "quantity", "margin"])["group"]
-    for _, groups in alike:
-        assert set(groups) & set(CLASSES) in (set(), set(CLASSES))
-    assert {row["finding"] for row in shown} == set(rows["finding"])
-
-
-def test_a_claims_verdict_is_its_color_and_the_claimed_side_starts_at_its_margin():
-    table = cases.findings()
-    ax = forests.findings(table, form="paper").axes[0]
-    rows = forests.first_claims(table[table["form"] == "paper"]).sort_values("finding")
-    marks = [container[0] for container in ax.containers]
-    wanted = [style.VERDICT_COLORS[verdict] for verdict in rows["verdict"]]
-    assert [mark.get_color() for mark in marks] == wanted
-    ends = np.array([band.get_paths()[0].get_extents().intervalx for band in ax.collections
-                     if len(band.get_paths()[0].vertices) > 3])  # fmt: skip
-    low, high = ax.get_xlim()
-    above = (rows["side"] == "above").to_numpy()
-    np.testing.assert_allclose(ends[:, 0], np.where(above, rows["margin"], low))
-    np.testing.assert_allclose(ends[:, 1], np.where(above, high, rows["margin"]))
-
-
-def test_a_claim_without_an_estimate_is_listed_and_a_negligible_one_is_open():
-    table = cases.findings()
-    first, second = table.index[table["form"] == "net"][:2]
-    table.loc[first, ["effect", "low", "high"]] = np.nan
-    table.loc[second, "relevance"] = "negligible"
-    fig = forests.findings(table)
-    assert "no estimate" in cases.texts(fig)
-    faces = [container[0].get_markerfacecolor() for container in fig.axes[0].containers]
-    assert faces.count("white") == 1
 
 
 def test_primary_claims_stand_beside_the_band_of_networks_that_know_nothing():
@@ -170,8 +127,8 @@ def test_every_variant_has_its_mark_in_the_row_of_its_kind():
         looks = {float(c[0].get_xdata()[0]): c[0] for c in ax.containers}
         for row in own.to_dict("records"):
             mark = looks[row["effect"]]
-            assert mark.get_color() == style.VERDICT_COLORS[row["verdict"]]
-            assert (mark.get_markerfacecolor() == "white") == (row["relevance"] == "negligible")
+            word = {"above 0": "supported", "below 0": "refuted"}.get(row["lies"], "undecided")
+            assert mark.get_color() == style.VERDICT_COLORS[word]
 
 
 def test_the_figures_know_the_tables_names():

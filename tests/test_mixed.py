@@ -4,10 +4,8 @@ import warnings
 
 import numpy as np
 import pytest
-from fake_rows import audit_rows
 from scipy import stats as sps
 
-from tumorcf_lib.edits.scores import slice_scores
 from tumorcf_lib.stats import mixed
 
 
@@ -19,11 +17,6 @@ def _balanced(n_persons=8, n_slices=4, seed=0):
 
 def _ones(values):
     return np.ones((len(values), 1))
-
-
-def _scores(**options):
-    drops = {"meningioma": 0.4, "glioma": 0.0, "pituitary": 0.1}
-    return slice_scores(audit_rows(drops, **options))
 
 
 def _restricted(log_ratio, values, design, persons):
@@ -82,39 +75,6 @@ def test_collinear_columns_are_refused():
     values, persons = _balanced()
     with pytest.raises(mixed.NoFitError, match="collinear"):
         mixed.fit(values, np.ones((len(values), 2)), persons)
-
-
-def test_a_balanced_class_has_its_own_mean_and_all_is_their_mean_weighed_by_slices():
-    scores = _scores()
-    scores = scores.drop(scores.index[scores["label"] == "glioma"][:18])
-    found = mixed.class_means(scores, "net_drop")
-    shares = scores["label"].value_counts(normalize=True)
-    for name, rows in scores.groupby("label"):
-        assert found[name]["effect"] == pytest.approx(rows["net_drop"].mean(), abs=1e-5)
-        assert found[name]["low"] < found[name]["effect"] < found[name]["high"]
-    expected = sum(shares[name] * found[name]["effect"] for name in shares.index)
-    assert found["all"]["effect"] == pytest.approx(expected)
-
-
-def test_independent_models_add_their_variances():
-    found = mixed.class_means(_scores(), "net_drop")
-    t, classes = sps.t.ppf(0.975, 11), [name for name in found if name != "all"]
-    errors = [(found[c]["high"] - found[c]["effect"]) / t / 3 for c in classes]
-    variance = np.square(errors).sum()
-    df = variance**2 / np.sum(np.array(errors) ** 4 / 11)
-    reach = sps.t.ppf(0.975, df) * np.sqrt(variance)
-    assert found["all"]["high"] - found["all"]["effect"] == pytest.approx(reach)
-
-
-def test_one_class_that_cannot_be_fitted_leaves_the_others_and_says_so():
-    scores = _scores()
-    scores.loc[scores["label"] == "glioma", "net_drop"] = 0.0
-    found = mixed.class_means(scores, "net_drop")
-    assert found["glioma"]["reason"] == "all values are alike"
-    assert found["all"]["reason"] == "no fit of glioma"
-    assert np.isnan(found["glioma"]["effect"]) and np.isfinite(found["pituitary"]["low"])
-    none = mixed.class_means(scores.assign(net_drop=np.nan), "net_drop")
-    assert none["all"]["reason"] == "no slices"
 
 
 @pytest.mark.parametrize("seed", range(6))

@@ -32,7 +32,7 @@ def scores(rng, *, network="plain", seeds=2, net=0.0, wrong=0.2, leans_less=0.0,
                             "correct": not is_hard,
                             **dict.fromkeys(primary.SCORES, drop),
                             **{f"right_{edit}": float(not is_hard) for edit in primary.EDITS},
-                        })  # fmt: skip
+                        })
     return pd.DataFrame(rows)
 
 

@@ -130,7 +130,7 @@ def test_a_patients_slices_are_never_published_and_statistics_are(finished):
     assert "fig_statistics.png" in names
     assert not any("fig_patients" in name for name in names)
     assert not any(name.endswith(".npy") for name in names)
-    assert {"rows_edits.csv.gz", "table_findings.csv", "numbers.json", "manifest.json"} <= names
+    assert {"rows_edits.csv.gz", "table_claims.csv", "numbers.json", "manifest.json"} <= names
 
 
 def test_all_rows_tables_and_networks_are_published(finished):

@@ -1,54 +1,9 @@
-"""Net-Drop and accuracy within sites."""
+"""Accuracy within sites."""
 
-import numpy as np
 import pandas as pd
 import pytest
 
 from tumorcf_lib.tables import sites as tables
-
-
-def scores_of(values, persons, labels, slice_ids=None, correct=None):
-    return pd.DataFrame({
-        "slice_id": range(len(values)) if slice_ids is None else slice_ids, "person_id": persons,
-        "label": labels, "net_drop": values, "net_drop_lo": np.array(values) * 10,
-        "correct": True if correct is None else correct,
-    })
-
-
-def test_sites_are_told_by_the_persons_ids():
-    persons = [f"MR{i}" for i in range(12)] + [f"10{i}" for i in range(11)]
-    values = [0.5, 0.3] * 6 + [0.1] * 11
-    table = tables.site_table(scores_of(values, persons, "glioma"), n_resamples=300)
-    table = table[table["slices"] == "all"].set_index(["score", "site"])
-    mr = table.loc[("net_drop", "MR...")]
-    assert mr["effect"] == pytest.approx(0.4) and mr["n_persons"] == 12
-    assert mr["verdict"] == "supported" and mr["relevance"] == ""
-    assert table.loc[("net_drop", "others"), "effect"] == pytest.approx(0.1)
-    difference = table.loc[("net_drop", "MR... less others")]
-    assert difference["effect"] == pytest.approx(0.3) and 0.2 < difference["low"] < 0.3
-    assert difference["verdict"] == "no claim" and np.isnan(difference["p_holm"])
-    assert table.loc[("net_drop_lo", "MR..."), "effect"] == pytest.approx(4)
-
-
-def test_a_site_of_few_persons_is_undecided_and_an_empty_one_has_no_numbers():
-    table = tables.site_table(
-        scores_of([0.4] * 9, [f"MR{i}" for i in range(9)], "glioma"), n_resamples=50
-    )
-    table = table[table["slices"] == "all"].set_index(["score", "site"])
-    assert table.loc[("net_drop", "MR..."), "verdict"] == "undecided"
-    others = table.loc[("net_drop", "others")]
-    assert others["n_persons"] == 0 and np.isnan(others["effect"])
-    assert others["verdict"] == "undecided"
-
-
-def test_correct_slices_are_told_apart_from_all():
-    persons = [f"MR{i}" for i in range(12)] + [f"10{i}" for i in range(12)]
-    scores = scores_of([0.5, 0.1] * 12, persons, "glioma", correct=[True, False] * 12)
-    table = tables.site_table(scores, n_resamples=50).set_index(["slices", "score", "site"])
-    assert table.loc[("all", "net_drop", "others"), "effect"] == pytest.approx(0.3)
-    correct = table.loc[("correct", "net_drop", "others")]
-    assert correct["effect"] == pytest.approx(0.5) and correct["n_persons"] == 6
-    assert correct["verdict"] == "undecided"  # under ten persons
 
 
 def predictions(rights):

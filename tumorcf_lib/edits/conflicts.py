@@ -21,7 +21,7 @@ COLUMNS = (
     "donor_slice_id", "donor_person_id", "donor_label", "seed", "dilation_px",
     "offset_y", "offset_x", "mirrored", "flag", "depth_px", "donor_depth_px", "n_pixels",
     "edit_rms",
-)  # fmt: skip
+)
 """What a row says beside its probabilities and its reason."""
 
 
@@ -163,7 +163,7 @@ def _where(slice, edited, mask, donor_mask, site, donor_depth_px):
     return [
         place.offset_y, place.offset_x, place.mirrored, site.flag, site.depth_px, donor_depth_px,
         np.count_nonzero(changed), edits.edit_rms(slice, edited),
-    ]  # fmt: skip
+    ]
 
 
 def _depth(slice, mask, found):

@@ -39,7 +39,7 @@ BLUR_SHARE = 0.5
 NEIGHBORS = {
     (dy, dx): 1 / 6 if dy == 0 or dx == 0 else 1 / 12
     for dy in (-1, 0, 1) for dx in (-1, 0, 1) if (dy, dx) != (0, 0)
-}  # fmt: skip
+}
 """Weights of a pixel's eight neighbors in `noisy_linear`."""
 
 
@@ -228,7 +228,7 @@ def _linear_system(shape, region_bytes):
     solver = scipy.sparse.linalg.splu(
         (scipy.sparse.diags_array(total) - own).tocsc(), permc_spec="MMD_AT_PLUS_A",
         diag_pivot_thresh=0, options={"SymmetricMode": True},
-    )  # fmt: skip
+    )
     return solver, known, beside
 
 

@@ -98,7 +98,7 @@ def footprint(donor_mask):
 
 
 def find_site(slice, mask, donor_mask, rng, *, wanted_px, found=None,
-              dilation_px=REMOVAL_DILATION_PX):  # fmt: skip
+              dilation_px=REMOVAL_DILATION_PX):
     """A legal place for the donor's tumor in the host's head, as deep as it lay where that exists.
 
     Legal means: tumor and seam wholly in the head, and clear of the host's own tumor as a sham
@@ -149,7 +149,7 @@ def find_site(slice, mask, donor_mask, rng, *, wanted_px, found=None,
     (k,) = shams.choose_places(
         places, depth_px, flags, wanted_px, 1, rng,
         spacing_px=max(1, round(shams.SPACING_SHARE * min(slice.shape))),
-    )  # fmt: skip
+    )
     place = shams.Place(int(places[k, 0]), int(places[k, 1]), bool(places[k, 2]))
     return Site(place, str(flags[k]), float(depth_px[k]))
 

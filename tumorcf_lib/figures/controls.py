@@ -18,6 +18,7 @@ from tumorcf_lib.figures.style import (
 from tumorcf_lib.stats.rows import ALL
 from tumorcf_lib.stats.verdicts import RELEVANT
 from tumorcf_lib.tables.classifiers import PLAIN, UNSEEN
+from tumorcf_lib.tables.robustness import ABOVE, AROUND, BELOW
 
 INTERVALS = "95 % intervals over patients"
 INFILL_NAMES = {"navier_stokes": "Navier-Stokes", "telea": "Telea"}
@@ -41,12 +42,15 @@ FAMILY_NAMES = {
     "infill": "other infills",
     "dilation": "mask grown or shrunk",
     "scale": "intensity map refitted",
-    "model": "mixed model",
     "hardened": "hardened network",
     "looking": "looking network",
 }
 """Rows of the forest of variants; those of family "network" are named by their network."""
 
+INTERVAL_LOOKS = {
+    f"interval {lies}": VERDICT_LOOKS[word]
+    for lies, word in ((ABOVE, "supported"), (BELOW, "refuted"), (AROUND, "undecided"))
+}
 COVARIATE_TITLES = {
     "area": "larger (log area)",
     "contrast": "brighter than its ring",
@@ -220,8 +224,7 @@ def covariates(table, *, score="net_drop"):
 def robustness(table):
     """Net-Drop under every variant of the analysis, a row a kind of variant.
 
-    ``table`` is ``table_robustness``. Open: within the gray band of +-0.05. Log-odds have no
-    place on this axis; they are in the table.
+    ``table`` is ``table_robustness``. Log-odds have no place on this axis; they are in the table.
     """
     table = table[table["scale"] == "probability"]
     if table.empty:
@@ -232,9 +235,9 @@ def robustness(table):
     panels = []
     for group in groups_of(table):
         own = table[table["group"] == group]
-        marks = [(rows.index(r["row"]), r["verdict"], r) for r in own.to_dict("records")]
+        marks = [(rows.index(r["row"]), f"interval {r['lies']}", r) for r in own.to_dict("records")]
         panels.append(Panel(with_n(group, own.iloc[0]), marks, band=RELEVANT))
     n = table.groupby("row")["variant"].nunique()
     names = [FAMILY_NAMES.get(row, row) + (f" ({n[row]})" if n[row] > 1 else "") for row in rows]
-    label = f"Net-Drop, {INTERVALS}; (n): variants of a row; band, and open marks: ±{RELEVANT}"
-    return forest(names, panels, VERDICT_LOOKS, height=0.4, size=3, sharex=True, xlabel=label)
+    label = f"Net-Drop, {INTERVALS}; (n): variants of a row; band: ±{RELEVANT}"
+    return forest(names, panels, INTERVAL_LOOKS, height=0.4, size=3, sharex=True, xlabel=label)

@@ -5,19 +5,12 @@ from dataclasses import dataclass
 
 import matplotlib.pyplot as plt
 import numpy as np
-import pandas as pd
 
 from tumorcf_lib.figures import style
 from tumorcf_lib.figures.style import BAND, FAINT, INK, SOFT, VERDICT_COLORS, dot, figure, legend
-from tumorcf_lib.stats.claims import TITLES, margin_text
 from tumorcf_lib.stats.rows import ALL
-from tumorcf_lib.stats.verdicts import NEGLIGIBLE, RELEVANT
+from tumorcf_lib.stats.verdicts import NEGLIGIBLE
 
-MAX_ROWS = 12
-QUANTITIES = {
-    "alike P": "matched on P", "P_orig": "P(original)", "P_only": "P(tumor alone)",
-    "P_background": "P(background)", "P_blank": "P(empty)",
-}
 NUMBER_AT, N_AT = 6, 158  # points right of the panel
 VERDICT_LOOKS = {
     name: {"color": color, "marker": marker}
@@ -133,49 +126,6 @@ def number(row, *, sign=""):
 
 
 @figure
-def findings(table, *, form="net"):
-    """The claims that decide each finding, with their intervals, colored by verdict.
-
-    Parameters
-    ----------
-    table : DataFrame
-        From ``stats.findings.findings``; of it :func:`first_claims`.
-    form : {"paper", "net", "log-odds"}
-
-    Returns
-    -------
-    Figure
-        Gray is the side of the margin that the claim asks for. Open: a negligible effect.
-    """
-    rows = table[table["form"] == form]
-    if rows.empty:
-        return style.nothing()
-    shown = first_claims(rows)
-    names, marks = [], []
-    for finding, own in shown.groupby("finding", sort=True):
-        names.append(f"{finding}  {TITLES[finding]}")
-        for row in own.to_dict("records"):
-            marks.append((len(names), row["verdict"], row))
-            vs = f" vs {margin_text(row['margin'])}" if row["margin"] else ""
-            names.append(textwrap.fill(f"{_plain(row['quantity'])}{vs}, {row['group']}", 44))
-    told = f"{len(shown)} of {len(rows)} claims; " if len(shown) < len(rows) else ""
-    unit = "log-odds" if form == "log-odds" else "probability or share"
-    label = f"{told}effect ({unit}); gray: the side that is claimed; open: within ±{RELEVANT}"
-    panel = Panel("", marks, line=None)
-    fig = forest(names, [panel], VERDICT_LOOKS, numbers=True, height=0.22, xlabel=label)
-    ax = fig.axes[0]
-    values = np.ravel([[row[k] for k in ("low", "high", "margin")] for _, _, row in marks])
-    pad = 0.06 * (np.nanmax(values) - np.nanmin(values))
-    edges = np.nanmin(values) - pad, np.nanmax(values) + pad
-    for y, _, row in marks:
-        rows_at, side = [y - 0.42, y + 0.42], edges[int(row["side"] == "above")]
-        ax.fill_betweenx(rows_at, row["margin"], side, color=BAND, linewidth=0, zorder=0)
-        ax.plot([row["margin"]] * 2, rows_at, color=SOFT, linewidth=0.9, zorder=1)
-    ax.set_xlim(edges)
-    return fig
-
-
-@figure
 def primary(table):
     """The primary claims with their intervals and, gray, where networks that know nothing fall.
 
@@ -200,32 +150,6 @@ def primary(table):
         band = [row["null_low"], row["null_high"]]
         fig.axes[0].fill_betweenx([y - 0.42, y + 0.42], *band, color=FAINT, linewidth=0, zorder=0)
     return fig
-
-
-def _plain(quantity):
-    """A claim's quantity in words.
-
-    >>> _plain("Delta-Drop, alike P_orig, wrong - correct")
-    'Delta-Drop, matched on P(original), wrong - correct'
-    """
-    for name, words in QUANTITIES.items():
-        quantity = quantity.replace(name, words)
-    return quantity
-
-
-def first_claims(rows):
-    """At most 12 claims: a finding's first quantity goes first, all slices before single classes.
-
-    Claims of one quantity about single classes are shown all or not at all.
-    """
-    what = rows["quantity"] + rows["margin"].astype(str)
-    rank = what.groupby(rows["finding"]).transform(lambda own: pd.factorize(own)[0])
-    single = rows["kind"].isin(("mean", "share")) & (rows["group"] != ALL)
-    kept = []
-    for _, own in rows.groupby([rank, single, rows["finding"]], sort=True):
-        if len(kept) + len(own) <= MAX_ROWS:
-            kept += list(own.index)
-    return rows.loc[rows.index.isin(kept)]
 
 
 @figure

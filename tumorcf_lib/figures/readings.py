@@ -9,8 +9,7 @@ import numpy as np
 
 from tumorcf_lib.figures.controls import INFILL_NAMES, of_common_slices
 from tumorcf_lib.figures.style import order_classes
-from tumorcf_lib.stats.answers import listed
-from tumorcf_lib.stats.rows import ALL
+from tumorcf_lib.stats.rows import ALL, listed
 
 
 def number(value, places=3):
@@ -192,12 +191,6 @@ def dilations(table):
 
 
 # -- claims and controls --------------------------------------------------------------------------
-
-
-def findings(table, form="net"):
-    own = table[table["form"] == form]["verdict"].value_counts()
-    told = [f"{n} {'is' if n == 1 else 'are'} {verdict}" for verdict, n in own.items()]
-    return f"Of {own.sum()} claims {listed(told)} (one network, one split)."
 
 
 def primary(table):

@@ -164,7 +164,7 @@ class FusedNormalization(layers.BatchNormalization):
             x=inputs, scale=tf.convert_to_tensor(self.gamma),
             offset=tf.convert_to_tensor(self.beta), mean=none, variance=none,
             epsilon=self.epsilon, is_training=True,
-        )  # fmt: skip
+        )
         for moving, now in ((self.moving_mean, mean), (self.moving_variance, variance)):
             moving.assign(moving * self.momentum + now * (1 - self.momentum))
         return outputs

@@ -135,7 +135,7 @@ class Validated:
             made.append(
                 (edits.remove(slice, mask), remove_elsewhere(slice, mask, rng),
                  edits.only(slice, mask))
-            )  # fmt: skip
+            )
         self.edited = np.stack(made)  # (n_shown, 3, size, size)
 
     def scores(self, model, profile):

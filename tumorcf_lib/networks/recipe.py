@@ -188,7 +188,7 @@ def _statistics(network):
         variable
         for norm in norm_layers(network) if norm.trainable
         for variable in (norm.moving_mean, norm.moving_variance)
-    ]  # fmt: skip
+    ]
 
 
 def chunks(order, size):

@@ -69,7 +69,7 @@ class FoldedConvolution(layers.Layer):
         options = {
             "strides": convolution.strides, "padding": convolution.padding,
             "data_format": convolution.data_format, "dilation_rate": convolution.dilation_rate,
-        }  # fmt: skip
+        }
         if isinstance(convolution, layers.DepthwiseConv2D):
             kernel = convolution.kernel * scale[:, None]  # (height, width, n_channels, 1)
             outputs = ops.depthwise_conv(inputs, kernel, **options)

@@ -165,7 +165,7 @@ def _row(name, seed, patient, k, label, cause, plan, site, mask):
         "slice_id": f"{person}-{k + 1}", "label": label, "patient_id": person,
         "person_id": person, "carrier": cause.carrier, "marker": cause.marker,
         "look": cause.look, "plane": plan.plane, "site": site, "tumor_px": int(mask.sum()),
-    }  # fmt: skip
+    }
 
 
 def plan_patient(rng, anatomy):

@@ -7,7 +7,6 @@ import json
 from tumorcf_lib import config, rowfiles, steps
 from tumorcf_lib.publish import texts
 from tumorcf_lib.publish.from_rows import FIGURES
-from tumorcf_lib.stats import answers
 from tumorcf_lib.study import calibration
 from tumorcf_lib.study.side_studies import MANIFEST, reader
 
@@ -68,9 +67,11 @@ def _found(folder, study):
     own = getattr(study, "answer_sentences", getattr(study, "sentences", None))
     if own:
         yield from own(folder)
-    elif (folder / "table_findings.csv").is_file():
-        by_class = answers.by_class(rowfiles.read_table(folder / "table_findings.csv"))
-        yield from (f"{name.capitalize()}: {words}." for name, words in by_class.items())
+    elif (folder / "table_claims.csv").is_file():
+        claims = rowfiles.read_table(folder / "table_claims.csv")
+        for row in claims[claims["finding"] == 1].itertuples():
+            yield (f"{row.claim}: Net-Drop {row.effect:.3f} [{row.low:.3f}, {row.high:.3f}], "
+                   f"{row.n_patients} patients.")
 
 
 def _entry(path, drawn, read):

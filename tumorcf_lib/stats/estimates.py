@@ -23,8 +23,6 @@ from tumorcf_lib.stats.persons import (
     mean_of_person_means,
     p_value,
     same_length,
-    spread,
-    spread_tables,
 )
 
 
@@ -92,60 +90,31 @@ def bootstrap_mean(values, persons, strata, *, n_resamples=2000, null=None):
     )
 
 
-def bootstrap_difference(values, in_first, persons, strata, *, n_resamples=2000, null=None):
-    """Mean of the first group minus mean of the second, patients drawn once for both.
-
-    A patient may have slices in both groups (some classified correctly, some not): drawing
-    the patient moves both means together, as it should.
-
-    Parameters
-    ----------
-    values : array of float, shape (n,)
-    in_first : array of bool, shape (n,)
-        True for slices of the first group, False for slices of the second.
-    persons, strata, n_resamples, null
-        As in :func:`bootstrap_mean`.
-
-    Returns
-    -------
-    Estimate
-        Positive when the first group is higher. Resamples in which a group is empty are
-        left out. Interval and p have the degrees of freedom of the smaller group alone, its
-        patients less one, and so rather promise too little than too much.
-
-    Examples
-    --------
-    >>> first = [True, True, False, False]
-    >>> e = bootstrap_difference([3, 5, 1, 1], first, list("abcd"), [0, 0, 1, 1])
-    >>> e.value, e.n_persons, e.n_persons_smallest
-    (3.0, 4, 2)
-    """
-    one_cell = np.zeros(len(values), dtype=int)
-    return bootstrap_matched_difference(
-        values, in_first, one_cell, persons, strata, n_resamples=n_resamples, null=null
-    )
-
-
 def bootstrap_matched_difference(
     values, in_first, cells, persons, strata, *, n_resamples=2000, null=None
 ):
     """First minus second group within cells of similar slices, averaged over the first group.
 
-    Slices are compared only with slices of the same cell (for example a bin of ``p_orig``);
-    each cell's difference counts as often as it holds slices of the first group. Cells
-    without slices of both groups are left out, in every resample again.
+    Slices are compared only with slices of the same cell; each cell's difference counts as often
+    as it holds slices of the first group. Cells without slices of both groups are left out, in
+    every resample again. A patient may have slices in both groups: drawing the patient moves
+    both means together, as it should.
 
     Parameters
     ----------
-    values, in_first, persons, strata, n_resamples, null
-        As in :func:`bootstrap_difference`.
+    values, persons, strata, n_resamples, null
+        As in :func:`bootstrap_mean`.
+    in_first : array of bool, shape (n,)
+        True for slices of the first group, False for slices of the second.
     cells : array, shape (n,)
         Cell of each slice.
 
     Returns
     -------
     Estimate
-        ``n_slices`` and the patient counts are of the usable cells only. ``value`` is NaN
+        Positive when the first group is higher. Interval and p have the degrees of freedom of the
+        smaller group alone, its patients less one, and so rather promise too little than too
+        much. ``n_slices`` and the patient counts are of the usable cells only. ``value`` is NaN
         when no cell holds both groups. ``mean_of_person_means`` is NaN when there are several
         cells.
 
@@ -175,39 +144,6 @@ def bootstrap_matched_difference(
         observed, *interval(replicates, n_smallest), int(used.sum()),
         len(np.unique(people.owner[used])), n_smallest, person_means,
         p_value(replicates, observed, null, n_smallest),
-    )
-
-
-def bootstrap_spread_difference(values, in_first, persons, strata, *, n_resamples=2000, null=None):
-    """Spread between the patients of the first group minus that of the second.
-
-    Spread is the standard deviation between patients. That of their means would be too large
-    where patients have few slices, because the slices of a patient scatter the mean. So
-    this scatter is taken off, as in a one-way analysis of variance with random patients:
-    variance of the means (n - 1) less the pooled variance within patients times the mean
-    of 1 / slices, floored at 0 before the root.
-
-    Parameters and return are those of :func:`bootstrap_difference`; negative means that
-    the first group is the more even one. A group needs two patients, and one with two
-    slices, else NaN.
-
-    Examples
-    --------
-    >>> first = [True] * 4 + [False] * 4
-    >>> values = [0, 2, 4, 6, 1, 1, 9, 9]  # within patients: 2 and 0, half of it scatters a mean
-    >>> e = bootstrap_spread_difference(values, first, list("aabbccdd"), first)
-    >>> round(e.value, 4)  # sqrt(8 - 1) - sqrt(32)
-    -3.0111
-    """
-    values, people = checked(values, persons, strata)
-    in_first = same_length(in_first, values, "in_first").astype(bool)
-    tables = [spread_tables(group, values, people) for group in (in_first, ~in_first)]
-    once, counts = np.ones((1, len(people.names))), people.draw(n_resamples)
-    observed, replicates = (spread(c, *tables[0]) - spread(c, *tables[1]) for c in (once, counts))
-    n_smallest = min(int(has.sum()) for *_, has in tables)
-    return Estimate(
-        float(observed[0]), *interval(replicates, n_smallest), len(values), len(people.names),
-        n_smallest, p=p_value(replicates, observed[0], null, n_smallest),
     )
 
 

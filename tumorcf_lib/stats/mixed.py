@@ -1,7 +1,6 @@
-"""Each class's mean score by a linear mixed model, beside the bootstrap.
+"""A linear mixed model: slices scatter around their patient, patients around a plane.
 
-The bootstrap draws patients; a mixed model says the same in another way: slices scatter around
-their patient, patients around their class (a random intercept, fitted by REML). Its Wald
+The random intercept of each patient is fitted by REML. Its Wald
 intervals use Student's t with the patients less the coefficients as degrees of freedom, since
 with ten patients a class the normal law would promise too much.
 """
@@ -15,7 +14,6 @@ from statsmodels.regression.mixed_linear_model import MixedLM
 from statsmodels.tools.sm_exceptions import ConvergenceWarning
 
 from tumorcf_lib.stats.persons import CONFIDENCE, ROUNDING
-from tumorcf_lib.stats.rows import ALL, NO_SLICES, classes_of
 
 OPTIMIZER = {"method": ["bfgs"], "gtol": 1e-6}
 """One variance ratio is to be found, so a tight gradient costs nothing, and the numbers then
@@ -117,49 +115,3 @@ def _converged(model):
     if not found.converged:
         raise NoFitError("the model did not converge")
     return found
-
-
-def class_means(scores, column):
-    """Mean of a score by a mixed model with variances of its own for each class.
-
-    Parameters
-    ----------
-    scores : DataFrame
-        From ``scores.slice_scores``; slices without a score are left out.
-    column : str
-
-    Returns
-    -------
-    dict of str to dict
-        For each class and "all", the mean of the class means weighed by slices: effect, low,
-        high (95 % Wald), p and reason (why there is no fit, or "").
-    """
-    own = scores[np.isfinite(scores[column].to_numpy(float))]
-    found, fits = {}, []
-    for name in classes_of(own["label"]):
-        here = own[own["label"] == name]
-        try:
-            model = fit(here[column], np.ones((len(here), 1)), here["person_id"].to_numpy())
-        except NoFitError as error:
-            found[name] = _no_fit(str(error))
-            continue
-        fits.append((len(here) / len(own), model))
-        found[name] = model.estimate([1]) | {"reason": ""}
-    missing = [name for name in found if found[name]["reason"]]
-    why = f"no fit of {', '.join(missing)}" if found else NO_SLICES
-    found[ALL] = _weighed(fits) if found and not missing else _no_fit(why)
-    return found
-
-
-def _weighed(fits):
-    """Mean of independent models' means; degrees of freedom after Satterthwaite."""
-    weights = np.array([share for share, _ in fits])
-    means = np.array([found.coefficients[0] for _, found in fits])
-    parts = np.array([found.covariance[0, 0] for _, found in fits]) * weights**2
-    df = parts.sum() ** 2 / np.sum(parts**2 / [found.df for _, found in fits])
-    whole = Fit(np.array([weights @ means]), np.array([[parts.sum()]]), df)
-    return whole.estimate([1]) | {"reason": ""}
-
-
-def _no_fit(reason):
-    return dict.fromkeys(("effect", "low", "high", "p"), np.nan) | {"reason": reason}

@@ -180,34 +180,6 @@ def matched(counts, tables):
         return (differences * n_1).sum(axis=1) / (n_1 * both).sum(axis=1)  # (n_resamples,)
 
 
-def spread_tables(group, values, people):
-    """Slices, mean and squares around it of a group's patients, each (n_persons,)."""
-    sizes = people.total(group)
-    has = sizes > 0
-    center = values[group].mean() if group.any() else 0.0  # exact enough for far-off values
-    centered = np.where(group, values - center, 0.0)
-    means = np.divide(people.total(centered), sizes, out=np.zeros(len(sizes)), where=has)
-    squares = people.total(np.where(group, (centered - means[people.owner]) ** 2, 0.0))
-    return sizes[has], means[has], squares[has], has
-
-
-def spread(counts, sizes, means, squares, has):
-    """Standard deviation between patients for each resample, (n_resamples,).
-
-    One-way components of variance: that of the patients' means, less what slices of one
-    patient would scatter them by (their pooled variance times the mean of 1 / slices).
-    """
-    counts = counts[:, has]
-    n = counts.sum(axis=1)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        total = (counts @ means**2 - (counts @ means) ** 2 / n) / (n - 1)
-        repeats = counts @ (sizes - 1)
-        within = counts @ squares / repeats  # NaN where nobody has a second slice
-        between = total - within * (counts @ (1 / sizes)) / n
-    known = (n > 1) & (repeats > 0)
-    return np.sqrt(np.where(known, np.maximum(between, 0), np.nan))
-
-
 def mean_of_person_means(sums, sizes):
     """Each patient's mean, averaged over the patients that have slices here."""
     has = sizes > 0

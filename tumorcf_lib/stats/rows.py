@@ -41,6 +41,16 @@ def classes_of(labels):
     return [name for name in CLASSES if name in present] + sorted(present - set(CLASSES))
 
 
+def listed(words):
+    """Words as a sentence lists them.
+
+    >>> listed(["a", "b", "c"])
+    'a, b and c'
+    """
+    *first, last = [str(word) for word in words]
+    return f"{', '.join(first)} and {last}" if first else last
+
+
 def groups(table):
     """"all" and each class that has rows."""
     return [ALL, *classes_of(table["label"])]

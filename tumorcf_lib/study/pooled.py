@@ -4,10 +4,10 @@ import pandas as pd
 
 from tumorcf_lib import config
 from tumorcf_lib.config import CLASSES
-from tumorcf_lib.stats import answers
-from tumorcf_lib.stats.answers import listed
+from tumorcf_lib.stats.rows import listed
 from tumorcf_lib.study import side_studies
 from tumorcf_lib.study.side_studies import Drawn
+from tumorcf_lib.tables import sites
 from tumorcf_lib.tables.fold_scores import EARLIER, MR, OTHER_IDS, SHUFFLED
 from tumorcf_lib.tables.folds import ONE, derive, headline_kind
 
@@ -46,19 +46,19 @@ def answer_sentences(folder=None):
     known = f"as many networks that know nothing stay within {listed(bands)}"
     if net["null_low"].isna().any():
         known = "the networks that know nothing, to be compared with, are not all trained yet"
-    sites = [f"glioma, {site}" for site in (MR, OTHER_IDS)]
+    both = [f"glioma, {site}" for site in (MR, OTHER_IDS)]
     told = [
         f"Painting the tumor out moves the share of slices called right {listed(falls)}; painting "
         f"the same shape out elsewhere (a sham) leaves {listed(shams)}.",
         f"The true class's probability falls by this much more than with a sham (Net-Drop): "
         f"{listed(drops)}; {known}.",
     ]
-    if set(sites) <= set(net.index):
+    if set(both) <= set(net.index):
         told.append(
             f"One site gives glioma away: all patients with IDs `{MR}` have a glioma, and "
-            f"{right['original', sites[0]]:.0%} of their slices are called right, with a Net-Drop "
-            f"of {_effect(net.loc[sites[0]])}; of the other glioma patients' slices "
-            f"{right['original', sites[1]]:.0%}, with {_effect(net.loc[sites[1]])}."
+            f"{right['original', both[0]]:.0%} of their slices are called right, with a Net-Drop "
+            f"of {_effect(net.loc[both[0]])}; of the other glioma patients' slices "
+            f"{right['original', both[1]]:.0%}, with {_effect(net.loc[both[1]])}."
         )
     return told
 
@@ -119,14 +119,14 @@ def site_sentences(table):
     """
     by = table.set_index(["group", "site", "metric"])
     found = []
-    for group in table.loc[table["site"] == answers.MR, "group"]:
-        mr, others = (by.loc[(group, site, "accuracy")] for site in (answers.MR, answers.OTHERS))
-        rest = [by.loc[("all", answers.OTHERS, m)] for m in ("accuracy", "balanced accuracy")]
+    for group in table.loc[table["site"] == sites.MR, "group"]:
+        mr, others = (by.loc[(group, site, "accuracy")] for site in (sites.MR, sites.OTHERS))
+        rest = [by.loc[("all", sites.OTHERS, m)] for m in ("accuracy", "balanced accuracy")]
         found.append(
-            f"**Accuracy leans on one site**: patients with IDs `{answers.MR}` all have a {group}, "
+            f"**Accuracy leans on one site**: patients with IDs `{sites.MR}` all have a {group}, "
             f"and {_interval(mr)} of their slices are right ({int(mr['n_persons'])} patients); of "
             f"other patients' {group} slices {_interval(others)} ({int(others['n_persons'])} "
-            f"patients). Without `{answers.MR}`, {_interval(rest[0])} of the slices are right, "
+            f"patients). Without `{sites.MR}`, {_interval(rest[0])} of the slices are right, "
             f"balanced accuracy {_interval(rest[1])}."
         )
     return found

@@ -7,8 +7,7 @@ import pandas as pd
 from tumorcf_lib.config import CLASSES
 from tumorcf_lib.controls import covariates, planes
 from tumorcf_lib.edits.scores import slice_scores
-from tumorcf_lib.stats.findings import findings
-from tumorcf_lib.tables import classifiers, energy, robustness, sites, study
+from tumorcf_lib.tables import classifiers, energy, primary, robustness, study
 from tumorcf_lib.tables import controls as settings
 
 
@@ -59,12 +58,12 @@ def edits(rows, rows_quality, rows_detector, n_resamples) -> dict[str, pd.DataFr
 
 
 def scores(rows, n_resamples) -> dict[str, pd.DataFrame]:
-    """The scores and findings of 06."""
+    """The scores of 06, and its numbers for the primary claims."""
     by_slice = slice_scores(rows)
     return {
         "table_scores": study.scores_by_class(by_slice, n_resamples=n_resamples),
         "table_fall_to": study.fall_to(rows),
-        "table_findings": findings(by_slice, n_resamples=n_resamples),
+        "table_claims": primary.claims_of_run(by_slice),
     }
 
 
@@ -77,7 +76,6 @@ def controls(rows, rows_networks, rows_probes, covariate_rows, n_resamples):
         "table_energy": energy.energy_table(rows, **n),
         "table_probes": classifiers.probe_table(rows_probes, rows, **n),
         "table_drift": settings.drift_table(rows, **n),
-        "table_net_by_site": sites.site_table(by_slice, **n),
         "table_networks": classifiers.networks_table(rows, rows_networks, **n),
         "table_covariates": covariates.covariate_table(
             by_slice, covariates.with_depth(covariate_rows, rows), **n

@@ -8,7 +8,6 @@ import pandas as pd
 from tumorcf_lib import config, rowfiles
 from tumorcf_lib.edits.scores import arrays, class_names
 from tumorcf_lib.stats import classification, persons, rows
-from tumorcf_lib.stats.answers import OUTCOMES, outcomes
 
 REFERENCE, POOLED = "paper-lite", "paper-lite-cv"
 """Published runs on the real slices: one split with all controls, and all folds."""
@@ -232,15 +231,6 @@ def one_network(table):
     first = table[["networks", "training_seed"]].iloc[0]
     own = table[(table[["networks", "training_seed"]] == first).all(axis=1)]
     return own.reset_index(drop=True)
-
-
-def verdict_counts(table) -> str:
-    """How many claims ended how, by form, in one sentence."""
-    parts = []
-    for form, own in table.groupby("form", sort=False):
-        counts = outcomes(own).value_counts()
-        parts.append(f"{form}: {', '.join(f'{counts.get(kind, 0)} {kind}' for kind in OUTCOMES)}")
-    return "Claims by form - " + "; ".join(parts) + "."
 
 
 def as_text(table):
