@@ -79,7 +79,7 @@ def test_no_legend_lies_in_a_panel_and_no_forest_has_more_than_twelve_rows(figur
     fig = figures[name]
     assert all(ax.get_legend() is None for ax in fig.axes)
     if name in TABLES:
-        assert len(fig.axes[0].get_yticks()) <= forests.MAX_ROWS
+        assert len(fig.axes[0].get_yticks()) <= 12
 
 
 @pytest.mark.parametrize("name", TABLES)
