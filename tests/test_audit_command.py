@@ -3,6 +3,7 @@
 import argparse
 import json
 import re
+import shutil
 import subprocess
 import sys
 
@@ -10,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tumorcf_lib import config
+from tumorcf_lib import config, your_model
 from tumorcf_lib.your_model import InputError, running
 from tumorcf_lib.your_model import audit as audit_command
 
@@ -137,12 +138,11 @@ def test_an_interrupted_audit_goes_on_and_ends_in_the_same_rows(folder, monkeypa
     assert 0 < len(kept) < N / 8
     sys.modules["my_module_h7"].calls[:] = [0] * -1000
     monkeypatch.setattr(sys.modules["my_module_h7"], "stops", sys.modules["my_module_h7"].predict)
-    looked = []
-    monkeypatch.setattr(running, "finished", lambda f: looked.extend(
-        (path.name, path.stat().st_mtime_ns) for path in f.glob("*.csv")))  # fmt: skip
-    with pytest.raises(OSError):  # parts were left for this test to look at
-        run("--batch-size", "8", predict="my_module_h7:stops")
-    assert set(kept.items()) <= set(looked)  # not made again
+    looked, remove = {}, shutil.rmtree
+    monkeypatch.setattr(running.shutil, "rmtree", lambda place: (looked.update(
+        {path.name: path.stat().st_mtime_ns for path in parts.glob("*.csv")}), remove(place)))
+    run("--batch-size", "8", predict="my_module_h7:stops")
+    assert kept.items() <= looked.items()  # not made again
     whole, again = (running.read_rows(folder / name / "rows.csv") for name in ("whole", "report"))
     pd.testing.assert_frame_equal(whole, again)
 
@@ -151,15 +151,15 @@ def test_another_classifier_does_not_go_on_from_the_rows_of_the_first(folder):
     run("--check", out=None)
     prepared = {"key": 1}
     from tumorcf_lib.edits import plan
-    from tumorcf_lib.your_model import inputs, slices
+    from tumorcf_lib.your_model import slices
 
     cohort = slices.read_folder("slices.csv")
     module = sys.modules["my_module_h7"]
 
     def rows(predict):
         return running.rows_of(
-            predict, 8, lambda at: inputs.prepare(cohort.subset(at), size_px=None, scale="raw"),
-            lambda _: set(), folder=folder / "parts", key=prepared, n_places=1, seed=0,
+            predict, 8, lambda at: slices.prepare(cohort.subset(at), size_px=None, scale="raw"),
+            folder=folder / "parts", key=prepared, n_places=1, seed=0,
             edits=[plan.Edit("original")], batch_size=8,
         )  # fmt: skip
 
@@ -167,15 +167,16 @@ def test_another_classifier_does_not_go_on_from_the_rows_of_the_first(folder):
     assert (rows(module.swapped)["p_NA"] - first["p_NA"]).abs().max() > 0.5
 
 
-def test_a_line_every_half_minute_says_how_far_it_is(monkeypatch, capsys):
-    now = [0.0]
-    monkeypatch.setattr(running.time, "monotonic", lambda: now[0])
-    log = running._Log(100)
-    for done, now[0] in ((10, 10.0), (40, 31.0), (60, 40.0), (80, 62.0)):
-        log.at(done)
-    lines = capsys.readouterr().err.splitlines()
-    assert [re.findall(r"\d+", line)[0] for line in lines] == ["40", "80"]
-    assert "about 0.8 minutes left" in lines[0]
+def test_without_a_terminal_lines_say_how_far_it_is(folder, monkeypatch, capsys):
+    monkeypatch.setattr(running, "CHUNK", 20)
+    run(out="quick")
+    assert "slices," not in capsys.readouterr().err  # nothing before half a minute
+    monkeypatch.setattr(your_model, "LOG_SECONDS", 0)
+    run()
+    lines = capsys.readouterr().err.replace("\r", "").splitlines()
+    assert [f"audited {n} of {N} slices" for n in (20, 40, 60, 80)] == [
+        line.partition(",")[0] for line in lines if re.match("audited [2468]", line)]
+    assert re.search(r"audited 40 of 80 slices, \d\d:\d\d left", "\n".join(lines))
 
 
 def test_two_classifiers_stand_side_by_side(folder):

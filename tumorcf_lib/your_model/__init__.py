@@ -1,5 +1,20 @@
 """The audit of a reader's own classifier on a reader's own slices, and its report."""
 
+import sys
+
+LOG_SECONDS = 30
+
 
 class InputError(ValueError):
     """What a user can mend: says what was expected, what came, where, and what to do."""
+
+
+def counting(words, n, *, disable=False):
+    """A bar of n slices in a terminal; elsewhere a line every half minute."""
+    from tqdm import tqdm
+
+    if sys.stderr.isatty():
+        return tqdm(total=n, desc=words, unit="slice", disable=disable)
+    form = f"{words} {{n_fmt}} of {{total_fmt}} slices, {{remaining}} left\n"
+    every = dict.fromkeys(("mininterval", "maxinterval", "delay"), LOG_SECONDS)
+    return tqdm(total=n, bar_format=form, disable=disable, **every)

@@ -1,13 +1,11 @@
-"""One slice out of one file: PNG, TIFF, JPEG, BMP, NPY, NIfTI or DICOM."""
+"""One slice, or one mask, out of one file: PNG, TIFF, JPEG, BMP, NPY, NIfTI or DICOM."""
 
+import contextlib
 import importlib.util
-import math
-import warnings
 from pathlib import Path
 
 import cv2
 import numpy as np
-import tifffile
 from PIL import Image, UnidentifiedImageError
 
 from tumorcf_lib.your_model import InputError
@@ -20,151 +18,126 @@ MAX_CHANNELS = 16
 ALIKE = 0.02
 """Channels that differ by less of the slice's range, on average, are one gray slice (JPEG)."""
 
-MAX_PIXELS = 2**26
-"""Of a slice, 8192 x 8192: a header that states more is damaged, or meant to fill the memory."""
+FEW_VALUES = 16
+"""A mask of at most so many whole numbers holds labels; one of more is a soft one or a picture."""
+
+MAX_BETWEEN = 0.25
+"""Share of a slice that may lie between a tenth and nine tenths of a soft mask's range."""
+
+
+def kind_of(path):
+    """The ending by which a file is read."""
+    known = (*PICTURES, ".npy", *VOLUMES, *DICOM)
+    for kind in known:
+        if path.name.lower().endswith(kind):
+            return kind
+    raise InputError(f"expected a file ending in {', '.join(known)}, got {path}. Convert it.")
 
 
 def read_slice(path, *, index=None, axis=2, channel=None):
-    """One slice as stored.
-
-    Parameters
-    ----------
-    path : path
-    index : int, optional
-        Which slice of a NIfTI volume or frame of a DICOM file, from 0.
-    axis : {0, 1, 2}
-        Across which axis of the volume.
-    channel : int or "all", optional
-        Which channel, or volume of a 4-D NIfTI file, which needs one.
-
-    Returns
-    -------
-    ndarray of int or float, shape (height, width) or (height, width, channels), finite
-        Pictures of equal channels (or nearly so) are gray; NaN becomes the slice's minimum: air.
-    """
-    array = read(Path(path), index, axis, channel)
-    if array.dtype.kind == "f" and not np.isfinite(array).all():
-        known = np.isfinite(array)
+    """One slice as stored, (height, width) or (height, width, channels), finite: NaN is air."""
+    path = Path(path)
+    with _named(path):
+        if kind_of(path) in VOLUMES:
+            array = _of_volume(_nifti(path), path, index, axis, channel)
+        else:
+            array = _of_file(path, index)
+    array = _checked(array, path)
+    known = np.isfinite(array)
+    if not known.all():
         if not known.any() or np.isinf(array).any():
             raise InputError(
                 f"expected numbers in {path}, got {np.count_nonzero(~known)} of {array.size} NaN "
                 "or infinite. NaN is taken as air where a slice has other pixels."
             )
         array = np.where(known, array, array[known].min())
-    if array.ndim == 2:
-        return array
-    if isinstance(channel, int):
+    if array.ndim == 3 and isinstance(channel, int):
         if channel >= array.shape[2]:
             raise InputError(
                 f"expected a channel from 0 to {array.shape[2] - 1} for {path}, got {channel}."
             )
         return np.ascontiguousarray(array[..., channel])
-    return _gray_if_alike(array)
+    return _gray_if_alike(array) if array.ndim == 3 else array
 
 
-def read(path, index, axis, channel, palette=False):
-    """The file's array (height, width) or (height, width, channels)."""
-    kind = kind_of(path)
-    if index is not None and kind not in VOLUMES + DICOM:
+def read_mask(path, *, like=None, index=None, axis=2, labels=""):
+    """One mask, bool (height, width), and a note on how it was read ("" if as it is).
+
+    A NIfTI mask is brought to the grid of the NIfTI slice `like` where flips and swaps of axes do
+    that exactly. `labels` says which values are tumor, such as "1 4" or ">0.5"; all but 0 if empty.
+    """
+    path, notes = Path(path), []
+    with _named(path):
+        if kind_of(path) in VOLUMES:
+            volume = _nifti(path)
+            if like is not None and kind_of(like) in VOLUMES:
+                volume, moved = _on_grid(volume, _nifti(like), path)
+                notes += ["brought to the slice's grid by the files' affines"] if moved else []
+            array = _of_volume(volume, path, index, axis, None)
+        else:
+            array = _of_file(path, index if kind_of(path) in DICOM else None, palette=True)
+    array = _checked(array, path)
+    if not np.isfinite(array).all():
         raise InputError(
-            f"expected a NIfTI volume to take slice {index} of, got {path}. Leave index empty for "
-            "files of one slice."
+            f"expected finite numbers in the mask {path}, got NaN or infinite ones. Write 0 "
+            "outside the tumor, anything else inside."
         )
+    mask, note = _inside(array, labels, path)
+    return mask, "; ".join(filter(None, [*notes, note]))
+
+
+@contextlib.contextmanager
+def _named(path):
+    """Whatever a reader raises at a damaged file, as an error that names the file."""
     try:
-        if not path.is_file():
+        if not path.is_file() and kind_of(path):
             raise InputError(
                 f"expected the file {path}, got none there. Paths are relative to the manifest; "
                 "check its spelling, capitals too."
             )
-        if kind == ".npy":
-            array = np.load(path, mmap_mode="r", allow_pickle=False)  # stated but missing: refused
-            _check_size(array.shape, path)
-            array = np.array(array)
-            if array.ndim == 3 and array.shape[0] <= 4 < min(array.shape[1:]):
-                array = np.moveaxis(array, 0, 2)
-        elif kind in VOLUMES:
-            array = read_nifti(path, index, axis, channel)
-        elif kind in DICOM:
-            array = _read_dicom(path, index)
-        else:
-            array = _read_picture(path, palette)
+        yield
     except InputError:
         raise
     except Exception as error:  # readers of damaged files raise what they like
         raise InputError(
-            f"expected a readable {kind} file, got {type(error).__name__} from {path}: {error}. "
-            "Write the file again, or check that you may read it."
+            f"expected a readable {kind_of(path)} file, got {type(error).__name__} from {path}: "
+            f"{error}. Write the file again, or check that you may read it."
         ) from error
-    return _checked(array, path)
 
 
-def kind_of(path):
-    """The ending by which a file is read."""
-    name = path.name.lower()
-    known = (*PICTURES, ".npy", *VOLUMES, *DICOM)
-    for kind in known:
-        if name.endswith(kind):
-            return kind
-    raise InputError(f"expected a file ending in {', '.join(known)}, got {path}. Convert it.")
+def _of_file(path, index, palette=False):
+    """The array of a picture, a NumPy or a DICOM file."""
+    if kind_of(path) in DICOM:
+        return _dicom(path, index)
+    if index is not None:
+        raise InputError(
+            f"expected a NIfTI volume to take slice {index} of, got {path}. Leave index empty for "
+            "files of one slice."
+        )
+    if kind_of(path) in PICTURES:
+        return _picture(path, palette)
+    array = np.load(path, mmap_mode="r", allow_pickle=False)  # stated but missing: refused
+    array = np.array(array)
+    if array.ndim == 3 and array.shape[0] <= 4 < min(array.shape[1:]):
+        return np.moveaxis(array, 0, 2)
+    return array
 
 
-def _check_size(shape, path):
-    if math.prod(shape[:2]) > MAX_PIXELS:
-        raise _too_large(path, f"shape {tuple(shape)}")
-
-
-def _too_large(path, stated):
-    return InputError(
-        f"expected a slice of at most {MAX_PIXELS} pixels in {path}, got {stated} by its header. "
-        "Write the file again, or crop the slice."
-    )
-
-
-def _check_picture_size(path):
-    """By the header alone: OpenCV reserves what it states before it looks further."""
-    try:
-        with warnings.catch_warnings(action="ignore", category=Image.DecompressionBombWarning):
-            with Image.open(path) as picture:
-                if picture.format == "TIFF" and picture.n_frames > 1:
-                    raise _of_pages(path, picture.n_frames)
-                return _check_size(picture.size[::-1], path)
-    except Image.DecompressionBombError:
-        raise _too_large(path, f"more than {2 * Image.MAX_IMAGE_PIXELS}") from None
-    except UnidentifiedImageError:  # Pillow knows less of TIFF: no colors of 16 bits
-        pass
-    try:
-        with tifffile.TiffFile(path) as file:
-            if len(file.pages) > 1:
-                raise _of_pages(path, len(file.pages))
-            _check_size(file.pages[0].shape, path)
-    except tifffile.TiffFileError:
-        raise _undecodable(path) from None
-
-
-def _of_pages(path, n_pages):
-    return InputError(
-        f"expected one slice in {path}, got {n_pages} pages. Write each into its own file."
-    )
-
-
-def _undecodable(path):
-    return InputError(
-        f"expected a picture in {path}, got something that OpenCV cannot decode. Write the "
-        "file again, for instance as PNG."
-    )
-
-
-def _read_picture(path, palette):
-    _check_picture_size(path)
-    if palette and path.suffix.lower() == ".png":
-        with Image.open(path) as picture:
-            if picture.mode == "P":  # numbers of colors: 0 is the background, whatever its color
-                return np.array(picture)
-    ok, pages = cv2.imdecodemulti(np.fromfile(path, np.uint8), cv2.IMREAD_UNCHANGED)
-    if not ok or not len(pages):
-        raise _undecodable(path)
-    if len(pages) > 1:
-        raise _of_pages(path, len(pages))
+def _picture(path, palette):
+    """By OpenCV, which keeps 16 bits of color; Pillow looks at the header first, for bombs."""
+    n_pages = 1
+    with contextlib.suppress(UnidentifiedImageError), Image.open(path) as picture:
+        n_pages = picture.n_frames if picture.format == "TIFF" else 1
+        if palette and picture.mode == "P":  # numbers of colors: 0 is outside, whatever its color
+            return np.array(picture)
+    if n_pages == 1:
+        _, pages = cv2.imdecodemulti(np.fromfile(path, np.uint8), cv2.IMREAD_UNCHANGED)
+        n_pages = len(pages)
+    if n_pages != 1:
+        raise InputError(
+            f"expected one slice in {path}, got {n_pages} pages that OpenCV can decode. Write each "
+            "slice into its own file, for instance as PNG."
+        )
     image = pages[0]
     if image.ndim == 3 and image.shape[2] == 4:
         if (image[..., 3] != image[0, 0, 3]).any():
@@ -176,60 +149,76 @@ def _read_picture(path, palette):
     return image[..., ::-1] if image.ndim == 3 else image  # OpenCV has blue first
 
 
-def read_nifti(path, index, axis, channel):
+def _dicom(path, index):
+    if importlib.util.find_spec("pydicom") is None:
+        raise InputError(f"expected the package pydicom to read {path}. pip install pydicom")
+    import pydicom
+    from pydicom.pixels import apply_modality_lut
+
+    file = pydicom.dcmread(path)
+    array = apply_modality_lut(file.pixel_array, file)
+    n_frames = int(getattr(file, "NumberOfFrames", 1))
+    if (n_frames > 1 and index is None) or (index or 0) >= n_frames:
+        raise InputError(
+            f"expected an index from 0 to {n_frames - 1} for {path}, got {index}. Name the frame "
+            "in a column index."
+        )
+    array = array[index] if n_frames > 1 else array
+    inverted = getattr(file, "PhotometricInterpretation", "") == "MONOCHROME1"
+    return array.max() - array if inverted else array
+
+
+def _nifti(path):
     import nibabel
 
-    volume = nibabel.load(path)
+    return nibabel.load(path)
+
+
+def _of_volume(volume, path, index, axis, channel):
+    """A slice of a volume; a fourth axis becomes its channels."""
     shape = volume.shape
-    if axis <= 2:
-        _check_size([n for k, n in enumerate(shape[:3]) if index is None or k != axis], path)
     if max(shape[3:], default=1) > 1 and channel is None:
         raise InputError(
             f"expected a volume of three axes, got shape {shape} in {path}. Add a column channel: "
             f"a number from 0 to {shape[3] - 1}, or all."
         )
-    if index is None:
-        if len(shape) < 2 or max(shape[2:3], default=1) > 1:
-            raise InputError(
-                f"expected a NIfTI file of one slice, got shape {shape} in {path}. Name the slice "
-                "in a column index (and axis, if it is not 2)."
-            )
-        return np.asanyarray(volume.dataobj).reshape(*shape[:2], *shape[3:4])
-    if len(shape) < 3 or axis > 2 or len(shape) > 4:
+    depth = shape[axis] if axis < min(len(shape), 3) else 1
+    if index is None and depth > 1:
         raise InputError(
-            f"expected a volume of three axes and an axis from 0 to 2, got shape {shape} and axis "
-            f"{axis} for {path}. Take one volume of a series out first."
+            f"expected a NIfTI file of one slice, got shape {shape} in {path}. Name the slice in "
+            "a column index (and axis, if it is not 2)."
         )
-    if index >= shape[axis]:
+    if (index or 0) >= depth:
         raise InputError(
-            f"expected an index from 0 to {shape[axis] - 1} (axis {axis}) for {path}, got {index}. "
+            f"expected an index from 0 to {depth - 1} (axis {axis}) for {path}, got {index}. "
             "Indices count from 0."
         )
     where = [slice(None)] * len(shape)
-    where[axis] = index
+    where[axis : axis + 1] = [index or 0] if len(shape) > 2 else where[axis : axis + 1]
     return np.asanyarray(volume.dataobj[tuple(where)])
 
 
-def _read_dicom(path, index):
-    if importlib.util.find_spec("pydicom") is None:
-        raise InputError(f"expected the package pydicom to read {path}. pip install pydicom")
-    import pydicom
+def _on_grid(mask, image, path):
+    """The mask on the image's grid, and whether it had to be moved; both by their affines."""
+    from nibabel import orientations
 
-    file = pydicom.dcmread(path)
-    array = file.pixel_array
-    if int(getattr(file, "NumberOfFrames", 1)) > 1:
-        if index is None or index >= len(array):
-            raise InputError(
-                f"expected an index from 0 to {len(array) - 1} for {path}, got {index}. Name the "
-                "frame in a column index."
-            )
-        array = array[index]
-    slope, start = (
-        float(getattr(file, f"Rescale{k}", d)) for k, d in (("Slope", 1), ("Intercept", 0))
+    known = [v.header.get("sform_code", 1) or v.header.get("qform_code", 1) for v in (mask, image)]
+    if not all(known) or min(len(mask.shape), len(image.shape)) < 3:
+        return mask, False
+    turn = orientations.ornt_transform(
+        *(orientations.io_orientation(v.affine) for v in (mask, image))
     )
-    array = array * np.float32(slope) + np.float32(start) if (slope, start) != (1, 0) else array
-    inverted = getattr(file, "PhotometricInterpretation", "") == "MONOCHROME1"
-    return array.max() - array if inverted else array
+    moved = mask.as_reoriented(turn)
+    shape = image.shape[:3]
+    off = np.linalg.solve(moved.affine, image.affine) - np.eye(4)  # in voxels
+    if moved.shape[:3] != shape or np.abs(off * [*shape, 1]).sum(axis=1).max() > 0.1:
+        words = [f"{v.shape[:3]} {np.round(v.affine, 4).tolist()}" for v in (mask, image)]
+        raise InputError(
+            f"expected the mask {path} on its slice's grid, got another: shape and affine of the "
+            f"mask {words[0]}, of the slice {words[1]}. Resample the mask to the slice's grid "
+            "(nearest neighbor), or correct the affine that is wrong."
+        )
+    return moved, moved is not mask
 
 
 def _checked(array, path):
@@ -256,3 +245,38 @@ def _gray_if_alike(image):
     if image.shape[2] == 3 and gap <= ALIKE * (float(image.max()) - float(image.min())):
         return (image @ LUMINANCE).astype(np.float32)
     return image
+
+
+def _inside(array, labels, path):
+    """Where a mask is tumor, and how that was decided."""
+    if array.ndim == 3:
+        colors = np.unique(array.reshape(-1, array.shape[2]), axis=0)
+        if len(colors) > FEW_VALUES and not (array == array[..., :1]).all():
+            raise InputError(
+                f"expected a mask in {path}, got a picture of {len(colors)} colors: an overlay? "
+                "Write the tumor alone: 0 outside, one value inside."
+            )
+        array = array.max(axis=2) if (array >= 0).all() else (array != 0).any(axis=2) * 1
+    if labels.startswith(">"):
+        return array > float(labels[1:]), ""
+    if labels:
+        return np.isin(array, [int(n) for n in labels.replace("+", " ").split()]), ""
+    values = np.unique(array)
+    if values[0] < 0 or len(values) == 1 or (len(values) == 2 and 0 in values):
+        return array != 0, ""
+    few = len(values) <= FEW_VALUES and (values == np.rint(values)).all()
+    if few and values[-1] <= 2 * FEW_VALUES:
+        inside = ", ".join(f"{v:g}" for v in values if v)
+        return array != 0, f"labels {inside}: all count as tumor (a column mask_label chooses)"
+    high = values[-1]
+    inside = array > high / 2
+    between = (array > 0.1 * high) & (array < 0.9 * high)
+    if between.mean() > MAX_BETWEEN or between.sum() > inside.sum():
+        raise InputError(
+            f"expected a mask in {path}, got {len(values)} values from {values[0]:g} to {high:g}, "
+            f"{between.sum()} pixels neither in nor out: a soft mask, or a picture? Write the "
+            "tumor alone, or say above what it begins in a column mask_label, such as >0.5."
+        )
+    if few and between.any():  # none between: a JPEG's ringing
+        return array != 0, f"{len(values)} values: all but 0 count as tumor"
+    return inside, "many values (a JPEG, soft edges): above half the largest counts as tumor"

@@ -1,51 +1,50 @@
-"""The table of a reader's slices (``manifest.csv``): read, checked, its errors named.
+"""The table of a reader's slices (``manifest.csv``): read and checked, or written for a layout.
 
 What its columns mean is said in :mod:`your_model.slices`.
 """
 
+import re
 import warnings
+from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
-from tumorcf_lib.your_model import InputError
+from tumorcf_lib.your_model import InputError, images
 
 COLUMNS = ("image", "mask", "label", "patient")
+OPTIONAL = {
+    "index": ("[0-9]{0,9}", "a whole number from 0 up, or nothing,"),
+    "axis": ("[0-2]?", "0, 1, 2 or nothing"),
+    "channel": ("[0-9]{0,4}|all", "a whole number from 0 up, or 'all',"),
+    "mask_label": ("(>[0-9.]+|[0-9]+([ +][0-9]+)*)?", "numbers like 1 4, or >0.5,"),
+}
 RESERVED_CLASS = "all"
+SEQUENCES = {
+    "t1c": ("t1c", "t1ce"), "t1n": ("t1n", "t1"), "t2w": ("t2w", "t2"), "t2f": ("t2f", "flair"),
+}
+MASK = re.compile(r"[_-]?(mask|seg|label)s?$", re.I)
 
 
 def read(manifest):
-    """The table as text, indexed by line of the file, with slice_id, index and axis.
-
-    Parameters
-    ----------
-    manifest : pathlib.Path
-        CSV with commas, semicolons or tabs; columns as in :mod:`your_model.slices`.
-
-    Returns
-    -------
-    DataFrame of str
-
-    Raises
-    ------
-    InputError
-    """
+    """The table as text, indexed by line of the file, with slice_id and the optional columns."""
     try:
         header = manifest.read_text(encoding="utf-8-sig").partition("\n")[0]
-        separator = max(",;\t", key=header.count)
         with warnings.catch_warnings(action="error", category=pd.errors.ParserWarning):
             table = pd.read_csv(
-                manifest, sep=separator, dtype=str, keep_default_na=False, encoding="utf-8-sig",
-                skip_blank_lines=False, index_col=False,  # a line too long shifts no columns
-            )  # fmt: skip
+                manifest, sep=max(",;\t", key=header.count), dtype=str, keep_default_na=False,
+                encoding="utf-8-sig", skip_blank_lines=False,
+                index_col=False,  # a line too long shifts no columns
+            )
     except OSError as error:
         raise InputError(
             f"Expected a table of slices in {manifest}, got {type(error).__name__}. Give the path "
-            "of a CSV file with the columns image, mask, label, patient."
+            f"of a CSV file with the columns {', '.join(COLUMNS)}."
         ) from error
     except (ValueError, pd.errors.ParserWarning) as error:  # no text, or no table
         raise InputError(
             f"Expected a CSV table in {manifest}, got something else ({error}). Save it as CSV "
-            "(UTF-8) with the columns image, mask, label, patient."
+            f"(UTF-8) with the columns {', '.join(COLUMNS)}."
         ) from error
     table.columns = table.columns.str.strip().str.lower()
     lacking = [column for column in COLUMNS if column not in table]
@@ -61,48 +60,20 @@ def read(manifest):
         raise InputError(
             f"Expected one line a slice in {manifest}, got none below the header. Add the slices."
         )
-    _check_filled(table, manifest)
-    return _with_ids(table, manifest)
-
-
-def _check_filled(table, manifest):
-    for column in ("image", "label", "patient"):
-        empty = table.index[table[column] == ""]
-        if len(empty):
-            raise InputError(
-                f"{manifest}, line {empty[0]}: expected a value of {column!r}, got nothing. Fill "
-                "it in, or delete the line."
-            )
-
-
-def _with_ids(table, manifest):
-    for column in ("index", "axis"):
-        values = table.get(column, pd.Series("", table.index))
-        wrong = table.index[~values.str.fullmatch(r"[0-9]{0,9}")]
+    table = table.assign(**{name: "" for name in OPTIONAL if name not in table})
+    filled = {name: (".+", "a value") for name in ("image", "label", "patient")}
+    for name, (pattern, words) in (filled | OPTIONAL).items():
+        wrong = table.index[~table[name].str.fullmatch(pattern)]
         if len(wrong):
+            got = repr(table[name][wrong[0]]) if table[name][wrong[0]] else "nothing"
             raise InputError(
-                f"{manifest}, line {wrong[0]}: expected a whole number from 0 up as {column!r}, "
-                f"got {values[wrong[0]]!r}. Leave it empty for images of one slice."
+                f"{manifest}, line {wrong[0]}: expected {words} as {name!r}, got {got}. Correct "
+                "it, or delete the line."
             )
-        table[column] = values
-    for column, pattern, words in (
-        ("channel", "[0-9]{0,4}|all", "a whole number from 0 up or 'all'"),
-        ("mask_label", "(>[0-9.]+|[0-9]+([ +][0-9]+)*)?", "numbers like 1 4, or >0.5,"),
-    ):
-        values = table.get(column, pd.Series("", table.index))
-        wrong = table.index[~values.str.fullmatch(pattern)]
-        if len(wrong):
-            raise InputError(
-                f"{manifest}, line {wrong[0]}: expected {words} as {column!r}, got "
-                f"{values[wrong[0]]!r}."
-            )
-        table[column] = values
     if "slice_id" not in table:
         table["slice_id"] = table["image"]
-        for column, before, after in (("index", "[", "]"), ("axis", " axis ", ""),
-                                      ("channel", " channel ", "")):  # fmt: skip
-            values = table[column]
-            table["slice_id"] += values.where(values == "", before + values + after)
+        for name, form in (("index", "[{}]"), ("axis", " axis {}"), ("channel", " channel {}")):
+            table["slice_id"] += [form.format(value) if value else "" for value in table[name]]
     twice = table.index[table["slice_id"].duplicated()]
     if len(twice):
         raise InputError(
@@ -116,26 +87,15 @@ def _with_ids(table, manifest):
 def checked_classes(labels, classes, manifest):
     """Names of the classes in order: as given, else the labels in alphabetical order.
 
-    Parameters
-    ----------
-    labels : Series of str, indexed by line of the manifest
-    classes : sequence of str or None
-    manifest : path, for errors
-
-    Raises
-    ------
-    InputError
-        For a class given twice (in whatever capitals) or a label that is no class.
+    An InputError for a class given twice (in whatever capitals) or a label that is no class.
     """
-    given = classes is not None
-    names = [str(name) for name in classes] if given else sorted(set(labels))
-    seen = {}
-    for name in names:
-        first = seen.setdefault(name.casefold(), name)
-        if first is not name or names.count(name) > 1:
+    names = sorted(set(labels)) if classes is None else [str(name) for name in classes]
+    folded = [name.casefold() for name in names]
+    for k, name in enumerate(folded):
+        if name in folded[:k]:
             raise InputError(
-                f"{manifest}: expected distinct classes, got one twice, as {first!r} and {name!r}. "
-                "Write it in one way."
+                f"{manifest}: expected distinct classes, got one twice, as "
+                f"{names[folded.index(name)]!r} and {names[k]!r}. Write it in one way."
             )
     if RESERVED_CLASS in names or "" in names:
         raise InputError(
@@ -164,3 +124,90 @@ def persons(table):
     n_classes = table.groupby("patient")["label"].transform("nunique")
     names = table["patient"].where(n_classes == 1, table["patient"] + " · " + table["label"])
     return names.to_numpy(object), table["patient"][n_classes > 1].nunique()
+
+
+# -- Tables of common layouts ------------------------------------------------
+
+
+def write(folder, layout, out="manifest.csv", *, label="tumor", sequence="t1c", channel="",
+          mask_label=""):
+    """Write the table of a folder's slices beside them; the table and its path.
+
+    "brats" (a folder a case, ``<case>-t1c.nii.gz`` and ``-seg``) and "msd" (``imagesTr`` and
+    ``labelsTr``): the slice with the largest tumor of each case. "classes": a folder a class.
+    "pairs": ``images`` and ``masks``, or masks named like their image and ending in ``_mask``.
+    """
+    folder = Path(folder)
+    path = folder / out
+    if path.exists():
+        raise InputError(f"{path} is there already. Move it, or name another by --out.")
+    rows = {"brats": _brats, "msd": _msd, "classes": _classes, "pairs": _pairs}[layout](
+        folder, sequence
+    )
+    if not rows:
+        raise InputError(
+            f"Expected slices in the layout {layout!r} in {folder}, found none. Choose another "
+            "--layout, or write the table by hand (python -m tumorcf_lib audit --help)."
+        )
+    table = pd.DataFrame([{"label": label, "index": "", **row} for row in rows])
+    for name in ("image", "mask"):
+        table[name] = [p and p.relative_to(folder).as_posix() for p in table[name]]
+    table["channel"] = channel
+    table["mask_label"] = np.where(table["mask"] == "", "", mask_label)
+    table = table[[*COLUMNS, "index", "channel", "mask_label"]]
+    table.to_csv(path, index=False)
+    return table, path
+
+
+def _brats(folder, sequence):
+    rows = []
+    ending = re.compile(rf"[-_]({'|'.join(SEQUENCES.get(sequence, (sequence,)))})\.nii")
+    for mask in sorted(folder.glob("*/*seg.nii*")):
+        found = [p for p in sorted(mask.parent.glob("*.nii*")) if ending.search(p.name)]
+        rows += [_of_case(found[0], mask, mask.parent.name)] if found else []
+    return rows
+
+
+def _msd(folder, sequence):
+    return [
+        _of_case(image, folder / "labelsTr" / image.name, image.name.split(".")[0])
+        for image in sorted((folder / "imagesTr").glob("[!.]*.nii*"))
+        if (folder / "labelsTr" / image.name).is_file()
+    ]
+
+
+def _of_case(image, mask, patient):
+    """The slice (across the last axis) with the largest tumor of a case."""
+    import nibabel
+
+    drawn = np.asanyarray(nibabel.load(mask).dataobj) != 0
+    index = int(drawn.reshape(-1, drawn.shape[2]).sum(axis=0).argmax())
+    return {"image": image, "mask": mask, "patient": patient, "index": str(index)}
+
+
+def _classes(folder, sequence):
+    return [
+        {**row, "label": own.name}
+        for own in sorted(path for path in folder.iterdir() if path.is_dir())
+        for row in _pairs(own, sequence)
+    ]
+
+
+def _pairs(folder, sequence):
+    """Images below a folder with the masks that are named like them."""
+
+    def stem(path):
+        return re.sub(r"\.nii\.gz$|\.[^.]+$", "", path.name, flags=re.I)
+
+    known = (*images.PICTURES, ".npy", *images.VOLUMES, *images.DICOM)
+    files = [path for path in sorted(folder.rglob("*")) if path.name.lower().endswith(known)]
+    masks = {
+        MASK.sub("", stem(path)): path for path in files
+        if MASK.search(stem(path)) or (path.parent != folder and MASK.search(path.parent.name))
+    }
+    rows = []
+    for image in (path for path in files if path not in masks.values()):
+        in_case = image.parent != folder and image.parent.name.lower() != "images"
+        patient = image.parent.name if in_case else re.split(r"[_\-. ]", stem(image))[0]
+        rows.append({"image": image, "mask": masks.get(stem(image), ""), "patient": patient})
+    return rows

@@ -6,12 +6,23 @@ readout, and readouts fitted to labels that were shuffled over patients. Their a
 and brought to the classifier's own confidence, so that only their direction is left to chance.
 """
 
+import itertools
+
 import cv2
 import numpy as np
+import pandas as pd
+from scipy.special import stdtrit
 
+N_SLICES = 150
+MAX_BYTES = 2e8  # of edited slices that networks which know nothing are shown
 SIDE_PX = 32
 N_FILTERS = 8, 12
 RIDGE = 10.0
+
+
+def n_slices(n_bytes):
+    """How many slices of so many bytes networks that know nothing are shown, under three edits."""
+    return int(np.clip(MAX_BYTES / (3 * n_bytes), 24, N_SLICES))
 
 
 def chosen(labels, persons, n, rng):
@@ -20,34 +31,18 @@ def chosen(labels, persons, n, rng):
     >>> chosen([0, 0, 1, 1], ["a", "a", "b", "c"], 2, np.random.default_rng(0)).size
     2
     """
-    labels, persons = np.asarray(labels), np.asarray(persons)
-    order = rng.permutation(len(labels))
-    seen, rank = {}, np.zeros(len(labels), int)
-    for i in order:
-        rank[i] = seen[persons[i]] = seen.get(persons[i], -1) + 1
-    order = order[np.argsort(rank[order], kind="stable")]
-    kept = []
-    for label in np.unique(labels):
-        own = order[labels[order] == label]
-        kept.append(own[: max(1, round(n * len(own) / len(labels)))])
-    return np.sort(np.concatenate(kept))
+    table = pd.DataFrame({"label": labels, "who": persons}).iloc[rng.permutation(len(labels))]
+    table = table.iloc[np.argsort(table.groupby("who").cumcount(), kind="stable")]
+    of_class = table.groupby("label")["who"]
+    most = (n * of_class.transform("size") / len(table)).round().clip(lower=1)
+    return np.sort(table.index[of_class.cumcount() < most].to_numpy())
 
 
 def random_networks(images, labels, persons, n_classes, rng):
-    """Without end: logits of one network after another that knows nothing.
+    """Without end: logits of one network after another that knows nothing, each (n, n_classes).
 
-    Parameters
-    ----------
-    images : sequence of ndarray, each (n, height, width) or (n, height, width, channels)
-        The same n slices under several edits, the originals first.
-    labels, persons : sequence, shape (n,)
-        For readouts that are fitted to shuffled labels, on half of the patients.
-    n_classes : int
-    rng : numpy.random.Generator
-
-    Yields
-    ------
-    list of ndarray, each (n, n_classes)
+    `images` are the same n slices under several edits, the originals first; readouts are fitted
+    to shuffled labels on half of the patients.
     """
     small = [_small(stack) for stack in images]
     mean, sd = small[0].mean(), small[0].std() or 1.0
@@ -63,13 +58,8 @@ def random_networks(images, labels, persons, n_classes, rng):
 
 
 def matched(logits, confidence):
-    """Probabilities of logits, centered by the first stack, at a mean largest P of its originals.
-
-    Parameters
-    ----------
-    logits : list of ndarray, each (n, n_classes), the originals first
-    confidence : float
-        Mean largest probability that the originals shall have.
+    """Probabilities of logits (the originals first), centered by the originals, whose mean largest
+    probability becomes `confidence`.
     """
     center = logits[0].mean(axis=0)
     logits = [stack - center for stack in logits]
@@ -90,8 +80,6 @@ def bound(values):
     >>> bound([0.0, 0.0]) == 0.0 and bound([-1.0, 1.0]) > 1
     True
     """
-    from scipy.special import stdtrit
-
     values = np.asarray(values, np.float64)
     m = len(values)
     reach = stdtrit(m - 1, 0.99) * values.std(ddof=1) * np.sqrt(1 + 1 / m)
@@ -119,8 +107,8 @@ def _random_features(stacks, rng):
         x = np.maximum(_patches(stack[..., None], 5, 2) @ first, 0)
         x = np.maximum(_patches(x, 3, 2) @ second, 0)  # (n, height, width, filters)
         half = x.shape[1] // 2
-        quarters = [x[:, a : a + half, b : b + half].mean(axis=(1, 2))
-                    for a in (0, half) for b in (0, half)]  # fmt: skip
+        corners = itertools.product((0, half), repeat=2)
+        quarters = [x[:, a : a + half, b : b + half].mean(axis=(1, 2)) for a, b in corners]
         made.append(np.concatenate([*quarters, x.max(axis=(1, 2))], axis=1))
     return made
 

@@ -5,34 +5,46 @@ import html
 import io
 import textwrap
 
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from tumorcf_lib.edits import edits, head, plan, sites
+
 STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; color: #222; background: #fff;
        max-width: 54rem; margin: 0 auto; padding: 1rem; overflow-wrap: anywhere; }
 h1 { font-size: 1.4rem; line-height: 1.25; } h2 { font-size: 1.15rem; margin-top: 2rem; }
-figure { margin: 1rem 0; } img { max-width: 100%; height: auto; }
+figure { margin: 1rem 0; overflow-x: auto; } img { max-width: 100%; height: auto; }
 figcaption, .small { font-size: .87rem; color: #555; }
-.plot, .wide { overflow-x: auto; } .plot img { min-width: min(100%, 640px); }
+.wide { overflow-x: auto; }
 table { border-collapse: collapse; font-size: .87rem; font-variant-numeric: tabular-nums; }
 th, td { padding: .2rem .6rem; border-bottom: 1px solid #ddd; text-align: left;
          vertical-align: top; overflow-wrap: normal; }
-td.number { text-align: right; white-space: nowrap; }
 .first { font-size: 1.15rem; } .verdict { font-size: 1.15rem; font-weight: 600; }
 .warning { border-left: 4px solid #D55E00; padding-left: .8rem; }
 @media print { body { max-width: none; padding: 0; font-size: 11pt; } }
 """
 POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
+WITHOUT, SHAM = "#D55E00", "#0072B2"
+N_SQUARES, N_LOOKED_AT = 8, 4
+SHOWN = {"original": "as it is", "remove": "tumor removed", "sham": "sham removed",
+         "only": "tumor alone"}
 
 
-def page(title, parts) -> str:
-    """The whole page; a browser may show it, and load or run nothing."""
+def write(title, parts, path):
+    """The page as a file; a browser may show it, and load or run nothing."""
     title, body = html.escape(title), "\n".join(parts)
-    return (
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">\n'
         f"<title>{title}</title>\n<style>{STYLE}</style>\n</head>\n<body>\n<h1>{title}</h1>\n"
-        f"{body}\n</body>\n</html>\n"
+        f"{body}\n</body>\n</html>\n",
+        encoding="utf-8",
     )
+    return path
 
 
 def element(tag, text, kind="") -> str:
@@ -47,21 +59,9 @@ def bullets(texts, kind="") -> str:
 
 
 def table(frame) -> str:
-    """A DataFrame without its index, as words; columns that hold no letters stand to the right.
-
-    >>> import pandas as pd
-    >>> print(table(pd.DataFrame({"class": ["<a>"], "n": ["12"]})))
-    <div class="wide"><table><tr><th>class</th><th>n</th></tr>
-    <tr><td>&lt;a&gt;</td><td class="number">12</td></tr></table></div>
-    """
-    head = "".join(element("th", name) for name in frame.columns)
-    rows = [
-        "".join(element("td", cell, "" if any(map(str.isalpha, str(cell))) else "number")
-                for cell in row)
-        for row in frame.itertuples(index=False, name=None)
-    ]  # fmt: skip
-    body = "\n".join(f"<tr>{row}</tr>" for row in rows)
-    return f'<div class="wide"><table><tr>{head}</tr>\n{body}</table></div>'
+    """A DataFrame without its index, every cell whole."""
+    with pd.option_context("display.max_colwidth", None):
+        return f'<div class="wide">{frame.to_html(index=False, border=0, justify="left")}</div>'
 
 
 def picture(fig, caption) -> str:
@@ -70,7 +70,7 @@ def picture(fig, caption) -> str:
     fig.savefig(buffer, format="png", dpi=110, metadata={"Software": None})
     data, words = base64.b64encode(buffer.getvalue()).decode(), html.escape(caption)
     return (
-        f'<figure class="plot"><img alt="{words}" src="data:image/png;base64,{data}">'
+        f'<figure><img alt="{words}" src="data:image/png;base64,{data}">'
         f"<figcaption>{words}</figcaption></figure>"
     )
 
@@ -82,3 +82,121 @@ def plain(text, width=34) -> str:
     'a\\\\$_\\\\$'
     """
     return textwrap.fill(str(text), width).replace("$", r"\$")
+
+
+# -- Pictures, for any number of classes with names of any length ------------
+
+
+def shares(table):
+    """Share of slices that keep their answer, from a table of group, slices, kept, kept_sham."""
+    fig = Figure(figsize=(7, 1.1 + 0.5 * len(table)), layout="constrained")
+    axes, y = fig.subplots(), np.arange(len(table))[::-1]
+    axes.barh(y - 0.18, 100 * table["kept"], 0.34, color=WITHOUT, label="tumor removed")
+    axes.barh(y + 0.18, 100 * table["kept_sham"], 0.34, color=SHAM, label="sham removed")
+    names = [plain(f"{g} (n = {n})") for g, n in zip(table["group"], table["slices"], strict=True)]
+    axes.set_yticks(y, names, fontsize=8)
+    axes.set_xlim(0, 100)
+    axes.set_xlabel("slices that keep their answer (%)")
+    axes.spines[["top", "right"]].set_visible(False)
+    fig.legend(loc="outside upper center", ncols=2, frameon=False, fontsize=8)
+    return fig
+
+
+def _drawn(axes, image, mask, window=None):
+    """A slice in gray, with the outline of its mask if it has one."""
+    low, high = np.percentile(image, [0, 99.5]) if window is None else window
+    axes.imshow(image, cmap="gray", vmin=low, vmax=high)
+    if mask is not None and mask.any():
+        axes.contour(mask, [0.5], colors=WITHOUT, linewidths=0.8)
+
+
+def examples(cohort, rows, chosen):
+    """Some prepared slices and their edits, side by side; p_true of the rows above each."""
+    fig = Figure(figsize=(8, 2.6 * len(chosen)), layout="constrained")
+    fig.get_layout_engine().set(rect=(0, 0, 1, 0.96), hspace=0.12)
+    axes = fig.subplots(len(chosen), len(SHOWN), squeeze=False)
+    for line, i in zip(axes, chosen, strict=True):
+        image, mask = cohort.slices[i], cohort.masks[i]
+        window = np.percentile(image, [0, 99.5]) if image.ndim == 2 else None
+        own = rows[rows["slice_id"] == cohort.table["slice_id"].iloc[i]]
+        for ax, edit in zip(line, SHOWN, strict=True):
+            ax.set_axis_off()
+            for _, row in own[own["edit"] == edit].head(1).iterrows():
+                edited = sites.gray(plan.recreate(image, mask, row))
+                _drawn(ax, edited, mask if edit == "original" else None, window)
+                ax.set_title(f"{SHOWN[edit]}: {row['p_true']:.2f}", fontsize=8)
+        name = plain(cohort.classes[cohort.labels[i]], 90)
+        words = line[0].text(0, 1.14, name, transform=line[0].transAxes, fontsize=8)
+        words.set_in_layout(False)  # it may reach over the other columns
+    return fig
+
+
+def contact_sheet(cohort, n=24):
+    """Slices of a sample with the outlines of their masks."""
+    n = min(n, len(cohort.slices))
+    columns = min(6, n)
+    lines = -(-n // columns)
+    fig = Figure(figsize=(1.5 * columns, 1.7 * lines), layout="constrained")
+    for k, ax in enumerate(fig.subplots(lines, columns, squeeze=False).flat):
+        ax.set_axis_off()
+        if k < n:
+            _drawn(ax, sites.gray(cohort.slices[k]), cohort.masks[k])
+            ax.set_title(plain(str(cohort.table["slice_id"].iloc[k])[-24:]), fontsize=6)
+    return fig
+
+
+# -- Where a classifier looks: a square is hidden, and the answer is asked for again ----------
+
+
+def looks(cohort, predict):
+    """A picture of some prepared slices, and in words where hiding moves the answer most.
+
+    A square of an eighth of the slice's side is filled from its surroundings; its value is how far
+    the probability of the class given on the whole slice falls. None without a tumor.
+    """
+    drawn = np.flatnonzero(cohort.masks.any(axis=(1, 2)))[:N_LOOKED_AT]
+    if not len(drawn):
+        return None
+    fig, shares = Figure(figsize=(2.2 * len(drawn), 2.4), layout="constrained"), []
+    for ax, i in zip(fig.subplots(1, len(drawn), squeeze=False)[0], drawn, strict=True):
+        image, mask = cohort.slices[i], cohort.masks[i]
+        squares = list(_squares(mask.shape))
+        hidden = np.stack([image, *(_hidden(image, square) for square in squares)])
+        p = np.concatenate([predict(hidden[k : k + 32].copy()) for k in range(0, len(hidden), 32)])
+        fall = np.maximum(p[0].max() - p[1:, p[0].argmax()], 0)
+        inside = head.head_mask(sites.gray(image))
+        where = np.array([0 if mask[s].any() else 1 if inside[s].mean() > 0.5 else 2
+                          for s in squares])
+        if fall.sum() > 0:
+            shares.append([fall[where == k].sum() / fall.sum() for k in range(3)])
+        ax.set_axis_off()
+        _drawn(ax, sites.gray(image), mask)
+        height, width = mask.shape
+        ax.imshow(fall.reshape(N_SQUARES, N_SQUARES), cmap="magma", alpha=0.45,
+                  extent=(-0.5, width - 0.5, height - 0.5, -0.5))
+    words = "Hiding a square of an eighth of the side moves no answer."
+    if shares:
+        tumor, elsewhere, outside = np.mean(shares, axis=0)
+        words = (
+            f"Hiding one square after the other on {len(drawn)} slices: of all falls of the "
+            f"answer's probability, {tumor:.0%} come from squares that hold tumor, {elsewhere:.0%} "
+            f"from the rest of the head, {outside:.0%} from outside it. Bright: hiding there moves "
+            "the answer."
+        )
+    return fig, words
+
+
+def _squares(shape):
+    rows, columns = (np.linspace(0, n, N_SQUARES + 1).astype(int) for n in shape)
+    for top, bottom in zip(rows[:-1], rows[1:], strict=True):
+        for left, right in zip(columns[:-1], columns[1:], strict=True):
+            yield slice(top, bottom), slice(left, right)
+
+
+def _hidden(image, square):
+    region = np.zeros(image.shape[:2], bool)
+    region[square] = True
+    if image.ndim == 2:
+        return edits.remove(image, region)
+    planes = [np.ascontiguousarray(plane) for plane in np.moveaxis(image, 2, 0)]
+    return np.stack([edits.remove(plane, region) for plane in planes], axis=2)

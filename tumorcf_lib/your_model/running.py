@@ -1,25 +1,26 @@
-"""The audit of one classifier: rows saved as they come, the null, the verdict."""
+"""The audit of classifiers: checked, rows saved as they come, the null, the verdict, the page."""
 
 import hashlib
 import itertools
 import json
 import os
+import platform
+import shutil
 import sys
-import time
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
+from tumorcf_lib import __version__, rowfiles
 from tumorcf_lib.edits import audit, plan
-from tumorcf_lib.your_model import nulls, verdict
+from tumorcf_lib.your_model import checks, counting, nulls, page, report, slices, verdict
+from tumorcf_lib.your_model.outputs import Probabilities
 
 CHUNK = 32  # slices that are audited, saved and forgotten together
-LOG_SECONDS = 30
-N_NULL, N_RANDOM, N_COPIES = 150, 40, 20
-NULL_BYTES = 2e8  # of edited slices that networks which know nothing are shown
-TEXTS = ("slice_id", "patient_id", "person_id", "label", "edit", "infill", "flag", "reason")
+N_RANDOM, N_COPIES = 40, 20
 
 
 @dataclass
@@ -35,8 +36,8 @@ class Audited:
     where: object = None
 
 
-def audited(name, rows, prepared_of, classes, *, copies=None, predict=None, seed=0,
-            serious=(), warnings=(), about=None, n_random=None) -> Audited:  # fmt: skip
+def audited(name, rows, prepared_of, classes, *, copies=(), seed=0, serious=(), warnings=(),
+            about=None, n_random=None) -> Audited:
     """An audit's rows with the verdict on them.
 
     Parameters
@@ -49,10 +50,8 @@ def audited(name, rows, prepared_of, classes, *, copies=None, predict=None, seed
         The prepared cohort, or a function from indices of slices to it: networks that know
         nothing are shown edits of some of its slices.
     classes : sequence of str
-    copies : callable, optional
-        From a generator to an endless series of classifiers with re-drawn weights.
-    predict : callable, optional
-        From such a classifier's raw function to a `predict`.
+    copies : iterable of callable
+        Its weights re-drawn: a `predict` each.
     seed : int
         Of the audit's sham places, and of the null.
     serious : sequence of str
@@ -65,24 +64,20 @@ def audited(name, rows, prepared_of, classes, *, copies=None, predict=None, seed
     """
     answers = verdict.answers_of(rows, classes)
     get = prepared_of if callable(prepared_of) else prepared_of.subset
-    null = {}
-    if answers.edited.any():
-        null = null_of(answers, get, copies, predict, seed, n_random or N_RANDOM)
+    null = null_of(answers, get, copies, seed, n_random or N_RANDOM) if answers.edited.any() else {}
     word = verdict.judged(answers, null)
     if serious:
         word = verdict.Verdict(verdict.UNKNOWN, f"mend first: {serious[0]}", word.numbers)
     return Audited(name, rows, answers, word, list(warnings), about or {})
 
 
-def null_of(answers, prepared_of, copies, predict, seed, n_random):
+def null_of(answers, prepared_of, copies, seed, n_random):
     """Answers of networks that know nothing, by kind, on some slices of the audit."""
     rng = np.random.default_rng([seed, 7])
     where = np.flatnonzero(answers.edited)
-    one = prepared_of(where[:1]).slices[0].nbytes
-    n = int(np.clip(NULL_BYTES / (3 * one), 24, N_NULL))
+    n = nulls.n_slices(prepared_of(where[:1]).slices[0].nbytes)
     at = where[nulls.chosen(answers.labels[where], answers.persons[where], n, rng)]
-    cohort = prepared_of(at)
-    images = _edited(cohort, seed)
+    images = _edited(prepared_of(at), seed)
     labels, persons = answers.labels[at], answers.persons[at]
     confidence = answers.original.max(axis=1).mean()
 
@@ -92,100 +87,65 @@ def null_of(answers, prepared_of, copies, predict, seed, n_random):
 
     networks = nulls.random_networks(images, labels, persons, len(answers.classes), rng)
     found = {"random networks": [made(next(networks)) for _ in range(n_random)]}
-    if copies is not None:
-        found["copies with re-drawn weights"] = [
-            made([_logits(predict(copy), stack) for stack in images])
-            for copy in itertools.islice(copies(rng), N_COPIES)
-        ]
-    return found
+    of_copies = [
+        made([np.log(np.maximum(checks.answers_to(copy, stack), 1e-7)) for stack in images])
+        for copy in copies
+    ]
+    return found | ({"copies with re-drawn weights": of_copies} if of_copies else {})
 
 
 def _edited(cohort, seed):
     """The slices as they are, without their tumor, and with one sham: three stacks."""
     edits = (plan.Edit("original"), plan.Edit("remove", "navier_stokes"),
-             plan.Edit("sham", "navier_stokes", n_places=1))  # fmt: skip
-    stacks = [[], [], []]
-    for i in range(len(cohort)):
-        key = seed, cohort.table["slice_id"].iat[i]
-        made = plan.edits_of(cohort.slices[i], cohort.masks[i], edits, 1, key)
-        for stack, (_, edited) in zip(stacks, made, strict=True):
-            stack.append(edited)
-    return [np.stack(stack) for stack in stacks]
-
-
-def _logits(predict, slices, batch_size=32):
-    parts = [predict(slices[i : i + batch_size].copy()) for i in range(0, len(slices), batch_size)]
-    return np.log(np.maximum(np.concatenate(parts), 1e-7))
+             plan.Edit("sham", "navier_stokes", n_places=1))
+    made = [
+        [edited for _, edited in plan.edits_of(image, mask, edits, 1, (seed, slice_id))]
+        for image, mask, slice_id in zip(cohort.slices, cohort.masks, cohort.table["slice_id"])
+    ]
+    return [np.stack(stack) for stack in zip(*made, strict=True)]
 
 
 # -- Rows, saved as they come ------------------------------------------------
 
 
-def rows_of(predict, n_slices, prepared_of, vanished, *, folder, key, edits, n_places, seed,
-            batch_size) -> pd.DataFrame:  # fmt: skip
-    """The audit's rows, in parts that are kept until all are there.
+def rows_of(predict, n_slices, prepared_of, *, folder, key, edits, n_places, seed, batch_size):
+    """The audit's rows, in parts that are kept in a folder until the page is written.
 
-    Parameters
-    ----------
-    predict : callable
-    n_slices : int
-    prepared_of : callable
-        From indices of slices to the prepared cohort of them.
-    vanished : callable
-        From a prepared cohort to the IDs of slices whose mask vanished in the resize.
-    folder : Path
-        Of the parts; removed by :func:`finished`.
-    key : dict
-        What the rows depend on: parts of another key, or of a classifier that answers
-        otherwise, are not used.
-    edits, n_places, seed, batch_size
-        As in :func:`edits.audit.audit`.
+    `prepared_of` maps indices of slices to the prepared cohort of them. Parts are not used if
+    their `key` (a dict: what the rows depend on) is another, or the classifier answers otherwise.
     """
-    folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     chunks = [np.arange(n_slices)[i : i + CHUNK] for i in range(0, n_slices, CHUNK)]
     own = hashlib.sha256(json.dumps(key, sort_keys=True, default=str).encode()).hexdigest()
     mark = folder / "key.txt"
     kept = mark.is_file() and mark.read_text(encoding="utf-8") == own
-    kept = kept and _answers_alike(predict, prepared_of(chunks[0]), folder / "0.csv")
-    if not kept:
+    if not (kept and _answers_alike(predict, prepared_of(chunks[0]), folder / "0.csv")):
         for path in folder.glob("*.csv"):
             path.unlink()
         mark.write_text(own, encoding="utf-8")
-    log, parts = _Log(n_slices), []
-    for k, chunk in enumerate(chunks):
-        path = folder / f"{k}.csv"
-        if not path.is_file():
-            cohort = prepared_of(chunk)
-            part = audit.audit(predict, cohort, edits=edits, n_places=n_places, seed=seed,
-                               batch_size=batch_size)  # fmt: skip
-            gone = part["slice_id"].isin(vanished(cohort)) & (part["reason"] == plan.EMPTY_MASK)
-            size = "x".join(map(str, cohort.masks.shape[1:]))
-            part.loc[gone, "reason"] = f"mask vanishes at {size} px"
-            unfinished = path.with_suffix(".part")
-            part.to_csv(unfinished, index=False)
-            os.replace(unfinished, path)
-        parts.append(read_rows(path))
-        log.at(min((k + 1) * CHUNK, n_slices))
-    log.end()
+    with counting("audited", n_slices) as bar:
+        for k, chunk in enumerate(chunks):
+            path = folder / f"{k}.csv"
+            if not path.is_file():
+                cohort = prepared_of(chunk)
+                part = audit.audit(predict, cohort, edits=edits, n_places=n_places, seed=seed,
+                                   batch_size=batch_size)
+                gone = part["slice_id"].isin(checks.vanished(cohort))
+                size = "x".join(map(str, cohort.masks.shape[1:]))
+                part.loc[gone & (part["reason"] == plan.EMPTY_MASK), "reason"] = (
+                    f"mask vanishes at {size} px"
+                )
+                part.to_csv(path.with_suffix(".part"), index=False)
+                os.replace(path.with_suffix(".part"), path)
+            bar.update(len(chunk))
+    parts = [read_rows(folder / f"{k}.csv") for k in range(len(chunks))]
     return pd.concat(parts, ignore_index=True)
 
 
-def finished(folder):
-    """Remove the parts of an audit whose rows are written."""
-    for path in [*Path(folder).glob("*.csv"), Path(folder) / "key.txt"]:
-        path.unlink(missing_ok=True)
-    Path(folder).rmdir()
-
-
 def read_rows(path) -> pd.DataFrame:
-    """Rows of an audit as they were written: a class or patient called "NA" stays so."""
-    names = pd.read_csv(path, nrows=0).columns
-    numbers = [name for name in names if name not in TEXTS]
-    return pd.read_csv(
-        path, dtype=dict.fromkeys(TEXTS, str), keep_default_na=False,
-        na_values=dict.fromkeys(numbers, [""]),
-    )  # fmt: skip
+    """Rows of an audit as they were written: a class or patient called "NA" or "7" stays so."""
+    rows = rowfiles.read_table(path)
+    return rows.assign(**{name: rows[name].astype(str) for name in rowfiles.NAME_COLUMNS})
 
 
 def _answers_alike(predict, cohort, path):
@@ -198,23 +158,102 @@ def _answers_alike(predict, cohort, path):
     return bool(np.abs(predict(np.array(cohort.slices[: len(p)])) - p).max() < 1e-3)
 
 
-class _Log:
-    """A bar in a terminal; elsewhere a line every 30 seconds."""
+# -- One call of the command -------------------------------------------------
 
-    def __init__(self, n):
-        self.n, self.start, self.last = n, time.monotonic(), time.monotonic()
-        self.live = sys.stderr.isatty()
 
-    def at(self, done):
-        now = time.monotonic()
-        if not self.live and now - self.last < LOG_SECONDS:
-            return
-        self.last = now
-        left = (now - self.start) / done * (self.n - done) / 60
-        words = f"audited {done} of {self.n} slices, about {left:.1f} minutes left"
-        print(f"\r{words}   " if self.live else words, end="" if self.live else "\n",
-              file=sys.stderr, flush=True)  # fmt: skip
+def run(cohort, models, options, *, command="") -> Path | None:
+    """Check every classifier; unless that is all that was asked for, audit them, write the page.
 
-    def end(self):
-        if self.live:
-            print(file=sys.stderr)
+    `cohort` is as stored, `options` are the command line's, `command` is shown on the page.
+    Returns the page; of checks only where a folder was named.
+    """
+    out = None if options.out is None else Path(options.out)
+    audits, parts = [], []
+    sample = checks.sample_of(cohort)
+    for k, model in enumerate(models):
+        size = (options.size or None) if options.size is not None else model.size or (224, 224)
+        settings = {"size_px": size, "scale": options.scale, "fit": options.fit,
+                    "air": options.air}
+        prepared = slices.prepare(sample, **settings)
+        found = checks.of_slices(cohort, prepared, **settings)
+        predict = checks.of_classifier(found, model, sample, output=options.output,
+                                       settings=settings)
+        edits = slices.headline_edits(options.scale) + plan.control_edits(
+            options.infills, options.dilations, min(prepared.masks.shape[1:]),
+            options.control_places,
+        )
+        seconds, memory = checks.predicted(
+            slices.with_air(predict, options.air), prepared, len(cohort), edits, options.places,
+            options.batch_size, 3 * nulls.N_SLICES * N_COPIES if model.copies else 0,
+        )
+        found.facts.append(f"predicted: {seconds / 60:.1f} minutes, {memory / 1e9:.1f} GB")
+        print(f"{model.name}: {'; '.join(found.facts)}.", flush=True)
+        for line in found.scales.dropna().itertuples():
+            print(f"  accuracy with --scale {line.scale}: {line.accuracy:.0%}", flush=True)
+        for text in found.warnings:
+            _warn(text)
+        if options.check:
+            parts += report.check_parts(model.name, found)
+        else:
+            audits.append(_audited(cohort, model, options, settings, found, predict, edits,
+                                   out / "parts" / str(k), command))
+    if options.check:
+        return page.write("Before the audit", parts, out / "check.html") if out else None
+    print("Writing the report ...", flush=True)
+    size = "x".join(map(str, prepared.masks.shape[1:]))
+    notes = [f"Slices prepared at {size} px ({options.fit}), intensities "
+             f"{slices.SCALES[options.scale]}"]
+    if options.scale != "zscore":
+        notes.append("Edits defined on z-scores (silhouette, refitted intensities) are left out")
+    target = report.write_report(audits, out, cohort=cohort, title=options.title, notes=notes,
+                                 examples=None if options.no_slices else prepared)
+    shutil.rmtree(out / "parts")
+    return target
+
+
+def _warn(text):
+    print(f"Warning: {text}", file=sys.stderr, flush=True)
+
+
+def _audited(cohort, model, options, settings, found, predict, edits, parts, command):
+    started = datetime.now().astimezone()
+    shown = slices.with_air(predict, options.air)
+
+    def prepared_of(indices):
+        return slices.prepare(cohort.subset(np.asarray(indices)), **settings)
+
+    key = {
+        "model": model.digest, "name": model.name, "settings": settings, "version": __version__,
+        "edits": [str(edit) for edit in edits], "places": options.places, "seed": options.seed,
+        "output": options.output, "classes": cohort.classes,
+        "slices": cohort.table.to_csv(index=False),
+    }
+    rows = rows_of(
+        shown, len(cohort), prepared_of, folder=parts, key=key, edits=edits, seed=options.seed,
+        n_places=options.places, batch_size=options.batch_size,
+    )
+    lost = rows.loc[rows["reason"].str.startswith("mask vanishes"), "slice_id"].nunique()
+    if lost:
+        found.warn(f"{lost} masks vanish in the resize: those slices say nothing.")
+        _warn(found.warnings[-1])
+
+    def copies():
+        drawn = model.copies(np.random.default_rng([options.seed, 8])) if model.copies else ()
+        for raw in itertools.islice(drawn, N_COPIES):
+            copy = Probabilities(raw, cohort.classes, options.output, model.name)
+            copy.kind = predict.kind
+            yield slices.with_air(copy, options.air)
+
+    what = "module" if model.kind == "callable" else "model"
+    about = {
+        "date": started.isoformat(timespec="seconds"), "command": command, "kind": model.kind,
+        f"SHA-256 of its {what}": model.digest, "answers taken as": predict.kind,
+        "shams a slice": options.places, "seed": options.seed,
+        "Python, NumPy": f"{platform.python_version()}, {np.__version__}",
+    }
+    one = audited(
+        model.name, rows, prepared_of, cohort.classes, copies=copies(), seed=options.seed,
+        serious=found.serious, warnings=found.warnings, about=about,
+    )
+    one.where = page.looks(found.sample, shown)
+    return one

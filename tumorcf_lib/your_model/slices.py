@@ -1,4 +1,4 @@
-"""A reader's own slices: a table of files becomes a cohort, ready for the audit.
+"""A reader's own slices: a table of files becomes a cohort, prepared as a classifier gets it.
 
 The table (``manifest.csv``) has one row a slice:
 
@@ -23,12 +23,18 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pandas as pd
-from tqdm import tqdm
 
+from tumorcf_lib.data import preprocess
 from tumorcf_lib.data.cohort import Cohort
-from tumorcf_lib.your_model import InputError, images, manifests, masks
+from tumorcf_lib.edits import plan
+from tumorcf_lib.your_model import InputError, counting, images, manifests
+
+SCALES = {"zscore": "z-scored", "unit": "scaled to 0 to 1", "raw": "as stored"}
+ZSCORE_ONLY = ("original_refit", "remove_refit", "silhouette")
+AIR_GAP = 0.05  # how far below the darkest pixel air is put while edits are made, of the range
 
 
 @dataclass(frozen=True)
@@ -46,7 +52,7 @@ class FileStack(Sequence):
         return self.readers[index]()
 
 
-def read_folder(manifest, *, classes=None, name=None, progress=False) -> Cohort:
+def read_folder(manifest, *, classes=None, progress=False) -> Cohort:
     """The cohort of a manifest: every file is read once and checked, and read again on use.
 
     Parameters
@@ -57,25 +63,18 @@ def read_folder(manifest, *, classes=None, name=None, progress=False) -> Cohort:
     classes : sequence of str, optional
         Class names **in the order of your classifier's outputs**. If left out, the labels
         in alphabetical order, as scikit-learn and Keras's folder loaders number them.
-    name : str, optional
-        Of the cohort; the folder's name if left out.
     progress : bool
         Show a progress bar.
 
     Returns
     -------
     Cohort
-        Slices as stored, (height, width) or (height, width, channels) where channels differ. A
-        NIfTI mask is brought to its slice's grid if flips, swaps of axes and whole steps do it.
-        A patient with slices of several classes ("no tumor" beside a tumor) counts as one person
-        in each, since persons are resampled within classes. ``table`` also says what was found:
-        height, width, channels, lowest, highest, border (the value of all border pixels, else
-        NaN), mask_pixels, mask_corners (how many corners are inside), mask_notes.
-
-    Raises
-    ------
-    InputError
-        Naming file and line, what was expected, what came, and what to do.
+        Named like the folder. Slices as stored, (height, width), or (height, width, channels)
+        where channels differ. A NIfTI mask is brought to its slice's grid if flips and swaps of
+        axes do it. A patient with slices of several classes ("no tumor" beside a tumor) counts as
+        one person in each, since persons are resampled within classes. ``table`` also says what
+        was found: height, width, channels, lowest, highest, border (the value of all border
+        pixels, else NaN), mask_pixels, mask_corners (how many are inside), mask_notes.
 
     Examples
     --------
@@ -93,39 +92,35 @@ def read_folder(manifest, *, classes=None, name=None, progress=False) -> Cohort:
     table = manifests.read(manifest)
     classes = manifests.checked_classes(table["label"], classes, manifest)
     readers, found = [], []
-    lines = zip(table.index, table.to_dict("records"), strict=True)
-    for line, row in tqdm(lines, "reading slices", len(table), disable=not progress):
-        read_slice, read_mask, facts = _readers_of(row, manifest.parent, f"{manifest}, line {line}")
-        readers.append((read_slice, read_mask))
-        found.append(facts)
+    with counting("read", len(table), disable=not progress) as bar:
+        for line, row in zip(table.index, table.to_dict("records"), strict=True):
+            *both, facts = _readers_of(row, manifest.parent, f"{manifest}, line {line}")
+            readers.append(both)
+            found.append(facts)
+            bar.update()
     persons, n_split = manifests.persons(table)
-    kept = pd.DataFrame({
-        "slice_id": table["slice_id"].to_numpy(object),
-        "label": [classes.index(label) for label in table["label"]],
-        "patient_id": table["patient"].to_numpy(object), "person_id": persons,
-        **pd.DataFrame(found),
-    })  # fmt: skip
-    parts = [f"{len(table)} slices listed in {manifest.name}"]
+    kept = pd.DataFrame(found).assign(
+        slice_id=table["slice_id"].to_numpy(object), label=table["label"].map(classes.index).values,
+        patient_id=table["patient"].to_numpy(object), person_id=persons,
+    )
     n_empty = int((kept["mask_pixels"] == 0).sum())
-    parts += [f"{n_empty} with an empty mask"] if n_empty else []
-    parts += [f"{n_split} patients in several classes, one person in each"] if n_split else []
-    name = manifest.resolve().parent.name if name is None else str(name)
+    source = f"{len(table)} slices listed in {manifest.name}"
+    source += f"; {n_empty} with an empty mask" if n_empty else ""
+    source += f"; {n_split} patients in several classes, one person in each" if n_split else ""
     stacks = [FileStack(tuple(stack)) for stack in zip(*readers, strict=True)]
-    return Cohort(name, *stacks, kept, classes, "; ".join(parts) + ".")
+    return Cohort(manifest.resolve().parent.name, *stacks, kept, classes, f"{source}.")
 
 
 def _readers_of(row, folder, where):
     """Readers of one slice and its mask, and what was found in them."""
     channel = int(row["channel"]) if row["channel"].isdecimal() else row["channel"] or None
-    options = {"index": int(row["index"]) if row["index"] else None,
-               "axis": int(row["axis"] or 2)}  # fmt: skip
+    place = {"index": int(row["index"]) if row["index"] else None, "axis": int(row["axis"] or 2)}
     path = _path(folder, row["image"])
-    read_slice = partial(_named, images.read_slice, path, where, channel=channel, **options)
-    image = read_slice()
-    notes = []
+    read_slice = partial(_named, images.read_slice, path, where, channel=channel, **place)
+    image, notes = read_slice(), ""
     if row["mask"]:
-        read = partial(_named, masks.read_mask, _path(folder, row["mask"]), where, like=path,
-                       labels=row["mask_label"], **options)  # fmt: skip
+        read = partial(_named, images.read_mask, _path(folder, row["mask"]), where, like=path,
+                       labels=row["mask_label"], **place)
         mask, notes = read()
         read_mask = partial(_first, read)
     else:
@@ -137,14 +132,13 @@ def _readers_of(row, folder, where):
             f"{row['mask']}. Export both from the same grid; resizing a mask here would guess."
         )
     edge = np.concatenate([image[0], image[-1], image[:, 0], image[:, -1]])
-    low, high = float(image.min()), float(image.max())
     return read_slice, read_mask, {
-        "height": image.shape[0], "width": image.shape[1],
-        "channels": 1 if image.ndim == 2 else image.shape[2], "lowest": low, "highest": high,
+        "height": image.shape[0], "width": image.shape[1], "channels": (*image.shape, 1)[2],
+        "lowest": float(image.min()), "highest": float(image.max()),
         "border": float(edge.flat[0]) if (edge == edge.flat[0]).mean() > 0.9 else np.nan,
-        "mask_pixels": int(mask.sum()), "mask_notes": "; ".join(notes),
+        "mask_pixels": int(mask.sum()), "mask_notes": notes,
         "mask_corners": int(mask[[0, 0, -1, -1], [0, -1, 0, -1]].sum()),
-    }  # fmt: skip
+    }
 
 
 def _path(folder, name):
@@ -162,3 +156,144 @@ def _named(reader, path, where, **options):
 
 def _first(read):
     return read()[0]
+
+
+# -- As a classifier gets them -----------------------------------------------
+
+
+def prepare(cohort, *, size_px=224, scale="zscore", fit="pad", air=None) -> Cohort:
+    """The cohort as a classifier gets it: float32, one size, on the scale it was trained on.
+
+    Parameters
+    ----------
+    cohort : Cohort
+        Slices as stored.
+    size_px : int, pair of int, or None
+        Side of the squares, or (height, width), that they are resized to; None keeps them as
+        they are, which needs slices of one size.
+    scale : {"zscore", "unit", "raw"}
+        What the pixels are mapped to, slice by slice and channel by channel, before the resize.
+        "zscore": clipped to the 1st and 99th percentile, then mean 0, standard deviation 1 (the
+        study's own, as :func:`data.preprocess.prepare`). "unit": the minimum to 0, the maximum
+        to 1. "raw": as stored; the rest (division by 255) is done in `predict`.
+    fit : {"pad", "stretch"}
+        What is done to slices of another shape: padded with their own air, or stretched.
+    air : float, optional
+        The stored value of air where that is not the slice's minimum (skull-stripped, z-scored
+        slices have 0 there). Needs ``scale="raw"``. Such pixels are put a little below the
+        darkest one, so that edits see air; :func:`with_air` undoes that for the classifier.
+
+    Returns
+    -------
+    Cohort
+        Slices float32, (n, height, width) or (n, height, width, channels), masks bool
+        (n, height, width), in memory. Edits act on these, so pixels that an edit does not
+        change reach the classifier unchanged.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> table = pd.DataFrame({"slice_id": [1], "label": [0], "patient_id": "A",
+    ...                       "person_id": "A"})
+    >>> toy = Cohort("toy", np.array([[[0, 50], [100, 200]]]), np.ones((1, 2, 2), bool), table,
+    ...              ("glioma",), "four pixels")
+    >>> prepare(toy, size_px=None, scale="unit").slices.tolist()
+    [[[0.0, 0.25], [0.5, 1.0]]]
+    """
+    if scale not in SCALES:
+        raise InputError(f"There is no scale {scale!r}; choose one of: {', '.join(SCALES)}.")
+    if air is not None and scale != "raw":
+        raise InputError(f"--air {air:g} needs --scale raw, got {scale}: air is a stored value.")
+    size = (size_px, size_px) if isinstance(size_px, int) else size_px
+    slices, masks = [], []
+    for i in range(len(cohort)):
+        try:
+            image, mask = np.asarray(cohort.slices[i]), np.asarray(cohort.masks[i])
+            channels = image[..., None] if image.ndim == 2 else image
+            is_air = None if air is None else _fitted(_at_air(image, air), size, fit)
+            channels = np.stack([_fitted(_on_scale(one, scale), size, fit)
+                                 for one in np.moveaxis(channels, 2, 0)], axis=2)
+            image = channels[..., 0] if image.ndim == 2 else channels
+            if air is not None:
+                low, high = image.min(), np.percentile(image, 99)
+                image[is_air & _at_air(image, air)] = low - AIR_GAP * max(high - low, 1e-3)
+            slices.append(image)
+            masks.append(_fitted(mask, size, fit))
+        except preprocess.InvalidSliceError as error:
+            slice_id = cohort.table["slice_id"].iloc[i]
+            raise InputError(f"Slice {slice_id} of {cohort.name}: {error}") from error
+    shapes = {image.shape for image in slices}
+    if len(shapes) > 1:
+        raise InputError(
+            f"Expected slices of one size and number of channels, {cohort.name} has "
+            f"{sorted(shapes, key=str)[:4]}. Give --size, and a column channel."
+        )
+    return Cohort(
+        cohort.name, np.stack(slices), np.stack(masks), cohort.table, cohort.classes, cohort.source
+    )
+
+
+def with_air(predict, air):
+    """A `predict` that is shown air at its stored value again; see :func:`prepare`."""
+    if air is None:
+        return predict
+
+    def shown(slices):
+        lowest = slices.min(axis=tuple(range(1, slices.ndim)), keepdims=True)
+        return predict(np.where(slices == lowest, np.float32(air), slices))
+
+    return shown
+
+
+def headline_edits(scale="zscore"):
+    """The headline edits that make sense on a scale, for :func:`edits.audit.audit`.
+
+    ``original_refit``, ``remove_refit`` and ``silhouette`` are defined on z-scores and left out
+    on other scales. Add :func:`edits.plan.control_edits` for other infills and dilations.
+
+    Examples
+    --------
+    >>> [edit.name for edit in headline_edits("raw")]
+    ['original', 'remove', 'only', 'background', 'blank', 'sham', 'sham_only']
+    """
+    leave_out = () if scale == "zscore" else ZSCORE_ONLY
+    return tuple(edit for edit in plan.HEADLINE_EDITS if edit.name not in leave_out)
+
+
+def _on_scale(image, scale):
+    if scale == "zscore":
+        return preprocess.fit_intensity_map(image)(image)
+    image = image.astype(np.float32)
+    low, high = image.min(), image.max()
+    if scale == "raw":
+        return image
+    return (image - low) / (high - low) if high > low else np.zeros_like(image)
+
+
+def _fitted(image, size, fit):
+    """A slice (float32) or mask (bool) at a size; squares by padding are the study's own."""
+    if size is None or image.shape == tuple(size):
+        return image
+    height, width = size
+    is_mask = image.dtype == bool
+    if height == width and (fit == "pad" or image.shape[0] == image.shape[1]):
+        resize = preprocess.resize_mask if is_mask else preprocess.resize_slice
+        return resize(image, height)
+    if fit == "pad":  # to the proportions wanted, centered
+        tall = max(image.shape[0], round(image.shape[1] * height / width))
+        wide = max(image.shape[1], round(image.shape[0] * width / height))
+        above, left = (tall - image.shape[0]) // 2, (wide - image.shape[1]) // 2
+        around = (above, tall - image.shape[0] - above), (left, wide - image.shape[1] - left)
+        image = np.pad(image, around, constant_values=False if is_mask else image.min())
+    if is_mask:
+        under = [((np.arange(n) + 0.5) * m / n).astype(int) for n, m in zip(size, image.shape)]
+        return image[np.ix_(*under)]
+    smaller = image.shape[0] * image.shape[1] > height * width
+    method = cv2.INTER_AREA if smaller else cv2.INTER_LINEAR
+    resized = cv2.resize(image, (width, height), interpolation=method)
+    return np.clip(resized, image.min(), image.max())
+
+
+def _at_air(image, air):
+    near = np.abs(image - np.float32(air)) <= 1e-5 * max(1.0, abs(air))
+    return near.all(axis=2) if near.ndim == 3 else near

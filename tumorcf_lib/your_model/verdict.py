@@ -5,12 +5,13 @@ of the same shape, and beyond what the same does to the *other* classes' slices 
 network that only notices a dark patch moves all slices alike and has none.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
+import pandas as pd
 
 from tumorcf_lib.edits import scores
-from tumorcf_lib.stats import persons as resampling
+from tumorcf_lib.stats import estimates, persons
 from tumorcf_lib.your_model import nulls
 
 LEANS, DOES_NOT, UNKNOWN = "leans on the tumor", "does not lean on it", "cannot be told"
@@ -64,8 +65,10 @@ def answers_of(rows, classes, *, infill="navier_stokes") -> Answers:
         target[where] = own[columns].to_numpy(float)
     names = list(classes)
     labels = np.array([names.index(label) for label in first["label"]])
-    return Answers(tuple(classes), labels, first["person_id"].to_numpy(str),
-                   first[columns].to_numpy(float), removed, shams)  # fmt: skip
+    return Answers(
+        tuple(classes), labels, first["person_id"].to_numpy(str), first[columns].to_numpy(float),
+        removed, shams,
+    )
 
 
 @dataclass
@@ -94,62 +97,66 @@ def judged(answers, null, *, n_resamples=N_RESAMPLES) -> Verdict:
     Returns
     -------
     Verdict
-        ``numbers``: accuracy, chance, effect, own, drift (each (value, low, high) but for
-        chance), scale, p_permuted, sham_effect, null (by kind: n, bound).
+        ``numbers``: accuracy, skill (above chance), effect, own, drift, each (value, low, high);
+        chance, scale, p_permuted, sham_effect; null (by kind: n, largest effect, bound).
     """
     scale = scale_of(answers)
     numbers = {"scale": scale, **_accuracy(answers, n_resamples)}
     edited = answers.edited
-    least = min((len(set(answers.persons[edited & (answers.labels == k)]))
-                 for k in set(answers.labels[edited])), default=0)  # fmt: skip
     if not edited.any():
         return Verdict(UNKNOWN, "no slice has a tumor that can be taken out and a sham", numbers)
     numbers |= _effect(answers, scale, n_resamples)
     numbers["p_permuted"] = _permuted(answers, scale)
     numbers["sham_effect"] = _of_shams(answers, scale)
+    effects = {kind: [effect(one, scale) for one in found] for kind, found in null.items()}
     numbers["null"] = {
-        kind: (len(found), nulls.bound([effect(one, scale) for one in found]))
-        for kind, found in null.items() if len(found) > 1
-    }  # fmt: skip
+        kind: (len(found), max(found), nulls.bound(found))
+        for kind, found in effects.items() if len(found) > 1
+    }
+    word, why = _word(answers, numbers)
+    return Verdict(word, why, numbers)
+
+
+def _word(answers, numbers):
     value, low, high = numbers["effect"]
-    margin = RELEVANT[scale]
-    reach = max([bound for _, bound in numbers["null"].values()], default=np.inf)
+    margin = RELEVANT[numbers["scale"]]
+    own = pd.DataFrame({"who": answers.persons, "label": answers.labels})[answers.edited]
+    least = own.groupby("label")["who"].nunique().min()
+    reach, (n, largest, _), kind = max(
+        ((found[2], found, kind) for kind, found in numbers["null"].items()),
+        default=(np.inf, (0, np.inf, np.inf), "networks"),
+    )
+    of_null = (
+        f"of {n} {kind}, which know nothing, the largest on these slices is {largest:.2f}, and "
+        f"one in a hundred would exceed {reach:.2f}"
+    )
     if least < MIN_PERSONS:
-        return Verdict(UNKNOWN, f"a class has tumors of {least} patients, {MIN_PERSONS} are needed",
-                       numbers)  # fmt: skip
-    skill, skill_low, _ = numbers["skill"]
-    if not skill_low > 0:
-        return Verdict(UNKNOWN, f"its accuracy, {numbers['accuracy'][0]:.0%}, is not clearly above "
-                       f"the {numbers['chance']:.0%} of chance", numbers)  # fmt: skip
+        return UNKNOWN, f"a class has tumors of {least} patients, {MIN_PERSONS} are needed"
+    if not numbers["skill"][1] > 0:
+        return UNKNOWN, (f"its accuracy, {numbers['accuracy'][0]:.0%}, is not clearly above the "
+                         f"{numbers['chance']:.0%} of chance")
     if high < margin:
-        return Verdict(DOES_NOT, f"the effect is below {margin} in every likely case", numbers)
+        return DOES_NOT, f"the effect is below {margin} in every likely case"
     if low <= 0 or numbers["p_permuted"] > 0.01:
-        return Verdict(UNKNOWN, "the effect is not clearly above 0 for other patients", numbers)
+        return UNKNOWN, "the effect is not clearly above 0 for other patients"
     if value <= margin:
-        return Verdict(UNKNOWN, f"the effect, {value:.2f}, is hardly relevant", numbers)
+        return UNKNOWN, f"the effect, {value:.2f}, is hardly relevant"
     if value <= numbers["sham_effect"]:
-        return Verdict(UNKNOWN, "one sham differs from another by as much", numbers)
+        return UNKNOWN, "one sham differs from another by as much"
     if value <= reach:
-        return Verdict(UNKNOWN, f"the effect is {value:.2f}, and networks that know nothing reach "
-                       f"{reach:.2f} on these slices", numbers)  # fmt: skip
-    return Verdict(LEANS, f"the effect is {value:.2f} [{low:.2f}, {high:.2f}], and networks that "
-                   f"know nothing reach {reach:.2f} on these slices", numbers)  # fmt: skip
+        return UNKNOWN, f"the effect is {value:.2f}; {of_null}"
+    return LEANS, f"the effect is {value:.2f} [{low:.2f}, {high:.2f}]; {of_null}"
 
 
 def scale_of(answers):
-    """"log-odds" where the classifier is so sure that probabilities cannot move."""
+    """Log-odds where the classifier is so sure that probabilities cannot move."""
     p_true = answers.original[np.arange(len(answers.labels)), answers.labels]
     return "log-odds" if np.median(p_true) > SATURATED else "probability"
 
 
 def effect(answers, scale):
     """The effect over all slices with an edit: see the head of this module."""
-    drops, labels = _drops(answers, scale)
-    total = 0.0
-    for k in np.unique(labels):
-        own, others = drops[labels == k, k], drops[labels != k, k]
-        total += len(own) * (own.mean() - (others.mean() if len(others) else 0.0))
-    return total / len(labels)
+    return _of_labels(*_drops(answers, scale))
 
 
 def shares(answers, no_tumor=None):
@@ -170,7 +177,7 @@ def shares(answers, no_tumor=None):
         "n": n, "kept": float((first == removed).mean()) if n else np.nan,
         "kept_sham": float((same.sum(axis=1) / known.sum(axis=1)).mean()) if n else np.nan,
         "n_no_tumor": None if no_tumor is None else int((removed == no_tumor).sum()),
-    }  # fmt: skip
+    }
 
 
 def first_line(answers, no_tumor=None):
@@ -197,79 +204,66 @@ def no_tumor_class(answers):
     return without[0] if len(without) == 1 and with_tumor else None
 
 
-def over_patients(values, persons, labels, n_resamples=N_RESAMPLES):
-    """Mean over slices with its 95 % interval over patients, drawn within classes."""
-    values, people = resampling.checked(values, persons, labels)
-    counts = people.draw(n_resamples)
-    sums, sizes = people.total(values), people.total(np.ones(len(values)))
-    free = len(people.names), len(people.names) - len(np.unique(people.stratum))
-    return (float(values.mean()), *resampling.interval((counts @ sums) / (counts @ sizes), *free))
-
-
-def _scaled(p, scale):
-    return p if scale == "probability" else scores.log_odds(p)
-
-
 def _drops(answers, scale):
     """Sham minus removed for every class, (n_edited, n_classes), and the labels."""
     edited = answers.edited
-    with np.errstate(invalid="ignore"):
-        shams = np.nanmean(_scaled(answers.shams[edited], scale), axis=1)
-    return shams - _scaled(answers.removed[edited], scale), answers.labels[edited]
+    shams, removed = answers.shams[edited], answers.removed[edited]
+    if scale == "log-odds":
+        shams, removed = scores.log_odds(shams), scores.log_odds(removed)
+    return np.nanmean(shams, axis=1) - removed, answers.labels[edited]
+
+
+def _of_labels(drops, labels):
+    """A class's fall on its own slices minus that on all others, mean over slices."""
+    onehot = np.eye(drops.shape[1])[labels]  # (n, n_classes)
+    n = onehot.sum(axis=0)
+    own = (drops * onehot).sum(axis=0)
+    others = drops.sum(axis=0) - own
+    rest = np.where(len(labels) > n, others / np.maximum(len(labels) - n, 1), 0)
+    return float((own - n * rest).sum() / len(labels))
+
+
+def _drawn(who, labels, n_resamples):
+    """The patients, and how often each is in each resample; the first is the sample itself."""
+    return estimates.drawn(pd.DataFrame({"person_id": who, "label": labels}), n_resamples)
+
+
+def _with_interval(replicates, people):
+    return float(replicates[0]), *persons.interval(replicates[1:], *people.free)
 
 
 def _accuracy(answers, n_resamples):
     """Accuracy, chance (what the same answers would reach if dealt anew), and their difference."""
-    n_classes = len(answers.classes)
     predicted = answers.original.argmax(axis=1)
-    right = (predicted == answers.labels).astype(float)
-    right, people = resampling.checked(right, answers.persons, answers.labels)
-    counts = people.draw(n_resamples)
-    given, true = (
-        np.stack([people.total((x == k).astype(float)) for k in range(n_classes)], axis=1)
-        for x in (predicted, answers.labels)
+    people, counts = _drawn(answers.persons, answers.labels, n_resamples)
+    n = counts @ people.total(np.ones(len(predicted)))
+    hits = counts @ people.total((predicted == answers.labels) * 1.0) / n
+    dealt = sum(
+        (counts @ people.total((predicted == k) * 1.0))
+        * (counts @ people.total((answers.labels == k) * 1.0)) / n**2
+        for k in range(len(answers.classes))
     )
-    n = counts @ people.total(np.ones(len(right)))
-    hits = (counts @ people.total(right)) / n
-    dealt = ((counts @ given) * (counts @ true)).sum(axis=1) / n**2
-    chance = float((given.sum(axis=0) * true.sum(axis=0)).sum() / len(right) ** 2)
-    free = len(people.names), len(people.names) - len(np.unique(people.stratum))
-    accuracy = float(right.mean())
-    return {
-        "accuracy": (accuracy, *resampling.interval(hits, *free)), "chance": chance,
-        "skill": (accuracy - chance, *resampling.interval(hits - dealt, *free)),
-    }  # fmt: skip
+    return {"accuracy": _with_interval(hits, people), "chance": float(dealt[0]),
+            "skill": _with_interval(hits - dealt, people)}
 
 
 def _effect(answers, scale, n_resamples):
     drops, labels = _drops(answers, scale)
-    n = len(labels)
-    _, people = resampling.checked(np.zeros(n), answers.persons[answers.edited], labels)
-    counts = people.draw(n_resamples)
-    own, drift = np.zeros(n_resamples), np.zeros(n_resamples)
-    value_own = value_drift = 0.0
+    people, counts = _drawn(answers.persons[answers.edited], labels, n_resamples)
+    own = drift = np.zeros(len(counts))
+
+    def mean(group, k):
+        sums, sizes = people.total(group * drops[:, k]), people.total(group * 1.0)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            return (counts @ sums) / (counts @ sizes)
+
     for k in np.unique(labels):
-        is_own = labels == k
-        share = is_own.mean()
-        for group, sign in ((is_own, 1), (~is_own, 0)):
-            if not group.any():
-                continue
-            sums, sizes = people.total(np.where(group, drops[:, k], 0)), people.total(group)
-            with np.errstate(invalid="ignore", divide="ignore"):
-                replicates = (counts @ sums) / (counts @ sizes)
-            value = drops[group, k].mean()
-            if sign:
-                own, value_own = own + share * replicates, value_own + share * value
-            else:
-                drift, value_drift = drift + share * replicates, value_drift + share * value
-    free = len(people.names), len(people.names) - len(np.unique(people.stratum))
-    return {
-        name: (float(value), *resampling.interval(replicates, *free))
-        for name, value, replicates in (
-            ("effect", value_own - value_drift, own - drift), ("own", value_own, own),
-            ("drift", value_drift, drift),
-        )
-    }  # fmt: skip
+        share = (labels == k).mean()
+        own = own + share * mean(labels == k, k)
+        if share < 1:
+            drift = drift + share * mean(labels != k, k)
+    return {"effect": _with_interval(own - drift, people), "own": _with_interval(own, people),
+            "drift": _with_interval(drift, people)}
 
 
 def _permuted(answers, scale, seed=0):
@@ -280,29 +274,18 @@ def _permuted(answers, scale, seed=0):
     own[owner] = labels
     rng = np.random.default_rng(seed)
     seen = _of_labels(drops, labels)
-    n_as_large = sum(_of_labels(drops, rng.permutation(own)[owner]) >= seen
-                     for _ in range(N_PERMUTATIONS))  # fmt: skip
+    n_as_large = sum(
+        _of_labels(drops, rng.permutation(own)[owner]) >= seen for _ in range(N_PERMUTATIONS)
+    )
     return (1 + n_as_large) / (1 + N_PERMUTATIONS)
-
-
-def _of_labels(drops, labels):
-    onehot = np.eye(drops.shape[1])[labels]  # (n, n_classes)
-    n = onehot.sum(axis=0)
-    own = (drops * onehot).sum(axis=0)
-    others = drops.sum(axis=0) - own
-    rest = np.where(len(labels) > n, others / np.maximum(len(labels) - n, 1), 0)
-    return float((own - n * rest).sum() / len(labels))
 
 
 def _of_shams(answers, scale):
     """The largest effect of a sham measured against the others: what chance alone makes."""
-    n_places = answers.shams.shape[1]
-    if n_places < 2:
-        return 0.0
-    found = []
-    for k in range(min(n_places, 5)):
-        one = Answers(answers.classes, answers.labels, answers.persons, answers.original,
-                      answers.shams[:, k], np.delete(answers.shams, k, axis=1))  # fmt: skip
+    n_places, found = answers.shams.shape[1], [0.0]
+    for k in range(min(n_places, 5) if n_places > 1 else 0):
+        others = np.delete(answers.shams, k, axis=1)
+        one = replace(answers, removed=answers.shams[:, k], shams=others)
         if one.edited.sum() >= MIN_PERSONS:
             found.append(effect(one, scale))
-    return max(found, default=0.0)
+    return max(found)
