@@ -222,7 +222,8 @@ def _sections(one, means, made, examples):
     bars = means.pivot(index="group", columns="score", values="effect")
     counts = means[means["score"] == "kept"].set_index("group")["n_slices"]
     if len(counts):
-        bars = bars.loc[counts.index].assign(slices=counts).reset_index()
+        bars = bars.reindex(counts.index, columns=["kept", "kept_sham"])
+        bars = bars.assign(slices=counts).reset_index()
         parts.append(page.picture(page.shares(bars), (
             "Slices that keep their answer when their tumor is taken out, and when the same shape "
             "is taken out elsewhere in the head."
