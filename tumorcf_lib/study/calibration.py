@@ -45,27 +45,25 @@ def run_study(*, seed=0):
 def run(folder, profile, *, seed=0, progress=print):
     """Train, audit and save everything; a run that was killed goes on where it stopped.
 
-    ``folder`` takes ``rows_calibration.csv.gz`` (every network's audit of the congruent slices),
-    ``rows_follow.csv.gz`` (the planted networks on tested patients of their own cohorts) and
-    ``history.csv``, which are returned as read back; in subfolders, the unit of every network.
-    ``profile`` is ``calibration`` or one like it; ``seed`` is of the networks."""
+    ``folder`` takes ``rows_calibration.csv.gz`` (every network's audit of the congruent slices)
+    and the planted ones' ``history.csv``, which are returned as read back; in subfolders, the
+    unit of every network. ``profile`` is ``calibration`` or one like it; ``seed`` is of the networks."""
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     steps.clear_unfinished(folder)
     tested = congruent_cohort(profile, n_patients=TEST_PATIENTS, n_slices=TEST_SLICES)
     asked = {"audit": made_by.code("audit"), "tested": [TEST_SEED, TEST_PATIENTS, TEST_SLICES]}
-    found = {"rows_calibration.csv.gz": [], "rows_follow.csv.gz": [], "history.csv": []}
+    found = {"rows_calibration.csv.gz": [], "history.csv": []}
     for name in network_names(RHOS, N_RANDOM, N_SHUFFLED):
         unit, kind = unit_of(folder, name, profile, seed), tables.kind_of(name)
         if why_stale(unit, asked):
             progress(name)
         told = progress if kind == tables.PLANTED else lambda line: None
         network = _random if kind == tables.RANDOM else None
-        rows = make(unit, _asking(unit, name, profile, tested, seed), asked, network=network,
+        rows = make(unit, _asking(name, profile, tested, seed), asked, network=network,
                     progress=told)  # fmt: skip
         found["rows_calibration.csv.gz"].append(rowfiles.read_table(rows / "rows.csv.gz"))
         if kind == tables.PLANTED:
-            found["rows_follow.csv.gz"].append(rowfiles.read_table(rows / "own.csv.gz"))
             found["history.csv"].append(history_of(unit.folder / NETWORK))
     read = {}
     for file, parts in found.items():
@@ -119,17 +117,14 @@ def _random(unit, *, progress=print):
     return classifier.as_predictor(model, batch_size=unit.profile.predict_batch_size)
 
 
-def _asking(unit, name, profile, tested, seed):
-    """What a network is asked: the congruent slices; a planted one also its own tested patients."""
+def _asking(name, profile, tested, seed):
+    """What a network is asked: the congruent slices."""
     is_planted = tables.kind_of(name) == tables.PLANTED
     n_places = profile.n_places if is_planted else profile.n_control_places
 
     def ask(predict, folder):
         rows = audited(predict, profile, tested, name, n_places=n_places, seed=seed)
         rowfiles.write_table(rows, folder / "rows.csv.gz")
-        if is_planted:
-            own = predictions(predict, unit.part("test"), name)
-            rowfiles.write_table(own, folder / "own.csv.gz")
 
     return ask
 
@@ -205,17 +200,6 @@ def audited(predict, profile, tested, name, *, n_places, seed):
     return tables.trimmed(rows, name)
 
 
-def predictions(predict, cohort, name):
-    """A network's answers on a calibration cohort, beside what marker and look show."""
-    names = np.array(cohort.classes)
-    table = cohort.table[["slice_id", "person_id"]].copy()
-    for column in ("label", "marker", "look"):
-        table[column] = names[cohort.table[column]]
-    table[[f"p_{k}" for k in names]] = predict(cohort.slices)
-    table.insert(0, "network", name)
-    return table
-
-
 # -- publishing --------------------------------------------------------------
 
 
@@ -289,7 +273,7 @@ FIGURE = side_studies.Drawn(
     "studies.known_answers", TABLES, shown, lambda rows, _, null, planted, __: (null, planted))
 STUDY = side_studies.SideStudy(
     name="calibration",
-    files=("rows_calibration.csv.gz", "rows_follow.csv.gz", "history.csv"),
+    files=("rows_calibration.csv.gz", "history.csv"),
     derive=tables.derive,
     figures={"fig_calibration": FIGURE},
     tag=f"{COHORT}s, not patients",
