@@ -47,7 +47,8 @@ def run(folder, profile, *, seed=0, progress=print):
 
     ``folder`` takes ``rows_calibration.csv.gz`` (every network's audit of the congruent slices)
     and the planted ones' ``history.csv``, which are returned as read back; in subfolders, the
-    unit of every network. ``profile`` is ``calibration`` or one like it; ``seed`` is of the networks."""
+    unit of every network. ``profile`` is ``calibration`` or one like it; ``seed`` is of the
+    networks."""
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     steps.clear_unfinished(folder)
