@@ -142,6 +142,7 @@ def broken():
 
 
 def main():
+    shutil.rmtree(TARGET, ignore_errors=True)
     write_source()
     command = [sys.executable, "-m", "sphinx", "-q", "-W", "--keep-going", "-E", "-b", "html"]
     status = subprocess.call([*command, str(SOURCE), str(TARGET)])

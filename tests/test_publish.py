@@ -3,6 +3,7 @@ import dataclasses
 import functools
 import io
 import json
+import shutil
 import os
 
 import fake_controls
@@ -17,6 +18,7 @@ from tumorcf_lib.study import notebooks, results, stages
 from tumorcf_lib.tables import derived
 
 N_RESAMPLES = 40
+CITATION = config.ROOT / "CITATION.cff"
 PARTS = ("badges", "answer", "findings", "clone")
 ROWS = {
     "04_evaluation": ("rows_predictions", "rows_validation", "rows_probes", "rows_planes"),
@@ -55,6 +57,7 @@ def finished(tmp_path, monkeypatch):
     (tmp_path / "pyproject.toml").write_text(
         '[project]\nurls = { Repository = "https://github.com/someone/something" }\n'
     )
+    shutil.copyfile(CITATION, tmp_path / CITATION.name)
     study = publish.runtime.Study(profile, 0, config.run(profile.name))
     _fill(study)
     (study.folder / "notebooks").mkdir()

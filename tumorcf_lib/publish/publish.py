@@ -100,8 +100,9 @@ def publish(profile_name: str, *, seed: int = 0, from_rows: bool = False) -> Pat
         _write_manifest(study, new, source)
     for name in (*stages.NAMES, *(stages.GUIDES if profile.name == DEMO else ())):
         _publish_notebook(study, name)
-    if profile.name == DEMO:  # the website's page on which a reader edits a slice
-        runpy.run_path(str(config.ROOT / "docs" / "make_edits.py"), run_name="__main__")
+    edits = config.ROOT / "docs" / "make_edits.py"  # the website's page to edit a slice on
+    if profile.name == DEMO and edits.is_file():
+        runpy.run_path(str(edits), run_name="__main__")
     _update_pages()
     print(f"Published {sum(1 for _ in target.iterdir())} files: {config.shown(target)}")
     return target
