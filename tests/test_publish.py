@@ -3,8 +3,8 @@ import dataclasses
 import functools
 import io
 import json
-import shutil
 import os
+import shutil
 
 import fake_controls
 import numpy as np
