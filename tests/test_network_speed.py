@@ -247,8 +247,8 @@ def test_what_is_frozen_stays_bit_for_bit_and_the_rest_moves(tmp_path, tuned):
     if tuned:
         masks = np.zeros(slices.shape, bool)
         masks[:, 12:16, 12:16] = True
-        finetune.finetune(
-            model, profile, slices, masks, labels, persons, parts, kind="hardened", seed=0,
+        finetune.harden(
+            model, profile, slices, masks, labels, persons, parts, seed=0,
             progress=lambda line: None,
         )  # fmt: skip
     else:

@@ -58,7 +58,7 @@ class Profile:
         "telea", "ring_mean", "gaussian_blur", "noisy_linear", "mirror",
     )  # beside Navier-Stokes
     dilations_at_512: tuple[int, ...] = (-2, 2, 5, 10, 20)  # px on a slice of 512 x 512
-    finetune_epochs: int = 3  # of the hardened network; the looking one takes twice as many
+    finetune_epochs: int = 3  # of the hardened and the looking network
     finetune_learning_rate: float = 3e-4
     probe_size_px: int = 128  # of networks retrained on what an edit leaves
     probe_epochs: int = 3  # of the whole network, after the head's on stored features

@@ -219,6 +219,11 @@ def save_float16(model, path, *, max_bytes=MAX_EXPORT_BYTES):
             )
 
 
+def n_outputs(stored) -> int:
+    """How many answers a network has, of its stored weights."""
+    return len(stored[OUTPUTS]) if OUTPUTS in stored else len(CLASSES)
+
+
 def load_float16(profile: Profile, path) -> keras.Model:
     """A network of the profile with the weights of :func:`save_float16`, in float32.
 
@@ -230,8 +235,8 @@ def load_float16(profile: Profile, path) -> keras.Model:
         If names or shapes differ from those of the profile's network.
     """
     stored = _stored(path)
-    outputs = stored[OUTPUTS].shape if OUTPUTS in stored else (len(CLASSES),)
-    model = build(_without_weights(profile), n_classes=outputs[0], precision="float32")
+    n = n_outputs(stored)
+    model = build(_without_weights(profile), n_classes=n, precision="float32")
     expected = {weight.path: tuple(weight.shape) for weight in model.weights}
     got = {name: array.shape for name, array in stored.items()}
     if got != expected:

@@ -1,8 +1,9 @@
-"""Two fine-tuned copies of the trained network: one hardened against edits, one made to look.
+"""Fine-tuned copies of the trained network: the hardened one, and what all kinds share.
 
-Both start from the trained weights and see the training patients only, in views drawn again
-in every epoch. Removals are filled by Navier-Stokes; other infills stay unseen and test
-whether what was learned is about the tumor or about one way to fill.
+They start from the trained weights and see the training patients only, in views drawn again in
+every epoch. The hardened network is shown shams, so that an edit elsewhere moves it less. Holes
+are filled by Navier-Stokes; other infills stay unseen and test whether what was learned is about
+the tumor or about one way to fill.
 """
 
 import time
@@ -19,24 +20,14 @@ from tumorcf_lib.networks import recipe, training
 from tumorcf_lib.networks.classifier import predict
 from tumorcf_lib.networks.speed import folded, freeze
 
-VIEWS = ("original", "sham", "removed", "pasted")
-"""The slice; the slice with a hole of the tumor's shape elsewhere, clear of the tumor, filled
-in; the slice with the tumor filled in; the tumor alone on another background."""
+VIEWS = ("original", "sham")
+"""The slice; the slice with a filled hole of the tumor's shape elsewhere, clear of the tumor."""
 
-SHARES = {
-    "hardened": {"original": 0.5, "sham": 0.5},
-    "looking": {"original": 0.35, "sham": 0.15, "removed": 0.25, "pasted": 0.25},
-}
-"""Kind of network -> views it is trained on (see :data:`VIEWS`), and the share of each."""
-
-BACKGROUND_SHARES = {"air": 0.3, "gray": 0.2, "other": 0.5}
-"""Of pasted tumors: the slice's own air, one random gray, or another patient's slice."""
+SHARES = (0.5, 0.5)
+"""Of the views."""
 
 MAX_DILATION_SHARE = 0.02
 """Removals in training grow the mask by 0 to this share of the slice's side: 4 px at 224."""
-
-EPOCHS = {"hardened": 1, "looking": 2}
-"""Times the profile's ``finetune_epochs``: the looking network has more to learn."""
 
 HEAD_LAYERS = ("hidden", "dropout", "probabilities")
 """What is fine-tuned of a network of which no more was trained, as in profile "smoke"."""
@@ -46,10 +37,6 @@ MAX_EDITED = 120
 
 SCORES = "val_accuracy val_person_accuracy val_p_remove val_delta_drop val_sham_drop val_focus"
 HISTORY_COLUMNS = ("epoch", "loss", *SCORES.split(), "seconds")
-
-
-class UnknownKindError(ValueError):
-    """A kind of fine-tuning, or of view, that does not exist."""
 
 
 class MasksMissingError(ValueError):
@@ -64,15 +51,8 @@ class Finetuned:
     history: pd.DataFrame
 
 
-def finetune(model, profile, slices, masks, labels, persons, parts, *, kind, seed, progress=print):
-    """Go on training a trained network, on edited views of the training patients' slices.
-
-    The hardened network sees slices with and without a sham removal, labels unchanged. The
-    looking network is also shown slices without their tumor, for which every class is equally
-    right, and tumors on foreign backgrounds, for which only the tumor tells the class; shams
-    keep their class, or a visible edit alone would mean "flat". Batch norms keep their state,
-    folded into convolutions. The loss is weighted per slice so that every class counts the
-    same. Kept is the running mean of weights after the last epoch: validation chooses nothing.
+def harden(model, profile, slices, masks, labels, persons, parts, *, seed, progress=print):
+    """Go on training a trained network, on slices with and without a sham; labels unchanged.
 
     Parameters
     ----------
@@ -84,7 +64,6 @@ def finetune(model, profile, slices, masks, labels, persons, parts, *, kind, see
         Network inputs, float32, and tumors, bool. A slice without a tumor is shown as it is.
     labels, persons, parts : ndarray, shape (n,)
         As in :func:`training.train`; test slices are never read.
-    kind : {"hardened", "looking"}
     seed : int
         Equal arguments and seeds give equal weights on one machine.
     progress : callable
@@ -94,23 +73,55 @@ def finetune(model, profile, slices, masks, labels, persons, parts, *, kind, see
     -------
     Finetuned
     """
-    if kind not in SHARES:
-        raise UnknownKindError(f"No kind {kind!r} of fine-tuning; choose of: {', '.join(SHARES)}.")
     trained, validation = training.split_parts(model, slices, labels, persons, parts)
     check_masks(slices, masks, (trained, validation))
-    views, validated = Views(trained, masks), Validated(Views(validation, masks), seed)
-    n_epochs = EPOCHS[kind] * profile.finetune_epochs
-    network = compiled(model, profile, n_epochs * max(1, len(trained) // profile.batch_size))
+    views = Views(trained, masks)
+    n_steps = max(1, len(trained) // profile.batch_size)
+    network = compiled(model, profile, profile.finetune_epochs * n_steps)
+
+    def steps(rng):
+        part = trained
+        weights = len(part) / (part.n_classes * np.bincount(part.labels, minlength=part.n_classes))
+        batches = recipe.chunks(rng.permutation(len(part)), profile.batch_size)
+        if len(batches) > 1 and len(batches[-1]) < profile.batch_size:
+            batches.pop()  # one shape of batch; other slices are left out in the next epoch
+        for positions in batches:
+            inputs, _ = views.batch(positions, rng)
+            weight = weights[part.labels[positions]].astype(np.float32)
+            yield inputs, part.targets(positions), weight
+
+    validated = Validated(Views(validation, masks), seed)
+    return run_epochs(
+        "hardened", model, network, profile, trained, validated, steps, seed=seed, progress=progress
+    )
+
+
+def run_epochs(
+    kind, model, network, profile, trained, validated, steps, *, seed, epochs=None, progress
+):
+    """The loop of every kind: epochs of ``steps(rng)``, which yields inputs, targets and weights.
+
+    Batch norms keep their state, folded into convolutions. Every class counts the same. Kept is
+    the running mean of weights after the last epoch: validation chooses nothing.
+    """
+    n_epochs = profile.finetune_epochs if epochs is None else epochs
     augmenter = recipe.build_augmenter(strength=profile.augmentation)
     rows = [{"epoch": 0, "loss": np.nan, **validated.scores(network, profile), "seconds": 0.0}]
     for epoch in range(1, n_epochs + 1):
         started = time.perf_counter()
-        loss = _train_epoch(network, profile, views, augmenter, SHARES[kind], seeds=[seed, epoch])
+        rng = np.random.default_rng([seed, epoch])
+        augmenter.restart(int(rng.integers(2**30)))
+        losses = []
+        for inputs, targets, weights in tqdm(
+            steps(rng), desc=f"{kind} {epoch}", leave=False, disable=None
+        ):
+            inputs = recipe.augment(inputs, augmenter)[..., None]
+            losses.append(network.train_on_batch(inputs, targets, sample_weight=weights))
         with recipe.averaged_weights(network, trained):
             scores = validated.scores(network, profile)
             averaged = model.get_weights()
         seconds = time.perf_counter() - started
-        rows.append({"epoch": epoch, "loss": loss, **scores, "seconds": seconds})
+        rows.append({"epoch": epoch, "loss": float(np.mean(losses)), **scores, "seconds": seconds})
         progress(_line(kind, n_epochs, rows[-1]))
     if n_epochs:
         model.set_weights(averaged)
@@ -127,21 +138,22 @@ class Validated:
     def __init__(self, views, seed):
         self.part = views.part
         shown = [i for i in range(len(self.part)) if views.read(i)[1].any()]
-        self.shown = np.array(shown[:: -(-len(shown) // MAX_EDITED)])
+        self.shown = np.array(shown[:: max(1, -(-len(shown) // MAX_EDITED))], int)
         made = []
         for i in self.shown:
             slice, mask = views.read(i)
             rng = shams.rng_for(seed, self.part.index[i])
-            made.append(
-                (edits.remove(slice, mask), remove_elsewhere(slice, mask, rng),
-                 edits.only(slice, mask))
-            )
-        self.edited = np.stack(made)  # (n_shown, 3, size, size)
+            sham = remove_elsewhere(slice, mask, rng)
+            made.append((edits.remove(slice, mask), sham, edits.only(slice, mask)))
+        self.edited = np.array(made)  # (n_shown, 3, size, size)
 
     def scores(self, model, profile):
         """Accuracies on all validation slices; mean scores on the edited ones: probability of
         the true class without the tumor, its falls by removal and sham, and by the tumor alone.
+        NaN without validation.
         """
+        if not len(self.shown):
+            return dict.fromkeys(SCORES.split(), np.nan)
         p = predict(model, self.part, batch_size=profile.predict_batch_size)
         accuracies = training.validate(lambda *_: 0.0, p, self.part)
         labels = self.part.labels[self.shown]
@@ -162,57 +174,31 @@ class Validated:
 
 @dataclass(frozen=True)
 class Views:
-    """Edited views of the slices of one part; backgrounds, too, come from this part only."""
+    """Edited views of the slices of one part."""
 
     part: object  # a training.Part: slices of one part of the split
     masks: np.ndarray  # of all slices, (n, size, size); may be memory-mapped
 
-    def batch(self, positions, shares, rng):
-        """Views of the slices at these positions of the part, in these shares.
+    def batch(self, positions, rng):
+        """Views of the slices at these positions of the part, (n, size, size), and their names.
 
-        Inputs (n, size, size); targets (n, n_classes), the class or, for "removed", the same for
-        all; and names of the views. A slice without a tumor is always shown as it is.
+        A slice without a tumor is always shown as it is.
         """
-        unknown = sorted(set(shares) - set(VIEWS))
-        if unknown:
-            raise UnknownKindError(f"No views {unknown}; choose of: {', '.join(VIEWS)}.")
-        drawn = rng.choice(len(shares), len(positions), p=list(shares.values()))
-        names = np.array(list(shares), object)[drawn]
-        targets = self.part.targets(positions)
+        names = np.array(VIEWS, object)[rng.choice(len(VIEWS), len(positions), p=SHARES)]
         inputs = []
         for row, position in enumerate(positions):
             slice, mask = self.read(position)
             if not mask.any():
                 names[row] = "original"
-            if names[row] == "removed":
-                targets[row] = 1 / self.part.n_classes
-            inputs.append(self._make(names[row], slice, mask, self.part.persons[position], rng))
-        return np.stack(inputs), targets, names
+            if names[row] == "sham":
+                slice = remove_elsewhere(slice, mask, rng, dilation_px=_dilation(slice, rng))
+            inputs.append(slice)
+        return np.stack(inputs), names
 
     def read(self, position):
         """Slice and mask at a position of the part."""
         mask = np.asarray(self.masks[self.part.index[position]], bool)
         return self.part[position], mask
-
-    def _make(self, name, slice, mask, person, rng):
-        if name == "original":
-            return slice
-        if name == "sham":
-            return remove_elsewhere(slice, mask, rng, dilation_px=_dilation(slice, rng))
-        if name == "removed":
-            return edits.remove(slice, mask, dilation_px=_dilation(slice, rng))
-        return np.where(mask, slice, self._background(slice, person, rng))
-
-    def _background(self, slice, person, rng):
-        """What a tumor is pasted on; nothing of its own slice but the air's brightness."""
-        kind = rng.choice(list(BACKGROUND_SHARES), p=list(BACKGROUND_SHARES.values()))
-        if kind == "air":
-            return np.full_like(slice, slice.min())
-        if kind == "gray":
-            return np.full_like(slice, rng.uniform(slice.min(), np.percentile(slice, 99)))
-        other = rng.choice(np.flatnonzero(self.part.persons != person))
-        slice, mask = self.read(other)
-        return edits.remove(slice, mask, dilation_px=_dilation(slice, rng))
 
 
 def remove_elsewhere(slice, mask, rng, *, dilation_px=0):
@@ -263,24 +249,6 @@ def compiled(model, profile, n_steps):
     network.compile(recipe.scaling(recipe.make_optimizer(rates, n_steps), network), loss)
     network.optimizer.build(network.trainable_variables)  # or the step is traced twice
     return network
-
-
-def _train_epoch(network, profile, views, augmenter, shares, *, seeds):
-    """One pass over the training slices, each in one view; the mean loss of its steps."""
-    rng = np.random.default_rng(seeds)
-    augmenter.restart(int(rng.integers(2**30)))
-    part = views.part
-    weights = len(part) / (part.n_classes * np.bincount(part.labels, minlength=part.n_classes))
-    batches = recipe.chunks(rng.permutation(len(part)), profile.batch_size)
-    if len(batches) > 1 and len(batches[-1]) < profile.batch_size:
-        batches.pop()  # one shape of batch; other slices are left out in the next epoch
-    losses = []
-    for positions in tqdm(batches, desc=f"epoch {seeds[-1]}", leave=False, disable=None):
-        inputs, targets, _ = views.batch(positions, shares, rng)
-        inputs = recipe.augment(inputs, augmenter)[..., None]
-        weight = weights[part.labels[positions]].astype(np.float32)
-        losses.append(network.train_on_batch(inputs, targets, sample_weight=weight))
-    return float(np.mean(losses))
 
 
 def _line(kind, n_epochs, row):

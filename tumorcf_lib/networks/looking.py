@@ -5,21 +5,17 @@ further output gives it one. What must not tell it the answer is the trace of an
 with a tumor are edited, too, as often, with the same infills, at the places where tumors lie.
 """
 
-import time
 from dataclasses import dataclass
 
 import keras
 import numpy as np
-import pandas as pd
 from keras import layers
-from tqdm import tqdm
 
 from tumorcf_lib.edits import edits, head, shams
 from tumorcf_lib.edits.regions import dilate
 from tumorcf_lib.edits.transplants import footprint, transplant
-from tumorcf_lib.networks import recipe, training
-from tumorcf_lib.networks.classifier import predict
-from tumorcf_lib.networks.finetune import Finetuned, check_masks, compiled
+from tumorcf_lib.networks import finetune, recipe, training
+from tumorcf_lib.networks.finetune import check_masks, compiled
 
 NO_TUMOR = "no tumor"
 """Name of the last output, for the classes of a cohort: its probability is p_no tumor."""
@@ -41,12 +37,6 @@ tumor where it is, but in another patient's head, whose own tumor is removed (al
 MAX_HOSTS, MIN_IN_HEAD = 5, 0.9
 """So many other heads are tried for a tumor, of which so large a share must lie in the head."""
 
-SCORES = "val_accuracy val_right_removed val_no_tumor_removed val_right_sham val_right_moved"
-HISTORY_COLUMNS = ("epoch", "loss", *SCORES.split(), "seconds")
-
-MAX_VALIDATED = 120
-"""At most so many validation slices are scored with edits, spread over all of them."""
-
 
 def with_no_tumor(model):
     """The network with one more output, on the same variables but for its last layer.
@@ -67,7 +57,7 @@ def with_no_tumor(model):
     return network
 
 
-def finetune(
+def look(
     model, profile, slices, masks, labels, persons, parts, *, seed, epochs=None, progress=print
 ):
     """Go on training a trained network until it sees when the tumor is gone.
@@ -105,25 +95,20 @@ def finetune(
     )
     check_masks(slices, masks, (trained, validation)[: 1 + profile.validates])
     views = Views.of(trained, masks)
-    validated = Validated(Views.of(validation, masks), seed)
     n_epochs = profile.finetune_epochs if epochs is None else epochs
-    model = with_no_tumor(model)
     n_steps = max(1, len(views.shown) // PER_STEP["original"])
+    model = with_no_tumor(model)
     network = compiled(model, profile, n_epochs * n_steps)
-    augmenter = recipe.build_augmenter(strength=profile.augmentation)
-    rows = [{"epoch": 0, "loss": np.nan, **validated.scores(network, profile), "seconds": 0.0}]
-    for epoch in range(1, n_epochs + 1):
-        started = time.perf_counter()
-        loss = _train_epoch(network, views, augmenter, n_steps, seeds=[seed, epoch])
-        with recipe.averaged_weights(network, trained):
-            scores = validated.scores(network, profile)
-            averaged = model.get_weights()
-        row = {"epoch": epoch, "loss": loss, **scores, "seconds": time.perf_counter() - started}
-        rows.append(row)
-        progress(_line(n_epochs, row))
-    if n_epochs:
-        model.set_weights(averaged)
-    return Finetuned(model, pd.DataFrame(rows, columns=HISTORY_COLUMNS))
+
+    def steps(rng):
+        batches = recipe.chunks(rng.permutation(views.shown), PER_STEP["original"])[:n_steps]
+        for positions in batches:
+            inputs, targets, weights, _ = views.step(positions, rng)
+            yield inputs, targets, weights
+
+    validated = finetune.Validated(Views.of(validation, masks), seed)
+    how = {"seed": seed, "epochs": n_epochs, "progress": progress}
+    return finetune.run_epochs("looking", model, network, profile, trained, validated, steps, **how)
 
 
 @dataclass(frozen=True)
@@ -233,54 +218,6 @@ class Views:
         return slice
 
 
-class Validated:
-    """Scores on validation slices and on edits of a spread of them, the same in every epoch."""
-
-    def __init__(self, views, seed):
-        self.part = views.part
-        spread = views.shown[:: max(1, -(-len(views.shown) // MAX_VALIDATED))]
-        self.labels = views.part.labels[spread] if len(spread) else np.zeros(0, int)
-        self.edited = {}
-        for name in ("removed", "sham", "moved"):
-            rngs = [shams.rng_for(seed, f"{name} {views.part.index[k]}") for k in spread]
-            made = [views.make(name, k, rng) for k, rng in zip(spread, rngs, strict=True)]
-            self.edited[name] = made
-
-    def scores(self, model, profile):
-        """Share called right as they are and after each edit, and the mean probability of "no
-        tumor" of those without one; NaN without validation."""
-        if not len(self.labels):
-            return dict.fromkeys(SCORES.split(), np.nan)
-        size = profile.predict_batch_size
-        p = predict(model, self.part, batch_size=size)
-        right = {"": p.argmax(axis=1) == self.part.labels}
-        for name, made in self.edited.items():
-            p = predict(model, np.stack(made), batch_size=size)
-            right[name] = p.argmax(axis=1) == self.labels
-            if name == "removed":
-                no_tumor = p[:, -1].mean()
-        return {
-            "val_accuracy": float(right[""].mean()),
-            "val_right_removed": float(right["removed"].mean()),
-            "val_no_tumor_removed": float(no_tumor),
-            "val_right_sham": float(right["sham"].mean()),
-            "val_right_moved": float(right["moved"].mean()),
-        }
-
-
-def _train_epoch(network, views, augmenter, n_steps, *, seeds):
-    """One pass over the slices with a tumor; the mean loss of its steps."""
-    rng = np.random.default_rng(seeds)
-    augmenter.restart(int(rng.integers(2**30)))
-    batches = recipe.chunks(rng.permutation(views.shown), PER_STEP["original"])[:n_steps]
-    losses = []
-    for positions in tqdm(batches, desc=f"epoch {seeds[-1]}", leave=False, disable=None):
-        inputs, targets, weights, _ = views.step(positions, rng)
-        inputs = recipe.augment(inputs, augmenter)[..., None]
-        losses.append(network.train_on_batch(inputs, targets, sample_weight=weights))
-    return float(np.mean(losses))
-
-
 def _is_legal(region, tumor, found):
     """Whether a region lies in the head and clear of the tumor, as a place of a sham does."""
     inside = region.any() and not (region & ~found).any()
@@ -289,12 +226,3 @@ def _is_legal(region, tumor, found):
 
 def _clearance_px():
     return shams.CLEARANCE_PX + MAX_DILATION_PX
-
-
-def _line(n_epochs, row):
-    return (
-        f"looking {row['epoch']}/{n_epochs}  loss {row['loss']:.3f}  validation: right "
-        f"{row['val_accuracy']:.3f}, without tumor {row['val_right_removed']:.3f}, with sham "
-        f"{row['val_right_sham']:.3f}, tumor moved {row['val_right_moved']:.3f}  "
-        f"({row['seconds']:.0f} s)"
-    )

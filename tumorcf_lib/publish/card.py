@@ -7,6 +7,8 @@ folder, so that the card can be rebuilt from them and compared.
 import json
 from pathlib import Path
 
+import pandas as pd
+
 from tumorcf_lib import config, rowfiles, steps
 from tumorcf_lib.data import archives
 from tumorcf_lib.publish import sections, texts
@@ -24,6 +26,8 @@ MEANINGS = {
     "tumor. A control of the audit",
     "looking": "fine-tuned to look for the class in the tumor only: flat targets where it is "
     "taken out, its class on other backgrounds. A control of the audit",
+    "looking, with no tumor": "fine-tuned to answer *no tumor*, a further output, where it is "
+    "taken out, and its class with shams, or elsewhere. A control of the audit",
 }
 SCORES = {
     "p_orig": "P of the true class", "delta_drop": "Delta-Drop (tumor taken out)",
@@ -144,7 +148,10 @@ def frozen_in_words(settings) -> str:
 def _files(folder, n_folds):
     paths = [(network, folder / by_fold.weights_name(fold, network))
              for fold in range(n_folds) for network in NETWORKS]
-    rows = [[f"`{path.name}`", f"{network or 'plain'}: {MEANINGS[network]}",
+    rows = folder / "rows_networks.csv.gz"
+    sees = rows.is_file() and "p_no tumor" in pd.read_csv(rows, nrows=0).columns
+    meanings = MEANINGS | ({"looking": MEANINGS["looking, with no tumor"]} if sees else {})
+    rows = [[f"`{path.name}`", f"{network or 'plain'}: {meanings[network]}",
              f"{path.stat().st_size / 1e6:.1f}", f"`{steps.file_sha256(path)[:16]}`"]
             for network, path in paths if path.is_file()]
     return sections.table(["file", "network", "MB", "SHA-256"], rows)

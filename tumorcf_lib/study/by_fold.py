@@ -1,5 +1,7 @@
 """The networks of notebooks 03 to 05, one unit a fold: trained, asked, audited, and examples."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 
@@ -209,9 +211,15 @@ def weights_name(fold, network="") -> str:
 
 def _each_fold(results, prepared, part, network=""):
     """Fold, the slices of its part, and the predictor of its network of that kind."""
+    from tumorcf_lib.networks import classifier, looking
+
     profile = results.study.profile
     split = splits.check(results.read("01_data", "split"))
     for fold, rows in split.groupby("fold"):
         own = slices_of(prepared, rows.loc[rows["part"] == part, "slice_id"])
         weights = results.path_in("03_training", weights_name(fold, network))
-        yield fold, own, unit.predictor(profile, weights)
+        predict = unit.predictor(profile, weights)
+        with np.load(weights, allow_pickle=False) as stored:
+            if classifier.n_outputs(stored) > len(own.classes):  # it may see that there is no tumor
+                own = replace(own, classes=(*own.classes, looking.NO_TUMOR))
+        yield fold, own, predict

@@ -12,7 +12,7 @@ from tumorcf_lib.networks import memory
 from tumorcf_lib.study import by_fold, stages, unit
 
 NETWORKS = ("hardened", "looking")
-"""Fine-tuned copies of the trained network, see :mod:`networks.finetune`."""
+"""Fine-tuned copies of the trained network, see :mod:`networks.finetune` and ``looking``."""
 
 N_DETECTED = {False: 600, True: 150}
 """Slices that a detector learns from, on patients and on phantoms (where minutes count)."""
@@ -24,8 +24,8 @@ def finetune(results, prepared, split) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        One row per network, fold and epoch: network, fold, and the columns of
-        ``finetune.finetune``'s history but the seconds.
+        One row per network, fold and epoch: network, fold, and ``finetune.HISTORY_COLUMNS`` but
+        the seconds.
     """
     histories = []
     for fold, rows in split.groupby("fold"):
@@ -47,13 +47,12 @@ def finetune(results, prepared, split) -> pd.DataFrame:
 
 
 def _finetune_one(profile, prepared, parts, start, kind, seed, folder):
-    from tumorcf_lib.networks import classifier
-    from tumorcf_lib.networks import finetune as tuning
+    from tumorcf_lib.networks import classifier, finetune, looking
 
-    done = tuning.finetune(
-        classifier.load_float16(profile, start), profile, prepared.slices, prepared.masks,
-        prepared.labels, prepared.persons, parts, kind=kind, seed=seed,
-    )  # fmt: skip
+    tune = {"hardened": finetune.harden, "looking": looking.look}[kind]
+    model = classifier.load_float16(profile, start)
+    data = (prepared.slices, prepared.masks, prepared.labels, prepared.persons, parts)
+    done = tune(model, profile, *data, seed=seed)
     unit.store(folder, done.model, done.history)
 
 

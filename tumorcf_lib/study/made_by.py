@@ -38,7 +38,9 @@ CODE = {
     "slices": (*_COHORT, *PHANTOM, *DATASET),
     "inputs": (*_COHORT, "data.preprocess"),
     "training": (*_ALWAYS, *_TRAINING),
-    "finetuning": (*_ALWAYS, *_TRAINING, *_EDITS, "networks.finetune"),
+    "finetuning": (
+        *_ALWAYS, *_TRAINING, *_EDITS, "edits.transplants", "networks.finetune", "networks.looking",
+    ),
     "audit": (*_ALWAYS, *_NETWORK, *_EDITS, "edits.audit", "edits.scores.class_log_odds"),
     "transplants": (
         *_ALWAYS, *_EDITS, "edits.audit", "edits.conflicts", "edits.scores.class_log_odds",

@@ -83,8 +83,9 @@ def networks_table(rows, rows_networks=None, *, n_resamples):
 
 
 def of_network(rows_networks, network):
-    """The rows of one network."""
-    return rows_networks[rows_networks["network"] == network].drop(columns="network")
+    """The rows of one network, without classes that only another knows."""
+    own = rows_networks[rows_networks["network"] == network].drop(columns="network")
+    return own.drop(columns=[c for c in own if c.startswith("p_") and own[c].isna().all()])
 
 
 def beside_plain(table, *, group=ALL):
