@@ -3,9 +3,9 @@
 A published interval has to answer two questions: what would other patients have said, and what
 would another training have said. Every patient is tested by one network of each training seed,
 that of the patient's fold. The estimate is the mean over patients, each counting the same, of the
-mean over seeds. Its variance has two parts: that of the patients' means, and that of the
-networks, from seeds that were trained on the same fold. All of it is closed form: nothing is
-drawn at random, so a second run cannot say something else.
+mean over seeds. Its variance has two parts, the patients' and the networks', and neither counts
+what is the other's, see :func:`mean`. All of it is closed form: nothing is drawn at random, so a
+second run cannot say something else.
 
 Networks trained on labels shuffled over the patients know nothing of the classes, but move when a
 slice is edited, too. Their scores are the null: a claim is read against them, not against 0.
@@ -50,11 +50,12 @@ class Estimate:
 @dataclass(frozen=True)
 class Null:
     """Scores of networks that know nothing: ``mean`` and ``sd`` over ``n`` networks, each the
-    mean of its tested patients."""
+    mean of its tested patients; ``network_sd`` is the part of the spread that is not patients'."""
 
     mean: float
     sd: float
     n: int
+    network_sd: float = np.nan
 
     def band(self, n_networks):
         """Where the mean of ``n_networks`` such networks falls in 95 of 100 cases."""
@@ -108,13 +109,28 @@ def mean(values, column, *, null=None):
     values, column
         As in :func:`by_patient`.
     null : Null, optional
-        With a single seed nothing tells how far another training would lie; its spread is then
-        taken from these networks. With more, the larger of both spreads counts.
+        With a single seed nothing tells how far another training would lie; the networks'
+        spread is then taken from these.
 
     Returns
     -------
     Estimate
-        NaN without patients; without an interval with a single one.
+        NaN without patients; without an interval where no fold has two.
+
+    Notes
+    -----
+    The score of patient i by the network of seed s of its fold f is
+    ``x = m + patient_i + network_fs + rest_is``, with variances P, N and R. With n patients, S
+    seeds and the folds' shares w_f of the patients, the mean over all has the variance
+
+        (P + R / S) / n  +  N * sum(w_f ** 2) / S.
+
+    The first part is the variance of patients' means *within* folds over n: there, networks
+    cancel (over all folds, it would count N again). The second is :func:`network_variance`. A
+    mean of a fold's patients varies between seeds by N + R / n_f, so R / n_f, already in the
+    first part, is taken off. Likewise the spread of networks that know nothing has their
+    patients' variance taken off (:func:`null_of`). Satterthwaite's degrees of freedom are those
+    of both parts before anything was taken off.
 
     Examples
     --------
@@ -125,55 +141,68 @@ def mean(values, column, *, null=None):
     >>> round(e.value, 3), round(e.error, 4), e.df  # sd 0.129 / sqrt(4)
     (0.25, 0.0645, 3.0)
     """
-    means, folds, n_slices = by_patient(values, column)
+    return of_means(*by_patient(values, column), null=null)
+
+
+def of_means(means, folds, n_slices, *, null=None):
+    """The :func:`mean` of what :func:`by_patient` returns."""
     n, n_seeds = means.shape
     if n == 0:
         return Estimate(np.nan, np.nan, np.nan, np.nan, 0, 0, 0)
-    patients = means.mean(axis=1).var(ddof=1) / n if n > 1 else np.nan
-    network, df = network_variance(means, folds)
-    if null is not None and null.n > 1:
-        unlearned = null.sd**2 / (len(np.unique(folds)) * n_seeds)
-        if not network >= unlearned:
-            network, df = unlearned, null.n - 1
+    n_folds = len(np.unique(folds))
+    within, free = _within(means.mean(axis=1, keepdims=True), folds)
+    patients, of_networks = within / n, n_seeds * n_folds
+    network, total, df = network_variance(means, folds)
+    if n_seeds < 2 and null is not None and null.n > 1:
+        network, total, df = null.network_sd**2 / n_folds, null.sd**2 / n_folds, null.n - 1
     added = 0.0 if np.isnan(network) else network
     error2 = patients + added
-    if n < 2:
-        free = 0
-    elif not error2:
-        free = n - 1
-    else:
-        free = error2**2 / (patients**2 / (n - 1) + (added**2 / df if added else 0))
-    return Estimate(
-        float(means.mean()), float(np.sqrt(error2)), float(free), float(np.sqrt(network)),
-        n, n_slices, n_seeds, n_seeds * len(np.unique(folds)),
-    )
+    if free and added:
+        free = error2**2 / (patients**2 / free + total**2 / df)
+    found = float(means.mean()), float(np.sqrt(error2)), float(free), float(np.sqrt(network))
+    return Estimate(*found, n, n_slices, n_seeds, of_networks)
+
+
+def _within(values, folds):
+    """Pooled variance within folds of each column (n, k) about its fold's mean; its freedom."""
+    centered = np.concatenate([values[folds == f] - values[folds == f].mean(axis=0)
+                               for f in np.unique(folds)])
+    free = len(values) - len(np.unique(folds))
+    return (float((centered**2).sum() / free / values.shape[1]) if free else np.nan), free
 
 
 def network_variance(means, folds):
     """Variance of a mean over patients that is due to the networks, and its degrees of freedom.
 
     Of each fold the variance between its seeds' networks of the mean over its patients, by the
-    fold's share of the patients.
+    fold's share of the patients; less what patients and slices add to it by chance, the
+    interaction of patients and seeds.
 
     Returns
     -------
-    float, int
-        NaN with a single seed.
+    variance, before : float
+        Never below 0, and before anything was taken off; NaN with a single seed.
+    df : int
 
     Examples
     --------
     >>> network_variance(np.array([[0.0, 0.2]]), np.array([0]))  # var 0.02 of two, mean of two
-    (0.01, 1)
+    (0.01, 0.01, 1)
+    >>> network_variance(np.array([[0.0, 0.2], [0.2, 0.0]]), np.array([0, 0]))  # all by chance
+    (0.0, 0.0, 1)
     """
     n, n_seeds = means.shape
     numbers = np.unique(folds)
     if n_seeds < 2:
-        return np.nan, 0
-    parts = [
-        (np.mean(folds == fold)) ** 2 * means[folds == fold].mean(axis=0).var(ddof=1) / n_seeds
+        return np.nan, np.nan, 0
+    before = sum(
+        np.mean(folds == fold) ** 2 * means[folds == fold].mean(axis=0).var(ddof=1) / n_seeds
         for fold in numbers
-    ]
-    return round(float(np.sum(parts)), 15), len(numbers) * (n_seeds - 1)
+    )
+    apart, free = _within(means - means.mean(axis=1, keepdims=True), folds)
+    by_chance = apart * n_seeds / (n_seeds - 1) / n / n_seeds if free else 0.0
+    before = round(float(before), 15)
+    return max(0.0, round(before - by_chance, 15)), before, len(numbers) * (n_seeds - 1)
 
 
 def null_of(values, column):
@@ -195,7 +224,11 @@ def null_of(values, column):
     scores = patients.groupby(["training_seed", "fold"]).mean()
     if scores.empty:
         return Null(np.nan, np.nan, 0)
-    return Null(float(scores.mean()), float(scores.std(ddof=1)), len(scores))
+    by_network = patients.groupby(["training_seed", "fold"])
+    of_patients = (by_network.var(ddof=1) / by_network.size()).mean()  # in the spread of means
+    sd = float(scores.std(ddof=1))
+    network_sd = np.sqrt(max(0.0, sd**2 - np.nan_to_num(of_patients)))
+    return Null(float(scores.mean()), sd, len(scores), float(network_sd))
 
 
 def against_null(estimate, null):
@@ -215,7 +248,10 @@ def against_null(estimate, null):
         return np.nan
     of_null = null.sd**2 / null.n if null.n > 1 else 0.0
     known = np.nan_to_num(estimate.network_error) ** 2
-    of_patients, of_networks = estimate.error**2 - known, known + of_null
+    of_patients = estimate.error**2 - known
+    if null.n > 1:  # one of them would spread as they do
+        known = max(known, np.nan_to_num(null.network_sd) ** 2 / max(1, estimate.n_networks))
+    of_networks = known + of_null
     error2 = of_patients + of_networks
     if error2 <= 0:
         return 1.0 if estimate.value == null.mean else 0.0
