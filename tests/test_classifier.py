@@ -63,18 +63,6 @@ def test_the_batch_size_does_not_matter(model, slices):
     np.testing.assert_allclose(classifier.as_predictor(model)(slices), at_once, atol=1e-6)
 
 
-def test_memory_mapped_slices_give_the_same_as_an_array(model, slices, tmp_path):
-    np.save(tmp_path / "slices.npy", slices)
-    mapped = np.load(tmp_path / "slices.npy", mmap_mode="r")
-    np.testing.assert_array_equal(
-        classifier.predict(model, mapped), classifier.predict(model, slices)
-    )
-
-
-def test_no_slices_give_no_rows(model):
-    assert classifier.predict(model, np.empty((0, 32, 32), np.float32)).shape == (0, 3)
-
-
 def test_float16_weights_are_small_and_predict_almost_the_same(model, slices, tmp_path):
     path = tmp_path / "weights.npz"
     classifier.save_float16(model, path)

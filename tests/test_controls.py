@@ -17,6 +17,8 @@ from tumorcf_lib.networks import finetune
 from tumorcf_lib.study import by_fold, controls, results, stages
 from tumorcf_lib.tables import derived
 
+pytestmark = pytest.mark.usefixtures("three_blocks")
+
 P = [f"p_{name}" for name in config.CLASSES]
 PROFILE = dataclasses.replace(
     TINY, phantom_patients=7, finetune_learning_rate=0.5  # fewer persons show too few planes

@@ -111,11 +111,6 @@ def test_a_person_in_both_parts_is_refused(prepared, parts):
         detector.detect(PROFILE, prepared, torn, ("navier_stokes",))
 
 
-def test_a_split_without_tested_slices_is_refused(prepared):
-    with pytest.raises(detector.DetectorInputError, match="'test'"):
-        detector.detect(PROFILE, prepared, np.full(N, "train"), ("navier_stokes",))
-
-
 def test_a_patch_covers_the_box_and_its_margin_in_cells_of_the_map():
     features = np.arange(8 * 8).reshape(8, 8, 1)
     # Rows 20 to 30 less and plus 4 of 64: cells 2 to 4; columns 0 to 5: cells 0 and 1.

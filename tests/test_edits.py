@@ -58,7 +58,7 @@ def test_an_edit_returns_a_new_float32_array_and_leaves_its_inputs_alone(name):
     assert edited.flags.writeable and not np.shares_memory(edited, slice)
 
 
-@pytest.mark.parametrize("seed", range(40))
+@pytest.mark.parametrize("seed", range(10))
 def test_inpainting_the_crop_gives_the_bits_of_inpainting_the_whole_slice(seed):
     rng = np.random.default_rng(seed)
     slice, mask = brain(rng), blob(rng, n_discs=1 + seed % 4)
@@ -91,14 +91,6 @@ def test_masks_that_touch_the_border_are_inpainted_like_the_whole_slice(rows, co
     np.testing.assert_array_equal(edits.remove(image, mask), inpaint_whole(image, mask))
 
 
-@pytest.mark.parametrize("radius_px", [1, 2, 5])
-def test_the_crop_grows_with_the_radius(radius_px):
-    rng = np.random.default_rng(2)
-    slice, mask = brain(rng), blob(rng)
-    whole = inpaint_whole(slice, mask, radius_px)
-    np.testing.assert_array_equal(edits.remove(slice, mask, radius_px=radius_px), whole)
-
-
 @pytest.mark.parametrize("dilation_px", [-2, 0, 3])
 def test_removal_leaves_pixels_outside_the_dilated_mask_bit_identical(dilation_px):
     rng = np.random.default_rng(3)
@@ -109,7 +101,7 @@ def test_removal_leaves_pixels_outside_the_dilated_mask_bit_identical(dilation_p
     assert (edited[~outside] != slice[~outside]).any()
 
 
-@pytest.mark.parametrize("seed", range(20))
+@pytest.mark.parametrize("seed", range(5))
 def test_removal_does_not_see_what_was_under_the_mask(seed):
     rng = np.random.default_rng(seed)
     slice, mask = brain(rng), blob(rng)  # many touch the border, where plain OpenCV does see it
@@ -208,23 +200,3 @@ def test_an_edit_refuses_what_it_cannot_edit_and_says_what_it_expects():
         edits.remove(slice, mask, infill="magic")
     with pytest.raises(regions.InvalidEditError, match="empty mask"):
         regions.bounding_box(mask)
-
-
-def test_contrast_left_is_the_share_of_the_step_at_the_rim_that_remains():
-    slice, mask = np.zeros((40, 40), np.float32), np.zeros((40, 40), bool)
-    mask[10:20, 10:20] = True
-    slice[mask] = 3
-    slice[:5] = 50  # beyond the ring
-    for inside, wanted in ((3, 1.0), (1, 1 / 3), (0, 0.0), (-1, -1 / 3)):
-        edited = np.where(mask, np.float32(inside), slice)
-        assert edits.contrast_left(slice, edited, mask) == pytest.approx(wanted)
-    shifted = slice + 7  # a new level for all is no contrast
-    assert edits.contrast_left(slice, shifted, mask) == pytest.approx(1)
-
-
-def test_a_tumor_without_contrast_or_a_slice_without_a_tumor_has_no_share_left():
-    slice, mask = np.ones((9, 9), np.float32), np.zeros((9, 9), bool)
-    assert np.isnan(edits.contrast_left(slice, slice, mask))
-    mask[4, 4] = True
-    assert np.isnan(edits.contrast_left(slice, slice, mask))
-    assert np.isnan(edits.contrast_left(slice, slice, np.ones_like(mask)))

@@ -29,6 +29,8 @@ PROFILE = dataclasses.replace(
     validates=False,
 )  # fmt: skip
 
+pytestmark = pytest.mark.usefixtures("three_blocks")
+
 
 def quiet(_):
     pass

@@ -345,11 +345,6 @@ def test_a_tumor_as_large_as_the_head_has_no_legal_place():
     assert found["sham"] == found["sham_only"] == "no legal place" and found["remove"] == ""
 
 
-def test_no_places_asked_for_is_no_reason():
-    rows, _ = all_rows(*head_with_tumor(), n_places=0)
-    assert not rows["edit"].isin(["sham", "sham_only"]).any()
-
-
 def test_a_row_with_a_reason_cannot_be_recreated():
     image, mask = head_with_tumor()
     row = {"slice_id": "7", "edit": "sham", "reason": "no legal place"}

@@ -4,7 +4,6 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tumorcf_lib import rowfiles
 from tumorcf_lib.config import CLASSES
 from tumorcf_lib.controls import planes
 from tumorcf_lib.data import preprocess
@@ -131,11 +130,3 @@ def test_without_errors_the_interval_is_the_exact_one():
     table = planes.accuracy_table(rows, n_resamples=50).set_index("group")
     assert table.loc["all", "low"] == pytest.approx(0.8316, abs=1e-4)  # 0.025 ** (1 / 20)
     assert table.loc["all", "high"] == 1
-
-
-def test_published_rows_give_the_same_accuracy(prepared):
-    rows = planes.estimate_planes(prepared)
-    rows.loc[rows["person_id"].duplicated(), "known_plane"] = np.nan
-    table = planes.accuracy_table(rows, n_resamples=50)
-    again = planes.accuracy_table(rowfiles.round_trip(rows), n_resamples=50)
-    pd.testing.assert_frame_equal(table, again)

@@ -8,7 +8,7 @@ import pytest
 
 from tumorcf_lib import config, rowfiles
 from tumorcf_lib.controls import probes
-from tumorcf_lib.data import preprocess, split
+from tumorcf_lib.data import split
 from tumorcf_lib.data.cohort import Cohort, from_arrays
 from tumorcf_lib.edits import edits
 
@@ -192,11 +192,3 @@ def test_an_empty_mask_lies_in_the_middle_and_has_no_area(prepared):
     empty = dataclasses.replace(prepared, masks=np.zeros_like(prepared.masks)).subset([0])
     assert probes.statistics_of("place", empty).tolist() == [[0.5, 0.5]]
     assert probes.statistics_of("area", empty).tolist() == [[0.0]]
-
-
-def test_prepared_phantoms_pass_through_every_statistic():
-    from tumorcf_lib.phantoms import cohort as phantom
-
-    cohort = preprocess.prepare(phantom.make_cohort(1, 1, size_px=64), 64)
-    for name in ("intensity", "place", "area"):
-        assert np.isfinite(probes.statistics_of(name, cohort)).all()

@@ -219,14 +219,6 @@ def test_depth_is_exact_for_a_large_mask_at_full_size():
         assert depth_px[k] == pytest.approx(head.depth_px[moved].mean(), abs=1e-6)
 
 
-def test_no_places_have_no_descriptions_and_none_is_chosen():
-    rng = np.random.default_rng(21)
-    places = np.zeros((0, 3), np.int64)
-    depth_px, flags = shams.describe_places(places, np.zeros((9, 9), bool), maps(rng, (9, 9)))
-    assert len(depth_px) == len(flags) == 0
-    assert len(shams.choose_places(places, depth_px, flags, 5.0, 4, rng)) == 0
-
-
 def candidates(rng, n=400):
     """Places on a square, mirrored or not, with random depths and flags."""
     side = int((n // 2) ** 0.5)
@@ -343,10 +335,6 @@ def test_air_between_the_head_and_a_near_border_stays_air():
     slice[4:-4, 4:-4] = 1
     head = head_mask(slice)
     assert not (head[:2].any() or head[-2:].any() or head[:, :2].any() or head[:, -2:].any())
-
-
-def test_a_constant_slice_has_no_head():
-    assert not head_mask(np.zeros((32, 32), np.float32)).any()
 
 
 @pytest.mark.real

@@ -9,17 +9,13 @@ import pandas as pd
 from tumorcf_lib import steps
 
 SIGNIFICANT_DIGITS = 5
-TEXT_COLUMNS = (
-    "patient_id", "person_id", "partner_id", "shown_label", "class", "true", "group", "to",
-)
+TEXT_COLUMNS = tuple("patient_id person_id partner_id shown_label class true group to".split())
 """Text whatever it looks like."""
 
 NAME_COLUMNS = ("slice_id", "label")
 """Text, or whole numbers if all of it is written as such ("7", not "007")."""
 
-WORD_COLUMNS = (
-    "reason", "note", "infill", "relevance", "flag", "why_not", "breaks", "not_counted",
-)
+WORD_COLUMNS = tuple("reason note infill relevance flag why_not breaks not_counted".split())
 """Text whose empty cells are empty, not missing."""
 
 
@@ -44,10 +40,8 @@ def read_table(path: Path) -> pd.DataFrame:
     numbers, or truth values, if each of its cells looks like one.
     """
     text = TEXT_COLUMNS + NAME_COLUMNS + WORD_COLUMNS
-    table = pd.read_csv(
-        path, dtype=dict.fromkeys(text, str), keep_default_na=False, na_values=[""],
-        encoding="utf-8", lineterminator="\n",
-    )
+    written = {"encoding": "utf-8", "lineterminator": "\n", "keep_default_na": False}
+    table = pd.read_csv(path, dtype=dict.fromkeys(text, str), na_values=[""], **written)
     for name in table.columns.intersection(NAME_COLUMNS):
         if table[name].str.fullmatch(r"-?[1-9][0-9]{0,17}|0", na=False).all():
             table[name] = table[name].astype("int64")

@@ -16,11 +16,9 @@ from tumorcf_lib.edits.transplants import REMOVAL_DILATION_PX, find_site, footpr
 
 EMPTY_DONOR = "donor has no tumor"
 
-COLUMNS = (
-    "slice_id", "patient_id", "person_id", "label",
-    "donor_slice_id", "donor_person_id", "donor_label", "seed", "dilation_px",
-    "offset_y", "offset_x", "mirrored", "flag", "depth_px", "donor_depth_px", "n_pixels",
-    "edit_rms",
+COLUMNS = tuple(
+    "slice_id patient_id person_id label donor_slice_id donor_person_id donor_label seed "
+    "dilation_px offset_y offset_x mirrored flag depth_px donor_depth_px n_pixels edit_rms".split()
 )
 """What a row says beside its probabilities and its reason."""
 
@@ -160,10 +158,9 @@ def _made(slice, mask, donor, donor_mask, rng, wanted_px, found):
 def _where(slice, edited, mask, donor_mask, site, donor_depth_px):
     place = site.place
     changed = shams.move(footprint(donor_mask), place) | regions.dilate(mask, REMOVAL_DILATION_PX)
-    return [
-        place.offset_y, place.offset_x, place.mirrored, site.flag, site.depth_px, donor_depth_px,
-        np.count_nonzero(changed), edits.edit_rms(slice, edited),
-    ]
+    where = [place.offset_y, place.offset_x, place.mirrored, site.flag, site.depth_px]
+    changes = [np.count_nonzero(changed), edits.edit_rms(slice, edited)]
+    return [*where, donor_depth_px, *changes]
 
 
 def _depth(slice, mask, found):

@@ -194,43 +194,6 @@ def edit_rms(original, edited):
     return cv2.norm(original, edited, cv2.NORM_L2) / original.size**0.5
 
 
-def contrast_left(slice, edited, mask):
-    """Share of the tumor's contrast that an edit leaves inside the mask.
-
-    The contrast is the mean inside the mask minus the mean of the ring within `RING_PX` around it.
-
-    Parameters
-    ----------
-    slice, edited : ndarray of float32, shape (height, width)
-        The slice as it is, and with the tumor removed, at whatever dilation.
-    mask : ndarray of bool, shape (height, width)
-        The tumor, not dilated.
-
-    Returns
-    -------
-    float
-        0: nothing is left; 1: all of it; negative: it is reversed. NaN if there is no contrast
-        to begin with. Where tumors are hardly brighter than their rim the share is a ratio of
-        small numbers: summarize slices by the median.
-
-    Examples
-    --------
-    >>> slice = np.zeros((9, 9), np.float32)
-    >>> slice[4, 4] = 4
-    >>> contrast_left(slice, slice / 4, slice > 0)
-    0.25
-    """
-    _check(slice, mask)
-    if not mask.any() or mask.all():
-        return float("nan")
-    ring = dilate(mask, RING_PX) & ~mask
-    before, after = (
-        image[mask].mean(dtype=np.float64) - image[ring].mean(dtype=np.float64)
-        for image in (slice, edited)
-    )
-    return float(after / before) if before else float("nan")
-
-
 def _crop_around(region, margin_px):
     top, bottom, left, right = bounding_box(region)
     return (

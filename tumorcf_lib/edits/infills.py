@@ -38,7 +38,9 @@ BLUR_SHARE = 0.5
 
 NEIGHBORS = {
     (dy, dx): 1 / 6 if dy == 0 or dx == 0 else 1 / 12
-    for dy in (-1, 0, 1) for dx in (-1, 0, 1) if (dy, dx) != (0, 0)
+    for dy in (-1, 0, 1)
+    for dx in (-1, 0, 1)
+    if (dy, dx) != (0, 0)
 }
 """Weights of a pixel's eight neighbors in `noisy_linear`."""
 
@@ -225,10 +227,9 @@ def _linear_system(shape, region_bytes):
     known = _neighbor_weights(region, beside)  # (n, n_known)
     total = own.sum(axis=1) + known.sum(axis=1)  # less than 1 at the slice's border
     # Multiplied by these sums, the equations are symmetric and positive definite.
-    solver = scipy.sparse.linalg.splu(
-        (scipy.sparse.diags_array(total) - own).tocsc(), permc_spec="MMD_AT_PLUS_A",
-        diag_pivot_thresh=0, options={"SymmetricMode": True},
-    )
+    equations = (scipy.sparse.diags_array(total) - own).tocsc()
+    how = {"permc_spec": "MMD_AT_PLUS_A", "diag_pivot_thresh": 0}
+    solver = scipy.sparse.linalg.splu(equations, options={"SymmetricMode": True}, **how)
     return solver, known, beside
 
 

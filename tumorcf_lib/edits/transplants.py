@@ -97,8 +97,9 @@ def footprint(donor_mask):
     return regions.dilate(donor_mask, SEAM_PX)
 
 
-def find_site(slice, mask, donor_mask, rng, *, wanted_px, found=None,
-              dilation_px=REMOVAL_DILATION_PX):
+def find_site(
+    slice, mask, donor_mask, rng, *, wanted_px, found=None, dilation_px=REMOVAL_DILATION_PX
+):
     """A legal place for the donor's tumor in the host's head, as deep as it lay where that exists.
 
     Legal means: tumor and seam wholly in the head, and clear of the host's own tumor as a sham
@@ -146,10 +147,8 @@ def find_site(slice, mask, donor_mask, rng, *, wanted_px, found=None,
             f"in a head of {np.count_nonzero(found.mask)} pixels clear of the host's own tumor."
         )
     depth_px, flags = shams.describe_places(places, region, found)
-    (k,) = shams.choose_places(
-        places, depth_px, flags, wanted_px, 1, rng,
-        spacing_px=max(1, round(shams.SPACING_SHARE * min(slice.shape))),
-    )
+    spacing_px = max(1, round(shams.SPACING_SHARE * min(slice.shape)))
+    (k,) = shams.choose_places(places, depth_px, flags, wanted_px, 1, rng, spacing_px=spacing_px)
     place = shams.Place(int(places[k, 0]), int(places[k, 1]), bool(places[k, 2]))
     return Site(place, str(flags[k]), float(depth_px[k]))
 

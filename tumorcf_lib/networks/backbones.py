@@ -135,9 +135,7 @@ def _conv_norm(x, name, *, kernel, filters=None, stride=1, activate=True):
         x = layers.DepthwiseConv2D(kernel, **options)(x)
     else:
         x = layers.Conv2D(filters, kernel, **options)(x)
-    x = FusedNormalization(
-        momentum=BATCH_NORM_MOMENTUM, epsilon=1e-3, name=f"{name}_norm"
-    )(x)
+    x = FusedNormalization(momentum=BATCH_NORM_MOMENTUM, epsilon=1e-3, name=f"{name}_norm")(x)
     return layers.ReLU(max_value=6.0, name=f"{name}_relu6")(x) if activate else x
 
 
@@ -160,10 +158,10 @@ class FusedNormalization(layers.BatchNormalization):
         import tensorflow as tf
 
         none = tf.zeros([0])
+        learned = map(tf.convert_to_tensor, (self.gamma, self.beta))
+        given = dict(zip(("scale", "offset"), learned, strict=True), mean=none, variance=none)
         outputs, mean, variance, *_ = tf.raw_ops.FusedBatchNormV3(
-            x=inputs, scale=tf.convert_to_tensor(self.gamma),
-            offset=tf.convert_to_tensor(self.beta), mean=none, variance=none,
-            epsilon=self.epsilon, is_training=True,
+            x=inputs, epsilon=self.epsilon, is_training=True, **given
         )
         for moving, now in ((self.moving_mean, mean), (self.moving_variance, variance)):
             moving.assign(moving * self.momentum + now * (1 - self.momentum))

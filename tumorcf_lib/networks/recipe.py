@@ -184,11 +184,8 @@ def refit_norms(network, part, *, n_slices=256, batch_size=32):
 
 
 def _statistics(network):
-    return [
-        variable
-        for norm in norm_layers(network) if norm.trainable
-        for variable in (norm.moving_mean, norm.moving_variance)
-    ]
+    learning = [norm for norm in norm_layers(network) if norm.trainable]
+    return [value for norm in learning for value in (norm.moving_mean, norm.moving_variance)]
 
 
 def chunks(order, size):

@@ -66,10 +66,8 @@ class FoldedConvolution(layers.Layer):
         mean = norm.moving_mean
         mean = mean - convolution.bias if convolution.use_bias else mean
         shift = norm.beta - mean * scale if norm.center else -mean * scale
-        options = {
-            "strides": convolution.strides, "padding": convolution.padding,
-            "data_format": convolution.data_format, "dilation_rate": convolution.dilation_rate,
-        }
+        named = ("strides", "padding", "data_format", "dilation_rate")
+        options = {name: getattr(convolution, name) for name in named}
         if isinstance(convolution, layers.DepthwiseConv2D):
             kernel = convolution.kernel * scale[:, None]  # (height, width, n_channels, 1)
             outputs = ops.depthwise_conv(inputs, kernel, **options)

@@ -161,11 +161,10 @@ def _cohort(n_patients, n_slices, choose, name, size_px, seed):
 
 def _row(name, seed, patient, k, label, cause, plan, site, mask):
     person = f"{name.replace(' ', '')}-{seed}-{patient + 1:03d}"
-    return {
-        "slice_id": f"{person}-{k + 1}", "label": label, "patient_id": person,
-        "person_id": person, "carrier": cause.carrier, "marker": cause.marker,
-        "look": cause.look, "plane": plan.plane, "site": site, "tumor_px": int(mask.sum()),
-    }
+    named = {"slice_id": f"{person}-{k + 1}", "label": label}
+    named |= {"patient_id": person, "person_id": person, "carrier": cause.carrier}
+    shown = {"marker": cause.marker, "look": cause.look, "plane": plan.plane}
+    return named | shown | {"site": site, "tumor_px": int(mask.sum())}
 
 
 def plan_patient(rng, anatomy):

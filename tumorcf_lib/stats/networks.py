@@ -165,8 +165,9 @@ def of_means(means, folds, n_slices, *, null=None):
 
 def _within(values, folds):
     """Pooled variance within folds of each column (n, k) about its fold's mean; its freedom."""
-    centered = np.concatenate([values[folds == f] - values[folds == f].mean(axis=0)
-                               for f in np.unique(folds)])
+    centered = np.concatenate(
+        [values[folds == f] - values[folds == f].mean(axis=0) for f in np.unique(folds)]
+    )
     free = len(values) - len(np.unique(folds))
     return (float((centered**2).sum() / free / values.shape[1]) if free else np.nan), free
 
@@ -249,8 +250,8 @@ def against_null(estimate, null):
     of_null = null.sd**2 / null.n if null.n > 1 else 0.0
     known = np.nan_to_num(estimate.network_error) ** 2
     of_patients = estimate.error**2 - known
-    if null.n > 1:  # one of them would spread as they do
-        known = max(known, np.nan_to_num(null.network_sd) ** 2 / max(1, estimate.n_networks))
+    if null.n > 1:  # one of them would spread as they do, on patients of its own, too
+        known = max(known, null.sd**2 / max(1, estimate.n_networks))
     of_networks = known + of_null
     error2 = of_patients + of_networks
     if error2 <= 0:
