@@ -47,7 +47,9 @@ def test_lite0_has_the_size_that_was_published():
     assert trainable == 4_652_008  # 4.65 million
 
 
-@pytest.mark.parametrize("name", ["efficientnet_lite0", "resnet50"])
+@pytest.mark.parametrize(
+    "name", ["efficientnet_lite0", pytest.param("resnet50", marks=pytest.mark.monthly)]
+)
 def test_every_batch_norm_has_the_faster_momentum(name):
     model = backbones.build_backbone(name, 32, None)
     norms = [x for x in model.layers if isinstance(x, keras.layers.BatchNormalization)]
@@ -55,6 +57,7 @@ def test_every_batch_norm_has_the_faster_momentum(name):
     assert {norm.momentum for norm in norms} == {0.9}
 
 
+@pytest.mark.monthly
 def test_resnet50_reads_the_published_file_layout(tmp_path):
     path = tmp_path / "resnet50_weights_tf_dim_ordering_tf_kernels_notop.h5"
     source = keras.applications.ResNet50(include_top=False, weights=None, input_shape=(32, 32, 3))

@@ -53,3 +53,10 @@ def test_what_knows_arrays_only_lies_below_what_knows_files_and_networks():
 def test_a_package_says_what_it_is_for(package):
     words = ast.get_docstring(ast.parse((LIBRARY / package / "__init__.py").read_text()))
     assert words and words.endswith(".")
+
+
+@pytest.mark.parametrize("path", sorted(LIBRARY.rglob("*.py")), ids=lambda p: p.stem)
+def test_a_module_is_short_and_gives_no_name_a_second_address(path):
+    text = path.read_text(encoding="utf-8")
+    assert text.count("\n") <= 300
+    assert "__all__" not in text

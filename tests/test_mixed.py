@@ -71,6 +71,12 @@ def test_what_cannot_be_fitted_is_refused_by_name_and_without_a_warning(values, 
             mixed.fit(values, _ones(values), persons)
 
 
+def test_collinear_columns_are_refused():
+    values, persons = _balanced()
+    with pytest.raises(mixed.NoFitError, match="collinear"):
+        mixed.fit(values, np.ones((len(values), 2)), persons)
+
+
 def test_a_balanced_class_has_its_own_mean_and_all_is_their_mean_weighed_by_slices():
     scores = _scores()
     scores = scores.drop(scores.index[scores["label"] == "glioma"][:18])
@@ -104,7 +110,7 @@ def test_one_class_that_cannot_be_fitted_leaves_the_others_and_says_so():
     assert none["all"]["reason"] == "no slices"
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", range(6))
 def test_persons_differ_exactly_where_the_likelihood_rises_from_zero(seed):
     rng = np.random.default_rng(seed)
     persons = rng.integers(0, 6, 24)

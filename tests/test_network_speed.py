@@ -72,6 +72,7 @@ def test_every_norm_of_lite0_is_folded_and_its_probabilities_stay():
     )
 
 
+@pytest.mark.monthly
 def test_every_norm_of_resnet50_is_folded_and_its_features_stay():
     model = with_drawn_norms(backbones.build_backbone("resnet50", 32, None))
     folded = speed.folded(model)

@@ -103,6 +103,16 @@ def test_a_real_effect_holds_and_its_opposite_does_not():
         assert networks.verdict(e, null, p, "below")[0] != expected
 
 
+def test_no_verdict_depends_on_the_seed_of_a_bootstrap(monkeypatch):
+    rng = np.random.default_rng(5)
+    known, asked = drawn(rng, seeds=2), drawn(rng, seeds=2, truth=0.3)
+    monkeypatch.setattr(np.random, "default_rng", lambda *_: pytest.fail("drawn at random"))
+    null = networks.null_of(known, "score")
+    e = networks.mean(asked, "score", null=null)
+    p = networks.against_null(e, null)
+    assert networks.verdict(e, null, p) == (networks.HOLDS, "")
+
+
 def test_with_one_seed_the_networks_spread_is_that_of_networks_that_know_nothing():
     rng = np.random.default_rng(2)
     rows, null = drawn(rng, seeds=1), networks.Null(0.0, 0.25, 10, 0.2)

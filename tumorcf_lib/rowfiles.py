@@ -9,13 +9,17 @@ import pandas as pd
 from tumorcf_lib import steps
 
 SIGNIFICANT_DIGITS = 5
-TEXT_COLUMNS = tuple("patient_id person_id partner_id shown_label class true group to".split())
+TEXT_COLUMNS = (
+    "patient_id", "person_id", "partner_id", "shown_label", "class", "true", "group", "to",
+)  # fmt: skip
 """Text whatever it looks like."""
 
 NAME_COLUMNS = ("slice_id", "label")
 """Text, or whole numbers if all of it is written as such ("7", not "007")."""
 
-WORD_COLUMNS = tuple("reason note infill relevance flag why_not breaks not_counted".split())
+WORD_COLUMNS = (
+    "reason", "note", "infill", "relevance", "flag", "why_not", "breaks", "not_counted",
+)  # fmt: skip
 """Text whose empty cells are empty, not missing."""
 
 
@@ -40,8 +44,10 @@ def read_table(path: Path) -> pd.DataFrame:
     numbers, or truth values, if each of its cells looks like one.
     """
     text = TEXT_COLUMNS + NAME_COLUMNS + WORD_COLUMNS
-    written = {"encoding": "utf-8", "lineterminator": "\n", "keep_default_na": False}
-    table = pd.read_csv(path, dtype=dict.fromkeys(text, str), na_values=[""], **written)
+    table = pd.read_csv(
+        path, dtype=dict.fromkeys(text, str), keep_default_na=False, na_values=[""],
+        encoding="utf-8", lineterminator="\n",
+    )  # fmt: skip
     for name in table.columns.intersection(NAME_COLUMNS):
         if table[name].str.fullmatch(r"-?[1-9][0-9]{0,17}|0", na=False).all():
             table[name] = table[name].astype("int64")

@@ -1,8 +1,7 @@
 """The study's scores: the formulas on plain arrays, and the table of scores per slice.
 
-P is the raw softmax probability of the true class. Every score exists on two scales:
-as probabilities, and as log-odds of the true class, which do not run into the ends 0
-and 1. The differences below take either.
+P is the softmax probability of the true class. Every score also exists on log-odds of it, which
+do not run into the ends 0 and 1. The differences below take either.
 """
 
 import numpy as np
@@ -87,8 +86,6 @@ def delta_focus(p_only):
 def mean_over_places(values):
     """Mean over a slice's sham places, (n, n_places), NaN where it has fewer; and how many, (n,).
 
-    Examples
-    --------
     >>> mean, n = mean_over_places([[0.5, 1.0], [0.5, np.nan], [np.nan, np.nan]])
     >>> mean, n
     (array([0.75, 0.5 ,  nan]), array([2, 1, 0]))
@@ -193,9 +190,8 @@ def slice_scores(rows, *, infill="navier_stokes", dilation_px=0):
         n_sham places; delta_drop, delta_focus, sham_drop, net_drop, net_focus, the same
         with ``_lo``, and with ``_pred`` for the class *predicted* on the original;
         delta_drop_refit (original and removed slice both with an intensity map of their own,
-        so that the new map of the original alone is no drop); flipped (nullable boolean),
-        sham_flip_rate, removed_to (class after removal). What an edit without probabilities
-        leaves open is missing (NaN); no slice is dropped.
+        so that the new map alone is no drop); flipped (nullable boolean), sham_flip_rate,
+        removed_to (class after removal). What was not predicted is NaN; no slice is dropped.
 
     Raises
     ------

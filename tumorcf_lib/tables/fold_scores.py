@@ -49,11 +49,10 @@ def temperatures(predictions):
     plain = of_plain.groupby(["network", "fold"]).mean()
     plain = plain.loc[PLAIN if PLAIN in plain.index else EARLIER]
     shuffled = predictions.loc[predictions["network"] == SHUFFLED, [*KEYS, "fold"]]
-    if shuffled.empty:
-        return of_plain
     units = shuffled.drop_duplicates().itertuples(index=False, name=None)
-    of_shuffled = pd.Series({key: plain[key[2]] for key in units}, dtype=float)
-    return pd.concat([of_plain, of_shuffled.rename_axis([*KEYS, "fold"])])
+    return pd.concat([of_plain, pd.Series(
+        {key: plain[key[2]] for key in units}, dtype=float
+    ).rename_axis([*KEYS, "fold"]) if len(shuffled) else None])  # fmt: skip
 
 
 def units_of(rows):
@@ -129,7 +128,7 @@ def of_group(scores, group):
 
 
 def groups(scores):
-    """ "all", the classes, and a class's two sites where it has both."""
+    """"all", the classes, and a class's two sites where it has both."""
     found = ["all", *CLASSES]
     for name in CLASSES:
         sites = [f"{name}, {MR}", f"{name}, {OTHER_IDS}"]

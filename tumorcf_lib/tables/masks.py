@@ -42,8 +42,8 @@ def predicted_masks_table(masks, rows, scores):
     for group in ("all", *CLASSES):
         dice, seen = (networks.mean(of_group(masks, group), name) for name in ("dice", "found"))
         low, high = np.clip(dice.interval, 0, 1)
-        start = {"group": group, "dice": dice.value, "dice_low": low, "dice_high": high}
-        start["found"] = seen.value
+        start = {"group": group, "dice": dice.value, "dice_low": low, "dice_high": high,
+                 "found": seen.value}  # fmt: skip
         own = of_group(both, group)
         found += [start | {"score": name} | _compared(own, name) for name in SCORES]
     return pd.DataFrame(found)
@@ -52,7 +52,10 @@ def predicted_masks_table(masks, rows, scores):
 def _compared(scores, name):
     own = scores[np.isfinite(scores[f"{name}_more"])]
     true, by, more = (networks.mean(own, f"{name}{end}") for end in ("", "_by", "_more"))
+    low, high = more.interval
     rank = own[name].corr(own[f"{name}_by"], "spearman") if len(own) > 2 else np.nan
-    names = "true predicted difference difference_low difference_high spearman n_patients n_slices"
-    means, n = (true.value, by.value, more.value), (more.n_patients, more.n_slices)
-    return dict(zip(names.split(), (*means, *more.interval, rank, *n), strict=True))
+    return {
+        "true": true.value, "predicted": by.value, "difference": more.value,
+        "difference_low": low, "difference_high": high, "spearman": rank,
+        "n_patients": more.n_patients, "n_slices": more.n_slices,
+    }  # fmt: skip

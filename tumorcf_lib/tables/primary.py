@@ -15,12 +15,10 @@ from tumorcf_lib.stats import networks
 from tumorcf_lib.stats.verdicts import holm
 from tumorcf_lib.tables.fold_scores import EDITS, PLAIN, SHUFFLED, groups, of_group
 
-SCORES = tuple(
-    "delta_drop sham_drop net_drop net_drop_like_energy net_drop_lo "
-    "delta_focus net_focus focus_over_background".split()
-)
-COUNTED = ["n_patients", "n_slices", "n_seeds"]
-NUMBERS = ["effect", "low", "high", "network_error", "null_low", "null_high", *COUNTED, "n_null"]
+SCORES = (
+    "delta_drop", "sham_drop", "net_drop", "net_drop_like_energy", "net_drop_lo",
+    "delta_focus", "net_focus", "focus_over_background",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -41,22 +39,20 @@ class Claim:
 
 TUMORS = {name: f"{name} tumor" if name == "pituitary" else name for name in CLASSES}
 
-REMOVED = "Removing a {} lowers its probability more than a sham does"
-ALONE = "A {} alone keeps more probability than tumor-free tissue of its shape"
-WRONG = "Slices called wrong lean less on the tumor than slices called right"
-MORE = "Pituitary tumors are leaned on more than {}s"
-ERRORS = "Most errors are between meningioma and glioma"
-OVER = "The tumor alone tells more than the background alone"
-EVERY, OTHERS = ("all",), [name for name in CLASSES if name != "pituitary"]
-
 CLAIMS = (
-    *(Claim(1, REMOVED.format(TUMORS[name]), "net_drop", (name,)) for name in CLASSES),
-    *(Claim(2, ALONE.format(TUMORS[name]), "net_focus", (name,)) for name in CLASSES),
-    Claim(3, WRONG, "delta_drop", EVERY, "wrong", "below"),
-    *(Claim(4, MORE.format(name), "net_drop", ("pituitary", name)) for name in OTHERS),
-    Claim(5, ERRORS, "share of errors", EVERY, "errors"),
-    Claim(6, OVER, "focus_over_background", EVERY),
-)
+    *(Claim(1, f"Removing a {TUMORS[name]} lowers its probability more than a sham does",
+            "net_drop", (name,)) for name in CLASSES),
+    *(Claim(2, f"A {TUMORS[name]} alone keeps more probability than tumor-free tissue of its shape",
+            "net_focus", (name,)) for name in CLASSES),
+    Claim(3, "Slices called wrong lean less on the tumor than slices called right", "delta_drop",
+          ("all",), "wrong", "below"),
+    *(Claim(4, f"Pituitary tumors are leaned on more than {name}s", "net_drop",
+            ("pituitary", name)) for name in CLASSES if name != "pituitary"),
+    Claim(5, "Most errors are between meningioma and glioma", "share of errors", ("all",),
+          "errors"),
+    Claim(6, "The tumor alone tells more than the background alone", "focus_over_background",
+          ("all",)),
+)  # fmt: skip
 """The primary claims; all other numbers are estimates without verdict words."""
 
 
@@ -75,9 +71,12 @@ def still_right_table(scores):
             for edit in EDITS:
                 e = networks.mean(of_group(own, group), f"right_{edit}")
                 low, high = np.clip(e.interval, 0, 1)
-                rows.append((network, group, edit, e.value, low, high, *_counted(e)))
-    columns = ["network", "group", "edit", "share", "low", "high", *COUNTED]
-    return pd.DataFrame(rows, columns=columns)
+                rows.append({
+                    "network": network, "group": group, "edit": edit, "share": e.value,
+                    "low": low, "high": high, "n_patients": e.n_patients,
+                    "n_slices": e.n_slices, "n_seeds": e.n_seeds,
+                })  # fmt: skip
+    return pd.DataFrame(rows)
 
 
 def estimates_table(scores):
@@ -98,18 +97,19 @@ def estimates_table(scores):
                 null = networks.null_of(of_group(nothing, group), score)
                 of_null = network == SHUFFLED
                 e = networks.mean(of_group(own, group), score, null=None if of_null else null)
-                rows.append((network, group, score, *_numbers(e, null)))
-    return pd.DataFrame(rows, columns=["network", "group", "score", *NUMBERS])
+                rows.append({
+                    "network": network, "group": group, "score": score, **_columns(e, null),
+                })  # fmt: skip
+    return pd.DataFrame(rows)
 
 
-def _counted(e):
-    return e.n_patients, e.n_slices, e.n_seeds
-
-
-def _numbers(e, null):
-    """Values of :data:`NUMBERS`."""
-    band = null.band(max(1, e.n_networks))
-    return e.value, *e.interval, e.network_error, *band, *_counted(e), null.n
+def _columns(e, null):
+    (low, high), band = e.interval, null.band(max(1, e.n_networks))
+    return {
+        "effect": e.value, "low": low, "high": high, "network_error": e.network_error,
+        "null_low": band[0], "null_high": band[1], "n_patients": e.n_patients,
+        "n_slices": e.n_slices, "n_seeds": e.n_seeds, "n_null": null.n,
+    }  # fmt: skip
 
 
 def primary_table(scores, network=PLAIN):
@@ -135,10 +135,12 @@ def primary_table(scores, network=PLAIN):
         verdict, reason = networks.verdict(e, null, all_of_them, claim.side)
         if claim.kind == "wrong" and e.n_seeds < 2:
             reason = "one training seed"
-        named = claim.finding, claim.claim, claim.score, " less ".join(claim.groups)
-        rows.append((*named, *_numbers(e, null), one, all_of_them, verdict, reason))
-    named, judged = ["finding", "claim", "score", "group"], ["p", "p_holm", "verdict", "reason"]
-    return pd.DataFrame(rows, columns=[*named, *NUMBERS, *judged])
+        rows.append({
+            "finding": claim.finding, "claim": claim.claim, "score": claim.score,
+            "group": " less ".join(claim.groups), **_columns(e, null),
+            "p": one, "p_holm": all_of_them, "verdict": verdict, "reason": reason,
+        })  # fmt: skip
+    return pd.DataFrame(rows)
 
 
 def claims_of_run(scores):
@@ -181,12 +183,12 @@ def _difference(first, second):
     (e, null), (f, other) = first, second
     error = np.hypot(e.error, f.error)
     df = error**4 / (e.error**4 / e.df + f.error**4 / f.df) if error else min(e.df, f.df)
-    of_networks = float(np.hypot(e.network_error, f.network_error))
-    n = e.n_patients + f.n_patients, e.n_slices + f.n_slices, e.n_seeds, e.n_networks
-    of_both = networks.Estimate(e.value - f.value, float(error), float(df), of_networks, *n)
-    sd, network_sd = np.hypot(null.sd, other.sd), np.hypot(null.network_sd, other.network_sd)
-    n_null = min(null.n, other.n)
-    return of_both, networks.Null(null.mean - other.mean, float(sd), n_null, float(network_sd))
+    return networks.Estimate(
+        e.value - f.value, float(error), float(df), float(np.hypot(e.network_error,
+        f.network_error)), e.n_patients + f.n_patients, e.n_slices + f.n_slices, e.n_seeds,
+        e.n_networks,
+    ), networks.Null(null.mean - other.mean, float(np.hypot(null.sd, other.sd)),
+                     min(null.n, other.n))  # fmt: skip
 
 
 def share_of_errors(scores, between=("meningioma", "glioma")):
@@ -205,9 +207,10 @@ def share_of_errors(scores, between=("meningioma", "glioma")):
         return networks.Estimate(np.nan, np.nan, np.nan, np.nan, n, 0, n_seeds)
     share = among.sum() / wrong.sum()
     error = np.sqrt(((among - share * wrong) ** 2).sum() * n / (n - 1)) / wrong.sum()
-    n_errors = int(table["wrong"].sum() / max(1, n_seeds))
-    counted = int((wrong > 0).sum()), n_errors, n_seeds
-    return networks.Estimate(float(share), float(error), n - 1.0, np.nan, *counted)
+    return networks.Estimate(
+        float(share), float(error), n - 1.0, np.nan, int((wrong > 0).sum()),
+        int(table["wrong"].sum() / max(1, n_seeds)), n_seeds,
+    )  # fmt: skip
 
 
 def wrong_less_right(scores, score):
@@ -241,5 +244,7 @@ def wrong_less_right(scores, score):
     n = len(n_of)
     error = np.sqrt((bread @ (meat.T @ meat) @ bread)[0, 0] * n / (n - 1))
     n_wrong = table.loc[table["wrong"] == 1, "person_id"].nunique()
-    counted = n, len(table) // len(seeds), len(seeds)
-    return networks.Estimate(float(slope[0]), float(error), n_wrong - 1.0, np.nan, *counted)
+    return networks.Estimate(
+        float(slope[0]), float(error), n_wrong - 1.0, np.nan, n, len(table) // len(seeds),
+        len(seeds),
+    )  # fmt: skip

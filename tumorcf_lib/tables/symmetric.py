@@ -17,8 +17,6 @@ from tumorcf_lib.tables.fold_scores import KEYS, SHUFFLED
 WHOSE = ("own", "others'", "all")
 """Whose tumors are removed: those of the class that is told apart, of the others, of all."""
 
-POOLED = ["auc", "loss", "low", "high", "n_patients", "n_seeds"]
-
 ALL_IDS, WITHOUT_MR = "all", "without MR..."
 
 
@@ -47,22 +45,14 @@ def auc_table(rows):
         for name, part in ((ALL_IDS, own), (WITHOUT_MR, _without_mr(own))):
             for group in CLASSES:
                 found += _losses(_by_slice(part, group), group, [*key, name])
-    columns = [
-        *KEYS,
-        "fold",
-        "patients",
-        "group",
-        "whose",
-        "auc",
-        "loss",
-        "variance",
-        "weight",
-        "n_patients",
-    ]
+    columns = [*KEYS, "fold", "patients", "group", "whose", "auc", "loss", "variance", "weight",
+               "n_patients"]
     units = pd.DataFrame(found, columns=columns)
     keys = ["network", "patients", "group", "whose"]
-    found = [(*key, *_pooled(own)) for key, own in units.groupby(keys, sort=False)]
-    return pd.DataFrame(found, columns=[*keys, *POOLED])
+    return pd.DataFrame([
+        dict(zip(keys, key, strict=True)) | _pooled(own)
+        for key, own in units.groupby(keys, sort=False)
+    ])  # fmt: skip
 
 
 def _without_mr(rows):
@@ -85,12 +75,12 @@ def _losses(table, group, key):
         return
     plain = _pairs(own, "original", others, "original")
     for whose in WHOSE:
-        aucs = []
-        for edit in ("sham", "remove"):
-            of_own = edit if whose != WHOSE[1] else "original"
-            of_others = edit if whose != WHOSE[0] else "original"
-            aucs.append(_pairs(own, of_own, others, of_others))
-        loss = aucs[0] - aucs[1]
+        control, removed = (
+            _pairs(own, edit if whose != WHOSE[1] else "original",
+                   others, edit if whose != WHOSE[0] else "original")
+            for edit in ("sham", "remove")
+        )  # fmt: skip
+        loss = control - removed
         n, m = loss.shape
         variance = loss.mean(axis=1).var(ddof=1) / n + loss.mean(axis=0).var(ddof=1) / m
         yield [*key, group, whose, plain.mean(), loss.mean(), variance, n * m, n]
@@ -111,7 +101,7 @@ def _averaging(table):
 
 
 def _pooled(units):
-    """Values of :data:`POOLED`: folds by their numbers of pairs, seeds alike."""
+    """Folds by their numbers of pairs, seeds alike."""
     by = units.pivot(index="fold", columns="training_seed", values="loss").dropna()
     first = units.drop_duplicates("fold").set_index("fold").loc[by.index]
     weight = (first["weight"] / first["weight"].sum()).to_numpy()
@@ -122,8 +112,11 @@ def _pooled(units):
         of_networks = (weight**2 * by.var(axis=1, ddof=1).to_numpy() / by.shape[1]).sum()
     error = np.sqrt((weight**2 * variance).sum() + of_networks)
     loss = float(weight @ by.mean(axis=1).to_numpy())
-    low, high = loss - 1.96 * error, loss + 1.96 * error
-    return float(weight @ auc), loss, low, high, int(first["n_patients"].sum()), by.shape[1]
+    return {
+        "auc": float(weight @ auc), "loss": loss, "low": loss - 1.96 * error,
+        "high": loss + 1.96 * error, "n_patients": int(first["n_patients"].sum()),
+        "n_seeds": by.shape[1],
+    }  # fmt: skip
 
 
 def transplants_table(rows):
@@ -153,8 +146,8 @@ def transplants_table(rows):
         if network == SHUFFLED:
             continue
         for kind, part in (("conflict", own[~own["control"]]), ("control", own[own["control"]])):
-            pairs = [("all", "all"), *((d, "all") for d in CLASSES)]
-            pairs += [(d, h) for d in CLASSES for h in CLASSES if d != h]
+            pairs = [("all", "all"), *((d, "all") for d in CLASSES), *(
+                (d, h) for d in CLASSES for h in CLASSES if d != h)]  # fmt: skip
             if kind == "control":
                 pairs = [("all", "all"), *((name, name) for name in CLASSES)]
             found += [_shares(part, network, kind, *pair) for pair in pairs]
@@ -171,5 +164,5 @@ def _shares(rows, network, kind, donor, host):
         line |= {name: e.value, f"{name}_low": low, f"{name}_high": high}
     if kind == "control":
         line |= dict.fromkeys(("head", "head_low", "head_high"), np.nan)
-    counted = {name: getattr(tumor, name) for name in ("n_patients", "n_slices", "n_seeds")}
-    return line | {"neither": neither.value} | counted
+    return line | {"neither": neither.value, "n_patients": tumor.n_patients,
+                   "n_slices": tumor.n_slices, "n_seeds": tumor.n_seeds}  # fmt: skip
