@@ -3,6 +3,9 @@
 import os
 from pathlib import Path
 
+if "PYTEST_XDIST_WORKER" in os.environ:  # workers share the cores; read when NumPy is loaded
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
 import hypothesis
 import pytest
 
@@ -23,7 +26,7 @@ def study(tmp_path):
 def three_blocks():
     """Lite0 with its first three kinds of block only: built and traced in a quarter of the time.
 
-    For tests of what is done with networks: ``pytestmark = pytest.mark.usefixtures``.
+    With random weights; for tests of what is done with networks: ``pytest.mark.usefixtures``.
     """
     from tumorcf_lib.controls import detector
     from tumorcf_lib.networks import backbones

@@ -29,8 +29,6 @@ PROFILE = dataclasses.replace(
     validates=False,
 )  # fmt: skip
 
-pytestmark = pytest.mark.usefixtures("three_blocks")
-
 
 def quiet(_):
     pass

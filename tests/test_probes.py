@@ -12,6 +12,8 @@ from tumorcf_lib.data import split
 from tumorcf_lib.data.cohort import Cohort, from_arrays
 from tumorcf_lib.edits import edits
 
+pytestmark = pytest.mark.usefixtures("three_blocks")
+
 TINY = dataclasses.replace(
     config.get("smoke"), weights=None, size_px=64, probe_size_px=32, probe_epochs=0, batch_size=8,
 )  # fmt: skip

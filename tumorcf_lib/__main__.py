@@ -210,8 +210,7 @@ def lab(options):
 
 def test(options, chosen=("-m", "not monthly"), n_steps=2):
     with tempfile.TemporaryDirectory() as folder:
-        own = {"TUMORCF_RUNS": f"{folder}/runs", "TUMORCF_PROFILE": "smoke", "TUMORCF_COMMAND": "",
-               "OPENBLAS_NUM_THREADS": "1"}  # workers share the cores
+        own = {"TUMORCF_RUNS": f"{folder}/runs", "TUMORCF_PROFILE": "smoke", "TUMORCF_COMMAND": ""}
         for title, words in list(TESTS.items())[:n_steps]:
             print(f"== {title}", flush=True)
             call = [sys.executable, "-m", "pytest", "-q", *chosen, *words.split()]
