@@ -77,39 +77,6 @@ def test_collinear_columns_are_refused():
         mixed.fit(values, np.ones((len(values), 2)), persons)
 
 
-def test_a_balanced_class_has_its_own_mean_and_all_is_their_mean_weighed_by_slices():
-    scores = _scores()
-    scores = scores.drop(scores.index[scores["label"] == "glioma"][:18])
-    found = mixed.class_means(scores, "net_drop")
-    shares = scores["label"].value_counts(normalize=True)
-    for name, rows in scores.groupby("label"):
-        assert found[name]["effect"] == pytest.approx(rows["net_drop"].mean(), abs=1e-5)
-        assert found[name]["low"] < found[name]["effect"] < found[name]["high"]
-    expected = sum(shares[name] * found[name]["effect"] for name in shares.index)
-    assert found["all"]["effect"] == pytest.approx(expected)
-
-
-def test_independent_models_add_their_variances():
-    found = mixed.class_means(_scores(), "net_drop")
-    t, classes = sps.t.ppf(0.975, 11), [name for name in found if name != "all"]
-    errors = [(found[c]["high"] - found[c]["effect"]) / t / 3 for c in classes]
-    variance = np.square(errors).sum()
-    df = variance**2 / np.sum(np.array(errors) ** 4 / 11)
-    reach = sps.t.ppf(0.975, df) * np.sqrt(variance)
-    assert found["all"]["high"] - found["all"]["effect"] == pytest.approx(reach)
-
-
-def test_one_class_that_cannot_be_fitted_leaves_the_others_and_says_so():
-    scores = _scores()
-    scores.loc[scores["label"] == "glioma", "net_drop"] = 0.0
-    found = mixed.class_means(scores, "net_drop")
-    assert found["glioma"]["reason"] == "all values are alike"
-    assert found["all"]["reason"] == "no fit of glioma"
-    assert np.isnan(found["glioma"]["effect"]) and np.isfinite(found["pituitary"]["low"])
-    none = mixed.class_means(scores.assign(net_drop=np.nan), "net_drop")
-    assert none["all"]["reason"] == "no slices"
-
-
 @pytest.mark.parametrize("seed", range(6))
 def test_persons_differ_exactly_where_the_likelihood_rises_from_zero(seed):
     rng = np.random.default_rng(seed)

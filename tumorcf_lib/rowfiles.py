@@ -11,7 +11,7 @@ from tumorcf_lib import steps
 SIGNIFICANT_DIGITS = 5
 TEXT_COLUMNS = (
     "patient_id", "person_id", "partner_id", "shown_label", "class", "true", "group", "to",
-)  # fmt: skip
+)
 """Text whatever it looks like."""
 
 NAME_COLUMNS = ("slice_id", "label")
@@ -19,7 +19,7 @@ NAME_COLUMNS = ("slice_id", "label")
 
 WORD_COLUMNS = (
     "reason", "note", "infill", "relevance", "flag", "why_not", "breaks", "not_counted",
-)  # fmt: skip
+)
 """Text whose empty cells are empty, not missing."""
 
 
@@ -47,7 +47,7 @@ def read_table(path: Path) -> pd.DataFrame:
     table = pd.read_csv(
         path, dtype=dict.fromkeys(text, str), keep_default_na=False, na_values=[""],
         encoding="utf-8", lineterminator="\n",
-    )  # fmt: skip
+    )
     for name in table.columns.intersection(NAME_COLUMNS):
         if table[name].str.fullmatch(r"-?[1-9][0-9]{0,17}|0", na=False).all():
             table[name] = table[name].astype("int64")

@@ -52,7 +52,7 @@ def temperatures(predictions):
     units = shuffled.drop_duplicates().itertuples(index=False, name=None)
     return pd.concat([of_plain, pd.Series(
         {key: plain[key[2]] for key in units}, dtype=float
-    ).rename_axis([*KEYS, "fold"]) if len(shuffled) else None])  # fmt: skip
+    ).rename_axis([*KEYS, "fold"]) if len(shuffled) else None])
 
 
 def units_of(rows):

@@ -43,7 +43,7 @@ def predicted_masks_table(masks, rows, scores):
         dice, seen = (networks.mean(of_group(masks, group), name) for name in ("dice", "found"))
         low, high = np.clip(dice.interval, 0, 1)
         start = {"group": group, "dice": dice.value, "dice_low": low, "dice_high": high,
-                 "found": seen.value}  # fmt: skip
+                 "found": seen.value}
         own = of_group(both, group)
         found += [start | {"score": name} | _compared(own, name) for name in SCORES]
     return pd.DataFrame(found)
@@ -58,4 +58,4 @@ def _compared(scores, name):
         "true": true.value, "predicted": by.value, "difference": more.value,
         "difference_low": low, "difference_high": high, "spearman": rank,
         "n_patients": more.n_patients, "n_slices": more.n_slices,
-    }  # fmt: skip
+    }

@@ -18,7 +18,7 @@ from tumorcf_lib.tables.fold_scores import EDITS, PLAIN, SHUFFLED, groups, of_gr
 SCORES = (
     "delta_drop", "sham_drop", "net_drop", "net_drop_like_energy", "net_drop_lo",
     "delta_focus", "net_focus", "focus_over_background",
-)  # fmt: skip
+)
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ CLAIMS = (
           "errors"),
     Claim(6, "The tumor alone tells more than the background alone", "focus_over_background",
           ("all",)),
-)  # fmt: skip
+)
 """The primary claims; all other numbers are estimates without verdict words."""
 
 
@@ -75,7 +75,7 @@ def still_right_table(scores):
                     "network": network, "group": group, "edit": edit, "share": e.value,
                     "low": low, "high": high, "n_patients": e.n_patients,
                     "n_slices": e.n_slices, "n_seeds": e.n_seeds,
-                })  # fmt: skip
+                })
     return pd.DataFrame(rows)
 
 
@@ -99,7 +99,7 @@ def estimates_table(scores):
                 e = networks.mean(of_group(own, group), score, null=None if of_null else null)
                 rows.append({
                     "network": network, "group": group, "score": score, **_columns(e, null),
-                })  # fmt: skip
+                })
     return pd.DataFrame(rows)
 
 
@@ -109,7 +109,7 @@ def _columns(e, null):
         "effect": e.value, "low": low, "high": high, "network_error": e.network_error,
         "null_low": band[0], "null_high": band[1], "n_patients": e.n_patients,
         "n_slices": e.n_slices, "n_seeds": e.n_seeds, "n_null": null.n,
-    }  # fmt: skip
+    }
 
 
 def primary_table(scores, network=PLAIN):
@@ -139,7 +139,7 @@ def primary_table(scores, network=PLAIN):
             "finding": claim.finding, "claim": claim.claim, "score": claim.score,
             "group": " less ".join(claim.groups), **_columns(e, null),
             "p": one, "p_holm": all_of_them, "verdict": verdict, "reason": reason,
-        })  # fmt: skip
+        })
     return pd.DataFrame(rows)
 
 
@@ -188,7 +188,7 @@ def _difference(first, second):
         f.network_error)), e.n_patients + f.n_patients, e.n_slices + f.n_slices, e.n_seeds,
         e.n_networks,
     ), networks.Null(null.mean - other.mean, float(np.hypot(null.sd, other.sd)),
-                     min(null.n, other.n))  # fmt: skip
+                     min(null.n, other.n))
 
 
 def share_of_errors(scores, between=("meningioma", "glioma")):
@@ -210,7 +210,7 @@ def share_of_errors(scores, between=("meningioma", "glioma")):
     return networks.Estimate(
         float(share), float(error), n - 1.0, np.nan, int((wrong > 0).sum()),
         int(table["wrong"].sum() / max(1, n_seeds)), n_seeds,
-    )  # fmt: skip
+    )
 
 
 def wrong_less_right(scores, score):
@@ -247,4 +247,4 @@ def wrong_less_right(scores, score):
     return networks.Estimate(
         float(slope[0]), float(error), n_wrong - 1.0, np.nan, n, len(table) // len(seeds),
         len(seeds),
-    )  # fmt: skip
+    )

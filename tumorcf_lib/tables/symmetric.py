@@ -52,7 +52,7 @@ def auc_table(rows):
     return pd.DataFrame([
         dict(zip(keys, key, strict=True)) | _pooled(own)
         for key, own in units.groupby(keys, sort=False)
-    ])  # fmt: skip
+    ])
 
 
 def _without_mr(rows):
@@ -79,7 +79,7 @@ def _losses(table, group, key):
             _pairs(own, edit if whose != WHOSE[1] else "original",
                    others, edit if whose != WHOSE[0] else "original")
             for edit in ("sham", "remove")
-        )  # fmt: skip
+        )
         loss = control - removed
         n, m = loss.shape
         variance = loss.mean(axis=1).var(ddof=1) / n + loss.mean(axis=0).var(ddof=1) / m
@@ -116,7 +116,7 @@ def _pooled(units):
         "auc": float(weight @ auc), "loss": loss, "low": loss - 1.96 * error,
         "high": loss + 1.96 * error, "n_patients": int(first["n_patients"].sum()),
         "n_seeds": by.shape[1],
-    }  # fmt: skip
+    }
 
 
 def transplants_table(rows):
@@ -147,7 +147,7 @@ def transplants_table(rows):
             continue
         for kind, part in (("conflict", own[~own["control"]]), ("control", own[own["control"]])):
             pairs = [("all", "all"), *((d, "all") for d in CLASSES), *(
-                (d, h) for d in CLASSES for h in CLASSES if d != h)]  # fmt: skip
+                (d, h) for d in CLASSES for h in CLASSES if d != h)]
             if kind == "control":
                 pairs = [("all", "all"), *((name, name) for name in CLASSES)]
             found += [_shares(part, network, kind, *pair) for pair in pairs]
@@ -165,4 +165,4 @@ def _shares(rows, network, kind, donor, host):
     if kind == "control":
         line |= dict.fromkeys(("head", "head_low", "head_high"), np.nan)
     return line | {"neither": neither.value, "n_patients": tumor.n_patients,
-                   "n_slices": tumor.n_slices, "n_seeds": tumor.n_seeds}  # fmt: skip
+                   "n_slices": tumor.n_slices, "n_seeds": tumor.n_seeds}
