@@ -55,6 +55,7 @@ def test_a_package_says_what_it_is_for(package):
     assert words and words.endswith(".")
 
 
-def test_a_name_has_one_address():
+def test_modules_are_short_and_give_no_name_a_second_address():
     for path in LIBRARY.rglob("*.py"):
-        assert "__all__" not in path.read_text(encoding="utf-8"), path
+        text = path.read_text(encoding="utf-8")
+        assert text.count("\n") <= 300 and "__all__" not in text, path
