@@ -326,7 +326,8 @@ def test_versions_that_differ_between_units_are_named(finished, tmp_path):
     study, said = copied(finished, tmp_path / "versions"), []
     told_otherwise(rows_of(study, 1), versions={"keras": "2.0"})
     pool.pool(study, progress=said.append)
-    (line,) = said
+    line, done = said
+    assert done.startswith("Rows of 5 units")
     assert line.startswith("Units were made by several versions of keras: 2.0 (plain fold 1,")
 
 

@@ -38,7 +38,7 @@ def pool(study, folder=None, *, published=None, progress=print):
     published : pathlib.Path, optional
         Folder of rows that were published before.
     progress : callable
-        Is told which packages differ between units, of which only a warning is due.
+        Is told which packages differ between units, and what was pooled.
 
     Returns
     -------
@@ -77,6 +77,7 @@ def pool(study, folder=None, *, published=None, progress=print):
     units = pd.concat([kept, units[COLUMNS]], ignore_index=True)
     units = units.sort_values(UNIT, ignore_index=True)
     rowfiles.write_table(units, folder / "units.csv")
+    progress(f"Rows of {len(units)} units are put together in {config.shown(folder)}.")
     return units
 
 
