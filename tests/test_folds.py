@@ -46,7 +46,7 @@ def finished(tmp_path_factory):
         )
         study = tiny_study.run_to_inputs(tmp_path_factory.mktemp("cv"), PROFILE)
         crossval.run(study, progress=quiet)
-        crossval.run(study, fold_numbers=[0, 1], seed=1, shuffled=True, progress=quiet)
+        crossval.run(study, fold_numbers=[0, 1], seed=1, network="shuffled", progress=quiet)
         crossval.run(study, fold_numbers=[1], recipe="one epoch", progress=quiet)
         pool.pool(study)
         yield study
@@ -271,6 +271,23 @@ def test_shuffled_labels_give_each_patient_one_class_and_each_class_as_many_pati
         assert by_person["label"].first().value_counts().to_dict() == (
             true.value_counts().to_dict()
         )
+
+
+def test_without_mr_no_patient_of_that_site_is_trained_on_and_all_are_tested(finished):
+    source = crossval.source_of(finished)
+    prepared = by_fold.load_prepared(source)
+    persons = prepared.persons.astype(object)
+    chosen = np.unique(persons)[::2]
+    at_site = np.isin(persons, chosen)
+    prepared.table["person_id"] = np.where(at_site, "MR" + persons.astype(str), persons)
+    split = source.read("01_data", "split")
+    rows = split[split["fold"] == 0]
+    own, _ = crossval.unit_of(finished, source, prepared, rows, 0, 0, network="without_mr")
+    usual = by_fold.parts_of(prepared, rows)
+    assert (own.parts[~at_site] == usual[~at_site]).all()
+    assert set(own.parts[at_site]) == {"left out", "test"}
+    assert ((own.parts == "test") == (usual == "test")).all()
+    assert own.depends_on["without"] == "MR"
 
 
 def test_units_that_know_nothing_are_audited_on_the_true_classes(finished):

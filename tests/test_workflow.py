@@ -62,7 +62,7 @@ def test_every_command_of_the_workflow_is_one_of_the_command_line():
     for command, used in found.items():
         known = {name for names, _ in cli.COMMANDS[command][2] for name in names}
         assert {*used, "--profile", "--data"} <= known
-    assert "--shuffled" in {name for names, _ in cli.COMMANDS["train"][2] for name in names}
+    assert "--network" in {name for names, _ in cli.COMMANDS["train"][2] for name in names}
 
 
 def test_profiles_speak_of_rules_that_exist():
@@ -163,4 +163,4 @@ def test_units_by_slurm_are_those_of_the_commands(by_commands, tmp_path):
 def test_the_profile_to_try_it_on_has_units_that_a_test_can_wait_for():
     profile = config.get(PROFILE)
     assert profile.is_phantom and profile.n_folds > 1 and not profile.has_notebooks
-    assert folds.NETWORKS.keys() == {"plain", "shuffled"}
+    assert folds.NETWORKS.keys() == {"plain", "shuffled", "without_mr"}

@@ -182,7 +182,7 @@ def _of_folds(options):
 def train(options):
     get = vars(options).get
     lib("study.folds").run(_of_folds(options), seed=options.seed, fold_numbers=get("fold"),
-                           recipe=get("recipe", ""), shuffled=get("shuffled", False))
+                           recipe=get("recipe", ""), network=get("network", "plain"))
 
 
 def pool(options):
@@ -236,7 +236,8 @@ TRAIN = (
     *CV,
     option("--fold", type=int, action="append", help="may be repeated; default: all"),
     option("--recipe", default="", help="try it on validation patients only"),
-    option("--shuffled", action="store_true", help="on labels shuffled over patients"),
+    option("--network", metavar="KIND", default="plain", help="plain; shuffled: labels dealt anew "
+           "to the patients, knows nothing; without_mr: trained without patients MR..."),
 )
 SCRATCH = (*DATA, SEED, option("--epochs", type=int, help="of the whole schedule (default: 10)"),
            option("--minutes", type=float, default=20.0, help="then stop; again: go on"),

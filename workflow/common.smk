@@ -22,7 +22,11 @@ def command(name, profile=config["profile"]):
 MARKS = Path(STUDY["runs"]) / config["profile"] / "workflow"
 LOGS = MARKS / "logs"
 NOTEBOOK_MARKS = Path(STUDY["runs"]) / config["notebooks"] / "workflow"
-SEEDS = {"plain": config["seeds"], "shuffled": config["shuffled_seeds"]}
+SEEDS = {
+    "plain": config["seeds"],
+    "shuffled": config["shuffled_seeds"],
+    "without_mr": config["without_mr_seeds"],
+}
 UNITS = [
     MARKS / f"{network}_fold{fold}_seed{seed}"
     for network, seeds in SEEDS.items()
@@ -32,7 +36,7 @@ UNITS = [
 
 
 wildcard_constraints:
-    network="plain|shuffled",
+    network="|".join(SEEDS),
     fold=r"\d+",
     seed=r"\d+",
     number="0[1-6]",

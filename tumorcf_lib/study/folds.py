@@ -35,14 +35,16 @@ RECIPES: dict[str, dict] = {
     "kept": {"validates": True},
     "running mean of weights": {"validates": True, "ema_momentum": 0.98},
     "early blocks frozen": {"validates": True, "frozen_blocks": 3},
+    "lighter views": {"validates": True, "augmentation": 0.6},
     "192 px": {"validates": True, "size_px": 192},
 }
 """Recipes tried on patients held out within a fold's training, by what differs from the profile.
 The tested patients of a fold have no part in a trial; the kept recipe is refitted on both."""
 
-NETWORKS = {"plain": "units", "shuffled": "shuffled"}
-"""Kinds of network, and the folder of their units: the study's own, and those trained on classes
-dealt anew to the patients, which know nothing."""
+NETWORKS = {"plain": "units", "shuffled": "shuffled", "without_mr": "without_mr"}
+"""Kinds of network, and the folder of their units: the study's own; those trained on classes dealt
+anew to the patients, which know nothing; and those that were shown no patient ``MR...``, all of
+whom have a glioma, so that no trace of their site can stand for the class."""
 
 TOLD = "unit.json"
 """A unit's file that says which it is, what it was made of, how long it took and by what."""
@@ -83,7 +85,7 @@ def prepare(study):
             notebooks.run(study, last="02")
 
 
-def run(study, *, fold_numbers=None, seed=0, recipe="", shuffled=False, progress=print):
+def run(study, *, fold_numbers=None, seed=0, recipe="", network="plain", progress=print):
     """Run the units of one training seed; those that are finished are left as they are.
 
     Parameters
@@ -98,9 +100,9 @@ def run(study, *, fold_numbers=None, seed=0, recipe="", shuffled=False, progress
     recipe : str
         A key of :data:`RECIPES`. Recipes are tried on validation patients only: tested slices are
         neither predicted nor audited.
-    shuffled : bool
-        Train on classes dealt anew to the patients: a network that knows nothing of the
-        classes, audited on the same slices by the same plan. ``seed`` also chooses the deal.
+    network : str
+        A key of :data:`NETWORKS`, all audited on the same slices by the same plan. Of "shuffled",
+        ``seed`` also chooses the deal.
     progress : callable
 
     Raises
@@ -115,19 +117,21 @@ def run(study, *, fold_numbers=None, seed=0, recipe="", shuffled=False, progress
         raise UnitError(f"There is no fold {strange[0]}; choose of 0 to {n_folds - 1}.")
     if recipe and recipe not in RECIPES:
         raise UnitError(f"There is no recipe {recipe!r}; choose one of: {', '.join(RECIPES)}.")
+    if network not in NETWORKS:
+        raise UnitError(f"There is no network {network!r}; choose one of: {', '.join(NETWORKS)}.")
     prepare(study)
     source = source_of(study)
     prepared = by_fold.load_prepared(source)
     split = splits.check(source.read("01_data", "split"))
     for fold in fold_numbers:
         rows = split[split["fold"] == fold]
-        unit, asked = unit_of(study, source, prepared, rows, fold, seed, recipe, shuffled)
+        unit, asked = unit_of(study, source, prepared, rows, fold, seed, recipe, network)
         words = f"fold {fold}, seed {seed}" + (f", recipe {recipe!r}" if recipe else "")
-        words += ", labels shuffled" if shuffled else ""
+        words += f", network {network!r}" if network != "plain" else ""
         reason = why_unfinished(unit, asked)
         progress(f"{words}: {reason or 'up to date, skipped'}")
         if reason:
-            told = {"network": "shuffled" if shuffled else "plain", **unit.names}
+            told = {"network": network, **unit.names}
             make(unit, _asking(unit, told, asked, recipe), asked)
             progress(f"{words}: finished, {config.shown(unit.folder)}")
 
@@ -137,23 +141,26 @@ def source_of(study):
     return results.Results(study, "03_training", study.folder / "03_training")
 
 
-def unit_folder(study, fold, seed, recipe="", shuffled=False):
+def unit_folder(study, fold, seed, recipe="", network="plain"):
     """Folder of one unit."""
-    name = f"fold{fold}_seed{seed}"
-    if shuffled:
-        return study.folder / NETWORKS["shuffled"] / name
-    return study.folder / "recipes" / recipe / name if recipe else study.folder / "units" / name
+    where = study.folder / "recipes" / recipe if recipe else study.folder / NETWORKS[network]
+    return where / f"fold{fold}_seed{seed}"
 
 
-def unit_of(study, source, prepared, rows, fold, seed, recipe="", shuffled=False):
+def unit_of(study, source, prepared, rows, fold, seed, recipe="", network="plain"):
     """A unit of these split rows, and all that its rows depend on beside its training."""
     training_seed = 1000 * seed + int(fold)
     depends_on = by_fold.training_depends(source, training_seed) | {"fold": int(fold)}
     profile, labels, asked = study.profile, None, {}
-    if shuffled:
+    parts = by_fold.parts_of(prepared, rows)
+    if network == "shuffled":
         depends_on["labels"] = "shuffled"
         n_persons = len(np.unique(prepared.persons))
         labels = deal(prepared.persons, prepared.labels, [seed, n_persons])
+    if network == "without_mr":
+        depends_on["without"] = "MR"
+        of_site = np.char.startswith(prepared.persons.astype(str), "MR")
+        parts[of_site & (parts != "test")] = "left out"
     if recipe:
         profile = replace(profile, **RECIPES[recipe])
         depends_on["settings"] = depends_on["settings"] | RECIPES[recipe]
@@ -164,8 +171,8 @@ def unit_of(study, source, prepared, rows, fold, seed, recipe="", shuffled=False
         slices = np.stack([preprocess.resize_slice(s, profile.size_px) for s in prepared.slices])
         prepared = replace(prepared, slices=slices)
     unit = Unit(
-        unit_folder(study, fold, seed, recipe, shuffled), profile, prepared,
-        by_fold.parts_of(prepared, rows), training_seed, depends_on, labels,
+        unit_folder(study, fold, seed, recipe, network), profile, prepared, parts, training_seed,
+        depends_on, labels,
         names={"training_seed": int(seed), "fold": int(fold)},
     )  # fmt: skip
     return unit, asked
