@@ -1,4 +1,4 @@
-"""The committed notebooks keep the project's form, and were published from a demo run."""
+"""The committed notebooks teach in one form, and show published results."""
 
 import json
 import re
@@ -12,10 +12,21 @@ from tumorcf_lib.study import leak, pooled, stages
 
 NOTEBOOKS = sorted(config.NOTEBOOKS.glob("*.ipynb"))
 NUMBERED = [config.NOTEBOOKS / f"{name}.ipynb" for name in stages.NAMES]
+TAUGHT = [path for path in NOTEBOOKS if path.stem != "audit_your_model"]
+JARGON = {
+    "sham": "**sham**", "Net-Drop": "**Net-Drop**", "silhouette": "**silhouette**",
+    "z-score": "**z-score**", "probe": "**probe**", "drift": "**drift**", "energy": "**energy**",
+    "temperature": "**temperature**", "Holm": "(Holm", "hardened": "**hardened**",
+    "saliency": "**saliency map**", "canary": "**canary**", "phantom": "**phantom**",
+}  # fmt: skip
+"""Word -> how it stands where it is introduced."""
+
+MEANT = {"sham": {"03_training", "04_evaluation"}, "phantom": set(stages.NAMES[1:])}
+"""Notebooks that may use a word that an earlier notebook introduced."""
 
 
 def load(path):
-    return json.loads(path.read_text())["cells"]
+    return json.loads(path.read_text(encoding="utf-8"))["cells"]
 
 
 def code_cells(path):
@@ -30,12 +41,20 @@ def tags(cell):
     return cell["metadata"].get("tags", [])
 
 
+def shown(cell):
+    """Markdown that a code cell displayed."""
+    return ["".join(o["data"]["text/markdown"]) for o in cell["outputs"]
+            if "text/markdown" in o.get("data", {})]  # fmt: skip
+
+
 every_notebook = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+every_taught = pytest.mark.parametrize("path", TAUGHT, ids=lambda path: path.stem)
 every_stage = pytest.mark.parametrize("path", NUMBERED, ids=lambda path: path.stem)
 
 
-def test_the_six_numbered_notebooks_are_there():
-    assert set(NUMBERED) <= set(NOTEBOOKS)
+def test_the_numbered_notebooks_and_the_guides_are_there():
+    guides = [config.NOTEBOOKS / f"{name}.ipynb" for name in stages.GUIDES]
+    assert sorted([*NUMBERED, *guides]) == NOTEBOOKS
 
 
 @every_notebook
@@ -43,37 +62,39 @@ def test_a_notebook_is_valid(path):
     nbformat.validate(nbformat.read(path, 4))
 
 
-@every_stage
-def test_the_opening_is_always_the_same_five_cells(path):
-    title, setup, imports, parameters, start = load(path)[:5]
-    assert re.match(rf"# {path.stem[:2]} · \w+\n\n\*\*.+\?\*\*", text(title))
-    for word in ("**Reads**", "**Writes**", "**Runtime**", "Open in Binder", "Open in Colab"):
+@every_taught
+def test_the_opening_is_question_answer_parameters_and_setup(path):
+    """Parameters stand before setup: what is set up begins with them."""
+    title, *rest = load(path)
+    assert re.match(r"# (0\d · )?\w+\n\n\*\*.+\?\*\*\n\n\*\*Answer\.\*\* .+\. .+\.\n", text(title))
+    for word in ("**Reads**", "**Writes**", "**Runtime**", texts.badges(f"notebooks/{path.name}")):
         assert word in text(title)
-    assert texts.badges(f"notebooks/{path.name}") in text(title)
-    assert tags(setup) == ["setup"]
-    assert len(text(setup).splitlines()) <= 10
-    assert all(re.match(r"(import|from) |$", line) for line in text(imports).splitlines())
-    assert tags(parameters) == ["parameters"]
-    assert len(text(parameters).splitlines()) == 2
-    assert text(start).startswith("study = runtime.start(PROFILE, SEED")
+    if path.stem != publish.EVIDENCE:
+        assert tags(rest[0]) == ["parameters"] and "PROFILE = " in text(rest.pop(0))
+    assert tags(rest[0]) == ["setup", "hide-input"]
+    assert text(rest[0]).startswith(texts.setup_cell(path.stem))
+    assert rest[1]["cell_type"] == "markdown"
+    assert texts.with_opening({"cells": load(path)}, path.stem)["cells"][0]["source"] == text(title)
 
 
-@every_stage
+@every_taught
 def test_imports_are_in_the_opening_only(path):
-    for cell in code_cells(path)[2:]:
-        assert not re.search(r"^\s*(import|from) ", text(cell), re.MULTILINE)
+    for cell in code_cells(path):
+        if not tags(cell):
+            assert not re.search(r"^\s*(import|from) ", text(cell), re.MULTILINE)
 
 
-@every_stage
+@every_taught
 def test_never_more_than_two_code_cells_in_a_row_after_the_opening(path):
-    kinds = "".join(cell["cell_type"][0] for cell in load(path)[5:])
-    assert "ccc" not in kinds
+    cells = load(path)
+    last = max(i for i, cell in enumerate(cells) if "setup" in tags(cell))
+    assert "ccc" not in "".join(cell["cell_type"][0] for cell in cells[last + 1 :])
 
 
 @every_notebook
 def test_cells_are_short_and_define_nothing(path):
     for cell in code_cells(path):
-        assert len(text(cell).splitlines()) <= 20
+        assert len(text(cell).splitlines()) <= 20 + 5 * ("setup" in tags(cell))
         assert not re.search(r"^\s*(def|class|for .*fit|while) ", text(cell), re.MULTILINE)
 
 
@@ -93,19 +114,57 @@ def test_no_shell_no_change_of_folder_no_absolute_path(path):
         assert not re.search(r"""["'](/|~|[A-Z]:\\)""", text(cell))
 
 
-@every_stage
-def test_the_last_section_says_what_was_found_from_saved_numbers(path):
+@every_taught
+def test_every_figure_is_read_out_and_doubted(path):
     cells = load(path)
-    headings = [
-        line
-        for cell in cells
-        if cell["cell_type"] == "markdown"
-        for line in text(cell).splitlines()
-        if line.startswith("## ")
-    ]
-    assert headings[-1] == "## What we found"
-    assert "Limitation" in text(code_cells(path)[-1])
-    assert ".ipynb)" in text(cells[-1])
+    pictured = [i for i, cell in enumerate(cells) if any(
+        "image/png" in o.get("data", {}) for o in cell.get("outputs", []))]  # fmt: skip
+    for i in pictured:
+        assert any(re.search(r"\w.*\.$", words) for words in shown(cells[i])), text(cells[i])
+        after = next(cell for cell in cells[i:] if cell["cell_type"] == "markdown")
+        assert re.search(r"could\s+be\s+wrong", text(after)), text(after)[:80]
+    for cell in code_cells(path):
+        if "save_figure(" in text(cell):
+            assert "shows_slices=" in text(cell) and "reading.show(\n    fig" in text(cell).replace(
+                "reading.show(fig", "reading.show(\n    fig")  # fmt: skip
+
+
+@every_taught
+def test_tables_are_small_rounded_and_named_in_words(path):
+    for cell in code_cells(path):
+        assert not any("text/html" in output.get("data", {}) for output in cell["outputs"])
+        for table in (words for words in shown(cell) if words.startswith("|")):
+            head, _, *rows = (line.split("|")[1:-1] for line in table.splitlines())
+            assert len(rows) <= 8 and len(head) <= 7
+            assert not [name for name in head if "_" in name]
+            assert all(any(row[k].strip() for row in rows) for k in range(len(head)))
+            assert not re.search(r"\d\.\d{4}|nan", table)
+
+
+@every_taught
+def test_jargon_is_introduced_before_it_is_used(path):
+    prose = "\n".join(text(cell) for cell in load(path)[1:] if cell["cell_type"] == "markdown")
+    prose = re.sub(r"`[^`]*`|\]\([^)]*\)|^#.*", " ", prose, flags=re.M)  # code, links, headings
+    for word, introduced in JARGON.items():
+        used = re.search(rf"(?<![\w*(]){word}", prose)
+        if used and path.stem not in MEANT.get(word, ()):
+            assert 0 <= prose.find(introduced) <= used.start(), word
+
+
+@every_notebook
+def test_every_link_to_a_file_leads_to_one(path):
+    prose = "\n".join(text(cell) for cell in load(path) if cell["cell_type"] == "markdown")
+    for target in re.findall(r"\]\(([^)#]+)\)", prose):
+        if "://" not in target:
+            assert (config.NOTEBOOKS / target).exists(), target
+
+
+@every_taught
+def test_the_last_section_says_what_was_found_and_its_limits(path):
+    cells = load(path)
+    prose = "\n".join(text(cell) for cell in cells if cell["cell_type"] == "markdown")
+    assert re.findall("^## .*", prose, re.M)[-1] == "## What we found"
+    assert "**Limitation**" in text(code_cells(path)[-1]) and ".ipynb)" in text(cells[-1])
 
 
 @every_notebook
@@ -147,30 +206,11 @@ def test_committed_outputs_come_from_the_phantom(path):
 
 
 def test_the_evidence_notebook_says_what_the_published_tables_say_today():
-    printed = "".join(
-        "".join(output["text"])
-        for cell in code_cells(config.NOTEBOOKS / f"{publish.EVIDENCE}.ipynb")
-        for output in cell["outputs"] if output["output_type"] == "stream"
-    )  # fmt: skip
-    told = (*pooled.performance_sentences(), *pooled.class_sentences(), *leak.sentences())
+    path = config.NOTEBOOKS / f"{publish.EVIDENCE}.ipynb"
+    printed = "\n".join(words for cell in code_cells(path) for words in shown(cell))
+    told = (*pooled.performance_sentences(), *pooled.class_sentences(), *leak.sentences()[-2:])
+    told = [line.replace(" persons", " patients") for line in told]
     assert [line for line in told if line not in printed] == []
-
-
-@every_stage
-def test_a_figure_cell_says_whether_slices_are_shown_and_ends_with_the_figure(path):
-    for cell in code_cells(path):
-        if "save_figure(" in text(cell):
-            assert "shows_slices=" in text(cell)
-            assert text(cell).splitlines()[-1] == "fig"
-
-
-def test_figures_are_numbered_as_a_reader_meets_them_and_captions_carry_their_numbers():
-    saved, told = [], []
-    for source in (text(cell) for path in NUMBERED for cell in load(path)):
-        saved += [int(n) for n in re.findall(r'save_figure\(\s*fig, "fig(\d+)_', source)]
-        caption = re.match(r"\*\*Figures? ([\d and]+)\.\*\*", source)
-        told += [int(n) for n in re.findall(r"\d+", caption[1])] if caption else []
-    assert saved == told == list(range(1, len(saved) + 1))
 
 
 def test_no_picture_or_file_of_the_real_slices_is_tracked():

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from tumorcf_lib import config, rowfiles
-from tumorcf_lib.publish import publish, texts
+from tumorcf_lib.publish import from_rows, publish, texts
 from tumorcf_lib.study import notebooks, results, stages
 from tumorcf_lib.tables import derived
 
@@ -58,6 +58,8 @@ def finished(tmp_path, monkeypatch):
         '[project]\nurls = { Repository = "https://github.com/someone/something" }\n'
     )
     shutil.copyfile(CITATION, tmp_path / CITATION.name)
+    drawn = {"fig18_headline": from_rows.FIGURES["fig18_headline"]}
+    monkeypatch.setattr(from_rows, "FIGURES", drawn)
     study = publish.runtime.Study(profile, 0, config.run(profile.name))
     _fill(study)
     (study.folder / "notebooks").mkdir()
@@ -116,8 +118,8 @@ def _fill(study):
                 (stage.folder / weights).write_bytes(b"numbers")
                 stage.keep(stage.folder / weights)
         if name == "04_evaluation":
-            stage.save_figure(Figure(), "fig_statistics", data=[], shows_slices=False)
-            stage.save_figure(Figure(), "fig_patients", data=[], shows_slices=True)
+            stage.save_figure(Figure(), "fig06_confusion", data=[], shows_slices=False)
+            stage.save_figure(Figure(), "fig08_errors", data=[], shows_slices=True)
         if name == "05_counterfactuals":
             stage.save_table(rows["covariates"], "covariates")
             stage.create_array("pixels", (2, 2), np.float32)
@@ -130,9 +132,10 @@ def _fill(study):
 def test_a_patients_slices_are_never_published_and_statistics_are(finished):
     folder = publish.publish("paper-lite")
     names = {path.name for path in folder.iterdir()}
-    assert "fig_statistics.png" in names
-    assert not any("fig_patients" in name for name in names)
+    assert "fig06_confusion.png" in names
+    assert not any("fig08_errors" in name for name in names)
     assert not any(name.endswith(".npy") for name in names)
+    assert "fig18_headline.svg" in names  # which no notebook saved: it follows from rows
     assert {"rows_edits.csv.gz", "table_claims.csv", "numbers.json", "manifest.json"} <= names
 
 
@@ -146,11 +149,11 @@ def test_all_rows_tables_and_networks_are_published(finished):
     assert weights == ["weights_fold0.npz", "weights_hardened_fold0.npz"]
 
 
-def test_no_network_of_a_phantom_is_published(finished, monkeypatch):
+def test_of_a_phantom_the_plain_network_is_published(finished, monkeypatch):
     phantom = dataclasses.replace(finished.profile, cohort="phantom")
     monkeypatch.setitem(config.PROFILES, "paper-lite", phantom)
     folder = publish.publish("paper-lite")
-    assert not list(folder.glob("*.npz"))
+    assert [path.name for path in folder.glob("*.npz")] == ["weights_fold0.npz"]
 
 
 def test_every_table_of_a_phantom_says_so_and_verifies_all_the_same(finished, monkeypatch):
@@ -183,12 +186,12 @@ def test_a_changed_number_row_or_picture_fails(finished):
     numbers = json.loads((folder / "numbers.json").read_text())
     numbers["06_metrics"]["net_drop"]["value"] += 0.01
     (folder / "numbers.json").write_text(json.dumps(numbers))
-    (folder / "fig_statistics.png").write_bytes(b"another picture")
+    (folder / "fig06_confusion.png").write_bytes(b"another picture")
     (folder / "stray.csv").write_text("x\n1\n")
     text = "\n".join(publish.verify(folder)[0])
     assert "numbers.json, 06_metrics.net_drop.value" in text
     assert "numbers.json has another SHA-256" in text
-    assert "fig_statistics.png has another SHA-256" in text
+    assert "fig06_confusion.png has another SHA-256" in text
     assert "stray.csv is not in the manifest" in text
 
 
@@ -227,8 +230,8 @@ def test_without_a_row_file_nothing_can_be_verified(finished):
 
 def test_a_missing_file_fails(finished):
     folder = publish.publish("paper-lite")
-    (folder / "fig_statistics.png").unlink()
-    assert publish.verify(folder)[0] == ["fig_statistics.png is missing"]
+    (folder / "fig06_confusion.png").unlink()
+    assert publish.verify(folder)[0] == ["fig06_confusion.png is missing"]
 
 
 def test_publishing_twice_gives_the_same_bytes(finished):

@@ -144,7 +144,7 @@ def edits(rows, *, note=""):
         limits = window([np.asarray(images["original"], float)])
         show_slice(before, images["original"], limits, masks["original"])
         show_slice(after, images["remove"], limits)
-        show_slice(close, _close_up(images, masks["original"]), limits)
+        show_slice(close, close_up(images, masks["original"]), limits)
         if "sham" in images:
             show_slice(control, images["sham"], limits, masks["sham"])
         else:
@@ -162,7 +162,7 @@ def edits(rows, *, note=""):
     return fig
 
 
-def _close_up(images, mask):
+def close_up(images, mask):
     """The tumor's surroundings before and, below, after the edit, at one scale."""
     rows, columns = np.nonzero(mask)
     half = int(max(np.ptp(rows), np.ptp(columns)) * 0.85) + CLOSE_UP_PX

@@ -99,10 +99,14 @@ def _plain(value):
 
 
 def draw(folder, tag=""):
-    """Draw the figures of a published folder again from its tables."""
+    """Draw the figures that follow from a published folder's tables, and name them."""
     read = functools.cache(side_studies.reader(folder))
-    for name, drawn in FIGURES.items():
-        if drawn.again and (folder / f"{name}.png").is_file():
-            fig = drawn.figure(read, tag)
-            for end, options in results.FIGURE_FORMATS.items():
-                fig.savefig(folder / f"{name}{end}", **options)
+    drawn = {
+        name: one for name, one in FIGURES.items()
+        if one.again and all(any(folder.glob(f"{table}.csv*")) for table in one.tables)
+    }  # fmt: skip
+    for name, one in drawn.items():
+        fig = one.figure(read, tag)
+        for end, options in results.FIGURE_FORMATS.items():
+            fig.savefig(folder / f"{name}{end}", **options)
+    return tuple(drawn)

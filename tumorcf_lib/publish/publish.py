@@ -89,15 +89,18 @@ def publish(profile_name: str, *, seed: int = 0, from_rows: bool = False) -> Pat
     if profile.name == DEMO:
         for name in stages.GUIDES:
             notebooks.run_guide(study, name)
+    from tumorcf_lib.publish import from_rows as drawing
+
     target = config.published(profile.name)
     with steps.being_filled(target) as new:
         for name in stages.NAMES:
             _copy_stage(study, name, new)
+        drawn = drawing.draw(new, study.tag)
         _write_numbers(study, new)
         shutil.copyfile(study.folder / notebooks.MINUTES, new / notebooks.MINUTES)
         source = runtime.describe(profile)
         card.write(new, profile.as_dict(), study.seed, source)
-        _write_manifest(study, new, source)
+        _write_manifest(study, new, source, drawn)
     for name in (*stages.NAMES, *(stages.GUIDES if profile.name == DEMO else ())):
         _publish_notebook(study, name)
     edits = config.ROOT / "docs" / "make_edits.py"  # the website's page to edit a slice on
@@ -245,11 +248,11 @@ def _copy_stage(study, name, target):
 
 
 def _is_reference_weights(study, path):
-    """Networks that saw real slices, if they are of one split and small enough for git; phantoms
-    train anew. With all three of them notebooks 04 to 06 need no training."""
-    of_one_split = study.profile.n_folds == 1 and not study.profile.is_phantom
-    is_weights = path.name.startswith("weights_") and path.suffix == ".npz"
-    return of_one_split and is_weights and path.stat().st_size < MAX_WEIGHTS_BYTES
+    """Networks of one split that are small enough for git. Of a phantom the plain one, which
+    notebooks ask; of patients all three, with which notebooks 04 to 06 need no training."""
+    wanted = "weights_fold*.npz" if study.profile.is_phantom else "weights_*.npz"
+    small = path.stat().st_size < MAX_WEIGHTS_BYTES
+    return study.profile.n_folds == 1 and path.match(wanted) and small
 
 
 def _write_numbers(study, target):
@@ -261,7 +264,7 @@ def _write_numbers(study, target):
     (target / NUMBERS).write_text(text, encoding="utf-8")
 
 
-def _write_manifest(study, target, source):
+def _write_manifest(study, target, source, drawn):
     hashes = {p.name: steps.file_sha256(p) for p in sorted(target.iterdir())}
     shown = {p.stem for p in target.glob("*.png")}
     figures = {
@@ -269,7 +272,7 @@ def _write_manifest(study, target, source):
         for name in stages.NAMES
         for figure, properties in stages.record(study, name)["figures"].items()
         if figure in shown
-    }
+    } | {figure: {"shows_slices": False} for figure in drawn}
     manifest = {
         "profile": study.profile.as_dict(), "seed": study.seed,
         "source": source,

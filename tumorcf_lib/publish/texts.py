@@ -20,6 +20,8 @@ from tumorcf_lib.study.notebooks import MEMORY, MINUTES, PROCESSOR
 
 MARK = "<!-- {name}: made by `python -m tumorcf_lib readme` -->"
 SETUP = "setup"  # tag of the cell that installs on Colab
+SETUP_ENDS = '    sys.path.insert(0, "tumorcf")'
+WIDGET = "application/vnd.jupyter.widget-view+json"  # shows nothing without a kernel
 EXTRAS = {"audit_your_model": "[study,onnx]"}  # of the package; other notebooks need "study"
 COLAB = "https://colab.research.google.com"
 BRANCH = "main"  # whose notebooks the badges open, and whose code their setup cells take
@@ -133,7 +135,7 @@ def setup_cell(name: str) -> str:
         '    !pip list --format=freeze | grep -E "^(tensorflow|keras|numpy)==" > keep.txt\n'
         f'    !pip install -q -e "./tumorcf{EXTRAS.get(name, "[study]")}" -c keep.txt'
         "  # adds the rest\n"
-        '    sys.path.insert(0, "tumorcf")'
+        f"{SETUP_ENDS}"
     )
 
 
@@ -154,10 +156,17 @@ def with_opening(notebook: dict, name: str) -> dict:
     opening = "".join(cells[0]["source"])
     opening = re.sub(r"\*\*Runtime\*\*.*", lambda _: runtime_line(name), opening)
     own = badges(f"notebooks/{name}.ipynb")
-    cells[0]["source"] = re.sub(r"^\[!\[Open in Binder\].*", lambda _: own, opening, flags=re.M)
+    opening = re.sub(r"^\[!\[Open in Binder\].*", lambda _: own, opening, flags=re.M)
+    from tumorcf_lib.publish import notebook_answers  # figures, which `verify` need not wait for
+
+    told = notebook_answers.answer(name)
+    if told:
+        opening = re.sub(r"^\*\*Answer\.\*\*.*", lambda _: told, opening, flags=re.M)
+    cells[0]["source"] = opening
     for cell in cells:
         if SETUP in cell["metadata"].get("tags", []):
-            cell["source"] = setup_cell(name)
+            rest = "".join(cell["source"]).partition(SETUP_ENDS)[2]  # imports, and what begins
+            cell["source"] = setup_cell(name) + rest
     return notebook
 
 
@@ -186,7 +195,8 @@ def with_outputs(notebook: dict, executed: dict) -> dict:
         if any(output["output_type"] == "error" for output in source["outputs"]):
             raise ReadmeError("A cell of the executed notebook ended in an error.")
         # stderr holds progress bars and messages that name folders of the machine
-        cell["outputs"] = [o for o in source["outputs"] if o.get("name") != "stderr"]
+        cell["outputs"] = [o for o in source["outputs"]
+                           if o.get("name") != "stderr" and WIDGET not in o.get("data", {})]
         for output in cell["outputs"]:
             output.get("metadata", {}).clear()
             if "image/png" in output.get("data", {}):

@@ -164,6 +164,8 @@ def example_edits(prepared, rows, chosen) -> list[dict]:
         made = made.drop_duplicates("edit").set_index("edit")  # of shams, the first
         example = {
             "label": choice["label"],
+            "percentile": choice["percentile"],
+            "value": choice.iloc[-1],
             "images": {},
             "p": {},
             "masks": {},
@@ -184,6 +186,8 @@ def depends(results, *kinds) -> dict:
 
     Kinds are those of :data:`study.made_by.CODE`.
     """
+    if results.is_published:
+        return {}
     settings = results.study.profile.as_dict()
     unrelated = ("purpose", "n_resamples")
     return {
@@ -200,6 +204,8 @@ def depends(results, *kinds) -> dict:
 def weights_of(results) -> dict:
     """Hashes of all weights of 03, for ``results.make_rows``."""
     stage = "03_training"
+    if results.is_published:
+        return {}
     names = [n for n in stages.record(results.study, stage)["hashes"] if n.startswith("weights_")]
     return {name: results.input_digest(stage, name) for name in names}
 

@@ -72,7 +72,7 @@ DATA_CODE = {
         *_UNITS, *CODE["audit"], *CODE["quality"], *CODE["detector"], "study.controls",
         "controls.covariates.slice_covariates",
     ),
-    "06_metrics": (*CODE["audit"], *CODE["calibration"], "tables.calibration"),
+    "06_metrics": _ALWAYS,
 }  # fmt: skip
 """Stage -> the code of its rows, arrays and weights, beside its notebook's own."""
 
@@ -80,20 +80,25 @@ _TABLES = (
     *_ALWAYS, "stats", "tables", "edits.infills", "edits.scores", "controls.covariates",
     "controls.planes", "figures.style",
 )  # fmt: skip
+_FIGURES = ("figures.controls", "figures.readings", "figures.style", "stats.answers", "stats.rows")
 SHOWN_CODE = {
-    "01_data": ("data.cohort", "figures.slices", "figures.studies.cohort", "figures.style"),
-    "02_preprocessing": (
-        "data.cohort", "edits", "figures.slices", "figures.studies.intensities", "figures.style",
+    "01_data": (
+        *_FIGURES, "data.cohort", "figures.slices", "figures.studies", "phantoms.planted",
     ),
-    "03_training": ("figures.style", "figures.training"),
-    "04_evaluation": (*_TABLES, "figures.slices", "figures.training"),
+    "02_preprocessing": (
+        *_FIGURES, "data.cohort", "edits", "figures.slices", "figures.studies",
+    ),
+    "03_training": (*_FIGURES, "figures.lesson", "figures.slices", "figures.training"),
+    "04_evaluation": (
+        *_TABLES, *_FIGURES, "figures.slices", "figures.training", "study.shown",
+    ),
     "05_counterfactuals": (
-        *_TABLES, "edits", "figures.controls", "figures.forests", "figures.scores",
-        "figures.slices",
+        *_TABLES, *_FIGURES, "edits", "figures.lesson", "figures.slices", "networks.saliency",
+        "study.lesson", "study.shown",
     ),
     "06_metrics": (
-        *_TABLES, "figures.controls", "figures.forests", "figures.scores", "figures.studies",
-        "phantoms.planted", "study.calibration.published", "study.calibration.sentences",
+        *_TABLES, *_FIGURES, "figures.forests", "figures.scores", "figures.training",
+        "study.pooled", "study.shown",
     ),
 }  # fmt: skip
 """Stage -> the code of its tables and figures, which later stages do not depend on."""
@@ -101,7 +106,6 @@ SHOWN_CODE = {
 STARTS_FROM = {
     "03_training": (WEIGHTS,),
     "04_evaluation": (WEIGHTS, PLANE_LABELS),
-    "06_metrics": (WEIGHTS, *TEMPLATE),
 }
 """Stage -> files of packages that it reads, which count by their content."""
 

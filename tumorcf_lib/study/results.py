@@ -58,6 +58,8 @@ def _hold(folder, name):
 class Results:
     """Reads earlier stages' files and writes its own; used as ``results`` in notebooks."""
 
+    is_published = False  # see :mod:`study.reading`
+
     def __init__(self, study, name: str, folder: Path):
         self.study, self.name, self.folder = study, name, folder
         self._data: dict[str, Path] = {}
@@ -112,6 +114,18 @@ class Results:
         """Write a long table as CSV.gz; returned as read back, so that what is computed
         from it here is what anybody computes from the published file."""
         return self._save_frame(rows, f"{name}.csv.gz")
+
+    def rows(self, name: str, make) -> pd.DataFrame:
+        """:meth:`save_rows` of what ``make()`` returns; published rows need no making."""
+        return self.save_rows(make(), name)
+
+    def table(self, name: str, make) -> pd.DataFrame:
+        """:meth:`save_table` of what ``make()`` returns; a published table needs no making."""
+        return self.save_table(make(), name)
+
+    def tables(self, make) -> dict[str, pd.DataFrame]:
+        """:meth:`save_table` of each table that ``make()`` returns by its name."""
+        return {name: self.save_table(table, name) for name, table in make().items()}
 
     def make_rows(self, name: str, make, depends_on: dict) -> pd.DataFrame:
         """Rows that take long: made once for equal ``depends_on``, then only read again.

@@ -18,7 +18,7 @@ NAMES = (
     "01_data", "02_preprocessing", "03_training",
     "04_evaluation", "05_counterfactuals", "06_metrics",
 )  # fmt: skip
-GUIDES = ("audit_your_model", "evidence")
+GUIDES = ("audit_your_model", "controls", "evidence")
 """Notebooks beside the study, which only read: for readers with a classifier of their own, and on
 the published studies that take too long for a notebook. Nothing depends on them."""
 
@@ -30,6 +30,7 @@ NEEDS = {
     "05_counterfactuals": ("01_data", "02_preprocessing", "03_training"),
     "06_metrics": ("04_evaluation", "05_counterfactuals"),
     "audit_your_model": ("03_training",),
+    "controls": ("04_evaluation", "05_counterfactuals", "06_metrics"),
     "evidence": (),
 }
 RECORD = steps.RECORD

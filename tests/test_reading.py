@@ -1,0 +1,99 @@
+"""Notebooks open from what is published; an own run goes first, and a changed verdict is marked."""
+
+import dataclasses
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from tumorcf_lib import config, rowfiles
+from tumorcf_lib.study import lesson, reading, results, runtime, shown, stages
+from tumorcf_lib.tables import study as tables
+
+DEMO = config.get("demo")
+
+
+@pytest.fixture
+def nothing_run(tmp_path):
+    return runtime.Study(DEMO, 0, tmp_path / "demo")
+
+
+def test_where_nothing_was_run_a_stage_is_the_published_one(nothing_run, capsys):
+    opened = reading.open_stage(nothing_run, "06_metrics")
+    assert "published in figures/demo" in capsys.readouterr().out
+    rows = opened.read("05_counterfactuals", "rows_edits")
+    assert rows.equals(rowfiles.read_table(config.published("demo") / "rows_edits.csv.gz"))
+    assert opened.rows("rows_edits", None).equals(rows)  # nothing is made
+    assert "cohort" not in opened.tables(None)["table_scores"]
+    opened.save_figure(None, "fig", data=None, shows_slices=False)
+    opened.finish()
+    assert not nothing_run.folder.exists()
+
+
+def test_an_own_run_goes_before_the_published_one(nothing_run, monkeypatch):
+    for name in stages.NEEDS["06_metrics"]:
+        (nothing_run.folder / name).mkdir(parents=True)
+        (nothing_run.folder / name / stages.RECORD).write_text("{}")
+    monkeypatch.setattr(results, "open_stage", lambda study, name: "own")
+    assert reading.open_stage(nothing_run, "06_metrics") == "own"
+
+
+def test_without_a_run_and_without_a_published_one_the_command_is_told(nothing_run):
+    smoke = dataclasses.replace(nothing_run, profile=config.get("smoke"))
+    with pytest.raises(stages.StageError, match="run_all.sh --profile smoke"):
+        reading.open_stage(smoke, "controls")
+
+
+def test_published_weights_of_the_demo_are_small_enough_for_git():
+    sizes = [path.stat().st_size for path in config.published("demo").glob("weights_*.npz")]
+    assert len(sizes) == 1 and sizes[0] < 10_000_000
+
+
+def test_a_verdict_that_is_not_the_published_one_is_marked(nothing_run):
+    published = reading.open_stage(nothing_run, "06_metrics")
+    found = {n: published.read("", n) for n in ("table_findings", "table_scores")}
+    assert "since published" not in shown.claims(published, found, 1)
+    own = reading.Reader(nothing_run, "controls", nothing_run.folder)
+    assert set(shown.claims(own, found, 1)["since published"]) == {"same verdict"}
+    table = found["table_findings"]
+    net = table["quantity"].eq("Net-Drop") & table["form"].eq("net") & table["group"].eq("glioma")
+    found["table_findings"] = table.assign(verdict=table["verdict"].mask(net, "supported"))
+    marked = shown.claims(own, found, 1).set_index("claim")["since published"]
+    assert [text for text in marked if "**changed**" in text] == [
+        "**changed**: undecided to supported"]  # fmt: skip
+
+
+def test_a_number_on_the_page_is_the_scores_own(nothing_run):
+    published = reading.open_stage(nothing_run, "06_metrics")
+    found = {n: published.read("", n) for n in ("table_findings", "table_scores")}
+    row = tables.estimate(found["table_scores"], "net_drop", "glioma")
+    text = shown.claims(published, found, 1).iloc[1, -1]
+    assert text.startswith(f"{row['value']:.3f} [{row['low']:.3f}")
+
+
+def test_a_large_table_is_refused_and_a_small_one_is_rounded(capsys, monkeypatch):
+    said = []
+    monkeypatch.setattr(reading, "display", lambda it: said.append(it.data))
+    reading.table(pd.DataFrame({"a b": [1.23456, np.nan], "empty": [np.nan] * 2, "n": [3, 4]}))
+    assert said == ["| a b | n |\n| --- | --- |\n| 1.23 | 3 |\n|  | 4 |"]
+    with pytest.raises(ValueError, match="at most 8 rows"):
+        reading.table(pd.DataFrame({"x": range(9)}))
+
+
+def test_a_function_is_shown_without_its_docstring(monkeypatch):
+    said = []
+    monkeypatch.setattr(reading, "display", lambda it: said.append(it.data))
+    reading.source(lesson.occlusion)
+    assert said[0].startswith("```python\ndef occlusion(p, image):\n    n, step")
+
+
+def test_occlusion_is_bright_where_the_answer_is_read():
+    image = np.random.default_rng(0).normal(size=(96, 96)).astype(np.float32)
+    image[40:56, 40:56] = 9
+
+    def p(images):
+        return np.array([one[40:56, 40:56].mean() for one in images])
+
+    found = lesson.occlusion(p, image)
+    assert found.shape == image.shape and found.min() >= 0
+    assert found[40:56, 40:56].mean() > 10 * found[:24].mean()

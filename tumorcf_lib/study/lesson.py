@@ -1,0 +1,161 @@
+"""Notebook 05's one slice: the network of its fold, its edits, and what a reader may turn."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from tumorcf_lib.data import split as splits
+from tumorcf_lib.data.cohort import Cohort
+from tumorcf_lib.edits import edits, regions
+from tumorcf_lib.edits.infills import HEADLINE_INFILL, INFILLS
+from tumorcf_lib.edits.sites import About
+from tumorcf_lib.figures import lesson as pictures
+from tumorcf_lib.study import by_fold, reading
+
+GRAD_CAM_PX = 224  # below it the last feature maps are too coarse to show anything
+N_SQUARES = 12  # along a side, that occlusion hides one after the other
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """One tested slice and the network that never saw its patient."""
+
+    own: Cohort  # of this slice alone
+    model: object
+    predict: object
+    seed: int
+    tag: str
+
+    @property
+    def slice(self):
+        """Prepared, float32 (height, width)."""
+        return np.asarray(self.own.slices[0])
+
+    @property
+    def mask(self):
+        """Of the tumor, bool (height, width)."""
+        return np.asarray(self.own.masks[0])
+
+    @property
+    def label(self) -> str:
+        """The true class."""
+        return self.own.classes[self.own.labels[0]]
+
+    def p(self, *images) -> list[float]:
+        """Probability of the true class on each image, to three digits, to reckon by hand."""
+        return [round(float(value), 3) for value in self.exact_p(images)]
+
+    def exact_p(self, images):
+        """Probability of the true class on each image, (n,)."""
+        return self.predict(np.stack(images))[:, self.own.labels[0]]
+
+    def sham_mask(self, dilation_px=0, infill=HEADLINE_INFILL):
+        """The mask at the first of the places that the audit draws for this slice."""
+        key = self.seed, self.own.table["slice_id"].iat[0]
+        return About(self.slice, self.mask).sites(dilation_px, 1, key, infill)[0][2]
+
+    def turned(self, infill=HEADLINE_INFILL, radius_px=edits.RADIUS_PX, dilation_px=0):
+        """A figure of the slice, its removal and a sham's, and a sentence with their P."""
+        how = {"infill": infill, "radius_px": radius_px}
+        region, sham = regions.dilate(self.mask, dilation_px), self.sham_mask(dilation_px)
+        images = [self.slice, edits.remove(self.slice, region, **how),
+                  edits.remove(self.slice, sham, **how, avoid=self.mask)]  # fmt: skip
+        p, titles = self.p(*images), ("the slice", "tumor painted out", "sham painted out")
+        shown = [
+            {"image": image, "title": title, "note": f"P = {value:.3f}", "mask": mask}
+            for image, title, value, mask in zip(
+                images, titles, p, (region, None, sham), strict=True
+            )
+        ]
+        words = (
+            f"Infill {infill}, radius {radius_px} px, mask grown by {dilation_px} px: P is "
+            f"{p[0]:.3f}, {p[1]:.3f} without the tumor, {p[2]:.3f} without a sham; "
+            f"Net-Drop {p[2] - p[1]:.3f}."
+        )
+        return pictures.strip(shown, tag=self.tag), words
+
+    def filmstrip(self, dilations, infill=HEADLINE_INFILL, radius_px=edits.RADIUS_PX):
+        """A figure of the removal at growing masks, and P of the true class at each."""
+        images = [
+            edits.remove(self.slice, self.mask, infill=infill, radius_px=radius_px, dilation_px=px)
+            for px in dilations
+        ]
+        p = self.p(*images)
+        shown = [
+            {"image": image, "title": f"mask + {px} px", "note": f"P = {value:.2f}"}
+            for image, px, value in zip(images, dilations, p, strict=True)
+        ]
+        return pictures.strip(shown, like=self.slice, tag=self.tag), p
+
+    def sliders(self, infill=HEADLINE_INFILL, radius_px=edits.RADIUS_PX, dilation_px=0):
+        """Sliders for :meth:`turned`, where ipywidgets is installed and a kernel runs."""
+        try:
+            import ipywidgets
+        except ImportError:
+            return
+        ipywidgets.interact_manual(
+            lambda **turned: reading.show(*self.turned(**turned)),
+            infill=ipywidgets.Dropdown(options=list(INFILLS), value=infill),
+            radius_px=ipywidgets.IntSlider(radius_px, 1, 12),
+            dilation_px=ipywidgets.IntSlider(dilation_px, -2, 20),
+        )
+
+    def saliency(self):
+        """A figure: where evidence for the true class is read, and the share on the tumor.
+
+        Grad-CAM from 224 px up; below, how far P falls when a square is painted out.
+
+        Returns
+        -------
+        fig, words : Figure, str
+        """
+        from tumorcf_lib.networks import saliency
+
+        images = [self.slice, edits.remove(self.slice, self.mask)]
+        if len(self.slice) >= GRAD_CAM_PX:
+            maps = saliency.grad_cam(self.model, np.stack(images), [self.own.labels[0]] * 2)
+            how = "Grad-CAM"
+        else:
+            maps, how = [occlusion(self.exact_p, image) for image in images], "Occlusion"
+        row = saliency.map_rows(self.own, maps[:1]).iloc[0]
+        titles = ("the slice", f"{how}: the slice", f"{how}: tumor painted out")
+        shown = [
+            {"image": image, "title": title, "map": one, "mask": mask}
+            for image, title, one, mask in zip(
+                [self.slice, *images], titles, [None, *maps], [self.mask, self.mask, None],
+                strict=True,
+            )
+        ]  # fmt: skip
+        words = (
+            f"{row['map_tumor']:.0%} of the map lies on the tumor, which is "
+            f"{row['area_tumor']:.0%} of the head."
+        )
+        return pictures.strip(shown, tag=self.tag), words
+
+
+def occlusion(p, image):
+    """How far the probability falls when a square is painted out, from 0 up, (height, width)."""
+    n, step = len(image), len(image) / N_SQUARES
+    squares = []
+    for row, column in np.ndindex(N_SQUARES, N_SQUARES):
+        region = np.zeros(image.shape, bool)
+        corners = [slice(int(k * step), min(n, int((k + 1.5) * step))) for k in (row, column)]
+        region[tuple(corners)] = True
+        squares.append(region)
+    falls = p([image, *(edits.remove(image, region) for region in squares)])
+    falls = np.maximum(falls[0] - falls[1:], 0)
+    regions_ = np.stack(squares)  # (n_squares, height, width)
+    return np.tensordot(falls, regions_, 1) / regions_.sum(axis=0)
+
+
+def of(results, prepared, position: int) -> Lesson:
+    """The tested slice at a position, with the network of its fold."""
+    from tumorcf_lib.networks import classifier, speed
+
+    split = splits.check(results.read("01_data", "split"))
+    tested = split[(split["part"] == "test")].iloc[position]
+    own = by_fold.slices_of(prepared, [tested["slice_id"]])
+    weights = results.path_in("03_training", by_fold.weights_name(tested["fold"]))
+    model = classifier.load_float16(results.study.profile, weights)
+    predict = classifier.as_predictor(speed.folded(model), batch_size=64)
+    return Lesson(own, model, predict, results.study.seed, results.study.tag)

@@ -1,0 +1,217 @@
+"""Notebooks opened without a run: rows, tables, weights and phantoms from what is published."""
+
+import ast
+import functools
+import inspect
+import textwrap
+from collections.abc import Mapping
+
+import pandas as pd
+from IPython.display import Markdown, display
+
+from tumorcf_lib import config, rowfiles
+from tumorcf_lib.data import archives, preprocess
+from tumorcf_lib.figures import style
+from tumorcf_lib.study import results, runtime, side_studies, stages
+
+COHORT_COLUMN = "cohort"  # of published tables of phantoms
+MANIFEST = "manifest.json"
+
+
+def open_stage(study, name: str):
+    """A notebook's files: of the run where it has what is needed, else the published ones.
+
+    Prints which. Notebooks beside the study only read.
+
+    Raises
+    ------
+    tumorcf_lib.study.stages.StageError
+        If neither is there, or a stage of the run is out of date.
+    """
+    begun = [(study.folder / n / stages.RECORD).is_file() for n in stages.NEEDS[name]]
+    published = config.published(study.profile.name)
+    if not all(begun) and (published / MANIFEST).is_file():
+        print(f"results   published in {config.shown(published)}; of this profile nothing was run")
+        return Published(study, name, published)
+    if name in stages.GUIDES:
+        for needed in stages.NEEDS[name]:
+            stages.require(study, needed, wanted_by=name)
+        made = Reader(study, name, study.folder)
+    else:
+        made = results.open_stage(study, name)
+    print(f"results   your own run in {config.shown(study.folder)}")
+    return made
+
+
+class Reader(results.Results):
+    """Reads a run and writes nothing."""
+
+    def __init__(self, study, name, folder):
+        self.study, self.name, self.folder = study, name, folder
+        self._numbers = {}
+
+    def path_in(self, stage, name):
+        """Path of a file of a stage of the run."""
+        return self._found(self.folder / stage, name)
+
+    def _found(self, folder, name):
+        for path in (folder / f"{name}{end}" for end in ("", ".csv", ".csv.gz", ".npy")):
+            if path.is_file():
+                return path
+        raise stages.StageError(
+            f"Expected {name!r} in {config.shown(folder)}, which {self.name} reads, got no such "
+            f"file. Make it by ./run_all.sh {stages.options(self.study)}"
+        )
+
+    def save_figure(self, fig, name, *, data, shows_slices):
+        """Nothing: the figure is only shown."""
+
+    def _save_frame(self, frame, file_name):
+        return rowfiles.round_trip(frame)
+
+    def finish(self):
+        """Say that nothing was written."""
+        print(f"{self.name} wrote nothing: it shows what is in {config.shown(self.folder)}.")
+
+
+class Published(Reader):
+    """The same of a published run, whose files lie in one folder and need no making."""
+
+    is_published = True
+
+    def path_in(self, stage, name):
+        """Path of a published file."""
+        return self._found(self.folder, name)
+
+    def read(self, stage, name):
+        """A published table, without the word that says of which cohort it is."""
+        return super().read(stage, name).drop(columns=COHORT_COLUMN, errors="ignore")
+
+    def read_array(self, stage, name):
+        """Prepared slices ("inputs") or their masks, drawn or read when they are looked at."""
+        return _Prepared(self.study.profile, {"inputs": "slices"}.get(name, name))
+
+    def rows(self, name, make):
+        """The published rows; nothing is made."""
+        return self.read(self.name, name)
+
+    def table(self, name, make):
+        """The published table; nothing is made."""
+        return self.read(self.name, name)
+
+    def make_rows(self, name, make, depends_on):
+        """The published rows; nothing is made."""
+        return self.read(self.name, name)
+
+    def tables(self, make):
+        """The published tables by name; nothing is made."""
+        return _Tables(self)
+
+    def input_digest(self, stage, file):
+        """Nothing: what is published is taken as it is."""
+        return ""
+
+
+class _Tables(Mapping):
+    def __init__(self, published):
+        self.published = published
+
+    def __getitem__(self, name):
+        return self.published.read("", name)
+
+    def __iter__(self):
+        return (path.stem for path in sorted(self.published.folder.glob("table_*.csv")))
+
+    def __len__(self):
+        return len(list(iter(self)))
+
+
+class _Prepared:
+    """One stack of a prepared cohort, which is made when the first slice is asked for."""
+
+    def __init__(self, profile, kind):
+        self.profile, self.kind = profile, kind
+
+    def __getitem__(self, key):
+        return getattr(_prepared(self.profile), self.kind)[key]
+
+    def __len__(self):
+        return len(_prepared(self.profile))
+
+
+@functools.lru_cache(maxsize=1)
+def _prepared(profile):
+    return preprocess.prepare(runtime.load(profile), profile.size_px)
+
+
+def picture(draw):
+    """A figure of slices; where the patients' slices are not here, one that says so."""
+    try:
+        return draw()
+    except archives.DatasetNotFoundError:
+        return style.nothing("pictures of patients' slices are never published")
+
+
+def show(fig, *sentences):
+    """A figure, and below it what it says in this run."""
+    display(fig)
+    tell(" ".join(sentences))
+
+
+def tell(*sentences):
+    """Sentences as text, not in monospace; files say "persons", prose says "patients"."""
+    display(Markdown("\n\n".join(sentences).replace(" persons", " patients")))
+
+
+def source(function):
+    """A function's code without its docstring."""
+    lines = textwrap.dedent(inspect.getsource(function)).splitlines()
+    first, *_ = ast.parse("\n".join(lines)).body[0].body
+    if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant):
+        del lines[first.lineno - 1 : first.end_lineno]
+    display(Markdown("```python\n" + "\n".join(lines) + "\n```"))
+
+
+def both(results, read, *names, stage="06_metrics"):
+    """A reading of the patients' published tables (one split), and of this run's own."""
+    tables = [patients(name) for name in names], [results.read(stage, name) for name in names]
+    who = "Patients (one split)", whose(results)
+    return "\n\n".join(f"**{name}**: {read(*own)}" for name, own in zip(who, tables, strict=True))
+
+
+def patients(name):
+    """A published table of the patients, one split with all controls."""
+    return side_studies.published("paper-lite")(name)
+
+
+def whose(results) -> str:
+    """Words on the run that a notebook shows."""
+    profile = results.study.profile
+    kind = "phantom" if profile.is_phantom else "patients"
+    told = "published" if results.is_published else "your run"
+    return f"This run ({profile.name}, {kind}, {told})"
+
+
+def table(frame, digits=2):
+    """A small table for people: rounded, a column's name in words, no column without a value.
+
+    Raises
+    ------
+    ValueError
+        For more than 8 rows or 7 columns: choose, and leave the rest to the CSV.
+    """
+    frame = frame.dropna(axis=1, how="all")
+    if len(frame) > 8 or frame.shape[1] > 7:
+        raise ValueError(f"Expected at most 8 rows of 7 columns to show, got {frame.shape}.")
+
+    def cell(value):
+        if pd.isna(value):
+            return ""
+        if not isinstance(value, float):
+            return str(value)
+        return f"{round(value, digits) + 0.0:.{digits}f}"  # no -0.00
+
+    rows = [["---"] * frame.shape[1], *(map(cell, row) for row in frame.itertuples(index=False))]
+    lines = [" | ".join(line) for line in (frame.columns, *rows)]
+    display(Markdown("\n".join(f"| {line} |" for line in lines)))
+

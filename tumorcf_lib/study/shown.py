@@ -1,0 +1,210 @@
+"""Small tables for people: what notebooks show of the tables that they save."""
+
+import numpy as np
+import pandas as pd
+
+from tumorcf_lib import config, rowfiles
+from tumorcf_lib.edits.scores import arrays, class_names
+from tumorcf_lib.figures.style import EDIT_NAMES
+from tumorcf_lib.study import reading, side_studies
+from tumorcf_lib.tables import study as tables
+from tumorcf_lib.tables.folds import headline_kind
+
+MEASURES = {
+    ("slice", "accuracy"): "slices: called right",
+    ("slice", "balanced accuracy"): "slices: mean over classes",
+    ("slice", "ROC AUC"): "slices: ROC AUC",
+    ("slice", "ECE"): "slices: calibration error",
+    ("person", "accuracy"): "patients: called right",
+    ("person", "balanced accuracy"): "patients: mean over classes",
+}
+PROBES = {
+    "original": "the whole slice", "background": "the slice, tumor cut out",
+    "remove": "the slice, tumor painted out", "silhouette": "the tumor's silhouette",
+    "intensity": "gray values outside the tumor", "place": "the tumor's place",
+    "plane": "the imaging plane", "area": "the tumor's area",
+}  # fmt: skip
+RUN_CLAIMS = {
+    1: ("net", "Net-Drop"), 2: ("net", "Net-Focus"), 3: ("paper", "Delta-Drop"),
+    4: ("net", "Net-Drop"), 5: ("paper", "share of errors"), 6: ("paper", "P_only - P_background"),
+}  # fmt: skip
+"""Finding -> form and quantity of a run's claim that says what the primary claim says."""
+
+
+def interval(row, value="effect", digits=3):
+    """``0.379 [0.339, 0.418]``; an empty text where nothing was measured."""
+    if row is None or not np.isfinite(row[value]):
+        return ""
+    number = f"{row[value]:.{digits}f}"
+    ends = [f"{row[end]:.{digits}f}" for end in ("low", "high") if np.isfinite(row[end])]
+    return f"{number} [{', '.join(ends)}]" if ends else number
+
+
+def performance(results, table, name) -> pd.DataFrame:
+    """A run's accuracy beside the paper's, the patients' and, of an own run, the published one."""
+    by_class = name == "table_classes"
+    keys = [("slice", group, "recall") for group in config.CLASSES] if by_class else [
+        (level, "all", metric) for level, metric in MEASURES]  # fmt: skip
+    names = [f"{group}: called right" for _, group, _ in keys] if by_class else MEASURES.values()
+    shown = pd.DataFrame({"": list(names)})
+    shown["paper (ResNet-50)"] = [f"{tables.PAPER[k]:.2f}" if k in tables.PAPER else ""
+                                  for k in keys]  # fmt: skip
+    sources = {"patients, all folds": tables.one_network(_published(tables.POOLED, name)),
+               "patients, one split": _published(tables.REFERENCE, name)}  # fmt: skip
+    for words, found in {**sources, **_runs(results, table, name)}.items():
+        by = found.set_index(["level", "group", "metric"])
+        shown[words] = [interval(by.loc[key], "value", 2) for key in keys]
+    return shown
+
+
+def probes(results, table) -> pd.DataFrame:
+    """Balanced accuracy of networks and statistics that see less than the slice."""
+    found = {"patients, one split": _published(tables.REFERENCE, "table_information")}
+    found |= _runs(results, table, "table_information")
+    shown = pd.DataFrame({"what is shown or measured": PROBES.values()})
+    for words, own in found.items():
+        own = own[(own["group"] == "all") & (own["metric"] == "balanced accuracy")]
+        by = own.drop_duplicates("probe").set_index("probe")
+        shown[words] = [interval(by.loc[k], "value", 2) if k in by.index else "" for k in PROBES]
+    return shown
+
+
+def edits(rows) -> pd.DataFrame:
+    """Of every edit: how many were made, how much it changes, and what the network says."""
+    own = tables.headline(rows)
+    own = own[~own["edit"].str.endswith("_refit") & (own["edit"] != "sham_only")]
+    labels, p = arrays(own)
+    names = np.array(class_names(own))
+    own = own.assign(p=p[np.arange(len(own)), labels],
+                     right=names[p.argmax(axis=1)] == own["label"], made=own["reason"] == "")
+    lines = []
+    for edit, each in own.groupby("edit", sort=False):
+        made = each[each["made"]]
+        lines.append({
+            "edit": EDIT_NAMES.get(edit, edit), "made": len(made),
+            "not possible": len(each) - len(made),
+            "change (SD of the slice)": made["edit_rms"].median(),
+            "mean P of the true class": made["p"].mean(),
+            "still called right": made["right"].mean(),
+        })  # fmt: skip
+    return pd.DataFrame(lines)
+
+
+def claims(results, found, number) -> pd.DataFrame:
+    """One finding's primary claims on the patients, and what this run says of the same.
+
+    ``found``: this run's tables by name. A verdict of an own run that is not the published run's
+    is marked.
+    """
+    primary = side_studies.published(tables.POOLED)("table_primary")
+    primary = primary[primary["finding"] == number]
+    runs = _runs(results, found["table_findings"], "table_findings")
+    scores = _runs(results, found["table_scores"], "table_scores")
+    lines = []
+    for row in primary.to_dict("records"):
+        line = {"claim": row["claim"], "patients, all folds": interval(row) or "not measured"}
+        if primary["null_low"].notna().any():
+            line["who know nothing"] = f"{row['null_low']:.3f} to {row['null_high']:.3f}"
+        line["verdict"] = row["verdict"]
+        own = {words: _claim(table, number, row["group"]) for words, table in runs.items()}
+        line |= {words: _estimate(own[words], scores[words], row) for words in runs}
+        if len(own) == 2 and all(found is not None for found in own.values()):
+            now, was = (found["verdict"] for found in own.values())
+            changed = f"**changed**: {was} to {now}"
+            line["since published"] = changed if now != was else "same verdict"
+        lines.append(line)
+    return pd.DataFrame(lines)
+
+
+def _claim(findings, number, group):
+    """A run's row for a primary claim, or None."""
+    form, quantity = RUN_CLAIMS[number]
+    group = "wrong - correct" if number == 3 else group.replace(" less ", " - ")
+    own = findings[(findings["finding"] == number) & (findings["form"] == form)]
+    own = own[(own["quantity"] == quantity) & (own["group"] == group)]
+    return own.iloc[0] if len(own) else None
+
+
+def _estimate(claim, scores, row):
+    """A run's number for a primary claim; of all slices where there is one."""
+    mean = scores[(scores["score"] == row["score"]) & (scores["group"] == row["group"])]
+    if len(mean):
+        return interval(mean.iloc[0])
+    right = claim is not None and claim["slices"].startswith("correct")
+    return (interval(claim) or "not measured") + (", slices called right" if right else "")
+
+
+def _runs(results, table, name) -> dict:
+    """This run's table and, beside an own run, the published one of its profile."""
+    runs = {reading.whose(results): table}
+    published = _published(results.study.profile.name, name)
+    if not results.is_published and published is not None:
+        runs[f"published ({results.study.profile.name})"] = published
+    return runs
+
+
+def _published(profile, name):
+    path = config.published(profile) / f"{name}.csv"
+    return rowfiles.read_table(path) if path.is_file() else None
+
+
+def drift(results) -> pd.DataFrame:
+    """What each class loses when its own, or the others', tumors are removed, less shams."""
+    lines = {name: {"class": name} for name in config.CLASSES}
+    sources = {"patients": _published(tables.REFERENCE, "table_drift"),
+               reading.whose(results): results.read("06_metrics", "table_drift")}  # fmt: skip
+    for words, table in sources.items():
+        for row in table.to_dict("records"):
+            if row["group"] in lines:
+                lines[row["group"]][f"{words}: {row['slices']} tumors removed"] = interval(row)
+    return pd.DataFrame(lines.values())
+
+
+def agreement(results) -> str:
+    """Whether infills agree on which slices drop, on the patients and in this run."""
+    sources = {"Patients": _published(tables.REFERENCE, "table_infill_agreement"),
+               reading.whose(results): results.read("05_counterfactuals", "table_infill_agreement")}
+    told = ["Do the infills rank the slices alike? Kendall's W is 1 for one ranking."]
+    for words, table in sources.items():
+        own = table[(table["score"] == "net_drop") & (table["group"] == "all")]
+        for row in own.head(1).to_dict("records"):
+            w, n = interval(row, "kendall_w"), row["n_infills"]
+            told.append(f"**{words}**: {w} for {n} infills, {row['chance']:.2f} by chance.")
+    return " ".join(told)
+
+
+def words(table, names) -> pd.DataFrame:
+    """Some columns of a table under other names; values with ends of an interval as one text."""
+    shown = table[list(names)].copy()
+    for name in names:
+        if f"{name}_low" in table:
+            ends = {"low": f"{name}_low", "high": f"{name}_high"}
+            own = [{name: row[name], **{k: row[v] for k, v in ends.items()}}
+                   for row in table.to_dict("records")]  # fmt: skip
+            shown[name] = [interval(row, name) for row in own]
+    shown = shown.rename(columns=names)
+    return shown.map(lambda v: v.replace("_", " ") if isinstance(v, str) else v)
+
+
+def folds(table) -> pd.DataFrame:
+    """Accuracy of every fold: of seed 0, and from the lowest to the highest of several seeds."""
+    own = table[table["network"] == headline_kind(table)]
+    names = {"slice_accuracy": "slices called right", "person_accuracy": "patients called right",
+             "ece": "calibration error", "ece_temperature": "after a temperature"}  # fmt: skip
+    lines = []
+    for fold, each in own.groupby("fold"):
+        line = {"fold": fold, "patients": each["n_persons"].iloc[0]}
+        for name, said in names.items():
+            low, high = each[name].min(), each[name].max()
+            line[said] = low if len(each) == 1 else f"{low:.3f} to {high:.3f}"
+        lines.append(line)
+    return pd.DataFrame(lines)
+
+
+def still_right(table) -> pd.DataFrame:
+    """Share of slices still called right after an edit, by group."""
+    own = table[table["network"] == headline_kind(table)]
+    edits = ("original", "sham", "remove", "only", "background", "blank")
+    wide = own.pivot(index="group", columns="edit", values="share")
+    wide = wide.loc[list(dict.fromkeys(own["group"])), list(edits)].rename(columns=EDIT_NAMES)
+    return wide.rename_axis(None, axis=1).rename_axis("patients with").reset_index()
