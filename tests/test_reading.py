@@ -8,7 +8,6 @@ import pytest
 
 from tumorcf_lib import config, rowfiles
 from tumorcf_lib.study import lesson, reading, results, runtime, shown, stages
-from tumorcf_lib.tables import study as tables
 
 DEMO = config.get("demo")
 
@@ -49,26 +48,16 @@ def test_published_weights_of_the_demo_are_small_enough_for_git():
     assert len(sizes) == 1 and sizes[0] < 10_000_000
 
 
-def test_a_verdict_that_is_not_the_published_one_is_marked(nothing_run):
+def test_a_number_on_another_side_of_0_than_the_published_one_is_marked(nothing_run):
     published = reading.open_stage(nothing_run, "06_metrics")
-    found = {n: published.read("", n) for n in ("table_findings", "table_scores")}
-    assert "since published" not in shown.claims(published, found, 1)
+    table = published.read("", "table_claims")
+    assert "since published" not in shown.claims(published, table, 1)
     own = reading.Reader(nothing_run, "controls", nothing_run.folder)
-    assert set(shown.claims(own, found, 1)["since published"]) == {"same verdict"}
-    table = found["table_findings"]
-    net = table["quantity"].eq("Net-Drop") & table["form"].eq("net") & table["group"].eq("glioma")
-    found["table_findings"] = table.assign(verdict=table["verdict"].mask(net, "supported"))
-    marked = shown.claims(own, found, 1).set_index("claim")["since published"]
-    assert [text for text in marked if "**changed**" in text] == [
-        "**changed**: undecided to supported"]  # fmt: skip
-
-
-def test_a_number_on_the_page_is_the_scores_own(nothing_run):
-    published = reading.open_stage(nothing_run, "06_metrics")
-    found = {n: published.read("", n) for n in ("table_findings", "table_scores")}
-    row = tables.estimate(found["table_scores"], "net_drop", "glioma")
-    text = shown.claims(published, found, 1).iloc[1, -1]
-    assert text.startswith(f"{row['value']:.3f} [{row['low']:.3f}")
+    assert set(shown.claims(own, table, 1)["since published"]) == {"the same"}
+    glioma = table["claim"].str.contains("Removing a glioma")
+    other = table.assign(low=table["low"].mask(glioma, 0.001))
+    marked = list(shown.claims(own, other, 1)["since published"])
+    assert marked == ["the same", "**changed**: on both sides of 0 to above 0", "the same"]
 
 
 def test_a_large_table_is_refused_and_a_small_one_is_rounded(capsys, monkeypatch):

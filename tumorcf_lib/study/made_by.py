@@ -80,7 +80,7 @@ _TABLES = (
     *_ALWAYS, "stats", "tables", "edits.infills", "edits.scores", "controls.covariates",
     "controls.planes", "figures.style",
 )  # fmt: skip
-_FIGURES = ("figures.controls", "figures.readings", "figures.style", "stats.answers", "stats.rows")
+_FIGURES = ("figures.controls", "figures.readings", "figures.style", "stats.rows")
 SHOWN_CODE = {
     "01_data": (
         *_FIGURES, "data.cohort", "figures.slices", "figures.studies", "phantoms.planted",

@@ -24,11 +24,6 @@ PROBES = {
     "intensity": "gray values outside the tumor", "place": "the tumor's place",
     "plane": "the imaging plane", "area": "the tumor's area",
 }  # fmt: skip
-RUN_CLAIMS = {
-    1: ("net", "Net-Drop"), 2: ("net", "Net-Focus"), 3: ("paper", "Delta-Drop"),
-    4: ("net", "Net-Drop"), 5: ("paper", "share of errors"), 6: ("paper", "P_only - P_background"),
-}  # fmt: skip
-"""Finding -> form and quantity of a run's claim that says what the primary claim says."""
 
 
 def interval(row, value="effect", digits=3):
@@ -90,48 +85,36 @@ def edits(rows) -> pd.DataFrame:
     return pd.DataFrame(lines)
 
 
-def claims(results, found, number) -> pd.DataFrame:
+def claims(results, table, number) -> pd.DataFrame:
     """One finding's primary claims on the patients, and what this run says of the same.
 
-    ``found``: this run's tables by name. A verdict of an own run that is not the published run's
-    is marked.
+    ``table``: this run's ``table_claims``. A number of an own run whose interval lies on another
+    side of 0 than the published run's is marked.
     """
     primary = side_studies.published(tables.POOLED)("table_primary")
     primary = primary[primary["finding"] == number]
-    runs = _runs(results, found["table_findings"], "table_findings")
-    scores = _runs(results, found["table_scores"], "table_scores")
+    runs = {words: own.set_index("claim") for words, own in
+            _runs(results, table, "table_claims").items()}  # fmt: skip
     lines = []
     for row in primary.to_dict("records"):
         line = {"claim": row["claim"], "patients, all folds": interval(row) or "not measured"}
         if primary["null_low"].notna().any():
             line["who know nothing"] = f"{row['null_low']:.3f} to {row['null_high']:.3f}"
         line["verdict"] = row["verdict"]
-        own = {words: _claim(table, number, row["group"]) for words, table in runs.items()}
-        line |= {words: _estimate(own[words], scores[words], row) for words in runs}
-        if len(own) == 2 and all(found is not None for found in own.values()):
-            now, was = (found["verdict"] for found in own.values())
-            changed = f"**changed**: {was} to {now}"
-            line["since published"] = changed if now != was else "same verdict"
+        own = {words: run.loc[row["claim"]] for words, run in runs.items()}
+        line |= {words: interval(found) or "not measured" for words, found in own.items()}
+        if len(own) == 2:
+            now, was = map(_side, own.values())
+            line["since published"] = f"**changed**: {was} to {now}" if now != was else "the same"
         lines.append(line)
     return pd.DataFrame(lines)
 
 
-def _claim(findings, number, group):
-    """A run's row for a primary claim, or None."""
-    form, quantity = RUN_CLAIMS[number]
-    group = "wrong - correct" if number == 3 else group.replace(" less ", " - ")
-    own = findings[(findings["finding"] == number) & (findings["form"] == form)]
-    own = own[(own["quantity"] == quantity) & (own["group"] == group)]
-    return own.iloc[0] if len(own) else None
-
-
-def _estimate(claim, scores, row):
-    """A run's number for a primary claim; of all slices where there is one."""
-    mean = scores[(scores["score"] == row["score"]) & (scores["group"] == row["group"])]
-    if len(mean):
-        return interval(mean.iloc[0])
-    right = claim is not None and claim["slices"].startswith("correct")
-    return (interval(claim) or "not measured") + (", slices called right" if right else "")
+def _side(row):
+    """Where a number's interval lies."""
+    if not np.isfinite(row["low"]):
+        return "no interval"
+    return "above 0" if row["low"] > 0 else "below 0" if row["high"] < 0 else "on both sides of 0"
 
 
 def _runs(results, table, name) -> dict:
