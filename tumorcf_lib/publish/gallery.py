@@ -58,8 +58,10 @@ def _folder(folder, manifest, side_studies):
         if path.stem in ELSEWHERE:
             other, drawn = ELSEWHERE[path.stem]
             yield _entry(path, drawn, reader(config.published(other)))
-        else:
+        elif path.stem in figures:
             yield _entry(path, figures[path.stem], read)
+        else:  # a figure that a reader's own notebook saved
+            yield f"![{path.stem}]({folder.name}/{path.name})\n"
 
 
 def _found(folder, study):
