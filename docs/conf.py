@@ -1,7 +1,13 @@
 """Settings of the website; docs/build.py makes the folder that they are for."""
 
+import tomllib
+from pathlib import Path
+
 from docutils.nodes import SkipNode
 from latex2mathml.converter import convert
+
+ROOT = Path(__file__).resolve().parents[1]
+ADDRESS = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["urls"]["Repository"]
 
 project = "tumorcf"
 html_title = "Does a brain-tumor classifier look at the tumor?"
@@ -17,7 +23,7 @@ html_context = {"default_mode": "light"}
 html_css_files = ["site.css"]
 html_copy_source = html_show_sourcelink = False
 html_theme_options = {
-    "repository_url": "https://github.com/tumorcf/tumorcf",
+    "repository_url": ADDRESS,
     "repository_branch": "main",
     "use_repository_button": True,
     "launch_buttons": {

@@ -8,7 +8,6 @@ import pandas as pd
 
 from tumorcf_lib import steps
 from tumorcf_lib.edits import plan
-from tumorcf_lib.networks import memory
 from tumorcf_lib.study import by_fold, stages, unit
 
 NETWORKS = ("hardened", "looking")
@@ -27,6 +26,8 @@ def finetune(results, prepared, split) -> pd.DataFrame:
         One row per network, fold and epoch: network, fold, and ``finetune.HISTORY_COLUMNS`` but
         the seconds.
     """
+    from tumorcf_lib.networks import memory
+
     histories = []
     for fold, rows in split.groupby("fold"):
         start = results.folder / by_fold.weights_name(fold)

@@ -14,7 +14,6 @@ import pandas as pd
 
 from tumorcf_lib import config, rowfiles, steps
 from tumorcf_lib.data import cohort as cohorts
-from tumorcf_lib.networks import memory
 from tumorcf_lib.study import results
 
 NETWORK, ROWS = "network", "rows"
@@ -64,6 +63,8 @@ def make(unit, ask, depends_on, *, network=None, progress=print) -> Path:
     with steps.held(unit.folder.parent / f"{unit.folder.name}.{steps.LOCK}"):
         if why_stale(unit, depends_on) is None:
             return rows
+        from tumorcf_lib.networks import memory
+
         if network is None and steps.why_stale(trained_in, unit.depends_on) not in (
             None, steps.INTERRUPTED,
         ):  # fmt: skip
@@ -89,7 +90,7 @@ def fit(unit, folder, *, progress=print, minutes=None) -> bool:
 
     A killed training goes on after its last finished epoch. With ``minutes``, no epoch is begun
     that would probably end later; the best so far is kept, and the same call goes on."""
-    from tumorcf_lib.networks import checkpoint, classifier, training
+    from tumorcf_lib.networks import checkpoint, classifier, memory, training
 
     if (folder / WEIGHTS).is_file() and not (folder / steps.CHECKPOINT).is_file():
         return True
