@@ -6,7 +6,8 @@ from pathlib import Path
 from docutils.nodes import SkipNode
 from latex2mathml.converter import convert
 
-ROOT = Path(__file__).resolve().parents[1]
+HERE = Path(__file__).resolve()  # copied into build/
+ROOT = next(path for path in HERE.parents if (path / "pyproject.toml").is_file())
 ADDRESS = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["urls"]["Repository"]
 
 project = "tumorcf"

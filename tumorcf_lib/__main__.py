@@ -236,7 +236,7 @@ TRAIN = (
     *CV,
     option("--fold", type=int, action="append", help="may be repeated; default: all"),
     option("--recipe", default="", help="try it on validation patients only"),
-    option("--network", metavar="KIND", default="plain", help="plain, shuffled (labels), without_mr"),
+    option("--network", metavar="KIND", default="plain", help="or: shuffled, without_mr"),
 )
 SCRATCH = (*DATA, SEED, option("--epochs", type=int, help="of the whole schedule (default: 10)"),
            option("--minutes", type=float, default=20.0, help="then stop; again: go on"),
