@@ -224,7 +224,7 @@ def test_a_changed_row_of_a_control_fails_in_every_table_made_from_it(finished):
 def test_without_a_row_file_nothing_can_be_verified(finished):
     folder = publish.publish("paper-lite")
     (folder / "rows_probes.csv.gz").unlink()
-    with pytest.raises(publish.PublishError, match="no rows_probes.csv"):
+    with pytest.raises(FileNotFoundError, match="no rows_probes.csv"):
         publish.verify(folder)
 
 

@@ -14,6 +14,9 @@ from tumorcf_lib import config, digests, rowfiles, steps
 from tumorcf_lib.config import CLASSES
 from tumorcf_lib.publish import publish
 from tumorcf_lib.study import (
+    by_fold as folds,
+)
+from tumorcf_lib.study import (
     notebooks as runner,
 )
 from tumorcf_lib.study import (
@@ -21,9 +24,6 @@ from tumorcf_lib.study import (
     results,
     runtime,
     stages,
-)
-from tumorcf_lib.study import (
-    unit as folds,
 )
 
 P = [f"p_{name}" for name in CLASSES]
@@ -129,7 +129,7 @@ def change_manifest(folder, **changes):
 
 
 def test_from_the_published_weights_come_the_published_rows(published, second, monkeypatch):
-    monkeypatch.setattr(folds, "_train_one", lambda *_: pytest.fail("trained"))
+    monkeypatch.setattr(folds.unit, "fit", lambda *_: pytest.fail("trained"))
     reference.install(second)
     rows_by_networks(second)
     compared = reference.compare(second).set_index("rows")

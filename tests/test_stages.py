@@ -5,7 +5,7 @@ import sys
 import pytest
 from matplotlib.figure import Figure
 
-from tumorcf_lib import config, digests, steps
+from tumorcf_lib import config, digests, pins, steps
 from tumorcf_lib.study import made_by, results, runtime, stages
 
 
@@ -244,7 +244,7 @@ def test_a_stage_of_another_version_of_the_project_is_refused_by_its_version(
 
 def test_another_version_of_a_package_makes_a_stage_stale(study, small_repository, monkeypatch):
     finish(study, "01_data")
-    monkeypatch.setattr(made_by.importlib.metadata, "version", lambda name: "99")
+    monkeypatch.setattr(pins, "version_of", lambda name: "99")
     assert why(study).startswith("the packages changed since (then keras ")
     assert ", here 99" in why(study)
 
@@ -289,12 +289,10 @@ def test_a_dataset_that_was_changed_in_place_is_read_again_by_both_that_read_it(
 def test_packages_that_only_split_draw_or_probe_count_too(
     study, small_repository, monkeypatch, package
 ):
-    version = stages.importlib.metadata.version
+    version = pins.version_of
     finish(study, "01_data")
     others = {package: "99"}
-    monkeypatch.setattr(
-        stages.importlib.metadata, "version", lambda name: others.get(name) or version(name)
-    )
+    monkeypatch.setattr(pins, "version_of", lambda name: others.get(name) or version(name))
     assert why(study) == (
         f"the packages changed since (then {package} {version(package)}, here 99)"
     )
@@ -304,7 +302,7 @@ def test_every_package_that_the_library_imports_counts_or_makes_no_value():
     makes_no_value = {  # bars, downloads, notebooks, pages, a reader's own classifier and files
         "tqdm", "requests", "urllib3", "papermill", "nbclient", "nbformat", "nbconvert",
         "jupyter_client", "jupyter_core", "jinja2", "onnx", "onnxruntime", "tifffile", "imagehash",
-        "pydicom", "torch",
+        "pydicom", "torch", "threadpoolctl",
     }  # fmt: skip
     called = {"cv2": "opencv-python-headless", "PIL": "pillow", "sklearn": "scikit-learn",
               "skimage": "scikit-image"}  # fmt: skip

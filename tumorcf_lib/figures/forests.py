@@ -7,7 +7,17 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 from tumorcf_lib.figures import style
-from tumorcf_lib.figures.style import BAND, FAINT, INK, SOFT, VERDICT_COLORS, dot, figure, legend
+from tumorcf_lib.figures.style import (
+    BAND,
+    FAINT,
+    INK,
+    SOFT,
+    VERDICT_COLORS,
+    dot,
+    figure,
+    legend,
+    nothing,
+)
 from tumorcf_lib.stats.rows import ALL
 from tumorcf_lib.stats.verdicts import NEGLIGIBLE
 
@@ -132,6 +142,8 @@ def primary(table):
     ``table``: claim, effect, low, high, network_error, null_low, null_high, n_slices, n_patients,
     verdict.
     """
+    if table.empty:
+        return nothing()
     rows = table.to_dict("records")
     marks = [(y, row["verdict"], row) for y, row in enumerate(rows)]
     names = [textwrap.fill(f"{row['finding']}  {row['claim']}", 46) for row in rows]

@@ -217,15 +217,15 @@ def weights_name(fold, network="") -> str:
 
 def _each_fold(results, prepared, part, network=""):
     """Fold, the slices of its part, and the predictor of its network of that kind."""
-    from tumorcf_lib.networks import classifier, looking
+    from tumorcf_lib.networks import classifier, looking, speed
 
     profile = results.study.profile
     split = splits.check(results.read("01_data", "split"))
     for fold, rows in split.groupby("fold"):
         own = slices_of(prepared, rows.loc[rows["part"] == part, "slice_id"])
         weights = results.path_in("03_training", weights_name(fold, network))
-        predict = unit.predictor(profile, weights)
-        with np.load(weights, allow_pickle=False) as stored:
-            if classifier.n_outputs(stored) > len(own.classes):  # it may see that there is no tumor
-                own = replace(own, classes=(*own.classes, looking.NO_TUMOR))
-        yield fold, own, predict
+        model = classifier.load_float16(profile, weights)
+        if model.output_shape[-1] > len(own.classes):  # it may see that there is no tumor
+            own = replace(own, classes=(*own.classes, looking.NO_TUMOR))
+        model = speed.folded(model)
+        yield fold, own, classifier.as_predictor(model, batch_size=profile.predict_batch_size)
