@@ -302,7 +302,7 @@ def test_every_package_that_the_library_imports_counts_or_makes_no_value():
     makes_no_value = {  # bars, downloads, notebooks, pages, a reader's own classifier and files
         "tqdm", "requests", "urllib3", "papermill", "nbclient", "nbformat", "nbconvert",
         "jupyter_client", "jupyter_core", "jinja2", "onnx", "onnxruntime", "tifffile", "imagehash",
-        "pydicom", "torch", "threadpoolctl",
+        "pydicom", "torch", "threadpoolctl", "IPython", "ipywidgets",
     }  # fmt: skip
     called = {"cv2": "opencv-python-headless", "PIL": "pillow", "sklearn": "scikit-learn",
               "skimage": "scikit-image"}  # fmt: skip
