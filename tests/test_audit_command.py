@@ -48,6 +48,11 @@ def unit(slices):
     p = 0.5 + np.clip(gap, 0.02, 0.4) - 0.1 if abs(slices).max() <= 1 else 0.6 + 0 * gap
     return np.column_stack([p, 1 - p])
 
+def faint(slices):
+    gap = slices[:, 14:23, 20:29].mean(axis=(1, 2)) - slices[:, 30, 30]
+    p = 1 / (1 + np.exp(-(gap - 0.3) / 20))
+    return np.column_stack([p, 1 - p])
+
 def stops(slices):
     calls.append(0)
     if len(calls) > 40:
@@ -221,6 +226,14 @@ def test_a_wrong_order_or_scale_is_said_at_once_and_forbids_a_verdict(folder, ca
     page = (folder / "report" / "report.html").read_text().replace("&#x27;", "'")
     assert f"cannot be told: mend first: {words}" in page
     assert page.index("cannot be told") < page.index('class="warning"') < page.index("By class")
+
+
+def test_a_scale_on_which_the_classifier_is_far_surer_is_named(folder, capsys):
+    run("--scale", "zscore", predict="my_module_h7:faint")
+    said = capsys.readouterr().err
+    assert re.search(r"With --scale raw the accuracy is as high .* with zscore 0\.5", said), said
+    run(predict="my_module_h7:faint", out="report2")
+    assert "the accuracy is as high" not in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

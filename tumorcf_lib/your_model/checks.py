@@ -17,6 +17,7 @@ N_PIXELS = 6_000_000  # of the slices looked at, all together
 SAME, ALONE = 1e-3, 0.02
 """How far answers may differ when asked twice, and when asked in another company."""
 
+SURER = 0.2  # another scale is named if it is as accurate, and so much surer of the true class
 BETTER = 0.15  # another scale or order is named if it gains so much accuracy
 LIBRARIES = 2.5e8  # bytes that Python and the libraries take
 
@@ -164,7 +165,26 @@ def of_classifier(found, model, cohort, *, output, settings, seed=0):
                   f"{accuracy:.0%}: which was the classifier trained on?")
     if advice:
         found.warn(advice, serious=True)
+    else:
+        _surer(found, settings["scale"])
     return predict
+
+
+def _surer(found, used):
+    """A warning if the classifier is as accurate on another scale and far surer there: on a scale
+    that it was not trained on, an answer may barely move whatever is edited."""
+    by = found.scales.dropna().set_index("scale")
+    if used not in by.index:
+        return
+    own, others = by.loc[used], by.drop(used)
+    others = others[(others["accuracy"] >= own["accuracy"]) & (others["p"] > own["p"] + SURER)]
+    if len(others):
+        scale = others["p"].idxmax()
+        found.warn(
+            f"With --scale {scale} the accuracy is as high and the true class's probability "
+            f"{others.loc[scale, 'p']:.2f} (median), with {used} {own['p']:.2f}: which was the "
+            "classifier trained on?"
+        )
 
 
 def answers_to(predict, images, batch_size=32):
@@ -174,17 +194,19 @@ def answers_to(predict, images, batch_size=32):
 
 
 def _by_scale(model, cohort, output, settings):
-    """Accuracy on the sample under each scale; NaN where the classifier refuses it."""
+    """Accuracy and median probability of the true class on the sample under each scale; NaN where
+    the classifier refuses it."""
     lines = []
     for scale in slices.SCALES if settings["air"] is None else ():
         try:
             prepared = slices.prepare(cohort, **{**settings, "scale": scale})
             predict = Probabilities(model.raw, cohort.classes, output, model.name)
-            given = answers_to(predict, prepared.slices).argmax(axis=1)
-            lines.append((scale, (given == prepared.labels).mean()))
+            p = answers_to(predict, prepared.slices)
+            own = p[np.arange(len(p)), prepared.labels]
+            lines.append((scale, (p.argmax(axis=1) == prepared.labels).mean(), np.median(own)))
         except InputError:
-            lines.append((scale, np.nan))
-    return pd.DataFrame(lines, columns=["scale", "accuracy"])
+            lines.append((scale, np.nan, np.nan))
+    return pd.DataFrame(lines, columns=["scale", "accuracy", "p"])
 
 
 def better_order(labels, given, classes):

@@ -107,7 +107,10 @@ def write_report(audits, folder, *, cohort=None, title="Does the classifier look
 
 def check_parts(name, found):
     """What ``--check`` shows of a classifier."""
-    scales = found.scales.assign(accuracy=[f"{a:.0%}" for a in found.scales["accuracy"]])
+    table = found.scales
+    scales = table.assign(
+        accuracy=[f"{a:.0%}" for a in table["accuracy"]], p=[f"{p:.2f}" for p in table["p"]]
+    ).rename(columns={"p": "P of the true class (median)"})
     words = "Some slices with the outlines of their masks: do they lie on the tumors?"
     return [
         page.element("h2", f"{name}: looked at, nothing measured"), page.bullets(found.facts),
