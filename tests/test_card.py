@@ -149,11 +149,12 @@ def test_a_folder_without_a_card_is_no_problem_and_one_without_manifest_is_named
         ("weights_fold0.npz", {}, True),
         ("weights_looking_fold0.npz", {}, True),
         ("inputs.npy", {}, False),
-        ("weights_fold0.npz", {"cohort": "phantom"}, False),
+        ("weights_fold0.npz", {"cohort": "phantom"}, True),
+        ("weights_looking_fold0.npz", {"cohort": "phantom"}, False),
         ("weights_fold0.npz", {"n_folds": 5}, False),
     ],
 )
-def test_published_are_the_three_networks_of_one_split_of_patients(
+def test_published_are_the_networks_of_one_split_of_a_phantom_the_plain_one(
     name, changes, expected, tmp_path
 ):
     (tmp_path / name).write_bytes(b"numbers")

@@ -127,6 +127,8 @@ def _interrupts(kernels):
 
     def end_kernels(number, frame):
         seen.append(number)
+        # What still waited for the kernel fails, and asyncio would print that without helping anyone
+        logging.getLogger("asyncio").setLevel(logging.CRITICAL)
         for manager in kernels:
             process = getattr(manager.provisioner, "process", None)
             if process is not None:
