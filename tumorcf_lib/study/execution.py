@@ -127,7 +127,7 @@ def _interrupts(kernels):
 
     def end_kernels(number, frame):
         seen.append(number)
-        # What still waited for the kernel fails, and asyncio would print that without helping anyone
+        # What still waited for the kernel fails; asyncio would print that and help nobody
         logging.getLogger("asyncio").setLevel(logging.CRITICAL)
         for manager in kernels:
             process = getattr(manager.provisioner, "process", None)
