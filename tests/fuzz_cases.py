@@ -22,8 +22,7 @@ import numpy as np
 from fake_cheng import draw, mat_bytes, write_archives
 
 from tumorcf_lib.data import archives, matfile, published
-from tumorcf_lib.your_model import InputError
-from tumorcf_lib.your_model import slices as folder
+from tumorcf_lib.your_model import InputError, slices as folder
 
 SECONDS_A_CASE = 5.0  # of this process's own time
 MEMORY_MB = 1500.0  # resident at most; most of it the libraries' own

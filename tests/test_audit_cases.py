@@ -10,8 +10,7 @@ import pandas as pd
 import pytest
 
 from tumorcf_lib.edits.scores import slice_scores
-from tumorcf_lib.your_model import InputError, running
-from tumorcf_lib.your_model import audit as command
+from tumorcf_lib.your_model import InputError, audit as command, running
 
 PX, N = 48, 24
 MODULE = """

@@ -12,8 +12,7 @@ import pandas as pd
 import pytest
 
 from tumorcf_lib import config, your_model
-from tumorcf_lib.your_model import InputError, running
-from tumorcf_lib.your_model import audit as audit_command
+from tumorcf_lib.your_model import InputError, audit as audit_command, running
 
 MODULE = """
 import sys

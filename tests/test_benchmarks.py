@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from keras import layers
 
-from benchmarks import __main__ as command
 from benchmarks import (
+    __main__ as command,
     audits,
     cohort_size,
     inpainting,

@@ -10,8 +10,7 @@ import pytest
 
 from tumorcf_lib import config, rowfiles, steps
 from tumorcf_lib.phantoms import cohort
-from tumorcf_lib.publish import card as cards
-from tumorcf_lib.publish import publish
+from tumorcf_lib.publish import card as cards, publish
 from tumorcf_lib.study import runtime
 
 PUBLISHED = config.published("paper-lite")

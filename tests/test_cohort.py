@@ -2,8 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import real_cheng
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from tumorcf_lib.data import cohort
 from tumorcf_lib.data.cohort import InvalidCohortError, SliceStack

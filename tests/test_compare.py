@@ -4,8 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tumorcf_lib import __main__ as cli
-from tumorcf_lib import config
+from tumorcf_lib import __main__ as cli, config
 from tumorcf_lib.figures import training
 from tumorcf_lib.publish import compare
 from tumorcf_lib.study import results

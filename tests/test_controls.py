@@ -9,9 +9,7 @@ import pytest
 from tiny_study import TINY, allow_small_splits, run_to_rows, slices_tested
 
 from tumorcf_lib import config, rowfiles
-from tumorcf_lib.controls import detector
-from tumorcf_lib.controls import probes as probes_of
-from tumorcf_lib.controls import quality as quality_of
+from tumorcf_lib.controls import detector, probes as probes_of, quality as quality_of
 from tumorcf_lib.edits import plan
 from tumorcf_lib.networks import finetune
 from tumorcf_lib.study import by_fold, controls, results, stages

@@ -17,11 +17,9 @@ from tumorcf_lib.config import CLASSES
 from tumorcf_lib.networks import classifier
 from tumorcf_lib.publish import publish
 from tumorcf_lib.stats import classification
-from tumorcf_lib.study import by_fold, pool, pooled, unit
-from tumorcf_lib.study import folds as crossval
+from tumorcf_lib.study import by_fold, folds as crossval, pool, pooled, predicted_masks, unit
 from tumorcf_lib.study.side_studies import UnfinishedStudyError
-from tumorcf_lib.tables import fold_scores
-from tumorcf_lib.tables import folds as pooled_tables
+from tumorcf_lib.tables import fold_scores, folds as pooled_tables
 from tumorcf_lib.tables.folds import AVERAGED, MEAN_OF_ONE, ONE, P
 
 PROFILE = dataclasses.replace(
@@ -297,6 +295,38 @@ def test_units_that_know_nothing_are_audited_on_the_true_classes(finished):
     assert sorted(own["fold"].unique()) == [0, 1]
     assert own["label"].tolist() == plain["label"].tolist()
     assert (own[P].to_numpy() != plain[P].to_numpy()).any()
+
+
+def test_tumors_are_found_by_a_network_of_each_fold_and_audited_beside_the_true_ones(
+    finished, tmp_path
+):
+    study, said = copied(finished, tmp_path / "masked"), []
+    predicted_masks.run(study, progress=quiet)
+    predicted_masks.run(study, [1], progress=said.append)
+    assert said == ["masks of fold 1, seed 0: up to date, skipped"]
+    pool.pool(study)
+    masks, edits = read(study, "rows_masks"), read(study, "rows_masked_edits")
+    tested = read(study, "rows_predictions").query("network == 'plain'")
+    assert sorted(masks["slice_id"]) == sorted(tested["slice_id"])
+    assert masks["dice"].between(0, 1).all()
+    original = edits[edits["edit"] == "original"].set_index("slice_id").loc[tested["slice_id"], P]
+    np.testing.assert_allclose(original, tested[P], atol=publish.ROW_TOLERANCE)
+    nothing = set(masks.loc[masks["n_predicted"] == 0, "slice_id"])
+    removed = edits[edits["edit"] == "remove"].set_index("slice_id")
+    assert set(removed.index[removed["reason"] == "empty mask"]) == nothing
+    target = pooled.publish(study.folder, tmp_path / "figures", profile=PROFILE)
+    table = rowfiles.read_table(target / "table_predicted_masks.csv")
+    overall = table[table["group"] == "all"]
+    by_patient = masks.groupby("person_id")["dice"].mean()
+    assert overall["dice"].tolist() == pytest.approx([by_patient.mean()] * 2, rel=1e-4)
+    assert publish.verify(target)[0] == []
+
+
+def test_masks_need_the_network_of_their_fold(finished, tmp_path):
+    study = copied(finished, tmp_path / "none")
+    shutil.rmtree(crossval.unit_folder(study, 2, 0))
+    with pytest.raises(crossval.UnitError, match="train --profile tiny-cv --fold 2 --seed 0"):
+        predicted_masks.run(study, [2], progress=quiet)
 
 
 def test_a_seed_is_pooled_as_far_as_its_folds_are_there_but_published_whole(finished, tmp_path):

@@ -12,8 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tumorcf_lib import __main__ as cli
-from tumorcf_lib import config
+from tumorcf_lib import __main__ as cli, config
 from tumorcf_lib.data import download
 from tumorcf_lib.study import notebooks, stages
 

@@ -94,7 +94,7 @@ def test_never_more_than_two_code_cells_in_a_row_after_the_opening(path):
 @every_notebook
 def test_cells_are_short_and_define_nothing(path):
     for cell in code_cells(path):
-        assert len(text(cell).splitlines()) <= 20 + 5 * ("setup" in tags(cell))
+        assert len(text(cell).splitlines()) <= 20
         assert not re.search(r"^\s*(def|class|for .*fit|while) ", text(cell), re.MULTILINE)
 
 

@@ -6,8 +6,7 @@ import pytest
 from scipy import ndimage
 
 from tumorcf_lib.config import CLASSES
-from tumorcf_lib.phantoms import cohort as phantom
-from tumorcf_lib.phantoms import slices, solids, tumors
+from tumorcf_lib.phantoms import cohort as phantom, slices, solids, tumors
 from tumorcf_lib.phantoms.anatomy import load_anatomy
 
 MENINGIOMA, GLIOMA, PITUITARY = range(3)

@@ -9,8 +9,7 @@ from sklearn.preprocessing import StandardScaler
 
 from tumorcf_lib.data import preprocess
 from tumorcf_lib.edits import edits, head, regions, shams
-from tumorcf_lib.phantoms import cohort as phantom
-from tumorcf_lib.phantoms import planted as calibration
+from tumorcf_lib.phantoms import cohort as phantom, planted as calibration
 from tumorcf_lib.phantoms.anatomy import load_anatomy
 
 SIZE = 128

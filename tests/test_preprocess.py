@@ -2,8 +2,7 @@ import cv2
 import numpy as np
 import pytest
 import real_cheng
-from hypothesis import assume, given
-from hypothesis import strategies as st
+from hypothesis import assume, given, strategies as st
 from hypothesis.extra import numpy as hnp
 
 from tumorcf_lib.data import cohort, preprocess

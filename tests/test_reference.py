@@ -15,11 +15,7 @@ from tumorcf_lib.config import CLASSES
 from tumorcf_lib.publish import publish
 from tumorcf_lib.study import (
     by_fold as folds,
-)
-from tumorcf_lib.study import (
     notebooks as runner,
-)
-from tumorcf_lib.study import (
     reference,
     results,
     runtime,

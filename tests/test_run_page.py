@@ -15,8 +15,7 @@ from PIL import Image
 
 from tumorcf_lib import config, rowfiles
 from tumorcf_lib.edits import edits
-from tumorcf_lib.publish import opening, texts
-from tumorcf_lib.publish import page as run_page
+from tumorcf_lib.publish import opening, page as run_page, texts
 from tumorcf_lib.study import notebooks, reference, stages
 
 

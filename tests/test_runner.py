@@ -12,8 +12,7 @@ import nbformat
 import pytest
 
 from tumorcf_lib import config, steps
-from tumorcf_lib.study import execution, stages
-from tumorcf_lib.study import notebooks as runner
+from tumorcf_lib.study import execution, notebooks as runner, stages
 
 DIES = "os.kill(os.getpid(), 9)"
 WAITS = "config.Path(os.environ['TUMORCF_RUNS'], 'pid').write_text(str(os.getpid()))\nwhile 1: pass"

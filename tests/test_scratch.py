@@ -8,8 +8,7 @@ import pandas as pd
 import pytest
 from tiny_study import allow_small_splits, small_network
 
-from tumorcf_lib import __main__ as cli
-from tumorcf_lib import config, rowfiles
+from tumorcf_lib import __main__ as cli, config, rowfiles
 from tumorcf_lib.data import split as splits
 from tumorcf_lib.networks import classifier, training
 from tumorcf_lib.publish import publish

@@ -14,8 +14,7 @@ from tumorcf_lib.data import preprocess
 from tumorcf_lib.data.cohort import Cohort
 from tumorcf_lib.edits import audit, head
 from tumorcf_lib.edits.scores import slice_scores
-from tumorcf_lib.your_model import InputError, manifests
-from tumorcf_lib.your_model import slices as folder
+from tumorcf_lib.your_model import InputError, manifests, slices as folder
 
 SLICE = np.arange(12, dtype=np.uint8).reshape(3, 4) * 20
 MASK = SLICE > 150

@@ -4,8 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import real_cheng
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from tumorcf_lib.data import split
 from tumorcf_lib.data.split import PARTS, LeakageError, SplitInputError, UnbalancedSplitError

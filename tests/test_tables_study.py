@@ -2,7 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tumorcf_lib import config, rowfiles
+from tumorcf_lib import config
 from tumorcf_lib.data import cohort
 from tumorcf_lib.edits import audit
 from tumorcf_lib.edits.scores import slice_scores
@@ -104,39 +104,6 @@ def test_the_table_of_scores_repeats_hand_made_means(edit_rows):
     own = scores[scores["label"] == "glioma"]
     drop = (own["p_orig"] - own["p_remove"]).mean()
     assert table.loc[("delta_drop", "glioma"), "effect"] == pytest.approx(drop)
-
-
-def test_paper_references_and_run_stand_side_by_side(predictions, tmp_path):
-    table = rowfiles.round_trip(study.performance(predictions, n_resamples=50))
-    demo = config.get("demo")
-    without = study.beside_reference(table, "table_performance", demo, figures=tmp_path)
-    assert set(without.iloc[:, 1]) == set(without.iloc[:, 2]) == {"not published yet"}
-    (tmp_path / study.REFERENCE).mkdir()
-    rowfiles.write_table(table, tmp_path / study.REFERENCE / "table_performance.csv")
-    shown = study.beside_reference(table, "table_performance", demo, figures=tmp_path)
-    paper, pooled, reference, run = shown.columns
-    assert set(shown[pooled]) == {"not published yet"}
-    assert shown.loc[("slice", "all", "accuracy"), paper] == "0.94"
-    assert shown.loc[("slice", "all", "Brier"), paper] == ""
-    assert (shown[reference] == shown[run]).all()
-    assert "phantom" in run
-    assert "real slices" in reference
-
-
-def test_of_pooled_folds_the_first_network_is_shown(predictions, tmp_path):
-    table = rowfiles.round_trip(study.performance(predictions, n_resamples=50))
-    networks = [("one network", 0, 0.0), ("one network", 1, 0.5), ("mean", np.nan, 0.7)]
-    pooled = pd.concat(
-        table.assign(networks=name, training_seed=seed, value=value)
-        for name, seed, value in networks
-    )
-    (tmp_path / study.POOLED).mkdir()
-    rowfiles.write_table(pooled, tmp_path / study.POOLED / "table_performance.csv")
-    shown = study.beside_reference(
-        table, "table_performance", config.get("demo"), figures=tmp_path
-    )
-    assert len(shown) == len(table)
-    assert shown.iloc[:, 1].str.startswith("0.000").all()
 
 
 def test_edits_are_counted_with_their_reasons_and_their_energy(edit_rows):

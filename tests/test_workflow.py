@@ -15,8 +15,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tumorcf_lib import __main__ as cli
-from tumorcf_lib import config, steps
+from tumorcf_lib import __main__ as cli, config, steps
 from tumorcf_lib.study import folds
 
 WORKFLOW = config.ROOT / "workflow"

@@ -8,8 +8,7 @@ import pandas as pd
 from keras import layers
 
 from tumorcf_lib import config, rowfiles
-from tumorcf_lib.data import cohort as cohorts
-from tumorcf_lib.data import preprocess, split
+from tumorcf_lib.data import cohort as cohorts, preprocess, split
 from tumorcf_lib.networks import classifier
 from tumorcf_lib.study import by_fold, controls, results, runtime
 

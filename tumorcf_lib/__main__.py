@@ -230,12 +230,10 @@ RUN = (
     option("--fresh", action="store_true", help="redo what is up to date, too"),
     option("--reference", action="store_true", help="published weights in place of 03's"),
 )
-CV = (option("--profile", metavar="NAME", type=_named, default="paper-lite-cv", help="of folds"),
-      *DATA, SEED)
+CV = (option("--profile", type=_named, default="paper-lite-cv", help="of folds"), *DATA, SEED)
+FOLD = option("--fold", type=int, action="append", help="may be repeated; default: all")
 TRAIN = (
-    *CV,
-    option("--fold", type=int, action="append", help="may be repeated; default: all"),
-    option("--recipe", default="", help="try it on validation patients only"),
+    *CV, FOLD, option("--recipe", default="", help="try it on validation patients only"),
     option("--network", metavar="KIND", default="plain", help="or: shuffled, without_mr"),
 )
 SCRATCH = (*DATA, SEED, option("--epochs", type=int, help="of the whole schedule (default: 10)"),
@@ -243,7 +241,7 @@ SCRATCH = (*DATA, SEED, option("--epochs", type=int, help="of the whole schedule
            option("--size", type=int, help="side of the slices in px (default: 128)"))
 CHECK = option("--check", action="store_true", help="also make and verify tables and figures")
 ROWS = option("--from-rows", action="store_true", help="from published rows; needs no run")
-GOES_ON = ("run", "download", "calibrate", "prepare", "train", "leak", "scratch")
+GOES_ON = ("run", "download", "calibrate", "prepare", "train", "masks", "leak", "scratch")
 COMMANDS = {
     "run": (run, "run the notebooks 01 to 06, or the study of a profile without notebooks",
             (*STUDY, *RUN), {"": "the profile that fits this machine",
@@ -260,10 +258,11 @@ COMMANDS = {
     "calibrate": (_alone("calibration", "calibration", "seed"),
                   "run the networks whose answer is known", (SEED,), {"": "half an hour"}),
     "train": (train, "train, predict and audit folds of the cross-validation", TRAIN,
-              {"": "all folds, one after the other",
-               "--fold 2 --seed 1": "one unit, for one of several machines"}),
+              {"": "all folds", "--fold 2 --seed 1": "one unit, for one of several machines"}),
     "prepare": (lambda o: lib("study.folds").prepare(_of_folds(o)), "make slices, split and inputs "
                 "for all units", CV, {"--profile smoke-cv": "once, before its units"}),
+    "masks": (lambda o: lib("study.predicted_masks").run(_of_folds(o), o.fold, o.seed), "find the "
+              "tumors by a U-Net, audit what it found", (*CV, FOLD), {"--fold 2": "of one fold"}),
     "pool": (pool, "put the finished units together; 1 if a seed lacks a fold", (*CV, CHECK),
              {"--profile smoke-cv": "after its units"}),
     "leak": (_alone("leak", "leak", "n_folds", "seed"), "what a split that leaks is worth",

@@ -38,25 +38,30 @@ def build(classifier, *, seed=0):
     keras.Model
         ``(n, size, size, 1)`` slices to ``(n, size, size, 1)`` logits of "tumor".
     """
-    backbone = next(layer for layer in classifier.layers if isinstance(layer, keras.Model))
-    last_of_size = {}  # side of the feature maps -> the last of them
+    until_pooling = keras.Model(classifier.input, classifier.get_layer("features").input)
+    nested = (layer for layer in classifier.layers if isinstance(layer, keras.Model))
+    backbone = next(nested, until_pooling)
+    last_of_side = {}  # side of the feature maps -> the last of them
     for layer in backbone.layers[1:]:
         if len(layer.output.shape) == 4:
-            last_of_size[layer.output.shape[1]] = layer.output
+            last_of_side[layer.output.shape[1]] = layer.output
     size = backbone.input.shape[1]
-    maps = [maps for side, maps in sorted(last_of_size.items()) if side < size]
-    encoder = speed.folded(keras.Model(backbone.input, maps, name="encoder"))
+    sides = sorted(side for side in last_of_side if side < size)
+    outputs = [last_of_side[side] for side in sides]
+    encoder = speed.folded(keras.Model(backbone.input, outputs, name="encoder"))
     encoder.trainable = False
     numbers = iter(range(100 * seed, 100 * seed + 100))
     slices = keras.Input((size, size, 1), name="slices")
-    x, *skips = encoder(slices)
-    x = _convolved(x, WIDTHS[0], 1, numbers)
-    for skip, width in zip(skips, WIDTHS, strict=True):
-        x = layers.UpSampling2D(interpolation="bilinear")(x)
+    coarsest, *skips = maps if isinstance(maps := encoder(slices), (list, tuple)) else [maps]
+    widths = WIDTHS[-len(skips) :] if skips else ()
+    x = _convolved(coarsest, WIDTHS[0], 1, numbers)
+    for skip, width, before, side in zip(skips, widths, sides[:-1], sides[1:], strict=True):
+        x = layers.UpSampling2D(side // before, interpolation="bilinear")(x)
         x = layers.Concatenate()([x, _convolved(skip, width, 1, numbers)])
         x = _convolved(x, width, 3, numbers)
     x = layers.Conv2D(1, 3, padding="same", kernel_initializer=_start(numbers), name="logits")(x)
-    return keras.Model(slices, layers.UpSampling2D(interpolation="bilinear")(x), name="segmenter")
+    x = layers.UpSampling2D(size // sides[-1], interpolation="bilinear")(x)
+    return keras.Model(slices, x, name="segmenter")
 
 
 def _start(numbers):

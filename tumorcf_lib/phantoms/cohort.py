@@ -17,8 +17,7 @@ import pandas as pd
 
 from tumorcf_lib.config import CLASSES
 from tumorcf_lib.data.cohort import Cohort
-from tumorcf_lib.phantoms import slices as render
-from tumorcf_lib.phantoms import tumors
+from tumorcf_lib.phantoms import slices as render, tumors
 from tumorcf_lib.phantoms.anatomy import load_anatomy
 
 PLANE_SHARES = {  # axial, coronal, sagittal

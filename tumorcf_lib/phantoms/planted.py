@@ -18,8 +18,7 @@ import numpy as np
 import pandas as pd
 
 from tumorcf_lib.data.cohort import Cohort
-from tumorcf_lib.phantoms import cohort, tumors
-from tumorcf_lib.phantoms import slices as render
+from tumorcf_lib.phantoms import cohort, slices as render, tumors
 from tumorcf_lib.phantoms.anatomy import load_anatomy
 
 CLASSES = ("A", "B", "C")

@@ -17,8 +17,7 @@ from tqdm import tqdm
 
 from tumorcf_lib import config, steps
 from tumorcf_lib.publish import opening, texts
-from tumorcf_lib.study import notebooks as runner
-from tumorcf_lib.study import reference, runtime, stages
+from tumorcf_lib.study import notebooks as runner, reference, runtime, stages
 
 PAGE = "report.html"
 TITLE = "Does a brain-tumor classifier look at the tumor?"

@@ -129,9 +129,8 @@ def setup_cell(name: str) -> str:
         "import os\nimport sys\n\n"
         'if "google.colab" in sys.modules:  # everywhere else the environment is already there\n'
         f"    !test -d tumorcf || {clone}\n"
-        '    if not os.path.isdir("tumorcf"):\n'
-        '        raise RuntimeError("The repository could not be cloned (see above). Try again, or '
-        'upload it as the folder tumorcf.")\n'
+        '    os.path.isdir("tumorcf") or sys.exit("The repository could not be cloned (see above). '
+        'Try again, or upload it as the folder tumorcf.")\n'
         '    !pip list --format=freeze | grep -E "^(tensorflow|keras|numpy)==" > keep.txt\n'
         f'    !pip install -q -e "./tumorcf{EXTRAS.get(name, "[study]")}" -c keep.txt'
         "  # adds the rest\n"

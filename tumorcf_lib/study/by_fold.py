@@ -7,10 +7,8 @@ import pandas as pd
 
 from tumorcf_lib import steps
 from tumorcf_lib.config import CLASSES
-from tumorcf_lib.data import cohort as cohorts
-from tumorcf_lib.data import split as splits
-from tumorcf_lib.edits import audit as audits
-from tumorcf_lib.edits import plan
+from tumorcf_lib.data import cohort as cohorts, split as splits
+from tumorcf_lib.edits import audit as audits, plan
 from tumorcf_lib.study import made_by, stages, unit
 
 OUTLINED_EDITS = ("original", "remove", "sham")

@@ -14,8 +14,7 @@ import pandas as pd
 from tqdm import tqdm
 
 from tumorcf_lib import config, rowfiles, steps
-from tumorcf_lib.data import preprocess
-from tumorcf_lib.data import split as splits
+from tumorcf_lib.data import preprocess, split as splits
 from tumorcf_lib.edits import audit, plan
 from tumorcf_lib.phantoms import planted
 from tumorcf_lib.study import made_by, side_studies

@@ -14,10 +14,8 @@ from dataclasses import replace
 import numpy as np
 
 from tumorcf_lib import config, rowfiles, steps
-from tumorcf_lib.data import preprocess
-from tumorcf_lib.data import split as splits
-from tumorcf_lib.edits import audit as audits
-from tumorcf_lib.edits import conflicts, infills, plan
+from tumorcf_lib.data import preprocess, split as splits
+from tumorcf_lib.edits import audit as audits, conflicts, infills, plan
 from tumorcf_lib.study import by_fold, notebooks, results, stages
 from tumorcf_lib.study.unit import (
     NETWORK,
@@ -28,8 +26,8 @@ from tumorcf_lib.study.unit import (
     make,
     named,
     prediction_rows,
+    why_stale as why_unfinished,
 )
-from tumorcf_lib.study.unit import why_stale as why_unfinished
 
 RECIPES: dict[str, dict] = {
     "kept": {"validates": True},
@@ -110,11 +108,7 @@ def run(study, *, fold_numbers=None, seed=0, recipe="", network="plain", progres
     UnitError
         If the profile has no folds, or a fold or the recipe does not exist.
     """
-    n_folds = study.profile.n_folds
-    fold_numbers = range(n_folds) if fold_numbers is None else fold_numbers
-    strange = [fold for fold in fold_numbers if not 0 <= fold < n_folds]
-    if strange and n_folds > 1:
-        raise UnitError(f"There is no fold {strange[0]}; choose of 0 to {n_folds - 1}.")
+    fold_numbers = checked_folds(study, fold_numbers)
     if recipe and recipe not in RECIPES:
         raise UnitError(f"There is no recipe {recipe!r}; choose one of: {', '.join(RECIPES)}.")
     if network not in NETWORKS:
@@ -134,6 +128,15 @@ def run(study, *, fold_numbers=None, seed=0, recipe="", network="plain", progres
             told = {"network": network, **unit.names}
             make(unit, _asking(unit, told, asked, recipe), asked)
             progress(f"{words}: finished, {config.shown(unit.folder)}")
+
+
+def checked_folds(study, numbers=None):
+    """These folds, by default all; a UnitError if one does not exist."""
+    n_folds = study.profile.n_folds
+    strange = [fold for fold in numbers or () if not 0 <= fold < n_folds]
+    if strange and n_folds > 1:
+        raise UnitError(f"There is no fold {strange[0]}; choose of 0 to {n_folds - 1}.")
+    return range(n_folds) if numbers is None else numbers
 
 
 def source_of(study):

@@ -15,8 +15,7 @@ import numpy as np
 import pandas as pd
 
 from tumorcf_lib import config, rowfiles, steps
-from tumorcf_lib.data import finding, preprocess, published
-from tumorcf_lib.data import split as splits
+from tumorcf_lib.data import finding, preprocess, published, split as splits
 from tumorcf_lib.study import made_by, near_duplicates, side_studies
 from tumorcf_lib.study.unit import (
     NETWORK,

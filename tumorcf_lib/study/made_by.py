@@ -47,6 +47,10 @@ CODE = {
         "edits.transplants",
     ),
     "saliency": (*_ALWAYS, *_NETWORK, *_EDITS, "networks.saliency"),
+    "predicted masks": (
+        *_ALWAYS, *_NETWORK, *_EDITS, "networks.segmentation", "networks.recipe.chunks",
+        "edits.audit", "edits.scores.class_log_odds", "study.predicted_masks",
+    ),
     "planes": (*_ALWAYS, "controls.planes", "edits.scores.class_names"),
     "probes": (
         *_ALWAYS, *_TRAINING, *_EDITS, "controls.probes", "edits.scores.class_names",

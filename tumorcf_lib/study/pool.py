@@ -15,6 +15,7 @@ from tumorcf_lib.study.folds import (
     UnitError,
     file_of,
 )
+from tumorcf_lib.study.predicted_masks import FILES as MASKS, FOLDER as MASKS_FOLDER
 from tumorcf_lib.study.side_studies import UnfinishedStudyError
 from tumorcf_lib.study.unit import ROWS
 
@@ -26,8 +27,9 @@ def pool(study, folder=None, *, published=None, progress=print):
 
     Writes ``rows_predictions`` (network, training_seed, fold, slice_id, patient_id, person_id,
     label, p_<class>), ``rows_edits_<network>_seed<k>`` and ``rows_transplants_...`` (the audit),
-    ``history``, ``rows_recipes`` (validation rows of every recipe tried) and ``units.csv``
-    (minutes, device, and a digest of what the unit was trained on and by). Units that were
+    ``history``, ``rows_recipes`` (validation rows of every recipe tried), ``rows_masks`` and
+    ``rows_masked_edits`` (predicted masks, where found) and ``units.csv`` (minutes, device, and a
+    digest of what the unit was trained on and by). Units that were
     published before and are not here are kept if they are of the same recipe, slices and split.
 
     Parameters
@@ -74,6 +76,7 @@ def pool(study, folder=None, *, published=None, progress=print):
         for name in AUDITED_ROWS:
             _write_units(folder, name, here, before, published, f"_{row[0]}_seed{row[1]}")
     _pool_recipes(study, folder, published)
+    _pool_masks(study, folder, published)
     units = pd.concat([kept, units[COLUMNS]], ignore_index=True)
     units = units.sort_values(UNIT, ignore_index=True)
     rowfiles.write_table(units, folder / "units.csv")
@@ -169,6 +172,21 @@ def _pool_recipes(study, folder, published):
     if parts:
         table = pd.concat(parts, ignore_index=True)
         rowfiles.write_table(table, file_of(folder, "rows_recipes"))
+
+
+def _pool_masks(study, folder, published):
+    """Predicted masks and the edits by them, of the folds that are here or were published."""
+    found = [
+        rowfiles.read_table(file_of(rows, MASKS[0])).iloc[:1].assign(network="plain", folder=rows)
+        for rows in _finished(study, f"{MASKS_FOLDER}/*")
+    ]
+    here = pd.concat([pd.DataFrame(columns=[*UNIT, "folder"]), *found])[[*UNIT, "folder"]]
+    kept = pd.DataFrame(columns=UNIT)
+    if published and file_of(published, MASKS[0]).is_file():
+        kept = rowfiles.read_table(file_of(published, MASKS[0]))[UNIT].drop_duplicates()
+        kept = kept[~pd.MultiIndex.from_frame(kept).isin(pd.MultiIndex.from_frame(here[UNIT]))]
+    for name in MASKS:
+        _write_units(folder, name, here, kept, published)
 
 
 def _check_kinship(units):

@@ -176,7 +176,8 @@ def shown_scores(table):
 STUDY = side_studies.SideStudy(
     name=NAME,
     files=("rows_predictions.csv.gz", "rows_edits_*.csv.gz", "history.csv", "units.csv"),
-    optional=("rows_transplants_*.csv.gz", "rows_saliency_*.csv.gz", "rows_recipes.csv.gz"),
+    optional=("rows_transplants_*.csv.gz", "rows_saliency_*.csv.gz", "rows_recipes.csv.gz",
+              "rows_masks.csv.gz", "rows_masked_edits.csv.gz"),
     derive=derive,
     figures={
         "fig_answer": Drawn("scores.answer", ("table_still_right",),

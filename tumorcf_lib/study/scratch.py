@@ -10,8 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from tumorcf_lib import config, rowfiles, steps
-from tumorcf_lib.data import finding, preprocess
-from tumorcf_lib.data import split as splits
+from tumorcf_lib.data import finding, preprocess, split as splits
 from tumorcf_lib.study import made_by, runtime, side_studies
 from tumorcf_lib.study.unit import HISTORY, NETWORK, WEIGHTS, Unit, fit, prediction_rows, predictor
 from tumorcf_lib.tables import study

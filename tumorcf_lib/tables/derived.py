@@ -7,8 +7,7 @@ import pandas as pd
 from tumorcf_lib.config import CLASSES
 from tumorcf_lib.controls import covariates, planes
 from tumorcf_lib.edits.scores import slice_scores
-from tumorcf_lib.tables import classifiers, energy, primary, robustness, study
-from tumorcf_lib.tables import controls as settings
+from tumorcf_lib.tables import classifiers, controls as settings, energy, primary, robustness, study
 
 
 def derive(read: Callable[[str], pd.DataFrame], n_resamples: int) -> dict[str, pd.DataFrame]:

@@ -5,8 +5,16 @@ import pandas as pd
 
 from tumorcf_lib.edits.scores import arrays, slice_scores
 from tumorcf_lib.stats import classification
-from tumorcf_lib.tables import controls, primary, saliency, sites, study, symmetric
-from tumorcf_lib.tables import fold_scores as scores_of
+from tumorcf_lib.tables import (
+    controls,
+    fold_scores as scores_of,
+    masks,
+    primary,
+    saliency,
+    sites,
+    study,
+    symmetric,
+)
 from tumorcf_lib.tables.fold_scores import EARLIER, KEYS, PLAIN, SHUFFLED, P
 
 ONE, MEAN_OF_ONE, AVERAGED = "one network", "mean over seeds", "seeds' probabilities averaged"
@@ -28,7 +36,7 @@ def derive(read, n_resamples):
     predictions = every[every["network"] == kind]
     found = scores_of.temperatures(every)
     rows = read("rows_edits")
-    rows = rows[scores_of.units_of(rows).isin(scores_of.units_of(every))]
+    rows = _whole(rows, every)
     scaled = scores_of.scaled(rows, found)
     scores = scores_of.slice_scores(scaled)
     rows = rows[rows["network"] == kind]
@@ -44,6 +52,10 @@ def derive(read, n_resamples):
                    symmetric.transplants_table),
         **_of_some(read, "rows_saliency", every, "table_saliency",
                    lambda rows: saliency.saliency_table(rows, scores)),
+        **_of_some(read, "rows_masks", every, "table_predicted_masks",
+                   lambda rows: masks.predicted_masks_table(
+                       rows, scores_of.scaled(_whole(read("rows_masked_edits"), every), found),
+                       scores)),
         "table_performance": performance,
         "table_classes": study.performance_by_class(one, **n),
         "table_confusion": study.confusion(one),
@@ -65,8 +77,13 @@ def _of_some(read, file, predictions, name, make):
         rows = read(file)
     except FileNotFoundError:
         return {}
-    table = make(rows[scores_of.units_of(rows).isin(scores_of.units_of(predictions))])
+    table = make(_whole(rows, predictions))
     return {name: table} if len(table) else {}
+
+
+def _whole(rows, predictions):
+    """Rows of the units that these predictions are of."""
+    return rows[scores_of.units_of(rows).isin(scores_of.units_of(predictions))]
 
 
 def headline_kind(predictions):

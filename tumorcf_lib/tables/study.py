@@ -1,11 +1,10 @@
 """The study's tables, each a pure function of published rows: anybody can recompute them."""
 
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from tumorcf_lib import config, rowfiles
+from tumorcf_lib import config
 from tumorcf_lib.edits.scores import arrays, class_names
 from tumorcf_lib.stats import classification, persons, rows
 
@@ -197,31 +196,6 @@ def estimate(table, *key) -> dict:
         "value": row["effect"] if "effect" in row else row["value"], "low": row["low"],
         "high": row["high"], "n": int(row["n_persons"]), "unit": " persons",
     }
-
-
-def beside_reference(table, name: str, profile, *, figures: Path | None = None) -> pd.DataFrame:
-    """The paper's value, the committed references on the real data, and this run, side by side.
-
-    References are read from ``figures/<reference>/<name>.csv``; where one is not published, its
-    column says so. Values as text: mean [95 percent interval].
-    """
-    keys = KEYS[name]
-    shown = table[keys].copy()
-    if name != "table_scores":
-        paper = [PAPER.get(tuple(key)) for key in table[keys].itertuples(index=False)]
-        shown["paper (ResNet-50)"] = ["" if value is None else f"{value:.2f}" for value in paper]
-    for source, words in ((POOLED, "all folds"), (REFERENCE, "one split")):
-        path = (figures or config.FIGURES) / source / f"{name}.csv"
-        column = f"reference ({source}, real slices, {words})"
-        if path.is_file():
-            reference = one_network(rowfiles.read_table(path))
-            text = reference[keys].assign(**{column: as_text(reference)})
-            shown = shown.merge(text, on=keys, how="left").fillna("")
-        else:
-            shown[column] = "not published yet"
-    kind = "phantom" if profile.is_phantom else "real slices"
-    shown[f"this run ({profile.name}, {kind})"] = as_text(table).to_list()
-    return shown.set_index(keys)
 
 
 def one_network(table):

@@ -8,8 +8,7 @@ import pandas as pd
 
 from tumorcf_lib import __version__, rowfiles
 from tumorcf_lib.edits import scores
-from tumorcf_lib.stats import estimates
-from tumorcf_lib.stats import rows as stats_rows
+from tumorcf_lib.stats import estimates, rows as stats_rows
 from tumorcf_lib.your_model import InputError, page, verdict
 
 ALL, N_EXAMPLES = stats_rows.ALL, 6
