@@ -49,7 +49,8 @@ CODE = {
     "saliency": (*_ALWAYS, *_NETWORK, *_EDITS, "networks.saliency"),
     "predicted masks": (
         *_ALWAYS, *_NETWORK, *_EDITS, "networks.segmentation", "networks.recipe.chunks",
-        "edits.audit", "edits.scores.class_log_odds", "study.predicted_masks",
+        "edits.audit", "edits.scores.class_log_odds", "study.predicted_masks._find",
+        "study.predicted_masks._ask",
     ),
     "planes": (*_ALWAYS, "controls.planes", "edits.scores.class_names"),
     "probes": (
