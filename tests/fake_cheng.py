@@ -23,6 +23,7 @@ def published_12(monkeypatch):
     )
     monkeypatch.setattr(archives, "PUBLISHED", small)
     monkeypatch.setattr(archives, "N_PUBLISHED", 12)
+    monkeypatch.setattr(archives, "OWNERS", None)
     monkeypatch.delenv("TUMORCF_PARTIAL", raising=False)
 
 

@@ -105,6 +105,22 @@ def test_a_numpy_header_has_room_for_any_length(tmp_path):
         assert (one.tell(), other.tell()) == before
 
 
+def test_files_that_changed_places_are_named_by_whose_the_number_is(folder, tmp_path, monkeypatch):
+    """Each is whole and in its archive; only its number's label and patient give it away."""
+    lines = ["first,label,patient_id", "1,1,P0a", "3,1,P0b", "4,2,MR1", "5,2,MR1B", "7,3,P2a",
+             "9,3,P2b", "10,3,P3a", "12,3,P3b"]  # fmt: skip
+    (tmp_path / "owners.csv").write_text("\n".join(lines))
+    monkeypatch.setattr(archives, "OWNERS", tmp_path / "owners.csv")
+    assert len(read(folder, tmp_path)) == 12
+    with zipfile.ZipFile(folder / NAMES[0]) as archive:
+        contents = {name: archive.read(name) for name in ("1.mat", "2.mat", "3.mat")}
+    contents["2.mat"], contents["3.mat"] = contents["3.mat"], contents["2.mat"]
+    write_archives(folder, {NAMES[0]: contents})
+    with pytest.raises(CorruptSliceError, match="Slice 2 .*label 1 and patient P0a as published, "
+                       "got label 1 and patient P0b .two files exchanged"):  # fmt: skip
+        read(folder, tmp_path)
+
+
 # -- what the source says ----------------------------------------------------
 
 
@@ -298,6 +314,9 @@ def test_an_archive_that_may_not_be_read_is_named_and_a_rerun_completes():
 @pytest.mark.real
 def test_the_real_slices_have_the_published_counts():
     whole = real_cheng.cohort()
+    assert [archives.owner(n) for n in range(1, 3065)] == list(
+        zip(whole.labels + 1, whole.table["patient_id"])
+    )
     counts = whole.table.groupby("label").agg(n=("slice_id", "size"), ids=("patient_id", "nunique"))
     assert counts["n"].tolist() == [708, 1426, 930]
     assert counts["ids"].tolist() == [82, 89, 62]

@@ -301,7 +301,7 @@ def test_packages_that_only_split_draw_or_probe_count_too(
 def test_every_package_that_the_library_imports_counts_or_makes_no_value():
     makes_no_value = {  # bars, downloads, notebooks, pages, a reader's own classifier and files
         "tqdm", "requests", "urllib3", "papermill", "nbclient", "nbformat", "nbconvert",
-        "jupyter_client", "jupyter_core", "jinja2", "onnx", "onnxruntime", "tifffile", "imagehash",
+        "jupyter_client", "jupyter_core", "jinja2", "onnx", "onnxruntime", "tifffile",
         "pydicom", "torch", "threadpoolctl", "IPython", "ipywidgets",
     }  # fmt: skip
     called = {"cv2": "opencv-python-headless", "PIL": "pillow", "sklearn": "scikit-learn",

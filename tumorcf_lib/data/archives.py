@@ -1,5 +1,6 @@
 """The published archives and their members, opened as if a stranger had packed them."""
 
+import csv
 import errno
 import functools
 import hashlib
@@ -15,6 +16,7 @@ from tumorcf_lib.data.matfile import FETCH_AGAIN, MAX_FILE_BYTES, CorruptSliceEr
 DATASET = "Figshare brain tumor dataset (Cheng, doi 10.6084/m9.figshare.1512427)"
 N_PUBLISHED = 3064
 MAX_INNER_BYTES = 1 << 30  # of an archive in an archive; the published ones have 232 MB
+OWNERS = Path(__file__).with_name("owners.csv")  # where a stretch of one patient's slices begins
 METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)  # zipfile unpacks others without a bound
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 """System errors of a write that found the disk, or the user's part of it, full."""
@@ -102,6 +104,22 @@ def numbers_of(name):
     match = re.fullmatch(r"(?:.*[/\\])?brainTumorDataPublic_(\d{1,4})-(\d{1,4})\.zip", name)
     first, last = map(int, match.groups()) if match else (1, N_PUBLISHED)
     return set(range(first, last + 1))
+
+
+@functools.cache
+def _owners(path):
+    with open(path, encoding="utf-8", newline="") as file:
+        firsts = {int(row.pop("first")): row for row in csv.DictReader(file)}
+    found = {}
+    for number in range(1, N_PUBLISHED + 1):
+        row = firsts.get(number)
+        found[number] = (int(row["label"]), row["patient_id"]) if row else found[number - 1]
+    return found
+
+
+def owner(number):
+    """Label (1, 2, 3) and patient ID that a slice of this number was published with."""
+    return _owners(OWNERS)[number] if OWNERS else None
 
 
 def opened(path, get=None):

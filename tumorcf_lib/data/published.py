@@ -140,7 +140,7 @@ def _make(new, found, progress):
             raise _no_room(new.parent, needed)
         for note in found.notes if progress else ():
             tqdm.write(f"passed over: {note}")
-        table, values = _write_arrays(new, found.entries, read_one, progress)
+        table, values = _write_arrays(new, found, read_one, progress)
         source = _sentence(table, values, read_one.md5s(), found)
     table.to_csv(new / "table.csv", index=False, lineterminator="\n")
     (new / SOURCE).write_text(source, encoding="utf-8")
@@ -156,8 +156,9 @@ def _no_room(folder, needed):
     )
 
 
-def _write_arrays(new, entries, read_one, progress):
+def _write_arrays(new, found, read_one, progress):
     """Check every slice and write slices.npy and masks.npy; the table and the value range."""
+    entries, is_whole = found.entries, not found.missing
     rows, pixels, low, high, dtype = [], {}, np.inf, -np.inf, None
     with open(new / "slices.npy", "wb") as slices, open(new / "masks.npy", "wb") as masks:
         for entry in tqdm(entries, desc="reading slices", unit="", disable=not progress):
@@ -169,6 +170,10 @@ def _write_arrays(new, entries, read_one, progress):
             if image.dtype != dtype:
                 expected = f"{dtype} pixels as in slice {rows[0][0]}"
                 raise CorruptSliceError(entry.number, entry.where, expected, image.dtype)
+            if is_whole and archives.owner(entry.number) not in (None, (label, patient)):
+                expected = "label {} and patient {} as published".format(*archives.owner(entry.number))
+                got = f"label {label} and patient {patient} (two files exchanged, or renumbered?)"
+                raise CorruptSliceError(entry.number, entry.where, expected, got)
             content = image.tobytes()
             other = pixels.setdefault(hashlib.sha256(content).digest(), (entry, patient))
             if other[0] != entry:  # no two of the published slices are equal

@@ -12,6 +12,8 @@ import re
 
 import numpy as np
 import pandas as pd
+import scipy.fft
+from PIL import Image
 
 from tumorcf_lib.controls import planes
 from tumorcf_lib.data import preprocess
@@ -22,6 +24,9 @@ HASH_SIZE = math.isqrt(N_BITS)
 outline, and heads are alike."""
 
 UNKNOWN = "unknown"
+BLOCK = 2048
+"""Slices asked about at a time: what memory the pairs take does not grow with the cohort's square."""
+
 COLUMNS = (
     "slice_id", "patient_id", "person_id", "label", "plane", "kind", "partner_id",
     "n_candidates", "distance",
@@ -42,18 +47,17 @@ def hashes(slices):
 
     References
     ----------
-    Zauner, "Implementation and benchmarking of perceptual image hash functions", 2010; as
-    implemented by ``imagehash.phash``.
+    Zauner, "Implementation and benchmarking of perceptual image hash functions", 2010; the same
+    bits as ``imagehash.phash`` gives.
     """
-    import imagehash
-    from PIL import Image
-
     found = np.empty((len(slices), HASH_SIZE**2), bool)
     for i in range(len(slices)):
         scale = preprocess.fit_intensity_map(slices[i])
         gray = scale(slices[i]) * scale.std + scale.mean  # (height, width), 0 to 1
         picture = Image.fromarray(np.round(255 * gray).astype(np.uint8))
-        found[i] = imagehash.phash(picture, hash_size=HASH_SIZE).hash.ravel()
+        small = np.asarray(picture.resize((4 * HASH_SIZE, 4 * HASH_SIZE), Image.Resampling.LANCZOS))
+        low = scipy.fft.dct(scipy.fft.dct(small, axis=0), axis=1)[:HASH_SIZE, :HASH_SIZE]
+        found[i] = (low > np.median(low)).ravel()
     return found
 
 
@@ -124,7 +128,9 @@ def rows(cohort, plane_of_slice, progress=print):
         progress(f"perceptual hashes of {len(of_class)} slices of class {label}")
         bits = hashes([np.asarray(cohort.slices[i]) for i in of_class])
         own = table.iloc[of_class].reset_index(drop=True)
-        parts += _nearest(own, bits, np.flatnonzero(n_ids.iloc[of_class] > 1))
+        asked = np.flatnonzero(n_ids.iloc[of_class] > 1)
+        for start in range(0, len(asked), BLOCK):
+            parts += _nearest(own, bits, asked[start : start + BLOCK])
     if not parts:
         return pd.DataFrame(columns=list(COLUMNS))
     return pd.concat(parts, ignore_index=True)[list(COLUMNS)]
