@@ -62,6 +62,13 @@ def uniform(slices, n_classes=3):
     return np.full((len(slices), n_classes), 1 / n_classes, np.float32)
 
 
+def test_rows_are_the_same_however_many_are_kept_as_tuples(monkeypatch):
+    cohort = make_cohort(5)
+    whole = audit.audit(tumor_reader, cohort)
+    monkeypatch.setattr(audit, "MAX_TUPLES", 20)
+    pd.testing.assert_frame_equal(audit.audit(tumor_reader, cohort), whole, check_exact=True)
+
+
 def test_a_tumor_reader_scores_above_zero_net_of_shams():
     cohort = subset(make_cohort(), [0, 3])  # class 0: the one the reader gives to bright tumors
     scores = slice_scores(audit.audit(tumor_reader, cohort))

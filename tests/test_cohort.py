@@ -1,7 +1,6 @@
 import numpy as np
 import pandas as pd
 import pytest
-import real_cheng
 from hypothesis import given, strategies as st
 
 from tumorcf_lib.data import cohort
@@ -123,14 +122,18 @@ def test_a_stack_gives_back_the_slices_it_was_made_of(shapes):
         stack[len(slices)]
 
 
-@pytest.mark.real
-def test_a_subset_of_the_real_slices_stays_on_disk():
-    whole = real_cheng.cohort()
-    part = whole.subset(whole.labels == 2)
-    assert len(part) == 930
-    assert part.slices.flat is whole.slices.flat
-    first = int(np.flatnonzero(whole.labels == 2)[0])
-    np.testing.assert_array_equal(part.slices[0], whole.slices[first])
+@given(st.lists(st.integers(-5, 4)), st.data())
+def test_a_subset_of_an_array_copies_what_is_used_and_no_more(indices, data):
+    array = np.arange(80, dtype=np.float32).reshape(5, 4, 4)
+    whole = make(array, array > 40, labels=[0] * 5, patients="abcde")
+    part = whole.subset(indices)
+    expected = array[np.array(indices, int)]
+    assert part.slices.shape == expected.shape and part.slices.dtype == np.float32
+    np.testing.assert_array_equal(np.asarray(part.slices), expected)
+    np.testing.assert_array_equal(part.slices[1:3], expected[1:3])
+    assert all(np.shares_memory(slice, array) for slice in part.slices)
+    again = data.draw(st.lists(st.integers(0, max(len(indices) - 1, 0)))) if indices else []
+    np.testing.assert_array_equal(np.asarray(part.subset(again).masks), expected[again] > 40)
 
 
 def test_a_subset_of_no_slices_is_empty():

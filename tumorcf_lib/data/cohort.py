@@ -17,31 +17,9 @@ class InvalidCohortError(ValueError):
 
 
 def from_arrays(slices, masks, labels, patients, *, classes, name, source, slice_ids=None):
-    """A validated cohort from plain arrays.
-
-    Parameters
-    ----------
-    slices, masks : sequences of array, each (height, width), or arrays (n, height, width)
-        Pixels of any numeric dtype, all finite; a mask of the size of its slice is True (or 1)
-        inside the tumor, and may be empty. Sizes may differ between slices.
-    labels : sequence of int, shape (n,)
-        Index into ``classes``; one per patient.
-    patients : sequence of str, shape (n,)
-        Patient IDs; the person behind each comes from :func:`data.split.person_ids`.
-    classes : sequence of str
-    name, source : str
-        Short name, and one sentence on where the slices come from, for headers and captions.
-    slice_ids : sequence, optional
-        Distinct names of the slices; 0, 1, 2, ... if left out.
-
-    Examples
-    --------
-    >>> slices = np.arange(8).reshape(2, 2, 2)
-    >>> made = from_arrays(slices, slices > 5, [0, 1], ["MR7", "MR8B"], classes=("a", "b"),
-    ...                    name="tiny", source="Eight numbers.")
-    >>> made.persons.tolist(), made.labels.tolist()
-    (['MR7', 'MR8'], [0, 1])
-    """
+    """A validated cohort from sequences of one slice, bool mask, label (index into ``classes``),
+    patient ID and, perhaps, slice ID each; sizes may differ, masks be empty, pixels are finite.
+    Who is behind each patient ID comes from :func:`data.split.person_ids`."""
     n_slices = len(slices)
     slice_ids = range(n_slices) if slice_ids is None else slice_ids
     columns = {"masks": masks, "labels": labels, "patients": patients, "slice_ids": slice_ids}
@@ -156,11 +134,8 @@ def _as_masks(slices, masks, table):
 
 @dataclass(frozen=True)
 class SliceStack(Sequence):
-    """Slices of different sizes in one flat array, which may lie on disk.
-
-    ``stack[i]`` is a view of ``flat`` (n_pixels,), of the shape in ``shapes`` (n, 2) and from
-    ``offsets`` (n,) on; nothing is read before it is used.
-    """
+    """Slices of different sizes in one flat array, which may lie on disk: ``stack[i]`` is a view of
+    ``flat`` (n_pixels,), of the shape in ``shapes`` (n, 2) and from ``offsets`` (n,) on."""
 
     flat: np.ndarray
     shapes: np.ndarray
@@ -178,12 +153,37 @@ class SliceStack(Sequence):
 
     @property
     def dtype(self):
-        """Pixel dtype of all slices."""
         return self.flat.dtype
 
     def take(self, indices):
         """The slices at these indices, on the same pixels."""
         return SliceStack(self.flat, self.shapes[indices], self.offsets[indices])
+
+
+@dataclass(frozen=True)
+class Rows(Sequence):
+    """Some slices of an array that may lie on disk: ``rows[i]`` is a view of it, ``rows[i:j]`` and
+    ``numpy.asarray(rows)`` are copies, made when they are used."""
+
+    array: np.ndarray  # (n, height, width)
+    index: np.ndarray  # (n_taken,)
+
+    def __len__(self):
+        return len(self.index)
+
+    def __getitem__(self, at):
+        return self.array[self.index[at]]
+
+    def __array__(self, dtype=None, copy=None):
+        return np.asarray(self.array[self.index], dtype)
+
+    @property
+    def dtype(self):
+        return self.array.dtype
+
+    @property
+    def shape(self):
+        return len(self.index), *self.array.shape[1:]
 
 
 @dataclass(frozen=True)
@@ -215,7 +215,7 @@ class Cohort:
         return self.table["person_id"].to_numpy(str)
 
     def subset(self, indices):
-        """The cohort of these slices only (indices, or a bool array); stacks stay on disk."""
+        """The cohort of these slices only (indices, or a bool array): a view, nothing is copied."""
         indices = np.asarray(indices)
         if not indices.size:
             indices = indices.astype(int)  # an empty list would become an index of floats
@@ -232,8 +232,10 @@ class Cohort:
 def _take(stack, indices):
     if isinstance(stack, SliceStack):
         return stack.take(indices)
+    if isinstance(stack, Rows):
+        return Rows(stack.array, stack.index[indices])
     if isinstance(stack, np.ndarray):
-        return stack[indices]
+        return Rows(stack, indices)
     return [stack[i] for i in indices]
 
 

@@ -34,39 +34,11 @@ def describe(folder, *, cache_dir, progress=True, partial=None):
 
 
 def read(folder, *, cache_dir, progress=True, partial=None):
-    """The dataset as a cohort, from the published archives or from loose N.mat files.
+    """The dataset as a cohort "cheng", by number (``slice_id``), of archives or loose N.mat files.
 
-    The archives stay packed. The first call reads and checks every slice and writes all of
-    them as flat arrays into a folder of ``cache_dir``; later calls map those into memory.
-
-    Parameters
-    ----------
-    folder : path
-        Holds the published ZIPs, or one ZIP of them, or N.mat files, at its top or in finding.
-    cache_dir : path
-        Where caches are kept; one belongs to the slices' bytes, wherever they lie.
-    progress : bool
-        Show a progress bar while reading.
-    partial : bool, optional
-        Go on with a part of the 3064 slices; if left out, whether TUMORCF_PARTIAL is set.
-
-    Returns
-    -------
-    Cohort
-        Named "cheng", sorted by N; ``slice_id`` is N (int); slices keep their own size and
-        dtype. ``source`` says whether the archives are the published ones, by MD5, and which
-        slices are missing.
-
-    Raises
-    ------
-    tumorcf_lib.data.archives.DatasetNotFoundError
-        Naming missing slices, and the files that belong there with sizes and MD5s.
-    tumorcf_lib.data.archives.CorruptArchiveError, tumorcf_lib.data.matfile.CorruptSliceError
-        Naming the file, what was expected and what was found.
-    tumorcf_lib.data.archives.DataAccessError
-        For a folder or file that may not be read or, for caches, written.
-    NoRoomError
-        Saying how much room the arrays need.
+    The first call reads and checks all and keeps flat arrays in ``cache_dir``, which later calls
+    map into memory. With ``partial`` (or TUMORCF_PARTIAL) a part of the 3064 slices will do. Every
+    error is a DatasetError that names the file, what was expected, what came and what to do.
     """
     cache = _cached(folder, cache_dir, progress, partial)
     table = pd.read_csv(cache / "table.csv", dtype={"patient_id": str}, keep_default_na=False)
@@ -170,8 +142,9 @@ def _write_arrays(new, found, read_one, progress):
             if image.dtype != dtype:
                 expected = f"{dtype} pixels as in slice {rows[0][0]}"
                 raise CorruptSliceError(entry.number, entry.where, expected, image.dtype)
-            if is_whole and archives.owner(entry.number) not in (None, (label, patient)):
-                expected = "label {} and patient {} as published".format(*archives.owner(entry.number))
+            owner = archives.owner(entry.number) if is_whole else None
+            if owner not in (None, (label, patient)):
+                expected = "label {} and patient {} as published".format(*owner)
                 got = f"label {label} and patient {patient} (two files exchanged, or renumbered?)"
                 raise CorruptSliceError(entry.number, entry.where, expected, got)
             content = image.tobytes()

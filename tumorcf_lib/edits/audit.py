@@ -16,6 +16,7 @@ from tumorcf_lib.edits.plan import (
     edits_of,
 )
 
+MAX_TUPLES = 20_000  # rows take four times as much memory as tuples than as columns
 SUM_TOLERANCE = 1e-3  # single and half precision softmax outputs pass
 
 
@@ -92,15 +93,20 @@ def audit(
     plan = checked_plan(edits)
     check_cohort(cohort)
     stream = Stream(predict, len(cohort.classes), batch_size)
-    rows = []
+    rows, tables, n_rows = [], [], 0
     for i in tqdm(range(len(cohort)), desc="audit", unit="slice", disable=not progress):
         slice, mask = prepared(cohort, i)
         rng_key = seed, cohort.table["slice_id"].iat[i]
         for row, edited in edits_of(slice, mask, plan, n_places, rng_key):
             if edited is not None:
-                stream.add(edited, len(rows))
+                stream.add(edited, n_rows)
             rows.append((i, *row))
-    return _table(rows, cohort, stream.finish(len(rows)), seed)
+            n_rows += 1
+        if len(rows) > MAX_TUPLES:
+            tables.append(_columns(rows))
+            rows = []
+    made = pd.concat([*tables, _columns(rows)], ignore_index=True)
+    return _table(made, cohort, stream.finish(n_rows), seed)
 
 
 class Stream:
@@ -137,7 +143,7 @@ class Stream:
         n_given = self.batch_size if self.done else n
         returned = self.predict(self.buffer[:n_given])
         p = _checked_probabilities(returned, n_given, self.n_classes)[:n]
-        self.done.append((self.waiting, p))
+        self.done.append((np.array(self.waiting), p))
         self.waiting = []
 
 
@@ -199,8 +205,11 @@ def prepared(cohort, i):
     return slice, mask
 
 
-def _table(rows, cohort, probabilities, seed):
-    made = pd.DataFrame(rows, columns=["i", *ROW_DTYPES]).astype(ROW_DTYPES)
+def _columns(rows):
+    return pd.DataFrame(rows, columns=["i", *ROW_DTYPES]).astype(ROW_DTYPES)
+
+
+def _table(made, cohort, probabilities, seed):
     i = made.pop("i").to_numpy(np.int64)
     labels = cohort.labels[i]
     table = cohort.table[["slice_id", "patient_id", "person_id"]].iloc[i].reset_index(drop=True)

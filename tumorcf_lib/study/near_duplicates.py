@@ -25,7 +25,7 @@ outline, and heads are alike."""
 
 UNKNOWN = "unknown"
 BLOCK = 2048
-"""Slices asked about at a time: what memory the pairs take does not grow with the cohort's square."""
+"""Slices asked about at a time, so that pairs take memory by the cohort's size, not its square."""
 
 COLUMNS = (
     "slice_id", "patient_id", "person_id", "label", "plane", "kind", "partner_id",
@@ -34,21 +34,10 @@ COLUMNS = (
 
 
 def hashes(slices):
-    """Perceptual hash of each slice, clipped and scaled as for the network, in 8 bits.
+    """Perceptual hash of each slice, scaled as for the network, in 8 bits: bool (n, 256).
 
-    Parameters
-    ----------
-    slices : sequence of ndarray, each (height, width)
-        As stored; sizes may differ, since the hash shrinks each to 64 x 64.
-
-    Returns
-    -------
-    ndarray of bool, shape (n, 256)
-
-    References
-    ----------
     Zauner, "Implementation and benchmarking of perceptual image hash functions", 2010; the same
-    bits as ``imagehash.phash`` gives.
+    bits as ``imagehash.phash`` gives of the slice at 64 x 64.
     """
     found = np.empty((len(slices), HASH_SIZE**2), bool)
     for i in range(len(slices)):
@@ -62,18 +51,8 @@ def hashes(slices):
 
 
 def hamming(first, second):
-    """Number of bits that differ, for every pair.
+    """Number of bits that differ, int (n, m), for every pair of two bool arrays of hashes.
 
-    Parameters
-    ----------
-    first, second : ndarray of bool, shapes (n, n_bits) and (m, n_bits)
-
-    Returns
-    -------
-    ndarray of int, shape (n, m)
-
-    Examples
-    --------
     >>> hamming(np.array([[True, False]]), np.array([[True, True], [False, True]]))
     array([[1, 2]])
     """
@@ -82,17 +61,7 @@ def hamming(first, second):
 
 
 def plane_of(prepared):
-    """The estimated plane of each slice; "unknown" where there is nothing to learn planes from.
-
-    Parameters
-    ----------
-    prepared : Cohort
-        Network inputs.
-
-    Returns
-    -------
-    ndarray of object (str), shape (n,)
-    """
+    """The estimated plane of each slice; "unknown" where there is nothing to learn planes from."""
     estimated = planes.estimate_planes(prepared)
     if estimated is None:
         return np.full(len(prepared), UNKNOWN, object)
@@ -102,21 +71,8 @@ def plane_of(prepared):
 def rows(cohort, plane_of_slice, progress=print):
     """The nearest slice of every ID of the same class, for each slice whose person has several IDs.
 
-    Parameters
-    ----------
-    cohort : Cohort
-        Slices as stored.
-    plane_of_slice : sequence of str, shape (n,)
-        From :func:`plane_of`.
-    progress : callable
-        Gets a line to print.
-
-    Returns
-    -------
-    DataFrame
-        Columns of :data:`COLUMNS`: one row per slice and ID it is compared with (partner_id), if
-        that has slices of its plane: n_candidates of them (the slice itself left out), distance
-        to the nearest, 0 to 256. Empty where no two IDs share a stem.
+    One row (:data:`COLUMNS`) per slice and ID it is compared with (partner_id), if that has slices
+    of its plane: n_candidates of them (not the slice itself), distance to the nearest, 0 to 256.
     """
     table = cohort.table.assign(
         label=np.array(cohort.classes, object)[cohort.labels], plane=np.asarray(plane_of_slice)
