@@ -17,7 +17,15 @@ from tumorcf_lib.config import CLASSES
 from tumorcf_lib.networks import classifier
 from tumorcf_lib.publish import publish
 from tumorcf_lib.stats import classification
-from tumorcf_lib.study import by_fold, folds as crossval, pool, pooled, predicted_masks, unit
+from tumorcf_lib.study import (
+    by_fold,
+    folds as crossval,
+    pool,
+    pooled,
+    predicted_masks,
+    side_studies,
+    unit,
+)
 from tumorcf_lib.study.side_studies import UnfinishedStudyError
 from tumorcf_lib.tables import fold_scores, folds as pooled_tables
 from tumorcf_lib.tables.folds import AVERAGED, MEAN_OF_ONE, ONE, P
@@ -46,6 +54,7 @@ def finished(tmp_path_factory):
         crossval.run(study, progress=quiet)
         crossval.run(study, fold_numbers=[0, 1], seed=1, network="shuffled", progress=quiet)
         crossval.run(study, fold_numbers=[1], recipe="one epoch", progress=quiet)
+        crossval.run(study, network="looking", progress=quiet)
         pool.pool(study)
         yield study
 
@@ -77,6 +86,40 @@ def test_every_slice_is_audited_and_says_what_its_network_predicted(finished):
     np.testing.assert_allclose(
         original.loc[as_is.index, P], as_is[P], atol=publish.ROW_TOLERANCE
     )
+
+
+def test_a_network_that_can_say_no_tumor_stands_beside_the_others_in_every_table(finished):
+    rows = read(finished, "rows_predictions")
+    looking, others = (rows[is_it] for is_it in (
+        rows["network"] == "looking", rows["network"] != "looking"))
+    assert others["p_no tumor"].isna().all()
+    np.testing.assert_allclose(looking[[*P, "p_no tumor"]].sum(axis=1), 1, atol=1e-5)
+
+    everything = side_studies.reader(finished.folder)
+    tables = pooled_tables.derive(everything, 50)
+    still = tables["table_still_right"].set_index(["network", "group", "edit"])["share"]
+    right = looking["label"] == np.array([*CLASSES, "no tumor"])[
+        looking[[*P, "p_no tumor"]].to_numpy().argmax(axis=1)]
+    by_patient = right.groupby(looking["person_id"]).mean().mean()
+    assert still["looking", "all", "original"] == pytest.approx(by_patient)
+    scored = pooled_tables.derive(lambda name: without_looking(everything(name)), 50)
+    for name, table in scored.items():
+        own = tables[name]
+        if "network" in own:
+            own = own[own["network"] != "looking"].reset_index(drop=True)
+        pd.testing.assert_frame_equal(own, table)
+
+
+def without_looking(table):
+    own = table[table["network"] != "looking"] if "network" in table else table
+    return own.drop(columns="p_no tumor", errors="ignore").reset_index(drop=True)
+
+
+def test_a_fine_tuned_network_needs_the_one_that_it_starts_from(finished, tmp_path):
+    study = copied(finished, tmp_path / "alone")
+    shutil.rmtree(crossval.unit_folder(study, 0, 0))
+    with pytest.raises(crossval.UnitError, match="train --profile tiny-cv --fold 0 --seed 0"):
+        crossval.run(study, fold_numbers=[0], network="hardened", progress=quiet)
 
 
 def test_finished_units_are_left_alone(finished):
@@ -131,7 +174,7 @@ def test_a_unit_of_other_settings_is_made_anew(finished, monkeypatch):
     assert said[0] == "fold 0, seed 0: settings changed since"
 
 
-def quiet_make(*_):
+def quiet_make(*_, **__):
     pass
 
 

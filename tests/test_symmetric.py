@@ -112,3 +112,37 @@ def test_impossible_transplants_and_networks_that_know_nothing_are_left_out():
     table = symmetric.transplants_table(both)
     assert set(table["network"]) == {"plain"}
     assert table[table["donor"] == "glioma"]["n_patients"].eq(0).all()
+
+
+def with_noise(rng, n_folds, n_seeds, network, of_network=0.3):
+    """Losses of folds whose networks differ by a shift of the first class's removed slices."""
+    parts = []
+    for fold in range(n_folds):
+        for seed in range(n_seeds):
+            shift = of_network * rng.standard_normal()
+
+            def p_of(label, edit, k, shift=shift):
+                own = label == CLASSES[0]
+                return 0.5 + rng.standard_normal() * 0.2 + own * (0.3 + (edit == "remove") * shift)
+
+            rows = rows_of(p_of, seed=seed, fold=fold)
+            rows["person_id"] += f"{fold}"
+            parts.append(rows.assign(network=network))
+    return pd.concat(parts)
+
+
+def test_networks_that_differ_widen_the_interval_once_and_a_single_seed_has_it_from_the_null():
+    rng = np.random.default_rng(1)
+    several = with_noise(rng, 4, 3, "plain")
+    alone = several[several["training_seed"] == 0]
+    nothing = with_noise(rng, 4, 2, "shuffled")
+
+    def width(rows):
+        table = symmetric.auc_table(rows)
+        row = find(table[table["network"] == "plain"], CLASSES[0], "own")
+        return row["high"] - row["low"], row
+
+    fixed, of_null = width(alone)[0], width(pd.concat([alone, nothing]))
+    assert of_null[0] > fixed and np.isnan(width(alone)[1]["null_low"])
+    assert of_null[1]["n_null"] == 8 and of_null[1]["null_low"] < 0 < of_null[1]["null_high"]
+    assert width(several)[1]["n_seeds"] == 3 and width(several)[0] < of_null[0]

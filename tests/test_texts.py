@@ -73,10 +73,11 @@ def folder(monkeypatch, tmp_path):
 
 def test_the_answer_reads_shares_net_drops_bands_and_sites_from_the_tables(folder):
     groups = ["meningioma", "glioma", "pituitary", "glioma, MR...", "glioma, other IDs"]
-    share = [{"network": "earlier", "group": group, "edit": edit, "share": value / 100}
+    share = [{"network": "plain", "group": group, "edit": edit, "share": value / 100}
              for k, group in enumerate(groups)
-             for edit, value in (("original", 80 + k), ("remove", 30 + k), ("sham", 70 + k))]
-    net = [{"network": "earlier", "group": group, "score": "net_drop", "effect": k / 10,
+             for edit, value in (("original", 80 + k), ("remove", 30 + k), ("sham", 70 + k),
+                                 ("background", 20 + k))]
+    net = [{"network": "plain", "group": group, "score": "net_drop", "effect": k / 10,
             "low": -0.5, "high": 0.5, "null_low": -0.04, "null_high": 0.05}
            for k, group in enumerate(groups, 1)]
     for name, rows in (("still_right", share), ("estimates", net)):
@@ -85,7 +86,7 @@ def test_the_answer_reads_shares_net_drops_bands_and_sites_from_the_tables(folde
     assert "from 80% to 30% for meningioma" in first and "leaves 70%, 71% and 72%" in first
     assert "glioma 0.200 [-0.500, 0.500]" in second and "-0.040 to 0.050" in second
     assert "83% of their slices are called right, with a Net-Drop of 0.400" in third
-    assert "84%, with 0.500" in third
+    assert "84%, with 0.500" in third and "23% and 24% stay right" in third
 
 
 def test_the_findings_have_six_rows_and_the_verdicts_of_the_claims(folder):

@@ -234,7 +234,8 @@ CV = (option("--profile", type=_named, default="paper-lite-cv", help="of folds")
 FOLD = option("--fold", type=int, action="append", help="may be repeated; default: all")
 TRAIN = (
     *CV, FOLD, option("--recipe", default="", help="try it on validation patients only"),
-    option("--network", metavar="KIND", default="plain", help="or: shuffled, without_mr"),
+    option("--network", metavar="KIND", default="plain",
+           help="or: shuffled, without_mr, hardened, looking"),
 )
 SCRATCH = (*DATA, SEED, option("--epochs", type=int, help="of the whole schedule (default: 10)"),
            option("--minutes", type=float, default=20.0, help="then stop; again: go on"),

@@ -123,14 +123,20 @@ def reliability(table):
 # -- scores ---------------------------------------------------------------------------------------
 
 
-def answer(table):
+def answer(table, *, chance=None):
+    if table.empty:
+        return "There are no such patients."
     share = table.set_index(["label", "edit"])["share"]
     names = order_classes(table["label"])
     falls = [f"{name} {share[name, 'original']:.0%} to {share[name, 'remove']:.0%}"
              for name in names]
+    told = f"Painting the tumor out moves the share called right: {listed(falls)}"
+    if "blank" not in set(table["edit"]):
+        kept = [f"{share[name, 'background']:.0%}" for name in names]
+        return f"{told}; with black in place of the tumor it is {listed(kept)}."
     most = max(names, key=lambda name: share[name, "blank"])
-    return (f"Painting the tumor out moves the share called right: {listed(falls)}; of empty "
-            f"slices {share[most, 'blank']:.0%} of the {most} slices still count as right.")
+    return (f"{told}; of empty slices {share[most, 'blank']:.0%} of the {most} slices still count "
+            "as right.")
 
 
 def by_class(_, means):

@@ -29,7 +29,7 @@ HEADLINE_SCORES = ("delta_drop", "sham_drop", "net_drop", "delta_focus")
 
 
 @figure
-def answer(table):
+def answer(table, *, chance=None):
     """The answer in one chart: the share of slices still called right after each edit.
 
     Parameters
@@ -37,6 +37,8 @@ def answer(table):
     table : DataFrame
         label, edit, share, low, high, n_slices, n_persons; one row a class and edit. Edits are
         drawn in their order in the table; intervals where there are any.
+    chance : float, optional
+        Share that is right by chance; default: one of the labels.
 
     Returns
     -------
@@ -46,7 +48,11 @@ def answer(table):
     classes = order_classes(table["label"].astype(str))
     colors, edits = class_colors(classes), list(dict.fromkeys(table["edit"]))
     fig, ax = plt.subplots(figsize=(WIDTH, 3.0))
-    ax.axhline(100 / len(classes), color=SOFT, linewidth=0.8, linestyle="--", zorder=0)
+    if table.empty:
+        ax.text(0.5, 0.5, "no such patients", transform=ax.transAxes, ha="center", color=SOFT)
+        return fig
+    chance = 100 * (chance or 1 / len(classes))
+    ax.axhline(chance, color=SOFT, linewidth=0.8, linestyle="--", zorder=0)
     width, handles = 0.8 / len(classes), []
     for k, (name, color) in enumerate(colors.items()):
         own = table[table["label"] == name]
@@ -70,7 +76,7 @@ def answer(table):
     ax.set(ylabel="still called right, %", ylim=(0, 108), xlim=(-0.5, len(edits) - 0.5))
     ax.set_yticks(range(0, 101, 20))
     at = {"xycoords": ax.get_yaxis_transform(), "textcoords": "offset points", "va": "center"}
-    ax.annotate("chance", (1, 100 / len(classes)), (3, 0), fontsize=7.5, color=SOFT, **at)
+    ax.annotate("chance", (1, chance), (3, 0), fontsize=7.5, color=SOFT, **at)
     legend(fig, handles)
     note = "slices / patients of each class; bars: 95 % intervals over patients"
     fig.supxlabel(note, fontsize=7.5, color=SOFT)

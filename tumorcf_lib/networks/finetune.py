@@ -73,8 +73,10 @@ def harden(model, profile, slices, masks, labels, persons, parts, *, seed, progr
     -------
     Finetuned
     """
-    trained, validation = training.split_parts(model, slices, labels, persons, parts)
-    check_masks(slices, masks, (trained, validation))
+    trained, validation = training.split_parts(
+        model, slices, labels, persons, parts, validates=profile.validates
+    )
+    check_masks(slices, masks, (trained, validation)[: 1 + profile.validates])
     views = Views(trained, masks)
     n_steps = max(1, len(trained) // profile.batch_size)
     network = compiled(model, profile, profile.finetune_epochs * n_steps)

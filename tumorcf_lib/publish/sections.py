@@ -8,7 +8,8 @@ import pandas as pd
 from tumorcf_lib import config
 from tumorcf_lib.study import calibration, pooled
 from tumorcf_lib.study.side_studies import reader
-from tumorcf_lib.tables import classifiers, folds, study
+from tumorcf_lib.tables import classifiers, saliency, study
+from tumorcf_lib.tables.fold_scores import PLAIN
 from tumorcf_lib.tables.symmetric import ALL_IDS, WHOSE, WITHOUT_MR
 
 MISSING = "Not published yet."
@@ -103,7 +104,7 @@ def findings() -> str:
 
 def _headline(found):
     """Rows of the kind of network that the answer is about."""
-    return found[found["network"] == folds.headline_kind(found)]
+    return found[found["network"] == PLAIN]
 
 
 def accuracy():
@@ -150,6 +151,44 @@ def ranking():
              *(interval(own.loc[(patients, name, whose)], "loss") for whose in WHOSE)]
             for patients in (ALL_IDS, WITHOUT_MR) for name in config.CLASSES]
     return table(["class", "AUC", *(f"loss, {whose} tumors removed" for whose in WHOSE)], rows)
+
+
+def transplants():
+    """Whether a slice is called by its transplanted tumor's class or by its head's."""
+    found = published(study.POOLED, "table_transplants")
+    if found is None:
+        return None
+    own = _headline(found).set_index(["kind", "donor", "host"])
+    every, rows = "all", []
+    for donor in (every, *config.CLASSES):
+        row = own.loc[("conflict", donor, every)]
+        moved = own.loc[("control", donor, donor)]
+        rows.append([donor, *(_share(row, name) for name in ("tumor", "head")),
+                     f"{row['neither']:.0%}", _share(moved, "tumor")])
+    return table(["tumor of class", "called by the tumor", "called by the head", "by neither",
+                  "own tumor moved within its head: class kept"], rows)
+
+
+def maps():
+    """How much brighter Grad-CAM is on the tumor, and whether that goes with Net-Drop."""
+    found = published(study.POOLED, "table_saliency")
+    if found is None:
+        return None
+    own = _headline(found).set_index(["group", "slices"])
+    rows = []
+    for name in GROUPS:
+        row = own.loc[(name, saliency.ALL)]
+        rows.append([name, *(interval(own.loc[(name, slices)], "density") if (name, slices) in
+                             own.index else "" for slices in (saliency.ALL, saliency.KEEPS,
+                                                              saliency.LOSES)),
+                     interval({"v": row["spearman"], "low": row["spearman_low"],
+                               "high": row["spearman_high"]}, "v")])
+    return table(["class", "density on the tumor", f"of slices {saliency.KEEPS}",
+                  f"of slices {saliency.LOSES}", "rank correlation with Net-Drop"], rows)
+
+
+def _share(row, name):
+    return f"{row[name]:.0%} [{row[f'{name}_low']:.0%}, {row[f'{name}_high']:.0%}]"
 
 
 def claims():

@@ -33,8 +33,8 @@ SPEEDS = {
     ("network", "norms folded"): "prediction with norms folded / as built",
     ("training", "as the profile trains"): "a training step as the profile does / of all layers",
 }
-RESULTS = ("accuracy", "still_right", "scores", "ranking", "findings", "claims", "besides",
-           "controls", "three", "known")
+RESULTS = ("accuracy", "still_right", "scores", "ranking", "transplants", "maps", "findings",
+           "claims", "besides", "controls", "three", "known")
 """Parts of RESULTS.md: functions of :mod:`sections`."""
 
 

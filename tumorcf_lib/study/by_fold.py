@@ -208,6 +208,14 @@ def weights_of(results) -> dict:
     return {name: results.input_digest(stage, name) for name in names}
 
 
+def seen_by(n_outputs, own) -> cohorts.Cohort:
+    """The slices as a network of so many outputs sees them; the looking one has "no tumor", too."""
+    from tumorcf_lib.networks import looking
+
+    names = (*own.classes, looking.NO_TUMOR)
+    return replace(own, classes=names[: max(n_outputs, len(own.classes))])
+
+
 def weights_name(fold, network="") -> str:
     """File of a fold's weights; ``network`` names a fine-tuned copy."""
     return f"weights_{network}_fold{fold}.npz" if network else f"weights_fold{fold}.npz"
@@ -215,7 +223,7 @@ def weights_name(fold, network="") -> str:
 
 def _each_fold(results, prepared, part, network=""):
     """Fold, the slices of its part, and the predictor of its network of that kind."""
-    from tumorcf_lib.networks import classifier, looking, speed
+    from tumorcf_lib.networks import classifier, speed
 
     profile = results.study.profile
     split = splits.check(results.read("01_data", "split"))
@@ -223,7 +231,6 @@ def _each_fold(results, prepared, part, network=""):
         own = slices_of(prepared, rows.loc[rows["part"] == part, "slice_id"])
         weights = results.path_in("03_training", weights_name(fold, network))
         model = classifier.load_float16(profile, weights)
-        if model.output_shape[-1] > len(own.classes):  # it may see that there is no tumor
-            own = replace(own, classes=(*own.classes, looking.NO_TUMOR))
+        own = seen_by(model.output_shape[-1], own)
         model = speed.folded(model)
         yield fold, own, classifier.as_predictor(model, batch_size=profile.predict_batch_size)

@@ -38,7 +38,8 @@ def finetune(results, prepared, split) -> pd.DataFrame:
             folder = results.workspace(f"{kind}_fold{fold}", depends_on)
             if not (folder / unit.WEIGHTS).exists():
                 seed = results.study.seed + int(fold)
-                _finetune_one(results.study.profile, prepared, parts, start, kind, seed, folder)
+                own = unit.Unit(folder, results.study.profile, prepared, parts, seed, depends_on)
+                _finetune_one(own, start, kind, folder)
                 memory.forget_networks()
             weights = results.folder / by_fold.weights_name(fold, kind)
             steps.copy_whole(folder / unit.WEIGHTS, weights)
@@ -47,14 +48,26 @@ def finetune(results, prepared, split) -> pd.DataFrame:
     return pd.concat(histories, ignore_index=True)
 
 
-def _finetune_one(profile, prepared, parts, start, kind, seed, folder):
+def finetuned(kind, start, own, *, progress=print):
+    """As :func:`unit.trained`, of a unit that starts from the weights of a plain one."""
+    from tumorcf_lib.networks import classifier
+
+    folder = steps.begin(own.folder / unit.NETWORK, own.depends_on)
+    if steps.why_stale(folder, own.depends_on):
+        classifier.set_up(own.seed)
+        _finetune_one(own, start, kind, folder, progress=progress)
+        steps.seal(folder)
+    return unit.predictor(own.profile, folder / unit.WEIGHTS)
+
+
+def _finetune_one(own, start, kind, folder, *, progress=print):
     from tumorcf_lib.networks import classifier, finetune, looking
 
     tune = {"hardened": finetune.harden, "looking": looking.look}[kind]
-    model = classifier.load_float16(profile, start)
-    data = (prepared.slices, prepared.masks, prepared.labels, prepared.persons, parts)
-    done = tune(model, profile, *data, seed=seed)
-    unit.store(folder, done.model, done.history)
+    model, cohort = classifier.load_float16(own.profile, start), own.prepared
+    data = (cohort.slices, cohort.masks, cohort.labels, cohort.persons, own.parts)
+    done = tune(model, own.profile, *data, seed=own.seed, progress=progress)
+    unit.store(folder, done.model, unit.named(done.history, **own.names))
 
 
 def audit_networks(results, prepared) -> pd.DataFrame:

@@ -10,13 +10,14 @@ import json
 import platform
 import time
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 
 from tumorcf_lib import config, rowfiles, steps
 from tumorcf_lib.data import preprocess, split as splits
 from tumorcf_lib.edits import audit as audits, conflicts, infills, plan
-from tumorcf_lib.study import by_fold, notebooks, results, stages
+from tumorcf_lib.study import by_fold, controls, made_by, notebooks, results, stages
 from tumorcf_lib.study.unit import (
     NETWORK,
     WEIGHTS,
@@ -39,10 +40,12 @@ RECIPES: dict[str, dict] = {
 """Recipes tried on patients held out within a fold's training, by what differs from the profile.
 The tested patients of a fold have no part in a trial; the kept recipe is refitted on both."""
 
-NETWORKS = {"plain": "units", "shuffled": "shuffled", "without_mr": "without_mr"}
+FINETUNED = controls.NETWORKS
+NETWORKS = {"plain": "units"} | {name: name for name in ("shuffled", "without_mr", *FINETUNED)}
 """Kinds of network, and the folder of their units: the study's own; those trained on classes dealt
-anew to the patients, which know nothing; and those that were shown no patient ``MR...``, all of
-whom have a glioma, so that no trace of their site can stand for the class."""
+anew to the patients, which know nothing; those that were shown no patient ``MR...``, all of
+whom have a glioma, so that no trace of their site can stand for the class; and fine-tuned copies
+of the study's own."""
 
 TOLD = "unit.json"
 """A unit's file that says which it is, what it was made of, how long it took and by what."""
@@ -126,7 +129,11 @@ def run(study, *, fold_numbers=None, seed=0, recipe="", network="plain", progres
         progress(f"{words}: {reason or 'up to date, skipped'}")
         if reason:
             told = {"network": network, **unit.names}
-            make(unit, _asking(unit, told, asked, recipe), asked)
+            how = None
+            if network in FINETUNED:
+                plain, _ = unit_of(study, source, prepared, rows, fold, seed)
+                how = partial(controls.finetuned, network, plain.folder / NETWORK / WEIGHTS)
+            make(unit, _asking(unit, told, asked, recipe), asked, network=how)
             progress(f"{words}: finished, {config.shown(unit.folder)}")
 
 
@@ -164,6 +171,17 @@ def unit_of(study, source, prepared, rows, fold, seed, recipe="", network="plain
         depends_on["without"] = "MR"
         of_site = np.char.startswith(prepared.persons.astype(str), "MR")
         parts[of_site & (parts != "test")] = "left out"
+    if network in FINETUNED:
+        weights = unit_folder(study, fold, seed) / NETWORK / WEIGHTS
+        if not weights.is_file():
+            raise UnitError(
+                f"Fold {fold}, seed {seed} has no finished network to start from. Run\n    python "
+                f"-m tumorcf_lib train --profile {profile.name} --fold {fold} --seed {seed}"
+            )
+        depends_on |= {
+            "kind": network, "start": steps.file_sha256(weights), "masks": source.input_digest(
+                "02_preprocessing", "masks.npy"), "code": made_by.code("finetuning"),
+        }
     if recipe:
         profile = replace(profile, **RECIPES[recipe])
         depends_on["settings"] = depends_on["settings"] | RECIPES[recipe]
@@ -193,11 +211,16 @@ def _asking(unit, told, asked, recipe):
             parts["validation"] = "rows_validation"
         for part, name in parts.items():
             own = unit.part(part)
-            table = prediction_rows(own, predict(own.slices, desc="predicting"))
+            probabilities = predict(own.slices, desc="predicting")
+            own = by_fold.seen_by(probabilities.shape[1], own)
+            table = prediction_rows(own, probabilities)
             rowfiles.write_table(named(table, **unit.names), file_of(folder, name))
         if not recipe:
             _audit(unit, predict, folder)
-        rowfiles.write_table(history_of(unit.folder / NETWORK), file_of(folder, "history"))
+        history = history_of(unit.folder / NETWORK)
+        if told["network"] in FINETUNED:
+            history = history.loc[history["epoch"] > 0, [*unit.names, "epoch", "loss"]]
+        rowfiles.write_table(history, file_of(folder, "history"))
         seconds = time.perf_counter() - started + results.kept_seconds(unit.folder)
         made_of = {key: (unit.depends_on | asked)[key] for key in MADE_OF if not recipe}
         told_of_it = told | {
@@ -213,8 +236,8 @@ def _audit(unit, predict, folder):
     from tumorcf_lib.networks import classifier, saliency
 
     model = classifier.load_float16(unit.profile, unit.folder / NETWORK / WEIGHTS)
+    tested = by_fold.seen_by(model.output_shape[-1], unit.part("test"))
     options = {"batch_size": unit.profile.predict_batch_size, "seed": 0, "progress": True}
-    tested = unit.part("test")
     makers = {
         "rows_edits": lambda: audits.audit(
             predict, tested, edits=EDITS, n_places=unit.profile.n_places, **options

@@ -136,8 +136,7 @@ def _published_units(published, units):
     kept = rowfiles.read_table(published / "units.csv")
     if "trained_by" not in kept:
         return nothing
-    same = kept["trained_by"] == units["trained_by"].iloc[0]
-    kept = kept[same | ~kept["network"].isin(NETWORKS)]
+    kept = kept[kept["trained_by"] == units["trained_by"].iloc[0]]
     here = pd.MultiIndex.from_frame(units[UNIT])
     return kept[~pd.MultiIndex.from_frame(kept[UNIT]).isin(here)]
 

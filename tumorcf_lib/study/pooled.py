@@ -8,8 +8,8 @@ from tumorcf_lib.stats.rows import listed
 from tumorcf_lib.study import side_studies
 from tumorcf_lib.study.side_studies import Drawn
 from tumorcf_lib.tables import sites
-from tumorcf_lib.tables.fold_scores import EARLIER, MR, OTHER_IDS, SHUFFLED
-from tumorcf_lib.tables.folds import ONE, derive, headline_kind
+from tumorcf_lib.tables.fold_scores import MR, OTHER_IDS, PLAIN, SHUFFLED
+from tumorcf_lib.tables.folds import ONE, derive
 
 NAME = "paper-lite-cv"
 FINDINGS = {
@@ -22,21 +22,16 @@ FINDINGS = {
 }
 """The paper's findings, by number."""
 
-
-OF_EARLIER = (
-    "These are networks of the recipe published first (norms frozen, early stopping). The recipe "
-    "that the code has now (norms learn, trained on all patients outside the fold) speaks here as "
-    "soon as one of its seeds has all folds."
-)
+ANSWERED = ("original", "sham", "remove", "only", "blank")
+SITES = [f"glioma, {site}" for site in (MR, OTHER_IDS)]
 
 
 def answer_sentences(folder=None):
     """The study's answer in three sentences, every number from the published tables."""
     read = side_studies.reader(folder or config.published(NAME))
-    kind = headline_kind(read("table_folds"))
-    right = read("table_still_right").set_index(["network", "edit", "group"])["share"].loc[kind]
+    right = read("table_still_right").set_index(["network", "edit", "group"])["share"].loc[PLAIN]
     net = read("table_estimates")
-    net = net[(net["network"] == kind) & (net["score"] == "net_drop")].set_index("group")
+    net = net[(net["network"] == PLAIN) & (net["score"] == "net_drop")].set_index("group")
     falls = [f"from {right['original', name]:.0%} to {right['remove', name]:.0%} for {name}"
              for name in CLASSES]
     shams = [f"{right['sham', name]:.0%}" for name in CLASSES]
@@ -46,19 +41,21 @@ def answer_sentences(folder=None):
     known = f"as many networks that know nothing stay within {listed(bands)}"
     if net["null_low"].isna().any():
         known = "the networks that know nothing, to be compared with, are not all trained yet"
-    both = [f"glioma, {site}" for site in (MR, OTHER_IDS)]
     told = [
         f"Painting the tumor out moves the share of slices called right {listed(falls)}; painting "
         f"the same shape out elsewhere (a sham) leaves {listed(shams)}.",
         f"The true class's probability falls by this much more than with a sham (Net-Drop): "
         f"{listed(drops)}; {known}.",
     ]
-    if set(both) <= set(net.index):
+    mr, others = SITES
+    if {mr, others} <= set(net.index):
         told.append(
             f"One site gives glioma away: all patients with IDs `{MR}` have a glioma, and "
-            f"{right['original', both[0]]:.0%} of their slices are called right, with a Net-Drop "
-            f"of {_effect(net.loc[both[0]])}; of the other glioma patients' slices "
-            f"{right['original', both[1]]:.0%}, with {_effect(net.loc[both[1]])}."
+            f"{right['original', mr]:.0%} of their slices are called right, with a Net-Drop "
+            f"of {_effect(net.loc[mr])}; of the other glioma patients' slices "
+            f"{right['original', others]:.0%}, with {_effect(net.loc[others])}. With the tumor "
+            f"blacked out {right['background', mr]:.0%} and {right['background', others]:.0%} "
+            "stay right."
         )
     return told
 
@@ -85,7 +82,7 @@ def performance_sentences(folder=None):
     balanced = by.loc[("slice", "balanced accuracy")]
     row = spread.set_index("metric").loc["slice_accuracy"]
     folds = read("table_folds")
-    single = folds.loc[folds["network"] == headline_kind(folds), "ece_temperature"].mean()
+    single = folds.loc[folds["network"] == PLAIN, "ece_temperature"].mean()
     seeds = (
         f"{row['sd_seed']:.3f} between seeds" if row["n_seeds"] > 1
         else "one training seed, so its spread is unknown"
@@ -100,7 +97,6 @@ def performance_sentences(folder=None):
         f"errors of single folds cancel, and {single:.3f} in a single fold, on average.",
         f"Single folds score from {row['lowest']:.3f} to {row['highest']:.3f} (slices): standard "
         f"deviation {row['sd_fold']:.3f} between folds, {seeds}.",
-        *([OF_EARLIER] if headline_kind(folds) == EARLIER else []),
     ]
 
 
@@ -158,18 +154,16 @@ def _interval(row):
     return f"{row['value']:.3f} [{row['low']:.3f}, {row['high']:.3f}]"
 
 
-def shown_answer(table):
+def shown_answer(table, groups=CLASSES, edits=ANSWERED):
     """Of :func:`tables.primary.still_right_table`, what the answer's chart shows."""
-    kind = headline_kind(table)
-    edits = ("original", "sham", "remove", "only", "blank")
-    own = table[(table["network"] == kind) & table["group"].isin(CLASSES)]
+    own = table[(table["network"] == PLAIN) & table["group"].isin(groups)]
     own = own.rename(columns={"group": "label", "n_patients": "n_persons"})
     return pd.concat([own[own["edit"] == edit] for edit in edits], ignore_index=True)
 
 
 def shown_scores(table):
     """Of :func:`tables.primary.estimates_table`, the scores of all slices and of the classes."""
-    own = table[(table["network"] == headline_kind(table)) & table["group"].isin(["all", *CLASSES])]
+    own = table[(table["network"] == PLAIN) & table["group"].isin(["all", *CLASSES])]
     return own.drop(columns="network").reset_index(drop=True)
 
 
@@ -182,6 +176,11 @@ STUDY = side_studies.SideStudy(
     figures={
         "fig_answer": Drawn("scores.answer", ("table_still_right",),
                             lambda table: [shown_answer(table)]),
+        "fig_sites": Drawn(
+            "scores.answer", ("table_still_right",),
+            lambda table: [shown_answer(table, SITES, ANSWERED[:3] + ("background",))],
+            options={"chance": 1 / len(CLASSES)},
+        ),
         "fig_primary": Drawn("forests.primary", ("table_primary",)),
         "fig_folds": Drawn("studies.folds", ("table_folds", "table_elsewhere")),
         "fig_confusion": Drawn("training.confusion", ("table_confusion",)),

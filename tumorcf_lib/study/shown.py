@@ -8,7 +8,7 @@ from tumorcf_lib.edits.scores import arrays, class_names
 from tumorcf_lib.figures.style import EDIT_NAMES
 from tumorcf_lib.study import reading, side_studies
 from tumorcf_lib.tables import study as tables
-from tumorcf_lib.tables.folds import headline_kind
+from tumorcf_lib.tables.fold_scores import PLAIN
 
 MEASURES = {
     ("slice", "accuracy"): "slices: called right",
@@ -171,7 +171,7 @@ def words(table, names) -> pd.DataFrame:
 
 def folds(table) -> pd.DataFrame:
     """Accuracy of every fold: of seed 0, and from the lowest to the highest of several seeds."""
-    own = table[table["network"] == headline_kind(table)]
+    own = table[table["network"] == PLAIN]
     names = {"slice_accuracy": "slices called right", "person_accuracy": "patients called right",
              "ece": "calibration error", "ece_temperature": "after a temperature"}  # fmt: skip
     lines = []
@@ -186,7 +186,7 @@ def folds(table) -> pd.DataFrame:
 
 def still_right(table) -> pd.DataFrame:
     """Share of slices still called right after an edit, by group."""
-    own = table[table["network"] == headline_kind(table)]
+    own = table[table["network"] == PLAIN]
     edits = ("original", "sham", "remove", "only", "background", "blank")
     wide = own.pivot(index="group", columns="edit", values="share")
     wide = wide.loc[list(dict.fromkeys(own["group"])), list(edits)].rename(columns=EDIT_NAMES)

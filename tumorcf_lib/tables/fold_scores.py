@@ -16,8 +16,6 @@ from tumorcf_lib.stats import classification
 from tumorcf_lib.stats.rows import headline_rows
 
 PLAIN, SHUFFLED = "plain", "shuffled"
-EARLIER = "earlier"
-"""Networks of the recipe published first; they speak until a seed of the kept one is whole."""
 
 KEYS = ["network", "training_seed"]
 P = [f"p_{name}" for name in CLASSES]
@@ -43,11 +41,10 @@ def temperatures(predictions):
     found = {}
     for key, own in predictions[predictions["network"] != SHUFFLED].groupby(KEYS):
         for fold in own["fold"].unique():
-            others = own[own["fold"] != fold]
+            others = outputs_of(own[own["fold"] != fold])
             found[*key, fold] = classification.fit_temperature(*arrays(others))
     of_plain = pd.Series(found).rename_axis([*KEYS, "fold"])
-    plain = of_plain.groupby(["network", "fold"]).mean()
-    plain = plain.loc[PLAIN if PLAIN in plain.index else EARLIER]
+    plain = of_plain[PLAIN].groupby("fold").mean()
     shuffled = predictions.loc[predictions["network"] == SHUFFLED, [*KEYS, "fold"]]
     units = shuffled.drop_duplicates().itertuples(index=False, name=None)
     return pd.concat([of_plain, pd.Series(
@@ -62,13 +59,22 @@ def units_of(rows):
 
 def scaled(rows, found):
     """Rows with the temperatures of :func:`temperatures` in their probabilities and log-odds."""
-    at = units_of(rows)
-    labels, p = arrays(rows)
-    p = classification.apply_temperature(p, found.reindex(at).to_numpy()[:, None])
-    rows = rows.assign(**dict(zip(P, p.T, strict=True)))
-    if "log_odds" in rows:
-        rows["log_odds"] = formulas.class_log_odds(p, labels)
+    rows = rows.copy()
+    for network in rows["network"].unique():
+        here = (rows["network"] == network).to_numpy()
+        own = outputs_of(rows[here])
+        labels, p = arrays(own)
+        p = classification.apply_temperature(p, found.reindex(units_of(own)).to_numpy()[:, None])
+        rows.loc[here, [f"p_{name}" for name in formulas.class_names(own)]] = p
+        if "log_odds" in rows:
+            rows.loc[here, "log_odds"] = formulas.class_log_odds(p, labels)
     return rows
+
+
+def outputs_of(rows):
+    """Rows of one kind of network, without the outputs that only other kinds have."""
+    names = [f"p_{name}" for name in formulas.class_names(rows)]
+    return rows.drop(columns=[name for name in names if rows[name].isna().all()])
 
 
 def slice_scores(rows):
@@ -84,6 +90,7 @@ def slice_scores(rows):
     """
     parts = []
     for (network, seed), own in rows.groupby(KEYS):
+        own = outputs_of(own)
         table = formulas.slice_scores(own)
         table.insert(0, "fold", table["slice_id"].map(own.groupby("slice_id")["fold"].first()))
         table.insert(0, "training_seed", seed)

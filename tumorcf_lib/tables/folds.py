@@ -15,7 +15,7 @@ from tumorcf_lib.tables import (
     study,
     symmetric,
 )
-from tumorcf_lib.tables.fold_scores import EARLIER, KEYS, PLAIN, SHUFFLED, P
+from tumorcf_lib.tables.fold_scores import KEYS, PLAIN, SHUFFLED, P
 
 ONE, MEAN_OF_ONE, AVERAGED = "one network", "mean over seeds", "seeds' probabilities averaged"
 UNIT = [*KEYS, "fold"]
@@ -32,19 +32,18 @@ ELSEWHERE = (
 def derive(read, n_resamples):
     """Every table by its name; ``read`` gives a row file by its name."""
     every = complete(read("rows_predictions"))
-    kind = headline_kind(every)
-    predictions = every[every["network"] == kind]
+    predictions = scores_of.outputs_of(every[every["network"] == PLAIN])
     found = scores_of.temperatures(every)
     rows = read("rows_edits")
     rows = _whole(rows, every)
     scaled = scores_of.scaled(rows, found)
     scores = scores_of.slice_scores(scaled)
-    rows = rows[rows["network"] == kind]
+    rows = scores_of.outputs_of(rows[rows["network"] == PLAIN])
     rows = rows[rows["training_seed"] == rows["training_seed"].min()]
     one, n = headline_predictions(predictions), {"n_resamples": n_resamples}
     performance = performance_table(predictions, **n)
     return {
-        "table_primary": primary.primary_table(scores, kind),
+        "table_primary": primary.primary_table(scores),
         "table_estimates": primary.estimates_table(scores),
         "table_still_right": primary.still_right_table(scores),
         "table_auc": symmetric.auc_table(scaled),
@@ -84,11 +83,6 @@ def _of_some(read, file, predictions, name, make):
 def _whole(rows, predictions):
     """Rows of the units that these predictions are of."""
     return rows[scores_of.units_of(rows).isin(scores_of.units_of(predictions))]
-
-
-def headline_kind(predictions):
-    """The kind of network that the study's numbers are of."""
-    return PLAIN if (predictions["network"] == PLAIN).any() else EARLIER
 
 
 def complete(predictions):
@@ -161,11 +155,12 @@ def folds_table(predictions, temperatures, history):
     warmed = scores_of.scaled(predictions, temperatures)
     rows = []
     for unit, own in predictions.groupby(UNIT):
+        own = scores_of.outputs_of(own)
         rows.append({
             **dict(zip(UNIT, unit, strict=True)), "n_persons": own["person_id"].nunique(),
             "n_slices": len(own), "epochs": epochs[unit], **_accuracies(own),
             "temperature": temperatures[unit], "ece": study.ece(own),
-            "ece_temperature": study.ece(warmed.loc[own.index]),
+            "ece_temperature": study.ece(scores_of.outputs_of(warmed.loc[own.index])),
         })
     return pd.DataFrame(rows)
 

@@ -9,15 +9,17 @@ import numpy as np
 import pandas as pd
 
 from tumorcf_lib.config import CLASSES
-from tumorcf_lib.edits import conflicts
+from tumorcf_lib.edits import conflicts, scores
 from tumorcf_lib.stats import networks
 from tumorcf_lib.stats.rows import headline_rows
-from tumorcf_lib.tables.fold_scores import KEYS, SHUFFLED
+from tumorcf_lib.tables.fold_scores import SHUFFLED, outputs_of
 
 WHOSE = ("own", "others'", "all")
 """Whose tumors are removed: those of the class that is told apart, of the others, of all."""
 
 ALL_IDS, WITHOUT_MR = "all", "without MR..."
+
+NO_NULL = networks.Null(np.nan, np.nan, 0)
 
 
 def auc_table(rows):
@@ -36,22 +38,32 @@ def auc_table(rows):
     -------
     DataFrame
         network, patients ("all", "without MR..."), group, whose, auc (nothing edited), loss, low,
-        high, n_patients, n_seeds. The error is that of a two-sample U statistic over patients
-        (DeLong et al., Biometrics 1988, patients in the place of cases), and of the networks
-        where there are several seeds.
+        high, null_low, null_high (where as many networks that know nothing would fall),
+        n_patients, n_seeds, n_null.
+
+    Notes
+    -----
+    The error is that of a two-sample U statistic over patients (DeLong et al., Biometrics 1988,
+    patients in the place of cases) and of the networks, put together as in
+    :func:`stats.networks.mean`: patients by their mean over seeds; networks by the variance
+    between seeds less what patients add to it, or, of a single seed, by the spread of networks
+    that know nothing.
     """
     found = []
-    for key, own in headline_rows(rows).groupby([*KEYS, "fold"]):
-        for name, part in ((ALL_IDS, own), (WITHOUT_MR, _without_mr(own))):
+    for (network, fold), own in headline_rows(rows).groupby(["network", "fold"]):
+        for patients, part in ((ALL_IDS, own), (WITHOUT_MR, _without_mr(own))):
             for group in CLASSES:
-                found += _losses(_by_slice(part, group), group, [*key, name])
-    columns = [*KEYS, "fold", "patients", "group", "whose", "auc", "loss", "variance", "weight",
-               "n_patients"]
+                found += _losses(part, group, [network, fold, patients])
+    columns = ["network", "fold", "patients", "group", "whose", "auc", "losses", "variance",
+               "by_chance", "n_pairs", "n_patients"]
     units = pd.DataFrame(found, columns=columns)
-    keys = ["network", "patients", "group", "whose"]
+    keys = ["patients", "group", "whose"]
+    of_nothing = units[units["network"] == SHUFFLED].groupby(keys)
+    nothing = {key: _null(own) for key, own in of_nothing}
     return pd.DataFrame([
-        dict(zip(keys, key, strict=True)) | _pooled(own)
-        for key, own in units.groupby(keys, sort=False)
+        dict(zip(["network", *keys], key, strict=True))
+        | _pooled(own, nothing.get(key[1:], NO_NULL))
+        for key, own in units.groupby(["network", *keys], sort=False)
     ])
 
 
@@ -65,25 +77,41 @@ def _by_slice(rows, group):
     return rows.groupby([*keys, "edit"])[f"p_{group}"].mean().unstack("edit").reset_index()
 
 
-def _losses(table, group, key):
+def _losses(rows, group, key):
+    """Of one fold: AUC, each seed's loss, and its variance by patients and by chance of seeds."""
     edits = ["original", "sham", "remove"]
-    if not set(edits) <= set(table):
+    if not set(edits) <= set(rows["edit"]):
         return
-    table = table.dropna(subset=edits)
-    own, others = table[table["label"] == group], table[table["label"] != group]
-    if min(own["person_id"].nunique(), others["person_id"].nunique()) < 2:
+    seeds = []
+    for _, one in rows.groupby("training_seed"):
+        table = _by_slice(one, group).dropna(subset=edits)
+        seeds.append((table[table["label"] == group], table[table["label"] != group]))
+    if min(part["person_id"].nunique() for pair in seeds for part in pair) < 2:
         return
-    plain = _pairs(own, "original", others, "original")
+    auc = np.mean([_pairs(own, "original", others, "original").mean() for own, others in seeds])
     for whose in WHOSE:
-        control, removed = (
-            _pairs(own, edit if whose != WHOSE[1] else "original",
-                   others, edit if whose != WHOSE[0] else "original")
-            for edit in ("sham", "remove")
-        )
-        loss = control - removed
-        n, m = loss.shape
-        variance = loss.mean(axis=1).var(ddof=1) / n + loss.mean(axis=0).var(ddof=1) / m
-        yield [*key, group, whose, plain.mean(), loss.mean(), variance, n * m, n]
+        loss = np.stack([_loss(own, others, whose) for own, others in seeds])  # (seeds, n, m)
+        each, n_patients = loss.mean(axis=(1, 2)), loss.shape[1]
+        apart = loss - loss.mean(axis=0)
+        by_chance = sum(map(_variance, apart)) / max(1, len(apart) - 1)
+        yield [*key, group, whose, auc, each, _variance(loss.mean(axis=0)), by_chance,
+               loss[0].size, n_patients]
+
+
+def _loss(own, others, whose):
+    """AUC's terms with shams less those with removals, of whose tumors; (n_own, n_others)."""
+    control, removed = (
+        _pairs(own, edit if whose != WHOSE[1] else "original",
+               others, edit if whose != WHOSE[0] else "original")
+        for edit in ("sham", "remove")
+    )
+    return control - removed
+
+
+def _variance(terms):
+    """Variance of the mean of a two-sample U statistic's terms (n, m)."""
+    n, m = terms.shape
+    return terms.mean(axis=1).var(ddof=1) / n + terms.mean(axis=0).var(ddof=1) / m
 
 
 def _pairs(own, own_edit, others, others_edit):
@@ -100,22 +128,35 @@ def _averaging(table):
     return matrix / matrix.sum(axis=1, keepdims=True)
 
 
-def _pooled(units):
+def _null(folds):
+    """What networks that know nothing lose, each on the patients of its fold."""
+    losses = np.concatenate(folds["losses"].to_list())
+    if len(losses) < 2:
+        return NO_NULL
+    n_seeds = len(losses) / len(folds)
+    of_patients = (folds["variance"] + (1 - 1 / n_seeds) * folds["by_chance"]).mean()
+    sd = losses.std(ddof=1)
+    network_sd = np.sqrt(max(0.0, sd**2 - of_patients))
+    return networks.Null(float(losses.mean()), float(sd), len(losses), float(network_sd))
+
+
+def _pooled(folds, null):
     """Folds by their numbers of pairs, seeds alike."""
-    by = units.pivot(index="fold", columns="training_seed", values="loss").dropna()
-    first = units.drop_duplicates("fold").set_index("fold").loc[by.index]
-    weight = (first["weight"] / first["weight"].sum()).to_numpy()
-    variance = units.groupby("fold")["variance"].mean().loc[by.index].to_numpy()
-    auc = units.groupby("fold")["auc"].mean().loc[by.index].to_numpy()
-    of_networks = 0.0
-    if by.shape[1] > 1:
-        of_networks = (weight**2 * by.var(axis=1, ddof=1).to_numpy() / by.shape[1]).sum()
-    error = np.sqrt((weight**2 * variance).sum() + of_networks)
-    loss = float(weight @ by.mean(axis=1).to_numpy())
+    weight = (folds["n_pairs"] / folds["n_pairs"].sum()).to_numpy()
+    losses = np.stack(folds["losses"].to_list())  # (folds, seeds)
+    n_seeds = losses.shape[1]
+    of_networks = np.zeros(len(folds))
+    if n_seeds > 1:
+        between = losses.var(axis=1, ddof=1) - folds["by_chance"].to_numpy()
+        of_networks = np.maximum(0, between) / n_seeds
+    elif null.n > 1:
+        of_networks += null.network_sd**2
+    error = np.sqrt((weight**2 * (folds["variance"].to_numpy() + of_networks)).sum())
+    loss, band = float(weight @ losses.mean(axis=1)), null.band(losses.size)
     return {
-        "auc": float(weight @ auc), "loss": loss, "low": loss - 1.96 * error,
-        "high": loss + 1.96 * error, "n_patients": int(first["n_patients"].sum()),
-        "n_seeds": by.shape[1],
+        "auc": float(weight @ folds["auc"].to_numpy()), "loss": loss, "low": loss - 1.96 * error,
+        "high": loss + 1.96 * error, "null_low": band[0], "null_high": band[1],
+        "n_patients": int(folds["n_patients"].sum()), "n_seeds": n_seeds, "n_null": null.n,
     }
 
 
@@ -137,14 +178,13 @@ def transplants_table(rows):
         means that the class was kept, and "head" is empty.
     """
     made = rows[rows["reason"] == ""].copy()
-    made["followed"] = conflicts.followed(made, CLASSES)
-    for name in ("tumor", "head", "neither"):
-        made[name] = (made["followed"] == name).astype(float)
     made["control"] = made["slice_id"].astype(str) == made["donor_slice_id"].astype(str)
     found = []
     for network, own in made.groupby("network"):
         if network == SHUFFLED:
             continue
+        followed = conflicts.followed(own, scores.class_names(outputs_of(own)))
+        own = own.assign(**{name: followed == name for name in ("tumor", "head", "neither")})
         for kind, part in (("conflict", own[~own["control"]]), ("control", own[own["control"]])):
             pairs = [("all", "all"), *((d, "all") for d in CLASSES), *(
                 (d, h) for d in CLASSES for h in CLASSES if d != h)]
