@@ -8,6 +8,7 @@ import pytest
 
 from tumorcf_lib import config, rowfiles
 from tumorcf_lib.publish import sections, texts
+from tumorcf_lib.study import pooled
 from tumorcf_lib.tables import study
 
 README = (config.ROOT / "README.md").read_text(encoding="utf-8")
@@ -87,6 +88,18 @@ def test_the_answer_reads_shares_net_drops_bands_and_sites_from_the_tables(folde
     assert "glioma 0.200 [-0.500, 0.500]" in second and "-0.040 to 0.050" in second
     assert "83% of their slices are called right, with a Net-Drop of 0.400" in third
     assert "84%, with 0.500" in third and "23% and 24% stay right" in third
+
+
+def test_the_answer_says_whose_class_a_transplant_brings_where_that_is_known(folder):
+    shares = {"tumor": 0.25, "tumor_low": 0.2, "tumor_high": 0.3, "head": 0.6, "head_low": 0.5,
+              "head_high": 0.7}
+    rows = [{"network": "plain", "kind": kind, "donor": "all", "host": "all", **shares}
+            for kind in ("conflict", "control")]
+    rowfiles.write_table(pd.DataFrame(rows), folder / "table_transplants.csv")
+    *_, told = pooled.answer_sentences(folder)
+    assert "the head's class in 60% [50%, 70%], the tumor's in 25% [20%, 30%]" in told
+    (folder / "table_transplants.csv").unlink()
+    assert told not in pooled.answer_sentences(folder)
 
 
 def test_the_findings_have_six_rows_and_the_verdicts_of_the_claims(folder):

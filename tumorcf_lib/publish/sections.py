@@ -68,7 +68,7 @@ def table(heads, rows):
 
 
 def answer() -> str:
-    """The three sentences that answer the title's question, and the picture of it."""
+    """The sentences that answer the title's question, and the picture of it."""
     if published(study.POOLED, "table_still_right") is None:
         return f"- {MISSING}"
     told = "\n".join(f"- {sentence}" for sentence in pooled.answer_sentences())
@@ -163,9 +163,9 @@ def transplants():
     for donor in (every, *config.CLASSES):
         row = own.loc[("conflict", donor, every)]
         moved = own.loc[("control", donor, donor)]
-        rows.append([donor, *(_share(row, name) for name in ("tumor", "head")),
-                     f"{row['neither']:.0%}", _share(moved, "tumor")])
-    return table(["tumor of class", "called by the tumor", "called by the head", "by neither",
+        rows.append([donor, *(pooled.percent(row, name) for name in ("tumor", "head")),
+                     f"{row['neither']:.0%}", pooled.percent(moved, "tumor")])
+    return table(["tumor of class", "called the tumor's class", "called the head's", "called neither",
                   "own tumor moved within its head: class kept"], rows)
 
 
@@ -185,10 +185,6 @@ def maps():
                                "high": row["spearman_high"]}, "v")])
     return table(["class", "density on the tumor", f"of slices {saliency.KEEPS}",
                   f"of slices {saliency.LOSES}", "rank correlation with Net-Drop"], rows)
-
-
-def _share(row, name):
-    return f"{row[name]:.0%} [{row[f'{name}_low']:.0%}, {row[f'{name}_high']:.0%}]"
 
 
 def claims():

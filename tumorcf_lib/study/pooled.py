@@ -27,7 +27,7 @@ SITES = [f"glioma, {site}" for site in (MR, OTHER_IDS)]
 
 
 def answer_sentences(folder=None):
-    """The study's answer in three sentences, every number from the published tables."""
+    """The study's answer in a few sentences, every number from the published tables."""
     read = side_studies.reader(folder or config.published(NAME))
     right = read("table_still_right").set_index(["network", "edit", "group"])["share"].loc[PLAIN]
     net = read("table_estimates")
@@ -57,7 +57,17 @@ def answer_sentences(folder=None):
             f"blacked out {right['background', mr]:.0%} and {right['background', others]:.0%} "
             "stay right."
         )
-    return told
+    try:
+        by = read("table_transplants").set_index(["network", "kind", "donor", "host"]).loc[PLAIN]
+    except FileNotFoundError:
+        return told
+    set_in, moved = by.loc[("conflict", "all", "all")], by.loc[("control", "all", "all")]
+    return [*told, (
+        f"A tumor set into the head of a patient of another class, whose own tumor is painted out: "
+        f"the slice gets the head's class in {percent(set_in, 'head')}, the tumor's in "
+        f"{percent(set_in, 'tumor')}. An own tumor moved within its head keeps its class in "
+        f"{percent(moved, 'tumor')}."
+    )]
 
 
 def class_sentences(folder=None):
@@ -148,6 +158,11 @@ def publish(folder, target=None, *, profile=None, seed=0):
 
 def _effect(row):
     return f"{row['effect']:.3f} [{row['low']:.3f}, {row['high']:.3f}]"
+
+
+def percent(row, name):
+    """A share of a table and its interval."""
+    return f"{row[name]:.0%} [{row[f'{name}_low']:.0%}, {row[f'{name}_high']:.0%}]"
 
 
 def _interval(row):
