@@ -165,8 +165,8 @@ def transplants():
         moved = own.loc[("control", donor, donor)]
         rows.append([donor, *(pooled.percent(row, name) for name in ("tumor", "head")),
                      f"{row['neither']:.0%}", pooled.percent(moved, "tumor")])
-    return table(["tumor of class", "called the tumor's class", "called the head's", "called neither",
-                  "own tumor moved within its head: class kept"], rows)
+    return table(["tumor of class", "called the tumor's class", "called the head's",
+                  "called neither", "own tumor moved within its head: class kept"], rows)
 
 
 def maps():
