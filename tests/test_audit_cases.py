@@ -119,7 +119,7 @@ REFUSED = {
 def here(tmp_path, monkeypatch):
     (tmp_path / "cases_h7.py").write_text(MODULE)
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(running, "N_RANDOM", 3)
+    monkeypatch.setattr(nulls, "N_RANDOM", 3)
     yield tmp_path
     sys.modules.pop("cases_h7", None)
     sys.path[:] = [entry for entry in sys.path if entry != str(tmp_path)]

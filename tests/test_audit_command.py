@@ -80,7 +80,7 @@ def folder(tmp_path, monkeypatch):
     (tmp_path / "slices.csv").write_text("\n".join(lines))
     (tmp_path / "my_module_h7.py").write_text(MODULE)
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(running, "N_RANDOM", 5)
+    monkeypatch.setattr(nulls, "N_RANDOM", 5)
     yield tmp_path
     sys.modules.pop("my_module_h7", None)
     sys.path[:] = [entry for entry in sys.path if entry != str(tmp_path)]

@@ -9,7 +9,7 @@ from scipy.optimize import linear_sum_assignment
 
 from tumorcf_lib.edits import head, plan, sites
 from tumorcf_lib.your_model import InputError, nulls, slices
-from tumorcf_lib.your_model.outputs import Probabilities
+from tumorcf_lib.your_model.outputs import Probabilities, answers_to
 from tumorcf_lib.your_model.verdict import MIN_PERSONS
 
 N_SAMPLE = 96
@@ -185,12 +185,6 @@ def _surer(found, used):
             f"{others.loc[scale, 'p']:.2f} (median), with {used} {own['p']:.2f}: which was the "
             "classifier trained on?"
         )
-
-
-def answers_to(predict, images, batch_size=32):
-    """Probabilities of many slices, asked for batch by batch."""
-    return np.concatenate([predict(np.array(images[i : i + batch_size]))
-                           for i in range(0, len(images), batch_size)])
 
 
 def _by_scale(model, cohort, output, settings):

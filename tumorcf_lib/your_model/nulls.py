@@ -11,8 +11,12 @@ import itertools
 import cv2
 import numpy as np
 import pandas as pd
-from scipy.special import stdtrit
 
+from tumorcf_lib.edits import plan
+from tumorcf_lib.your_model.outputs import answers_to
+from tumorcf_lib.your_model.verdict import Answers
+
+N_RANDOM, N_COPIES = 40, 20
 N_SLICES = 150
 MAX_BYTES = 2e8  # of edited slices that networks which know nothing are shown
 SIDE_PX = 32
@@ -36,6 +40,51 @@ def chosen(labels, persons, n, rng):
     of_class = table.groupby("label")["who"]
     most = (n * of_class.transform("size") / len(table)).round().clip(lower=1)
     return np.sort(table.index[of_class.cumcount() < most].to_numpy())
+
+
+def of_audit(answers, prepared_of, *, copies=(), seed=0, n_random=None) -> dict:
+    """Answers of networks that know nothing, by kind, on some slices of an audit.
+
+    `prepared_of` maps indices of slices to the prepared cohort of them; `copies` are the
+    classifier's weights re-drawn, a `predict` each.
+    """
+    rng = np.random.default_rng([seed, 7])
+    where = np.flatnonzero(answers.edited)
+    if not len(where):
+        return {}
+    n = n_slices(prepared_of(where[:1]).slices[0].nbytes)
+    at = where[chosen(answers.labels[where], answers.persons[where], n, rng)]
+    images, owners = edited(prepared_of(at), seed), (answers.labels[at], answers.persons[at])
+    networks = random_networks(images, *owners, len(answers.classes), rng)
+    found = {"random networks": list(itertools.islice(networks, n_random or N_RANDOM)),
+             "copies with re-drawn weights": list(logits_of(copies, images))}
+    confidence = answers.original.max(axis=1).mean()
+    return {kind: as_answers(logits, answers.classes, *owners, confidence)
+            for kind, logits in found.items() if logits}
+
+
+def edited(cohort, seed):
+    """The slices as they are, without their tumor, and with one sham: three stacks."""
+    edits = (plan.Edit("original"), plan.Edit("remove", "navier_stokes"),
+             plan.Edit("sham", "navier_stokes", n_places=1))
+    made = [
+        [edited for _, edited in plan.edits_of(image, mask, edits, 1, (seed, slice_id))]
+        for image, mask, slice_id in zip(cohort.slices, cohort.masks, cohort.table["slice_id"])
+    ]
+    return [np.stack(stack) for stack in zip(*made, strict=True)]
+
+
+def logits_of(copies, images):
+    """Of each copy, the logarithms of its answers to each stack of slices."""
+    for copy in copies:
+        yield [np.log(np.maximum(answers_to(copy, stack), 1e-7)) for stack in images]
+
+
+def as_answers(networks, classes, labels, persons, confidence):
+    """Networks' logits as Answers of the given confidence; see :func:`matched`."""
+    made = (matched(logits, confidence) for logits in networks)
+    return [Answers(tuple(classes), labels, persons, original, removed, sham[:, None])
+            for original, removed, sham in made]
 
 
 def random_networks(images, labels, persons, n_classes, rng):
@@ -70,20 +119,6 @@ def matched(logits, confidence):
         p = _softmax(logits[0] / scale * np.exp(middle))
         low, high = (middle, high) if p.max(axis=1).mean() < confidence else (low, middle)
     return [_softmax(stack / scale * np.exp(low)) for stack in logits]
-
-
-def bound(values):
-    """What one more network that knows nothing exceeds in about one of a hundred cases.
-
-    The larger of the largest value and of Student's upper 1 % for one more draw.
-
-    >>> bound([0.0, 0.0]) == 0.0 and bound([-1.0, 1.0]) > 1
-    True
-    """
-    values = np.asarray(values, np.float64)
-    m = len(values)
-    reach = stdtrit(m - 1, 0.99) * values.std(ddof=1) * np.sqrt(1 + 1 / m)
-    return float(max(values.max(), values.mean() + reach))
 
 
 def _softmax(logits):

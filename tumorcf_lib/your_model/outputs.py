@@ -39,6 +39,12 @@ class Probabilities:
         return _converted(answer, self.kind, self.name)
 
 
+def answers_to(predict, images, batch_size=32):
+    """Probabilities of many slices, asked for batch by batch."""
+    return np.concatenate([predict(np.array(images[i : i + batch_size]))
+                           for i in range(0, len(images), batch_size)])
+
+
 def picked(answers, n, n_classes, name="predict"):
     """The one array of numbers for n slices among a classifier's answers, (n, n_classes or 1)."""
     if answers is None:

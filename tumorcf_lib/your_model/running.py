@@ -20,7 +20,6 @@ from tumorcf_lib.your_model import checks, counting, nulls, page, report, slices
 from tumorcf_lib.your_model.outputs import Probabilities
 
 CHUNK = 32  # slices that are audited, saved and forgotten together
-N_RANDOM, N_COPIES = 40, 20
 
 
 @dataclass
@@ -60,49 +59,15 @@ def audited(name, rows, prepared_of, classes, *, copies=(), seed=0, serious=(), 
     about : dict, optional
         Provenance, shown on the page.
     n_random : int
-        Random networks that the effect is compared with (default: `N_RANDOM`).
+        Random networks that the effect is compared with (default: `nulls.N_RANDOM`).
     """
     answers = verdict.answers_of(rows, classes)
     get = prepared_of if callable(prepared_of) else prepared_of.subset
-    null = null_of(answers, get, copies, seed, n_random or N_RANDOM) if answers.edited.any() else {}
+    null = nulls.of_audit(answers, get, copies=copies, seed=seed, n_random=n_random)
     word = verdict.judged(answers, null)
     if serious:
         word = verdict.Verdict(verdict.UNKNOWN, f"mend first: {serious[0]}", word.numbers)
     return Audited(name, rows, answers, word, list(warnings), about or {})
-
-
-def null_of(answers, prepared_of, copies, seed, n_random):
-    """Answers of networks that know nothing, by kind, on some slices of the audit."""
-    rng = np.random.default_rng([seed, 7])
-    where = np.flatnonzero(answers.edited)
-    n = nulls.n_slices(prepared_of(where[:1]).slices[0].nbytes)
-    at = where[nulls.chosen(answers.labels[where], answers.persons[where], n, rng)]
-    images = _edited(prepared_of(at), seed)
-    labels, persons = answers.labels[at], answers.persons[at]
-    confidence = answers.original.max(axis=1).mean()
-
-    def made(logits):
-        original, removed, sham = nulls.matched(logits, confidence)
-        return verdict.Answers(answers.classes, labels, persons, original, removed, sham[:, None])
-
-    networks = nulls.random_networks(images, labels, persons, len(answers.classes), rng)
-    found = {"random networks": [made(next(networks)) for _ in range(n_random)]}
-    of_copies = [
-        made([np.log(np.maximum(checks.answers_to(copy, stack), 1e-7)) for stack in images])
-        for copy in copies
-    ]
-    return found | ({"copies with re-drawn weights": of_copies} if of_copies else {})
-
-
-def _edited(cohort, seed):
-    """The slices as they are, without their tumor, and with one sham: three stacks."""
-    edits = (plan.Edit("original"), plan.Edit("remove", "navier_stokes"),
-             plan.Edit("sham", "navier_stokes", n_places=1))
-    made = [
-        [edited for _, edited in plan.edits_of(image, mask, edits, 1, (seed, slice_id))]
-        for image, mask, slice_id in zip(cohort.slices, cohort.masks, cohort.table["slice_id"])
-    ]
-    return [np.stack(stack) for stack in zip(*made, strict=True)]
 
 
 # -- Rows, saved as they come ------------------------------------------------
@@ -184,7 +149,7 @@ def run(cohort, models, options, *, command="") -> Path | None:
         )
         seconds, memory = checks.predicted(
             slices.with_air(predict, options.air), prepared, len(cohort), edits, options.places,
-            options.batch_size, 3 * nulls.N_SLICES * N_COPIES if model.copies else 0,
+            options.batch_size, 3 * nulls.N_SLICES * nulls.N_COPIES if model.copies else 0,
         )
         found.facts.append(f"predicted: {seconds / 60:.1f} minutes, {memory / 1e9:.1f} GB")
         print(f"{model.name}: {'; '.join(found.facts)}.", flush=True)
@@ -239,7 +204,7 @@ def _audited(cohort, model, options, settings, found, predict, edits, parts, com
 
     def copies():
         drawn = model.copies(np.random.default_rng([options.seed, 8])) if model.copies else ()
-        for raw in itertools.islice(drawn, N_COPIES):
+        for raw in itertools.islice(drawn, nulls.N_COPIES):
             copy = Probabilities(raw, cohort.classes, options.output, model.name)
             copy.kind = predict.kind
             yield slices.with_air(copy, options.air)

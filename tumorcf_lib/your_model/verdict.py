@@ -9,10 +9,10 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pandas as pd
+from scipy.special import stdtrit
 
 from tumorcf_lib.edits import scores
 from tumorcf_lib.stats import estimates, persons
-from tumorcf_lib.your_model import nulls
 
 LEANS, DOES_NOT, UNKNOWN = "leans on the tumor", "does not lean on it", "cannot be told"
 MIN_PERSONS = 10
@@ -110,14 +110,14 @@ def judged(answers, null, *, n_resamples=N_RESAMPLES) -> Verdict:
     numbers["sham_effect"] = _of_shams(answers, scale)
     effects = {kind: [effect(one, scale) for one in found] for kind, found in null.items()}
     numbers["null"] = {
-        kind: (len(found), max(found), nulls.bound(found))
+        kind: (len(found), max(found), bound(found))
         for kind, found in effects.items() if len(found) > 1
     }
-    word, why = _word(answers, numbers)
+    word, why = worded(answers, numbers)
     return Verdict(word, why, numbers)
 
 
-def _word(answers, numbers):
+def worded(answers, numbers):
     value, low, high = numbers["effect"]
     margin = RELEVANT[numbers["scale"]]
     own = pd.DataFrame({"who": answers.persons, "label": answers.labels})[answers.edited]
@@ -146,6 +146,20 @@ def _word(answers, numbers):
     if value <= reach:
         return UNKNOWN, f"the effect is {value:.2f}; {of_null}"
     return LEANS, f"the effect is {value:.2f} [{low:.2f}, {high:.2f}]; {of_null}"
+
+
+def bound(values):
+    """What one more network that knows nothing exceeds in about one of a hundred cases.
+
+    The larger of the largest value and of Student's upper 1 % for one more draw.
+
+    >>> bound([0.0, 0.0]) == 0.0 and bound([-1.0, 1.0]) > 1
+    True
+    """
+    values = np.asarray(values, np.float64)
+    m = len(values)
+    reach = stdtrit(m - 1, 0.99) * values.std(ddof=1) * np.sqrt(1 + 1 / m)
+    return float(max(values.max(), values.mean() + reach))
 
 
 def scale_of(answers):
