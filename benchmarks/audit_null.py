@@ -19,7 +19,7 @@ import pandas as pd
 
 from benchmarks import foreign
 from tumorcf_lib.edits import plan
-from tumorcf_lib.your_model import models, nulls, outputs, verdict
+from tumorcf_lib.your_model import adapter, models, nulls, verdict
 
 RESULTS = Path(__file__).parent / "results_audit_null.csv"
 KNOWS = {"random weights": 40, "shuffled labels": 40, "planted reader": 10}
@@ -51,7 +51,7 @@ class Scene:
 
     def judged(self, predict, copies=(), n_resamples=500):
         """The verdict, and the word by each kind of null alone."""
-        original, removed, *shams = (outputs.answers_to(predict, s, 256) for s in self.images)
+        original, removed, *shams = (adapter.answers_to(predict, s, 256) for s in self.images)
         answers = verdict.Answers(
             foreign.CLASSES, *self.owners, original, removed, np.stack(shams, axis=1))
         drawn = {"random networks": self.random,
@@ -62,7 +62,7 @@ class Scene:
         found = verdict.judged(answers, null, n_resamples=n_resamples)
         alone = {kind: verdict.worded(answers, found.numbers | {"null": {kind: own}})[0]
                  for kind, own in found.numbers["null"].items()}
-        return found, alone | {" and ".join(alone): found.word}
+        return found, alone | ({"both": found.word} if len(alone) > 1 else {})
 
 
 def functions(scene, name, rng, trained_on):
@@ -74,11 +74,11 @@ def functions(scene, name, rng, trained_on):
     return foreign.shuffled_network(rng, trained_on)
 
 
-def counted(kind, n_slices, folder, least=None):
+def counted(kind, n_slices, folder, most=None, scene=None):
     """Rows of the results: how many networks of each sort earn which word."""
-    scene, trained_on, lines = Scene(n_slices), foreign.cohort(600, seed=9), []
+    scene, trained_on, lines = scene or Scene(n_slices), foreign.cohort(600, seed=9), []
     for name, n in KNOWS.items():
-        n = 1 if (kind, name) == ("function", "planted reader") else least or n
+        n = 1 if (kind, name) == ("function", "planted reader") else most or n
         for k in range(n):
             rng = np.random.default_rng([k, len(name)])
             if kind == "function":
@@ -86,8 +86,8 @@ def counted(kind, n_slices, folder, least=None):
             else:
                 weights = foreign.weights_of(rng, name, trained_on)
                 model = models.load(str(foreign.WRITERS[kind](weights, folder / str(k))))
-                predict = outputs.Probabilities(model.raw, foreign.CLASSES, "logits")
-                copies = (outputs.Probabilities(raw, foreign.CLASSES, "logits") for raw in
+                predict = adapter.Probabilities(model.raw, foreign.CLASSES, "logits")
+                copies = (adapter.Probabilities(raw, foreign.CLASSES, "logits") for raw in
                           itertools.islice(model.copies(rng), nulls.N_COPIES))
                 found, words = scene.judged(predict, copies)
             lines += [{"kind": kind, "slices": n_slices, "network": name, "null": null,

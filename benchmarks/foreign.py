@@ -158,10 +158,11 @@ def write_onnx(weights, path):
     ]
     kept = [onnx.numpy_helper.from_array(w, f"w{k}") for k, w in enumerate(weights)]
     number = onnx.TensorProto.FLOAT
-    graph = make.make_graph(nodes, "g", [make.make_tensor_value_info("x", number, ["n", 1, PX, PX])],
-                            [make.make_tensor_value_info("z", number, ["n", 3])], kept)
-    path = path.with_suffix(".onnx")
-    onnx.save(make.make_model(graph, opset_imports=[make.make_opsetid("", 18)], ir_version=10), path)
+    given = make.make_tensor_value_info("x", number, ["n", 1, PX, PX])
+    answer = make.make_tensor_value_info("z", number, ["n", 3])
+    graph = make.make_graph(nodes, "g", [given], [answer], kept)
+    path, opsets = path.with_suffix(".onnx"), [make.make_opsetid("", 18)]
+    onnx.save(make.make_model(graph, opset_imports=opsets, ir_version=10), path)
     return path
 
 

@@ -12,7 +12,8 @@ import pandas as pd
 import pytest
 
 from tumorcf_lib import config, your_model
-from tumorcf_lib.your_model import InputError, audit as audit_command, running
+from tumorcf_lib.edits import plan
+from tumorcf_lib.your_model import InputError, audit as audit_command, nulls, running, slices
 
 MODULE = """
 import sys
@@ -52,6 +53,11 @@ def faint(slices):
     p = 1 / (1 + np.exp(-(gap - 0.3) / 20))
     return np.column_stack([p, 1 - p])
 
+def spot(slices):
+    gap = slices.max(axis=(1, 2)) - np.median(slices, axis=(1, 2))
+    p = (gap > 50) * 0.8 + 0.1
+    return np.column_stack([p, 1 - p])
+
 def stops(slices):
     calls.append(0)
     if len(calls) > 40:
@@ -80,20 +86,20 @@ def folder(tmp_path, monkeypatch):
     (tmp_path / "slices.csv").write_text("\n".join(lines))
     (tmp_path / "my_module_h7.py").write_text(MODULE)
     monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setattr(nulls, "N_RANDOM", 5)
+    monkeypatch.setattr(sys, "argv", ["tumorcf"])
     yield tmp_path
     sys.modules.pop("my_module_h7", None)
-    sys.path[:] = [entry for entry in sys.path if entry != str(tmp_path)]
 
 
 def run(*arguments, predict="my_module_h7:predict", out="report"):
     parser = argparse.ArgumentParser()
     audit_command.add_parser(parser.add_subparsers())
-    options = parser.parse_args(
-        ["audit", "--manifest", "slices.csv", "--predict", predict, "--size", "48", "--scale",
-         "raw", "--classes", "tumor,NA", "--places", "2", *(["--out", out] if out else []),
-         *arguments]
-    )  # fmt: skip
+    sys.argv[1:] = [
+        "audit", "--manifest", "slices.csv", "--predict", predict, "--size", "48", "--scale", "raw",
+        "--classes", "tumor,NA", "--places", "2", *(["--out", out] if out else []), *arguments]
+    options = parser.parse_args(sys.argv[1:])
     return options.action(options)
 
 
@@ -106,7 +112,7 @@ def test_rows_and_report_are_written_and_named(folder, capsys):
     made = rows[rows["reason"] == ""]
     assert made["edit"].value_counts()["sham"] == N  # half the slices, two places each
     assert (rows.loc[(rows["label"] == "NA") & (rows["edit"] == "remove"), "reason"]
-            == "empty mask").all()  # fmt: skip
+            == "empty mask").all()
     assert "NA" in set(rows["patient_id"])
     page = (folder / "report" / "report.html").read_text()
     assert "<title>Mine</title>" in page
@@ -118,7 +124,7 @@ def test_rows_and_report_are_written_and_named(folder, capsys):
 
 def test_options_reach_the_audit(folder):
     run("--size", "0", "--infills", "telea", "--dilations=-32,21", "--seed", "7",
-        "--control-places", "1", "--batch-size", "3", "--no-slices")  # fmt: skip
+        "--control-places", "1", "--batch-size", "3", "--no-slices")
     rows = running.read_rows(folder / "report" / "rows.csv")
     assert set(rows["seed"]) == {7}
     assert "silhouette" not in set(rows["edit"])
@@ -126,7 +132,7 @@ def test_options_reach_the_audit(folder):
     # 48 of 512 pixels: 21 become 2, -32 become -3
     assert set(zip(removed["infill"], removed["dilation_px"], strict=True)) == {
         ("navier_stokes", 0), ("telea", 0), ("navier_stokes", 2), ("navier_stokes", -3),
-    }  # fmt: skip
+    }
     page = (folder / "report" / "report.html").read_text()
     assert "intensities as stored" in page and "Other infills, other dilations" in page
     assert "What the classifier was shown" not in page
@@ -153,19 +159,13 @@ def test_an_interrupted_audit_goes_on_and_ends_in_the_same_rows(folder, monkeypa
 
 def test_another_classifier_does_not_go_on_from_the_rows_of_the_first(folder):
     run("--check", out=None)
-    prepared = {"key": 1}
-    from tumorcf_lib.edits import plan
-    from tumorcf_lib.your_model import slices
-
-    cohort = slices.read_folder("slices.csv")
-    module = sys.modules["my_module_h7"]
+    module, cohort = sys.modules["my_module_h7"], slices.read_folder("slices.csv")
 
     def rows(predict):
         return running.rows_of(
             predict, 8, lambda at: slices.prepare(cohort.subset(at), size_px=None, scale="raw"),
-            folder=folder / "parts", key=prepared, n_places=1, seed=0,
-            edits=[plan.Edit("original")], batch_size=8,
-        )  # fmt: skip
+            folder=folder / "parts", key={"key": 1}, n_places=1, seed=0, batch_size=8,
+            edits=[plan.Edit("original")])
 
     first = rows(module.predict)
     assert (rows(module.swapped)["p_NA"] - first["p_NA"]).abs().max() > 0.5
@@ -179,7 +179,8 @@ def test_without_a_terminal_lines_say_how_far_it_is(folder, monkeypatch, capsys)
     run()
     lines = capsys.readouterr().err.splitlines()
     said = [line.partition(",")[0] for line in lines if line.startswith("audited")]
-    assert said[1:5] == [f"audited {n} of {N} slices" for n in (20, 40, 60, 80)]
+    wanted = [f"audited {n} of {N} slices" for n in (20, 40, 60, 80)]
+    assert list(dict.fromkeys(said))[1:5] == wanted  # a slow machine says a line again
     assert re.search(r"audited 40 of 80 slices, \d\d:\d\d left", "\n".join(lines))
 
 
@@ -205,9 +206,9 @@ def test_check_measures_nothing(folder, capsys):
     [("dropout", "differently when asked twice .*model.eval"),
      ("batch", "differently in another batch .*batch statistics"),
      ("broken", r"raised TypeError: unsupported .*my_module_h7.py, line 15\), given float32"),
-     ("one_column", r"got \(16, 3\). Name all its classes"),
+     ("one_column", r"got shapes \(16, 3\). Name all its classes"),
      ("number", "function number .*predict, swapped")],
-)  # fmt: skip
+)
 def test_a_classifier_that_cannot_be_audited_is_refused_before_the_work(folder, name, words):
     with pytest.raises(InputError, match=words):
         run(predict=f"my_module_h7:{name}")
@@ -218,12 +219,12 @@ def test_a_classifier_that_cannot_be_audited_is_refused_before_the_work(folder, 
     ("name", "words"),
     [("swapped", "Check the order of your classifier's outputs"),
      ("unit", "With --scale unit the accuracy is 100%, with raw 50%")],
-)  # fmt: skip
+)
 def test_a_wrong_order_or_scale_is_said_at_once_and_forbids_a_verdict(folder, capsys, name, words):
     run(predict=f"my_module_h7:{name}")
     assert f"Warning: {words}" in capsys.readouterr().err
     page = (folder / "report" / "report.html").read_text().replace("&#x27;", "'")
-    assert f"cannot be told: mend first: {words}" in page
+    assert f"cannot be told: correct this first: {words}" in page
     assert page.index("cannot be told") < page.index('class="warning"') < page.index("By class")
 
 
@@ -242,17 +243,12 @@ def test_a_scale_on_which_the_classifier_is_far_surer_is_named(folder, capsys):
      (lambda m: m & (np.add.outer(np.arange(PX), np.arange(PX)) == 42), ("--size", "12"),
       "masks vanish in the resize")],
     ids=["outside", "vanished"],
-)  # fmt: skip
+)
 def test_masks_that_cannot_be_right_are_said(folder, capsys, change, options, words):
     np.save(folder / "mask.npy", change(np.load(folder / "mask.npy")))
-    (folder / "small_h7.py").write_text(
-        "import numpy as np\ndef predict(s):\n    p = (s.max(axis=(1, 2)) > 110) * 0.8 + 0.1\n"
-        "    return np.column_stack([p, 1 - p])\n"
-    )
-    run(*options, predict="small_h7:predict")
+    run(*options, predict="my_module_h7:spot")
     assert words in capsys.readouterr().err
     assert "cannot be told" in (folder / "report" / "report.html").read_text()
-    sys.modules.pop("small_h7", None)
 
 
 def test_inverted_masks_are_refused(folder, capsys):
@@ -261,20 +257,15 @@ def test_inverted_masks_are_refused(folder, capsys):
         run(predict="my_module_h7:unit")
 
 
-def test_a_background_that_is_not_darkest_is_said_and_air_mends_it(folder, capsys):
+def test_a_background_that_is_not_darkest_is_said_and_air_corrects_it(folder, capsys):
     for i in range(N):
         image = np.load(folder / f"{i}.npy")
         rough = 20 * np.sin(np.arange(PX * PX).reshape(PX, PX))
         np.save(folder / f"{i}.npy", np.where(image > 0, image - 120 + rough, 0))
-    (folder / "small_h7.py").write_text(
-        "import numpy as np\ndef predict(s):\n    p = (s.max(axis=(1, 2)) > 40) * 0.8 + 0.1\n"
-        "    return np.column_stack([p, 1 - p])\n"
-    )
-    run(predict="small_h7:predict")
+    run(predict="my_module_h7:spot")
     assert "The background is 0" in capsys.readouterr().err
-    run("--air", "0", predict="small_h7:predict", out="mended")
+    run("--air", "0", predict="my_module_h7:spot", out="corrected")
     assert "The background is 0" not in capsys.readouterr().err
-    sys.modules.pop("small_h7", None)
 
 
 def test_a_folder_with_rows_of_others_is_left_alone(folder):

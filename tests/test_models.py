@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from tumorcf_lib import config
-from tumorcf_lib.your_model import InputError, models, outputs
+from tumorcf_lib.your_model import InputError, adapter, models
 
 PX = 24
 CLASSES = ("left", "right")
@@ -30,7 +30,7 @@ def slices():
 
 def predictor(name, classes=CLASSES, output="auto", **options):
     model = models.load(str(name), **options)
-    return outputs.Probabilities(model.raw, classes, output, model.name)
+    return adapter.Probabilities(model.raw, classes, output, model.name)
 
 
 def write_onnx(path, shape, *, axis=None, kind="FLOAT", end="softmax", label=False, extra=False):
@@ -128,7 +128,7 @@ def test_copies_have_the_same_weights_in_another_order_and_the_file_is_left_alon
     path = write_onnx(tmp_path / "m.onnx", ["n", 1, PX, PX])
     before, model = path.read_bytes(), models.load(str(path))
     found = model.copies(np.random.default_rng(0))
-    one, two = (outputs.Probabilities(next(found), CLASSES)(slices) for _ in range(2))
+    one, two = (adapter.Probabilities(next(found), CLASSES)(slices) for _ in range(2))
     assert np.abs(one - two).max() > 0.01 and np.abs(one - truth(slices)).max() > 0.01
     assert path.read_bytes() == before
 
@@ -153,10 +153,10 @@ def traced(path, channels_last=False):
 
 def test_torchscript_runs_in_evaluation_mode_and_can_be_redrawn(tmp_path, slices):
     model = models.load(str(traced(tmp_path / "m.pt")))
-    predict = outputs.Probabilities(model.raw, CLASSES)
+    predict = adapter.Probabilities(model.raw, CLASSES)
     np.testing.assert_allclose(predict(slices), truth(slices), atol=1e-4)
     copies = model.copies(np.random.default_rng(0))
-    one = outputs.Probabilities(next(copies), CLASSES)(slices)
+    one = adapter.Probabilities(next(copies), CLASSES)(slices)
     assert np.abs(one - truth(slices)).max() > 0.01
     copies.close()
     np.testing.assert_allclose(predict(slices), truth(slices), atol=1e-4)
@@ -178,10 +178,10 @@ def test_keras_files_run_and_can_be_redrawn(tmp_path, slices, ending):
     model.set_weights([np.stack([-WEIGHTS.ravel(), WEIGHTS.ravel()], axis=1)])
     model.save(tmp_path / f"m{ending}")
     loaded = models.load(str(tmp_path / f"m{ending}"))
-    predict = outputs.Probabilities(loaded.raw, CLASSES)
+    predict = adapter.Probabilities(loaded.raw, CLASSES)
     np.testing.assert_allclose(predict(slices), truth(slices), atol=1e-4)
     copies = loaded.copies(np.random.default_rng(0))
-    assert np.abs(outputs.Probabilities(next(copies), CLASSES)(slices) - truth(slices)).max() > 0.01
+    assert np.abs(adapter.Probabilities(next(copies), CLASSES)(slices) - truth(slices)).max() > 0.01
     copies.close()
     np.testing.assert_allclose(predict(slices), truth(slices), atol=1e-4)
 
@@ -202,7 +202,7 @@ ANSWERS = {
 @pytest.mark.parametrize("name", ANSWERS)
 def test_whatever_is_answered_becomes_probabilities_and_is_said(slices, name):
     change, note = ANSWERS[name]
-    predict = outputs.Probabilities(lambda s: change(truth(s)), CLASSES)
+    predict = adapter.Probabilities(lambda s: change(truth(s)), CLASSES)
     np.testing.assert_allclose(predict(slices), truth(slices), atol=1e-6)
     assert note in " ".join(predict.notes)
 
@@ -210,26 +210,26 @@ def test_whatever_is_answered_becomes_probabilities_and_is_said(slices, name):
 @pytest.mark.parametrize(
     ("change", "words"),
     [(lambda p: p.argmax(axis=1), "class numbers"),
-     (lambda p: None, "Did it forget to return"),
-     (lambda p: p * np.nan, "10 NaN or infinite"),
-     (lambda p: p[:1], r"got \(1, 2\). The rows are slices"),
+     (lambda p: None, "got nothing. Return an array. Was the return"),
+     (lambda p: p * np.nan, "got 10 NaN or infinite"),
+     (lambda p: p[:1], r"got shapes \(1, 2\). The rows are slices"),
      (lambda p: np.concatenate([p, p], axis=1), "by --classes"),
      (lambda p: p * 0, "apply a softmax or"),
      (lambda p: np.clip(p * 1.4, 0, 1), "--output sigmoid: they are divided by their sum")],
 )  # fmt: skip
 def test_answers_that_are_no_probabilities_get_the_advice_that_fits(slices, change, words):
-    predict = outputs.Probabilities(lambda s: change(truth(s)), CLASSES, name="mine")
+    predict = adapter.Probabilities(lambda s: change(truth(s)), CLASSES, name="mine")
     with pytest.raises(InputError, match=words):
         predict(slices)
 
 
 def test_sigmoids_of_their_own_are_divided_by_their_sum_when_asked(slices):
-    predict = outputs.Probabilities(lambda s: truth(s) * 0.5, CLASSES, "sigmoid")
+    predict = adapter.Probabilities(lambda s: truth(s) * 0.5, CLASSES, "sigmoid")
     np.testing.assert_allclose(predict(slices), truth(slices))
 
 
 def test_hard_labels_are_told(slices):
-    predict = outputs.Probabilities(lambda s: np.eye(2)[truth(s).argmax(1)], CLASSES)
+    predict = adapter.Probabilities(lambda s: np.eye(2)[truth(s).argmax(1)], CLASSES)
     predict(slices)
     assert "hard labels" in predict.notes[0]
 
@@ -260,7 +260,7 @@ def test_a_tensor_with_a_gradient_is_detached(slices):
             assert not self.attached
             return self.array
 
-    predict = outputs.Probabilities(lambda s: Tensor(truth(s)), CLASSES)
+    predict = adapter.Probabilities(lambda s: Tensor(truth(s)), CLASSES)
     np.testing.assert_allclose(predict(slices), truth(slices))
 
 
@@ -280,7 +280,7 @@ def test_objects_methods_are_found_and_whatever_they_raise_is_named(tmp_path, mo
 
 AUDIT_WITHOUT_KERAS = """
 import json, sys
-from tumorcf_lib.your_model import models, outputs, running, report, slices
+from tumorcf_lib.your_model import adapter, models, running, report, slices
 from tumorcf_lib.edits import audit
 import numpy as np
 from tumorcf_lib.data import cohort
@@ -293,7 +293,7 @@ pixels, masks = np.stack([head + mask] * 3), np.stack([mask] * 3)
 made = cohort.from_arrays(pixels, masks, [0, 1, 2], ["A", "B", "C"], classes=("a", "b", "c"),
                           name="toy", source="drawn in a test")
 prepared = slices.prepare(made, size_px=64)
-predict = outputs.Probabilities(models.load(path).raw, made.classes)
+predict = adapter.Probabilities(models.load(path).raw, made.classes)
 rows = audit.audit(predict, prepared, n_places=2)
 report.write_report(running.audited("toy", rows, prepared, made.classes, n_random=3), out)
 loaded = {name.partition(".")[0] for name in sys.modules}

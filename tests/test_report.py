@@ -3,11 +3,11 @@
 import html.parser
 import re
 
-import foreign
 import numpy as np
 import pandas as pd
 import pytest
 
+from benchmarks import foreign
 from tumorcf_lib.data.cohort import Cohort
 from tumorcf_lib.edits import audit, plan
 from tumorcf_lib.your_model import InputError, page, report, running, verdict
@@ -174,13 +174,6 @@ def test_equal_rows_give_equal_pages(audited, written, tmp_path):
     assert write(tmp_path, *audited) == written
 
 
-def test_several_audits_stand_side_by_side(audited, tmp_path):
-    cohort, one = audited
-    text = write(tmp_path, cohort, [one, one])
-    assert "Side by side" in text and text.count('class="verdict"') == 2
-    assert {"rows1.csv", "rows2.csv"} <= {path.name for path in tmp_path.iterdir()}
-
-
 def test_edits_not_made_are_counted_with_their_reasons(audited, written):
     table = report.edit_table(audited[1].rows)
     table = table[(table["dilation_px"] == 0) & (table["infill"] != "telea")]
@@ -223,17 +216,6 @@ def test_scores_are_those_of_a_slow_loop(audited):
     assert table["a", "net_drop"] == pytest.approx(sham - remove)
     assert table["a", "delta_focus"] == pytest.approx(only)
     assert table["all", "correct"] == pytest.approx(np.mean(right))
-
-
-def test_rows_are_read_back_as_they_were_written(tmp_path):
-    cohort = make_cohort(("NA", "none"), 2)
-    cohort.table["patient_id"] = ["NA", "nan", "007", "P"]
-    rows = audit.audit(reader(cohort), cohort, n_places=1)
-    one = running.audited("mine", rows, cohort, cohort.classes, n_random=2)
-    write(tmp_path, cohort, one, examples=None)
-    again = running.read_rows(tmp_path / "rows.csv")
-    for name in ("slice_id", "patient_id", "person_id", "label", "edit", "infill", "reason"):
-        assert again[name].tolist() == rows[name].tolist(), name
 
 
 def test_no_rows_make_no_report(audited, tmp_path):

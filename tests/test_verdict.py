@@ -1,71 +1,35 @@
 """Claims about the verdict: it is earned by reading the tumor, and by nothing else."""
 
-import itertools
-
-import foreign
 import numpy as np
 import pytest
 
-from tumorcf_lib.edits import plan
+from benchmarks import audit_null, foreign
 from tumorcf_lib.your_model import nulls, verdict
 from tumorcf_lib.your_model.verdict import DOES_NOT, LEANS, UNKNOWN, Answers
 
-N_NETWORKS = 40
+
+@pytest.fixture(scope="module")
+def scene():
+    return audit_null.Scene(180)
 
 
-class Scene:
-    """A cohort with its edits, so that many networks can be audited on them."""
-
-    def __init__(self, n):
-        self.cohort = foreign.cohort(n)
-        edits = (plan.Edit("original"), plan.Edit("remove", "navier_stokes"),
-                 plan.Edit("sham", "navier_stokes", n_places=2))  # fmt: skip
-        stacks, at = [], []
-        for i in range(len(self.cohort)):
-            made = plan.edits_of(self.cohort.slices[i], self.cohort.masks[i], edits, 2, (0, i))
-            images = [edited for _, edited in made]
-            if len(images) == 4:
-                stacks.append(images)
-                at.append(i)
-        self.images = [np.stack(stack) for stack in zip(*stacks, strict=True)]
-        self.labels, self.persons = self.cohort.labels[at], self.cohort.persons[at]
-        rng = np.random.default_rng(1)
-        self.some = nulls.chosen(self.labels, self.persons, 150, rng)
-        few = [stack[self.some] for stack in self.images[:3]]
-        owners = self.labels[self.some], self.persons[self.some]
-        self.bank = list(itertools.islice(nulls.random_networks(few, *owners, 3, rng), 40))
-
-    def judged(self, predict):
-        original, removed, *shams = (predict(stack) for stack in self.images)
-        answers = Answers(foreign.CLASSES, self.labels, self.persons, original, removed,
-                          np.stack(shams, axis=1))  # fmt: skip
-        null = []
-        for logits in self.bank:
-            o, r, s = nulls.matched(logits, original.max(axis=1).mean())
-            owners = self.labels[self.some], self.persons[self.some]
-            null.append(Answers(foreign.CLASSES, *owners, o, r, s[:, None]))
-        return verdict.judged(answers, {"random networks": null}, n_resamples=500)
+@pytest.mark.parametrize(("network", "n", "leans"), [
+    ("planted reader", 1, [1, 1]), ("random weights", 40, [0, 2]), ("shuffled labels", 40, [0, 2])])
+def test_a_reader_of_the_tumor_earns_it_and_networks_that_know_nothing_do_not(
+        scene, network, n, leans):
+    trained_on = foreign.cohort(300, seed=9)
+    words = [scene.judged(audit_null.functions(scene, network, np.random.default_rng([k, 1]),
+                                               trained_on))[0].word for k in range(n)]
+    assert leans[0] <= words.count(LEANS) <= leans[1], words
 
 
-@pytest.fixture(scope="module", params=[180, pytest.param(2000, marks=pytest.mark.monthly)])
-def scene(request):
-    return Scene(request.param)
-
-
-def test_a_planted_reader_of_the_tumor_earns_it(scene):
-    judged = scene.judged(foreign.tumor_reader)
-    assert judged.word == LEANS, str(judged)
-
-
-@pytest.mark.parametrize("kind", ["random", "shuffled"])
-def test_networks_that_know_nothing_do_not_earn_it(scene, kind):
-    trained_on, words = foreign.cohort(300, seed=9), []
-    for k in range(N_NETWORKS):
-        rng = np.random.default_rng([k, len(kind)])
-        network = (foreign.random_network(rng, scene.cohort.slices[:60]) if kind == "random"
-                   else foreign.shuffled_network(rng, trained_on))  # fmt: skip
-        words.append(scene.judged(network).word)
-    assert words.count(LEANS) <= 2, words
+@pytest.mark.parametrize("kind", ["onnx", "keras", "torch"])
+def test_a_file_is_compared_with_copies_of_its_own_weights_redrawn(scene, tmp_path, kind):
+    pytest.importorskip(kind, reason=f"needs the package {kind}")
+    made = audit_null.counted(kind, 180, tmp_path, 2, scene=scene).set_index(["network", "null"])
+    assert (made.loc["planted reader", "leans"] == 2).all(), made
+    assert made.loc[["random weights", "shuffled labels"], "leans"].sum() == 0, made
+    assert set(made.loc["planted reader"].index) == {"random networks", "copies", "both"}
 
 
 def made(original, removed, shams, labels, n_patients=None):

@@ -6,7 +6,7 @@ LOG_SECONDS = 30
 
 
 class InputError(ValueError):
-    """What a user can mend: says what was expected, what came, where, and what to do."""
+    """What a user can correct: says what was expected, what came, where, and what to do."""
 
 
 def counting(words, n, *, disable=False):

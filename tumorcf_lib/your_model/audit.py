@@ -3,19 +3,24 @@
 import argparse
 import os
 import shlex
+import sys
 from pathlib import Path
 
 DESCRIPTION = """\
 Audit a classifier of your own on slices of your own: does it look at the tumor?
 
-The manifest is a CSV table with one row a slice (python -m tumorcf_lib manifest --help writes it
-for common layouts):
-  image    path of the slice, relative to the manifest (PNG, TIFF, JPEG, BMP, NPY, NIfTI, DICOM)
-  mask     path of the tumor's mask, same size, inside is not zero; empty without a tumor
-  label    class        patient     whose slice it is
-  index, axis           which slice of a volume
-  channel               which channel of several, or volume of a 4-D file; "all" for all
-  mask_label            which values of the mask are tumor, such as "1 4" or ">0.5"
+The manifest is a CSV table with one row a slice (python -m tumorcf_lib manifest writes it for
+common layouts of folders). Its columns:
+  image        path of the slice, relative to the manifest (PNG, TIFF, JPEG, BMP, NPY, NIfTI, DICOM)
+  mask         path of the tumor's mask, of the same size: 0 outside, other values inside; empty if
+               the slice shows no tumor
+  label        class of the slice
+  patient      ID of the patient: intervals resample patients, not slices
+and, where they are needed:
+  index, axis  which slice of a volume, counted from 0, across which axis (default 2)
+  channel      which of several channels, or which volume of a 4-D file; "all" for all of them
+  mask_label   which values of the mask are tumor, such as "1 4" or ">0.5"
+  slice_id     name of the slice, if not its file's
 
 The classifier is a file (ONNX, Keras, TorchScript), or a Python function of the current folder,
 named as module:function or module:object.method. It gets float32 slices (n, height, width), or
@@ -25,10 +30,7 @@ examples
   python -m tumorcf_lib audit --manifest slices.csv --predict model.onnx --check
   python -m tumorcf_lib audit --manifest slices.csv --predict my_module:predict --out report/
 """
-SHOWN = (
-    "classes", "size", "fit", "scale", "air", "output", "channels", "layout", "places", "infills",
-    "dilations", "control_places", "seed", "batch_size",
-)
+PATHS = ("--manifest", "--predict", "--model", "--out")
 
 
 def add_parser(commands):
@@ -40,49 +42,52 @@ def add_parser(commands):
     ).add_argument
     add("--manifest", required=True, help="table of slices, or a folder with manifest.csv")
     add("--predict", "--model", required=True, action="append", dest="predict", metavar="MODEL",
-        help="module:function, or a file; given twice, two stand side by side")
-    add("--out", help="folder of the report")
-    add("--check", action="store_true", help="look at slices, masks and answers; measure nothing")
-    add("--classes", type=_names, help="names in the order of the outputs, separated by commas "
-        "(default: the labels in alphabetical order)")
-    add("--size", type=_size, metavar="PX", help="side of the slices that the classifier gets, or "
-        "HEIGHTxWIDTH; 0 keeps theirs (default: what the file states, else 224)")
-    add("--fit", choices=("pad", "stretch"), default="pad", help="slices of another shape are "
-        "padded with air (default) or stretched")
+        help="module:function or a model file; give it twice to compare two classifiers")
+    add("--out", metavar="FOLDER", help="folder for the report")
+    add("--check", action="store_true", help="check slices, masks and answers; measure nothing")
+    add("--classes", type=_names, metavar="NAMES", help="class names in the order of the outputs, "
+        "separated by commas (default: the labels in alphabetical order)")
+    add("--size", type=_size, metavar="PX", help="side of the slices that the classifier takes, or "
+        "HEIGHTxWIDTH; 0: as stored (default: what the model file states, else 224)")
+    add("--fit", choices=("pad", "stretch"), default="pad", help="pad slices of another shape with "
+        "air (default), or stretch them")
     add("--scale", choices=("zscore", "unit", "raw"), default="zscore",
-        help="intensities: z-scored as in the study (default), 0 to 1, or as stored")
-    add("--air", type=float, help="stored value of air where it is not the darkest (with raw)")
+        help="intensities: z-scored as in the study (default), scaled to 0 to 1, or as stored")
+    add("--air", type=float, metavar="VALUE", help="stored value of air, if it is not the darkest "
+        "one (needs --scale raw)")
     add("--output", choices=("auto", "softmax", "logits", "sigmoid"), default="auto",
-        help="what the classifier answers (default: by its first answers)")
-    add("--channels", type=_whole, help="how many it takes; gray slices are repeated")
-    add("--layout", choices=("nhw", "nhwc", "nchw"), help="where it takes its channels")
-    add("--places", type=_whole, default=20, metavar="K", help="shams a slice (default 20)")
+        help="what the classifier returns (default: recognized from its first answers)")
+    add("--channels", type=_whole, metavar="N", help="channels that it takes; gray slices are "
+        "repeated")
+    add("--layout", choices=("nhw", "nhwc", "nchw"), help="order of the axes that it takes")
+    add("--places", type=_whole, default=20, metavar="K", help="shams for each slice (default 20)")
     add("--infills", type=_names, default=[], metavar="NAMES",
         help="further infills, separated by commas")
     add("--dilations", type=_numbers, default=[], metavar="PX",
         help="further dilations of the mask, separated by commas, in pixels of a slice of "
         "512 x 512; write a negative one as --dilations=-2,5")
     add("--control-places", type=_whole, default=5, metavar="K",
-        help="shams a slice for each further infill and dilation (default 5)")
-    add("--seed", type=int, default=0, help="of sham places (default 0)")
-    add("--batch-size", type=_whole, default=64, metavar="N", help="slices a call (default 64)")
-    add("--title", default="Does the classifier look at the tumor?", help="of the report")
-    add("--no-slices", action="store_true", help="show no slice in the report")
+        help="shams for each slice under each further infill and dilation (default 5)")
+    add("--seed", type=int, default=0, metavar="N", help="seed of the sham places (default 0)")
+    add("--batch-size", type=_whole, default=64, metavar="N", help="slices in a call (default 64)")
+    add("--title", default="Does the classifier look at the tumor?", help="title of the report")
+    add("--no-slices", action="store_true", help="leave patients' slices out of the report")
     commands.choices["audit"].set_defaults(action=run)
     add = commands.add_parser(
         "manifest", help="write the table of slices for a common layout of folders",
         epilog="example\n  python -m tumorcf_lib manifest BraTS/ --layout brats",
         formatter_class=raw,
     ).add_argument
-    add("folder", help="that holds the images")
+    add("folder", help="folder that holds the images")
     add("--layout", required=True, choices=("brats", "msd", "classes", "pairs"),
-        help="BraTS cases; Medical Segmentation Decathlon (imagesTr, labelsTr); a folder a class; "
-        "images and masks in two folders, or masks named <image>_mask")
+        help="brats: a folder for each case; msd: Medical Segmentation Decathlon (imagesTr, "
+        "labelsTr); classes: a folder for each class; pairs: images and masks in two folders, or "
+        "masks named <image>_mask")
     add("--label", default="tumor", help="class of all slices, where the layout names none")
-    add("--sequence", default="t1c", help="of BraTS: t1c (or t1ce), t1n, t2w, t2f, ... ")
-    add("--channel", default="", help="of 4-D volumes (MSD): a number, or all")
+    add("--sequence", default="t1c", help="BraTS sequence: t1c (default, or t1ce), t1n, t2w, t2f")
+    add("--channel", default="", help="channel of 4-D volumes (MSD): a number, or all")
     add("--mask-label", default="", help="which values of the masks are tumor, such as '1 4'")
-    add("--out", default="manifest.csv", help="the table (default: manifest.csv in the folder)")
+    add("--out", default="manifest.csv", help="name of the table (default: manifest.csv)")
     commands.choices["manifest"].set_defaults(action=write_manifest)
 
 
@@ -110,11 +115,9 @@ def run(options) -> int:
         _check_out(Path(options.out))
     cohort = slices.read_folder(options.manifest, classes=options.classes, progress=True)
     print(f"{cohort.source} Classes, in this order: {', '.join(cohort.classes)}.", flush=True)
-    loaded = [
-        models.load(name, layout=options.layout, channels=options.channels)
-        for name in options.predict
-    ]
-    page = running.run(cohort, loaded, options, command=_command(options))
+    loaded = [models.load(name, layout=options.layout, channels=options.channels)
+              for name in options.predict]
+    page = running.run(cohort, loaded, options, command=_command())
     if page is not None:
         print(f"The report: {config.shown(page)}; rows and tables lie beside it.")
     return 0
@@ -129,29 +132,22 @@ def _check_out(folder):
         raise InputError(
             f"Expected a folder for the report that can be made and written to, got {folder}: "
             f"{there} {'cannot be written to' if there.is_dir() else 'is a file'}. Name another "
-            "by --out."
-        )
-    ours = {"audit.json", "parts", "report.html"}
+            "by --out.")
     names = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
-    mine = [name for name in names if name.startswith(("rows", "table_"))]
-    if mine and not names & ours:
-        raise InputError(
-            f"{folder} holds {', '.join(sorted(mine))}, which no audit has written: they would be "
-            "overwritten. Name another folder by --out."
-        )
+    mine = sorted(name for name in names if name.startswith(("rows", "table_")))
+    if mine and not names & {"audit.json", "parts", "report.html"}:
+        raise InputError(f"{folder} holds {', '.join(mine)}, which no audit has written. Name "
+                         "another folder by --out: it would be overwritten.")
 
 
-def _command(options):
+def _command():
     """What was typed, without the folders: the page may go to others."""
-    words = ["python", "-m", "tumorcf_lib", "audit", "--manifest", Path(options.manifest).name]
-    for name in options.predict:
-        words += ["--predict", Path(name).name]
-    for name in SHOWN:
-        value = getattr(options, name)
-        if value is not None and value != []:
-            join = {list: ",", tuple: "x"}.get(type(value))
-            words += [f"--{name.replace('_', '-')}",
-                      join.join(map(str, value)) or "0" if join else str(value)]
+    words = ["python", "-m", "tumorcf_lib"]
+    for before, word in zip(sys.argv, sys.argv[1:]):
+        option, equals, value = word.rpartition("=")
+        if before in PATHS or option in PATHS:
+            word = option + equals + Path(value).name
+        words.append(word)
     return shlex.join(words)
 
 
@@ -164,18 +160,15 @@ def _numbers(text):
         return [int(number) for number in _names(text)]
     except ValueError:
         raise argparse.ArgumentTypeError(
-            f"expected whole numbers separated by commas, got {text!r}"
-        ) from None
+            f"expected whole numbers separated by commas, got {text!r}") from None
 
 
 def _size(text):
     """() keeps the slices' own size; else (height, width)."""
-    if text.strip() == "0":
-        return ()
-    sides = [_whole(side) for side in text.lower().split("x")]
+    sides = [] if text.strip() == "0" else [_whole(side) for side in text.lower().split("x")]
     if len(sides) > 2:
         raise argparse.ArgumentTypeError(f"expected a number or HEIGHTxWIDTH, got {text!r}")
-    return sides[0], sides[-1]
+    return (sides[0], sides[-1]) if sides else ()
 
 
 def _whole(text):

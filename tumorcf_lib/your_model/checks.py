@@ -9,7 +9,7 @@ from scipy.optimize import linear_sum_assignment
 
 from tumorcf_lib.edits import head, plan, sites
 from tumorcf_lib.your_model import InputError, nulls, slices
-from tumorcf_lib.your_model.outputs import Probabilities, answers_to
+from tumorcf_lib.your_model.adapter import Probabilities, answers_to
 from tumorcf_lib.your_model.verdict import MIN_PERSONS
 
 N_SAMPLE = 96
@@ -45,37 +45,35 @@ def sample_of(cohort, *, n=N_SAMPLE, seed=0):
     return cohort.subset(nulls.chosen(cohort.labels, cohort.persons, n, rng))
 
 
+# -- Slices and masks --------------------------------------------------------
+
+
 def of_slices(cohort, prepared, *, size_px, scale, fit, air) -> Findings:
     """Checks of slices and masks, by what reading them found and by a sample as prepared."""
     found, table = Findings(prepared), cohort.table
     drawn = table[table["mask_pixels"] > 0]
     for note, n in drawn["mask_notes"][drawn["mask_notes"] != ""].value_counts().items():
         found.warn(f"{n} of {len(drawn)} masks: {note}.")
-    share = drawn["mask_pixels"] / (drawn["height"] * drawn["width"])
     if len(drawn):
+        share = drawn["mask_pixels"] / (drawn["height"] * drawn["width"])
         found.facts.append(
-            f"masks cover {share.median():.1%} of a slice (median), at most {share.max():.1%}"
-        )
+            f"masks cover {share.median():.1%} of a slice (median), at most {share.max():.1%}")
         if share.median() > 0.5 or (drawn["mask_corners"] >= 3).mean() > 0.5:
             raise InputError(
                 f"Expected masks of a tumor, got masks that cover {share.median():.0%} of the "
-                "slices: are they inverted? Inside the tumor they have to be other than 0, "
-                "outside 0."
-            )
+                "slices: are they inverted? They have to be 0 outside the tumor, and other than "
+                "0 inside.")
     oblong = table.loc[table["height"] != table["width"], ["height", "width"]]
     if size_px is not None and len(oblong) and size_px[0] == size_px[1]:
         how, other = ("padded", "stretch") if fit == "pad" else ("stretched", "pad")
         found.warn(
             f"{len(oblong)} of {len(table)} slices are not square (such as "
-            f"{oblong.iloc[0].tolist()}): they are {how} to squares; --fit {other} does "
-            "otherwise. Take what your classifier was trained on."
-        )
+            f"{oblong.iloc[0].tolist()}): they are {how} to squares. Choose --fit {other} if your "
+            "classifier was trained so.")
     colored = table.loc[table["channels"] > 1, "channels"]
     if len(colored):
-        found.warn(
-            f"{len(colored)} slices have {colored.max()} channels that differ: all are handed to "
-            "the classifier (a column channel takes one)."
-        )
+        found.warn(f"{len(colored)} slices have {colored.max()} channels that differ: the "
+                   "classifier gets all of them (a column channel chooses one).")
     above = (table["border"] - table["lowest"]) / (table["highest"] - table["lowest"])
     if air is None and (above > 0.02).mean() > 0.5:
         value = table["border"].median()
@@ -83,15 +81,13 @@ def of_slices(cohort, prepared, *, size_px, scale, fit, air) -> Findings:
             f"The background is {value:g}, but the slices' darkest pixel is "
             f"{table['lowest'].median():g}: air is taken to be the darkest, so the head would be "
             f"the whole slice and shams would lie in air. Give --scale raw --air {value:g}.",
-            serious=True,
-        )
+            serious=True)
     _heads(found, prepared)
     lost = vanished(prepared)
     if lost:
-        found.warn(
-            f"{len(lost)} of {len(prepared)} masks looked at vanish at {prepared.masks.shape[1]} "
-            "px: give a larger --size.", serious=len(lost) > len(prepared) / 2,
-        )
+        found.warn(f"{len(lost)} of {len(prepared)} masks looked at vanish at "
+                   f"{prepared.masks.shape[1]} px: give a larger --size.",
+                   serious=len(lost) > len(prepared) / 2)
     patients = table.groupby("label")["person_id"].nunique()
     few = [cohort.classes[k] for k, n in patients.items() if n < MIN_PERSONS]
     if few:
@@ -113,8 +109,7 @@ def _heads(found, prepared):
             found.warn(
                 f"{lost:.0%} of the masks lie mostly outside the head that is found: are they "
                 "turned or mirrored against their slices? Look at the contact sheet.",
-                serious=lost > 0.5,
-            )
+                serious=lost > 0.5)
     if np.median([where.mean() for where in heads]) > 0.97:
         found.warn("The head that is found fills the whole slice: shams may lie in air. See --air.")
 
@@ -123,6 +118,9 @@ def vanished(prepared):
     """IDs of slices whose mask has pixels as stored and none as prepared."""
     table, empty = prepared.table, ~prepared.masks.any(axis=(1, 2))
     return set(table["slice_id"][empty & (table["mask_pixels"] > 0).to_numpy()])
+
+
+# -- The classifier ----------------------------------------------------------
 
 
 def of_classifier(found, model, cohort, *, output, settings, seed=0):
@@ -137,54 +135,24 @@ def of_classifier(found, model, cohort, *, output, settings, seed=0):
     shown = slices.with_air(predict, settings["air"])
     n = min(len(prepared.slices), 16)
     batch = prepared.slices[rng.permutation(len(prepared.slices))[:n]]
-    first = shown(batch.copy())
-    gap = np.abs(first - shown(batch.copy())).max()
-    if gap > SAME:
-        raise InputError(
-            f"{model.name} answers the same slices differently when asked twice (by up to "
-            f"{gap:.2f}): is dropout on? Call model.eval(), or pass training=False."
-        )
-    order = rng.permutation(n)[: max(1, n // 2 + 1)]
-    gap = max(np.abs(first[at] - shown(batch[at].copy())).max() for at in (order, order[:1]))
-    if gap > ALONE:
-        raise InputError(
-            f"{model.name} answers a slice differently in another batch (by up to {gap:.2f}): are "
-            "batch statistics in use? Call model.eval(), or pass training=False."
-        )
+    first, order = shown(batch.copy()), rng.permutation(n)[: max(1, n // 2 + 1)]
+    for how, doubt, limit, parts in (
+        ("the same slices differently when asked twice", "is dropout on", SAME, [np.arange(n)]),
+        ("a slice differently in another batch", "are batch statistics in use", ALONE,
+         [order, order[:1]]),
+    ):
+        gap = max(np.abs(first[at] - shown(batch[at].copy())).max() for at in parts)
+        if gap > limit:
+            raise InputError(f"{model.name} answers {how} (by up to {gap:.2f}): {doubt}? Call "
+                             "model.eval(), or pass training=False.")
     found.scales = _by_scale(model, cohort, output, settings)
     for note in [*model.notes, *predict.notes]:
         found.warn(f"{note}.")
-    given = answers_to(shown, prepared.slices).argmax(axis=1)
-    accuracy = (given == prepared.labels).mean()
-    found.facts.append(f"accuracy on {len(given)} slices looked at: {accuracy:.0%}")
-    best = found.scales.dropna().sort_values("accuracy", kind="stable").tail(1)
-    advice, ordered = better_order(prepared.labels, given, cohort.classes)
-    if (best["accuracy"] > max(accuracy, ordered) + BETTER).any():
-        scale, share = best[["scale", "accuracy"]].iloc[0]
-        advice = (f"With --scale {scale} the accuracy is {share:.0%}, with {settings['scale']} "
-                  f"{accuracy:.0%}: which was the classifier trained on?")
-    if advice:
-        found.warn(advice, serious=True)
-    else:
-        _surer(found, settings["scale"])
+    p = answers_to(shown, prepared.slices)
+    found.facts.append(f"answers taken as {predict.kind}; accuracy on {len(p)} slices looked at: "
+                       f"{(p.argmax(axis=1) == prepared.labels).mean():.0%}")
+    _advise(found, p, prepared.labels, cohort.classes, settings["scale"])
     return predict
-
-
-def _surer(found, used):
-    """A warning if the classifier is as accurate on another scale and far surer there: on a scale
-    that it was not trained on, an answer may barely move whatever is edited."""
-    by = found.scales.dropna().set_index("scale")
-    if used not in by.index:
-        return
-    own, others = by.loc[used], by.drop(used)
-    others = others[(others["accuracy"] >= own["accuracy"]) & (others["p"] > own["p"] + SURER)]
-    if len(others):
-        scale = others["p"].idxmax()
-        found.warn(
-            f"With --scale {scale} the accuracy is as high and the true class's probability "
-            f"{others.loc[scale, 'p']:.2f} (median), with {used} {own['p']:.2f}: which was the "
-            "classifier trained on?"
-        )
 
 
 def _by_scale(model, cohort, output, settings):
@@ -195,12 +163,37 @@ def _by_scale(model, cohort, output, settings):
         try:
             prepared = slices.prepare(cohort, **{**settings, "scale": scale})
             predict = Probabilities(model.raw, cohort.classes, output, model.name)
-            p = answers_to(predict, prepared.slices)
-            own = p[np.arange(len(p)), prepared.labels]
-            lines.append((scale, (p.argmax(axis=1) == prepared.labels).mean(), np.median(own)))
+            lines.append((scale, *_sure(answers_to(predict, prepared.slices), prepared.labels)))
         except InputError:
             lines.append((scale, np.nan, np.nan))
     return pd.DataFrame(lines, columns=["scale", "accuracy", "p"])
+
+
+def _sure(p, labels):
+    own = p[np.arange(len(p)), labels]
+    return (p.argmax(axis=1) == labels).mean(), np.median(own)
+
+
+def _advise(found, p, labels, classes, used):
+    """A warning if another scale, or another order of the classes, fits the classifier better; also
+    if it is as accurate and far surer on another scale: on one that it was not trained on, an
+    answer may barely move whatever is edited."""
+    accuracy, sure = _sure(p, labels)
+    others = found.scales[found.scales["scale"] != used].dropna()
+    advice, ordered = better_order(labels, p.argmax(axis=1), classes)
+    best = others.sort_values("accuracy", kind="stable").tail(1)
+    surer = others[(others["accuracy"] >= accuracy) & (others["p"] > sure + SURER)]
+    question = "Which was the classifier trained on?"
+    if (best["accuracy"] > max(accuracy, ordered) + BETTER).any():
+        scale, share = best[["scale", "accuracy"]].iloc[0]
+        found.warn(f"With --scale {scale} the accuracy is {share:.0%}, with {used} "
+                   f"{accuracy:.0%}. {question}", serious=True)
+    elif advice:
+        found.warn(advice, serious=True)
+    elif len(surer):
+        line = surer.loc[surer["p"].idxmax()]
+        found.warn(f"With --scale {line['scale']} the accuracy is as high and the true class's "
+                   f"probability {line['p']:.2f} (median), with {used} {sure:.2f}. {question}")
 
 
 def better_order(labels, given, classes):
@@ -220,8 +213,7 @@ def better_order(labels, given, classes):
     return (
         f"Check the order of your classifier's outputs: read as {', '.join(classes)} it names "
         f"{now:.0%} of the slices correctly; read as {', '.join(order)} it would be {then:.0%} "
-        "(--classes)."
-    ), then
+        "(--classes).", then)
 
 
 def predicted(predict, prepared, n_slices, edits, n_places, batch_size, n_extra=0):

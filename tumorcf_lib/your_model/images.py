@@ -1,8 +1,6 @@
 """One slice, or one mask, out of one file: PNG, TIFF, JPEG, BMP, NPY, NIfTI or DICOM."""
 
 import contextlib
-import importlib.util
-from pathlib import Path
 
 import cv2
 import numpy as np
@@ -13,6 +11,7 @@ from tumorcf_lib.your_model import InputError
 PICTURES = (".png", ".tif", ".tiff", ".jpg", ".jpeg", ".bmp")
 VOLUMES = (".nii", ".nii.gz")
 DICOM = (".dcm", ".dicom", ".ima")
+KNOWN = (*PICTURES, ".npy", *VOLUMES, *DICOM)
 LUMINANCE = np.array([0.299, 0.587, 0.114])  # ITU-R BT.601
 MAX_CHANNELS = 16
 ALIKE = 0.02
@@ -25,99 +24,87 @@ MAX_BETWEEN = 0.25
 """Share of a slice that may lie between a tenth and nine tenths of a soft mask's range."""
 
 
-def kind_of(path):
-    """The ending by which a file is read."""
-    known = (*PICTURES, ".npy", *VOLUMES, *DICOM)
-    for kind in known:
-        if path.name.lower().endswith(kind):
-            return kind
-    raise InputError(f"expected a file ending in {', '.join(known)}, got {path}. Convert it.")
+def read_slice(path, *, where="", index=None, axis=2, channel=None):
+    """One slice as stored, (height, width) or (height, width, channels), finite: NaN is air.
 
-
-def read_slice(path, *, index=None, axis=2, channel=None):
-    """One slice as stored, (height, width) or (height, width, channels), finite: NaN is air."""
-    path = Path(path)
-    with _named(path):
-        if kind_of(path) in VOLUMES:
+    `where` (file and line of the table) begins each error.
+    """
+    with _named(path, where) as kind:
+        if kind in VOLUMES:
             array = _of_volume(_nifti(path), path, index, axis, channel)
         else:
-            array = _of_file(path, index)
-    array = _checked(array, path)
-    known = np.isfinite(array)
-    if not known.all():
-        if not known.any() or np.isinf(array).any():
-            raise InputError(
-                f"expected numbers in {path}, got {np.count_nonzero(~known)} of {array.size} NaN "
-                "or infinite. NaN is taken as air where a slice has other pixels."
-            )
-        array = np.where(known, array, array[known].min())
-    if array.ndim == 3 and isinstance(channel, int):
-        if channel >= array.shape[2]:
-            raise InputError(
-                f"expected a channel from 0 to {array.shape[2] - 1} for {path}, got {channel}."
-            )
-        return np.ascontiguousarray(array[..., channel])
-    return _gray_if_alike(array) if array.ndim == 3 else array
+            array = _of_file(path, kind, index)
+        array = _checked(array, path)
+        known = np.isfinite(array)
+        if not known.all():
+            if not known.any() or np.isinf(array).any():
+                raise InputError(
+                    f"expected numbers in {path}, got {np.count_nonzero(~known)} of {array.size} "
+                    "NaN or infinite. NaN is taken as air where a slice has other pixels.")
+            array = np.where(known, array, array[known].min())
+        if array.ndim == 3 and isinstance(channel, int):
+            if channel >= array.shape[2]:
+                raise InputError(f"expected a channel from 0 to {array.shape[2] - 1} for {path}, "
+                                 f"got {channel}.")
+            return np.ascontiguousarray(array[..., channel])
+        return _gray_if_alike(array) if array.ndim == 3 else array
 
 
-def read_mask(path, *, like=None, index=None, axis=2, labels=""):
+def read_mask(path, *, where="", like=None, index=None, axis=2, labels=""):
     """One mask, bool (height, width), and a note on how it was read ("" if as it is).
 
     A NIfTI mask is brought to the grid of the NIfTI slice `like` where flips and swaps of axes do
     that exactly. `labels` says which values are tumor, such as "1 4" or ">0.5"; all but 0 if empty.
     """
-    path, notes = Path(path), []
-    with _named(path):
-        if kind_of(path) in VOLUMES:
+    moved = False
+    with _named(path, where) as kind:
+        if kind in VOLUMES:
             volume = _nifti(path)
-            if like is not None and kind_of(like) in VOLUMES:
+            if like is not None and like.name.lower().endswith(VOLUMES):
                 volume, moved = _on_grid(volume, _nifti(like), path)
-                notes += ["brought to the slice's grid by the files' affines"] if moved else []
             array = _of_volume(volume, path, index, axis, None)
         else:
-            array = _of_file(path, index if kind_of(path) in DICOM else None, palette=True)
-    array = _checked(array, path)
-    if not np.isfinite(array).all():
-        raise InputError(
-            f"expected finite numbers in the mask {path}, got NaN or infinite ones. Write 0 "
-            "outside the tumor, anything else inside."
-        )
-    mask, note = _inside(array, labels, path)
-    return mask, "; ".join(filter(None, [*notes, note]))
+            array = _of_file(path, kind, index if kind in DICOM else None, palette=True)
+        array = _checked(array, path)
+        if not np.isfinite(array).all():
+            raise InputError(f"expected finite numbers in the mask {path}, got NaN or infinite "
+                             "ones. Write 0 outside the tumor, anything else inside.")
+        mask, note = _inside(array, labels, path)
+    notes = ["brought to the slice's grid by the files' affines"] if moved else []
+    return mask, "; ".join([*notes, note] if note else notes)
 
 
 @contextlib.contextmanager
-def _named(path):
-    """Whatever a reader raises at a damaged file, as an error that names the file."""
+def _named(path, where):
+    """The ending by which a file is read; whatever reading it raises, as an error that names it."""
+    begin = f"{where}: " if where else ""
     try:
-        if not path.is_file() and kind_of(path):
-            raise InputError(
-                f"expected the file {path}, got none there. Paths are relative to the manifest; "
-                "check its spelling, capitals too."
-            )
-        yield
-    except InputError:
-        raise
+        kind = next((k for k in KNOWN if path.name.lower().endswith(k)), None)
+        if kind is None:
+            raise InputError(f"expected a file ending in {', '.join(KNOWN)}, got {path}. Convert "
+                             "it.")
+        if not path.is_file():
+            raise InputError(f"expected the file {path}, got none there. Paths are relative to the "
+                             "manifest; check its spelling, capitals too.")
+        yield kind
+    except InputError as error:
+        raise InputError(f"{begin}{error}") from error
     except Exception as error:  # readers of damaged files raise what they like
         raise InputError(
-            f"expected a readable {kind_of(path)} file, got {type(error).__name__} from {path}: "
-            f"{error}. Write the file again, or check that you may read it."
-        ) from error
+            f"{begin}expected a readable {kind} file, got {type(error).__name__} from {path}: "
+            f"{error}. Write the file again, or check that you may read it.") from error
 
 
-def _of_file(path, index, palette=False):
+def _of_file(path, kind, index, palette=False):
     """The array of a picture, a NumPy or a DICOM file."""
-    if kind_of(path) in DICOM:
+    if kind in DICOM:
         return _dicom(path, index)
     if index is not None:
-        raise InputError(
-            f"expected a NIfTI volume to take slice {index} of, got {path}. Leave index empty for "
-            "files of one slice."
-        )
-    if kind_of(path) in PICTURES:
+        raise InputError(f"expected a NIfTI volume to take slice {index} of, got {path}. Leave "
+                         "index empty for files of one slice.")
+    if kind in PICTURES:
         return _picture(path, palette)
-    array = np.load(path, mmap_mode="r", allow_pickle=False)  # stated but missing: refused
-    array = np.array(array)
+    array = np.array(np.load(path, mmap_mode="r", allow_pickle=False))  # stated, missing: refused
     if array.ndim == 3 and array.shape[0] <= 4 < min(array.shape[1:]):
         return np.moveaxis(array, 0, 2)
     return array
@@ -134,35 +121,30 @@ def _picture(path, palette):
         _, pages = cv2.imdecodemulti(np.fromfile(path, np.uint8), cv2.IMREAD_UNCHANGED)
         n_pages = len(pages)
     if n_pages != 1:
-        raise InputError(
-            f"expected one slice in {path}, got {n_pages} pages that OpenCV can decode. Write each "
-            "slice into its own file, for instance as PNG."
-        )
+        raise InputError(f"expected one slice in {path}, got {n_pages} pages that OpenCV can "
+                         "decode. Write each slice into its own file, for instance as PNG.")
     image = pages[0]
     if image.ndim == 3 and image.shape[2] == 4:
         if (image[..., 3] != image[0, 0, 3]).any():
-            raise InputError(
-                f"expected an opaque picture in {path}, got one that is transparent in parts. "
-                "Save it without an alpha channel."
-            )
+            raise InputError(f"expected an opaque picture in {path}, got one that is transparent "
+                             "in parts. Save it without an alpha channel.")
         image = image[..., :3]
     return image[..., ::-1] if image.ndim == 3 else image  # OpenCV has blue first
 
 
 def _dicom(path, index):
-    if importlib.util.find_spec("pydicom") is None:
-        raise InputError(f"expected the package pydicom to read {path}. pip install pydicom")
-    import pydicom
-    from pydicom.pixels import apply_modality_lut
-
+    try:
+        import pydicom
+        from pydicom.pixels import apply_modality_lut
+    except ImportError as error:
+        raise InputError(f"expected the package pydicom to read {path}, got {error}. Install it: "
+                         "pip install pydicom") from error
     file = pydicom.dcmread(path)
     array = apply_modality_lut(file.pixel_array, file)
     n_frames = int(getattr(file, "NumberOfFrames", 1))
     if (n_frames > 1 and index is None) or (index or 0) >= n_frames:
-        raise InputError(
-            f"expected an index from 0 to {n_frames - 1} for {path}, got {index}. Name the frame "
-            "in a column index."
-        )
+        raise InputError(f"expected an index from 0 to {n_frames - 1} for {path}, got {index}. "
+                         "Name the frame in a column index.")
     array = array[index] if n_frames > 1 else array
     inverted = getattr(file, "PhotometricInterpretation", "") == "MONOCHROME1"
     return array.max() - array if inverted else array
@@ -178,21 +160,13 @@ def _of_volume(volume, path, index, axis, channel):
     """A slice of a volume; a fourth axis becomes its channels."""
     shape = volume.shape
     if max(shape[3:], default=1) > 1 and channel is None:
-        raise InputError(
-            f"expected a volume of three axes, got shape {shape} in {path}. Add a column channel: "
-            f"a number from 0 to {shape[3] - 1}, or all."
-        )
+        raise InputError(f"expected a volume of three axes, got shape {shape} in {path}. Add a "
+                         f"column channel: a number from 0 to {shape[3] - 1}, or all.")
     depth = shape[axis] if axis < min(len(shape), 3) else 1
-    if index is None and depth > 1:
+    if (index is None and depth > 1) or (index or 0) >= depth:
         raise InputError(
-            f"expected a NIfTI file of one slice, got shape {shape} in {path}. Name the slice in "
-            "a column index (and axis, if it is not 2)."
-        )
-    if (index or 0) >= depth:
-        raise InputError(
-            f"expected an index from 0 to {depth - 1} (axis {axis}) for {path}, got {index}. "
-            "Indices count from 0."
-        )
+            f"expected an index from 0 to {depth - 1} (axis {axis}) for {path}, a volume of shape "
+            f"{shape}, got {index}. Name the slice in a column index (and axis, if it is not 2).")
     where = [slice(None)] * len(shape)
     where[axis : axis + 1] = [index or 0] if len(shape) > 2 else where[axis : axis + 1]
     return np.asanyarray(volume.dataobj[tuple(where)])
@@ -206,8 +180,7 @@ def _on_grid(mask, image, path):
     if not all(known) or min(len(mask.shape), len(image.shape)) < 3:
         return mask, False
     turn = orientations.ornt_transform(
-        *(orientations.io_orientation(v.affine) for v in (mask, image))
-    )
+        *(orientations.io_orientation(v.affine) for v in (mask, image)))
     moved = mask.as_reoriented(turn)
     shape = image.shape[:3]
     off = np.linalg.solve(moved.affine, image.affine) - np.eye(4)  # in voxels
@@ -216,8 +189,7 @@ def _on_grid(mask, image, path):
         raise InputError(
             f"expected the mask {path} on its slice's grid, got another: shape and affine of the "
             f"mask {words[0]}, of the slice {words[1]}. Resample the mask to the slice's grid "
-            "(nearest neighbor), or correct the affine that is wrong."
-        )
+            "(nearest neighbor), or correct the affine that is wrong.")
     return moved, moved is not mask
 
 
@@ -225,14 +197,11 @@ def _checked(array, path):
     if array.ndim == 3 and array.shape[2] == 1:
         array = array[..., 0]
     if array.ndim not in (2, 3) or 0 in array.shape or array.shape[2:] > (MAX_CHANNELS,):
-        raise InputError(
-            f"expected one slice (height, width) or (height, width, channels), got shape "
-            f"{array.shape} in {path}. Write one slice a file."
-        )
+        raise InputError(f"expected one slice (height, width) or (height, width, channels), got "
+                         f"shape {array.shape} in {path}. Write one slice a file.")
     if array.dtype.kind not in "buif":
-        raise InputError(
-            f"expected integers or real numbers in {path}, got dtype {array.dtype}. Convert them."
-        )
+        raise InputError(f"expected integers or real numbers in {path}, got dtype {array.dtype}. "
+                         "Convert them.")
     return array.astype(np.uint8) if array.dtype.kind == "b" else array
 
 
@@ -252,10 +221,8 @@ def _inside(array, labels, path):
     if array.ndim == 3:
         colors = np.unique(array.reshape(-1, array.shape[2]), axis=0)
         if len(colors) > FEW_VALUES and not (array == array[..., :1]).all():
-            raise InputError(
-                f"expected a mask in {path}, got a picture of {len(colors)} colors: an overlay? "
-                "Write the tumor alone: 0 outside, one value inside."
-            )
+            raise InputError(f"expected a mask in {path}, got a picture of {len(colors)} colors: "
+                             "an overlay? Write the tumor alone: 0 outside, one value inside.")
         array = array.max(axis=2) if (array >= 0).all() else (array != 0).any(axis=2) * 1
     if labels.startswith(">"):
         return array > float(labels[1:]), ""
@@ -264,19 +231,17 @@ def _inside(array, labels, path):
     values = np.unique(array)
     if values[0] < 0 or len(values) == 1 or (len(values) == 2 and 0 in values):
         return array != 0, ""
-    few = len(values) <= FEW_VALUES and (values == np.rint(values)).all()
-    if few and values[-1] <= 2 * FEW_VALUES:
+    few, high = len(values) <= FEW_VALUES and (values == np.rint(values)).all(), values[-1]
+    if few and high <= 2 * FEW_VALUES:
         inside = ", ".join(f"{v:g}" for v in values if v)
         return array != 0, f"labels {inside}: all count as tumor (a column mask_label chooses)"
-    high = values[-1]
     inside = array > high / 2
     between = (array > 0.1 * high) & (array < 0.9 * high)
     if between.mean() > MAX_BETWEEN or between.sum() > inside.sum():
         raise InputError(
             f"expected a mask in {path}, got {len(values)} values from {values[0]:g} to {high:g}, "
             f"{between.sum()} pixels neither in nor out: a soft mask, or a picture? Write the "
-            "tumor alone, or say above what it begins in a column mask_label, such as >0.5."
-        )
+            "tumor alone, or say above what it begins in a column mask_label, such as >0.5.")
     if few and between.any():  # none between: a JPEG's ringing
         return array != 0, f"{len(values)} values: all but 0 count as tumor"
     return inside, "many values (a JPEG, soft edges): above half the largest counts as tumor"

@@ -1,14 +1,15 @@
-"""One adapter for every classifier: a Python callable, or an ONNX, Keras or TorchScript file.
+"""A reader's classifier: a Python callable, or an ONNX, Keras or TorchScript file.
 
 A file says itself which layout, channels, batch and numbers it takes; what it leaves open is
-tried once. Nothing here needs TensorFlow: each framework is imported for its own files only.
+tried once. Each framework is imported for its own files only: nothing here needs TensorFlow.
 """
 
 import contextlib
+import functools
 import hashlib
-import importlib
-import itertools
+import importlib.util
 import os
+import re
 import sys
 import traceback
 from dataclasses import dataclass, field
@@ -17,7 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from tumorcf_lib.your_model import InputError
-from tumorcf_lib.your_model.shapes import Shaped
+from tumorcf_lib.your_model.adapter import Shaped
 
 
 @dataclass
@@ -25,8 +26,9 @@ class Model:
     """A classifier, whatever is behind it.
 
     `raw` maps float32 slices (n, height, width) or (n, height, width, channels) to whatever the
-    classifier answers; `size` is (height, width) where the file fixes it. `copies(rng)` yields,
-    without end, the same network with re-drawn weights; None where there is no way to.
+    classifier answers; `size` is (height, width) where the file fixes it. `copies(rng)` yields
+    `raw` again and again, each time with re-drawn weights, until it is closed; None where there
+    is no way to.
     """
 
     name: str
@@ -58,26 +60,27 @@ def load(name, *, layout=None, channels=None) -> Model:
     """
     path = Path(name)
     if path.suffix.lower() not in READERS:
-        return _of_callable(name, layout, channels)
+        return _of_module(name, layout, channels)
     if not path.is_file():
         raise InputError(f"Expected a model file, found none at {name}. Check its spelling.")
     kind, reader = READERS[path.suffix.lower()]
-    try:
-        with _patience(name):
-            run, shape, dtype, redrawn = reader(path)
-    except ModuleNotFoundError as error:
-        raise InputError(
-            f"Expected the package {error.name} to read {path.name}, found none. Install it: "
-            f"pip install {error.name}"
-        ) from error
-    adapter = Shaped(run, shape, layout=layout, channels=channels, dtype=dtype, name=path.name)
+    with _named(path.name):
+        run, shape, dtype, weights, put = reader(path)
+    shaped = Shaped(run, shape, layout=layout, channels=channels, dtype=dtype, name=path.name)
+    raw, matrices = _raising_named(shaped, path.name), [w.ndim > 1 for w in weights]
 
     def copies(rng):
-        yield from map(adapter.like, redrawn(rng))
+        try:
+            while True:
+                put([rng.permutation(w.ravel()).reshape(w.shape) if is_matrix else w
+                     for w, is_matrix in zip(weights, matrices, strict=True)])
+                yield raw
+        finally:
+            put(weights)
 
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    return Model(path.name, kind, _patient(adapter, path.name), digest, adapter.size,
-                 copies if redrawn else None, adapter.notes)
+    return Model(path.name, kind, raw, digest, shaped.size, copies if any(matrices) else None,
+                 shaped.notes)
 
 
 def of_function(function, name="predict", *, layout=None, channels=None, digest="") -> Model:
@@ -86,108 +89,68 @@ def of_function(function, name="predict", *, layout=None, channels=None, digest=
     if layout or channels:
         function = Shaped(function, layout=layout or "nhwc", channels=channels)
         notes = function.notes
-    return Model(name, "callable", _patient(function, name), digest, notes=notes)
+    return Model(name, "callable", _raising_named(function, name), digest, notes=notes)
 
 
-def _patient(function, name):
+def _of_module(name, layout, channels):
+    module_name, _, attribute = name.partition(":")
+    if not module_name or not attribute or re.search(r"[/\\]|\.py$", module_name):
+        raise InputError(
+            f"Expected module:function, module:object.method or a file ({', '.join(READERS)}), got "
+            f"{name!r}. For a function predict in my_module.py run the command in the folder of "
+            "that file, with --predict my_module:predict.")
+    here = str(Path.cwd())
+    if here not in sys.path:
+        sys.path.insert(0, here)
+    if importlib.util.find_spec(module_name.partition(".")[0]) is None:
+        raise InputError(f"Expected the module {module_name} in {here} or installed, found none. "
+                         "Run the command in the folder that holds it.")
+    with _named(f"Importing {module_name}"):
+        module = importlib.import_module(module_name)
+    found = functools.reduce(lambda it, part: getattr(it, part, None), attribute.split("."), module)
+    if not callable(found):
+        known = [key for key, it in vars(module).items() if callable(it) and key[0] != "_"]
+        raise InputError(f"Expected a function {attribute} in {module_name}, found none. It has: "
+                         f"{', '.join(known) or 'no function'}.")
+    source = getattr(module, "__file__", None)
+    digest = hashlib.sha256(Path(source).read_bytes()).hexdigest() if source else ""
+    return of_function(found, name, layout=layout, channels=channels, digest=digest)
+
+
+def _raising_named(function, name):
     def raw(slices):
-        with _patience(name, f", given {slices.dtype} slices of shape {slices.shape}"):
+        with _named(name, f", given {slices.dtype} slices of shape {slices.shape}"):
             return function(slices)
 
     return raw
 
 
 @contextlib.contextmanager
-def _patience(name, given=""):
+def _named(name, given=""):
     """Turns whatever a foreign model raises, ``sys.exit`` too, into an error that names it."""
     try:
         yield
     except (InputError, KeyboardInterrupt):
         raise
+    except ModuleNotFoundError as error:
+        raise InputError(
+            f"{name} needs the package {error.name}, which this Python does not have: "
+            f"{sys.executable}. Install it there, or run the audit by the Python that has it."
+        ) from error
     except BaseException as error:
-        if isinstance(error, ImportError) and not given:
-            raise
-        if isinstance(error, ModuleNotFoundError):
-            raise InputError(
-                f"{name} needs the package {error.name}, which this Python does not have: "
-                f"{sys.executable}. Install it there, or run the audit by the Python that has it."
-            ) from error
         last = traceback.extract_tb(error.__traceback__)[-1]
         stops = isinstance(error, SystemExit)
         words = "ended the program (sys.exit)" if stops else f"raised {type(error).__name__}"
-        raise InputError(
-            f"{name} {words}: {error} ({Path(last.filename).name}, line {last.lineno}){given}. "
-            "Correct it, or choose another --size, --channels or --layout."
-        ) from error
+        advice = ", or choose another --size, --channels or --layout" if given else ""
+        raise InputError(f"{name} {words}: {error} ({Path(last.filename).name}, line "
+                         f"{last.lineno}){given}. Correct it{advice}.") from error
 
 
-def _of_callable(name, layout, channels):
-    module_name, _, attribute = name.partition(":")
-    if not module_name or not attribute:
-        raise InputError(
-            f"Expected module:function, module:object.method or a file ({', '.join(READERS)}), got "
-            f"{name!r}. For a function predict in my_module.py write --predict my_module:predict."
-        )
-    if "/" in module_name or "\\" in module_name or module_name.endswith(".py"):
-        raise InputError(
-            f"Expected the name of a module without folder and .py, got {module_name!r}. Run the "
-            f"command in its folder with --predict {Path(module_name).stem}:{attribute}."
-        )
-    here = str(Path.cwd())
-    if here not in sys.path:
-        sys.path.insert(0, here)
-    try:
-        with _patience(f"Importing {module_name}"):
-            found = module = importlib.import_module(module_name)
-    except ImportError as error:
-        if error.name and f"{module_name}.".startswith(f"{error.name}."):
-            raise InputError(
-                f"Expected the module {module_name} in {here} or installed, found none. Run the "
-                "command in the folder that holds it."
-            ) from error
-        raise InputError(
-            f"Importing {module_name} raised {type(error).__name__}: {error}. Correct the module."
-        ) from error
-    for part in attribute.split("."):
-        found = getattr(found, part, None)
-    if not callable(found):
-        known = [key for key, value in vars(module).items()
-                 if callable(value) and not key.startswith("_")]
-        raise InputError(
-            f"Expected a function {attribute} in {module_name}, found none. It has: "
-            f"{', '.join(known) or 'no function'}."
-        )
-    source = getattr(module, "__file__", None)
-    digest = hashlib.sha256(Path(source).read_bytes()).hexdigest() if source else ""
-    return of_function(found, name, layout=layout, channels=channels, digest=digest)
-
-
-# -- Files: run, shape and numbers of the input, and a function to re-draw weights ------------
-
-
-def _redrawn(values, rng):
-    """The same weights in another order; vectors (biases, norms) are left as they are."""
-    return rng.permutation(values.ravel()).reshape(values.shape) if values.ndim > 1 else values
-
-
-def _in_place(run, weights, put):
-    """Copies of a network whose weights are set in it, and set back at the end."""
-
-    def copies(rng):
-        try:
-            while True:
-                put([_redrawn(values, rng) for values in weights])
-                yield run
-        finally:
-            put(weights)
-
-    return copies if any(values.ndim > 1 for values in weights) else None
+# -- Files: how to run it, shape and numbers of its input, its weights, how to set them --------
 
 
 def _onnx(path):
     import onnxruntime
-
-    dtype = None
 
     def session_of(what):
         options = onnxruntime.SessionOptions()
@@ -197,46 +160,35 @@ def _onnx(path):
         try:
             return onnxruntime.InferenceSession(what, options, providers=["CPUExecutionProvider"])
         except Exception as error:  # ONNX Runtime has a dozen kinds, without a common one
-            raise InputError(
-                f"Expected an ONNX model in {path.name}, got {type(error).__name__}: {error}. "
-                "Export it again."
-            ) from error
+            raise InputError(f"Expected an ONNX model in {path.name}, got {type(error).__name__}: "
+                             f"{error}. Export it again.") from error
 
-    session = session_of(os.fspath(path))
+    session, dtype = session_of(os.fspath(path)), None
     inputs = session.get_inputs()
     number = inputs[0].type[len("tensor(") : -1] if inputs else ""
     with contextlib.suppress(TypeError):  # strings, maps, sequences, bfloat16
         dtype = np.dtype({"float": "float32", "double": "float64"}.get(number, number))
     if len(inputs) != 1 or dtype is None or dtype.kind not in "iuf":
-        found = ", ".join(f"{i.name} {i.type} {i.shape}" for i in inputs)
-        raise InputError(
-            f"Expected one input of slices in {path.name}, got: {found}. Write a function that "
-            "gives the others their values: --predict my_module:predict."
-        )
-
-    def run_of(session):
-        return lambda given: tuple(session.run(None, {inputs[0].name: given}))
-
-    def copies(rng):
+        raise _several_inputs(path, ", ".join(f"{i.name} {i.type} {i.shape}" for i in inputs))
+    initial, weights = [], []
+    if importlib.util.find_spec("onnx") is not None:
         import onnx
 
-        for _ in itertools.count():
-            model = onnx.load(os.fspath(path))
-            for weight in model.graph.initializer:
-                drawn = _redrawn(onnx.numpy_helper.to_array(weight), rng)
-                weight.CopyFrom(onnx.numpy_helper.from_array(drawn, weight.name))
-            yield run_of(session_of(model.SerializeToString()))
+        model = onnx.load(os.fspath(path))
+        numbers = (onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16, onnx.TensorProto.DOUBLE)
+        initial = [weight for weight in model.graph.initializer if weight.data_type in numbers]
+        weights = [onnx.numpy_helper.to_array(weight) for weight in initial]
 
-    return run_of(session), inputs[0].shape, dtype, copies if _has_weights(path) else None
+    def put(weights):
+        nonlocal session
+        for kept, values in zip(initial, weights, strict=True):
+            kept.CopyFrom(onnx.numpy_helper.from_array(values, kept.name))
+        session = session_of(model.SerializeToString())
 
+    def run(given):
+        return tuple(session.run(None, {inputs[0].name: given}))
 
-def _has_weights(path):
-    try:
-        import onnx
-    except ImportError:
-        return False
-    model = onnx.load(os.fspath(path), load_external_data=False)
-    return any(len(w.dims) > 1 and np.prod(w.dims) >= 8 for w in model.graph.initializer)
+    return run, inputs[0].shape, dtype, weights, put
 
 
 def _keras(path):
@@ -245,17 +197,18 @@ def _keras(path):
 
     model = keras.models.load_model(path, compile=False)
     if len(model.inputs) != 1:
-        raise InputError(
-            f"Expected one input of slices in {path.name}, got {len(model.inputs)}. Write a "
-            "function that gives the others their values: --predict my_module:predict."
-        )
+        raise _several_inputs(path, f"{len(model.inputs)} inputs")
 
     def run(given):
         made = model(given, training=False)
         return tuple(made) if isinstance(made, (list, tuple)) else made
 
-    redrawn = _in_place(run, model.get_weights(), model.set_weights)
-    return run, model.inputs[0].shape, np.float32, redrawn
+    return run, model.inputs[0].shape, np.float32, model.get_weights(), model.set_weights
+
+
+def _several_inputs(path, found):
+    return InputError(f"Expected one input of slices in {path.name}, got: {found}. Write a "
+                      "function that gives the others their values: --predict my_module:predict.")
 
 
 def _torch(path):
@@ -270,21 +223,18 @@ def _torch(path):
         raise InputError(
             f"Expected TorchScript in {path.name}, got something else ({type(error).__name__}). "
             "Write it by torch.jit.trace(model.eval(), example).save(...): files of weights alone "
-            "hold no network, and pickles would run foreign code."
-        ) from error
+            "hold no network, and pickles would run foreign code.") from error
+    own = list(model.parameters())
 
     def run(given):
         with torch.no_grad():
             return model(torch.from_numpy(given))
 
-    own = list(model.parameters())
-
     def put(weights):
         for parameter, values in zip(own, weights, strict=True):
             parameter.data.copy_(torch.from_numpy(values))
 
-    kept = [parameter.detach().numpy().copy() for parameter in own]
-    return run, None, np.float32, _in_place(run, kept, put)
+    return run, None, np.float32, [p.detach().float().numpy().copy() for p in own], put
 
 
 READERS = {

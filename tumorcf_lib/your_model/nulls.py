@@ -11,9 +11,10 @@ import itertools
 import cv2
 import numpy as np
 import pandas as pd
+from scipy.special import softmax
 
 from tumorcf_lib.edits import plan
-from tumorcf_lib.your_model.outputs import answers_to
+from tumorcf_lib.your_model.adapter import answers_to
 from tumorcf_lib.your_model.verdict import Answers
 
 N_RANDOM, N_COPIES = 40, 20
@@ -116,14 +117,9 @@ def matched(logits, confidence):
     low, high = -8.0, 12.0  # of the logarithm of the factor
     for _ in range(40):
         middle = (low + high) / 2
-        p = _softmax(logits[0] / scale * np.exp(middle))
+        p = softmax(logits[0] / scale * np.exp(middle), axis=1)
         low, high = (middle, high) if p.max(axis=1).mean() < confidence else (low, middle)
-    return [_softmax(stack / scale * np.exp(low)) for stack in logits]
-
-
-def _softmax(logits):
-    e = np.exp(logits - logits.max(axis=1, keepdims=True))
-    return e / e.sum(axis=1, keepdims=True)
+    return [softmax(stack / scale * np.exp(low), axis=1) for stack in logits]
 
 
 def _small(stack):

@@ -9,18 +9,21 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from tumorcf_lib.edits import edits, head, plan, sites
+from tumorcf_lib.edits import head, plan, sites
+from tumorcf_lib.your_model.adapter import answers_to
 
 STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; color: #222; background: #fff;
        max-width: 54rem; margin: 0 auto; padding: 1rem; overflow-wrap: anywhere; }
 h1 { font-size: 1.4rem; line-height: 1.25; } h2 { font-size: 1.15rem; margin-top: 2rem; }
 figure { margin: 1rem 0; overflow-x: auto; } img { max-width: 100%; height: auto; }
+@media screen and (max-width: 40rem) { img { max-width: none; width: 36rem; } }
 figcaption, .small { font-size: .87rem; color: #555; }
 .wide { overflow-x: auto; }
 table { border-collapse: collapse; font-size: .87rem; font-variant-numeric: tabular-nums; }
 th, td { padding: .2rem .6rem; border-bottom: 1px solid #ddd; text-align: left;
-         vertical-align: top; overflow-wrap: normal; }
+         vertical-align: top; overflow-wrap: normal; white-space: nowrap; }
+.text td { white-space: normal; overflow-wrap: anywhere; }
 .first { font-size: 1.15rem; } .verdict { font-size: 1.15rem; font-weight: 600; }
 .warning { border-left: 4px solid #D55E00; padding-left: .8rem; }
 @media print { body { max-width: none; padding: 0; font-size: 11pt; } }
@@ -58,10 +61,11 @@ def bullets(texts, kind="") -> str:
     return f"<ul{mark}>{''.join(element('li', text) for text in texts)}</ul>"
 
 
-def table(frame) -> str:
-    """A DataFrame without its index, every cell whole."""
+def table(frame, kind="wide") -> str:
+    """A DataFrame without its index, every cell whole; of the kind "text", cells are wrapped."""
     with pd.option_context("display.max_colwidth", None):
-        return f'<div class="wide">{frame.to_html(index=False, border=0, justify="left")}</div>'
+        made = frame.rename_axis(columns=None).to_html(index=False, border=0, justify="left")
+    return f'<div class="{kind}">{made}</div>'
 
 
 def picture(fig, caption) -> str:
@@ -89,14 +93,13 @@ def plain(text, width=34) -> str:
 
 def shares(table):
     """Share of slices that keep their answer, from a table of group, slices, kept, kept_sham."""
-    fig = Figure(figsize=(7, 1.1 + 0.5 * len(table)), layout="constrained")
+    fig = Figure(figsize=(5.5, 1.1 + 0.5 * len(table)), layout="constrained")
     axes, y = fig.subplots(), np.arange(len(table))[::-1]
     axes.barh(y - 0.18, 100 * table["kept"], 0.34, color=WITHOUT, label="tumor removed")
     axes.barh(y + 0.18, 100 * table["kept_sham"], 0.34, color=SHAM, label="sham removed")
     names = [plain(f"{g} (n = {n})") for g, n in zip(table["group"], table["slices"], strict=True)]
     axes.set_yticks(y, names, fontsize=8)
-    axes.set_xlim(0, 100)
-    axes.set_xlabel("slices that keep their answer (%)")
+    axes.set(xlim=(0, 100), xlabel="slices that keep their answer (%)")
     axes.spines[["top", "right"]].set_visible(False)
     fig.legend(loc="outside upper center", ncols=2, frameon=False, fontsize=8)
     return fig
@@ -161,42 +164,32 @@ def looks(cohort, predict):
     for ax, i in zip(fig.subplots(1, len(drawn), squeeze=False)[0], drawn, strict=True):
         image, mask = cohort.slices[i], cohort.masks[i]
         squares = list(_squares(mask.shape))
-        hidden = np.stack([image, *(_hidden(image, square) for square in squares)])
-        p = np.concatenate([predict(hidden[k : k + 32].copy()) for k in range(0, len(hidden), 32)])
+        about, inside = sites.About(image, mask), head.head_mask(sites.gray(image))
+        hidden = [about.removed(square, "navier_stokes") for square in squares]
+        p = answers_to(predict, np.stack([image, *hidden]))
         fall = np.maximum(p[0].max() - p[1:, p[0].argmax()], 0)
-        inside = head.head_mask(sites.gray(image))
         where = np.array([0 if mask[s].any() else 1 if inside[s].mean() > 0.5 else 2
                           for s in squares])
         if fall.sum() > 0:
             shares.append([fall[where == k].sum() / fall.sum() for k in range(3)])
-        ax.set_axis_off()
         _drawn(ax, sites.gray(image), mask)
         height, width = mask.shape
         ax.imshow(fall.reshape(N_SQUARES, N_SQUARES), cmap="magma", alpha=0.45,
                   extent=(-0.5, width - 0.5, height - 0.5, -0.5))
-    words = "Hiding a square of an eighth of the side moves no answer."
-    if shares:
-        tumor, elsewhere, outside = np.mean(shares, axis=0)
-        words = (
-            f"Hiding one square after the other on {len(drawn)} slices: of all falls of the "
-            f"answer's probability, {tumor:.0%} come from squares that hold tumor, {elsewhere:.0%} "
-            f"from the rest of the head, {outside:.0%} from outside it. Bright: hiding there moves "
-            "the answer."
-        )
-    return fig, words
+        ax.set_axis_off()
+    if not shares:
+        return fig, "Hiding a square of an eighth of the side moves no answer."
+    tumor, elsewhere, outside = np.mean(shares, axis=0)
+    return fig, (
+        f"Squares were hidden one after the other on {len(drawn)} slices. Of all falls of the "
+        f"answer's probability, {tumor:.0%} come from squares that hold tumor, {elsewhere:.0%} "
+        f"from the rest of the head, {outside:.0%} from outside it. Bright: hiding this square "
+        "moves the answer.")
 
 
 def _squares(shape):
     rows, columns = (np.linspace(0, n, N_SQUARES + 1).astype(int) for n in shape)
-    for top, bottom in zip(rows[:-1], rows[1:], strict=True):
-        for left, right in zip(columns[:-1], columns[1:], strict=True):
-            yield slice(top, bottom), slice(left, right)
-
-
-def _hidden(image, square):
-    region = np.zeros(image.shape[:2], bool)
-    region[square] = True
-    if image.ndim == 2:
-        return edits.remove(image, region)
-    planes = [np.ascontiguousarray(plane) for plane in np.moveaxis(image, 2, 0)]
-    return np.stack([edits.remove(plane, region) for plane in planes], axis=2)
+    for i, j in np.ndindex(N_SQUARES, N_SQUARES):
+        square = np.zeros(shape, bool)
+        square[rows[i] : rows[i + 1], columns[j] : columns[j + 1]] = True
+        yield square

@@ -17,16 +17,18 @@ WORDS = {
     verdict.DOES_NOT: "The decision does not lean on the tumor.",
     verdict.UNKNOWN: "Whether the decision leans on the tumor cannot be told: {why}.",
 }
-COLUMNS = {
-    "correct": "accuracy, recall", "kept": "keep answer without tumor", "kept_sham": "with a sham",
+SHARES = {"correct": "accuracy, recall", "kept": "keep their answer without the tumor",
+          "kept_sham": "keep it with a sham"}
+SCORES = SHARES | {
     "p_orig": "P of the true class", "delta_drop": "Delta-Drop", "sham_drop": "Sham-Drop",
     "net_drop": "Net-Drop", "delta_focus": "Delta-Focus",
 }
-SATURATED = {  # probabilities near 1 cannot move: log-odds lead
-    "correct": COLUMNS["correct"], "kept": COLUMNS["kept"], "kept_sham": COLUMNS["kept_sham"],
+SATURATED = SHARES | {  # probabilities near 1 cannot move: log-odds lead
     "net_drop_lo": "Net-Drop (log-odds)", "delta_drop_lo": "Delta-Drop (log-odds)",
-    "p_orig": COLUMNS["p_orig"], "delta_drop": "Delta-Drop (P)", "net_drop": "Net-Drop (P)",
+    "p_orig": "P of the true class", "delta_drop": "Delta-Drop (P)", "net_drop": "Net-Drop (P)",
 }
+EDITS = {"dilation_px": "dilation (px)", "label": "class", "not_made": "not made",
+         "reasons": "why not", "median_rms": "change (RMS, median)"}
 FALLS = ("original", "remove", "sham", "only", "background", "blank")
 LIMITS = (
     "An infill is one guess at a slice without a tumor, not the true counterfactual.",
@@ -36,8 +38,8 @@ LIMITS = (
     "edits), so Net-Drop is an upper bound on what is due to the tumor itself.",
     "A classifier without an answer for 'nothing there' has to fall to some class. A low drop in "
     "the class that blank slices fall to is no evidence that the tumor is ignored.",
-    "Intervals are over patients. Another training of the same network may give another answer; "
-    "networks that know nothing say how far an effect reaches by accident.",
+    "Intervals are over patients. Another training of the same network may answer otherwise; "
+    "networks that know nothing show how large an effect is by accident.",
     "Masks and labels are taken as true. 'Leans on' is meant for this image content and this "
     "classifier; nothing here is about causes of disease.",
 )
@@ -93,28 +95,29 @@ def write_report(audits, folder, *, cohort=None, title="Does the classifier look
     warnings = dict.fromkeys(text for one in audits for text in one.warnings)
     parts += [page.element("p", f"Warning: {text}", "warning") for text in warnings]
     if several:
-        parts += [page.element("h2", "Side by side"), page.table(pd.DataFrame(lines))]
+        beside = pd.DataFrame(lines).set_index("classifier").T.reset_index(names="")
+        parts += [page.element("h2", "Side by side"), page.table(beside, "text")]
     parts += [*sections, page.element("h2", "How this was made")]
     parts += [page.element("p", cohort.source)] if cohort is not None else []
     parts.append(page.bullets(notes))
     for one in audits:
         made = {"classifier": one.name, **one.about, "tumorcf": __version__}
-        parts.append(page.table(pd.DataFrame({"what": list(made), "value": list(made.values())})))
+        made = pd.DataFrame({"what": list(made), "value": list(made.values())})
+        parts.append(page.table(made, "text"))
     parts += [page.element("h2", "Limits"), page.bullets(LIMITS, "small")]
     return page.write(title, parts, folder / "report.html")
 
 
 def check_parts(name, found):
     """What ``--check`` shows of a classifier."""
-    table = found.scales
-    scales = table.assign(
-        accuracy=[f"{a:.0%}" for a in table["accuracy"]], p=[f"{p:.2f}" for p in table["p"]]
-    ).rename(columns={"p": "P of the true class (median)"})
-    words = "Some slices with the outlines of their masks: do they lie on the tumors?"
+    scales = found.scales.assign(accuracy=found.scales["accuracy"].map("{:.0%}".format),
+                                 p=found.scales["p"].map("{:.2f}".format))
     return [
         page.element("h2", f"{name}: looked at, nothing measured"), page.bullets(found.facts),
         *(page.element("p", f"Warning: {text}", "warning") for text in found.warnings),
-        page.table(scales), page.picture(page.contact_sheet(found.sample), words),
+        page.table(scales.rename(columns={"p": "P of the true class (median)"})),
+        page.picture(page.contact_sheet(found.sample),
+                     "Some slices with the outlines of their masks: do they lie on the tumors?"),
     ]
 
 
@@ -141,15 +144,13 @@ def score_table(one) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        group, score, effect, low, high, n_slices, n_persons. Scores on log-odds end in ``_lo``;
-        "correct" is the accuracy (all) or the recall (a class).
+        score, group, effect, low, high, mean_of_person_means, n_slices, n_persons. Scores on
+        log-odds end in ``_lo``; "correct" is the accuracy (all) or the recall (a class).
     """
-    named = [*COLUMNS, "net_focus", "lo_orig"]
-    named += [f"{name}_lo" for name in ("delta_drop", "sham_drop", "net_drop", "delta_focus")]
-    means = stats_rows.means(slice_table(one), named, n_resamples=verdict.N_RESAMPLES,
-                             groups=[ALL, *one.answers.classes])
-    columns = ["group", "score", "effect", "low", "high", "n_slices", "n_persons"]
-    return means.loc[means["n_slices"] > 0, columns].reset_index(drop=True)
+    drops = ("delta_drop", "sham_drop", "net_drop", "delta_focus")
+    named = [*SCORES, "net_focus", "lo_orig", *(f"{name}_lo" for name in drops)]
+    return stats_rows.score_means(slice_table(one), named, n_resamples=verdict.N_RESAMPLES,
+                                  groups=[ALL, *one.answers.classes])
 
 
 def edit_table(rows) -> pd.DataFrame:
@@ -169,14 +170,13 @@ def edit_table(rows) -> pd.DataFrame:
 
 
 def by_class(means, saturated) -> pd.DataFrame:
-    """The page's table of scores, a group a row."""
-    columns = SATURATED if saturated else COLUMNS
+    """The page's table of scores: a score a row, a class a column."""
+    names = SATURATED if saturated else SCORES
     cells = means.assign(cell=[interval(v) for v in means[["effect", "low", "high"]].to_numpy()])
-    wide = cells.pivot(index="group", columns="score", values="cell")
     n_slices = means[means["score"] == "correct"].set_index("group")["n_slices"]
-    wide = wide.reindex(index=n_slices.index, columns=list(columns)).rename(columns=columns)
-    wide.insert(0, "slices", n_slices)
-    return wide.reset_index()
+    wide = cells.pivot(index="score", columns="group", values="cell")
+    wide = wide.reindex(index=list(names), columns=n_slices.index).rename(index=names).fillna("")
+    return pd.concat([n_slices.to_frame("slices").T, wide]).reset_index(names="")
 
 
 def falls(one) -> pd.DataFrame:
@@ -188,7 +188,7 @@ def falls(one) -> pd.DataFrame:
     counts = counts.reindex([edit for edit in FALLS if edit in counts.index])
     counts = counts.reindex(columns=list(one.answers.classes), fill_value=0)
     share = counts.div(counts.sum(axis=1), axis=0).map("{:.0%}".format)
-    share.insert(0, "slices", counts.sum(axis=1))
+    share.insert(0, "slices shown", counts.sum(axis=1))
     return share.reset_index()
 
 
@@ -241,8 +241,8 @@ def _sections(one, means, made, examples):
     if len(others):
         parts += [page.element("h2", "Other infills, other dilations"), page.table(others)]
     rms = [f"{v:.3f}" if np.isfinite(v) else "" for v in made["median_rms"]]
-    return [*parts, page.element("h2", "Which edits were made"),
-            page.table(made.assign(median_rms=rms))]
+    made = made.assign(median_rms=rms).rename(columns=EDITS)
+    return [*parts, page.element("h2", "Which edits were made"), page.table(made)]
 
 
 def _reasons(one):
@@ -275,18 +275,18 @@ def _reasons(one):
 
 
 def _examples(one, examples):
+    """Of the slices at hand, in each class the one at the median of Delta-Drop."""
     known = slice_table(one)
     known = known[known["slice_id"].isin(examples.table["slice_id"]) & known["delta_drop"].notna()]
-    chosen = []
-    for _, own in known.groupby("label", sort=False):
-        row = own.sort_values("delta_drop", kind="stable").iloc[(len(own) - 1) // 2]
-        chosen.append(int(np.flatnonzero(examples.table["slice_id"] == row["slice_id"])[0]))
-    if not chosen:
+    if known.empty:
         return []
+    ordered = known.sort_values("delta_drop", kind="stable").groupby("label", sort=False)
+    shown = ordered["slice_id"].agg(lambda own: own.iloc[(len(own) - 1) // 2])
+    chosen = np.flatnonzero(examples.table["slice_id"].isin(shown))[:N_EXAMPLES]
     rows = stats_rows.headline_rows(one.rows[one.rows["reason"] == ""])
     labels, p = scores.arrays(rows)
     rows = rows.assign(p_true=p[np.arange(len(rows)), labels])
     return [page.element("h2", "What the classifier was shown"), page.picture(
-        page.examples(examples, rows, chosen[:N_EXAMPLES]),
+        page.examples(examples, rows, chosen),
         "Of the slices looked at, in each class the one at the median of Delta-Drop; the number is "
         "the probability of its true class.")]

@@ -17,7 +17,7 @@ import pandas as pd
 from tumorcf_lib import __version__, rowfiles
 from tumorcf_lib.edits import audit, plan
 from tumorcf_lib.your_model import checks, counting, nulls, page, report, slices, verdict
-from tumorcf_lib.your_model.outputs import Probabilities
+from tumorcf_lib.your_model.adapter import Probabilities
 
 CHUNK = 32  # slices that are audited, saved and forgotten together
 
@@ -66,21 +66,22 @@ def audited(name, rows, prepared_of, classes, *, copies=(), seed=0, serious=(), 
     null = nulls.of_audit(answers, get, copies=copies, seed=seed, n_random=n_random)
     word = verdict.judged(answers, null)
     if serious:
-        word = verdict.Verdict(verdict.UNKNOWN, f"mend first: {serious[0]}", word.numbers)
+        word = verdict.Verdict(verdict.UNKNOWN, f"correct this first: {serious[0]}", word.numbers)
     return Audited(name, rows, answers, word, list(warnings), about or {})
 
 
 # -- Rows, saved as they come ------------------------------------------------
 
 
-def rows_of(predict, n_slices, prepared_of, *, folder, key, edits, n_places, seed, batch_size):
+def rows_of(predict, n_slices, prepared_of, *, folder, key, **options):
     """The audit's rows, in parts that are kept in a folder until the page is written.
 
-    `prepared_of` maps indices of slices to the prepared cohort of them. Parts are not used if
-    their `key` (a dict: what the rows depend on) is another, or the classifier answers otherwise.
+    `prepared_of` maps indices of slices to the prepared cohort of them, `options` are those of
+    :func:`edits.audit.audit`. Parts are not used if their `key` (a dict: what the rows depend on)
+    is another, or the classifier answers otherwise.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    chunks = [np.arange(n_slices)[i : i + CHUNK] for i in range(0, n_slices, CHUNK)]
+    chunks = [np.arange(i, min(i + CHUNK, n_slices)) for i in range(0, n_slices, CHUNK)]
     own = hashlib.sha256(json.dumps(key, sort_keys=True, default=str).encode()).hexdigest()
     mark = folder / "key.txt"
     kept = mark.is_file() and mark.read_text(encoding="utf-8") == own
@@ -93,13 +94,10 @@ def rows_of(predict, n_slices, prepared_of, *, folder, key, edits, n_places, see
             path = folder / f"{k}.csv"
             if not path.is_file():
                 cohort = prepared_of(chunk)
-                part = audit.audit(predict, cohort, edits=edits, n_places=n_places, seed=seed,
-                                   batch_size=batch_size)
+                part = audit.audit(predict, cohort, **options)
                 gone = part["slice_id"].isin(checks.vanished(cohort))
-                size = "x".join(map(str, cohort.masks.shape[1:]))
                 part.loc[gone & (part["reason"] == plan.EMPTY_MASK), "reason"] = (
-                    f"mask vanishes at {size} px"
-                )
+                    f"mask vanishes at {_size(cohort)} px")
                 part.to_csv(path.with_suffix(".part"), index=False)
                 os.replace(path.with_suffix(".part"), path)
             bar.update(len(chunk))
@@ -123,6 +121,10 @@ def _answers_alike(predict, cohort, path):
     return bool(np.abs(predict(np.array(cohort.slices[: len(p)])) - p).max() < 1e-3)
 
 
+def _size(prepared):
+    return "x".join(map(str, prepared.masks.shape[1:]))
+
+
 # -- One call of the command -------------------------------------------------
 
 
@@ -133,8 +135,7 @@ def run(cohort, models, options, *, command="") -> Path | None:
     Returns the page; of checks only where a folder was named.
     """
     out = None if options.out is None else Path(options.out)
-    audits, parts = [], []
-    sample = checks.sample_of(cohort)
+    sample, audits, parts = checks.sample_of(cohort), [], []
     for k, model in enumerate(models):
         size = (options.size or None) if options.size is not None else model.size or (224, 224)
         settings = {"size_px": size, "scale": options.scale, "fit": options.fit,
@@ -143,14 +144,15 @@ def run(cohort, models, options, *, command="") -> Path | None:
         found = checks.of_slices(cohort, prepared, **settings)
         predict = checks.of_classifier(found, model, sample, output=options.output,
                                        settings=settings)
-        edits = slices.headline_edits(options.scale) + plan.control_edits(
+        shown = slices.with_air(predict, options.air)
+        plans = slices.headline_edits(options.scale) + plan.control_edits(
             options.infills, options.dilations, min(prepared.masks.shape[1:]),
-            options.control_places,
-        )
+            options.control_places)
+        how = {"edits": plans, "n_places": options.places, "seed": options.seed,
+               "batch_size": options.batch_size}
         seconds, memory = checks.predicted(
-            slices.with_air(predict, options.air), prepared, len(cohort), edits, options.places,
-            options.batch_size, 3 * nulls.N_SLICES * nulls.N_COPIES if model.copies else 0,
-        )
+            shown, prepared, len(cohort), plans, options.places, options.batch_size,
+            3 * nulls.N_SLICES * nulls.N_COPIES if model.copies else 0)
         found.facts.append(f"predicted: {seconds / 60:.1f} minutes, {memory / 1e9:.1f} GB")
         print(f"{model.name}: {'; '.join(found.facts)}.", flush=True)
         for line in found.scales.dropna().itertuples():
@@ -159,14 +161,31 @@ def run(cohort, models, options, *, command="") -> Path | None:
             _warn(text)
         if options.check:
             parts += report.check_parts(model.name, found)
-        else:
-            audits.append(_audited(cohort, model, options, settings, found, predict, edits,
-                                   out / "parts" / str(k), command))
+            continue
+
+        def prepared_of(indices, settings=settings):
+            return slices.prepare(cohort.subset(np.asarray(indices)), **settings)
+
+        about = _about(model, predict, options, command)
+        key = {"settings": settings, "version": __version__, "output": options.output,
+               "model": (model.name, model.digest), "classes": cohort.classes,
+               "slices": cohort.table.to_csv(index=False), "how": str(how)}
+        rows = rows_of(shown, len(cohort), prepared_of, folder=out / "parts" / str(k), key=key,
+                       **how)
+        lost = rows.loc[rows["reason"].str.startswith("mask vanishes"), "slice_id"].nunique()
+        if lost:
+            found.warn(f"{lost} masks vanish in the resize: no score can be made of those slices.")
+            _warn(found.warnings[-1])
+        one = audited(
+            model.name, rows, prepared_of, cohort.classes, seed=options.seed, about=about,
+            copies=_copies(model, predict, options), serious=found.serious,
+            warnings=found.warnings)
+        one.where = page.looks(prepared, shown)
+        audits.append(one)
     if options.check:
         return page.write("Before the audit", parts, out / "check.html") if out else None
     print("Writing the report ...", flush=True)
-    size = "x".join(map(str, prepared.masks.shape[1:]))
-    notes = [f"Slices prepared at {size} px ({options.fit}), intensities "
+    notes = [f"Slices prepared at {_size(prepared)} px ({options.fit}), intensities "
              f"{slices.SCALES[options.scale]}"]
     if options.scale != "zscore":
         notes.append("Edits defined on z-scores (silhouette, refitted intensities) are left out")
@@ -180,45 +199,22 @@ def _warn(text):
     print(f"Warning: {text}", file=sys.stderr, flush=True)
 
 
-def _audited(cohort, model, options, settings, found, predict, edits, parts, command):
-    started = datetime.now().astimezone()
-    shown = slices.with_air(predict, options.air)
-
-    def prepared_of(indices):
-        return slices.prepare(cohort.subset(np.asarray(indices)), **settings)
-
-    key = {
-        "model": model.digest, "name": model.name, "settings": settings, "version": __version__,
-        "edits": [str(edit) for edit in edits], "places": options.places, "seed": options.seed,
-        "output": options.output, "classes": cohort.classes,
-        "slices": cohort.table.to_csv(index=False),
-    }
-    rows = rows_of(
-        shown, len(cohort), prepared_of, folder=parts, key=key, edits=edits, seed=options.seed,
-        n_places=options.places, batch_size=options.batch_size,
-    )
-    lost = rows.loc[rows["reason"].str.startswith("mask vanishes"), "slice_id"].nunique()
-    if lost:
-        found.warn(f"{lost} masks vanish in the resize: those slices say nothing.")
-        _warn(found.warnings[-1])
-
-    def copies():
-        drawn = model.copies(np.random.default_rng([options.seed, 8])) if model.copies else ()
-        for raw in itertools.islice(drawn, nulls.N_COPIES):
-            copy = Probabilities(raw, cohort.classes, options.output, model.name)
-            copy.kind = predict.kind
-            yield slices.with_air(copy, options.air)
-
+def _about(model, predict, options, command):
     what = "module" if model.kind == "callable" else "model"
-    about = {
-        "date": started.isoformat(timespec="seconds"), "command": command, "kind": model.kind,
-        f"SHA-256 of its {what}": model.digest, "answers taken as": predict.kind,
-        "shams a slice": options.places, "seed": options.seed,
+    return {
+        "date": datetime.now().astimezone().isoformat(timespec="seconds"), "command": command,
+        "kind": model.kind, f"SHA-256 of its {what}": model.digest,
+        "answers taken as": predict.kind, "shams a slice": options.places, "seed": options.seed,
         "Python, NumPy": f"{platform.python_version()}, {np.__version__}",
     }
-    one = audited(
-        model.name, rows, prepared_of, cohort.classes, copies=copies(), seed=options.seed,
-        serious=found.serious, warnings=found.warnings, about=about,
-    )
-    one.where = page.looks(found.sample, shown)
-    return one
+
+
+def _copies(model, predict, options):
+    """A `predict` for each copy of a classifier with re-drawn weights, which are set back after."""
+    drawn = model.copies(np.random.default_rng([options.seed, 8])) if model.copies else ()
+    for raw in itertools.islice(drawn, nulls.N_COPIES):
+        copy = Probabilities(raw, predict.classes, options.output, model.name)
+        copy.kind = predict.kind
+        yield slices.with_air(copy, options.air)
+    if model.copies:
+        drawn.close()

@@ -1,25 +1,12 @@
 """A reader's own slices: a table of files becomes a cohort, prepared as a classifier gets it.
 
-The table (``manifest.csv``) has one row a slice:
-
-========== =====================================================================
-image      the slice: PNG, TIFF, JPEG or BMP (8 or 16 bit, float), NPY, NIfTI,
-           DICOM; its path is relative to the manifest
-mask       the tumor: a file of the same size, inside is what is not zero; empty
-           if the slice shows no tumor
-label      name of the class
-patient    whose slice it is: patients, not slices, are resampled for intervals
-index      only for volumes: which slice of the image and its mask, from 0
-axis       only for NIfTI volumes: across which axis, 0, 1 or 2 (2 if left out)
-channel    which channel of several, or volume of a 4-D NIfTI file; "all" for all
-mask_label which values of the mask are tumor, such as "1 4" or ">0.5" (all but 0)
-slice_id   optional name of the slice; made of the others if left out
-========== =====================================================================
+The table (``manifest.csv``) has one row a slice: ``python -m tumorcf_lib audit --help`` says what
+its columns mean.
 """
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -71,8 +58,8 @@ def read_folder(manifest, *, classes=None, progress=False) -> Cohort:
     Cohort
         Named like the folder. Slices as stored, (height, width), or (height, width, channels)
         where channels differ. A NIfTI mask is brought to its slice's grid if flips and swaps of
-        axes do it. A patient with slices of several classes ("no tumor" beside a tumor) counts as
-        one person in each, since persons are resampled within classes. ``table`` also says what
+        axes do it. A patient with slices of several classes ("no tumor" beside a tumor) counts
+        once in each, since patients are resampled within classes. ``table`` also says what
         was found: height, width, channels, lowest, highest, border (the value of all border
         pixels, else NaN), mask_pixels, mask_corners (how many are inside), mask_notes.
 
@@ -106,7 +93,7 @@ def read_folder(manifest, *, classes=None, progress=False) -> Cohort:
     n_empty = int((kept["mask_pixels"] == 0).sum())
     source = f"{len(table)} slices listed in {manifest.name}"
     source += f"; {n_empty} with an empty mask" if n_empty else ""
-    source += f"; {n_split} patients in several classes, one person in each" if n_split else ""
+    source += f"; {n_split} patients in several classes, counted once in each" if n_split else ""
     stacks = [FileStack(tuple(stack)) for stack in zip(*readers, strict=True)]
     return Cohort(manifest.resolve().parent.name, *stacks, kept, classes, f"{source}.")
 
@@ -114,25 +101,23 @@ def read_folder(manifest, *, classes=None, progress=False) -> Cohort:
 def _readers_of(row, folder, where):
     """Readers of one slice and its mask, and what was found in them."""
     channel = int(row["channel"]) if row["channel"].isdecimal() else row["channel"] or None
-    place = {"index": int(row["index"]) if row["index"] else None, "axis": int(row["axis"] or 2)}
+    place = {"index": int(row["index"]) if row["index"] else None, "axis": int(row["axis"] or 2),
+             "where": where}
     path = _path(folder, row["image"])
-    read_slice = partial(_named, images.read_slice, path, where, channel=channel, **place)
-    image, notes = read_slice(), ""
+    read_slice = partial(images.read_slice, path, channel=channel, **place)
+    image = read_slice()
     if row["mask"]:
-        read = partial(_named, images.read_mask, _path(folder, row["mask"]), where, like=path,
+        read = partial(images.read_mask, _path(folder, row["mask"]), like=path,
                        labels=row["mask_label"], **place)
-        mask, notes = read()
-        read_mask = partial(_first, read)
     else:
-        read_mask = partial(np.zeros, image.shape[:2], bool)
-        mask = read_mask()
+        read = partial(_empty, image.shape[:2])
+    mask, notes = read()
     if mask.shape != image.shape[:2]:
         raise InputError(
             f"{where}: expected a mask of its slice's size {image.shape[:2]}, got {mask.shape} in "
-            f"{row['mask']}. Export both from the same grid; resizing a mask here would guess."
-        )
+            f"{row['mask']}. Export both from the same grid; resizing a mask here would guess.")
     edge = np.concatenate([image[0], image[-1], image[:, 0], image[:, -1]])
-    return read_slice, read_mask, {
+    return read_slice, partial(_first, read), {
         "height": image.shape[0], "width": image.shape[1], "channels": (*image.shape, 1)[2],
         "lowest": float(image.min()), "highest": float(image.max()),
         "border": float(edge.flat[0]) if (edge == edge.flat[0]).mean() > 0.9 else np.nan,
@@ -147,11 +132,8 @@ def _path(folder, name):
     return path if os.path.exists(path) or "\\" not in name else folder / name.replace("\\", "/")
 
 
-def _named(reader, path, where, **options):
-    try:
-        return reader(path, **options)
-    except InputError as error:
-        raise InputError(f"{where}: {error}") from error
+def _empty(shape):
+    return np.zeros(shape, bool), ""
 
 
 def _first(read):
@@ -224,13 +206,9 @@ def prepare(cohort, *, size_px=224, scale="zscore", fit="pad", air=None) -> Coho
             raise InputError(f"Slice {slice_id} of {cohort.name}: {error}") from error
     shapes = {image.shape for image in slices}
     if len(shapes) > 1:
-        raise InputError(
-            f"Expected slices of one size and number of channels, {cohort.name} has "
-            f"{sorted(shapes, key=str)[:4]}. Give --size, and a column channel."
-        )
-    return Cohort(
-        cohort.name, np.stack(slices), np.stack(masks), cohort.table, cohort.classes, cohort.source
-    )
+        raise InputError(f"Expected slices of one size and number of channels, {cohort.name} has "
+                         f"{sorted(shapes, key=str)[:4]}. Give --size, and a column channel.")
+    return replace(cohort, slices=np.stack(slices), masks=np.stack(masks))
 
 
 def with_air(predict, air):

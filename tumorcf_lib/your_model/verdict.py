@@ -26,22 +26,14 @@ NO_TUMOR = ("no tumor", "no tumour", "notumor", "no_tumor", "none", "normal", "h
 
 @dataclass
 class Answers:
-    """What a classifier said, one row a slice; NaN where an edit was not made.
-
-    Parameters
-    ----------
-    labels : ndarray of int, shape (n,)
-    persons : ndarray of str, shape (n,)
-    original, removed : ndarray of float, shape (n, n_classes)
-    shams : ndarray of float, shape (n, n_places, n_classes)
-    """
+    """What a classifier said, one row a slice; NaN where an edit was not made."""
 
     classes: tuple
-    labels: np.ndarray
-    persons: np.ndarray
-    original: np.ndarray
-    removed: np.ndarray
-    shams: np.ndarray
+    labels: np.ndarray  # (n,)
+    persons: np.ndarray  # (n,)
+    original: np.ndarray  # (n, n_classes)
+    removed: np.ndarray  # (n, n_classes)
+    shams: np.ndarray  # (n, n_places, n_classes)
 
     @property
     def edited(self):
@@ -118,18 +110,15 @@ def judged(answers, null, *, n_resamples=N_RESAMPLES) -> Verdict:
 
 
 def worded(answers, numbers):
-    value, low, high = numbers["effect"]
-    margin = RELEVANT[numbers["scale"]]
+    """The word and why, by the numbers of :func:`judged`."""
+    (value, low, high), margin = numbers["effect"], RELEVANT[numbers["scale"]]
     own = pd.DataFrame({"who": answers.persons, "label": answers.labels})[answers.edited]
     least = own.groupby("label")["who"].nunique().min()
     reach, (n, largest, _), kind = max(
         ((found[2], found, kind) for kind, found in numbers["null"].items()),
-        default=(np.inf, (0, np.inf, np.inf), "networks"),
-    )
-    of_null = (
-        f"of {n} {kind}, which know nothing, the largest on these slices is {largest:.2f}, and "
-        f"one in a hundred would exceed {reach:.2f}"
-    )
+        default=(np.inf, (0, np.inf, np.inf), "networks"))
+    of_null = (f"of {n} {kind}, which know nothing, the largest on these slices is {largest:.2f}, "
+               f"and one in a hundred would exceed {reach:.2f}")
     if least < MIN_PERSONS:
         return UNKNOWN, f"a class has tumors of {least} patients, {MIN_PERSONS} are needed"
     if not numbers["skill"][1] > 0:
@@ -149,9 +138,8 @@ def worded(answers, numbers):
 
 
 def bound(values):
-    """What one more network that knows nothing exceeds in about one of a hundred cases.
-
-    The larger of the largest value and of Student's upper 1 % for one more draw.
+    """What one more network that knows nothing exceeds in about one of a hundred cases: the larger
+    of the largest value and of Student's upper 1 % for one more draw.
 
     >>> bound([0.0, 0.0]) == 0.0 and bound([-1.0, 1.0]) > 1
     True
@@ -267,17 +255,14 @@ def _effect(answers, scale, n_resamples):
     own = drift = np.zeros(len(counts))
 
     def mean(group, k):
-        sums, sizes = people.total(group * drops[:, k]), people.total(group * 1.0)
-        with np.errstate(invalid="ignore", divide="ignore"):
-            return (counts @ sums) / (counts @ sizes)
+        return (counts @ people.total(group * drops[:, k])) / (counts @ people.total(group * 1.0))
 
     for k in np.unique(labels):
         share = (labels == k).mean()
         own = own + share * mean(labels == k, k)
-        if share < 1:
-            drift = drift + share * mean(labels != k, k)
-    return {"effect": _with_interval(own - drift, people), "own": _with_interval(own, people),
-            "drift": _with_interval(drift, people)}
+        drift = drift + (share * mean(labels != k, k) if share < 1 else 0)
+    found = {"effect": own - drift, "own": own, "drift": drift}
+    return {name: _with_interval(replicates, people) for name, replicates in found.items()}
 
 
 def _permuted(answers, scale, seed=0):
@@ -298,8 +283,8 @@ def _of_shams(answers, scale):
     """The largest effect of a sham measured against the others: what chance alone makes."""
     n_places, found = answers.shams.shape[1], [0.0]
     for k in range(min(n_places, 5) if n_places > 1 else 0):
-        others = np.delete(answers.shams, k, axis=1)
-        one = replace(answers, removed=answers.shams[:, k], shams=others)
+        one = replace(answers, removed=answers.shams[:, k],
+                      shams=np.delete(answers.shams, k, axis=1))
         if one.edited.sum() >= MIN_PERSONS:
             found.append(effect(one, scale))
     return max(found)
