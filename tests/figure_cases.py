@@ -17,7 +17,7 @@ NAN = float("nan")
 HISTORY = {
     "loss": [1.0, 0.6, 0.5], "val_loss": [1.1, 0.7, 0.8],
     "accuracy": [0.4, 0.7, 0.8], "val_accuracy": [0.5, 0.6, 0.7], "best": [False, True, False],
-}  # fmt: skip
+}
 
 
 def lines(*keys, seed=0):
@@ -77,7 +77,7 @@ def slice_table():
 def split(n_folds=1):
     parts = ["train", "train", "test", "train", "validation", "test"]
     folds = [{"slice_id": list("uvwxyz"), "fold": k, "part": np.roll(parts, k)}
-             for k in range(n_folds)]  # fmt: skip
+             for k in range(n_folds)]
     return pd.concat(map(pd.DataFrame, folds))
 
 
@@ -90,7 +90,7 @@ def slice_scores(n_persons=12):
         "label": np.tile(CLASSES, n_persons), "person_id": [f"p{i // 2}" for i in range(n)],
         "correct": correct, "p_orig": np.where(correct, 0.9, 0.3),
         **{name: rng.uniform(0, 0.9, n) for name in names},
-    })  # fmt: skip
+    })
 
 
 def means():
@@ -125,7 +125,7 @@ def reliability():
         parts.append(pd.DataFrame({
             "kind": kind, "temperature": temperature, "ece": 0.08, "low": edges[:-1],
             "high": edges[1:], "n": [0, 2, 5, 10, 20], "confidence": edges[:-1] + 0.1,
-            "accuracy": [NAN, 0.5, 0.4, 0.7, 0.95]}))  # fmt: skip
+            "accuracy": [NAN, 0.5, 0.4, 0.7, 0.95]}))
     return pd.concat(parts, ignore_index=True)
 
 
@@ -135,7 +135,7 @@ def fall_to():
         {"edit": edit, "label": a, "to": b, "n": int(20 * shares[i, j]), "share": shares[i, j]}
         for edit in ("blank", "original", "remove")
         for i, a in enumerate(CLASSES) for j, b in enumerate(CLASSES)
-    ])  # fmt: skip
+    ])
 
 
 def confusion(counts=((5, 0, 0), (0, 6, 0), (0, 0, 7))):
@@ -145,8 +145,8 @@ def confusion(counts=((5, 0, 0), (0, 6, 0), (0, 0, 7))):
 
 def variants():
     names = {"headline": "headline", "telea": "infill", "mirror": "infill", "log-odds": "scale",
-             "hardened": "network", "looking (gaussian blur)": "network"}  # fmt: skip
-    table = lines(("variant", names), ("group", GROUPS)).assign(lies="holds 0")
+             "hardened": "network", "looking (gaussian blur)": "network"}
+    table = lines(("variant", names), ("group", GROUPS)).assign(lies="includes 0")
     table["family"] = table["variant"].map(names)
     table["scale"] = np.where(table["variant"] == "log-odds", "log-odds", "probability")
     table.loc[::3, "lies"] = "above 0"
@@ -215,7 +215,7 @@ def elsewhere():
         "source": ["this project: five folds", "somebody: a network"],
         "slices": [0.93, NAN], "slices_low": [0.9, NAN], "slices_high": [0.95, NAN],
         "persons": [0.92, 0.897], "persons_low": [0.88, NAN], "persons_high": [0.96, NAN],
-    })  # fmt: skip
+    })
 
 
 def leak():
@@ -225,7 +225,7 @@ def leak():
          "low": value - 0.1, "high": value + 0.1, "chance": 1 / 3, "share_person_trained": known}
         for arm, (value, known) in arms.items()
         for metric, shift in (("balanced accuracy", 0.0), ("accuracy", 0.01))
-    ])  # fmt: skip
+    ])
 
 
 def duplicates(kinds=KINDS[:2]):
@@ -255,7 +255,6 @@ CASES = {
     "confusion": (2, training.confusion, confusion),
     "reliability": (6, training.reliability, reliability),
     "answer": (1, scores.answer, answers),
-    "by_class": (4, scores.by_class, slice_scores, means),
     "correct_vs_wrong": (3, scores.correct_vs_wrong, slice_scores),
     "drop_vs_focus": (3, scores.drop_vs_focus, slice_scores),
     "fall_to": (3, scores.fall_to, fall_to),
@@ -268,7 +267,7 @@ CASES = {
     "infills": (3, controls.infills, infills, quality, detector),
     "covariates": (3, controls.covariates, covariates),
     "robustness": (4, controls.robustness, variants),
-}  # fmt: skip
+}
 
 """Name of a figure -> its number of axes, its function, and functions that make its arguments."""
 

@@ -34,22 +34,6 @@ def test_the_answer_tells_how_many_slices_and_patients_and_draws_intervals_it_kn
     assert ends == [pytest.approx([10, 50])] * 3
 
 
-def test_every_slice_is_a_point_in_its_class_and_the_mean_is_marked():
-    scored, means = cases.slice_scores(), cases.means()
-    ax = scores.by_class(scored, means, columns=("delta_drop", "net_drop")).axes[1]
-    drawn = np.concatenate([c.get_offsets()[:, 1] for c in ax.collections
-                            if len(c.get_offsets()) == 12])  # fmt: skip
-    np.testing.assert_allclose(np.sort(drawn), np.sort(scored["net_drop"]))
-    wanted = means[(means["score"] == "net_drop") & (means["group"] != "all")]["effect"]
-    assert [y for _, y in cases.marks(ax)] == pytest.approx(wanted.to_list())
-    assert [text.get_text() for text in ax.texts] == [f"{effect:.2f}" for effect in wanted]
-
-
-def test_a_score_without_values_leaves_a_panel_that_says_so():
-    fig = scores.by_class(cases.slice_scores().assign(net_drop=np.nan), cases.means())
-    assert "no values" in cases.texts(fig)
-
-
 def test_correct_and_wrong_slices_stand_apart_and_are_counted_with_their_means():
     scored = cases.slice_scores()
     fig = scores.correct_vs_wrong(scored)
@@ -86,7 +70,7 @@ def test_dilations_run_from_small_to_large():
     table = cases.dilations()
     for ax, group in zip(scores.dilations(table).axes, cases.GROUPS, strict=True):
         curves = [line for line in ax.lines if len(line.get_xdata()) == 4
-                  and line.get_marker() in ("s", "o")]  # fmt: skip
+                  and line.get_marker() in ("s", "o")]
         for line, score in zip(curves, ("sham_drop", "net_drop"), strict=True):
             own = table[(table["group"] == group) & (table["score"] == score)]
             assert line.get_xdata().tolist() == [-1, 0, 4, 9]
@@ -117,7 +101,7 @@ def test_confusion_writes_counts_and_shares_of_the_true_class():
     fig = training.confusion(cases.confusion(((8, 2, 0), (0, 5, 5), (0, 0, 0))))
     cells = [text.get_text() for text in fig.axes[0].texts]
     assert cells == ["8\n80.0%", "2\n20.0%", "0\n0.0%", "0\n0.0%", "5\n50.0%", "5\n50.0%",
-                     "0\n0.0%", "0\n0.0%", "0\n0.0%"]  # fmt: skip
+                     "0\n0.0%", "0\n0.0%", "0\n0.0%"]
 
 
 def test_reliability_bars_are_the_accuracies_of_filled_bins_and_titles_differ():

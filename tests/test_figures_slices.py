@@ -100,7 +100,7 @@ def test_every_fold_and_seed_is_drawn_at_its_accuracy():
 
 
 @pytest.mark.parametrize(("arm", "value", "look"), [("slice", 0.86, 0), ("person", 0.83, 1),
-                                                    ("canary slice", 0.43, 2)])  # fmt: skip
+                                                    ("canary slice", 0.43, 2)])
 def test_an_arm_stands_at_its_accuracy_in_the_color_of_its_leak(arm, value, look):
     table = cases.leak()
     left = studies.leak(table, cases.duplicates(), cases.summary()).axes[0]
@@ -115,7 +115,7 @@ def test_near_duplicates_are_drawn_by_kind_and_the_nearer_kind_lies_left():
     right = studies.leak(cases.leak(), cases.duplicates(), cases.summary()).axes[1]
     curves = [line for line in right.lines if len(line.get_xdata()) == 5]
     assert [line.get_label() for line in curves] == [k.replace("person", "patient")
-                                                     for k in KINDS[:2]]  # fmt: skip
+                                                     for k in KINDS[:2]]
     assert [line.get_xdata()[1] for line in curves] == [20, 30]
     assert all(line.get_ydata()[-1] == 1 for line in curves)
     fig = studies.leak(cases.leak(), cases.duplicates(()), cases.summary())

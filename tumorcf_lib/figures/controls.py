@@ -22,7 +22,13 @@ from tumorcf_lib.tables.robustness import ABOVE, AROUND, BELOW
 
 INTERVALS = "95 % intervals over patients"
 INFILL_NAMES = {"navier_stokes": "Navier-Stokes", "telea": "Telea"}
-PROBE_NAMES = {"mask": "mask alone", "intensity": "intensity statistics"}
+PROBE_NAMES = {
+    "mask": "mask alone",
+    "intensity": "gray values outside the tumor",
+    "place": "the tumor's place",
+    "plane": "the imaging plane",
+    "area": "the tumor's area",
+}
 NETWORK_NAMES = {
     "as it is": "the study's network",
     "retrained": "small network trained on it",
@@ -47,10 +53,10 @@ FAMILY_NAMES = {
 }
 """Rows of the forest of variants; those of family "network" are named by their network."""
 
-INTERVAL_LOOKS = {
-    f"interval {lies}": VERDICT_LOOKS[word]
-    for lies, word in ((ABOVE, "supported"), (BELOW, "refuted"), (AROUND, "undecided"))
-}
+NO_INTERVAL = "too few patients for an interval"
+LIES = dict(zip((ABOVE, BELOW, AROUND), ("supported", "refuted", "undecided"), strict=True))
+INTERVAL_LOOKS = {f"interval {lies}": VERDICT_LOOKS[word] for lies, word in LIES.items()}
+INTERVAL_LOOKS[NO_INTERVAL] = {"marker": "x"}
 COVARIATE_TITLES = {
     "area": "larger (log area)",
     "contrast": "brighter than its ring",
@@ -94,8 +100,10 @@ def probes(table):
     names = list(dict.fromkeys(own["probe"]))
     looks = _method_looks(own["network"])
     looks = {NETWORK_NAMES.get(name, name): look for name, look in looks.items()}
-    marks = [(names.index(r["probe"]), NETWORK_NAMES.get(r["network"], r["network"]), r)
-             for r in own.to_dict("records")]
+    marks = [
+        (names.index(r["probe"]), NETWORK_NAMES.get(r["network"], r["network"]), r)
+        for r in own.to_dict("records")
+    ]
     shown = [EDIT_NAMES.get(n) or PROBE_NAMES.get(n, n.replace("_", " ")) for n in names]
     panel = Panel("", marks, line=own["chance"].iloc[0])
     label = f"{metric}, {INTERVALS}; dashed: chance"
@@ -235,7 +243,10 @@ def robustness(table):
     panels = []
     for group in groups_of(table):
         own = table[table["group"] == group]
-        marks = [(rows.index(r["row"]), f"interval {r['lies']}", r) for r in own.to_dict("records")]
+        marks = [
+            (rows.index(r["row"]), f"interval {r['lies']}" if r["lies"] in LIES else NO_INTERVAL, r)
+            for r in own.to_dict("records")
+        ]
         panels.append(Panel(with_n(group, own.iloc[0]), marks, band=RELEVANT))
     n = table.groupby("row")["variant"].nunique()
     names = [FAMILY_NAMES.get(row, row) + (f" ({n[row]})" if n[row] > 1 else "") for row in rows]

@@ -139,13 +139,6 @@ def answer(table, *, chance=None):
             "as right.")
 
 
-def by_class(_, means):
-    rows = {score: _records(means, score=score) for score in ("net_drop", "delta_focus")}
-    own = [f"{name} {interval(row)}" for name, row in _classes(rows["net_drop"]).items()]
-    focus = [f"{name} {row['effect']:.2f}" for name, row in _classes(rows["delta_focus"]).items()]
-    return f"Net-Drop is {listed(own)}; the tumor alone keeps P = {listed(focus)}."
-
-
 def headline(means):
     delta, sham, net = (_records(means, score=f"{name}_drop") for name in ("delta", "sham", "net"))
     most = max(_classes(net), key=lambda name: net[name]["effect"])

@@ -13,7 +13,6 @@ from tumorcf_lib.figures.style import (
     SOFT,
     WIDTH,
     class_colors,
-    class_ticks,
     dot,
     figure,
     groups_of,
@@ -24,8 +23,6 @@ from tumorcf_lib.figures.style import (
     reach,
     with_n,
 )
-
-HEADLINE_SCORES = ("delta_drop", "sham_drop", "net_drop", "delta_focus")
 
 
 @figure
@@ -79,54 +76,6 @@ def answer(table, *, chance=None):
     ax.annotate("chance", (1, chance), (3, 0), fontsize=7.5, color=SOFT, **at)
     legend(fig, handles)
     note = "slices / patients of each class; bars: 95 % intervals over patients"
-    fig.supxlabel(note, fontsize=7.5, color=SOFT)
-    return fig
-
-
-@figure
-def by_class(scores, means, *, columns=HEADLINE_SCORES):
-    """Every slice's scores by class, with the mean and its interval over patients.
-
-    Parameters
-    ----------
-    scores : DataFrame
-        One row per slice: label (class name), person_id and the columns.
-    means : DataFrame
-        score, group, effect, low, high.
-    columns : sequence of str
-        One panel each.
-    """
-    classes = order_classes(scores["label"])
-    n_rows = -(-len(columns) // 2)
-    size = (WIDTH, 2.4 * n_rows)
-    fig, axes = plt.subplots(n_rows, 2, figsize=size, squeeze=False, sharey=True)
-    rng = np.random.default_rng(0)  # the jitter only
-    for ax, column in zip(axes.flat, columns, strict=False):
-        rows = scores[np.isfinite(scores[column].to_numpy(float))]
-        ax.set_title(SCORE_NAMES.get(column, column))
-        if rows.empty:
-            ax.text(0.5, 0.5, "no values", transform=ax.transAxes, ha="center", color=SOFT)
-            continue
-        focus = "focus" in column and "net" not in column
-        guide, line = (1 / len(classes), "--") if focus else (0, "-")
-        ax.axhline(guide, color=SOFT, linewidth=0.8, linestyle=line, zorder=0)
-        for x, (name, color) in enumerate(class_colors(classes).items()):
-            values = rows.loc[rows["label"] == name, column].to_numpy(float)
-            _cloud(ax, x - 0.22, values, color, rng)
-            for row in means[(means["score"] == column) & (means["group"] == name)].itertuples():
-                ends = reach(row.effect, row.low, row.high)
-                style = {"fmt": "o", "color": INK, "markersize": 4.5, "capsize": 3}
-                ax.errorbar(x + 0.1, row.effect, ends, linewidth=1.4, **style)
-                beside = {"textcoords": "offset points", "va": "bottom", "fontsize": 7.5}
-                text = f"{round(row.effect, 2) + 0.0:.2f}"
-                ax.annotate(text, (x + 0.1, row.effect), (6, 1), **beside)
-        class_ticks(ax, classes, rows)
-        ax.set_xlim(-0.5, len(classes) - 0.4)
-    for ax in axes.flat[len(columns) :]:
-        ax.set_visible(False)
-    letter(axes.flat[: len(columns)])
-    chance = "; dashed: chance" if "delta_focus" in columns else ""
-    note = f"slices / patients below each class; dot and bar: mean, 95 % interval{chance}"
     fig.supxlabel(note, fontsize=7.5, color=SOFT)
     return fig
 

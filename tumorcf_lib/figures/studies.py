@@ -54,7 +54,8 @@ def cohort(slices, split=None):
     areas = [100 * own["tumor_share"] for own in groups]
     _dots(axes[1, 1], areas, colors, "tumor area (% of the slice)", log=True)
     for ax in axes.flat:
-        style.class_ticks(ax, classes)
+        ax.set_xticks(range(len(classes)), classes)
+        ax.tick_params(axis="x", length=0)
     letter(axes.flat)
     return fig
 

@@ -247,17 +247,6 @@ def letter(axes):
         ax.set_title(f"{mark}  {ax.get_title(loc='left')}", loc="left")
 
 
-def class_ticks(ax, classes, rows=None):
-    """Class names along x, with the number of slices and patients if rows are given."""
-    labels = list(classes)
-    if rows is not None:
-        own = [rows[rows["label"] == name] for name in classes]
-        n = [f"{len(r)} / {r['person_id'].nunique()}" for r in own]
-        labels = [f"{name}\n{counts}" for name, counts in zip(classes, n, strict=True)]
-    ax.set_xticks(range(len(classes)), labels)
-    ax.tick_params(axis="x", length=0)
-
-
 def nothing(text="no values"):
     """A figure that says so, for a table without rows."""
     fig, ax = plt.subplots(figsize=(WIDTH, 1.2))

@@ -12,6 +12,7 @@ import pandas as pd
 from tumorcf_lib import config, rowfiles, steps
 from tumorcf_lib.data import archives
 from tumorcf_lib.publish import sections, texts
+from tumorcf_lib.stats.rows import of_patients
 from tumorcf_lib.study import by_fold
 from tumorcf_lib.study.reference import NETWORKS, TOLERANCE
 
@@ -101,7 +102,7 @@ def card(folder, profile, seed, source) -> str:
     parts, overall, falls = read["table_split"], read["table_performance"], read["table_fall_to"]
     removed, blank = falls[falls["edit"] == "remove"], falls[falls["edit"] == "blank"]
     called = blank.groupby("to", sort=False)["n"].sum()
-    return texts.of_patients(texts.render(
+    return of_patients(texts.render(
         "MODEL_CARD.md.j2", profile=profile, seed=seed, source=source,
         backbone=f"{BACKBONES[profile['backbone']]} from {STARTS[profile['weights']]}",
         files=_files(folder, profile["n_folds"]), split=_split(parts),

@@ -42,7 +42,6 @@ FIGURES = {
     "fig10_infills": Drawn("controls.infills", ("table_infills", "table_quality",
                                                 "table_detector")),
     "fig11_dilations": Drawn("scores.dilations", ("table_dilations",)),
-    "fig12_delta_by_class": Drawn("scores.by_class", (ROWS, "table_scores"), _scores),
     "fig13_fall_to": Drawn("scores.fall_to", ("table_fall_to",)),
     "fig14_correct_vs_wrong": Drawn("scores.correct_vs_wrong", (ROWS,), _scores),
     "fig15_drop_vs_focus": Drawn("scores.drop_vs_focus", (ROWS,), _scores),
@@ -74,6 +73,9 @@ def renew(folder) -> Path:
         draw(new, "phantom slices, not patients" if profile.is_phantom else "")
         card.write(new, manifest["profile"], manifest["seed"], manifest["source"])
         (new / MANIFEST).unlink()
+        shown = {name: how for name, how in manifest["figures"].items()
+                 if (new / f"{name}.png").is_file()}
+        manifest["figures"] = shown
         manifest["sha256"] = {p.name: steps.file_sha256(p) for p in sorted(new.iterdir())}
         (new / MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
     return folder
@@ -104,7 +106,7 @@ def draw(folder, tag=""):
     drawn = {
         name: one for name, one in FIGURES.items()
         if one.again and all(any(folder.glob(f"{table}.csv*")) for table in one.tables)
-    }  # fmt: skip
+    }
     for name, one in drawn.items():
         fig = one.figure(read, tag)
         for end, options in results.FIGURE_FORMATS.items():

@@ -5,13 +5,9 @@ import inspect
 import json
 
 from tumorcf_lib import config, rowfiles, steps
-from tumorcf_lib.publish import texts
 from tumorcf_lib.publish.from_rows import FIGURES
-from tumorcf_lib.study import calibration
+from tumorcf_lib.stats.rows import of_patients
 from tumorcf_lib.study.side_studies import MANIFEST, reader
-
-ELSEWHERE = {"fig19_calibration": ("calibration", calibration.FIGURE)}
-"""A notebook's figure that is drawn from the tables of another folder."""
 
 FIRST = ("paper-lite-cv", "paper-lite")
 MANY = 6  # sentences; more of them are folded
@@ -35,7 +31,7 @@ def page(side_studies) -> str:
     made = {f: m for f, m in made.items() if not f.name.startswith(steps.UNFINISHED)}
     order = sorted(made, key=lambda f: _place(f.name, made[f]["profile"]["cohort"]))
     text = "\n".join([HEAD, *(part for f in order for part in _folder(f, made[f], side_studies))])
-    return texts.of_patients(text)
+    return of_patients(text)
 
 
 def _place(name, cohort):
@@ -55,10 +51,7 @@ def _folder(folder, manifest, side_studies):
     study = side_studies.get(folder.name)
     figures, read = study.STUDY.figures if study else FIGURES, functools.cache(reader(folder))
     for path in sorted(folder.glob("fig*.png")):
-        if path.stem in ELSEWHERE:
-            other, drawn = ELSEWHERE[path.stem]
-            yield _entry(path, drawn, reader(config.published(other)))
-        elif path.stem in figures:
+        if path.stem in figures:
             yield _entry(path, figures[path.stem], read)
         else:  # a figure that a reader's own notebook saved
             yield f"![{path.stem}]({folder.name}/{path.name})\n"

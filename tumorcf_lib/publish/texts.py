@@ -15,6 +15,7 @@ from PIL import Image
 
 from tumorcf_lib import __version__, config, rowfiles, steps
 from tumorcf_lib.publish import sections
+from tumorcf_lib.stats.rows import of_patients
 from tumorcf_lib.study import stages
 from tumorcf_lib.study.notebooks import MEMORY, MINUTES, PROCESSOR
 
@@ -82,11 +83,6 @@ def results() -> str:
     parts = {name: getattr(sections, name)() or sections.MISSING for name in RESULTS}
     text = render("RESULTS.md.j2", **parts, took=took, minutes=minutes(), speed=speed())
     return of_patients(text)
-
-
-def of_patients(text) -> str:
-    """Sentences of tables in the words of people: files say "person", prose says "patient"."""
-    return re.sub(r"\b(p|P)erson(s?)\b", r"\1atient\2", text)
 
 
 def render(template, **values):

@@ -1,6 +1,7 @@
 """One table of estimates: every published table is a call of :func:`means` or :func:`judged`."""
 
 import itertools
+import re
 
 import numpy as np
 import pandas as pd
@@ -49,6 +50,15 @@ def listed(words):
     """
     *first, last = [str(word) for word in words]
     return f"{', '.join(first)} and {last}" if first else last
+
+
+def of_patients(text):
+    """The words of people: files and columns say "person", prose says "patient".
+
+    >>> of_patients("33 persons; `person_id` stays")
+    '33 patients; `person_id` stays'
+    """
+    return re.sub(r"\b(p|P)erson(s?)\b", r"\1atient\2", text)
 
 
 def groups(table):

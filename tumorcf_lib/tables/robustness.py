@@ -27,7 +27,7 @@ from tumorcf_lib.tables.classifiers import LOOKING, of_network
 
 FAMILIES = ("headline", "slices", "shams", "energy", "infill", "dilation", "scale", "network")
 COLUMNS = ("variant", "family", "scale", "group", *NUMBERS, "lies", "note")
-ABOVE, BELOW, AROUND = "above 0", "below 0", "holds 0"
+ABOVE, BELOW, AROUND = "above 0", "below 0", "includes 0"
 """Where a variant's whole interval lies."""
 DROP_EDITS = ("original", "remove", "original_refit", "remove_refit", "sham")
 
@@ -47,7 +47,7 @@ def robustness_table(rows, rows_networks=None, *, n_resamples):
     -------
     DataFrame
         variant, family, scale ("probability" or "log-odds"), group, effect, low, high,
-        mean_of_person_means, n_slices, n_persons, lies ("above 0", "below 0", "holds 0": where
+        mean_of_person_means, n_slices, n_persons, lies ("above 0", "below 0", "includes 0": where
         the interval is; empty without one), note. Every variant has a row for every group.
         Other infills and dilations are compared with shams of their own; "map refitted" gives
         the original and the removed slice intensity maps of their own, the shams keep the
