@@ -18,7 +18,7 @@ JARGON = {
     "z-score": "**z-score**", "probe": "**probe**", "drift": "**drift**", "energy": "**energy**",
     "temperature": "**temperature**", "Holm": "(Holm", "hardened": "**hardened**",
     "saliency": "**saliency map**", "canary": "**canary**", "phantom": "**phantom**",
-}  # fmt: skip
+}
 """Word -> how it stands where it is introduced."""
 
 MEANT = {"sham": {"03_training", "04_evaluation"}, "phantom": set(stages.NAMES[1:])}
@@ -44,7 +44,7 @@ def tags(cell):
 def shown(cell):
     """Markdown that a code cell displayed."""
     return ["".join(o["data"]["text/markdown"]) for o in cell["outputs"]
-            if "text/markdown" in o.get("data", {})]  # fmt: skip
+            if "text/markdown" in o.get("data", {})]
 
 
 every_notebook = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
@@ -95,6 +95,8 @@ def test_never_more_than_two_code_cells_in_a_row_after_the_opening(path):
 def test_cells_are_short_and_define_nothing(path):
     for cell in code_cells(path):
         assert len(text(cell).splitlines()) <= 20
+        if "setup" not in tags(cell):
+            assert max(map(len, text(cell).splitlines())) <= 100
         assert not re.search(r"^\s*(def|class|for .*fit|while) ", text(cell), re.MULTILINE)
 
 
@@ -118,7 +120,7 @@ def test_no_shell_no_change_of_folder_no_absolute_path(path):
 def test_every_figure_is_read_out_and_doubted(path):
     cells = load(path)
     pictured = [i for i, cell in enumerate(cells) if any(
-        "image/png" in o.get("data", {}) for o in cell.get("outputs", []))]  # fmt: skip
+        "image/png" in o.get("data", {}) for o in cell.get("outputs", []))]
     for i in pictured:
         assert any(re.search(r"\w.*\.$", words) for words in shown(cells[i])), text(cells[i])
         after = next(cell for cell in cells[i:] if cell["cell_type"] == "markdown")
@@ -126,7 +128,7 @@ def test_every_figure_is_read_out_and_doubted(path):
     for cell in code_cells(path):
         if "save_figure(" in text(cell):
             assert "shows_slices=" in text(cell) and "reading.show(\n    fig" in text(cell).replace(
-                "reading.show(fig", "reading.show(\n    fig")  # fmt: skip
+                "reading.show(fig", "reading.show(\n    fig")
 
 
 @every_taught
