@@ -35,22 +35,24 @@ def notebook(number, *outputs, following="02_preprocessing"):
     badges = texts.badges(f"notebooks/0{number}.ipynb")
     setup = nb.new_code_cell("!pip install everything", metadata={"tags": ["setup"]})
     figure = 'results.save_figure(fig, "fig07_made_up", data=[], shows_slices=False)'
+    told = {"text/markdown": "- **It** is 4 < `5`.\n\nLimitation: few."}
+    told = nb.new_output("display_data", told)
     cells = [
         nb.new_markdown_cell(f"# {name}\n\n**Who is\nasking?**\n\n{badges}"), setup,
         nb.new_markdown_cell("## How large & how many\n\nAs $x_1$, see [code](../LICENSE):\n"
                              r"$$a = \frac{b}{c},\qquad d = 1$$"),
         nb.new_code_cell(figure, outputs=list(outputs)),
         nb.new_markdown_cell("## What we found"),
-        nb.new_code_cell("print(found)", outputs=[printed("It is 4 < 5.\nLimitation: few.\n")]),
+        nb.new_code_cell("tell(found)", outputs=[printed("Finished: slices.csv\n"), told]),
         nb.new_markdown_cell(f"Next: [on]({following}.ipynb)"),
-    ]  # fmt: skip
+    ]
     return nb.new_notebook(cells=cells)
 
 
 @pytest.fixture(scope="module")
 def page():
     table = nb.new_output("execute_result", {"text/html": "<table><td>7</td></table>"})
-    many = [printed(f"epoch {i}/20  loss 0.5\n") for i in range(20)]
+    many = [printed("".join(f"epoch {i}/20  loss 0.5\n" for i in range(20)))]
     bar = printed("audit: 30%|###", name="stderr")
     made = {
         "01_data": notebook(1, picture(900), table, bar),
@@ -100,12 +102,6 @@ def test_the_beginning_tells_question_and_answer_of_every_notebook(page):
     assert "<li>It is 4 &lt; 5.</li>" in first  # what the last notebook found
 
 
-def test_sentences_may_be_printed_or_displayed_as_markdown():
-    told = nb.new_output("display_data", {"text/markdown": "- **It** is `4`.\n\nFew."})
-    made = nb.new_notebook(cells=[nb.new_code_cell("x", outputs=[printed("One.\n"), told])])
-    assert run_page._found(made) == ["One.", "It is 4.", "Few."]
-
-
 def test_code_is_there_and_hidden_and_what_only_installs_is_left_out(page):
     assert page.count("save_figure") == page.count("fig07_made_up") - 1 == 2  # and a picture's name
     assert ".code { display: none; }" in page
@@ -117,20 +113,12 @@ def test_code_is_there_and_hidden_and_what_only_installs_is_left_out(page):
 def test_a_picture_fits_the_page_and_grows_on_a_tap(page):
     assert re.search('natural: 900px"><label class="zoom"><input type="checkbox"/?><img', page)
     assert ".plot .zoom input:checked + img { width: var(--natural); max-width: none; }" in page
-    assert 'alt="Figure fig07_made_up; the text below says what to look for"' in page
+    assert 'alt="Figure fig07_made_up; the text below reads it out"' in page
 
 
-def test_lines_printed_one_by_one_are_one_log_that_opens_on_a_click(page):
+def test_a_long_log_opens_on_a_click(page):
     (log,) = re.findall(r"<summary>20 lines</summary>\s*<pre[^>]*>(.*?)</pre>", page, re.S)
     assert log.count("epoch") == 20
-
-
-def test_printed_code_and_columns_keep_their_lines_and_sentences_do_not():
-    shown = {text: run_page._output(printed(text), "")["metadata"]["kind"] for text in (
-        "    def half(x):\n        return x / 2\n", "seed      0\ndevice    CPU\n",
-        "It is 4 < 5.\nLimitation: few.\n",
-    )}  # fmt: skip
-    assert list(shown.values()) == ["", "", "prose"]
 
 
 def test_headings_are_one_level_below_the_pages_own(page):
@@ -144,7 +132,7 @@ def test_every_formula_of_the_notebooks_can_be_drawn():
     for path in config.NOTEBOOKS.glob("*.ipynb"):
         for cell in nbformat.reads(path.read_text(), 4).cells:
             if cell.cell_type == "markdown":
-                made = run_page._prose(path.stem, cell.source)
+                made = run_page._prose(cell.source)
                 assert "<code>" not in made  # what could not be drawn
                 assert "$" not in re.sub("`[^`]+`", "", made)
                 found.update(re.findall('class="math" alt="([^"]+)"', made))
@@ -158,7 +146,7 @@ def test_equal_formulas_are_equal_bytes():
 
 
 def test_a_dollar_sign_in_code_is_left_alone():
-    assert run_page._prose("x", "`^a$` and `b$` of `$c$`") == "`^a$` and `b$` of `$c$`"
+    assert run_page._prose("`^a$` and `b$` of `$c$`") == "`^a$` and `b$` of `$c$`"
 
 
 def finish(study, *names):
@@ -175,18 +163,6 @@ def test_a_run_without_all_its_notebooks_is_refused_by_name(study):
     assert "missing: 05_counterfactuals, 06_metrics" in str(error.value)
     assert "./run_all.sh --profile smoke" in str(error.value)
     assert not (study.folder / run_page.PAGE).exists()
-
-
-def test_who_ran_another_profile_is_told_which_page_can_be_made(study):
-    demo = replace(study, profile=config.get("demo"), folder=study.folder.parent / "demo")
-    with pytest.raises(run_page.RunPageError) as error:
-        run_page.write(demo)
-    assert "--report" not in str(error.value)
-    finish(study, *stages.NAMES)
-    with pytest.raises(run_page.RunPageError) as error:
-        run_page.write(demo)
-    assert "./run_all.sh --profile demo\n" in str(error.value)
-    assert str(error.value).endswith("./run_all.sh --report --profile smoke")
 
 
 @pytest.mark.parametrize("name", ["calibration", "paper-lite-cv"])

@@ -9,7 +9,6 @@ import functools
 import html
 import io
 import re
-from dataclasses import replace
 from pathlib import Path
 
 import nbformat
@@ -47,7 +46,7 @@ def write(study) -> Path:
         raise RunPageError(
             f"Expected the executed notebooks of profile {profile.name!r} in "
             f"{config.shown(study.folder / 'notebooks')}; missing: {', '.join(missing)}. "
-            f"Make them with\n    ./run_all.sh {stages.options(study)}{_complete_runs(study)}"
+            f"Make them with\n    ./run_all.sh {stages.options(study)}"
         )
     names = _shown(study)
     notebooks = {name: nbformat.read(runner.executed_copy(study, name), 4) for name in names}
@@ -68,7 +67,7 @@ def document(notebooks, notes, warnings=(), first=(), gallery=(), answer=()) -> 
     notebook's words) are parts of :mod:`opening`.
     """
     bar = tqdm(notebooks.items(), "one page", unit="notebook", leave=False, disable=None)
-    parts = [{"name": name, "is_open": name >= FIRST_OPEN, "body": _body(name, notebook),
+    parts = [{"name": name, "is_open": name >= FIRST_OPEN, "body": _body(notebook),
               "found": _found(notebook), **_opening(notebook)} for name, notebook in bar]
     return texts.render("page.html.j2", title=TITLE, notes=notes, warnings=warnings, first=first,
                         gallery=gallery, answer=answer or parts[-1]["found"], parts=parts)
@@ -117,24 +116,11 @@ def _missing(study):
     return [name for name in _shown(study) if not runner.executed_copy(study, name).is_file()]
 
 
-def _complete_runs(study):
-    """Commands for the runs beside this one that a page can be made of, in words."""
-    others = [
-        replace(study, profile=profile, folder=study.folder.parent / name)
-        for name, profile in config.PROFILES.items() if profile.has_notebooks
-    ]  # fmt: skip
-    found = [other.profile.name for other in others if not _missing(other)]
-    commands = "".join(f"\n    ./run_all.sh --report --profile {name}" for name in found)
-    return f"\nor take a run that is complete:{commands}" if found else ""
-
-
 def _notes(study):
     """What a reader of the whole page has to know."""
     profile = study.profile
-    notes = [
-        runtime.describe(profile),
-        f"Profile {profile.name} ({profile.purpose}), seed {study.seed}.",
-    ]
+    notes = [runtime.describe(profile),
+             f"Profile {profile.name} ({profile.purpose}), seed {study.seed}."]
     if not study.profile.is_phantom:
         notes.append("Pictures show slices of the dataset (CC BY 4.0): keep its credit with them.")
     if reference.is_installed(study):
@@ -153,11 +139,9 @@ def _stale(study):
 
 
 def _found(notebook):
-    """Sentences that a notebook's last code cell printed or displayed, without marks."""
+    """Sentences that a notebook's last code cell displayed, without marks."""
     (*_, last) = (cell for cell in notebook["cells"] if cell["cell_type"] == "code")
-    text = "\n".join(
-        output["text"] if output.get("name") == "stdout"
-        else output.get("data", {}).get("text/markdown", "") for output in last["outputs"])
+    text = "\n".join(out.get("data", {}).get("text/markdown", "") for out in last["outputs"])
     lines = (re.sub(r"^[-*] |[*`]", "", line.strip()) for line in text.splitlines())
     return [line for line in lines if line]
 
@@ -170,59 +154,47 @@ def _opening(notebook):
     return {"title": title[1] if title else "", "question": question[1] if question else ""}
 
 
-def _body(name, notebook):
+def _body(notebook):
     """A notebook's cells as HTML, by nbconvert."""
     from jinja2 import PackageLoader
     from nbconvert import HTMLExporter
 
-    cells = [made for cell in notebook["cells"] if (made := _cell(name, cell))]
+    cells = [made for cell in notebook["cells"] if (made := _cell(cell))]
     exporter = HTMLExporter(
         extra_loaders=[PackageLoader("tumorcf_lib.publish")], template_file="notebook.html.j2",
-        exclude_anchor_links=True, exclude_input_prompt=True, exclude_output_prompt=True,
-    )  # fmt: skip
+        exclude_anchor_links=True, exclude_input_prompt=True, exclude_output_prompt=True)
     return exporter.from_notebook_node(nbformat.from_dict({**notebook, "cells": cells}))[0]
 
 
-def _cell(name, cell):
+def _cell(cell):
     """A cell as the page shows it; None if it is of use to programs only."""
     if texts.SETUP in cell["metadata"].get("tags", []):
         return None
     if cell["cell_type"] == "markdown":
-        return {**cell, "source": _prose(name, cell["source"])}
-    outputs = []
-    for output in cell["outputs"]:
-        if output.get("name") == "stderr":  # progress bars, messages of TensorFlow
-            continue
-        if outputs and output.get("name") == outputs[-1].get("name") == "stdout":
-            output = {**output, "text": outputs.pop()["text"] + output["text"]}
-        outputs.append(output)
-    return {**cell, "outputs": [_output(output, cell["source"]) for output in outputs]}
+        return {**cell, "source": _prose(cell["source"])}
+    shown = [_output(output, cell["source"]) for output in cell["outputs"]
+             if output.get("name") != "stderr"]  # progress bars, messages of TensorFlow
+    return {**cell, "outputs": shown}
 
 
 def _output(output, source):
     if output["output_type"] == "stream":
-        keeps_lines = re.search(r"\S {2,}\S|^ {4}\S", output["text"], re.M)  # columns, code
-        shown = {"kind": "" if keeps_lines else "prose", "lines": output["text"].count("\n")}
-        return {**output, "metadata": shown}
+        return {**output, "metadata": {"lines": output["text"].count("\n")}}
     if "image/png" not in output.get("data", {}):
         return output
     data = texts.smaller_png(output["data"]["image/png"].replace("\n", ""))
     figure = re.search(r"save_figure\(\w+, \"(\w+)\"", source)
-    alt = f"Figure {figure[1]}; the text below says what to look for" if figure else "Figure"
-    shown = opening.chart(base64.b64decode(data), alt)
-    return {**output, "data": {"text/html": shown}, "metadata": {}}
+    alt = f"Figure {figure[1]}; the text below reads it out" if figure else "Figure"
+    return {**output, "data": {"text/html": opening.chart(base64.b64decode(data), alt)}}
 
 
-def _prose(name, words):
+def _prose(words):
     """Markdown for a page of several notebooks: headings one level down, links inside the page."""
     words = re.sub(r"^\[!\[Open in Binder\].*$", "", words, flags=re.M)  # badges are fetched
     words = re.sub(r"\]\((\w+)\.ipynb\)", r"](#\1)", words)
     address = texts.repository_address()
     words = re.sub(r"\]\(\.\./([^)]+)\)", rf"]({address}/blob/main/\1)", words)
-    words = re.sub(
-        r"^## (.+)$", lambda m: f'<a id="{_anchor(name, m[1])}"></a>\n\n### {m[1]}', words,
-        flags=re.M,
-    )  # fmt: skip
+    words = re.sub(r"^## ", "### ", words, flags=re.M)
     words = re.sub(r"^# .+$", "", words, flags=re.M)  # it is the summary's
     words = re.sub(r"\$\$(.+?)\$\$", lambda m: f"\n\n{_lines(m[1])}\n\n", words, flags=re.S)
     # A dollar sign within code is no formula's.
@@ -233,7 +205,3 @@ def _lines(latex):
     """A displayed formula; its parts go one below the other where the page is narrow."""
     parts = re.split(r"\\q?quad", latex.replace("\n", " "))
     return f'<div class="formula">{" ".join(formula(part.strip()) for part in parts)}</div>'
-
-
-def _anchor(name, words):
-    return f"{name}-{re.sub(r'[^a-z0-9]+', '-', words.lower()).strip('-')}"
