@@ -231,11 +231,10 @@ def _what_is_there(folder) -> dict:
 
 def _what_differs(folder, profile, expected) -> list[str]:
     """Files that are not the reference's, stages that do not hold, copies that are incomplete."""
-    found = compare.compare(expected, compare.contents(folder))
     study = runtime.Study(config.get(profile), 0, folder)
     stale = {n: stages.why_stale(study, n) for n in stages.NAMES}
     return [
-        *found.different, *found.only_first, *found.only_second,
+        *compare.different(expected, compare.contents(folder)),
         *(f"{n}: {reason}" for n, reason in stale.items() if reason),
         *(f"{n} is not executed" for n in stages.NAMES if not notebooks.is_executed(study, n)),
         *(p.name for p in folder.rglob(f"{steps.UNFINISHED}*")),

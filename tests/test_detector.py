@@ -107,7 +107,7 @@ def test_equal_seeds_score_alike_and_validation_slices_are_never_read(prepared, 
 def test_a_person_in_both_parts_is_refused(prepared, parts):
     torn = parts.copy()
     torn[0] = "test"
-    with pytest.raises(detector.DetectorInputError, match="1 persons.*'p0'"):
+    with pytest.raises(detector.DetectorInputError, match="1 patients.*'p0'"):
         detector.detect(PROFILE, prepared, torn, ("navier_stokes",))
 
 

@@ -217,7 +217,7 @@ def test_a_changed_row_of_a_control_fails_in_every_table_made_from_it(finished):
     files = {problem.split(".csv")[0] for problem in publish.verify(folder)[0]}
     assert files == {
         "rows_networks", "covariates", "table_networks", "table_robustness", "table_covariates",
-    }  # fmt: skip
+    }
 
 
 def test_without_a_row_file_nothing_can_be_verified(finished):

@@ -1,12 +1,14 @@
 """Notebooks open from what is published; an own run goes first, and a changed verdict is marked."""
 
 import dataclasses
+import re
 
 import numpy as np
 import pandas as pd
 import pytest
 
 from tumorcf_lib import config, rowfiles
+from tumorcf_lib.data.cohort import from_arrays
 from tumorcf_lib.study import lesson, reading, results, runtime, shown, stages
 
 DEMO = config.get("demo")
@@ -86,3 +88,41 @@ def test_occlusion_is_bright_where_the_answer_is_read():
     found = lesson.occlusion(p, image)
     assert found.shape == image.shape and found.min() >= 0
     assert found[40:56, 40:56].mean() > 10 * found[:24].mean()
+
+
+@pytest.fixture
+def one(monkeypatch):
+    """A lesson on a head of 64 px with a square tumor, and a network that reads its brightness."""
+    image = np.zeros((64, 64), np.float32)
+    image[4:60, 4:60] = np.random.default_rng(0).normal(1, 0.05, (56, 56))
+    mask = np.zeros((64, 64), bool)
+    mask[30:38, 30:38] = True
+    image[mask] = 3
+    about = {"classes": config.CLASSES, "name": "test", "source": "A square."}
+    own = from_arrays(image[None], mask[None], [1], ["p"], **about)
+
+    def predict(images):
+        return np.clip(images.max(axis=(1, 2)), 0, 3)[:, None] / [9, 3, 9]
+
+    return lesson.Lesson(own, None, predict, 0, "")
+
+
+@pytest.mark.parametrize(("turned", "n_pictures", "words"), [
+    ({}, 3, r"P is 1\.000, 0\.3\d\d without the tumor, 1\.000 without a sham; Net-Drop 0\.6"),
+    ({"dilation_px": 20}, 2, "no place of the head has room for a sham of this size"),
+    ({"dilation_px": -9}, 2, "nothing is left of the mask"),
+    ({"infill": "mirror"}, 1, "this edit is not possible here"),
+])
+def test_every_setting_of_the_sliders_has_a_picture_and_an_answer(one, turned, n_pictures, words):
+    fig, told = one.turned(**turned)
+    assert len(fig.axes) == n_pictures
+    assert re.search(words, told), told
+
+
+def test_prose_and_tables_say_patients_where_files_say_persons(monkeypatch):
+    said = []
+    monkeypatch.setattr(reading, "display", lambda it: said.append(it.data))
+    reading.tell("Of 4 persons one `person_id`.")
+    reading.table(pd.DataFrame({"person accuracy": ["one person"]}))
+    assert said[0] == "Of 4 patients one `person_id`."
+    assert "person" not in said[1]

@@ -119,8 +119,8 @@ def _chosen(prepared, parts, seed, n_training):
     torn = set(prepared.persons[training]) & set(prepared.persons[tested])
     if torn:
         raise DetectorInputError(
-            f"{len(torn)} persons are in training and tested, such as {sorted(torn)[0]!r}: a "
-            "detector must not be tested on whom it was trained with. Split by person."
+            f"{len(torn)} patients are in training and tested, such as {sorted(torn)[0]!r}: a "
+            "detector must not be tested on those it was trained with. Split by patient."
         )
     chosen = np.random.default_rng(seed).permutation(training)[:n_training]
     return np.sort(chosen), tested

@@ -19,13 +19,13 @@ def _data(read):
     mr = sites["persons with MR IDs"]
     yield f"The {len(slices)} slices carry {ids} patient IDs, which are {people} patients."
     yield (f"All {mr.max()} patients with IDs `MR...` have a {mr.idxmax()}: whatever betrays the "
-           "site betrays the class.")  # fmt: skip
+           "site betrays the class.")
 
 
 def _preprocessing(read):
     shifts = read("table_refit_shift")
     yield ("With its intensity map frozen, an edit moves no pixel outside the mask (largest "
-           f"change {shifts['frozen'].max():.3f}).")  # fmt: skip
+           f"change {shifts['frozen'].max():.3f}).")
     yield (f"Refitted after the edit, the map would move some pixel by "
            f"{shifts['refitted'].median():.2f} standard deviations on the median slice.")
 
@@ -58,4 +58,4 @@ MADE = {
         "What a sham is for, and how the scores come about, is worked out here on one slice.",
     ),
     "06_metrics": lambda _: pooled.answer_sentences()[:2],
-}  # fmt: skip
+}

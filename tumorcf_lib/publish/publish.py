@@ -277,7 +277,7 @@ def _write_manifest(study, target, source, drawn):
         "profile": study.profile.as_dict(), "seed": study.seed,
         "source": source,
         "figures": figures, "sha256": hashes,
-    }  # fmt: skip
+    }
     (target / MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
 
 

@@ -72,8 +72,8 @@ def checked(values, persons, strata):
     torn = names[np.unique(owner[people.stratum[owner] != stratum])]
     if len(torn):
         raise StatsInputError(
-            f"{len(torn)} persons are in more than one stratum (first: {str(torn[0])!r}); a "
-            "person is drawn as a whole, so it needs one class."
+            f"{len(torn)} patients are in more than one stratum (first: {str(torn[0])!r}); a "
+            "patient is drawn as a whole, and needs one class."
         )
     return values, people
 

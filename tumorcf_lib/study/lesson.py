@@ -50,29 +50,36 @@ class Lesson:
         return self.predict(np.stack(images))[:, self.own.labels[0]]
 
     def sham_mask(self, dilation_px=0, infill=HEADLINE_INFILL):
-        """The mask at the first of the places that the audit draws for this slice."""
+        """The mask at the first place that the audit draws for this slice; None without one."""
         key = self.seed, self.own.table["slice_id"].iat[0]
-        return About(self.slice, self.mask).sites(dilation_px, 1, key, infill)[0][2]
+        found = About(self.slice, self.mask).sites(dilation_px, 1, key, infill)
+        return found[0][2] if found else None
 
     def turned(self, infill=HEADLINE_INFILL, radius_px=edits.RADIUS_PX, dilation_px=0):
         """A figure of the slice, its removal and a sham's, and a sentence with their P."""
         how = {"infill": infill, "radius_px": radius_px}
-        region, sham = regions.dilate(self.mask, dilation_px), self.sham_mask(dilation_px)
-        images = [self.slice, edits.remove(self.slice, region, **how),
-                  edits.remove(self.slice, sham, **how, avoid=self.mask)]  # fmt: skip
-        p, titles = self.p(*images), ("the slice", "tumor painted out", "sham painted out")
-        shown = [
-            {"image": image, "title": title, "note": f"P = {value:.3f}", "mask": mask}
-            for image, title, value, mask in zip(
-                images, titles, p, (region, None, sham), strict=True
-            )
-        ]
-        words = (
+        region = regions.dilate(self.mask, dilation_px)
+        sham = self.sham_mask(dilation_px) if region.any() else None
+        shown = [{"image": self.slice, "title": "the slice", "mask": region}]
+        told = ("; no place of the head has room for a sham of this size" if region.any()
+                else "; nothing is left of the mask")
+        try:
+            removed = edits.remove(self.slice, region, **how)
+            shown.append({"image": removed, "title": "tumor painted out"})
+            if sham is not None:
+                control = edits.remove(self.slice, sham, **how, avoid=self.mask)
+                shown.append({"image": control, "title": "sham painted out", "mask": sham})
+        except regions.ImpossibleEditError as error:
+            told = f"; this edit is not possible here: {error}"
+        p = self.p(*(one["image"] for one in shown))
+        words = [f"{p[0]:.3f}", *(f"{value:.3f} without {what}" for value, what
+                                  in zip(p[1:], ("the tumor", "a sham"), strict=False))]
+        net = f"; Net-Drop {p[2] - p[1]:.3f}" if len(p) == 3 else told
+        for one, value in zip(shown, p, strict=True):
+            one["note"] = f"P = {value:.3f}"
+        return pictures.strip(shown, tag=self.tag), (
             f"Infill {infill}, radius {radius_px} px, mask grown by {dilation_px} px: P is "
-            f"{p[0]:.3f}, {p[1]:.3f} without the tumor, {p[2]:.3f} without a sham; "
-            f"Net-Drop {p[2] - p[1]:.3f}."
-        )
-        return pictures.strip(shown, tag=self.tag), words
+            f"{', '.join(words)}{net}.")
 
     def filmstrip(self, dilations, infill=HEADLINE_INFILL, radius_px=edits.RADIUS_PX):
         """A figure of the removal at growing masks, and P of the true class at each."""

@@ -12,6 +12,7 @@ from IPython.display import Markdown, display
 from tumorcf_lib import config, rowfiles
 from tumorcf_lib.data import archives, preprocess
 from tumorcf_lib.figures import style
+from tumorcf_lib.stats.rows import of_patients
 from tumorcf_lib.study import results, runtime, side_studies, stages
 
 COHORT_COLUMN = "cohort"  # of published tables of phantoms
@@ -160,7 +161,7 @@ def show(fig, *sentences):
 
 def tell(*sentences):
     """Sentences as text, not in monospace; files say "persons", prose says "patients"."""
-    display(Markdown("\n\n".join(sentences).replace(" persons", " patients")))
+    display(Markdown(of_patients("\n\n".join(sentences))))
 
 
 def source(function):
@@ -213,5 +214,5 @@ def table(frame, digits=2):
 
     rows = [["---"] * frame.shape[1], *(map(cell, row) for row in frame.itertuples(index=False))]
     lines = [" | ".join(line) for line in (frame.columns, *rows)]
-    display(Markdown("\n".join(f"| {line} |" for line in lines)))
+    display(Markdown(of_patients("\n".join(f"| {line} |" for line in lines))))
 

@@ -160,7 +160,7 @@ def check_split(path, published) -> None:
         f"Expected the split that the published weights were trained with, "
         f"{config.shown(published / 'split.csv')}, got another in {config.shown(path)}: the "
         f"networks learned from, or were chosen by, {len(seen)} of its {len(tested)} tested "
-        "persons. A network must not be tested on persons it has seen. Use the dataset and the "
+        "patients. A network must not be tested on patients it has seen. Use the dataset and the "
         "version of the code that they were published with, or train: run from 03 on, without "
         "--reference."
     )
