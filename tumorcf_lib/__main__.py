@@ -220,8 +220,7 @@ def test(options, chosen=("-m", "not monthly"), n_steps=2):
 
 DATA = (option("--data", metavar="DIR", type=_folder, help="folder of the dataset, else data/"),
         option("--partial", action="store_true", help="go on with a part of the dataset"))
-SEED = option("--seed", metavar="N", type=_seed, default="0",
-              help="of training, and of where shams lie")
+SEED = option("--seed", metavar="N", type=_seed, default="0", help="of training and of sham places")
 STUDY = (option("--profile", metavar="NAME", type=_named, default="auto", help="smoke, demo, "
                 "calibration, paper-lite, paper-lite-cv, paper; auto: what fits this machine"),
          *DATA, SEED)
@@ -231,16 +230,14 @@ RUN = (
     option("--fresh", action="store_true", help="redo what is up to date, too"),
     option("--reference", action="store_true", help="published weights in place of 03's"),
 )
-CV = (option("--profile", type=_named, default="paper-lite-cv", help="or: smoke-cv, paper"), *DATA,
-      SEED)
+CV = (option("--profile", type=_named, default="paper-lite-cv", help="one with folds"), *DATA, SEED)
 FOLD = option("--fold", type=int, action="append", help="several may be given; default: all")
 TRAIN = (
     *CV, FOLD, option("--recipe", default="", help="a recipe to try, on validation patients only"),
     option("--network", metavar="KIND", default="plain",
            help="or: shuffled (labels), without_mr (no patient MR...), hardened, looking"),
 )
-SCRATCH = (*DATA, SEED,
-           option("--epochs", type=int, help="of the whole schedule (default: 10)"),
+SCRATCH = (*DATA, SEED, option("--epochs", type=int, help="of the whole schedule (default: 10)"),
            option("--minutes", type=float, default=20.0, help="then stop; run again to go on"),
            option("--size", type=int, help="side of the slices in px (default: 128)"))
 CHECK = option("--check", action="store_true", help="also draw and verify tables and figures")
@@ -270,8 +267,7 @@ COMMANDS = {
     "pool": (pool, "put the finished units together; 1 if a seed lacks a fold", (*CV, CHECK),
              {"--profile smoke-cv": "after its units"}),
     "leak": (_alone("leak", "leak", "n_folds", "seed"), "measure what a leaking split is worth",
-             (*DATA, SEED, option("--folds", dest="n_folds", type=int, default=1,
-                                  help="how many (of 5)")),
+             (*DATA, SEED, option("--folds", dest="n_folds", type=int, default=1, help="of the five")),
              {"": "one fold of each kind", "--folds 5": "all five"}),
     "scratch": (_alone("scratch", "resnet50-scratch", "size", "epochs", "minutes", "seed"), "train "
                 "a ResNet-50 from random weights", SCRATCH, {"--minutes 20": "begin, or go on"}),
