@@ -70,7 +70,7 @@ class Lesson:
                 control = edits.remove(self.slice, sham, **how, avoid=self.mask)
                 shown.append({"image": control, "title": "sham painted out", "mask": sham})
         except regions.ImpossibleEditError as error:
-            told = f"; this edit is not possible here: {error}"
+            told = f"; this edit is not possible here: {error}".rstrip(".")
         p = self.p(*(one["image"] for one in shown))
         words = [f"{p[0]:.3f}", *(f"{value:.3f} without {what}" for value, what
                                   in zip(p[1:], ("the tumor", "a sham"), strict=False))]
