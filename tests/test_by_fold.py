@@ -11,7 +11,6 @@ from tiny_study import (
     allow_small_splits,
     run_to_inputs,
     run_to_rows,
-    slices_tested,
     small_network,
 )
 
@@ -67,14 +66,6 @@ def test_a_finished_training_is_not_repeated(finished, monkeypatch):
     third.finish()
     assert history["best"].sum() == 1
     assert "seconds" not in history
-
-
-def test_every_tested_slice_is_predicted_and_audited_and_no_other(finished):
-    fourth = finished.folder / "04_evaluation" / "rows_predictions.csv.gz"
-    fifth = finished.folder / "05_counterfactuals" / "rows_edits.csv.gz"
-    tested = slices_tested(finished)
-    assert set(rowfiles.read_table(fourth)["slice_id"]) == tested
-    assert set(rowfiles.read_table(fifth)["slice_id"]) == tested
 
 
 def test_the_audits_original_is_the_evaluations_prediction(finished):
@@ -139,27 +130,6 @@ def test_a_killed_training_goes_on_and_ends_as_an_undisturbed_one(finished, tmp_
     assert (third.folder / weights).read_bytes() == (
         finished.folder / "03_training" / weights
     ).read_bytes()
-
-
-def test_a_kill_before_the_network_is_stored_costs_no_epoch(finished, tmp_path, monkeypatch):
-    from tumorcf_lib.networks import training
-
-    def killed(*_, **__):
-        raise KeyboardInterrupt
-
-    study = run_to_inputs(tmp_path / "killed")
-    classifier.set_up(study.seed)
-    third = results.open_stage(study, "03_training")
-    given = third, by_fold.load_prepared(third), third.read("01_data", "split")
-    with monkeypatch.context() as patch:
-        patch.setattr(classifier, "save_float16", killed)
-        with pytest.raises(KeyboardInterrupt):
-            by_fold.train(*given)
-    monkeypatch.setattr(training, "_train_epoch", lambda *_, **__: pytest.fail("trained again"))
-    by_fold.train(*given)
-    weights = (third.folder / "weights_fold0.npz").read_bytes()
-    assert weights == (finished.folder / "03_training" / "weights_fold0.npz").read_bytes()
-    assert not list(third.folder.rglob("checkpoint.npz"))
 
 
 def test_a_changed_recipe_trains_anew(finished, tmp_path, monkeypatch):

@@ -112,18 +112,6 @@ def test_differences_between_neighbors_are_taken_slice_by_slice(rows, scores):
     assert list(effects.index) == ["rho 0 - rho 0.5", "rho 0.5 - rho 1", "slope"]
 
 
-def test_a_group_of_few_persons_is_undecided(scores):
-    table = tables.trend_table(scores, n_resamples=100)
-    assert table.loc[table["group"] == "A", "verdict"].eq("undecided").all()
-    assert table.loc[table["group"] == "all", "verdict"].ne("undecided").any()
-
-
-def test_a_separation_without_both_ends_is_refused(scores):
-    kept = scores[scores["network"] != "rho 1"]
-    with pytest.raises(tables.CalibrationRowsError, match="rho 0 and rho 1"):
-        tables.separation_table(kept, n_resamples=10)
-
-
 # -- networks ----------------------------------------------------------------
 
 
@@ -160,25 +148,6 @@ def test_fitted_norms_standardize_what_random_weights_send_them(random_network, 
         assert np.abs(output.mean(axis=(0, 1, 2))).mean() < 0.15
         assert np.abs(output.std(axis=(0, 1, 2)) - 1).mean() < 0.15
     assert all(norm.momentum == 0.9 for norm in norms)
-
-
-def test_a_random_network_answers_slices_differently_and_the_same_seed_alike(
-    random_network, slices
-):
-    from tumorcf_lib.networks import ignorant, training
-
-    again = ignorant.random_network(PROFILE, slices, n_classes=3, seed=4)
-    first, second = (training.predict(model, slices[:9]) for model in (random_network, again))
-    np.testing.assert_array_equal(first, second)
-    assert first.std(axis=0).min() > 1e-3
-
-
-def test_shuffled_labels_stay_with_the_person_and_keep_their_counts():
-    cohort, _ = calibration.training_cohort(PROFILE, 0.0)
-    dealt = unit.deal(cohort.persons, cohort.labels, 1)
-    assert pd.Series(dealt).groupby(cohort.persons).nunique().eq(1).all()
-    assert (np.bincount(dealt) == np.bincount(cohort.labels)).all()
-    assert (dealt != cohort.labels).mean() > 0.3
 
 
 # -- the whole ---------------------------------------------------------------
@@ -239,13 +208,6 @@ def test_what_is_published_can_be_recomputed_and_a_changed_number_is_found(finis
     assert set(table["cohort"]) == {"calibration phantom"}
     rowfiles.write_table(table.assign(effect=table["effect"] + 0.1), target / "table_null.csv")
     assert calibration.STUDY.verify(target, publish._compare)[0]
-
-
-def test_publishing_twice_gives_the_same_bytes(finished, tmp_path):
-    first, second = (
-        calibration.publish(finished, tmp_path / name, profile=PROFILE) for name in "ab"
-    )
-    assert (first / "manifest.json").read_bytes() == (second / "manifest.json").read_bytes()
 
 
 def test_the_tiny_version_gives_the_same_tables():

@@ -70,14 +70,6 @@ def test_class_metrics_and_confusion_equal_those_of_scikit_learn(sample):
     assert (found == reference.confusion_matrix(labels, p.argmax(axis=1))).all()
 
 
-def test_resamples_keep_the_number_of_patients_of_each_class(sample):
-    labels, _, persons = sample
-    weights = c.person_weights(persons, labels, n_resamples=20)
-    for k in range(3):
-        one_each = [np.flatnonzero(persons == q)[0] for q in np.unique(persons[labels == k])]
-        assert (weights[:, one_each].sum(axis=1) == len(one_each)).all()
-
-
 def test_absent_classes_raise_no_warning_score_zero_and_have_no_curve():
     p, once = np.array([[0.6, 0.3, 0.1], [0.2, 0.7, 0.1], [0.5, 0.4, 0.1]]), np.ones((1, 3))
     with warnings.catch_warnings():
@@ -88,23 +80,6 @@ def test_absent_classes_raise_no_warning_score_zero_and_have_no_curve():
         assert one["balanced accuracy"][0] == pytest.approx(2 / 3)
         own = c.by_class([0, 1, 0], p, once)
         assert [own[name][0, 2] for name in own] == [0, 0, 0]
-
-
-def test_bins_agree_with_a_loop_over_slices(sample):
-    labels, p, _ = sample
-    found = c.reliability_bins(labels, p)
-    for b, row in found.iterrows():
-        own = [i for i in range(90) if b / 15 < p[i].max() <= (b + 1) / 15]
-        assert row["n"] == len(own)
-        if own:
-            assert row["confidence"] == pytest.approx(p[own].max(axis=1).mean())
-            assert row["accuracy"] == pytest.approx((p[own].argmax(axis=1) == labels[own]).mean())
-        else:
-            assert row[["confidence", "accuracy"]].isna().all()
-
-
-def test_a_probability_just_above_1_falls_into_the_last_bin():
-    assert c.reliability_bins([0], np.array([[1.0000001, 0.0]]))["n"].tolist() == [0] * 14 + [1]
 
 
 def test_the_fitted_temperature_undoes_a_known_sharpening():

@@ -34,28 +34,6 @@ def test_the_head_is_pooling_dense_256_dropout_and_a_float32_softmax(model):
     assert model.get_layer("probabilities").compute_dtype == "float32"
 
 
-def test_half_precision_stays_inside_the_model():
-    model = classifier.build(PROFILE, precision="mixed_bfloat16")
-    assert model.get_layer("hidden").compute_dtype == "bfloat16"
-    assert model.get_layer("probabilities").compute_dtype == "float32"
-    assert keras.config.dtype_policy().name == "float32"
-
-
-def test_equal_seeds_start_from_equal_heads():
-    heads = [
-        classifier.build(PROFILE, seed=seed).get_layer("hidden").get_weights()[0]
-        for seed in (1, 1, 2)
-    ]
-    np.testing.assert_array_equal(heads[0], heads[1])
-    assert np.abs(heads[0] - heads[2]).max() > 0
-
-
-def test_probabilities_are_float64_and_sum_to_one(model, slices):
-    probabilities = classifier.predict(model, slices)
-    assert probabilities.shape == (5, 3) and probabilities.dtype == np.float64
-    np.testing.assert_allclose(probabilities.sum(axis=1), 1, atol=1e-6)
-
-
 def test_the_batch_size_does_not_matter(model, slices):
     at_once = classifier.predict(model, slices, batch_size=5)
     in_pieces = classifier.predict(model, slices, batch_size=2)
@@ -80,12 +58,6 @@ def test_float16_files_of_equal_weights_have_equal_bytes(model, tmp_path):
     assert (tmp_path / "a.npz").read_bytes() == (tmp_path / "b.npz").read_bytes()
 
 
-def test_weights_over_the_limit_are_refused_and_leave_no_file(model, tmp_path):
-    with pytest.raises(classifier.WeightsTooLargeError, match="at most 1000 bytes"):
-        classifier.save_float16(model, tmp_path / "weights.npz", max_bytes=1000)
-    assert not list(tmp_path.iterdir())
-
-
 def test_weights_of_another_network_are_refused_by_name(model, tmp_path):
     path = tmp_path / "weights.npz"
     classifier.save_float16(model, path)
@@ -95,20 +67,6 @@ def test_weights_of_another_network_are_refused_by_name(model, tmp_path):
     np.savez(path, **arrays)
     with pytest.raises(classifier.WeightsMismatchError, match="hidden/kernel"):
         classifier.load_float16(PROFILE, path)
-
-
-def test_the_float16_file_needs_no_pretrained_weights(model, tmp_path, monkeypatch):
-    classifier.save_float16(model, tmp_path / "weights.npz")
-    asked = []
-    build_backbone = classifier.backbones.build_backbone
-    monkeypatch.setattr(
-        classifier.backbones, "build_backbone",
-        lambda *settings, **options: asked.append(settings[-1])
-        or build_backbone(*settings, **options),
-    )
-    pretrained = dataclasses.replace(PROFILE, weights="imagenet")
-    classifier.load_float16(pretrained, tmp_path / "weights.npz")
-    assert asked == [None]
 
 
 def keras_of(folder, **environment):
@@ -131,16 +89,6 @@ def test_what_another_project_left_in_keras_json_chooses_nothing(tmp_path):
     assert keras_of(tmp_path).stdout.strip() == "tensorflow (None, 2, 2, 1280) float32"
     asked = keras_of(tmp_path, KERAS_BACKEND="no_such")
     assert "MissingBackendError: Expected the backend 'no_such' of Keras" in asked.stderr
-
-
-@pytest.mark.parametrize(
-    ("capability", "precision"),
-    [((6, 1), "float32"), ((7, 5), "mixed_float16"), ((8, 0), "mixed_bfloat16")],
-)
-def test_a_gpu_computes_in_the_halves_that_it_has(monkeypatch, capability, precision):
-    monkeypatch.setattr(classifier, "_has_gpu", lambda: True)
-    monkeypatch.setattr(classifier, "_gpu_capability", lambda: capability)
-    assert classifier.choose_precision("efficientnet_lite0") == precision
 
 
 def test_the_loss_is_scaled_where_gradients_are_float16():

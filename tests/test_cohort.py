@@ -28,24 +28,6 @@ def test_a_cohort_keeps_what_it_was_given_and_finds_the_persons():
     assert (made.name, made.classes, made.source) == ("tiny", CLASSES, "Counted.")
 
 
-def test_slice_ids_count_from_0_if_left_out():
-    assert make().table["slice_id"].tolist() == [0, 1, 2]
-
-
-def test_masks_of_0_and_1_become_bool_and_an_empty_mask_is_allowed():
-    masks = np.zeros((3, 4, 4), np.uint8)
-    masks[1, 2, 2] = 1
-    made = make(masks=masks)
-    assert made.masks.dtype == bool and made.masks.sum() == 1
-    assert all(mask.dtype == bool for mask in make(masks=list(masks)).masks)
-
-
-def test_slices_may_differ_in_size():
-    slices = [np.zeros(shape) for shape in ((2, 3), (4, 4), (5, 1))]
-    made = make(slices=slices, masks=[slice > 0 for slice in slices])
-    assert [slice.shape for slice in made.slices] == [(2, 3), (4, 4), (5, 1)]
-
-
 def nan_slices():
     slices = np.zeros((3, 4, 4))
     slices[2, 1, 1] = np.nan
@@ -136,14 +118,6 @@ def test_a_subset_of_an_array_copies_what_is_used_and_no_more(indices, data):
     np.testing.assert_array_equal(np.asarray(part.subset(again).masks), expected[again] > 40)
 
 
-def test_a_subset_of_no_slices_is_empty():
-    made = cohort.from_arrays(
-        np.zeros((2, 3, 3)), np.zeros((2, 3, 3), bool), [0, 1], ["a", "b"],
-        classes=("x", "y"), name="two", source=".",
-    )
-    assert len(made.subset([])) == len(made.subset([]).slices) == 0
-
-
 # -- what a cohort consists of -------------------------------------------------
 
 
@@ -175,23 +149,3 @@ def test_without_planes_examples_lie_at_the_percentiles_of_their_class():
     chosen = cohort.examples(slices(), ("a", "b"))
     assert chosen["tumor_share"].tolist() == [1, 10, 19, 1, 2, 3]
     assert chosen.index.tolist() == [1, 10, 19, 22, 23, 21]
-
-
-def test_with_planes_there_is_the_median_slice_of_each_plane():
-    planes = ["axial"] * 7 + ["coronal"] * 7 + ["sagittal"] * 7 + ["axial", "coronal", "sagittal"]
-    chosen = cohort.examples(slices(planes), ("a", "b"))
-    assert chosen["tumor_share"].tolist() == [3, 10, 17, 3, 1, 2]
-    assert chosen["shown_as"].tolist() == ["axial", "coronal", "sagittal"] * 2
-
-
-def test_the_middle_example_of_a_class_has_its_median_tumor_area():
-    chosen = cohort.middle_examples(slices(), ("b", "a"))
-    assert chosen["tumor_share"].tolist() == [2, 10]
-    assert chosen["label"].tolist() == ["b", "a"]
-
-
-def test_persons_are_counted_once_by_the_form_of_their_id():
-    table = pd.DataFrame({"person_id": ["MR1", "MR1", "7", "MR2"], "label": [0, 0, 0, 1]})
-    sites = cohort.sites(table, ("a", "b"))
-    assert sites["persons with MR IDs"].tolist() == [1, 1]
-    assert sites["other persons"].tolist() == [1, 0]

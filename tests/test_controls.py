@@ -11,8 +11,7 @@ from tiny_study import TINY, allow_small_splits, run_to_rows, slices_tested
 from tumorcf_lib import config, rowfiles
 from tumorcf_lib.controls import detector, probes as probes_of, quality as quality_of
 from tumorcf_lib.edits import plan
-from tumorcf_lib.networks import finetune
-from tumorcf_lib.study import by_fold, controls, results, stages
+from tumorcf_lib.study import by_fold, controls, results
 from tumorcf_lib.tables import derived
 
 pytestmark = pytest.mark.usefixtures("three_blocks")
@@ -65,31 +64,6 @@ def made(study):
             "rows_detector": controls.detector(fifth, prepared, split),
             "covariates": fifth.save_table(controls.covariates(prepared, rows), "covariates"),
         }  # fmt: skip
-
-
-def test_each_fold_has_weights_of_every_network_and_all_differ(study):
-    record = stages.record(study, "03_training")
-    names = [by_fold.weights_name(0, kind) for kind in ("", *controls.NETWORKS)]
-    assert names == ["weights_fold0.npz", "weights_hardened_fold0.npz", "weights_looking_fold0.npz"]
-    assert len({record["hashes"][name] for name in names}) == 3
-
-
-def test_the_history_has_both_networks_epochs_and_no_seconds(study):
-    history = rowfiles.read_table(study.folder / "03_training" / "history_finetune.csv")
-    kept = [name for name in finetune.HISTORY_COLUMNS if name != "seconds"]
-    assert list(history.columns) == ["network", "fold", *kept]
-    epochs = history.groupby("network", sort=False)["epoch"].agg(list).to_dict()
-    assert epochs == {"hardened": [0, 1], "looking": [0, 1]}  # epoch 0: before
-
-
-def test_a_finished_fine_tuning_is_not_repeated(study, monkeypatch):
-    monkeypatch.setattr(controls, "_finetune_one", lambda *_: pytest.fail("tuned again"))
-    third = _stage(study, "03_training")
-    history = controls.finetune(third, by_fold.load_prepared(third), third.read("01_data", "split"))
-    before = rowfiles.read_table(third.folder / "history_finetune.csv")
-    pd.testing.assert_frame_equal(rowfiles.round_trip(history), before)
-
-
 
 
 def test_both_networks_are_audited_with_the_planned_edits_on_the_slices_tested(study, made):

@@ -5,7 +5,6 @@ import pandas as pd
 import pytest
 from fake_rows import audit_rows
 
-from tumorcf_lib import rowfiles
 from tumorcf_lib.controls import covariates
 from tumorcf_lib.edits.scores import slice_scores
 from tumorcf_lib.stats import estimates, persons
@@ -41,25 +40,6 @@ def test_contrast_is_inside_minus_the_ring_and_nothing_beyond():
     row = covariates.slice_covariates(*_head(3.0, 1.0, -1.0), ["a"]).iloc[0]
     assert row["contrast"] == pytest.approx(2.0)
     assert (row["area_px"], row["area_share"]) == (36, 0.01)
-
-
-def test_a_wider_ring_takes_in_what_lies_beyond():
-    wide = covariates.slice_covariates(*_head(3.0, 1.0, 0.0), ["a"], ring_px=12)
-    assert wide["contrast"].iloc[0] > 2.0
-
-
-def test_the_ring_leaves_out_the_air():
-    slice, _ = _head(1.0, 1.0, 1.0)
-    mask = np.zeros_like(slice, bool)
-    mask[0, 5:10, 25:35] = True  # at the head's border
-    assert covariates.slice_covariates(slice, mask, ["a"])["contrast"].iloc[0] == pytest.approx(
-        0, abs=0.05)
-
-
-def test_an_empty_mask_has_no_contrast():
-    slice, mask = _head(3.0, 1.0, 0.0)
-    row = covariates.slice_covariates(slice, ~mask & mask, ["a"]).iloc[0]
-    assert row["area_px"] == 0 and np.isnan(row["contrast"])
 
 
 def test_depth_is_that_of_the_tumor_not_of_a_sham_or_a_grown_mask():
@@ -100,34 +80,3 @@ def test_least_squares_and_its_resamples_agree_with_a_slow_loop(planted):
     value = np.linalg.lstsq(x, own["net_drop"], rcond=None)[0][0]
     low, high = persons.interval(np.array(slow), 11)
     assert (row["ols"], row["boot_low"], row["boot_high"]) == pytest.approx((value, low, high))
-
-
-def test_holm_runs_over_the_covariates_of_a_group(planted):
-    found = covariates.covariate_table(*planted, n_resamples=10)
-    for _, rows in found.groupby(["score", "group"]):
-        assert rows["p_holm"].min() == pytest.approx(min(3 * rows["p"].min(), 1))
-
-
-def test_a_covariate_that_never_varies_is_named(planted):
-    scores, table = planted
-    found = covariates.covariate_table(scores, table.assign(depth_px=3.0), n_resamples=10)
-    assert set(found["reason"]) == {"no variation in depth"}
-
-
-def test_without_depth_or_without_slices_there_are_rows_with_reasons(planted):
-    scores, table = planted
-    found = covariates.covariate_table(scores, table.drop(columns="depth_px"), n_resamples=10)
-    assert set(found["covariate"]) == {"area", "contrast"}
-    none = covariates.covariate_table(scores.assign(net_drop=np.nan), table, n_resamples=10,
-                                      columns=["net_drop"])
-    assert set(none["reason"]) == {"no slices"}
-
-
-def test_published_rows_and_covariates_give_the_same_table(planted):
-    rows = audit_rows({"glioma": 0.3}, n_persons=11, n_slices=4)
-    table = planted[1]
-    one = covariates.covariate_table(slice_scores(rows), table, n_resamples=20)
-    again = covariates.covariate_table(slice_scores(rowfiles.round_trip(rows)),
-                                       rowfiles.round_trip(table), n_resamples=20)
-    assert one["reason"].tolist() == again["reason"].tolist()
-    np.testing.assert_allclose(one[["effect", "ols"]], again[["effect", "ols"]], atol=1e-3)

@@ -82,17 +82,6 @@ def test_an_edit_that_changes_nothing_is_not_seen(rows):
     assert (nothing["verdict"] == "undecided").all()
 
 
-def test_a_black_hole_is_always_seen(rows):
-    table = detector_table(rows, n_resamples=50)
-    hole = table[(table["infill"] == "hole") & (table["group"] == "all")]
-    assert (hole["auc"] > 0.97).all()
-
-
-def test_an_infill_with_too_few_training_slices_is_not_scored(rows):
-    rare = rows[rows["infill"] == "rare"]
-    assert rare["score"].isna().all()  # five training slices of the ten that are needed
-
-
 def test_equal_seeds_score_alike_and_validation_slices_are_never_read(prepared, parts):
     slices = prepared.slices.copy()
     slices[parts == "validation"] = np.nan
@@ -116,11 +105,3 @@ def test_a_patch_covers_the_box_and_its_margin_in_cells_of_the_map():
     # Rows 20 to 30 less and plus 4 of 64: cells 2 to 4; columns 0 to 5: cells 0 and 1.
     patch = detector._patch(features, (20, 30, 0, 5), (64, 64))
     assert patch[..., 0].tolist() == features[2:5, 0:2, 0].tolist()
-
-
-def test_both_backbones_have_the_blocks_that_are_looked_at():
-    from tumorcf_lib.networks import backbones
-
-    for name, blocks in detector.BLOCKS.items():
-        network = backbones.build_backbone(name, 64, None)
-        assert all(network.get_layer(block) is not None for block in blocks)

@@ -98,12 +98,6 @@ def test_what_is_named_counts_with_what_it_uses_of_its_module_and_nothing_else(
     assert seen == changes
 
 
-@pytest.mark.parametrize("name", ["four", "one.G", "deep.four", "four.five"])
-def test_a_name_of_nothing_is_refused(library, name):
-    with pytest.raises(LookupError, match=name):
-        digests.code_digest(name)
-
-
 def test_files_of_packages_count_by_content_not_by_time(tmp_path, monkeypatch):
     (tmp_path / "a_package").mkdir()
     (tmp_path / "a_package" / "__init__.py").write_text("")

@@ -6,7 +6,6 @@ import pytest
 from fake_rows import audit_rows, one_slice, with_classes
 
 from tumorcf_lib.config import CLASSES
-from tumorcf_lib.edits.scores import InvalidRowsError, slice_scores
 from tumorcf_lib.stats import estimates, persons
 from tumorcf_lib.stats.rows import of_group
 from tumorcf_lib.tables import energy
@@ -57,19 +56,6 @@ def test_one_slice_agrees_with_a_hand_calculation():
     assert row["net_drop_matched"] == pytest.approx(0.7 - 0.3)
 
 
-def test_a_wider_factor_matches_more_shams():
-    row = energy.slice_energy(HAND, factor=2).iloc[0]
-    assert row["n_matched"] == 3
-    assert row["net_drop_matched"] == pytest.approx(row["net_drop"])
-
-
-def test_net_drop_is_that_of_the_scores(unlike):
-    own = energy.slice_energy(unlike).set_index("slice_id")
-    scores = slice_scores(unlike).set_index("slice_id")
-    for name in ("net_drop", "net_drop_lo"):
-        pd.testing.assert_series_equal(own[name].sort_index(), scores[name].sort_index())
-
-
 def test_a_drop_that_only_follows_the_energy_has_no_residual(unlike):
     strong = unlike.copy()
     own = energy.slice_energy(strong)
@@ -116,54 +102,7 @@ def test_every_resample_estimates_the_slopes_anew(group):
     assert (found.low, found.high) != pytest.approx((frozen.low, frozen.high), rel=1e-6)
 
 
-def test_weighted_medians_are_those_of_repeated_values():
-    rng = np.random.default_rng(0)
-    values = rng.normal(size=9).round(1)
-    weights = rng.integers(0, 4, (40, 9))
-    expected = [np.median(np.repeat(values, row)) for row in weights]
-    assert energy.weighted_medians(values, weights.astype(float)) == pytest.approx(expected)
-
-
-def test_the_table_has_every_quantity_for_every_group(unlike):
-    table = energy.energy_table(unlike, n_resamples=40)
-    assert not table.duplicated(["quantity", "scale", "group"]).any()
-    counts = table.groupby("quantity").size().to_dict()
-    assert counts["rms_ratio"] == counts["share_matched"] == counts["share_within"] == 4
-    assert counts["net_drop_residual"] == counts["net_drop_same"] == 8
-    assert counts["sham_slope"] == 6  # classes only, two scales
-    slopes = table[(table["quantity"] == "sham_slope") & (table["scale"] == "probability")]
-    assert slopes["effect"].to_numpy() == pytest.approx(0.1)
-
-
-def test_shares_where_all_slices_agree_get_an_exact_interval():
-    rows = audit_rows({}, n_persons=10, n_places=3)  # shams of RMS 0.1, 0.2, 0.3
-    table = energy.energy_table(rows, n_resamples=20)
-    own = table[(table["quantity"] == "share_matched") & (table["group"] == "glioma")].iloc[0]
-    assert (own["effect"], own["high"]) == (1, 1)
-    assert own["low"] == pytest.approx(0.025 ** (1 / 10))
-
-
-def test_how_far_the_residual_extrapolates_is_written_beside_it():
-    rows = audit_rows({}, n_persons=2, n_places=2).assign()
-    rows.loc[rows["edit"] == "remove", "edit_rms"] = 0.5
-    table = energy.energy_table(rows, n_resamples=20).set_index(["quantity", "scale", "group"])
-    note = table.loc[("net_drop_residual", "probability", "all"), "note"]
-    assert note == "extrapolates on 100% of the slices"
-
-
 def test_with_one_sham_a_slice_there_is_no_slope_and_the_table_says_so():
     table = energy.energy_table(audit_rows({}, n_places=1), n_resamples=20)
     own = table[table["quantity"] == "net_drop_residual"]
     assert own["effect"].isna().all() and set(own["note"]) == {energy.NO_SLOPE}
-
-
-def test_without_shams_the_table_says_so():
-    rows = audit_rows({})
-    table = energy.energy_table(rows[rows["edit"] != "sham"], n_resamples=20)
-    assert set(table["note"]) == {"no slices"} and table["effect"].isna().all()
-    assert table["n_slices"].eq(0).all()
-
-
-def test_rows_of_two_networks_are_refused():
-    with pytest.raises(InvalidRowsError, match="one network"):
-        energy.slice_energy(pd.concat([HAND, HAND]))

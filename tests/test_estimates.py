@@ -39,15 +39,6 @@ def expanded(slow, n, df):
     return tuple(np.quantile(slow, [tail, 1 - tail]))
 
 
-def test_every_resample_holds_as_many_patients_of_each_stratum_as_the_sample():
-    _, who, strata = sample(np.random.default_rng(0))
-    counts = draws(who, strata, 50)
-    stratum_of = dict(zip(who, strata, strict=True))
-    for stratum in range(3):
-        columns = [k for k, p in enumerate(sorted(stratum_of)) if stratum_of[p] == stratum]
-        assert (counts[:, columns].sum(axis=1) == len(columns)).all()
-
-
 def test_mean_equals_a_slow_loop_over_drawn_patients():
     values, who, strata = sample(np.random.default_rng(2))
     e = estimates.bootstrap_mean(values, who, strata, n_resamples=60, null=0.0)
@@ -59,19 +50,6 @@ def test_mean_equals_a_slow_loop_over_drawn_patients():
     by_person = [values[who == p].mean() for p in set(who)]
     assert e.mean_of_person_means == pytest.approx(np.mean(by_person))
     assert (e.n_slices, e.n_persons) == (len(values), 12)
-
-
-def test_difference_equals_a_slow_loop_when_patients_are_in_both_groups():
-    values, who, strata = sample(np.random.default_rng(4))
-    first = np.random.default_rng(5).random(len(values)) < 0.4
-    e = estimates.bootstrap_matched_difference(values, first, strata * 0, who, strata,
-                                               n_resamples=60)
-    slow = by_loop(values, who, strata, 60,
-                   lambda i: values[i][first[i]].mean() - values[i][~first[i]].mean())
-    assert e.value == pytest.approx(values[first].mean() - values[~first].mean())
-    n = min(len(set(who[first])), len(set(who[~first])))
-    assert e.n_persons_smallest == n
-    assert (e.low, e.high) == pytest.approx(expanded(slow, n, n - 1))
 
 
 def matched_by_loop(values, first, cells):
@@ -95,32 +73,6 @@ def test_matched_difference_equals_a_slow_loop_over_cells():
     n = e.n_persons_smallest
     assert (e.low, e.high) == pytest.approx(expanded(slow, n, n - 1))
     assert e.n_slices == len(values) - 1
-
-
-def test_matching_removes_a_difference_that_the_cells_explain():
-    cells = np.repeat([0, 1], 40)
-    values = np.where(cells == 1, 1.0, 0.0)
-    first = np.tile([True, False, False, False], 20) ^ (cells == 1)  # rare in 0, common in 1
-    raw, matched = (
-        estimates.bootstrap_matched_difference(values, first, c, np.arange(80), np.zeros(80),
-                                               n_resamples=50)
-        for c in (np.zeros(80), cells)
-    )
-    assert raw.value == pytest.approx(0.75 - 0.25) and matched.value == 0
-
-
-def test_matching_without_any_common_cell_has_no_value():
-    first = np.repeat([True, False], 15)
-    e = estimates.bootstrap_matched_difference(np.ones(30), first, first, np.arange(30),
-                                               np.zeros(30), n_resamples=20, null=0)
-    assert np.isnan([e.value, e.low, e.p]).all()
-    assert e.n_slices == e.n_persons_smallest == 0
-
-
-def test_interval_of_many_patients_has_the_width_of_the_normal_law():
-    values = np.random.default_rng(14).normal(0, 1, 400)
-    e = estimates.bootstrap_mean(values, np.arange(400), np.zeros(400), n_resamples=4000)
-    assert e.high - e.low == pytest.approx(2 * 1.959964 * values.std() / 20, rel=0.05)
 
 
 def test_copies_of_a_slice_do_not_narrow_the_interval():

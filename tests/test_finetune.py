@@ -9,9 +9,8 @@ from keras import layers
 from tiny_heads import SIZE, cohort
 
 from tumorcf_lib import config
-from tumorcf_lib.edits import edits, regions, shams
-from tumorcf_lib.edits.head import head_mask
-from tumorcf_lib.networks import finetune, speed, training
+from tumorcf_lib.edits import edits
+from tumorcf_lib.networks import finetune
 
 PROFILE = dataclasses.replace(
     config.get("smoke"), size_px=SIZE, batch_size=8, predict_batch_size=16, epochs=4,
@@ -130,23 +129,6 @@ def test_norms_keep_their_state(done):
     assert changed == [True, True] + [False] * 4 + [True, True]
 
 
-def test_of_a_network_whose_head_alone_was_trained_the_head_alone_is_fine_tuned():
-    before, profile = tiny_model().get_weights(), dataclasses.replace(PROFILE, warmup_epochs=4)
-    after = run(profile=profile).model.get_weights()
-    changed = [bool((a != b).any()) for a, b in zip(after, before, strict=True)]
-    assert changed == [False] * 6 + [True, True]
-
-
-def test_memory_mapped_slices_give_the_weights_of_slices_in_memory(done, tmp_path):
-    slices, masks, *rest = done.data
-    mapped = []
-    for name, array in (("slices", slices), ("masks", masks)):
-        np.save(tmp_path / f"{name}.npy", array)
-        mapped.append(np.load(tmp_path / f"{name}.npy", mmap_mode="r"))
-    weights = run((*mapped, *rest)).model.get_weights()
-    assert_equal_weights(weights, done.weights)
-
-
 def test_the_last_row_of_the_history_scores_the_weights_that_are_kept(done):
     """By a slow loop: the kept model, slice by slice, on edits made here."""
     slices, masks, labels, _, parts = done.data
@@ -162,79 +144,6 @@ def test_the_last_row_of_the_history_scores_the_weights_that_are_kept(done):
     assert last["val_p_remove"] == pytest.approx(np.mean(p_remove), abs=1e-5)
     assert last["val_delta_drop"] == pytest.approx(np.mean(p_orig) - np.mean(p_remove), abs=1e-5)
     assert last["val_focus"] == pytest.approx(np.mean(p_only), abs=1e-5)
-
-
-def test_the_history_begins_with_the_network_as_it_was(done):
-    untouched = run(profile=dataclasses.replace(PROFILE, finetune_epochs=0))
-    assert_equal_weights(untouched.model.get_weights(), tiny_model().get_weights())
-    history = done.result.history
-    assert history["epoch"].tolist() == [0, 1, 2]
-    assert tuple(history.columns) == finetune.HISTORY_COLUMNS
-    assert history.iloc[0].equals(untouched.history.iloc[0])
-
-
-def test_folded_norms_train_as_those_of_the_network_as_built_do(monkeypatch):
-    """A functional network, whose norms are folded: equal but for rounding."""
-    calls, fold = [], finetune.folded
-    monkeypatch.setattr(finetune, "folded", lambda model: calls.append(fold(model)) or calls[-1])
-    ours = run(model=functional())
-    monkeypatch.setattr(finetune, "folded", lambda model: model)
-    theirs = run(model=functional())
-    assert any(isinstance(layer, speed.FoldedConvolution) for layer in calls[0].layers)
-    before = functional().get_weights()
-    weights = zip(ours.model.get_weights(), theirs.model.get_weights(), before, strict=True)
-    apart, moved = np.max(
-        [(np.abs(own - other).max(), np.abs(own - first).max()) for own, other, first in weights],
-        axis=0,
-    )
-    assert apart < 0.05 * moved
-    columns = [name for name in ours.history if name.startswith("val_")]
-    np.testing.assert_allclose(ours.history[columns], theirs.history[columns], atol=1e-5)
-
-
-def functional():
-    """The tiny network as a graph of layers, its norm drawn so that folding it matters."""
-    keras.utils.set_random_seed(0)
-    tiny, inputs = tiny_model(), keras.Input((SIZE, SIZE, 1))
-    x = inputs
-    for layer in tiny.layers:
-        x = layer(x)
-    rng = np.random.default_rng(0)
-    norm = tiny.layers[1]
-    norm.set_weights([rng.uniform(0.5, 1.5, weight.shape) for weight in norm.get_weights()])
-    return keras.Model(inputs, x)
-
-
-def test_no_more_validation_slices_are_edited_than_allowed(monkeypatch):
-    monkeypatch.setattr(finetune, "MAX_EDITED", 5)
-    slices, masks, labels, persons, parts = cohort()
-    index = np.flatnonzero(parts == "validation")
-    part = training.Part(slices, index, labels[index], persons[index], 3)
-    validated = finetune.Validated(finetune.Views(part, masks), seed=0)
-    assert validated.shown.tolist() == [0, 3, 6, 9]  # of 12: every third
-
-
-@pytest.mark.parametrize(
-    "spoil, error, message",
-    [
-        (lambda s, m, *rest: (s, m[:, :9], *rest), finetune.MasksMissingError, "of its size"),
-        (lambda s, m, *rest: (s, m & False, *rest), finetune.MasksMissingError, "'train'"),
-        (
-            lambda s, m, y, p, q: (s, m, y, p, np.full(len(q), "test")),
-            training.TrainingInputError,
-            "'train'",
-        ),
-    ],
-)
-def test_masks_and_parts_that_cannot_be_used_are_refused(spoil, error, message):
-    with pytest.raises(error, match=message):
-        run(spoil(*cohort()))
-
-
-def training_views(slices, masks, labels, persons, parts):
-    index = np.flatnonzero(parts == "train")
-    part = training.Part(slices, index, labels[index], persons[index], 3)
-    return finetune.Views(part, masks)
 
 
 def test_a_sham_removal_never_reads_or_touches_the_tumor():
@@ -255,19 +164,6 @@ def test_a_sham_removal_never_reads_or_touches_the_tumor():
     assert n_changed == {20, 38, 60}
 
 
-def test_a_hole_that_fits_nowhere_grown_is_made_at_the_tumors_size():
-    slice = np.full((20, 40), -1, np.float32)
-    slice[4:16, 4:36] = np.random.default_rng(0).uniform(1, 2, (12, 32))
-    mask = np.zeros(slice.shape, bool)
-    mask[5:15, 5:15] = True
-    head = head_mask(slice)
-    assert len(shams.legal_places(mask, head)) and not len(
-        shams.legal_places(regions.dilate(mask, 3), head, tumor=mask)
-    )
-    edited = finetune.remove_elsewhere(slice, mask, np.random.default_rng(0), dilation_px=3)
-    assert np.sum(edited != slice) == 100
-
-
 def test_without_a_legal_place_a_slice_stays_as_it_is():
     slice = np.random.default_rng(0).uniform(1, 2, (12, 12)).astype(np.float32)
     mask = np.zeros(slice.shape, bool)
@@ -275,11 +171,3 @@ def test_without_a_legal_place_a_slice_stays_as_it_is():
     edited = finetune.remove_elsewhere(slice, mask, np.random.default_rng(0))
     np.testing.assert_array_equal(edited, slice)
     assert edited is not slice
-
-
-def test_a_slice_without_a_tumor_is_shown_as_it_is():
-    slices, masks, labels, persons, parts = cohort()
-    masks[0] = False
-    own = training_views(slices, masks, labels, persons, parts)
-    inputs, names = own.batch(np.zeros(20, int), np.random.default_rng(0))
-    assert set(names) == {"original"} and (inputs == slices[0]).all()

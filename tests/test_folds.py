@@ -122,12 +122,6 @@ def test_a_fine_tuned_network_needs_the_one_that_it_starts_from(finished, tmp_pa
         crossval.run(study, fold_numbers=[0], network="hardened", progress=quiet)
 
 
-def test_finished_units_are_left_alone(finished):
-    said = []
-    crossval.run(finished, progress=said.append)
-    assert said == [f"fold {fold}, seed 0: up to date, skipped" for fold in range(3)]
-
-
 def rows_of(study, fold, seed=0, **options):
     return crossval.unit_folder(study, fold, seed, **options) / unit.ROWS
 
@@ -161,21 +155,6 @@ def test_a_killed_unit_goes_on_to_the_same_rows(finished, tmp_path, monkeypatch)
     for name in ("rows_predictions", "rows_edits", "rows_transplants", "history"):
         again = crossval.file_of(rows_of(study, 2), name).read_bytes()
         assert again == crossval.file_of(rows_of(finished, 2), name).read_bytes()
-
-
-def test_a_unit_of_other_settings_is_made_anew(finished, monkeypatch):
-    other = dataclasses.replace(
-        finished, profile=dataclasses.replace(PROFILE, learning_rate=PROFILE.learning_rate * 2)
-    )
-    said = []
-    monkeypatch.setattr(crossval, "prepare", quiet)
-    monkeypatch.setattr(crossval, "make", quiet_make)
-    crossval.run(other, fold_numbers=[0], progress=said.append)
-    assert said[0] == "fold 0, seed 0: settings changed since"
-
-
-def quiet_make(*_, **__):
-    pass
 
 
 def test_if_only_the_audit_changed_the_network_is_kept(finished, tmp_path, monkeypatch):
@@ -251,14 +230,6 @@ time.sleep(1)
 """
 
 
-@pytest.mark.parametrize("text", ["", '{"depends_on": 0', "[]"])
-def test_a_damaged_record_of_a_unit_is_named_and_not_pooled(finished, tmp_path, text):
-    study = copied(finished, tmp_path / "damaged")
-    (rows_of(study, 0) / steps.RECORD).write_text(text)
-    with pytest.raises(crossval.UnitError, match="fold0_seed0/rows/step.json is not as it was"):
-        pool.pool(study)
-
-
 def test_a_units_file_that_was_cut_off_in_copying_is_named_and_not_pooled(finished, tmp_path):
     study = copied(finished, tmp_path / "cut")
     rows = crossval.file_of(rows_of(study, 2), "rows_edits")
@@ -275,30 +246,6 @@ def test_recipes_see_validation_persons_only(finished):
     split = rowfiles.read_table(finished.folder / "01_data" / "split.csv")
     held = split[(split["fold"] == 1) & (split["part"] == "validation")]
     assert set(tried["slice_id"]) == set(held["slice_id"])
-
-
-def test_a_recipe_may_make_the_slices_smaller(finished, monkeypatch):
-    shown = []
-    monkeypatch.setattr(crossval, "make", lambda unit, *_: shown.append(unit.prepared))
-    monkeypatch.setitem(crossval.RECIPES, "small", {"size_px": 16})
-    crossval.run(finished, fold_numbers=[0], recipe="small", progress=quiet)
-    assert shown[0].slices.shape[1:] == (16, 16)
-    assert len(shown[0].slices) == len(shown[0])
-
-
-@pytest.mark.parametrize(("options", "words"), [
-    ({"fold_numbers": [3]}, "no fold 3"),
-    ({"recipe": "magic"}, "no recipe 'magic'"),
-])  # fmt: skip
-def test_what_does_not_exist_is_named(finished, options, words):
-    with pytest.raises(crossval.UnitError, match=words):
-        crossval.run(finished, **options)
-
-
-def test_a_hold_out_profile_has_no_folds(finished):
-    one = dataclasses.replace(finished, profile=tiny_study.TINY)
-    with pytest.raises(crossval.UnitError, match="one hold-out split"):
-        crossval.run(one)
 
 
 def test_shuffled_labels_give_each_patient_one_class_and_each_class_as_many_patients(finished):
@@ -365,13 +312,6 @@ def test_tumors_are_found_by_a_network_of_each_fold_and_audited_beside_the_true_
     assert publish.verify(target)[0] == []
 
 
-def test_masks_need_the_network_of_their_fold(finished, tmp_path):
-    study = copied(finished, tmp_path / "none")
-    shutil.rmtree(crossval.unit_folder(study, 2, 0))
-    with pytest.raises(crossval.UnitError, match="train --profile tiny-cv --fold 2 --seed 0"):
-        predicted_masks.run(study, [2], progress=quiet)
-
-
 def test_a_seed_is_pooled_as_far_as_its_folds_are_there_but_published_whole(finished, tmp_path):
     study = copied(finished, tmp_path / "partial")
     shutil.rmtree(crossval.unit_folder(study, 1, 0))
@@ -410,15 +350,6 @@ def test_units_of_another_making_are_refused_by_what_differs(finished, tmp_path)
     told_otherwise(rows, made_of={"split": "another", "settings": settings | {"epochs": 99}})
     with pytest.raises(crossval.UnitError, match="fold 2, seed 0 .*fold2_seed0.* epochs is 99"):
         pool.pool(study)
-
-
-def test_versions_that_differ_between_units_are_named(finished, tmp_path):
-    study, said = copied(finished, tmp_path / "versions"), []
-    told_otherwise(rows_of(study, 1), versions={"keras": "2.0"})
-    pool.pool(study, progress=said.append)
-    line, done = said
-    assert done.startswith("Rows of 5 units")
-    assert line.startswith("Units were made by several versions of keras: 2.0 (plain fold 1,")
 
 
 def test_the_digest_of_a_units_making_is_the_one_that_published_units_carry(finished):
@@ -466,7 +397,6 @@ def test_tables_and_figures_are_made_again_from_published_rows_alone(finished, t
         pooled.STUDY.derive_again(tmp_path / "elsewhere")
 
 
-
 # -- tables with a known answer ----------------------------------------------
 
 
@@ -488,12 +418,6 @@ def test_spread_finds_what_was_planted():
     assert fold == pytest.approx(folds.std(ddof=1))
     assert seed == pytest.approx(seeds.std(ddof=1))
     assert rest == pytest.approx(0, abs=1e-12)
-
-
-def test_one_seed_says_nothing_of_seeds():
-    fold, seed, rest = pooled_tables._components(np.array([[0.9, 0.8, 1.0]]))
-    assert fold == pytest.approx(0.1)
-    assert np.isnan(seed) and np.isnan(rest)
 
 
 def test_a_folds_temperature_comes_from_the_other_folds_alone():

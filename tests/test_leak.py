@@ -11,11 +11,10 @@ from sklearn.metrics import balanced_accuracy_score
 from sklearn.neighbors import KNeighborsClassifier
 
 from tumorcf_lib import rowfiles
-from tumorcf_lib.data import preprocess
 from tumorcf_lib.data.cohort import from_arrays
 from tumorcf_lib.publish import publish
 from tumorcf_lib.stats import persons
-from tumorcf_lib.study import leak, side_studies, unit
+from tumorcf_lib.study import leak, side_studies
 from tumorcf_lib.tables import leak as leak_tables
 
 PROFILE = dataclasses.replace(leak.recipe(), size_px=8, n_resamples=200)
@@ -96,25 +95,6 @@ def test_a_leak_is_worth_what_the_share_of_known_persons_says(derived, arm):
     assert abs(score(derived, arm) - (share + (1 - share) / 3)) < 0.12
 
 
-def test_a_canary_sings_by_a_leaky_split_only(derived):
-    assert score(derived, "canary slice") > 0.9
-    assert score(derived, "canary slice", "verdict") == "supported"
-    assert abs(score(derived, "canary person") - 1 / 3) < 0.2
-    assert score(derived, "canary person", "verdict") == "undecided"
-
-
-def test_canary_labels_stay_with_the_person_and_keep_the_classes_persons(finished, cohort):
-    rows = rowfiles.read_table(finished / "rows_leak.csv.gz")
-    canary = rows[rows["arm"].str.startswith("canary")]
-    assert canary.groupby(["arm", "person_id"])["shown_label"].nunique().eq(1).all()
-    assert 0.5 < (canary["shown_label"] != canary["label"]).mean() < 0.85
-    plain = rows[~rows["arm"].str.startswith("canary")]
-    assert (plain["shown_label"] == plain["label"]).all()
-    dealt = leak.deal(cohort.persons, cohort.labels, 0)
-    first = ~cohort.table.duplicated("person_id")
-    assert (np.bincount(dealt[first]) == np.bincount(cohort.labels[first])).all()
-
-
 def test_the_difference_is_that_of_the_arms_and_the_leak_is_found(derived):
     table = derived["table_leak_difference"].set_index(["arm", "metric"])
     for metric in leak_tables.METRICS:
@@ -167,32 +147,7 @@ def test_who_crosses_a_split_is_counted_as_a_loop_counts(finished, derived):
         assert score(derived, arm, "share_person_trained") == n_known / own["n_test"].sum()
 
 
-def test_persons_are_scored_only_where_none_is_torn_apart(derived):
-    table = derived["table_leak"]
-    assert set(table.loc[table["level"] == "person", "arm"]) == {"person", "canary person"}
-
-
-def test_an_arm_that_was_not_run_is_left_out_of_the_tables(finished):
-    read = side_studies.reader(finished)
-    kept = {
-        name: (table[table["arm"] != "author"] if "arm" in table else table)
-        for name in ("rows_leak", "rows_parts", "rows_duplicates")
-        for table in [read(name)]
-    }
-    derived = leak_tables.derive(kept.get, 50)
-    assert "author" not in set(derived["table_leak_difference"]["arm"])
-    assert any("were not tried" in text for text in leak_tables.sentences(derived.get))
-
-
 # -- splits ------------------------------------------------------------------
-
-
-def test_all_arms_learn_from_as_many_slices(derived, cohort):
-    crossing = derived["table_leak_crossing"]
-    assert crossing["n_train"].nunique() == 1
-    assert crossing["n_train"].iloc[0] == int(leak.TRAINED_SHARE * len(cohort))
-    assert (crossing["n_test"] / len(cohort) - 0.2).abs().max() < 0.02
-    assert (crossing["n_validation"] / len(cohort) - 0.12).abs().max() < 0.03
 
 
 def test_each_arm_keeps_its_own_unit_together_and_no_other(derived):
@@ -237,13 +192,6 @@ def test_the_authors_file_is_read_by_the_number_of_the_slice(tmp_path):
     assert leak.read_author_folds(tmp_path, [2, 5, 6]).tolist() == [2, 5, 1]
 
 
-def test_the_authors_file_is_found_beside_archives_in_a_folder_within(tmp_path):
-    (tmp_path / "inner").mkdir()
-    (tmp_path / "inner" / "1.mat").write_bytes(b"a slice")
-    write_folds(tmp_path / "inner" / leak.AUTHOR_FILE, [1, 2, 3, 4, 5])
-    assert leak.read_author_folds(tmp_path, [1, 3]).tolist() == [1, 3]
-
-
 def test_without_the_authors_file_its_arm_is_left_out_and_said_so(tmp_path, cohort):
     assert leak.read_author_folds(tmp_path, [1]) is None
     lines = []
@@ -257,12 +205,6 @@ def test_folds_for_other_slices_are_refused(tmp_path, values):
     write_folds(tmp_path / leak.AUTHOR_FILE, values)
     with pytest.raises(leak.LeakInputError, match="6 slices"):
         leak.read_author_folds(tmp_path, [1, 6])
-
-
-def test_a_damaged_file_of_folds_is_refused(tmp_path):
-    (tmp_path / leak.AUTHOR_FILE).write_bytes(b"no HDF5")
-    with pytest.raises(leak.LeakInputError, match="MATLAB 7.3"):
-        leak.read_author_folds(tmp_path, [1])
 
 
 # -- running -----------------------------------------------------------------
@@ -299,46 +241,6 @@ def test_a_killed_run_goes_on_between_the_arms_and_ends_with_the_same_bytes(
         assert killed_bytes == whole_bytes, name
 
 
-def test_a_second_fold_trains_only_itself_and_tests_other_slices(tmp_path, cohort, author_folds):
-    counting = Counting()
-    run(tmp_path, cohort, author_folds, network=counting.fit)
-    read = run(tmp_path, cohort, author_folds, network=counting.fit, n_folds=2)
-    assert counting.n == 2 * len(leak.ARMS)
-    rows = read["rows_leak"]
-    assert not rows.duplicated(["arm", "slice_id"]).any()
-    assert rows.groupby("arm")["fold"].nunique().eq(2).all()
-    table = leak_tables.difference_table(rows, n_resamples=50)
-    assert set(table["n_folds"]) == {2} and set(table["note"]) == {""}
-
-
-def test_another_seed_trains_every_arm_anew(tmp_path, cohort):
-    counting = Counting()
-    run(tmp_path, cohort, network=counting.fit)
-    run(tmp_path, cohort, network=counting.fit, seed=1)
-    assert counting.n == 2 * (len(leak.ARMS) - 1)
-
-
-@pytest.mark.parametrize("n_folds", [0, 6])
-def test_more_folds_than_there_are_is_an_error(tmp_path, cohort, n_folds):
-    with pytest.raises(leak.LeakInputError, match="1 to 5"):
-        run(tmp_path, cohort, n_folds=n_folds)
-
-
-def test_the_network_of_an_arm_learns_the_labels_shown(tmp_path, cohort):
-    profile = dataclasses.replace(
-        PROFILE, weights=None, size_px=32, epochs=2, warmup_epochs=1, batch_size=16
-    )
-    prepared = preprocess.prepare(cohort.subset(range(60)), 32)
-    parts = np.where(np.arange(60) % 2, "train", "validation")
-    own = unit.Unit(tmp_path, profile, prepared, parts, 0, {}, (prepared.labels + 1) % 3,
-                    names={"arm": "slice", "fold": 0})  # fmt: skip
-    p = unit.trained(own, progress=lambda line: None)(prepared.slices[:5])
-    assert p.shape == (5, 3) and p.sum(axis=1) == pytest.approx(np.ones(5), abs=1e-5)
-    history = unit.history_of(tmp_path / unit.NETWORK)
-    assert history["epoch"].tolist() == [1, 2] and history["best"].sum() == 1
-    assert list(history)[:3] == ["arm", "fold", "epoch"] and "seconds" not in history
-
-
 # -- publishing --------------------------------------------------------------
 
 
@@ -353,48 +255,3 @@ def test_what_is_published_can_be_recomputed_and_a_changed_number_is_found(finis
     rowfiles.write_table(table.assign(value=table["value"] + 0.01), target / "table_leak.csv")
     problems, _ = leak.STUDY.verify(target, publish._compare)
     assert any("table_leak.csv" in text and "value" in text for text in problems)
-
-
-def test_publishing_twice_gives_the_same_bytes(finished, tmp_path):
-    first, second = (leak.publish(finished, tmp_path / name, profile=PROFILE) for name in "ab")
-    assert (first / "manifest.json").read_bytes() == (second / "manifest.json").read_bytes()
-
-
-def test_an_unfinished_run_is_not_published(tmp_path):
-    with pytest.raises(side_studies.UnfinishedStudyError, match=leak.COMMAND):
-        leak.publish(tmp_path, tmp_path / "leak", profile=PROFILE)
-
-
-def test_the_words_carry_the_tables_numbers(finished, tmp_path):
-    target = leak.publish(finished, tmp_path / "leak", profile=PROFILE)
-    read = side_studies.reader(target)
-    table = read("table_leak").set_index(["arm", "level", "metric"])
-    text = "\n".join(leak.sentences(target))
-    for arm in leak.ARMS:
-        assert f"{table.loc[(arm.name, 'slice', 'balanced accuracy'), 'value']:.3f}" in text
-    assert "not told apart from chance" in text and "one stem is one person" in text
-    assert "no difference was expected" not in text  # here every person has two IDs
-
-
-def test_the_words_say_what_the_few_torn_persons_can_be_worth_at_most(derived):
-    """A tenth of the slices known, nine of ten strangers right: at most 0.01."""
-    table = derived["table_leak"].copy()
-    is_accuracy = table["metric"] == "accuracy"
-    table.loc[(table["arm"] == "patient"), "share_person_trained"] = 0.1
-    table.loc[(table["arm"] == "person") & is_accuracy, "value"] = 0.9
-    changed = derived | {"table_leak": table}
-    texts = leak_tables.sentences(changed.get)
-    (text,) = (text for text in texts if text.startswith("patient IDs kept together minus"))
-    assert "were all of them right, that would add 0.010" in text
-    assert "360 IDs share a stem" in text and "no difference was expected" in text
-
-
-def test_the_figure_shows_every_arm_at_its_balanced_accuracy(derived, finished):
-    from tumorcf_lib.figures import studies
-
-    rows = rowfiles.read_table(finished / "rows_duplicates.csv.gz")
-    arms = studies.leak(derived["table_leak"], rows, derived["table_duplicates"]).axes[0]
-    names = [label.get_text().split("\n")[0] for label in arms.get_yticklabels()]
-    assert names == [studies.ARM_NAMES[arm.name] for arm in leak.ARMS]
-    marks = [c.lines[0].get_xdata()[0] for c in arms.containers]
-    assert marks == [score(derived, arm.name) for arm in leak.ARMS]

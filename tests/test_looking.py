@@ -9,7 +9,7 @@ from keras import layers
 from tiny_heads import SIZE, cohort
 
 from tumorcf_lib import config
-from tumorcf_lib.edits import edits, regions
+from tumorcf_lib.edits import regions
 from tumorcf_lib.networks import classifier, looking, training
 
 PROFILE = dataclasses.replace(
@@ -96,34 +96,6 @@ def test_shams_stay_off_the_tumor_and_have_its_shape_or_anothers(name, monkeypat
     assert n_patches == ({1, 2, 3} if name == "sham" else {0, 1, 2})
 
 
-def test_some_shams_lie_where_other_patients_tumors_lie(monkeypatch):
-    monkeypatch.setattr(looking, "MAX_DILATION_PX", 0)
-    monkeypatch.setattr(looking, "MAX_PATCHES", 0)
-    views = views_of()
-    at_others = 0
-    for seed in range(40):
-        slice, mask = views.read(0)
-        patch = views.make("sham", 0, np.random.default_rng(seed)) != slice
-        others = [views.read(k)[1] for k in range(2, len(views.part))]
-        at_others += any((patch == other).all() for other in others)
-    assert 5 < at_others < 35
-
-
-def test_infills_and_dilations_are_drawn_and_only_those_of_training(monkeypatch):
-    asked, remove = set(), edits.remove
-
-    def noticed(slice, mask, *, infill, dilation_px):
-        asked.add((str(infill), dilation_px))
-        return remove(slice, mask, infill=infill, dilation_px=dilation_px)
-
-    monkeypatch.setattr(looking.edits, "remove", noticed)
-    monkeypatch.setattr(looking, "MAX_PATCHES", 0)
-    views = views_of()
-    for seed in range(60):
-        views.make("removed", 0, np.random.default_rng(seed))
-    assert asked == {(infill, px) for infill in looking.INFILLS for px in range(4)}
-
-
 def test_a_moved_tumor_is_in_its_own_head_once_and_not_where_it_was(monkeypatch):
     monkeypatch.setattr(looking, "MAX_PATCHES", 0)
     monkeypatch.setattr(looking, "MAX_DILATION_PX", 0)
@@ -151,12 +123,6 @@ def test_a_swapped_tumor_keeps_its_place_and_gets_anothers_head(monkeypatch):
         shared = [np.sum(view == views.part[k]) for k in range(len(views.part))]
         host = int(np.argmax(shared))
         assert views.part.persons[host] != views.part.persons[position]
-
-
-def test_slices_without_a_tumor_are_left_out():
-    slices, masks, *rest = cohort()
-    masks[3] = False
-    assert 3 not in views_of(data=(slices, masks, *rest)).shown
 
 
 def test_it_learns_to_tell_a_missing_tumor_from_one_that_is_there(monkeypatch):

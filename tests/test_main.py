@@ -1,10 +1,8 @@
 """The command line: what each option reaches, and what is said when something is wrong."""
 
-import argparse
 import importlib
 import os
 import re
-import shlex
 import shutil
 import subprocess
 import sys
@@ -14,7 +12,7 @@ import pytest
 
 from tumorcf_lib import __main__ as cli, config
 from tumorcf_lib.data import download
-from tumorcf_lib.study import notebooks, stages
+from tumorcf_lib.study import notebooks
 
 
 @pytest.fixture(autouse=True)
@@ -34,25 +32,6 @@ def ran(monkeypatch):
     return calls
 
 
-def commands():
-    (group,) = (a for a in cli._parser()._actions if isinstance(a, argparse._SubParsersAction))
-    return group.choices
-
-
-@pytest.mark.parametrize("name", commands())
-def test_every_command_has_examples_that_it_understands_and_explains_its_options(name):
-    parser = commands()[name]
-    lines = [x.strip() for x in parser.format_help().partition("\nexample")[2].splitlines()]
-    examples = [x for x in lines if x.startswith(f"python -m tumorcf_lib {name}")]
-    assert examples
-    for example in examples:
-        typed = example.split("  ")[0]  # what it does is behind two spaces
-        options = cli._parser().parse_args(shlex.split(typed)[3:])
-        assert options.action == parser.get_default("action")
-    for action in parser._actions:
-        assert action.help or not action.option_strings, action.dest
-
-
 def test_every_module_that_a_command_names_exists():
     named = re.findall(r'lib\("([\w.]+)"\)', Path(cli.__file__).read_text(encoding="utf-8"))
     assert len(set(named)) > 10
@@ -68,13 +47,6 @@ def test_options_reach_the_runner(ran, first):
     assert (ran["first"], ran["last"], ran["fresh"]) == ("04", "5", True)
 
 
-def test_profile_and_seed_may_come_from_the_environment(ran, monkeypatch):
-    monkeypatch.setenv("TUMORCF_PROFILE", "smoke")
-    monkeypatch.setenv("TUMORCF_SEED", "5")
-    cli.main(["run"])
-    assert (ran["study"].profile.name, ran["study"].seed) == ("smoke", 5)
-
-
 @pytest.mark.parametrize("typed", [
     ["--seed", "-1"], ["--seed", str(2**32)], ["--seed", "1.0"], ["--data", ""], ["--profile="],
     ["--profil", "demo"], ["--profile"], ["--lab", "--fresh"], ["--lab", "--test"],
@@ -86,15 +58,6 @@ def test_wrong_options_are_refused_in_words(typed, capsys):
     assert stop.value.code == 2
     said = capsys.readouterr().err
     assert said.startswith("usage: ./run_all.sh") and "error: " in said
-
-
-def test_the_scripts_help_has_every_option_and_mode(capsys):
-    with pytest.raises(SystemExit):
-        cli.main(["run_all", "--help"])
-    shown = capsys.readouterr().out
-    options = ("profile", "data", "partial", "from", "to", "fresh", "reference", "seed")
-    for option in (*options, *cli.MODES):
-        assert f"  --{option} " in shown
 
 
 def test_folders_are_relative_to_where_the_script_was_called(ran, monkeypatch, tmp_path):
@@ -114,12 +77,6 @@ def test_a_named_error_is_shown_without_a_traceback_and_with_the_nearest_name(ca
     assert "Traceback" not in shown
 
 
-def test_another_error_keeps_its_traceback(monkeypatch):
-    monkeypatch.setattr(notebooks, "run", lambda *_, **__: 1 / 0)
-    with pytest.raises(ZeroDivisionError):
-        cli.main(["run", "--profile", "smoke"])
-
-
 def test_another_python_is_told_which_one_has_the_packages():
     code = (
         "import sys; sys.modules['numpy'] = None; from tumorcf_lib import __main__ as cli; "
@@ -129,20 +86,6 @@ def test_another_python_is_told_which_one_has_the_packages():
         [sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=config.ROOT)
     assert done.returncode == 1
     assert f"This Python ({sys.executable}) lacks the package numpy" in done.stderr
-
-
-def test_the_installed_package_alone_says_that_the_repository_is_needed(monkeypatch, capsys):
-    monkeypatch.setattr(config, "NOTEBOOKS", Path("/no/such/folder"))
-    assert cli.main(["readme"]) == 1
-    assert "needs the repository" in capsys.readouterr().err
-
-
-@pytest.mark.parametrize("profile", ["paper-lite-cv", "calibration"])
-@pytest.mark.parametrize("typed", [
-    ["status"], ["report"], ["run", "--from", "04"], ["run", "--fresh"], ["run", "--reference"]])
-def test_what_is_about_notebooks_says_so_where_there_are_none(capsys, typed, profile):
-    assert cli.main([*typed, "--profile", profile]) == 1
-    assert "runs without notebooks" in capsys.readouterr().err
 
 
 def interrupted(*arguments, **options):
@@ -158,12 +101,6 @@ def test_an_interrupt_says_how_to_go_on_and_not_how_to_begin_again(monkeypatch, 
     assert capsys.readouterr().out.splitlines()[-1].strip() == f"{start} --profile smoke"
 
 
-def test_a_command_that_keeps_nothing_says_so(monkeypatch, capsys):
-    monkeypatch.setitem(cli.COMMANDS, "verify", (interrupted, *cli.COMMANDS["verify"][1:]))
-    assert cli.main(["verify"]) == 130
-    assert "keeps nothing unfinished" in capsys.readouterr().out
-
-
 @pytest.mark.parametrize(("number", "is_full"), [(28, True), (13, False)])
 def test_a_full_disk_says_what_to_do_and_another_error_does_not(
     monkeypatch, capsys, number, is_full
@@ -176,13 +113,6 @@ def test_a_full_disk_says_what_to_do_and_another_error_does_not(
     shown = capsys.readouterr().err
     assert "minutes.json" in shown
     assert ("The disk is full" in shown and "run --profile smoke" in shown) == is_full
-
-
-def test_status_tells_why_a_notebook_has_to_run(capsys):
-    assert cli.main(["status", "--profile", "smoke"]) == 0
-    lines = capsys.readouterr().out.splitlines()
-    assert [line.split()[0] for line in lines] == list(stages.NAMES)
-    assert all("never finished" in line for line in lines)
 
 
 def test_a_missing_dataset_is_fetched_only_when_its_profile_was_asked_for(
@@ -223,15 +153,6 @@ def test_a_study_without_notebooks_runs_alone(monkeypatch, tmp_path, capsys, com
     with notebooks.only_run(tmp_path / name):
         assert cli.main(command) == 1
     assert calls == [3]
-
-
-def test_the_tests_get_a_folder_of_their_own_and_leave_out_what_is_rare(monkeypatch):
-    calls = []
-    monkeypatch.setattr(cli.subprocess, "call", lambda words, cwd, env: calls.append((words, env)))
-    assert cli.main(["run_all", "--test"]) == cli.main(["run_all", "--test-all"]) == 0
-    assert [("not monthly" in words) for words, _ in calls] == [True, True, False, False, False]
-    assert calls[0][1]["TUMORCF_RUNS"] != os.environ["TUMORCF_RUNS"]
-    assert not Path(calls[0][1]["TUMORCF_RUNS"]).parent.exists()
 
 
 def test_the_script_forwards_to_the_command_line_of_its_own_python(tmp_path):

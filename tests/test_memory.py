@@ -34,8 +34,3 @@ def test_graphs_of_dropped_networks_are_given_back():
     assert kept_graphs() > before, "Keras now gives them back itself: drop memory.py"
     memory.forget_networks()
     assert kept_graphs() == before
-
-
-def test_networks_can_be_trained_after_others_are_forgotten():
-    memory.forget_networks()
-    train_and_drop()

@@ -69,19 +69,3 @@ def test_what_cannot_be_fitted_is_refused_by_name_and_without_a_warning(values, 
         warnings.simplefilter("error")
         with pytest.raises(mixed.NoFitError, match=reason):
             mixed.fit(values, _ones(values), persons)
-
-
-def test_collinear_columns_are_refused():
-    values, persons = _balanced()
-    with pytest.raises(mixed.NoFitError, match="collinear"):
-        mixed.fit(values, np.ones((len(values), 2)), persons)
-
-
-@pytest.mark.parametrize("seed", range(6))
-def test_persons_differ_exactly_where_the_likelihood_rises_from_zero(seed):
-    rng = np.random.default_rng(seed)
-    persons = rng.integers(0, 6, 24)
-    values = rng.normal(size=24) + 0.3 * rng.normal(size=6)[persons]
-    design = np.column_stack([np.ones(24), rng.normal(size=24)])
-    at_zero, beyond = (_restricted(g, values, design, persons)[0] for g in (-16, -12))
-    assert mixed._persons_differ(values, design, persons) == (beyond < at_zero)

@@ -1,6 +1,5 @@
 """Near duplicates: the hash, the comparisons against a slow loop, and planted copies."""
 
-import dataclasses
 
 import cv2
 import numpy as np
@@ -84,12 +83,6 @@ def test_a_noisy_copy_is_near_and_another_slice_differs_in_about_half_the_bits()
     assert 90 < (first != other).sum() < 166
 
 
-def test_a_hash_splits_its_bits_in_halves():
-    found = near.hashes([draw(seed) for seed in range(5)])
-    assert found.shape == (5, 256) and found.dtype == bool
-    assert (found.sum(axis=1) == 128).all()  # signs around the median
-
-
 def test_hamming_counts_the_bits_that_differ_as_a_loop_does():
     rng = np.random.default_rng(0)
     first, second = rng.random((4, 37)) > 0.5, rng.random((3, 37)) > 0.5
@@ -122,24 +115,6 @@ def test_every_slice_of_a_stem_meets_every_id_of_its_class_and_plane_once(planes
         for row in rows.itertuples()
     }
     assert got == expected and len(rows) == len(expected)
-
-
-def test_planes_are_learned_from_other_persons_or_unknown():
-    """Stripes along and across: two slices whose plane nobody knows get that of their stripes."""
-    rng = np.random.default_rng(0)
-    along = np.repeat([[0.0, 1.0] * 16], 32, axis=0)
-    slices = [(along if i % 2 else along.T) + rng.normal(0, 0.05, (32, 32)) for i in range(12)]
-    striped = cohort_of(np.array(slices, np.float32), [f"p{i}" for i in range(12)])
-    names = np.array(["axial", "coronal"] * 6, object)
-    known = pd.Series(names).where(np.arange(12) < 10)
-    told = dataclasses.replace(striped, table=striped.table.assign(plane=known))
-    assert near.plane_of(told).tolist() == names.tolist()
-    assert near.plane_of(striped).tolist() == [near.UNKNOWN] * 12
-
-
-def test_a_slice_alone_in_its_id_has_no_neighbor_of_its_own_id():
-    rows = compared(cohort_of([draw(0), draw(1)], ["MR1", "MR1B"]))
-    assert set(rows["kind"]) == {tables.SAME_STEM} and len(rows) == 2
 
 
 def test_without_stems_there_are_no_rows_and_tables_that_can_be_written(tmp_path):
@@ -208,27 +183,3 @@ def test_ids_with_many_slices_are_compared_with_strangers_that_have_as_many():
     row = tables.difference_table(rows, n_resamples=100).set_index("measure").loc["distance"]
     assert row["effect"] == row["low"] == row["high"] == 0
     assert row["verdict"] == "undecided"
-
-
-def test_a_stems_line_is_what_a_loop_over_its_rows_gives():
-    rng = np.random.default_rng(1)
-    rows = made_rows(lambda *_: int(rng.integers(60, 140)), n_stems=3)
-    table = tables.stems_table(rows).set_index("person_id")
-    for person in ("MR0", "MR2"):
-        own = [row for row in rows.itertuples() if row.person_id == person]
-        mean = np.mean([row.distance for row in own if row.kind == tables.SAME_STEM])
-        strangers = [
-            np.mean([row.distance for row in own if row.partner_id == p]) for p in ("MR90", "MR91")
-        ]
-        assert table.loc[person, "distance_stem"] == pytest.approx(mean)
-        assert table.loc[person, "share_farther"] == np.mean([s > mean for s in strangers])
-        assert table.loc[person, "n_slices"] == 4
-
-
-def test_the_words_carry_the_tables_numbers_and_the_conclusion():
-    rows = compared(stems_cohort(True))
-    derived = tables.derive(rows, 100)
-    text = tables.sentences(lambda name: derived[name])
-    assert text[-1].startswith("12 of 12 stems") and "This backs" in text[-1]
-    effect = derived["table_duplicates_difference"].set_index("measure")["effect"]
-    assert f"{-effect['distance']:.1f} bits" in " ".join(text)

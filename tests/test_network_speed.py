@@ -1,18 +1,14 @@
 """Folded networks are the networks as built; and frozen layers are the ones asked for."""
 
 import dataclasses
-from types import SimpleNamespace
 
 import keras
 import numpy as np
-import pandas as pd
 import pytest
 from keras import layers
 
 from tumorcf_lib import config
-from tumorcf_lib.data import cohort
-from tumorcf_lib.networks import backbones, classifier, finetune, speed, training
-from tumorcf_lib.study import by_fold
+from tumorcf_lib.networks import classifier, finetune, speed, training
 
 
 def with_drawn_norms(model, seed=0):
@@ -72,28 +68,6 @@ def test_every_norm_of_lite0_is_folded_and_its_probabilities_stay():
     )
 
 
-@pytest.mark.monthly
-def test_every_norm_of_resnet50_is_folded_and_its_features_stay():
-    model = with_drawn_norms(backbones.build_backbone("resnet50", 32, None))
-    folded = speed.folded(model)
-    assert "BatchNormalization" not in kinds(folded)
-    inputs = slices(2, 32, 32, 1) / 58  # what comes out of 50 drawn layers is large
-    expected = model.predict_on_batch(inputs)
-    close = np.abs(folded.predict_on_batch(inputs) - expected) <= 1e-4 * np.abs(expected).max()
-    assert close.all()
-
-
-def test_weights_of_one_network_are_those_of_the_other():
-    model = small_network()
-    folded = speed.folded(model)
-    assert {id(weight) for weight in folded.weights} == {id(weight) for weight in model.weights}
-    before = folded.predict_on_batch(slices(1, 9, 9, 2))
-    model.set_weights([2 * weight for weight in model.get_weights()])
-    after = folded.predict_on_batch(slices(1, 9, 9, 2))
-    assert np.abs(before - after).max() > 1e-3
-    np.testing.assert_allclose(after, model.predict_on_batch(slices(1, 9, 9, 2)), atol=1e-6)
-
-
 def test_a_training_step_of_the_folded_network_is_that_of_the_network_as_built():
     trained = []
     for fold in (False, True):
@@ -132,51 +106,6 @@ def test_what_else_reads_the_convolution_still_gets_its_output():
         np.testing.assert_allclose(made, expected, atol=1e-6)
 
 
-def test_norms_in_half_precision_stay():
-    model = classifier.build(
-        dataclasses.replace(config.get("smoke"), size_px=32, weights=None),
-        precision="mixed_bfloat16",
-    )
-    assert len(speed.norm_layers(speed.folded(model))) == len(speed.norm_layers(model)) == 49
-
-
-@pytest.mark.parametrize("kind", ["without norms", "sequential"])
-def test_a_network_that_cannot_be_folded_is_returned_as_it_is(kind):
-    parts = [keras.Input((5, 5, 1)), layers.Conv2D(2, 3), layers.BatchNormalization()]
-    model = keras.Sequential(parts if kind == "sequential" else parts[:2])
-    assert speed.folded(model) is model
-
-
-def test_norms_of_a_sequential_model_inside_stay():
-    inputs = keras.Input((5, 5, 1))
-    inside = keras.Sequential([layers.Conv2D(2, 3), layers.BatchNormalization()])
-    model = with_drawn_norms(keras.Model(inputs, inside(inputs)))
-    drawn = slices(2, 5, 5, 1)
-    folded = speed.folded(model)
-    assert "BatchNormalization" in kinds(folded)
-    np.testing.assert_array_equal(folded.predict_on_batch(drawn), model.predict_on_batch(drawn))
-
-
-def test_a_study_predicts_by_the_folded_network(monkeypatch, tmp_path):
-    model = small_network(channels=1)
-    drawn = slices(4, 9, 9)
-    table = pd.DataFrame({"slice_id": range(4), "label": 0})
-    prepared = cohort.Cohort("drawn", drawn, drawn > 0, table, ("a", "b", "c"), "")
-    split = table.assign(fold=0, part=["test", "train", "test", "train"])
-    results = SimpleNamespace(
-        study=SimpleNamespace(profile=config.get("smoke")),
-        read=lambda *_: split, path_in=lambda *_: tmp_path / "weights.npz",
-    )  # fmt: skip
-    monkeypatch.setattr(by_fold.splits, "check", lambda split: split)
-    monkeypatch.setattr(classifier, "load_float16", lambda profile, path: model)
-    made, fold = [], speed.folded
-    monkeypatch.setattr(speed, "folded", lambda model: made.append(fold(model)) or made[-1])
-    ((_, own, predictor),) = by_fold._each_fold(results, prepared, "test")
-    assert [kinds(network).count("FoldedConvolution") for network in made] == [2]
-    expected = classifier.predict(model, drawn[[0, 2]])
-    np.testing.assert_allclose(predictor(own.slices), expected, atol=1e-6)
-
-
 LITE = dataclasses.replace(config.get("paper-lite"), weights=None, size_px=32)
 
 
@@ -208,22 +137,6 @@ def test_depthwise_kernels_keep_their_state_and_nothing_else_does():
     every, some = (learning(lite(frozen_blocks=0, freeze_depthwise=flag)) for flag in (0, 1))
     assert every - some == {f"block{i}_depthwise" for i in range(16)}
     assert not some - every
-
-
-def test_norms_learn_only_if_asked():
-    names = learning(lite(freeze_norms=False, frozen_blocks=5, freeze_depthwise=True))
-    assert any(name.endswith("_norm") for name in names)
-    assert not any(name.startswith(("stem", "block4_")) for name in names)
-    assert not any(name.endswith("_norm") for name in learning(lite()))
-
-
-def test_a_network_without_such_blocks_is_refused_with_what_to_do():
-    profile = dataclasses.replace(LITE, frozen_blocks=5)
-    plain = keras.Sequential([keras.Input((4, 4, 1)), layers.Flatten(), layers.Dense(3)])
-    with pytest.raises(speed.FreezingError, match="block5_.*set frozen_blocks to 0"):
-        speed.freeze(plain, profile)
-    with pytest.raises(speed.FreezingError, match="block16_"):
-        lite(frozen_blocks=16)
 
 
 @pytest.mark.parametrize("tuned", [False, True])
@@ -258,10 +171,3 @@ def test_what_is_frozen_stays_bit_for_bit_and_the_rest_moves(tmp_path, tuned):
     assert moved == {weight.path for weight in model.trainable_weights}
     assert not any("depthwise" in path or "norm" in path or "stem" in path for path in moved)
     assert any("block5_project" in path for path in moved)
-
-
-def test_profiles_freeze_only_where_there_are_pretrained_weights_and_such_blocks():
-    for profile in config.PROFILES.values():
-        frozen = profile.frozen_blocks or profile.freeze_depthwise
-        lite0 = profile.backbone == "efficientnet_lite0" and profile.weights == "imagenet"
-        assert not frozen or lite0, profile.name

@@ -44,13 +44,6 @@ def test_the_fused_norm_is_kerass_own_while_it_learns_and_afterwards(fused):
     np.testing.assert_allclose(fused.moving_variance - 0.9, unbiased * n / (n - 1), rtol=1e-3)
 
 
-def test_a_frozen_norm_keeps_its_state(fused):
-    fused(SLICES[..., None])
-    fused.trainable = False
-    fused(SLICES[..., None], training=True)
-    assert float(fused.moving_mean[0]) == 0 and float(fused.moving_variance[0]) == 1
-
-
 def test_refitted_norms_have_mean_and_variance_of_the_slices_and_nothing_else_changes(fused):
     model = network(fused)
     dropout = next(layer for layer in model.layers if isinstance(layer, layers.Dropout))

@@ -16,18 +16,16 @@ import h5py
 import keras
 import numpy as np
 import pytest
-from tiny_study import allow_small_splits, run_to_inputs, run_to_rows, slices_tested
+from tiny_study import allow_small_splits, run_to_rows, slices_tested
 
 from tumorcf_lib import config, rowfiles
 from tumorcf_lib.edits import plan
 from tumorcf_lib.networks import backbones, classifier
 from tumorcf_lib.publish import publish
-from tumorcf_lib.study import by_fold, results
 
 pytestmark = pytest.mark.monthly
 
 PUBLISHED_BYTES = 94_765_736  # of the file that keras.applications downloads
-PUBLISHED_PARAMETERS = 23_587_712
 REFUSING = "http://127.0.0.1:9/"  # nothing listens on the discard port
 P = [f"p_{name}" for name in config.CLASSES]
 
@@ -127,23 +125,6 @@ def study(home, tmp_path_factory):
 # -- the file ----------------------------------------------------------------
 
 
-def test_the_file_has_names_shapes_and_size_of_the_published_one(home, random_weights):
-    path = home / "models" / backbones.RESNET_FILE
-    assert abs(path.stat().st_size / PUBLISHED_BYTES - 1) < 0.01
-    arrays = [a for own in random_weights.values() for a in own.values()]
-    assert sum(a.size for a in arrays) == PUBLISHED_PARAMETERS
-    assert random_weights["conv1_conv"]["conv1_conv/kernel:0"].shape == (7, 7, 3, 64)
-    assert random_weights["conv5_block3_3_bn"]["conv5_block3_3_bn/gamma:0"].shape == (2048,)
-    saver = importlib.import_module("keras.src.legacy.saving.legacy_h5_format")
-    network = keras.applications.ResNet50(
-        include_top=False, weights=None, input_shape=(64, 64, 3)
-    )
-    with h5py.File("keras.h5", "w", driver="core", backing_store=False) as theirs:
-        saver.save_weights_to_hdf5_group(theirs, network)
-        with h5py.File(path) as ours:
-            assert layout(ours)[1:] == layout(theirs)[1:]  # the first is the input, numbered anew
-
-
 def layout(file):
     """Layers in order, each with the last word and the shape of its weights in order."""
     return [
@@ -170,18 +151,6 @@ def test_imagenet_weights_are_found_in_the_keras_folder_without_a_network(
 
 
 # -- the whole path ----------------------------------------------------------
-
-
-def test_the_profile_is_the_papers_network_and_recipe():
-    paper, same = config.get("paper"), ("backbone", "weights", "freeze_norms", "learning_rate")
-    assert [getattr(PROFILE, k) for k in same] == [getattr(paper, k) for k in same]
-    assert (paper.backbone, paper.weights, paper.size_px) == ("resnet50", "imagenet", 224)
-
-
-def test_it_trains_and_every_epoch_is_recorded(study):
-    history = rowfiles.read_table(study.folder / "03_training" / "history.csv")
-    assert history["epoch"].tolist() == [1, 2] and history["best"].sum() == 1
-    assert np.isfinite(history[["loss", "val_loss"]].to_numpy()).all()
 
 
 def test_what_was_loaded_is_still_in_the_kept_weights(study, random_weights):
@@ -238,57 +207,6 @@ def test_offline_the_error_names_file_folder_and_both_ways_out(tmp_path, monkeyp
     assert "storage.googleapis.com" in message  # where it is published
     assert "or give its path as weights" in message
     assert not list(tmp_path.rglob("*.h5"))
-
-
-def test_the_notebooks_error_offline_is_the_same_and_no_training_begins(tmp_path, monkeypatch):
-    offline(monkeypatch, tmp_path / "home")
-    allow_small_splits(monkeypatch)
-    study = run_to_inputs(tmp_path / "run", PROFILE)
-    third = results.open_stage(study, "03_training")
-    with pytest.raises(backbones.WeightsUnavailableError, match=backbones.RESNET_FILE):
-        by_fold.train(third, by_fold.load_prepared(third), third.read("01_data", "split"))
-    assert not list(third.folder.rglob("*.npz"))
-
-
-def test_a_file_with_another_hash_is_not_loaded(home, tmp_path, monkeypatch):
-    """A download that broke off, under the right name in the right folder."""
-    path = tmp_path / "models" / backbones.RESNET_FILE
-    path.parent.mkdir()
-    path.write_bytes(b"\x89HDF\r\n\x1a\n, and then the line broke")
-    offline(monkeypatch, tmp_path, home / "models" / backbones.RESNET_FILE)
-    with pytest.raises(backbones.WeightsUnavailableError, match=backbones.RESNET_FILE):
-        backbones.build_backbone("resnet50", 64, "imagenet")
-
-
-def without_a_layer(weights):
-    return {name: own for name, own in weights.items() if name != "conv4_block2_1_conv"}
-
-
-def with_another_shape(weights):
-    name = "conv2_block1_1_conv/kernel:0"
-    wrong = {name: np.zeros((3, 3, 64, 64), np.float32)}
-    return weights | {"conv2_block1_1_conv": weights["conv2_block1_1_conv"] | wrong}
-
-
-def with_the_top(weights):
-    top = {"predictions/kernel:0": (2048, 1000), "predictions/bias:0": (1000,)}
-    return weights | {"predictions": {k: np.zeros(v, np.float32) for k, v in top.items()}}
-
-
-@pytest.mark.parametrize(
-    ("change", "words"),
-    [
-        (without_a_layer, "Layer count mismatch"),
-        (with_another_shape, "Shape mismatch"),
-        (with_the_top, "Layer count mismatch"),
-    ],
-)
-def test_a_file_of_another_layout_is_refused_by_name(change, words, tmp_path):
-    path = tmp_path / "wrong.h5"
-    write_published_layout(path, change(published_weights()), compression=1)
-    with pytest.raises(backbones.WeightsUnavailableError, match=words) as error:
-        backbones.build_backbone("resnet50", 64, str(path))
-    assert "wrong.h5" in str(error.value) and backbones.RESNET_FILE in str(error.value)
 
 
 def test_a_truncated_file_is_refused_by_name(home):

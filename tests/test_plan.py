@@ -9,7 +9,7 @@ import pytest
 import real_cheng
 
 from tumorcf_lib.data import preprocess
-from tumorcf_lib.edits import edits, head, infills, plan, regions, shams, symmetry
+from tumorcf_lib.edits import edits, head, infills, plan, regions, shams
 from tumorcf_lib.edits.plan import Edit
 
 SIZE = 64
@@ -103,16 +103,6 @@ def test_mirror_rows_are_recreated_where_there_is_a_mirror_image_and_say_why_not
         assert np.isfinite(row.depth_px)
 
 
-def test_one_midline_is_measured_for_all_edits_of_a_slice(monkeypatch):
-    image, mask = symmetric_head_with_tumor()
-    calls, measure = [], symmetry.measure
-    monkeypatch.setattr(symmetry, "measure", lambda *a, **k: calls.append(1) or measure(*a, **k))
-    all_rows(image, mask, plan.control_edits(["mirror"], [], SIZE, 10))
-    assert len(calls) == 1
-    all_rows(image, mask, plan.HEADLINE_EDITS)
-    assert len(calls) == 1
-
-
 @pytest.mark.real
 def test_a_hundred_rows_of_real_slices_are_recreated_bit_by_bit():
     cohort = real_cheng.cohort()
@@ -143,16 +133,6 @@ def test_control_edits_change_one_factor_at_a_time():
     assert plan.control_edits(["navier_stokes"], [], 224, 5) == ()
 
 
-def test_network_edits_take_every_infill_once():
-    planned = plan.checked_plan(plan.network_edits(["telea", "navier_stokes"], 3))
-    assert [(e.name, e.infill) for e in planned] == [
-        ("original", ""), ("remove", "navier_stokes"), ("sham", "navier_stokes"),
-        ("remove", "telea"), ("sham", "telea"),
-        ("only", ""), ("sham_only", ""), ("background", ""), ("blank", ""),
-    ]  # fmt: skip
-    assert all(e.n_places == 3 for e in planned if plan.ACTIONS[e.name].at_places)
-
-
 def test_shams_of_other_infills_are_at_the_headlines_first_places():
     image, mask = head_with_tumor()
     rows, _ = all_rows(image, mask, EVERYTHING, 9)
@@ -163,15 +143,6 @@ def test_shams_of_other_infills_are_at_the_headlines_first_places():
     for infill in OTHER_INFILLS:
         own = shams_of.loc[shams_of["infill"] == infill, columns].to_numpy().tolist()
         assert own == headline[:4]
-
-
-def test_a_plan_may_limit_the_places_without_asking_for_more():
-    image, mask = head_with_tumor()
-    for n_places, wanted in ((2, 2), (6, 3)):
-        rows, _ = all_rows(image, mask, (Edit("sham_only", max_places=3),), n_places)
-        assert len(rows) == wanted
-    rows, _ = all_rows(image, mask, plan.HEADLINE_EDITS, 20)
-    assert rows["edit"].value_counts()[["sham", "sham_only"]].tolist() == [20, 10]
 
 
 def test_depth_and_flag_are_those_of_the_region_of_the_row():
@@ -218,14 +189,6 @@ def test_each_edit_is_the_one_its_name_says():
         np.testing.assert_array_equal(edited[position], edit(image, moved))
 
 
-def test_sham_and_sham_only_use_the_same_places_numbered_from_0():
-    rows, _ = all_rows(*head_with_tumor(), n_places=4)
-    columns = ["place", "offset_y", "offset_x", "mirrored"]
-    sham, sham_only = (rows.loc[rows["edit"] == name, columns] for name in ("sham", "sham_only"))
-    assert sham["place"].tolist() == [0, 1, 2, 3]
-    assert sham.to_numpy().tolist() == sham_only.to_numpy().tolist()
-
-
 def uneven_head_with_tumor():
     """A head whose right half is full of bright spots, so that shams there change more."""
     rng = np.random.default_rng(3)
@@ -261,16 +224,6 @@ def test_a_removal_that_no_sham_equals_gets_the_nearest_and_no_mark():
     assert rows["edit"].tolist() == ["remove"] + 5 * ["sham_matched"]
     assert not rows["flag"].str.contains("matched").any()
     assert rows["edit_rms"].iloc[1:].is_monotonic_decreasing  # below the removal's, nearest first
-
-
-def test_matched_shams_change_no_other_row():
-    image, mask = uneven_head_with_tumor()
-    alone, _ = all_rows(image, mask, EVERYTHING[: len(plan.HEADLINE_EDITS)])
-    for planned in (plan.HEADLINE_EDITS + plan.matched_shams(),
-                    plan.matched_shams() + plan.HEADLINE_EDITS):  # fmt: skip
-        rows, _ = all_rows(image, mask, planned)
-        others = rows[rows["edit"] != "sham_matched"].reset_index(drop=True)
-        pd.testing.assert_frame_equal(others, alone)
 
 
 def test_pixels_that_may_change_are_counted_and_no_others_change():
@@ -314,12 +267,6 @@ def test_an_empty_mask_leaves_a_reason_for_every_edit_that_needs_one():
     assert set(found.values()) == {"empty mask"} and len(found) == 7
 
 
-def test_a_dilation_that_empties_the_mask_is_told_from_an_empty_mask():
-    image, mask = head_with_tumor()
-    planned = (Edit("remove", "navier_stokes", -9), Edit("sham", "navier_stokes", -9))
-    assert set(reasons(image, mask, planned).values()) == {"dilation empties the mask"}
-
-
 def test_a_mask_of_the_whole_slice_leaves_nothing_to_inpaint_from_and_no_place():
     image, mask = head_with_tumor()
     found = reasons(image, np.ones_like(mask))
@@ -328,13 +275,6 @@ def test_a_mask_of_the_whole_slice_leaves_nothing_to_inpaint_from_and_no_place()
     assert found["only"] == found["background"] == found["silhouette"] == ""
     planned = plan.matched_shams()
     assert reasons(image, np.ones_like(mask), planned)["sham_matched"] == "nothing to inpaint from"
-
-
-def test_a_row_with_a_reason_cannot_be_recreated():
-    image, mask = head_with_tumor()
-    row = {"slice_id": "7", "edit": "sham", "reason": "no legal place"}
-    with pytest.raises(plan.NoEditError, match="'7' has no edit 'sham' .* no legal place"):
-        plan.recreate(image, mask, row)
 
 
 @pytest.mark.parametrize(
@@ -349,8 +289,3 @@ def test_a_row_with_a_reason_cannot_be_recreated():
 def test_an_edit_that_does_not_exist_cannot_be_planned(arguments, message):
     with pytest.raises(plan.InvalidPlanError, match=message):
         Edit(*arguments)
-
-
-def test_an_edit_cannot_be_planned_twice():
-    with pytest.raises(plan.InvalidPlanError, match="'only', '', 0"):
-        plan.checked_plan([Edit("only"), Edit("blank"), Edit("only", n_places=3)])

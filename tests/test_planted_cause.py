@@ -67,18 +67,6 @@ def marker_reader(slices):
     return answer(np.array(labels), np.full(len(labels), SEES))
 
 
-def edit_hater(cohort):
-    """Falls at every edit, wherever it is: what Net-Drop is there to take off."""
-    which = known(cohort)
-
-    def predict(slices):
-        at = which(slices)
-        whole = [(s == cohort.slices[i]).all() for s, i in zip(slices, at)]
-        return answer(cohort.labels[at], np.where(whole, SEES, BLIND))
-
-    return predict
-
-
 def scores_of(predict, cohort, n_places=4):
     return slice_scores(
         audit.audit(predict, cohort, edits=calibration.EDITS, n_places=n_places)
@@ -99,12 +87,6 @@ def test_a_marker_reader_is_always_right_and_scores_exactly_zero(tested):
     assert scores["correct"].all()
     for column in ("delta_drop", "sham_drop", "net_drop", "net_drop_lo"):
         assert (scores[column] == 0).all(), column
-
-
-def test_a_reader_that_hates_edits_drops_and_scores_zero(tested):
-    scores = scores_of(edit_hater(tested), tested)
-    np.testing.assert_allclose(scores["delta_drop"], DROP)
-    assert np.abs(scores["net_drop"]).max() < 1e-12
 
 
 @pytest.fixture(scope="module")

@@ -3,10 +3,7 @@
 import io
 import json
 import sys
-import threading
 import time
-
-import pytest
 
 from tumorcf_lib.study import progress
 
@@ -42,41 +39,3 @@ def test_a_terminal_shows_cells_done_and_the_last_line_and_is_left_clean(monkeyp
     assert "epoch 2/9  loss 0.5" in text
     assert "oneDNN" not in text
     assert text.split("\r")[-2].strip() == ""  # the bar was wiped
-
-
-def test_logs_and_pipes_get_nothing(monkeypatch, tmp_path):
-    shown = io.StringIO()
-    monkeypatch.setattr(sys, "stdout", shown)
-    with progress.following(tmp_path / "none.log", tmp_path / "none.ipynb", "03_training"):
-        pass
-    assert shown.getvalue() == ""
-
-
-def test_a_bar_within_the_notebook_is_read_at_its_last_state():
-    log = "Executing Cell 4---\n\x1b[Aaudit:  10%|#  | 1/10\raudit:  90%|###| 9/10\n\n"
-    assert progress.read_log(log) == (0, "audit:  90%|###| 9/10")
-
-
-def test_a_clock_runs_on_a_terminal_and_is_wiped(monkeypatch):
-    shown = Terminal()
-    monkeypatch.setattr(sys, "stdout", shown)
-    monkeypatch.setattr(progress, "EVERY_S", 0.01)
-    with progress.clock("verifying demo"):
-        until = time.monotonic() + 10
-        while shown.getvalue().count("verifying demo ... 00:") < 3 and time.monotonic() < until:
-            time.sleep(0.01)
-    text = shown.getvalue()
-    assert text.count("verifying demo ... 00:") >= 3
-    assert text.split("\r")[-2].strip() == ""
-
-
-def test_a_clock_ends_with_an_error_and_writes_nothing_to_a_pipe(monkeypatch):
-    shown, before = io.StringIO(), threading.active_count()
-    monkeypatch.setattr(sys, "stdout", shown)
-    with progress.clock("verifying demo"):
-        pass
-    assert shown.getvalue() == ""
-    monkeypatch.setattr(sys, "stdout", Terminal())
-    with pytest.raises(KeyError), progress.clock("verifying demo"):
-        raise KeyError
-    assert threading.active_count() == before

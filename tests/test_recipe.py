@@ -19,12 +19,6 @@ def test_equal_seeds_give_equal_views_and_other_seeds_others():
     assert np.abs(views[0] - views[2]).max() > 0.1
 
 
-def test_one_augmenter_gives_new_views_at_every_call():
-    augmenter = recipe.build_augmenter(seed=0)
-    first, second = (recipe.augment(slices(), augmenter) for _ in range(2))
-    assert np.abs(first - second).max() > 0.1
-
-
 def test_a_restarted_augmenter_gives_the_views_of_one_built_anew():
     augmenter = recipe.build_augmenter(seed=0)
     for seed in (3, 4, 3):
@@ -55,22 +49,6 @@ def test_what_enters_the_frame_is_the_air_of_that_slice(monkeypatch):
         entered = view[view < 0.4]
         assert np.median(entered) == np.float32(air)
         assert view.min() >= np.float32(air) - 1e-6
-
-
-def test_brightness_is_shifted_by_no_more_than_its_range(monkeypatch):
-    for setting in ("ROTATION_TURNS", "ZOOM", "CONTRAST", "SHIFT"):
-        monkeypatch.setattr(recipe, setting, 1e-9)
-    values = slices(n=16)
-    views = recipe.augment(values, recipe.build_augmenter(seed=0))
-    shifts = views[:, 8:-8, 8:-8].mean(axis=(1, 2)) - values[:, 8:-8, 8:-8].mean(axis=(1, 2))
-    assert 0.1 < np.abs(shifts).max() < recipe.BRIGHTNESS_Z + 0.02
-
-
-def test_the_input_is_never_changed():
-    values = slices()
-    before = values.copy()
-    recipe.augment(values, recipe.build_augmenter(seed=0))
-    np.testing.assert_array_equal(values, before)
 
 
 def test_strength_multiplies_the_ranges():

@@ -1,14 +1,12 @@
 import errno
 import fcntl
 import json
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
-from matplotlib.figure import Figure
 
-from tumorcf_lib import digests, rowfiles, steps
+from tumorcf_lib import rowfiles, steps
 from tumorcf_lib.figures import training
 from tumorcf_lib.study import results, stages
 
@@ -89,23 +87,6 @@ def test_a_stage_that_another_process_makes_is_refused(stage, study, monkeypatch
         fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
-def test_an_array_that_finds_no_room_on_the_disk_says_so_before_it_is_filled(stage, monkeypatch):
-    def full(*_):
-        raise OSError(errno.ENOSPC, "full")
-
-    monkeypatch.setattr(results.os, "posix_fallocate", full, raising=False)
-    with pytest.raises(results.DiskFullError, match="inputs.npy"):
-        stage.create_array("inputs", (20, 30), np.float32)
-
-
-def test_what_changes_while_a_stage_runs_makes_it_stale(study, monkeypatch):
-    monkeypatch.setattr(digests, "code_digest", lambda *names: "old code")
-    stage = results.open_stage(study, "01_data")
-    monkeypatch.setattr(digests, "code_digest", lambda *names: "new code")
-    stage.finish()
-    assert stages.why_stale(study, "01_data") == "the code changed since"
-
-
 def test_rows_that_were_edited_in_their_workspace_are_made_again(study, capsys):
     def make(folder):
         return pd.DataFrame({"p": [0.5]})
@@ -120,30 +101,12 @@ def test_rows_that_were_edited_in_their_workspace_are_made_again(study, capsys):
     assert "rows_x.csv.gz is not as it was made" in capsys.readouterr().out
 
 
-def test_a_figure_is_drawn_as_a_whole_or_not_at_all(stage, monkeypatch):
-    def half_then_killed(self, path, **options):
-        Path(path).write_bytes(b"half")
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(Figure, "savefig", half_then_killed)
-    with pytest.raises(KeyboardInterrupt):
-        stage.save_figure(Figure(), "fig", data={"y": [1]}, shows_slices=False)
-    assert not list((stage.folder / "figures").iterdir())
-
-
 def test_what_a_killed_process_was_writing_is_cleared_when_its_stage_is_begun_again(stage):
     left = [stage.folder / name for name in ("unfinished-x.csv", "figures/unfinished-fig.png")]
     for path in left:
         path.write_text("hal")
     results.open_stage(stage.study, "01_data")
     assert not any(path.exists() for path in left)
-
-
-def test_the_record_lists_every_file_with_its_hash(stage):
-    stage.save_table(pd.DataFrame({"x": [1]}), "table_x")
-    stage.finish()
-    record = json.loads((stage.folder / "step.json").read_text())
-    assert record["hashes"] == {"table_x.csv": steps.file_sha256(stage.folder / "table_x.csv")}
 
 
 def test_rows_that_take_long_are_made_once_while_their_dependencies_hold(stage, monkeypatch):
@@ -167,26 +130,6 @@ def test_rows_that_take_long_are_made_once_while_their_dependencies_hold(stage, 
     assert list(stages.record(stage.study, stage.name)["hashes"]) == ["rows_x.csv.gz"]
 
 
-def test_rows_that_were_cut_off_are_made_again(stage):
-    def killed(folder):
-        raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        stage.make_rows("rows_x", killed, {"seed": 0})
-    rows = stage.make_rows("rows_x", lambda folder: pd.DataFrame({"p": [1]}), {"seed": 0})
-    assert rows["p"].tolist() == [1]
-
-
-def test_room_is_taken_for_a_file_with_holes(tmp_path):
-    path = tmp_path / "array.npy"
-    with open(path, "wb") as file:
-        file.truncate(1_000_000)
-    before = path.stat().st_blocks
-    results.reserve(path)
-    assert path.stat().st_size == 1_000_000
-    assert path.stat().st_blocks * 512 >= 1_000_000 > before * 512
-
-
 def test_a_full_disk_is_named_with_the_megabytes_and_leaves_no_file(tmp_path, monkeypatch):
     def full(*arguments):
         raise OSError(errno.ENOSPC, "No space left on device")
@@ -197,23 +140,3 @@ def test_a_full_disk_is_named_with_the_megabytes_and_leaves_no_file(tmp_path, mo
     with pytest.raises(results.DiskFullError, match="No room on the disk for 2 MB of .*inputs.npy"):
         results.reserve(path)
     assert not path.exists()
-
-
-def test_a_file_system_that_cannot_reserve_stops_nobody(tmp_path, monkeypatch):
-    def unsupported(*arguments):
-        raise OSError(errno.EOPNOTSUPP, "Operation not supported")
-
-    path = tmp_path / "inputs.npy"
-    path.write_bytes(b"12")
-    monkeypatch.setattr(results.os, "posix_fallocate", unsupported, raising=False)
-    results.reserve(path)
-    assert path.read_bytes() == b"12"
-
-
-def test_seconds_are_summed_and_a_file_that_was_cut_off_counts_none(tmp_path):
-    for name, text in (("a", "1.5\n"), ("b", "2.0\n"), ("c", ""), ("d", "\x00\x00")):
-        (tmp_path / name).mkdir()
-        (tmp_path / name / results.SECONDS).write_text(text)
-    assert results.kept_seconds(tmp_path) == 3.5
-    results.note_seconds(tmp_path / "c", 4)
-    assert results.kept_seconds(tmp_path) == 7.5

@@ -35,14 +35,6 @@ def test_slices_and_classes_of_any_name_come_back_as_they_are(texts):
     assert rowfiles.round_trip(table).to_dict("list") == table.to_dict("list")
 
 
-def test_slices_and_classes_that_are_numbers_stay_numbers_and_missing_stays_missing():
-    table = pd.DataFrame({"slice_id": [7, -8], "label": [0, 2], "patient_id": ["1", None]})
-    read = rowfiles.round_trip(table)
-    assert read["slice_id"].sum() + read["label"].sum() == 1
-    assert read["patient_id"].isna().tolist() == [False, True]
-    assert rowfiles.round_trip(pd.DataFrame({"verdict": ["NA", None]})).isna().sum().item() == 1
-
-
 @pytest.mark.parametrize("name", ["table.csv", "rows.csv.gz"])
 def test_a_table_in_a_file_is_what_it_is_in_memory_and_utf_8(name, tmp_path):
     table = pd.DataFrame({"patient_id": ["007", "Zoë", "患者"], "p": [0.1234567, np.nan, np.inf]})

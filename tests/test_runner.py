@@ -6,13 +6,12 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from types import SimpleNamespace
 
 import nbformat
 import pytest
 
 from tumorcf_lib import config, steps
-from tumorcf_lib.study import execution, notebooks as runner, stages
+from tumorcf_lib.study import notebooks as runner, stages
 
 DIES = "os.kill(os.getpid(), 9)"
 WAITS = "config.Path(os.environ['TUMORCF_RUNS'], 'pid').write_text(str(os.getpid()))\nwhile 1: pass"
@@ -125,54 +124,6 @@ def test_a_kernel_that_is_killed_is_named_with_its_cell_and_what_to_try(study, s
     assert stages.why_stale(study, "01_data") == "it was never finished"
 
 
-@pytest.mark.parametrize(
-    ("status", "how", "first"),
-    [
-        (-signal.SIGKILL, "ended by signal 9, most often because memory ran out", "close other"),
-        (-signal.SIGBUS, "signal 7, most often because the disk is full", "free some room"),
-        (-signal.SIGILL, "signal 4, because a package was built for a newer", "another machine"),
-        (-signal.SIGTERM, "signal 15, because somebody, or the system, asked it to end", "go on."),
-        (-signal.SIGSEGV, "signal 11, by an error inside a package, or because", "close other"),
-        (-64, "signal 64, by an error inside a package", "close other"),
-        (3, "ended itself with status 3", "close other"),
-        (None, "died, most often because memory ran out", "close other"),
-    ],
-)
-def test_how_a_kernel_died_decides_what_is_tried_first(study, status, how, first):
-    told, advice = execution._how_it_died(status)
-    assert how in told
-    steps = execution._what_to_try(study, "03_training", advice).splitlines()
-    assert steps[0] == "What to try:" and first in steps[1]
-    assert "./run_all.sh --profile smoke --from 03" in steps[-1]
-
-
-@pytest.mark.parametrize(
-    ("name", "message", "first"),
-    [("_ArrayMemoryError", "Unable to allocate 6 GiB", "1. close other programs"),
-     ("OSError", f"[Errno 28] {os.strerror(28)}: 'rows.csv'", "1. free some room on the disk"),
-     ("ValueError", "7 is no tumor", None)],
-)  # fmt: skip
-def test_a_cell_without_memory_or_room_on_the_disk_says_what_to_try(study, name, message, first):
-    error = SimpleNamespace(exec_count=2, source="\nfit()", ename=name, evalue=message)
-    told = execution._failure(study, "03_training", error, study.folder / "copy.ipynb")
-    assert "03_training stopped at cell [2], which begins with\n    fit()\n" in told
-    assert f"\n{name}: {message}\n" in told
-    assert (first is None) == ("What to try" not in told)
-    if first:
-        assert f"What to try:\n  {first}" in told
-        assert "./run_all.sh --profile smoke --from 03" in told
-
-
-def test_a_notebook_whose_kernel_dies_after_its_stage_is_finished_does_not_count(
-    study, small_notebooks
-):
-    write(small_notebooks, "01_data", "stage.finish()", DIES)
-    with pytest.raises(runner.NotebookError, match=r"cell \[3\]"):
-        runner.run(study, last="01")
-    assert stages.why_stale(study, "01_data") is None
-    assert not runner.is_executed(study, "01_data")
-
-
 def test_a_notebook_that_never_finishes_its_stage_is_no_success(study, small_notebooks):
     write(small_notebooks, "01_data", "'nothing'")
     with pytest.raises(runner.NotebookError, match="does not hold: it was never finished"):
@@ -193,18 +144,6 @@ def test_an_interrupt_ends_run_and_kernel_says_how_to_go_on_and_leaves_no_half(
     assert stages.why_stale(study, "01_data") == "it was never finished"
     write(small_notebooks, "01_data", "stage.finish()")
     assert runner.run(study, last="01")[0]["minutes"] > 0
-
-
-def test_an_interrupt_whose_exception_is_lost_ends_the_run_all_the_same(
-    study, small_notebooks, tmp_path
-):
-    deaf = RUN.replace("signal.default_int_handler", "lambda number, frame: None")
-    process, kernel = start_and_wait(small_notebooks, tmp_path, deaf)
-    os.killpg(process.pid, signal.SIGINT)
-    said, _ = process.communicate(timeout=60)
-    assert process.returncode == 130
-    assert "01_data was stopped" in said and "Traceback" not in said
-    assert ends(kernel, within_s=1)
 
 
 def test_the_kernel_of_a_killed_run_ends_by_itself_and_a_rerun_goes_on(
@@ -228,60 +167,3 @@ def test_a_second_run_of_the_same_folder_is_refused(study, small_notebooks):
         with pytest.raises(stages.StageError, match=r"Another run writes to .*number 1234"):
             runner.run(study)
     assert not (study.folder / "01_data").exists()
-
-
-def test_what_the_first_notebook_needs_is_checked_before_a_kernel_starts(study, small_notebooks):
-    with pytest.raises(stages.StageError, match="--profile smoke --to 05") as error:
-        runner.run(study, first="06")
-    assert "06_metrics needs what 04_evaluation makes" in str(error.value)
-    assert not runner.executed_copy(study, "06_metrics").parent.exists()
-
-
-@pytest.mark.parametrize("text", ["", '{"cells": [', "[]", '{"cells": [1]}'])
-def test_an_executed_copy_that_was_cut_off_is_none(study, small_notebooks, text):
-    (study.folder / "01_data").mkdir(parents=True)
-    (study.folder / "01_data" / stages.RECORD).write_text("{}")
-    copy = runner.executed_copy(study, "01_data")
-    copy.parent.mkdir()
-    copy.write_text(text)
-    assert not runner.is_executed(study, "01_data")
-
-
-def test_long_work_that_is_only_read_again_keeps_the_minutes_it_took(study):
-    for part, seconds in (("fold0-x", "400"), ("rows-y", "200")):
-        workspace = study.folder / "03_training" / part
-        workspace.mkdir(parents=True)
-        (workspace / "seconds.txt").write_text(seconds)
-    minutes = study.folder / "minutes.json"
-    runner._keep_minutes(study, "03_training", 11.5)
-    runner._keep_minutes(study, "03_training", 0.1)
-    assert json.loads(minutes.read_text())["03_training"] == 11.5
-    minutes.unlink()
-    runner._keep_minutes(study, "03_training", 0.1)
-    assert json.loads(minutes.read_text())["03_training"] == 10
-
-
-def test_only_a_run_of_all_notebooks_tells_the_memory_it_took(study, monkeypatch):
-    def made(study, name, *_):
-        return {"name": name, "minutes": 0 if name in skipped else 1.0}
-
-    def kept():
-        path = study.folder / "minutes.json"
-        return json.loads(path.read_text()).get(runner.MEMORY) if path.exists() else None
-
-    monkeypatch.setattr(runner, "_make", made)
-    skipped = ["04_evaluation"]
-    runner.run(study)
-    runner.run(study, first="05")
-    assert kept() is None
-    skipped = []
-    runner.run(study)
-    assert 0.05 < kept() == runner.peak_gb() < 100
-
-
-def test_minutes_that_were_cut_off_are_counted_anew(study):
-    study.folder.mkdir()
-    (study.folder / "minutes.json").write_text('{"01_da')
-    runner._keep_minutes(study, "02_preprocessing", 2)
-    kept = json.loads((study.folder / "minutes.json").read_text())
-    assert kept.pop(runner.PROCESSOR) and kept == {"02_preprocessing": 2}

@@ -8,20 +8,17 @@ import pandas as pd
 import pytest
 from tiny_study import allow_small_splits, small_network
 
-from tumorcf_lib import __main__ as cli, config, rowfiles
+from tumorcf_lib import config, rowfiles
 from tumorcf_lib.data import split as splits
-from tumorcf_lib.networks import classifier, training
+from tumorcf_lib.networks import classifier
 from tumorcf_lib.publish import publish
-from tumorcf_lib.study import runtime, scratch, side_studies, unit
+from tumorcf_lib.study import runtime, scratch, unit
 
 PROFILE = dataclasses.replace(
     scratch.PROFILE, cohort="phantom", size_px=32, phantom_patients=4, phantom_slices=2, epochs=3,
     batch_size=4, n_resamples=20, predict_batch_size=8,
 )  # fmt: skip
 P = [f"p_{name}" for name in config.CLASSES]
-LABEL = r"ResNet-50 from random weights, \d+\.\d minutes, not the paper's network"
-
-
 @pytest.fixture(autouse=True)
 def small(monkeypatch):
     allow_small_splits(monkeypatch)
@@ -56,24 +53,6 @@ def test_it_is_the_papers_architecture_without_pretrained_weights_and_its_norms_
     assert scratch.NAME not in config.PROFILES  # so that no run takes it for the paper's
 
 
-def test_its_tested_persons_are_those_of_paper_lite():
-    folder = config.published("paper-lite")
-    published = rowfiles.read_table(folder / "split.csv")
-    again = splits.split_table(
-        published["slice_id"], published["person_id"], published["label"], n_folds=1,
-        seed=scratch.PROFILE.split_seed,
-    )  # fmt: skip
-    assert again["part"].tolist() == published["part"].tolist()
-
-
-def test_the_norms_are_trained(straight):
-    (path,) = straight.glob("*/network/weights.npz")
-    with np.load(path) as stored:
-        moved = {name.split("/")[-1]: stored[name] for name in stored.files if "norm/" in name}
-    start = {"gamma": 1, "beta": 0, "moving_mean": 0, "moving_variance": 1}
-    assert all(np.abs(moved[name] - value).max() > 1e-3 for name, value in start.items())
-
-
 # -- minutes -----------------------------------------------------------------
 
 
@@ -98,14 +77,6 @@ def test_more_minutes_end_where_an_undisturbed_training_does(straight, tmp_path)
     assert not list(tmp_path.glob("*/network/checkpoint.npz"))
 
 
-def test_a_finished_schedule_is_not_trained_again(straight, monkeypatch):
-    before = (straight / "rows_predictions.csv.gz").read_bytes()
-    monkeypatch.setattr(training, "train", lambda *_, **__: pytest.fail("trained again"))
-    history, lines = run(straight, minutes=10)
-    assert len(history) == 3 and lines[-1].endswith("its schedule is over.")
-    assert (straight / "rows_predictions.csv.gz").read_bytes() == before
-
-
 def test_no_epoch_is_begun_that_would_outlast_the_minutes(monkeypatch):
     """Epochs of 100 s: the third would end at 300 s, after 4.5 minutes."""
     clock = iter([0.0, 0.5, 100.5, 200.5])
@@ -117,31 +88,6 @@ def test_no_epoch_is_begun_that_would_outlast_the_minutes(monkeypatch):
     with pytest.raises(unit._TimeIsUpError):
         progress("epoch 2")
     assert told == ["going on", "epoch 1", "epoch 2"]
-
-
-def test_another_schedule_leaves_a_kept_training_alone(straight, tmp_path):
-    run(tmp_path, minutes=0)
-    run(tmp_path, minutes=0, epochs=5)
-    assert len(list(tmp_path.glob("*/network/checkpoint.npz"))) == 2
-    history, _ = run(tmp_path, minutes=10)
-    assert len(history) == 3
-
-
-def test_another_device_begins_anew_and_is_named(tmp_path, monkeypatch):
-    monkeypatch.setattr(classifier, "choose_precision", lambda backbone: "float32")
-    for device in "AB":
-        monkeypatch.setattr(classifier, "set_up", lambda seed, name=device: name)
-        history, _ = run(tmp_path, minutes=0)
-        assert history["device"].tolist() == [f"{device}, float32"]
-
-
-@pytest.mark.parametrize(
-    ("minutes", "changes", "words"),
-    [(-1, {}, "0 or more"), (1, {"size_px": 31}, "from 32 px"), (1, {"epochs": 0}, "1 epoch")],
-)
-def test_settings_that_cannot_be_trained_with_are_refused(tmp_path, minutes, changes, words):
-    with pytest.raises(scratch.ScratchSettingsError, match=words):
-        run(tmp_path, minutes=minutes, **changes)
 
 
 # -- rows and what is published ----------------------------------------------
@@ -180,30 +126,3 @@ def test_every_published_table_and_the_manifest_say_what_it_is(straight, tmp_pat
     assert manifest["profile"]["purpose"] == name and manifest["profile"]["weights"] is None
     assert publish.verify(folder) == ([], len(manifest["sha256"]))
     assert not list(folder.glob("*.npz"))
-
-
-def test_minutes_that_were_written_over_do_not_verify(straight, tmp_path):
-    folder = scratch.publish(straight, tmp_path / scratch.NAME)
-    history = rowfiles.read_table(folder / "history.csv")
-    rowfiles.write_table(history.assign(seconds=6000.0), folder / "history.csv")
-    problems, _ = publish.verify(folder)
-    assert any(text.startswith("table_performance.csv, row 1, network") for text in problems)
-    assert any(text.startswith("history.csv has another SHA-256") for text in problems)
-
-
-def test_nothing_is_published_of_a_run_that_was_not_made(tmp_path):
-    with pytest.raises(side_studies.UnfinishedStudyError, match="tumorcf_lib scratch --minutes 20"):
-        scratch.publish(tmp_path / "nothing", tmp_path / scratch.NAME)
-    assert not (tmp_path / scratch.NAME).exists()
-
-
-def test_the_command_hands_over_minutes_size_epochs_and_seed(monkeypatch, tmp_path):
-    calls = {}
-    monkeypatch.setenv("TUMORCF_RUNS", str(tmp_path))
-    monkeypatch.setattr(
-        scratch, "run", lambda folder, profile, **options: calls.update(
-            options, folder=folder, profile=profile)
-    )  # fmt: skip
-    assert cli.main(["scratch", "--minutes", "3", "--size", "96", "--seed", "7"]) == 0
-    assert (calls["minutes"], calls["seed"], calls["folder"].name) == (3, 7, scratch.NAME)
-    assert calls["profile"] == dataclasses.replace(scratch.PROFILE, size_px=96)

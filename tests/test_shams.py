@@ -62,24 +62,6 @@ def test_legal_places_are_those_of_a_loop_over_all_offsets(seed):
         )
 
 
-def test_a_dilated_mask_keeps_away_from_the_tumor_it_was_dilated_from():
-    rng = np.random.default_rng(7)
-    tumor, head = blob(rng, (27, 27), 8), np.ones((27, 27), bool)
-    for dilation_px in (-1, 2):
-        tumor[13, 12:15] = tumor[12:15, 13] = True  # so that something is left at -1
-        region = regions.dilate(tumor, dilation_px)
-        found = shams.legal_places(region, head, tumor=tumor, clearance_px=2)
-        assert [tuple(place) for place in found.tolist()] == slow_places(region, head, tumor, 2)
-
-
-def test_a_mask_that_is_its_own_mirror_image_gets_no_mirrored_places():
-    mask, head = np.zeros((20, 20), bool), np.ones((20, 20), bool)
-    mask[3:6, 3:7] = True
-    assert set(shams.legal_places(mask, head)[:, 2]) == {0}
-    mask[3, 3] = False
-    assert set(shams.legal_places(mask, head)[:, 2]) == {0, 1}
-
-
 def test_moved_masks_of_all_places_differ_and_lie_in_the_head_away_from_the_tumor():
     rng = np.random.default_rng(8)
     mask, head = blob(rng, (48, 48), 30), ellipse((48, 48), margin=2)
@@ -146,37 +128,6 @@ def test_move_mirrors_within_the_bounding_box_and_then_shifts():
             x = left + right - x if place.mirrored else x
             wanted[y + place.offset_y, x + place.offset_x] = True
         np.testing.assert_array_equal(shams.move(mask, place), wanted)
-
-
-@pytest.mark.parametrize("place", [Place(-20, 0), Place(0, 20), Place(20, 0, True)])
-def test_a_place_beyond_the_slice_is_refused(place):
-    mask = np.zeros((30, 30), bool)
-    mask[14:17, 14:17] = True
-    with pytest.raises(shams.InvalidPlaceError, match=r"beyond the slice of shape \(30, 30\)"):
-        shams.move(mask, place)
-
-
-def test_drawn_places_are_distinct_legal_and_all_there_are_if_too_few():
-    places = np.array([[y, x, 0] for y in range(3) for x in range(4)])
-    for n in (0, 1, 5, 12, 50):
-        drawn = shams.draw_places(places, n, np.random.default_rng(n))
-        assert len(set(drawn)) == len(drawn) == min(n, 12)
-        assert all(0 <= p.offset_y < 3 and 0 <= p.offset_x < 4 and not p.mirrored for p in drawn)
-    assert shams.draw_places(places[:0], 5, np.random.default_rng(0)) == []
-
-
-def test_asking_for_more_places_keeps_the_first_ones():
-    places = np.array([[0, x, x % 2] for x in range(40)])
-    few, many = (shams.draw_places(places, n, shams.rng_for(3, "17")) for n in (4, 30))
-    assert many[:4] == few
-
-
-def test_every_place_is_equally_likely():
-    places = np.array([[0, x, 0] for x in range(5)])
-    rng = np.random.default_rng(12)
-    drawn = [p.offset_x for _ in range(4000) for p in shams.draw_places(places, 2, rng)]
-    shares = np.bincount(drawn) / len(drawn)
-    np.testing.assert_allclose(shares, 0.2, atol=0.02)
 
 
 def maps(rng, shape):
@@ -296,22 +247,6 @@ def test_places_of_the_pool_keep_their_distance_where_there_is_room():
         assert gaps[~np.eye(24, dtype=bool)].min() >= 4
 
 
-def test_where_room_is_scarce_the_grid_gets_finer():
-    places = np.array([[y, x, 0] for y in range(7) for x in range(7)])  # 4 px apart: at most 4
-    depth_px, flags = np.full(49, 9.0), np.full(49, "", object)
-    rng = np.random.default_rng(25)
-    chosen = shams.choose_places(places, depth_px, flags, 9, 12, rng, spacing_px=4, n_pool=12)
-    points = places[chosen, :2]
-    gaps = np.hypot(*(points[:, None] - points[None]).transpose(2, 0, 1))
-    assert len(chosen) == 12 and gaps[~np.eye(12, dtype=bool)].min() >= 2
-
-
-def test_places_depend_on_the_seed_and_on_the_slice():
-    states = [shams.rng_for(*key).integers(10**9) for key in ((0, "1"), (1, "1"), (0, "2"))]
-    assert len(set(states)) == 3
-    assert shams.rng_for(0, "1").integers(10**9) == states[0]
-
-
 def test_the_head_is_found_in_noise_with_its_dark_holes_and_without_specks():
     rng = np.random.default_rng(13)
     truth = ellipse((96, 96), margin=14)
@@ -328,13 +263,6 @@ def test_a_head_that_runs_out_of_the_slice_is_followed_to_the_border():
     slice[30:, 20:76] = 1
     head = head_mask(slice)
     assert head[-1, 25:71].all() and not head[:27].any() and not head[:, :17].any()
-
-
-def test_air_between_the_head_and_a_near_border_stays_air():
-    slice = np.full((96, 96), -1.0, np.float32)
-    slice[4:-4, 4:-4] = 1
-    head = head_mask(slice)
-    assert not (head[:2].any() or head[-2:].any() or head[:, :2].any() or head[:, -2:].any())
 
 
 @pytest.mark.real

@@ -35,9 +35,3 @@ def test_accuracy_without_the_site_of_one_class_is_told():
     assert balanced["value"] == pytest.approx((5 / 20 + 18 / 20) / 2)
     assert balanced["low"] < balanced["value"] < balanced["high"]
     assert ("pituitary", "others", "accuracy") not in table.index  # it has one site only
-
-
-def test_without_any_such_site_there_is_accuracy_of_all_alone():
-    rights = {("glioma", f"g{i}"): 2 for i in range(3)} | {("pituitary", "p0"): 1}
-    table = tables.site_accuracy_table(predictions(rights), n_resamples=20)
-    assert table["group"].tolist() == ["all", "all"]

@@ -130,11 +130,3 @@ def test_a_band_holds_the_mean_of_as_many_such_networks():
         low, high = null.band(5)
         inside += low <= other.mean() <= high
     assert 0.92 <= inside / n <= 0.98
-
-
-def test_without_networks_that_know_nothing_nothing_is_told():
-    e = networks.mean(drawn(np.random.default_rng(0), seeds=2, truth=1.0), "score")
-    nobody = networks.null_of(pd.DataFrame(columns=["training_seed", "fold", "person_id", "score"],
-                                           dtype=float), "score")  # fmt: skip
-    p = networks.against_null(e, nobody)
-    assert networks.verdict(e, nobody, p) == (networks.OPEN, "no networks to compare with")

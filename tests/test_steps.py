@@ -1,7 +1,6 @@
 import contextlib
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -34,21 +33,6 @@ def test_a_file_is_written_as_a_whole_or_not_at_all(tmp_path, monkeypatch):
     assert path.read_text() == "{}"
 
 
-def test_a_copy_is_there_as_a_whole_or_not_at_all(tmp_path, monkeypatch):
-    (tmp_path / "a").write_text("whole")
-
-    def half_then_killed(source, target):
-        Path(target).write_text("wh")
-        raise KeyboardInterrupt
-
-    steps.copy_whole(tmp_path / "a", tmp_path / "b")
-    assert (tmp_path / "b").read_text() == "whole"
-    monkeypatch.setattr(steps.shutil, "copyfile", half_then_killed)
-    with pytest.raises(KeyboardInterrupt):
-        steps.copy_whole(tmp_path / "a", tmp_path / "c")
-    assert not (tmp_path / "c").exists()
-
-
 def test_leftovers_are_cleared_at_any_depth_and_nothing_else(tmp_path):
     (tmp_path / "deep").mkdir()
     for name in ("rows.csv", "unfinished-rows.csv", "deep/unfinished-checkpoint.npz", "deep/kept"):
@@ -57,18 +41,6 @@ def test_leftovers_are_cleared_at_any_depth_and_nothing_else(tmp_path):
     steps.clear_unfinished(tmp_path)
     left = sorted(str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*"))
     assert left == ["deep", "deep/kept", "rows.csv"]
-
-
-def test_a_file_is_on_the_disk_before_it_gets_its_name(tmp_path, monkeypatch):
-    path, synced, sync = tmp_path / "numbers.json", [], steps.os.fsync
-
-    def noticed(file):
-        synced.append((Path(f"/proc/self/fd/{file}").resolve().name, path.exists()))
-        sync(file)
-
-    monkeypatch.setattr(steps.os, "fsync", noticed)
-    steps.write_whole(path, "{}")
-    assert synced == [("unfinished-numbers.json", False)]
 
 
 def test_an_error_leaves_no_half_of_a_file_to_fill_the_disk_and_an_older_one_as_it_was(tmp_path):
@@ -121,15 +93,6 @@ def test_a_kill_while_a_folder_is_replaced_leaves_no_mixture_and_the_next_time_c
     assert [p.name for p in folder.iterdir()] == ["again"]
 
 
-def test_a_folder_is_removed_as_a_whole_even_if_a_kill_left_half_of_an_earlier_one(tmp_path):
-    folder = tmp_path / "fold0"
-    steps.remove_whole(folder)  # not there: nothing to do
-    (tmp_path / "unfinished-removal-fold0" / "half").mkdir(parents=True)
-    (folder / "deep").mkdir(parents=True)
-    steps.remove_whole(folder)
-    assert list(tmp_path.iterdir()) == []
-
-
 def test_a_kill_while_a_folder_is_removed_leaves_nothing_under_its_name(tmp_path, monkeypatch):
     folder = tmp_path / "fold0"
     (folder / "deep").mkdir(parents=True)
@@ -171,23 +134,6 @@ def test_a_held_file_is_refused_by_the_number_of_its_holder_until_that_is_killed
     steps.release(tmp_path / "lock")
 
 
-def test_waiting_for_a_holder_takes_as_long_as_asked(other, tmp_path):
-    started = time.monotonic()
-    with pytest.raises(steps.InUseError):
-        steps.hold(tmp_path / "lock", wait_s=0.3)
-    assert time.monotonic() - started >= 0.3
-
-
-def test_a_process_may_hold_a_file_twice_and_let_go_of_what_it_never_held(tmp_path):
-    (tmp_path / "lock").write_text("12345678901\n")  # of a longer number that held it once
-    steps.hold(tmp_path / "lock")
-    steps.hold(tmp_path / "lock")
-    assert (tmp_path / "lock").read_text() == f"{steps.os.getpid()}\n"
-    steps.release(tmp_path / "lock")
-    steps.release(tmp_path / "lock")
-    assert tmp_path / "lock" not in steps._held
-
-
 def test_a_file_system_without_locks_holds_nothing_and_stops_nobody(tmp_path, monkeypatch):
     def refused(file, how):
         raise OSError("no locks available")
@@ -204,20 +150,6 @@ def test_a_context_is_refused_while_another_process_holds_the_file(other, tmp_pa
     other.kill()
     with steps.held(tmp_path / "lock", wait_s=30.0) as is_held:
         assert is_held
-
-
-def test_a_context_gives_its_file_back_after_an_error(tmp_path):
-    with pytest.raises(KeyError):
-        with steps.held(tmp_path / "lock"):
-            raise KeyError
-    with steps.held(tmp_path / "lock") as is_held:
-        assert is_held
-
-
-def test_a_system_without_locks_goes_on_without(tmp_path, monkeypatch):
-    monkeypatch.setattr(steps, "fcntl", None)
-    with steps.held(tmp_path / "lock") as is_held:
-        assert not is_held
 
 
 # -- kept results ------------------------------------------------------------
@@ -250,12 +182,6 @@ def test_a_workspace_is_kept_while_its_dependencies_hold_and_replaced_otherwise(
     assert [path.name for path in tmp_path.iterdir()] == ["fold0"]
 
 
-def test_a_workspace_that_is_not_sealed_yet_goes_on_as_it_was_left(tmp_path):
-    folder = open_one(tmp_path)
-    (folder / "epoch1").write_text("weights")
-    assert (open_one(tmp_path) / "epoch1").read_text() == "weights"
-
-
 @pytest.mark.parametrize("name", ["weights", "deep/history", steps.RECORD])
 def test_what_was_changed_after_the_seal_is_said_and_made_again(tmp_path, done, capsys, name):
     (done / name).write_text("7 8 9")
@@ -274,11 +200,6 @@ def test_what_changed_is_said_in_words(tmp_path):
     assert steps.why_stale(tmp_path / "y", {}) == "it was never begun"
 
 
-def test_what_vanished_after_the_seal_is_made_again(tmp_path, done):
-    (done / "deep" / "history").unlink()
-    assert is_empty(open_one(tmp_path))
-
-
 def test_a_seal_leaves_no_state_of_a_training_that_a_kill_left(tmp_path):
     folder = open_one(tmp_path)
     (folder / "fold0").mkdir()
@@ -288,21 +209,3 @@ def test_a_seal_leaves_no_state_of_a_training_that_a_kill_left(tmp_path):
     assert {p.name for p in folder.iterdir()} == {"weights", "fold0", steps.RECORD}
     assert not list((folder / "fold0").iterdir())
     assert steps.changed_file(folder) is None
-
-
-def test_a_workspace_asked_anew_is_empty(tmp_path, done):
-    assert is_empty(open_one(tmp_path, fresh=True))
-
-
-def test_a_removal_that_is_killed_leaves_nothing_under_the_name(tmp_path, done, monkeypatch):
-    def killed(folder, **options):
-        if folder.exists():
-            raise KeyboardInterrupt
-
-    monkeypatch.setattr(steps.shutil, "rmtree", killed)
-    with pytest.raises(KeyboardInterrupt):
-        open_one(tmp_path, fresh=True)
-    assert not done.exists()
-    monkeypatch.undo()
-    steps.clear_unfinished(tmp_path)
-    assert not list(tmp_path.iterdir())

@@ -92,14 +92,6 @@ def test_means_are_over_own_and_over_common_slices(random_rows):
     assert first["effect"] == pytest.approx(own["net_drop_lo"].mean())
 
 
-def test_missing_slices_come_with_their_reason(random_rows):
-    table = controls.infill_scores(random_rows, n_resamples=20)
-    mirror = line(table, infill="mirror", slices="own", score="net_drop", group="a")
-    assert mirror["share_with_shams"] == 0.5 and mirror["note"] == "not symmetric: 6"
-    telea = line(table, infill="telea", slices="own", score="net_drop", group="a")
-    assert telea["share_with_shams"] == 1 and telea["note"] == ""
-
-
 def test_drops_of_a_slice_are_those_of_the_audit_at_its_first_places(random_rows):
     ours = controls.drops_per_slice(random_rows, dilation_px=4)
     assert (ours["n_sham"] == 2).all()
@@ -128,15 +120,6 @@ def test_rankings_are_compared_over_the_slices_that_all_infills_have(random_rows
     assert mirror["infills"].split() == [*INFILLS, "mirror"]
 
 
-def test_infills_that_rank_alike_agree_fully_in_each_class(random_rows):
-    headline = random_rows[random_rows["infill"].isin(("", "navier_stokes"))]
-    headline = headline[(headline["dilation_px"] == 0) & (headline["place"] < 2)]
-    copy = headline[headline["edit"] != "original"].assign(infill="telea")
-    table = controls.infill_agreement(pd.concat([headline, copy]), n_resamples=50)
-    assert len(table) == 4 * 3  # scores by groups
-    np.testing.assert_allclose(table[["kendall_w", "low", "high", "spearman"]], 1)
-
-
 def test_the_dilation_curve_says_how_many_slices_have_shams_and_why_others_have_none():
     made = []
     for i in range(6):
@@ -160,38 +143,10 @@ def test_the_dilation_curve_says_how_many_slices_have_shams_and_why_others_have_
     assert (own["n_slices"], common["n_slices"]) == (6, 4)
 
 
-def test_a_class_without_any_sham_keeps_its_line_and_its_reason():
-    made = []
-    for i in range(4):
-        made += [row(i, "original", 0.9), *setting(i, 0.5, [0.8])]
-        at = {"infill": "navier_stokes", "dilation_px": 9}
-        made.append(row(i, "remove", 0.3, **at))
-        made.append(
-            impossible(i, "sham", "no legal place", **at)
-            if i % 2 else row(i, "sham", 0.6, place=0, **at)
-        )
-    table = controls.dilation_curve(pd.DataFrame(made), n_resamples=10)
-    gone = line(table, dilation_px=9, slices="own", score="net_drop", group="b")
-    assert gone["n_slices"] == 0 and gone["share_with_shams"] == 0 and np.isnan(gone["effect"])
-    assert gone["note"] == "no legal place: 2"
-
-
 def quality_rows(*entries):
     columns = ["slice_id", "person_id", "label", "infill", "place", "mae"]
     table = pd.DataFrame(entries, columns=columns)
     return table.assign(n_pixels=9, rmse=2 * table["mae"], ssim=1 - table["mae"])
-
-
-def test_a_slice_counts_with_the_mean_of_its_places():
-    table = controls.quality_table(
-        quality_rows(
-            (1, "p", "a", "telea", 0, 0.1), (1, "p", "a", "telea", 1, 0.3),
-            (2, "q", "a", "telea", 0, 0.6),
-        ), n_resamples=20,
-    )
-    row = table[(table["score"] == "mae") & (table["group"] == "all")].iloc[0]
-    assert row["effect"] == pytest.approx(0.4)  # mean of 0.2 and 0.6
-    assert (row["n_slices"], row["n_persons"], row["slices"]) == (2, 2, "own")
 
 
 def test_the_mirror_is_compared_at_its_own_places_only():
@@ -248,14 +203,6 @@ def test_a_fall_on_all_slices_alike_shows_on_those_of_other_classes():
     assert (others["n_slices"], others["n_persons"]) == (48, 24)
 
 
-def test_a_fall_on_own_slices_alone_does_not():
-    lines = lines_of({"a": 0.3, "b": -0.005, "c": -0.005})
-    assert lines.loc[("a", "own"), "effect"] == pytest.approx(0.305)
-    assert lines.loc[("a", "others"), "effect"] == pytest.approx(0)
-    assert lines.loc[("a", "others"), "relevance"] == "negligible"
-    assert lines.loc[("a", "own"), "relevance"] == ""
-
-
 def test_the_fall_on_own_slices_is_net_drop():
     rows = drifting_rows({"a": 0.3, "b": 0.2, "c": 0.1})
     net = slice_scores(rows).groupby("label")["net_drop"].mean()
@@ -271,10 +218,3 @@ def test_slices_without_a_sham_or_a_removal_are_left_out():
     rows.loc[unmade, ["p_a", "p_b", "p_c"]] = np.nan
     falls = controls.net_falls(rows)
     assert sorted(falls["slice_id"]) == ["a0-2", *(f"{c}0-{k}" for c in "bc" for k in range(3))]
-
-
-def test_other_infills_and_dilations_do_not_count():
-    rows = drifting_rows({"a": 0.3, "b": 0.2, "c": 0.1})
-    other = rows[rows["edit"] != "original"].assign(p_a=0.0, p_b=1.0, p_c=0.0)
-    both = [rows, other.assign(infill="telea"), other.assign(dilation_px=3)]
-    pd.testing.assert_frame_equal(controls.net_falls(pd.concat(both)), controls.net_falls(rows))

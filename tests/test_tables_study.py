@@ -64,13 +64,6 @@ def test_slice_accuracy_counts_slices_and_person_accuracy_counts_persons(predict
     assert table.loc[("slice", "accuracy"), "n"] == 120
 
 
-def test_intervals_hold_the_value_and_repeat_exactly(predictions):
-    one = study.performance_by_class(predictions, n_resamples=100)
-    assert (one["low"] <= one["value"]).all()
-    assert (one["value"] <= one["high"]).all()
-    pd.testing.assert_frame_equal(one, study.performance_by_class(predictions, n_resamples=100))
-
-
 def test_temperature_scaling_is_fitted_on_the_validation_rows_only(predictions):
     sharper = predictions.copy()
     columns = [f"p_{c}" for c in CLASSES]
@@ -120,31 +113,6 @@ def test_edits_are_counted_with_their_reasons_and_their_energy(edit_rows):
     removal = table.loc[("remove", "navier_stokes", 0, label)]
     assert removal["rms_to_sham"] == pytest.approx(medians["remove"] / medians["sham"])
     assert np.isnan(sham["rms_to_sham"])
-
-
-def test_an_edits_energy_is_held_against_shams_of_its_own_setting():
-    rms = {("navier_stokes", 0): (0.3, 0.1), ("telea", 0): (0.8, 0.4), ("navier_stokes", 5): (1, 4)}
-    rows = pd.DataFrame([
-        {"edit": edit, "infill": infill, "dilation_px": dilation_px, "label": "glioma",
-         "reason": "", "flag": "", "edit_rms": value}
-        for (infill, dilation_px), values in rms.items()
-        for edit, value in zip(("remove", "sham"), values, strict=True)
-    ])
-    only_removed = rows.iloc[:1].assign(infill="mirror")
-    table = study.edits(pd.concat([rows, only_removed])).set_index("edit").loc["remove"]
-    assert table["infill"].tolist() == ["navier_stokes", "telea", "navier_stokes", "mirror"]
-    expected = [0.3 / 0.1, 0.8 / 0.4, 1 / 4, np.nan]
-    assert table["rms_to_sham"].tolist() == pytest.approx(expected, nan_ok=True)
-    assert study.headline(table)["rms_to_sham"].tolist() == pytest.approx([0.3 / 0.1])
-
-
-def test_only_headline_edits_say_where_slices_fall(edit_rows):
-    removed = edit_rows[edit_rows["edit"] == "remove"].copy()
-    flat = removed.assign(p_meningioma=0.0, p_glioma=0.0, p_pituitary=1.0)
-    others = [flat.assign(infill="telea"), flat.assign(dilation_px=3)]
-    more = pd.concat([edit_rows, *others], ignore_index=True)
-    pd.testing.assert_frame_equal(study.fall_to(more), study.fall_to(edit_rows))
-    assert study.fall_to(more).groupby(["edit", "label"])["n"].sum().eq(4).all()
 
 
 def test_where_no_person_failed_the_interval_is_the_exact_one(predictions):
