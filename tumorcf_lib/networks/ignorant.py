@@ -13,9 +13,7 @@ from threadpoolctl import threadpool_limits
 from tumorcf_lib.networks import backbones, classifier, speed
 
 NORM_BATCHES, NORM_BATCH_SIZE = 8, 32
-POOLED_LAYERS = (
-    "block5_depthwise_relu6", "block8_depthwise_relu6", "block11_depthwise_relu6",
-)  # fmt: skip
+POOLED_LAYERS = ("block5_depthwise_relu6", "block8_depthwise_relu6", "block11_depthwise_relu6")
 """Layers of lite0 whose maxima a quick reader takes: small signs do not survive to the last."""
 
 

@@ -56,10 +56,8 @@ def train(results, prepared, split) -> pd.DataFrame:
         seed = results.study.seed + int(fold)
         depends_on = training_depends(results, seed)
         folder = results.workspace(f"fold{fold}", depends_on)
-        own = unit.Unit(
-            folder, results.study.profile, prepared, parts_of(prepared, rows), seed, depends_on,
-            names={"fold": fold},
-        )  # fmt: skip
+        known = results.study.profile, prepared, parts_of(prepared, rows), seed, depends_on
+        own = unit.Unit(folder, *known, names={"fold": fold})
         unit.fit(own, folder)
         steps.copy_whole(folder / unit.WEIGHTS, results.folder / weights_name(fold))
         results.keep(results.folder / weights_name(fold))
@@ -115,13 +113,12 @@ def audit(results, prepared) -> pd.DataFrame:
 def audit_by(results, prepared, edits, *, network="") -> pd.DataFrame:
     """The tested slices' rows of a plan, by each fold's network of that kind."""
     profile = results.study.profile
+    how = {"edits": edits, "n_places": profile.n_places, "seed": results.study.seed}
+    how |= {"batch_size": profile.predict_batch_size, "progress": True}
     parts = [
-        audits.audit(
-            predictor, own, edits=edits, n_places=profile.n_places, seed=results.study.seed,
-            batch_size=profile.predict_batch_size, progress=True,
-        ).assign(fold=fold)
+        audits.audit(predictor, own, **how).assign(fold=fold)
         for fold, own, predictor in _each_fold(results, prepared, "test", network)
-    ]  # fmt: skip
+    ]
     return pd.concat(parts, ignore_index=True)
 
 
@@ -160,14 +157,8 @@ def example_edits(prepared, rows, chosen) -> list[dict]:
         slice, mask = np.asarray(own.slices[0]), np.asarray(own.masks[0])
         made = rows[(rows["slice_id"] == choice["slice_id"]) & (rows["reason"] == "")]
         made = made.drop_duplicates("edit").set_index("edit")  # of shams, the first
-        example = {
-            "label": choice["label"],
-            "percentile": choice["percentile"],
-            "value": choice.iloc[-1],
-            "images": {},
-            "p": {},
-            "masks": {},
-        }
+        example = {"images": {}, "p": {}, "masks": {}, "value": choice.iloc[-1]}
+        example |= choice[["label", "percentile"]].to_dict()
         for edit in (name for name in SHOWN_EDITS if name in made.index):
             row = made.loc[edit].copy()
             row["edit"] = edit

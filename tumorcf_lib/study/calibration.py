@@ -30,10 +30,7 @@ TRAINING_SEED, TEST_SEED = 0, 2  # of the phantoms; heads of test seed 1 were se
 COHORT = "calibration phantom"  # in every table, so that none is taken for one of patients
 EXAMPLE_PX = 256
 TABLES = ("rows_calibration", "table_networks", "table_null", "table_planted", "table_separation")
-EDITS = (
-    plan.Edit("original"), plan.Edit("remove", "navier_stokes"),
-    plan.Edit("sham", "navier_stokes"),
-)  # fmt: skip
+EDITS = (plan.Edit("original"), *(plan.Edit(e, "navier_stokes") for e in ("remove", "sham")))
 
 
 def run_study(*, seed=0):
@@ -60,8 +57,8 @@ def run(folder, profile, *, seed=0, progress=print):
             progress(name)
         told = progress if kind == tables.PLANTED else lambda line: None
         network = _random if kind == tables.RANDOM else None
-        rows = make(unit, _asking(name, profile, tested, seed), asked, network=network,
-                    progress=told)  # fmt: skip
+        ask = _asking(name, profile, tested, seed)
+        rows = make(unit, ask, asked, network=network, progress=told)
         found["rows_calibration.csv.gz"].append(rowfiles.read_table(rows / "rows.csv.gz"))
         if kind == tables.PLANTED:
             found["history.csv"].append(history_of(unit.folder / NETWORK))
@@ -87,10 +84,8 @@ def network_names(rhos, n_random, n_shuffled):
 
 def unit_of(folder, name, profile, seed):
     """The unit of a network: taught by its cohort, taught wrong labels, or taught nothing."""
-    depends_on = {
-        "profile": profile.as_dict(), "seed": seed, "code": made_by.code("calibration"),
-        "packages": made_by.packages(),
-    }  # fmt: skip
+    depends_on = {"profile": profile.as_dict(), "seed": seed}
+    depends_on |= {"code": made_by.code("calibration"), "packages": made_by.packages()}
     kind, labels = tables.kind_of(name), None
     cohort, parts = training_cohort(profile, tables.rho_of(name) if kind == tables.PLANTED else 0.0)
     if kind != tables.PLANTED:
@@ -102,8 +97,8 @@ def unit_of(folder, name, profile, seed):
         parts = np.where(is_last, "validation", "train")
         labels = deal(cohort.persons, cohort.labels, seed)
         profile = replace(profile, epochs=SHUFFLED_EPOCHS, warmup_epochs=SHUFFLED_EPOCHS)
-    return Unit(folder / "units" / name, profile, cohort, parts, seed, depends_on, labels,
-                names={"network": name})  # fmt: skip
+    known = profile, cohort, parts, seed, depends_on, labels
+    return Unit(folder / "units" / name, *known, names={"network": name})
 
 
 def _random(unit, *, progress=print):
@@ -132,13 +127,11 @@ def _asking(name, profile, tested, seed):
 @lru_cache(maxsize=1)
 def training_cohort(profile, rho):
     """The prepared cohort of one rho and the part of each slice, both the same on every call."""
-    cohort = preprocess.prepare(
-        planted.make_calibration_cohort(
-            profile.phantom_patients, profile.phantom_slices, rho=rho,
-            size_px=profile.size_px, seed=TRAINING_SEED,
-        ),
-        profile.size_px,
-    )  # fmt: skip
+    size = profile.phantom_patients, profile.phantom_slices
+    drawn = planted.make_calibration_cohort(
+        *size, rho=rho, size_px=profile.size_px, seed=TRAINING_SEED
+    )
+    cohort = preprocess.prepare(drawn, profile.size_px)
     return cohort, splits.hold_out(cohort.persons, cohort.labels, seed=profile.split_seed)
 
 
@@ -193,10 +186,8 @@ def tiny(profile, seed=0):
 
 def audited(predict, profile, tested, name, *, n_places, seed):
     """A network's audit of the congruent slices, trimmed to what the tables need."""
-    rows = audit.audit(
-        predict, tested, edits=EDITS, n_places=n_places, seed=seed,
-        batch_size=profile.predict_batch_size, progress=False,
-    )  # fmt: skip
+    how = {"edits": EDITS, "n_places": n_places, "batch_size": profile.predict_batch_size}
+    rows = audit.audit(predict, tested, seed=seed, progress=False, **how)
     return tables.trimmed(rows, name)
 
 
@@ -205,10 +196,8 @@ def audited(predict, profile, tested, name, *, n_places, seed):
 
 def publish(folder, target=None, *, profile=None, seed=0):
     """Replace ``figures/calibration``; parameters as of ``side_studies.SideStudy.publish``."""
-    return STUDY.publish(
-        folder, target, profile=profile or config.get("calibration"), seed=seed,
-        source=planted.SOURCE,
-    )  # fmt: skip
+    profile = profile or config.get("calibration")
+    return STUDY.publish(folder, target, profile=profile, seed=seed, source=planted.SOURCE)
 
 
 def published(folder=None):
@@ -251,11 +240,14 @@ def sentences(folder=None):
         if len(fails):
             told = "; not supported of these falls and their slope: " + ", ".join(
                 f"rho {row.comparison.replace('rho ', '').replace(' - ', ' to ')} "
-                f"({row.verdict}, {row.effect:.3f})" if row.comparison != "slope"
-                else f"the slope ({row.verdict})" for row in fails.itertuples()
+                f"({row.verdict}, {row.effect:.3f})"
+                if row.comparison != "slope"
+                else f"the slope ({row.verdict})"
+                for row in fails.itertuples()
             )
-        levels = ", ".join(f"{round(r.effect, 2) + 0.0:.2f} at rho {r.rho:g}"
-                           for r in own.itertuples())  # a zero has no sign
+        levels = ", ".join(
+            f"{round(r.effect, 2) + 0.0:.2f} at rho {r.rho:g}" for r in own.itertuples()
+        )  # a zero has no sign
         found.append(
             f"Net-Drop in {scale} by the share rho of patients whose label the marker carries: "
             f"{levels}{told}."
@@ -270,7 +262,8 @@ def sentences(folder=None):
 
 
 FIGURE = side_studies.Drawn(
-    "studies.known_answers", TABLES, shown, lambda rows, _, null, planted, __: (null, planted))
+    "studies.known_answers", TABLES, shown, lambda rows, _, null, planted, __: (null, planted)
+)
 STUDY = side_studies.SideStudy(
     name="calibration",
     files=("rows_calibration.csv.gz", "history.csv"),

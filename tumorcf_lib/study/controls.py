@@ -109,11 +109,15 @@ def probes(results, prepared, split, rows_planes) -> pd.DataFrame:
     def make(folder):
         parts = [
             library.all_probes(
-                profile, prepared, by_fold.parts_of(prepared, rows), rows_planes,
-                seed=results.study.seed + int(fold), folder=folder / f"fold{fold}",
+                profile,
+                prepared,
+                by_fold.parts_of(prepared, rows),
+                rows_planes,
+                seed=results.study.seed + int(fold),
+                folder=folder / f"fold{fold}",
             ).assign(fold=fold)
             for fold, rows in split.groupby("fold")
-        ]  # fmt: skip
+        ]
         return pd.concat(parts, ignore_index=True)
 
     depends_on = by_fold.depends(results, "probes")
@@ -140,18 +144,15 @@ def detector(results, prepared, split) -> pd.DataFrame:
     from tumorcf_lib.edits.infills import HEADLINE_INFILL
 
     profile = results.study.profile
-    n_training = N_DETECTED[profile.is_phantom]
+    n_training, infills = N_DETECTED[profile.is_phantom], (HEADLINE_INFILL, *profile.infills)
+    how = {"seed": results.study.seed, "n_training": n_training, "progress": True}
 
     def make(_):
-        parts = [
-            library.detect(
-                profile, prepared, by_fold.parts_of(prepared, rows),
-                (HEADLINE_INFILL, *profile.infills), seed=results.study.seed,
-                n_training=n_training, progress=True,
-            ).assign(fold=fold)
-            for fold, rows in split.groupby("fold")
-        ]  # fmt: skip
-        return pd.concat(parts, ignore_index=True)
+        found = []
+        for fold, rows in split.groupby("fold"):
+            parts = by_fold.parts_of(prepared, rows)
+            found.append(library.detect(profile, prepared, parts, infills, **how).assign(fold=fold))
+        return pd.concat(found, ignore_index=True)
 
     depends_on = by_fold.depends(results, "detector")
     depends_on |= {"n_training": n_training}

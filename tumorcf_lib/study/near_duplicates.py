@@ -27,10 +27,8 @@ UNKNOWN = "unknown"
 BLOCK = 2048
 """Slices asked about at a time, so that pairs take memory by the cohort's size, not its square."""
 
-COLUMNS = (
-    "slice_id", "patient_id", "person_id", "label", "plane", "kind", "partner_id",
-    "n_candidates", "distance",
-)  # fmt: skip
+SLICE = ("slice_id", "patient_id", "person_id", "label", "plane")
+COLUMNS = (*SLICE, "kind", "partner_id", "n_candidates", "distance")
 
 
 def hashes(slices):
@@ -105,7 +103,7 @@ def _nearest(table, bits, asked):
         is_own = (slices["patient_id"] == partner).to_numpy()
         is_stem = (slices["person_id"] == table["person_id"].iloc[members[0]]).to_numpy()
         is_series = (slices["patient_id"].map(series) == series(partner)).to_numpy()
-        made = slices[["slice_id", "patient_id", "person_id", "label", "plane"]].assign(
+        made = slices[list(SLICE)].assign(
             kind=np.select([is_own, is_stem, is_series], KINDS[:3], KINDS[3]),
             partner_id=partner,
             n_candidates=may_meet[:, members].sum(axis=1),

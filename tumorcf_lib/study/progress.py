@@ -46,9 +46,13 @@ def _refreshed(refresh, words, style, **options):
 
     def draw():
         with tqdm(
-            desc=words, bar_format=style, file=sys.stdout, leave=False, dynamic_ncols=True,
+            desc=words,
+            bar_format=style,
+            file=sys.stdout,
+            leave=False,
+            dynamic_ncols=True,
             **options,
-        ) as bar:  # fmt: skip
+        ) as bar:
             while not over.wait(EVERY_S):
                 refresh(bar)
 

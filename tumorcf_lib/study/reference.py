@@ -25,9 +25,9 @@ NOTE = "reference.json"
 """Among the files of a stage 03 that was not trained, and only there."""
 
 LATER_SETTINGS = (
-    "name", "purpose", "n_places", "n_control_places", "infills", "dilations_at_512",
-    "probe_size_px", "probe_epochs", "n_resamples", "predict_batch_size",
-)  # fmt: skip
+    "name purpose n_places n_control_places infills dilations_at_512 probe_size_px probe_epochs "
+    "n_resamples predict_batch_size"
+).split()
 """Settings of a profile that do not change its networks; all others have to agree."""
 
 TOLERANCE = 1e-3
@@ -78,12 +78,7 @@ def why_not(study) -> str | None:
 def wanted(study, names) -> bool:
     """Whether these notebooks need networks that nobody began to train here and that are published.
 
-    Parameters
-    ----------
-    study : runtime.Study
-    names : sequence of str
-        Notebooks to be run.
-    """
+    ``names`` are the notebooks to be run."""
     needed = STAGE not in names and any(STAGE in stages.NEEDS[name] for name in names)
     if not needed or stages.why_stale(study, STAGE) is None:
         return False
@@ -102,15 +97,7 @@ def install(study) -> None:
     """Make the published weights this study's stage 03; 01 and 02 have to be up to date.
 
     Writes weights, histories and numbers as 03 does, and a note that says where they are from.
-
-    Raises
-    ------
-    ReferenceWeightsError
-        If they do not belong to this profile and seed, changed since they were published, or
-        were trained with another split: then a tested person might be one they learned from.
-    tumorcf_lib.study.stages.StageError
-        If 01 or 02 is missing or out of date.
-    """
+    :class:`ReferenceWeightsError` if they are not of this profile, seed and split, or changed."""
     reason = why_not(study)
     if reason:
         raise ReferenceWeightsError(
@@ -128,29 +115,19 @@ def install(study) -> None:
     for name, entry in numbers[STAGE].items():
         stage.save_number(name, **entry)
     note = {
-        "note": "published weights, not trained here", "from": config.shown(published),
-        "source": manifest["source"], "sha256": {n: manifest["sha256"][n] for n in _weights(study)},
-    }  # fmt: skip
+        "note": "published weights, not trained here",
+        "from": config.shown(published),
+        "source": manifest["source"],
+        "sha256": {n: manifest["sha256"][n] for n in _weights(study)},
+    }
     (stage.folder / NOTE).write_text(json.dumps(note, indent=1) + "\n", encoding="utf-8")
     stage.keep(stage.folder / NOTE)
     stage.finish()
 
 
 def check_split(path, published) -> None:
-    """Refuse a split that is not the one the published weights were trained with.
-
-    Parameters
-    ----------
-    path : pathlib.Path
-        ``split.csv`` of the run.
-    published : pathlib.Path
-        Folder of the published run.
-
-    Raises
-    ------
-    ReferenceWeightsError
-        It says how many of the tested persons the networks have seen.
-    """
+    """Refuse a run's ``split.csv`` that is not the one the published weights were trained with:
+    :class:`ReferenceWeightsError` says how many of the tested persons the networks have seen."""
     if steps.file_sha256(path) == steps.file_sha256(published / "split.csv"):
         return
     own, theirs = rowfiles.read_table(path), rowfiles.read_table(published / "split.csv")
@@ -169,13 +146,8 @@ def check_split(path, published) -> None:
 def compare(study) -> pd.DataFrame:
     """How far this study's rows are from the published ones, whose networks they share.
 
-    Returns
-    -------
-    DataFrame
-        rows (name of the file), n (rows in both), n_unmatched (in one of them only), largest
-        (difference of a probability; inf where an edit could be made in one run only). Files
-        that are not there yet are left out.
-    """
+    A row a file that is there: rows (its name), n (rows in both), n_unmatched (in one of them),
+    largest (difference of a probability; inf where an edit could be made in one run only)."""
     published = config.published(study.profile.name)
     found = []
     for stage, names in ROWS.items():
@@ -199,10 +171,9 @@ def largest_gap(own, theirs) -> dict:
     """
     keys = [name for name in KEYS if name in own and name in theirs]
     p = [f"p_{name}" for name in CLASSES]
-    both = own[[*keys, *p]].merge(
-        theirs[[*keys, *p]], on=keys, how="outer", suffixes=("", "_theirs"), indicator=True,
-        validate="one_to_one",
-    )  # fmt: skip
+    a, b = own[[*keys, *p]], theirs[[*keys, *p]]
+    how = {"how": "outer", "suffixes": ("", "_theirs"), "validate": "one_to_one"}
+    both = a.merge(b, on=keys, indicator=True, **how)
     both, n_unmatched = both[both["_merge"] == "both"], int((both["_merge"] != "both").sum())
     a, b = both[p].to_numpy(), both[[f"{name}_theirs" for name in p]].to_numpy()
     gap = np.where(np.isnan(a) & np.isnan(b), 0.0, np.abs(a - b))

@@ -23,8 +23,9 @@ SHORT_BYTES = 3_000_000_000
 HELD_BYTES = 300_000_000
 ARENA_MAX = -8  # M_ARENA_MAX of glibc's malloc.h
 CGROUP_LIMITS = (
-    Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"),
-)  # fmt: skip
+    Path("/sys/fs/cgroup/memory.max"),
+    Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"),
+)
 
 
 @dataclass(frozen=True)
@@ -252,5 +253,6 @@ def warn_if_tight(this="this notebook", again="run this notebook again") -> None
             f"Kernels of open notebooks hold {held / 1e9:.1f} GB of the {memory_limit() / 1e9:.1f} "
             f"GB of memory here, and {this} needs most of it. Shut them down first (menu Kernel > "
             f"Shut Down All Kernels, then {again}): what they saved is kept.",
-            file=sys.stderr, flush=True,
-        )  # fmt: skip
+            file=sys.stderr,
+            flush=True,
+        )

@@ -18,12 +18,19 @@ from tumorcf_lib.tables import study
 NAME = "resnet50-scratch"
 PROFILE = replace(
     config.get("paper"),
-    name=NAME, purpose="ResNet-50 from random weights, not the paper's network", weights=None,
-    size_px=128, epochs=10, patience=6, warmup_epochs=0, batch_size=16, learning_rate=1e-3,
+    name=NAME,
+    purpose="ResNet-50 from random weights, not the paper's network",
+    weights=None,
+    size_px=128,
+    epochs=10,
+    patience=6,
+    warmup_epochs=0,
+    batch_size=16,
+    learning_rate=1e-3,
     freeze_norms=False,  # there is no pretrained state to keep
     # Norms follow the last step, so a mean over steps that still move far does not fit them.
     ema_momentum=0.0,
-)  # fmt: skip
+)
 """Recipe of :func:`run`: about 20 minutes on 2 cores. The split is that of "paper-lite"."""
 
 SMALLEST_PX = 32  # ResNet-50 halves its input five times
@@ -46,33 +53,8 @@ def run(folder, profile=PROFILE, *, minutes, seed=0, progress=print):
 
     Called again with the same profile, seed and device it goes on after its last finished epoch,
     with more minutes. The learning rate follows the whole schedule of ``profile.epochs``, so a
-    training that is cut short ends at a high rate: choose epochs that fit into the minutes.
-
-    Parameters
-    ----------
-    folder : path
-        Takes ``rows_predictions.csv.gz`` (tested slices), ``rows_validation.csv.gz``,
-        ``history.csv`` and ``settings.json``; in a subfolder, the unit.
-    profile : config.Profile
-    minutes : float
-        No epoch is begun that would probably end later. At least one epoch is trained where
-        none was before.
-    seed : int
-        Of the weights, the order of slices and their views.
-    progress : callable
-        Gets one line per epoch.
-
-    Returns
-    -------
-    DataFrame
-        The history, as read back: the columns of ``training.HISTORY_COLUMNS``, ``best`` (whether
-        this epoch's weights are predicted with) and ``device``.
-
-    Raises
-    ------
-    ScratchSettingsError
-        For minutes below 0, slices below 32 px or no epochs.
-    """
+    training that is cut short ends at a high rate: choose epochs that fit into the minutes. No
+    epoch is begun that would probably end later, but for the first. Returns the history."""
     from tumorcf_lib.networks import classifier
 
     _check(profile, minutes)
@@ -114,10 +96,9 @@ def _unit(folder, profile, seed, device):
         "code": made_by.code("training", "slices", "inputs"),
         "packages": made_by.packages(),
     }
-    return Unit(
-        folder / f"{profile.size_px}px-{profile.epochs}epochs-seed{seed}", profile,
-        preprocess.prepare(cohort, profile.size_px), split["part"].to_numpy(str), seed, depends_on,
-    )  # fmt: skip
+    place = folder / f"{profile.size_px}px-{profile.epochs}epochs-seed{seed}"
+    prepared, parts = preprocess.prepare(cohort, profile.size_px), split["part"].to_numpy(str)
+    return Unit(place, profile, prepared, parts, seed, depends_on)
 
 
 def _check(profile, minutes):
@@ -170,10 +151,8 @@ def publish(folder, target=None, *, profile=None, seed=None):
         name = label(rowfiles.read_table(folder / "history.csv"))
     settings = {k: tuple(v) if isinstance(v, list) else v for k, v in made["profile"].items()}
     of_run = replace(config.Profile(**settings), purpose=name)
-    return STUDY.publish(
-        folder, target, profile=profile or of_run, seed=made["seed"],
-        source=f"{name}. {made['source']}",
-    )  # fmt: skip
+    of_run, source = profile or of_run, f"{name}. {made['source']}"
+    return STUDY.publish(folder, target, profile=of_run, seed=made["seed"], source=source)
 
 
 STUDY = side_studies.SideStudy(

@@ -19,11 +19,15 @@ MEASURES = {
     ("person", "balanced accuracy"): "patients: mean over classes",
 }
 PROBES = {
-    "original": "the whole slice", "background": "the slice, tumor cut out",
-    "remove": "the slice, tumor painted out", "silhouette": "the tumor's silhouette",
-    "intensity": "gray values outside the tumor", "place": "the tumor's place",
-    "plane": "the imaging plane", "area": "the tumor's area",
-}  # fmt: skip
+    "original": "the whole slice",
+    "background": "the slice, tumor cut out",
+    "remove": "the slice, tumor painted out",
+    "silhouette": "the tumor's silhouette",
+    "intensity": "gray values outside the tumor",
+    "place": "the tumor's place",
+    "plane": "the imaging plane",
+    "area": "the tumor's area",
+}
 
 
 def interval(row, value="effect", digits=3):
@@ -38,14 +42,20 @@ def interval(row, value="effect", digits=3):
 def performance(results, table, name) -> pd.DataFrame:
     """A run's accuracy beside the paper's, the patients' and, of an own run, the published one."""
     by_class = name == "table_classes"
-    keys = [("slice", group, "recall") for group in config.CLASSES] if by_class else [
-        (level, "all", metric) for level, metric in MEASURES]  # fmt: skip
+    keys = (
+        [("slice", group, "recall") for group in config.CLASSES]
+        if by_class
+        else [(level, "all", metric) for level, metric in MEASURES]
+    )
     names = [f"{group}: called right" for _, group, _ in keys] if by_class else MEASURES.values()
     shown = pd.DataFrame({"": list(names)})
-    shown["paper (ResNet-50)"] = [f"{tables.PAPER[k]:.2f}" if k in tables.PAPER else ""
-                                  for k in keys]  # fmt: skip
-    sources = {"patients, all folds": tables.one_network(_published(tables.POOLED, name)),
-               "patients, one split": _published(tables.REFERENCE, name)}  # fmt: skip
+    shown["paper (ResNet-50)"] = [
+        f"{tables.PAPER[k]:.2f}" if k in tables.PAPER else "" for k in keys
+    ]
+    sources = {
+        "patients, all folds": tables.one_network(_published(tables.POOLED, name)),
+        "patients, one split": _published(tables.REFERENCE, name),
+    }
     for words, found in {**sources, **_runs(results, table, name)}.items():
         by = found.set_index(["level", "group", "metric"])
         shown[words] = [interval(by.loc[key], "value", 2) for key in keys]
@@ -70,18 +80,24 @@ def edits(rows) -> pd.DataFrame:
     own = own[~own["edit"].str.endswith("_refit") & (own["edit"] != "sham_only")]
     labels, p = arrays(own)
     names = np.array(class_names(own))
-    own = own.assign(p=p[np.arange(len(own)), labels],
-                     right=names[p.argmax(axis=1)] == own["label"], made=own["reason"] == "")
+    own = own.assign(
+        p=p[np.arange(len(own)), labels],
+        right=names[p.argmax(axis=1)] == own["label"],
+        made=own["reason"] == "",
+    )
     lines = []
     for edit, each in own.groupby("edit", sort=False):
         made = each[each["made"]]
-        lines.append({
-            "edit": EDIT_NAMES.get(edit, edit), "made": len(made),
-            "not possible": len(each) - len(made),
-            "change (SD of the slice)": made["edit_rms"].median(),
-            "mean P of the true class": made["p"].mean(),
-            "still called right": made["right"].mean(),
-        })  # fmt: skip
+        lines.append(
+            {
+                "edit": EDIT_NAMES.get(edit, edit),
+                "made": len(made),
+                "not possible": len(each) - len(made),
+                "change (SD of the slice)": made["edit_rms"].median(),
+                "mean P of the true class": made["p"].mean(),
+                "still called right": made["right"].mean(),
+            }
+        )
     return pd.DataFrame(lines)
 
 
@@ -93,8 +109,10 @@ def claims(results, table, number) -> pd.DataFrame:
     """
     primary = side_studies.published(tables.POOLED)("table_primary")
     primary = primary[primary["finding"] == number]
-    runs = {words: own.set_index("claim") for words, own in
-            _runs(results, table, "table_claims").items()}  # fmt: skip
+    runs = {
+        words: own.set_index("claim")
+        for words, own in _runs(results, table, "table_claims").items()
+    }
     lines = []
     for row in primary.to_dict("records"):
         line = {"claim": row["claim"], "patients, all folds": interval(row) or "not measured"}
@@ -134,8 +152,10 @@ def _published(profile, name):
 def drift(results) -> pd.DataFrame:
     """What each class loses when its own, or the others', tumors are removed, less shams."""
     lines = {name: {"class": name} for name in config.CLASSES}
-    sources = {"patients": _published(tables.REFERENCE, "table_drift"),
-               reading.whose(results): results.read("06_metrics", "table_drift")}  # fmt: skip
+    sources = {
+        "patients": _published(tables.REFERENCE, "table_drift"),
+        reading.whose(results): results.read("06_metrics", "table_drift"),
+    }
     for words, table in sources.items():
         for row in table.to_dict("records"):
             if row["group"] in lines:
@@ -145,8 +165,10 @@ def drift(results) -> pd.DataFrame:
 
 def agreement(results) -> str:
     """Whether infills agree on which slices drop, on the patients and in this run."""
-    sources = {"Patients": _published(tables.REFERENCE, "table_infill_agreement"),
-               reading.whose(results): results.read("05_counterfactuals", "table_infill_agreement")}
+    sources = {
+        "Patients": _published(tables.REFERENCE, "table_infill_agreement"),
+        reading.whose(results): results.read("05_counterfactuals", "table_infill_agreement"),
+    }
     told = ["Do the infills rank the slices alike? Kendall's W is 1 for one ranking."]
     for words, table in sources.items():
         own = table[(table["score"] == "net_drop") & (table["group"] == "all")]
@@ -162,8 +184,10 @@ def words(table, names) -> pd.DataFrame:
     for name in names:
         if f"{name}_low" in table:
             ends = {"low": f"{name}_low", "high": f"{name}_high"}
-            own = [{name: row[name], **{k: row[v] for k, v in ends.items()}}
-                   for row in table.to_dict("records")]  # fmt: skip
+            own = [
+                {name: row[name], **{k: row[v] for k, v in ends.items()}}
+                for row in table.to_dict("records")
+            ]
             shown[name] = [interval(row, name) for row in own]
     shown = shown.rename(columns=names)
     return shown.map(lambda v: v.replace("_", " ") if isinstance(v, str) else v)
@@ -172,8 +196,12 @@ def words(table, names) -> pd.DataFrame:
 def folds(table) -> pd.DataFrame:
     """Accuracy of every fold: of seed 0, and from the lowest to the highest of several seeds."""
     own = table[table["network"] == PLAIN]
-    names = {"slice_accuracy": "slices called right", "person_accuracy": "patients called right",
-             "ece": "calibration error", "ece_temperature": "after a temperature"}  # fmt: skip
+    names = {
+        "slice_accuracy": "slices called right",
+        "person_accuracy": "patients called right",
+        "ece": "calibration error",
+        "ece_temperature": "after a temperature",
+    }
     lines = []
     for fold, each in own.groupby("fold"):
         line = {"fold": fold, "patients": each["n_persons"].iloc[0]}

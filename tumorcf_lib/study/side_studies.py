@@ -53,8 +53,8 @@ class Drawn:
 
     def sentence(self, read):
         """What the figure shows, read from the same tables."""
-        told = getattr(importlib.import_module("tumorcf_lib.figures.readings"),
-                       self.draw.split(".")[1])
+        readings = importlib.import_module("tumorcf_lib.figures.readings")
+        told = getattr(readings, self.draw.split(".")[1])
         return told(*(self.read_out or self.shown)(*map(read, self.tables)), **self.options)
 
 
@@ -141,10 +141,12 @@ class SideStudy:
             for end, options in FIGURE_FORMATS.items():
                 fig.savefig(new / f"{name}{end}", **options)
         manifest = {
-            "study": self.name, "profile": profile.as_dict(), **told,
+            "study": self.name,
+            "profile": profile.as_dict(),
+            **told,
             "figures": {n: {"shows_slices": n in self.shows_slices} for n in self.figures},
             "sha256": {path.name: steps.file_sha256(path) for path in sorted(new.iterdir())},
-        }  # fmt: skip
+        }
         (new / MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
 
     def derive_again(self, target=None) -> Path:
@@ -162,9 +164,12 @@ class SideStudy:
             )
         made = json.loads((target / MANIFEST).read_text(encoding="utf-8"))
         return self.publish(
-            target, target, profile=config.Profile(**made["profile"]), seed=made["seed"],
+            target,
+            target,
+            profile=config.Profile(**made["profile"]),
+            seed=made["seed"],
             source=made["source"],
-        )  # fmt: skip
+        )
 
     def verify(self, folder, compare):
         """Recompute every published table from its rows.

@@ -15,9 +15,13 @@ from tumorcf_lib.data import finding
 from tumorcf_lib.study import made_by, runtime
 
 NAMES = (
-    "01_data", "02_preprocessing", "03_training",
-    "04_evaluation", "05_counterfactuals", "06_metrics",
-)  # fmt: skip
+    "01_data",
+    "02_preprocessing",
+    "03_training",
+    "04_evaluation",
+    "05_counterfactuals",
+    "06_metrics",
+)
 GUIDES = ("audit_your_model", "controls", "evidence")
 """Notebooks beside the study, which only read: for readers with a classifier of their own, and on
 the published studies that take too long for a notebook. Nothing depends on them."""

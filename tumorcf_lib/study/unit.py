@@ -65,9 +65,8 @@ def make(unit, ask, depends_on, *, network=None, progress=print) -> Path:
             return rows
         from tumorcf_lib.networks import memory
 
-        if network is None and steps.why_stale(trained_in, unit.depends_on) not in (
-            None, steps.INTERRUPTED,
-        ):  # fmt: skip
+        reason = steps.why_stale(trained_in, unit.depends_on)
+        if network is None and reason not in (None, steps.INTERRUPTED):
             steps.remove_whole(rows)  # what another network answered
         predict = (network or trained)(unit, progress=progress)
         ask(predict, steps.begin(rows, unit.depends_on | depends_on))
@@ -101,9 +100,7 @@ def fit(unit, folder, *, progress=print, minutes=None) -> bool:
     data = cohort.slices, labels, cohort.persons, unit.parts
     told = progress if minutes is None else _until(minutes, progress)
     try:
-        done = training.train(
-            model, profile, *data, seed=unit.seed, folder=folder, progress=told
-        )  # fmt: skip
+        done = training.train(model, profile, *data, seed=unit.seed, folder=folder, progress=told)
         is_over = True
     except _TimeIsUpError:
         parts = training.split_parts(model, *data, validates=profile.validates)
