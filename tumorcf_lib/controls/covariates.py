@@ -26,26 +26,12 @@ COLUMNS = (
 
 
 def slice_covariates(slices, masks, slice_ids, *, ring_px=RING_PX):
-    """Area and contrast of the tumor on each slice.
+    """Area and contrast of the tumor on each prepared slice.
 
-    Parameters
-    ----------
-    slices : array of float32, shape (n, height, width)
-        Prepared slices; may be memory-mapped.
-    masks : array of bool, shape (n, height, width)
-    slice_ids : sequence, length n
-    ring_px : int
+    contrast: mean inside the mask minus mean of the ring (every pixel of the head outside the mask
+    and within ``ring_px`` of it), in standard deviations of the slice; above 0: brighter than what
+    is around it; NaN for an empty mask or without a ring.
 
-    Returns
-    -------
-    DataFrame
-        slice_id; area_px; area_share (of the slice's pixels); contrast: mean inside the mask
-        minus mean of the ring, in standard deviations of the slice. The ring is every pixel
-        of the head outside the mask and within `ring_px` of it. Above 0: brighter than
-        what is around it. NaN for an empty mask or without a ring in the head.
-
-    Examples
-    --------
     >>> slice = np.zeros((1, 40, 40), np.float32)
     >>> slice[0, 4:36, 4:36] = 1
     >>> mask = np.zeros((1, 40, 40), bool)
@@ -76,27 +62,10 @@ def with_depth(covariates, rows):
 def covariate_table(scores, covariates, *, n_resamples, columns=("net_drop", "net_drop_lo")):
     """Does Net-Drop go along with the tumor's area, contrast or depth?
 
-    Parameters
-    ----------
-    scores : DataFrame
-        From ``scores.slice_scores``.
-    covariates : DataFrame
-        slice_id and some of area_px, contrast, depth_px; see
-        :func:`with_depth`.
-    n_resamples : int
-    columns : sequence of str
-
-    Returns
-    -------
-    DataFrame
-        score, group, covariate, unit (what one standard deviation is: log pixels, z, px),
-        effect, low, high, p, p_holm, ols, boot_low, boot_high, n_slices, n_persons, reason.
-        ``effect``: change of the score per standard deviation of the covariate, the other
-        covariates held fixed, with its 95 % Wald interval from the mixed model; ``ols``: the same
-        by least squares, with an interval over persons. Group "all" has an intercept
-        for each class, the others are one class; covariates are standardized over the
-        slices of the group. Holm within score and group. Such an association is no cause.
-    """
+    ``effect``: change of the score per standard deviation (``unit``) of the covariate, the others
+    held fixed, with its 95 % Wald interval from the mixed model; ``ols``: the same by least
+    squares, with an interval over persons. Group "all" has an intercept for each class; covariates
+    are standardized over the slices of the group. Holm within score and group. No cause follows."""
     data = _with_covariates(scores, covariates)
     names = [name for name in COVARIATES if name in data]
     parts = []

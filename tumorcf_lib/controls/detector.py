@@ -64,28 +64,8 @@ def detect(
     places that the infill can fill), in training as in testing, so nothing but the edit tells
     them apart. Features are mean and standard deviation of each channel of `BLOCKS` of the
     pretrained network over the whole map or the patch, standardized; the detector is a logistic
-    regression. View "patch" knows where to look, which no reader of a slice does.
-
-    Parameters
-    ----------
-    profile : Profile
-        Its ``backbone``, ``weights`` and ``size_px`` are used.
-    prepared : Cohort
-        Prepared slices of size ``profile.size_px`` and their masks.
-    parts : array of str, shape (n,)
-        Patients of "train" train the detector, slices of "test" are scored.
-    infills : sequence of str
-        Keys of `edits.INFILLS`, Navier-Stokes too if it is to be tested.
-    seed : int
-        The audit's seed, for the same sham places; also chooses the training slices.
-
-    Returns
-    -------
-    DataFrame
-        slice_id, person_id, label (class name), infill, edited (0 or 1), view ("slice" or
-        "patch"), score (log-odds of being edited). Slices without a legal place, or on which an
-        infill is impossible, have no rows for it. Scores are NaN if fewer than `MIN_TRAINING`
-        training slices have an infill."""
+    regression. View "patch" knows where to look, which no reader of a slice does. ``score`` is the
+    log-odds of being edited, NaN with fewer than `MIN_TRAINING` training slices of an infill."""
     training, tested = _chosen(prepared, np.asarray(parts), seed, n_training)
     extract = _extractor(profile)
     pairs = {infill: [] for infill in infills}  # of (slice, untouched and edited features)

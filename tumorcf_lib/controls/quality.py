@@ -28,25 +28,11 @@ class UnknownSliceError(ValueError):
 def measure(prepared, rows, *, n_places=2, progress=False) -> pd.DataFrame:
     """Error and similarity of every infill on the first sham places of each slice.
 
-    Places are the first `n_places` without a flag (not over scalp or air) at which all infills
-    but the sparse ones were audited, hence the same for all of them; a slice with fewer such
-    places has fewer rows. SSIM (Wang et al., 2004) compares windows of 7 x 7 pixels, its data
-    range is the untouched slice's. Windows at the region's rim reach into untouched pixels, so
-    SSIM flatters small regions, for all infills alike.
-
-    Parameters
-    ----------
-    prepared : Cohort
-        The audited slices, prepared, and perhaps others.
-    rows : DataFrame
-        The audit's rows; its shams of dilation 0 are made again.
-
-    Returns
-    -------
-    DataFrame
-        slice_id, person_id, label, infill, place, n_pixels (of the region); mae and rmse over
-        the region in standard deviations of the slice (lower is better); ssim, at most 1
-        (higher is better), mean over the region's pixels of the local similarity."""
+    Places are the first `n_places` without a flag (not over scalp or air) at which all infills but
+    the sparse ones were audited, hence the same for all of them. mae and rmse are over the region
+    in standard deviations of the slice. SSIM (Wang et al., 2004) compares windows of 7 x 7 pixels,
+    its data range is the untouched slice's; windows at the region's rim reach into untouched
+    pixels, so SSIM flatters small regions, for all infills alike."""
     chosen = _chosen(rows, n_places)
     positions = pd.Index(prepared.table["slice_id"]).get_indexer(chosen["slice_id"])
     if (positions < 0).any():

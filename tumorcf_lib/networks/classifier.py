@@ -30,26 +30,12 @@ class WeightsTooLargeError(ValueError):
 
 
 def build(profile: Profile, *, n_classes=len(CLASSES), seed=0, precision=None) -> keras.Model:
-    """Backbone, global average pooling, Dense 256 ReLU, dropout, softmax.
+    """Backbone, global average pooling, Dense 256 ReLU, dropout, softmax (in float32).
 
-    Parameters
-    ----------
-    profile : Profile
-        Its ``backbone``, ``weights``, ``size_px`` and ``dropout`` are used.
-    n_classes : int
-    seed : int
-        Start of the head's weights and of dropout. A backbone without pretrained weights
-        draws from Keras's global seed instead.
-    precision : str, optional
-        A Keras dtype policy; :func:`choose_precision` if None. The softmax is float32.
+    From ``(n, size_px, size_px, 1)`` z-scored slices to ``(n, n_classes)`` probabilities. ``seed``
+    is of the head's weights and of dropout; a backbone without pretrained weights draws from
+    Keras's global seed.
 
-    Returns
-    -------
-    keras.Model
-        ``(n, size_px, size_px, 1)`` z-scored slices to ``(n, n_classes)`` probabilities.
-
-    Examples
-    --------
     >>> from tumorcf_lib.config import get
     >>> import dataclasses
     >>> build(dataclasses.replace(get("smoke"), weights=None)).output_shape

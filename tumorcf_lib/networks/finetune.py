@@ -54,25 +54,8 @@ class Finetuned:
 def harden(model, profile, slices, masks, labels, persons, parts, *, seed, progress=print):
     """Go on training a trained network, on slices with and without a sham; labels unchanged.
 
-    Parameters
-    ----------
-    model : keras.Model
-        The trained network, changed in place: load it again for each kind.
-    profile : Profile
-        ``finetune_epochs``, ``finetune_learning_rate`` and the settings of training.
-    slices, masks : ndarray or memmap, shape (n, size, size)
-        Network inputs, float32, and tumors, bool. A slice without a tumor is shown as it is.
-    labels, persons, parts : ndarray, shape (n,)
-        As in :func:`training.train`; test slices are never read.
-    seed : int
-        Equal arguments and seeds give equal weights on one machine.
-    progress : callable
-        Gets one line per epoch.
-
-    Returns
-    -------
-    Finetuned
-    """
+    The model is changed in place. Arrays are as in :func:`training.train`, test slices are never
+    read, and a slice without a tumor is shown as it is."""
     trained, validation = training.split_parts(
         model, slices, labels, persons, parts, validates=profile.validates
     )

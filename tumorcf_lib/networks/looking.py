@@ -62,34 +62,11 @@ def look(
 ):
     """Go on training a trained network until it sees when the tumor is gone.
 
-    Each step shows the views of :data:`PER_STEP`. Norms keep their state, folded into
-    convolutions. Every class counts the same, with and without its tumor. Kept are the weights
-    after the last epoch; without validation (``profile.validates``) its scores are NaN, and all
-    slices but the tested are trained on.
-
-    Parameters
-    ----------
-    model : keras.Model
-        The trained network. All but its last layer is shared with the result, so it changes.
-    profile : Profile
-        ``finetune_epochs``, ``finetune_learning_rate`` and the settings of training.
-    slices, masks : ndarray or memmap, shape (n, size, size)
-        Network inputs, float32, and tumors, bool. Slices without a tumor are left out.
-    labels, persons, parts : ndarray, shape (n,)
-        As in :func:`training.train`; test slices are never read.
-    seed : int
-        Equal arguments and seeds give equal weights on one machine.
-    epochs : int, optional
-        Instead of the profile's ``finetune_epochs``.
-    progress : callable
-        Gets one line per epoch.
-
-    Returns
-    -------
-    finetune.Finetuned
-        Its model has a last output :data:`NO_TUMOR`. Audit it with a cohort whose classes end with
-        that name; ``classifier.save_float16`` and ``load_float16`` keep it.
-    """
+    Each step shows the views of :data:`PER_STEP`. Norms keep their state, folded into convolutions.
+    Every class counts the same, with and without its tumor. Kept are the weights after the last
+    epoch; without validation (``profile.validates``) its scores are NaN, and all slices but the
+    tested are trained on. The result has a last output :data:`NO_TUMOR`; all else is shared with
+    the given model, which changes."""
     trained, validation = training.split_parts(
         model, slices, labels, persons, parts, validates=profile.validates
     )

@@ -14,35 +14,14 @@ from tumorcf_lib.networks import speed
 
 
 def grad_cam(model, slices, classes, *, batch_size=64, desc=None):
-    """Grad-CAM maps of one class for each slice.
+    """Grad-CAM maps of one class for each slice, float32 (n, size, size), from 0 up, not
+    normalized.
 
     The map is ReLU(sum over channels of alpha_k A_k): A the last feature maps of the backbone,
     alpha the mean gradient of the class's logit. Behind those maps our head is pooling, one
     ReLU layer and one linear layer, so the gradient is written down and not traced:
     alpha = W_hidden (1[hidden > 0] * w_class), up to a factor that is the same for all channels.
-
-    Parameters
-    ----------
-    model : keras.Model
-        Of :func:`classifier.build`, not folded.
-    slices : ndarray of float32, shape (n, size, size)
-    classes : sequence of int, shape (n,)
-        Index of the class that is explained.
-    batch_size : int
-    desc : str, optional
-        Name of a progress bar.
-
-    Returns
-    -------
-    ndarray of float32, shape (n, size, size), from 0 up
-        Interpolated from the feature maps (7 x 7 at 224 px), not normalized. All 0 where no
-        place speaks for the class.
-
-    References
-    ----------
-    Selvaraju et al., "Grad-CAM: Visual Explanations from Deep Networks via Gradient-based
-    Localization", ICCV 2017.
-    """
+    Selvaraju et al., "Grad-CAM", ICCV 2017."""
     maps_of = speed.folded(keras.Model(model.input, model.get_layer("features").input))
     kernel, bias = (np.asarray(w, np.float32) for w in model.get_layer("hidden").get_weights())
     outputs = np.asarray(model.get_layer("probabilities").get_weights()[0])  # (n_hidden, n_classes)
@@ -61,22 +40,9 @@ def grad_cam(model, slices, classes, *, batch_size=64, desc=None):
 def map_rows(cohort, maps):
     """How much of each slice's map lies on the tumor.
 
-    Parameters
-    ----------
-    cohort : Cohort
-        Prepared slices.
-    maps : ndarray, shape (n, size, size)
-        From :func:`grad_cam`, or any other map from 0 up.
+    map_tumor and map_outside are shares of the map, summed over pixels, on the tumor and outside
+    the head (NaN for a map of 0); area_tumor is the tumor's share of the head's pixels.
 
-    Returns
-    -------
-    DataFrame, one row a slice
-        slice_id, patient_id, person_id, label (class name); map_tumor and map_outside: shares
-        of the map, summed over pixels, on the tumor and outside the head (NaN for a map of 0);
-        area_tumor: the tumor's share of the head's pixels (0 without a mask).
-
-    Examples
-    --------
     >>> import pandas as pd
     >>> from tumorcf_lib.data.cohort import Cohort
     >>> slices = np.pad(np.ones((1, 20, 20), np.float32), [(0, 0), (6, 6), (6, 6)])

@@ -24,20 +24,9 @@ SMOOTHING = 1.0  # of Dice, in pixels: an empty mask found empty costs nothing
 
 
 def build(classifier, *, seed=0):
-    """The U-Net: frozen encoder, skip connections at every size, bilinear upsampling.
-
-    Parameters
-    ----------
-    classifier : keras.Model
-        Of :func:`classifier.build` with its trained weights, not folded.
-    seed : int
-        Start of the decoder's weights.
-
-    Returns
-    -------
-    keras.Model
-        ``(n, size, size, 1)`` slices to ``(n, size, size, 1)`` logits of "tumor".
-    """
+    """The U-Net on a trained classifier that is not folded: frozen encoder, skip connections at
+    every size, bilinear upsampling; from slices to logits of "tumor", both ``(n, size, size,
+    1)``."""
     until_pooling = keras.Model(classifier.input, classifier.get_layer("features").input)
     nested = (layer for layer in classifier.layers if isinstance(layer, keras.Model))
     backbone = next(nested, until_pooling)

@@ -55,15 +55,8 @@ class Anatomy:
 
 @lru_cache(maxsize=1)
 def load_anatomy():
-    """The head, drawn on first use (a few seconds) and then kept for the process.
+    """The head, drawn on first use (a few seconds) and then kept: the same bytes on every call.
 
-    Returns
-    -------
-    Anatomy
-        The same bytes on every call; nothing is downloaded.
-
-    Examples
-    --------
     >>> load_anatomy().tissue.shape
     (201, 255, 253)
     """

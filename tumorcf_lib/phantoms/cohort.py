@@ -152,16 +152,10 @@ def choose_plane(rng, shares):
 
 
 def draw_slice(rng, plan, k, anatomy, size_px):
-    """Slice k of a patient and its mask.
+    """Slice k of a patient (uint8) and its mask (bool), both (size_px, size_px).
 
     Levels spread over the lesion (golden section), whatever the number of slices; one that
-    would show too little tumor moves toward the lesion's center.
-
-    Returns
-    -------
-    slice : ndarray of uint8, shape (size_px, size_px)
-    mask : ndarray of bool, same shape
-    """
+    would show too little tumor moves toward the lesion's center."""
     positions = render.pixel_positions(plan.pose, plan.plane, size_px)
     lesion = cut_at_slice(plan, k, positions, anatomy)
     image = _paint_head(plan, positions, lesion, anatomy)

@@ -58,35 +58,12 @@ class Values:
 def make_calibration_cohort(n_patients, n_slices, *, rho, size_px=128, seed=0):
     """A cohort in which a marker carries the label with probability rho, else the tumor's look.
 
-    Parameters
-    ----------
-    n_patients : int
-        Patients of each class.
-    n_slices : int
-        Slices of each patient, all in one plane through the same lesion.
-    rho : float in [0, 1]
-        0: the look is the label and the marker is random; 1: the other way around.
-    size_px : int, 64 to 1024
-        Side of the square slices. Draw them at the network's size: resizing would mix
-        tumor pixels into those around them.
-    seed : int
-        Same seed, same bytes. Heads, tumors' places and outlines, and random carriers are the
-        same for every rho: only what carries the label differs.
+    At rho 0 the look is the label and the marker is random, at 1 the other way around. Draw slices
+    at the network's size: resizing would mix tumor pixels into those around them. Heads, tumors'
+    places and outlines, and random carriers are the same for every rho of a seed. Beside the usual
+    columns the table has ``carrier`` ("marker" or "tumor"), ``marker`` and ``look`` (class
+    indices).
 
-    Returns
-    -------
-    Cohort
-        ``slices`` uint8, ``masks`` bool, both (n, size_px, size_px); beside the usual columns
-        the table has ``carrier`` ("marker" or "tumor"), ``marker`` and ``look`` (class
-        indices), ``plane``, ``site``, ``tumor_px``. Patients go through the classes in turn.
-
-    Raises
-    ------
-    cohort.InvalidPhantomError
-        If a number is out of its range.
-
-    Examples
-    --------
     >>> table = make_calibration_cohort(2, 1, rho=1, size_px=64).table
     >>> (table["marker"] == table["label"]).all().item(), set(table["carrier"])
     (True, {'marker'})
@@ -167,16 +144,9 @@ def _row(name, seed, patient, k, label, cause, plan, site, mask):
 
 
 def plan_patient(rng, anatomy):
-    """Draw a patient's plane, site, outline, pose, contrast and gray values, without a label.
-
-    Returns
-    -------
-    plan : cohort.Plan
-        Its ``label`` is -1, and its look has an outline only: nothing outside the mask.
-    values : Values
-    site : str
-        The kind of place, a key of ``tumors.SIZES_MM``.
-    """
+    """Draw a patient's plane, site, outline, pose, contrast and gray values, without a label: the
+    plan (its look has an outline only: nothing outside the mask), the values, and the kind of
+    place."""
     plane = cohort.choose_plane(rng, (1 / 3, 1 / 3, 1 / 3))
     kind = str(rng.choice(_SITES))
     site = tumors.choose_site(rng, kind, anatomy)
@@ -244,25 +214,7 @@ def place_marker(head, marker, side):
 
     It lies on the diagonal, as near to the head as the gap allows, so that no random view of
     the slice turns it out of the frame; in the other corner if the head fills this one, and
-    wherever there is air if it fills both (in one of some hundred heads).
-
-    Parameters
-    ----------
-    head : ndarray of float32, shape (size_px, size_px)
-        Gray values of the head on dark air.
-    marker : int
-        Class index.
-    side : {"left", "right"}
-
-    Returns
-    -------
-    ndarray of bool, same shape
-
-    Raises
-    ------
-    cohort.InvalidPhantomError
-        If there is no air for it.
-    """
+    wherever there is air if it fills both (in one of some hundred heads)."""
     size = head.shape[0]
     radius, gap = MARKER_RADIUS * size, GAP * size
     to_head = cv2.distanceTransform((head < AIR_BELOW).astype(np.uint8), cv2.DIST_L2, 5)

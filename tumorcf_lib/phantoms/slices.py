@@ -103,16 +103,11 @@ def choose_contrast(rng):
 
 
 def pixel_positions(pose, plane, size_px):
-    """Template position of each pixel: mm along the columns' and along the rows' axis.
+    """Template position of each pixel, (2, size_px, size_px): mm along the columns' and rows' axis.
 
-    Returns
-    -------
-    ndarray of float32, shape (2, size_px, size_px)
-        Row 0 of the image is the top of the head (front, in axial slices); in sagittal
-        slices the face looks to the left.
+    Row 0 of the image is the top of the head (front, in axial slices); in sagittal slices the face
+    looks to the left.
 
-    Examples
-    --------
     >>> pose = Pose(200.0, 0.0, (1.0, 1.0), (0.0, 0.0), np.zeros((5, 5, 2), np.float32))
     >>> pixel_positions(pose, "axial", 2)[:, 0, 0].tolist()
     [-50.0, 36.0]

@@ -170,18 +170,10 @@ def smooth_noise(points, phase_mm, voxel_mm):
 
 
 def depth_in(site, look, points):
-    """Depth of points below the lumpy outline of a lesion, in mm (negative outside).
+    """Depth of points (3, h, w), in mm, below the lumpy outline of a lesion, in mm (negative
+    outside).
 
-    Parameters
-    ----------
-    points : ndarray of float32, shape (3, h, w)
-        Template coordinates in mm.
-
-    Returns
-    -------
-    ndarray of float32, shape (h, w)
-        Roughly a distance near the outline; the room of the skull is not yet regarded.
-    """
+    Roughly a distance near the outline; the room of the skull is not yet regarded."""
     shape = (3,) + (1,) * (points.ndim - 1)
     offset = (points - site.center_mm.reshape(shape)) / site.radii_mm.reshape(shape)
     distance = np.sqrt(np.einsum("i...,i...->...", offset, offset))

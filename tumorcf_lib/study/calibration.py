@@ -144,18 +144,9 @@ def congruent_cohort(profile, *, n_patients, n_slices):
 
 
 def tiny(profile, seed=0):
-    """Tumor-reader, shortcut-reader and three that know nothing, made in front of a reader.
-
-    Quick readers: logistic regressions on features of the pretrained backbone, which are
-    computed once. Profiles of small slices get a smaller cohort.
-
-    Returns
-    -------
-    rows : DataFrame
-        As ``rows_calibration``.
-    derived : dict of str to DataFrame
-        Its tables, as they are published.
-    """
+    """Tumor-reader, shortcut-reader and three that know nothing, made in front of a reader:
+    logistic regressions on features of the pretrained backbone. Returns rows as
+    ``rows_calibration`` and its tables by name; profiles of small slices get a smaller cohort."""
     from tumorcf_lib.networks import classifier, ignorant
 
     size_px = min(profile.size_px, 128)

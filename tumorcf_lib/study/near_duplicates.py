@@ -49,7 +49,7 @@ def hashes(slices):
 
 
 def hamming(first, second):
-    """Number of bits that differ, int (n, m), for every pair of two bool arrays of hashes.
+    """Number of bits that differ, for every pair: of (n, n_bits) and (m, n_bits), int (n, m).
 
     >>> hamming(np.array([[True, False]]), np.array([[True, True], [False, True]]))
     array([[1, 2]])
@@ -59,7 +59,7 @@ def hamming(first, second):
 
 
 def plane_of(prepared):
-    """The estimated plane of each slice; "unknown" where there is nothing to learn planes from."""
+    """The estimated plane of each prepared slice; "unknown" where none can be learned."""
     estimated = planes.estimate_planes(prepared)
     if estimated is None:
         return np.full(len(prepared), UNKNOWN, object)

@@ -130,13 +130,7 @@ class Results:
     def make_rows(self, name: str, make, depends_on: dict) -> pd.DataFrame:
         """Rows that take long: made once for equal ``depends_on``, then only read again.
 
-        Parameters
-        ----------
-        make : callable
-            Gets a folder for its own intermediate files, returns the rows.
-        depends_on : dict
-            All that the rows depend on; see :meth:`workspace`.
-        """
+        ``make`` gets a folder for its own intermediate files and returns the rows."""
         folder = self.workspace(name, depends_on)
         kept = folder / f"{name}.csv.gz"
         if not kept.exists():

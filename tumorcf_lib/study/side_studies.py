@@ -60,60 +60,20 @@ class Drawn:
 
 @dataclass(frozen=True)
 class SideStudy:
-    """What a study publishes.
+    """What a study publishes: ``derive(read, n_resamples)`` makes every table of its ``files``."""
 
-    Parameters
-    ----------
-    name : str
-        Of its folders under ``runs/`` and ``figures/``.
-    files : tuple of str
-        Files of the run (or patterns of them) that are copied as they are: rows, histories.
-    derive : callable
-        ``derive(read, n_resamples)`` makes every table by its name; ``read("rows_x")`` gives a
-        row file.
-    optional : tuple of str
-        Copied if they are there.
-    figures : dict of str to Drawn
-    tag : callable or str
-        Written into the figures; a callable makes it of ``read``.
-    shows_slices : tuple of str
-        Names of the figures on which slices are visible; only a phantom's may be published.
-    cohort : str
-        Written into every table where the slices are not patients'.
-    command : str
-        Makes the rows.
-    """
-
-    name: str
-    files: tuple[str, ...]
+    name: str  # of its folders under ``runs/`` and ``figures/``
+    files: tuple[str, ...]  # of the run, or patterns of them, which are copied as they are
     derive: Callable
-    optional: tuple[str, ...] = ()
+    optional: tuple[str, ...] = ()  # copied if they are there
     figures: dict[str, Drawn] = field(default_factory=dict)
-    tag: Callable | str = ""
-    shows_slices: tuple[str, ...] = ()
-    cohort: str = ""
-    command: str = ""
+    tag: Callable | str = ""  # written into the figures; a callable makes it of ``read``
+    shows_slices: tuple[str, ...] = ()  # figures with slices; only a phantom's may be published
+    cohort: str = ""  # written into every table where the slices are not patients'
+    command: str = ""  # makes the rows
 
     def publish(self, folder, target=None, *, profile, seed=0, source="") -> Path:
-        """Replace ``figures/<name>`` by rows, tables, figures and manifest of a finished run.
-
-        Parameters
-        ----------
-        folder : pathlib.Path
-            Of the run; holds all ``files``.
-        target : pathlib.Path, optional
-            Replaced as a whole.
-        profile : config.Profile
-            What the run was made with.
-        seed : int
-        source : str
-            Of the slices, for the manifest.
-
-        Raises
-        ------
-        UnfinishedStudyError
-            If a file is missing.
-        """
+        """Replace ``figures/<name>`` by rows, tables, figures and manifest of a finished run."""
         folder, target = Path(folder), Path(target or config.published(self.name))
         missing = [name for name in self.files if not any(folder.glob(name))]
         if missing:
@@ -172,20 +132,9 @@ class SideStudy:
         )
 
     def verify(self, folder, compare):
-        """Recompute every published table from its rows.
+        """Recompute every published table from its rows: problems, and names of the files compared.
 
-        Parameters
-        ----------
-        folder : pathlib.Path
-        compare : callable
-            ``publish``'s own: (name, published, recomputed) to a list of problems.
-
-        Returns
-        -------
-        problems : list of str
-        recomputed : set of str
-            File names that were compared by content.
-        """
+        ``compare`` is ``publish``'s own: (name, published, recomputed) to a list of problems."""
         manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
         read = reader(folder)
         derived = self.derive(read, manifest["profile"]["n_resamples"])

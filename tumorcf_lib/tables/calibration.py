@@ -68,15 +68,7 @@ def trimmed(rows, network):
 def network_scores(rows):
     """Scores of every slice by every network; the table that all others are made from.
 
-    Parameters
-    ----------
-    rows : DataFrame
-        From :func:`trimmed`, of several networks.
-
-    Returns
-    -------
-    DataFrame
-        network, kind, then the columns of :func:`edits.scores.slice_scores`.
+    Columns: network, kind, then the columns of :func:`edits.scores.slice_scores`.
     """
     parts = []
     for network, own in rows.groupby("network", sort=False):
@@ -98,12 +90,9 @@ def planted_networks(scores):
 def network_table(scores, *, n_resamples):
     """Mean Net-Drop of every single network, on both scales, overall and by class.
 
-    Returns
-    -------
-    DataFrame
-        network, kind, score, group, effect, low, high, mean_of_person_means, n_slices,
-        n_persons; spread_p: the standard deviation over slices of the true class's
-        probability, near 0 for a network that answers every slice alike.
+    Columns: network, kind, score, group, effect, low, high, mean_of_person_means, n_slices,
+    n_persons; spread_p: the standard deviation over slices of the true class's probability, near 0
+    for a network that answers every slice alike.
     """
     table = score_means(
         scores, list(SCALES.values()), by=["network", "kind"], groups=_groups(scores),
@@ -119,12 +108,9 @@ def null_table(scores):
     Two one-sided t-tests with networks as the unit: equivalent if the 90 percent interval of
     the mean lies within +-0.02 of 0. Log-odds and single classes have no margin.
 
-    Returns
-    -------
-    DataFrame
-        kind, scale, group, n_networks, effect (mean over networks of their mean Net-Drop),
-        low, high (90 percent), sd, smallest, largest (of single networks), margin, p
-        (the larger of both one-sided ones), verdict ("equivalent" or "not shown").
+    Columns: kind, scale, group, n_networks, effect (mean over networks of their mean Net-Drop),
+    low, high (90 percent), sd, smallest, largest (of single networks), margin, p (the larger of
+    both one-sided ones), verdict ("equivalent" or "not shown").
     """
     rows = []
     for kind, own in scores[scores["kind"] != PLANTED].groupby("kind", sort=False):
@@ -156,12 +142,8 @@ def trend_table(scores, *, n_resamples):
     Claimed is: above 0 for each difference (lower rho minus higher), below 0 for the slope
     (least squares, per unit of rho). p-values are Holm's within scale and group.
 
-    Returns
-    -------
-    DataFrame
-        scale, group, comparison, effect, low, high, mean_of_person_means, n_slices,
-        n_persons, p_holm, verdict, relevance ("negligible": the interval lies within
-        +-0.05; probabilities only).
+    Columns: scale, group, comparison, effect, low, high, mean_of_person_means, n_slices, n_persons,
+    p_holm, verdict, relevance ("negligible": the interval lies within +-0.05; probabilities only).
     """
     names, parts = planted_networks(scores), []
     rho = np.array([rho_of(name) for name in names])
@@ -191,11 +173,8 @@ def separation_table(scores, *, n_resamples):
     slices, for both networks at once. Where no resample differs, the interval is the exact
     one for as many patients out of as many.
 
-    Returns
-    -------
-    DataFrame
-        scale, group, auc, low, high, n_slices, n_persons, bar (0.95 in log-odds over all
-        classes, else NaN), verdict ("supported": the interval lies above the bar).
+    Columns: scale, group, auc, low, high, n_slices, n_persons, bar (0.95 in log-odds over all
+    classes, else NaN), verdict ("supported": the interval lies above the bar).
     """
     names = planted_networks(scores)
     ends = [names[0], names[-1]]

@@ -43,26 +43,15 @@ def networks_table(rows, rows_networks=None, *, n_resamples):
     All are scored on the same slices, so each difference to the plain network is taken slice by
     slice. The others saw Navier-Stokes edits in training; "unseen" is every other infill.
 
-    Parameters
-    ----------
-    rows : DataFrame
-        The plain network's audit rows.
-    rows_networks : DataFrame, optional
-        The same of further networks, with a column ``network``.
-    n_resamples : int
-
-    Returns
-    -------
-    DataFrame
-        network, score, infill, group, effect, low, high, mean_of_person_means, n_slices,
-        n_persons; change: this network minus the plain one on the slices that both have a score
-        of, with its interval, p against 0 and n_paired (slices, for person_accuracy
-        patients); NaN for the plain network. Scores: accuracy (share of slices called right),
-        person_accuracy (of patients, by mean probability; n_slices counts patients there), and
-        those of ``scores.slice_scores``; net_drop comes for every infill and for "unseen", the
-        mean over each slice's infills but Navier-Stokes. ``net_drop_gap``: unseen minus
-        Navier-Stokes on the slices that have both; below 0, the drop is partly bound to the
-        infill trained on. Delta-, Sham- and Net-Drop are means over slices that have shams.
+    Columns: network, score, infill, group, effect, low, high, mean_of_person_means, n_slices,
+    n_persons; change: this network minus the plain one on the slices that both have a score of,
+    with its interval, p against 0 and n_paired (slices, for person_accuracy patients); NaN for the
+    plain network. Scores: accuracy (share of slices called right), person_accuracy (of patients, by
+    mean probability; n_slices counts patients there), and those of ``scores.slice_scores``;
+    net_drop comes for every infill and for "unseen", the mean over each slice's infills but
+    Navier-Stokes. ``net_drop_gap``: unseen minus Navier-Stokes on the slices that have both; below
+    0, the drop is partly bound to the infill trained on. Delta-, Sham- and Net-Drop are means over
+    slices that have shams.
     """
     own = {PLAIN: rows}
     if rows_networks is not None:
@@ -100,29 +89,18 @@ def beside_plain(table, *, group=ALL):
 def probe_table(rows_probes, rows_edits, *, n_resamples: int):
     """How well the class is told by what is left of a slice, against chance.
 
-    Parameters
-    ----------
-    rows_probes : DataFrame
-        From :func:`controls.probes.all_probes`.
-    rows_edits : DataFrame or None
-        The audit's rows of our network, for what it makes of the same edits as it is. On masks
-        alone that is ``silhouette``: the mask in one brightness on the slice's own air.
+    One row per probe, network and metric:
 
-    Returns
-    -------
-    DataFrame
-        One row per probe, network and metric:
-
-        - probe: "original", "background", "remove", "silhouette", "mask", or a statistic;
-        - network: "as it is" (ours), "retrained" (on what the edit leaves), or "statistics";
-        - group ("all" or a class), metric, value, low, high (95 percent, over patients);
-        - chance: of "balanced accuracy" one over the number of classes, of "accuracy" the
-          share of the largest class, of "ROC AUC" (mean over classes, each against the rest)
-          0.5; "recall" of a class has none, since who always names that class gets 1;
-        - verdict: "above chance" if the whole interval is, else "not above chance";
-          "undecided" if some class has fewer than 10 patients, or where there is no interval (an
-          area of exactly 1); "no claim" for recall;
-        - n_slices, n_persons.
+    - probe: "original", "background", "remove", "silhouette", "mask", or a statistic;
+    - network: "as it is" (ours), "retrained" (on what the edit leaves), or "statistics";
+    - group ("all" or a class), metric, value, low, high (95 percent, over patients);
+    - chance: of "balanced accuracy" one over the number of classes, of "accuracy" the
+      share of the largest class, of "ROC AUC" (mean over classes, each against the rest)
+      0.5; "recall" of a class has none, since who always names that class gets 1;
+    - verdict: "above chance" if the whole interval is, else "not above chance";
+      "undecided" if some class has fewer than 10 patients, or where there is no interval (an
+      area of exactly 1); "no claim" for recall;
+    - n_slices, n_persons.
     """
     tested = [
         (name, FROM_STATISTICS if name in STATISTICS else RETRAINED, rows)
@@ -175,22 +153,11 @@ def against_chance(rows, n_resamples):
 def detector_table(rows, *, n_resamples: int) -> pd.DataFrame:
     """How well edited slices are told from untouched ones: ROC AUC by infill and view.
 
-    Parameters
-    ----------
-    rows : DataFrame
-        From :func:`controls.detector.detect`.
-    n_resamples : int
+    Columns: infill, view, group ("all" or a class), auc (0.5: not told apart; 1: always), low and
+    high (95 percent, patients resampled within class), n_slices (each untouched and edited),
+    n_persons, verdict: "visible" if the interval lies above 0.5, else "undecided", as with fewer
+    than 10 patients. Not seen is never "invisible".
 
-    Returns
-    -------
-    DataFrame
-        infill, view, group ("all" or a class), auc (0.5: not told apart; 1: always), low and
-        high (95 percent, patients resampled within class), n_slices (each untouched and
-        edited), n_persons, verdict: "visible" if the interval lies above 0.5, else
-        "undecided", as with fewer than 10 patients. Not seen is never "invisible".
-
-    Notes
-    -----
     If no resample has an error, the lower bound is the exact (Clopper-Pearson) one for the
     share of patients that are told apart, with all of them told apart: if a share q is, and
     the others no worse than by chance, the AUC is at least q^2 + (1 - q^2) / 2, above q.

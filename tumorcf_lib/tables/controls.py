@@ -40,23 +40,12 @@ FOREIGN = "others"
 def infill_scores(rows, *, n_resamples: int) -> pd.DataFrame:
     """Delta-, Sham- and Net-Drop by infill, in probability and log-odds.
 
-    Parameters
-    ----------
-    rows : DataFrame
-        An audit's rows, one network's: original, and remove and sham of each infill.
-    n_resamples : int
+    Columns: infill; slices: "own" (where this infill exists), "common" (where all infills but the
+    sparse mirror do) or "common, mirror too"; score, group ("all" or a class), effect, low, high,
+    mean_of_person_means, n_slices, n_persons; n_places (shams a slice at most); share_with_shams,
+    of the group's slices at this infill; note: why the others have none, such as "not symmetric:
+    12". Numbers are NaN in a group without such slices.
 
-    Returns
-    -------
-    DataFrame
-        infill; slices: "own" (where this infill exists), "common" (where all infills but the
-        sparse mirror do) or "common, mirror too"; score, group ("all" or a class), effect,
-        low, high, mean_of_person_means, n_slices, n_persons; n_places (shams a slice at
-        most); share_with_shams, of the group's slices at this infill; note: why the others
-        have none, such as "not symmetric: 12". Numbers are NaN in a group without such slices.
-
-    Notes
-    -----
     The mirror's shams are those of the same places at which a mirror image exists. So its
     "own" line has other slices *and* fewer places; "common, mirror too" has the same slices.
     """
@@ -75,21 +64,11 @@ def dilation_curve(rows, *, n_resamples: int) -> pd.DataFrame:
 def infill_agreement(rows, *, n_resamples: int) -> pd.DataFrame:
     """Do the infills agree on *which* slices lean on the tumor? Kendall's W of their rankings.
 
-    Parameters
-    ----------
-    rows, n_resamples
-        As in :func:`infill_scores`.
+    Columns: score, slices ("common" or "common, mirror too"), group, kendall_w with low and high
+    (95 percent, patients resampled within class), chance, spearman (mean correlation of the pairs
+    of infills) with its interval, infills, n_infills, n_slices, n_persons. No rows with fewer than
+    two infills.
 
-    Returns
-    -------
-    DataFrame
-        score, slices ("common" or "common, mirror too"), group, kendall_w with low and high
-        (95 percent, patients resampled within class), chance, spearman (mean correlation of
-        the pairs of infills) with its interval, infills, n_infills, n_slices, n_persons. No
-        rows with fewer than two infills.
-
-    Notes
-    -----
     W is 1 if all infills rank the slices alike. Unrelated rankings of m infills do not give 0
     but 1 / m on average: that is ``chance``. The mean correlation is 0 there.
     """
@@ -148,19 +127,10 @@ def control_places(rows) -> int:
 def quality_table(rows_quality, *, n_resamples: int) -> pd.DataFrame:
     """Error and similarity by infill where the truth is known, with intervals over patients.
 
-    Parameters
-    ----------
-    rows_quality : DataFrame
-        From :func:`controls.quality.measure`.
-    n_resamples : int
-
-    Returns
-    -------
-    DataFrame
-        infill; slices: "own" (all places of this infill), "common" (places that all infills
-        but the sparse mirror have) or "common, mirror too"; score ("mae", "rmse": lower is
-        better; "ssim": higher is), group, effect, low, high, mean_of_person_means, n_slices,
-        n_persons. A slice counts with the mean over its places.
+    Columns: infill; slices: "own" (all places of this infill), "common" (places that all infills
+    but the sparse mirror have) or "common, mirror too"; score ("mae", "rmse": lower is better;
+    "ssim": higher is), group, effect, low, high, mean_of_person_means, n_slices, n_persons. A slice
+    counts with the mean over its places.
     """
     key, parts = ["slice_id", "place"], []
     infills = sorted(rows_quality["infill"].unique(), key=lambda name: name in SPARSE_INFILLS)
@@ -191,19 +161,10 @@ def drift_table(rows, *, n_resamples):
     without reading its tumor; averaged over the classes such drifts cancel out, within a class
     they do not. A drift shows on the slices of the other classes, too.
 
-    Parameters
-    ----------
-    rows : DataFrame
-        One network's audit rows.
-    n_resamples : int
-
-    Returns
-    -------
-    DataFrame
-        group (the class whose probability is followed), slices ("own" or "others"), effect,
-        low, high, mean_of_person_means, n_slices, n_persons, relevance. Above 0 on "others":
-        a drift away from the class, and as much of its Net-Drop may be no more than that. Below
-        0: the class gains where other classes lose their tumor.
+    Columns: group (the class whose probability is followed), slices ("own" or "others"), effect,
+    low, high, mean_of_person_means, n_slices, n_persons, relevance. Above 0 on "others": a drift
+    away from the class, and as much of its Net-Drop may be no more than that. Below 0: the class
+    gains where other classes lose their tumor.
     """
     falls, parts = net_falls(rows), []
     for group in classes_of(falls["label"]):

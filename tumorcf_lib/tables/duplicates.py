@@ -71,12 +71,9 @@ def duplicates_table(rows, *, n_resamples):
     The bootstrap draws stems, that is the patients whose slices are compared; the strangers
     and the threshold stay as they are.
 
-    Returns
-    -------
-    DataFrame
-        kind; measure ("distance": bits of 256, lower is more alike; "near duplicate": the share
-        of slices that have one in an ID of this kind); effect, low, high, median (of the distance),
-        n_comparisons (slices x IDs), n_slices, n_persons (stems), n_partners, threshold.
+    Columns: kind; measure ("distance": bits of 256, lower is more alike; "near duplicate": the
+    share of slices that have one in an ID of this kind); effect, low, high, median (of the
+    distance), n_comparisons (slices x IDs), n_slices, n_persons (stems), n_partners, threshold.
     """
     table = means(
         _measured(rows), list(MEASURES), by=["kind"], groups=[ALL], n_resamples=n_resamples
@@ -98,11 +95,8 @@ def difference_table(rows, *, n_resamples):
     Claimed: the nearest slice is nearer ("distance" below 0), and more slices have a near
     duplicate (above 0). Stems are drawn; p is adjusted for the two claims.
 
-    Returns
-    -------
-    DataFrame
-        measure, effect (same stem - strangers), low, high, n_comparisons, n_persons (stems),
-        side, p_holm, verdict, reason (if undecided). Empty without stems or strangers.
+    measure, effect (same stem - strangers), low, high, n_comparisons, n_persons (stems), side,
+    p_holm, verdict, reason (if undecided). Empty without stems or strangers.
     """
     both = _measured(rows)
     both = both[both["kind"].isin((SAME_STEM, SAME_SERIES))]
@@ -126,13 +120,9 @@ def difference_table(rows, *, n_resamples):
 def stems_table(rows):
     """Each stem by itself, without an interval.
 
-    Returns
-    -------
-    DataFrame
-        person_id, n_slices, n_ids, distance_stem and distance_strangers (means, strangers of
-        the same series), share_farther (share of the strangers' IDs whose mean distance
-        is larger than that of the stem's; NaN without either), near_duplicates (slices
-        with one in another ID of the stem).
+    person_id, n_slices, n_ids, distance_stem and distance_strangers (means, strangers of the same
+    series), share_farther (share of the strangers' IDs whose mean distance is larger than that of
+    the stem's; NaN without either), near_duplicates (slices with one in another ID of the stem).
     """
     near, lines = near_distance(rows), []
     for person, own in rows.groupby("person_id", sort=True):

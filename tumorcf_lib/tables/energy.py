@@ -35,29 +35,13 @@ NO_SLOPE = "no slope: no slice has two shams of different RMS"
 def slice_energy(rows, *, factor=MATCH_FACTOR):
     """What each slice's removal and shams change, and Net-Drop with that taken into account.
 
-    Parameters
-    ----------
-    rows : DataFrame
-        An audit's rows, of one network.
-    factor : float
-        Above 1. A sham is matched if its RMS lies within this factor of the removal's.
-
-    Raises
-    ------
-    InvalidRowsError
-        If a slice has several removals.
-
-    Returns
-    -------
-    DataFrame
-        One row per slice that has a removal and a sham, both with an RMS above 0: slice_id,
-        person_id, label; n_sham, n_matched; rms_ratio (removal to the geometric mean of the
-        shams); log_gap (its log); within (1.0 if the removal's RMS lies in the range of the
-        shams', else 0.0: an adjustment would extrapolate); matched (1.0 or 0.0); and on both
-        scales (log-odds with ``_lo``): net_drop, net_drop_matched (NaN without matched shams),
-        net_drop_same (net_drop, NaN where net_drop_matched is), net_drop_residual
-        (see :func:`residual`); sxx, sxy: sums of squares and products of log RMS and
-        drop of the shams around their means on this slice.
+    One row per slice that has a removal and a sham, both with an RMS above 0: slice_id, person_id,
+    label; n_sham, n_matched; rms_ratio (removal to the geometric mean of the shams); log_gap (its
+    log); within (1.0 if the removal's RMS lies in the range of the shams', else 0.0: an adjustment
+    would extrapolate); matched (1.0 or 0.0); and on both scales (log-odds with ``_lo``): net_drop,
+    net_drop_matched (NaN without matched shams), net_drop_same (net_drop, NaN where
+    net_drop_matched is), net_drop_residual (see :func:`residual`); sxx, sxy: sums of squares and
+    products of log RMS and drop of the shams around their means on this slice.
     """
     slices, shams = _slices_and_shams(headline_rows(rows))
     owner, n = shams.pop("owner").to_numpy(), len(slices)  # position of the slice, (n_shams,)
@@ -103,17 +87,7 @@ def residual(energy, *, scale=PROBABILITY, n_resamples):
     - (Sham-Drop + slope x (log RMS of the removal - mean log RMS of its shams)). Every
     resample of patients estimates the slopes again.
 
-    Parameters
-    ----------
-    energy : DataFrame
-        From :func:`slice_energy`; all of it, or one class.
-    scale : {"probability", "log-odds"}
-    n_resamples : int
-
-    Returns
-    -------
-    Estimate
-        Mean over slices. NaN where a class has no slope.
+    Mean over slices. NaN where a class has no slope.
     """
     if energy.empty:
         return NOTHING
@@ -168,22 +142,13 @@ def weighted_medians(values, weights):
 def energy_table(rows, *, n_resamples):
     """Energy of removals against shams, and Net-Drop adjusted for it, overall and by class.
 
-    Parameters
-    ----------
-    rows : DataFrame
-        An audit's rows, of one network.
-    n_resamples : int
-
-    Returns
-    -------
-    DataFrame
-        quantity, scale, group, effect, low, high, mean_of_person_means, n_slices, n_persons,
-        note. Quantities: ``rms_ratio`` (median over slices), ``share_within`` (slices whose
-        removal changes no more and no less than some of its shams: elsewhere the residual
-        extrapolates), ``share_matched`` (slices with a matched sham), and on both
-        scales ``net_drop`` (all shams), ``net_drop_matched``, ``net_drop_same`` (all shams of
-        the slices that have a matched one: the difference to the former is what matching does),
-        ``sham_slope`` (by class), ``net_drop_residual``.
+    Columns: quantity, scale, group, effect, low, high, mean_of_person_means, n_slices, n_persons,
+    note. Quantities: ``rms_ratio`` (median over slices), ``share_within`` (slices whose removal
+    changes no more and no less than some of its shams: elsewhere the residual extrapolates),
+    ``share_matched`` (slices with a matched sham), and on both scales ``net_drop`` (all shams),
+    ``net_drop_matched``, ``net_drop_same`` (all shams of the slices that have a matched one: the
+    difference to the former is what matching does), ``sham_slope`` (by class),
+    ``net_drop_residual``.
     """
     energy, n, found = slice_energy(rows), {"n_resamples": n_resamples}, []
     for group in groups(rows):

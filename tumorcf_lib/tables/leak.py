@@ -43,20 +43,10 @@ def leak_table(rows, parts, *, n_resamples):
     tested persons within their shown class. A person's score stands only where no tested person
     is trained on, too.
 
-    Parameters
-    ----------
-    rows : DataFrame
-        Tested slices: arm, fold, slice_id, person_id, shown_label, p_<class>.
-    parts : DataFrame
-        arm, fold, patient_id, person_id, n_train, n_validation, n_test.
-
-    Returns
-    -------
-    DataFrame
-        arm, level ("slice", "person"), metric, value, low, high, n_slices, n_persons, n_folds,
-        share_person_trained (of the tested slices, those whose person is in training, too);
-        of balanced accuracy also chance (1 / n_classes) and, for slices, p_holm (over the arms),
-        verdict and reason of the claim that it lies above chance.
+    Columns: arm, level ("slice", "person"), metric, value, low, high, n_slices, n_persons, n_folds,
+    share_person_trained (of the tested slices, those whose person is in training, too); of balanced
+    accuracy also chance (1 / n_classes) and, for slices, p_holm (over the arms), verdict and reason
+    of the claim that it lies above chance.
     """
     crossing, found, p = crossing_table(parts), [], []
     chance = 1 / len(class_names(rows))
@@ -93,13 +83,10 @@ def difference_table(rows, *, n_resamples):
     is drawn for both. The interval is about the tested persons only: another split or another
     training would move each arm, too, which is why arms of one fold say so in ``note``.
 
-    Returns
-    -------
-    DataFrame
-        arm, minus, metric, effect (arm - minus), low, high, n_slices, n_persons,
-        n_persons_smallest (tested by the smaller arm), n_folds, p_holm (over the arms, for each
-        metric), verdict and reason of the claim that the arm scores higher, relevance
-        ("negligible": the interval lies within +-0.05), note.
+    Columns: arm, minus, metric, effect (arm - minus), low, high, n_slices, n_persons,
+    n_persons_smallest (tested by the smaller arm), n_folds, p_holm (over the arms, for each
+    metric), verdict and reason of the claim that the arm scores higher, relevance ("negligible":
+    the interval lies within +-0.05), note.
     """
     pairs = [pair for pair in REFERENCE.items() if set(pair) <= set(rows["arm"])]
     table = pd.DataFrame([
@@ -114,13 +101,10 @@ def difference_table(rows, *, n_resamples):
 def crossing_table(parts):
     """Who is tested and trained on at once, in every arm and fold.
 
-    Returns
-    -------
-    DataFrame
-        arm, fold; n_train, n_validation, n_test (slices); n_persons_trained; patients_crossing,
-        persons_crossing and stems_crossing (persons of several IDs), each tested and in training;
-        n_stems and n_stem_ids (of the whole cohort); share_patient_trained and
-        share_person_trained, of the tested slices.
+    Columns: arm, fold; n_train, n_validation, n_test (slices); n_persons_trained;
+    patients_crossing, persons_crossing and stems_crossing (persons of several IDs), each tested and
+    in training; n_stems and n_stem_ids (of the whole cohort); share_patient_trained and
+    share_person_trained, of the tested slices.
     """
     n_ids_of = parts.groupby("person_id")["patient_id"].nunique()
     stems = n_ids_of.index[n_ids_of > 1]

@@ -15,23 +15,11 @@ FOUND_DICE = 0.1
 def predicted_masks_table(masks, rows, scores):
     """Dice by class, and Delta-Drop and Net-Drop of the same slices with either mask.
 
-    Parameters
-    ----------
-    masks : DataFrame
-        One row a slice: network, training_seed, fold, slice_id, person_id, label, dice.
-    rows : DataFrame
-        Audit rows with predicted masks, of :func:`fold_scores.scaled`.
-    scores : DataFrame
-        With true masks, of :func:`fold_scores.slice_scores`.
-
-    Returns
-    -------
-    DataFrame
-        group, dice with low and high, found (share of tumors with a Dice above
-        :data:`FOUND_DICE`), score, true and predicted (means of the same slices, those with a
-        predicted mask and legal sham places by either), difference (predicted less true) with its
-        low and high, spearman (over those slices), n_patients, n_slices. Every patient counts
-        the same; intervals are over patients.
+    Columns: group, dice with low and high, found (share of tumors with a Dice above
+    :data:`FOUND_DICE`), score, true and predicted (means of the same slices, those with a predicted
+    mask and legal sham places by either), difference (predicted less true) with its low and high,
+    spearman (over those slices), n_patients, n_slices. Every patient counts the same; intervals are
+    over patients.
     """
     keys = [*KEYS, "slice_id"]
     both = slice_scores(rows)[[*keys, *SCORES]].merge(scores, on=keys, suffixes=("_by", ""))

@@ -35,26 +35,12 @@ DROP_EDITS = ("original", "remove", "original_refit", "remove_refit", "sham")
 def robustness_table(rows, rows_networks=None, *, n_resamples):
     """Net-Drop by every variant of the analysis, overall and by class.
 
-    Parameters
-    ----------
-    rows : DataFrame
-        The plain network's audit rows: headline, other infills, other dilations.
-    rows_networks : DataFrame, optional
-        The same of further networks, with a column ``network``.
-    n_resamples : int
+    Columns: variant, family, scale ("probability" or "log-odds"), group, effect, low, high,
+    mean_of_person_means, n_slices, n_persons, lies ("above 0", "below 0", "includes 0": where the
+    interval is; empty without one), note. Every variant has a row for every group. Other infills
+    and dilations are compared with shams of their own; "map refitted" gives the original and the
+    removed slice intensity maps of their own, the shams keep the frozen one.
 
-    Returns
-    -------
-    DataFrame
-        variant, family, scale ("probability" or "log-odds"), group, effect, low, high,
-        mean_of_person_means, n_slices, n_persons, lies ("above 0", "below 0", "includes 0": where
-        the interval is; empty without one), note. Every variant has a row for every group.
-        Other infills and dilations are compared with shams of their own; "map refitted" gives
-        the original and the removed slice intensity maps of their own, the shams keep the
-        frozen one.
-
-    Examples
-    --------
     >>> rows = pd.DataFrame({
     ...     "slice_id": [i for i in range(12) for _ in range(3)], "patient_id": "",
     ...     "person_id": [c for c in "abcdefghijkl" for _ in range(3)], "label": "glioma",
@@ -85,16 +71,8 @@ def survival(table):
     On the probability scale. The network that was trained to need the tumor ("looking") is no
     control of the study's network and is left out.
 
-    Parameters
-    ----------
-    table : DataFrame
-        From :func:`robustness_table`, new or read back.
-
-    Returns
-    -------
-    DataFrame
-        group, headline (its Net-Drop), n_variants (that could be measured), smallest, largest,
-        n_above, n_below (whole intervals above, below 0), sentence.
+    Columns: group, headline (its Net-Drop), n_variants (that could be measured), smallest, largest,
+    n_above, n_below (whole intervals above, below 0), sentence.
     """
     lines = []
     for group, own in table.groupby("group", sort=False):

@@ -14,24 +14,12 @@ ALL, KEEPS, LOSES = "all", "right without their tumor", "wrong without their tum
 def saliency_table(rows, scores):
     """How much denser Grad-CAM is on the tumor, and whether dense maps go with a high Net-Drop.
 
-    Parameters
-    ----------
-    rows : DataFrame
-        Of :func:`networks.saliency.map_rows`, with network, training_seed and fold.
-    scores : DataFrame
-        Of :func:`fold_scores.slice_scores`.
+    Columns: network, group, slices (:data:`ALL`, :data:`KEEPS`, :data:`LOSES`), map_tumor (share of
+    the map within the head that lies on the tumor), area_tumor (the tumor's share of the head),
+    density with low and high (their ratio; 1: the map ignores the tumor), spearman with its low and
+    high (rank correlation over patients of density and Net-Drop), n_patients, n_slices, n_seeds.
+    Every patient counts the same; slices whose map is 0 are left out.
 
-    Returns
-    -------
-    DataFrame
-        network, group, slices (:data:`ALL`, :data:`KEEPS`, :data:`LOSES`), map_tumor (share of the
-        map within the head that lies on the tumor), area_tumor (the tumor's share of the head),
-        density with low and high (their ratio; 1: the map ignores the tumor), spearman with its
-        low and high (rank correlation over patients of density and Net-Drop), n_patients,
-        n_slices, n_seeds. Every patient counts the same; slices whose map is 0 are left out.
-
-    References
-    ----------
     Interval of a rank correlation: Bonett and Wright, Psychometrika 2000.
     """
     keys = [*KEYS, "slice_id"]

@@ -22,18 +22,10 @@ def is_of_mr_site(rows):
 def site_accuracy_table(predictions, *, n_resamples: int):
     """How much of the accuracy is due to the site: with and without the ``MR...`` patients.
 
-    Parameters
-    ----------
-    predictions : DataFrame
-        One row per tested slice: slice_id, person_id, label, p_<class>.
-
-    Returns
-    -------
-    DataFrame
-        group ("all" or a class of both sites), site ("MR...", "others"), metric ("accuracy",
-        which of a class is its recall, or "balanced accuracy"), value, low, high, n_slices,
-        n_persons. Of "all" there are only the others: whether site or tumor shows the class
-        cannot be known where all are of one class.
+    Columns: group ("all" or a class of both sites), site ("MR...", "others"), metric ("accuracy",
+    which of a class is its recall, or "balanced accuracy"), value, low, high, n_slices, n_persons.
+    Of "all" there are only the others: whether site or tumor shows the class cannot be known where
+    all are of one class.
     """
     is_mr = is_of_mr_site(predictions)
     right = (classification.predicted(predictions) == predictions["label"]).astype(float)

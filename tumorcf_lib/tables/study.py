@@ -36,16 +36,8 @@ KEYS = {
 def performance(predictions, *, n_resamples: int) -> pd.DataFrame:
     """How good the classifier is on slices and on patients, with intervals over patients.
 
-    Parameters
-    ----------
-    predictions : DataFrame
-        One row per tested slice: person_id, label (class name), p_<class>.
-
-    Returns
-    -------
-    DataFrame
-        level ("slice" or "person"), group ("all"), metric, value, low, high, n (slices or
-        patients), n_persons. ECE and Brier: lower is better; all others: higher.
+    Columns: level ("slice" or "person"), group ("all"), metric, value, low, high, n (slices or
+    patients), n_persons. ECE and Brier: lower is better; all others: higher.
     """
     def metrics(labels, p, weights):
         found = classification.overall(labels, p, weights)
@@ -146,13 +138,10 @@ def scores_by_class(scores, *, n_resamples: int, classes=config.CLASSES) -> pd.D
 def edits(rows) -> pd.DataFrame:
     """How many edits were made, how many could not be, and how much they change a slice.
 
-    Returns
-    -------
-    DataFrame
-        edit, infill, dilation_px, label, made, not_made (rows with a reason), why_not (the
-        reasons), flagged (share of made shams over scalp, skull or air), median_rms (of the change
-        over the whole slice, in standard deviations of the slice) and, for ``remove``, its
-        ratio to the median_rms of the shams with its infill and dilation.
+    edit, infill, dilation_px, label, made, not_made (rows with a reason), why_not (the reasons),
+    flagged (share of made shams over scalp, skull or air), median_rms (of the change over the whole
+    slice, in standard deviations of the slice) and, for ``remove``, its ratio to the median_rms of
+    the shams with its infill and dilation.
     """
     made = rows["reason"] == ""
     keys = ["edit", "infill", "dilation_px", "label"]

@@ -29,20 +29,10 @@ def auc_table(rows):
     class; every patient counts the same. Loss: AUC with shams (mean over a slice's places) less
     AUC with removals, of the same slices.
 
-    Parameters
-    ----------
-    rows : DataFrame
-        Audit rows of :func:`fold_scores.scaled`.
+    Columns: network, patients ("all", "without MR..."), group, whose, auc (nothing edited), loss,
+    low, high, null_low, null_high (where as many networks that know nothing would fall),
+    n_patients, n_seeds, n_null.
 
-    Returns
-    -------
-    DataFrame
-        network, patients ("all", "without MR..."), group, whose, auc (nothing edited), loss, low,
-        high, null_low, null_high (where as many networks that know nothing would fall),
-        n_patients, n_seeds, n_null.
-
-    Notes
-    -----
     The error is that of a two-sample U statistic over patients (DeLong et al., Biometrics 1988,
     patients in the place of cases) and of the networks, put together as in
     :func:`stats.networks.mean`: patients by their mean over seeds; networks by the variance
@@ -163,19 +153,11 @@ def _pooled(folds, null):
 def transplants_table(rows):
     """Whether transplants follow the tumor, the head, or neither, by pair of classes.
 
-    Parameters
-    ----------
-    rows : DataFrame
-        Of :func:`edits.conflicts.audit_transplants`, with network, training_seed and fold.
-
-    Returns
-    -------
-    DataFrame
-        network, kind ("conflict": a tumor of another class; "control": the own tumor elsewhere
-        in its own head), donor (class of the tumor, or "all"), host (class of the head, or
-        "all"), tumor, tumor_low, tumor_high, head, head_low, head_high, neither (shares, every
-        host patient counting the same), n_patients, n_slices, n_seeds. In the control "tumor"
-        means that the class was kept, and "head" is empty.
+    Columns: network, kind ("conflict": a tumor of another class; "control": the own tumor elsewhere
+    in its own head), donor (class of the tumor, or "all"), host (class of the head, or "all"),
+    tumor, tumor_low, tumor_high, head, head_low, head_high, neither (shares, every host patient
+    counting the same), n_patients, n_slices, n_seeds. In the control "tumor" means that the class
+    was kept, and "head" is empty.
     """
     made = rows[rows["reason"] == ""].copy()
     made["control"] = made["slice_id"].astype(str) == made["donor_slice_id"].astype(str)
