@@ -4,11 +4,14 @@ import dataclasses
 import json
 import shutil
 
+import keras
 import numpy as np
 import pandas as pd
 import pytest
+from tiny_study import small_network
 
 from tumorcf_lib import config, rowfiles
+from tumorcf_lib.networks import classifier, ignorant, speed
 from tumorcf_lib.publish import publish
 from tumorcf_lib.stats import persons as drawing
 from tumorcf_lib.study import calibration, unit
@@ -115,31 +118,16 @@ def test_differences_between_neighbors_are_taken_slice_by_slice(rows, scores):
 # -- networks ----------------------------------------------------------------
 
 
-@pytest.fixture(scope="module")
-def slices():
-    profile = dataclasses.replace(PROFILE, phantom_patients=16)
-    return calibration.training_cohort(profile, 0.0)[0].slices
-
-
 PROFILE = dataclasses.replace(
     config.get("calibration"), size_px=64, phantom_patients=5, phantom_slices=2, epochs=1,
     warmup_epochs=1, batch_size=8, n_places=2, n_control_places=1, n_resamples=50,
 )
 
 
-@pytest.fixture(scope="module")
-def random_network(slices):
-    from tumorcf_lib.networks import ignorant
-
-    return ignorant.random_network(PROFILE, slices, n_classes=3, seed=4)
-
-
-def test_fitted_norms_standardize_what_random_weights_send_them(random_network, slices):
-    import keras
-
-    from tumorcf_lib.networks import speed
-
-    model = random_network
+def test_fitted_norms_standardize_what_random_weights_send_them():
+    more = dataclasses.replace(PROFILE, phantom_patients=16)
+    slices = calibration.training_cohort(more, 0.0)[0].slices
+    model = ignorant.random_network(PROFILE, slices, n_classes=3, seed=4)
     norms = speed.norm_layers(model)
     backbone = model.get_layer("efficientnet_lite0")
     wanted = [norms[0].output, norms[len(norms) // 2].output]
@@ -160,6 +148,7 @@ def finished(tmp_path_factory):
         "RHOS": (0.0, 1.0), "N_RANDOM": 1, "N_SHUFFLED": 1, "TEST_PATIENTS": 3, "TEST_SLICES": 1,
     }.items():
         patch.setattr(calibration, name, value)
+    patch.setattr(classifier, "build", small_network)
     folder = tmp_path_factory.mktemp("calibration")
     calibration.run(folder, PROFILE, progress=lambda line: None)
     yield folder
