@@ -74,7 +74,7 @@ CASES = {
     "a volume, its mask flipped": (volumes, "", "brought to the slice's grid"),
     "three sequences": (lambda: files(SEQUENCES, image="{}.tif"), "", "3 channels that differ"),
     "JPEG masks": (lambda: files(mask="m{}.jpg"), "", "above half the largest counts"),
-    "NaN outside the head": (lambda: files(OUTSIDE, image="{}.npy"), "", ""),
+    "NaN outside the head": (lambda: files(OUTSIDE, image="{}.npy"), "", "NaN is taken as air"),
     "not square": (lambda: files(IMAGES[:, :, 4:-4], MASKS[:, :, 4:-4] * np.uint8(255)),
                    f"--size {PX}", "[48, 40]): they are padded to squares. Choose --fit stretch"),
 }

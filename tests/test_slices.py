@@ -89,6 +89,7 @@ def test_a_column_takes_one_channel(tmp_path):
 def test_nan_is_air_where_a_slice_has_other_pixels(tmp_path):
     cohort = one_slice(tmp_path, "a.npy", np.where(SLICE > 100, np.nan, SLICE + 7.0))
     np.testing.assert_array_equal(cohort.slices[0], np.where(SLICE > 100, 7, SLICE + 7.0))
+    assert "NaN is taken as air" in cohort.table["slice_notes"][0]
 
 
 def test_soft_masks_overlays_and_jpegs_do_not_pass_silently(tmp_path):

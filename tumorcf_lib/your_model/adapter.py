@@ -181,6 +181,8 @@ class Probabilities:
         else:
             got = "nothing" if answers is None else type(answers).__name__
             advice = "Return an array. Was the return forgotten?"
+        if len(given) == 4:
+            advice += " If it takes gray slices: --channels 1, or a column channel, gives it one."
         raise InputError(
             f"Expected probabilities of shape ({n}, {wanted}) from {self.name}, a row a slice and "
             f"a column a class, for slices {given}; got {got}. {advice}")

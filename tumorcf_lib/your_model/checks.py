@@ -52,8 +52,9 @@ def of_slices(cohort, prepared, *, size_px, scale, fit, air) -> Findings:
     """Checks of slices and masks, by what reading them found and by a sample as prepared."""
     found, table = Findings(prepared), cohort.table
     drawn = table[table["mask_pixels"] > 0]
-    for note, n in drawn["mask_notes"][drawn["mask_notes"] != ""].value_counts().items():
-        found.warn(f"{n} of {len(drawn)} masks: {note}.")
+    for notes, what in ((table["slice_notes"], "slices"), (drawn["mask_notes"], "masks")):
+        for note, n in notes[notes != ""].value_counts().items():
+            found.warn(f"{n} of {len(notes)} {what}: {note}.")
     if len(drawn):
         share = drawn["mask_pixels"] / (drawn["height"] * drawn["width"])
         found.facts.append(

@@ -25,10 +25,8 @@ MAX_BETWEEN = 0.25
 
 
 def read_slice(path, *, where="", index=None, axis=2, channel=None):
-    """One slice as stored, (height, width) or (height, width, channels), finite: NaN is air.
-
-    `where` (file and line of the table) begins each error.
-    """
+    """One slice as stored, (height, width) or (height, width, channels), and a note ("" if as it
+    is). It is finite: NaN is air. `where` (file and line of the table) begins each error."""
     with _named(path, where) as kind:
         if kind in VOLUMES:
             array = _of_volume(_nifti(path), path, index, axis, channel)
@@ -42,12 +40,13 @@ def read_slice(path, *, where="", index=None, axis=2, channel=None):
                     f"expected numbers in {path}, got {np.count_nonzero(~known)} of {array.size} "
                     "NaN or infinite. NaN is taken as air where a slice has other pixels.")
             array = np.where(known, array, array[known].min())
+        note = "" if known.all() else "NaN is taken as air: the darkest value of the slice"
         if array.ndim == 3 and isinstance(channel, int):
             if channel >= array.shape[2]:
                 raise InputError(f"expected a channel from 0 to {array.shape[2] - 1} for {path}, "
                                  f"got {channel}.")
-            return np.ascontiguousarray(array[..., channel])
-        return _gray_if_alike(array) if array.ndim == 3 else array
+            array = np.ascontiguousarray(array[..., channel])
+        return _gray_if_alike(array) if array.ndim == 3 else array, note
 
 
 def read_mask(path, *, where="", like=None, index=None, axis=2, labels=""):

@@ -17,13 +17,14 @@ body { font: 16px/1.5 system-ui, sans-serif; color: #222; background: #fff;
        max-width: 54rem; margin: 0 auto; padding: 1rem; overflow-wrap: anywhere; }
 h1 { font-size: 1.4rem; line-height: 1.25; } h2 { font-size: 1.15rem; margin-top: 2rem; }
 figure { margin: 1rem 0; overflow-x: auto; } img { max-width: 100%; height: auto; }
-@media screen and (max-width: 40rem) { img { max-width: none; width: 36rem; } }
+@media screen and (max-width: 40rem) { .wide img { max-width: none; width: 36rem; } }
 figcaption, .small { font-size: .87rem; color: #555; }
 .wide { overflow-x: auto; }
 table { border-collapse: collapse; font-size: .87rem; font-variant-numeric: tabular-nums; }
 th, td { padding: .2rem .6rem; border-bottom: 1px solid #ddd; text-align: left;
          vertical-align: top; overflow-wrap: normal; white-space: nowrap; }
-.text td { white-space: normal; overflow-wrap: anywhere; }
+td:first-child, .text td { white-space: normal; min-width: 5.5rem; }
+.text td:not(:first-child) { overflow-wrap: anywhere; }
 .first { font-size: 1.15rem; } .verdict { font-size: 1.15rem; font-weight: 600; }
 .warning { border-left: 4px solid #D55E00; padding-left: .8rem; }
 @media print { body { max-width: none; padding: 0; font-size: 11pt; } }
@@ -73,10 +74,9 @@ def picture(fig, caption) -> str:
     buffer = io.BytesIO()
     fig.savefig(buffer, format="png", dpi=110, metadata={"Software": None})
     data, words = base64.b64encode(buffer.getvalue()).decode(), html.escape(caption)
-    return (
-        f'<figure><img alt="{words}" src="data:image/png;base64,{data}">'
-        f"<figcaption>{words}</figcaption></figure>"
-    )
+    kind = ' class="wide"' if fig.get_figwidth() > 6 else ""
+    return (f'<figure{kind}><img alt="{words}" src="data:image/png;base64,{data}">'
+            f"<figcaption>{words}</figcaption></figure>")
 
 
 def plain(text, width=34) -> str:
@@ -93,13 +93,15 @@ def plain(text, width=34) -> str:
 
 def shares(table):
     """Share of slices that keep their answer, from a table of group, slices, kept, kept_sham."""
-    fig = Figure(figsize=(5.5, 1.1 + 0.5 * len(table)), layout="constrained")
+    fig = Figure(figsize=(5, 1.1 + 0.45 * len(table)), layout="constrained")
     axes, y = fig.subplots(), np.arange(len(table))[::-1]
     axes.barh(y - 0.18, 100 * table["kept"], 0.34, color=WITHOUT, label="tumor removed")
     axes.barh(y + 0.18, 100 * table["kept_sham"], 0.34, color=SHAM, label="sham removed")
     names = [plain(f"{g} (n = {n})") for g, n in zip(table["group"], table["slices"], strict=True)]
-    axes.set_yticks(y, names, fontsize=8)
-    axes.set(xlim=(0, 100), xlabel="slices that keep their answer (%)")
+    axes.set_yticks(y, names)
+    axes.set(xlim=(0, 100), ylim=(-0.6, len(table) - 0.4))
+    axes.set_xlabel("slices that keep their answer (%)", fontsize=8)
+    axes.tick_params(labelsize=8)
     axes.spines[["top", "right"]].set_visible(False)
     fig.legend(loc="outside upper center", ncols=2, frameon=False, fontsize=8)
     return fig

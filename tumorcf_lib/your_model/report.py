@@ -126,7 +126,7 @@ def check_parts(name, found):
 
 def interval(value, digits=2) -> str:
     """A mean and its interval, as the page shows it."""
-    mean, low, high = (f"{number:.{digits}f}" for number in value)
+    mean, low, high = (f"{round(number, digits) + 0.0:.{digits}f}" for number in value)  # no -0
     return mean if low == "nan" else f"{mean} [{low}, {high}]"
 
 
@@ -212,7 +212,7 @@ def _line(one):
     """A classifier's line of the table side by side."""
     n, share = one.verdict.numbers, verdict.shares(one.answers)
     return {
-        "classifier": one.name, "verdict": str(one.verdict), "accuracy": interval(n["accuracy"]),
+        "classifier": one.name, "verdict": one.verdict.word, "accuracy": interval(n["accuracy"]),
         "keep their answer": f"{share['kept']:.0%}", "with a sham": f"{share['kept_sham']:.0%}",
         "effect": interval(n["effect"]) if "effect" in n else "",
     }
@@ -252,7 +252,7 @@ def _reasons(one):
         f"would reach {n['chance']:.2f}: {interval(n['skill'])} above chance"
     ]
     if "effect" not in n:
-        return texts
+        return [f"{texts[0]}."]
     texts += [
         f"Effect (in {scale}): {interval(n['effect'])}. Taking the tumor out lowers the slice's "
         f"own class by {interval(n['own'])} beyond a sham; on the other classes' slices the same "
@@ -267,11 +267,11 @@ def _reasons(one):
             f"{bound:.3f}. Where little but the tumors differs between slices, any network's "
             "answer hangs on them, and by accident it is often the right one"
         )
-    return [*texts, (
+    texts.append(
         "'Leans' is said only if accuracy and effect pass all of these; 'does not lean' if the "
         f"effect's whole interval is below {verdict.RELEVANT[scale]} ({scale}), a margin that we "
-        "chose"
-    )]
+        "chose")
+    return [f"{text}." for text in texts]
 
 
 def _examples(one, examples):

@@ -61,7 +61,7 @@ def read_folder(manifest, *, classes=None, progress=False) -> Cohort:
         axes do it. A patient with slices of several classes ("no tumor" beside a tumor) counts
         once in each, since patients are resampled within classes. ``table`` also says what
         was found: height, width, channels, lowest, highest, border (the value of all border
-        pixels, else NaN), mask_pixels, mask_corners (how many are inside), mask_notes.
+        pixels, else NaN), mask_pixels, mask_corners (how many are inside), mask_notes, slice_notes.
 
     Examples
     --------
@@ -105,23 +105,23 @@ def _readers_of(row, folder, where):
              "where": where}
     path = _path(folder, row["image"])
     read_slice = partial(images.read_slice, path, channel=channel, **place)
-    image = read_slice()
+    image, note = read_slice()
     if row["mask"]:
-        read = partial(images.read_mask, _path(folder, row["mask"]), like=path,
-                       labels=row["mask_label"], **place)
+        read_mask = partial(images.read_mask, _path(folder, row["mask"]), like=path,
+                            labels=row["mask_label"], **place)
     else:
-        read = partial(_empty, image.shape[:2])
-    mask, notes = read()
+        read_mask = partial(_empty, image.shape[:2])
+    mask, mask_note = read_mask()
     if mask.shape != image.shape[:2]:
         raise InputError(
             f"{where}: expected a mask of its slice's size {image.shape[:2]}, got {mask.shape} in "
             f"{row['mask']}. Export both from the same grid; resizing a mask here would guess.")
     edge = np.concatenate([image[0], image[-1], image[:, 0], image[:, -1]])
-    return read_slice, partial(_first, read), {
+    return partial(_first, read_slice), partial(_first, read_mask), {
         "height": image.shape[0], "width": image.shape[1], "channels": (*image.shape, 1)[2],
         "lowest": float(image.min()), "highest": float(image.max()),
         "border": float(edge.flat[0]) if (edge == edge.flat[0]).mean() > 0.9 else np.nan,
-        "mask_pixels": int(mask.sum()), "mask_notes": notes,
+        "mask_pixels": int(mask.sum()), "mask_notes": mask_note, "slice_notes": note,
         "mask_corners": int(mask[[0, 0, -1, -1], [0, -1, 0, -1]].sum()),
     }
 
