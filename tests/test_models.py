@@ -133,7 +133,8 @@ def test_copies_have_the_same_weights_in_another_order_and_the_file_is_left_alon
     assert path.read_bytes() == before
 
 
-def traced(path, channels_last=False):
+def torch_file(path):
+    """The network of `truth` as TorchScript, in training mode as often saved, or for two slices."""
     torch = pytest.importorskip("torch", reason="needs the extra torch: torch")
 
     class Network(torch.nn.Module):
@@ -147,12 +148,16 @@ def traced(path, channels_last=False):
         def forward(self, x):
             return torch.softmax(self.last(self.drop(x.mean(dim=1)).flatten(1)), dim=1)
 
-    torch.jit.script(Network()).save(str(path))  # in training mode, as it is often saved
+    if path.suffix == ".pt":
+        torch.jit.script(Network()).save(str(path))
+    else:
+        torch.export.save(torch.export.export(Network().eval(), (torch.zeros(2, 3, PX, PX),)), path)
     return path
 
 
-def test_torchscript_runs_in_evaluation_mode_and_can_be_redrawn(tmp_path, slices):
-    model = models.load(str(traced(tmp_path / "m.pt")))
+@pytest.mark.parametrize("ending", [".pt", ".pt2"])
+def test_torch_files_run_in_evaluation_mode_and_can_be_redrawn(tmp_path, slices, ending):
+    model = models.load(str(torch_file(tmp_path / f"m{ending}")))
     predict = adapter.Probabilities(model.raw, CLASSES)
     np.testing.assert_allclose(predict(slices), truth(slices), atol=1e-4)
     copies = model.copies(np.random.default_rng(0))

@@ -214,9 +214,13 @@ def _several_inputs(path, found):
 def _torch(path):
     import torch
 
+    shape = None
     try:
         if path.suffix == ".pt2":
-            model = torch.export.load(path).module()
+            program = torch.export.load(path)
+            first, model = program.graph_signature.user_inputs[0], program.module()
+            node = next(node for node in program.graph.nodes if node.name == first)
+            shape = list(node.meta["val"].shape)
         else:
             model = torch.jit.load(path, "cpu").eval()
     except Exception as error:  # a pickle of weights or of Python objects, or no model at all
@@ -234,7 +238,7 @@ def _torch(path):
         for parameter, values in zip(own, weights, strict=True):
             parameter.data.copy_(torch.from_numpy(values))
 
-    return run, None, np.float32, [p.detach().float().numpy().copy() for p in own], put
+    return run, shape, np.float32, [p.detach().float().numpy().copy() for p in own], put
 
 
 READERS = {
