@@ -2,6 +2,7 @@
 
 import zipfile
 
+import cv2
 import h5py
 import numpy as np
 import pandas as pd
@@ -48,6 +49,10 @@ def write_mats(folder, n, size_px):
             group = file.create_group("cjdata")
             group["PID"] = np.array([[ord(letter)] for letter in f"{number:06d}"], np.uint16)
             group["label"] = np.array([[drawn.labels[i] + 1]], np.float64)
+            outlines, _ = cv2.findContours(
+                drawn.masks[i].astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE
+            )
+            group["tumorBorder"] = max(outlines, key=len).reshape(1, -1).astype(float)
             for name, pixels in (("image", image), ("tumorMask", drawn.masks[i].astype(np.uint8))):
                 group.create_dataset(name, data=pixels.T, compression="gzip", compression_opts=3)
     return sorted(folder.glob("*.mat"), key=lambda path: int(path.stem))

@@ -7,8 +7,10 @@ import shutil
 
 import numpy as np
 import pytest
+import yaml
 
 from tumorcf_lib import config, rowfiles, steps
+from tumorcf_lib.networks import classifier
 from tumorcf_lib.phantoms import cohort
 from tumorcf_lib.publish import card as cards, publish
 from tumorcf_lib.study import runtime
@@ -94,8 +96,20 @@ def test_every_weights_file_is_listed_with_its_hash(folder):
     assert "weights_looking" not in card(folder)
 
 
-def test_its_lines_load_the_network_and_predict(folder, monkeypatch):
-    """The published card's code, on two phantom slices."""
+def test_its_first_lines_are_what_model_hubs_read(folder):
+    head = yaml.safe_load(card(folder).split("---\n")[1])
+    assert head["license"] == "mit" and head["library_name"] == "keras"
+    assert head["pipeline_tag"] == "image-classification"
+    (index,) = head["model-index"]
+    (result,) = index["results"]
+    table = rowfiles.read_table(folder / "table_performance.csv")
+    accuracy = table[(table["metric"] == "accuracy") & (table["group"] == "all")]["value"]
+    assert [m["value"] for m in result["metrics"]] == [round(v, 3) for v in accuracy]
+    assert {"type", "name"} <= result["dataset"].keys() and index["name"] == "tumorcf-paper-lite"
+
+
+def test_its_lines_load_the_network_and_predict_as_keras_own_weights_do(folder, monkeypatch):
+    """The published card's code, on two phantom slices; then the same from ``.weights.h5``."""
     monkeypatch.chdir(config.ROOT)
     (code,) = re.findall(r"```python\n(.*?)```", card(folder), flags=re.DOTALL)
     assert len(code.splitlines()) == 7
@@ -103,6 +117,14 @@ def test_its_lines_load_the_network_and_predict(folder, monkeypatch):
     exec(code, names)
     assert names["p"].shape == (2, 3)
     np.testing.assert_allclose(names["p"].sum(axis=1), 1, atol=1e-5)
+    for path in folder.glob("*.npz"):
+        path.unlink()
+    shutil.copyfile(PUBLISHED / "weights_fold0.npz", folder / "weights_fold0.npz")
+    cards.renew(folder, folder / "h5")
+    model = names["model"]
+    model.set_weights([0 * weight for weight in model.get_weights()])
+    model.load_weights(folder / "h5" / "weights_fold0.weights.h5")
+    np.testing.assert_array_equal(classifier.predict(model, names["inputs"]), names["p"])
 
 
 def test_without_weights_or_a_table_nothing_is_written(folder):
@@ -126,7 +148,7 @@ def test_a_changed_line_is_named_and_renewing_mends_it(folder):
     text = path.read_text()
     path.write_text(text.replace("not for diagnosis", "for diagnosis"))
     (problem,) = cards.problems(folder)
-    assert problem.startswith("MODEL_CARD.md, line 5:")
+    assert problem.startswith("MODEL_CARD.md, line 20:")
     path.write_text(text + "One more line.\n")
     assert "lines; made from the tables" in cards.problems(folder)[0]
     cards.renew(folder)

@@ -11,7 +11,7 @@ import pandas as pd
 
 from tumorcf_lib import config, rowfiles, steps
 from tumorcf_lib.data import archives
-from tumorcf_lib.publish import sections, texts
+from tumorcf_lib.publish import crate, sections, texts
 from tumorcf_lib.stats.rows import of_patients
 from tumorcf_lib.study import by_fold
 from tumorcf_lib.study.reference import NETWORKS, TOLERANCE
@@ -61,9 +61,14 @@ def lacking(folder) -> list[str]:
     return [name for name in files if not (Path(folder) / name).is_file()]
 
 
-def renew(folder) -> Path:
-    """Rebuild the card of a published folder, and its hash in the manifest."""
+def renew(folder, h5=None) -> Path:
+    """Rebuild the card of a published folder, and its hash in the manifest and the crate.
+
+    With ``h5``, write the published networks into that folder as Keras's ``.weights.h5`` instead.
+    """
     folder = Path(folder)
+    if h5 is not None:
+        return export(folder, Path(h5))
     path = folder / MANIFEST
     if not path.is_file():
         raise CardError(f"{config.shown(folder)} holds no {MANIFEST}; name one under figures/.")
@@ -74,8 +79,26 @@ def renew(folder) -> Path:
     hashes = manifest["sha256"] | {FILE: steps.file_sha256(folder / FILE)}
     manifest["sha256"] = dict(sorted(hashes.items()))
     steps.write_whole(path, json.dumps(manifest, indent=1) + "\n")
+    if folder.resolve().parent == config.FIGURES.resolve():
+        crate.write()
     print(f"Rebuilt: {config.shown(folder / FILE)}")
     return folder / FILE
+
+
+def export(folder, target) -> Path:
+    """Every published network of a folder as a file that ``keras.Model.load_weights`` reads."""
+    from tumorcf_lib.networks import classifier
+
+    found = sorted(folder.glob("weights_*.npz"))
+    if not found or not (folder / MANIFEST).is_file():
+        raise CardError(f"{config.shown(folder)} holds no published network.")
+    manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+    target.mkdir(parents=True, exist_ok=True)
+    for path in found:
+        model = classifier.load_float16(config.Profile(**manifest["profile"]), path)
+        model.save_weights(target / f"{path.stem}.weights.h5", overwrite=True)
+        print(f"Written: {config.shown(target / f'{path.stem}.weights.h5')}")
+    return target
 
 
 def problems(folder) -> list[str]:
@@ -113,6 +136,8 @@ def card(folder, profile, seed, source) -> str:
                         f"{row.val_accuracy:.3f}" for row in tuned.itertuples()),
         performance=_performance(overall), by_class=_classes(read),
         n_tested=[_row(overall, level=level, metric="accuracy")["n"]
+                  for level in ("slice", "person")],
+        accuracy=[_row(overall, level=level, metric="accuracy")["value"]
                   for level in ("slice", "person")],
         audit=_audit(read["table_scores"]), survival=read["table_survival"]["sentence"],
         still=", ".join(f"{_row(removed, label=name, to=name)['n']} of "

@@ -12,7 +12,7 @@ from pathlib import Path
 import pandas as pd
 
 from tumorcf_lib import config, rowfiles, steps
-from tumorcf_lib.publish import card, texts
+from tumorcf_lib.publish import card, crate, texts
 from tumorcf_lib.study import (
     calibration,
     leak,
@@ -112,11 +112,12 @@ def publish(profile_name: str, *, seed: int = 0, from_rows: bool = False) -> Pat
 
 
 def _update_pages():
-    """README, the notebooks' openings, and the gallery of figures."""
+    """README, the notebooks' openings, the gallery of figures, and what the folders are."""
     from tumorcf_lib.publish import gallery  # draws, which verify need not
 
     texts.update()
     gallery.write(SIDE_STUDIES)
+    crate.write()
 
 
 def may_publish(profile: config.Profile, *, shows_slices: bool) -> bool:
