@@ -232,11 +232,9 @@ RUN = (
 )
 CV = (option("--profile", type=_named, default="paper-lite-cv", help="one with folds"), *DATA, SEED)
 FOLD = option("--fold", type=int, action="append", help="several may be given; default: all")
-TRAIN = (
-    *CV, FOLD, option("--recipe", default="", help="a recipe to try, on validation patients only"),
-    option("--network", metavar="KIND", default="plain",
-           help="or: shuffled (labels), without_mr (no patient MR...), hardened, looking"),
-)
+TRAIN = (*CV, FOLD, option("--recipe", default="", help="try it on validation patients only"),
+         option("--network", metavar="KIND", default="plain",
+                help="or: shuffled (labels), without_mr (no patient MR...), hardened, looking"))
 SCRATCH = (*DATA, SEED, option("--epochs", type=int, help="of the whole schedule (default: 10)"),
            option("--minutes", type=float, default=20.0, help="then stop; run again to go on"),
            option("--size", type=int, help="side of the slices in px (default: 128)"))
