@@ -24,7 +24,8 @@ NO_REPOSITORY = """This command needs the repository, not only the installed pac
 it and run the command there. `python -m tumorcf_lib audit` works anywhere."""
 MODES = ("report", "lab", "test", "test-all", "setup")
 TESTS = {
-    "unit tests and doctests": "-rs --durations=5 -n 2 --dist loadfile "
+    # In the files' own order: the slow ones with few tests would come last, on one core alone
+    "unit tests and doctests": "-rs --durations=5 -n 2 --dist loadfile --no-loadscope-reorder "
                                "--ignore tests/test_browser.py tests tumorcf_lib",
     "notebooks, by nbval": "-p no:cacheprovider --nbval-lax --nbval-cell-timeout=300 notebooks",
     "what nbval ran, in a browser": "-rs -p no:cacheprovider tests/test_browser.py",
