@@ -130,6 +130,9 @@ def test_copies_have_the_same_weights_in_another_order_and_the_file_is_left_alon
     found = model.copies(np.random.default_rng(0))
     one, two = (adapter.Probabilities(next(found), CLASSES)(slices) for _ in range(2))
     assert np.abs(one - two).max() > 0.01 and np.abs(one - truth(slices)).max() > 0.01
+    found.close()
+    np.testing.assert_allclose(adapter.Probabilities(model.raw, CLASSES)(slices), truth(slices),
+                               atol=1e-5)  # its own weights again
     assert path.read_bytes() == before
 
 

@@ -131,11 +131,13 @@ def interval(value, digits=2) -> str:
 
 
 def slice_table(one) -> pd.DataFrame:
-    """One row of scores a slice, and whether it keeps its answer: without tumor, with a sham."""
+    """One row of scores a slice, and whether it keeps its answer: without its tumor, with a sham.
+
+    Both only where both edits were made, as in the page's first line.
+    """
     table = scores.slice_scores(one.rows)
-    return table.assign(
-        kept=1 - table["flipped"].astype(float), kept_sham=1 - table["sham_flip_rate"]
-    )
+    kept, kept_sham = 1 - table["flipped"].astype(float), 1 - table["sham_flip_rate"]
+    return table.assign(kept=kept.where(kept_sham.notna()), kept_sham=kept_sham.where(kept.notna()))
 
 
 def score_table(one) -> pd.DataFrame:
@@ -260,17 +262,18 @@ def _reasons(one):
         f"Patients' labels permuted: {n['p_permuted']:.3f} of the permutations have an effect as "
         f"large; one sham measured against the others: {n['sham_effect']:.3f}",
     ]
-    for kind, (m, largest, bound) in n["null"].items():
-        texts.append(
-            f"{m} {kind}, which know nothing, of the same confidence on the same slices: the "
-            f"largest effect is {largest:.3f}, and fewer than one in a hundred would exceed "
-            f"{bound:.3f}. Where little but the tumors differs between slices, any network's "
-            "answer hangs on them, and by accident it is often the right one"
-        )
-    texts.append(
+    texts += [
+        f"{m} {kind}, which know nothing, of the same confidence on the same slices: the largest "
+        f"effect is {largest:.3f}, and fewer than one in a hundred would exceed {bound:.3f}"
+        for kind, (m, largest, bound) in n["null"].items()
+    ]
+    texts += [
+        "Where little but the tumors differs between slices, any network's answer hangs on them, "
+        "and by accident it is often the right one",
         "'Leans' is said only if accuracy and effect pass all of these; 'does not lean' if the "
         f"effect's whole interval is below {verdict.RELEVANT[scale]} ({scale}), a margin that we "
-        "chose")
+        "chose",
+    ]
     return [f"{text}." for text in texts]
 
 

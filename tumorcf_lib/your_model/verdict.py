@@ -151,9 +151,10 @@ def bound(values):
 
 
 def scale_of(answers):
-    """Log-odds where the classifier is so sure that probabilities cannot move."""
+    """Log-odds where the classifier is so sure that probabilities cannot move; hard labels do."""
     p_true = answers.original[np.arange(len(answers.labels)), answers.labels]
-    return "log-odds" if np.median(p_true) > SATURATED else "probability"
+    hard = np.isin(answers.original, (0, 1)).all()
+    return "log-odds" if np.median(p_true) > SATURATED and not hard else "probability"
 
 
 def effect(answers, scale):
