@@ -140,7 +140,7 @@ def of_classifier(found, model, cohort, *, output, settings, seed=0):
     for how, doubt, limit, parts in (
         ("the same slices differently when asked twice", "is dropout on", SAME, [np.arange(n)]),
         ("a slice differently in another batch", "are batch statistics in use", ALONE,
-         [order, order[:1]]),
+         [order, *order[:4, None]]),
     ):
         gap = max(np.abs(first[at] - shown(batch[at].copy())).max() for at in parts)
         if gap > limit:
