@@ -11,10 +11,6 @@ import importlib.resources
 import cv2
 import numpy as np
 import pandas as pd
-from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import StratifiedGroupKFold
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits
 
 from tumorcf_lib.edits.scores import class_names
@@ -47,6 +43,10 @@ def estimate_planes(prepared, *, n_folds=N_FOLDS, seed=0):
         none is known). None where there is nothing to learn from, see :func:`why_not`."""
     if why_not(prepared):
         return None
+    from sklearn.linear_model import LogisticRegression  # half a second, for who only reads tables
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
     known = known_planes(prepared)
     names = [name for name in PLANES if (known == name).any()]
     labeled = known.notna().to_numpy()
@@ -143,6 +143,8 @@ def _accuracy(own, n_resamples):
 
 def _folds(known, persons, everybody, n_folds, seed):
     """Lists of persons that together hold everybody once; planes alike in each list."""
+    from sklearn.model_selection import StratifiedGroupKFold
+
     first = known.groupby(persons).first()
     n_folds = min(n_folds, first.value_counts().min())
     splitter = StratifiedGroupKFold(n_folds, shuffle=True, random_state=seed)

@@ -10,8 +10,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy.special import stdtr, stdtrit
-from statsmodels.regression.mixed_linear_model import MixedLM
-from statsmodels.tools.sm_exceptions import ConvergenceWarning
 
 from tumorcf_lib.stats.persons import CONFIDENCE, ROUNDING
 
@@ -82,6 +80,8 @@ def fit(values, design, persons):
         raise NoFitError("the columns are collinear")
     if not _persons_differ(values, design, persons):
         raise NoFitError("the model finds no variance between persons")
+    from statsmodels.regression.mixed_linear_model import MixedLM  # takes a second to import
+
     found = _converged(MixedLM(values / spread, design, groups=np.asarray(persons)))
     covariance = found.cov_params()[:k, :k] * spread**2
     if not (np.diag(covariance) > 0).all():
@@ -104,6 +104,8 @@ def _persons_differ(values, design, persons):
 
 
 def _converged(model):
+    from statsmodels.tools.sm_exceptions import ConvergenceWarning
+
     with warnings.catch_warnings(), np.errstate(all="ignore"):
         # The states behind these warnings are asked for below.
         warnings.simplefilter("ignore", ConvergenceWarning)
