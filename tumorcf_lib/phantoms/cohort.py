@@ -36,6 +36,10 @@ class InvalidPhantomError(ValueError):
     """A phantom cohort was asked for with numbers that make none."""
 
 
+RANGES = ((1, 10_000), (1, 1_000), (64, 1024), (0, 2**32 - 1))
+"""Of numbers of patients of each class, slices, pixels along a side, and seeds."""
+
+
 @dataclass(frozen=True)
 class Plan:
     """Everything that a patient's slices share."""
@@ -82,35 +86,44 @@ def make_cohort(n_patients, n_slices, *, size_px=256, seed=0):
     >>> len(cohort), cohort.slices.shape, cohort.labels.tolist()
     (6, (6, 64, 64), [0, 0, 1, 1, 2, 2])
     """
-    check_count("n_patients", n_patients, 1, 10_000)
-    check_count("n_slices", n_slices, 1, 1_000)
-    check_count("size_px", size_px, 64, 1024)
-    check_count("seed", seed, 0, 2**32 - 1)
-    anatomy = load_anatomy()
-    n_persons = len(CLASSES) * n_patients
+
+    def planned(rng, patient, anatomy):
+        plan = plan_patient(rng, patient % len(CLASSES), anatomy)
+
+        def draw(rng, k):
+            image, mask = draw_slice(rng, plan, k, anatomy, size_px)
+            return image, mask, _row(patient * n_slices + k, patient, plan, mask)
+
+        return draw
+
+    drawn = draw_patients(planned, n_patients, n_slices, size_px, seed)
+    return Cohort("phantom", *drawn, CLASSES, SOURCE)
+
+
+def draw_patients(planned, n_patients, n_slices, size_px, seed):
+    """Slices, masks and table of patients, who go through the classes in turn.
+
+    ``planned(rng, patient, anatomy)`` draws what a patient's slices share, and returns
+    ``draw(rng, k)`` to slice k, its mask and its row."""
+    numbers = {"n_patients": n_patients, "n_slices": n_slices, "size_px": size_px, "seed": seed}
+    for (name, value), (low, high) in zip(numbers.items(), RANGES, strict=True):
+        is_integer = isinstance(value, Integral) and not isinstance(value, bool)
+        if not is_integer or not low <= value <= high:
+            raise InvalidPhantomError(
+                f"{name} must be an integer from {low} to {high}, got {value!r}; change it in the "
+                "profile or in the call of make_cohort."
+            )
+    anatomy, n_persons, rows = load_anatomy(), len(CLASSES) * n_patients, []
     slices = np.zeros((n_persons * n_slices, size_px, size_px), np.uint8)
     masks = np.zeros(slices.shape, bool)
-    rows = []
     for patient in range(n_persons):
-        rng = np.random.default_rng([seed, patient])
-        plan = plan_patient(rng, patient % len(CLASSES), anatomy)
+        draw = planned(np.random.default_rng([seed, patient]), patient, anatomy)
         for k in range(n_slices):
             i = len(rows)
             # NumPy pads entropy with zeros: [seed, patient, 0] would repeat the plan's draws.
-            rng = np.random.default_rng([seed, patient, k + 1])
-            slices[i], masks[i] = draw_slice(rng, plan, k, anatomy, size_px)
-            rows.append(_row(i, patient, plan, masks[i]))
-    return Cohort("phantom", slices, masks, pd.DataFrame(rows), CLASSES, SOURCE)
-
-
-def check_count(name, value, low, high):
-    """Raise :class:`InvalidPhantomError` unless the value is an integer in this range."""
-    is_integer = isinstance(value, Integral) and not isinstance(value, bool)
-    if not is_integer or not low <= value <= high:
-        raise InvalidPhantomError(
-            f"{name} must be an integer from {low} to {high}, got {value!r}; change it in the "
-            "profile or in the call of make_cohort."
-        )
+            slices[i], masks[i], row = draw(np.random.default_rng([seed, patient, k + 1]), k)
+            rows.append(row)
+    return slices, masks, pd.DataFrame(rows)
 
 
 def _row(i, patient, plan, mask):

@@ -15,11 +15,9 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
-import pandas as pd
 
 from tumorcf_lib.data.cohort import Cohort
 from tumorcf_lib.phantoms import cohort, slices as render, tumors
-from tumorcf_lib.phantoms.anatomy import load_anatomy
 
 CLASSES = ("A", "B", "C")
 LOOKS = ("rim", "core", "patches")
@@ -114,25 +112,19 @@ def choose_cause(rng, label, rho):
 
 
 def _cohort(n_patients, n_slices, choose, name, size_px, seed):
-    cohort.check_count("n_patients", n_patients, 1, 10_000)
-    cohort.check_count("n_slices", n_slices, 1, 1_000)
-    cohort.check_count("size_px", size_px, 64, 1024)
-    cohort.check_count("seed", seed, 0, 2**32 - 1)
-    anatomy = load_anatomy()
-    n_persons = len(CLASSES) * n_patients
-    slices = np.zeros((n_persons * n_slices, size_px, size_px), np.uint8)
-    masks = np.zeros(slices.shape, bool)
-    rows = []
-    for patient in range(n_persons):
+    def planned(rng, patient, anatomy):
         label = patient % len(CLASSES)
         cause = choose(np.random.default_rng([seed, patient, 0, _CAUSE]), label)
-        plan, values, site = plan_patient(np.random.default_rng([seed, patient]), anatomy)
-        for k in range(n_slices):
-            i = len(rows)
-            rng = np.random.default_rng([seed, patient, k + 1])
-            slices[i], masks[i] = draw_slice(rng, plan, values, cause, k, anatomy, size_px)
-            rows.append(_row(name, seed, patient, k, label, cause, plan, site, masks[i]))
-    return Cohort("calibration", slices, masks, pd.DataFrame(rows), CLASSES, SOURCE)
+        plan, values, site = plan_patient(rng, anatomy)
+
+        def draw(rng, k):
+            image, mask = draw_slice(rng, plan, values, cause, k, anatomy, size_px)
+            return image, mask, _row(name, seed, patient, k, label, cause, plan, site, mask)
+
+        return draw
+
+    drawn = cohort.draw_patients(planned, n_patients, n_slices, size_px, seed)
+    return Cohort("calibration", *drawn, CLASSES, SOURCE)
 
 
 def _row(name, seed, patient, k, label, cause, plan, site, mask):
