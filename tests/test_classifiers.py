@@ -144,19 +144,6 @@ def test_under_ten_persons_of_a_class_nothing_is_decided():
     assert set(verdicts) == {"undecided"}
 
 
-def test_a_person_of_many_slices_is_drawn_as_a_whole():
-    """Twelve persons a class, one of them always wrong: the more slices it has, the wider."""
-    def low(n_slices):
-        labels = "ab" * 12 + "a" * n_slices
-        persons = [f"p{i}" for i in range(24)] + ["p0"] * n_slices
-        rows = rows_of("b" + "ba" * 11 + "b" + "b" * n_slices, labels, persons=persons)
-        rows = rows.assign(probe="mask")
-        entry = probe_table(rows, n_resamples=500).loc[("mask", "retrained", "a", "recall")]
-        return entry["high"] - entry["low"]
-
-    assert low(40) > 1.3 * low(1)
-
-
 COLUMNS = ["slice_id", "person_id", "label", "infill", "edited", "view", "score"]
 
 

@@ -17,17 +17,6 @@ def make(slices=None, masks=None, labels=(0, 1, 1), patients=("a", "MR1", "MR1B"
     return cohort.from_arrays(slices, masks, labels, patients, **names)
 
 
-def test_a_cohort_keeps_what_it_was_given_and_finds_the_persons():
-    made = make(slice_ids=[7, 8, 9])
-    assert len(made) == 3
-    assert made.table.columns.tolist() == ["slice_id", "label", "patient_id", "person_id"]
-    assert made.table.index.tolist() == [0, 1, 2]
-    assert made.table["slice_id"].tolist() == [7, 8, 9]
-    assert made.labels.dtype == np.int64 and made.labels.tolist() == [0, 1, 1]
-    assert made.persons.tolist() == ["a", "MR1", "MR1"]
-    assert (made.name, made.classes, made.source) == ("tiny", CLASSES, "Counted.")
-
-
 def nan_slices():
     slices = np.zeros((3, 4, 4))
     slices[2, 1, 1] = np.nan

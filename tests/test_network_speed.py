@@ -95,17 +95,6 @@ def test_a_norm_that_follows_no_convolution_stays():
     np.testing.assert_array_equal(folded.predict_on_batch(drawn), model.predict_on_batch(drawn))
 
 
-def test_what_else_reads_the_convolution_still_gets_its_output():
-    inputs = keras.Input((5, 5, 1))
-    x = layers.Conv2D(2, 3)(inputs)
-    model = with_drawn_norms(keras.Model(inputs, [x, layers.BatchNormalization()(x)]))
-    drawn = slices(2, 5, 5, 1)
-    for made, expected in zip(
-        speed.folded(model).predict_on_batch(drawn), model.predict_on_batch(drawn), strict=True
-    ):
-        np.testing.assert_allclose(made, expected, atol=1e-6)
-
-
 LITE = dataclasses.replace(config.get("paper-lite"), weights=None, size_px=32)
 
 

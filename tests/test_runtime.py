@@ -98,17 +98,6 @@ def test_where_memory_is_short_a_reader_is_told_what_to_shut_down(small_machine,
     assert shown.out == ""  # published notebooks show the standard output
 
 
-def test_the_smallest_limit_counts_and_none_is_infinite(monkeypatch, tmp_path):
-    new, old = tmp_path / "memory.max", tmp_path / "limit_in_bytes"
-    monkeypatch.setattr(runtime, "CGROUP_LIMITS", (new, old))
-    monkeypatch.delenv("MEM_LIMIT", raising=False)
-    new.write_text("max\n")
-    assert runtime.memory_limit() == float("inf")
-    old.write_text("2147483648\n")
-    monkeypatch.setenv("MEM_LIMIT", "4000000000.0")
-    assert runtime.memory_limit() == 2147483648
-
-
 # -- where slices come from ---------------------------------------------------
 
 

@@ -43,16 +43,6 @@ def test_leftovers_are_cleared_at_any_depth_and_nothing_else(tmp_path):
     assert left == ["deep", "deep/kept", "rows.csv"]
 
 
-def test_an_error_leaves_no_half_of_a_file_to_fill_the_disk_and_an_older_one_as_it_was(tmp_path):
-    path = tmp_path / "weights.npz"
-    path.write_text("older")
-    with pytest.raises(OSError, match="full"):
-        with steps.being_written(path) as unfinished:
-            unfinished.write_text("hal")
-            raise OSError("full")
-    assert [(p.name, p.read_text()) for p in tmp_path.iterdir()] == [("weights.npz", "older")]
-
-
 def test_a_folder_is_replaced_as_a_whole_or_not_at_all(tmp_path):
     folder = tmp_path / "demo"
     for text in ("old", "new"):
