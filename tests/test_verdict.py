@@ -1,6 +1,7 @@
 """Claims about the verdict: it is earned by reading the tumor, and by nothing else."""
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from benchmarks import audit_null, foreign
@@ -32,6 +33,15 @@ def test_a_file_is_compared_with_copies_of_its_own_weights_redrawn(
     assert (made.loc["planted reader", "leans"] == 1).all(), made
     assert made.loc[["random weights", "shuffled labels"], "leans"].sum() == 0, made
     assert set(made.loc["planted reader"].index) == {"random networks", "copies", "both"}
+
+
+def test_published_counts_of_the_simulation_keep_the_limit():
+    found = pd.read_csv(audit_null.RESULTS)
+    full = found[found["network"] != "planted reader"]
+    assert {("function", 180), ("function", 2000), ("onnx", 180)} <= set(
+        full[full["networks"] == 40][["kind", "slices"]].itertuples(index=False, name=None))
+    assert (full["leans"] <= 2).all()
+    assert (found.loc[found["network"] == "planted reader", "leans"] > 0).all()
 
 
 def made(original, removed, shams, labels, n_patients=None):
