@@ -99,16 +99,12 @@ def test_every_fold_and_seed_is_drawn_at_its_accuracy():
     assert found == {0.93, 0.92, 0.897}  # what nobody published has no mark
 
 
-@pytest.mark.parametrize(("arm", "value", "look"), [("slice", 0.86, 0), ("person", 0.83, 1),
-                                                    ("canary slice", 0.43, 2)])
-def test_an_arm_stands_at_its_accuracy_in_the_color_of_its_leak(arm, value, look):
-    table = cases.leak()
-    left = studies.leak(table, cases.duplicates(), cases.summary()).axes[0]
-    row = list(dict.fromkeys(table["arm"])).index(arm)
-    assert cases.marks(left)[row] == (value, row)
-    color = list(studies.LEAK_LOOKS.values())[look]["color"]
-    assert left.containers[row][0].get_color() == color
-    assert f"{value:.3f} [{value - 0.1:.3f}, {value + 0.1:.3f}]" in cases.texts(left)
+def test_twins_stand_at_the_share_that_they_call_right_in_the_color_of_what_they_know():
+    left = studies.leak(cases.leak(), cases.duplicates(), cases.summary()).axes[0]
+    assert cases.marks(left) == [(0.83, 0), (0.86, 1), (0.31, 2), (0.43, 3)]
+    colors = [look["color"] for look in studies.LEAK_LOOKS.values()]
+    assert [mark[0].get_color() for mark in left.containers] == colors * 2
+    assert "0.860 [0.760, 0.960]" in cases.texts(left)
 
 
 def test_near_duplicates_are_drawn_by_kind_and_the_nearer_kind_lies_left():

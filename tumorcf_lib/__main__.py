@@ -266,8 +266,8 @@ COMMANDS = {
     "pool": (pool, "put the finished units together; 1 if a seed lacks a fold", (*CV, CHECK),
              {"--profile smoke-cv": "after its units"}),
     "leak": (_alone("leak", "leak", "n_folds", "seed"), "measure what a leaking split is worth",
-             (*DATA, SEED, option("--folds", dest="n_folds", type=int, default=1, help="of five")),
-             {"": "one fold of each kind", "--folds 5": "all five"}),
+             (*DATA, SEED, option("--folds", dest="n_folds", type=int, default=5, help="of five")),
+             {"": "all five folds", "--folds 1": "one fold"}),
     "scratch": (_alone("scratch", "resnet50-scratch", "size", "epochs", "minutes", "seed"), "train "
                 "a ResNet-50 from random weights", SCRATCH, {"--minutes 20": "begin, or go on"}),
     "publish": (lambda o: lib("publish.publish").publish(

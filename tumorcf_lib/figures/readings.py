@@ -10,6 +10,7 @@ import numpy as np
 from tumorcf_lib.figures.controls import INFILL_NAMES, of_common_slices
 from tumorcf_lib.figures.style import order_classes
 from tumorcf_lib.stats.rows import ALL, listed
+from tumorcf_lib.tables.leak import APART, DIFFERENCE, KNOWN
 
 
 def number(value, places=3):
@@ -269,12 +270,13 @@ def folds(table, elsewhere):
 
 
 def leak(table, *_):
-    own = table[(table["level"] == "slice") & (table["metric"] == "balanced accuracy")]
-    by = own.set_index("arm")
-    return (f"Slices dealt at random score {interval(by.loc['slice'], 'value')} balanced accuracy, "
-            f"patients kept together {interval(by.loc['person'], 'value')}; with labels shuffled, "
-            f"where only the leak can help, {by.loc['canary slice', 'value']:.3f} and "
-            f"{by.loc['canary person', 'value']:.3f}.")
+    by = table[(table["score"] == "right") & (table["group"] == ALL)].set_index(["labels", "arm"])
+    told = [f"{by.loc[(labels, APART), 'effect']:.3f} and {by.loc[(labels, KNOWN), 'effect']:.3f}"
+            for labels in ("own", "shuffled")]
+    more = interval(by.loc[("own", DIFFERENCE)])
+    return (f"Without and with the tested patients' other slices in training, the network is right "
+            f"on {told[0]} of the same slices (difference {more}); with labels shuffled, where "
+            f"only the leak can help, on {told[1]}.")
 
 
 def known_answers(null, planted):

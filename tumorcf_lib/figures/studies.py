@@ -7,22 +7,15 @@ from matplotlib.ticker import FuncFormatter
 from tumorcf_lib.figures import forests, style
 from tumorcf_lib.figures.style import INK, METHOD_COLORS, SOFT, WIDTH, dot, figure, legend, letter
 from tumorcf_lib.phantoms.planted import LOOKS, MARKERS
+from tumorcf_lib.stats.rows import ALL
 from tumorcf_lib.tables import calibration as tables
 from tumorcf_lib.tables.duplicates import KINDS, N_BITS
+from tumorcf_lib.tables.leak import APART, KNOWN
 
 PART_SHADES = {"train": 1.0, "validation": 0.55, "test": 0.25}  # opacity
-ARM_NAMES = {
-    "slice": "slices dealt",
-    "patient": "patient IDs kept",
-    "author": "author's folds",
-    "person": "patients kept",
-    "canary slice": "labels shuffled, slices dealt",
-    "canary person": "labels shuffled, patients kept",
-}
 LEAK_LOOKS = {
-    "tested patients in training": {"color": METHOD_COLORS[1], "marker": "s"},
-    "none in training": {"color": METHOD_COLORS[0]},
-    "shuffled labels": {"color": METHOD_COLORS[2], "marker": "D"},
+    "trained on other patients only": {"color": METHOD_COLORS[0]},
+    "on the tested patients' other slices, too": {"color": METHOD_COLORS[1], "marker": "s"},
 }
 KIND_LINES = dict(zip(KINDS, ("-", "--", "-.", ":"), strict=True))
 
@@ -160,33 +153,29 @@ def folds(table, elsewhere):
 
 @figure
 def leak(table, duplicates, summary):
-    """What a split is worth: balanced accuracy by arm, and how near slices of other IDs are.
+    """What a leak is worth: how right twins are, and how near slices of other IDs are.
 
     ``table``, ``duplicates`` (may be empty) and ``summary`` are ``table_leak``,
     ``rows_duplicates`` and ``table_duplicates``.
     """
-    fig = plt.figure(figsize=(WIDTH, 3.6))
+    fig = plt.figure(figsize=(WIDTH, 3.4))
     parts = fig.subfigures(1, 2, width_ratios=(1.45, 1))
     left, right = (part.subplots() for part in parts)
-    own = table[(table["level"] == "slice") & (table["metric"] == "balanced accuracy")]
+    own = table[(table["score"] == "right") & (table["group"] == ALL)]
     marks, names = [], []
-    for row in own.to_dict("records"):
-        known = row["share_person_trained"]
-        kind = list(LEAK_LOOKS)[0 if known > 0 else 1]
-        kind = "shuffled labels" if row["arm"].startswith("canary") else kind
-        ends = {"effect": row["value"], "low": row["low"], "high": row["high"]}
-        marks.append((len(names), kind, ends))
-        n = style.with_n("", row, between="") + ", " if "n_slices" in row else ""
-        names.append(f"{ARM_NAMES[row['arm']]}\n{n}{known:.0%} known")
-    panel = forests.Panel("One recipe, several splits", marks, line=own["chance"].iloc[0])
+    for labels in dict.fromkeys(own["labels"]):
+        for arm, look in zip((APART, KNOWN), LEAK_LOOKS):
+            row = own[(own["labels"] == labels) & (own["arm"] == arm)].iloc[0].to_dict()
+            marks.append((len(names), look, row))
+            names.append(f"{labels} labels{style.with_n('', row, between=chr(10))}")
+    panel = forests.Panel("The same slices, asked of twins", marks, line=None)
     forests.draw_panel(left, panel, LEAK_LOOKS)
     left.set_yticks(range(len(names)), names, fontsize=7)
     left.set_ylim(len(names) - 0.5, -0.6)
     forests.write_numbers(left, panel, head="")
-    label = "balanced accuracy; dashed: chance\nslices / patients, share of slices known by patient"
     left.set(xlim=(0, 1), xticks=[0, 0.5, 1])
-    left.set_xlabel(label, fontsize=8)
-    legend(parts[0], [dot(label=name, **look) for name, look in LEAK_LOOKS.items()], ncols=2)
+    left.set_xlabel("slices called right\nslices / patients", fontsize=8)
+    legend(parts[0], [dot(label=name, **look) for name, look in LEAK_LOOKS.items()], ncols=1)
     _distances(right, parts[1], duplicates, summary)
     letter([left, right])
     return fig

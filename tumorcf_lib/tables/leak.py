@@ -3,201 +3,83 @@
 import numpy as np
 import pandas as pd
 
-from tumorcf_lib.edits.scores import arrays, class_names
-from tumorcf_lib.stats import classification
-from tumorcf_lib.stats.persons import interval, p_value
-from tumorcf_lib.stats.rows import judged
-from tumorcf_lib.stats.verdicts import REFUTED, SUPPORTED
-from tumorcf_lib.tables import duplicates, study
+from tumorcf_lib.edits.scores import class_names
+from tumorcf_lib.stats.rows import ALL, judged, means
+from tumorcf_lib.tables import duplicates
 
-METRICS = ("accuracy", "balanced accuracy")
-REFERENCE = {
-    "slice": "person", "patient": "person", "author": "person", "canary slice": "canary person",
-}
-"""Arm -> the arm without a leak that it is compared with."""
+APART, KNOWN, DIFFERENCE = "apart", "known", "known minus apart"
+"""Arms: trained on other patients only; on the tested patients' other slices, too."""
 
-NAMES = {
-    "slice": "slices dealt at random", "patient": "patient IDs kept together",
-    "author": "the author's five folds", "person": "persons kept together",
-    "canary slice": "canary: shuffled labels, slices dealt",
-    "canary person": "canary: shuffled labels, persons kept",
-}
-ONE_FOLD = "one fold each"
+OWN, SHUFFLED = "own", "shuffled"
+"""Labels that an arm is shown: the slices' own, or dealt out anew to the patients."""
+
+SCORES = ("right", "p_true")
 
 
 def derive(read, n_resamples):
     """Every derived table by its file's name; ``read`` maps a name ("rows_leak") to a table."""
-    rows, parts = read("rows_leak"), read("rows_parts")
     return {
-        "table_leak": leak_table(rows, parts, n_resamples=n_resamples),
-        "table_leak_difference": difference_table(rows, n_resamples=n_resamples),
-        "table_leak_crossing": crossing_table(parts),
+        "table_leak": leak_table(read("rows_leak"), n_resamples=n_resamples),
         **duplicates.derive(read("rows_duplicates"), n_resamples),
     }
 
 
-def leak_table(rows, parts, *, n_resamples):
-    """How good the same recipe looks by each arm's split.
+def leak_table(rows, *, n_resamples):
+    """How right both arms are about the same slices, and the difference, patient by patient.
 
-    Scored is the label that the network was taught: in a canary the shuffled one. Drawn are
-    tested persons within their shown class. A person's score stands only where no tested person
-    is trained on, too.
+    Scored is the label that the network was taught: in a canary the shuffled one.
 
-    Columns: arm, level ("slice", "person"), metric, value, low, high, n_slices, n_persons, n_folds,
-    share_person_trained (of the tested slices, those whose person is in training, too); of balanced
-    accuracy also chance (1 / n_classes) and, for slices, p_holm (over the arms), verdict and reason
-    of the claim that it lies above chance.
+    Parameters
+    ----------
+    rows : DataFrame
+        Tested slices of each arm: labels, arm, fold, slice_id, person_id, label, shown_label,
+        n_own_trained (slices of its patient in training), n_trained, p_<class>.
+
+    Returns
+    -------
+    DataFrame
+        labels, arm (:data:`APART`, :data:`KNOWN`, :data:`DIFFERENCE`), score ("right", "p_true":
+        probability of the label), group, effect (mean over slices), low, high (over patients), ...
+        n_slices, n_persons, n_folds, n_trained and n_own_trained (means over slices); of
+        differences in "right" of all slices also p_holm, verdict and reason of the claim that the
+        leak makes more slices right.
     """
-    crossing, found, p = crossing_table(parts), [], []
-    chance = 1 / len(class_names(rows))
-    for arm, own in rows.groupby("arm", sort=False):
-        of_arm = crossing[crossing["arm"] == arm]
-        share = np.average(of_arm["share_person_trained"], weights=of_arm["n_test"])
-        shown = own.assign(label=own["shown_label"])
-        table = study.performance(shown, n_resamples=n_resamples)
-        table = table[table["metric"].isin(METRICS) & ((table["level"] == "slice") | (share == 0))]
-        found.append(table.assign(
-            arm=arm, n_slices=len(own), n_folds=own["fold"].nunique(), share_person_trained=share
-        ))
-        value, *draws = _scores(shown, _weights(shown, n_resamples), "balanced accuracy")
-        p.append(p_value(np.array(draws), value, chance, shown["person_id"].nunique()))
-    table = pd.concat(found, ignore_index=True)
-    is_balanced = table["metric"] == "balanced accuracy"
-    claimed = is_balanced & (table["level"] == "slice")
-    table["p"] = np.nan
-    table.loc[claimed, "p"] = p
-    table = judged(
-        table.assign(n_persons_smallest=table["n_persons"]), margin=chance, claimed=claimed
+    names = class_names(rows)
+    p = rows[[f"p_{name}" for name in names]].to_numpy(float)
+    taught = pd.Index(names).get_indexer(rows["shown_label"])
+    scored = rows[["labels", "arm", "fold", "slice_id", "person_id", "label", "n_trained",
+                   "n_own_trained"]].assign(
+        right=(p.argmax(axis=1) == taught).astype(float), p_true=p[np.arange(len(p)), taught]
     )
-    table["chance"] = np.where(is_balanced, chance, np.nan)
-    return table[[
-        "arm", "level", "metric", "value", "low", "high", "n_slices", "n_folds",
-        "share_person_trained", "n_persons", "chance", "p_holm", "verdict", "reason",
-    ]]
-
-
-def difference_table(rows, *, n_resamples):
-    """How much higher an arm scores than the one without its leak.
-
-    The arms test different slices, so nothing is paired slice by slice; a person tested in both
-    is drawn for both. The interval is about the tested persons only: another split or another
-    training would move each arm, too, which is why arms of one fold say so in ``note``.
-
-    Columns: arm, minus, metric, effect (arm - minus), low, high, n_slices, n_persons,
-    n_persons_smallest (tested by the smaller arm), n_folds, p_holm (over the arms, for each
-    metric), verdict and reason of the claim that the arm scores higher, relevance ("negligible":
-    the interval lies within +-0.05), note.
-    """
-    pairs = [pair for pair in REFERENCE.items() if set(pair) <= set(rows["arm"])]
-    table = pd.DataFrame([
-        _difference(rows, *pair, metric, n_resamples) for metric in METRICS for pair in pairs
-    ])
-    if table.empty:
-        return table
-    note = np.where(table["n_folds"] == 1, ONE_FOLD, "")
-    return judged(table, ["metric"]).drop(columns="p").assign(note=note)
-
-
-def crossing_table(parts):
-    """Who is tested and trained on at once, in every arm and fold.
-
-    Columns: arm, fold; n_train, n_validation, n_test (slices); n_persons_trained;
-    patients_crossing, persons_crossing and stems_crossing (persons of several IDs), each tested and
-    in training; n_stems and n_stem_ids (of the whole cohort); share_patient_trained and
-    share_person_trained, of the tested slices.
-    """
-    n_ids_of = parts.groupby("person_id")["patient_id"].nunique()
-    stems = n_ids_of.index[n_ids_of > 1]
-    found = []
-    for (arm, fold), own in parts.groupby(["arm", "fold"], sort=False):
-        counts = own[["n_train", "n_validation", "n_test"]]
-        by = {name: counts.groupby(own[f"{name}_id"]).sum() for name in ("patient", "person")}
-        crossing = {k: t.index[(t["n_train"] > 0) & (t["n_test"] > 0)] for k, t in by.items()}
-        found.append({
-            "arm": arm, "fold": fold, **counts.sum().to_dict(),
-            "n_persons_trained": int((by["person"]["n_train"] > 0).sum()),
-            "patients_crossing": len(crossing["patient"]),
-            "persons_crossing": len(crossing["person"]),
-            "stems_crossing": int(crossing["person"].isin(stems).sum()), "n_stems": len(stems),
-            "n_stem_ids": int(n_ids_of[stems].sum()),
-            **{
-                f"share_{k}_trained": by[k].loc[crossing[k], "n_test"].sum() / own["n_test"].sum()
-                for k in by
-            },
-        })
-    return pd.DataFrame(found)
+    apart, known = (scored[scored["arm"] == arm].set_index(["labels", "slice_id"])
+                    for arm in (APART, KNOWN))
+    more = known.assign(**{name: known[name] - apart[name] for name in SCORES}, arm=DIFFERENCE)
+    scored = pd.concat([scored, more.reset_index()], ignore_index=True)
+    by = ["labels", "arm"]
+    table = means(scored, SCORES, by, n_resamples=n_resamples)
+    counts = scored.groupby(by).agg(
+        n_folds=("fold", "nunique"), n_trained=("n_trained", "mean"),
+        n_own_trained=("n_own_trained", "mean"),
+    )
+    table = table.merge(counts.reset_index(), on=by)
+    claimed = (table["arm"] == DIFFERENCE) & (table["score"] == "right") & (table["group"] == ALL)
+    table = judged(table, claimed=claimed)
+    return table.drop(columns=["p", "n_persons_smallest", "mean_of_person_means", "relevance"])
 
 
 def sentences(read):
-    """What the arms found, in plain words, every number from the published tables."""
-    table, difference = read("table_leak"), read("table_leak_difference")
-    crossing = read("table_leak_crossing")
-    score = table[(table["level"] == "slice") & (table["metric"] == "balanced accuracy")]
-    found = [
-        f"{NAMES[row.arm]}: balanced accuracy {row.value:.3f} [{row.low:.3f}, {row.high:.3f}], "
-        f"{row.n_slices} slices of {row.n_persons} persons, {row.share_person_trained:.0%} of the "
-        f"slices of a person who is in training, too; {_chance_words(row)}."
-        for row in score.itertuples()
-    ]
-    if "author" not in set(table["arm"]):
-        found.append("The author's folds were not tried: the file was not beside the archives.")
-    for row in difference[difference["metric"] == "accuracy"].itertuples():
+    """What the leak was worth, in plain words, every number from the published tables."""
+    table = read("table_leak")
+    by = table[(table["score"] == "right") & (table["group"] == ALL)].set_index(["labels", "arm"])
+    found = []
+    for labels, words in ((OWN, "Trained"), (SHUFFLED, "With labels shuffled over the patients,"
+                                              " where only the leak can help, trained")):
+        apart, known, more = (by.loc[(labels, arm)] for arm in (APART, KNOWN, DIFFERENCE))
         found.append(
-            f"{NAMES[row.arm]} minus {NAMES[row.minus]}: accuracy {row.effect:+.3f} "
-            f"[{row.low:+.3f}, {row.high:+.3f}], higher: {row.verdict}"
-            f"{f' ({row.note})' if row.note else ''}{_bound_words(row, table, crossing)}."
+            f"{words} on other patients only, the network is right on {apart['effect']:.3f} of "
+            f"{apart['n_slices']} tested slices; on {known['n_own_trained']:.0f} other slices of "
+            f"the same patient instead of as many of others, on {known['effect']:.3f}: "
+            f"{more['effect']:+.3f} [{more['low']:+.3f}, {more['high']:+.3f}], more: "
+            f"{more['verdict']}."
         )
     return found
-
-
-def _difference(rows, arm, minus, metric, n_resamples):
-    """One comparison as a table row; its interval and p count the patients of the smaller arm."""
-    both = rows[rows["arm"].isin((arm, minus))].assign(label=lambda own: own["shown_label"])
-    is_arm, weights = (both["arm"] == arm).to_numpy(), _weights(both, n_resamples)
-    sides = [(both[own], weights[:, own]) for own in (is_arm, ~is_arm)]
-    value, *draws = _scores(*sides[0], metric) - _scores(*sides[1], metric)
-    draws, n_smallest = np.array(draws), min(own["person_id"].nunique() for own, _ in sides)
-    low, high = interval(draws, n_smallest)
-    return {
-        "arm": arm, "minus": minus, "metric": metric, "effect": value, "low": low, "high": high,
-        "n_slices": len(both), "n_persons": both["person_id"].nunique(),
-        "n_persons_smallest": n_smallest, "n_folds": min(own["fold"].nunique() for own, _ in sides),
-        "p": p_value(draws, value, 0, n_smallest),
-    }
-
-
-def _weights(rows, n_resamples):
-    return classification.person_weights(
-        rows["person_id"], rows["label"], n_resamples=n_resamples
-    )
-
-
-def _scores(rows, weights, metric):
-    """A metric of the sample and of each resample, (1 + n_resamples,)."""
-    return classification.overall(*arrays(rows), weights)[metric]
-
-
-def _bound_words(row, table, crossing):
-    """For arms that tear persons only where an ID shares its stem: how much that can be worth."""
-    own = crossing[crossing["arm"] == row.arm]
-    if own["patients_crossing"].any():
-        return ""
-    accuracy = table[(table["level"] == "slice") & (table["metric"] == "accuracy")]
-    accuracy = accuracy.set_index("arm")
-    share = accuracy.loc[row.arm, "share_person_trained"]
-    bound = share * (1 - accuracy.loc[row.minus, "value"])
-    text = (
-        f"; only {own['n_stem_ids'].iloc[0]} IDs share a stem, and {share:.0%} of the tested "
-        f"slices are of a known person: were all of them right, that would add {bound:.3f}"
-    )
-    if bound < (row.high - row.low) / 2:
-        text += ", less than this interval can show, so no difference was expected"
-    return text
-
-
-def _chance_words(row):
-    above = {SUPPORTED: "above", REFUTED: "below"}
-    where = above.get(row.verdict)
-    return f"{where} chance ({row.chance:.3f})" if where else (
-        f"not told apart from chance ({row.chance:.3f})"
-    )
