@@ -381,7 +381,7 @@ def test_published_folds_are_recomputed_from_their_rows(finished, tmp_path):
     told = pooled.performance_sentences(target)
     first = rowfiles.read_table(target / "table_performance.csv").iloc[0]
     assert told[0].startswith(f"Out of fold over all {first['n']} slices")
-    assert len(pooled.answer_sentences(target)) == 2  # a phantom has one site
+    assert not any("One site" in line for line in pooled.answer_sentences(target))
     assert all((target / f"{name}.png").is_file() for name in pooled.STUDY.figures)
 
 

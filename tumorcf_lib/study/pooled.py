@@ -8,7 +8,7 @@ from tumorcf_lib.stats.rows import listed
 from tumorcf_lib.study import side_studies
 from tumorcf_lib.study.side_studies import Drawn
 from tumorcf_lib.tables import sites
-from tumorcf_lib.tables.fold_scores import MR, OTHER_IDS, PLAIN, SHUFFLED
+from tumorcf_lib.tables.fold_scores import MR, OTHER_IDS, PLAIN
 from tumorcf_lib.tables.folds import ONE, derive
 
 NAME = "paper-lite-cv"
@@ -146,8 +146,8 @@ def publish(folder, target=None, *, profile=None, seed=0):
     profile = profile or config.get(NAME)
     published = target or config.published(NAME)
     units = pool.pool(runtime.Study(profile, 0, folder), published=published)
-    sets = units[units["network"] != SHUFFLED].groupby(["network", "training_seed"])
-    if not (sets["fold"].nunique() == profile.n_folds).any():
+    seeds = units[units["network"] == PLAIN].groupby("training_seed")
+    if not (seeds["fold"].nunique() == profile.n_folds).any():
         raise side_studies.UnfinishedStudyError(
             f"No seed has all {profile.n_folds} folds; run the missing ones by\n"
             f"    {STUDY.command}"
