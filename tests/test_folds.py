@@ -6,6 +6,7 @@ import json
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -57,6 +58,17 @@ def finished(tmp_path_factory):
         crossval.run(study, network="looking", progress=quiet)
         pool.pool(study)
         yield study
+
+
+@pytest.fixture(scope="module")
+def published(finished, tmp_path_factory):
+    return pooled.publish(finished.folder, tmp_path_factory.mktemp("figures"), profile=PROFILE)
+
+
+@pytest.fixture
+def target(published, tmp_path):
+    """A copy of what is published of the finished folds, to change."""
+    return Path(shutil.copytree(published, tmp_path / "figures"))
 
 
 def read(study, name):
@@ -321,8 +333,7 @@ def test_a_seed_is_pooled_as_far_as_its_folds_are_there_but_published_whole(fini
         pooled.publish(study.folder, tmp_path / "figures", profile=PROFILE)
 
 
-def test_units_published_before_are_kept_beside_new_ones_of_the_same_making(finished, tmp_path):
-    target = pooled.publish(finished.folder, tmp_path / "figures", profile=PROFILE)
+def test_units_published_before_are_kept_beside_new_ones_of_one_making(finished, target, tmp_path):
     first = {path.name: path.read_bytes() for path in target.iterdir()}
     study = copied(finished, tmp_path / "later")
     for fold in range(3):
@@ -366,8 +377,7 @@ def test_the_digest_of_a_units_making_is_the_one_that_published_units_carry(fini
     ]  # fmt: skip
 
 
-def test_published_folds_are_recomputed_from_their_rows(finished, tmp_path):
-    target = pooled.publish(finished.folder, tmp_path / "figures", profile=PROFILE)
+def test_published_folds_are_recomputed_from_their_rows(target):
     assert publish.SIDE_STUDIES["paper-lite-cv"] is pooled
     problems, recomputed = pooled.STUDY.verify(target, publish._compare)
     assert problems == []
@@ -385,8 +395,7 @@ def test_published_folds_are_recomputed_from_their_rows(finished, tmp_path):
     assert all((target / f"{name}.png").is_file() for name in pooled.STUDY.figures)
 
 
-def test_tables_and_figures_are_made_again_from_published_rows_alone(finished, tmp_path):
-    target = pooled.publish(finished.folder, tmp_path / "figures", profile=PROFILE)
+def test_tables_and_figures_are_made_again_from_published_rows_alone(target):
     first = {path.name: path.read_bytes() for path in target.iterdir()}
     for path in target.iterdir():
         if path.name.startswith(("table_", "fig_")):
@@ -394,7 +403,7 @@ def test_tables_and_figures_are_made_again_from_published_rows_alone(finished, t
     pooled.STUDY.derive_again(target)
     assert {path.name: path.read_bytes() for path in target.iterdir()} == first
     with pytest.raises(UnfinishedStudyError, match="is not published"):
-        pooled.STUDY.derive_again(tmp_path / "elsewhere")
+        pooled.STUDY.derive_again(target / "elsewhere")
 
 
 # -- tables with a known answer ----------------------------------------------
