@@ -211,7 +211,7 @@ def test_the_evidence_notebook_says_what_the_published_tables_say_today():
     path = config.NOTEBOOKS / f"{publish.EVIDENCE}.ipynb"
     printed = "\n".join(words for cell in code_cells(path) for words in shown(cell))
     told = (*pooled.performance_sentences(), *pooled.class_sentences(), *leak.sentences()[-2:])
-    told = [line.replace(" persons", " patients") for line in told]
+    told = map(texts.of_patients, told)
     assert [line for line in told if line not in printed] == []
 
 
