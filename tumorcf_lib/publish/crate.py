@@ -13,7 +13,7 @@ DATASET = {
     "@id": "https://doi.org/10.6084/m9.figshare.1512427", "@type": "Dataset",
     "name": "brain tumor dataset", "author": {"@id": "#cheng"},
     "license": {"@id": "https://creativecommons.org/licenses/by/4.0/"},
-}  # fmt: skip
+}
 FORMATS = {
     ".gz": "application/gzip", ".npz": "application/zip", ".json": "application/json",
     ".md": "text/markdown",
@@ -25,7 +25,7 @@ def write() -> None:
     """Rebuild the file."""
     made = {path.parent.name: json.loads(path.read_text(encoding="utf-8"))
             for path in sorted(config.FIGURES.glob(f"*/{MANIFEST}"))
-            if not path.parent.name.startswith(steps.UNFINISHED)}  # fmt: skip
+            if not path.parent.name.startswith(steps.UNFINISHED)}
     text = json.dumps(metadata(made), indent=1)
     steps.write_whole(config.FIGURES / FILE, text + "\n")
 
@@ -41,15 +41,15 @@ def metadata(manifests) -> dict:
         "description": "Rows, tables, figures and networks that the study's numbers follow from.",
         "datePublished": cited["date-released"], "license": {"@id": LICENSE},
         "author": {"@id": "#authors"}, "hasPart": [{"@id": f"{name}/"} for name in manifests],
-    }  # fmt: skip
+    }
     about = {"@id": FILE, "@type": "CreativeWork", "conformsTo": {"@id": VERSION},
-             "about": {"@id": "./"}}  # fmt: skip
+             "about": {"@id": "./"}}
     others = [
         DATASET, {"@id": LICENSE, "@type": "CreativeWork", "name": "MIT License"},
         {"@id": DATASET["license"]["@id"], "@type": "CreativeWork", "name": "CC BY 4.0"},
         {"@id": "#authors", "@type": "Organization", "name": author},
         {"@id": "#cheng", "@type": "Person", "name": "Jun Cheng"},
-    ]  # fmt: skip
+    ]
     folders = [entity for name, made in manifests.items() for entity in _folder(name, made)]
     return {"@context": f"{VERSION}/context", "@graph": [about, root, *folders, *others]}
 
@@ -58,12 +58,12 @@ def _folder(name, manifest):
     """A folder as a dataset, and its files that others may want."""
     of_patients = manifest["profile"]["cohort"] == "cheng"
     files = [file for file in (*manifest["sha256"], MANIFEST)
-             if any(file.endswith(end) for end in FORMATS)]  # fmt: skip
+             if any(file.endswith(end) for end in FORMATS)]
     yield {
         "@id": f"{name}/", "@type": "Dataset", "name": name, "description": manifest["source"],
         **({"isBasedOn": {"@id": DATASET["@id"]}} if of_patients else {}),
         "hasPart": [{"@id": f"{name}/{file}"} for file in files],
-    }  # fmt: skip
+    }
     for file in files:
         form = FORMATS[file[file.rindex(".") :]]  # its hash is in the manifest
         yield {"@id": f"{name}/{file}", "@type": "File", "name": file, "encodingFormat": form}

@@ -57,11 +57,12 @@ MADE_OF = ("settings", "split", "inputs", "masks")
 PREPARING_S = 4 * 3600  # as long as others may take for 01 and 02, before a unit gives up
 
 EDITS = (
-    *plan.HEADLINE_EDITS, *plan.matched_shams(),
+    *plan.HEADLINE_EDITS,
+    *plan.matched_shams(),
     plan.Edit("remove", infills.HEADLINE_INFILL, 1),
     plan.Edit("sham", infills.HEADLINE_INFILL, 1, n_places=2),
     *(plan.Edit("remove", other) for other in ("ring_mean", "gaussian_blur", "noisy_linear")),
-)  # fmt: skip
+)
 """What every unit's network is asked about each tested slice, beside transplants: the headline,
 shams of the removal's energy, a removal that leaves hardly any contrast, and other infills."""
 
@@ -179,8 +180,10 @@ def unit_of(study, source, prepared, rows, fold, seed, recipe="", network="plain
                 f"-m tumorcf_lib train --profile {profile.name} --fold {fold} --seed {seed}"
             )
         depends_on |= {
-            "kind": network, "start": steps.file_sha256(weights), "masks": source.input_digest(
-                "02_preprocessing", "masks.npy"), "code": made_by.code("finetuning"),
+            "kind": network,
+            "start": steps.file_sha256(weights),
+            "masks": source.input_digest("02_preprocessing", "masks.npy"),
+            "code": made_by.code("finetuning"),
         }
     if recipe:
         profile = replace(profile, **RECIPES[recipe])
@@ -192,10 +195,15 @@ def unit_of(study, source, prepared, rows, fold, seed, recipe="", network="plain
         slices = np.stack([preprocess.resize_slice(s, profile.size_px) for s in prepared.slices])
         prepared = replace(prepared, slices=slices)
     unit = Unit(
-        unit_folder(study, fold, seed, recipe, network), profile, prepared, parts, training_seed,
-        depends_on, labels,
+        unit_folder(study, fold, seed, recipe, network),
+        profile,
+        prepared,
+        parts,
+        training_seed,
+        depends_on,
+        labels,
         names={"training_seed": int(seed), "fold": int(fold)},
-    )  # fmt: skip
+    )
     return unit, asked
 
 
@@ -224,9 +232,11 @@ def _asking(unit, told, asked, recipe):
         seconds = time.perf_counter() - started + results.kept_seconds(unit.folder)
         made_of = {key: (unit.depends_on | asked)[key] for key in MADE_OF if not recipe}
         told_of_it = told | {
-            "minutes": round(seconds / 60, 1), "device": device, "made_of": made_of,
+            "minutes": round(seconds / 60, 1),
+            "device": device,
+            "made_of": made_of,
             "versions": {"Python": platform.python_version(), **stages.versions()},
-        }  # fmt: skip
+        }
         steps.write_whole(folder / TOLD, json.dumps(told_of_it, indent=1, sort_keys=True) + "\n")
 
     return ask

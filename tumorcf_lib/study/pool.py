@@ -143,8 +143,10 @@ def _published_units(published, units):
 
 def _write_units(folder, name, units, kept, published, end=""):
     """A pooled row file: of the units that are here, and of those published before."""
-    tables = [rowfiles.read_table(file_of(row.folder, name)).assign(network=row.network)
-              for row in units.itertuples()]  # fmt: skip
+    tables = [
+        rowfiles.read_table(file_of(row.folder, name)).assign(network=row.network)
+        for row in units.itertuples()
+    ]
     if len(kept) and file_of(published, name + end).is_file():
         earlier = rowfiles.read_table(file_of(published, name + end))
         wanted = pd.MultiIndex.from_frame(kept[UNIT])
@@ -202,7 +204,10 @@ def _check_kinship(units):
 def _other(made_of, first):
     """What differs, in words: settings by their values, files by their names."""
     here, there = made_of["settings"], first["settings"]
-    words = [f"{name} is {here.get(name)!r}, there {there.get(name)!r}"
-             for name in {**there, **here} if here.get(name) != there.get(name)]  # fmt: skip
+    words = [
+        f"{name} is {here.get(name)!r}, there {there.get(name)!r}"
+        for name in {**there, **here}
+        if here.get(name) != there.get(name)
+    ]
     files = [key for key in MADE_OF[1:] if made_of[key] != first[key]]
     return "; ".join(words + [f"other {name}" for name in files])

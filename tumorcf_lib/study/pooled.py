@@ -32,12 +32,15 @@ def answer_sentences(folder=None):
     right = read("table_still_right").set_index(["network", "edit", "group"])["share"].loc[PLAIN]
     net = read("table_estimates")
     net = net[(net["network"] == PLAIN) & (net["score"] == "net_drop")].set_index("group")
-    falls = [f"from {right['original', name]:.0%} to {right['remove', name]:.0%} for {name}"
-             for name in CLASSES]
+    falls = [
+        f"from {right['original', name]:.0%} to {right['remove', name]:.0%} for {name}"
+        for name in CLASSES
+    ]
     shams = [f"{right['sham', name]:.0%}" for name in CLASSES]
     drops = [f"{name} {_effect(net.loc[name])}" for name in CLASSES]
-    bands = [f"{row.null_low:.3f} to {row.null_high:.3f}"
-             for row in net.loc[list(CLASSES)].itertuples()]  # fmt: skip
+    bands = [
+        f"{row.null_low:.3f} to {row.null_high:.3f}" for row in net.loc[list(CLASSES)].itertuples()
+    ]
     known = f"as many networks that know nothing stay within {listed(bands)}"
     if net["null_low"].isna().any():
         known = "the networks that know nothing, to be compared with, are not all trained yet"
@@ -62,20 +65,25 @@ def answer_sentences(folder=None):
     except FileNotFoundError:
         return told
     set_in, moved = by.loc[("conflict", "all", "all")], by.loc[("control", "all", "all")]
-    return [*told, (
-        f"A tumor set into the head of a patient of another class, whose own tumor is painted out: "
-        f"the slice gets the head's class in {percent(set_in, 'head')}, the tumor's in "
-        f"{percent(set_in, 'tumor')}. An own tumor moved within its head keeps its class in "
-        f"{percent(moved, 'tumor')}."
-    )]
+    return [
+        *told,
+        (
+            "A tumor set into the head of a patient of another class, whose own tumor is painted "
+            f"out: the slice gets the head's class in {percent(set_in, 'head')}, the tumor's in "
+            f"{percent(set_in, 'tumor')}. An own tumor moved within its head keeps its class in "
+            f"{percent(moved, 'tumor')}."
+        ),
+    ]
 
 
 def class_sentences(folder=None):
     """What becomes of the primary claims of finding 1, class by class."""
     read = side_studies.reader(folder or config.published(NAME))
     table = read("table_primary")
-    return [f"{row.claim}: {row.verdict} for our network (Net-Drop {_effect(row._asdict())})."
-            for row in table[table["finding"] == 1].itertuples()]  # fmt: skip
+    return [
+        f"{row.claim}: {row.verdict} for our network (Net-Drop {_effect(row._asdict())})."
+        for row in table[table["finding"] == 1].itertuples()
+    ]
 
 
 def performance_sentences(folder=None):
@@ -86,7 +94,7 @@ def performance_sentences(folder=None):
     first = performance[
         (performance["networks"] == ONE)
         & (performance["training_seed"] == performance["training_seed"].iloc[0])
-    ]  # fmt: skip
+    ]
     by = first.set_index(["level", "metric"])
     slices, persons = by.loc[("slice", "accuracy")], by.loc[("person", "accuracy")]
     balanced = by.loc[("slice", "balanced accuracy")]
@@ -94,9 +102,10 @@ def performance_sentences(folder=None):
     folds = read("table_folds")
     single = folds.loc[folds["network"] == PLAIN, "ece_temperature"].mean()
     seeds = (
-        f"{row['sd_seed']:.3f} between seeds" if row["n_seeds"] > 1
+        f"{row['sd_seed']:.3f} between seeds"
+        if row["n_seeds"] > 1
         else "one training seed, so its spread is unknown"
-    )  # fmt: skip
+    )
     return [
         f"Out of fold over all {int(slices['n'])} slices of {int(slices['n_persons'])} patients: "
         f"{_interval(slices)} of the slices and {_interval(persons)} of the patients are right; "
@@ -149,11 +158,11 @@ def publish(folder, target=None, *, profile=None, seed=0):
     seeds = units[units["network"] == PLAIN].groupby("training_seed")
     if not (seeds["fold"].nunique() == profile.n_folds).any():
         raise side_studies.UnfinishedStudyError(
-            f"No seed has all {profile.n_folds} folds; run the missing ones by\n"
-            f"    {STUDY.command}"
+            f"No seed has all {profile.n_folds} folds; run the missing ones by\n    {STUDY.command}"
         )
-    return STUDY.publish(folder, target, profile=profile, seed=seed,
-                         source=runtime.describe(profile))
+    return STUDY.publish(
+        folder, target, profile=profile, seed=seed, source=runtime.describe(profile)
+    )
 
 
 def _effect(row):
@@ -185,14 +194,21 @@ def shown_scores(table):
 STUDY = side_studies.SideStudy(
     name=NAME,
     files=("rows_predictions.csv.gz", "rows_edits_*.csv.gz", "history.csv", "units.csv"),
-    optional=("rows_transplants_*.csv.gz", "rows_saliency_*.csv.gz", "rows_recipes.csv.gz",
-              "rows_masks.csv.gz", "rows_masked_edits.csv.gz"),
+    optional=(
+        "rows_transplants_*.csv.gz",
+        "rows_saliency_*.csv.gz",
+        "rows_recipes.csv.gz",
+        "rows_masks.csv.gz",
+        "rows_masked_edits.csv.gz",
+    ),
     derive=derive,
     figures={
-        "fig_answer": Drawn("scores.answer", ("table_still_right",),
-                            lambda table: [shown_answer(table)]),
+        "fig_answer": Drawn(
+            "scores.answer", ("table_still_right",), lambda table: [shown_answer(table)]
+        ),
         "fig_sites": Drawn(
-            "scores.answer", ("table_still_right",),
+            "scores.answer",
+            ("table_still_right",),
             lambda table: [shown_answer(table, SITES, ANSWERED[:3] + ("background",))],
             options={"chance": 1 / len(CLASSES)},
         ),
@@ -200,8 +216,9 @@ STUDY = side_studies.SideStudy(
         "fig_folds": Drawn("studies.folds", ("table_folds", "table_elsewhere")),
         "fig_confusion": Drawn("training.confusion", ("table_confusion",)),
         "fig_reliability": Drawn("training.reliability", ("table_reliability",)),
-        "fig_headline": Drawn("forests.headline", ("table_estimates",),
-                              lambda table: [shown_scores(table)]),
+        "fig_headline": Drawn(
+            "forests.headline", ("table_estimates",), lambda table: [shown_scores(table)]
+        ),
     },
     command="python -m tumorcf_lib train --profile paper-lite-cv",
 )
