@@ -193,7 +193,7 @@ def test_another_split_is_refused_and_the_persons_seen_are_counted(published, se
     change_manifest(published, sha256=hashes)
     own = rowfiles.read_table(second.folder / "01_data" / "split.csv")
     n_tested = own.loc[own["part"] == "test", "person_id"].nunique()
-    words = f"learned from, or were chosen by, 1 of its {n_tested} tested persons"
+    words = f"learned from, or were chosen by, 1 of its {n_tested} tested patients"
     with pytest.raises(reference.ReferenceWeightsError, match=words):
         reference.install(second)
     assert stages.why_stale(second, "03_training") == "it was never finished"

@@ -88,9 +88,9 @@ def test_what_the_workflow_asks_the_project_is_answered():
 def test_a_dry_run_plans_one_unit_for_each_fold_seed_and_network(tmp_path):
     text = printed(tmp_path, "-n", "--cores", "1")
     assert re.search(r"^unit +3$", text, re.MULTILINE), text
-    more = "seeds=[0,1]", "shuffled_seeds=[5]"
+    more = "seeds=[0,1]", "shuffled_seeds=[5]", "finetuned=[looking]"
     process = snakemake(tmp_path, "-n", "--cores", "1", settings=more)
-    assert re.search(r"^unit +9$", process.communicate()[0], re.MULTILINE)
+    assert re.search(r"^unit +15$", process.communicate()[0], re.MULTILINE)
 
 
 @needs_snakemake
@@ -188,4 +188,6 @@ def test_units_by_slurm_are_those_of_the_commands(by_commands, tmp_path):
 def test_the_profile_to_try_it_on_has_units_that_a_test_can_wait_for():
     profile = config.get(PROFILE)
     assert profile.is_phantom and profile.n_folds > 1 and not profile.has_notebooks
-    assert folds.NETWORKS.keys() == {"plain", "shuffled", "without_mr"}
+    config_file = (config.ROOT / "workflow" / "config.yaml").read_text(encoding="utf-8")
+    assert folds.NETWORKS.keys() == {"plain", "shuffled", "without_mr", *folds.FINETUNED}
+    assert all(name in config_file for name in folds.NETWORKS if name != "plain")

@@ -26,6 +26,7 @@ SEEDS = {
     "plain": config["seeds"],
     "shuffled": config["shuffled_seeds"],
     "without_mr": config["without_mr_seeds"],
+    **{network: config["seeds"] for network in config["finetuned"]},
 }
 UNITS = [
     MARKS / f"{network}_fold{fold}_seed{seed}"
@@ -33,6 +34,12 @@ UNITS = [
     for seed in seeds
     for fold in range(STUDY["folds"])
 ]
+
+
+def before(unit):
+    """Marks that a unit waits for; a fine-tuned network starts from the plain one of its fold."""
+    start = [MARKS / f"plain_fold{unit.fold}_seed{unit.seed}"]
+    return [MARKS / "prepared", *start * (unit.network in config["finetuned"])]
 
 
 wildcard_constraints:
