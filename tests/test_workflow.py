@@ -122,7 +122,7 @@ def test_any_cluster_will_do_that_has_a_command_to_submit_by(tmp_path):
         settings=[f"python={stand_in}"],
     )  # fmt: skip
     text, _ = process.communicate()
-    if "invalid choice: 'cluster-generic'" in text:
+    if process.returncode == 2 and "cluster-generic" in text:  # Snakemake does not know the word
         pytest.skip("needs snakemake-executor-plugin-cluster-generic")
     assert process.returncode == 0 and once.exists(), text
     first, *units, last = asked.read_text().splitlines()
