@@ -94,12 +94,16 @@ def findings() -> str:
         numbers = [f"{name} {interval(row)}".strip()
                    for name, (_, row) in zip(names, own.iterrows(), strict=True)
                    if pd.notna(row["effect"])]
+        told = [_verdict(row) for _, row in own.iterrows()]
         verdicts = [verdict + (f": {', '.join(group)}" if several else "")
-                    for verdict, group in pd.Series(names).groupby(own["verdict"].to_numpy(),
-                                                                   sort=False)]
+                    for verdict, group in pd.Series(names).groupby(pd.Series(told), sort=False)]
         rows.append([f"{number}. {words}", f"{decides}: {', '.join(numbers) or 'not measured'}",
                      "; ".join(verdicts), f"[{where[:2]}](notebooks/{where}.ipynb)"])
     return table(["the paper says", "our network", "verdict", "where"], rows)
+
+
+def _verdict(row):
+    return row["verdict"] + (f" ({row['reason']})" if row["reason"] else "")
 
 
 def _headline(found):
@@ -193,8 +197,7 @@ def claims():
     if found is None:
         return None
     bands = [f"{row.null_low:.3f} to {row.null_high:.3f}" for row in found.itertuples()]
-    rows = [[row["claim"], interval(row), band,
-             row["verdict"] + (f" ({row['reason']})" if row["reason"] else "")]
+    rows = [[row["claim"], interval(row), band, _verdict(row)]
             for (_, row), band in zip(found.iterrows(), bands, strict=True)]
     rows = [["" if cell.startswith("nan") else cell for cell in row] for row in rows]
     return table(["claim", "our network", "null band", "verdict"], rows)
