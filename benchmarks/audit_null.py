@@ -31,8 +31,11 @@ class Scene:
 
     def __init__(self, n):
         self.cohort = foreign.cohort(n)
-        edits = (plan.Edit("original"), plan.Edit("remove", "navier_stokes"),
-                 plan.Edit("sham", "navier_stokes", n_places=2))
+        edits = (
+            plan.Edit("original"),
+            plan.Edit("remove", "navier_stokes"),
+            plan.Edit("sham", "navier_stokes", n_places=2),
+        )
         stacks, at = [], []
         for i in range(len(self.cohort)):
             made = plan.edits_of(self.cohort.slices[i], self.cohort.masks[i], edits, 2, (0, i))
@@ -46,22 +49,28 @@ class Scene:
         self.few = [stack[some] for stack in self.images[:3]]
         self.few_owners = tuple(values[some] for values in self.owners)
         networks = nulls.random_networks(
-            self.few, *self.few_owners, len(foreign.CLASSES), np.random.default_rng([0, 7]))
+            self.few, *self.few_owners, len(foreign.CLASSES), np.random.default_rng([0, 7])
+        )
         self.random = list(itertools.islice(networks, nulls.N_RANDOM))
 
     def judged(self, predict, copies=(), n_resamples=500):
         """The verdict, and the word by each kind of null alone."""
         original, removed, *shams = (adapter.answers_to(predict, s, 256) for s in self.images)
         answers = verdict.Answers(
-            foreign.CLASSES, *self.owners, original, removed, np.stack(shams, axis=1))
-        drawn = {"random networks": self.random,
-                 "copies": list(nulls.logits_of(copies, self.few))}
+            foreign.CLASSES, *self.owners, original, removed, np.stack(shams, axis=1)
+        )
+        drawn = {"random networks": self.random, "copies": list(nulls.logits_of(copies, self.few))}
         confidence = original.max(axis=1).mean()
-        null = {kind: nulls.as_answers(logits, foreign.CLASSES, *self.few_owners, confidence)
-                for kind, logits in drawn.items() if logits}
+        null = {
+            kind: nulls.as_answers(logits, foreign.CLASSES, *self.few_owners, confidence)
+            for kind, logits in drawn.items()
+            if logits
+        }
         found = verdict.judged(answers, null, n_resamples=n_resamples)
-        alone = {kind: verdict.worded(answers, found.numbers | {"null": {kind: own}})[0]
-                 for kind, own in found.numbers["null"].items()}
+        alone = {
+            kind: verdict.worded(answers, found.numbers | {"null": {kind: own}})[0]
+            for kind, own in found.numbers["null"].items()
+        }
         return found, alone | ({"both": found.word} if len(alone) > 1 else {})
 
 
@@ -87,25 +96,45 @@ def counted(kind, n_slices, folder, most=None, scene=None):
                 weights = foreign.weights_of(rng, name, trained_on)
                 model = models.load(str(foreign.WRITERS[kind](weights, folder / str(k))))
                 predict = adapter.Probabilities(model.raw, foreign.CLASSES, "logits")
-                copies = (adapter.Probabilities(raw, foreign.CLASSES, "logits") for raw in
-                          itertools.islice(model.copies(rng), nulls.N_COPIES))
+                copies = (
+                    adapter.Probabilities(raw, foreign.CLASSES, "logits")
+                    for raw in itertools.islice(model.copies(rng), nulls.N_COPIES)
+                )
                 found, words = scene.judged(predict, copies)
-            lines += [{"kind": kind, "slices": n_slices, "network": name, "null": null,
-                       "word": word, "effect": found.numbers["effect"][0],
-                       "accuracy": found.numbers["accuracy"][0]} for null, word in words.items()]
+            lines += [
+                {
+                    "kind": kind,
+                    "slices": n_slices,
+                    "network": name,
+                    "null": null,
+                    "word": word,
+                    "effect": found.numbers["effect"][0],
+                    "accuracy": found.numbers["accuracy"][0],
+                }
+                for null, word in words.items()
+            ]
             print(kind, n_slices, name, k, found, file=sys.stderr, flush=True)
     groups = pd.DataFrame(lines).groupby(KEY, sort=False)
-    return groups.agg(
-        networks=("word", "size"), leans=("word", lambda words: (words == verdict.LEANS).sum()),
-        does_not=("word", lambda words: (words == verdict.DOES_NOT).sum()),
-        median_accuracy=("accuracy", "median"), median_effect=("effect", "median"),
-        largest_effect=("effect", "max"),
-    ).reset_index().round(3)
+    return (
+        groups.agg(
+            networks=("word", "size"),
+            leans=("word", lambda words: (words == verdict.LEANS).sum()),
+            does_not=("word", lambda words: (words == verdict.DOES_NOT).sum()),
+            median_accuracy=("accuracy", "median"),
+            median_effect=("effect", "median"),
+            largest_effect=("effect", "max"),
+        )
+        .reset_index()
+        .round(3)
+    )
 
 
 def main(arguments=None):
-    parser = argparse.ArgumentParser(prog="benchmarks.audit_null", description=__doc__,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        prog="benchmarks.audit_null",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     kinds = ("function", *foreign.WRITERS)
     parser.add_argument("--kinds", nargs="+", choices=kinds, default=kinds[:2])
     parser.add_argument("--slices", nargs="+", type=int, default=[180, 2000])

@@ -8,8 +8,7 @@ from benchmarks import slices
 from benchmarks.measure import compare
 from tumorcf_lib import config
 from tumorcf_lib.data import preprocess
-from tumorcf_lib.edits import audit as audits
-from tumorcf_lib.edits import edits, infills, plan
+from tumorcf_lib.edits import audit as audits, edits, infills, plan
 from tumorcf_lib.edits.infills import Hole
 
 SIZES = {"full": ("paper-lite", 4), "tiny": ("smoke", 1)}
@@ -59,9 +58,7 @@ def rows(predict, cohort, profile, repeats):
         assert np.abs(p - naive)[alike].max() < TOLERANCE
 
     setting = f"{len(cohort)} slices, {profile.size_px} px, {n} edits"
-    return compare(
-        "audit", setting, cases, n=n, unit="edits", repeats=repeats, agree=agree
-    )
+    return compare("audit", setting, cases, n=n, unit="edits", repeats=repeats, agree=agree)
 
 
 def one_by_one(predict, cohort, table):

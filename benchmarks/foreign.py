@@ -133,11 +133,13 @@ def weights_of(rng, name, trained_on):
 
 def _features(first, second, slices):
     """What the two layers make of slices, (n, 600), in the order (filter, height, width)."""
+
     def layer(x, kernels):
         side = kernels.shape[2]
         windows = np.lib.stride_tricks.sliding_window_view(x, (side, side), axis=(2, 3))
-        return np.maximum(np.einsum("nchwij,ocij->nohw", windows[:, :, ::2, ::2], kernels,
-                                    optimize=True), 0)
+        return np.maximum(
+            np.einsum("nchwij,ocij->nohw", windows[:, :, ::2, ::2], kernels, optimize=True), 0
+        )
 
     x = layer(layer(slices[:, None], first), second)  # (n, 24, 10, 10)
     return x.reshape(len(x), len(second), 5, 2, 5, 2).max(axis=(3, 5)).reshape(len(x), -1)
@@ -171,11 +173,17 @@ def write_keras(weights, path):
     from keras import layers
 
     first, second, last, bias = weights
-    model = keras.Sequential([
-        keras.Input((PX, PX, 1)), layers.Conv2D(8, 5, 2, activation="relu", use_bias=False),
-        layers.Conv2D(24, 3, 2, activation="relu", use_bias=False), layers.MaxPool2D(2),
-        layers.Permute((3, 1, 2)), layers.Flatten(), layers.Dense(3),
-    ])
+    model = keras.Sequential(
+        [
+            keras.Input((PX, PX, 1)),
+            layers.Conv2D(8, 5, 2, activation="relu", use_bias=False),
+            layers.Conv2D(24, 3, 2, activation="relu", use_bias=False),
+            layers.MaxPool2D(2),
+            layers.Permute((3, 1, 2)),
+            layers.Flatten(),
+            layers.Dense(3),
+        ]
+    )
     model.set_weights([first.transpose(2, 3, 1, 0), second.transpose(2, 3, 1, 0), last.T, bias])
     path = path.with_suffix(".keras")
     model.save(path)
@@ -187,8 +195,13 @@ def write_torch(weights, path):
     from torch import nn
 
     model = nn.Sequential(
-        nn.Conv2d(1, 8, 5, 2, bias=False), nn.ReLU(), nn.Conv2d(8, 24, 3, 2, bias=False),
-        nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(600, 3),
+        nn.Conv2d(1, 8, 5, 2, bias=False),
+        nn.ReLU(),
+        nn.Conv2d(8, 24, 3, 2, bias=False),
+        nn.ReLU(),
+        nn.MaxPool2d(2),
+        nn.Flatten(),
+        nn.Linear(600, 3),
     ).eval()
     for parameter, values in zip(model.parameters(), weights, strict=True):
         parameter.data = torch.from_numpy(values)

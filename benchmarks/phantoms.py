@@ -62,7 +62,8 @@ def naive_slice(seed, t1, white, size_px):
 def _volumes():
     from nilearn import datasets
 
-    loaded = datasets.load_mni152_template(resolution=1), datasets.load_mni152_wm_template(
-        resolution=1
+    loaded = (
+        datasets.load_mni152_template(resolution=1),
+        datasets.load_mni152_wm_template(resolution=1),
     )
     return [np.asarray(image.dataobj, np.float32) / image.dataobj[:].max() for image in loaded]

@@ -13,7 +13,7 @@ SIZES = {"full": (("paper-lite", 8), ("demo", 16)), "tiny": (("demo", 1),)}
 ALL_LEARN = {"frozen_blocks": 0, "freeze_depthwise": False}
 AS_BUILT = "all layers learn, as built"
 FOLDED = "all layers learn, norms folded"
-FROZEN = "as the profile trains" ": early blocks and depthwise kernels frozen, too"
+FROZEN = "as the profile trains: early blocks and depthwise kernels frozen, too"
 
 
 def run(size, repeats):

@@ -117,15 +117,19 @@ def contents(made):
         "Evidence": [to for to in rest if to.startswith(("RESULTS", "figures/", "benchmarks/"))],
         "The house": [to for to in rest if to in ("DEVELOPING.md", "CHANGELOG.md")],
     }
-    return "".join(TOC.format(caption=caption, pages="\n".join(own))
-                   for caption, own in parts.items() if own)
+    return "".join(
+        TOC.format(caption=caption, pages="\n".join(own)) for caption, own in parts.items() if own
+    )
 
 
 def broken():
     """Links and pictures of the built pages that lead nowhere on the site."""
     ids, found = {}, []
-    texts = {page: page.read_text(encoding="utf-8") for page in TARGET.rglob("*.html")
-             if "_static" not in page.parts}
+    texts = {
+        page: page.read_text(encoding="utf-8")
+        for page in TARGET.rglob("*.html")
+        if "_static" not in page.parts
+    }
     for page, text in texts.items():
         ids[page] = set(re.findall(r'\bid="([^"]+)"', text))
     for page, text in texts.items():

@@ -28,7 +28,8 @@ html_theme_options = {
     "repository_branch": "main",
     "use_repository_button": True,
     "launch_buttons": {
-        "binderhub_url": "https://mybinder.org", "colab_url": "https://colab.research.google.com",
+        "binderhub_url": "https://mybinder.org",
+        "colab_url": "https://colab.research.google.com",
     },
     "show_toc_level": 2,
 }

@@ -31,7 +31,8 @@ def draw(slice_id, n_slices, size_px):
     patient, k = divmod(int(slice_id) - 1, n_slices)
     heads = anatomy.load_anatomy()
     plan_of = cohort.plan_patient(
-        np.random.default_rng([0, patient]), patient % len(config.CLASSES), heads)
+        np.random.default_rng([0, patient]), patient % len(config.CLASSES), heads
+    )
     rng = np.random.default_rng([0, patient, k + 1])
     slice, mask = cohort.draw_slice(rng, plan_of, k, heads, PX)
     return preprocess.network_input(slice, size_px), preprocess.resize_mask(mask, size_px)
@@ -55,9 +56,14 @@ def variants(rows, slice, mask, names):
         if row["edit"] not in EDITS or row["place"] > 0 or row["reason"]:
             continue
         region = plan.region_of(mask, row)
-        yield {"edit": row["edit"], "infill": row["infill"], "dilation": int(row["dilation_px"]),
-               "p": [round(float(row[name]), 3) for name in names], "border": border(region),
-               "picture": jpeg(plan.recreate(slice, mask, row), low, high)}
+        yield {
+            "edit": row["edit"],
+            "infill": row["infill"],
+            "dilation": int(row["dilation_px"]),
+            "p": [round(float(row[name]), 3) for name in names],
+            "border": border(region),
+            "picture": jpeg(plan.recreate(slice, mask, row), low, high),
+        }
 
 
 def main():
@@ -71,8 +77,14 @@ def main():
             slice_id = own.iloc[round((len(own) - 1) * q / 100)]["slice_id"]
             slice, mask = draw(slice_id, profile.phantom_slices, profile.size_px)
             of_slice = rows[rows["slice_id"] == slice_id]
-            found.append({"label": label, "drop": words, "slice": int(slice_id),
-                          "variants": list(variants(of_slice, slice, mask, names))})
+            found.append(
+                {
+                    "label": label,
+                    "drop": words,
+                    "slice": int(slice_id),
+                    "variants": list(variants(of_slice, slice, mask, names)),
+                }
+            )
     made = {"classes": config.CLASSES, "size": profile.size_px, "slices": found}
     TARGET.write_text(f"const EDITS = {json.dumps(made, separators=(',', ':'))};\n")
     print(f"{TARGET.stat().st_size / 1e3:.0f} kB: {TARGET.relative_to(config.ROOT)}")

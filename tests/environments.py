@@ -54,7 +54,7 @@ def binder(folder):
         python, "-m", "repo2docker", "--no-build", "--debug", "--user-id", "1000",
         "--user-name", "reader", tree,
     )  # fmt: skip
-    copied, installed = recipe.find("src/ ${REPO_DIR}/"), recipe.find('env update -p ${NB_PYTHON')
+    copied, installed = recipe.find("src/ ${REPO_DIR}/"), recipe.find("env update -p ${NB_PYTHON")
     expect('--file "environment.yml"' in recipe, "repo2docker finds environment.yml at the top")
     expect(0 < copied < installed, "it copies the repository before it installs")
     base = base_packages(python)

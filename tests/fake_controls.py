@@ -38,23 +38,29 @@ def edits(predictions, seed=2):
     slice's shams.
     """
     control = plan.control_edits(INFILLS, (), 224, N_PLACES)
-    removals = [plan.Edit(name, infills.HEADLINE_INFILL, dilation_px, n_places=N_PLACES)
-                for dilation_px in DILATIONS_PX for name in ("remove", "sham")]
+    removals = [
+        plan.Edit(name, infills.HEADLINE_INFILL, dilation_px, n_places=N_PLACES)
+        for dilation_px in DILATIONS_PX
+        for name in ("remove", "sham")
+    ]
     rows = _audited(predictions, (*plan.HEADLINE_EDITS, *control, *removals), seed)
     last = (rows["slice_id"] == rows["slice_id"].max()) & rows["edit"].isin(("sham", "sham_only"))
     numbers = ["depth_px", "edit_rms", *P, "log_odds"]
     rows.loc[last, numbers] = np.nan
     rows.loc[last, ["place", "n_pixels"]] = -1, 0
     rows.loc[last, "reason"] = "no legal place"
-    return rows.drop_duplicates(["slice_id", "edit", "place", "infill", "dilation_px"],
-                                ignore_index=True)
+    return rows.drop_duplicates(
+        ["slice_id", "edit", "place", "infill", "dilation_px"], ignore_index=True
+    )
 
 
 def networks(predictions, seed=3):
     """The audits of two further networks."""
     chosen = plan.network_edits(INFILLS, N_PLACES)
-    parts = [_audited(predictions, chosen, seed + k).assign(network=name)
-             for k, name in enumerate(("hardened", "looking"))]
+    parts = [
+        _audited(predictions, chosen, seed + k).assign(network=name)
+        for k, name in enumerate(("hardened", "looking"))
+    ]
     return pd.concat(parts, ignore_index=True)
 
 

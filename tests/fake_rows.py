@@ -9,8 +9,20 @@ from tumorcf_lib.edits.scores import class_log_odds
 INFILLED = ("remove", "sham")
 
 
-def audit_rows(drops, *, classes=CLASSES, n_persons=12, n_slices=3, n_places=2, noise=0.03,
-               infill="navier_stokes", dilation_px=0, p_orig=0.9, sham_drop=0.0, seed=0):
+def audit_rows(
+    drops,
+    *,
+    classes=CLASSES,
+    n_persons=12,
+    n_slices=3,
+    n_places=2,
+    noise=0.03,
+    infill="navier_stokes",
+    dilation_px=0,
+    p_orig=0.9,
+    sham_drop=0.0,
+    seed=0,
+):
     """Rows as ``audit.audit`` makes them: original, remove, only, sham, sham_only.
 
     ``drops``: class -> how far a removal lowers the true class's probability. Every person
@@ -22,11 +34,18 @@ def audit_rows(drops, *, classes=CLASSES, n_persons=12, n_slices=3, n_places=2, 
         for person in range(n_persons):
             shift = rng.normal(0, noise)
             for k in range(n_slices):
-                keys = {"slice_id": f"{name}{person}-{k}", "patient_id": f"{name}{person}",
-                        "person_id": f"{name}{person}", "label": name}
+                keys = {
+                    "slice_id": f"{name}{person}-{k}",
+                    "patient_id": f"{name}{person}",
+                    "person_id": f"{name}{person}",
+                    "label": name,
+                }
                 removed = p_orig - drops.get(name, 0) + shift + rng.normal(0, noise)
-                edits = [("original", -1, p_orig, 0.0), ("remove", -1, removed, 0.2),
-                         ("only", -1, 0.6, 1.0)]
+                edits = [
+                    ("original", -1, p_orig, 0.0),
+                    ("remove", -1, removed, 0.2),
+                    ("only", -1, 0.6, 1.0),
+                ]
                 for place in range(n_places):
                     shammed = p_orig - sham_drop + rng.normal(0, noise / 10)
                     edits.append(("sham", place, shammed, 0.1 * (1 + place)))
@@ -56,7 +75,19 @@ def with_classes(rows, classes=CLASSES):
 
 def one_slice(edits, *, slice_id="s", person="a", label="glioma"):
     """Rows of one slice: edits are (edit, place, p of the true class, rms)."""
-    return [{"slice_id": slice_id, "patient_id": person, "person_id": person, "label": label,
-             "edit": edit, "place": place, "dilation_px": 0,
-             "infill": "navier_stokes" if edit in INFILLED else "",
-             "edit_rms": rms, "p": p, "reason": ""} for edit, place, p, rms in edits]
+    return [
+        {
+            "slice_id": slice_id,
+            "patient_id": person,
+            "person_id": person,
+            "label": label,
+            "edit": edit,
+            "place": place,
+            "dilation_px": 0,
+            "infill": "navier_stokes" if edit in INFILLED else "",
+            "edit_rms": rms,
+            "p": p,
+            "reason": "",
+        }
+        for edit, place, p, rms in edits
+    ]

@@ -15,8 +15,11 @@ GROUPS = ("all", *CLASSES)
 INFILLS = ("navier_stokes", "telea", "mirror")
 NAN = float("nan")
 HISTORY = {
-    "loss": [1.0, 0.6, 0.5], "val_loss": [1.1, 0.7, 0.8],
-    "accuracy": [0.4, 0.7, 0.8], "val_accuracy": [0.5, 0.6, 0.7], "best": [False, True, False],
+    "loss": [1.0, 0.6, 0.5],
+    "val_loss": [1.1, 0.7, 0.8],
+    "accuracy": [0.4, 0.7, 0.8],
+    "val_accuracy": [0.5, 0.6, 0.7],
+    "best": [False, True, False],
 }
 
 
@@ -76,8 +79,9 @@ def slice_table():
 
 def split(n_folds=1):
     parts = ["train", "train", "test", "train", "validation", "test"]
-    folds = [{"slice_id": list("uvwxyz"), "fold": k, "part": np.roll(parts, k)}
-             for k in range(n_folds)]
+    folds = [
+        {"slice_id": list("uvwxyz"), "fold": k, "part": np.roll(parts, k)} for k in range(n_folds)
+    ]
     return pd.concat(map(pd.DataFrame, folds))
 
 
@@ -86,11 +90,15 @@ def slice_scores(n_persons=12):
     n = 3 * n_persons
     correct = rng.random(n) < 0.8
     names = ("delta_drop", "delta_focus", "sham_drop", "net_drop")
-    return pd.DataFrame({
-        "label": np.tile(CLASSES, n_persons), "person_id": [f"p{i // 2}" for i in range(n)],
-        "correct": correct, "p_orig": np.where(correct, 0.9, 0.3),
-        **{name: rng.uniform(0, 0.9, n) for name in names},
-    })
+    return pd.DataFrame(
+        {
+            "label": np.tile(CLASSES, n_persons),
+            "person_id": [f"p{i // 2}" for i in range(n)],
+            "correct": correct,
+            "p_orig": np.where(correct, 0.9, 0.3),
+            **{name: rng.uniform(0, 0.9, n) for name in names},
+        }
+    )
 
 
 def means():
@@ -122,20 +130,33 @@ def primary():
 def reliability():
     edges, parts = np.linspace(0, 1, 6), []
     for kind, temperature in (("slices", 1.0), ("persons", 1.0), ("slices, temperature", 1.7)):
-        parts.append(pd.DataFrame({
-            "kind": kind, "temperature": temperature, "ece": 0.08, "low": edges[:-1],
-            "high": edges[1:], "n": [0, 2, 5, 10, 20], "confidence": edges[:-1] + 0.1,
-            "accuracy": [NAN, 0.5, 0.4, 0.7, 0.95]}))
+        parts.append(
+            pd.DataFrame(
+                {
+                    "kind": kind,
+                    "temperature": temperature,
+                    "ece": 0.08,
+                    "low": edges[:-1],
+                    "high": edges[1:],
+                    "n": [0, 2, 5, 10, 20],
+                    "confidence": edges[:-1] + 0.1,
+                    "accuracy": [NAN, 0.5, 0.4, 0.7, 0.95],
+                }
+            )
+        )
     return pd.concat(parts, ignore_index=True)
 
 
 def fall_to():
     shares = np.array([[0.5, 0.3, 0.2], [0.0, 1.0, 0.0], [0.1, 0.2, 0.7]])
-    return pd.DataFrame([
-        {"edit": edit, "label": a, "to": b, "n": int(20 * shares[i, j]), "share": shares[i, j]}
-        for edit in ("blank", "original", "remove")
-        for i, a in enumerate(CLASSES) for j, b in enumerate(CLASSES)
-    ])
+    return pd.DataFrame(
+        [
+            {"edit": edit, "label": a, "to": b, "n": int(20 * shares[i, j]), "share": shares[i, j]}
+            for edit in ("blank", "original", "remove")
+            for i, a in enumerate(CLASSES)
+            for j, b in enumerate(CLASSES)
+        ]
+    )
 
 
 def confusion(counts=((5, 0, 0), (0, 6, 0), (0, 0, 7))):
@@ -144,8 +165,14 @@ def confusion(counts=((5, 0, 0), (0, 6, 0), (0, 0, 7))):
 
 
 def variants():
-    names = {"headline": "headline", "telea": "infill", "mirror": "infill", "log-odds": "scale",
-             "hardened": "network", "looking (gaussian blur)": "network"}
+    names = {
+        "headline": "headline",
+        "telea": "infill",
+        "mirror": "infill",
+        "log-odds": "scale",
+        "hardened": "network",
+        "looking (gaussian blur)": "network",
+    }
     table = lines(("variant", names), ("group", GROUPS)).assign(lies="includes 0")
     table["family"] = table["variant"].map(names)
     table["scale"] = np.where(table["variant"] == "log-odds", "log-odds", "probability")
@@ -211,24 +238,49 @@ def folds():
 
 
 def elsewhere():
-    return pd.DataFrame({
-        "source": ["this project: five folds", "somebody: a network"],
-        "slices": [0.93, NAN], "slices_low": [0.9, NAN], "slices_high": [0.95, NAN],
-        "persons": [0.92, 0.897], "persons_low": [0.88, NAN], "persons_high": [0.96, NAN],
-    })
+    return pd.DataFrame(
+        {
+            "source": ["this project: five folds", "somebody: a network"],
+            "slices": [0.93, NAN],
+            "slices_low": [0.9, NAN],
+            "slices_high": [0.95, NAN],
+            "persons": [0.92, 0.897],
+            "persons_low": [0.88, NAN],
+            "persons_high": [0.96, NAN],
+        }
+    )
 
 
 def leak():
-    right = {("own", "apart"): 0.83, ("own", "known"): 0.86, ("own", "known minus apart"): 0.03,
-             ("shuffled", "apart"): 0.31, ("shuffled", "known"): 0.43,
-             ("shuffled", "known minus apart"): 0.12}
-    return pd.DataFrame([
-        {"labels": labels, "arm": arm, "score": score, "group": group, "effect": value - shift,
-         "low": value - 0.1, "high": value + 0.1, "n_slices": 1520, "n_persons": 209}
-        for (labels, arm), value in right.items()
-        for score, group, shift in (("right", "all", 0), ("right", "glioma", 0.01),
-                                    ("p_true", "all", 0.02))
-    ])
+    right = {
+        ("own", "apart"): 0.83,
+        ("own", "known"): 0.86,
+        ("own", "known minus apart"): 0.03,
+        ("shuffled", "apart"): 0.31,
+        ("shuffled", "known"): 0.43,
+        ("shuffled", "known minus apart"): 0.12,
+    }
+    return pd.DataFrame(
+        [
+            {
+                "labels": labels,
+                "arm": arm,
+                "score": score,
+                "group": group,
+                "effect": value - shift,
+                "low": value - 0.1,
+                "high": value + 0.1,
+                "n_slices": 1520,
+                "n_persons": 209,
+            }
+            for (labels, arm), value in right.items()
+            for score, group, shift in (
+                ("right", "all", 0),
+                ("right", "glioma", 0.01),
+                ("p_true", "all", 0.02),
+            )
+        ]
+    )
 
 
 def duplicates(kinds=KINDS[:2]):
@@ -250,8 +302,13 @@ CASES = {
     "errors": (12, slices.errors, cohort, errors),
     "edits": (10, partial(slices.edits, note="medians"), edits),
     "cohort": (4, studies.cohort, slice_table, partial(split, 2)),
-    "intensities": (2, studies.intensities, lambda: squares()[0], lambda: squares()[0] / 9,
-                    lambda: list(CLASSES) * 3),
+    "intensities": (
+        2,
+        studies.intensities,
+        lambda: squares()[0],
+        lambda: squares()[0] / 9,
+        lambda: list(CLASSES) * 3,
+    ),
     "folds": (2, studies.folds, folds, elsewhere),
     "leak": (2, studies.leak, leak, duplicates, summary),
     "learning_curves": (2, training.learning_curves, lambda: HISTORY),

@@ -104,21 +104,53 @@ def test_a_subset_in_another_order_gets_the_same_rows():
 def test_rows_have_stable_columns_and_types():
     rows = audit.audit(uniform, make_cohort(2), n_places=2, seed=5)
     assert list(rows.columns) == [
-        "slice_id", "patient_id", "person_id", "label", "edit", "place", "infill", "dilation_px",
-        "offset_y", "offset_x", "mirrored", "seed", "flag", "depth_px",
-        "n_pixels", "edit_rms",
-        "p_meningioma", "p_glioma", "p_pituitary", "log_odds", "reason",
+        "slice_id",
+        "patient_id",
+        "person_id",
+        "label",
+        "edit",
+        "place",
+        "infill",
+        "dilation_px",
+        "offset_y",
+        "offset_x",
+        "mirrored",
+        "seed",
+        "flag",
+        "depth_px",
+        "n_pixels",
+        "edit_rms",
+        "p_meningioma",
+        "p_glioma",
+        "p_pituitary",
+        "log_odds",
+        "reason",
     ]
     kinds = {name: dtype.kind for name, dtype in rows.dtypes.items() if dtype.kind != "O"}
     assert {name for name, kind in kinds.items() if kind == "i"} == {
-        "place", "dilation_px", "offset_y", "offset_x", "seed", "n_pixels",
+        "place",
+        "dilation_px",
+        "offset_y",
+        "offset_x",
+        "seed",
+        "n_pixels",
     }
     assert kinds["mirrored"] == "b"
     assert kinds["log_odds"] == kinds["edit_rms"] == kinds["depth_px"] == "f"
     assert (rows["seed"] == 5).all()
     assert rows["edit"].tolist()[:12] == [
-        "original", "remove", "original_refit", "remove_refit", "only", "background",
-        "silhouette", "blank", "sham", "sham", "sham_only", "sham_only",
+        "original",
+        "remove",
+        "original_refit",
+        "remove_refit",
+        "only",
+        "background",
+        "silhouette",
+        "blank",
+        "sham",
+        "sham",
+        "sham_only",
+        "sham_only",
     ]
 
 

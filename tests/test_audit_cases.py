@@ -61,8 +61,10 @@ def files(images=IMAGES, masks=MASKS * np.uint8(255), image="{}.png", mask="m{}.
 def volumes():
     """One NIfTI volume, and a mask whose first two axes run the other way, as its affine says."""
     flipped = [[-1, 0, 0, PX - 1], [0, -1, 0, PX - 1], [0, 0, 1, 0], [0, 0, 0, 1]]
-    for name, array, affine in (("v", IMAGES, np.eye(4)),
-                                ("m", MASKS[:, ::-1, ::-1] * np.uint8(1), np.array(flipped))):
+    for name, array, affine in (
+        ("v", IMAGES, np.eye(4)),
+        ("m", MASKS[:, ::-1, ::-1] * np.uint8(1), np.array(flipped)),
+    ):
         nibabel.save(nibabel.Nifti1Image(np.moveaxis(array, 0, 2), affine), f"{name}.nii.gz")
     return {"image": "v.nii.gz", "mask": "m.nii.gz", "index": "{}"}
 
@@ -75,24 +77,35 @@ CASES = {
     "three sequences": (lambda: files(SEQUENCES, image="{}.tif"), "", "3 channels that differ"),
     "JPEG masks": (lambda: files(mask="m{}.jpg"), "", "above half the largest counts"),
     "NaN outside the head": (lambda: files(OUTSIDE, image="{}.npy"), "", "NaN is taken as air"),
-    "not square": (lambda: files(IMAGES[:, :, 4:-4], MASKS[:, :, 4:-4] * np.uint8(255)),
-                   f"--size {PX}", "[48, 40]): they are padded to squares. Choose --fit stretch"),
+    "not square": (
+        lambda: files(IMAGES[:, :, 4:-4], MASKS[:, :, 4:-4] * np.uint8(255)),
+        f"--size {PX}",
+        "[48, 40]): they are padded to squares. Choose --fit stretch",
+    ),
 }
 
 
 @pytest.mark.parametrize("name", CASES)
 def test_however_slices_are_stored_the_number_is_that_of_a_slow_loop(
-        tmp_path, monkeypatch, truth, capsys, name):
+    tmp_path, monkeypatch, truth, capsys, name
+):
     write, options, warning = CASES[name]
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setattr(nulls, "N_RANDOM", 3)
     (tmp_path / f"cases_h7_{len(name)}.py").write_text(MODULE)
-    table = pd.DataFrame([{column: words.format(i) for column, words in row.items()}
-                          for row in [write()] for i in range(N)])
+    table = pd.DataFrame(
+        [
+            {column: words.format(i) for column, words in row.items()}
+            for row in [write()]
+            for i in range(N)
+        ]
+    )
     table.assign(label=LABELS, patient=table.index).to_csv("manifest.csv", index=False)
-    words = (f"audit --manifest manifest.csv --predict cases_h7_{len(name)}:predict --out r "
-             f"--size 0 --scale raw --places 2 {options}")
+    words = (
+        f"audit --manifest manifest.csv --predict cases_h7_{len(name)}:predict --out r "
+        f"--size 0 --scale raw --places 2 {options}"
+    )
     assert command.main(words.split()) == 0
     found = slice_scores(running.read_rows("r/rows.csv"))["delta_drop"].mean()
     assert found == pytest.approx(truth, abs=0.03 if name.startswith("NaN") else 1e-4)

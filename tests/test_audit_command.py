@@ -97,8 +97,22 @@ def run(*arguments, predict="my_module_h7:predict", out="report"):
     parser = argparse.ArgumentParser()
     audit_command.add_parser(parser.add_subparsers())
     sys.argv[1:] = [
-        "audit", "--manifest", "slices.csv", "--predict", predict, "--size", "48", "--scale", "raw",
-        "--classes", "tumor,NA", "--places", "2", *(["--out", out] if out else []), *arguments]
+        "audit",
+        "--manifest",
+        "slices.csv",
+        "--predict",
+        predict,
+        "--size",
+        "48",
+        "--scale",
+        "raw",
+        "--classes",
+        "tumor,NA",
+        "--places",
+        "2",
+        *(["--out", out] if out else []),
+        *arguments,
+    ]
     options = parser.parse_args(sys.argv[1:])
     return options.action(options)
 
@@ -111,8 +125,9 @@ def test_rows_and_report_are_written_and_named(folder, capsys):
     rows = running.read_rows(folder / "report" / "rows.csv")
     made = rows[rows["reason"] == ""]
     assert made["edit"].value_counts()["sham"] == N  # half the slices, two places each
-    assert (rows.loc[(rows["label"] == "NA") & (rows["edit"] == "remove"), "reason"]
-            == "empty mask").all()
+    assert (
+        rows.loc[(rows["label"] == "NA") & (rows["edit"] == "remove"), "reason"] == "empty mask"
+    ).all()
     assert "NA" in set(rows["patient_id"])
     page = (folder / "report" / "report.html").read_text()
     assert "<title>Mine</title>" in page
@@ -123,15 +138,30 @@ def test_rows_and_report_are_written_and_named(folder, capsys):
 
 
 def test_options_reach_the_audit(folder):
-    run("--size", "0", "--infills", "telea", "--dilations=-32,21", "--seed", "7",
-        "--control-places", "1", "--batch-size", "3", "--no-slices")
+    run(
+        "--size",
+        "0",
+        "--infills",
+        "telea",
+        "--dilations=-32,21",
+        "--seed",
+        "7",
+        "--control-places",
+        "1",
+        "--batch-size",
+        "3",
+        "--no-slices",
+    )
     rows = running.read_rows(folder / "report" / "rows.csv")
     assert set(rows["seed"]) == {7}
     assert "silhouette" not in set(rows["edit"])
     removed = rows[rows["edit"] == "remove"]
     # 48 of 512 pixels: 21 become 2, -32 become -3
     assert set(zip(removed["infill"], removed["dilation_px"], strict=True)) == {
-        ("navier_stokes", 0), ("telea", 0), ("navier_stokes", 2), ("navier_stokes", -3),
+        ("navier_stokes", 0),
+        ("telea", 0),
+        ("navier_stokes", 2),
+        ("navier_stokes", -3),
     }
     page = (folder / "report" / "report.html").read_text()
     assert "intensities as stored" in page and "Other infills, other dilations" in page
@@ -149,8 +179,14 @@ def test_an_interrupted_audit_goes_on_and_ends_in_the_same_rows(folder, monkeypa
     sys.modules["my_module_h7"].calls[:] = [0] * -1000
     monkeypatch.setattr(sys.modules["my_module_h7"], "stops", sys.modules["my_module_h7"].predict)
     looked, remove = {}, shutil.rmtree
-    monkeypatch.setattr(running.shutil, "rmtree", lambda place: (looked.update(
-        {path.name: path.stat().st_mtime_ns for path in parts.glob("*.csv")}), remove(place)))
+    monkeypatch.setattr(
+        running.shutil,
+        "rmtree",
+        lambda place: (
+            looked.update({path.name: path.stat().st_mtime_ns for path in parts.glob("*.csv")}),
+            remove(place),
+        ),
+    )
     run("--batch-size", "8", predict="my_module_h7:stops")
     assert kept.items() <= looked.items()  # not made again
     whole, again = (running.read_rows(folder / name / "rows.csv") for name in ("whole", "report"))
@@ -163,9 +199,16 @@ def test_another_classifier_does_not_go_on_from_the_rows_of_the_first(folder):
 
     def rows(predict):
         return running.rows_of(
-            predict, 8, lambda at: slices.prepare(cohort.subset(at), size_px=None, scale="raw"),
-            folder=folder / "parts", key={"key": 1}, n_places=1, seed=0, batch_size=8,
-            edits=[plan.Edit("original")])
+            predict,
+            8,
+            lambda at: slices.prepare(cohort.subset(at), size_px=None, scale="raw"),
+            folder=folder / "parts",
+            key={"key": 1},
+            n_places=1,
+            seed=0,
+            batch_size=8,
+            edits=[plan.Edit("original")],
+        )
 
     first = rows(module.predict)
     assert (rows(module.swapped)["p_NA"] - first["p_NA"]).abs().max() > 0.5
@@ -203,11 +246,13 @@ def test_check_measures_nothing(folder, capsys):
 
 @pytest.mark.parametrize(
     ("name", "words"),
-    [("dropout", "differently when asked twice .*model.eval"),
-     ("batch", "differently in another batch .*batch statistics"),
-     ("broken", r"raised TypeError: unsupported .*my_module_h7.py, line 15\), given float32"),
-     ("one_column", r"got shapes \(16, 3\). Name all its classes"),
-     ("number", "function number .*predict, swapped")],
+    [
+        ("dropout", "differently when asked twice .*model.eval"),
+        ("batch", "differently in another batch .*batch statistics"),
+        ("broken", r"raised TypeError: unsupported .*my_module_h7.py, line 15\), given float32"),
+        ("one_column", r"got shapes \(16, 3\). Name all its classes"),
+        ("number", "function number .*predict, swapped"),
+    ],
 )
 def test_a_classifier_that_cannot_be_audited_is_refused_before_the_work(folder, name, words):
     with pytest.raises(InputError, match=words):
@@ -217,8 +262,10 @@ def test_a_classifier_that_cannot_be_audited_is_refused_before_the_work(folder, 
 
 @pytest.mark.parametrize(
     ("name", "words"),
-    [("swapped", "Check the order of your classifier's outputs"),
-     ("unit", "With --scale unit the accuracy is 100%, with raw 50%")],
+    [
+        ("swapped", "Check the order of your classifier's outputs"),
+        ("unit", "With --scale unit the accuracy is 100%, with raw 50%"),
+    ],
 )
 def test_a_wrong_order_or_scale_is_said_at_once_and_forbids_a_verdict(folder, capsys, name, words):
     run(predict=f"my_module_h7:{name}")
@@ -238,10 +285,18 @@ def test_a_scale_on_which_the_classifier_is_far_surer_is_named(folder, capsys):
 
 @pytest.mark.parametrize(
     ("change", "options", "words"),
-    [(lambda m: np.roll(m, -18, axis=0) & (np.arange(PX)[:, None] < 4), (),
-      "lie mostly outside the head"),
-     (lambda m: m & (np.add.outer(np.arange(PX), np.arange(PX)) == 42), ("--size", "12"),
-      "masks vanish in the resize")],
+    [
+        (
+            lambda m: np.roll(m, -18, axis=0) & (np.arange(PX)[:, None] < 4),
+            (),
+            "lie mostly outside the head",
+        ),
+        (
+            lambda m: m & (np.add.outer(np.arange(PX), np.arange(PX)) == 42),
+            ("--size", "12"),
+            "masks vanish in the resize",
+        ),
+    ],
     ids=["outside", "vanished"],
 )
 def test_masks_that_cannot_be_right_are_said(folder, capsys, change, options, words):

@@ -33,12 +33,20 @@ def rows():
                 p = 0.8 - fall * (edit == "remove") + rng.normal(0, 0.05)
                 others = [(1 - p) / 2] * 2
                 p_of = dict(zip([label, *(c for c in "ABC" if c != label)], [p, *others]))
-                made.append({
-                    "network": network, "slice_id": f"s{i}", "person_id": f"p{i // 2}",
-                    "label": label, "edit": edit, "place": place,
-                    "infill": "" if edit == "original" else "navier_stokes", "dilation_px": 0,
-                    **{f"p_{c}": p_of[c] for c in "ABC"}, "log_odds": np.log(p / (1 - p)),
-                })
+                made.append(
+                    {
+                        "network": network,
+                        "slice_id": f"s{i}",
+                        "person_id": f"p{i // 2}",
+                        "label": label,
+                        "edit": edit,
+                        "place": place,
+                        "infill": "" if edit == "original" else "navier_stokes",
+                        "dilation_px": 0,
+                        **{f"p_{c}": p_of[c] for c in "ABC"},
+                        "log_odds": np.log(p / (1 - p)),
+                    }
+                )
     return rowfiles.round_trip(pd.DataFrame(made))
 
 
@@ -86,8 +94,10 @@ def test_the_interval_of_the_area_draws_persons_for_both_networks_at_once():
         return np.mean((pairs > 0) + 0.5 * (pairs == 0))
 
     drawn = drawing.checked(reader, persons, labels)[1]
-    slow = [area(np.repeat(np.arange(24), counts[drawn.owner].astype(int)))
-            for counts in drawn.draw(300)]
+    slow = [
+        area(np.repeat(np.arange(24), counts[drawn.owner].astype(int)))
+        for counts in drawn.draw(300)
+    ]
     low, high = drawing.interval(np.array(slow), 12, 9)
     assert (found.low, found.high) == (pytest.approx(low), pytest.approx(high))
 
@@ -108,9 +118,7 @@ def test_differences_between_neighbors_are_taken_slice_by_slice(rows, scores):
     pick = (table["scale"] == "log-odds") & (table["group"] == "C")
     effects = table[pick].set_index("comparison")["effect"]
     ids = [f"s{i}" for i in range(24) if i // 2 % 3 == 2]
-    expected = [
-        net_drop(rows, "rho 0", s, "lo") - net_drop(rows, "rho 0.5", s, "lo") for s in ids
-    ]
+    expected = [net_drop(rows, "rho 0", s, "lo") - net_drop(rows, "rho 0.5", s, "lo") for s in ids]
     assert effects["rho 0 - rho 0.5"] == pytest.approx(np.mean(expected), abs=1e-4)
     assert list(effects.index) == ["rho 0 - rho 0.5", "rho 0.5 - rho 1", "slope"]
 
@@ -119,8 +127,16 @@ def test_differences_between_neighbors_are_taken_slice_by_slice(rows, scores):
 
 
 PROFILE = dataclasses.replace(
-    config.get("calibration"), size_px=64, phantom_patients=5, phantom_slices=2, epochs=1,
-    warmup_epochs=1, batch_size=8, n_places=2, n_control_places=1, n_resamples=50,
+    config.get("calibration"),
+    size_px=64,
+    phantom_patients=5,
+    phantom_slices=2,
+    epochs=1,
+    warmup_epochs=1,
+    batch_size=8,
+    n_places=2,
+    n_control_places=1,
+    n_resamples=50,
 )
 
 
@@ -145,7 +161,11 @@ def test_fitted_norms_standardize_what_random_weights_send_them():
 def finished(tmp_path_factory):
     patch = pytest.MonkeyPatch()
     for name, value in {
-        "RHOS": (0.0, 1.0), "N_RANDOM": 1, "N_SHUFFLED": 1, "TEST_PATIENTS": 3, "TEST_SLICES": 1,
+        "RHOS": (0.0, 1.0),
+        "N_RANDOM": 1,
+        "N_SHUFFLED": 1,
+        "TEST_PATIENTS": 3,
+        "TEST_SLICES": 1,
     }.items():
         patch.setattr(calibration, name, value)
     patch.setattr(classifier, "build", small_network)
@@ -158,7 +178,10 @@ def finished(tmp_path_factory):
 def test_a_run_writes_every_networks_audit_and_a_second_call_makes_none_again(finished):
     rows = rowfiles.read_table(finished / "rows_calibration.csv.gz")
     assert list(dict.fromkeys(rows["network"])) == [
-        "rho 0", "rho 1", "random 01", "shuffled 01",
+        "rho 0",
+        "rho 1",
+        "random 01",
+        "shuffled 01",
     ]
     assert rows[rows["edit"] == "original"].groupby("network").size().eq(9).all()
     assert not list(finished.rglob("checkpoint.npz"))
@@ -168,9 +191,7 @@ def test_a_run_writes_every_networks_audit_and_a_second_call_makes_none_again(fi
     assert lines == [] and (finished / "rows_calibration.csv.gz").read_bytes() == before
 
 
-def test_a_lost_audit_is_made_again_with_the_same_rows_and_without_training(
-    finished, monkeypatch
-):
+def test_a_lost_audit_is_made_again_with_the_same_rows_and_without_training(finished, monkeypatch):
     kept, lines = finished / "units" / "rho 0" / unit.ROWS / "rows.csv.gz", []
     before = kept.read_bytes()
     shutil.rmtree(kept.parent)
@@ -205,5 +226,9 @@ def test_the_tiny_version_gives_the_same_tables():
     apart = derived["table_separation"].set_index(["scale", "group"])
     assert apart.loc[("log-odds", "all"), "auc"] > 0.8
     assert set(derived) == {
-        "table_networks", "table_null", "table_planted", "table_trend", "table_separation",
+        "table_networks",
+        "table_null",
+        "table_planted",
+        "table_trend",
+        "table_separation",
     }

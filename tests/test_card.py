@@ -79,9 +79,18 @@ def test_counts_of_persons_and_slices_come_from_the_split(folder):
 
 def test_it_says_what_it_is_for_and_what_not(folder):
     text = card(folder)
-    for heading in ("Files", "Data and split", "Training", "How good, on tested patients",
-                    "Does it look at the tumor?", "Three networks", "Intended use", "Limits",
-                    "Load it", "License and credit"):
+    for heading in (
+        "Files",
+        "Data and split",
+        "Training",
+        "How good, on tested patients",
+        "Does it look at the tumor?",
+        "Three networks",
+        "Intended use",
+        "Limits",
+        "Load it",
+        "License and credit",
+    ):
         assert f"\n## {heading}\n" in text
     assert "not for diagnosis" in text and "part `test` only" in text
     for credit in ("MIT", "10.6084/m9.figshare.1512427", "CC BY 4.0", "Apache-2.0", "Google"):

@@ -26,8 +26,11 @@ def sample():
 def slow_ece(labels, p):
     error = 0
     for b in range(c.N_BINS):
-        own = [(row.max(), row.argmax() == label) for label, row in zip(labels, p, strict=True)
-               if b / c.N_BINS < row.max() <= (b + 1) / c.N_BINS]
+        own = [
+            (row.max(), row.argmax() == label)
+            for label, row in zip(labels, p, strict=True)
+            if b / c.N_BINS < row.max() <= (b + 1) / c.N_BINS
+        ]
         if own:
             confidence, right = (sum(column) / len(own) for column in zip(*own, strict=True))
             error += len(own) / len(p) * abs(right - confidence)
@@ -46,7 +49,9 @@ SLOW = {
     "accuracy": lambda y, p: reference.accuracy_score(y, p.argmax(axis=1)),
     "balanced accuracy": lambda y, p: reference.balanced_accuracy_score(y, p.argmax(axis=1)),
     "macro F1": lambda y, p: reference.f1_score(y, p.argmax(axis=1), average="macro"),
-    "ROC AUC": slow_auc, "ECE": slow_ece, "Brier": slow_brier,
+    "ROC AUC": slow_auc,
+    "ECE": slow_ece,
+    "Brier": slow_brier,
 }
 
 

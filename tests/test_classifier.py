@@ -80,7 +80,11 @@ def keras_of(folder, **environment):
     )
     inherited = {k: v for k, v in os.environ.items() if k != "KERAS_BACKEND"}
     return subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=config.ROOT,
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=config.ROOT,
         env={**inherited, "KERAS_HOME": str(folder), **environment},
     )
 

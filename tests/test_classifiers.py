@@ -30,8 +30,10 @@ def others():
     looking = _with_infills(dict.fromkeys(DROPS, 0.6), 2)
     wrong = looking["slice_id"].eq("glioma0-0") & looking["edit"].eq("original")
     looking.loc[wrong, ["p_glioma", "p_meningioma"]] = [0.1, 0.85]
-    return pd.concat([_with_infills(DROPS, 1).assign(network="hardened"),
-                      looking.assign(network="looking")], ignore_index=True)
+    return pd.concat(
+        [_with_infills(DROPS, 1).assign(network="hardened"), looking.assign(network="looking")],
+        ignore_index=True,
+    )
 
 
 @pytest.fixture(scope="module")
@@ -40,8 +42,12 @@ def table(rows, others):
 
 
 def _line(table, network, score, infill="navier_stokes", group="glioma"):
-    own = table[(table["network"] == network) & (table["score"] == score)
-                & (table["infill"] == infill) & (table["group"] == group)]
+    own = table[
+        (table["network"] == network)
+        & (table["score"] == score)
+        & (table["infill"] == infill)
+        & (table["group"] == group)
+    ]
     assert len(own) == 1
     return own.iloc[0]
 
@@ -72,8 +78,10 @@ def test_delta_counts_only_slices_with_shams():
 
 
 def test_unseen_is_the_mean_over_the_infills_that_a_slice_has(rows, table):
-    own = {i: slice_scores(rows, infill=i).set_index("slice_id")
-           for i in ("telea", "mirror", "navier_stokes")}
+    own = {
+        i: slice_scores(rows, infill=i).set_index("slice_id")
+        for i in ("telea", "mirror", "navier_stokes")
+    }
     means = []
     for slice_id, label in own["telea"]["label"].items():
         drops = [own[i]["net_drop"].get(slice_id, np.nan) for i in ("telea", "mirror")]
@@ -169,10 +177,14 @@ def test_auc_of_resampled_persons_equals_the_slow_loop_over_their_slices():
 
 def toy_rows(scores_by_person, infill="telea"):
     """One slice a person: (untouched, edited) scores."""
-    return pd.DataFrame([
-        (i, f"p{i}", "a", infill, edited, "slice", score)
-        for i, pair in enumerate(scores_by_person) for edited, score in enumerate(pair)
-    ], columns=COLUMNS)
+    return pd.DataFrame(
+        [
+            (i, f"p{i}", "a", infill, edited, "slice", score)
+            for i, pair in enumerate(scores_by_person)
+            for edited, score in enumerate(pair)
+        ],
+        columns=COLUMNS,
+    )
 
 
 def test_full_separation_is_visible_from_ten_persons_on_with_an_exact_bound():

@@ -28,7 +28,9 @@ def test_equal_runs_agree_in_every_file_and_figure(study, tmp_path, capsys):
     first, second = make(study, tmp_path / "a"), make(study, tmp_path / "b")
     names = set(compare.contents(first))
     assert names == {
-        "01_data/rows_x.csv.gz", "01_data/split.csv", "01_data/inputs.npy",
+        "01_data/rows_x.csv.gz",
+        "01_data/split.csv",
+        "01_data/inputs.npy",
         *(f"01_data/figures/fig01{end}" for end in (".png", ".svg", ".csv")),
     }
     assert cli.main(["compare", str(first), str(second)]) == 0
@@ -77,11 +79,15 @@ def test_a_folder_without_a_run_is_refused_in_words(tmp_path, capsys):
 ONE = pd.DataFrame({"p_glioma": [0.5, np.nan], "effect": [np.nan, 1.0]})
 
 
-@pytest.mark.parametrize(("other", "told"), [
-    (ONE, "other bytes, same numbers"),
-    (ONE.assign(p_glioma=[0.5, 0.5]), "numbers by up to inf (p_glioma)"),
-    (ONE.head(1), "1 rows in one only"), (ONE.head(0), "2 rows in one only"),
-    (ONE.rename(columns={"effect": "b"}), "other columns"),
-])
+@pytest.mark.parametrize(
+    ("other", "told"),
+    [
+        (ONE, "other bytes, same numbers"),
+        (ONE.assign(p_glioma=[0.5, 0.5]), "numbers by up to inf (p_glioma)"),
+        (ONE.head(1), "1 rows in one only"),
+        (ONE.head(0), "2 rows in one only"),
+        (ONE.rename(columns={"effect": "b"}), "other columns"),
+    ],
+)
 def test_the_gap_of_two_tables_is_told(other, told):
     assert compare.table_gap(ONE, other) == told

@@ -18,7 +18,9 @@ pytestmark = pytest.mark.usefixtures("three_blocks")
 
 P = [f"p_{name}" for name in config.CLASSES]
 PROFILE = dataclasses.replace(
-    TINY, phantom_patients=7, finetune_learning_rate=0.5  # fewer persons show too few planes
+    TINY,
+    phantom_patients=7,
+    finetune_learning_rate=0.5,  # fewer persons show too few planes
 )
 NETWORKS_TRIED = ("mask",)  # of the probes: each takes seconds to build
 
@@ -71,9 +73,7 @@ def test_both_networks_are_audited_with_the_planned_edits_on_the_slices_tested(s
     assert list(rows.columns) == [*made["rows_edits"].columns, "network", "p_no tumor"]
     has_no_tumor = rows["p_no tumor"].notna()
     assert set(rows.loc[has_no_tumor, "network"]) == {"looking"} and has_no_tumor.any()
-    planned = {
-        (edit.name, edit.infill) for edit in plan.network_edits(PROFILE.infills, 1)
-    }
+    planned = {(edit.name, edit.infill) for edit in plan.network_edits(PROFILE.infills, 1)}
     assert list(dict.fromkeys(rows["network"])) == ["hardened", "looking"]
     for _, own in rows.groupby("network"):
         assert set(own["slice_id"]) == slices_tested(study)

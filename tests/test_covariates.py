@@ -26,13 +26,21 @@ def planted():
     """Scores that rise by 0.02 per unit of log area and fall by 0.01 per unit of contrast."""
     scores = slice_scores(audit_rows({"meningioma": 0.3}, n_persons=11, n_slices=4))
     rng = np.random.default_rng(0)
-    table = pd.DataFrame({
-        "slice_id": scores["slice_id"], "area_px": rng.integers(50, 900, len(scores)),
-        "contrast": rng.normal(1, 0.5, len(scores)), "depth_px": rng.uniform(5, 50, len(scores)),
-    })
+    table = pd.DataFrame(
+        {
+            "slice_id": scores["slice_id"],
+            "area_px": rng.integers(50, 900, len(scores)),
+            "contrast": rng.normal(1, 0.5, len(scores)),
+            "depth_px": rng.uniform(5, 50, len(scores)),
+        }
+    )
     person = scores["person_id"].map({p: rng.normal(0, 0.05) for p in set(scores["person_id"])})
-    scores["net_drop"] = (0.02 * np.log(table["area_px"]) - 0.01 * table["contrast"] + person
-                          + rng.normal(0, 0.002, len(scores)))
+    scores["net_drop"] = (
+        0.02 * np.log(table["area_px"])
+        - 0.01 * table["contrast"]
+        + person
+        + rng.normal(0, 0.002, len(scores))
+    )
     return scores, table
 
 

@@ -1,6 +1,5 @@
 """Claims about recomputing every table from the row files alone."""
 
-
 import fake_controls
 import pandas as pd
 import pytest
@@ -10,12 +9,34 @@ from tumorcf_lib.tables import derived, study
 
 N_RESAMPLES = 40
 TABLES = {
-    "04_evaluation": {"performance", "classes", "confusion", "reliability", "information",
-                      "planes"},
-    "05_counterfactuals": {"edits", "infills", "infill_agreement", "dilations", "quality",
-                           "detector"},
-    "06_metrics": {"scores", "fall_to", "claims", "energy", "probes", "drift",
-                    "networks", "covariates", "robustness", "survival"},
+    "04_evaluation": {
+        "performance",
+        "classes",
+        "confusion",
+        "reliability",
+        "information",
+        "planes",
+    },
+    "05_counterfactuals": {
+        "edits",
+        "infills",
+        "infill_agreement",
+        "dilations",
+        "quality",
+        "detector",
+    },
+    "06_metrics": {
+        "scores",
+        "fall_to",
+        "claims",
+        "energy",
+        "probes",
+        "drift",
+        "networks",
+        "covariates",
+        "robustness",
+        "survival",
+    },
 }
 
 
@@ -48,7 +69,10 @@ def test_every_stages_tables_are_derived_and_no_others(made):
 def test_stages_called_alone_and_in_another_order_make_the_same_tables(rows, made):
     read = rows.__getitem__
     alone = derived.controls(
-        read("rows_edits"), read("rows_networks"), read("rows_probes"), read("covariates"),
+        read("rows_edits"),
+        read("rows_networks"),
+        read("rows_probes"),
+        read("covariates"),
         N_RESAMPLES,
     )
     alone |= derived.scores(read("rows_edits"), N_RESAMPLES)
@@ -67,7 +91,8 @@ def test_numbers_are_named_for_their_stage_and_are_lines_of_the_tables(made):
     scores = ["delta_drop", "sham_drop", "net_drop", "delta_focus"]
     of_classes = [f"net_drop_{name}" for name in config.CLASSES]
     assert list(numbers) == [
-        ("04_evaluation", "accuracy"), ("04_evaluation", "person_accuracy"),
+        ("04_evaluation", "accuracy"),
+        ("04_evaluation", "person_accuracy"),
         *(("06_metrics", name) for name in (*scores, *of_classes)),
     ]
     table = made["table_scores"].set_index(["score", "group"])

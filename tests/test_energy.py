@@ -10,9 +10,19 @@ from tumorcf_lib.stats import estimates, persons
 from tumorcf_lib.stats.rows import of_group
 from tumorcf_lib.tables import energy
 
-HAND = with_classes(pd.DataFrame(one_slice([
-    ("original", -1, 0.9, 0.0), ("remove", -1, 0.3, 0.2), ("sham", 0, 0.8, 0.1),
-    ("sham", 1, 0.6, 0.4), ("sham", 2, 0.7, 0.2)])))
+HAND = with_classes(
+    pd.DataFrame(
+        one_slice(
+            [
+                ("original", -1, 0.9, 0.0),
+                ("remove", -1, 0.3, 0.2),
+                ("sham", 0, 0.8, 0.1),
+                ("sham", 1, 0.6, 0.4),
+                ("sham", 2, 0.7, 0.2),
+            ]
+        )
+    )
+)
 
 
 def _unlike(n_persons=11, slope=0.1, tumor=0.0, seed=0):
@@ -27,8 +37,9 @@ def _unlike(n_persons=11, slope=0.1, tumor=0.0, seed=0):
                 drop = level + slope * np.log(rms / 0.05) + np.array([tumor, 0, 0, 0])
                 edits = [("original", -1, 0.9, 0.0), ("remove", -1, 0.9 - drop[0], rms[0])]
                 edits += [("sham", j, 0.9 - drop[j + 1], rms[j + 1]) for j in range(3)]
-                rows += one_slice(edits, slice_id=f"{label}{person}{k}",
-                                  person=f"{label}{person}", label=label)
+                rows += one_slice(
+                    edits, slice_id=f"{label}{person}{k}", person=f"{label}{person}", label=label
+                )
     return with_classes(pd.DataFrame(rows))
 
 

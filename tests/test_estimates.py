@@ -67,8 +67,9 @@ def test_matched_difference_equals_a_slow_loop_over_cells():
     first, cells = rng.random(len(values)) < 0.4, rng.integers(0, 3, len(values))
     cells[np.flatnonzero(first)[0]] = 9  # a cell of one group only
     e = estimates.bootstrap_matched_difference(values, first, cells, who, strata, n_resamples=60)
-    slow = by_loop(values, who, strata, 60,
-                   lambda i: matched_by_loop(values[i], first[i], cells[i]))
+    slow = by_loop(
+        values, who, strata, 60, lambda i: matched_by_loop(values[i], first[i], cells[i])
+    )
     assert e.value == pytest.approx(matched_by_loop(values, first, cells))
     n = e.n_persons_smallest
     assert (e.low, e.high) == pytest.approx(expanded(slow, n, n - 1))
@@ -78,8 +79,9 @@ def test_matched_difference_equals_a_slow_loop_over_cells():
 def test_copies_of_a_slice_do_not_narrow_the_interval():
     values = np.random.default_rng(16).normal(0, 1, 30)
     once, tenfold = (
-        estimates.bootstrap_mean(np.repeat(values, n), np.repeat(np.arange(30), n),
-                                 np.zeros(30 * n), n_resamples=200)
+        estimates.bootstrap_mean(
+            np.repeat(values, n), np.repeat(np.arange(30), n), np.zeros(30 * n), n_resamples=200
+        )
         for n in (1, 10)
     )
     assert (once.low, once.high) == pytest.approx((tenfold.low, tenfold.high))
@@ -90,8 +92,10 @@ def test_the_interval_covers_the_truth_about_as_often_as_promised_and_slices_wou
     rng, n_runs, n_covered, n_naive = np.random.default_rng(18), 300, 0, 0
     for _ in range(n_runs):
         values, who, strata = sample(rng, n_persons=45)
-        e, naive = (estimates.bootstrap_mean(values, unit, strata, n_resamples=250)
-                    for unit in (who, np.arange(len(values))))
+        e, naive = (
+            estimates.bootstrap_mean(values, unit, strata, n_resamples=250)
+            for unit in (who, np.arange(len(values)))
+        )
         n_covered += e.low <= 0 <= e.high
         n_naive += naive.low <= 0 <= naive.high
     assert 0.89 <= n_covered / n_runs <= 0.98
@@ -116,8 +120,12 @@ def test_the_interval_of_few_patients_covers_more_than_plain_percentiles(n_perso
 @pytest.mark.parametrize("n_persons", [10, 13])
 def test_p_value_is_below_5_percent_in_about_5_percent_of_true_nulls(n_persons):
     rng, who = np.random.default_rng(19), np.arange(n_persons)
-    p = [estimates.bootstrap_mean(rng.normal(0, 1, n_persons), who, np.zeros(n_persons),
-                                  n_resamples=200, null=0).p for _ in range(600)]
+    p = [
+        estimates.bootstrap_mean(
+            rng.normal(0, 1, n_persons), who, np.zeros(n_persons), n_resamples=200, null=0
+        ).p
+        for _ in range(600)
+    ]
     assert 0.025 < np.mean(np.array(p) < 0.05) < 0.08
 
 
@@ -156,12 +164,15 @@ def test_resamples_with_an_empty_group_are_left_out():
     assert (e.value, e.low, e.high) == (4, 4, 4)
 
 
-@pytest.mark.parametrize("values, who, strata, words", [
-    ([], [], [], "one value per slice"),
-    ([1.0, np.nan], ["a", "b"], [0, 0], "1 of 2 values are NaN"),
-    ([1.0, 2.0], ["a"], [0, 0], "`persons` has shape"),
-    ([1.0, 2.0], ["a", "a"], [0, 1], "more than one stratum .first: 'a'"),
-])
+@pytest.mark.parametrize(
+    "values, who, strata, words",
+    [
+        ([], [], [], "one value per slice"),
+        ([1.0, np.nan], ["a", "b"], [0, 0], "1 of 2 values are NaN"),
+        ([1.0, 2.0], ["a"], [0, 0], "`persons` has shape"),
+        ([1.0, 2.0], ["a", "a"], [0, 1], "more than one stratum .first: 'a'"),
+    ],
+)
 def test_unusable_arrays_are_refused_by_name(values, who, strata, words):
     with pytest.raises(persons.StatsInputError, match=words):
         estimates.bootstrap_mean(values, who, strata)

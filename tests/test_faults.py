@@ -155,7 +155,8 @@ OF_THE_FOLDER = {
     "a number far off": foreign(99999, label=3, patient="new"),
     "an old version of a slice": foreign(5, "older", label=2, patient="MR1", size=20),
     "a slice under another number": lambda folder: (folder / "77.mat").write_bytes(
-        mat_bytes(folder.parent, 3, label=1, patient="P0b")),
+        mat_bytes(folder.parent, 3, label=1, patient="P0b")
+    ),
     "folds beside": lambda folder: (folder / "cvind.mat").write_bytes(b"of no concern"),
     "an archive of something else": lambda folder: zipfile.ZipFile(folder / "own.zip", "w").close(),
     "a tar beside": lambda folder: (folder / "brain.tar.gz").write_bytes(b"x"),

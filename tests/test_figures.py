@@ -46,8 +46,12 @@ def figures():
 
 def test_every_figure_is_tested_but_the_calibration():
     modules = (controls, forests, scores, slices, studies, training)
-    found = {name for module in modules for name, value in vars(module).items()
-             if inspect.isfunction(value) and hasattr(value, "__wrapped__")}
+    found = {
+        name
+        for module in modules
+        for name, value in vars(module).items()
+        if inspect.isfunction(value) and hasattr(value, "__wrapped__")
+    }
     assert found - {"known_answers"} == set(NAMES)  # that one is drawn in test_calibration.py
 
 
@@ -65,8 +69,12 @@ def test_nothing_is_cut_off_no_title_or_name_covers_another_and_the_tag_is_below
     drawn += [ax.get_tightbbox(renderer) for ax in shown]
     assert tag.get_text() == "phantom"
     assert min(box.y0 for box in drawn) > tag.get_window_extent(renderer).y1 - 1  # pixel
-    titles = [title.get_window_extent(renderer) for ax in shown
-              for title in (ax.title, ax._left_title) if title.get_text()]
+    titles = [
+        title.get_window_extent(renderer)
+        for ax in shown
+        for title in (ax.title, ax._left_title)
+        if title.get_text()
+    ]
     assert not any(a.overlaps(b) for k, a in enumerate(titles) for b in titles[k + 1 :])
     for ax in shown:
         names = [label for label in ax.get_yticklabels() if label.get_text()]
@@ -136,8 +144,12 @@ def test_two_processes_draw_the_same_bytes(tmp_path):
     said = []
     for seed in ("1", "2"):
         done = subprocess.run(
-            [sys.executable, "-c", DRAW, str(tmp_path)], cwd=config.ROOT, text=True, check=True,
-            env={**os.environ, "PYTHONHASHSEED": seed}, stdout=subprocess.PIPE,
+            [sys.executable, "-c", DRAW, str(tmp_path)],
+            cwd=config.ROOT,
+            text=True,
+            check=True,
+            env={**os.environ, "PYTHONHASHSEED": seed},
+            stdout=subprocess.PIPE,
         )
         said.append(done.stdout.split())
     assert [said[0][k] for k in (0, 2)] == [".png", ".svg"]

@@ -24,8 +24,11 @@ def test_primary_claims_stand_beside_the_band_of_networks_that_know_nothing():
     table = cases.primary()
     ax = forests.primary(table).axes[0]
     _shown(ax, table)
-    bands = [band.get_paths()[0].get_extents().intervalx for band in ax.collections
-             if band.get_paths() and np.isfinite(band.get_paths()[0].vertices).all()]
+    bands = [
+        band.get_paths()[0].get_extents().intervalx
+        for band in ax.collections
+        if band.get_paths() and np.isfinite(band.get_paths()[0].vertices).all()
+    ]
     assert [-0.05, 0.05] in [pytest.approx(list(band)) for band in bands]
 
 
@@ -63,8 +66,9 @@ def test_energy_prints_the_three_net_drops_of_each_group():
     fig = controls.energy(table)
     own = table[table["scale"] == "probability"]
     _shown(fig.axes[0], own)
-    assert sorted(_numbers(fig)) == sorted([*map(forests.number, own.to_dict("records")),
-                                            "effect [95 %]"])
+    assert sorted(_numbers(fig)) == sorted(
+        [*map(forests.number, own.to_dict("records")), "effect [95 %]"]
+    )
     ratio = table[(table["quantity"] == "rms_ratio") & (table["group"] == "glioma")]["effect"]
     assert any(f"glioma (removal: {ratio.iloc[0]:.1f} ×" in text for text in cases.texts(fig))
 
@@ -119,8 +123,12 @@ def test_every_variant_has_its_mark_in_the_row_of_its_kind():
     table = cases.variants()
     fig = controls.robustness(table)
     names = [label.get_text() for label in fig.axes[0].get_yticklabels()]
-    assert names == ["as the study does it", "other infills (2)", "hardened network",
-                     "looking network"]
+    assert names == [
+        "as the study does it",
+        "other infills (2)",
+        "hardened network",
+        "looking network",
+    ]
     for ax, group in zip(fig.axes, cases.GROUPS, strict=True):
         own = table[(table["group"] == group) & (table["scale"] == "probability")]
         _shown(ax, own)

@@ -69,8 +69,11 @@ def test_fall_to_stacks_shares_to_one_in_the_order_of_edits():
 def test_dilations_run_from_small_to_large():
     table = cases.dilations()
     for ax, group in zip(scores.dilations(table).axes, cases.GROUPS, strict=True):
-        curves = [line for line in ax.lines if len(line.get_xdata()) == 4
-                  and line.get_marker() in ("s", "o")]
+        curves = [
+            line
+            for line in ax.lines
+            if len(line.get_xdata()) == 4 and line.get_marker() in ("s", "o")
+        ]
         for line, score in zip(curves, ("sham_drop", "net_drop"), strict=True):
             own = table[(table["group"] == group) & (table["score"] == score)]
             assert line.get_xdata().tolist() == [-1, 0, 4, 9]
@@ -100,8 +103,17 @@ def test_a_history_without_validation_is_refused():
 def test_confusion_writes_counts_and_shares_of_the_true_class():
     fig = training.confusion(cases.confusion(((8, 2, 0), (0, 5, 5), (0, 0, 0))))
     cells = [text.get_text() for text in fig.axes[0].texts]
-    assert cells == ["8\n80.0%", "2\n20.0%", "0\n0.0%", "0\n0.0%", "5\n50.0%", "5\n50.0%",
-                     "0\n0.0%", "0\n0.0%", "0\n0.0%"]
+    assert cells == [
+        "8\n80.0%",
+        "2\n20.0%",
+        "0\n0.0%",
+        "0\n0.0%",
+        "5\n50.0%",
+        "5\n50.0%",
+        "0\n0.0%",
+        "0\n0.0%",
+        "0\n0.0%",
+    ]
 
 
 def test_reliability_bars_are_the_accuracies_of_filled_bins_and_titles_differ():

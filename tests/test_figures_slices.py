@@ -110,8 +110,9 @@ def test_twins_stand_at_the_share_that_they_call_right_in_the_color_of_what_they
 def test_near_duplicates_are_drawn_by_kind_and_the_nearer_kind_lies_left():
     right = studies.leak(cases.leak(), cases.duplicates(), cases.summary()).axes[1]
     curves = [line for line in right.lines if len(line.get_xdata()) == 5]
-    assert [line.get_label() for line in curves] == [k.replace("person", "patient")
-                                                     for k in KINDS[:2]]
+    assert [line.get_label() for line in curves] == [
+        k.replace("person", "patient") for k in KINDS[:2]
+    ]
     assert [line.get_xdata()[1] for line in curves] == [20, 30]
     assert all(line.get_ydata()[-1] == 1 for line in curves)
     fig = studies.leak(cases.leak(), cases.duplicates(()), cases.summary())

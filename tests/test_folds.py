@@ -48,7 +48,8 @@ def finished(tmp_path_factory):
         patch.setattr(crossval.splits, "check", lambda table, **_: table)
         patch.setattr(classifier, "build", tiny_study.small_network)
         patch.setitem(
-            crossval.RECIPES, "one epoch",
+            crossval.RECIPES,
+            "one epoch",
             {"epochs": 1, "warmup_epochs": 1, "size_px": 32, "validates": True},
         )
         study = tiny_study.run_to_inputs(tmp_path_factory.mktemp("cv"), PROFILE)
@@ -81,8 +82,9 @@ def copied(study, folder):
 
 
 def test_every_slice_is_tested_once_by_a_network_that_never_saw_its_person(finished):
-    rows, split = read(finished, "rows_predictions"), rowfiles.read_table(
-        finished.folder / "01_data" / "split.csv"
+    rows, split = (
+        read(finished, "rows_predictions"),
+        rowfiles.read_table(finished.folder / "01_data" / "split.csv"),
     )
     own = rows[rows["network"] == "plain"]
     assert sorted(own["slice_id"]) == sorted(split["slice_id"].unique())
@@ -95,23 +97,24 @@ def test_every_slice_is_audited_and_says_what_its_network_predicted(finished):
     original = edits[edits["edit"] == "original"].set_index("slice_id")
     as_is = rows[rows["network"] == "plain"].set_index("slice_id")
     assert set(original.index) == set(as_is.index)
-    np.testing.assert_allclose(
-        original.loc[as_is.index, P], as_is[P], atol=publish.ROW_TOLERANCE
-    )
+    np.testing.assert_allclose(original.loc[as_is.index, P], as_is[P], atol=publish.ROW_TOLERANCE)
 
 
 def test_a_network_that_can_say_no_tumor_stands_beside_the_others_in_every_table(finished):
     rows = read(finished, "rows_predictions")
-    looking, others = (rows[is_it] for is_it in (
-        rows["network"] == "looking", rows["network"] != "looking"))
+    looking, others = (
+        rows[is_it] for is_it in (rows["network"] == "looking", rows["network"] != "looking")
+    )
     assert others["p_no tumor"].isna().all()
     np.testing.assert_allclose(looking[[*P, "p_no tumor"]].sum(axis=1), 1, atol=1e-5)
 
     everything = side_studies.reader(finished.folder)
     tables = pooled_tables.derive(everything, 50)
     still = tables["table_still_right"].set_index(["network", "group", "edit"])["share"]
-    right = looking["label"] == np.array([*CLASSES, "no tumor"])[
-        looking[[*P, "p_no tumor"]].to_numpy().argmax(axis=1)]
+    right = (
+        looking["label"]
+        == np.array([*CLASSES, "no tumor"])[looking[[*P, "p_no tumor"]].to_numpy().argmax(axis=1)]
+    )
     by_patient = right.groupby(looking["person_id"]).mean().mean()
     assert still["looking", "all", "original"] == pytest.approx(by_patient)
     scored = pooled_tables.derive(lambda name: without_looking(everything(name)), 50)
@@ -415,8 +418,15 @@ def predictions_of(p_true, *, fold=0, seed=0, start=0):
     for i, p in enumerate(p_true, start):
         label = CLASSES[i % 3]
         others = (1 - p) / 2
-        row = {"network": "plain", "training_seed": seed, "fold": fold, "slice_id": i,
-               "patient_id": f"p{i}", "person_id": f"p{i}", "label": label}
+        row = {
+            "network": "plain",
+            "training_seed": seed,
+            "fold": fold,
+            "slice_id": i,
+            "patient_id": f"p{i}",
+            "person_id": f"p{i}",
+            "label": label,
+        }
         rows.append(row | {f"p_{name}": p if name == label else others for name in CLASSES})
     return pd.DataFrame(rows)
 
@@ -462,10 +472,12 @@ def test_one_network_the_mean_over_seeds_and_averaged_probabilities_are_told_apa
 
 
 def test_only_whole_seeds_count_but_every_network_that_knows_nothing():
-    rows = pd.concat([
-        *(predictions_of([0.9] * 3, fold=fold, start=3 * fold) for fold in range(3)),
-        predictions_of([0.9] * 3, seed=1),
-        predictions_of([0.9] * 3, seed=2).assign(network="shuffled"),
-    ])
+    rows = pd.concat(
+        [
+            *(predictions_of([0.9] * 3, fold=fold, start=3 * fold) for fold in range(3)),
+            predictions_of([0.9] * 3, seed=1),
+            predictions_of([0.9] * 3, seed=2).assign(network="shuffled"),
+        ]
+    )
     kept = pooled_tables.complete(rows)[["network", "training_seed"]].drop_duplicates()
     assert kept.to_numpy().tolist() == [["plain", 0], ["shuffled", 2]]

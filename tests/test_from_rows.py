@@ -45,8 +45,9 @@ def test_tables_numbers_and_hashes_are_those_of_the_run(renewed):
 @pytest.mark.parametrize("name", AGAIN)
 def test_a_figure_is_drawn_as_its_notebook_draws_it(renewed, name):
     """Within the gray levels that other versions of fonts may move; not another picture."""
-    again, notebook = (np.asarray(Image.open(f / f"{name}.png").convert("L"), float)
-                       for f in (renewed[0], DEMO))
+    again, notebook = (
+        np.asarray(Image.open(f / f"{name}.png").convert("L"), float) for f in (renewed[0], DEMO)
+    )
     assert again.shape == notebook.shape
     assert np.abs(again - notebook).mean() < 0.5
 

@@ -1,6 +1,5 @@
 """Claims about what a removed region is filled with, against slow and obvious references."""
 
-
 import cv2
 import numpy as np
 import pytest

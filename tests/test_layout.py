@@ -2,6 +2,8 @@
 
 import ast
 import graphlib
+import subprocess
+import sys
 
 import pytest
 
@@ -53,6 +55,13 @@ def test_what_knows_arrays_only_lies_below_what_knows_files_and_networks():
 def test_a_package_says_what_it_is_for(package):
     words = ast.get_docstring(ast.parse((LIBRARY / package / "__init__.py").read_text()))
     assert words and words.endswith(".")
+
+
+@pytest.mark.parametrize("words", [["check"], ["format", "--check"]], ids=" ".join)
+def test_ruff_has_nothing_to_say(words):
+    ruff = [sys.executable, "-m", "ruff", *words, "--no-cache", str(config.ROOT)]
+    told = subprocess.run(ruff, capture_output=True, text=True)
+    assert told.returncode == 0, told.stdout + told.stderr
 
 
 def test_modules_are_short_and_give_no_name_a_second_address():

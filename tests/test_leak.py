@@ -33,8 +33,14 @@ def cohort():
                 patients.append(f"MR{person:04d}{letter}")
     slices = np.array(slices)
     return from_arrays(
-        slices, np.zeros(slices.shape, bool), labels, patients, classes=("A", "B", "C"),
-        name="planted", source="Patterns drawn at random.", slice_ids=range(1, len(slices) + 1),
+        slices,
+        np.zeros(slices.shape, bool),
+        labels,
+        patients,
+        classes=("A", "B", "C"),
+        name="planted",
+        source="Patterns drawn at random.",
+        slice_ids=range(1, len(slices) + 1),
     )
 
 
@@ -66,7 +72,8 @@ def rows(finished):
 @pytest.fixture(scope="module")
 def table(rows):
     return leak_tables.leak_table(rows, n_resamples=200).set_index(
-        ["labels", "arm", "score", "group"])
+        ["labels", "arm", "score", "group"]
+    )
 
 
 @pytest.mark.parametrize("labels", [OWN, SHUFFLED])
@@ -92,8 +99,10 @@ def test_what_tells_the_class_needs_no_leak_and_the_leak_is_worth_nothing(rows):
 
 def test_differences_are_of_the_same_slices_patient_by_patient(rows, table):
     own = rows[rows["labels"] == OWN].assign(
-        right=lambda t: t[["p_A", "p_B", "p_C"]].to_numpy().argmax(axis=1)
-        == t["shown_label"].map({"A": 0, "B": 1, "C": 2})
+        right=lambda t: (
+            t[["p_A", "p_B", "p_C"]].to_numpy().argmax(axis=1)
+            == t["shown_label"].map({"A": 0, "B": 1, "C": 2})
+        )
     )
     wide = own.pivot(index="slice_id", columns="arm", values="right").astype(float)
     row = table.loc[(OWN, DIFFERENCE, "right", "all")]
@@ -112,8 +121,10 @@ def test_both_arms_test_the_same_half_and_learn_from_as_many_slices_of_each_clas
     assert (rows.loc[~known, "n_own_trained"] == 0).all()
     persons, labels = cohort.persons, cohort.labels
     is_tested = np.isin(persons, np.unique(persons)[:24])
-    apart, known = (leak.arm_parts(persons, labels, is_tested, arm, np.random.default_rng(0))
-                    for arm in (APART, KNOWN))
+    apart, known = (
+        leak.arm_parts(persons, labels, is_tested, arm, np.random.default_rng(0))
+        for arm in (APART, KNOWN)
+    )
     assert (np.bincount(labels[apart == "train"]) == np.bincount(labels[known == "train"])).all()
     assert ((apart == "test") == (known == "test")).all()
     assert not (apart[is_tested] == "train").any() and (known[is_tested] == "train").any()
@@ -177,8 +188,16 @@ def test_the_network_of_an_arm_learns_the_labels_shown(tmp_path, cohort):
     )
     prepared = preprocess.prepare(cohort.subset(range(60)), 32)
     parts = np.where(np.arange(60) % 2, "train", "test")
-    own = unit.Unit(tmp_path, profile, prepared, parts, 0, {}, (prepared.labels + 1) % 3,
-                    names={"labels": SHUFFLED, "arm": APART, "fold": 0})
+    own = unit.Unit(
+        tmp_path,
+        profile,
+        prepared,
+        parts,
+        0,
+        {},
+        (prepared.labels + 1) % 3,
+        names={"labels": SHUFFLED, "arm": APART, "fold": 0},
+    )
     p = unit.trained(own, progress=lambda line: None)(prepared.slices[:5])
     assert p.shape == (5, 3) and p.sum(axis=1) == pytest.approx(np.ones(5), abs=1e-5)
     history = unit.history_of(tmp_path / unit.NETWORK)

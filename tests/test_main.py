@@ -28,7 +28,8 @@ def ran(monkeypatch):
     """What the runner of notebooks was called with."""
     calls = {}
     monkeypatch.setattr(
-        notebooks, "run", lambda study, **options: calls.update(study=study, **options))
+        notebooks, "run", lambda study, **options: calls.update(study=study, **options)
+    )
     return calls
 
 
@@ -47,11 +48,22 @@ def test_options_reach_the_runner(ran, first):
     assert (ran["first"], ran["last"], ran["fresh"]) == ("04", "5", True)
 
 
-@pytest.mark.parametrize("typed", [
-    ["--seed", "-1"], ["--seed", str(2**32)], ["--seed", "1.0"], ["--data", ""], ["--profile="],
-    ["--profil", "demo"], ["--profile"], ["--lab", "--fresh"], ["--lab", "--test"],
-    ["--test", "--profile", "demo"], ["--setup", "--seed", "1"],
-])
+@pytest.mark.parametrize(
+    "typed",
+    [
+        ["--seed", "-1"],
+        ["--seed", str(2**32)],
+        ["--seed", "1.0"],
+        ["--data", ""],
+        ["--profile="],
+        ["--profil", "demo"],
+        ["--profile"],
+        ["--lab", "--fresh"],
+        ["--lab", "--test"],
+        ["--test", "--profile", "demo"],
+        ["--setup", "--seed", "1"],
+    ],
+)
 def test_wrong_options_are_refused_in_words(typed, capsys):
     with pytest.raises(SystemExit) as stop:
         cli.main(["run_all", *typed])
@@ -83,7 +95,8 @@ def test_another_python_is_told_which_one_has_the_packages():
         "sys.exit(cli.main(['status', '--profile', 'smoke']))"
     )
     done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=config.ROOT)
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=config.ROOT
+    )
     assert done.returncode == 1
     assert f"This Python ({sys.executable}) lacks the package numpy" in done.stderr
 
@@ -138,8 +151,10 @@ def test_a_folder_that_was_named_and_has_no_dataset_is_an_error(
     assert not (tmp_path / "typo").exists()
 
 
-@pytest.mark.parametrize("command", [
-    ["calibrate"], ["run", "--profile", "calibration"], ["leak"], ["scratch", "--minutes", "1"]])
+@pytest.mark.parametrize(
+    "command",
+    [["calibrate"], ["run", "--profile", "calibration"], ["leak"], ["scratch", "--minutes", "1"]],
+)
 def test_a_study_without_notebooks_runs_alone(monkeypatch, tmp_path, capsys, command):
     from tumorcf_lib.study import calibration, leak, scratch
 
@@ -157,13 +172,19 @@ def test_a_study_without_notebooks_runs_alone(monkeypatch, tmp_path, capsys, com
 
 def test_the_script_forwards_to_the_command_line_of_its_own_python(tmp_path):
     python = tmp_path / "python"
-    python.write_text('#!/bin/sh\ncase "$1" in *pins.py) exit 0 ;; esac\n'
-                      f'exec {sys.executable} "$@"\n')
+    python.write_text(
+        f'#!/bin/sh\ncase "$1" in *pins.py) exit 0 ;; esac\nexec {sys.executable} "$@"\n'
+    )
     python.chmod(0o755)
     search = {"PATH": f"{tmp_path}:{os.environ['PATH']}", "VIRTUAL_ENV": str(tmp_path)}
     done = subprocess.run(
-        [shutil.which("sh"), str(config.ROOT / "run_all.sh"), "--setup"], cwd=tmp_path, check=False,
-        capture_output=True, text=True, env=os.environ | search)
+        [shutil.which("sh"), str(config.ROOT / "run_all.sh"), "--setup"],
+        cwd=tmp_path,
+        check=False,
+        capture_output=True,
+        text=True,
+        env=os.environ | search,
+    )
     assert done.stdout.startswith("Python of this project: "), done.stderr
 
 
@@ -174,5 +195,6 @@ def test_importing_the_library_loads_neither_networks_nor_notebook_software():
         "print({'keras', 'tensorflow', 'nbformat', 'papermill'} & set(sys.modules) or 'none')"
     )
     done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=config.ROOT)
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=config.ROOT
+    )
     assert done.stdout.strip() == "none", done.stderr

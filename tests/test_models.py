@@ -131,8 +131,9 @@ def test_copies_have_the_same_weights_in_another_order_and_the_file_is_left_alon
     one, two = (adapter.Probabilities(next(found), CLASSES)(slices) for _ in range(2))
     assert np.abs(one - two).max() > 0.01 and np.abs(one - truth(slices)).max() > 0.01
     found.close()
-    np.testing.assert_allclose(adapter.Probabilities(model.raw, CLASSES)(slices), truth(slices),
-                               atol=1e-5)  # its own weights again
+    np.testing.assert_allclose(
+        adapter.Probabilities(model.raw, CLASSES)(slices), truth(slices), atol=1e-5
+    )  # its own weights again
     assert path.read_bytes() == before
 
 
@@ -195,11 +196,13 @@ def test_keras_files_run_and_can_be_redrawn(tmp_path, slices, ending):
 
 
 ANSWERS = {
-    "list": (lambda p: p.tolist(), ""), "tuple": (lambda p: (p, None), ""),
+    "list": (lambda p: p.tolist(), ""),
+    "tuple": (lambda p: (p, None), ""),
     "dict": (lambda p: {"probs": p, "label": p.argmax(1)}, ""),
     "rows of dicts": (lambda p: [dict(zip(CLASSES, row, strict=True)) for row in p], ""),
     "logits": (lambda p: np.log(p) + 3, "logits, a softmax"),
-    "log": (np.log, "logarithms"), "percent": (lambda p: 100 * p, "percent"),
+    "log": (np.log, "logarithms"),
+    "percent": (lambda p: 100 * p, "percent"),
     "one sigmoid": (lambda p: p[:, 1], "probability of 'right'"),
     "one column": (lambda p: p[:, 1:], "probability of 'right'"),
     "one logit": (lambda p: np.log(p[:, 1:] / p[:, :1]), "logit of 'right'"),

@@ -1,6 +1,5 @@
 """Near duplicates: the hash, the comparisons against a slow loop, and planted copies."""
 
-
 import cv2
 import numpy as np
 import pandas as pd
@@ -23,7 +22,12 @@ def cohort_of(slices, patients, labels=None):
     slices = np.array(slices)
     labels = np.zeros(len(slices), int) if labels is None else labels
     return from_arrays(
-        slices, slices > 1e6, labels, patients, classes=("A", "B"), name="drawn",
+        slices,
+        slices > 1e6,
+        labels,
+        patients,
+        classes=("A", "B"),
+        name="drawn",
         source="Drawn at random.",
     )
 
@@ -52,15 +56,22 @@ def made_rows(distance_of, *, n_stems=12, n_candidates_of=lambda kind: 12):
     for stem in range(n_stems):
         for i in range(4):
             for kind, partner in (
-                (tables.SAME_STEM, f"MR{stem}B"), (tables.SAME_SERIES, "MR90"),
+                (tables.SAME_STEM, f"MR{stem}B"),
+                (tables.SAME_SERIES, "MR90"),
                 (tables.SAME_SERIES, "MR91"),
             ):
-                rows.append({
-                    "slice_id": 10 * stem + i, "patient_id": f"MR{stem}", "person_id": f"MR{stem}",
-                    "label": "A", "kind": kind, "partner_id": partner,
-                    "n_candidates": n_candidates_of(partner),
-                    "distance": distance_of(kind, partner, stem, i),
-                })
+                rows.append(
+                    {
+                        "slice_id": 10 * stem + i,
+                        "patient_id": f"MR{stem}",
+                        "person_id": f"MR{stem}",
+                        "label": "A",
+                        "kind": kind,
+                        "partner_id": partner,
+                        "n_candidates": n_candidates_of(partner),
+                        "distance": distance_of(kind, partner, stem, i),
+                    }
+                )
     return pd.DataFrame(rows)
 
 

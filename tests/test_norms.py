@@ -64,7 +64,7 @@ def test_averaged_weights_come_with_statistics_of_their_own_and_go_again(fused):
     optimizer = keras.optimizers.AdamW(0.1, use_ema=True, ema_momentum=0.5)
     model.compile(optimizer, "categorical_crossentropy")
     for start in (0, 10, 20):
-        model.train_on_batch(SLICES[start:start + 10, ..., None], np.eye(3)[[0, 1] * 5])
+        model.train_on_batch(SLICES[start : start + 10, ..., None], np.eye(3)[[0, 1] * 5])
     last = [np.array(v) for v in model.variables]
     with recipe.averaged_weights(model, Slices()):
         kernel = float(np.ravel(model.layers[1].kernel)[0])
@@ -76,9 +76,7 @@ def test_averaged_weights_come_with_statistics_of_their_own_and_go_again(fused):
 
 def test_later_blocks_are_skipped_more_often_and_never_when_asked_for_an_answer():
     slices = keras.Input((32, 32, 3))
-    model = keras.Model(
-        slices, backbones.efficientnet_lite0(slices, None, stochastic_depth=0.2)
-    )
+    model = keras.Model(slices, backbones.efficientnet_lite0(slices, None, stochastic_depth=0.2))
     skips = [layer for layer in model.layers if isinstance(layer, layers.Dropout)]
     rates = [layer.rate for layer in skips]
     assert rates == sorted(rates) and 0 < rates[0] < rates[-1] < 0.2
@@ -92,7 +90,5 @@ def test_without_validation_all_but_the_tested_patients_are_trained_on():
     model = network(layers.BatchNormalization())
     parts = np.array(["train"] * 20 + ["validation"] * 10 + ["test"] * 10)
     labels = np.arange(40) % 3
-    trained, validated = training.split_parts(
-        model, SLICES, labels, labels, parts, validates=False
-    )
+    trained, validated = training.split_parts(model, SLICES, labels, labels, parts, validates=False)
     assert trained.index.tolist() == list(range(30)) and len(validated) == 0

@@ -14,10 +14,19 @@ NOTEBOOKS = sorted(config.NOTEBOOKS.glob("*.ipynb"))
 NUMBERED = [config.NOTEBOOKS / f"{name}.ipynb" for name in stages.NAMES]
 TAUGHT = [path for path in NOTEBOOKS if path.stem != "audit_your_model"]
 JARGON = {
-    "sham": "**sham**", "Net-Drop": "**Net-Drop**", "silhouette": "**silhouette**",
-    "z-score": "**z-score**", "probe": "**probe**", "drift": "**drift**", "energy": "**energy**",
-    "temperature": "**temperature**", "Holm": "(Holm", "hardened": "**hardened**",
-    "saliency": "**saliency map**", "canary": "**canary**", "phantom": "**phantom**",
+    "sham": "**sham**",
+    "Net-Drop": "**Net-Drop**",
+    "silhouette": "**silhouette**",
+    "z-score": "**z-score**",
+    "probe": "**probe**",
+    "drift": "**drift**",
+    "energy": "**energy**",
+    "temperature": "**temperature**",
+    "Holm": "(Holm",
+    "hardened": "**hardened**",
+    "saliency": "**saliency map**",
+    "canary": "**canary**",
+    "phantom": "**phantom**",
 }
 """Word -> how it stands where it is introduced."""
 
@@ -43,8 +52,11 @@ def tags(cell):
 
 def shown(cell):
     """Markdown that a code cell displayed."""
-    return ["".join(o["data"]["text/markdown"]) for o in cell["outputs"]
-            if "text/markdown" in o.get("data", {})]
+    return [
+        "".join(o["data"]["text/markdown"])
+        for o in cell["outputs"]
+        if "text/markdown" in o.get("data", {})
+    ]
 
 
 every_notebook = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
@@ -119,8 +131,11 @@ def test_no_shell_no_change_of_folder_no_absolute_path(path):
 @every_taught
 def test_every_figure_is_read_out_and_doubted(path):
     cells = load(path)
-    pictured = [i for i, cell in enumerate(cells) if any(
-        "image/png" in o.get("data", {}) for o in cell.get("outputs", []))]
+    pictured = [
+        i
+        for i, cell in enumerate(cells)
+        if any("image/png" in o.get("data", {}) for o in cell.get("outputs", []))
+    ]
     for i in pictured:
         assert any(re.search(r"\w.*\.$", words) for words in shown(cells[i])), text(cells[i])
         after = next(cell for cell in cells[i:] if cell["cell_type"] == "markdown")
@@ -128,7 +143,8 @@ def test_every_figure_is_read_out_and_doubted(path):
     for cell in code_cells(path):
         if "save_figure(" in text(cell):
             assert "shows_slices=" in text(cell) and "reading.show(\n    fig" in text(cell).replace(
-                "reading.show(fig", "reading.show(\n    fig")
+                "reading.show(fig", "reading.show(\n    fig"
+            )
 
 
 @every_taught

@@ -42,9 +42,7 @@ def published_weights(rng=None):
 
     Random numbers that keep activations in range; zeros without ``rng``.
     """
-    network = keras.applications.ResNet50(
-        include_top=False, weights=None, input_shape=(64, 64, 3)
-    )
+    network = keras.applications.ResNet50(include_top=False, weights=None, input_shape=(64, 64, 3))
     found = {}
     for layer in network.layers:
         arrays = {}

@@ -1,6 +1,5 @@
 """The phantom cohort: repeatable bytes, masks where they belong, classes that differ."""
 
-
 import numpy as np
 import pytest
 from scipy import ndimage
@@ -21,9 +20,7 @@ def cohort():
 def plans():
     """Many patients' plans, drawn without rendering a slice."""
     anatomy = load_anatomy()
-    return [
-        phantom.plan_patient(np.random.default_rng([5, i]), i % 3, anatomy) for i in range(600)
-    ]
+    return [phantom.plan_patient(np.random.default_rng([5, i]), i % 3, anatomy) for i in range(600)]
 
 
 def room_mm(points_mm):
@@ -79,9 +76,9 @@ def test_air_is_dark_and_scalp_is_brighter_than_brain(cohort):
 
 
 def test_meningiomas_reach_the_dura_and_gliomas_are_centered_deep(plans):
-    reach = np.array([
-        -room_mm([plan.site.center_mm])[0] - plan.site.radii_mm.max() for plan in plans
-    ])
+    reach = np.array(
+        [-room_mm([plan.site.center_mm])[0] - plan.site.radii_mm.max() for plan in plans]
+    )
     depth = np.array([-room_mm([plan.site.center_mm])[0] for plan in plans])
     labels = np.array([plan.label for plan in plans])
     assert (reach[labels == MENINGIOMA] < 0).all()  # the outermost part lies beyond the dura
@@ -137,7 +134,9 @@ def test_site_and_look_can_be_drawn_apart():
         for label, name in enumerate(CLASSES):
             rng = np.random.default_rng([label, 1])
             plan = phantom.Plan(
-                label=label, plane="coronal", phase=0.5,
+                label=label,
+                plane="coronal",
+                phase=0.5,
                 site=tumors.choose_site(rng, kind, anatomy),
                 look=tumors.choose_look(rng, name),
                 pose=slices.choose_pose(rng),
@@ -161,16 +160,20 @@ def test_painting_changes_no_pixel_far_from_the_lesion():
 @pytest.mark.parametrize(
     "change",
     [
-        {"n_patients": 0}, {"n_patients": 2.0}, {"n_slices": 0}, {"n_slices": True},
-        {"size_px": 63}, {"size_px": 2000}, {"seed": -1}, {"seed": None},
+        {"n_patients": 0},
+        {"n_patients": 2.0},
+        {"n_slices": 0},
+        {"n_slices": True},
+        {"size_px": 63},
+        {"size_px": 2000},
+        {"seed": -1},
+        {"seed": None},
     ],
 )
 def test_bad_arguments_are_named_with_their_range(change):
     arguments = {"n_patients": 1, "n_slices": 1, "size_px": 64, "seed": 0} | change
     with pytest.raises(phantom.InvalidPhantomError, match=next(iter(change))) as error:
-        phantom.make_cohort(
-            arguments.pop("n_patients"), arguments.pop("n_slices"), **arguments
-        )
+        phantom.make_cohort(arguments.pop("n_patients"), arguments.pop("n_slices"), **arguments)
     assert repr(next(iter(change.values()))) in str(error.value)
 
 

@@ -160,8 +160,10 @@ def test_tumor_blanked_slices_hold_nothing_of_the_look():
     labels = cohort.labels
     trained = np.arange(len(labels)) < 600  # persons are apart: one slice each
     probe = make_pipeline(StandardScaler(), LogisticRegression(C=0.01, max_iter=500))
-    right = (probe.fit(features[trained], labels[trained]).predict(features[~trained])
-             == labels[~trained]).sum()
+    right = (
+        probe.fit(features[trained], labels[trained]).predict(features[~trained])
+        == labels[~trained]
+    ).sum()
     assert stats.binomtest(int(right), int((~trained).sum()), 1 / 3).pvalue > 0.01
 
 
@@ -169,8 +171,17 @@ def probe_features(image, mask):
     """Coarse picture, gray levels around and away from the hole, its size and outline."""
     ring = regions.dilate(mask, 3) & ~mask
     small = image.reshape(16, 4, 16, 4).mean(axis=(1, 3)).ravel()
-    levels = [image.min(), image.max(), image.mean(), image.std(), image[ring].mean(),
-              image[ring].std(), image[~mask].mean(), image[~mask].std(), mask.sum()]
+    levels = [
+        image.min(),
+        image.max(),
+        image.mean(),
+        image.std(),
+        image[ring].mean(),
+        image[ring].std(),
+        image[~mask].mean(),
+        image[~mask].std(),
+        mask.sum(),
+    ]
     return np.concatenate([small, levels, np.percentile(image, [5, 25, 50, 75, 95, 99])])
 
 

@@ -68,9 +68,7 @@ def marker_reader(slices):
 
 
 def scores_of(predict, cohort, n_places=4):
-    return slice_scores(
-        audit.audit(predict, cohort, edits=calibration.EDITS, n_places=n_places)
-    )
+    return slice_scores(audit.audit(predict, cohort, edits=calibration.EDITS, n_places=n_places))
 
 
 def test_a_tumor_reader_scores_what_its_blindness_costs(tested):

@@ -170,6 +170,8 @@ def test_a_refitted_map_shifts_pixels_outside_the_edit_and_a_frozen_one_does_not
     shift = preprocess.shift_outside(preprocess.refit(image), preprocess.refit(edited), mask)
     slow = max(
         abs(float(preprocess.refit(edited)[y, x]) - float(preprocess.refit(image)[y, x]))
-        for y in range(20) for x in range(20) if not mask[y, x]
+        for y in range(20)
+        for x in range(20)
+        if not mask[y, x]
     )
     assert shift == slow > 0.1

@@ -25,14 +25,20 @@ def scores(rng, *, network="plain", seeds=2, net=0.0, wrong=0.2, leans_less=0.0,
                         is_hard = hard.setdefault(slice_id, rng.random() < wrong)
                         other = CLASSES[(CLASSES.index(label) + 1) % 3]
                         drop = net + moved + rng.normal(0, 0.05) - leans_less * is_hard
-                        rows.append({
-                            "network": network, "training_seed": seed, "fold": fold,
-                            "slice_id": slice_id, "person_id": f"{label}{fold}-{who}",
-                            "label": label, "predicted": other if is_hard else label,
-                            "correct": not is_hard,
-                            **dict.fromkeys(primary.SCORES, drop),
-                            **{f"right_{edit}": float(not is_hard) for edit in primary.EDITS},
-                        })
+                        rows.append(
+                            {
+                                "network": network,
+                                "training_seed": seed,
+                                "fold": fold,
+                                "slice_id": slice_id,
+                                "person_id": f"{label}{fold}-{who}",
+                                "label": label,
+                                "predicted": other if is_hard else label,
+                                "correct": not is_hard,
+                                **dict.fromkeys(primary.SCORES, drop),
+                                **{f"right_{edit}": float(not is_hard) for edit in primary.EDITS},
+                            }
+                        )
     return pd.DataFrame(rows)
 
 
@@ -90,11 +96,15 @@ def test_wrong_less_right_is_weighted_least_squares_with_a_level_for_each_class(
 
 
 def test_the_share_of_errors_counts_every_patient_the_same():
-    rows = pd.DataFrame({
-        "training_seed": 0, "fold": 0, "person_id": list("aaab") + ["c"],
-        "label": ["meningioma"] * 3 + ["glioma", "pituitary"],
-        "predicted": ["glioma", "glioma", "meningioma", "pituitary", "pituitary"],
-    })  # a: 2 / 3 wrong, all of it among the two; b: wrong, not among them; c: right
+    rows = pd.DataFrame(
+        {
+            "training_seed": 0,
+            "fold": 0,
+            "person_id": list("aaab") + ["c"],
+            "label": ["meningioma"] * 3 + ["glioma", "pituitary"],
+            "predicted": ["glioma", "glioma", "meningioma", "pituitary", "pituitary"],
+        }
+    )  # a: 2 / 3 wrong, all of it among the two; b: wrong, not among them; c: right
     assert primary.share_of_errors(rows).value == pytest.approx((2 / 3) / (2 / 3 + 1))
 
 
@@ -106,8 +116,11 @@ def test_estimates_have_the_band_of_as_many_networks_and_shares_stay_shares(both
     fewer = both[both["fold"] < 3]  # as many networks as there are, not as many as usual
     own = fewer[fewer["network"] == "plain"]
     null = networks.null_of(fewer[fewer["network"] == "shuffled"], "net_drop")
-    row = primary.estimates_table(fewer).query(
-        "network == 'plain' and group == 'all' and score == 'net_drop'").iloc[0]
+    row = (
+        primary.estimates_table(fewer)
+        .query("network == 'plain' and group == 'all' and score == 'net_drop'")
+        .iloc[0]
+    )
     assert (row["null_low"], row["null_high"]) == pytest.approx(null.band(2 * 3))
     assert networks.mean(own, "net_drop").n_networks == 6
     right = primary.still_right_table(both)

@@ -49,10 +49,7 @@ def finished(tmp_path, monkeypatch):
             "nbformat_minor": 5,
         }
         (config.NOTEBOOKS / f"{name}.ipynb").write_text(json.dumps(notebook))
-    parts = "\n".join(
-        f"{texts.MARK.format(name=n)}\nold\n<!-- end of {n} -->"
-        for n in PARTS
-    )
+    parts = "\n".join(f"{texts.MARK.format(name=n)}\nold\n<!-- end of {n} -->" for n in PARTS)
     (tmp_path / "README.md").write_text(f"# Title\n{parts}\nend\n")
     (tmp_path / "pyproject.toml").write_text(
         '[project]\nurls = { Repository = "https://github.com/someone/something" }\n'
@@ -81,9 +78,7 @@ def _made():
     made = {
         "04_evaluation": derived.evaluation(rows["rows_predictions"], rows["rows_validation"], n)
         | derived.information(probes, planes, n),
-        "05_counterfactuals": derived.edits(
-            edited, rows["rows_quality"], rows["rows_detector"], n
-        ),
+        "05_counterfactuals": derived.edits(edited, rows["rows_quality"], rows["rows_detector"], n),
         "06_metrics": derived.scores(edited, n)
         | derived.controls(edited, rows["rows_networks"], probes, rows["covariates"], n),
     }
@@ -216,7 +211,11 @@ def test_a_changed_row_of_a_control_fails_in_every_table_made_from_it(finished):
     rowfiles.write_table(covariates, folder / "covariates.csv")
     files = {problem.split(".csv")[0] for problem in publish.verify(folder)[0]}
     assert files == {
-        "rows_networks", "covariates", "table_networks", "table_robustness", "table_covariates",
+        "rows_networks",
+        "covariates",
+        "table_networks",
+        "table_robustness",
+        "table_covariates",
     }
 
 

@@ -107,12 +107,15 @@ def one(monkeypatch):
     return lesson.Lesson(own, None, predict, 0, "")
 
 
-@pytest.mark.parametrize(("turned", "n_pictures", "words"), [
-    ({}, 3, r"P is 1\.000, 0\.3\d\d without the tumor, 1\.000 without a sham; Net-Drop 0\.6"),
-    ({"dilation_px": 20}, 2, "no place of the head has room for a sham of this size"),
-    ({"dilation_px": -9}, 2, "nothing is left of the mask"),
-    ({"infill": "mirror"}, 1, "this edit is not possible here"),
-])
+@pytest.mark.parametrize(
+    ("turned", "n_pictures", "words"),
+    [
+        ({}, 3, r"P is 1\.000, 0\.3\d\d without the tumor, 1\.000 without a sham; Net-Drop 0\.6"),
+        ({"dilation_px": 20}, 2, "no place of the head has room for a sham of this size"),
+        ({"dilation_px": -9}, 2, "nothing is left of the mask"),
+        ({"infill": "mirror"}, 1, "this edit is not possible here"),
+    ],
+)
 def test_every_setting_of_the_sliders_has_a_picture_and_an_answer(one, turned, n_pictures, words):
     fig, told = one.turned(**turned)
     assert len(fig.axes) == n_pictures

@@ -300,9 +300,7 @@ def smoke(tmp_path, monkeypatch):
     return study
 
 
-def test_from_04_on_a_fresh_clone_runs_what_is_needed_and_trains_nothing(
-    smoke, notebooks, capsys
-):
+def test_from_04_on_a_fresh_clone_runs_what_is_needed_and_trains_nothing(smoke, notebooks, capsys):
     done = runner.run(smoke, first="04", last="04")
     assert [entry["name"] for entry in done] == list(stages.NAMES[:4])
     assert [entry["minutes"] > 0 for entry in done] == [True, True, False, True]
@@ -345,6 +343,7 @@ def test_an_edit_that_only_one_run_could_make_is_a_difference():
 def test_published_weights_give_the_published_rows_on_real_slices():
     """64 tested slices spread over all, prepared from the archives, by each published network."""
     from tumorcf_lib.data import preprocess
+
     profile, folder = config.get("paper-lite"), config.published("paper-lite")
     cohort = real_cheng.cohort()
     source = json.loads((folder / "manifest.json").read_text())["source"]

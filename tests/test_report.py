@@ -188,7 +188,9 @@ def test_other_infills_and_dilations_get_their_own_net_drop(audited):
     rows = audited[1].rows
     table = report.controls(audited[1])
     assert set(zip(table["infill"], table["dilation (px)"], strict=True)) == {
-        ("navier_stokes", 0), ("telea", 0), ("navier_stokes", 2),
+        ("navier_stokes", 0),
+        ("telea", 0),
+        ("navier_stokes", 2),
     }
     telea = rows[(rows["infill"] == "telea") & (rows["label"] == "a")]
     p = telea.groupby(["slice_id", "edit"])["p_a"].mean().unstack()

@@ -19,8 +19,11 @@ def _rows(**options):
 
 def _everything():
     """Headline, another infill, two dilations, and two more networks with two infills."""
-    others = [_rows(infill="telea", seed=1, sham_drop=0.1), _rows(dilation_px=4, seed=2),
-              _rows(dilation_px=-1, seed=3)]
+    others = [
+        _rows(infill="telea", seed=1, sham_drop=0.1),
+        _rows(dilation_px=4, seed=2),
+        _rows(dilation_px=-1, seed=3),
+    ]
     others = [rows[rows["edit"].isin(("remove", "sham"))] for rows in others]
     networks = []
     for k, name in enumerate(("hardened", "looking")):
@@ -49,16 +52,14 @@ def _line(table, variant, group="meningioma"):
 def test_the_headline_is_the_mean_net_drop_with_the_bootstraps_interval(table):
     scores = slice_scores(_rows())
     own = scores[scores["label"] == "meningioma"]
-    e = bootstrap_mean(own["net_drop"], own["person_id"], own["label"], null=0,
-                       n_resamples=200)
+    e = bootstrap_mean(own["net_drop"], own["person_id"], own["label"], null=0, n_resamples=200)
     row = _line(table, "headline")
     assert (row["effect"], row["low"], row["high"]) == pytest.approx((e.value, e.low, e.high))
     assert row["lies"] == robustness.ABOVE
 
 
 def test_another_infill_is_held_against_its_own_shams(table):
-    scores = slice_scores(audit_rows(DROPS, infill="telea", seed=1, sham_drop=0.1),
-                                  infill="telea")
+    scores = slice_scores(audit_rows(DROPS, infill="telea", seed=1, sham_drop=0.1), infill="telea")
     own = scores[scores["label"] == "meningioma"]
     assert _line(table, "telea")["effect"] == pytest.approx(own["net_drop"].mean())
     assert _line(table, "telea")["effect"] < _line(table, "headline")["effect"] - 0.05
@@ -72,7 +73,8 @@ def test_flagged_shams_do_not_count_among_those_in_the_brain():
     table = robustness.robustness_table(rows, n_resamples=20)
     clean = robustness.robustness_table(rows[~flagged], n_resamples=20)
     assert _line(table, "shams off the skull")["effect"] == pytest.approx(
-        _line(clean, "headline")["effect"])
+        _line(clean, "headline")["effect"]
+    )
     assert _line(table, "headline")["effect"] < _line(clean, "headline")["effect"] - 0.1
 
 
@@ -89,8 +91,10 @@ def test_how_far_the_variants_go_leaves_out_the_network_made_to_look(table):
     own = table[(table["group"] == "glioma") & (table["scale"] == "probability")]
     looking = own["variant"].str.startswith("looking")
     assert own.loc[looking, "effect"].min() > own.loc[~looking, "effect"].max()
-    assert (row["smallest"], row["largest"]) == (own.loc[~looking, "effect"].min(),
-                                                 own.loc[~looking, "effect"].max())
+    assert (row["smallest"], row["largest"]) == (
+        own.loc[~looking, "effect"].min(),
+        own.loc[~looking, "effect"].max(),
+    )
     assert row["n_variants"] == (~looking).sum()
     assert row["n_above"] == (own.loc[~looking, "low"] > 0).sum()
     assert row["n_below"] == (own.loc[~looking, "high"] < 0).sum()

@@ -15,13 +15,20 @@ NOT_MISSING = ["NA", "None", "null", "nan", "007", "True", '"', ",", "a\nb", "\r
 @given(TEXTS, st.data())
 @example(NOT_MISSING, None)
 def test_reading_undoes_writing_whatever_the_text(texts, data):
-    words = data.draw(st.lists(st.text(), min_size=len(texts), max_size=len(texts))) if data else (
-        [""] * len(texts)
+    words = (
+        data.draw(st.lists(st.text(), min_size=len(texts), max_size=len(texts)))
+        if data
+        else ([""] * len(texts))
     )
-    table = pd.DataFrame({
-        "patient_id": texts, "group": texts, "reason": words, "slice_id": range(len(texts)),
-        "p": np.linspace(0, 1, len(texts)).round(3),
-    })
+    table = pd.DataFrame(
+        {
+            "patient_id": texts,
+            "group": texts,
+            "reason": words,
+            "slice_id": range(len(texts)),
+            "p": np.linspace(0, 1, len(texts)).round(3),
+        }
+    )
     read = rowfiles.round_trip(table)
     assert {name: read[name].tolist() for name in read} == table.to_dict("list")
 

@@ -13,11 +13,15 @@ from tumorcf_lib.stats.verdicts import holm
 def scores():
     rng = np.random.default_rng(0)
     person = np.repeat(np.arange(30), 3)
-    return pd.DataFrame({
-        "person_id": [f"p{k}" for k in person], "network": np.where(person % 2, "b", "a"),
-        "label": np.array(["glioma", "meningioma", "other"])[person % 3],
-        "delta_drop": rng.normal(0.5, 0.1, 90), "sham_drop": rng.normal(0.1, 0.1, 90),
-    }).assign(net_drop=lambda own: own["delta_drop"] - own["sham_drop"])
+    return pd.DataFrame(
+        {
+            "person_id": [f"p{k}" for k in person],
+            "network": np.where(person % 2, "b", "a"),
+            "label": np.array(["glioma", "meningioma", "other"])[person % 3],
+            "delta_drop": rng.normal(0.5, 0.1, 90),
+            "sham_drop": rng.normal(0.1, 0.1, 90),
+        }
+    ).assign(net_drop=lambda own: own["delta_drop"] - own["sham_drop"])
 
 
 def test_each_row_is_the_mean_and_interval_of_its_group_and_of_the_split_before(scores):
@@ -28,8 +32,9 @@ def test_each_row_is_the_mean_and_interval_of_its_group_and_of_the_split_before(
         own = scores[scores["network"] == row.network]
         own = own if row.group == "all" else own[own["label"] == row.group]
         own = own[own["delta_drop"].notna()]
-        e = estimates.bootstrap_mean(own["delta_drop"], own["person_id"], own["label"],
-                                     n_resamples=50, null=0.0)
+        e = estimates.bootstrap_mean(
+            own["delta_drop"], own["person_id"], own["label"], n_resamples=50, null=0.0
+        )
         assert (row.effect, row.low, row.high, row.p) == (e.value, e.low, e.high, e.p)
         assert (row.n_slices, row.n_persons) == (len(own), own["person_id"].nunique())
 
@@ -71,6 +76,12 @@ def test_margin_side_and_scale_may_differ_from_row_to_row(scores):
     found = judged(table, margin=[0.9, 0.2], side=["above", "below"], probability=[False, True])
     assert found["verdict"].tolist() == ["refuted", "supported"]
     assert found["reason"].tolist() == ["", ""] and found["relevance"].tolist() == ["", ""]
-    small = judged(means(scores.assign(delta_drop=0.01 * scores["delta_drop"]), "delta_drop",
-                         groups=["all"], n_resamples=50))
+    small = judged(
+        means(
+            scores.assign(delta_drop=0.01 * scores["delta_drop"]),
+            "delta_drop",
+            groups=["all"],
+            n_resamples=50,
+        )
+    )
     assert (small["verdict"] + " " + small["relevance"]).tolist() == ["supported negligible"]

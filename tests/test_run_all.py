@@ -66,9 +66,20 @@ def call(machine, *arguments, command=None, **environment):
     told.write_text("")
     inherited = {k: v for k, v in os.environ.items() if k not in ("VIRTUAL_ENV", "CONDA_PREFIX")}
     done = subprocess.run(
-        [*(command or [place / "run_all.sh"]), *arguments], cwd="/", capture_output=True, text=True,
-        check=False, env={**inherited, "PATH": str(tools), "TOLD": str(told), "BIN": str(tools),
-                          "OFFLINE": "", **environment})
+        [*(command or [place / "run_all.sh"]), *arguments],
+        cwd="/",
+        capture_output=True,
+        text=True,
+        check=False,
+        env={
+            **inherited,
+            "PATH": str(tools),
+            "TOLD": str(told),
+            "BIN": str(tools),
+            "OFFLINE": "",
+            **environment,
+        },
+    )
     return done, told.read_text()
 
 
@@ -160,16 +171,25 @@ def test_a_search_path_of_cd_leads_nowhere_else(machine):
     place, _ = machine
     (place.parent / "elsewhere" / place.name).mkdir(parents=True)
     done = subprocess.run(
-        ["bash", f"{place.name}/run_all.sh"], cwd=place.parent, capture_output=True, text=True,
-        check=False, env={**os.environ, "PATH": str(machine[1]), "TOLD": "/dev/null",
-                          "CDPATH": str(place.parent / "elsewhere")})
+        ["bash", f"{place.name}/run_all.sh"],
+        cwd=place.parent,
+        capture_output=True,
+        text=True,
+        check=False,
+        env={
+            **os.environ,
+            "PATH": str(machine[1]),
+            "TOLD": "/dev/null",
+            "CDPATH": str(place.parent / "elsewhere"),
+        },
+    )
     assert f"ran in {place}:" in done.stdout
 
 
 def test_an_environment_that_lacks_the_package_itself_is_set_up_again(machine):
     place, tools = machine
     assert call(machine)[0].returncode == 0
-    lacking = PYTHON.replace('  *wrong*)', '  *"import tumorcf_lib"*) exit 1 ;;\n  *wrong*)')
+    lacking = PYTHON.replace("  *wrong*)", '  *"import tumorcf_lib"*) exit 1 ;;\n  *wrong*)')
     provide(place / ".venv/bin", "python", lacking)
     _, told = call(machine)
     assert "--no-deps --no-build-isolation -e ." in told
@@ -181,10 +201,14 @@ def test_an_interrupt_of_the_setup_says_that_it_goes_on_and_how(machine):
     waits = f': > "{begun}"; exec {shutil.which("sleep")} 60 ;;\n  "-m pip install"*never) '
     provide(tools, "python3.12", PYTHON.replace('test -z "$OFFLINE"', waits + 'test -z "$OFFLINE"'))
     script = subprocess.Popen(
-        [place / "run_all.sh", "--profile", "smoke"], stdout=subprocess.PIPE, text=True,
-        stderr=subprocess.STDOUT, start_new_session=True,  # and not ignored, as for background jobs
+        [place / "run_all.sh", "--profile", "smoke"],
+        stdout=subprocess.PIPE,
+        text=True,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,  # and not ignored, as for background jobs
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-        env={"PATH": str(tools), "TOLD": "/dev/null", "BIN": str(tools)})
+        env={"PATH": str(tools), "TOLD": "/dev/null", "BIN": str(tools)},
+    )
     until = time.monotonic() + 60
     while not begun.exists() and time.monotonic() < until:
         time.sleep(0.05)

@@ -38,9 +38,12 @@ def notebook(number, *outputs, following="02_preprocessing"):
     told = {"text/markdown": "- **It** is 4 < `5`.\n\nLimitation: few."}
     told = nb.new_output("display_data", told)
     cells = [
-        nb.new_markdown_cell(f"# {name}\n\n**Who is\nasking?**\n\n{badges}"), setup,
-        nb.new_markdown_cell("## How large & how many\n\nAs $x_1$, see [code](../LICENSE):\n"
-                             r"$$a = \frac{b}{c},\qquad d = 1$$"),
+        nb.new_markdown_cell(f"# {name}\n\n**Who is\nasking?**\n\n{badges}"),
+        setup,
+        nb.new_markdown_cell(
+            "## How large & how many\n\nAs $x_1$, see [code](../LICENSE):\n"
+            r"$$a = \frac{b}{c},\qquad d = 1$$"
+        ),
         nb.new_code_cell(figure, outputs=list(outputs)),
         nb.new_markdown_cell("## What we found"),
         nb.new_code_cell("tell(found)", outputs=[printed("Finished: slices.csv\n"), told]),
@@ -209,15 +212,27 @@ def audited(study):
         path.parent.mkdir(parents=True, exist_ok=True)
         np.save(path, array)
     rows = [
-        {"slice_id": 7 + k, "label": label, "edit": edit, "infill": infill, "dilation_px": 0,
-         **{f"p_{name}": p if name == label else (1 - p) / 2 for name in config.CLASSES}}
+        {
+            "slice_id": 7 + k,
+            "label": label,
+            "edit": edit,
+            "infill": infill,
+            "dilation_px": 0,
+            **{f"p_{name}": p if name == label else (1 - p) / 2 for name in config.CLASSES},
+        }
         for k, (label, drop) in enumerate(zip(config.CLASSES, (0.1, 0.3, 0.2), strict=True))
-        for edit, infill, p in (("original", "", 0.9), ("remove", "navier_stokes", 0.8 - drop),
-                                ("sham", "navier_stokes", 0.7), ("sham", "navier_stokes", 0.9),
-                                ("remove", "telea", 0.0))]
+        for edit, infill, p in (
+            ("original", "", 0.9),
+            ("remove", "navier_stokes", 0.8 - drop),
+            ("sham", "navier_stokes", 0.7),
+            ("sham", "navier_stokes", 0.9),
+            ("remove", "telea", 0.0),
+        )
+    ]
     for folder, name, made in (
         ("05_counterfactuals", "rows_edits.csv.gz", pd.DataFrame(rows)),
-        ("01_data", "slices.csv", pd.DataFrame({"slice_id": [7, 8, 9]}))):
+        ("01_data", "slices.csv", pd.DataFrame({"slice_id": [7, 8, 9]})),
+    ):
         (study.folder / folder).mkdir()
         rowfiles.write_table(made, study.folder / folder / name)
     return study, slices, masks
@@ -233,16 +248,18 @@ def test_the_gallery_is_sorted_by_net_drop_and_by_class(audited):
     labels = re.findall(r"<figcaption>(\w+):", text)
     assert labels == ["glioma", "pituitary", "meningioma"]
     assert [int(largest) for largest, *_ in orders] == [0, 1, 2]
-    assert sorted(labels) == [label for _, label in sorted(
-        zip((int(o[2]) for o in orders), labels, strict=True))]
+    assert sorted(labels) == [
+        label for _, label in sorted(zip((int(o[2]) for o in orders), labels, strict=True))
+    ]
 
 
 def test_a_slice_swaps_with_its_own_edit_in_one_window(audited):
     study, slices, masks = audited
     (row,) = opening.slice_scores(study).query("slice_id == 9").itertuples()
     shown = re.findall(r"data:image/jpeg;base64,([^\"]+)", opening.swap(study, row))
-    original, edited = (np.asarray(Image.open(io.BytesIO(base64.b64decode(text))), float)
-                        for text in shown)
+    original, edited = (
+        np.asarray(Image.open(io.BytesIO(base64.b64decode(text))), float) for text in shown
+    )
     low, high = slices[2].min(), slices[2].max()
     made = edits.remove(slices[2], masks[2])
     for picture, array in ((original, slices[2]), (edited, made)):

@@ -69,8 +69,13 @@ def make_rows(n_slices=12, seed=0):
         label = i % 3
         infill = "navier_stokes" if edit in ("remove", "remove_refit", "sham") else ""
         row = {
-            "slice_id": f"s{i}", "patient_id": f"P{i // 2}", "person_id": f"p{i // 4}",
-            "label": CLASSES[label], "edit": edit, "place": place, "infill": infill,
+            "slice_id": f"s{i}",
+            "patient_id": f"P{i // 2}",
+            "person_id": f"p{i // 4}",
+            "label": CLASSES[label],
+            "edit": edit,
+            "place": place,
+            "infill": infill,
             "dilation_px": 0,
         }
         for name, value in zip(CLASSES, p, strict=True):
@@ -186,8 +191,10 @@ def test_one_dilation_and_one_infill_are_scored_at_a_time():
 def test_tables_that_cannot_be_scored_are_refused_with_the_reason():
     rows = make_rows()
     wrong = [
-        (pd.concat([rows, rows[rows["edit"] == "only"].iloc[[0]]]),
-         "1 come again.*'only'.*one classifier"),
+        (
+            pd.concat([rows, rows[rows["edit"] == "only"].iloc[[0]]]),
+            "1 come again.*'only'.*one classifier",
+        ),
         (rows[(rows["edit"] != "original") | (rows["slice_id"] != "s4")], "1 slices .*'s4'"),
         (rows.assign(label="glioblastoma"), "glioblastoma.*glioma, none, pituitary"),
         (rows.assign(p_none=np.nan), "12 rows of edit 'original' have no probabilities"),

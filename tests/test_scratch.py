@@ -19,6 +19,8 @@ PROFILE = dataclasses.replace(
     batch_size=4, n_resamples=20, predict_batch_size=8,
 )  # fmt: skip
 P = [f"p_{name}" for name in config.CLASSES]
+
+
 @pytest.fixture(autouse=True)
 def small(monkeypatch):
     allow_small_splits(monkeypatch)

@@ -52,4 +52,5 @@ def test_the_page_to_try_an_edit_shows_the_published_probabilities():
     for slice_id, variant in shown:
         key = (slice_id, variant["edit"], variant["infill"], variant["dilation"])
         assert variant["p"] == pytest.approx(by.loc[key].to_numpy(), abs=6e-4), (
-            "run: python docs/make_edits.py")
+            "run: python docs/make_edits.py"
+        )

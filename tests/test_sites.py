@@ -12,11 +12,15 @@ def predictions(rights):
     for (label, person), n_right in rights.items():
         for k in range(2):
             right = k < n_right
-            rows.append({
-                "slice_id": f"{person}-{k}", "person_id": person, "label": label,
-                "p_glioma": 0.9 if right == (label == "glioma") else 0.1,
-                "p_pituitary": 0.1 if right == (label == "glioma") else 0.9,
-            })
+            rows.append(
+                {
+                    "slice_id": f"{person}-{k}",
+                    "person_id": person,
+                    "label": label,
+                    "p_glioma": 0.9 if right == (label == "glioma") else 0.1,
+                    "p_pituitary": 0.1 if right == (label == "glioma") else 0.9,
+                }
+            )
     return pd.DataFrame(rows)
 
 

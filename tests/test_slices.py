@@ -150,8 +150,10 @@ def volumes(tmp_path, change, affine):
 
 @pytest.mark.parametrize(
     ("change", "affine"),
-    [(lambda m: m[::-1, ::-1], [[-1, 0, 0, 5], [0, -1, 0, 4], [0, 0, 1, 0]]),
-     (lambda m: m.transpose(1, 0, 2), [[0, 1, 0, 0], [1, 0, 0, 0], [0, 0, 1, 0]])],
+    [
+        (lambda m: m[::-1, ::-1], [[-1, 0, 0, 5], [0, -1, 0, 4], [0, 0, 1, 0]]),
+        (lambda m: m.transpose(1, 0, 2), [[0, 1, 0, 0], [1, 0, 0, 0], [0, 0, 1, 0]]),
+    ],
     ids=["flipped", "swapped"],
 )
 def test_a_mask_is_brought_to_the_grid_of_its_volume(tmp_path, change, affine):

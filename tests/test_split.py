@@ -1,4 +1,3 @@
-
 import numpy as np
 import pandas as pd
 import pytest
@@ -185,13 +184,16 @@ def test_two_ids_of_one_person_in_two_parts_are_leakage(good):
         split.check(good)
 
 
-@pytest.mark.parametrize("spoil, words", [
-    (lambda good: pd.concat([good, good.iloc[[3]]]), "1 are listed twice"),
-    (lambda good: good.assign(part="holdout"), "holdout"),
-    (lambda good: good.assign(part=good["part"].where(good.index > 0)), "empty cells: 1"),
-    (lambda good: good.drop(columns="person_id"), "lacks .*person_id"),
-    (lambda good: good.iloc[:0], "0 rows"),
-])
+@pytest.mark.parametrize(
+    "spoil, words",
+    [
+        (lambda good: pd.concat([good, good.iloc[[3]]]), "1 are listed twice"),
+        (lambda good: good.assign(part="holdout"), "holdout"),
+        (lambda good: good.assign(part=good["part"].where(good.index > 0)), "empty cells: 1"),
+        (lambda good: good.drop(columns="person_id"), "lacks .*person_id"),
+        (lambda good: good.iloc[:0], "0 rows"),
+    ],
+)
 def test_a_table_that_is_no_split_is_refused(good, spoil, words):
     with pytest.raises(LeakageError, match=words):
         split.check(spoil(good))

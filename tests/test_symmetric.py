@@ -56,10 +56,13 @@ def test_auc_is_that_of_a_loop_over_pairs_in_which_every_patient_counts_the_same
 
     def auc(edit):
         own, others = wide[wide["label"] == CLASSES[0]], wide[wide["label"] != CLASSES[0]]
-        return np.mean([
-            np.mean([(p > q) + 0.5 * (p == q) for p in a[edit] for q in b["original"]])
-            for _, a in own.groupby("person_id") for _, b in others.groupby("person_id")
-        ])
+        return np.mean(
+            [
+                np.mean([(p > q) + 0.5 * (p == q) for p in a[edit] for q in b["original"]])
+                for _, a in own.groupby("person_id")
+                for _, b in others.groupby("person_id")
+            ]
+        )
 
     assert got["auc"] == pytest.approx(auc("original"))
     assert got["loss"] == pytest.approx(auc("sham") - auc("remove"))

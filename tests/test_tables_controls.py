@@ -16,11 +16,18 @@ def row(slice_id, edit, p, *, infill="", dilation_px=0, place=-1, reason=""):
     label = slice_id % 2
     probabilities = np.array([p, 1 - p] if label == 0 else [1 - p, p])
     return {
-        "slice_id": slice_id, "patient_id": f"p{slice_id // 2}{label}",
-        "person_id": f"p{slice_id // 2}{label}", "label": ("a", "b")[label], "edit": edit,
-        "place": place, "infill": infill, "dilation_px": dilation_px,
-        "p_a": probabilities[0], "p_b": probabilities[1],
-        "log_odds": class_log_odds(probabilities[None], [label])[0], "reason": reason,
+        "slice_id": slice_id,
+        "patient_id": f"p{slice_id // 2}{label}",
+        "person_id": f"p{slice_id // 2}{label}",
+        "label": ("a", "b")[label],
+        "edit": edit,
+        "place": place,
+        "infill": infill,
+        "dilation_px": dilation_px,
+        "p_a": probabilities[0],
+        "p_b": probabilities[1],
+        "log_odds": class_log_odds(probabilities[None], [label])[0],
+        "reason": reason,
     }
 
 
@@ -60,10 +67,13 @@ def random_rows():
 
 
 def test_infills_are_compared_at_as_many_places_each():
-    rows = pd.DataFrame([
-        row(0, "original", 0.9), *setting(0, 0.2, [0.8, 0.6, 0.1]),
-        *setting(0, 0.4, [0.7, 0.5], infill="telea"),
-    ])
+    rows = pd.DataFrame(
+        [
+            row(0, "original", 0.9),
+            *setting(0, 0.2, [0.8, 0.6, 0.1]),
+            *setting(0, 0.4, [0.7, 0.5], infill="telea"),
+        ]
+    )
     assert controls.control_places(rows) == 2
     table = controls.infill_scores(rows, n_resamples=10)
     # Navier-Stokes: shams 0.8 and 0.6 (not 0.1), so net 0.7 - 0.2; Telea: 0.6 - 0.4.
@@ -85,9 +95,7 @@ def test_means_are_over_own_and_over_common_slices(random_rows):
         assert n_slices == {"own": 24, "common": 24, "common, mirror too": 12}
     assert not ((table["infill"] == "mirror") & (table["slices"] == "common")).any()
     scores = controls.drops_per_slice(random_rows, infill="telea")
-    first = line(
-        table, infill="telea", slices="common, mirror too", score="net_drop_lo", group="b"
-    )
+    first = line(table, infill="telea", slices="common, mirror too", score="net_drop_lo", group="b")
     own = scores[(scores["slice_id"] < 12) & (scores["label"] == "b")]
     assert first["effect"] == pytest.approx(own["net_drop_lo"].mean())
 
@@ -108,9 +116,9 @@ def test_rankings_are_compared_over_the_slices_that_all_infills_have(random_rows
     common = line(table, score="net_drop", slices="common", group="all")
     assert common["n_infills"] == 3 and common["n_slices"] == 24
     assert common["chance"] == pytest.approx(1 / 3)
-    values = np.column_stack([
-        controls.drops_per_slice(random_rows, infill=infill)["net_drop"] for infill in INFILLS
-    ])
+    values = np.column_stack(
+        [controls.drops_per_slice(random_rows, infill=infill)["net_drop"] for infill in INFILLS]
+    )
     kendall_w = rank_agreement(values, np.eye(24), np.ones((1, 24)))[0][0]
     # But for differences below 1e-4, which are ties.
     assert common["kendall_w"] == pytest.approx(kendall_w, abs=0.02)
@@ -152,10 +160,13 @@ def quality_rows(*entries):
 def test_the_mirror_is_compared_at_its_own_places_only():
     table = controls.quality_table(
         quality_rows(
-            (1, "p", "a", "telea", 0, 0.1), (1, "p", "a", "telea", 1, 0.3),
-            (1, "p", "a", "ring_mean", 0, 0.2), (1, "p", "a", "ring_mean", 1, 0.2),
+            (1, "p", "a", "telea", 0, 0.1),
+            (1, "p", "a", "telea", 1, 0.3),
+            (1, "p", "a", "ring_mean", 0, 0.2),
+            (1, "p", "a", "ring_mean", 1, 0.2),
             (1, "p", "a", "mirror", 1, 0.5),
-        ), n_resamples=20,
+        ),
+        n_resamples=20,
     )
     mae = table[(table["score"] == "mae") & (table["group"] == "a")]
     effects = mae.set_index(["infill", "slices"])["effect"]
@@ -177,15 +188,26 @@ def drifting_rows(falls, n_persons=12, n_slices=2, n_places=2):
                 base = 0.5 + rng.uniform(-0.05, 0.05)
                 shams = [("sham", place, base + 0.01 * place) for place in range(n_places)]
                 for edit, place, p_a in (
-                    ("original", -1, base), ("remove", -1, base - falls[label]), *shams,
+                    ("original", -1, base),
+                    ("remove", -1, base - falls[label]),
+                    *shams,
                 ):
-                    rows.append({
-                        "slice_id": f"{label}{person}-{k}", "patient_id": "",
-                        "person_id": f"{label}{person}", "label": label, "edit": edit,
-                        "place": place, "infill": "" if edit == "original" else "navier_stokes",
-                        "dilation_px": 0, "p_a": p_a, "p_b": 0.1, "p_c": 0.9 - p_a,
-                        "log_odds": 0.0,
-                    })
+                    rows.append(
+                        {
+                            "slice_id": f"{label}{person}-{k}",
+                            "patient_id": "",
+                            "person_id": f"{label}{person}",
+                            "label": label,
+                            "edit": edit,
+                            "place": place,
+                            "infill": "" if edit == "original" else "navier_stokes",
+                            "dilation_px": 0,
+                            "p_a": p_a,
+                            "p_b": 0.1,
+                            "p_c": 0.9 - p_a,
+                            "log_odds": 0.0,
+                        }
+                    )
     return pd.DataFrame(rows)
 
 

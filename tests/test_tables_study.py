@@ -37,8 +37,13 @@ def edit_rows():
     masks[:, 10:15, 12:18] = True
     labels = np.arange(12) % 3
     prepared = cohort.from_arrays(
-        slices, masks, labels, [f"p{i}" for i in range(12)],
-        classes=CLASSES, name="toy", source="Noise.",
+        slices,
+        masks,
+        labels,
+        [f"p{i}" for i in range(12)],
+        classes=CLASSES,
+        name="toy",
+        source="Noise.",
     )
 
     def predict(batch):

@@ -39,8 +39,12 @@ def test_every_link_into_the_repository_leads_somewhere(name):
 
 
 def test_words_of_the_method_are_introduced_where_they_first_stand_in_the_readme():
-    introduced = {"sham": "(a sham)", "Net-Drop": "(Net-Drop)", "Delta-Drop": "**Delta-Drop** =",
-                  "Sham-Drop": "**Sham-Drop** is its fall"}
+    introduced = {
+        "sham": "(a sham)",
+        "Net-Drop": "(Net-Drop)",
+        "Delta-Drop": "**Delta-Drop** =",
+        "Sham-Drop": "**Sham-Drop** is its fall",
+    }
     for word, words in introduced.items():
         first = re.search(rf"\b{word}\b", README).start()
         assert words in README[first - 12 : first + 30], word
@@ -74,13 +78,29 @@ def folder(monkeypatch, tmp_path):
 
 def test_the_answer_reads_shares_net_drops_bands_and_sites_from_the_tables(folder):
     groups = ["meningioma", "glioma", "pituitary", "glioma, MR...", "glioma, other IDs"]
-    share = [{"network": "plain", "group": group, "edit": edit, "share": value / 100}
-             for k, group in enumerate(groups)
-             for edit, value in (("original", 80 + k), ("remove", 30 + k), ("sham", 70 + k),
-                                 ("background", 20 + k))]
-    net = [{"network": "plain", "group": group, "score": "net_drop", "effect": k / 10,
-            "low": -0.5, "high": 0.5, "null_low": -0.04, "null_high": 0.05}
-           for k, group in enumerate(groups, 1)]
+    share = [
+        {"network": "plain", "group": group, "edit": edit, "share": value / 100}
+        for k, group in enumerate(groups)
+        for edit, value in (
+            ("original", 80 + k),
+            ("remove", 30 + k),
+            ("sham", 70 + k),
+            ("background", 20 + k),
+        )
+    ]
+    net = [
+        {
+            "network": "plain",
+            "group": group,
+            "score": "net_drop",
+            "effect": k / 10,
+            "low": -0.5,
+            "high": 0.5,
+            "null_low": -0.04,
+            "null_high": 0.05,
+        }
+        for k, group in enumerate(groups, 1)
+    ]
     for name, rows in (("still_right", share), ("estimates", net)):
         rowfiles.write_table(pd.DataFrame(rows), folder / f"table_{name}.csv")
     first, second, third = sections.answer().splitlines()[:3]
@@ -91,10 +111,18 @@ def test_the_answer_reads_shares_net_drops_bands_and_sites_from_the_tables(folde
 
 
 def test_the_answer_says_whose_class_a_transplant_brings_where_that_is_known(folder):
-    shares = {"tumor": 0.25, "tumor_low": 0.2, "tumor_high": 0.3, "head": 0.6, "head_low": 0.5,
-              "head_high": 0.7}
-    rows = [{"network": "plain", "kind": kind, "donor": "all", "host": "all", **shares}
-            for kind in ("conflict", "control")]
+    shares = {
+        "tumor": 0.25,
+        "tumor_low": 0.2,
+        "tumor_high": 0.3,
+        "head": 0.6,
+        "head_low": 0.5,
+        "head_high": 0.7,
+    }
+    rows = [
+        {"network": "plain", "kind": kind, "donor": "all", "host": "all", **shares}
+        for kind in ("conflict", "control")
+    ]
     rowfiles.write_table(pd.DataFrame(rows), folder / "table_transplants.csv")
     *_, told = pooled.answer_sentences(folder)
     assert "the head's class in 60% [50%, 70%], the tumor's in 25% [20%, 30%]" in told
@@ -103,14 +131,32 @@ def test_the_answer_says_whose_class_a_transplant_brings_where_that_is_known(fol
 
 
 def test_the_findings_have_six_rows_and_the_verdicts_of_the_claims(folder):
-    claims = pd.DataFrame([
-        {"finding": number, "claim": "c", "score": "s", "group": group, "effect": 0.1,
-         "low": 0.0, "high": 0.2, "null_low": -0.1, "null_high": 0.1, "verdict": verdict,
-         "reason": ""}
-        for number, group, verdict in (
-            (1, "meningioma", "holds"), (1, "glioma", "cannot be told"), (2, "glioma", "holds"),
-            (3, "all", "does not hold"), (4, "pituitary less glioma", "holds"),
-            (5, "all", "holds"), (6, "all", "holds"))])
+    claims = pd.DataFrame(
+        [
+            {
+                "finding": number,
+                "claim": "c",
+                "score": "s",
+                "group": group,
+                "effect": 0.1,
+                "low": 0.0,
+                "high": 0.2,
+                "null_low": -0.1,
+                "null_high": 0.1,
+                "verdict": verdict,
+                "reason": "",
+            }
+            for number, group, verdict in (
+                (1, "meningioma", "holds"),
+                (1, "glioma", "cannot be told"),
+                (2, "glioma", "holds"),
+                (3, "all", "does not hold"),
+                (4, "pituitary less glioma", "holds"),
+                (5, "all", "holds"),
+                (6, "all", "holds"),
+            )
+        ]
+    )
     rowfiles.write_table(claims, folder / "table_primary.csv")
     lines = sections.findings().splitlines()
     assert len(lines) == 8

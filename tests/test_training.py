@@ -15,8 +15,15 @@ from tumorcf_lib import config
 from tumorcf_lib.networks import classifier, recipe, speed, training
 
 PROFILE = dataclasses.replace(
-    config.get("smoke"), size_px=16, epochs=4, warmup_epochs=0, batch_size=8,
-    learning_rate=3e-3, patience=9, focal_gamma=2.0, label_smoothing=0.02,
+    config.get("smoke"),
+    size_px=16,
+    epochs=4,
+    warmup_epochs=0,
+    batch_size=8,
+    learning_rate=3e-3,
+    patience=9,
+    focal_gamma=2.0,
+    label_smoothing=0.02,
 )
 
 
@@ -72,8 +79,10 @@ def fit(folder, *, model=None, profile=PROFILE, progress=lambda line: None, coho
     )
 
 
-@pytest.mark.parametrize("changes, stored", [
-    ({}, 2), ({"warmup_epochs": 3}, 1), ({"mixup": 0.4, "augmentation": 1.5}, 2)])
+@pytest.mark.parametrize(
+    "changes, stored",
+    [({}, 2), ({"warmup_epochs": 3}, 1), ({"mixup": 0.4, "augmentation": 1.5}, 2)],
+)
 def test_a_killed_training_ends_with_the_result_of_an_undisturbed_one(tmp_path, changes, stored):
     """Of the head's epochs the first and the last are stored; others are repeated."""
     profile = dataclasses.replace(PROFILE, **changes)

@@ -14,19 +14,31 @@ def scene():
     return audit_null.Scene(180)
 
 
-@pytest.mark.parametrize(("network", "n", "leans"), [
-    ("planted reader", 1, [1, 1]), ("random weights", 40, [0, 2]), ("shuffled labels", 40, [0, 2])])
+@pytest.mark.parametrize(
+    ("network", "n", "leans"),
+    [
+        ("planted reader", 1, [1, 1]),
+        ("random weights", 40, [0, 2]),
+        ("shuffled labels", 40, [0, 2]),
+    ],
+)
 def test_a_reader_of_the_tumor_earns_it_and_networks_that_know_nothing_do_not(
-        scene, network, n, leans):
+    scene, network, n, leans
+):
     trained_on = foreign.cohort(300, seed=9)
-    words = [scene.judged(audit_null.functions(scene, network, np.random.default_rng([k, 1]),
-                                               trained_on))[0].word for k in range(n)]
+    words = [
+        scene.judged(
+            audit_null.functions(scene, network, np.random.default_rng([k, 1]), trained_on)
+        )[0].word
+        for k in range(n)
+    ]
     assert leans[0] <= words.count(LEANS) <= leans[1], words
 
 
 @pytest.mark.parametrize("kind", ["onnx", "keras", "torch"])
 def test_a_file_is_compared_with_copies_of_its_own_weights_redrawn(
-        scene, tmp_path, monkeypatch, kind):
+    scene, tmp_path, monkeypatch, kind
+):
     pytest.importorskip(kind, reason=f"needs the package {kind}")
     monkeypatch.setattr(nulls, "N_COPIES", 10)
     made = audit_null.counted(kind, 180, tmp_path, 1, scene=scene).set_index(["network", "null"])
@@ -39,7 +51,8 @@ def test_published_counts_of_the_simulation_keep_the_limit():
     found = pd.read_csv(audit_null.RESULTS)
     full = found[found["network"] != "planted reader"]
     assert {("function", 180), ("function", 2000), ("onnx", 180)} <= set(
-        full[full["networks"] == 40][["kind", "slices"]].itertuples(index=False, name=None))
+        full[full["networks"] == 40][["kind", "slices"]].itertuples(index=False, name=None)
+    )
     assert (full["leans"] <= 2).all()
     assert (found.loc[found["network"] == "planted reader", "leans"] > 0).all()
 

@@ -17,33 +17,39 @@ def test_holm_agrees_with_statsmodels():
         assert holm(p) == pytest.approx(multipletests(p, method="holm")[1])
 
 
-@pytest.mark.parametrize("low, high, side, p_holm, n, expected", [
-    (0.1, 0.3, "above", 0.01, 10, "supported"),
-    (-0.3, -0.1, "below", 0.01, 10, "supported"),
-    (-0.3, -0.1, "above", 0.01, 10, "refuted"),
-    (0.1, 0.3, "below", 0.9, 10, "refuted"),
-    (0.0, 0.3, "above", 0.01, 10, "undecided"),  # touching the margin is not wholly beyond it
-    (9e-7, 0.3, "above", 0.01, 10, "undecided"),  # within rounding
-    (-0.1, 0.3, "above", 0.01, 10, "undecided"),
-    (0.1, 0.3, "above", 0.05, 10, "undecided"),
-    (0.1, 0.3, "above", np.nan, 10, "undecided"),
-    (0.1, 0.3, "above", 0.01, 9, "undecided"),
-    (-0.3, -0.1, "above", 0.01, 9, "undecided"),
-    (np.nan, np.nan, "above", 0.01, 10, "undecided"),
-])
+@pytest.mark.parametrize(
+    "low, high, side, p_holm, n, expected",
+    [
+        (0.1, 0.3, "above", 0.01, 10, "supported"),
+        (-0.3, -0.1, "below", 0.01, 10, "supported"),
+        (-0.3, -0.1, "above", 0.01, 10, "refuted"),
+        (0.1, 0.3, "below", 0.9, 10, "refuted"),
+        (0.0, 0.3, "above", 0.01, 10, "undecided"),  # touching the margin is not wholly beyond it
+        (9e-7, 0.3, "above", 0.01, 10, "undecided"),  # within rounding
+        (-0.1, 0.3, "above", 0.01, 10, "undecided"),
+        (0.1, 0.3, "above", 0.05, 10, "undecided"),
+        (0.1, 0.3, "above", np.nan, 10, "undecided"),
+        (0.1, 0.3, "above", 0.01, 9, "undecided"),
+        (-0.3, -0.1, "above", 0.01, 9, "undecided"),
+        (np.nan, np.nan, "above", 0.01, 10, "undecided"),
+    ],
+)
 def test_verdict_follows_the_stated_rule_and_gives_a_reason(low, high, side, p_holm, n, expected):
     verdict, reason = judge(Estimate(0.2, low, high, 99, 50, n), 0, side, p_holm)
     assert verdict == expected and bool(reason) == (expected == "undecided")
 
 
-@pytest.mark.parametrize("low, high, n, expected", [
-    (-0.05, 0.05, 10, "negligible"),
-    (0.01, 0.04, 10, "negligible"),
-    (0.01, 0.051, 10, ""),
-    (-0.051, 0.0, 10, ""),
-    (0.01, 0.04, 9, ""),  # too few patients to say that nothing is there
-    (np.nan, np.nan, 10, ""),
-])
+@pytest.mark.parametrize(
+    "low, high, n, expected",
+    [
+        (-0.05, 0.05, 10, "negligible"),
+        (0.01, 0.04, 10, "negligible"),
+        (0.01, 0.051, 10, ""),
+        (-0.051, 0.0, 10, ""),
+        (0.01, 0.04, 9, ""),  # too few patients to say that nothing is there
+        (np.nan, np.nan, 10, ""),
+    ],
+)
 def test_an_interval_within_5_points_of_0_is_negligible(low, high, n, expected):
     assert relevance(Estimate(0.02, low, high, 99, 50, n)) == expected
 

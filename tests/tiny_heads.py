@@ -18,7 +18,7 @@ def cohort(n_persons=18, seed=0):
     slices[:, :3], slices[:, -3:], slices[:, :, :3], slices[:, :, -3:] = [-1] * 4
     masks = np.zeros(slices.shape, bool)
     for i, (top, left) in enumerate(rng.integers(5, 22, (len(labels), 2))):
-        masks[i, top:top + 4, left:left + 5] = True
+        masks[i, top : top + 4, left : left + 5] = True
     slices[masks] += 10
     parts = np.repeat(["train"] * 9 + ["validation"] * 6 + ["test"] * 3, 2)
     return slices, masks, labels, persons, parts

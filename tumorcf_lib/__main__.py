@@ -26,7 +26,7 @@ MODES = ("report", "lab", "test", "test-all", "setup")
 TESTS = {
     # In the files' own order: the slow ones with few tests would come last, on one core alone
     "unit tests and doctests": "-rs --durations=5 -n 2 --dist loadfile --no-loadscope-reorder "
-                               "--ignore tests/test_browser.py tests tumorcf_lib",
+    "--ignore tests/test_browser.py tests tumorcf_lib",
     "notebooks, by nbval": "-p no:cacheprovider --nbval-lax --nbval-cell-timeout=300 notebooks",
     "what nbval ran, in a browser": "-rs -p no:cacheprovider tests/test_browser.py",
 }
@@ -103,12 +103,15 @@ def main(arguments=None) -> int:
 def _parser(mode=None):
     """The parser of all commands, or of run_all.sh in a mode."""
     parser = argparse.ArgumentParser(
-        prog="python -m tumorcf_lib", epilog="Every command has examples: COMMAND --help",
+        prog="python -m tumorcf_lib",
+        epilog="Every command has examples: COMMAND --help",
         description="Does a brain-tumor classifier look at the tumor? Run, publish and check.",
     )
     parsers = parser.add_subparsers(required=True, metavar="command", dest="command")
-    inherited = {"--profile": os.environ.get("TUMORCF_PROFILE"),
-                 "--seed": os.environ.get("TUMORCF_SEED")}
+    inherited = {
+        "--profile": os.environ.get("TUMORCF_PROFILE"),
+        "--seed": os.environ.get("TUMORCF_SEED"),
+    }
     for name, (action, text, options, examples) in COMMANDS.items():
         start = "./run_all.sh --" if mode else "python -m tumorcf_lib "
         start = f"{start}{name}".removesuffix(" --run")
@@ -118,8 +121,13 @@ def _parser(mode=None):
             others = (f"  --{other:<10} {COMMANDS[other][1]}" for other in MODES)
             epilog = "\n".join(["instead of a run", *others, "", epilog])
         own = parsers.add_parser(
-            name, help=text, prog=start, description=f"{text[0].upper()}{text[1:]}.", epilog=epilog,
-            formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False,
+            name,
+            help=text,
+            prog=start,
+            description=f"{text[0].upper()}{text[1:]}.",
+            epilog=epilog,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+            allow_abbrev=False,
         )
         own.set_defaults(action=action, command=name)
         for (first, *more), settings in options:
@@ -137,7 +145,8 @@ def _study(options, *, of_notebooks=False):
         raise lib("study.stages").StageError(
             f"Profile {profile.name!r} runs without notebooks: status, --from, --to, --fresh and "
             f"--reference do not apply. Its files: {config.shown(config.run(profile.name))}; "
-            "to begin again, remove that folder.")
+            "to begin again, remove that folder."
+        )
     return lib("study.runtime").Study(profile, options.seed, config.run(profile.name))
 
 
@@ -161,16 +170,23 @@ def run(options):
     if not study.profile.has_notebooks:
         return train(options) or pool(options)
     _find_dataset(options, study)
-    lib("study.notebooks").run(study, first=options.first, last=options.last,
-                               fresh=options.fresh, published=options.reference)
+    lib("study.notebooks").run(
+        study,
+        first=options.first,
+        last=options.last,
+        fresh=options.fresh,
+        published=options.reference,
+    )
 
 
 def _alone(module, name, *given):
     """A command that does a study without notebooks, unless another process does."""
+
     def command(options):
         with lib("study.notebooks").only_run(config.run(name)):
             lib(f"study.{module}").run_study(**{key: vars(options)[key] for key in given})
         print(f"Publish it by: python -m tumorcf_lib publish {name}")
+
     return command
 
 
@@ -182,8 +198,13 @@ def _of_folds(options):
 
 def train(options):
     get = vars(options).get
-    lib("study.folds").run(_of_folds(options), seed=options.seed, fold_numbers=get("fold"),
-                           recipe=get("recipe", ""), network=get("network", "plain"))
+    lib("study.folds").run(
+        _of_folds(options),
+        seed=options.seed,
+        fold_numbers=get("fold"),
+        recipe=get("recipe", ""),
+        network=get("network", "plain"),
+    )
 
 
 def pool(options):
@@ -200,13 +221,30 @@ def pool(options):
 def lab(options):
     _study(options)  # a wrong name is reported here, not in a notebook
     chosen = {} if options.profile == "auto" else {"TUMORCF_PROFILE": options.profile}
-    environment = {"MALLOC_ARENA_MAX": "1", **os.environ, **chosen,  # TensorFlow's memory on Linux
-                   "TUMORCF_SEED": str(options.seed), "TUMORCF_COMMAND": ""}
-    print("JupyterLab opens in your browser, or at the address printed below. Run the notebooks in "
-          "order (menu Run > Run All Cells). Ctrl+C here ends JupyterLab.", flush=True)
+    environment = {
+        "MALLOC_ARENA_MAX": "1",
+        **os.environ,
+        **chosen,  # TensorFlow's memory on Linux
+        "TUMORCF_SEED": str(options.seed),
+        "TUMORCF_COMMAND": "",
+    }
+    print(
+        "JupyterLab opens in your browser, or at the address printed below. Run the notebooks in "
+        "order (menu Run > Run All Cells). Ctrl+C here ends JupyterLab.",
+        flush=True,
+    )
     os.chdir(config.ROOT)
-    os.execve(sys.executable, [sys.executable, "-m", "jupyterlab", "notebooks/01_data.ipynb",
-                               f"--ServerApp.root_dir={config.ROOT}"], environment)
+    os.execve(
+        sys.executable,
+        [
+            sys.executable,
+            "-m",
+            "jupyterlab",
+            "notebooks/01_data.ipynb",
+            f"--ServerApp.root_dir={config.ROOT}",
+        ],
+        environment,
+    )
 
 
 def test(options, chosen=("-m", "not monthly"), n_steps=2):
@@ -219,12 +257,23 @@ def test(options, chosen=("-m", "not monthly"), n_steps=2):
                 return status
 
 
-DATA = (option("--data", metavar="DIR", type=_folder, help="folder of the dataset, else data/"),
-        option("--partial", action="store_true", help="go on with a part of the dataset"))
+DATA = (
+    option("--data", metavar="DIR", type=_folder, help="folder of the dataset, else data/"),
+    option("--partial", action="store_true", help="go on with a part of the dataset"),
+)
 SEED = option("--seed", metavar="N", type=_seed, default="0", help="of training and of sham places")
-STUDY = (option("--profile", metavar="NAME", type=_named, default="auto", help="smoke, demo, "
-                "calibration, paper-lite, paper-lite-cv, paper; auto: what fits this machine"),
-         *DATA, SEED)
+STUDY = (
+    option(
+        "--profile",
+        metavar="NAME",
+        type=_named,
+        default="auto",
+        help="smoke, demo, "
+        "calibration, paper-lite, paper-lite-cv, paper; auto: what fits this machine",
+    ),
+    *DATA,
+    SEED,
+)
 RUN = (
     option("--from", dest="first", metavar="04", default="01", help="begin at this notebook"),
     option("--to", dest="last", metavar="05", default="06", help="end at this notebook"),
@@ -233,66 +282,150 @@ RUN = (
 )
 CV = (option("--profile", type=_named, default="paper-lite-cv", help="one with folds"), *DATA, SEED)
 FOLD = option("--fold", type=int, action="append", help="several may be given; default: all")
-TRAIN = (*CV, FOLD, option("--recipe", default="", help="try it on validation patients only"),
-         option("--network", metavar="KIND", default="plain",
-                help="or: shuffled (labels), without_mr (no patient MR...), hardened, looking"))
-SCRATCH = (*DATA, SEED, option("--epochs", type=int, help="of the whole schedule (default: 10)"),
-           option("--minutes", type=float, default=20.0, help="then stop; run again to go on"),
-           option("--size", type=int, help="side of the slices in px (default: 128)"))
+TRAIN = (
+    *CV,
+    FOLD,
+    option("--recipe", default="", help="try it on validation patients only"),
+    option(
+        "--network",
+        metavar="KIND",
+        default="plain",
+        help="or: shuffled (labels), without_mr (no patient MR...), hardened, looking",
+    ),
+)
+SCRATCH = (
+    *DATA,
+    SEED,
+    option("--epochs", type=int, help="of the whole schedule (default: 10)"),
+    option("--minutes", type=float, default=20.0, help="then stop; run again to go on"),
+    option("--size", type=int, help="side of the slices in px (default: 128)"),
+)
 CHECK = option("--check", action="store_true", help="also draw and verify tables and figures")
 ROWS = option("--from-rows", action="store_true", help="rebuild from published rows; needs no run")
 GOES_ON = ("run", "download", "calibrate", "prepare", "train", "masks", "leak", "scratch")
 COMMANDS = {
-    "run": (run, "run the notebooks 01 to 06, or the study of a profile without notebooks",
-            (*STUDY, *RUN), {"": "the profile that fits this machine",
-                             "--profile paper-lite --data ~/figshare": "the real slices",
-                             "--profile demo --from 04": "again from the evaluation on"}),
-    "status": (lambda o: lib("study.stages").tell(_study(o, of_notebooks=True)),
-               "which notebooks are up to date", STUDY, {"": "and why others are not"}),
-    "report": (lambda o: lib("publish.page").write(_study(o)),
-               "one HTML page of a finished run, for people without Python", STUDY,
-               {"--profile demo": "runs/demo/report.html"}),
-    "download": (lambda o: lib("data.download").download(config.data_folder()),
-                 "fetch the dataset (880 MB)", DATA[:1],
-                 {"": "into data/; what was cut off is resumed", "--data ~/figshare": "elsewhere"}),
-    "calibrate": (_alone("calibration", "calibration", "seed"),
-                  "run the networks whose answer is known", (SEED,), {"": "half an hour"}),
-    "train": (train, "train, predict and audit folds of the cross-validation", TRAIN,
-              {"": "all folds", "--fold 2 --seed 1": "one unit, for one of several machines"}),
-    "prepare": (lambda o: lib("study.folds").prepare(_of_folds(o)), "make slices, split and inputs "
-                "for all units", CV, {"--profile smoke-cv": "once, before its units"}),
-    "masks": (lambda o: lib("study.predicted_masks").run(_of_folds(o), o.fold, o.seed), "find the "
-              "tumors by a U-Net, audit what it found", (*CV, FOLD), {"--fold 2": "of one fold"}),
-    "pool": (pool, "put the finished units together; 1 if a seed lacks a fold", (*CV, CHECK),
-             {"--profile smoke-cv": "after its units"}),
-    "leak": (_alone("leak", "leak", "n_folds", "seed"), "measure what a leaking split is worth",
-             (*DATA, SEED, option("--folds", dest="n_folds", type=int, default=5, help="of five")),
-             {"": "all five folds", "--folds 1": "one fold"}),
-    "scratch": (_alone("scratch", "resnet50-scratch", "size", "epochs", "minutes", "seed"), "train "
-                "a ResNet-50 from random weights", SCRATCH, {"--minutes 20": "begin, or go on"}),
-    "publish": (lambda o: lib("publish.publish").publish(
-                    o.profile, seed=o.seed, from_rows=o.from_rows),
-                "copy what git may hold of a run to figures/", (option("profile"), SEED, ROWS),
-                {"demo": "figures/demo and the notebooks, from runs/demo",
-                 "paper-lite-cv --from-rows": "its tables and figures, from published rows"}),
-    "card": (lambda o: lib("publish.card").renew(o.folder, o.h5), "rebuild a MODEL_CARD.md",
-             (option("folder"), option("--h5", help="write weights as .weights.h5 there instead")),
-             {"figures/paper-lite": "after its tables were published again"}),
-    "verify": (lambda o: lib("publish.publish").verify_all(o.folders),
-               "recompute published tables from their rows", (option("folders", nargs="*"),),
-               {"": "every folder under figures/", "figures/demo figures/paper-lite": "these two"}),
-    "compare": (lambda o: lib("publish.compare").run(o.first, o.second),
-                "compare the results of two runs", (option("first"), option("second")),
-                {"runs/demo /tmp/other/runs/demo": "1 if any row, table or figure differs"}),
-    "readme": (lambda o: lib("publish.texts").update(), "rebuild README's generated parts, "
-               "RESULTS.md and the openings of the notebooks", (), {"": "after results changed"}),
+    "run": (
+        run,
+        "run the notebooks 01 to 06, or the study of a profile without notebooks",
+        (*STUDY, *RUN),
+        {
+            "": "the profile that fits this machine",
+            "--profile paper-lite --data ~/figshare": "the real slices",
+            "--profile demo --from 04": "again from the evaluation on",
+        },
+    ),
+    "status": (
+        lambda o: lib("study.stages").tell(_study(o, of_notebooks=True)),
+        "which notebooks are up to date",
+        STUDY,
+        {"": "and why others are not"},
+    ),
+    "report": (
+        lambda o: lib("publish.page").write(_study(o)),
+        "one HTML page of a finished run, for people without Python",
+        STUDY,
+        {"--profile demo": "runs/demo/report.html"},
+    ),
+    "download": (
+        lambda o: lib("data.download").download(config.data_folder()),
+        "fetch the dataset (880 MB)",
+        DATA[:1],
+        {"": "into data/; what was cut off is resumed", "--data ~/figshare": "elsewhere"},
+    ),
+    "calibrate": (
+        _alone("calibration", "calibration", "seed"),
+        "run the networks whose answer is known",
+        (SEED,),
+        {"": "half an hour"},
+    ),
+    "train": (
+        train,
+        "train, predict and audit folds of the cross-validation",
+        TRAIN,
+        {"": "all folds", "--fold 2 --seed 1": "one unit, for one of several machines"},
+    ),
+    "prepare": (
+        lambda o: lib("study.folds").prepare(_of_folds(o)),
+        "make slices, split and inputs for all units",
+        CV,
+        {"--profile smoke-cv": "once, before its units"},
+    ),
+    "masks": (
+        lambda o: lib("study.predicted_masks").run(_of_folds(o), o.fold, o.seed),
+        "find the tumors by a U-Net, audit what it found",
+        (*CV, FOLD),
+        {"--fold 2": "of one fold"},
+    ),
+    "pool": (
+        pool,
+        "put the finished units together; 1 if a seed lacks a fold",
+        (*CV, CHECK),
+        {"--profile smoke-cv": "after its units"},
+    ),
+    "leak": (
+        _alone("leak", "leak", "n_folds", "seed"),
+        "measure what a leaking split is worth",
+        (*DATA, SEED, option("--folds", dest="n_folds", type=int, default=5, help="of five")),
+        {"": "all five folds", "--folds 1": "one fold"},
+    ),
+    "scratch": (
+        _alone("scratch", "resnet50-scratch", "size", "epochs", "minutes", "seed"),
+        "train a ResNet-50 from random weights",
+        SCRATCH,
+        {"--minutes 20": "begin, or go on"},
+    ),
+    "publish": (
+        lambda o: lib("publish.publish").publish(o.profile, seed=o.seed, from_rows=o.from_rows),
+        "copy what git may hold of a run to figures/",
+        (option("profile"), SEED, ROWS),
+        {
+            "demo": "figures/demo and the notebooks, from runs/demo",
+            "paper-lite-cv --from-rows": "its tables and figures, from published rows",
+        },
+    ),
+    "card": (
+        lambda o: lib("publish.card").renew(o.folder, o.h5),
+        "rebuild a MODEL_CARD.md",
+        (option("folder"), option("--h5", help="write weights as .weights.h5 there instead")),
+        {"figures/paper-lite": "after its tables were published again"},
+    ),
+    "verify": (
+        lambda o: lib("publish.publish").verify_all(o.folders),
+        "recompute published tables from their rows",
+        (option("folders", nargs="*"),),
+        {"": "every folder under figures/", "figures/demo figures/paper-lite": "these two"},
+    ),
+    "compare": (
+        lambda o: lib("publish.compare").run(o.first, o.second),
+        "compare the results of two runs",
+        (option("first"), option("second")),
+        {"runs/demo /tmp/other/runs/demo": "1 if any row, table or figure differs"},
+    ),
+    "readme": (
+        lambda o: lib("publish.texts").update(),
+        "rebuild README's generated parts, RESULTS.md and the openings of the notebooks",
+        (),
+        {"": "after results changed"},
+    ),
     "lab": (lab, "open the notebooks in JupyterLab", STUDY, {"--profile demo": "they run demo"}),
-    "test": (test, "unit tests, doctests, and all notebooks in the smoke profile", DATA[:1],
-             {"": "without what is slow and rare"}),
-    "test-all": (lambda o: test(o, (), len(TESTS)), "the same, with what is slow and rare: "
-                 "browser, kills, the path of the ResNet-50", DATA[:1], {"": "once a month"}),
-    "setup": (lambda o: print(f"Python of this project: {sys.executable}"), "only set up .venv "
-              "(an active environment that has every pin is used)", (), {"": "from exact pins"}),
+    "test": (
+        test,
+        "unit tests, doctests, and all notebooks in the smoke profile",
+        DATA[:1],
+        {"": "without what is slow and rare"},
+    ),
+    "test-all": (
+        lambda o: test(o, (), len(TESTS)),
+        "the same, with what is slow and rare: browser, kills, the path of the ResNet-50",
+        DATA[:1],
+        {"": "once a month"},
+    ),
+    "setup": (
+        lambda o: print(f"Python of this project: {sys.executable}"),
+        "only set up .venv (an active environment that has every pin is used)",
+        (),
+        {"": "from exact pins"},
+    ),
 }
 
 

@@ -10,7 +10,14 @@ from tumorcf_lib import steps
 
 SIGNIFICANT_DIGITS = 5
 TEXT_COLUMNS = (
-    "patient_id", "person_id", "partner_id", "shown_label", "class", "true", "group", "to",
+    "patient_id",
+    "person_id",
+    "partner_id",
+    "shown_label",
+    "class",
+    "true",
+    "group",
+    "to",
 )
 """Text whatever it looks like."""
 
@@ -18,7 +25,14 @@ NAME_COLUMNS = ("slice_id", "label")
 """Text, or whole numbers if all of it is written as such ("7", not "007")."""
 
 WORD_COLUMNS = (
-    "reason", "note", "infill", "relevance", "flag", "why_not", "breaks", "not_counted",
+    "reason",
+    "note",
+    "infill",
+    "relevance",
+    "flag",
+    "why_not",
+    "breaks",
+    "not_counted",
 )
 """Text whose empty cells are empty, not missing."""
 
@@ -45,8 +59,12 @@ def read_table(path: Path) -> pd.DataFrame:
     """
     text = TEXT_COLUMNS + NAME_COLUMNS + WORD_COLUMNS
     table = pd.read_csv(
-        path, dtype=dict.fromkeys(text, str), keep_default_na=False, na_values=[""],
-        encoding="utf-8", lineterminator="\n",
+        path,
+        dtype=dict.fromkeys(text, str),
+        keep_default_na=False,
+        na_values=[""],
+        encoding="utf-8",
+        lineterminator="\n",
     )
     for name in table.columns.intersection(NAME_COLUMNS):
         if table[name].str.fullmatch(r"-?[1-9][0-9]{0,17}|0", na=False).all():

@@ -20,8 +20,21 @@ COVARIATES = ("area", "contrast", "depth")
 :func:`slice_covariates`; mean distance from the head's surface."""
 
 COLUMNS = (
-    "score", "group", "covariate", "unit", "effect", "low", "high", "p", "p_holm", "ols",
-    "boot_low", "boot_high", "n_slices", "n_persons", "reason",
+    "score",
+    "group",
+    "covariate",
+    "unit",
+    "effect",
+    "low",
+    "high",
+    "p",
+    "p_holm",
+    "ols",
+    "boot_low",
+    "boot_high",
+    "n_slices",
+    "n_persons",
+    "reason",
 )
 
 

@@ -37,7 +37,10 @@ PENALTY = 0.01
 
 BLOCKS = {
     "efficientnet_lite0": (
-        "block3_depthwise_relu6", "block6_add", "block9_add", "block12_add",
+        "block3_depthwise_relu6",
+        "block6_add",
+        "block9_add",
+        "block12_add",
     ),
     "resnet50": ("conv2_block3_out", "conv3_block4_out", "conv4_block2_out", "conv4_block6_out"),
 }
@@ -140,9 +143,12 @@ def _pairs(prepared, i, infills, extract, seed):
     for k, (infill, (row, _)) in enumerate(made.items(), 1):
         box = regions.bounding_box(plan.region_of(mask, row))
         both = [[one[0], one[k]] for one in maps]  # untouched and edited, of each block
-        yield infill, (
-            np.stack([_pooled([pair[j] for pair in both]) for j in (0, 1)]),
-            np.stack([_pooled([_patch(pair[j], box, size) for pair in both]) for j in (0, 1)]),
+        yield (
+            infill,
+            (
+                np.stack([_pooled([pair[j] for pair in both]) for j in (0, 1)]),
+                np.stack([_pooled([_patch(pair[j], box, size) for pair in both]) for j in (0, 1)]),
+            ),
         )
 
 
@@ -179,5 +185,8 @@ def _rows(prepared, where, infill, view, scores):
     table = prepared.table.iloc[np.repeat(where, 2)][["slice_id", "person_id"]]
     return table.reset_index(drop=True).assign(
         label=np.array(prepared.classes, object)[prepared.labels[np.repeat(where, 2)]],
-        infill=infill, edited=np.tile([0, 1], len(where)), view=view, score=scores.ravel(),
+        infill=infill,
+        edited=np.tile([0, 1], len(where)),
+        view=view,
+        score=scores.ravel(),
     )

@@ -56,9 +56,7 @@ def estimate_planes(prepared, *, n_folds=N_FOLDS, seed=0):
     for held_out in _folds(known[labeled], persons[labeled], set(persons), n_folds, seed):
         test = np.isin(persons, held_out)
         fit_on = labeled & ~test
-        model = make_pipeline(
-            StandardScaler(), LogisticRegression(C=REGULARIZATION, max_iter=2000)
-        )
+        model = make_pipeline(StandardScaler(), LogisticRegression(C=REGULARIZATION, max_iter=2000))
         with threadpool_limits(1, "blas"):  # so small, threads wait for each other: 24 times slower
             model.fit(features[fit_on], known[fit_on].to_numpy())
         columns = pd.Index(names).get_indexer(model.classes_)
@@ -136,7 +134,10 @@ def _accuracy(own, n_resamples):
     right = own["plane"].to_numpy(object) == own["known_plane"].to_numpy(object)
     e = estimates.share(own.assign(right=right.astype(float)), "right", n_resamples=n_resamples)
     return {
-        "accuracy": e.value, "low": e.low, "high": e.high, "n_slices": e.n_slices,
+        "accuracy": e.value,
+        "low": e.low,
+        "high": e.high,
+        "n_slices": e.n_slices,
         "n_persons": e.n_persons,
     }
 

@@ -62,8 +62,14 @@ def all_probes(
     network = untrained(profile, len(prepared.classes), seed) if missing else None
     for name in missing:
         made = train_probe(
-            name, profile, prepared, parts, seed=seed, folder=folder / name,
-            network=network, progress=progress,
+            name,
+            profile,
+            prepared,
+            parts,
+            seed=seed,
+            folder=folder / name,
+            network=network,
+            progress=progress,
         )
         rowfiles.write_table(made, kept[name])
         steps.forget_checkpoints(folder / name)
@@ -107,8 +113,16 @@ def train_probe(name, profile, prepared, parts, *, seed, folder, network=None, p
     model, backbone = network or untrained(profile, len(prepared.classes), seed)
     start = [np.array(variable) for variable in model.variables]
     trained = training.train(
-        model, recipe, slices, prepared.labels, prepared.persons, parts,
-        seed=seed, folder=folder, backbone=backbone, progress=_quiet,
+        model,
+        recipe,
+        slices,
+        prepared.labels,
+        prepared.persons,
+        parts,
+        seed=seed,
+        folder=folder,
+        backbone=backbone,
+        progress=_quiet,
     )
     kept = trained.history.set_index("epoch").loc[trained.best_epoch]
     progress(
@@ -127,7 +141,9 @@ def train_probe(name, profile, prepared, parts, *, seed, folder, network=None, p
 def probe_profile(profile):
     """The profile with the slices and epochs of its probes."""
     return dataclasses.replace(
-        profile, size_px=min(profile.probe_size_px, profile.size_px), warmup_epochs=HEAD_EPOCHS,
+        profile,
+        size_px=min(profile.probe_size_px, profile.size_px),
+        warmup_epochs=HEAD_EPOCHS,
         epochs=HEAD_EPOCHS + profile.probe_epochs,
     )
 

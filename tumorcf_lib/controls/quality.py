@@ -63,8 +63,11 @@ def errors(slice, filled, region):
     # as the whole slice; at least one window long, it is cut where the slice ends.
     rows, columns = _around(region)
     _, similarity = structural_similarity(
-        slice[rows, columns].astype(np.float64), filled[rows, columns].astype(np.float64),
-        win_size=WINDOW_PX, data_range=data_range, full=True,
+        slice[rows, columns].astype(np.float64),
+        filled[rows, columns].astype(np.float64),
+        win_size=WINDOW_PX,
+        data_range=data_range,
+        full=True,
     )
     ssim = similarity[region[rows, columns]].mean()
     return np.abs(difference).mean(), np.sqrt((difference**2).mean()), ssim

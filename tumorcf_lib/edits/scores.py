@@ -11,8 +11,16 @@ SMALLEST_P = 1e-7
 """Probabilities are kept this far from 0 and 1 in log-odds, hence within about +-16.1."""
 
 SCORED_EDITS = (
-    "original", "remove", "original_refit", "remove_refit", "only", "background", "silhouette",
-    "blank", "sham", "sham_only",
+    "original",
+    "remove",
+    "original_refit",
+    "remove_refit",
+    "only",
+    "background",
+    "silhouette",
+    "blank",
+    "sham",
+    "sham_only",
 )
 SHORT_NAMES = {"original": "orig"}  # columns p_orig, lo_orig
 WHOLE_SLICE_EDITS = ("original", "original_refit", "blank")  # no mask, alike at every dilation
@@ -265,7 +273,8 @@ def _with_values(rows, classes):
     scores["correct"] = scores["predicted"] == scores["label"]
     row = np.arange(len(rows))
     values = rows[["slice_id", "edit", "place"]].assign(
-        p=p[row, labels], lo=rows["log_odds"].astype(np.float64),
+        p=p[row, labels],
+        lo=rows["log_odds"].astype(np.float64),
         p_pred=p[row, predicted.loc[rows["slice_id"]].to_numpy()],
         winner=np.where(known, winner, np.nan),
     )

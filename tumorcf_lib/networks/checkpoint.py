@@ -12,10 +12,26 @@ import numpy as np
 from tumorcf_lib import steps
 
 SETTINGS = (
-    "backbone", "weights", "size_px", "epochs", "warmup_epochs", "freeze_norms", "frozen_blocks",
-    "freeze_depthwise", "patience", "batch_size", "learning_rate", "weight_decay",
-    "ema_momentum", "label_smoothing", "focal_gamma", "dropout", "stochastic_depth", "augmentation",
-    "mixup", "validates",
+    "backbone",
+    "weights",
+    "size_px",
+    "epochs",
+    "warmup_epochs",
+    "freeze_norms",
+    "frozen_blocks",
+    "freeze_depthwise",
+    "patience",
+    "batch_size",
+    "learning_rate",
+    "weight_decay",
+    "ema_momentum",
+    "label_smoothing",
+    "focal_gamma",
+    "dropout",
+    "stochastic_depth",
+    "augmentation",
+    "mixup",
+    "validates",
 )
 
 
@@ -106,8 +122,11 @@ class Checkpoint:
         arrays |= _named("optimizer", optimizer.variables)
         with steps.being_written(self.path) as unfinished:
             np.savez(
-                unfinished, mark=self.mark, history=json.dumps(self.history),
-                best_epoch=self.best_epoch, **arrays,
+                unfinished,
+                mark=self.mark,
+                history=json.dumps(self.history),
+                best_epoch=self.best_epoch,
+                **arrays,
             )
 
     def restore_best(self):

@@ -18,8 +18,17 @@ from tumorcf_lib.study.reference import NETWORKS, TOLERANCE
 
 FILE, MANIFEST, NUMBERS = "MODEL_CARD.md", "manifest.json", "numbers.json"
 READ = (
-    "split", "history", "history_finetune", "table_split", "table_performance", "table_classes",
-    "table_confusion", "table_scores", "table_fall_to", "table_survival", "table_networks",
+    "split",
+    "history",
+    "history_finetune",
+    "table_split",
+    "table_performance",
+    "table_classes",
+    "table_confusion",
+    "table_scores",
+    "table_fall_to",
+    "table_survival",
+    "table_networks",
 )
 MEANINGS = {
     "": "as trained; the network that all tables without the word network are about",
@@ -31,8 +40,10 @@ MEANINGS = {
     "taken out, and its class with shams, or elsewhere. A control of the audit",
 }
 SCORES = {
-    "p_orig": "P of the true class", "delta_drop": "Delta-Drop (tumor taken out)",
-    "sham_drop": "Sham-Drop (same shape, elsewhere)", "net_drop": "**Net-Drop**",
+    "p_orig": "P of the true class",
+    "delta_drop": "Delta-Drop (tumor taken out)",
+    "sham_drop": "Sham-Drop (same shape, elsewhere)",
+    "net_drop": "**Net-Drop**",
     "delta_focus": "Delta-Focus (tumor alone)",
 }
 BACKBONES = {"efficientnet_lite0": "EfficientNet-Lite0", "resnet50": "ResNet-50"}
@@ -125,30 +136,52 @@ def card(folder, profile, seed, source) -> str:
     parts, overall, falls = read["table_split"], read["table_performance"], read["table_fall_to"]
     removed, blank = falls[falls["edit"] == "remove"], falls[falls["edit"] == "blank"]
     called = blank.groupby("to", sort=False)["n"].sum()
-    return of_patients(texts.render(
-        "MODEL_CARD.md.j2", profile=profile, seed=seed, source=source,
-        backbone=f"{BACKBONES[profile['backbone']]} from {STARTS[profile['weights']]}",
-        files=_files(folder, profile["n_folds"]), split=_split(parts),
-        counted={name: numbers[name]["value"]
-                 for name in ("n_slices", "n_patient_ids", "n_persons")},
-        frozen=frozen_in_words(profile), kept=kept, n_epochs=len(read["history"]),
-        tuned="; ".join(f"{row.network} {row.epoch} epochs, validation accuracy "
-                        f"{row.val_accuracy:.3f}" for row in tuned.itertuples()),
-        performance=_performance(overall), by_class=_classes(read),
-        n_tested=[_row(overall, level=level, metric="accuracy")["n"]
-                  for level in ("slice", "person")],
-        accuracy=[_row(overall, level=level, metric="accuracy")["value"]
-                  for level in ("slice", "person")],
-        audit=_audit(read["table_scores"]), survival=read["table_survival"]["sentence"],
-        still=", ".join(f"{_row(removed, label=name, to=name)['n']} of "
-                        f"{removed.loc[removed['label'] == name, 'n'].sum()} {name}"
-                        for name in config.CLASSES),
-        empty=", ".join(f"{name} {called[name]}" for name in config.CLASSES),
-        three=sections.three_networks(read["table_networks"]),
-        tested=", ".join(f"{row.n_persons} with {row.label}"
-                         for row in parts[parts["part"] == "test"].itertuples()),
-        tolerance=TOLERANCE, weights=by_fold.weights_name(0), dataset=archives.DATASET,
-    ))
+    return of_patients(
+        texts.render(
+            "MODEL_CARD.md.j2",
+            profile=profile,
+            seed=seed,
+            source=source,
+            backbone=f"{BACKBONES[profile['backbone']]} from {STARTS[profile['weights']]}",
+            files=_files(folder, profile["n_folds"]),
+            split=_split(parts),
+            counted={
+                name: numbers[name]["value"] for name in ("n_slices", "n_patient_ids", "n_persons")
+            },
+            frozen=frozen_in_words(profile),
+            kept=kept,
+            n_epochs=len(read["history"]),
+            tuned="; ".join(
+                f"{row.network} {row.epoch} epochs, validation accuracy {row.val_accuracy:.3f}"
+                for row in tuned.itertuples()
+            ),
+            performance=_performance(overall),
+            by_class=_classes(read),
+            n_tested=[
+                _row(overall, level=level, metric="accuracy")["n"] for level in ("slice", "person")
+            ],
+            accuracy=[
+                _row(overall, level=level, metric="accuracy")["value"]
+                for level in ("slice", "person")
+            ],
+            audit=_audit(read["table_scores"]),
+            survival=read["table_survival"]["sentence"],
+            still=", ".join(
+                f"{_row(removed, label=name, to=name)['n']} of "
+                f"{removed.loc[removed['label'] == name, 'n'].sum()} {name}"
+                for name in config.CLASSES
+            ),
+            empty=", ".join(f"{name} {called[name]}" for name in config.CLASSES),
+            three=sections.three_networks(read["table_networks"]),
+            tested=", ".join(
+                f"{row.n_persons} with {row.label}"
+                for row in parts[parts["part"] == "test"].itertuples()
+            ),
+            tolerance=TOLERANCE,
+            weights=by_fold.weights_name(0),
+            dataset=archives.DATASET,
+        )
+    )
 
 
 def frozen_in_words(settings) -> str:
@@ -172,14 +205,24 @@ def frozen_in_words(settings) -> str:
 
 
 def _files(folder, n_folds):
-    paths = [(network, folder / by_fold.weights_name(fold, network))
-             for fold in range(n_folds) for network in NETWORKS]
+    paths = [
+        (network, folder / by_fold.weights_name(fold, network))
+        for fold in range(n_folds)
+        for network in NETWORKS
+    ]
     rows = folder / "rows_networks.csv.gz"
     sees = rows.is_file() and "p_no tumor" in pd.read_csv(rows, nrows=0).columns
     meanings = MEANINGS | ({"looking": MEANINGS["looking, with no tumor"]} if sees else {})
-    rows = [[f"`{path.name}`", f"{network or 'plain'}: {meanings[network]}",
-             f"{path.stat().st_size / 1e6:.1f}", f"`{steps.file_sha256(path)[:16]}`"]
-            for network, path in paths if path.is_file()]
+    rows = [
+        [
+            f"`{path.name}`",
+            f"{network or 'plain'}: {meanings[network]}",
+            f"{path.stat().st_size / 1e6:.1f}",
+            f"`{steps.file_sha256(path)[:16]}`",
+        ]
+        for network, path in paths
+        if path.is_file()
+    ]
     return sections.table(["file", "network", "MB", "SHA-256"], rows)
 
 
@@ -187,23 +230,33 @@ def _split(parts):
     rows = []
     for part, own in parts.groupby("part", sort=False):
         cells = [_row(own, label=name) for name in config.CLASSES]
-        rows.append([part, *(f"{row['n_persons']} patients, {row['n_slices']} slices"
-                             for row in cells)])
+        rows.append(
+            [part, *(f"{row['n_persons']} patients, {row['n_slices']} slices" for row in cells)]
+        )
     return sections.table(["part", *config.CLASSES], rows)
 
 
 def _performance(overall):
-    rows = [[metric, *(sections.interval(_row(overall, level=level, metric=metric), "value")
-                       for level in ("slice", "person"))]
-            for metric in dict.fromkeys(overall["metric"])]
+    rows = [
+        [
+            metric,
+            *(
+                sections.interval(_row(overall, level=level, metric=metric), "value")
+                for level in ("slice", "person")
+            ),
+        ]
+        for metric in dict.fromkeys(overall["metric"])
+    ]
     return sections.table(["", "slices", "patients"], rows)
 
 
 def _classes(read):
     rows = []
     for name in config.CLASSES:
-        own = [_row(read["table_classes"], level="slice", group=name, metric=metric)
-               for metric in ("precision", "recall", "f1")]
+        own = [
+            _row(read["table_classes"], level="slice", group=name, metric=metric)
+            for metric in ("precision", "recall", "f1")
+        ]
         called = _row(read["table_confusion"], true=name)
         counts = " / ".join(str(called[f"predicted {other}"]) for other in config.CLASSES)
         rows.append([name, *(sections.interval(row, "value") for row in own), counts])
@@ -212,8 +265,16 @@ def _classes(read):
 
 
 def _audit(scores):
-    rows = [[words, *(sections.interval(_row(scores, score=score, group=group))
-                      for group in sections.GROUPS)] for score, words in SCORES.items()]
+    rows = [
+        [
+            words,
+            *(
+                sections.interval(_row(scores, score=score, group=group))
+                for group in sections.GROUPS
+            ),
+        ]
+        for score, words in SCORES.items()
+    ]
     return sections.table(["", *sections.GROUPS], rows)
 
 

@@ -31,7 +31,7 @@ class NoRunError(ValueError):
 
 
 def contents(folder) -> dict[str, str]:
-    """"stage/file" -> SHA-256 of every result that finished stages recorded, or "missing".
+    """SHA-256 of every result ("stage/file") that finished stages recorded, or "missing".
 
     Logs, executed notebooks and long work's own folders do not count: they hold times.
     """
@@ -95,8 +95,10 @@ def run(first, second) -> int:
     one, other = contents(first), contents(second)
     differ = different(one, other)
     for kind, _ in KINDS:
-        both, wrong = ([name for name in names if kind == _kind(name)]
-                       for names in (set(one) & set(other), set(differ) & set(one) & set(other)))
+        both, wrong = (
+            [name for name in names if kind == _kind(name)]
+            for names in (set(one) & set(other), set(differ) & set(one) & set(other))
+        )
         if both:
             print(f"{kind:<8} {len(both) - len(wrong):3d} of {len(both)} files agree in every byte")
         for name in sorted(wrong):

@@ -10,12 +10,16 @@ FILE = "ro-crate-metadata.json"
 VERSION = "https://w3id.org/ro/crate/1.1"
 LICENSE = "https://spdx.org/licenses/MIT"
 DATASET = {
-    "@id": "https://doi.org/10.6084/m9.figshare.1512427", "@type": "Dataset",
-    "name": "brain tumor dataset", "author": {"@id": "#cheng"},
+    "@id": "https://doi.org/10.6084/m9.figshare.1512427",
+    "@type": "Dataset",
+    "name": "brain tumor dataset",
+    "author": {"@id": "#cheng"},
     "license": {"@id": "https://creativecommons.org/licenses/by/4.0/"},
 }
 FORMATS = {
-    ".gz": "application/gzip", ".npz": "application/zip", ".json": "application/json",
+    ".gz": "application/gzip",
+    ".npz": "application/zip",
+    ".json": "application/json",
     ".md": "text/markdown",
 }
 """Files that the crate names, by their endings: rows, weights, manifests, model cards."""
@@ -23,9 +27,11 @@ FORMATS = {
 
 def write() -> None:
     """Rebuild the file."""
-    made = {path.parent.name: json.loads(path.read_text(encoding="utf-8"))
-            for path in sorted(config.FIGURES.glob(f"*/{MANIFEST}"))
-            if not path.parent.name.startswith(steps.UNFINISHED)}
+    made = {
+        path.parent.name: json.loads(path.read_text(encoding="utf-8"))
+        for path in sorted(config.FIGURES.glob(f"*/{MANIFEST}"))
+        if not path.parent.name.startswith(steps.UNFINISHED)
+    }
     text = json.dumps(metadata(made), indent=1)
     steps.write_whole(config.FIGURES / FILE, text + "\n")
 
@@ -37,15 +43,24 @@ def metadata(manifests) -> dict:
     cited = dict(re.findall(r'^([\w-]+): "?(.*?)"?$', text, re.M))
     author = re.search(r'- name: "(.*)"', text)[1]
     root = {
-        "@id": "./", "@type": "Dataset", "name": cited["title"],
+        "@id": "./",
+        "@type": "Dataset",
+        "name": cited["title"],
         "description": "Rows, tables, figures and networks that the study's numbers follow from.",
-        "datePublished": cited["date-released"], "license": {"@id": LICENSE},
-        "author": {"@id": "#authors"}, "hasPart": [{"@id": f"{name}/"} for name in manifests],
+        "datePublished": cited["date-released"],
+        "license": {"@id": LICENSE},
+        "author": {"@id": "#authors"},
+        "hasPart": [{"@id": f"{name}/"} for name in manifests],
     }
-    about = {"@id": FILE, "@type": "CreativeWork", "conformsTo": {"@id": VERSION},
-             "about": {"@id": "./"}}
+    about = {
+        "@id": FILE,
+        "@type": "CreativeWork",
+        "conformsTo": {"@id": VERSION},
+        "about": {"@id": "./"},
+    }
     others = [
-        DATASET, {"@id": LICENSE, "@type": "CreativeWork", "name": "MIT License"},
+        DATASET,
+        {"@id": LICENSE, "@type": "CreativeWork", "name": "MIT License"},
         {"@id": DATASET["license"]["@id"], "@type": "CreativeWork", "name": "CC BY 4.0"},
         {"@id": "#authors", "@type": "Organization", "name": author},
         {"@id": "#cheng", "@type": "Person", "name": "Jun Cheng"},
@@ -57,10 +72,16 @@ def metadata(manifests) -> dict:
 def _folder(name, manifest):
     """A folder as a dataset, and its files that others may want."""
     of_patients = manifest["profile"]["cohort"] == "cheng"
-    files = [file for file in (*manifest["sha256"], MANIFEST)
-             if any(file.endswith(end) for end in FORMATS)]
+    files = [
+        file
+        for file in (*manifest["sha256"], MANIFEST)
+        if any(file.endswith(end) for end in FORMATS)
+    ]
     yield {
-        "@id": f"{name}/", "@type": "Dataset", "name": name, "description": manifest["source"],
+        "@id": f"{name}/",
+        "@type": "Dataset",
+        "name": name,
+        "description": manifest["source"],
         **({"isBasedOn": {"@id": DATASET["@id"]}} if of_patients else {}),
         "hasPart": [{"@id": f"{name}/{file}"} for file in files],
     }

@@ -39,8 +39,9 @@ FIGURES = {
     "fig07_reliability": Drawn("training.reliability", ("table_reliability",)),
     "fig08_errors": Drawn("slices.errors", ("rows_predictions",), again=False),
     "fig09_edits": Drawn("slices.edits", (ROWS,), _scores, again=False),
-    "fig10_infills": Drawn("controls.infills", ("table_infills", "table_quality",
-                                                "table_detector")),
+    "fig10_infills": Drawn(
+        "controls.infills", ("table_infills", "table_quality", "table_detector")
+    ),
     "fig11_dilations": Drawn("scores.dilations", ("table_dilations",)),
     "fig13_fall_to": Drawn("scores.fall_to", ("table_fall_to",)),
     "fig14_correct_vs_wrong": Drawn("scores.correct_vs_wrong", (ROWS,), _scores),
@@ -73,8 +74,11 @@ def renew(folder) -> Path:
         draw(new, "phantom slices, not patients" if profile.is_phantom else "")
         card.write(new, manifest["profile"], manifest["seed"], manifest["source"])
         (new / MANIFEST).unlink()
-        shown = {name: how for name, how in manifest["figures"].items()
-                 if (new / f"{name}.png").is_file()}
+        shown = {
+            name: how
+            for name, how in manifest["figures"].items()
+            if (new / f"{name}.png").is_file()
+        }
         manifest["figures"] = shown
         manifest["sha256"] = {p.name: steps.file_sha256(p) for p in sorted(new.iterdir())}
         (new / MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
@@ -104,7 +108,8 @@ def draw(folder, tag=""):
     """Draw the figures that follow from a published folder's tables, and name them."""
     read = functools.cache(side_studies.reader(folder))
     drawn = {
-        name: one for name, one in FIGURES.items()
+        name: one
+        for name, one in FIGURES.items()
         if one.again and all(any(folder.glob(f"{table}.csv*")) for table in one.tables)
     }
     for name, one in drawn.items():

@@ -65,8 +65,10 @@ def _found(folder, study):
     elif (folder / "table_claims.csv").is_file():
         claims = rowfiles.read_table(folder / "table_claims.csv")
         for row in claims[claims["finding"] == 1].itertuples():
-            yield (f"{row.claim}: Net-Drop {row.effect:.3f} [{row.low:.3f}, {row.high:.3f}], "
-                   f"{row.n_patients} patients.")
+            yield (
+                f"{row.claim}: Net-Drop {row.effect:.3f} [{row.low:.3f}, {row.high:.3f}], "
+                f"{row.n_patients} patients."
+            )
 
 
 def _entry(path, drawn, read):
@@ -76,5 +78,7 @@ def _entry(path, drawn, read):
     near += [path.with_suffix(".svg")]
     folder = path.parent.name
     links = [f"[{p.name}]({folder}/{p.name})" for p in near if p.is_file()]
-    return (f"![{caption}]({folder}/{path.name})\n\n{path.stem}: {caption} "
-            f"**{drawn.sentence(read)}** {' · '.join(links)}\n")
+    return (
+        f"![{caption}]({folder}/{path.name})\n\n{path.stem}: {caption} "
+        f"**{drawn.sentence(read)}** {' · '.join(links)}\n"
+    )

@@ -18,16 +18,22 @@ def _data(read):
     ids, people = (slices[name].nunique() for name in ("patient_id", "person_id"))
     mr = sites["persons with MR IDs"]
     yield f"The {len(slices)} slices carry {ids} patient IDs, which are {people} patients."
-    yield (f"All {mr.max()} patients with IDs `MR...` have a {mr.idxmax()}: whatever betrays the "
-           "site betrays the class.")
+    yield (
+        f"All {mr.max()} patients with IDs `MR...` have a {mr.idxmax()}: whatever betrays the "
+        "site betrays the class."
+    )
 
 
 def _preprocessing(read):
     shifts = read("table_refit_shift")
-    yield ("With its intensity map frozen, an edit moves no pixel outside the mask (largest "
-           f"change {shifts['frozen'].max():.3f}).")
-    yield (f"Refitted after the edit, the map would move some pixel by "
-           f"{shifts['refitted'].median():.2f} standard deviations on the median slice.")
+    yield (
+        "With its intensity map frozen, an edit moves no pixel outside the mask (largest "
+        f"change {shifts['frozen'].max():.3f})."
+    )
+    yield (
+        f"Refitted after the edit, the map would move some pixel by "
+        f"{shifts['refitted'].median():.2f} standard deviations on the median slice."
+    )
 
 
 def _training(read):
@@ -51,8 +57,12 @@ def _evidence(_):
 
 
 MADE = {
-    "01_data": _data, "02_preprocessing": _preprocessing, "03_training": _training,
-    "04_evaluation": _evaluation, "controls": _controls, "evidence": _evidence,
+    "01_data": _data,
+    "02_preprocessing": _preprocessing,
+    "03_training": _training,
+    "04_evaluation": _evaluation,
+    "controls": _controls,
+    "evidence": _evidence,
     "05_counterfactuals": lambda _: (
         pooled.answer_sentences()[0],
         "What a sham is for, and how the scores come about, is worked out here on one slice.",

@@ -28,8 +28,11 @@ def answer(study) -> list[str]:
 
 def first_screen(study) -> list[str]:
     """The chart of the answer and one slice, which shows its edit on hover or tap."""
-    charts = [path for name in ("*answer*", "*headline*")
-              for path in sorted((study.folder / "06_metrics" / "figures").glob(f"{name}.png"))]
+    charts = [
+        path
+        for name in ("*answer*", "*headline*")
+        for path in sorted((study.folder / "06_metrics" / "figures").glob(f"{name}.png"))
+    ]
     scores = slice_scores(study)
     parts = [chart(charts[0].read_bytes())] if charts else []
     if len(scores):
@@ -49,13 +52,18 @@ def gallery(study) -> list[str]:
     places = pd.Series(range(len(chosen)), index=by_class)
     buttons = "".join(
         f'<input type="radio" name="order" id="{name}"{" checked" if name == "largest" else ""}>'
-        f'<label for="{name}">{words}</label> ' for name, words in ORDERS.items())
+        f'<label for="{name}">{words}</label> '
+        for name, words in ORDERS.items()
+    )
     shown = "".join(
         swap(study, row, f"--largest: {k}; --smallest: {-k}; --class: {places[k]}")
-        for k, row in enumerate(chosen.itertuples()))
-    return [f"<h2>{len(chosen)} of {len(scores)} tested slices</h2>",
-            '<p class="small">Hover or tap a slice to see it with its tumor painted out.</p>',
-            f'<div>{buttons}<div class="gallery">{shown}</div></div>']
+        for k, row in enumerate(chosen.itertuples())
+    )
+    return [
+        f"<h2>{len(chosen)} of {len(scores)} tested slices</h2>",
+        '<p class="small">Hover or tap a slice to see it with its tumor painted out.</p>',
+        f'<div>{buttons}<div class="gallery">{shown}</div></div>',
+    ]
 
 
 def slice_scores(study):
@@ -63,8 +71,12 @@ def slice_scores(study):
 
     Empty where the run lacks a file of 01, 02 or 05.
     """
-    names = ("01_data/slices.csv", "02_preprocessing/inputs.npy", "02_preprocessing/masks.npy",
-             "05_counterfactuals/rows_edits.csv.gz")
+    names = (
+        "01_data/slices.csv",
+        "02_preprocessing/inputs.npy",
+        "02_preprocessing/masks.npy",
+        "05_counterfactuals/rows_edits.csv.gz",
+    )
     if not all((study.folder / name).is_file() for name in names):
         return pd.DataFrame()
     rows = rowfiles.read_table(study.folder / names[-1])
@@ -82,17 +94,36 @@ def swap(study, row, style="") -> str:
     """One slice that shows its tumor-removed edit on hover or tap."""
     table = rowfiles.read_table(study.folder / "01_data" / "slices.csv")
     at = int(np.flatnonzero(table["slice_id"] == row.slice_id)[0])
-    slice, mask = (np.asarray(np.load(study.folder / "02_preprocessing" / f"{name}.npy",
-                                      mmap_mode="r")[at]) for name in ("inputs", "masks"))
-    edit = pd.Series({"edit": "remove", "infill": HEADLINE_INFILL, "dilation_px": 0,
-                      "offset_y": 0, "offset_x": 0, "mirrored": False, "reason": ""})
+    slice, mask = (
+        np.asarray(np.load(study.folder / "02_preprocessing" / f"{name}.npy", mmap_mode="r")[at])
+        for name in ("inputs", "masks")
+    )
+    edit = pd.Series(
+        {
+            "edit": "remove",
+            "infill": HEADLINE_INFILL,
+            "dilation_px": 0,
+            "offset_y": 0,
+            "offset_x": 0,
+            "mirrored": False,
+            "reason": "",
+        }
+    )
     images = (slice, plan.recreate(slice, mask, edit))
-    shown = "".join(f'<img alt="{words}" src="{_jpeg(image, slice)}">' for image, words in
-                    zip(images, (f"{row.label}, as it is", "tumor painted out"), strict=True))
-    caption = (f"{row.label}: P {row.p:.2f}, without its tumor {row.p_remove:.2f}; "
-               f"Net-Drop {row.net_drop:.2f}")
-    return (f'<figure style="{style}"><label class="swap"><input type="checkbox">{shown}</label>'
-            f"<figcaption>{html.escape(caption)}</figcaption></figure>")
+    shown = "".join(
+        f'<img alt="{words}" src="{_jpeg(image, slice)}">'
+        for image, words in zip(
+            images, (f"{row.label}, as it is", "tumor painted out"), strict=True
+        )
+    )
+    caption = (
+        f"{row.label}: P {row.p:.2f}, without its tumor {row.p_remove:.2f}; "
+        f"Net-Drop {row.net_drop:.2f}"
+    )
+    return (
+        f'<figure style="{style}"><label class="swap"><input type="checkbox">{shown}</label>'
+        f"<figcaption>{html.escape(caption)}</figcaption></figure>"
+    )
 
 
 def chart(png: bytes, alt="The answer in one chart") -> str:
@@ -100,9 +131,11 @@ def chart(png: bytes, alt="The answer in one chart") -> str:
     with Image.open(io.BytesIO(png)) as picture:
         width = picture.width
     data = base64.b64encode(png).decode()
-    return (f'<figure class="plot" style="--natural: {width}px"><label class="zoom">'
-            f'<input type="checkbox"><img alt="{html.escape(alt)}" '
-            f'src="data:image/png;base64,{data}"></label></figure>')
+    return (
+        f'<figure class="plot" style="--natural: {width}px"><label class="zoom">'
+        f'<input type="checkbox"><img alt="{html.escape(alt)}" '
+        f'src="data:image/png;base64,{data}"></label></figure>'
+    )
 
 
 def _jpeg(image, like):

@@ -51,9 +51,17 @@ def write(study) -> Path:
     names = _shown(study)
     notebooks = {name: nbformat.read(runner.executed_copy(study, name), 4) for name in names}
     target = study.folder / PAGE
-    steps.write_whole(target, document(
-        notebooks, _notes(study), _stale(study), opening.first_screen(study),
-        opening.gallery(study), opening.answer(study)))
+    steps.write_whole(
+        target,
+        document(
+            notebooks,
+            _notes(study),
+            _stale(study),
+            opening.first_screen(study),
+            opening.gallery(study),
+            opening.answer(study),
+        ),
+    )
     print(f"One page, {target.stat().st_size / 1e6:.1f} MB: {config.shown(target)}")
     print("It needs no Python and no network: open it in a browser, or send it to somebody.")
     return target
@@ -67,10 +75,26 @@ def document(notebooks, notes, warnings=(), first=(), gallery=(), answer=()) -> 
     notebook's words) are parts of :mod:`opening`.
     """
     bar = tqdm(notebooks.items(), "one page", unit="notebook", leave=False, disable=None)
-    parts = [{"name": name, "is_open": name >= FIRST_OPEN, "body": _body(notebook),
-              "found": _found(notebook), **_opening(notebook)} for name, notebook in bar]
-    return texts.render("page.html.j2", title=TITLE, notes=notes, warnings=warnings, first=first,
-                        gallery=gallery, answer=answer or parts[-1]["found"], parts=parts)
+    parts = [
+        {
+            "name": name,
+            "is_open": name >= FIRST_OPEN,
+            "body": _body(notebook),
+            "found": _found(notebook),
+            **_opening(notebook),
+        }
+        for name, notebook in bar
+    ]
+    return texts.render(
+        "page.html.j2",
+        title=TITLE,
+        notes=notes,
+        warnings=warnings,
+        first=first,
+        gallery=gallery,
+        answer=answer or parts[-1]["found"],
+        parts=parts,
+    )
 
 
 @functools.cache
@@ -119,8 +143,10 @@ def _missing(study):
 def _notes(study):
     """What a reader of the whole page has to know."""
     profile = study.profile
-    notes = [runtime.describe(profile),
-             f"Profile {profile.name} ({profile.purpose}), seed {study.seed}."]
+    notes = [
+        runtime.describe(profile),
+        f"Profile {profile.name} ({profile.purpose}), seed {study.seed}.",
+    ]
     if not study.profile.is_phantom:
         notes.append("Pictures show slices of the dataset (CC BY 4.0): keep its credit with them.")
     if reference.is_installed(study):
@@ -161,8 +187,12 @@ def _body(notebook):
 
     cells = [made for cell in notebook["cells"] if (made := _cell(cell))]
     exporter = HTMLExporter(
-        extra_loaders=[PackageLoader("tumorcf_lib.publish")], template_file="notebook.html.j2",
-        exclude_anchor_links=True, exclude_input_prompt=True, exclude_output_prompt=True)
+        extra_loaders=[PackageLoader("tumorcf_lib.publish")],
+        template_file="notebook.html.j2",
+        exclude_anchor_links=True,
+        exclude_input_prompt=True,
+        exclude_output_prompt=True,
+    )
     return exporter.from_notebook_node(nbformat.from_dict({**notebook, "cells": cells}))[0]
 
 
@@ -172,8 +202,11 @@ def _cell(cell):
         return None
     if cell["cell_type"] == "markdown":
         return {**cell, "source": _prose(cell["source"])}
-    shown = [_output(output, cell["source"]) for output in cell["outputs"]
-             if output.get("name") != "stderr"]  # progress bars, messages of TensorFlow
+    shown = [
+        _output(output, cell["source"])
+        for output in cell["outputs"]
+        if output.get("name") != "stderr"
+    ]  # progress bars, messages of TensorFlow
     return {**cell, "outputs": shown}
 
 

@@ -34,9 +34,7 @@ DEMO = "demo"  # the profile whose run is what readers see in the notebooks
 NUMBERS = "numbers.json"
 ROW_TOLERANCE = 1e-3
 MAX_WEIGHTS_BYTES = 10_000_000
-SIDE_STUDIES = {
-    module.STUDY.name: module for module in (calibration, pooled, leak, scratch)
-}
+SIDE_STUDIES = {module.STUDY.name: module for module in (calibration, pooled, leak, scratch)}
 """Studies without notebooks, by the name of their folders."""
 
 TOLERANCE = 1.5 * 10 ** -(rowfiles.SIGNIFICANT_DIGITS - 1)  # relative; covers the last digit
@@ -134,7 +132,8 @@ def may_publish(profile: config.Profile, *, shows_slices: bool) -> bool:
 def verify_all(folders) -> int:
     """Verify published folders, print a line for each, return 1 if one does not hold."""
     folders = [Path(f) for f in folders] or sorted(
-        p.parent for p in config.FIGURES.glob(f"*/{MANIFEST}")
+        p.parent
+        for p in config.FIGURES.glob(f"*/{MANIFEST}")
         if not p.parent.name.startswith(steps.UNFINISHED)
     )
     if not folders:
@@ -275,9 +274,11 @@ def _write_manifest(study, target, source, drawn):
         if figure in shown
     } | {figure: {"shows_slices": False} for figure in drawn}
     manifest = {
-        "profile": study.profile.as_dict(), "seed": study.seed,
+        "profile": study.profile.as_dict(),
+        "seed": study.seed,
         "source": source,
-        "figures": figures, "sha256": hashes,
+        "figures": figures,
+        "sha256": hashes,
     }
     (target / MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
 

@@ -34,8 +34,20 @@ SPEEDS = {
     ("network", "norms folded"): "prediction with norms folded / as built",
     ("training", "as the profile trains"): "a training step as the profile does / of all layers",
 }
-RESULTS = ("accuracy", "still_right", "scores", "ranking", "transplants", "maps", "findings",
-           "claims", "besides", "controls", "three", "known")
+RESULTS = (
+    "accuracy",
+    "still_right",
+    "scores",
+    "ranking",
+    "transplants",
+    "maps",
+    "findings",
+    "claims",
+    "besides",
+    "controls",
+    "three",
+    "known",
+)
 """Parts of RESULTS.md: functions of :mod:`sections`."""
 
 
@@ -65,9 +77,12 @@ def with_address(citation: str) -> str:
 
 def with_generated_parts(text: str) -> str:
     """README's text with every generated part rebuilt."""
-    parts = {"badges": badges("notebooks/01_data.ipynb"), "answer": sections.answer(),
-             "findings": sections.findings(),
-             "clone": f"```bash\ngit clone {repository_address()}\ncd tumorcf\n```"}
+    parts = {
+        "badges": badges("notebooks/01_data.ipynb"),
+        "answer": sections.answer(),
+        "findings": sections.findings(),
+        "clone": f"```bash\ngit clone {repository_address()}\ncd tumorcf\n```",
+    }
     for name, content in parts.items():
         opening, closing = MARK.format(name=name), f"<!-- end of {name} -->"
         block = f"{opening}\n{content}\n{closing}"
@@ -88,10 +103,15 @@ def results() -> str:
 def render(template, **values):
     """A template of this package with some values; a value that is missing is an error."""
     environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("tumorcf_lib.publish"), undefined=jinja2.StrictUndefined,
-        trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True)
+        loader=jinja2.PackageLoader("tumorcf_lib.publish"),
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
     return environment.get_template(template).render(
-        interval=sections.interval, table=sections.table, classes=config.CLASSES, **values)
+        interval=sections.interval, table=sections.table, classes=config.CLASSES, **values
+    )
 
 
 # -- openings of the notebooks --------------------------------------------------------------------
@@ -137,8 +157,11 @@ def setup_cell(name: str) -> str:
 def runtime_line(notebook: str) -> str:
     """Measured minutes of one notebook, for its opening cell."""
     taken = {name: minutes_of(name) for name in config.PROFILES}
-    words = [f"{name} {own[notebook]:.1f} min ({own.get(PROCESSOR, 'unknown processor')})"
-             for name, own in taken.items() if notebook in own]
+    words = [
+        f"{name} {own[notebook]:.1f} min ({own.get(PROCESSOR, 'unknown processor')})"
+        for name, own in taken.items()
+        if notebook in own
+    ]
     return f"**Runtime** {', '.join(words) or 'not measured yet'}"
 
 
@@ -190,8 +213,11 @@ def with_outputs(notebook: dict, executed: dict) -> dict:
         if any(output["output_type"] == "error" for output in source["outputs"]):
             raise ReadmeError("A cell of the executed notebook ended in an error.")
         # stderr holds progress bars and messages that name folders of the machine
-        cell["outputs"] = [o for o in source["outputs"]
-                           if o.get("name") != "stderr" and WIDGET not in o.get("data", {})]
+        cell["outputs"] = [
+            o
+            for o in source["outputs"]
+            if o.get("name") != "stderr" and WIDGET not in o.get("data", {})
+        ]
         for output in cell["outputs"]:
             output.get("metadata", {}).clear()
             if "image/png" in output.get("data", {}):
@@ -226,11 +252,22 @@ def minutes_of(profile) -> dict:
 def minutes():
     """Minutes of every notebook in the published runs."""
     taken = {name: minutes_of(name) for name in config.PROFILES if minutes_of(name)}
-    rows = [[f"[{name}](notebooks/{name}.ipynb)",
-             *(f"{own[name]:.1f}" if name in own else "" for own in taken.values())]
-            for name in stages.NAMES]
-    rows.append(["all", *(f"**{sum(own.get(name, 0) for name in stages.NAMES):.1f}**"
-                          for own in taken.values())])
+    rows = [
+        [
+            f"[{name}](notebooks/{name}.ipynb)",
+            *(f"{own[name]:.1f}" if name in own else "" for own in taken.values()),
+        ]
+        for name in stages.NAMES
+    ]
+    rows.append(
+        [
+            "all",
+            *(
+                f"**{sum(own.get(name, 0) for name in stages.NAMES):.1f}**"
+                for own in taken.values()
+            ),
+        ]
+    )
     heads = [f"{name}: {own.get(PROCESSOR, 'unknown processor')}" for name, own in taken.items()]
     return sections.table(["notebook", *heads], rows) if taken else sections.MISSING
 
@@ -260,8 +297,10 @@ def speed():
     for (benchmark, case), words in SPEEDS.items():
         named = (found["case"] == case) | found["case"].str.startswith(f"{case}:")
         own = found[(found["benchmark"] == benchmark) & named]
-        told = [f"{float(f'{row.ratio:.2g}'):.10g}"
-                + (f" ({row.setting.split(', ')[-1]})" if len(own) > 1 else "")
-                for row in own.itertuples()]
+        told = [
+            f"{float(f'{row.ratio:.2g}'):.10g}"
+            + (f" ({row.setting.split(', ')[-1]})" if len(own) > 1 else "")
+            for row in own.itertuples()
+        ]
         rows.append([*words.split(" / "), ", ".join(told)])
     return sections.table(["what", "beside the obvious way", "times as fast"], rows)

@@ -214,8 +214,10 @@ def _confusions(labels, probabilities, weights):
 def _precision_recall_f1(counts):
     hits = np.einsum("rkk->rk", counts)
     n_true, n_predicted = counts.sum(axis=2), counts.sum(axis=1)
-    return [_ratio(*part) for part in ((hits, n_predicted), (hits, n_true),
-                                       (2 * hits, n_true + n_predicted))]
+    return [
+        _ratio(*part)
+        for part in ((hits, n_predicted), (hits, n_true), (2 * hits, n_true + n_predicted))
+    ]
 
 
 def _ratio(part, whole):

@@ -85,7 +85,10 @@ def bootstrap_mean(values, persons, strata, *, n_resamples=2000, null=None):
     sums, sizes = people.total(values), people.total(np.ones_like(values))  # (n_persons,)
     counts = people.draw(n_resamples)  # (n_resamples, n_persons)
     return from_replicates(
-        values.mean(), (counts @ sums) / (counts @ sizes), people, null=null,
+        values.mean(),
+        (counts @ sums) / (counts @ sizes),
+        people,
+        null=null,
         person_means=mean_of_person_means(sums, sizes),
     )
 
@@ -141,8 +144,12 @@ def bootstrap_matched_difference(
         first, second = (mean_of_person_means(sums[:, 0], n[:, 0]) for sums, n in tables)
         person_means = first - second
     return Estimate(
-        observed, *interval(replicates, n_smallest), int(used.sum()),
-        len(np.unique(people.owner[used])), n_smallest, person_means,
+        observed,
+        *interval(replicates, n_smallest),
+        int(used.sum()),
+        len(np.unique(people.owner[used])),
+        n_smallest,
+        person_means,
         p_value(replicates, observed, null, n_smallest),
     )
 
@@ -212,6 +219,11 @@ def from_replicates(value, replicates, people, *, null=None, person_means=np.nan
     """An Estimate of any statistic from its value, its resamples and the drawn ``Persons``."""
     n = len(people.names)
     return Estimate(
-        float(value), *interval(replicates, *people.free), len(people.owner), n, n,
-        float(person_means), p_value(replicates, float(value), null, *people.free),
+        float(value),
+        *interval(replicates, *people.free),
+        len(people.owner),
+        n,
+        n,
+        float(person_means),
+        p_value(replicates, float(value), null, *people.free),
     )

@@ -22,7 +22,8 @@ NUMBERS = ["effect", "low", "high", "mean_of_person_means", "n_slices", "n_perso
 
 COMPLETE_WITH = {
     f"{score}{suffix}": f"net_drop{suffix}"
-    for score in ("delta_drop", "sham_drop", "net_drop") for suffix in SUFFIXES.values()
+    for score in ("delta_drop", "sham_drop", "net_drop")
+    for suffix in SUFFIXES.values()
 }
 """Scores that add up to another one, and that other one."""
 
@@ -62,7 +63,7 @@ def of_patients(text):
 
 
 def groups(table):
-    """"all" and each class that has rows."""
+    """All, and each class that has rows."""
     return [ALL, *classes_of(table["label"])]
 
 
@@ -180,6 +181,8 @@ def judged(table, family=(), *, margin=0.0, side="above", claimed=None, probabil
         for row, asked in zip(table.itertuples(), probability, strict=True)
     ]
     return table.assign(
-        p_holm=p_holm, verdict=[word for word, _ in words],
-        reason=[reason for _, reason in words], relevance=relevant,
+        p_holm=p_holm,
+        verdict=[word for word, _ in words],
+        reason=[reason for _, reason in words],
+        relevance=relevant,
     )

@@ -86,7 +86,7 @@ def judge(estimate, margin, side, p_holm):
 
 
 def relevance(estimate):
-    """"negligible" if the interval lies wholly within +-0.05, else "".
+    """The word "negligible" if the interval lies wholly within +-0.05, else "".
 
     For estimates on the probability scale whose null is 0. With fewer than 10 patients, as
     without an interval, nothing is said.
@@ -134,9 +134,16 @@ def tost(values, margin, *, alpha=ALPHA):
         p = float(stdtr(n - 1, -gap / error)) if error > 0 else float(gap <= 0)
     verdict = "" if np.isnan(margin) else "equivalent" if p < alpha else "not shown"
     return {
-        "n_networks": n, "effect": mean, "low": mean - reach, "high": mean + reach, "sd": sd,
-        "smallest": float(values.min()), "largest": float(values.max()), "margin": margin,
-        "p": p, "verdict": verdict,
+        "n_networks": n,
+        "effect": mean,
+        "low": mean - reach,
+        "high": mean + reach,
+        "sd": sd,
+        "smallest": float(values.min()),
+        "largest": float(values.max()),
+        "margin": margin,
+        "p": p,
+        "verdict": verdict,
     }
 
 

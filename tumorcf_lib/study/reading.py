@@ -215,4 +215,3 @@ def table(frame, digits=2):
     rows = [["---"] * frame.shape[1], *(map(cell, row) for row in frame.itertuples(index=False))]
     lines = [" | ".join(line) for line in (frame.columns, *rows)]
     display(Markdown(of_patients("\n".join(f"| {line} |" for line in lines))))
-

@@ -38,7 +38,12 @@ BAR = 0.95
 """Wanted area under the curve between tumor-reader and shortcut-reader, in log-odds."""
 
 PLANTED_SCORES = (
-    "p_orig", "delta_drop", "sham_drop", "net_drop", "delta_drop_lo", "sham_drop_lo",
+    "p_orig",
+    "delta_drop",
+    "sham_drop",
+    "net_drop",
+    "delta_drop_lo",
+    "sham_drop_lo",
     "net_drop_lo",
 )
 
@@ -95,7 +100,10 @@ def network_table(scores, *, n_resamples):
     for a network that answers every slice alike.
     """
     table = score_means(
-        scores, list(SCALES.values()), by=["network", "kind"], groups=_groups(scores),
+        scores,
+        list(SCALES.values()),
+        by=["network", "kind"],
+        groups=_groups(scores),
         n_resamples=n_resamples,
     )
     spread = scores.groupby("network")["p_orig"].std()
@@ -130,7 +138,11 @@ def planted_table(scores, *, n_resamples):
     own = scores[scores["network"].isin(planted_networks(scores))]
     own = own.assign(rho=own["network"].map(rho_of)).sort_values("rho", kind="stable")
     return score_means(
-        own, PLANTED_SCORES, by=["rho"], groups=_groups(scores), n_resamples=n_resamples,
+        own,
+        PLANTED_SCORES,
+        by=["rho"],
+        groups=_groups(scores),
+        n_resamples=n_resamples,
         complete=True,
     )
 
@@ -158,7 +170,9 @@ def trend_table(scores, *, n_resamples):
         parts.append(part.sort_values("group", kind="stable").assign(scale=scale))
     table = pd.concat(parts, ignore_index=True).rename(columns={"score": "comparison"})
     table = judged(
-        table, ["scale", "group"], probability=table["scale"] == PROBABILITY,
+        table,
+        ["scale", "group"],
+        probability=table["scale"] == PROBABILITY,
         side=np.where(table["comparison"] == "slope", "below", "above"),
     )
     columns = ["scale", "group", "comparison", *NUMBERS, "p_holm", "verdict", "relevance"]
@@ -188,11 +202,13 @@ def separation_table(scores, *, n_resamples):
             e = _separation(*wide.loc[here.index].to_numpy().T, here, n_resamples)
             bar = BAR if (scale, group) == (LOG_ODDS, ALL) else np.nan
             verdict = "" if np.isnan(bar) else judge(e, bar, "above", 0.0)[0]
-            rows.append((scale, group, e.value, e.low, e.high, e.n_slices, e.n_persons, bar,
-                         verdict))
-    return pd.DataFrame(rows, columns=[
-        "scale", "group", "auc", "low", "high", "n_slices", "n_persons", "bar", "verdict"
-    ])
+            rows.append(
+                (scale, group, e.value, e.low, e.high, e.n_slices, e.n_persons, bar, verdict)
+            )
+    return pd.DataFrame(
+        rows,
+        columns=["scale", "group", "auc", "low", "high", "n_slices", "n_persons", "bar", "verdict"],
+    )
 
 
 def derive(read, n_resamples):
@@ -218,9 +234,11 @@ def _groups(scores):
 
 def _by_network(scores, column, names):
     """One column as (n_slices, n_networks), slices with a value everywhere; and their patients."""
-    wide = scores[scores["network"].isin(names)].pivot(
-        index="slice_id", columns="network", values=column
-    )[names].dropna()
+    wide = (
+        scores[scores["network"].isin(names)]
+        .pivot(index="slice_id", columns="network", values=column)[names]
+        .dropna()
+    )
     people = scores.drop_duplicates("slice_id").set_index("slice_id").loc[wide.index]
     return wide, people[["person_id", "label"]]
 

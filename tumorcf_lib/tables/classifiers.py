@@ -21,13 +21,28 @@ from tumorcf_lib.tables.study import as_text
 PLAIN, HARDENED, LOOKING = "plain", "hardened", "looking"
 UNSEEN = "unseen"
 SCORES = (
-    "accuracy", "person_accuracy", "p_orig", "delta_drop", "sham_drop", "net_drop",
-    "delta_focus", "net_focus", "net_drop_lo",
+    "accuracy",
+    "person_accuracy",
+    "p_orig",
+    "delta_drop",
+    "sham_drop",
+    "net_drop",
+    "delta_focus",
+    "net_focus",
+    "net_drop_lo",
 )
 SHARES = ("accuracy", "person_accuracy")
 NETWORK_COLUMNS = (
-    "network", "score", "infill", "group", *NUMBERS, "change", "change_low", "change_high",
-    "change_p", "n_paired",
+    "network",
+    "score",
+    "infill",
+    "group",
+    *NUMBERS,
+    "change",
+    "change_low",
+    "change_high",
+    "change_p",
+    "n_paired",
 )
 AS_IS, RETRAINED, FROM_STATISTICS = "as it is", "retrained", "statistics"
 AS_IS_EDITS = ("original", "background", "remove", "silhouette")
@@ -55,8 +70,10 @@ def networks_table(rows, rows_networks=None, *, n_resamples):
     """
     own = {PLAIN: rows}
     if rows_networks is not None:
-        own |= {name: of_network(rows_networks, name)
-                for name in dict.fromkeys(rows_networks["network"])}
+        own |= {
+            name: of_network(rows_networks, name)
+            for name in dict.fromkeys(rows_networks["network"])
+        }
     values, lines = {name: _values(of) for name, of in own.items()}, []
     for network, scores in values.items():
         for (score, infill), table in scores.items():
@@ -64,10 +81,16 @@ def networks_table(rows, rows_networks=None, *, n_resamples):
             for group in groups(rows):
                 how = estimates.share if score in SHARES else estimates.mean
                 found = how(of_group(table, group), "value", n_resamples=n_resamples)
-                lines.append({
-                    "network": network, "score": score, "infill": infill, "group": group,
-                    **as_columns(found), **_change(table, partner, group, n_resamples),
-                })
+                lines.append(
+                    {
+                        "network": network,
+                        "score": score,
+                        "infill": infill,
+                        "group": group,
+                        **as_columns(found),
+                        **_change(table, partner, group, n_resamples),
+                    }
+                )
     return pd.DataFrame(lines).reindex(columns=list(NETWORK_COLUMNS))
 
 
@@ -115,10 +138,14 @@ def probe_table(rows_probes, rows_edits, *, n_resamples: int):
         ]
     order = list(dict.fromkeys([*AS_IS_EDITS, *(name for name, _, _ in tested)]))
     tested.sort(key=lambda entry: (order.index(entry[0]), entry[1]))  # stable
-    table = pd.concat([
-        against_chance(rows, n_resamples).assign(probe=name, network=network)
-        for name, network, rows in tested if len(rows)
-    ], ignore_index=True)
+    table = pd.concat(
+        [
+            against_chance(rows, n_resamples).assign(probe=name, network=network)
+            for name, network, rows in tested
+            if len(rows)
+        ],
+        ignore_index=True,
+    )
     return table[["probe", "network", *table.columns.drop(["probe", "network"])]]
 
 
@@ -143,11 +170,33 @@ def against_chance(rows, n_resamples):
         if low == high:  # every patient was right, or every one wrong
             exact = metric != "ROC AUC"
             low, high = exact_interval(low, n_persons) if exact else (np.nan, np.nan)
-        lines.append((group, metric, value, low, high, chance,
-                      _above_chance(metric, low, chance, n_smallest), len(own), n_persons))
-    return pd.DataFrame(lines, columns=[
-        "group", "metric", "value", "low", "high", "chance", "verdict", "n_slices", "n_persons"
-    ])
+        lines.append(
+            (
+                group,
+                metric,
+                value,
+                low,
+                high,
+                chance,
+                _above_chance(metric, low, chance, n_smallest),
+                len(own),
+                n_persons,
+            )
+        )
+    return pd.DataFrame(
+        lines,
+        columns=[
+            "group",
+            "metric",
+            "value",
+            "low",
+            "high",
+            "chance",
+            "verdict",
+            "n_slices",
+            "n_persons",
+        ],
+    )
 
 
 def detector_table(rows, *, n_resamples: int) -> pd.DataFrame:
@@ -176,12 +225,29 @@ def detector_table(rows, *, n_resamples: int) -> pd.DataFrame:
                 low, high = interval(auc[1:], *people.free)
                 low, high = exact_interval(1.0, n_persons) if low == 1 else (low, high)
                 seen = n_persons >= MIN_PERSONS and low > 0.5 + ROUNDING
-                numbers = (auc[0], low, high, here["slice_id"].nunique(), n_persons,
-                           VISIBLE if seen else UNDECIDED)
+                numbers = (
+                    auc[0],
+                    low,
+                    high,
+                    here["slice_id"].nunique(),
+                    n_persons,
+                    VISIBLE if seen else UNDECIDED,
+                )
             found.append((infill, view, group, *numbers))
-    return pd.DataFrame(found, columns=[
-        "infill", "view", "group", "auc", "low", "high", "n_slices", "n_persons", "verdict"
-    ])
+    return pd.DataFrame(
+        found,
+        columns=[
+            "infill",
+            "view",
+            "group",
+            "auc",
+            "low",
+            "high",
+            "n_slices",
+            "n_persons",
+            "verdict",
+        ],
+    )
 
 
 def auc_between(scores, edited, owner, counts):
@@ -229,8 +295,9 @@ def _values(rows):
     drops = []
     for infill in dict.fromkeys(rows["infill"]):
         if infill not in ("", HEADLINE_INFILL):
-            own = slice_scores(rows[rows["edit"].isin(("original", "remove", "sham"))],
-                               infill=infill)
+            own = slice_scores(
+                rows[rows["edit"].isin(("original", "remove", "sham"))], infill=infill
+            )
             found["net_drop", infill] = _column(own, "net_drop")
             drops.append(own.set_index("slice_id")["net_drop"].reindex(scores["slice_id"]))
     if drops:
@@ -254,5 +321,10 @@ def _change(table, partner, group, n_resamples):
     e = estimates.mean(of_group(both, group), "change", n_resamples=n_resamples)
     # Where nobody changed, resampling cannot show how far patients might.
     low, high = (e.low, e.high) if e.low != e.high else (np.nan, np.nan)
-    return {"change": e.value, "change_low": low, "change_high": high, "change_p": e.p,
-            "n_paired": e.n_slices}
+    return {
+        "change": e.value,
+        "change_low": low,
+        "change_high": high,
+        "change_p": e.p,
+        "n_paired": e.n_slices,
+    }

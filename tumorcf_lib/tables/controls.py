@@ -27,7 +27,12 @@ from tumorcf_lib.stats.verdicts import rank_agreement
 
 OWN, COMMON, COMMON_SPARSE = "own", "common", "common, mirror too"
 SCORES = (
-    "delta_drop", "sham_drop", "net_drop", "delta_drop_lo", "sham_drop_lo", "net_drop_lo",
+    "delta_drop",
+    "sham_drop",
+    "net_drop",
+    "delta_drop_lo",
+    "sham_drop_lo",
+    "net_drop_lo",
 )
 RANKED = {"net_drop": 1e-4, "delta_drop": 1e-4, "net_drop_lo": 1e-3, "delta_drop_lo": 1e-3}
 """Scores whose ranking is compared, and the difference that counts as a tie: less is the dust
@@ -85,15 +90,41 @@ def infill_agreement(rows, *, n_resamples: int) -> pd.DataFrame:
                 people, counts = estimates.drawn(first[chosen], n_resamples)
                 owner = np.eye(len(people.names))[people.owner]  # (n_slices, n_persons)
                 w, rho = rank_agreement(values[chosen], owner, counts)
-                found.append((
-                    score, name, group, w[0], *interval(w[1:], *people.free), 1 / len(infills),
-                    rho[0], *interval(rho[1:], *people.free), " ".join(infills), len(infills),
-                    len(people.owner), len(people.names),
-                ))
-    return pd.DataFrame(found, columns=[
-        "score", "slices", "group", "kendall_w", "low", "high", "chance", "spearman",
-        "spearman_low", "spearman_high", "infills", "n_infills", "n_slices", "n_persons",
-    ])
+                found.append(
+                    (
+                        score,
+                        name,
+                        group,
+                        w[0],
+                        *interval(w[1:], *people.free),
+                        1 / len(infills),
+                        rho[0],
+                        *interval(rho[1:], *people.free),
+                        " ".join(infills),
+                        len(infills),
+                        len(people.owner),
+                        len(people.names),
+                    )
+                )
+    return pd.DataFrame(
+        found,
+        columns=[
+            "score",
+            "slices",
+            "group",
+            "kendall_w",
+            "low",
+            "high",
+            "chance",
+            "spearman",
+            "spearman_low",
+            "spearman_high",
+            "infills",
+            "n_infills",
+            "n_slices",
+            "n_persons",
+        ],
+    )
 
 
 def drops_per_slice(rows, *, infill=HEADLINE_INFILL, dilation_px=0, n_places=None):
@@ -145,9 +176,13 @@ def quality_table(rows_quality, *, n_resamples: int) -> pd.DataFrame:
             by_slice = rows_quality[of_infill & at.isin(have)].groupby(
                 ["slice_id", "person_id", "label"], sort=False
             )
-            parts.append(score_means(
-                by_slice[list(MEASURES)].mean().reset_index(), MEASURES, n_resamples=n_resamples,
-            ).assign(infill=infill, slices=name))
+            parts.append(
+                score_means(
+                    by_slice[list(MEASURES)].mean().reset_index(),
+                    MEASURES,
+                    n_resamples=n_resamples,
+                ).assign(infill=infill, slices=name)
+            )
     columns = ["infill", "slices", "score", "group", *NUMBERS]
     return pd.concat(parts, ignore_index=True)[columns] if parts else pd.DataFrame(columns=columns)
 
@@ -201,9 +236,13 @@ def _by_setting(rows, factor):
     for name, value in headline.items():
         removed &= (rows[name] == value) | (name == factor)
     levels = rows.loc[removed, factor].unique().tolist()
-    levels.sort(key=lambda level: level if factor == "dilation_px" else (
-        level in SPARSE_INFILLS, level != HEADLINE_INFILL
-    ))
+    levels.sort(
+        key=lambda level: (
+            level
+            if factor == "dilation_px"
+            else (level in SPARSE_INFILLS, level != HEADLINE_INFILL)
+        )
+    )
     n_places = control_places(rows)
     return {
         level: drops_per_slice(rows, **(headline | {factor: level}), n_places=n_places)
@@ -232,15 +271,24 @@ def _by_level(rows, factor, n_resamples):
         of = {group: of_group(scores, group) for group in named}
         share = {group: own["net_drop"].notna().mean() for group, own in of.items()}
         why = {group: own.loc[own["net_drop"].isna(), "why"] for group, own in of.items()}
-        why = {group: ", ".join(f"{word}: {n}" for word, n in own.value_counts().items())
-               for group, own in why.items()}
+        why = {
+            group: ", ".join(f"{word}: {n}" for word, n in own.value_counts().items())
+            for group, own in why.items()
+        }
         for name, levels in ((OWN, [level]), *common):
             if level in levels:
                 own = scores[_have(by_level, levels)]
                 part = means(own, SCORES, groups=named, n_resamples=n_resamples)
-                parts.append(part.assign(**{
-                    factor: level, "slices": name, "share_with_shams": part["group"].map(share),
-                    "note": part["group"].map(why), "n_places": control_places(rows),
-                }))
+                parts.append(
+                    part.assign(
+                        **{
+                            factor: level,
+                            "slices": name,
+                            "share_with_shams": part["group"].map(share),
+                            "note": part["group"].map(why),
+                            "n_places": control_places(rows),
+                        }
+                    )
+                )
     columns = [factor, "slices", "score", "group", *NUMBERS, "n_places", "share_with_shams", "note"]
     return pd.concat(parts, ignore_index=True)[columns] if parts else pd.DataFrame(columns=columns)

@@ -28,12 +28,29 @@ BACKS, REFUTES = "backs", "refutes"
 MEASURES = {"distance": "below", "near duplicate": "above"}
 """Measure -> the side of 0 on which "same stem - strangers" is claimed to lie."""
 TABLE_COLUMNS = (
-    "kind", "measure", "effect", "low", "high", "median", "n_comparisons", "n_slices",
-    "n_persons", "n_partners", "threshold",
+    "kind",
+    "measure",
+    "effect",
+    "low",
+    "high",
+    "median",
+    "n_comparisons",
+    "n_slices",
+    "n_persons",
+    "n_partners",
+    "threshold",
 )
 DIFFERENCE_COLUMNS = (
-    "measure", "effect", "low", "high", "n_comparisons", "n_persons", "side", "p_holm",
-    "verdict", "reason",
+    "measure",
+    "effect",
+    "low",
+    "high",
+    "n_comparisons",
+    "n_persons",
+    "side",
+    "p_holm",
+    "verdict",
+    "reason",
 )
 
 
@@ -79,9 +96,11 @@ def duplicates_table(rows, *, n_resamples):
         _measured(rows), list(MEASURES), by=["kind"], groups=[ALL], n_resamples=n_resamples
     ).rename(columns={"score": "measure", "n_slices": "n_comparisons"})
     by_kind = rows.groupby("kind")
-    for name, of in (("n_slices", by_kind["slice_id"].nunique()),
-                     ("n_partners", by_kind["partner_id"].nunique()),
-                     ("median", by_kind["distance"].median())):
+    for name, of in (
+        ("n_slices", by_kind["slice_id"].nunique()),
+        ("n_partners", by_kind["partner_id"].nunique()),
+        ("median", by_kind["distance"].median()),
+    ):
         table[name] = table["kind"].map(of)
     table["median"] = table["median"].where(table["measure"] == "distance")
     order = table["kind"].map(KINDS.index)
@@ -104,15 +123,27 @@ def difference_table(rows, *, n_resamples):
     if is_stem.all() or not is_stem.any():
         return pd.DataFrame(columns=list(DIFFERENCE_COLUMNS))
     cells = np.digitize(both["n_candidates"], CANDIDATE_BINS)
-    table = pd.DataFrame([
-        {"measure": measure, "side": side} | as_columns(bootstrap_matched_difference(
-            both[measure], is_stem, cells, both["person_id"], both["label"],
-            n_resamples=n_resamples, null=0,
-        ))
-        for measure, side in MEASURES.items()
-    ])
-    table = judged(table, side=table["side"]).drop(columns="n_persons").rename(
-        columns={"n_slices": "n_comparisons", "n_persons_smallest": "n_persons"}
+    table = pd.DataFrame(
+        [
+            {"measure": measure, "side": side}
+            | as_columns(
+                bootstrap_matched_difference(
+                    both[measure],
+                    is_stem,
+                    cells,
+                    both["person_id"],
+                    both["label"],
+                    n_resamples=n_resamples,
+                    null=0,
+                )
+            )
+            for measure, side in MEASURES.items()
+        ]
+    )
+    table = (
+        judged(table, side=table["side"])
+        .drop(columns="n_persons")
+        .rename(columns={"n_slices": "n_comparisons", "n_persons_smallest": "n_persons"})
     )
     return table[list(DIFFERENCE_COLUMNS)]
 
@@ -129,16 +160,29 @@ def stems_table(rows):
         mates = own[own["kind"] == SAME_STEM]
         strangers = own[own["kind"] == SAME_SERIES]
         each, mean = strangers.groupby("partner_id")["distance"].mean(), mates["distance"].mean()
-        lines.append((
-            person, own["slice_id"].nunique(), own["patient_id"].nunique(), mean,
-            strangers["distance"].mean(),
-            (each > mean).mean() if len(each) and len(mates) else np.nan,
-            mates.loc[mates["distance"] <= near, "slice_id"].nunique(),
-        ))
-    return pd.DataFrame(lines, columns=[
-        "person_id", "n_slices", "n_ids", "distance_stem", "distance_strangers", "share_farther",
-        "near_duplicates",
-    ])
+        lines.append(
+            (
+                person,
+                own["slice_id"].nunique(),
+                own["patient_id"].nunique(),
+                mean,
+                strangers["distance"].mean(),
+                (each > mean).mean() if len(each) and len(mates) else np.nan,
+                mates.loc[mates["distance"] <= near, "slice_id"].nunique(),
+            )
+        )
+    return pd.DataFrame(
+        lines,
+        columns=[
+            "person_id",
+            "n_slices",
+            "n_ids",
+            "distance_stem",
+            "distance_strangers",
+            "share_farther",
+            "near_duplicates",
+        ],
+    )
 
 
 def conclusion(difference):

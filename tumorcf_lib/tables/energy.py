@@ -56,7 +56,9 @@ def slice_energy(rows, *, factor=MATCH_FACTOR):
     is_matched = np.abs(gap) <= np.log(factor) + 1e-9
     around = x - (total(x) / n_sham)[owner]
     slices = slices.assign(
-        n_sham=n_sham, n_matched=total(is_matched).astype(int), log_gap=total(gap) / n_sham,
+        n_sham=n_sham,
+        n_matched=total(is_matched).astype(int),
+        log_gap=total(gap) / n_sham,
         within=((total(gap <= 0) > 0) & (total(gap >= 0) > 0)).astype(float),
         sxx=total(around**2),
     )
@@ -73,9 +75,7 @@ def slice_energy(rows, *, factor=MATCH_FACTOR):
         slices[f"sxy{suffix}"] = -total(around * p_sham)
         sums = slices.groupby("label")[[f"sxy{suffix}", "sxx"]].sum()
         slope = pd.Series(_ratio(*sums.to_numpy().T), sums.index)
-        slices[f"net_drop_residual{suffix}"] = (
-            net - slices["label"].map(slope) * slices["log_gap"]
-        )
+        slices[f"net_drop_residual{suffix}"] = net - slices["label"].map(slope) * slices["log_gap"]
     return slices
 
 
@@ -164,8 +164,13 @@ def energy_table(rows, *, n_resamples):
             adjusted = residual(own, scale=scale, **n)
             found.append(("net_drop_residual", scale, group, adjusted, _extrapolation(own)))
     lines = [
-        {"quantity": quantity, "scale": scale, "group": group, **as_columns(estimate),
-         "note": note if estimate.n_slices else NO_SLICES}
+        {
+            "quantity": quantity,
+            "scale": scale,
+            "group": group,
+            **as_columns(estimate),
+            "note": note if estimate.n_slices else NO_SLICES,
+        }
         for quantity, scale, group, estimate, note in found
     ]
     return pd.DataFrame(lines)[["quantity", "scale", "group", *NUMBERS, "note"]]
@@ -192,7 +197,9 @@ def _slices_and_shams(rows):
     rows = rows[np.isfinite(rows["log_odds"].to_numpy(float)) & (rows["edit_rms"] > 0)]
     label, p = arrays(rows)
     values = rows[["slice_id", "person_id", "label"]].assign(
-        edit=rows["edit"], p=p[np.arange(len(p)), label], p_lo=rows["log_odds"],
+        edit=rows["edit"],
+        p=p[np.arange(len(p)), label],
+        p_lo=rows["log_odds"],
         rms=rows["edit_rms"],
     )
     shams = values[values["edit"] == "sham"]

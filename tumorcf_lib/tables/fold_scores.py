@@ -47,9 +47,16 @@ def temperatures(predictions):
     plain = of_plain[PLAIN].groupby("fold").mean()
     shuffled = predictions.loc[predictions["network"] == SHUFFLED, [*KEYS, "fold"]]
     units = shuffled.drop_duplicates().itertuples(index=False, name=None)
-    return pd.concat([of_plain, pd.Series(
-        {key: plain[key[2]] for key in units}, dtype=float
-    ).rename_axis([*KEYS, "fold"]) if len(shuffled) else None])
+    return pd.concat(
+        [
+            of_plain,
+            pd.Series({key: plain[key[2]] for key in units}, dtype=float).rename_axis(
+                [*KEYS, "fold"]
+            )
+            if len(shuffled)
+            else None,
+        ]
+    )
 
 
 def units_of(rows):
@@ -135,7 +142,7 @@ def of_group(scores, group):
 
 
 def groups(scores):
-    """"all", the classes, and a class's two sites where it has both."""
+    """All, the classes, and a class's two sites where it has both."""
     found = ["all", *CLASSES]
     for name in CLASSES:
         sites = [f"{name}, {MR}", f"{name}, {OTHER_IDS}"]

@@ -47,14 +47,25 @@ def derive(read, n_resamples):
         "table_estimates": primary.estimates_table(scores),
         "table_still_right": primary.still_right_table(scores),
         "table_auc": symmetric.auc_table(scaled),
-        **_of_some(read, "rows_transplants", every, "table_transplants",
-                   symmetric.transplants_table),
-        **_of_some(read, "rows_saliency", every, "table_saliency",
-                   lambda rows: saliency.saliency_table(rows, scores)),
-        **_of_some(read, "rows_masks", every, "table_predicted_masks",
-                   lambda rows: masks.predicted_masks_table(
-                       rows, scores_of.scaled(_whole(read("rows_masked_edits"), every), found),
-                       scores)),
+        **_of_some(
+            read, "rows_transplants", every, "table_transplants", symmetric.transplants_table
+        ),
+        **_of_some(
+            read,
+            "rows_saliency",
+            every,
+            "table_saliency",
+            lambda rows: saliency.saliency_table(rows, scores),
+        ),
+        **_of_some(
+            read,
+            "rows_masks",
+            every,
+            "table_predicted_masks",
+            lambda rows: masks.predicted_masks_table(
+                rows, scores_of.scaled(_whole(read("rows_masked_edits"), every), found), scores
+            ),
+        ),
         "table_performance": performance,
         "table_classes": study.performance_by_class(one, **n),
         "table_confusion": study.confusion(one),
@@ -143,10 +154,14 @@ def reliability_table(predictions, temperatures):
     kind = one["network"].iloc[0]
     warmed, mean = scores_of.scaled(one, temperatures), temperatures[kind, first].mean()
     persons = classification.person_predictions
-    return study.bins_by_kind({
-        "slices": (one, 1.0), "persons": (persons(one), 1.0),
-        "slices, temperature": (warmed, mean), "persons, temperature": (persons(warmed), mean),
-    })
+    return study.bins_by_kind(
+        {
+            "slices": (one, 1.0),
+            "persons": (persons(one), 1.0),
+            "slices, temperature": (warmed, mean),
+            "persons, temperature": (persons(warmed), mean),
+        }
+    )
 
 
 def folds_table(predictions, temperatures, history):
@@ -156,12 +171,18 @@ def folds_table(predictions, temperatures, history):
     rows = []
     for unit, own in predictions.groupby(UNIT):
         own = scores_of.outputs_of(own)
-        rows.append({
-            **dict(zip(UNIT, unit, strict=True)), "n_persons": own["person_id"].nunique(),
-            "n_slices": len(own), "epochs": epochs[unit], **_accuracies(own),
-            "temperature": temperatures[unit], "ece": study.ece(own),
-            "ece_temperature": study.ece(scores_of.outputs_of(warmed.loc[own.index])),
-        })
+        rows.append(
+            {
+                **dict(zip(UNIT, unit, strict=True)),
+                "n_persons": own["person_id"].nunique(),
+                "n_slices": len(own),
+                "epochs": epochs[unit],
+                **_accuracies(own),
+                "temperature": temperatures[unit],
+                "ece": study.ece(own),
+                "ece_temperature": study.ece(scores_of.outputs_of(warmed.loc[own.index])),
+            }
+        )
     return pd.DataFrame(rows)
 
 
@@ -182,10 +203,17 @@ def spread_table(predictions):
     for metric in scored:
         grid = scored[metric].unstack().to_numpy(float)  # (seeds, folds)
         parts = dict(zip(("sd_fold", "sd_seed", "sd_rest"), _components(grid), strict=True))
-        rows.append({
-            "metric": metric, "mean": grid.mean(), "lowest": grid.min(), "highest": grid.max(),
-            **parts, "n_folds": grid.shape[1], "n_seeds": grid.shape[0],
-        })
+        rows.append(
+            {
+                "metric": metric,
+                "mean": grid.mean(),
+                "lowest": grid.min(),
+                "highest": grid.max(),
+                **parts,
+                "n_folds": grid.shape[1],
+                "n_seeds": grid.shape[0],
+            }
+        )
     return pd.DataFrame(rows)
 
 
@@ -198,11 +226,21 @@ def elsewhere_table(performance):
         entry = {"source": f"this project: {networks}" + (f", seed {seed}" if seed else "")}
         for level in ("slice", "person"):
             row = by_level.loc[level]
-            entry |= {f"{level}s": row["value"], f"{level}s_low": row["low"],
-                      f"{level}s_high": row["high"]}
+            entry |= {
+                f"{level}s": row["value"],
+                f"{level}s_low": row["low"],
+                f"{level}s_high": row["high"],
+            }
         shown.append(entry)
-    columns = ["source", "slices", "slices_low", "slices_high",
-               "persons", "persons_low", "persons_high"]
+    columns = [
+        "source",
+        "slices",
+        "slices_low",
+        "slices_high",
+        "persons",
+        "persons_low",
+        "persons_high",
+    ]
     return pd.DataFrame(shown, columns=columns)
 
 
@@ -215,8 +253,15 @@ def recipes_table(read):
         recipe, folds, n_slices, accuracies, loss (mean negative log-likelihood); empty if no
         trial is published.
     """
-    columns = ["recipe", "folds", "n_slices", "slice_accuracy", "balanced_accuracy",
-               "person_accuracy", "loss"]
+    columns = [
+        "recipe",
+        "folds",
+        "n_slices",
+        "slice_accuracy",
+        "balanced_accuracy",
+        "person_accuracy",
+        "loss",
+    ]
     try:
         tried = read("rows_recipes")
     except FileNotFoundError:
@@ -228,8 +273,15 @@ def recipes_table(read):
         labels, p = arrays(own)
         loss = float(-np.log(p[np.arange(len(p)), labels]).mean())
         folds = " ".join(str(fold) for fold in sorted(own["fold"].unique()))
-        rows.append({"recipe": recipe, "folds": folds, "n_slices": len(own),
-                     **_accuracies(own), "loss": loss})
+        rows.append(
+            {
+                "recipe": recipe,
+                "folds": folds,
+                "n_slices": len(own),
+                **_accuracies(own),
+                "loss": loss,
+            }
+        )
     return pd.DataFrame(rows, columns=columns)
 
 

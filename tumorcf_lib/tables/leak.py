@@ -47,18 +47,19 @@ def leak_table(rows, *, n_resamples):
     names = class_names(rows)
     p = rows[[f"p_{name}" for name in names]].to_numpy(float)
     taught = pd.Index(names).get_indexer(rows["shown_label"])
-    scored = rows[["labels", "arm", "fold", "slice_id", "person_id", "label", "n_trained",
-                   "n_own_trained"]].assign(
-        right=(p.argmax(axis=1) == taught).astype(float), p_true=p[np.arange(len(p)), taught]
+    scored = rows[
+        ["labels", "arm", "fold", "slice_id", "person_id", "label", "n_trained", "n_own_trained"]
+    ].assign(right=(p.argmax(axis=1) == taught).astype(float), p_true=p[np.arange(len(p)), taught])
+    apart, known = (
+        scored[scored["arm"] == arm].set_index(["labels", "slice_id"]) for arm in (APART, KNOWN)
     )
-    apart, known = (scored[scored["arm"] == arm].set_index(["labels", "slice_id"])
-                    for arm in (APART, KNOWN))
     more = known.assign(**{name: known[name] - apart[name] for name in SCORES}, arm=DIFFERENCE)
     scored = pd.concat([scored, more.reset_index()], ignore_index=True)
     by = ["labels", "arm"]
     table = means(scored, SCORES, by, n_resamples=n_resamples)
     counts = scored.groupby(by).agg(
-        n_folds=("fold", "nunique"), n_trained=("n_trained", "mean"),
+        n_folds=("fold", "nunique"),
+        n_trained=("n_trained", "mean"),
         n_own_trained=("n_own_trained", "mean"),
     )
     table = table.merge(counts.reset_index(), on=by)
@@ -72,8 +73,10 @@ def sentences(read):
     table = read("table_leak")
     by = table[(table["score"] == "right") & (table["group"] == ALL)].set_index(["labels", "arm"])
     found = []
-    for labels, words in ((OWN, "Trained"), (SHUFFLED, "With labels shuffled over the patients,"
-                                              " where only the leak can help, trained")):
+    for labels, words in (
+        (OWN, "Trained"),
+        (SHUFFLED, "With labels shuffled over the patients, where only the leak can help, trained"),
+    ):
         apart, known, more = (by.loc[(labels, arm)] for arm in (APART, KNOWN, DIFFERENCE))
         found.append(
             f"{words} on other patients only, the network is right on {apart['effect']:.3f} of "

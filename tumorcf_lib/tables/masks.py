@@ -30,8 +30,13 @@ def predicted_masks_table(masks, rows, scores):
     for group in ("all", *CLASSES):
         dice, seen = (networks.mean(of_group(masks, group), name) for name in ("dice", "found"))
         low, high = np.clip(dice.interval, 0, 1)
-        start = {"group": group, "dice": dice.value, "dice_low": low, "dice_high": high,
-                 "found": seen.value}
+        start = {
+            "group": group,
+            "dice": dice.value,
+            "dice_low": low,
+            "dice_high": high,
+            "found": seen.value,
+        }
         own = of_group(both, group)
         found += [start | {"score": name} | _compared(own, name) for name in SCORES]
     return pd.DataFrame(found)
@@ -43,7 +48,12 @@ def _compared(scores, name):
     low, high = more.interval
     rank = own[name].corr(own[f"{name}_by"], "spearman") if len(own) > 2 else np.nan
     return {
-        "true": true.value, "predicted": by.value, "difference": more.value,
-        "difference_low": low, "difference_high": high, "spearman": rank,
-        "n_patients": more.n_patients, "n_slices": more.n_slices,
+        "true": true.value,
+        "predicted": by.value,
+        "difference": more.value,
+        "difference_low": low,
+        "difference_high": high,
+        "spearman": rank,
+        "n_patients": more.n_patients,
+        "n_slices": more.n_slices,
     }

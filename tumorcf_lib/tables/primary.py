@@ -16,8 +16,14 @@ from tumorcf_lib.stats.verdicts import holm
 from tumorcf_lib.tables.fold_scores import EDITS, PLAIN, SHUFFLED, groups, of_group
 
 SCORES = (
-    "delta_drop", "sham_drop", "net_drop", "net_drop_like_energy", "net_drop_lo",
-    "delta_focus", "net_focus", "focus_over_background",
+    "delta_drop",
+    "sham_drop",
+    "net_drop",
+    "net_drop_like_energy",
+    "net_drop_lo",
+    "delta_focus",
+    "net_focus",
+    "focus_over_background",
 )
 
 
@@ -40,18 +46,45 @@ class Claim:
 TUMORS = {name: f"{name} tumor" if name == "pituitary" else name for name in CLASSES}
 
 CLAIMS = (
-    *(Claim(1, f"Removing a {TUMORS[name]} lowers its probability more than a sham does",
-            "net_drop", (name,)) for name in CLASSES),
-    *(Claim(2, f"A {TUMORS[name]} alone keeps more probability than tumor-free tissue of its shape",
-            "net_focus", (name,)) for name in CLASSES),
-    Claim(3, "Slices called wrong lean less on the tumor than slices called right", "delta_drop",
-          ("all",), "wrong", "below"),
-    *(Claim(4, f"Pituitary tumors are leaned on more than {name}s", "net_drop",
-            ("pituitary", name)) for name in CLASSES if name != "pituitary"),
-    Claim(5, "Most errors are between meningioma and glioma", "share of errors", ("all",),
-          "errors"),
-    Claim(6, "The tumor alone tells more than the background alone", "focus_over_background",
-          ("all",)),
+    *(
+        Claim(
+            1,
+            f"Removing a {TUMORS[name]} lowers its probability more than a sham does",
+            "net_drop",
+            (name,),
+        )
+        for name in CLASSES
+    ),
+    *(
+        Claim(
+            2,
+            f"A {TUMORS[name]} alone keeps more probability than tumor-free tissue of its shape",
+            "net_focus",
+            (name,),
+        )
+        for name in CLASSES
+    ),
+    Claim(
+        3,
+        "Slices called wrong lean less on the tumor than slices called right",
+        "delta_drop",
+        ("all",),
+        "wrong",
+        "below",
+    ),
+    *(
+        Claim(
+            4, f"Pituitary tumors are leaned on more than {name}s", "net_drop", ("pituitary", name)
+        )
+        for name in CLASSES
+        if name != "pituitary"
+    ),
+    Claim(
+        5, "Most errors are between meningioma and glioma", "share of errors", ("all",), "errors"
+    ),
+    Claim(
+        6, "The tumor alone tells more than the background alone", "focus_over_background", ("all",)
+    ),
 )
 """The primary claims; all other numbers are estimates without verdict words."""
 
@@ -71,11 +104,19 @@ def still_right_table(scores):
             for edit in EDITS:
                 e = networks.mean(of_group(own, group), f"right_{edit}")
                 low, high = np.clip(e.interval, 0, 1)
-                rows.append({
-                    "network": network, "group": group, "edit": edit, "share": e.value,
-                    "low": low, "high": high, "n_patients": e.n_patients,
-                    "n_slices": e.n_slices, "n_seeds": e.n_seeds,
-                })
+                rows.append(
+                    {
+                        "network": network,
+                        "group": group,
+                        "edit": edit,
+                        "share": e.value,
+                        "low": low,
+                        "high": high,
+                        "n_patients": e.n_patients,
+                        "n_slices": e.n_slices,
+                        "n_seeds": e.n_seeds,
+                    }
+                )
     return pd.DataFrame(rows)
 
 
@@ -97,18 +138,30 @@ def estimates_table(scores):
                 null = networks.null_of(of_group(nothing, group), score)
                 of_null = network == SHUFFLED
                 e = networks.mean(of_group(own, group), score, null=None if of_null else null)
-                rows.append({
-                    "network": network, "group": group, "score": score, **_columns(e, null),
-                })
+                rows.append(
+                    {
+                        "network": network,
+                        "group": group,
+                        "score": score,
+                        **_columns(e, null),
+                    }
+                )
     return pd.DataFrame(rows)
 
 
 def _columns(e, null):
     (low, high), band = e.interval, null.band(max(1, e.n_networks))
     return {
-        "effect": e.value, "low": low, "high": high, "network_error": e.network_error,
-        "null_low": band[0], "null_high": band[1], "n_patients": e.n_patients,
-        "n_slices": e.n_slices, "n_seeds": e.n_seeds, "n_null": null.n,
+        "effect": e.value,
+        "low": low,
+        "high": high,
+        "network_error": e.network_error,
+        "null_low": band[0],
+        "null_high": band[1],
+        "n_patients": e.n_patients,
+        "n_slices": e.n_slices,
+        "n_seeds": e.n_seeds,
+        "n_null": null.n,
     }
 
 
@@ -135,11 +188,19 @@ def primary_table(scores, network=PLAIN):
         verdict, reason = networks.verdict(e, null, all_of_them, claim.side)
         if claim.kind == "wrong" and e.n_seeds < 2:
             reason = "one training seed"
-        rows.append({
-            "finding": claim.finding, "claim": claim.claim, "score": claim.score,
-            "group": " less ".join(claim.groups), **_columns(e, null),
-            "p": one, "p_holm": all_of_them, "verdict": verdict, "reason": reason,
-        })
+        rows.append(
+            {
+                "finding": claim.finding,
+                "claim": claim.claim,
+                "score": claim.score,
+                "group": " less ".join(claim.groups),
+                **_columns(e, null),
+                "p": one,
+                "p_holm": all_of_them,
+                "verdict": verdict,
+                "reason": reason,
+            }
+        )
     return pd.DataFrame(rows)
 
 
@@ -161,8 +222,9 @@ def claims_of_run(scores):
     own = scores.assign(network=PLAIN, training_seed=0, fold=0)
     own["focus_over_background"] = own["p_only"] - own["p_background"]
     table = primary_table(own)
-    return table[["finding", "claim", "score", "group", "effect", "low", "high", "n_patients",
-                  "n_slices"]]
+    return table[
+        ["finding", "claim", "score", "group", "effect", "low", "high", "n_patients", "n_slices"]
+    ]
 
 
 def _claimed(claim, own, nothing):
@@ -184,11 +246,17 @@ def _difference(first, second):
     error = np.hypot(e.error, f.error)
     df = error**4 / (e.error**4 / e.df + f.error**4 / f.df) if error else min(e.df, f.df)
     return networks.Estimate(
-        e.value - f.value, float(error), float(df), float(np.hypot(e.network_error,
-        f.network_error)), e.n_patients + f.n_patients, e.n_slices + f.n_slices, e.n_seeds,
+        e.value - f.value,
+        float(error),
+        float(df),
+        float(np.hypot(e.network_error, f.network_error)),
+        e.n_patients + f.n_patients,
+        e.n_slices + f.n_slices,
+        e.n_seeds,
         e.n_networks,
-    ), networks.Null(null.mean - other.mean, float(np.hypot(null.sd, other.sd)),
-                     min(null.n, other.n))
+    ), networks.Null(
+        null.mean - other.mean, float(np.hypot(null.sd, other.sd)), min(null.n, other.n)
+    )
 
 
 def share_of_errors(scores, between=("meningioma", "glioma")):
@@ -208,8 +276,13 @@ def share_of_errors(scores, between=("meningioma", "glioma")):
     share = among.sum() / wrong.sum()
     error = np.sqrt(((among - share * wrong) ** 2).sum() * n / (n - 1)) / wrong.sum()
     return networks.Estimate(
-        float(share), float(error), n - 1.0, np.nan, int((wrong > 0).sum()),
-        int(table["wrong"].sum() / max(1, n_seeds)), n_seeds,
+        float(share),
+        float(error),
+        n - 1.0,
+        np.nan,
+        int((wrong > 0).sum()),
+        int(table["wrong"].sum() / max(1, n_seeds)),
+        n_seeds,
     )
 
 
@@ -245,6 +318,11 @@ def wrong_less_right(scores, score):
     error = np.sqrt((bread @ (meat.T @ meat) @ bread)[0, 0] * n / (n - 1))
     n_wrong = table.loc[table["wrong"] == 1, "person_id"].nunique()
     return networks.Estimate(
-        float(slope[0]), float(error), n_wrong - 1.0, np.nan, n, len(table) // len(seeds),
+        float(slope[0]),
+        float(error),
+        n_wrong - 1.0,
+        np.nan,
+        n,
+        len(table) // len(seeds),
         len(seeds),
     )

@@ -52,11 +52,16 @@ def robustness_table(rows, rows_networks=None, *, n_resamples):
     ['headline', 'above 0']
     """
     rows, named = rows[rows["edit"].isin(DROP_EDITS)], groups(rows)
-    variants = [*_variants(rows, named, n_resamples),
-                *_network_variants(rows_networks, named, n_resamples)]
+    variants = [
+        *_variants(rows, named, n_resamples),
+        *_network_variants(rows_networks, named, n_resamples),
+    ]
     table = pd.concat(
-        [part.assign(variant=name, family=family, scale=scale)
-         for name, family, scale, part in variants], ignore_index=True,
+        [
+            part.assign(variant=name, family=family, scale=scale)
+            for name, family, scale, part in variants
+        ],
+        ignore_index=True,
     )
     where = [table["low"] > 0, table["high"] < 0, table["low"].notna()]
     return table.assign(
@@ -82,11 +87,19 @@ def survival(table):
         n, above, below = len(own), *((own["lies"] == word).sum() for word in (ABOVE, BELOW))
         low, high = own["effect"].min(), own["effect"].max()
         who = "All classes together" if group == ALL else group.capitalize()
-        lines.append((
-            group, headline, n, low, high, above, below,
-            f"{who}: Net-Drop {headline:.3f}; over {n} variants of the analysis {low:.3f} to "
-            f"{high:.3f}, the whole interval above 0 in {above}, below 0 in {below}.",
-        ))
+        lines.append(
+            (
+                group,
+                headline,
+                n,
+                low,
+                high,
+                above,
+                below,
+                f"{who}: Net-Drop {headline:.3f}; over {n} variants of the analysis {low:.3f} to "
+                f"{high:.3f}, the whole interval above 0 in {above}, below 0 in {below}.",
+            )
+        )
     columns = ["group", "headline", "n_variants", "smallest", "largest", "n_above", "n_below"]
     return pd.DataFrame(lines, columns=[*columns, "sentence"])
 
@@ -108,8 +121,13 @@ def _variants(rows, named, n_resamples):
     own = energy.slice_energy(rows)
     yield variant("energy-matched shams", "energy", own, "net_drop_matched")
     residual = [energy.residual(of_group(own, group), **n) for group in named]
-    yield "energy residual", "energy", PROBABILITY, pd.DataFrame(
-        [{"group": group} | as_columns(e) for group, e in zip(named, residual, strict=True)]
+    yield (
+        "energy residual",
+        "energy",
+        PROBABILITY,
+        pd.DataFrame(
+            [{"group": group} | as_columns(e) for group, e in zip(named, residual, strict=True)]
+        ),
     )
     for infill in _other_infills(rows):
         yield variant(infill.replace("_", " "), "infill", slice_scores(rows, infill=infill))

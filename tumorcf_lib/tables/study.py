@@ -1,6 +1,5 @@
 """The study's tables, each a pure function of published rows: anybody can recompute them."""
 
-
 import numpy as np
 import pandas as pd
 
@@ -14,7 +13,8 @@ REFERENCE, POOLED = "paper-lite", "paper-lite-cv"
 PAPER = {("slice", "all", "accuracy"): 0.94} | {
     ("slice", group, metric): value
     for group, values in (
-        ("meningioma", (0.83, 0.90, 0.86)), ("glioma", (0.97, 0.93, 0.95)),
+        ("meningioma", (0.83, 0.90, 0.86)),
+        ("glioma", (0.97, 0.93, 0.95)),
         ("pituitary", (0.98, 0.98, 0.98)),
     )
     for metric, value in zip(("precision", "recall", "f1"), values)
@@ -22,9 +22,22 @@ PAPER = {("slice", "all", "accuracy"): 0.94} | {
 """What the study reports for its ResNet-50 on held-out patients."""
 
 SCORES = (
-    "p_orig", "delta_drop", "sham_drop", "net_drop", "delta_focus", "net_focus", "p_background",
-    "p_silhouette", "p_blank", "flipped", "sham_flip_rate", "delta_drop_lo", "sham_drop_lo",
-    "net_drop_lo", "net_focus_lo", "delta_drop_refit",
+    "p_orig",
+    "delta_drop",
+    "sham_drop",
+    "net_drop",
+    "delta_focus",
+    "net_focus",
+    "p_background",
+    "p_silhouette",
+    "p_blank",
+    "flipped",
+    "sham_flip_rate",
+    "delta_drop_lo",
+    "sham_drop_lo",
+    "net_drop_lo",
+    "net_focus_lo",
+    "delta_drop_refit",
 )
 KEYS = {
     "table_performance": ["level", "group", "metric"],
@@ -39,6 +52,7 @@ def performance(predictions, *, n_resamples: int) -> pd.DataFrame:
     Columns: level ("slice" or "person"), group ("all"), metric, value, low, high, n (slices or
     patients), n_persons. ECE and Brier: lower is better; all others: higher.
     """
+
     def metrics(labels, p, weights):
         found = classification.overall(labels, p, weights)
         return {("all", metric): values for metric, values in found.items()}
@@ -81,11 +95,13 @@ def reliability(predictions, validation) -> pd.DataFrame:
 
     The temperature is fitted on ``validation`` (rows of validation slices) and used here only."""
     temperature = classification.fit_temperature(*arrays(validation))
-    return bins_by_kind({
-        "slices": (predictions, 1.0),
-        "persons": (classification.person_predictions(predictions), 1.0),
-        "slices, temperature": (scaled(predictions, temperature), temperature),
-    })
+    return bins_by_kind(
+        {
+            "slices": (predictions, 1.0),
+            "persons": (classification.person_predictions(predictions), 1.0),
+            "slices, temperature": (scaled(predictions, temperature), temperature),
+        }
+    )
 
 
 def scaled(predictions, temperature):
@@ -103,12 +119,15 @@ def ece(predictions):
 
 def bins_by_kind(kinds) -> pd.DataFrame:
     """Calibration bins below each other; ``kinds`` maps a word to (predictions, temperature)."""
-    table = pd.concat([
-        classification.reliability_bins(*arrays(predictions)).assign(
-            kind=kind, temperature=temperature, ece=ece(predictions)
-        )
-        for kind, (predictions, temperature) in kinds.items()
-    ], ignore_index=True)
+    table = pd.concat(
+        [
+            classification.reliability_bins(*arrays(predictions)).assign(
+                kind=kind, temperature=temperature, ece=ece(predictions)
+            )
+            for kind, (predictions, temperature) in kinds.items()
+        ],
+        ignore_index=True,
+    )
     return table[["kind", "temperature", "ece", "low", "high", "n", "confidence", "accuracy"]]
 
 
@@ -147,11 +166,17 @@ def edits(rows) -> pd.DataFrame:
     keys = ["edit", "infill", "dilation_px", "label"]
     flagged = (rows["flag"] != "").astype(float).where(made)
     counts = rows.assign(made=made, not_made=~made, flagged=flagged)
-    table = counts.groupby(keys, sort=False).agg(
-        made=("made", "sum"), not_made=("not_made", "sum"),
-        why_not=("reason", lambda reasons: "; ".join(sorted(set(reasons) - {""}))),
-        flagged=("flagged", "mean"), median_rms=("edit_rms", "median"),
-    ).reset_index()
+    table = (
+        counts.groupby(keys, sort=False)
+        .agg(
+            made=("made", "sum"),
+            not_made=("not_made", "sum"),
+            why_not=("reason", lambda reasons: "; ".join(sorted(set(reasons) - {""}))),
+            flagged=("flagged", "mean"),
+            median_rms=("edit_rms", "median"),
+        )
+        .reset_index()
+    )
     table["flagged"] = table["flagged"].where(table["edit"].isin(("sham", "sham_only")))
     sham = table[table["edit"] == "sham"].set_index(keys[1:])["median_rms"]
     own = pd.MultiIndex.from_frame(table[keys[1:]])
@@ -182,8 +207,11 @@ def estimate(table, *key) -> dict:
     columns = KEYS["table_scores"] if "score" in table else KEYS["table_performance"]
     row = table[(table[columns] == list(key)).all(axis=1)].iloc[0]
     return {
-        "value": row["effect"] if "effect" in row else row["value"], "low": row["low"],
-        "high": row["high"], "n": int(row["n_persons"]), "unit": " persons",
+        "value": row["effect"] if "effect" in row else row["value"],
+        "low": row["low"],
+        "high": row["high"],
+        "n": int(row["n_persons"]),
+        "unit": " persons",
     }
 
 

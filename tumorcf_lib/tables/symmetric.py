@@ -44,17 +44,30 @@ def auc_table(rows):
         for patients, part in ((ALL_IDS, own), (WITHOUT_MR, _without_mr(own))):
             for group in CLASSES:
                 found += _losses(part, group, [network, fold, patients])
-    columns = ["network", "fold", "patients", "group", "whose", "auc", "losses", "variance",
-               "by_chance", "n_pairs", "n_patients"]
+    columns = [
+        "network",
+        "fold",
+        "patients",
+        "group",
+        "whose",
+        "auc",
+        "losses",
+        "variance",
+        "by_chance",
+        "n_pairs",
+        "n_patients",
+    ]
     units = pd.DataFrame(found, columns=columns)
     keys = ["patients", "group", "whose"]
     of_nothing = units[units["network"] == SHUFFLED].groupby(keys)
     nothing = {key: _null(own) for key, own in of_nothing}
-    return pd.DataFrame([
-        dict(zip(["network", *keys], key, strict=True))
-        | _pooled(own, nothing.get(key[1:], NO_NULL))
-        for key, own in units.groupby(["network", *keys], sort=False)
-    ])
+    return pd.DataFrame(
+        [
+            dict(zip(["network", *keys], key, strict=True))
+            | _pooled(own, nothing.get(key[1:], NO_NULL))
+            for key, own in units.groupby(["network", *keys], sort=False)
+        ]
+    )
 
 
 def _without_mr(rows):
@@ -84,15 +97,28 @@ def _losses(rows, group, key):
         each, n_patients = loss.mean(axis=(1, 2)), loss.shape[1]
         apart = loss - loss.mean(axis=0)
         by_chance = sum(map(_variance, apart)) / max(1, len(apart) - 1)
-        yield [*key, group, whose, auc, each, _variance(loss.mean(axis=0)), by_chance,
-               loss[0].size, n_patients]
+        yield [
+            *key,
+            group,
+            whose,
+            auc,
+            each,
+            _variance(loss.mean(axis=0)),
+            by_chance,
+            loss[0].size,
+            n_patients,
+        ]
 
 
 def _loss(own, others, whose):
     """AUC's terms with shams less those with removals, of whose tumors; (n_own, n_others)."""
     control, removed = (
-        _pairs(own, edit if whose != WHOSE[1] else "original",
-               others, edit if whose != WHOSE[0] else "original")
+        _pairs(
+            own,
+            edit if whose != WHOSE[1] else "original",
+            others,
+            edit if whose != WHOSE[0] else "original",
+        )
         for edit in ("sham", "remove")
     )
     return control - removed
@@ -144,9 +170,15 @@ def _pooled(folds, null):
     error = np.sqrt((weight**2 * (folds["variance"].to_numpy() + of_networks)).sum())
     loss, band = float(weight @ losses.mean(axis=1)), null.band(losses.size)
     return {
-        "auc": float(weight @ folds["auc"].to_numpy()), "loss": loss, "low": loss - 1.96 * error,
-        "high": loss + 1.96 * error, "null_low": band[0], "null_high": band[1],
-        "n_patients": int(folds["n_patients"].sum()), "n_seeds": n_seeds, "n_null": null.n,
+        "auc": float(weight @ folds["auc"].to_numpy()),
+        "loss": loss,
+        "low": loss - 1.96 * error,
+        "high": loss + 1.96 * error,
+        "null_low": band[0],
+        "null_high": band[1],
+        "n_patients": int(folds["n_patients"].sum()),
+        "n_seeds": n_seeds,
+        "n_null": null.n,
     }
 
 
@@ -168,8 +200,11 @@ def transplants_table(rows):
         followed = conflicts.followed(own, scores.class_names(outputs_of(own)))
         own = own.assign(**{name: followed == name for name in ("tumor", "head", "neither")})
         for kind, part in (("conflict", own[~own["control"]]), ("control", own[own["control"]])):
-            pairs = [("all", "all"), *((d, "all") for d in CLASSES), *(
-                (d, h) for d in CLASSES for h in CLASSES if d != h)]
+            pairs = [
+                ("all", "all"),
+                *((d, "all") for d in CLASSES),
+                *((d, h) for d in CLASSES for h in CLASSES if d != h),
+            ]
             if kind == "control":
                 pairs = [("all", "all"), *((name, name) for name in CLASSES)]
             found += [_shares(part, network, kind, *pair) for pair in pairs]
@@ -186,5 +221,9 @@ def _shares(rows, network, kind, donor, host):
         line |= {name: e.value, f"{name}_low": low, f"{name}_high": high}
     if kind == "control":
         line |= dict.fromkeys(("head", "head_low", "head_high"), np.nan)
-    return line | {"neither": neither.value, "n_patients": tumor.n_patients,
-                   "n_slices": tumor.n_slices, "n_seeds": tumor.n_seeds}
+    return line | {
+        "neither": neither.value,
+        "n_patients": tumor.n_patients,
+        "n_slices": tumor.n_slices,
+        "n_seeds": tumor.n_seeds,
+    }

@@ -14,7 +14,11 @@ from tumorcf_lib.your_model import InputError
 from tumorcf_lib.your_model.images import LUMINANCE, MAX_CHANNELS
 
 AXES = {  # of channels, height and width
-    "nchw": (1, 2, 3), "nhwc": (3, 1, 2), "nhw": (None, 1, 2), "chw": (0, 1, 2), "hwc": (2, 0, 1),
+    "nchw": (1, 2, 3),
+    "nhwc": (3, 1, 2),
+    "nhw": (None, 1, 2),
+    "chw": (0, 1, 2),
+    "hwc": (2, 0, 1),
     "flat": (None,),
 }
 EXACT, HALF = 1e-3, 0.02  # how far rows may miss a sum of 1: single, and half precision
@@ -51,7 +55,8 @@ class Shaped:
         if not self.layouts:
             raise InputError(
                 f"Expected an input of slices, such as (n, height, width, channels), in {name}, "
-                f"got {shape}. Write a function around it: --predict my_module:predict.")
+                f"got {shape}. Write a function around it: --predict my_module:predict."
+            )
         self.run, self.dtype, self.notes, self.form, self.size = run, dtype, [], None, None
         self.channels = channels
         self.batch = 1 if self.layouts[0] in ("chw", "hwc") else shape[0]
@@ -65,8 +70,10 @@ class Shaped:
 
     def __call__(self, slices):
         if self.size and tuple(slices.shape[1:3]) != self.size:
-            raise InputError(f"Expected slices of {self.size} pixels (height, width), got "
-                             f"{slices.shape[1:3]}. Leave --size out, or give that size.")
+            raise InputError(
+                f"Expected slices of {self.size} pixels (height, width), got "
+                f"{slices.shape[1:3]}. Leave --size out, or give that size."
+            )
         if self.form is None:
             self._find_form(slices[:2])
         return self._answers(slices, *self.form)
@@ -75,8 +82,11 @@ class Shaped:
         """The first layout, number of channels and batch that the network does not refuse."""
         own = slices.shape[3] if slices.ndim == 4 else 1
         channels = [self.channels] if self.channels else list(dict.fromkeys((own, 1, 3)))
-        forms = [(layout, n) for layout in self.layouts
-                 for n in (channels if AXES[layout][0] is not None else [None])]
+        forms = [
+            (layout, n)
+            for layout in self.layouts
+            for n in (channels if AXES[layout][0] is not None else [None])
+        ]
         first = None
         for form, self.batch in itertools.product(forms, [self.batch] if self.batch else [None, 1]):
             try:
@@ -88,8 +98,10 @@ class Shaped:
                 continue
             self.form = form
             if len(forms) > 1:
-                self.notes.append(f"The file leaves its input open: taken as {form[0]} with "
-                                  f"{form[1]} channel(s); --layout and --channels choose")
+                self.notes.append(
+                    f"The file leaves its input open: taken as {form[0]} with "
+                    f"{form[1]} channel(s); --layout and --channels choose"
+                )
             return
         raise first
 
@@ -113,11 +125,15 @@ class Shaped:
             n = slices.shape[3]
             slices = (slices @ (LUMINANCE if n == 3 else np.full(n, 1 / n))).astype(np.float32)
             if n > 1 and not self.notes:
-                self.notes.append("The classifier takes one channel, the slices have more: it "
-                                  "gets their luminance")
+                self.notes.append(
+                    "The classifier takes one channel, the slices have more: it "
+                    "gets their luminance"
+                )
         elif slices.ndim == 4 and slices.shape[3] != channels:
-            raise InputError(f"Expected slices of {channels} channels for this model, got "
-                             f"{slices.shape[3]}. Choose one by a column channel in the manifest.")
+            raise InputError(
+                f"Expected slices of {channels} channels for this model, got "
+                f"{slices.shape[3]}. Choose one by a column channel in the manifest."
+            )
         if channels and slices.ndim == 3:
             slices = np.repeat(slices[..., None], channels, axis=3)
         if layout in ("nchw", "chw"):
@@ -185,7 +201,8 @@ class Probabilities:
             advice += " If it takes gray slices: --channels 1, or a column channel, gives it one."
         raise InputError(
             f"Expected probabilities of shape ({n}, {wanted}) from {self.name}, a row a slice and "
-            f"a column a class, for slices {given}; got {got}. {advice}")
+            f"a column a class, for slices {given}; got {got}. {advice}"
+        )
 
     def _converted(self, answer):
         """Probabilities of numbers of the known kind; an error if they are of another."""
@@ -203,15 +220,17 @@ class Probabilities:
             raise InputError(
                 f"Expected {self.kind} from {self.name}, as its first batch was, got numbers from "
                 f"{answer.min():.4g} to {answer.max():.4g} whose sums miss 1 by up to "
-                f"{np.abs(sums - 1).max():.4g}. Say by --output what it answers.")
+                f"{np.abs(sums - 1).max():.4g}. Say by --output what it answers."
+            )
         answer = np.maximum(answer, 0)
         return answer if self.kind == "softmax" else answer / answer.sum(axis=1, keepdims=True)
 
 
 def answers_to(predict, images, batch_size=32):
     """Probabilities of many slices, asked for batch by batch."""
-    return np.concatenate([predict(np.array(images[i : i + batch_size]))
-                           for i in range(0, len(images), batch_size)])
+    return np.concatenate(
+        [predict(np.array(images[i : i + batch_size])) for i in range(0, len(images), batch_size)]
+    )
 
 
 def _parts(answers):
@@ -266,16 +285,24 @@ def kind_of(answer, classes, output="auto", name="predict"):
             return "one sigmoid", f"One sigmoid: taken as the probability of {classes[1]!r}"
         raise InputError(
             f"Expected a probability or a logit in the one column of {name}, got {got}. Say "
-            "--output logits, or return np.stack([1 - p, p], 1).")
+            "--output logits, or return np.stack([1 - p, p], 1)."
+        )
     if output in ("logits", "sigmoid"):
         return {"logits": "logits", "sigmoid": "sigmoids"}[output], ""
     if low >= -1e-6 and off <= HALF:
         if np.isin(answer, (0, 1)).all():
             return "softmax", (
                 "All answers are 0 or 1: hard labels, no probabilities. Scores then count changes "
-                "of the answer; return what the labels were chosen from")
-        return ("softmax", "") if off <= EXACT else ("half", (
-            f"Rows sum to 1 within {off:.2g} only (half precision?): divided by their sum"))
+                "of the answer; return what the labels were chosen from"
+            )
+        return (
+            ("softmax", "")
+            if off <= EXACT
+            else (
+                "half",
+                (f"Rows sum to 1 within {off:.2g} only (half precision?): divided by their sum"),
+            )
+        )
     if output == "softmax":
         raise InputError(f"Expected a softmax from {name}, got {got}. Leave --output out.")
     if low >= 0 and np.abs(answer.sum(axis=1) - 100).max() <= 100 * HALF:
@@ -283,9 +310,11 @@ def kind_of(answer, classes, output="auto", name="predict"):
     if high <= 0 and np.abs(np.exp(answer).sum(axis=1) - 1).max() <= HALF:
         return "logits", "Answers are logarithms of probabilities: their exponentials are taken"
     if low < 0 or high > 1:
-        return "logits", (f"Answers are {got}: taken as logits, a softmax is applied "
-                          "(--output says otherwise)")
+        return "logits", (
+            f"Answers are {got}: taken as logits, a softmax is applied (--output says otherwise)"
+        )
     raise InputError(
         f"Expected probabilities from {name}, got {got}. If each column is a sigmoid of its own "
         "(several labels), say --output sigmoid: they are divided by their sum. If these are "
-        "logits, apply a softmax or say --output logits.")
+        "logits, apply a softmax or say --output logits."
+    )

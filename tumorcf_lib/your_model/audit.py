@@ -37,52 +37,111 @@ def add_parser(commands):
     """Add the commands ``audit`` and ``manifest`` to the command line's subparsers."""
     raw = argparse.RawDescriptionHelpFormatter
     add = commands.add_parser(
-        "audit", help="audit a classifier of your own on slices of your own", formatter_class=raw,
+        "audit",
+        help="audit a classifier of your own on slices of your own",
+        formatter_class=raw,
         description=DESCRIPTION,
     ).add_argument
     add("--manifest", required=True, help="table of slices, or a folder with manifest.csv")
-    add("--predict", "--model", required=True, action="append", dest="predict", metavar="MODEL",
-        help="module:function or a model file; give it twice to compare two classifiers")
+    add(
+        "--predict",
+        "--model",
+        required=True,
+        action="append",
+        dest="predict",
+        metavar="MODEL",
+        help="module:function or a model file; give it twice to compare two classifiers",
+    )
     add("--out", metavar="FOLDER", help="folder for the report")
     add("--check", action="store_true", help="check slices, masks and answers; measure nothing")
-    add("--classes", type=_names, metavar="NAMES", help="class names in the order of the outputs, "
-        "separated by commas (default: the labels in alphabetical order)")
-    add("--size", type=_size, metavar="PX", help="side of the slices that the classifier takes, or "
-        "HEIGHTxWIDTH; 0: as stored (default: what the model file states, else 224)")
-    add("--fit", choices=("pad", "stretch"), default="pad", help="pad slices of another shape with "
-        "air (default), or stretch them")
-    add("--scale", choices=("zscore", "unit", "raw"), default="zscore",
-        help="intensities: z-scored as in the study (default), scaled to 0 to 1, or as stored")
-    add("--air", type=float, metavar="VALUE", help="stored value of air, if it is not the darkest "
-        "one (needs --scale raw)")
-    add("--output", choices=("auto", "softmax", "logits", "sigmoid"), default="auto",
-        help="what the classifier returns (default: recognized from its first answers)")
-    add("--channels", type=_whole, metavar="N", help="channels that it takes; gray slices are "
-        "repeated")
+    add(
+        "--classes",
+        type=_names,
+        metavar="NAMES",
+        help="class names in the order of the outputs, "
+        "separated by commas (default: the labels in alphabetical order)",
+    )
+    add(
+        "--size",
+        type=_size,
+        metavar="PX",
+        help="side of the slices that the classifier takes, or "
+        "HEIGHTxWIDTH; 0: as stored (default: what the model file states, else 224)",
+    )
+    add(
+        "--fit",
+        choices=("pad", "stretch"),
+        default="pad",
+        help="pad slices of another shape with air (default), or stretch them",
+    )
+    add(
+        "--scale",
+        choices=("zscore", "unit", "raw"),
+        default="zscore",
+        help="intensities: z-scored as in the study (default), scaled to 0 to 1, or as stored",
+    )
+    add(
+        "--air",
+        type=float,
+        metavar="VALUE",
+        help="stored value of air, if it is not the darkest one (needs --scale raw)",
+    )
+    add(
+        "--output",
+        choices=("auto", "softmax", "logits", "sigmoid"),
+        default="auto",
+        help="what the classifier returns (default: recognized from its first answers)",
+    )
+    add(
+        "--channels",
+        type=_whole,
+        metavar="N",
+        help="channels that it takes; gray slices are repeated",
+    )
     add("--layout", choices=("nhw", "nhwc", "nchw"), help="order of the axes that it takes")
     add("--places", type=_whole, default=20, metavar="K", help="shams for each slice (default 20)")
-    add("--infills", type=_names, default=[], metavar="NAMES",
-        help="further infills, separated by commas")
-    add("--dilations", type=_numbers, default=[], metavar="PX",
+    add(
+        "--infills",
+        type=_names,
+        default=[],
+        metavar="NAMES",
+        help="further infills, separated by commas",
+    )
+    add(
+        "--dilations",
+        type=_numbers,
+        default=[],
+        metavar="PX",
         help="further dilations of the mask, separated by commas, in pixels of a slice of "
-        "512 x 512; write a negative one as --dilations=-2,5")
-    add("--control-places", type=_whole, default=5, metavar="K",
-        help="shams for each slice under each further infill and dilation (default 5)")
+        "512 x 512; write a negative one as --dilations=-2,5",
+    )
+    add(
+        "--control-places",
+        type=_whole,
+        default=5,
+        metavar="K",
+        help="shams for each slice under each further infill and dilation (default 5)",
+    )
     add("--seed", type=int, default=0, metavar="N", help="seed of the sham places (default 0)")
     add("--batch-size", type=_whole, default=64, metavar="N", help="slices in a call (default 64)")
     add("--title", default="Does the classifier look at the tumor?", help="title of the report")
     add("--no-slices", action="store_true", help="leave patients' slices out of the report")
     commands.choices["audit"].set_defaults(action=run)
     add = commands.add_parser(
-        "manifest", help="write the table of slices for a common layout of folders",
+        "manifest",
+        help="write the table of slices for a common layout of folders",
         epilog="example\n  python -m tumorcf_lib manifest BraTS/ --layout brats",
         formatter_class=raw,
     ).add_argument
     add("folder", help="folder that holds the images")
-    add("--layout", required=True, choices=("brats", "msd", "classes", "pairs"),
+    add(
+        "--layout",
+        required=True,
+        choices=("brats", "msd", "classes", "pairs"),
         help="brats: a folder for each case; msd: Medical Segmentation Decathlon (imagesTr, "
         "labelsTr); classes: a folder for each class; pairs: images and masks in two folders, or "
-        "masks named <image>_mask")
+        "masks named <image>_mask",
+    )
     add("--label", default="tumor", help="class of all slices, where the layout names none")
     add("--sequence", default="t1c", help="BraTS sequence: t1c (default, or t1ce), t1n, t2w, t2f")
     add("--channel", default="", help="channel of 4-D volumes (MSD): a number, or all")
@@ -96,11 +155,18 @@ def write_manifest(options) -> int:
     from tumorcf_lib.your_model import manifests
 
     table, path = manifests.write(
-        options.folder, options.layout, options.out, label=options.label,
-        sequence=options.sequence, channel=options.channel, mask_label=options.mask_label,
+        options.folder,
+        options.layout,
+        options.out,
+        label=options.label,
+        sequence=options.sequence,
+        channel=options.channel,
+        mask_label=options.mask_label,
     )
-    print(f"{len(table)} slices of {table['patient'].nunique()} patients in {path}. Look at labels "
-          "and patients before you audit.")
+    print(
+        f"{len(table)} slices of {table['patient'].nunique()} patients in {path}. Look at labels "
+        "and patients before you audit."
+    )
     return 0
 
 
@@ -115,8 +181,10 @@ def run(options) -> int:
         _check_out(Path(options.out))
     cohort = slices.read_folder(options.manifest, classes=options.classes, progress=True)
     print(f"{cohort.source} Classes, in this order: {', '.join(cohort.classes)}.", flush=True)
-    loaded = [models.load(name, layout=options.layout, channels=options.channels)
-              for name in options.predict]
+    loaded = [
+        models.load(name, layout=options.layout, channels=options.channels)
+        for name in options.predict
+    ]
     page = running.run(cohort, loaded, options, command=_command())
     if page is not None:
         print(f"The report: {config.shown(page)}; rows and tables lie beside it.")
@@ -132,12 +200,15 @@ def _check_out(folder):
         raise InputError(
             f"Expected a folder for the report that can be made and written to, got {folder}: "
             f"{there} {'cannot be written to' if there.is_dir() else 'is a file'}. Name another "
-            "by --out.")
+            "by --out."
+        )
     names = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
     mine = sorted(name for name in names if name.startswith(("rows", "table_")))
     if mine and not names & {"audit.json", "parts", "report.html"}:
-        raise InputError(f"{folder} holds {', '.join(mine)}, which no audit has written. Name "
-                         "another folder by --out: it would be overwritten.")
+        raise InputError(
+            f"{folder} holds {', '.join(mine)}, which no audit has written. Name "
+            "another folder by --out: it would be overwritten."
+        )
 
 
 def _command():
@@ -160,7 +231,8 @@ def _numbers(text):
         return [int(number) for number in _names(text)]
     except ValueError:
         raise argparse.ArgumentTypeError(
-            f"expected whole numbers separated by commas, got {text!r}") from None
+            f"expected whole numbers separated by commas, got {text!r}"
+        ) from None
 
 
 def _size(text):

@@ -58,23 +58,28 @@ def of_slices(cohort, prepared, *, size_px, scale, fit, air) -> Findings:
     if len(drawn):
         share = drawn["mask_pixels"] / (drawn["height"] * drawn["width"])
         found.facts.append(
-            f"masks cover {share.median():.1%} of a slice (median), at most {share.max():.1%}")
+            f"masks cover {share.median():.1%} of a slice (median), at most {share.max():.1%}"
+        )
         if share.median() > 0.5 or (drawn["mask_corners"] >= 3).mean() > 0.5:
             raise InputError(
                 f"Expected masks of a tumor, got masks that cover {share.median():.0%} of the "
                 "slices: are they inverted? They have to be 0 outside the tumor, and other than "
-                "0 inside.")
+                "0 inside."
+            )
     oblong = table.loc[table["height"] != table["width"], ["height", "width"]]
     if size_px is not None and len(oblong) and size_px[0] == size_px[1]:
         how, other = ("padded", "stretch") if fit == "pad" else ("stretched", "pad")
         found.warn(
             f"{len(oblong)} of {len(table)} slices are not square (such as "
             f"{oblong.iloc[0].tolist()}): they are {how} to squares. Choose --fit {other} if your "
-            "classifier was trained so.")
+            "classifier was trained so."
+        )
     colored = table.loc[table["channels"] > 1, "channels"]
     if len(colored):
-        found.warn(f"{len(colored)} slices have {colored.max()} channels that differ: the "
-                   "classifier gets all of them (a column channel chooses one).")
+        found.warn(
+            f"{len(colored)} slices have {colored.max()} channels that differ: the "
+            "classifier gets all of them (a column channel chooses one)."
+        )
     above = (table["border"] - table["lowest"]) / (table["highest"] - table["lowest"])
     if air is None and (above > 0.02).mean() > 0.5:
         value = table["border"].median()
@@ -82,13 +87,16 @@ def of_slices(cohort, prepared, *, size_px, scale, fit, air) -> Findings:
             f"The background is {value:g}, but the slices' darkest pixel is "
             f"{table['lowest'].median():g}: air is taken to be the darkest, so the head would be "
             f"the whole slice and shams would lie in air. Give --scale raw --air {value:g}.",
-            serious=True)
+            serious=True,
+        )
     _heads(found, prepared)
     lost = vanished(prepared)
     if lost:
-        found.warn(f"{len(lost)} of {len(prepared)} masks looked at vanish at "
-                   f"{prepared.masks.shape[1]} px: give a larger --size.",
-                   serious=len(lost) > len(prepared) / 2)
+        found.warn(
+            f"{len(lost)} of {len(prepared)} masks looked at vanish at "
+            f"{prepared.masks.shape[1]} px: give a larger --size.",
+            serious=len(lost) > len(prepared) / 2,
+        )
     patients = table.groupby("label")["person_id"].nunique()
     few = [cohort.classes[k] for k, n in patients.items() if n < MIN_PERSONS]
     if few:
@@ -103,14 +111,17 @@ def _heads(found, prepared):
     if drawn:
         inside = np.array([where[mask].mean() for where, mask in drawn])
         share = np.median([mask.sum() / max(where.sum(), 1) for where, mask in drawn])
-        found.facts.append(f"{share:.1%} of the head is tumor (median), {np.median(inside):.0%} "
-                           "of a mask lies in the head")
+        found.facts.append(
+            f"{share:.1%} of the head is tumor (median), {np.median(inside):.0%} "
+            "of a mask lies in the head"
+        )
         lost = (inside < 0.5).mean()
         if lost > 0.2:
             found.warn(
                 f"{lost:.0%} of the masks lie mostly outside the head that is found: are they "
                 "turned or mirrored against their slices? Look at the contact sheet.",
-                serious=lost > 0.5)
+                serious=lost > 0.5,
+            )
     if np.median([where.mean() for where in heads]) > 0.97:
         found.warn("The head that is found fills the whole slice: shams may lie in air. See --air.")
 
@@ -139,19 +150,27 @@ def of_classifier(found, model, cohort, *, output, settings, seed=0):
     first, order = shown(batch.copy()), rng.permutation(n)[: max(1, n // 2 + 1)]
     for how, doubt, limit, parts in (
         ("the same slices differently when asked twice", "is dropout on", SAME, [np.arange(n)]),
-        ("a slice differently in another batch", "are batch statistics in use", ALONE,
-         [order, *order[:4, None]]),
+        (
+            "a slice differently in another batch",
+            "are batch statistics in use",
+            ALONE,
+            [order, *order[:4, None]],
+        ),
     ):
         gap = max(np.abs(first[at] - shown(batch[at].copy())).max() for at in parts)
         if gap > limit:
-            raise InputError(f"{model.name} answers {how} (by up to {gap:.2f}): {doubt}? Call "
-                             "model.eval(), or pass training=False.")
+            raise InputError(
+                f"{model.name} answers {how} (by up to {gap:.2f}): {doubt}? Call "
+                "model.eval(), or pass training=False."
+            )
     found.scales = _by_scale(model, cohort, output, settings)
     for note in [*model.notes, *predict.notes]:
         found.warn(f"{note}.")
     p = answers_to(shown, prepared.slices)
-    found.facts.append(f"answers taken as {predict.kind}; accuracy on {len(p)} slices looked at: "
-                       f"{(p.argmax(axis=1) == prepared.labels).mean():.0%}")
+    found.facts.append(
+        f"answers taken as {predict.kind}; accuracy on {len(p)} slices looked at: "
+        f"{(p.argmax(axis=1) == prepared.labels).mean():.0%}"
+    )
     _advise(found, p, prepared.labels, cohort.classes, settings["scale"])
     return predict
 
@@ -187,14 +206,19 @@ def _advise(found, p, labels, classes, used):
     question = "Which was the classifier trained on?"
     if (best["accuracy"] > max(accuracy, ordered) + BETTER).any():
         scale, share = best[["scale", "accuracy"]].iloc[0]
-        found.warn(f"With --scale {scale} the accuracy is {share:.0%}, with {used} "
-                   f"{accuracy:.0%}. {question}", serious=True)
+        found.warn(
+            f"With --scale {scale} the accuracy is {share:.0%}, with {used} "
+            f"{accuracy:.0%}. {question}",
+            serious=True,
+        )
     elif advice:
         found.warn(advice, serious=True)
     elif len(surer):
         line = surer.loc[surer["p"].idxmax()]
-        found.warn(f"With --scale {line['scale']} the accuracy is as high and the true class's "
-                   f"probability {line['p']:.2f} (median), with {used} {sure:.2f}. {question}")
+        found.warn(
+            f"With --scale {line['scale']} the accuracy is as high and the true class's "
+            f"probability {line['p']:.2f} (median), with {used} {sure:.2f}. {question}"
+        )
 
 
 def better_order(labels, given, classes):
@@ -214,7 +238,9 @@ def better_order(labels, given, classes):
     return (
         f"Check the order of your classifier's outputs: read as {', '.join(classes)} it names "
         f"{now:.0%} of the slices correctly; read as {', '.join(order)} it would be {then:.0%} "
-        "(--classes).", then)
+        "(--classes).",
+        then,
+    )
 
 
 def predicted(predict, prepared, n_slices, edits, n_places, batch_size, n_extra=0):

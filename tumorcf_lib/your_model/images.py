@@ -38,13 +38,15 @@ def read_slice(path, *, where="", index=None, axis=2, channel=None):
             if not known.any() or np.isinf(array).any():
                 raise InputError(
                     f"expected numbers in {path}, got {np.count_nonzero(~known)} of {array.size} "
-                    "NaN or infinite. NaN is taken as air where a slice has other pixels.")
+                    "NaN or infinite. NaN is taken as air where a slice has other pixels."
+                )
             array = np.where(known, array, array[known].min())
         note = "" if known.all() else "NaN is taken as air: the darkest value of the slice"
         if array.ndim == 3 and isinstance(channel, int):
             if channel >= array.shape[2]:
-                raise InputError(f"expected a channel from 0 to {array.shape[2] - 1} for {path}, "
-                                 f"got {channel}.")
+                raise InputError(
+                    f"expected a channel from 0 to {array.shape[2] - 1} for {path}, got {channel}."
+                )
             array = np.ascontiguousarray(array[..., channel])
         return _gray_if_alike(array) if array.ndim == 3 else array, note
 
@@ -66,8 +68,10 @@ def read_mask(path, *, where="", like=None, index=None, axis=2, labels=""):
             array = _of_file(path, kind, index if kind in DICOM else None, palette=True)
         array = _checked(array, path)
         if not np.isfinite(array).all():
-            raise InputError(f"expected finite numbers in the mask {path}, got NaN or infinite "
-                             "ones. Write 0 outside the tumor, anything else inside.")
+            raise InputError(
+                f"expected finite numbers in the mask {path}, got NaN or infinite "
+                "ones. Write 0 outside the tumor, anything else inside."
+            )
         mask, note = _inside(array, labels, path)
     notes = ["brought to the slice's grid by the files' affines"] if moved else []
     return mask, "; ".join([*notes, note] if note else notes)
@@ -80,18 +84,22 @@ def _named(path, where):
     try:
         kind = next((k for k in KNOWN if path.name.lower().endswith(k)), None)
         if kind is None:
-            raise InputError(f"expected a file ending in {', '.join(KNOWN)}, got {path}. Convert "
-                             "it.")
+            raise InputError(
+                f"expected a file ending in {', '.join(KNOWN)}, got {path}. Convert it."
+            )
         if not path.is_file():
-            raise InputError(f"expected the file {path}, got none there. Paths are relative to the "
-                             "manifest; check its spelling, capitals too.")
+            raise InputError(
+                f"expected the file {path}, got none there. Paths are relative to the "
+                "manifest; check its spelling, capitals too."
+            )
         yield kind
     except InputError as error:
         raise InputError(f"{begin}{error}") from error
     except Exception as error:  # readers of damaged files raise what they like
         raise InputError(
             f"{begin}expected a readable {kind} file, got {type(error).__name__} from {path}: "
-            f"{error}. Write the file again, or check that you may read it.") from error
+            f"{error}. Write the file again, or check that you may read it."
+        ) from error
 
 
 def _of_file(path, kind, index, palette=False):
@@ -99,8 +107,10 @@ def _of_file(path, kind, index, palette=False):
     if kind in DICOM:
         return _dicom(path, index)
     if index is not None:
-        raise InputError(f"expected a NIfTI volume to take slice {index} of, got {path}. Leave "
-                         "index empty for files of one slice.")
+        raise InputError(
+            f"expected a NIfTI volume to take slice {index} of, got {path}. Leave "
+            "index empty for files of one slice."
+        )
     if kind in PICTURES:
         return _picture(path, palette)
     array = np.array(np.load(path, mmap_mode="r", allow_pickle=False))  # stated, missing: refused
@@ -120,13 +130,17 @@ def _picture(path, palette):
         _, pages = cv2.imdecodemulti(np.fromfile(path, np.uint8), cv2.IMREAD_UNCHANGED)
         n_pages = len(pages)
     if n_pages != 1:
-        raise InputError(f"expected one slice in {path}, got {n_pages} pages that OpenCV can "
-                         "decode. Write each slice into its own file, for instance as PNG.")
+        raise InputError(
+            f"expected one slice in {path}, got {n_pages} pages that OpenCV can "
+            "decode. Write each slice into its own file, for instance as PNG."
+        )
     image = pages[0]
     if image.ndim == 3 and image.shape[2] == 4:
         if (image[..., 3] != image[0, 0, 3]).any():
-            raise InputError(f"expected an opaque picture in {path}, got one that is transparent "
-                             "in parts. Save it without an alpha channel.")
+            raise InputError(
+                f"expected an opaque picture in {path}, got one that is transparent "
+                "in parts. Save it without an alpha channel."
+            )
         image = image[..., :3]
     return image[..., ::-1] if image.ndim == 3 else image  # OpenCV has blue first
 
@@ -136,14 +150,18 @@ def _dicom(path, index):
         import pydicom
         from pydicom.pixels import apply_modality_lut
     except ImportError as error:
-        raise InputError(f"expected the package pydicom to read {path}, got {error}. Install it: "
-                         "pip install pydicom") from error
+        raise InputError(
+            f"expected the package pydicom to read {path}, got {error}. Install it: "
+            "pip install pydicom"
+        ) from error
     file = pydicom.dcmread(path)
     array = apply_modality_lut(file.pixel_array, file)
     n_frames = int(getattr(file, "NumberOfFrames", 1))
     if (n_frames > 1 and index is None) or (index or 0) >= n_frames:
-        raise InputError(f"expected an index from 0 to {n_frames - 1} for {path}, got {index}. "
-                         "Name the frame in a column index.")
+        raise InputError(
+            f"expected an index from 0 to {n_frames - 1} for {path}, got {index}. "
+            "Name the frame in a column index."
+        )
     array = array[index] if n_frames > 1 else array
     inverted = getattr(file, "PhotometricInterpretation", "") == "MONOCHROME1"
     return array.max() - array if inverted else array
@@ -159,13 +177,16 @@ def _of_volume(volume, path, index, axis, channel):
     """A slice of a volume; a fourth axis becomes its channels."""
     shape = volume.shape
     if max(shape[3:], default=1) > 1 and channel is None:
-        raise InputError(f"expected a volume of three axes, got shape {shape} in {path}. Add a "
-                         f"column channel: a number from 0 to {shape[3] - 1}, or all.")
+        raise InputError(
+            f"expected a volume of three axes, got shape {shape} in {path}. Add a "
+            f"column channel: a number from 0 to {shape[3] - 1}, or all."
+        )
     depth = shape[axis] if axis < min(len(shape), 3) else 1
     if (index is None and depth > 1) or (index or 0) >= depth:
         raise InputError(
             f"expected an index from 0 to {depth - 1} (axis {axis}) for {path}, a volume of shape "
-            f"{shape}, got {index}. Name the slice in a column index (and axis, if it is not 2).")
+            f"{shape}, got {index}. Name the slice in a column index (and axis, if it is not 2)."
+        )
     where = [slice(None)] * len(shape)
     where[axis : axis + 1] = [index or 0] if len(shape) > 2 else where[axis : axis + 1]
     return np.asanyarray(volume.dataobj[tuple(where)])
@@ -179,7 +200,8 @@ def _on_grid(mask, image, path):
     if not all(known) or min(len(mask.shape), len(image.shape)) < 3:
         return mask, False
     turn = orientations.ornt_transform(
-        *(orientations.io_orientation(v.affine) for v in (mask, image)))
+        *(orientations.io_orientation(v.affine) for v in (mask, image))
+    )
     moved = mask.as_reoriented(turn)
     shape = image.shape[:3]
     off = np.linalg.solve(moved.affine, image.affine) - np.eye(4)  # in voxels
@@ -188,7 +210,8 @@ def _on_grid(mask, image, path):
         raise InputError(
             f"expected the mask {path} on its slice's grid, got another: shape and affine of the "
             f"mask {words[0]}, of the slice {words[1]}. Resample the mask to the slice's grid "
-            "(nearest neighbor), or correct the affine that is wrong.")
+            "(nearest neighbor), or correct the affine that is wrong."
+        )
     return moved, moved is not mask
 
 
@@ -196,11 +219,14 @@ def _checked(array, path):
     if array.ndim == 3 and array.shape[2] == 1:
         array = array[..., 0]
     if array.ndim not in (2, 3) or 0 in array.shape or array.shape[2:] > (MAX_CHANNELS,):
-        raise InputError(f"expected one slice (height, width) or (height, width, channels), got "
-                         f"shape {array.shape} in {path}. Write one slice a file.")
+        raise InputError(
+            f"expected one slice (height, width) or (height, width, channels), got "
+            f"shape {array.shape} in {path}. Write one slice a file."
+        )
     if array.dtype.kind not in "buif":
-        raise InputError(f"expected integers or real numbers in {path}, got dtype {array.dtype}. "
-                         "Convert them.")
+        raise InputError(
+            f"expected integers or real numbers in {path}, got dtype {array.dtype}. Convert them."
+        )
     return array.astype(np.uint8) if array.dtype.kind == "b" else array
 
 
@@ -220,8 +246,10 @@ def _inside(array, labels, path):
     if array.ndim == 3:
         colors = np.unique(array.reshape(-1, array.shape[2]), axis=0)
         if len(colors) > FEW_VALUES and not (array == array[..., :1]).all():
-            raise InputError(f"expected a mask in {path}, got a picture of {len(colors)} colors: "
-                             "an overlay? Write the tumor alone: 0 outside, one value inside.")
+            raise InputError(
+                f"expected a mask in {path}, got a picture of {len(colors)} colors: "
+                "an overlay? Write the tumor alone: 0 outside, one value inside."
+            )
         array = array.max(axis=2) if (array >= 0).all() else (array != 0).any(axis=2) * 1
     if labels.startswith(">"):
         return array > float(labels[1:]), ""
@@ -240,7 +268,8 @@ def _inside(array, labels, path):
         raise InputError(
             f"expected a mask in {path}, got {len(values)} values from {values[0]:g} to {high:g}, "
             f"{between.sum()} pixels neither in nor out: a soft mask, or a picture? Write the "
-            "tumor alone, or say above what it begins in a column mask_label, such as >0.5.")
+            "tumor alone, or say above what it begins in a column mask_label, such as >0.5."
+        )
     if few and between.any():  # none between: a JPEG's ringing
         return array != 0, f"{len(values)} values: all but 0 count as tumor"
     return inside, "many values (a JPEG, soft edges): above half the largest counts as tumor"

@@ -18,7 +18,10 @@ OPTIONAL = {
 }
 RESERVED_CLASS = "all"
 SEQUENCES = {
-    "t1c": ("t1c", "t1ce"), "t1n": ("t1n", "t1"), "t2w": ("t2w", "t2"), "t2f": ("t2f", "flair"),
+    "t1c": ("t1c", "t1ce"),
+    "t1n": ("t1n", "t1"),
+    "t2w": ("t2w", "t2"),
+    "t2f": ("t2f", "flair"),
 }
 MASK = re.compile(r"[_-]?(mask|seg|label)s?$", re.I)
 
@@ -29,33 +32,43 @@ def read(manifest):
         header = manifest.read_text(encoding="utf-8-sig").partition("\n")[0]
         with warnings.catch_warnings(action="error", category=pd.errors.ParserWarning):
             table = pd.read_csv(
-                manifest, sep=max(",;\t", key=header.count), dtype=str, keep_default_na=False,
-                encoding="utf-8-sig", skip_blank_lines=False,
+                manifest,
+                sep=max(",;\t", key=header.count),
+                dtype=str,
+                keep_default_na=False,
+                encoding="utf-8-sig",
+                skip_blank_lines=False,
                 index_col=False,  # a line too long shifts no columns
             )
     except (OSError, ValueError, pd.errors.ParserWarning) as error:  # no file, no text, no table
         raise InputError(
             f"Expected a table of slices in {manifest}, got {type(error).__name__}: {error}. Give "
-            f"the path of a CSV file (UTF-8) with the columns {', '.join(COLUMNS)}.") from error
+            f"the path of a CSV file (UTF-8) with the columns {', '.join(COLUMNS)}."
+        ) from error
     table.columns = table.columns.str.strip().str.lower()
     lacking = [column for column in COLUMNS if column not in table]
     if lacking:
-        raise InputError(f"{manifest}, line 1: expected the columns {', '.join(COLUMNS)}; got "
-                         f"{', '.join(table.columns)}. Add {', '.join(lacking)}.")
+        raise InputError(
+            f"{manifest}, line 1: expected the columns {', '.join(COLUMNS)}; got "
+            f"{', '.join(table.columns)}. Add {', '.join(lacking)}."
+        )
     table.index = range(2, len(table) + 2)  # as an editor counts lines
     table = table.apply(lambda column: column.str.strip())
     table = table[(table != "").any(axis=1)]
     if table.empty:
-        raise InputError(f"Expected one line a slice in {manifest}, got none below the header. "
-                         "Add the slices.")
+        raise InputError(
+            f"Expected one line a slice in {manifest}, got none below the header. Add the slices."
+        )
     table = table.assign(**{name: "" for name in OPTIONAL if name not in table})
     filled = {name: (".+", "a value") for name in ("image", "label", "patient")}
     for name, (pattern, words) in (filled | OPTIONAL).items():
         wrong = table.index[~table[name].str.fullmatch(pattern)]
         if len(wrong):
             got = repr(table[name][wrong[0]]) if table[name][wrong[0]] else "nothing"
-            raise InputError(f"{manifest}, line {wrong[0]}: expected {words} as {name!r}, got "
-                             f"{got}. Correct it, or delete the line.")
+            raise InputError(
+                f"{manifest}, line {wrong[0]}: expected {words} as {name!r}, got "
+                f"{got}. Correct it, or delete the line."
+            )
     if "slice_id" not in table:
         table["slice_id"] = table["image"]
         for name, form in (("index", "[{}]"), ("axis", " axis {}"), ("channel", " channel {}")):
@@ -65,7 +78,8 @@ def read(manifest):
         raise InputError(
             f"{manifest}, line {twice[0]}: expected each slice once, got "
             f"{table['slice_id'][twice[0]]!r} again. Delete the line, or give the slices names in "
-            "a column slice_id.")
+            "a column slice_id."
+        )
     return table
 
 
@@ -78,16 +92,22 @@ def checked_classes(labels, classes, manifest):
     folded = [name.casefold() for name in names]
     for k, name in enumerate(folded):
         if name in folded[:k]:
-            raise InputError(f"{manifest}: expected distinct classes, got {names[k]!r} and "
-                             f"{names[folded.index(name)]!r}. Write it in one way.")
+            raise InputError(
+                f"{manifest}: expected distinct classes, got {names[k]!r} and "
+                f"{names[folded.index(name)]!r}. Write it in one way."
+            )
     if RESERVED_CLASS in names or "" in names:
-        raise InputError(f"{manifest}: a class cannot be called {RESERVED_CLASS!r} (tables call "
-                         "all slices so) or have no name. Rename it.")
+        raise InputError(
+            f"{manifest}: a class cannot be called {RESERVED_CLASS!r} (tables call "
+            "all slices so) or have no name. Rename it."
+        )
     unknown = labels.index[~labels.isin(names)]
     if len(unknown):
-        raise InputError(f"{manifest}, line {unknown[0]}: expected a label out of "
-                         f"{', '.join(names)}; got {labels[unknown[0]]!r}. Correct it, or name it "
-                         "by --classes.")
+        raise InputError(
+            f"{manifest}, line {unknown[0]}: expected a label out of "
+            f"{', '.join(names)}; got {labels[unknown[0]]!r}. Correct it, or name it "
+            "by --classes."
+        )
     return tuple(names)
 
 
@@ -109,8 +129,9 @@ def persons(table):
 # -- Tables of common layouts ------------------------------------------------
 
 
-def write(folder, layout, out="manifest.csv", *, label="tumor", sequence="t1c", channel="",
-          mask_label=""):
+def write(
+    folder, layout, out="manifest.csv", *, label="tumor", sequence="t1c", channel="", mask_label=""
+):
     """Write the table of a folder's slices beside them; the table and its path.
 
     "brats" (a folder a case, ``<case>-t1c.nii.gz`` and ``-seg``) and "msd" (``imagesTr`` and
@@ -126,7 +147,8 @@ def write(folder, layout, out="manifest.csv", *, label="tumor", sequence="t1c", 
     if not rows:
         raise InputError(
             f"Expected slices in the layout {layout!r} in {folder}, found none. Choose another "
-            "--layout, or write the table by hand (python -m tumorcf_lib audit --help).")
+            "--layout, or write the table by hand (python -m tumorcf_lib audit --help)."
+        )
     table = pd.DataFrame([{"label": label, "index": "", **row} for row in rows])
     for name in ("image", "mask"):
         table[name] = [p and p.relative_to(folder).as_posix() for p in table[name]]
@@ -177,10 +199,10 @@ def _pairs(folder, sequence):
     def stem(path):
         return re.sub(r"\.nii\.gz$|\.[^.]+$", "", path.name, flags=re.I)
 
-    files = [path for path in sorted(folder.rglob("*"))
-             if path.name.lower().endswith(images.KNOWN)]
+    files = [path for path in sorted(folder.rglob("*")) if path.name.lower().endswith(images.KNOWN)]
     masks = {
-        MASK.sub("", stem(path)): path for path in files
+        MASK.sub("", stem(path)): path
+        for path in files
         if MASK.search(stem(path)) or (path.parent != folder and MASK.search(path.parent.name))
     }
     rows = []

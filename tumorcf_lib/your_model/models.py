@@ -72,15 +72,20 @@ def load(name, *, layout=None, channels=None) -> Model:
     def copies(rng):
         try:
             while True:
-                put([rng.permutation(w.ravel()).reshape(w.shape) if is_matrix else w
-                     for w, is_matrix in zip(weights, matrices, strict=True)])
+                put(
+                    [
+                        rng.permutation(w.ravel()).reshape(w.shape) if is_matrix else w
+                        for w, is_matrix in zip(weights, matrices, strict=True)
+                    ]
+                )
                 yield raw
         finally:
             put(weights)
 
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    return Model(path.name, kind, raw, digest, shaped.size, copies if any(matrices) else None,
-                 shaped.notes)
+    return Model(
+        path.name, kind, raw, digest, shaped.size, copies if any(matrices) else None, shaped.notes
+    )
 
 
 def of_function(function, name="predict", *, layout=None, channels=None, digest="") -> Model:
@@ -98,20 +103,25 @@ def _of_module(name, layout, channels):
         raise InputError(
             f"Expected module:function, module:object.method or a file ({', '.join(READERS)}), got "
             f"{name!r}. For a function predict in my_module.py run the command in the folder of "
-            "that file, with --predict my_module:predict.")
+            "that file, with --predict my_module:predict."
+        )
     here = str(Path.cwd())
     if here not in sys.path:
         sys.path.insert(0, here)
     if importlib.util.find_spec(module_name.partition(".")[0]) is None:
-        raise InputError(f"Expected the module {module_name} in {here} or installed, found none. "
-                         "Run the command in the folder that holds it.")
+        raise InputError(
+            f"Expected the module {module_name} in {here} or installed, found none. "
+            "Run the command in the folder that holds it."
+        )
     with _named(f"Importing {module_name}"):
         module = importlib.import_module(module_name)
     found = functools.reduce(lambda it, part: getattr(it, part, None), attribute.split("."), module)
     if not callable(found):
         known = [key for key, it in vars(module).items() if callable(it) and key[0] != "_"]
-        raise InputError(f"Expected a function {attribute} in {module_name}, found none. It has: "
-                         f"{', '.join(known) or 'no function'}.")
+        raise InputError(
+            f"Expected a function {attribute} in {module_name}, found none. It has: "
+            f"{', '.join(known) or 'no function'}."
+        )
     source = getattr(module, "__file__", None)
     digest = hashlib.sha256(Path(source).read_bytes()).hexdigest() if source else ""
     return of_function(found, name, layout=layout, channels=channels, digest=digest)
@@ -142,8 +152,10 @@ def _named(name, given=""):
         stops = isinstance(error, SystemExit)
         words = "ended the program (sys.exit)" if stops else f"raised {type(error).__name__}"
         advice = ", or choose another --size, --channels or --layout" if given else ""
-        raise InputError(f"{name} {words}: {error} ({Path(last.filename).name}, line "
-                         f"{last.lineno}){given}. Correct it{advice}.") from error
+        raise InputError(
+            f"{name} {words}: {error} ({Path(last.filename).name}, line "
+            f"{last.lineno}){given}. Correct it{advice}."
+        ) from error
 
 
 # -- Files: how to run it, shape and numbers of its input, its weights, how to set them --------
@@ -160,8 +172,10 @@ def _onnx(path):
         try:
             return onnxruntime.InferenceSession(what, options, providers=["CPUExecutionProvider"])
         except Exception as error:  # ONNX Runtime has a dozen kinds, without a common one
-            raise InputError(f"Expected an ONNX model in {path.name}, got {type(error).__name__}: "
-                             f"{error}. Export it again.") from error
+            raise InputError(
+                f"Expected an ONNX model in {path.name}, got {type(error).__name__}: "
+                f"{error}. Export it again."
+            ) from error
 
     session, dtype = session_of(os.fspath(path)), None
     inputs = session.get_inputs()
@@ -207,8 +221,10 @@ def _keras(path):
 
 
 def _several_inputs(path, found):
-    return InputError(f"Expected one input of slices in {path.name}, got: {found}. Write a "
-                      "function that gives the others their values: --predict my_module:predict.")
+    return InputError(
+        f"Expected one input of slices in {path.name}, got: {found}. Write a "
+        "function that gives the others their values: --predict my_module:predict."
+    )
 
 
 def _torch(path):
@@ -227,7 +243,8 @@ def _torch(path):
         raise InputError(
             f"Expected TorchScript in {path.name}, got something else ({type(error).__name__}). "
             "Write it by torch.jit.trace(model.eval(), example).save(...): files of weights alone "
-            "hold no network, and pickles would run foreign code.") from error
+            "hold no network, and pickles would run foreign code."
+        ) from error
     own = list(model.parameters())
 
     def run(given):
@@ -242,7 +259,13 @@ def _torch(path):
 
 
 READERS = {
-    ".onnx": ("onnx", _onnx), ".keras": ("keras", _keras), ".h5": ("keras", _keras),
-    ".hdf5": ("keras", _keras), ".pt": ("torch", _torch), ".pth": ("torch", _torch),
-    ".ts": ("torch", _torch), ".torchscript": ("torch", _torch), ".pt2": ("torch", _torch),
+    ".onnx": ("onnx", _onnx),
+    ".keras": ("keras", _keras),
+    ".h5": ("keras", _keras),
+    ".hdf5": ("keras", _keras),
+    ".pt": ("torch", _torch),
+    ".pth": ("torch", _torch),
+    ".ts": ("torch", _torch),
+    ".torchscript": ("torch", _torch),
+    ".pt2": ("torch", _torch),
 }

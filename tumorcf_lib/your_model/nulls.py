@@ -57,17 +57,25 @@ def of_audit(answers, prepared_of, *, copies=(), seed=0, n_random=None) -> dict:
     at = where[chosen(answers.labels[where], answers.persons[where], n, rng)]
     images, owners = edited(prepared_of(at), seed), (answers.labels[at], answers.persons[at])
     networks = random_networks(images, *owners, len(answers.classes), rng)
-    found = {"random networks": list(itertools.islice(networks, n_random or N_RANDOM)),
-             "copies with re-drawn weights": list(logits_of(copies, images))}
+    found = {
+        "random networks": list(itertools.islice(networks, n_random or N_RANDOM)),
+        "copies with re-drawn weights": list(logits_of(copies, images)),
+    }
     confidence = answers.original.max(axis=1).mean()
-    return {kind: as_answers(logits, answers.classes, *owners, confidence)
-            for kind, logits in found.items() if logits}
+    return {
+        kind: as_answers(logits, answers.classes, *owners, confidence)
+        for kind, logits in found.items()
+        if logits
+    }
 
 
 def edited(cohort, seed):
     """The slices as they are, without their tumor, and with one sham: three stacks."""
-    edits = (plan.Edit("original"), plan.Edit("remove", "navier_stokes"),
-             plan.Edit("sham", "navier_stokes", n_places=1))
+    edits = (
+        plan.Edit("original"),
+        plan.Edit("remove", "navier_stokes"),
+        plan.Edit("sham", "navier_stokes", n_places=1),
+    )
     made = [
         [edited for _, edited in plan.edits_of(image, mask, edits, 1, (seed, slice_id))]
         for image, mask, slice_id in zip(cohort.slices, cohort.masks, cohort.table["slice_id"])
@@ -84,8 +92,10 @@ def logits_of(copies, images):
 def as_answers(networks, classes, labels, persons, confidence):
     """Networks' logits as Answers of the given confidence; see :func:`matched`."""
     made = (matched(logits, confidence) for logits in networks)
-    return [Answers(tuple(classes), labels, persons, original, removed, sham[:, None])
-            for original, removed, sham in made]
+    return [
+        Answers(tuple(classes), labels, persons, original, removed, sham[:, None])
+        for original, removed, sham in made
+    ]
 
 
 def random_networks(images, labels, persons, n_classes, rng):

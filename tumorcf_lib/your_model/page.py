@@ -32,8 +32,12 @@ td:first-child, .text td { white-space: normal; min-width: 5.5rem; }
 POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 WITHOUT, SHAM = "#D55E00", "#0072B2"
 N_SQUARES, N_LOOKED_AT = 8, 4
-SHOWN = {"original": "as it is", "remove": "tumor removed", "sham": "sham removed",
-         "only": "tumor alone"}
+SHOWN = {
+    "original": "as it is",
+    "remove": "tumor removed",
+    "sham": "sham removed",
+    "only": "tumor alone",
+}
 
 
 def write(title, parts, path):
@@ -75,8 +79,10 @@ def picture(fig, caption) -> str:
     fig.savefig(buffer, format="png", dpi=110, metadata={"Software": None})
     data, words = base64.b64encode(buffer.getvalue()).decode(), html.escape(caption)
     kind = ' class="wide"' if fig.get_figwidth() > 6 else ""
-    return (f'<figure{kind}><img alt="{words}" src="data:image/png;base64,{data}">'
-            f"<figcaption>{words}</figcaption></figure>")
+    return (
+        f'<figure{kind}><img alt="{words}" src="data:image/png;base64,{data}">'
+        f"<figcaption>{words}</figcaption></figure>"
+    )
 
 
 def plain(text, width=34) -> str:
@@ -170,14 +176,19 @@ def looks(cohort, predict):
         hidden = [about.removed(square, "navier_stokes") for square in squares]
         p = answers_to(predict, np.stack([image, *hidden]))
         fall = np.maximum(p[0].max() - p[1:, p[0].argmax()], 0)
-        where = np.array([0 if mask[s].any() else 1 if inside[s].mean() > 0.5 else 2
-                          for s in squares])
+        where = np.array(
+            [0 if mask[s].any() else 1 if inside[s].mean() > 0.5 else 2 for s in squares]
+        )
         if fall.sum() > 0:
             shares.append([fall[where == k].sum() / fall.sum() for k in range(3)])
         _drawn(ax, sites.gray(image), mask)
         height, width = mask.shape
-        ax.imshow(fall.reshape(N_SQUARES, N_SQUARES), cmap="magma", alpha=0.45,
-                  extent=(-0.5, width - 0.5, height - 0.5, -0.5))
+        ax.imshow(
+            fall.reshape(N_SQUARES, N_SQUARES),
+            cmap="magma",
+            alpha=0.45,
+            extent=(-0.5, width - 0.5, height - 0.5, -0.5),
+        )
         ax.set_axis_off()
     if not shares:
         return fig, "Hiding a square of an eighth of the side moves no answer."
@@ -186,7 +197,8 @@ def looks(cohort, predict):
         f"Squares were hidden one after the other on {len(drawn)} slices. Of all falls of the "
         f"answer's probability, {tumor:.0%} come from squares that hold tumor, {elsewhere:.0%} "
         f"from the rest of the head, {outside:.0%} from outside it. Bright: hiding this square "
-        "moves the answer.")
+        "moves the answer."
+    )
 
 
 def _squares(shape):

@@ -17,18 +17,32 @@ WORDS = {
     verdict.DOES_NOT: "The decision does not lean on the tumor.",
     verdict.UNKNOWN: "Whether the decision leans on the tumor cannot be told: {why}.",
 }
-SHARES = {"correct": "accuracy, recall", "kept": "keep their answer without the tumor",
-          "kept_sham": "keep it with a sham"}
+SHARES = {
+    "correct": "accuracy, recall",
+    "kept": "keep their answer without the tumor",
+    "kept_sham": "keep it with a sham",
+}
 SCORES = SHARES | {
-    "p_orig": "P of the true class", "delta_drop": "Delta-Drop", "sham_drop": "Sham-Drop",
-    "net_drop": "Net-Drop", "delta_focus": "Delta-Focus",
+    "p_orig": "P of the true class",
+    "delta_drop": "Delta-Drop",
+    "sham_drop": "Sham-Drop",
+    "net_drop": "Net-Drop",
+    "delta_focus": "Delta-Focus",
 }
 SATURATED = SHARES | {  # probabilities near 1 cannot move: log-odds lead
-    "net_drop_lo": "Net-Drop (log-odds)", "delta_drop_lo": "Delta-Drop (log-odds)",
-    "p_orig": "P of the true class", "delta_drop": "Delta-Drop (P)", "net_drop": "Net-Drop (P)",
+    "net_drop_lo": "Net-Drop (log-odds)",
+    "delta_drop_lo": "Delta-Drop (log-odds)",
+    "p_orig": "P of the true class",
+    "delta_drop": "Delta-Drop (P)",
+    "net_drop": "Net-Drop (P)",
 }
-EDITS = {"dilation_px": "dilation (px)", "label": "class", "not_made": "not made",
-         "reasons": "why not", "median_rms": "change (RMS, median)"}
+EDITS = {
+    "dilation_px": "dilation (px)",
+    "label": "class",
+    "not_made": "not made",
+    "reasons": "why not",
+    "median_rms": "change (RMS, median)",
+}
 FALLS = ("original", "remove", "sham", "only", "background", "blank")
 LIMITS = (
     "An infill is one guess at a slice without a tumor, not the true counterfactual.",
@@ -45,8 +59,15 @@ LIMITS = (
 )
 
 
-def write_report(audits, folder, *, cohort=None, title="Does the classifier look at the tumor?",
-                 notes=(), examples=None) -> Path:
+def write_report(
+    audits,
+    folder,
+    *,
+    cohort=None,
+    title="Does the classifier look at the tumor?",
+    notes=(),
+    examples=None,
+) -> Path:
     """Write rows, tables and a self-contained HTML page into a folder.
 
     Parameters
@@ -81,12 +102,22 @@ def write_report(audits, folder, *, cohort=None, title="Does the classifier look
         for name, table in (("rows", one.rows), ("table_scores", means), ("table_edits", made)):
             rowfiles.write_table(table, folder / f"{name}{k + 1 if several else ''}.csv")
         word = one.verdict
-        about.append({"classifier": one.name, "verdict": word.word, "why": word.why,
-                      "warnings": one.warnings, **word.numbers, **one.about})
+        about.append(
+            {
+                "classifier": one.name,
+                "verdict": word.word,
+                "why": word.why,
+                "warnings": one.warnings,
+                **word.numbers,
+                **one.about,
+            }
+        )
         named = f"{one.name}: " if several else ""
         first = verdict.first_line(one.answers, verdict.no_tumor_class(one.answers))
-        parts += [page.element("p", named + first, "first"),
-                  page.element("p", WORDS[word.word].format(why=word.why), "verdict")]
+        parts += [
+            page.element("p", named + first, "first"),
+            page.element("p", WORDS[word.word].format(why=word.why), "verdict"),
+        ]
         lines.append(_line(one))
         sections += [page.element("h2", one.name)] if several else []
         sections += _sections(one, means, made, examples)
@@ -110,14 +141,19 @@ def write_report(audits, folder, *, cohort=None, title="Does the classifier look
 
 def check_parts(name, found):
     """What ``--check`` shows of a classifier."""
-    scales = found.scales.assign(accuracy=found.scales["accuracy"].map("{:.0%}".format),
-                                 p=found.scales["p"].map("{:.2f}".format))
+    scales = found.scales.assign(
+        accuracy=found.scales["accuracy"].map("{:.0%}".format),
+        p=found.scales["p"].map("{:.2f}".format),
+    )
     return [
-        page.element("h2", f"{name}: looked at, nothing measured"), page.bullets(found.facts),
+        page.element("h2", f"{name}: looked at, nothing measured"),
+        page.bullets(found.facts),
         *(page.element("p", f"Warning: {text}", "warning") for text in found.warnings),
         page.table(scales.rename(columns={"p": "P of the true class (median)"})),
-        page.picture(page.contact_sheet(found.sample),
-                     "Some slices with the outlines of their masks: do they lie on the tumors?"),
+        page.picture(
+            page.contact_sheet(found.sample),
+            "Some slices with the outlines of their masks: do they lie on the tumors?",
+        ),
     ]
 
 
@@ -151,8 +187,9 @@ def score_table(one) -> pd.DataFrame:
     """
     drops = ("delta_drop", "sham_drop", "net_drop", "delta_focus")
     named = [*SCORES, "net_focus", "lo_orig", *(f"{name}_lo" for name in drops)]
-    return stats_rows.score_means(slice_table(one), named, n_resamples=verdict.N_RESAMPLES,
-                                  groups=[ALL, *one.answers.classes])
+    return stats_rows.score_means(
+        slice_table(one), named, n_resamples=verdict.N_RESAMPLES, groups=[ALL, *one.answers.classes]
+    )
 
 
 def edit_table(rows) -> pd.DataFrame:
@@ -165,10 +202,16 @@ def edit_table(rows) -> pd.DataFrame:
         counts = reasons[reasons != ""].value_counts()
         return ", ".join(f"{reason} ({n})" for reason, n in counts.items())
 
-    return rows.assign(is_made=made, is_not=~made).groupby(
-        ["edit", "infill", "dilation_px", "label"], sort=False, as_index=False
-    ).agg(made=("is_made", "sum"), not_made=("is_not", "sum"), reasons=("reason", counted),
-          median_rms=("edit_rms", "median"))
+    return (
+        rows.assign(is_made=made, is_not=~made)
+        .groupby(["edit", "infill", "dilation_px", "label"], sort=False, as_index=False)
+        .agg(
+            made=("is_made", "sum"),
+            not_made=("is_not", "sum"),
+            reasons=("reason", counted),
+            median_rms=("edit_rms", "median"),
+        )
+    )
 
 
 def by_class(means, saturated) -> pd.DataFrame:
@@ -202,8 +245,14 @@ def controls(one) -> pd.DataFrame:
         table = scores.slice_scores(one.rows, infill=infill, dilation_px=dilation)
         e = estimates.mean(table, "net_drop", n_resamples=verdict.N_RESAMPLES)
         if e.n_slices:
-            lines.append({"infill": infill, "dilation (px)": dilation, "slices": e.n_slices,
-                          "Net-Drop": interval((e.value, e.low, e.high))})
+            lines.append(
+                {
+                    "infill": infill,
+                    "dilation (px)": dilation,
+                    "slices": e.n_slices,
+                    "Net-Drop": interval((e.value, e.low, e.high)),
+                }
+            )
     return pd.DataFrame(lines if len(pairs) > 1 else [])
 
 
@@ -214,8 +263,11 @@ def _line(one):
     """A classifier's line of the table side by side."""
     n, share = one.verdict.numbers, verdict.shares(one.answers)
     return {
-        "classifier": one.name, "verdict": one.verdict.word, "accuracy": interval(n["accuracy"]),
-        "keep their answer": f"{share['kept']:.0%}", "with a sham": f"{share['kept_sham']:.0%}",
+        "classifier": one.name,
+        "verdict": one.verdict.word,
+        "accuracy": interval(n["accuracy"]),
+        "keep their answer": f"{share['kept']:.0%}",
+        "with a sham": f"{share['kept_sham']:.0%}",
         "effect": interval(n["effect"]) if "effect" in n else "",
     }
 
@@ -228,17 +280,28 @@ def _sections(one, means, made, examples):
     if len(counts):
         bars = bars.reindex(counts.index, columns=["kept", "kept_sham"])
         bars = bars.assign(slices=counts).reset_index()
-        parts.append(page.picture(page.shares(bars), (
-            "Slices that keep their answer when their tumor is taken out, and when the same shape "
-            "is taken out elsewhere in the head."
-        )))
+        parts.append(
+            page.picture(
+                page.shares(bars),
+                (
+                    "Slices that keep their answer when their tumor is taken out, and when the "
+                    "same shape is taken out elsewhere in the head."
+                ),
+            )
+        )
     parts += [page.element("h2", "Why this verdict"), page.bullets(_reasons(one))]
     if one.where is not None:
         parts += [page.element("h2", "Where it looks"), page.picture(*one.where)]
     parts += _examples(one, examples) if examples is not None and len(counts) else []
-    parts += [page.element("h2", "Where do slices fall?"), page.element(
-        "p", "The class given to slices under each edit. A class that blank slices fall to is the "
-        "classifier's default."), page.table(falls(one))]
+    parts += [
+        page.element("h2", "Where do slices fall?"),
+        page.element(
+            "p",
+            "The class given to slices under each edit. A class that blank slices fall to is the "
+            "classifier's default.",
+        ),
+        page.table(falls(one)),
+    ]
     others = controls(one)
     if len(others):
         parts += [page.element("h2", "Other infills, other dilations"), page.table(others)]
@@ -289,7 +352,11 @@ def _examples(one, examples):
     rows = stats_rows.headline_rows(one.rows[one.rows["reason"] == ""])
     labels, p = scores.arrays(rows)
     rows = rows.assign(p_true=p[np.arange(len(rows)), labels])
-    return [page.element("h2", "What the classifier was shown"), page.picture(
-        page.examples(examples, rows, chosen),
-        "Of the slices looked at, in each class the one at the median of Delta-Drop; the number is "
-        "the probability of its true class.")]
+    return [
+        page.element("h2", "What the classifier was shown"),
+        page.picture(
+            page.examples(examples, rows, chosen),
+            "Of the slices looked at, in each class the one at the median of Delta-Drop; the "
+            "number is the probability of its true class.",
+        ),
+    ]

@@ -35,8 +35,19 @@ class Audited:
     where: object = None
 
 
-def audited(name, rows, prepared_of, classes, *, copies=(), seed=0, serious=(), warnings=(),
-            about=None, n_random=None) -> Audited:
+def audited(
+    name,
+    rows,
+    prepared_of,
+    classes,
+    *,
+    copies=(),
+    seed=0,
+    serious=(),
+    warnings=(),
+    about=None,
+    n_random=None,
+) -> Audited:
     """An audit's rows with the verdict on them.
 
     Parameters
@@ -97,7 +108,8 @@ def rows_of(predict, n_slices, prepared_of, *, folder, key, **options):
                 part = audit.audit(predict, cohort, **options)
                 gone = part["slice_id"].isin(checks.vanished(cohort))
                 part.loc[gone & (part["reason"] == plan.EMPTY_MASK), "reason"] = (
-                    f"mask vanishes at {_size(cohort)} px")
+                    f"mask vanishes at {_size(cohort)} px"
+                )
                 part.to_csv(path.with_suffix(".part"), index=False)
                 os.replace(path.with_suffix(".part"), path)
             bar.update(len(chunk))
@@ -138,21 +150,34 @@ def run(cohort, models, options, *, command="") -> Path | None:
     sample, audits, parts = checks.sample_of(cohort), [], []
     for k, model in enumerate(models):
         size = (options.size or None) if options.size is not None else model.size or (224, 224)
-        settings = {"size_px": size, "scale": options.scale, "fit": options.fit,
-                    "air": options.air}
+        settings = {"size_px": size, "scale": options.scale, "fit": options.fit, "air": options.air}
         prepared = slices.prepare(sample, **settings)
         found = checks.of_slices(cohort, prepared, **settings)
-        predict = checks.of_classifier(found, model, sample, output=options.output,
-                                       settings=settings)
+        predict = checks.of_classifier(
+            found, model, sample, output=options.output, settings=settings
+        )
         shown = slices.with_air(predict, options.air)
         plans = slices.headline_edits(options.scale) + plan.control_edits(
-            options.infills, options.dilations, min(prepared.masks.shape[1:]),
-            options.control_places)
-        how = {"edits": plans, "n_places": options.places, "seed": options.seed,
-               "batch_size": options.batch_size}
+            options.infills,
+            options.dilations,
+            min(prepared.masks.shape[1:]),
+            options.control_places,
+        )
+        how = {
+            "edits": plans,
+            "n_places": options.places,
+            "seed": options.seed,
+            "batch_size": options.batch_size,
+        }
         seconds, memory = checks.predicted(
-            shown, prepared, len(cohort), plans, options.places, options.batch_size,
-            3 * nulls.N_SLICES * nulls.N_COPIES if model.copies else 0)
+            shown,
+            prepared,
+            len(cohort),
+            plans,
+            options.places,
+            options.batch_size,
+            3 * nulls.N_SLICES * nulls.N_COPIES if model.copies else 0,
+        )
         found.facts.append(f"predicted: {seconds / 60:.1f} minutes, {memory / 1e9:.1f} GB")
         print(f"{model.name}: {'; '.join(found.facts)}.", flush=True)
         for line in found.scales.dropna().itertuples():
@@ -167,30 +192,52 @@ def run(cohort, models, options, *, command="") -> Path | None:
             return slices.prepare(cohort.subset(np.asarray(indices)), **settings)
 
         about = _about(model, predict, options, command)
-        key = {"settings": settings, "version": __version__, "output": options.output,
-               "model": (model.name, model.digest), "classes": cohort.classes,
-               "slices": cohort.table.to_csv(index=False), "how": str(how)}
-        rows = rows_of(shown, len(cohort), prepared_of, folder=out / "parts" / str(k), key=key,
-                       **how)
+        key = {
+            "settings": settings,
+            "version": __version__,
+            "output": options.output,
+            "model": (model.name, model.digest),
+            "classes": cohort.classes,
+            "slices": cohort.table.to_csv(index=False),
+            "how": str(how),
+        }
+        rows = rows_of(
+            shown, len(cohort), prepared_of, folder=out / "parts" / str(k), key=key, **how
+        )
         lost = rows.loc[rows["reason"].str.startswith("mask vanishes"), "slice_id"].nunique()
         if lost:
             found.warn(f"{lost} masks vanish in the resize: no score can be made of those slices.")
             _warn(found.warnings[-1])
         one = audited(
-            model.name, rows, prepared_of, cohort.classes, seed=options.seed, about=about,
-            copies=_copies(model, predict, options), serious=found.serious,
-            warnings=found.warnings)
+            model.name,
+            rows,
+            prepared_of,
+            cohort.classes,
+            seed=options.seed,
+            about=about,
+            copies=_copies(model, predict, options),
+            serious=found.serious,
+            warnings=found.warnings,
+        )
         one.where = page.looks(prepared, shown)
         audits.append(one)
     if options.check:
         return page.write("Before the audit", parts, out / "check.html") if out else None
     print("Writing the report ...", flush=True)
-    notes = [f"Slices prepared at {_size(prepared)} px ({options.fit}), intensities "
-             f"{slices.SCALES[options.scale]}"]
+    notes = [
+        f"Slices prepared at {_size(prepared)} px ({options.fit}), intensities "
+        f"{slices.SCALES[options.scale]}"
+    ]
     if options.scale != "zscore":
         notes.append("Edits defined on z-scores (silhouette, refitted intensities) are left out")
-    target = report.write_report(audits, out, cohort=cohort, title=options.title, notes=notes,
-                                 examples=None if options.no_slices else prepared)
+    target = report.write_report(
+        audits,
+        out,
+        cohort=cohort,
+        title=options.title,
+        notes=notes,
+        examples=None if options.no_slices else prepared,
+    )
     shutil.rmtree(out / "parts")
     return target
 
@@ -202,9 +249,13 @@ def _warn(text):
 def _about(model, predict, options, command):
     what = "module" if model.kind == "callable" else "model"
     return {
-        "date": datetime.now().astimezone().isoformat(timespec="seconds"), "command": command,
-        "kind": model.kind, f"SHA-256 of its {what}": model.digest,
-        "answers taken as": predict.kind, "shams a slice": options.places, "seed": options.seed,
+        "date": datetime.now().astimezone().isoformat(timespec="seconds"),
+        "command": command,
+        "kind": model.kind,
+        f"SHA-256 of its {what}": model.digest,
+        "answers taken as": predict.kind,
+        "shams a slice": options.places,
+        "seed": options.seed,
         "Python, NumPy": f"{platform.python_version()}, {np.__version__}",
     }
 

@@ -87,8 +87,10 @@ def read_folder(manifest, *, classes=None, progress=False) -> Cohort:
             bar.update()
     persons, n_split = manifests.persons(table)
     kept = pd.DataFrame(found).assign(
-        slice_id=table["slice_id"].to_numpy(object), label=table["label"].map(classes.index).values,
-        patient_id=table["patient"].to_numpy(object), person_id=persons,
+        slice_id=table["slice_id"].to_numpy(object),
+        label=table["label"].map(classes.index).values,
+        patient_id=table["patient"].to_numpy(object),
+        person_id=persons,
     )
     n_empty = int((kept["mask_pixels"] == 0).sum())
     source = f"{len(table)} slices listed in {manifest.name}"
@@ -101,29 +103,47 @@ def read_folder(manifest, *, classes=None, progress=False) -> Cohort:
 def _readers_of(row, folder, where):
     """Readers of one slice and its mask, and what was found in them."""
     channel = int(row["channel"]) if row["channel"].isdecimal() else row["channel"] or None
-    place = {"index": int(row["index"]) if row["index"] else None, "axis": int(row["axis"] or 2),
-             "where": where}
+    place = {
+        "index": int(row["index"]) if row["index"] else None,
+        "axis": int(row["axis"] or 2),
+        "where": where,
+    }
     path = _path(folder, row["image"])
     read_slice = partial(images.read_slice, path, channel=channel, **place)
     image, note = read_slice()
     if row["mask"]:
-        read_mask = partial(images.read_mask, _path(folder, row["mask"]), like=path,
-                            labels=row["mask_label"], **place)
+        read_mask = partial(
+            images.read_mask,
+            _path(folder, row["mask"]),
+            like=path,
+            labels=row["mask_label"],
+            **place,
+        )
     else:
         read_mask = partial(_empty, image.shape[:2])
     mask, mask_note = read_mask()
     if mask.shape != image.shape[:2]:
         raise InputError(
             f"{where}: expected a mask of its slice's size {image.shape[:2]}, got {mask.shape} in "
-            f"{row['mask']}. Export both from the same grid; resizing a mask here would guess.")
+            f"{row['mask']}. Export both from the same grid; resizing a mask here would guess."
+        )
     edge = np.concatenate([image[0], image[-1], image[:, 0], image[:, -1]])
-    return partial(_first, read_slice), partial(_first, read_mask), {
-        "height": image.shape[0], "width": image.shape[1], "channels": (*image.shape, 1)[2],
-        "lowest": float(image.min()), "highest": float(image.max()),
-        "border": float(edge.flat[0]) if (edge == edge.flat[0]).mean() > 0.9 else np.nan,
-        "mask_pixels": int(mask.sum()), "mask_notes": mask_note, "slice_notes": note,
-        "mask_corners": int(mask[[0, 0, -1, -1], [0, -1, 0, -1]].sum()),
-    }
+    return (
+        partial(_first, read_slice),
+        partial(_first, read_mask),
+        {
+            "height": image.shape[0],
+            "width": image.shape[1],
+            "channels": (*image.shape, 1)[2],
+            "lowest": float(image.min()),
+            "highest": float(image.max()),
+            "border": float(edge.flat[0]) if (edge == edge.flat[0]).mean() > 0.9 else np.nan,
+            "mask_pixels": int(mask.sum()),
+            "mask_notes": mask_note,
+            "slice_notes": note,
+            "mask_corners": int(mask[[0, 0, -1, -1], [0, -1, 0, -1]].sum()),
+        },
+    )
 
 
 def _path(folder, name):
@@ -193,8 +213,10 @@ def prepare(cohort, *, size_px=224, scale="zscore", fit="pad", air=None) -> Coho
             image, mask = np.asarray(cohort.slices[i]), np.asarray(cohort.masks[i])
             channels = image[..., None] if image.ndim == 2 else image
             is_air = None if air is None else _fitted(_at_air(image, air), size, fit)
-            channels = np.stack([_fitted(_on_scale(one, scale), size, fit)
-                                 for one in np.moveaxis(channels, 2, 0)], axis=2)
+            channels = np.stack(
+                [_fitted(_on_scale(one, scale), size, fit) for one in np.moveaxis(channels, 2, 0)],
+                axis=2,
+            )
             image = channels[..., 0] if image.ndim == 2 else channels
             if air is not None:
                 low, high = image.min(), np.percentile(image, 99)
@@ -206,8 +228,10 @@ def prepare(cohort, *, size_px=224, scale="zscore", fit="pad", air=None) -> Coho
             raise InputError(f"Slice {slice_id} of {cohort.name}: {error}") from error
     shapes = {image.shape for image in slices}
     if len(shapes) > 1:
-        raise InputError(f"Expected slices of one size and number of channels, {cohort.name} has "
-                         f"{sorted(shapes, key=str)[:4]}. Give --size, and a column channel.")
+        raise InputError(
+            f"Expected slices of one size and number of channels, {cohort.name} has "
+            f"{sorted(shapes, key=str)[:4]}. Give --size, and a column channel."
+        )
     return replace(cohort, slices=np.stack(slices), masks=np.stack(masks))
 
 

@@ -58,8 +58,12 @@ def answers_of(rows, classes, *, infill="navier_stokes") -> Answers:
     names = list(classes)
     labels = np.array([names.index(label) for label in first["label"]])
     return Answers(
-        tuple(classes), labels, first["person_id"].to_numpy(str), first[columns].to_numpy(float),
-        removed, shams,
+        tuple(classes),
+        labels,
+        first["person_id"].to_numpy(str),
+        first[columns].to_numpy(float),
+        removed,
+        shams,
     )
 
 
@@ -103,7 +107,8 @@ def judged(answers, null, *, n_resamples=N_RESAMPLES) -> Verdict:
     effects = {kind: [effect(one, scale) for one in found] for kind, found in null.items()}
     numbers["null"] = {
         kind: (len(found), max(found), bound(found))
-        for kind, found in effects.items() if len(found) > 1
+        for kind, found in effects.items()
+        if len(found) > 1
     }
     word, why = worded(answers, numbers)
     return Verdict(word, why, numbers)
@@ -116,14 +121,19 @@ def worded(answers, numbers):
     least = own.groupby("label")["who"].nunique().min()
     reach, (n, largest, _), kind = max(
         ((found[2], found, kind) for kind, found in numbers["null"].items()),
-        default=(np.inf, (0, np.inf, np.inf), "networks"))
-    of_null = (f"of {n} {kind}, which know nothing, the largest on these slices is {largest:.2f}, "
-               f"and one in a hundred would exceed {reach:.2f}")
+        default=(np.inf, (0, np.inf, np.inf), "networks"),
+    )
+    of_null = (
+        f"of {n} {kind}, which know nothing, the largest on these slices is {largest:.2f}, "
+        f"and one in a hundred would exceed {reach:.2f}"
+    )
     if least < MIN_PERSONS:
         return UNKNOWN, f"a class has tumors of {least} patients, {MIN_PERSONS} are needed"
     if not numbers["skill"][1] > 0:
-        return UNKNOWN, (f"its accuracy, {numbers['accuracy'][0]:.0%}, is not clearly above the "
-                         f"{numbers['chance']:.0%} of chance")
+        return UNKNOWN, (
+            f"its accuracy, {numbers['accuracy'][0]:.0%}, is not clearly above the "
+            f"{numbers['chance']:.0%} of chance"
+        )
     if high < margin:
         return DOES_NOT, f"the effect is below {margin} in every likely case"
     if low <= 0 or numbers["p_permuted"] > 0.01:
@@ -177,7 +187,8 @@ def shares(answers, no_tumor=None):
     same = (np.where(np.isfinite(shams), shams, -1).argmax(axis=2) == first[:, None]) & known
     n = int(edited.sum())
     return {
-        "n": n, "kept": float((first == removed).mean()) if n else np.nan,
+        "n": n,
+        "kept": float((first == removed).mean()) if n else np.nan,
         "kept_sham": float((same.sum(axis=1) / known.sum(axis=1)).mean()) if n else np.nan,
         "n_no_tumor": None if no_tumor is None else int((removed == no_tumor).sum()),
     }
@@ -243,11 +254,15 @@ def _accuracy(answers, n_resamples):
     hits = counts @ people.total((predicted == answers.labels) * 1.0) / n
     dealt = sum(
         (counts @ people.total((predicted == k) * 1.0))
-        * (counts @ people.total((answers.labels == k) * 1.0)) / n**2
+        * (counts @ people.total((answers.labels == k) * 1.0))
+        / n**2
         for k in range(len(answers.classes))
     )
-    return {"accuracy": _with_interval(hits, people), "chance": float(dealt[0]),
-            "skill": _with_interval(hits - dealt, people)}
+    return {
+        "accuracy": _with_interval(hits, people),
+        "chance": float(dealt[0]),
+        "skill": _with_interval(hits - dealt, people),
+    }
 
 
 def _effect(answers, scale, n_resamples):
@@ -284,8 +299,9 @@ def _of_shams(answers, scale):
     """The largest effect of a sham measured against the others: what chance alone makes."""
     n_places, found = answers.shams.shape[1], [0.0]
     for k in range(min(n_places, 5) if n_places > 1 else 0):
-        one = replace(answers, removed=answers.shams[:, k],
-                      shams=np.delete(answers.shams, k, axis=1))
+        one = replace(
+            answers, removed=answers.shams[:, k], shams=np.delete(answers.shams, k, axis=1)
+        )
         if one.edited.sum() >= MIN_PERSONS:
             found.append(effect(one, scale))
     return max(found)
