@@ -6,10 +6,8 @@ unset CDPATH  # with it, cd may go elsewhere
 TUMORCF_COMMAND=$(printf '%q ' "$0" "$@") TUMORCF_FROM=$PWD
 script=$(readlink -f "${BASH_SOURCE[0]}" 2>/dev/null || echo "${BASH_SOURCE[0]}")  # it may be a link
 cd "$(dirname "$script")"
-if [ ! -f requirements.txt ]; then
-  echo "run_all.sh: its folder lacks requirements.txt; call it in a checkout of the repository." >&2
-  exit 1
-fi
+fail() { echo "run_all.sh: $*" >&2; exit 1; }
+[ -f requirements.txt ] || fail "its folder lacks requirements.txt; call it in a checkout of the repository."
 export TUMORCF_COMMAND TUMORCF_FROM TF_CPP_MIN_LOG_LEVEL="${TF_CPP_MIN_LOG_LEVEL:-2}"
 export PYTHONPATH="$PWD${PYTHONPATH:+:$PYTHONPATH}"
 
@@ -31,9 +29,8 @@ done
 if [ -n "$base" ]; then  # wrong options, and --help, before anything is installed
   TUMORCF_CHECK=yes "$base" -m tumorcf_lib run_all "$@" || exit $?
   for word in "$@"; do case "$word" in -h|--help) exit 0 ;; esac; done
-elif ! command -v uv >/dev/null; then
-  echo "run_all.sh: Python 3.11, 3.12 or 3.13 is needed; install one, or uv (which brings its own)." >&2
-  exit 1
+else
+  command -v uv >/dev/null || fail "Python 3.11, 3.12 or 3.13 is needed; install one, or uv (which brings its own)."
 fi
 
 quiet=q
@@ -56,11 +53,8 @@ install() {
 }
 echo "Setting up .venv from $lock (about 2 GB on disk, 3 with a GPU; minutes, once) ..."
 trap 'echo; echo "Stopped. What was fetched is kept; to go on: $TUMORCF_COMMAND"; exit 130' INT
-if ! install; then
-  echo "run_all.sh: the environment could not be set up; the reason is above. This first step needs" \
-    "a package index (a network) and 3 GB of disk. What was fetched is kept: give the same command again." >&2
-  exit 1
-fi
+install || fail "the environment could not be set up; the reason is above. This first step needs" \
+  "a package index (a network) and 3 GB of disk. What was fetched is kept: give the same command again."
 trap - INT
 echo "Environment ready after $SECONDS s."
 forward "$python" "$@"
