@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tumorcf_lib import __main__ as cli, config
+from tumorcf_lib import __main__ as cli, commands, config
 from tumorcf_lib.data import download
 from tumorcf_lib.study import notebooks
 
@@ -34,7 +34,7 @@ def ran(monkeypatch):
 
 
 def test_every_module_that_a_command_names_exists():
-    named = re.findall(r'lib\("([\w.]+)"\)', Path(cli.__file__).read_text(encoding="utf-8"))
+    named = re.findall(r'lib\("([\w.]+)"\)', Path(commands.__file__).read_text(encoding="utf-8"))
     assert len(set(named)) > 10
     for name in set(named):
         importlib.import_module(f"tumorcf_lib.{name}")

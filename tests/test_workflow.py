@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tumorcf_lib import __main__ as cli, config, steps
+from tumorcf_lib import commands, config, steps
 from tumorcf_lib.study import folds
 
 WORKFLOW = config.ROOT / "workflow"
@@ -59,9 +59,9 @@ def test_every_command_of_the_workflow_is_one_of_the_command_line():
     found = dict(shells())
     assert set(found) == {"prepare", "train", "pool", "run"}
     for command, used in found.items():
-        known = {name for names, _ in cli.COMMANDS[command][2] for name in names}
+        known = {name for names, _ in commands.COMMANDS[command][1] for name in names}
         assert {*used, "--profile", "--data"} <= known
-    assert "--network" in {name for names, _ in cli.COMMANDS["train"][2] for name in names}
+    assert "--network" in {name for names, _ in commands.COMMANDS["train"][1] for name in names}
 
 
 def test_profiles_speak_of_rules_that_exist():

@@ -1,0 +1,300 @@
+"""What each command does, and its options; the command line itself is ``__main__``."""
+
+import argparse
+import importlib
+import os
+import subprocess
+import sys
+import tempfile
+from dataclasses import replace
+
+from tumorcf_lib import config
+
+TESTS = {
+    # In the files' own order: the slow ones with few tests would come last, on one core alone
+    "unit tests and doctests": "-rs --durations=5 -n 2 --dist loadfile --no-loadscope-reorder "
+    "--ignore tests/test_browser.py tests tumorcf_lib",
+    "notebooks, by nbval": "-p no:cacheprovider --nbval-lax --nbval-cell-timeout=300 notebooks",
+    "what nbval ran, in a browser": "-rs -p no:cacheprovider tests/test_browser.py",
+}
+COMMANDS = {}
+"""Name of a command -> the function that does it, and its options."""
+
+
+def lib(name):
+    """A module of the library, imported only when a command needs it."""
+    return importlib.import_module(f"tumorcf_lib.{name}")
+
+
+def _seed(text):
+    if not text.isdecimal() or int(text) >= 2**32:
+        raise argparse.ArgumentTypeError(f"expected a whole number below 2**32, got {text!r}")
+    return int(text)
+
+
+def _named(text):
+    if text.strip():
+        return text
+    raise argparse.ArgumentTypeError("expected a name, got an empty one")
+
+
+def folder(text):  # run_all.sh changes the folder, and says where it was called
+    return os.path.join(os.environ.get("TUMORCF_FROM", ""), os.path.expanduser(_named(text)))
+
+
+def option(*names, **settings):
+    """What ``add_argument`` takes."""
+    return names, settings
+
+
+def command(*options):
+    """Make a function a command. Its docstring is the help: what it does, then examples."""
+
+    def register(function):
+        COMMANDS[function.__name__.replace("_", "-")] = function, options
+        return function
+
+    return register
+
+
+PROFILES = "smoke, demo, calibration, paper-lite, paper-lite-cv, paper; auto: what fits here"
+PROFILE = option("--profile", metavar="NAME", type=_named, default="auto", help=PROFILES)
+SEED = option("--seed", metavar="N", type=_seed, default="0", help="of training and of sham places")
+FOLDER = option("--data", metavar="DIR", type=folder, help="folder of the dataset, else data/")
+DATA = (FOLDER, option("--partial", action="store_true", help="go on with a part of the dataset"))
+STUDY = (PROFILE, *DATA, SEED)
+CV = (option("--profile", type=_named, default="paper-lite-cv", help="one with folds"), *DATA, SEED)
+KINDS = "shuffled (labels), without_mr (no patient MR...), hardened, looking"
+FOLD = option("--fold", type=int, action="append", help="several may be given; default: all")
+
+
+def _study(options, *, of_notebooks=False):
+    profile = lib("study.runtime").resolve(options.profile)
+    if of_notebooks and not profile.has_notebooks:
+        raise lib("study.stages").StageError(
+            f"Profile {profile.name!r} runs without notebooks: status, --from, --to, --fresh and "
+            "--reference do not apply. To begin again, remove "
+            f"{config.shown(config.run(profile.name))}."
+        )
+    return lib("study.runtime").Study(profile, options.seed, config.run(profile.name))
+
+
+def _find_dataset(options, study):
+    """Say which profile is run and why; fetch the dataset if that is what was asked for."""
+    finding, place = lib("data.finding"), config.data_folder()
+    found, is_auto = finding.has_dataset(place), options.profile == "auto"
+    if config.names_data_folder() and not found and (is_auto or not study.profile.is_phantom):
+        finding.require(place)
+    why = lib("study.runtime").choose_profile()[1] if is_auto else "as asked"
+    print(f"Profile {study.profile.name}: {why}.")
+    if not study.profile.is_phantom and not found:
+        lib("data.download").download(place)
+
+
+def _of_folds(options):
+    """The study that all units share, whatever the seed of their training."""
+    study = _study(options)
+    _find_dataset(options, study)
+    return replace(study, seed=0)
+
+
+def _alone(module, name, **how):
+    """Do a study without notebooks, unless another process does."""
+    with lib("study.notebooks").only_run(config.run(name)):
+        lib(f"study.{module}").run_study(**how)
+    print(f"Publish it by: python -m tumorcf_lib publish {name}")
+
+
+@command(
+    *STUDY,
+    option("--from", dest="first", metavar="04", default="01", help="begin at this notebook"),
+    option("--to", dest="last", metavar="05", default="06", help="end at this notebook"),
+    option("--fresh", action="store_true", help="redo what is up to date, too"),
+    option("--reference", action="store_true", help="published weights in place of 03's"),
+)
+def run(options):
+    """run the notebooks 01 to 06, or the study of a profile without notebooks
+
+    --profile paper-lite --data ~/figshare  the real slices
+    --profile demo --from 04                again from the evaluation on
+    """
+    chosen = (options.first, options.last) != ("01", "06") or options.fresh or options.reference
+    study = _study(options, of_notebooks=chosen)
+    if study.profile.cohort == "calibration":
+        return calibrate(options)
+    if not study.profile.has_notebooks:
+        study = _of_folds(options)
+        lib("study.folds").run(study, seed=options.seed)
+        return _pool(study)
+    _find_dataset(options, study)
+    how = {"first": options.first, "last": options.last, "fresh": options.fresh}
+    lib("study.notebooks").run(study, **how, published=options.reference)
+
+
+@command(*STUDY)
+def status(options):
+    """which notebooks are up to date, and why others are not"""
+    lib("study.stages").tell(_study(options, of_notebooks=True))
+
+
+@command(*STUDY)
+def report(options):
+    """one HTML page of a finished run, runs/<profile>/report.html"""
+    lib("publish.page").write(_study(options))
+
+
+@command(FOLDER)
+def download(options):
+    """fetch the dataset (880 MB); what was cut off is resumed"""
+    lib("data.download").download(config.data_folder())
+
+
+@command(SEED)
+def calibrate(options):
+    """run the networks whose answer is known (half an hour)"""
+    _alone("calibration", "calibration", seed=options.seed)
+
+
+@command(
+    *CV,
+    FOLD,
+    option("--recipe", default="", help="try it on validation patients only"),
+    option("--network", metavar="KIND", default="plain", help=f"or: {KINDS}"),
+)
+def train(options):
+    """train, predict and audit folds of the cross-validation
+
+    --fold 2 --seed 1  one unit, for one of several machines
+    """
+    how = {"fold_numbers": options.fold, "recipe": options.recipe, "network": options.network}
+    lib("study.folds").run(_of_folds(options), seed=options.seed, **how)
+
+
+@command(*CV)
+def prepare(options):
+    """make slices, split and inputs for all units, before they are trained"""
+    lib("study.folds").prepare(_of_folds(options))
+
+
+@command(*CV, FOLD)
+def masks(options):
+    """find the tumors by a U-Net, audit what it found"""
+    lib("study.predicted_masks").run(_of_folds(options), options.fold, options.seed)
+
+
+@command(
+    *CV, option("--check", action="store_true", help="also draw and verify tables and figures")
+)
+def pool(options):
+    """put the finished units together; 1 if a seed lacks a fold"""
+    return _pool(_of_folds(options), check=options.check)
+
+
+def _pool(study, check=False):
+    units = lib("study.pool").pool(study, published=config.published(study.profile.name))
+    if lacking := lib("study.pool").lacking(units, study.profile.n_folds):
+        print(*lacking, sep="\n", file=sys.stderr)
+        return 1
+    if check:
+        done = study.folder / "published"
+        lib("study.pooled").publish(study.folder, done, profile=study.profile)
+        return lib("publish.publish").verify_all([done])
+
+
+@command(*DATA, SEED, option("--folds", type=int, default=5, help="of five"))
+def leak(options):
+    """measure what a leaking split is worth"""
+    _alone("leak", "leak", n_folds=options.folds, seed=options.seed)
+
+
+@command(
+    *DATA,
+    SEED,
+    option("--epochs", type=int, help="of the whole schedule (default: 10)"),
+    option("--minutes", type=float, default=20.0, help="then stop; run again to go on"),
+    option("--size", type=int, help="side of the slices in px (default: 128)"),
+)
+def scratch(options):
+    """train a ResNet-50 from random weights"""
+    how = {"size": options.size, "epochs": options.epochs, "minutes": options.minutes}
+    _alone("scratch", "resnet50-scratch", seed=options.seed, **how)
+
+
+@command(
+    option("profile"),
+    SEED,
+    option("--from-rows", action="store_true", help="rebuild from published rows; needs no run"),
+)
+def publish(options):
+    """copy what git may hold of a run to figures/
+
+    demo                       figures/demo and the notebooks, from runs/demo
+    paper-lite-cv --from-rows  its tables and figures, from published rows
+    """
+    publishing = lib("publish.publish")
+    publishing.publish(options.profile, seed=options.seed, from_rows=options.from_rows)
+
+
+@command(option("folder"), option("--h5", help="write weights as .weights.h5 there instead"))
+def card(options):
+    """rebuild a MODEL_CARD.md, after its tables were published again"""
+    lib("publish.card").renew(options.folder, options.h5)
+
+
+@command(option("folders", nargs="*"))
+def verify(options):
+    """recompute published tables from their rows, by default of all folders"""
+    return lib("publish.publish").verify_all(options.folders)
+
+
+@command(option("first"), option("second"))
+def compare(options):
+    """compare the results of two runs; 1 if any row, table or figure differs"""
+    return lib("publish.compare").run(options.first, options.second)
+
+
+@command()
+def readme(options):
+    """rebuild README's generated parts, RESULTS.md and the openings of the notebooks"""
+    lib("publish.texts").update()
+
+
+@command(*STUDY)
+def lab(options):
+    """open the notebooks in JupyterLab"""
+    _study(options)  # a wrong name is reported here, not in a notebook
+    print(
+        "JupyterLab opens in your browser, or at the address below; Ctrl+C here ends it.",
+        flush=True,
+    )
+    os.chdir(config.ROOT)
+    os.environ.setdefault("MALLOC_ARENA_MAX", "1")  # TensorFlow's memory on Linux
+    os.environ |= {"TUMORCF_SEED": str(options.seed), "TUMORCF_COMMAND": ""}
+    if options.profile != "auto":
+        os.environ["TUMORCF_PROFILE"] = options.profile
+    words = ["-m", "jupyterlab", "notebooks/01_data.ipynb", f"--ServerApp.root_dir={config.ROOT}"]
+    os.execv(sys.executable, [sys.executable, *words])
+
+
+@command(FOLDER)
+def test(options, chosen=("-m", "not monthly"), n_steps=2):
+    """unit tests, doctests, and all notebooks in the smoke profile"""
+    with tempfile.TemporaryDirectory() as place:
+        own = {"TUMORCF_RUNS": f"{place}/runs", "TUMORCF_PROFILE": "smoke", "TUMORCF_COMMAND": ""}
+        for title, words in list(TESTS.items())[:n_steps]:
+            print(f"== {title}", flush=True)
+            call = [sys.executable, "-m", "pytest", "-q", *chosen, *words.split()]
+            if status := subprocess.call(call, cwd=config.ROOT, env=os.environ | own):
+                return status
+
+
+@command(FOLDER)
+def test_all(options):
+    """the same, with what is slow and rare: browser, kills, the path of the ResNet-50"""
+    return test(options, (), len(TESTS))
+
+
+@command()
+def setup(options):
+    """only set up .venv (an active environment that has every pin is used)"""
+    print(f"Python of this project: {sys.executable}")
