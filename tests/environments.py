@@ -95,7 +95,7 @@ def colab(folder, now=False):
     before = versions(python)
     print(f"  Colab's own: {before}")
     sys.path.insert(0, str(ROOT))
-    from tumorcf_lib.publish import texts
+    from tumorcf_lib.publish import openings, texts
 
     content = folder / "content"
     content.mkdir()
@@ -109,10 +109,10 @@ def colab(folder, now=False):
     }  # fmt: skip
     for name in ("01_data", "audit_your_model"):  # without and with the extra packages
         shutil.rmtree(content / "tumorcf", ignore_errors=True)
-        _run_setup_cell(texts.setup_cell(name), content, near)
+        _run_setup_cell(openings.setup_cell(name), content, near)
         expect(versions(python) == before, f"the setup cell of {name} leaves them as they are")
     (content / "tumorcf/runs").mkdir()
-    _run_setup_cell(texts.setup_cell("01_data"), content, near)
+    _run_setup_cell(openings.setup_cell("01_data"), content, near)
     expect((content / "tumorcf/runs").is_dir(), "run once more it goes through and keeps the clone")
     clone = content / "tumorcf"
     where = run(python, "-c", "import tumorcf_lib; print(tumorcf_lib.__file__)", cwd=content)

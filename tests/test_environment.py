@@ -16,7 +16,7 @@ import yaml
 from packaging.requirements import Requirement
 
 from tumorcf_lib import config, pins
-from tumorcf_lib.publish import texts
+from tumorcf_lib.publish import openings, texts
 
 PROJECT = tomllib.loads((config.ROOT / "pyproject.toml").read_text())["project"]
 RANGES = {
@@ -177,13 +177,13 @@ def test_jupyterlab_and_the_notebook_server_of_binders_image_fit():
 
 def setup_lines(path):
     cells = json.loads(path.read_text())["cells"]
-    (setup,) = (c for c in cells if texts.SETUP in c["metadata"].get("tags", []))
+    (setup,) = (c for c in cells if openings.SETUP in c["metadata"].get("tags", []))
     return "".join(setup["source"])
 
 
 @pytest.mark.parametrize("path", sorted(config.NOTEBOOKS.glob("*.ipynb")), ids=lambda p: p.stem)
 def test_badges_and_setup_of_a_notebook_are_made_from_the_address(path):
-    assert setup_lines(path).startswith(texts.setup_cell(path.stem))
+    assert setup_lines(path).startswith(openings.setup_cell(path.stem))
     opening = "".join(json.loads(path.read_text())["cells"][0]["source"])
     assert texts.badges(f"notebooks/{path.name}") in opening
 
@@ -191,7 +191,7 @@ def test_badges_and_setup_of_a_notebook_are_made_from_the_address(path):
 def test_the_public_address_is_typed_in_one_place_only():
     address = texts.repository_address().removeprefix("https://github.com/")
     made = [texts.badges(f"notebooks/{p.name}") for p in config.NOTEBOOKS.glob("*.ipynb")]
-    made += [texts.setup_cell(p.stem) for p in config.NOTEBOOKS.glob("*.ipynb")]
+    made += [openings.setup_cell(p.stem) for p in config.NOTEBOOKS.glob("*.ipynb")]
     made.append(f"git clone {texts.repository_address()}")
     made.append(f'repository-code: "{texts.repository_address()}"')
     made += [json.dumps(line)[1:-1] for text in made for line in text.split("\n")]
@@ -214,7 +214,7 @@ def test_another_address_reaches_badges_and_setup(monkeypatch, tmp_path):
     )
     monkeypatch.setattr(config, "ROOT", tmp_path)
     before = json.loads((config.NOTEBOOKS / "01_data.ipynb").read_text())
-    after = texts.with_opening(json.loads(json.dumps(before)), "01_data")
+    after = openings.with_opening(json.loads(json.dumps(before)), "01_data")
     opening, _, setup = ("".join(cell["source"]) for cell in after["cells"][:3])
     assert opening.count("/a/b/") == 2
     assert "|| git clone -q --depth 1 --branch main https://github.com/a/b tumorcf\n" in setup

@@ -7,7 +7,7 @@ import nbformat
 import pytest
 
 from tumorcf_lib import config
-from tumorcf_lib.publish import publish, texts
+from tumorcf_lib.publish import openings, publish, texts
 from tumorcf_lib.study import leak, pooled, stages
 
 NOTEBOOKS = sorted(config.NOTEBOOKS.glob("*.ipynb"))
@@ -84,9 +84,11 @@ def test_the_opening_is_question_answer_parameters_and_setup(path):
     if path.stem != publish.EVIDENCE:
         assert tags(rest[0]) == ["parameters"] and "PROFILE = " in text(rest.pop(0))
     assert tags(rest[0]) == ["setup", "hide-input"]
-    assert text(rest[0]).startswith(texts.setup_cell(path.stem))
+    assert text(rest[0]).startswith(openings.setup_cell(path.stem))
     assert rest[1]["cell_type"] == "markdown"
-    assert texts.with_opening({"cells": load(path)}, path.stem)["cells"][0]["source"] == text(title)
+    assert openings.with_opening({"cells": load(path)}, path.stem)["cells"][0]["source"] == text(
+        title
+    )
 
 
 @every_taught

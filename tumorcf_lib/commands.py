@@ -42,8 +42,7 @@ def folder(text):  # run_all.sh changes the folder, and says where it was called
     return os.path.join(os.environ.get("TUMORCF_FROM", ""), os.path.expanduser(_named(text)))
 
 
-def option(*names, **settings):
-    """What ``add_argument`` takes."""
+def option(*names, **settings):  # as add_argument takes it
     return names, settings
 
 
@@ -257,6 +256,7 @@ def compare(options):
 def readme(options):
     """rebuild README's generated parts, RESULTS.md and the openings of the notebooks"""
     lib("publish.texts").update()
+    lib("publish.openings").update()
 
 
 @command(*STUDY)

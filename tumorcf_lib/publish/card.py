@@ -15,6 +15,7 @@ from tumorcf_lib.publish import crate, sections, texts
 from tumorcf_lib.stats.rows import of_patients
 from tumorcf_lib.study import by_fold
 from tumorcf_lib.study.reference import NETWORKS, TOLERANCE
+from tumorcf_lib.study.side_studies import interval
 
 FILE, MANIFEST, NUMBERS = "MODEL_CARD.md", "manifest.json", "numbers.json"
 READ = (
@@ -240,10 +241,7 @@ def _performance(overall):
     rows = [
         [
             metric,
-            *(
-                sections.interval(_row(overall, level=level, metric=metric), "value")
-                for level in ("slice", "person")
-            ),
+            *(interval(_row(overall, level=level, metric=metric)) for level in ("slice", "person")),
         ]
         for metric in dict.fromkeys(overall["metric"])
     ]
@@ -259,7 +257,7 @@ def _classes(read):
         ]
         called = _row(read["table_confusion"], true=name)
         counts = " / ".join(str(called[f"predicted {other}"]) for other in config.CLASSES)
-        rows.append([name, *(sections.interval(row, "value") for row in own), counts])
+        rows.append([name, *(interval(row) for row in own), counts])
     heads = ["slices", "precision", "recall", "F1", f"called {' / '.join(config.CLASSES)}"]
     return sections.table(heads, rows)
 
@@ -268,10 +266,7 @@ def _audit(scores):
     rows = [
         [
             words,
-            *(
-                sections.interval(_row(scores, score=score, group=group))
-                for group in sections.GROUPS
-            ),
+            *(interval(_row(scores, score=score, group=group)) for group in sections.GROUPS),
         ]
         for score, words in SCORES.items()
     ]

@@ -15,7 +15,7 @@ import nbformat
 from tqdm import tqdm
 
 from tumorcf_lib import config, steps
-from tumorcf_lib.publish import opening, texts
+from tumorcf_lib.publish import opening, openings, texts
 from tumorcf_lib.study import notebooks as runner, reference, runtime, stages
 
 PAGE = "report.html"
@@ -198,7 +198,7 @@ def _body(notebook):
 
 def _cell(cell):
     """A cell as the page shows it; None if it is of use to programs only."""
-    if texts.SETUP in cell["metadata"].get("tags", []):
+    if openings.SETUP in cell["metadata"].get("tags", []):
         return None
     if cell["cell_type"] == "markdown":
         return {**cell, "source": _prose(cell["source"])}
@@ -215,7 +215,7 @@ def _output(output, source):
         return {**output, "metadata": {"lines": output["text"].count("\n")}}
     if "image/png" not in output.get("data", {}):
         return output
-    data = texts.smaller_png(output["data"]["image/png"].replace("\n", ""))
+    data = openings.smaller_png(output["data"]["image/png"].replace("\n", ""))
     figure = re.search(r"save_figure\(\w+, \"(\w+)\"", source)
     alt = f"Figure {figure[1]}; the text below reads it out" if figure else "Figure"
     return {**output, "data": {"text/html": opening.chart(base64.b64decode(data), alt)}}

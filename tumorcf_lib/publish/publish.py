@@ -111,9 +111,10 @@ def publish(profile_name: str, *, seed: int = 0, from_rows: bool = False) -> Pat
 
 def _update_pages():
     """README, the notebooks' openings, the gallery of figures, and what the folders are."""
-    from tumorcf_lib.publish import gallery  # draws, which verify need not
+    from tumorcf_lib.publish import gallery, openings  # draws, which verify need not
 
     texts.update()
+    openings.update()
     gallery.write(SIDE_STUDIES)
     crate.write()
 
@@ -285,9 +286,11 @@ def _write_manifest(study, target, source, drawn):
 
 def _publish_notebook(study, name):
     """Renew a committed notebook's minutes and, from the demo run, its outputs."""
+    from tumorcf_lib.publish import openings  # figures and nbformat, which verify need not
+
     path = config.NOTEBOOKS / f"{name}.ipynb"
     notebook = json.loads(path.read_text(encoding="utf-8"))
     if study.profile.name == DEMO:
         executed = notebooks.executed_copy(study, name).read_text(encoding="utf-8")
-        notebook = texts.with_outputs(notebook, json.loads(executed))
-    texts.write_notebook(path, texts.with_opening(notebook, name))
+        notebook = openings.with_outputs(notebook, json.loads(executed))
+    openings.write_notebook(path, openings.with_opening(notebook, name))

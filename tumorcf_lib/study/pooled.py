@@ -6,22 +6,12 @@ from tumorcf_lib import config
 from tumorcf_lib.config import CLASSES
 from tumorcf_lib.stats.rows import listed
 from tumorcf_lib.study import side_studies
-from tumorcf_lib.study.side_studies import Drawn
+from tumorcf_lib.study.side_studies import Drawn, interval
 from tumorcf_lib.tables import sites
 from tumorcf_lib.tables.fold_scores import MR, OTHER_IDS, PLAIN
 from tumorcf_lib.tables.folds import ONE, derive
 
 NAME = "paper-lite-cv"
-FINDINGS = {
-    1: "Removing the tumor lowers confidence",
-    2: "The tumor alone keeps substantial probability",
-    3: "Misclassified slices lean less on the tumor",
-    4: "Pituitary is the most consistent",
-    5: "Errors are mostly meningioma-glioma",
-    6: "The tumor counts more than the background",
-}
-"""The paper's findings, by number."""
-
 ANSWERED = ("original", "sham", "remove", "only", "blank")
 SITES = [f"glioma, {site}" for site in (MR, OTHER_IDS)]
 
@@ -37,7 +27,7 @@ def answer_sentences(folder=None):
         for name in CLASSES
     ]
     shams = [f"{right['sham', name]:.0%}" for name in CLASSES]
-    drops = [f"{name} {_effect(net.loc[name])}" for name in CLASSES]
+    drops = [f"{name} {interval(net.loc[name])}" for name in CLASSES]
     bands = [
         f"{row.null_low:.3f} to {row.null_high:.3f}" for row in net.loc[list(CLASSES)].itertuples()
     ]
@@ -55,8 +45,8 @@ def answer_sentences(folder=None):
         told.append(
             f"One site gives glioma away: all patients with IDs `{MR}` have a glioma, and "
             f"{right['original', mr]:.0%} of their slices are called right, with a Net-Drop "
-            f"of {_effect(net.loc[mr])}; of the other glioma patients' slices "
-            f"{right['original', others]:.0%}, with {_effect(net.loc[others])}. With the tumor "
+            f"of {interval(net.loc[mr])}; of the other glioma patients' slices "
+            f"{right['original', others]:.0%}, with {interval(net.loc[others])}. With the tumor "
             f"blacked out {right['background', mr]:.0%} and {right['background', others]:.0%} "
             "stay right."
         )
@@ -65,13 +55,14 @@ def answer_sentences(folder=None):
     except FileNotFoundError:
         return told
     set_in, moved = by.loc[("conflict", "all", "all")], by.loc[("control", "all", "all")]
+    head, tumor = (interval(set_in, name, ".0%") for name in ("head", "tumor"))
+    kept = interval(moved, "tumor", ".0%")
     return [
         *told,
         (
             "A tumor set into the head of a patient of another class, whose own tumor is painted "
-            f"out: the slice gets the head's class in {percent(set_in, 'head')}, the tumor's in "
-            f"{percent(set_in, 'tumor')}. An own tumor moved within its head keeps its class in "
-            f"{percent(moved, 'tumor')}."
+            f"out: the slice gets the head's class in {head}, the tumor's in {tumor}. An own tumor "
+            f"moved within its head keeps its class in {kept}."
         ),
     ]
 
@@ -81,7 +72,7 @@ def class_sentences(folder=None):
     read = side_studies.reader(folder or config.published(NAME))
     table = read("table_primary")
     return [
-        f"{row.claim}: {row.verdict} for our network (Net-Drop {_effect(row._asdict())})."
+        f"{row.claim}: {row.verdict} for our network (Net-Drop {interval(row._asdict())})."
         for row in table[table["finding"] == 1].itertuples()
     ]
 
@@ -108,8 +99,8 @@ def performance_sentences(folder=None):
     )
     return [
         f"Out of fold over all {int(slices['n'])} slices of {int(slices['n_persons'])} patients: "
-        f"{_interval(slices)} of the slices and {_interval(persons)} of the patients are right; "
-        f"balanced accuracy of slices {_interval(balanced)}.",
+        f"{interval(slices)} of the slices and {interval(persons)} of the patients are right; "
+        f"balanced accuracy of slices {interval(balanced)}.",
         *site_sentences(read("table_accuracy_by_site")),
         f"Calibration error (ECE) {ece['slices']:.3f}; after a temperature fitted on the other "
         f"folds' tested patients {ece['slices, temperature']:.3f} over all folds together, where "
@@ -139,17 +130,16 @@ def site_sentences(table):
         rest = [by.loc[("all", sites.OTHERS, m)] for m in ("accuracy", "balanced accuracy")]
         found.append(
             f"**Accuracy leans on one site**: patients with IDs `{sites.MR}` all have a {group}, "
-            f"and {_interval(mr)} of their slices are right ({int(mr['n_persons'])} patients); of "
-            f"other patients' {group} slices {_interval(others)} ({int(others['n_persons'])} "
-            f"patients). Without `{sites.MR}`, {_interval(rest[0])} of the slices are right, "
-            f"balanced accuracy {_interval(rest[1])}."
+            f"and {interval(mr)} of their slices are right ({int(mr['n_persons'])} patients); of "
+            f"other patients' {group} slices {interval(others)} ({int(others['n_persons'])} "
+            f"patients). Without `{sites.MR}`, {interval(rest[0])} of the slices are right, "
+            f"balanced accuracy {interval(rest[1])}."
         )
     return found
 
 
 def publish(folder, target=None, *, profile=None, seed=0):
     """Pool the finished units, then replace ``figures/paper-lite-cv``."""
-    from tumorcf_lib import config
     from tumorcf_lib.study import pool, runtime
 
     profile = profile or config.get(NAME)
@@ -163,19 +153,6 @@ def publish(folder, target=None, *, profile=None, seed=0):
     return STUDY.publish(
         folder, target, profile=profile, seed=seed, source=runtime.describe(profile)
     )
-
-
-def _effect(row):
-    return f"{row['effect']:.3f} [{row['low']:.3f}, {row['high']:.3f}]"
-
-
-def percent(row, name):
-    """A share of a table and its interval."""
-    return f"{row[name]:.0%} [{row[f'{name}_low']:.0%}, {row[f'{name}_high']:.0%}]"
-
-
-def _interval(row):
-    return f"{row['value']:.3f} [{row['low']:.3f}, {row['high']:.3f}]"
 
 
 def shown_answer(table, groups=CLASSES, edits=ANSWERED):

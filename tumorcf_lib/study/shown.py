@@ -3,10 +3,11 @@
 import numpy as np
 import pandas as pd
 
-from tumorcf_lib import config, rowfiles
+from tumorcf_lib import config
 from tumorcf_lib.edits.scores import arrays, class_names
 from tumorcf_lib.figures.style import EDIT_NAMES
 from tumorcf_lib.study import reading, side_studies
+from tumorcf_lib.study.side_studies import interval
 from tumorcf_lib.tables import study as tables
 from tumorcf_lib.tables.fold_scores import PLAIN
 
@@ -30,15 +31,6 @@ PROBES = {
 }
 
 
-def interval(row, value="effect", digits=3):
-    """``0.379 [0.339, 0.418]``; an empty text where nothing was measured."""
-    if row is None or not np.isfinite(row[value]):
-        return ""
-    number = f"{row[value]:.{digits}f}"
-    ends = [f"{row[end]:.{digits}f}" for end in ("low", "high") if np.isfinite(row[end])]
-    return f"{number} [{', '.join(ends)}]" if ends else number
-
-
 def performance(results, table, name) -> pd.DataFrame:
     """A run's accuracy beside the paper's, the patients' and, of an own run, the published one."""
     by_class = name == "table_classes"
@@ -53,24 +45,24 @@ def performance(results, table, name) -> pd.DataFrame:
         f"{tables.PAPER[k]:.2f}" if k in tables.PAPER else "" for k in keys
     ]
     sources = {
-        "patients, all folds": tables.one_network(_published(tables.POOLED, name)),
-        "patients, one split": _published(tables.REFERENCE, name),
+        "patients, all folds": tables.one_network(side_studies.published(tables.POOLED)(name)),
+        "patients, one split": reading.patients(name),
     }
     for words, found in {**sources, **_runs(results, table, name)}.items():
         by = found.set_index(["level", "group", "metric"])
-        shown[words] = [interval(by.loc[key], "value", 2) for key in keys]
+        shown[words] = [interval(by.loc[key], form=".2f") for key in keys]
     return shown
 
 
 def probes(results, table) -> pd.DataFrame:
     """Balanced accuracy of networks and statistics that see less than the slice."""
-    found = {"patients, one split": _published(tables.REFERENCE, "table_information")}
+    found = {"patients, one split": reading.patients("table_information")}
     found |= _runs(results, table, "table_information")
     shown = pd.DataFrame({"what is shown or measured": PROBES.values()})
     for words, own in found.items():
         own = own[(own["group"] == "all") & (own["metric"] == "balanced accuracy")]
         by = own.drop_duplicates("probe").set_index("probe")
-        shown[words] = [interval(by.loc[k], "value", 2) if k in by.index else "" for k in PROBES]
+        shown[words] = [interval(by.loc[k], form=".2f") if k in by.index else "" for k in PROBES]
     return shown
 
 
@@ -138,22 +130,17 @@ def _side(row):
 def _runs(results, table, name) -> dict:
     """This run's table and, beside an own run, the published one of its profile."""
     runs = {reading.whose(results): table}
-    published = _published(results.study.profile.name, name)
-    if not results.is_published and published is not None:
-        runs[f"published ({results.study.profile.name})"] = published
+    profile = results.study.profile.name
+    if not results.is_published and (read := side_studies.published(profile)):
+        runs[f"published ({profile})"] = read(name)
     return runs
-
-
-def _published(profile, name):
-    path = config.published(profile) / f"{name}.csv"
-    return rowfiles.read_table(path) if path.is_file() else None
 
 
 def drift(results) -> pd.DataFrame:
     """What each class loses when its own, or the others', tumors are removed, less shams."""
     lines = {name: {"class": name} for name in config.CLASSES}
     sources = {
-        "patients": _published(tables.REFERENCE, "table_drift"),
+        "patients": reading.patients("table_drift"),
         reading.whose(results): results.read("06_metrics", "table_drift"),
     }
     for words, table in sources.items():
@@ -166,7 +153,7 @@ def drift(results) -> pd.DataFrame:
 def agreement(results) -> str:
     """Whether infills agree on which slices drop, on the patients and in this run."""
     sources = {
-        "Patients": _published(tables.REFERENCE, "table_infill_agreement"),
+        "Patients": reading.patients("table_infill_agreement"),
         reading.whose(results): results.read("05_counterfactuals", "table_infill_agreement"),
     }
     told = ["Do the infills rank the slices alike? Kendall's W is 1 for one ranking."]
@@ -183,12 +170,7 @@ def words(table, names) -> pd.DataFrame:
     shown = table[list(names)].copy()
     for name in names:
         if f"{name}_low" in table:
-            ends = {"low": f"{name}_low", "high": f"{name}_high"}
-            own = [
-                {name: row[name], **{k: row[v] for k, v in ends.items()}}
-                for row in table.to_dict("records")
-            ]
-            shown[name] = [interval(row, name) for row in own]
+            shown[name] = [interval(row, name) for row in table.to_dict("records")]
     shown = shown.rename(columns=names)
     return shown.map(lambda v: v.replace("_", " ") if isinstance(v, str) else v)
 

@@ -168,3 +168,21 @@ def published(name):
     """A reader of ``figures/<name>``; None while that study is not published."""
     folder = config.published(name)
     return reader(folder) if (folder / MANIFEST).is_file() else None
+
+
+def interval(row, value="", form=".3f"):
+    """A number with the ends of its interval; an empty text where nothing was measured.
+
+    ``value`` is its column, by default "effect" or "value", whichever there is.
+
+    >>> interval({"effect": 0.3791, "low": 0.34, "high": 0.42})
+    '0.379 [0.340, 0.420]'
+    >>> interval({"head": 0.6, "head_low": 0.5, "head_high": 0.7}, "head", ".0%")
+    '60% [50%, 70%]'
+    """
+    value = value or ("effect" if "effect" in row else "value")
+    own = f"{value}_low" in row
+    low, high = (row[f"{value}_{end}" if own else end] for end in ("low", "high"))
+    if pd.isna(row[value]):
+        return ""
+    return f"{row[value]:{form}}" + ("" if pd.isna(low) else f" [{low:{form}}, {high:{form}}]")

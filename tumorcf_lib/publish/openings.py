@@ -1,0 +1,206 @@
+"""Committed notebooks: their generated openings, and the outputs of the published run.
+
+An opening has badges, the answer in two sentences, measured minutes, and the setup cell.
+"""
+
+import base64
+import io
+import json
+import re
+
+import nbformat
+from PIL import Image
+
+from tumorcf_lib import config, steps
+from tumorcf_lib.figures import readings
+from tumorcf_lib.publish.texts import BRANCH, badges, minutes_of, repository_address
+from tumorcf_lib.study import pooled, side_studies
+from tumorcf_lib.study.notebooks import PROCESSOR
+from tumorcf_lib.tables import study
+
+SETUP = "setup"  # tag of the cell that installs on Colab
+SETUP_ENDS = '    sys.path.insert(0, "tumorcf")'
+WIDGET = "application/vnd.jupyter.widget-view+json"  # shows nothing without a kernel
+EXTRAS = {"audit_your_model": "[study,onnx]"}  # of the package; other notebooks need "study"
+
+
+class OutputsError(RuntimeError):
+    """An executed notebook whose outputs are not those of the committed one."""
+
+
+def update() -> None:
+    """Rebuild every notebook's opening."""
+    for path in sorted(config.NOTEBOOKS.glob("*.ipynb")):
+        notebook = json.loads(path.read_text(encoding="utf-8"))
+        write_notebook(path, with_opening(notebook, path.stem))
+    print("Rebuilt: the openings of the notebooks.")
+
+
+def with_opening(notebook: dict, name: str) -> dict:
+    """A notebook whose opening cells have its badges, its setup and its measured minutes.
+
+    Prose around them is left as it is; so is an opening that has no such places.
+    """
+    cells = notebook["cells"]
+    opening = "".join(cells[0]["source"])
+    opening = re.sub(r"\*\*Runtime\*\*.*", lambda _: runtime_line(name), opening)
+    own = badges(f"notebooks/{name}.ipynb")
+    opening = re.sub(r"^\[!\[Open in Binder\].*", lambda _: own, opening, flags=re.M)
+    if told := answer(name):
+        opening = re.sub(r"^\*\*Answer\.\*\*.*", lambda _: told, opening, flags=re.M)
+    cells[0]["source"] = opening
+    for cell in cells:
+        if SETUP in cell["metadata"].get("tags", []):
+            rest = "".join(cell["source"]).partition(SETUP_ENDS)[2]  # imports, and what begins
+            cell["source"] = setup_cell(name) + rest
+    return notebook
+
+
+def write_notebook(path, made: dict) -> None:
+    """Write a committed notebook, as a whole: a half one would stop every command."""
+    steps.write_whole(path, nbformat.writes(nbformat.from_dict(made)) + "\n")
+
+
+def setup_cell(name: str) -> str:
+    """Source of a notebook's second cell: on Colab it fetches and installs this repository.
+
+    Colab's TensorFlow, Keras and NumPy keep their versions: they fit its drivers, and a kernel
+    that has begun cannot change them. Run again, the cell takes the clone that is there.
+    """
+    clone = f"git clone -q --depth 1 --branch {BRANCH} {repository_address()} tumorcf"
+    return (
+        "import os\nimport sys\n\n"
+        'if "google.colab" in sys.modules:  # everywhere else the environment is already there\n'
+        f"    !test -d tumorcf || {clone}\n"
+        '    os.path.isdir("tumorcf") or sys.exit("The repository could not be cloned (see above). '
+        'Try again, or upload it as the folder tumorcf.")\n'
+        '    !pip list --format=freeze | grep -E "^(tensorflow|keras|numpy)==" > keep.txt\n'
+        f'    !pip install -q -e "./tumorcf{EXTRAS.get(name, "[study]")}" -c keep.txt'
+        "  # adds the rest\n"
+        f"{SETUP_ENDS}"
+    )
+
+
+def runtime_line(notebook: str) -> str:
+    """Measured minutes of one notebook, for its opening cell."""
+    taken = {name: minutes_of(name) for name in config.PROFILES}
+    words = [
+        f"{name} {own[notebook]:.1f} min ({own.get(PROCESSOR, 'unknown processor')})"
+        for name, own in taken.items()
+        if notebook in own
+    ]
+    return f"**Runtime** {', '.join(words) or 'not measured yet'}"
+
+
+def with_outputs(notebook: dict, executed: dict) -> dict:
+    """A notebook with the outputs of its executed copy, without times and progress bars.
+
+    Prose and code come from ``notebook``, so that a later correction of a text is kept.
+    """
+    ran = [cell for cell in executed["cells"] if cell["cell_type"] == "code"]
+    ran = [c for c in ran if "injected-parameters" not in c["metadata"].get("tags", [])]
+    own = [cell for cell in notebook["cells"] if cell["cell_type"] == "code"]
+    if ["".join(c["source"]) for c in ran] != ["".join(c["source"]) for c in own]:
+        raise OutputsError(
+            "The executed notebook has other code than the committed one; run it again."
+        )
+    for cell, source in zip(own, ran, strict=True):
+        if source["execution_count"] is None:
+            raise OutputsError("A cell of the executed notebook was not run.")
+        if any(output["output_type"] == "error" for output in source["outputs"]):
+            raise OutputsError("A cell of the executed notebook ended in an error.")
+        # stderr holds progress bars and messages that name folders of the machine
+        cell["outputs"] = [
+            o
+            for o in source["outputs"]
+            if o.get("name") != "stderr" and WIDGET not in o.get("data", {})
+        ]
+        for output in cell["outputs"]:
+            output.get("metadata", {}).clear()
+            if "image/png" in output.get("data", {}):
+                output["data"]["image/png"] = smaller_png(output["data"]["image/png"])
+        cell["execution_count"] = source["execution_count"]
+    for cell in notebook["cells"]:
+        tags = cell["metadata"].get("tags")
+        cell["metadata"] = {"tags": tags} if tags else {}
+    kernel = {"display_name": "Python 3", "language": "python", "name": "python3"}
+    metadata = {"kernelspec": kernel, "language_info": {"name": "python"}}
+    return {"cells": notebook["cells"], "metadata": metadata, "nbformat": 4, "nbformat_minor": 5}
+
+
+def smaller_png(data: str) -> str:
+    """A notebook's picture in at most 256 colors, if that makes it smaller; base64 text."""
+    buffer = io.BytesIO()
+    with Image.open(io.BytesIO(base64.b64decode(data))) as picture:
+        picture.convert("RGB").quantize(256).save(buffer, "PNG", optimize=True)
+    small = base64.b64encode(buffer.getvalue()).decode()
+    return small if len(small) < len(data) else data
+
+
+# -- the answer in two sentences -------------------------------------------
+
+
+def answer(name: str) -> str | None:
+    """The paragraph of a notebook; None for one without, or where nothing is published."""
+    made = MADE.get(name)
+    if made is None or not all(map(side_studies.published, (study.POOLED, study.REFERENCE))):
+        return None
+    return f"**Answer.** {' '.join(made(side_studies.published(study.REFERENCE)))}"
+
+
+def _data(read):
+    slices, sites = read("slices"), read("table_sites").set_index("class")
+    ids, people = (slices[name].nunique() for name in ("patient_id", "person_id"))
+    mr = sites["persons with MR IDs"]
+    yield f"The {len(slices)} slices carry {ids} patient IDs, which are {people} patients."
+    yield (
+        f"All {mr.max()} patients with IDs `MR...` have a {mr.idxmax()}: whatever betrays the "
+        "site betrays the class."
+    )
+
+
+def _preprocessing(read):
+    shifts = read("table_refit_shift")
+    yield (
+        "With its intensity map frozen, an edit moves no pixel outside the mask (largest "
+        f"change {shifts['frozen'].max():.3f})."
+    )
+    yield (
+        f"Refitted after the edit, the map would move some pixel by "
+        f"{shifts['refitted'].median():.2f} standard deviations on the median slice."
+    )
+
+
+def _training(read):
+    yield f"On patients: {readings.learning_curves(read('history'))}"
+    yield "How good it is on patients never used here, notebook 04 says."
+
+
+def _evaluation(read):
+    yield pooled.performance_sentences()[0]
+    yield readings.probes(read("table_probes"))
+
+
+def _controls(read):
+    yield f"On patients: {readings.robustness(read('table_robustness'))}"
+    yield readings.energy(read("table_energy"))
+
+
+def _evidence(_):
+    yield pooled.performance_sentences()[0]
+    yield pooled.answer_sentences()[1]
+
+
+MADE = {
+    "01_data": _data,
+    "02_preprocessing": _preprocessing,
+    "03_training": _training,
+    "04_evaluation": _evaluation,
+    "controls": _controls,
+    "evidence": _evidence,
+    "05_counterfactuals": lambda _: (
+        pooled.answer_sentences()[0],
+        "What a sham is for, and how the scores come about, is worked out here on one slice.",
+    ),
+    "06_metrics": lambda _: pooled.answer_sentences()[:2],
+}
