@@ -4,18 +4,18 @@ The text is ``templates/MODEL_CARD.md.j2``; every number is read from published 
 folder, so that the card can be rebuilt from them and compared.
 """
 
+import functools
 import json
 from pathlib import Path
 
 import pandas as pd
 
-from tumorcf_lib import config, rowfiles, steps
+from tumorcf_lib import config, steps
 from tumorcf_lib.data import archives
 from tumorcf_lib.publish import crate, sections, texts
 from tumorcf_lib.stats.rows import of_patients
-from tumorcf_lib.study import by_fold
+from tumorcf_lib.study import by_fold, side_studies
 from tumorcf_lib.study.reference import NETWORKS, TOLERANCE
-from tumorcf_lib.study.side_studies import interval
 
 FILE, MANIFEST, NUMBERS = "MODEL_CARD.md", "manifest.json", "numbers.json"
 READ = (
@@ -31,22 +31,6 @@ READ = (
     "table_survival",
     "table_networks",
 )
-MEANINGS = {
-    "": "as trained; the network that all tables without the word network are about",
-    "hardened": "fine-tuned on slices with shams: holes of tumor shape, filled in, never at the "
-    "tumor. A control of the audit",
-    "looking": "fine-tuned to look for the class in the tumor only: flat targets where it is "
-    "taken out, its class on other backgrounds. A control of the audit",
-    "looking, with no tumor": "fine-tuned to answer *no tumor*, a further output, where it is "
-    "taken out, and its class with shams, or elsewhere. A control of the audit",
-}
-SCORES = {
-    "p_orig": "P of the true class",
-    "delta_drop": "Delta-Drop (tumor taken out)",
-    "sham_drop": "Sham-Drop (same shape, elsewhere)",
-    "net_drop": "**Net-Drop**",
-    "delta_focus": "Delta-Focus (tumor alone)",
-}
 BACKBONES = {"efficientnet_lite0": "EfficientNet-Lite0", "resnet50": "ResNet-50"}
 STARTS = {"imagenet": "ImageNet weights", None: "random weights"}
 
@@ -130,59 +114,49 @@ def problems(folder) -> list[str]:
 def card(folder, profile, seed, source) -> str:
     """The card's text; parameters as of :func:`write`."""
     folder = Path(folder)
-    read = {name: rowfiles.read_table(folder / f"{name}.csv") for name in READ}
-    numbers = json.loads((folder / NUMBERS).read_text(encoding="utf-8"))["01_data"]
-    kept = _row(read["history"], best=True)
-    tuned = read["history_finetune"].groupby("network", sort=False).tail(1)
-    parts, overall, falls = read["table_split"], read["table_performance"], read["table_fall_to"]
-    removed, blank = falls[falls["edit"] == "remove"], falls[falls["edit"] == "blank"]
-    called = blank.groupby("to", sort=False)["n"].sum()
-    return of_patients(
-        texts.render(
-            "MODEL_CARD.md.j2",
-            profile=profile,
-            seed=seed,
-            source=source,
-            backbone=f"{BACKBONES[profile['backbone']]} from {STARTS[profile['weights']]}",
-            files=_files(folder, profile["n_folds"]),
-            split=_split(parts),
-            counted={
-                name: numbers[name]["value"] for name in ("n_slices", "n_patient_ids", "n_persons")
-            },
-            frozen=frozen_in_words(profile),
-            kept=kept,
-            n_epochs=len(read["history"]),
-            tuned="; ".join(
-                f"{row.network} {row.epoch} epochs, validation accuracy {row.val_accuracy:.3f}"
-                for row in tuned.itertuples()
-            ),
-            performance=_performance(overall),
-            by_class=_classes(read),
-            n_tested=[
-                _row(overall, level=level, metric="accuracy")["n"] for level in ("slice", "person")
-            ],
-            accuracy=[
-                _row(overall, level=level, metric="accuracy")["value"]
-                for level in ("slice", "person")
-            ],
-            audit=_audit(read["table_scores"]),
-            survival=read["table_survival"]["sentence"],
-            still=", ".join(
-                f"{_row(removed, label=name, to=name)['n']} of "
-                f"{removed.loc[removed['label'] == name, 'n'].sum()} {name}"
-                for name in config.CLASSES
-            ),
-            empty=", ".join(f"{name} {called[name]}" for name in config.CLASSES),
-            three=sections.three_networks(read["table_networks"]),
-            tested=", ".join(
-                f"{row.n_persons} with {row.label}"
-                for row in parts[parts["part"] == "test"].itertuples()
-            ),
-            tolerance=TOLERANCE,
-            weights=by_fold.weights_name(0),
-            dataset=archives.DATASET,
-        )
+    read = functools.cache(side_studies.reader(folder))
+
+    def row(name, **keys):
+        """The one row of a table with these values."""
+        table = read(name)
+        chosen = table[(table[list(keys)] == list(keys.values())).all(axis=1)]
+        if len(chosen) != 1:
+            raise CardError(f"Expected one row with {keys} in {name}, got {len(chosen)}.")
+        return chosen.iloc[0]
+
+    text = texts.render(
+        "MODEL_CARD.md.j2",
+        profile=profile,
+        seed=seed,
+        source=source,
+        backbone=f"{BACKBONES[profile['backbone']]} from {STARTS[profile['weights']]}",
+        files=list(_files(folder, profile["n_folds"])),
+        has_no_tumor="p_no tumor" in _columns(folder / "rows_networks.csv.gz"),
+        numbers=json.loads((folder / NUMBERS).read_text(encoding="utf-8"))["01_data"],
+        read=read,
+        row=row,
+        groups=sections.GROUPS,
+        frozen=frozen_in_words(profile),
+        three=sections.three_networks(read("table_networks")),
+        tolerance=TOLERANCE,
+        weights=by_fold.weights_name(0),
+        dataset=archives.DATASET,
     )
+    return of_patients(text)
+
+
+def _files(folder, n_folds):
+    """Kind of network, name, size and hash of every published network."""
+    for fold in range(n_folds):
+        for network in NETWORKS:
+            path = folder / by_fold.weights_name(fold, network)
+            if path.is_file():
+                digest = steps.file_sha256(path)[:16]
+                yield network, path.name, path.stat().st_size / 1e6, digest
+
+
+def _columns(path):
+    return list(pd.read_csv(path, nrows=0)) if path.is_file() else []
 
 
 def frozen_in_words(settings) -> str:
@@ -203,79 +177,3 @@ def frozen_in_words(settings) -> str:
         return "Every layer learns"
     listed = " and ".join(filter(None, (", ".join(kept[:-1]), kept[-1])))
     return f"{listed[0].upper()}{listed[1:]} keep their pretrained state"
-
-
-def _files(folder, n_folds):
-    paths = [
-        (network, folder / by_fold.weights_name(fold, network))
-        for fold in range(n_folds)
-        for network in NETWORKS
-    ]
-    rows = folder / "rows_networks.csv.gz"
-    sees = rows.is_file() and "p_no tumor" in pd.read_csv(rows, nrows=0).columns
-    meanings = MEANINGS | ({"looking": MEANINGS["looking, with no tumor"]} if sees else {})
-    rows = [
-        [
-            f"`{path.name}`",
-            f"{network or 'plain'}: {meanings[network]}",
-            f"{path.stat().st_size / 1e6:.1f}",
-            f"`{steps.file_sha256(path)[:16]}`",
-        ]
-        for network, path in paths
-        if path.is_file()
-    ]
-    return sections.table(["file", "network", "MB", "SHA-256"], rows)
-
-
-def _split(parts):
-    rows = []
-    for part, own in parts.groupby("part", sort=False):
-        cells = [_row(own, label=name) for name in config.CLASSES]
-        rows.append(
-            [part, *(f"{row['n_persons']} patients, {row['n_slices']} slices" for row in cells)]
-        )
-    return sections.table(["part", *config.CLASSES], rows)
-
-
-def _performance(overall):
-    rows = [
-        [
-            metric,
-            *(interval(_row(overall, level=level, metric=metric)) for level in ("slice", "person")),
-        ]
-        for metric in dict.fromkeys(overall["metric"])
-    ]
-    return sections.table(["", "slices", "patients"], rows)
-
-
-def _classes(read):
-    rows = []
-    for name in config.CLASSES:
-        own = [
-            _row(read["table_classes"], level="slice", group=name, metric=metric)
-            for metric in ("precision", "recall", "f1")
-        ]
-        called = _row(read["table_confusion"], true=name)
-        counts = " / ".join(str(called[f"predicted {other}"]) for other in config.CLASSES)
-        rows.append([name, *(interval(row) for row in own), counts])
-    heads = ["slices", "precision", "recall", "F1", f"called {' / '.join(config.CLASSES)}"]
-    return sections.table(heads, rows)
-
-
-def _audit(scores):
-    rows = [
-        [
-            words,
-            *(interval(_row(scores, score=score, group=group)) for group in sections.GROUPS),
-        ]
-        for score, words in SCORES.items()
-    ]
-    return sections.table(["", *sections.GROUPS], rows)
-
-
-def _row(table, **keys):
-    """The one row with these values."""
-    chosen = table[(table[list(keys)] == list(keys.values())).all(axis=1)]
-    if len(chosen) != 1:
-        raise CardError(f"Expected one row with {keys}, got {len(chosen)}.")
-    return chosen.iloc[0]
