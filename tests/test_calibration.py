@@ -93,7 +93,7 @@ def test_the_interval_of_the_area_draws_persons_for_both_networks_at_once():
         pairs = reader[index][:, None] - shortcut[index]
         return np.mean((pairs > 0) + 0.5 * (pairs == 0))
 
-    drawn = drawing.checked(reader, persons, labels)[1]
+    drawn = drawing.people_of(people)
     slow = [
         area(np.repeat(np.arange(24), counts[drawn.owner].astype(int)))
         for counts in drawn.draw(300)

@@ -58,7 +58,7 @@ SLOW = {
 @pytest.mark.parametrize("name", SLOW)
 def test_sample_and_every_resample_equal_the_metric_of_the_repeated_slices(sample, name):
     labels, p, persons = sample
-    weights = c.person_weights(persons, labels, n_resamples=8)
+    weights = c.slice_weights(pd.DataFrame({"person_id": persons, "label": labels}), 8)
     assert (weights[0] == 1).all()
     for row, value in zip(weights.astype(int), c.overall(labels, p, weights)[name], strict=True):
         drawn = np.repeat(np.arange(len(labels)), row)
@@ -71,7 +71,7 @@ def test_class_metrics_and_confusion_equal_those_of_scikit_learn(sample):
     wanted = reference.precision_recall_fscore_support(labels, p.argmax(axis=1))
     for metric, own in zip(("precision", "recall", "f1"), wanted[:3], strict=True):
         np.testing.assert_allclose(values[metric][0], own)
-    found = c.confusion(labels, p.argmax(axis=1), 3)
+    (found,) = c.confusions(labels, p, np.ones((1, len(labels))))
     assert (found == reference.confusion_matrix(labels, p.argmax(axis=1))).all()
 
 

@@ -6,6 +6,7 @@ import pytest
 from fake_rows import audit_rows
 
 from tumorcf_lib.edits.scores import slice_scores
+from tumorcf_lib.stats import estimates
 from tumorcf_lib.tables import classifiers
 
 DROPS = {"meningioma": 0.4, "glioma": 0.0, "pituitary": 0.1}
@@ -169,7 +170,7 @@ def test_auc_of_resampled_persons_equals_the_slow_loop_over_their_slices():
     edited = rng.random(20) < 0.5
     owner = np.arange(20) % 5
     counts = np.array([[1.0, 1, 1, 1, 1], [2, 0, 0, 3, 0], [0, 1, 2, 1, 1]])
-    aucs = classifiers.auc_between(scores, edited, owner, counts)
+    aucs = estimates.auc_between(scores, edited, owner, counts)
     for k, drawn in enumerate(counts.astype(int)):
         index = np.repeat(np.arange(20), drawn[owner])
         assert aucs[k] == pytest.approx(slow_auc(scores[index], edited[index]))

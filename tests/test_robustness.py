@@ -7,7 +7,7 @@ from fake_rows import audit_rows
 
 from tumorcf_lib.config import CLASSES
 from tumorcf_lib.edits.scores import slice_scores
-from tumorcf_lib.stats.estimates import bootstrap_mean
+from tumorcf_lib.stats import estimates
 from tumorcf_lib.tables import robustness
 
 DROPS = {"meningioma": 0.4, "glioma": 0.0, "pituitary": 0.02}
@@ -52,7 +52,7 @@ def _line(table, variant, group="meningioma"):
 def test_the_headline_is_the_mean_net_drop_with_the_bootstraps_interval(table):
     scores = slice_scores(_rows())
     own = scores[scores["label"] == "meningioma"]
-    e = bootstrap_mean(own["net_drop"], own["person_id"], own["label"], null=0, n_resamples=200)
+    e = estimates.mean(own, "net_drop", n_resamples=200)
     row = _line(table, "headline")
     assert (row["effect"], row["low"], row["high"]) == pytest.approx((e.value, e.low, e.high))
     assert row["lies"] == robustness.ABOVE

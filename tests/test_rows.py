@@ -32,9 +32,7 @@ def test_each_row_is_the_mean_and_interval_of_its_group_and_of_the_split_before(
         own = scores[scores["network"] == row.network]
         own = own if row.group == "all" else own[own["label"] == row.group]
         own = own[own["delta_drop"].notna()]
-        e = estimates.bootstrap_mean(
-            own["delta_drop"], own["person_id"], own["label"], n_resamples=50, null=0.0
-        )
+        e = estimates.mean(own, "delta_drop", n_resamples=50)
         assert (row.effect, row.low, row.high, row.p) == (e.value, e.low, e.high, e.p)
         assert (row.n_slices, row.n_persons) == (len(own), own["person_id"].nunique())
 

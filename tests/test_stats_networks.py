@@ -75,7 +75,7 @@ def test_intervals_cover_the_truth_of_another_training_on_other_patients(seeds, 
         return networks.null_of(wide.stack().rename("score").reset_index(), "score")
 
     for _ in range(n):
-        known = null() if seeds == 1 else None
+        known = null() if seeds == 1 else networks.NO_NULL
         low, high = networks.of_means(layout(seeds, 0.3), folds, 0, null=known).interval
         hits += low <= 0.3 <= high
     assert 0.93 <= hits / n <= 0.97
@@ -116,7 +116,7 @@ def test_no_verdict_depends_on_the_seed_of_a_bootstrap(monkeypatch):
 def test_with_one_seed_the_networks_spread_is_that_of_networks_that_know_nothing():
     rng = np.random.default_rng(2)
     rows, null = drawn(rng, seeds=1), networks.Null(0.0, 0.25, 10, 0.2)
-    alone, beside = (networks.mean(rows, "score", null=n) for n in (None, null))
+    alone, beside = (networks.mean(rows, "score", null=n) for n in (networks.NO_NULL, null))
     assert np.isnan(alone.network_error)
     assert beside.network_error == pytest.approx(0.2 / np.sqrt(FOLDS))
     assert beside.error == pytest.approx(np.hypot(alone.error, 0.2 / np.sqrt(FOLDS)))

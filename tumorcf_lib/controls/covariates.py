@@ -9,7 +9,7 @@ import pandas as pd
 from tumorcf_lib.edits import head, regions
 from tumorcf_lib.stats import estimates, mixed
 from tumorcf_lib.stats.persons import ROUNDING
-from tumorcf_lib.stats.rows import NO_SLICES, classes_of, groups, of_group
+from tumorcf_lib.stats.rows import NO_SLICES, classes_of, groups, of_group, stacked
 from tumorcf_lib.stats.verdicts import holm
 
 RING_PX = 5
@@ -19,23 +19,9 @@ COVARIATES = ("area", "contrast", "depth")
 """Of a slice's tumor: log of its pixels; brightness above its ring, see
 :func:`slice_covariates`; mean distance from the head's surface."""
 
-COLUMNS = (
-    "score",
-    "group",
-    "covariate",
-    "unit",
-    "effect",
-    "low",
-    "high",
-    "p",
-    "p_holm",
-    "ols",
-    "boot_low",
-    "boot_high",
-    "n_slices",
-    "n_persons",
-    "reason",
-)
+FITTED = ["effect", "low", "high", "p"]
+RESAMPLED = ["ols", "boot_low", "boot_high"]
+"""Columns of a slope: by the mixed model, and by least squares."""
 
 
 def slice_covariates(slices, masks, slice_ids, *, ring_px=RING_PX):
@@ -86,12 +72,9 @@ def covariate_table(scores, covariates, *, n_resamples, columns=("net_drop", "ne
         own = data[np.isfinite(data[[column, *names]].to_numpy(float)).all(axis=1)]
         for group in groups(scores):
             part = _slopes(of_group(own, group), column, names, n_resamples)
-            part.insert(0, "group", group)
-            part.insert(0, "score", column)
-            part["p_holm"] = holm(part["p"])
-            parts.append(part)
-    table = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
-    return table.reindex(columns=list(COLUMNS))
+            parts.append(part.assign(score=column, group=group, p_holm=holm(part["p"])))
+    what, n = ["score", "group", "covariate", "unit"], ["n_slices", "n_persons"]
+    return stacked(parts, [*what, *FITTED, "p_holm", *RESAMPLED, *n, "reason"])
 
 
 def _contrast(slice, mask, ring_px):
@@ -119,8 +102,7 @@ def _slopes(own, column, names, n_resamples):
     units = own[names].std(ddof=0)
     table = pd.DataFrame({"covariate": names, "unit": units.to_numpy()})
     table = table.assign(n_slices=len(own), n_persons=own["person_id"].nunique(), reason="")
-    numbers = ["effect", "low", "high", "p", "ols", "boot_low", "boot_high"]
-    table[numbers] = np.nan
+    table[[*FITTED, *RESAMPLED]] = np.nan
     classes = classes_of(own["label"])
     flat = [name for name in names if not units[name] > ROUNDING]
     if own.empty or flat:
@@ -135,10 +117,9 @@ def _slopes(own, column, names, n_resamples):
         table["reason"] = str(error)
     else:
         lines = [found.estimate(row) for row in np.eye(len(design[0]))[: len(names)]]
-        table[["effect", "low", "high", "p"]] = pd.DataFrame(lines).to_numpy()
-    table[["ols", "boot_low", "boot_high"]] = _least_squares(own, column, design, n_resamples)[
-        : len(names)
-    ]
+        table[FITTED] = pd.DataFrame(lines).to_numpy()
+    slopes = _least_squares(own, column, design, n_resamples)
+    table[RESAMPLED] = slopes[: len(names)]
     return table
 
 
@@ -153,5 +134,5 @@ def _least_squares(own, column, design, n_resamples):
     solvable = np.linalg.cond(normal[:, :, :k]) < 1e10
     solved = np.full((len(counts), k), np.nan)
     solved[solvable] = np.linalg.solve(normal[solvable, :, :k], normal[solvable, :, k:])[..., 0]
-    found = [estimates.from_replicates(draws[0], draws[1:], people) for draws in solved.T]
+    found = [estimates.from_replicates(draws, people) for draws in solved.T]
     return np.array([(e.value, e.low, e.high) for e in found])

@@ -36,12 +36,7 @@ PENALTY = 0.01
 """Inverse strength of the logistic regression's ridge penalty."""
 
 BLOCKS = {
-    "efficientnet_lite0": (
-        "block3_depthwise_relu6",
-        "block6_add",
-        "block9_add",
-        "block12_add",
-    ),
+    "efficientnet_lite0": ("block3_depthwise_relu6", "block6_add", "block9_add", "block12_add"),
     "resnet50": ("conv2_block3_out", "conv3_block4_out", "conv4_block2_out", "conv4_block6_out"),
 }
 """Layers whose feature maps are looked at: texture to parts, strides 8 to 32 (resnet50: 4 to 16).

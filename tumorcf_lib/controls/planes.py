@@ -117,29 +117,19 @@ def accuracy_table(rows_planes, *, n_resamples: int):
     group ("all", each class, then each known plane), accuracy, low, high (over patients, as
     :func:`stats.estimates.share` has it), n_slices, n_persons."""
     known = rows_planes[rows_planes["known_plane"].notna()]
+    known = known.assign(right=(known["plane"] == known["known_plane"]).astype(float))
     groups = {"all": known}
     for column, names in (
         ("label", pd.unique(rows_planes["label"])),
         ("known_plane", class_names(rows_planes)),
     ):
         groups |= {name: known[known[column] == name] for name in names}
-    return pd.DataFrame(
-        [{"group": name, **_accuracy(own, n_resamples)} for name, own in groups.items()]
-    )
-
-
-def _accuracy(own, n_resamples):
-    if own.empty:
-        return {"accuracy": np.nan, "low": np.nan, "high": np.nan, "n_slices": 0, "n_persons": 0}
-    right = own["plane"].to_numpy(object) == own["known_plane"].to_numpy(object)
-    e = estimates.share(own.assign(right=right.astype(float)), "right", n_resamples=n_resamples)
-    return {
-        "accuracy": e.value,
-        "low": e.low,
-        "high": e.high,
-        "n_slices": e.n_slices,
-        "n_persons": e.n_persons,
-    }
+    lines = []
+    for name, own in groups.items():
+        e = estimates.share(own, "right", n_resamples=n_resamples)
+        line = {"group": name, "accuracy": e.value, "low": e.low, "high": e.high}
+        lines.append(line | {"n_slices": e.n_slices, "n_persons": e.n_persons})
+    return pd.DataFrame(lines)
 
 
 def _folds(known, persons, everybody, n_folds, seed):

@@ -9,12 +9,7 @@ import pandas as pd
 from tqdm import tqdm
 
 from tumorcf_lib.edits import scores
-from tumorcf_lib.edits.plan import (
-    HEADLINE_EDITS,
-    ROW_DTYPES,
-    checked_plan,
-    edits_of,
-)
+from tumorcf_lib.edits.plan import HEADLINE_EDITS, ROW_DTYPES, checked_plan, edits_of
 
 MAX_TUPLES = 20_000  # rows take four times as much memory as tuples than as columns
 SUM_TOLERANCE = 1e-3  # single and half precision softmax outputs pass

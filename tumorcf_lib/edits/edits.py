@@ -13,12 +13,7 @@ import cv2
 import numpy as np
 
 from tumorcf_lib.edits.infills import INFILLS, Hole
-from tumorcf_lib.edits.regions import (
-    ImpossibleEditError,
-    InvalidEditError,
-    bounding_box,
-    dilate,
-)
+from tumorcf_lib.edits.regions import ImpossibleEditError, InvalidEditError, bounding_box, dilate
 
 RADIUS_PX = 3
 """How far, in pixels, an infill looks around a pixel that it fills (the paper's radius)."""

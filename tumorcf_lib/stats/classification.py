@@ -12,35 +12,19 @@ import pandas as pd
 import scipy.optimize
 import scipy.special
 
-from tumorcf_lib.edits.scores import arrays
-from tumorcf_lib.stats.persons import checked
+from tumorcf_lib.edits.scores import arrays, class_names
+from tumorcf_lib.stats import estimates
 
 N_BINS = 15
 
 
-def confusion(labels, predicted, n_classes):
-    """Counts of (true class, predicted class), int (n_classes, n_classes), rows the truth."""
-    cell = np.asarray(labels) * n_classes + np.asarray(predicted)
-    return np.bincount(cell, minlength=n_classes**2).reshape(n_classes, n_classes)
-
-
-def person_weights(persons, strata, *, n_resamples):
+def slice_weights(rows, n_resamples):
     """How often each slice is in the sample (once) and in each resample of patients.
 
-    Returns
-    -------
-    ndarray of float64, shape (1 + n_resamples, n)
-        Row 0, all ones, is the sample itself; patients are drawn within their stratum.
-
-    Examples
-    --------
-    >>> w = person_weights(["a", "a", "b"], [0, 0, 0], n_resamples=5)
-    >>> w.shape, bool((w[:, 0] == w[:, 1]).all()), bool((w[:, 0] + w[:, 2] == 2).all())
-    ((6, 3), True, True)
+    Float64 (1 + n_resamples, n). Row 0, all ones, is the sample itself.
     """
-    _, people = checked(np.zeros(len(persons)), persons, strata)
-    drawn = people.draw(n_resamples)[:, people.owner]  # (n_resamples, n)
-    return np.vstack([np.ones(len(persons)), drawn])
+    people, counts = estimates.drawn(rows, n_resamples)
+    return counts[:, people.owner]
 
 
 def overall(labels, probabilities, weights) -> dict:
@@ -51,7 +35,7 @@ def overall(labels, probabilities, weights) -> dict:
     labels : array of int, shape (n,)
     probabilities : array of float, shape (n, n_classes)
     weights : array of float, shape (n_resamples, n)
-        From :func:`person_weights`.
+        From :func:`slice_weights`.
 
     Returns
     -------
@@ -63,7 +47,7 @@ def overall(labels, probabilities, weights) -> dict:
         of one against the rest. NaN where a resample has none.
     """
     labels, probabilities = np.asarray(labels), np.asarray(probabilities, np.float64)
-    counts = _confusions(labels, probabilities, weights)
+    counts = confusions(labels, probabilities, weights)
     _, recall, f1 = _precision_recall_f1(counts)
     total = weights.sum(axis=1)
     present = counts.sum(axis=2) > 0
@@ -85,7 +69,7 @@ def by_class(labels, probabilities, weights) -> dict:
 
     A class that is never predicted (or absent) has precision (recall) and F1 0.
     """
-    counts = _confusions(labels, probabilities, weights)
+    counts = confusions(labels, probabilities, weights)
     return dict(zip(("precision", "recall", "f1"), _precision_recall_f1(counts), strict=True))
 
 
@@ -188,7 +172,7 @@ def person_predictions(rows):
     """
     if "edit" in rows:
         rows = rows[rows["edit"] == "original"]
-    columns = [name for name in rows.columns if name.startswith("p_")]
+    columns = [f"p_{name}" for name in class_names(rows)]
     by_person = rows.groupby("person_id", sort=False)
     persons = by_person.agg(label=("label", "first"), n_slices=("label", "size"))
     persons[columns] = by_person[columns].mean()
@@ -200,11 +184,11 @@ def person_predictions(rows):
 
 def predicted(rows):
     """The most probable class of each row, by name, (n,)."""
-    names = np.array([name[2:] for name in rows.columns if name.startswith("p_")], object)
+    names = np.array(class_names(rows), object)
     return names[arrays(rows)[1].argmax(axis=1)]
 
 
-def _confusions(labels, probabilities, weights):
+def confusions(labels, probabilities, weights):
     """Weighted confusion matrices, (n_resamples, n_classes, n_classes), rows the truth."""
     n_classes = probabilities.shape[1]
     cell = np.asarray(labels) * n_classes + probabilities.argmax(axis=1)

@@ -14,16 +14,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from tumorcf_lib.stats.persons import (
-    cell_tables,
-    checked,
-    exact_interval,
-    interval,
-    matched,
-    mean_of_person_means,
-    p_value,
-    same_length,
-)
+from tumorcf_lib.stats import persons
+from tumorcf_lib.stats.persons import exact_interval, interval, p_value
 
 
 @dataclass(frozen=True)
@@ -34,7 +26,7 @@ class Estimate:
     few to show how far they differ. ``n_persons_smallest`` counts the patients of the smaller
     group when two are compared and equals ``n_persons`` otherwise. ``mean_of_person_means``
     weighs every patient alike; far from ``value``, it says that a few patients with many slices
-    drive the mean. ``p`` is two-sided against the null that was given, else NaN.
+    drive the mean. ``p`` is two-sided against 0.
     """
 
     value: float
@@ -50,52 +42,48 @@ class Estimate:
 NOTHING = Estimate(np.nan, np.nan, np.nan, 0, 0, 0)
 
 
-def bootstrap_mean(values, persons, strata, *, n_resamples=2000, null=None):
+def mean(table, column, *, n_resamples=2000):
     """Mean over slices with an interval over patients.
 
     Parameters
     ----------
-    values : array of float or bool, shape (n,)
-        One finite number per slice; booleans give a share.
-    persons, strata : array, shape (n,)
-        Patient of each slice, and the stratum (class) that the patient is drawn within.
+    table : DataFrame
+        One row a slice: person_id, label (the stratum that the patient is drawn within), and
+        the column. Slices without a finite value are left out.
+    column : str
+        Numbers, or booleans, which give a share.
     n_resamples : int
-    null : float, optional
-        Value that ``p`` tests the mean against.
 
     Returns
     -------
     Estimate
         Interval and p have as many degrees of freedom as patients less strata; with none
-        (one patient a stratum) they are NaN.
+        (one patient a stratum) they are NaN. ``NOTHING`` without values.
 
     Raises
     ------
     StatsInputError
-        No slices, arrays of different length, NaN or infinite values, or a patient that is in
-        two strata.
+        A patient that is in two strata.
 
     Examples
     --------
-    >>> e = bootstrap_mean([0.2, 0.4, 0.9, 0.5], ["a", "a", "b", "c"], [0, 0, 0, 0])
+    >>> import pandas as pd
+    >>> table = pd.DataFrame({"x": [0.2, 0.4, 0.9, 0.5], "person_id": list("aabc"), "label": 0})
+    >>> e = mean(table, "x")
     >>> round(e.value, 3), round(e.mean_of_person_means, 3), e.n_slices, e.n_persons
     (0.5, 0.567, 4, 3)
     """
-    values, people = checked(values, persons, strata)
+    own = table[np.isfinite(table[column].astype(float))]
+    if own.empty:
+        return NOTHING
+    values, people = own[column].to_numpy(float), persons.people_of(own)
     sums, sizes = people.total(values), people.total(np.ones_like(values))  # (n_persons,)
     counts = people.draw(n_resamples)  # (n_resamples, n_persons)
-    return from_replicates(
-        values.mean(),
-        (counts @ sums) / (counts @ sizes),
-        people,
-        null=null,
-        person_means=mean_of_person_means(sums, sizes),
-    )
+    replicates = (counts @ sums) / (counts @ sizes)
+    return from_replicates([values.mean(), *replicates], people, by_slice=values)
 
 
-def bootstrap_matched_difference(
-    values, in_first, cells, persons, strata, *, n_resamples=2000, null=None
-):
+def matched_difference(table, column, in_first, cells, *, n_resamples=2000):
     """First minus second group within cells of similar slices, averaged over the first group.
 
     Slices are compared only with slices of the same cell; each cell's difference counts as often
@@ -105,8 +93,8 @@ def bootstrap_matched_difference(
 
     Parameters
     ----------
-    values, persons, strata, n_resamples, null
-        As in :func:`bootstrap_mean`.
+    table, column, n_resamples
+        As in :func:`mean`; every value is finite.
     in_first : array of bool, shape (n,)
         True for slices of the first group, False for slices of the second.
     cells : array, shape (n,)
@@ -118,53 +106,68 @@ def bootstrap_matched_difference(
         Positive when the first group is higher. Interval and p have the degrees of freedom of the
         smaller group alone, its patients less one, and so rather promise too little than too
         much. ``n_slices`` and the patient counts are of the usable cells only. ``value`` is NaN
-        when no cell holds both groups. ``mean_of_person_means`` is NaN when there are several
-        cells.
+        when no cell holds both groups.
 
     Examples
     --------
-    >>> values, first, cells = [9, 5, 4, 2], [True, False, True, True], [1, 1, 2, 1]
-    >>> e = bootstrap_matched_difference(values, first, cells, list("abcd"), [0] * 4)
+    >>> import pandas as pd
+    >>> table = pd.DataFrame({"x": [9, 5, 4, 2], "person_id": list("abcd"), "label": 0})
+    >>> first = np.array([True, False, True, True])
+    >>> e = matched_difference(table, "x", first, [1, 1, 2, 1])
     >>> e.value, e.n_slices  # cell 2 has no partner: (9 + 2) / 2 - 5
     (0.5, 3)
     """
-    values, people = checked(values, persons, strata)
-    in_first = same_length(in_first, values, "in_first").astype(bool)
-    _, cells = np.unique(same_length(cells, values, "cells"), return_inverse=True)
-    tables = [cell_tables(group, values, cells, people) for group in (in_first, ~in_first)]
-    observed = float(matched(np.ones((1, len(people.names))), tables)[0])
-    replicates = matched(people.draw(n_resamples), tables)  # (n_resamples,)
-
+    values, people = table[column].to_numpy(float), persons.people_of(table)
+    _, cells = np.unique(cells, return_inverse=True)
+    tables = [persons.cell_tables(group, values, cells, people) for group in (in_first, ~in_first)]
+    observed = float(persons.matched(np.ones((1, len(people.names))), tables)[0])
+    replicates = persons.matched(people.draw(n_resamples), tables)  # (n_resamples,)
     n_in_cell = [sizes.sum(axis=0) for _, sizes in tables]  # 2 x (n_cells,)
-    usable = (n_in_cell[0] > 0) & (n_in_cell[1] > 0)
-    used = usable[cells]  # (n,)
+    used = ((n_in_cell[0] > 0) & (n_in_cell[1] > 0))[cells]  # (n,)
     n_smallest = min(len(np.unique(people.owner[used & g])) for g in (in_first, ~in_first))
-    person_means = np.nan
-    if len(usable) == 1 and usable[0]:
-        first, second = (mean_of_person_means(sums[:, 0], n[:, 0]) for sums, n in tables)
-        person_means = first - second
     return Estimate(
         observed,
         *interval(replicates, n_smallest),
         int(used.sum()),
         len(np.unique(people.owner[used])),
         n_smallest,
-        person_means,
-        p_value(replicates, observed, null, n_smallest),
+        p=p_value(replicates, observed, n_smallest),
     )
 
 
-def mean(table, column, *, n_resamples, null=0.0):
-    """Mean of a column of a slice table; slices without a value are left out.
+def auc(table, scores, first, *, n_resamples):
+    """Chance that a score of the first kind lies above one of the second; ties count half.
 
-    As :func:`bootstrap_mean`, of a table with person_id and label; ``NOTHING`` without values.
+    ``scores`` (n,) and ``first``, bool (n,), belong to the rows of the table (person_id, label);
+    patients are drawn with all their rows. If no resample has an error, the lower bound is the
+    exact (Clopper-Pearson) one for the share of patients that are told apart, with all of them
+    told apart: if a share q is, and the others no worse than by chance, the AUC is at least
+    q^2 + (1 - q^2) / 2, above q.
     """
-    own = table[np.isfinite(table[column].astype(float))]
-    if own.empty:
-        return NOTHING
-    return bootstrap_mean(
-        own[column], own["person_id"], own["label"], n_resamples=n_resamples, null=null
-    )
+    people, counts = drawn(table, n_resamples)
+    e = from_replicates(auc_between(scores, first, people.owner, counts), people)
+    if e.low == 1:
+        e = replace(e, low=exact_interval(1.0, e.n_persons)[0])
+    return e
+
+
+def auc_between(scores, first, owner, counts):
+    """:func:`auc` of each resample of patients; NaN without pairs.
+
+    ``owner``, int (n,), is each row's patient; ``counts``, (n_resamples, n_persons), says how often
+    each is drawn.
+
+    >>> auc_between([2, 0, 1, 1], np.array([True, True, False, False]), np.array([0, 1, 0, 1]),
+    ...             np.array([[1.0, 1], [2, 0]]))
+    array([0.5, 1. ])
+    """
+    scores = np.asarray(scores, float)
+    who = np.eye(counts.shape[1])[owner]  # (n, n_persons)
+    above = scores[first][:, None] - scores[~first]  # (n_first, n_second)
+    wins = who[first].T @ ((np.sign(above) + 1) / 2) @ who[~first]  # (n_persons, n_persons)
+    n_pairs = (counts @ who[first].sum(axis=0)) * (counts @ who[~first].sum(axis=0))
+    total = ((counts @ wins) * counts).sum(axis=1)
+    return np.divide(total, n_pairs, out=np.full(len(counts), np.nan), where=n_pairs > 0)
 
 
 def mean_of_persons(table, column, *, n_resamples):
@@ -179,12 +182,12 @@ def mean_of_persons(table, column, *, n_resamples):
     (0.5, 4, 2)
     """
     own = table[np.isfinite(table[column].astype(float))]
-    persons = own.groupby(["person_id", "label"], as_index=False, sort=True)[column].mean()
-    e = mean(persons, column, n_resamples=n_resamples)
+    by_person = own.groupby(["person_id", "label"], as_index=False, sort=True)[column].mean()
+    e = mean(by_person, column, n_resamples=n_resamples)
     return replace(e, n_slices=len(own), mean_of_person_means=e.value)
 
 
-def share(table, column, *, n_resamples, null=0.0):
+def share(table, column, *, n_resamples):
     """Share of slices (a column of 0 and 1), as :func:`mean`.
 
     Where every patient has one row, as in a table of patients, the interval is the exact
@@ -199,7 +202,7 @@ def share(table, column, *, n_resamples, null=0.0):
     >>> round(e.low, 3), e.high
     (0.158, 1.0)
     """
-    e = mean(table, column, n_resamples=n_resamples, null=null)
+    e = mean(table, column, n_resamples=n_resamples)
     if not e.n_slices or (e.n_slices > e.n_persons and e.value not in (0, 1)):
         return e
     low, high = exact_interval(e.value, e.n_persons)
@@ -211,19 +214,25 @@ def drawn(table, n_resamples):
 
     The first row is the sample itself: every patient once.
     """
-    _, people = checked(np.zeros(len(table)), table["person_id"], table["label"])
+    people = persons.people_of(table)
     return people, np.vstack([np.ones(len(people.names)), people.draw(n_resamples)])
 
 
-def from_replicates(value, replicates, people, *, null=None, person_means=np.nan):
-    """An Estimate of any statistic from its value, its resamples and the drawn ``Persons``."""
-    n = len(people.names)
+def from_replicates(values, people, *, by_slice=None):
+    """An Estimate of any statistic: its value of the sample, then of every resample.
+
+    ``by_slice`` (n,): what is averaged over each patient's slices for ``mean_of_person_means``.
+    """
+    n, value, replicates = len(people.names), float(values[0]), np.asarray(values[1:])
+    means = [np.nan]
+    if by_slice is not None:
+        means = people.total(by_slice) / people.total(np.ones(len(by_slice)))
     return Estimate(
-        float(value),
+        value,
         *interval(replicates, *people.free),
         len(people.owner),
         n,
         n,
-        float(person_means),
-        p_value(replicates, float(value), null, *people.free),
+        float(np.mean(means)),
+        p_value(replicates, value, *people.free),
     )

@@ -46,6 +46,16 @@ class Estimate:
         reach = stdtrit(self.df, (1 + CONFIDENCE) / 2) * self.error
         return self.value - reach, self.value + reach
 
+    def columns(self, name="effect", *, ends="", bounds=(-np.inf, np.inf)):
+        """As columns of a table: the value, and low and high, which keep within the bounds."""
+        low, high = np.clip(self.interval, *bounds)
+        return {name: self.value, f"{ends}low": low, f"{ends}high": high}
+
+    @property
+    def counts(self):
+        """The columns of a table that say of how many it is."""
+        return {name: getattr(self, name) for name in ("n_patients", "n_slices", "n_seeds")}
+
 
 @dataclass(frozen=True)
 class Null:
@@ -66,6 +76,9 @@ class Null:
         return self.mean - reach, self.mean + reach
 
 
+NO_NULL = Null(np.nan, np.nan, 0)  # there are no networks that know nothing
+
+
 def by_patient(values, column):
     """Patients' means of a score by each seed's network.
 
@@ -78,9 +91,8 @@ def by_patient(values, column):
 
     Returns
     -------
-    means : ndarray, shape (n_patients, n_seeds)
+    means, folds : ndarray, shape (n_patients, n_seeds) and (n_patients,)
         Every patient with a value of every seed.
-    folds : ndarray of int, shape (n_patients,)
     n_slices : int
 
     Examples
@@ -93,15 +105,14 @@ def by_patient(values, column):
     ([[0.5], [0.3]], [0, 1], 3)
     """
     own = values[np.isfinite(values[column].to_numpy(float))]
-    wide = own.groupby(["fold", "person_id", "training_seed"])[column].mean().unstack()
-    wide = wide.dropna()
+    wide = own.groupby(["fold", "person_id", "training_seed"])[column].mean().unstack().dropna()
     if wide.empty:
         return np.empty((0, 0)), np.empty(0, int), 0
     n_slices = int((own["training_seed"] == own["training_seed"].min()).sum())
     return wide.to_numpy(float), wide.index.get_level_values("fold").to_numpy(), n_slices
 
 
-def mean(values, column, *, null=None):
+def mean(values, column, *, null=NO_NULL):
     """Mean of a score over patients and networks.
 
     Parameters
@@ -144,7 +155,7 @@ def mean(values, column, *, null=None):
     return of_means(*by_patient(values, column), null=null)
 
 
-def of_means(means, folds, n_slices, *, null=None):
+def of_means(means, folds, n_slices, *, null=NO_NULL):
     """The :func:`mean` of what :func:`by_patient` returns."""
     n, n_seeds = means.shape
     if n == 0:
@@ -153,7 +164,7 @@ def of_means(means, folds, n_slices, *, null=None):
     within, free = _within(means.mean(axis=1, keepdims=True), folds)
     patients, of_networks = within / n, n_seeds * n_folds
     network, total, df = network_variance(means, folds)
-    if n_seeds < 2 and null is not None and null.n > 1:
+    if n_seeds < 2 and null.n > 1:
         network, total, df = null.network_sd**2 / n_folds, null.sd**2 / n_folds, null.n - 1
     added = 0.0 if np.isnan(network) else network
     error2 = patients + added
@@ -209,26 +220,21 @@ def network_variance(means, folds):
 def null_of(values, column):
     """What networks that know nothing score: one value a network, the mean of its patients.
 
-    Parameters
-    ----------
-    values : DataFrame
-        As in :func:`by_patient`; each (training_seed, fold) is one network.
-    column : str
-
-    Returns
-    -------
-    Null
-        With ``n`` 0 and NaN if there is no such network.
+    Values as in :func:`by_patient`; each (training_seed, fold) is one network.
     """
     own = values[np.isfinite(values[column].to_numpy(float))]
     patients = own.groupby(["training_seed", "fold", "person_id"])[column].mean()
-    scores = patients.groupby(["training_seed", "fold"]).mean()
-    if scores.empty:
-        return Null(np.nan, np.nan, 0)
+    if patients.empty:
+        return NO_NULL
     by_network = patients.groupby(["training_seed", "fold"])
     of_patients = (by_network.var(ddof=1) / by_network.size()).mean()  # in the spread of means
+    return null_from(by_network.mean(), np.nan_to_num(of_patients))
+
+
+def null_from(scores, of_patients):
+    """The :class:`Null` of a Series of networks' scores, whose variance is in part patients'."""
     sd = float(scores.std(ddof=1))
-    network_sd = np.sqrt(max(0.0, sd**2 - np.nan_to_num(of_patients)))
+    network_sd = np.sqrt(max(0.0, sd**2 - of_patients))
     return Null(float(scores.mean()), sd, len(scores), float(network_sd))
 
 

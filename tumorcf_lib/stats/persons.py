@@ -20,7 +20,7 @@ and a network that answers every slice alike must not pass for one that moved.""
 
 
 class StatsInputError(ValueError):
-    """Arrays that cannot be resampled as they are."""
+    """Slices whose patients cannot be drawn as they are."""
 
 
 @dataclass(frozen=True)
@@ -54,20 +54,10 @@ class Persons:
         return np.bincount(self.owner, weights=values, minlength=len(self.names))
 
 
-def checked(values, persons, strata):
-    """Values as float64 and their :class:`Persons`, after the checks of every bootstrap."""
-    values = np.asarray(values, dtype=np.float64)
-    if values.ndim != 1 or not len(values):
-        raise StatsInputError(f"Expected one value per slice, got an array {values.shape}.")
-    persons, strata = same_length(persons, values, "persons"), same_length(strata, values, "strata")
-    n_bad = int((~np.isfinite(values)).sum())
-    if n_bad:
-        raise StatsInputError(
-            f"{n_bad} of {len(values)} values are NaN or infinite (a slice without legal "
-            "sham places?): leave those slices out and say how many."
-        )
-    names, first, owner = np.unique(persons, return_index=True, return_inverse=True)
-    _, stratum = np.unique(strata, return_inverse=True)
+def people_of(table):
+    """The :class:`Persons` of a table with one row a slice: person_id, and label as stratum."""
+    names, first, owner = np.unique(table["person_id"], return_index=True, return_inverse=True)
+    _, stratum = np.unique(table["label"], return_inverse=True)
     people = Persons(names, owner, stratum[first])
     torn = names[np.unique(owner[people.stratum[owner] != stratum])]
     if len(torn):
@@ -75,17 +65,7 @@ def checked(values, persons, strata):
             f"{len(torn)} patients are in more than one stratum (first: {str(torn[0])!r}); a "
             "patient is drawn as a whole, and needs one class."
         )
-    return values, people
-
-
-def same_length(array, values, name):
-    """The array, if it has one entry per value."""
-    array = np.asarray(array)
-    if array.shape != values.shape:
-        raise StatsInputError(
-            f"`{name}` has shape {array.shape}, but there are {len(values)} values."
-        )
-    return array
+    return people
 
 
 def interval(replicates, n_persons, df=None):
@@ -128,37 +108,37 @@ def exact_interval(share, n_persons):
     return float(low), float(high)
 
 
-def p_value(replicates, value, null, n_persons, df=None):
-    """Two-sided p-value of a null: Student's t with the standard error of the resamples.
+def p_value(replicates, value, n_persons, df=None):
+    """Two-sided p-value against 0: Student's t with the standard error of the resamples.
 
     The standard error is the resamples' standard deviation times sqrt(n / df), t has df degrees
-    of freedom. However far off the null, p is never below 2 ** (1 - n), the smallest that an
-    exact sign test of n patients can give. A value within ``ROUNDING`` of the null gives 1.
+    of freedom. However far off 0, p is never below 2 ** (1 - n), the smallest that an
+    exact sign test of n patients can give. A value within ``ROUNDING`` of 0 gives 1.
 
     Parameters
     ----------
     replicates : array of float, shape (n_resamples,)
         NaN resamples are left out.
-    value, null : float
-        The estimate itself; ``null`` None gives NaN.
+    value : float
+        The estimate itself.
     n_persons, df : int
         As of :func:`interval`; in a comparison the patients of the smaller group.
 
     Examples
     --------
-    >>> round(p_value(np.array([1, 3, 2, 4]), 2.5, 0, 5), 3)  # t 2.5 / 1.443
+    >>> round(p_value(np.array([1, 3, 2, 4]), 2.5, 5), 3)  # t 2.5 / 1.443
     0.158
-    >>> p_value(np.array([2, 2, 2]), 2, 0, 5)  # 1 / 16
+    >>> p_value(np.array([2, 2, 2]), 2, 5)  # 1 / 16
     0.0625
     """
     df = n_persons - 1 if df is None else df
     replicates = replicates[np.isfinite(replicates)]
-    if null is None or len(replicates) < 2 or df < 1 or not np.isfinite(value):
+    if len(replicates) < 2 or df < 1 or not np.isfinite(value):
         return np.nan
-    if abs(value - null) <= ROUNDING:
+    if abs(value) <= ROUNDING:
         return 1.0
     error = replicates.std(ddof=1) * np.sqrt(n_persons / df)
-    t = abs(value - null) / error if error > 0 else np.inf
+    t = abs(value) / error if error > 0 else np.inf
     return float(max(2 * stdtr(df, -t), 2.0 ** (1 - n_persons)))
 
 
@@ -178,9 +158,3 @@ def matched(counts, tables):
     with np.errstate(invalid="ignore", divide="ignore"):
         differences = np.where(both, sums_1 / n_1 - sums_2 / n_2, 0.0)
         return (differences * n_1).sum(axis=1) / (n_1 * both).sum(axis=1)  # (n_resamples,)
-
-
-def mean_of_person_means(sums, sizes):
-    """Each patient's mean, averaged over the patients that have slices here."""
-    has = sizes > 0
-    return float((sums[has] / sizes[has]).mean())

@@ -72,6 +72,16 @@ def of_group(table, group):
     return table if group == ALL else table[table["label"] == group]
 
 
+def in_front(table, **columns):
+    """The table with more columns before its own."""
+    return table.assign(**columns)[[*columns, *table.columns]]
+
+
+def stacked(parts, columns):
+    """These columns of the tables, below each other; without any table an empty one."""
+    return pd.concat(parts, ignore_index=True)[columns] if parts else pd.DataFrame(columns=columns)
+
+
 def as_columns(estimate):
     """An Estimate as the columns of a table: `NUMBERS`, n_persons_smallest and p."""
     own = {name: getattr(estimate, name) for name in [*NUMBERS[1:], "n_persons_smallest", "p"]}

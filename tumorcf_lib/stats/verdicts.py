@@ -3,7 +3,7 @@
 import numpy as np
 from scipy.special import stdtr, stdtrit
 
-from tumorcf_lib.stats.persons import ROUNDING, StatsInputError
+from tumorcf_lib.stats.persons import ROUNDING
 
 ALPHA = 0.05
 MIN_PERSONS = 10
@@ -14,7 +14,6 @@ RELEVANT = 0.05
 derives it; it is no part of the verdict and stands beside it."""
 
 NEGLIGIBLE = "negligible"
-SIDES = ("above", "below")
 SUPPORTED, REFUTED, UNDECIDED = "supported", "refuted", "undecided"
 
 
@@ -67,8 +66,6 @@ def judge(estimate, margin, side, p_holm):
     >>> judge(Estimate(0.3, -0.2, 0.8, 50, 20, 20), 0, "above", 0.4)
     ('undecided', 'the interval holds the margin')
     """
-    if side not in SIDES:
-        raise StatsInputError(f"A claim's side is one of {SIDES}, got {side!r}.")
     if estimate.n_persons_smallest < MIN_PERSONS:
         n = estimate.n_persons_smallest
         return UNDECIDED, f"{n} persons in the smallest group, {MIN_PERSONS} needed"

@@ -125,14 +125,14 @@ def site_sentences(table):
     """
     by = table.set_index(["group", "site", "metric"])
     found = []
-    for group in table.loc[table["site"] == sites.MR, "group"]:
-        mr, others = (by.loc[(group, site, "accuracy")] for site in (sites.MR, sites.OTHERS))
+    for group in table.loc[table["site"] == MR, "group"]:
+        mr, others = (by.loc[(group, site, "accuracy")] for site in (MR, sites.OTHERS))
         rest = [by.loc[("all", sites.OTHERS, m)] for m in ("accuracy", "balanced accuracy")]
         found.append(
-            f"**Accuracy leans on one site**: patients with IDs `{sites.MR}` all have a {group}, "
+            f"**Accuracy leans on one site**: patients with IDs `{MR}` all have a {group}, "
             f"and {interval(mr)} of their slices are right ({int(mr['n_persons'])} patients); of "
             f"other patients' {group} slices {interval(others)} ({int(others['n_persons'])} "
-            f"patients). Without `{sites.MR}`, {interval(rest[0])} of the slices are right, "
+            f"patients). Without `{MR}`, {interval(rest[0])} of the slices are right, "
             f"balanced accuracy {interval(rest[1])}."
         )
     return found

@@ -6,6 +6,7 @@ import pandas as pd
 from tumorcf_lib import config
 from tumorcf_lib.edits.scores import arrays, class_names
 from tumorcf_lib.figures.style import EDIT_NAMES
+from tumorcf_lib.stats.rows import headline_rows
 from tumorcf_lib.study import reading, side_studies
 from tumorcf_lib.study.side_studies import interval
 from tumorcf_lib.tables import study as tables
@@ -68,7 +69,7 @@ def probes(results, table) -> pd.DataFrame:
 
 def edits(rows) -> pd.DataFrame:
     """Of every edit: how many were made, how much it changes, and what the network says."""
-    own = tables.headline(rows)
+    own = headline_rows(rows)
     own = own[~own["edit"].str.endswith("_refit") & (own["edit"] != "sham_only")]
     labels, p = arrays(own)
     names = np.array(class_names(own))

@@ -5,19 +5,17 @@ Three kinds of networks are audited on the same slices: planted ("rho 0" reads t
 labels shuffled between patients ("shuffled 01", ...). The last two know nothing of the classes.
 """
 
-from dataclasses import replace
-
 import numpy as np
 import pandas as pd
 
 from tumorcf_lib.edits.scores import class_names, slice_scores
 from tumorcf_lib.stats import estimates
-from tumorcf_lib.stats.persons import exact_interval
 from tumorcf_lib.stats.rows import (
     ALL,
     LOG_ODDS,
     NUMBERS,
     PROBABILITY,
+    in_front,
     judged,
     means,
     of_group,
@@ -65,9 +63,7 @@ def rho_of(network):
 def trimmed(rows, network):
     """An audit's rows with the columns that count here, and the name of the network."""
     classes = [f"p_{name}" for name in class_names(rows)]
-    kept = rows[[*KEPT, *classes, "log_odds"]].copy()
-    kept.insert(0, "network", network)
-    return kept
+    return in_front(rows[[*KEPT, *classes, "log_odds"]], network=network)
 
 
 def network_scores(rows):
@@ -78,9 +74,7 @@ def network_scores(rows):
     parts = []
     for network, own in rows.groupby("network", sort=False):
         scores = slice_scores(own.assign(patient_id=own["person_id"]))
-        scores.insert(0, "kind", kind_of(network))
-        scores.insert(0, "network", network)
-        parts.append(scores)
+        parts.append(in_front(scores, network=network, kind=kind_of(network)))
     return pd.concat(parts, ignore_index=True)
 
 
@@ -183,9 +177,8 @@ def separation_table(scores, *, n_resamples):
     """How well per-slice Net-Drop separates the tumor-reader (rho 0) from the shortcut-reader (1).
 
     The area under the curve: the chance that a slice's Net-Drop by the tumor-reader is above
-    another slice's by the shortcut-reader (ties count half). Patients are drawn with all their
-    slices, for both networks at once. Where no resample differs, the interval is the exact
-    one for as many patients out of as many.
+    another slice's by the shortcut-reader, see :func:`stats.estimates.auc`. Patients are drawn
+    for both networks at once.
 
     Columns: scale, group, auc, low, high, n_slices, n_persons, bar (0.95 in log-odds over all
     classes, else NaN), verdict ("supported": the interval lies above the bar).
@@ -201,14 +194,20 @@ def separation_table(scores, *, n_resamples):
             here = of_group(people, group)
             e = _separation(*wide.loc[here.index].to_numpy().T, here, n_resamples)
             bar = BAR if (scale, group) == (LOG_ODDS, ALL) else np.nan
-            verdict = "" if np.isnan(bar) else judge(e, bar, "above", 0.0)[0]
             rows.append(
-                (scale, group, e.value, e.low, e.high, e.n_slices, e.n_persons, bar, verdict)
+                {
+                    "scale": scale,
+                    "group": group,
+                    "auc": e.value,
+                    "low": e.low,
+                    "high": e.high,
+                    "n_slices": len(here),
+                    "n_persons": e.n_persons,
+                    "bar": bar,
+                    "verdict": "" if np.isnan(bar) else judge(e, bar, "above", 0.0)[0],
+                }
             )
-    return pd.DataFrame(
-        rows,
-        columns=["scale", "group", "auc", "low", "high", "n_slices", "n_persons", "bar", "verdict"],
-    )
+    return pd.DataFrame(rows)
 
 
 def derive(read, n_resamples):
@@ -244,12 +243,7 @@ def _by_network(scores, column, names):
 
 
 def _separation(reader, shortcut, people, n_resamples):
-    drawn, counts = estimates.drawn(people, n_resamples)
-    wins = (reader[:, None] > shortcut) + 0.5 * (reader[:, None] == shortcut)  # (n, n)
-    weights = counts[1:, drawn.owner]  # (n_resamples, n)
-    areas = ((weights @ wins) * weights).sum(axis=1) / weights.sum(axis=1) ** 2
-    e = estimates.from_replicates(wins.mean(), areas, drawn)
-    if e.low == e.high == 1:
-        low, high = exact_interval(1.0, e.n_persons)
-        e = replace(e, low=low, high=high)
-    return e
+    """The AUC of two networks' scores of the same slices."""
+    is_reader = np.arange(2 * len(people)) < len(people)
+    both = pd.concat([people, people])
+    return estimates.auc(both, [*reader, *shortcut], is_reader, n_resamples=n_resamples)

@@ -4,19 +4,12 @@ import numpy as np
 import pandas as pd
 
 from tumorcf_lib.edits.infills import HEADLINE_INFILL
-from tumorcf_lib.edits.scores import arrays, class_names, mean_over_places, slice_scores
+from tumorcf_lib.edits.scores import class_names, mean_over_places, slice_scores
 from tumorcf_lib.stats import classification, estimates
 from tumorcf_lib.stats.persons import ROUNDING, exact_interval, interval
-from tumorcf_lib.stats.rows import (
-    ALL,
-    NUMBERS,
-    as_columns,
-    groups,
-    headline_rows,
-    of_group,
-)
+from tumorcf_lib.stats.rows import ALL, NUMBERS, groups, headline_rows, in_front, means, of_group
 from tumorcf_lib.stats.verdicts import MIN_PERSONS, UNDECIDED
-from tumorcf_lib.tables.study import as_text
+from tumorcf_lib.tables import study
 
 PLAIN, HARDENED, LOOKING = "plain", "hardened", "looking"
 UNSEEN = "unseen"
@@ -32,18 +25,9 @@ SCORES = (
     "net_drop_lo",
 )
 SHARES = ("accuracy", "person_accuracy")
-NETWORK_COLUMNS = (
-    "network",
-    "score",
-    "infill",
-    "group",
-    *NUMBERS,
-    "change",
-    "change_low",
-    "change_high",
-    "change_p",
-    "n_paired",
-)
+NO_CHANGE = dict.fromkeys(("change", "change_low", "change_high", "change_p", "n_paired"), np.nan)
+"""Columns of the plain network, which is compared with itself."""
+
 AS_IS, RETRAINED, FROM_STATISTICS = "as it is", "retrained", "statistics"
 AS_IS_EDITS = ("original", "background", "remove", "silhouette")
 STATISTICS = ("plane", "intensity", "place", "area")
@@ -68,30 +52,20 @@ def networks_table(rows, rows_networks=None, *, n_resamples):
     0, the drop is partly bound to the infill trained on. Delta-, Sham- and Net-Drop are means over
     slices that have shams.
     """
-    own = {PLAIN: rows}
+    values = {PLAIN: _values(rows)}
     if rows_networks is not None:
-        own |= {
-            name: of_network(rows_networks, name)
-            for name in dict.fromkeys(rows_networks["network"])
-        }
-    values, lines = {name: _values(of) for name, of in own.items()}, []
+        for name in dict.fromkeys(rows_networks["network"]):
+            values[name] = _values(of_network(rows_networks, name))
+    parts, options = [], {"groups": groups(rows), "n_resamples": n_resamples}
     for network, scores in values.items():
         for (score, infill), table in scores.items():
+            how = estimates.share if score in SHARES else estimates.mean
+            part = means(table, "value", how=how, **options)[["group", *NUMBERS]]
+            part = in_front(part, network=network, score=score, infill=infill)
             partner = values[PLAIN].get((score, infill)) if network != PLAIN else None
-            for group in groups(rows):
-                how = estimates.share if score in SHARES else estimates.mean
-                found = how(of_group(table, group), "value", n_resamples=n_resamples)
-                lines.append(
-                    {
-                        "network": network,
-                        "score": score,
-                        "infill": infill,
-                        "group": group,
-                        **as_columns(found),
-                        **_change(table, partner, group, n_resamples),
-                    }
-                )
-    return pd.DataFrame(lines).reindex(columns=list(NETWORK_COLUMNS))
+            changes = NO_CHANGE if partner is None else _changes(table, partner, options)
+            parts.append(part.assign(**changes))
+    return pd.concat(parts, ignore_index=True)
 
 
 def of_network(rows_networks, network):
@@ -103,7 +77,7 @@ def of_network(rows_networks, network):
 def beside_plain(table, *, group=ALL):
     """The table of one group as a reader wants it: a row a score, a column a network, as text."""
     own = table[table["group"] == group]
-    own = own.assign(text=as_text(own))
+    own = own.assign(text=study.as_text(own))
     wide = own.pivot(index=["score", "infill"], columns="network", values="text")
     order = own.drop_duplicates(["score", "infill"]).set_index(["score", "infill"]).index
     return wide.reindex(index=order, columns=list(dict.fromkeys(own["network"]))).fillna("")
@@ -138,29 +112,25 @@ def probe_table(rows_probes, rows_edits, *, n_resamples: int):
         ]
     order = list(dict.fromkeys([*AS_IS_EDITS, *(name for name, _, _ in tested)]))
     tested.sort(key=lambda entry: (order.index(entry[0]), entry[1]))  # stable
-    table = pd.concat(
-        [
-            against_chance(rows, n_resamples).assign(probe=name, network=network)
-            for name, network, rows in tested
-            if len(rows)
-        ],
-        ignore_index=True,
-    )
-    return table[["probe", "network", *table.columns.drop(["probe", "network"])]]
+    parts = [
+        in_front(against_chance(rows, n_resamples), probe=name, network=network)
+        for name, network, rows in tested
+        if len(rows)
+    ]
+    return pd.concat(parts, ignore_index=True)
 
 
 def against_chance(rows, n_resamples):
     """The lines of :func:`probe_table` for one classifier's rows: person_id, label, p_<class>."""
-    names, (labels, p) = class_names(rows), arrays(rows)
-    weights = classification.person_weights(
-        rows["person_id"].astype(str), labels, n_resamples=n_resamples
-    )
-    overall = classification.overall(labels, p, weights)
-    recall = classification.by_class(labels, p, weights)["recall"]
-    values = {(ALL, metric): overall[metric] for metric in (BALANCED, "accuracy", "ROC AUC")}
-    values |= {(names[k], "recall"): recall[:, k] for k in np.unique(labels)}
-    shares = np.bincount(labels) / len(labels)
-    chances = {BALANCED: 1 / np.count_nonzero(shares), "accuracy": shares.max(), "ROC AUC": 0.5}
+    labels = pd.Index(class_names(rows)).get_indexer(rows["label"])
+    weights = classification.slice_weights(rows.assign(label=labels), n_resamples)
+    shares = rows["label"].value_counts(normalize=True)
+    chances = {BALANCED: 1 / len(shares), "accuracy": shares.max(), "ROC AUC": 0.5}
+    overall = study.overall(rows, weights)
+    values = {(ALL, metric): overall[ALL, metric] for metric in chances}
+    for (name, metric), found in study.by_class(rows, weights).items():
+        if metric == "recall" and name in shares:
+            values[name, metric] = found
     n_smallest = rows.groupby("label")["person_id"].nunique().min()
     lines = []
     for (group, metric), (value, *draws) in values.items():
@@ -171,32 +141,19 @@ def against_chance(rows, n_resamples):
             exact = metric != "ROC AUC"
             low, high = exact_interval(low, n_persons) if exact else (np.nan, np.nan)
         lines.append(
-            (
-                group,
-                metric,
-                value,
-                low,
-                high,
-                chance,
-                _above_chance(metric, low, chance, n_smallest),
-                len(own),
-                n_persons,
-            )
+            {
+                "group": group,
+                "metric": metric,
+                "value": value,
+                "low": low,
+                "high": high,
+                "chance": chance,
+                "verdict": _above_chance(metric, low, chance, n_smallest),
+                "n_slices": len(own),
+                "n_persons": n_persons,
+            }
         )
-    return pd.DataFrame(
-        lines,
-        columns=[
-            "group",
-            "metric",
-            "value",
-            "low",
-            "high",
-            "chance",
-            "verdict",
-            "n_slices",
-            "n_persons",
-        ],
-    )
+    return pd.DataFrame(lines)
 
 
 def detector_table(rows, *, n_resamples: int) -> pd.DataFrame:
@@ -206,67 +163,30 @@ def detector_table(rows, *, n_resamples: int) -> pd.DataFrame:
     high (95 percent, patients resampled within class), n_slices (each untouched and edited),
     n_persons, verdict: "visible" if the interval lies above 0.5, else "undecided", as with fewer
     than 10 patients. Not seen is never "invisible".
-
-    If no resample has an error, the lower bound is the exact (Clopper-Pearson) one for the
-    share of patients that are told apart, with all of them told apart: if a share q is, and
-    the others no worse than by chance, the AUC is at least q^2 + (1 - q^2) / 2, above q.
     """
-    found = []
+    lines = []
     for (infill, view), own in rows.groupby(["infill", "view"], sort=False):
         for group in groups(own):
             here = of_group(own[own["score"].notna()], group)
-            if here.empty:
-                numbers = (np.nan, np.nan, np.nan, 0, 0, UNDECIDED)
-            else:
-                people, counts = estimates.drawn(here, n_resamples)
+            e = estimates.NOTHING
+            if len(here):
                 edited = here["edited"].to_numpy() == 1
-                auc = auc_between(here["score"], edited, people.owner, counts)
-                n_persons = len(people.names)
-                low, high = interval(auc[1:], *people.free)
-                low, high = exact_interval(1.0, n_persons) if low == 1 else (low, high)
-                seen = n_persons >= MIN_PERSONS and low > 0.5 + ROUNDING
-                numbers = (
-                    auc[0],
-                    low,
-                    high,
-                    here["slice_id"].nunique(),
-                    n_persons,
-                    VISIBLE if seen else UNDECIDED,
-                )
-            found.append((infill, view, group, *numbers))
-    return pd.DataFrame(
-        found,
-        columns=[
-            "infill",
-            "view",
-            "group",
-            "auc",
-            "low",
-            "high",
-            "n_slices",
-            "n_persons",
-            "verdict",
-        ],
-    )
-
-
-def auc_between(scores, edited, owner, counts):
-    """ROC AUC of each resample of patients; ties count half.
-
-    ``scores`` float, ``edited`` bool and ``owner`` int (patient) have shape (n,); ``counts``,
-    (n_resamples, n_persons), says how often each is drawn. NaN without pairs.
-
-    >>> auc_between([2, 0, 1, 1], np.array([True, True, False, False]), np.array([0, 1, 0, 1]),
-    ...             np.array([[1.0, 1], [2, 0]]))
-    array([0.5, 1. ])
-    """
-    scores = np.asarray(scores, float)
-    who = np.eye(counts.shape[1])[owner]  # (n, n_persons)
-    above = scores[edited][:, None] - scores[~edited]  # (n_edited, n_untouched)
-    wins = who[edited].T @ ((np.sign(above) + 1) / 2) @ who[~edited]  # (n_persons, n_persons)
-    n_pairs = (counts @ who[edited].sum(axis=0)) * (counts @ who[~edited].sum(axis=0))
-    total = ((counts @ wins) * counts).sum(axis=1)
-    return np.divide(total, n_pairs, out=np.full(len(counts), np.nan), where=n_pairs > 0)
+                e = estimates.auc(here, here["score"], edited, n_resamples=n_resamples)
+            seen = e.n_persons >= MIN_PERSONS and e.low > 0.5 + ROUNDING
+            lines.append(
+                {
+                    "infill": infill,
+                    "view": view,
+                    "group": group,
+                    "auc": e.value,
+                    "low": e.low,
+                    "high": e.high,
+                    "n_slices": here["slice_id"].nunique(),
+                    "n_persons": e.n_persons,
+                    "verdict": VISIBLE if seen else UNDECIDED,
+                }
+            )
+    return pd.DataFrame(lines)
 
 
 def _above_chance(metric, low, chance, n_smallest):
@@ -313,18 +233,12 @@ def _column(scores, name):
     return scores[["slice_id", "person_id", "label"]].assign(value=scores[name].astype(float))
 
 
-def _change(table, partner, group, n_resamples):
-    if partner is None:
-        return {}
+def _changes(table, partner, options):
+    """Of each group: what the network's values are above the partner's on the same slices."""
     both = table.merge(partner[["slice_id", "value"]], on="slice_id", suffixes=("", "_plain"))
     both["change"] = both["value"] - both["value_plain"]
-    e = estimates.mean(of_group(both, group), "change", n_resamples=n_resamples)
+    found = means(both, "change", **options)
     # Where nobody changed, resampling cannot show how far patients might.
-    low, high = (e.low, e.high) if e.low != e.high else (np.nan, np.nan)
-    return {
-        "change": e.value,
-        "change_low": low,
-        "change_high": high,
-        "change_p": e.p,
-        "n_paired": e.n_slices,
-    }
+    varies = found["low"] != found["high"]
+    numbers = (found["effect"], *(found[end].where(varies) for end in ("low", "high")), found["p"])
+    return dict(zip(NO_CHANGE, (*numbers, found["n_slices"]), strict=True))

@@ -12,7 +12,6 @@ import pandas as pd
 from tumorcf_lib.edits.infills import HEADLINE_INFILL, SPARSE_INFILLS
 from tumorcf_lib.edits.scores import class_names, slice_scores
 from tumorcf_lib.stats import estimates
-from tumorcf_lib.stats.persons import interval
 from tumorcf_lib.stats.rows import (
     ALL,
     NUMBERS,
@@ -22,18 +21,12 @@ from tumorcf_lib.stats.rows import (
     means,
     of_group,
     score_means,
+    stacked,
 )
 from tumorcf_lib.stats.verdicts import rank_agreement
 
 OWN, COMMON, COMMON_SPARSE = "own", "common", "common, mirror too"
-SCORES = (
-    "delta_drop",
-    "sham_drop",
-    "net_drop",
-    "delta_drop_lo",
-    "sham_drop_lo",
-    "net_drop_lo",
-)
+SCORES = ("delta_drop", "sham_drop", "net_drop", "delta_drop_lo", "sham_drop_lo", "net_drop_lo")
 RANKED = {"net_drop": 1e-4, "delta_drop": 1e-4, "net_drop_lo": 1e-3, "delta_drop_lo": 1e-3}
 """Scores whose ranking is compared, and the difference that counts as a tie: less is the dust
 of single precision and of rows published with five digits."""
@@ -89,42 +82,18 @@ def infill_agreement(rows, *, n_resamples: int) -> pd.DataFrame:
                     continue
                 people, counts = estimates.drawn(first[chosen], n_resamples)
                 owner = np.eye(len(people.names))[people.owner]  # (n_slices, n_persons)
-                w, rho = rank_agreement(values[chosen], owner, counts)
-                found.append(
-                    (
-                        score,
-                        name,
-                        group,
-                        w[0],
-                        *interval(w[1:], *people.free),
-                        1 / len(infills),
-                        rho[0],
-                        *interval(rho[1:], *people.free),
-                        " ".join(infills),
-                        len(infills),
-                        len(people.owner),
-                        len(people.names),
-                    )
+                w, rho = (
+                    estimates.from_replicates(of, people)
+                    for of in rank_agreement(values[chosen], owner, counts)
                 )
-    return pd.DataFrame(
-        found,
-        columns=[
-            "score",
-            "slices",
-            "group",
-            "kendall_w",
-            "low",
-            "high",
-            "chance",
-            "spearman",
-            "spearman_low",
-            "spearman_high",
-            "infills",
-            "n_infills",
-            "n_slices",
-            "n_persons",
-        ],
-    )
+                agreement = [w.value, w.low, w.high, 1 / len(infills)]
+                correlation = [rho.value, rho.low, rho.high]
+                of = [" ".join(infills), len(infills), w.n_slices, w.n_persons]
+                found.append([score, name, group, *agreement, *correlation, *of])
+    columns = ["score", "slices", "group", "kendall_w", "low", "high", "chance"]
+    columns += ["spearman", "spearman_low", "spearman_high"]
+    columns += ["infills", "n_infills", "n_slices", "n_persons"]
+    return pd.DataFrame(found, columns=columns)
 
 
 def drops_per_slice(rows, *, infill=HEADLINE_INFILL, dilation_px=0, n_places=None):
@@ -173,18 +142,12 @@ def quality_table(rows_quality, *, n_resamples: int) -> pd.DataFrame:
             if infill not in needed:
                 continue
             have = infills_at.index[[set(needed) <= found for found in infills_at]]
-            by_slice = rows_quality[of_infill & at.isin(have)].groupby(
-                ["slice_id", "person_id", "label"], sort=False
-            )
-            parts.append(
-                score_means(
-                    by_slice[list(MEASURES)].mean().reset_index(),
-                    MEASURES,
-                    n_resamples=n_resamples,
-                ).assign(infill=infill, slices=name)
-            )
-    columns = ["infill", "slices", "score", "group", *NUMBERS]
-    return pd.concat(parts, ignore_index=True)[columns] if parts else pd.DataFrame(columns=columns)
+            at_these = rows_quality[of_infill & at.isin(have)]
+            by_slice = at_these.groupby(["slice_id", "person_id", "label"], sort=False)
+            means_of = by_slice[list(MEASURES)].mean().reset_index()
+            part = score_means(means_of, MEASURES, n_resamples=n_resamples)
+            parts.append(part.assign(infill=infill, slices=name))
+    return stacked(parts, ["infill", "slices", "score", "group", *NUMBERS])
 
 
 def drift_table(rows, *, n_resamples):
@@ -207,8 +170,7 @@ def drift_table(rows, *, n_resamples):
         for name, part in ((OWN, falls[own]), (FOREIGN, falls[~own])):
             mean = means(part, group, groups=[ALL], n_resamples=n_resamples)
             parts.append(judged(mean).assign(group=group, slices=name))
-    columns = ["group", "slices", *NUMBERS, "relevance"]
-    return pd.concat(parts, ignore_index=True)[columns] if parts else pd.DataFrame(columns=columns)
+    return stacked(parts, ["group", "slices", *NUMBERS, "relevance"])
 
 
 def net_falls(rows):
@@ -236,13 +198,10 @@ def _by_setting(rows, factor):
     for name, value in headline.items():
         removed &= (rows[name] == value) | (name == factor)
     levels = rows.loc[removed, factor].unique().tolist()
-    levels.sort(
-        key=lambda level: (
-            level
-            if factor == "dilation_px"
-            else (level in SPARSE_INFILLS, level != HEADLINE_INFILL)
-        )
-    )
+    if factor == "dilation_px":
+        levels.sort()
+    else:
+        levels.sort(key=lambda level: (level in SPARSE_INFILLS, level != HEADLINE_INFILL))
     n_places = control_places(rows)
     return {
         level: drops_per_slice(rows, **(headline | {factor: level}), n_places=n_places)
@@ -270,25 +229,17 @@ def _by_level(rows, factor, n_resamples):
     for level, scores in by_level.items():
         of = {group: of_group(scores, group) for group in named}
         share = {group: own["net_drop"].notna().mean() for group, own in of.items()}
-        why = {group: own.loc[own["net_drop"].isna(), "why"] for group, own in of.items()}
-        why = {
-            group: ", ".join(f"{word}: {n}" for word, n in own.value_counts().items())
-            for group, own in why.items()
-        }
+        why = {group: _counted(own.loc[own["net_drop"].isna(), "why"]) for group, own in of.items()}
         for name, levels in ((OWN, [level]), *common):
             if level in levels:
                 own = scores[_have(by_level, levels)]
                 part = means(own, SCORES, groups=named, n_resamples=n_resamples)
-                parts.append(
-                    part.assign(
-                        **{
-                            factor: level,
-                            "slices": name,
-                            "share_with_shams": part["group"].map(share),
-                            "note": part["group"].map(why),
-                            "n_places": control_places(rows),
-                        }
-                    )
-                )
+                part["share_with_shams"] = part["group"].map(share)
+                part["note"] = part["group"].map(why)
+                parts.append(part.assign(**{factor: level, "slices": name}))
     columns = [factor, "slices", "score", "group", *NUMBERS, "n_places", "share_with_shams", "note"]
-    return pd.concat(parts, ignore_index=True)[columns] if parts else pd.DataFrame(columns=columns)
+    return stacked([part.assign(n_places=control_places(rows)) for part in parts], columns)
+
+
+def _counted(words):
+    return ", ".join(f"{word}: {n}" for word, n in words.value_counts().items())

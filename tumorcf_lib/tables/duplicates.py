@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from tumorcf_lib.stats.estimates import bootstrap_matched_difference
+from tumorcf_lib.stats.estimates import matched_difference
 from tumorcf_lib.stats.rows import ALL, as_columns, judged, means
 from tumorcf_lib.stats.verdicts import REFUTED, SUPPORTED, UNDECIDED
 
@@ -27,31 +27,6 @@ many slices of the plane, 1 or 2, 3 or 4, 5 or 6, 7 or 8, 9 or 10, and 11 or mor
 BACKS, REFUTES = "backs", "refutes"
 MEASURES = {"distance": "below", "near duplicate": "above"}
 """Measure -> the side of 0 on which "same stem - strangers" is claimed to lie."""
-TABLE_COLUMNS = (
-    "kind",
-    "measure",
-    "effect",
-    "low",
-    "high",
-    "median",
-    "n_comparisons",
-    "n_slices",
-    "n_persons",
-    "n_partners",
-    "threshold",
-)
-DIFFERENCE_COLUMNS = (
-    "measure",
-    "effect",
-    "low",
-    "high",
-    "n_comparisons",
-    "n_persons",
-    "side",
-    "p_holm",
-    "verdict",
-    "reason",
-)
 
 
 def derive(rows, n_resamples):
@@ -92,20 +67,20 @@ def duplicates_table(rows, *, n_resamples):
     share of slices that have one in an ID of this kind); effect, low, high, median (of the
     distance), n_comparisons (slices x IDs), n_slices, n_persons (stems), n_partners, threshold.
     """
-    table = means(
-        _measured(rows), list(MEASURES), by=["kind"], groups=[ALL], n_resamples=n_resamples
-    ).rename(columns={"score": "measure", "n_slices": "n_comparisons"})
-    by_kind = rows.groupby("kind")
-    for name, of in (
-        ("n_slices", by_kind["slice_id"].nunique()),
-        ("n_partners", by_kind["partner_id"].nunique()),
-        ("median", by_kind["distance"].median()),
-    ):
-        table[name] = table["kind"].map(of)
+    options = {"by": ["kind"], "groups": [ALL], "n_resamples": n_resamples}
+    table = means(_measured(rows), list(MEASURES), **options)
+    table = table.rename(columns={"score": "measure", "n_slices": "n_comparisons"})
+    of = rows.groupby("kind").agg(
+        median=("distance", "median"),
+        n_slices=("slice_id", "nunique"),
+        n_partners=("partner_id", "nunique"),
+    )
+    table = table.join(of, on="kind").assign(threshold=near_distance(rows))
     table["median"] = table["median"].where(table["measure"] == "distance")
-    order = table["kind"].map(KINDS.index)
-    table = table.iloc[np.argsort(order, kind="stable")].reset_index(drop=True)
-    return table.assign(threshold=near_distance(rows))[list(TABLE_COLUMNS)]
+    table = table.sort_values("kind", key=lambda kind: kind.map(KINDS.index), kind="stable")
+    numbers = ["kind", "measure", "effect", "low", "high", "median"]
+    counts = ["n_comparisons", "n_slices", "n_persons", "n_partners"]
+    return table.reset_index(drop=True)[[*numbers, *counts, "threshold"]]
 
 
 def difference_table(rows, *, n_resamples):
@@ -119,33 +94,20 @@ def difference_table(rows, *, n_resamples):
     """
     both = _measured(rows)
     both = both[both["kind"].isin((SAME_STEM, SAME_SERIES))]
+    columns = ["measure", "effect", "low", "high", "n_comparisons", "n_persons"]
+    columns += ["side", "p_holm", "verdict", "reason"]
     is_stem = (both["kind"] == SAME_STEM).to_numpy()
     if is_stem.all() or not is_stem.any():
-        return pd.DataFrame(columns=list(DIFFERENCE_COLUMNS))
+        return pd.DataFrame(columns=columns)
     cells = np.digitize(both["n_candidates"], CANDIDATE_BINS)
-    table = pd.DataFrame(
-        [
-            {"measure": measure, "side": side}
-            | as_columns(
-                bootstrap_matched_difference(
-                    both[measure],
-                    is_stem,
-                    cells,
-                    both["person_id"],
-                    both["label"],
-                    n_resamples=n_resamples,
-                    null=0,
-                )
-            )
-            for measure, side in MEASURES.items()
-        ]
-    )
-    table = (
-        judged(table, side=table["side"])
-        .drop(columns="n_persons")
-        .rename(columns={"n_slices": "n_comparisons", "n_persons_smallest": "n_persons"})
-    )
-    return table[list(DIFFERENCE_COLUMNS)]
+    lines = []
+    for measure, side in MEASURES.items():
+        e = matched_difference(both, measure, is_stem, cells, n_resamples=n_resamples)
+        lines.append({"measure": measure, "side": side} | as_columns(e))
+    table = pd.DataFrame(lines)
+    table = judged(table, side=table["side"]).drop(columns="n_persons")
+    names = {"n_slices": "n_comparisons", "n_persons_smallest": "n_persons"}
+    return table.rename(columns=names)[columns]
 
 
 def stems_table(rows):
@@ -155,34 +117,21 @@ def stems_table(rows):
     series), share_farther (share of the strangers' IDs whose mean distance is larger than that of
     the stem's; NaN without either), near_duplicates (slices with one in another ID of the stem).
     """
-    near, lines = near_distance(rows), []
-    for person, own in rows.groupby("person_id", sort=True):
-        mates = own[own["kind"] == SAME_STEM]
-        strangers = own[own["kind"] == SAME_SERIES]
-        each, mean = strangers.groupby("partner_id")["distance"].mean(), mates["distance"].mean()
-        lines.append(
-            (
-                person,
-                own["slice_id"].nunique(),
-                own["patient_id"].nunique(),
-                mean,
-                strangers["distance"].mean(),
-                (each > mean).mean() if len(each) and len(mates) else np.nan,
-                mates.loc[mates["distance"] <= near, "slice_id"].nunique(),
-            )
-        )
-    return pd.DataFrame(
-        lines,
-        columns=[
-            "person_id",
-            "n_slices",
-            "n_ids",
-            "distance_stem",
-            "distance_strangers",
-            "share_farther",
-            "near_duplicates",
-        ],
+    mates, strangers = (rows[rows["kind"] == kind] for kind in (SAME_STEM, SAME_SERIES))
+    near = mates[mates["distance"] <= near_distance(rows)]
+    table = rows.groupby("person_id").agg(
+        n_slices=("slice_id", "nunique"), n_ids=("patient_id", "nunique")
     )
+    for name, own in (("distance_stem", mates), ("distance_strangers", strangers)):
+        table[name] = own.groupby("person_id")["distance"].mean()
+    each = (
+        strangers.groupby(["person_id", "partner_id"])["distance"].mean().reset_index("partner_id")
+    )
+    is_farther = each["distance"] > table["distance_stem"].reindex(each.index)
+    share = is_farther.groupby("person_id").mean()
+    table["share_farther"] = share.where(table["distance_stem"].reindex(share.index).notna())
+    found = near.groupby("person_id")["slice_id"].nunique()
+    return table.assign(near_duplicates=found.reindex(table.index, fill_value=0)).reset_index()
 
 
 def conclusion(difference):

@@ -101,7 +101,8 @@ def residual(energy, *, scale=PROBABILITY, n_resamples):
         total = total + net - _ratio(sxy, sxx) * gap
         n = n + counts @ people.total(own.astype(float))
     values = total / n  # (1 + n_resamples,)
-    return _estimate(values, people, energy[f"net_drop_residual{suffix}"], null=0.0)
+    by_slice = energy[f"net_drop_residual{suffix}"]
+    return estimates.from_replicates(values, people, by_slice=by_slice)
 
 
 def slope(energy, *, scale=PROBABILITY, n_resamples):
@@ -113,8 +114,7 @@ def slope(energy, *, scale=PROBABILITY, n_resamples):
         return NOTHING
     people, counts = estimates.drawn(energy, n_resamples)
     sums = [counts @ people.total(energy[name]) for name in (f"sxy{SUFFIXES[scale]}", "sxx")]
-    values = _ratio(*sums)
-    return estimates.from_replicates(values[0], values[1:], people, null=0.0)
+    return estimates.from_replicates(_ratio(*sums), people)
 
 
 def median_ratio(energy, *, n_resamples):
@@ -123,7 +123,8 @@ def median_ratio(energy, *, n_resamples):
         return NOTHING
     people, counts = estimates.drawn(energy, n_resamples)
     ratio = energy["rms_ratio"].to_numpy()
-    return _estimate(weighted_medians(ratio, counts[:, people.owner]), people, ratio)
+    medians = weighted_medians(ratio, counts[:, people.owner])
+    return estimates.from_replicates(medians, people, by_slice=ratio)
 
 
 def weighted_medians(values, weights):
@@ -150,29 +151,24 @@ def energy_table(rows, *, n_resamples):
     difference to the former is what matching does), ``sham_slope`` (by class),
     ``net_drop_residual``.
     """
-    energy, n, found = slice_energy(rows), {"n_resamples": n_resamples}, []
+    energy, n, lines = slice_energy(rows), {"n_resamples": n_resamples}, []
     for group in groups(rows):
         own = of_group(energy, group)
-        found.append(("rms_ratio", "ratio", group, median_ratio(own, **n), ""))
-        for name, column in (("share_within", "within"), ("share_matched", "matched")):
-            found.append((name, "share", group, estimates.share(own, column, **n), ""))
+
+        def add(quantity, scale, estimate, note=""):
+            note = note if estimate.n_slices else NO_SLICES
+            line = {"quantity": quantity, "scale": scale, "group": group}
+            lines.append(line | as_columns(estimate) | {"note": note})
+
+        add("rms_ratio", "ratio", median_ratio(own, **n))
+        add("share_within", "share", estimates.share(own, "within", **n))
+        add("share_matched", "share", estimates.share(own, "matched", **n))
         for scale, suffix in SUFFIXES.items():
             for name in ("net_drop", "net_drop_matched", "net_drop_same"):
-                found.append((name, scale, group, estimates.mean(own, f"{name}{suffix}", **n), ""))
+                add(name, scale, estimates.mean(own, f"{name}{suffix}", **n))
             if group != ALL:
-                found.append(("sham_slope", scale, group, slope(own, scale=scale, **n), ""))
-            adjusted = residual(own, scale=scale, **n)
-            found.append(("net_drop_residual", scale, group, adjusted, _extrapolation(own)))
-    lines = [
-        {
-            "quantity": quantity,
-            "scale": scale,
-            "group": group,
-            **as_columns(estimate),
-            "note": note if estimate.n_slices else NO_SLICES,
-        }
-        for quantity, scale, group, estimate, note in found
-    ]
+                add("sham_slope", scale, slope(own, scale=scale, **n))
+            add("net_drop_residual", scale, residual(own, scale=scale, **n), _extrapolation(own))
     return pd.DataFrame(lines)[["quantity", "scale", "group", *NUMBERS, "note"]]
 
 
@@ -182,14 +178,6 @@ def _extrapolation(energy):
         return NO_SLOPE
     share = 1 - energy["within"].mean()
     return f"extrapolates on {share:.0%} of the slices" if share else ""
-
-
-def _estimate(values, people, by_slice, null=None):
-    """An Estimate of a statistic, the sample's value first, then its resamples'."""
-    means = people.total(by_slice) / people.total(np.ones(len(by_slice)))
-    return estimates.from_replicates(
-        values[0], values[1:], people, null=null, person_means=means.mean()
-    )
 
 
 def _slices_and_shams(rows):

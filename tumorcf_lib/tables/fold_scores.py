@@ -13,13 +13,15 @@ from tumorcf_lib.edits import scores as formulas
 from tumorcf_lib.edits.scores import arrays
 from tumorcf_lib.edits.sites import MATCHED_RATIOS
 from tumorcf_lib.stats import classification
-from tumorcf_lib.stats.rows import headline_rows
+from tumorcf_lib.stats.rows import headline_rows, in_front
 
 PLAIN, SHUFFLED = "plain", "shuffled"
 
 KEYS = ["network", "training_seed"]
+UNIT = [*KEYS, "fold"]
 P = [f"p_{name}" for name in CLASSES]
 MR, OTHER_IDS = "MR...", "other IDs"
+"""Patients by the form of their IDs, which on the real slices shows the site."""
 EDITS = ("original", "remove", "sham", "only", "sham_only", "background", "silhouette", "blank")
 
 
@@ -43,25 +45,15 @@ def temperatures(predictions):
         for fold in own["fold"].unique():
             others = outputs_of(own[own["fold"] != fold])
             found[*key, fold] = classification.fit_temperature(*arrays(others))
-    of_plain = pd.Series(found).rename_axis([*KEYS, "fold"])
-    plain = of_plain[PLAIN].groupby("fold").mean()
-    shuffled = predictions.loc[predictions["network"] == SHUFFLED, [*KEYS, "fold"]]
-    units = shuffled.drop_duplicates().itertuples(index=False, name=None)
-    return pd.concat(
-        [
-            of_plain,
-            pd.Series({key: plain[key[2]] for key in units}, dtype=float).rename_axis(
-                [*KEYS, "fold"]
-            )
-            if len(shuffled)
-            else None,
-        ]
-    )
+    plain = pd.Series(found).rename_axis(UNIT)[PLAIN].groupby("fold").mean()
+    for unit in predictions.loc[predictions["network"] == SHUFFLED, UNIT].drop_duplicates().values:
+        found[tuple(unit)] = plain[unit[-1]]
+    return pd.Series(found).rename_axis(UNIT)
 
 
 def units_of(rows):
     """Each row's network, training seed and fold, as an index to look up."""
-    return pd.MultiIndex.from_frame(rows[[*KEYS, "fold"]])
+    return pd.MultiIndex.from_frame(rows[UNIT])
 
 
 def scaled(rows, found):
@@ -99,10 +91,9 @@ def slice_scores(rows):
     for (network, seed), own in rows.groupby(KEYS):
         own = outputs_of(own)
         table = formulas.slice_scores(own)
-        table.insert(0, "fold", table["slice_id"].map(own.groupby("slice_id")["fold"].first()))
-        table.insert(0, "training_seed", seed)
-        table.insert(0, "network", network)
         by = table["slice_id"]
+        fold = by.map(own.groupby("slice_id")["fold"].first())
+        table = in_front(table, network=network, training_seed=seed, fold=fold)
         right = _right(own).groupby([own["edit"], own["slice_id"]]).mean()
         for edit in EDITS:
             known = right[edit] if edit in right.index.levels[0] else pd.Series(dtype=float)
@@ -132,13 +123,29 @@ def _sham_of_like_energy(rows):
     return pd.Series(p[np.arange(len(p)), labels]).groupby(shams["slice_id"].to_numpy()).mean()
 
 
+def is_of_mr_site(rows):
+    """Whether each row's patient has an ID of the form ``MR...``, as an array of bool.
+
+    >>> is_of_mr_site(pd.DataFrame({"person_id": ["MR0123", "100234"]})).tolist()
+    [True, False]
+    """
+    return rows["person_id"].astype(str).str.startswith("MR").to_numpy(bool)
+
+
 def of_group(scores, group):
     """Slices of "all", of a class, or of a class and site such as "glioma, MR..."."""
     name, _, site = group.partition(", ")
     own = scores if name == "all" else scores[scores["label"] == name]
     if site:
-        own = own[own["person_id"].astype(str).str.startswith("MR") == (site == MR)]
+        own = own[is_of_mr_site(own) == (site == MR)]
     return own
+
+
+def by_group(scores):
+    """Each kind of network and group: the first columns of its lines in a table, and its scores."""
+    for network, own in scores.groupby("network"):
+        for group in groups(own):
+            yield {"network": network, "group": group}, of_group(own, group)
 
 
 def groups(scores):

@@ -5,6 +5,7 @@ import pandas as pd
 
 from tumorcf_lib.edits.scores import arrays, slice_scores
 from tumorcf_lib.stats import classification
+from tumorcf_lib.stats.rows import in_front
 from tumorcf_lib.tables import (
     controls,
     fold_scores as scores_of,
@@ -15,11 +16,9 @@ from tumorcf_lib.tables import (
     study,
     symmetric,
 )
-from tumorcf_lib.tables.fold_scores import KEYS, PLAIN, SHUFFLED, P
+from tumorcf_lib.tables.fold_scores import KEYS, PLAIN, SHUFFLED, UNIT, P
 
 ONE, MEAN_OF_ONE, AVERAGED = "one network", "mean over seeds", "seeds' probabilities averaged"
-UNIT = [*KEYS, "fold"]
-
 ELSEWHERE = (
     ("paper: ResNet-50, one split", 0.94, np.nan),
     ("BrNET 2026: EfficientNet-B7, pooled folds", 0.890, 0.897),
@@ -34,38 +33,29 @@ def derive(read, n_resamples):
     every = complete(read("rows_predictions"))
     predictions = scores_of.outputs_of(every[every["network"] == PLAIN])
     found = scores_of.temperatures(every)
-    rows = read("rows_edits")
-    rows = _whole(rows, every)
+    rows = _whole(read("rows_edits"), every)
     scaled = scores_of.scaled(rows, found)
     scores = scores_of.slice_scores(scaled)
     rows = scores_of.outputs_of(rows[rows["network"] == PLAIN])
     rows = rows[rows["training_seed"] == rows["training_seed"].min()]
     one, n = headline_predictions(predictions), {"n_resamples": n_resamples}
     performance = performance_table(predictions, **n)
+
+    def masked(rows):
+        by_prediction = scores_of.scaled(_whole(read("rows_masked_edits"), every), found)
+        return masks.predicted_masks_table(rows, by_prediction, scores)
+
+    of_some = {
+        "table_transplants": ("rows_transplants", symmetric.transplants_table),
+        "table_saliency": ("rows_saliency", lambda rows: saliency.saliency_table(rows, scores)),
+        "table_predicted_masks": ("rows_masks", masked),
+    }
     return {
         "table_primary": primary.primary_table(scores),
         "table_estimates": primary.estimates_table(scores),
         "table_still_right": primary.still_right_table(scores),
         "table_auc": symmetric.auc_table(scaled),
-        **_of_some(
-            read, "rows_transplants", every, "table_transplants", symmetric.transplants_table
-        ),
-        **_of_some(
-            read,
-            "rows_saliency",
-            every,
-            "table_saliency",
-            lambda rows: saliency.saliency_table(rows, scores),
-        ),
-        **_of_some(
-            read,
-            "rows_masks",
-            every,
-            "table_predicted_masks",
-            lambda rows: masks.predicted_masks_table(
-                rows, scores_of.scaled(_whole(read("rows_masked_edits"), every), found), scores
-            ),
-        ),
+        **_of_some(read, every, of_some),
         "table_performance": performance,
         "table_classes": study.performance_by_class(one, **n),
         "table_confusion": study.confusion(one),
@@ -81,14 +71,18 @@ def derive(read, n_resamples):
     }
 
 
-def _of_some(read, file, predictions, name, make):
-    """A table of rows that not every publication has, of its whole seeds."""
-    try:
-        rows = read(file)
-    except FileNotFoundError:
-        return {}
-    table = make(_whole(rows, predictions))
-    return {name: table} if len(table) else {}
+def _of_some(read, predictions, wanted):
+    """Tables of rows that not every publication has, of its whole seeds."""
+    found = {}
+    for name, (file, make) in wanted.items():
+        try:
+            rows = read(file)
+        except FileNotFoundError:
+            continue
+        table = make(_whole(rows, predictions))
+        if len(table):
+            found[name] = table
+    return found
 
 
 def _whole(rows, predictions):
@@ -134,14 +128,13 @@ def performance_table(predictions, *, n_resamples):
     parts = []
     for seed, own in predictions.groupby("training_seed"):
         part = study.performance(own.drop(columns=KEYS), n_resamples=n_resamples)
-        parts.append(part.assign(networks=ONE, training_seed=str(seed)))
+        parts.append(in_front(part, networks=ONE, training_seed=str(seed)))
     if len(parts) > 1:
         means = parts[0].assign(networks=MEAN_OF_ONE, training_seed="", low=np.nan, high=np.nan)
         means["value"] = np.mean([part["value"] for part in parts], axis=0)
         part = study.performance(averaged(predictions), n_resamples=n_resamples)
         parts += [means, part.assign(networks=AVERAGED, training_seed="")]
-    table = pd.concat(parts, ignore_index=True)
-    return table[["networks", "training_seed", *table.columns.drop(["networks", "training_seed"])]]
+    return pd.concat(parts, ignore_index=True)
 
 
 def reliability_table(predictions, temperatures):
@@ -171,18 +164,14 @@ def folds_table(predictions, temperatures, history):
     rows = []
     for unit, own in predictions.groupby(UNIT):
         own = scores_of.outputs_of(own)
-        rows.append(
-            {
-                **dict(zip(UNIT, unit, strict=True)),
-                "n_persons": own["person_id"].nunique(),
-                "n_slices": len(own),
-                "epochs": epochs[unit],
-                **_accuracies(own),
-                "temperature": temperatures[unit],
-                "ece": study.ece(own),
-                "ece_temperature": study.ece(scores_of.outputs_of(warmed.loc[own.index])),
-            }
-        )
+        size = {"n_persons": own["person_id"].nunique(), "n_slices": len(own)}
+        errors = {
+            "temperature": temperatures[unit],
+            "ece": study.ece(own),
+            "ece_temperature": study.ece(scores_of.outputs_of(warmed.loc[own.index])),
+        }
+        line = dict(zip(UNIT, unit, strict=True)) | size | {"epochs": epochs[unit]}
+        rows.append(line | _accuracies(own) | errors)
     return pd.DataFrame(rows)
 
 
@@ -202,18 +191,9 @@ def spread_table(predictions):
     rows = []
     for metric in scored:
         grid = scored[metric].unstack().to_numpy(float)  # (seeds, folds)
+        line = {"metric": metric, "mean": grid.mean(), "lowest": grid.min(), "highest": grid.max()}
         parts = dict(zip(("sd_fold", "sd_seed", "sd_rest"), _components(grid), strict=True))
-        rows.append(
-            {
-                "metric": metric,
-                "mean": grid.mean(),
-                "lowest": grid.min(),
-                "highest": grid.max(),
-                **parts,
-                "n_folds": grid.shape[1],
-                "n_seeds": grid.shape[0],
-            }
-        )
+        rows.append(line | parts | {"n_folds": grid.shape[1], "n_seeds": grid.shape[0]})
     return pd.DataFrame(rows)
 
 
@@ -222,26 +202,13 @@ def elsewhere_table(performance):
     shown = [{"source": name, "slices": a, "persons": b} for name, a, b in ELSEWHERE]
     own = performance[performance["metric"] == "accuracy"]
     for (networks, seed), rows in own.groupby(["networks", "training_seed"], sort=False):
-        by_level = rows.set_index("level")
         entry = {"source": f"this project: {networks}" + (f", seed {seed}" if seed else "")}
-        for level in ("slice", "person"):
-            row = by_level.loc[level]
-            entry |= {
-                f"{level}s": row["value"],
-                f"{level}s_low": row["low"],
-                f"{level}s_high": row["high"],
-            }
+        for row in rows.itertuples():
+            kind = f"{row.level}s"
+            entry |= {kind: row.value, f"{kind}_low": row.low, f"{kind}_high": row.high}
         shown.append(entry)
-    columns = [
-        "source",
-        "slices",
-        "slices_low",
-        "slices_high",
-        "persons",
-        "persons_low",
-        "persons_high",
-    ]
-    return pd.DataFrame(shown, columns=columns)
+    numbers = [f"{kind}{end}" for kind in ("slices", "persons") for end in ("", "_low", "_high")]
+    return pd.DataFrame(shown, columns=["source", *numbers])
 
 
 def recipes_table(read):
@@ -253,19 +220,11 @@ def recipes_table(read):
         recipe, folds, n_slices, accuracies, loss (mean negative log-likelihood); empty if no
         trial is published.
     """
-    columns = [
-        "recipe",
-        "folds",
-        "n_slices",
-        "slice_accuracy",
-        "balanced_accuracy",
-        "person_accuracy",
-        "loss",
-    ]
     try:
         tried = read("rows_recipes")
     except FileNotFoundError:
-        return pd.DataFrame(columns=columns)
+        accuracies = ["slice_accuracy", "balanced_accuracy", "person_accuracy"]
+        return pd.DataFrame(columns=["recipe", "folds", "n_slices", *accuracies, "loss"])
     rows = []
     for recipe, own in tried.groupby("recipe", sort=False):
         held_out_in = own["fold"].astype(str) + "/" + own["training_seed"].astype(str)
@@ -273,16 +232,9 @@ def recipes_table(read):
         labels, p = arrays(own)
         loss = float(-np.log(p[np.arange(len(p)), labels]).mean())
         folds = " ".join(str(fold) for fold in sorted(own["fold"].unique()))
-        rows.append(
-            {
-                "recipe": recipe,
-                "folds": folds,
-                "n_slices": len(own),
-                **_accuracies(own),
-                "loss": loss,
-            }
-        )
-    return pd.DataFrame(rows, columns=columns)
+        line = {"recipe": recipe, "folds": folds, "n_slices": len(own)}
+        rows.append(line | _accuracies(own) | {"loss": loss})
+    return pd.DataFrame(rows)
 
 
 def _accuracies(rows):

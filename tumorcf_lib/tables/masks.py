@@ -29,14 +29,8 @@ def predicted_masks_table(masks, rows, scores):
     found = []
     for group in ("all", *CLASSES):
         dice, seen = (networks.mean(of_group(masks, group), name) for name in ("dice", "found"))
-        low, high = np.clip(dice.interval, 0, 1)
-        start = {
-            "group": group,
-            "dice": dice.value,
-            "dice_low": low,
-            "dice_high": high,
-            "found": seen.value,
-        }
+        dice = dice.columns("dice", ends="dice_", bounds=(0, 1))
+        start = {"group": group} | dice | {"found": seen.value}
         own = of_group(both, group)
         found += [start | {"score": name} | _compared(own, name) for name in SCORES]
     return pd.DataFrame(found)
@@ -45,15 +39,7 @@ def predicted_masks_table(masks, rows, scores):
 def _compared(scores, name):
     own = scores[np.isfinite(scores[f"{name}_more"])]
     true, by, more = (networks.mean(own, f"{name}{end}") for end in ("", "_by", "_more"))
-    low, high = more.interval
     rank = own[name].corr(own[f"{name}_by"], "spearman") if len(own) > 2 else np.nan
-    return {
-        "true": true.value,
-        "predicted": by.value,
-        "difference": more.value,
-        "difference_low": low,
-        "difference_high": high,
-        "spearman": rank,
-        "n_patients": more.n_patients,
-        "n_slices": more.n_slices,
-    }
+    means = {"true": true.value, "predicted": by.value}
+    of = {"spearman": rank, "n_patients": more.n_patients, "n_slices": more.n_slices}
+    return means | more.columns("difference", ends="difference_") | of

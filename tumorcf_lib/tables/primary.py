@@ -13,7 +13,7 @@ import pandas as pd
 from tumorcf_lib.config import CLASSES
 from tumorcf_lib.stats import networks
 from tumorcf_lib.stats.verdicts import holm
-from tumorcf_lib.tables.fold_scores import EDITS, PLAIN, SHUFFLED, groups, of_group
+from tumorcf_lib.tables.fold_scores import EDITS, PLAIN, SHUFFLED, by_group, of_group
 
 SCORES = (
     "delta_drop",
@@ -44,47 +44,23 @@ class Claim:
 
 
 TUMORS = {name: f"{name} tumor" if name == "pituitary" else name for name in CLASSES}
+FINDINGS = {
+    1: "Removing a {} lowers its probability more than a sham does",
+    2: "A {} alone keeps more probability than tumor-free tissue of its shape",
+    3: "Slices called wrong lean less on the tumor than slices called right",
+    4: "Pituitary tumors are leaned on more than {}s",
+    5: "Most errors are between meningioma and glioma",
+    6: "The tumor alone tells more than the background alone",
+}
+OTHERS = [name for name in CLASSES if name != "pituitary"]
 
 CLAIMS = (
-    *(
-        Claim(
-            1,
-            f"Removing a {TUMORS[name]} lowers its probability more than a sham does",
-            "net_drop",
-            (name,),
-        )
-        for name in CLASSES
-    ),
-    *(
-        Claim(
-            2,
-            f"A {TUMORS[name]} alone keeps more probability than tumor-free tissue of its shape",
-            "net_focus",
-            (name,),
-        )
-        for name in CLASSES
-    ),
-    Claim(
-        3,
-        "Slices called wrong lean less on the tumor than slices called right",
-        "delta_drop",
-        ("all",),
-        "wrong",
-        "below",
-    ),
-    *(
-        Claim(
-            4, f"Pituitary tumors are leaned on more than {name}s", "net_drop", ("pituitary", name)
-        )
-        for name in CLASSES
-        if name != "pituitary"
-    ),
-    Claim(
-        5, "Most errors are between meningioma and glioma", "share of errors", ("all",), "errors"
-    ),
-    Claim(
-        6, "The tumor alone tells more than the background alone", "focus_over_background", ("all",)
-    ),
+    *(Claim(1, FINDINGS[1].format(TUMORS[name]), "net_drop", (name,)) for name in CLASSES),
+    *(Claim(2, FINDINGS[2].format(TUMORS[name]), "net_focus", (name,)) for name in CLASSES),
+    Claim(3, FINDINGS[3], "delta_drop", ("all",), "wrong", "below"),
+    *(Claim(4, FINDINGS[4].format(name), "net_drop", ("pituitary", name)) for name in OTHERS),
+    Claim(5, FINDINGS[5], "share of errors", ("all",), "errors"),
+    Claim(6, FINDINGS[6], "focus_over_background", ("all",)),
 )
 """The primary claims; all other numbers are estimates without verdict words."""
 
@@ -99,24 +75,10 @@ def still_right_table(scores):
         counts the same.
     """
     rows = []
-    for network, own in scores.groupby("network"):
-        for group in groups(own):
-            for edit in EDITS:
-                e = networks.mean(of_group(own, group), f"right_{edit}")
-                low, high = np.clip(e.interval, 0, 1)
-                rows.append(
-                    {
-                        "network": network,
-                        "group": group,
-                        "edit": edit,
-                        "share": e.value,
-                        "low": low,
-                        "high": high,
-                        "n_patients": e.n_patients,
-                        "n_slices": e.n_slices,
-                        "n_seeds": e.n_seeds,
-                    }
-                )
+    for line, own in by_group(scores):
+        for edit in EDITS:
+            e = networks.mean(own, f"right_{edit}")
+            rows.append(line | {"edit": edit} | e.columns("share", bounds=(0, 1)) | e.counts)
     return pd.DataFrame(rows)
 
 
@@ -132,37 +94,19 @@ def estimates_table(scores):
     """
     nothing = scores[scores["network"] == SHUFFLED]
     rows = []
-    for network, own in scores.groupby("network"):
-        for group in groups(own):
-            for score in SCORES:
-                null = networks.null_of(of_group(nothing, group), score)
-                of_null = network == SHUFFLED
-                e = networks.mean(of_group(own, group), score, null=None if of_null else null)
-                rows.append(
-                    {
-                        "network": network,
-                        "group": group,
-                        "score": score,
-                        **_columns(e, null),
-                    }
-                )
+    for line, own in by_group(scores):
+        for score in SCORES:
+            null = networks.null_of(of_group(nothing, line["group"]), score)
+            of_null = line["network"] == SHUFFLED
+            e = networks.mean(own, score, null=networks.NO_NULL if of_null else null)
+            rows.append(line | {"score": score} | _columns(e, null))
     return pd.DataFrame(rows)
 
 
 def _columns(e, null):
-    (low, high), band = e.interval, null.band(max(1, e.n_networks))
-    return {
-        "effect": e.value,
-        "low": low,
-        "high": high,
-        "network_error": e.network_error,
-        "null_low": band[0],
-        "null_high": band[1],
-        "n_patients": e.n_patients,
-        "n_slices": e.n_slices,
-        "n_seeds": e.n_seeds,
-        "n_null": null.n,
-    }
+    band = dict(zip(("null_low", "null_high"), null.band(max(1, e.n_networks)), strict=True))
+    error = {"network_error": e.network_error}
+    return e.columns() | error | band | e.counts | {"n_null": null.n}
 
 
 def primary_table(scores, network=PLAIN):
@@ -188,19 +132,9 @@ def primary_table(scores, network=PLAIN):
         verdict, reason = networks.verdict(e, null, all_of_them, claim.side)
         if claim.kind == "wrong" and e.n_seeds < 2:
             reason = "one training seed"
-        rows.append(
-            {
-                "finding": claim.finding,
-                "claim": claim.claim,
-                "score": claim.score,
-                "group": " less ".join(claim.groups),
-                **_columns(e, null),
-                "p": one,
-                "p_holm": all_of_them,
-                "verdict": verdict,
-                "reason": reason,
-            }
-        )
+        line = {name: getattr(claim, name) for name in ("finding", "claim", "score")}
+        judged = {"p": one, "p_holm": all_of_them, "verdict": verdict, "reason": reason}
+        rows.append(line | {"group": " less ".join(claim.groups)} | _columns(e, null) | judged)
     return pd.DataFrame(rows)
 
 
@@ -221,10 +155,8 @@ def claims_of_run(scores):
     """
     own = scores.assign(network=PLAIN, training_seed=0, fold=0)
     own["focus_over_background"] = own["p_only"] - own["p_background"]
-    table = primary_table(own)
-    return table[
-        ["finding", "claim", "score", "group", "effect", "low", "high", "n_patients", "n_slices"]
-    ]
+    said = ["finding", "claim", "score", "group"]
+    return primary_table(own)[[*said, "effect", "low", "high", "n_patients", "n_slices"]]
 
 
 def _claimed(claim, own, nothing):
@@ -243,20 +175,20 @@ def _claimed(claim, own, nothing):
 def _difference(first, second):
     """First less second, of different patients."""
     (e, null), (f, other) = first, second
-    error = np.hypot(e.error, f.error)
+    error = float(np.hypot(e.error, f.error))
     df = error**4 / (e.error**4 / e.df + f.error**4 / f.df) if error else min(e.df, f.df)
-    return networks.Estimate(
+    difference = networks.Estimate(
         e.value - f.value,
-        float(error),
-        float(df),
+        error,
+        df,
         float(np.hypot(e.network_error, f.network_error)),
         e.n_patients + f.n_patients,
         e.n_slices + f.n_slices,
         e.n_seeds,
         e.n_networks,
-    ), networks.Null(
-        null.mean - other.mean, float(np.hypot(null.sd, other.sd)), min(null.n, other.n)
     )
+    sd = float(np.hypot(null.sd, other.sd))
+    return difference, networks.Null(null.mean - other.mean, sd, min(null.n, other.n))
 
 
 def share_of_errors(scores, between=("meningioma", "glioma")):
@@ -272,18 +204,16 @@ def share_of_errors(scores, between=("meningioma", "glioma")):
     n, n_seeds = parts[0].shape
     among, wrong = (part.mean(axis=1) for part in parts)
     if not wrong.sum():
-        return networks.Estimate(np.nan, np.nan, np.nan, np.nan, n, 0, n_seeds)
+        return _estimate(np.nan, np.nan, np.nan, n, 0, n_seeds)
     share = among.sum() / wrong.sum()
     error = np.sqrt(((among - share * wrong) ** 2).sum() * n / (n - 1)) / wrong.sum()
-    return networks.Estimate(
-        float(share),
-        float(error),
-        n - 1.0,
-        np.nan,
-        int((wrong > 0).sum()),
-        int(table["wrong"].sum() / max(1, n_seeds)),
-        n_seeds,
-    )
+    n_errors = int(table["wrong"].sum() / max(1, n_seeds))
+    return _estimate(share, error, n - 1.0, int((wrong > 0).sum()), n_errors, n_seeds)
+
+
+def _estimate(value, error, df, n_patients, n_slices, n_seeds):
+    """An Estimate whose error is the patients' alone."""
+    return networks.Estimate(float(value), float(error), df, np.nan, n_patients, n_slices, n_seeds)
 
 
 def wrong_less_right(scores, score):
@@ -295,7 +225,7 @@ def wrong_less_right(scores, score):
     that counts patients (clustered sandwich).
     """
     seeds = sorted(scores["training_seed"].unique())
-    nothing = networks.Estimate(np.nan, np.nan, np.nan, np.nan, 0, 0, len(seeds))
+    nothing = _estimate(np.nan, np.nan, np.nan, 0, 0, len(seeds))
     if len(seeds) < 2:
         return nothing
     after = dict(zip(seeds, [*seeds[1:], seeds[0]], strict=True))
@@ -317,12 +247,4 @@ def wrong_less_right(scores, score):
     n = len(n_of)
     error = np.sqrt((bread @ (meat.T @ meat) @ bread)[0, 0] * n / (n - 1))
     n_wrong = table.loc[table["wrong"] == 1, "person_id"].nunique()
-    return networks.Estimate(
-        float(slope[0]),
-        float(error),
-        n_wrong - 1.0,
-        np.nan,
-        n,
-        len(table) // len(seeds),
-        len(seeds),
-    )
+    return _estimate(slope[0], error, n_wrong - 1.0, n, len(table) // len(seeds), len(seeds))

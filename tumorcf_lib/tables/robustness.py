@@ -52,17 +52,13 @@ def robustness_table(rows, rows_networks=None, *, n_resamples):
     ['headline', 'above 0']
     """
     rows, named = rows[rows["edit"].isin(DROP_EDITS)], groups(rows)
-    variants = [
-        *_variants(rows, named, n_resamples),
-        *_network_variants(rows_networks, named, n_resamples),
+    variants = [*_variants(rows, named, n_resamples)]
+    variants += _network_variants(rows_networks, named, n_resamples)
+    parts = [
+        part.assign(variant=name, family=family, scale=scale)
+        for name, family, scale, part in variants
     ]
-    table = pd.concat(
-        [
-            part.assign(variant=name, family=family, scale=scale)
-            for name, family, scale, part in variants
-        ],
-        ignore_index=True,
-    )
+    table = pd.concat(parts, ignore_index=True)
     where = [table["low"] > 0, table["high"] < 0, table["low"].notna()]
     return table.assign(
         lies=np.select(where, [ABOVE, BELOW, AROUND], ""),
@@ -88,20 +84,20 @@ def survival(table):
         low, high = own["effect"].min(), own["effect"].max()
         who = "All classes together" if group == ALL else group.capitalize()
         lines.append(
-            (
-                group,
-                headline,
-                n,
-                low,
-                high,
-                above,
-                below,
-                f"{who}: Net-Drop {headline:.3f}; over {n} variants of the analysis {low:.3f} to "
-                f"{high:.3f}, the whole interval above 0 in {above}, below 0 in {below}.",
-            )
+            {
+                "group": group,
+                "headline": headline,
+                "n_variants": n,
+                "smallest": low,
+                "largest": high,
+                "n_above": above,
+                "n_below": below,
+                "sentence": f"{who}: Net-Drop {headline:.3f}; over {n} variants of the analysis "
+                f"{low:.3f} to {high:.3f}, the whole interval above 0 in {above}, below 0 in "
+                f"{below}.",
+            }
         )
-    columns = ["group", "headline", "n_variants", "smallest", "largest", "n_above", "n_below"]
-    return pd.DataFrame(lines, columns=[*columns, "sentence"])
+    return pd.DataFrame(lines)
 
 
 def _variants(rows, named, n_resamples):
@@ -121,14 +117,8 @@ def _variants(rows, named, n_resamples):
     own = energy.slice_energy(rows)
     yield variant("energy-matched shams", "energy", own, "net_drop_matched")
     residual = [energy.residual(of_group(own, group), **n) for group in named]
-    yield (
-        "energy residual",
-        "energy",
-        PROBABILITY,
-        pd.DataFrame(
-            [{"group": group} | as_columns(e) for group, e in zip(named, residual, strict=True)]
-        ),
-    )
+    residual = pd.DataFrame(map(as_columns, residual)).assign(group=named)
+    yield "energy residual", "energy", PROBABILITY, residual
     for infill in _other_infills(rows):
         yield variant(infill.replace("_", " "), "infill", slice_scores(rows, infill=infill))
     for dilation in sorted(set(rows["dilation_px"]) - {0}):

@@ -51,16 +51,8 @@ def _density(rows):
     ratio = bright.value / area.value
     rest = rows.assign(rest=(rows["in_head"] - ratio * rows["area_tumor"]) / area.value)
     low, high = networks.mean(rest, "rest").interval
-    return {
-        "map_tumor": bright.value,
-        "area_tumor": area.value,
-        "density": ratio,
-        "low": ratio + low,
-        "high": ratio + high,
-        "n_patients": bright.n_patients,
-        "n_slices": bright.n_slices,
-        "n_seeds": bright.n_seeds,
-    }
+    means = {"map_tumor": bright.value, "area_tumor": area.value, "density": ratio}
+    return means | {"low": ratio + low, "high": ratio + high} | bright.counts
 
 
 def _spearman(rows):

@@ -5,18 +5,9 @@ import pandas as pd
 from tumorcf_lib.stats import classification, estimates
 from tumorcf_lib.stats.rows import ALL, means, of_group
 from tumorcf_lib.tables.classifiers import BALANCED, against_chance
+from tumorcf_lib.tables.fold_scores import MR, is_of_mr_site
 
-MR, OTHERS = "MR...", "others"
-"""Patients by the form of their IDs, which on the real slices shows the site."""
-
-
-def is_of_mr_site(rows):
-    """Whether each row's patient has an ID of the form ``MR...``, as an array of bool.
-
-    >>> is_of_mr_site(pd.DataFrame({"person_id": ["MR0123", "100234"]})).tolist()
-    [True, False]
-    """
-    return rows["person_id"].astype(str).str.startswith("MR").to_numpy(bool)
+OTHERS = "others"
 
 
 def site_accuracy_table(predictions, *, n_resamples: int):
@@ -32,15 +23,13 @@ def site_accuracy_table(predictions, *, n_resamples: int):
     rows = predictions.assign(right=right)
     table = against_chance(predictions[~is_mr], n_resamples)
     table = table[(table["group"] == ALL) & table["metric"].isin(("accuracy", BALANCED))]
-    parts = [table.assign(site=OTHERS)]
+    parts, options = [table.assign(site=OTHERS)], {"groups": [ALL], "n_resamples": n_resamples}
     for group in pd.unique(rows["label"]):
         own = {MR: of_group(rows[is_mr], group), OTHERS: of_group(rows[~is_mr], group)}
         if all(map(len, own.values())):
-            parts += [
-                means(of, "right", groups=[ALL], how=estimates.share, n_resamples=n_resamples)
-                .rename(columns={"effect": "value"})
-                .assign(group=group, site=site, metric="accuracy")
-                for site, of in own.items()
-            ]
+            for site, of in own.items():
+                part = means(of, "right", how=estimates.share, **options)
+                part = part.rename(columns={"effect": "value"})
+                parts.append(part.assign(group=group, site=site, metric="accuracy"))
     columns = ["group", "site", "metric", "value", "low", "high", "n_slices", "n_persons"]
     return pd.concat(parts, ignore_index=True)[columns]

@@ -52,42 +52,34 @@ def performance(predictions, *, n_resamples: int) -> pd.DataFrame:
     Columns: level ("slice" or "person"), group ("all"), metric, value, low, high, n (slices or
     patients), n_persons. ECE and Brier: lower is better; all others: higher.
     """
-
-    def metrics(labels, p, weights):
-        found = classification.overall(labels, p, weights)
-        return {("all", metric): values for metric, values in found.items()}
-
-    return _by_level(predictions, metrics, n_resamples)
+    return _by_level(predictions, overall, n_resamples)
 
 
 def performance_by_class(predictions, *, n_resamples: int) -> pd.DataFrame:
     """Precision, recall and F1 of each class; columns as in :func:`performance`."""
+    return _by_level(predictions, by_class, n_resamples)
+
+
+def overall(predictions, weights):
+    """(all, metric) -> its value of the predictions, and of each resample."""
+    found = classification.overall(*arrays(predictions), weights)
+    return {(rows.ALL, metric): values for metric, values in found.items()}
+
+
+def by_class(predictions, weights):
+    """(class, metric) -> its value of the predictions, and of each resample."""
+    found = classification.by_class(*arrays(predictions), weights)
     names = class_names(predictions)
-
-    def metrics(labels, p, weights):
-        found = classification.by_class(labels, p, weights)
-        return {(c, m): v[:, k] for k, c in enumerate(names) for m, v in found.items()}
-
-    return _by_level(predictions, metrics, n_resamples)
-
-
-def confusion_matrix(predictions) -> np.ndarray:
-    """Counts of (true, predicted) class, int (n_classes, n_classes)."""
-    labels, p = arrays(predictions)
-    return classification.confusion(labels, p.argmax(axis=1), p.shape[1])
+    return {(c, m): v[:, k] for k, c in enumerate(names) for m, v in found.items()}
 
 
 def confusion(predictions) -> pd.DataFrame:
     """The confusion matrix as a table: one row a true class, one column a predicted one."""
-    names = classes(predictions)
-    table = pd.DataFrame(confusion_matrix(predictions), columns=[f"predicted {n}" for n in names])
+    names, once = class_names(predictions), np.ones((1, len(predictions)))
+    (counts,) = classification.confusions(*arrays(predictions), once).astype(int)
+    table = pd.DataFrame(counts, columns=[f"predicted {name}" for name in names])
     table.insert(0, "true", names)
     return table
-
-
-def classes(rows) -> list[str]:
-    """Class names of a row table, in order."""
-    return class_names(rows)
 
 
 def reliability(predictions, validation) -> pd.DataFrame:
@@ -184,11 +176,6 @@ def edits(rows) -> pd.DataFrame:
     return table.assign(rms_to_sham=ratio.where(table["edit"] == "remove"))
 
 
-def headline(table) -> pd.DataFrame:
-    """The lines of a table, or of rows, at the headline's infill and dilation."""
-    return rows.headline_rows(table)
-
-
 def fall_to(audit) -> pd.DataFrame:
     """Which class slices are called before and after an edit: edit, label, to, n, share."""
     names = class_names(audit)
@@ -236,22 +223,16 @@ def as_text(table):
 
 
 def _by_level(predictions, metrics_of, n_resamples):
-    """A metric table of slices and of patients; ``metrics_of(labels, p, weights)``."""
-    lines = []
-    for level, own in (
-        ("slice", predictions),
-        ("person", classification.person_predictions(predictions)),
-    ):
-        weights = classification.person_weights(
-            own["person_id"], own["label"], n_resamples=n_resamples
-        )
-        found = metrics_of(*arrays(own), weights)
+    """A metric table of slices and of patients."""
+    n_persons, lines = predictions["person_id"].nunique(), []
+    levels = {"slice": predictions, "person": classification.person_predictions(predictions)}
+    for level, own in levels.items():
+        found = metrics_of(own, classification.slice_weights(own, n_resamples))
         for (group, metric), (value, *draws) in found.items():
             interval = _interval(level, metric, value, np.array(draws), rows.of_group(own, group))
-            lines.append((level, group, metric, value, *interval, len(own)))
-    columns = ["level", "group", "metric", "value", "low", "high", "n"]
-    n_persons = predictions["person_id"].nunique()
-    return pd.DataFrame(lines, columns=columns).assign(n_persons=n_persons)
+            line = {"level": level, "group": group, "metric": metric, "value": value}
+            lines.append(line | interval | {"n": len(own), "n_persons": n_persons})
+    return pd.DataFrame(lines)
 
 
 def _interval(level, metric, value, draws, own):
@@ -262,11 +243,13 @@ def _interval(level, metric, value, draws, own):
     sample has. The ECE of a resample is biased upward: its percentiles are reflected.
     """
     n_persons, n_strata = own["person_id"].nunique(), own["label"].nunique()
-    if level == "person" and metric in ("accuracy", "recall"):
-        return persons.exact_interval(value, n_persons)
     low, high = persons.interval(draws, n_persons, n_persons - n_strata)
-    if metric == "ECE":
-        return max(0.0, 2 * value - high), max(0.0, 2 * value - low)
-    if low == high and metric in ("ROC AUC", "Brier"):
-        return np.nan, np.nan  # not a share of patients, so nothing exact to fall back on
-    return persons.exact_interval(1.0, n_persons) if low == high == 1 else (low, high)
+    if level == "person" and metric in ("accuracy", "recall"):
+        low, high = persons.exact_interval(value, n_persons)
+    elif metric == "ECE":
+        low, high = max(0.0, 2 * value - high), max(0.0, 2 * value - low)
+    elif low == high and metric in ("ROC AUC", "Brier"):
+        low, high = np.nan, np.nan  # not a share of patients, so nothing exact to fall back on
+    elif low == high == 1:
+        low, high = persons.exact_interval(1.0, n_persons)
+    return {"low": low, "high": high}

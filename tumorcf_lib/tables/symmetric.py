@@ -12,14 +12,12 @@ from tumorcf_lib.config import CLASSES
 from tumorcf_lib.edits import conflicts, scores
 from tumorcf_lib.stats import networks
 from tumorcf_lib.stats.rows import headline_rows
-from tumorcf_lib.tables.fold_scores import SHUFFLED, outputs_of
+from tumorcf_lib.tables.fold_scores import SHUFFLED, is_of_mr_site, outputs_of
 
 WHOSE = ("own", "others'", "all")
 """Whose tumors are removed: those of the class that is told apart, of the others, of all."""
 
 ALL_IDS, WITHOUT_MR = "all", "without MR..."
-
-NO_NULL = networks.Null(np.nan, np.nan, 0)
 
 
 def auc_table(rows):
@@ -40,38 +38,22 @@ def auc_table(rows):
     that know nothing.
     """
     found = []
-    for (network, fold), own in headline_rows(rows).groupby(["network", "fold"]):
-        for patients, part in ((ALL_IDS, own), (WITHOUT_MR, _without_mr(own))):
+    for (network, _), own in headline_rows(rows).groupby(["network", "fold"]):
+        for patients, part in ((ALL_IDS, own), (WITHOUT_MR, own[~is_of_mr_site(own)])):
             for group in CLASSES:
-                found += _losses(part, group, [network, fold, patients])
-    columns = [
-        "network",
-        "fold",
-        "patients",
-        "group",
-        "whose",
-        "auc",
-        "losses",
-        "variance",
-        "by_chance",
-        "n_pairs",
-        "n_patients",
-    ]
-    units = pd.DataFrame(found, columns=columns)
+                line = {"network": network, "patients": patients, "group": group}
+                found += [line | losses for losses in _losses(part, group)]
+    units = pd.DataFrame(found)
     keys = ["patients", "group", "whose"]
     of_nothing = units[units["network"] == SHUFFLED].groupby(keys)
     nothing = {key: _null(own) for key, own in of_nothing}
     return pd.DataFrame(
         [
             dict(zip(["network", *keys], key, strict=True))
-            | _pooled(own, nothing.get(key[1:], NO_NULL))
+            | _pooled(own, nothing.get(key[1:], networks.NO_NULL))
             for key, own in units.groupby(["network", *keys], sort=False)
         ]
     )
-
-
-def _without_mr(rows):
-    return rows[~rows["person_id"].astype(str).str.startswith("MR")]
 
 
 def _by_slice(rows, group):
@@ -80,7 +62,7 @@ def _by_slice(rows, group):
     return rows.groupby([*keys, "edit"])[f"p_{group}"].mean().unstack("edit").reset_index()
 
 
-def _losses(rows, group, key):
+def _losses(rows, group):
     """Of one fold: AUC, each seed's loss, and its variance by patients and by chance of seeds."""
     edits = ["original", "sham", "remove"]
     if not set(edits) <= set(rows["edit"]):
@@ -94,34 +76,27 @@ def _losses(rows, group, key):
     auc = np.mean([_pairs(own, "original", others, "original").mean() for own, others in seeds])
     for whose in WHOSE:
         loss = np.stack([_loss(own, others, whose) for own, others in seeds])  # (seeds, n, m)
-        each, n_patients = loss.mean(axis=(1, 2)), loss.shape[1]
         apart = loss - loss.mean(axis=0)
-        by_chance = sum(map(_variance, apart)) / max(1, len(apart) - 1)
-        yield [
-            *key,
-            group,
-            whose,
-            auc,
-            each,
-            _variance(loss.mean(axis=0)),
-            by_chance,
-            loss[0].size,
-            n_patients,
-        ]
+        yield {
+            "whose": whose,
+            "auc": auc,
+            "losses": loss.mean(axis=(1, 2)),
+            "variance": _variance(loss.mean(axis=0)),
+            "by_chance": sum(map(_variance, apart)) / max(1, len(apart) - 1),
+            "n_pairs": loss[0].size,
+            "n_patients": loss.shape[1],
+        }
 
 
 def _loss(own, others, whose):
     """AUC's terms with shams less those with removals, of whose tumors; (n_own, n_others)."""
-    control, removed = (
-        _pairs(
-            own,
-            edit if whose != WHOSE[1] else "original",
-            others,
-            edit if whose != WHOSE[0] else "original",
-        )
-        for edit in ("sham", "remove")
-    )
-    return control - removed
+
+    def terms(edit):
+        of_own = "original" if whose == "others'" else edit
+        of_others = "original" if whose == "own" else edit
+        return _pairs(own, of_own, others, of_others)
+
+    return terms("sham") - terms("remove")
 
 
 def _variance(terms):
@@ -146,14 +121,12 @@ def _averaging(table):
 
 def _null(folds):
     """What networks that know nothing lose, each on the patients of its fold."""
-    losses = np.concatenate(folds["losses"].to_list())
+    losses = pd.Series(np.concatenate(folds["losses"].to_list()))
     if len(losses) < 2:
-        return NO_NULL
+        return networks.NO_NULL
     n_seeds = len(losses) / len(folds)
     of_patients = (folds["variance"] + (1 - 1 / n_seeds) * folds["by_chance"]).mean()
-    sd = losses.std(ddof=1)
-    network_sd = np.sqrt(max(0.0, sd**2 - of_patients))
-    return networks.Null(float(losses.mean()), float(sd), len(losses), float(network_sd))
+    return networks.null_from(losses, of_patients)
 
 
 def _pooled(folds, null):
@@ -199,15 +172,13 @@ def transplants_table(rows):
             continue
         followed = conflicts.followed(own, scores.class_names(outputs_of(own)))
         own = own.assign(**{name: followed == name for name in ("tumor", "head", "neither")})
-        for kind, part in (("conflict", own[~own["control"]]), ("control", own[own["control"]])):
-            pairs = [
-                ("all", "all"),
-                *((d, "all") for d in CLASSES),
-                *((d, h) for d in CLASSES for h in CLASSES if d != h),
-            ]
-            if kind == "control":
-                pairs = [("all", "all"), *((name, name) for name in CLASSES)]
-            found += [_shares(part, network, kind, *pair) for pair in pairs]
+        each = [(name, "all") for name in CLASSES]
+        pairs = [(donor, host) for donor in CLASSES for host in CLASSES if donor != host]
+        for kind, part, wanted in (
+            ("conflict", own[~own["control"]], each + pairs),
+            ("control", own[own["control"]], [(name, name) for name in CLASSES]),
+        ):
+            found += [_shares(part, network, kind, *pair) for pair in [("all", "all"), *wanted]]
     return pd.DataFrame(found)
 
 
@@ -217,13 +188,7 @@ def _shares(rows, network, kind, donor, host):
     tumor, head, neither = (networks.mean(rows, name) for name in ("tumor", "head", "neither"))
     line = {"network": network, "kind": kind, "donor": donor, "host": host}
     for name, e in (("tumor", tumor), ("head", head)):
-        low, high = np.clip(e.interval, 0, 1)
-        line |= {name: e.value, f"{name}_low": low, f"{name}_high": high}
+        line |= e.columns(name, ends=f"{name}_", bounds=(0, 1))
     if kind == "control":
         line |= dict.fromkeys(("head", "head_low", "head_high"), np.nan)
-    return line | {
-        "neither": neither.value,
-        "n_patients": tumor.n_patients,
-        "n_slices": tumor.n_slices,
-        "n_seeds": tumor.n_seeds,
-    }
+    return line | {"neither": neither.value} | tumor.counts
