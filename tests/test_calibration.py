@@ -12,9 +12,8 @@ from tiny_study import small_network
 
 from tumorcf_lib import config, rowfiles
 from tumorcf_lib.networks import classifier, ignorant, speed
-from tumorcf_lib.publish import publish
 from tumorcf_lib.stats import persons as drawing
-from tumorcf_lib.study import calibration, unit
+from tumorcf_lib.study import calibration, side_studies, unit
 from tumorcf_lib.tables import calibration as tables
 
 NETWORKS = ("rho 0", "rho 0.5", "rho 1", "random 01", "random 02", "random 03")
@@ -209,15 +208,15 @@ def test_test_persons_are_in_no_training_cohort():
 
 def test_what_is_published_can_be_recomputed_and_a_changed_number_is_found(finished, tmp_path):
     target = calibration.publish(finished, tmp_path / "calibration", profile=PROFILE)
-    problems, recomputed = calibration.STUDY.verify(target, publish._compare)
-    assert problems == [] and "table_separation.csv" in recomputed
+    problems, recomputed = side_studies.wrong_tables(target, calibration.STUDY.derive)
+    assert problems == [] and "table_separation" in recomputed
     manifest = json.loads((target / "manifest.json").read_text())
     assert set(manifest["sha256"]) == {p.name for p in target.iterdir()} - {"manifest.json"}
     assert len(calibration.sentences(target)) == 5
     table = rowfiles.read_table(target / "table_null.csv")
     assert set(table["cohort"]) == {"calibration phantom"}
     rowfiles.write_table(table.assign(effect=table["effect"] + 0.1), target / "table_null.csv")
-    assert calibration.STUDY.verify(target, publish._compare)[0]
+    assert side_studies.wrong_tables(target, calibration.STUDY.derive)[0]
 
 
 def test_the_tiny_version_gives_the_same_tables():

@@ -32,7 +32,7 @@ def folder(tmp_path):
 
 def card(folder):
     manifest = json.loads((folder / "manifest.json").read_text())
-    return cards.card(folder, manifest["profile"], manifest["seed"], manifest["source"])
+    return cards.card(folder, manifest)
 
 
 def test_the_published_card_is_the_one_its_tables_give():
@@ -138,14 +138,13 @@ def test_its_lines_load_the_network_and_predict_as_keras_own_weights_do(folder, 
 
 def test_without_weights_or_a_table_nothing_is_written(folder):
     manifest = json.loads((folder / "manifest.json").read_text())
-    given = (manifest["profile"], manifest["seed"], manifest["source"])
-    assert cards.write(folder, *given)
+    assert cards.write(folder, manifest)
     (folder / cards.FILE).unlink()
     (folder / "history.csv").unlink()
-    assert not cards.write(folder, *given)
+    assert not cards.write(folder, manifest)
     shutil.copyfile(PUBLISHED / "history.csv", folder / "history.csv")
     (folder / "weights_fold0.npz").unlink()
-    assert not cards.write(folder, *given)
+    assert not cards.write(folder, manifest)
     assert not (folder / cards.FILE).exists()
     with pytest.raises(cards.CardError, match="weights_fold0.npz"):
         cards.renew(folder)

@@ -71,6 +71,16 @@ def write_whole(path: Path, content: bytes | str) -> None:
         unfinished.write_bytes(content.encode("utf-8") if isinstance(content, str) else content)
 
 
+def read_json(path: Path):
+    """The content of a JSON file."""
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def write_json(path: Path, content, *, sort_keys=False) -> None:
+    """Write a JSON file as a whole; an entry a line, so that differences can be read."""
+    write_whole(path, json.dumps(content, indent=1, sort_keys=sort_keys) + "\n")
+
+
 def copy_whole(source: Path, target: Path) -> None:
     """Copy a file, which has its new name when it is complete."""
     with being_written(target) as unfinished:
@@ -269,7 +279,7 @@ def hashes_of(folder: Path, names) -> dict:
 
 
 def write_record(folder: Path, record: dict) -> None:
-    write_whole(folder / RECORD, json.dumps(record, indent=1) + "\n")
+    write_json(folder / RECORD, record)
 
 
 def read_record(folder: Path) -> dict:

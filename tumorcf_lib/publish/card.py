@@ -5,7 +5,6 @@ folder, so that the card can be rebuilt from them and compared.
 """
 
 import functools
-import json
 from pathlib import Path
 
 import pandas as pd
@@ -39,15 +38,15 @@ class CardError(RuntimeError):
     """A folder from which no card can be made."""
 
 
-def write(folder, profile, seed, source) -> bool:
+def write(folder, manifest) -> bool:
     """Write the card into a folder of published files; False where no network is published.
 
-    ``profile`` (a dict), ``seed`` and ``source`` are those of the manifest.
+    Of the manifest profile, seed and source are told.
     """
     folder = Path(folder)
     if not (folder / by_fold.weights_name(0)).is_file() or lacking(folder):
         return False
-    steps.write_whole(folder / FILE, card(folder, profile, seed, source))
+    steps.write_whole(folder / FILE, card(folder, manifest))
     return True
 
 
@@ -68,13 +67,13 @@ def renew(folder, h5=None) -> Path:
     path = folder / MANIFEST
     if not path.is_file():
         raise CardError(f"{config.shown(folder)} holds no {MANIFEST}; name one under figures/.")
-    manifest = json.loads(path.read_text(encoding="utf-8"))
-    if not write(folder, manifest["profile"], manifest["seed"], manifest["source"]):
+    manifest = steps.read_json(path)
+    if not write(folder, manifest):
         needed = lacking(folder) or [by_fold.weights_name(0)]
         raise CardError(f"{config.shown(folder)} lacks {', '.join(needed)}.")
     hashes = manifest["sha256"] | {FILE: steps.file_sha256(folder / FILE)}
     manifest["sha256"] = dict(sorted(hashes.items()))
-    steps.write_whole(path, json.dumps(manifest, indent=1) + "\n")
+    steps.write_json(path, manifest)
     if folder.resolve().parent == config.FIGURES.resolve():
         crate.write()
     print(f"Rebuilt: {config.shown(folder / FILE)}")
@@ -88,7 +87,7 @@ def export(folder, target) -> Path:
     found = sorted(folder.glob("weights_*.npz"))
     if not found or not (folder / MANIFEST).is_file():
         raise CardError(f"{config.shown(folder)} holds no published network.")
-    manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+    manifest = steps.read_json(folder / MANIFEST)
     target.mkdir(parents=True, exist_ok=True)
     for path in found:
         model = classifier.load_float16(config.Profile(**manifest["profile"]), path)
@@ -102,8 +101,8 @@ def problems(folder) -> list[str]:
     folder = Path(folder)
     if not (folder / FILE).is_file():
         return []
-    manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
-    made = card(folder, manifest["profile"], manifest["seed"], manifest["source"]).splitlines()
+    manifest = steps.read_json(folder / MANIFEST)
+    made = card(folder, manifest).splitlines()
     found = (folder / FILE).read_text(encoding="utf-8").splitlines()
     if len(made) != len(found):
         return [f"{FILE} has {len(found)} lines; made from the tables: {len(made)}"]
@@ -111,9 +110,9 @@ def problems(folder) -> list[str]:
     return [f"{FILE}, line {n}: {a!r}, from the tables {b!r}" for n, (a, b) in pairs if a != b]
 
 
-def card(folder, profile, seed, source) -> str:
+def card(folder, manifest) -> str:
     """The card's text; parameters as of :func:`write`."""
-    folder = Path(folder)
+    folder, profile = Path(folder), manifest["profile"]
     read = functools.cache(side_studies.reader(folder))
 
     def row(name, **keys):
@@ -127,12 +126,12 @@ def card(folder, profile, seed, source) -> str:
     text = texts.render(
         "MODEL_CARD.md.j2",
         profile=profile,
-        seed=seed,
-        source=source,
+        seed=manifest["seed"],
+        source=manifest["source"],
         backbone=f"{BACKBONES[profile['backbone']]} from {STARTS[profile['weights']]}",
         files=list(_files(folder, profile["n_folds"])),
         has_no_tumor="p_no tumor" in _columns(folder / "rows_networks.csv.gz"),
-        numbers=json.loads((folder / NUMBERS).read_text(encoding="utf-8"))["01_data"],
+        numbers=steps.read_json(folder / NUMBERS)["01_data"],
         read=read,
         row=row,
         groups=sections.GROUPS,

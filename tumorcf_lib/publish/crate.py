@@ -1,10 +1,9 @@
 """``figures/ro-crate-metadata.json``: the published folders as RO-Crate, from their manifests."""
 
-import json
 import re
 
 from tumorcf_lib import config, steps
-from tumorcf_lib.study.side_studies import MANIFEST
+from tumorcf_lib.study.side_studies import MANIFEST, published_folders
 
 FILE = "ro-crate-metadata.json"
 VERSION = "https://w3id.org/ro/crate/1.1"
@@ -27,13 +26,8 @@ FORMATS = {
 
 def write() -> None:
     """Rebuild the file."""
-    made = {
-        path.parent.name: json.loads(path.read_text(encoding="utf-8"))
-        for path in sorted(config.FIGURES.glob(f"*/{MANIFEST}"))
-        if not path.parent.name.startswith(steps.UNFINISHED)
-    }
-    text = json.dumps(metadata(made), indent=1)
-    steps.write_whole(config.FIGURES / FILE, text + "\n")
+    made = {folder.name: steps.read_json(folder / MANIFEST) for folder in published_folders()}
+    steps.write_json(config.FIGURES / FILE, metadata(made))
 
 
 def metadata(manifests) -> dict:

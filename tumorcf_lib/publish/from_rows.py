@@ -5,8 +5,6 @@ audit for an hour to publish another interval. Figures of slices and of their in
 do not follow from rows, and stay.
 """
 
-import functools
-import json
 import shutil
 from pathlib import Path
 
@@ -14,7 +12,7 @@ from tumorcf_lib import config, rowfiles, steps
 from tumorcf_lib.edits.scores import slice_scores
 from tumorcf_lib.publish import card
 from tumorcf_lib.study import progress, results, side_studies
-from tumorcf_lib.study.side_studies import COHORT_COLUMN, MANIFEST, Drawn
+from tumorcf_lib.study.side_studies import MANIFEST, Drawn
 from tumorcf_lib.tables import derived
 
 NUMBERS = "numbers.json"
@@ -64,56 +62,29 @@ def renew(folder) -> Path:
             f"Expected a published run with notebooks in {config.shown(folder)}, found none of its "
             f"{MANIFEST} and {NUMBERS}."
         )
-    manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
-    profile = config.Profile(**manifest["profile"])
+    made = steps.read_json(folder / MANIFEST)
+    profile = config.Profile(**made["profile"])
     with progress.clock(f"tables and figures of {profile.name}"), steps.being_filled(folder) as new:
         shutil.copytree(folder, new, dirs_exist_ok=True)
-        made = derived.derive(side_studies.reader(new), profile.n_resamples)
-        _write_tables(made, new, "phantom" if profile.is_phantom else "")
-        _write_numbers(made, new)
+        tables = derived.derive(side_studies.reader(new), profile.n_resamples)
+        side_studies.write_tables(new, tables, "phantom" if profile.is_phantom else "")
+        _write_numbers(tables, new)
         draw(new, "phantom slices, not patients" if profile.is_phantom else "")
-        card.write(new, manifest["profile"], manifest["seed"], manifest["source"])
-        (new / MANIFEST).unlink()
-        shown = {
-            name: how
-            for name, how in manifest["figures"].items()
-            if (new / f"{name}.png").is_file()
-        }
-        manifest["figures"] = shown
-        manifest["sha256"] = {p.name: steps.file_sha256(p) for p in sorted(new.iterdir())}
-        (new / MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
+        card.write(new, made)
+        pictures = {path.stem for path in new.glob("*.png")}
+        made["figures"] = {name: how for name, how in made["figures"].items() if name in pictures}
+        side_studies.write_manifest(new, made)
     return folder
 
 
-def _write_tables(made, folder, cohort):
-    for name, table in made.items():
-        table = table.assign(**{COHORT_COLUMN: cohort}) if cohort else table
-        rowfiles.write_table(table, folder / f"{name}.csv")
-
-
-def _write_numbers(made, folder):
-    numbers = json.loads((folder / NUMBERS).read_text(encoding="utf-8"))
-    published = {name: rowfiles.round_trip(table) for name, table in made.items()}
+def _write_numbers(tables, folder):
+    numbers = steps.read_json(folder / NUMBERS)
+    published = {name: rowfiles.round_trip(table) for name, table in tables.items()}
     for stage, name, entry in derived.numbers(published):
-        numbers[stage][name] |= {key: _plain(value) for key, value in entry.items()}
-    text = json.dumps(numbers, indent=1, sort_keys=True) + "\n"
-    (folder / NUMBERS).write_text(text, encoding="utf-8")
-
-
-def _plain(value):
-    return value.item() if hasattr(value, "item") else value
+        numbers[stage][name] |= {key: results.plain(value) for key, value in entry.items()}
+    steps.write_json(folder / NUMBERS, numbers, sort_keys=True)
 
 
 def draw(folder, tag=""):
-    """Draw the figures that follow from a published folder's tables, and name them."""
-    read = functools.cache(side_studies.reader(folder))
-    drawn = {
-        name: one
-        for name, one in FIGURES.items()
-        if one.again and all(any(folder.glob(f"{table}.csv*")) for table in one.tables)
-    }
-    for name, one in drawn.items():
-        fig = one.figure(read, tag)
-        for end, options in results.FIGURE_FORMATS.items():
-            fig.savefig(folder / f"{name}{end}", **options)
-    return tuple(drawn)
+    """Draw the notebooks' figures that follow from a published folder's tables, and name them."""
+    return side_studies.draw(folder, FIGURES, tag)

@@ -2,12 +2,11 @@
 
 import functools
 import inspect
-import json
 
 from tumorcf_lib import config, rowfiles, steps
 from tumorcf_lib.publish.from_rows import FIGURES
 from tumorcf_lib.stats.rows import of_patients
-from tumorcf_lib.study.side_studies import MANIFEST, reader
+from tumorcf_lib.study.side_studies import MANIFEST, published_folders, reader
 
 FIRST = ("paper-lite-cv", "paper-lite")
 MANY = 6  # sentences; more of them are folded
@@ -26,9 +25,7 @@ def write(side_studies) -> None:
 
 def page(side_studies) -> str:
     """The page's text: real slices first, then phantoms."""
-    folders = sorted(path.parent for path in config.FIGURES.glob(f"*/{MANIFEST}"))
-    made = {f: json.loads((f / MANIFEST).read_text(encoding="utf-8")) for f in folders}
-    made = {f: m for f, m in made.items() if not f.name.startswith(steps.UNFINISHED)}
+    made = {folder: steps.read_json(folder / MANIFEST) for folder in published_folders()}
     order = sorted(made, key=lambda f: _place(f.name, made[f]["profile"]["cohort"]))
     text = "\n".join([HEAD, *(part for f in order for part in _folder(f, made[f], side_studies))])
     return of_patients(text)

@@ -5,7 +5,6 @@ An opening has badges, the answer in two sentences, measured minutes, and the se
 
 import base64
 import io
-import json
 import re
 
 import nbformat
@@ -31,7 +30,7 @@ class OutputsError(RuntimeError):
 def update() -> None:
     """Rebuild every notebook's opening."""
     for path in sorted(config.NOTEBOOKS.glob("*.ipynb")):
-        notebook = json.loads(path.read_text(encoding="utf-8"))
+        notebook = steps.read_json(path)
         write_notebook(path, with_opening(notebook, path.stem))
     print("Rebuilt: the openings of the notebooks.")
 

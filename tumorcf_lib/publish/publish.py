@@ -4,12 +4,9 @@ Published are tables, rows, numbers, statistical plots and the reference weights
 picture that shows a patient's slice. Everything derived can be recomputed from the rows.
 """
 
-import json
 import runpy
 import shutil
 from pathlib import Path
-
-import pandas as pd
 
 from tumorcf_lib import config, rowfiles, steps
 from tumorcf_lib.publish import card, crate, texts
@@ -37,8 +34,6 @@ MAX_WEIGHTS_BYTES = 10_000_000
 SIDE_STUDIES = {module.STUDY.name: module for module in (calibration, pooled, leak, scratch)}
 """Studies without notebooks, by the name of their folders."""
 
-TOLERANCE = 1.5 * 10 ** -(rowfiles.SIGNIFICANT_DIGITS - 1)  # relative; covers the last digit
-
 
 class PublishError(RuntimeError):
     """A run that cannot be published, or published files that do not hold."""
@@ -64,9 +59,7 @@ def publish(profile_name: str, *, seed: int = 0, from_rows: bool = False) -> Pat
         return target
     profile = config.get(profile_name)
     if from_rows:
-        from tumorcf_lib.publish import from_rows as renewing  # draws, which verify need not
-
-        target = renewing.renew(config.published(profile.name))
+        target = from_rows.renew(config.published(profile.name))
         _update_pages()
         return target
     if profile.name == "smoke":
@@ -87,18 +80,17 @@ def publish(profile_name: str, *, seed: int = 0, from_rows: bool = False) -> Pat
     if profile.name == DEMO:
         for name in stages.GUIDES:
             notebooks.run_guide(study, name)
-    from tumorcf_lib.publish import from_rows as drawing
-
     target = config.published(profile.name)
     with steps.being_filled(target) as new:
         for name in stages.NAMES:
             _copy_stage(study, name, new)
-        drawn = drawing.draw(new, study.tag)
+        drawn = from_rows.draw(new, study.tag)
         _write_numbers(study, new)
         shutil.copyfile(study.folder / notebooks.MINUTES, new / notebooks.MINUTES)
-        source = runtime.describe(profile)
-        card.write(new, profile.as_dict(), study.seed, source)
-        _write_manifest(study, new, source, drawn)
+        told = {"profile": profile.as_dict(), "seed": study.seed}
+        told |= {"source": runtime.describe(profile)}
+        card.write(new, told)
+        side_studies.write_manifest(new, told | {"figures": _figures(study, new, drawn)})
     for name in (*stages.NAMES, *(stages.GUIDES if profile.name == DEMO else ())):
         _publish_notebook(study, name)
     edits = config.ROOT / "docs" / "make_edits.py"  # the website's page to edit a slice on
@@ -132,11 +124,7 @@ def may_publish(profile: config.Profile, *, shows_slices: bool) -> bool:
 
 def verify_all(folders) -> int:
     """Verify published folders, print a line for each, return 1 if one does not hold."""
-    folders = [Path(f) for f in folders] or sorted(
-        p.parent
-        for p in config.FIGURES.glob(f"*/{MANIFEST}")
-        if not p.parent.name.startswith(steps.UNFINISHED)
-    )
+    folders = [Path(folder) for folder in folders] or side_studies.published_folders()
     if not folders:
         raise PublishError("Nothing is published yet under figures/.")
     n_bad = 0
@@ -160,53 +148,23 @@ def verify(folder: Path) -> tuple[list[str], int]:
     """
     if not (folder / MANIFEST).is_file():
         raise PublishError(f"{folder} holds no {MANIFEST}; name a folder under figures/.")
-    manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+    manifest = steps.read_json(folder / MANIFEST)
     side = SIDE_STUDIES.get(manifest.get("study"))
-    problems, recomputed = (side.STUDY.verify if side else _verify)(folder, _compare)
+    derive = side.STUDY.derive if side else derived.derive
+    problems, tables = side_studies.wrong_tables(folder, derive)
+    if not side:
+        read = side_studies.reader(folder)
+        problems += _compare_numbers(folder, tables)
+        problems += _compare_rows(read("rows_predictions"), read("rows_edits"))
+        problems += card.problems(folder)
     for name, digest in manifest["sha256"].items():
         if not (folder / name).is_file():
             problems.append(f"{name} is missing")
-        elif name not in recomputed and steps.file_sha256(folder / name) != digest:
+        elif name.removesuffix(".csv") not in tables and steps.file_sha256(folder / name) != digest:
             problems.append(f"{name} has another SHA-256 than the manifest says")
     strange = {p.name for p in folder.iterdir()} - set(manifest["sha256"]) - {MANIFEST}
     problems += [f"{name} is not in the manifest" for name in sorted(strange)]
     return problems, len(manifest["sha256"])
-
-
-def _verify(folder, compare):
-    """Problems of a study's tables, numbers and rows, and the files compared by content."""
-    manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
-    read = side_studies.reader(folder)
-    made = derived.derive(read, manifest["profile"]["n_resamples"])
-    problems = []
-    for name, table in made.items():
-        problems += compare(name, read(name), rowfiles.round_trip(table))
-    problems += _compare_numbers(folder, made)
-    problems += _compare_rows(read("rows_predictions"), read("rows_edits"))
-    problems += card.problems(folder)
-    return problems, {f"{name}.csv" for name in made}
-
-
-def _compare(name, published: pd.DataFrame, recomputed: pd.DataFrame) -> list[str]:
-    if list(published.columns) != list(recomputed.columns) or len(published) != len(recomputed):
-        return [
-            f"{name}.csv has {len(published)} rows and columns {list(published.columns)}; "
-            f"recomputed: {len(recomputed)} and {list(recomputed.columns)}"
-        ]
-    problems = []
-    for column in published:
-        for row, (was, now) in enumerate(zip(published[column], recomputed[column], strict=True)):
-            if not _same(was, now):
-                problems.append(f"{name}.csv, row {row + 1}, {column}: {was}, recomputed {now}")
-    return problems
-
-
-def _same(was, now) -> bool:
-    if pd.isna(was) or pd.isna(now):
-        return pd.isna(was) and pd.isna(now)
-    if isinstance(was, str) or isinstance(now, str):
-        return str(was) == str(now)
-    return abs(float(was) - float(now)) <= TOLERANCE * max(abs(float(now)), 1e-4)
 
 
 def _compare_rows(predictions, edits) -> list[str]:
@@ -223,12 +181,12 @@ def _compare_rows(predictions, edits) -> list[str]:
 
 
 def _compare_numbers(folder, made) -> list[str]:
-    published = json.loads((folder / NUMBERS).read_text(encoding="utf-8"))
+    published = steps.read_json(folder / NUMBERS)
     problems = []
     for stage, name, expected in derived.numbers(made):
         for key, now in expected.items():
             was = published.get(stage, {}).get(name, {}).get(key)
-            if was is None or not _same(was, now):
+            if was is None or not side_studies.same(was, now):
                 problems.append(f"{NUMBERS}, {stage}.{name}.{key}: {was}, recomputed {now}")
     return problems
 
@@ -260,28 +218,18 @@ def _write_numbers(study, target):
     numbers = {}
     for name in stages.NAMES:
         if NUMBERS in stages.record(study, name)["hashes"]:
-            numbers[name] = json.loads((study.folder / name / NUMBERS).read_text(encoding="utf-8"))
-    text = json.dumps(numbers, indent=1, sort_keys=True) + "\n"
-    (target / NUMBERS).write_text(text, encoding="utf-8")
+            numbers[name] = steps.read_json(study.folder / name / NUMBERS)
+    steps.write_json(target / NUMBERS, numbers, sort_keys=True)
 
 
-def _write_manifest(study, target, source, drawn):
-    hashes = {p.name: steps.file_sha256(p) for p in sorted(target.iterdir())}
-    shown = {p.stem for p in target.glob("*.png")}
-    figures = {
-        figure: properties
-        for name in stages.NAMES
-        for figure, properties in stages.record(study, name)["figures"].items()
-        if figure in shown
-    } | {figure: {"shows_slices": False} for figure in drawn}
-    manifest = {
-        "profile": study.profile.as_dict(),
-        "seed": study.seed,
-        "source": source,
-        "figures": figures,
-        "sha256": hashes,
-    }
-    (target / MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
+def _figures(study, target, drawn):
+    """What the manifest says of the figures that are published."""
+    saved = {}
+    for name in stages.NAMES:
+        saved |= stages.record(study, name)["figures"]
+    shown = {path.stem for path in target.glob("*.png")}
+    saved = {figure: how for figure, how in saved.items() if figure in shown}
+    return saved | {figure: {"shows_slices": False} for figure in drawn}
 
 
 def _publish_notebook(study, name):
@@ -289,8 +237,8 @@ def _publish_notebook(study, name):
     from tumorcf_lib.publish import openings  # figures and nbformat, which verify need not
 
     path = config.NOTEBOOKS / f"{name}.ipynb"
-    notebook = json.loads(path.read_text(encoding="utf-8"))
+    notebook = steps.read_json(path)
     if study.profile.name == DEMO:
-        executed = notebooks.executed_copy(study, name).read_text(encoding="utf-8")
-        notebook = openings.with_outputs(notebook, json.loads(executed))
+        executed = steps.read_json(notebooks.executed_copy(study, name))
+        notebook = openings.with_outputs(notebook, executed)
     openings.write_notebook(path, openings.with_opening(notebook, name))

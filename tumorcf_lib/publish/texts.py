@@ -3,7 +3,6 @@
 No number is typed. The public address is in ``pyproject.toml`` only.
 """
 
-import json
 import re
 import tomllib
 
@@ -133,7 +132,7 @@ def badges(path: str) -> str:
 def minutes_of(profile) -> dict:
     """Minutes of each notebook in a published run; empty if it is not published."""
     path = config.published(profile) / MINUTES
-    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    return steps.read_json(path) if path.is_file() else {}
 
 
 def total(minutes, names=stages.NAMES):

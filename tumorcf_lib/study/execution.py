@@ -1,7 +1,6 @@
 """Execute one notebook by papermill: copy, log, kernel, and what went wrong in words."""
 
 import errno
-import json
 import logging
 import os
 import re
@@ -215,7 +214,7 @@ def _how_to_go_on(study, name) -> str:
 
 def _last_begun(copy) -> tuple[int, str]:
     """Number, as Jupyter counts, and source of the last cell that an executed copy began."""
-    cells = json.loads(copy.read_text(encoding="utf-8"))["cells"]
+    cells = steps.read_json(copy)["cells"]
     code = [c for c in cells if c["cell_type"] == "code" and "".join(c["source"]).strip()]
     begun = [c for c in code if c["metadata"].get("papermill", {}).get("start_time")]
     last = max(len(begun), 1)

@@ -6,7 +6,6 @@ commands do all: :func:`prepare` once, :func:`run` per unit, then :func:`pool`. 
 again: it does what is missing, and returns when all it was asked for is whole.
 """
 
-import json
 import platform
 import time
 from dataclasses import replace
@@ -237,7 +236,7 @@ def _asking(unit, told, asked, recipe):
             "made_of": made_of,
             "versions": {"Python": platform.python_version(), **stages.versions()},
         }
-        steps.write_whole(folder / TOLD, json.dumps(told_of_it, indent=1, sort_keys=True) + "\n")
+        steps.write_json(folder / TOLD, told_of_it, sort_keys=True)
 
     return ask
 

@@ -1,6 +1,5 @@
 """Run the notebooks in order by papermill, skipping what still holds."""
 
-import json
 import sys
 from contextlib import ExitStack, contextmanager
 
@@ -150,11 +149,10 @@ def _keep_minutes(study, name, minutes):
 
 def _kept(study) -> dict:
     try:
-        return dict(json.loads((study.folder / MINUTES).read_text(encoding="utf-8")))
+        return dict(steps.read_json(study.folder / MINUTES))
     except (OSError, ValueError, TypeError):  # none yet, or cut off: only times are lost
         return {}
 
 
 def _keep(study, entries):
-    text = json.dumps(_kept(study) | entries, indent=1, sort_keys=True) + "\n"
-    steps.write_whole(study.folder / MINUTES, text)
+    steps.write_json(study.folder / MINUTES, _kept(study) | entries, sort_keys=True)

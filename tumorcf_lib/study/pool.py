@@ -98,7 +98,7 @@ def _finished(study, pattern):
 
 
 def _told(rows):
-    told = json.loads((rows / TOLD).read_text(encoding="utf-8"))
+    told = steps.read_json(rows / TOLD)
     shared = json.dumps(told["made_of"], sort_keys=True)
     return told | {"trained_by": steps.sha256(shared.encode())[:12], "folder": rows}
 

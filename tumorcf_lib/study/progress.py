@@ -1,6 +1,5 @@
 """What a person sees on a terminal while something lasts: for how long, and how far it is."""
 
-import json
 import re
 import shutil
 import sys
@@ -8,6 +7,8 @@ import threading
 from contextlib import contextmanager
 
 from tqdm import tqdm
+
+from tumorcf_lib import steps
 
 EVERY_S = 1.0
 ENDED = "Ending Cell"  # papermill's own words in the log
@@ -24,7 +25,7 @@ def following(log, notebook, name):
     if not sys.stdout.isatty():
         yield
         return
-    n_cells = len(json.loads(notebook.read_text(encoding="utf-8"))["cells"])
+    n_cells = len(steps.read_json(notebook)["cells"])
     style = "{desc}  cell {n_fmt}/{total_fmt} |{bar:16}| {elapsed}{postfix}"
     with _refreshed(lambda bar: _show_log(bar, log, name), name, style, total=n_cells):
         yield

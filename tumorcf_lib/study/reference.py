@@ -111,7 +111,7 @@ def install(study) -> None:
     for name in (*_weights(study), *HISTORIES):
         shutil.copyfile(published / name, stage.folder / name)
         stage.keep(stage.folder / name)
-    numbers = json.loads((published / "numbers.json").read_text(encoding="utf-8"))
+    numbers = steps.read_json(published / "numbers.json")
     for name, entry in numbers[STAGE].items():
         stage.save_number(name, **entry)
     note = {
@@ -120,7 +120,7 @@ def install(study) -> None:
         "source": manifest["source"],
         "sha256": {n: manifest["sha256"][n] for n in _weights(study)},
     }
-    (stage.folder / NOTE).write_text(json.dumps(note, indent=1) + "\n", encoding="utf-8")
+    steps.write_json(stage.folder / NOTE, note)
     stage.keep(stage.folder / NOTE)
     stage.finish()
 
@@ -212,7 +212,7 @@ def _weights(study):
 
 
 def _manifest(published):
-    return json.loads((published / "manifest.json").read_text(encoding="utf-8"))
+    return steps.read_json(published / "manifest.json")
 
 
 def _plain(profile):

@@ -1,7 +1,6 @@
 """Files of a stage: tables, rows, arrays, figures and numbers, written and read in one way."""
 
 import errno
-import json
 import os
 import time
 from pathlib import Path
@@ -173,7 +172,7 @@ class Results:
     def save_number(self, name: str, value, *, low=None, high=None, n=None, unit=""):
         """Keep one number for prose, with its interval and n; returns it as words."""
         entry = {"value": value, "low": low, "high": high, "n": n, "unit": unit}
-        self._numbers[name] = {k: _plain(v) for k, v in entry.items()}
+        self._numbers[name] = {k: plain(v) for k, v in entry.items()}
         return rowfiles.format_number(**self._numbers[name])
 
     def keep(self, path: Path) -> Path:
@@ -206,7 +205,7 @@ class Results:
         """
         if self._numbers:
             path = self.folder / "numbers.json"
-            steps.write_whole(path, json.dumps(self._numbers, indent=1, sort_keys=True) + "\n")
+            steps.write_json(path, self._numbers, sort_keys=True)
             self._data[path.name] = path
         for workspace in self._workspaces:
             steps.seal(workspace)
@@ -230,7 +229,8 @@ class Results:
         return rowfiles.read_table(path)
 
 
-def _plain(value):
+def plain(value):
+    """A number as JSON takes it."""
     return value.item() if isinstance(value, np.generic) else value
 
 

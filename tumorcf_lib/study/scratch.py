@@ -5,7 +5,6 @@ the same architecture can still be trained from nothing. What comes of it is lab
 is: it says how far random weights and few minutes go, and nothing about the paper's network.
 """
 
-import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -70,7 +69,7 @@ def run(folder, profile=PROFILE, *, minutes, seed=0, progress=print):
         own = unit.part(part)
         rowfiles.write_table(prediction_rows(own, predict(own.slices)), folder / file)
     settings = {"profile": profile.as_dict(), "seed": seed, "source": unit.prepared.source}
-    steps.write_whole(folder / SETTINGS, json.dumps(settings, indent=1) + "\n")
+    steps.write_json(folder / SETTINGS, settings)
     history = rowfiles.read_table(trained_in / HISTORY).assign(device=device)
     rowfiles.write_table(history, folder / "history.csv")
     ended = "its schedule is over" if is_over else "run it again to go on"
@@ -147,7 +146,7 @@ def publish(folder, target=None, *, profile=None, seed=None):
     made = {"profile": PROFILE.as_dict(), "seed": 0, "source": ""}
     name = ""
     if (folder / SETTINGS).is_file() and (folder / "history.csv").is_file():
-        made = json.loads((folder / SETTINGS).read_text(encoding="utf-8"))
+        made = steps.read_json(folder / SETTINGS)
         name = label(rowfiles.read_table(folder / "history.csv"))
     settings = {k: tuple(v) if isinstance(v, list) else v for k, v in made["profile"].items()}
     of_run = replace(config.Profile(**settings), purpose=name)

@@ -5,8 +5,8 @@ waits in front of a notebook. Each leaves row files in ``runs/<name>``; publishe
 rows and what follows from them, so that anybody can check it in seconds.
 """
 
+import functools
 import importlib
-import json
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -20,6 +20,7 @@ from tumorcf_lib.study.results import FIGURE_FORMATS
 
 MANIFEST = "manifest.json"
 COHORT_COLUMN = "cohort"
+TOLERANCE = 1.5 * 10 ** -(rowfiles.SIGNIFICANT_DIGITS - 1)  # relative; covers the last digit
 
 
 class UnfinishedStudyError(RuntimeError):
@@ -90,24 +91,11 @@ class SideStudy:
         for pattern in (*self.files, *self.optional):
             for path in sorted(folder.glob(pattern)):
                 shutil.copyfile(path, new / path.name)
-        for name, table in self.derive(reader(new), profile.n_resamples).items():
-            if self.cohort:
-                table = table.assign(**{COHORT_COLUMN: self.cohort})
-            rowfiles.write_table(table, new / f"{name}.csv")
-        read = reader(new)
-        tag = self.tag(read) if callable(self.tag) else self.tag
-        for name, drawn in self.figures.items():
-            fig = drawn.figure(read, tag)
-            for end, options in FIGURE_FORMATS.items():
-                fig.savefig(new / f"{name}{end}", **options)
-        manifest = {
-            "study": self.name,
-            "profile": profile.as_dict(),
-            **told,
-            "figures": {n: {"shows_slices": n in self.shows_slices} for n in self.figures},
-            "sha256": {path.name: steps.file_sha256(path) for path in sorted(new.iterdir())},
-        }
-        (new / MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
+        write_tables(new, self.derive(reader(new), profile.n_resamples), self.cohort)
+        draw(new, self.figures, self.tag(reader(new)) if callable(self.tag) else self.tag)
+        figures = {name: {"shows_slices": name in self.shows_slices} for name in self.figures}
+        told = {"study": self.name, "profile": profile.as_dict(), **told, "figures": figures}
+        write_manifest(new, told)
 
     def derive_again(self, target=None) -> Path:
         """Tables and figures anew from the rows that are published.
@@ -122,7 +110,7 @@ class SideStudy:
             raise UnfinishedStudyError(
                 f"{config.shown(target)} is not published; make its rows by\n    {self.command}"
             )
-        made = json.loads((target / MANIFEST).read_text(encoding="utf-8"))
+        made = steps.read_json(target / MANIFEST)
         return self.publish(
             target,
             target,
@@ -131,17 +119,70 @@ class SideStudy:
             source=made["source"],
         )
 
-    def verify(self, folder, compare):
-        """Recompute every published table from its rows: problems, and names of the files compared.
 
-        ``compare`` is ``publish``'s own: (name, published, recomputed) to a list of problems."""
-        manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
-        read = reader(folder)
-        derived = self.derive(read, manifest["profile"]["n_resamples"])
-        problems = []
-        for name, table in derived.items():
-            problems += compare(name, read(name), rowfiles.round_trip(table))
-        return problems, {f"{name}.csv" for name in derived}
+def write_tables(folder, tables, cohort="") -> None:
+    """Write tables by their names; a word on a cohort that is not of patients goes into each."""
+    for name, table in tables.items():
+        table = table.assign(**{COHORT_COLUMN: cohort}) if cohort else table
+        rowfiles.write_table(table, folder / f"{name}.csv")
+
+
+def draw(folder, figures, tag=""):
+    """Draw the figures that follow from a folder's tables, and name them."""
+    read, drawn = functools.cache(reader(folder)), []
+    for name, how in figures.items():
+        if how.again and all(any(folder.glob(f"{table}.csv*")) for table in how.tables):
+            fig = how.figure(read, tag)
+            for end, options in FIGURE_FORMATS.items():
+                fig.savefig(folder / f"{name}{end}", **options)
+            drawn.append(name)
+    return drawn
+
+
+def write_manifest(folder, told) -> None:
+    """Write what a published folder says of itself, with the hash of each of its files."""
+    (folder / MANIFEST).unlink(missing_ok=True)
+    hashes = {path.name: steps.file_sha256(path) for path in sorted(folder.iterdir())}
+    steps.write_json(folder / MANIFEST, told | {"sha256": hashes})
+
+
+# -- recomputing -------------------------------------------------------------
+
+
+def wrong_tables(folder, derive):
+    """Recompute every published table from its rows: problems, and the tables by name."""
+    read = reader(folder)
+    made = derive(read, steps.read_json(folder / MANIFEST)["profile"]["n_resamples"])
+    problems = []
+    for name, table in made.items():
+        problems += _wrong_cells(name, read(name), rowfiles.round_trip(table))
+    return problems, made
+
+
+def _wrong_cells(name, published, recomputed):
+    if list(published.columns) != list(recomputed.columns) or len(published) != len(recomputed):
+        return [
+            f"{name}.csv has {len(published)} rows and columns {list(published.columns)}; "
+            f"recomputed: {len(recomputed)} and {list(recomputed.columns)}"
+        ]
+    problems = []
+    for column in published:
+        for row, (was, now) in enumerate(zip(published[column], recomputed[column], strict=True)):
+            if not same(was, now):
+                problems.append(f"{name}.csv, row {row + 1}, {column}: {was}, recomputed {now}")
+    return problems
+
+
+def same(was, now) -> bool:
+    """Whether a published value is the recomputed one, but for its last digit."""
+    if pd.isna(was) or pd.isna(now):
+        return pd.isna(was) and pd.isna(now)
+    if isinstance(was, str) or isinstance(now, str):
+        return str(was) == str(now)
+    return abs(float(was) - float(now)) <= TOLERANCE * max(abs(float(now)), 1e-4)
+
+
+# -- reading -----------------------------------------------------------------
 
 
 def reader(folder):
@@ -162,6 +203,12 @@ def reader(folder):
         raise FileNotFoundError(f"{folder} holds no {name}.csv or {name}.csv.gz.")
 
     return read
+
+
+def published_folders():
+    """Folders under ``figures/`` that hold something published."""
+    found = sorted(path.parent for path in config.FIGURES.glob(f"*/{MANIFEST}"))
+    return [folder for folder in found if not folder.name.startswith(steps.UNFINISHED)]
 
 
 def published(name):

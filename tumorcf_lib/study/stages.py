@@ -196,7 +196,7 @@ def fingerprint(study, name: str) -> dict[str, str]:
 
 def code_cells(notebook: Path) -> list[str]:
     """Sources of a notebook file's code cells but the setup and injected ones."""
-    cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
+    cells = steps.read_json(notebook)["cells"]
     passed_over = {"setup", "injected-parameters"}
     return [
         "".join(cell["source"])
