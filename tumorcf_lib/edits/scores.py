@@ -157,11 +157,6 @@ def net_focus(p_only, p_sham_only):
     return sham_drop(p_only, p_sham_only)
 
 
-def flips(predicted, predicted_after):
-    """Whether the predicted class changed, bool (n,), from class indices or names (n,)."""
-    return np.asarray(predicted) != np.asarray(predicted_after)
-
-
 class InvalidRowsError(ValueError):
     """A row table from which no scores can be computed."""
 
@@ -292,17 +287,13 @@ def _by_place(values, edit, slice_ids):
 
 
 def _add_flips(scores, winners, classes):
-    predicted = pd.Index(classes).get_indexer(scores["predicted"])
+    predicted, shams = pd.Index(classes).get_indexer(scores["predicted"]), winners["sham"]
     after = winners["remove"]
     after = after[:, 0] if after.shape[1] else np.full(len(scores), np.nan)
     known = np.isfinite(after)
-    flipped = pd.array(flips(predicted, after), dtype="boolean")
-    flipped[~known] = pd.NA
-    scores["flipped"] = flipped
+    scores["flipped"] = pd.array(np.where(known, predicted != after, None), dtype="boolean")
     names = np.array(classes, object)[np.where(known, after, 0).astype(int)]
     scores["removed_to"] = pd.Series(names).where(known)
-    sham_flips = np.where(
-        np.isfinite(winners["sham"]), flips(predicted[:, None], winners["sham"]), np.nan
-    )
+    sham_flips = np.where(np.isfinite(shams), predicted[:, None] != shams, np.nan)
     scores["sham_flip_rate"] = mean_over_places(sham_flips)[0]
     return scores

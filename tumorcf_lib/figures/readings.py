@@ -9,6 +9,7 @@ import numpy as np
 
 from tumorcf_lib.figures.controls import INFILL_NAMES, of_common_slices
 from tumorcf_lib.figures.style import order_classes
+from tumorcf_lib.stats.classification import predicted
 from tumorcf_lib.stats.rows import ALL, listed
 from tumorcf_lib.tables.leak import APART, DIFFERENCE, KNOWN
 
@@ -22,90 +23,84 @@ def number(value, places=3):
     return f"{round(value, places) + 0.0:.{places}f}" if np.isfinite(value) else "none"
 
 
-def interval(row, value="effect"):
-    return f"{number(row[value])} [{number(row['low'])}, {number(row['high'])}]"
+def interval(row):
+    return f"{number(row['effect'])} [{number(row['low'])}, {number(row['high'])}]"
+
+
+def _each(classes, say):
+    """What is said of each class, in their order, as a sentence lists it."""
+    return listed(say(name) for name in order_classes(classes))
 
 
 def _records(table, **keys):
-    """Rows with these values, by group: classes in their order, then all."""
-    own = table[(table[list(keys)] == list(keys.values())).all(axis=1)]
-    found = {row["group"]: row for row in own.to_dict("records")}
-    names = [*order_classes(name for name in found if name != ALL), ALL]
-    return {name: found[name] for name in names if name in found}
+    """Rows with these values, by class."""
+    own = table[(table[list(keys)] == list(keys.values())).all(axis=1) & (table["group"] != ALL)]
+    return own.set_index("group").to_dict("index")
 
 
-def _classes(rows):
-    return {name: row for name, row in rows.items() if name != ALL}
+def _ranges(table):
+    """From where to where the effects of each class go."""
+    effects = table[table["group"] != ALL].groupby("group")["effect"]
+    low, high = effects.min(), effects.max()
 
+    def say(name):
+        return f"{name} from {number(low[name], 2)} to {number(high[name], 2)}"
 
-# -- cohort and slices ----------------------------------------------------------------------------
+    return _each(low.index, say)
 
 
 def examples(slices):
     areas = slices.groupby("label")["tumor_share"].median()
-    own = [f"{areas[name]:.1%} of a {name} slice" for name in order_classes(areas.index)]
-    return f"The median tumor covers {listed(own)}."
+    own = _each(areas.index, lambda name: f"{areas[name]:.1%} of a {name} slice")
+    return f"The median tumor covers {own}."
 
 
 def cohort(slices, split):
     people = slices.groupby("label")["person_id"].nunique()
-    own = [f"{n} with {name}" for name, n in people[order_classes(people.index)].items()]
+    own = _each(people.index, lambda name: f"{people[name]} with {name}")
     first = split[split["fold"] == split["fold"].min()]
     n = first[first["part"] == "test"]["person_id"].nunique()
     whole = f"{len(slices)} slices of {slices['person_id'].nunique()} patients"
-    return f"{whole}: {listed(own)}; {n} patients are tested and never trained on."
+    return f"{whole}: {own}; {n} patients are tested and never trained on."
 
 
 def preprocessing(slices):
-    sizes = [
-        f"{height} x {width}"
-        for height, width in slices[["height", "width"]].drop_duplicates().itertuples(index=False)
-    ]
-    return (
-        f"Slices of {listed(sizes[:3])} px are clipped, scaled and resized; steps 2 to 4 "
-        "change gray values and move no pixel."
-    )
+    sizes = slices[["height", "width"]].drop_duplicates().head(3).to_numpy()
+    told = listed(f"{height} x {width}" for height, width in sizes)
+    steps = "are clipped, scaled and resized; steps 2 to 4 change gray values and move no pixel"
+    return f"Slices of {told} px {steps}."
 
 
 def intensities(slices):
-    n = slices.groupby("label")["slice_id"].size()
-    own = listed(f"{n[name]} {name}" for name in order_classes(n.index))
-    return (
-        f"A sample of {own} slices: stored brightness differs from slice to slice, and "
-        "z-scores bring all to one scale."
-    )
+    n = slices["label"].value_counts()
+    own = _each(n.index, lambda name: f"{n[name]} {name}")
+    why = "stored brightness differs from slice to slice, and z-scores bring all to one scale"
+    return f"A sample of {own} slices: {why}."
 
 
 def errors(predictions):
-    classes = order_classes(predictions["label"])
-    called = predictions[[f"p_{name}" for name in classes]].to_numpy().argmax(axis=1)
-    called = np.array(classes)[called]
-    wrong = predictions.assign(called=called)[called != predictions["label"].to_numpy()]
+    table = predictions.assign(called=predicted(predictions))
+    wrong = table[table["called"] != table["label"]]
     if wrong.empty:
-        return f"None of {len(predictions)} tested slices is misclassified."
-    (true, most), n = wrong.groupby(["label", "called"]).size().sort_values().index[-1], len(wrong)
-    k = wrong.groupby(["label", "called"]).size().max()
-    return (
-        f"{n} of {len(predictions)} tested slices are misclassified, most often a {true} "
-        f"that is called {most} ({k})."
-    )
+        return f"None of {len(table)} tested slices is misclassified."
+    pairs = wrong.groupby(["label", "called"]).size().sort_values()
+    (true, called), most = pairs.index[-1], f"{len(wrong)} of {len(table)} tested slices"
+    return f"{most} are misclassified, most often a {true} that is called {called} ({pairs.max()})."
 
 
 def edits(scores):
-    middle = scores.groupby("label")[["p_orig", "delta_drop", "sham_drop"]].median()
-    own = [
-        f"{name} {number(row['delta_drop'], 2)} (sham {number(row['sham_drop'], 2)})"
-        for name, row in middle.loc[order_classes(middle.index)].iterrows()
-    ]
-    return f"Median fall of the true class's probability without the tumor: {listed(own)}."
+    middle = scores.groupby("label")[["delta_drop", "sham_drop"]].median()
 
+    def say(name):
+        drop, sham = (number(value, 2) for value in middle.loc[name])
+        return f"{name} {drop} (sham {sham})"
 
-# -- the network ----------------------------------------------------------------------------------
+    own = _each(middle.index, say)
+    return f"Median fall of the true class's probability without the tumor: {own}."
 
 
 def learning_curves(history):
-    best = history[history["best"]].iloc[-1]
-    last = history.iloc[-1]
+    best, last = history[history["best"]].iloc[-1], history.iloc[-1]
     return (
         f"Epoch {best['epoch']:.0f} of {len(history)} is kept: {best['val_accuracy']:.1%} of "
         f"the validation slices are right, and {last['accuracy']:.1%} of the training slices "
@@ -117,11 +112,9 @@ def confusion(table):
     matrix, names = table.drop(columns="true").to_numpy(), list(table["true"])
     off = matrix - np.diag(np.diag(matrix))
     i, k = np.unravel_index(off.argmax(), off.shape)
-    share = np.trace(matrix) / matrix.sum()
-    return (
-        f"{share:.1%} of {matrix.sum()} slices are called right; {off[i, k]} of {off.sum()} "
-        f"errors are a {names[i]} called {names[k]}."
-    )
+    share, most = np.trace(matrix) / matrix.sum(), f"{off[i, k]} of {off.sum()} errors"
+    right = f"{share:.1%} of {matrix.sum()} slices are called right"
+    return f"{right}; {most} are a {names[i]} called {names[k]}."
 
 
 def reliability(table):
@@ -130,54 +123,47 @@ def reliability(table):
     seen = table[(table["kind"] == "slices") & (table["n"] > 0)]
     over = np.average(seen["accuracy"] - seen["confidence"], weights=seen["n"])
     side = "more often right than its probabilities say" if over > 0 else "too sure of itself"
-    after = "".join(
-        f"; a temperature of {row['temperature']:.2f} leaves {row['ece']:.3f}" for row in scaled
-    )
+    words = "; a temperature of {temperature:.2f} leaves {ece:.3f}"
+    after = "".join(words.format(**row) for row in scaled)
     return f"The network is {side}: calibration error {first['ece']:.3f} (slices){after}."
-
-
-# -- scores ---------------------------------------------------------------------------------------
 
 
 def answer(table, *, chance=None):
     if table.empty:
         return "There are no such patients."
-    share = table.set_index(["label", "edit"])["share"]
     names = order_classes(table["label"])
-    falls = [
-        f"{name} {share[name, 'original']:.0%} to {share[name, 'remove']:.0%}" for name in names
-    ]
-    told = f"Painting the tumor out moves the share called right: {listed(falls)}"
-    if "blank" not in set(table["edit"]):
-        kept = [f"{share[name, 'background']:.0%}" for name in names]
-        return f"{told}; with black in place of the tumor it is {listed(kept)}."
-    most = max(names, key=lambda name: share[name, "blank"])
-    return (
-        f"{told}; of empty slices {share[most, 'blank']:.0%} of the {most} slices still count "
-        "as right."
-    )
+    share = table.set_index(["label", "edit"])["share"].map("{:.0%}".format)
+    before, after = share.unstack()["original"], share.unstack()["remove"]
+    falls = _each(names, lambda name: f"{name} {before[name]} to {after[name]}")
+    told = f"Painting the tumor out moves the share called right: {falls}"
+    blank = table[table["edit"] == "blank"].set_index("label")["share"]
+    if blank.empty:
+        kept = listed(share[name, "background"] for name in names)
+        return f"{told}; with black in place of the tumor it is {kept}."
+    most = blank[names].idxmax()
+    empty = f"of empty slices {share[most, 'blank']} of the {most} slices"
+    return f"{told}; {empty} still count as right."
 
 
 def headline(means):
     delta, sham, net = (_records(means, score=f"{name}_drop") for name in ("delta", "sham", "net"))
-    most = max(_classes(net), key=lambda name: net[name]["effect"])
-    rest = [f"{name} {number(net[name]['effect'])}" for name in _classes(net) if name != most]
+    most = max(order_classes(net), key=lambda name: net[name]["effect"])
+    others = [name for name in net if name != most]
+    rest = _each(others, lambda name: f"{name} {number(net[name]['effect'])}")
     falls = [number(rows[most]["effect"]) for rows in (delta, sham)]
     return (
         f"{most.capitalize()} depends most on its tumor: P falls by {falls[0]} without it, by "
-        f"{falls[1]} when a sham is painted out; Net-Drop {interval(net[most])}, beside "
-        f"{listed(rest)}."
+        f"{falls[1]} when a sham is painted out; Net-Drop {interval(net[most])}, beside {rest}."
     )
 
 
 def fall_to(table):
     share = table.set_index(["edit", "label", "to"])["share"]
-    names = order_classes(table["label"])
-    kept = [f"{share['remove', name, name]:.0%} of {name}" for name in names]
+    kept = _each(table["label"], lambda name: f"{share['remove', name, name]:.0%} of {name}")
     blank = table[table["edit"] == "blank"].groupby("to")["n"].sum()
     empty = f"{blank.max() / blank.sum():.0%} of empty slices are called {blank.idxmax()}"
     return (
-        f"With the tumor painted out {listed(kept)} slices are still called right; {empty}: "
+        f"With the tumor painted out {kept} slices are still called right; {empty}: "
         "where a class is the default, a small fall is no evidence."
     )
 
@@ -196,63 +182,40 @@ def correct_vs_wrong(scores):
 
 
 def drop_vs_focus(scores):
-    own = scores.groupby("label")
-    both = own.apply(
-        lambda s: ((s["delta_drop"] > 0.5) & (s["delta_focus"] > 0.5)).mean(), include_groups=False
-    )
-    told = [f"{both[name]:.0%} of {name}" for name in order_classes(both.index)]
-    return (
-        "The tumor is both needed and enough (Delta-Drop and Delta-Focus above one half) for "
-        f"{listed(told)} slices."
-    )
+    both = (scores["delta_drop"] > 0.5) & (scores["delta_focus"] > 0.5)
+    share = both.groupby(scores["label"]).mean()
+    own = _each(share.index, lambda name: f"{share[name]:.0%} of {name}")
+    what = "(Delta-Drop and Delta-Focus above one half)"
+    return f"The tumor is both needed and enough {what} for {own} slices."
 
 
 def dilations(table):
     table = of_common_slices(table, "dilation_px")
-    net = table[(table["score"] == "net_drop") & (table["group"] != ALL)]
-    wide = net.pivot(index="group", columns="dilation_px", values="effect")
-    own = [
-        f"{name} from {number(row.min(), 2)} to {number(row.max(), 2)}"
-        for name, row in wide.loc[order_classes(wide.index)].iterrows()
-    ]
-    return (
-        f"From {wide.columns.min()} to {wide.columns.max()} px of dilation Net-Drop ranges: "
-        f"{listed(own)}."
-    )
-
-
-# -- claims and controls --------------------------------------------------------------------------
+    net = table[table["score"] == "net_drop"]
+    low, high = net["dilation_px"].min(), net["dilation_px"].max()
+    return f"From {low} to {high} px of dilation Net-Drop ranges: {_ranges(net)}."
 
 
 def primary(table):
-    own = table.groupby("verdict", sort=False)["claim"].size()
-    told = [
-        f"{n} {'holds' if verdict == 'holds' and n == 1 else verdict.replace('holds', 'hold')}"
-        for verdict, n in own.items()
-    ]
-    why = (
-        ""
-        if table["n_null"].max() > 0
-        else (
-            "; the networks that know nothing, which most are to be read against, are not "
-            "trained yet"
-        )
-    )
-    return f"Of {len(table)} claims {listed(told)}{why}."
+    n = table["verdict"].value_counts(sort=False)
+    words = {"holds": "hold"} if n.get("holds", 0) > 1 else {}
+    told = listed(f"{n[verdict]} {words.get(verdict, verdict)}" for verdict in n.index)
+    why = "; the networks that know nothing, which most are to be read against, are not trained yet"
+    return f"Of {len(table)} claims {told}{'' if table['n_null'].max() > 0 else why}."
 
 
 def energy(table):
+    ratio = table.loc[(table["quantity"] == "rms_ratio") & (table["group"] == ALL), "effect"]
     own = table[table["scale"] == "probability"]
-    ratio = _records(table, quantity="rms_ratio")
-    rows = [_records(own, quantity=f"net_drop{kind}") for kind in ("", "_matched")]
-    told = [
-        f"{name} {number(row['effect'])} / {number(rows[1][name]['effect'])}"
-        for name, row in _classes(rows[0]).items()
-        if name in rows[1]
-    ]
+    drops, matched = (_records(own, quantity=f"net_drop{kind}") for kind in ("", "_matched"))
+
+    def say(name):
+        return f"{name} {number(drops[name]['effect'])} / {number(matched[name]['effect'])}"
+
+    told = _each([name for name in drops if name in matched], say)
     return (
-        f"A removal changes {ratio[ALL]['effect']:.1f} times what a sham changes; Net-Drop "
-        f"with all shams / with shams of like energy: {listed(told)}."
+        f"A removal changes {ratio.item():.1f} times what a sham changes; Net-Drop "
+        f"with all shams / with shams of like energy: {told}."
     )
 
 
@@ -267,49 +230,37 @@ def probes(table):
 
 
 def networks(table):
-    told = []
-    for name in dict.fromkeys(table["network"]):
-        own = table[(table["network"] == name) & (table["group"] == ALL)]
-        by = own.set_index(["score", "infill"])["effect"]
-        told.append(
-            f"{name} {by['net_drop', 'navier_stokes']:.3f} ({by['accuracy', '']:.1%} right)"
-        )
-    return f"Net-Drop of all slices: {listed(told)}."
+    own = table[table["group"] == ALL]
+    by = own.set_index(["network", "score", "infill"])["effect"]
+    told = listed(
+        f"{name} {by[name, 'net_drop', 'navier_stokes']:.3f} ({by[name, 'accuracy', '']:.1%} right)"
+        for name in own["network"].unique()
+    )
+    return f"Net-Drop of all slices: {told}."
 
 
 def infills(scores, quality, detector):
     own = of_common_slices(scores[scores["score"] == "net_drop"], "infill")
     by = own[own["group"] == ALL].set_index("infill")["effect"]
     seen = detector[detector["group"] == ALL].groupby("infill")["auc"].max()
-    low, high = by.idxmin(), by.idxmax()
     name = {key: INFILL_NAMES.get(key, key.replace("_", " ")) for key in by.index}
+    low, high = (f"{by[key]:.3f} ({name[key]})" for key in (by.idxmin(), by.idxmax()))
     return (
-        f"Net-Drop of all slices is {by[low]:.3f} ({name[low]}) to {by[high]:.3f} "
-        f"({name[high]}); a detector tells edited slices from untouched ones with AUC "
-        f"{seen.min():.2f} to {seen.max():.2f}."
+        f"Net-Drop of all slices is {low} to {high}; a detector tells edited slices from "
+        f"untouched ones with AUC {seen.min():.2f} to {seen.max():.2f}."
     )
 
 
 def covariates(table):
-    own = table[(table["covariate"] == "area") & (table["score"] == "net_drop")]
-    rows = _classes({row["group"]: row for row in own.to_dict("records")})
-    told = [f"{name} {interval(row)}" for name, row in rows.items()]
-    return f"A tumor one standard deviation larger goes with a change of Net-Drop: {listed(told)}."
+    rows = _records(table, covariate="area", score="net_drop")
+    told = _each(rows, lambda name: f"{name} {interval(rows[name])}")
+    return f"A tumor one standard deviation larger goes with a change of Net-Drop: {told}."
 
 
 def robustness(table):
     own = table[(table["scale"] == "probability") & (table["group"] != ALL)]
-    told = []
-    for name in order_classes(own["group"]):
-        rows = own[own["group"] == name]
-        told.append(
-            f"{name} from {number(rows['effect'].min(), 2)} to {number(rows['effect'].max(), 2)}"
-        )
     n = own["variant"].nunique()
-    return f"Over {n} variants of the analysis Net-Drop ranges: {listed(told)}."
-
-
-# -- studies without notebooks --------------------------------------------------------------------
+    return f"Over {n} variants of the analysis Net-Drop ranges: {_ranges(own)}."
 
 
 def folds(table, elsewhere):
@@ -323,24 +274,24 @@ def folds(table, elsewhere):
 
 def leak(table, *_):
     by = table[(table["score"] == "right") & (table["group"] == ALL)].set_index(["labels", "arm"])
-    told = [
-        f"{by.loc[(labels, APART), 'effect']:.3f} and {by.loc[(labels, KNOWN), 'effect']:.3f}"
-        for labels in ("own", "shuffled")
-    ]
+    right = by["effect"].map("{:.3f}".format)
+    own, shuffled = (
+        f"{right[labels, APART]} and {right[labels, KNOWN]}" for labels in ("own", "shuffled")
+    )
     more = interval(by.loc[("own", DIFFERENCE)])
     return (
         f"Without and with the tested patients' other slices in training, the network is right "
-        f"on {told[0]} of the same slices (difference {more}); with labels shuffled, where "
-        f"only the leak can help, on {told[1]}."
+        f"on {own} of the same slices (difference {more}); with labels shuffled, where "
+        f"only the leak can help, on {shuffled}."
     )
 
 
 def known_answers(null, planted):
     null = null[(null["scale"] == "probability") & (null["group"] == ALL)]
-    nothing = [f"{row.kind} {row.effect:+.4f}" for row in null.itertuples()]
+    nothing = listed(f"{row.kind} {row.effect:+.4f}" for row in null.itertuples())
     own = planted[(planted["score"] == "net_drop") & (planted["group"] == ALL)]
     first, *_, last = (number(effect, 2) for effect in own.sort_values("rho")["effect"])
     return (
-        f"Networks that know nothing have a Net-Drop near 0 ({listed(nothing)}); it falls from "
+        f"Networks that know nothing have a Net-Drop near 0 ({nothing}); it falls from "
         f"{first} to {last} as a marker outside the head takes over the class."
     )
