@@ -15,7 +15,7 @@ from PIL import Image
 
 from tumorcf_lib import config, rowfiles
 from tumorcf_lib.edits import edits
-from tumorcf_lib.publish import opening, page as run_page, texts
+from tumorcf_lib.publish import page as run_page, page_slices, texts
 from tumorcf_lib.study import notebooks, reference, stages
 
 
@@ -240,10 +240,12 @@ def audited(study):
 
 def test_the_gallery_is_sorted_by_net_drop_and_by_class(audited):
     study, *_ = audited
-    found = opening.slice_scores(study)
+    found = page_slices.slice_scores(study)
     assert found["slice_id"].tolist() == [8, 9, 7]
     np.testing.assert_allclose(found["net_drop"], [0.3, 0.2, 0.1])
-    text = "".join(opening.gallery(study))
+    made = nb.new_notebook(cells=[nb.new_markdown_cell("words"), nb.new_code_cell("1")])
+    shown = {"gallery": page_slices.gallery(found, study), "n_tested": 3}
+    text = run_page.document({"01_data": made}, ["Nobody's slices."], **shown)
     orders = re.findall(r"--largest: (-?\d+); --smallest: (-?\d+); --class: (\d+)", text)
     labels = re.findall(r"<figcaption>(\w+):", text)
     assert labels == ["glioma", "pituitary", "meningioma"]
@@ -255,8 +257,9 @@ def test_the_gallery_is_sorted_by_net_drop_and_by_class(audited):
 
 def test_a_slice_swaps_with_its_own_edit_in_one_window(audited):
     study, slices, masks = audited
-    (row,) = opening.slice_scores(study).query("slice_id == 9").itertuples()
-    shown = re.findall(r"data:image/jpeg;base64,([^\"]+)", opening.swap(study, row))
+    row = page_slices.slice_scores(study).query("slice_id == 9")
+    (made,) = page_slices.with_edits(row, study)
+    shown = [made[name].partition("base64,")[2] for name in ("picture", "edited")]
     original, edited = (
         np.asarray(Image.open(io.BytesIO(base64.b64decode(text))), float) for text in shown
     )
@@ -268,4 +271,5 @@ def test_a_slice_swaps_with_its_own_edit_in_one_window(audited):
 
 
 def test_a_run_without_slices_has_no_gallery(study):
-    assert opening.gallery(study) == opening.first_screen(study) == []
+    scores = page_slices.slice_scores(study)
+    assert page_slices.gallery(scores, study) == page_slices.middle(scores, study) == []

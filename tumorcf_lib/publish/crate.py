@@ -1,20 +1,14 @@
 """``figures/ro-crate-metadata.json``: the published folders as RO-Crate, from their manifests."""
 
+import json
 import re
 
 from tumorcf_lib import config, steps
+from tumorcf_lib.publish import texts
 from tumorcf_lib.study.side_studies import MANIFEST, published_folders
 
 FILE = "ro-crate-metadata.json"
-VERSION = "https://w3id.org/ro/crate/1.1"
-LICENSE = "https://spdx.org/licenses/MIT"
-DATASET = {
-    "@id": "https://doi.org/10.6084/m9.figshare.1512427",
-    "@type": "Dataset",
-    "name": "brain tumor dataset",
-    "author": {"@id": "#cheng"},
-    "license": {"@id": "https://creativecommons.org/licenses/by/4.0/"},
-}
+DATASET = "https://doi.org/10.6084/m9.figshare.1512427"
 FORMATS = {
     ".gz": "application/gzip",
     ".npz": "application/zip",
@@ -36,31 +30,10 @@ def metadata(manifests) -> dict:
     text = (config.ROOT / "CITATION.cff").read_text(encoding="utf-8")
     cited = dict(re.findall(r'^([\w-]+): "?(.*?)"?$', text, re.M))
     author = re.search(r'- name: "(.*)"', text)[1]
-    root = {
-        "@id": "./",
-        "@type": "Dataset",
-        "name": cited["title"],
-        "description": "Rows, tables, figures and networks that the study's numbers follow from.",
-        "datePublished": cited["date-released"],
-        "license": {"@id": LICENSE},
-        "author": {"@id": "#authors"},
-        "hasPart": [{"@id": f"{name}/"} for name in manifests],
-    }
-    about = {
-        "@id": FILE,
-        "@type": "CreativeWork",
-        "conformsTo": {"@id": VERSION},
-        "about": {"@id": "./"},
-    }
-    others = [
-        DATASET,
-        {"@id": LICENSE, "@type": "CreativeWork", "name": "MIT License"},
-        {"@id": DATASET["license"]["@id"], "@type": "CreativeWork", "name": "CC BY 4.0"},
-        {"@id": "#authors", "@type": "Organization", "name": author},
-        {"@id": "#cheng", "@type": "Person", "name": "Jun Cheng"},
-    ]
+    crate = json.loads(texts.render("crate.json.j2", cited=cited, author=author, folders=manifests))
     folders = [entity for name, made in manifests.items() for entity in _folder(name, made)]
-    return {"@context": f"{VERSION}/context", "@graph": [about, root, *folders, *others]}
+    crate["@graph"][2:2] = folders  # after the file itself and the root
+    return crate
 
 
 def _folder(name, manifest):
@@ -76,7 +49,7 @@ def _folder(name, manifest):
         "@type": "Dataset",
         "name": name,
         "description": manifest["source"],
-        **({"isBasedOn": {"@id": DATASET["@id"]}} if of_patients else {}),
+        **({"isBasedOn": {"@id": DATASET}} if of_patients else {}),
         "hasPart": [{"@id": f"{name}/{file}"} for file in files],
     }
     for file in files:

@@ -15,7 +15,7 @@ import nbformat
 from tqdm import tqdm
 
 from tumorcf_lib import config, steps
-from tumorcf_lib.publish import opening, openings, texts
+from tumorcf_lib.publish import openings, page_slices, texts
 from tumorcf_lib.study import notebooks as runner, reference, runtime, stages
 
 PAGE = "report.html"
@@ -50,29 +50,27 @@ def write(study) -> Path:
         )
     names = _shown(study)
     notebooks = {name: nbformat.read(runner.executed_copy(study, name), 4) for name in names}
-    target = study.folder / PAGE
-    steps.write_whole(
-        target,
-        document(
-            notebooks,
-            _notes(study),
-            _stale(study),
-            opening.first_screen(study),
-            opening.gallery(study),
-            opening.answer(study),
-        ),
-    )
+    scores, target = page_slices.slice_scores(study), study.folder / PAGE
+    shown = {
+        "warnings": _stale(study),
+        "chart": page_slices.answer_chart(study),
+        "middle": page_slices.middle(scores, study),
+        "gallery": page_slices.gallery(scores, study),
+        "n_tested": len(scores),
+        "answer": page_slices.answer(study),
+    }
+    steps.write_whole(target, document(notebooks, _notes(study), **shown))
     print(f"One page, {target.stat().st_size / 1e6:.1f} MB: {config.shown(target)}")
     print("It needs no Python and no network: open it in a browser, or send it to somebody.")
     return target
 
 
-def document(notebooks, notes, warnings=(), first=(), gallery=(), answer=()) -> str:
+def document(notebooks, notes, *, warnings=(), answer=(), **slices) -> str:
     """The page of some executed notebooks, by name; they are left as they are.
 
-    ``notes`` are sentences about the run, of which the first says whose slices these are,
-    ``warnings`` those to be seen first; ``first``, ``gallery`` and ``answer`` (else the last
-    notebook's words) are parts of :mod:`opening`.
+    ``notes`` are sentences about the run, of which the first says whose slices these are;
+    ``warnings`` are to be seen first. ``answer`` (else the last notebook's words) and ``slices``
+    are of :mod:`page_slices`.
     """
     bar = tqdm(notebooks.items(), "one page", unit="notebook", leave=False, disable=None)
     parts = [
@@ -85,16 +83,8 @@ def document(notebooks, notes, warnings=(), first=(), gallery=(), answer=()) -> 
         }
         for name, notebook in bar
     ]
-    return texts.render(
-        "page.html.j2",
-        title=TITLE,
-        notes=notes,
-        warnings=warnings,
-        first=first,
-        gallery=gallery,
-        answer=answer or parts[-1]["found"],
-        parts=parts,
-    )
+    told = {"notes": notes, "warnings": warnings, "answer": answer or parts[-1]["found"]}
+    return texts.render("page.html.j2", title=TITLE, parts=parts, slices=slices, **told)
 
 
 @functools.cache
@@ -218,7 +208,7 @@ def _output(output, source):
     data = openings.smaller_png(output["data"]["image/png"].replace("\n", ""))
     figure = re.search(r"save_figure\(\w+, \"(\w+)\"", source)
     alt = f"Figure {figure[1]}; the text below reads it out" if figure else "Figure"
-    return {**output, "data": {"text/html": opening.chart(base64.b64decode(data), alt)}}
+    return {**output, "data": {"text/html": page_slices.chart(base64.b64decode(data), alt)}}
 
 
 def _prose(words):

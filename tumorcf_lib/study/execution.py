@@ -16,20 +16,14 @@ from tumorcf_lib.study import progress, stages
 
 START_TIMEOUT_S = 600  # for a kernel to answer, on a machine that is busy or swaps
 
-MEMORY = "close other programs, above all browsers and other notebooks;"
-ROOM = "free some room on the disk, or move what runs write elsewhere (TUMORCF_RUNS=<folder>);"
-ASKED = "because somebody, or the system, asked it to end"
 DEATHS = {
-    "SIGKILL": ("most often because memory ran out", MEMORY),
-    "SIGBUS": ("most often because the disk is full", ROOM),
-    "SIGILL": ("because a package was built for a newer processor", "take another machine;"),
-    "SIGTERM": (ASKED, ""),
-    "SIGINT": (ASKED, ""),
-    "SIGHUP": (ASKED, ""),
+    "SIGKILL": "most often because memory ran out",
+    "SIGBUS": "most often because the disk is full",
+    "SIGILL": "because a package was built for a newer processor",
 }
-"""Signal that ended a kernel -> most likely why, and what to try first."""
+"""Signal that ended a kernel -> most likely why."""
 
-OTHER_DEATH = ("by an error inside a package, or because memory was refused", MEMORY)
+OTHER_DEATH = "because it was asked to, memory was refused, or by an error inside a package"
 NO_MEMORY = ("MemoryError", "_ArrayMemoryError", "ResourceExhaustedError")
 NO_ROOM = (os.strerror(errno.ENOSPC), os.strerror(errno.EDQUOT))
 
@@ -92,7 +86,7 @@ def execute(study, name: str, *, fresh=False) -> float:
                 raise
             raise NotebookError(
                 f"{name} could not begin: its kernel did not start ({error}).\n"
-                f"What it printed: {config.shown(log)}\n{_what_to_try(study, name, MEMORY)}"
+                f"What it printed: {config.shown(log)}\n{_what_to_try(study, name)}"
             ) from None
     unfinished.replace(output)
     return (time.perf_counter() - started) / 60
@@ -161,10 +155,8 @@ def _failure(study, name, error, copy) -> str:
         f"{error.ename}: {message}",
         f"Executed copy with the full traceback: {config.shown(copy)}",
     ]
-    if error.ename in NO_MEMORY:
-        lines.append(_what_to_try(study, name, MEMORY))
-    elif any(words in message for words in NO_ROOM):
-        lines.append(_what_to_try(study, name, ROOM))
+    if error.ename in NO_MEMORY or any(words in message for words in NO_ROOM):
+        lines.append(_what_to_try(study, name))
     return "\n".join(lines)
 
 
@@ -172,37 +164,35 @@ def _death(study, name, kernels, copy, log) -> str:
     """A kernel that died: in which cell, how, and what may help."""
     number, source = _last_begun(copy)
     process = getattr(kernels[-1].provisioner, "process", None) if kernels else None
-    status = getattr(process, "returncode", None)
-    how, first = _how_it_died(status)
     return (
         f"{name} stopped at cell [{number}], which begins with\n    {_first_line(source)}\n"
-        f"Its kernel {how}.\n"
+        f"Its kernel {_how_it_died(getattr(process, 'returncode', None))}.\n"
         f"What it printed: {config.shown(log)}\nExecuted so far: {config.shown(copy)}\n"
-        f"{_what_to_try(study, name, first)}"
+        f"{_what_to_try(study, name)}"
     )
 
 
-def _how_it_died(status) -> tuple[str, str]:
-    """Words on a kernel's exit status (below 0: a signal; None: unknown), and what to try first.
+def _how_it_died(status) -> str:
+    """Words on a kernel's exit status (below 0: a signal; None: unknown).
 
-    >>> _how_it_died(-9)[0]
+    >>> _how_it_died(-9)
     'was ended by signal 9, most often because memory ran out'
     """
-    if status is None:
-        return "died, most often because memory ran out", MEMORY
-    if status >= 0:
-        return f"ended itself with status {status}, {OTHER_DEATH[0]}", OTHER_DEATH[1]
+    if status is None or status >= 0:
+        return f"ended itself (status {status}), {OTHER_DEATH}"
     name = next((known.name for known in signal.Signals if known == -status), "")
-    why, first = DEATHS.get(name, OTHER_DEATH)
-    return f"was ended by signal {-status}, {why}", first
+    return f"was ended by signal {-status}, {DEATHS.get(name, OTHER_DEATH)}"
 
 
-def _what_to_try(study, name, first) -> str:
-    steps = [first] if first else []
-    steps.append(f"go on. {_how_to_go_on(study, name)}")
+def _what_to_try(study, name) -> str:
+    advice = [
+        "if memory ran out, close other programs, above all browsers and other notebooks;",
+        "if the disk is full, free some room, or let runs write elsewhere (TUMORCF_RUNS=<folder>);",
+        f"go on. {_how_to_go_on(study, name)}",
+    ]
     if study.profile.name not in ("smoke", "demo"):
-        steps.append("a smaller profile: ./run_all.sh --profile demo")
-    return "\n".join(["What to try:", *(f"  {k}. {step}" for k, step in enumerate(steps, 1))])
+        advice.append("a smaller profile: ./run_all.sh --profile demo")
+    return "\n".join(["What to try:", *(f"  {k}. {words}" for k, words in enumerate(advice, 1))])
 
 
 def _how_to_go_on(study, name) -> str:
