@@ -10,13 +10,12 @@ from dataclasses import replace
 
 from tumorcf_lib import config
 
-TESTS = {
-    # In the files' own order: the slow ones with few tests would come last, on one core alone
-    "unit tests and doctests": "-rs --durations=5 -n 2 --dist loadfile --no-loadscope-reorder "
-    "--ignore tests/test_browser.py tests tumorcf_lib",
-    "notebooks, by nbval": "-p no:cacheprovider --nbval-lax --nbval-cell-timeout=300 notebooks",
-    "what nbval ran, in a browser": "-rs -p no:cacheprovider tests/test_browser.py",
-}
+TESTS = (  # in the files' own order: slow ones with few tests would come last, on one core alone
+    "-rs -n 2 --dist loadfile --no-loadscope-reorder --ignore tests/test_browser.py "
+    "tests tumorcf_lib",
+    "-p no:cacheprovider --nbval-lax --nbval-cell-timeout=300 notebooks",
+    "-rs -p no:cacheprovider tests/test_browser.py",  # looks at what nbval ran
+)
 COMMANDS = {}
 """Name of a command -> the function that does it, and its options."""
 
@@ -263,10 +262,7 @@ def readme(options):
 def lab(options):
     """open the notebooks in JupyterLab"""
     _study(options)  # a wrong name is reported here, not in a notebook
-    print(
-        "JupyterLab opens in your browser, or at the address below; Ctrl+C here ends it.",
-        flush=True,
-    )
+    print("JupyterLab opens in your browser, or at the address below; Ctrl+C ends it.", flush=True)
     os.chdir(config.ROOT)
     os.environ.setdefault("MALLOC_ARENA_MAX", "1")  # TensorFlow's memory on Linux
     os.environ |= {"TUMORCF_SEED": str(options.seed), "TUMORCF_COMMAND": ""}
@@ -277,21 +273,25 @@ def lab(options):
 
 
 @command(FOLDER)
-def test(options, chosen=("-m", "not monthly"), n_steps=2):
+def test(options, chosen=("-m", "not monthly"), n_more=0):
     """unit tests, doctests, and all notebooks in the smoke profile"""
-    with tempfile.TemporaryDirectory() as place:
+    base = [sys.executable, "-m", "pytest", "-q", *chosen]
+    units, notebooks, *more = ([*base, *words.split()] for words in TESTS)
+    with tempfile.TemporaryDirectory() as place, open(f"{place}/notebooks.txt", "w+") as said:
         own = {"TUMORCF_RUNS": f"{place}/runs", "TUMORCF_PROFILE": "smoke", "TUMORCF_COMMAND": ""}
-        for title, words in list(TESTS.items())[:n_steps]:
-            print(f"== {title}", flush=True)
-            call = [sys.executable, "-m", "pytest", "-q", *chosen, *words.split()]
-            if status := subprocess.call(call, cwd=config.ROOT, env=os.environ | own):
-                return status
+        how = {"cwd": config.ROOT, "env": os.environ | own}
+        # Beside the unit tests: kernels that start one after the other fill no core
+        with subprocess.Popen(notebooks, stdout=said, stderr=said, **how) as beside:
+            found = [subprocess.call(units, **how), beside.wait()]
+        said.seek(0)
+        print("== notebooks, by nbval", said.read(), sep="\n", flush=True)
+        return max(found + [subprocess.call(call, **how) for call in more[:n_more]])
 
 
 @command(FOLDER)
 def test_all(options):
     """the same, with what is slow and rare: browser, kills, the path of the ResNet-50"""
-    return test(options, (), len(TESTS))
+    return test(options, (), n_more=1)
 
 
 @command()
