@@ -12,6 +12,7 @@ from tiny_study import small_network
 
 from tumorcf_lib import config, rowfiles
 from tumorcf_lib.networks import classifier, ignorant, speed
+from tumorcf_lib.publish import texts
 from tumorcf_lib.stats import persons as drawing
 from tumorcf_lib.study import calibration, side_studies, unit
 from tumorcf_lib.tables import calibration as tables
@@ -212,7 +213,7 @@ def test_what_is_published_can_be_recomputed_and_a_changed_number_is_found(finis
     assert problems == [] and "table_separation" in recomputed
     manifest = json.loads((target / "manifest.json").read_text())
     assert set(manifest["sha256"]) == {p.name for p in target.iterdir()} - {"manifest.json"}
-    assert len(calibration.sentences(target)) == 5
+    assert len(texts.known(target)) == 5
     table = rowfiles.read_table(target / "table_null.csv")
     assert set(table["cohort"]) == {"calibration phantom"}
     rowfiles.write_table(table.assign(effect=table["effect"] + 0.1), target / "table_null.csv")

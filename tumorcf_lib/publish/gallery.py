@@ -5,10 +5,17 @@ import inspect
 
 from tumorcf_lib import config, rowfiles, steps
 from tumorcf_lib.publish.from_rows import FIGURES
+from tumorcf_lib.publish.texts import known
 from tumorcf_lib.stats.rows import of_patients
-from tumorcf_lib.study.side_studies import MANIFEST, published_folders, reader
+from tumorcf_lib.study import leak, pooled
+from tumorcf_lib.study.side_studies import MANIFEST, interval, published_folders, reader
 
 FIRST = ("paper-lite-cv", "paper-lite")
+SENTENCES = {
+    "calibration": known,
+    "leak": leak.sentences,
+    pooled.NAME: pooled.answer_sentences,
+}
 MANY = 6  # sentences; more of them are folded
 HEAD = """# Figures
 
@@ -39,7 +46,7 @@ def _place(name, cohort):
 def _folder(folder, manifest, side_studies):
     purpose = manifest["profile"]["purpose"].partition(": python")[0]
     yield f"## {folder.name}\n\n{purpose[0].upper()}{purpose[1:]}. {manifest['source']}\n"
-    found = list(_found(folder, side_studies.get(folder.name)))
+    found = list(_found(folder))
     if found:
         told = "\n".join(f"- {text}" for text in found)
         if len(found) > MANY:
@@ -54,18 +61,14 @@ def _folder(folder, manifest, side_studies):
             yield f"![{path.stem}]({folder.name}/{path.name})\n"
 
 
-def _found(folder, study):
+def _found(folder):
     """Generated sentences about a folder's tables."""
-    own = getattr(study, "answer_sentences", getattr(study, "sentences", None))
-    if own:
-        yield from own(folder)
+    if folder.name in SENTENCES:
+        yield from SENTENCES[folder.name](folder)
     elif (folder / "table_claims.csv").is_file():
         claims = rowfiles.read_table(folder / "table_claims.csv")
-        for row in claims[claims["finding"] == 1].itertuples():
-            yield (
-                f"{row.claim}: Net-Drop {row.effect:.3f} [{row.low:.3f}, {row.high:.3f}], "
-                f"{row.n_patients} patients."
-            )
+        for row in claims[claims["finding"] == 1].to_dict("records"):
+            yield f"{row['claim']}: Net-Drop {interval(row)}, {row['n_patients']} patients."
 
 
 def _entry(path, drawn, read):

@@ -12,10 +12,11 @@ import pandas as pd
 from tumorcf_lib import __version__, config, rowfiles, steps
 from tumorcf_lib.publish import sections
 from tumorcf_lib.stats.rows import of_patients
-from tumorcf_lib.study import calibration, pooled, stages
+from tumorcf_lib.study import pooled, stages
 from tumorcf_lib.study.notebooks import MEMORY, MINUTES, PROCESSOR
-from tumorcf_lib.study.side_studies import interval, published
+from tumorcf_lib.study.side_studies import interval, published, reader
 from tumorcf_lib.tables import study
+from tumorcf_lib.tables.calibration import SCALES
 from tumorcf_lib.tables.symmetric import ALL_IDS, WHOSE, WITHOUT_MR
 
 MARK = "<!-- {name}: made by `python -m tumorcf_lib readme` -->"
@@ -76,10 +77,9 @@ def results() -> str:
         "RESULTS.md.j2",
         sections=sections,
         pooled=pooled,
-        calibration=calibration,
         cv=published(study.POOLED),
         lite=published(study.REFERENCE),
-        calibrated=published("calibration"),
+        known=known() if published("calibration") else [sections.MISSING],
         kept_apart=(ALL_IDS, WITHOUT_MR),
         removed=WHOSE,
         missing=sections.MISSING,
@@ -90,6 +90,12 @@ def results() -> str:
         speed=speed(),
     )
     return of_patients(text)
+
+
+def known(folder=None) -> list[str]:
+    """What the published calibration found, in plain words, every number from its tables."""
+    read = reader(folder or config.published("calibration"))
+    return render("known.md.j2", read=read, scales=SCALES).splitlines()
 
 
 def render(template, **values):

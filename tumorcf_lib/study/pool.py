@@ -134,8 +134,6 @@ def _published_units(published, units):
     if published is None or not (published / "units.csv").is_file():
         return nothing
     kept = rowfiles.read_table(published / "units.csv")
-    if "trained_by" not in kept:
-        return nothing
     kept = kept[kept["trained_by"] == units["trained_by"].iloc[0]]
     here = pd.MultiIndex.from_frame(units[UNIT])
     return kept[~pd.MultiIndex.from_frame(kept[UNIT]).isin(here)]

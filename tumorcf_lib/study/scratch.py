@@ -56,7 +56,11 @@ def run(folder, profile=PROFILE, *, minutes, seed=0, progress=print):
     epoch is begun that would probably end later, but for the first. Returns the history."""
     from tumorcf_lib.networks import classifier
 
-    _check(profile, minutes)
+    if minutes < 0 or profile.size_px < SMALLEST_PX or profile.epochs < 1:
+        raise ScratchSettingsError(
+            f"Expected 0 minutes, {SMALLEST_PX} px and 1 epoch at least, got {minutes}, "
+            f"{profile.size_px} and {profile.epochs}."
+        )
     folder = Path(folder)
     device = f"{classifier.set_up(seed)}, {classifier.choose_precision(profile.backbone)}"
     unit = _unit(folder, profile, seed, device)
@@ -98,17 +102,6 @@ def _unit(folder, profile, seed, device):
     place = folder / f"{profile.size_px}px-{profile.epochs}epochs-seed{seed}"
     prepared, parts = preprocess.prepare(cohort, profile.size_px), split["part"].to_numpy(str)
     return Unit(place, profile, prepared, parts, seed, depends_on)
-
-
-def _check(profile, minutes):
-    if not minutes >= 0:
-        raise ScratchSettingsError(f"Minutes are 0 or more, not {minutes}.")
-    if profile.size_px < SMALLEST_PX:
-        raise ScratchSettingsError(
-            f"ResNet-50 takes slices from {SMALLEST_PX} px on, not of {profile.size_px} px."
-        )
-    if profile.epochs < 1:
-        raise ScratchSettingsError(f"At least 1 epoch is trained, not {profile.epochs}.")
 
 
 def label(history) -> str:
