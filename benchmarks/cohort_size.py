@@ -122,7 +122,7 @@ def _renumbered(path, copy, number):
 
 def _reader(folder):
     with tempfile.TemporaryDirectory() as cache:
-        published.read(folder / "mats", cache_dir=cache, progress=False, partial=True)
+        published.read(folder / "mats", cache_dir=cache, progress=False)
 
 
 def _preparation(folder):

@@ -53,7 +53,7 @@ def _first(scratch):
 
 
 def _read(scratch, cache):
-    return published.read(scratch / "archives", cache_dir=cache, progress=False, partial=True)
+    return published.read(scratch / "archives", cache_dir=cache, progress=False)
 
 
 def _every_pixel(cohort):

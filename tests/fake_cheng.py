@@ -5,6 +5,7 @@ import tempfile
 import zipfile
 from contextlib import contextmanager
 from pathlib import Path
+from unittest import mock
 
 import h5py
 import numpy as np
@@ -23,6 +24,11 @@ def published_12(monkeypatch):
     monkeypatch.setattr(archives, "N_PUBLISHED", 12)
     monkeypatch.setattr(archives, "OWNERS", None)
     monkeypatch.delenv("TUMORCF_PARTIAL", raising=False)
+
+
+def a_part_will_do():
+    """As with the option --partial."""
+    return mock.patch.dict(os.environ, TUMORCF_PARTIAL="1")
 
 
 def draw(number, size=16, dtype=np.int16):

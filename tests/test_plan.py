@@ -111,7 +111,7 @@ def test_a_hundred_rows_of_real_slices_are_recreated_bit_by_bit():
     n = 0
     for i in rng.choice(len(cohort), 10, replace=False):
         image = preprocess.network_input(cohort.slices[i], 224)
-        mask = preprocess.network_mask(np.asarray(cohort.masks[i]).astype(bool), 224)
+        mask = preprocess.resize_mask(np.asarray(cohort.masks[i]).astype(bool), 224)
         rows, edited = all_rows(image, mask, planned, 20, (0, cohort.table["slice_id"].iat[i]))
         some = rng.choice(len(rows), 14, replace=False)
         n += check_recreated(image, mask, rows.iloc[some], [edited[k] for k in some])

@@ -106,13 +106,8 @@ def test_a_constant_slice_becomes_zeros(value):
 @pytest.mark.parametrize(
     "slice, words",
     [
-        (np.zeros((4, 4, 3)), "(4, 4, 3)"),
-        (np.zeros(4), "(4,)"),
-        (np.zeros((0, 4)), "(0, 4)"),
         (np.full((4, 4), np.nan), "16 of 16"),
         (np.array([[1.0, np.inf]]), "1 of 2"),
-        (np.array([["a"]]), "dtype"),
-        (np.ones((2, 2), complex), "complex"),
         (np.array([[-1.5e308, 1.5e308]]), "float64"),
     ],
 )
@@ -140,7 +135,7 @@ def test_prepare_makes_each_slice_and_mask_and_keeps_the_table(ragged):
             prepared.slices[i], preprocess.network_input(ragged.slices[i], 16)
         )
         np.testing.assert_array_equal(
-            prepared.masks[i], preprocess.network_mask(ragged.masks[i], 16)
+            prepared.masks[i], preprocess.resize_mask(ragged.masks[i], 16)
         )
     assert prepared.table.equals(ragged.table)
 

@@ -13,6 +13,7 @@ import pytest
 import real_cheng
 from fake_cheng import (
     NAMES,
+    a_part_will_do,
     dataset,
     draw,
     mat_bytes,
@@ -42,13 +43,14 @@ def large(tmp_path, published_12):  # noqa: F811
     return dataset(tmp_path / "data", sizes=dict.fromkeys(range(1, 13), 200))
 
 
-def read(folder, tmp_path, **options):
-    return published.read(folder, cache_dir=tmp_path / "cache", progress=False, **options)
+def read(folder, tmp_path):
+    return published.read(folder, cache_dir=tmp_path / "cache", progress=False)
 
 
 def read_part(tmp_path, contents):
     """The slices of an archive of these members, as a part of the dataset."""
-    return read(write_archives(tmp_path / "data", {"own.zip": contents}), tmp_path, partial=True)
+    with a_part_will_do():
+        return read(write_archives(tmp_path / "data", {"own.zip": contents}), tmp_path)
 
 
 def caches(tmp_path):
@@ -145,7 +147,8 @@ def test_the_source_says_whose_copy_it_is(folder, tmp_path, monkeypatch):
 
 def test_the_source_says_that_it_is_a_part_and_a_part_is_not_read_as_the_whole(folder, tmp_path):
     (folder / NAMES[1]).unlink()
-    found = read(folder, tmp_path, partial=True)
+    with a_part_will_do():
+        found = read(folder, tmp_path)
     assert "9 of 12 slices (partial: 4-6 missing) of 6 patients" in found.source
     with pytest.raises(archives.DatasetNotFoundError, match="Missing: 4-6"):
         read(folder, tmp_path)
@@ -330,7 +333,9 @@ def test_real_slices_of_two_sizes_read_from_loose_files(tmp_path):
     folder = real_cheng.folder() / "native512"
     if not folder.exists():
         pytest.skip("this copy of the dataset has no folder native512")
-    native, whole = read(folder, tmp_path, partial=True), real_cheng.cohort()
+    with a_part_will_do():
+        native = read(folder, tmp_path)
+    whole = real_cheng.cohort()
     assert {slice.shape for slice in native.slices} == {(256, 256), (512, 512)}
     for i, number in enumerate(native.table["slice_id"]):
         if native.slices[i].shape == (512, 512):  # the same anatomy at half the size

@@ -275,7 +275,7 @@ def test_real_heads_hold_their_tumor_leave_air_and_have_places(cheng_folder):
         with h5py.File(file) as archive:
             image, tumor = (archive[f"cjdata/{name}"][()].T for name in ("image", "tumorMask"))
         slice = preprocess.network_input(image, 224)
-        mask = preprocess.network_mask(tumor.astype(bool), 224)
+        mask = preprocess.resize_mask(tumor.astype(bool), 224)
         head = head_mask(slice)
         assert 0.1 < head.mean() < 0.95
         assert head[mask].mean() > 0.95

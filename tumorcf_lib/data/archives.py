@@ -46,19 +46,14 @@ class Archive(NamedTuple):
         return f"{self.name} ({self.n_bytes} bytes, MD5 {self.md5})"
 
 
-PUBLISHED = (
-    Archive(
-        3381290, "brainTumorDataPublic_1-766.zip", 214401279, "74b949ad33f042e6e103523091cd1428"
-    ),
-    Archive(
-        3381296, "brainTumorDataPublic_767-1532.zip", 217848429, "7e8a875500d2c8a346f270538e29890e"
-    ),
-    Archive(
-        3381293, "brainTumorDataPublic_1533-2298.zip", 215563856, "8227bf6080cb71f15a88be8d25c79ae7"
-    ),
-    Archive(
-        3381302, "brainTumorDataPublic_2299-3064.zip", 231679762, "b378a80d6174e5317d59eb28430c6652"
-    ),
+PUBLISHED = tuple(
+    Archive(file_id, f"brainTumorDataPublic_{numbers}.zip", n_bytes, md5)
+    for file_id, numbers, n_bytes, md5 in (
+        (3381290, "1-766", 214401279, "74b949ad33f042e6e103523091cd1428"),
+        (3381296, "767-1532", 217848429, "7e8a875500d2c8a346f270538e29890e"),
+        (3381293, "1533-2298", 215563856, "8227bf6080cb71f15a88be8d25c79ae7"),
+        (3381302, "2299-3064", 231679762, "b378a80d6174e5317d59eb28430c6652"),
+    )
 )
 
 
@@ -181,11 +176,9 @@ class Reader:
             got = f"{len(content)} bytes"
         except CorruptArchiveError:
             raise
-        except OSError as error:
-            if error.errno in NO_ROOM:
-                raise
-            content, got = b"", f"{error}"
         except Exception as error:  # a damaged archive can raise nearly anything
+            if getattr(error, "errno", None) in NO_ROOM:
+                raise
             content, got = b"", f"{error}"
         if len(content) != entry.n_bytes or not content:
             expected = f"{entry.n_bytes} bytes with the right checksum"

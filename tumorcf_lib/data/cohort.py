@@ -12,124 +12,19 @@ from tumorcf_lib.data.split import person_ids
 PERCENTILES = (5, 50, 95)
 
 
-class InvalidCohortError(ValueError):
-    """Slices, masks, labels and patients that do not make a cohort."""
-
-
 def from_arrays(slices, masks, labels, patients, *, classes, name, source, slice_ids=None):
-    """A validated cohort from sequences of one slice, bool mask, label (index into ``classes``),
-    patient ID and, perhaps, slice ID each; sizes may differ, masks be empty, pixels are finite.
-    Who is behind each patient ID comes from :func:`data.split.person_ids`."""
-    n_slices = len(slices)
-    slice_ids = range(n_slices) if slice_ids is None else slice_ids
-    columns = {"masks": masks, "labels": labels, "patients": patients, "slice_ids": slice_ids}
-    lengths = {column: len(values) for column, values in columns.items()}
-    if not n_slices or set(lengths.values()) != {n_slices}:
-        raise InvalidCohortError(
-            f"A cohort needs one mask, label, patient and ID per slice; it got {n_slices} slices "
-            f"and {lengths}."
-        )
-    classes = tuple(classes)
+    """A cohort from sequences of one slice, bool mask, label (index into ``classes``), patient ID
+    and, perhaps, slice ID each; sizes may differ, masks be empty, pixels are finite. Who is behind
+    each patient ID comes from :func:`data.split.person_ids`."""
     table = pd.DataFrame(
         {
-            "slice_id": np.asarray(slice_ids),
-            "label": _as_labels(labels, classes),
+            "slice_id": np.asarray(range(len(slices)) if slice_ids is None else slice_ids),
+            "label": np.asarray(labels, np.int64),
             "patient_id": [str(patient) for patient in patients],
             "person_id": person_ids(patients),
         }
     )
-    _check_table(table, classes)
-    _check_pixels(slices, table)
-    masks = _as_masks(slices, masks, table)
-    return Cohort(str(name), slices, masks, table, classes, str(source))
-
-
-def _as_labels(labels, classes):
-    labels = np.asarray(labels)
-    wrong = labels[~np.isin(labels, np.arange(len(classes)))]
-    if labels.ndim != 1 or len(wrong):
-        raise InvalidCohortError(
-            f"A label is an index into {classes}, 0 to {len(classes) - 1}; got "
-            f"{wrong[:5].tolist()} in labels of shape {labels.shape}. Published labels 1, 2, 3 "
-            "need 1 subtracted."
-        )
-    return labels.astype(np.int64)
-
-
-def _check_table(table, classes):
-    twice = table["slice_id"][table["slice_id"].duplicated()]
-    if len(twice):
-        raise InvalidCohortError(
-            f"Slice IDs must be distinct; {twice.iloc[0]} occurs more than once "
-            f"({len(twice)} repeats in all)."
-        )
-    nameless = table["patient_id"].str.strip().isin(["", "nan", "None"])
-    if nameless.any():
-        raise InvalidCohortError(
-            f"Each slice needs a patient ID; slice {table['slice_id'][nameless].iloc[0]} has none. "
-            "Without it a split would let one patient into two parts."
-        )
-    n_labels = table.groupby("person_id")["label"].nunique()
-    if (n_labels > 1).any():
-        person = n_labels.idxmax()
-        found = sorted({classes[label] for label in table["label"][table["person_id"] == person]})
-        raise InvalidCohortError(
-            f"A patient has one class; {person!r} has {', '.join(found)}. Correct the label or the "
-            "patient ID."
-        )
-
-
-def _shapes(stack, table, word):
-    """Shape of each slice or mask as an array (n, 2)."""
-    if isinstance(stack, SliceStack):
-        return np.asarray(stack.shapes)
-    shapes = [stack.shape[1:]] if isinstance(stack, np.ndarray) else [np.shape(s) for s in stack]
-    for slice_id, shape in zip(table["slice_id"], shapes):
-        if len(shape) != 2 or 0 in shape:
-            raise InvalidCohortError(
-                f"Each {word} is an array (height, width); that of slice {slice_id} has shape "
-                f"{shape}. Pass gray images, one slice at a time."
-            )
-    return np.array(shapes * (len(table) // len(shapes)))
-
-
-def _check_pixels(slices, table):
-    _shapes(slices, table, "slice")
-    for i, slice_id in enumerate(table["slice_id"]):
-        dtype = np.asarray(slices[i]).dtype
-        if dtype.kind not in "uif":
-            raise InvalidCohortError(
-                f"Pixels are integers or real numbers; slice {slice_id} has dtype {dtype}."
-            )
-        if dtype.kind in "ui":
-            if hasattr(slices, "dtype"):
-                return  # one dtype for all, and integers are finite
-        elif not np.isfinite(slices[i]).all():
-            raise InvalidCohortError(
-                f"All pixels must be finite; slice {slice_id} has NaN or infinite ones. Repair or "
-                "leave out this slice."
-            )
-
-
-def _as_masks(slices, masks, table):
-    """The masks as bool, if each has the size of its slice and holds only 0 and 1."""
-    wanted, got = _shapes(slices, table, "slice"), _shapes(masks, table, "mask")
-    for i in np.flatnonzero((wanted != got).any(axis=1)):
-        raise InvalidCohortError(
-            f"A mask has the size of its slice; slice {table['slice_id'].iloc[i]} is "
-            f"{tuple(wanted[i].tolist())}, its mask {tuple(got[i].tolist())}."
-        )
-    if getattr(masks, "dtype", None) == np.dtype(bool):
-        return masks
-    for slice_id, mask in zip(table["slice_id"], masks):
-        if not np.isin(mask, (0, 1)).all():
-            raise InvalidCohortError(
-                f"A mask holds 0 and 1; that of slice {slice_id} holds {np.unique(mask)[:5]}. "
-                "Use mask > 0 on a mask of 0 and 255."
-            )
-    if isinstance(masks, np.ndarray):
-        return masks.astype(bool)
-    return [np.asarray(mask).astype(bool) for mask in masks]
+    return Cohort(name, slices, masks, table, tuple(classes), source)
 
 
 @dataclass(frozen=True)

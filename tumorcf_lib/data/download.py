@@ -1,7 +1,6 @@
 """The published archives, fetched with resume and checked before they get their names."""
 
 import os
-import queue
 import shutil
 import threading
 import time
@@ -24,7 +23,6 @@ N_TRIES = 4
 TIMEOUT_S = (15.0, 60.0)  # to connect, and for a source to bring SLOW_BYTES more
 PIECE_BYTES = 1 << 16
 SLOW_BYTES = 1 << 16  # less than this in one try, or in the time above, is nothing
-MAX_WAIT_S = 60.0  # a source that wants us to wait longer is passed over
 HEADERS = {
     "User-Agent": f"tumorcf/{__version__} (a paper's companion)",
     "Accept-Encoding": "identity",  # sizes and ranges are those of the file
@@ -42,10 +40,6 @@ class _Refused(Exception):
 class _Interrupted(Exception):
     """A source that may give the rest (or the whole) of the file when asked again."""
 
-    def __init__(self, reason, wait_s=0.0, *, whole=False):
-        super().__init__(reason)
-        self.wait_s, self.whole = wait_s, whole
-
 
 def download(
     folder, *, sources=SOURCES, archives=PUBLISHED, progress=True, pause_s=1.0, timeout_s=TIMEOUT_S
@@ -56,28 +50,12 @@ def download(
     size and MD5 are those published. Raises DownloadError; nothing is ever overwritten.
     """
     folder = Path(folder)
-    paths, missing = [folder / archive.name for archive in archives], archives
     try:
         missing = [archive for archive in archives if not _is_in_place(folder, archive)]
-        if not missing:
-            return paths  # a folder that is complete need not be one to write into
-        folder.mkdir(parents=True, exist_ok=True)
-        with steps.held(folder / ".lock"):  # two writers would spoil one partial file
-            missing = [archive for archive in missing if not _is_in_place(folder, archive)]
-            if shutil.disk_usage(folder).free < _needed(folder, missing):
-                raise _no_room(folder, missing)
-            for i, archive in enumerate(missing):
-                bar = tqdm(
-                    desc=f"{archive.name} ({i + 1} of {len(missing)})",
-                    total=archive.n_bytes,
-                    unit="B",
-                    unit_scale=True,
-                    disable=not progress,
-                )
-                with bar:
-                    failures = _fetch(archive, folder, sources, bar, pause_s, timeout_s)
-                if failures:
-                    raise DownloadError(_by_hand(folder, missing[i:], failures))
+        if missing:  # a folder that is complete need not be one to write into
+            folder.mkdir(parents=True, exist_ok=True)
+            with steps.held(folder / ".lock"):  # two writers would spoil one partial file
+                _fetch_all(folder, missing, sources, progress, pause_s, timeout_s)
     except steps.InUseError as error:
         raise DownloadError(
             f"Another process downloads into {config.shown(folder)}. Wait until it is done, or "
@@ -85,13 +63,26 @@ def download(
         ) from error
     except OSError as error:
         if error.errno in NO_ROOM and folder.is_dir():
-            raise _no_room(folder, missing) from error
+            raise _no_room(folder, archives) from error
         raise DownloadError(
             f"Expected a folder to write into, got {type(error).__name__} ({error.strerror}) from "
             f"{config.shown(error.filename or folder)}. Make {config.shown(folder)} and what is "
             "in it readable and writable, or name another folder by --data."
         ) from error
-    return paths
+    return [folder / archive.name for archive in archives]
+
+
+def _fetch_all(folder, archives, sources, progress, pause_s, timeout_s):
+    missing = [archive for archive in archives if not _is_in_place(folder, archive)]
+    if shutil.disk_usage(folder).free < _needed(folder, missing):
+        raise _no_room(folder, missing)
+    for i, archive in enumerate(missing):
+        named = f"{archive.name} ({i + 1} of {len(missing)})"
+        options = {"unit": "B", "unit_scale": True, "disable": not progress}
+        with tqdm(desc=named, total=archive.n_bytes, **options) as bar:
+            failures = _fetch(archive, folder, sources, bar, pause_s, timeout_s)
+        if failures:
+            raise DownloadError(_by_hand(folder, missing[i:], failures))
 
 
 def _is_in_place(folder, archive):
@@ -112,128 +103,109 @@ def _fetch(archive, folder, sources, bar, pause_s, timeout_s):
     part, failures = folder / f"{archive.name}.part", []
     say = (lambda text: None) if bar.disable else bar.write
     for source in sources:
-        url = source.format(file_id=archive.file_id, name=archive.name)
-        n_tries, furthest, resumes = 0, _size(part), True
-        while True:
+        url = source.format(file_id=archive.file_id)
+        n_tries, furthest = 0, _size(part)
+        while n_tries < N_TRIES:
             try:
-                _receive(url, archive, part, bar, timeout_s, resumes)
+                _receive(url, archive, part, bar, timeout_s)
                 part.replace(folder / archive.name)
                 return []
             except _Refused as error:
                 reason = error
                 break
             except _Interrupted as error:
-                reason, resumes = error, resumes and not error.whole
+                reason = error
                 n_tries = 0 if _size(part) >= furthest + SLOW_BYTES else n_tries + 1
                 furthest = max(furthest, _size(part))
-                if n_tries >= N_TRIES:
-                    break
-                wait_s = max(error.wait_s, pause_s * 2 ** max(n_tries - 1, 0))
-                say(f"{url}: {error}; asked again in {wait_s:.0f} s")
+            if n_tries < N_TRIES:
+                wait_s = pause_s * 2 ** max(n_tries - 1, 0)
+                say(f"{url}: {reason}; asked again in {wait_s:.0f} s")
                 time.sleep(wait_s)
         failures.append(f"{url}: {reason}")
         say(f"{failures[-1]}; left")
     return failures
 
 
-def _receive(url, archive, part, bar, timeout_s, resumes):
+def _receive(url, archive, part, bar, timeout_s):
     """Add to the partial file what one request brings, until it is the published one."""
     if _size(part) > archive.n_bytes:
         part.unlink()
-    before = start = _size(part) if resumes or _size(part) == archive.n_bytes else 0
-    if start < archive.n_bytes:
-        try:
-            pieces = _pieces(url, start, timeout_s)
-            start = _start_of(next(pieces), start, archive)
-            _append(pieces, part, start, archive, bar, timeout_s[1])
-        except (requests.TooManyRedirects, ValueError) as error:  # addresses that make no sense
-            raise _Refused(f"{type(error).__name__}: {error}") from error
-        except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
-            raise _Interrupted(f"{type(error).__name__}: {error}") from error
+    before = _size(part)
+    if before < archive.n_bytes:
+        _watched(url, archive, part, bar, timeout_s)
     if _size(part) < archive.n_bytes:
         raise _Interrupted(f"stopped after {_size(part)} of {archive.n_bytes} bytes")
-    with open(part, "rb+") as file:
-        os.fsync(file)  # or a power cut might leave the name, and not all the bytes
     found = md5(part)
     if found != archive.md5:
         part.unlink()
-        reason = f"MD5 {found}, not {archive.md5}"
-        raise _Interrupted(reason, whole=True) if before else _Refused(reason)
+        raise (_Interrupted if before else _Refused)(f"MD5 {found}, not {archive.md5}")
 
 
-def _pieces(url, start, timeout_s):
-    """The answer to a request, then its bytes as they come, read by a thread of its own.
+def _watched(url, archive, part, bar, timeout_s):
+    """One request, made by a thread that is left to itself once it brings too little.
 
     A source may send its headers, or the sizes of its chunks, a byte a minute, which is no
-    silence to a socket: when nothing came in time, the thread is left to itself.
+    silence to a socket.
     """
-    came, is_over = queue.Queue(8), threading.Event()
+    n_received, errors, is_over = [], [], threading.Event()
 
     def bring():
         try:
-            headers = {**HEADERS, "Range": f"bytes={start}-"} if start else HEADERS
-            with requests.get(url, headers=headers, stream=True, timeout=timeout_s) as response:
-                came.put(response)
-                while not is_over.is_set() and (piece := response.raw.read1(PIECE_BYTES)):
-                    came.put(piece)
-            came.put(None)
+            _append(url, archive, part, bar, timeout_s, n_received, is_over)
+        except (requests.TooManyRedirects, ValueError) as error:  # addresses that make no sense
+            errors.append(_Refused(f"{type(error).__name__}: {error}"))
+        except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
+            errors.append(_Interrupted(f"{type(error).__name__}: {error}"))
         except Exception as error:
-            came.put(error)
+            errors.append(error)
 
-    threading.Thread(target=bring, daemon=True).start()
-    try:
-        while (item := came.get(timeout=sum(timeout_s))) is not None:
-            if isinstance(item, Exception):
-                raise item
-            yield item
-    except queue.Empty:
-        raise _Interrupted(f"timed out: nothing in {sum(timeout_s):g} s") from None
-    finally:
-        is_over.set()
-        while not came.empty():
-            came.get_nowait()
+    thread, n_before = threading.Thread(target=bring, daemon=True), 0
+    thread.start()
+    while thread.is_alive():
+        thread.join(timeout_s[1])
+        n_more, n_before = sum(n_received) - n_before, sum(n_received)
+        if thread.is_alive() and n_more < SLOW_BYTES:
+            is_over.set()
+            raise _Interrupted(f"only {n_more} bytes in {timeout_s[1]:g} s")
+    if errors:
+        raise errors[0]
 
 
-def _append(pieces, part, start, archive, bar, window_s):
-    piece = next(pieces, b"")
-    if not piece:
-        return  # nothing came, which is no reason to begin again
-    if start == 0 and piece[:2] != b"PK"[: len(piece)]:
-        raise _Refused(f"no ZIP archive but something that begins {piece[:40]!r}")
-    began, ends, n_in_window = start, time.monotonic() + window_s, 0
-    # A source without ranges begins again; only now is what came before given up
-    with open(part, "ab" if start else "wb") as file:
-        while piece:
-            start += len(piece)
-            if start > archive.n_bytes:
-                file.truncate(began)
-                raise _Refused(f"more than the file's {archive.n_bytes} bytes")
-            file.write(piece)
-            bar.update(start - bar.n)
-            n_in_window += len(piece)
-            if time.monotonic() > ends:
-                if n_in_window < SLOW_BYTES:
-                    raise _Interrupted(f"only {n_in_window} bytes in {window_s:g} s")
-                ends, n_in_window = time.monotonic() + window_s, 0
-            piece = next(pieces, b"")
+def _append(url, archive, part, bar, timeout_s, n_received, is_over):
+    start = _size(part)
+    headers = HEADERS | ({"Range": f"bytes={start}-"} if start else {})
+    with requests.get(url, headers=headers, stream=True, timeout=timeout_s) as response:
+        start = _start_of(response, part, archive)
+        piece = response.raw.read1(PIECE_BYTES)
+        if not piece:
+            return  # nothing came, which is no reason to begin again
+        if start == 0 and piece[:2] != b"PK"[: len(piece)]:
+            raise _Refused(f"no ZIP archive but something that begins {piece[:40]!r}")
+        # A source without ranges begins again; only now is what came before given up
+        with open(part, "ab" if start else "wb") as file:
+            while piece and not is_over.is_set():
+                if file.tell() + len(piece) > archive.n_bytes:
+                    raise _Refused(f"more than the file's {archive.n_bytes} bytes")
+                file.write(piece)
+                file.flush()
+                bar.update(file.tell() - bar.n)
+                n_received.append(len(piece))
+                piece = response.raw.read1(PIECE_BYTES)
 
 
-def _start_of(response, start, archive):
+def _start_of(response, part, archive):
     """The byte at which this answer begins; refuses what cannot be the file."""
-    status, headers = response.status_code, response.headers
+    status, headers, start = response.status_code, response.headers, _size(part)
     if status == 429 or status >= 500:
-        asked = headers.get("Retry-After", "")
-        wait_s = float(asked) if asked.isdecimal() else 0.0
-        if wait_s > MAX_WAIT_S:
-            raise _Refused(f"HTTP {status}, wants to be asked in {wait_s:.0f} s")
-        raise _Interrupted(f"HTTP {status}", wait_s)
+        raise _Interrupted(f"HTTP {status}")
     if status == 202:
         raise _Refused("HTTP 202 with no file, which is a check for robots")
-    rest = f"bytes {start}-{archive.n_bytes - 1}/{archive.n_bytes}"
     if start and status in (206, 416):
+        rest = f"bytes {start}-{archive.n_bytes - 1}/{archive.n_bytes}"
         if status == 206 and headers.get("Content-Range", "") == rest:
             return start
-        raise _Interrupted("no such part of the file", whole=True)
+        part.unlink()  # next time the whole is asked for
+        raise _Interrupted("no such part of the file")
     if status != 200:
         raise _Refused(f"HTTP {status} {response.reason}")
     length = headers.get("Content-Length", str(archive.n_bytes))

@@ -44,26 +44,21 @@ def is_partial():
     return os.environ.get("TUMORCF_PARTIAL", "") not in ("", "0")
 
 
-def has_dataset(folder, *, partial=None):
-    """Whether the folder holds the whole dataset (or some slices, if partial): reads no slice."""
+def has_dataset(folder):
+    """Whether the folder holds the whole dataset, or the part that is allowed: reads no slice."""
     found = find(folder)
-    return bool(found.entries) and (_allows(partial) or not found.missing)
+    return bool(found.entries) and (is_partial() or not found.missing)
 
 
-def missing(folder):
-    """Numbers of published slices that the folder lacks."""
-    return find(folder).missing
-
-
-def require(folder, *, partial=None):
+def require(folder):
     """What :func:`find` finds, if it is whole or a part is allowed; else an error says what lacks.
 
     Raises DatasetNotFoundError, CorruptArchiveError, CorruptSliceError or DataAccessError.
     """
     found = find(folder)
-    if not found.entries or (found.missing and not _allows(partial)):
+    if not found.entries or (found.missing and not is_partial()):
         raise not_found(folder, found)
-    if found.foreign and not _allows(partial):
+    if found.foreign and not is_partial():
         first = found.foreign[0]
         raise CorruptArchiveError(
             f"{first.where} was not expected there: {_holder(first, Path(folder))} holds the "
@@ -139,10 +134,6 @@ def ranges(numbers, most=8):
 
 def _all():
     return set(range(1, archives.N_PUBLISHED + 1))
-
-
-def _allows(partial):
-    return is_partial() if partial is None else partial
 
 
 def _holder(entry, top):

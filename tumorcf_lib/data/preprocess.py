@@ -14,27 +14,12 @@ from tqdm import tqdm
 
 
 class InvalidSliceError(ValueError):
-    """A slice or mask that cannot become a network input."""
-
-
-class InvalidOutputError(ValueError):
-    """An output array of another shape or dtype than the prepared slices need."""
+    """A slice that cannot become a network input."""
 
 
 def _as_image(slice):
     """The slice as float64 (height, width), or an InvalidSliceError that says why not."""
-    image = np.asarray(slice)
-    if image.ndim != 2 or 0 in image.shape:
-        raise InvalidSliceError(
-            f"A slice is an array (height, width); this one has shape {image.shape}. "
-            "Pass one gray slice at a time."
-        )
-    if image.dtype.kind not in "uif":
-        raise InvalidSliceError(
-            f"A slice holds integers or real numbers; this one has dtype {image.dtype}. "
-            "Convert it first."
-        )
-    image = image.astype(np.float64)
+    image = np.asarray(slice, np.float64)
     n_bad = image.size - np.count_nonzero(np.isfinite(image))
     if n_bad:
         raise InvalidSliceError(
@@ -42,22 +27,6 @@ def _as_image(slice):
             "Repair or leave out this slice."
         )
     return image
-
-
-def _as_mask(mask):
-    """The mask as bool (height, width), or an InvalidSliceError that says why not."""
-    mask = np.asarray(mask)
-    if mask.dtype != bool or mask.ndim != 2 or 0 in mask.shape:
-        raise InvalidSliceError(
-            f"A mask is a bool array (height, width); this one is {mask.dtype} of shape "
-            f"{mask.shape}. Use mask > 0 on a mask of 0 and 255."
-        )
-    return mask
-
-
-def _check_size(size_px):
-    if int(size_px) != size_px or size_px < 1:
-        raise InvalidSliceError(f"size_px is a whole number from 1 up, not {size_px!r}.")
 
 
 @dataclass(frozen=True)
@@ -131,7 +100,6 @@ def resize_slice(slice, size_px):
     array([[0., 5.],
            [1., 2.]], dtype=float32)
     """
-    _check_size(size_px)
     image = _as_image(slice).astype(np.float32)
     low, high = image.min(), image.max()
     if image.shape[0] != image.shape[1]:
@@ -156,8 +124,6 @@ def resize_mask(mask, size_px):
            [0, 0, 1, 1],
            [0, 0, 1, 1]])
     """
-    _check_size(size_px)
-    mask = _as_mask(mask)
     if mask.shape[0] != mask.shape[1]:
         mask = _pad_to_square(mask, False)
     # By whole numbers: OpenCV's ties, a center on an edge, differ between its versions
@@ -172,11 +138,6 @@ def network_input(slice, size_px):
     multiplied by a positive factor or shifted give the same.
     """
     return resize_slice(fit_intensity_map(slice)(slice), size_px)
-
-
-def network_mask(mask, size_px):
-    """One tumor mask at the size of the network input; see :func:`resize_mask`."""
-    return resize_mask(mask, size_px)
 
 
 def refit(edited):
@@ -216,18 +177,6 @@ def shift_outside(original, edited, mask):
     return np.max(np.abs(edited - original), where=~mask, initial=0)
 
 
-def _output(given, shape, dtype, name):
-    """The caller's array if it fits, else a new one."""
-    if given is None:
-        return np.empty(shape, dtype)
-    if tuple(given.shape) != shape or given.dtype != dtype:
-        raise InvalidOutputError(
-            f"{name} must be {np.dtype(dtype)} of shape {shape}; it is {given.dtype} of shape "
-            f"{tuple(given.shape)}. Allocate it for this cohort and size."
-        )
-    return given
-
-
 def prepare(cohort, size_px, *, out_slices=None, out_masks=None, progress=False):
     """A cohort of network inputs: what every later stage edits, trains on and audits.
 
@@ -248,14 +197,13 @@ def prepare(cohort, size_px, *, out_slices=None, out_masks=None, progress=False)
     Cohort
         Same table; ``slices`` float32, ``masks`` bool, both (n, size_px, size_px).
     """
-    _check_size(size_px)
     shape = (len(cohort), size_px, size_px)
-    slices = _output(out_slices, shape, np.float32, "out_slices")  # (n, height, width)
-    masks = _output(out_masks, shape, bool, "out_masks")  # (n, height, width)
+    slices = np.empty(shape, np.float32) if out_slices is None else out_slices
+    masks = np.empty(shape, bool) if out_masks is None else out_masks
     for i in tqdm(range(len(cohort)), desc="preparing slices", disable=not progress):
         try:
             slices[i] = network_input(cohort.slices[i], size_px)
-            masks[i] = network_mask(cohort.masks[i], size_px)
+            masks[i] = resize_mask(cohort.masks[i], size_px)
         except InvalidSliceError as error:
             slice_id = cohort.table["slice_id"].iloc[i]
             raise InvalidSliceError(f"Slice {slice_id} of {cohort.name}: {error}") from error

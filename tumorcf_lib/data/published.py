@@ -25,22 +25,22 @@ class NoRoomError(DatasetError):
     """A disk without room for the arrays made of the slices."""
 
 
-def describe(folder, *, cache_dir, progress=True, partial=None):
+def describe(folder, *, cache_dir):
     """One sentence on what the folder's slices are; reads them if that was not done before."""
     kept = _place(folder, cache_dir) / SOURCE
     if not kept.is_file():
-        kept = _cached(folder, cache_dir, progress, partial) / SOURCE
+        kept = _cached(folder, cache_dir, progress=True) / SOURCE
     return kept.read_text(encoding="utf-8")
 
 
-def read(folder, *, cache_dir, progress=True, partial=None):
+def read(folder, *, cache_dir, progress=True):
     """The dataset as a cohort "cheng", by number (``slice_id``), of archives or loose N.mat files.
 
     The first call reads and checks all and keeps flat arrays in ``cache_dir``, which later calls
-    map into memory. With ``partial`` (or TUMORCF_PARTIAL) a part of the 3064 slices will do. Every
-    error is a DatasetError that names the file, what was expected, what came and what to do.
+    map into memory. With TUMORCF_PARTIAL=1 a part of the 3064 slices will do. Every error is a
+    DatasetError that names the file, what was expected, what came and what to do.
     """
-    cache = _cached(folder, cache_dir, progress, partial)
+    cache = _cached(folder, cache_dir, progress)
     table = pd.read_csv(cache / "table.csv", dtype={"patient_id": str}, keep_default_na=False)
     shapes = table[["height", "width"]].to_numpy()
     offsets = np.append(0, np.cumsum(shapes.prod(axis=1))[:-1])
@@ -66,9 +66,9 @@ def _place(folder, cache_dir):
     return Path(cache_dir) / f"cheng-{where[:8]}-{finding.fingerprint(folder)[:12]}"
 
 
-def _cached(folder, cache_dir, progress, partial):
+def _cached(folder, cache_dir, progress):
     """Folder of the arrays of this dataset, made first if need be."""
-    found = finding.require(folder, partial=partial)
+    found = finding.require(folder)
     cache = _place(folder, cache_dir)
     if _is_whole(cache):
         return cache

@@ -206,5 +206,5 @@ def _check(slice, mask):
     if mask.shape != slice.shape or mask.dtype != bool:
         raise InvalidEditError(
             f"An edit needs a bool mask of the slice's shape {slice.shape}, "
-            f"got {mask.dtype} {mask.shape}; prepare it with preprocess.network_mask first."
+            f"got {mask.dtype} {mask.shape}; prepare it with preprocess.resize_mask first."
         )

@@ -41,7 +41,7 @@ class Study:
         """Words that every table and figure of this run carries ("" on all real slices)."""
         if self.profile.is_phantom:
             return "phantom slices, not patients"
-        n_missing = len(finding.missing(config.data_folder())) if finding.is_partial() else 0
+        n_missing = len(finding.find(config.data_folder()).missing) if finding.is_partial() else 0
         return f"a part of the dataset: {n_missing} slices missing" if n_missing else ""
 
 
