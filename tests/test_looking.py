@@ -35,9 +35,9 @@ def tiny_model():
     return keras.Model(inputs, layers.Dense(3, "softmax", name="probabilities")(x))
 
 
-def run(data=None, *, profile=PROFILE, seed=3, epochs=None, progress=lambda line: None):
+def run(data=None, *, profile=PROFILE, seed=3, progress=lambda line: None):
     data = data or cohort()
-    return looking.look(tiny_model(), profile, *data, seed=seed, epochs=epochs, progress=progress)
+    return looking.look(tiny_model(), profile, *data, seed=seed, progress=progress)
 
 
 def test_the_new_output_begins_as_the_mean_of_the_others_and_changes_no_odds_between_them():
@@ -131,9 +131,10 @@ def test_it_learns_to_tell_a_missing_tumor_from_one_that_is_there(monkeypatch):
     model = tiny_model()
     model.layers[1].set_weights([np.full((3, 3, 1, 6), 1 / 45, np.float32)])  # it sees brightness
     profile = dataclasses.replace(
-        PROFILE, finetune_learning_rate=0.1, augmentation=0.0, ema_momentum=0.0, focal_gamma=0.0
-    )
-    done = looking.look(model, profile, *cohort(), seed=3, epochs=25, progress=lambda line: None)
+        PROFILE, finetune_epochs=25, finetune_learning_rate=0.1, augmentation=0.0,
+        ema_momentum=0.0, focal_gamma=0.0,
+    )  # fmt: skip
+    done = looking.look(model, profile, *cohort(), seed=3, progress=lambda line: None)
     views = views_of("validation")
     assert classifier.predict(done.model, views.part)[:, 3].mean() < 0.2
     without = [views.make("removed", k, np.random.default_rng(int(k))) for k in views.shown]

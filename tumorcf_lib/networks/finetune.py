@@ -39,10 +39,6 @@ SCORES = "val_accuracy val_person_accuracy val_p_remove val_delta_drop val_sham_
 HISTORY_COLUMNS = ("epoch", "loss", *SCORES.split(), "seconds")
 
 
-class MasksMissingError(ValueError):
-    """Masks that do not belong to the slices, or a part without any tumor."""
-
-
 @dataclass(frozen=True)
 class Finetuned:
     """A fine-tuned model and its ``history``: a row per epoch, epoch 0 before fine-tuning."""
@@ -59,10 +55,8 @@ def harden(model, profile, slices, masks, labels, persons, parts, *, seed, progr
     trained, validation = training.split_parts(
         model, slices, labels, persons, parts, validates=profile.validates
     )
-    check_masks(slices, masks, (trained, validation)[: 1 + profile.validates])
-    views = Views(trained, masks)
+    views, validated = Views(trained, masks), Validated(Views(validation, masks), seed)
     n_steps = max(1, len(trained) // profile.batch_size)
-    network = compiled(model, profile, profile.finetune_epochs * n_steps)
 
     def steps(rng):
         part = trained
@@ -75,21 +69,18 @@ def harden(model, profile, slices, masks, labels, persons, parts, *, seed, progr
             weight = weights[part.labels[positions]].astype(np.float32)
             yield inputs, part.targets(positions), weight
 
-    validated = Validated(Views(validation, masks), seed)
-    return run_epochs(
-        "hardened", model, network, profile, trained, validated, steps, seed=seed, progress=progress
-    )
+    how = {"seed": seed, "progress": progress}
+    return run_epochs("hardened", model, profile, trained, validated, n_steps, steps, **how)
 
 
-def run_epochs(
-    kind, model, network, profile, trained, validated, steps, *, seed, epochs=None, progress
-):
+def run_epochs(kind, model, profile, trained, validated, n_steps, steps, *, seed, progress):
     """The loop of every kind: epochs of ``steps(rng)``, which yields inputs, targets and weights.
 
     Batch norms keep their state, folded into convolutions. Every class counts the same. Kept is
     the running mean of weights after the last epoch: validation chooses nothing.
     """
-    n_epochs = profile.finetune_epochs if epochs is None else epochs
+    n_epochs = profile.finetune_epochs
+    network = _compiled(model, profile, n_epochs * n_steps)
     augmenter = recipe.build_augmenter(strength=profile.augmentation)
     rows = [{"epoch": 0, "loss": np.nan, **validated.scores(network, profile), "seconds": 0.0}]
     for epoch in range(1, n_epochs + 1):
@@ -205,22 +196,7 @@ def _dilation(slice, rng):
     return int(rng.integers(round(MAX_DILATION_SHARE * min(slice.shape)) + 1))
 
 
-def check_masks(slices, masks, parts):
-    """A MasksMissingError if masks do not fit the slices, or a part has no tumor."""
-    if np.shape(masks) != np.shape(slices):
-        raise MasksMissingError(
-            f"Expected one mask of its size for each slice, {np.shape(slices)}, got "
-            f"{np.shape(masks)}; take both from 02_preprocessing."
-        )
-    for name, part in zip(("train", "validation"), parts, strict=False):
-        if not any(np.any(masks[i]) for i in part.index):
-            raise MasksMissingError(
-                f"Expected tumors in part {name!r}, got {len(part)} empty masks; fine-tuning "
-                "edits tumors, so check what the masks were read from."
-            )
-
-
-def compiled(model, profile, n_steps):
+def _compiled(model, profile, n_steps):
     """The network that is trained: the model's own variables, its frozen norms folded."""
     freeze(model, replace(profile, freeze_norms=True))
     if profile.warmup_epochs >= profile.epochs:  # only the head was ever trained

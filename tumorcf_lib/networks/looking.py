@@ -15,7 +15,6 @@ from tumorcf_lib.edits import edits, head, shams
 from tumorcf_lib.edits.regions import dilate
 from tumorcf_lib.edits.transplants import footprint, transplant
 from tumorcf_lib.networks import finetune, recipe, training
-from tumorcf_lib.networks.finetune import check_masks, compiled
 
 NO_TUMOR = "no tumor"
 """Name of the last output, for the classes of a cohort: its probability is p_no tumor."""
@@ -57,9 +56,7 @@ def with_no_tumor(model):
     return network
 
 
-def look(
-    model, profile, slices, masks, labels, persons, parts, *, seed, epochs=None, progress=print
-):
+def look(model, profile, slices, masks, labels, persons, parts, *, seed, progress=print):
     """Go on training a trained network until it sees when the tumor is gone.
 
     Each step shows the views of :data:`PER_STEP`. Norms keep their state, folded into convolutions.
@@ -70,12 +67,9 @@ def look(
     trained, validation = training.split_parts(
         model, slices, labels, persons, parts, validates=profile.validates
     )
-    check_masks(slices, masks, (trained, validation)[: 1 + profile.validates])
     views = Views.of(trained, masks)
-    n_epochs = profile.finetune_epochs if epochs is None else epochs
+    validated = finetune.Validated(Views.of(validation, masks), seed)
     n_steps = max(1, len(views.shown) // PER_STEP["original"])
-    model = with_no_tumor(model)
-    network = compiled(model, profile, n_epochs * n_steps)
 
     def steps(rng):
         batches = recipe.chunks(rng.permutation(views.shown), PER_STEP["original"])[:n_steps]
@@ -83,27 +77,21 @@ def look(
             inputs, targets, weights, _ = views.step(positions, rng)
             yield inputs, targets, weights
 
-    validated = finetune.Validated(Views.of(validation, masks), seed)
-    how = {"seed": seed, "epochs": n_epochs, "progress": progress}
-    return finetune.run_epochs("looking", model, network, profile, trained, validated, steps, **how)
+    how = {"seed": seed, "progress": progress}
+    model = with_no_tumor(model)
+    return finetune.run_epochs("looking", model, profile, trained, validated, n_steps, steps, **how)
 
 
 @dataclass(frozen=True)
-class Views:
+class Views(finetune.Views):
     """Edited views of the slices of one part; shapes and heads of others come from it, too."""
 
-    part: training.Part
-    masks: np.ndarray  # of all slices, (n, size, size); may be memory-mapped
     shown: np.ndarray  # positions in the part that have a tumor
 
     @classmethod
     def of(cls, part, masks):
         shown = [k for k, i in enumerate(part.index) if masks[i].any()]
         return cls(part, masks, np.array(shown, int))
-
-    def read(self, position):
-        """Slice and mask at a position of the part."""
-        return self.part[position], np.asarray(self.masks[self.part.index[position]], bool)
 
     def step(self, positions, rng):
         """Views of one step: inputs, targets (n, n_classes + 1), weights (n,) and names.

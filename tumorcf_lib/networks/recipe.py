@@ -145,7 +145,9 @@ def averaged_weights(network, part):
     if not optimizer.use_ema:
         yield
         return
-    variables = [*network.trainable_variables, *_statistics(network)]
+    learning = [norm for norm in norm_layers(network) if norm.trainable]
+    statistics = [one for norm in learning for one in (norm.moving_mean, norm.moving_variance)]
+    variables = [*network.trainable_variables, *statistics]
     last_step = [keras.ops.convert_to_numpy(variable).copy() for variable in variables]
     optimizer.finalize_variable_values(network.trainable_variables)
     refit_norms(network, part)
@@ -181,11 +183,6 @@ def refit_norms(network, part, *, n_slices=256, batch_size=32):
     finally:
         for (layer, name), value in zip(settings, kept, strict=True):
             setattr(layer, name, value)
-
-
-def _statistics(network):
-    learning = [norm for norm in norm_layers(network) if norm.trainable]
-    return [value for norm in learning for value in (norm.moving_mean, norm.moving_variance)]
 
 
 def chunks(order, size):

@@ -7,10 +7,10 @@ measure that. Both are put side by side on the same slices.
 import cv2
 import keras
 import numpy as np
-from tqdm import tqdm
 
 from tumorcf_lib.edits import head
 from tumorcf_lib.networks import speed
+from tumorcf_lib.networks.classifier import batches
 
 
 def grad_cam(model, slices, classes, *, batch_size=64, desc=None):
@@ -27,8 +27,7 @@ def grad_cam(model, slices, classes, *, batch_size=64, desc=None):
     outputs = np.asarray(model.get_layer("probabilities").get_weights()[0])  # (n_hidden, n_classes)
     size, found = slices.shape[1:], []
     starts = range(0, len(slices), batch_size)
-    for start in tqdm(starts, desc=desc, unit="batch", leave=False, disable=None if desc else True):
-        batch = np.asarray(slices[start : start + batch_size], np.float32)[..., None]
+    for start, batch in zip(starts, batches(slices, batch_size, desc), strict=True):
         features = np.asarray(maps_of.predict_on_batch(batch), np.float32)  # (n, h, w, n_channels)
         active = features.mean(axis=(1, 2)) @ kernel + bias > 0  # (n, n_hidden)
         alpha = (active * outputs[:, classes[start : start + batch_size]].T) @ kernel.T

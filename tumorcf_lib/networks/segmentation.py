@@ -13,6 +13,7 @@ from keras import layers, ops
 from tqdm import tqdm
 
 from tumorcf_lib.networks import backbones, recipe, speed
+from tumorcf_lib.networks.classifier import batches
 
 WIDTHS = (64, 32, 24, 16)
 """Channels of the decoder, from the coarsest maps to those at half the slice's size."""
@@ -94,9 +95,9 @@ def train(model, slices, masks, index, *, epochs, batch_size, seed, progress=pri
     model.compile(keras.optimizers.Adam(schedule), dice_and_entropy)
     for epoch in range(1, epochs + 1):
         rng, started = np.random.default_rng([seed, epoch]), time.perf_counter()
-        batches = recipe.chunks(rng.permutation(index), batch_size)[:n_steps]
+        positions = recipe.chunks(rng.permutation(index), batch_size)[:n_steps]
         losses = []
-        for batch in tqdm(batches, desc=f"masks {epoch}", leave=False, disable=None):
+        for batch in tqdm(positions, desc=f"masks {epoch}", leave=False, disable=None):
             views = [view(slices[i], masks[i], rng) for i in batch]
             inputs, truth = (np.stack(part)[..., None] for part in zip(*views, strict=True))
             losses.append(model.train_on_batch(inputs, truth.astype(np.float32)))
@@ -137,9 +138,7 @@ def predict(model, slices, *, batch_size=32, desc=None):
     pixel is probable.
     """
     found = []
-    starts = range(0, len(slices), batch_size)
-    for start in tqdm(starts, desc=desc, unit="batch", leave=False, disable=None if desc else True):
-        batch = np.asarray(slices[start : start + batch_size], np.float32)[..., None]
+    for batch in batches(slices, batch_size, desc):
         logits = np.asarray(model.predict_on_batch(batch))[..., 0]
         found += [largest_area(one > 0) for one in logits]
     return np.stack(found) if found else np.empty((0, *slices.shape[1:]), bool)

@@ -10,10 +10,6 @@ import keras
 from keras import layers, ops
 
 
-class FreezingError(ValueError):
-    """Blocks to freeze that a network does not have."""
-
-
 def folded(model):
     """The same function on the same variables, with batch norms folded into convolutions.
 
@@ -31,8 +27,7 @@ def folded(model):
     >>> [type(layer).__name__ for layer in folded(plain).layers]
     ['InputLayer', 'FoldedConvolution']
     """
-    has_norms = any(isinstance(one, layers.BatchNormalization) for one in all_layers(model))
-    if not has_norms or isinstance(model, keras.Sequential):
+    if not norm_layers(model) or isinstance(model, keras.Sequential):
         return model
     convolved = {}  # id of a convolution's output -> that output, the layer and its input
 
@@ -88,42 +83,27 @@ def freeze(model, profile):
     numbers free and halve the time of a step: small as they are, the frozen kernels work on the
     largest maps and have the slowest gradients.
 
-    Changes the model in place; a FreezingError if it has no such blocks.
+    Changes the model in place.
     """
-    if profile.freeze_norms:
-        for norm in _of_kind(model, layers.BatchNormalization):
-            norm.trainable = False
-    if profile.freeze_depthwise:
-        for convolution in _of_kind(model, layers.DepthwiseConv2D):
-            convolution.trainable = False
+    found = list(all_layers(model))
+    for layer in found:
+        is_norm = isinstance(layer, layers.BatchNormalization)
+        is_depthwise = isinstance(layer, layers.DepthwiseConv2D)
+        if (profile.freeze_norms and is_norm) or (profile.freeze_depthwise and is_depthwise):
+            layer.trainable = False
     if profile.frozen_blocks:
-        for layer in _before(model, f"block{profile.frozen_blocks}_"):
+        beginning = f"block{profile.frozen_blocks}_"
+        first = next(i for i, layer in enumerate(found) if layer.name.startswith(beginning))
+        for layer in found[:first]:
             layer.trainable = False
 
 
 def norm_layers(model):
     """Batch-normalization layers of a model and of the models inside it."""
-    return _of_kind(model, layers.BatchNormalization)
+    return [one for one in all_layers(model) if isinstance(one, layers.BatchNormalization)]
 
 
 def all_layers(model):
     """The layers of a model and of the models inside it, in order."""
     for layer in model.layers:
         yield from all_layers(layer) if isinstance(layer, keras.Model) else (layer,)
-
-
-def _of_kind(model, kind):
-    return [layer for layer in all_layers(model) if isinstance(layer, kind)]
-
-
-def _before(model, beginning):
-    """The layers in front of the first one of a name that begins so."""
-    found = list(all_layers(model))
-    names = [layer.name for layer in found]
-    first = next((i for i, name in enumerate(names) if name.startswith(beginning)), None)
-    if first is None:
-        raise FreezingError(
-            f"Expected a layer {beginning}... behind the frozen blocks of {model.name!r}, found "
-            "none; set frozen_blocks to 0, or to fewer blocks than the network has."
-        )
-    return found[:first]

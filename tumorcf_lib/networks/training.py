@@ -125,11 +125,6 @@ def split_parts(model, slices, labels, persons, parts, *, validates=True):
     """Training and validation part, checked; without ``validates`` all but the tested slices
     are trained on, and the validation part is empty."""
     labels, persons, parts = np.asarray(labels), np.asarray(persons), np.asarray(parts)
-    lengths = [len(slices), len(labels), len(persons), len(parts)]
-    if len(set(lengths)) > 1:
-        raise TrainingInputError(
-            f"Slices, labels, persons and parts need one length; they have {lengths}."
-        )
     n_classes = model.output_shape[-1]
     if not validates:
         parts = np.where(parts == "validation", "train", parts)

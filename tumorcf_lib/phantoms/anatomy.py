@@ -14,23 +14,7 @@ import numpy as np
 from scipy import ndimage
 
 from tumorcf_lib.phantoms import solids
-from tumorcf_lib.phantoms.solids import (
-    AIR,
-    BONE,
-    BRAIN,
-    CSF,
-    DURA,
-    FALX,
-    FAT,
-    MARROW,
-    MUSCLE,
-    ORIGIN_MM,
-    SHAPE,
-    SKIN,
-    SOFT,
-    VESSEL,
-    axes_mm,
-)
+from tumorcf_lib.phantoms.solids import BRAIN, ORIGIN_MM, SHAPE, SOFT, axes_mm
 
 BRAIN_BOX = (slice(26, 176), slice(20, 206), slice(78, 236))
 """The part of the grid that holds the template's brain; even starts, as on the 2 mm grid."""
@@ -176,23 +160,23 @@ def _streaks(noise):
 def _draw_shell(room, depth, streaks, rough):
     """Scalp, skull and the soft tissue outside it; ``room`` and ``depth`` in half mm."""
     x, y, z = axes_mm()
-    tissue = np.where(depth > 0, streaks, np.uint8(AIR))
+    tissue = np.where(depth > 0, streaks, np.uint8(solids.AIR))
     temporal = (np.abs(x) > 38) & (z < 42) & (z > -58) & (y > -35) & (y < 66)
-    tissue[temporal & (depth > 8) & (room >= 14)] = MUSCLE
-    tissue[(depth > 0) & (depth <= 11)] = FAT
+    tissue[temporal & (depth > 8) & (room >= 14)] = solids.MUSCLE
+    tissue[(depth > 0) & (depth <= 11)] = solids.FAT
     skull = (depth > 0) & (room < 14)
     base = z < -18 - 0.25 * np.minimum(y, 0) - 0.6 * np.maximum(-y - 40, 0)
-    tissue[skull] = BONE
-    tissue[skull & (room > 4) & (room < 10) & ~base] = MARROW
-    tissue[skull & (room > 4) & base & (rough > 3)] = MARROW
-    tissue[(depth > 0) & (depth <= 3)] = SKIN
-    tissue[(room < 2) & (depth > 0)] = DURA
+    tissue[skull] = solids.BONE
+    tissue[skull & (room > 4) & (room < 10) & ~base] = solids.MARROW
+    tissue[skull & (room > 4) & base & (rough > 3)] = solids.MARROW
+    tissue[(depth > 0) & (depth <= 3)] = solids.SKIN
+    tissue[(room < 2) & (depth > 0)] = solids.DURA
     return tissue
 
 
 def _draw_brain(tissue, room, t1, white):
     """Fluid and brain within the cranial cavity, then the falx and its venous sinuses."""
-    tissue[room < 0] = CSF
+    tissue[room < 0] = solids.CSF
     # The template is an average of many heads: an unsharp mask brings its sulci back.
     sharp = t1 + 0.9 * (t1 - ndimage.gaussian_filter(t1, 2.0, truncate=3))
     shade = (BRAIN + np.clip((sharp - 0.25) / 0.75, 0, 1) * 191).astype(np.uint8)
@@ -201,12 +185,12 @@ def _draw_brain(tissue, room, t1, white):
     x, y, z = axes_mm(BRAIN_BOX)
     room, tissue = room[BRAIN_BOX], tissue[BRAIN_BOX]
     above = z > np.interp(y, [-110, -95, -45, 0, 40, 80], [-12, -8, 14, 36, 22, -12])
-    tissue[(np.abs(x) < 1) & above & (room < 0) & (room > -80) & (white < 0.3)] = FALX
+    tissue[(np.abs(x) < 1) & above & (room < 0) & (room > -80) & (white < 0.3)] = solids.FALX
     upper = (room < 1) & (room > -10) & (np.abs(x) < 3.6 + 0.3 * room) & (y < 50)
-    tissue[upper & above] = VESSEL
+    tissue[upper & above] = solids.VESSEL
     # The transverse sinuses run in the groove of the tentorium, round in cross-section.
     lateral = (0.5 * room + 2.2) ** 2 + (z + 15 - 0.1 * (y + 60)) ** 2 < 8
-    tissue[lateral & (y < -45) & (y > -104) & (np.abs(x) > 2)] = VESSEL
+    tissue[lateral & (y < -45) & (y > -104) & (np.abs(x) > 2)] = solids.VESSEL
 
 
 def _draw_surface_veins(tissue, room, noise):
@@ -214,7 +198,7 @@ def _draw_surface_veins(tissue, room, noise):
     thin = np.abs(noise[1]) < 0.18
     thin &= np.abs(noise[2]) < 0.16
     thin = _double(thin.astype(np.float32), scale=8) > 3
-    tissue[thin & (room < -2) & (room > -20)] = VESSEL
+    tissue[thin & (room < -2) & (room > -20)] = solids.VESSEL
 
 
 def _surface_points(room):
