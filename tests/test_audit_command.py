@@ -96,23 +96,9 @@ def folder(tmp_path, monkeypatch):
 def run(*arguments, predict="my_module_h7:predict", out="report"):
     parser = argparse.ArgumentParser()
     audit_command.add_parser(parser.add_subparsers())
-    sys.argv[1:] = [
-        "audit",
-        "--manifest",
-        "slices.csv",
-        "--predict",
-        predict,
-        "--size",
-        "48",
-        "--scale",
-        "raw",
-        "--classes",
-        "tumor,NA",
-        "--places",
-        "2",
-        *(["--out", out] if out else []),
-        *arguments,
-    ]
+    words = f"audit --manifest slices.csv --predict {predict} --size 48 --scale raw"
+    words += " --classes tumor,NA --places 2" + (f" --out {out}" if out else "")
+    sys.argv[1:] = [*words.split(), *arguments]
     options = parser.parse_args(sys.argv[1:])
     return options.action(options)
 
@@ -138,20 +124,8 @@ def test_rows_and_report_are_written_and_named(folder, capsys):
 
 
 def test_options_reach_the_audit(folder):
-    run(
-        "--size",
-        "0",
-        "--infills",
-        "telea",
-        "--dilations=-32,21",
-        "--seed",
-        "7",
-        "--control-places",
-        "1",
-        "--batch-size",
-        "3",
-        "--no-slices",
-    )
+    options = "--size 0 --infills telea --dilations=-32,21 --seed 7 --control-places 1 --no-slices"
+    run(*options.split(), "--batch-size", "3")
     rows = running.read_rows(folder / "report" / "rows.csv")
     assert set(rows["seed"]) == {7}
     assert "silhouette" not in set(rows["edit"])
@@ -270,7 +244,7 @@ def test_a_classifier_that_cannot_be_audited_is_refused_before_the_work(folder, 
 def test_a_wrong_order_or_scale_is_said_at_once_and_forbids_a_verdict(folder, capsys, name, words):
     run(predict=f"my_module_h7:{name}")
     assert f"Warning: {words}" in capsys.readouterr().err
-    page = (folder / "report" / "report.html").read_text().replace("&#x27;", "'")
+    page = (folder / "report" / "report.html").read_text().replace("&#39;", "'")
     assert f"cannot be told: correct this first: {words}" in page
     assert page.index("cannot be told") < page.index('class="warning"') < page.index("By class")
 

@@ -72,7 +72,7 @@ def write(folder, cohort, one, **options):
 def words(text):
     """The page's visible text."""
     text = re.sub(r"<style>.*?</style>", "", text, flags=re.DOTALL)
-    return re.sub(r"<[^>]+>", " ", text).replace("&#x27;", "'")
+    return re.sub(r"<[^>]+>", " ", text).replace("&#39;", "'")
 
 
 @pytest.mark.parametrize(
@@ -99,7 +99,7 @@ def test_the_page_begins_with_the_shares_and_the_verdict(tmp_path):
     text = write(tmp_path, cohort, one, examples=None)
     share, sham = re.match(
         r'<p class="first">(\d+)% of the slices keep their answer without their tumor \((\d+)% '
-        r"with a sham of the same shape\); the classifier has no answer &#x27;no tumor&#x27;\."
+        r"with a sham of the same shape\); the classifier has no answer &#39;no tumor&#39;\."
         r'</p>\n<p class="verdict">The decision leans on the tumor\.</p>',
         text[text.index("</h1>") + 5 :].strip()).groups()  # fmt: skip
     kept, kept_sham = [], []

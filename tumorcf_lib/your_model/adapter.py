@@ -1,8 +1,4 @@
-"""Between slices and a network: the form in which it takes them, and probabilities of its answers.
-
-:class:`Shaped` finds layout, channels, batch and kind of numbers; :class:`Probabilities` takes
-whatever is answered (arrays, tensors, tuples, logits, percent) as probabilities (n, classes).
-"""
+"""Between slices and a network: the form that it takes, and probabilities of its answers."""
 
 import itertools
 import math
@@ -58,15 +54,15 @@ class Shaped:
                 f"got {shape}. Write a function around it: --predict my_module:predict."
             )
         self.run, self.dtype, self.notes, self.form, self.size = run, dtype, [], None, None
-        self.channels = channels
-        self.batch = 1 if self.layouts[0] in ("chw", "hwc") else shape[0]
+        self.channels, first = channels, self.layouts[0]
+        self.batch = 1 if first in ("chw", "hwc") else shape[0]
         if len(self.layouts) == 1:
-            axis, *sides = AXES[self.layouts[0]]
+            axis, *sides = AXES[first]
             size = [shape[k] for k in sides]
-            if self.layouts == ["flat"] and shape[1] and math.isqrt(shape[1]) ** 2 == shape[1]:
+            if first == "flat" and shape[1] and math.isqrt(shape[1]) ** 2 == shape[1]:
                 size = [math.isqrt(shape[1])] * 2
             self.size = tuple(size) if size and all(size) else None
-            self.channels = (shape[axis] if axis is not None else None) or channels
+            self.channels = (axis is not None and shape[axis]) or channels
 
     def __call__(self, slices):
         if self.size and tuple(slices.shape[1:3]) != self.size:
@@ -91,18 +87,17 @@ class Shaped:
         for form, self.batch in itertools.product(forms, [self.batch] if self.batch else [None, 1]):
             try:
                 self._answers(slices, *form)
-            except (InputError, KeyboardInterrupt):
+            except InputError:
                 raise
             except Exception as error:  # each framework raises its own kinds
                 first = first or error
-                continue
-            self.form = form
-            if len(forms) > 1:
-                self.notes.append(
-                    f"The file leaves its input open: taken as {form[0]} with "
-                    f"{form[1]} channel(s); --layout and --channels choose"
+            else:
+                self.form = form
+                taken = (
+                    f"taken as {form[0]} with {form[1]} channel(s); --layout and --channels choose"
                 )
-            return
+                self.notes += [f"The file leaves its input open: {taken}"] if len(forms) > 1 else []
+                return
         raise first
 
     def _answers(self, slices, layout, channels):
@@ -124,11 +119,8 @@ class Shaped:
         if slices.ndim == 4 and channels in (1, None):
             n = slices.shape[3]
             slices = (slices @ (LUMINANCE if n == 3 else np.full(n, 1 / n))).astype(np.float32)
-            if n > 1 and not self.notes:
-                self.notes.append(
-                    "The classifier takes one channel, the slices have more: it "
-                    "gets their luminance"
-                )
+            note = "The classifier takes one channel, the slices have more: it gets their luminance"
+            self.notes += [] if self.notes else [note]
         elif slices.ndim == 4 and slices.shape[3] != channels:
             raise InputError(
                 f"Expected slices of {channels} channels for this model, got "
@@ -147,19 +139,11 @@ class Shaped:
 
 
 class Probabilities:
-    """A `predict` for :func:`edits.audit.audit` around a :class:`models.Model`.
+    """A `predict` for :func:`edits.audit.audit` around `raw`, a :class:`models.Model`'s.
 
     What the answers are (probabilities, logits, one sigmoid, percent) is decided at the first
-    batch and kept in `kind`; `notes` says what was done, in sentences.
-
-    Parameters
-    ----------
-    raw : callable
-        From slices to whatever the classifier answers.
-    classes : sequence of str
-    output : {"auto", "softmax", "logits", "sigmoid"}
-    name : str
-        Of the classifier, for errors.
+    batch, unless `output` ("softmax", "logits", "sigmoid") says so, and kept in `kind`; `notes`
+    says what was done, in sentences. `name` is the classifier's, for errors.
     """
 
     def __init__(self, raw, classes, output="auto", name="predict"):
@@ -234,11 +218,10 @@ def answers_to(predict, images, batch_size=32):
 
 
 def _parts(answers):
-    """The arrays in a tuple, a dictionary, or a list of them."""
+    """The arrays in a tuple, a dictionary, or a list of them (scikit-learn's: one a slice)."""
     if isinstance(answers, dict):
         return list(answers.values())
     if isinstance(answers, list) and answers and isinstance(answers[0], dict):
-        # as scikit-learn's exporter writes them: a dictionary a slice
         return [np.array([[row[key] for key in sorted(answers[0])] for row in answers])]
     several = isinstance(answers, list) and answers and np.ndim(answers[0]) > 1
     if isinstance(answers, tuple) or several:
@@ -270,8 +253,6 @@ def to_numpy(answer):
 def kind_of(answer, classes, output="auto", name="predict"):
     """What a first batch's numbers are, and a sentence about it ("" for plain probabilities).
 
-    >>> kind_of(np.array([[0.25, 0.75]]), ("a", "b"))
-    ('softmax', '')
     >>> kind_of(np.array([[-2.0, 3.0]]), ("a", "b"))[0]
     'logits'
     """
@@ -295,13 +276,11 @@ def kind_of(answer, classes, output="auto", name="predict"):
                 "All answers are 0 or 1: hard labels, no probabilities. Scores then count changes "
                 "of the answer; return what the labels were chosen from"
             )
+        if off <= EXACT:
+            return "softmax", ""
         return (
-            ("softmax", "")
-            if off <= EXACT
-            else (
-                "half",
-                (f"Rows sum to 1 within {off:.2g} only (half precision?): divided by their sum"),
-            )
+            "half",
+            f"Rows sum to 1 within {off:.2g} only (half precision?): divided by their sum",
         )
     if output == "softmax":
         raise InputError(f"Expected a softmax from {name}, got {got}. Leave --output out.")

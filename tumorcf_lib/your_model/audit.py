@@ -1,13 +1,4 @@
-"""``python -m tumorcf_lib audit``: a reader's classifier on a reader's folder of slices."""
-
-import argparse
-import os
-import shlex
-import sys
-from pathlib import Path
-
-DESCRIPTION = """\
-Audit a classifier of your own on slices of your own: does it look at the tumor?
+"""Audit a classifier of your own on slices of your own: does it look at the tumor?
 
 The manifest is a CSV table with one row a slice (python -m tumorcf_lib manifest writes it for
 common layouts of folders). Its columns:
@@ -30,6 +21,13 @@ examples
   python -m tumorcf_lib audit --manifest slices.csv --predict model.onnx --check
   python -m tumorcf_lib audit --manifest slices.csv --predict my_module:predict --out report/
 """
+
+import argparse
+import os
+import shlex
+import sys
+from pathlib import Path
+
 PATHS = ("--manifest", "--predict", "--model", "--out")
 
 
@@ -40,7 +38,7 @@ def add_parser(commands):
         "audit",
         help="audit a classifier of your own on slices of your own",
         formatter_class=raw,
-        description=DESCRIPTION,
+        description=__doc__,
     ).add_argument
     add("--manifest", required=True, help="table of slices, or a folder with manifest.csv")
     add(

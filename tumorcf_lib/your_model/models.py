@@ -88,15 +88,6 @@ def load(name, *, layout=None, channels=None) -> Model:
     )
 
 
-def of_function(function, name="predict", *, layout=None, channels=None, digest="") -> Model:
-    """A Python callable as a :class:`Model`, its errors named as its own."""
-    notes = []
-    if layout or channels:
-        function = Shaped(function, layout=layout or "nhwc", channels=channels)
-        notes = function.notes
-    return Model(name, "callable", _raising_named(function, name), digest, notes=notes)
-
-
 def _of_module(name, layout, channels):
     module_name, _, attribute = name.partition(":")
     if not module_name or not attribute or re.search(r"[/\\]|\.py$", module_name):
@@ -124,7 +115,11 @@ def _of_module(name, layout, channels):
         )
     source = getattr(module, "__file__", None)
     digest = hashlib.sha256(Path(source).read_bytes()).hexdigest() if source else ""
-    return of_function(found, name, layout=layout, channels=channels, digest=digest)
+    notes = []
+    if layout or channels:
+        found = Shaped(found, layout=layout or "nhwc", channels=channels)
+        notes = found.notes
+    return Model(name, "callable", _raising_named(found, name), digest, notes=notes)
 
 
 def _raising_named(function, name):

@@ -1,10 +1,11 @@
-"""One self-contained HTML page: words, tables and pictures; whatever users wrote is escaped."""
+"""One self-contained HTML page: a template, tables and pictures; what users wrote is escaped."""
 
 import base64
-import html
 import io
 import textwrap
 
+import jinja2
+import markupsafe
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
@@ -12,24 +13,6 @@ from matplotlib.figure import Figure
 from tumorcf_lib.edits import head, plan, sites
 from tumorcf_lib.your_model.adapter import answers_to
 
-STYLE = """
-body { font: 16px/1.5 system-ui, sans-serif; color: #222; background: #fff;
-       max-width: 54rem; margin: 0 auto; padding: 1rem; overflow-wrap: anywhere; }
-h1 { font-size: 1.4rem; line-height: 1.25; } h2 { font-size: 1.15rem; margin-top: 2rem; }
-figure { margin: 1rem 0; overflow-x: auto; } img { max-width: 100%; height: auto; }
-@media screen and (max-width: 40rem) { .wide img { max-width: none; width: 36rem; } }
-figcaption, .small { font-size: .87rem; color: #555; }
-.wide { overflow-x: auto; }
-table { border-collapse: collapse; font-size: .87rem; font-variant-numeric: tabular-nums; }
-th, td { padding: .2rem .6rem; border-bottom: 1px solid #ddd; text-align: left;
-         vertical-align: top; overflow-wrap: normal; white-space: nowrap; }
-td:first-child, .text td { white-space: normal; min-width: 5.5rem; }
-.text td:not(:first-child) { overflow-wrap: anywhere; }
-.first { font-size: 1.15rem; } .verdict { font-size: 1.15rem; font-weight: 600; }
-.warning { border-left: 4px solid #D55E00; padding-left: .8rem; }
-@media print { body { max-width: none; padding: 0; font-size: 11pt; } }
-"""
-POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 WITHOUT, SHAM = "#D55E00", "#0072B2"
 N_SQUARES, N_LOOKED_AT = 8, 4
 SHOWN = {
@@ -40,49 +23,33 @@ SHOWN = {
 }
 
 
-def write(title, parts, path):
-    """The page as a file; a browser may show it, and load or run nothing."""
-    title, body = html.escape(title), "\n".join(parts)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(
-        '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">\n'
-        f"<title>{title}</title>\n<style>{STYLE}</style>\n</head>\n<body>\n<h1>{title}</h1>\n"
-        f"{body}\n</body>\n</html>\n",
-        encoding="utf-8",
+def write(path, template, **values):
+    """A template of this package as a file of its own: tables are HTML, figures PNG inside it."""
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("tumorcf_lib.your_model"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
+    environment.filters |= {"table": _table, "png": _png}
+    text = environment.get_template(template).render(values)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8")
     return path
 
 
-def element(tag, text, kind="") -> str:
-    """An element of escaped text; ``kind`` is its class."""
-    mark = f' class="{kind}"' if kind else ""
-    return f"<{tag}{mark}>{html.escape(str(text))}</{tag}>"
-
-
-def bullets(texts, kind="") -> str:
-    mark = f' class="{kind}"' if kind else ""
-    return f"<ul{mark}>{''.join(element('li', text) for text in texts)}</ul>"
-
-
-def table(frame, kind="wide") -> str:
-    """A DataFrame without its index, every cell whole; of the kind "text", cells are wrapped."""
+def _table(frame):
+    """A DataFrame without its index, every cell whole."""
     with pd.option_context("display.max_colwidth", None):
         made = frame.rename_axis(columns=None).to_html(index=False, border=0, justify="left")
-    return f'<div class="{kind}">{made}</div>'
+    return markupsafe.Markup(made)
 
 
-def picture(fig, caption) -> str:
-    """A Matplotlib figure as PNG inside the page."""
+def _png(fig):
     buffer = io.BytesIO()
     fig.savefig(buffer, format="png", dpi=110, metadata={"Software": None})
-    data, words = base64.b64encode(buffer.getvalue()).decode(), html.escape(caption)
-    kind = ' class="wide"' if fig.get_figwidth() > 6 else ""
-    return (
-        f'<figure{kind}><img alt="{words}" src="data:image/png;base64,{data}">'
-        f"<figcaption>{words}</figcaption></figure>"
-    )
+    return base64.b64encode(buffer.getvalue()).decode()
 
 
 def plain(text, width=34) -> str:

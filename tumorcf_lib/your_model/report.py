@@ -44,19 +44,6 @@ EDITS = {
     "median_rms": "change (RMS, median)",
 }
 FALLS = ("original", "remove", "sham", "only", "background", "blank")
-LIMITS = (
-    "An infill is one guess at a slice without a tumor, not the true counterfactual.",
-    "A mask marks the lesion as it was drawn. Edema and displaced tissue outside it stay in every "
-    "edited slice and may give the class away.",
-    "Removing a tumor changes a slice more than removing other tissue does (see the RMS of the "
-    "edits), so Net-Drop is an upper bound on what is due to the tumor itself.",
-    "A classifier without an answer for 'nothing there' has to fall to some class. A low drop in "
-    "the class that blank slices fall to is no evidence that the tumor is ignored.",
-    "Intervals are over patients. Another training of the same network may answer otherwise; "
-    "networks that know nothing show how large an effect is by accident.",
-    "Masks and labels are taken as true. 'Leans on' is meant for this image content and this "
-    "classifier; nothing here is about causes of disease.",
-)
 
 
 def write_report(
@@ -96,65 +83,29 @@ def write_report(
         raise InputError("Expected an audit's rows, got none. Audit at least one slice.")
     folder, several = Path(folder), len(audits) > 1
     folder.mkdir(parents=True, exist_ok=True)
-    parts, sections, about, lines = [], [], [], []
+    shown, told, beside = [], [], []
     for k, one in enumerate(audits):
         means, made = score_table(one), edit_table(one.rows)
         for name, table in (("rows", one.rows), ("table_scores", means), ("table_edits", made)):
             rowfiles.write_table(table, folder / f"{name}{k + 1 if several else ''}.csv")
-        word = one.verdict
-        about.append(
-            {
-                "classifier": one.name,
-                "verdict": word.word,
-                "why": word.why,
-                "warnings": one.warnings,
-                **word.numbers,
-                **one.about,
-            }
-        )
-        named = f"{one.name}: " if several else ""
-        first = verdict.first_line(one.answers, verdict.no_tumor_class(one.answers))
-        parts += [
-            page.element("p", named + first, "first"),
-            page.element("p", WORDS[word.word].format(why=word.why), "verdict"),
-        ]
-        lines.append(_line(one))
-        sections += [page.element("h2", one.name)] if several else []
-        sections += _sections(one, means, made, examples)
-    words = json.dumps(about, indent=1, default=str, ensure_ascii=False)
+        shown.append(_shown(one, means, made, examples))
+        beside.append(_beside(one))
+        judged = {"verdict": one.verdict.word, "why": one.verdict.why, "warnings": one.warnings}
+        told.append({"classifier": one.name, **judged, **one.verdict.numbers, **one.about})
+    words = json.dumps(told, indent=1, default=str, ensure_ascii=False)
     (folder / "audit.json").write_text(words, encoding="utf-8")
-    warnings = dict.fromkeys(text for one in audits for text in one.warnings)
-    parts += [page.element("p", f"Warning: {text}", "warning") for text in warnings]
-    if several:
-        beside = pd.DataFrame(lines).set_index("classifier").T.reset_index(names="")
-        parts += [page.element("h2", "Side by side"), page.table(beside, "text")]
-    parts += [*sections, page.element("h2", "How this was made")]
-    parts += [page.element("p", cohort.source)] if cohort is not None else []
-    parts.append(page.bullets(notes))
-    for one in audits:
-        made = {"classifier": one.name, **one.about, "tumorcf": __version__}
-        made = pd.DataFrame({"what": list(made), "value": list(made.values())})
-        parts.append(page.table(made, "text"))
-    parts += [page.element("h2", "Limits"), page.bullets(LIMITS, "small")]
-    return page.write(title, parts, folder / "report.html")
-
-
-def check_parts(name, found):
-    """What ``--check`` shows of a classifier."""
-    scales = found.scales.assign(
-        accuracy=found.scales["accuracy"].map("{:.0%}".format),
-        p=found.scales["p"].map("{:.2f}".format),
+    return page.write(
+        folder / "report.html",
+        "report.html.j2",
+        title=title,
+        audits=shown,
+        several=several,
+        beside=pd.DataFrame(beside).set_index("classifier").T.reset_index(names=""),
+        warnings=dict.fromkeys(text for one in audits for text in one.warnings),
+        source="" if cohort is None else cohort.source,
+        notes=notes,
+        interval=interval,
     )
-    return [
-        page.element("h2", f"{name}: looked at, nothing measured"),
-        page.bullets(found.facts),
-        *(page.element("p", f"Warning: {text}", "warning") for text in found.warnings),
-        page.table(scales.rename(columns={"p": "P of the true class (median)"})),
-        page.picture(
-            page.contact_sheet(found.sample),
-            "Some slices with the outlines of their masks: do they lie on the tumors?",
-        ),
-    ]
 
 
 # -- Tables ------------------------------------------------------------------
@@ -179,11 +130,7 @@ def slice_table(one) -> pd.DataFrame:
 def score_table(one) -> pd.DataFrame:
     """Means of every score, over all slices and by class, with intervals over patients.
 
-    Returns
-    -------
-    DataFrame
-        score, group, effect, low, high, mean_of_person_means, n_slices, n_persons. Scores on
-        log-odds end in ``_lo``; "correct" is the accuracy (all) or the recall (a class).
+    Scores on log-odds end in ``_lo``; "correct" is the accuracy (all) or the recall (a class).
     """
     drops = ("delta_drop", "sham_drop", "net_drop", "delta_focus")
     named = [*SCORES, "net_focus", "lo_orig", *(f"{name}_lo" for name in drops)]
@@ -256,10 +203,10 @@ def controls(one) -> pd.DataFrame:
     return pd.DataFrame(lines if len(pairs) > 1 else [])
 
 
-# -- Sections ----------------------------------------------------------------
+# -- What is shown ----------------------------------------------------------------
 
 
-def _line(one):
+def _beside(one):
     """A classifier's line of the table side by side."""
     n, share = one.verdict.numbers, verdict.shares(one.answers)
     return {
@@ -272,72 +219,31 @@ def _line(one):
     }
 
 
-def _sections(one, means, made, examples):
-    saturated = one.verdict.numbers["scale"] == "log-odds"
-    parts = [page.element("h2", "By class"), page.table(by_class(means, saturated))]
+def _shown(one, means, made, examples):
+    """What the page's template shows of an audit."""
     bars = means.pivot(index="group", columns="score", values="effect")
     counts = means[means["score"] == "kept"].set_index("group")["n_slices"]
+    kept = None
     if len(counts):
-        bars = bars.reindex(counts.index, columns=["kept", "kept_sham"])
-        bars = bars.assign(slices=counts).reset_index()
-        parts.append(
-            page.picture(
-                page.shares(bars),
-                (
-                    "Slices that keep their answer when their tumor is taken out, and when the "
-                    "same shape is taken out elsewhere in the head."
-                ),
-            )
-        )
-    parts += [page.element("h2", "Why this verdict"), page.bullets(_reasons(one))]
-    if one.where is not None:
-        parts += [page.element("h2", "Where it looks"), page.picture(*one.where)]
-    parts += _examples(one, examples) if examples is not None and len(counts) else []
-    parts += [
-        page.element("h2", "Where do slices fall?"),
-        page.element(
-            "p",
-            "The class given to slices under each edit. A class that blank slices fall to is the "
-            "classifier's default.",
-        ),
-        page.table(falls(one)),
-    ]
-    others = controls(one)
-    if len(others):
-        parts += [page.element("h2", "Other infills, other dilations"), page.table(others)]
+        bars = bars.reindex(counts.index, columns=["kept", "kept_sham"]).assign(slices=counts)
+        kept = page.shares(bars.reset_index())
     rms = [f"{v:.3f}" if np.isfinite(v) else "" for v in made["median_rms"]]
-    made = made.assign(median_rms=rms).rename(columns=EDITS)
-    return [*parts, page.element("h2", "Which edits were made"), page.table(made)]
-
-
-def _reasons(one):
-    n, scale = one.verdict.numbers, one.verdict.numbers["scale"]
-    texts = [
-        f"Accuracy {interval(n['accuracy'])}; the same answers dealt at random over the slices "
-        f"would reach {n['chance']:.2f}: {interval(n['skill'])} above chance"
-    ]
-    if "effect" not in n:
-        return [f"{texts[0]}."]
-    texts += [
-        f"Effect (in {scale}): {interval(n['effect'])}. Taking the tumor out lowers the slice's "
-        f"own class by {interval(n['own'])} beyond a sham; on the other classes' slices the same "
-        f"classes drift by {interval(n['drift'])}. The effect is the difference, over all slices",
-        f"Patients' labels permuted: {n['p_permuted']:.3f} of the permutations have an effect as "
-        f"large; one sham measured against the others: {n['sham_effect']:.3f}",
-    ]
-    texts += [
-        f"{m} {kind}, which know nothing, of the same confidence on the same slices: the largest "
-        f"effect is {largest:.3f}, and fewer than one in a hundred would exceed {bound:.3f}"
-        for kind, (m, largest, bound) in n["null"].items()
-    ]
-    texts += [
-        "Where little but the tumors differs between slices, any network's answer hangs on them, "
-        "and by accident it is often the right one",
-        "'Leans' is said only if accuracy and effect pass all of these; 'does not lean' if the "
-        f"effect's whole interval is below {verdict.RELEVANT[scale]} ({scale}), a margin that we "
-        "chose",
-    ]
-    return [f"{text}." for text in texts]
+    about = {"classifier": one.name, **one.about, "tumorcf": __version__}
+    return {
+        "name": one.name,
+        "first": verdict.first_line(one.answers, verdict.no_tumor_class(one.answers)),
+        "verdict": WORDS[one.verdict.word].format(why=one.verdict.why),
+        "by_class": by_class(means, one.verdict.numbers["scale"] == "log-odds"),
+        "kept": kept,
+        "numbers": one.verdict.numbers,
+        "margin": verdict.RELEVANT[one.verdict.numbers["scale"]],
+        "where": one.where,
+        "examples": _examples(one, examples) if examples is not None and kept else None,
+        "falls": falls(one),
+        "controls": controls(one),
+        "edits": made.assign(median_rms=rms).rename(columns=EDITS),
+        "about": pd.DataFrame({"what": list(about), "value": list(about.values())}),
+    }
 
 
 def _examples(one, examples):
@@ -345,18 +251,11 @@ def _examples(one, examples):
     known = slice_table(one)
     known = known[known["slice_id"].isin(examples.table["slice_id"]) & known["delta_drop"].notna()]
     if known.empty:
-        return []
+        return None
     ordered = known.sort_values("delta_drop", kind="stable").groupby("label", sort=False)
     shown = ordered["slice_id"].agg(lambda own: own.iloc[(len(own) - 1) // 2])
     chosen = np.flatnonzero(examples.table["slice_id"].isin(shown))[:N_EXAMPLES]
     rows = stats_rows.headline_rows(one.rows[one.rows["reason"] == ""])
     labels, p = scores.arrays(rows)
     rows = rows.assign(p_true=p[np.arange(len(rows)), labels])
-    return [
-        page.element("h2", "What the classifier was shown"),
-        page.picture(
-            page.examples(examples, rows, chosen),
-            "Of the slices looked at, in each class the one at the median of Delta-Drop; the "
-            "number is the probability of its true class.",
-        ),
-    ]
+    return page.examples(examples, rows, chosen)

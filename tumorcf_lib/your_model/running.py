@@ -43,8 +43,7 @@ def audited(
     *,
     copies=(),
     seed=0,
-    serious=(),
-    warnings=(),
+    found=None,
     about=None,
     n_random=None,
 ) -> Audited:
@@ -64,9 +63,8 @@ def audited(
         Its weights re-drawn: a `predict` each.
     seed : int
         Of the audit's sham places, and of the null.
-    serious : sequence of str
-        What forbids a verdict, in sentences.
-    warnings : sequence of str
+    found : Findings, optional
+        Warnings of :mod:`checks`, of which the serious ones forbid a verdict.
     about : dict, optional
         Provenance, shown on the page.
     n_random : int
@@ -76,9 +74,10 @@ def audited(
     get = prepared_of if callable(prepared_of) else prepared_of.subset
     null = nulls.of_audit(answers, get, copies=copies, seed=seed, n_random=n_random)
     word = verdict.judged(answers, null)
-    if serious:
-        word = verdict.Verdict(verdict.UNKNOWN, f"correct this first: {serious[0]}", word.numbers)
-    return Audited(name, rows, answers, word, list(warnings), about or {})
+    if found and found.serious:
+        why = f"correct this first: {found.serious[0]}"
+        word = verdict.Verdict(verdict.UNKNOWN, why, word.numbers)
+    return Audited(name, rows, answers, word, found.warnings if found else [], about or {})
 
 
 # -- Rows, saved as they come ------------------------------------------------
@@ -147,7 +146,7 @@ def run(cohort, models, options, *, command="") -> Path | None:
     Returns the page; of checks only where a folder was named.
     """
     out = None if options.out is None else Path(options.out)
-    sample, audits, parts = checks.sample_of(cohort), [], []
+    sample, audits, looked_at = checks.sample_of(cohort), [], []
     for k, model in enumerate(models):
         size = (options.size or None) if options.size is not None else model.size or (224, 224)
         settings = {"size_px": size, "scale": options.scale, "fit": options.fit, "air": options.air}
@@ -185,7 +184,7 @@ def run(cohort, models, options, *, command="") -> Path | None:
         for text in found.warnings:
             _warn(text)
         if options.check:
-            parts += report.check_parts(model.name, found)
+            looked_at.append(_looked_at(model.name, found))
             continue
 
         def prepared_of(indices, settings=settings):
@@ -216,13 +215,13 @@ def run(cohort, models, options, *, command="") -> Path | None:
             seed=options.seed,
             about=about,
             copies=_copies(model, predict, options),
-            serious=found.serious,
-            warnings=found.warnings,
+            found=found,
         )
         one.where = page.looks(prepared, shown)
         audits.append(one)
     if options.check:
-        return page.write("Before the audit", parts, out / "check.html") if out else None
+        values = {"title": "Before the audit", "checks": looked_at}
+        return page.write(out / "check.html", "check.html.j2", **values) if out else None
     print("Writing the report ...", flush=True)
     notes = [
         f"Slices prepared at {_size(prepared)} px ({options.fit}), intensities "
@@ -240,6 +239,21 @@ def run(cohort, models, options, *, command="") -> Path | None:
     )
     shutil.rmtree(out / "parts")
     return target
+
+
+def _looked_at(name, found):
+    """What the template of ``--check`` shows of a classifier."""
+    scales = found.scales.assign(
+        accuracy=found.scales["accuracy"].map("{:.0%}".format),
+        p=found.scales["p"].map("{:.2f}".format),
+    ).rename(columns={"p": "P of the true class (median)"})
+    return {
+        "name": name,
+        "facts": found.facts,
+        "warnings": found.warnings,
+        "scales": scales,
+        "sheet": page.contact_sheet(found.sample),
+    }
 
 
 def _warn(text):

@@ -28,15 +28,13 @@ AIR_GAP = 0.05  # how far below the darkest pixel air is put while edits are mad
 class FileStack(Sequence):
     """Slices or masks that stay in their files: ``stack[i]`` reads the i-th anew."""
 
-    readers: tuple
+    readers: tuple  # of functions without arguments, to an array and a note
 
     def __len__(self):
         return len(self.readers)
 
     def __getitem__(self, index):
-        if isinstance(index, slice):
-            return FileStack(self.readers[index])
-        return self.readers[index]()
+        return self.readers[index]()[0]
 
 
 def read_folder(manifest, *, classes=None, progress=False) -> Cohort:
@@ -111,16 +109,10 @@ def _readers_of(row, folder, where):
     path = _path(folder, row["image"])
     read_slice = partial(images.read_slice, path, channel=channel, **place)
     image, note = read_slice()
+    read_mask = partial(_empty, image.shape[:2])
     if row["mask"]:
-        read_mask = partial(
-            images.read_mask,
-            _path(folder, row["mask"]),
-            like=path,
-            labels=row["mask_label"],
-            **place,
-        )
-    else:
-        read_mask = partial(_empty, image.shape[:2])
+        how = {"like": path, "labels": row["mask_label"], **place}
+        read_mask = partial(images.read_mask, _path(folder, row["mask"]), **how)
     mask, mask_note = read_mask()
     if mask.shape != image.shape[:2]:
         raise InputError(
@@ -128,22 +120,19 @@ def _readers_of(row, folder, where):
             f"{row['mask']}. Export both from the same grid; resizing a mask here would guess."
         )
     edge = np.concatenate([image[0], image[-1], image[:, 0], image[:, -1]])
-    return (
-        partial(_first, read_slice),
-        partial(_first, read_mask),
-        {
-            "height": image.shape[0],
-            "width": image.shape[1],
-            "channels": (*image.shape, 1)[2],
-            "lowest": float(image.min()),
-            "highest": float(image.max()),
-            "border": float(edge.flat[0]) if (edge == edge.flat[0]).mean() > 0.9 else np.nan,
-            "mask_pixels": int(mask.sum()),
-            "mask_notes": mask_note,
-            "slice_notes": note,
-            "mask_corners": int(mask[[0, 0, -1, -1], [0, -1, 0, -1]].sum()),
-        },
-    )
+    facts = {
+        "height": image.shape[0],
+        "width": image.shape[1],
+        "channels": (*image.shape, 1)[2],
+        "lowest": float(image.min()),
+        "highest": float(image.max()),
+        "border": float(edge.flat[0]) if (edge == edge.flat[0]).mean() > 0.9 else np.nan,
+        "mask_pixels": int(mask.sum()),
+        "mask_notes": mask_note,
+        "slice_notes": note,
+        "mask_corners": int(mask[[0, 0, -1, -1], [0, -1, 0, -1]].sum()),
+    }
+    return read_slice, read_mask, facts
 
 
 def _path(folder, name):
@@ -154,10 +143,6 @@ def _path(folder, name):
 
 def _empty(shape):
     return np.zeros(shape, bool), ""
-
-
-def _first(read):
-    return read()[0]
 
 
 # -- As a classifier gets them -----------------------------------------------
@@ -202,8 +187,6 @@ def prepare(cohort, *, size_px=224, scale="zscore", fit="pad", air=None) -> Coho
     >>> prepare(toy, size_px=None, scale="unit").slices.tolist()
     [[[0.0, 0.25], [0.5, 1.0]]]
     """
-    if scale not in SCALES:
-        raise InputError(f"There is no scale {scale!r}; choose one of: {', '.join(SCALES)}.")
     if air is not None and scale != "raw":
         raise InputError(f"--air {air:g} needs --scale raw, got {scale}: air is a stored value.")
     size = (size_px, size_px) if isinstance(size_px, int) else size_px

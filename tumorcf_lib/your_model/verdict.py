@@ -55,16 +55,9 @@ def answers_of(rows, classes, *, infill="navier_stokes") -> Answers:
         at = own["slice_id"].map(position).to_numpy(int)
         where = (at,) if edit == "remove" else (at, own["place"].to_numpy(int))
         target[where] = own[columns].to_numpy(float)
-    names = list(classes)
-    labels = np.array([names.index(label) for label in first["label"]])
-    return Answers(
-        tuple(classes),
-        labels,
-        first["person_id"].to_numpy(str),
-        first[columns].to_numpy(float),
-        removed,
-        shams,
-    )
+    labels = np.array([list(classes).index(label) for label in first["label"]])
+    who, original = first["person_id"].to_numpy(str), first[columns].to_numpy(float)
+    return Answers(tuple(classes), labels, who, original, removed, shams)
 
 
 @dataclass
@@ -98,8 +91,7 @@ def judged(answers, null, *, n_resamples=N_RESAMPLES) -> Verdict:
     """
     scale = scale_of(answers)
     numbers = {"scale": scale, **_accuracy(answers, n_resamples)}
-    edited = answers.edited
-    if not edited.any():
+    if not answers.edited.any():
         return Verdict(UNKNOWN, "no slice has a tumor that can be taken out and a sham", numbers)
     numbers |= _effect(answers, scale, n_resamples)
     numbers["p_permuted"] = _permuted(answers, scale)
@@ -173,13 +165,8 @@ def effect(answers, scale):
 
 
 def shares(answers, no_tumor=None):
-    """How many slices keep their answer without their tumor, with a sham, and are "no tumor".
-
-    Returns
-    -------
-    dict
-        n (slices), kept, kept_sham (shares), n_no_tumor (None without such a class).
-    """
+    """Slices (n), the shares that keep their answer without their tumor (kept) and with a sham
+    (kept_sham), and how many are called "no tumor" then (None without such a class)."""
     edited = answers.edited
     first, removed = (a[edited].argmax(axis=1) for a in (answers.original, answers.removed))
     shams = answers.shams[edited]
