@@ -117,7 +117,7 @@ def of_group(units, group):
 def null_of(units):
     """Mean, spread and its networks' part over networks that know nothing; how many."""
     values = [np.asarray(own) for own in units.values()]
-    if len(values) < 2:
+    if len(values) < 4:
         return math.nan, math.nan, math.nan, len(values)
     means = np.array([own.mean() for own in values])
     of_patients = np.mean([own.var(ddof=1) / len(own) for own in values])
@@ -145,7 +145,7 @@ def estimate(units, null):
         rest /= (n - len(folds)) * (len(seeds) - 1)
         of_networks, total = max(0.0, before - rest / n / len(seeds)), before
         df = len(folds) * (len(seeds) - 1)
-    elif null[3] > 1:
+    elif null[3] >= 4:
         of_networks, total, df = null[2] ** 2 / len(folds), null[1] ** 2 / len(folds), null[3] - 1
     else:
         of_networks, total, df = 0.0, 0.0, 1
@@ -216,7 +216,7 @@ def test_every_null_band_and_p_of_the_primary_table_is_found_again(published, ag
     for claim, (e, null) in again.items():
         row = published.set_index("claim").loc[claim]
         assert row["n_null"] == null[3]
-        if null[3] > 1:
+        if null[3] >= 4:
             spread = null[1] * math.sqrt(1 / e["n_networks"] + 1 / null[3])
             reach = student.ppf(0.975, null[3] - 1) * spread
             assert row["null_low"] == pytest.approx(null[0] - reach, abs=5e-5)

@@ -130,3 +130,17 @@ def test_a_band_holds_the_mean_of_as_many_such_networks():
         low, high = null.band(5)
         inside += low <= other.mean() <= high
     assert 0.92 <= inside / n <= 0.98
+
+
+@pytest.mark.parametrize("n, words", [(0, "no networks"), (1, "too few"), (3, "too few"), (4, "")])
+def test_few_networks_that_know_nothing_judge_nothing(n, words):
+    rows = drawn(np.random.default_rng(0), seeds=1)
+    null = networks.Null(0.0, 0.01, n, 0.01) if n else networks.NO_NULL
+    e = networks.mean(rows.assign(score=rows["score"] + 0.5), "score", null=null)
+    p = networks.against_null(e, null)
+    verdict, reason = networks.verdict(e, null, p)
+    assert verdict == (networks.OPEN if words else networks.HOLDS)
+    assert reason == (
+        f"{words.removesuffix(' networks')} networks to compare with" if words else ""
+    )
+    assert np.isfinite(null.band(5)).all() == (n >= 4)

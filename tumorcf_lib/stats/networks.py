@@ -20,6 +20,10 @@ CONFIDENCE = 0.95
 HOLDS, FAILS, OPEN = "holds", "does not hold", "cannot be told"
 """What becomes of a claim about our network."""
 
+FEWEST = 4
+"""With fewer networks that know nothing, nothing is judged. Of simulated networks that know nothing
+either, up to 13 percent were told apart at the 5 percent level by two, 8 by three, 6 by four."""
+
 
 @dataclass(frozen=True)
 class Estimate:
@@ -69,7 +73,7 @@ class Null:
 
     def band(self, n_networks):
         """Where the mean of ``n_networks`` such networks falls in 95 of 100 cases."""
-        if self.n < 2:
+        if self.n < FEWEST:
             return np.nan, np.nan
         spread = self.sd * np.sqrt(1 / n_networks + 1 / self.n)
         reach = stdtrit(self.n - 1, (1 + CONFIDENCE) / 2) * spread
@@ -164,7 +168,7 @@ def of_means(means, folds, n_slices, *, null=NO_NULL):
     within, free = _within(means.mean(axis=1, keepdims=True), folds)
     patients, of_networks = within / n, n_seeds * n_folds
     network, total, df = network_variance(means, folds)
-    if n_seeds < 2 and null.n > 1:
+    if n_seeds < 2 and null.n >= FEWEST:
         network, total, df = null.network_sd**2 / n_folds, null.sd**2 / n_folds, null.n - 1
     added = 0.0 if np.isnan(network) else network
     error2 = patients + added
@@ -251,19 +255,19 @@ def against_null(estimate, null):
     >>> against_null(e, Null(np.nan, np.nan, 0))
     nan
     """
-    if not np.isfinite(null.mean) or not estimate.df >= 1:
+    if not np.isfinite(null.mean) or 0 < null.n < FEWEST or not estimate.df >= 1:
         return np.nan
-    of_null = null.sd**2 / null.n if null.n > 1 else 0.0
+    of_null = null.sd**2 / null.n if null.n >= FEWEST else 0.0
     known = np.nan_to_num(estimate.network_error) ** 2
     of_patients = estimate.error**2 - known
-    if null.n > 1:  # one of them would spread as they do, on patients of its own, too
+    if null.n >= FEWEST:  # one of them would spread as they do, on patients of its own, too
         known = max(known, null.sd**2 / max(1, estimate.n_networks))
     of_networks = known + of_null
     error2 = of_patients + of_networks
     if error2 <= 0:
         return 1.0 if estimate.value == null.mean else 0.0
     df = estimate.df
-    if null.n > 1:  # the networks' spread is known from few of them
+    if null.n >= FEWEST:  # the networks' spread is known from few of them
         df = error2**2 / (
             of_patients**2 / max(1, estimate.n_patients - 1) + of_networks**2 / (null.n - 1)
         )
@@ -294,7 +298,8 @@ def verdict(estimate, null, p, side="above"):
         Why it cannot be told, else empty.
     """
     if not np.isfinite(p):
-        return OPEN, "no networks to compare with" if estimate.n_patients else "no slices"
+        few = "too few" if null.n else "no"
+        return OPEN, f"{few} networks to compare with" if estimate.n_patients else "no slices"
     if p >= 1 - CONFIDENCE:
         return OPEN, "within the reach of chance"
     return (HOLDS if (estimate.value > null.mean) == (side == "above") else FAILS), ""

@@ -138,7 +138,7 @@ def _pooled(folds, null):
     if n_seeds > 1:
         between = losses.var(axis=1, ddof=1) - folds["by_chance"].to_numpy()
         of_networks = np.maximum(0, between) / n_seeds
-    elif null.n > 1:
+    elif null.n >= networks.FEWEST:
         of_networks += null.network_sd**2
     error = np.sqrt((weight**2 * (folds["variance"].to_numpy() + of_networks)).sum())
     loss, band = float(weight @ losses.mean(axis=1)), null.band(losses.size)
