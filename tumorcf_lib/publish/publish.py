@@ -10,6 +10,7 @@ from pathlib import Path
 
 from tumorcf_lib import config, rowfiles, steps
 from tumorcf_lib.publish import card, crate, texts
+from tumorcf_lib.publish.from_rows import draw, renew
 from tumorcf_lib.study import (
     calibration,
     leak,
@@ -59,7 +60,7 @@ def publish(profile_name: str, *, seed: int = 0, from_rows: bool = False) -> Pat
         return target
     profile = config.get(profile_name)
     if from_rows:
-        target = from_rows.renew(config.published(profile.name))
+        target = renew(config.published(profile.name))
         _update_pages()
         return target
     if profile.name == "smoke":
@@ -84,7 +85,7 @@ def publish(profile_name: str, *, seed: int = 0, from_rows: bool = False) -> Pat
     with steps.being_filled(target) as new:
         for name in stages.NAMES:
             _copy_stage(study, name, new)
-        drawn = from_rows.draw(new, study.tag)
+        drawn = draw(new, study.tag)
         _write_numbers(study, new)
         shutil.copyfile(study.folder / notebooks.MINUTES, new / notebooks.MINUTES)
         told = {"profile": profile.as_dict(), "seed": study.seed}
