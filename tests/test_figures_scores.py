@@ -95,11 +95,6 @@ def test_learning_curves_draw_a_line_per_fold():
     assert [lines[k].get_xdata().tolist() for k in (2, 5)] == [[5], [6]]
 
 
-def test_a_history_without_validation_is_refused():
-    with pytest.raises(style.PlotInputError, match="val_loss"):
-        training.learning_curves({"loss": [1.0]})
-
-
 def test_confusion_writes_counts_and_shares_of_the_true_class():
     fig = training.confusion(cases.confusion(((8, 2, 0), (0, 5, 5), (0, 0, 0))))
     cells = [text.get_text() for text in fig.axes[0].texts]

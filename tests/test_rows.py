@@ -69,9 +69,9 @@ def test_holm_runs_within_a_family_over_the_rows_that_make_a_claim(scores):
         assert family["p_holm"].to_numpy() == pytest.approx(holm(family["p"]))
 
 
-def test_margin_side_and_scale_may_differ_from_row_to_row(scores):
+def test_side_and_scale_may_differ_from_row_to_row(scores):
     table = means(scores, ["delta_drop", "sham_drop"], groups=["all"], n_resamples=50)
-    found = judged(table, margin=[0.9, 0.2], side=["above", "below"], probability=[False, True])
+    found = judged(table, side=["below", "above"], probability=[False, True])
     assert found["verdict"].tolist() == ["refuted", "supported"]
     assert found["reason"].tolist() == ["", ""] and found["relevance"].tolist() == ["", ""]
     small = judged(

@@ -24,11 +24,11 @@ RESAMPLED = ["ols", "boot_low", "boot_high"]
 """Columns of a slope: by the mixed model, and by least squares."""
 
 
-def slice_covariates(slices, masks, slice_ids, *, ring_px=RING_PX):
+def slice_covariates(slices, masks, slice_ids):
     """Area and contrast of the tumor on each prepared slice.
 
     contrast: mean inside the mask minus mean of the ring (every pixel of the head outside the mask
-    and within ``ring_px`` of it), in standard deviations of the slice; above 0: brighter than what
+    and within ``RING_PX`` of it), in standard deviations of the slice; above 0: brighter than what
     is around it; NaN for an empty mask or without a ring.
 
     >>> slice = np.zeros((1, 40, 40), np.float32)
@@ -43,7 +43,7 @@ def slice_covariates(slices, masks, slice_ids, *, ring_px=RING_PX):
     for slice_id, slice, mask in zip(slice_ids, slices, masks, strict=True):
         slice, mask = np.asarray(slice), np.asarray(mask)
         area = int(np.count_nonzero(mask))
-        rows.append((slice_id, area, area / mask.size, _contrast(slice, mask, ring_px)))
+        rows.append((slice_id, area, area / mask.size, _contrast(slice, mask)))
     return pd.DataFrame(rows, columns=["slice_id", "area_px", "area_share", "contrast"])
 
 
@@ -51,8 +51,6 @@ def with_depth(covariates, rows):
     """The covariates with ``depth_px``: mean distance of the tumor's pixels to the head's surface.
 
     From an audit's rows of `only`, the tumor itself at dilation 0; NaN where there are none."""
-    if "depth_px" not in rows:
-        return covariates
     own = rows[(rows["edit"] == "only") & (rows["dilation_px"] == 0)]
     depth = own.drop_duplicates("slice_id").set_index("slice_id")["depth_px"]
     return covariates.assign(depth_px=covariates["slice_id"].map(depth))
@@ -77,10 +75,10 @@ def covariate_table(scores, covariates, *, n_resamples, columns=("net_drop", "ne
     return stacked(parts, [*what, *FITTED, "p_holm", *RESAMPLED, *n, "reason"])
 
 
-def _contrast(slice, mask, ring_px):
+def _contrast(slice, mask):
     if not mask.any():
         return np.nan
-    ring = regions.dilate(mask, ring_px) & ~mask & head.head_mask(slice)
+    ring = regions.dilate(mask, RING_PX) & ~mask & head.head_mask(slice)
     if not ring.any():
         return np.nan
     return float(slice[mask].mean(dtype=np.float64) - slice[ring].mean(dtype=np.float64))

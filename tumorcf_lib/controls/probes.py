@@ -41,10 +41,6 @@ HEAD_EPOCHS = 12
 """Epochs of the head on the backbone's stored features, before any of the whole network."""
 
 
-class UnknownProbeError(ValueError):
-    """A probe that does not exist."""
-
-
 def all_probes(
     profile, prepared, parts, rows_planes, *, seed, folder, networks=tuple(INPUTS), progress=print
 ):
@@ -105,8 +101,6 @@ def train_probe(name, profile, prepared, parts, *, seed, folder, network=None, p
     seed, is afterwards in that state again. Rows as of :func:`all_probes`."""
     from tumorcf_lib.networks import classifier, training
 
-    if name not in INPUTS:
-        raise UnknownProbeError(f"No probe {name!r}; choose one of: {', '.join(INPUTS)}.")
     recipe = probe_profile(profile)
     progress(f"probe {name}: a network retrained at {recipe.size_px} px")
     slices = probe_inputs(name, prepared, recipe.size_px)
@@ -184,13 +178,10 @@ def statistics_of(name, prepared, rows_planes=None):
     the tumor's mask, percentiles (:data:`PERCENTILES`), mean, standard deviation, and share of
     dark pixels. ``place``: the center of the mask within the box around the head, (0, 0) top
     left to (1, 1) bottom right. ``area``: the mask's share of the slice."""
-    if name == "plane" and rows_planes is not None:
+    if name == "plane":
         rows = rows_planes.set_index("slice_id").loc[prepared.table["slice_id"]]
         return rows[[f"p_{plane}" for plane in class_names(rows)]].to_numpy(np.float64)
     each = {"intensity": _intensity, "place": _place, "area": lambda slice, mask: [mask.mean()]}
-    if name not in each:
-        need = "rows_planes, see planes.estimate_planes" if name == "plane" else f"{[*STATISTICS]}"
-        raise UnknownProbeError(f"The statistics of {name!r} cannot be taken; expected {need}.")
     pairs = zip(prepared.slices, prepared.masks, strict=True)
     return np.array([each[name](np.asarray(s), np.asarray(m)) for s, m in pairs], np.float64)
 

@@ -21,10 +21,6 @@ MEASURES = ("mae", "rmse", "ssim")
 COLUMNS = ("slice_id", "person_id", "label", "infill", "place", "n_pixels", *MEASURES)
 
 
-class UnknownSliceError(ValueError):
-    """Rows about slices that the cohort does not have."""
-
-
 def measure(prepared, rows, *, n_places=2, progress=False) -> pd.DataFrame:
     """Error and similarity of every infill on the first sham places of each slice.
 
@@ -34,13 +30,8 @@ def measure(prepared, rows, *, n_places=2, progress=False) -> pd.DataFrame:
     its data range is the untouched slice's; windows at the region's rim reach into untouched
     pixels, so SSIM flatters small regions, for all infills alike."""
     chosen = _chosen(rows, n_places)
-    positions = pd.Index(prepared.table["slice_id"]).get_indexer(chosen["slice_id"])
-    if (positions < 0).any():
-        unknown = chosen["slice_id"][positions < 0].iloc[0]
-        raise UnknownSliceError(
-            f"The rows are about slice {unknown}, which the cohort {prepared.name!r} does not "
-            "have; pass the cohort that was audited."
-        )
+    position = pd.Series(range(len(prepared)), prepared.table["slice_id"])
+    positions = position.loc[chosen["slice_id"]]
     measured = []
     pairs = zip(positions, chosen.to_dict("records"), strict=True)
     for i, row in tqdm(pairs, desc="infills", total=len(chosen), disable=not progress):
@@ -77,9 +68,7 @@ def _chosen(rows, n_places):
     """The sham rows to make again, in the order of the audit's slices, places and infills."""
     shams = rows[(rows["edit"] == "sham") & (rows["dilation_px"] == 0)]
     dense = set(shams["infill"]) - set(SPARSE_INFILLS)
-    made = shams[(shams["reason"] == "") & (shams["place"] >= 0)]
-    if "flag" in made:
-        made = made[made["flag"] == ""]
+    made = shams[(shams["reason"] == "") & (shams["place"] >= 0) & (shams["flag"] == "")]
     of_dense = made[made["infill"].isin(dense)]
     n_infills = of_dense.groupby(["slice_id", "place"], sort=False).size()
     everywhere = n_infills.index[n_infills == len(dense)].to_frame(index=False)

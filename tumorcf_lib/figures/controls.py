@@ -2,19 +2,8 @@
 
 import numpy as np
 
+from tumorcf_lib.figures import style
 from tumorcf_lib.figures.forests import VERDICT_LOOKS, Panel, forest
-from tumorcf_lib.figures.style import (
-    EDIT_NAMES,
-    METHOD_COLORS,
-    SCORE_NAMES,
-    SOFT,
-    dot,
-    figure,
-    groups_of,
-    legend,
-    nothing,
-    with_n,
-)
 from tumorcf_lib.stats.rows import ALL
 from tumorcf_lib.stats.verdicts import RELEVANT
 from tumorcf_lib.tables.classifiers import PLAIN, UNSEEN
@@ -64,20 +53,20 @@ COVARIATE_TITLES = {
 }
 
 
-@figure
+@style.figure
 def energy(table):
     """Net-Drop as it is and adjusted for how much more a removal changes than a sham.
 
     ``table`` is ``table_energy``.
     """
     if table.empty:
-        return nothing()
+        return style.nothing()
     ratio = table[table["quantity"] == "rms_ratio"].set_index("group")["effect"]
     own = table[table["scale"] == "probability"].set_index(["group", "quantity"])
     names, marks = [], []
-    for group, color in groups_of(table).items():
+    for group, color in style.groups_of(table).items():
         rms = f" (removal: {ratio[group]:.1f} × a sham's change)" if group in ratio else ""
-        names.append(with_n(group, {}) + rms)
+        names.append(style.with_n(group, {}) + rms)
         for quantity in (q for q in ENERGY_NAMES if (group, q) in own.index):
             marks.append((len(names), "", own.loc[(group, quantity)].to_dict() | {"color": color}))
             names.append(ENERGY_NAMES[quantity])
@@ -86,7 +75,7 @@ def energy(table):
     return forest(names, [panel], {}, numbers=True, height=0.2, xlabel=label)
 
 
-@figure
+@style.figure
 def probes(table):
     """How well networks and statistics that see less than the slice find the class.
 
@@ -94,7 +83,7 @@ def probes(table):
     """
     own = table[table["group"] == ALL]
     if own.empty:
-        return nothing()
+        return style.nothing()
     metric = own["metric"].iloc[0]
     own = own[own["metric"] == metric].rename(columns={"value": "effect"})
     names = list(dict.fromkeys(own["probe"]))
@@ -104,7 +93,7 @@ def probes(table):
         (names.index(r["probe"]), NETWORK_NAMES.get(r["network"], r["network"]), r)
         for r in own.to_dict("records")
     ]
-    shown = [EDIT_NAMES.get(n) or PROBE_NAMES.get(n, n.replace("_", " ")) for n in names]
+    shown = [style.EDIT_NAMES.get(n) or PROBE_NAMES.get(n, n.replace("_", " ")) for n in names]
     panel = Panel("", marks, line=own["chance"].iloc[0])
     label = f"{metric}, {INTERVALS}; dashed: chance"
     return forest(shown, [panel], looks, numbers=True, height=0.42, xlabel=label)
@@ -112,19 +101,19 @@ def probes(table):
 
 def _method_looks(names):
     """Color and marker of each method in its order."""
-    kinds = zip(dict.fromkeys(names), METHOD_COLORS, "osD^v", strict=False)
+    kinds = zip(dict.fromkeys(names), style.METHOD_COLORS, "osD^v", strict=False)
     return {name: {"color": color, "marker": marker} for name, color, marker in kinds}
 
 
-@figure
+@style.figure
 def networks(table):
     """The study's network beside the hardened and the looking one: accuracy, drop, focus.
 
     ``table`` is ``table_networks``. Open: under infills that a network never saw.
     """
     if table.empty:
-        return nothing()
-    groups = list(groups_of(table))
+        return style.nothing()
+    groups = list(style.groups_of(table))
     lines = {"accuracy": None, "net_drop": 0.0, "delta_focus": 1 / max(len(groups) - 1, 1)}
     seen = _method_looks(table["network"])
     unseen = {(name, UNSEEN): look | {"filled": False} for name, look in seen.items()}
@@ -136,19 +125,21 @@ def networks(table):
             name = row["network"]
             look = (name, UNSEEN) if row["infill"] == UNSEEN else name
             marks.append((groups.index(row["group"]), look, row))
-        panels.append(Panel(SCORE_NAMES[score], marks, line=line))
+        panels.append(Panel(style.SCORE_NAMES[score], marks, line=line))
     plain = table[(table["network"] == PLAIN) & (table["score"] == "accuracy")]
     n = plain.set_index("group").to_dict("index")
-    names = [with_n(group, n.get(group, {})) for group in groups]
+    names = [style.with_n(group, n.get(group, {})) for group in groups]
     label = f"{INTERVALS}; slices / patients below each group; dashed: chance"
     fig = forest(names, panels, seen | unseen, height=0.75, size=4, xlabel=label)
     fig.legends[0].remove()
-    handles = [dot(label=name, **look) for name, look in seen.items()]
-    legend(fig, [*handles, dot(SOFT, "open: infills that it never saw", filled=False)])
+    handles = [style.dot(label=name, **look) for name, look in seen.items()]
+    style.legend(
+        fig, [*handles, style.dot(style.SOFT, "open: infills that it never saw", filled=False)]
+    )
     return fig
 
 
-@figure
+@style.figure
 def infills(scores, quality=None, detector=None):
     """Each infill's Net-Drop, its error where the truth is known, and whether it can be seen.
 
@@ -163,8 +154,8 @@ def infills(scores, quality=None, detector=None):
     scores = of_common_slices(scores[scores["score"] == "net_drop"], "infill")
     names = list(dict.fromkeys(scores["infill"]))
     if not names:
-        return nothing()
-    looks = {group: {"color": color} for group, color in groups_of(scores).items()}
+        return style.nothing()
+    looks = {group: {"color": color} for group, color in style.groups_of(scores).items()}
     panels = [Panel("Net-Drop\n", _marks(scores, names, "group", looks))]
     if quality is not None:
         own = of_common_slices(quality[quality["score"] == "mae"], "infill")
@@ -174,12 +165,12 @@ def infills(scores, quality=None, detector=None):
         own = detector[detector["group"] == ALL].rename(columns={"auc": "effect"})
         own = own.assign(view=own["view"].replace(VIEW_NAMES))
         views = zip(dict.fromkeys(own["view"]), "s^vP", strict=False)
-        views = {name: {"color": SOFT, "marker": marker} for name, marker in views}
+        views = {name: {"color": style.SOFT, "marker": marker} for name, marker in views}
         title = "Can the edit be seen?\n(AUC of a detector)"
         panels.append(Panel(title, _marks(own, names, "view", views), 0.5))
         looks = looks | views
     n = scores[scores["group"] == ALL].set_index("infill").to_dict("index")
-    shown = [with_n(INFILL_NAMES.get(k, k.replace("_", " ")), n.get(k, {})) for k in names]
+    shown = [style.with_n(INFILL_NAMES.get(k, k.replace("_", " ")), n.get(k, {})) for k in names]
     label = f"{INTERVALS}; slices / patients below each infill; dashed: chance"
     return forest(shown, panels, looks, height=0.55, size=4, xlabel=label)
 
@@ -200,16 +191,16 @@ def of_common_slices(table, level):
     return known.drop_duplicates([level, "score", "group"]).sort_index()
 
 
-@figure
-def covariates(table, *, score="net_drop"):
+@style.figure
+def covariates(table):
     """Change of Net-Drop per standard deviation of a tumor's area, contrast and depth.
 
     ``table`` is ``table_covariates``.
     """
-    table = table[table["score"] == score]
+    table = table[table["score"] == "net_drop"]
     if table.empty:
-        return nothing()
-    colors = groups_of(table)
+        return style.nothing()
+    colors = style.groups_of(table)
     groups = list(colors)
     mixed, least = "mixed model, 95 % Wald", "least squares, patients resampled"
     looks = {mixed: {}, least: {"filled": False, "marker": "s"}}
@@ -222,13 +213,12 @@ def covariates(table, *, score="net_drop"):
             marks += [(y, mixed, row), (y, least, row | other)]
         panels.append(Panel(COVARIATE_TITLES.get(name, name), marks))
     n = table.drop_duplicates("group").set_index("group").to_dict("index")
-    names = [with_n(group, n[group]) for group in groups]
-    unit = "log-odds" if score.endswith("_lo") else "probability"
-    label = f"change of Net-Drop ({unit}) per standard deviation; association, not cause"
+    names = [style.with_n(group, n[group]) for group in groups]
+    label = "change of Net-Drop (probability) per standard deviation; association, not cause"
     return forest(names, panels, looks, height=0.5, sharex=True, xlabel=label)
 
 
-@figure
+@style.figure
 def robustness(table):
     """Net-Drop under every variant of the analysis, a row a kind of variant.
 
@@ -236,18 +226,18 @@ def robustness(table):
     """
     table = table[table["scale"] == "probability"]
     if table.empty:
-        return nothing()
+        return style.nothing()
     network = table["variant"].str.split(" ").str[0]
     table = table.assign(row=table["family"].where(table["family"] != "network", network))
     rows = sorted(dict.fromkeys(table["row"]), key=[*FAMILY_NAMES, *table["row"]].index)
     panels = []
-    for group in groups_of(table):
+    for group in style.groups_of(table):
         own = table[table["group"] == group]
         marks = [
             (rows.index(r["row"]), f"interval {r['lies']}" if r["lies"] in LIES else NO_INTERVAL, r)
             for r in own.to_dict("records")
         ]
-        panels.append(Panel(with_n(group, own.iloc[0]), marks, band=RELEVANT))
+        panels.append(Panel(style.with_n(group, own.iloc[0]), marks, band=RELEVANT))
     n = table.groupby("row")["variant"].nunique()
     names = [FAMILY_NAMES.get(row, row) + (f" ({n[row]})" if n[row] > 1 else "") for row in rows]
     label = f"Net-Drop, {INTERVALS}; (n): variants of a row; band: ±{RELEVANT}"

@@ -7,24 +7,13 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 from tumorcf_lib.figures import style
-from tumorcf_lib.figures.style import (
-    BAND,
-    FAINT,
-    INK,
-    SOFT,
-    VERDICT_COLORS,
-    dot,
-    figure,
-    legend,
-    nothing,
-)
 from tumorcf_lib.stats.rows import ALL
 from tumorcf_lib.stats.verdicts import NEGLIGIBLE
 
 NUMBER_AT, N_AT = 6, 158  # points right of the panel
 VERDICT_LOOKS = {
     name: {"color": color, "marker": marker}
-    for (name, color), marker in zip(VERDICT_COLORS.items(), "oossDD", strict=True)
+    for (name, color), marker in zip(style.VERDICT_COLORS.items(), "oossDD", strict=True)
 }
 
 
@@ -61,9 +50,9 @@ def forest(names, panels, looks, *, height=0.3, numbers=False, xlabel="", sharex
     if numbers:
         write_numbers(axes[-1], panels[-1])
     used = {look for panel in panels for _, look, _ in panel.marks}
-    shown = {name: {"color": SOFT, **look} for name, look in looks.items() if name in used}
+    shown = {name: {"color": style.SOFT, **look} for name, look in looks.items() if name in used}
     if shown:
-        legend(fig, [dot(label=name, **look) for name, look in shown.items()])
+        style.legend(fig, [style.dot(label=name, **look) for name, look in shown.items()])
     if xlabel:
         fig.supxlabel(xlabel, fontsize=8)
     if len(panels) > 1:
@@ -74,12 +63,14 @@ def forest(names, panels, looks, *, height=0.3, numbers=False, xlabel="", sharex
 def draw_panel(ax, panel, looks, *, size=4.5):
     """The marks of one panel, without names; nothing for a missing value."""
     if panel.band:
-        ax.axvspan(panel.line - panel.band, panel.line + panel.band, color=BAND, lw=0, zorder=0)
+        ax.axvspan(
+            panel.line - panel.band, panel.line + panel.band, color=style.BAND, lw=0, zorder=0
+        )
     if panel.line is not None:
-        ax.axvline(panel.line, color=SOFT, lw=0.9, ls="--" if panel.line else "-", zorder=1)
+        ax.axvline(panel.line, color=style.SOFT, lw=0.9, ls="--" if panel.line else "-", zorder=1)
     for y, look, row in placed(panel.marks):
         if np.isfinite(row["effect"]):
-            look = {"color": SOFT, "filled": True, "marker": "o"} | looks.get(look, {})
+            look = {"color": style.SOFT, "filled": True, "marker": "o"} | looks.get(look, {})
             color = row.get("color", look["color"])
             filled = look["filled"] and row.get("relevance", "") != NEGLIGIBLE
             options = {
@@ -96,7 +87,7 @@ def draw_panel(ax, panel, looks, *, size=4.5):
     ax.set_title(panel.title)
     ax.spines["left"].set_visible(False)
     ax.tick_params(axis="y", length=0)
-    ax.grid(axis="x", color=FAINT, linewidth=0.5)
+    ax.grid(axis="x", color=style.FAINT, linewidth=0.5)
     ax.set_axisbelow(True)
 
 
@@ -117,13 +108,13 @@ def write_numbers(ax, panel, *, head="effect [95 %]"):
         ax.annotate(text, (1, y), (points, 0), va="center", fontsize=7, **at, **more)
 
     shown = list(placed(panel.marks))
-    write(head, ax.get_ylim()[1], NUMBER_AT, color=SOFT)
+    write(head, ax.get_ylim()[1], NUMBER_AT, color=style.SOFT)
     if any("n_slices" in row for _, _, row in shown):
-        write("slices / patients", ax.get_ylim()[1], N_AT, ha="right", color=SOFT)
+        write("slices / patients", ax.get_ylim()[1], N_AT, ha="right", color=style.SOFT)
     for y, _, row in shown:
         write(number(row), y, NUMBER_AT)
         if np.isfinite(row["effect"]):
-            write(style.with_n("", row, between=""), y, N_AT, ha="right", color=SOFT)
+            write(style.with_n("", row, between=""), y, N_AT, ha="right", color=style.SOFT)
 
 
 def number(row, *, sign=""):
@@ -135,7 +126,7 @@ def number(row, *, sign=""):
     return f"{effect:{sign}.3f}" + (f" [{low:.3f}, {high:.3f}]" if np.isfinite(low) else "")
 
 
-@figure
+@style.figure
 def primary(table):
     """The primary claims with their intervals and, gray, where networks that know nothing fall.
 
@@ -143,7 +134,7 @@ def primary(table):
     verdict.
     """
     if table.empty:
-        return nothing()
+        return style.nothing()
     rows = table.to_dict("records")
     marks = [(y, row["verdict"], row) for y, row in enumerate(rows)]
     names = [textwrap.fill(f"{row['finding']}  {row['claim']}", 46) for row in rows]
@@ -158,13 +149,17 @@ def primary(table):
     fig.axes[0].tick_params(axis="y", labelsize=7)
     for y, row in enumerate(rows):
         if row["finding"] == 5:
-            fig.axes[0].plot([0.5, 0.5], [y - 0.42, y + 0.42], color=SOFT, linewidth=0.9, ls="--")
+            fig.axes[0].plot(
+                [0.5, 0.5], [y - 0.42, y + 0.42], color=style.SOFT, linewidth=0.9, ls="--"
+            )
         band = [row["null_low"], row["null_high"]]
-        fig.axes[0].fill_betweenx([y - 0.42, y + 0.42], *band, color=FAINT, linewidth=0, zorder=0)
+        fig.axes[0].fill_betweenx(
+            [y - 0.42, y + 0.42], *band, color=style.FAINT, linewidth=0, zorder=0
+        )
     return fig
 
 
-@figure
+@style.figure
 def headline(means):
     """Delta-Drop beside Sham-Drop for each class: does removing the *tumor* matter?
 
@@ -179,7 +174,7 @@ def headline(means):
         The number is the difference, Net-Drop; "no sham" where no slice of a class has a place.
     """
     groups = style.order_classes(g for g in means["group"] if g != ALL)
-    colors = {**style.class_colors(groups), ALL: INK}
+    colors = {**style.class_colors(groups), ALL: style.INK}
     looks = {"tumor removed (Delta-Drop)": {}, "sham removed (Sham-Drop)": {"filled": False}}
     known = means[np.isfinite(means["effect"].to_numpy(float))]
     rows = {(r["group"], r["score"]): r for r in known.to_dict("records")}
@@ -196,9 +191,9 @@ def headline(means):
                 draw_panel(ax, Panel("", [(y, look, row | {"color": color})]), looks, size=7.5)
         text = number(net, sign="+") if net else "no sham"
         ax.text(1.02, y, text, color=color, fontweight="bold", **beside)
-    ax.text(1.02, 1.02, "Net-Drop [95 %]", transform=ax.transAxes, fontsize=8, color=SOFT)
+    ax.text(1.02, 1.02, "Net-Drop [95 %]", transform=ax.transAxes, fontsize=8, color=style.SOFT)
     ax.grid(False)
     ax.set_xlabel("fall in the probability of the true class")
-    handles = [dot(SOFT, name, size=7, **look) for name, look in looks.items()]
+    handles = [style.dot(style.SOFT, name, size=7, **look) for name, look in looks.items()]
     fig.legend(handles=handles, loc="outside upper left", ncols=2)
     return fig

@@ -3,29 +3,11 @@
 import matplotlib.pyplot as plt
 import numpy as np
 
+from tumorcf_lib.figures import style
 from tumorcf_lib.figures.controls import of_common_slices
-from tumorcf_lib.figures.style import (
-    EDIT_NAMES,
-    FAINT,
-    INK,
-    MANY,
-    SCORE_NAMES,
-    SOFT,
-    WIDTH,
-    class_colors,
-    dot,
-    figure,
-    groups_of,
-    legend,
-    letter,
-    nothing,
-    order_classes,
-    reach,
-    with_n,
-)
 
 
-@figure
+@style.figure
 def answer(table, *, chance=None):
     """The answer in one chart: the share of slices still called right after each edit.
 
@@ -42,14 +24,14 @@ def answer(table, *, chance=None):
     Figure
         The number above a bar is its height in percent; dashed: chance.
     """
-    classes = order_classes(table["label"].astype(str))
-    colors, edits = class_colors(classes), list(dict.fromkeys(table["edit"]))
-    fig, ax = plt.subplots(figsize=(WIDTH, 3.0))
+    classes = style.order_classes(table["label"].astype(str))
+    colors, edits = style.class_colors(classes), list(dict.fromkeys(table["edit"]))
+    fig, ax = plt.subplots(figsize=(style.WIDTH, 3.0))
     if table.empty:
-        ax.text(0.5, 0.5, "no such patients", transform=ax.transAxes, ha="center", color=SOFT)
+        ax.text(0.5, 0.5, "no such patients", transform=ax.transAxes, ha="center", color=style.SOFT)
         return fig
     chance = 100 * (chance or 1 / len(classes))
-    ax.axhline(chance, color=SOFT, linewidth=0.8, linestyle="--", zorder=0)
+    ax.axhline(chance, color=style.SOFT, linewidth=0.8, linestyle="--", zorder=0)
     width, handles = 0.8 / len(classes), []
     for k, (name, color) in enumerate(colors.items()):
         own = table[table["label"] == name]
@@ -59,51 +41,50 @@ def answer(table, *, chance=None):
             ax.bar(x, share, 0.94 * width, color=color)
             known = np.isfinite([low, high]).all()
             if known:
-                ends = reach(share, low, high)
-                ax.errorbar(x, share, ends, color=INK, linewidth=0.9, capsize=1.5, fmt="none")
+                ends = style.reach(share, low, high)
+                ax.errorbar(x, share, ends, color=style.INK, linewidth=0.9, capsize=1.5, fmt="none")
             at = max(share, high) if known else share
             white = {"facecolor": "white", "edgecolor": "none", "pad": 0.4}
             over = {"ha": "center", "textcoords": "offset points", "bbox": white, "zorder": 1}
             ax.annotate(f"{share:.0f}", (x, at), (0, 3), **over)
-        first = with_n(name, own.iloc[0], between=", ")
+        first = style.with_n(name, own.iloc[0], between=", ")
         handles.append(plt.Rectangle((0, 0), 1, 1, color=color, label=first))
-    names = [EDIT_NAMES.get(edit, edit) for edit in edits]
+    names = [style.EDIT_NAMES.get(edit, edit) for edit in edits]
     ax.set_xticks(range(len(edits)), [name.replace(" ", "\n", 1) for name in names])
     ax.tick_params(axis="x", length=0)
     ax.set(ylabel="still called right, %", ylim=(0, 108), xlim=(-0.5, len(edits) - 0.5))
     ax.set_yticks(range(0, 101, 20))
     at = {"xycoords": ax.get_yaxis_transform(), "textcoords": "offset points", "va": "center"}
-    ax.annotate("chance", (1, chance), (3, 0), fontsize=7.5, color=SOFT, **at)
-    legend(fig, handles)
+    ax.annotate("chance", (1, chance), (3, 0), fontsize=7.5, color=style.SOFT, **at)
+    style.legend(fig, handles)
     note = "slices / patients of each class; bars: 95 % intervals over patients"
-    fig.supxlabel(note, fontsize=7.5, color=SOFT)
+    fig.supxlabel(note, fontsize=7.5, color=style.SOFT)
     return fig
 
 
 def _cloud(ax, x, values, color, rng, *, marker="o", half=0.2):
     """Values as jittered points around x."""
     jitter = rng.uniform(-half, half, len(values))
-    many = {"rasterized": len(values) > MANY, "linewidths": 0 if marker == "o" else 0.9}
+    many = {"rasterized": len(values) > style.MANY, "linewidths": 0 if marker == "o" else 0.9}
     size = 5 if marker == "o" else 10
     ax.scatter(x + jitter, values, s=size, marker=marker, color=color, alpha=0.5, **many)
 
 
-@figure
-def correct_vs_wrong(scores, *, columns=("p_orig", "delta_drop", "delta_focus")):
+@style.figure
+def correct_vs_wrong(scores):
     """Scores of correctly classified slices beside those of misclassified ones.
 
-    ``scores``: one row per slice with label, person_id, correct and the columns. Keep ``p_orig``
-    among them: the true class's probability bounds what can drop.
+    ``scores``: one row per slice with label, person_id, correct and the three scores, one of them
+    ``p_orig``: the true class's probability bounds what can drop.
     """
-    classes = order_classes(scores["label"])
-    columns = [name for name in columns if name in scores]
-    fig, axes = plt.subplots(1, len(columns), figsize=(WIDTH, 3.1), squeeze=False, sharey=True)
+    classes = style.order_classes(scores["label"])
+    fig, axes = plt.subplots(1, 3, figsize=(style.WIDTH, 3.1), squeeze=False, sharey=True)
     rng = np.random.default_rng(0)  # the jitter only
     correct = scores["correct"].to_numpy(bool)
-    for ax, column in zip(axes[0], columns, strict=True):
-        ax.axhline(0, color=FAINT, linewidth=0.8, zorder=0)
+    for ax, column in zip(axes[0], ("p_orig", "delta_drop", "delta_focus"), strict=True):
+        ax.axhline(0, color=style.FAINT, linewidth=0.8, zorder=0)
         labels = []
-        for x, (name, color) in enumerate(class_colors(classes).items()):
+        for x, (name, color) in enumerate(style.class_colors(classes).items()):
             parts = []
             for side, marker, kind in ((-0.23, "o", correct), (0.23, "x", ~correct)):
                 own = scores.loc[(scores["label"] == name).to_numpy() & kind, column].dropna()
@@ -111,46 +92,44 @@ def correct_vs_wrong(scores, *, columns=("p_orig", "delta_drop", "delta_focus"))
                 _cloud(ax, x + side, values, color, rng, marker=marker, half=0.13)
                 if len(values):
                     ends = x + side - 0.19, x + side + 0.19
-                    ax.hlines(values.mean(), *ends, color=INK, linewidth=1.6, zorder=4)
-                parts.append(
-                    (
-                        f"{len(values)}",
-                        f"{round(values.mean(), 2) + 0.0:.2f}" if len(values) else "none",
-                    )
-                )
+                    ax.hlines(values.mean(), *ends, color=style.INK, linewidth=1.6, zorder=4)
+                mean = f"{round(values.mean(), 2) + 0.0:.2f}" if len(values) else "none"
+                parts.append((f"{len(values)}", mean))
             n, mean = (" / ".join(pair) for pair in zip(*parts, strict=True))
             labels.append(f"{name}\n{n}\n{mean}")
-        ax.set_title(SCORE_NAMES.get(column, column))
+        ax.set_title(style.SCORE_NAMES[column])
         ax.set_xticks(range(len(classes)), labels, fontsize=7)
         ax.tick_params(axis="x", length=0)
         ax.set_xlim(-0.55, len(classes) - 0.45)
-    legend(fig, [dot(SOFT, "correct"), dot(SOFT, "misclassified", marker="x")])
+    style.legend(
+        fig, [style.dot(style.SOFT, "correct"), style.dot(style.SOFT, "misclassified", marker="x")]
+    )
     note = "below each class, correct / misclassified: slices, then mean (the bar)"
-    fig.supxlabel(note, fontsize=7.5, color=SOFT)
-    letter(axes[0])
+    fig.supxlabel(note, fontsize=7.5, color=style.SOFT)
+    style.letter(axes[0])
     return fig
 
 
-@figure
+@style.figure
 def drop_vs_focus(scores):
     """Delta-Drop against Delta-Focus: is the tumor necessary, is it sufficient?
 
     ``scores``: one row per slice with label, person_id, correct, delta_drop and delta_focus.
     """
-    classes = order_classes(scores["label"])
-    size = (WIDTH, 0.5 + WIDTH / max(len(classes), 2) * 1.15)
+    classes = style.order_classes(scores["label"])
+    size = (style.WIDTH, 0.5 + style.WIDTH / max(len(classes), 2) * 1.15)
     fig, axes = plt.subplots(1, len(classes), figsize=size, squeeze=False, sharex=True, sharey=True)
-    for ax, (name, color) in zip(axes[0], class_colors(classes).items(), strict=True):
+    for ax, (name, color) in zip(axes[0], style.class_colors(classes).items(), strict=True):
         rows = scores[scores["label"] == name]
-        ax.axvline(0, color=FAINT, linewidth=0.8, zorder=0)
-        ax.axhline(1 / len(classes), color=SOFT, linewidth=0.8, linestyle="--", zorder=0)
+        ax.axvline(0, color=style.FAINT, linewidth=0.8, zorder=0)
+        ax.axhline(1 / len(classes), color=style.SOFT, linewidth=0.8, linestyle="--", zorder=0)
         for is_correct, marker, width in ((True, "o", 0), (False, "x", 1)):
             own = rows[rows["correct"].to_numpy(bool) == is_correct]
             points = own["delta_drop"], own["delta_focus"]
-            look = {"marker": marker, "linewidths": width, "rasterized": len(own) > MANY}
+            look = {"marker": marker, "linewidths": width, "rasterized": len(own) > style.MANY}
             ax.scatter(*points, s=11, color=color, alpha=0.55, **look)
         mean = rows["delta_drop"].mean(), rows["delta_focus"].mean()
-        ax.plot(*mean, "+", color=INK, markersize=11, markeredgewidth=1.8)
+        ax.plot(*mean, "+", color=style.INK, markersize=11, markeredgewidth=1.8)
         n = f"{len(rows)} slices, {rows['person_id'].nunique()} patients"
         ax.set_title(f"{name}\n{n}\nmean {round(mean[0], 2) + 0.0:.2f}, {mean[1]:.2f}", fontsize=8)
     lowest = min(-0.05, scores["delta_drop"].min()) - 0.05
@@ -159,22 +138,22 @@ def drop_vs_focus(scores):
     fig.supxlabel(
         "Delta-Drop: fall of P without the tumor (is it necessary?); dashed: chance", fontsize=9
     )
-    handles = [dot(SOFT, "correct"), dot(SOFT, "misclassified", marker="x")]
-    legend(fig, [*handles, dot(INK, "mean", marker="+", size=9)])
+    handles = [style.dot(style.SOFT, "correct"), style.dot(style.SOFT, "misclassified", marker="x")]
+    style.legend(fig, [*handles, style.dot(style.INK, "mean", marker="+", size=9)])
     return fig
 
 
-@figure
+@style.figure
 def fall_to(table):
     """Which class slices are given before and after an edit, by true class.
 
     ``table``: edit, label (true class), to (class given), n, share (of the label's slices).
     """
-    edits = [e for e in EDIT_NAMES if e in set(table["edit"])]
-    edits += [e for e in dict.fromkeys(table["edit"]) if e not in EDIT_NAMES]
-    classes = order_classes(table["label"].astype(str))
-    goals = class_colors(order_classes(table["to"].astype(str)))
-    size = (WIDTH, 0.42 * len(classes) + 1.15)
+    edits = [e for e in style.EDIT_NAMES if e in set(table["edit"])]
+    edits += [e for e in dict.fromkeys(table["edit"]) if e not in style.EDIT_NAMES]
+    classes = style.order_classes(table["label"].astype(str))
+    goals = style.class_colors(style.order_classes(table["to"].astype(str)))
+    size = (style.WIDTH, 0.42 * len(classes) + 1.15)
     fig, axes = plt.subplots(1, len(edits), figsize=size, squeeze=False, sharey=True, sharex=True)
     for ax, edit in zip(axes[0], edits, strict=True):
         rows = table[table["edit"] == edit]
@@ -189,7 +168,7 @@ def fall_to(table):
                     text = f"{100 * share:.0f}"
                     ax.text(left + share / 2, y, text, fontweight="bold", **inside)
                 left += share
-        ax.set_title(EDIT_NAMES.get(edit, edit))
+        ax.set_title(style.EDIT_NAMES.get(edit, edit))
         ax.set_xticks([0, 0.5, 1], ["0", "50", "100 %"])
         ax.spines["left"].set_visible(False)
         ax.tick_params(axis="y", length=0)
@@ -198,13 +177,13 @@ def fall_to(table):
     axes[0, 0].set_yticks(range(len(classes)), n)
     axes[0, 0].invert_yaxis()
     axes[0, 0].set(ylabel="true class (slices)", xlim=(0, 1))
-    legend(
+    style.legend(
         fig, [plt.Rectangle((0, 0), 1, 1, color=c, label=f"called {g}") for g, c in goals.items()]
     )
     return fig
 
 
-@figure
+@style.figure
 def dilations(table):
     """Net-Drop and Sham-Drop against the dilation of the mask, a panel a group.
 
@@ -214,24 +193,26 @@ def dilations(table):
     table = of_common_slices(table, "dilation_px").sort_values("dilation_px", kind="stable")
     table = table[np.isfinite(table["effect"].to_numpy(float))]
     if table.empty:
-        return nothing()
-    colors = groups_of(table)
-    fig, axes = plt.subplots(1, len(colors), figsize=(WIDTH, 2.7), squeeze=False, sharey=True)
+        return style.nothing()
+    colors = style.groups_of(table)
+    fig, axes = plt.subplots(1, len(colors), figsize=(style.WIDTH, 2.7), squeeze=False, sharey=True)
     for ax, (group, color) in zip(axes[0], colors.items(), strict=True):
-        ax.axhline(0, color=SOFT, linewidth=0.8, zorder=0)
+        ax.axhline(0, color=style.SOFT, linewidth=0.8, zorder=0)
         own = table[table["group"] == group]
         sham, net = (own[own["score"] == f"{name}_drop"] for name in ("sham", "net"))
         ax.plot(sham["dilation_px"], sham["effect"], ":s", color=color, markersize=3.5, mfc="white")
-        ends = np.hstack([reach(r.effect, r.low, r.high) for r in net.itertuples()] or [[[], []]])
-        style = {"fmt": "-o", "color": color, "markersize": 4, "capsize": 2}
-        ax.errorbar(net["dilation_px"], net["effect"], ends if ends.size else None, **style)
-        ax.set_title(with_n(group, own.iloc[0]), fontsize=8.5)
+        ends = np.hstack(
+            [style.reach(r.effect, r.low, r.high) for r in net.itertuples()] or [[[], []]]
+        )
+        look = {"fmt": "-o", "color": color, "markersize": 4, "capsize": 2}
+        ax.errorbar(net["dilation_px"], net["effect"], ends if ends.size else None, **look)
+        ax.set_title(style.with_n(group, own.iloc[0]), fontsize=8.5)
         ax.set_xticks(sorted(set(table["dilation_px"])))
         ax.tick_params(axis="x", labelsize=7)
     axes[0, 0].set_ylabel("fall in probability")
     note = "dilation of the mask (px); bars: 95 % intervals; slices / patients in the titles"
     fig.supxlabel(note, fontsize=8)
-    sham = dot(SOFT, "Sham-Drop", marker="s", filled=False, line=":", size=4)
-    legend(fig, [dot(SOFT, "Net-Drop", line="-", size=4), sham])
-    letter(axes[0])
+    sham = style.dot(style.SOFT, "Sham-Drop", marker="s", filled=False, line=":", size=4)
+    style.legend(fig, [style.dot(style.SOFT, "Net-Drop", line="-", size=4), sham])
+    style.letter(axes[0])
     return fig

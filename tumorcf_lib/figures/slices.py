@@ -3,25 +3,15 @@
 import matplotlib.pyplot as plt
 import numpy as np
 
-from tumorcf_lib.figures.style import (
-    EDIT_NAMES,
-    INK,
-    SOFT,
-    WIDTH,
-    PlotInputError,
-    class_colors,
-    figure,
-    nothing,
-    show_slice,
-    window,
-)
+from tumorcf_lib.figures import style
 
 BARS = ("original", "remove", "sham", "only")
 BAR_COLOR = "#8C8C8C"
+N_COLUMNS = 4  # of misclassified slices
 CLOSE_UP_PX = 10  # the least half side of a close-up
 
 
-@figure
+@style.figure
 def examples(cohort, *, captions=None):
     """Slices chosen by a rule, a row a class with one gray window, tumors outlined.
 
@@ -30,17 +20,17 @@ def examples(cohort, *, captions=None):
     """
     rows = [np.flatnonzero(cohort.labels == k) for k in range(len(cohort.classes))]
     n_columns = max(len(row) for row in rows)
-    size = WIDTH / max(n_columns, 3)
+    size = style.WIDTH / max(n_columns, 3)
     figsize = (size * n_columns, (size + 0.15) * len(rows))
     fig, axes = plt.subplots(len(rows), n_columns, squeeze=False, figsize=figsize)
-    colors = class_colors(cohort.classes)
+    colors = style.class_colors(cohort.classes)
     for panels, row, name in zip(axes, rows, cohort.classes, strict=True):
         for ax in panels[len(row) :]:
             ax.set_visible(False)
-        limits = window([cohort.slices[i] for i in row]) if len(row) else None
+        limits = style.window([cohort.slices[i] for i in row]) if len(row) else None
         for ax, i in zip(panels, row, strict=False):
             mask = np.asarray(cohort.masks[i])
-            show_slice(ax, cohort.slices[i], limits, mask)
+            style.show_slice(ax, cohort.slices[i], limits, mask)
             ax.set_xlabel(f"tumor {mask.mean():.1%} of the slice", fontsize=8)
             if captions is not None:
                 ax.set_title(captions[i], loc="center", fontsize=8)
@@ -48,7 +38,7 @@ def examples(cohort, *, captions=None):
     return fig
 
 
-@figure
+@style.figure
 def preprocessing(steps, titles=None, *, masks=None):
     """Slices after each step of preprocessing, and the histograms of each step.
 
@@ -57,17 +47,17 @@ def preprocessing(steps, titles=None, *, masks=None):
     """
     titles = titles if titles is not None else [f"slice {i + 1}" for i in range(len(steps))]
     names = list(steps[0])
-    size = WIDTH / len(names)
+    size = style.WIDTH / len(names)
     heights = [size] * len(steps) + [0.9]
-    figsize = (WIDTH, (size + 0.08) * len(steps) + 1.55)
+    figsize = (style.WIDTH, (size + 0.08) * len(steps) + 1.55)
     shape = (len(heights), len(names))
     fig, axes = plt.subplots(*shape, squeeze=False, height_ratios=heights, figsize=figsize)
-    colors = class_colors(dict.fromkeys(titles))
+    colors = style.class_colors(dict.fromkeys(titles))
     for i, (panels, images, title) in enumerate(zip(axes, steps, titles, strict=False)):
         for ax, below, name in zip(panels, axes[-1], names, strict=True):
             image = np.asarray(images[name], float)
             mask = None if masks is None else _nearest(np.asarray(masks[i]), image.shape)
-            show_slice(ax, image, (image.min(), image.max()), mask)
+            style.show_slice(ax, image, (image.min(), image.max()), mask)
             below.hist(image.ravel(), bins=60, log=True, histtype="step", color=colors[title])
         panels[0].set_ylabel(title, color=colors[title], fontweight="bold")
     for k, (top, below, name) in enumerate(zip(axes[0], axes[-1], names, strict=True)):
@@ -88,26 +78,23 @@ def _nearest(mask, shape):
     return mask[np.ix_(rows, columns)]
 
 
-@figure
-def errors(cohort, table, *, n_columns=4):
+@style.figure
+def errors(cohort, table):
     """Misclassified slices with the truth, the answer and its probability; a gray window each.
 
     ``table``: one row per slice of ``cohort``, in its order: label and predicted (class names),
     confidence (the predicted class's probability), person_id.
     """
     n = len(table)
-    if len(cohort) != n:
-        raise PlotInputError(f"Got {len(cohort)} slices but {n} rows of errors.")
     if not n:
-        return nothing("No slice was misclassified.")
-    n_rows = -(-n // n_columns)
-    size = WIDTH / n_columns
-    figsize = (WIDTH, (size + 0.5) * n_rows)
-    fig, axes = plt.subplots(n_rows, n_columns, squeeze=False, figsize=figsize)
+        return style.nothing("No slice was misclassified.")
+    n_rows = -(-n // N_COLUMNS)
+    figsize = (style.WIDTH, (style.WIDTH / N_COLUMNS + 0.5) * n_rows)
+    fig, axes = plt.subplots(n_rows, N_COLUMNS, squeeze=False, figsize=figsize)
     fig.get_layout_engine().set(w_pad=0.05, h_pad=0.06)
-    colors = class_colors([*cohort.classes])
+    colors = style.class_colors([*cohort.classes])
     for i, (ax, row) in enumerate(zip(axes.flat, table.itertuples(), strict=False)):
-        show_slice(ax, cohort.slices[i], mask=cohort.masks[i])
+        style.show_slice(ax, cohort.slices[i], mask=cohort.masks[i])
         words = {"loc": "center", "fontsize": 8.5, "fontweight": "bold", "pad": 3}
         ax.set_title(f"true: {row.label}", color=colors[row.label], **words)
         answer = f"called {row.predicted}, p = {row.confidence:.2f}\npatient {row.person_id}"
@@ -117,7 +104,7 @@ def errors(cohort, table, *, n_columns=4):
     return fig
 
 
-@figure
+@style.figure
 def edits(rows, *, note=""):
     """Slices before and after their tumor is painted out, close up, and what the network says.
 
@@ -135,21 +122,24 @@ def edits(rows, *, note=""):
     Figure
         One gray window a row, that of its original. The edited slice has no outline.
     """
-    colors = class_colors(dict.fromkeys(row["label"] for row in rows))
-    shape = {"width_ratios": (1, 1, 0.56, 1, 0.92), "figsize": (WIDTH, 1.62 * len(rows) + 0.5)}
+    colors = style.class_colors(dict.fromkeys(row["label"] for row in rows))
+    shape = {
+        "width_ratios": (1, 1, 0.56, 1, 0.92),
+        "figsize": (style.WIDTH, 1.62 * len(rows) + 0.5),
+    }
     fig, axes = plt.subplots(len(rows), 5, squeeze=False, **shape)
     fig.get_layout_engine().set(w_pad=0.02, wspace=0.02, h_pad=0.03)
     for (before, after, close, control, bars), row in zip(axes, rows, strict=True):
         images, masks = row["images"], row["masks"]
-        limits = window([np.asarray(images["original"], float)])
-        show_slice(before, images["original"], limits, masks["original"])
-        show_slice(after, images["remove"], limits)
-        show_slice(close, close_up(images, masks["original"]), limits)
+        limits = style.window([np.asarray(images["original"], float)])
+        style.show_slice(before, images["original"], limits, masks["original"])
+        style.show_slice(after, images["remove"], limits)
+        style.show_slice(close, close_up(images, masks["original"]), limits)
         if "sham" in images:
-            show_slice(control, images["sham"], limits, masks["sham"])
+            style.show_slice(control, images["sham"], limits, masks["sham"])
         else:
             control.axis("off")
-            control.text(0.5, 0.5, "no legal place", ha="center", va="center", color=SOFT)
+            control.text(0.5, 0.5, "no legal place", ha="center", va="center", color=style.SOFT)
         _bars(bars, row["p"], colors[row["label"]])
         name = {"color": colors[row["label"]], "fontweight": "bold", "fontsize": 10}
         before.set_ylabel(row["label"], **name)
@@ -158,7 +148,7 @@ def edits(rows, *, note=""):
     for ax, head in zip(axes[0], heads, strict=True):
         ax.set_title(head, loc="center", fontsize=8)
     if note:
-        fig.supxlabel(note, fontsize=8, color=SOFT)
+        fig.supxlabel(note, fontsize=8, color=style.SOFT)
     return fig
 
 
@@ -183,10 +173,11 @@ def _bars(ax, p, color):
         ax.barh(y, p[edit], color=color if edit == "original" else BAR_COLOR, height=0.76)
         inside = p[edit] > 0.4
         words = {"va": "center", "fontsize": 7.5, "fontweight": "bold"}
-        words |= {"color": "white" if inside else INK, "ha": "right" if inside else "left"}
+        words |= {"color": "white" if inside else style.INK, "ha": "right" if inside else "left"}
         ax.text(p[edit] + (-0.03 if inside else 0.03), y, f"{p[edit]:.2f}", **words)
     names = [
-        EDIT_NAMES[edit].replace("tumor painted", "tumor").replace(" painted", "") for edit in shown
+        style.EDIT_NAMES[edit].replace("tumor painted", "tumor").replace(" painted", "")
+        for edit in shown
     ]
     ax.yaxis.tick_right()
     ax.set_yticks(range(len(shown)), names, fontsize=7.5)

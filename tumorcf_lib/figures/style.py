@@ -191,22 +191,22 @@ def window(images, *, percentile=98.5):
     return float(pixels.min()), float(np.percentile(above_air, percentile))
 
 
-def show_slice(ax, image, limits=None, mask=None, *, color=MASK_COLOR):
+def show_slice(ax, image, limits=None, mask=None):
     """A slice in gray without ticks, its mask as a thin outline."""
     low, high = limits or window([image])
     ax.imshow(image, cmap="gray", vmin=low, vmax=high, interpolation="nearest")
     if mask is not None:
-        outline(ax, mask, color=color)
+        outline(ax, mask)
     ax.set(xticks=[], yticks=[])
     ax.spines[:].set_visible(False)
 
 
-def outline(ax, mask, *, color=MASK_COLOR):
+def outline(ax, mask):
     """The border of a mask; a mask that touches the image's edge is closed there."""
     mask = np.pad(np.asarray(mask, float), 1)
     if mask.any():
         rows, columns = (np.arange(-1, n - 1) for n in mask.shape)
-        ax.contour(columns, rows, mask, [0.5], colors=color, linewidths=0.9)
+        ax.contour(columns, rows, mask, [0.5], colors=MASK_COLOR, linewidths=0.9)
         height, width = mask.shape
         ax.set(xlim=(-0.5, width - 2.5), ylim=(height - 2.5, -0.5))
 

@@ -4,22 +4,12 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 
-from tumorcf_lib.figures.style import (
-    FAINT,
-    INK,
-    SOFT,
-    WIDTH,
-    PlotInputError,
-    dot,
-    figure,
-    legend,
-    letter,
-)
+from tumorcf_lib.figures import style
 
-TRAIN_COLOR, VALIDATION_COLOR = "#9A9A9A", INK
+TRAIN_COLOR, VALIDATION_COLOR = "#9A9A9A", style.INK
 
 
-@figure
+@style.figure
 def learning_curves(history):
     """Loss and accuracy of the training and the validation slices over the epochs.
 
@@ -28,12 +18,8 @@ def learning_curves(history):
     """
     history = pd.DataFrame(history)
     metrics = [name[4:] for name in history if name.startswith("val_") and name[4:] in history]
-    if not metrics:
-        raise PlotInputError(
-            f"Expected pairs of columns such as loss and val_loss, got {list(history)}."
-        )
     folds = history.groupby("fold") if "fold" in history else [(None, history)]
-    fig, axes = plt.subplots(1, len(metrics), figsize=(WIDTH, 2.7), squeeze=False)
+    fig, axes = plt.subplots(1, len(metrics), figsize=(style.WIDTH, 2.7), squeeze=False)
     for ax, name in zip(axes[0], metrics, strict=True):
         for _, rows in folds:
             epochs = np.asarray(rows.get("epoch", np.arange(1, len(rows) + 1)))
@@ -47,17 +33,17 @@ def learning_curves(history):
         ax.set(title=name.replace("_", " "), xlabel="epoch")
         ax.xaxis.get_major_locator().set_params(integer=True)
     handles = [
-        dot(TRAIN_COLOR, "training slices", marker="", line="-"),
-        dot(VALIDATION_COLOR, "validation slices", marker="", line="-"),
+        style.dot(TRAIN_COLOR, "training slices", marker="", line="-"),
+        style.dot(VALIDATION_COLOR, "validation slices", marker="", line="-"),
     ]
     if "best" in history:
-        handles.append(dot(VALIDATION_COLOR, "kept epoch"))
-    legend(fig, handles)
-    letter(axes[0])
+        handles.append(style.dot(VALIDATION_COLOR, "kept epoch"))
+    style.legend(fig, handles)
+    style.letter(axes[0])
     return fig
 
 
-@figure
+@style.figure
 def confusion(table):
     """True against predicted class: counts, and the share of each true class.
 
@@ -71,7 +57,7 @@ def confusion(table):
     image = ax.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     for (row, column), n in np.ndenumerate(matrix):
         share = shares[row, column]
-        color = "white" if share > 0.55 else INK
+        color = "white" if share > 0.55 else style.INK
         ax.text(column, row, f"{n}\n{share:.1%}", ha="center", va="center", color=color)
     ax.set_xticks(range(len(classes)), classes)
     rows = [f"{name}\n({n})" for name, n in zip(classes, totals[:, 0], strict=True)]
@@ -83,7 +69,7 @@ def confusion(table):
     return fig
 
 
-@figure
+@style.figure
 def reliability(table):
     """Accuracy against confidence, and how many predictions there are at each confidence.
 
@@ -91,15 +77,19 @@ def reliability(table):
     of panels each), temperature, ece, low, high, n, confidence, accuracy.
     """
     kinds = list(dict.fromkeys(table["kind"]))
-    shape = {"figsize": (WIDTH, 3.8), "height_ratios": (2.6, 1)}
+    shape = {"figsize": (style.WIDTH, 3.8), "height_ratios": (2.6, 1)}
     fig, axes = plt.subplots(2, len(kinds), squeeze=False, sharex=True, sharey="row", **shape)
     start = min(0.3, table.loc[table["n"] > 0, "low"].min())
     for (top, below), kind in zip(axes.T, kinds, strict=True):
         bins = table[(table["kind"] == kind) & (table["n"] > 0)]
         width = bins["high"] - bins["low"]
-        top.bar(bins["low"], bins["accuracy"], width, align="edge", color=FAINT, edgecolor="white")
-        top.plot([0, 1], [0, 1], color=SOFT, linewidth=1, linestyle="--")
-        top.plot(bins["confidence"], bins["accuracy"], "o", color=INK, markersize=4, clip_on=False)
+        top.bar(
+            bins["low"], bins["accuracy"], width, align="edge", color=style.FAINT, edgecolor="white"
+        )
+        top.plot([0, 1], [0, 1], color=style.SOFT, linewidth=1, linestyle="--")
+        top.plot(
+            bins["confidence"], bins["accuracy"], "o", color=style.INK, markersize=4, clip_on=False
+        )
         name, _, scaled = kind.partition(", ")
         how = f"{scaled} {bins['temperature'].iloc[0]:.2f}" if scaled else "as predicted"
         name = name.replace("persons", "patients")
@@ -111,5 +101,5 @@ def reliability(table):
         below.set_xlabel("confidence")
     axes[0, 0].set_ylabel("accuracy")
     axes[1, 0].set_ylabel("share")
-    letter(axes[0])
+    style.letter(axes[0])
     return fig

@@ -20,11 +20,8 @@ NO_SLICES = "no slices"
 NUMBERS = ["effect", "low", "high", "mean_of_person_means", "n_slices", "n_persons"]
 """The columns of an estimate in most published tables."""
 
-COMPLETE_WITH = {
-    f"{score}{suffix}": f"net_drop{suffix}"
-    for score in ("delta_drop", "sham_drop", "net_drop")
-    for suffix in SUFFIXES.values()
-}
+DROPS = ("delta_drop", "sham_drop", "net_drop", "delta_drop_lo", "sham_drop_lo", "net_drop_lo")
+COMPLETE_WITH = {name: "net_drop_lo" if name.endswith("_lo") else "net_drop" for name in DROPS}
 """Scores that add up to another one, and that other one."""
 
 
@@ -145,7 +142,7 @@ def score_means(scores, columns, **options):
     return table.loc[table["n_slices"] > 0, kept].reset_index(drop=True)
 
 
-def judged(table, family=(), *, margin=0.0, side="above", claimed=None, probability=True):
+def judged(table, family=(), *, side="above", claimed=None, probability=True):
     """A table of estimates with Holm's p and a verdict on each row's claim.
 
     Parameters
@@ -154,8 +151,8 @@ def judged(table, family=(), *, margin=0.0, side="above", claimed=None, probabil
         low, high, p and n_persons_smallest of each row, as :func:`means` makes them.
     family : sequence of str
         Columns; rows alike in them are one family of tests.
-    margin, side : float, str, or one for each row
-        The claim: the number lies on this side ("above", "below") of the margin.
+    side : str, or one for each row
+        The claim: the number lies on this side ("above", "below") of 0.
     claimed : array of bool, optional
         Rows that make a claim; the others have no p_holm and no verdict ("").
     probability : bool, or one for each row
@@ -177,19 +174,13 @@ def judged(table, family=(), *, margin=0.0, side="above", claimed=None, probabil
     p = table["p"].astype(float).where(claimed)
     keys = [table[name] for name in family] or [np.zeros(len(table))]
     p_holm = p.groupby(keys, dropna=False).transform(holm)
-    margin, side, probability = (
-        np.broadcast_to(value, len(table)) for value in (margin, side, probability)
-    )
-    words = [
-        judge(row, *claim) if asked else ("", "")
-        for row, claim, asked in zip(
-            table.itertuples(), zip(margin, side, p_holm), claimed, strict=True
-        )
-    ]
-    relevant = [
-        relevance(row) if asked else ""
-        for row, asked in zip(table.itertuples(), probability, strict=True)
-    ]
+    side, probability = (np.broadcast_to(value, len(table)) for value in (side, probability))
+    words, relevant = [], []
+    for row, its_side, p, asked, shown in zip(
+        table.itertuples(), side, p_holm, claimed, probability, strict=True
+    ):
+        words.append(judge(row, 0.0, its_side, p) if asked else ("", ""))
+        relevant.append(relevance(row) if shown else "")
     return table.assign(
         p_holm=p_holm,
         verdict=[word for word, _ in words],

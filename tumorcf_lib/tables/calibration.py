@@ -9,23 +9,12 @@ import numpy as np
 import pandas as pd
 
 from tumorcf_lib.edits.scores import class_names, slice_scores
-from tumorcf_lib.stats import estimates
-from tumorcf_lib.stats.rows import (
-    ALL,
-    LOG_ODDS,
-    NUMBERS,
-    PROBABILITY,
-    in_front,
-    judged,
-    means,
-    of_group,
-    score_means,
-)
+from tumorcf_lib.stats import estimates, rows as stats_rows
 from tumorcf_lib.stats.verdicts import judge, tost
 
 PLANTED, RANDOM, SHUFFLED = "planted", "random weights", "shuffled labels"
 KIND_OF_NAME = {"rho": PLANTED, "random": RANDOM, "shuffled": SHUFFLED}
-SCALES = {PROBABILITY: "net_drop", LOG_ODDS: "net_drop_lo"}
+SCALES = {stats_rows.PROBABILITY: "net_drop", stats_rows.LOG_ODDS: "net_drop_lo"}
 """Scale of Net-Drop, and its column."""
 KEPT = ["slice_id", "person_id", "label", "edit", "place", "infill", "dilation_px"]
 """Columns of an audit's rows that the tables need, beside ``p_<class>`` and log_odds."""
@@ -34,20 +23,6 @@ MARGIN = 0.02
 """A network that knows nothing has a mean Net-Drop within this of 0, as a probability."""
 BAR = 0.95
 """Wanted area under the curve between tumor-reader and shortcut-reader, in log-odds."""
-
-PLANTED_SCORES = (
-    "p_orig",
-    "delta_drop",
-    "sham_drop",
-    "net_drop",
-    "delta_drop_lo",
-    "sham_drop_lo",
-    "net_drop_lo",
-)
-
-
-class CalibrationRowsError(ValueError):
-    """Rows that lack networks which a table compares."""
 
 
 def kind_of(network):
@@ -63,7 +38,7 @@ def rho_of(network):
 def trimmed(rows, network):
     """An audit's rows with the columns that count here, and the name of the network."""
     classes = [f"p_{name}" for name in class_names(rows)]
-    return in_front(rows[[*KEPT, *classes, "log_odds"]], network=network)
+    return stats_rows.in_front(rows[[*KEPT, *classes, "log_odds"]], network=network)
 
 
 def network_scores(rows):
@@ -74,15 +49,13 @@ def network_scores(rows):
     parts = []
     for network, own in rows.groupby("network", sort=False):
         scores = slice_scores(own.assign(patient_id=own["person_id"]))
-        parts.append(in_front(scores, network=network, kind=kind_of(network)))
+        parts.append(stats_rows.in_front(scores, network=network, kind=kind_of(network)))
     return pd.concat(parts, ignore_index=True)
 
 
 def planted_networks(scores):
     """Names of the planted networks, by rising rho."""
     names = [name for name in dict.fromkeys(scores["network"]) if kind_of(name) == PLANTED]
-    if len(names) < 2:
-        raise CalibrationRowsError(f"Expected at least two planted networks, got {names}.")
     return sorted(names, key=rho_of)
 
 
@@ -93,7 +66,7 @@ def network_table(scores, *, n_resamples):
     n_persons; spread_p: the standard deviation over slices of the true class's probability, near 0
     for a network that answers every slice alike.
     """
-    table = score_means(
+    table = stats_rows.score_means(
         scores,
         list(SCALES.values()),
         by=["network", "kind"],
@@ -118,8 +91,12 @@ def null_table(scores):
     for kind, own in scores[scores["kind"] != PLANTED].groupby("kind", sort=False):
         for scale, column in SCALES.items():
             for group in _groups(own):
-                values = of_group(own, group).groupby("network")[column].mean().to_numpy()
-                margin = MARGIN if (scale, group) == (PROBABILITY, ALL) else np.nan
+                values = (
+                    stats_rows.of_group(own, group).groupby("network")[column].mean().to_numpy()
+                )
+                margin = (
+                    MARGIN if (scale, group) == (stats_rows.PROBABILITY, stats_rows.ALL) else np.nan
+                )
                 rows.append({"kind": kind, "scale": scale, "group": group} | tost(values, margin))
     return pd.DataFrame(rows)
 
@@ -131,9 +108,9 @@ def planted_table(scores, *, n_resamples):
     """
     own = scores[scores["network"].isin(planted_networks(scores))]
     own = own.assign(rho=own["network"].map(rho_of)).sort_values("rho", kind="stable")
-    return score_means(
+    return stats_rows.score_means(
         own,
-        PLANTED_SCORES,
+        ("p_orig", *stats_rows.DROPS),
         by=["rho"],
         groups=_groups(scores),
         n_resamples=n_resamples,
@@ -159,17 +136,27 @@ def trend_table(scores, *, n_resamples):
         compared = {f"{a} - {b}": wide[a] - wide[b] for a, b in zip(names, names[1:])}
         compared["slope"] = (wide * weights).sum(axis=1)
         slices = people.assign(**compared)
-        part = means(slices, list(compared), groups=_groups(people), n_resamples=n_resamples)
+        part = stats_rows.means(
+            slices, list(compared), groups=_groups(people), n_resamples=n_resamples
+        )
         part["group"] = pd.Categorical(part["group"], _groups(people))
         parts.append(part.sort_values("group", kind="stable").assign(scale=scale))
     table = pd.concat(parts, ignore_index=True).rename(columns={"score": "comparison"})
-    table = judged(
+    table = stats_rows.judged(
         table,
         ["scale", "group"],
-        probability=table["scale"] == PROBABILITY,
+        probability=table["scale"] == stats_rows.PROBABILITY,
         side=np.where(table["comparison"] == "slope", "below", "above"),
     )
-    columns = ["scale", "group", "comparison", *NUMBERS, "p_holm", "verdict", "relevance"]
+    columns = [
+        "scale",
+        "group",
+        "comparison",
+        *stats_rows.NUMBERS,
+        "p_holm",
+        "verdict",
+        "relevance",
+    ]
     return table[columns].astype({"group": object})
 
 
@@ -185,15 +172,13 @@ def separation_table(scores, *, n_resamples):
     """
     names = planted_networks(scores)
     ends = [names[0], names[-1]]
-    if [rho_of(name) for name in ends] != [0, 1]:
-        raise CalibrationRowsError(f"Expected networks of rho 0 and rho 1, got {ends}.")
     rows = []
     for scale, column in SCALES.items():
         wide, people = _by_network(scores, column, ends)
         for group in _groups(people):
-            here = of_group(people, group)
+            here = stats_rows.of_group(people, group)
             e = _separation(*wide.loc[here.index].to_numpy().T, here, n_resamples)
-            bar = BAR if (scale, group) == (LOG_ODDS, ALL) else np.nan
+            bar = BAR if (scale, group) == (stats_rows.LOG_ODDS, stats_rows.ALL) else np.nan
             rows.append(
                 {
                     "scale": scale,
@@ -228,7 +213,7 @@ def derive_from_audit(scores, n_resamples):
 
 
 def _groups(scores):
-    return [ALL, *dict.fromkeys(scores["label"])]
+    return [stats_rows.ALL, *dict.fromkeys(scores["label"])]
 
 
 def _by_network(scores, column, names):

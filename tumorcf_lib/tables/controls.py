@@ -11,22 +11,10 @@ import pandas as pd
 
 from tumorcf_lib.edits.infills import HEADLINE_INFILL, SPARSE_INFILLS
 from tumorcf_lib.edits.scores import class_names, slice_scores
-from tumorcf_lib.stats import estimates
-from tumorcf_lib.stats.rows import (
-    ALL,
-    NUMBERS,
-    classes_of,
-    headline_rows,
-    judged,
-    means,
-    of_group,
-    score_means,
-    stacked,
-)
+from tumorcf_lib.stats import estimates, rows as stats_rows
 from tumorcf_lib.stats.verdicts import rank_agreement
 
 OWN, COMMON, COMMON_SPARSE = "own", "common", "common, mirror too"
-SCORES = ("delta_drop", "sham_drop", "net_drop", "delta_drop_lo", "sham_drop_lo", "net_drop_lo")
 RANKED = {"net_drop": 1e-4, "delta_drop": 1e-4, "net_drop_lo": 1e-3, "delta_drop_lo": 1e-3}
 """Scores whose ranking is compared, and the difference that counts as a tie: less is the dust
 of single precision and of rows published with five digits."""
@@ -76,8 +64,8 @@ def infill_agreement(rows, *, n_resamples: int) -> pd.DataFrame:
             keep, first = _have(by_infill, infills), by_infill[infills[0]]
             values = np.column_stack([by_infill[infill][score] for infill in infills])
             values = np.round(values / grain)  # (n_slices, n_infills)
-            for group in (ALL, *class_names(rows)):
-                chosen = keep & ((group == ALL) | (first["label"] == group).to_numpy())
+            for group in (stats_rows.ALL, *class_names(rows)):
+                chosen = keep & ((group == stats_rows.ALL) | (first["label"] == group).to_numpy())
                 if not chosen.any():
                     continue
                 people, counts = estimates.drawn(first[chosen], n_resamples)
@@ -100,14 +88,14 @@ def drops_per_slice(rows, *, infill=HEADLINE_INFILL, dilation_px=0, n_places=Non
     """Scores of each slice at one setting, from the first ``n_places`` shams.
 
     ``n_places`` is by default what :func:`control_places` says. All slices, in the order of the
-    rows: slice_id, person_id, label, `SCORES`, n_sham, and why: the reason for missing scores.
+    rows: slice_id, person_id, label, `DROPS`, n_sham, and why: the reason for missing scores.
     """
     n_places = control_places(rows) if n_places is None else n_places
     setting = (rows["infill"] == infill) & (rows["dilation_px"] == dilation_px)
     setting &= rows["edit"].isin(("remove", "sham")) & (rows["place"] < n_places)
     own = rows[setting | (rows["edit"] == "original")]
     scores = slice_scores(own, infill=infill, dilation_px=dilation_px)
-    scores = scores[["slice_id", "person_id", "label", *SCORES, "n_sham"]]
+    scores = scores[["slice_id", "person_id", "label", *stats_rows.DROPS, "n_sham"]]
     failed = own[own["reason"] != ""].drop_duplicates("slice_id").set_index("slice_id")["reason"]
     why = scores["slice_id"].map(failed).astype(object).fillna("not audited")
     return scores.assign(why=why.where(scores["net_drop"].isna(), ""))
@@ -145,9 +133,9 @@ def quality_table(rows_quality, *, n_resamples: int) -> pd.DataFrame:
             at_these = rows_quality[of_infill & at.isin(have)]
             by_slice = at_these.groupby(["slice_id", "person_id", "label"], sort=False)
             means_of = by_slice[list(MEASURES)].mean().reset_index()
-            part = score_means(means_of, MEASURES, n_resamples=n_resamples)
+            part = stats_rows.score_means(means_of, MEASURES, n_resamples=n_resamples)
             parts.append(part.assign(infill=infill, slices=name))
-    return stacked(parts, ["infill", "slices", "score", "group", *NUMBERS])
+    return stats_rows.stacked(parts, ["infill", "slices", "score", "group", *stats_rows.NUMBERS])
 
 
 def drift_table(rows, *, n_resamples):
@@ -165,12 +153,12 @@ def drift_table(rows, *, n_resamples):
     gains where other classes lose their tumor.
     """
     falls, parts = net_falls(rows), []
-    for group in classes_of(falls["label"]):
+    for group in stats_rows.classes_of(falls["label"]):
         own = falls["label"] == group
         for name, part in ((OWN, falls[own]), (FOREIGN, falls[~own])):
-            mean = means(part, group, groups=[ALL], n_resamples=n_resamples)
-            parts.append(judged(mean).assign(group=group, slices=name))
-    return stacked(parts, ["group", "slices", *NUMBERS, "relevance"])
+            mean = stats_rows.means(part, group, groups=[stats_rows.ALL], n_resamples=n_resamples)
+            parts.append(stats_rows.judged(mean).assign(group=group, slices=name))
+    return stats_rows.stacked(parts, ["group", "slices", *stats_rows.NUMBERS, "relevance"])
 
 
 def net_falls(rows):
@@ -181,7 +169,7 @@ def net_falls(rows):
     """
     classes = class_names(rows)
     columns = [f"p_{name}" for name in classes]
-    by_edit = headline_rows(rows).groupby(["edit", "slice_id"])[columns].mean()
+    by_edit = stats_rows.headline_rows(rows).groupby(["edit", "slice_id"])[columns].mean()
     edits = by_edit.index.unique("edit")
     if not {"remove", "sham"} <= set(edits):
         return pd.DataFrame(columns=["slice_id", "person_id", "label", *classes])
@@ -223,22 +211,35 @@ def _rater_sets(levels):
 
 def _by_level(rows, factor, n_resamples):
     """Means of all scores at each level of a factor, over each of the level's slice sets."""
-    named, parts = (ALL, *class_names(rows)), []
+    named, parts = (stats_rows.ALL, *class_names(rows)), []
     by_level = _by_setting(rows, factor)
     common = _rater_sets(by_level) if factor == "infill" else [(COMMON, list(by_level))]
     for level, scores in by_level.items():
-        of = {group: of_group(scores, group) for group in named}
+        of = {group: stats_rows.of_group(scores, group) for group in named}
         share = {group: own["net_drop"].notna().mean() for group, own in of.items()}
         why = {group: _counted(own.loc[own["net_drop"].isna(), "why"]) for group, own in of.items()}
         for name, levels in ((OWN, [level]), *common):
             if level in levels:
                 own = scores[_have(by_level, levels)]
-                part = means(own, SCORES, groups=named, n_resamples=n_resamples)
+                part = stats_rows.means(
+                    own, stats_rows.DROPS, groups=named, n_resamples=n_resamples
+                )
                 part["share_with_shams"] = part["group"].map(share)
                 part["note"] = part["group"].map(why)
                 parts.append(part.assign(**{factor: level, "slices": name}))
-    columns = [factor, "slices", "score", "group", *NUMBERS, "n_places", "share_with_shams", "note"]
-    return stacked([part.assign(n_places=control_places(rows)) for part in parts], columns)
+    columns = [
+        factor,
+        "slices",
+        "score",
+        "group",
+        *stats_rows.NUMBERS,
+        "n_places",
+        "share_with_shams",
+        "note",
+    ]
+    return stats_rows.stacked(
+        [part.assign(n_places=control_places(rows)) for part in parts], columns
+    )
 
 
 def _counted(words):

@@ -11,20 +11,9 @@ learned within slices, gives the drop of a sham that would change as much as the
 import numpy as np
 import pandas as pd
 
-from tumorcf_lib.edits.scores import InvalidRowsError, arrays
-from tumorcf_lib.stats import estimates
+from tumorcf_lib.edits.scores import arrays
+from tumorcf_lib.stats import estimates, rows as stats_rows
 from tumorcf_lib.stats.estimates import NOTHING
-from tumorcf_lib.stats.rows import (
-    ALL,
-    NO_SLICES,
-    NUMBERS,
-    PROBABILITY,
-    SUFFIXES,
-    as_columns,
-    groups,
-    headline_rows,
-    of_group,
-)
 
 MATCH_FACTOR = 1.5
 """Shams within this factor of the removal's RMS, up or down, count as matched. Our choice."""
@@ -32,7 +21,7 @@ MATCH_FACTOR = 1.5
 NO_SLOPE = "no slope: no slice has two shams of different RMS"
 
 
-def slice_energy(rows, *, factor=MATCH_FACTOR):
+def slice_energy(rows):
     """What each slice's removal and shams change, and Net-Drop with that taken into account.
 
     One row per slice that has a removal and a sham, both with an RMS above 0: slice_id, person_id,
@@ -43,7 +32,7 @@ def slice_energy(rows, *, factor=MATCH_FACTOR):
     net_drop_matched is), net_drop_residual (see :func:`residual`); sxx, sxy: sums of squares and
     products of log RMS and drop of the shams around their means on this slice.
     """
-    slices, shams = _slices_and_shams(headline_rows(rows))
+    slices, shams = _slices_and_shams(stats_rows.headline_rows(rows))
     owner, n = shams.pop("owner").to_numpy(), len(slices)  # position of the slice, (n_shams,)
 
     def total(values):
@@ -53,7 +42,7 @@ def slice_energy(rows, *, factor=MATCH_FACTOR):
     x = np.log(shams["rms"].to_numpy())
     gap = slices.pop("log_rms").to_numpy()[owner] - x
     # The published five digits must not decide which sham lies on the edge.
-    is_matched = np.abs(gap) <= np.log(factor) + 1e-9
+    is_matched = np.abs(gap) <= np.log(MATCH_FACTOR) + 1e-9
     around = x - (total(x) / n_sham)[owner]
     slices = slices.assign(
         n_sham=n_sham,
@@ -64,7 +53,7 @@ def slice_energy(rows, *, factor=MATCH_FACTOR):
     )
     slices["matched"] = (slices["n_matched"] > 0).astype(float)
     slices["rms_ratio"] = np.exp(slices["log_gap"])
-    for suffix in SUFFIXES.values():
+    for suffix in stats_rows.SUFFIXES.values():
         p_sham, removed = shams[f"p{suffix}"].to_numpy(), slices.pop(f"removed{suffix}")
         net = slices[f"net_drop{suffix}"] = total(p_sham) / n_sham - removed
         mean = total(np.where(is_matched, p_sham, 0)) / n_sham * slices["n_sham"]
@@ -79,7 +68,7 @@ def slice_energy(rows, *, factor=MATCH_FACTOR):
     return slices
 
 
-def residual(energy, *, scale=PROBABILITY, n_resamples):
+def residual(energy, *, scale=stats_rows.PROBABILITY, n_resamples):
     """Net-Drop less what the larger change of a removal alone would explain.
 
     For each class the drop of a sham is regressed on its log RMS, within slices (each slice has
@@ -91,7 +80,7 @@ def residual(energy, *, scale=PROBABILITY, n_resamples):
     """
     if energy.empty:
         return NOTHING
-    suffix = SUFFIXES[scale]
+    suffix = stats_rows.SUFFIXES[scale]
     people, counts = estimates.drawn(energy, n_resamples)
     total, n = 0.0, 0.0  # of each resample, slopes by class
     for label in np.unique(energy["label"]):
@@ -105,7 +94,7 @@ def residual(energy, *, scale=PROBABILITY, n_resamples):
     return estimates.from_replicates(values, people, by_slice=by_slice)
 
 
-def slope(energy, *, scale=PROBABILITY, n_resamples):
+def slope(energy, *, scale=stats_rows.PROBABILITY, n_resamples):
     """Rise of a sham's drop per unit of log RMS, within slices of one class.
 
     As :func:`residual`; above 0: larger changes lower the true class's probability more.
@@ -113,7 +102,9 @@ def slope(energy, *, scale=PROBABILITY, n_resamples):
     if energy.empty:
         return NOTHING
     people, counts = estimates.drawn(energy, n_resamples)
-    sums = [counts @ people.total(energy[name]) for name in (f"sxy{SUFFIXES[scale]}", "sxx")]
+    sums = [
+        counts @ people.total(energy[name]) for name in (f"sxy{stats_rows.SUFFIXES[scale]}", "sxx")
+    ]
     return estimates.from_replicates(_ratio(*sums), people)
 
 
@@ -152,24 +143,24 @@ def energy_table(rows, *, n_resamples):
     ``net_drop_residual``.
     """
     energy, n, lines = slice_energy(rows), {"n_resamples": n_resamples}, []
-    for group in groups(rows):
-        own = of_group(energy, group)
+    for group in stats_rows.groups(rows):
+        own = stats_rows.of_group(energy, group)
 
         def add(quantity, scale, estimate, note=""):
-            note = note if estimate.n_slices else NO_SLICES
+            note = note if estimate.n_slices else stats_rows.NO_SLICES
             line = {"quantity": quantity, "scale": scale, "group": group}
-            lines.append(line | as_columns(estimate) | {"note": note})
+            lines.append(line | stats_rows.as_columns(estimate) | {"note": note})
 
         add("rms_ratio", "ratio", median_ratio(own, **n))
         add("share_within", "share", estimates.share(own, "within", **n))
         add("share_matched", "share", estimates.share(own, "matched", **n))
-        for scale, suffix in SUFFIXES.items():
+        for scale, suffix in stats_rows.SUFFIXES.items():
             for name in ("net_drop", "net_drop_matched", "net_drop_same"):
                 add(name, scale, estimates.mean(own, f"{name}{suffix}", **n))
-            if group != ALL:
+            if group != stats_rows.ALL:
                 add("sham_slope", scale, slope(own, scale=scale, **n))
             add("net_drop_residual", scale, residual(own, scale=scale, **n), _extrapolation(own))
-    return pd.DataFrame(lines)[["quantity", "scale", "group", *NUMBERS, "note"]]
+    return pd.DataFrame(lines)[["quantity", "scale", "group", *stats_rows.NUMBERS, "note"]]
 
 
 def _extrapolation(energy):
@@ -193,11 +184,6 @@ def _slices_and_shams(rows):
     shams = values[values["edit"] == "sham"]
     slices = values[values["edit"] == "remove"]
     slices = slices[slices["slice_id"].isin(shams["slice_id"])].reset_index(drop=True)
-    if slices["slice_id"].duplicated().any():
-        raise InvalidRowsError(
-            f"Expected one removal per slice, got {slices['slice_id'].duplicated().sum()} more. "
-            "Give the rows of one network at a time."
-        )
     owner = pd.Index(slices["slice_id"]).get_indexer(shams["slice_id"])
     shams = shams.assign(owner=owner)[owner >= 0].reset_index(drop=True)
     slices["log_rms"] = np.log(slices.pop("rms"))

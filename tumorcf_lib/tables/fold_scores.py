@@ -94,10 +94,9 @@ def slice_scores(rows):
         by = table["slice_id"]
         fold = by.map(own.groupby("slice_id")["fold"].first())
         table = in_front(table, network=network, training_seed=seed, fold=fold)
-        right = _right(own).groupby([own["edit"], own["slice_id"]]).mean()
+        right = _right(own).groupby([own["slice_id"], own["edit"]]).mean().unstack()
         for edit in EDITS:
-            known = right[edit] if edit in right.index.levels[0] else pd.Series(dtype=float)
-            table[f"right_{edit}"] = by.map(known)
+            table[f"right_{edit}"] = by.map(right[edit]) if edit in right else np.nan
         table["net_drop_like_energy"] = by.map(_sham_of_like_energy(own)) - table["p_remove"]
         table["focus_over_background"] = table["p_only"] - table["p_background"]
         parts.append(table)

@@ -109,8 +109,8 @@ def _columns(e, null):
     return e.columns() | error | band | e.counts | {"n_null": null.n}
 
 
-def primary_table(scores, network=PLAIN):
-    """The primary claims of one kind of network: estimate, null band, Holm's p, verdict.
+def primary_table(scores):
+    """The primary claims of the plain networks: estimate, null band, Holm's p, verdict.
 
     Returns
     -------
@@ -123,7 +123,7 @@ def primary_table(scores, network=PLAIN):
     -----
     Closed form: nothing is drawn, so no seed of a bootstrap can change a verdict.
     """
-    own, nothing = (scores[scores["network"] == name] for name in (network, SHUFFLED))
+    own, nothing = (scores[scores["network"] == name] for name in (PLAIN, SHUFFLED))
     found = [_claimed(claim, own, nothing) for claim in CLAIMS]
     p = np.array([networks.against_null(e, null) for e, null in found])
     corrected = holm(p)
@@ -191,13 +191,13 @@ def _difference(first, second):
     return difference, networks.Null(null.mean - other.mean, sd, min(null.n, other.n))
 
 
-def share_of_errors(scores, between=("meningioma", "glioma")):
-    """Which share of the errors lies between two classes; a ratio over patients.
+def share_of_errors(scores):
+    """Which share of the errors lies between meningioma and glioma; a ratio over patients.
 
     Its error is that of a ratio estimate: residuals of the patients' errors between the two
     classes from the share times all their errors.
     """
-    wrong = scores["predicted"] != scores["label"]
+    wrong, between = scores["predicted"] != scores["label"], ("meningioma", "glioma")
     among = wrong & scores["label"].isin(between) & scores["predicted"].isin(between)
     table = scores.assign(wrong=wrong.astype(float), among=among.astype(float))
     parts = [networks.by_patient(table, name)[0] for name in ("among", "wrong")]

@@ -10,23 +10,11 @@ import pandas as pd
 
 from tumorcf_lib.edits.infills import HEADLINE_INFILL
 from tumorcf_lib.edits.scores import slice_scores
-from tumorcf_lib.stats import estimates
-from tumorcf_lib.stats.rows import (
-    ALL,
-    LOG_ODDS,
-    NO_SLICES,
-    NUMBERS,
-    PROBABILITY,
-    as_columns,
-    groups,
-    means,
-    of_group,
-)
+from tumorcf_lib.stats import estimates, rows as stats_rows
 from tumorcf_lib.tables import energy
 from tumorcf_lib.tables.classifiers import LOOKING, of_network
 
-FAMILIES = ("headline", "slices", "shams", "energy", "infill", "dilation", "scale", "network")
-COLUMNS = ("variant", "family", "scale", "group", *NUMBERS, "lies", "note")
+COLUMNS = ("variant", "family", "scale", "group", *stats_rows.NUMBERS, "lies", "note")
 ABOVE, BELOW, AROUND = "above 0", "below 0", "includes 0"
 """Where a variant's whole interval lies."""
 DROP_EDITS = ("original", "remove", "original_refit", "remove_refit", "sham")
@@ -51,7 +39,7 @@ def robustness_table(rows, rows_networks=None, *, n_resamples):
     >>> robustness_table(rows, n_resamples=50).loc[0, ["variant", "lies"]].tolist()
     ['headline', 'above 0']
     """
-    rows, named = rows[rows["edit"].isin(DROP_EDITS)], groups(rows)
+    rows, named = rows[rows["edit"].isin(DROP_EDITS)], stats_rows.groups(rows)
     variants = [*_variants(rows, named, n_resamples)]
     variants += _network_variants(rows_networks, named, n_resamples)
     parts = [
@@ -62,7 +50,7 @@ def robustness_table(rows, rows_networks=None, *, n_resamples):
     where = [table["low"] > 0, table["high"] < 0, table["low"].notna()]
     return table.assign(
         lies=np.select(where, [ABOVE, BELOW, AROUND], ""),
-        note=np.where(table["n_slices"] > 0, "", NO_SLICES),
+        note=np.where(table["n_slices"] > 0, "", stats_rows.NO_SLICES),
     )[list(COLUMNS)]
 
 
@@ -79,10 +67,10 @@ def survival(table):
     for group, own in table.groupby("group", sort=False):
         headline = own.loc[own["family"] == "headline", "effect"].iloc[0]
         looking = own["variant"].str.startswith(LOOKING)
-        own = own[~looking & (own["scale"] == PROBABILITY) & own["effect"].notna()]
+        own = own[~looking & (own["scale"] == stats_rows.PROBABILITY) & own["effect"].notna()]
         n, above, below = len(own), *((own["lies"] == word).sum() for word in (ABOVE, BELOW))
         low, high = own["effect"].min(), own["effect"].max()
-        who = "All classes together" if group == ALL else group.capitalize()
+        who = "All classes together" if group == stats_rows.ALL else group.capitalize()
         lines.append(
             {
                 "group": group,
@@ -104,8 +92,8 @@ def _variants(rows, named, n_resamples):
     """(name, family, scale, means by group) of the plain network, one factor at a time."""
     n = {"n_resamples": n_resamples}
 
-    def variant(name, family, scores, column="net_drop", scale=PROBABILITY, **options):
-        return name, family, scale, means(scores, column, groups=named, **n, **options)
+    def variant(name, family, scores, column="net_drop", scale=stats_rows.PROBABILITY, **options):
+        return name, family, scale, stats_rows.means(scores, column, groups=named, **n, **options)
 
     scores = slice_scores(rows)
     yield variant("headline", "headline", scores)
@@ -116,15 +104,15 @@ def _variants(rows, named, n_resamples):
         yield variant("shams off the skull", "shams", slice_scores(rows[~flagged]))
     own = energy.slice_energy(rows)
     yield variant("energy-matched shams", "energy", own, "net_drop_matched")
-    residual = [energy.residual(of_group(own, group), **n) for group in named]
-    residual = pd.DataFrame(map(as_columns, residual)).assign(group=named)
-    yield "energy residual", "energy", PROBABILITY, residual
+    residual = [energy.residual(stats_rows.of_group(own, group), **n) for group in named]
+    residual = pd.DataFrame(map(stats_rows.as_columns, residual)).assign(group=named)
+    yield "energy residual", "energy", stats_rows.PROBABILITY, residual
     for infill in _other_infills(rows):
         yield variant(infill.replace("_", " "), "infill", slice_scores(rows, infill=infill))
     for dilation in sorted(set(rows["dilation_px"]) - {0}):
         grown = f"mask {'grown' if dilation > 0 else 'shrunk'} by {abs(dilation)} px"
         yield variant(grown, "dilation", slice_scores(rows, dilation_px=dilation))
-    yield variant("log-odds", "scale", scores, "net_drop_lo", LOG_ODDS)
+    yield variant("log-odds", "scale", scores, "net_drop_lo", stats_rows.LOG_ODDS)
     if scores["delta_drop_refit"].notna().any():
         refit = scores.assign(value=scores["delta_drop_refit"] - scores["sham_drop"])
         yield variant("map refitted", "scale", refit, "value")
@@ -138,8 +126,8 @@ def _network_variants(rows_networks, named, n_resamples):
         for infill in (HEADLINE_INFILL, *_other_infills(own)):
             values = slice_scores(own, infill=infill)
             other = "" if infill == HEADLINE_INFILL else f" ({infill.replace('_', ' ')})"
-            part = means(values, "net_drop", groups=named, n_resamples=n_resamples)
-            yield network + other, "network", PROBABILITY, part
+            part = stats_rows.means(values, "net_drop", groups=named, n_resamples=n_resamples)
+            yield network + other, "network", stats_rows.PROBABILITY, part
 
 
 def _other_infills(rows):
