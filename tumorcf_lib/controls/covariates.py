@@ -64,8 +64,7 @@ def covariate_table(scores, covariates, *, n_resamples, columns=("net_drop", "ne
     squares, with an interval over persons. Group "all" has an intercept for each class; covariates
     are standardized over the slices of the group. Holm within score and group. No cause follows."""
     data = _with_covariates(scores, covariates)
-    names = [name for name in COVARIATES if name in data]
-    parts = []
+    names, parts = list(COVARIATES), []
     for column in columns:
         own = data[np.isfinite(data[[column, *names]].to_numpy(float)).all(axis=1)]
         for group in groups(scores):
@@ -85,13 +84,10 @@ def _contrast(slice, mask):
 
 
 def _with_covariates(scores, covariates):
-    table = pd.DataFrame({"slice_id": covariates["slice_id"]})
-    if "area_px" in covariates:
-        pixels = covariates["area_px"].to_numpy(float)
-        table["area"] = np.log(np.where(pixels > 0, pixels, np.nan))
-    for name, column in (("contrast", "contrast"), ("depth", "depth_px")):
-        if column in covariates:
-            table[name] = covariates[column].to_numpy(float)
+    pixels = covariates["area_px"].astype(float)
+    table = covariates[["slice_id", "contrast"]].assign(
+        area=np.log(pixels.where(pixels > 0)), depth=covariates["depth_px"]
+    )
     return scores.merge(table, on="slice_id", how="left", validate="one_to_one")
 
 

@@ -128,14 +128,9 @@ def _pairs(prepared, i, infills, extract, seed):
     size = slice.shape
     for k, (infill, (row, _)) in enumerate(made.items(), 1):
         box = regions.bounding_box(plan.region_of(mask, row))
-        both = [[one[0], one[k]] for one in maps]  # untouched and edited, of each block
-        yield (
-            infill,
-            (
-                np.stack([_pooled([pair[j] for pair in both]) for j in (0, 1)]),
-                np.stack([_pooled([_patch(pair[j], box, size) for pair in both]) for j in (0, 1)]),
-            ),
-        )
+        whole = [_pooled([one[j] for one in maps]) for j in (0, k)]  # untouched, and edited
+        patch = [_pooled([_patch(one[j], box, size) for one in maps]) for j in (0, k)]
+        yield infill, (np.stack(whole), np.stack(patch))
 
 
 def _patch(features, box, size):

@@ -57,16 +57,8 @@ def all_probes(
     missing = [name for name in networks if not kept[name].is_file()]
     network = untrained(profile, len(prepared.classes), seed) if missing else None
     for name in missing:
-        made = train_probe(
-            name,
-            profile,
-            prepared,
-            parts,
-            seed=seed,
-            folder=folder / name,
-            network=network,
-            progress=progress,
-        )
+        options = {"seed": seed, "network": network, "progress": progress}
+        made = train_probe(name, profile, prepared, parts, folder=folder / name, **options)
         rowfiles.write_table(made, kept[name])
         steps.forget_checkpoints(folder / name)
         if profile.probe_epochs:
@@ -106,18 +98,9 @@ def train_probe(name, profile, prepared, parts, *, seed, folder, network=None, p
     slices = probe_inputs(name, prepared, recipe.size_px)
     model, backbone = network or untrained(profile, len(prepared.classes), seed)
     start = [np.array(variable) for variable in model.variables]
-    trained = training.train(
-        model,
-        recipe,
-        slices,
-        prepared.labels,
-        prepared.persons,
-        parts,
-        seed=seed,
-        folder=folder,
-        backbone=backbone,
-        progress=_quiet,
-    )
+    given = model, recipe, slices, prepared.labels, prepared.persons, parts
+    how = {"seed": seed, "folder": folder, "backbone": backbone}
+    trained = training.train(*given, **how, progress=_quiet)
     kept = trained.history.set_index("epoch").loc[trained.best_epoch]
     progress(
         f"  kept epoch {trained.best_epoch} of {len(trained.history)}: "

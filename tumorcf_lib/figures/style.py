@@ -222,17 +222,8 @@ def reach(effect, low, high):
 
 def dot(color, label, *, marker="o", filled=True, line="", size=5):
     """A legend's entry."""
-    face = color if filled else "white"
-    return plt.Line2D(
-        [],
-        [],
-        color=color,
-        label=label,
-        marker=marker,
-        markersize=size,
-        linestyle=line,
-        markerfacecolor=face,
-    )
+    look = {"color": color, "marker": marker, "markersize": size, "linestyle": line}
+    return plt.Line2D([], [], label=label, markerfacecolor=color if filled else "white", **look)
 
 
 def legend(fig, handles, *, ncols=None, fontsize=8):
