@@ -194,11 +194,8 @@ def network_variance(means, folds):
     fold's share of the patients; less what patients and slices add to it by chance, the
     interaction of patients and seeds.
 
-    Returns
-    -------
-    variance, before : float
-        Never below 0, and before anything was taken off; NaN with a single seed.
-    df : int
+    Returns the variance (never below 0), what it was before anything was taken off (both NaN with
+    a single seed), and the degrees of freedom.
 
     Examples
     --------
@@ -292,10 +289,9 @@ def verdict(estimate, null, p, side="above"):
 
     Returns
     -------
-    verdict : str
-        :data:`HOLDS`, :data:`FAILS` (the other side, beyond chance) or :data:`OPEN`.
-    reason : str
-        Why it cannot be told, else empty.
+    verdict, reason : str
+        :data:`HOLDS`, :data:`FAILS` (the other side, beyond chance) or :data:`OPEN`, and why it
+        cannot be told, else "".
     """
     if not np.isfinite(p):
         few = "too few" if null.n else "no"
