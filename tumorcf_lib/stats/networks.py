@@ -4,8 +4,7 @@ A published interval has to answer two questions: what would other patients have
 would another training have said. Every patient is tested by one network of each training seed,
 that of the patient's fold. The estimate is the mean over patients, each counting the same, of the
 mean over seeds. Its variance has two parts, the patients' and the networks', and neither counts
-what is the other's, see :func:`mean`. All of it is closed form: nothing is drawn at random, so a
-second run cannot say something else.
+what is the other's, see :func:`mean`. Nothing is drawn at random: a second run says the same.
 
 Networks trained on labels shuffled over the patients know nothing of the classes, but move when a
 slice is edited, too. Their scores are the null: a claim is read against them, not against 0.
@@ -254,20 +253,16 @@ def against_null(estimate, null):
     """
     if not np.isfinite(null.mean) or 0 < null.n < FEWEST or not estimate.df >= 1:
         return np.nan
-    of_null = null.sd**2 / null.n if null.n >= FEWEST else 0.0
-    known = np.nan_to_num(estimate.network_error) ** 2
-    of_patients = estimate.error**2 - known
-    if null.n >= FEWEST:  # one of them would spread as they do, on patients of its own, too
-        known = max(known, null.sd**2 / max(1, estimate.n_networks))
-    of_networks = known + of_null
-    error2 = of_patients + of_networks
+    networks2 = np.nan_to_num(estimate.network_error) ** 2
+    patients2 = estimate.error**2 - networks2
+    if null.n:  # one of them would spread as they do, on patients of its own, too
+        networks2 = max(networks2, null.sd**2 / max(1, estimate.n_networks)) + null.sd**2 / null.n
+    error2, df = patients2 + networks2, estimate.df
     if error2 <= 0:
         return 1.0 if estimate.value == null.mean else 0.0
-    df = estimate.df
-    if null.n >= FEWEST:  # the networks' spread is known from few of them
-        df = error2**2 / (
-            of_patients**2 / max(1, estimate.n_patients - 1) + of_networks**2 / (null.n - 1)
-        )
+    if null.n:  # the networks' spread is known from few of them
+        of_patients = patients2**2 / max(1, estimate.n_patients - 1)
+        df = error2**2 / (of_patients + networks2**2 / (null.n - 1))
     return float(2 * stdtr(df, -abs(estimate.value - null.mean) / np.sqrt(error2)))
 
 
