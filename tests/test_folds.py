@@ -302,6 +302,7 @@ def test_units_that_know_nothing_are_audited_on_the_true_classes(finished):
     assert (own[P].to_numpy() != plain[P].to_numpy()).any()
 
 
+@pytest.mark.monthly
 def test_tumors_are_found_by_a_network_of_each_fold_and_audited_beside_the_true_ones(
     finished, tmp_path
 ):

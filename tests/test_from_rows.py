@@ -32,6 +32,7 @@ def renewed(tmp_path_factory):
     return from_rows.renew(folder), set(made)
 
 
+@pytest.mark.monthly
 def test_tables_numbers_and_hashes_are_those_of_the_run(renewed):
     folder, names = renewed
     problems, n_checked = publish.verify(folder)
@@ -42,6 +43,7 @@ def test_tables_numbers_and_hashes_are_those_of_the_run(renewed):
     assert (folder / "numbers.json").read_bytes() == (DEMO / "numbers.json").read_bytes()
 
 
+@pytest.mark.monthly
 @pytest.mark.parametrize("name", AGAIN)
 def test_a_figure_is_drawn_as_its_notebook_draws_it(renewed, name):
     """Within the gray levels that other versions of fonts may move; not another picture."""
@@ -52,6 +54,7 @@ def test_a_figure_is_drawn_as_its_notebook_draws_it(renewed, name):
     assert np.abs(again - notebook).mean() < 0.5
 
 
+@pytest.mark.monthly
 def test_rows_and_what_does_not_follow_from_them_stay_as_they_are(renewed):
     drawn = {f"{name}.png" for name in AGAIN}
     kept = {p.name for p in [*DEMO.glob("rows_*"), *DEMO.glob("*.png")]} - drawn

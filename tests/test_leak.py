@@ -157,6 +157,7 @@ class Counting:
         return nearest_neighbor(own)
 
 
+@pytest.mark.monthly
 def test_a_killed_run_goes_on_between_the_arms_and_ends_with_the_same_bytes(tmp_path, cohort):
     killed, whole = Counting(stop_at=4), Counting()
     with pytest.raises(KeyboardInterrupt):
@@ -181,6 +182,7 @@ def test_more_folds_than_there_are_is_an_error(tmp_path, cohort, n_folds):
         run(tmp_path, cohort, n_folds=n_folds)
 
 
+@pytest.mark.monthly
 def test_the_network_of_an_arm_learns_the_labels_shown(tmp_path, cohort):
     profile = dataclasses.replace(
         PROFILE, weights=None, size_px=32, epochs=2, warmup_epochs=1, batch_size=16

@@ -128,7 +128,7 @@ def test_depthwise_kernels_keep_their_state_and_nothing_else_does():
     assert not some - every
 
 
-@pytest.mark.parametrize("tuned", [False, True])
+@pytest.mark.parametrize("tuned", [False, pytest.param(True, marks=pytest.mark.monthly)])
 def test_what_is_frozen_stays_bit_for_bit_and_the_rest_moves(tmp_path, tuned):
     profile = dataclasses.replace(
         LITE, epochs=1, warmup_epochs=0, batch_size=4, frozen_blocks=5, freeze_depthwise=True,

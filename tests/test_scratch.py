@@ -67,6 +67,7 @@ def test_without_minutes_one_epoch_is_trained_and_the_checkpoint_stays(tmp_path)
     assert again["epoch"].tolist() == [1]
 
 
+@pytest.mark.monthly
 def test_more_minutes_end_where_an_undisturbed_training_does(straight, tmp_path):
     run(tmp_path, minutes=0)
     history, lines = run(tmp_path, minutes=10)

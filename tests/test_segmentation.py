@@ -35,6 +35,7 @@ def test_only_the_decoder_learns(model):
     assert model.output_shape == (None, SIZE_PX, SIZE_PX, 1)
 
 
+@pytest.mark.monthly
 def test_a_few_epochs_find_bright_discs_that_were_never_seen(model):
     slices, masks = blobs(96)
     segmentation.train(

@@ -81,7 +81,11 @@ def fit(folder, *, model=None, profile=PROFILE, progress=lambda line: None, coho
 
 @pytest.mark.parametrize(
     "changes, stored",
-    [({}, 2), ({"warmup_epochs": 3}, 1), ({"mixup": 0.4, "augmentation": 1.5}, 2)],
+    [
+        ({"mixup": 0.4, "augmentation": 1.5}, 2),
+        pytest.param({}, 2, marks=pytest.mark.monthly),
+        pytest.param({"warmup_epochs": 3}, 1, marks=pytest.mark.monthly),
+    ],
 )
 def test_a_killed_training_ends_with_the_result_of_an_undisturbed_one(tmp_path, changes, stored):
     """Of the head's epochs the first and the last are stored; others are repeated."""
@@ -137,6 +141,7 @@ test_training.fit(pathlib.Path(sys.argv[1]))
 """
 
 
+@pytest.mark.monthly
 def test_a_process_killed_while_it_stores_an_epoch_goes_on_after_the_one_before(tmp_path):
     straight, killed = fit(tmp_path / "straight"), tmp_path / "killed"
     here = [str(config.ROOT), str(config.ROOT / "tests")]
