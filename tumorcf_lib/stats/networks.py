@@ -285,8 +285,7 @@ def verdict(estimate, null, p, side="above"):
     Returns
     -------
     verdict, reason : str
-        :data:`HOLDS`, :data:`FAILS` (the other side, beyond chance) or :data:`OPEN`, and why it
-        cannot be told, else "".
+        :data:`HOLDS`, :data:`FAILS` (the other side, beyond chance) or :data:`OPEN`, and why.
     """
     if not np.isfinite(p):
         few = "too few" if null.n else "no"
