@@ -128,9 +128,6 @@ def clear_unfinished(folder: Path) -> None:
             left.unlink(missing_ok=True)
 
 
-# -- one writer at a time ----------------------------------------------------
-
-
 def hold(path: Path, *, wait_s=0.0) -> None:
     """Hold a lock file until :func:`release` or this process's end, however it ends.
 
@@ -180,9 +177,6 @@ def held(path: Path, *, wait_s=0.0):
         yield path in _held
     finally:
         release(path)
-
-
-# -- kept results ------------------------------------------------------------
 
 
 def sha256(data: bytes) -> str:
