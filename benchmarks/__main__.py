@@ -17,9 +17,16 @@ examples
   python -m benchmarks --tiny --out /tmp/bench  everything once, on a few small slices
 """
 MODULES = (
-    "startup", "reader", "phantoms", "inpainting", "sham_places", "cohort_size", "network",
-    "training_steps", "audits",
-)  # fmt: skip
+    "startup",
+    "reader",
+    "phantoms",
+    "inpainting",
+    "sham_places",
+    "cohort_size",
+    "network",
+    "training_steps",
+    "audits",
+)
 """In the order they are run; those that load Keras come last."""
 
 HERE = Path(__file__).parent
@@ -45,9 +52,10 @@ def main(arguments=None):
 
 def _parser():
     parser = argparse.ArgumentParser(
-        prog="benchmarks", description=DESCRIPTION,
+        prog="benchmarks",
+        description=DESCRIPTION,
         formatter_class=argparse.RawDescriptionHelpFormatter,
-    )  # fmt: skip
+    )
     parser.add_argument("--only", nargs="+", choices=MODULES, metavar="NAME", help=f"of {MODULES}")
     parser.add_argument("--repeats", type=int, default=3, help="rounds that count (default: 3)")
     parser.add_argument("--tiny", action="store_true", help="one round on a few small slices")

@@ -100,6 +100,9 @@ def edit_whole(slice, mask, row):
 
 def _audit(predict, cohort, planned, profile):
     return audits.audit(
-        predict, cohort, edits=planned, n_places=profile.n_places,
+        predict,
+        cohort,
+        edits=planned,
+        n_places=profile.n_places,
         batch_size=profile.predict_batch_size,
-    )  # fmt: skip
+    )

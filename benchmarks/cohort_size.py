@@ -86,9 +86,17 @@ def _rows(stage, measured, n_once):
         ]
         medians = [statistics.median(column) for column in zip(*runs, strict=True)]
         row = Row(
-            "cohort size", stage, f"x{times}", n, "slices", len(runs), *medians[:2],
-            statistics.median(ratios), min(ratios), max(ratios),
-        )  # fmt: skip
+            "cohort size",
+            stage,
+            f"x{times}",
+            n,
+            "slices",
+            len(runs),
+            *medians[:2],
+            statistics.median(ratios),
+            min(ratios),
+            max(ratios),
+        )
         rows.append(replace(row, anonymous_mb=medians[2], pss_mb=medians[3]))
     return rows
 

@@ -34,8 +34,9 @@ def cohort(n, seed=0):
             labels.append(k)
             persons.append(f"P{seed}-{p}")
     names = [f"{seed}-{i}" for i in range(len(slices))]
-    table = pd.DataFrame({"slice_id": names, "label": labels, "patient_id": persons,
-                          "person_id": persons})  # fmt: skip
+    table = pd.DataFrame(
+        {"slice_id": names, "label": labels, "patient_id": persons, "person_id": persons}
+    )
     return Cohort("drawn", np.stack(slices), np.array(masks), table, CLASSES, "Drawn in a test.")
 
 
@@ -85,8 +86,9 @@ def shuffled_network(rng, trained_on):
     y = np.eye(3)[rng.permutation(own)[owner]]
 
     def small(s):
-        return np.stack([cv2.resize(one, (12, 12), interpolation=cv2.INTER_AREA) for one in s]
-                        ).reshape(len(s), -1)  # fmt: skip
+        return np.stack(
+            [cv2.resize(one, (12, 12), interpolation=cv2.INTER_AREA) for one in s]
+        ).reshape(len(s), -1)
 
     x = small(trained_on.slices)
     mean = x.mean(axis=0)

@@ -23,9 +23,14 @@ def run(size, repeats):
             "edits.remove": lambda pairs=pairs: [edits.remove(*pair) for pair in pairs],
         }
         rows += compare(
-            "inpainting", f"{n} slices, {size_px} px", cases,
-            n=n, unit="removals", repeats=repeats, agree=_agree,
-        )  # fmt: skip
+            "inpainting",
+            f"{n} slices, {size_px} px",
+            cases,
+            n=n,
+            unit="removals",
+            repeats=repeats,
+            agree=_agree,
+        )
     return rows
 
 

@@ -7,8 +7,14 @@ import platform
 from tumorcf_lib.study import runtime
 
 PACKAGES = (
-    "h5py", "keras", "numpy", "opencv-python-headless", "pandas", "scipy", "tensorflow",
-)  # fmt: skip
+    "h5py",
+    "keras",
+    "numpy",
+    "opencv-python-headless",
+    "pandas",
+    "scipy",
+    "tensorflow",
+)
 THREAD_SETTINGS = ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS")
 
 

@@ -95,9 +95,16 @@ def compare(benchmark, setting, cases, *, n, unit, repeats, agree=None):
         ratios = [base / own for base, (own, _) in zip(first, measured, strict=True)]
         rows.append(
             Row(
-                benchmark, setting, name, n, unit, repeats,
+                benchmark,
+                setting,
+                name,
+                n,
+                unit,
+                repeats,
                 *(statistics.median(column) for column in zip(*measured, strict=True)),
-                statistics.median(ratios), min(ratios), max(ratios),
+                statistics.median(ratios),
+                min(ratios),
+                max(ratios),
             )
-        )  # fmt: skip
+        )
     return rows

@@ -43,6 +43,11 @@ def _prediction(model, size_px, n, repeats):
         assert np.abs(results["as built"] - results["norms folded"]).max() < TOLERANCE
 
     return compare(
-        "network", f"batch of {n}, {size_px} px", cases,
-        n=n, unit="slices", repeats=repeats, agree=agree,
-    )  # fmt: skip
+        "network",
+        f"batch of {n}, {size_px} px",
+        cases,
+        n=n,
+        unit="slices",
+        repeats=repeats,
+        agree=agree,
+    )

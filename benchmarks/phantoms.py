@@ -18,10 +18,11 @@ def run(size, repeats):
     cohort.make_cohort(1, 1, size_px=64)  # draws the head, once a process
     cases = {
         "naive: volumes resampled slice by slice": (
-            n_naive, lambda: [naive_slice(i, t1, white, size_px) for i in range(n_naive)],
+            n_naive,
+            lambda: [naive_slice(i, t1, white, size_px) for i in range(n_naive)],
         ),
         "phantom.make_cohort": lambda: cohort.make_cohort(n_patients, n_slices, size_px=size_px),
-    }  # fmt: skip
+    }
     return compare(
         "phantom", f"{n} slices, {size_px} px", cases, n=n, unit="slices", repeats=repeats
     )

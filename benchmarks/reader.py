@@ -29,9 +29,14 @@ def run(size, repeats):
             ),
         }
         return compare(
-            "reader", f"{n} slices, {size_px} px", cases,
-            n=n, unit="slices", repeats=repeats, agree=_agree,
-        )  # fmt: skip
+            "reader",
+            f"{n} slices, {size_px} px",
+            cases,
+            n=n,
+            unit="slices",
+            repeats=repeats,
+            agree=_agree,
+        )
 
 
 def _naive(paths):

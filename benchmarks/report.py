@@ -53,10 +53,15 @@ def _of_setting(setting, rows):
 def _columns(rows):
     head = ["", "seconds", "processor seconds", f"{rows[0].unit} a second", "ratio"]
     values = [
-        [row.case, _short(row.seconds), _short(row.cpu_seconds), _short(row.per_second),
-         f"{_short(row.ratio)} [{_short(row.low)}, {_short(row.high)}]"]
+        [
+            row.case,
+            _short(row.seconds),
+            _short(row.cpu_seconds),
+            _short(row.per_second),
+            f"{_short(row.ratio)} [{_short(row.low)}, {_short(row.high)}]",
+        ]
         for row in rows
-    ]  # fmt: skip
+    ]
     if any(row.pss_mb == row.pss_mb for row in rows):  # NaN differs from itself
         head += ["peak memory, MB", "with mapped files, MB"]
         for row, value in zip(rows, values, strict=True):

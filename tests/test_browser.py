@@ -31,10 +31,16 @@ pytestmark = pytest.mark.monthly
 NAME = "06_metrics"
 START_S, RUN_S = 120, 600
 QUIET = (  # no screen, and no call to the outside
-    "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage",
-    "--no-first-run", "--disable-background-networking", "--disable-component-update",
-    "--disable-sync", "--window-size=1400,1000",
-)  # fmt: skip
+    "--headless=new",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-dev-shm-usage",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--window-size=1400,1000",
+)
 SETTINGS = {
     # JupyterLab draws no cell that is out of sight unless it is told to.
     "notebook-extension/tracker": {"windowingMode": "none"},
@@ -99,16 +105,26 @@ def lab(smoke_run, tmp_path_factory):
         found.bind(("127.0.0.1", 0))
         port = found.getsockname()[1]
     environment = {
-        **os.environ, "JUPYTER_TOKEN": "read-only-here", "TUMORCF_PROFILE": "smoke",
-        "TUMORCF_RUNS": str(smoke_run), "PYTHONPATH": str(config.ROOT), "MALLOC_ARENA_MAX": "1",
+        **os.environ,
+        "JUPYTER_TOKEN": "read-only-here",
+        "TUMORCF_PROFILE": "smoke",
+        "TUMORCF_RUNS": str(smoke_run),
+        "PYTHONPATH": str(config.ROOT),
+        "MALLOC_ARENA_MAX": "1",
         "JUPYTERLAB_SETTINGS_DIR": str(folder / "settings"),
         "JUPYTER_CONFIG_DIR": str(folder / "config"),
-    }  # fmt: skip
+    }
     command = [
-        sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root",
-        "--ServerApp.ip=127.0.0.1", f"--ServerApp.port={port}", "--ServerApp.port_retries=0",
+        sys.executable,
+        "-m",
+        "jupyterlab",
+        "--no-browser",
+        "--allow-root",
+        "--ServerApp.ip=127.0.0.1",
+        f"--ServerApp.port={port}",
+        "--ServerApp.port_retries=0",
         f"--ServerApp.root_dir={folder}",
-    ]  # fmt: skip
+    ]
     log = folder / "lab.log"
     with open(log, "w") as output:
         server = subprocess.Popen(

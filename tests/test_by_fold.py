@@ -50,9 +50,12 @@ def copy_of(finished, tmp_path):
 def test_two_runs_give_identical_row_files_and_weights(finished, tmp_path):
     again = run_to_rows(tmp_path / "again")
     files = [
-        "01_data/split.csv", "03_training/weights_fold0.npz", "03_training/history.csv",
-        "04_evaluation/rows_predictions.csv.gz", "05_counterfactuals/rows_edits.csv.gz",
-    ]  # fmt: skip
+        "01_data/split.csv",
+        "03_training/weights_fold0.npz",
+        "03_training/history.csv",
+        "04_evaluation/rows_predictions.csv.gz",
+        "05_counterfactuals/rows_edits.csv.gz",
+    ]
     for file in files:
         assert (again.folder / file).read_bytes() == (finished.folder / file).read_bytes(), file
 
@@ -96,10 +99,13 @@ def test_pictures_of_examples_are_the_audited_edits(finished):
 
 
 def test_examples_are_chosen_by_rank_within_the_class():
-    scores = pd.DataFrame({
-        "slice_id": range(21), "label": ["glioma"] * 11 + ["meningioma"] * 5 + ["pituitary"] * 5,
-        "drop": [*np.linspace(1, 0, 11), *range(5), np.nan, 3, 2, 1, 0],
-    })  # fmt: skip
+    scores = pd.DataFrame(
+        {
+            "slice_id": range(21),
+            "label": ["glioma"] * 11 + ["meningioma"] * 5 + ["pituitary"] * 5,
+            "drop": [*np.linspace(1, 0, 11), *range(5), np.nan, 3, 2, 1, 0],
+        }
+    )
     chosen = by_fold.at_percentiles(scores, "drop", (0, 50, 100))
     assert chosen["label"].tolist() == ["meningioma"] * 3 + ["glioma"] * 3 + ["pituitary"] * 3
     assert chosen["drop"].tolist() == [0, 2, 4, 0, 0.5, 1, 0, 2, 3]
@@ -186,9 +192,13 @@ def test_rows_are_made_again_when_the_plan_changed(copy_of, monkeypatch, changes
 
 @pytest.mark.parametrize(
     ("stage", "file"),
-    [("03_training", "weights_fold0.npz"), ("02_preprocessing", "inputs.npy"),
-     ("02_preprocessing", "masks.npy"), ("01_data", "split.csv")],
-)  # fmt: skip
+    [
+        ("03_training", "weights_fold0.npz"),
+        ("02_preprocessing", "inputs.npy"),
+        ("02_preprocessing", "masks.npy"),
+        ("01_data", "split.csv"),
+    ],
+)
 def test_rows_are_made_again_when_what_they_come_from_changed(copy_of, monkeypatch, stage, file):
     fifth = copy_of()
     record = fifth.study.folder / stage / stages.RECORD

@@ -103,9 +103,13 @@ def test_a_row_read_back_gives_its_slice_again(cohort):
         i, j = position[row.slice_id], position[row.donor_slice_id]
         place = shams.Place(int(row.offset_y), int(row.offset_x), row.mirrored == "True")
         made = transplant(
-            cohort.slices[i], cohort.masks[i], cohort.slices[j], cohort.masks[j], place,
+            cohort.slices[i],
+            cohort.masks[i],
+            cohort.slices[j],
+            cohort.masks[j],
+            place,
             dilation_px=int(row.dilation_px),
-        )  # fmt: skip
+        )
         np.testing.assert_array_equal(made, wanted)
         assert float(row.edit_rms) == pytest.approx(
             edits.edit_rms(cohort.slices[i], made), rel=1e-4
@@ -121,11 +125,13 @@ def test_what_cannot_be_made_has_a_row_that_says_why():
     assert (reasons["100"] == "empty mask").all()
     assert reasons["102", "102"] == "the tumor fits nowhere in this head"
     assert set(reasons[reasons.index.get_level_values(1) == "102"]) <= {
-        "empty mask", "the tumor fits nowhere in this head",
-    }  # fmt: skip
+        "empty mask",
+        "the tumor fits nowhere in this head",
+    }
     assert set(reasons[reasons.index.get_level_values(1) == "100"]) <= {
-        "empty mask", conflicts.EMPTY_DONOR,
-    }  # fmt: skip
+        "empty mask",
+        conflicts.EMPTY_DONOR,
+    }
     failed = rows["reason"] != ""
     numbers = rows[["edit_rms", "depth_px", "log_odds", *[f"p_{name}" for name in CLASSES]]]
     assert numbers[failed].isna().all(axis=None) and numbers[~failed].notna().all(axis=None)

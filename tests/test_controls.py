@@ -60,12 +60,14 @@ def made(study):
         rows = by_fold.audit(fifth, prepared)
         return {
             "rows_predictions": rowfiles.read_table(fourth.folder / "rows_predictions.csv.gz"),
-            "rows_planes": planes, "rows_probes": probes, "rows_edits": rows,
+            "rows_planes": planes,
+            "rows_probes": probes,
+            "rows_edits": rows,
             "rows_networks": controls.audit_networks(fifth, prepared),
             "rows_quality": controls.quality(fifth, prepared, rows),
             "rows_detector": controls.detector(fifth, prepared, split),
             "covariates": fifth.save_table(controls.covariates(prepared, rows), "covariates"),
-        }  # fmt: skip
+        }
 
 
 def test_both_networks_are_audited_with_the_planned_edits_on_the_slices_tested(study, made):
@@ -129,16 +131,24 @@ def test_all_tables_can_be_made_of_these_rows(made):
 
 @pytest.mark.parametrize("name", ["planes", "probes", "audit_networks", "quality", "detector"])
 def test_finished_rows_are_not_made_again(study, made, monkeypatch, name):
-    made_by = {"planes": "controls.planes.estimate_planes", "probes": "controls.probes.all_probes",
-               "quality": "controls.quality.measure", "detector": "controls.detector.detect",
-               "audit_networks": "study.by_fold.audit_by"}  # fmt: skip
+    made_by = {
+        "planes": "controls.planes.estimate_planes",
+        "probes": "controls.probes.all_probes",
+        "quality": "controls.quality.measure",
+        "detector": "controls.detector.detect",
+        "audit_networks": "study.by_fold.audit_by",
+    }
     monkeypatch.setattr(f"tumorcf_lib.{made_by[name]}", lambda *_, **__: pytest.fail("again"))
     early = name in ("planes", "probes")
     stage = _stage(study, "04_evaluation" if early else "05_counterfactuals")
     split = stage.read("01_data", "split")
-    arguments = {"planes": (None,), "probes": (None, split, made["rows_planes"]),
-                 "audit_networks": (None,), "quality": (None, made["rows_edits"]),
-                 "detector": (None, split)}  # fmt: skip
+    arguments = {
+        "planes": (None,),
+        "probes": (None, split, made["rows_planes"]),
+        "audit_networks": (None,),
+        "quality": (None, made["rows_edits"]),
+        "detector": (None, split),
+    }
     again = getattr(controls, name)(stage, *arguments[name])
     file = "rows_networks" if name == "audit_networks" else f"rows_{name}"
     pd.testing.assert_frame_equal(again, made[file])

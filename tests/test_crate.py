@@ -8,8 +8,10 @@ import pytest
 from tumorcf_lib import config
 from tumorcf_lib.publish import crate
 
-MADE = {path.parent.name: json.loads(path.read_text())
-        for path in sorted(config.FIGURES.glob("*/manifest.json"))}  # fmt: skip
+MADE = {
+    path.parent.name: json.loads(path.read_text())
+    for path in sorted(config.FIGURES.glob("*/manifest.json"))
+}
 
 
 @pytest.fixture

@@ -29,9 +29,14 @@ def heads():
     masks[:, 34:41, 20:27] = True
     persons = np.repeat(np.arange(N // 2), 2)
     return cohort.from_arrays(
-        slices, masks, persons % 2, [f"p{i}" for i in persons],
-        classes=("a", "b"), name="toy", source="Discs.",
-    )  # fmt: skip
+        slices,
+        masks,
+        persons % 2,
+        [f"p{i}" for i in persons],
+        classes=("a", "b"),
+        name="toy",
+        source="Discs.",
+    )
 
 
 @pytest.fixture(scope="module")

@@ -273,14 +273,27 @@ def test_a_source_that_has_the_file_gives_it_whole(server, tmp_path, behavior):
 
 
 FAULTS = {
-    "empty202": "HTTP 202", "forbidden": "HTTP 403", "html": "begins b'<html>robots",
-    "html_undeclared": "begins b'<html>", "json": "a file of 17 bytes", "login": "begins b'<html",
-    "nothing_undeclared": "stopped after", "wrong": "MD5 ", "long_chunked": "more than the file's",
-    "short-0": "stopped after", "short-1": "stopped after", "short-350001": "stopped after",
-    "silent": "ConnectionError", "stuck": "IncompleteRead", "broken": "HTTP 500",
-    "busy": "HTTP 429", "no_http": "Error", "part_unasked": "HTTP 206",
-    "endless_redirect": "TooManyRedirects", "senseless_redirect": "InvalidSchema",
-}  # fmt: skip
+    "empty202": "HTTP 202",
+    "forbidden": "HTTP 403",
+    "html": "begins b'<html>robots",
+    "html_undeclared": "begins b'<html>",
+    "json": "a file of 17 bytes",
+    "login": "begins b'<html",
+    "nothing_undeclared": "stopped after",
+    "wrong": "MD5 ",
+    "long_chunked": "more than the file's",
+    "short-0": "stopped after",
+    "short-1": "stopped after",
+    "short-350001": "stopped after",
+    "silent": "ConnectionError",
+    "stuck": "IncompleteRead",
+    "broken": "HTTP 500",
+    "busy": "HTTP 429",
+    "no_http": "Error",
+    "part_unasked": "HTTP 206",
+    "endless_redirect": "TooManyRedirects",
+    "senseless_redirect": "InvalidSchema",
+}
 
 
 @pytest.mark.parametrize("part", [b"", CONTENT[:200_000]])
@@ -302,9 +315,16 @@ def test_every_fault_is_named_leaves_nothing_wrong_and_the_next_source_completes
 
 @pytest.mark.parametrize(
     "fault",
-    ["mute", "mute_midway", "dripping", "dripping_status", "dripping_headers", "dripping_continue",
-     "dripping_chunk_sizes"],
-)  # fmt: skip
+    [
+        "mute",
+        "mute_midway",
+        "dripping",
+        "dripping_status",
+        "dripping_headers",
+        "dripping_continue",
+        "dripping_chunk_sizes",
+    ],
+)
 def test_a_wait_without_an_end_has_one(server, tmp_path, fault):
     started = time.monotonic()
     with pytest.raises(DownloadError, match="imed out|Timeout|only .* bytes in 0.3 s"):
@@ -349,8 +369,9 @@ def test_a_source_that_cannot_give_the_rest_is_asked_for_the_whole(server, tmp_p
     assert is_whole(tmp_path)
 
 
-@pytest.mark.parametrize("fault", ["html", "html_undeclared", "json", "nothing_undeclared",
-                                   "login", "forbidden"])  # fmt: skip
+@pytest.mark.parametrize(
+    "fault", ["html", "html_undeclared", "json", "nothing_undeclared", "login", "forbidden"]
+)
 def test_an_answer_that_is_no_file_does_not_cost_what_was_fetched_before(server, tmp_path, fault):
     (tmp_path / f"{NAME}.part").write_bytes(CONTENT[:200_000])
     with pytest.raises(DownloadError):

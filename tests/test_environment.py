@@ -21,11 +21,16 @@ from tumorcf_lib.publish import openings, texts
 PROJECT = tomllib.loads((config.ROOT / "pyproject.toml").read_text())["project"]
 RANGES = {
     requirement.name: requirement
-    for requirement in map(Requirement, PROJECT["dependencies"] + [
-        line for group in ("study", "lab", "onnx", "test")
-        for line in PROJECT["optional-dependencies"][group]
-    ])
-}  # fmt: skip
+    for requirement in map(
+        Requirement,
+        PROJECT["dependencies"]
+        + [
+            line
+            for group in ("study", "lab", "onnx", "test")
+            for line in PROJECT["optional-dependencies"][group]
+        ],
+    )
+}
 GROUPS = PROJECT["optional-dependencies"]
 TESTS, ONNX = ({Requirement(line).name for line in GROUPS[name]} for name in ("test", "onnx"))
 PINS = pins.read_pins(config.ROOT / "requirements-dev.txt")
@@ -74,9 +79,16 @@ def test_every_pin_lies_in_its_range(name):
 
 def test_the_packages_that_were_asked_for_are_there():
     wanted = {
-        "jupyterlab", "papermill", "tensorflow", "scipy", "numpy", "seaborn", "matplotlib",
-        "scikit-learn", "nbval",
-    }  # fmt: skip
+        "jupyterlab",
+        "papermill",
+        "tensorflow",
+        "scipy",
+        "numpy",
+        "seaborn",
+        "matplotlib",
+        "scikit-learn",
+        "nbval",
+    }
     assert wanted <= set(RANGES)
     # opencv-python is the same cv2 with a need for libGL, which Binder and servers lack.
     assert "opencv-python-headless" in RANGES
@@ -140,8 +152,16 @@ def test_nothing_keeps_binder_from_the_top_level_environment_file():
     # A folder binder/ or .binder/ is looked into instead of the top level. Of the recipes, these
     # are asked for before conda's; and these would add steps that nothing here needs.
     hiding = {"binder", ".binder"}
-    first = {"Dockerfile", "REQUIRE", "Project.toml", "JuliaProject.toml", "default.nix",
-             "runtime.txt", "DESCRIPTION", "install.R"}  # fmt: skip
+    first = {
+        "Dockerfile",
+        "REQUIRE",
+        "Project.toml",
+        "JuliaProject.toml",
+        "default.nix",
+        "runtime.txt",
+        "DESCRIPTION",
+        "install.R",
+    }
     more_steps = {"apt.txt", "postBuild", "start"}
     tops = {name.split("/")[0] for name in tracked()}
     assert not tops & (hiding | first | more_steps)

@@ -49,9 +49,13 @@ def zip_of_zips(folder):
 
 
 LAYOUTS = {
-    "archives": lambda folder: None, "archives deeper": deeper, "archive of archives": zip_of_zips,
-    "four folders": unpacked, "loose": flat, "loose and deep": lambda f: flat(f, "a/b/c"),
-}  # fmt: skip
+    "archives": lambda folder: None,
+    "archives deeper": deeper,
+    "archive of archives": zip_of_zips,
+    "four folders": unpacked,
+    "loose": flat,
+    "loose and deep": lambda f: flat(f, "a/b/c"),
+}
 
 
 # -- of a file: a slice, or an archive -----------------------------------------
@@ -136,7 +140,7 @@ OF_A_FILE = {
     "doubled, empty": doubled(lambda content: b""),
     "doubled, one bit": doubled(lambda content: content[:-99] + b"\x01" + content[-98:]),
     "a gzip beside": lambda path: path.rename(path.with_name(f"{path.name}.gz")),
-}  # fmt: skip
+}
 
 
 # -- of the dataset ------------------------------------------------------------
@@ -167,8 +171,13 @@ OF_THE_FOLDER = {
 
 def one_of(folder):
     """A file to do harm to: slice 8 where slices are loose, else the archive that holds it."""
-    return next(iter(sorted(folder.rglob("8.mat")) or sorted(folder.rglob(NAMES[2]))
-                     or [folder / "1512427.zip"]))  # fmt: skip
+    return next(
+        iter(
+            sorted(folder.rglob("8.mat"))
+            or sorted(folder.rglob(NAMES[2]))
+            or [folder / "1512427.zip"]
+        )
+    )
 
 
 @pytest.fixture(scope="module")
@@ -192,9 +201,18 @@ def test_no_fault_ends_in_silence(packed, tmp_path, layout):
             found = published.read(folder, cache_dir=tmp_path / f"{number}" / "c", progress=False)
         except DatasetError as error:
             if fault is None or not any(
-                word in str(error) for word in ("8.mat", "/5.mat", "13.mat", "77.mat", "99999.mat",
-                                                "Missing: ", "1512427.zip", *NAMES)
-            ):  # fmt: skip
+                word in str(error)
+                for word in (
+                    "8.mat",
+                    "/5.mat",
+                    "13.mat",
+                    "77.mat",
+                    "99999.mat",
+                    "Missing: ",
+                    "1512427.zip",
+                    *NAMES,
+                )
+            ):
                 wrong.append(f"{fault}: {error}")
         except Exception as error:
             wrong.append(f"{fault}: {type(error).__name__} {error}")

@@ -88,11 +88,17 @@ def with_marks_of_windows(folder):
 @pytest.mark.parametrize(
     "arrange",
     [
-        lambda folder: None, loose_at("."), loose_at("a"), loose_at("a/b/c/d"), unpacked_twice,
-        lambda folder: unpack(folder, *NAMES[:2]), sample_on_top, beside_other_versions,
+        lambda folder: None,
+        loose_at("."),
+        loose_at("a"),
+        loose_at("a/b/c/d"),
+        unpacked_twice,
+        lambda folder: unpack(folder, *NAMES[:2]),
+        sample_on_top,
+        beside_other_versions,
         with_marks_of_windows,
     ],
-)  # fmt: skip
+)
 def test_the_whole_set_is_found_however_it_lies(tmp_path, arrange):
     folder = dataset(tmp_path / "data")
     arrange(folder)

@@ -13,9 +13,15 @@ from tumorcf_lib.edits import edits
 from tumorcf_lib.networks import finetune
 
 PROFILE = dataclasses.replace(
-    config.get("smoke"), size_px=SIZE, batch_size=8, predict_batch_size=16, epochs=4,
-    warmup_epochs=1, finetune_epochs=2, finetune_learning_rate=1e-3,
-)  # fmt: skip
+    config.get("smoke"),
+    size_px=SIZE,
+    batch_size=8,
+    predict_batch_size=16,
+    epochs=4,
+    warmup_epochs=1,
+    finetune_epochs=2,
+    finetune_learning_rate=1e-3,
+)
 
 
 @pytest.fixture(autouse=True)

@@ -32,9 +32,13 @@ from tumorcf_lib.tables import fold_scores, folds as pooled_tables
 from tumorcf_lib.tables.folds import AVERAGED, MEAN_OF_ONE, ONE, P
 
 PROFILE = dataclasses.replace(
-    tiny_study.TINY, name="tiny-cv", n_folds=3, phantom_patients=6, n_resamples=50,
+    tiny_study.TINY,
+    name="tiny-cv",
+    n_folds=3,
+    phantom_patients=6,
+    n_resamples=50,
     validates=False,
-)  # fmt: skip
+)
 
 
 def quiet(_):
@@ -228,9 +232,11 @@ def test_units_that_begin_while_another_prepares_wait_for_it(finished, tmp_path,
     study.folder.mkdir()
     lock = study.folder / f"prepare.{steps.LOCK}"
     holder = subprocess.Popen(
-        [sys.executable, "-c", HOLD_A_SECOND, str(lock)], stdout=subprocess.PIPE, text=True,
+        [sys.executable, "-c", HOLD_A_SECOND, str(lock)],
+        stdout=subprocess.PIPE,
+        text=True,
         cwd=config.ROOT,
-    )  # fmt: skip
+    )
     assert holder.stdout.readline() == "held\n"
     crossval.prepare(study)
     assert holder.wait() == 0 and done == ["prepared"]
@@ -377,8 +383,13 @@ def test_the_digest_of_a_units_making_is_the_one_that_published_units_carry(fini
     text = json.dumps(shared, sort_keys=True).encode()
     assert set(read(finished, "units")["trained_by"]) == {hashlib.sha256(text).hexdigest()[:12]}
     assert list(read(finished, "units")) == [
-        "network", "training_seed", "fold", "minutes", "device", "trained_by",
-    ]  # fmt: skip
+        "network",
+        "training_seed",
+        "fold",
+        "minutes",
+        "device",
+        "trained_by",
+    ]
 
 
 def test_published_folds_are_recomputed_from_their_rows(target):
@@ -456,8 +467,7 @@ def test_a_folds_temperature_comes_from_the_other_folds_alone():
 
 
 def test_networks_that_know_nothing_have_the_temperature_of_the_plain_ones():
-    tested = [predictions_of([0.8] * 30 + [0.3] * 6, fold=fold, start=36 * fold)
-              for fold in (0, 1)]  # fmt: skip
+    tested = [predictions_of([0.8] * 30 + [0.3] * 6, fold=fold, start=36 * fold) for fold in (0, 1)]
     nothing = tested[0].assign(network="shuffled", training_seed=7)
     found = fold_scores.temperatures(pd.concat([*tested, nothing]))
     assert found["shuffled", 7, 0] == found["plain", 0, 0]
@@ -468,8 +478,11 @@ def test_one_network_the_mean_over_seeds_and_averaged_probabilities_are_told_apa
     table = pooled_tables.performance_table(rows, n_resamples=20)
     got = table[(table["metric"] == "accuracy") & (table["level"] == "slice")]
     assert got[["networks", "training_seed", "value"]].to_numpy().tolist() == [
-        [ONE, "0", 1.0], [ONE, "1", 0.5], [MEAN_OF_ONE, "", 0.75], [AVERAGED, "", 1.0],
-    ]  # fmt: skip
+        [ONE, "0", 1.0],
+        [ONE, "1", 0.5],
+        [MEAN_OF_ONE, "", 0.75],
+        [AVERAGED, "", 1.0],
+    ]
 
 
 def test_only_whole_seeds_count_but_every_network_that_knows_nothing():

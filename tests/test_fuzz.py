@@ -27,9 +27,12 @@ def outcomes(kind, n_cases):
         last = min(first + BATCH, n_cases)
         try:
             done = subprocess.run(
-                [sys.executable, script, kind, str(first), str(last)], env=environment,
-                capture_output=True, text=True, timeout=BATCH_LIMIT_S,
-            )  # fmt: skip
+                [sys.executable, script, kind, str(first), str(last)],
+                env=environment,
+                capture_output=True,
+                text=True,
+                timeout=BATCH_LIMIT_S,
+            )
         except subprocess.TimeoutExpired as error:
             pytest.fail(f"hangs: {error.stdout.decode().splitlines()[-1]}")
         *_, before, final = done.stdout.splitlines()

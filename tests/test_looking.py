@@ -13,9 +13,14 @@ from tumorcf_lib.edits import regions
 from tumorcf_lib.networks import classifier, looking, training
 
 PROFILE = dataclasses.replace(
-    config.get("smoke"), size_px=SIZE, predict_batch_size=16, epochs=4, warmup_epochs=1,
-    finetune_epochs=1, finetune_learning_rate=1e-3,
-)  # fmt: skip
+    config.get("smoke"),
+    size_px=SIZE,
+    predict_batch_size=16,
+    epochs=4,
+    warmup_epochs=1,
+    finetune_epochs=1,
+    finetune_learning_rate=1e-3,
+)
 
 
 def views_of(part_name="train", data=None):
@@ -131,9 +136,13 @@ def test_it_learns_to_tell_a_missing_tumor_from_one_that_is_there(monkeypatch):
     model = tiny_model()
     model.layers[1].set_weights([np.full((3, 3, 1, 6), 1 / 45, np.float32)])  # it sees brightness
     profile = dataclasses.replace(
-        PROFILE, finetune_epochs=25, finetune_learning_rate=0.1, augmentation=0.0,
-        ema_momentum=0.0, focal_gamma=0.0,
-    )  # fmt: skip
+        PROFILE,
+        finetune_epochs=25,
+        finetune_learning_rate=0.1,
+        augmentation=0.0,
+        ema_momentum=0.0,
+        focal_gamma=0.0,
+    )
     done = looking.look(model, profile, *cohort(), seed=3, progress=lambda line: None)
     views = views_of("validation")
     assert classifier.predict(done.model, views.part)[:, 3].mean() < 0.2

@@ -10,10 +10,18 @@ from tumorcf_lib.study import made_by, stages
 
 LIBRARY = config.ROOT / "tumorcf_lib"
 ARRANGES = {
-    "config", "digests", "steps", "networks.memory", "study.made_by",
-    "study.pool", "study.reading", "study.results", "study.runtime", "study.side_studies",
+    "config",
+    "digests",
+    "steps",
+    "networks.memory",
+    "study.made_by",
+    "study.pool",
+    "study.reading",
+    "study.results",
+    "study.runtime",
+    "study.side_studies",
     "study.stages",
-}  # fmt: skip
+}
 """Modules that say where things lie, when they are made and who makes them: they touch no value."""
 
 SIDE = {  # what a module imports for another purpose than that kind of result
@@ -27,8 +35,9 @@ def names_of(stage):
     """All code that a stage names, by whether its data or what it shows is made by it."""
     source = (*made_by.PHANTOM, *made_by.DATASET) if stage in stages.READS_DATASET else ()
     return {
-        "data": {*made_by.DATA_CODE[stage], *source}, "shown": set(made_by.SHOWN_CODE[stage]),
-    }  # fmt: skip
+        "data": {*made_by.DATA_CODE[stage], *source},
+        "shown": set(made_by.SHOWN_CODE[stage]),
+    }
 
 
 def digest_of(stage):
@@ -136,9 +145,11 @@ def test_what_the_code_of_a_kept_result_imports_is_named_for_it(kind):
     names = set(made_by.CODE[kind])
     own = {module for name in names for module in modules(name) if module in names} - ARRANGES
     missing = {
-        (module, needed) for module in own for needed in imports(module)
+        (module, needed)
+        for module in own
+        for needed in imports(module)
         if needed not in ARRANGES | SIDE.get(kind, set()) and not is_named(needed, names)
-    }  # fmt: skip
+    }
     assert not missing
 
 

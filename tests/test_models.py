@@ -39,13 +39,18 @@ def write_onnx(path, shape, *, axis=None, kind="FLOAT", end="softmax", label=Fal
     make, number = onnx.helper, getattr(onnx.TensorProto, kind)
     one = np.stack([-WEIGHTS.ravel(), WEIGHTS.ravel()], axis=1)
     one = 2 * one[:, 1:] if end == "sigmoid" else one
-    constants = {"flat": np.array([-1, PX * PX]), "w": one.astype(np.float32),
-                 "axis": np.array([1 if axis is None else axis])}  # fmt: skip
+    constants = {
+        "flat": np.array([-1, PX * PX]),
+        "w": one.astype(np.float32),
+        "axis": np.array([1 if axis is None else axis]),
+    }
     nodes = [make.make_node("Cast", ["x"], ["f"], to=onnx.TensorProto.FLOAT)]
     if axis is not None:
         nodes.append(make.make_node("ReduceMean", ["f", "axis"], ["m"], keepdims=1))
-    nodes += [make.make_node("Reshape", ["m" if axis is not None else "f", "flat"], ["v"]),
-              make.make_node("MatMul", ["v", "w"], ["z"])]  # fmt: skip
+    nodes += [
+        make.make_node("Reshape", ["m" if axis is not None else "f", "flat"], ["v"]),
+        make.make_node("MatMul", ["v", "w"], ["z"]),
+    ]
     last = {"softmax": "Softmax", "sigmoid": "Sigmoid", "logits": "Identity"}[end]
     nodes.append(make.make_node(last, ["z"], ["p"]))
     width = 1 if end == "sigmoid" else 2
@@ -65,13 +70,20 @@ def write_onnx(path, shape, *, axis=None, kind="FLOAT", end="softmax", label=Fal
 
 
 SIGNATURES = {
-    "nhwc1": dict(shape=["n", PX, PX, 1]), "nchw1": dict(shape=["n", 1, PX, PX]),
-    "nhwc3": dict(shape=["n", PX, PX, 3], axis=3), "nchw3": dict(shape=["n", 3, PX, PX], axis=1),
-    "nchw4": dict(shape=[None, 4, PX, PX], axis=1), "nhw": dict(shape=["n", PX, PX]),
-    "flat": dict(shape=["n", PX * PX]), "chw3": dict(shape=[3, PX, PX], axis=0),
-    "hwc1": dict(shape=[PX, PX, 1]), "symbolic": dict(shape=["n", "h", "w", 1]),
-    "open": dict(shape=[None, None, None, 1]), "all open": dict(shape=["n", "a", "b", "c"]),
-    "batch 1": dict(shape=[1, PX, PX, 1]), "batch 2": dict(shape=[2, PX, PX, 1]),
+    "nhwc1": dict(shape=["n", PX, PX, 1]),
+    "nchw1": dict(shape=["n", 1, PX, PX]),
+    "nhwc3": dict(shape=["n", PX, PX, 3], axis=3),
+    "nchw3": dict(shape=["n", 3, PX, PX], axis=1),
+    "nchw4": dict(shape=[None, 4, PX, PX], axis=1),
+    "nhw": dict(shape=["n", PX, PX]),
+    "flat": dict(shape=["n", PX * PX]),
+    "chw3": dict(shape=[3, PX, PX], axis=0),
+    "hwc1": dict(shape=[PX, PX, 1]),
+    "symbolic": dict(shape=["n", "h", "w", 1]),
+    "open": dict(shape=[None, None, None, 1]),
+    "all open": dict(shape=["n", "a", "b", "c"]),
+    "batch 1": dict(shape=[1, PX, PX, 1]),
+    "batch 2": dict(shape=[2, PX, PX, 1]),
     "half": dict(shape=["n", PX, PX, 1], kind="FLOAT16"),
     "double": dict(shape=["n", 1, PX, PX], kind="DOUBLE"),
     "uint8": dict(shape=["n", PX, PX, 1], kind="UINT8"),
@@ -80,7 +92,7 @@ SIGNATURES = {
     "sigmoid": dict(shape=["n", PX, PX, 1], end="sigmoid"),
     "label first": dict(shape=["n", PX, PX, 1], label=True),
     "label first, batch 2": dict(shape=[2, PX, PX, 1], label=True),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", SIGNATURES)
@@ -220,14 +232,16 @@ def test_whatever_is_answered_becomes_probabilities_and_is_said(slices, name):
 
 @pytest.mark.parametrize(
     ("change", "words"),
-    [(lambda p: p.argmax(axis=1), "class numbers"),
-     (lambda p: None, "got nothing. Return an array. Was the return"),
-     (lambda p: p * np.nan, "got 10 NaN or infinite"),
-     (lambda p: p[:1], r"got shapes \(1, 2\). The rows are slices"),
-     (lambda p: np.concatenate([p, p], axis=1), "by --classes"),
-     (lambda p: p * 0, "apply a softmax or"),
-     (lambda p: np.clip(p * 1.4, 0, 1), "--output sigmoid: they are divided by their sum")],
-)  # fmt: skip
+    [
+        (lambda p: p.argmax(axis=1), "class numbers"),
+        (lambda p: None, "got nothing. Return an array. Was the return"),
+        (lambda p: p * np.nan, "got 10 NaN or infinite"),
+        (lambda p: p[:1], r"got shapes \(1, 2\). The rows are slices"),
+        (lambda p: np.concatenate([p, p], axis=1), "by --classes"),
+        (lambda p: p * 0, "apply a softmax or"),
+        (lambda p: np.clip(p * 1.4, 0, 1), "--output sigmoid: they are divided by their sum"),
+    ],
+)
 def test_answers_that_are_no_probabilities_get_the_advice_that_fits(slices, change, words):
     predict = adapter.Probabilities(lambda s: change(truth(s)), CLASSES, name="mine")
     with pytest.raises(InputError, match=words):
@@ -335,8 +349,11 @@ def test_our_own_network_as_a_file_answers_as_in_keras(exported, tmp_path):
     np.testing.assert_allclose(predictor(path, ("a", "b", "c"))(given), of_keras, atol=1e-4)
     done = subprocess.run(
         [sys.executable, "-c", AUDIT_WITHOUT_KERAS, path, tmp_path / "report"],
-        capture_output=True, text=True, cwd=config.ROOT, check=False,
-    )  # fmt: skip
+        capture_output=True,
+        text=True,
+        cwd=config.ROOT,
+        check=False,
+    )
     assert done.returncode == 0, done.stderr
     told = json.loads(done.stdout.splitlines()[-1])
     assert told == {"rows": 3 * (8 + 2 * 2), "loaded": ["onnxruntime"]}

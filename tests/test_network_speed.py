@@ -108,9 +108,10 @@ def lite(**settings):
 def learning(model):
     """Names of the layers with weights that learn."""
     return {
-        layer.name for layer in speed.all_layers(model)
+        layer.name
+        for layer in speed.all_layers(model)
         if layer.weights and layer.trainable and layer.trainable_weights
-    }  # fmt: skip
+    }
 
 
 @pytest.mark.parametrize("n_blocks", [0, 1, 5])
@@ -131,9 +132,15 @@ def test_depthwise_kernels_keep_their_state_and_nothing_else_does():
 @pytest.mark.parametrize("tuned", [False, pytest.param(True, marks=pytest.mark.monthly)])
 def test_what_is_frozen_stays_bit_for_bit_and_the_rest_moves(tmp_path, tuned):
     profile = dataclasses.replace(
-        LITE, epochs=1, warmup_epochs=0, batch_size=4, frozen_blocks=5, freeze_depthwise=True,
-        finetune_epochs=1, predict_batch_size=8,
-    )  # fmt: skip
+        LITE,
+        epochs=1,
+        warmup_epochs=0,
+        batch_size=4,
+        frozen_blocks=5,
+        freeze_depthwise=True,
+        finetune_epochs=1,
+        predict_batch_size=8,
+    )
     rng = np.random.default_rng(0)
     slices = rng.normal(size=(12, 32, 32)).astype(np.float32)
     labels = np.arange(12) % 3
@@ -145,18 +152,33 @@ def test_what_is_frozen_stays_bit_for_bit_and_the_rest_moves(tmp_path, tuned):
         masks = np.zeros(slices.shape, bool)
         masks[:, 12:16, 12:16] = True
         finetune.harden(
-            model, profile, slices, masks, labels, persons, parts, seed=0,
+            model,
+            profile,
+            slices,
+            masks,
+            labels,
+            persons,
+            parts,
+            seed=0,
             progress=lambda line: None,
-        )  # fmt: skip
+        )
     else:
         training.train(
-            model, profile, slices, labels, persons, parts, seed=0, folder=tmp_path,
+            model,
+            profile,
+            slices,
+            labels,
+            persons,
+            parts,
+            seed=0,
+            folder=tmp_path,
             progress=lambda line: None,
-        )  # fmt: skip
+        )
     moved = {
-        weight.path for weight in model.weights
+        weight.path
+        for weight in model.weights
         if not np.array_equal(before[weight.path], keras.ops.convert_to_numpy(weight))
-    }  # fmt: skip
+    }
     assert moved == {weight.path for weight in model.trainable_weights}
     assert not any("depthwise" in path or "norm" in path or "stem" in path for path in moved)
     assert any("block5_project" in path for path in moved)

@@ -30,10 +30,21 @@ REFUSING = "http://127.0.0.1:9/"  # nothing listens on the discard port
 P = [f"p_{name}" for name in config.CLASSES]
 
 PROFILE = dataclasses.replace(
-    config.get("paper"), cohort="phantom", size_px=64, phantom_patients=4, phantom_slices=1,
-    epochs=2, warmup_epochs=1, batch_size=4, n_places=1, n_control_places=1, infills=("telea",),
-    dilations_at_512=(), n_resamples=20, predict_batch_size=8,
-)  # fmt: skip
+    config.get("paper"),
+    cohort="phantom",
+    size_px=64,
+    phantom_patients=4,
+    phantom_slices=1,
+    epochs=2,
+    warmup_epochs=1,
+    batch_size=4,
+    n_places=1,
+    n_control_places=1,
+    infills=("telea",),
+    dilations_at_512=(),
+    n_resamples=20,
+    predict_batch_size=8,
+)
 """The profile "paper" made small; network, weights and recipe are its own."""
 
 
@@ -126,10 +137,15 @@ def study(home, tmp_path_factory):
 def layout(file):
     """Layers in order, each with the last word and the shape of its weights in order."""
     return [
-        (layer, [(name.split("/")[-1].removesuffix(":0"), file[layer][name].shape)
-                 for name in texts(file[layer].attrs["weight_names"])])
+        (
+            layer,
+            [
+                (name.split("/")[-1].removesuffix(":0"), file[layer][name].shape)
+                for name in texts(file[layer].attrs["weight_names"])
+            ],
+        )
         for layer in texts(file.attrs["layer_names"])
-    ]  # fmt: skip
+    ]
 
 
 def texts(names):

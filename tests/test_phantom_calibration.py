@@ -112,11 +112,16 @@ def test_not_a_pixel_outside_the_mask_depends_on_the_look():
         plan, values, _ = calibration.plan_patient(np.random.default_rng([9, patient]), anatomy)
         drawn = [
             calibration.draw_slice(
-                np.random.default_rng(7), plan, values,
-                calibration.Cause("tumor", 0, look, "left"), 0, anatomy, SIZE,
+                np.random.default_rng(7),
+                plan,
+                values,
+                calibration.Cause("tumor", 0, look, "left"),
+                0,
+                anatomy,
+                SIZE,
             )
             for look in range(3)
-        ]  # fmt: skip
+        ]
         (first, mask), *others = drawn
         for image, other_mask in others:
             assert np.array_equal(mask, other_mask)

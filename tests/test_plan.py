@@ -94,9 +94,11 @@ def test_mirror_rows_are_recreated_where_there_is_a_mirror_image_and_say_why_not
     made = [array is not None for array in edited]
     assert made[0] and 5 <= sum(made) < 41
     assert set(rows["reason"]) <= {
-        "", "mirror image touches the tumor", "mirror image touches the region",
+        "",
+        "mirror image touches the tumor",
+        "mirror image touches the region",
         "mirror image leaves the head",
-    }  # fmt: skip
+    }
     assert check_recreated(image, mask, rows, edited) == sum(made)
     for row, array in zip(rows.itertuples(), edited, strict=True):
         assert (array is None) == (row.reason != "") == np.isnan(row.edit_rms)
@@ -121,8 +123,10 @@ def test_a_hundred_rows_of_real_slices_are_recreated_bit_by_bit():
 def test_control_edits_change_one_factor_at_a_time():
     planned = plan.control_edits(["telea", "mirror"], [-2, 2, 5, 10, 20], 224, 5)
     assert [(e.infill, e.dilation_px) for e in planned if e.name == "remove"] == [
-        ("telea", 0), ("mirror", 0), *[("navier_stokes", d) for d in (-1, 1, 2, 4, 9)],
-    ]  # fmt: skip
+        ("telea", 0),
+        ("mirror", 0),
+        *[("navier_stokes", d) for d in (-1, 1, 2, 4, 9)],
+    ]
     assert [(e.infill, e.dilation_px, e.n_places) for e in planned if e.name == "sham"] == [
         (e.infill, e.dilation_px, 5) for e in planned if e.name == "remove"
     ]
@@ -230,10 +234,17 @@ def test_pixels_that_may_change_are_counted_and_no_others_change():
     image, mask = head_with_tumor()
     n, total = 41, SIZE * SIZE  # 7 x 6 pixels but one
     wanted = {
-        "original": 0, "remove": n, "original_refit": total, "remove_refit": total,
-        "only": total - n, "background": n, "silhouette": total, "blank": total, "sham": n,
+        "original": 0,
+        "remove": n,
+        "original_refit": total,
+        "remove_refit": total,
+        "only": total - n,
+        "background": n,
+        "silhouette": total,
+        "blank": total,
+        "sham": n,
         "sham_only": total - n,
-    }  # fmt: skip
+    }
     rows, edited = all_rows(image, mask)
     for row, array in zip(rows.itertuples(), edited, strict=True):
         assert row.n_pixels == wanted[row.edit] >= np.count_nonzero(array != image)

@@ -21,10 +21,15 @@ def noise_cohort(name="toy", n_persons=60, n_slices=3, **columns):
     pictures = np.random.default_rng(0).normal(size=(n_persons, 32, 32)).astype(np.float32)
     persons = [f"p{i:02d}" for i in range(n_persons)]
     made = from_arrays(
-        np.repeat(pictures, n_slices, axis=0), np.zeros((n_persons * n_slices, 32, 32), bool),
-        np.repeat(np.arange(n_persons) % 3, n_slices), np.repeat(persons, n_slices),
-        classes=CLASSES, name=name, source="Noise.", slice_ids=range(1, n_persons * n_slices + 1),
-    )  # fmt: skip
+        np.repeat(pictures, n_slices, axis=0),
+        np.zeros((n_persons * n_slices, 32, 32), bool),
+        np.repeat(np.arange(n_persons) % 3, n_slices),
+        np.repeat(persons, n_slices),
+        classes=CLASSES,
+        name=name,
+        source="Noise.",
+        slice_ids=range(1, n_persons * n_slices + 1),
+    )
     table = made.table.assign(**columns)
     return Cohort(made.name, made.slices, made.masks, table, made.classes, made.source)
 
@@ -72,10 +77,17 @@ def test_edges_are_counted_in_their_cell_by_their_direction():
 
 def rows_of(right, persons, label="glioma"):
     plane = np.where(right, "axial", "coronal")
-    return pd.DataFrame({
-        "slice_id": range(len(right)), "person_id": persons, "label": label, "plane": plane,
-        "p_axial": 0.5, "p_coronal": 0.5, "known_plane": "axial",
-    })  # fmt: skip
+    return pd.DataFrame(
+        {
+            "slice_id": range(len(right)),
+            "person_id": persons,
+            "label": label,
+            "plane": plane,
+            "p_axial": 0.5,
+            "p_coronal": 0.5,
+            "known_plane": "axial",
+        }
+    )
 
 
 def test_accuracy_counts_slices_of_known_plane_only():

@@ -122,9 +122,15 @@ def ragged():
     rng = np.random.default_rng(0)
     slices = [rng.integers(0, 99, shape) for shape in ((20, 20), (30, 30), (20, 26))]
     return cohort.from_arrays(
-        slices, [s > 60 for s in slices], [0, 1, 1], ["a", "b", "c"],
-        classes=("x", "y"), name="ragged", source="Random.", slice_ids=[7, 8, 9],
-    )  # fmt: skip
+        slices,
+        [s > 60 for s in slices],
+        [0, 1, 1],
+        ["a", "b", "c"],
+        classes=("x", "y"),
+        name="ragged",
+        source="Random.",
+        slice_ids=[7, 8, 9],
+    )
 
 
 def test_prepare_makes_each_slice_and_mask_and_keeps_the_table(ragged):

@@ -15,8 +15,13 @@ from tumorcf_lib.edits import edits
 pytestmark = pytest.mark.usefixtures("three_blocks")
 
 TINY = dataclasses.replace(
-    config.get("smoke"), weights=None, size_px=64, probe_size_px=32, probe_epochs=0, batch_size=8,
-)  # fmt: skip
+    config.get("smoke"),
+    weights=None,
+    size_px=64,
+    probe_size_px=32,
+    probe_epochs=0,
+    batch_size=8,
+)
 
 
 @pytest.fixture(scope="module")
@@ -31,9 +36,14 @@ def prepared():
         masks[i, 12 + 14 * label : 20 + 14 * label, 20:30] = True
     slices[masks] = 2
     return from_arrays(
-        slices, masks, labels, [f"p{i // 2:02d}" for i in range(90)], classes=config.CLASSES,
-        name="toy", source="Squares.",
-    )  # fmt: skip
+        slices,
+        masks,
+        labels,
+        [f"p{i // 2:02d}" for i in range(90)],
+        classes=config.CLASSES,
+        name="toy",
+        source="Squares.",
+    )
 
 
 @pytest.fixture(scope="module")
@@ -103,9 +113,15 @@ def test_probes_that_share_a_network_learn_what_they_would_alone(
 
     def rows(name, folder):
         return probes.train_probe(
-            name, profile, prepared, parts, seed=0, folder=tmp_path / folder, network=network,
+            name,
+            profile,
+            prepared,
+            parts,
+            seed=0,
+            folder=tmp_path / folder,
+            network=network,
             progress=lambda line: None,
-        )  # fmt: skip
+        )
 
     alone = rows("mask", "alone")
     rows("silhouette", "between")
@@ -123,8 +139,14 @@ def test_a_statistic_that_holds_the_class_finds_it_on_other_persons(prepared, pa
 
 def test_labels_of_tested_slices_are_not_learned_from(prepared, parts):
     labels = prepared.table["label"].where(parts != "test", 0)
-    hidden = Cohort("toy", prepared.slices, prepared.masks, prepared.table.assign(label=labels),
-                    prepared.classes, "Squares.")  # fmt: skip
+    hidden = Cohort(
+        "toy",
+        prepared.slices,
+        prepared.masks,
+        prepared.table.assign(label=labels),
+        prepared.classes,
+        "Squares.",
+    )
     columns = [f"p_{name}" for name in config.CLASSES]
     ours, theirs = (probes.statistics_probe("area", c, parts)[columns] for c in (prepared, hidden))
     pd.testing.assert_frame_equal(ours, theirs)

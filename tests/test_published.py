@@ -109,8 +109,17 @@ def test_a_numpy_header_has_room_for_any_length(tmp_path):
 
 def test_files_that_changed_places_are_named_by_whose_the_number_is(folder, tmp_path, monkeypatch):
     """Each is whole and in its archive; only its number's label and patient give it away."""
-    lines = ["first,label,patient_id", "1,1,P0a", "3,1,P0b", "4,2,MR1", "5,2,MR1B", "7,3,P2a",
-             "9,3,P2b", "10,3,P3a", "12,3,P3b"]  # fmt: skip
+    lines = [
+        "first,label,patient_id",
+        "1,1,P0a",
+        "3,1,P0b",
+        "4,2,MR1",
+        "5,2,MR1B",
+        "7,3,P2a",
+        "9,3,P2b",
+        "10,3,P3a",
+        "12,3,P3b",
+    ]
     (tmp_path / "owners.csv").write_text("\n".join(lines))
     monkeypatch.setattr(archives, "OWNERS", tmp_path / "owners.csv")
     assert len(read(folder, tmp_path)) == 12
@@ -118,8 +127,11 @@ def test_files_that_changed_places_are_named_by_whose_the_number_is(folder, tmp_
         contents = {name: archive.read(name) for name in ("1.mat", "2.mat", "3.mat")}
     contents["2.mat"], contents["3.mat"] = contents["3.mat"], contents["2.mat"]
     write_archives(folder, {NAMES[0]: contents})
-    with pytest.raises(CorruptSliceError, match="Slice 2 .*label 1 and patient P0a as published, "
-                       "got label 1 and patient P0b .two files exchanged"):  # fmt: skip
+    with pytest.raises(
+        CorruptSliceError,
+        match="Slice 2 .*label 1 and patient P0a as published, "
+        "got label 1 and patient P0b .two files exchanged",
+    ):
         read(folder, tmp_path)
 
 
@@ -176,12 +188,14 @@ FAULTS = {
     "label 4": ({"label": 4}, "Slice 4 ({0}/4.mat): expected a label of 1, 2 or 3, got 4"),
     "another label than its patient": ({"label": 1}, "Slice 5 ({0}/5.mat): expected label 1 as in"),
     "pixels of another patient": (
-        {"image": draw(1)[0].T}, "expected pixels of its own for patient MR1, got those of slice 1",
+        {"image": draw(1)[0].T},
+        "expected pixels of its own for patient MR1, got those of slice 1",
     ),
     "pixels of another type": (
-        {"image": SLICE.T * 1.0}, "expected int16 pixels as in slice 1, got float64",
+        {"image": SLICE.T * 1.0},
+        "expected int16 pixels as in slice 1, got float64",
     ),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("fault", FAULTS)

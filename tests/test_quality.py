@@ -23,9 +23,14 @@ def heads(n, size=56):
     masks[:, 30:35, 18:24] = True
     slices[masks] += 1
     return cohort.from_arrays(
-        slices, masks, np.arange(n) % 2, [f"p{i}" for i in range(n)],
-        classes=("a", "b"), name="toy", source="Discs.",
-    )  # fmt: skip
+        slices,
+        masks,
+        np.arange(n) % 2,
+        [f"p{i}" for i in range(n)],
+        classes=("a", "b"),
+        name="toy",
+        source="Discs.",
+    )
 
 
 @pytest.fixture(scope="module")
@@ -62,9 +67,12 @@ def test_similarity_of_the_crop_is_that_of_the_whole_slice(corner, shape):
     region[corner[0] : corner[0] + shape[0], corner[1] : corner[1] + shape[1]] = True
     filled = np.where(region, rng.normal(size=slice.shape), slice).astype(np.float32)
     whole = structural_similarity(
-        slice.astype(float), filled.astype(float), win_size=7, full=True,
+        slice.astype(float),
+        filled.astype(float),
+        win_size=7,
+        full=True,
         data_range=float(slice.max() - slice.min()),
-    )[1]  # fmt: skip
+    )[1]
     assert quality.errors(slice, filled, region)[2] == pytest.approx(whole[region].mean())
 
 

@@ -84,8 +84,12 @@ def put_into_figures(study, folder):
     numbers = json.loads((study.folder / "03_training" / "numbers.json").read_text())
     (folder / "numbers.json").write_text(json.dumps({"03_training": numbers}))
     hashes = {path.name: steps.file_sha256(path) for path in folder.iterdir()}
-    manifest = {"profile": study.profile.as_dict(), "seed": study.seed, "source": "Made up.",
-                "sha256": hashes}  # fmt: skip
+    manifest = {
+        "profile": study.profile.as_dict(),
+        "seed": study.seed,
+        "source": "Made up.",
+        "sha256": hashes,
+    }
     (folder / "manifest.json").write_text(json.dumps(manifest))
 
 
@@ -183,8 +187,9 @@ def test_later_notebooks_accept_them_and_the_record_says_what_they_are(published
 def test_another_split_is_refused_and_the_persons_seen_are_counted(published, second):
     """Of the persons tested here one was trained on: its part in the published split is swapped."""
     split = rowfiles.read_table(published / "split.csv")
-    tested, trained = (split.loc[split["part"] == part, "person_id"].iloc[0]
-                       for part in ("test", "train"))  # fmt: skip
+    tested, trained = (
+        split.loc[split["part"] == part, "person_id"].iloc[0] for part in ("test", "train")
+    )
     split.loc[split["person_id"] == tested, "part"] = "train"
     split.loc[split["person_id"] == trained, "part"] = "test"
     rowfiles.write_table(split, published / "split.csv")

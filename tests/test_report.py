@@ -77,18 +77,27 @@ def words(text):
 
 @pytest.mark.parametrize(
     "classes",
-    [("tumor", "none"), ("glioma", "meningioma", "pituitary", "none"), tuple("abcdefghijkl"),
-     ("$x^$", "a$_$"), ("Astrocytoma, IDH-mutant, CNS WHO grade 4 with necrosis " * 2, "b{")],
+    [
+        ("tumor", "none"),
+        ("glioma", "meningioma", "pituitary", "none"),
+        tuple("abcdefghijkl"),
+        ("$x^$", "a$_$"),
+        ("Astrocytoma, IDH-mutant, CNS WHO grade 4 with necrosis " * 2, "b{"),
+    ],
     ids=["two", "four", "twelve", "formulas", "long"],
-)  # fmt: skip
+)
 def test_any_number_of_classes_of_any_name_make_a_report(tmp_path, classes):
     text = words(write(tmp_path, *audit_of(classes, 2)))
     for name in classes:
         assert name.strip() in text
     assert "cannot be told: a class has tumors of 2 patients, 10 are needed" in text
     assert {path.name for path in tmp_path.iterdir()} == {
-        "report.html", "audit.json", "rows.csv", "table_scores.csv", "table_edits.csv"
-    }  # fmt: skip
+        "report.html",
+        "audit.json",
+        "rows.csv",
+        "table_scores.csv",
+        "table_edits.csv",
+    }
 
 
 def test_the_page_begins_with_the_shares_and_the_verdict(tmp_path):
@@ -101,7 +110,8 @@ def test_the_page_begins_with_the_shares_and_the_verdict(tmp_path):
         r'<p class="first">(\d+)% of the slices keep their answer without their tumor \((\d+)% '
         r"with a sham of the same shape\); the classifier has no answer &#39;no tumor&#39;\."
         r'</p>\n<p class="verdict">The decision leans on the tumor\.</p>',
-        text[text.index("</h1>") + 5 :].strip()).groups()  # fmt: skip
+        text[text.index("</h1>") + 5 :].strip(),
+    ).groups()
     kept, kept_sham = [], []
     for _, own in rows.groupby("slice_id"):
         given = own[["p_a", "p_b", "p_c"]].to_numpy().argmax(axis=1)

@@ -14,8 +14,20 @@ import pytest
 
 from tumorcf_lib import config
 
-TOOLS = ("bash", "env", "dirname", "cat", "rm", "mkdir", "cp", "chmod", "sh", "readlink", "sed",
-         "uname")  # fmt: skip
+TOOLS = (
+    "bash",
+    "env",
+    "dirname",
+    "cat",
+    "rm",
+    "mkdir",
+    "cp",
+    "chmod",
+    "sh",
+    "readlink",
+    "sed",
+    "uname",
+)
 PYTHON = r"""#!/bin/sh
 echo "python $* check=$TUMORCF_CHECK from=$TUMORCF_FROM" >> "$TOLD"
 case "$*" in

@@ -55,10 +55,14 @@ def start_and_wait(notebooks, runs, run=RUN):
     """A run in a process group of its own, and the number of its kernel, in its second cell."""
     write(notebooks, "01_data", WAITS, "stage.finish()")
     process = subprocess.Popen(
-        [sys.executable, "-c", run, str(notebooks)], cwd=config.ROOT, start_new_session=True,
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        [sys.executable, "-c", run, str(notebooks)],
+        cwd=config.ROOT,
+        start_new_session=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
         env={**os.environ, "TUMORCF_RUNS": str(runs)},
-    )  # fmt: skip
+    )
     marker = runs / "pid"
     while not (marker.exists() and marker.read_text()):
         assert process.poll() is None, process.stdout.read()

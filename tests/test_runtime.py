@@ -76,9 +76,11 @@ def small_machine(monkeypatch, tmp_path):
     monkeypatch.setattr(runtime, "CGROUP_LIMITS", ())
     monkeypatch.setattr(runtime, "PROCESSES", tmp_path)
     for pid, command, n_bytes in (
-        (11, b"python\0-m\0ipykernel_launcher", 1_200_000_000), (12, b"jupyter-lab", 150_000_000),
-        (os.getpid(), b"python\0-m\0ipykernel_launcher", 900_000_000), (13, None, 0),
-    ):  # fmt: skip
+        (11, b"python\0-m\0ipykernel_launcher", 1_200_000_000),
+        (12, b"jupyter-lab", 150_000_000),
+        (os.getpid(), b"python\0-m\0ipykernel_launcher", 900_000_000),
+        (13, None, 0),
+    ):
         (tmp_path / str(pid)).mkdir()
         if command is not None:
             (tmp_path / str(pid) / "cmdline").write_bytes(command)

@@ -15,9 +15,16 @@ from tumorcf_lib.publish import publish
 from tumorcf_lib.study import runtime, scratch, unit
 
 PROFILE = dataclasses.replace(
-    scratch.PROFILE, cohort="phantom", size_px=32, phantom_patients=4, phantom_slices=2, epochs=3,
-    batch_size=4, n_resamples=20, predict_batch_size=8,
-)  # fmt: skip
+    scratch.PROFILE,
+    cohort="phantom",
+    size_px=32,
+    phantom_patients=4,
+    phantom_slices=2,
+    epochs=3,
+    batch_size=4,
+    n_resamples=20,
+    predict_batch_size=8,
+)
 P = [f"p_{name}" for name in config.CLASSES]
 
 
@@ -115,8 +122,11 @@ def test_every_published_table_and_the_manifest_say_what_it_is(straight, tmp_pat
     folder = scratch.publish(straight, tmp_path / scratch.NAME)
     tables = list(folder.glob("table_*.csv"))
     assert {path.stem for path in tables} == {
-        "table_performance", "table_classes", "table_confusion", "table_reliability",
-    }  # fmt: skip
+        "table_performance",
+        "table_classes",
+        "table_confusion",
+        "table_reliability",
+    }
     history = rowfiles.read_table(folder / "history.csv")
     minutes = history["seconds"].sum() / 60
     for path in tables:

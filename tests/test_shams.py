@@ -134,9 +134,11 @@ def maps(rng, shape):
     """A head with random patches of brain and air, and random depths."""
     mask = ellipse(shape, margin=1)
     return Head(
-        mask, rng.uniform(0, 40, shape) * mask, mask & (rng.random(shape) < 0.8),
+        mask,
+        rng.uniform(0, 40, shape) * mask,
+        mask & (rng.random(shape) < 0.8),
         mask & (rng.random(shape) < 0.25),
-    )  # fmt: skip
+    )
 
 
 @pytest.mark.parametrize("seed", range(4))

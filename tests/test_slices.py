@@ -42,10 +42,20 @@ def one_slice(tmp_path, name, array, mask=MASK, mask_name="mask.npy", **options)
 
 @pytest.mark.parametrize(
     ("name", "dtype"),
-    [("a.png", np.uint8), ("a.png", np.uint16), ("a.tif", np.uint8), ("a.tif", np.uint16),
-     ("a.tif", np.float32), ("a.bmp", np.uint8), ("a.npy", np.float64), ("a.npy", np.int16),
-     ("a.nii", np.int16), ("a.nii.gz", np.float32), ("ä.PNG", np.uint8)],
-)  # fmt: skip
+    [
+        ("a.png", np.uint8),
+        ("a.png", np.uint16),
+        ("a.tif", np.uint8),
+        ("a.tif", np.uint16),
+        ("a.tif", np.float32),
+        ("a.bmp", np.uint8),
+        ("a.npy", np.float64),
+        ("a.npy", np.int16),
+        ("a.nii", np.int16),
+        ("a.nii.gz", np.float32),
+        ("ä.PNG", np.uint8),
+    ],
+)
 def test_every_format_gives_the_pixels_that_were_written(tmp_path, name, dtype):
     cohort = one_slice(tmp_path, name, SLICE.astype(dtype))
     np.testing.assert_array_equal(cohort.slices[0], SLICE)
@@ -56,8 +66,11 @@ def test_every_format_gives_the_pixels_that_were_written(tmp_path, name, dtype):
 def test_mask_is_whatever_is_not_zero(tmp_path):
     values = np.where(MASK, SLICE, 0)
     values[2, 3] = 1
-    for name, array in (("m.png", values), ("m.npy", -values.astype(float)),
-                        ("m.tif", np.dstack([values * 0, values, values * 0]))):  # fmt: skip
+    for name, array in (
+        ("m.png", values),
+        ("m.npy", -values.astype(float)),
+        ("m.tif", np.dstack([values * 0, values, values * 0])),
+    ):
         cohort = one_slice(tmp_path, "a.png", SLICE, array, name)
         np.testing.assert_array_equal(cohort.masks[0], values != 0)
 
@@ -82,8 +95,9 @@ def test_a_column_takes_one_channel(tmp_path):
     np.testing.assert_array_equal(cohort.slices[0], SLICE * 3)
     np.testing.assert_array_equal(cohort.slices[1], SLICE * 3)
     with pytest.raises(InputError, match="channel: a number from 0 to 1, or all"):
-        folder.read_folder(manifest(tmp_path, ["v.nii.gz,,glioma,P2,1"],
-                                    "image,mask,label,patient,index"))  # fmt: skip
+        folder.read_folder(
+            manifest(tmp_path, ["v.nii.gz,,glioma,P2,1"], "image,mask,label,patient,index")
+        )
 
 
 def test_nan_is_air_where_a_slice_has_other_pixels(tmp_path):
@@ -104,8 +118,9 @@ def test_soft_masks_overlays_and_jpegs_do_not_pass_silently(tmp_path):
     soft = cv2.GaussianBlur(true.astype(np.float32), (0, 0), 6)
     with pytest.raises(InputError, match="line 2: .*a soft mask.*>0.5"):
         one_slice(tmp_path, "a.png", image, soft)
-    path = manifest(tmp_path, ["a.png,mask.npy,glioma,P1,>0.5"],
-                    "image,mask,label,patient,mask_label")  # fmt: skip
+    path = manifest(
+        tmp_path, ["a.png,mask.npy,glioma,P1,>0.5"], "image,mask,label,patient,mask_label"
+    )
     np.testing.assert_array_equal(folder.read_folder(path).masks[0], soft > 0.5)
     noise = np.random.default_rng(0).integers(0, 255, (40, 40, 3)).astype(np.uint8)
     with pytest.raises(InputError, match="an overlay"):
@@ -141,8 +156,10 @@ def volumes(tmp_path, change, affine):
     """A volume and its mask, the mask stored by `change` with that affine."""
     rng = np.random.default_rng(0)
     true = rng.random((6, 5, 4)) > 0.7
-    nibabel.save(nibabel.Nifti1Image(np.arange(120, dtype=np.int16).reshape(6, 5, 4), np.eye(4)),
-                 tmp_path / "v.nii")  # fmt: skip
+    nibabel.save(
+        nibabel.Nifti1Image(np.arange(120, dtype=np.int16).reshape(6, 5, 4), np.eye(4)),
+        tmp_path / "v.nii",
+    )
     nibabel.save(nibabel.Nifti1Image(change(true).astype(np.uint8), affine), tmp_path / "m.nii")
     rows = [f"v.nii,m.nii,glioma,P{axis},2,{axis}" for axis in range(3)]
     return true, manifest(tmp_path, rows, "image,mask,label,patient,index,axis")
@@ -166,11 +183,14 @@ def test_a_mask_is_brought_to_the_grid_of_its_volume(tmp_path, change, affine):
 
 @pytest.mark.parametrize(
     "affine",
-    [np.diag([-1, -1, 1, 1]), np.diag([2, 2, 2, 1]),
-     [[1, 0, 0, 0.5], [0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]],
-     [[0.8, -0.6, 0, 0], [0.6, 0.8, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]]],
+    [
+        np.diag([-1, -1, 1, 1]),
+        np.diag([2, 2, 2, 1]),
+        [[1, 0, 0, 0.5], [0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]],
+        [[0.8, -0.6, 0, 0], [0.6, 0.8, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]],
+    ],
     ids=["beside", "scaled", "half a step", "turned"],
-)  # fmt: skip
+)
 def test_a_mask_of_another_grid_is_refused_with_both_affines(tmp_path, affine):
     _, path = volumes(tmp_path, lambda m: m, np.array(affine, float))
     with pytest.raises(InputError, match=r"affine of the mask .*of the slice .*Resample"):
@@ -271,19 +291,27 @@ def test_patients_are_persons_and_one_with_two_classes_counts_once_in_each(tmp_p
 
 @pytest.mark.parametrize(
     ("rows", "columns", "words"),
-    [([], "image,mask,label,patient", ["none below the header"]),
-     (["a.png,,glioma"], "image,mask,label", ["line 1", "Add patient"]),
-     (["a.png,,,P1"], "image,mask,label,patient", ["line 2", "'label'"]),
-     (["a.png,,glioma,P1", "a.png,,glioma,P2"], "image,mask,label,patient",
-      ["line 3", "'a.png' again"]),
-     (["a.png,,glioma,P1", "a.png,,Glioma,P2"], "image,mask,label,patient,slice_id",
-      ["'glioma' and 'Glioma'", "one way"]),
-     (["a.png,,all,P1"], "image,mask,label,patient", ["'all'", "Rename"]),
-     (["a.png,,glioma,P1,1.5"], "image,mask,label,patient,index", ["line 2", "'1.5'"]),
-     (["a.nii,,glioma,P1," + "9" * 5000], "image,mask,label,patient,index", ["line 2", "'9999"]),
-     (["x.png,a.png,,glioma,P1"], "image,mask,label,patient", ["CSV", "Length of header"]),
-     (["a.png,,glioma,P1", "x.png,a.png,,glioma,P1"], "image,mask,label,patient", ["line 3"])],
-)  # fmt: skip
+    [
+        ([], "image,mask,label,patient", ["none below the header"]),
+        (["a.png,,glioma"], "image,mask,label", ["line 1", "Add patient"]),
+        (["a.png,,,P1"], "image,mask,label,patient", ["line 2", "'label'"]),
+        (
+            ["a.png,,glioma,P1", "a.png,,glioma,P2"],
+            "image,mask,label,patient",
+            ["line 3", "'a.png' again"],
+        ),
+        (
+            ["a.png,,glioma,P1", "a.png,,Glioma,P2"],
+            "image,mask,label,patient,slice_id",
+            ["'glioma' and 'Glioma'", "one way"],
+        ),
+        (["a.png,,all,P1"], "image,mask,label,patient", ["'all'", "Rename"]),
+        (["a.png,,glioma,P1,1.5"], "image,mask,label,patient,index", ["line 2", "'1.5'"]),
+        (["a.nii,,glioma,P1," + "9" * 5000], "image,mask,label,patient,index", ["line 2", "'9999"]),
+        (["x.png,a.png,,glioma,P1"], "image,mask,label,patient", ["CSV", "Length of header"]),
+        (["a.png,,glioma,P1", "x.png,a.png,,glioma,P1"], "image,mask,label,patient", ["line 3"]),
+    ],
+)
 def test_a_wrong_table_is_named_with_its_line(tmp_path, rows, columns, words):
     if "slice_id" in columns:
         rows = [f"{row},{i}" for i, row in enumerate(rows)]
@@ -303,17 +331,19 @@ def test_a_manifest_that_is_missing_or_no_text_is_named(tmp_path):
 
 @pytest.mark.parametrize(
     ("array", "name", "words"),
-    [(None, "a.png", ["got none there"]),
-     (SLICE, "a.gif", ["ending in", "Convert it"]),
-     (np.where(MASK, np.inf, 1.0), "a.npy", ["4 of 12 NaN or infinite"]),
-     (np.zeros((2, 3, 4, 3)), "a.npy", ["shape (2, 3, 4, 3)"]),
-     (np.zeros((0, 4)), "a.npy", ["shape (0, 4)"]),
-     (np.zeros((3, 4), complex), "a.npy", ["complex"]),
-     (np.zeros((3, 4, 5), np.uint8), "a.nii", ["an index from 0 to 4", "column index"]),
-     (b"no picture", "a.png", ["OpenCV can decode"]),
-     (b"no array", "a.npy", ["readable .npy file"]),
-     (b"no volume", "a.nii", ["readable .nii file"])],
-)  # fmt: skip
+    [
+        (None, "a.png", ["got none there"]),
+        (SLICE, "a.gif", ["ending in", "Convert it"]),
+        (np.where(MASK, np.inf, 1.0), "a.npy", ["4 of 12 NaN or infinite"]),
+        (np.zeros((2, 3, 4, 3)), "a.npy", ["shape (2, 3, 4, 3)"]),
+        (np.zeros((0, 4)), "a.npy", ["shape (0, 4)"]),
+        (np.zeros((3, 4), complex), "a.npy", ["complex"]),
+        (np.zeros((3, 4, 5), np.uint8), "a.nii", ["an index from 0 to 4", "column index"]),
+        (b"no picture", "a.png", ["OpenCV can decode"]),
+        (b"no array", "a.npy", ["readable .npy file"]),
+        (b"no volume", "a.nii", ["readable .nii file"]),
+    ],
+)
 def test_a_file_without_a_slice_is_named_with_its_line(tmp_path, array, name, words):
     if isinstance(array, bytes):
         (tmp_path / name).write_bytes(array)
@@ -400,8 +430,9 @@ def random_cohort(shapes=((40, 40), (50, 30))):
     slices = [rng.integers(5, 4000, shape).astype(np.uint16) for shape in shapes]
     masks = [rng.random(shape) > 0.9 for shape in shapes]
     n = len(shapes)
-    table = pd.DataFrame({"slice_id": range(n), "label": [0] * n, "patient_id": ["P"] * n,
-                          "person_id": ["P"] * n})  # fmt: skip
+    table = pd.DataFrame(
+        {"slice_id": range(n), "label": [0] * n, "patient_id": ["P"] * n, "person_id": ["P"] * n}
+    )
     return Cohort("random", slices, masks, table, ("glioma", "none"), "random numbers")
 
 
@@ -453,8 +484,12 @@ def test_air_that_is_not_darkest_is_air_to_edits_and_itself_to_the_classifier():
     assert head.head_mask(prepared.slices[0]).mean() == pytest.approx(400 / 1600, abs=0.06)
     assert head.head_mask(image).mean() > 0.9  # what the edits would have gone by
     seen = []
-    audit.audit(folder.with_air(lambda s: seen.extend(s.copy()) or np.full((len(s), 2), 0.5), 0.0),
-                prepared, edits=folder.headline_edits("raw"), n_places=2)  # fmt: skip
+    audit.audit(
+        folder.with_air(lambda s: seen.extend(s.copy()) or np.full((len(s), 2), 0.5), 0.0),
+        prepared,
+        edits=folder.headline_edits("raw"),
+        n_places=2,
+    )
     np.testing.assert_array_equal(seen[0], image)
     assert (np.array(seen)[:, 0, 0] == 0).all()
     with pytest.raises(InputError, match="needs --scale raw"):
@@ -472,8 +507,12 @@ def test_edits_of_channels_are_the_edits_of_each_channel():
     made = {"gray": [], "both": []}
     for name, image in (("gray", base), ("both", both)):
         one = Cohort("toy", image[None], mask[None], table, ("x", "y"), "drawn")
-        audit.audit(lambda s: made[name].extend(s.copy()) or np.full((len(s), 2), 0.5), one,
-                    edits=folder.headline_edits("raw")[:4], n_places=1)  # fmt: skip
+        audit.audit(
+            lambda s: made[name].extend(s.copy()) or np.full((len(s), 2), 0.5),
+            one,
+            edits=folder.headline_edits("raw")[:4],
+            n_places=1,
+        )
     assert len(made["gray"]) == 4  # original, remove, only, background
     for gray, color in zip(made["gray"], made["both"], strict=True):
         np.testing.assert_array_equal(color[..., 0], gray)

@@ -217,12 +217,31 @@ def test_a_dataset_that_was_changed_in_place_is_read_again_by_both_that_read_it(
 
 def test_every_package_that_the_library_imports_counts_or_makes_no_value():
     makes_no_value = {  # bars, downloads, notebooks, pages, a reader's own classifier and files
-        "tqdm", "requests", "urllib3", "papermill", "nbclient", "nbformat", "nbconvert",
-        "jupyter_client", "jupyter_core", "jinja2", "onnx", "onnxruntime", "tifffile",
-        "pydicom", "torch", "threadpoolctl", "IPython", "ipywidgets",
-    }  # fmt: skip
-    called = {"cv2": "opencv-python-headless", "PIL": "pillow", "sklearn": "scikit-learn",
-              "skimage": "scikit-image"}  # fmt: skip
+        "tqdm",
+        "requests",
+        "urllib3",
+        "papermill",
+        "nbclient",
+        "nbformat",
+        "nbconvert",
+        "jupyter_client",
+        "jupyter_core",
+        "jinja2",
+        "onnx",
+        "onnxruntime",
+        "tifffile",
+        "pydicom",
+        "torch",
+        "threadpoolctl",
+        "IPython",
+        "ipywidgets",
+    }
+    called = {
+        "cv2": "opencv-python-headless",
+        "PIL": "pillow",
+        "sklearn": "scikit-learn",
+        "skimage": "scikit-image",
+    }
     found = set()
     for path in (config.ROOT / "tumorcf_lib").rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):

@@ -22,14 +22,17 @@ def drawn(rng, *, seeds, truth=0.0, sd_network=0.05, sd_slice=0.1, patient=None)
         for fold in range(FOLDS):
             for k in range(PATIENTS):
                 level = truth + network[seed, fold] + patient[fold, k]
-                rows += [(seed, fold, f"{fold}-{k}", level + noise)
-                         for noise in rng.normal(0, sd_slice, 1 + k % 3)]  # fmt: skip
+                rows += [
+                    (seed, fold, f"{fold}-{k}", level + noise)
+                    for noise in rng.normal(0, sd_slice, 1 + k % 3)
+                ]
     return pd.DataFrame(rows, columns=["training_seed", "fold", "person_id", "score"])
 
 
 def test_every_patient_counts_the_same_however_many_slices():
-    rows = pd.DataFrame({"training_seed": 0, "fold": 0, "person_id": list("aaab"),
-                         "score": [1.0, 1.0, 1.0, 0.0]})  # fmt: skip
+    rows = pd.DataFrame(
+        {"training_seed": 0, "fold": 0, "person_id": list("aaab"), "score": [1.0, 1.0, 1.0, 0.0]}
+    )
     assert networks.mean(rows, "score").value == 0.5
 
 
@@ -44,8 +47,9 @@ def test_errors_are_those_of_a_two_way_layout_written_out():
         within += sum((row.mean() - own.mean()) ** 2 for row in own)
         rest = sum(
             (own[i, s] - own[i].mean() - own[:, s].mean() + own.mean()) ** 2
-            for i in range(PATIENTS) for s in range(3)
-        ) / ((PATIENTS - 1) * 2)  # fmt: skip
+            for i in range(PATIENTS)
+            for s in range(3)
+        ) / ((PATIENTS - 1) * 2)
         network += (own.mean(axis=0).var(ddof=1) - rest / PATIENTS) / FOLDS**2 / 3
     n = FOLDS * PATIENTS
     assert e.value == pytest.approx(wide.to_numpy().mean())
@@ -53,8 +57,11 @@ def test_errors_are_those_of_a_two_way_layout_written_out():
     assert e.error == pytest.approx(np.sqrt(within / (n - FOLDS) / n + network))
 
 
-SIZES = {"all": (42, 42, 42, 42, 41), "meningioma": (17, 16, 17, 16, 16),
-         "pituitary": (13, 12, 12, 12, 13)}  # patients of the folds  # fmt: skip
+SIZES = {
+    "all": (42, 42, 42, 42, 41),
+    "meningioma": (17, 16, 17, 16, 16),
+    "pituitary": (13, 12, 12, 12, 13),
+}  # patients of the folds
 
 
 @pytest.mark.parametrize("group", SIZES)

@@ -104,9 +104,11 @@ def test_a_kill_while_a_folder_is_removed_leaves_nothing_under_its_name(tmp_path
 def other(tmp_path):
     """Another process that holds a lock file."""
     process = subprocess.Popen(
-        [sys.executable, "-c", HOLD, str(tmp_path / "lock")], stdout=subprocess.PIPE, text=True,
+        [sys.executable, "-c", HOLD, str(tmp_path / "lock")],
+        stdout=subprocess.PIPE,
+        text=True,
         cwd=config.ROOT,
-    )  # fmt: skip
+    )
     assert process.stdout.readline() == "held\n"
     yield process
     process.kill()

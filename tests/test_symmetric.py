@@ -18,19 +18,27 @@ def rows_of(p_of, n=6, seed=0, fold=0):
             for k in range(n):
                 for edit in ("original", "sham", "remove"):
                     p = p_of(label, edit, k)
-                    rows.append({
-                        "network": "plain", "training_seed": seed, "fold": fold,
-                        "slice_id": f"{label}{who}{k}", "person_id": f"{label}{who}",
-                        "label": label, "edit": edit, "dilation_px": 0,
-                        "infill": "" if edit == "original" else "navier_stokes",
-                        P[0]: p, P[1]: 1 - p, P[2]: 0.0,
-                    })  # fmt: skip
+                    rows.append(
+                        {
+                            "network": "plain",
+                            "training_seed": seed,
+                            "fold": fold,
+                            "slice_id": f"{label}{who}{k}",
+                            "person_id": f"{label}{who}",
+                            "label": label,
+                            "edit": edit,
+                            "dilation_px": 0,
+                            "infill": "" if edit == "original" else "navier_stokes",
+                            P[0]: p,
+                            P[1]: 1 - p,
+                            P[2]: 0.0,
+                        }
+                    )
     return pd.DataFrame(rows)
 
 
 def find(table, group, whose, patients="all"):
-    chosen = (table["group"] == group) & (table["whose"] == whose) & (
-        table["patients"] == patients)  # fmt: skip
+    chosen = (table["group"] == group) & (table["whose"] == whose) & (table["patients"] == patients)
     return table[chosen].iloc[0]
 
 
@@ -76,18 +84,30 @@ def transplants(called):
             for who in "ab":
                 p = dict.fromkeys(P, 0.1) | {f"p_{called(host, donor)}": 0.8}
                 own = host == donor
-                rows.append({
-                    "network": "plain", "training_seed": 0, "fold": 0, "reason": "",
-                    "slice_id": f"{host}{who}", "person_id": f"{host}{who}", "label": host,
-                    "donor_slice_id": f"{host}{who}" if own else f"{donor}x",
-                    "donor_label": donor, **p,
-                })  # fmt: skip
+                rows.append(
+                    {
+                        "network": "plain",
+                        "training_seed": 0,
+                        "fold": 0,
+                        "reason": "",
+                        "slice_id": f"{host}{who}",
+                        "person_id": f"{host}{who}",
+                        "label": host,
+                        "donor_slice_id": f"{host}{who}" if own else f"{donor}x",
+                        "donor_label": donor,
+                        **p,
+                    }
+                )
     return pd.DataFrame(rows)
 
 
-@pytest.mark.parametrize(("called", "tumor", "head"), [
-    (lambda host, donor: donor, 1, 0), (lambda host, donor: host, 0, 1),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("called", "tumor", "head"),
+    [
+        (lambda host, donor: donor, 1, 0),
+        (lambda host, donor: host, 0, 1),
+    ],
+)
 def test_who_reads_tumors_follows_them_and_who_reads_heads_follows_heads(called, tumor, head):
     table = symmetric.transplants_table(transplants(called))
     conflict = table[table["kind"] == "conflict"]

@@ -146,9 +146,10 @@ def test_a_process_killed_while_it_stores_an_epoch_goes_on_after_the_one_before(
     straight, killed = fit(tmp_path / "straight"), tmp_path / "killed"
     here = [str(config.ROOT), str(config.ROOT / "tests")]
     done = subprocess.run(
-        [sys.executable, "-c", KILLED_WHILE_STORING, str(killed)], check=False,
+        [sys.executable, "-c", KILLED_WHILE_STORING, str(killed)],
+        check=False,
         env={**os.environ, "PYTHONPATH": os.pathsep.join(here)},
-    )  # fmt: skip
+    )
     assert done.returncode == -signal.SIGKILL
     assert {p.name for p in killed.iterdir()} == {"checkpoint.npz", "unfinished-checkpoint.npz"}
     lines = []

@@ -32,9 +32,13 @@ def snakemake(runs, *words, settings=()):
     environment.pop("TUMORCF_PROFILE", None)
     environment.pop("TUMORCF_SEED", None)
     return subprocess.Popen(
-        [SNAKEMAKE, *words, "--config", f"python={sys.executable}", *settings], cwd=config.ROOT,
-        env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-    )  # fmt: skip
+        [SNAKEMAKE, *words, "--config", f"python={sys.executable}", *settings],
+        cwd=config.ROOT,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
 
 
 def printed(runs, *words):
@@ -118,9 +122,12 @@ def test_any_cluster_will_do_that_has_a_command_to_submit_by(tmp_path):
     submit = f"sh -c 'sh \"$0\" > {tmp_path}/job.log 2>&1 & echo $!'"
     words = ["--profile", "workflow/profiles/cluster-generic", "--latency-wait", "5"]
     process = snakemake(
-        tmp_path / "runs", *words, "--cluster-generic-submit-cmd", submit,
+        tmp_path / "runs",
+        *words,
+        "--cluster-generic-submit-cmd",
+        submit,
         settings=[f"python={stand_in}"],
-    )  # fmt: skip
+    )
     text, _ = process.communicate()
     if process.returncode == 2 and "cluster-generic" in text:  # Snakemake does not know the word
         pytest.skip("needs snakemake-executor-plugin-cluster-generic")
@@ -178,10 +185,20 @@ def test_units_by_the_local_executor_are_those_of_the_commands_even_if_one_is_ki
 def test_units_by_slurm_are_those_of_the_commands(by_commands, tmp_path):
     runs = prepared(by_commands, tmp_path)
     printed(
-        runs, "--profile", "workflow/profiles/slurm", "--slurm-status-command", "squeue",
-        "--default-resources", "mem_mb=2000", "runtime=60", "--set-threads", "prepare=1", "unit=1",
-        "--latency-wait", "5",
-    )  # fmt: skip
+        runs,
+        "--profile",
+        "workflow/profiles/slurm",
+        "--slurm-status-command",
+        "squeue",
+        "--default-resources",
+        "mem_mb=2000",
+        "runtime=60",
+        "--set-threads",
+        "prepare=1",
+        "unit=1",
+        "--latency-wait",
+        "5",
+    )
     assert pooled(runs) == pooled(by_commands) != {}
 
 

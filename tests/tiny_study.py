@@ -13,9 +13,17 @@ from tumorcf_lib.networks import classifier
 from tumorcf_lib.study import by_fold, controls, results, runtime
 
 TINY = dataclasses.replace(
-    config.get("smoke"), weights=None, size_px=32, phantom_patients=4, phantom_slices=2, epochs=2,
-    n_places=2, infills=("telea", "mirror"), dilations_at_512=(16,), probe_size_px=32,
-)  # fmt: skip
+    config.get("smoke"),
+    weights=None,
+    size_px=32,
+    phantom_patients=4,
+    phantom_slices=2,
+    epochs=2,
+    n_places=2,
+    infills=("telea", "mirror"),
+    dilations_at_512=(16,),
+    probe_size_px=32,
+)
 
 
 def small_network(profile, *, n_classes=3, seed=0, precision=None):
@@ -53,9 +61,11 @@ def run_to_inputs(folder, profile=TINY):
     second = results.open_stage(study, "02_preprocessing")
     shape = (len(cohort), profile.size_px, profile.size_px)
     preprocess.prepare(
-        cohort, profile.size_px, out_slices=second.create_array("inputs", shape, np.float32),
+        cohort,
+        profile.size_px,
+        out_slices=second.create_array("inputs", shape, np.float32),
         out_masks=second.create_array("masks", shape, bool),
-    )  # fmt: skip
+    )
     second.finish()
     return study
 
