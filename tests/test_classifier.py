@@ -110,12 +110,14 @@ def test_the_loss_is_scaled_where_gradients_are_float16():
         np.testing.assert_array_equal(network.get_weights()[0], last)
 
 
-@pytest.mark.parametrize("damage", [b"", b"<html>no file</html>", None, "half"])
-def test_a_weights_file_that_is_none_is_named(model, tmp_path, damage):
+@pytest.mark.parametrize("damage", [b"", b"<html>no file</html>", None, "half", "bomb"])
+def test_a_weights_file_that_is_none_is_named(model, tmp_path, monkeypatch, damage):
     path = tmp_path / "weights.npz"
     classifier.save_float16(model, path)
     content = path.read_bytes()
-    if damage == "half":
+    if damage == "bomb":
+        monkeypatch.setattr(classifier, "MAX_STORED_BYTES", 1000)
+    elif damage == "half":
         path.write_bytes(content[: len(content) // 2])
     else:
         path.write_bytes(bytes(len(content)) if damage is None else damage)

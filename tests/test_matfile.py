@@ -1,6 +1,7 @@
 """One N.mat: what is as published comes back to the bit, everything else is refused by name."""
 
 import io
+import zlib
 
 import h5py
 import numpy as np
@@ -145,9 +146,20 @@ def test_pixels_that_the_file_does_not_hold_are_no_zeros(tmp_path):
     def declare(group):
         group.create_dataset("image", (16, 16), "i2")
 
+    def pack(content):
+        def write(group):
+            options = {"chunks": (16, 16), "compression": "gzip"}
+            image = group.create_dataset("image", (16, 16), "i2", **options)
+            image.id.write_direct_chunk((0, 0), zlib.compress(content))
+
+        return write
+
     assert "without its chunk at (0, 0)" in refused(changed(tmp_path, skip_filters))
     assert "got 1 of its 2 chunks" in refused(changed(tmp_path, leave_out))
     assert "got 0 of its 512 bytes" in refused(changed(tmp_path, declare))
+    matfile.parse(changed(tmp_path, pack(SLICE.tobytes())), 1, "1.mat")
+    for content in (SLICE[:8].tobytes(), bytes(50_000_000)):
+        assert "not hold its 512 bytes" in refused(changed(tmp_path, pack(content)))
 
 
 def test_what_lies_elsewhere_is_not_read(tmp_path):

@@ -17,6 +17,7 @@ from tumorcf_lib.config import CLASSES, Profile
 from tumorcf_lib.networks import backbones
 
 MAX_EXPORT_BYTES = 10_000_000
+MAX_STORED_BYTES = 100_000_000  # of such a file when it is unpacked
 OUTPUTS = "probabilities/bias"
 
 
@@ -237,8 +238,12 @@ def load_float16(profile: Profile, path) -> keras.Model:
 
 
 def _stored(path):
-    """The arrays of a file of :func:`save_float16`, {name: array}, if they are whole."""
+    """The arrays of a file of :func:`save_float16`, {name: array}, if they are whole and few."""
     try:
+        with zipfile.ZipFile(path) as file:
+            n_bytes = sum(member.file_size for member in file.infolist())
+        if n_bytes > MAX_STORED_BYTES:
+            raise ValueError(f"{n_bytes} bytes unpacked, more than {MAX_STORED_BYTES}")
         with np.load(path, allow_pickle=False) as stored:
             return {name: stored[name] for name in stored.files}
     except (zipfile.BadZipFile, zlib.error, EOFError, KeyError, ValueError) as error:
