@@ -227,6 +227,7 @@ def test_every_package_that_the_library_imports_counts_or_makes_no_value():
         "jupyter_client",
         "jupyter_core",
         "jinja2",
+        "markupsafe",
         "onnx",
         "onnxruntime",
         "tifffile",
