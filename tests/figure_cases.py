@@ -233,8 +233,9 @@ def covariates():
 
 
 def folds():
-    accuracy = {"slice_accuracy": [0.91, 0.94, 0.8], "person_accuracy": [0.9, 1.0, 0.97]}
-    return pd.DataFrame({"training_seed": [0, 0, 1], "fold": [0, 1, 1], **accuracy})
+    accuracy = {"slice_accuracy": [0.91, 0.94, 0.8, 0.3], "person_accuracy": [0.9, 1.0, 0.97, 0.4]}
+    networks = {"network": ["plain"] * 3 + ["shuffled"], "training_seed": [0, 0, 1, 1]}
+    return pd.DataFrame({**networks, "fold": [0, 1, 1, 1], **accuracy})
 
 
 def elsewhere():

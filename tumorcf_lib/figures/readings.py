@@ -11,6 +11,7 @@ from tumorcf_lib.figures.controls import INFILL_NAMES, of_common_slices
 from tumorcf_lib.figures.style import order_classes
 from tumorcf_lib.stats.classification import predicted
 from tumorcf_lib.stats.rows import ALL, listed
+from tumorcf_lib.tables.fold_scores import PLAIN
 from tumorcf_lib.tables.leak import APART, DIFFERENCE, KNOWN
 
 
@@ -198,8 +199,8 @@ def dilations(table):
 
 def primary(table):
     n = table["verdict"].value_counts(sort=False)
-    words = {"holds": "hold"} if n.get("holds", 0) > 1 else {}
-    told = listed(f"{n[verdict]} {words.get(verdict, verdict)}" for verdict in n.index)
+    plural = {"holds": "hold", "does not hold": "do not hold"}
+    told = listed(f"{k} {plural.get(word, word) if k > 1 else word}" for word, k in n.items())
     why = "; the networks that know nothing, which most are to be read against, are not trained yet"
     return f"Of {len(table)} claims {told}{'' if table['n_null'].max() > 0 else why}."
 
@@ -265,7 +266,8 @@ def robustness(table):
 
 def folds(table, elsewhere):
     own = elsewhere[elsewhere["source"].str.startswith("this project")].iloc[-1]
-    low, high = table["slice_accuracy"].min(), table["slice_accuracy"].max()
+    right = table.loc[table["network"] == PLAIN, "slice_accuracy"]
+    low, high = right.min(), right.max()
     return (
         f"Folds score {low:.3f} to {high:.3f} of their slices; together {own['slices']:.3f} of "
         f"the slices and {own['persons']:.3f} of the patients are right."

@@ -10,6 +10,7 @@ from tumorcf_lib.phantoms.planted import LOOKS, MARKERS
 from tumorcf_lib.stats.rows import ALL
 from tumorcf_lib.tables import calibration as tables
 from tumorcf_lib.tables.duplicates import KINDS, N_BITS
+from tumorcf_lib.tables.fold_scores import PLAIN
 from tumorcf_lib.tables.leak import APART, KNOWN
 
 PART_SHADES = {"train": 1.0, "validation": 0.55, "test": 0.25}  # opacity
@@ -113,11 +114,12 @@ def intensities(raw, inputs, labels=None):
 
 @figure
 def folds(table, elsewhere):
-    """Accuracy of every fold and seed, and the pooled one beside those published elsewhere.
+    """Accuracy of the study's own networks, and the pooled one beside those published elsewhere.
 
-    ``table``: training_seed, fold, slice_accuracy, person_accuracy. ``elsewhere``: source,
-    slices, persons and the ends of their intervals.
+    ``table``: network, training_seed, fold, slice_accuracy, person_accuracy. ``elsewhere``:
+    source, slices, persons and the ends of their intervals.
     """
+    table = table[table["network"] == PLAIN]
     figsize = (WIDTH, max(2.9, 1.4 + 0.34 * len(elsewhere)))
     fig, (left, right) = plt.subplots(1, 2, figsize=figsize, width_ratios=(1, 1.25))
     seeds = sorted(table["training_seed"].unique())
