@@ -11,6 +11,29 @@ import numpy as np
 
 from tumorcf_lib import steps
 
+SETTINGS = (
+    "backbone",
+    "weights",
+    "size_px",
+    "epochs",
+    "warmup_epochs",
+    "freeze_norms",
+    "frozen_blocks",
+    "freeze_depthwise",
+    "patience",
+    "batch_size",
+    "learning_rate",
+    "weight_decay",
+    "ema_momentum",
+    "label_smoothing",
+    "focal_gamma",
+    "dropout",
+    "stochastic_depth",
+    "augmentation",
+    "mixup",
+    "validates",
+)
+
 
 def fingerprint(profile, seed, training, validation) -> str:
     """Hash of all that decides a training: settings, seed, who is in which part, slices.
@@ -19,7 +42,8 @@ def fingerprint(profile, seed, training, validation) -> str:
     another preprocessing without reading everything.
     """
     digest = hashlib.sha256()
-    digest.update(repr([seed, profile.as_dict()]).encode())
+    settings = profile.as_dict()
+    digest.update(repr([seed, *(settings[name] for name in SETTINGS)]).encode())
     for part in (training, validation):
         digest.update(part.index.tobytes() + part.labels.tobytes())
         digest.update("\n".join(map(str, part.persons)).encode())
