@@ -11,10 +11,10 @@ from dataclasses import replace
 from tumorcf_lib import config
 
 TESTS = (  # in the files' own order: slow ones with few tests would come last, on one core alone
-    "-rs -n 2 --dist loadfile --no-loadscope-reorder --ignore tests/test_browser.py "
+    "-rfEs -n 2 --dist loadfile --no-loadscope-reorder --ignore tests/test_browser.py "
     "tests tumorcf_lib",
     "-p no:cacheprovider --nbval-lax --nbval-cell-timeout=300 notebooks",
-    "-rs -p no:cacheprovider tests/test_browser.py",  # looks at what nbval ran
+    "-rfEs -p no:cacheprovider tests/test_browser.py",  # looks at what nbval ran
 )
 COMMANDS = {}
 """Name of a command -> the function that does it, and its options."""
