@@ -15,7 +15,7 @@ from PIL import Image
 
 from tumorcf_lib import config, rowfiles
 from tumorcf_lib.edits import edits
-from tumorcf_lib.publish import page as run_page, page_slices, texts
+from tumorcf_lib.publish import openings, page as run_page, page_slices, texts
 from tumorcf_lib.study import notebooks, reference, stages
 
 
@@ -49,7 +49,8 @@ def notebook(number, *outputs, following="02_preprocessing"):
         nb.new_code_cell("tell(found)", outputs=[printed("Finished: slices.csv\n"), told]),
         nb.new_markdown_cell(f"Next: [on]({following}.ipynb)"),
     ]
-    return nb.new_notebook(cells=cells)
+    state = {"application/vnd.jupyter.widget-state+json": {"state": {"1": {}}}}
+    return nb.new_notebook(cells=cells, metadata={"widgets": state})
 
 
 @pytest.fixture(scope="module")
@@ -57,8 +58,11 @@ def page():
     table = nb.new_output("execute_result", {"text/html": "<table><td>7</td></table>"})
     many = [printed("".join(f"epoch {i}/20  loss 0.5\n" for i in range(20)))]
     bar = printed("audit: 30%|###", name="stderr")
+    slider = nb.new_output(
+        "display_data", {openings.WIDGET: {"model_id": "1"}, "text/plain": "-o-"}
+    )
     made = {
-        "01_data": notebook(1, picture(900), table, bar),
+        "01_data": notebook(1, picture(900), table, bar, slider),
         "02_preprocessing": notebook(2, *many, following="01_data"),
     }
     return run_page.document(made, ["Nobody's <slices>."])

@@ -109,12 +109,7 @@ def with_outputs(notebook: dict, executed: dict) -> dict:
             raise OutputsError("A cell of the executed notebook was not run.")
         if any(output["output_type"] == "error" for output in source["outputs"]):
             raise OutputsError("A cell of the executed notebook ended in an error.")
-        # stderr holds progress bars and messages that name folders of the machine
-        cell["outputs"] = [
-            o
-            for o in source["outputs"]
-            if o.get("name") != "stderr" and WIDGET not in o.get("data", {})
-        ]
+        cell["outputs"] = [output for output in source["outputs"] if is_read(output)]
         for output in cell["outputs"]:
             output.get("metadata", {}).clear()
             if "image/png" in output.get("data", {}):
@@ -126,6 +121,11 @@ def with_outputs(notebook: dict, executed: dict) -> dict:
     kernel = {"display_name": "Python 3", "language": "python", "name": "python3"}
     metadata = {"kernelspec": kernel, "language_info": {"name": "python"}}
     return {"cells": notebook["cells"], "metadata": metadata, "nbformat": 4, "nbformat_minor": 5}
+
+
+def is_read(output) -> bool:
+    """Not stderr (progress bars, messages that name folders), nor a widget."""
+    return output.get("name") != "stderr" and WIDGET not in output.get("data", {})
 
 
 def smaller_png(data: str) -> str:

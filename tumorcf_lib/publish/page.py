@@ -183,7 +183,9 @@ def _body(notebook):
         exclude_input_prompt=True,
         exclude_output_prompt=True,
     )
-    return exporter.from_notebook_node(nbformat.from_dict({**notebook, "cells": cells}))[0]
+    metadata = {k: v for k, v in notebook["metadata"].items() if k != "widgets"}  # a script
+    shown = nbformat.from_dict({**notebook, "cells": cells, "metadata": metadata})
+    return exporter.from_notebook_node(shown)[0]
 
 
 def _cell(cell):
@@ -193,10 +195,8 @@ def _cell(cell):
     if cell["cell_type"] == "markdown":
         return {**cell, "source": _prose(cell["source"])}
     shown = [
-        _output(output, cell["source"])
-        for output in cell["outputs"]
-        if output.get("name") != "stderr"
-    ]  # progress bars, messages of TensorFlow
+        _output(output, cell["source"]) for output in cell["outputs"] if openings.is_read(output)
+    ]
     return {**cell, "outputs": shown}
 
 
