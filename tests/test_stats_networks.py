@@ -151,3 +151,24 @@ def test_few_networks_that_know_nothing_judge_nothing(n, words):
         f"{words.removesuffix(' networks')} networks to compare with" if words else ""
     )
     assert np.isfinite(null.band(5)).all() == (n >= 4)
+
+
+@pytest.mark.parametrize("n, least, most", [(2, 0.10, 0.16), (networks.FEWEST, 0.03, 0.07)])
+def test_networks_that_know_nothing_are_told_apart_as_rarely_as_they_should_be(
+    monkeypatch, n, least, most
+):
+    """By two, more than twice as often as is asked for: why fewer than four judge nothing."""
+    monkeypatch.setattr(networks, "FEWEST", n)
+    rng, n_patients, n_draws = np.random.default_rng(0), 14, 1500
+    folds = np.repeat(np.arange(FOLDS), n_patients)
+    found = 0
+    for _ in range(n_draws):
+        scores = rng.normal(0, 0.05, FOLDS)[folds] + rng.normal(0, 0.1, len(folds))
+        nothing = rng.normal(0, 0.05, (n, 1)) + rng.normal(0, 0.1, (n, n_patients))
+        of_patients = (nothing.var(axis=1, ddof=1) / n_patients).mean()
+        sd = nothing.mean(axis=1).std(ddof=1)
+        network_sd = np.sqrt(max(0, sd**2 - of_patients))
+        null = networks.Null(nothing.mean(), sd, n, network_sd)
+        e = networks.of_means(scores[:, None], folds, len(folds), null=null)
+        found += networks.against_null(e, null) < 0.05
+    assert least < found / n_draws < most

@@ -72,14 +72,17 @@ def slice_scores(study):
 
 def with_edits(scores, study) -> list[dict]:
     """Rows of :func:`slice_scores` with two pictures: the slice, and without its tumor."""
+    if scores.empty:
+        return []
+    ids = list(rowfiles.read_table(study.folder / "01_data" / "slices.csv")["slice_id"])
+    slices, masks = (
+        np.load(study.folder / "02_preprocessing" / name, mmap_mode="r")
+        for name in ("inputs.npy", "masks.npy")
+    )
     shown = []
     for row in scores.to_dict("records"):
-        table = rowfiles.read_table(study.folder / "01_data" / "slices.csv")
-        at = int(np.flatnonzero(table["slice_id"] == row["slice_id"])[0])
-        slice, mask = (
-            np.asarray(np.load(study.folder / "02_preprocessing" / name, mmap_mode="r")[at])
-            for name in ("inputs.npy", "masks.npy")
-        )
+        at = ids.index(row["slice_id"])
+        slice, mask = np.asarray(slices[at]), np.asarray(masks[at])
         edited = edits.remove(slice, mask)
         shown.append(row | {"picture": _jpeg(slice, slice), "edited": _jpeg(edited, slice)})
     return shown

@@ -6,6 +6,7 @@ picture that shows a patient's slice. Everything derived can be recomputed from 
 
 import runpy
 import shutil
+import tempfile
 from pathlib import Path
 
 from tumorcf_lib import config, rowfiles, steps
@@ -25,9 +26,10 @@ from tumorcf_lib.study import (
     stages,
 )
 from tumorcf_lib.study.side_studies import COHORT_COLUMN, MANIFEST
-from tumorcf_lib.tables import derived
+from tumorcf_lib.tables import derived, study as study_tables
 
 EVIDENCE = "evidence"  # the notebook that shows studies without notebooks
+READ_OUT = ("06_metrics", "controls", EVIDENCE)  # show published rows where nothing was run
 DEMO = "demo"  # the profile whose run is what readers see in the notebooks
 NUMBERS = "numbers.json"
 ROW_TOLERANCE = 1e-3
@@ -51,10 +53,6 @@ def publish(profile_name: str, *, seed: int = 0, from_rows: bool = False) -> Pat
             target = study.STUDY.derive_again()
         else:
             target = study.publish(config.run(profile_name), seed=seed)
-        if all((config.published(name) / MANIFEST).is_file() for name in SIDE_STUDIES):
-            demo = runtime.Study(config.get(DEMO), 0, config.run(DEMO))
-            notebooks.run_guide(demo, EVIDENCE)
-            _publish_notebook(demo, EVIDENCE)
         _update_pages()
         print(f"Published {sum(1 for _ in target.iterdir())} files: {config.shown(target)}")
         return target
@@ -103,9 +101,16 @@ def publish(profile_name: str, *, seed: int = 0, from_rows: bool = False) -> Pat
 
 
 def _update_pages():
-    """README, the notebooks' openings, the gallery of figures, and what the folders are."""
+    """README, notebooks that read out what is published, the gallery, and what the folders are."""
     from tumorcf_lib.publish import gallery, openings  # draws, which verify need not
 
+    needed = (*SIDE_STUDIES, DEMO, study_tables.REFERENCE)
+    if all((config.published(name) / MANIFEST).is_file() for name in needed):
+        with tempfile.TemporaryDirectory() as place, config.runs_in(place):
+            demo = runtime.Study(config.get(DEMO), 0, config.run(DEMO))
+            for name in READ_OUT:
+                notebooks.run_guide(demo, name)
+                _publish_notebook(demo, name)
     texts.update()
     openings.update()
     gallery.write(SIDE_STUDIES)
