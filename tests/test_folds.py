@@ -15,11 +15,13 @@ import tiny_study
 
 from tumorcf_lib import config, rowfiles, steps
 from tumorcf_lib.config import CLASSES
+from tumorcf_lib.controls import planes
 from tumorcf_lib.networks import classifier
 from tumorcf_lib.publish import publish
 from tumorcf_lib.stats import classification
 from tumorcf_lib.study import (
     by_fold,
+    fold_controls,
     folds as crossval,
     pool,
     pooled,
@@ -28,7 +30,7 @@ from tumorcf_lib.study import (
     unit,
 )
 from tumorcf_lib.study.side_studies import UnfinishedStudyError
-from tumorcf_lib.tables import fold_scores, folds as pooled_tables
+from tumorcf_lib.tables import classifiers, fold_scores, folds as pooled_tables
 from tumorcf_lib.tables.folds import AVERAGED, MEAN_OF_ONE, ONE, P
 
 PROFILE = dataclasses.replace(
@@ -51,15 +53,12 @@ def finished(tmp_path_factory):
         tiny_study.allow_small_splits(patch)
         patch.setattr(crossval.splits, "check", lambda table, **_: table)
         patch.setattr(classifier, "build", tiny_study.small_network)
-        patch.setitem(
-            crossval.RECIPES,
-            "one epoch",
-            {"epochs": 1, "warmup_epochs": 1, "size_px": 32, "validates": True},
-        )
+        patch.setattr(crossval, "TRIAL_PX", 32)
         study = tiny_study.run_to_inputs(tmp_path_factory.mktemp("cv"), PROFILE)
         crossval.run(study, progress=quiet)
         crossval.run(study, fold_numbers=[0, 1], seed=1, network="shuffled", progress=quiet)
-        crossval.run(study, fold_numbers=[1], recipe="one epoch", progress=quiet)
+        for inner_fold in range(3):
+            crossval.run(study, fold_numbers=[1], seed=inner_fold, recipe="kept", progress=quiet)
         crossval.run(study, network="looking", progress=quiet)
         pool.pool(study)
         yield study
@@ -259,14 +258,45 @@ def test_a_units_file_that_was_cut_off_in_copying_is_named_and_not_pooled(finish
         pool.pool(study)
 
 
-def test_recipes_see_validation_persons_only(finished):
-    folder = rows_of(finished, 1, recipe="one epoch")
-    assert not (folder / "rows_predictions.csv.gz").exists()
-    assert not (folder / "rows_edits.csv.gz").exists()
+def test_a_recipe_is_tried_on_every_slice_outside_the_tested_ones_and_on_no_other(finished):
     tried = read(finished, "rows_recipes")
     split = rowfiles.read_table(finished.folder / "01_data" / "split.csv")
-    held = split[(split["fold"] == 1) & (split["part"] == "validation")]
-    assert set(tried["slice_id"]) == set(held["slice_id"])
+    outside = split[(split["fold"] == 1) & (split["part"] != "test")]
+    assert sorted(tried["slice_id"]) == sorted(outside["slice_id"])
+    assert tried.groupby("person_id")["inner_fold"].nunique().max() == 1
+    for inner_fold in range(crossval.N_INNER):
+        folder = rows_of(finished, 1, inner_fold, recipe="kept")
+        (rows,) = folder.glob("rows_*")
+        assert rowfiles.read_table(rows)["inner_fold"].unique().tolist() == [inner_fold]
+
+
+def test_no_patient_of_an_inner_fold_is_trained_on():
+    persons = np.repeat([f"p{i:02d}" for i in range(30)], 2)
+    labels, parts = np.arange(60) // 2 % 3, np.where(np.arange(60) < 12, "test", "train")
+    held = [crossval.inner_parts(persons, labels, parts, k) for k in range(crossval.N_INNER)]
+    for found in held:
+        assert (found[:12] == "test").all()
+        assert not set(persons[found == "inner"]) & set(persons[found == "train"])
+    assert (np.sum([found == "inner" for found in held], axis=0) == (parts == "train")).all()
+
+
+@pytest.mark.parametrize("inner_fold", [-1, 3])
+def test_an_inner_fold_that_does_not_exist_is_refused(finished, inner_fold):
+    with pytest.raises(crossval.UnitError, match=f"no inner fold {inner_fold}; choose --seed of"):
+        crossval.run(finished, seed=inner_fold, recipe="kept", progress=quiet)
+
+
+def test_recipes_are_compared_on_the_same_slices():
+    p = pd.DataFrame(np.eye(3)[[0, 1, 2, 0, 1, 1, 2, 1]] * 0.8 + 0.1, columns=P)
+    names = ["meningioma", "glioma", "pituitary", "glioma"] * 2
+    ids = {"fold": 0, "slice_id": [1, 2, 3, 4] * 2, "person_id": list("abcd") * 2}
+    rows = pd.DataFrame({"recipe": ["kept"] * 4 + ["other"] * 4, **ids, "label": names})
+    rows = pd.concat([rows, p], axis=1)  # of the second recipe, the first slice is wrong
+    found = classifiers.recipes_table(rows, n_resamples=50).set_index("recipe")
+    assert found["slice_accuracy"].tolist() == [0.75, 0.75]
+    assert found["difference"].tolist() == [0.0, 0.0]
+    found = classifiers.recipes_table(rows[rows["slice_id"] != 4], n_resamples=50)
+    assert found["difference"].tolist() == [0.0, pytest.approx(-1 / 3)]
 
 
 def test_shuffled_labels_give_each_patient_one_class_and_each_class_as_many_patients(finished):
@@ -331,6 +361,32 @@ def test_tumors_are_found_by_a_network_of_each_fold_and_audited_beside_the_true_
     overall = table[table["group"] == "all"]
     by_patient = masks.groupby("person_id")["dice"].mean()
     assert overall["dice"].tolist() == pytest.approx([by_patient.mean()] * 2, rel=1e-4)
+    assert publish.verify(target)[0] == []
+
+
+@pytest.mark.monthly
+@pytest.mark.usefixtures("three_blocks")
+def test_controls_of_every_fold_are_pooled_published_and_verified(finished, tmp_path, monkeypatch):
+    study, said = copied(finished, tmp_path / "controlled"), []
+    monkeypatch.setattr(fold_controls, "SHORT", ("validates",))
+    monkeypatch.setattr(planes, "MIN_PERSONS", 2)
+    fold_controls.run(study, progress=quiet)
+    fold_controls.run(study, [1], progress=said.append)
+    assert said == ["controls of fold 1: up to date, skipped"]
+    pool.pool(study)
+    tested = fold_scores.outputs_of(read(study, "rows_predictions").query("network == 'plain'"))
+    for name in ("rows_planes", "rows_covariates"):
+        assert sorted(read(study, name)["slice_id"]) == sorted(tested["slice_id"])
+    fold_of = tested.set_index("slice_id")["fold"]
+    for name in fold_controls.FILES:
+        rows = read(study, name)
+        assert (rows["fold"] == rows["slice_id"].map(fold_of)).all()
+    target = pooled.publish(study.folder, tmp_path / "figures", profile=PROFILE)
+    probes = rowfiles.read_table(target / "table_probes.csv").query("group == 'all'")
+    own = probes[(probes["network"] == "as it is") & (probes["probe"] == "original")]
+    right = tested["label"] == classification.predicted(tested)
+    accuracy = own.loc[own["metric"] == "accuracy", "value"].item()
+    assert accuracy == pytest.approx(right.mean(), abs=1e-4)
     assert publish.verify(target)[0] == []
 
 

@@ -180,6 +180,15 @@ def masks(options):
     lib("study.predicted_masks").run(_of_folds(options), options.fold, options.seed)
 
 
+@command(*CV, FOLD)
+def controls(options):
+    """probes, detector, planes and covariates of folds
+
+    They ask no trained network of a fold, so they may be made before or after it.
+    """
+    lib("study.fold_controls").run(_of_folds(options), options.fold)
+
+
 @command(
     *CV, option("--check", action="store_true", help="also draw and verify tables and figures")
 )

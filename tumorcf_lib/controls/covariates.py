@@ -63,7 +63,7 @@ def covariate_table(scores, covariates, *, n_resamples, columns=("net_drop", "ne
     held fixed, with its 95 % Wald interval from the mixed model; ``ols``: the same by least
     squares, with an interval over persons. Group "all" has an intercept for each class; covariates
     are standardized over the slices of the group. Holm within score and group. No cause follows."""
-    data = _with_covariates(scores, covariates)
+    data = with_scores(scores, covariates)
     names, parts = list(COVARIATES), []
     for column in columns:
         own = data[np.isfinite(data[[column, *names]].to_numpy(float)).all(axis=1)]
@@ -83,7 +83,8 @@ def _contrast(slice, mask):
     return float(slice[mask].mean(dtype=np.float64) - slice[ring].mean(dtype=np.float64))
 
 
-def _with_covariates(scores, covariates):
+def with_scores(scores, covariates):
+    """Scores of slices with the covariates of each: area (log of its pixels), contrast, depth."""
     pixels = covariates["area_px"].astype(float)
     table = covariates[["slice_id", "contrast"]].assign(
         area=np.log(pixels.where(pixels > 0)), depth=covariates["depth_px"]

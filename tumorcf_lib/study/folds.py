@@ -29,15 +29,20 @@ from tumorcf_lib.study.unit import (
     why_stale as why_unfinished,
 )
 
+LIGHT = {"augmentation": 0.6}
 RECIPES: dict[str, dict] = {
-    "kept": {"validates": True},
-    "running mean of weights": {"validates": True, "ema_momentum": 0.98},
-    "early blocks frozen": {"validates": True, "frozen_blocks": 3},
-    "lighter views": {"validates": True, "augmentation": 0.6},
-    "192 px": {"validates": True, "size_px": 192},
+    "kept": {},
+    "lighter views": LIGHT,
+    "lightest views": {"augmentation": 0.3},
+    "lighter views, frozen": LIGHT | {"frozen_blocks": 3, "freeze_depthwise": True},
+    "lighter views, 16 epochs": LIGHT | {"epochs": 16},
+    "lighter views, half the rate": LIGHT | {"learning_rate": 1e-3},
 }
-"""Recipes tried on patients held out within a fold's training, by what differs from the profile.
-The tested patients of a fold have no part in a trial; the kept recipe is refitted on both."""
+"""Recipes to be tried, by what differs from the profile. A trial is an inner fold: the patients
+outside a fold's tested ones are dealt to :data:`N_INNER` folds, each predicted by a network of the
+recipe's last step that was trained on the others. The fold's tested patients have no part in it."""
+N_INNER = 3
+TRIAL_PX = 128  # at most: a third of the time of 224 px
 
 FINETUNED = controls.NETWORKS
 NETWORKS = {"plain": "units"} | {name: name for name in ("shuffled", "without_mr", *FINETUNED)}
@@ -99,8 +104,8 @@ def run(study, *, fold_numbers=None, seed=0, recipe="", network="plain", progres
     seed : int
         Of the training. Folds and sham places are the same for all seeds.
     recipe : str
-        A key of :data:`RECIPES`. Recipes are tried on validation patients only: tested slices are
-        neither predicted nor audited.
+        A key of :data:`RECIPES`, to be tried on the inner fold ``seed``: tested slices are neither
+        predicted nor audited.
     network : str
         A key of :data:`NETWORKS`, all audited on the same slices by the same plan. Of "shuffled",
         ``seed`` also chooses the deal.
@@ -114,12 +119,11 @@ def run(study, *, fold_numbers=None, seed=0, recipe="", network="plain", progres
     fold_numbers = checked_folds(study, fold_numbers)
     if recipe and recipe not in RECIPES:
         raise UnitError(f"There is no recipe {recipe!r}; choose one of: {', '.join(RECIPES)}.")
+    if recipe and not 0 <= seed < N_INNER:
+        raise UnitError(f"There is no inner fold {seed}; choose --seed of 0 to {N_INNER - 1}.")
     if network not in NETWORKS:
         raise UnitError(f"There is no network {network!r}; choose one of: {', '.join(NETWORKS)}.")
-    prepare(study)
-    source = source_of(study)
-    prepared = by_fold.load_prepared(source)
-    split = splits.check(source.read("01_data", "split"))
+    source, prepared, split = prepared_of(study)
     for fold in fold_numbers:
         rows = split[split["fold"] == fold]
         unit, asked = unit_of(study, source, prepared, rows, fold, seed, recipe, network)
@@ -146,6 +150,14 @@ def checked_folds(study, numbers=None):
     return range(n_folds) if numbers is None else numbers
 
 
+def prepared_of(study):
+    """What all units share, made now or before: reader of 01 and 02, the cohort, the split."""
+    prepare(study)
+    source = source_of(study)
+    split = splits.check(source.read("01_data", "split"))
+    return source, by_fold.load_prepared(source), split
+
+
 def source_of(study):
     """Reader of what 01 and 02 made for all units."""
     return results.Results(study, "03_training", study.folder / "03_training")
@@ -160,6 +172,7 @@ def unit_folder(study, fold, seed, recipe="", network="plain"):
 def unit_of(study, source, prepared, rows, fold, seed, recipe="", network="plain"):
     """A unit of these split rows, and all that its rows depend on beside its training."""
     training_seed = 1000 * seed + int(fold)
+    names = {"training_seed": int(seed), "fold": int(fold)}
     depends_on = by_fold.training_depends(source, training_seed) | {"fold": int(fold)}
     profile, labels, asked = study.profile, None, {}
     parts = by_fold.parts_of(prepared, rows)
@@ -185,8 +198,12 @@ def unit_of(study, source, prepared, rows, fold, seed, recipe="", network="plain
             "code": made_by.code("finetuning"),
         }
     if recipe:
-        profile = replace(profile, **RECIPES[recipe])
-        depends_on["settings"] = depends_on["settings"] | RECIPES[recipe]
+        changed = {"size_px": min(profile.size_px, TRIAL_PX)} | RECIPES[recipe]
+        profile = replace(profile, **changed)
+        depends_on["settings"] = depends_on["settings"] | changed
+        depends_on["inner_fold"] = seed
+        parts = inner_parts(prepared.persons, prepared.labels, parts, seed)
+        names = {"recipe": recipe, "inner_fold": int(seed), "fold": int(fold)}
     else:
         audited = by_fold.depends(source, "audit", "transplants", "saliency")
         asked = {"audit": audited["code"], "masks": audited["masks"], "n_places": profile.n_places}
@@ -201,9 +218,18 @@ def unit_of(study, source, prepared, rows, fold, seed, recipe="", network="plain
         training_seed,
         depends_on,
         labels,
-        names={"training_seed": int(seed), "fold": int(fold)},
+        names=names,
     )
     return unit, asked
+
+
+def inner_parts(persons, labels, parts, inner_fold):
+    """Parts of a trial: "test" stays; of the others, "inner" are predicted, "train" trained on."""
+    outside = parts != "test"
+    dealt = splits.k_folds(persons[outside], labels[outside], n_folds=N_INNER, seed=0)[inner_fold]
+    parts = parts.copy()
+    parts[outside] = np.where(dealt == "test", "inner", "train")
+    return parts
 
 
 def _asking(unit, told, asked, recipe):
@@ -213,7 +239,8 @@ def _asking(unit, told, asked, recipe):
         from tumorcf_lib.networks import classifier
 
         started, device = time.perf_counter(), classifier.set_up(unit.seed)
-        parts = {} if recipe else {"test": "rows_predictions"}  # tested patients choose no recipe
+        # Tested patients choose no recipe
+        parts = {"inner": "rows_inner"} if recipe else {"test": "rows_predictions"}
         if unit.profile.validates:  # else these slices were trained on
             parts["validation"] = "rows_validation"
         for part, name in parts.items():

@@ -5,6 +5,7 @@ import json
 import pandas as pd
 
 from tumorcf_lib import config, rowfiles, steps
+from tumorcf_lib.study import fold_controls, predicted_masks
 from tumorcf_lib.study.folds import (
     AUDITED_ROWS,
     MADE_OF,
@@ -15,10 +16,17 @@ from tumorcf_lib.study.folds import (
     UnitError,
     file_of,
 )
-from tumorcf_lib.study.predicted_masks import FILES as MASKS, FOLDER as MASKS_FOLDER
 from tumorcf_lib.study.side_studies import UnfinishedStudyError
 from tumorcf_lib.study.unit import ROWS
 
+BESIDE = {
+    "recipes/*/*": {"rows_inner": "rows_recipes"},
+    **{
+        f"{one.FOLDER}/*": dict(zip(one.FILES, one.FILES))
+        for one in (predicted_masks, fold_controls)
+    },
+}
+"""Folders beside the units' -> a file there, and the file that it is pooled to."""
 COLUMNS = [*UNIT, "minutes", "device", "trained_by"]
 
 
@@ -27,10 +35,10 @@ def pool(study, folder=None, *, published=None, progress=print):
 
     Writes ``rows_predictions`` (network, training_seed, fold, slice_id, patient_id, person_id,
     label, p_<class>), ``rows_edits_<network>_seed<k>`` and ``rows_transplants_...`` (the audit),
-    ``history``, ``rows_recipes`` (validation rows of every recipe tried), ``rows_masks`` and
-    ``rows_masked_edits`` (predicted masks, where found) and ``units.csv`` (minutes, device, and a
-    digest of what the unit was trained on and by). Units that were
-    published before and are not here are kept if they are of the same recipe, slices and split.
+    ``history``, ``rows_recipes`` (inner folds of every recipe tried), the rows of
+    :mod:`predicted_masks` and :mod:`fold_controls` where made, and ``units.csv`` (minutes, device,
+    and a digest of what the unit was trained on and by). Units that were published before and are
+    not here are kept if they are of the same recipe, slices and split.
 
     Parameters
     ----------
@@ -75,8 +83,8 @@ def pool(study, folder=None, *, published=None, progress=print):
         )
         for name in AUDITED_ROWS:
             _write_units(folder, name, here, before, published, f"_{row[0]}_seed{row[1]}")
-    _pool_recipes(study, folder, published)
-    _pool_masks(study, folder, published)
+    for where, files in BESIDE.items():
+        _pool_beside(study, folder, published, where, files)
     units = pd.concat([kept, units[COLUMNS]], ignore_index=True)
     units = units.sort_values(UNIT, ignore_index=True)
     rowfiles.write_table(units, folder / "units.csv")
@@ -156,36 +164,21 @@ def _write_units(folder, name, units, kept, published, end=""):
         rowfiles.write_table(table, file_of(folder, name + end))
 
 
-def _pool_recipes(study, folder, published):
-    """Trials that are here, and those published before of recipes that were not tried again."""
-    parts = []
-    for rows in _finished(study, "recipes/*/*"):
-        table = rowfiles.read_table(file_of(rows, "rows_validation"))
-        table.insert(0, "recipe", rows.parents[1].name)
-        parts.append(table)
-    before = published and file_of(published, "rows_recipes")
-    if before and before.is_file():
-        table = rowfiles.read_table(before)
-        again = {name for part in parts for name in part["recipe"]}
-        parts.insert(0, table[~table["recipe"].isin(again)])
-    if parts:
-        table = pd.concat(parts, ignore_index=True)
-        rowfiles.write_table(table, file_of(folder, "rows_recipes"))
-
-
-def _pool_masks(study, folder, published):
-    """Predicted masks and the edits by them, of the folds that are here or were published."""
-    found = [
-        rowfiles.read_table(file_of(rows, MASKS[0])).iloc[:1].assign(network="plain", folder=rows)
-        for rows in _finished(study, f"{MASKS_FOLDER}/*")
-    ]
-    here = pd.concat([pd.DataFrame(columns=[*UNIT, "folder"]), *found])[[*UNIT, "folder"]]
-    kept = pd.DataFrame(columns=UNIT)
-    if published and file_of(published, MASKS[0]).is_file():
-        kept = rowfiles.read_table(file_of(published, MASKS[0]))[UNIT].drop_duplicates()
-        kept = kept[~pd.MultiIndex.from_frame(kept).isin(pd.MultiIndex.from_frame(here[UNIT]))]
-    for name in MASKS:
-        _write_units(folder, name, here, kept, published)
+def _pool_beside(study, folder, published, where, files):
+    """Row files beside the units': of what is here, and of what was published and is not here."""
+    finished = list(_finished(study, where))
+    for name, pooled in files.items():
+        parts = [rowfiles.read_table(file_of(rows, name)) for rows in finished]
+        before = published and file_of(published, pooled)
+        if before and before.is_file():
+            parts.append(rowfiles.read_table(before))
+        if parts:
+            keys = [key for key in ("recipe", "inner_fold", *UNIT) if key in parts[0]]
+            owner = pd.concat([part[keys].assign(part=i) for i, part in enumerate(parts)])
+            latest = owner["part"] == owner.groupby(keys)["part"].transform("min")
+            table = pd.concat(parts)[latest.to_numpy()]
+            table = table.sort_values(keys, kind="stable", ignore_index=True)
+            rowfiles.write_table(table, file_of(folder, pooled))
 
 
 def _check_kinship(units):

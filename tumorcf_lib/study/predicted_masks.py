@@ -10,9 +10,8 @@ from functools import partial
 import numpy as np
 
 from tumorcf_lib import rowfiles, steps
-from tumorcf_lib.data import split as splits
 from tumorcf_lib.edits import audit as audits, infills, plan
-from tumorcf_lib.study import by_fold, folds, made_by, unit
+from tumorcf_lib.study import folds, made_by, unit
 
 FOLDER = "masks"
 FILES = ("rows_masks", "rows_masked_edits")
@@ -29,10 +28,7 @@ def run(study, fold_numbers=None, seed=0, *, progress=print):
     """Find tumors of the tested slices of some folds (default: all), and audit by what was found.
 
     UnitError if a fold does not exist, or its plain network of this seed is not finished."""
-    folds.prepare(study)
-    source = folds.source_of(study)
-    prepared = by_fold.load_prepared(source)
-    split = splits.check(source.read("01_data", "split"))
+    source, prepared, split = folds.prepared_of(study)
     for fold in folds.checked_folds(study, fold_numbers):
         rows = split[split["fold"] == fold]
         plain, asked = folds.unit_of(study, source, prepared, rows, fold, seed)
@@ -93,4 +89,6 @@ def _ask(own, weights, find, folder):
         progress=True,
     )
     for name, rows in zip(FILES, (table, audited), strict=True):
-        rowfiles.write_table(unit.named(rows, **own.names), folds.file_of(folder, name))
+        rowfiles.write_table(
+            unit.named(rows, network="plain", **own.names), folds.file_of(folder, name)
+        )

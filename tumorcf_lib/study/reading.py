@@ -173,16 +173,21 @@ def source(function):
     display(Markdown("```python\n" + "\n".join(lines) + "\n```"))
 
 
-def both(results, read, *names, stage="06_metrics"):
-    """A reading of the patients' published tables (one split), and of this run's own."""
-    tables = [patients(name) for name in names], [results.read(stage, name) for name in names]
-    who = "Patients (one split)", whose(results)
-    return "\n\n".join(f"**{name}**: {read(*own)}" for name, own in zip(who, tables, strict=True))
+def both(results, draw, read, *names, stage="06_metrics"):
+    """The figure of the patients' published tables; below it what they say, and this run's own."""
+    who, tables = patients(*names)
+    told = {who: tables, whose(results): [results.read(stage, name) for name in names]}
+    show(draw(*tables), "\n\n".join(f"**{whom}**: {read(*own)}" for whom, own in told.items()))
 
 
-def patients(name):
-    """A published table of the patients, one split with all controls."""
-    return side_studies.published("paper-lite")(name)
+def patients(*names):
+    """Words on the patients of whom all these tables are published, and the tables.
+
+    All of them, each tested out of fold, or those of one split with all controls.
+    """
+    on_folds = all((config.published("paper-lite-cv") / f"{name}.csv").is_file() for name in names)
+    profile, words = ("paper-lite-cv", "all folds") if on_folds else ("paper-lite", "one split")
+    return f"Patients, {words}", [side_studies.published(profile)(name) for name in names]
 
 
 def whose(results) -> str:

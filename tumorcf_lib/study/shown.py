@@ -47,7 +47,7 @@ def performance(results, table, name) -> pd.DataFrame:
     ]
     sources = {
         "patients, all folds": tables.one_network(side_studies.published(tables.POOLED)(name)),
-        "patients, one split": reading.patients(name),
+        "patients, one split": side_studies.published("paper-lite")(name),
     }
     for words, found in {**sources, **_runs(results, table, name)}.items():
         by = found.set_index(["level", "group", "metric"])
@@ -57,7 +57,8 @@ def performance(results, table, name) -> pd.DataFrame:
 
 def probes(results, table) -> pd.DataFrame:
     """Balanced accuracy of networks and statistics that see less than the slice."""
-    found = {"patients, one split": reading.patients("table_information")}
+    who, (own,) = reading.patients("table_probes")
+    found = {who: own[own["network"] != "as it is"]}
     found |= _runs(results, table, "table_information")
     shown = pd.DataFrame({"what is shown or measured": PROBES.values()})
     for words, own in found.items():
@@ -140,10 +141,8 @@ def _runs(results, table, name) -> dict:
 def drift(results) -> pd.DataFrame:
     """What each class loses when its own, or the others', tumors are removed, less shams."""
     lines = {name: {"class": name} for name in config.CLASSES}
-    sources = {
-        "patients": reading.patients("table_drift"),
-        reading.whose(results): results.read("06_metrics", "table_drift"),
-    }
+    who, (own,) = reading.patients("table_drift")
+    sources = {who: own, reading.whose(results): results.read("06_metrics", "table_drift")}
     for words, table in sources.items():
         for row in table.to_dict("records"):
             if row["group"] in lines:
@@ -153,10 +152,9 @@ def drift(results) -> pd.DataFrame:
 
 def agreement(results) -> str:
     """Whether infills agree on which slices drop, on the patients and in this run."""
-    sources = {
-        "Patients": reading.patients("table_infill_agreement"),
-        reading.whose(results): results.read("05_counterfactuals", "table_infill_agreement"),
-    }
+    name = "table_infill_agreement"
+    who, (own,) = reading.patients(name)
+    sources = {who: own, reading.whose(results): results.read("05_counterfactuals", name)}
     told = ["Do the infills rank the slices alike? Kendall's W is 1 for one ranking."]
     for words, table in sources.items():
         own = table[(table["score"] == "net_drop") & (table["group"] == "all")]

@@ -92,8 +92,8 @@ class SideStudy:
             for path in sorted(folder.glob(pattern)):
                 shutil.copyfile(path, new / path.name)
         write_tables(new, self.derive(reader(new), profile.n_resamples), self.cohort)
-        draw(new, self.figures, self.tag(reader(new)) if callable(self.tag) else self.tag)
-        figures = {name: {"shows_slices": name in self.shows_slices} for name in self.figures}
+        drawn = draw(new, self.figures, self.tag(reader(new)) if callable(self.tag) else self.tag)
+        figures = {name: {"shows_slices": name in self.shows_slices} for name in drawn}
         told = {"study": self.name, "profile": profile.as_dict(), **told, "figures": figures}
         write_manifest(new, told)
 

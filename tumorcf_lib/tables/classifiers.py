@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 
 from tumorcf_lib.edits.infills import HEADLINE_INFILL
-from tumorcf_lib.edits.scores import class_names, mean_over_places, slice_scores
+from tumorcf_lib.edits.scores import arrays, class_names, mean_over_places, slice_scores
 from tumorcf_lib.stats import classification, estimates
 from tumorcf_lib.stats.persons import ROUNDING, exact_interval, interval
 from tumorcf_lib.stats.rows import ALL, NUMBERS, groups, headline_rows, in_front, means, of_group
@@ -154,6 +154,41 @@ def against_chance(rows, n_resamples):
             }
         )
     return pd.DataFrame(lines)
+
+
+def recipes_table(tried, *, n_resamples):
+    """Every recipe tried, on the inner folds of patients outside a fold's tested ones.
+
+    Returns
+    -------
+    DataFrame
+        recipe, n_slices, accuracies, loss (mean negative log-likelihood), and ``difference``:
+        share of slices right less that of the kept recipe on the same slices, with both ends.
+    """
+    rows, same = [], ["fold", "slice_id"]
+    tried = tried.assign(right=tried["label"] == classification.predicted(tried))
+    kept = tried.loc[tried["recipe"] == "kept"].set_index(same)["right"]
+    for recipe, own in tried.groupby("recipe", sort=False):
+        labels, p = arrays(own)
+        loss = float(-np.log(p[np.arange(len(p)), labels]).mean())
+        line = {"recipe": recipe, "n_slices": len(own)} | accuracies(own) | {"loss": loss}
+        beside = kept.reindex(pd.MultiIndex.from_frame(own[same])).to_numpy(float)
+        change = own.assign(difference=own["right"].to_numpy(float) - beside)
+        found = estimates.mean(change, "difference", n_resamples=n_resamples)
+        ends = {"difference_low": found.low, "difference_high": found.high}
+        rows.append(line | {"difference": found.value} | ends)
+    return pd.DataFrame(rows)
+
+
+def accuracies(rows):
+    """Share of slices and of patients right, and the mean over classes of the slices'."""
+    labels, p = arrays(rows)
+    found = classification.overall(labels, p, np.ones((1, len(p))))
+    return {
+        "slice_accuracy": found["accuracy"].item(),
+        "balanced_accuracy": found["balanced accuracy"].item(),
+        "person_accuracy": float(classification.person_predictions(rows)["correct"].mean()),
+    }
 
 
 def detector_table(rows, *, n_resamples: int) -> pd.DataFrame:

@@ -3,14 +3,18 @@
 import numpy as np
 import pandas as pd
 
-from tumorcf_lib.edits.scores import arrays, slice_scores
+from tumorcf_lib.controls import covariates, planes
+from tumorcf_lib.edits.scores import slice_scores
 from tumorcf_lib.stats import classification
 from tumorcf_lib.stats.rows import in_front
 from tumorcf_lib.tables import (
+    classifiers,
     controls,
+    energy,
     fold_scores as scores_of,
     masks,
     primary,
+    robustness,
     saliency,
     sites,
     study,
@@ -29,15 +33,14 @@ ELSEWHERE = (
 
 
 def derive(read, n_resamples):
-    """Every table by its name; ``read`` gives a row file by its name."""
+    """Every table by its name, from row files by theirs."""
     every = complete(read("rows_predictions"))
     predictions = scores_of.outputs_of(every[every["network"] == PLAIN])
     found = scores_of.temperatures(every)
     rows = _whole(read("rows_edits"), every)
     scaled = scores_of.scaled(rows, found)
     scores = scores_of.slice_scores(scaled)
-    rows = scores_of.outputs_of(rows[rows["network"] == PLAIN])
-    rows = rows[rows["training_seed"] == rows["training_seed"].min()]
+    rows, first = (_first_seed(every_row) for every_row in (rows, scaled))
     one, n = headline_predictions(predictions), {"n_resamples": n_resamples}
     performance = performance_table(predictions, **n)
 
@@ -50,12 +53,15 @@ def derive(read, n_resamples):
         "table_saliency": ("rows_saliency", lambda rows: saliency.saliency_table(rows, scores)),
         "table_predicted_masks": ("rows_masks", masked),
     }
+    recipes = _read_if_there(read, "rows_recipes")
     return {
         "table_primary": primary.primary_table(scores),
         "table_estimates": primary.estimates_table(scores),
         "table_still_right": primary.still_right_table(scores),
         "table_auc": symmetric.auc_table(scaled),
         **_of_some(read, every, of_some),
+        **({} if recipes is None else {"table_recipes": classifiers.recipes_table(recipes, **n)}),
+        **_controls(read, first, scores, **n),
         "table_performance": performance,
         "table_classes": study.performance_by_class(one, **n),
         "table_confusion": study.confusion(one),
@@ -63,11 +69,43 @@ def derive(read, n_resamples):
         "table_folds": folds_table(every, found, read("history")),
         "table_spread": spread_table(predictions),
         "table_elsewhere": elsewhere_table(performance),
-        "table_recipes": recipes_table(read),
         "table_scores": study.scores_by_class(slice_scores(rows), **n),
         "table_fall_to": study.fall_to(rows),
         "table_accuracy_by_site": sites.site_accuracy_table(one, **n),
+    }
+
+
+def _first_seed(rows):
+    """Rows of the first seed's plain networks."""
+    own = scores_of.outputs_of(rows[rows["network"] == PLAIN])
+    return own[own["training_seed"] == own["training_seed"].min()]
+
+
+def _controls(read, rows, scores, *, n_resamples):
+    """Controls of the first seed's audit; with :mod:`study.fold_controls` if on every fold."""
+    n = {"n_resamples": n_resamples}
+    robust = robustness.robustness_table(rows, **n).dropna(subset="effect")
+    table = {
         "table_drift": controls.drift_table(rows, **n),
+        "table_energy": energy.energy_table(rows, **n),
+        "table_robustness": robust,
+        "table_survival": robustness.survival(robust),
+    }
+    names = ("rows_probes", "rows_detector", "rows_planes", "rows_covariates")
+    found = [_read_if_there(read, name) for name in names]
+    if any(one is None or set(one["fold"]) != set(rows["fold"]) for one in found):
+        return table
+    asked, detected, plane, measured = found
+    measured = covariates.with_depth(measured, rows)
+    own = sites.by_slice(scores[scores["network"] == PLAIN])
+    rest = [one[~scores_of.is_of_mr_site(one)] for one in (asked, rows)]
+    return table | {
+        "table_probes": classifiers.probe_table(asked, rows, **n),
+        "table_probes_other_ids": classifiers.probe_table(*rest, **n),
+        "table_detector": classifiers.detector_table(detected, **n),
+        "table_planes": planes.accuracy_table(plane, **n),
+        "table_covariates": covariates.covariate_table(own, measured, **n),
+        "table_site_difference": sites.difference_table(own, measured, plane),
     }
 
 
@@ -75,14 +113,18 @@ def _of_some(read, predictions, wanted):
     """Tables of rows that not every publication has, of its whole seeds."""
     found = {}
     for name, (file, make) in wanted.items():
-        try:
-            rows = read(file)
-        except FileNotFoundError:
-            continue
-        table = make(_whole(rows, predictions))
+        rows = _read_if_there(read, file)
+        table = [] if rows is None else make(_whole(rows, predictions))
         if len(table):
             found[name] = table
     return found
+
+
+def _read_if_there(read, file):
+    try:
+        return read(file)
+    except FileNotFoundError:
+        return None
 
 
 def _whole(rows, predictions):
@@ -171,7 +213,7 @@ def folds_table(predictions, temperatures, history):
             "ece_temperature": study.ece(scores_of.outputs_of(warmed.loc[own.index])),
         }
         line = dict(zip(UNIT, unit, strict=True)) | size | {"epochs": epochs[unit]}
-        rows.append(line | _accuracies(own) | errors)
+        rows.append(line | classifiers.accuracies(own) | errors)
     return pd.DataFrame(rows)
 
 
@@ -187,7 +229,7 @@ def spread_table(predictions):
         sd_fold holds all.
     """
     units = predictions.groupby(["training_seed", "fold"])
-    scored = pd.DataFrame({key: _accuracies(own) for key, own in units}).T
+    scored = pd.DataFrame({key: classifiers.accuracies(own) for key, own in units}).T
     rows = []
     for metric in scored:
         grid = scored[metric].unstack().to_numpy(float)  # (seeds, folds)
@@ -209,42 +251,6 @@ def elsewhere_table(performance):
         shown.append(entry)
     numbers = [f"{kind}{end}" for kind in ("slices", "persons") for end in ("", "_low", "_high")]
     return pd.DataFrame(shown, columns=["source", *numbers])
-
-
-def recipes_table(read):
-    """Every recipe tried, by patients held out within the folds' training; no tested slice chose.
-
-    Returns
-    -------
-    DataFrame
-        recipe, folds, n_slices, accuracies, loss (mean negative log-likelihood); empty if no
-        trial is published.
-    """
-    try:
-        tried = read("rows_recipes")
-    except FileNotFoundError:
-        accuracies = ["slice_accuracy", "balanced_accuracy", "person_accuracy"]
-        return pd.DataFrame(columns=["recipe", "folds", "n_slices", *accuracies, "loss"])
-    rows = []
-    for recipe, own in tried.groupby("recipe", sort=False):
-        held_out_in = own["fold"].astype(str) + "/" + own["training_seed"].astype(str)
-        own = own.assign(person_id=own["person_id"] + "/" + held_out_in)
-        labels, p = arrays(own)
-        loss = float(-np.log(p[np.arange(len(p)), labels]).mean())
-        folds = " ".join(str(fold) for fold in sorted(own["fold"].unique()))
-        line = {"recipe": recipe, "folds": folds, "n_slices": len(own)}
-        rows.append(line | _accuracies(own) | {"loss": loss})
-    return pd.DataFrame(rows)
-
-
-def _accuracies(rows):
-    labels, p = arrays(rows)
-    found = classification.overall(labels, p, np.ones((1, len(p))))
-    return {
-        "slice_accuracy": found["accuracy"].item(),
-        "balanced_accuracy": found["balanced accuracy"].item(),
-        "person_accuracy": float(classification.person_predictions(rows)["correct"].mean()),
-    }
 
 
 def _components(grid):

@@ -1,0 +1,68 @@
+"""Controls of every fold that ask slices, masks and IDs, but not the fold's network.
+
+Row files: ``rows_probes`` (networks retrained on what an edit leaves, and statistics),
+``rows_detector`` (can an edit be seen), ``rows_planes`` and ``rows_covariates``, of each fold's
+tested slices.
+"""
+
+from dataclasses import replace
+from functools import partial
+
+from tumorcf_lib import config, rowfiles
+from tumorcf_lib.controls import covariates, detector, probes
+from tumorcf_lib.edits.infills import HEADLINE_INFILL
+from tumorcf_lib.study import controls, folds, made_by, unit
+
+FOLDER = "controls"
+FILES = ("rows_probes", "rows_detector", "rows_planes", "rows_covariates")
+MADE_BY = ("probes", "detector", "planes")
+SHORT = (
+    *("validates", "freeze_norms", "frozen_blocks", "freeze_depthwise", "stochastic_depth"),
+    *("learning_rate", "weight_decay", "ema_momentum", "label_smoothing", "focal_gamma"),
+)
+"""Settings in which the folds' probes follow ``paper-lite``: a third of the time of a unit's."""
+N_DETECTED = 400
+"""Slices that a fold's detector learns from."""
+
+
+def run(study, fold_numbers=None, *, progress=print):
+    """Make the controls of some folds (default: all); UnitError if one does not exist."""
+    source, prepared, split = folds.prepared_of(study)
+    planes = controls.planes(source, prepared)
+    for fold in folds.checked_folds(study, fold_numbers):
+        plain, asked = folds.unit_of(study, source, prepared, split[split["fold"] == fold], fold, 0)
+        settings = {name: getattr(config.get("paper-lite"), name) for name in SHORT}
+        shown = {"masks": asked["masks"], "settings": plain.depends_on["settings"] | settings}
+        own = replace(
+            plain,
+            folder=study.folder / FOLDER / f"fold{fold}",
+            profile=replace(study.profile, **settings),
+            depends_on=plain.depends_on | shown,
+            names={"fold": int(fold)},
+        )
+        depends_on = {f"{name} by": made_by.code(name) for name in MADE_BY}
+        reason = unit.why_stale(own, depends_on)
+        progress(f"controls of fold {fold}: {reason or 'up to date, skipped'}")
+        if reason:
+            ask = partial(_ask, own, planes)
+            unit.make(own, ask, depends_on, network=lambda own, progress: None)
+
+
+def _ask(own, planes, _, folder):
+    tested = own.part("test")
+    profile, how = own.profile, {"seed": own.seed}
+    infills = (HEADLINE_INFILL, *profile.infills)
+    given = profile, own.prepared, own.parts
+    measured = tested.slices, tested.masks, tested.table["slice_id"]
+    makers = {
+        "rows_probes": lambda: probes.all_probes(*given, planes, folder=folder, **how),
+        "rows_detector": lambda: detector.detect(
+            *given, infills, n_training=N_DETECTED, progress=True, **how
+        ),
+        "rows_planes": lambda: planes[planes["slice_id"].isin(tested.table["slice_id"])],
+        "rows_covariates": lambda: covariates.slice_covariates(*measured),
+    }
+    for name in FILES:
+        path = folds.file_of(folder, name)
+        if not path.is_file():
+            rowfiles.write_table(makers[name]().assign(**own.names), path)
