@@ -85,6 +85,15 @@ def test_a_training_step_of_the_folded_network_is_that_of_the_network_as_built()
         np.testing.assert_allclose(folded, plain, atol=1e-6)
 
 
+def test_a_norm_that_learns_is_left_to_learn():
+    model = tiny_lite0()
+    first, *rest = speed.norm_layers(model)
+    assert speed.folded(model, learning_too=False) is model
+    first.trainable = False
+    folded = speed.folded(model, learning_too=False)
+    assert speed.norm_layers(folded) == rest and kinds(folded).count("FoldedConvolution") == 1
+
+
 def test_a_norm_that_follows_no_convolution_stays():
     inputs = keras.Input((5, 5, 1))
     x = layers.ReLU()(layers.Conv2D(2, 3)(inputs))

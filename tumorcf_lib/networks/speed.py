@@ -10,14 +10,14 @@ import keras
 from keras import layers, ops
 
 
-def folded(model):
+def folded(model, *, learning_too=True):
     """The same function on the same variables, with batch norms folded into convolutions.
 
-    Folded norms use their stored mean and variance whatever ``training`` says: fit the result
-    only where the norms of ``model`` are frozen. The two models share all variables, so what is
-    trained, assigned or loaded in one of them is so in the other.
+    Folded norms use their stored mean and variance whatever ``training`` says: to fit the result,
+    leave those that learn as they are (``learning_too=False``). The two models share all
+    variables, so what is trained, assigned or loaded in one of them is so in the other.
 
-    The model itself if it is sequential or has no batch norms. Norms that follow no convolution
+    The model itself if it is sequential or has no such norms. Norms that follow no convolution
     stay, and so do those that compute in less than float32, which would round the kernels
     instead of the products. Not compiled.
 
@@ -27,12 +27,13 @@ def folded(model):
     >>> [type(layer).__name__ for layer in folded(plain).layers]
     ['InputLayer', 'FoldedConvolution']
     """
-    if not norm_layers(model) or isinstance(model, keras.Sequential):
+    chosen = {id(norm) for norm in norm_layers(model) if learning_too or not norm.trainable}
+    if not chosen or isinstance(model, keras.Sequential):
         return model
     convolved = {}  # id of a convolution's output -> that output, the layer and its input
 
     def call(layer, *args, **kwargs):
-        if isinstance(layer, layers.BatchNormalization) and id(args[0]) in convolved:
+        if id(layer) in chosen and id(args[0]) in convolved:
             _, convolution, inputs = convolved[id(args[0])]
             if {convolution.compute_dtype, layer.compute_dtype} == {"float32"}:
                 return FoldedConvolution(convolution, layer)(inputs)

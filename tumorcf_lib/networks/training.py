@@ -188,7 +188,7 @@ def _run_head(state, model, backbone, profile, training, validation, loss, **opt
 def _run_whole(state, model, profile, training, validation, loss, **options):
     n_steps = max(1, len(training) // profile.batch_size)
     n_epochs = profile.epochs - profile.warmup_epochs
-    network = folded(model) if profile.freeze_norms else model
+    network = folded(model, learning_too=False)
     optimizer = recipe.scaling(recipe.make_optimizer(profile, n_epochs * n_steps), network)
     network.compile(optimizer, loss, metrics=["accuracy"])
     _run(state, network, profile, training, validation, last=profile.epochs, views=True, **options)

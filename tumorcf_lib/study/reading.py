@@ -176,7 +176,7 @@ def source(function):
 def both(results, draw, read, *names, stage="06_metrics"):
     """The figure of the patients' published tables; below it what they say, and this run's own."""
     who, tables = patients(*names)
-    told = {who: tables, whose(results): [results.read(stage, name) for name in names]}
+    told = {who.capitalize(): tables, whose(results): [results.read(stage, name) for name in names]}
     show(draw(*tables), "\n\n".join(f"**{whom}**: {read(*own)}" for whom, own in told.items()))
 
 
@@ -187,7 +187,7 @@ def patients(*names):
     """
     on_folds = all((config.published("paper-lite-cv") / f"{name}.csv").is_file() for name in names)
     profile, words = ("paper-lite-cv", "all folds") if on_folds else ("paper-lite", "one split")
-    return f"Patients, {words}", [side_studies.published(profile)(name) for name in names]
+    return f"patients, {words}", [side_studies.published(profile)(name) for name in names]
 
 
 def whose(results) -> str:

@@ -154,7 +154,8 @@ def agreement(results) -> str:
     """Whether infills agree on which slices drop, on the patients and in this run."""
     name = "table_infill_agreement"
     who, (own,) = reading.patients(name)
-    sources = {who: own, reading.whose(results): results.read("05_counterfactuals", name)}
+    sources = {who.capitalize(): own}
+    sources |= {reading.whose(results): results.read("05_counterfactuals", name)}
     told = ["Do the infills rank the slices alike? Kendall's W is 1 for one ranking."]
     for words, table in sources.items():
         own = table[(table["score"] == "net_drop") & (table["group"] == "all")]
