@@ -1,5 +1,7 @@
 """Random views: repeatable, filled with air, and different from each other."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
@@ -78,3 +80,20 @@ def test_mixup_blends_slices_and_targets_by_one_share():
         assert inputs.sum() == pytest.approx(sums.sum(), rel=1e-3, abs=1e-2)
     shares = blended.max(axis=1)
     assert len(np.unique(shares.round(4))) <= 2  # unchanged where a slice met its own class
+
+
+def test_sites_or_patients_of_a_class_weigh_the_same_and_classes_as_before():
+    rng = np.random.default_rng(0)
+    persons = np.array([f"{'MR' if i % 3 else 'p'}{i}" for i in range(12)])[
+        rng.integers(12, size=200)
+    ]
+    labels = np.unique(persons, return_inverse=True)[1] % 2
+    part = SimpleNamespace(labels=labels, persons=persons)
+    assert recipe.slice_weights(part, "slices") is None
+    of_site = np.char.startswith(persons, "MR")
+    for alike, owners in (("patients", persons), ("sites", of_site)):
+        weights = recipe.slice_weights(part, alike)
+        for label in (0, 1):
+            own = labels == label
+            sums = [weights[own & (owners == owner)].sum() for owner in np.unique(owners[own])]
+            np.testing.assert_allclose(sums, own.sum() / len(sums))

@@ -48,6 +48,7 @@ class Profile:
     ema_momentum: float = 0.98  # of the running mean of weights; 0 keeps the last step's
     label_smoothing: float = 0.02
     focal_gamma: float = 2.0
+    weighing_alike: str = "slices"  # of a class in the loss; or "patients", or "sites"
     dropout: float = 0.2
     stochastic_depth: float = 0.0  # of efficientnet_lite0: how often its last block is skipped
     validates: bool = True  # False: all patients outside the tested part are trained on

@@ -27,6 +27,7 @@ SETTINGS = (
     "ema_momentum",
     "label_smoothing",
     "focal_gamma",
+    "weighing_alike",
     "dropout",
     "stochastic_depth",
     "augmentation",

@@ -104,6 +104,31 @@ def focal_loss(profile, training):
     )
 
 
+def slice_weights(training, alike):
+    """Weight of each slice in the loss, (n_part,) with mean 1 in a class; None if all are 1.
+
+    ``alike``: "patients" of a class weigh the same, however many slices they have; or its
+    "sites", those of the IDs ``MR...`` and of all others; or its "slices".
+
+    >>> from types import SimpleNamespace as Part
+    >>> part = Part(labels=np.zeros(4, int), persons=np.array(["MR1", "MR1", "MR2", "7"]))
+    >>> slice_weights(part, "patients").round(3).tolist()
+    [0.667, 0.667, 1.333, 1.333]
+    >>> slice_weights(part, "sites").round(3).tolist()
+    [0.667, 0.667, 0.667, 2.0]
+    """
+    if alike == "slices":
+        return None
+    persons = np.asarray(training.persons).astype(str)
+    owners = persons if alike == "patients" else np.char.startswith(persons, "MR")
+    weights = np.empty(len(owners))
+    for label in np.unique(training.labels):
+        own = training.labels == label
+        _, owner, n_slices = np.unique(owners[own], return_inverse=True, return_counts=True)
+        weights[own] = own.sum() / len(n_slices) / n_slices[owner]
+    return weights
+
+
 def make_optimizer(profile, n_steps):
     """AdamW whose rate rises to the peak, then falls to nothing along a cosine.
 

@@ -231,14 +231,15 @@ def _train_epoch(network, profile, training, augmenter, *, seeds):
     batches = recipe.chunks(rng.permutation(len(training)), profile.batch_size)
     if len(batches) > 1 and len(batches[-1]) < profile.batch_size:
         batches.pop()  # one shape of batch; other slices are left out in the next epoch
-    scores = []
+    scores, weights = [], recipe.slice_weights(training, profile.weighing_alike)
     for positions in tqdm(batches, desc=f"epoch {seeds[-1]}", leave=False, disable=None):
         inputs, targets = training[positions], training.targets(positions)
         if augmenter is not None:
             inputs = recipe.augment(inputs, augmenter)
             if profile.mixup:
                 inputs, targets = recipe.mixed(inputs, targets, profile.mixup, rng)
-        scores.append(network.train_on_batch(inputs[..., None], targets))
+        weighed = {} if weights is None else {"sample_weight": weights[positions]}
+        scores.append(network.train_on_batch(inputs[..., None], targets, **weighed))
     loss, accuracy = np.mean(scores, axis=0)
     return {"loss": float(loss), "accuracy": float(accuracy)}
 

@@ -35,8 +35,9 @@ RECIPES: dict[str, dict] = {
     "lighter views": LIGHT,
     "lightest views": {"augmentation": 0.3},
     "lighter views, frozen": LIGHT | {"frozen_blocks": 3, "freeze_depthwise": True},
+    "lighter views, patients alike": LIGHT | {"weighing_alike": "patients"},
+    "lighter views, sites alike": LIGHT | {"weighing_alike": "sites"},
     "lighter views, 16 epochs": LIGHT | {"epochs": 16},
-    "lighter views, half the rate": LIGHT | {"learning_rate": 1e-3},
 }
 """Recipes to be tried, by what differs from the profile. A trial is an inner fold: the patients
 outside a fold's tested ones are dealt to :data:`N_INNER` folds, each predicted by a network of the
