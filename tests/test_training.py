@@ -287,3 +287,17 @@ def test_norms_are_folded_where_they_are_frozen_and_only_there(tmp_path, monkeyp
     assert [network is model for network in fitted] == [not freeze_norms]
     kept = all(map(np.array_equal, norm.get_weights(), before))
     assert kept == freeze_norms
+
+
+def test_a_slice_counts_in_the_loss_as_its_patient_or_site_is_to_weigh(tmp_path, monkeypatch):
+    seen = []
+
+    def step(_, inputs, targets, sample_weight=None):
+        seen.append(sample_weight)
+        return 0.0, 0.0
+
+    monkeypatch.setattr(keras.Model, "train_on_batch", step)
+    monkeypatch.setattr(recipe, "slice_weights", lambda part, alike: np.arange(len(part)))
+    fit(tmp_path, profile=dataclasses.replace(PROFILE, epochs=1))
+    weights = np.concatenate(seen)
+    assert len(set(weights.tolist())) == len(weights)  # one epoch: each slice with its own, once
