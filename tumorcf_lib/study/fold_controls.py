@@ -9,7 +9,6 @@ from dataclasses import replace
 from functools import partial
 
 from tumorcf_lib import config, rowfiles
-from tumorcf_lib.controls import covariates, detector, probes
 from tumorcf_lib.edits.infills import HEADLINE_INFILL
 from tumorcf_lib.study import controls, folds, made_by, unit
 
@@ -49,6 +48,8 @@ def run(study, fold_numbers=None, *, progress=print):
 
 
 def _ask(own, planes, _, folder):
+    from tumorcf_lib.controls import covariates, detector, probes
+
     tested = own.part("test")
     profile, how = own.profile, {"seed": own.seed}
     infills = (HEADLINE_INFILL, *profile.infills)

@@ -15,7 +15,7 @@ import numpy as np
 
 from tumorcf_lib import config, rowfiles, steps
 from tumorcf_lib.data import preprocess, split as splits
-from tumorcf_lib.edits import audit as audits, conflicts, infills, plan
+from tumorcf_lib.edits import audit as audits, conflicts, plan
 from tumorcf_lib.study import by_fold, controls, made_by, notebooks, results, stages
 from tumorcf_lib.study.unit import (
     NETWORK,
@@ -60,16 +60,6 @@ UNIT = [*SETS, "fold"]
 AUDITED_ROWS = ("rows_edits", "rows_transplants", "rows_saliency")
 MADE_OF = ("settings", "split", "inputs", "masks")
 PREPARING_S = 4 * 3600  # as long as others may take for 01 and 02, before a unit gives up
-
-EDITS = (
-    *plan.HEADLINE_EDITS,
-    *plan.matched_shams(),
-    plan.Edit("remove", infills.HEADLINE_INFILL, 1),
-    plan.Edit("sham", infills.HEADLINE_INFILL, 1, n_places=2),
-    *(plan.Edit("remove", other) for other in ("ring_mean", "gaussian_blur", "noisy_linear")),
-)
-"""What every unit's network is asked about each tested slice, beside transplants: the headline,
-shams of the removal's energy, a removal that leaves hardly any contrast, and other infills."""
 
 
 class UnitError(RuntimeError):
@@ -142,6 +132,15 @@ def run(study, *, fold_numbers=None, seed=0, recipe="", network="plain", progres
             progress(f"{words}: finished, {config.shown(unit.folder)}")
 
 
+def edits_of(profile):
+    """What every unit's network is asked about each tested slice, beside transplants: the headline,
+    shams of the removal's energy, and the profile's other infills and dilations with their shams.
+    """
+    controls_of = profile.infills, profile.dilations_at_512, profile.size_px
+    others = plan.control_edits(*controls_of, profile.n_control_places)
+    return *plan.HEADLINE_EDITS, *plan.matched_shams(), *others
+
+
 def checked_folds(study, numbers=None):
     """These folds, by default all; a UnitError if one does not exist."""
     n_folds = study.profile.n_folds
@@ -208,6 +207,7 @@ def unit_of(study, source, prepared, rows, fold, seed, recipe="", network="plain
     else:
         audited = by_fold.depends(source, "audit", "transplants", "saliency")
         asked = {"audit": audited["code"], "masks": audited["masks"], "n_places": profile.n_places}
+        asked["edits"] = list(map(repr, edits_of(profile)))
     if profile.size_px != prepared.slices.shape[-1]:  # a recipe's; it needs no masks
         slices = np.stack([preprocess.resize_slice(s, profile.size_px) for s in prepared.slices])
         prepared = replace(prepared, slices=slices)
@@ -277,7 +277,7 @@ def _audit(unit, predict, folder):
     options = {"batch_size": unit.profile.predict_batch_size, "seed": 0, "progress": True}
     makers = {
         "rows_edits": lambda: audits.audit(
-            predict, tested, edits=EDITS, n_places=unit.profile.n_places, **options
+            predict, tested, edits=edits_of(unit.profile), n_places=unit.profile.n_places, **options
         ),
         "rows_transplants": lambda: conflicts.audit_transplants(predict, tested, **options),
         "rows_saliency": lambda: saliency.map_rows(

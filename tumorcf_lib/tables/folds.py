@@ -91,6 +91,12 @@ def _controls(read, rows, scores, *, n_resamples):
         "table_robustness": robust,
         "table_survival": robustness.survival(robust),
     }
+    if robust["family"].isin(["infill"]).any():
+        table |= {
+            "table_infills": controls.infill_scores(rows, **n),
+            "table_infill_agreement": controls.infill_agreement(rows, **n),
+            "table_dilations": controls.dilation_curve(rows, **n),
+        }
     names = ("rows_probes", "rows_detector", "rows_planes", "rows_covariates")
     found = [_read_if_there(read, name) for name in names]
     if any(one is None or set(one["fold"]) != set(rows["fold"]) for one in found):
