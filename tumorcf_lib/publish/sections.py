@@ -170,6 +170,19 @@ def site_difference():
     return " ".join(told)
 
 
+def recipes():
+    """Which of the recipes that were tried is better than that of the published networks."""
+    tried = published(study.POOLED)("table_recipes")
+    better = tried[tried["difference_low"] > 0]
+    if better.empty:
+        return "None of the recipes tried is right on more slices than that of our networks."
+    row = better.loc[better["slice_accuracy"].idxmax()].to_dict()
+    return (
+        f'"{row["recipe"].capitalize()}" is right on {interval(row, "difference")} more of the '
+        f"{row['n_slices']} slices than the recipe of our networks, which are to be trained anew."
+    )
+
+
 def three_networks(found):
     """A row a score, a column a network."""
     shown = (
