@@ -387,6 +387,7 @@ def test_controls_of_every_fold_are_pooled_published_and_verified(finished, tmp_
     right = tested["label"] == classification.predicted(tested)
     accuracy = own.loc[own["metric"] == "accuracy", "value"].item()
     assert accuracy == pytest.approx(right.mean(), abs=1e-4)
+    assert set(steps.read_json(target / "manifest.json")["figures"]) == set(pooled.STUDY.figures)
     assert publish.verify(target)[0] == []
 
 
@@ -463,7 +464,9 @@ def test_published_folds_are_recomputed_from_their_rows(target):
     first = rowfiles.read_table(target / "table_performance.csv").iloc[0]
     assert told[0].startswith(f"Out of fold over all {first['n']} slices")
     assert not any("One site" in line for line in pooled.answer_sentences(target))
-    assert all((target / f"{name}.png").is_file() for name in pooled.STUDY.figures)
+    drawn = set(steps.read_json(target / "manifest.json")["figures"])
+    assert drawn == set(pooled.STUDY.figures) - {"fig_probes", "fig_covariates"}
+    assert all((target / f"{name}.png").is_file() for name in drawn)
 
 
 def test_tables_and_figures_are_made_again_from_published_rows_alone(target):

@@ -16,8 +16,7 @@ TESTS = (  # in the files' own order: slow ones with few tests would come last, 
     "-p no:cacheprovider --nbval-lax --nbval-cell-timeout=300 notebooks",
     "-rfEs -p no:cacheprovider tests/test_browser.py",  # looks at what nbval ran
 )
-COMMANDS = {}
-"""Name of a command -> the function that does it, and its options."""
+COMMANDS = {}  # name -> the function that does it, and its options
 
 
 def lib(name):
@@ -68,13 +67,13 @@ FOLD = option("--fold", type=int, action="append", help="several may be given; d
 
 def _study(options, *, of_notebooks=False):
     profile = lib("study.runtime").resolve(options.profile)
+    place = config.run(profile.name)
     if of_notebooks and not profile.has_notebooks:
         raise lib("study.stages").StageError(
             f"Profile {profile.name!r} runs without notebooks: status, --from, --to, --fresh and "
-            "--reference do not apply. To begin again, remove "
-            f"{config.shown(config.run(profile.name))}."
+            f"--reference do not apply. To begin again, remove {config.shown(place)}."
         )
-    return lib("study.runtime").Study(profile, options.seed, config.run(profile.name))
+    return lib("study.runtime").Study(profile, options.seed, place)
 
 
 def _find_dataset(options, study):
@@ -97,7 +96,6 @@ def _of_folds(options):
 
 
 def _alone(module, name, **how):
-    """Do a study without notebooks, unless another process does."""
     with lib("study.notebooks").only_run(config.run(name)):
         lib(f"study.{module}").run_study(**how)
     print(f"Publish it by: python -m tumorcf_lib publish {name}")
@@ -116,13 +114,12 @@ def run(options):
     --profile paper-lite --data ~/figshare  the real slices
     --profile demo --from 04                again from the evaluation on
     """
-    chosen = (options.first, options.last) != ("01", "06") or options.fresh or options.reference
-    study = _study(options, of_notebooks=chosen)
+    some = (options.first, options.last) != ("01", "06") or options.fresh or options.reference
+    study = _study(options, of_notebooks=some)
     if study.profile.cohort == "calibration":
         return calibrate(options)
     if not study.profile.has_notebooks:
-        study = _of_folds(options)
-        lib("study.folds").run(study, seed=options.seed)
+        lib("study.folds").run(study := _of_folds(options), seed=options.seed)
         return _pool(study)
     _find_dataset(options, study)
     how = {"first": options.first, "last": options.last, "fresh": options.fresh}
@@ -156,7 +153,7 @@ def calibrate(options):
 @command(
     *CV,
     FOLD,
-    option("--recipe", default="", help="try it on validation patients only"),
+    option("--recipe", default="", help="try it on the inner fold --seed"),
     option("--network", metavar="KIND", default="plain", help=f"or: {KINDS}"),
 )
 def train(options):
@@ -182,16 +179,11 @@ def masks(options):
 
 @command(*CV, FOLD)
 def controls(options):
-    """probes, detector, planes and covariates of folds
-
-    They ask no trained network of a fold, so they may be made before or after it.
-    """
+    """probes, detector, planes and covariates of folds; they need no trained unit"""
     lib("study.fold_controls").run(_of_folds(options), options.fold)
 
 
-@command(
-    *CV, option("--check", action="store_true", help="also draw and verify tables and figures")
-)
+@command(*CV, option("--check", action="store_true", help="also draw and verify all of it"))
 def pool(options):
     """put the finished units together; 1 if a seed lacks a fold"""
     return _pool(_of_folds(options), check=options.check)
@@ -223,8 +215,8 @@ def leak(options):
 )
 def scratch(options):
     """train a ResNet-50 from random weights"""
-    how = {"size": options.size, "epochs": options.epochs, "minutes": options.minutes}
-    _alone("scratch", "resnet50-scratch", seed=options.seed, **how)
+    how = {name: getattr(options, name) for name in ("size", "epochs", "minutes", "seed")}
+    _alone("scratch", "resnet50-scratch", **how)
 
 
 @command(
@@ -238,8 +230,7 @@ def publish(options):
     demo                       figures/demo and the notebooks, from runs/demo
     paper-lite-cv --from-rows  its tables and figures, from published rows
     """
-    publishing = lib("publish.publish")
-    publishing.publish(options.profile, seed=options.seed, from_rows=options.from_rows)
+    lib("publish.publish").publish(options.profile, seed=options.seed, from_rows=options.from_rows)
 
 
 @command(option("folder"), option("--h5", help="write weights as .weights.h5 there instead"))
@@ -277,8 +268,8 @@ def lab(options):
     os.environ |= {"TUMORCF_SEED": str(options.seed), "TUMORCF_COMMAND": ""}
     if options.profile != "auto":
         os.environ["TUMORCF_PROFILE"] = options.profile
-    words = ["-m", "jupyterlab", "notebooks/01_data.ipynb", f"--ServerApp.root_dir={config.ROOT}"]
-    os.execv(sys.executable, [sys.executable, *words])
+    words = ["jupyterlab", "notebooks/01_data.ipynb", f"--ServerApp.root_dir={config.ROOT}"]
+    os.execv(sys.executable, [sys.executable, "-m", *words])
 
 
 @command(FOLDER)

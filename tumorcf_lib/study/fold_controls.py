@@ -14,7 +14,6 @@ from tumorcf_lib.study import controls, folds, made_by, unit
 
 FOLDER = "controls"
 FILES = ("rows_probes", "rows_detector", "rows_planes", "rows_covariates")
-MADE_BY = ("probes", "detector", "planes")
 SHORT = (
     *("validates", "freeze_norms", "frozen_blocks", "freeze_depthwise", "stochastic_depth"),
     *("learning_rate", "weight_decay", "ema_momentum", "label_smoothing", "focal_gamma"),
@@ -39,7 +38,7 @@ def run(study, fold_numbers=None, *, progress=print):
             depends_on=plain.depends_on | shown,
             names={"fold": int(fold)},
         )
-        depends_on = {f"{name} by": made_by.code(name) for name in MADE_BY}
+        depends_on = {"controls by": made_by.code("fold controls")}
         reason = unit.why_stale(own, depends_on)
         progress(f"controls of fold {fold}: {reason or 'up to date, skipped'}")
         if reason:
