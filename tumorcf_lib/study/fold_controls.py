@@ -38,7 +38,7 @@ def run(study, fold_numbers=None, *, progress=print):
             depends_on=plain.depends_on | shown,
             names={"fold": int(fold)},
         )
-        depends_on = {"controls by": made_by.code("fold controls")}
+        depends_on = {"controls by": made_by.code("probes", "detector", "planes")}
         reason = unit.why_stale(own, depends_on)
         progress(f"controls of fold {fold}: {reason or 'up to date, skipped'}")
         if reason:

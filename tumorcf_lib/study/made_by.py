@@ -38,7 +38,6 @@ _NETWORK = (*_ALWAYS, *_of("networks", "backbones classifier speed"))
 _TRAINING = (*_NETWORK, *_of("networks", "recipe checkpoint training"))
 _FINETUNED = ("edits.transplants", *_of("networks", "finetune looking"))
 _MASKS = ("networks.segmentation", "networks.recipe.chunks")
-_FOLD_CONTROLS = ("edits.scores.class_names", *_of("controls", "covariates detector planes probes"))
 _PLANTED = ("networks.ignorant", "phantoms.planted", *_of("tables.calibration", "kind_of rho_of"))
 
 CODE = {
@@ -57,7 +56,6 @@ CODE = {
     "probes": (*_TRAINING, *_EDITS, "controls.probes", "edits.scores.class_names"),
     "quality": (*_EDITS, "controls.quality"),
     "detector": (*_EDITS, *_NETWORK, "controls.detector"),
-    "fold controls": (*_TRAINING, *_EDITS, *_FOLD_CONTROLS, "study.fold_controls._ask"),
     "calibration": (
         *(*_SPLIT, *_TRAINING, *PHANTOM, *_PLANTED, "data.cohort", "data.preprocess"),
         *_of("study", "calibration.run calibration.tiny unit"),

@@ -5,7 +5,7 @@ import pandas as pd
 from tumorcf_lib import config
 from tumorcf_lib.config import CLASSES
 from tumorcf_lib.stats.rows import listed
-from tumorcf_lib.study import fold_controls, side_studies
+from tumorcf_lib.study import side_studies
 from tumorcf_lib.study.side_studies import Drawn, interval
 from tumorcf_lib.tables import sites
 from tumorcf_lib.tables.fold_scores import MR, OTHER_IDS, PLAIN
@@ -177,7 +177,7 @@ STUDY = side_studies.SideStudy(
         "rows_recipes.csv.gz",
         "rows_masks.csv.gz",
         "rows_masked_edits.csv.gz",
-        *(f"{name}.csv.gz" for name in fold_controls.FILES),
+        *(f"rows_{name}.csv.gz" for name in ("probes", "detector", "planes", "covariates")),
     ),
     derive=derive,
     figures={
