@@ -254,7 +254,10 @@ def infills(scores, quality, detector):
 
 def covariates(table):
     rows = _records(table, covariate="area", score="net_drop")
-    told = _each(rows, lambda name: f"{name} {interval(rows[name])}")
+    fitted = [name for name in rows if np.isfinite(rows[name]["effect"])]
+    if not fitted:
+        return "No model of area, contrast and depth can be fitted."
+    told = _each(fitted, lambda name: f"{name} {interval(rows[name])}")
     return f"A tumor one standard deviation larger goes with a change of Net-Drop: {told}."
 
 
