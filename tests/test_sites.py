@@ -1,5 +1,6 @@
-"""Accuracy within sites."""
+"""Accuracy and Net-Drop within sites."""
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -39,3 +40,39 @@ def test_accuracy_without_the_site_of_one_class_is_told():
     assert balanced["value"] == pytest.approx((5 / 20 + 18 / 20) / 2)
     assert balanced["low"] < balanced["value"] < balanced["high"]
     assert ("pituitary", "others", "accuracy") not in table.index  # it has one site only
+
+
+@pytest.mark.parametrize("of_site", [0.0, -0.1])
+def test_a_difference_of_sites_is_adjusted_for_planes_and_tumors_and_what_is_left_is_the_sites(
+    of_site,
+):
+    rng = np.random.default_rng(0)
+    n_persons, n_slices = 60, 8
+    person = np.repeat(np.arange(n_persons), n_slices)
+    is_mr = person < 30
+    axial = rng.random(len(person)) < np.where(is_mr, 0.8, 0.2)
+    area = np.exp(rng.normal(6 + is_mr, 0.3))
+    net_drop = of_site * is_mr + 0.2 * axial + 0.1 * np.log(area)
+    net_drop += 0.05 * rng.normal(size=n_persons)[person] + rng.normal(0, 0.02, len(person))
+    ids = {"slice_id": np.arange(len(person))}
+    scores = pd.DataFrame(ids | {"net_drop": net_drop, "label": "glioma"})
+    scores["person_id"] = [f"{'MR' if mr else ''}{who}" for mr, who in zip(is_mr, person)]
+    others = rng.normal(size=(2, len(person)))
+    measured = {"area_px": area, "contrast": others[0], "depth_px": others[1]}
+    planes = pd.DataFrame(ids | {"plane": np.where(axial, "axial", "coronal")})
+    table = tables.difference_table(scores, pd.DataFrame(ids | measured), planes)
+    found = table.set_index("adjusted_for")
+    assert found.loc["nothing", "effect"] > of_site + 0.15
+    assert found.loc["plane", "effect"] == pytest.approx(of_site + 0.1, abs=0.05)
+    assert found.loc["plane and tumor", "effect"] == pytest.approx(of_site, abs=0.04)
+    low, high = found.loc["plane and tumor", ["low", "high"]]
+    assert low < of_site < high
+    assert found["n_persons"].tolist() == [60] * 3
+
+
+def test_a_class_of_one_site_has_no_difference_of_sites():
+    scores = pd.DataFrame({"slice_id": [1, 2], "person_id": ["a", "b"], "label": "glioma"})
+    scores["net_drop"] = [0.1, 0.2]
+    measured = pd.DataFrame({"slice_id": [1, 2], "area_px": 9, "contrast": 1.0, "depth_px": 2.0})
+    planes = pd.DataFrame({"slice_id": [1, 2], "plane": "axial"})
+    assert tables.difference_table(scores, measured, planes).empty
