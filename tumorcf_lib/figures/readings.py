@@ -253,12 +253,10 @@ def infills(scores, quality, detector):
 
 
 def covariates(table):
-    rows = _records(table, covariate="area", score="net_drop")
-    fitted = [name for name in rows if np.isfinite(rows[name]["effect"])]
-    if not fitted:
-        return "No model of area, contrast and depth can be fitted."
-    told = _each(fitted, lambda name: f"{name} {interval(rows[name])}")
-    return f"A tumor one standard deviation larger goes with a change of Net-Drop: {told}."
+    rows = _records(table[table["effect"].notna()], covariate="area", score="net_drop")
+    told = rows and _each(rows, lambda name: f"{name} {interval(rows[name])}")
+    what = "A tumor one standard deviation larger goes with a change of Net-Drop"
+    return f"{what}: {told or 'no model can be fitted'}."
 
 
 def robustness(table):
