@@ -430,13 +430,13 @@ def test_units_of_another_making_are_refused_by_what_differs(finished, tmp_path)
         pool.pool(study)
 
 
-def test_the_digest_of_a_units_making_is_the_one_that_published_units_carry(finished):
-    """By the definition that units published before were written by."""
+def test_units_of_one_digest_are_of_the_same_settings_slices_split_and_edits(finished):
     source = crossval.source_of(finished)
     settings = by_fold.training_depends(source, 0)["settings"]
     shared = {"settings": settings, "split": source.input_digest("01_data", "split.csv")}
     for name in ("inputs", "masks"):
         shared[name] = source.input_digest("02_preprocessing", f"{name}.npy")
+    shared["edits"] = list(map(repr, crossval.edits_of(PROFILE)))
     text = json.dumps(shared, sort_keys=True).encode()
     assert set(read(finished, "units")["trained_by"]) == {hashlib.sha256(text).hexdigest()[:12]}
     assert list(read(finished, "units")) == [

@@ -16,9 +16,10 @@ FOLDER = "controls"
 FILES = ("rows_probes", "rows_detector", "rows_planes", "rows_covariates")
 SHORT = (
     *("validates", "freeze_norms", "frozen_blocks", "freeze_depthwise", "stochastic_depth"),
-    *("learning_rate", "weight_decay", "ema_momentum", "label_smoothing", "focal_gamma"),
+    *("learning_rate", "weight_decay", "ema_momentum", "label_smoothing", "focal_gamma", "infills"),
 )
-"""Settings in which the folds' probes follow ``paper-lite``: a third of the time of a unit's."""
+"""Settings in which the folds' controls follow ``paper-lite``: probes take a third of a unit's
+time, and the detector looks at every infill."""
 N_DETECTED = 400
 """Slices that a fold's detector learns from."""
 
@@ -38,7 +39,11 @@ def run(study, fold_numbers=None, *, progress=print):
             depends_on=plain.depends_on | shown,
             names={"fold": int(fold)},
         )
-        depends_on = {"controls by": made_by.code("probes", "detector", "planes")}
+        depends_on = {
+            "controls by": made_by.code("probes", "detector", "planes"),
+            "probes": [own.profile.probe_size_px, own.profile.probe_epochs],
+            "detector": [*own.profile.infills, N_DETECTED],
+        }
         reason = unit.why_stale(own, depends_on)
         progress(f"controls of fold {fold}: {reason or 'up to date, skipped'}")
         if reason:

@@ -36,8 +36,6 @@ RECIPES: dict[str, dict] = {
     "lightest views": {"augmentation": 0.3},
     "lighter views, frozen": LIGHT | {"frozen_blocks": 3, "freeze_depthwise": True},
     "lighter views, patients alike": LIGHT | {"weighing_alike": "patients"},
-    "lighter views, sites alike": LIGHT | {"weighing_alike": "sites"},
-    "lighter views, 16 epochs": LIGHT | {"epochs": 16},
 }
 """Recipes to be tried, by what differs from the profile. A trial is an inner fold: the patients
 outside a fold's tested ones are dealt to :data:`N_INNER` folds, each predicted by a network of the
@@ -58,7 +56,7 @@ TOLD = "unit.json"
 SETS = ["network", "training_seed"]
 UNIT = [*SETS, "fold"]
 AUDITED_ROWS = ("rows_edits", "rows_transplants", "rows_saliency")
-MADE_OF = ("settings", "split", "inputs", "masks")
+MADE_OF = ("settings", "split", "inputs", "masks", "edits")
 PREPARING_S = 4 * 3600  # as long as others may take for 01 and 02, before a unit gives up
 
 

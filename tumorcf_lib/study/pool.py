@@ -200,5 +200,5 @@ def _other(made_of, first):
         for name in {**there, **here}
         if here.get(name) != there.get(name)
     ]
-    files = [key for key in MADE_OF[1:] if made_of[key] != first[key]]
+    files = [key for key in MADE_OF[1:] if made_of.get(key) != first.get(key)]
     return "; ".join(words + [f"other {name}" for name in files])
