@@ -92,3 +92,25 @@ def test_without_validation_all_but_the_tested_patients_are_trained_on():
     labels = np.arange(40) % 3
     trained, validated = training.split_parts(model, SLICES, labels, labels, parts, validates=False)
     assert trained.index.tolist() == list(range(30)) and len(validated) == 0
+
+
+@pytest.mark.parametrize(("size", "kernel", "stride"), [(9, 5, 1), (8, 5, 2), (9, 5, 2), (3, 5, 1)])
+def test_a_wide_depthwise_kernel_learns_as_kerass_own_does(size, kernel, stride):
+    tf = pytest.importorskip("tensorflow")
+    x, options = (
+        tf.random.normal((2, size, size, 3), seed=0),
+        {"strides": stride, "padding": "same"},
+    )
+    found = []
+    ours = backbones.DepthwiseConvolution(kernel, **options)
+    for layer in (ours, layers.DepthwiseConv2D(kernel, **options)):
+        layer.build(x.shape)
+        layer.set_weights(ours.get_weights())
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            outputs = layer(x)
+            total = tf.reduce_sum(tf.sin(outputs))
+        found.append([outputs, *tape.gradient(total, [x, *layer.trainable_variables])])
+    assert len(found[0]) == 4  # outputs; by inputs, kernel and bias
+    for mine, kerass in zip(*found, strict=True):
+        np.testing.assert_allclose(mine, kerass, rtol=1e-4, atol=1e-5)

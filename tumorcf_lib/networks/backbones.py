@@ -123,11 +123,73 @@ def _conv_norm(x, name, *, kernel, filters=None, stride=1, activate=True):
     """Convolution (depthwise without ``filters``), batch normalization, ReLU6."""
     options = {"strides": stride, "padding": "same", "use_bias": False, "name": name}
     if filters is None:
-        x = layers.DepthwiseConv2D(kernel, **options)(x)
+        x = DepthwiseConvolution(kernel, **options)(x)
     else:
         x = layers.Conv2D(filters, kernel, **options)(x)
     x = FusedNormalization(momentum=BATCH_NORM_MOMENTUM, epsilon=1e-3, name=f"{name}_norm")(x)
     return layers.ReLU(max_value=6.0, name=f"{name}_relu6")(x) if activate else x
+
+
+class DepthwiseConvolution(layers.DepthwiseConv2D):
+    """Depthwise convolution whose kernel's gradient TensorFlow computes three columns at a time.
+
+    On processors its operation for kernels wider than three takes five times as long as for two
+    halves of them, and was a sixth of a training step. The sums are the same, in another order.
+    """
+
+    def call(self, inputs):
+        wide = keras.backend.backend() == "tensorflow" and 3 < self.kernel_size[1] <= 6
+        if not wide or (self.padding, self.data_format) != ("same", "channels_last"):
+            return super().call(inputs)
+        import tensorflow as tf
+
+        strides = [1, *self.strides, 1]
+
+        @tf.custom_gradient
+        def convolved(x, kernel):
+            def gradients(upstream):
+                to_inputs = tf.nn.depthwise_conv2d_backprop_input(
+                    tf.shape(x), kernel, upstream, strides, "SAME"
+                )
+                return to_inputs, _kernel_gradient(x, upstream, kernel.shape, strides)
+
+            return tf.nn.depthwise_conv2d(x, kernel, strides, "SAME"), gradients
+
+        outputs = convolved(inputs, tf.convert_to_tensor(self.kernel))
+        outputs = outputs + self.bias if self.use_bias else outputs
+        return self.activation(outputs)
+
+
+def _kernel_gradient(x, upstream, shape, strides):
+    """Of a "same" convolution, from its first three columns and from the others."""
+    import tensorflow as tf
+
+    (n_rows, n_columns), (height, width) = shape[:2], upstream.shape[1:3]
+    above, rows = _padding(x.shape[1], height, n_rows, strides[1])
+    left, columns = _padding(x.shape[2], width, n_columns, strides[2])
+    parts = []
+    for first, n in ((0, 3), (3, n_columns - 3)):  # the first column of each part, and how many
+        before = max(left - first, 0)
+        seen = x[:, :, max(first - left, 0) :]
+        after = (width - 1) * strides[2] + n - before - seen.shape[2]
+        if after < 0:  # columns that this part does not reach
+            seen, after = seen[:, :, :after], 0
+        parts.append(
+            tf.nn.depthwise_conv2d_backprop_filter(
+                seen,
+                [n_rows, n, *shape[2:]],
+                upstream,
+                strides,
+                [[0, 0], [above, rows - above], [before, after], [0, 0]],
+            )
+        )
+    return tf.concat(parts, axis=1)
+
+
+def _padding(size, size_out, kernel, stride):
+    """Pixels before, and in all, that "same" adds along one axis."""
+    padded = max((size_out - 1) * stride + kernel - size, 0)
+    return padded // 2, padded
 
 
 class FusedNormalization(layers.BatchNormalization):
