@@ -13,17 +13,7 @@ DILATIONS_PX = (4,)
 N_PLACES = 2
 P = [f"p_{name}" for name in CLASSES]
 PLANES = ("axial", "coronal", "sagittal")
-PROBES = (
-    "original",
-    "background",
-    "remove",
-    "silhouette",
-    "mask",
-    "plane",
-    "intensity",
-    "place",
-    "area",
-)
+PROBES = "original background remove silhouette mask plane intensity place area".split()
 
 
 def predictions(seed=1, n_slices=72):
@@ -134,11 +124,13 @@ def covariates(predictions, seed=9):
     )
 
 
-def row_files(predicted, validation, edited):
-    """Every row file by name, for these rows of evaluation, validation and audit."""
+def study(n_slices=72):
+    """Every row file of one made-up study, by name."""
+    predicted = predictions(1, n_slices)
+    edited = edits(predicted)
     return {
         "rows_predictions": predicted,
-        "rows_validation": validation,
+        "rows_validation": predictions(2, n_slices),
         "rows_edits": edited,
         "rows_networks": networks(predicted),
         "rows_probes": probes(predicted),
@@ -147,12 +139,6 @@ def row_files(predicted, validation, edited):
         "rows_detector": detector(predicted),
         "covariates": covariates(predicted),
     }
-
-
-def study(n_slices=72):
-    """Every row file of one made-up study."""
-    predicted = predictions(1, n_slices)
-    return row_files(predicted, predictions(2, n_slices), edits(predicted))
 
 
 def _audited(predictions, chosen, seed):
@@ -164,17 +150,9 @@ def _audited(predictions, chosen, seed):
         action = plan.ACTIONS[edit.name]
         for place in range(N_PLACES) if action.at_places else (-1,):
             part = predictions[["slice_id", "patient_id", "person_id", "label"]].copy()
-            part = part.assign(
-                edit=edit.name,
-                place=place,
-                infill=edit.infill,
-                dilation_px=edit.dilation_px,
-                offset_y=3 * (place + 1),
-                offset_x=0,
-                mirrored=False,
-                seed=0,
-                flag="",
-            )
+            part = part.assign(edit=edit.name, place=place, infill=edit.infill)
+            part = part.assign(dilation_px=edit.dilation_px, offset_y=3 * (place + 1), offset_x=0)
+            part = part.assign(mirrored=False, seed=0, flag="")
             if action.at_places and place == 1:
                 part["flag"] = np.where(part["slice_id"] % 5 == 0, "scalp", "")
             part["depth_px"] = rng.uniform(5, 30, n) if action.uses_region else np.nan

@@ -1,5 +1,7 @@
 """Audit rows with planted drops, for tests of tables."""
 
+import itertools
+
 import numpy as np
 import pandas as pd
 
@@ -30,42 +32,22 @@ def audit_rows(
     """
     rng = np.random.default_rng(seed)
     rows = []
-    for name in classes:
-        for person in range(n_persons):
-            shift = rng.normal(0, noise)
-            for k in range(n_slices):
-                keys = {
-                    "slice_id": f"{name}{person}-{k}",
-                    "patient_id": f"{name}{person}",
-                    "person_id": f"{name}{person}",
-                    "label": name,
-                }
-                removed = p_orig - drops.get(name, 0) + shift + rng.normal(0, noise)
-                edits = [
-                    ("original", -1, p_orig, 0.0),
-                    ("remove", -1, removed, 0.2),
-                    ("only", -1, 0.6, 1.0),
-                ]
-                for place in range(n_places):
-                    shammed = p_orig - sham_drop + rng.normal(0, noise / 10)
-                    edits.append(("sham", place, shammed, 0.1 * (1 + place)))
-                    edits.append(("sham_only", place, 0.4, 1.0))
-                for edit, place, p, rms in edits:
-                    rows.append(
-                        {
-                            **keys,
-                            "edit": edit,
-                            "place": place,
-                            "infill": infill if edit in INFILLED else "",
-                            "dilation_px": dilation_px,
-                            "flag": "",
-                            "depth_px": 10.0 + k,
-                            "edit_rms": rms,
-                            "p": float(np.clip(p, 0.01, 0.99)),
-                            "reason": "",
-                        }
-                    )
-    return with_classes(pd.DataFrame(rows), classes)
+    for name, person in itertools.product(classes, range(n_persons)):
+        shift = rng.normal(0, noise)
+        for k in range(n_slices):
+            removed = p_orig - drops.get(name, 0) + shift + rng.normal(0, noise)
+            edits = [("original", -1, p_orig, 0.0), ("remove", -1, removed, 0.2)]
+            edits.append(("only", -1, 0.6, 1.0))
+            for place in range(n_places):
+                shammed = p_orig - sham_drop + rng.normal(0, noise / 10)
+                edits.append(("sham", place, shammed, 0.1 * (1 + place)))
+                edits.append(("sham_only", place, 0.4, 1.0))
+            who = {"person": f"{name}{person}", "label": name}
+            own = one_slice(edits, slice_id=f"{name}{person}-{k}", **who)
+            rows += [row | {"flag": "", "depth_px": 10.0 + k} for row in own]
+    rows = pd.DataFrame(rows).assign(dilation_px=dilation_px)
+    rows["infill"] = rows["infill"].replace("navier_stokes", infill)
+    return with_classes(rows.assign(p=rows["p"].clip(0.01, 0.99)), classes)
 
 
 def with_classes(rows, classes=CLASSES):

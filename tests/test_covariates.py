@@ -10,17 +10,6 @@ from tumorcf_lib.edits.scores import slice_scores
 from tumorcf_lib.stats import estimates, persons
 
 
-def _head(inside, ring, elsewhere):
-    """A head with a square tumor of 6 x 6 pixels, a band of 5 around it, and air outside."""
-    slice = np.full((1, 60, 60), -2, np.float32)
-    slice[0, 5:55, 5:55] = elsewhere
-    slice[0, 17:33, 17:33] = ring
-    slice[0, 22:28, 22:28] = inside
-    mask = np.zeros((1, 60, 60), bool)
-    mask[0, 22:28, 22:28] = True
-    return slice, mask
-
-
 @pytest.fixture(scope="module")
 def planted():
     """Scores that rise by 0.02 per unit of log area and fall by 0.01 per unit of contrast."""
@@ -45,7 +34,12 @@ def planted():
 
 
 def test_contrast_is_inside_minus_the_ring_and_nothing_beyond():
-    row = covariates.slice_covariates(*_head(3.0, 1.0, -1.0), ["a"]).iloc[0]
+    slice, mask = np.full((1, 60, 60), -2, np.float32), np.zeros((1, 60, 60), bool)
+    mask[0, 22:28, 22:28] = True
+    slice[0, 5:55, 5:55] = -1
+    slice[0, 17:33, 17:33] = 1  # 5 px around the tumor
+    slice[mask] = 3
+    row = covariates.slice_covariates(slice, mask, ["a"]).iloc[0]
     assert row["contrast"] == pytest.approx(2.0)
     assert (row["area_px"], row["area_share"]) == (36, 0.01)
 

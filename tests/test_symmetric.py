@@ -1,5 +1,7 @@
 """Ranking and transplants do not know what a network says by default."""
 
+import itertools
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -13,28 +15,13 @@ P = [f"p_{name}" for name in CLASSES]
 def rows_of(p_of, n=6, seed=0, fold=0):
     """Two patients a class with n slices each; p_of(label, edit, k) gives the first class's p."""
     rows = []
-    for label in CLASSES:
-        for who in "ab":
-            for k in range(n):
-                for edit in ("original", "sham", "remove"):
-                    p = p_of(label, edit, k)
-                    rows.append(
-                        {
-                            "network": "plain",
-                            "training_seed": seed,
-                            "fold": fold,
-                            "slice_id": f"{label}{who}{k}",
-                            "person_id": f"{label}{who}",
-                            "label": label,
-                            "edit": edit,
-                            "dilation_px": 0,
-                            "infill": "" if edit == "original" else "navier_stokes",
-                            P[0]: p,
-                            P[1]: 1 - p,
-                            P[2]: 0.0,
-                        }
-                    )
-    return pd.DataFrame(rows)
+    for label, who, k in itertools.product(CLASSES, "ab", range(n)):
+        for edit in ("original", "sham", "remove"):
+            p = p_of(label, edit, k)
+            about = {"slice_id": f"{label}{who}{k}", "person_id": f"{label}{who}", "label": label}
+            infill = "" if edit == "original" else "navier_stokes"
+            rows.append(about | {"edit": edit, "infill": infill} | dict(zip(P, (p, 1 - p, 0.0))))
+    return pd.DataFrame(rows).assign(network="plain", training_seed=seed, fold=fold, dilation_px=0)
 
 
 def find(table, group, whose, patients="all"):
@@ -79,39 +66,21 @@ def test_auc_is_that_of_a_loop_over_pairs_in_which_every_patient_counts_the_same
 def transplants(called):
     """One host a class and donor class, two patients each, called by a rule."""
     rows = []
-    for host in CLASSES:
-        for donor in CLASSES:
-            for who in "ab":
-                p = dict.fromkeys(P, 0.1) | {f"p_{called(host, donor)}": 0.8}
-                own = host == donor
-                rows.append(
-                    {
-                        "network": "plain",
-                        "training_seed": 0,
-                        "fold": 0,
-                        "reason": "",
-                        "slice_id": f"{host}{who}",
-                        "person_id": f"{host}{who}",
-                        "label": host,
-                        "donor_slice_id": f"{host}{who}" if own else f"{donor}x",
-                        "donor_label": donor,
-                        **p,
-                    }
-                )
-    return pd.DataFrame(rows)
+    for host, donor, who in itertools.product(CLASSES, CLASSES, "ab"):
+        donor_id = f"{host}{who}" if host == donor else f"{donor}x"
+        about = {"slice_id": f"{host}{who}", "person_id": f"{host}{who}", "label": host}
+        about |= {"donor_slice_id": donor_id, "donor_label": donor, "reason": ""}
+        rows.append(about | dict.fromkeys(P, 0.1) | {f"p_{called(host, donor)}": 0.8})
+    return pd.DataFrame(rows).assign(network="plain", training_seed=0, fold=0)
 
 
-@pytest.mark.parametrize(
-    ("called", "tumor", "head"),
-    [
-        (lambda host, donor: donor, 1, 0),
-        (lambda host, donor: host, 0, 1),
-    ],
-)
-def test_who_reads_tumors_follows_them_and_who_reads_heads_follows_heads(called, tumor, head):
-    table = symmetric.transplants_table(transplants(called))
+@pytest.mark.parametrize("cue", ["tumor", "head"])
+def test_who_reads_tumors_follows_them_and_who_reads_heads_follows_heads(cue):
+    rows = transplants(lambda host, donor: donor if cue == "tumor" else host)
+    table = symmetric.transplants_table(rows)
     conflict = table[table["kind"] == "conflict"]
-    assert (conflict["tumor"] == tumor).all() and (conflict["head"] == head).all()
+    assert (conflict["tumor"] == (cue == "tumor")).all()
+    assert (conflict["head"] == (cue == "head")).all()
     control = table[table["kind"] == "control"]
     assert (control["tumor"] == 1).all() and control["head"].isna().all()
     assert len(conflict) == 1 + 3 + 6 and len(control) == 1 + 3
