@@ -80,13 +80,6 @@ def test_every_row_carries_the_prediction_of_its_own_edit():
         assert row["log_odds"] == pytest.approx(np.log(p / (1 - p)), rel=1e-5)
 
 
-def test_any_number_of_classes_is_kept_and_reported():
-    classes = [f"c{k}" for k in range(5)]
-    rows = audit.audit(lambda s: uniform(s, 5), make_cohort(3, classes=classes))
-    np.testing.assert_allclose(rows[[f"p_{name}" for name in classes]], 1 / 5, rtol=1e-6)
-    np.testing.assert_allclose(rows["log_odds"], np.log(1 / 4), atol=1e-6)
-
-
 def test_every_batch_is_full_and_the_last_filled_up():
     sizes = []
 

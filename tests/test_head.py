@@ -55,11 +55,6 @@ def test_without_an_even_area_all_but_scalp_and_skull_counts_as_brain():
     np.testing.assert_array_equal(found.brain, found.depth_px > head.RIM_SHARE * 112)
 
 
-def test_a_constant_slice_has_no_head_no_depth_no_brain_and_no_air():
-    found = head.find_head(np.ones((40, 40), np.float32))
-    assert not (found.mask.any() or found.brain.any() or found.air.any() or found.depth_px.any())
-
-
 def test_the_head_is_found_in_noise_with_its_dark_holes_and_without_specks():
     rng = np.random.default_rng(13)
     truth = dot((96, 96), 48, 48, 34)

@@ -20,8 +20,8 @@ def scores(rng, *, network="plain", seeds=2, net=0.0, wrong=0.2, leans_less=0.0,
     own["person_id"] = own["label"] + own["fold"].astype(str) + "-" + own["who"].astype(str)
     own["slice_id"] = own["person_id"] + "-" + own["k"].astype(str)
     own = own.assign(predicted=np.where(is_hard, names[(true + 1) % 3], names[true]))
-    own = own.assign(correct=~is_hard, network=network)
-    own[[f"right_{edit}" for edit in primary.EDITS]] = (~is_hard[:, None]).astype(float)
+    right = {f"right_{edit}": (~is_hard).astype(float) for edit in primary.EDITS}
+    own = own.assign(correct=~is_hard, network=network, **right)
     parts = []
     for seed in range(seeds):
         moved = rng.normal(0, shift, (FOLDS, len(CLASSES)))[own["fold"], true]

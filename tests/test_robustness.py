@@ -1,6 +1,5 @@
 """Claims about the specification curve: every variant is what it says."""
 
-import numpy as np
 import pandas as pd
 import pytest
 from fake_rows import audit_rows
@@ -64,14 +63,6 @@ def test_flagged_shams_do_not_count_among_those_in_the_brain():
         _line(clean, "headline")["effect"]
     )
     assert _line(table, "headline")["effect"] < _line(clean, "headline")["effect"] - 0.1
-
-
-def test_no_row_depends_on_which_other_variants_there_are(table):
-    alone = robustness.robustness_table(audit_rows(DROPS), n_resamples=100)
-    both = alone.merge(table, on=["variant", "group"], suffixes=("", "_all"))
-    assert len(both) == len(alone)
-    for name in ("effect", "low", "high"):
-        np.testing.assert_array_equal(both[name], both[f"{name}_all"])
 
 
 def test_how_far_the_variants_go_leaves_out_the_network_made_to_look(table):

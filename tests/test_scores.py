@@ -125,45 +125,29 @@ def test_scores_agree_with_a_loop_over_rows(source):
             assert pd.isna(score["removed_to"]) and pd.isna(score["flipped"])
 
 
-def test_the_refitted_drop_holds_refit_against_refit_and_never_falls_back_to_the_original():
-    rows = make_rows(3)
-    true = rows["label"].map(dict(zip(CLASSES, range(3), strict=True)))
-    for edit, p_true in (("original", 0.9), ("original_refit", 0.5), ("remove_refit", 0.25)):
-        for k, name in enumerate(CLASSES):
-            own = rows["edit"] == edit
-            rows.loc[own, f"p_{name}"] = np.where(true[own] == k, p_true, (1 - p_true) / 2)
-    assert (slice_scores(rows)["delta_drop_refit"] == 0.5 - 0.25).all()
-    without = slice_scores(rows[rows["edit"] != "original_refit"])
-    assert without["delta_drop_refit"].isna().all() and without["p_remove_refit"].notna().all()
-
-
 def test_one_dilation_and_one_infill_are_scored_at_a_time():
-    rows = make_rows()
+    rows, columns = make_rows(), [f"p_{name}" for name in CLASSES]
     other = rows[rows["edit"].isin(["remove", "sham"])].assign(dilation_px=5)
-    third = rows[rows["edit"] == "remove"].assign(infill="ring_mean")
-    columns = [f"p_{name}" for name in CLASSES]
     other[columns] = [0.0, 0.0, 1.0]
+    third = rows[rows["edit"] == "remove"].assign(infill="ring_mean")
     third[columns] = [1.0, 0.0, 0.0]
     table = pd.concat([rows, other, third], ignore_index=True)
     pd.testing.assert_frame_equal(slice_scores(table), slice_scores(rows))
-    dilated = slice_scores(table, dilation_px=5)
+    dilated, ring = slice_scores(table, dilation_px=5), slice_scores(table, infill="ring_mean")
     assert set(dilated["removed_to"].dropna()) == {"pituitary"}
     assert dilated["p_only"].isna().all() and dilated["p_blank"].notna().all()
-    ring = slice_scores(table, infill="ring_mean")
     assert set(ring["removed_to"].dropna()) == {"glioma"} and ring["p_sham"].isna().all()
 
 
 def test_tables_that_cannot_be_scored_are_refused_with_the_reason():
     rows = make_rows()
-    wrong = [
-        (
-            pd.concat([rows, rows[rows["edit"] == "only"].iloc[[0]]]),
-            "1 come again.*'only'.*one classifier",
-        ),
-        (rows[(rows["edit"] != "original") | (rows["slice_id"] != "s4")], "1 slices .*'s4'"),
+    twice = pd.concat([rows, rows[rows["edit"] == "only"].iloc[[0]]])
+    lost = rows[(rows["edit"] != "original") | (rows["slice_id"] != "s4")]
+    for table, message in (
+        (twice, "1 come again.*'only'.*one classifier"),
+        (lost, "1 slices .*'s4'"),
         (rows.assign(label="glioblastoma"), "glioblastoma.*glioma, none, pituitary"),
         (rows.assign(p_none=np.nan), "12 rows of edit 'original' have no probabilities"),
-    ]
-    for table, message in wrong:
+    ):
         with pytest.raises(InvalidRowsError, match=message):
             slice_scores(table)

@@ -74,18 +74,6 @@ def test_intervals_cover_the_truth_of_another_training_on_other_patients(seeds, 
     assert 0.93 <= hits / n <= 0.97
 
 
-def test_networks_that_know_nothing_earn_a_verdict_in_at_most_five_of_a_hundred_tests():
-    rng = np.random.default_rng(7)
-    n, earned = 300, 0
-    for _ in range(n):  # the same patients are asked of both, as in the study
-        same = {"truth": 0.04, "patient": patients(rng)}
-        null = networks.null_of(drawn(rng, seeds=2, **same), "score")
-        e = networks.mean(drawn(rng, seeds=1, **same), "score", null=null)
-        verdict, _ = networks.verdict(e, null, networks.against_null(e, null))
-        earned += verdict != networks.OPEN
-    assert earned / n <= 0.05
-
-
 def test_a_real_effect_holds_and_its_opposite_does_not():
     rng = np.random.default_rng(1)
     null = networks.null_of(drawn(rng, seeds=2), "score")

@@ -23,6 +23,15 @@ MEASURES = ("mae", "rmse", "ssim")
 FOREIGN = "others"
 
 
+def tables(rows, *, n_resamples):
+    """What the score owes to infill and dilation."""
+    return {
+        "table_infills": infill_scores(rows, n_resamples=n_resamples),
+        "table_infill_agreement": infill_agreement(rows, n_resamples=n_resamples),
+        "table_dilations": dilation_curve(rows, n_resamples=n_resamples),
+    }
+
+
 def infill_scores(rows, *, n_resamples: int) -> pd.DataFrame:
     """Delta-, Sham- and Net-Drop by infill, in probability and log-odds.
 

@@ -1,5 +1,7 @@
 """Tables of the cross-validation, from its rows alone."""
 
+from functools import partial
+
 import numpy as np
 import pandas as pd
 
@@ -10,7 +12,6 @@ from tumorcf_lib.stats.rows import in_front
 from tumorcf_lib.tables import (
     classifiers,
     controls,
-    energy,
     fold_scores as scores_of,
     masks,
     primary,
@@ -48,20 +49,11 @@ def derive(read, n_resamples):
         by_prediction = scores_of.scaled(_whole(read("rows_masked_edits"), every), found)
         return masks.predicted_masks_table(rows, by_prediction, scores)
 
-    of_some = {
-        "table_transplants": ("rows_transplants", symmetric.transplants_table),
-        "table_saliency": ("rows_saliency", lambda rows: saliency.saliency_table(rows, scores)),
-        "table_predicted_masks": ("rows_masks", masked),
-    }
-    recipes = _read_if_there(read, "rows_recipes")
-    return {
+    made = {
         "table_primary": primary.primary_table(scores),
         "table_estimates": primary.estimates_table(scores),
         "table_still_right": primary.still_right_table(scores),
         "table_auc": symmetric.auc_table(scaled),
-        **_of_some(read, every, of_some),
-        **({} if recipes is None else {"table_recipes": classifiers.recipes_table(recipes, **n)}),
-        **_controls(read, first, scores, **n),
         "table_performance": performance,
         "table_classes": study.performance_by_class(one, **n),
         "table_confusion": study.confusion(one),
@@ -73,6 +65,16 @@ def derive(read, n_resamples):
         "table_fall_to": study.fall_to(rows),
         "table_accuracy_by_site": sites.site_accuracy_table(one, **n),
     }
+    for name, file, make in (
+        ("table_transplants", "rows_transplants", symmetric.transplants_table),
+        ("table_saliency", "rows_saliency", partial(saliency.saliency_table, scores=scores)),
+        ("table_predicted_masks", "rows_masks", masked),
+        ("table_recipes", "rows_recipes", partial(classifiers.recipes_table, **n)),
+    ):
+        found_rows = _whole(_read_if_there(read, file), every)
+        table = [] if found_rows is None else make(found_rows)
+        made |= {name: table} if len(table) else {}
+    return made | _controls(read, first, scores, **n)
 
 
 def _first_seed(rows):
@@ -84,28 +86,19 @@ def _first_seed(rows):
 def _controls(read, rows, scores, *, n_resamples):
     """Controls of the first seed's audit; with :mod:`study.fold_controls` if on every fold."""
     n = {"n_resamples": n_resamples}
-    robust = robustness.robustness_table(rows, **n).dropna(subset="effect")
-    table = {
-        "table_drift": controls.drift_table(rows, **n),
-        "table_energy": energy.energy_table(rows, **n),
-        "table_robustness": robust,
-        "table_survival": robustness.survival(robust),
-    }
-    if robust["family"].isin(["infill"]).any():
-        table |= {
-            "table_infills": controls.infill_scores(rows, **n),
-            "table_infill_agreement": controls.infill_agreement(rows, **n),
-            "table_dilations": controls.dilation_curve(rows, **n),
-        }
+    made = robustness.tables(rows, **n)
+    robust = made["table_robustness"] = made["table_robustness"].dropna(subset="effect")
+    if (robust["family"] == "infill").any():
+        made |= controls.tables(rows, **n)
     names = ("rows_probes", "rows_detector", "rows_planes", "rows_covariates")
     found = [_read_if_there(read, name) for name in names]
     if any(one is None or set(one["fold"]) != set(rows["fold"]) for one in found):
-        return table
+        return made
     asked, detected, plane, measured = found
     measured = covariates.with_depth(measured, rows)
     own = sites.by_slice(scores[scores["network"] == PLAIN])
     rest = [one[~scores_of.is_of_mr_site(one)] for one in (asked, rows)]
-    return table | {
+    return made | {
         "table_probes": classifiers.probe_table(asked, rows, **n),
         "table_probes_other_ids": classifiers.probe_table(*rest, **n),
         "table_detector": classifiers.detector_table(detected, **n),
@@ -113,17 +106,6 @@ def _controls(read, rows, scores, *, n_resamples):
         "table_covariates": covariates.covariate_table(own, measured, **n),
         "table_site_difference": sites.difference_table(own, measured, plane),
     }
-
-
-def _of_some(read, predictions, wanted):
-    """Tables of rows that not every publication has, of its whole seeds."""
-    found = {}
-    for name, (file, make) in wanted.items():
-        rows = _read_if_there(read, file)
-        table = [] if rows is None else make(_whole(rows, predictions))
-        if len(table):
-            found[name] = table
-    return found
 
 
 def _read_if_there(read, file):
@@ -134,7 +116,9 @@ def _read_if_there(read, file):
 
 
 def _whole(rows, predictions):
-    """Rows of the units that these predictions are of."""
+    """Rows of the units that these predictions are of; rows of no unit as they are."""
+    if rows is None or "network" not in rows:
+        return rows
     return rows[scores_of.units_of(rows).isin(scores_of.units_of(predictions))]
 
 

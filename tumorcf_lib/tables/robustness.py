@@ -11,13 +11,24 @@ import pandas as pd
 from tumorcf_lib.edits.infills import HEADLINE_INFILL
 from tumorcf_lib.edits.scores import slice_scores
 from tumorcf_lib.stats import estimates, rows as stats_rows
-from tumorcf_lib.tables import energy
+from tumorcf_lib.tables import controls, energy
 from tumorcf_lib.tables.classifiers import LOOKING, of_network
 
 COLUMNS = ("variant", "family", "scale", "group", *stats_rows.NUMBERS, "lies", "note")
 ABOVE, BELOW, AROUND = "above 0", "below 0", "includes 0"
 """Where a variant's whole interval lies."""
 DROP_EDITS = ("original", "remove", "original_refit", "remove_refit", "sham")
+
+
+def tables(rows, rows_networks=None, *, n_resamples):
+    """Drift, energy, and the specification curve: the controls that an audit's rows allow."""
+    robust = robustness_table(rows, rows_networks, n_resamples=n_resamples)
+    return {
+        "table_drift": controls.drift_table(rows, n_resamples=n_resamples),
+        "table_energy": energy.energy_table(rows, n_resamples=n_resamples),
+        "table_robustness": robust,
+        "table_survival": survival(robust),
+    }
 
 
 def robustness_table(rows, rows_networks=None, *, n_resamples):
@@ -106,7 +117,9 @@ def _variants(rows, rows_networks):
         own = of_network(rows_networks, network)
         own = own[own["edit"].isin(DROP_EDITS)]
         for infill in (HEADLINE_INFILL, *_other_infills(own)):
-            name = network if infill == HEADLINE_INFILL else f"{network} ({infill.replace('_', ' ')})"
+            name = (
+                network if infill == HEADLINE_INFILL else f"{network} ({infill.replace('_', ' ')})"
+            )
             yield name, "network", slice_scores(own, infill=infill), net, {}
 
 
