@@ -153,7 +153,7 @@ def separation_table(scores, *, n_resamples):
             here = stats_rows.of_group(people, group)
             e = _separation(*wide.loc[here.index].to_numpy().T, here, n_resamples)
             has_bar = (scale, group) == (stats_rows.LOG_ODDS, stats_rows.ALL)
-            line = {"scale": scale, "group": group, "auc": e.value, "low": e.low, "high": e.high}
+            line = {"scale": scale, "group": group} | e.columns("auc")
             line |= {"n_slices": len(here), "n_persons": e.n_persons}
             line |= {"bar": BAR if has_bar else np.nan}
             rows.append(line | {"verdict": judge(e, BAR, "above", 0.0)[0] if has_bar else ""})

@@ -14,7 +14,6 @@ from tumorcf_lib.stats import estimates, rows as stats_rows
 from tumorcf_lib.tables import controls, energy
 from tumorcf_lib.tables.classifiers import LOOKING, of_network
 
-COLUMNS = ("variant", "family", "scale", "group", *stats_rows.NUMBERS, "lies", "note")
 ABOVE, BELOW, AROUND = "above 0", "below 0", "includes 0"
 """Where a variant's whole interval lies."""
 DROP_EDITS = ("original", "remove", "original_refit", "remove_refit", "sham")
@@ -62,7 +61,7 @@ def robustness_table(rows, rows_networks=None, *, n_resamples):
     return table.assign(
         lies=np.select(where, [ABOVE, BELOW, AROUND], ""),
         note=np.where(table["n_slices"] > 0, "", stats_rows.NO_SLICES),
-    )[list(COLUMNS)]
+    )[["variant", "family", "scale", "group", *stats_rows.NUMBERS, "lies", "note"]]
 
 
 def survival(table):
