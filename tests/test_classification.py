@@ -9,7 +9,7 @@ import sklearn.metrics as reference
 
 from tumorcf_lib.stats import classification as c
 
-CLASSES = ("a", "b", "c")
+P = ["p_a", "p_b", "p_c"]
 
 
 @pytest.fixture
@@ -105,16 +105,12 @@ def test_temperature_is_the_best_of_a_grid_and_survives_exact_zeros(sample):
 
 def test_a_patients_prediction_is_the_mean_over_the_patients_slices():
     rng = np.random.default_rng(2)
-    person = np.array(["x", "y", "z", "x", "y", "x"])
-    p = rng.dirichlet([1, 1, 1], size=6)
-    rows = pd.DataFrame({"person_id": person, "label": list("abcaba"), "edit": "original"})
-    rows[["p_a", "p_b", "p_c"]] = p
+    rows = pd.DataFrame({"person_id": list("xyzxyx"), "label": list("abcaba")})
+    rows = rows.assign(edit="original", **dict(zip(P, rng.dirichlet([1, 1, 1], size=6).T)))
     noise = rows.assign(edit="remove", p_a=0.0, p_b=0.0, p_c=1.0)
-    found = c.person_predictions(pd.concat([noise, rows]))
-    assert found["person_id"].tolist() == ["x", "y", "z"]
-    for row in found.itertuples():
-        mean = p[person == row.person_id].mean(axis=0)
-        assert [row.p_a, row.p_b, row.p_c] == pytest.approx(mean)
-        assert row.n_slices == (person == row.person_id).sum()
-        assert row.predicted == CLASSES[int(np.argmax(mean))]
-        assert row.correct == (row.predicted == row.label)
+    found = c.person_predictions(pd.concat([noise, rows])).set_index("person_id")
+    for person, own in rows.groupby("person_id"):
+        mean, row = own[P].mean().to_numpy(), found.loc[person]
+        assert row[P].tolist() == pytest.approx(mean) and row["n_slices"] == len(own)
+        assert row["predicted"] == "abc"[int(np.argmax(mean))]
+        assert row["correct"] == (row["predicted"] == own["label"].iloc[0])

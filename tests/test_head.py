@@ -64,10 +64,3 @@ def test_the_head_is_found_in_noise_with_its_dark_holes_and_without_specks():
     found = head.head_mask(slice.astype(np.float32))
     assert found[44:52, 44:52].all() and not found[2:5, 2:5].any()
     assert not (found & ~regions.dilate(truth, 2)).any() and not (truth & ~found).any()
-
-
-def test_a_head_that_runs_out_of_the_slice_is_followed_to_the_border():
-    slice = np.full((96, 96), -1.0, np.float32)
-    slice[30:, 20:76] = 1
-    found = head.head_mask(slice)
-    assert found[-1, 25:71].all() and not found[:27].any() and not found[:, :17].any()

@@ -43,15 +43,6 @@ def test_a_person_is_estimated_without_the_persons_own_slices():
     assert (rows["plane"] == rows["known_plane"]).mean() < 0.55
 
 
-def test_hand_labels_name_each_slice_once_and_all_planes_often():
-    file = planes.importlib.resources.files("tumorcf_lib.controls") / "plane_labels.csv"
-    labels = pd.read_csv(file)
-    assert len(labels) == 209 and labels["slice_id"].is_unique
-    assert labels["slice_id"].between(1, 3064).all()
-    assert set(labels["plane"]) == set(planes.PLANES)
-    assert labels["plane"].value_counts().min() > 50
-
-
 def test_edges_are_counted_in_their_cell_by_their_direction():
     slice = np.zeros((64, 64), np.float32)
     slice[40:, :] = 1  # one edge from left to right, between rows 39 and 40

@@ -69,12 +69,6 @@ def slow_w(values):
     return 12 * s / (m**2 * (n**3 - n) - m * ties)
 
 
-def test_kendalls_w_of_a_textbook_example():
-    # Ranks (1 2 3 4), (2 1 3 4), (1 3 2 4): sums 4 6 8 12, S = 35, W = 12 * 35 / (9 * 60).
-    values = np.transpose([[1, 2, 3, 4], [2, 1, 3, 4], [1, 3, 2, 4]])
-    assert rank_agreement(values, np.eye(4), np.ones((1, 4)))[0] == pytest.approx(420 / 540)
-
-
 def test_agreement_of_a_resample_is_that_of_its_slices_written_out():
     rng = np.random.default_rng(2)
     values = rng.integers(0, 6, size=(9, 3)).astype(float)
