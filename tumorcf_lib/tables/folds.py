@@ -41,8 +41,9 @@ def derive(read, n_resamples):
     rows = _whole(read("rows_edits"), every)
     scaled = scores_of.scaled(rows, found)
     scores = scores_of.slice_scores(scaled)
-    rows, first = (_first_seed(every_row) for every_row in (rows, scaled))
-    one, n = headline_predictions(predictions), {"n_resamples": n_resamples}
+    first, rows, first_scaled = (_first_seed(own) for own in (every, rows, scaled))
+    one = first.drop(columns=KEYS).reset_index(drop=True)
+    n = {"n_resamples": n_resamples}
     performance = performance_table(predictions, **n)
 
     def masked(rows):
@@ -57,7 +58,7 @@ def derive(read, n_resamples):
         "table_performance": performance,
         "table_classes": study.performance_by_class(one, **n),
         "table_confusion": study.confusion(one),
-        "table_reliability": reliability_table(predictions, found),
+        "table_reliability": reliability_table(first, found),
         "table_folds": folds_table(every, found, read("history")),
         "table_spread": spread_table(predictions),
         "table_elsewhere": elsewhere_table(performance),
@@ -71,10 +72,11 @@ def derive(read, n_resamples):
         ("table_predicted_masks", "rows_masks", masked),
         ("table_recipes", "rows_recipes", partial(classifiers.recipes_table, **n)),
     ):
-        found_rows = _whole(_read_if_there(read, file), every)
-        table = [] if found_rows is None else make(found_rows)
-        made |= {name: table} if len(table) else {}
-    return made | _controls(read, first, scores, **n)
+        own = _whole(_read_if_there(read, file), every)
+        table = [] if own is None else make(own)
+        if len(table):
+            made[name] = table
+    return made | _controls(read, first_scaled, scores, **n)
 
 
 def _first_seed(rows):
@@ -129,13 +131,6 @@ def complete(predictions):
     return predictions[there | (predictions["network"] == SHUFFLED)].reset_index(drop=True)
 
 
-def headline_predictions(predictions):
-    """One row a slice: the first seed's network of its fold."""
-    first = predictions["training_seed"].min()
-    chosen = predictions[predictions["training_seed"] == first]
-    return chosen.drop(columns=KEYS).reset_index(drop=True)
-
-
 def averaged(predictions):
     """One row a slice: the mean of the seeds' probabilities."""
     same = ["fold", "slice_id", "patient_id", "person_id", "label"]
@@ -170,19 +165,17 @@ def performance_table(predictions, *, n_resamples):
 
 
 def reliability_table(predictions, temperatures):
-    """Calibration bins as of :func:`tables.study.reliability`, of the first seed's networks.
+    """Calibration bins as of :func:`tables.study.reliability`, of one seed's networks.
 
     The column ``temperature`` is the mean of the folds' (see :func:`fold_scores.temperatures`).
     """
-    first = predictions["training_seed"].min()
-    one = predictions[predictions["training_seed"] == first]
-    kind = one["network"].iloc[0]
-    warmed, mean = scores_of.scaled(one, temperatures), temperatures[kind, first].mean()
+    seed = tuple(predictions[KEYS].iloc[0])
+    warmed, mean = scores_of.scaled(predictions, temperatures), temperatures[seed].mean()
     persons = classification.person_predictions
     return study.bins_by_kind(
         {
-            "slices": (one, 1.0),
-            "persons": (persons(one), 1.0),
+            "slices": (predictions, 1.0),
+            "persons": (persons(predictions), 1.0),
             "slices, temperature": (warmed, mean),
             "persons, temperature": (persons(warmed), mean),
         }
