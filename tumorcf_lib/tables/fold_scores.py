@@ -28,17 +28,9 @@ EDITS = ("original", "remove", "sham", "only", "sham_only", "background", "silho
 def temperatures(predictions):
     """Temperature of each fold's network, from the slices tested by the other folds' networks.
 
-    Parameters
-    ----------
-    predictions : DataFrame
-        network, training_seed, fold, label, p_<class>; one row a tested slice.
-
-    Returns
-    -------
-    Series
-        By (network, training_seed, fold). Networks of shuffled labels, which no temperature
-        can mend, have the mean of the plain ones of their fold: what is done to the networks
-        that are judged is done to those that they are judged by.
+    A Series by (network, training_seed, fold). Networks of shuffled labels, which no temperature
+    can mend, have the mean of the plain ones of their fold: what is done to the networks that are
+    judged is done to those that they are judged by.
     """
     found = {}
     for key, own in predictions[predictions["network"] != SHUFFLED].groupby(KEYS):
@@ -79,13 +71,10 @@ def outputs_of(rows):
 def slice_scores(rows):
     """Scores of each slice by each network, from scaled audit rows.
 
-    Returns
-    -------
-    DataFrame
-        As of :func:`edits.scores.slice_scores`, with network, training_seed, fold, and
-        ``right_<edit>``: the share of an edit's slices (of shams, of its places) called right;
-        ``net_drop_like_energy``: against shams of the removal's energy alone, NaN where a slice
-        has none; ``focus_over_background``: P_only - P_background.
+    As of :func:`edits.scores.slice_scores`, with network, training_seed, fold, and
+    ``right_<edit>``: the share of an edit's slices (of shams, of its places) called right;
+    ``net_drop_like_energy``: against shams of the removal's energy alone, NaN where a slice has
+    none; ``focus_over_background``: P_only - P_background.
     """
     parts = []
     for (network, seed), own in rows.groupby(KEYS):

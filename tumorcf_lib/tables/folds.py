@@ -140,17 +140,9 @@ def averaged(predictions):
 def performance_table(predictions, *, n_resamples):
     """How good the plain networks are on all slices, each tested out of fold.
 
-    Parameters
-    ----------
-    predictions : DataFrame
-        training_seed, fold, slice_id, person_id, label, p_<class>.
-
-    Returns
-    -------
-    DataFrame
-        networks (:data:`ONE`; with several seeds also :data:`MEAN_OF_ONE`, without an interval,
-        and :data:`AVERAGED`), training_seed ("" for all), and the columns of
-        :func:`tables.study.performance`. Intervals are over patients.
+    Columns: networks (:data:`ONE`; with several seeds also :data:`MEAN_OF_ONE`, without an
+    interval, and :data:`AVERAGED`), training_seed ("" for all), and those of
+    :func:`tables.study.performance`. Intervals are over patients.
     """
     parts = []
     for seed, own in predictions.groupby("training_seed"):
@@ -203,13 +195,10 @@ def folds_table(predictions, temperatures, history):
 def spread_table(predictions):
     """How much accuracies differ between folds, and how much between training seeds.
 
-    Returns
-    -------
-    DataFrame
-        metric, mean, lowest, highest (over all units), sd_fold, sd_seed, sd_rest (standard
-        deviations of a two-way random-effects model without replication, by its mean squares;
-        negative variances count as 0), n_folds, n_seeds. With one seed, sd_seed is unknown and
-        sd_fold holds all.
+    Columns: metric, mean, lowest, highest (over all units), sd_fold, sd_seed, sd_rest (standard
+    deviations of a two-way random-effects model without replication, by its mean squares; negative
+    variances count as 0), n_folds, n_seeds. With one seed, sd_seed is unknown and sd_fold holds
+    all.
     """
     units = predictions.groupby(["training_seed", "fold"])
     scored = pd.DataFrame({key: classifiers.accuracies(own) for key, own in units}).T
