@@ -12,28 +12,22 @@ from tumorcf_lib.tables import robustness
 DROPS = {"meningioma": 0.4, "glioma": 0.0, "pituitary": 0.02}
 
 
+def edited(drops, **options):
+    rows = audit_rows(drops, **options)
+    return rows[rows["edit"].isin(("remove", "sham"))]
+
+
 @pytest.fixture(scope="module")
-def everything():
+def table():
     """Headline, another infill, two dilations, and two more networks with two infills."""
-
-    def only_edited(rows):
-        return rows[rows["edit"].isin(("remove", "sham"))]
-
-    others = [
-        only_edited(audit_rows(DROPS, infill="telea", seed=1, sham_drop=0.1)),
-        only_edited(audit_rows(DROPS, dilation_px=4, seed=2)),
-        only_edited(audit_rows(DROPS, dilation_px=-1, seed=3)),
-    ]
+    rows = [audit_rows(DROPS), edited(DROPS, infill="telea", seed=1, sham_drop=0.1)]
+    rows += [edited(DROPS, dilation_px=dilation, seed=dilation + 9) for dilation in (4, -1)]
     networks = []
     for name, drops in (("hardened", DROPS), ("looking", dict.fromkeys(CLASSES, 0.5))):
-        own = [audit_rows(drops, seed=10), only_edited(audit_rows(drops, seed=20, infill="telea"))]
+        own = audit_rows(drops, seed=10), edited(drops, seed=20, infill="telea")
         networks += [rows.assign(network=name) for rows in own]
-    return pd.concat([audit_rows(DROPS), *others], ignore_index=True), pd.concat(networks)
-
-
-@pytest.fixture(scope="module")
-def table(everything):
-    return robustness.robustness_table(*everything, n_resamples=100)
+    rows, networks = (pd.concat(parts, ignore_index=True) for parts in (rows, networks))
+    return robustness.robustness_table(rows, networks, n_resamples=100)
 
 
 def _line(table, variant, group="meningioma"):
@@ -59,22 +53,17 @@ def test_flagged_shams_do_not_count_among_those_in_the_brain():
     rows.loc[flagged, "p_meningioma"] = 0.0
     table = robustness.robustness_table(rows, n_resamples=20)
     clean = robustness.robustness_table(rows[~flagged], n_resamples=20)
-    assert _line(table, "shams off the skull")["effect"] == pytest.approx(
-        _line(clean, "headline")["effect"]
-    )
-    assert _line(table, "headline")["effect"] < _line(clean, "headline")["effect"] - 0.1
+    wanted = _line(clean, "headline")["effect"]
+    assert _line(table, "shams off the skull")["effect"] == pytest.approx(wanted)
+    assert _line(table, "headline")["effect"] < wanted - 0.1
 
 
 def test_how_far_the_variants_go_leaves_out_the_network_made_to_look(table):
     row = robustness.survival(table).set_index("group").loc["glioma"]
     own = table[(table["group"] == "glioma") & (table["scale"] == "probability")]
-    looking = own["variant"].str.startswith("looking")
-    assert own.loc[looking, "effect"].min() > own.loc[~looking, "effect"].max()
-    assert (row["smallest"], row["largest"]) == (
-        own.loc[~looking, "effect"].min(),
-        own.loc[~looking, "effect"].max(),
-    )
-    assert row["n_variants"] == (~looking).sum()
-    assert row["n_above"] == (own.loc[~looking, "low"] > 0).sum()
-    assert row["n_below"] == (own.loc[~looking, "high"] < 0).sum()
+    is_looking = own["variant"].str.startswith("looking")
+    looking, rest = own[is_looking], own[~is_looking]
+    assert looking["effect"].min() > rest["effect"].max() == row["largest"]
+    assert row["smallest"] == rest["effect"].min() and row["n_variants"] == len(rest)
+    assert (row["n_above"], row["n_below"]) == ((rest["low"] > 0).sum(), (rest["high"] < 0).sum())
     assert f"over {row['n_variants']} variants" in row["sentence"]

@@ -56,7 +56,7 @@ def with_depth(covariates, rows):
     return covariates.assign(depth_px=covariates["slice_id"].map(depth))
 
 
-def covariate_table(scores, covariates, *, n_resamples, columns=("net_drop", "net_drop_lo")):
+def covariate_table(scores, covariates, *, n_resamples):
     """Does Net-Drop go along with the tumor's area, contrast or depth?
 
     ``effect``: change of the score per standard deviation (``unit``) of the covariate, the others
@@ -65,7 +65,7 @@ def covariate_table(scores, covariates, *, n_resamples, columns=("net_drop", "ne
     are standardized over the slices of the group. Holm within score and group. No cause follows."""
     data = with_scores(scores, covariates)
     parts = []
-    for column in columns:
+    for column in ("net_drop", "net_drop_lo"):
         own = data[np.isfinite(data[[column, *COVARIATES]].to_numpy(float)).all(axis=1)]
         for group in groups(scores):
             part = _slopes(of_group(own, group), column, n_resamples)

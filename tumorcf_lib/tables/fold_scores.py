@@ -13,7 +13,7 @@ from tumorcf_lib.edits import scores as formulas
 from tumorcf_lib.edits.scores import arrays
 from tumorcf_lib.edits.sites import MATCHED_RATIOS
 from tumorcf_lib.stats import classification
-from tumorcf_lib.stats.rows import headline_rows, in_front
+from tumorcf_lib.stats.rows import headline_rows, in_front, of_group as rows_of_group
 
 PLAIN, SHUFFLED = "plain", "shuffled"
 
@@ -123,10 +123,8 @@ def is_of_mr_site(rows):
 def of_group(scores, group):
     """Slices of "all", of a class, or of a class and site such as "glioma, MR..."."""
     name, _, site = group.partition(", ")
-    own = scores if name == "all" else scores[scores["label"] == name]
-    if site:
-        own = own[is_of_mr_site(own) == (site == MR)]
-    return own
+    own = rows_of_group(scores, name)
+    return own[is_of_mr_site(own) == (site == MR)] if site else own
 
 
 def by_group(scores):
