@@ -1,5 +1,7 @@
 """Claims about Net-Drop held against how much an edit changes."""
 
+import itertools
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -12,21 +14,17 @@ from tumorcf_lib.stats.rows import of_group
 from tumorcf_lib.tables import energy
 
 
-def _unlike(n_persons=11, slope=0.1, tumor=0.0, seed=0):
+def _unlike(n_persons=11, tumor=0.0, seed=0):
     """Drops that follow log RMS with a known slope around a level of each slice."""
     rng = np.random.default_rng(seed)
     rows = []
-    for label in CLASSES:
-        for person in range(n_persons):
-            for k in range(2):
-                level = rng.uniform(0, 0.2)
-                rms = rng.uniform(0.05, 0.3, 4)
-                drop = level + slope * np.log(rms / 0.05) + np.array([tumor, 0, 0, 0])
-                edits = [("original", -1, 0.9, 0.0), ("remove", -1, 0.9 - drop[0], rms[0])]
-                edits += [("sham", j, 0.9 - drop[j + 1], rms[j + 1]) for j in range(3)]
-                rows += one_slice(
-                    edits, slice_id=f"{label}{person}{k}", person=f"{label}{person}", label=label
-                )
+    for label, person, k in itertools.product(CLASSES, range(n_persons), range(2)):
+        rms = rng.uniform(0.05, 0.3, 4)
+        drop = rng.uniform(0, 0.2) + 0.1 * np.log(rms / 0.05) + np.array([tumor, 0, 0, 0])
+        edits = [("original", -1, 0.9, 0.0), ("remove", -1, 0.9 - drop[0], rms[0])]
+        edits += [("sham", j, 0.9 - drop[j + 1], rms[j + 1]) for j in range(3)]
+        who = {"slice_id": f"{label}{person}{k}", "person": f"{label}{person}", "label": label}
+        rows += one_slice(edits, **who)
     return with_classes(pd.DataFrame(rows))
 
 

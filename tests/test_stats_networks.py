@@ -9,23 +9,14 @@ from tumorcf_lib.stats import networks
 FOLDS, PATIENTS = 5, 14  # of a class, in a fold
 
 
-def patients(rng, sd=0.1):
-    return rng.normal(0, sd, (FOLDS, PATIENTS))
-
-
-def drawn(rng, *, seeds, truth=0.0, sd_network=0.05, sd_slice=0.1, patient=None):
+def drawn(rng, *, seeds, truth=0.0):
     """Scores of a cohort whose answer is known: truth + network + patient + slice."""
-    patient = patients(rng) if patient is None else patient
-    network = rng.normal(0, sd_network, (seeds, FOLDS))
+    patient, network = rng.normal(0, 0.1, (FOLDS, PATIENTS)), rng.normal(0, 0.05, (seeds, FOLDS))
     rows = []
-    for seed in range(seeds):
-        for fold in range(FOLDS):
-            for k in range(PATIENTS):
-                level = truth + network[seed, fold] + patient[fold, k]
-                rows += [
-                    (seed, fold, f"{fold}-{k}", level + noise)
-                    for noise in rng.normal(0, sd_slice, 1 + k % 3)
-                ]
+    for seed, fold, k in np.ndindex(seeds, FOLDS, PATIENTS):
+        level = truth + network[seed, fold] + patient[fold, k]
+        slices = level + rng.normal(0, 0.1, 1 + k % 3)
+        rows += [(seed, fold, f"{fold}-{k}", score) for score in slices]
     return pd.DataFrame(rows, columns=["training_seed", "fold", "person_id", "score"])
 
 
