@@ -13,7 +13,6 @@ import pandas as pd
 
 from tumorcf_lib.edits.scores import arrays
 from tumorcf_lib.stats import estimates, rows as stats_rows
-from tumorcf_lib.stats.estimates import NOTHING
 
 MATCH_FACTOR = 1.5
 """Shams within this factor of the removal's RMS, up or down, count as matched. Our choice."""
@@ -79,8 +78,6 @@ def residual(energy, column="net_drop_residual", *, n_resamples):
     Mean over slices of ``net_drop_residual`` or, in log-odds, of ``net_drop_residual_lo``. NaN
     where a class has no slope.
     """
-    if energy.empty:
-        return NOTHING
     suffix = column.removeprefix("net_drop_residual")
     people, counts = estimates.drawn(energy, n_resamples)
     total, n = 0.0, 0.0  # of each resample, slopes by class
@@ -100,8 +97,6 @@ def slope(energy, column="sxy", *, n_resamples):
     From ``sxy`` or, in log-odds, ``sxy_lo``; above 0: larger changes lower the true class's
     probability more.
     """
-    if energy.empty:
-        return NOTHING
     people, counts = estimates.drawn(energy, n_resamples)
     sums = [counts @ people.total(energy[name]) for name in (column, "sxx")]
     return estimates.from_replicates(_ratio(*sums), people)
@@ -109,8 +104,6 @@ def slope(energy, column="sxy", *, n_resamples):
 
 def median(energy, column, *, n_resamples):
     """Median over slices, with an interval over patients."""
-    if energy.empty:
-        return NOTHING
     people, counts = estimates.drawn(energy, n_resamples)
     values = energy[column].to_numpy()
     medians = weighted_medians(values, counts[:, people.owner])
