@@ -8,10 +8,13 @@ NAMES = "predictions validation edits networks probes planes quality detector".s
 
 
 def study():
-    """Every row file by name, of two tested slices of twelve patients a class."""
+    """Every row file by name, of two tested slices of twelve patients a class, numbered from 0."""
     rows = {name: READ(name) for name in [*(f"rows_{name}" for name in NAMES), "covariates"]}
-    predictions, validation = rows["rows_predictions"], rows.pop("rows_validation")
+    predictions, few = rows["rows_predictions"], {"rows_validation": rows.pop("rows_validation")}
     patients = predictions.drop_duplicates("person_id").groupby("label")["person_id"].head(12)
     own = predictions[predictions["person_id"].isin(patients)].groupby("person_id").head(2)
-    few = {name: table[table["slice_id"].isin(own["slice_id"])] for name, table in rows.items()}
-    return few | {"rows_validation": validation}
+    number = {slice_id: k for k, slice_id in enumerate(own["slice_id"])}
+    for name, table in rows.items():
+        chosen = table[table["slice_id"].isin(own["slice_id"])].reset_index(drop=True)
+        few[name] = chosen.assign(slice_id=chosen["slice_id"].map(number))
+    return few
