@@ -5,52 +5,39 @@ import io
 import numpy as np
 import pandas as pd
 import pytest
-from test_transplants import head_with_tumor
+from pictures import dot, head_with_tumor
 
-from tumorcf_lib.data.cohort import Cohort
+from tumorcf_lib.config import CLASSES
+from tumorcf_lib.data.cohort import from_arrays
 from tumorcf_lib.edits import conflicts, edits, shams
 from tumorcf_lib.edits.conflicts import audit_transplants, followed
 from tumorcf_lib.edits.transplants import transplant
 
-CLASSES = ("meningioma", "glioma", "pituitary")
-CUE = {0: 2.0, 1: 5.0, 2: 8.0}  # how bright the tumors of a class are, above the head
+CUE = np.array([2.0, 5.0, 8.0])  # how bright the tumors of a class are, above the head
 
 
 def make_cohort(n=12):
     """Tumors whose brightness, and heads whose corner, tell the class; two slices a patient."""
-    slices, masks, labels = [], [], []
-    for i in range(n):
-        label = (i // 2) % 3
-        image, mask = head_with_tumor(i, (20 + i, 30 + i))
+    labels, slices, masks = np.arange(n) // 2 % 3, [], []
+    for i, label in enumerate(labels):
+        image, mask = head_with_tumor(i, (20 + i, 30 + i), 6, size=80)
         image[mask] += CUE[label]
         image[0, 0] = label - 1.4
         slices.append(image)
         masks.append(mask)
-        labels.append(label)
-    people = [f"P{i // 2}" for i in range(n)]
-    table = pd.DataFrame(
-        {
-            "slice_id": [str(100 + i) for i in range(n)],
-            "patient_id": people,
-            "person_id": people,
-            "label": labels,
-        }
-    )
-    return Cohort("toy", np.stack(slices), np.stack(masks), table, CLASSES, "drawn in this test")
-
-
-def one_hot(labels):
-    return np.eye(3, dtype=np.float32)[labels]
+    people, ids = [f"P{i // 2}" for i in range(n)], [str(100 + i) for i in range(n)]
+    how = {"classes": CLASSES, "name": "toy", "source": "Drawn here.", "slice_ids": ids}
+    return from_arrays(np.stack(slices), np.stack(masks), labels, people, **how)
 
 
 def tumor_reader(slices):
     """By the brightest pixels, which are the tumor's."""
     peak = np.sort(slices.reshape(len(slices), -1), axis=1)[:, -20:].mean(axis=1) - 3
-    return one_hot(np.abs(peak[:, None] - np.array(list(CUE.values()))).argmin(axis=1))
+    return np.eye(3)[np.abs(peak[:, None] - CUE).argmin(axis=1)]
 
 
 def head_reader(slices):
-    return one_hot(np.rint(slices[:, 0, 0] + 1.4).astype(int))
+    return np.eye(3)[np.rint(slices[:, 0, 0] + 1.4).astype(int)]
 
 
 @pytest.fixture(scope="module")
@@ -58,28 +45,25 @@ def cohort():
     return make_cohort()
 
 
-def test_a_tumor_reader_follows_the_tumor_and_a_head_reader_the_head(cohort):
-    for reader, cue in ((tumor_reader, "tumor"), (head_reader, "head")):
-        rows = audit_transplants(reader, cohort)
-        assert (rows["reason"] == "").all()
-        moved_in = rows["label"] != rows["donor_label"]
-        told = followed(rows, CLASSES)
-        assert (told[moved_in] == cue).all()
-        assert (told[~moved_in] == "tumor").all()  # the control: both cues agree
+@pytest.mark.parametrize("reader, cue", [(tumor_reader, "tumor"), (head_reader, "head")])
+def test_a_tumor_reader_follows_the_tumor_and_a_head_reader_the_head(cohort, reader, cue):
+    rows = audit_transplants(reader, cohort)
+    assert (rows["reason"] == "").all()
+    moved_in = rows["label"] != rows["donor_label"]
+    told = followed(rows, CLASSES)
+    assert (told[moved_in] == cue).all()
+    assert (told[~moved_in] == "tumor").all()  # the control: both cues agree
 
 
 def test_each_slice_has_its_control_and_donors_of_each_other_class_from_other_patients(cohort):
     rows = audit_transplants(head_reader, cohort, n_donors=2)
-    label_of = cohort.table.set_index("slice_id")["label"]
     for slice_id, theirs in rows.groupby("slice_id"):
         assert theirs["donor_slice_id"].iloc[0] == slice_id and len(theirs) == 5
         others = theirs.iloc[1:]
         assert (others["donor_person_id"] != others["person_id"]).all()
         assert others["donor_slice_id"].is_unique
-        counts = others["donor_label"].value_counts()
-        assert counts.to_dict() == {
-            name: 2 for k, name in enumerate(CLASSES) if k != label_of[slice_id]
-        }
+        wanted = dict.fromkeys(set(CLASSES) - set(theirs["label"]), 2)
+        assert others["donor_label"].value_counts().to_dict() == wanted
         # Two patients of each class: both are drawn before one comes twice.
         assert others.groupby("donor_label")["donor_person_id"].nunique().eq(2).all()
 
@@ -97,41 +81,26 @@ def test_a_row_read_back_gives_its_slice_again(cohort):
     seen = []
     rows = audit_transplants(lambda s: seen.append(s.copy()) or head_reader(s), cohort)
     shown = np.concatenate(seen)[: len(rows)]
-    rows = pd.read_csv(io.StringIO(rows.to_csv(index=False, float_format="%.5g")), dtype=str)
-    position = {name: i for i, name in enumerate(cohort.table["slice_id"])}
+    rows = pd.read_csv(io.StringIO(rows.to_csv(index=False, float_format="%.5g")))
     for row, wanted in zip(rows.itertuples(), shown, strict=True):
-        i, j = position[row.slice_id], position[row.donor_slice_id]
-        place = shams.Place(int(row.offset_y), int(row.offset_x), row.mirrored == "True")
-        made = transplant(
-            cohort.slices[i],
-            cohort.masks[i],
-            cohort.slices[j],
-            cohort.masks[j],
-            place,
-            dilation_px=int(row.dilation_px),
-        )
+        i, j = row.slice_id - 100, row.donor_slice_id - 100
+        host, donor = ((cohort.slices[k], cohort.masks[k]) for k in (i, j))
+        place = shams.Place(row.offset_y, row.offset_x, row.mirrored)
+        made = transplant(*host, *donor, place, dilation_px=row.dilation_px)
         np.testing.assert_array_equal(made, wanted)
-        assert float(row.edit_rms) == pytest.approx(
-            edits.edit_rms(cohort.slices[i], made), rel=1e-4
-        )
+        assert row.edit_rms == pytest.approx(edits.edit_rms(host[0], made), rel=1e-4)
 
 
 def test_what_cannot_be_made_has_a_row_that_says_why():
-    cohort = make_cohort(6)
+    cohort, too_large = make_cohort(6), "the tumor fits nowhere in this head"
     cohort.masks[0] = False  # a host without a tumor is no donor either
-    cohort.masks[2] = np.hypot(*np.mgrid[-40:40, -40:40]) < 30  # glioma: as large as a head
+    cohort.masks[2] = dot((80, 80), 40, 40, 30)  # as large as a head
     rows = audit_transplants(head_reader, cohort)
     reasons = rows.set_index(["slice_id", "donor_slice_id"])["reason"]
-    assert (reasons["100"] == "empty mask").all()
-    assert reasons["102", "102"] == "the tumor fits nowhere in this head"
-    assert set(reasons[reasons.index.get_level_values(1) == "102"]) <= {
-        "empty mask",
-        "the tumor fits nowhere in this head",
-    }
-    assert set(reasons[reasons.index.get_level_values(1) == "100"]) <= {
-        "empty mask",
-        conflicts.EMPTY_DONOR,
-    }
+    assert (reasons["100"] == "empty mask").all() and reasons["102", "102"] == too_large
+    of_donor = reasons.groupby(level=1).agg(set)
+    assert of_donor["102"] <= {"empty mask", too_large}
+    assert of_donor["100"] <= {"empty mask", conflicts.EMPTY_DONOR}
     failed = rows["reason"] != ""
     numbers = rows[["edit_rms", "depth_px", "log_odds", *[f"p_{name}" for name in CLASSES]]]
     assert numbers[failed].isna().all(axis=None) and numbers[~failed].notna().all(axis=None)

@@ -10,42 +10,30 @@ from tumorcf_lib.edits.scores import slice_scores
 from tumorcf_lib.stats import estimates, persons
 
 
-def _head(inside, ring, elsewhere):
-    """A head with a square tumor of 6 x 6 pixels, a band of 5 around it, and air outside."""
-    slice = np.full((1, 60, 60), -2, np.float32)
-    slice[0, 5:55, 5:55] = elsewhere
-    slice[0, 17:33, 17:33] = ring
-    slice[0, 22:28, 22:28] = inside
-    mask = np.zeros((1, 60, 60), bool)
-    mask[0, 22:28, 22:28] = True
-    return slice, mask
-
-
 @pytest.fixture(scope="module")
 def planted():
     """Scores that rise by 0.02 per unit of log area and fall by 0.01 per unit of contrast."""
     scores = slice_scores(audit_rows({"meningioma": 0.3}, n_persons=11, n_slices=4))
-    rng = np.random.default_rng(0)
-    table = pd.DataFrame(
-        {
-            "slice_id": scores["slice_id"],
-            "area_px": rng.integers(50, 900, len(scores)),
-            "contrast": rng.normal(1, 0.5, len(scores)),
-            "depth_px": rng.uniform(5, 50, len(scores)),
-        }
+    rng, n = np.random.default_rng(0), len(scores)
+    table = scores[["slice_id"]].assign(
+        area_px=rng.integers(50, 900, n),
+        contrast=rng.normal(1, 0.5, n),
+        depth_px=rng.uniform(5, 50, n),
     )
-    person = scores["person_id"].map({p: rng.normal(0, 0.05) for p in set(scores["person_id"])})
-    scores["net_drop"] = (
-        0.02 * np.log(table["area_px"])
-        - 0.01 * table["contrast"]
-        + person
-        + rng.normal(0, 0.002, len(scores))
-    )
-    return scores, table
+    codes, names = pd.factorize(scores["person_id"])
+    noise = rng.normal(0, 0.05, len(names))[codes] + rng.normal(0, 0.002, n)
+    scores["net_drop"] = 0.02 * np.log(table["area_px"]) - 0.01 * table["contrast"] + noise
+    found = covariates.covariate_table(scores, table, n_resamples=40)
+    return scores, table, found[found["score"] == "net_drop"]
 
 
 def test_contrast_is_inside_minus_the_ring_and_nothing_beyond():
-    row = covariates.slice_covariates(*_head(3.0, 1.0, -1.0), ["a"]).iloc[0]
+    slice, mask = np.full((1, 60, 60), -2, np.float32), np.zeros((1, 60, 60), bool)
+    mask[0, 22:28, 22:28] = True
+    slice[0, 5:55, 5:55] = -1
+    slice[0, 17:33, 17:33] = 1  # 5 px around the tumor
+    slice[mask] = 3
+    row = covariates.slice_covariates(slice, mask, ["a"]).iloc[0]
     assert row["contrast"] == pytest.approx(2.0)
     assert (row["area_px"], row["area_share"]) == (36, 0.01)
 
@@ -60,8 +48,7 @@ def test_depth_is_that_of_the_tumor_not_of_a_sham_or_a_grown_mask():
 
 
 def test_planted_slopes_are_found_per_standard_deviation(planted):
-    scores, table = planted
-    found = covariates.covariate_table(scores, table, n_resamples=50, columns=["net_drop"])
+    _, table, found = planted
     rows = found[found["group"] == "all"].set_index("covariate")
     log_area = np.log(table["area_px"])
     assert rows.loc["area", "unit"] == pytest.approx(log_area.std(ddof=0))
@@ -73,8 +60,7 @@ def test_planted_slopes_are_found_per_standard_deviation(planted):
 
 
 def test_least_squares_and_its_resamples_agree_with_a_slow_loop(planted):
-    scores, table = planted
-    found = covariates.covariate_table(scores, table, n_resamples=40, columns=["net_drop"])
+    scores, table, found = planted
     own = scores.merge(table, on="slice_id")
     own = own[own["label"] == "glioma"].reset_index(drop=True)
     x = np.column_stack([np.log(own["area_px"]), own["contrast"], own["depth_px"]])

@@ -3,6 +3,7 @@
 import cv2
 import numpy as np
 import pytest
+from pictures import blob, dot, two_halves
 
 from tumorcf_lib.edits import edits, infills, regions
 
@@ -13,15 +14,6 @@ SHAPE = (40, 36)
 
 def noise(rng, shape=SHAPE):
     return rng.normal(0.5, 0.3, shape).astype(np.float32)
-
-
-def blob(rng, shape=SHAPE, n_discs=3):
-    """A union of discs that may hang over any border."""
-    mask = np.zeros(shape, np.uint8)
-    for _ in range(n_discs):
-        center = int(rng.integers(shape[1])), int(rng.integers(shape[0]))
-        cv2.circle(mask, center, int(rng.integers(1, 7)), 1, -1)
-    return mask.astype(bool)
 
 
 def inner_blob(rng):
@@ -36,81 +28,30 @@ def ring(mask):
     inside = np.argwhere(mask)
     found = np.zeros_like(mask)
     for y, x in np.argwhere(~mask):
-        found[y, x] = np.hypot(inside[:, 0] - y, inside[:, 1] - x).min() <= REACH_PX
+        found[y, x] = np.hypot(*(inside - [y, x]).T).min() <= REACH_PX
     return found
 
 
-def two_halves(rng, size=64, *, tilt_deg=0, center=None):
-    """A head whose right half mirrors its left one, turned; and its midline."""
-    y, x = np.mgrid[:size, :size].astype(float)
-    cy, cx = center or ((size - 1) / 2, (size - 1) / 2)
-    angle = np.deg2rad(tilt_deg)
-    along = -np.sin(angle) * (x - cx) + np.cos(angle) * (y - cy)
-    across = np.cos(angle) * (x - cx) + np.sin(angle) * (y - cy)
-    pattern = np.zeros_like(y)
-    for _ in range(40):
-        down, out = rng.uniform(-0.35, 0.35) * size, rng.uniform(0, 0.35) * size
-        bump = np.exp(-((along - down) ** 2 + (np.abs(across) - out) ** 2) / 12)
-        pattern += rng.uniform(-1, 1) * bump
-    inside = np.hypot(along / 0.42, across / 0.38) < size
-    return np.where(inside, 1 + pattern, -1.5).astype(np.float32)
-
-
-def dot(shape, y, x, radius=3):
-    yy, xx = np.ogrid[: shape[0], : shape[1]]
-    return np.hypot(yy - y, xx - x) <= radius
+def crop_of(mask):
+    """The mask's bounding box and what an infill may read around it."""
+    (top, left), (bottom, right) = np.argwhere(mask).min(axis=0), np.argwhere(mask).max(axis=0)
+    top, left = max(top - REACH_PX, 0), max(left - REACH_PX, 0)
+    return np.s_[top : bottom + REACH_PX + 1, left : right + REACH_PX + 1]
 
 
 @pytest.mark.parametrize("name", LOCAL)
-@pytest.mark.parametrize("seed", range(3))
-def test_filling_the_crop_gives_the_bits_of_filling_the_whole_slice(name, seed):
-    rng = np.random.default_rng(seed)
-    slice, mask = noise(rng), inner_blob(rng)
-    edited = edits.remove(slice, mask, infill=name)
-    # Where an infill speaks of "the crop's values", everything beyond them is made to say the same.
-    rows, columns = np.nonzero(mask)
-    top, left = max(rows.min() - REACH_PX, 0), max(columns.min() - REACH_PX, 0)
-    whole = slice.copy()
-    if name == "telea":
-        crop = np.s_[top : rows.max() + REACH_PX + 1, left : columns.max() + REACH_PX + 1]
-        seen = slice[crop][~mask[crop]]
-        whole = np.clip(slice, seen.min(), seen.max())
-    filled = infills.INFILLS[name].fill(infills.Hole(whole, mask, edits.RADIUS_PX))
-    np.testing.assert_array_equal(edited[mask], filled[mask])
-
-
-@pytest.mark.parametrize("name", LOCAL)
-@pytest.mark.parametrize("seed", range(3))
-def test_an_infill_sees_nothing_under_the_region_and_nothing_beyond_its_reach(name, seed):
-    rng = np.random.default_rng(seed)
-    slice, mask = noise(rng), blob(rng)  # many touch the border
-    edited = edits.remove(slice, mask, infill=name)
-    other = slice.copy()
-    other[mask] = rng.choice([-50, 99], mask.sum())  # beyond the range of all else
-    rows, columns = np.nonzero(mask)
-    far = np.ones_like(mask)
-    far[
-        max(rows.min() - REACH_PX, 0) : rows.max() + REACH_PX + 1,
-        max(columns.min() - REACH_PX, 0) : columns.max() + REACH_PX + 1,
-    ] = False
-    other[far] = 77
-    again = edits.remove(other, mask, infill=name)
-    np.testing.assert_array_equal(edited[mask], again[mask])
-    np.testing.assert_array_equal(edited[~mask], slice[~mask])
-
-
-@pytest.mark.parametrize("name", infills.INFILLS)
-def test_inputs_stay_as_they_are_and_the_same_removal_gives_the_same_bits(name):
-    slice = two_halves(np.random.default_rng(0))
-    mask = dot(slice.shape, 30, 18)
-    slice[mask] += 1
-    slice.setflags(write=False)
-    mask.setflags(write=False)
-    before = slice.copy()
-    first, second = (edits.remove(slice, mask, infill=name) for _ in range(2))
-    np.testing.assert_array_equal(first, second)
-    np.testing.assert_array_equal(slice, before)
-    assert first.dtype == np.float32 and np.isfinite(first).all() and (first != slice).any()
+def test_an_infill_sees_nothing_under_the_region_and_nothing_beyond_its_reach(name):
+    for seed in range(3):
+        rng = np.random.default_rng(seed)
+        slice, mask = noise(rng), blob(rng)  # many touch the border
+        slice.setflags(write=False)
+        edited = edits.remove(slice, mask, infill=name)
+        other = np.full_like(slice, 77)
+        other[crop_of(mask)] = slice[crop_of(mask)]
+        other[mask] = rng.choice([-50, 99], mask.sum())  # beyond the range of all else
+        again = edits.remove(other, mask, infill=name)
+        np.testing.assert_array_equal(edited[mask], again[mask])
+        np.testing.assert_array_equal(edited[~mask], slice[~mask])
 
 
 def test_telea_is_opencv_on_256_levels_of_the_range_outside_the_region():
@@ -124,21 +65,15 @@ def test_telea_is_opencv_on_256_levels_of_the_range_outside_the_region():
     np.testing.assert_allclose(infills.telea(hole)[mask], wanted[mask], atol=1e-6)
 
 
-@pytest.mark.parametrize("seed", range(3))
-def test_ring_mean_is_the_mean_of_a_loop_over_the_ring(seed):
+@pytest.mark.parametrize("seed", range(2))
+def test_ring_mean_and_gaussian_blur_are_means_of_a_loop_over_the_ring(seed):
     rng = np.random.default_rng(seed)
     slice, mask = noise(rng), blob(rng)
-    filled = edits.remove(slice, mask, infill="ring_mean")[mask]
-    assert len(np.unique(filled)) == 1
-    assert filled[0] == pytest.approx(slice[ring(mask)].mean(dtype=float), rel=1e-6)
-
-
-@pytest.mark.parametrize("seed", range(3))
-def test_gaussian_blur_is_the_weighted_mean_of_a_loop_over_the_ring(seed):
-    rng = np.random.default_rng(seed)
-    slice, mask = noise(rng), blob(rng)
+    around = np.argwhere(ring(mask))
+    flat = edits.remove(slice, mask, infill="ring_mean")[mask]
+    np.testing.assert_allclose(flat, slice[tuple(around.T)].mean(dtype=float), rtol=1e-6)
     filled = edits.remove(slice, mask, infill="gaussian_blur")
-    inside, outside, around = np.argwhere(mask), np.argwhere(~mask), np.argwhere(ring(mask))
+    inside, outside = np.argwhere(mask), np.argwhere(~mask)
     deepest = max(np.hypot(*(outside - pixel).T).min() for pixel in inside)
     sigma = max(1, deepest / 2)
     for y, x in inside:
@@ -149,7 +84,7 @@ def test_gaussian_blur_is_the_weighted_mean_of_a_loop_over_the_ring(seed):
         assert filled[y, x] == pytest.approx(mean, abs=1e-5)
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", range(2))
 def test_without_its_noise_noisy_linear_makes_every_pixel_its_neighbors_mean(seed, monkeypatch):
     monkeypatch.setattr(infills, "NOISE_SD", 0)
     rng = np.random.default_rng(seed)
@@ -158,11 +93,10 @@ def test_without_its_noise_noisy_linear_makes_every_pixel_its_neighbors_mean(see
     filled = edits.remove(slice, mask, infill="noisy_linear")
     for y, x in np.argwhere(mask):
         values, weights = [], []
-        for dy in (-1, 0, 1):
-            for dx in (-1, 0, 1):
-                if (dy or dx) and 0 <= y + dy < SHAPE[0] and 0 <= x + dx < SHAPE[1]:
-                    values.append(filled[y + dy, x + dx])
-                    weights.append(1 / 12 if dy and dx else 1 / 6)
+        for dy, dx in infills.NEIGHBORS:
+            if 0 <= y + dy < SHAPE[0] and 0 <= x + dx < SHAPE[1]:
+                values.append(filled[y + dy, x + dx])
+                weights.append(1 / 12 if dy and dx else 1 / 6)
         assert filled[y, x] == pytest.approx(np.average(values, weights=weights), abs=1e-5)
 
 
@@ -170,13 +104,13 @@ def test_the_noise_has_the_stated_size_and_differs_by_place_and_shape():
     slice = np.zeros((100, 100), np.float32)
     masks = [np.zeros(slice.shape, bool) for _ in range(3)]
     masks[0][20:80, 20:80] = masks[1][20:80, 21:81] = masks[2][20:81, 20:80] = True
-    fields = [edits.remove(slice, mask, infill="noisy_linear")[21:79, 22:79] for mask in masks]
-    for field in fields:
+    first, moved, larger = (
+        edits.remove(slice, mask, infill="noisy_linear")[21:79, 22:79] for mask in masks
+    )
+    for field in (first, moved, larger):
         assert field.std() == pytest.approx(infills.NOISE_SD, rel=0.05)
-    for k in (1, 2):
-        other = fields[k] if k == 2 else fields[k][:, :-1]
-        mine = fields[0] if k == 2 else fields[0][:, 1:]
-        assert abs(np.corrcoef(mine.ravel(), other.ravel())[0, 1]) < 0.1
+    for one, other in ((first[:, 1:], moved[:, :-1]), (first, larger)):
+        assert abs(np.corrcoef(one.ravel(), other.ravel())[0, 1]) < 0.1
 
 
 def test_mirror_on_an_exact_midline_copies_pixel_by_pixel():
@@ -186,6 +120,7 @@ def test_mirror_on_an_exact_midline_copies_pixel_by_pixel():
     slice[30, 18] = 9
     filled = edits.remove(slice, mask, infill="mirror")
     np.testing.assert_array_equal(filled[mask], slice[:, ::-1][mask])
+    np.testing.assert_array_equal(filled[~mask], slice[~mask])
 
 
 def reason_of(slice, mask, **options):
@@ -201,27 +136,19 @@ def test_mirror_refuses_where_there_is_no_healthy_mirror_image_and_says_why():
     assert reason_of(slice, sham, avoid=tumor) == "mirror image touches the tumor"
     assert edits.remove(slice, sham, infill="mirror").shape == slice.shape  # without that tumor
     assert reason_of(slice, dot(slice.shape, 32, 2)) == "mirror image leaves the head"
-    half = slice.copy()
-    half[:, 34:] = np.where(half[:, 34:] > -1, 1 + noise(np.random.default_rng(6), (64, 30)), -1.5)
-    half[6:40, 40:60] = -1.5
-    assert reason_of(half, tumor) == "not symmetric"
-    empty = np.zeros((64, 64), np.float32)
-    assert reason_of(empty, tumor) == "not symmetric"
+    assert reason_of(np.zeros((64, 64), np.float32), tumor) == "not symmetric"
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", range(2))
 def test_mirror_sees_neither_what_it_replaces_nor_the_tumor(seed):
     rng = np.random.default_rng(seed)
     slice = two_halves(rng, 64)
     tumor, sham = dot(slice.shape, 24, 18), dot(slice.shape, 44, 42)
-    other = slice.copy()
-    other[tumor | sham] = rng.choice([-9, 30], (tumor | sham).sum())
     for region, avoid in ((tumor, None), (sham, tumor)):
-        seen = other.copy()
-        if avoid is None:
-            seen[sham] = slice[sham]
+        other, changed = slice.copy(), region if avoid is None else tumor | sham
+        other[changed] = rng.choice([-9, 30], changed.sum())
         first, second = (
-            edits.remove(image, region, infill="mirror", avoid=avoid) for image in (slice, seen)
+            edits.remove(image, region, infill="mirror", avoid=avoid) for image in (slice, other)
         )
         np.testing.assert_array_equal(first[region], second[region])
 
@@ -235,12 +162,12 @@ def test_many_fillings_of_one_slice_are_one(name):
     rng = np.random.default_rng(3)
     slice = rng.normal(size=(128, 128)).astype(np.float32)
     kept = []
-    for _ in range(40):
+    for _ in range(25):
         mask = np.zeros(slice.shape, np.uint8)
         axes = tuple(int(a) for a in rng.integers(5, 30, 2))
         cv2.ellipse(mask, (64, 64), axes, float(rng.uniform(0, 180)), 0, 360, 1, -1)
         found = set()
-        for length in rng.integers(1, 5000, 25):
+        for length in rng.integers(1, 5000, 20):
             kept.append(bytes(int(length)))  # so that arrays come to lie elsewhere each time
             found.add(edits.remove(slice, mask.astype(bool), infill=name).tobytes())
         assert len(found) == 1

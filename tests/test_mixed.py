@@ -64,7 +64,6 @@ def test_unbalanced_data_give_the_best_of_a_written_out_likelihood():
         (np.arange(6.0), np.arange(6), "no person has a second slice"),
         (np.arange(4.0), np.zeros(4), "1 persons for 1 coefficients"),
         (np.tile([0.0, 1.0, 2.0], 5), np.repeat(range(5), 3), "no variance between persons"),
-        (np.array([]), np.array([]), "0 persons"),
     ],
 )
 def test_what_cannot_be_fitted_is_refused_by_name_and_without_a_warning(values, persons, reason):

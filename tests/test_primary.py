@@ -13,33 +13,22 @@ FOLDS, PATIENTS, SLICES = 5, 6, 3
 
 def scores(rng, *, network="plain", seeds=2, net=0.0, wrong=0.2, leans_less=0.0, shift=0.05):
     """Scores of a class's patients; slices called wrong drop by ``leans_less`` less."""
-    rows = []
-    hard = {}  # whether a slice is hard to call is the slice's, and alike for all seeds
+    at = list(np.ndindex(FOLDS, len(CLASSES), PATIENTS, SLICES))
+    own = pd.DataFrame(at, columns=["fold", "label", "who", "k"])
+    true, is_hard = own["label"].to_numpy(), rng.random(len(own)) < wrong  # alike for all seeds
+    own["label"], names = np.array(CLASSES)[true], np.array(CLASSES)
+    own["person_id"] = own["label"] + own["fold"].astype(str) + "-" + own["who"].astype(str)
+    own["slice_id"] = own["person_id"] + "-" + own["k"].astype(str)
+    own = own.assign(predicted=np.where(is_hard, names[(true + 1) % 3], names[true]))
+    right = {f"right_{edit}": (~is_hard).astype(float) for edit in primary.EDITS}
+    own = own.assign(correct=~is_hard, network=network, **right)
+    parts = []
     for seed in range(seeds):
-        for fold in range(FOLDS):
-            for label in CLASSES:
-                moved = rng.normal(0, shift)
-                for who in range(PATIENTS):
-                    for k in range(SLICES):
-                        slice_id = f"{label}{fold}-{who}-{k}"
-                        is_hard = hard.setdefault(slice_id, rng.random() < wrong)
-                        other = CLASSES[(CLASSES.index(label) + 1) % 3]
-                        drop = net + moved + rng.normal(0, 0.05) - leans_less * is_hard
-                        rows.append(
-                            {
-                                "network": network,
-                                "training_seed": seed,
-                                "fold": fold,
-                                "slice_id": slice_id,
-                                "person_id": f"{label}{fold}-{who}",
-                                "label": label,
-                                "predicted": other if is_hard else label,
-                                "correct": not is_hard,
-                                **dict.fromkeys(primary.SCORES, drop),
-                                **{f"right_{edit}": float(not is_hard) for edit in primary.EDITS},
-                            }
-                        )
-    return pd.DataFrame(rows)
+        moved = rng.normal(0, shift, (FOLDS, len(CLASSES)))[own["fold"], true]
+        drop = net + moved + rng.normal(0, 0.05, len(own)) - leans_less * is_hard
+        of_seed = own.assign(training_seed=seed)
+        parts.append(of_seed.assign(**dict.fromkeys(primary.SCORES, drop)))
+    return pd.concat(parts, ignore_index=True)
 
 
 @pytest.fixture(scope="module")
@@ -76,23 +65,15 @@ def test_slices_called_wrong_by_another_seed_lean_less_by_what_was_planted(both)
     row = of_finding(primary.primary_table(both), 3).iloc[0]
     assert row["effect"] == pytest.approx(-0.2, abs=0.03)
     assert row["verdict"] == networks.HOLDS
-
-
-def test_with_one_seed_who_is_called_wrong_cannot_be_judged_by_another():
-    rng = np.random.default_rng(2)
-    row = of_finding(primary.primary_table(scores(rng, seeds=1)), 3).iloc[0]
-    assert (row["verdict"], row["reason"]) == (networks.OPEN, "one training seed")
-
-
-def test_wrong_less_right_is_weighted_least_squares_with_a_level_for_each_class(both):
-    own = both[both["network"] == "plain"]
-    e = primary.wrong_less_right(own, "delta_drop")
-    n_of = own.groupby("person_id")["slice_id"].transform("size")
+    own = both[both["network"] == "plain"]  # weighted least squares, a level for each class
     x = np.column_stack([1.0 - own["correct"], *(own["label"] == c for c in CLASSES)])
-    root = np.sqrt(1 / n_of.to_numpy())
-    x = x.astype(float) * root[:, None]
-    slope = np.linalg.lstsq(x, own["delta_drop"].to_numpy() * root, rcond=None)[0][0]
-    assert e.value == pytest.approx(slope)
+    root = np.sqrt(1 / own.groupby("person_id")["slice_id"].transform("size").to_numpy())
+    y = own["delta_drop"].to_numpy() * root
+    slope = np.linalg.lstsq(x.astype(float) * root[:, None], y, rcond=None)[0][0]
+    assert row["effect"] == pytest.approx(slope)
+    one_seed = both[both["training_seed"] == 0]
+    row = of_finding(primary.primary_table(one_seed), 3).iloc[0]
+    assert (row["verdict"], row["reason"]) == (networks.OPEN, "one training seed")
 
 
 def test_the_share_of_errors_counts_every_patient_the_same():
@@ -109,19 +90,13 @@ def test_the_share_of_errors_counts_every_patient_the_same():
 
 
 def test_estimates_have_the_band_of_as_many_networks_and_shares_stay_shares(both):
-    table = primary.estimates_table(both)
-    plain = table[(table["network"] == "plain") & (table["group"] == "all")]
-    assert (plain["n_null"] == 10).all() and (plain["n_seeds"] == 2).all()
-    assert (plain["null_low"] < 0).all() and (plain["null_high"] > 0).all()
     fewer = both[both["fold"] < 3]  # as many networks as there are, not as many as usual
-    own = fewer[fewer["network"] == "plain"]
-    null = networks.null_of(fewer[fewer["network"] == "shuffled"], "net_drop")
-    row = (
-        primary.estimates_table(fewer)
-        .query("network == 'plain' and group == 'all' and score == 'net_drop'")
-        .iloc[0]
-    )
-    assert (row["null_low"], row["null_high"]) == pytest.approx(null.band(2 * 3))
-    assert networks.mean(own, "net_drop").n_networks == 6
+    for own, n in ((both, 10), (fewer, 6)):
+        table = primary.estimates_table(own)
+        plain = table[(table["network"] == "plain") & (table["group"] == "all")]
+        assert (plain["n_null"] == n).all() and (plain["n_seeds"] == 2).all()
+        null = networks.null_of(own[own["network"] == "shuffled"], "net_drop")
+        (band,) = plain.loc[plain["score"] == "net_drop", ["null_low", "null_high"]].to_numpy()
+        assert tuple(band) == pytest.approx(null.band(n))
     right = primary.still_right_table(both)
     assert right["share"].between(0, 1).all() and right["high"].max() <= 1

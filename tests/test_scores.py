@@ -19,39 +19,13 @@ def test_log_odds_agree_with_a_loop_and_are_clipped_at_both_ends():
     assert np.isnan(scores.log_odds([np.nan])).all()
 
 
-def test_class_log_odds_equal_the_log_odds_of_the_normalized_true_class():
+def test_class_log_odds_are_those_of_the_normalized_class_and_keep_what_single_precision_loses():
     rng = np.random.default_rng(0)
-    p = rng.dirichlet([1, 1, 1, 1], size=50)
-    labels = rng.integers(4, size=50)
+    p, labels = rng.dirichlet([1, 1, 1, 1], size=50), rng.integers(4, size=50)
     found = scores.class_log_odds(p * rng.uniform(0.5, 2, (50, 1)), labels)  # not normalized
     np.testing.assert_allclose(found, scores.log_odds(p[np.arange(50), labels]), rtol=1e-9)
-
-
-def test_class_log_odds_keep_what_single_precision_loses():
     p = np.array([[1.0, 3e-7, 2e-7]], np.float32)  # 1 - p of the first class is exactly 0
     assert scores.class_log_odds(p, [0])[0] == pytest.approx(math.log(1 / 5e-7), rel=1e-5)
-
-
-def test_shams_are_averaged_over_the_places_that_exist():
-    rng = np.random.default_rng(1)
-    p_orig, p_remove, p_only = rng.uniform(size=(3, 30))
-    p_sham, p_sham_only = rng.uniform(size=(2, 30, 4))
-    p_sham[rng.uniform(size=p_sham.shape) < 0.4] = np.nan
-    p_sham[3] = np.nan
-    mean, n = scores.mean_over_places(p_sham)
-    drop = scores.sham_drop(p_orig, p_sham)
-    net = scores.net_drop(p_orig, p_remove, p_sham)
-    focus = scores.net_focus(p_only, p_sham_only)
-    for i in range(30):
-        known = [value for value in p_sham[i] if not math.isnan(value)]
-        assert n[i] == len(known)
-        if not known:
-            assert math.isnan(mean[i]) and math.isnan(drop[i]) and math.isnan(net[i])
-            continue
-        assert mean[i] == pytest.approx(sum(known) / len(known))
-        assert drop[i] == pytest.approx(p_orig[i] - sum(known) / len(known))
-        assert net[i] == pytest.approx(sum(known) / len(known) - p_remove[i])
-        assert focus[i] == pytest.approx(p_only[i] - sum(p_sham_only[i]) / 4)
 
 
 CLASSES = ("glioma", "none", "pituitary")
@@ -63,36 +37,27 @@ def make_rows(n_slices=12, seed=0):
     """Rows as an audit writes them; slice 2 lacks shams, slice 5 all that needs a mask."""
     rng = np.random.default_rng(seed)
     rows = []
-
-    def add(i, edit, place, reason=""):
-        p = rng.dirichlet([1, 1, 1])
-        label = i % 3
-        infill = "navier_stokes" if edit in ("remove", "remove_refit", "sham") else ""
-        row = {
-            "slice_id": f"s{i}",
-            "patient_id": f"P{i // 2}",
-            "person_id": f"p{i // 4}",
-            "label": CLASSES[label],
-            "edit": edit,
-            "place": place,
-            "infill": infill,
-            "dilation_px": 0,
-        }
-        for name, value in zip(CLASSES, p, strict=True):
-            row[f"p_{name}"] = np.nan if reason else value
-        row["log_odds"] = np.nan if reason else math.log(p[label] / (1 - p[label]))
-        rows.append({**row, "reason": reason})
-
     for i in range(n_slices):
-        for edit in SINGLE:
-            lost = i == 5 and edit not in WHOLE
-            add(i, edit, -1, "empty mask" if lost else "")
-        for edit in ("sham", "sham_only"):
-            if i == 2 or i == 5:
-                add(i, edit, -1, "no legal place" if i == 2 else "empty mask")
-            else:
-                for place in range(1 + i % 3):
-                    add(i, edit, place)
+        n_places = {2: 0, 5: 0}.get(i, 1 + i % 3)
+        shams = [(edit, k) for edit in ("sham", "sham_only") for k in range(n_places) or [-1]]
+        for edit, place in [(edit, -1) for edit in SINGLE] + shams:
+            lost = (i == 5 and edit not in WHOLE) or (i == 2 and "sham" in edit)
+            p = rng.dirichlet([1, 1, 1])
+            rows.append(
+                {
+                    "slice_id": f"s{i}",
+                    "patient_id": f"P{i // 2}",
+                    "person_id": f"p{i // 4}",
+                    "label": CLASSES[i % 3],
+                    "edit": edit,
+                    "place": place,
+                    "infill": "navier_stokes" if edit in scores.INFILLED_EDITS else "",
+                    "dilation_px": 0,
+                    **{f"p_{k}": np.nan if lost else v for k, v in zip(CLASSES, p)},
+                    "log_odds": np.nan if lost else math.log(p[i % 3] / (1 - p[i % 3])),
+                    "reason": "not possible" if lost else "",
+                }
+            )
     return pd.DataFrame(rows)
 
 
@@ -122,9 +87,9 @@ def test_scores_agree_with_a_loop_over_rows(source):
         text = rows.to_csv(index=False, float_format="%.5g")
         rows, tolerance = pd.read_csv(io.StringIO(text)), 2e-4
         assert rows["reason"].isna().any() and rows["infill"].isna().any()
-    scores = slice_scores(rows).set_index("slice_id")
+    by_slice = slice_scores(rows).set_index("slice_id")
     for slice_id, slow in slow_scores(rows).items():
-        score = scores.loc[slice_id]
+        score = by_slice.loc[slice_id]
         predicted = slow["original"][0][2]
         assert score["predicted"] == predicted
         assert score["correct"] == (predicted == slow["label"])
@@ -160,45 +125,29 @@ def test_scores_agree_with_a_loop_over_rows(source):
             assert pd.isna(score["removed_to"]) and pd.isna(score["flipped"])
 
 
-def test_the_refitted_drop_holds_refit_against_refit_and_never_falls_back_to_the_original():
-    rows = make_rows(3)
-    true = rows["label"].map(dict(zip(CLASSES, range(3), strict=True)))
-    for edit, p_true in (("original", 0.9), ("original_refit", 0.5), ("remove_refit", 0.25)):
-        for k, name in enumerate(CLASSES):
-            own = rows["edit"] == edit
-            rows.loc[own, f"p_{name}"] = np.where(true[own] == k, p_true, (1 - p_true) / 2)
-    assert (slice_scores(rows)["delta_drop_refit"] == 0.5 - 0.25).all()
-    without = slice_scores(rows[rows["edit"] != "original_refit"])
-    assert without["delta_drop_refit"].isna().all() and without["p_remove_refit"].notna().all()
-
-
 def test_one_dilation_and_one_infill_are_scored_at_a_time():
-    rows = make_rows()
+    rows, columns = make_rows(), [f"p_{name}" for name in CLASSES]
     other = rows[rows["edit"].isin(["remove", "sham"])].assign(dilation_px=5)
-    third = rows[rows["edit"] == "remove"].assign(infill="ring_mean")
-    columns = [f"p_{name}" for name in CLASSES]
     other[columns] = [0.0, 0.0, 1.0]
+    third = rows[rows["edit"] == "remove"].assign(infill="ring_mean")
     third[columns] = [1.0, 0.0, 0.0]
     table = pd.concat([rows, other, third], ignore_index=True)
     pd.testing.assert_frame_equal(slice_scores(table), slice_scores(rows))
-    dilated = slice_scores(table, dilation_px=5)
+    dilated, ring = slice_scores(table, dilation_px=5), slice_scores(table, infill="ring_mean")
     assert set(dilated["removed_to"].dropna()) == {"pituitary"}
     assert dilated["p_only"].isna().all() and dilated["p_blank"].notna().all()
-    ring = slice_scores(table, infill="ring_mean")
     assert set(ring["removed_to"].dropna()) == {"glioma"} and ring["p_sham"].isna().all()
 
 
 def test_tables_that_cannot_be_scored_are_refused_with_the_reason():
     rows = make_rows()
-    wrong = [
-        (
-            pd.concat([rows, rows[rows["edit"] == "only"].iloc[[0]]]),
-            "1 come again.*'only'.*one classifier",
-        ),
-        (rows[(rows["edit"] != "original") | (rows["slice_id"] != "s4")], "1 slices .*'s4'"),
+    twice = pd.concat([rows, rows[rows["edit"] == "only"].iloc[[0]]])
+    lost = rows[(rows["edit"] != "original") | (rows["slice_id"] != "s4")]
+    for table, message in (
+        (twice, "1 come again.*'only'.*one classifier"),
+        (lost, "1 slices .*'s4'"),
         (rows.assign(label="glioblastoma"), "glioblastoma.*glioma, none, pituitary"),
         (rows.assign(p_none=np.nan), "12 rows of edit 'original' have no probabilities"),
-    ]
-    for table, message in wrong:
+    ):
         with pytest.raises(InvalidRowsError, match=message):
             slice_scores(table)

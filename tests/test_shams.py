@@ -1,16 +1,14 @@
 """Claims about sham places, against a slow loop over all offsets."""
 
-import h5py
 import numpy as np
 import pytest
 
-from tumorcf_lib.data import preprocess
 from tumorcf_lib.edits import edits, regions, shams
-from tumorcf_lib.edits.head import Head, find_head, head_mask
+from tumorcf_lib.edits.head import Head
 from tumorcf_lib.edits.shams import Place
 
 
-def blob(rng, shape, n_pixels):
+def patch(rng, shape, n_pixels):
     """A random connected-looking patch well inside the slice."""
     mask = np.zeros(shape, bool)
     y, x = shape[0] // 2, shape[1] // 2
@@ -27,18 +25,15 @@ def ellipse(shape, *, margin):
     return ((y - half_y) / (half_y - margin)) ** 2 + ((x - half_x) / (half_x - margin)) ** 2 <= 1
 
 
-def slow_places(mask, head, tumor, clearance_px):
+def slow_places(mask, head, clearance_px):
     """Every legal place, pixel by pixel, offset by offset."""
     height, width = mask.shape
     pixels = [(int(y), int(x)) for y, x in np.argwhere(mask)]
     left, right = min(x for _, x in pixels), max(x for _, x in pixels)
     mirror = [(y, left + right - x) for y, x in pixels]
-    tumor_pixels = np.argwhere(tumor)
     free = np.zeros_like(mask)
-    for y in range(height):
-        for x in range(width):
-            distance = np.hypot(tumor_pixels[:, 0] - y, tumor_pixels[:, 1] - x).min()
-            free[y, x] = head[y, x] and distance > clearance_px
+    for y, x in np.argwhere(head):
+        free[y, x] = np.hypot(*(np.argwhere(mask) - [y, x]).T).min() > clearance_px
     variants = [(0, pixels)] + ([(1, mirror)] if set(mirror) != set(pixels) else [])
     found = []
     for mirrored, shape in variants:
@@ -46,56 +41,49 @@ def slow_places(mask, head, tumor, clearance_px):
             for dx in range(-width, width):
                 moved = [(y + dy, x + dx) for y, x in shape]
                 if all(0 <= y < height and 0 <= x < width and free[y, x] for y, x in moved):
-                    found.append((dy, dx, mirrored))
+                    found.append([dy, dx, mirrored])
     return found
 
 
-@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("seed", range(3))
 def test_legal_places_are_those_of_a_loop_over_all_offsets(seed):
     rng = np.random.default_rng(seed)
     shape = (23, 29) if seed % 2 else (26, 21)  # odd, even, prime and not square
-    mask, head = blob(rng, shape, 14), ellipse(shape, margin=1)
+    mask, head = patch(rng, shape, 14), ellipse(shape, margin=1)
     for clearance_px in (0, 1, 4):
         found = shams.legal_places(mask, head, clearance_px=clearance_px)
-        assert [tuple(place) for place in found.tolist()] == slow_places(
-            mask, head, mask, clearance_px
-        )
+        assert found.tolist() == slow_places(mask, head, clearance_px)
 
 
-def test_moved_masks_of_all_places_differ_and_lie_in_the_head_away_from_the_tumor():
-    rng = np.random.default_rng(8)
-    mask, head = blob(rng, (48, 48), 30), ellipse((48, 48), margin=2)
-    near = regions.dilate(mask, shams.CLEARANCE_PX)
-    seen = set()
-    for y, x, mirrored in shams.legal_places(mask, head).tolist():
-        moved = shams.move(mask, Place(y, x, bool(mirrored)))
-        assert moved.sum() == mask.sum()
-        assert not (moved & ~head).any() and not (moved & near).any()
+def test_moved_masks_of_all_places_differ_and_keep_their_shape():
+    mask, head = patch(np.random.default_rng(8), (48, 48), 30), ellipse((48, 48), margin=2)
+    left, right = np.flatnonzero(mask.any(axis=0))[[0, -1]]
+    places, seen = shams.legal_places(mask, head).tolist(), set()
+    for dy, dx, mirrored in places:
+        wanted = np.zeros_like(mask)
+        for y, x in np.argwhere(mask):
+            wanted[y + dy, (left + right - x if mirrored else x) + dx] = True
+        moved = shams.move(mask, Place(dy, dx, bool(mirrored)))
+        np.testing.assert_array_equal(moved, wanted)
         seen.add(moved.tobytes())
-    assert len(seen) == len(shams.legal_places(mask, head)) > 100
+    assert len(seen) == len(places) > 100
 
 
-def test_single_precision_is_exact_for_a_large_mask_at_full_size():
-    head, mask = ellipse((512, 512), margin=4), np.zeros((512, 512), bool)
-    mask[200:330, 60:220] = ellipse((130, 160), margin=0)
-    mask[200, 60] = True  # not its own mirror image
-    shape = mask[200:330, 60:220]
-    near = regions.dilate(mask, shams.CLEARANCE_PX)
-    overlaps = shams._overlaps(shape, near | ~head)
-    assert np.abs(overlaps - np.rint(overlaps)).max() < 0.1
-    rng = np.random.default_rng(9)
-    legal = {tuple(place) for place in shams.legal_places(mask, head).tolist()}
-    for _ in range(200):
-        top, left = int(rng.integers(512 - 130)), int(rng.integers(512 - 160))
-        place = (top - 200, left - 60, int(rng.integers(2)))
-        moved = shams.move(mask, Place(*place))
-        assert (place in legal) == (not (moved & (near | ~head)).any())
+def test_there_is_no_place_without_a_head_a_mask_or_room():
+    mask, head = np.zeros((16, 16), bool), np.ones((16, 16), bool)
+    assert shams.legal_places(mask, head).shape == (0, 3)
+    mask[4, 4] = True
+    assert shams.legal_places(mask, ~head).shape == (0, 3)
+    mask[2:14, 2:14] = True
+    assert shams.legal_places(mask, head).shape == (0, 3)  # no room beside it
+    with pytest.raises(shams.InvalidPlaceError, match="columns -1:11, beyond the slice"):
+        shams.move(mask, Place(0, -3))
 
 
 def test_a_sham_removal_is_blind_to_the_tumor():
     rng = np.random.default_rng(10)
     slice = rng.normal(size=(40, 40)).astype(np.float32)
-    mask, head = blob(rng, (40, 40), 25), np.ones((40, 40), bool)
+    mask, head = patch(rng, (40, 40), 25), np.ones((40, 40), bool)
     without = slice.copy()
     without[mask] = 50
     places = shams.legal_places(mask, head)
@@ -106,28 +94,6 @@ def test_a_sham_removal_is_blind_to_the_tumor():
         with_tumor, with_other = (edits.remove(image, sham) for image in (slice, without))
         np.testing.assert_array_equal(with_tumor[sham], with_other[sham])
         np.testing.assert_array_equal(with_tumor[mask], slice[mask])
-
-
-def test_there_is_no_place_without_a_head_a_mask_or_room():
-    mask, head = np.zeros((16, 16), bool), np.ones((16, 16), bool)
-    assert shams.legal_places(mask, head).shape == (0, 3)
-    mask[2:14, 2:14] = True
-    assert shams.legal_places(mask, head).shape == (0, 3)  # no room beside it
-    mask[:] = False
-    mask[4, 4] = True
-    assert shams.legal_places(mask, ~head).shape == (0, 3)
-
-
-def test_move_mirrors_within_the_bounding_box_and_then_shifts():
-    rng = np.random.default_rng(11)
-    mask = blob(rng, (30, 30), 20)
-    left, right = np.flatnonzero(mask.any(axis=0))[[0, -1]]
-    for place in (Place(0, 0), Place(-3, 5), Place(4, -2, mirrored=True)):
-        wanted = np.zeros_like(mask)
-        for y, x in np.argwhere(mask):
-            x = left + right - x if place.mirrored else x
-            wanted[y + place.offset_y, x + place.offset_x] = True
-        np.testing.assert_array_equal(shams.move(mask, place), wanted)
 
 
 def maps(rng, shape):
@@ -141,80 +107,66 @@ def maps(rng, shape):
     )
 
 
-@pytest.mark.parametrize("seed", range(4))
-def test_depth_and_flag_of_every_place_are_those_of_the_moved_mask(seed):
-    rng = np.random.default_rng(seed)
-    shape = (37, 44)
-    mask, head = blob(rng, shape, 16), maps(rng, shape)
+def test_depth_and_flag_of_every_place_are_those_of_the_moved_mask():
+    rng, shape = np.random.default_rng(1), (37, 44)
+    mask, head = patch(rng, shape, 16), maps(rng, shape)
     places = shams.legal_places(mask, head.mask)
     depth_px, flags = shams.describe_places(places, mask, head)
     assert set(flags) == {"", "scalp", "air"} and len(places) > 100
     for place, depth, flag in zip(places.tolist(), depth_px, flags, strict=True):
         moved = shams.move(mask, Place(*place[:2], bool(place[2])))
         assert depth == pytest.approx(head.depth_px[moved].mean(), abs=1e-9)
-        n, n_air, n_outside = moved.sum(), (head.air & moved).sum(), (~head.brain & moved).sum()
-        if n_air > shams.MAX_AIR * n:
+        if head.air[moved].mean() > shams.MAX_AIR:
             assert flag == "air"
         else:
-            assert flag == ("scalp" if n_outside > shams.MAX_OUTSIDE * n else "")
+            outside = (~head.brain)[moved].mean()
+            assert flag == ("scalp" if outside > shams.MAX_OUTSIDE else "")
 
 
-def test_depth_is_exact_for_a_large_mask_at_full_size():
-    rng = np.random.default_rng(20)
-    mask = np.zeros((512, 512), bool)
+def test_transforms_are_exact_for_a_large_mask_at_full_size():
+    rng, mask = np.random.default_rng(9), np.zeros((512, 512), bool)
     mask[200:330, 60:220] = ellipse((130, 160), margin=0)
-    mask[200, 60] = True
+    mask[200, 60] = True  # not its own mirror image
     head = maps(rng, (512, 512))
+    forbidden = regions.dilate(mask, shams.CLEARANCE_PX) | ~head.mask
+    overlaps = shams._overlaps(mask[200:330, 60:220], forbidden)
+    assert np.abs(overlaps - np.rint(overlaps)).max() < 0.1  # in single precision
     places = shams.legal_places(mask, head.mask)
     depth_px, _ = shams.describe_places(places, mask, head)
     for k in rng.integers(len(places), size=30):
         moved = shams.move(mask, Place(*places[k, :2].tolist(), bool(places[k, 2])))
+        assert not (moved & forbidden).any()
         assert depth_px[k] == pytest.approx(head.depth_px[moved].mean(), abs=1e-6)
+    assert len(places) == np.count_nonzero(np.rint(overlaps) == 0)
 
 
-def candidates(rng, n=400):
+def candidates(rng, side=14):
     """Places on a square, mirrored or not, with random depths and flags."""
-    side = int((n // 2) ** 0.5)
     places = np.array([[y, x, m] for m in (0, 1) for y in range(side) for x in range(side)])
     flags = rng.choice(["", "scalp", "air"], len(places), p=[0.7, 0.2, 0.1]).astype(object)
     return places, rng.uniform(0, 60, len(places)), flags
 
 
-@pytest.mark.parametrize("seed", range(5))
 @pytest.mark.parametrize("spacing_px", [1, 4])
-def test_more_chosen_places_add_to_those_of_fewer(seed, spacing_px):
-    places, depth_px, flags = candidates(np.random.default_rng(seed))
+def test_more_chosen_places_add_to_those_of_fewer_and_flagged_ones_come_last(spacing_px):
+    places, depth_px, flags = given = candidates(np.random.default_rng(4))
     chosen = [
-        shams.choose_places(
-            places, depth_px, flags, 20.0, n, shams.rng_for(seed, "17"), spacing_px=spacing_px
-        ).tolist()
+        shams.choose_places(*given, 20.0, n, shams.rng_for(0, "17"), spacing_px=spacing_px).tolist()
         for n in (0, 5, 20, 60, 10_000)
     ]
-    for few, many in zip(chosen, chosen[1:], strict=False):
+    for few, many in zip(chosen, chosen[1:]):
         assert many[: len(few)] == few
     assert [len(c) for c in chosen] == [0, 5, 20, 60, len(places)]
-    assert len(set(chosen[-1])) == len(places)
-
-
-@pytest.mark.parametrize("spacing_px", [1, 4])
-def test_flagged_places_come_after_all_others(spacing_px):
-    rng = np.random.default_rng(22)
-    places, depth_px, flags = candidates(rng)
-    order = shams.choose_places(
-        places, depth_px, flags, 20.0, len(places), rng, spacing_px=spacing_px
-    )
     n_unflagged = (flags == "").sum()
-    assert (flags[order[:n_unflagged]] == "").all() and (flags[order[n_unflagged:]] != "").all()
+    in_order = flags[chosen[-1]]
+    assert (in_order[:n_unflagged] == "").all() and (in_order[n_unflagged:] != "").all()
 
 
 def test_chosen_places_are_those_nearest_in_depth_and_then_drawn_by_chance():
-    places, depth_px, flags = candidates(np.random.default_rng(23))
+    places, depth_px, flags = given = candidates(np.random.default_rng(23))
     gap = np.abs(depth_px - 20)
     unflagged = np.flatnonzero(flags == "")
-    seen = [
-        shams.choose_places(places, depth_px, flags, 20.0, 8, np.random.default_rng(seed))
-        for seed in range(30)
-    ]
+    seen = [shams.choose_places(*given, 20.0, 8, np.random.default_rng(seed)) for seed in range(30)]
     # Of a point's two variants chance keeps one, so the pool reaches twice as far at most.
     limit = np.sort(gap[unflagged])[2 * shams.N_POOL]
     assert max(gap[chosen].max() for chosen in seen) <= limit < gap[unflagged].max() / 3
@@ -235,61 +187,11 @@ def test_all_places_as_deep_as_the_tumor_are_equally_likely():
 
 
 def test_places_of_the_pool_keep_their_distance_where_there_is_room():
-    side = 60
-    places = np.array([[y, x, m] for m in (0, 1) for y in range(side) for x in range(side)])
-    depth_px, flags = np.full(len(places), 9.0), np.full(len(places), "", object)
+    places, _, flags = candidates(np.random.default_rng(0), side=60)
+    depth_px, flags = np.full(len(places), 9.0), np.full_like(flags, "")
     for seed in range(5):
-        chosen = places[
-            shams.choose_places(
-                places, depth_px, flags, 9, 24, np.random.default_rng(seed), spacing_px=4
-            ),
-            :2,
-        ]
-        gaps = np.hypot(*(chosen[:, None] - chosen[None]).transpose(2, 0, 1))
+        rng = np.random.default_rng(seed)
+        chosen = shams.choose_places(places, depth_px, flags, 9, 24, rng, spacing_px=4)
+        y, x, _ = places[chosen].T
+        gaps = np.hypot(y[:, None] - y, x[:, None] - x)
         assert gaps[~np.eye(24, dtype=bool)].min() >= 4
-
-
-def test_the_head_is_found_in_noise_with_its_dark_holes_and_without_specks():
-    rng = np.random.default_rng(13)
-    truth = ellipse((96, 96), margin=14)
-    slice = np.where(truth, 1.0, -1.2) + rng.normal(0, 0.04, truth.shape)
-    slice[44:52, 44:52] = -1.2  # a ventricle
-    slice[2:5, 2:5] = 1.0  # a label burnt into the corner
-    head = head_mask(slice.astype(np.float32))
-    assert head[44:52, 44:52].all() and not head[2:5, 2:5].any()
-    assert not (head & ~regions.dilate(truth, 2)).any() and not (truth & ~head).any()
-
-
-def test_a_head_that_runs_out_of_the_slice_is_followed_to_the_border():
-    slice = np.full((96, 96), -1.0, np.float32)
-    slice[30:, 20:76] = 1
-    head = head_mask(slice)
-    assert head[-1, 25:71].all() and not head[:27].any() and not head[:, :17].any()
-
-
-@pytest.mark.real
-def test_real_heads_hold_their_tumor_leave_air_and_have_places(cheng_folder):
-    files = sorted(cheng_folder.glob("native512/*.mat"))
-    if not files:
-        pytest.skip(f"no native512/*.mat in {cheng_folder}")
-    n_with_ten, n_flagged, gaps = 0, [], []
-    for file in files:
-        with h5py.File(file) as archive:
-            image, tumor = (archive[f"cjdata/{name}"][()].T for name in ("image", "tumorMask"))
-        slice = preprocess.network_input(image, 224)
-        mask = preprocess.resize_mask(tumor.astype(bool), 224)
-        head = head_mask(slice)
-        assert 0.1 < head.mean() < 0.95
-        assert head[mask].mean() > 0.95
-        found = find_head(slice)
-        places = shams.legal_places(mask, head)
-        n_with_ten += len(places) >= 10
-        depth_px, flags = shams.describe_places(places, mask, found)
-        wanted_px = found.depth_px[mask].mean()
-        chosen = shams.choose_places(
-            places, depth_px, flags, wanted_px, 20, shams.rng_for(0, file.stem), spacing_px=4
-        )
-        n_flagged.append(np.count_nonzero(flags[chosen] != ""))
-        gaps.extend(np.abs(depth_px[chosen] - wanted_px))
-    assert n_with_ten >= 0.9 * len(files)
-    assert np.mean(n_flagged) < 1 and np.median(gaps) < 3  # of 20, and in pixels

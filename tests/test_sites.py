@@ -12,16 +12,9 @@ def predictions(rights):
     rows = []
     for (label, person), n_right in rights.items():
         for k in range(2):
-            right = k < n_right
-            rows.append(
-                {
-                    "slice_id": f"{person}-{k}",
-                    "person_id": person,
-                    "label": label,
-                    "p_glioma": 0.9 if right == (label == "glioma") else 0.1,
-                    "p_pituitary": 0.1 if right == (label == "glioma") else 0.9,
-                }
-            )
+            p = 0.9 if (k < n_right) == (label == "glioma") else 0.1
+            about = {"slice_id": f"{person}-{k}", "person_id": person, "label": label}
+            rows.append(about | {"p_glioma": p, "p_pituitary": 1 - p})
     return pd.DataFrame(rows)
 
 
@@ -68,11 +61,5 @@ def test_a_difference_of_sites_is_adjusted_for_planes_and_tumors_and_what_is_lef
     low, high = found.loc["plane and tumor", ["low", "high"]]
     assert low < of_site < high
     assert found["n_persons"].tolist() == [60] * 3
-
-
-def test_a_class_of_one_site_has_no_difference_of_sites():
-    scores = pd.DataFrame({"slice_id": [1, 2], "person_id": ["a", "b"], "label": "glioma"})
-    scores["net_drop"] = [0.1, 0.2]
-    measured = pd.DataFrame({"slice_id": [1, 2], "area_px": 9, "contrast": 1.0, "depth_px": 2.0})
-    planes = pd.DataFrame({"slice_id": [1, 2], "plane": "axial"})
-    assert tables.difference_table(scores, measured, planes).empty
+    one_site = scores.assign(person_id="1")
+    assert tables.difference_table(one_site, pd.DataFrame(ids | measured), planes).empty

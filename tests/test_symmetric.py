@@ -1,5 +1,7 @@
 """Ranking and transplants do not know what a network says by default."""
 
+import itertools
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -13,28 +15,13 @@ P = [f"p_{name}" for name in CLASSES]
 def rows_of(p_of, n=6, seed=0, fold=0):
     """Two patients a class with n slices each; p_of(label, edit, k) gives the first class's p."""
     rows = []
-    for label in CLASSES:
-        for who in "ab":
-            for k in range(n):
-                for edit in ("original", "sham", "remove"):
-                    p = p_of(label, edit, k)
-                    rows.append(
-                        {
-                            "network": "plain",
-                            "training_seed": seed,
-                            "fold": fold,
-                            "slice_id": f"{label}{who}{k}",
-                            "person_id": f"{label}{who}",
-                            "label": label,
-                            "edit": edit,
-                            "dilation_px": 0,
-                            "infill": "" if edit == "original" else "navier_stokes",
-                            P[0]: p,
-                            P[1]: 1 - p,
-                            P[2]: 0.0,
-                        }
-                    )
-    return pd.DataFrame(rows)
+    for label, who, k in itertools.product(CLASSES, "ab", range(n)):
+        for edit in ("original", "sham", "remove"):
+            p = p_of(label, edit, k)
+            about = {"slice_id": f"{label}{who}{k}", "person_id": f"{label}{who}", "label": label}
+            infill = "" if edit == "original" else "navier_stokes"
+            rows.append(about | {"edit": edit, "infill": infill} | dict(zip(P, (p, 1 - p, 0.0))))
+    return pd.DataFrame(rows).assign(network="plain", training_seed=seed, fold=fold, dilation_px=0)
 
 
 def find(table, group, whose, patients="all"):
@@ -79,82 +66,54 @@ def test_auc_is_that_of_a_loop_over_pairs_in_which_every_patient_counts_the_same
 def transplants(called):
     """One host a class and donor class, two patients each, called by a rule."""
     rows = []
-    for host in CLASSES:
-        for donor in CLASSES:
-            for who in "ab":
-                p = dict.fromkeys(P, 0.1) | {f"p_{called(host, donor)}": 0.8}
-                own = host == donor
-                rows.append(
-                    {
-                        "network": "plain",
-                        "training_seed": 0,
-                        "fold": 0,
-                        "reason": "",
-                        "slice_id": f"{host}{who}",
-                        "person_id": f"{host}{who}",
-                        "label": host,
-                        "donor_slice_id": f"{host}{who}" if own else f"{donor}x",
-                        "donor_label": donor,
-                        **p,
-                    }
-                )
-    return pd.DataFrame(rows)
+    for host, donor, who in itertools.product(CLASSES, CLASSES, "ab"):
+        donor_id = f"{host}{who}" if host == donor else f"{donor}x"
+        about = {"slice_id": f"{host}{who}", "person_id": f"{host}{who}", "label": host}
+        about |= {"donor_slice_id": donor_id, "donor_label": donor, "reason": ""}
+        rows.append(about | dict.fromkeys(P, 0.1) | {f"p_{called(host, donor)}": 0.8})
+    return pd.DataFrame(rows).assign(network="plain", training_seed=0, fold=0)
 
 
-@pytest.mark.parametrize(
-    ("called", "tumor", "head"),
-    [
-        (lambda host, donor: donor, 1, 0),
-        (lambda host, donor: host, 0, 1),
-    ],
-)
-def test_who_reads_tumors_follows_them_and_who_reads_heads_follows_heads(called, tumor, head):
-    table = symmetric.transplants_table(transplants(called))
+@pytest.mark.parametrize("cue", ["tumor", "head"])
+def test_who_reads_tumors_follows_them_and_who_reads_heads_follows_heads(cue):
+    rows = transplants(lambda host, donor: donor if cue == "tumor" else host)
+    table = symmetric.transplants_table(rows)
     conflict = table[table["kind"] == "conflict"]
-    assert (conflict["tumor"] == tumor).all() and (conflict["head"] == head).all()
+    assert (conflict["tumor"] == (cue == "tumor")).all()
+    assert (conflict["head"] == (cue == "head")).all()
     control = table[table["kind"] == "control"]
     assert (control["tumor"] == 1).all() and control["head"].isna().all()
     assert len(conflict) == 1 + 3 + 6 and len(control) == 1 + 3
-
-
-def test_impossible_transplants_and_networks_that_know_nothing_are_left_out():
-    rows = transplants(lambda host, donor: donor)
     rows.loc[rows["donor_label"] == "glioma", "reason"] = "the tumor fits nowhere in this head"
-    both = pd.concat([rows, rows.assign(network="shuffled")])
-    table = symmetric.transplants_table(both)
+    table = symmetric.transplants_table(pd.concat([rows, rows.assign(network="shuffled")]))
     assert set(table["network"]) == {"plain"}
     assert table[table["donor"] == "glioma"]["n_patients"].eq(0).all()
 
 
-def with_noise(rng, n_folds, n_seeds, network, of_network=0.3):
+def with_noise(rng, n_folds, n_seeds, network):
     """Losses of folds whose networks differ by a shift of the first class's removed slices."""
     parts = []
-    for fold in range(n_folds):
-        for seed in range(n_seeds):
-            shift = of_network * rng.standard_normal()
+    for fold, seed in np.ndindex(n_folds, n_seeds):
+        shift = 0.3 * rng.standard_normal()
 
-            def p_of(label, edit, k, shift=shift):
-                own = label == CLASSES[0]
-                return 0.5 + rng.standard_normal() * 0.2 + own * (0.3 + (edit == "remove") * shift)
+        def p_of(label, edit, k, shift=shift):
+            own = label == CLASSES[0]
+            return 0.5 + rng.standard_normal() * 0.2 + own * (0.3 + (edit == "remove") * shift)
 
-            rows = rows_of(p_of, seed=seed, fold=fold)
-            rows["person_id"] += f"{fold}"
-            parts.append(rows.assign(network=network))
+        rows = rows_of(p_of, seed=seed, fold=fold).assign(network=network)
+        parts.append(rows.assign(person_id=rows["person_id"] + f"{fold}"))
     return pd.concat(parts)
 
 
 def test_networks_that_differ_widen_the_interval_once_and_a_single_seed_has_it_from_the_null():
     rng = np.random.default_rng(1)
-    several = with_noise(rng, 4, 3, "plain")
+    several, nothing = with_noise(rng, 4, 3, "plain"), with_noise(rng, 4, 2, "shuffled")
     alone = several[several["training_seed"] == 0]
-    nothing = with_noise(rng, 4, 2, "shuffled")
-
-    def width(rows):
-        table = symmetric.auc_table(rows)
-        row = find(table[table["network"] == "plain"], CLASSES[0], "own")
-        return row["high"] - row["low"], row
-
-    fixed, of_null = width(alone)[0], width(pd.concat([alone, nothing]))
-    assert of_null[0] > fixed and np.isnan(width(alone)[1]["null_low"])
-    assert of_null[1]["n_null"] == 8 and of_null[1]["null_low"] < 0 < of_null[1]["null_high"]
-    assert width(several)[1]["n_seeds"] == 3 and width(several)[0] < of_null[0]
+    fixed, of_null, of_several = (
+        find(table[table["network"] == "plain"], CLASSES[0], "own")
+        for table in map(symmetric.auc_table, (alone, pd.concat([alone, nothing]), several))
+    )
+    widths = [row["high"] - row["low"] for row in (fixed, of_null, of_several)]
+    assert widths[1] > max(widths[0], widths[2])
+    assert np.isnan(fixed["null_low"]) and of_several["n_seeds"] == 3
+    assert of_null["n_null"] == 8 and of_null["null_low"] < 0 < of_null["null_high"]

@@ -2,12 +2,12 @@
 
 import numpy as np
 import pytest
-from test_infills import dot, two_halves
+from pictures import dot, two_halves
 
 from tumorcf_lib.edits import symmetry
 
 
-@pytest.mark.parametrize("tilt_deg, center", [(0, (60, 70)), (6, (63, 58)), (-10, (66, 63))])
+@pytest.mark.parametrize("tilt_deg, center", [(0, (60, 70)), (-10, (66, 63))])
 def test_the_midline_of_a_symmetric_head_is_found(tilt_deg, center):
     slice = two_halves(np.random.default_rng(0), 128, tilt_deg=tilt_deg, center=center)
     found = symmetry.measure(slice)

@@ -1,44 +1,29 @@
 """Claims about infills, dilations, fillings of known tissue, and drifts between classes."""
 
+import itertools
+
 import numpy as np
 import pandas as pd
 import pytest
+from fake_rows import one_slice, with_classes
 
-from tumorcf_lib.edits.scores import class_log_odds, slice_scores
+from tumorcf_lib.edits.scores import slice_scores
 from tumorcf_lib.stats.verdicts import rank_agreement
 from tumorcf_lib.tables import controls
 
 INFILLS = ("navier_stokes", "telea", "ring_mean")
 
 
-def row(slice_id, edit, p, *, infill="", dilation_px=0, place=-1, reason=""):
-    """One audit row of a slice: person and class (the first or the second) follow from its ID."""
-    label = slice_id % 2
-    probabilities = np.array([p, 1 - p] if label == 0 else [1 - p, p])
-    return {
-        "slice_id": slice_id,
-        "patient_id": f"p{slice_id // 2}{label}",
-        "person_id": f"p{slice_id // 2}{label}",
-        "label": ("a", "b")[label],
-        "edit": edit,
-        "place": place,
-        "infill": infill,
-        "dilation_px": dilation_px,
-        "p_a": probabilities[0],
-        "p_b": probabilities[1],
-        "log_odds": class_log_odds(probabilities[None], [label])[0],
-        "reason": reason,
-    }
+def rows_of(i, p_orig, p_remove, p_shams, **at):
+    """Rows of slice i at one setting; person and class (the first or the second) follow from i."""
+    edits = [] if p_orig is None else [("original", -1, p_orig, 0.0)]
+    edits += [("remove", -1, p_remove, 0.1), *(("sham", k, p, 0.1) for k, p in enumerate(p_shams))]
+    who = {"slice_id": i, "person": f"p{i // 2}{'ab'[i % 2]}", "label": "ab"[i % 2]}
+    return one_slice(edits, **who, **at)
 
 
-def setting(slice_id, p_remove, p_shams, *, infill="navier_stokes", dilation_px=0):
-    at = {"infill": infill, "dilation_px": dilation_px}
-    shams = [row(slice_id, "sham", p, place=k, **at) for k, p in enumerate(p_shams)]
-    return [row(slice_id, "remove", p_remove, **at), *shams]
-
-
-def impossible(slice_id, edit, reason, **at):
-    return row(slice_id, edit, np.nan, reason=reason, **at)
+def table_of(rows):
+    return with_classes(pd.DataFrame(rows), ("a", "b"))
 
 
 def line(table, **wanted):
@@ -53,190 +38,107 @@ def random_rows():
     rng = np.random.default_rng(5)
     made = []
     for i in range(24):
-        made.append(row(i, "original", rng.uniform(0.5, 1)))
-        made += setting(i, rng.uniform(), rng.uniform(size=3))
-        for infill in INFILLS[1:]:
-            made += setting(i, rng.uniform(), rng.uniform(size=2), infill=infill)
-        if i < 12:
-            made += setting(i, rng.uniform(), rng.uniform(size=2), infill="mirror")
-        else:
-            made.append(impossible(i, "remove", "not symmetric", infill="mirror"))
-            made.append(impossible(i, "sham", "not symmetric", infill="mirror", place=0))
-        made += setting(i, rng.uniform(), rng.uniform(size=2), dilation_px=4)
-    return pd.DataFrame(made)
+        made += rows_of(i, rng.uniform(0.5, 1), rng.uniform(), rng.uniform(size=3))
+        for infill in (*INFILLS[1:], "mirror")[: 3 if i < 12 else 2]:
+            made += rows_of(i, None, rng.uniform(), rng.uniform(size=2), infill=infill)
+        made += rows_of(i, None, rng.uniform(), rng.uniform(size=2), dilation_px=4)
+    return table_of(made)
 
 
 def test_infills_are_compared_at_as_many_places_each():
-    rows = pd.DataFrame(
-        [
-            row(0, "original", 0.9),
-            *setting(0, 0.2, [0.8, 0.6, 0.1]),
-            *setting(0, 0.4, [0.7, 0.5], infill="telea"),
-        ]
-    )
-    assert controls.control_places(rows) == 2
-    table = controls.infill_scores(rows, n_resamples=10)
+    rows = rows_of(0, 0.9, 0.2, [0.8, 0.6, 0.1]) + rows_of(0, None, 0.4, [0.7, 0.5], infill="telea")
+    table = controls.infill_scores(table_of(rows), n_resamples=10)
     # Navier-Stokes: shams 0.8 and 0.6 (not 0.1), so net 0.7 - 0.2; Telea: 0.6 - 0.4.
-    ns, telea = (
-        line(table, infill=infill, slices="own", score="net_drop", group="all")
-        for infill in ("navier_stokes", "telea")
-    )
-    assert ns["effect"] == pytest.approx(0.5) and telea["effect"] == pytest.approx(0.2)
-    assert (table["n_places"] == 2).all()
+    for infill, net in (("navier_stokes", 0.5), ("telea", 0.2)):
+        own = line(table, infill=infill, slices="own", score="net_drop", group="all")
+        assert own["effect"] == pytest.approx(net) and own["n_places"] == 2
 
 
 def test_means_are_over_own_and_over_common_slices(random_rows):
     table = controls.infill_scores(random_rows, n_resamples=20)
     for infill in INFILLS:
-        n_slices = {
-            name: line(table, infill=infill, slices=name, score="net_drop", group="all")["n_slices"]
-            for name in ("own", "common", "common, mirror too")
-        }
-        assert n_slices == {"own": 24, "common": 24, "common, mirror too": 12}
+        own = table[(table["infill"] == infill) & (table["score"] == "net_drop")]
+        n_slices = own[own["group"] == "all"].set_index("slices")["n_slices"]
+        assert n_slices.to_dict() == {"own": 24, "common": 24, "common, mirror too": 12}
     assert not ((table["infill"] == "mirror") & (table["slices"] == "common")).any()
-    scores = controls.drops_per_slice(random_rows, infill="telea")
-    first = line(table, infill="telea", slices="common, mirror too", score="net_drop_lo", group="b")
+    scores = slice_scores(random_rows, infill="telea")
     own = scores[(scores["slice_id"] < 12) & (scores["label"] == "b")]
-    assert first["effect"] == pytest.approx(own["net_drop_lo"].mean())
-
-
-def test_drops_of_a_slice_are_those_of_the_audit_at_its_first_places(random_rows):
-    ours = controls.drops_per_slice(random_rows, dilation_px=4)
-    assert (ours["n_sham"] == 2).all()
-    theirs = slice_scores(random_rows, dilation_px=4)
-    pd.testing.assert_series_equal(ours["net_drop"], theirs["net_drop"])
-    headline = slice_scores(random_rows[random_rows["place"] < 2])
-    pd.testing.assert_series_equal(
-        controls.drops_per_slice(random_rows)["net_drop"], headline["net_drop"]
-    )
+    found = line(table, infill="telea", slices="common, mirror too", score="net_drop_lo", group="b")
+    assert found["effect"] == pytest.approx(own["net_drop_lo"].mean())
 
 
 def test_rankings_are_compared_over_the_slices_that_all_infills_have(random_rows):
     table = controls.infill_agreement(random_rows, n_resamples=50)
     common = line(table, score="net_drop", slices="common", group="all")
-    assert common["n_infills"] == 3 and common["n_slices"] == 24
+    assert (common["n_infills"], common["n_slices"]) == (3, 24)
     assert common["chance"] == pytest.approx(1 / 3)
-    values = np.column_stack(
-        [controls.drops_per_slice(random_rows, infill=infill)["net_drop"] for infill in INFILLS]
-    )
-    kendall_w = rank_agreement(values, np.eye(24), np.ones((1, 24)))[0][0]
+    values = [controls.drops_per_slice(random_rows, infill=name)["net_drop"] for name in INFILLS]
+    kendall_w = rank_agreement(np.column_stack(values), np.eye(24), np.ones((1, 24)))[0][0]
     # But for differences below 1e-4, which are ties.
     assert common["kendall_w"] == pytest.approx(kendall_w, abs=0.02)
     assert common["low"] <= common["kendall_w"] <= common["high"]
     mirror = line(table, score="net_drop", slices="common, mirror too", group="all")
-    assert mirror["n_infills"] == 4 and mirror["n_slices"] == 12
-    assert mirror["infills"].split() == [*INFILLS, "mirror"]
+    assert (mirror["n_infills"], mirror["n_slices"]) == (4, 12)
 
 
 def test_the_dilation_curve_says_how_many_slices_have_shams_and_why_others_have_none():
     made = []
     for i in range(6):
-        made += [row(i, "original", 0.9), *setting(i, 0.5, [0.8, 0.8])]
-        if i < 4:
-            made += setting(i, 0.3, [0.7, 0.7], dilation_px=9)
-        else:
-            made.append(row(i, "remove", 0.3, infill="navier_stokes", dilation_px=9))
-            made.append(
-                impossible(i, "sham", "no legal place", infill="navier_stokes", dilation_px=9)
-            )
-    table = controls.dilation_curve(pd.DataFrame(made), n_resamples=10)
+        made += rows_of(i, 0.9, 0.5, [0.8, 0.8])
+        made += rows_of(i, None, 0.3, [0.7, 0.7] if i < 4 else [np.nan], dilation_px=9)
+    rows = table_of(made)
+    rows.loc[rows["log_odds"].isna(), "reason"] = "no legal place"
+    table = controls.dilation_curve(rows, n_resamples=10)
     assert table["dilation_px"].unique().tolist() == [0, 9]
-    wide = line(table, dilation_px=9, slices="own", score="net_drop", group="all")
+    table = table[(table["score"] == "net_drop") & (table["group"] == "all")]
+    wide = line(table, dilation_px=9, slices="own")
     assert wide["effect"] == pytest.approx(0.4) and wide["n_slices"] == 4
     assert wide["share_with_shams"] == pytest.approx(4 / 6) and wide["note"] == "no legal place: 2"
-    own, common = (
-        line(table, dilation_px=0, slices=name, score="net_drop", group="all")
-        for name in ("own", "common")
-    )
-    assert (own["n_slices"], common["n_slices"]) == (6, 4)
-
-
-def quality_rows(*entries):
-    columns = ["slice_id", "person_id", "label", "infill", "place", "mae"]
-    table = pd.DataFrame(entries, columns=columns)
-    return table.assign(n_pixels=9, rmse=2 * table["mae"], ssim=1 - table["mae"])
+    headline = table[table["dilation_px"] == 0].set_index("slices")["n_slices"]
+    assert headline.to_dict() == {"own": 6, "common": 4}
 
 
 def test_the_mirror_is_compared_at_its_own_places_only():
-    table = controls.quality_table(
-        quality_rows(
-            (1, "p", "a", "telea", 0, 0.1),
-            (1, "p", "a", "telea", 1, 0.3),
-            (1, "p", "a", "ring_mean", 0, 0.2),
-            (1, "p", "a", "ring_mean", 1, 0.2),
-            (1, "p", "a", "mirror", 1, 0.5),
-        ),
-        n_resamples=20,
-    )
+    entries = [("telea", 0, 0.1), ("telea", 1, 0.3), ("ring_mean", 0, 0.2), ("ring_mean", 1, 0.2)]
+    rows = pd.DataFrame([*entries, ("mirror", 1, 0.5)], columns=["infill", "place", "mae"])
+    rows = rows.assign(slice_id=1, person_id="p", label="a", rmse=0.0, ssim=0.0)
+    table = controls.quality_table(rows, n_resamples=20)
     mae = table[(table["score"] == "mae") & (table["group"] == "a")]
     effects = mae.set_index(["infill", "slices"])["effect"]
-    assert effects["telea", "own"] == pytest.approx(0.2)
-    assert effects["telea", "common, mirror too"] == pytest.approx(0.3)
-    assert effects["mirror", "common, mirror too"] == pytest.approx(0.5)
-    assert ("mirror", "common") not in effects
+    assert effects["telea"].to_dict() == pytest.approx(
+        {"own": 0.2, "common": 0.2, "common, mirror too": 0.3}
+    )
+    assert effects["mirror"].to_dict() == {"own": 0.5, "common, mirror too": 0.5}
 
 
-DRIFTING = ("a", "b", "c")
-
-
-def drifting_rows(falls, n_persons=12, n_slices=2, n_places=2):
-    """Audit rows in which P(a) falls by falls[label], to the profit of c."""
+def drifting_rows(falls):
+    """Rows of 12 patients a class, 2 slices each: P(a) falls by falls[label], to c's profit."""
     rows, rng = [], np.random.default_rng(1)
-    for label in DRIFTING:
-        for person in range(n_persons):
-            for k in range(n_slices):
-                base = 0.5 + rng.uniform(-0.05, 0.05)
-                shams = [("sham", place, base + 0.01 * place) for place in range(n_places)]
-                for edit, place, p_a in (
-                    ("original", -1, base),
-                    ("remove", -1, base - falls[label]),
-                    *shams,
-                ):
-                    rows.append(
-                        {
-                            "slice_id": f"{label}{person}-{k}",
-                            "patient_id": "",
-                            "person_id": f"{label}{person}",
-                            "label": label,
-                            "edit": edit,
-                            "place": place,
-                            "infill": "" if edit == "original" else "navier_stokes",
-                            "dilation_px": 0,
-                            "p_a": p_a,
-                            "p_b": 0.1,
-                            "p_c": 0.9 - p_a,
-                            "log_odds": 0.0,
-                        }
-                    )
-    return pd.DataFrame(rows)
-
-
-def lines_of(falls, **options):
-    table = controls.drift_table(drifting_rows(falls, **options), n_resamples=300)
-    return table.set_index(["group", "slices"])
+    for label, person, k in itertools.product("abc", range(12), range(2)):
+        base = 0.5 + rng.uniform(-0.05, 0.05)
+        shams = [("sham", 0, base, 0.1), ("sham", 1, base + 0.01, 0.1)]
+        edits = [("original", -1, base, 0), ("remove", -1, base - falls[label], 0.1), *shams]
+        who = {"slice_id": f"{label}{person}-{k}", "person": f"{label}{person}", "label": label}
+        rows += one_slice(edits, **who)
+    rows = pd.DataFrame(rows).rename(columns={"p": "p_a"})
+    return rows.assign(p_b=0.1, p_c=0.9 - rows["p_a"], log_odds=0.0)
 
 
 def test_a_fall_on_all_slices_alike_shows_on_those_of_other_classes():
-    lines = lines_of({"a": 0.3, "b": 0.3, "c": 0.3})
+    rows = drifting_rows({"a": 0.3, "b": 0.3, "c": 0.3})
+    lines = controls.drift_table(rows, n_resamples=50).set_index(["group", "slices"]).loc["a"]
     # Shams at places 0 and 1 lie at +0 and +0.01 of the original: their mean is 0.005 above it
-    own, others = lines.loc[("a", "own")], lines.loc[("a", "others")]
-    assert own["effect"] == pytest.approx(0.305) and others["effect"] == pytest.approx(0.305)
-    assert (own["n_slices"], own["n_persons"]) == (24, 12)
-    assert (others["n_slices"], others["n_persons"]) == (48, 24)
+    assert lines["effect"].to_dict() == pytest.approx({"own": 0.305, "others": 0.305})
+    assert lines["n_slices"].to_dict() == {"own": 24, "others": 48}
+    assert lines["n_persons"].to_dict() == {"own": 12, "others": 24}
 
 
-def test_the_fall_on_own_slices_is_net_drop():
+def test_the_fall_on_own_slices_is_net_drop_of_those_with_a_sham_and_a_removal():
     rows = drifting_rows({"a": 0.3, "b": 0.2, "c": 0.1})
-    net = slice_scores(rows).groupby("label")["net_drop"].mean()
-    own = controls.drift_table(rows, n_resamples=20).query("slices == 'own'").set_index("group")
-    assert own["effect"].to_dict() == pytest.approx(net.to_dict())
-
-
-def test_slices_without_a_sham_or_a_removal_are_left_out():
-    rows = drifting_rows({"a": 0.3, "b": 0.2, "c": 0.1}, n_persons=1, n_slices=3)
-    lost = (rows["slice_id"] == "a0-0") & (rows["edit"] == "sham")
+    rows = rows[~((rows["slice_id"] == "a0-0") & (rows["edit"] == "sham"))]
     unmade = (rows["slice_id"] == "a0-1") & (rows["edit"] == "remove")
-    rows = rows[~lost]
     rows.loc[unmade, ["p_a", "p_b", "p_c"]] = np.nan
-    falls = controls.net_falls(rows)
-    assert sorted(falls["slice_id"]) == ["a0-2", *(f"{c}0-{k}" for c in "bc" for k in range(3))]
+    own = controls.drift_table(rows, n_resamples=20).query("slices == 'own'").set_index("group")
+    net = slice_scores(rows).groupby("label")["net_drop"].mean()
+    assert own["effect"].to_dict() == pytest.approx(net.to_dict())
+    assert own["n_slices"].to_dict() == {"a": 22, "b": 24, "c": 24}

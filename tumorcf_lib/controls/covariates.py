@@ -56,7 +56,7 @@ def with_depth(covariates, rows):
     return covariates.assign(depth_px=covariates["slice_id"].map(depth))
 
 
-def covariate_table(scores, covariates, *, n_resamples, columns=("net_drop", "net_drop_lo")):
+def covariate_table(scores, covariates, *, n_resamples):
     """Does Net-Drop go along with the tumor's area, contrast or depth?
 
     ``effect``: change of the score per standard deviation (``unit``) of the covariate, the others
@@ -64,11 +64,11 @@ def covariate_table(scores, covariates, *, n_resamples, columns=("net_drop", "ne
     squares, with an interval over persons. Group "all" has an intercept for each class; covariates
     are standardized over the slices of the group. Holm within score and group. No cause follows."""
     data = with_scores(scores, covariates)
-    names, parts = list(COVARIATES), []
-    for column in columns:
-        own = data[np.isfinite(data[[column, *names]].to_numpy(float)).all(axis=1)]
+    parts = []
+    for column in ("net_drop", "net_drop_lo"):
+        own = data[np.isfinite(data[[column, *COVARIATES]].to_numpy(float)).all(axis=1)]
         for group in groups(scores):
-            part = _slopes(of_group(own, group), column, names, n_resamples)
+            part = _slopes(of_group(own, group), column, n_resamples)
             parts.append(part.assign(score=column, group=group, p_holm=holm(part["p"])))
     what, n = ["score", "group", "covariate", "unit"], ["n_slices", "n_persons"]
     return stacked(parts, [*what, *FITTED, "p_holm", *RESAMPLED, *n, "reason"])
@@ -92,8 +92,9 @@ def with_scores(scores, covariates):
     return scores.merge(table, on="slice_id", how="left", validate="one_to_one")
 
 
-def _slopes(own, column, names, n_resamples):
+def _slopes(own, column, n_resamples):
     """Coefficients of the covariates among these slices, by both ways."""
+    names = list(COVARIATES)
     units = own[names].std(ddof=0)
     table = pd.DataFrame({"covariate": names, "unit": units.to_numpy()})
     table = table.assign(n_slices=len(own), n_persons=own["person_id"].nunique(), reason="")

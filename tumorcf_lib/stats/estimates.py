@@ -38,6 +38,10 @@ class Estimate:
     mean_of_person_means: float = np.nan
     p: float = np.nan
 
+    def columns(self, name="effect", *, ends=""):
+        """As columns of a table: the value, and low and high."""
+        return {name: self.value, f"{ends}low": self.low, f"{ends}high": self.high}
+
 
 NOTHING = Estimate(np.nan, np.nan, np.nan, 0, 0, 0)
 

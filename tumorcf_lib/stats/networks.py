@@ -15,7 +15,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import stdtr, stdtrit
 
-CONFIDENCE = 0.95
+from tumorcf_lib.stats.persons import CONFIDENCE
+
 HOLDS, FAILS, OPEN = "holds", "does not hold", "cannot be told"
 """What becomes of a claim about our network."""
 

@@ -129,7 +129,7 @@ def means(rows, columns, by=(), *, n_resamples, groups=None, how=estimates.mean,
         if complete and COMPLETE_WITH.get(column) in own:
             has_sham = own[column].notna() & own[COMPLETE_WITH[column]].notna()
             own = own[has_sham] if has_sham.any() else own
-        found = how(own, column, n_resamples=n_resamples)
+        found = how(own, column, n_resamples=n_resamples) if len(own) else estimates.NOTHING
         lines.append(dict(zip(by, key)) | {"score": column, "group": group} | as_columns(found))
     columns = [*by, "score", "group", *NUMBERS, "n_persons_smallest", "p"]
     return pd.DataFrame(lines, columns=columns)

@@ -12,7 +12,7 @@ from tumorcf_lib import config, rowfiles, steps
 from tumorcf_lib.data import finding, preprocess, split as splits
 from tumorcf_lib.study import made_by, runtime, side_studies
 from tumorcf_lib.study.unit import HISTORY, NETWORK, WEIGHTS, Unit, fit, prediction_rows, predictor
-from tumorcf_lib.tables import study
+from tumorcf_lib.tables import derived
 
 NAME = "resnet50-scratch"
 PROFILE = replace(
@@ -119,13 +119,8 @@ def label(history) -> str:
 
 def derive(read, n_resamples):
     """Every table by its name, each with a column that says which network it is about."""
-    predictions, validation = read("rows_predictions"), read("rows_validation")
-    made = {
-        "table_performance": study.performance(predictions, n_resamples=n_resamples),
-        "table_classes": study.performance_by_class(predictions, n_resamples=n_resamples),
-        "table_confusion": study.confusion(predictions),
-        "table_reliability": study.reliability(predictions, validation),
-    }
+    rows = read("rows_predictions"), read("rows_validation")
+    made = derived.evaluation(*rows, n_resamples)
     network = label(read("history"))
     return {name: table.assign(network=network) for name, table in made.items()}
 

@@ -66,13 +66,8 @@ def network_table(scores, *, n_resamples):
     n_persons; spread_p: the standard deviation over slices of the true class's probability, near 0
     for a network that answers every slice alike.
     """
-    table = stats_rows.score_means(
-        scores,
-        list(SCALES.values()),
-        by=["network", "kind"],
-        groups=_groups(scores),
-        n_resamples=n_resamples,
-    )
+    by = ["network", "kind"]
+    table = stats_rows.score_means(scores, SCALES.values(), by=by, n_resamples=n_resamples)
     spread = scores.groupby("network")["p_orig"].std()
     return table.assign(spread_p=table["network"].map(spread))
 
@@ -90,14 +85,11 @@ def null_table(scores):
     rows = []
     for kind, own in scores[scores["kind"] != PLANTED].groupby("kind", sort=False):
         for scale, column in SCALES.items():
-            for group in _groups(own):
-                values = (
-                    stats_rows.of_group(own, group).groupby("network")[column].mean().to_numpy()
-                )
-                margin = (
-                    MARGIN if (scale, group) == (stats_rows.PROBABILITY, stats_rows.ALL) else np.nan
-                )
-                rows.append({"kind": kind, "scale": scale, "group": group} | tost(values, margin))
+            for group in stats_rows.groups(own):
+                values = stats_rows.of_group(own, group).groupby("network")[column].mean()
+                has_margin = (scale, group) == (stats_rows.PROBABILITY, stats_rows.ALL)
+                found = tost(values, MARGIN if has_margin else np.nan)
+                rows.append({"kind": kind, "scale": scale, "group": group} | found)
     return pd.DataFrame(rows)
 
 
@@ -108,14 +100,8 @@ def planted_table(scores, *, n_resamples):
     """
     own = scores[scores["network"].isin(planted_networks(scores))]
     own = own.assign(rho=own["network"].map(rho_of)).sort_values("rho", kind="stable")
-    return stats_rows.score_means(
-        own,
-        ("p_orig", *stats_rows.DROPS),
-        by=["rho"],
-        groups=_groups(scores),
-        n_resamples=n_resamples,
-        complete=True,
-    )
+    columns, how = ("p_orig", *stats_rows.DROPS), {"complete": True, "n_resamples": n_resamples}
+    return stats_rows.score_means(own, columns, by=["rho"], **how)
 
 
 def trend_table(scores, *, n_resamples):
@@ -136,11 +122,9 @@ def trend_table(scores, *, n_resamples):
         compared = {f"{a} - {b}": wide[a] - wide[b] for a, b in zip(names, names[1:])}
         compared["slope"] = (wide * weights).sum(axis=1)
         slices = people.assign(**compared)
-        part = stats_rows.means(
-            slices, list(compared), groups=_groups(people), n_resamples=n_resamples
-        )
-        part["group"] = pd.Categorical(part["group"], _groups(people))
-        parts.append(part.sort_values("group", kind="stable").assign(scale=scale))
+        for group in stats_rows.groups(people):
+            how = {"groups": [group], "n_resamples": n_resamples}
+            parts.append(stats_rows.means(slices, compared, **how).assign(scale=scale))
     table = pd.concat(parts, ignore_index=True).rename(columns={"score": "comparison"})
     table = stats_rows.judged(
         table,
@@ -148,16 +132,8 @@ def trend_table(scores, *, n_resamples):
         probability=table["scale"] == stats_rows.PROBABILITY,
         side=np.where(table["comparison"] == "slope", "below", "above"),
     )
-    columns = [
-        "scale",
-        "group",
-        "comparison",
-        *stats_rows.NUMBERS,
-        "p_holm",
-        "verdict",
-        "relevance",
-    ]
-    return table[columns].astype({"group": object})
+    what, judged = ["scale", "group", "comparison"], ["p_holm", "verdict", "relevance"]
+    return table[[*what, *stats_rows.NUMBERS, *judged]]
 
 
 def separation_table(scores, *, n_resamples):
@@ -170,28 +146,17 @@ def separation_table(scores, *, n_resamples):
     Columns: scale, group, auc, low, high, n_slices, n_persons, bar (0.95 in log-odds over all
     classes, else NaN), verdict ("supported": the interval lies above the bar).
     """
-    names = planted_networks(scores)
-    ends = [names[0], names[-1]]
-    rows = []
+    names, rows = planted_networks(scores), []
     for scale, column in SCALES.items():
-        wide, people = _by_network(scores, column, ends)
-        for group in _groups(people):
+        wide, people = _by_network(scores, column, [names[0], names[-1]])
+        for group in stats_rows.groups(people):
             here = stats_rows.of_group(people, group)
             e = _separation(*wide.loc[here.index].to_numpy().T, here, n_resamples)
-            bar = BAR if (scale, group) == (stats_rows.LOG_ODDS, stats_rows.ALL) else np.nan
-            rows.append(
-                {
-                    "scale": scale,
-                    "group": group,
-                    "auc": e.value,
-                    "low": e.low,
-                    "high": e.high,
-                    "n_slices": len(here),
-                    "n_persons": e.n_persons,
-                    "bar": bar,
-                    "verdict": "" if np.isnan(bar) else judge(e, bar, "above", 0.0)[0],
-                }
-            )
+            has_bar = (scale, group) == (stats_rows.LOG_ODDS, stats_rows.ALL)
+            line = {"scale": scale, "group": group} | e.columns("auc")
+            line |= {"n_slices": len(here), "n_persons": e.n_persons}
+            line |= {"bar": BAR if has_bar else np.nan}
+            rows.append(line | {"verdict": judge(e, BAR, "above", 0.0)[0] if has_bar else ""})
     return pd.DataFrame(rows)
 
 
@@ -212,17 +177,10 @@ def derive_from_audit(scores, n_resamples):
     }
 
 
-def _groups(scores):
-    return [stats_rows.ALL, *dict.fromkeys(scores["label"])]
-
-
 def _by_network(scores, column, names):
     """One column as (n_slices, n_networks), slices with a value everywhere; and their patients."""
-    wide = (
-        scores[scores["network"].isin(names)]
-        .pivot(index="slice_id", columns="network", values=column)[names]
-        .dropna()
-    )
+    own = scores[scores["network"].isin(names)]
+    wide = own.pivot(index="slice_id", columns="network", values=column)[names].dropna()
     people = scores.drop_duplicates("slice_id").set_index("slice_id").loc[wide.index]
     return wide, people[["person_id", "label"]]
 

@@ -23,6 +23,15 @@ MEASURES = ("mae", "rmse", "ssim")
 FOREIGN = "others"
 
 
+def tables(rows, *, n_resamples):
+    """What the score owes to infill and dilation."""
+    return {
+        "table_infills": infill_scores(rows, n_resamples=n_resamples),
+        "table_infill_agreement": infill_agreement(rows, n_resamples=n_resamples),
+        "table_dilations": dilation_curve(rows, n_resamples=n_resamples),
+    }
+
+
 def infill_scores(rows, *, n_resamples: int) -> pd.DataFrame:
     """Delta-, Sham- and Net-Drop by infill, in probability and log-odds.
 
@@ -64,24 +73,18 @@ def infill_agreement(rows, *, n_resamples: int) -> pd.DataFrame:
             keep, first = _have(by_infill, infills), by_infill[infills[0]]
             values = np.column_stack([by_infill[infill][score] for infill in infills])
             values = np.round(values / grain)  # (n_slices, n_infills)
-            for group in (stats_rows.ALL, *class_names(rows)):
-                chosen = keep & ((group == stats_rows.ALL) | (first["label"] == group).to_numpy())
-                if not chosen.any():
-                    continue
+            for group in stats_rows.groups(first[keep]) if keep.any() else ():
+                chosen = keep & first.index.isin(stats_rows.of_group(first, group).index)
                 people, counts = estimates.drawn(first[chosen], n_resamples)
                 owner = np.eye(len(people.names))[people.owner]  # (n_slices, n_persons)
-                w, rho = (
-                    estimates.from_replicates(of, people)
-                    for of in rank_agreement(values[chosen], owner, counts)
-                )
-                agreement = [w.value, w.low, w.high, 1 / len(infills)]
-                correlation = [rho.value, rho.low, rho.high]
-                of = [" ".join(infills), len(infills), w.n_slices, w.n_persons]
-                found.append([score, name, group, *agreement, *correlation, *of])
-    columns = ["score", "slices", "group", "kendall_w", "low", "high", "chance"]
-    columns += ["spearman", "spearman_low", "spearman_high"]
-    columns += ["infills", "n_infills", "n_slices", "n_persons"]
-    return pd.DataFrame(found, columns=columns)
+                agreement = rank_agreement(values[chosen], owner, counts)
+                w, rho = (estimates.from_replicates(of, people) for of in agreement)
+                line = {"score": score, "slices": name, "group": group}
+                line |= w.columns("kendall_w") | {"chance": 1 / len(infills)}
+                line |= rho.columns("spearman", ends="spearman_")
+                line |= {"infills": " ".join(infills), "n_infills": len(infills)}
+                found.append(line | {"n_slices": w.n_slices, "n_persons": w.n_persons})
+    return pd.DataFrame(found)
 
 
 def drops_per_slice(rows, *, infill=HEADLINE_INFILL, dilation_px=0, n_places=None):
@@ -220,26 +223,14 @@ def _by_level(rows, factor, n_resamples):
         why = {group: _counted(own.loc[own["net_drop"].isna(), "why"]) for group, own in of.items()}
         for name, levels in ((OWN, [level]), *common):
             if level in levels:
-                own = scores[_have(by_level, levels)]
-                part = stats_rows.means(
-                    own, stats_rows.DROPS, groups=named, n_resamples=n_resamples
-                )
-                part["share_with_shams"] = part["group"].map(share)
-                part["note"] = part["group"].map(why)
-                parts.append(part.assign(**{factor: level, "slices": name}))
-    columns = [
-        factor,
-        "slices",
-        "score",
-        "group",
-        *stats_rows.NUMBERS,
-        "n_places",
-        "share_with_shams",
-        "note",
-    ]
-    return stats_rows.stacked(
-        [part.assign(n_places=control_places(rows)) for part in parts], columns
-    )
+                own, n = scores[_have(by_level, levels)], {"n_resamples": n_resamples}
+                part = stats_rows.means(own, stats_rows.DROPS, groups=named, **n)
+                setting = {factor: level, "slices": name, "n_places": control_places(rows)}
+                group = part["group"]
+                part = part.assign(share_with_shams=group.map(share), note=group.map(why))
+                parts.append(part.assign(**setting))
+    columns = [factor, "slices", "score", "group", *stats_rows.NUMBERS]
+    return stats_rows.stacked(parts, [*columns, "n_places", "share_with_shams", "note"])
 
 
 def _counted(words):

@@ -7,7 +7,7 @@ import pandas as pd
 from tumorcf_lib.config import CLASSES
 from tumorcf_lib.controls import covariates, planes
 from tumorcf_lib.edits.scores import slice_scores
-from tumorcf_lib.tables import classifiers, controls as settings, energy, primary, robustness, study
+from tumorcf_lib.tables import classifiers, controls as settings, primary, robustness, study
 
 
 def derive(read: Callable[[str], pd.DataFrame], n_resamples: int) -> dict[str, pd.DataFrame]:
@@ -15,15 +15,14 @@ def derive(read: Callable[[str], pd.DataFrame], n_resamples: int) -> dict[str, p
 
     ``read`` maps a name ("rows_edits") to a table.
     """
-    evaluated = evaluation(read("rows_predictions"), read("rows_validation"), n_resamples)
-    rows = read("rows_edits")
-    of_edits = edits(rows, read("rows_quality"), read("rows_detector"), n_resamples)
-    scored = scores(rows, n_resamples)
-    controlled = controls(
-        rows, read("rows_networks"), read("rows_probes"), read("covariates"), n_resamples
+    rows, probes = read("rows_edits"), read("rows_probes")
+    return (
+        evaluation(read("rows_predictions"), read("rows_validation"), n_resamples)
+        | information(probes, read("rows_planes"), n_resamples)
+        | edits(rows, read("rows_quality"), read("rows_detector"), n_resamples)
+        | scores(rows, n_resamples)
+        | controls(rows, read("rows_networks"), probes, read("covariates"), n_resamples)
     )
-    told = information(read("rows_probes"), read("rows_planes"), n_resamples)
-    return evaluated | told | of_edits | scored | controlled
 
 
 def evaluation(predictions, validation, n_resamples) -> dict[str, pd.DataFrame]:
@@ -48,9 +47,7 @@ def edits(rows, rows_quality, rows_detector, n_resamples) -> dict[str, pd.DataFr
     """The tables of 05: what the edits are, and what the score owes to their settings."""
     return {
         "table_edits": study.edits(rows),
-        "table_infills": settings.infill_scores(rows, n_resamples=n_resamples),
-        "table_infill_agreement": settings.infill_agreement(rows, n_resamples=n_resamples),
-        "table_dilations": settings.dilation_curve(rows, n_resamples=n_resamples),
+        **settings.tables(rows, n_resamples=n_resamples),
         "table_quality": settings.quality_table(rows_quality, n_resamples=n_resamples),
         "table_detector": classifiers.detector_table(rows_detector, n_resamples=n_resamples),
     }
@@ -68,19 +65,12 @@ def scores(rows, n_resamples) -> dict[str, pd.DataFrame]:
 
 def controls(rows, rows_networks, rows_probes, covariate_rows, n_resamples):
     """The controls and verdicts of 06, by table name."""
-    by_slice = slice_scores(rows)
-    n = {"n_resamples": n_resamples}
-    robust = robustness.robustness_table(rows, rows_networks, **n)
+    n, measured = {"n_resamples": n_resamples}, covariates.with_depth(covariate_rows, rows)
     return {
-        "table_energy": energy.energy_table(rows, **n),
+        **robustness.tables(rows, rows_networks, **n),
         "table_probes": classifiers.probe_table(rows_probes, rows, **n),
-        "table_drift": settings.drift_table(rows, **n),
         "table_networks": classifiers.networks_table(rows, rows_networks, **n),
-        "table_covariates": covariates.covariate_table(
-            by_slice, covariates.with_depth(covariate_rows, rows), **n
-        ),
-        "table_robustness": robust,
-        "table_survival": robustness.survival(robust),
+        "table_covariates": covariates.covariate_table(slice_scores(rows), measured, **n),
     }
 
 

@@ -94,8 +94,7 @@ def difference_table(rows, *, n_resamples):
     """
     both = _measured(rows)
     both = both[both["kind"].isin((SAME_STEM, SAME_SERIES))]
-    columns = ["measure", "effect", "low", "high", "n_comparisons", "n_persons"]
-    columns += ["side", "p_holm", "verdict", "reason"]
+    columns = "measure effect low high n_comparisons n_persons side p_holm verdict reason".split()
     is_stem = (both["kind"] == SAME_STEM).to_numpy()
     if is_stem.all() or not is_stem.any():
         return pd.DataFrame(columns=columns)
@@ -119,15 +118,12 @@ def stems_table(rows):
     """
     mates, strangers = (rows[rows["kind"] == kind] for kind in (SAME_STEM, SAME_SERIES))
     near = mates[mates["distance"] <= near_distance(rows)]
-    table = rows.groupby("person_id").agg(
-        n_slices=("slice_id", "nunique"), n_ids=("patient_id", "nunique")
-    )
+    counts = {"n_slices": ("slice_id", "nunique"), "n_ids": ("patient_id", "nunique")}
+    table = rows.groupby("person_id").agg(**counts)
     for name, own in (("distance_stem", mates), ("distance_strangers", strangers)):
         table[name] = own.groupby("person_id")["distance"].mean()
-    each = (
-        strangers.groupby(["person_id", "partner_id"])["distance"].mean().reset_index("partner_id")
-    )
-    is_farther = each["distance"] > table["distance_stem"].reindex(each.index)
+    each = strangers.groupby(["person_id", "partner_id"])["distance"].mean().droplevel(1)
+    is_farther = each > table["distance_stem"].reindex(each.index)
     share = is_farther.groupby("person_id").mean()
     table["share_farther"] = share.where(table["distance_stem"].reindex(share.index).notna())
     found = near.groupby("person_id")["slice_id"].nunique()

@@ -13,7 +13,6 @@ import pandas as pd
 
 from tumorcf_lib.edits.scores import arrays
 from tumorcf_lib.stats import estimates, rows as stats_rows
-from tumorcf_lib.stats.estimates import NOTHING
 
 MATCH_FACTOR = 1.5
 """Shams within this factor of the removal's RMS, up or down, count as matched. Our choice."""
@@ -68,7 +67,7 @@ def slice_energy(rows):
     return slices
 
 
-def residual(energy, *, scale=stats_rows.PROBABILITY, n_resamples):
+def residual(energy, column="net_drop_residual", *, n_resamples):
     """Net-Drop less what the larger change of a removal alone would explain.
 
     For each class the drop of a sham is regressed on its log RMS, within slices (each slice has
@@ -76,11 +75,10 @@ def residual(energy, *, scale=stats_rows.PROBABILITY, n_resamples):
     - (Sham-Drop + slope x (log RMS of the removal - mean log RMS of its shams)). Every
     resample of patients estimates the slopes again.
 
-    Mean over slices. NaN where a class has no slope.
+    Mean over slices of ``net_drop_residual`` or, in log-odds, of ``net_drop_residual_lo``. NaN
+    where a class has no slope.
     """
-    if energy.empty:
-        return NOTHING
-    suffix = stats_rows.SUFFIXES[scale]
+    suffix = column.removeprefix("net_drop_residual")
     people, counts = estimates.drawn(energy, n_resamples)
     total, n = 0.0, 0.0  # of each resample, slopes by class
     for label in np.unique(energy["label"]):
@@ -90,32 +88,26 @@ def residual(energy, *, scale=stats_rows.PROBABILITY, n_resamples):
         total = total + net - _ratio(sxy, sxx) * gap
         n = n + counts @ people.total(own.astype(float))
     values = total / n  # (1 + n_resamples,)
-    by_slice = energy[f"net_drop_residual{suffix}"]
-    return estimates.from_replicates(values, people, by_slice=by_slice)
+    return estimates.from_replicates(values, people, by_slice=energy[column])
 
 
-def slope(energy, *, scale=stats_rows.PROBABILITY, n_resamples):
+def slope(energy, column="sxy", *, n_resamples):
     """Rise of a sham's drop per unit of log RMS, within slices of one class.
 
-    As :func:`residual`; above 0: larger changes lower the true class's probability more.
+    From ``sxy`` or, in log-odds, ``sxy_lo``; above 0: larger changes lower the true class's
+    probability more.
     """
-    if energy.empty:
-        return NOTHING
     people, counts = estimates.drawn(energy, n_resamples)
-    sums = [
-        counts @ people.total(energy[name]) for name in (f"sxy{stats_rows.SUFFIXES[scale]}", "sxx")
-    ]
+    sums = [counts @ people.total(energy[name]) for name in (column, "sxx")]
     return estimates.from_replicates(_ratio(*sums), people)
 
 
-def median_ratio(energy, *, n_resamples):
-    """Median over slices of ``rms_ratio``, with an interval over patients."""
-    if energy.empty:
-        return NOTHING
+def median(energy, column, *, n_resamples):
+    """Median over slices, with an interval over patients."""
     people, counts = estimates.drawn(energy, n_resamples)
-    ratio = energy["rms_ratio"].to_numpy()
-    medians = weighted_medians(ratio, counts[:, people.owner])
-    return estimates.from_replicates(medians, people, by_slice=ratio)
+    values = energy[column].to_numpy()
+    medians = weighted_medians(values, counts[:, people.owner])
+    return estimates.from_replicates(medians, people, by_slice=values)
 
 
 def weighted_medians(values, weights):
@@ -142,25 +134,29 @@ def energy_table(rows, *, n_resamples):
     difference to the former is what matching does), ``sham_slope`` (by class),
     ``net_drop_residual``.
     """
-    energy, n, lines = slice_energy(rows), {"n_resamples": n_resamples}, []
+    energy, parts = slice_energy(rows), []
     for group in stats_rows.groups(rows):
         own = stats_rows.of_group(energy, group)
 
-        def add(quantity, scale, estimate, note=""):
-            note = note if estimate.n_slices else stats_rows.NO_SLICES
-            line = {"quantity": quantity, "scale": scale, "group": group}
-            lines.append(line | stats_rows.as_columns(estimate) | {"note": note})
+        def add(quantity, scale, column, how, note=""):
+            part = stats_rows.means(
+                energy, column, groups=[group], how=how, n_resamples=n_resamples
+            )
+            note = np.where(part["n_slices"] > 0, note, stats_rows.NO_SLICES)
+            parts.append(part.assign(quantity=quantity, scale=scale, note=note))
 
-        add("rms_ratio", "ratio", median_ratio(own, **n))
-        add("share_within", "share", estimates.share(own, "within", **n))
-        add("share_matched", "share", estimates.share(own, "matched", **n))
+        add("rms_ratio", "ratio", "rms_ratio", median)
+        for name in ("within", "matched"):
+            add(f"share_{name}", "share", name, estimates.share)
         for scale, suffix in stats_rows.SUFFIXES.items():
             for name in ("net_drop", "net_drop_matched", "net_drop_same"):
-                add(name, scale, estimates.mean(own, f"{name}{suffix}", **n))
+                add(name, scale, f"{name}{suffix}", estimates.mean)
             if group != stats_rows.ALL:
-                add("sham_slope", scale, slope(own, scale=scale, **n))
-            add("net_drop_residual", scale, residual(own, scale=scale, **n), _extrapolation(own))
-    return pd.DataFrame(lines)[["quantity", "scale", "group", *stats_rows.NUMBERS, "note"]]
+                add("sham_slope", scale, f"sxy{suffix}", slope)
+            name = "net_drop_residual"
+            add(name, scale, f"{name}{suffix}", residual, _extrapolation(own))
+    columns = ["quantity", "scale", "group", *stats_rows.NUMBERS, "note"]
+    return stats_rows.stacked(parts, columns)
 
 
 def _extrapolation(energy):

@@ -13,7 +13,7 @@ from tumorcf_lib.edits import scores as formulas
 from tumorcf_lib.edits.scores import arrays
 from tumorcf_lib.edits.sites import MATCHED_RATIOS
 from tumorcf_lib.stats import classification
-from tumorcf_lib.stats.rows import headline_rows, in_front
+from tumorcf_lib.stats.rows import headline_rows, in_front, of_group as rows_of_group
 
 PLAIN, SHUFFLED = "plain", "shuffled"
 
@@ -28,17 +28,9 @@ EDITS = ("original", "remove", "sham", "only", "sham_only", "background", "silho
 def temperatures(predictions):
     """Temperature of each fold's network, from the slices tested by the other folds' networks.
 
-    Parameters
-    ----------
-    predictions : DataFrame
-        network, training_seed, fold, label, p_<class>; one row a tested slice.
-
-    Returns
-    -------
-    Series
-        By (network, training_seed, fold). Networks of shuffled labels, which no temperature
-        can mend, have the mean of the plain ones of their fold: what is done to the networks
-        that are judged is done to those that they are judged by.
+    A Series by (network, training_seed, fold). Networks of shuffled labels, which no temperature
+    can mend, have the mean of the plain ones of their fold: what is done to the networks that are
+    judged is done to those that they are judged by.
     """
     found = {}
     for key, own in predictions[predictions["network"] != SHUFFLED].groupby(KEYS):
@@ -79,13 +71,10 @@ def outputs_of(rows):
 def slice_scores(rows):
     """Scores of each slice by each network, from scaled audit rows.
 
-    Returns
-    -------
-    DataFrame
-        As of :func:`edits.scores.slice_scores`, with network, training_seed, fold, and
-        ``right_<edit>``: the share of an edit's slices (of shams, of its places) called right;
-        ``net_drop_like_energy``: against shams of the removal's energy alone, NaN where a slice
-        has none; ``focus_over_background``: P_only - P_background.
+    As of :func:`edits.scores.slice_scores`, with network, training_seed, fold, and
+    ``right_<edit>``: the share of an edit's slices (of shams, of its places) called right;
+    ``net_drop_like_energy``: against shams of the removal's energy alone, NaN where a slice has
+    none; ``focus_over_background``: P_only - P_background.
     """
     parts = []
     for (network, seed), own in rows.groupby(KEYS):
@@ -134,10 +123,8 @@ def is_of_mr_site(rows):
 def of_group(scores, group):
     """Slices of "all", of a class, or of a class and site such as "glioma, MR..."."""
     name, _, site = group.partition(", ")
-    own = scores if name == "all" else scores[scores["label"] == name]
-    if site:
-        own = own[is_of_mr_site(own) == (site == MR)]
-    return own
+    own = rows_of_group(scores, name)
+    return own[is_of_mr_site(own) == (site == MR)] if site else own
 
 
 def by_group(scores):

@@ -1,5 +1,7 @@
 """Tables of the cross-validation, from its rows alone."""
 
+from functools import partial
+
 import numpy as np
 import pandas as pd
 
@@ -10,7 +12,6 @@ from tumorcf_lib.stats.rows import in_front
 from tumorcf_lib.tables import (
     classifiers,
     controls,
-    energy,
     fold_scores as scores_of,
     masks,
     primary,
@@ -40,32 +41,24 @@ def derive(read, n_resamples):
     rows = _whole(read("rows_edits"), every)
     scaled = scores_of.scaled(rows, found)
     scores = scores_of.slice_scores(scaled)
-    rows, first = (_first_seed(every_row) for every_row in (rows, scaled))
-    one, n = headline_predictions(predictions), {"n_resamples": n_resamples}
+    first, rows, first_scaled = (_first_seed(own) for own in (every, rows, scaled))
+    one = first.drop(columns=KEYS).reset_index(drop=True)
+    n = {"n_resamples": n_resamples}
     performance = performance_table(predictions, **n)
 
     def masked(rows):
         by_prediction = scores_of.scaled(_whole(read("rows_masked_edits"), every), found)
         return masks.predicted_masks_table(rows, by_prediction, scores)
 
-    of_some = {
-        "table_transplants": ("rows_transplants", symmetric.transplants_table),
-        "table_saliency": ("rows_saliency", lambda rows: saliency.saliency_table(rows, scores)),
-        "table_predicted_masks": ("rows_masks", masked),
-    }
-    recipes = _read_if_there(read, "rows_recipes")
-    return {
+    made = {
         "table_primary": primary.primary_table(scores),
         "table_estimates": primary.estimates_table(scores),
         "table_still_right": primary.still_right_table(scores),
         "table_auc": symmetric.auc_table(scaled),
-        **_of_some(read, every, of_some),
-        **({} if recipes is None else {"table_recipes": classifiers.recipes_table(recipes, **n)}),
-        **_controls(read, first, scores, **n),
         "table_performance": performance,
         "table_classes": study.performance_by_class(one, **n),
         "table_confusion": study.confusion(one),
-        "table_reliability": reliability_table(predictions, found),
+        "table_reliability": reliability_table(first, found),
         "table_folds": folds_table(every, found, read("history")),
         "table_spread": spread_table(predictions),
         "table_elsewhere": elsewhere_table(performance),
@@ -73,6 +66,17 @@ def derive(read, n_resamples):
         "table_fall_to": study.fall_to(rows),
         "table_accuracy_by_site": sites.site_accuracy_table(one, **n),
     }
+    for name, file, make in (
+        ("table_transplants", "rows_transplants", symmetric.transplants_table),
+        ("table_saliency", "rows_saliency", partial(saliency.saliency_table, scores=scores)),
+        ("table_predicted_masks", "rows_masks", masked),
+        ("table_recipes", "rows_recipes", partial(classifiers.recipes_table, **n)),
+    ):
+        own = _whole(_read_if_there(read, file), every)
+        table = [] if own is None else make(own)
+        if len(table):
+            made[name] = table
+    return made | _controls(read, first_scaled, scores, **n)
 
 
 def _first_seed(rows):
@@ -84,28 +88,19 @@ def _first_seed(rows):
 def _controls(read, rows, scores, *, n_resamples):
     """Controls of the first seed's audit; with :mod:`study.fold_controls` if on every fold."""
     n = {"n_resamples": n_resamples}
-    robust = robustness.robustness_table(rows, **n).dropna(subset="effect")
-    table = {
-        "table_drift": controls.drift_table(rows, **n),
-        "table_energy": energy.energy_table(rows, **n),
-        "table_robustness": robust,
-        "table_survival": robustness.survival(robust),
-    }
-    if robust["family"].isin(["infill"]).any():
-        table |= {
-            "table_infills": controls.infill_scores(rows, **n),
-            "table_infill_agreement": controls.infill_agreement(rows, **n),
-            "table_dilations": controls.dilation_curve(rows, **n),
-        }
+    made = robustness.tables(rows, **n)
+    robust = made["table_robustness"] = made["table_robustness"].dropna(subset="effect")
+    if (robust["family"] == "infill").any():
+        made |= controls.tables(rows, **n)
     names = ("rows_probes", "rows_detector", "rows_planes", "rows_covariates")
     found = [_read_if_there(read, name) for name in names]
     if any(one is None or set(one["fold"]) != set(rows["fold"]) for one in found):
-        return table
+        return made
     asked, detected, plane, measured = found
     measured = covariates.with_depth(measured, rows)
     own = sites.by_slice(scores[scores["network"] == PLAIN])
     rest = [one[~scores_of.is_of_mr_site(one)] for one in (asked, rows)]
-    return table | {
+    return made | {
         "table_probes": classifiers.probe_table(asked, rows, **n),
         "table_probes_other_ids": classifiers.probe_table(*rest, **n),
         "table_detector": classifiers.detector_table(detected, **n),
@@ -113,17 +108,6 @@ def _controls(read, rows, scores, *, n_resamples):
         "table_covariates": covariates.covariate_table(own, measured, **n),
         "table_site_difference": sites.difference_table(own, measured, plane),
     }
-
-
-def _of_some(read, predictions, wanted):
-    """Tables of rows that not every publication has, of its whole seeds."""
-    found = {}
-    for name, (file, make) in wanted.items():
-        rows = _read_if_there(read, file)
-        table = [] if rows is None else make(_whole(rows, predictions))
-        if len(table):
-            found[name] = table
-    return found
 
 
 def _read_if_there(read, file):
@@ -134,7 +118,9 @@ def _read_if_there(read, file):
 
 
 def _whole(rows, predictions):
-    """Rows of the units that these predictions are of."""
+    """Rows of the units that these predictions are of; rows of no unit as they are."""
+    if rows is None or "network" not in rows:
+        return rows
     return rows[scores_of.units_of(rows).isin(scores_of.units_of(predictions))]
 
 
@@ -143,13 +129,6 @@ def complete(predictions):
     n_folds = predictions["fold"].nunique()
     there = predictions.groupby(KEYS)["fold"].transform("nunique") == n_folds
     return predictions[there | (predictions["network"] == SHUFFLED)].reset_index(drop=True)
-
-
-def headline_predictions(predictions):
-    """One row a slice: the first seed's network of its fold."""
-    first = predictions["training_seed"].min()
-    chosen = predictions[predictions["training_seed"] == first]
-    return chosen.drop(columns=KEYS).reset_index(drop=True)
 
 
 def averaged(predictions):
@@ -161,17 +140,9 @@ def averaged(predictions):
 def performance_table(predictions, *, n_resamples):
     """How good the plain networks are on all slices, each tested out of fold.
 
-    Parameters
-    ----------
-    predictions : DataFrame
-        training_seed, fold, slice_id, person_id, label, p_<class>.
-
-    Returns
-    -------
-    DataFrame
-        networks (:data:`ONE`; with several seeds also :data:`MEAN_OF_ONE`, without an interval,
-        and :data:`AVERAGED`), training_seed ("" for all), and the columns of
-        :func:`tables.study.performance`. Intervals are over patients.
+    Columns: networks (:data:`ONE`; with several seeds also :data:`MEAN_OF_ONE`, without an
+    interval, and :data:`AVERAGED`), training_seed ("" for all), and those of
+    :func:`tables.study.performance`. Intervals are over patients.
     """
     parts = []
     for seed, own in predictions.groupby("training_seed"):
@@ -186,19 +157,17 @@ def performance_table(predictions, *, n_resamples):
 
 
 def reliability_table(predictions, temperatures):
-    """Calibration bins as of :func:`tables.study.reliability`, of the first seed's networks.
+    """Calibration bins as of :func:`tables.study.reliability`, of one seed's networks.
 
     The column ``temperature`` is the mean of the folds' (see :func:`fold_scores.temperatures`).
     """
-    first = predictions["training_seed"].min()
-    one = predictions[predictions["training_seed"] == first]
-    kind = one["network"].iloc[0]
-    warmed, mean = scores_of.scaled(one, temperatures), temperatures[kind, first].mean()
+    seed = tuple(predictions[KEYS].iloc[0])
+    warmed, mean = scores_of.scaled(predictions, temperatures), temperatures[seed].mean()
     persons = classification.person_predictions
     return study.bins_by_kind(
         {
-            "slices": (one, 1.0),
-            "persons": (persons(one), 1.0),
+            "slices": (predictions, 1.0),
+            "persons": (persons(predictions), 1.0),
             "slices, temperature": (warmed, mean),
             "persons, temperature": (persons(warmed), mean),
         }
@@ -226,13 +195,10 @@ def folds_table(predictions, temperatures, history):
 def spread_table(predictions):
     """How much accuracies differ between folds, and how much between training seeds.
 
-    Returns
-    -------
-    DataFrame
-        metric, mean, lowest, highest (over all units), sd_fold, sd_seed, sd_rest (standard
-        deviations of a two-way random-effects model without replication, by its mean squares;
-        negative variances count as 0), n_folds, n_seeds. With one seed, sd_seed is unknown and
-        sd_fold holds all.
+    Columns: metric, mean, lowest, highest (over all units), sd_fold, sd_seed, sd_rest (standard
+    deviations of a two-way random-effects model without replication, by its mean squares; negative
+    variances count as 0), n_folds, n_seeds. With one seed, sd_seed is unknown and sd_fold holds
+    all.
     """
     units = predictions.groupby(["training_seed", "fold"])
     scored = pd.DataFrame({key: classifiers.accuracies(own) for key, own in units}).T

@@ -27,29 +27,20 @@ def derive(read, n_resamples):
 def leak_table(rows, *, n_resamples):
     """How right both arms are about the same slices, and the difference, patient by patient.
 
-    Scored is the label that the network was taught: in a canary the shuffled one.
+    Scored is the label that the network was taught: in a canary the shuffled one. ``n_own_trained``
+    counts slices of the tested patient in training.
 
-    Parameters
-    ----------
-    rows : DataFrame
-        Tested slices of each arm: labels, arm, fold, slice_id, person_id, label, shown_label,
-        n_own_trained (slices of its patient in training), n_trained, p_<class>.
-
-    Returns
-    -------
-    DataFrame
-        labels, arm (:data:`APART`, :data:`KNOWN`, :data:`DIFFERENCE`), score ("right", "p_true":
-        probability of the label), group, effect (mean over slices), low, high (over patients), ...
-        n_slices, n_persons, n_folds, n_trained and n_own_trained (means over slices); of
-        differences in "right" of all slices also p_holm, verdict and reason of the claim that the
-        leak makes more slices right.
+    Columns: labels, arm (:data:`APART`, :data:`KNOWN`, :data:`DIFFERENCE`), score ("right",
+    "p_true": probability of the label), group, effect (mean over slices), low, high (over
+    patients), ... n_slices, n_persons, n_folds, n_trained and n_own_trained (means over slices); of
+    differences in "right" of all slices also p_holm, verdict and reason of the claim that the leak
+    makes more slices right.
     """
     names = class_names(rows)
     p = rows[[f"p_{name}" for name in names]].to_numpy(float)
     taught = pd.Index(names).get_indexer(rows["shown_label"])
-    scored = rows[
-        ["labels", "arm", "fold", "slice_id", "person_id", "label", "n_trained", "n_own_trained"]
-    ].assign(right=(p.argmax(axis=1) == taught).astype(float), p_true=p[np.arange(len(p)), taught])
+    right, p_true = (p.argmax(axis=1) == taught).astype(float), p[np.arange(len(p)), taught]
+    scored = rows.assign(right=right, p_true=p_true)
     apart, known = (
         scored[scored["arm"] == arm].set_index(["labels", "slice_id"]) for arm in (APART, KNOWN)
     )

@@ -5,7 +5,7 @@ against one half. Every patient counts the same; intervals are over patients and
 networks. What has no claim is an estimate without verdict words.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -16,15 +16,9 @@ from tumorcf_lib.stats.verdicts import holm
 from tumorcf_lib.tables.fold_scores import EDITS, PLAIN, SHUFFLED, by_group, of_group
 
 SCORES = (
-    "delta_drop",
-    "sham_drop",
-    "net_drop",
-    "net_drop_like_energy",
-    "net_drop_lo",
-    "delta_focus",
-    "net_focus",
-    "focus_over_background",
-)
+    "delta_drop sham_drop net_drop net_drop_like_energy net_drop_lo delta_focus net_focus "
+    "focus_over_background"
+).split()
 
 
 @dataclass(frozen=True)
@@ -68,11 +62,8 @@ CLAIMS = (
 def still_right_table(scores):
     """Share of slices still called right after each edit, by network and group.
 
-    Returns
-    -------
-    DataFrame
-        network, group, edit, share, low, high, n_patients, n_slices, n_seeds. Every patient
-        counts the same.
+    Columns: network, group, edit, share, low, high, n_patients, n_slices, n_seeds. Every patient
+    counts the same.
     """
     rows = []
     for line, own in by_group(scores):
@@ -85,12 +76,9 @@ def still_right_table(scores):
 def estimates_table(scores):
     """Every score of every kind of network and group, with its null band.
 
-    Returns
-    -------
-    DataFrame
-        network, group, score, effect, low, high (over patients and networks), network_error,
-        null_low, null_high (where as many networks that know nothing would fall), n_patients,
-        n_slices, n_seeds, n_null.
+    Columns: network, group, score, effect, low, high (over patients and networks), network_error,
+    null_low, null_high (where as many networks that know nothing would fall), n_patients, n_slices,
+    n_seeds, n_null.
     """
     nothing = scores[scores["network"] == SHUFFLED]
     rows = []
@@ -112,46 +100,32 @@ def _columns(e, null):
 def primary_table(scores):
     """The primary claims of the plain networks: estimate, null band, Holm's p, verdict.
 
-    Returns
-    -------
-    DataFrame
-        finding, claim, score, group, the columns of :func:`estimates_table`, p (two-sided, of
-        the estimate being one of networks that know nothing), p_holm (over all claims),
-        verdict (:data:`stats.networks.HOLDS`, ``FAILS`` or ``OPEN``) and reason.
-
-    Notes
-    -----
-    Closed form: nothing is drawn, so no seed of a bootstrap can change a verdict.
+    Columns: finding, claim, score, group, those of :func:`estimates_table`, p (two-sided, of the
+    estimate being one of networks that know nothing), p_holm (over all claims), verdict
+    (:data:`stats.networks.HOLDS`, ``FAILS`` or ``OPEN``) and reason. Closed form: nothing is drawn,
+    so no seed of a bootstrap can change a verdict.
     """
     own, nothing = (scores[scores["network"] == name] for name in (PLAIN, SHUFFLED))
     found = [_claimed(claim, own, nothing) for claim in CLAIMS]
     p = np.array([networks.against_null(e, null) for e, null in found])
     corrected = holm(p)
     rows = []
-    for claim, (e, null), one, all_of_them in zip(CLAIMS, found, p, corrected, strict=True):
-        verdict, reason = networks.verdict(e, null, all_of_them, claim.side)
+    for claim, (e, null), one, p_holm in zip(CLAIMS, found, p, corrected, strict=True):
+        verdict, reason = networks.verdict(e, null, p_holm, claim.side)
         if claim.kind == "wrong" and e.n_seeds < 2:
             reason = "one training seed"
-        line = {name: getattr(claim, name) for name in ("finding", "claim", "score")}
-        judged = {"p": one, "p_holm": all_of_them, "verdict": verdict, "reason": reason}
-        rows.append(line | {"group": " less ".join(claim.groups)} | _columns(e, null) | judged)
+        line = {"finding": claim.finding, "claim": claim.claim, "score": claim.score}
+        line |= {"group": " less ".join(claim.groups)} | _columns(e, null)
+        rows.append(line | {"p": one, "p_holm": p_holm, "verdict": verdict, "reason": reason})
     return pd.DataFrame(rows)
 
 
 def claims_of_run(scores):
     """The primary claims' numbers by the one network of a run: estimates, no verdicts.
 
-    Parameters
-    ----------
-    scores : DataFrame
-        From :func:`edits.scores.slice_scores`.
-
-    Returns
-    -------
-    DataFrame
-        finding, claim, score, group, effect, low, high (over patients, for this one network),
-        n_patients, n_slices. Every patient counts the same, so means differ from
-        ``table_scores``. Finding 3 needs another training to judge who is right: NaN.
+    From :func:`edits.scores.slice_scores`. Columns: finding, claim, score, group, effect, low, high
+    (over patients, for this one network), n_patients, n_slices. Every patient counts the same, so
+    means differ from ``table_scores``. Finding 3 needs another training to judge who is right: NaN.
     """
     own = scores.assign(network=PLAIN, training_seed=0, fold=0)
     own["focus_over_background"] = own["p_only"] - own["p_background"]
@@ -177,18 +151,12 @@ def _difference(first, second):
     (e, null), (f, other) = first, second
     error = float(np.hypot(e.error, f.error))
     df = error**4 / (e.error**4 / e.df + f.error**4 / f.df) if error else min(e.df, f.df)
-    difference = networks.Estimate(
-        e.value - f.value,
-        error,
-        df,
-        float(np.hypot(e.network_error, f.network_error)),
-        e.n_patients + f.n_patients,
-        e.n_slices + f.n_slices,
-        e.n_seeds,
-        e.n_networks,
-    )
+    network_error = float(np.hypot(e.network_error, f.network_error))
+    found = {"value": e.value - f.value, "error": error, "df": df, "network_error": network_error}
+    n = {"n_patients": e.n_patients + f.n_patients, "n_slices": e.n_slices + f.n_slices}
     sd = float(np.hypot(null.sd, other.sd))
-    return difference, networks.Null(null.mean - other.mean, sd, min(null.n, other.n))
+    null = networks.Null(null.mean - other.mean, sd, min(null.n, other.n))
+    return replace(e, **found, **n), null
 
 
 def share_of_errors(scores):

@@ -11,13 +11,23 @@ import pandas as pd
 from tumorcf_lib.edits.infills import HEADLINE_INFILL
 from tumorcf_lib.edits.scores import slice_scores
 from tumorcf_lib.stats import estimates, rows as stats_rows
-from tumorcf_lib.tables import energy
+from tumorcf_lib.tables import controls, energy
 from tumorcf_lib.tables.classifiers import LOOKING, of_network
 
-COLUMNS = ("variant", "family", "scale", "group", *stats_rows.NUMBERS, "lies", "note")
 ABOVE, BELOW, AROUND = "above 0", "below 0", "includes 0"
 """Where a variant's whole interval lies."""
 DROP_EDITS = ("original", "remove", "original_refit", "remove_refit", "sham")
+
+
+def tables(rows, rows_networks=None, *, n_resamples):
+    """Drift, energy, and the specification curve: the controls that an audit's rows allow."""
+    robust = robustness_table(rows, rows_networks, n_resamples=n_resamples)
+    return {
+        "table_drift": controls.drift_table(rows, n_resamples=n_resamples),
+        "table_energy": energy.energy_table(rows, n_resamples=n_resamples),
+        "table_robustness": robust,
+        "table_survival": survival(robust),
+    }
 
 
 def robustness_table(rows, rows_networks=None, *, n_resamples):
@@ -39,19 +49,19 @@ def robustness_table(rows, rows_networks=None, *, n_resamples):
     >>> robustness_table(rows, n_resamples=50).loc[0, ["variant", "lies"]].tolist()
     ['headline', 'above 0']
     """
-    rows, named = rows[rows["edit"].isin(DROP_EDITS)], stats_rows.groups(rows)
-    variants = [*_variants(rows, named, n_resamples)]
-    variants += _network_variants(rows_networks, named, n_resamples)
+    how = {"groups": stats_rows.groups(rows), "n_resamples": n_resamples}
     parts = [
-        part.assign(variant=name, family=family, scale=scale)
-        for name, family, scale, part in variants
+        stats_rows.means(scores, column, **how | own).assign(variant=name, family=family)
+        for name, family, scores, column, own in _variants(rows, rows_networks)
     ]
     table = pd.concat(parts, ignore_index=True)
+    is_lo = table["score"].str.endswith("_lo")
+    table["scale"] = np.where(is_lo, stats_rows.LOG_ODDS, stats_rows.PROBABILITY)
     where = [table["low"] > 0, table["high"] < 0, table["low"].notna()]
     return table.assign(
         lies=np.select(where, [ABOVE, BELOW, AROUND], ""),
         note=np.where(table["n_slices"] > 0, "", stats_rows.NO_SLICES),
-    )[list(COLUMNS)]
+    )[["variant", "family", "scale", "group", *stats_rows.NUMBERS, "lies", "note"]]
 
 
 def survival(table):
@@ -71,63 +81,45 @@ def survival(table):
         n, above, below = len(own), *((own["lies"] == word).sum() for word in (ABOVE, BELOW))
         low, high = own["effect"].min(), own["effect"].max()
         who = "All classes together" if group == stats_rows.ALL else group.capitalize()
-        lines.append(
-            {
-                "group": group,
-                "headline": headline,
-                "n_variants": n,
-                "smallest": low,
-                "largest": high,
-                "n_above": above,
-                "n_below": below,
-                "sentence": f"{who}: Net-Drop {headline:.3f}; over {n} variants of the analysis "
-                f"{low:.3f} to {high:.3f}, the whole interval above 0 in {above}, below 0 in "
-                f"{below}.",
-            }
+        sentence = (
+            f"{who}: Net-Drop {headline:.3f}; over {n} variants of the analysis {low:.3f} to "
+            f"{high:.3f}, the whole interval above 0 in {above}, below 0 in {below}."
         )
-    return pd.DataFrame(lines)
+        lines.append((group, headline, n, low, high, above, below, sentence))
+    numbers = ["headline", "n_variants", "smallest", "largest", "n_above", "n_below"]
+    return pd.DataFrame(lines, columns=["group", *numbers, "sentence"])
 
 
-def _variants(rows, named, n_resamples):
-    """(name, family, scale, means by group) of the plain network, one factor at a time."""
-    n = {"n_resamples": n_resamples}
-
-    def variant(name, family, scores, column="net_drop", scale=stats_rows.PROBABILITY, **options):
-        return name, family, scale, stats_rows.means(scores, column, groups=named, **n, **options)
-
-    scores = slice_scores(rows)
-    yield variant("headline", "headline", scores)
-    yield variant("correct slices only", "slices", scores[scores["correct"].to_numpy(bool)])
-    yield variant("every patient alike", "slices", scores, how=estimates.mean_of_persons)
+def _variants(rows, rows_networks):
+    """(name, family, scores of slices, column, how to average it), one factor at a time."""
+    rows, net = rows[rows["edit"].isin(DROP_EDITS)], "net_drop"
+    scores, by_energy = slice_scores(rows), energy.slice_energy(rows)
+    yield "headline", "headline", scores, net, {}
+    yield "correct slices only", "slices", scores[scores["correct"].to_numpy(bool)], net, {}
+    yield "every patient alike", "slices", scores, net, {"how": estimates.mean_of_persons}
     if "flag" in rows:
         flagged = (rows["edit"] == "sham") & (rows["flag"].fillna("") != "")
-        yield variant("shams off the skull", "shams", slice_scores(rows[~flagged]))
-    own = energy.slice_energy(rows)
-    yield variant("energy-matched shams", "energy", own, "net_drop_matched")
-    residual = [energy.residual(stats_rows.of_group(own, group), **n) for group in named]
-    residual = pd.DataFrame(map(stats_rows.as_columns, residual)).assign(group=named)
-    yield "energy residual", "energy", stats_rows.PROBABILITY, residual
+        yield "shams off the skull", "shams", slice_scores(rows[~flagged]), net, {}
+    yield "energy-matched shams", "energy", by_energy, "net_drop_matched", {}
+    residual = {"how": energy.residual}
+    yield "energy residual", "energy", by_energy, "net_drop_residual", residual
     for infill in _other_infills(rows):
-        yield variant(infill.replace("_", " "), "infill", slice_scores(rows, infill=infill))
+        yield infill.replace("_", " "), "infill", slice_scores(rows, infill=infill), net, {}
     for dilation in sorted(set(rows["dilation_px"]) - {0}):
         grown = f"mask {'grown' if dilation > 0 else 'shrunk'} by {abs(dilation)} px"
-        yield variant(grown, "dilation", slice_scores(rows, dilation_px=dilation))
-    yield variant("log-odds", "scale", scores, "net_drop_lo", stats_rows.LOG_ODDS)
+        yield grown, "dilation", slice_scores(rows, dilation_px=dilation), net, {}
+    yield "log-odds", "scale", scores, "net_drop_lo", {}
     if scores["delta_drop_refit"].notna().any():
-        refit = scores.assign(value=scores["delta_drop_refit"] - scores["sham_drop"])
-        yield variant("map refitted", "scale", refit, "value")
-
-
-def _network_variants(rows_networks, named, n_resamples):
-    """Each further network at the headline infill, then under each other one."""
+        refit = scores["delta_drop_refit"] - scores["sham_drop"]
+        yield "map refitted", "scale", scores.assign(refit=refit), "refit", {}
     for network in [] if rows_networks is None else dict.fromkeys(rows_networks["network"]):
         own = of_network(rows_networks, network)
         own = own[own["edit"].isin(DROP_EDITS)]
         for infill in (HEADLINE_INFILL, *_other_infills(own)):
-            values = slice_scores(own, infill=infill)
-            other = "" if infill == HEADLINE_INFILL else f" ({infill.replace('_', ' ')})"
-            part = stats_rows.means(values, "net_drop", groups=named, n_resamples=n_resamples)
-            yield network + other, "network", stats_rows.PROBABILITY, part
+            name = (
+                network if infill == HEADLINE_INFILL else f"{network} ({infill.replace('_', ' ')})"
+            )
+            yield name, "network", slice_scores(own, infill=infill), net, {}
 
 
 def _other_infills(rows):

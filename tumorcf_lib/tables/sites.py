@@ -51,20 +51,10 @@ def difference_table(scores, covariates, planes):
     A mixed model of the slices of each class that both sites have, slices within patients: with
     the site alone, with the imaging plane, and with area, contrast and depth of the tumor, too.
 
-    Parameters
-    ----------
-    scores : DataFrame
-        From :func:`by_slice`.
-    covariates : DataFrame
-        From :func:`controls.covariates.with_depth`.
-    planes : DataFrame
-        From :func:`controls.planes.estimate_planes`.
-
-    Returns
-    -------
-    DataFrame
-        group (a class), adjusted_for, effect (Net-Drop of ``MR...`` patients less that of the
-        others), low, high, p, n_slices, n_persons, reason (why there is no number).
+    From :func:`by_slice`, :func:`controls.covariates.with_depth` and
+    :func:`controls.planes.estimate_planes`. Columns: group (a class), adjusted_for, effect
+    (Net-Drop of ``MR...`` patients less that of the others), low, high, p, n_slices, n_persons,
+    reason (why there is no number).
     """
     data = with_scores(scores, covariates).merge(planes[["slice_id", "plane"]], on="slice_id")
     data = data[np.isfinite(data[["net_drop", *COVARIATES]].to_numpy(float)).all(axis=1)]

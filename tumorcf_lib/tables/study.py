@@ -22,28 +22,9 @@ PAPER = {("slice", "all", "accuracy"): 0.94} | {
 """What the study reports for its ResNet-50 on held-out patients."""
 
 SCORES = (
-    "p_orig",
-    "delta_drop",
-    "sham_drop",
-    "net_drop",
-    "delta_focus",
-    "net_focus",
-    "p_background",
-    "p_silhouette",
-    "p_blank",
-    "flipped",
-    "sham_flip_rate",
-    "delta_drop_lo",
-    "sham_drop_lo",
-    "net_drop_lo",
-    "net_focus_lo",
-    "delta_drop_refit",
-)
-KEYS = {
-    "table_performance": ["level", "group", "metric"],
-    "table_classes": ["level", "group", "metric"],
-    "table_scores": ["score", "group"],
-}
+    "p_orig delta_drop sham_drop net_drop delta_focus net_focus p_background p_silhouette p_blank "
+    "flipped sham_flip_rate delta_drop_lo sham_drop_lo net_drop_lo net_focus_lo delta_drop_refit"
+).split()
 
 
 def performance(predictions, *, n_resamples: int) -> pd.DataFrame:
@@ -111,16 +92,12 @@ def ece(predictions):
 
 def bins_by_kind(kinds) -> pd.DataFrame:
     """Calibration bins below each other; ``kinds`` maps a word to (predictions, temperature)."""
-    table = pd.concat(
-        [
-            classification.reliability_bins(*arrays(predictions)).assign(
-                kind=kind, temperature=temperature, ece=ece(predictions)
-            )
-            for kind, (predictions, temperature) in kinds.items()
-        ],
-        ignore_index=True,
-    )
-    return table[["kind", "temperature", "ece", "low", "high", "n", "confidence", "accuracy"]]
+    parts = []
+    for kind, (predictions, temperature) in kinds.items():
+        bins = classification.reliability_bins(*arrays(predictions))
+        about = {"kind": kind, "temperature": temperature, "ece": ece(predictions)}
+        parts.append(rows.in_front(bins, **about))
+    return pd.concat(parts, ignore_index=True)
 
 
 def confident_errors(predictions, n: int) -> pd.DataFrame:
@@ -157,18 +134,14 @@ def edits(rows) -> pd.DataFrame:
     made = rows["reason"] == ""
     keys = ["edit", "infill", "dilation_px", "label"]
     flagged = (rows["flag"] != "").astype(float).where(made)
-    counts = rows.assign(made=made, not_made=~made, flagged=flagged)
-    table = (
-        counts.groupby(keys, sort=False)
-        .agg(
-            made=("made", "sum"),
-            not_made=("not_made", "sum"),
-            why_not=("reason", lambda reasons: "; ".join(sorted(set(reasons) - {""}))),
-            flagged=("flagged", "mean"),
-            median_rms=("edit_rms", "median"),
-        )
-        .reset_index()
-    )
+    counts = rows.assign(made=made, not_made=~made, flagged=flagged).groupby(keys, sort=False)
+    table = counts.agg(
+        made=("made", "sum"),
+        not_made=("not_made", "sum"),
+        why_not=("reason", lambda reasons: "; ".join(sorted(set(reasons) - {""}))),
+        flagged=("flagged", "mean"),
+        median_rms=("edit_rms", "median"),
+    ).reset_index()
     table["flagged"] = table["flagged"].where(table["edit"].isin(("sham", "sham_only")))
     sham = table[table["edit"] == "sham"].set_index(keys[1:])["median_rms"]
     own = pd.MultiIndex.from_frame(table[keys[1:]])
@@ -191,15 +164,11 @@ def fall_to(audit) -> pd.DataFrame:
 
 def estimate(table, *key) -> dict:
     """One line of a table as the arguments of ``results.save_number``."""
-    columns = KEYS["table_scores"] if "score" in table else KEYS["table_performance"]
+    columns = ["score", "group"] if "score" in table else ["level", "group", "metric"]
     row = table[(table[columns] == list(key)).all(axis=1)].iloc[0]
-    return {
-        "value": row["effect"] if "effect" in row else row["value"],
-        "low": row["low"],
-        "high": row["high"],
-        "n": int(row["n_persons"]),
-        "unit": " persons",
-    }
+    value = row["effect"] if "effect" in row else row["value"]
+    n = {"n": int(row["n_persons"]), "unit": " persons"}
+    return {"value": value, "low": row["low"], "high": row["high"]} | n
 
 
 def one_network(table):

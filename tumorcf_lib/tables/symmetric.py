@@ -47,29 +47,22 @@ def auc_table(rows):
     keys = ["patients", "group", "whose"]
     of_nothing = units[units["network"] == SHUFFLED].groupby(keys)
     nothing = {key: _null(own) for key, own in of_nothing}
-    return pd.DataFrame(
-        [
-            dict(zip(["network", *keys], key, strict=True))
-            | _pooled(own, nothing.get(key[1:], networks.NO_NULL))
-            for key, own in units.groupby(["network", *keys], sort=False)
-        ]
-    )
-
-
-def _by_slice(rows, group):
-    """A class's probability by slice (index: slice, person, label) and edit, places averaged."""
-    keys = ["slice_id", "person_id", "label"]
-    return rows.groupby([*keys, "edit"])[f"p_{group}"].mean().unstack("edit").reset_index()
+    rows = []
+    for key, own in units.groupby(["network", *keys], sort=False):
+        line = dict(zip(["network", *keys], key, strict=True))
+        rows.append(line | _pooled(own, nothing.get(key[1:], networks.NO_NULL)))
+    return pd.DataFrame(rows)
 
 
 def _losses(rows, group):
     """Of one fold: AUC, each seed's loss, and its variance by patients and by chance of seeds."""
-    edits = ["original", "sham", "remove"]
+    edits, keys = ["original", "sham", "remove"], ["slice_id", "person_id", "label", "edit"]
     if not set(edits) <= set(rows["edit"]):
         return
     seeds = []
     for _, one in rows.groupby("training_seed"):
-        table = _by_slice(one, group).dropna(subset=edits)
+        p = one.groupby(keys)[f"p_{group}"].mean().unstack("edit")  # places averaged
+        table = p.dropna(subset=edits).reset_index()
         seeds.append((table[table["label"] == group], table[table["label"] != group]))
     if min(part["person_id"].nunique() for pair in seeds for part in pair) < 2:
         return
@@ -141,18 +134,11 @@ def _pooled(folds, null):
     elif null.n >= networks.FEWEST:
         of_networks += null.network_sd**2
     error = np.sqrt((weight**2 * (folds["variance"].to_numpy() + of_networks)).sum())
-    loss, band = float(weight @ losses.mean(axis=1)), null.band(losses.size)
-    return {
-        "auc": float(weight @ folds["auc"].to_numpy()),
-        "loss": loss,
-        "low": loss - 1.96 * error,
-        "high": loss + 1.96 * error,
-        "null_low": band[0],
-        "null_high": band[1],
-        "n_patients": int(folds["n_patients"].sum()),
-        "n_seeds": n_seeds,
-        "n_null": null.n,
-    }
+    auc, loss = float(weight @ folds["auc"].to_numpy()), float(weight @ losses.mean(axis=1))
+    found = {"auc": auc, "loss": loss, "low": loss - 1.96 * error, "high": loss + 1.96 * error}
+    band = dict(zip(("null_low", "null_high"), null.band(losses.size)))
+    n_patients = int(folds["n_patients"].sum())
+    return found | band | {"n_patients": n_patients, "n_seeds": n_seeds, "n_null": null.n}
 
 
 def transplants_table(rows):

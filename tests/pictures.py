@@ -1,0 +1,65 @@
+"""Slices and masks drawn for tests: heads with a tumor, random blobs, mirrored halves."""
+
+import cv2
+import numpy as np
+
+from tumorcf_lib.config import CLASSES
+from tumorcf_lib.data.cohort import from_arrays
+
+
+def blob(rng, shape=(40, 36), n_discs=3):
+    """A union of discs that may hang over any border."""
+    mask = np.zeros(shape, np.uint8)
+    for _ in range(n_discs):
+        center = int(rng.integers(shape[1])), int(rng.integers(shape[0]))
+        cv2.circle(mask, center, int(rng.integers(1, 7)), 1, -1)
+    return mask.astype(bool)
+
+
+def dot(shape, y, x, radius=3):
+    yy, xx = np.ogrid[: shape[0], : shape[1]]
+    return np.hypot(yy - y, xx - x) <= radius
+
+
+def head_with_tumor(seed=0, at=(20, 30), side=7, *, level=0.0, size=64):
+    """A noisy round head, its tumor brighter, with a dark core; and the tumor's mask."""
+    rng = np.random.default_rng(seed)
+    inside = dot((size, size), size / 2, size / 2, 0.42 * size)
+    image = np.where(inside, 1 + level + rng.normal(0, 0.1, inside.shape), -1.5)
+    mask = np.zeros(inside.shape, bool)
+    mask[at[0] : at[0] + side, at[1] : at[1] + side] = True
+    mask[at] = False  # not its own mirror image
+    image[mask] += 2
+    image[at[0] + 2, at[1] + 2] -= 1
+    return image.astype(np.float32), mask
+
+
+def cohort(n=6, *, classes=CLASSES, at=(18, 26), size=64):
+    """Heads with a tumor at the same place, IDs "100" on; two slices of one class a patient."""
+    slices, masks = zip(*(head_with_tumor(i, at, size=size) for i in range(n)))
+    return from_arrays(
+        np.stack(slices),
+        np.stack(masks),
+        np.arange(n) // 2 % len(classes),
+        [f"P{i // 2}" for i in range(n)],
+        classes=classes,
+        name="toy",
+        source="Drawn for a test.",
+        slice_ids=[str(100 + i) for i in range(n)],
+    )
+
+
+def two_halves(rng, size=64, *, tilt_deg=0, center=None):
+    """A head whose right half mirrors its left one, turned; and its midline."""
+    y, x = np.mgrid[:size, :size].astype(float)
+    cy, cx = center or ((size - 1) / 2, (size - 1) / 2)
+    angle = np.deg2rad(tilt_deg)
+    along = -np.sin(angle) * (x - cx) + np.cos(angle) * (y - cy)
+    across = np.cos(angle) * (x - cx) + np.sin(angle) * (y - cy)
+    pattern = np.zeros_like(y)
+    for _ in range(40):
+        down, out = rng.uniform(-0.35, 0.35) * size, rng.uniform(0, 0.35) * size
+        bump = np.exp(-((along - down) ** 2 + (np.abs(across) - out) ** 2) / 12)
+        pattern += rng.uniform(-1, 1) * bump
+    inside = np.hypot(along / 0.42, across / 0.38) < size
+    return np.where(inside, 1 + pattern, -1.5).astype(np.float32)
