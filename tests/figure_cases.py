@@ -89,16 +89,10 @@ def slice_scores(n_persons=12):
     rng = np.random.default_rng(0)
     n = 3 * n_persons
     correct = rng.random(n) < 0.8
+    table = {"label": np.tile(CLASSES, n_persons), "person_id": [f"p{i // 2}" for i in range(n)]}
+    table |= {"correct": correct, "p_orig": np.where(correct, 0.9, 0.3)}
     names = ("delta_drop", "delta_focus", "sham_drop", "net_drop")
-    return pd.DataFrame(
-        {
-            "label": np.tile(CLASSES, n_persons),
-            "person_id": [f"p{i // 2}" for i in range(n)],
-            "correct": correct,
-            "p_orig": np.where(correct, 0.9, 0.3),
-            **{name: rng.uniform(0, 0.9, n) for name in names},
-        }
-    )
+    return pd.DataFrame(table | {name: rng.uniform(0, 0.9, n) for name in names})
 
 
 def means():
@@ -130,20 +124,9 @@ def primary():
 def reliability():
     edges, parts = np.linspace(0, 1, 6), []
     for kind, temperature in (("slices", 1.0), ("persons", 1.0), ("slices, temperature", 1.7)):
-        parts.append(
-            pd.DataFrame(
-                {
-                    "kind": kind,
-                    "temperature": temperature,
-                    "ece": 0.08,
-                    "low": edges[:-1],
-                    "high": edges[1:],
-                    "n": [0, 2, 5, 10, 20],
-                    "confidence": edges[:-1] + 0.1,
-                    "accuracy": [NAN, 0.5, 0.4, 0.7, 0.95],
-                }
-            )
-        )
+        bins = {"low": edges[:-1], "high": edges[1:], "n": [0, 2, 5, 10, 20]}
+        bins |= {"confidence": edges[:-1] + 0.1, "accuracy": [NAN, 0.5, 0.4, 0.7, 0.95]}
+        parts.append(pd.DataFrame({"kind": kind, "temperature": temperature, "ece": 0.08, **bins}))
     return pd.concat(parts, ignore_index=True)
 
 
@@ -165,14 +148,8 @@ def confusion(counts=((5, 0, 0), (0, 6, 0), (0, 0, 7))):
 
 
 def variants():
-    names = {
-        "headline": "headline",
-        "telea": "infill",
-        "mirror": "infill",
-        "log-odds": "scale",
-        "hardened": "network",
-        "looking (gaussian blur)": "network",
-    }
+    names = {"headline": "headline", "telea": "infill", "mirror": "infill", "log-odds": "scale"}
+    names |= {"hardened": "network", "looking (gaussian blur)": "network"}
     table = lines(("variant", names), ("group", GROUPS)).assign(lies="includes 0")
     table["family"] = table["variant"].map(names)
     table["scale"] = np.where(table["variant"] == "log-odds", "log-odds", "probability")
@@ -239,49 +216,22 @@ def folds():
 
 
 def elsewhere():
-    return pd.DataFrame(
-        {
-            "source": ["this project: five folds", "somebody: a network"],
-            "slices": [0.93, NAN],
-            "slices_low": [0.9, NAN],
-            "slices_high": [0.95, NAN],
-            "persons": [0.92, 0.897],
-            "persons_low": [0.88, NAN],
-            "persons_high": [0.96, NAN],
-        }
-    )
+    table = {"source": ["this project: five folds", "somebody: a network"]}
+    table |= {"slices": [0.93, NAN], "slices_low": [0.9, NAN], "slices_high": [0.95, NAN]}
+    table |= {"persons": [0.92, 0.897], "persons_low": [0.88, NAN], "persons_high": [0.96, NAN]}
+    return pd.DataFrame(table)
 
 
 def leak():
-    right = {
-        ("own", "apart"): 0.83,
-        ("own", "known"): 0.86,
-        ("own", "known minus apart"): 0.03,
-        ("shuffled", "apart"): 0.31,
-        ("shuffled", "known"): 0.43,
-        ("shuffled", "known minus apart"): 0.12,
-    }
-    return pd.DataFrame(
-        [
-            {
-                "labels": labels,
-                "arm": arm,
-                "score": score,
-                "group": group,
-                "effect": value - shift,
-                "low": value - 0.1,
-                "high": value + 0.1,
-                "n_slices": 1520,
-                "n_persons": 209,
-            }
-            for (labels, arm), value in right.items()
-            for score, group, shift in (
-                ("right", "all", 0),
-                ("right", "glioma", 0.01),
-                ("p_true", "all", 0.02),
-            )
-        ]
-    )
+    right = {"own": (0.83, 0.86, 0.03), "shuffled": (0.31, 0.43, 0.12)}
+    rows = [
+        {"labels": labels, "arm": arm, "score": score, "group": group, "effect": value - shift}
+        | {"low": value - 0.1, "high": value + 0.1, "n_slices": 1520, "n_persons": 209}
+        for labels, values in right.items()
+        for arm, value in zip(("apart", "known", "known minus apart"), values, strict=True)
+        for score, group, shift in (("right", "all", 0), ("right", "glioma", 0.01), ("p", "all", 0))
+    ]
+    return pd.DataFrame(rows)
 
 
 def duplicates(kinds=KINDS[:2]):
@@ -293,23 +243,29 @@ def summary():
     return pd.DataFrame({"kind": list(KINDS), "threshold": 24})
 
 
+def bright():
+    return squares()[0]
+
+
+def even():
+    return bright() / 9
+
+
+def names():
+    return list(CLASSES) * 3
+
+
 def steps():
     return [{"as stored": image, "resized": image[::2, ::2]} for image in squares()[0][:2]]
 
 
 CASES = {
     "examples": (9, partial(slices.examples, captions=["axial"] * 9), cohort),
-    "preprocessing": (6, partial(slices.preprocessing, masks=squares()[1]), steps),
+    "preprocessing": (6, partial(slices.preprocessing, masks=squares()[1]), steps, names),
     "errors": (12, slices.errors, cohort, errors),
     "edits": (10, partial(slices.edits, note="medians"), edits),
     "cohort": (4, studies.cohort, slice_table, partial(split, 2)),
-    "intensities": (
-        2,
-        studies.intensities,
-        lambda: squares()[0],
-        lambda: squares()[0] / 9,
-        lambda: list(CLASSES) * 3,
-    ),
+    "intensities": (2, studies.intensities, bright, even, names),
     "folds": (2, studies.folds, folds, elsewhere),
     "leak": (2, studies.leak, leak, duplicates, summary),
     "learning_curves": (2, training.learning_curves, lambda: HISTORY),
@@ -329,7 +285,6 @@ CASES = {
     "covariates": (3, controls.covariates, covariates),
     "robustness": (4, controls.robustness, variants),
 }
-
 """Name of a figure -> its number of axes, its function, and functions that make its arguments."""
 
 

@@ -22,7 +22,7 @@ def test_examples_are_a_row_a_class_and_share_its_window():
 def test_every_preprocessing_step_keeps_its_pixels_and_gets_the_outline():
     images, masks = cases.squares(1)
     steps = {"a": images[0], "b": images[0][::2, ::2]}
-    fig = slices.preprocessing([steps], masks=masks)
+    fig = slices.preprocessing([steps], ["glioma"], masks=masks)
     np.testing.assert_array_equal(fig.axes[1].images[0].get_array(), steps["b"])
     assert all(len(ax.collections) == 1 for ax in fig.axes[:2])
     assert len(fig.axes[3].patches) == 1
@@ -80,7 +80,7 @@ def test_overview_bars_count_slices_and_patients():
 
 def test_a_slices_line_runs_from_its_air_to_its_99th_percentile():
     images = [np.linspace(0, 100, 101), np.linspace(-50, 50, 101)]
-    axes = studies.intensities(images, [image / 10 for image in images]).axes
+    axes = studies.intensities(images, [image / 10 for image in images], ["a", "a"]).axes
     ends = [tuple(line.get_ydata()) for line in axes[0].lines if len(line.get_ydata()) == 2]
     assert ends == [(-50, 49), (0, 99)]  # the darker slice first
     medians = [line.get_ydata()[0] for line in axes[0].lines if len(line.get_ydata()) == 1]
@@ -98,20 +98,16 @@ def test_every_fold_and_seed_of_the_study_is_drawn_at_its_accuracy():
     assert found == {0.93, 0.92, 0.897}  # what nobody published has no mark
 
 
-def test_twins_stand_at_the_share_that_they_call_right_in_the_color_of_what_they_know():
-    left = studies.leak(cases.leak(), cases.duplicates(), cases.summary()).axes[0]
+def test_twins_stand_at_their_share_and_near_duplicates_are_drawn_by_kind():
+    fig = studies.leak(cases.leak(), cases.duplicates(), cases.summary())
+    left, right = fig.axes
     assert cases.marks(left) == [(0.83, 0), (0.86, 1), (0.31, 2), (0.43, 3)]
     colors = [look["color"] for look in studies.LEAK_LOOKS.values()]
     assert [mark[0].get_color() for mark in left.containers] == colors * 2
     assert "0.860 [0.760, 0.960]" in cases.texts(left)
-
-
-def test_near_duplicates_are_drawn_by_kind_and_the_nearer_kind_lies_left():
-    right = studies.leak(cases.leak(), cases.duplicates(), cases.summary()).axes[1]
     curves = [line for line in right.lines if len(line.get_xdata()) == 5]
-    assert [line.get_label() for line in curves] == [
-        k.replace("person", "patient") for k in KINDS[:2]
-    ]
+    kinds = [kind.replace("person", "patient") for kind in KINDS[:2]]
+    assert [line.get_label() for line in curves] == kinds
     assert [line.get_xdata()[1] for line in curves] == [20, 30]
     assert all(line.get_ydata()[-1] == 1 for line in curves)
     fig = studies.leak(cases.leak(), cases.duplicates(()), cases.summary())
