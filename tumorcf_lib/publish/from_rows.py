@@ -10,16 +10,11 @@ from pathlib import Path
 
 from tumorcf_lib import config, rowfiles, steps
 from tumorcf_lib.edits.scores import slice_scores
-from tumorcf_lib.publish import card
+from tumorcf_lib.publish import PublishError, card
+from tumorcf_lib.publish.card import NUMBERS
 from tumorcf_lib.study import progress, results, side_studies
 from tumorcf_lib.study.side_studies import MANIFEST, Drawn
 from tumorcf_lib.tables import derived
-
-NUMBERS = "numbers.json"
-
-
-class FromRowsError(FileNotFoundError):
-    """A folder that holds no published run with notebooks."""
 
 
 def _scores(rows, *tables):
@@ -58,7 +53,7 @@ def renew(folder) -> Path:
     """Replace what follows from the rows of a published run, and its hashes in the manifest."""
     folder = Path(folder)
     if not all((folder / name).is_file() for name in (MANIFEST, NUMBERS)):
-        raise FromRowsError(
+        raise PublishError(
             f"Expected a published run with notebooks in {config.shown(folder)}, found none of its "
             f"{MANIFEST} and {NUMBERS}."
         )

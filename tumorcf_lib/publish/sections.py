@@ -26,26 +26,18 @@ SCORES = {
     "delta_focus": "Delta-Focus",
     "net_focus": "Net-Focus",
 }
-FINDINGS = (
-    ("Removing the tumor lowers confidence", "Net-Drop", "05_counterfactuals"),
-    (
-        "The tumor alone keeps substantial probability",
-        "P of the tumor alone minus P of a sham's tissue alone",
-        "06_metrics",
-    ),
-    (
-        "Misclassified slices lean less on the tumor",
-        "Delta-Drop, wrong minus right",
-        "06_metrics",
-    ),
-    ("Pituitary is the most consistent", "Net-Drop, pituitary minus", "06_metrics"),
-    ("Errors are mostly meningioma-glioma", "share of errors", "04_evaluation"),
-    (
-        "The tumor counts more than the background",
+ALONE = "P of the tumor alone minus P of a sham's tissue alone"
+FINDINGS = {
+    "Removing the tumor lowers confidence": ("Net-Drop", "05_counterfactuals"),
+    "The tumor alone keeps substantial probability": (ALONE, "06_metrics"),
+    "Misclassified slices lean less on the tumor": ("Delta-Drop, wrong minus right", "06_metrics"),
+    "Pituitary is the most consistent": ("Net-Drop, pituitary minus", "06_metrics"),
+    "Errors are mostly meningioma-glioma": ("share of errors", "04_evaluation"),
+    "The tumor counts more than the background": (
         "tumor alone minus background alone",
         "06_metrics",
     ),
-)
+}
 """The paper's findings: what it says, what decides it here, and the notebook to read it in."""
 
 
@@ -69,7 +61,7 @@ def findings() -> str:
     if not read:
         return MISSING
     claims, rows = read("table_primary"), []
-    for number, (words, decides, notebook) in enumerate(FINDINGS, start=1):
+    for number, (words, (decides, notebook)) in enumerate(FINDINGS.items(), start=1):
         own = claims[claims["finding"] == number]
         several = len(own) > 1
         names = own["group"].str.replace("pituitary less ", "") if several else [""] * len(own)
@@ -98,9 +90,8 @@ def claims():
     """Every primary claim with its null band."""
     rows = []
     for row in published(study.POOLED)("table_primary").to_dict("records"):
-        band = (
-            "" if pd.isna(row["null_low"]) else f"{row['null_low']:.3f} to {row['null_high']:.3f}"
-        )
+        band = "{null_low:.3f} to {null_high:.3f}".format_map(row)
+        band = "" if pd.isna(row["null_low"]) else band
         rows.append([row["claim"], interval(row), band, _verdict(row)])
     return table(["claim", "our network", "null band", "verdict"], rows)
 
@@ -144,14 +135,10 @@ def maps():
     own, rows = headline("table_saliency", ["group", "slices"]), []
     kinds = (saliency.ALL, saliency.KEEPS, saliency.LOSES)
     for name in GROUPS:
-        found = [own.loc[(name, kind)] if (name, kind) in own.index else None for kind in kinds]
-        rows.append(
-            [
-                name,
-                *("" if row is None else interval(row, "density") for row in found),
-                interval(found[0], "spearman"),
-            ]
-        )
+        found = [own.loc[(name, kind)] for kind in kinds if (name, kind) in own.index]
+        densities = {row.name[1]: interval(row, "density") for row in found}
+        densities = [densities.get(kind, "") for kind in kinds]
+        rows.append([name, *densities, interval(found[0], "spearman")])
     heads = ["density on the tumor", *(f"of slices {kind}" for kind in kinds[1:])]
     return table(["class", *heads, "rank correlation with Net-Drop"], rows)
 
@@ -185,21 +172,19 @@ def recipes():
 
 def three_networks(found):
     """A row a score, a column a network."""
-    shown = (
-        pd.concat(
-            [classifiers.beside_plain(found, group=group).assign(group=group) for group in GROUPS]
-        )
-        .reset_index()
-        .set_index(["score", "infill", "group"])
-    )
+    parts = [
+        classifiers.beside_plain(found, group=group).assign(group=group).reset_index()
+        for group in GROUPS
+    ]
+    shown = pd.concat(parts).set_index(["score", "infill", "group"])
     lines = {
         ("accuracy", "", "all"): "Accuracy, slices",
         ("person_accuracy", "", "all"): "Accuracy, patients",
     }
-    for words, keys in (
-        ("**Net-Drop**", ("net_drop", "navier_stokes")),
-        ("Net-Drop, other infills", ("net_drop", "unseen")),
-        ("Delta-Focus", ("delta_focus", "")),
+    for words, score, infill in (
+        ("**Net-Drop**", "net_drop", "navier_stokes"),
+        ("Net-Drop, other infills", "net_drop", "unseen"),
+        ("Delta-Focus", "delta_focus", ""),
     ):
-        lines |= {(*keys, group): f"{words}, {group}" for group in GROUPS}
+        lines |= {(score, infill, group): f"{words}, {group}" for group in GROUPS}
     return table(["", *shown.columns], [[words, *shown.loc[keys]] for keys, words in lines.items()])

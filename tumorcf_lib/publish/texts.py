@@ -10,7 +10,7 @@ import jinja2
 import pandas as pd
 
 from tumorcf_lib import __version__, config, rowfiles, steps
-from tumorcf_lib.publish import sections
+from tumorcf_lib.publish import PublishError, sections
 from tumorcf_lib.stats.rows import of_patients
 from tumorcf_lib.study import pooled, stages
 from tumorcf_lib.study.notebooks import MEMORY, MINUTES, PROCESSOR
@@ -30,10 +30,6 @@ SPEEDS = {
     ("network", "norms folded"): "prediction with norms folded / as built",
     ("training", "as the profile trains"): "a training step as the profile does / of all layers",
 }
-
-
-class ReadmeError(RuntimeError):
-    """A README into which generated parts cannot be written."""
 
 
 def update() -> None:
@@ -67,7 +63,7 @@ def with_generated_parts(text: str) -> str:
         pattern = re.escape(opening) + ".*?" + re.escape(closing)
         text, n_found = re.subn(pattern, lambda _, block=block: block, text, flags=re.DOTALL)
         if n_found != 1:
-            raise ReadmeError(f"README.md has {n_found} places for its generated part {name!r}.")
+            raise PublishError(f"README.md has {n_found} places for its generated part {name!r}.")
     return text
 
 
