@@ -4,6 +4,7 @@ import functools
 
 import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.transforms import Bbox
 
@@ -39,6 +40,7 @@ EDIT_NAMES = {
     "silhouette": "silhouette",
     "blank": "empty slice",
 }
+INFILL_NAMES = {"navier_stokes": "Navier-Stokes", "telea": "Telea"}
 SCORE_NAMES = {
     "p_orig": "P of the true class",
     "delta_drop": "Delta-Drop",
@@ -84,14 +86,15 @@ class PlotInputError(ValueError):
 def figure(draw):
     """Make a function that returns a Figure follow the house style.
 
-    It runs under ``STYLE`` and takes ``tag``. Its figure is laid out, since Matplotlib makes tick
-    labels only then, and closed, so that a notebook shows it once.
+    It runs under ``STYLE`` and takes ``tag``; of a table without rows it says so. Its figure is
+    laid out, since Matplotlib makes tick labels only then, and closed: a notebook shows it once.
     """
 
     @functools.wraps(draw)
     def styled(*args, tag="", **kwargs):
         with plt.rc_context(STYLE):
-            fig = draw(*args, **kwargs)
+            has_rows = len(args[0]) or not isinstance(args[0], pd.DataFrame)
+            fig = draw(*args, **kwargs) if has_rows else nothing()
             fig.set_layout_engine(RoundLayout(**fig.get_layout_engine().get()))
             if tag:
                 _write_tag(fig, tag)
@@ -174,6 +177,13 @@ def with_n(group, row, *, between="\n"):
     if "n_slices" not in row or patients is None:
         return name
     return f"{name}{between}{int(row['n_slices'])} / {int(patients)}"
+
+
+def names_with_n(names, table, column):
+    """Names with their slices and patients, from the first of their rows in a table."""
+    rows = table.drop_duplicates(column).set_index(column).to_dict("index")
+    shown = [INFILL_NAMES.get(name, name.replace("_", " ")) for name in names]
+    return [with_n(name, rows.get(key, {})) for key, name in zip(names, shown, strict=True)]
 
 
 def window(images, *, percentile=98.5):
