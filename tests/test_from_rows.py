@@ -56,7 +56,7 @@ def test_a_changed_row_reaches_table_number_and_manifest(tmp_path, monkeypatch):
     manifest = json.loads((folder / "manifest.json").read_text())
     manifest["profile"]["n_resamples"] = 20  # intervals are not looked at here, nor are figures
     (folder / "manifest.json").write_text(json.dumps(manifest))
-    monkeypatch.setattr(from_rows, "draw", lambda *_: None)
+    monkeypatch.setattr(side_studies, "draw", lambda *_: [])
     rows = rowfiles.read_table(folder / "rows_predictions.csv.gz")
     names = [name for name in rows if name.startswith("p_")]
     rows[names] = 1 / 3 * np.ones((len(rows), 3)) + [[0.1, -0.05, -0.05]]  # always the first class

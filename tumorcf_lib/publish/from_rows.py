@@ -63,23 +63,23 @@ def renew(folder) -> Path:
         shutil.copytree(folder, new, dirs_exist_ok=True)
         tables = derived.derive(side_studies.reader(new), profile.n_resamples)
         side_studies.write_tables(new, tables, "phantom" if profile.is_phantom else "")
-        _write_numbers(tables, new)
-        draw(new, "phantom slices, not patients" if profile.is_phantom else "")
-        card.write(new, made)
-        pictures = {path.stem for path in new.glob("*.png")}
-        made["figures"] = {name: how for name, how in made["figures"].items() if name in pictures}
-        side_studies.write_manifest(new, made)
+        numbers = steps.read_json(new / NUMBERS)
+        published = {name: rowfiles.round_trip(table) for name, table in tables.items()}
+        for stage, name, entry in derived.numbers(published):
+            numbers[stage][name] |= {key: results.plain(value) for key, value in entry.items()}
+        steps.write_json(new / NUMBERS, numbers, sort_keys=True)
+        finish(new, made, "phantom slices, not patients" if profile.is_phantom else "")
     return folder
 
 
-def _write_numbers(tables, folder):
-    numbers = steps.read_json(folder / NUMBERS)
-    published = {name: rowfiles.round_trip(table) for name, table in tables.items()}
-    for stage, name, entry in derived.numbers(published):
-        numbers[stage][name] |= {key: results.plain(value) for key, value in entry.items()}
-    steps.write_json(folder / NUMBERS, numbers, sort_keys=True)
+def finish(folder, made, tag):
+    """Figures, card and manifest of a folder whose rows, tables and numbers are there.
 
-
-def draw(folder, tag=""):
-    """Draw the notebooks' figures that follow from a published folder's tables, and name them."""
-    return side_studies.draw(folder, FIGURES, tag)
+    ``made`` is for the manifest; of its figures those stay whose picture is there.
+    """
+    drawn = {name: {"shows_slices": False} for name in side_studies.draw(folder, FIGURES, tag)}
+    kept = made["figures"].items()
+    kept = {name: how for name, how in kept if (folder / f"{name}.png").is_file()}
+    made = made | {"figures": kept | drawn}
+    card.write(folder, made)
+    side_studies.write_manifest(folder, made)

@@ -12,7 +12,7 @@ from pathlib import Path
 from tumorcf_lib import config, rowfiles, steps
 from tumorcf_lib.publish import PublishError, card, crate, texts
 from tumorcf_lib.publish.card import NUMBERS
-from tumorcf_lib.publish.from_rows import draw, renew
+from tumorcf_lib.publish.from_rows import finish, renew
 from tumorcf_lib.study import (
     calibration,
     leak,
@@ -84,13 +84,9 @@ def _publish_run(profile, seed):
             if NUMBERS in kept["hashes"]:
                 numbers[name] = steps.read_json(study.folder / name / NUMBERS)
         steps.write_json(new / NUMBERS, numbers, sort_keys=True)
-        figures = {name: how for name, how in figures.items() if (new / f"{name}.png").is_file()}
-        figures |= {name: {"shows_slices": False} for name in draw(new, study.tag)}
         shutil.copyfile(study.folder / notebooks.MINUTES, new / notebooks.MINUTES)
         told = {"profile": profile.as_dict(), "seed": study.seed}
-        told |= {"source": runtime.describe(profile)}
-        card.write(new, told)
-        side_studies.write_manifest(new, told | {"figures": figures})
+        finish(new, told | {"source": runtime.describe(profile), "figures": figures}, study.tag)
     for name in (*stages.NAMES, *guides):
         _publish_notebook(study, name)
     edits = config.ROOT / "docs" / "make_edits.py"  # the website's page to edit a slice on
