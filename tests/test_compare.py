@@ -34,7 +34,7 @@ def test_equal_runs_agree_in_every_file_and_figure(study, tmp_path, capsys):
     }
     assert cli.main(["compare", str(first), str(second)]) == 0
     said = capsys.readouterr().out
-    assert "figures    3 of 3 files agree" in said
+    assert "01_data              6 of 6 files agree" in said
     assert said.endswith("The two runs agree.\n")
 
 
@@ -45,7 +45,7 @@ def test_a_difference_is_named_by_file_kind_size_and_column(study, tmp_path, cap
     said = capsys.readouterr().out
     assert "rows_x.csv.gz: 1 words differ, numbers by up to 0.01 (p_glioma)" in said
     assert "fig01.png: other bytes" in said
-    assert "inputs     1 of 1 files agree" in said
+    assert "01_data              1 of 6 files agree" in said
 
 
 def test_what_is_on_the_disk_counts_and_a_file_in_one_run_only_is_a_difference(
