@@ -104,11 +104,6 @@ def test_colors_of_classes_mean_classes_only_and_all_colors_are_apart():
     assert set(style.CLASS_COLORS) == set(CLASSES)
 
 
-def test_too_many_classes_are_refused():
-    with pytest.raises(style.PlotInputError, match="got 9"):
-        style.class_colors([f"class {k}" for k in range(9)])
-
-
 def test_masks_are_outlines_around_exactly_their_pixels_closed_at_the_edge():
     fig, ax = plt.subplots()
     mask = np.zeros((8, 8), bool)

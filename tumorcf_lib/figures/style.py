@@ -77,10 +77,6 @@ STYLE = {
 SAVING = {"svg.hashsalt": "tumorcf"}  # names inside an SVG: the same in every process
 
 
-class PlotInputError(ValueError):
-    """Data that a figure cannot show."""
-
-
 def figure(draw):
     """Make a function that returns a Figure follow the house style.
 
@@ -136,19 +132,13 @@ def _write_tag(fig, tag):
 
 
 def class_colors(classes):
-    """Color of each class: the fixed ones, and further ones in order for other classes.
+    """Color of each class: the fixed ones, and further ones in order for other groups.
 
     >>> class_colors(["glioma", "no tumor"])
     {'glioma': '#0072B2', 'no tumor': '#CC79A7'}
     """
-    others = [name for name in classes if name not in CLASS_COLORS]
-    if len(others) > len(OTHER_COLORS):
-        raise PlotInputError(
-            f"There are colors for {len(OTHER_COLORS)} classes beside {tuple(CLASS_COLORS)}, "
-            f"got {len(others)}: {others}."
-        )
-    extra = dict(zip(others, OTHER_COLORS, strict=False))
-    return {name: CLASS_COLORS.get(name) or extra[name] for name in classes}
+    others = iter(OTHER_COLORS)
+    return {name: CLASS_COLORS.get(name) or next(others) for name in classes}
 
 
 def order_classes(names):
@@ -192,11 +182,8 @@ def window(images, *, percentile=98.5):
     """
     # Below 100 per cent, since the fat of the scalp outshines the brain.
     pixels = np.concatenate([np.asarray(image, float).ravel() for image in images])
-    pixels = pixels[np.isfinite(pixels)]
-    above_air = pixels[pixels > pixels.min()] if len(pixels) else pixels
-    if not len(above_air):
-        return 0.0, 1.0
-    return float(pixels.min()), float(np.percentile(above_air, percentile))
+    air = pixels.min()
+    return float(air), float(np.percentile(pixels[pixels > air], percentile))
 
 
 def show_slice(ax, image, limits=None, mask=None):
