@@ -8,8 +8,8 @@ import pandas as pd
 from tumorcf_lib import config
 from tumorcf_lib.study import pooled
 from tumorcf_lib.study.side_studies import interval, published
-from tumorcf_lib.tables import classifiers, saliency, sites, study
-from tumorcf_lib.tables.fold_scores import MR, PLAIN
+from tumorcf_lib.tables import classifiers, saliency, study
+from tumorcf_lib.tables.fold_scores import PLAIN
 
 MISSING = "Not published yet."
 GROUPS = ("all", *config.CLASSES)
@@ -141,33 +141,6 @@ def maps():
         rows.append([name, *densities, interval(found[0], "spearman")])
     heads = ["density on the tumor", *(f"of slices {kind}" for kind in kinds[1:])]
     return table(["class", *heads, "rank correlation with Net-Drop"], rows)
-
-
-def site_difference():
-    """The sites' difference in Net-Drop within a class, and whether tumors or planes explain it."""
-    told = []
-    for group, own in published(study.POOLED)("table_site_difference").groupby("group"):
-        by = {row["adjusted_for"]: row for row in own.to_dict("records")}
-        less = [interval(by[words]) or by[words]["reason"] for words in sites.ADJUSTED]
-        told.append(
-            f"Net-Drop of `{MR}` patients less that of other {group} patients: {less[0]}; within a "
-            f"plane {less[1]}; within a plane and for tumors of like area, contrast and depth "
-            f"{less[2]} (mixed model, slices within patients)."
-        )
-    return " ".join(told)
-
-
-def recipes():
-    """Which of the recipes that were tried is better than that of the published networks."""
-    tried = published(study.POOLED)("table_recipes")
-    better = tried[tried["difference_low"] > 0]
-    if better.empty:
-        return "None of the recipes tried is right on more slices than that of our networks."
-    row = better.loc[better["slice_accuracy"].idxmax()].to_dict()
-    return (
-        f'"{row["recipe"].capitalize()}" is right on {interval(row, "difference")} more of the '
-        f"{row['n_slices']} slices than the recipe of our networks, which are to be trained anew."
-    )
 
 
 def three_networks(found):

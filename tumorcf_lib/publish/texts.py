@@ -17,6 +17,8 @@ from tumorcf_lib.study.notebooks import MEMORY, MINUTES, PROCESSOR
 from tumorcf_lib.study.side_studies import interval, published, reader
 from tumorcf_lib.tables import study
 from tumorcf_lib.tables.calibration import SCALES
+from tumorcf_lib.tables.fold_scores import MR
+from tumorcf_lib.tables.sites import ADJUSTED
 from tumorcf_lib.tables.symmetric import ALL_IDS, WHOSE, WITHOUT_MR
 
 MARK = "<!-- {name}: made by `python -m tumorcf_lib readme` -->"
@@ -78,6 +80,8 @@ def results() -> str:
         known=known() if published("calibration") else [sections.MISSING],
         kept_apart=(ALL_IDS, WITHOUT_MR),
         removed=WHOSE,
+        adjusted=ADJUSTED,
+        mr=MR,
         missing=sections.MISSING,
         took=took,
         total=total,
