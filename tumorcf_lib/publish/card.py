@@ -118,7 +118,6 @@ def card(folder, manifest) -> str:
         numbers=steps.read_json(folder / NUMBERS)["01_data"],
         read=read,
         row=row,
-        groups=sections.GROUPS,
         frozen=frozen_in_words(profile),
         three=sections.three_networks(read("table_networks")),
         tolerance=TOLERANCE,

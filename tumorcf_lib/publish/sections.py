@@ -8,7 +8,7 @@ import pandas as pd
 from tumorcf_lib import config
 from tumorcf_lib.study import pooled
 from tumorcf_lib.study.side_studies import interval, published
-from tumorcf_lib.tables import classifiers, saliency, study
+from tumorcf_lib.tables import classifiers, study
 from tumorcf_lib.tables.fold_scores import PLAIN
 
 MISSING = "Not published yet."
@@ -69,7 +69,7 @@ def findings() -> str:
         numbers = [f"{row['name']} {interval(row)}".strip() for row in lines if interval(row)]
         groups = {}
         for row in lines:
-            groups.setdefault(_verdict(row), []).append(row["name"])
+            groups.setdefault(verdict(row), []).append(row["name"])
         verdicts = [f"{told}: {', '.join(of)}" if several else told for told, of in groups.items()]
         rows.append(
             [
@@ -82,18 +82,9 @@ def findings() -> str:
     return table(["the paper says", "our network", "verdict", "where"], rows)
 
 
-def _verdict(row):
+def verdict(row):
+    """A claim's verdict, and its reason if there is one."""
     return row["verdict"] + (f" ({row['reason']})" if row["reason"] else "")
-
-
-def claims():
-    """Every primary claim with its null band."""
-    rows = []
-    for row in published(study.POOLED)("table_primary").to_dict("records"):
-        band = "{null_low:.3f} to {null_high:.3f}".format_map(row)
-        band = "" if pd.isna(row["null_low"]) else band
-        rows.append([row["claim"], interval(row), band, _verdict(row)])
-    return table(["claim", "our network", "null band", "verdict"], rows)
 
 
 def scores():
@@ -116,31 +107,6 @@ def headline(name, keys):
     """A published table of the folds, of the kind of network that the answer is about."""
     found = published(study.POOLED)(name)
     return found[found["network"] == PLAIN].set_index(keys)
-
-
-def transplants():
-    """Whether a slice is called by its transplanted tumor's class or by its head's."""
-    own, rows = headline("table_transplants", ["kind", "donor", "host"]), []
-    for donor in GROUPS:
-        row, moved = own.loc[("conflict", donor, "all")], own.loc[("control", donor, donor)]
-        shares = [interval(row, name, ".0%") for name in ("tumor", "head")]
-        rows.append([donor, *shares, f"{row['neither']:.0%}", interval(moved, "tumor", ".0%")])
-    heads = ["called the tumor's class", "called the head's", "called neither"]
-    last = "own tumor moved within its head: class kept"
-    return table(["tumor of class", *heads, last], rows)
-
-
-def maps():
-    """How much brighter Grad-CAM is on the tumor, and whether that goes with Net-Drop."""
-    own, rows = headline("table_saliency", ["group", "slices"]), []
-    kinds = (saliency.ALL, saliency.KEEPS, saliency.LOSES)
-    for name in GROUPS:
-        found = [own.loc[(name, kind)] for kind in kinds if (name, kind) in own.index]
-        densities = {row.name[1]: interval(row, "density") for row in found}
-        densities = [densities.get(kind, "") for kind in kinds]
-        rows.append([name, *densities, interval(found[0], "spearman")])
-    heads = ["density on the tumor", *(f"of slices {kind}" for kind in kinds[1:])]
-    return table(["class", *heads, "rank correlation with Net-Drop"], rows)
 
 
 def three_networks(found):

@@ -15,7 +15,7 @@ from tumorcf_lib.stats.rows import of_patients
 from tumorcf_lib.study import pooled, stages
 from tumorcf_lib.study.notebooks import MEMORY, MINUTES, PROCESSOR
 from tumorcf_lib.study.side_studies import interval, published, reader
-from tumorcf_lib.tables import study
+from tumorcf_lib.tables import saliency, study
 from tumorcf_lib.tables.calibration import SCALES
 from tumorcf_lib.tables.fold_scores import MR
 from tumorcf_lib.tables.sites import ADJUSTED
@@ -78,6 +78,7 @@ def results() -> str:
         cv=published(study.POOLED),
         lite=published(study.REFERENCE),
         known=known() if published("calibration") else [sections.MISSING],
+        maps=(saliency.ALL, saliency.KEEPS, saliency.LOSES),
         kept_apart=(ALL_IDS, WITHOUT_MR),
         removed=WHOSE,
         adjusted=ADJUSTED,
@@ -108,7 +109,7 @@ def render(template, **values):
         keep_trailing_newline=True,
     )
     return environment.get_template(template).render(
-        interval=interval, table=sections.table, classes=config.CLASSES, **values
+        interval=interval, groups=sections.GROUPS, classes=config.CLASSES, **values
     )
 
 
