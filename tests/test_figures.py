@@ -107,10 +107,10 @@ def test_colors_of_classes_mean_classes_only_and_all_colors_are_apart():
 def test_masks_are_outlines_around_exactly_their_pixels_closed_at_the_edge():
     fig, ax = plt.subplots()
     mask = np.zeros((8, 8), bool)
-    style.show_slice(ax, np.zeros((8, 8)), mask=mask)
+    style.show_slice(ax, np.zeros((8, 8)), (0, 1), mask)
     assert not ax.collections  # of an empty one
     mask[:2, 3:5] = True
-    style.show_slice(ax, np.zeros((8, 8)), mask=mask)
+    style.show_slice(ax, np.zeros((8, 8)), (0, 1), mask)
     vertices = ax.collections[0].get_paths()[0].vertices
     # the border runs half a pixel outside, and along the image's edge
     assert vertices.min(axis=0) == pytest.approx([2.5, -0.5])

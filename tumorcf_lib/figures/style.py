@@ -87,8 +87,8 @@ def figure(draw):
     @functools.wraps(draw)
     def styled(*args, tag="", **kwargs):
         with plt.rc_context(STYLE):
-            has_rows = len(args[0]) or not isinstance(args[0], pd.DataFrame)
-            fig = draw(*args, **kwargs) if has_rows else nothing()
+            is_empty = isinstance(args[0], pd.DataFrame) and args[0].empty
+            fig = nothing() if is_empty else draw(*args, **kwargs)
             fig.set_layout_engine(RoundLayout(**fig.get_layout_engine().get()))
             if tag:
                 _write_tag(fig, tag)
