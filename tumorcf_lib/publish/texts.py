@@ -84,6 +84,7 @@ def results() -> str:
         adjusted=ADJUSTED,
         mr=MR,
         missing=sections.MISSING,
+        notna=pd.notna,
         took=took,
         total=total,
         stages=stages.NAMES,
