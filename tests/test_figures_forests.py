@@ -114,8 +114,8 @@ def test_a_variant_stands_in_the_row_of_its_kind_in_the_color_of_its_interval():
     assert names[0] == "as the study does it" and "other infills (2)" in names
     looks = {float(c[0].get_xdata()[0]): c[0] for ax in fig.axes for c in ax.containers}
     for row in table[table["scale"] == "probability"].to_dict("records"):
-        word = {"above 0": "supported", "below 0": "refuted"}.get(row["lies"], "undecided")
-        if word != "undecided":
+        word = {"above 0": "holds", "below 0": "does not hold"}.get(row["lies"])
+        if word:
             assert looks[row["effect"]].get_color() == style.VERDICT_COLORS[word]
 
 

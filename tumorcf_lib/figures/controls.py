@@ -42,8 +42,10 @@ FAMILY_NAMES = {
 """Rows of the forest of variants; those of family "network" are named by their network."""
 
 NO_INTERVAL = "too few patients for an interval"
-LIES = dict(zip((ABOVE, BELOW, AROUND), ("supported", "refuted", "undecided"), strict=True))
-INTERVAL_LOOKS = {f"interval {lies}": VERDICT_LOOKS[word] for lies, word in LIES.items()}
+INTERVAL_LOOKS = {
+    f"interval {lies}": VERDICT_LOOKS[word]
+    for lies, word in ((ABOVE, "holds"), (BELOW, "does not hold"), (AROUND, "cannot be told"))
+}
 INTERVAL_LOOKS[NO_INTERVAL] = {"marker": "x"}
 COVARIATE_TITLES = {
     "area": "larger (log area)",

@@ -12,7 +12,7 @@ from tumorcf_lib.stats.rows import ALL
 NUMBER_AT, N_AT = 6, 158  # points right of the panel
 VERDICT_LOOKS = {
     name: {"color": color, "marker": marker}
-    for (name, color), marker in zip(style.VERDICT_COLORS.items(), "oossDD", strict=True)
+    for (name, color), marker in zip(style.VERDICT_COLORS.items(), "osD", strict=True)
 }
 
 

@@ -14,11 +14,7 @@ CLASS_COLORS = {"meningioma": "#E69F00", "glioma": "#0072B2", "pituitary": "#009
 """Fixed class colors from the palette of Okabe and Ito, safe for color-blind readers."""
 
 OTHER_COLORS = ("#CC79A7", "#56B4E9", "#D55E00", "#999999", "#F0E442")
-VERDICT_COLORS = {
-    **dict.fromkeys(("supported", "holds"), "#5B2A86"),
-    **dict.fromkeys(("refuted", "does not hold"), "#B0123B"),
-    **dict.fromkeys(("undecided", "cannot be told"), "#8C8C8C"),
-}
+VERDICT_COLORS = {"holds": "#5B2A86", "does not hold": "#B0123B", "cannot be told": "#8C8C8C"}
 METHOD_COLORS = ("#222222", "#A0522D", "#8C8C8C", "#C9A66B", "#5B2A86")
 """Networks, seeds, ways of splitting: whatever is neither a class nor a verdict."""
 

@@ -101,10 +101,9 @@ def with_outputs(notebook: dict, executed: dict) -> dict:
             "The executed notebook has other code than the committed one; run it again."
         )
     for cell, source in zip(own, ran, strict=True):
-        if source["execution_count"] is None:
-            raise PublishError("A cell of the executed notebook was not run.")
-        if any(output["output_type"] == "error" for output in source["outputs"]):
-            raise PublishError("A cell of the executed notebook ended in an error.")
+        failed = any(output["output_type"] == "error" for output in source["outputs"])
+        if failed or source["execution_count"] is None:
+            raise PublishError("A cell of the executed notebook was not run, or ended in an error.")
         cell["outputs"] = [output for output in source["outputs"] if is_read(output)]
         for output in cell["outputs"]:
             output.get("metadata", {}).clear()
