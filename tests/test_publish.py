@@ -19,6 +19,7 @@ from tumorcf_lib.tables import derived
 
 N_RESAMPLES = 40
 CITATION = config.ROOT / "CITATION.cff"
+P = [f"p_{name}" for name in config.CLASSES]
 PARTS = ("badges", "answer", "findings", "clone")
 
 
@@ -140,12 +141,12 @@ def shift_effect(table):
 
 
 def contradict(rows):
-    rows.loc[3, fake_controls.P] = [0.01, 0.01, 0.98]
+    rows.loc[3, P] = [0.01, 0.01, 0.98]
 
 
 def turn_classes(rows):
     removed = (rows["network"] == "looking") & (rows["edit"] == "remove")
-    rows.loc[removed, fake_controls.P] = np.roll(rows.loc[removed, fake_controls.P], 1, axis=1)
+    rows.loc[removed, P] = np.roll(rows.loc[removed, P], 1, axis=1)
 
 
 def test_whatever_is_changed_in_a_published_folder_is_named(finished):
