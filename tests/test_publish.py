@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from tumorcf_lib import config, rowfiles
-from tumorcf_lib.publish import from_rows, openings, publish, texts
+from tumorcf_lib.publish import from_rows, gallery, openings, publish, texts
 from tumorcf_lib.study import notebooks, results, stages
 from tumorcf_lib.tables import derived
 
@@ -47,7 +47,8 @@ def finished(tmp_path, monkeypatch):
     )
     shutil.copyfile(CITATION, tmp_path / CITATION.name)
     drawn = {"fig18_headline": from_rows.FIGURES["fig18_headline"]}
-    monkeypatch.setattr(from_rows, "FIGURES", drawn)
+    for module in (from_rows, gallery):
+        monkeypatch.setattr(module, "FIGURES", drawn)
     study = publish.runtime.Study(profile, 0, config.run(profile.name))
     _fill(study)
     shutil.copytree(config.NOTEBOOKS, study.folder / "notebooks", copy_function=shutil.copyfile)
@@ -249,6 +250,9 @@ def test_readme_results_and_notebooks_get_their_generated_parts(finished):
     text = (config.ROOT / "README.md").read_text()
     assert "\nold\n" not in text and text.startswith("# Title\n")
     assert "mybinder.org/v2/gh/someone/something" in text
+    shown = (config.FIGURES / "README.md").read_text()
+    assert "fig18_headline: Delta-Drop beside Sham-Drop" in shown
+    assert "![fig06_confusion](paper-lite/fig06_confusion.png)\n" in shown  # of a reader's notebook
     told = (config.ROOT / "RESULTS.md").read_text()
     keys = ["score", "group"]
     net = rowfiles.read_table(folder / "table_scores.csv").set_index(keys).loc["net_drop", "glioma"]

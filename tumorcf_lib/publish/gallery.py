@@ -39,7 +39,7 @@ def _place(name, cohort):
 def _folder(folder, manifest, study):
     """What the page says of a folder; a figure that a reader's own notebook saved has its name."""
     figures, read = study.STUDY.figures if study else FIGURES, functools.cache(reader(folder))
-    shown = [{"name": path.stem} for path in sorted(folder.glob("fig*.png"))]
+    shown = [{"name": path.stem, "caption": ""} for path in sorted(folder.glob("fig*.png"))]
     for one in shown:
         if one["name"] in figures:
             one |= _figure(folder / f"{one['name']}.svg", figures[one["name"]], read)
