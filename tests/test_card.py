@@ -16,7 +16,6 @@ from tumorcf_lib.publish import card as cards, publish
 from tumorcf_lib.study import runtime
 
 PUBLISHED = config.published("paper-lite")
-RENEW = "run: python -m tumorcf_lib card figures/paper-lite"
 NEEDED = [*(f"{name}.csv" for name in cards.READ), "numbers.json", "manifest.json"]
 
 
@@ -35,14 +34,6 @@ def card(folder):
     return cards.card(folder, manifest)
 
 
-def test_the_published_card_is_the_one_its_tables_give():
-    assert (PUBLISHED / cards.FILE).is_file(), RENEW
-    assert cards.problems(PUBLISHED) == [], RENEW
-    manifest = json.loads((PUBLISHED / "manifest.json").read_text())
-    digest = steps.file_sha256(PUBLISHED / cards.FILE)
-    assert manifest["sha256"][cards.FILE] == digest, RENEW
-
-
 def test_every_decimal_of_the_card_is_a_value_of_a_table_of_its_folder(folder):
     text = card(folder).replace(f"within {cards.TOLERANCE:g}", "")
     told = set(re.findall(r"-?\d+\.\d{3}\b", text))
@@ -54,51 +45,25 @@ def test_every_decimal_of_the_card_is_a_value_of_a_table_of_its_folder(folder):
     assert told <= known
 
 
-def test_a_number_of_a_table_is_the_cards_number(folder):
-    for name, row, column, now in (
-        ("table_performance", ("slice", "all", "accuracy"), "value", "0.555"),
-        ("table_scores", ("net_drop", "glioma"), "effect", "0.777"),
-    ):
-        table = rowfiles.read_table(folder / f"{name}.csv")
-        chosen = (table[list(table.columns[: len(row)])] == list(row)).all(axis=1)
-        before = card(folder)
-        assert f"{table.loc[chosen, column].item():.3f} [" in before
-        table.loc[chosen, column] = float(now)
-        rowfiles.write_table(table, folder / f"{name}.csv")
-        after = card(folder)
-        assert after.count(f"{now} [") == before.count(f"{now} [") + 1
-
-
-def test_counts_of_persons_and_slices_come_from_the_split(folder):
+def test_numbers_and_counts_of_the_tables_are_the_cards(folder):
+    table = rowfiles.read_table(folder / "table_scores.csv").set_index(["score", "group"])
+    before = card(folder)
+    assert f"{table.loc[('net_drop', 'glioma'), 'effect']:.3f} [" in before
+    table.loc[("net_drop", "glioma"), "effect"] = 0.777
+    rowfiles.write_table(table.reset_index(), folder / "table_scores.csv")
+    assert card(folder).count("0.777 [") == before.count("0.777 [") + 1
     split = rowfiles.read_table(folder / "split.csv")
     tested = split[(split["part"] == "test") & (split["label"] == 1)]
     n_persons, n_slices = tested["person_id"].nunique(), len(tested)
-    (line,) = [line for line in card(folder).splitlines() if line.startswith("| test |")]
+    (line,) = [line for line in before.splitlines() if line.startswith("| test |")]
     assert line.split(" | ")[2] == f"{n_persons} patients, {n_slices} slices"
 
 
-def test_it_says_what_it_is_for_and_what_not(folder):
+def test_it_says_what_it_is_for_whom_to_credit_and_which_files_are_whole(folder):
     text = card(folder)
-    for heading in (
-        "Files",
-        "Data and split",
-        "Training",
-        "How good, on tested patients",
-        "Does it look at the tumor?",
-        "Three networks",
-        "Intended use",
-        "Limits",
-        "Load it",
-        "License and credit",
-    ):
-        assert f"\n## {heading}\n" in text
     assert "not for diagnosis" in text and "part `test` only" in text
     for credit in ("MIT", "10.6084/m9.figshare.1512427", "CC BY 4.0", "Apache-2.0", "Google"):
         assert credit in text
-
-
-def test_every_weights_file_is_listed_with_its_hash(folder):
-    text = card(folder)
     for path in folder.glob("*.npz"):
         assert f"`{path.name}`" in text and steps.file_sha256(path)[:16] in text
     (folder / "weights_looking_fold0.npz").unlink()
@@ -146,7 +111,7 @@ def test_without_weights_or_a_table_nothing_is_written(folder):
     (folder / "weights_fold0.npz").unlink()
     assert not cards.write(folder, manifest)
     assert not (folder / cards.FILE).exists()
-    with pytest.raises(cards.CardError, match="weights_fold0.npz"):
+    with pytest.raises(cards.PublishError, match="weights_fold0.npz"):
         cards.renew(folder)
 
 
@@ -168,33 +133,22 @@ def test_a_changed_line_is_named_and_renewing_mends_it(folder):
 
 def test_a_folder_without_a_card_is_no_problem_and_one_without_manifest_is_named(tmp_path):
     assert cards.problems(tmp_path) == []
-    with pytest.raises(cards.CardError, match="holds no manifest.json"):
+    with pytest.raises(cards.PublishError, match="holds no manifest.json"):
         cards.renew(tmp_path)
 
 
-@pytest.mark.parametrize(
-    ("name", "changes", "expected"),
-    [
-        ("weights_fold0.npz", {}, True),
-        ("weights_looking_fold0.npz", {}, True),
-        ("inputs.npy", {}, False),
-        ("weights_fold0.npz", {"cohort": "phantom"}, True),
-        ("weights_looking_fold0.npz", {"cohort": "phantom"}, False),
-        ("weights_fold0.npz", {"n_folds": 5}, False),
-    ],
-)
-def test_published_are_the_networks_of_one_split_of_a_phantom_the_plain_one(
-    name, changes, expected, tmp_path
-):
-    (tmp_path / name).write_bytes(b"numbers")
-    profile = dataclasses.replace(config.get("paper-lite"), **changes)
-    study = runtime.Study(profile, 0, tmp_path)
-    assert publish._is_reference_weights(study, tmp_path / name) is expected
+def test_published_are_small_networks_of_one_split_and_of_a_phantom_the_plain_one(tmp_path):
+    def is_published(name, **changes):
+        (tmp_path / name).write_bytes(b"numbers")
+        profile = dataclasses.replace(config.get("paper-lite"), **changes)
+        study = runtime.Study(profile, 0, tmp_path)
+        return publish._is_reference_weights(study, tmp_path / name)
 
-
-def test_weights_too_large_for_git_are_not_published(tmp_path):
-    path = tmp_path / "weights_fold0.npz"
-    with open(path, "wb") as file:
-        file.truncate(publish.MAX_WEIGHTS_BYTES)
-    study = runtime.Study(config.get("paper-lite"), 0, tmp_path)
-    assert not publish._is_reference_weights(study, path)
+    assert is_published("weights_looking_fold0.npz")
+    assert not is_published("inputs.npy")
+    assert is_published("weights_fold0.npz", cohort="phantom")
+    assert not is_published("weights_looking_fold0.npz", cohort="phantom")
+    assert not is_published("weights_fold0.npz", n_folds=5)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(publish, "MAX_WEIGHTS_BYTES", len(b"numbers"))
+        assert not is_published("weights_fold0.npz")

@@ -2,6 +2,7 @@
 
 import inspect
 import io
+import itertools
 import os
 import subprocess
 import sys
@@ -19,7 +20,7 @@ from tumorcf_lib.config import CLASSES
 from tumorcf_lib.figures import controls, forests, scores, slices, studies, style, training
 from tumorcf_lib.study import results
 
-NAMES = list(figure_cases.CASES)
+NAMES = [*figure_cases.OF_SLICES, *figure_cases.PUBLISHED]
 TABLES = ("primary", "energy", "probes", "networks", "infills", "covariates", "robustness")
 DRAW = """
 import hashlib, sys
@@ -55,10 +56,13 @@ def test_every_figure_is_tested_but_the_calibration():
     assert found - {"known_answers"} == set(NAMES)  # that one is drawn in test_calibration.py
 
 
+def boxes(texts, renderer):
+    return [text.get_window_extent(renderer).padded(-0.5) for text in texts if text.get_text()]
+
+
 @pytest.mark.parametrize("name", NAMES)
-def test_nothing_is_cut_off_no_title_or_name_covers_another_and_the_tag_is_below(figures, name):
+def test_nothing_is_cut_off_or_covered_and_the_tag_is_below(figures, name):
     fig = figures[name]
-    assert len(fig.axes) == figure_cases.CASES[name][0]
     renderer = FigureCanvasAgg(fig).get_renderer()
     fig.draw_without_rendering()  # as saving does
     box, (width, height) = fig.get_tightbbox(renderer), fig.get_size_inches()
@@ -69,41 +73,30 @@ def test_nothing_is_cut_off_no_title_or_name_covers_another_and_the_tag_is_below
     drawn += [ax.get_tightbbox(renderer) for ax in shown]
     assert tag.get_text() == "phantom"
     assert min(box.y0 for box in drawn) > tag.get_window_extent(renderer).y1 - 1  # pixel
-    titles = [
-        title.get_window_extent(renderer)
-        for ax in shown
-        for title in (ax.title, ax._left_title)
-        if title.get_text()
-    ]
-    assert not any(a.overlaps(b) for k, a in enumerate(titles) for b in titles[k + 1 :])
+    titles = boxes([title for ax in shown for title in (ax.title, ax._left_title)], renderer)
+    assert not any(a.overlaps(b) for a, b in itertools.combinations(titles, 2))
     for ax in shown:
-        names = [label for label in ax.get_yticklabels() if label.get_text()]
-        boxes = [label.get_window_extent(renderer).padded(-0.5) for label in names]
-        assert not any(a.overlaps(b) for a, b in zip(boxes, boxes[1:], strict=False))
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_no_legend_lies_in_a_panel_and_no_forest_has_more_than_twelve_rows(figures, name):
-    fig = figures[name]
+        names = boxes(ax.get_yticklabels(), renderer)
+        assert not any(a.overlaps(b) for a, b in itertools.pairwise(names))
     assert all(ax.get_legend() is None for ax in fig.axes)
-    if name in TABLES:
-        assert len(fig.axes[0].get_yticks()) <= 12
+    assert name not in TABLES or len(fig.axes[0].get_yticks()) <= 12
 
 
-@pytest.mark.parametrize("name", TABLES)
-def test_missing_numbers_and_empty_tables_are_drawn_without_a_crash(name):
-    _, draw, *made = figure_cases.CASES[name]
-    tables = [make() for make in made]
-    for table in tables:
-        numbers = [c for c in ("effect", "value", "auc", "low", "high", "ols") if c in table]
-        table.loc[table.index[::2], numbers] = np.nan
-    draw(*tables)
-    assert "no values" in figure_cases.texts(draw(*(table.iloc[:0] for table in tables)))
+def test_missing_numbers_and_empty_tables_are_drawn_without_a_crash():
+    for name in TABLES:
+        draw = figure_cases.PUBLISHED[name][1].function
+        tables = [table.copy() for table in figure_cases.tables(name)]
+        empty = draw(*(table.iloc[:0] for table in tables))
+        assert "no values" in figure_cases.texts(empty), name
+        for table in tables:
+            numbers = [c for c in ("effect", "value", "auc", "low", "high", "ols") if c in table]
+            table.loc[table.index[::2], numbers] = np.nan
+        draw(*tables)
 
 
 def test_colors_of_classes_mean_classes_only_and_all_colors_are_apart():
     others = list(style.class_colors([*CLASSES, "no tumor", "a", "b"]).values())
-    verdicts, methods = list(dict.fromkeys(style.VERDICT_COLORS.values())), style.METHOD_COLORS
+    verdicts, methods = list(style.VERDICT_COLORS.values()), style.METHOD_COLORS
     for palette in (others, verdicts, methods, [*verdicts, *others[:3]], [*methods, *others[:3]]):
         rgb = np.array([mpl_colors.to_rgb(color) for color in palette])
         gaps = np.linalg.norm(rgb[:, None] - rgb[None], axis=-1)
@@ -111,30 +104,17 @@ def test_colors_of_classes_mean_classes_only_and_all_colors_are_apart():
     assert set(style.CLASS_COLORS) == set(CLASSES)
 
 
-def test_too_many_classes_are_refused():
-    with pytest.raises(style.PlotInputError, match="got 9"):
-        style.class_colors([f"class {k}" for k in range(9)])
-
-
-def test_masks_are_outlines_around_exactly_their_pixels():
-    fig, ax = plt.subplots()
-    images, masks = figure_cases.squares(1)
-    style.show_slice(ax, images[0], mask=masks[0])
-    plt.close(fig)
-    corners = ax.collections[0].get_paths()[0].vertices
-    # the tumor's pixels are 4 and 5: their shared border runs half a pixel outside
-    assert corners.min(axis=0) == pytest.approx([3.5, 3.5])
-    assert corners.max(axis=0) == pytest.approx([5.5, 5.5])
-
-
-def test_a_mask_at_the_edge_is_closed_and_an_empty_one_draws_nothing():
+def test_masks_are_outlines_around_exactly_their_pixels_closed_at_the_edge():
     fig, ax = plt.subplots()
     mask = np.zeros((8, 8), bool)
-    style.show_slice(ax, np.zeros((8, 8)), mask=mask)
-    assert not ax.collections
-    mask[:2, :2] = True
-    style.show_slice(ax, np.zeros((8, 8)), mask=mask)
+    style.show_slice(ax, np.zeros((8, 8)), (0, 1), mask)
+    assert not ax.collections  # of an empty one
+    mask[:2, 3:5] = True
+    style.show_slice(ax, np.zeros((8, 8)), (0, 1), mask)
     vertices = ax.collections[0].get_paths()[0].vertices
+    # the border runs half a pixel outside, and along the image's edge
+    assert vertices.min(axis=0) == pytest.approx([2.5, -0.5])
+    assert vertices.max(axis=0) == pytest.approx([4.5, 1.5])
     assert (vertices[0] == vertices[-1]).all()
     assert ax.get_xlim() == (-0.5, 7.5) and ax.get_ylim() == (7.5, -0.5)
     plt.close(fig)
@@ -157,12 +137,12 @@ def test_two_processes_draw_the_same_bytes(tmp_path):
 
 
 def test_every_panel_stands_at_a_round_place_and_counts_in_the_layout(figures):
-    fig = figures["edits"]
-    places = np.array([ax.get_position(original=True).get_points() for ax in fig.axes])
-    np.testing.assert_array_equal(places, places.round(style.LAYOUT_DECIMALS))
-    assert all(ax.get_in_layout() for ax in fig.axes)
-    for part in figures["leak"].subfigs:
-        points = part.bbox_relative.get_points()
+    edits, leak = figures["edits"], figures["leak"]
+    assert all(ax.get_in_layout() for ax in edits.axes)
+    places = [ax.get_position(original=True) for ax in edits.axes]
+    places += [part.bbox_relative for part in leak.subfigs]
+    for place in places:
+        points = place.get_points()
         np.testing.assert_array_equal(points, points.round(style.LAYOUT_DECIMALS))
 
 

@@ -4,7 +4,8 @@ import figure_cases as cases
 import numpy as np
 from matplotlib import colors as mpl_colors
 
-from tumorcf_lib.figures import readings, slices, studies, style
+from tumorcf_lib.config import CLASSES
+from tumorcf_lib.figures import slices, studies, style
 from tumorcf_lib.tables.duplicates import KINDS
 
 
@@ -22,7 +23,7 @@ def test_examples_are_a_row_a_class_and_share_its_window():
 def test_every_preprocessing_step_keeps_its_pixels_and_gets_the_outline():
     images, masks = cases.squares(1)
     steps = {"a": images[0], "b": images[0][::2, ::2]}
-    fig = slices.preprocessing([steps], masks=masks)
+    fig = slices.preprocessing([steps], ["glioma"], masks=masks)
     np.testing.assert_array_equal(fig.axes[1].images[0].get_array(), steps["b"])
     assert all(len(ax.collections) == 1 for ax in fig.axes[:2])
     assert len(fig.axes[3].patches) == 1
@@ -70,17 +71,20 @@ def test_bars_are_the_probabilities_and_only_the_originals_has_the_classs_color(
 
 
 def test_overview_bars_count_slices_and_patients():
-    fig = studies.cohort(cases.slice_table(), cases.split())
-    heights = [[bar.get_height() for bar in ax.patches] for ax in fig.axes[:2]]
-    assert heights[0] == [2, 0, 1, 1, 1, 0, 0, 0, 1]  # class by class: train, validation, test
-    assert heights[1] == [1, 0, 1, 1, 1, 0, 0, 0, 1]
-    points = np.concatenate([c.get_offsets()[:, 1] for c in fig.axes[3].collections[::2]])
-    np.testing.assert_allclose(points, 2.0)  # percent
+    table, split = cases.tables("cohort")
+    table = table.merge(split[split["fold"] == 0][["slice_id", "part"]], on="slice_id")
+    axes = cases.draw("cohort").axes
+    for ax, column in zip(axes, ("slice_id", "person_id"), strict=False):
+        n = table.groupby(["label", "part"])[column].nunique()
+        wanted = [n.get((name, part), 0) for name in CLASSES for part in studies.PART_SHADES]
+        assert [bar.get_height() for bar in ax.patches] == wanted
+    points = np.concatenate([c.get_offsets()[:, 1] for c in axes[3].collections[::2]])
+    np.testing.assert_allclose(sorted(points), sorted(100 * table["tumor_share"]))
 
 
 def test_a_slices_line_runs_from_its_air_to_its_99th_percentile():
     images = [np.linspace(0, 100, 101), np.linspace(-50, 50, 101)]
-    axes = studies.intensities(images, [image / 10 for image in images]).axes
+    axes = studies.intensities(images, [image / 10 for image in images], ["a", "a"]).axes
     ends = [tuple(line.get_ydata()) for line in axes[0].lines if len(line.get_ydata()) == 2]
     assert ends == [(-50, 49), (0, 99)]  # the darker slice first
     medians = [line.get_ydata()[0] for line in axes[0].lines if len(line.get_ydata()) == 1]
@@ -88,31 +92,29 @@ def test_a_slices_line_runs_from_its_air_to_its_99th_percentile():
 
 
 def test_every_fold_and_seed_of_the_study_is_drawn_at_its_accuracy():
-    table = cases.folds()
-    left, right = studies.folds(table, cases.elsewhere()).axes
+    table, elsewhere = cases.tables("folds")
+    left, right = cases.draw("folds").axes
     heights = {y for line in left.lines for y in line.get_ydata()}
     own = table[table["network"] == "plain"]  # not those that know nothing
     assert heights == set(own["slice_accuracy"]) | set(own["person_accuracy"])
-    assert readings.folds(table, cases.elsewhere()).startswith("Folds score 0.800 to 0.940 ")
-    found = {round(x, 3) for x, _ in cases.marks(right)}
-    assert found == {0.93, 0.92, 0.897}  # what nobody published has no mark
+    found = sorted(x for x, _ in cases.marks(right))  # what nobody published has no mark
+    assert found == sorted([*elsewhere["slices"].dropna(), *elsewhere["persons"].dropna()])
 
 
-def test_twins_stand_at_the_share_that_they_call_right_in_the_color_of_what_they_know():
-    left = studies.leak(cases.leak(), cases.duplicates(), cases.summary()).axes[0]
-    assert cases.marks(left) == [(0.83, 0), (0.86, 1), (0.31, 2), (0.43, 3)]
+def test_twins_stand_at_their_share_and_near_duplicates_are_drawn_by_kind():
+    table, duplicates, summary = cases.tables("leak")
+    left, right = cases.draw("leak").axes
+    own = table[(table["score"] == "right") & (table["group"] == "all")]
+    own = own.set_index(["labels", "arm"])["effect"]
+    twins = [own[labels, arm] for labels in ("own", "shuffled") for arm in ("apart", "known")]
+    assert cases.marks(left) == [(effect, k) for k, effect in enumerate(twins)]
     colors = [look["color"] for look in studies.LEAK_LOOKS.values()]
     assert [mark[0].get_color() for mark in left.containers] == colors * 2
-    assert "0.860 [0.760, 0.960]" in cases.texts(left)
-
-
-def test_near_duplicates_are_drawn_by_kind_and_the_nearer_kind_lies_left():
-    right = studies.leak(cases.leak(), cases.duplicates(), cases.summary()).axes[1]
-    curves = [line for line in right.lines if len(line.get_xdata()) == 5]
-    assert [line.get_label() for line in curves] == [
-        k.replace("person", "patient") for k in KINDS[:2]
-    ]
-    assert [line.get_xdata()[1] for line in curves] == [20, 30]
-    assert all(line.get_ydata()[-1] == 1 for line in curves)
-    fig = studies.leak(cases.leak(), cases.duplicates(()), cases.summary())
+    curves = {line.get_label(): line for line in right.lines}
+    for kind in KINDS:
+        curve = curves[kind.replace("person", "patient")]
+        distances = duplicates.loc[duplicates["kind"] == kind, "distance"]
+        assert curve.get_xdata()[1:].tolist() == sorted(distances)
+        assert curve.get_ydata()[-1] == 1
+    fig = studies.leak(table, duplicates.iloc[:0], summary)
     assert "no two IDs share a stem" in cases.texts(fig.axes[1])

@@ -34,19 +34,9 @@ def test_a_sentence_says_what_its_table_says():
     assert readings.confusion(table) == (
         "80.0% of 20 slices are called right; 3 of 4 errors are a b called a."
     )
-    history = pd.DataFrame(
-        {
-            "epoch": [1, 2],
-            "accuracy": [0.5, 0.75],
-            "val_accuracy": [0.7, 0.6],
-            "best": [True, False],
-        }
-    )
+    accuracy = {"accuracy": [0.5, 0.75], "val_accuracy": [0.7, 0.6]}
+    history = pd.DataFrame({"epoch": [1, 2], **accuracy, "best": [True, False]})
     assert readings.learning_curves(history).startswith("Epoch 1 of 2 is kept: 70.0%")
-    rows = [
-        {"edit": edit, "label": "a", "share": share}
-        for edit, share in (("original", 0.9), ("remove", 0.4), ("blank", 1.0))
-    ]
-    assert "a 90% to 40%; of empty slices 100% of the a slices" in readings.answer(
-        pd.DataFrame(rows)
-    )
+    share = pd.DataFrame({"edit": ["original", "remove", "blank"], "share": [0.9, 0.4, 1.0]})
+    told = readings.answer(share.assign(label="a"))
+    assert "a 90% to 40%; of empty slices 100% of the a slices" in told

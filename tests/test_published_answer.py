@@ -153,14 +153,8 @@ def estimate(units, null):
     free = n - len(folds)
     if of_networks:
         free = error2**2 / (of_patients**2 / free + total**2 / df)
-    return {
-        "value": value,
-        "patients2": of_patients,
-        "networks2": of_networks,
-        "df": free,
-        "n": n,
-        "n_networks": len(units),
-    }
+    errors = {"patients2": of_patients, "networks2": of_networks, "df": free}
+    return {"value": value, "n": n, "n_networks": len(units), **errors}
 
 
 def difference(first, second):

@@ -56,13 +56,8 @@ class Profile:
     mixup: float = 0.0  # alpha of the blending of slices; 0 blends none
     n_places: int = 20
     n_control_places: int = 5  # shams for each other infill and dilation, and other networks
-    infills: tuple[str, ...] = (
-        "telea",
-        "ring_mean",
-        "gaussian_blur",
-        "noisy_linear",
-        "mirror",
-    )  # beside Navier-Stokes
+    # beside Navier-Stokes
+    infills: tuple[str, ...] = ("telea", "ring_mean", "gaussian_blur", "noisy_linear", "mirror")
     dilations_at_512: tuple[int, ...] = (-2, 2, 5, 10, 20)  # px on a slice of 512 x 512
     finetune_epochs: int = 3  # of the hardened and the looking network
     finetune_learning_rate: float = 3e-4

@@ -8,12 +8,11 @@ import numpy as np
 
 from tumorcf_lib.figures import style
 from tumorcf_lib.stats.rows import ALL
-from tumorcf_lib.stats.verdicts import NEGLIGIBLE
 
 NUMBER_AT, N_AT = 6, 158  # points right of the panel
 VERDICT_LOOKS = {
     name: {"color": color, "marker": marker}
-    for (name, color), marker in zip(style.VERDICT_COLORS.items(), "oossDD", strict=True)
+    for (name, color), marker in zip(style.VERDICT_COLORS.items(), "osD", strict=True)
 }
 
 
@@ -30,14 +29,13 @@ class Panel:
 def forest(names, panels, looks, *, height=0.3, numbers=False, xlabel="", sharex=False, size=4.5):
     """A row a name, a panel a score; marks of one row stand below each other in their order.
 
-    ``looks``: name in the legend -> color, marker, filled; a record's own "color" goes first. A
-    name without marks is a heading. ``numbers`` are written at the right of the last panel.
+    ``looks``: name in the legend -> color, marker, filled; a record's own "color" goes first, and
+    either can say that it is not "filled". A name without marks is a heading. ``numbers`` are
+    written at the right of the last panel.
     """
-    figsize = (style.WIDTH, height * len(names) + 1.25)
-    fig, axes = plt.subplots(
-        1, len(panels), squeeze=False, sharey=True, sharex=sharex, figsize=figsize
-    )
-    axes = axes[0]
+    shape = {"squeeze": False, "sharey": True, "sharex": sharex}
+    shape["figsize"] = (style.WIDTH, height * len(names) + 1.25)
+    fig, (axes,) = plt.subplots(1, len(panels), **shape)
     for ax, panel in zip(axes, panels, strict=True):
         draw_panel(ax, panel, looks, size=size)
     axes[0].set_ylim(len(names) - 0.4, -0.6)
@@ -49,9 +47,8 @@ def forest(names, panels, looks, *, height=0.3, numbers=False, xlabel="", sharex
         axes[0].text(0.005, row + 0.08, names[row], fontweight="bold", bbox=white, **at)
     if numbers:
         write_numbers(axes[-1], panels[-1])
-    used = {look for panel in panels for _, look, _ in panel.marks}
-    shown = {name: {"color": style.SOFT, **look} for name, look in looks.items() if name in used}
-    if shown:
+    if looks:
+        shown = {name: {"color": style.SOFT, **look} for name, look in looks.items()}
         style.legend(fig, [style.dot(label=name, **look) for name, look in shown.items()])
     if xlabel:
         fig.supxlabel(xlabel, fontsize=8)
@@ -60,30 +57,28 @@ def forest(names, panels, looks, *, height=0.3, numbers=False, xlabel="", sharex
     return fig
 
 
+def marks(table, names, row, look):
+    """Marks of a table, which names their row and their look in two of its columns."""
+    return [(names.index(one[row]), one[look], one) for one in table.to_dict("records")]
+
+
 def draw_panel(ax, panel, looks, *, size=4.5):
     """The marks of one panel, without names; nothing for a missing value."""
     if panel.band:
-        ax.axvspan(
-            panel.line - panel.band, panel.line + panel.band, color=style.BAND, lw=0, zorder=0
-        )
+        ends = panel.line - panel.band, panel.line + panel.band
+        ax.axvspan(*ends, color=style.BAND, lw=0, zorder=0)
     if panel.line is not None:
         ax.axvline(panel.line, color=style.SOFT, lw=0.9, ls="--" if panel.line else "-", zorder=1)
     for y, look, row in placed(panel.marks):
         if np.isfinite(row["effect"]):
             look = {"color": style.SOFT, "filled": True, "marker": "o"} | looks.get(look, {})
             color = row.get("color", look["color"])
-            filled = look["filled"] and row.get("relevance", "") != NEGLIGIBLE
-            options = {
-                "markersize": size,
-                "lw": min(1.6, size / 3.2),
-                "capsize": 2 if size > 4 else 0,
-            }
+            face = color if look["filled"] and row.get("filled", True) else "white"
+            options = {"fmt": look["marker"], "color": color, "mfc": face, "markersize": size}
+            options |= {"lw": min(1.6, size / 3.2), "capsize": 2 if size > 4 else 0}
             ends = style.reach(row["effect"], row["low"], row["high"])
             ends = ends if np.isfinite(ends).all() else None
-            face = color if filled else "white"
-            ax.errorbar(
-                row["effect"], y, xerr=ends, fmt=look["marker"], color=color, mfc=face, **options
-            )
+            ax.errorbar(row["effect"], y, xerr=ends, **options)
     ax.set_title(panel.title)
     ax.spines["left"].set_visible(False)
     ax.tick_params(axis="y", length=0)
@@ -133,29 +128,25 @@ def primary(table):
     ``table``: claim, effect, low, high, network_error, null_low, null_high, n_slices, n_patients,
     verdict.
     """
-    if table.empty:
-        return style.nothing()
     rows = table.to_dict("records")
-    marks = [(y, row["verdict"], row) for y, row in enumerate(rows)]
+    shown = [(y, row["verdict"], row) for y, row in enumerate(rows)]
     names = [textwrap.fill(f"{row['finding']}  {row['claim']}", 46) for row in rows]
     known = table["network_error"].notna().any()
     label = f"effect, 95 % interval over patients{' and networks' if known else ''}"
     if table["null_low"].notna().any():
         label += "; gray: networks that know nothing"
     half = any(row["finding"] == 5 for row in rows)
-    panel = Panel("", marks)
     label += "; finding 5: vs one half" if half else ""
-    fig = forest(names, [panel], VERDICT_LOOKS, numbers=True, height=0.36, xlabel=label)
+    looks = {word: look for word, look in VERDICT_LOOKS.items() if word in set(table["verdict"])}
+    panel = Panel("", shown)
+    fig = forest(names, [panel], looks, numbers=True, height=0.36, xlabel=label)
     fig.axes[0].tick_params(axis="y", labelsize=7)
     for y, row in enumerate(rows):
+        sides = [y - 0.42, y + 0.42]
         if row["finding"] == 5:
-            fig.axes[0].plot(
-                [0.5, 0.5], [y - 0.42, y + 0.42], color=style.SOFT, linewidth=0.9, ls="--"
-            )
+            fig.axes[0].plot([0.5, 0.5], sides, color=style.SOFT, linewidth=0.9, ls="--")
         band = [row["null_low"], row["null_high"]]
-        fig.axes[0].fill_betweenx(
-            [y - 0.42, y + 0.42], *band, color=style.FAINT, linewidth=0, zorder=0
-        )
+        fig.axes[0].fill_betweenx(sides, *band, color=style.FAINT, linewidth=0, zorder=0)
     return fig
 
 

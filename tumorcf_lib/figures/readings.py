@@ -7,8 +7,9 @@ figure, the gallery beside it.
 
 import numpy as np
 
-from tumorcf_lib.figures.controls import INFILL_NAMES, of_common_slices
-from tumorcf_lib.figures.style import order_classes
+from tumorcf_lib.figures import forests
+from tumorcf_lib.figures.controls import of_common_slices
+from tumorcf_lib.figures.style import INFILL_NAMES, order_classes
 from tumorcf_lib.stats.classification import predicted
 from tumorcf_lib.stats.rows import ALL, listed
 from tumorcf_lib.tables.fold_scores import PLAIN
@@ -22,10 +23,6 @@ def number(value, places=3):
     ('0.000', 'none')
     """
     return f"{round(value, places) + 0.0:.{places}f}" if np.isfinite(value) else "none"
-
-
-def interval(row):
-    return f"{number(row['effect'])} [{number(row['low'])}, {number(row['high'])}]"
 
 
 def _each(classes, say):
@@ -154,7 +151,8 @@ def headline(means):
     falls = [number(rows[most]["effect"]) for rows in (delta, sham)]
     return (
         f"{most.capitalize()} depends most on its tumor: P falls by {falls[0]} without it, by "
-        f"{falls[1]} when a sham is painted out; Net-Drop {interval(net[most])}, beside {rest}."
+        f"{falls[1]} when a sham is painted out; Net-Drop "
+        f"{forests.number(net[most])}, beside {rest}."
     )
 
 
@@ -254,7 +252,7 @@ def infills(scores, quality, detector):
 
 def covariates(table):
     rows = _records(table[table["effect"].notna()], covariate="area", score="net_drop")
-    told = rows and _each(rows, lambda name: f"{name} {interval(rows[name])}")
+    told = rows and _each(rows, lambda name: f"{name} {forests.number(rows[name])}")
     what = "A tumor one standard deviation larger goes with a change of Net-Drop"
     return f"{what}: {told or 'no model can be fitted'}."
 
@@ -281,7 +279,7 @@ def leak(table, *_):
     own, shuffled = (
         f"{right[labels, APART]} and {right[labels, KNOWN]}" for labels in ("own", "shuffled")
     )
-    more = interval(by.loc[("own", DIFFERENCE)])
+    more = forests.number(by.loc[("own", DIFFERENCE)])
     return (
         f"Without and with the tested patients' other slices in training, the network is right "
         f"on {own} of the same slices (difference {more}); with labels shuffled, where "

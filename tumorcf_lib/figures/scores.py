@@ -27,9 +27,6 @@ def answer(table, *, chance=None):
     classes = style.order_classes(table["label"].astype(str))
     colors, edits = style.class_colors(classes), list(dict.fromkeys(table["edit"]))
     fig, ax = plt.subplots(figsize=(style.WIDTH, 3.0))
-    if table.empty:
-        ax.text(0.5, 0.5, "no such patients", transform=ax.transAxes, ha="center", color=style.SOFT)
-        return fig
     chance = 100 * (chance or 1 / len(classes))
     ax.axhline(chance, color=style.SOFT, linewidth=0.8, linestyle="--", zorder=0)
     width, handles = 0.8 / len(classes), []
@@ -70,6 +67,10 @@ def _cloud(ax, x, values, color, rng, *, marker="o", half=0.2):
     ax.scatter(x + jitter, values, s=size, marker=marker, color=color, alpha=0.5, **many)
 
 
+def _right_and_wrong():
+    return [style.dot(style.SOFT, "correct"), style.dot(style.SOFT, "misclassified", marker="x")]
+
+
 @style.figure
 def correct_vs_wrong(scores):
     """Scores of correctly classified slices beside those of misclassified ones.
@@ -101,9 +102,7 @@ def correct_vs_wrong(scores):
         ax.set_xticks(range(len(classes)), labels, fontsize=7)
         ax.tick_params(axis="x", length=0)
         ax.set_xlim(-0.55, len(classes) - 0.45)
-    style.legend(
-        fig, [style.dot(style.SOFT, "correct"), style.dot(style.SOFT, "misclassified", marker="x")]
-    )
+    style.legend(fig, _right_and_wrong())
     note = "below each class, correct / misclassified: slices, then mean (the bar)"
     fig.supxlabel(note, fontsize=7.5, color=style.SOFT)
     style.letter(axes[0])
@@ -135,11 +134,9 @@ def drop_vs_focus(scores):
     lowest = min(-0.05, scores["delta_drop"].min()) - 0.05
     axes[0, 0].set(ylim=(-0.02, 1.02), xlim=(lowest, 1.02))
     axes[0, 0].set_ylabel("Delta-Focus: P of the tumor alone\n(is it sufficient?)")
-    fig.supxlabel(
-        "Delta-Drop: fall of P without the tumor (is it necessary?); dashed: chance", fontsize=9
-    )
-    handles = [style.dot(style.SOFT, "correct"), style.dot(style.SOFT, "misclassified", marker="x")]
-    style.legend(fig, [*handles, style.dot(style.INK, "mean", marker="+", size=9)])
+    note = "Delta-Drop: fall of P without the tumor (is it necessary?); dashed: chance"
+    fig.supxlabel(note, fontsize=9)
+    style.legend(fig, [*_right_and_wrong(), style.dot(style.INK, "mean", marker="+", size=9)])
     return fig
 
 
@@ -177,9 +174,8 @@ def fall_to(table):
     axes[0, 0].set_yticks(range(len(classes)), n)
     axes[0, 0].invert_yaxis()
     axes[0, 0].set(ylabel="true class (slices)", xlim=(0, 1))
-    style.legend(
-        fig, [plt.Rectangle((0, 0), 1, 1, color=c, label=f"called {g}") for g, c in goals.items()]
-    )
+    called = [plt.Rectangle((0, 0), 1, 1, color=c, label=f"called {g}") for g, c in goals.items()]
+    style.legend(fig, called)
     return fig
 
 
@@ -192,8 +188,6 @@ def dilations(table):
     """
     table = of_common_slices(table, "dilation_px").sort_values("dilation_px", kind="stable")
     table = table[np.isfinite(table["effect"].to_numpy(float))]
-    if table.empty:
-        return style.nothing()
     colors = style.groups_of(table)
     fig, axes = plt.subplots(1, len(colors), figsize=(style.WIDTH, 2.7), squeeze=False, sharey=True)
     for ax, (group, color) in zip(axes[0], colors.items(), strict=True):
@@ -201,11 +195,9 @@ def dilations(table):
         own = table[table["group"] == group]
         sham, net = (own[own["score"] == f"{name}_drop"] for name in ("sham", "net"))
         ax.plot(sham["dilation_px"], sham["effect"], ":s", color=color, markersize=3.5, mfc="white")
-        ends = np.hstack(
-            [style.reach(r.effect, r.low, r.high) for r in net.itertuples()] or [[[], []]]
-        )
+        ends = np.hstack([style.reach(r.effect, r.low, r.high) for r in net.itertuples()])
         look = {"fmt": "-o", "color": color, "markersize": 4, "capsize": 2}
-        ax.errorbar(net["dilation_px"], net["effect"], ends if ends.size else None, **look)
+        ax.errorbar(net["dilation_px"], net["effect"], ends, **look)
         ax.set_title(style.with_n(group, own.iloc[0]), fontsize=8.5)
         ax.set_xticks(sorted(set(table["dilation_px"])))
         ax.tick_params(axis="x", labelsize=7)

@@ -12,7 +12,7 @@ CLOSE_UP_PX = 10  # the least half side of a close-up
 
 
 @style.figure
-def examples(cohort, *, captions=None):
+def examples(cohort, *, captions):
     """Slices chosen by a rule, a row a class with one gray window, tumors outlined.
 
     ``cohort``: the chosen slices only, those of a class in their order. ``captions``: why each was
@@ -32,31 +32,28 @@ def examples(cohort, *, captions=None):
             mask = np.asarray(cohort.masks[i])
             style.show_slice(ax, cohort.slices[i], limits, mask)
             ax.set_xlabel(f"tumor {mask.mean():.1%} of the slice", fontsize=8)
-            if captions is not None:
-                ax.set_title(captions[i], loc="center", fontsize=8)
+            ax.set_title(captions[i], loc="center", fontsize=8)
         panels[0].set_ylabel(name, color=colors[name], fontweight="bold")
     return fig
 
 
 @style.figure
-def preprocessing(steps, titles=None, *, masks=None):
+def preprocessing(steps, titles, *, masks):
     """Slices after each step of preprocessing, and the histograms of each step.
 
     ``steps``: a dictionary a slice, from ``preprocess.steps``; each step has a window of its own.
     ``titles``: class names color the slice's histogram. ``masks`` are outlined in every step.
     """
-    titles = titles if titles is not None else [f"slice {i + 1}" for i in range(len(steps))]
     names = list(steps[0])
     size = style.WIDTH / len(names)
-    heights = [size] * len(steps) + [0.9]
-    figsize = (style.WIDTH, (size + 0.08) * len(steps) + 1.55)
-    shape = (len(heights), len(names))
-    fig, axes = plt.subplots(*shape, squeeze=False, height_ratios=heights, figsize=figsize)
+    shape = {"figsize": (style.WIDTH, (size + 0.08) * len(steps) + 1.55)}
+    shape["height_ratios"] = [size] * len(steps) + [0.9]
+    fig, axes = plt.subplots(len(steps) + 1, len(names), squeeze=False, **shape)
     colors = style.class_colors(dict.fromkeys(titles))
     for i, (panels, images, title) in enumerate(zip(axes, steps, titles, strict=False)):
         for ax, below, name in zip(panels, axes[-1], names, strict=True):
             image = np.asarray(images[name], float)
-            mask = None if masks is None else _nearest(np.asarray(masks[i]), image.shape)
+            mask = _nearest(np.asarray(masks[i]), image.shape)
             style.show_slice(ax, image, (image.min(), image.max()), mask)
             below.hist(image.ravel(), bins=60, log=True, histtype="step", color=colors[title])
         panels[0].set_ylabel(title, color=colors[title], fontweight="bold")
@@ -123,10 +120,8 @@ def edits(rows, *, note=""):
         One gray window a row, that of its original. The edited slice has no outline.
     """
     colors = style.class_colors(dict.fromkeys(row["label"] for row in rows))
-    shape = {
-        "width_ratios": (1, 1, 0.56, 1, 0.92),
-        "figsize": (style.WIDTH, 1.62 * len(rows) + 0.5),
-    }
+    shape = {"figsize": (style.WIDTH, 1.62 * len(rows) + 0.5)}
+    shape["width_ratios"] = (1, 1, 0.56, 1, 0.92)
     fig, axes = plt.subplots(len(rows), 5, squeeze=False, **shape)
     fig.get_layout_engine().set(w_pad=0.02, wspace=0.02, h_pad=0.03)
     for (before, after, close, control, bars), row in zip(axes, rows, strict=True):
@@ -158,9 +153,7 @@ def close_up(images, mask):
     half = int(max(np.ptp(rows), np.ptp(columns)) * 0.85) + CLOSE_UP_PX
     half = min(half, min(mask.shape) // 2)
     centers = ((rows.min() + rows.max()) // 2, (columns.min() + columns.max()) // 2)
-    starts = [
-        int(np.clip(at - half, 0, n - 2 * half)) for at, n in zip(centers, mask.shape, strict=True)
-    ]
+    starts = np.clip(np.subtract(centers, half), 0, np.subtract(mask.shape, 2 * half))
     crop = tuple(slice(start, start + 2 * half) for start in starts)
     before, after = (np.asarray(images[edit], float)[crop] for edit in ("original", "remove"))
     line = np.full((max(1, half // 20), 2 * half), np.nan)  # white between them
@@ -175,10 +168,7 @@ def _bars(ax, p, color):
         words = {"va": "center", "fontsize": 7.5, "fontweight": "bold"}
         words |= {"color": "white" if inside else style.INK, "ha": "right" if inside else "left"}
         ax.text(p[edit] + (-0.03 if inside else 0.03), y, f"{p[edit]:.2f}", **words)
-    names = [
-        style.EDIT_NAMES[edit].replace("tumor painted", "tumor").replace(" painted", "")
-        for edit in shown
-    ]
+    names = [style.EDIT_NAMES[edit].replace(" painted", "") for edit in shown]
     ax.yaxis.tick_right()
     ax.set_yticks(range(len(shown)), names, fontsize=7.5)
     ax.set(xlim=(0, 1), ylim=(len(shown) - 0.4, -0.6))

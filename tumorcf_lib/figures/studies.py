@@ -22,27 +22,24 @@ KIND_LINES = dict(zip(KINDS, ("-", "--", "-.", ":"), strict=True))
 
 
 @figure
-def cohort(slices, split=None):
+def cohort(slices, split):
     """How many slices and patients, slices per patient, and how large the tumors are.
 
     ``slices``: slice_id, person_id, label, tumor_share (of the slice's pixels). ``split``:
-    slice_id, fold, part; bars are then split by part, that of the first fold.
+    slice_id, fold, part; bars are split by part, that of the first fold.
     """
     classes = style.order_classes(slices["label"])
     colors = style.class_colors(classes)
-    slices = slices.assign(part="train")
-    if split is not None:
-        first = split[split["fold"] == split["fold"].min()].set_index("slice_id")["part"]
-        slices["part"] = slices["slice_id"].map(first)
-        fold = " (first fold)" if split["fold"].nunique() > 1 else ""
+    first = split[split["fold"] == split["fold"].min()].set_index("slice_id")["part"]
+    slices = slices.assign(part=slices["slice_id"].map(first))
+    fold = " (first fold)" if split["fold"].nunique() > 1 else ""
     groups = [slices[slices["label"] == name] for name in classes]
     fig, axes = plt.subplots(2, 2, figsize=(WIDTH, 4.6))
     for ax, column, title in zip(axes[0], ("slice_id", "person_id"), ("slices", "patients")):
         per_part = [own.groupby("part")[column].nunique() for own in groups]
         _stacked(ax, [[n.get(part, 0) for part in PART_SHADES] for n in per_part], colors, title)
-    if split is not None:
-        shades = PART_SHADES.items()
-        legend(fig, [dot((SOFT, shade), part + fold, marker="s", size=9) for part, shade in shades])
+    shades = PART_SHADES.items()
+    legend(fig, [dot((SOFT, shade), part + fold, marker="s", size=9) for part, shade in shades])
     per_patient = [own["person_id"].value_counts() for own in groups]
     _dots(axes[1, 0], per_patient, colors, "slices per patient")
     areas = [100 * own["tumor_share"] for own in groups]
@@ -85,15 +82,15 @@ def _dots(ax, groups, colors, title, *, log=False):
 
 
 @figure
-def intensities(raw, inputs, labels=None):
+def intensities(raw, inputs, labels):
     """From air to fat, slice by slice: intensities as stored, and as the network gets them.
 
-    ``raw``, ``inputs``: the same slices before and after preprocessing. A line a slice, from its
-    minimum (air) to its 99th percentile, a dot at the median of what is brighter than air.
+    ``raw``, ``inputs``: the same slices before and after preprocessing, of these ``labels``. A line
+    a slice, from its minimum (air) to its 99th percentile, a dot at the median of what is brighter.
     """
-    names = ["slice"] * len(raw) if labels is None else list(labels)
+    names = list(labels)
     classes = style.order_classes(names)
-    colors = {"slice": SOFT} if labels is None else style.class_colors(classes)
+    colors = style.class_colors(classes)
     tops = [np.percentile(image, 99) for image in raw]
     order = sorted(range(len(raw)), key=lambda i: (classes.index(names[i]), tops[i]))
     fig, axes = plt.subplots(1, 2, figsize=(WIDTH, 2.8))
@@ -107,7 +104,7 @@ def intensities(raw, inputs, labels=None):
         ax.set(title=title, xticks=[], xlabel=f"{len(raw)} slices, by stored brightness")
     axes[0].set_ylabel("intensity")
     lines = [dot(color, name, marker="", line="-") for name, color in colors.items()]
-    legend(fig, [*(lines if labels is not None else []), dot(INK, "median", size=3)])
+    legend(fig, [*lines, dot(INK, "median", size=3)])
     letter(axes)
     return fig
 

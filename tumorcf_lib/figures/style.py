@@ -4,6 +4,7 @@ import functools
 
 import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.transforms import Bbox
 
@@ -13,11 +14,7 @@ CLASS_COLORS = {"meningioma": "#E69F00", "glioma": "#0072B2", "pituitary": "#009
 """Fixed class colors from the palette of Okabe and Ito, safe for color-blind readers."""
 
 OTHER_COLORS = ("#CC79A7", "#56B4E9", "#D55E00", "#999999", "#F0E442")
-VERDICT_COLORS = {
-    **dict.fromkeys(("supported", "holds"), "#5B2A86"),
-    **dict.fromkeys(("refuted", "does not hold"), "#B0123B"),
-    **dict.fromkeys(("undecided", "cannot be told"), "#8C8C8C"),
-}
+VERDICT_COLORS = {"holds": "#5B2A86", "does not hold": "#B0123B", "cannot be told": "#8C8C8C"}
 METHOD_COLORS = ("#222222", "#A0522D", "#8C8C8C", "#C9A66B", "#5B2A86")
 """Networks, seeds, ways of splitting: whatever is neither a class nor a verdict."""
 
@@ -39,13 +36,12 @@ EDIT_NAMES = {
     "silhouette": "silhouette",
     "blank": "empty slice",
 }
+INFILL_NAMES = {"navier_stokes": "Navier-Stokes", "telea": "Telea"}
 SCORE_NAMES = {
     "p_orig": "P of the true class",
     "delta_drop": "Delta-Drop",
     "delta_focus": "Delta-Focus",
-    "sham_drop": "Sham-Drop",
     "net_drop": "Net-Drop",
-    "net_focus": "Net-Focus",
     "accuracy": "Accuracy (slices)",
 }
 STYLE = {
@@ -77,21 +73,18 @@ STYLE = {
 SAVING = {"svg.hashsalt": "tumorcf"}  # names inside an SVG: the same in every process
 
 
-class PlotInputError(ValueError):
-    """Data that a figure cannot show."""
-
-
 def figure(draw):
     """Make a function that returns a Figure follow the house style.
 
-    It runs under ``STYLE`` and takes ``tag``. Its figure is laid out, since Matplotlib makes tick
-    labels only then, and closed, so that a notebook shows it once.
+    It runs under ``STYLE`` and takes ``tag``; of a table without rows it says so. Its figure is
+    laid out, since Matplotlib makes tick labels only then, and closed: a notebook shows it once.
     """
 
     @functools.wraps(draw)
     def styled(*args, tag="", **kwargs):
         with plt.rc_context(STYLE):
-            fig = draw(*args, **kwargs)
+            is_empty = isinstance(args[0], pd.DataFrame) and args[0].empty
+            fig = nothing() if is_empty else draw(*args, **kwargs)
             fig.set_layout_engine(RoundLayout(**fig.get_layout_engine().get()))
             if tag:
                 _write_tag(fig, tag)
@@ -135,19 +128,13 @@ def _write_tag(fig, tag):
 
 
 def class_colors(classes):
-    """Color of each class: the fixed ones, and further ones in order for other classes.
+    """Color of each class: the fixed ones, and further ones in order for other groups.
 
     >>> class_colors(["glioma", "no tumor"])
     {'glioma': '#0072B2', 'no tumor': '#CC79A7'}
     """
-    others = [name for name in classes if name not in CLASS_COLORS]
-    if len(others) > len(OTHER_COLORS):
-        raise PlotInputError(
-            f"There are colors for {len(OTHER_COLORS)} classes beside {tuple(CLASS_COLORS)}, "
-            f"got {len(others)}: {others}."
-        )
-    extra = dict(zip(others, OTHER_COLORS, strict=False))
-    return {name: CLASS_COLORS.get(name) or extra[name] for name in classes}
+    others = iter(OTHER_COLORS)
+    return {name: CLASS_COLORS.get(name) or next(others) for name in classes}
 
 
 def order_classes(names):
@@ -176,6 +163,13 @@ def with_n(group, row, *, between="\n"):
     return f"{name}{between}{int(row['n_slices'])} / {int(patients)}"
 
 
+def names_with_n(names, table, column):
+    """Names with their slices and patients, from the first of their rows in a table."""
+    rows = table.drop_duplicates(column).set_index(column).to_dict("index")
+    shown = [INFILL_NAMES.get(name, name.replace("_", " ")) for name in names]
+    return [with_n(name, rows.get(key, {})) for key, name in zip(names, shown, strict=True)]
+
+
 def window(images, *, percentile=98.5):
     """One gray window for several slices: from air to a percentile of all pixels above air.
 
@@ -184,11 +178,8 @@ def window(images, *, percentile=98.5):
     """
     # Below 100 per cent, since the fat of the scalp outshines the brain.
     pixels = np.concatenate([np.asarray(image, float).ravel() for image in images])
-    pixels = pixels[np.isfinite(pixels)]
-    above_air = pixels[pixels > pixels.min()] if len(pixels) else pixels
-    if not len(above_air):
-        return 0.0, 1.0
-    return float(pixels.min()), float(np.percentile(above_air, percentile))
+    air = pixels.min()
+    return float(air), float(np.percentile(pixels[pixels > air], percentile))
 
 
 def show_slice(ax, image, limits=None, mask=None):

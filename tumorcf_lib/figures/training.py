@@ -83,21 +83,18 @@ def reliability(table):
     for (top, below), kind in zip(axes.T, kinds, strict=True):
         bins = table[(table["kind"] == kind) & (table["n"] > 0)]
         width = bins["high"] - bins["low"]
-        top.bar(
-            bins["low"], bins["accuracy"], width, align="edge", color=style.FAINT, edgecolor="white"
-        )
+        edges = {"width": width, "align": "edge", "edgecolor": "white"}
+        top.bar(bins["low"], bins["accuracy"], color=style.FAINT, **edges)
         top.plot([0, 1], [0, 1], color=style.SOFT, linewidth=1, linestyle="--")
-        top.plot(
-            bins["confidence"], bins["accuracy"], "o", color=style.INK, markersize=4, clip_on=False
-        )
+        points = {"color": style.INK, "markersize": 4, "clip_on": False}
+        top.plot(bins["confidence"], bins["accuracy"], "o", **points)
         name, _, scaled = kind.partition(", ")
         how = f"{scaled} {bins['temperature'].iloc[0]:.2f}" if scaled else "as predicted"
         name = name.replace("persons", "patients")
         ece, n = bins["ece"].iloc[0], bins["n"].sum()
         top.set_title(f"{name}\n{how}\nECE {ece:.3f}, n = {n}", fontsize=8)
         top.set(xlim=(start, 1), ylim=(0, 1.02))
-        share = bins["n"] / bins["n"].sum()
-        below.bar(bins["low"], share, width, align="edge", color="#B5B5B5", edgecolor="white")
+        below.bar(bins["low"], bins["n"] / n, color="#B5B5B5", **edges)
         below.set_xlabel("confidence")
     axes[0, 0].set_ylabel("accuracy")
     axes[1, 0].set_ylabel("share")

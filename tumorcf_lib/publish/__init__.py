@@ -1,1 +1,5 @@
-"""What git may hold of a run, and the texts that are written from it: README, card, page."""
+"""What git holds of a run, checked again, and the texts and pages that are read from it."""
+
+
+class PublishError(RuntimeError):
+    """What cannot be published, rebuilt or shown, and what to do about it."""

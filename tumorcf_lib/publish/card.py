@@ -11,31 +11,17 @@ import pandas as pd
 
 from tumorcf_lib import config, steps
 from tumorcf_lib.data import archives
-from tumorcf_lib.publish import crate, sections, texts
-from tumorcf_lib.stats.rows import of_patients
+from tumorcf_lib.publish import PublishError, crate, sections, texts
+from tumorcf_lib.stats.rows import listed, of_patients
 from tumorcf_lib.study import by_fold, side_studies
 from tumorcf_lib.study.reference import NETWORKS, TOLERANCE
+from tumorcf_lib.study.side_studies import MANIFEST
 
-FILE, MANIFEST, NUMBERS = "MODEL_CARD.md", "manifest.json", "numbers.json"
-READ = (
-    "split",
-    "history",
-    "history_finetune",
-    "table_split",
-    "table_performance",
-    "table_classes",
-    "table_confusion",
-    "table_scores",
-    "table_fall_to",
-    "table_survival",
-    "table_networks",
-)
+FILE, NUMBERS, WEIGHTS = "MODEL_CARD.md", "numbers.json", by_fold.weights_name(0)
+TABLES = "split performance classes confusion scores fall_to survival networks".split()
+READ = ("split", "history", "history_finetune", *(f"table_{name}" for name in TABLES))
 BACKBONES = {"efficientnet_lite0": "EfficientNet-Lite0", "resnet50": "ResNet-50"}
 STARTS = {"imagenet": "ImageNet weights", None: "random weights"}
-
-
-class CardError(RuntimeError):
-    """A folder from which no card can be made."""
 
 
 def write(folder, manifest) -> bool:
@@ -43,16 +29,14 @@ def write(folder, manifest) -> bool:
 
     Of the manifest profile, seed and source are told.
     """
-    folder = Path(folder)
-    if not (folder / by_fold.weights_name(0)).is_file() or lacking(folder):
-        return False
-    steps.write_whole(folder / FILE, card(folder, manifest))
-    return True
+    if not (missing := lacking(folder)):
+        steps.write_whole(Path(folder) / FILE, card(folder, manifest))
+    return not missing
 
 
 def lacking(folder) -> list[str]:
     """Files that a card needs and that the folder lacks."""
-    files = [*(f"{name}.csv" for name in READ), NUMBERS]
+    files = [*(f"{name}.csv" for name in READ), NUMBERS, WEIGHTS]
     return [name for name in files if not (Path(folder) / name).is_file()]
 
 
@@ -66,11 +50,10 @@ def renew(folder, h5=None) -> Path:
         return export(folder, Path(h5))
     path = folder / MANIFEST
     if not path.is_file():
-        raise CardError(f"{config.shown(folder)} holds no {MANIFEST}; name one under figures/.")
+        raise PublishError(f"{config.shown(folder)} holds no {MANIFEST}; name one under figures/.")
     manifest = steps.read_json(path)
     if not write(folder, manifest):
-        needed = lacking(folder) or [by_fold.weights_name(0)]
-        raise CardError(f"{config.shown(folder)} lacks {', '.join(needed)}.")
+        raise PublishError(f"{config.shown(folder)} lacks {', '.join(lacking(folder))}.")
     hashes = manifest["sha256"] | {FILE: steps.file_sha256(folder / FILE)}
     manifest["sha256"] = dict(sorted(hashes.items()))
     steps.write_json(path, manifest)
@@ -86,7 +69,7 @@ def export(folder, target) -> Path:
 
     found = sorted(folder.glob("weights_*.npz"))
     if not found or not (folder / MANIFEST).is_file():
-        raise CardError(f"{config.shown(folder)} holds no published network.")
+        raise PublishError(f"{config.shown(folder)} holds no published network.")
     manifest = steps.read_json(folder / MANIFEST)
     target.mkdir(parents=True, exist_ok=True)
     for path in found:
@@ -114,13 +97,14 @@ def card(folder, manifest) -> str:
     """The card's text; parameters as of :func:`write`."""
     folder, profile = Path(folder), manifest["profile"]
     read = functools.cache(side_studies.reader(folder))
+    networks = folder / "rows_networks.csv.gz"
 
     def row(name, **keys):
         """The one row of a table with these values."""
         table = read(name)
         chosen = table[(table[list(keys)] == list(keys.values())).all(axis=1)]
         if len(chosen) != 1:
-            raise CardError(f"Expected one row with {keys} in {name}, got {len(chosen)}.")
+            raise PublishError(f"Expected one row with {keys} in {name}, got {len(chosen)}.")
         return chosen.iloc[0]
 
     text = texts.render(
@@ -130,15 +114,14 @@ def card(folder, manifest) -> str:
         source=manifest["source"],
         backbone=f"{BACKBONES[profile['backbone']]} from {STARTS[profile['weights']]}",
         files=list(_files(folder, profile["n_folds"])),
-        has_no_tumor="p_no tumor" in _columns(folder / "rows_networks.csv.gz"),
+        has_no_tumor=networks.is_file() and "p_no tumor" in pd.read_csv(networks, nrows=0),
         numbers=steps.read_json(folder / NUMBERS)["01_data"],
         read=read,
         row=row,
-        groups=sections.GROUPS,
         frozen=frozen_in_words(profile),
         three=sections.three_networks(read("table_networks")),
         tolerance=TOLERANCE,
-        weights=by_fold.weights_name(0),
+        weights=WEIGHTS,
         dataset=archives.DATASET,
     )
     return of_patients(text)
@@ -152,10 +135,6 @@ def _files(folder, n_folds):
             if path.is_file():
                 digest = steps.file_sha256(path)[:16]
                 yield network, path.name, path.stat().st_size / 1e6, digest
-
-
-def _columns(path):
-    return list(pd.read_csv(path, nrows=0)) if path.is_file() else []
 
 
 def frozen_in_words(settings) -> str:
@@ -172,7 +151,6 @@ def frozen_in_words(settings) -> str:
         *(["depthwise kernels"] if settings.get("freeze_depthwise", False) else []),
         *(["the stem", f"the first {blocks} blocks"] if blocks else []),
     ]
-    if not kept:
-        return "Every layer learns"
-    listed = " and ".join(filter(None, (", ".join(kept[:-1]), kept[-1])))
-    return f"{listed[0].upper()}{listed[1:]} keep their pretrained state"
+    return (
+        f"{listed(kept).capitalize()} keep their pretrained state" if kept else "Every layer learns"
+    )

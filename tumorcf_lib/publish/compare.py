@@ -5,29 +5,15 @@ numbers of threads they agree within the rounding of float32.
 """
 
 import gzip
+import itertools
 import zlib
 from pathlib import Path
 
 import pandas as pd
 
 from tumorcf_lib import config, rowfiles, steps
+from tumorcf_lib.publish import PublishError
 from tumorcf_lib.study import results, stages
-
-KINDS = (
-    ("splits", lambda name: name.endswith("/split.csv")),
-    ("figures", lambda name: "/figures/" in name),
-    ("rows", lambda name: name.endswith(".csv.gz")),
-    ("tables", lambda name: name.endswith(".csv")),
-    ("numbers", lambda name: name.endswith(".json")),
-    ("inputs", lambda name: name.endswith(".npy")),
-    ("weights", lambda name: name.endswith(".npz")),
-    ("others", lambda name: True),
-)
-"""Kind of file -> whether a name is of it; the first that fits counts."""
-
-
-class NoRunError(ValueError):
-    """A folder in which no stage of a run was ever finished."""
 
 
 def contents(folder) -> dict[str, str]:
@@ -47,7 +33,7 @@ def contents(folder) -> dict[str, str]:
             path = folder / name
             found[name] = steps.file_sha256(path) if path.is_file() else "missing"
     if not found:
-        raise NoRunError(
+        raise PublishError(
             f"Expected the folder of a run, such as runs/demo, got {config.shown(folder)}, in "
             "which no notebook was ever finished. Run it by ./run_all.sh --profile <name>."
         )
@@ -72,46 +58,40 @@ def table_gap(first, second) -> str:
     """
     if list(first.columns) != list(second.columns):
         return "other columns"
-    n, n_words, gaps = min(len(first), len(second)), 0, {}
-    for column in first:
-        a, b = first[column].iloc[:n], second[column].iloc[:n]
-        if not (pd.api.types.is_numeric_dtype(a) and pd.api.types.is_numeric_dtype(b)):
-            n_words += int((a.astype(str).to_numpy() != b.astype(str).to_numpy()).sum())
-            continue
-        gap = (a.astype(float) - b.astype(float)).abs()
-        gap = gap.mask(a.isna() & b.isna(), 0.0).fillna(float("inf"))
-        gaps[column] = float(gap.max()) if n else 0.0
+    n = min(len(first), len(second))
+    first_n, second_n = first.head(n), second.head(n)
+    numbers = [k for k in first if all(map(pd.api.types.is_numeric_dtype, (first[k], second[k])))]
+    words = (table.drop(columns=numbers).astype(str) for table in (first_n, second_n))
+    n_words = int((next(words).to_numpy() != next(words).to_numpy()).sum())
+    gaps = (first_n[numbers].astype(float) - second_n[numbers].astype(float)).abs()
+    unknown = first_n[numbers].isna() & second_n[numbers].isna()
+    gaps = gaps.mask(unknown, 0.0).fillna(float("inf")).max().fillna(0.0)
     n_rows = abs(len(first) - len(second))
     parts = [f"{n_rows} rows in one only"] if n_rows else []
     parts += [f"{n_words} words differ"] if n_words else []
-    if (largest := max(gaps.values(), default=0)) > 0:
-        parts.append(f"numbers by up to {largest:.2g} ({max(gaps, key=gaps.get)})")
+    if (gaps > 0).any():
+        parts.append(f"numbers by up to {gaps.max():.2g} ({gaps.idxmax()})")
     return ", ".join(parts) or "other bytes, same numbers"
 
 
 def run(first, second) -> int:
-    """Print how two runs compare, a line a kind of file; 0 if every byte agrees, else 1."""
+    """Print how two runs compare, a line a stage; 0 if every byte agrees, else 1."""
     first, second = Path(first), Path(second)
     one, other = contents(first), contents(second)
     differ = different(one, other)
-    for kind, _ in KINDS:
-        both, wrong = (
-            [name for name in names if kind == _kind(name)]
-            for names in (set(one) & set(other), set(differ) & set(one) & set(other))
-        )
-        if both:
-            print(f"{kind:<8} {len(both) - len(wrong):3d} of {len(both)} files agree in every byte")
-        for name in sorted(wrong):
+    both = sorted(one.keys() & other.keys())
+    for stage, names in itertools.groupby(both, lambda name: name.partition("/")[0]):
+        names = list(names)
+        wrong = [name for name in names if name in differ]
+        equal = f"{len(names) - len(wrong):3d} of {len(names)}"
+        print(f"{stage:<18} {equal} files agree in every byte")
+        for name in wrong:
             print(f"  {name}: {_tell_gap(first / name, second / name)}")
-    for folder, own, theirs in ((first, one, other), (second, other, one)):
-        for name in sorted(set(own) - set(theirs)):
+    for folder, only in ((first, one.keys() - other), (second, other.keys() - one)):
+        for name in sorted(only):
             print(f"  only in {config.shown(folder)}: {name}")
     print("The two runs differ." if differ else "The two runs agree.")
     return int(bool(differ))
-
-
-def _kind(name):
-    return next(kind for kind, fits in KINDS if fits(name))
 
 
 def _tell_gap(first, second) -> str:

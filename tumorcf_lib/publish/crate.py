@@ -2,6 +2,7 @@
 
 import json
 import re
+from pathlib import Path
 
 from tumorcf_lib import config, steps
 from tumorcf_lib.publish import texts
@@ -28,30 +29,11 @@ def metadata(manifests) -> dict:
     """The crate of published folders, {name: manifest}; their license, date and title are those
     of CITATION.cff."""
     text = (config.ROOT / "CITATION.cff").read_text(encoding="utf-8")
+    files = {
+        name: [file for file in (*made["sha256"], MANIFEST) if Path(file).suffix in FORMATS]
+        for name, made in manifests.items()
+    }
+    told = {"folders": manifests, "files": files, "formats": FORMATS, "dataset": DATASET}
     cited = dict(re.findall(r'^([\w-]+): "?(.*?)"?$', text, re.M))
     author = re.search(r'- name: "(.*)"', text)[1]
-    crate = json.loads(texts.render("crate.json.j2", cited=cited, author=author, folders=manifests))
-    folders = [entity for name, made in manifests.items() for entity in _folder(name, made)]
-    crate["@graph"][2:2] = folders  # after the file itself and the root
-    return crate
-
-
-def _folder(name, manifest):
-    """A folder as a dataset, and its files that others may want."""
-    of_patients = manifest["profile"]["cohort"] == "cheng"
-    files = [
-        file
-        for file in (*manifest["sha256"], MANIFEST)
-        if any(file.endswith(end) for end in FORMATS)
-    ]
-    yield {
-        "@id": f"{name}/",
-        "@type": "Dataset",
-        "name": name,
-        "description": manifest["source"],
-        **({"isBasedOn": {"@id": DATASET}} if of_patients else {}),
-        "hasPart": [{"@id": f"{name}/{file}"} for file in files],
-    }
-    for file in files:
-        form = FORMATS[file[file.rindex(".") :]]  # its hash is in the manifest
-        yield {"@id": f"{name}/{file}", "@type": "File", "name": file, "encodingFormat": form}
+    return json.loads(texts.render("crate.json.j2", cited=cited, author=author, **told))

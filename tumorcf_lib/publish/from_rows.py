@@ -10,16 +10,11 @@ from pathlib import Path
 
 from tumorcf_lib import config, rowfiles, steps
 from tumorcf_lib.edits.scores import slice_scores
-from tumorcf_lib.publish import card
+from tumorcf_lib.publish import PublishError, card
+from tumorcf_lib.publish.card import NUMBERS
 from tumorcf_lib.study import progress, results, side_studies
 from tumorcf_lib.study.side_studies import MANIFEST, Drawn
 from tumorcf_lib.tables import derived
-
-NUMBERS = "numbers.json"
-
-
-class FromRowsError(FileNotFoundError):
-    """A folder that holds no published run with notebooks."""
 
 
 def _scores(rows, *tables):
@@ -58,7 +53,7 @@ def renew(folder) -> Path:
     """Replace what follows from the rows of a published run, and its hashes in the manifest."""
     folder = Path(folder)
     if not all((folder / name).is_file() for name in (MANIFEST, NUMBERS)):
-        raise FromRowsError(
+        raise PublishError(
             f"Expected a published run with notebooks in {config.shown(folder)}, found none of its "
             f"{MANIFEST} and {NUMBERS}."
         )
@@ -68,23 +63,23 @@ def renew(folder) -> Path:
         shutil.copytree(folder, new, dirs_exist_ok=True)
         tables = derived.derive(side_studies.reader(new), profile.n_resamples)
         side_studies.write_tables(new, tables, "phantom" if profile.is_phantom else "")
-        _write_numbers(tables, new)
-        draw(new, "phantom slices, not patients" if profile.is_phantom else "")
-        card.write(new, made)
-        pictures = {path.stem for path in new.glob("*.png")}
-        made["figures"] = {name: how for name, how in made["figures"].items() if name in pictures}
-        side_studies.write_manifest(new, made)
+        numbers = steps.read_json(new / NUMBERS)
+        published = {name: rowfiles.round_trip(table) for name, table in tables.items()}
+        for stage, name, entry in derived.numbers(published):
+            numbers[stage][name] |= {key: results.plain(value) for key, value in entry.items()}
+        steps.write_json(new / NUMBERS, numbers, sort_keys=True)
+        finish(new, made, "phantom slices, not patients" if profile.is_phantom else "")
     return folder
 
 
-def _write_numbers(tables, folder):
-    numbers = steps.read_json(folder / NUMBERS)
-    published = {name: rowfiles.round_trip(table) for name, table in tables.items()}
-    for stage, name, entry in derived.numbers(published):
-        numbers[stage][name] |= {key: results.plain(value) for key, value in entry.items()}
-    steps.write_json(folder / NUMBERS, numbers, sort_keys=True)
+def finish(folder, made, tag):
+    """Figures, card and manifest of a folder whose rows, tables and numbers are there.
 
-
-def draw(folder, tag=""):
-    """Draw the notebooks' figures that follow from a published folder's tables, and name them."""
-    return side_studies.draw(folder, FIGURES, tag)
+    ``made`` is for the manifest; of its figures those stay whose picture is there.
+    """
+    drawn = {name: {"shows_slices": False} for name in side_studies.draw(folder, FIGURES, tag)}
+    kept = made["figures"].items()
+    kept = {name: how for name, how in kept if (folder / f"{name}.png").is_file()}
+    made = made | {"figures": kept | drawn}
+    card.write(folder, made)
+    side_studies.write_manifest(folder, made)

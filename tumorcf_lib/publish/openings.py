@@ -12,7 +12,7 @@ from PIL import Image
 
 from tumorcf_lib import config, steps
 from tumorcf_lib.figures import readings
-from tumorcf_lib.publish import texts
+from tumorcf_lib.publish import PublishError, texts
 from tumorcf_lib.publish.texts import BRANCH, badges, minutes_of, repository_address
 from tumorcf_lib.study import pooled, reading, side_studies
 from tumorcf_lib.study.notebooks import PROCESSOR
@@ -22,10 +22,6 @@ SETUP = "setup"  # tag of the cell that installs on Colab
 SETUP_ENDS = '    sys.path.insert(0, "tumorcf")'
 WIDGET = "application/vnd.jupyter.widget-view+json"  # shows nothing without a kernel
 EXTRAS = {"audit_your_model": "[study,onnx]"}  # of the package; other notebooks need "study"
-
-
-class OutputsError(RuntimeError):
-    """An executed notebook whose outputs are not those of the committed one."""
 
 
 def update() -> None:
@@ -101,14 +97,13 @@ def with_outputs(notebook: dict, executed: dict) -> dict:
     ran = [c for c in ran if "injected-parameters" not in c["metadata"].get("tags", [])]
     own = [cell for cell in notebook["cells"] if cell["cell_type"] == "code"]
     if ["".join(c["source"]) for c in ran] != ["".join(c["source"]) for c in own]:
-        raise OutputsError(
+        raise PublishError(
             "The executed notebook has other code than the committed one; run it again."
         )
     for cell, source in zip(own, ran, strict=True):
-        if source["execution_count"] is None:
-            raise OutputsError("A cell of the executed notebook was not run.")
-        if any(output["output_type"] == "error" for output in source["outputs"]):
-            raise OutputsError("A cell of the executed notebook ended in an error.")
+        failed = any(output["output_type"] == "error" for output in source["outputs"])
+        if failed or source["execution_count"] is None:
+            raise PublishError("A cell of the executed notebook was not run, or ended in an error.")
         cell["outputs"] = [output for output in source["outputs"] if is_read(output)]
         for output in cell["outputs"]:
             output.get("metadata", {}).clear()

@@ -15,17 +15,13 @@ import nbformat
 from tqdm import tqdm
 
 from tumorcf_lib import config, steps
-from tumorcf_lib.publish import openings, page_slices, texts
+from tumorcf_lib.publish import PublishError, openings, page_slices, texts
 from tumorcf_lib.study import notebooks as runner, reference, runtime, stages
 
 PAGE = "report.html"
 TITLE = "Does a brain-tumor classifier look at the tumor?"
 FORMULA_PT = 12
 FIRST_OPEN = "06"  # earlier notebooks are collapsed: the page is at most 12 screens
-
-
-class RunPageError(RuntimeError):
-    """A run whose notebooks are not there to make a page of."""
 
 
 def write(study) -> Path:
@@ -36,20 +32,23 @@ def write(study) -> Path:
     """
     profile = study.profile
     if not profile.has_notebooks:
-        raise RunPageError(
+        raise PublishError(
             f"Profile {profile.name!r} runs without notebooks, so there is no page of them. Its "
             f"published results lie in {config.shown(config.published(profile.name))}; the "
             "notebooks 06_metrics and evidence show them."
         )
-    missing = _missing(study)
+    not_run = {reference.STAGE} if reference.is_installed(study) else set()
+    copies = {
+        name: runner.executed_copy(study, name) for name in stages.NAMES if name not in not_run
+    }
+    missing = [name for name, copy in copies.items() if not copy.is_file()]
     if missing:
-        raise RunPageError(
+        raise PublishError(
             f"Expected the executed notebooks of profile {profile.name!r} in "
             f"{config.shown(study.folder / 'notebooks')}; missing: {', '.join(missing)}. "
             f"Make them with\n    ./run_all.sh {stages.options(study)}"
         )
-    names = _shown(study)
-    notebooks = {name: nbformat.read(runner.executed_copy(study, name), 4) for name in names}
+    notebooks = {name: nbformat.read(copy, 4) for name, copy in copies.items()}
     scores, target = page_slices.slice_scores(study), study.folder / PAGE
     shown = {
         "warnings": _stale(study),
@@ -118,16 +117,6 @@ def formula(latex: str) -> str:
         f'<img class="math" alt="{html.escape(latex)}" style="{style}" '
         f'src="data:image/svg+xml;base64,{data}">'
     )
-
-
-def _shown(study):
-    """Notebooks that the page of a run shows: all but a training that did not take place."""
-    not_run = {reference.STAGE} if reference.is_installed(study) else set()
-    return [name for name in stages.NAMES if name not in not_run]
-
-
-def _missing(study):
-    return [name for name in _shown(study) if not runner.executed_copy(study, name).is_file()]
 
 
 def _notes(study):

@@ -8,12 +8,13 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from tumorcf_lib import config, rowfiles
-from tumorcf_lib.edits import edits
+from tumorcf_lib import rowfiles
+from tumorcf_lib.edits import edits, scores
 from tumorcf_lib.figures import readings
-from tumorcf_lib.stats.rows import headline_rows
 
 MAX_SLICES = 48  # in the gallery, evenly by rank of Net-Drop
+SLICES, ROWS = "01_data/slices.csv", "05_counterfactuals/rows_edits.csv.gz"
+INPUTS, MASKS = "02_preprocessing/inputs.npy", "02_preprocessing/masks.npy"
 
 
 def answer(study) -> list[str]:
@@ -32,15 +33,15 @@ def answer_chart(study) -> str:
     return chart(charts[0].read_bytes()) if charts else ""
 
 
-def middle(scores, study) -> list[dict]:
+def middle(found, study) -> list[dict]:
     """The slice in the middle of all, by Net-Drop, for the first screen."""
-    return with_edits(scores.iloc[len(scores) // 2 :].head(1), study)
+    return with_edits(found.iloc[len(found) // 2 :].head(1), study)
 
 
-def gallery(scores, study) -> list[dict]:
+def gallery(found, study) -> list[dict]:
     """Slices of the run, evenly by Net-Drop, each with its edit and its place among classes."""
-    at = np.linspace(0, max(len(scores) - 1, 0), min(MAX_SLICES, len(scores))).round()
-    chosen = scores.iloc[np.unique(at).astype(int)].reset_index(drop=True)
+    at = np.linspace(0, max(len(found) - 1, 0), min(MAX_SLICES, len(found))).round()
+    chosen = found.iloc[np.unique(at).astype(int)].reset_index(drop=True)
     if len(chosen):
         order = chosen.sort_values(["label", "net_drop"], ascending=[True, False]).index
         chosen["by_class"] = pd.Series(range(len(chosen)), index=order)
@@ -52,35 +53,22 @@ def slice_scores(study):
 
     Empty where the run lacks a file of 01, 02 or 05.
     """
-    names = (
-        "01_data/slices.csv",
-        "02_preprocessing/inputs.npy",
-        "02_preprocessing/masks.npy",
-        "05_counterfactuals/rows_edits.csv.gz",
-    )
-    if not all((study.folder / name).is_file() for name in names):
+    if not all((study.folder / name).is_file() for name in (SLICES, INPUTS, MASKS, ROWS)):
         return pd.DataFrame()
-    rows = headline_rows(rowfiles.read_table(study.folder / names[-1]))
-    true = rows["label"].map({name: k for k, name in enumerate(config.CLASSES)}).to_numpy(int)
-    p = rows[[f"p_{name}" for name in config.CLASSES]].to_numpy()[np.arange(len(rows)), true]
-    wide = rows.assign(p=p).groupby(["slice_id", "label", "edit"])["p"].mean().unstack("edit")
-    wide = wide.reset_index().assign(net_drop=lambda w: w["sham"] - w["remove"])
-    wide = wide.dropna(subset="net_drop").rename(columns={"original": "p", "remove": "p_remove"})
-    wide = wide[["slice_id", "label", "p", "p_remove", "net_drop"]]
-    return wide.sort_values("net_drop", ascending=False, ignore_index=True)
+    found = scores.slice_scores(rowfiles.read_table(study.folder / ROWS))
+    found = found.dropna(subset="net_drop").rename(columns={"p_orig": "p"})
+    found = found[["slice_id", "label", "p", "p_remove", "net_drop"]]
+    return found.sort_values("net_drop", ascending=False, kind="stable", ignore_index=True)
 
 
-def with_edits(scores, study) -> list[dict]:
+def with_edits(chosen, study) -> list[dict]:
     """Rows of :func:`slice_scores` with two pictures: the slice, and without its tumor."""
-    if scores.empty:
+    if chosen.empty:
         return []
-    ids = list(rowfiles.read_table(study.folder / "01_data" / "slices.csv")["slice_id"])
-    slices, masks = (
-        np.load(study.folder / "02_preprocessing" / name, mmap_mode="r")
-        for name in ("inputs.npy", "masks.npy")
-    )
+    ids = list(rowfiles.read_table(study.folder / SLICES)["slice_id"])
+    slices, masks = (np.load(study.folder / name, mmap_mode="r") for name in (INPUTS, MASKS))
     shown = []
-    for row in scores.to_dict("records"):
+    for row in chosen.to_dict("records"):
         at = ids.index(row["slice_id"])
         slice, mask = np.asarray(slices[at]), np.asarray(masks[at])
         edited = edits.remove(slice, mask)

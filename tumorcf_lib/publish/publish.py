@@ -10,8 +10,9 @@ import tempfile
 from pathlib import Path
 
 from tumorcf_lib import config, rowfiles, steps
-from tumorcf_lib.publish import card, crate, texts
-from tumorcf_lib.publish.from_rows import draw, renew
+from tumorcf_lib.publish import PublishError, card, crate, texts
+from tumorcf_lib.publish.card import NUMBERS
+from tumorcf_lib.publish.from_rows import finish, renew
 from tumorcf_lib.study import (
     calibration,
     leak,
@@ -31,15 +32,10 @@ from tumorcf_lib.tables import derived, study as study_tables
 EVIDENCE = "evidence"  # the notebook that shows studies without notebooks
 READ_OUT = ("06_metrics", "controls", EVIDENCE)  # show published rows where nothing was run
 DEMO = "demo"  # the profile whose run is what readers see in the notebooks
-NUMBERS = "numbers.json"
 ROW_TOLERANCE = 1e-3
 MAX_WEIGHTS_BYTES = 10_000_000
 SIDE_STUDIES = {module.STUDY.name: module for module in (calibration, pooled, leak, scratch)}
 """Studies without notebooks, by the name of their folders."""
-
-
-class PublishError(RuntimeError):
-    """A run that cannot be published, or published files that do not hold."""
 
 
 def publish(profile_name: str, *, seed: int = 0, from_rows: bool = False) -> Path:
@@ -47,20 +43,20 @@ def publish(profile_name: str, *, seed: int = 0, from_rows: bool = False) -> Pat
 
     Also of a study without notebooks. With ``from_rows``, from the published rows, without a run.
     """
-    if profile_name in SIDE_STUDIES:
-        study = SIDE_STUDIES[profile_name]
-        if from_rows:
-            target = study.STUDY.derive_again()
-        else:
-            target = study.publish(config.run(profile_name), seed=seed)
-        _update_pages()
-        print(f"Published {sum(1 for _ in target.iterdir())} files: {config.shown(target)}")
-        return target
-    profile = config.get(profile_name)
-    if from_rows:
-        target = renew(config.published(profile.name))
-        _update_pages()
-        return target
+    if side := SIDE_STUDIES.get(profile_name):
+        folder = config.run(profile_name)
+        target = side.STUDY.derive_again() if from_rows else side.publish(folder, seed=seed)
+    elif from_rows:
+        target = renew(config.published(config.get(profile_name).name))
+    else:
+        target = _publish_run(config.get(profile_name), seed)
+    _update_pages()
+    print(f"Published {sum(1 for _ in target.iterdir())} files: {config.shown(target)}")
+    return target
+
+
+def _publish_run(profile, seed):
+    """Replace the published folder of a run with notebooks."""
     if profile.name == "smoke":
         raise PublishError("The smoke profile only tests that everything runs: not for publishing.")
     study = runtime.Study(profile, seed, config.run(profile.name))
@@ -76,27 +72,26 @@ def publish(profile_name: str, *, seed: int = 0, from_rows: bool = False) -> Pat
     missing = [n for n in stages.NAMES if not notebooks.is_executed(study, n)]
     if missing:
         raise PublishError(f"{missing} were run outside ./run_all.sh since; run it once more.")
-    if profile.name == DEMO:
-        for name in stages.GUIDES:
-            notebooks.run_guide(study, name)
+    guides = stages.GUIDES if profile.name == DEMO else ()
+    for name in guides:
+        notebooks.run_guide(study, name)
     target = config.published(profile.name)
     with steps.being_filled(target) as new:
+        numbers, figures = {}, {}
         for name in stages.NAMES:
-            _copy_stage(study, name, new)
-        drawn = draw(new, study.tag)
-        _write_numbers(study, new)
+            kept = _copy_stage(study, name, new)
+            figures |= kept["figures"]
+            if NUMBERS in kept["hashes"]:
+                numbers[name] = steps.read_json(study.folder / name / NUMBERS)
+        steps.write_json(new / NUMBERS, numbers, sort_keys=True)
         shutil.copyfile(study.folder / notebooks.MINUTES, new / notebooks.MINUTES)
         told = {"profile": profile.as_dict(), "seed": study.seed}
-        told |= {"source": runtime.describe(profile)}
-        card.write(new, told)
-        side_studies.write_manifest(new, told | {"figures": _figures(study, new, drawn)})
-    for name in (*stages.NAMES, *(stages.GUIDES if profile.name == DEMO else ())):
+        finish(new, told | {"source": runtime.describe(profile), "figures": figures}, study.tag)
+    for name in (*stages.NAMES, *guides):
         _publish_notebook(study, name)
     edits = config.ROOT / "docs" / "make_edits.py"  # the website's page to edit a slice on
     if profile.name == DEMO and edits.is_file():
         runpy.run_path(str(edits), run_name="__main__")
-    _update_pages()
-    print(f"Published {sum(1 for _ in target.iterdir())} files: {config.shown(target)}")
     return target
 
 
@@ -210,6 +205,7 @@ def _copy_stage(study, name, target):
         if may_publish(study.profile, shows_slices=properties["shows_slices"]):
             for end in results.FIGURE_FORMATS:
                 shutil.copyfile(folder / "figures" / f"{figure}{end}", target / f"{figure}{end}")
+    return kept
 
 
 def _is_reference_weights(study, path):
@@ -218,24 +214,6 @@ def _is_reference_weights(study, path):
     wanted = "weights_fold*.npz" if study.profile.is_phantom else "weights_*.npz"
     small = path.stat().st_size < MAX_WEIGHTS_BYTES
     return study.profile.n_folds == 1 and path.match(wanted) and small
-
-
-def _write_numbers(study, target):
-    numbers = {}
-    for name in stages.NAMES:
-        if NUMBERS in stages.record(study, name)["hashes"]:
-            numbers[name] = steps.read_json(study.folder / name / NUMBERS)
-    steps.write_json(target / NUMBERS, numbers, sort_keys=True)
-
-
-def _figures(study, target, drawn):
-    """What the manifest says of the figures that are published."""
-    saved = {}
-    for name in stages.NAMES:
-        saved |= stages.record(study, name)["figures"]
-    shown = {path.stem for path in target.glob("*.png")}
-    saved = {figure: how for figure, how in saved.items() if figure in shown}
-    return saved | {figure: {"shows_slices": False} for figure in drawn}
 
 
 def _publish_notebook(study, name):

@@ -10,13 +10,15 @@ import jinja2
 import pandas as pd
 
 from tumorcf_lib import __version__, config, rowfiles, steps
-from tumorcf_lib.publish import sections
+from tumorcf_lib.publish import PublishError, sections
 from tumorcf_lib.stats.rows import of_patients
 from tumorcf_lib.study import pooled, stages
 from tumorcf_lib.study.notebooks import MEMORY, MINUTES, PROCESSOR
 from tumorcf_lib.study.side_studies import interval, published, reader
-from tumorcf_lib.tables import study
+from tumorcf_lib.tables import saliency, study
 from tumorcf_lib.tables.calibration import SCALES
+from tumorcf_lib.tables.fold_scores import MR
+from tumorcf_lib.tables.sites import ADJUSTED
 from tumorcf_lib.tables.symmetric import ALL_IDS, WHOSE, WITHOUT_MR
 
 MARK = "<!-- {name}: made by `python -m tumorcf_lib readme` -->"
@@ -30,10 +32,6 @@ SPEEDS = {
     ("network", "norms folded"): "prediction with norms folded / as built",
     ("training", "as the profile trains"): "a training step as the profile does / of all layers",
 }
-
-
-class ReadmeError(RuntimeError):
-    """A README into which generated parts cannot be written."""
 
 
 def update() -> None:
@@ -67,7 +65,7 @@ def with_generated_parts(text: str) -> str:
         pattern = re.escape(opening) + ".*?" + re.escape(closing)
         text, n_found = re.subn(pattern, lambda _, block=block: block, text, flags=re.DOTALL)
         if n_found != 1:
-            raise ReadmeError(f"README.md has {n_found} places for its generated part {name!r}.")
+            raise PublishError(f"README.md has {n_found} places for its generated part {name!r}.")
     return text
 
 
@@ -80,9 +78,13 @@ def results() -> str:
         cv=published(study.POOLED),
         lite=published(study.REFERENCE),
         known=known() if published("calibration") else [sections.MISSING],
+        maps=(saliency.ALL, saliency.KEEPS, saliency.LOSES),
         kept_apart=(ALL_IDS, WITHOUT_MR),
         removed=WHOSE,
+        adjusted=ADJUSTED,
+        mr=MR,
         missing=sections.MISSING,
+        notna=pd.notna,
         took=took,
         total=total,
         stages=stages.NAMES,
@@ -108,7 +110,7 @@ def render(template, **values):
         keep_trailing_newline=True,
     )
     return environment.get_template(template).render(
-        interval=interval, table=sections.table, classes=config.CLASSES, **values
+        interval=interval, groups=sections.GROUPS, classes=config.CLASSES, **values
     )
 
 
