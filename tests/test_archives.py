@@ -4,7 +4,6 @@ import io
 import struct
 import tracemalloc
 import zipfile
-from contextlib import ExitStack
 
 import pytest
 from fake_cheng import NAMES, dataset, mat_bytes, write_archives
@@ -34,8 +33,7 @@ def lying(content, *, n_bytes=None, flags=0):
 
 def contents(folder, aside):
     """Bytes of every slice in a folder, by number."""
-    with ExitStack() as stack:
-        read = archives.Reader(aside, stack)
+    with archives.Reader(aside) as read:
         return {entry.number: read(entry) for entry in finding.find(folder).entries}
 
 
@@ -71,8 +69,7 @@ def test_an_archive_of_the_archives_is_known_by_the_sums_of_those(tmp_path):
     packed = {f"x/{name}": (inner / name).read_bytes() for name in NAMES}
     write_archives(tmp_path / "data", {"all.zip": packed})
     (tmp_path / "aside").mkdir()
-    with ExitStack() as stack:
-        read = archives.Reader(tmp_path / "aside", stack)
+    with archives.Reader(tmp_path / "aside") as read:
         for entry in finding.find(tmp_path / "data").entries:
             read(entry)
         assert read.md5s() == {archives.md5(inner / name) for name in NAMES}

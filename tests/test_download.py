@@ -22,6 +22,7 @@ from tumorcf_lib import config, steps
 from tumorcf_lib.data import download
 from tumorcf_lib.data.archives import Archive
 from tumorcf_lib.data.download import DownloadError
+from tumorcf_lib.data.matfile import DatasetError
 
 CONTENT = b"PK" + np.random.default_rng(0).bytes(699_998)
 WRONG = CONTENT[:-1] + bytes([CONTENT[-1] ^ 1])
@@ -311,13 +312,13 @@ def test_a_disk_that_is_or_gets_full_is_named_with_what_is_needed_and_costs_noth
 ):
     with monkeypatch.context() as patch:
         patch.setattr(shutil, "disk_usage", lambda folder: SimpleNamespace(free=100_000))
-        with pytest.raises(DownloadError, match="need 0.7 MB more .* 0.1 MB are free"):
+        with pytest.raises(DatasetError, match="need 0.7 MB in .* 0.1 MB are free"):
             fetch(server, tmp_path, "fine")
     assert server.requests == []
     _, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (300_000, hard))  # writes beyond that fail
     try:
-        with pytest.raises(DownloadError, match="need 0.4 MB more .*what was fetched is kept"):
+        with pytest.raises(DatasetError, match="need 0.4 MB in .*what was fetched is kept"):
             fetch(server, tmp_path, "fine")
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
@@ -329,13 +330,13 @@ def test_a_disk_that_is_or_gets_full_is_named_with_what_is_needed_and_costs_noth
 def test_a_folder_that_may_only_be_read_is_named_unless_it_is_complete(server, tmp_path):
     with open_folder() as top:
         with without_rights(top, 0o555):
-            with pytest.raises(DownloadError, match="PermissionError .*/.lock.* --data"):
+            with pytest.raises(DatasetError, match="/.lock, got PermissionError .* --data"):
                 fetch(server, top, "fine")
         (top / NAME).write_bytes(CONTENT)
         with without_rights(top, 0o555):
             assert fetch(server, top, "fine") == [top / NAME]
     (tmp_path / "data").write_bytes(b"")
-    with pytest.raises(DownloadError, match="FileExistsError .*data.*--data"):
+    with pytest.raises(DatasetError, match="data, got FileExistsError .*--data"):
         fetch(server, tmp_path / "data", "fine")
     assert server.requests == []
 

@@ -159,7 +159,8 @@ def test_the_focal_loss_weights_every_class_to_the_same_total():
     """Against the definition, with 3, 2 and 1 slices of the classes."""
     labels = np.array([0, 0, 0, 1, 1, 2])
     part = training.Part(np.zeros((6, 1, 1)), np.arange(6), labels, labels.astype(str), 3)
-    loss = recipe.focal_loss(dataclasses.replace(PROFILE, label_smoothing=0.1), part)
+    profile = dataclasses.replace(PROFILE, label_smoothing=0.1)
+    loss = recipe.focal_loss(profile, part.class_weights)
     p = np.array([0.7, 0.2, 0.1])
     weights = [6 / (3 * 3), 6 / (3 * 2), 6 / (3 * 1)]
     smoothed = [0.1 / 3, 0.9 + 0.1 / 3, 0.1 / 3]  # of a slice of class 1

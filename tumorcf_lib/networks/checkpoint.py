@@ -11,29 +11,12 @@ import numpy as np
 
 from tumorcf_lib import steps
 
-SETTINGS = (
-    "backbone",
-    "weights",
-    "size_px",
-    "epochs",
-    "warmup_epochs",
-    "freeze_norms",
-    "frozen_blocks",
-    "freeze_depthwise",
-    "patience",
-    "batch_size",
-    "learning_rate",
-    "weight_decay",
-    "ema_momentum",
-    "label_smoothing",
-    "focal_gamma",
-    "weighing_alike",
-    "dropout",
-    "stochastic_depth",
-    "augmentation",
-    "mixup",
-    "validates",
+SETTINGS = tuple(
+    "backbone weights size_px epochs warmup_epochs freeze_norms frozen_blocks freeze_depthwise "
+    "patience batch_size learning_rate weight_decay ema_momentum label_smoothing focal_gamma "
+    "weighing_alike dropout stochastic_depth augmentation mixup validates".split()
 )
+"""What of a profile decides a training."""
 
 
 def fingerprint(profile, seed, training, validation) -> str:

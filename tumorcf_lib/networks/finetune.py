@@ -56,18 +56,13 @@ def harden(model, profile, slices, masks, labels, persons, parts, *, seed, progr
         model, slices, labels, persons, parts, validates=profile.validates
     )
     views, validated = Views(trained, masks), Validated(Views(validation, masks), seed)
-    n_steps = max(1, len(trained) // profile.batch_size)
+    n_steps = recipe.n_steps(trained, profile.batch_size)
 
     def steps(rng):
-        part = trained
-        weights = len(part) / (part.n_classes * np.bincount(part.labels, minlength=part.n_classes))
-        batches = recipe.chunks(rng.permutation(len(part)), profile.batch_size)
-        if len(batches) > 1 and len(batches[-1]) < profile.batch_size:
-            batches.pop()  # one shape of batch; other slices are left out in the next epoch
-        for positions in batches:
+        for positions in recipe.whole_chunks(rng.permutation(len(trained)), profile.batch_size):
             inputs, _ = views.batch(positions, rng)
-            weight = weights[part.labels[positions]].astype(np.float32)
-            yield inputs, part.targets(positions), weight
+            weights = trained.class_weights[trained.labels[positions]]
+            yield inputs, trained.targets(positions), weights
 
     how = {"seed": seed, "progress": progress}
     return run_epochs("hardened", model, profile, trained, validated, n_steps, steps, **how)
@@ -203,11 +198,9 @@ def _compiled(model, profile, n_steps):
         for layer in model.layers:
             layer.trainable = layer.name in HEAD_LAYERS
     rates = replace(profile, learning_rate=profile.finetune_learning_rate)
-    loss = keras.losses.CategoricalFocalCrossentropy(
-        alpha=1.0, gamma=profile.focal_gamma, label_smoothing=profile.label_smoothing
-    )
     network = folded(model)
-    network.compile(recipe.scaling(recipe.make_optimizer(rates, n_steps), network), loss)
+    optimizer = recipe.scaling(recipe.make_optimizer(rates, n_steps), network)
+    network.compile(optimizer, recipe.focal_loss(profile))
     network.optimizer.build(network.trainable_variables)  # or the step is traced twice
     return network
 

@@ -69,11 +69,10 @@ def look(model, profile, slices, masks, labels, persons, parts, *, seed, progres
     )
     views = Views.of(trained, masks)
     validated = finetune.Validated(Views.of(validation, masks), seed)
-    n_steps = max(1, len(views.shown) // PER_STEP["original"])
+    n_steps = recipe.n_steps(views.shown, PER_STEP["original"])
 
     def steps(rng):
-        batches = recipe.chunks(rng.permutation(views.shown), PER_STEP["original"])[:n_steps]
-        for positions in batches:
+        for positions in recipe.whole_chunks(rng.permutation(views.shown), PER_STEP["original"]):
             inputs, targets, weights, _ = views.step(positions, rng)
             yield inputs, targets, weights
 
@@ -99,7 +98,6 @@ class Views(finetune.Views):
         `positions`, of slices with a tumor, are shown as they are and without it; for each other
         view some of them are drawn.
         """
-        counts = np.bincount(self.part.labels, minlength=self.part.n_classes)
         made = []
         for name, n in PER_STEP.items():
             pairs = name in ("original", "removed")
@@ -107,11 +105,10 @@ class Views(finetune.Views):
             made += [(name, position, self.make(name, position, rng)) for position in chosen]
         names, shown, inputs = zip(*made, strict=True)
         labels = self.part.labels[list(shown)]
-        weights = len(self.part) / (self.part.n_classes * counts[labels])
         is_removed = np.array(names) == "removed"
         answers = np.where(is_removed, self.part.n_classes, labels)
         targets = np.eye(self.part.n_classes + 1, dtype=np.float32)[answers]
-        return np.stack(inputs), targets, weights.astype(np.float32), np.array(names)
+        return np.stack(inputs), targets, self.part.class_weights[labels], np.array(names)
 
     def make(self, name, position, rng):
         """One view of one slice."""

@@ -90,17 +90,10 @@ def mixed(inputs, targets, alpha, rng):
     )
 
 
-def focal_loss(profile, training):
-    """Categorical focal loss in which every class has the same total weight.
-
-    Keras multiplies each class's term of the sum by its entry of ``alpha``.
-    """
-    counts = np.bincount(training.labels, minlength=training.n_classes)
-    weights = len(training) / (training.n_classes * counts)
+def focal_loss(profile, class_weights=1.0):
+    """Categorical focal loss; Keras multiplies each class's term of the sum by its weight."""
     return keras.losses.CategoricalFocalCrossentropy(
-        alpha=weights.astype(np.float32),
-        gamma=profile.focal_gamma,
-        label_smoothing=profile.label_smoothing,
+        alpha=class_weights, gamma=profile.focal_gamma, label_smoothing=profile.label_smoothing
     )
 
 
@@ -213,3 +206,14 @@ def refit_norms(network, part, *, n_slices=256, batch_size=32):
 def chunks(order, size):
     """Positions in pieces of one size, the last perhaps smaller."""
     return [order[start : start + size] for start in range(0, len(order), size)]
+
+
+def whole_chunks(order, size):
+    """The same without a smaller last one, if it is not the only one: batches have one shape, and
+    what an epoch leaves out is in the next."""
+    return chunks(order, size)[: n_steps(order, size)]
+
+
+def n_steps(order, size) -> int:
+    """How many there are of :func:`whole_chunks`."""
+    return max(1, len(order) // size)

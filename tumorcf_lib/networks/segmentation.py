@@ -90,14 +90,13 @@ def train(model, slices, masks, index, *, epochs, batch_size, seed, progress=pri
     progress : callable
         Gets one line per epoch.
     """
-    n_steps = max(1, len(index) // batch_size)
-    schedule = keras.optimizers.schedules.CosineDecay(LEARNING_RATE, epochs * n_steps)
+    n_steps = epochs * recipe.n_steps(index, batch_size)
+    schedule = keras.optimizers.schedules.CosineDecay(LEARNING_RATE, n_steps)
     model.compile(keras.optimizers.Adam(schedule), dice_and_entropy)
     for epoch in range(1, epochs + 1):
         rng, started = np.random.default_rng([seed, epoch]), time.perf_counter()
-        positions = recipe.chunks(rng.permutation(index), batch_size)[:n_steps]
-        losses = []
-        for batch in tqdm(positions, desc=f"masks {epoch}", leave=False, disable=None):
+        batches, losses = recipe.whole_chunks(rng.permutation(index), batch_size), []
+        for batch in tqdm(batches, desc=f"masks {epoch}", leave=False, disable=None):
             views = [view(slices[i], masks[i], rng) for i in batch]
             inputs, truth = (np.stack(part)[..., None] for part in zip(*views, strict=True))
             losses.append(model.train_on_batch(inputs, truth.astype(np.float32)))

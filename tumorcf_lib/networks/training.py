@@ -58,6 +58,12 @@ class Part:
         """Float32 slices at these positions of the part, shape (n, size, size)."""
         return np.asarray(self.slices[self.index[positions]], np.float32)
 
+    @property
+    def class_weights(self):
+        """Weight of a slice of each class by which all classes count the same, (n_classes,)."""
+        counts = np.bincount(self.labels, minlength=self.n_classes)
+        return (len(self) / (self.n_classes * counts)).astype(np.float32)
+
     def targets(self, positions=slice(None)):
         """One-hot labels at these positions, shape (n, n_classes)."""
         return np.eye(self.n_classes, dtype=np.float32)[self.labels[positions]]
@@ -108,7 +114,7 @@ def train(
     if state.read():
         progress(f"going on after epoch {state.epoch} of an interrupted training")
     freeze(model, profile)
-    loss = recipe.focal_loss(profile, training)
+    loss = recipe.focal_loss(profile, training.class_weights)
     options = {"seed": seed, "progress": progress}
     if state.epoch < min(profile.warmup_epochs, profile.epochs):
         backbone = backbone or backbone_of(model)
@@ -129,18 +135,15 @@ def split_parts(model, slices, labels, persons, parts, *, validates=True):
     if not validates:
         parts = np.where(parts == "validation", "train", parts)
     found = []
-    for name in ("train", "validation") if validates else ("train",):
+    for name in ("train", "validation"):
         index = np.flatnonzero(parts == name)
         missing = set(range(n_classes)) - set(labels[index].tolist())
-        if missing:
+        if missing and (validates or name == "train"):
             raise TrainingInputError(
                 f"Expected slices of {n_classes} classes in part {name!r}, got {len(index)} slices "
                 f"and none of class {sorted(missing)}; draw the split again."
             )
         found.append(Part(slices, index, labels[index], persons[index], n_classes))
-    if not validates:
-        none = np.arange(0)
-        found.append(Part(slices, none, labels[none], persons[none], n_classes))
     return found
 
 
@@ -186,10 +189,10 @@ def _run_head(state, model, backbone, profile, training, validation, loss, **opt
 
 
 def _run_whole(state, model, profile, training, validation, loss, **options):
-    n_steps = max(1, len(training) // profile.batch_size)
     n_epochs = profile.epochs - profile.warmup_epochs
+    n_steps = n_epochs * recipe.n_steps(training, profile.batch_size)
     network = folded(model, learning_too=False)
-    optimizer = recipe.scaling(recipe.make_optimizer(profile, n_epochs * n_steps), network)
+    optimizer = recipe.scaling(recipe.make_optimizer(profile, n_steps), network)
     network.compile(optimizer, loss, metrics=["accuracy"])
     _run(state, network, profile, training, validation, last=profile.epochs, views=True, **options)
 
@@ -228,9 +231,7 @@ def _train_epoch(network, profile, training, augmenter, *, seeds):
     rng = np.random.default_rng(seeds)
     if augmenter is not None:
         augmenter.restart(int(rng.integers(2**30)))
-    batches = recipe.chunks(rng.permutation(len(training)), profile.batch_size)
-    if len(batches) > 1 and len(batches[-1]) < profile.batch_size:
-        batches.pop()  # one shape of batch; other slices are left out in the next epoch
+    batches = recipe.whole_chunks(rng.permutation(len(training)), profile.batch_size)
     scores, weights = [], recipe.slice_weights(training, profile.weighing_alike)
     for positions in tqdm(batches, desc=f"epoch {seeds[-1]}", leave=False, disable=None):
         inputs, targets = training[positions], training.targets(positions)
