@@ -39,13 +39,41 @@ def zip_of_zips(folder):
             (folder / name).unlink()
 
 
+def unpacked_twice(folder):
+    unpack(folder, *NAMES)
+    inner = folder / NAMES[3][:-4]
+    inner.rename(folder / "aside")
+    inner.mkdir()
+    (folder / "aside").rename(inner / inner.name)
+
+
+def sample_on_top(folder):
+    unpack(folder, *NAMES)
+    shutil.copy(folder / NAMES[0][:-4] / "1.mat", folder / "1.mat")
+
+
+def beside_other_versions(folder):
+    (folder / "native").mkdir()
+    (folder / "native" / "2.mat").write_bytes(b"another slice 2")
+
+
+def with_marks_of_windows(folder):
+    with zipfile.ZipFile(folder / NAMES[0], "a") as archive:
+        archive.writestr("1.mat:Zone.Identifier", b"[ZoneTransfer]")
+
+
 LAYOUTS = {
     "archives": lambda folder: None,
     "archives deeper": deeper,
     "archive of archives": zip_of_zips,
     "four folders": lambda folder: unpack(folder, *NAMES),
     "loose": flat,
-    "loose and deep": lambda f: flat(f, "a/b/c"),
+    "loose and deep": lambda folder: flat(folder, "a/b/c"),
+    "half unpacked": lambda folder: unpack(folder, *NAMES[:2]),
+    "unpacked twice": unpacked_twice,
+    "a sample on top": sample_on_top,
+    "beside other versions": beside_other_versions,
+    "with marks of Windows": with_marks_of_windows,
 }
 
 
@@ -58,7 +86,7 @@ def written(change):
 
 def moved(place):
     def move(path):
-        target = path.parent / place.format(stem=path.stem, suffix=path.suffix)
+        target = path.parent / place.format(path.name)
         target.parent.mkdir(parents=True, exist_ok=True)
         path.rename(target)
 
@@ -71,10 +99,6 @@ def replaced(make):
         make(path)
 
     return replace
-
-
-def zeros(content, start, n_bytes):
-    return content[:start] + bytes(n_bytes) + content[start + n_bytes :]
 
 
 def doubled(content):
@@ -91,24 +115,18 @@ OF_A_FILE = {
     "gone": lambda path: path.unlink(),
     "empty": written(lambda content: b""),
     "cut in half": written(lambda content: content[: len(content) // 2]),
-    "blank begin": written(lambda content: zeros(content, 0, 600)),
-    "a web page": written(lambda content: b"<!DOCTYPE html><title>Are you a robot?</title>" * 9),
-    "text": written(lambda content: b"to be fetched\n"),
-    "lines ends changed": written(lambda content: content.replace(b"\n", b"\r\n")),
-    "renamed .txt": moved("{stem}{suffix}.txt"),
-    "renamed (1)": moved("{stem} (1){suffix}"),
+    "blank begin": written(lambda content: bytes(600) + content[600:]),
+    "a web page": written(lambda content: b"<!DOCTYPE html><p>A robot?" * 9),
+    "renamed .txt": moved("{}.txt"),
     "capitals": lambda path: path.rename(path.with_suffix(path.suffix.upper())),
-    "far deeper": moved("1/2/3/4/5/6/7/{stem}{suffix}"),
-    "one deeper": moved("{stem}/{stem}{suffix}"),
+    "far deeper": moved("1/2/3/4/5/6/7/{}"),
+    "one deeper": moved("one/{}"),
     "a dead link": replaced(lambda path: path.symlink_to("nowhere")),
     "a link to itself": replaced(lambda path: path.symlink_to(path.name)),
     "a link to a device": replaced(lambda path: path.symlink_to("/dev/zero")),
     "a pipe": replaced(os.mkfifo),
-    "a folder": replaced(lambda path: path.mkdir()),
     "doubled alike": doubled(lambda content: content),
-    "doubled, cut": doubled(lambda content: content[:-700]),
     "doubled, one bit": doubled(lambda content: content[:-99] + b"\x01" + content[-98:]),
-    "a gzip beside": lambda path: path.rename(path.with_name(f"{path.name}.gz")),
 }
 
 

@@ -41,53 +41,7 @@ def is_whole(folder):
     return [entry.number for entry in found.entries] == list(range(1, 13))
 
 
-# -- layouts that are whole --------------------------------------------------
-
-
-def unpacked_twice(folder):
-    unpack(folder, *NAMES)
-    inner = folder / NAMES[3][:-4]
-    inner.rename(folder / "aside")
-    inner.mkdir()
-    (folder / "aside").rename(inner / inner.name)
-
-
-def sample_on_top(folder):
-    unpack(folder, *NAMES)
-    shutil.copy(folder / NAMES[0][:-4] / "1.mat", folder / "1.mat")
-
-
-def beside_other_versions(folder):
-    (folder / "native").mkdir()
-    (folder / "native" / "2.mat").write_bytes(b"another slice 2")
-
-
-def with_marks_of_windows(folder):
-    with zipfile.ZipFile(folder / NAMES[0], "a") as archive:
-        archive.writestr("1.mat:Zone.Identifier", b"[ZoneTransfer]")
-
-
-@pytest.mark.parametrize(
-    "arrange",
-    [
-        unpacked_twice,
-        lambda folder: unpack(folder, *NAMES[:2]),
-        sample_on_top,
-        beside_other_versions,
-        with_marks_of_windows,
-    ],
-)
-def test_the_whole_set_is_found_however_it_lies(tmp_path, arrange):
-    folder = dataset(tmp_path / "data")
-    arrange(folder)
-    assert is_whole(folder) and finding.has_dataset(folder)
-
-
 # -- slices that are missing -------------------------------------------------
-
-
-def drop_archive(folder):
-    (folder / NAMES[2]).unlink()
 
 
 def drop_members(folder):
@@ -119,7 +73,7 @@ def put_device(folder):
 
 
 def put_tar(folder):
-    drop_archive(folder)
+    (folder / NAMES[2]).unlink()
     (folder / "brain.tar.gz").write_bytes(b"x")
 
 
@@ -143,14 +97,6 @@ def test_what_is_missing_is_named_unless_a_part_is_allowed(tmp_path, lose):
     assert f"Missing: {missing}. Put there, unopened:" in said and words in said
     assert "--partial (TUMORCF_PARTIAL=1)" in said and "python -m tumorcf_lib download" in said
     assert finding.ranges(set(range(1, 13)) - set(numbers)) == missing
-
-
-def test_the_environment_allows_a_part(tmp_path, monkeypatch):
-    drop_archive(dataset(tmp_path / "data"))
-    for value, allowed in (("", False), ("0", False), ("1", True)):
-        monkeypatch.setenv("TUMORCF_PARTIAL", value)
-        assert finding.has_dataset(tmp_path / "data") == allowed
-    assert len(finding.require(tmp_path / "data").entries) == 9
 
 
 def test_a_folder_with_nothing_is_told_what_belongs_there_even_without_a_home(

@@ -5,8 +5,7 @@ import dataclasses
 import keras
 import numpy as np
 import pytest
-from keras import layers
-from tiny_heads import SIZE, cohort
+from tiny_heads import SIZE, cohort, network
 
 from tumorcf_lib import config
 from tumorcf_lib.edits import edits
@@ -29,25 +28,8 @@ def _repeatable():
     keras.utils.set_random_seed(0)
 
 
-def tiny_model(seed=0):
-    """A network with a norm and dropout, from equal weights at equal seeds."""
-    init = [keras.initializers.GlorotUniform(seed=seed + i) for i in range(2)]
-    return keras.Sequential(
-        [
-            keras.Input((SIZE, SIZE, 1)),
-            layers.Conv2D(6, 3, strides=2, kernel_initializer=init[0]),
-            layers.BatchNormalization(),
-            layers.ReLU(),
-            layers.GlobalAveragePooling2D(),
-            layers.Dropout(0.2, seed=seed, name="dropout"),
-            layers.Dense(3, "softmax", kernel_initializer=init[1], name="probabilities"),
-        ]
-    )
-
-
-def run(data=None, *, model=None, profile=PROFILE, seed=3, progress=lambda line: None):
-    model = model or tiny_model()
-    return finetune.harden(model, profile, *(data or cohort()), seed=seed, progress=progress)
+def run(data, seed=3):
+    return finetune.harden(network(SIZE), PROFILE, *data, seed=seed, progress=lambda line: None)
 
 
 class Run:
@@ -85,11 +67,6 @@ def done():
         return Run(patch)
 
 
-def assert_equal_weights(ours, theirs):
-    for a, b in zip(ours, theirs, strict=True):
-        np.testing.assert_array_equal(a, b)
-
-
 def test_all_that_is_trained_on_is_made_of_training_slices(done):
     """Every pixel of a view that is no filling is one of a training slice."""
     slices, _, _, _, parts = done.data
@@ -116,7 +93,8 @@ def test_every_tumor_is_seen_as_it_is_with_and_without_a_sham(done):
 
 def test_equal_seeds_give_equal_weights_and_others_others(done):
     again = run(done.data)
-    assert_equal_weights(again.model.get_weights(), done.weights)
+    for ours, theirs in zip(again.model.get_weights(), done.weights, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
     first = done.result.history.drop(columns="seconds")
     assert again.history.drop(columns="seconds").equals(first)
     other = run(done.data, seed=4).model.get_weights()
@@ -124,9 +102,9 @@ def test_equal_seeds_give_equal_weights_and_others_others(done):
 
 
 def test_norms_keep_their_state(done):
-    before = tiny_model().get_weights()
+    before = network(SIZE).get_weights()
     changed = [bool((a != b).any()) for a, b in zip(done.weights, before, strict=True)]
-    assert changed == [True, True] + [False] * 4 + [True, True]
+    assert changed == [True, True] + [False] * 4 + [True] * 4  # kernels and biases
 
 
 def test_the_last_row_of_the_history_scores_the_weights_that_are_kept(done):

@@ -184,12 +184,6 @@ def test_a_field_that_is_no_array_of_numbers_is_refused(tmp_path):
     def refer(group):
         group["image"] = np.array([group["tumorMask"].ref] * 4, h5py.ref_dtype)
 
-    def lengthen(group):
-        group.create_dataset("image", (16, 16), h5py.vlen_dtype(np.int16))
-
-    def nest(group):
-        group.create_group("image")
-
     def empty(group):
         group["image"] = h5py.Empty("i2")
 
@@ -198,5 +192,5 @@ def test_a_field_that_is_no_array_of_numbers_is_refused(tmp_path):
         kind.set_precision(9)
         h5py.h5d.create(group.id, b"image", kind, h5py.h5s.create_simple((16, 16)))
 
-    for change in (refer, lengthen, nest, empty, odd_bits):
+    for change in (refer, empty, odd_bits):
         assert "cjdata.image" in refused(changed(tmp_path, change))

@@ -5,7 +5,7 @@ import dataclasses
 import keras
 import numpy as np
 import pytest
-from keras import layers
+from tiny_heads import network
 
 from tumorcf_lib import config
 from tumorcf_lib.networks import classifier, recipe, speed, training
@@ -21,25 +21,6 @@ PROFILE = dataclasses.replace(
     focal_gamma=2.0,
     label_smoothing=0.02,
 )
-
-
-def tiny_model(seed=0):
-    """A network with the layer names of the real one, a norm, and dropout."""
-    init = [keras.initializers.GlorotUniform(seed=seed + i) for i in range(3)]
-    backbone = keras.Sequential(
-        [
-            keras.Input((16, 16, 1)),
-            layers.Conv2D(6, 3, strides=2, kernel_initializer=init[0]),
-            layers.BatchNormalization(),
-            layers.ReLU(),
-        ]
-    )
-    slices = keras.Input((16, 16, 1))
-    x = layers.GlobalAveragePooling2D(name="features")(backbone(slices))
-    x = layers.Dense(8, "relu", kernel_initializer=init[1], name="hidden")(x)
-    x = layers.Dropout(0.2, seed=seed, name="dropout")(x)
-    x = layers.Dense(3, "softmax", kernel_initializer=init[2], name="probabilities")(x)
-    return keras.Model(slices, x)
 
 
 def tiny_cohort(n_persons=30, seed=0):
@@ -71,7 +52,7 @@ def kill_after(n_epochs):
 def fit(folder, *, model=None, profile=PROFILE, progress=lambda line: None, cohort=None):
     cohort = cohort or tiny_cohort()
     return training.train(
-        model or tiny_model(), profile, *cohort, seed=5, folder=folder, progress=progress
+        model or network(16), profile, *cohort, seed=5, folder=folder, progress=progress
     )
 
 
@@ -91,7 +72,7 @@ def test_a_killed_training_ends_with_the_result_of_an_undisturbed_one(tmp_path, 
     assert (tmp_path / "killed" / "checkpoint.npz").is_file()
     lines = []
     resumed = fit(
-        tmp_path / "killed", profile=profile, model=tiny_model(seed=9), progress=lines.append
+        tmp_path / "killed", profile=profile, model=network(16, seed=9), progress=lines.append
     )
     assert lines[0].startswith(f"going on after epoch {stored}") and len(lines) == 5 - stored
     columns = [name for name in training.HISTORY_COLUMNS if name != "seconds"]
@@ -105,8 +86,8 @@ def test_the_best_epoch_before_a_kill_is_still_the_best_after_it(tmp_path):
     profile = dataclasses.replace(PROFILE, learning_rate=0.0, dropout=0.0, ema_momentum=0.0)
     with pytest.raises(Killed):
         fit(tmp_path, profile=profile, progress=kill_after(2))
-    weights = tiny_model().get_weights()  # no step changes them
-    resumed = fit(tmp_path, profile=profile, model=tiny_model(seed=9))
+    weights = network(16).get_weights()  # no step changes them
+    resumed = fit(tmp_path, profile=profile, model=network(16, seed=9))
     assert resumed.best_epoch == 1
     for ours, first in zip(resumed.model.get_weights(), weights):
         np.testing.assert_array_equal(ours, first)
@@ -145,7 +126,7 @@ def test_test_slices_are_never_read(tmp_path):
 
 
 def test_the_backbone_does_not_change_while_only_the_head_is_trained(tmp_path):
-    model = tiny_model()
+    model = network(16)
     backbone = model.layers[1].get_weights()
     profile = dataclasses.replace(PROFILE, epochs=2, warmup_epochs=2)
     before = model.get_layer("hidden").get_weights()[0]
@@ -234,7 +215,7 @@ def test_norms_are_folded_where_they_are_frozen_and_only_there(tmp_path, monkeyp
         return fitted[-1]
 
     monkeypatch.setattr(training, "folded", folded)
-    model = tiny_model()
+    model = network(16)
     (norm,) = speed.norm_layers(model)
     before = norm.get_weights()
     profile = dataclasses.replace(PROFILE, epochs=1, freeze_norms=freeze_norms)
