@@ -100,10 +100,10 @@ def test_heads_and_tumor_outlines_are_the_same_for_every_rho_and_others_by_anoth
 def test_not_a_pixel_outside_the_mask_depends_on_the_look():
     anatomy = load_anatomy()
     for patient in range(12):
-        plan, values, _ = calibration.plan_patient(np.random.default_rng([9, patient]), anatomy)
+        plan, _ = calibration.plan_patient(np.random.default_rng([9, patient]), anatomy)
         causes = (calibration.Cause("tumor", 0, look, "left") for look in range(3))
         drawn = [
-            calibration.draw_slice(np.random.default_rng(7), plan, values, cause, 0, anatomy, SIZE)
+            calibration.draw_slice(np.random.default_rng(7), plan, cause, 0, anatomy, SIZE)
             for cause in causes
         ]
         (first, mask), *others = drawn

@@ -18,7 +18,6 @@ from tumorcf_lib.networks import backbones
 
 MAX_EXPORT_BYTES = 10_000_000
 MAX_STORED_BYTES = 100_000_000  # of such a file when it is unpacked
-OUTPUTS = "probabilities/bias"
 
 
 class WeightsMismatchError(ValueError):
@@ -44,30 +43,18 @@ def build(profile: Profile, *, n_classes=len(CLASSES), seed=0, precision=None) -
     usual = keras.config.dtype_policy()
     keras.config.set_dtype_policy(precision or choose_precision(profile.backbone))
     try:
-        backbone = backbones.build_backbone(
-            profile.backbone,
-            profile.size_px,
-            profile.weights,
-            stochastic_depth=profile.stochastic_depth,
-        )
+        kind = profile.backbone, profile.size_px, profile.weights
+        backbone = backbones.build_backbone(*kind, stochastic_depth=profile.stochastic_depth)
         slices = keras.Input((profile.size_px, profile.size_px, 1), name="slices")
         x = layers.GlobalAveragePooling2D(name="features")(backbone(slices))
-        x = layers.Dense(256, "relu", kernel_initializer=_glorot(seed), name="hidden")(x)
+        hidden, last = (keras.initializers.GlorotUniform(seed=n) for n in (seed, seed + 1))
+        x = layers.Dense(256, "relu", kernel_initializer=hidden, name="hidden")(x)
         x = layers.Dropout(profile.dropout, seed=seed, name="dropout")(x)
-        x = layers.Dense(
-            n_classes,
-            "softmax",
-            kernel_initializer=_glorot(seed + 1),
-            dtype="float32",
-            name="probabilities",
-        )(x)
+        options = {"kernel_initializer": last, "dtype": "float32", "name": "probabilities"}
+        x = layers.Dense(n_classes, "softmax", **options)(x)
         return keras.Model(slices, x, name="classifier")
     finally:
         keras.config.set_dtype_policy(usual)
-
-
-def _glorot(seed):
-    return keras.initializers.GlorotUniform(seed=seed)
 
 
 def set_up(seed) -> str:
@@ -191,11 +178,10 @@ def save_float16(model, path, *, max_bytes=MAX_EXPORT_BYTES):
         If the file would be larger than ``max_bytes``; nothing is left behind.
     """
     path = Path(path)
-    arrays = {weight.path: keras.ops.convert_to_numpy(weight) for weight in model.weights}
-    halves = {
-        name: array.astype(np.float16 if array.ndim > 1 else np.float32)
-        for name, array in arrays.items()
-    }
+    halves = {}
+    for weight in model.weights:
+        kind = np.float16 if len(weight.shape) > 1 else np.float32
+        halves[weight.path] = keras.ops.convert_to_numpy(weight).astype(kind)
     with steps.being_written(path) as unfinished:
         np.savez_compressed(unfinished, **halves)
         n_bytes = unfinished.stat().st_size
@@ -204,11 +190,6 @@ def save_float16(model, path, *, max_bytes=MAX_EXPORT_BYTES):
                 f"Expected at most {max_bytes} bytes of weights, got {n_bytes} for {path}; "
                 "publish a smaller backbone, or raise max_bytes."
             )
-
-
-def n_outputs(stored) -> int:
-    """How many answers a network has, of its stored weights."""
-    return len(stored[OUTPUTS]) if OUTPUTS in stored else len(CLASSES)
 
 
 def load_float16(profile: Profile, path) -> keras.Model:
@@ -222,7 +203,7 @@ def load_float16(profile: Profile, path) -> keras.Model:
         If names or shapes differ from those of the profile's network.
     """
     stored = _stored(path)
-    n = n_outputs(stored)
+    n = len(stored.get("probabilities/bias", CLASSES))
     model = build(replace(profile, weights=None), n_classes=n, precision="float32")
     expected = {weight.path: tuple(weight.shape) for weight in model.weights}
     got = {name: array.shape for name, array in stored.items()}

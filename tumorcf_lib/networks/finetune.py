@@ -29,9 +29,6 @@ SHARES = (0.5, 0.5)
 MAX_DILATION_SHARE = 0.02
 """Removals in training grow the mask by 0 to this share of the slice's side: 4 px at 224."""
 
-HEAD_LAYERS = ("hidden", "dropout", "probabilities")
-"""What is fine-tuned of a network of which no more was trained, as in profile "smoke"."""
-
 MAX_EDITED = 120
 """At most so many validation slices are edited after each epoch, spread over all of them."""
 
@@ -113,8 +110,7 @@ class Validated:
         made = []
         for i in self.shown:
             slice, mask = views.read(i)
-            rng = shams.rng_for(seed, self.part.index[i])
-            sham = remove_elsewhere(slice, mask, rng)
+            sham = remove_elsewhere(slice, mask, shams.rng_for(seed, self.part.index[i]))
             made.append((edits.remove(slice, mask), sham, edits.only(slice, mask)))
         self.edited = np.array(made)  # (n_shown, 3, size, size)
 
@@ -123,24 +119,19 @@ class Validated:
         the true class without the tumor, its falls by removal and sham, and by the tumor alone.
         NaN without validation.
         """
+        names = SCORES.split()
         if not len(self.shown):
-            return dict.fromkeys(SCORES.split(), np.nan)
+            return dict.fromkeys(names, np.nan)
         p = predict(model, self.part, batch_size=profile.predict_batch_size)
-        accuracies = training.validate(lambda *_: 0.0, p, self.part)
+        right = training.validate(lambda *_: 0.0, p, self.part)
         labels = self.part.labels[self.shown]
         edited = self.edited.reshape(-1, *self.edited.shape[2:])  # (3 n_shown, size, size)
         p_edited = predict(model, edited, batch_size=profile.predict_batch_size)
         p_true = p_edited[np.arange(len(edited)), labels.repeat(3)]
         p_remove, p_sham, p_only = p_true.reshape(-1, 3).T
         p_orig = p[self.shown, labels]
-        return {
-            "val_accuracy": accuracies["val_accuracy"],
-            "val_person_accuracy": accuracies["val_person_accuracy"],
-            "val_p_remove": float(p_remove.mean()),
-            "val_delta_drop": float((p_orig - p_remove).mean()),
-            "val_sham_drop": float((p_orig - p_sham).mean()),
-            "val_focus": float(p_only.mean()),
-        }
+        means = [float(x.mean()) for x in (p_remove, p_orig - p_remove, p_orig - p_sham, p_only)]
+        return dict(zip(names, [right[names[0]], right[names[1]], *means], strict=True))
 
 
 @dataclass(frozen=True)
@@ -194,9 +185,9 @@ def _dilation(slice, rng):
 def _compiled(model, profile, n_steps):
     """The network that is trained: the model's own variables, its frozen norms folded."""
     freeze(model, replace(profile, freeze_norms=True))
-    if profile.warmup_epochs >= profile.epochs:  # only the head was ever trained
+    if profile.warmup_epochs >= profile.epochs:  # only the head was ever trained, as in "smoke"
         for layer in model.layers:
-            layer.trainable = layer.name in HEAD_LAYERS
+            layer.trainable = layer.name in training.HEAD
     rates = replace(profile, learning_rate=profile.finetune_learning_rate)
     network = folded(model)
     optimizer = recipe.scaling(recipe.make_optimizer(rates, n_steps), network)

@@ -2,6 +2,7 @@
 
 import time
 from dataclasses import dataclass, replace
+from functools import partial
 
 import keras
 import numpy as np
@@ -18,6 +19,8 @@ HISTORY_COLUMNS = tuple(
     "epoch loss accuracy val_loss val_accuracy val_person_accuracy learning_rate seconds".split()
 )
 WARMUP_LEARNING_RATE = 1e-3
+HEAD = ("hidden", "dropout", "probabilities")
+"""Layers after the pooling."""
 
 
 class TrainingInputError(ValueError):
@@ -115,12 +118,21 @@ def train(
         progress(f"going on after epoch {state.epoch} of an interrupted training")
     freeze(model, profile)
     loss = recipe.focal_loss(profile, training.class_weights)
-    options = {"seed": seed, "progress": progress}
-    if state.epoch < min(profile.warmup_epochs, profile.epochs):
-        backbone = backbone or backbone_of(model)
-        _run_head(state, model, backbone, profile, training, validation, loss, **options)
+    run = partial(_run, state, profile, loss, seed=seed, progress=progress)
+    n_warmup = min(profile.warmup_epochs, profile.epochs)
+    if state.epoch < n_warmup:
+        backbone, size = backbone or backbone_of(model), profile.predict_batch_size
+        stored = (_as_features(part, backbone, size) for part in (training, validation))
+        optimizer = keras.optimizers.AdamW(WARMUP_LEARNING_RATE)
+        run(head_of(model), optimizer, *stored, last=n_warmup, views=False)
     if state.epoch < profile.epochs and not is_over(state, profile):
-        _run_whole(state, model, profile, training, validation, loss, **options)
+        n_steps = recipe.n_steps(training, profile.batch_size)
+        n_steps *= profile.epochs - profile.warmup_epochs
+        network, optimizer = (
+            folded(model, learning_too=False),
+            recipe.make_optimizer(profile, n_steps),
+        )
+        run(network, optimizer, training, validation, last=profile.epochs, views=True)
     state.restore_best()
     history = pd.DataFrame(state.history, columns=HISTORY_COLUMNS)
     steps.write_whole(folder / "history.csv", history.to_csv(index=False))
@@ -167,7 +179,7 @@ def head_of(model):
     Features come as ``(n, channels, 1)``, so that :func:`predict` takes them like slices.
     """
     n_channels = model.get_layer("features").output.shape[-1]
-    layers = [model.get_layer(name) for name in ("hidden", "dropout", "probabilities")]
+    layers = [model.get_layer(name) for name in HEAD]
     return keras.Sequential([keras.Input((n_channels, 1)), keras.layers.Flatten(), *layers])
 
 
@@ -177,28 +189,11 @@ def _as_features(part, backbone, batch_size):
     return replace(part, slices=features, index=np.arange(len(part)))
 
 
-def _run_head(state, model, backbone, profile, training, validation, loss, **options):
-    network = head_of(model)
-    training, validation = (
-        _as_features(part, backbone, profile.predict_batch_size) for part in (training, validation)
-    )
-    optimizer = recipe.scaling(keras.optimizers.AdamW(WARMUP_LEARNING_RATE), network)
-    network.compile(optimizer, loss, metrics=["accuracy"])
-    last = min(profile.warmup_epochs, profile.epochs)
-    _run(state, network, profile, training, validation, last=last, views=False, **options)
-
-
-def _run_whole(state, model, profile, training, validation, loss, **options):
-    n_epochs = profile.epochs - profile.warmup_epochs
-    n_steps = n_epochs * recipe.n_steps(training, profile.batch_size)
-    network = folded(model, learning_too=False)
-    optimizer = recipe.scaling(recipe.make_optimizer(profile, n_steps), network)
-    network.compile(optimizer, loss, metrics=["accuracy"])
-    _run(state, network, profile, training, validation, last=profile.epochs, views=True, **options)
-
-
-def _run(state, network, profile, training, validation, *, last, views, seed, progress):
+def _run(
+    state, profile, loss, network, optimizer, training, validation, *, last, views, seed, progress
+):
     """Epochs of one stage, each with its own seeds, recorded and stored as it ends."""
+    network.compile(recipe.scaling(optimizer, network), loss, metrics=["accuracy"])
     _make_variables(network, training)
     state.restore_optimizer(network.optimizer)
     augmenter = recipe.build_augmenter(strength=profile.augmentation) if views else None
@@ -210,11 +205,10 @@ def _run(state, network, profile, training, validation, *, last, views, seed, pr
             probabilities = predict(network, validation, batch_size=profile.predict_batch_size)
             candidate = state.model.get_weights()
         rate = float(keras.ops.convert_to_numpy(network.optimizer.learning_rate))
-        scores |= {"epoch": epoch, **validate(network.loss, probabilities, validation)}
+        scores |= {"epoch": epoch, **validate(loss, probabilities, validation)}
         scores |= {"learning_rate": rate, "seconds": time.perf_counter() - started}
         # An epoch of the head takes less time than storing the whole network.
-        store = views or epoch in (1, last)
-        state.record(scores, network.optimizer, candidate, store=store)
+        state.record(scores, network.optimizer, candidate, store=views or epoch in (1, last))
         progress(_line(scores, profile))
 
 
