@@ -112,34 +112,24 @@ def test_the_real_slices_split_soundly_with_ten_tested_persons_a_class(n_folds):
 
 # -- the guard against leakage --------------------------------------------------
 
-PARTS_OF_TEN = ["train"] * 6 + ["validation"] * 2 + ["test"] * 2
-
 
 @pytest.fixture
-def good():
-    """Two classes of ten persons with two slices each: 6 train, 2 validation, 2 test."""
-    persons = [f"{label}-{i}" for label in "ab" for i in range(10)]
-    return pd.DataFrame(
-        {
-            "slice_id": range(40),
-            "person_id": np.repeat(persons, 2),
-            "label": np.repeat([0, 1], 20),
-            "fold": 0,
-            "part": np.repeat(PARTS_OF_TEN * 2, 2),
-        }
+def good_folds():
+    """Two classes of ten persons with two slices each in five folds: 2 test, 2 validation."""
+    persons = [f"{label}-{i}" for label in "ab" for i in range(10) for _ in "12"]
+    rows = {"slice_id": range(40), "person_id": persons, "label": np.repeat([0, 1], 20)}
+    parts = np.repeat(["test", "validation", "train"], [2, 2, 6])
+    folds = [np.repeat(np.tile(np.roll(parts, 2 * fold), 2), 2) for fold in range(5)]
+    return pd.concat(
+        [pd.DataFrame({**rows, "fold": fold, "part": own}) for fold, own in enumerate(folds)],
+        ignore_index=True,
     )
 
 
 @pytest.fixture
-def good_folds():
-    """Two classes of ten persons in five folds: 2 test, 2 validation, 6 train in each."""
-    folds = []
-    for fold in range(5):
-        for i in range(20):
-            turn = (i - 2 * fold) % 10
-            part = "test" if turn < 2 else "validation" if turn < 4 else "train"
-            folds.append((i, f"p{i}", i // 10, fold, part))
-    return pd.DataFrame(folds, columns=["slice_id", "person_id", "label", "fold", "part"])
+def good(good_folds):
+    """The first of them: persons 0 and 1 of a class are tested, 2 and 3 validated."""
+    return good_folds[good_folds["fold"] == 0].copy()
 
 
 def test_only_mr_numbers_with_one_capital_share_a_person():
@@ -181,7 +171,7 @@ def test_a_class_missing_from_a_part_is_noticed(good):
 
 
 def test_lopsided_shares_are_noticed(good):
-    moved = good["person_id"].isin(["a-6", "a-8"])  # of validation and test: both keep one person
+    moved = good["person_id"].isin(["a-1", "a-3"])  # of test and validation: both keep one person
     good.loc[moved, "part"] = "train"
     with pytest.raises(UnbalancedSplitError, match="80% .*train; wanted 60%"):
         split.check(good)

@@ -33,11 +33,6 @@ class Found(NamedTuple):
         """Numbers of published slices that are not there."""
         return sorted(_all() - {entry.number for entry in self.entries})
 
-    @property
-    def foreign(self):
-        """Slices of numbers that were not published, or that another archive should hold."""
-        return [e for e in self.entries if e.number not in numbers_of(e.inner or e.path.name)]
-
 
 def is_partial():
     """Whether the user allowed a part of the dataset (``--partial``, TUMORCF_PARTIAL=1)."""
@@ -58,13 +53,13 @@ def require(folder):
     found = find(folder)
     if not found.entries or (found.missing and not is_partial()):
         raise not_found(folder, found)
-    if found.foreign and not is_partial():
-        first = found.foreign[0]
-        raise CorruptArchiveError(
-            f"{first.where} was not expected there: {_holder(first, Path(folder))} holds the "
-            f"slices {ranges(numbers_of(first.inner or first.path.name))} as published, and "
-            f"{len(found.foreign)} others here. {FETCH_AGAIN}, or allow it by --partial."
-        )
+    for entry in [] if is_partial() else found.entries:
+        own = numbers_of(entry.inner or entry.path.name)
+        if entry.number not in own:
+            raise CorruptArchiveError(
+                f"{entry.where} was not expected there: {_holder(entry, Path(folder))} holds the "
+                f"slices {ranges(own)} as published. {FETCH_AGAIN}, or allow it by --partial."
+            )
     return found
 
 

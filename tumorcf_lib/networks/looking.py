@@ -134,10 +134,10 @@ class Views(finetune.Views):
     def _patched(self, slice, tumor, position, rng):
         """With a sham more: of its own tumor's shape at a legal place, or of the shape and at the
         place of another patient's tumor, if that is clear of `tumor`; else as it is."""
-        found = head.head_mask(slice)
-        region = None
+        found, region = head.head_mask(slice), None
         if rng.random() < 0.5:
-            region = self._anothers_mask(position, rng)
+            other = self._another(position, rng)
+            region = None if other is None else self.read(other)[1]
         if region is None or not _is_legal(region, tumor, found):
             places = shams.legal_places(tumor, found, clearance_px=_clearance_px())
             drawn = shams.draw_places(places, 1, rng)
@@ -151,10 +151,6 @@ class Views(finetune.Views):
         persons = self.part.persons
         others = self.shown[persons[self.shown] != persons[position]]
         return rng.choice(others) if len(others) else None
-
-    def _anothers_mask(self, position, rng):
-        other = self._another(position, rng)
-        return None if other is None else self.read(other)[1]
 
     def _moved(self, slice, mask, rng):
         """The tumor at a legal place of its head, and where it lies then."""
