@@ -247,7 +247,7 @@ def _check_balance(split):
     n_folds = split["fold"].nunique()
     persons_of_class = split.groupby("label")["person_id"].nunique()
     counts = summary(split)
-    for row in counts.itertuples():
+    for row in counts.sort_values("n_slices", kind="stable").itertuples():  # 0 is the worst
         wanted = _wanted_shares(persons_of_class[row.label], n_folds)[row.part]
         if not row.n_slices or abs(row.slice_share - wanted) > MAX_SHARE_ERROR:
             raise UnbalancedSplitError(
