@@ -75,6 +75,10 @@ class Entry(NamedTuple):
     inner: str = ""  # archive in the archive
     name: str = ""  # member; "" for a loose file
 
+    def corrupt(self, expected, got, **todo):
+        """The error for this slice."""
+        return CorruptSliceError(self.number, self.where, expected, got, **todo)
+
 
 def no_access(path, error, *, to="read", by="--data or TUMORCF_DATA"):
     """The error for a folder or file that is there but may not be read, or written."""
@@ -194,8 +198,7 @@ class Reader(ExitStack):
                 raise
             content, got = b"", f"{error}"
         if len(content) != entry.n_bytes or not content:
-            expected = f"{entry.n_bytes} bytes with the right checksum"
-            raise CorruptSliceError(entry.number, entry.where, expected, got)
+            raise entry.corrupt(f"{entry.n_bytes} bytes with the right checksum", got)
         return content
 
     def md5s(self):

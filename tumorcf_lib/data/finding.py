@@ -15,7 +15,7 @@ import numpy as np
 from tumorcf_lib import config
 from tumorcf_lib.data import archives
 from tumorcf_lib.data.archives import CorruptArchiveError, DatasetNotFoundError, Entry, numbers_of
-from tumorcf_lib.data.matfile import FETCH_AGAIN, CorruptSliceError
+from tumorcf_lib.data.matfile import FETCH_AGAIN
 
 MAX_DEPTH = 5  # folders below the dataset's own in which slices are looked for
 MAX_ENTRIES = 50_000  # files and folders looked at: a home folder may be named by mistake
@@ -220,9 +220,9 @@ def _distinct(entries):
         other = found.setdefault(entry.number, entry)
         if (entry.n_bytes, entry.crc) != (other.n_bytes, other.crc):
             got = f"another one, {entry.where}, that differs: two slices, or versions of one"
-            raise CorruptSliceError(
-                *(entry.number, other.where, "one file for each slice number", got),
-                todo="These may be renumbered copies: delete none; move them away and fetch the "
-                "published set (python -m tumorcf_lib download) into a folder of its own",
+            todo = (
+                "These may be renumbered copies: delete none; move them away and fetch the "
+                "published set (python -m tumorcf_lib download) into a folder of its own"
             )
+            raise other.corrupt("one file for each slice number", got, todo=todo)
     return [found[number] for number in sorted(found)]

@@ -11,7 +11,7 @@ from tqdm import tqdm
 from tumorcf_lib import config, steps
 from tumorcf_lib.data import archives, finding, matfile
 from tumorcf_lib.data.cohort import SliceStack, from_arrays
-from tumorcf_lib.data.matfile import FETCH_AGAIN, CorruptSliceError
+from tumorcf_lib.data.matfile import FETCH_AGAIN
 from tumorcf_lib.data.split import person_ids
 
 WAIT_S = 1800.0  # for another process that reads the same dataset
@@ -137,28 +137,25 @@ def _write_arrays(new, found, read_one, progress):
 def _check_among(raw, entry, known, *, is_whole):
     """A slice beside those before it, which are ``known``: pixels of their type and its own, one
     label a patient and, in the whole dataset, the label and patient of its number."""
-
-    def refuse(expected, got, **how):
-        raise CorruptSliceError(entry.number, entry.where, expected, got, **how)
-
     image, _, label, patient = raw
     dtype, first = known.setdefault("dtype", (image.dtype, entry))
     if image.dtype != dtype:
-        refuse(f"{dtype} pixels as in slice {first.number}", image.dtype)
+        raise entry.corrupt(f"{dtype} pixels as in slice {first.number}", image.dtype)
     owner = archives.owner(entry.number) if is_whole else None
     if owner not in (None, (label, patient)):
         got = f"label {label} and patient {patient} (two files exchanged, or renumbered?)"
-        refuse("label {} and patient {} as published".format(*owner), got)
+        raise entry.corrupt("label {} and patient {} as published".format(*owner), got)
     pixels = hashlib.sha256(image.tobytes()).digest()
     first, owner = known.setdefault(pixels, (entry, patient))
     if first != entry:  # no two of the published slices are equal
         got = f"those of slice {first.number} ({first.where}) of patient {owner}"
-        refuse(f"pixels of its own for patient {patient}", got)
+        raise entry.corrupt(f"pixels of its own for patient {patient}", got)
     person = person_ids([patient])[0]
     usual, first = known.setdefault(("person", person), (label, entry))
     if label != usual:
         expected = f"label {usual} as in slice {first.number} ({first.where}) of patient {person}"
-        refuse(expected, f"label {label}", todo=FETCH_AGAIN.replace("this", "either"))
+        todo = FETCH_AGAIN.replace("this", "either")
+        raise entry.corrupt(expected, f"label {label}", todo=todo)
 
 
 def _write_headers(slices, masks, dtype, n_pixels):

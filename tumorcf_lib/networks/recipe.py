@@ -15,6 +15,7 @@ CONTRAST = 0.25
 BRIGHTNESS_Z = 0.25  # in standard deviations of the slice
 RANGE_ABOVE_AIR = (0.0, 20.0)  # z units; wide enough to clip nothing but the air
 RISING_SHARE = 0.25  # of all steps, while the learning rate goes up
+N_REFIT, REFIT_BATCH = 256, 32  # slices, as they are, that norms get new statistics of
 START_SHARE = 0.04  # of the peak learning rate, at the first step
 
 
@@ -168,7 +169,9 @@ def averaged_weights(network, part):
     variables = [*network.trainable_variables, *statistics]
     last_step = [keras.ops.convert_to_numpy(variable).copy() for variable in variables]
     optimizer.finalize_variable_values(network.trainable_variables)
-    refit_norms(network, part)
+    if learning:
+        spread = np.linspace(0, len(part) - 1, min(N_REFIT, len(part))).astype(int)
+        refit_norms(network, (part[positions] for positions in chunks(spread, REFIT_BATCH)))
     try:
         yield
     finally:
@@ -176,28 +179,24 @@ def averaged_weights(network, part):
             variable.assign(value)
 
 
-def refit_norms(network, part, *, n_slices=256, batch_size=32):
+def refit_norms(network, batches):
     """Give the norms that learn the mean and variance of what they see in these weights.
 
     The moving statistics of a training belong to the weights of its last steps, not to a mean
-    over many. Asked are slices spread over the whole part, as they are, without dropout.
-    """
+    over many. Every slice of the batches (n, size, size) counts the same; none is dropped out."""
     norms = [norm for norm in norm_layers(network) if norm.trainable]
-    if not norms:
-        return
     dropouts = [layer for layer in all_layers(network) if isinstance(layer, keras.layers.Dropout)]
     settings = [(dropout, "rate") for dropout in dropouts] + [(norm, "momentum") for norm in norms]
     kept = [getattr(layer, name) for layer, name in settings]
-    spread = np.linspace(0, len(part) - 1, min(n_slices, len(part))).astype(int)
     try:
         for dropout in dropouts:
             dropout.rate = 0.0
         seen = 0
-        for positions in chunks(spread, batch_size):
+        for slices in batches:
             for norm in norms:
-                norm.momentum = seen / (seen + len(positions))  # every slice counts the same
-            seen += len(positions)
-            network(part[positions][..., None], training=True)
+                norm.momentum = seen / (seen + len(slices))
+            seen += len(slices)
+            network(slices[..., None], training=True)
     finally:
         for (layer, name), value in zip(settings, kept, strict=True):
             setattr(layer, name, value)
