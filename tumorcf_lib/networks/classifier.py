@@ -58,13 +58,8 @@ def build(profile: Profile, *, n_classes=len(CLASSES), seed=0, precision=None) -
 
 
 def set_up(seed) -> str:
-    """Seed Keras, ask its backend for repeatable operations, and name the device.
-
-    Returns
-    -------
-    str
-        For the run header, such as "CPU, 2 cores (Keras on tensorflow)".
-    """
+    """Seed Keras, ask its backend for repeatable operations, and name the device for the run
+    header, such as "CPU, 2 cores (Keras on tensorflow)"."""
     keras.utils.set_random_seed(seed)
     backend = keras.backend.backend()
     if backend == "tensorflow":
@@ -77,13 +72,7 @@ def set_up(seed) -> str:
 
 
 def describe(profile: Profile):
-    """Layers of the network: name, what comes out of it, and how many numbers it learns.
-
-    Returns
-    -------
-    DataFrame
-        layer, output, parameters; one row a layer, the backbone as one.
-    """
+    """The network's layers, the backbone as one: layer, output (its shape), parameters."""
     model = build(replace(profile, weights=None))
     rows = [
         (layer.name, " x ".join(str(n) for n in layer.output.shape[1:]), layer.count_params())
@@ -98,13 +87,7 @@ def choose_precision(backbone: str) -> str:
     Depthwise convolutions lose by bfloat16 even on processors made for it (109 instead of
     47 ms of processor time per slice); ResNet-50's plain ones gain where ``amx_bf16`` is
     there. On GPUs (not measured here) bfloat16 is taken where the hardware computes in it, from
-    compute capability 8 on; float16, whose loss is scaled, from 7 on (a T4 has 7.5).
-
-    Examples
-    --------
-    >>> choose_precision("efficientnet_lite0")
-    'float32'
-    """
+    compute capability 8 on; float16, whose loss is scaled, from 7 on (a T4 has 7.5)."""
     if _has_gpu():
         capability = _gpu_capability()
         halves = "mixed_float16" if capability >= (7, 0) else "float32"
@@ -170,13 +153,8 @@ def save_float16(model, path, *, max_bytes=MAX_EXPORT_BYTES):
     """Store the weights in half precision, small enough for a repository.
 
     Kernels become float16; biases and batch-norm statistics, a hundredth of the numbers
-    with a far wider range, stay float32. Equal weights give equal bytes.
-
-    Raises
-    ------
-    WeightsTooLargeError
-        If the file would be larger than ``max_bytes``; nothing is left behind.
-    """
+    with a far wider range, stay float32. Equal weights give equal bytes. A file larger than
+    ``max_bytes`` is a WeightsTooLargeError, and nothing is left behind."""
     path = Path(path)
     halves = {}
     for weight in model.weights:
@@ -195,13 +173,8 @@ def save_float16(model, path, *, max_bytes=MAX_EXPORT_BYTES):
 def load_float16(profile: Profile, path) -> keras.Model:
     """A network of the profile with the weights of :func:`save_float16`, in float32.
 
-    It has as many outputs as the file: a looking network has one more than there are classes.
-
-    Raises
-    ------
-    WeightsMismatchError
-        If names or shapes differ from those of the profile's network.
-    """
+    It has as many outputs as the file: a looking network has one more than there are classes. Other
+    names or shapes than those of the profile's network are a WeightsMismatchError."""
     stored = _stored(path)
     n = len(stored.get("probabilities/bias", CLASSES))
     model = build(replace(profile, weights=None), n_classes=n, precision="float32")

@@ -85,29 +85,10 @@ def train(
     ``folder`` after each epoch (of the head's short ones, the first and the last): a killed
     training that is called again with equal arguments ends where an undisturbed one does.
 
-    Parameters
-    ----------
-    model : keras.Model
-        From :func:`networks.classifier.build`, changed in place.
-    profile : Profile
-    slices : ndarray or memmap of float32, shape (n, size, size)
-        Network inputs; read batch by batch.
-    labels, persons : ndarray, shape (n,)
-        Class index and patient of each slice.
-    parts : ndarray of str, shape (n,)
-        "train", "validation" or "test"; test slices are never read.
-    seed : int
-        Of the order of slices and of their views.
-    folder : pathlib.Path
-        Takes ``history.csv`` and ``checkpoint.npz``; the caller removes the latter.
-    backbone : keras.Model, optional
-        From :func:`backbone_of` this model, if it is at hand: it need not be traced again.
-    progress : callable
-        Gets one line per epoch.
-
-    Returns
-    -------
-    Training
+    The model of :func:`classifier.build` is changed in place; slices (n, size, size) are read batch
+    by batch, those of another of the ``parts`` than "train" and "validation" never; ``persons`` are
+    the patients. The folder gets ``history.csv`` and ``checkpoint.npz``, which the caller removes.
+    A ``backbone``, from :func:`backbone_of` this model, need not be traced again.
     """
     training, validation = split_parts(
         model, slices, labels, persons, parts, validates=profile.validates

@@ -68,17 +68,9 @@ def make_calibration_cohort(n_patients, n_slices, *, rho, size_px=128, seed=0):
 
 
 def make_congruent_cohort(n_patients, n_slices, *, size_px=128, seed=0):
-    """Slices on which marker and look both show the label: the test of every reader.
-
-    Parameters and result as in :func:`make_calibration_cohort`; ``carrier`` is "both". Give
-    it a seed of its own, so that no head is known from training.
-
-    Examples
-    --------
-    >>> table = make_congruent_cohort(1, 1, size_px=64).table
-    >>> (table[["marker", "look"]].to_numpy() == table[["label"]].to_numpy()).all().item()
-    True
-    """
+    """Slices on which marker and look both show the label: the test of every reader. All as in
+    :func:`make_calibration_cohort`, ``carrier`` is "both". Give it a seed of its own, so that no
+    head is known from training."""
 
     def choose(rng, label):
         return Cause("both", label, label, choose_cause(rng, label, 0).side)
@@ -87,15 +79,8 @@ def make_congruent_cohort(n_patients, n_slices, *, size_px=128, seed=0):
 
 
 def choose_cause(rng, label, rho):
-    """Draw what carries the label, and what the other one of marker and look shows.
-
-    The same generator state draws the same numbers for every rho.
-
-    Examples
-    --------
-    >>> choose_cause(np.random.default_rng(0), 2, rho=0).look
-    2
-    """
+    """Draw what carries the label, and what the other one of marker and look shows: the same
+    numbers for every rho."""
     carrier = "marker" if rng.random() < rho else "tumor"
     other = int(rng.integers(len(CLASSES)))
     side = str(rng.choice(["left", "right"]))

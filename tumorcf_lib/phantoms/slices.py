@@ -37,13 +37,7 @@ class Contrast:
 
 
 def choose_pose(rng):
-    """A random pose, alike for all classes and planes.
-
-    Examples
-    --------
-    >>> choose_pose(np.random.default_rng(0)).warp_mm.shape
-    (5, 5, 2)
-    """
+    """A random pose, alike for all classes and planes."""
     return Pose(
         fov_mm=rng.uniform(234, 258),
         angle=np.deg2rad(np.clip(rng.normal(0, 4), -12, 12)),
@@ -54,13 +48,7 @@ def choose_pose(rng):
 
 
 def choose_contrast(rng):
-    """Random gray values of the tissues, coil shading and noise.
-
-    Examples
-    --------
-    >>> choose_contrast(np.random.default_rng(0)).levels.shape
-    (256,)
-    """
+    """Random gray values of the tissues, coil shading and noise."""
     white = rng.uniform(0.38, 0.48)
     gray = white * rng.uniform(0.82, 0.95)
     fluid = white * rng.uniform(0.22, 0.42)
@@ -166,13 +154,8 @@ def _cut(volume, plane, at_mm, step_mm=0):
 
 
 def finish(rng, image, contrast, plane):
-    """Coil shading, Rician noise and rounding to 8 bits.
-
-    Returns
-    -------
-    ndarray of uint8, shape (height, width)
-        256 pixels a side get the plan's noise, smaller slices less: they average more.
-    """
+    """Coil shading, Rician noise and rounding to 8 bits: uint8, same shape. 256 pixels a side get
+    the plan's noise, smaller slices less: they average more."""
     size = image.shape[0]
     shading = cv2.resize(contrast.shading, (size, size), interpolation=cv2.INTER_CUBIC)
     if plane != "axial":
