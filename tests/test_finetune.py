@@ -41,14 +41,14 @@ class Run:
         for array in self.data:
             array.setflags(write=False)
         self.batches = []  # (positions in the training part, inputs, names)
-        batch = finetune.Views.batch
+        step = finetune.Views.step
 
         def spy(views, positions, rng):
-            made = batch(views, positions, rng)
-            self.batches.append((positions.copy(), *(array.copy() for array in made)))
-            return made
+            inputs, *others, names = step(views, positions, rng)
+            self.batches.append((positions.copy(), inputs.copy(), names))
+            return inputs, *others, names
 
-        patch.setattr(finetune.Views, "batch", spy)
+        patch.setattr(finetune.Views, "step", spy)
         keras.utils.set_random_seed(0)
         self.result = run(self.data)
         self.weights = self.result.model.get_weights()

@@ -27,7 +27,7 @@ def views_of(part_name="train", data=None):
     slices, masks, labels, persons, parts = data or cohort()
     index = np.flatnonzero(parts == part_name)
     part = training.Part(slices, index, labels[index], persons[index], 3)
-    return looking.Views.of(part, masks)
+    return looking.Views(part, masks)
 
 
 def tiny_model():
@@ -76,7 +76,7 @@ def test_every_class_weighs_the_same_with_and_without_its_tumor():
     labels[(labels == 1) & (np.arange(len(labels)) % 6 == 2)] = 2  # 6, 9 and 3
     views = views_of(data=(slices, masks, labels, persons, parts))
     totals = np.zeros((2, 3))
-    for position in views.shown:
+    for position in views.with_tumor:
         _, _, weights, names = views.step(np.array([position]), np.random.default_rng(0))
         for side, name in enumerate(("original", "removed")):
             totals[side, views.part.labels[position]] += weights[names == name].sum()
@@ -146,7 +146,7 @@ def test_it_learns_to_tell_a_missing_tumor_from_one_that_is_there(monkeypatch):
     done = looking.look(model, profile, *cohort(), seed=3, progress=lambda line: None)
     views = views_of("validation")
     assert classifier.predict(done.model, views.part)[:, 3].mean() < 0.2
-    without = [views.make("removed", k, np.random.default_rng(int(k))) for k in views.shown]
+    without = [views.make("removed", k, np.random.default_rng(int(k))) for k in views.with_tumor]
     p = classifier.predict(done.model, np.stack(without))
     assert p[:, 3].mean() > 0.8 and (p.argmax(axis=1) == 3).all()
     assert done.history["val_p_remove"].iloc[-1] < 0.2

@@ -44,48 +44,44 @@ class Finetuned:
     history: pd.DataFrame
 
 
-def harden(model, profile, slices, masks, labels, persons, parts, *, seed, progress=print):
-    """Go on training a trained network, on slices with and without a sham; labels unchanged.
+def harden(model, profile, *data, seed, progress=print):
+    """Go on training a trained network, in place, on slices with and without a sham.
 
-    The model is changed in place. Arrays are as in :func:`training.train`, test slices are never
-    read, and a slice without a tumor is shown as it is."""
+    ``data`` are slices, masks, labels, persons and parts as in :func:`training.train`: test slices
+    are never read. Labels stay, and a slice without a tumor is shown as it is."""
+    views, validated = views_of(Views, model, profile, *data, seed)
+    return run_epochs("hardened", model, profile, views, validated, seed=seed, progress=progress)
+
+
+def views_of(kind, model, profile, slices, masks, labels, persons, parts, seed):
+    """Views of a kind of the training part, and what is asked of the validation part."""
     trained, validation = training.split_parts(
         model, slices, labels, persons, parts, validates=profile.validates
     )
-    views, validated = Views(trained, masks), Validated(Views(validation, masks), seed)
-    n_steps = recipe.n_steps(trained, profile.batch_size)
-
-    def steps(rng):
-        for positions in recipe.whole_chunks(rng.permutation(len(trained)), profile.batch_size):
-            inputs, _ = views.batch(positions, rng)
-            weights = trained.class_weights[trained.labels[positions]]
-            yield inputs, trained.targets(positions), weights
-
-    how = {"seed": seed, "progress": progress}
-    return run_epochs("hardened", model, profile, trained, validated, n_steps, steps, **how)
+    return kind(trained, masks), Validated(kind(validation, masks), seed)
 
 
-def run_epochs(kind, model, profile, trained, validated, n_steps, steps, *, seed, progress):
-    """The loop of every kind: epochs of ``steps(rng)``, which yields inputs, targets and weights.
+def run_epochs(kind, model, profile, views, validated, *, seed, progress):
+    """The loop of every kind of network: epochs of ``views.step`` after ``views.step``.
 
     Batch norms keep their state, folded into convolutions. Every class counts the same. Kept is
     the running mean of weights after the last epoch: validation chooses nothing.
     """
     n_epochs = profile.finetune_epochs
-    network = _compiled(model, profile, n_epochs * n_steps)
+    order, size = views.order(profile)
+    network = _compiled(model, profile, n_epochs * recipe.n_steps(order, size))
     augmenter = recipe.build_augmenter(strength=profile.augmentation)
     rows = [{"epoch": 0, "loss": np.nan, **validated.scores(network, profile), "seconds": 0.0}]
     for epoch in range(1, n_epochs + 1):
         started = time.perf_counter()
         rng = np.random.default_rng([seed, epoch])
         augmenter.restart(int(rng.integers(2**30)))
-        losses = []
-        for inputs, targets, weights in tqdm(
-            steps(rng), desc=f"{kind} {epoch}", leave=False, disable=None
-        ):
+        steps, losses = recipe.whole_chunks(rng.permutation(order), size), []
+        for positions in tqdm(steps, desc=f"{kind} {epoch}", leave=False, disable=None):
+            inputs, targets, weights, _ = views.step(positions, rng)
             inputs = recipe.augment(inputs, augmenter)[..., None]
             losses.append(network.train_on_batch(inputs, targets, sample_weight=weights))
-        with recipe.averaged_weights(network, trained):
+        with recipe.averaged_weights(network, views.part):
             scores = validated.scores(network, profile)
             averaged = model.get_weights()
         seconds = time.perf_counter() - started
@@ -105,8 +101,7 @@ class Validated:
 
     def __init__(self, views, seed):
         self.part = views.part
-        shown = [i for i in range(len(self.part)) if views.read(i)[1].any()]
-        self.shown = np.array(shown[:: max(1, -(-len(shown) // MAX_EDITED))], int)
+        self.shown = views.with_tumor[:: max(1, -(-len(views.with_tumor) // MAX_EDITED))]
         made = []
         for i in self.shown:
             slice, mask = views.read(i)
@@ -134,18 +129,21 @@ class Validated:
         return dict(zip(names, [right[names[0]], right[names[1]], *means], strict=True))
 
 
-@dataclass(frozen=True)
 class Views:
     """Edited views of the slices of one part."""
 
-    part: object  # a training.Part: slices of one part of the split
-    masks: np.ndarray  # of all slices, (n, size, size); may be memory-mapped
+    def __init__(self, part, masks):
+        self.part = part  # a training.Part: slices of one part of the split
+        self.masks = masks  # of all slices, (n, size, size); may be memory-mapped
+        self.with_tumor = np.array([k for k, i in enumerate(part.index) if masks[i].any()], int)
 
-    def batch(self, positions, rng):
-        """Views of the slices at these positions of the part, (n, size, size), and their names.
+    def order(self, profile):
+        """Positions in the part that an epoch shows, and how many of them a step."""
+        return np.arange(len(self.part)), profile.batch_size
 
-        A slice without a tumor is always shown as it is.
-        """
+    def step(self, positions, rng):
+        """Views of the slices at these positions of the part: inputs (n, size, size), targets,
+        weights (n,) and names. A slice without a tumor is always shown as it is."""
         names = np.array(VIEWS, object)[rng.choice(len(VIEWS), len(positions), p=SHARES)]
         inputs = []
         for row, position in enumerate(positions):
@@ -155,7 +153,8 @@ class Views:
             if names[row] == "sham":
                 slice = remove_elsewhere(slice, mask, rng, dilation_px=_dilation(slice, rng))
             inputs.append(slice)
-        return np.stack(inputs), names
+        weights = self.part.class_weights[self.part.labels[positions]]
+        return np.stack(inputs), self.part.targets(positions), weights, names
 
     def read(self, position):
         """Slice and mask at a position of the part."""
