@@ -1,6 +1,7 @@
 """The hardened network: which views it is shown, what is asked of them, and repeatability."""
 
 import dataclasses
+from types import SimpleNamespace
 
 import keras
 import numpy as np
@@ -32,39 +33,25 @@ def run(data, seed=3):
     return finetune.harden(network(SIZE), PROFILE, *data, seed=seed, progress=lambda line: None)
 
 
-class Run:
-    """A fine-tuning on slices of which the tested are NaN, and all that it trained on."""
-
-    def __init__(self, patch):
-        self.data = cohort()
-        self.data[0][self.data[4] == "test"] = np.nan
-        for array in self.data:
-            array.setflags(write=False)
-        self.batches = []  # (positions in the training part, inputs, names)
-        step = finetune.Views.step
-
-        def spy(views, positions, rng):
-            inputs, *others, names = step(views, positions, rng)
-            self.batches.append((positions.copy(), inputs.copy(), names))
-            return inputs, *others, names
-
-        patch.setattr(finetune.Views, "step", spy)
-        keras.utils.set_random_seed(0)
-        self.result = run(self.data)
-        self.weights = self.result.model.get_weights()
-
-    def views(self):
-        """Each view of the run: (position among all slices, input, name)."""
-        index = np.flatnonzero(self.data[4] == "train")
-        for positions, inputs, names in self.batches:
-            yield from zip(index[positions], inputs, names, strict=True)
-
-
 @pytest.fixture(scope="module")
 def done():
-    """One fine-tuning, which many tests look at."""
+    """One fine-tuning on slices of which the tested are NaN, and all that it trained on: each
+    view, as its position among all slices, the input and its name."""
+    data, views, step = cohort(), [], finetune.Views.step
+    data[0][data[4] == "test"] = np.nan
+
+    def spy(own, positions, rng):
+        inputs, *others, names = step(own, positions, rng)
+        views.extend(zip(own.part.index[positions], inputs.copy(), names, strict=True))
+        return inputs, *others, names
+
     with pytest.MonkeyPatch.context() as patch:
-        return Run(patch)
+        patch.setattr(finetune.Views, "step", spy)
+        keras.utils.set_random_seed(0)
+        result = run(data)
+    return SimpleNamespace(
+        data=data, views=views, result=result, weights=result.model.get_weights()
+    )
 
 
 def test_all_that_is_trained_on_is_made_of_training_slices(done):
@@ -72,8 +59,8 @@ def test_all_that_is_trained_on_is_made_of_training_slices(done):
     slices, _, _, _, parts = done.data
     own, foreign = slices[parts == "train"], slices[parts == "validation"]
     foreign = foreign[foreign > 0]
-    assert len(done.batches) == 2 * 2  # epochs of 18 training slices, batches of 8
-    for i, made, name in done.views():
+    assert len(done.views) == 2 * 2 * 8  # epochs of 18 training slices, batches of 8
+    for i, made, name in done.views:
         assert parts[i] == "train" and np.isfinite(made).all()
         if name == "original":
             np.testing.assert_array_equal(made, slices[i])
@@ -84,7 +71,7 @@ def test_all_that_is_trained_on_is_made_of_training_slices(done):
 def test_every_tumor_is_seen_as_it_is_with_and_without_a_sham(done):
     slices, masks, *_ = done.data
     seen = set()
-    for i, made, name in done.views():
+    for i, made, name in done.views:
         np.testing.assert_array_equal(made[masks[i]], slices[i][masks[i]])
         assert (made != slices[i]).any() == (name == "sham")
         seen.add(name)

@@ -107,12 +107,10 @@ def train(
         optimizer = keras.optimizers.AdamW(WARMUP_LEARNING_RATE)
         run(head_of(model), optimizer, *stored, last=n_warmup, views=False)
     if state.epoch < profile.epochs and not is_over(state, profile):
-        n_steps = recipe.n_steps(training, profile.batch_size)
-        n_steps *= profile.epochs - profile.warmup_epochs
-        network, optimizer = (
-            folded(model, learning_too=False),
-            recipe.make_optimizer(profile, n_steps),
-        )
+        n_epochs = profile.epochs - profile.warmup_epochs
+        n_steps = n_epochs * recipe.n_steps(training, profile.batch_size)
+        network = folded(model, learning_too=False)
+        optimizer = recipe.make_optimizer(profile, n_steps)
         run(network, optimizer, training, validation, last=profile.epochs, views=True)
     state.restore_best()
     history = pd.DataFrame(state.history, columns=HISTORY_COLUMNS)
