@@ -10,7 +10,6 @@ from keras import layers
 from tumorcf_lib import config
 from tumorcf_lib.networks import classifier, speed, training
 
-
 pytestmark = pytest.mark.usefixtures("three_blocks")
 
 
