@@ -46,16 +46,9 @@ def read(folder, *, cache_dir, progress=True):
         SliceStack(np.load(cache / name, mmap_mode="r"), shapes, offsets)
         for name in ("slices.npy", "masks.npy")
     )
-    return from_arrays(
-        slices,
-        masks,
-        table["label"],
-        table["patient_id"],
-        classes=config.CLASSES,
-        name="cheng",
-        source=(cache / SOURCE).read_text(encoding="utf-8"),
-        slice_ids=table["slice_id"],
-    )
+    names = {"name": "cheng", "source": (cache / SOURCE).read_text(encoding="utf-8")}
+    names |= {"classes": config.CLASSES, "slice_ids": table["slice_id"]}
+    return from_arrays(slices, masks, table["label"], table["patient_id"], **names)
 
 
 def _place(folder, cache_dir):

@@ -4,6 +4,7 @@ from contextlib import contextmanager
 
 import keras
 import numpy as np
+import pandas as pd
 from keras import layers
 
 from tumorcf_lib.networks.speed import all_layers, norm_layers
@@ -115,12 +116,10 @@ def slice_weights(training, alike):
         return None
     persons = np.asarray(training.persons).astype(str)
     owners = persons if alike == "patients" else np.char.startswith(persons, "MR")
-    weights = np.empty(len(owners))
-    for label in np.unique(training.labels):
-        own = training.labels == label
-        _, owner, n_slices = np.unique(owners[own], return_inverse=True, return_counts=True)
-        weights[own] = own.sum() / len(n_slices) / n_slices[owner]
-    return weights
+    table = pd.DataFrame({"label": training.labels, "owner": owners})
+    n_slices = table.groupby(["label", "owner"])["owner"].transform("size")
+    of_class = table.groupby("label")["owner"]
+    return (of_class.transform("size") / of_class.transform("nunique") / n_slices).to_numpy()
 
 
 def make_optimizer(profile, n_steps):

@@ -12,6 +12,7 @@ No edema, no dural tail, no displaced brain, no soft edge: they would reach out 
 """
 
 from dataclasses import dataclass
+from functools import partial
 
 import cv2
 import numpy as np
@@ -60,10 +61,7 @@ def make_calibration_cohort(n_patients, n_slices, *, rho, size_px=128, seed=0):
     """
     if not 0 <= rho <= 1:
         raise cohort.InvalidPhantomError(f"rho is a probability from 0 to 1, got {rho!r}.")
-
-    def choose(rng, label):
-        return choose_cause(rng, label, rho)
-
+    choose = partial(choose_cause, rho=rho)
     return _cohort(n_patients, n_slices, choose, f"rho {rho:g}", size_px, seed)
 
 
