@@ -115,6 +115,7 @@ OF_A_FILE = {
     "gone": lambda path: path.unlink(),
     "empty": written(lambda content: b""),
     "cut in half": written(lambda content: content[: len(content) // 2]),
+    "an empty archive's end": written(lambda content: content + b"PK\5\6" + bytes(18)),
     "blank begin": written(lambda content: bytes(600) + content[600:]),
     "a web page": written(lambda content: b"<!DOCTYPE html><p>A robot?" * 9),
     "renamed .txt": moved("{}.txt"),
