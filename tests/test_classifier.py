@@ -26,21 +26,6 @@ def slices():
     return np.random.default_rng(0).normal(size=(5, 32, 32)).astype(np.float32)
 
 
-def test_the_head_is_pooling_dense_256_dropout_and_a_float32_softmax(model):
-    names = [layer.name for layer in model.layers[-4:]]
-    assert names == ["features", "hidden", "dropout", "probabilities"]
-    assert model.get_layer("hidden").units == 256
-    assert model.get_layer("probabilities").activation is keras.activations.softmax
-    assert model.get_layer("probabilities").compute_dtype == "float32"
-
-
-def test_the_batch_size_does_not_matter(model, slices):
-    at_once = classifier.predict(model, slices, batch_size=5)
-    in_pieces = classifier.predict(model, slices, batch_size=2)
-    np.testing.assert_allclose(at_once, in_pieces, atol=1e-6)
-    np.testing.assert_allclose(classifier.as_predictor(model)(slices), at_once, atol=1e-6)
-
-
 def test_float16_weights_are_bounded_and_predict_almost_the_same(model, slices, tmp_path):
     path = tmp_path / "weights.npz"
     classifier.save_float16(model, path)
