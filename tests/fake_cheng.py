@@ -40,27 +40,12 @@ def draw(number, size=16, dtype=np.int16):
     return image, mask
 
 
-MATLAB_CLASSES = {"PID": "char", "image": "int16", "label": "double", "tumorMask": "logical"}
-
-
 def write_mat(
-    path,
-    image,
-    mask,
-    label,
-    patient,
-    /,
-    *,
-    userblock=512,
-    packed=False,
-    order=None,
-    drop=(),
-    **replace,
+    path, image, mask, label, patient, /, *, userblock=512, packed=False, drop=(), **replace
 ):
     """An N.mat as MATLAB 7.3 writes it: arrays transposed, text as codes, a 512-byte header.
 
-    With ``packed``, image and mask are in compressed chunks and each field names its MATLAB
-    class, as in the published files.
+    With ``packed``, image and mask are in compressed chunks, as in the published files.
     """
     (top, left), (bottom, right) = np.argwhere(mask).min(0), np.argwhere(mask).max(0)
     corners = [left, top, right, top, right, bottom, left, bottom]
@@ -73,22 +58,12 @@ def write_mat(
     }
     with h5py.File(path, "w", userblock_size=userblock) as file:
         group = file.create_group("cjdata")
-        for name, values in {**fields, **replace}.items():
-            if name in drop:
-                continue
-            if order:
-                values = values.astype(values.dtype.newbyteorder(order))
-            squeezed = packed and values.shape == mask.T.shape
-            chunks = (values.shape[0], values.shape[1] // 2) if squeezed else None
-            dataset = group.create_dataset(
-                name,
-                data=values,
-                chunks=chunks,
-                compression="gzip" if squeezed else None,
-                shuffle=squeezed and name == "image",
-            )
-            if packed and name in MATLAB_CLASSES:
-                dataset.attrs["MATLAB_class"] = np.bytes_(MATLAB_CLASSES[name])
+        for name in sorted((fields | replace).keys() - set(drop)):
+            values, options = (fields | replace)[name], {}
+            if packed and values.shape == mask.T.shape:
+                options = {"chunks": (len(values), values.shape[1] // 2), "compression": "gzip"}
+                options["shuffle"] = name == "image"
+            group.create_dataset(name, data=values, **options)
     return Path(path)
 
 
@@ -129,6 +104,15 @@ def dataset(folder, sizes=None):
             for i, n in enumerate(range(3 * k + 1, 3 * k + 4))
         }
     return write_archives(folder, contents)
+
+
+def unpack(folder, *names):
+    """These archives unpacked into folders of their names, in their place."""
+    for name in names:
+        with zipfile.ZipFile(folder / name) as archive:
+            archive.extractall(folder / name[:-4])
+        (folder / name).unlink()
+    return folder
 
 
 @contextmanager

@@ -1,7 +1,9 @@
 """The real slices, for tests that need them: read once per test run, or a visible skip."""
 
+import atexit
 import functools
 import os
+import shutil
 import tempfile
 from pathlib import Path
 
@@ -24,9 +26,6 @@ def cohort():
 
 @functools.cache
 def _read(folder):
-    cache = tempfile.TemporaryDirectory(prefix="tumorcf-test-")
-    _kept.append(cache)  # removed when the process ends
-    return published.read(folder, cache_dir=cache.name, progress=False)
-
-
-_kept = []
+    cache = tempfile.mkdtemp(prefix="tumorcf-test-")
+    atexit.register(shutil.rmtree, cache, ignore_errors=True)
+    return published.read(folder, cache_dir=cache, progress=False)

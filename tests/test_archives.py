@@ -4,7 +4,6 @@ import io
 import struct
 import tracemalloc
 import zipfile
-from contextlib import ExitStack
 
 import pytest
 from fake_cheng import NAMES, dataset, mat_bytes, write_archives
@@ -34,14 +33,11 @@ def lying(content, *, n_bytes=None, flags=0):
 
 def contents(folder, aside):
     """Bytes of every slice in a folder, by number."""
-    with ExitStack() as stack:
-        read = archives.Reader(aside, stack)
+    with archives.Reader(aside) as read:
         return {entry.number: read(entry) for entry in finding.find(folder).entries}
 
 
-def test_the_published_files_are_four_with_distinct_ids_and_sums():
-    assert len({archive.file_id for archive in archives.PUBLISHED}) == 4
-    assert all(len(archive.md5) == 32 for archive in archives.PUBLISHED)
+def test_the_published_files_hold_all_slices():
     assert sum(archive.n_bytes for archive in archives.PUBLISHED) == 879493326
     numbers = [archives.numbers_of(archive.name) for archive in archives.PUBLISHED]
     assert [len(own) for own in numbers] == [766] * 4
@@ -50,14 +46,7 @@ def test_the_published_files_are_four_with_distinct_ids_and_sums():
 
 def test_names_of_slices_and_archives_in_any_capitals():
     assert archives.is_slice("deep/folder/12.mat") and archives.is_slice("a\\000000012.MAT")
-    for name in (
-        "cvind.mat",
-        "9" * 5000 + ".mat",
-        "4.mat.txt",
-        "-4.mat",
-        "._4.mat",
-        "4.mat:Zone.Identifier",
-    ):
+    for name in ("cvind.mat", "9" * 5000 + ".mat", "-4.mat", "._4.mat", "4.mat:Zone.Identifier"):
         assert not archives.is_slice(name)
     assert archives.is_archive("deep/a.ZIP") and not archives.is_archive("__MACOSX/._a.zip")
 
@@ -80,8 +69,7 @@ def test_an_archive_of_the_archives_is_known_by_the_sums_of_those(tmp_path):
     packed = {f"x/{name}": (inner / name).read_bytes() for name in NAMES}
     write_archives(tmp_path / "data", {"all.zip": packed})
     (tmp_path / "aside").mkdir()
-    with ExitStack() as stack:
-        read = archives.Reader(tmp_path / "aside", stack)
+    with archives.Reader(tmp_path / "aside") as read:
         for entry in finding.find(tmp_path / "data").entries:
             read(entry)
         assert read.md5s() == {archives.md5(inner / name) for name in NAMES}
@@ -91,7 +79,6 @@ def test_an_archive_of_the_archives_is_known_by_the_sums_of_those(tmp_path):
     "content, words",
     [
         (lying(zip_bytes({"4.mat": b"x"}), n_bytes=2**31), "4.mat, which unpacks to 2147483648"),
-        (lying(zip_bytes({"i.zip": b"x"}), n_bytes=2**31), "i.zip, which unpacks to 2147483648"),
         (lying(zip_bytes({"4.mat": b"x"}), flags=1), "4.mat by a password or a method"),
         (zip_bytes({"4.mat": bytes(99)}, zipfile.ZIP_LZMA), "4.mat by a password or a method"),
     ],

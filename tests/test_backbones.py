@@ -48,15 +48,6 @@ def test_missing_resnet_weights_raise_and_name_the_file_and_its_place(tmp_path):
 # -- the weights file --------------------------------------------------------
 
 
-def test_all_tensors_of_the_published_file_have_their_shapes_and_numbers():
-    path = backbones._lite0_file()
-    tensors = backbones.read_state_dict(path, backbones.LITE0_SHA256)
-    assert len(tensors) == 296 and tensors["_fc.weight"].shape == (1000, 1280)
-    assert {array.dtype.str for array in tensors.values()} == {"<f4", "<i8"}
-    assert sum(array.size for array in tensors.values()) == 4_694_073
-    assert all(np.isfinite(array).all() for array in tensors.values())
-
-
 def test_a_file_of_other_bytes_is_refused_unread_and_named(tmp_path):
     path = tmp_path / "w.pth"
     path.write_bytes(backbones._lite0_file().read_bytes()[:-1])
@@ -74,12 +65,12 @@ class Attack:
         return self.call
 
 
-@pytest.mark.parametrize("place", range(5))
-def test_a_pickle_that_calls_a_function_is_refused_before_it_runs(tmp_path, place):
-    items = [0, 0, 0, {}, []]
-    items[place] = Attack(os.mkdir, str(tmp_path / "witness"))
-    content = b"".join(pickle.dumps(item, protocol=2) for item in items)
-    (tmp_path / "w.pth").write_bytes(content)
-    with pytest.raises(pickle.UnpicklingError, match="mkdir is no part of a tensor"):
-        backbones.read_state_dict(tmp_path / "w.pth", hashlib.sha256(content).hexdigest())
-    assert not (tmp_path / "witness").exists()
+def test_a_pickle_that_calls_a_function_is_refused_before_it_runs(tmp_path):
+    for place in range(5):
+        items = [0, 0, 0, {}, []]
+        items[place] = Attack(os.mkdir, str(tmp_path / "witness"))
+        content = b"".join(pickle.dumps(item, protocol=2) for item in items)
+        (tmp_path / "w.pth").write_bytes(content)
+        with pytest.raises(pickle.UnpicklingError, match="mkdir is no part of a tensor"):
+            backbones.read_state_dict(tmp_path / "w.pth", hashlib.sha256(content).hexdigest())
+        assert not (tmp_path / "witness").exists()

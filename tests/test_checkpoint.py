@@ -39,26 +39,20 @@ def damage(path, how):
     data = path.read_bytes()
     if how == "cut off":
         path.write_bytes(data[: len(data) // 2])
-    elif how == "empty":
-        path.write_bytes(b"")
-    elif how == "text":
-        path.write_text("weights")
     elif how == "changed byte":
         middle = data.index(b"model_0000.npy") + 400
         path.write_bytes(data[:middle] + bytes([data[middle] ^ 255]) + data[middle + 1 :])
     else:
         with np.load(path) as arrays:
             kept = {name: arrays[name] for name in arrays.files}
-        if how == "an array is missing":
+        if how == "missing array":
             del kept["model_0001"]
         else:
             kept["model_0001"] = np.zeros(7)
         np.savez(path, **kept)
 
 
-@pytest.mark.parametrize(
-    "how", ["cut off", "empty", "text", "changed byte", "an array is missing", "another shape"]
-)
+@pytest.mark.parametrize("how", ["cut off", "changed byte", "missing array", "other shape"])
 def test_a_damaged_file_is_none_and_leaves_the_model_as_it_was(tmp_path, stored, capsys, how):
     damage(stored[0], how)
     model = network(seed=2)

@@ -15,7 +15,7 @@ from tumorcf_lib.data.matfile import CorruptSliceError
 SLICE, MASK = draw(1)
 
 
-@pytest.mark.parametrize("options", [{"userblock": 0}, {}, {"packed": True}])
+@pytest.mark.parametrize("options", [{"userblock": 0}, {"packed": True}])
 def test_a_slice_comes_upright_with_its_label_and_patient(tmp_path, options):
     content = mat_bytes(tmp_path, 3, label=2, patient="MR051644B", **options)
     found = matfile.parse(content, 3, "3.mat")
@@ -26,8 +26,7 @@ def test_a_slice_comes_upright_with_its_label_and_patient(tmp_path, options):
     assert (found.label, found.patient_id) == (2, "MR051644B")
 
 
-@pytest.mark.parametrize("dtype", ["<i2", "<u2", "|u1", "<f4", "<f8"])
-@pytest.mark.parametrize("chunks", [None, (16, 16), (5, 7)])
+@pytest.mark.parametrize("dtype, chunks", [("<u2", None), ("|u1", (16, 16)), ("<f4", (5, 7))])
 def test_pixels_of_any_type_and_chunks_come_back(tmp_path, dtype, chunks):
     values = (SLICE % 256).astype(dtype)
 
@@ -57,28 +56,20 @@ def refused(content):
 @pytest.mark.parametrize(
     "changes, words",
     [
-        *(({"drop": (name,)}, f"a field cjdata.{name}") for name in matfile.FIELDS),
+        ({"drop": ("tumorBorder",)}, "a field cjdata.tumorBorder"),
         ({"label": 0}, "label of 1, 2 or 3, got 0"),
-        ({"label": np.nan}, "got nan"),
         ({"tumorMask": np.ones((16, 15), np.uint8)}, "size (16, 16), got (15, 16)"),
         ({"tumorMask": MASK.T * 255}, "tumorMask of 0 and 1"),
         ({"tumorMask": MASK.T * 0}, "an empty one"),
         ({"tumorMask": 1 - MASK.T}, "98% of the slice (inverted?)"),
-        ({"tumorMask": np.ones((16, 16), np.uint8)}, "100% of the slice"),
         ({"tumorBorder": np.arange(7.0)}, "tumorBorder x1, y1, x2, y2, ..., got 7 numbers"),
         ({"tumorMask": MASK}, "an overlap (IoU) of 0.00 (transposed"),
         ({"image": np.where(MASK, 0, SLICE).T}, "dark as air"),
         ({"image": np.full((16, 16), np.nan)}, "finite pixels"),
         ({"image": np.zeros((16, 16, 3))}, "(height, width) of numbers, got float64 of shape (3,"),
-        ({"image": np.zeros((0, 0))}, "(0, 0)"),
         ({"image": np.full((16, 16), 7)}, "pixels that differ, got 7 everywhere"),
         ({"image": SLICE.astype(">i2")}, "a variant of >i2"),
-        ({"image": SLICE + 1j}, "got complex128"),
-        ({"image": SLICE > 400}, "of numbers, got bool"),
         ({"image": np.full((16, 16), b"text")}, "as cjdata.image, got |S4"),
-        ({"PID": np.zeros((0,), np.uint16)}, "PID"),
-        ({"PID": np.array([[0xD800]], np.uint16)}, "PID"),
-        ({"PID": np.array([[1.0]])}, "PID"),
         ({"PID": np.array([[77, 82], [49, 50]], np.uint16)}, "PID"),
         ({"PID": np.array([[55], [10], [55]], np.uint16)}, "PID"),
         ({"patient": "nan"}, "PID of printable ASCII codes, got nan"),
@@ -100,9 +91,7 @@ def older_matlab():
         (older_matlab(), "got one of MATLAB 5. Save it by MATLAB's save(..., '-v7.3')"),
         (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "`git lfs pull`"),
         (b"\n<!DOCTYPE html><p>Not found", "got a web page. Move this file away and fetch"),
-        (b"/annex/objects/SHA256E-s1--0.mat\n", "`git annex get .`"),
         (b"../../.git/annex/objects/Xx/0.mat", "`git annex get .`"),
-        (b"", "got 0 bytes that cannot be read"),
         (b"\x89HDF\r\n\x1a\n" + bytes(99), "a MATLAB 7.3 (HDF5) file, got 107 bytes"),
     ],
 )
@@ -110,9 +99,8 @@ def test_what_is_no_hdf5_is_named_with_what_to_do(content, words):
     assert words in refused(content)
 
 
-@pytest.mark.parametrize("packed", [False, True])
-def test_a_file_cut_anywhere_is_refused(tmp_path, packed):
-    content = mat_bytes(tmp_path, packed=packed)
+def test_a_file_cut_anywhere_is_refused(tmp_path):
+    content = mat_bytes(tmp_path, packed=True)
     for n_bytes in range(0, len(content), 61):
         assert "expected a MATLAB 7.3 (HDF5) file, got" in refused(content[:n_bytes])
 
@@ -184,27 +172,17 @@ def test_what_lies_elsewhere_is_not_read(tmp_path):
         assert "a field cjdata.image in the file" in refused(content)
 
 
-def test_a_structure_that_is_none_or_elsewhere_is_named(tmp_path):
+def test_a_structure_that_lies_elsewhere_is_named(tmp_path):
     path = write_mat(tmp_path / "1.mat", SLICE, MASK, 1, "100360")
-    for place in (np.arange(3), h5py.SoftLink("/other"), None):
-        with h5py.File(path, "r+") as file:
-            if "other" not in file:
-                file.move("cjdata", "other")
-            file.pop("cjdata", None)
-            if place is not None:
-                file["cjdata"] = place
-        assert "a structure cjdata in the file, got ['" in refused(path.read_bytes())
+    with h5py.File(path, "r+") as file:
+        file.move("cjdata", "other")
+        file["cjdata"] = h5py.SoftLink("/other")
+    assert "a structure cjdata in the file, got ['" in refused(path.read_bytes())
 
 
 def test_a_field_that_is_no_array_of_numbers_is_refused(tmp_path):
     def refer(group):
         group["image"] = np.array([group["tumorMask"].ref] * 4, h5py.ref_dtype)
-
-    def lengthen(group):
-        group.create_dataset("image", (16, 16), h5py.vlen_dtype(np.int16))
-
-    def nest(group):
-        group.create_group("image")
 
     def empty(group):
         group["image"] = h5py.Empty("i2")
@@ -214,5 +192,5 @@ def test_a_field_that_is_no_array_of_numbers_is_refused(tmp_path):
         kind.set_precision(9)
         h5py.h5d.create(group.id, b"image", kind, h5py.h5s.create_simple((16, 16)))
 
-    for change in (refer, lengthen, nest, empty, odd_bits):
+    for change in (refer, empty, odd_bits):
         assert "cjdata.image" in refused(changed(tmp_path, change))

@@ -48,7 +48,7 @@ def test_refitted_norms_have_mean_and_variance_of_the_slices_and_nothing_else_ch
     model = network(fused)
     dropout = next(layer for layer in model.layers if isinstance(layer, layers.Dropout))
     before = [np.array(v) for v in model.trainable_variables]
-    recipe.refit_norms(model, Slices(), batch_size=10)
+    recipe.refit_norms(model, np.split(SLICES, 4))
     batches = SLICES.reshape(4, -1)
     np.testing.assert_allclose(fused.moving_mean, [SLICES.mean()] * 2, rtol=1e-4)
     np.testing.assert_allclose(

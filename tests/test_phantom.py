@@ -1,11 +1,12 @@
 """The phantom cohort: repeatable bytes, masks where they belong, classes that differ."""
 
+import socket
+
 import numpy as np
 import pytest
 from scipy import ndimage
 
-from tumorcf_lib.config import CLASSES
-from tumorcf_lib.phantoms import cohort as phantom, slices, solids, tumors
+from tumorcf_lib.phantoms import cohort as phantom, slices, solids
 from tumorcf_lib.phantoms.anatomy import load_anatomy
 
 MENINGIOMA, GLIOMA, PITUITARY = range(3)
@@ -30,20 +31,14 @@ def room_mm(points_mm):
     return np.array([anatomy.room[tuple(voxel)] / 2 for voxel in voxels])
 
 
-def test_the_same_seed_gives_the_same_bytes_and_another_seed_others():
-    first, second = (phantom.make_cohort(1, 2, size_px=96, seed=3) for _ in range(2))
-    other = phantom.make_cohort(1, 2, size_px=96, seed=4)
-    assert first.slices.tobytes() == second.slices.tobytes()
-    assert first.masks.tobytes() == second.masks.tobytes()
-    assert first.slices.tobytes() != other.slices.tobytes()
-
-
-def test_a_slice_does_not_depend_on_how_many_others_are_drawn():
+def test_a_slice_depends_on_its_seed_and_not_on_how_many_others_are_drawn():
     small = phantom.make_cohort(1, 1, size_px=96, seed=3)
     large = phantom.make_cohort(2, 3, size_px=96, seed=3)
     for patient in range(3):
         assert np.array_equal(small.slices[patient], large.slices[3 * patient])
         assert np.array_equal(small.masks[patient], large.masks[3 * patient])
+    other = phantom.make_cohort(1, 1, size_px=96, seed=4)
+    assert small.slices.tobytes() != other.slices.tobytes()
 
 
 def test_every_mask_is_one_piece_of_believable_size(cohort):
@@ -63,16 +58,6 @@ def test_masks_lie_inside_the_skull_or_the_sella():
         axis = slices.PLANES[plan.plane][2]
         lesion = phantom.cut_lesion(plan, positions, float(plan.site.center_mm[axis]), anatomy)
         assert room_mm(lesion.points[:, lesion.mask].T).max() <= 1.0  # interpolation's reach
-
-
-def test_air_is_dark_and_scalp_is_brighter_than_brain(cohort):
-    corners = np.concatenate([cohort.slices[:, :12, :12], cohort.slices[:, :12, -12:]], axis=2)
-    assert np.median(corners) < 12
-    for image in cohort.slices:
-        # Looking down a column of the upper half, the first tissue met is the bright scalp.
-        column = image[:128, 118:138].max(axis=1)
-        first = np.flatnonzero(column > 40)[0]
-        assert column[first : first + 10].max() > 1.2 * np.median(image[image > 40])
 
 
 def test_meningiomas_reach_the_dura_and_gliomas_are_centered_deep(plans):
@@ -96,70 +81,30 @@ def test_pituitary_tumors_sit_at_the_sella_and_others_mostly_do_not(plans):
     assert near[labels != PITUITARY].mean() < 0.05
 
 
-def brightness_against_surroundings(cohort):
-    """Mean inside the mask over mean of a ring 3 to 7 px around it, slice by slice."""
+def test_meningiomas_and_pituitary_tumors_enhance_and_gliomas_vary(cohort):
+    """Mean inside the mask over mean of a ring 3 to 7 px around it."""
     ratios = []
     for image, mask in zip(cohort.slices, cohort.masks):
         near, far = (ndimage.binary_dilation(mask, iterations=n) for n in (3, 7))
         ratios.append(image[mask].mean() / image[far & ~near].mean())
-    return np.array(ratios)
-
-
-def test_meningiomas_and_pituitary_tumors_enhance_and_gliomas_vary(cohort):
-    ratios = brightness_against_surroundings(cohort)
-    labels = cohort.labels
-    assert (ratios[labels == MENINGIOMA] > 1).mean() > 0.9
-    assert (ratios[labels == PITUITARY] > 1).mean() > 0.85
-    assert 0.3 < (ratios[labels == GLIOMA] > 1).mean() < 0.95
+    enhances = np.array(ratios) > 1
+    assert enhances[cohort.labels == MENINGIOMA].mean() > 0.9
+    assert enhances[cohort.labels == PITUITARY].mean() > 0.85
+    assert 0.3 < enhances[cohort.labels == GLIOMA].mean() < 0.95
 
 
 def test_pose_and_contrast_do_not_know_the_class(plans):
     labels = np.array([plan.label for plan in plans])
-    drawn = {
-        "white": [plan.contrast.white for plan in plans],
-        "noise": [plan.contrast.noise for plan in plans],
-        "fov_mm": [plan.pose.fov_mm for plan in plans],
-        "angle": [plan.pose.angle for plan in plans],
-    }
-    for values in map(np.array, drawn.values()):
+    poses, contrasts = ([getattr(plan, name) for plan in plans] for name in ("pose", "contrast"))
+    drawn = [[c.white for c in contrasts], [c.noise for c in contrasts]]
+    drawn += [[p.fov_mm for p in poses], [p.angle for p in poses]]
+    for values in map(np.array, drawn):
         standard_error = values.std() / np.sqrt(200)  # of one class's mean
         means = [values[labels == label].mean() for label in range(3)]
         assert np.ptp(means) < 5 * standard_error
 
 
-def test_site_and_look_can_be_drawn_apart():
-    """What a cohort with the class in the look alone will need: any look at any site."""
-    anatomy = load_anatomy()
-    for kind in tumors.SIZES_MM:
-        for label, name in enumerate(CLASSES):
-            rng = np.random.default_rng([label, 1])
-            plan = phantom.Plan(
-                label=label,
-                plane="coronal",
-                phase=0.5,
-                site=tumors.choose_site(rng, kind, anatomy),
-                look=tumors.choose_look(rng, name),
-                pose=slices.choose_pose(rng),
-                contrast=slices.choose_contrast(rng),
-            )
-            _, mask = phantom.draw_slice(rng, plan, 0, anatomy, 128)
-            assert mask.sum() >= 6
-
-
-def test_painting_changes_no_pixel_far_from_the_lesion():
-    look = tumors.Look(level=1.5, texture=0.1, lumps=0.0)
-    image = np.full((5, 40), 0.4, np.float32)
-    depth = np.broadcast_to(np.linspace(-20, 19, 40, dtype=np.float32), image.shape)
-    room = np.full_like(image, -30)
-    points = np.zeros((3, 5, 40), np.float32)
-    tumors.paint(image, depth, room, points, look, 0.4)
-    assert (image[:, depth[0] < -look.softness_mm] == np.float32(0.4)).all()
-    assert (image[:, depth[0] > look.softness_mm] > 0.4).all()
-
-
 def test_the_head_is_drawn_without_a_network(monkeypatch):
-    import socket
-
     def refuse(*_args, **_kwargs):
         raise AssertionError("the phantom must not open a connection")
 

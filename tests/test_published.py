@@ -25,9 +25,8 @@ from fake_cheng import (
 
 from tumorcf_lib import steps
 from tumorcf_lib.data import archives, published
-from tumorcf_lib.data.archives import DataAccessError
+from tumorcf_lib.data.archives import DataAccessError, NoRoomError
 from tumorcf_lib.data.matfile import CorruptSliceError, DatasetError
-from tumorcf_lib.data.published import NoRoomError
 
 assert published_12
 

@@ -13,7 +13,7 @@ SIZE_PX = 64
 
 
 @pytest.fixture(scope="module")
-def model():
+def model(three_blocks):
     profile = dataclasses.replace(config.get("smoke"), weights=None, size_px=SIZE_PX)
     keras.utils.set_random_seed(3)
     return classifier.build(profile, seed=1)

@@ -1,6 +1,8 @@
-"""Tiny heads with a tumor each, for tests of views and of fine-tuning."""
+"""Tiny heads with a tumor each, and a tiny network, for tests of trainings."""
 
+import keras
 import numpy as np
+from keras import layers
 
 SIZE = 32
 
@@ -22,3 +24,22 @@ def cohort(n_persons=18, seed=0):
     slices[masks] += 10
     parts = np.repeat(["train"] * 9 + ["validation"] * 6 + ["test"] * 3, 2)
     return slices, masks, labels, persons, parts
+
+
+def network(size, seed=0):
+    """A network with the layer names of the real one, a norm and dropout; equal at equal seeds."""
+    init = [keras.initializers.GlorotUniform(seed=seed + i) for i in range(3)]
+    backbone = keras.Sequential(
+        [
+            keras.Input((size, size, 1)),
+            layers.Conv2D(6, 3, strides=2, kernel_initializer=init[0]),
+            layers.BatchNormalization(),
+            layers.ReLU(),
+        ]
+    )
+    slices = keras.Input((size, size, 1))
+    x = layers.GlobalAveragePooling2D(name="features")(backbone(slices))
+    x = layers.Dense(8, "relu", kernel_initializer=init[1], name="hidden")(x)
+    x = layers.Dropout(0.2, seed=seed, name="dropout")(x)
+    x = layers.Dense(3, "softmax", kernel_initializer=init[2], name="probabilities")(x)
+    return keras.Model(slices, x)

@@ -1,14 +1,17 @@
 """The published archives and their members, opened as if a stranger had packed them."""
 
-import csv
 import errno
 import functools
 import hashlib
 import re
 import shutil
+import tempfile
 import zipfile
+from contextlib import ExitStack
 from pathlib import Path
 from typing import NamedTuple
+
+import pandas as pd
 
 from tumorcf_lib import config
 from tumorcf_lib.data.matfile import FETCH_AGAIN, MAX_FILE_BYTES, CorruptSliceError, DatasetError
@@ -32,6 +35,10 @@ class CorruptArchiveError(DatasetError):
 
 class DataAccessError(DatasetError):
     """A folder or file that is there but may not be read, or written."""
+
+
+class NoRoomError(DatasetError):
+    """A disk without room for what is to be written."""
 
 
 class Archive(NamedTuple):
@@ -68,6 +75,10 @@ class Entry(NamedTuple):
     inner: str = ""  # archive in the archive
     name: str = ""  # member; "" for a loose file
 
+    def corrupt(self, expected, got, **todo):
+        """The error for this slice."""
+        return CorruptSliceError(self.number, self.where, expected, got, **todo)
+
 
 def no_access(path, error, *, to="read", by="--data or TUMORCF_DATA"):
     """The error for a folder or file that is there but may not be read, or written."""
@@ -75,6 +86,15 @@ def no_access(path, error, *, to="read", by="--data or TUMORCF_DATA"):
         f"Expected to {to} {config.shown(path)}, got {type(error).__name__} ({error.strerror}). "
         f"Check what lies there and whether you may {to} it (ls -ld), or name another folder by "
         f"{by}."
+    )
+
+
+def no_room(folder, what, needed, todo):
+    """The error for a disk on which so many bytes have no room."""
+    free = shutil.disk_usage(folder).free
+    return NoRoomError(
+        f"The {what} need {needed / 1e6:.1f} MB in {config.shown(folder)}, and {free / 1e6:.1f} MB "
+        f"are free there. Make room and run again{todo}"
     )
 
 
@@ -103,18 +123,12 @@ def numbers_of(name):
 
 @functools.cache
 def _owners(path):
-    with open(path, encoding="utf-8", newline="") as file:
-        firsts = {int(row.pop("first")): row for row in csv.DictReader(file)}
-    found = {}
-    for number in range(1, N_PUBLISHED + 1):
-        row = firsts.get(number)
-        found[number] = (int(row["label"]), row["patient_id"]) if row else found[number - 1]
-    return found
+    return pd.read_csv(path, dtype={"patient_id": str}, keep_default_na=False, index_col="first")
 
 
 def owner(number):
     """Label (1, 2, 3) and patient ID that a slice of this number was published with."""
-    return _owners(OWNERS)[number] if OWNERS else None
+    return tuple(_owners(OWNERS).loc[:number].iloc[-1]) if OWNERS else None
 
 
 def opened(path, get=None):
@@ -160,18 +174,21 @@ def _refused(called, what):
     )
 
 
-class Reader:
-    """Reads slices; archives stay open in ``stack``, those in an archive are unpacked ``aside``."""
+class Reader(ExitStack):
+    """Reads slices; archives stay open, those in an archive are unpacked into the folder, while
+    this lasts."""
 
-    def __init__(self, aside, stack):
-        self.aside, self.stack, self.opened = Path(aside), stack, {}
+    def __init__(self, folder):
+        super().__init__()
+        self.aside = Path(self.enter_context(tempfile.TemporaryDirectory(dir=folder)))
+        self.archives = {}
 
     def __call__(self, entry):
         """The bytes of a slice: all that were announced, and no more."""
         if not entry.name:
             return loose(entry.path)
         try:
-            with self._archive(entry.path, entry.inner)[1].open(entry.name) as file:
+            with self._archive(entry.path, entry.inner).open(entry.name) as file:
                 content = file.read(entry.n_bytes + 1)  # a bound, or a lying header fills memory
             got = f"{len(content)} bytes"
         except CorruptArchiveError:
@@ -181,24 +198,23 @@ class Reader:
                 raise
             content, got = b"", f"{error}"
         if len(content) != entry.n_bytes or not content:
-            expected = f"{entry.n_bytes} bytes with the right checksum"
-            raise CorruptSliceError(entry.number, entry.where, expected, got)
+            raise entry.corrupt(f"{entry.n_bytes} bytes with the right checksum", got)
         return content
 
     def md5s(self):
         """Those of the archives that were read."""
-        return {md5(path) for path, _ in self.opened.values()}
+        return {md5(archive.filename) for archive in self.archives.values()}
 
     def _archive(self, path, inner):
-        if (path, inner) not in self.opened:
-            place = path
+        if (path, inner) not in self.archives:
+            archive = self.enter_context(opened(path))
             if inner:
-                place = self.aside / f"{len(self.opened)}.zip"
-                outer = self.stack.enter_context(opened(path))
-                with outer.open(inner) as packed, open(place, "wb") as file:
+                unpacked = self.aside / f"{len(self.archives)}.zip"
+                with archive.open(inner) as packed, open(unpacked, "wb") as file:
                     shutil.copyfileobj(packed, file, 1 << 20)
-            self.opened[path, inner] = place, self.stack.enter_context(opened(place))
-        return self.opened[path, inner]
+                archive = self.enter_context(opened(unpacked))
+            self.archives[path, inner] = archive
+        return self.archives[path, inner]
 
 
 def loose(path):

@@ -111,11 +111,7 @@ class Cohort:
 
     def subset(self, indices):
         """The cohort of these slices only (indices, or a bool array): a view, nothing is copied."""
-        indices = np.asarray(indices)
-        if not indices.size:
-            indices = indices.astype(int)  # an empty list would become an index of floats
-        if indices.dtype == bool:
-            indices = np.flatnonzero(indices)
+        indices = np.arange(len(self))[indices if len(indices) else []]
         return dataclasses.replace(
             self,
             slices=_take(self.slices, indices),

@@ -11,7 +11,7 @@ import urllib3
 from tqdm import tqdm
 
 from tumorcf_lib import __version__, config, steps
-from tumorcf_lib.data.archives import NO_ROOM, PUBLISHED, md5
+from tumorcf_lib.data.archives import NO_ROOM, PUBLISHED, md5, no_access, no_room
 from tumorcf_lib.data.matfile import DatasetError
 
 SOURCES = (
@@ -33,12 +33,12 @@ class DownloadError(DatasetError):
     """No source gave the file; the message says how to put it in place by hand."""
 
 
-class _Refused(Exception):
-    """A source that will not give the file: go on to the next."""
+class _SourceError(Exception):
+    """A source that will not give the file or, if ``is_passing``, may when it is asked again."""
 
-
-class _Interrupted(Exception):
-    """A source that may give the rest (or the whole) of the file when asked again."""
+    def __init__(self, reason, *, is_passing=False):
+        super().__init__(reason)
+        self.is_passing = is_passing
 
 
 def download(
@@ -51,42 +51,42 @@ def download(
     """
     folder = Path(folder)
     try:
-        missing = [archive for archive in archives if not _is_in_place(folder, archive)]
-        if missing:  # a folder that is complete need not be one to write into
+        if _missing(folder, archives):  # a folder that is complete need not be one to write into
             folder.mkdir(parents=True, exist_ok=True)
             with steps.held(folder / ".lock"):  # two writers would spoil one partial file
-                _fetch_all(folder, missing, sources, progress, pause_s, timeout_s)
+                missing = _missing(folder, archives)
+                _check_room(folder, missing)
+                for i, archive in enumerate(missing):
+                    named = f"{archive.name} ({i + 1} of {len(missing)})"
+                    options = {"unit": "B", "unit_scale": True, "disable": not progress}
+                    with tqdm(desc=named, total=archive.n_bytes, **options) as bar:
+                        failures = _fetch(archive, folder, sources, bar, pause_s, timeout_s)
+                    if failures:
+                        raise DownloadError(_by_hand(folder, missing[i:], failures))
     except steps.InUseError as error:
         raise DownloadError(
-            f"Another process downloads into {config.shown(folder)}. Wait until it is done, or "
-            "end it."
+            f"Another process downloads into {config.shown(folder)}. Wait for it, or end it."
         ) from error
     except OSError as error:
         if error.errno in NO_ROOM and folder.is_dir():
-            raise _no_room(folder, archives) from error
-        raise DownloadError(
-            f"Expected a folder to write into, got {type(error).__name__} ({error.strerror}) from "
-            f"{config.shown(error.filename or folder)}. Make {config.shown(folder)} and what is "
-            "in it readable and writable, or name another folder by --data."
-        ) from error
+            _check_room(folder, _missing(folder, archives), is_full=True)
+        raise no_access(error.filename or folder, error, to="write", by="--data") from error
     return [folder / archive.name for archive in archives]
 
 
-def _fetch_all(folder, archives, sources, progress, pause_s, timeout_s):
-    missing = [archive for archive in archives if not _is_in_place(folder, archive)]
-    if shutil.disk_usage(folder).free < _needed(folder, missing):
-        raise _no_room(folder, missing)
-    for i, archive in enumerate(missing):
-        named = f"{archive.name} ({i + 1} of {len(missing)})"
-        options = {"unit": "B", "unit_scale": True, "disable": not progress}
-        with tqdm(desc=named, total=archive.n_bytes, **options) as bar:
-            failures = _fetch(archive, folder, sources, bar, pause_s, timeout_s)
-        if failures:
-            raise DownloadError(_by_hand(folder, missing[i:], failures))
+def _missing(folder, archives):
+    return [archive for archive in archives if not _is_in_place(folder / archive.name, archive)]
 
 
-def _is_in_place(folder, archive):
-    path = folder / archive.name
+def _check_room(folder, missing, *, is_full=False):
+    sizes = [(archive.n_bytes, _size(folder / f"{archive.name}.part")) for archive in missing]
+    needed = sum(max(n_bytes - there, 0) for n_bytes, there in sizes)
+    if is_full or shutil.disk_usage(folder).free < needed:
+        todo = " (what was fetched is kept), or name another folder by --data."
+        raise no_room(folder, "archives", needed, todo)
+
+
+def _is_in_place(path, archive):
     if not os.path.lexists(path):
         return False
     n_bytes = path.stat().st_size if path.is_file() else None  # a pipe or device is not opened
@@ -105,22 +105,20 @@ def _fetch(archive, folder, sources, bar, pause_s, timeout_s):
     for source in sources:
         url = source.format(file_id=archive.file_id)
         n_tries, furthest = 0, _size(part)
-        while n_tries < N_TRIES:
+        while True:
             try:
                 _receive(url, archive, part, bar, timeout_s)
                 part.replace(folder / archive.name)
                 return []
-            except _Refused as error:
+            except _SourceError as error:
                 reason = error
+            n_tries = 0 if _size(part) >= furthest + SLOW_BYTES else n_tries + 1
+            furthest = max(furthest, _size(part))
+            if not reason.is_passing or n_tries == N_TRIES:
                 break
-            except _Interrupted as error:
-                reason = error
-                n_tries = 0 if _size(part) >= furthest + SLOW_BYTES else n_tries + 1
-                furthest = max(furthest, _size(part))
-            if n_tries < N_TRIES:
-                wait_s = pause_s * 2 ** max(n_tries - 1, 0)
-                say(f"{url}: {reason}; asked again in {wait_s:.0f} s")
-                time.sleep(wait_s)
+            wait_s = pause_s * 2 ** max(n_tries - 1, 0)
+            say(f"{url}: {reason}; asked again in {wait_s:.0f} s")
+            time.sleep(wait_s)
         failures.append(f"{url}: {reason}")
         say(f"{failures[-1]}; left")
     return failures
@@ -134,11 +132,12 @@ def _receive(url, archive, part, bar, timeout_s):
     if before < archive.n_bytes:
         _watched(url, archive, part, bar, timeout_s)
     if _size(part) < archive.n_bytes:
-        raise _Interrupted(f"stopped after {_size(part)} of {archive.n_bytes} bytes")
+        reason = f"stopped after {_size(part)} of {archive.n_bytes} bytes"
+        raise _SourceError(reason, is_passing=True)
     found = md5(part)
     if found != archive.md5:
         part.unlink()
-        raise (_Interrupted if before else _Refused)(f"MD5 {found}, not {archive.md5}")
+        raise _SourceError(f"MD5 {found}, not {archive.md5}", is_passing=before > 0)
 
 
 def _watched(url, archive, part, bar, timeout_s):
@@ -153,9 +152,9 @@ def _watched(url, archive, part, bar, timeout_s):
         try:
             _append(url, archive, part, bar, timeout_s, n_received, is_over)
         except (requests.TooManyRedirects, ValueError) as error:  # addresses that make no sense
-            errors.append(_Refused(f"{type(error).__name__}: {error}"))
+            errors.append(_SourceError(f"{type(error).__name__}: {error}"))
         except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
-            errors.append(_Interrupted(f"{type(error).__name__}: {error}"))
+            errors.append(_SourceError(f"{type(error).__name__}: {error}", is_passing=True))
         except Exception as error:
             errors.append(error)
 
@@ -166,7 +165,8 @@ def _watched(url, archive, part, bar, timeout_s):
         n_more, n_before = sum(n_received) - n_before, sum(n_received)
         if thread.is_alive() and n_more < SLOW_BYTES:
             is_over.set()
-            raise _Interrupted(f"only {n_more} bytes in {timeout_s[1]:g} s")
+            reason = f"only {n_more} bytes in {timeout_s[1]:g} s"
+            raise _SourceError(reason, is_passing=True)
     if errors:
         raise errors[0]
 
@@ -180,12 +180,12 @@ def _append(url, archive, part, bar, timeout_s, n_received, is_over):
         if not piece:
             return  # nothing came, which is no reason to begin again
         if start == 0 and piece[:2] != b"PK"[: len(piece)]:
-            raise _Refused(f"no ZIP archive but something that begins {piece[:40]!r}")
+            raise _SourceError(f"no ZIP archive but something that begins {piece[:40]!r}")
         # A source without ranges begins again; only now is what came before given up
         with open(part, "ab" if start else "wb") as file:
             while piece and not is_over.is_set():
                 if file.tell() + len(piece) > archive.n_bytes:
-                    raise _Refused(f"more than the file's {archive.n_bytes} bytes")
+                    raise _SourceError(f"more than the file's {archive.n_bytes} bytes")
                 file.write(piece)
                 file.flush()
                 bar.update(file.tell() - bar.n)
@@ -197,20 +197,20 @@ def _start_of(response, part, archive):
     """The byte at which this answer begins; refuses what cannot be the file."""
     status, headers, start = response.status_code, response.headers, _size(part)
     if status == 429 or status >= 500:
-        raise _Interrupted(f"HTTP {status}")
+        raise _SourceError(f"HTTP {status}", is_passing=True)
     if status == 202:
-        raise _Refused("HTTP 202 with no file, which is a check for robots")
+        raise _SourceError("HTTP 202 with no file, which is a check for robots")
     if start and status in (206, 416):
         rest = f"bytes {start}-{archive.n_bytes - 1}/{archive.n_bytes}"
         if status == 206 and headers.get("Content-Range", "") == rest:
             return start
         part.unlink()  # next time the whole is asked for
-        raise _Interrupted("no such part of the file")
+        raise _SourceError("no such part of the file", is_passing=True)
     if status != 200:
-        raise _Refused(f"HTTP {status} {response.reason}")
+        raise _SourceError(f"HTTP {status} {response.reason}")
     length = headers.get("Content-Length", str(archive.n_bytes))
     if length != str(archive.n_bytes):
-        raise _Refused(f"a file of {length} bytes, not {archive.n_bytes}")
+        raise _SourceError(f"a file of {length} bytes, not {archive.n_bytes}")
     return 0
 
 
@@ -218,27 +218,11 @@ def _size(part):
     return part.stat().st_size if part.exists() else 0
 
 
-def _needed(folder, missing):
-    """Bytes that are still to come."""
-    sizes = [(archive.n_bytes, _size(folder / f"{archive.name}.part")) for archive in missing]
-    return sum(max(n_bytes - there, 0) for n_bytes, there in sizes)
-
-
-def _no_room(folder, missing):
-    missing = [archive for archive in missing if not (folder / archive.name).exists()]
-    return DownloadError(
-        f"The archives need {_needed(folder, missing) / 1e6:.1f} MB more in "
-        f"{config.shown(folder)}, and {shutil.disk_usage(folder).free / 1e6:.1f} MB are free. Make "
-        "room and run again (what was fetched is kept), or name another folder by --data."
-    )
-
-
 def _by_hand(folder, missing, failures):
-    files = "\n".join(f"    {archive}" for archive in missing)
-    reasons = "\n".join(f"    {failure}" for failure in failures)
+    reasons, files = ("".join(f"    {line}\n" for line in lines) for lines in (failures, missing))
     return (
-        f"{missing[0].name} could not be fetched:\n{reasons}\n"
+        f"{missing[0].name} could not be fetched:\n{reasons}"
         f"Fetch by a browser, from https://doi.org/10.6084/m9.figshare.1512427, and put unopened "
-        f"into {config.shown(folder)}:\n{files}\n"
+        f"into {config.shown(folder)}:\n{files}"
         "Or try again later: what was fetched is kept, and the download goes on from there."
     )

@@ -15,7 +15,7 @@ import numpy as np
 from tumorcf_lib import config
 from tumorcf_lib.data import archives
 from tumorcf_lib.data.archives import CorruptArchiveError, DatasetNotFoundError, Entry, numbers_of
-from tumorcf_lib.data.matfile import FETCH_AGAIN, CorruptSliceError
+from tumorcf_lib.data.matfile import FETCH_AGAIN
 
 MAX_DEPTH = 5  # folders below the dataset's own in which slices are looked for
 MAX_ENTRIES = 50_000  # files and folders looked at: a home folder may be named by mistake
@@ -32,11 +32,6 @@ class Found(NamedTuple):
     def missing(self):
         """Numbers of published slices that are not there."""
         return sorted(_all() - {entry.number for entry in self.entries})
-
-    @property
-    def foreign(self):
-        """Slices of numbers that were not published, or that another archive should hold."""
-        return [e for e in self.entries if e.number not in numbers_of(e.inner or e.path.name)]
 
 
 def is_partial():
@@ -58,13 +53,13 @@ def require(folder):
     found = find(folder)
     if not found.entries or (found.missing and not is_partial()):
         raise not_found(folder, found)
-    if found.foreign and not is_partial():
-        first = found.foreign[0]
-        raise CorruptArchiveError(
-            f"{first.where} was not expected there: {_holder(first, Path(folder))} holds the "
-            f"slices {ranges(numbers_of(first.inner or first.path.name))} as published, and "
-            f"{len(found.foreign)} others here. {FETCH_AGAIN}, or allow it by --partial."
-        )
+    for entry in [] if is_partial() else found.entries:
+        own = numbers_of(entry.inner or entry.path.name)
+        if entry.number not in own:
+            raise CorruptArchiveError(
+                f"{entry.where} was not expected there: {_holder(entry, Path(folder))} holds the "
+                f"slices {ranges(own)} as published. {FETCH_AGAIN}, or allow it by --partial."
+            )
     return found
 
 
@@ -97,18 +92,18 @@ def find(folder):
 
 def not_found(folder, found):
     """The error that says which slices are missing, and which files belong where."""
-    missing = found.missing
-    held = sorted({_holder(entry, Path(folder)) for entry in found.entries})
-    has = f"holds {len(found.entries)} of its {archives.N_PUBLISHED} slices"
-    has = has if held else "has none of its files"
-    inside = f" ({', '.join(held[:6])}{', ...' * (len(held) > 6)})" if held else ""
-    aside = "".join(f"; {note}" for note in found.notes[:8])
+    missing, has, todo = found.missing, "has none of its files", ""
+    if found.entries:
+        held = sorted({_holder(entry, Path(folder)) for entry in found.entries})
+        has = f"holds {len(found.entries)} of its {archives.N_PUBLISHED} slices "
+        has += f"({', '.join(held[:6])}{', ...' * (len(held) > 6)})"
+        todo = "To go on with what is there, add --partial (TUMORCF_PARTIAL=1). "
+    has += "".join(f"; {note}" for note in found.notes[:8])
     needed = [archive for archive in archives.PUBLISHED if numbers_of(archive.name) & set(missing)]
-    todo = "To go on with what is there, add --partial (TUMORCF_PARTIAL=1). " if held else ""
     files = "".join(f"\n    {archive}" for archive in needed or archives.PUBLISHED)
     return DatasetNotFoundError(
         f"The {archives.DATASET} was expected in {config.shown(folder)}, which "
-        f"{has}{inside}{aside}. Missing: {ranges(missing)}. Put there, unopened:{files}\n"
+        f"{has}. Missing: {ranges(missing)}. Put there, unopened:{files}\n"
         "`python -m tumorcf_lib download` fetches them; by hand they are at "
         f"https://doi.org/10.6084/m9.figshare.1512427. {todo}The environment variable TUMORCF_DATA "
         "names another folder. Without the dataset, the profile demo runs on the phantom."
@@ -146,7 +141,7 @@ def _places(top, notes):
     """Lists of files that may hold slices: the top's archives, its N.mat, those one deeper, ..."""
     seen, level = set(), [top]
     for depth in range(MAX_DEPTH + 1):
-        files, below, dead, others = {".zip": [], ".mat": []}, [], [], []
+        files, below, others, dead = {".zip": [], ".mat": []}, [], [], []
         for parent in level:
             try:
                 inside = [(path, *_kind(path)) for path in sorted(parent.iterdir())]
@@ -187,12 +182,10 @@ def _kind(path):
     """What a name stands for, and the folder's own number; only regular files are ever opened."""
     try:
         status = path.stat()
-    except FileNotFoundError:
-        return "dead link", None
-    except OSError as error:
-        if path.is_symlink():  # a loop of links
+    except OSError:
+        if path.is_symlink():  # to nowhere, or around in a loop
             return "dead link", None
-        raise error
+        raise
     if stat.S_ISDIR(status.st_mode):
         return "folder", (status.st_dev, status.st_ino)
     return ("file" if stat.S_ISREG(status.st_mode) else "device"), None
@@ -226,13 +219,10 @@ def _distinct(entries):
     for entry in entries:
         other = found.setdefault(entry.number, entry)
         if (entry.n_bytes, entry.crc) != (other.n_bytes, other.crc):
-            raise CorruptSliceError(
-                entry.number,
-                other.where,
-                "one file for each slice number",
-                f"another one, {entry.where}, that differs: these are two slices, or two versions "
-                "of one (renumbered copies?)",
-                todo="Delete neither; move the copies away and fetch the published set "
-                "(python -m tumorcf_lib download) into a folder of its own",
+            got = f"another one, {entry.where}, that differs: two slices, or versions of one"
+            todo = (
+                "These may be renumbered copies: delete none; move them away and fetch the "
+                "published set (python -m tumorcf_lib download) into a folder of its own"
             )
+            raise other.corrupt("one file for each slice number", got, todo=todo)
     return [found[number] for number in sorted(found)]

@@ -58,10 +58,10 @@ class IntensityMap:
         return ((scaled - self.mean) / self.std).astype(np.float32)
 
 
-def fit_intensity_map(slice, *, percentiles=(1, 99)):
+def fit_intensity_map(slice):
     """The intensity map of one slice, to be frozen and reused for all its edits.
 
-    Clips at the ``percentiles`` (the paper's 1st and 99th). Where both agree (a constant slice,
+    Clips at the paper's 1st and 99th percentile. Where both agree (a constant slice,
     or air but for fewer than 1 % of the pixels) the map sends everything to 0.
 
     >>> fitted = fit_intensity_map(np.arange(101).reshape(1, 101))
@@ -74,7 +74,7 @@ def fit_intensity_map(slice, *, percentiles=(1, 99)):
         raise InvalidSliceError(
             f"Pixels from {lowest:g} to {highest:g} span more than a float64 holds. Rescale them."
         )
-    low, high = (float(value) for value in np.percentile(image, percentiles))
+    low, high = (float(value) for value in np.percentile(image, (1, 99)))
     if not high > low:
         return IntensityMap(low, low, 0.0, 0.0)
     scaled = (np.clip(image, low, high) - low) / (high - low)

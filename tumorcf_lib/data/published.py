@@ -2,8 +2,6 @@
 
 import hashlib
 import shutil
-import tempfile
-from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
@@ -13,16 +11,16 @@ from tqdm import tqdm
 from tumorcf_lib import config, steps
 from tumorcf_lib.data import archives, finding, matfile
 from tumorcf_lib.data.cohort import SliceStack, from_arrays
-from tumorcf_lib.data.matfile import FETCH_AGAIN, CorruptSliceError, DatasetError
+from tumorcf_lib.data.matfile import FETCH_AGAIN
 from tumorcf_lib.data.split import person_ids
 
 WAIT_S = 1800.0  # for another process that reads the same dataset
 FORMAT = 4  # of the arrays made of the slices
 SOURCE = "source.txt"
-
-
-class NoRoomError(DatasetError):
-    """A disk without room for the arrays made of the slices."""
+ELSEWHERE = (
+    ", or let the environment variable TUMORCF_RUNS name a folder on another disk; nothing "
+    "unfinished was kept."
+)
 
 
 def describe(folder, *, cache_dir):
@@ -48,16 +46,9 @@ def read(folder, *, cache_dir, progress=True):
         SliceStack(np.load(cache / name, mmap_mode="r"), shapes, offsets)
         for name in ("slices.npy", "masks.npy")
     )
-    return from_arrays(
-        slices,
-        masks,
-        table["label"],
-        table["patient_id"],
-        classes=config.CLASSES,
-        name="cheng",
-        source=(cache / SOURCE).read_text(encoding="utf-8"),
-        slice_ids=table["slice_id"],
-    )
+    names = {"name": "cheng", "source": (cache / SOURCE).read_text(encoding="utf-8")}
+    names |= {"classes": config.CLASSES, "slice_ids": table["slice_id"]}
+    return from_arrays(slices, masks, table["label"], table["patient_id"], **names)
 
 
 def _place(folder, cache_dir):
@@ -89,7 +80,8 @@ def _cached(folder, cache_dir, progress):
         ) from error
     except OSError as error:
         if error.errno in archives.NO_ROOM:
-            raise _no_room(cache.parent, sum(entry.n_bytes for entry in found.entries)) from error
+            needed = sum(entry.n_bytes for entry in found.entries)
+            raise archives.no_room(cache.parent, "slices", needed, ELSEWHERE) from error
         path = error.filename or cache.parent
         raise archives.no_access(path, error, to="write", by="TUMORCF_RUNS") from error
     return cache
@@ -102,16 +94,9 @@ def _is_whole(cache):
 def _make(new, found, progress):
     """Read every slice into an empty folder, checked."""
     steps.begin(new, {"format": FORMAT})
-    with ExitStack() as stack:
-        aside = stack.enter_context(tempfile.TemporaryDirectory(dir=new))
-        read_one = archives.Reader(aside, stack)
-        first = found.entries[0]
-        raw = matfile.parse(read_one(first), first.number, first.where)
-        needed = len(found.entries) * (raw.image.nbytes + raw.mask.nbytes)
-        if shutil.disk_usage(new).free < needed:
-            raise _no_room(new.parent, needed)
-        for note in found.notes if progress else ():
-            tqdm.write(f"passed over: {note}")
+    for note in found.notes if progress else ():
+        tqdm.write(f"passed over: {note}")
+    with archives.Reader(new) as read_one:
         table, values = _write_arrays(new, found, read_one, progress)
         source = _sentence(table, values, read_one.md5s(), found)
     table.to_csv(new / "table.csv", index=False, lineterminator="\n")
@@ -119,51 +104,51 @@ def _make(new, found, progress):
     steps.seal(new)
 
 
-def _no_room(folder, needed):
-    return NoRoomError(
-        f"The slices need {needed / 1e6:.1f} MB in {config.shown(folder)}, and "
-        f"{shutil.disk_usage(folder).free / 1e6:.1f} MB are free there. Make room and run again, "
-        "or let the environment variable TUMORCF_RUNS name a folder on another disk; nothing "
-        "unfinished was kept."
-    )
-
-
 def _write_arrays(new, found, read_one, progress):
     """Check every slice and write slices.npy and masks.npy; the table and the value range."""
-    entries, is_whole = found.entries, not found.missing
-    rows, pixels, low, high, dtype = [], {}, np.inf, -np.inf, None
+    rows, known, low, high = [], {}, np.inf, -np.inf
     with open(new / "slices.npy", "wb") as slices, open(new / "masks.npy", "wb") as masks:
-        for entry in tqdm(entries, desc="reading slices", unit="", disable=not progress):
+        for entry in tqdm(found.entries, desc="reading slices", unit="", disable=not progress):
             raw = matfile.parse(read_one(entry), entry.number, entry.where)
-            image, mask, label, patient = raw
-            if dtype is None:  # the number of pixels is known at the end only
-                dtype = image.dtype
-                _write_headers(slices, masks, dtype, 0)
-            if image.dtype != dtype:
-                expected = f"{dtype} pixels as in slice {rows[0][0]}"
-                raise CorruptSliceError(entry.number, entry.where, expected, image.dtype)
-            owner = archives.owner(entry.number) if is_whole else None
-            if owner not in (None, (label, patient)):
-                expected = "label {} and patient {} as published".format(*owner)
-                got = f"label {label} and patient {patient} (two files exchanged, or renumbered?)"
-                raise CorruptSliceError(entry.number, entry.where, expected, got)
-            content = image.tobytes()
-            other = pixels.setdefault(hashlib.sha256(content).digest(), (entry, patient))
-            if other[0] != entry:  # no two of the published slices are equal
-                raise CorruptSliceError(
-                    entry.number,
-                    entry.where,
-                    f"pixels of its own for patient {patient}",
-                    f"those of slice {other[0].number} ({other[0].where}) of patient {other[1]}",
-                )
-            slices.write(content)
-            masks.write(mask.tobytes())
-            rows.append((entry.number, label - 1, patient, *image.shape))
+            image = raw.image
+            if not rows:
+                needed = len(found.entries) * (image.nbytes + raw.mask.nbytes)
+                if shutil.disk_usage(new).free < needed:
+                    raise archives.no_room(new.parent, "slices", needed, ELSEWHERE)
+                _write_headers(slices, masks, image.dtype, 0)
+            _check_among(raw, entry, known, is_whole=not found.missing)
+            slices.write(image.tobytes())
+            masks.write(raw.mask.tobytes())
+            rows.append((entry.number, raw.label - 1, raw.patient_id, *image.shape))
             low, high = min(low, image.min()), max(high, image.max())
-        _write_headers(slices, masks, dtype, sum(height * width for *_, height, width in rows))
+        n_pixels = sum(height * width for *_, height, width in rows)  # known at the end only
+        _write_headers(slices, masks, image.dtype, n_pixels)
     table = pd.DataFrame(rows, columns=["slice_id", "label", "patient_id", "height", "width"])
-    _check_labels(table, [entry.where for entry in entries])
     return table, (low, high)
+
+
+def _check_among(raw, entry, known, *, is_whole):
+    """A slice beside those before it, which are ``known``: pixels of their type and its own, one
+    label a patient and, in the whole dataset, the label and patient of its number."""
+    image, _, label, patient = raw
+    dtype, first = known.setdefault("dtype", (image.dtype, entry))
+    if image.dtype != dtype:
+        raise entry.corrupt(f"{dtype} pixels as in slice {first.number}", image.dtype)
+    owner = archives.owner(entry.number) if is_whole else None
+    if owner not in (None, (label, patient)):
+        got = f"label {label} and patient {patient} (two files exchanged, or renumbered?)"
+        raise entry.corrupt("label {} and patient {} as published".format(*owner), got)
+    pixels = hashlib.sha256(image.tobytes()).digest()
+    first, owner = known.setdefault(pixels, (entry, patient))
+    if first != entry:  # no two of the published slices are equal
+        got = f"those of slice {first.number} ({first.where}) of patient {owner}"
+        raise entry.corrupt(f"pixels of its own for patient {patient}", got)
+    person = person_ids([patient])[0]
+    usual, first = known.setdefault(("person", person), (label, entry))
+    if label != usual:
+        expected = f"label {usual} as in slice {first.number} ({first.where}) of patient {person}"
+        todo = FETCH_AGAIN.replace("this", "either")
+        raise entry.corrupt(expected, f"label {label}", todo=todo)
 
 
 def _write_headers(slices, masks, dtype, n_pixels):
@@ -172,22 +157,6 @@ def _write_headers(slices, masks, dtype, n_pixels):
         file.seek(0)
         header = {"descr": kind.str, "fortran_order": False, "shape": (n_pixels,)}
         np.lib.format.write_array_header_1_0(file, header)
-
-
-def _check_labels(table, places):
-    """One class per patient: found before there is a cache of a wrong set."""
-    persons = person_ids(table["patient_id"])
-    firsts = table.index.to_series().groupby(persons).transform("first")
-    for i in np.flatnonzero(table["label"] != table["label"].to_numpy()[firsts]):
-        first = firsts.iloc[i]
-        raise CorruptSliceError(
-            table["slice_id"][i],
-            places[i],
-            f"label {table['label'][first] + 1} as in slice {table['slice_id'][first]} "
-            f"({places[first]}) of patient {persons[i]}",
-            f"label {table['label'][i] + 1}",
-            todo=FETCH_AGAIN.replace("this", "either"),
-        )
 
 
 def _sentence(table, values, md5s, found):

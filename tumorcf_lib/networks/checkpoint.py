@@ -11,29 +11,12 @@ import numpy as np
 
 from tumorcf_lib import steps
 
-SETTINGS = (
-    "backbone",
-    "weights",
-    "size_px",
-    "epochs",
-    "warmup_epochs",
-    "freeze_norms",
-    "frozen_blocks",
-    "freeze_depthwise",
-    "patience",
-    "batch_size",
-    "learning_rate",
-    "weight_decay",
-    "ema_momentum",
-    "label_smoothing",
-    "focal_gamma",
-    "weighing_alike",
-    "dropout",
-    "stochastic_depth",
-    "augmentation",
-    "mixup",
-    "validates",
+SETTINGS = tuple(
+    "backbone weights size_px epochs warmup_epochs freeze_norms frozen_blocks freeze_depthwise "
+    "patience batch_size learning_rate weight_decay ema_momentum label_smoothing focal_gamma "
+    "weighing_alike dropout stochastic_depth augmentation mixup validates".split()
 )
+"""What of a profile decides a training."""
 
 
 def fingerprint(profile, seed, training, validation) -> str:
@@ -86,10 +69,10 @@ class Checkpoint:
                     return False
                 history = json.loads(str(stored["history"]))
                 best_epoch = int(stored["best_epoch"])
-                state, best, optimizer = (
-                    _group(stored, name) for name in ("model", "best", "optimizer")
-                )
-            _check(state, self.model.variables)
+                groups = (_group(stored, name) for name in ("model", "best", "optimizer"))
+                state, best, optimizer = groups
+            if not _fit(state, self.model.variables):
+                raise ValueError("other arrays than the model has")
         except (zipfile.BadZipFile, zlib.error, EOFError, KeyError, TypeError, ValueError):
             print(f"{self.path} is damaged: this training begins anew.", flush=True)
             return False
@@ -100,8 +83,7 @@ class Checkpoint:
 
     def restore_optimizer(self, optimizer):
         """Give the optimizer its stored state, once, if it has the same variables."""
-        shapes = [tuple(variable.shape) for variable in optimizer.variables]
-        if self._optimizer is not None and [a.shape for a in self._optimizer] == shapes:
+        if self._optimizer is not None and _fit(self._optimizer, optimizer.variables):
             _assign(optimizer.variables, self._optimizer)
         self._optimizer = None
 
@@ -121,14 +103,9 @@ class Checkpoint:
             return
         arrays = _named("model", self.model.variables) | _named("best", self._best)
         arrays |= _named("optimizer", optimizer.variables)
+        arrays |= {"mark": self.mark, "history": json.dumps(self.history)}
         with steps.being_written(self.path) as unfinished:
-            np.savez(
-                unfinished,
-                mark=self.mark,
-                history=json.dumps(self.history),
-                best_epoch=self.best_epoch,
-                **arrays,
-            )
+            np.savez(unfinished, best_epoch=self.best_epoch, **arrays)
 
     def restore_best(self):
         """Give the model the weights of its best epoch."""
@@ -145,10 +122,9 @@ def _group(stored, group):
     return [stored[name] for name in names]
 
 
-def _check(arrays, variables):
-    """Raise ValueError if stored arrays are not a value for each variable."""
-    if [array.shape for array in arrays] != [tuple(v.shape) for v in variables]:
-        raise ValueError("other arrays than the model has")
+def _fit(arrays, variables):
+    """Whether stored arrays are a value for each variable."""
+    return [array.shape for array in arrays] == [tuple(v.shape) for v in variables]
 
 
 def _assign(variables, arrays):

@@ -18,7 +18,6 @@ from tumorcf_lib.networks import backbones
 
 MAX_EXPORT_BYTES = 10_000_000
 MAX_STORED_BYTES = 100_000_000  # of such a file when it is unpacked
-OUTPUTS = "probabilities/bias"
 
 
 class WeightsMismatchError(ValueError):
@@ -44,40 +43,23 @@ def build(profile: Profile, *, n_classes=len(CLASSES), seed=0, precision=None) -
     usual = keras.config.dtype_policy()
     keras.config.set_dtype_policy(precision or choose_precision(profile.backbone))
     try:
-        backbone = backbones.build_backbone(
-            profile.backbone,
-            profile.size_px,
-            profile.weights,
-            stochastic_depth=profile.stochastic_depth,
-        )
+        kind = profile.backbone, profile.size_px, profile.weights
+        backbone = backbones.build_backbone(*kind, stochastic_depth=profile.stochastic_depth)
         slices = keras.Input((profile.size_px, profile.size_px, 1), name="slices")
         x = layers.GlobalAveragePooling2D(name="features")(backbone(slices))
-        x = layers.Dense(256, "relu", kernel_initializer=_glorot(seed), name="hidden")(x)
+        hidden, last = (keras.initializers.GlorotUniform(seed=n) for n in (seed, seed + 1))
+        x = layers.Dense(256, "relu", kernel_initializer=hidden, name="hidden")(x)
         x = layers.Dropout(profile.dropout, seed=seed, name="dropout")(x)
-        x = layers.Dense(
-            n_classes,
-            "softmax",
-            kernel_initializer=_glorot(seed + 1),
-            dtype="float32",
-            name="probabilities",
-        )(x)
+        options = {"kernel_initializer": last, "dtype": "float32", "name": "probabilities"}
+        x = layers.Dense(n_classes, "softmax", **options)(x)
         return keras.Model(slices, x, name="classifier")
     finally:
         keras.config.set_dtype_policy(usual)
 
 
-def _glorot(seed):
-    return keras.initializers.GlorotUniform(seed=seed)
-
-
 def set_up(seed) -> str:
-    """Seed Keras, ask its backend for repeatable operations, and name the device.
-
-    Returns
-    -------
-    str
-        For the run header, such as "CPU, 2 cores (Keras on tensorflow)".
-    """
+    """Seed Keras, ask its backend for repeatable operations, and name the device for the run
+    header, such as "CPU, 2 cores (Keras on tensorflow)"."""
     keras.utils.set_random_seed(seed)
     backend = keras.backend.backend()
     if backend == "tensorflow":
@@ -90,13 +72,7 @@ def set_up(seed) -> str:
 
 
 def describe(profile: Profile):
-    """Layers of the network: name, what comes out of it, and how many numbers it learns.
-
-    Returns
-    -------
-    DataFrame
-        layer, output, parameters; one row a layer, the backbone as one.
-    """
+    """The network's layers, the backbone as one: layer, output (its shape), parameters."""
     model = build(replace(profile, weights=None))
     rows = [
         (layer.name, " x ".join(str(n) for n in layer.output.shape[1:]), layer.count_params())
@@ -111,13 +87,7 @@ def choose_precision(backbone: str) -> str:
     Depthwise convolutions lose by bfloat16 even on processors made for it (109 instead of
     47 ms of processor time per slice); ResNet-50's plain ones gain where ``amx_bf16`` is
     there. On GPUs (not measured here) bfloat16 is taken where the hardware computes in it, from
-    compute capability 8 on; float16, whose loss is scaled, from 7 on (a T4 has 7.5).
-
-    Examples
-    --------
-    >>> choose_precision("efficientnet_lite0")
-    'float32'
-    """
+    compute capability 8 on; float16, whose loss is scaled, from 7 on (a T4 has 7.5)."""
     if _has_gpu():
         capability = _gpu_capability()
         halves = "mixed_float16" if capability >= (7, 0) else "float32"
@@ -183,19 +153,13 @@ def save_float16(model, path, *, max_bytes=MAX_EXPORT_BYTES):
     """Store the weights in half precision, small enough for a repository.
 
     Kernels become float16; biases and batch-norm statistics, a hundredth of the numbers
-    with a far wider range, stay float32. Equal weights give equal bytes.
-
-    Raises
-    ------
-    WeightsTooLargeError
-        If the file would be larger than ``max_bytes``; nothing is left behind.
-    """
+    with a far wider range, stay float32. Equal weights give equal bytes. A file larger than
+    ``max_bytes`` is a WeightsTooLargeError, and nothing is left behind."""
     path = Path(path)
-    arrays = {weight.path: keras.ops.convert_to_numpy(weight) for weight in model.weights}
-    halves = {
-        name: array.astype(np.float16 if array.ndim > 1 else np.float32)
-        for name, array in arrays.items()
-    }
+    halves = {}
+    for weight in model.weights:
+        kind = np.float16 if len(weight.shape) > 1 else np.float32
+        halves[weight.path] = keras.ops.convert_to_numpy(weight).astype(kind)
     with steps.being_written(path) as unfinished:
         np.savez_compressed(unfinished, **halves)
         n_bytes = unfinished.stat().st_size
@@ -206,23 +170,13 @@ def save_float16(model, path, *, max_bytes=MAX_EXPORT_BYTES):
             )
 
 
-def n_outputs(stored) -> int:
-    """How many answers a network has, of its stored weights."""
-    return len(stored[OUTPUTS]) if OUTPUTS in stored else len(CLASSES)
-
-
 def load_float16(profile: Profile, path) -> keras.Model:
     """A network of the profile with the weights of :func:`save_float16`, in float32.
 
-    It has as many outputs as the file: a looking network has one more than there are classes.
-
-    Raises
-    ------
-    WeightsMismatchError
-        If names or shapes differ from those of the profile's network.
-    """
+    It has as many outputs as the file: a looking network has one more than there are classes. Other
+    names or shapes than those of the profile's network are a WeightsMismatchError."""
     stored = _stored(path)
-    n = n_outputs(stored)
+    n = len(stored.get("probabilities/bias", CLASSES))
     model = build(replace(profile, weights=None), n_classes=n, precision="float32")
     expected = {weight.path: tuple(weight.shape) for weight in model.weights}
     got = {name: array.shape for name, array in stored.items()}

@@ -29,9 +29,6 @@ SHARES = (0.5, 0.5)
 MAX_DILATION_SHARE = 0.02
 """Removals in training grow the mask by 0 to this share of the slice's side: 4 px at 224."""
 
-HEAD_LAYERS = ("hidden", "dropout", "probabilities")
-"""What is fine-tuned of a network of which no more was trained, as in profile "smoke"."""
-
 MAX_EDITED = 120
 """At most so many validation slices are edited after each epoch, spread over all of them."""
 
@@ -47,53 +44,44 @@ class Finetuned:
     history: pd.DataFrame
 
 
-def harden(model, profile, slices, masks, labels, persons, parts, *, seed, progress=print):
-    """Go on training a trained network, on slices with and without a sham; labels unchanged.
+def harden(model, profile, *data, seed, progress=print):
+    """Go on training a trained network, in place, on slices with and without a sham.
 
-    The model is changed in place. Arrays are as in :func:`training.train`, test slices are never
-    read, and a slice without a tumor is shown as it is."""
+    ``data`` are slices, masks, labels, persons and parts as in :func:`training.train`: test slices
+    are never read. Labels stay, and a slice without a tumor is shown as it is."""
+    views, validated = views_of(Views, model, profile, *data, seed)
+    return run_epochs("hardened", model, profile, views, validated, seed=seed, progress=progress)
+
+
+def views_of(kind, model, profile, slices, masks, labels, persons, parts, seed):
+    """Views of a kind of the training part, and what is asked of the validation part."""
     trained, validation = training.split_parts(
         model, slices, labels, persons, parts, validates=profile.validates
     )
-    views, validated = Views(trained, masks), Validated(Views(validation, masks), seed)
-    n_steps = max(1, len(trained) // profile.batch_size)
-
-    def steps(rng):
-        part = trained
-        weights = len(part) / (part.n_classes * np.bincount(part.labels, minlength=part.n_classes))
-        batches = recipe.chunks(rng.permutation(len(part)), profile.batch_size)
-        if len(batches) > 1 and len(batches[-1]) < profile.batch_size:
-            batches.pop()  # one shape of batch; other slices are left out in the next epoch
-        for positions in batches:
-            inputs, _ = views.batch(positions, rng)
-            weight = weights[part.labels[positions]].astype(np.float32)
-            yield inputs, part.targets(positions), weight
-
-    how = {"seed": seed, "progress": progress}
-    return run_epochs("hardened", model, profile, trained, validated, n_steps, steps, **how)
+    return kind(trained, masks), Validated(kind(validation, masks), seed)
 
 
-def run_epochs(kind, model, profile, trained, validated, n_steps, steps, *, seed, progress):
-    """The loop of every kind: epochs of ``steps(rng)``, which yields inputs, targets and weights.
+def run_epochs(kind, model, profile, views, validated, *, seed, progress):
+    """The loop of every kind of network: epochs of ``views.step`` after ``views.step``.
 
     Batch norms keep their state, folded into convolutions. Every class counts the same. Kept is
     the running mean of weights after the last epoch: validation chooses nothing.
     """
     n_epochs = profile.finetune_epochs
-    network = _compiled(model, profile, n_epochs * n_steps)
+    order, size = views.order(profile)
+    network = _compiled(model, profile, n_epochs * recipe.n_steps(order, size))
     augmenter = recipe.build_augmenter(strength=profile.augmentation)
     rows = [{"epoch": 0, "loss": np.nan, **validated.scores(network, profile), "seconds": 0.0}]
     for epoch in range(1, n_epochs + 1):
         started = time.perf_counter()
         rng = np.random.default_rng([seed, epoch])
         augmenter.restart(int(rng.integers(2**30)))
-        losses = []
-        for inputs, targets, weights in tqdm(
-            steps(rng), desc=f"{kind} {epoch}", leave=False, disable=None
-        ):
+        steps, losses = recipe.whole_chunks(rng.permutation(order), size), []
+        for positions in tqdm(steps, desc=f"{kind} {epoch}", leave=False, disable=None):
+            inputs, targets, weights, _ = views.step(positions, rng)
             inputs = recipe.augment(inputs, augmenter)[..., None]
             losses.append(network.train_on_batch(inputs, targets, sample_weight=weights))
-        with recipe.averaged_weights(network, trained):
+        with recipe.averaged_weights(network, views.part):
             scores = validated.scores(network, profile)
             averaged = model.get_weights()
         seconds = time.perf_counter() - started
@@ -113,13 +101,11 @@ class Validated:
 
     def __init__(self, views, seed):
         self.part = views.part
-        shown = [i for i in range(len(self.part)) if views.read(i)[1].any()]
-        self.shown = np.array(shown[:: max(1, -(-len(shown) // MAX_EDITED))], int)
+        self.shown = views.with_tumor[:: max(1, -(-len(views.with_tumor) // MAX_EDITED))]
         made = []
         for i in self.shown:
             slice, mask = views.read(i)
-            rng = shams.rng_for(seed, self.part.index[i])
-            sham = remove_elsewhere(slice, mask, rng)
+            sham = remove_elsewhere(slice, mask, shams.rng_for(seed, self.part.index[i]))
             made.append((edits.remove(slice, mask), sham, edits.only(slice, mask)))
         self.edited = np.array(made)  # (n_shown, 3, size, size)
 
@@ -128,38 +114,36 @@ class Validated:
         the true class without the tumor, its falls by removal and sham, and by the tumor alone.
         NaN without validation.
         """
+        names = SCORES.split()
         if not len(self.shown):
-            return dict.fromkeys(SCORES.split(), np.nan)
+            return dict.fromkeys(names, np.nan)
         p = predict(model, self.part, batch_size=profile.predict_batch_size)
-        accuracies = training.validate(lambda *_: 0.0, p, self.part)
+        right = training.validate(lambda *_: 0.0, p, self.part)
         labels = self.part.labels[self.shown]
         edited = self.edited.reshape(-1, *self.edited.shape[2:])  # (3 n_shown, size, size)
         p_edited = predict(model, edited, batch_size=profile.predict_batch_size)
         p_true = p_edited[np.arange(len(edited)), labels.repeat(3)]
         p_remove, p_sham, p_only = p_true.reshape(-1, 3).T
         p_orig = p[self.shown, labels]
-        return {
-            "val_accuracy": accuracies["val_accuracy"],
-            "val_person_accuracy": accuracies["val_person_accuracy"],
-            "val_p_remove": float(p_remove.mean()),
-            "val_delta_drop": float((p_orig - p_remove).mean()),
-            "val_sham_drop": float((p_orig - p_sham).mean()),
-            "val_focus": float(p_only.mean()),
-        }
+        means = [float(x.mean()) for x in (p_remove, p_orig - p_remove, p_orig - p_sham, p_only)]
+        return dict(zip(names, [right[names[0]], right[names[1]], *means], strict=True))
 
 
-@dataclass(frozen=True)
 class Views:
     """Edited views of the slices of one part."""
 
-    part: object  # a training.Part: slices of one part of the split
-    masks: np.ndarray  # of all slices, (n, size, size); may be memory-mapped
+    def __init__(self, part, masks):
+        self.part = part  # a training.Part: slices of one part of the split
+        self.masks = masks  # of all slices, (n, size, size); may be memory-mapped
+        self.with_tumor = np.array([k for k, i in enumerate(part.index) if masks[i].any()], int)
 
-    def batch(self, positions, rng):
-        """Views of the slices at these positions of the part, (n, size, size), and their names.
+    def order(self, profile):
+        """Positions in the part that an epoch shows, and how many of them a step."""
+        return np.arange(len(self.part)), profile.batch_size
 
-        A slice without a tumor is always shown as it is.
-        """
+    def step(self, positions, rng):
+        """Views of the slices at these positions of the part: inputs (n, size, size), targets,
+        weights (n,) and names. A slice without a tumor is always shown as it is."""
         names = np.array(VIEWS, object)[rng.choice(len(VIEWS), len(positions), p=SHARES)]
         inputs = []
         for row, position in enumerate(positions):
@@ -169,7 +153,8 @@ class Views:
             if names[row] == "sham":
                 slice = remove_elsewhere(slice, mask, rng, dilation_px=_dilation(slice, rng))
             inputs.append(slice)
-        return np.stack(inputs), names
+        weights = self.part.class_weights[self.part.labels[positions]]
+        return np.stack(inputs), self.part.targets(positions), weights, names
 
     def read(self, position):
         """Slice and mask at a position of the part."""
@@ -199,15 +184,13 @@ def _dilation(slice, rng):
 def _compiled(model, profile, n_steps):
     """The network that is trained: the model's own variables, its frozen norms folded."""
     freeze(model, replace(profile, freeze_norms=True))
-    if profile.warmup_epochs >= profile.epochs:  # only the head was ever trained
+    if profile.warmup_epochs >= profile.epochs:  # only the head was ever trained, as in "smoke"
         for layer in model.layers:
-            layer.trainable = layer.name in HEAD_LAYERS
+            layer.trainable = layer.name in training.HEAD
     rates = replace(profile, learning_rate=profile.finetune_learning_rate)
-    loss = keras.losses.CategoricalFocalCrossentropy(
-        alpha=1.0, gamma=profile.focal_gamma, label_smoothing=profile.label_smoothing
-    )
     network = folded(model)
-    network.compile(recipe.scaling(recipe.make_optimizer(rates, n_steps), network), loss)
+    optimizer = recipe.scaling(recipe.make_optimizer(rates, n_steps), network)
+    network.compile(optimizer, recipe.focal_loss(profile))
     network.optimizer.build(network.trainable_variables)  # or the step is traced twice
     return network
 

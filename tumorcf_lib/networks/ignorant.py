@@ -10,7 +10,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits
 
-from tumorcf_lib.networks import backbones, classifier, speed
+from tumorcf_lib.networks import backbones, classifier, recipe
 
 NORM_BATCHES, NORM_BATCH_SIZE = 8, 32
 POOLED_LAYERS = ("block5_depthwise_relu6", "block8_depthwise_relu6", "block11_depthwise_relu6")
@@ -25,22 +25,10 @@ def random_network(profile, slices, *, n_classes, seed):
     classifier.set_up(seed)  # a backbone without weights draws from Keras's global seed
     model = classifier.build(replace(profile, weights=None), n_classes=n_classes, seed=seed)
     rng = np.random.default_rng(seed)
-    for number in range(NORM_BATCHES):
-        drawn = np.sort(rng.choice(len(slices), min(len(slices), NORM_BATCH_SIZE), replace=False))
-        fit_norms(model, np.asarray(slices[drawn], np.float32), number)
+    n = min(len(slices), NORM_BATCH_SIZE)
+    drawn = (np.sort(rng.choice(len(slices), n, replace=False)) for _ in range(NORM_BATCHES))
+    recipe.refit_norms(model, (np.asarray(slices[at], np.float32) for at in drawn))
     return model
-
-
-def fit_norms(model, slices, n_before):
-    """Take one batch into the mean that batch norms keep of their inputs' statistics, as one of
-    ``n_before + 1`` that count alike; 0 forgets what the norms knew."""
-    norms = speed.norm_layers(model)
-    usual = [norm.momentum for norm in norms]
-    for norm in norms:
-        norm.momentum = n_before / (n_before + 1)
-    model(slices[..., None], training=True)
-    for norm, momentum in zip(norms, usual, strict=True):
-        norm.momentum = momentum
 
 
 def feature_model(size_px):

@@ -5,8 +5,6 @@ further output gives it one. What must not tell it the answer is the trace of an
 with a tumor are edited, too, as often, with the same infills, at the places where tumors lie.
 """
 
-from dataclasses import dataclass
-
 import keras
 import numpy as np
 from keras import layers
@@ -14,7 +12,7 @@ from keras import layers
 from tumorcf_lib.edits import edits, head, shams
 from tumorcf_lib.edits.regions import dilate
 from tumorcf_lib.edits.transplants import footprint, transplant
-from tumorcf_lib.networks import finetune, recipe, training
+from tumorcf_lib.networks import finetune
 
 NO_TUMOR = "no tumor"
 """Name of the last output, for the classes of a cohort: its probability is p_no tumor."""
@@ -56,42 +54,24 @@ def with_no_tumor(model):
     return network
 
 
-def look(model, profile, slices, masks, labels, persons, parts, *, seed, progress=print):
+def look(model, profile, *data, seed, progress=print):
     """Go on training a trained network until it sees when the tumor is gone.
 
     Each step shows the views of :data:`PER_STEP`. Norms keep their state, folded into convolutions.
     Every class counts the same, with and without its tumor. Kept are the weights after the last
     epoch; without validation (``profile.validates``) its scores are NaN, and all slices but the
     tested are trained on. The result has a last output :data:`NO_TUMOR`; all else is shared with
-    the given model, which changes."""
-    trained, validation = training.split_parts(
-        model, slices, labels, persons, parts, validates=profile.validates
-    )
-    views = Views.of(trained, masks)
-    validated = finetune.Validated(Views.of(validation, masks), seed)
-    n_steps = max(1, len(views.shown) // PER_STEP["original"])
-
-    def steps(rng):
-        batches = recipe.chunks(rng.permutation(views.shown), PER_STEP["original"])[:n_steps]
-        for positions in batches:
-            inputs, targets, weights, _ = views.step(positions, rng)
-            yield inputs, targets, weights
-
+    the given model, which changes. ``data`` as of :func:`finetune.harden`."""
+    views, validated = finetune.views_of(Views, model, profile, *data, seed)
     how = {"seed": seed, "progress": progress}
-    model = with_no_tumor(model)
-    return finetune.run_epochs("looking", model, profile, trained, validated, n_steps, steps, **how)
+    return finetune.run_epochs("looking", with_no_tumor(model), profile, views, validated, **how)
 
 
-@dataclass(frozen=True)
 class Views(finetune.Views):
     """Edited views of the slices of one part; shapes and heads of others come from it, too."""
 
-    shown: np.ndarray  # positions in the part that have a tumor
-
-    @classmethod
-    def of(cls, part, masks):
-        shown = [k for k, i in enumerate(part.index) if masks[i].any()]
-        return cls(part, masks, np.array(shown, int))
+    def order(self, profile):
+        return self.with_tumor, PER_STEP["original"]
 
     def step(self, positions, rng):
         """Views of one step: inputs, targets (n, n_classes + 1), weights (n,) and names.
@@ -99,7 +79,6 @@ class Views(finetune.Views):
         `positions`, of slices with a tumor, are shown as they are and without it; for each other
         view some of them are drawn.
         """
-        counts = np.bincount(self.part.labels, minlength=self.part.n_classes)
         made = []
         for name, n in PER_STEP.items():
             pairs = name in ("original", "removed")
@@ -107,11 +86,10 @@ class Views(finetune.Views):
             made += [(name, position, self.make(name, position, rng)) for position in chosen]
         names, shown, inputs = zip(*made, strict=True)
         labels = self.part.labels[list(shown)]
-        weights = len(self.part) / (self.part.n_classes * counts[labels])
         is_removed = np.array(names) == "removed"
         answers = np.where(is_removed, self.part.n_classes, labels)
         targets = np.eye(self.part.n_classes + 1, dtype=np.float32)[answers]
-        return np.stack(inputs), targets, weights.astype(np.float32), np.array(names)
+        return np.stack(inputs), targets, self.part.class_weights[labels], np.array(names)
 
     def make(self, name, position, rng):
         """One view of one slice."""
@@ -137,10 +115,10 @@ class Views(finetune.Views):
     def _patched(self, slice, tumor, position, rng):
         """With a sham more: of its own tumor's shape at a legal place, or of the shape and at the
         place of another patient's tumor, if that is clear of `tumor`; else as it is."""
-        found = head.head_mask(slice)
-        region = None
+        found, region = head.head_mask(slice), None
         if rng.random() < 0.5:
-            region = self._anothers_mask(position, rng)
+            other = self._another(position, rng)
+            region = None if other is None else self.read(other)[1]
         if region is None or not _is_legal(region, tumor, found):
             places = shams.legal_places(tumor, found, clearance_px=_clearance_px())
             drawn = shams.draw_places(places, 1, rng)
@@ -152,12 +130,8 @@ class Views(finetune.Views):
     def _another(self, position, rng):
         """A position of another patient's slice with a tumor, or None."""
         persons = self.part.persons
-        others = self.shown[persons[self.shown] != persons[position]]
+        others = self.with_tumor[persons[self.with_tumor] != persons[position]]
         return rng.choice(others) if len(others) else None
-
-    def _anothers_mask(self, position, rng):
-        other = self._another(position, rng)
-        return None if other is None else self.read(other)[1]
 
     def _moved(self, slice, mask, rng):
         """The tumor at a legal place of its head, and where it lies then."""

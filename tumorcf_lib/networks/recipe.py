@@ -4,6 +4,7 @@ from contextlib import contextmanager
 
 import keras
 import numpy as np
+import pandas as pd
 from keras import layers
 
 from tumorcf_lib.networks.speed import all_layers, norm_layers
@@ -15,6 +16,7 @@ CONTRAST = 0.25
 BRIGHTNESS_Z = 0.25  # in standard deviations of the slice
 RANGE_ABOVE_AIR = (0.0, 20.0)  # z units; wide enough to clip nothing but the air
 RISING_SHARE = 0.25  # of all steps, while the learning rate goes up
+N_REFIT, REFIT_BATCH = 256, 32  # slices, as they are, that norms get new statistics of
 START_SHARE = 0.04  # of the peak learning rate, at the first step
 
 
@@ -90,17 +92,10 @@ def mixed(inputs, targets, alpha, rng):
     )
 
 
-def focal_loss(profile, training):
-    """Categorical focal loss in which every class has the same total weight.
-
-    Keras multiplies each class's term of the sum by its entry of ``alpha``.
-    """
-    counts = np.bincount(training.labels, minlength=training.n_classes)
-    weights = len(training) / (training.n_classes * counts)
+def focal_loss(profile, class_weights=1.0):
+    """Categorical focal loss; Keras multiplies each class's term of the sum by its weight."""
     return keras.losses.CategoricalFocalCrossentropy(
-        alpha=weights.astype(np.float32),
-        gamma=profile.focal_gamma,
-        label_smoothing=profile.label_smoothing,
+        alpha=class_weights, gamma=profile.focal_gamma, label_smoothing=profile.label_smoothing
     )
 
 
@@ -121,12 +116,10 @@ def slice_weights(training, alike):
         return None
     persons = np.asarray(training.persons).astype(str)
     owners = persons if alike == "patients" else np.char.startswith(persons, "MR")
-    weights = np.empty(len(owners))
-    for label in np.unique(training.labels):
-        own = training.labels == label
-        _, owner, n_slices = np.unique(owners[own], return_inverse=True, return_counts=True)
-        weights[own] = own.sum() / len(n_slices) / n_slices[owner]
-    return weights
+    table = pd.DataFrame({"label": training.labels, "owner": owners})
+    n_slices = table.groupby(["label", "owner"])["owner"].transform("size")
+    of_class = table.groupby("label")["owner"]
+    return (of_class.transform("size") / of_class.transform("nunique") / n_slices).to_numpy()
 
 
 def make_optimizer(profile, n_steps):
@@ -175,7 +168,9 @@ def averaged_weights(network, part):
     variables = [*network.trainable_variables, *statistics]
     last_step = [keras.ops.convert_to_numpy(variable).copy() for variable in variables]
     optimizer.finalize_variable_values(network.trainable_variables)
-    refit_norms(network, part)
+    if learning:
+        spread = np.linspace(0, len(part) - 1, min(N_REFIT, len(part))).astype(int)
+        refit_norms(network, (part[positions] for positions in chunks(spread, REFIT_BATCH)))
     try:
         yield
     finally:
@@ -183,28 +178,24 @@ def averaged_weights(network, part):
             variable.assign(value)
 
 
-def refit_norms(network, part, *, n_slices=256, batch_size=32):
+def refit_norms(network, batches):
     """Give the norms that learn the mean and variance of what they see in these weights.
 
     The moving statistics of a training belong to the weights of its last steps, not to a mean
-    over many. Asked are slices spread over the whole part, as they are, without dropout.
-    """
+    over many. Every slice of the batches (n, size, size) counts the same; none is dropped out."""
     norms = [norm for norm in norm_layers(network) if norm.trainable]
-    if not norms:
-        return
     dropouts = [layer for layer in all_layers(network) if isinstance(layer, keras.layers.Dropout)]
     settings = [(dropout, "rate") for dropout in dropouts] + [(norm, "momentum") for norm in norms]
     kept = [getattr(layer, name) for layer, name in settings]
-    spread = np.linspace(0, len(part) - 1, min(n_slices, len(part))).astype(int)
     try:
         for dropout in dropouts:
             dropout.rate = 0.0
         seen = 0
-        for positions in chunks(spread, batch_size):
+        for slices in batches:
             for norm in norms:
-                norm.momentum = seen / (seen + len(positions))  # every slice counts the same
-            seen += len(positions)
-            network(part[positions][..., None], training=True)
+                norm.momentum = seen / (seen + len(slices))
+            seen += len(slices)
+            network(slices[..., None], training=True)
     finally:
         for (layer, name), value in zip(settings, kept, strict=True):
             setattr(layer, name, value)
@@ -213,3 +204,14 @@ def refit_norms(network, part, *, n_slices=256, batch_size=32):
 def chunks(order, size):
     """Positions in pieces of one size, the last perhaps smaller."""
     return [order[start : start + size] for start in range(0, len(order), size)]
+
+
+def whole_chunks(order, size):
+    """The same without a smaller last one, if it is not the only one: batches have one shape, and
+    what an epoch leaves out is in the next."""
+    return chunks(order, size)[: n_steps(order, size)]
+
+
+def n_steps(order, size) -> int:
+    """How many there are of :func:`whole_chunks`."""
+    return max(1, len(order) // size)

@@ -76,28 +76,15 @@ def dice_and_entropy(truth, logits):
 
 
 def train(model, slices, masks, index, *, epochs, batch_size, seed, progress=print):
-    """Fit the decoder to some slices, with random views of slice and mask together.
-
-    Parameters
-    ----------
-    model : keras.Model
-        From :func:`build`, changed in place.
-    slices, masks : ndarray or memmap, shape (n, size, size)
-        float32 and bool; only those of ``index`` are read.
-    index : ndarray of int
-        The slices to learn from.
-    epochs, batch_size, seed : int
-    progress : callable
-        Gets one line per epoch.
-    """
-    n_steps = max(1, len(index) // batch_size)
-    schedule = keras.optimizers.schedules.CosineDecay(LEARNING_RATE, epochs * n_steps)
+    """Fit the decoder of :func:`build`, in place, to the slices and masks (n, size, size) of an
+    index, with random views of both together; ``progress`` gets one line per epoch."""
+    n_steps = epochs * recipe.n_steps(index, batch_size)
+    schedule = keras.optimizers.schedules.CosineDecay(LEARNING_RATE, n_steps)
     model.compile(keras.optimizers.Adam(schedule), dice_and_entropy)
     for epoch in range(1, epochs + 1):
         rng, started = np.random.default_rng([seed, epoch]), time.perf_counter()
-        positions = recipe.chunks(rng.permutation(index), batch_size)[:n_steps]
-        losses = []
-        for batch in tqdm(positions, desc=f"masks {epoch}", leave=False, disable=None):
+        batches, losses = recipe.whole_chunks(rng.permutation(index), batch_size), []
+        for batch in tqdm(batches, desc=f"masks {epoch}", leave=False, disable=None):
             views = [view(slices[i], masks[i], rng) for i in batch]
             inputs, truth = (np.stack(part)[..., None] for part in zip(*views, strict=True))
             losses.append(model.train_on_batch(inputs, truth.astype(np.float32)))
@@ -107,12 +94,7 @@ def train(model, slices, masks, index, *, epochs, batch_size, seed, progress=pri
 
 def view(slice, mask, rng):
     """A random view of a slice and its mask: mirrored, turned, scaled, shifted, other contrast.
-
-    Returns
-    -------
-    slice : ndarray of float32; what enters the frame is the slice's own air
-    mask : ndarray of bool; by nearest neighbor, moved as the slice is
-    """
+    What enters the frame is the slice's own air; the mask is moved by nearest neighbor."""
     slice, mask = np.asarray(slice, np.float32), np.asarray(mask)
     size, air = slice.shape[0], float(slice.min())
     if rng.random() < 0.5:
@@ -145,12 +127,7 @@ def predict(model, slices, *, batch_size=32, desc=None):
 
 
 def largest_area(mask):
-    """The largest connected area of a mask (8 neighbors).
-
-    >>> largest_area(np.array([[1, 0, 1], [0, 0, 1]], bool)).astype(int)
-    array([[0, 0, 1],
-           [0, 0, 1]])
-    """
+    """The largest connected area of a mask (8 neighbors)."""
     n, areas, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=8)
     return mask if n <= 2 else areas == 1 + np.argmax(stats[1:, cv2.CC_STAT_AREA])
 

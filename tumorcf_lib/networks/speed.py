@@ -79,13 +79,9 @@ def freeze(model, profile):
     """Set which layers learn, as the profile says.
 
     Edges and textures, which early layers and depthwise kernels look for, pass from one kind of
-    picture to another; what to make of them is in the later layers and in the kernels of 1 x 1.
-    Of EfficientNet-Lite0, ``frozen_blocks=5`` and ``freeze_depthwise`` leave 92 percent of the
-    numbers free and halve the time of a step: small as they are, the frozen kernels work on the
-    largest maps and have the slowest gradients.
-
-    Changes the model in place.
-    """
+    picture to another. Of EfficientNet-Lite0, ``frozen_blocks=5`` and ``freeze_depthwise`` leave 92
+    percent of the numbers free and halve the time of a step: small as they are, the frozen kernels
+    work on the largest maps and have the slowest gradients."""
     found = list(all_layers(model))
     for layer in found:
         is_norm = isinstance(layer, layers.BatchNormalization)

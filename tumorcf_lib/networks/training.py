@@ -2,6 +2,7 @@
 
 import time
 from dataclasses import dataclass, replace
+from functools import partial
 
 import keras
 import numpy as np
@@ -18,6 +19,8 @@ HISTORY_COLUMNS = tuple(
     "epoch loss accuracy val_loss val_accuracy val_person_accuracy learning_rate seconds".split()
 )
 WARMUP_LEARNING_RATE = 1e-3
+HEAD = ("hidden", "dropout", "probabilities")
+"""Layers after the pooling."""
 
 
 class TrainingInputError(ValueError):
@@ -58,6 +61,12 @@ class Part:
         """Float32 slices at these positions of the part, shape (n, size, size)."""
         return np.asarray(self.slices[self.index[positions]], np.float32)
 
+    @property
+    def class_weights(self):
+        """Weight of a slice of each class by which all classes count the same, (n_classes,)."""
+        counts = np.bincount(self.labels, minlength=self.n_classes)
+        return (len(self) / (self.n_classes * counts)).astype(np.float32)
+
     def targets(self, positions=slice(None)):
         """One-hot labels at these positions, shape (n, n_classes)."""
         return np.eye(self.n_classes, dtype=np.float32)[self.labels[positions]]
@@ -76,29 +85,10 @@ def train(
     ``folder`` after each epoch (of the head's short ones, the first and the last): a killed
     training that is called again with equal arguments ends where an undisturbed one does.
 
-    Parameters
-    ----------
-    model : keras.Model
-        From :func:`networks.classifier.build`, changed in place.
-    profile : Profile
-    slices : ndarray or memmap of float32, shape (n, size, size)
-        Network inputs; read batch by batch.
-    labels, persons : ndarray, shape (n,)
-        Class index and patient of each slice.
-    parts : ndarray of str, shape (n,)
-        "train", "validation" or "test"; test slices are never read.
-    seed : int
-        Of the order of slices and of their views.
-    folder : pathlib.Path
-        Takes ``history.csv`` and ``checkpoint.npz``; the caller removes the latter.
-    backbone : keras.Model, optional
-        From :func:`backbone_of` this model, if it is at hand: it need not be traced again.
-    progress : callable
-        Gets one line per epoch.
-
-    Returns
-    -------
-    Training
+    The model of :func:`classifier.build` is changed in place; slices (n, size, size) are read batch
+    by batch, those of another of the ``parts`` than "train" and "validation" never; ``persons`` are
+    the patients. The folder gets ``history.csv`` and ``checkpoint.npz``, which the caller removes.
+    A ``backbone``, from :func:`backbone_of` this model, need not be traced again.
     """
     training, validation = split_parts(
         model, slices, labels, persons, parts, validates=profile.validates
@@ -108,13 +98,20 @@ def train(
     if state.read():
         progress(f"going on after epoch {state.epoch} of an interrupted training")
     freeze(model, profile)
-    loss = recipe.focal_loss(profile, training)
-    options = {"seed": seed, "progress": progress}
-    if state.epoch < min(profile.warmup_epochs, profile.epochs):
-        backbone = backbone or backbone_of(model)
-        _run_head(state, model, backbone, profile, training, validation, loss, **options)
+    loss = recipe.focal_loss(profile, training.class_weights)
+    run = partial(_run, state, profile, loss, seed=seed, progress=progress)
+    n_warmup = min(profile.warmup_epochs, profile.epochs)
+    if state.epoch < n_warmup:
+        backbone, size = backbone or backbone_of(model), profile.predict_batch_size
+        stored = (_as_features(part, backbone, size) for part in (training, validation))
+        optimizer = keras.optimizers.AdamW(WARMUP_LEARNING_RATE)
+        run(head_of(model), optimizer, *stored, last=n_warmup, views=False)
     if state.epoch < profile.epochs and not is_over(state, profile):
-        _run_whole(state, model, profile, training, validation, loss, **options)
+        n_epochs = profile.epochs - profile.warmup_epochs
+        n_steps = n_epochs * recipe.n_steps(training, profile.batch_size)
+        network = folded(model, learning_too=False)
+        optimizer = recipe.make_optimizer(profile, n_steps)
+        run(network, optimizer, training, validation, last=profile.epochs, views=True)
     state.restore_best()
     history = pd.DataFrame(state.history, columns=HISTORY_COLUMNS)
     steps.write_whole(folder / "history.csv", history.to_csv(index=False))
@@ -129,18 +126,15 @@ def split_parts(model, slices, labels, persons, parts, *, validates=True):
     if not validates:
         parts = np.where(parts == "validation", "train", parts)
     found = []
-    for name in ("train", "validation") if validates else ("train",):
+    for name in ("train", "validation"):
         index = np.flatnonzero(parts == name)
         missing = set(range(n_classes)) - set(labels[index].tolist())
-        if missing:
+        if missing and (validates or name == "train"):
             raise TrainingInputError(
                 f"Expected slices of {n_classes} classes in part {name!r}, got {len(index)} slices "
                 f"and none of class {sorted(missing)}; draw the split again."
             )
         found.append(Part(slices, index, labels[index], persons[index], n_classes))
-    if not validates:
-        none = np.arange(0)
-        found.append(Part(slices, none, labels[none], persons[none], n_classes))
     return found
 
 
@@ -164,7 +158,7 @@ def head_of(model):
     Features come as ``(n, channels, 1)``, so that :func:`predict` takes them like slices.
     """
     n_channels = model.get_layer("features").output.shape[-1]
-    layers = [model.get_layer(name) for name in ("hidden", "dropout", "probabilities")]
+    layers = [model.get_layer(name) for name in HEAD]
     return keras.Sequential([keras.Input((n_channels, 1)), keras.layers.Flatten(), *layers])
 
 
@@ -174,28 +168,11 @@ def _as_features(part, backbone, batch_size):
     return replace(part, slices=features, index=np.arange(len(part)))
 
 
-def _run_head(state, model, backbone, profile, training, validation, loss, **options):
-    network = head_of(model)
-    training, validation = (
-        _as_features(part, backbone, profile.predict_batch_size) for part in (training, validation)
-    )
-    optimizer = recipe.scaling(keras.optimizers.AdamW(WARMUP_LEARNING_RATE), network)
-    network.compile(optimizer, loss, metrics=["accuracy"])
-    last = min(profile.warmup_epochs, profile.epochs)
-    _run(state, network, profile, training, validation, last=last, views=False, **options)
-
-
-def _run_whole(state, model, profile, training, validation, loss, **options):
-    n_steps = max(1, len(training) // profile.batch_size)
-    n_epochs = profile.epochs - profile.warmup_epochs
-    network = folded(model, learning_too=False)
-    optimizer = recipe.scaling(recipe.make_optimizer(profile, n_epochs * n_steps), network)
-    network.compile(optimizer, loss, metrics=["accuracy"])
-    _run(state, network, profile, training, validation, last=profile.epochs, views=True, **options)
-
-
-def _run(state, network, profile, training, validation, *, last, views, seed, progress):
+def _run(
+    state, profile, loss, network, optimizer, training, validation, *, last, views, seed, progress
+):
     """Epochs of one stage, each with its own seeds, recorded and stored as it ends."""
+    network.compile(recipe.scaling(optimizer, network), loss, metrics=["accuracy"])
     _make_variables(network, training)
     state.restore_optimizer(network.optimizer)
     augmenter = recipe.build_augmenter(strength=profile.augmentation) if views else None
@@ -207,11 +184,10 @@ def _run(state, network, profile, training, validation, *, last, views, seed, pr
             probabilities = predict(network, validation, batch_size=profile.predict_batch_size)
             candidate = state.model.get_weights()
         rate = float(keras.ops.convert_to_numpy(network.optimizer.learning_rate))
-        scores |= {"epoch": epoch, **validate(network.loss, probabilities, validation)}
+        scores |= {"epoch": epoch, **validate(loss, probabilities, validation)}
         scores |= {"learning_rate": rate, "seconds": time.perf_counter() - started}
         # An epoch of the head takes less time than storing the whole network.
-        store = views or epoch in (1, last)
-        state.record(scores, network.optimizer, candidate, store=store)
+        state.record(scores, network.optimizer, candidate, store=views or epoch in (1, last))
         progress(_line(scores, profile))
 
 
@@ -228,9 +204,7 @@ def _train_epoch(network, profile, training, augmenter, *, seeds):
     rng = np.random.default_rng(seeds)
     if augmenter is not None:
         augmenter.restart(int(rng.integers(2**30)))
-    batches = recipe.chunks(rng.permutation(len(training)), profile.batch_size)
-    if len(batches) > 1 and len(batches[-1]) < profile.batch_size:
-        batches.pop()  # one shape of batch; other slices are left out in the next epoch
+    batches = recipe.whole_chunks(rng.permutation(len(training)), profile.batch_size)
     scores, weights = [], recipe.slice_weights(training, profile.weighing_alike)
     for positions in tqdm(batches, desc=f"epoch {seeds[-1]}", leave=False, disable=None):
         inputs, targets = training[positions], training.targets(positions)

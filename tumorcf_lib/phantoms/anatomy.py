@@ -19,6 +19,8 @@ from tumorcf_lib.phantoms.solids import BRAIN, ORIGIN_MM, SHAPE, SOFT, axes_mm
 BRAIN_BOX = (slice(26, 176), slice(20, 206), slice(78, 236))
 """The part of the grid that holds the template's brain; even starts, as on the 2 mm grid."""
 
+COARSE_SHAPE = tuple((n + 1) // 2 for n in SHAPE)
+
 
 @dataclass(frozen=True)
 class Anatomy:
@@ -85,24 +87,20 @@ def _double(coarse, *, scale=2):
     """A 2 mm grid interpolated linearly to 1 mm, times ``scale``, rounded to int8."""
     out = coarse
     for axis in range(3):
-        shape = list(out.shape)
-        shape[axis] = 2 * shape[axis] - 1
-        finer = np.empty(shape, np.float32)
-        even, odd, left, right = ([slice(None)] * 3 for _ in range(4))
-        even[axis], odd[axis] = slice(0, None, 2), slice(1, None, 2)
-        left[axis], right[axis] = slice(0, -1), slice(1, None)
-        finer[tuple(even)] = out
-        np.add(out[tuple(left)], out[tuple(right)], out=finer[tuple(odd)])
-        finer[tuple(odd)] *= 0.5
-        out = finer
+        coarse = np.swapaxes(out, 0, axis)
+        finer = np.empty((2 * len(coarse) - 1, *coarse.shape[1:]), np.float32)
+        finer[::2] = coarse
+        np.add(coarse[:-1], coarse[1:], out=finer[1::2])
+        finer[1::2] *= 0.5
+        out = np.swapaxes(finer, 0, axis)
+    out = np.ascontiguousarray(out)
     out *= scale
     return np.clip(np.rint(out, out=out), -127, 127, out=out).astype(np.int8)
 
 
 def _smooth_noise(seed, sigma):
     """Gaussian noise of unit variance on the 2 mm grid, ``sigma`` in its voxels."""
-    shape = tuple((n + 1) // 2 for n in SHAPE)
-    noise = np.random.default_rng(seed).standard_normal(shape, np.float32)
+    noise = np.random.default_rng(seed).standard_normal(COARSE_SHAPE, np.float32)
     noise = ndimage.gaussian_filter(noise, sigma, mode="wrap", truncate=3)
     return noise / noise.std()
 
@@ -129,7 +127,7 @@ def _union(left, right, *, blend_mm=8.0):
 
 def _cranial_cavity(t1):
     """Distance to the dura (2 mm grid): the brain, its clefts closed, a film of fluid."""
-    brain = np.zeros(tuple((n + 1) // 2 for n in SHAPE), bool)
+    brain = np.zeros(COARSE_SHAPE, bool)
     half = tuple(slice(box.start // 2, box.stop // 2) for box in BRAIN_BOX)
     brain[half] = t1[::2, ::2, ::2] > 0.2
     closed = ndimage.distance_transform_edt(~brain) < 5.5

@@ -136,13 +136,7 @@ def plan_patient(rng, label, anatomy):
 
 
 def choose_plane(rng, shares):
-    """A plane's name, drawn with the given shares of axial, coronal and sagittal.
-
-    Examples
-    --------
-    >>> choose_plane(np.random.default_rng(0), (0.0, 1.0, 0.0))
-    'coronal'
-    """
+    """A plane's name, drawn with the given shares of axial, coronal and sagittal."""
     return str(rng.choice(list(render.PLANES), p=shares))
 
 
@@ -154,9 +148,7 @@ def draw_slice(rng, plan, k, anatomy, size_px):
     positions = render.pixel_positions(plan.pose, plan.plane, size_px)
     lesion = cut_at_slice(plan, k, positions, anatomy)
     image = _paint_head(plan, positions, lesion, anatomy)
-    mask = np.zeros((size_px, size_px), bool)
-    mask[lesion.box] = lesion.mask
-    return render.finish(rng, image, plan.contrast, plan.plane), mask
+    return render.finish(rng, image, plan.contrast, plan.plane), lesion.mask_of(image)
 
 
 def cut_at_slice(plan, k, positions, anatomy):
@@ -184,6 +176,12 @@ class Lesion:
     depth: np.ndarray  # mm below the lesion's outline, negative outside
     room: np.ndarray  # mm to the dura, negative inside the skull
     mask: np.ndarray  # bool, one connected piece
+
+    def mask_of(self, slice):
+        """The mask on the whole slice."""
+        mask = np.zeros(slice.shape, bool)
+        mask[self.box] = self.mask
+        return mask
 
 
 def cut_lesion(plan, positions, at_mm, anatomy):
@@ -224,15 +222,7 @@ def _paint_head(plan, positions, lesion, anatomy):
     pull = plan.look.push * fall * np.clip(-lesion.room / 10, 0, 1)
     crop[0] -= pull * (crop[0] - center[across])
     crop[1] -= pull * (crop[1] - center[up])
-    pixel_mm = plan.pose.fov_mm / positions.shape[1]
-    section = render.gray_section(anatomy, plan.contrast, plan.plane, lesion.at_mm, pixel_mm)
-    image = render.sample(section, positions, plan.plane)
-    tumors.paint(
-        image[lesion.box],
-        lesion.depth,
-        lesion.room,
-        lesion.points,
-        plan.look,
-        plan.contrast.white,
-    )
+    image = render.head_at(anatomy, plan, lesion.at_mm, positions)
+    at = lesion.depth, lesion.room, lesion.points
+    tumors.paint(image[lesion.box], *at, plan.look, plan.contrast.white)
     return image

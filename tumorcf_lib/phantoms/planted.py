@@ -12,6 +12,7 @@ No edema, no dural tail, no displaced brain, no soft edge: they would reach out 
 """
 
 from dataclasses import dataclass
+from functools import partial
 
 import cv2
 import numpy as np
@@ -45,14 +46,6 @@ class Cause:
     side: str  # "left" or "right": the upper corner of the marker
 
 
-@dataclass(frozen=True)
-class Values:
-    """Gray values of a tumor, relative to white matter, whatever its look."""
-
-    dark: float
-    bright: float
-
-
 def make_calibration_cohort(n_patients, n_slices, *, rho, size_px=128, seed=0):
     """A cohort in which a marker carries the label with probability rho, else the tumor's look.
 
@@ -68,25 +61,14 @@ def make_calibration_cohort(n_patients, n_slices, *, rho, size_px=128, seed=0):
     """
     if not 0 <= rho <= 1:
         raise cohort.InvalidPhantomError(f"rho is a probability from 0 to 1, got {rho!r}.")
-
-    def choose(rng, label):
-        return choose_cause(rng, label, rho)
-
+    choose = partial(choose_cause, rho=rho)
     return _cohort(n_patients, n_slices, choose, f"rho {rho:g}", size_px, seed)
 
 
 def make_congruent_cohort(n_patients, n_slices, *, size_px=128, seed=0):
-    """Slices on which marker and look both show the label: the test of every reader.
-
-    Parameters and result as in :func:`make_calibration_cohort`; ``carrier`` is "both". Give
-    it a seed of its own, so that no head is known from training.
-
-    Examples
-    --------
-    >>> table = make_congruent_cohort(1, 1, size_px=64).table
-    >>> (table[["marker", "look"]].to_numpy() == table[["label"]].to_numpy()).all().item()
-    True
-    """
+    """Slices on which marker and look both show the label: the test of every reader. All as in
+    :func:`make_calibration_cohort`, ``carrier`` is "both". Give it a seed of its own, so that no
+    head is known from training."""
 
     def choose(rng, label):
         return Cause("both", label, label, choose_cause(rng, label, 0).side)
@@ -95,15 +77,8 @@ def make_congruent_cohort(n_patients, n_slices, *, size_px=128, seed=0):
 
 
 def choose_cause(rng, label, rho):
-    """Draw what carries the label, and what the other one of marker and look shows.
-
-    The same generator state draws the same numbers for every rho.
-
-    Examples
-    --------
-    >>> choose_cause(np.random.default_rng(0), 2, rho=0).look
-    2
-    """
+    """Draw what carries the label, and what the other one of marker and look shows: the same
+    numbers for every rho."""
     carrier = "marker" if rng.random() < rho else "tumor"
     other = int(rng.integers(len(CLASSES)))
     side = str(rng.choice(["left", "right"]))
@@ -115,10 +90,10 @@ def _cohort(n_patients, n_slices, choose, name, size_px, seed):
     def planned(rng, patient, anatomy):
         label = patient % len(CLASSES)
         cause = choose(np.random.default_rng([seed, patient, 0, _CAUSE]), label)
-        plan, values, site = plan_patient(rng, anatomy)
+        plan, site = plan_patient(rng, anatomy)
 
         def draw(rng, k):
-            image, mask = draw_slice(rng, plan, values, cause, k, anatomy, size_px)
+            image, mask = draw_slice(rng, plan, cause, k, anatomy, size_px)
             return image, mask, _row(name, seed, patient, k, label, cause, plan, site, mask)
 
         return draw
@@ -136,52 +111,35 @@ def _row(name, seed, patient, k, label, cause, plan, site, mask):
 
 
 def plan_patient(rng, anatomy):
-    """Draw a patient's plane, site, outline, pose, contrast and gray values, without a label: the
-    plan (its look has an outline only: nothing outside the mask), the values, and the kind of
-    place."""
+    """Draw a patient's plan, without a label, and the kind of place. Its look has an outline,
+    nothing outside the mask, and the gray values of the dark half and of the bright one."""
     plane = cohort.choose_plane(rng, (1 / 3, 1 / 3, 1 / 3))
     kind = str(rng.choice(_SITES))
     site = tumors.choose_site(rng, kind, anatomy)
     while site.radius_mm < MIN_RADIUS_MM:
         site = tumors.choose_site(rng, kind, anatomy)
-    outline = tumors.Look(
-        level=1.0,
-        texture=0.0,
-        lumps=rng.uniform(0.04, 0.2),
-        push=0.0,
-        phase_mm=tuple(rng.uniform(0, 300, 3)),
-    )
-    plan = cohort.Plan(
-        label=-1,
-        plane=plane,
-        site=site,
-        look=outline,
-        pose=render.choose_pose(rng),
-        contrast=render.choose_contrast(rng),
-        phase=rng.random(),
-    )
-    return plan, Values(dark=rng.uniform(0.3, 0.6), bright=rng.uniform(1.7, 2.2)), kind
+    shape = {"lumps": rng.uniform(0.04, 0.2), "phase_mm": tuple(rng.uniform(0, 300, 3))}
+    pose, contrast = render.choose_pose(rng), render.choose_contrast(rng)
+    phase, dark, bright = rng.random(), rng.uniform(0.3, 0.6), rng.uniform(1.7, 2.2)
+    look = tumors.Look(level=bright, core=dark, texture=0.0, **shape)
+    return cohort.Plan(-1, plane, site, look, pose, contrast, phase), kind
 
 
-def draw_slice(rng, plan, values, cause, k, anatomy, size_px):
+def draw_slice(rng, plan, cause, k, anatomy, size_px):
     """Slice k of a patient, uint8 (size_px, size_px), and its mask, bool of the same shape."""
     positions = render.pixel_positions(plan.pose, plan.plane, size_px)
     lesion = cohort.cut_at_slice(plan, k, positions, anatomy)
-    pixel_mm = plan.pose.fov_mm / size_px
-    section = render.gray_section(anatomy, plan.contrast, plan.plane, lesion.at_mm, pixel_mm)
-    image = render.sample(section, positions, plan.plane)
+    image = render.head_at(anatomy, plan, lesion.at_mm, positions)
     # Placed before the tumor is there: its look must not move the marker by a pixel.
     sign = place_marker(image, cause.marker, cause.side)
     crop = image[lesion.box]  # a view
-    crop[lesion.mask] = paint(lesion, plan, values, cause.look)
-    mask = np.zeros((size_px, size_px), bool)
-    mask[lesion.box] = lesion.mask
+    crop[lesion.mask] = paint(lesion, plan, cause.look)
     slice = render.finish(rng, image, plan.contrast, plan.plane)
     slice[sign] = MARKER_VALUE
-    return slice, mask
+    return slice, lesion.mask_of(slice)
 
 
-def paint(lesion, plan, values, look):
+def paint(lesion, plan, look):
     """Gray values of a lesion's pixels, float32 (n_pixels,): the same for all looks, reordered.
 
     Pixels are ranked, from the brightest, by their depth below the edge of the mask (rim,
@@ -196,9 +154,8 @@ def paint(lesion, plan, values, look):
     place = np.empty(n)
     place[np.argsort(order[LOOKS[look]], kind="stable")] = (np.arange(n) + 0.5) / n
     share = np.clip(0.5 - 3 * (place - 0.5), 0, 1)  # a third of the pixels lies in between
-    return ((values.dark + (values.bright - values.dark) * share) * plan.contrast.white).astype(
-        np.float32
-    )
+    dark, bright = plan.look.core, plan.look.level
+    return ((dark + (bright - dark) * share) * plan.contrast.white).astype(np.float32)
 
 
 def place_marker(head, marker, side):

@@ -37,13 +37,7 @@ class Contrast:
 
 
 def choose_pose(rng):
-    """A random pose, alike for all classes and planes.
-
-    Examples
-    --------
-    >>> choose_pose(np.random.default_rng(0)).warp_mm.shape
-    (5, 5, 2)
-    """
+    """A random pose, alike for all classes and planes."""
     return Pose(
         fov_mm=rng.uniform(234, 258),
         angle=np.deg2rad(np.clip(rng.normal(0, 4), -12, 12)),
@@ -54,13 +48,7 @@ def choose_pose(rng):
 
 
 def choose_contrast(rng):
-    """Random gray values of the tissues, coil shading and noise.
-
-    Examples
-    --------
-    >>> choose_contrast(np.random.default_rng(0)).levels.shape
-    (256,)
-    """
+    """Random gray values of the tissues, coil shading and noise."""
     white = rng.uniform(0.38, 0.48)
     gray = white * rng.uniform(0.82, 0.95)
     fluid = white * rng.uniform(0.22, 0.42)
@@ -137,36 +125,37 @@ def sample(section, positions, plane):
 
 def gray_section(anatomy, contrast, plane, at_mm, pixel_mm):
     """Gray values of the head at one level, over the thickness of a slice (about 5 mm)."""
-    axis = PLANES[plane][2]
-    k = int(round(at_mm - float(solids.ORIGIN_MM[axis])))
     section = 0
-    for step, weight in ((-2, 0.27), (0, 0.46), (2, 0.27)):
-        index = min(max(k + step, 0), solids.SHAPE[axis] - 1)
-        section = section + np.float32(weight) * contrast.levels[_cut(anatomy.tissue, axis, index)]
+    for step_mm, weight in ((-2, 0.27), (0, 0.46), (2, 0.27)):
+        tissue = _cut(anatomy.tissue, plane, at_mm, step_mm)
+        section = section + np.float32(weight) * contrast.levels[tissue]
     blur = np.hypot(contrast.blur_mm, 0.4 * max(pixel_mm - 1, 0))
     return cv2.GaussianBlur(section, (0, 0), blur)
 
 
+def head_at(anatomy, plan, at_mm, positions):
+    """The head of a plan at one level, at positions of pixels in mm, without noise."""
+    pixel_mm = plan.pose.fov_mm / positions.shape[1]
+    section = gray_section(anatomy, plan.contrast, plan.plane, at_mm, pixel_mm)
+    return sample(section, positions, plan.plane)
+
+
 def room_section(anatomy, plane, at_mm):
     """Distance in mm to the border of the room for tumors at one level, negative inside."""
+    return _cut(anatomy.room, plane, at_mm).astype(np.float32) * np.float32(0.5)
+
+
+def _cut(volume, plane, at_mm, step_mm=0):
+    """The voxels nearest to a level, or so many voxels above it."""
     axis = PLANES[plane][2]
-    k = int(round(at_mm - float(solids.ORIGIN_MM[axis])))
-    cut = _cut(anatomy.room, axis, min(max(k, 0), solids.SHAPE[axis] - 1))
-    return cut.astype(np.float32) * np.float32(0.5)
-
-
-def _cut(volume, axis, index):
+    index = int(round(at_mm - float(solids.ORIGIN_MM[axis]))) + step_mm
+    index = min(max(index, 0), volume.shape[axis] - 1)
     return np.ascontiguousarray(np.take(volume, index, axis=axis))
 
 
 def finish(rng, image, contrast, plane):
-    """Coil shading, Rician noise and rounding to 8 bits.
-
-    Returns
-    -------
-    ndarray of uint8, shape (height, width)
-        256 pixels a side get the plan's noise, smaller slices less: they average more.
-    """
+    """Coil shading, Rician noise and rounding to 8 bits: uint8, same shape. 256 pixels a side get
+    the plan's noise, smaller slices less: they average more."""
     size = image.shape[0]
     shading = cv2.resize(contrast.shading, (size, size), interpolation=cv2.INTER_CUBIC)
     if plane != "axial":

@@ -15,25 +15,15 @@ BRAIN = 64  # 64..255: brain from fluid over gray to white matter
 
 
 def axes_mm(box=(slice(None),) * 3, *, step=1):
-    """x, y and z in mm of the grid or a part of it, shaped to broadcast.
-
-    Examples
-    --------
-    >>> [a.shape for a in axes_mm(step=2)]
-    [(101, 1, 1), (1, 128, 1), (1, 1, 127)]
-    """
+    """x, y and z in mm of the grid or a part of it, shaped to broadcast."""
     axes = (ORIGIN_MM[i] + np.arange(0, SHAPE[i], step, dtype=np.float32) for i in range(3))
     return np.ix_(*(axis[part] for axis, part in zip(axes, box)))
 
 
 def fill(tissue, center, radii, value, *, power=2.0, where=None):
-    """Fill a (super-)ellipsoid given in mm, in place.
+    """Fill a (super-)ellipsoid in mm, in place, with a tissue byte or those of a volume; ``where``
+    maps the old bytes to the voxels that may change.
 
-    ``value`` is a tissue byte or a volume of them; ``where`` maps the old bytes to the
-    voxels that may change.
-
-    Examples
-    --------
     >>> tissue = np.zeros(SHAPE, np.uint8)
     >>> fill(tissue, (0, 0, 0), (1.1, 1.1, 1.1), EYE)
     >>> int((tissue == EYE).sum())

@@ -57,17 +57,9 @@ class Look:
 
 
 def choose_site(rng, kind, anatomy):
-    """A place and size of one kind, "surface", "deep" or "sella".
-
-    Surface lesions sit on the dura and are cut flat by it, deep ones are centered in white
-    matter, those of the sella stand on its floor. Sizes follow the published masks.
-
-    Examples
-    --------
-    >>> from tumorcf_lib.phantoms.anatomy import load_anatomy
-    >>> choose_site(np.random.default_rng(0), "sella", load_anatomy()).center_mm.shape
-    (3,)
-    """
+    """A place and size of one kind: "surface" lesions sit on the dura and are cut flat by it,
+    "deep" ones are centered in white matter, those of the "sella" stand on its floor. Sizes follow
+    the published masks."""
     while True:
         site = _draw_site(rng, kind, anatomy)
         voxel = tuple(np.rint(site.center_mm - ORIGIN_MM).astype(int))
@@ -91,13 +83,7 @@ def _draw_site(rng, kind, anatomy):
 
 
 def choose_look(rng, label):
-    """A look of one class name; looks overlap between classes, as they do in patients.
-
-    Examples
-    --------
-    >>> choose_look(np.random.default_rng(0), "pituitary").edema
-    0.0
-    """
+    """A look of one class name; looks overlap between classes, as they do in patients."""
     draw = {"meningioma": _meningioma, "glioma": _glioma, "pituitary": _pituitary}[label]
     return Look(**draw(rng), phase_mm=tuple(rng.uniform(0, 300, 3)))
 
@@ -170,10 +156,8 @@ def smooth_noise(points, phase_mm, voxel_mm):
 
 
 def depth_in(site, look, points):
-    """Depth of points (3, h, w), in mm, below the lumpy outline of a lesion, in mm (negative
-    outside).
-
-    Roughly a distance near the outline; the room of the skull is not yet regarded."""
+    """Depth of points in mm (3, h, w) below the lumpy outline of a lesion, negative outside:
+    roughly a distance near it; the room of the skull is not yet regarded."""
     shape = (3,) + (1,) * (points.ndim - 1)
     offset = (points - site.center_mm.reshape(shape)) / site.radii_mm.reshape(shape)
     distance = np.sqrt(np.einsum("i...,i...->...", offset, offset))
@@ -186,16 +170,9 @@ def depth_in(site, look, points):
 
 
 def paint(image, depth, room, points, look, white_level):
-    """Paint a lesion with its edema and dural tail into a crop of a slice, in place.
-
-    Parameters
-    ----------
-    image, depth, room : ndarray of float32, shape (h, w)
-        Gray values; depth below the lesion's outline and distance to the dura, both in mm.
-        Pixels with ``depth <= 0`` or ``room >= 0`` are outside the lesion.
-    points : ndarray of float32, shape (3, h, w)
-        Template coordinates in mm.
-    """
+    """Paint a lesion with its edema and dural tail into a crop of a slice (h, w), in place: where
+    ``depth`` below its outline is above 0 and ``room`` to the dura below it, both in mm (h, w).
+    ``points`` are template coordinates in mm, (3, h, w)."""
     fine = smooth_noise(points, look.phase_mm[::-1], 1.6)
     coarse = smooth_noise(points, look.phase_mm[::-1], 4.5)
     if look.edema:

@@ -37,7 +37,7 @@ _ASKED = _of("edits", "audit scores.class_log_odds")
 _NETWORK = (*_ALWAYS, *_of("networks", "backbones classifier speed"))
 _TRAINING = (*_NETWORK, *_of("networks", "recipe checkpoint training"))
 _FINETUNED = ("edits.transplants", *_of("networks", "finetune looking"))
-_MASKS = ("networks.segmentation", "networks.recipe.chunks")
+_MASKS = ("networks.segmentation", "networks.recipe.whole_chunks")
 _PLANTED = ("networks.ignorant", "phantoms.planted", *_of("tables.calibration", "kind_of rho_of"))
 
 CODE = {
