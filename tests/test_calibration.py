@@ -173,7 +173,7 @@ def test_test_persons_are_in_no_training_cohort():
 
 
 def test_what_is_published_can_be_recomputed_and_a_changed_number_is_found(finished, tmp_path):
-    target = calibration.publish(finished, tmp_path / "calibration", profile=PROFILE)
+    target = calibration.STUDY.publish(finished, tmp_path / "calibration", profile=PROFILE)
     problems, recomputed = side_studies.wrong_tables(target, calibration.STUDY.derive)
     assert problems == [] and "table_separation" in recomputed
     manifest = json.loads((target / "manifest.json").read_text())
@@ -183,11 +183,3 @@ def test_what_is_published_can_be_recomputed_and_a_changed_number_is_found(finis
     assert set(table["cohort"]) == {"calibration phantom"}
     rowfiles.write_table(table.assign(effect=table["effect"] + 0.1), target / "table_null.csv")
     assert side_studies.wrong_tables(target, calibration.STUDY.derive)[0]
-
-
-def test_the_tiny_version_gives_the_same_tables():
-    rows, derived = calibration.tiny(config.get("smoke"))
-    assert set(rows["network"]) == {"rho 0", "rho 1", "shuffled 01", "shuffled 02", "shuffled 03"}
-    apart = derived["table_separation"].set_index(["scale", "group"])
-    assert apart.loc[("log-odds", "all"), "auc"] > 0.8
-    assert set(derived) == {*calibration.TABLES[1:], "table_trend"}

@@ -256,7 +256,7 @@ def test_recipes_are_compared_on_the_same_slices():
 
 
 def test_shuffled_labels_give_each_patient_one_class_and_each_class_as_many_patients(finished):
-    prepared = by_fold.load_prepared(crossval.source_of(finished))
+    prepared = crossval.Folds(finished).prepared
     deals = [unit.deal(prepared.persons, prepared.labels, seed) for seed in (1, 1, 2)]
     assert (deals[0] == deals[1]).all() and (deals[0] != deals[2]).any()
     for dealt in deals:
@@ -269,16 +269,14 @@ def test_shuffled_labels_give_each_patient_one_class_and_each_class_as_many_pati
 
 
 def test_without_mr_no_patient_of_that_site_is_trained_on_and_all_are_tested(finished):
-    source = crossval.source_of(finished)
-    prepared = by_fold.load_prepared(source)
+    shared = crossval.Folds(finished)
+    prepared = shared.prepared
     persons = prepared.persons.astype(object)
     chosen = np.unique(persons)[::2]
     at_site = np.isin(persons, chosen)
     prepared.table["person_id"] = np.where(at_site, "MR" + persons.astype(str), persons)
-    split = source.read("01_data", "split")
-    rows = split[split["fold"] == 0]
-    own, _ = crossval.unit_of(finished, source, prepared, rows, 0, 0, network="without_mr")
-    usual = by_fold.parts_of(prepared, rows)
+    own, _ = shared.unit(0, network="without_mr")
+    usual = by_fold.parts_of(prepared, shared.split[shared.split["fold"] == 0])
     assert (own.parts[~at_site] == usual[~at_site]).all()
     assert set(own.parts[at_site]) == {"left out", "test"}
     assert ((own.parts == "test") == (usual == "test")).all()
@@ -392,7 +390,7 @@ def test_units_of_another_making_are_refused_by_what_differs(finished, tmp_path)
 
 
 def test_units_of_one_digest_are_of_the_same_settings_slices_split_and_edits(finished):
-    source, units = crossval.source_of(finished), read(finished, "units")
+    source, units = crossval.Folds(finished).source, read(finished, "units")
     settings = by_fold.training_depends(source, 0)["settings"]
     shared = {"settings": settings, "split": source.input_digest("01_data", "split.csv")}
     for name in ("inputs", "masks"):

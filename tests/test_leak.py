@@ -154,7 +154,7 @@ def test_a_killed_run_goes_on_between_the_arms_and_ends_with_the_same_bytes(tmp_
 
 
 def test_more_folds_than_there_are_is_an_error(tmp_path, cohort):
-    with pytest.raises(leak.LeakInputError, match="1 to 5"):
+    with pytest.raises(unit.UnitError, match="1 to 5"):
         run(tmp_path, cohort, n_folds=6)
 
 
@@ -179,7 +179,7 @@ def test_the_network_of_an_arm_is_trained_and_its_history_names_the_arm(
 
 
 def test_what_is_published_can_be_recomputed_and_a_changed_number_is_found(finished, tmp_path):
-    target = leak.publish(finished, tmp_path / "leak", profile=PROFILE)
+    target = leak.STUDY.publish(finished, tmp_path / "leak", profile=PROFILE)
     problems, recomputed = side_studies.wrong_tables(target, leak.STUDY.derive)
     assert problems == [] and {"table_leak", "table_duplicates"} <= set(recomputed)
     manifest = json.loads((target / "manifest.json").read_text())
@@ -198,4 +198,4 @@ def test_what_is_published_can_be_recomputed_and_a_changed_number_is_found(finis
 
 def test_an_unfinished_run_is_not_published(tmp_path):
     with pytest.raises(side_studies.UnfinishedStudyError, match=leak.COMMAND):
-        leak.publish(tmp_path, tmp_path / "leak", profile=PROFILE)
+        leak.STUDY.publish(tmp_path, tmp_path / "leak", profile=PROFILE)

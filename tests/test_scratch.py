@@ -92,7 +92,7 @@ def test_rows_are_those_of_the_validation_and_the_tested_slices_by_the_best_epoc
 
 
 def test_every_published_table_and_the_manifest_say_what_it_is(straight, tmp_path):
-    folder = scratch.publish(straight, tmp_path / scratch.NAME)
+    folder = scratch.STUDY.publish(straight, tmp_path / scratch.NAME)
     minutes = rowfiles.read_table(folder / "history.csv")["seconds"].sum() / 60
     name = f"ResNet-50 from random weights, {minutes:.1f} minutes, not the paper's network"
     tables = list(folder.glob("table_*.csv"))

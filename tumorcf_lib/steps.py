@@ -42,8 +42,9 @@ class InUseError(RuntimeError):
     def __init__(self, path, holder):
         self.holder = holder
         super().__init__(
-            f"{path} is held by process {holder or 'unknown'}, which makes the same. Wait until it "
-            "has finished, or stop it, and run the same again."
+            f"{config.shown(path)} is held by another process (number {holder or 'unknown'}): a run, "
+            "or a notebook that is open in JupyterLab. Wait until it has finished, stop it, or shut "
+            "its kernel down, and run the same again."
         )
 
 

@@ -52,7 +52,8 @@ def publish(profile_name: str, *, seed: int = 0, from_rows: bool = False) -> Pat
         if from_rows:
             target = study.STUDY.derive_again()
         else:
-            target = study.publish(config.run(profile_name), seed=seed)
+            publish_run = pooled.publish if study is pooled else study.STUDY.publish
+            target = publish_run(config.run(profile_name), seed=seed)
         _update_pages()
         print(f"Published {sum(1 for _ in target.iterdir())} files: {config.shown(target)}")
         return target

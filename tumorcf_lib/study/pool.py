@@ -37,23 +37,10 @@ def pool(study, folder=None, *, published=None, progress=print):
     label, p_<class>), ``rows_edits_<network>_seed<k>`` and ``rows_transplants_...`` (the audit),
     ``history``, ``rows_recipes`` (inner folds of every recipe tried), the rows of
     :mod:`predicted_masks` and :mod:`fold_controls` where made, and ``units.csv`` (minutes, device,
-    and a digest of what the unit was trained on and by). Units that were published before and are
-    not here are kept if they are of the same recipe, slices and split.
-
-    Parameters
-    ----------
-    study : runtime.Study
-    folder : pathlib.Path, optional
-        Takes the files; default: the study's.
-    published : pathlib.Path, optional
-        Folder of rows that were published before.
-    progress : callable
-        Is told which packages differ between units, and what was pooled.
-
-    Returns
-    -------
-    DataFrame
-        The pooled units, as in ``units.csv``.
+    and a digest of what the unit was trained on and by), which is returned. They go to ``folder``,
+    by default the study's. Units in the folder ``published`` that are not here are kept if they
+    are of the same recipe, slices and split. ``progress`` is told which packages differ between
+    units, and what was pooled.
 
     Raises
     ------
@@ -76,13 +63,10 @@ def pool(study, folder=None, *, published=None, progress=print):
     kept = _published_units(published, units)
     for name in ("rows_predictions", "history"):
         _write_units(folder, name, units, kept, published)
-    for row in pd.concat([units, kept])[SETS].drop_duplicates().itertuples(index=False):
-        here, before = (
-            own[(own["network"] == row.network) & (own["training_seed"] == row.training_seed)]
-            for own in (units, kept)
-        )
+    for (network, seed), own in pd.concat([units, kept]).groupby(SETS):
+        here, before = own[own["folder"].notna()], own[own["folder"].isna()]
         for name in AUDITED_ROWS:
-            _write_units(folder, name, here, before, published, f"_{row[0]}_seed{row[1]}")
+            _write_units(folder, name, here, before, published, f"_{network}_seed{seed}")
     for where, files in BESIDE.items():
         _pool_beside(study, folder, published, where, files)
     units = pd.concat([kept, units[COLUMNS]], ignore_index=True)
@@ -138,13 +122,16 @@ def _name(unit):
 
 def _published_units(published, units):
     """Units of earlier publications that are not here, and of the same making."""
-    nothing = units.iloc[:0][COLUMNS]
     if published is None or not (published / "units.csv").is_file():
-        return nothing
+        return units.iloc[:0][COLUMNS]
     kept = rowfiles.read_table(published / "units.csv")
     kept = kept[kept["trained_by"] == units["trained_by"].iloc[0]]
-    here = pd.MultiIndex.from_frame(units[UNIT])
-    return kept[~pd.MultiIndex.from_frame(kept[UNIT]).isin(here)]
+    return kept[~_is_of(kept, units, UNIT)]
+
+
+def _is_of(rows, units, keys):
+    """Whether each row is one of these units'."""
+    return pd.MultiIndex.from_frame(rows[keys]).isin(pd.MultiIndex.from_frame(units[keys]))
 
 
 def _write_units(folder, name, units, kept, published, end=""):
@@ -155,30 +142,33 @@ def _write_units(folder, name, units, kept, published, end=""):
     ]
     if len(kept) and file_of(published, name + end).is_file():
         earlier = rowfiles.read_table(file_of(published, name + end))
-        wanted = pd.MultiIndex.from_frame(kept[UNIT])
-        tables.append(earlier[pd.MultiIndex.from_frame(earlier[UNIT]).isin(wanted)])
+        tables.append(earlier[_is_of(earlier, kept, UNIT)])
     if tables:
-        table = pd.concat(tables, ignore_index=True)
+        table = pd.concat(tables)
         table.insert(0, "network", table.pop("network"))
-        table = table.sort_values(UNIT, kind="stable", ignore_index=True)
-        rowfiles.write_table(table, file_of(folder, name + end))
+        _write_sorted(table, UNIT, file_of(folder, name + end))
 
 
 def _pool_beside(study, folder, published, where, files):
     """Row files beside the units': of what is here, and of what was published and is not here."""
     finished = list(_finished(study, where))
     for name, pooled in files.items():
-        parts = [rowfiles.read_table(file_of(rows, name)) for rows in finished]
+        tables = [rowfiles.read_table(file_of(rows, name)) for rows in finished]
         before = published and file_of(published, pooled)
         if before and before.is_file():
-            parts.append(rowfiles.read_table(before))
-        if parts:
-            keys = [key for key in ("recipe", "inner_fold", *UNIT) if key in parts[0]]
-            owner = pd.concat([part[keys].assign(part=i) for i, part in enumerate(parts)])
-            latest = owner["part"] == owner.groupby(keys)["part"].transform("min")
-            table = pd.concat(parts)[latest.to_numpy()]
-            table = table.sort_values(keys, kind="stable", ignore_index=True)
-            rowfiles.write_table(table, file_of(folder, pooled))
+            earlier = rowfiles.read_table(before)
+            here = pd.concat([earlier.iloc[:0], *tables])
+            tables.append(earlier[~_is_of(earlier, here, _keys(earlier))])
+        if tables:
+            _write_sorted(pd.concat(tables), _keys(tables[0]), file_of(folder, pooled))
+
+
+def _keys(table):
+    return [key for key in ("recipe", "inner_fold", *UNIT) if key in table]
+
+
+def _write_sorted(table, keys, path):
+    rowfiles.write_table(table.sort_values(keys, kind="stable", ignore_index=True), path)
 
 
 def _check_kinship(units):

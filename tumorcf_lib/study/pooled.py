@@ -150,9 +150,8 @@ def publish(folder, target=None, *, profile=None, seed=0):
         raise side_studies.UnfinishedStudyError(
             f"No seed has all {profile.n_folds} folds; run the missing ones by\n    {STUDY.command}"
         )
-    return STUDY.publish(
-        folder, target, profile=profile, seed=seed, source=runtime.describe(profile)
-    )
+    told = {"profile": profile, "seed": seed, "source": runtime.describe(profile)}
+    return STUDY.publish(folder, target, **told)
 
 
 def shown_answer(table, groups=CLASSES, edits=ANSWERED):
