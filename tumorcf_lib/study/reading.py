@@ -4,7 +4,6 @@ import ast
 import functools
 import inspect
 import textwrap
-from collections.abc import Mapping
 
 import pandas as pd
 from IPython.display import Markdown, display
@@ -92,39 +91,20 @@ class Published(Reader):
         """Prepared slices ("inputs") or their masks, drawn or read when they are looked at."""
         return _Prepared(self.study.profile, {"inputs": "slices"}.get(name, name))
 
-    def rows(self, name, make):
-        """The published rows; nothing is made."""
+    def make_rows(self, name, make, depends_on=None):
+        """The published rows or table; nothing is made."""
         return self.read(self.name, name)
 
-    def table(self, name, make):
-        """The published table; nothing is made."""
-        return self.read(self.name, name)
-
-    def make_rows(self, name, make, depends_on):
-        """The published rows; nothing is made."""
-        return self.read(self.name, name)
+    rows = table = make_rows
 
     def tables(self, make):
         """The published tables by name; nothing is made."""
-        return _Tables(self)
+        names = sorted(path.stem for path in self.folder.glob("table_*.csv"))
+        return {name: self.read(self.name, name) for name in names}
 
     def input_digest(self, stage, file):
         """Nothing: what is published is taken as it is."""
         return ""
-
-
-class _Tables(Mapping):
-    def __init__(self, published):
-        self.published = published
-
-    def __getitem__(self, name):
-        return self.published.read("", name)
-
-    def __iter__(self):
-        return (path.stem for path in sorted(self.published.folder.glob("table_*.csv")))
-
-    def __len__(self):
-        return len(list(iter(self)))
 
 
 class _Prepared:
