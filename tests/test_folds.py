@@ -4,8 +4,6 @@ import dataclasses
 import hashlib
 import json
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +11,7 @@ import pandas as pd
 import pytest
 from tiny_study import TINY, copied, run_to_inputs
 
-from tumorcf_lib import config, rowfiles, steps
+from tumorcf_lib import rowfiles, steps
 from tumorcf_lib.config import CLASSES
 from tumorcf_lib.controls import planes
 from tumorcf_lib.publish import publish
@@ -92,33 +90,23 @@ def test_every_slice_is_tested_once_by_a_network_that_never_saw_its_person(finis
 
 
 def test_a_network_that_can_say_no_tumor_stands_beside_the_others_in_every_table(finished):
-    rows = read(finished, "rows_predictions")
-    looking, others = (
-        rows[is_it] for is_it in (rows["network"] == "looking", rows["network"] != "looking")
-    )
-    assert others["p_no tumor"].isna().all()
-    np.testing.assert_allclose(looking[[*P, "p_no tumor"]].sum(axis=1), 1, atol=1e-5)
-
-    everything = side_studies.reader(finished.folder)
+    rows, everything = read(finished, "rows_predictions"), side_studies.reader(finished.folder)
+    is_looking, answers = rows["network"] == "looking", [*P, "p_no tumor"]
+    looking = rows[is_looking]
+    assert rows.loc[~is_looking, "p_no tumor"].isna().all()
+    np.testing.assert_allclose(looking[answers].sum(axis=1), 1, atol=1e-5)
+    called = np.array([*CLASSES, "no tumor"])[looking[answers].to_numpy().argmax(axis=1)]
+    by_patient = (looking["label"] == called).groupby(looking["person_id"]).mean().mean()
     tables = pooled_tables.derive(everything, 50)
     still = tables["table_still_right"].set_index(["network", "group", "edit"])["share"]
-    right = (
-        looking["label"]
-        == np.array([*CLASSES, "no tumor"])[looking[[*P, "p_no tumor"]].to_numpy().argmax(axis=1)]
-    )
-    by_patient = right.groupby(looking["person_id"]).mean().mean()
     assert still["looking", "all", "original"] == pytest.approx(by_patient)
-    scored = pooled_tables.derive(lambda name: without_looking(everything(name)), 50)
-    for name, table in scored.items():
-        own = tables[name]
-        if "network" in own:
-            own = own[own["network"] != "looking"].reset_index(drop=True)
-        pd.testing.assert_frame_equal(own, table)
 
+    def without(table):
+        own = table[table["network"] != "looking"] if "network" in table else table
+        return own.drop(columns="p_no tumor", errors="ignore").reset_index(drop=True)
 
-def without_looking(table):
-    own = table[table["network"] != "looking"] if "network" in table else table
-    return own.drop(columns="p_no tumor", errors="ignore").reset_index(drop=True)
+    for name, table in pooled_tables.derive(lambda name: without(everything(name)), 50).items():
+        pd.testing.assert_frame_equal(without(tables[name]), table)
 
 
 def test_a_killed_unit_goes_on_to_the_same_rows(finished, tmp_path, monkeypatch):
@@ -195,29 +183,6 @@ def test_what_cannot_be_trained_is_refused_and_other_units_are_not(finished, tmp
     shutil.rmtree(crossval.unit_folder(study, 0, 0))
     with pytest.raises(crossval.UnitError, match="train --profile tiny-cv --fold 0 --seed 0"):
         crossval.run(study, fold_numbers=[0], network="hardened", progress=quiet)
-
-
-def test_units_that_begin_while_another_prepares_wait_for_it(finished, tmp_path, monkeypatch):
-    study = dataclasses.replace(finished, folder=tmp_path / "together")
-    monkeypatch.setattr(crossval.stages, "why_stale", lambda *_, **__: "it was never finished")
-    done = []
-    monkeypatch.setattr(crossval.notebooks, "run", lambda *_, **__: done.append("prepared"))
-    study.folder.mkdir()
-    lock = study.folder / f"prepare.{steps.LOCK}"
-    words = [sys.executable, "-c", HOLD_A_SECOND, str(lock)]
-    holder = subprocess.Popen(words, stdout=subprocess.PIPE, text=True, cwd=config.ROOT)
-    assert holder.stdout.readline() == "held\n"
-    crossval.prepare(study)
-    assert holder.communicate() and done == ["prepared"]
-
-
-HOLD_A_SECOND = """
-import sys, time
-from tumorcf_lib import steps
-steps.hold(steps.Path(sys.argv[1]))
-print("held", flush=True)
-time.sleep(1)
-"""
 
 
 def test_a_recipe_is_tried_on_every_slice_outside_the_tested_ones_and_on_no_other(finished):

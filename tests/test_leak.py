@@ -118,7 +118,7 @@ def test_canary_labels_stay_with_the_person_and_keep_the_classes_persons(rows, c
     plain = rows[rows["labels"] == OWN]
     assert (plain["shown_label"] == plain["label"]).all()
     assert set(canary["fold"]) == set(range(leak.N_CANARY_FOLDS))
-    dealt = leak.deal(cohort.persons, cohort.labels, 0)
+    dealt = unit.deal(cohort.persons, cohort.labels, 0)
     first = ~cohort.table.duplicated("person_id")
     assert (np.bincount(dealt[first]) == np.bincount(cohort.labels[first])).all()
 

@@ -127,22 +127,18 @@ def test_every_module_of_the_library_that_a_named_one_imports_is_named_somewhere
     assert found - ARRANGES <= named | {module.rpartition(".")[0] for module in named}
 
 
-MAKES_NO_VALUE = set(  # bars, downloads, notebooks, pages, a reader's own classifier and files
-    "tqdm requests urllib3 papermill nbclient nbformat nbconvert jupyter_client jupyter_core "
-    "jinja2 markupsafe onnx onnxruntime tifffile pydicom torch threadpoolctl IPython "
-    "ipywidgets".split()
-)
+MAKES_NO_VALUE = ("tqdm", "threadpoolctl", "ipywidgets")
 CALLED = {"cv2": "opencv-python-headless", "PIL": "pillow"}
 CALLED |= {"sklearn": "scikit-learn", "skimage": "scikit-image"}
 
 
-def test_every_package_that_the_library_imports_counts_or_makes_no_value():
+def test_every_package_that_a_named_module_imports_counts():
     found = set()
-    for path in LIBRARY.rglob("*.py"):
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for module in named_modules():
+        for node in ast.walk(ast.parse(path_of(module).read_text(encoding="utf-8"))):
             if isinstance(node, ast.ImportFrom) and not node.level:
                 found.add(node.module.split(".")[0])
             elif isinstance(node, ast.Import):
                 found |= {alias.name.split(".")[0] for alias in node.names}
-    found -= {*sys.stdlib_module_names, "tumorcf_lib"} | MAKES_NO_VALUE
+    found -= {*sys.stdlib_module_names, "tumorcf_lib", *MAKES_NO_VALUE}
     assert {CALLED.get(name, name) for name in found} <= set(made_by.ALL_PACKAGES)

@@ -151,7 +151,7 @@ def test_a_second_run_of_the_same_folder_is_refused(study, small_notebooks):
     with open(study.folder / steps.LOCK, "w") as other:
         fcntl.flock(other, fcntl.LOCK_EX)
         print(1234, file=other, flush=True)
-        with pytest.raises(stages.StageError, match=r"Another run writes to .*number 1234"):
+        with pytest.raises(steps.InUseError, match=r"smoke/in_use .*number 1234"):
             runner.run(study)
     assert not (study.folder / "01_data").exists()
 

@@ -74,9 +74,7 @@ def test_where_memory_is_short_a_reader_is_told_which_kernels_to_shut_down(
 
 @pytest.mark.usefixtures("published_12")
 def test_a_cheng_profile_reads_the_dataset_from_the_folder_named(tmp_path, monkeypatch):
-    folder, profile = dataset(tmp_path / "data"), config.get("paper-lite")
-    assert len(runtime.load(profile, data_dir=folder, cache_dir=tmp_path / "cache")) == 12
-    monkeypatch.setenv("TUMORCF_DATA", str(folder))
+    monkeypatch.setenv("TUMORCF_DATA", str(dataset(tmp_path / "data")))
     monkeypatch.setenv("TUMORCF_RUNS", str(tmp_path / "runs"))
-    assert len(runtime.load(profile)) == 12
+    assert len(runtime.load(config.get("paper-lite"))) == 12
     assert list((tmp_path / "runs" / "cache").glob("cheng-*"))
