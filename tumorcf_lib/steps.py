@@ -41,10 +41,11 @@ class InUseError(RuntimeError):
 
     def __init__(self, path, holder):
         self.holder = holder
+        number = holder or "unknown"
         super().__init__(
-            f"{config.shown(path)} is held by another process (number {holder or 'unknown'}): a run, "
-            "or a notebook that is open in JupyterLab. Wait until it has finished, stop it, or shut "
-            "its kernel down, and run the same again."
+            f"{config.shown(path)} is held by another process (number {number}): a run, or a "
+            "notebook that is open in JupyterLab. Wait until it has finished, stop it, or shut its "
+            "kernel down, and run the same again."
         )
 
 
