@@ -131,11 +131,10 @@ def congruent_cohort(profile, *, n_patients, n_slices):
 # -- publishing --------------------------------------------------------------
 
 
-def published(folder=None):
+def published():
     """What the calibration figure shows, read from ``figures/calibration``: one congruent slice of
     each class, drawn again; scores of ``tables.network_scores``; the published tables by name."""
-    read = side_studies.reader(folder or config.published("calibration"))
-    return shown(*map(read, TABLES))
+    return shown(*map(side_studies.published("calibration"), TABLES))
 
 
 def shown(rows, *derived):

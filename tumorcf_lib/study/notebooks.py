@@ -24,26 +24,12 @@ MEMORY = "memory_gb"
 
 
 def run(study: Study, *, first="01", last="06", fresh=False, published=False) -> list[dict]:
-    """Execute the notebooks ``first`` to ``last`` and print a line for each.
+    """Execute the notebooks ``first`` to ``last``; of each its ``name`` and ``minutes``, 0 if skipped.
 
     With ``published``, or where the run begins after 03 and nobody began to train here, the
     published weights take the place of 03, if there are any for this profile and seed: what
-    they need of 01 and 02 is run, too. See :mod:`study.reference`.
-
-    Returns
-    -------
-    list of dict
-        One entry a notebook: ``name`` and ``minutes`` (0 if skipped).
-
-    Raises
-    ------
-    NotebookError
-        At the first notebook that fails, or whose kernel dies.
-    tumorcf_lib.study.stages.StageError
-        If what the first notebook needs is not up to date.
-    tumorcf_lib.study.reference.ReferenceWeightsError
-        If the published weights were asked for and cannot be used.
-    """
+    they need of 01 and 02 is run, too. See :mod:`study.reference`. The first notebook that fails
+    ends it by a NotebookError, one that lacks what it needs by a StageError."""
     begin, end = (stages.NAMES.index(stages.find_stage(value)) for value in (first, last))
     if begin > end:
         raise stages.StageError(f"--from {first} comes after --to {last}: nothing to run.")

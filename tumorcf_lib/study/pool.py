@@ -40,15 +40,7 @@ def pool(study, folder=None, *, published=None, progress=print):
     and a digest of what the unit was trained on and by), which is returned. They go to ``folder``,
     by default the study's. Units in the folder ``published`` that are not here are kept if they
     are of the same recipe, slices and split. ``progress`` is told which packages differ between
-    units, and what was pooled.
-
-    Raises
-    ------
-    UnfinishedStudyError
-        If no unit is finished.
-    UnitError
-        If units come from other slices, splits or settings than the others.
-    """
+    units, and what was pooled. UnitError if units come from other slices, splits or settings."""
     folder = folder or study.folder
     found = [_told(rows) for kind in NETWORKS.values() for rows in _finished(study, f"{kind}/*")]
     if not found:

@@ -13,9 +13,7 @@ from tumorcf_lib.data import archives, preprocess
 from tumorcf_lib.figures import style
 from tumorcf_lib.stats.rows import of_patients
 from tumorcf_lib.study import results, runtime, side_studies, stages
-
-COHORT_COLUMN = "cohort"  # of published tables of phantoms
-MANIFEST = "manifest.json"
+from tumorcf_lib.study.side_studies import COHORT_COLUMN, MANIFEST
 
 
 def open_stage(study, name: str):
@@ -55,7 +53,7 @@ class Reader(results.Results):
         return self._found(self.folder / stage, name)
 
     def _found(self, folder, name):
-        for path in (folder / f"{name}{end}" for end in ("", ".csv", ".csv.gz", ".npy")):
+        for path in (folder / f"{name}{end}" for end in results.ENDS):
             if path.is_file():
                 return path
         raise stages.StageError(
