@@ -24,7 +24,7 @@ MEMORY = "memory_gb"
 
 
 def run(study: Study, *, first="01", last="06", fresh=False, published=False) -> list[dict]:
-    """Execute the notebooks ``first`` to ``last``; of each its ``name`` and ``minutes``, 0 if skipped.
+    """Execute the notebooks ``first`` to ``last``; their ``name`` and ``minutes`` (0: skipped).
 
     With ``published``, or where the run begins after 03 and nobody began to train here, the
     published weights take the place of 03, if there are any for this profile and seed: what
