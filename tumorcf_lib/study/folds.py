@@ -199,8 +199,9 @@ def _ask(own, network, recipe, asked, predict, folder):
     if own.profile.validates:  # else these slices were trained on
         parts["validation"] = "rows_validation"
     for part, name in parts.items():
-        p = predict(own.part(part).slices, desc="predicting")
-        table = unit.prediction_rows(by_fold.seen_by(p.shape[1], own.part(part)), p)
+        asked_about = own.part(part)
+        p = predict(asked_about.slices, desc="predicting")
+        table = unit.prediction_rows(by_fold.seen_by(p.shape[1], asked_about), p)
         rowfiles.write_table(unit.named(table, **own.names), file_of(folder, name))
     if not recipe:
         _audit(own, predict, folder)
