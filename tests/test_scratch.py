@@ -41,13 +41,6 @@ def straight(small_networks, tmp_path_factory):
     return folder
 
 
-def test_it_is_the_papers_architecture_without_pretrained_weights_and_its_norms_learn():
-    assert (scratch.PROFILE.backbone, scratch.PROFILE.weights) == ("resnet50", None)
-    assert not scratch.PROFILE.freeze_norms and scratch.PROFILE.warmup_epochs == 0
-    assert scratch.PROFILE.ema_momentum == 0
-    assert scratch.NAME not in config.PROFILES  # so that no run takes it for the paper's
-
-
 def test_minutes_end_a_training_and_more_of_them_end_where_an_undisturbed_one_does(
     straight, tmp_path
 ):

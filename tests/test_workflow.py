@@ -16,7 +16,6 @@ import pytest
 import yaml
 
 from tumorcf_lib import commands, config, steps
-from tumorcf_lib.study import folds
 
 WORKFLOW = config.ROOT / "workflow"
 SNAKEMAKE = os.environ.get("TUMORCF_SNAKEMAKE") or shutil.which("snakemake")
@@ -77,14 +76,6 @@ def test_what_the_workflow_asks_the_project_is_answered():
     exec(text, names)  # the part of it that is Python
     assert len(names["UNITS"]) == config.get(settings["profile"]).n_folds
     assert names["MARKS"] == config.run(settings["profile"]) / "workflow"
-
-
-def test_the_profile_to_try_it_on_has_units_that_a_test_can_wait_for():
-    profile = config.get(PROFILE)
-    assert profile.is_phantom and profile.n_folds > 1 and not profile.has_notebooks
-    config_file = (config.ROOT / "workflow" / "config.yaml").read_text(encoding="utf-8")
-    assert folds.NETWORKS.keys() == {"plain", "shuffled", "without_mr", *folds.FINETUNED}
-    assert all(name in config_file for name in folds.NETWORKS if name != "plain")
 
 
 # -- with Snakemake -----------------------------------------------------------

@@ -167,14 +167,12 @@ def largest_gap(own, theirs) -> dict:
     """
     keys = [name for name in KEYS if name in own and name in theirs]
     p = [f"p_{name}" for name in CLASSES]
-    a, b = own[[*keys, *p]], theirs[[*keys, *p]]
-    how = {"how": "outer", "suffixes": ("", "_theirs"), "validate": "one_to_one"}
-    both = a.merge(b, on=keys, indicator=True, **how)
-    both, n_unmatched = both[both["_merge"] == "both"], int((both["_merge"] != "both").sum())
-    a, b = both[p].to_numpy(), both[[f"{name}_theirs" for name in p]].to_numpy()
-    gap = np.where(np.isnan(a) & np.isnan(b), 0.0, np.abs(a - b))
-    gap = np.where(np.isnan(gap), np.inf, gap)
-    return {"n": len(both), "n_unmatched": n_unmatched, "largest": float(gap.max(initial=0))}
+    own, theirs = own.set_index(keys)[p], theirs.set_index(keys)[p]
+    shared = own.index.intersection(theirs.index)
+    a, b = own.loc[shared], theirs.loc[shared]
+    gap = (a - b).abs().where(a.notna() | b.notna(), 0.0).fillna(np.inf).to_numpy()
+    n_unmatched = len(own) + len(theirs) - 2 * len(shared)
+    return {"n": len(shared), "n_unmatched": n_unmatched, "largest": float(gap.max(initial=0))}
 
 
 def sentences(compared) -> list[str]:
