@@ -8,7 +8,6 @@ import pytest
 from sklearn.neighbors import KNeighborsClassifier
 
 from tumorcf_lib import rowfiles
-from tumorcf_lib.data import preprocess
 from tumorcf_lib.data.cohort import from_arrays
 from tumorcf_lib.study import leak, side_studies, unit
 from tumorcf_lib.tables import leak as leak_tables
@@ -156,23 +155,6 @@ def test_a_killed_run_goes_on_between_the_arms_and_ends_with_the_same_bytes(tmp_
 def test_more_folds_than_there_are_is_an_error(tmp_path, cohort):
     with pytest.raises(unit.UnitError, match="1 to 5"):
         run(tmp_path, cohort, n_folds=6)
-
-
-def test_the_network_of_an_arm_is_trained_and_its_history_names_the_arm(
-    small_networks, tmp_path, cohort
-):
-    changes = {"weights": None, "size_px": 32, "epochs": 2, "warmup_epochs": 1, "batch_size": 16}
-    profile = dataclasses.replace(PROFILE, **changes)
-    prepared = preprocess.prepare(cohort.subset(range(60)), 32)
-    parts = np.where(np.arange(60) % 2, "train", "test")
-    names = {"labels": SHUFFLED, "arm": APART, "fold": 0}
-    known = profile, prepared, parts, 0, {}, (prepared.labels + 1) % 3
-    own = unit.Unit(tmp_path, *known, names=names)
-    p = unit.trained(own, progress=lambda line: None)(prepared.slices[:5])
-    assert p.shape == (5, 3) and p.sum(axis=1) == pytest.approx(np.ones(5), abs=1e-5)
-    history = unit.history_of(tmp_path / unit.NETWORK)
-    assert history["epoch"].tolist() == [1, 2]
-    assert list(history)[:4] == ["labels", "arm", "fold", "epoch"] and "seconds" not in history
 
 
 # -- publishing --------------------------------------------------------------
