@@ -390,7 +390,7 @@ def test_published_folds_are_recomputed_and_made_again_from_their_rows(target):
     rowfiles.write_table(table, target / "table_folds.csv")
     (problem,), _ = side_studies.wrong_tables(target, pooled.STUDY.derive)
     assert "table_folds.csv, row 2, slice_accuracy" in problem
-    with pytest.raises(UnfinishedStudyError, match="is not published"):
+    with pytest.raises(UnfinishedStudyError, match="lacks manifest.json"):
         pooled.STUDY.derive_again(target / "elsewhere")
 
 

@@ -46,10 +46,8 @@ def execute(study, name: str, *, fresh=False) -> float:
     from nbclient.exceptions import DeadKernelError
 
     output = executed_copy(study, name)
-    unfinished, log = (
-        output.with_name(f"{steps.UNFINISHED}{output.name}"),
-        output.with_suffix(".log"),
-    )
+    unfinished = output.with_name(f"{steps.UNFINISHED}{output.name}")
+    log = output.with_suffix(".log")
     output.parent.mkdir(parents=True, exist_ok=True)
     print(f"{name:<20} running; follow it in {config.shown(log)}", flush=True)
     started, source = time.perf_counter(), config.NOTEBOOKS / f"{name}.ipynb"

@@ -78,13 +78,8 @@ class SideStudy:
         """Replace ``figures/<name>`` by rows, tables, figures and manifest of a finished run.
 
         ``told``: profile and source where they are not those that :attr:`about` says."""
-        folder, target = Path(folder), Path(target or config.published(self.name))
-        missing = [name for name in self.files if not any(folder.glob(name))]
-        if missing:
-            raise UnfinishedStudyError(
-                f"{config.shown(folder)} lacks {', '.join(missing)}; make them by\n"
-                f"    {self.command}"
-            )
+        self._require(folder)
+        target = target or config.published(self.name)
         return self._replace(folder, target, **{"seed": seed} | self.about(folder) | told)
 
     def derive_again(self, target=None) -> Path:
@@ -95,14 +90,19 @@ class SideStudy:
         UnfinishedStudyError
             If the study is not published, or a row file is missing.
         """
-        target = Path(target or config.published(self.name))
-        if not (target / MANIFEST).is_file():
-            raise UnfinishedStudyError(
-                f"{config.shown(target)} is not published; make its rows by\n    {self.command}"
-            )
+        target = target or config.published(self.name)
+        self._require(target, MANIFEST, *self.files)
         made = steps.read_json(target / MANIFEST)
         told = {"seed": made["seed"], "source": made["source"]}
         return self._replace(target, target, profile=config.Profile(**made["profile"]), **told)
+
+    def _require(self, folder, *names):
+        missing = [name for name in names or self.files if not any(folder.glob(name))]
+        if missing:
+            raise UnfinishedStudyError(
+                f"{config.shown(folder)} lacks {', '.join(missing)}; make them by\n"
+                f"    {self.command}"
+            )
 
     def _replace(self, folder, target, *, profile, seed, source):
         words = f"tables and figures of {self.name}"

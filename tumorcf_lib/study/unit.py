@@ -150,15 +150,13 @@ def history_of(folder) -> pd.DataFrame:
 def _until(minutes, progress):
     """A ``progress`` for a training that ends it before an epoch, expected to take as long as the
     last, outlasts the minutes. It is told of an epoch when its checkpoint is written."""
-    started = last = time.perf_counter()
+    moments = [time.perf_counter()]
 
     def told(line):
-        nonlocal last
         progress(line)
-        now = time.perf_counter()
-        expected_end = now + (now - last)
-        last = now
-        if expected_end - started > 60 * minutes:
+        moments.append(time.perf_counter())
+        expected_end = 2 * moments[-1] - moments[-2]
+        if expected_end - moments[0] > 60 * minutes:
             raise _TimeIsUpError
 
     return told
