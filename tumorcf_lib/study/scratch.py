@@ -25,7 +25,8 @@ PROFILE = replace(
     batch_size=16,
     learning_rate=1e-3,
     freeze_norms=False,  # there is no pretrained state to keep
-    ema_momentum=0.0,  # norms follow the last step: a mean over steps that move far fits them not
+    # Norms follow the last step, so a mean over steps that still move far does not fit them.
+    ema_momentum=0.0,
 )
 """Recipe of :func:`run`: about 20 minutes on 2 cores. The split is that of "paper-lite"."""
 
