@@ -1,28 +1,18 @@
 """A run that is killed at random moments and started again ends with the bytes of one that is not.
 
-    python -m tests.test_kills --rounds 8 --profile smoke --seed 0
-
-First one run is made undisturbed: the reference. Then come rounds. In each of them a run in an
-empty folder is killed once in every notebook, at a moment drawn evenly from the time that the
-notebook took in the reference, and started again. When it has ended, every row file, table,
-number, array, weight file and figure is compared with the reference's by its SHA-256.
-
 A kill is SIGKILL, to one of three at random:
   all      the run's process group and its kernel, as when a machine is stopped (half of them)
   runner   the run alone; its kernel has to notice, and the next run must not meet it
   kernel   the kernel alone, as when memory runs out; the run has to say so, and ends with 1
 """
 
-import argparse
 import contextlib
 import os
 import signal
 import subprocess
 import sys
-import tempfile
 import threading
 import time
-from pathlib import Path
 
 import numpy as np
 import psutil
@@ -39,9 +29,9 @@ HANGS_AFTER_S = 1800
 class Running:
     """A run in a process group of its own, with the moments at which its notebooks began."""
 
-    def __init__(self, runs, profile):
+    def __init__(self, runs):
         self.process = subprocess.Popen(
-            [sys.executable, "-u", "-m", "tumorcf_lib", "run", "--profile", profile],
+            [sys.executable, "-u", "-m", "tumorcf_lib", "run", "--profile", "smoke"],
             cwd=config.ROOT,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -90,18 +80,18 @@ class Running:
         return kind
 
 
-def undisturbed(runs, profile):
+def undisturbed(runs):
     """Hashes of all results of a run that nobody disturbs, and seconds of its notebooks."""
-    running = Running(runs, profile)
+    running = Running(runs)
     said = running.end()
     assert running.process.returncode == 0, said
     seconds = {name: running.ended[name] - running.began[name] for name in stages.NAMES}
-    return compare.contents(runs / profile), seconds
+    return compare.contents(runs / "smoke"), seconds
 
 
-def killed(runs, profile, seconds, rng):
+def killed(runs, seconds, rng):
     """Make a run that is killed once in every notebook; returns its kernels and number of kills."""
-    running, kernels, n_kills = Running(runs, profile), [], 0
+    running, kernels, n_kills = Running(runs), [], 0
     for stage in stages.NAMES:
         share, kind = rng.uniform(), str(rng.choice(KINDS))
         while stage not in running.began and not running.is_over():
@@ -121,15 +111,15 @@ def killed(runs, profile, seconds, rng):
         if kind == "kernel":
             named = stage in said and ("signal 9" in said or "did not start" in said)
             assert running.process.returncode == 1 and named, said
-        running = Running(runs, profile)
+        running = Running(runs)
     said = running.end()
     assert running.process.returncode == 0, said
     return kernels, n_kills
 
 
-def what_differs(folder, profile, expected, kernels):
+def what_differs(folder, expected, kernels):
     """Files that are not the reference's, stages that do not hold, copies that are incomplete."""
-    study = runtime.Study(config.get(profile), 0, folder)
+    study = runtime.Study(config.get("smoke"), 0, folder)
     stale = {name: stages.why_stale(study, name) for name in stages.NAMES}
     return [
         *compare.different(expected, compare.contents(folder)),
@@ -145,21 +135,8 @@ def is_there(process):
 
 
 @pytest.mark.monthly
-def test_kills_at_random_moments_leave_no_difference(tmp_path, n_rounds=1, profile="smoke", seed=0):
-    expected, seconds = undisturbed(tmp_path / "reference", profile)
-    for number in range(n_rounds):
-        runs = tmp_path / f"round{number}"
-        kernels, n_kills = killed(runs, profile, seconds, np.random.default_rng([seed, number]))
-        print(f"round {number}: {n_kills} kills", flush=True)
-        assert n_kills and not what_differs(runs / profile, profile, expected, kernels)
-
-
-if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=8)
-    parser.add_argument("--profile", default="smoke")
-    parser.add_argument("--seed", type=int, default=0, help="of the moments and kinds")
-    asked = parser.parse_args()
-    with tempfile.TemporaryDirectory() as place:
-        how = (asked.rounds, asked.profile, asked.seed)
-        test_kills_at_random_moments_leave_no_difference(Path(place), *how)
+def test_a_kill_in_every_notebook_leaves_no_difference(tmp_path):
+    """Every file is compared with that of an undisturbed run, in which moments are drawn, too."""
+    expected, seconds = undisturbed(tmp_path / "reference")
+    kernels, n_kills = killed(tmp_path / "killed", seconds, np.random.default_rng(0))
+    assert n_kills and not what_differs(tmp_path / "killed" / "smoke", expected, kernels)
