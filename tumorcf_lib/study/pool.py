@@ -5,29 +5,17 @@ import json
 import pandas as pd
 
 from tumorcf_lib import config, rowfiles, steps
-from tumorcf_lib.study import fold_controls, predicted_masks
-from tumorcf_lib.study.folds import (
-    AUDITED_ROWS,
-    MADE_OF,
-    NETWORKS,
-    SETS,
-    TOLD,
-    UNIT,
-    UnitError,
-    file_of,
-)
+from tumorcf_lib.study import fold_controls, folds, predicted_masks
 from tumorcf_lib.study.side_studies import UnfinishedStudyError
 from tumorcf_lib.study.unit import ROWS
 
 BESIDE = {
     "recipes/*/*": {"rows_inner": "rows_recipes"},
-    **{
-        f"{one.FOLDER}/*": dict(zip(one.FILES, one.FILES))
-        for one in (predicted_masks, fold_controls)
-    },
+    f"{predicted_masks.FOLDER}/*": {name: name for name in predicted_masks.FILES},
+    f"{fold_controls.FOLDER}/*": {name: name for name in fold_controls.FILES},
 }
 """Folders beside the units' -> a file there, and the file that it is pooled to."""
-COLUMNS = [*UNIT, "minutes", "device", "trained_by"]
+COLUMNS = [*folds.UNIT, "minutes", "device", "trained_by"]
 
 
 def pool(study, folder=None, *, published=None, progress=print):
@@ -42,7 +30,9 @@ def pool(study, folder=None, *, published=None, progress=print):
     are of the same recipe, slices and split. ``progress`` is told which packages differ between
     units, and what was pooled. UnitError if units come from other slices, splits or settings."""
     folder = folder or study.folder
-    found = [_told(rows) for kind in NETWORKS.values() for rows in _finished(study, f"{kind}/*")]
+    found = [
+        _told(rows) for kind in folds.NETWORKS.values() for rows in _finished(study, f"{kind}/*")
+    ]
     if not found:
         raise UnfinishedStudyError(
             f"No unit is finished. Run\n"
@@ -55,14 +45,14 @@ def pool(study, folder=None, *, published=None, progress=print):
     kept = _published_units(published, units)
     for name in ("rows_predictions", "history"):
         _write_units(folder, name, units, kept, published)
-    for (network, seed), own in pd.concat([units, kept]).groupby(SETS):
+    for (network, seed), own in pd.concat([units, kept]).groupby(folds.SETS):
         here, before = own[own["folder"].notna()], own[own["folder"].isna()]
-        for name in AUDITED_ROWS:
+        for name in folds.AUDITED_ROWS:
             _write_units(folder, name, here, before, published, f"_{network}_seed{seed}")
     for where, files in BESIDE.items():
         _pool_beside(study, folder, published, where, files)
     units = pd.concat([kept, units[COLUMNS]], ignore_index=True)
-    units = units.sort_values(UNIT, ignore_index=True)
+    units = units.sort_values(folds.UNIT, ignore_index=True)
     rowfiles.write_table(units, folder / "units.csv")
     progress(f"Rows of {len(units)} units are put together in {config.shown(folder)}.")
     return units
@@ -73,7 +63,7 @@ def _finished(study, pattern):
     for rows in sorted(study.folder.glob(f"{pattern}/{ROWS}")):
         changed = steps.changed_file(rows)
         if changed:
-            raise UnitError(
+            raise folds.UnitError(
                 f"{config.shown(rows / changed)} is not as it was made: cut off while it was "
                 "copied, or changed since. Copy that folder anew, or run its fold again."
             )
@@ -82,7 +72,7 @@ def _finished(study, pattern):
 
 
 def _told(rows):
-    told = steps.read_json(rows / TOLD)
+    told = steps.read_json(rows / folds.TOLD)
     shared = json.dumps(told["made_of"], sort_keys=True)
     return told | {"trained_by": steps.sha256(shared.encode())[:12], "folder": rows}
 
@@ -90,7 +80,7 @@ def _told(rows):
 def lacking(units, n_folds) -> list[str]:
     """Seeds of which not all folds are pooled, a sentence each."""
     lines = []
-    for (network, seed), own in units.groupby(SETS):
+    for (network, seed), own in units.groupby(folds.SETS):
         missing = sorted(set(range(n_folds)) - set(own["fold"]))
         if missing:
             lines.append(f"{network}, seed {seed}: lacks fold {', '.join(map(str, missing))}.")
@@ -118,7 +108,7 @@ def _published_units(published, units):
         return units.iloc[:0][COLUMNS]
     kept = rowfiles.read_table(published / "units.csv")
     kept = kept[kept["trained_by"] == units["trained_by"].iloc[0]]
-    return kept[~_is_of(kept, units, UNIT)]
+    return kept[~_is_of(kept, units, folds.UNIT)]
 
 
 def _is_of(rows, units, keys):
@@ -129,34 +119,34 @@ def _is_of(rows, units, keys):
 def _write_units(folder, name, units, kept, published, end=""):
     """A pooled row file: of the units that are here, and of those published before."""
     tables = [
-        rowfiles.read_table(file_of(row.folder, name)).assign(network=row.network)
+        rowfiles.read_table(folds.file_of(row.folder, name)).assign(network=row.network)
         for row in units.itertuples()
     ]
-    if len(kept) and file_of(published, name + end).is_file():
-        earlier = rowfiles.read_table(file_of(published, name + end))
-        tables.append(earlier[_is_of(earlier, kept, UNIT)])
+    if len(kept) and folds.file_of(published, name + end).is_file():
+        earlier = rowfiles.read_table(folds.file_of(published, name + end))
+        tables.append(earlier[_is_of(earlier, kept, folds.UNIT)])
     if tables:
         table = pd.concat(tables)
         table.insert(0, "network", table.pop("network"))
-        _write_sorted(table, UNIT, file_of(folder, name + end))
+        _write_sorted(table, folds.UNIT, folds.file_of(folder, name + end))
 
 
 def _pool_beside(study, folder, published, where, files):
     """Row files beside the units': of what is here, and of what was published and is not here."""
     finished = list(_finished(study, where))
     for name, pooled in files.items():
-        tables = [rowfiles.read_table(file_of(rows, name)) for rows in finished]
-        before = published and file_of(published, pooled)
+        tables = [rowfiles.read_table(folds.file_of(rows, name)) for rows in finished]
+        before = published and folds.file_of(published, pooled)
         if before and before.is_file():
             earlier = rowfiles.read_table(before)
             here = pd.concat([earlier.iloc[:0], *tables])
             tables.append(earlier[~_is_of(earlier, here, _keys(earlier))])
         if tables:
-            _write_sorted(pd.concat(tables), _keys(tables[0]), file_of(folder, pooled))
+            _write_sorted(pd.concat(tables), _keys(tables[0]), folds.file_of(folder, pooled))
 
 
 def _keys(table):
-    return [key for key in ("recipe", "inner_fold", *UNIT) if key in table]
+    return [key for key in ("recipe", "inner_fold", *folds.UNIT) if key in table]
 
 
 def _write_sorted(table, keys, path):
@@ -167,7 +157,7 @@ def _check_kinship(units):
     first = units.iloc[0]
     for unit in units.itertuples():
         if unit.trained_by != first["trained_by"]:
-            raise UnitError(
+            raise folds.UnitError(
                 f"{_name(unit).capitalize()} ({config.shown(unit.folder)}) was made from other "
                 f"settings or slices than {_name(first)}: {_other(unit.made_of, first['made_of'])}."
                 " Run it again with the same version of this repository and the same dataset."
@@ -182,5 +172,5 @@ def _other(made_of, first):
         for name in {**there, **here}
         if here.get(name) != there.get(name)
     ]
-    files = [key for key in MADE_OF[1:] if made_of.get(key) != first.get(key)]
+    files = [key for key in folds.MADE_OF[1:] if made_of.get(key) != first.get(key)]
     return "; ".join(words + [f"other {name}" for name in files])
