@@ -151,7 +151,9 @@ def test_a_second_run_of_the_same_folder_is_refused(study, small_notebooks):
     with open(study.folder / steps.LOCK, "w") as other:
         fcntl.flock(other, fcntl.LOCK_EX)
         print(1234, file=other, flush=True)
-        with pytest.raises(steps.InUseError, match=r"smoke/in_use .*number 1234"):
+        with pytest.raises(
+            steps.InUseError, match=r"Another process \(1234\) writes to .*smoke/in_use"
+        ):
             runner.run(study)
     assert not (study.folder / "01_data").exists()
 
