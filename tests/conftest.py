@@ -9,7 +9,7 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # workers share the cores; read when Nu
 import hypothesis
 import pytest
 
-from tumorcf_lib import config
+from tumorcf_lib import config, steps
 from tumorcf_lib.study import runtime
 
 hypothesis.settings.register_profile("unhurried", deadline=None)  # a busy machine is no failure
@@ -37,6 +37,40 @@ def three_blocks():
         patch.setattr(backbones, "LITE0_STAGES", kinds)
         patch.setitem(detector.BLOCKS, "efficientnet_lite0", read)
         yield
+
+
+@pytest.fixture(scope="module")
+def small_splits():
+    """Splits of a few persons pass, which the guard's own tests (test_split) would refuse."""
+    import tiny_study
+
+    with tiny_study.small(networks=False):
+        yield
+
+
+@pytest.fixture(scope="module")
+def small_networks():
+    """The same, and networks of two layers in place of backbones."""
+    import tiny_study
+
+    with tiny_study.small():
+        yield
+
+
+@pytest.fixture(scope="session")
+def tiny_run(tmp_path_factory):
+    """The tiny study from slices to rows with fine-tuned networks, made once for all workers.
+
+    Nobody changes it: tests that write take a copy."""
+    import tiny_study
+
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "tiny_run"
+    with steps.held(folder.with_name("tiny_run.lock"), wait_s=600), tiny_study.small():
+        if not folder.exists():
+            with steps.being_filled(folder) as new:
+                tiny_study.run_to_rows(new, finetuned=True)
+    return runtime.Study(tiny_study.TINY, 0, folder)
 
 
 @pytest.fixture(scope="session")

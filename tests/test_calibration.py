@@ -8,10 +8,9 @@ import keras
 import numpy as np
 import pandas as pd
 import pytest
-from tiny_study import small_network
 
 from tumorcf_lib import config, rowfiles
-from tumorcf_lib.networks import classifier, ignorant, speed
+from tumorcf_lib.networks import ignorant, speed
 from tumorcf_lib.publish import texts
 from tumorcf_lib.stats import persons as drawing
 from tumorcf_lib.study import calibration, side_studies, unit
@@ -31,22 +30,11 @@ def rows():
             label = "ABC"[i // 2 % 3]
             for edit, place in (("original", -1), ("remove", -1), ("sham", 0), ("sham", 1)):
                 p = 0.8 - fall * (edit == "remove") + rng.normal(0, 0.05)
-                others = [(1 - p) / 2] * 2
-                p_of = dict(zip([label, *(c for c in "ABC" if c != label)], [p, *others]))
-                made.append(
-                    {
-                        "network": network,
-                        "slice_id": f"s{i}",
-                        "person_id": f"p{i // 2}",
-                        "label": label,
-                        "edit": edit,
-                        "place": place,
-                        "infill": "" if edit == "original" else "navier_stokes",
-                        "dilation_px": 0,
-                        **{f"p_{c}": p_of[c] for c in "ABC"},
-                        "log_odds": np.log(p / (1 - p)),
-                    }
-                )
+                row = {"network": network, "slice_id": f"s{i}", "person_id": f"p{i // 2}"}
+                row |= {"label": label, "edit": edit, "place": place, "dilation_px": 0}
+                row |= {"infill": "" if edit == "original" else "navier_stokes"}
+                row |= {f"p_{c}": p if c == label else (1 - p) / 2 for c in "ABC"}
+                made.append(row | {"log_odds": np.log(p / (1 - p))})
     return rowfiles.round_trip(pd.DataFrame(made))
 
 
@@ -126,18 +114,9 @@ def test_differences_between_neighbors_are_taken_slice_by_slice(rows, scores):
 # -- networks ----------------------------------------------------------------
 
 
-PROFILE = dataclasses.replace(
-    config.get("calibration"),
-    size_px=64,
-    phantom_patients=5,
-    phantom_slices=2,
-    epochs=1,
-    warmup_epochs=1,
-    batch_size=8,
-    n_places=2,
-    n_control_places=1,
-    n_resamples=50,
-)
+SMALL = {"size_px": 64, "phantom_patients": 5, "phantom_slices": 2, "epochs": 1, "batch_size": 8}
+SMALL |= {"warmup_epochs": 1, "n_places": 2, "n_control_places": 1, "n_resamples": 50}
+PROFILE = dataclasses.replace(config.get("calibration"), **SMALL)
 
 
 def test_fitted_norms_standardize_what_random_weights_send_them():
@@ -158,46 +137,32 @@ def test_fitted_norms_standardize_what_random_weights_send_them():
 
 
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory):
-    patch = pytest.MonkeyPatch()
-    for name, value in {
-        "RHOS": (0.0, 1.0),
-        "N_RANDOM": 1,
-        "N_SHUFFLED": 1,
-        "TEST_PATIENTS": 3,
-        "TEST_SLICES": 1,
-    }.items():
-        patch.setattr(calibration, name, value)
-    patch.setattr(classifier, "build", small_network)
-    folder = tmp_path_factory.mktemp("calibration")
-    calibration.run(folder, PROFILE, progress=lambda line: None)
-    yield folder
-    patch.undo()
+def finished(small_networks, tmp_path_factory):
+    few = {"RHOS": (0.0, 1.0), "N_RANDOM": 1, "N_SHUFFLED": 1, "TEST_PATIENTS": 3, "TEST_SLICES": 1}
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in few.items():
+            patch.setattr(calibration, name, value)
+        folder = tmp_path_factory.mktemp("calibration")
+        calibration.run(folder, PROFILE, progress=lambda line: None)
+        yield folder
 
 
-def test_a_run_writes_every_networks_audit_and_a_second_call_makes_none_again(finished):
-    rows = rowfiles.read_table(finished / "rows_calibration.csv.gz")
-    assert list(dict.fromkeys(rows["network"])) == [
-        "rho 0",
-        "rho 1",
-        "random 01",
-        "shuffled 01",
-    ]
+def test_a_run_writes_every_networks_audit_and_makes_a_lost_one_again_without_training(
+    finished, monkeypatch
+):
+    rows, lines = rowfiles.read_table(finished / "rows_calibration.csv.gz"), []
+    assert list(dict.fromkeys(rows["network"])) == ["rho 0", "rho 1", "random 01", "shuffled 01"]
     assert rows[rows["edit"] == "original"].groupby("network").size().eq(9).all()
     assert not list(finished.rglob("checkpoint.npz"))
-    before = (finished / "rows_calibration.csv.gz").read_bytes()
-    lines = []
-    calibration.run(finished, PROFILE, progress=lines.append)
-    assert lines == [] and (finished / "rows_calibration.csv.gz").read_bytes() == before
-
-
-def test_a_lost_audit_is_made_again_with_the_same_rows_and_without_training(finished, monkeypatch):
-    kept, lines = finished / "units" / "rho 0" / unit.ROWS / "rows.csv.gz", []
-    before = kept.read_bytes()
-    shutil.rmtree(kept.parent)
     monkeypatch.setattr(unit, "fit", lambda *_, **__: pytest.fail("trained again"))
     calibration.run(finished, PROFILE, progress=lines.append)
+    assert lines == []
+    kept = finished / "units" / "rho 0" / unit.ROWS / "rows.csv.gz"
+    before = kept.read_bytes()
+    shutil.rmtree(kept.parent)
+    calibration.run(finished, PROFILE, progress=lines.append)
     assert kept.read_bytes() == before and lines == ["rho 0"]
+    pd.testing.assert_frame_equal(rowfiles.read_table(finished / "rows_calibration.csv.gz"), rows)
 
 
 def test_test_persons_are_in_no_training_cohort():
@@ -208,7 +173,7 @@ def test_test_persons_are_in_no_training_cohort():
 
 
 def test_what_is_published_can_be_recomputed_and_a_changed_number_is_found(finished, tmp_path):
-    target = calibration.publish(finished, tmp_path / "calibration", profile=PROFILE)
+    target = calibration.STUDY.publish(finished, tmp_path / "calibration", profile=PROFILE)
     problems, recomputed = side_studies.wrong_tables(target, calibration.STUDY.derive)
     assert problems == [] and "table_separation" in recomputed
     manifest = json.loads((target / "manifest.json").read_text())
@@ -218,17 +183,3 @@ def test_what_is_published_can_be_recomputed_and_a_changed_number_is_found(finis
     assert set(table["cohort"]) == {"calibration phantom"}
     rowfiles.write_table(table.assign(effect=table["effect"] + 0.1), target / "table_null.csv")
     assert side_studies.wrong_tables(target, calibration.STUDY.derive)[0]
-
-
-def test_the_tiny_version_gives_the_same_tables():
-    rows, derived = calibration.tiny(config.get("smoke"))
-    assert set(rows["network"]) == {"rho 0", "rho 1", "shuffled 01", "shuffled 02", "shuffled 03"}
-    apart = derived["table_separation"].set_index(["scale", "group"])
-    assert apart.loc[("log-odds", "all"), "auc"] > 0.8
-    assert set(derived) == {
-        "table_networks",
-        "table_null",
-        "table_planted",
-        "table_trend",
-        "table_separation",
-    }

@@ -1,4 +1,4 @@
-"""The controls on every fold, in miniature: a few phantom slices of 32 pixels."""
+"""The controls of notebooks 04 and 05, in miniature: a few phantom slices of 32 pixels."""
 
 import dataclasses
 import functools
@@ -6,7 +6,7 @@ import functools
 import numpy as np
 import pandas as pd
 import pytest
-from tiny_study import TINY, allow_small_splits, run_to_rows, slices_tested
+from tiny_study import TINY, run_to_rows, slices_tested
 
 from tumorcf_lib import config, rowfiles
 from tumorcf_lib.controls import detector, probes as probes_of, quality as quality_of
@@ -14,141 +14,113 @@ from tumorcf_lib.edits import plan
 from tumorcf_lib.study import by_fold, controls, results
 from tumorcf_lib.tables import derived
 
-pytestmark = pytest.mark.usefixtures("three_blocks")
+pytestmark = pytest.mark.usefixtures("three_blocks", "small_splits")
 
 P = [f"p_{name}" for name in config.CLASSES]
 PROFILE = dataclasses.replace(
     TINY,
-    phantom_patients=7,
-    finetune_learning_rate=0.5,  # fewer persons show too few planes
+    phantom_patients=7,  # fewer show too few planes
+    finetune_learning_rate=0.5,
 )
-NETWORKS_TRIED = ("mask",)  # of the probes: each takes seconds to build
 
 
-@pytest.fixture(autouse=True)
-def small_split_is_fine(monkeypatch):
-    allow_small_splits(monkeypatch)
-    few = functools.partial(probes_of.all_probes, networks=NETWORKS_TRIED)
-    monkeypatch.setattr(probes_of, "all_probes", few)
-
-
-@pytest.fixture(scope="module")
-def study(tmp_path_factory):
-    """The tiny study with fine-tuned networks, predicted and audited by the plain one."""
+@pytest.fixture(scope="module", autouse=True)
+def few_probes():
+    """One of the probes' networks: each takes seconds to build."""
     with pytest.MonkeyPatch.context() as patch:
-        allow_small_splits(patch)
-        return run_to_rows(tmp_path_factory.mktemp("run"), PROFILE, finetuned=True)
-
-
-def _stage(study, name):
-    """A finished stage's results, to add files to."""
-    return results.Results(study, name, study.folder / name)
-
-
-@pytest.fixture(scope="module")
-def made(study):
-    """Every control's rows by the name of its file."""
-    with pytest.MonkeyPatch.context() as patch:
-        allow_small_splits(patch)
-        few = functools.partial(probes_of.all_probes, networks=NETWORKS_TRIED)
+        few = functools.partial(probes_of.all_probes, networks=("mask",))
         patch.setattr(probes_of, "all_probes", few)
-        fourth = _stage(study, "04_evaluation")
-        prepared, split = by_fold.load_prepared(fourth), fourth.read("01_data", "split")
-        planes = controls.planes(fourth, prepared)
-        probes = controls.probes(fourth, prepared, split, planes)
-        fifth = _stage(study, "05_counterfactuals")
-        rows = by_fold.audit(fifth, prepared)
-        return {
-            "rows_predictions": rowfiles.read_table(fourth.folder / "rows_predictions.csv.gz"),
-            "rows_planes": planes,
-            "rows_probes": probes,
-            "rows_edits": rows,
-            "rows_networks": controls.audit_networks(fifth, prepared),
-            "rows_quality": controls.quality(fifth, prepared, rows),
-            "rows_detector": controls.detector(fifth, prepared, split),
-            "covariates": fifth.save_table(controls.covariates(prepared, rows), "covariates"),
-        }
+        yield
 
 
-def test_both_networks_are_audited_with_the_planned_edits_on_the_slices_tested(study, made):
+@pytest.fixture(scope="module")
+def study(three_blocks, small_splits, tmp_path_factory):
+    """The tiny study with fine-tuned networks, predicted and audited by the plain one."""
+    return run_to_rows(tmp_path_factory.mktemp("run"), PROFILE, finetuned=True)
+
+
+@pytest.fixture(scope="module")
+def makers(study):
+    """What makes every control's rows, by the name of the file."""
+    fourth, fifth = (
+        results.Results(study, name, study.folder / name)
+        for name in ("04_evaluation", "05_counterfactuals")
+    )
+    prepared, split = by_fold.load_prepared(fourth), fourth.read("01_data", "split")
+    rows = by_fold.audit(fifth, prepared)
+    planes = controls.planes(fourth, prepared)
+    return {
+        "rows_planes": lambda: controls.planes(fourth, prepared),
+        "rows_probes": lambda: controls.probes(fourth, prepared, split, planes),
+        "rows_edits": lambda: by_fold.audit(fifth, prepared),
+        "rows_networks": lambda: controls.audit_networks(fifth, prepared),
+        "rows_quality": lambda: controls.quality(fifth, prepared, rows),
+        "rows_detector": lambda: controls.detector(fifth, prepared, split),
+        "covariates": lambda: fifth.save_table(controls.covariates(prepared, rows), "covariates"),
+    }
+
+
+@pytest.fixture(scope="module")
+def made(makers):
+    return {name: make() for name, make in makers.items()}
+
+
+def test_both_networks_are_audited_by_the_plan_and_judge_the_plain_ones_edits_otherwise(
+    study, made
+):
     rows = made["rows_networks"]
     assert list(rows.columns) == [*made["rows_edits"].columns, "network", "p_no tumor"]
-    has_no_tumor = rows["p_no tumor"].notna()
-    assert set(rows.loc[has_no_tumor, "network"]) == {"looking"} and has_no_tumor.any()
+    assert set(rows.loc[rows["p_no tumor"].notna(), "network"]) == {"looking"}
     planned = {(edit.name, edit.infill) for edit in plan.network_edits(PROFILE.infills, 1)}
     assert list(dict.fromkeys(rows["network"])) == ["hardened", "looking"]
-    for _, own in rows.groupby("network"):
-        assert set(own["slice_id"]) == slices_tested(study)
-        assert set(own[["edit", "infill"]].itertuples(index=False, name=None)) == planned
-        assert set(own["dilation_px"]) == {0}
-        assert own["place"].max() + 1 == PROFILE.n_control_places
-
-
-def test_the_networks_see_the_plain_networks_edits_and_judge_them_otherwise(made):
     keys = ["slice_id", "edit", "infill", "dilation_px", "place"]
-    both = made["rows_edits"].merge(made["rows_networks"], on=keys, suffixes=("", "_other"))
-    assert len(both) == len(made["rows_networks"])
+    both = made["rows_edits"].merge(rows, on=keys, suffixes=("", "_other"))
+    assert len(both) == len(rows)
     for column in ("offset_y", "offset_x", "mirrored", "n_pixels", "edit_rms", "reason"):
         assert both[column].equals(both[f"{column}_other"].rename(column)), column
-    possible = both[both["reason"] == ""]
-    for _, own in possible.groupby("network"):
-        gap = np.abs(own[P].to_numpy() - own[[f"{p}_other" for p in P]].to_numpy())
+    for network, own in rows.groupby("network"):
+        assert set(own["slice_id"]) == slices_tested(study)
+        assert set(own[["edit", "infill"]].itertuples(index=False, name=None)) == planned
+        assert own["place"].max() + 1 == PROFILE.n_control_places
+        possible = both[(both["reason"] == "") & (both["network"] == network)]
+        gap = np.abs(possible[P].to_numpy() - possible[[f"{p}_other" for p in P]].to_numpy())
         assert gap.max() > 1e-3
 
 
-def test_planes_are_estimated_for_every_slice_and_probes_for_the_tested_ones(study, made):
+def test_planes_are_of_every_slice_and_all_else_of_the_tested_ones(study, made):
     table = rowfiles.read_table(study.folder / "01_data" / "slices.csv")
-    planes = made["rows_planes"]
-    assert planes["slice_id"].tolist() == table["slice_id"].tolist()
-    assert list(planes.columns[:4]) == ["slice_id", "person_id", "label", "plane"]
-    probes = made["rows_probes"]
-    assert list(probes.columns) == ["slice_id", "person_id", "label", "probe", *P, "fold"]
-    assert set(probes["probe"]) == {*NETWORKS_TRIED, *probes_of.STATISTICS}
+    assert made["rows_planes"]["slice_id"].tolist() == table["slice_id"].tolist()
+    assert list(made["rows_planes"])[:4] == ["slice_id", "person_id", "label", "plane"]
+    tested, probes = slices_tested(study), made["rows_probes"]
+    assert list(probes) == ["slice_id", "person_id", "label", "probe", *P, "fold"]
+    assert set(probes["probe"]) == {"mask", *probes_of.STATISTICS}
     for _, own in probes.groupby("probe"):
-        assert len(own) == len(slices_tested(study))
-        assert set(own["slice_id"]) == slices_tested(study)
-
-
-def test_detector_quality_and_covariates_are_about_slices_tested_alone(study, made):
-    tested = slices_tested(study)
-    assert list(made["rows_detector"].columns) == [*detector.COLUMNS, "fold"]
-    assert list(made["rows_quality"].columns) == list(quality_of.COLUMNS)
-    columns = ["slice_id", "area_px", "area_share", "contrast"]
-    assert list(made["covariates"].columns) == columns
-    for name in ("rows_detector", "rows_quality", "covariates"):
+        assert len(own) == len(tested) and set(own["slice_id"]) == tested
+    assert list(made["rows_detector"]) == [*detector.COLUMNS, "fold"]
+    assert list(made["rows_quality"]) == list(quality_of.COLUMNS)
+    assert list(made["covariates"]) == ["slice_id", "area_px", "area_share", "contrast"]
+    assert sorted(made["covariates"]["slice_id"]) == sorted(tested)
+    for name in ("rows_detector", "rows_quality"):
         assert set(made[name]["slice_id"]) <= tested, name
-    assert set(made["covariates"]["slice_id"]) == tested
-    assert made["covariates"]["slice_id"].is_unique
     assert set(made["rows_detector"]["infill"]) <= {"navier_stokes", *PROFILE.infills}
     assert {"navier_stokes", "telea"} <= set(made["rows_quality"]["infill"])
 
 
-def test_all_tables_can_be_made_of_these_rows(made):
-    read = {**made, "rows_validation": made["rows_predictions"]}
-    tables = derived.derive(read.__getitem__, 20)
-    assert all(len(table) for table in tables.values())
+def test_all_tables_can_be_made_of_these_rows(study, made):
+    file = study.folder / "04_evaluation" / "rows_predictions.csv.gz"
+    predictions = rowfiles.read_table(file)
+    read = made | {"rows_predictions": predictions, "rows_validation": predictions}
+    assert all(len(table) for table in derived.derive(read.__getitem__, 20).values())
 
 
-@pytest.mark.parametrize("name", ["planes", "probes", "audit_networks", "quality", "detector"])
-def test_finished_rows_are_not_made_again(study, made, monkeypatch, name):
-    made_by = {
-        "planes": "controls.planes.estimate_planes",
-        "probes": "controls.probes.all_probes",
-        "quality": "controls.quality.measure",
-        "detector": "controls.detector.detect",
-        "audit_networks": "study.by_fold.audit_by",
-    }
-    monkeypatch.setattr(f"tumorcf_lib.{made_by[name]}", lambda *_, **__: pytest.fail("again"))
-    early = name in ("planes", "probes")
-    stage = _stage(study, "04_evaluation" if early else "05_counterfactuals")
-    split = stage.read("01_data", "split")
-    arguments = {
-        "planes": (None,),
-        "probes": (None, split, made["rows_planes"]),
-        "audit_networks": (None,),
-        "quality": (None, made["rows_edits"]),
-        "detector": (None, split),
-    }
-    again = getattr(controls, name)(stage, *arguments[name])
-    file = "rows_networks" if name == "audit_networks" else f"rows_{name}"
-    pd.testing.assert_frame_equal(again, made[file])
+def test_finished_rows_are_not_made_again(makers, made, monkeypatch):
+    for slow in (
+        "controls.planes.estimate_planes",
+        "controls.probes.all_probes",
+        "controls.quality.measure",
+        "controls.detector.detect",
+        "study.by_fold.audit_by",
+    ):
+        monkeypatch.setattr(f"tumorcf_lib.{slow}", lambda *_, **__: pytest.fail("made again"))
+    for name, make in makers.items():
+        pd.testing.assert_frame_equal(make(), made[name])

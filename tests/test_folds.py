@@ -4,19 +4,16 @@ import dataclasses
 import hashlib
 import json
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
-import tiny_study
+from tiny_study import TINY, copied, run_to_inputs
 
-from tumorcf_lib import config, rowfiles, steps
+from tumorcf_lib import rowfiles, steps
 from tumorcf_lib.config import CLASSES
 from tumorcf_lib.controls import planes
-from tumorcf_lib.networks import classifier
 from tumorcf_lib.publish import publish
 from tumorcf_lib.stats import classification
 from tumorcf_lib.study import (
@@ -33,14 +30,9 @@ from tumorcf_lib.study.side_studies import UnfinishedStudyError
 from tumorcf_lib.tables import classifiers, fold_scores, folds as pooled_tables
 from tumorcf_lib.tables.folds import AVERAGED, MEAN_OF_ONE, ONE, P
 
-PROFILE = dataclasses.replace(
-    tiny_study.TINY,
-    name="tiny-cv",
-    n_folds=3,
-    phantom_patients=6,
-    n_resamples=50,
-    validates=False,
-)
+pytestmark = pytest.mark.usefixtures("small_networks")
+CHANGES = {"name": "tiny-cv", "n_folds": 3, "phantom_patients": 6, "n_resamples": 50}
+PROFILE = dataclasses.replace(TINY, validates=False, **CHANGES)
 
 
 def quiet(_):
@@ -48,20 +40,15 @@ def quiet(_):
 
 
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory):
-    with pytest.MonkeyPatch.context() as patch:
-        tiny_study.allow_small_splits(patch)
-        patch.setattr(crossval.splits, "check", lambda table, **_: table)
-        patch.setattr(classifier, "build", tiny_study.small_network)
-        patch.setattr(crossval, "TRIAL_PX", 32)
-        study = tiny_study.run_to_inputs(tmp_path_factory.mktemp("cv"), PROFILE)
-        crossval.run(study, progress=quiet)
-        crossval.run(study, fold_numbers=[0, 1], seed=1, network="shuffled", progress=quiet)
-        for inner_fold in range(3):
-            crossval.run(study, fold_numbers=[1], seed=inner_fold, recipe="kept", progress=quiet)
-        crossval.run(study, network="looking", progress=quiet)
-        pool.pool(study)
-        yield study
+def finished(small_networks, tmp_path_factory):
+    study = run_to_inputs(tmp_path_factory.mktemp("cv"), PROFILE)
+    crossval.run(study, progress=quiet)
+    crossval.run(study, fold_numbers=[0, 1], seed=1, network="shuffled", progress=quiet)
+    for inner_fold in range(3):
+        crossval.run(study, fold_numbers=[1], seed=inner_fold, recipe="kept", progress=quiet)
+    crossval.run(study, network="looking", progress=quiet)
+    pool.pool(study, progress=quiet)
+    return study
 
 
 @pytest.fixture(scope="module")
@@ -79,84 +66,51 @@ def read(study, name):
     return rowfiles.read_table(crossval.file_of(study.folder, name))
 
 
-def copied(study, folder):
-    shutil.copytree(study.folder, folder)
-    return dataclasses.replace(study, folder=folder)
-
-
-def test_every_slice_is_tested_once_by_a_network_that_never_saw_its_person(finished):
-    rows, split = (
-        read(finished, "rows_predictions"),
-        rowfiles.read_table(finished.folder / "01_data" / "split.csv"),
-    )
-    own = rows[rows["network"] == "plain"]
-    assert sorted(own["slice_id"]) == sorted(split["slice_id"].unique())
-    seen = split[split["part"] != "test"].groupby("fold")["person_id"].agg(set)
-    assert not any(row.person_id in seen[row.fold] for row in rows.itertuples())
-
-
-def test_every_slice_is_audited_and_says_what_its_network_predicted(finished):
-    rows, edits = read(finished, "rows_predictions"), read(finished, "rows_edits_plain_seed0")
-    original = edits[edits["edit"] == "original"].set_index("slice_id")
-    as_is = rows[rows["network"] == "plain"].set_index("slice_id")
-    assert set(original.index) == set(as_is.index)
-    np.testing.assert_allclose(original.loc[as_is.index, P], as_is[P], atol=publish.ROW_TOLERANCE)
-
-
-def test_a_network_that_can_say_no_tumor_stands_beside_the_others_in_every_table(finished):
-    rows = read(finished, "rows_predictions")
-    looking, others = (
-        rows[is_it] for is_it in (rows["network"] == "looking", rows["network"] != "looking")
-    )
-    assert others["p_no tumor"].isna().all()
-    np.testing.assert_allclose(looking[[*P, "p_no tumor"]].sum(axis=1), 1, atol=1e-5)
-
-    everything = side_studies.reader(finished.folder)
-    tables = pooled_tables.derive(everything, 50)
-    still = tables["table_still_right"].set_index(["network", "group", "edit"])["share"]
-    right = (
-        looking["label"]
-        == np.array([*CLASSES, "no tumor"])[looking[[*P, "p_no tumor"]].to_numpy().argmax(axis=1)]
-    )
-    by_patient = right.groupby(looking["person_id"]).mean().mean()
-    assert still["looking", "all", "original"] == pytest.approx(by_patient)
-    scored = pooled_tables.derive(lambda name: without_looking(everything(name)), 50)
-    for name, table in scored.items():
-        own = tables[name]
-        if "network" in own:
-            own = own[own["network"] != "looking"].reset_index(drop=True)
-        pd.testing.assert_frame_equal(own, table)
-
-
-def without_looking(table):
-    own = table[table["network"] != "looking"] if "network" in table else table
-    return own.drop(columns="p_no tumor", errors="ignore").reset_index(drop=True)
-
-
-def test_a_fine_tuned_network_needs_the_one_that_it_starts_from(finished, tmp_path):
-    study = copied(finished, tmp_path / "alone")
-    shutil.rmtree(crossval.unit_folder(study, 0, 0))
-    with pytest.raises(crossval.UnitError, match="train --profile tiny-cv --fold 0 --seed 0"):
-        crossval.run(study, fold_numbers=[0], network="hardened", progress=quiet)
-
-
 def rows_of(study, fold, seed=0, **options):
     return crossval.unit_folder(study, fold, seed, **options) / unit.ROWS
 
 
-def rewrite(rows, **changes):
-    """Change what a finished unit depended on, as if it had been made of that."""
-    record = steps.read_record(rows)
-    record["depends_on"] |= changes
-    steps.write_record(rows, record)
+def forbid_training(monkeypatch):
+    monkeypatch.setattr(unit, "fit", lambda *_, **__: pytest.fail("trained again"))
 
 
-def no_training(*_, **__):
-    pytest.fail("trained again")
+# -- units -------------------------------------------------------------------
+
+
+def test_every_slice_is_tested_once_by_a_network_that_never_saw_its_person(finished):
+    rows, edits = read(finished, "rows_predictions"), read(finished, "rows_edits_plain_seed0")
+    split = rowfiles.read_table(finished.folder / "01_data" / "split.csv")
+    own = rows[rows["network"] == "plain"].set_index("slice_id")
+    assert sorted(own.index) == sorted(split["slice_id"].unique())
+    seen = split[split["part"] != "test"].groupby("fold")["person_id"].agg(set)
+    assert not any(row.person_id in seen[row.fold] for row in rows.itertuples())
+    original = edits[edits["edit"] == "original"].set_index("slice_id")
+    assert sorted(original.index) == sorted(own.index)
+    np.testing.assert_allclose(original.loc[own.index, P], own[P], atol=publish.ROW_TOLERANCE)
+
+
+def test_a_network_that_can_say_no_tumor_stands_beside_the_others_in_every_table(finished):
+    rows, everything = read(finished, "rows_predictions"), side_studies.reader(finished.folder)
+    is_looking, answers = rows["network"] == "looking", [*P, "p_no tumor"]
+    looking = rows[is_looking]
+    assert rows.loc[~is_looking, "p_no tumor"].isna().all()
+    np.testing.assert_allclose(looking[answers].sum(axis=1), 1, atol=1e-5)
+    called = np.array([*CLASSES, "no tumor"])[looking[answers].to_numpy().argmax(axis=1)]
+    by_patient = (looking["label"] == called).groupby(looking["person_id"]).mean().mean()
+    tables = pooled_tables.derive(everything, 50)
+    still = tables["table_still_right"].set_index(["network", "group", "edit"])["share"]
+    assert still["looking", "all", "original"] == pytest.approx(by_patient)
+
+    def without(table):
+        own = table[table["network"] != "looking"] if "network" in table else table
+        return own.drop(columns="p_no tumor", errors="ignore").reset_index(drop=True)
+
+    for name, table in pooled_tables.derive(lambda name: without(everything(name)), 50).items():
+        pd.testing.assert_frame_equal(without(tables[name]), without(table))
 
 
 def test_a_killed_unit_goes_on_to_the_same_rows(finished, tmp_path, monkeypatch):
-    study = copied(finished, tmp_path / "killed")
+    study, said = copied(finished, tmp_path / "killed"), []
     shutil.rmtree(crossval.unit_folder(study, 2, 0))
 
     def die(*_, **__):
@@ -166,8 +120,7 @@ def test_a_killed_unit_goes_on_to_the_same_rows(finished, tmp_path, monkeypatch)
         patch.setattr(crossval.audits, "audit", die)
         with pytest.raises(KeyboardInterrupt):
             crossval.run(study, fold_numbers=[2], progress=quiet)
-    said = []
-    monkeypatch.setattr(unit, "fit", no_training)
+    forbid_training(monkeypatch)
     crossval.run(study, fold_numbers=[2], progress=said.append)
     assert said[0] == "fold 2, seed 0: it was interrupted"
     for name in ("rows_predictions", "rows_edits", "rows_transplants", "history"):
@@ -175,87 +128,61 @@ def test_a_killed_unit_goes_on_to_the_same_rows(finished, tmp_path, monkeypatch)
         assert again == crossval.file_of(rows_of(finished, 2), name).read_bytes()
 
 
+def rewrite(folder, **changes):
+    """Change what a finished result depended on, as if it had been made of that."""
+    record = steps.read_record(folder)
+    record["depends_on"] |= changes
+    steps.write_record(folder, record)
+
+
 def test_if_only_the_audit_changed_the_network_is_kept(finished, tmp_path, monkeypatch):
-    study = copied(finished, tmp_path / "audited")
-    rows, said = rows_of(study, 0), []
-    rewrite(rows, audit="older code")
-    monkeypatch.setattr(unit, "fit", no_training)
-    crossval.run(study, fold_numbers=[0], progress=said.append)
+    study, said = copied(finished, tmp_path / "audited"), []
+    rewrite(rows_of(study, 0), audit="older code")
+    with monkeypatch.context() as patch:
+        forbid_training(patch)
+        crossval.run(study, fold_numbers=[0], progress=said.append)
     assert said[0] == "fold 0, seed 0: audit changed since"
-    was = rows_of(finished, 0) / "rows_edits.csv.gz"
-    assert (rows / "rows_edits.csv.gz").read_bytes() == was.read_bytes()
+    again, was = (rows_of(own, 0) / "rows_edits.csv.gz" for own in (study, finished))
+    assert again.read_bytes() == was.read_bytes()
 
-
-def test_rows_of_another_network_are_made_again_with_it(finished, tmp_path, monkeypatch):
-    study, trained = copied(finished, tmp_path / "older"), []
-    rewrite(crossval.unit_folder(study, 0, 0) / unit.NETWORK, code="older code")
+    network, trained = rows_of(study, 0).with_name(unit.NETWORK), []
 
     def fit(own, folder, **_):
         trained.append((rows_of(study, 0).exists(), folder))
         raise KeyboardInterrupt
 
+    rewrite(network, code="older code")  # then rows go, too: another network answered
     monkeypatch.setattr(unit, "fit", fit)
     with pytest.raises(KeyboardInterrupt):
         crossval.run(study, fold_numbers=[0], progress=quiet)
-    assert trained == [(False, crossval.unit_folder(study, 0, 0) / unit.NETWORK)]
-    assert [path.name for path in trained[0][1].iterdir()] == [steps.RECORD]
+    assert trained == [(False, network)]
+    assert [path.name for path in network.iterdir()] == [steps.RECORD]
 
 
 def test_rows_alone_are_enough_for_a_finished_unit(finished, tmp_path, monkeypatch):
     study, said = copied(finished, tmp_path / "rows"), []
     shutil.rmtree(crossval.unit_folder(study, 0, 0) / unit.NETWORK)
-    monkeypatch.setattr(unit, "fit", no_training)
+    forbid_training(monkeypatch)
     crossval.run(study, fold_numbers=[0], progress=said.append)
     assert said == ["fold 0, seed 0: up to date, skipped"]
     pool.pool(study)
     for name in ("rows_predictions", "history"):
-        assert crossval.file_of(study.folder, name).read_bytes() == (
-            crossval.file_of(finished.folder, name).read_bytes()
-        )
+        again, was = (crossval.file_of(own.folder, name) for own in (study, finished))
+        assert again.read_bytes() == was.read_bytes()
 
 
-def test_a_unit_that_another_process_makes_is_refused_and_others_are_not(finished, tmp_path):
-    study = copied(finished, tmp_path / "twice")
-    shutil.rmtree(rows_of(study, 0))
+def test_what_cannot_be_trained_is_refused_and_other_units_are_not(finished, tmp_path):
+    study = copied(finished, tmp_path / "alone")
+    with pytest.raises(crossval.UnitError, match="no inner fold 3; choose --seed of"):
+        crossval.run(study, seed=3, recipe="kept", progress=quiet)
     with steps.held(study.folder / "units" / f"fold0_seed0.{steps.LOCK}"):
+        shutil.rmtree(rows_of(study, 0))
         with pytest.raises(steps.InUseError):
             crossval.run(study, fold_numbers=[0], progress=quiet)
         crossval.run(study, fold_numbers=[1, 2], progress=quiet)
-
-
-def test_units_that_begin_while_another_prepares_wait_for_it(finished, tmp_path, monkeypatch):
-    study = dataclasses.replace(finished, folder=tmp_path / "together")
-    monkeypatch.setattr(crossval.stages, "why_stale", lambda *_, **__: "it was never finished")
-    done = []
-    monkeypatch.setattr(crossval.notebooks, "run", lambda *_, **__: done.append("prepared"))
-    study.folder.mkdir()
-    lock = study.folder / f"prepare.{steps.LOCK}"
-    holder = subprocess.Popen(
-        [sys.executable, "-c", HOLD_A_SECOND, str(lock)],
-        stdout=subprocess.PIPE,
-        text=True,
-        cwd=config.ROOT,
-    )
-    assert holder.stdout.readline() == "held\n"
-    crossval.prepare(study)
-    assert holder.wait() == 0 and done == ["prepared"]
-
-
-HOLD_A_SECOND = """
-import sys, time
-from tumorcf_lib import steps
-steps.hold(steps.Path(sys.argv[1]))
-print("held", flush=True)
-time.sleep(1)
-"""
-
-
-def test_a_units_file_that_was_cut_off_in_copying_is_named_and_not_pooled(finished, tmp_path):
-    study = copied(finished, tmp_path / "cut")
-    rows = crossval.file_of(rows_of(study, 2), "rows_edits")
-    rows.write_bytes(rows.read_bytes()[:-9])
-    with pytest.raises(crossval.UnitError, match="fold2_seed0/rows/rows_edits.csv.gz is not as it"):
-        pool.pool(study)
+    shutil.rmtree(crossval.unit_folder(study, 0, 0))
+    with pytest.raises(crossval.UnitError, match="train --profile tiny-cv --fold 0 --seed 0"):
+        crossval.run(study, fold_numbers=[0], network="hardened", progress=quiet)
 
 
 def test_a_recipe_is_tried_on_every_slice_outside_the_tested_ones_and_on_no_other(finished):
@@ -280,12 +207,6 @@ def test_no_patient_of_an_inner_fold_is_trained_on():
     assert (np.sum([found == "inner" for found in held], axis=0) == (parts == "train")).all()
 
 
-@pytest.mark.parametrize("inner_fold", [-1, 3])
-def test_an_inner_fold_that_does_not_exist_is_refused(finished, inner_fold):
-    with pytest.raises(crossval.UnitError, match=f"no inner fold {inner_fold}; choose --seed of"):
-        crossval.run(finished, seed=inner_fold, recipe="kept", progress=quiet)
-
-
 def test_recipes_are_compared_on_the_same_slices():
     p = pd.DataFrame(np.eye(3)[[0, 1, 2, 0, 1, 1, 2, 1]] * 0.8 + 0.1, columns=P)
     names = ["meningioma", "glioma", "pituitary", "glioma"] * 2
@@ -300,7 +221,7 @@ def test_recipes_are_compared_on_the_same_slices():
 
 
 def test_shuffled_labels_give_each_patient_one_class_and_each_class_as_many_patients(finished):
-    prepared = by_fold.load_prepared(crossval.source_of(finished))
+    prepared = crossval.Folds(finished).prepared
     deals = [unit.deal(prepared.persons, prepared.labels, seed) for seed in (1, 1, 2)]
     assert (deals[0] == deals[1]).all() and (deals[0] != deals[2]).any()
     for dealt in deals:
@@ -313,16 +234,14 @@ def test_shuffled_labels_give_each_patient_one_class_and_each_class_as_many_pati
 
 
 def test_without_mr_no_patient_of_that_site_is_trained_on_and_all_are_tested(finished):
-    source = crossval.source_of(finished)
-    prepared = by_fold.load_prepared(source)
+    shared = crossval.Folds(finished)
+    prepared = shared.prepared
     persons = prepared.persons.astype(object)
     chosen = np.unique(persons)[::2]
     at_site = np.isin(persons, chosen)
     prepared.table["person_id"] = np.where(at_site, "MR" + persons.astype(str), persons)
-    split = source.read("01_data", "split")
-    rows = split[split["fold"] == 0]
-    own, _ = crossval.unit_of(finished, source, prepared, rows, 0, 0, network="without_mr")
-    usual = by_fold.parts_of(prepared, rows)
+    own, _ = shared.unit(0, network="without_mr")
+    usual = by_fold.parts_of(prepared, shared.split[shared.split["fold"] == 0])
     assert (own.parts[~at_site] == usual[~at_site]).all()
     assert set(own.parts[at_site]) == {"left out", "test"}
     assert ((own.parts == "test") == (usual == "test")).all()
@@ -336,6 +255,9 @@ def test_units_that_know_nothing_are_audited_on_the_true_classes(finished):
     assert sorted(own["fold"].unique()) == [0, 1]
     assert own["label"].tolist() == plain["label"].tolist()
     assert (own[P].to_numpy() != plain[P].to_numpy()).any()
+
+
+# -- pooling and publishing ----------------------------------------------------
 
 
 @pytest.mark.monthly
@@ -412,54 +334,43 @@ def test_units_published_before_are_kept_beside_new_ones_of_one_making(finished,
     assert {path.name: path.read_bytes() for path in target.iterdir()} == first
 
 
-def told_otherwise(rows, **changes):
-    """Rewrite what a unit says of itself, as another machine would have written it."""
-    told = json.loads((rows / crossval.TOLD).read_text())
-    for key, value in changes.items():
-        told[key] |= value
-    (rows / crossval.TOLD).write_text(json.dumps(told))
-    steps.seal(rows)
+def test_a_units_file_that_was_cut_off_in_copying_is_named_and_not_pooled(finished, tmp_path):
+    study = copied(finished, tmp_path / "cut")
+    rows = crossval.file_of(rows_of(study, 2), "rows_edits")
+    rows.write_bytes(rows.read_bytes()[:-9])
+    with pytest.raises(crossval.UnitError, match="fold2_seed0/rows/rows_edits.csv.gz is not as it"):
+        pool.pool(study)
 
 
 def test_units_of_another_making_are_refused_by_what_differs(finished, tmp_path):
     study = copied(finished, tmp_path / "foreign")
     rows = rows_of(study, 2)
-    settings = json.loads((rows / crossval.TOLD).read_text())["made_of"]["settings"]
-    told_otherwise(rows, made_of={"split": "another", "settings": settings | {"epochs": 99}})
+    told = steps.read_json(rows / crossval.TOLD)
+    told["made_of"]["split"] = "another"
+    told["made_of"]["settings"]["epochs"] = 99
+    steps.write_json(rows / crossval.TOLD, told)
+    steps.seal(rows)
     with pytest.raises(crossval.UnitError, match="fold 2, seed 0 .*fold2_seed0.* epochs is 99"):
         pool.pool(study)
 
 
 def test_units_of_one_digest_are_of_the_same_settings_slices_split_and_edits(finished):
-    source = crossval.source_of(finished)
+    source, units = crossval.Folds(finished).source, read(finished, "units")
     settings = by_fold.training_depends(source, 0)["settings"]
     shared = {"settings": settings, "split": source.input_digest("01_data", "split.csv")}
     for name in ("inputs", "masks"):
         shared[name] = source.input_digest("02_preprocessing", f"{name}.npy")
     shared["edits"] = list(map(repr, crossval.edits_of(PROFILE)))
     text = json.dumps(shared, sort_keys=True).encode()
-    assert set(read(finished, "units")["trained_by"]) == {hashlib.sha256(text).hexdigest()[:12]}
-    assert list(read(finished, "units")) == [
-        "network",
-        "training_seed",
-        "fold",
-        "minutes",
-        "device",
-        "trained_by",
-    ]
+    assert set(units["trained_by"]) == {hashlib.sha256(text).hexdigest()[:12]}
+    assert list(units) == pool.COLUMNS
 
 
-def test_published_folds_are_recomputed_from_their_rows(target):
+def test_published_folds_are_recomputed_and_made_again_from_their_rows(target):
     assert publish.SIDE_STUDIES["paper-lite-cv"] is pooled
     problems, recomputed = side_studies.wrong_tables(target, pooled.STUDY.derive)
     assert problems == []
     assert {"table_performance", "table_primary", "table_still_right"} <= set(recomputed)
-    table = rowfiles.read_table(target / "table_folds.csv")
-    table.loc[1, "slice_accuracy"] += 0.01
-    rowfiles.write_table(table, target / "table_folds.csv")
-    problems, _ = side_studies.wrong_tables(target, pooled.STUDY.derive)
-    assert len(problems) == 1
-    assert "table_folds.csv, row 2, slice_accuracy" in problems[0]
     told = pooled.performance_sentences(target)
     first = rowfiles.read_table(target / "table_performance.csv").iloc[0]
     assert told[0].startswith(f"Out of fold over all {first['n']} slices")
@@ -468,15 +379,18 @@ def test_published_folds_are_recomputed_from_their_rows(target):
     assert drawn == set(pooled.STUDY.figures) - {"fig_probes", "fig_covariates"}
     assert all((target / f"{name}.png").is_file() for name in drawn)
 
-
-def test_tables_and_figures_are_made_again_from_published_rows_alone(target):
-    first = {path.name: path.read_bytes() for path in target.iterdir()}
+    before = {path.name: path.read_bytes() for path in target.iterdir()}
     for path in target.iterdir():
         if path.name.startswith(("table_", "fig_")):
             path.unlink()
     pooled.STUDY.derive_again(target)
-    assert {path.name: path.read_bytes() for path in target.iterdir()} == first
-    with pytest.raises(UnfinishedStudyError, match="is not published"):
+    assert {path.name: path.read_bytes() for path in target.iterdir()} == before
+    table = rowfiles.read_table(target / "table_folds.csv")
+    table.loc[1, "slice_accuracy"] += 0.01
+    rowfiles.write_table(table, target / "table_folds.csv")
+    (problem,), _ = side_studies.wrong_tables(target, pooled.STUDY.derive)
+    assert "table_folds.csv, row 2, slice_accuracy" in problem
+    with pytest.raises(UnfinishedStudyError, match="lacks manifest.json"):
         pooled.STUDY.derive_again(target / "elsewhere")
 
 
@@ -488,17 +402,9 @@ def predictions_of(p_true, *, fold=0, seed=0, start=0):
     rows = []
     for i, p in enumerate(p_true, start):
         label = CLASSES[i % 3]
-        others = (1 - p) / 2
-        row = {
-            "network": "plain",
-            "training_seed": seed,
-            "fold": fold,
-            "slice_id": i,
-            "patient_id": f"p{i}",
-            "person_id": f"p{i}",
-            "label": label,
-        }
-        rows.append(row | {f"p_{name}": p if name == label else others for name in CLASSES})
+        row = {"network": "plain", "training_seed": seed, "fold": fold, "slice_id": i}
+        row |= {"patient_id": f"p{i}", "person_id": f"p{i}", "label": label}
+        rows.append(row | {f"p_{n}": p if n == label else (1 - p) / 2 for n in CLASSES})
     return pd.DataFrame(rows)
 
 
@@ -523,12 +429,8 @@ def test_a_folds_temperature_comes_from_the_other_folds_alone():
     own = [classification.fit_temperature(*fold_scores.arrays(part)) for part in parts]
     assert found["plain", 0, 0] == pytest.approx(own[1])
     assert found["plain", 0, 1] == pytest.approx(own[0])
-
-
-def test_networks_that_know_nothing_have_the_temperature_of_the_plain_ones():
-    tested = [predictions_of([0.8] * 30 + [0.3] * 6, fold=fold, start=36 * fold) for fold in (0, 1)]
-    nothing = tested[0].assign(network="shuffled", training_seed=7)
-    found = fold_scores.temperatures(pd.concat([*tested, nothing]))
+    nothing = parts[0].assign(network="shuffled", training_seed=7)
+    found = fold_scores.temperatures(pd.concat([*parts, nothing]))
     assert found["shuffled", 7, 0] == found["plain", 0, 0]
 
 
@@ -545,12 +447,8 @@ def test_one_network_the_mean_over_seeds_and_averaged_probabilities_are_told_apa
 
 
 def test_only_whole_seeds_count_but_every_network_that_knows_nothing():
-    rows = pd.concat(
-        [
-            *(predictions_of([0.9] * 3, fold=fold, start=3 * fold) for fold in range(3)),
-            predictions_of([0.9] * 3, seed=1),
-            predictions_of([0.9] * 3, seed=2).assign(network="shuffled"),
-        ]
-    )
+    whole = [predictions_of([0.9] * 3, fold=fold, start=3 * fold) for fold in range(3)]
+    nothing = predictions_of([0.9] * 3, seed=2).assign(network="shuffled")
+    rows = pd.concat([*whole, predictions_of([0.9] * 3, seed=1), nothing])
     kept = pooled_tables.complete(rows)[["network", "training_seed"]].drop_duplicates()
     assert kept.to_numpy().tolist() == [["plain", 0], ["shuffled", 2]]

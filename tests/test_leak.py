@@ -8,7 +8,6 @@ import pytest
 from sklearn.neighbors import KNeighborsClassifier
 
 from tumorcf_lib import rowfiles
-from tumorcf_lib.data import preprocess
 from tumorcf_lib.data.cohort import from_arrays
 from tumorcf_lib.study import leak, side_studies, unit
 from tumorcf_lib.tables import leak as leak_tables
@@ -22,20 +21,13 @@ N_PERSONS, N_SLICES = 120, 2
 def cohort():
     """Every person has a pattern of its own, and two IDs; the pattern says nothing of the class."""
     rng = np.random.default_rng(0)
-    slices, labels, patients = [], [], []
-    for person in range(N_PERSONS):
-        pattern = rng.normal(500, 100, (8, 8))
-        for letter in ("", "B"):
-            for _ in range(N_SLICES):
-                slices.append(pattern + rng.normal(0, 5, (8, 8)))
-                labels.append(person % 3)
-                patients.append(f"MR{person:04d}{letter}")
-    slices = np.array(slices)
+    patterns = rng.normal(500, 100, (N_PERSONS, 8, 8)).repeat(2 * N_SLICES, axis=0)
+    slices = patterns + rng.normal(0, 5, patterns.shape)
     return from_arrays(
         slices,
         np.zeros(slices.shape, bool),
-        labels,
-        patients,
+        np.arange(N_PERSONS).repeat(2 * N_SLICES) % 3,
+        [f"MR{k:04d}{end}" for k in range(N_PERSONS) for end in ("", "B") for _ in range(N_SLICES)],
         classes=("A", "B", "C"),
         name="planted",
         source="Patterns drawn at random.",
@@ -85,17 +77,6 @@ def test_slices_known_by_heart_are_right_with_the_leak_and_by_chance_without(tab
     assert more["verdict"] == "supported" and apart["verdict"] == ""
 
 
-def test_what_tells_the_class_needs_no_leak_and_the_leak_is_worth_nothing(rows):
-    """Networks that are right of every slice: the difference is 0 and so is its interval."""
-    right = rows.copy()
-    for name in "ABC":
-        right[f"p_{name}"] = (right["shown_label"] == name).astype(float)
-    table = leak_tables.leak_table(right, n_resamples=50).set_index(["arm", "score", "group"])
-    both = table.loc[(DIFFERENCE, "right", "all")]
-    assert (both[["effect", "low", "high"]] == 0).all(axis=None)
-    assert not (both["verdict"] == "supported").any()
-
-
 def test_differences_are_of_the_same_slices_patient_by_patient(rows, table):
     own = rows[rows["labels"] == OWN].assign(
         right=lambda t: (
@@ -136,7 +117,7 @@ def test_canary_labels_stay_with_the_person_and_keep_the_classes_persons(rows, c
     plain = rows[rows["labels"] == OWN]
     assert (plain["shown_label"] == plain["label"]).all()
     assert set(canary["fold"]) == set(range(leak.N_CANARY_FOLDS))
-    dealt = leak.deal(cohort.persons, cohort.labels, 0)
+    dealt = unit.deal(cohort.persons, cohort.labels, 0)
     first = ~cohort.table.duplicated("person_id")
     assert (np.bincount(dealt[first]) == np.bincount(cohort.labels[first])).all()
 
@@ -144,80 +125,48 @@ def test_canary_labels_stay_with_the_person_and_keep_the_classes_persons(rows, c
 # -- running -----------------------------------------------------------------
 
 
-class Counting:
-    """A nearest neighbor that counts its trainings and stops like Ctrl-C at one of them."""
+@pytest.mark.monthly
+def test_a_killed_run_goes_on_between_the_arms_and_ends_with_the_same_bytes(tmp_path, cohort):
+    trained = []
 
-    def __init__(self, stop_at=0):
-        self.n, self.stop_at = 0, stop_at
-
-    def fit(self, own, **_):
-        self.n += 1
-        if self.n == self.stop_at:
+    def network(own, **_):
+        trained.append(own.folder)
+        if len(trained) == 4:
             raise KeyboardInterrupt
         return nearest_neighbor(own)
 
+    def n_trained(place, **options):
+        trained.clear()
+        run(tmp_path / place, cohort, **({"network": network, "n_folds": 1} | options))
+        return len(trained)
 
-@pytest.mark.monthly
-def test_a_killed_run_goes_on_between_the_arms_and_ends_with_the_same_bytes(tmp_path, cohort):
-    killed, whole = Counting(stop_at=4), Counting()
     with pytest.raises(KeyboardInterrupt):
-        run(tmp_path / "killed", cohort, network=killed.fit, n_folds=1)
+        n_trained("killed")
     assert not (tmp_path / "killed" / "rows_leak.csv.gz").exists()
-    killed.stop_at = 0
-    run(tmp_path / "killed", cohort, network=killed.fit, n_folds=1)
-    run(tmp_path / "whole", cohort, network=whole.fit, n_folds=1)
-    assert killed.n == len(leak.ARMS) + 1 and whole.n == len(leak.ARMS)
+    assert n_trained("killed") == 1
+    run(tmp_path / "whole", cohort, n_folds=1)
     for name in leak.FILES:
         first, second = ((tmp_path / done / name).read_bytes() for done in ("killed", "whole"))
         assert first == second, name
-    run(tmp_path / "whole", cohort, network=whole.fit, n_folds=2)  # only the second fold's
-    assert whole.n == len(leak.ARMS) + 2
-    run(tmp_path / "whole", cohort, network=whole.fit, n_folds=1, seed=1)  # every arm again
-    assert whole.n == 2 * len(leak.ARMS) + 2
+    assert n_trained("whole") == 0
+    assert n_trained("whole", n_folds=2) == 2  # only the second fold's
 
 
-@pytest.mark.parametrize("n_folds", [0, 6])
-def test_more_folds_than_there_are_is_an_error(tmp_path, cohort, n_folds):
-    with pytest.raises(leak.LeakInputError, match="1 to 5"):
-        run(tmp_path, cohort, n_folds=n_folds)
-
-
-@pytest.mark.monthly
-def test_the_network_of_an_arm_learns_the_labels_shown(tmp_path, cohort):
-    profile = dataclasses.replace(
-        PROFILE, weights=None, size_px=32, epochs=2, warmup_epochs=1, batch_size=16
-    )
-    prepared = preprocess.prepare(cohort.subset(range(60)), 32)
-    parts = np.where(np.arange(60) % 2, "train", "test")
-    own = unit.Unit(
-        tmp_path,
-        profile,
-        prepared,
-        parts,
-        0,
-        {},
-        (prepared.labels + 1) % 3,
-        names={"labels": SHUFFLED, "arm": APART, "fold": 0},
-    )
-    p = unit.trained(own, progress=lambda line: None)(prepared.slices[:5])
-    assert p.shape == (5, 3) and p.sum(axis=1) == pytest.approx(np.ones(5), abs=1e-5)
-    history = unit.history_of(tmp_path / unit.NETWORK)
-    assert history["epoch"].tolist() == [1, 2]
-    assert list(history)[:4] == ["labels", "arm", "fold", "epoch"] and "seconds" not in history
+def test_more_folds_than_there_are_is_an_error(tmp_path, cohort):
+    with pytest.raises(unit.UnitError, match="1 to 5"):
+        run(tmp_path, cohort, n_folds=6)
 
 
 # -- publishing --------------------------------------------------------------
 
 
 def test_what_is_published_can_be_recomputed_and_a_changed_number_is_found(finished, tmp_path):
-    target = leak.publish(finished, tmp_path / "leak", profile=PROFILE)
+    target = leak.STUDY.publish(finished, tmp_path / "leak", profile=PROFILE)
     problems, recomputed = side_studies.wrong_tables(target, leak.STUDY.derive)
     assert problems == [] and {"table_leak", "table_duplicates"} <= set(recomputed)
     manifest = json.loads((target / "manifest.json").read_text())
     assert manifest["source"] == "Patterns drawn at random."
     assert manifest["figures"] == {"fig_leak": {"shows_slices": False}}
-    again = leak.publish(finished, tmp_path / "again", profile=PROFILE)
-    assert (again / "manifest.json").read_bytes() == (target / "manifest.json").read_bytes()
     text = "\n".join(leak.sentences(target))
     table = rowfiles.read_table(target / "table_leak.csv")
     of_all = table[(table["score"] == "right") & (table["group"] == "all")]
@@ -231,4 +180,4 @@ def test_what_is_published_can_be_recomputed_and_a_changed_number_is_found(finis
 
 def test_an_unfinished_run_is_not_published(tmp_path):
     with pytest.raises(side_studies.UnfinishedStudyError, match=leak.COMMAND):
-        leak.publish(tmp_path, tmp_path / "leak", profile=PROFILE)
+        leak.STUDY.publish(tmp_path, tmp_path / "leak", profile=PROFILE)

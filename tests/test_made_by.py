@@ -2,6 +2,7 @@
 
 import ast
 import json
+import sys
 
 import pytest
 
@@ -9,19 +10,8 @@ from tumorcf_lib import config, digests
 from tumorcf_lib.study import made_by, stages
 
 LIBRARY = config.ROOT / "tumorcf_lib"
-ARRANGES = {
-    "config",
-    "digests",
-    "steps",
-    "networks.memory",
-    "study.made_by",
-    "study.pool",
-    "study.reading",
-    "study.results",
-    "study.runtime",
-    "study.side_studies",
-    "study.stages",
-}
+_STUDY = "made_by pool reading results runtime side_studies stages".split()
+ARRANGES = {"config", "digests", "steps", "networks.memory", *(f"study.{name}" for name in _STUDY)}
 """Modules that say where things lie, when they are made and who makes them: they touch no value."""
 
 SIDE = {  # what a module imports for another purpose than that kind of result
@@ -34,22 +24,24 @@ SIDE = {  # what a module imports for another purpose than that kind of result
 def names_of(stage):
     """All code that a stage names, by whether its data or what it shows is made by it."""
     source = (*made_by.PHANTOM, *made_by.DATASET) if stage in stages.READS_DATASET else ()
-    return {
-        "data": {*made_by.DATA_CODE[stage], *source},
-        "shown": set(made_by.SHOWN_CODE[stage]),
-    }
+    shown = set(made_by.SHOWN_CODE[stage])
+    return {"data": {*made_by.DATA_CODE[stage], *source}, "shown": shown}
 
 
-def digest_of(stage):
+def digests_of(stage):
     return {kind: digests.code_digest(*names) for kind, names in names_of(stage).items()}
+
+
+def path_of(module):
+    return LIBRARY.joinpath(*module.split(".")).with_suffix(".py")
 
 
 def modules(name):
     """Modules of a package, or the one that a name is or lies in."""
-    path = LIBRARY.joinpath(*name.split("."))
-    if path.is_dir():
-        return {f"{name}.{p.stem}" for p in path.glob("*.py") if p.stem != "__init__"}
-    return {name if path.with_suffix(".py").is_file() else name.rpartition(".")[0]}
+    if path_of(name).with_suffix("").is_dir():
+        folder = path_of(name).with_suffix("")
+        return {f"{name}.{p.stem}" for p in folder.glob("*.py") if p.stem != "__init__"}
+    return {name if path_of(name).is_file() else name.rpartition(".")[0]}
 
 
 def named_modules():
@@ -58,54 +50,35 @@ def named_modules():
 
 
 def constants(module):
-    """Names that a module's own statements give a value, and the value's place in its text."""
-    tree = ast.parse(path_of(module).read_text(encoding="utf-8"))
-    for node in tree.body:
+    """Names that a module's own statements give a value, and the statement."""
+    for node in ast.parse(path_of(module).read_text(encoding="utf-8")).body:
         targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)]
         if getattr(node, "value", None) is not None and isinstance(targets[0], ast.Name):
             yield targets[0].id, node
 
 
-def path_of(module):
-    return LIBRARY.joinpath(*module.split(".")).with_suffix(".py")
-
-
-@pytest.fixture(scope="module")
-def library():
-    """The text of every module, which a test may change, and the digests of all stages before."""
+def test_a_changed_constant_makes_exactly_the_stages_stale_that_name_its_module(monkeypatch):
     texts = {path: path.read_text(encoding="utf-8") for path in LIBRARY.rglob("*.py")}
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(digests, "_read", texts.__getitem__)
-        yield texts, {stage: digest_of(stage) for stage in stages.NAMES}
-
-
-@pytest.mark.parametrize("module", named_modules())
-def test_a_changed_constant_makes_exactly_the_stages_stale_that_name_its_module(library, module):
-    texts, before = library
-    text = texts[path_of(module)]
-    for constant, node in constants(module):
-        lines = text.splitlines(keepends=True)
-        lines.insert(node.end_lineno, f"{constant} = ({constant}, 'changed')\n")
-        texts[path_of(module)] = "".join(lines)
-        for stage in stages.NAMES:
-            now = digest_of(stage)
-            for kind, names in names_of(stage).items():
-                own = {module, module.rpartition(".")[0], f"{module}.{constant}"}
-                if not own & names and any(name.startswith(f"{module}.") for name in names):
-                    continue  # a part of the module is named; see test_digests
-                stale = now[kind] != before[stage][kind]
-                assert stale == bool(own & names), (stage, kind, constant)
-    texts[path_of(module)] = text
-
-
-def test_the_order_of_classes_and_the_digits_of_rows_count_in_every_stage_of_rows(library):
-    texts, before = library
-    for module, constant in (("config", "CLASSES"), ("rowfiles", "SIGNIFICANT_DIGITS")):
-        text = texts[path_of(module)]
-        texts[path_of(module)] += f"\n{constant} = None\n"
-        for stage in stages.NAMES:
-            assert digest_of(stage)["data"] != before[stage]["data"], (constant, stage)
-        texts[path_of(module)] = text
+    monkeypatch.setattr(digests, "_read", texts.__getitem__)
+    before = {stage: digests_of(stage) for stage in stages.NAMES}
+    for module in named_modules():
+        path = path_of(module)
+        text = texts[path]
+        for constant, node in constants(module):
+            lines = text.splitlines(keepends=True)
+            lines.insert(node.end_lineno, f"{constant} = ({constant}, 'changed')\n")
+            texts[path] = "".join(lines)
+            for stage in stages.NAMES:
+                now = digests_of(stage)
+                for kind, names in names_of(stage).items():
+                    own = {module, module.rpartition(".")[0], f"{module}.{constant}"}
+                    if not own & names and any(name.startswith(f"{module}.") for name in names):
+                        continue  # a part of the module is named; see test_digests
+                    stale = now[kind] != before[stage][kind]
+                    assert stale == bool(own & names), (stage, kind, module, constant)
+        texts[path] = text
+    for always in ("config.CLASSES", "rowfiles"):
+        assert all(always in names_of(stage)["data"] for stage in stages.NAMES)
 
 
 def imports(module):
@@ -121,8 +94,7 @@ def imports(module):
         if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("tumorcf_lib"):
             for alias in node.names:
                 name = f"{node.module}.{alias.name}".partition(".")[2]
-                path = LIBRARY.joinpath(*name.split("."))
-                if path.is_dir() or path.with_suffix(".py").is_file():
+                if path_of(name).is_file() or path_of(name).with_suffix("").is_dir():
                     yield name
                 elif node.module != "tumorcf_lib":
                     yield node.module.partition(".")[2]
@@ -134,26 +106,39 @@ def is_named(module, names):
     )
 
 
-@pytest.mark.parametrize("stage", stages.NAMES)
-def test_what_a_notebook_imports_is_named_for_its_stage(stage):
-    names = set().union(*names_of(stage).values())
-    assert not [m for m in imports(stage) if m not in ARRANGES and not is_named(m, names)]
+def test_what_a_notebook_imports_is_named_for_its_stage():
+    for stage in stages.NAMES:
+        names = set().union(*names_of(stage).values())
+        assert not [m for m in imports(stage) if m not in ARRANGES and not is_named(m, names)]
 
 
 @pytest.mark.parametrize("kind", made_by.CODE)
 def test_what_the_code_of_a_kept_result_imports_is_named_for_it(kind):
     names = set(made_by.CODE[kind])
     own = {module for name in names for module in modules(name) if module in names} - ARRANGES
-    missing = {
-        (module, needed)
-        for module in own
-        for needed in imports(module)
-        if needed not in ARRANGES | SIDE.get(kind, set()) and not is_named(needed, names)
-    }
-    assert not missing
+    passed_over = ARRANGES | SIDE.get(kind, set())
+    needed = {(module, other) for module in own for other in imports(module)}
+    assert not {(m, n) for m, n in needed if n not in passed_over and not is_named(n, names)}
 
 
 def test_every_module_of_the_library_that_a_named_one_imports_is_named_somewhere():
     named = set(named_modules())
     found = {needed for module in named - ARRANGES for needed in imports(module)}
     assert found - ARRANGES <= named | {module.rpartition(".")[0] for module in named}
+
+
+MAKES_NO_VALUE = ("tqdm", "threadpoolctl", "ipywidgets")
+CALLED = {"cv2": "opencv-python-headless", "PIL": "pillow"}
+CALLED |= {"sklearn": "scikit-learn", "skimage": "scikit-image"}
+
+
+def test_every_package_that_a_named_module_imports_counts():
+    found = set()
+    for module in named_modules():
+        for node in ast.walk(ast.parse(path_of(module).read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ImportFrom) and not node.level:
+                found.add(node.module.split(".")[0])
+            elif isinstance(node, ast.Import):
+                found |= {alias.name.split(".")[0] for alias in node.names}
+    found -= {*sys.stdlib_module_names, "tumorcf_lib", *MAKES_NO_VALUE}
+    assert {CALLED.get(name, name) for name in found} <= set(made_by.ALL_PACKAGES)

@@ -1,17 +1,20 @@
+"""Notebooks are run in order and resumed; what stops one is named."""
+
 import fcntl
+import io
 import json
 import os
 import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import nbformat
+import psutil
 import pytest
 
 from tumorcf_lib import config, steps
-from tumorcf_lib.study import notebooks as runner, stages
+from tumorcf_lib.study import notebooks as runner, progress, stages
 
 DIES = "os.kill(os.getpid(), 9)"
 WAITS = "config.Path(os.environ['TUMORCF_RUNS'], 'pid').write_text(str(os.getpid()))\nwhile 1: pass"
@@ -51,17 +54,15 @@ def write(folder, name, *last_cells):
     nbformat.write(notebook, folder / f"{name}.ipynb")
 
 
-def start_and_wait(notebooks, runs, run=RUN):
+def start_and_wait(notebooks, runs):
     """A run in a process group of its own, and the number of its kernel, in its second cell."""
     write(notebooks, "01_data", WAITS, "stage.finish()")
+    how = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True, "cwd": config.ROOT}
     process = subprocess.Popen(
-        [sys.executable, "-c", run, str(notebooks)],
-        cwd=config.ROOT,
+        [sys.executable, "-c", RUN, str(notebooks)],
         start_new_session=True,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
         env={**os.environ, "TUMORCF_RUNS": str(runs)},
+        **how,
     )
     marker = runs / "pid"
     while not (marker.exists() and marker.read_text()):
@@ -73,16 +74,11 @@ def start_and_wait(notebooks, runs, run=RUN):
 def ends(pid, within_s):
     """Whether a process ends in time; one that only waits to be buried has ended."""
     until = time.monotonic() + within_s
-    while time.monotonic() < until:
-        try:
-            os.kill(pid, 0)
-            status = Path(f"/proc/{pid}/stat")
-            if status.exists() and status.read_text().rsplit(")", 1)[1].split()[0] == "Z":
-                return True
-        except (ProcessLookupError, FileNotFoundError):
-            return True
+    while psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE:
+        if time.monotonic() > until:
+            return False
         time.sleep(0.1)
-    return False
+    return True
 
 
 def test_notebooks_run_in_order_then_are_skipped_then_redone(study, small_notebooks, capsys):
@@ -96,24 +92,22 @@ def test_notebooks_run_in_order_then_are_skipped_then_redone(study, small_notebo
     assert fresh[0]["minutes"] > 0
     kept = json.loads((study.folder / "minutes.json").read_text())
     assert set(kept) == {"01_data", "02_preprocessing", runner.PROCESSOR}
-    assert "cores" in kept.pop(runner.PROCESSOR)
-    assert min(kept.values()) >= 0
+    assert "cores" in kept.pop(runner.PROCESSOR) and min(kept.values()) >= 0
 
 
 def test_the_first_failure_stops_and_names_cell_message_and_copy(study, small_notebooks):
-    write(small_notebooks, "02_preprocessing", "# a comment\nraise ValueError('7 is no tumor')")
+    write(small_notebooks, "01_data", "'nothing'")
+    with pytest.raises(runner.NotebookError, match="does not hold: it was never finished"):
+        runner.run(study, last="01")
+    write(small_notebooks, "01_data", "# a comment\nraise ValueError('7 is no tumor')")
     with pytest.raises(runner.NotebookError) as error:
         runner.run(study)
-    message = str(error.value)
-    assert "02_preprocessing stopped at cell [2]" in message
-    assert "raise ValueError('7 is no tumor')" in message
-    assert "ValueError: 7 is no tumor" in message
-    copy = runner.executed_copy(study, "02_preprocessing")
+    message, copy = str(error.value), runner.executed_copy(study, "01_data")
+    assert "01_data stopped at cell [2]" in message
+    assert "raise ValueError('7 is no tumor')\nValueError: 7 is no tumor" in message
     unfinished = copy.with_name(steps.UNFINISHED + copy.name)
-    assert unfinished.name in message
-    assert unfinished.exists()
-    assert not copy.exists()
-    assert not (study.folder / "03_training").exists()
+    assert unfinished.name in message and unfinished.exists()
+    assert not (study.folder / "02_preprocessing").exists()
 
 
 def test_a_kernel_that_is_killed_is_named_with_its_cell_and_what_to_try(study, small_notebooks):
@@ -128,26 +122,17 @@ def test_a_kernel_that_is_killed_is_named_with_its_cell_and_what_to_try(study, s
     assert stages.why_stale(study, "01_data") == "it was never finished"
 
 
-def test_a_notebook_that_never_finishes_its_stage_is_no_success(study, small_notebooks):
-    write(small_notebooks, "01_data", "'nothing'")
-    with pytest.raises(runner.NotebookError, match="does not hold: it was never finished"):
-        runner.run(study, last="01")
-
-
 def test_an_interrupt_ends_run_and_kernel_says_how_to_go_on_and_leaves_no_half(
     study, small_notebooks, tmp_path
 ):
     process, kernel = start_and_wait(small_notebooks, tmp_path)
     os.killpg(process.pid, signal.SIGINT)
     said, _ = process.communicate(timeout=60)
-    assert process.returncode == 130
+    assert process.returncode == 130 and "Traceback" not in said
     assert "01_data was stopped" in said
     assert "./run_all.sh --profile smoke --from 01" in said
-    assert "Traceback" not in said
     assert ends(kernel, within_s=1)
     assert stages.why_stale(study, "01_data") == "it was never finished"
-    write(small_notebooks, "01_data", "stage.finish()")
-    assert runner.run(study, last="01")[0]["minutes"] > 0
 
 
 def test_the_kernel_of_a_killed_run_ends_by_itself_and_a_rerun_goes_on(
@@ -155,8 +140,7 @@ def test_the_kernel_of_a_killed_run_ends_by_itself_and_a_rerun_goes_on(
 ):
     process, kernel = start_and_wait(small_notebooks, tmp_path)
     process.kill()
-    process.wait()
-    process.stdout.close()
+    process.communicate()
     write(small_notebooks, "01_data", "stage.finish()")
     assert runner.run(study, last="01")[0]["minutes"] > 0
     assert ends(kernel, within_s=10)
@@ -166,8 +150,34 @@ def test_a_second_run_of_the_same_folder_is_refused(study, small_notebooks):
     study.folder.mkdir()
     with open(study.folder / steps.LOCK, "w") as other:
         fcntl.flock(other, fcntl.LOCK_EX)
-        other.write("1234\n")
-        other.flush()
-        with pytest.raises(stages.StageError, match=r"Another run writes to .*number 1234"):
+        print(1234, file=other, flush=True)
+        with pytest.raises(
+            steps.InUseError, match=r"Another process \(1234\) writes to .*smoke/in_use"
+        ):
             runner.run(study)
     assert not (study.folder / "01_data").exists()
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+def test_a_terminal_shows_cells_done_and_the_last_line_and_is_left_clean(monkeypatch, tmp_path):
+    shown, notebook, log = Terminal(), tmp_path / "03_training.ipynb", tmp_path / "x.log"
+    notebook.write_text(json.dumps({"cells": [{}] * 7}))
+    monkeypatch.setattr(sys, "stdout", shown)
+    monkeypatch.setattr(progress, "EVERY_S", 0.01)
+    monkeypatch.setenv("COLUMNS", "120")
+    with progress.following(log, notebook, "03_training"):
+        log.write_text(
+            "Executing notebook with kernel: python3\n"
+            "Executing Cell 1---\nEnding Cell 1---\nExecuting Cell 2---\n"
+            "epoch 2/9  loss 0.5\n\nI0000 00:00:17.1  port.cc] oneDNN\n"
+        )
+        until = time.monotonic() + 10
+        while "epoch 2/9" not in shown.getvalue() and time.monotonic() < until:
+            time.sleep(0.01)
+    text = shown.getvalue()
+    assert "03_training  cell 1/7" in text and "epoch 2/9  loss 0.5" in text
+    assert "oneDNN" not in text and text.split("\r")[-2].strip() == ""  # the bar was wiped

@@ -1,3 +1,5 @@
+"""A kept result is whole or not there, has one writer, and is checked when it is read."""
+
 import contextlib
 import subprocess
 import sys
@@ -16,6 +18,10 @@ time.sleep(60)
 """
 
 
+def names(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
 # -- files --------------------------------------------------------------------
 
 
@@ -28,9 +34,10 @@ def test_a_file_is_written_as_a_whole_or_not_at_all(tmp_path, monkeypatch):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(Path, "write_bytes", half_then_killed)
-    with pytest.raises(KeyboardInterrupt):
-        steps.write_whole(path, '{"a": 1}')
-    assert path.read_text() == "{}"
+    for name in (path.name, "new.json"):
+        with pytest.raises(KeyboardInterrupt):
+            steps.write_whole(tmp_path / name, '{"a": 1}')
+    assert path.read_text() == "{}" and names(tmp_path) == [path.name]
 
 
 def test_leftovers_are_cleared_at_any_depth_and_nothing_else(tmp_path):
@@ -41,20 +48,6 @@ def test_leftovers_are_cleared_at_any_depth_and_nothing_else(tmp_path):
     steps.clear_unfinished(tmp_path)
     left = sorted(str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*"))
     assert left == ["deep", "deep/kept", "rows.csv"]
-
-
-def test_a_folder_is_replaced_as_a_whole_or_not_at_all(tmp_path):
-    folder = tmp_path / "demo"
-    for text in ("old", "new"):
-        with steps.being_filled(folder) as new:
-            (new / text).write_text(text)
-    assert [p.name for p in folder.iterdir()] == ["new"]
-    with pytest.raises(KeyboardInterrupt):
-        with steps.being_filled(folder) as new:
-            (new / "half").write_text("")
-            raise KeyboardInterrupt
-    assert [p.name for p in tmp_path.iterdir()] == ["demo"]
-    assert [p.name for p in folder.iterdir()] == ["new"]
 
 
 @pytest.mark.parametrize(("n_renames", "there"), [(0, ["old"]), (1, None), (2, ["new"])])
@@ -76,11 +69,10 @@ def test_a_kill_while_a_folder_is_replaced_leaves_no_mixture_and_the_next_time_c
     with contextlib.suppress(KeyboardInterrupt), steps.being_filled(folder) as new:
         (new / "new").write_text("")
     monkeypatch.undo()
-    assert (sorted(p.name for p in folder.iterdir()) if folder.exists() else None) == there
+    assert (names(folder) if folder.exists() else None) == there
     with steps.being_filled(folder) as new:
         (new / "again").write_text("")
-    assert [p.name for p in tmp_path.iterdir()] == ["demo"]
-    assert [p.name for p in folder.iterdir()] == ["again"]
+    assert names(tmp_path) == ["demo"] and names(folder) == ["again"]
 
 
 def test_a_kill_while_a_folder_is_removed_leaves_nothing_under_its_name(tmp_path, monkeypatch):
@@ -94,36 +86,27 @@ def test_a_kill_while_a_folder_is_removed_leaves_nothing_under_its_name(tmp_path
     monkeypatch.setattr(steps.shutil, "rmtree", killed)
     with pytest.raises(KeyboardInterrupt):
         steps.remove_whole(folder)
-    assert [p.name for p in tmp_path.iterdir()] == ["unfinished-removal-fold0"]
+    assert names(tmp_path) == ["unfinished-removal-fold0"]
 
 
 # -- locks -------------------------------------------------------------------
 
 
-@pytest.fixture
-def other(tmp_path):
-    """Another process that holds a lock file."""
-    process = subprocess.Popen(
-        [sys.executable, "-c", HOLD, str(tmp_path / "lock")],
-        stdout=subprocess.PIPE,
-        text=True,
-        cwd=config.ROOT,
-    )
-    assert process.stdout.readline() == "held\n"
-    yield process
-    process.kill()
-    process.wait()
-    process.stdout.close()
-
-
-def test_a_held_file_is_refused_by_the_number_of_its_holder_until_that_is_killed(other, tmp_path):
-    with pytest.raises(steps.InUseError) as error:
-        steps.hold(tmp_path / "lock")
-    assert error.value.holder == other.pid
-    other.kill()
-    steps.hold(tmp_path / "lock", wait_s=10)
-    assert (tmp_path / "lock").read_text() == f"{steps.os.getpid()}\n"
-    steps.release(tmp_path / "lock")
+def test_a_held_file_is_refused_by_the_number_of_its_holder_until_that_is_killed(tmp_path):
+    lock = tmp_path / "lock"
+    words = [sys.executable, "-c", HOLD, str(lock)]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True, cwd=config.ROOT) as other:
+        assert other.stdout.readline() == "held\n"
+        with pytest.raises(steps.InUseError, match=str(other.pid)) as error:
+            steps.hold(lock)
+        assert error.value.holder == other.pid
+        other.kill()
+        with steps.held(lock, wait_s=10) as is_held:
+            assert is_held and lock.read_text() == f"{steps.os.getpid()}\n"
+            with pytest.raises(steps.InUseError), steps.held(lock):
+                pass
+        steps.hold(lock)
+        steps.release(lock)
 
 
 def test_a_file_system_without_locks_holds_nothing_and_stops_nobody(tmp_path, monkeypatch):
@@ -131,53 +114,35 @@ def test_a_file_system_without_locks_holds_nothing_and_stops_nobody(tmp_path, mo
         raise OSError("no locks available")
 
     monkeypatch.setattr(steps.fcntl, "flock", refused)
-    steps.hold(tmp_path / "lock")
-    assert not steps._held.get(tmp_path / "lock")
-
-
-def test_a_context_is_refused_while_another_process_holds_the_file(other, tmp_path):
-    with pytest.raises(steps.InUseError, match=str(other.pid)):
-        with steps.held(tmp_path / "lock"):
-            pass
-    other.kill()
-    with steps.held(tmp_path / "lock", wait_s=30.0) as is_held:
-        assert is_held
+    with steps.held(tmp_path / "lock") as is_held:
+        assert not is_held
 
 
 # -- kept results ------------------------------------------------------------
 
 
-def open_one(parent, depends_on=3, **options):
-    return steps.begin(parent / "fold0", {"epochs": depends_on}, **options)
-
-
-def is_empty(folder):
-    return [path.name for path in folder.iterdir()] == [steps.RECORD]
-
-
 @pytest.fixture
 def done(tmp_path):
-    """A sealed workspace of two files."""
-    folder = open_one(tmp_path)
+    """A sealed result of two files, and a training's state that a kill left."""
+    folder = steps.begin(tmp_path / "fold0", {"epochs": 3})
     (folder / "deep").mkdir()
-    (folder / "weights").write_text("1 2 3")
-    (folder / "deep" / "history").write_text("4 5 6")
+    for name in ("weights", "deep/history", steps.CHECKPOINT, f"deep/{steps.CHECKPOINT}"):
+        (folder / name).write_text("1 2 3")
     steps.seal(folder)
     return folder
 
 
-def test_a_workspace_is_kept_while_its_dependencies_hold_and_replaced_otherwise(tmp_path, done):
-    assert open_one(tmp_path) == done
-    assert (done / "weights").read_text() == "1 2 3"
-    other = open_one(tmp_path, depends_on=4)
-    assert [path.name for path in other.iterdir()] == [steps.RECORD]
-    assert [path.name for path in tmp_path.iterdir()] == ["fold0"]
+def test_a_result_is_kept_while_its_dependencies_hold_and_replaced_otherwise(tmp_path, done):
+    assert steps.begin(done, {"epochs": 3}) == done and steps.changed_file(done) is None
+    assert names(done) == ["deep", steps.RECORD, "weights"] and names(done / "deep") == ["history"]
+    assert names(steps.begin(done, {"epochs": 4})) == [steps.RECORD]
+    assert names(tmp_path) == ["fold0"]
 
 
 @pytest.mark.parametrize("name", ["weights", "deep/history", steps.RECORD])
-def test_what_was_changed_after_the_seal_is_said_and_made_again(tmp_path, done, capsys, name):
+def test_what_was_changed_after_the_seal_is_said_and_made_again(done, capsys, name):
     (done / name).write_text("7 8 9")
-    assert is_empty(open_one(tmp_path))
+    assert names(steps.begin(done, {"epochs": 3})) == [steps.RECORD]
     assert f"{name} is not as it was made: made again." in capsys.readouterr().out
 
 
@@ -190,14 +155,3 @@ def test_what_changed_is_said_in_words(tmp_path):
     steps.seal(folder)
     assert steps.why_stale(folder, {"seed": 1, "code": "a"}) is None
     assert steps.why_stale(tmp_path / "y", {}) == "it was never begun"
-
-
-def test_a_seal_leaves_no_state_of_a_training_that_a_kill_left(tmp_path):
-    folder = open_one(tmp_path)
-    (folder / "fold0").mkdir()
-    for name in ("weights", steps.CHECKPOINT, f"fold0/{steps.CHECKPOINT}"):
-        (folder / name).write_text("1 2 3")
-    steps.seal(folder)
-    assert {p.name for p in folder.iterdir()} == {"weights", "fold0", steps.RECORD}
-    assert not list((folder / "fold0").iterdir())
-    assert steps.changed_file(folder) is None

@@ -16,7 +16,6 @@ import pytest
 import yaml
 
 from tumorcf_lib import commands, config, steps
-from tumorcf_lib.study import folds
 
 WORKFLOW = config.ROOT / "workflow"
 SNAKEMAKE = os.environ.get("TUMORCF_SNAKEMAKE") or shutil.which("snakemake")
@@ -27,23 +26,17 @@ needs_snakemake = pytest.mark.skipif(
 
 
 def snakemake(runs, *words, settings=()):
-    """Snakemake, which writes to a folder of its own and asks this Python."""
+    """Snakemake, which writes to a folder of its own and asks this Python; and what it printed."""
     environment = os.environ | {"TUMORCF_RUNS": str(runs), "TUMORCF_COMMAND": ""}
-    environment.pop("TUMORCF_PROFILE", None)
-    environment.pop("TUMORCF_SEED", None)
-    return subprocess.Popen(
-        [SNAKEMAKE, *words, "--config", f"python={sys.executable}", *settings],
-        cwd=config.ROOT,
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
+    for name in ("TUMORCF_PROFILE", "TUMORCF_SEED"):
+        environment.pop(name, None)
+    words = [SNAKEMAKE, *words, "--config", f"python={sys.executable}", *settings]
+    how = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True, "cwd": config.ROOT}
+    return subprocess.Popen(words, env=environment, **how)
 
 
-def printed(runs, *words):
+def printed(process):
     """What Snakemake printed, when it ended well."""
-    process = snakemake(runs, *words)
     text, _ = process.communicate()
     assert process.returncode == 0, text
     return text
@@ -89,23 +82,16 @@ def test_what_the_workflow_asks_the_project_is_answered():
 
 
 @needs_snakemake
-def test_a_dry_run_plans_one_unit_for_each_fold_seed_and_network(tmp_path):
-    text = printed(tmp_path, "-n", "--cores", "1")
-    assert re.search(r"^unit +3$", text, re.MULTILINE), text
+def test_a_dry_run_plans_one_unit_for_each_fold_seed_and_network_and_six_notebooks(tmp_path):
     more = "seeds=[0,1]", "shuffled_seeds=[5]", "finetuned=[looking]"
-    process = snakemake(tmp_path, "-n", "--cores", "1", settings=more)
-    assert re.search(r"^unit +15$", process.communicate()[0], re.MULTILINE)
-
-
-@needs_snakemake
-def test_the_six_notebooks_are_six_jobs(tmp_path):
-    text = printed(tmp_path, "-n", "--cores", "1", "notebooks")
-    assert re.search(r"^notebook +6$", text, re.MULTILINE), text
-
-
-@needs_snakemake
-def test_the_workflow_has_nothing_for_its_linter_to_say(tmp_path):
-    printed(tmp_path, "--lint")
+    for words, settings, planned in (
+        ([], (), r"^unit +3$"),
+        ([], more, r"^unit +15$"),
+        (["notebooks"], (), r"^notebook +6$"),
+    ):
+        text = printed(snakemake(tmp_path, "-n", "--cores", "1", *words, settings=settings))
+        assert re.search(planned, text, re.MULTILINE), text
+    printed(snakemake(tmp_path, "--lint"))
 
 
 @needs_snakemake
@@ -121,13 +107,8 @@ def test_any_cluster_will_do_that_has_a_command_to_submit_by(tmp_path):
     stand_in.chmod(0o755)
     submit = f"sh -c 'sh \"$0\" > {tmp_path}/job.log 2>&1 & echo $!'"
     words = ["--profile", "workflow/profiles/cluster-generic", "--latency-wait", "5"]
-    process = snakemake(
-        tmp_path / "runs",
-        *words,
-        "--cluster-generic-submit-cmd",
-        submit,
-        settings=[f"python={stand_in}"],
-    )
+    words += ["--cluster-generic-submit-cmd", submit]
+    process = snakemake(tmp_path / "runs", *words, settings=[f"python={stand_in}"])
     text, _ = process.communicate()
     if process.returncode == 2 and "cluster-generic" in text:  # Snakemake does not know the word
         pytest.skip("needs snakemake-executor-plugin-cluster-generic")
@@ -149,8 +130,7 @@ def by_commands(tmp_path_factory):
     runs = tmp_path_factory.mktemp("commands")
     environment = os.environ | {"TUMORCF_RUNS": str(runs), "TUMORCF_COMMAND": ""}
     words = [sys.executable, "-m", "tumorcf_lib", "run", "--profile", PROFILE]
-    done = subprocess.run(words, cwd=config.ROOT, env=environment, check=False)
-    assert done.returncode == 0
+    subprocess.run(words, cwd=config.ROOT, env=environment, check=True)
     return runs
 
 
@@ -173,9 +153,7 @@ def test_units_by_the_local_executor_are_those_of_the_commands_even_if_one_is_ki
     while not (victim.is_file() and victim.read_text().strip()) and time.monotonic() < until:
         time.sleep(0.2)
     os.kill(int(victim.read_text()), signal.SIGKILL)
-    text, _ = process.communicate()
-    assert process.returncode == 0, text
-    assert "Error in rule unit" in text  # it was killed indeed
+    assert "Error in rule unit" in printed(process)  # it was killed indeed
     assert pooled(runs) == pooled(by_commands) != {}
 
 
@@ -184,27 +162,7 @@ def test_units_by_the_local_executor_are_those_of_the_commands_even_if_one_is_ki
 @pytest.mark.skipif(not shutil.which("sbatch"), reason="needs SLURM (docs/cluster.md)")
 def test_units_by_slurm_are_those_of_the_commands(by_commands, tmp_path):
     runs = prepared(by_commands, tmp_path)
-    printed(
-        runs,
-        "--profile",
-        "workflow/profiles/slurm",
-        "--slurm-status-command",
-        "squeue",
-        "--default-resources",
-        "mem_mb=2000",
-        "runtime=60",
-        "--set-threads",
-        "prepare=1",
-        "unit=1",
-        "--latency-wait",
-        "5",
-    )
+    words = ["--profile", "workflow/profiles/slurm", "--slurm-status-command", "squeue"]
+    words += ["--default-resources", "mem_mb=2000", "runtime=60", "--latency-wait", "5"]
+    printed(snakemake(runs, *words, "--set-threads", "prepare=1", "unit=1"))
     assert pooled(runs) == pooled(by_commands) != {}
-
-
-def test_the_profile_to_try_it_on_has_units_that_a_test_can_wait_for():
-    profile = config.get(PROFILE)
-    assert profile.is_phantom and profile.n_folds > 1 and not profile.has_notebooks
-    config_file = (config.ROOT / "workflow" / "config.yaml").read_text(encoding="utf-8")
-    assert folds.NETWORKS.keys() == {"plain", "shuffled", "without_mr", *folds.FINETUNED}
-    assert all(name in config_file for name in folds.NETWORKS if name != "plain")

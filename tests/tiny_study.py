@@ -1,14 +1,16 @@
 """A study of a few phantom slices of 32 pixels, run as the notebooks run it."""
 
+import contextlib
 import dataclasses
+import shutil
 
 import keras
 import numpy as np
-import pandas as pd
+import pytest
 from keras import layers
 
 from tumorcf_lib import config, rowfiles
-from tumorcf_lib.data import cohort as cohorts, preprocess, split
+from tumorcf_lib.data import cohort as cohorts, preprocess, split as splits
 from tumorcf_lib.networks import classifier
 from tumorcf_lib.study import by_fold, controls, results, runtime
 
@@ -39,23 +41,22 @@ def small_network(profile, *, n_classes=3, seed=0, precision=None):
     return keras.Model(slices, x)
 
 
-def allow_small_splits(patch):
-    """Four persons a class cannot be balanced; the guard's own tests are elsewhere."""
-    patch.setattr(by_fold.splits, "check", lambda table, **_: table)
+@contextlib.contextmanager
+def small(*, networks=True):
+    """Let splits of a few persons pass (test_split tests the guard), and make networks small."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(splits, "check", lambda table, **_: table)
+        if networks:
+            patch.setattr(classifier, "build", small_network)
+        yield
 
 
 def run_to_inputs(folder, profile=TINY):
     """Stages 01 and 02 of a tiny profile, as the notebooks make them."""
-    study = runtime.Study(profile, 0, folder)
-    cohort = runtime.load(profile)
+    study, cohort = runtime.Study(profile, 0, folder), runtime.load(profile)
     first = results.open_stage(study, "01_data")
-    if profile.n_folds == 1:
-        many = [split.hold_out(cohort.persons, cohort.labels, seed=0)]
-    else:
-        many = split.k_folds(cohort.persons, cohort.labels, n_folds=profile.n_folds, seed=0)
-    shown = cohort.table[["slice_id", "person_id", "label"]]
-    table = pd.concat([shown.assign(fold=fold, part=parts) for fold, parts in enumerate(many)])
-    first.save_table(table, "split")
+    who = cohort.table["slice_id"], cohort.persons, cohort.labels
+    first.save_table(splits.split_table(*who, n_folds=profile.n_folds, seed=0), "split")
     first.save_table(cohorts.slice_table(cohort), "slices")
     first.finish()
     second = results.open_stage(study, "02_preprocessing")
@@ -70,23 +71,17 @@ def run_to_inputs(folder, profile=TINY):
     return study
 
 
-def run_to_networks(folder, profile=TINY, *, finetuned=False):
-    """Stages 01 to 03, perhaps with the fine-tuned networks."""
+def run_to_rows(folder, profile=TINY, *, finetuned=False):
+    """All stages that need a network, perhaps with the fine-tuned ones, to rows."""
     study = run_to_inputs(folder, profile)
     classifier.set_up(study.seed)  # the backbone's random weights come from the global seed
     third = results.open_stage(study, "03_training")
-    prepared = by_fold.load_prepared(third)
-    parts = third.read("01_data", "split")
-    third.save_table(by_fold.train(third, prepared, parts), "history")
+    prepared, split = by_fold.load_prepared(third), third.read("01_data", "split")
+    third.save_table(by_fold.train(third, prepared, split), "history")
     if finetuned:
-        third.save_table(controls.finetune(third, prepared, parts), "history_finetune")
+        third.save_table(controls.finetune(third, prepared, split), "history_finetune")
+    third.save_number("validation_accuracy", 0.5, low=0.25, high=0.75, n=4, unit=" persons")
     third.finish()
-    return study
-
-
-def run_to_rows(folder, profile=TINY, *, finetuned=False):
-    """All stages that need a network, to predictions and the audit."""
-    study = run_to_networks(folder, profile, finetuned=finetuned)
     rows_by_networks(study)
     return study
 
@@ -100,6 +95,12 @@ def rows_by_networks(study):
     fifth = results.open_stage(study, "05_counterfactuals")
     by_fold.audit(fifth, prepared)
     fifth.finish()
+
+
+def copied(study, folder):
+    """A study in a copy of its folder, to change."""
+    shutil.copytree(study.folder, folder)
+    return dataclasses.replace(study, folder=folder)
 
 
 def slices_tested(study):

@@ -30,9 +30,7 @@ WAIT_S = 10.0  # a kernel whose runner was killed notices within a second or two
 RECORD, LOCK = "step.json", "in_use"
 INTERRUPTED = "it was interrupted"
 
-LARGE_BYTES = 20_000_000
-"""Files beyond this (network inputs) are hashed once a process while size and time stay."""
-
+LARGE_BYTES = 20_000_000  # larger ones are hashed once a process, while size and time stay
 _held: dict[Path, int] = {}
 
 
@@ -42,8 +40,9 @@ class InUseError(RuntimeError):
     def __init__(self, path, holder):
         self.holder = holder
         super().__init__(
-            f"{path} is held by process {holder or 'unknown'}, which makes the same. Wait until it "
-            "has finished, or stop it, and run the same again."
+            f"Another process ({holder or 'unknown'}) writes to {config.shown(path)}: a run, or a "
+            "notebook that is open in JupyterLab. Wait until it has finished, stop it, or shut its "
+            "kernel down, and run the same again."
         )
 
 

@@ -44,8 +44,9 @@ def publish(profile_name: str, *, seed: int = 0, from_rows: bool = False) -> Pat
     Also of a study without notebooks. With ``from_rows``, from the published rows, without a run.
     """
     if side := SIDE_STUDIES.get(profile_name):
+        publish_run = pooled.publish if side is pooled else side.STUDY.publish
         folder = config.run(profile_name)
-        target = side.STUDY.derive_again() if from_rows else side.publish(folder, seed=seed)
+        target = side.STUDY.derive_again() if from_rows else publish_run(folder, seed=seed)
     elif from_rows:
         target = renew(config.published(config.get(profile_name).name))
     else:

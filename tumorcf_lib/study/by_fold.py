@@ -57,12 +57,17 @@ def train(results, prepared, split) -> pd.DataFrame:
         depends_on = training_depends(results, seed)
         folder = results.workspace(f"fold{fold}", depends_on)
         known = results.study.profile, prepared, parts_of(prepared, rows), seed, depends_on
-        own = unit.Unit(folder, *known, names={"fold": fold})
-        unit.fit(own, folder)
-        steps.copy_whole(folder / unit.WEIGHTS, results.folder / weights_name(fold))
-        results.keep(results.folder / weights_name(fold))
+        unit.fit(unit.Unit(folder, *known, names={"fold": fold}), folder)
+        keep_weights(results, folder, fold)
         histories.append(unit.history_of(folder))
     return pd.concat(histories, ignore_index=True)
+
+
+def keep_weights(results, folder, fold, network=""):
+    """Copy a network that was trained in a workspace to where later stages find it."""
+    weights = results.folder / weights_name(fold, network)
+    steps.copy_whole(folder / unit.WEIGHTS, weights)
+    results.keep(weights)
 
 
 def training_depends(results, seed) -> dict:
@@ -73,10 +78,16 @@ def training_depends(results, seed) -> dict:
     return {
         "settings": {name: settings[name] for name in checkpoint.SETTINGS},
         "seed": seed,
-        "split": results.input_digest("01_data", "split.csv"),
-        "inputs": results.input_digest("02_preprocessing", "inputs.npy"),
+        **_inputs(results),
         "code": made_by.code("training"),
         "packages": made_by.packages(),
+    }
+
+
+def _inputs(results):
+    return {
+        "split": results.input_digest("01_data", "split.csv"),
+        "inputs": results.input_digest("02_preprocessing", "inputs.npy"),
     }
 
 
@@ -133,12 +144,10 @@ def at_percentiles(scores, score: str, percentiles) -> pd.DataFrame:
     chosen = []
     for name in CLASSES:
         own = scores[(scores["label"] == name) & scores[score].notna()].sort_values(score)
-        for q in percentiles:
-            row = own.iloc[round((len(own) - 1) * q / 100)]
-            chosen.append(
-                {"slice_id": row["slice_id"], "label": name, "percentile": q, score: row[score]}
-            )
-    return pd.DataFrame(chosen)
+        rows = own.iloc[[round((len(own) - 1) * q / 100) for q in percentiles]]
+        chosen.append(rows[["slice_id", "label", score]].assign(percentile=percentiles))
+    columns = ["slice_id", "label", "percentile", score]
+    return pd.concat(chosen, ignore_index=True)[columns]
 
 
 def example_edits(prepared, rows, chosen) -> list[dict]:
@@ -182,8 +191,7 @@ def depends(results, *kinds) -> dict:
     return {
         "settings": {k: v for k, v in settings.items() if k not in unrelated},
         "seed": results.study.seed,
-        "split": results.input_digest("01_data", "split.csv"),
-        "inputs": results.input_digest("02_preprocessing", "inputs.npy"),
+        **_inputs(results),
         "masks": results.input_digest("02_preprocessing", "masks.npy"),
         "code": made_by.code(*kinds),
         "packages": made_by.packages(made_by.ALL_PACKAGES),

@@ -8,6 +8,7 @@ import pandas as pd
 
 from tumorcf_lib import steps
 from tumorcf_lib.edits import plan
+from tumorcf_lib.edits.infills import HEADLINE_INFILL
 from tumorcf_lib.study import by_fold, stages, unit
 
 NETWORKS = ("hardened", "looking")
@@ -33,17 +34,14 @@ def finetune(results, prepared, split) -> pd.DataFrame:
         start = results.folder / by_fold.weights_name(fold)
         depends_on = by_fold.depends(results, "finetuning")
         depends_on |= {"start": steps.file_sha256(start)}
-        parts = by_fold.parts_of(prepared, rows)
+        known = results.study.profile, prepared, by_fold.parts_of(prepared, rows)
         for kind in NETWORKS:
             folder = results.workspace(f"{kind}_fold{fold}", depends_on)
             if not (folder / unit.WEIGHTS).exists():
-                seed = results.study.seed + int(fold)
-                own = unit.Unit(folder, results.study.profile, prepared, parts, seed, depends_on)
+                own = unit.Unit(folder, *known, results.study.seed + int(fold), depends_on)
                 _finetune_one(own, start, kind, folder)
                 memory.forget_networks()
-            weights = results.folder / by_fold.weights_name(fold, kind)
-            steps.copy_whole(folder / unit.WEIGHTS, weights)
-            results.keep(weights)
+            by_fold.keep_weights(results, folder, fold, kind)
             histories.append(unit.named(unit.history_of(folder), network=kind, fold=fold))
     return pd.concat(histories, ignore_index=True)
 
@@ -52,12 +50,11 @@ def finetuned(kind, start, own, *, progress=print):
     """As :func:`unit.trained`, of a unit that starts from the weights of a plain one."""
     from tumorcf_lib.networks import classifier
 
-    folder = steps.begin(own.folder / unit.NETWORK, own.depends_on)
-    if steps.why_stale(folder, own.depends_on):
+    def teach(own, folder, *, progress):
         classifier.set_up(own.seed)
         _finetune_one(own, start, kind, folder, progress=progress)
-        steps.seal(folder)
-    return unit.predictor(own.profile, folder / unit.WEIGHTS)
+
+    return unit.trained(own, teach=teach, progress=progress)
 
 
 def _finetune_one(own, start, kind, folder, *, progress=print):
@@ -82,8 +79,8 @@ def audit_networks(results, prepared) -> pd.DataFrame:
         ]
         return pd.concat(parts, ignore_index=True)
 
-    depends_on = by_fold.depends(results, "audit")
-    depends_on |= by_fold.weights_of(results) | {"plan": list(map(repr, edits))}
+    depends_on = by_fold.depends(results, "audit") | by_fold.weights_of(results)
+    depends_on |= {"plan": list(map(repr, edits))}
     return results.make_rows("rows_networks", make, depends_on)
 
 
@@ -100,25 +97,27 @@ def planes(results, prepared) -> pd.DataFrame:
     return results.make_rows("rows_planes", make, by_fold.depends(results, "planes"))
 
 
+def _of_folds(prepared, split, make):
+    """What ``make(fold, parts)`` returns of each fold, put together."""
+    found = [
+        make(int(fold), by_fold.parts_of(prepared, rows)).assign(fold=fold)
+        for fold, rows in split.groupby("fold")
+    ]
+    return pd.concat(found, ignore_index=True)
+
+
 def probes(results, prepared, split, rows_planes) -> pd.DataFrame:
     """Networks retrained on what an edit leaves, and simple statistics: the tested slices' rows."""
     from tumorcf_lib.controls import probes as library
 
-    profile = results.study.profile
+    given, first_seed = (results.study.profile, prepared), results.study.seed
 
     def make(folder):
-        parts = [
-            library.all_probes(
-                profile,
-                prepared,
-                by_fold.parts_of(prepared, rows),
-                rows_planes,
-                seed=results.study.seed + int(fold),
-                folder=folder / f"fold{fold}",
-            ).assign(fold=fold)
-            for fold, rows in split.groupby("fold")
-        ]
-        return pd.concat(parts, ignore_index=True)
+        def of_fold(fold, parts):
+            how = {"seed": first_seed + fold, "folder": folder / f"fold{fold}"}
+            return library.all_probes(*given, parts, rows_planes, **how)
+
+        return _of_folds(prepared, split, of_fold)
 
     depends_on = by_fold.depends(results, "probes")
     depends_on["planes"] = steps.file_sha256(results.folder / "rows_planes.csv.gz")
@@ -129,8 +128,7 @@ def quality(results, prepared, rows) -> pd.DataFrame:
     """Each infill against the true tissue at sham places of the tested slices."""
     from tumorcf_lib.controls import quality as library
 
-    depends_on = by_fold.depends(results, "quality")
-    depends_on |= by_fold.weights_of(results)
+    depends_on = by_fold.depends(results, "quality") | by_fold.weights_of(results)
 
     def make(_):
         return library.measure(prepared, rows, progress=True)
@@ -141,21 +139,18 @@ def quality(results, prepared, rows) -> pd.DataFrame:
 def detector(results, prepared, split) -> pd.DataFrame:
     """How sure a classifier is that a tested slice, or patch, was edited; by infill."""
     from tumorcf_lib.controls import detector as library
-    from tumorcf_lib.edits.infills import HEADLINE_INFILL
 
     profile = results.study.profile
     n_training, infills = N_DETECTED[profile.is_phantom], (HEADLINE_INFILL, *profile.infills)
     how = {"seed": results.study.seed, "n_training": n_training, "progress": True}
 
-    def make(_):
-        found = []
-        for fold, rows in split.groupby("fold"):
-            parts = by_fold.parts_of(prepared, rows)
-            found.append(library.detect(profile, prepared, parts, infills, **how).assign(fold=fold))
-        return pd.concat(found, ignore_index=True)
+    def of_fold(_, parts):
+        return library.detect(profile, prepared, parts, infills, **how)
 
-    depends_on = by_fold.depends(results, "detector")
-    depends_on |= {"n_training": n_training}
+    def make(_):
+        return _of_folds(prepared, split, of_fold)
+
+    depends_on = by_fold.depends(results, "detector") | {"n_training": n_training}
     return results.make_rows("rows_detector", make, depends_on)
 
 

@@ -5,7 +5,6 @@ import logging
 import os
 import re
 import signal
-import sys
 import threading
 import time
 from contextlib import contextmanager
@@ -48,16 +47,14 @@ def execute(study, name: str, *, fresh=False) -> float:
 
     output = executed_copy(study, name)
     unfinished = output.with_name(f"{steps.UNFINISHED}{output.name}")
-    output.parent.mkdir(parents=True, exist_ok=True)
     log = output.with_suffix(".log")
+    output.parent.mkdir(parents=True, exist_ok=True)
     print(f"{name:<20} running; follow it in {config.shown(log)}", flush=True)
-    started = time.perf_counter()
-    source = config.NOTEBOOKS / f"{name}.ipynb"
+    started, source = time.perf_counter(), config.NOTEBOOKS / f"{name}.ipynb"
     with (
-        _environment(study, fresh),
-        _log_to(log),
+        _log_to(log) as stream,
         progress.following(log, source, name),
-        _kernels() as (manager, kernels),
+        _kernels(env=_environment(study, fresh), stderr=stream) as (manager, kernels),
         _interrupts(kernels) as interrupts,
     ):
         try:
@@ -92,12 +89,36 @@ def execute(study, name: str, *, fresh=False) -> float:
     return (time.perf_counter() - started) / 60
 
 
+def _environment(study, fresh):
+    """What a kernel inherits, so that no cell has to be added to a notebook."""
+    own = {"TUMORCF_PROFILE": study.profile.name, "TUMORCF_SEED": str(study.seed)}
+    own |= {"TUMORCF_FRESH": "1" if fresh else ""}
+    paths = filter(None, [str(config.ROOT), os.environ.get("PYTHONPATH")])
+    memory = {"MALLOC_ARENA_MAX": "1"}  # saves TensorFlow's kernels memory on Linux
+    return memory | os.environ | own | {"PYTHONPATH": os.pathsep.join(paths)}
+
+
 @contextmanager
-def _kernels():
+def _log_to(path: Path):
+    """Send what kernels print to a file, so that long work can be followed from outside."""
+    logger = logging.getLogger("papermill")
+    handler = logging.FileHandler(path, mode="w", encoding="utf-8")
+    logger.setLevel(logging.INFO)
+    logger.propagate = False
+    logger.addHandler(handler)
+    try:
+        yield handler.stream
+    finally:
+        logger.removeHandler(handler)
+        handler.close()
+
+
+@contextmanager
+def _kernels(**how):
     """A class of kernel managers and the list of those made; no kernel outlives the block.
 
     What runs the notebook ends its kernel itself, but for one that is just starting when the
-    run is interrupted.
+    run is interrupted. TensorFlow's own lines go to a kernel's ``stderr``.
     """
     from jupyter_client import AsyncKernelManager
     from jupyter_core.utils import run_sync
@@ -105,9 +126,9 @@ def _kernels():
     made = []
 
     class Manager(AsyncKernelManager):
-        def __init__(self, *args, **options):
-            super().__init__(*args, **options)
+        async def start_kernel(self, **options):
             made.append(self)
+            await super().start_kernel(**how, **options)
 
     try:
         yield Manager, made
@@ -125,51 +146,59 @@ def _interrupts(kernels):
     else in its place, and Python drops it while it collects garbage. A dead kernel is noticed.
     """
     seen, before = [], signal.getsignal(signal.SIGINT)
-    if threading.current_thread() is not threading.main_thread() or not callable(before):
-        yield seen
-        return
 
     def end_kernels(number, frame):
         seen.append(number)
         # What still waited for the kernel fails; asyncio would print that and help nobody
         logging.getLogger("asyncio").setLevel(logging.CRITICAL)
-        for manager in kernels:
-            process = getattr(manager.provisioner, "process", None)
+        for process in map(_process, kernels):
             if process is not None:
                 process.kill()
         before(number, frame)
 
-    signal.signal(signal.SIGINT, end_kernels)
+    is_heard = threading.current_thread() is threading.main_thread() and callable(before)
+    if is_heard:
+        signal.signal(signal.SIGINT, end_kernels)
     try:
         yield seen
     finally:
-        signal.signal(signal.SIGINT, before)
+        if is_heard:
+            signal.signal(signal.SIGINT, before)
+
+
+def _process(manager):
+    return getattr(manager.provisioner, "process", None)
 
 
 def _failure(study, name, error, copy) -> str:
     """A cell that raised: which one, what it said, where to read the rest; what may help."""
     message = re.sub(r"\x1b\[[0-9;]*m", "", str(error.evalue))
-    lines = [
-        f"{name} stopped at cell [{error.exec_count}], which begins with",
-        f"    {_first_line(error.source)}",
-        f"{error.ename}: {message}",
-        f"Executed copy with the full traceback: {config.shown(copy)}",
-    ]
-    if error.ename in NO_MEMORY or any(words in message for words in NO_ROOM):
-        lines.append(_what_to_try(study, name))
-    return "\n".join(lines)
+    text = (
+        f"{_stopped_at(name, error.exec_count, error.source)}{error.ename}: {message}\n"
+        f"Executed copy with the full traceback: {config.shown(copy)}"
+    )
+    is_short = error.ename in NO_MEMORY or any(words in message for words in NO_ROOM)
+    return f"{text}\n{_what_to_try(study, name)}" if is_short else text
 
 
 def _death(study, name, kernels, copy, log) -> str:
     """A kernel that died: in which cell, how, and what may help."""
-    number, source = _last_begun(copy)
-    process = getattr(kernels[-1].provisioner, "process", None) if kernels else None
+    code = [c for c in steps.read_json(copy)["cells"] if c["cell_type"] == "code"]
+    code = [cell for cell in code if "".join(cell["source"]).strip()]
+    begun = [cell for cell in code if cell["metadata"].get("papermill", {}).get("start_time")]
+    number = max(len(begun), 1)
+    status = getattr(_process(kernels[-1]), "returncode", None)
     return (
-        f"{name} stopped at cell [{number}], which begins with\n    {_first_line(source)}\n"
-        f"Its kernel {_how_it_died(getattr(process, 'returncode', None))}.\n"
-        f"What it printed: {config.shown(log)}\nExecuted so far: {config.shown(copy)}\n"
-        f"{_what_to_try(study, name)}"
+        f"{_stopped_at(name, number, ''.join(code[number - 1]['source']))}"
+        f"Its kernel {_how_it_died(status)}.\nWhat it printed: {config.shown(log)}\n"
+        f"Executed so far: {config.shown(copy)}\n{_what_to_try(study, name)}"
     )
+
+
+def _stopped_at(name, number, source) -> str:
+    """Which cell, by its number as Jupyter counts and its first line that says something."""
+    lines = [line for line in source.splitlines() if line.strip() and not line.startswith("#")]
+    return f"{name} stopped at cell [{number}], which begins with\n    {(lines or [''])[0]}\n"
 
 
 def _how_it_died(status) -> str:
@@ -200,59 +229,3 @@ def _how_to_go_on(study, name) -> str:
         "What is half written does not count; finished notebooks, training epochs and rows are "
         f"kept. To go on:\n     ./run_all.sh {stages.options(study)} --from {name[:2]}"
     )
-
-
-def _last_begun(copy) -> tuple[int, str]:
-    """Number, as Jupyter counts, and source of the last cell that an executed copy began."""
-    cells = steps.read_json(copy)["cells"]
-    code = [c for c in cells if c["cell_type"] == "code" and "".join(c["source"]).strip()]
-    begun = [c for c in code if c["metadata"].get("papermill", {}).get("start_time")]
-    last = max(len(begun), 1)
-    return last, "".join(code[last - 1]["source"])
-
-
-def _first_line(source) -> str:
-    """The first line of a cell that says something."""
-    lines = [line for line in source.strip().splitlines() if line.strip()]
-    return next((line for line in lines if not line.startswith("#")), "")
-
-
-@contextmanager
-def _environment(study, fresh):
-    """What a kernel inherits, so that no cell has to be added to a notebook."""
-    before = dict(os.environ)
-    os.environ["TUMORCF_PROFILE"] = study.profile.name
-    os.environ["TUMORCF_SEED"] = str(study.seed)
-    os.environ.setdefault("MALLOC_ARENA_MAX", "1")  # saves TensorFlow's kernels memory on Linux
-    os.environ["TUMORCF_FRESH"] = "1" if fresh else ""
-    os.environ["PYTHONPATH"] = os.pathsep.join(
-        filter(None, [str(config.ROOT), before.get("PYTHONPATH")])
-    )
-    try:
-        yield
-    finally:
-        os.environ.clear()
-        os.environ.update(before)
-
-
-@contextmanager
-def _log_to(path: Path):
-    """Send what kernels print to a file, so that long work can be followed from outside.
-
-    TensorFlow's own lines go to the process's error channel, which kernels inherit.
-    """
-    logger = logging.getLogger("papermill")
-    handler = logging.FileHandler(path, mode="w", encoding="utf-8")
-    logger.setLevel(logging.INFO)
-    logger.propagate = False
-    logger.addHandler(handler)
-    sys.stderr.flush()
-    channel = os.dup(2)
-    os.dup2(handler.stream.fileno(), 2)
-    try:
-        yield
-    finally:
-        os.dup2(channel, 2)
-        os.close(channel)
-        logger.removeHandler(handler)
-        handler.close()

@@ -26,10 +26,10 @@ N_DETECTED = 400
 
 def run(study, fold_numbers=None, *, progress=print):
     """Make the controls of some folds (default: all); UnitError if one does not exist."""
-    source, prepared, split = folds.prepared_of(study)
-    planes = controls.planes(source, prepared)
+    shared = folds.Folds(study)
+    planes = controls.planes(shared.source, shared.prepared)
     for fold in folds.checked_folds(study, fold_numbers):
-        plain, asked = folds.unit_of(study, source, prepared, split[split["fold"] == fold], fold, 0)
+        plain, asked = shared.unit(fold)
         settings = {name: getattr(config.get("paper-lite"), name) for name in SHORT}
         shown = {"masks": asked["masks"], "settings": plain.depends_on["settings"] | settings}
         own = replace(
@@ -44,28 +44,24 @@ def run(study, fold_numbers=None, *, progress=print):
             "probes": [own.profile.probe_size_px, own.profile.probe_epochs],
             "detector": [*own.profile.infills, N_DETECTED],
         }
-        reason = unit.why_stale(own, depends_on)
-        progress(f"controls of fold {fold}: {reason or 'up to date, skipped'}")
-        if reason:
-            ask = partial(_ask, own, planes)
-            unit.make(own, ask, depends_on, network=lambda own, progress: None)
+        how = {"network": lambda own, progress: None, "progress": progress}
+        ask, words = partial(_ask, own, planes), f"controls of fold {fold}"
+        unit.bring_up_to_date(own, ask, depends_on, words, **how)
 
 
 def _ask(own, planes, _, folder):
     from tumorcf_lib.controls import covariates, detector, probes
 
-    tested = own.part("test")
-    profile, how = own.profile, {"seed": own.seed}
-    infills = (HEADLINE_INFILL, *profile.infills)
-    given = profile, own.prepared, own.parts
-    measured = tested.slices, tested.masks, tested.table["slice_id"]
+    tested, given = own.part("test"), (own.profile, own.prepared, own.parts)
+    ids, how = tested.table["slice_id"], {"seed": own.seed}
+    infills = (HEADLINE_INFILL, *own.profile.infills)
     makers = {
         "rows_probes": lambda: probes.all_probes(*given, planes, folder=folder, **how),
         "rows_detector": lambda: detector.detect(
             *given, infills, n_training=N_DETECTED, progress=True, **how
         ),
-        "rows_planes": lambda: planes[planes["slice_id"].isin(tested.table["slice_id"])],
-        "rows_covariates": lambda: covariates.slice_covariates(*measured),
+        "rows_planes": lambda: planes[planes["slice_id"].isin(ids)],
+        "rows_covariates": lambda: covariates.slice_covariates(tested.slices, tested.masks, ids),
     }
     for name in FILES:
         path = folds.file_of(folder, name)

@@ -13,21 +13,11 @@ from functools import partial
 
 import numpy as np
 
-from tumorcf_lib import config, rowfiles, steps
+from tumorcf_lib import rowfiles, steps
 from tumorcf_lib.data import preprocess, split as splits
 from tumorcf_lib.edits import audit as audits, conflicts, plan
-from tumorcf_lib.study import by_fold, controls, made_by, notebooks, results, stages
-from tumorcf_lib.study.unit import (
-    NETWORK,
-    WEIGHTS,
-    Unit,
-    deal,
-    history_of,
-    make,
-    named,
-    prediction_rows,
-    why_stale as why_unfinished,
-)
+from tumorcf_lib.study import by_fold, controls, made_by, notebooks, results, stages, unit
+from tumorcf_lib.study.unit import NETWORK, WEIGHTS, UnitError
 
 LIGHT = {"augmentation": 0.6}
 RECIPES: dict[str, dict] = {
@@ -60,10 +50,6 @@ MADE_OF = ("settings", "split", "inputs", "masks", "edits")
 PREPARING_S = 4 * 3600  # as long as others may take for 01 and 02, before a unit gives up
 
 
-class UnitError(RuntimeError):
-    """A fold or recipe that does not exist, or units that do not belong together."""
-
-
 def prepare(study):
     """Make the slices, the split and the network inputs of a profile's folds, for all its units.
 
@@ -83,28 +69,11 @@ def prepare(study):
 def run(study, *, fold_numbers=None, seed=0, recipe="", network="plain", progress=print):
     """Run the units of one training seed; those that are finished are left as they are.
 
-    Parameters
-    ----------
-    study : runtime.Study
-        Of a profile with several folds. Its own seed stays 0, so that all units share its slices
-        and split.
-    fold_numbers : sequence of int, optional
-        Default: all.
-    seed : int
-        Of the training. Folds and sham places are the same for all seeds.
-    recipe : str
-        A key of :data:`RECIPES`, to be tried on the inner fold ``seed``: tested slices are neither
-        predicted nor audited.
-    network : str
-        A key of :data:`NETWORKS`, all audited on the same slices by the same plan. Of "shuffled",
-        ``seed`` also chooses the deal.
-    progress : callable
-
-    Raises
-    ------
-    UnitError
-        If the profile has no folds, or a fold or the recipe does not exist.
-    """
+    ``study`` is of a profile with several folds; its own seed stays 0, so that all units share its
+    slices and split. ``seed`` is of the training. With ``recipe``, a key of :data:`RECIPES`, that
+    is tried on the inner fold ``seed``: tested slices are neither predicted nor audited.
+    ``network`` is a key of :data:`NETWORKS`, all audited on the same slices by the same plan; of
+    "shuffled", ``seed`` also chooses the deal. UnitError for what does not exist."""
     fold_numbers = checked_folds(study, fold_numbers)
     if recipe and recipe not in RECIPES:
         raise UnitError(f"There is no recipe {recipe!r}; choose one of: {', '.join(RECIPES)}.")
@@ -112,22 +81,16 @@ def run(study, *, fold_numbers=None, seed=0, recipe="", network="plain", progres
         raise UnitError(f"There is no inner fold {seed}; choose --seed of 0 to {N_INNER - 1}.")
     if network not in NETWORKS:
         raise UnitError(f"There is no network {network!r}; choose one of: {', '.join(NETWORKS)}.")
-    source, prepared, split = prepared_of(study)
+    shared = Folds(study)
     for fold in fold_numbers:
-        rows = split[split["fold"] == fold]
-        unit, asked = unit_of(study, source, prepared, rows, fold, seed, recipe, network)
+        own, asked = shared.unit(fold, seed, recipe, network)
         words = f"fold {fold}, seed {seed}" + (f", recipe {recipe!r}" if recipe else "")
         words += f", network {network!r}" if network != "plain" else ""
-        reason = why_unfinished(unit, asked)
-        progress(f"{words}: {reason or 'up to date, skipped'}")
-        if reason:
-            told = {"network": network, **unit.names}
-            how = None
-            if network in FINETUNED:
-                plain, _ = unit_of(study, source, prepared, rows, fold, seed)
-                how = partial(controls.finetuned, network, plain.folder / NETWORK / WEIGHTS)
-            make(unit, _asking(unit, told, asked, recipe), asked, network=how)
-            progress(f"{words}: finished, {config.shown(unit.folder)}")
+        how = None
+        if network in FINETUNED:
+            how = partial(controls.finetuned, network, weights_of(study, fold, seed))
+        ask = partial(_ask, own, network, recipe, asked)
+        unit.bring_up_to_date(own, ask, asked, words, network=how, progress=progress)
 
 
 def edits_of(profile):
@@ -148,78 +111,73 @@ def checked_folds(study, numbers=None):
     return range(n_folds) if numbers is None else numbers
 
 
-def prepared_of(study):
-    """What all units share, made now or before: reader of 01 and 02, the cohort, the split."""
-    prepare(study)
-    source = source_of(study)
-    split = splits.check(source.read("01_data", "split"))
-    return source, by_fold.load_prepared(source), split
-
-
-def source_of(study):
-    """Reader of what 01 and 02 made for all units."""
-    return results.Results(study, "03_training", study.folder / "03_training")
-
-
 def unit_folder(study, fold, seed, recipe="", network="plain"):
     """Folder of one unit."""
     where = study.folder / "recipes" / recipe if recipe else study.folder / NETWORKS[network]
     return where / f"fold{fold}_seed{seed}"
 
 
-def unit_of(study, source, prepared, rows, fold, seed, recipe="", network="plain"):
-    """A unit of these split rows, and all that its rows depend on beside its training."""
-    training_seed = 1000 * seed + int(fold)
-    names = {"training_seed": int(seed), "fold": int(fold)}
-    depends_on = by_fold.training_depends(source, training_seed) | {"fold": int(fold)}
-    profile, labels, asked = study.profile, None, {}
-    parts = by_fold.parts_of(prepared, rows)
-    if network == "shuffled":
-        depends_on["labels"] = "shuffled"
-        n_persons = len(np.unique(prepared.persons))
-        labels = deal(prepared.persons, prepared.labels, [seed, n_persons])
-    if network == "without_mr":
-        depends_on["without"] = "MR"
-        of_site = np.char.startswith(prepared.persons.astype(str), "MR")
-        parts[of_site & (parts != "test")] = "left out"
-    if network in FINETUNED:
-        weights = unit_folder(study, fold, seed) / NETWORK / WEIGHTS
-        if not weights.is_file():
-            raise UnitError(
-                f"Fold {fold}, seed {seed} has no finished network to start from. Run\n    python "
-                f"-m tumorcf_lib train --profile {profile.name} --fold {fold} --seed {seed}"
-            )
-        depends_on |= {
-            "kind": network,
-            "start": steps.file_sha256(weights),
-            "masks": source.input_digest("02_preprocessing", "masks.npy"),
-            "code": made_by.code("finetuning"),
-        }
-    if recipe:
-        changed = {"size_px": min(profile.size_px, TRIAL_PX)} | RECIPES[recipe]
-        profile = replace(profile, **changed)
-        depends_on["settings"] = depends_on["settings"] | changed
-        depends_on["inner_fold"] = seed
-        parts = inner_parts(prepared.persons, prepared.labels, parts, seed)
-        names = {"recipe": recipe, "inner_fold": int(seed), "fold": int(fold)}
-    else:
-        audited = by_fold.depends(source, "audit", "transplants", "saliency")
-        asked = {"audit": audited["code"], "masks": audited["masks"], "n_places": profile.n_places}
-        asked["edits"] = list(map(repr, edits_of(profile)))
-    if profile.size_px != prepared.slices.shape[-1]:  # a recipe's; it needs no masks
-        slices = np.stack([preprocess.resize_slice(s, profile.size_px) for s in prepared.slices])
-        prepared = replace(prepared, slices=slices)
-    unit = Unit(
-        unit_folder(study, fold, seed, recipe, network),
-        profile,
-        prepared,
-        parts,
-        training_seed,
-        depends_on,
-        labels,
-        names=names,
-    )
-    return unit, asked
+def weights_of(study, fold, seed, *, is_finished=True):
+    """File of a plain unit's finished network, from which others start; UnitError without it."""
+    weights = unit_folder(study, fold, seed) / NETWORK / WEIGHTS
+    if not (is_finished and weights.is_file()):
+        raise UnitError(
+            f"Fold {fold}, seed {seed} has no finished network to start from. Run\n    python "
+            f"-m tumorcf_lib train --profile {study.profile.name} --fold {fold} --seed {seed}"
+        )
+    return weights
+
+
+class Folds:
+    """What all units of a study share, made now or before: slices, masks and the split."""
+
+    def __init__(self, study):
+        prepare(study)
+        self.study = study
+        self.source = results.Results(study, "03_training", study.folder / "03_training")
+        self.split = splits.check(self.source.read("01_data", "split"))
+        self.prepared = by_fold.load_prepared(self.source)
+
+    def unit(self, fold, seed=0, recipe="", network="plain"):
+        """A unit, and all that its rows depend on beside its training."""
+        profile, prepared = self.study.profile, self.prepared
+        training_seed, labels, asked = 1000 * seed + int(fold), None, {}
+        names = {"training_seed": int(seed), "fold": int(fold)}
+        depends_on = by_fold.training_depends(self.source, training_seed) | {"fold": int(fold)}
+        parts = by_fold.parts_of(prepared, self.split[self.split["fold"] == fold])
+        if network == "shuffled":
+            depends_on["labels"] = "shuffled"
+            n_persons = len(np.unique(prepared.persons))
+            labels = unit.deal(prepared.persons, prepared.labels, [seed, n_persons])
+        if network == "without_mr":
+            depends_on["without"] = "MR"
+            of_site = np.char.startswith(prepared.persons.astype(str), "MR")
+            parts[of_site & (parts != "test")] = "left out"
+        if network in FINETUNED:
+            depends_on |= {
+                "kind": network,
+                "start": steps.file_sha256(weights_of(self.study, fold, seed)),
+                "masks": self.source.input_digest("02_preprocessing", "masks.npy"),
+                "code": made_by.code("finetuning"),
+            }
+        if recipe:
+            changed = {"size_px": min(profile.size_px, TRIAL_PX)} | RECIPES[recipe]
+            profile = replace(profile, **changed)
+            depends_on["settings"] = depends_on["settings"] | changed
+            depends_on["inner_fold"] = seed
+            parts = inner_parts(prepared.persons, prepared.labels, parts, seed)
+            names = {"recipe": recipe, "inner_fold": int(seed), "fold": int(fold)}
+            if profile.size_px != self.study.profile.size_px:  # masks are not asked for
+                size_px = profile.size_px
+                slices = [preprocess.resize_slice(s, size_px) for s in prepared.slices]
+                prepared = replace(prepared, slices=np.stack(slices))
+        else:
+            audited = by_fold.depends(self.source, "audit", "transplants", "saliency")
+            asked = {"audit": audited["code"], "masks": audited["masks"]}
+            asked |= {"n_places": profile.n_places, "edits": list(map(repr, edits_of(profile)))}
+        folder = unit_folder(self.study, fold, seed, recipe, network)
+        known = profile, prepared, parts, training_seed, depends_on, labels
+        return unit.Unit(folder, *known, names=names), asked
 
 
 def inner_parts(persons, labels, parts, inner_fold):
@@ -231,60 +189,58 @@ def inner_parts(persons, labels, parts, inner_fold):
     return parts
 
 
-def _asking(unit, told, asked, recipe):
-    """What a unit's network is asked: its predictions, and the audit of the tested slices."""
+def _ask(own, network, recipe, asked, predict, folder):
+    """Write what a unit's network is asked: predictions, and the audit of the tested slices."""
+    from tumorcf_lib.networks import classifier
 
-    def ask(predict, folder):
-        from tumorcf_lib.networks import classifier
-
-        started, device = time.perf_counter(), classifier.set_up(unit.seed)
-        # Tested patients choose no recipe
-        parts = {"inner": "rows_inner"} if recipe else {"test": "rows_predictions"}
-        if unit.profile.validates:  # else these slices were trained on
-            parts["validation"] = "rows_validation"
-        for part, name in parts.items():
-            own = unit.part(part)
-            probabilities = predict(own.slices, desc="predicting")
-            own = by_fold.seen_by(probabilities.shape[1], own)
-            table = prediction_rows(own, probabilities)
-            rowfiles.write_table(named(table, **unit.names), file_of(folder, name))
-        if not recipe:
-            _audit(unit, predict, folder)
-        history = history_of(unit.folder / NETWORK)
-        if told["network"] in FINETUNED:
-            history = history.loc[history["epoch"] > 0, [*unit.names, "epoch", "loss"]]
-        rowfiles.write_table(history, file_of(folder, "history"))
-        seconds = time.perf_counter() - started + results.kept_seconds(unit.folder)
-        made_of = {key: (unit.depends_on | asked)[key] for key in MADE_OF if not recipe}
-        told_of_it = told | {
-            "minutes": round(seconds / 60, 1),
-            "device": device,
-            "made_of": made_of,
-            "versions": {"Python": platform.python_version(), **stages.versions()},
-        }
-        steps.write_json(folder / TOLD, told_of_it, sort_keys=True)
-
-    return ask
+    started, device = time.perf_counter(), classifier.set_up(own.seed)
+    # Tested patients choose no recipe
+    parts = {"inner": "rows_inner"} if recipe else {"test": "rows_predictions"}
+    if own.profile.validates:  # else these slices were trained on
+        parts["validation"] = "rows_validation"
+    for part, name in parts.items():
+        asked_about = own.part(part)
+        p = predict(asked_about.slices, desc="predicting")
+        table = unit.prediction_rows(by_fold.seen_by(p.shape[1], asked_about), p)
+        rowfiles.write_table(unit.named(table, **own.names), file_of(folder, name))
+    if not recipe:
+        _audit(own, predict, folder)
+    history = unit.history_of(own.folder / NETWORK)
+    if network in FINETUNED:
+        history = history.loc[history["epoch"] > 0, [*own.names, "epoch", "loss"]]
+    rowfiles.write_table(history, file_of(folder, "history"))
+    seconds = time.perf_counter() - started + results.kept_seconds(own.folder)
+    told = {
+        "network": network,
+        **own.names,
+        "minutes": round(seconds / 60, 1),
+        "device": device,
+        "made_of": {key: (own.depends_on | asked)[key] for key in MADE_OF if not recipe},
+        "versions": {"Python": platform.python_version(), **stages.versions()},
+    }
+    steps.write_json(folder / TOLD, told, sort_keys=True)
 
 
-def _audit(unit, predict, folder):
+def _audit(own, predict, folder):
     from tumorcf_lib.networks import classifier, saliency
 
-    model = classifier.load_float16(unit.profile, unit.folder / NETWORK / WEIGHTS)
-    tested = by_fold.seen_by(model.output_shape[-1], unit.part("test"))
-    options = {"batch_size": unit.profile.predict_batch_size, "seed": 0, "progress": True}
+    profile = own.profile
+    model = classifier.load_float16(profile, own.folder / NETWORK / WEIGHTS)
+    tested = by_fold.seen_by(model.output_shape[-1], own.part("test"))
+    how = {"batch_size": profile.predict_batch_size, "seed": 0, "progress": True}
+    edits = {"edits": edits_of(profile), "n_places": profile.n_places}
+
+    def grad_cam():
+        return saliency.grad_cam(model, tested.slices, tested.labels, desc="Grad-CAM")
+
     makers = {
-        "rows_edits": lambda: audits.audit(
-            predict, tested, edits=edits_of(unit.profile), n_places=unit.profile.n_places, **options
-        ),
-        "rows_transplants": lambda: conflicts.audit_transplants(predict, tested, **options),
-        "rows_saliency": lambda: saliency.map_rows(
-            tested, saliency.grad_cam(model, tested.slices, tested.labels, desc="Grad-CAM")
-        ),
+        "rows_edits": lambda: audits.audit(predict, tested, **edits, **how),
+        "rows_transplants": lambda: conflicts.audit_transplants(predict, tested, **how),
+        "rows_saliency": lambda: saliency.map_rows(tested, grad_cam()),
     }
     for name, make_rows in makers.items():
         if not file_of(folder, name).is_file():
-            rows = make_rows().assign(**dict(reversed(unit.names.items())))
+            rows = make_rows().assign(**dict(reversed(own.names.items())))
             rowfiles.write_table(rows, file_of(folder, name))
 
 

@@ -60,12 +60,10 @@ class Lesson:
         how = {"infill": infill, "radius_px": radius_px}
         region = regions.dilate(self.mask, dilation_px)
         sham = self.sham_mask(dilation_px) if region.any() else None
+        told = "no place of the head has room for a sham of this size"
+        if not region.any():
+            told = "nothing is left of the mask"
         shown = [{"image": self.slice, "title": "the slice", "mask": region}]
-        told = (
-            "; no place of the head has room for a sham of this size"
-            if region.any()
-            else "; nothing is left of the mask"
-        )
         try:
             removed = edits.remove(self.slice, region, **how)
             shown.append({"image": removed, "title": "tumor painted out"})
@@ -73,29 +71,22 @@ class Lesson:
                 control = edits.remove(self.slice, sham, **how, avoid=self.mask)
                 shown.append({"image": control, "title": "sham painted out", "mask": sham})
         except regions.ImpossibleEditError as error:
-            told = f"; this edit is not possible here: {error}".rstrip(".")
+            told = f"this edit is not possible here: {error}".rstrip(".")
         p = self.p(*(one["image"] for one in shown))
-        words = [
-            f"{p[0]:.3f}",
-            *(
-                f"{value:.3f} without {what}"
-                for value, what in zip(p[1:], ("the tumor", "a sham"), strict=False)
-            ),
-        ]
-        net = f"; Net-Drop {p[2] - p[1]:.3f}" if len(p) == 3 else told
         for one, value in zip(shown, p, strict=True):
             one["note"] = f"P = {value:.3f}"
+        ends = ("", " without the tumor", " without a sham")
+        words = [f"{value:.3f}{end}" for value, end in zip(p, ends, strict=False)]
+        net = f"Net-Drop {p[2] - p[1]:.3f}" if len(p) == 3 else told
         return pictures.strip(shown, tag=self.tag), (
             f"Infill {infill}, radius {radius_px} px, mask grown by {dilation_px} px: P is "
-            f"{', '.join(words)}{net}."
+            f"{', '.join(words)}; {net}."
         )
 
     def filmstrip(self, dilations, infill=HEADLINE_INFILL, radius_px=edits.RADIUS_PX):
         """A figure of the removal at growing masks, and P of the true class at each."""
-        images = [
-            edits.remove(self.slice, self.mask, infill=infill, radius_px=radius_px, dilation_px=px)
-            for px in dilations
-        ]
+        how = {"infill": infill, "radius_px": radius_px}
+        images = [edits.remove(self.slice, self.mask, **how, dilation_px=px) for px in dilations]
         p = self.p(*images)
         shown = [
             {"image": image, "title": f"mask + {px} px", "note": f"P = {value:.2f}"}
@@ -134,16 +125,10 @@ class Lesson:
         else:
             maps, how = [occlusion(self.exact_p, image) for image in images], "Occlusion"
         row = saliency.map_rows(self.own, maps[:1]).iloc[0]
-        titles = ("the slice", f"{how}: the slice", f"{how}: tumor painted out")
         shown = [
-            {"image": image, "title": title, "map": one, "mask": mask}
-            for image, title, one, mask in zip(
-                [self.slice, *images],
-                titles,
-                [None, *maps],
-                [self.mask, self.mask, None],
-                strict=True,
-            )
+            {"image": self.slice, "title": "the slice", "mask": self.mask},
+            {"image": images[0], "title": f"{how}: the slice", "map": maps[0], "mask": self.mask},
+            {"image": images[1], "title": f"{how}: tumor painted out", "map": maps[1]},
         ]
         words = (
             f"{row['map_tumor']:.0%} of the map lies on the tumor, which is "
@@ -155,16 +140,14 @@ class Lesson:
 def occlusion(p, image):
     """How far the probability falls when a square is painted out, from 0 up, (height, width)."""
     n, step = len(image), len(image) / N_SQUARES
-    squares = []
+    squares = np.zeros((N_SQUARES, N_SQUARES, n, n), bool)
     for row, column in np.ndindex(N_SQUARES, N_SQUARES):
-        region = np.zeros(image.shape, bool)
-        corners = [slice(int(k * step), min(n, int((k + 1.5) * step))) for k in (row, column)]
-        region[tuple(corners)] = True
-        squares.append(region)
-    falls = p([image, *(edits.remove(image, region) for region in squares)])
+        across, down = (slice(int(k * step), int((k + 1.5) * step)) for k in (column, row))
+        squares[row, column, down, across] = True
+    squares = squares.reshape(-1, n, n)  # (n_squares, height, width)
+    falls = p([image, *(edits.remove(image, square) for square in squares)])
     falls = np.maximum(falls[0] - falls[1:], 0)
-    regions_ = np.stack(squares)  # (n_squares, height, width)
-    return np.tensordot(falls, regions_, 1) / regions_.sum(axis=0)
+    return np.tensordot(falls, squares, 1) / squares.sum(axis=0)
 
 
 def of(results, prepared, position: int) -> Lesson:

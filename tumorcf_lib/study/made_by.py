@@ -58,7 +58,7 @@ CODE = {
     "detector": (*_EDITS, *_NETWORK, "controls.detector"),
     "calibration": (
         *(*_SPLIT, *_TRAINING, *PHANTOM, *_PLANTED, "data.cohort", "data.preprocess"),
-        *_of("study", "calibration.run calibration.tiny unit"),
+        *_of("study", "calibration.run unit"),
     ),
 }
 """Kind of kept result -> the code that it is made by; see :func:`digests.code_digest`."""

@@ -24,9 +24,6 @@ HASH_SIZE = math.isqrt(N_BITS)
 outline, and heads are alike."""
 
 UNKNOWN = "unknown"
-BLOCK = 2048
-"""Slices asked about at a time, so that pairs take memory by the cohort's size, not its square."""
-
 SLICE = ("slice_id", "patient_id", "person_id", "label", "plane")
 COLUMNS = (*SLICE, "kind", "partner_id", "n_candidates", "distance")
 
@@ -76,18 +73,14 @@ def rows(cohort, plane_of_slice, progress=print):
         label=np.array(cohort.classes, object)[cohort.labels], plane=np.asarray(plane_of_slice)
     )
     n_ids = table.groupby("person_id")["patient_id"].transform("nunique")
-    parts = []
+    parts = [pd.DataFrame(columns=list(COLUMNS))]
     for label in dict.fromkeys(table.loc[n_ids > 1, "label"]):
         of_class = np.flatnonzero(table["label"] == label)
         progress(f"perceptual hashes of {len(of_class)} slices of class {label}")
         bits = hashes([np.asarray(cohort.slices[i]) for i in of_class])
         own = table.iloc[of_class].reset_index(drop=True)
-        asked = np.flatnonzero(n_ids.iloc[of_class] > 1)
-        for start in range(0, len(asked), BLOCK):
-            parts += _nearest(own, bits, asked[start : start + BLOCK])
-    if not parts:
-        return pd.DataFrame(columns=list(COLUMNS))
-    return pd.concat(parts, ignore_index=True)[list(COLUMNS)]
+        parts += _nearest(own, bits, np.flatnonzero(n_ids.iloc[of_class] > 1))
+    return pd.concat(parts[1:] or parts, ignore_index=True)[list(COLUMNS)]
 
 
 def _nearest(table, bits, asked):

@@ -1,7 +1,6 @@
 """Run the notebooks in order by papermill, skipping what still holds."""
 
 import sys
-from contextlib import ExitStack, contextmanager
 
 try:
     import resource
@@ -25,26 +24,12 @@ MEMORY = "memory_gb"
 
 
 def run(study: Study, *, first="01", last="06", fresh=False, published=False) -> list[dict]:
-    """Execute the notebooks ``first`` to ``last`` and print a line for each.
+    """Execute the notebooks ``first`` to ``last``; their ``name`` and ``minutes`` (0: skipped).
 
     With ``published``, or where the run begins after 03 and nobody began to train here, the
     published weights take the place of 03, if there are any for this profile and seed: what
-    they need of 01 and 02 is run, too. See :mod:`study.reference`.
-
-    Returns
-    -------
-    list of dict
-        One entry a notebook: ``name``, ``minutes`` (0 if skipped), ``wrote``.
-
-    Raises
-    ------
-    NotebookError
-        At the first notebook that fails, or whose kernel dies.
-    tumorcf_lib.study.stages.StageError
-        If what the first notebook needs is not up to date, or another run is going on.
-    tumorcf_lib.study.reference.ReferenceWeightsError
-        If the published weights were asked for and cannot be used.
-    """
+    they need of 01 and 02 is run, too. See :mod:`study.reference`. The first notebook that fails
+    ends it by a NotebookError, one that lacks what it needs by a StageError."""
     begin, end = (stages.NAMES.index(stages.find_stage(value)) for value in (first, last))
     if begin > end:
         raise stages.StageError(f"--from {first} comes after --to {last}: nothing to run.")
@@ -59,8 +44,7 @@ def run(study: Study, *, first="01", last="06", fresh=False, published=False) ->
         if len(done) == len(stages.NAMES) and all(entry["minutes"] for entry in done):
             _keep(study, {MEMORY: peak_gb()})
     if reference.is_installed(study):
-        for sentence in reference.sentences(reference.compare(study)):
-            print(sentence)
+        print(*reference.sentences(reference.compare(study)), sep="\n")
     print(f"Executed notebooks, tables and figures: {config.shown(study.folder)}")
     return done
 
@@ -87,28 +71,18 @@ def _make(study, name, names, fresh, published) -> dict:
         _keep_minutes(study, name, minutes)
     wrote = stages.summary(stages.record(study, name))
     print(f"{name:<20} {minutes:5.1f} min  {note}: {wrote}", flush=True)
-    return {"name": name, "minutes": minutes, "wrote": wrote}
+    return {"name": name, "minutes": minutes}
 
 
-@contextmanager
 def only_run(folder):
-    """Refuse a second run of the same folder: the two would write over each other's files."""
+    """Hold a run's folder in a context: two runs would write over each other's files."""
     folder.mkdir(parents=True, exist_ok=True)
-    with ExitStack() as held:
-        try:
-            held.enter_context(steps.held(folder / steps.LOCK))
-        except steps.InUseError as error:
-            raise stages.StageError(
-                f"Another run writes to {config.shown(folder)} (process number {error.holder}). "
-                "Wait until it has finished, or stop it, and run the same again."
-            ) from None
-        yield
+    return steps.held(folder / steps.LOCK)
 
 
 def run_guide(study: Study, name: str) -> None:
     """Execute a notebook beside the study; what it needs (see ``stages.NEEDS``) has to be there."""
-    minutes = execute(study, name)
-    _keep_minutes(study, name, minutes)
+    _keep_minutes(study, name, execute(study, name))
 
 
 def is_executed(study: Study, name: str) -> bool:

@@ -5,29 +5,17 @@ import json
 import pandas as pd
 
 from tumorcf_lib import config, rowfiles, steps
-from tumorcf_lib.study import fold_controls, predicted_masks
-from tumorcf_lib.study.folds import (
-    AUDITED_ROWS,
-    MADE_OF,
-    NETWORKS,
-    SETS,
-    TOLD,
-    UNIT,
-    UnitError,
-    file_of,
-)
+from tumorcf_lib.study import fold_controls, folds, predicted_masks
 from tumorcf_lib.study.side_studies import UnfinishedStudyError
 from tumorcf_lib.study.unit import ROWS
 
 BESIDE = {
     "recipes/*/*": {"rows_inner": "rows_recipes"},
-    **{
-        f"{one.FOLDER}/*": dict(zip(one.FILES, one.FILES))
-        for one in (predicted_masks, fold_controls)
-    },
+    f"{predicted_masks.FOLDER}/*": {name: name for name in predicted_masks.FILES},
+    f"{fold_controls.FOLDER}/*": {name: name for name in fold_controls.FILES},
 }
 """Folders beside the units' -> a file there, and the file that it is pooled to."""
-COLUMNS = [*UNIT, "minutes", "device", "trained_by"]
+COLUMNS = [*folds.UNIT, "minutes", "device", "trained_by"]
 
 
 def pool(study, folder=None, *, published=None, progress=print):
@@ -37,33 +25,14 @@ def pool(study, folder=None, *, published=None, progress=print):
     label, p_<class>), ``rows_edits_<network>_seed<k>`` and ``rows_transplants_...`` (the audit),
     ``history``, ``rows_recipes`` (inner folds of every recipe tried), the rows of
     :mod:`predicted_masks` and :mod:`fold_controls` where made, and ``units.csv`` (minutes, device,
-    and a digest of what the unit was trained on and by). Units that were published before and are
-    not here are kept if they are of the same recipe, slices and split.
-
-    Parameters
-    ----------
-    study : runtime.Study
-    folder : pathlib.Path, optional
-        Takes the files; default: the study's.
-    published : pathlib.Path, optional
-        Folder of rows that were published before.
-    progress : callable
-        Is told which packages differ between units, and what was pooled.
-
-    Returns
-    -------
-    DataFrame
-        The pooled units, as in ``units.csv``.
-
-    Raises
-    ------
-    UnfinishedStudyError
-        If no unit is finished.
-    UnitError
-        If units come from other slices, splits or settings than the others.
-    """
+    and a digest of what the unit was trained on and by), which is returned. They go to ``folder``,
+    by default the study's. Units in the folder ``published`` that are not here are kept if they
+    are of the same recipe, slices and split. ``progress`` is told which packages differ between
+    units, and what was pooled. UnitError if units come from other slices, splits or settings."""
     folder = folder or study.folder
-    found = [_told(rows) for kind in NETWORKS.values() for rows in _finished(study, f"{kind}/*")]
+    found = [
+        _told(rows) for kind in folds.NETWORKS.values() for rows in _finished(study, f"{kind}/*")
+    ]
     if not found:
         raise UnfinishedStudyError(
             f"No unit is finished. Run\n"
@@ -76,17 +45,14 @@ def pool(study, folder=None, *, published=None, progress=print):
     kept = _published_units(published, units)
     for name in ("rows_predictions", "history"):
         _write_units(folder, name, units, kept, published)
-    for row in pd.concat([units, kept])[SETS].drop_duplicates().itertuples(index=False):
-        here, before = (
-            own[(own["network"] == row.network) & (own["training_seed"] == row.training_seed)]
-            for own in (units, kept)
-        )
-        for name in AUDITED_ROWS:
-            _write_units(folder, name, here, before, published, f"_{row[0]}_seed{row[1]}")
+    for (network, seed), own in pd.concat([units, kept]).groupby(folds.SETS):
+        here, before = own[own["folder"].notna()], own[own["folder"].isna()]
+        for name in folds.AUDITED_ROWS:
+            _write_units(folder, name, here, before, published, f"_{network}_seed{seed}")
     for where, files in BESIDE.items():
         _pool_beside(study, folder, published, where, files)
     units = pd.concat([kept, units[COLUMNS]], ignore_index=True)
-    units = units.sort_values(UNIT, ignore_index=True)
+    units = units.sort_values(folds.UNIT, ignore_index=True)
     rowfiles.write_table(units, folder / "units.csv")
     progress(f"Rows of {len(units)} units are put together in {config.shown(folder)}.")
     return units
@@ -97,7 +63,7 @@ def _finished(study, pattern):
     for rows in sorted(study.folder.glob(f"{pattern}/{ROWS}")):
         changed = steps.changed_file(rows)
         if changed:
-            raise UnitError(
+            raise folds.UnitError(
                 f"{config.shown(rows / changed)} is not as it was made: cut off while it was "
                 "copied, or changed since. Copy that folder anew, or run its fold again."
             )
@@ -106,7 +72,7 @@ def _finished(study, pattern):
 
 
 def _told(rows):
-    told = steps.read_json(rows / TOLD)
+    told = steps.read_json(rows / folds.TOLD)
     shared = json.dumps(told["made_of"], sort_keys=True)
     return told | {"trained_by": steps.sha256(shared.encode())[:12], "folder": rows}
 
@@ -114,7 +80,7 @@ def _told(rows):
 def lacking(units, n_folds) -> list[str]:
     """Seeds of which not all folds are pooled, a sentence each."""
     lines = []
-    for (network, seed), own in units.groupby(SETS):
+    for (network, seed), own in units.groupby(folds.SETS):
         missing = sorted(set(range(n_folds)) - set(own["fold"]))
         if missing:
             lines.append(f"{network}, seed {seed}: lacks fold {', '.join(map(str, missing))}.")
@@ -138,54 +104,60 @@ def _name(unit):
 
 def _published_units(published, units):
     """Units of earlier publications that are not here, and of the same making."""
-    nothing = units.iloc[:0][COLUMNS]
     if published is None or not (published / "units.csv").is_file():
-        return nothing
+        return units.iloc[:0][COLUMNS]
     kept = rowfiles.read_table(published / "units.csv")
     kept = kept[kept["trained_by"] == units["trained_by"].iloc[0]]
-    here = pd.MultiIndex.from_frame(units[UNIT])
-    return kept[~pd.MultiIndex.from_frame(kept[UNIT]).isin(here)]
+    return kept[~_is_of(kept, units, folds.UNIT)]
+
+
+def _is_of(rows, units, keys):
+    """Whether each row is one of these units'."""
+    return pd.MultiIndex.from_frame(rows[keys]).isin(pd.MultiIndex.from_frame(units[keys]))
 
 
 def _write_units(folder, name, units, kept, published, end=""):
     """A pooled row file: of the units that are here, and of those published before."""
     tables = [
-        rowfiles.read_table(file_of(row.folder, name)).assign(network=row.network)
+        rowfiles.read_table(folds.file_of(row.folder, name)).assign(network=row.network)
         for row in units.itertuples()
     ]
-    if len(kept) and file_of(published, name + end).is_file():
-        earlier = rowfiles.read_table(file_of(published, name + end))
-        wanted = pd.MultiIndex.from_frame(kept[UNIT])
-        tables.append(earlier[pd.MultiIndex.from_frame(earlier[UNIT]).isin(wanted)])
+    if len(kept) and folds.file_of(published, name + end).is_file():
+        earlier = rowfiles.read_table(folds.file_of(published, name + end))
+        tables.append(earlier[_is_of(earlier, kept, folds.UNIT)])
     if tables:
-        table = pd.concat(tables, ignore_index=True)
+        table = pd.concat(tables)
         table.insert(0, "network", table.pop("network"))
-        table = table.sort_values(UNIT, kind="stable", ignore_index=True)
-        rowfiles.write_table(table, file_of(folder, name + end))
+        _write_sorted(table, folds.UNIT, folds.file_of(folder, name + end))
 
 
 def _pool_beside(study, folder, published, where, files):
     """Row files beside the units': of what is here, and of what was published and is not here."""
     finished = list(_finished(study, where))
     for name, pooled in files.items():
-        parts = [rowfiles.read_table(file_of(rows, name)) for rows in finished]
-        before = published and file_of(published, pooled)
+        tables = [rowfiles.read_table(folds.file_of(rows, name)) for rows in finished]
+        before = published and folds.file_of(published, pooled)
         if before and before.is_file():
-            parts.append(rowfiles.read_table(before))
-        if parts:
-            keys = [key for key in ("recipe", "inner_fold", *UNIT) if key in parts[0]]
-            owner = pd.concat([part[keys].assign(part=i) for i, part in enumerate(parts)])
-            latest = owner["part"] == owner.groupby(keys)["part"].transform("min")
-            table = pd.concat(parts)[latest.to_numpy()]
-            table = table.sort_values(keys, kind="stable", ignore_index=True)
-            rowfiles.write_table(table, file_of(folder, pooled))
+            earlier = rowfiles.read_table(before)
+            here = pd.concat([earlier.iloc[:0], *tables])
+            tables.append(earlier[~_is_of(earlier, here, _keys(earlier))])
+        if tables:
+            _write_sorted(pd.concat(tables), _keys(tables[0]), folds.file_of(folder, pooled))
+
+
+def _keys(table):
+    return [key for key in ("recipe", "inner_fold", *folds.UNIT) if key in table]
+
+
+def _write_sorted(table, keys, path):
+    rowfiles.write_table(table.sort_values(keys, kind="stable", ignore_index=True), path)
 
 
 def _check_kinship(units):
     first = units.iloc[0]
     for unit in units.itertuples():
         if unit.trained_by != first["trained_by"]:
-            raise UnitError(
+            raise folds.UnitError(
                 f"{_name(unit).capitalize()} ({config.shown(unit.folder)}) was made from other "
                 f"settings or slices than {_name(first)}: {_other(unit.made_of, first['made_of'])}."
                 " Run it again with the same version of this repository and the same dataset."
@@ -200,5 +172,5 @@ def _other(made_of, first):
         for name in {**there, **here}
         if here.get(name) != there.get(name)
     ]
-    files = [key for key in MADE_OF[1:] if made_of.get(key) != first.get(key)]
+    files = [key for key in folds.MADE_OF[1:] if made_of.get(key) != first.get(key)]
     return "; ".join(words + [f"other {name}" for name in files])

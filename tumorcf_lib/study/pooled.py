@@ -16,9 +16,13 @@ ANSWERED = ("original", "sham", "remove", "only", "blank")
 SITES = [f"glioma, {site}" for site in (MR, OTHER_IDS)]
 
 
+def _reader(folder):
+    return side_studies.reader(folder or config.published(NAME))
+
+
 def answer_sentences(folder=None):
     """The study's answer in a few sentences, every number from the published tables."""
-    read = side_studies.reader(folder or config.published(NAME))
+    read = _reader(folder)
     right = read("table_still_right").set_index(["network", "edit", "group"])["share"].loc[PLAIN]
     net = read("table_estimates")
     net = net[(net["network"] == PLAIN) & (net["score"] == "net_drop")].set_index("group")
@@ -28,12 +32,11 @@ def answer_sentences(folder=None):
     ]
     shams = [f"{right['sham', name]:.0%}" for name in CLASSES]
     drops = [f"{name} {interval(net.loc[name])}" for name in CLASSES]
-    bands = [
-        f"{row.null_low:.3f} to {row.null_high:.3f}" for row in net.loc[list(CLASSES)].itertuples()
-    ]
-    known = f"as many networks that know nothing stay within {listed(bands)}"
-    if net["null_low"].isna().any():
-        known = "the networks that know nothing, to be compared with, are not all trained yet"
+    bands = net.loc[list(CLASSES), ["null_low", "null_high"]]
+    known = "the networks that know nothing, to be compared with, are not all trained yet"
+    if not net["null_low"].isna().any():
+        words = [f"{low:.3f} to {high:.3f}" for low, high in bands.itertuples(index=False)]
+        known = f"as many networks that know nothing stay within {listed(words)}"
     told = [
         f"Painting the tumor out moves the share of slices called right {listed(falls)}; painting "
         f"the same shape out elsewhere (a sham) leaves {listed(shams)}.",
@@ -55,48 +58,40 @@ def answer_sentences(folder=None):
     except FileNotFoundError:
         return told
     set_in, moved = by.loc[("conflict", "all", "all")], by.loc[("control", "all", "all")]
-    head, tumor = (interval(set_in, name, ".0%") for name in ("head", "tumor"))
-    kept = interval(moved, "tumor", ".0%")
-    return [
-        *told,
-        (
-            "A tumor set into the head of a patient of another class, whose own tumor is painted "
-            f"out: the slice gets the head's class in {head}, the tumor's in {tumor}. An own tumor "
-            f"moved within its head keeps its class in {kept}."
-        ),
+    return told + [
+        "A tumor set into the head of a patient of another class, whose own tumor is painted "
+        f"out: the slice gets the head's class in {interval(set_in, 'head', '.0%')}, the tumor's "
+        f"in {interval(set_in, 'tumor', '.0%')}. An own tumor moved within its head keeps its "
+        f"class in {interval(moved, 'tumor', '.0%')}."
     ]
 
 
 def class_sentences(folder=None):
     """What becomes of the primary claims of finding 1, class by class."""
-    read = side_studies.reader(folder or config.published(NAME))
-    table = read("table_primary")
+    table = _reader(folder)("table_primary")
     return [
-        f"{row.claim}: {row.verdict} for our network (Net-Drop {interval(row._asdict())})."
-        for row in table[table["finding"] == 1].itertuples()
+        f"{row['claim']}: {row['verdict']} for our network (Net-Drop {interval(row)})."
+        for row in table[table["finding"] == 1].to_dict("records")
     ]
 
 
 def performance_sentences(folder=None):
     """How good the networks are out of fold."""
-    read = side_studies.reader(folder or config.published(NAME))
-    performance, spread = read("table_performance"), read("table_spread")
+    read = _reader(folder)
     ece = read("table_reliability").groupby("kind")["ece"].first()
-    first = performance[
-        (performance["networks"] == ONE)
-        & (performance["training_seed"] == performance["training_seed"].iloc[0])
+    table = read("table_performance")
+    first = table[
+        (table["networks"] == ONE) & (table["training_seed"] == table["training_seed"].iloc[0])
     ]
     by = first.set_index(["level", "metric"])
     slices, persons = by.loc[("slice", "accuracy")], by.loc[("person", "accuracy")]
     balanced = by.loc[("slice", "balanced accuracy")]
-    row = spread.set_index("metric").loc["slice_accuracy"]
+    row = read("table_spread").set_index("metric").loc["slice_accuracy"]
     folds = read("table_folds")
     single = folds.loc[folds["network"] == PLAIN, "ece_temperature"].mean()
-    seeds = (
-        f"{row['sd_seed']:.3f} between seeds"
-        if row["n_seeds"] > 1
-        else "one training seed, so its spread is unknown"
-    )
+    seeds = "one training seed, so its spread is unknown"
+    if row["n_seeds"] > 1:
+        seeds = f"{row['sd_seed']:.3f} between seeds"
     return [
         f"Out of fold over all {int(slices['n'])} slices of {int(slices['n_persons'])} patients: "
         f"{interval(slices)} of the slices and {interval(persons)} of the patients are right; "
@@ -111,18 +106,8 @@ def performance_sentences(folder=None):
 
 
 def site_sentences(table):
-    """How much of the accuracy hangs on the patients of one site, if there is such a site.
-
-    Parameters
-    ----------
-    table : DataFrame
-        From :func:`tables.sites.site_accuracy_table`.
-
-    Returns
-    -------
-    list of str
-        At most one sentence.
-    """
+    """How much of the accuracy hangs on the patients of one site, if there is such a site: at most
+    one sentence. ``table`` is :func:`tables.sites.site_accuracy_table`'s."""
     by = table.set_index(["group", "site", "metric"])
     found = []
     for group in table.loc[table["site"] == MR, "group"]:
@@ -150,9 +135,8 @@ def publish(folder, target=None, *, profile=None, seed=0):
         raise side_studies.UnfinishedStudyError(
             f"No seed has all {profile.n_folds} folds; run the missing ones by\n    {STUDY.command}"
         )
-    return STUDY.publish(
-        folder, target, profile=profile, seed=seed, source=runtime.describe(profile)
-    )
+    told = {"profile": profile, "seed": seed, "source": runtime.describe(profile)}
+    return STUDY.publish(folder, target, **told)
 
 
 def shown_answer(table, groups=CLASSES, edits=ANSWERED):
@@ -168,26 +152,21 @@ def shown_scores(table):
     return own.drop(columns="network").reset_index(drop=True)
 
 
+ANSWER = "scores.answer", ("table_still_right",)
+OPTIONAL = (
+    *("transplants_*", "saliency_*", "recipes", "masks", "masked_edits"),
+    *("probes", "detector", "planes", "covariates"),
+)
 STUDY = side_studies.SideStudy(
     name=NAME,
     files=("rows_predictions.csv.gz", "rows_edits_*.csv.gz", "history.csv", "units.csv"),
-    optional=(
-        "rows_transplants_*.csv.gz",
-        "rows_saliency_*.csv.gz",
-        "rows_recipes.csv.gz",
-        "rows_masks.csv.gz",
-        "rows_masked_edits.csv.gz",
-        *(f"rows_{name}.csv.gz" for name in ("probes", "detector", "planes", "covariates")),
-    ),
+    optional=tuple(f"rows_{name}.csv.gz" for name in OPTIONAL),
     derive=derive,
     figures={
-        "fig_answer": Drawn(
-            "scores.answer", ("table_still_right",), lambda table: [shown_answer(table)]
-        ),
+        "fig_answer": Drawn(*ANSWER, lambda table: [shown_answer(table)]),
         "fig_sites": Drawn(
-            "scores.answer",
-            ("table_still_right",),
-            lambda table: [shown_answer(table, SITES, ANSWERED[:3] + ("background",))],
+            *ANSWER,
+            lambda table: [shown_answer(table, SITES, (*ANSWERED[:3], "background"))],
             options={"chance": 1 / len(CLASSES)},
         ),
         "fig_primary": Drawn("forests.primary", ("table_primary",)),

@@ -28,16 +28,11 @@ def run(study, fold_numbers=None, seed=0, *, progress=print):
     """Find tumors of the tested slices of some folds (default: all), and audit by what was found.
 
     UnitError if a fold does not exist, or its plain network of this seed is not finished."""
-    source, prepared, split = folds.prepared_of(study)
+    shared = folds.Folds(study)
     for fold in folds.checked_folds(study, fold_numbers):
-        rows = split[split["fold"] == fold]
-        plain, asked = folds.unit_of(study, source, prepared, rows, fold, seed)
-        if folds.why_unfinished(plain, asked):
-            raise folds.UnitError(
-                f"Fold {fold}, seed {seed} has no finished network to build on. Run\n    python -m "
-                f"tumorcf_lib train --profile {study.profile.name} --fold {fold} --seed {seed}"
-            )
-        weights = plain.folder / unit.NETWORK / unit.WEIGHTS
+        plain, asked = shared.unit(fold, seed)
+        is_finished = unit.why_stale(plain, asked) is None
+        weights = folds.weights_of(study, fold, seed, is_finished=is_finished)
         starts_from = {"network": steps.file_sha256(weights), "masks": asked["masks"]}
         own = replace(
             plain,
@@ -45,10 +40,9 @@ def run(study, fold_numbers=None, seed=0, *, progress=print):
             depends_on=plain.depends_on | starts_from,
         )
         depends_on = {"masks by": made_by.code("predicted masks"), "edits": list(map(repr, EDITS))}
-        reason = unit.why_stale(own, depends_on)
-        progress(f"masks of fold {fold}, seed {seed}: {reason or 'up to date, skipped'}")
-        if reason:
-            unit.make(own, partial(_ask, own, weights), depends_on, network=partial(_find, weights))
+        how = {"network": partial(_find, weights), "progress": progress}
+        ask, words = partial(_ask, own, weights), f"masks of fold {fold}, seed {seed}"
+        unit.bring_up_to_date(own, ask, depends_on, words, **how)
 
 
 def _find(weights, own, *, progress):

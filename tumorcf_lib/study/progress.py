@@ -22,42 +22,32 @@ ESCAPES = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 @contextmanager
 def following(log, notebook, name):
     """Show a bar of the notebook's cells while it runs, fed by its log, on a terminal only."""
-    if not sys.stdout.isatty():
-        yield
-        return
-    n_cells = len(steps.read_json(notebook)["cells"])
     style = "{desc}  cell {n_fmt}/{total_fmt} |{bar:16}| {elapsed}{postfix}"
-    with _refreshed(lambda bar: _show_log(bar, log, name), name, style, total=n_cells):
+    n_cells = len(steps.read_json(notebook)["cells"])
+    with _refreshed(lambda bar: _show_log(bar, log, name), name, style, n_cells):
         yield
 
 
 @contextmanager
 def clock(words):
     """Show words and the time since, while something lasts, on a terminal only."""
-    if not sys.stdout.isatty():
-        yield
-        return
     with _refreshed(lambda bar: bar.refresh(), words, "{desc} ... {elapsed}"):
         yield
 
 
 @contextmanager
-def _refreshed(refresh, words, style, **options):
+def _refreshed(refresh, words, style, total=None):
     """A bar that a thread of its own draws anew, and wipes at the end."""
+    if not sys.stdout.isatty():
+        yield
+        return
+    over, how = threading.Event(), {"file": sys.stdout, "leave": False, "dynamic_ncols": True}
 
     def draw():
-        with tqdm(
-            desc=words,
-            bar_format=style,
-            file=sys.stdout,
-            leave=False,
-            dynamic_ncols=True,
-            **options,
-        ) as bar:
+        with tqdm(desc=words, bar_format=style, total=total, **how) as bar:
             while not over.wait(EVERY_S):
                 refresh(bar)
 
-    over = threading.Event()
     thread = threading.Thread(target=draw, daemon=True)
     thread.start()
     try:

@@ -4,7 +4,6 @@ import ast
 import functools
 import inspect
 import textwrap
-from collections.abc import Mapping
 
 import pandas as pd
 from IPython.display import Markdown, display
@@ -14,9 +13,7 @@ from tumorcf_lib.data import archives, preprocess
 from tumorcf_lib.figures import style
 from tumorcf_lib.stats.rows import of_patients
 from tumorcf_lib.study import results, runtime, side_studies, stages
-
-COHORT_COLUMN = "cohort"  # of published tables of phantoms
-MANIFEST = "manifest.json"
+from tumorcf_lib.study.side_studies import COHORT_COLUMN, MANIFEST
 
 
 def open_stage(study, name: str):
@@ -56,7 +53,7 @@ class Reader(results.Results):
         return self._found(self.folder / stage, name)
 
     def _found(self, folder, name):
-        for path in (folder / f"{name}{end}" for end in ("", ".csv", ".csv.gz", ".npy")):
+        for path in (folder / f"{name}{end}" for end in results.ENDS):
             if path.is_file():
                 return path
         raise stages.StageError(
@@ -92,39 +89,20 @@ class Published(Reader):
         """Prepared slices ("inputs") or their masks, drawn or read when they are looked at."""
         return _Prepared(self.study.profile, {"inputs": "slices"}.get(name, name))
 
-    def rows(self, name, make):
-        """The published rows; nothing is made."""
+    def make_rows(self, name, make, depends_on=None):
+        """The published rows or table; nothing is made."""
         return self.read(self.name, name)
 
-    def table(self, name, make):
-        """The published table; nothing is made."""
-        return self.read(self.name, name)
-
-    def make_rows(self, name, make, depends_on):
-        """The published rows; nothing is made."""
-        return self.read(self.name, name)
+    rows = table = make_rows
 
     def tables(self, make):
         """The published tables by name; nothing is made."""
-        return _Tables(self)
+        names = sorted(path.stem for path in self.folder.glob("table_*.csv"))
+        return {name: self.read(self.name, name) for name in names}
 
     def input_digest(self, stage, file):
         """Nothing: what is published is taken as it is."""
         return ""
-
-
-class _Tables(Mapping):
-    def __init__(self, published):
-        self.published = published
-
-    def __getitem__(self, name):
-        return self.published.read("", name)
-
-    def __iter__(self):
-        return (path.stem for path in sorted(self.published.folder.glob("table_*.csv")))
-
-    def __len__(self):
-        return len(list(iter(self)))
 
 
 class _Prepared:

@@ -54,16 +54,12 @@ def why_not(study) -> str | None:
     shown = config.shown(published)
     if not (published / "manifest.json").is_file():
         return f"{shown} holds no published run"
-    manifest = _manifest(published)
-    own = _plain(study.profile)
-    theirs = manifest["profile"]
-    usual = _plain(Profile(name="", cohort="", purpose=""))  # of settings added since then
-    for name in (n for n in own if n not in LATER_SETTINGS):
-        was = theirs.get(name, usual[name])
-        if was != own[name]:
-            return f"they were trained with {name} {was!r}, not {own[name]!r}"
-    if manifest["seed"] != study.seed:
-        return f"they were trained with seed {manifest['seed']}, not {study.seed}"
+    manifest = steps.read_json(published / "manifest.json")
+    own, usual = _plain(study.profile), _plain(Profile(name="", cohort="", purpose=""))
+    theirs = usual | manifest["profile"] | {"seed": manifest["seed"]}  # usual: if added since then
+    for name, value in (own | {"seed": study.seed}).items():
+        if name not in LATER_SETTINGS and theirs[name] != value:
+            return f"they were trained with {name} {theirs[name]!r}, not {value!r}"
     files = manifest["sha256"]
     wanted = ("split.csv", "numbers.json", *HISTORIES, *_weights(study))
     missing = [name for name in wanted if name not in files or not (published / name).is_file()]
@@ -105,7 +101,7 @@ def install(study) -> None:
             f"{study.profile.name!r}: {reason}. Train instead: run without --reference, from 03 on."
         )
     published = config.published(study.profile.name)
-    manifest = _manifest(published)
+    manifest = steps.read_json(published / "manifest.json")
     stage = results.open_stage(study, STAGE)
     check_split(stage.path_in("01_data", "split.csv"), published)
     for name in (*_weights(study), *HISTORIES):
@@ -171,32 +167,29 @@ def largest_gap(own, theirs) -> dict:
     """
     keys = [name for name in KEYS if name in own and name in theirs]
     p = [f"p_{name}" for name in CLASSES]
-    a, b = own[[*keys, *p]], theirs[[*keys, *p]]
-    how = {"how": "outer", "suffixes": ("", "_theirs"), "validate": "one_to_one"}
-    both = a.merge(b, on=keys, indicator=True, **how)
-    both, n_unmatched = both[both["_merge"] == "both"], int((both["_merge"] != "both").sum())
-    a, b = both[p].to_numpy(), both[[f"{name}_theirs" for name in p]].to_numpy()
-    gap = np.where(np.isnan(a) & np.isnan(b), 0.0, np.abs(a - b))
-    gap = np.where(np.isnan(gap), np.inf, gap)
-    return {"n": len(both), "n_unmatched": n_unmatched, "largest": float(gap.max(initial=0))}
+    own, theirs = own.set_index(keys)[p], theirs.set_index(keys)[p]
+    shared = own.index.intersection(theirs.index)
+    a, b = own.loc[shared], theirs.loc[shared]
+    gap = (a - b).abs().where(a.notna() | b.notna(), 0.0).fillna(np.inf).to_numpy()
+    n_unmatched = len(own) + len(theirs) - 2 * len(shared)
+    return {"n": len(shared), "n_unmatched": n_unmatched, "largest": float(gap.max(initial=0))}
 
 
 def sentences(compared) -> list[str]:
     """The comparison in plain words, one sentence a file."""
     found = []
     for row in compared.itertuples():
-        text = (
-            f"{row.rows}: {row.n} rows as published, probabilities differ by at most "
-            f"{row.largest:.2g} (stated tolerance {TOLERANCE:g})"
-        )
+        gap = f"{row.largest:.2g} (stated tolerance {TOLERANCE:g})"
         if row.n_unmatched or row.largest > TOLERANCE:
-            text = (
+            found.append(
                 f"{row.rows} differs from the published rows: {row.n_unmatched} rows are in one "
-                f"of them only, probabilities of the {row.n} others differ by up to "
-                f"{row.largest:.2g} (stated tolerance {TOLERANCE:g}). Another copy of the slices, "
-                "another plan of edits or another kind of processor may be why"
+                f"of them only, probabilities of the {row.n} others differ by up to {gap}. Another "
+                "copy of the slices, another plan of edits or another kind of processor may be why."
             )
-        found.append(f"{text}.")
+        else:
+            found.append(
+                f"{row.rows}: {row.n} rows as published, probabilities differ by at most {gap}."
+            )
     return found
 
 
@@ -209,10 +202,6 @@ def _weights(study):
         for fold in range(study.profile.n_folds)
         for network in NETWORKS
     ]
-
-
-def _manifest(published):
-    return steps.read_json(published / "manifest.json")
 
 
 def _plain(profile):

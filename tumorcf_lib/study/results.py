@@ -12,6 +12,7 @@ from tumorcf_lib import config, rowfiles, steps
 from tumorcf_lib.study import stages
 
 SECONDS = "seconds.txt"
+ENDS = ("", ".csv", ".csv.gz", ".npy")  # of files, which notebooks name without
 
 FIGURE_FORMATS = {
     ".png": {"dpi": 200, "metadata": {"Software": None}},
@@ -29,29 +30,19 @@ def open_stage(study, name: str) -> "Results":
     Raises
     ------
     tumorcf_lib.study.stages.StageError
-        If a stage it needs is missing or out of date, with the command that makes it; or if
-        another process is making this one.
+        If a stage it needs is missing or out of date, with the command that makes it.
+    tumorcf_lib.steps.InUseError
+        If another process is making this one.
     """
     for needed in stages.NEEDS[name]:
         stages.require(study, needed, wanted_by=name)
     folder = study.folder / name
     (folder / "figures").mkdir(parents=True, exist_ok=True)
-    _hold(folder, name)
+    # Held until it is finished, or this process ends
+    steps.hold(folder / steps.LOCK, wait_s=steps.WAIT_S)
     (folder / steps.RECORD).unlink(missing_ok=True)
     steps.clear_unfinished(folder)
     return Results(study, name, folder)
-
-
-def _hold(folder, name):
-    """Keep other processes from writing the stage until it is finished or this one ends."""
-    try:
-        steps.hold(folder / steps.LOCK, wait_s=steps.WAIT_S)
-    except steps.InUseError as error:
-        raise stages.StageError(
-            f"{name} in {config.shown(folder.parent)} is being made by another process (number "
-            f"{error.holder}): another run, or a notebook that is open in JupyterLab. Wait until "
-            "it has finished, or shut its kernel down, and run the same again."
-        ) from None
 
 
 class Results:
@@ -61,7 +52,7 @@ class Results:
 
     def __init__(self, study, name: str, folder: Path):
         self.study, self.name, self.folder = study, name, folder
-        self._data: dict[str, Path] = {}
+        self._data: set[str] = set()
         self._figures: dict[str, dict] = {}
         self._numbers: dict[str, dict] = {}
         self._workspaces: list[Path] = []
@@ -88,16 +79,15 @@ class Results:
             raise stages.StageError(f"{self.name} does not declare that it reads {stage}.")
         folder = self.study.folder / stage
         known = self._data if own else stages.record(self.study, stage)["hashes"]
-        wanted = [name, *(f"{name}{end}" for end in (".csv", ".csv.gz", ".npy"))]
-        for file in wanted:
-            if file in known and (folder / file).is_file():
-                if not own:
-                    self._reads.setdefault(stage, {})[file] = known[file]
-                return folder / file
-        foreign = [file for file in wanted if (folder / file).is_file()]
-        if foreign:
+        there = [f"{name}{end}" for end in ENDS if (folder / f"{name}{end}").is_file()]
+        recorded = next((file for file in there if file in known), None)
+        if recorded:
+            if not own:
+                self._reads.setdefault(stage, {})[recorded] = known[recorded]
+            return folder / recorded
+        if there:
             raise stages.StageError(
-                f"{config.shown(folder / foreign[0])} is not of this run: {stage} did not write "
+                f"{config.shown(folder / there[0])} is not of this run: {stage} did not write "
                 f"it. Remove it, and make {stage} again by ./run_all.sh "
                 f"{stages.options(self.study)} --from {stage[:2]}"
             )
@@ -137,9 +127,8 @@ class Results:
             made = make(folder)
             note_seconds(folder, time.perf_counter() - started)
             rowfiles.write_table(made, kept)
-        path = self.folder / kept.name
-        steps.copy_whole(kept, path)
-        return rowfiles.read_table(self.keep(path))
+        steps.copy_whole(kept, self.folder / kept.name)
+        return rowfiles.read_table(self.keep(self.folder / kept.name))
 
     def create_array(self, name: str, shape: tuple, dtype) -> np.ndarray:
         """A new memory-mapped array to be filled in place.
@@ -151,8 +140,7 @@ class Results:
         """
         path = self.folder / f"{name}.npy"
         array = np.lib.format.open_memmap(path, mode="w+", dtype=dtype, shape=tuple(shape))
-        reserve(path)
-        self._data[path.name] = path
+        reserve(self.keep(path))
         return array
 
     def save_figure(self, fig, name: str, *, data, shows_slices: bool):
@@ -162,7 +150,6 @@ class Results:
         patient cohort are never published.
         """
         folder = self.folder / "figures"
-        folder.mkdir(parents=True, exist_ok=True)
         for suffix, options in FIGURE_FORMATS.items():
             with steps.being_written(folder / f"{name}{suffix}") as unfinished:
                 fig.savefig(unfinished, **options)
@@ -177,8 +164,7 @@ class Results:
 
     def keep(self, path: Path) -> Path:
         """Register a file written into this stage's folder by its own writer."""
-        path = Path(path)
-        self._data[path.relative_to(self.folder).as_posix()] = path
+        self._data.add(path.relative_to(self.folder).as_posix())
         return path
 
     def workspace(self, name: str, depends_on: dict) -> Path:
@@ -204,9 +190,8 @@ class Results:
         began with: what changed while it ran makes it stale.
         """
         if self._numbers:
-            path = self.folder / "numbers.json"
-            steps.write_json(path, self._numbers, sort_keys=True)
-            self._data[path.name] = path
+            steps.write_json(self.folder / "numbers.json", self._numbers, sort_keys=True)
+            self.keep(self.folder / "numbers.json")
         for workspace in self._workspaces:
             steps.seal(workspace)
         drawn = [f"{name}{end}" for name in self._figures for end in (*FIGURE_FORMATS, ".csv")]
@@ -223,10 +208,8 @@ class Results:
         print(f"{self.name} is finished: {stages.summary(record)}.")
 
     def _save_frame(self, frame, file_name):
-        path = self.folder / file_name
-        rowfiles.write_table(frame, path)
-        self._data[path.name] = path
-        return rowfiles.read_table(path)
+        rowfiles.write_table(frame, self.folder / file_name)
+        return rowfiles.read_table(self.keep(self.folder / file_name))
 
 
 def plain(value):

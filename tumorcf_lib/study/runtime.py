@@ -22,10 +22,7 @@ PROCESSES = Path("/proc")
 SHORT_BYTES = 3_000_000_000
 HELD_BYTES = 300_000_000
 ARENA_MAX = -8  # M_ARENA_MAX of glibc's malloc.h
-CGROUP_LIMITS = (
-    Path("/sys/fs/cgroup/memory.max"),
-    Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"),
-)
+CGROUP_LIMITS = [Path("/sys/fs/cgroup", n) for n in ("memory.max", "memory/memory.limit_in_bytes")]
 
 
 @dataclass(frozen=True)
@@ -145,24 +142,22 @@ def _check_parameters(profile_name, seed):
         )
 
 
-def load(profile, *, data_dir=None, cache_dir=None):
-    """The cohort of a profile: drawn if it is a phantom, else read from the archives, which lie in
-    ``config.data_folder()`` unless told otherwise; slices once read are kept as arrays."""
+def load(profile):
+    """The cohort of a profile: drawn if it is a phantom, else read from the archives in
+    ``config.data_folder()``; slices once read are kept as arrays."""
     from tumorcf_lib.data import archives, published  # heavy, and runners need none of it
     from tumorcf_lib.phantoms import cohort
 
     if profile.cohort == "phantom":
         # A small network input needs no 256 px slice; drawing time grows with the area
-        drawn_px = 192 if profile.size_px <= 128 else 256
-        return cohort.make_cohort(
-            profile.phantom_patients, profile.phantom_slices, size_px=drawn_px, seed=0
-        )
+        how = {"size_px": 192 if profile.size_px <= 128 else 256, "seed": 0}
+        return cohort.make_cohort(profile.phantom_patients, profile.phantom_slices, **how)
     if profile.cohort != "cheng":
         raise config.UnknownProfileError(
             f"Profile {profile.name!r} names the cohort {profile.cohort!r}; known are 'phantom' "
             "and 'cheng'."
         )
-    found = published.read(data_dir or config.data_folder(), cache_dir=cache_dir or config.cache())
+    found = published.read(config.data_folder(), cache_dir=config.cache())
     absent = [name for k, name in enumerate(config.CLASSES) if k not in set(found.labels)]
     if absent:
         raise archives.DatasetNotFoundError(
@@ -185,18 +180,16 @@ def describe(profile) -> str:
 def header(study: Study, device: str) -> str:
     """The block that opens every notebook."""
     profile = study.profile
-    versions = [f"Python {platform.python_version()}"]
-    versions += [f"{name} {pins.version_of(name)}" for name in HEADER_PACKAGES]
-    lines = [
-        f"tumorcf {__version__}",
-        f"cohort    {describe(profile)}",
+    versions = [f"{name} {pins.version_of(name)}" for name in HEADER_PACKAGES]
+    return (
+        f"tumorcf {__version__}\n"
+        f"cohort    {describe(profile)}\n"
         f"profile   {profile.name} ({profile.backbone}, {profile.weights} weights, "
-        f"{profile.size_px} px)",
-        f"seed      {study.seed}",
-        f"device    {device}",
-        f"versions  {', '.join(versions)}",
-    ]
-    return "\n".join(lines)
+        f"{profile.size_px} px)\n"
+        f"seed      {study.seed}\n"
+        f"device    {device}\n"
+        f"versions  {', '.join([f'Python {platform.python_version()}', *versions])}"
+    )
 
 
 # -- memory, where it is short (Binder gives 2 GB) ----------------------------

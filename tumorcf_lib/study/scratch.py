@@ -6,12 +6,10 @@ is: it says how far random weights and few minutes go, and nothing about the pap
 """
 
 from dataclasses import replace
-from pathlib import Path
 
 from tumorcf_lib import config, rowfiles, steps
 from tumorcf_lib.data import finding, preprocess, split as splits
-from tumorcf_lib.study import made_by, runtime, side_studies
-from tumorcf_lib.study.unit import HISTORY, NETWORK, WEIGHTS, Unit, fit, prediction_rows, predictor
+from tumorcf_lib.study import made_by, runtime, side_studies, unit
 from tumorcf_lib.tables import derived
 
 NAME = "resnet50-scratch"
@@ -37,14 +35,10 @@ SETTINGS = "settings.json"
 PARTS = {"validation": "rows_validation.csv.gz", "test": "rows_predictions.csv.gz"}
 
 
-class ScratchSettingsError(ValueError):
-    """Minutes, a size or a number of epochs that cannot be trained with."""
-
-
 def run_study(*, size=None, epochs=None, minutes, seed=0):
     """:func:`run` into ``runs/resnet50-scratch``, perhaps of another size or schedule."""
     profile = replace(PROFILE, size_px=size or PROFILE.size_px, epochs=epochs or PROFILE.epochs)
-    return run(config.run(NAME), profile, minutes=minutes, seed=seed)
+    run(config.run(NAME), profile, minutes=minutes, seed=seed)
 
 
 def run(folder, profile=PROFILE, *, minutes, seed=0, progress=print):
@@ -57,24 +51,23 @@ def run(folder, profile=PROFILE, *, minutes, seed=0, progress=print):
     from tumorcf_lib.networks import classifier
 
     if minutes < 0 or profile.size_px < SMALLEST_PX or profile.epochs < 1:
-        raise ScratchSettingsError(
+        raise unit.UnitError(
             f"Expected 0 minutes, {SMALLEST_PX} px and 1 epoch at least, got {minutes}, "
             f"{profile.size_px} and {profile.epochs}."
         )
-    folder = Path(folder)
     device = f"{classifier.set_up(seed)}, {classifier.choose_precision(profile.backbone)}"
-    unit = _unit(folder, profile, seed, device)
-    trained_in = steps.begin(unit.folder / NETWORK, unit.depends_on)
-    is_over = fit(unit, trained_in, minutes=minutes, progress=progress)
+    own = _unit(folder, profile, seed, device)
+    trained_in = steps.begin(own.folder / unit.NETWORK, own.depends_on)
+    is_over = unit.fit(own, trained_in, minutes=minutes, progress=progress)
     if is_over:
         steps.seal(trained_in)
-    predict = predictor(profile, trained_in / WEIGHTS)
+    predict = unit.predictor(profile, trained_in / unit.WEIGHTS)
     for part, file in PARTS.items():
-        own = unit.part(part)
-        rowfiles.write_table(prediction_rows(own, predict(own.slices)), folder / file)
-    settings = {"profile": profile.as_dict(), "seed": seed, "source": unit.prepared.source}
+        asked = own.part(part)
+        rowfiles.write_table(unit.prediction_rows(asked, predict(asked.slices)), folder / file)
+    settings = {"profile": profile.as_dict(), "seed": seed, "source": own.prepared.source}
     steps.write_json(folder / SETTINGS, settings)
-    history = rowfiles.read_table(trained_in / HISTORY).assign(device=device)
+    history = rowfiles.read_table(trained_in / unit.HISTORY).assign(device=device)
     rowfiles.write_table(history, folder / "history.csv")
     ended = "its schedule is over" if is_over else "run it again to go on"
     progress(f"{label(history)}: {len(history)} of at most {profile.epochs} epochs, {ended}.")
@@ -101,7 +94,7 @@ def _unit(folder, profile, seed, device):
     }
     place = folder / f"{profile.size_px}px-{profile.epochs}epochs-seed{seed}"
     prepared, parts = preprocess.prepare(cohort, profile.size_px), split["part"].to_numpy(str)
-    return Unit(place, profile, prepared, parts, seed, depends_on)
+    return unit.Unit(place, profile, prepared, parts, seed, depends_on)
 
 
 def label(history) -> str:
@@ -125,28 +118,20 @@ def derive(read, n_resamples):
     return {name: table.assign(network=network) for name, table in made.items()}
 
 
-def publish(folder, target=None, *, profile=None, seed=None):
-    """Replace ``figures/resnet50-scratch``; see ``side_studies.SideStudy.publish``.
-
-    Profile, seed and source are those that :func:`run` noted, and the manifest carries the label.
-    """
-    folder = Path(folder)
-    made = {"profile": PROFILE.as_dict(), "seed": 0, "source": ""}
-    name = ""
-    if (folder / SETTINGS).is_file() and (folder / "history.csv").is_file():
-        made = steps.read_json(folder / SETTINGS)
-        name = label(rowfiles.read_table(folder / "history.csv"))
-    settings = {k: tuple(v) if isinstance(v, list) else v for k, v in made["profile"].items()}
-    of_run = replace(config.Profile(**settings), purpose=name)
-    of_run, source = profile or of_run, f"{name}. {made['source']}"
-    return STUDY.publish(folder, target, profile=of_run, seed=made["seed"], source=source)
+def _about(folder):
+    """Profile, seed and source as :func:`run` noted them, with the label."""
+    made = steps.read_json(folder / SETTINGS)
+    name = label(rowfiles.read_table(folder / "history.csv"))
+    profile = config.Profile(**made["profile"] | {"purpose": name})
+    return {"profile": profile, "seed": made["seed"], "source": f"{name}. {made['source']}"}
 
 
 STUDY = side_studies.SideStudy(
     name=NAME,
     files=("rows_predictions.csv.gz", "rows_validation.csv.gz", "history.csv"),
     derive=derive,
+    command="python -m tumorcf_lib scratch --minutes 20",
+    about=_about,
     figures={"fig_learning_curves": side_studies.Drawn("training.learning_curves", ("history",))},
     tag=lambda read: label(read("history")),
-    command="python -m tumorcf_lib scratch --minutes 20",
 )

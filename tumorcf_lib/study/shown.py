@@ -34,24 +34,20 @@ PROBES = {
 
 def performance(results, table, name) -> pd.DataFrame:
     """A run's accuracy beside the paper's, the patients' and, of an own run, the published one."""
-    by_class = name == "table_classes"
-    keys = (
-        [("slice", group, "recall") for group in config.CLASSES]
-        if by_class
-        else [(level, "all", metric) for level, metric in MEASURES]
-    )
-    names = [f"{group}: called right" for _, group, _ in keys] if by_class else MEASURES.values()
-    shown = pd.DataFrame({"": list(names)})
-    shown["paper (ResNet-50)"] = [
-        f"{tables.PAPER[k]:.2f}" if k in tables.PAPER else "" for k in keys
-    ]
+    if name == "table_classes":
+        names = {("slice", k, "recall"): f"{k}: called right" for k in config.CLASSES}
+    else:
+        names = {(level, "all", metric): words for (level, metric), words in MEASURES.items()}
+    shown = pd.DataFrame({"": names.values()})
+    paper = [tables.PAPER.get(key, np.nan) for key in names]
+    shown["paper (ResNet-50)"] = ["" if np.isnan(value) else f"{value:.2f}" for value in paper]
     sources = {
         "patients, all folds": tables.one_network(side_studies.published(tables.POOLED)(name)),
         "patients, one split": side_studies.published("paper-lite")(name),
     }
     for words, found in {**sources, **_runs(results, table, name)}.items():
         by = found.set_index(["level", "group", "metric"])
-        shown[words] = [interval(by.loc[key], form=".2f") for key in keys]
+        shown[words] = [interval(by.loc[key], form=".2f") for key in names]
     return shown
 
 
@@ -73,25 +69,16 @@ def edits(rows) -> pd.DataFrame:
     own = headline_rows(rows)
     own = own[~own["edit"].str.endswith("_refit") & (own["edit"] != "sham_only")]
     labels, p = arrays(own)
-    names = np.array(class_names(own))
-    own = own.assign(
-        p=p[np.arange(len(own)), labels],
-        right=names[p.argmax(axis=1)] == own["label"],
-        made=own["reason"] == "",
-    )
+    called = np.array(class_names(own))[p.argmax(axis=1)]
+    own = own.assign(p=p[np.arange(len(own)), labels], right=called == own["label"])
     lines = []
     for edit, each in own.groupby("edit", sort=False):
-        made = each[each["made"]]
-        lines.append(
-            {
-                "edit": EDIT_NAMES.get(edit, edit),
-                "made": len(made),
-                "not possible": len(each) - len(made),
-                "change (SD of the slice)": made["edit_rms"].median(),
-                "mean P of the true class": made["p"].mean(),
-                "still called right": made["right"].mean(),
-            }
-        )
+        made = each[each["reason"] == ""]
+        line = {"edit": EDIT_NAMES.get(edit, edit), "made": len(made)}
+        line |= {"not possible": len(each) - len(made)}
+        line |= {"change (SD of the slice)": made["edit_rms"].median()}
+        line |= {"mean P of the true class": made["p"].mean()}
+        lines.append(line | {"still called right": made["right"].mean()})
     return pd.DataFrame(lines)
 
 
@@ -103,10 +90,8 @@ def claims(results, table, number) -> pd.DataFrame:
     """
     primary = side_studies.published(tables.POOLED)("table_primary")
     primary = primary[primary["finding"] == number]
-    runs = {
-        words: own.set_index("claim")
-        for words, own in _runs(results, table, "table_claims").items()
-    }
+    runs = _runs(results, table, "table_claims")
+    runs = {words: own.set_index("claim") for words, own in runs.items()}
     lines = []
     for row in primary.to_dict("records"):
         line = {"claim": row["claim"], "patients, all folds": interval(row) or "not measured"}
@@ -138,30 +123,31 @@ def _runs(results, table, name) -> dict:
     return runs
 
 
+def _patients_and_run(results, name, stage="06_metrics"):
+    """The patients' published table and this run's, by words on whose they are."""
+    who, (own,) = reading.patients(name)
+    return {who: own, reading.whose(results): results.read(stage, name)}
+
+
 def drift(results) -> pd.DataFrame:
     """What each class loses when its own, or the others', tumors are removed, less shams."""
     lines = {name: {"class": name} for name in config.CLASSES}
-    who, (own,) = reading.patients("table_drift")
-    sources = {who: own, reading.whose(results): results.read("06_metrics", "table_drift")}
-    for words, table in sources.items():
-        for row in table.to_dict("records"):
-            if row["group"] in lines:
-                lines[row["group"]][f"{words}: {row['slices']} tumors removed"] = interval(row)
+    for words, table in _patients_and_run(results, "table_drift").items():
+        for row in table[table["group"].isin(config.CLASSES)].to_dict("records"):
+            lines[row["group"]][f"{words}: {row['slices']} tumors removed"] = interval(row)
     return pd.DataFrame(lines.values())
 
 
 def agreement(results) -> str:
     """Whether infills agree on which slices drop, on the patients and in this run."""
-    name = "table_infill_agreement"
-    who, (own,) = reading.patients(name)
-    sources = {who.capitalize(): own}
-    sources |= {reading.whose(results): results.read("05_counterfactuals", name)}
     told = ["Do the infills rank the slices alike? Kendall's W is 1 for one ranking."]
+    sources = _patients_and_run(results, "table_infill_agreement", "05_counterfactuals")
     for words, table in sources.items():
         own = table[(table["score"] == "net_drop") & (table["group"] == "all")]
         for row in own.head(1).to_dict("records"):
             w, n = interval(row, "kendall_w"), row["n_infills"]
-            told.append(f"**{words}**: {w} for {n} infills, {row['chance']:.2f} by chance.")
+            whose = words[0].upper() + words[1:]
+            told.append(f"**{whose}**: {w} for {n} infills, {row['chance']:.2f} by chance.")
     return " ".join(told)
 
 
@@ -177,27 +163,24 @@ def words(table, names) -> pd.DataFrame:
 
 def folds(table) -> pd.DataFrame:
     """Accuracy of every fold: of seed 0, and from the lowest to the highest of several seeds."""
-    own = table[table["network"] == PLAIN]
     names = {
         "slice_accuracy": "slices called right",
         "person_accuracy": "patients called right",
         "ece": "calibration error",
         "ece_temperature": "after a temperature",
     }
-    lines = []
-    for fold, each in own.groupby("fold"):
-        line = {"fold": fold, "patients": each["n_persons"].iloc[0]}
-        for name, said in names.items():
-            low, high = each[name].min(), each[name].max()
-            line[said] = low if len(each) == 1 else f"{low:.3f} to {high:.3f}"
-        lines.append(line)
-    return pd.DataFrame(lines)
+    by = table[table["network"] == PLAIN].groupby("fold")
+    shown = pd.DataFrame({"fold": list(by.groups), "patients": by["n_persons"].first().to_numpy()})
+    for name, said in names.items():
+        ends = zip(by[name].min(), by[name].max(), by.size(), strict=True)
+        shown[said] = [low if n == 1 else f"{low:.3f} to {high:.3f}" for low, high, n in ends]
+    return shown
 
 
 def still_right(table) -> pd.DataFrame:
     """Share of slices still called right after an edit, by group."""
     own = table[table["network"] == PLAIN]
-    edits = ("original", "sham", "remove", "only", "background", "blank")
+    edits = ["original", "sham", "remove", "only", "background", "blank"]
     wide = own.pivot(index="group", columns="edit", values="share")
-    wide = wide.loc[list(dict.fromkeys(own["group"])), list(edits)].rename(columns=EDIT_NAMES)
+    wide = wide.loc[list(dict.fromkeys(own["group"])), edits].rename(columns=EDIT_NAMES)
     return wide.rename_axis(None, axis=1).rename_axis("patients with").reset_index()

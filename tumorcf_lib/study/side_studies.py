@@ -66,36 +66,21 @@ class SideStudy:
     name: str  # of its folders under ``runs/`` and ``figures/``
     files: tuple[str, ...]  # of the run, or patterns of them, which are copied as they are
     derive: Callable
+    command: str  # makes the rows
+    about: Callable = lambda folder: {}  # profile, source, perhaps seed of a run in a folder
     optional: tuple[str, ...] = ()  # copied if they are there
     figures: dict[str, Drawn] = field(default_factory=dict)
-    tag: Callable | str = ""  # written into the figures; a callable makes it of ``read``
+    tag: Callable = lambda read: ""  # written into the figures
     shows_slices: tuple[str, ...] = ()  # figures with slices; only a phantom's may be published
     cohort: str = ""  # written into every table where the slices are not patients'
-    command: str = ""  # makes the rows
 
-    def publish(self, folder, target=None, *, profile, seed=0, source="") -> Path:
-        """Replace ``figures/<name>`` by rows, tables, figures and manifest of a finished run."""
-        folder, target = Path(folder), Path(target or config.published(self.name))
-        missing = [name for name in self.files if not any(folder.glob(name))]
-        if missing:
-            raise UnfinishedStudyError(
-                f"{config.shown(folder)} lacks {', '.join(missing)}; make them by\n"
-                f"    {self.command}"
-            )
-        words = f"tables and figures of {self.name}"
-        with progress.clock(words), steps.being_filled(target) as new:
-            self._fill(folder, new, profile, {"seed": seed, "source": source})
-        return target
+    def publish(self, folder, target=None, *, seed=0, **told) -> Path:
+        """Replace ``figures/<name>`` by rows, tables, figures and manifest of a finished run.
 
-    def _fill(self, folder, new, profile, told):
-        for pattern in (*self.files, *self.optional):
-            for path in sorted(folder.glob(pattern)):
-                shutil.copyfile(path, new / path.name)
-        write_tables(new, self.derive(reader(new), profile.n_resamples), self.cohort)
-        drawn = draw(new, self.figures, self.tag(reader(new)) if callable(self.tag) else self.tag)
-        figures = {name: {"shows_slices": name in self.shows_slices} for name in drawn}
-        told = {"study": self.name, "profile": profile.as_dict(), **told, "figures": figures}
-        write_manifest(new, told)
+        ``told``: profile and source where they are not those that :attr:`about` says."""
+        self._require(folder)
+        target = target or config.published(self.name)
+        return self._replace(folder, target, **{"seed": seed} | self.about(folder) | told)
 
     def derive_again(self, target=None) -> Path:
         """Tables and figures anew from the rows that are published.
@@ -105,19 +90,33 @@ class SideStudy:
         UnfinishedStudyError
             If the study is not published, or a row file is missing.
         """
-        target = Path(target or config.published(self.name))
-        if not (target / MANIFEST).is_file():
-            raise UnfinishedStudyError(
-                f"{config.shown(target)} is not published; make its rows by\n    {self.command}"
-            )
+        target = target or config.published(self.name)
+        self._require(target, MANIFEST, *self.files)
         made = steps.read_json(target / MANIFEST)
-        return self.publish(
-            target,
-            target,
-            profile=config.Profile(**made["profile"]),
-            seed=made["seed"],
-            source=made["source"],
-        )
+        told = {"seed": made["seed"], "source": made["source"]}
+        return self._replace(target, target, profile=config.Profile(**made["profile"]), **told)
+
+    def _require(self, folder, *names):
+        missing = [name for name in names or self.files if not any(folder.glob(name))]
+        if missing:
+            raise UnfinishedStudyError(
+                f"{config.shown(folder)} lacks {', '.join(missing)}; make them by\n"
+                f"    {self.command}"
+            )
+
+    def _replace(self, folder, target, *, profile, seed, source):
+        words = f"tables and figures of {self.name}"
+        with progress.clock(words), steps.being_filled(target) as new:
+            for pattern in (*self.files, *self.optional):
+                for path in sorted(folder.glob(pattern)):
+                    shutil.copyfile(path, new / path.name)
+            read = reader(new)
+            write_tables(new, self.derive(read, profile.n_resamples), self.cohort)
+            drawn = draw(new, self.figures, self.tag(read))
+            figures = {name: {"shows_slices": name in self.shows_slices} for name in drawn}
+            told = {"study": self.name, "profile": profile.as_dict(), "seed": seed}
+            write_manifest(new, told | {"source": source, "figures": figures})
+        return target
 
 
 def write_tables(folder, tables, cohort="") -> None:

@@ -15,12 +15,8 @@ from tumorcf_lib.data import finding
 from tumorcf_lib.study import made_by, runtime
 
 NAMES = (
-    "01_data",
-    "02_preprocessing",
-    "03_training",
-    "04_evaluation",
-    "05_counterfactuals",
-    "06_metrics",
+    *("01_data", "02_preprocessing", "03_training"),
+    *("04_evaluation", "05_counterfactuals", "06_metrics"),
 )
 GUIDES = ("audit_your_model", "controls", "evidence")
 """Notebooks beside the study, which only read: for readers with a classifier of their own, and on
@@ -85,9 +81,6 @@ def why_stale(study, name: str, *, shown=True) -> str | None:
     reason = steps.why_foreign(folder, kept)
     if reason or not shown:
         return reason
-    for figure in kept["figures"]:
-        if not (folder / "figures" / f"{figure}.png").exists():
-            return f"its figure {figure} is missing"
     return steps.why_foreign(folder / "figures", {"hashes": kept["figure_hashes"]}, "figure")
 
 
@@ -162,30 +155,27 @@ def options(study) -> str:
 def summary(kept: dict) -> str:
     """What a finished stage wrote, in a few words."""
     files = [name for name in kept["hashes"] if not name.startswith("numbers")]
-    text = ", ".join(files) if files else "no data files"
     n_figures = len(kept["figures"])
-    if n_figures:
-        text += f"; {n_figures} figure" if n_figures == 1 else f"; {n_figures} figures"
-    return text
+    figures = f"; {n_figures} figure{'s' * (n_figures > 1)}" if n_figures else ""
+    return (", ".join(files) or "no data files") + figures
 
 
 def fingerprint(study, name: str) -> dict[str, str]:
     """Hashes of all that a stage's outputs depend on, by a name to show people."""
     profile = {k: v for k, v in study.profile.as_dict().items() if k != "purpose"}
-    versions = map(pins.version_of, made_by.ALL_PACKAGES)
-    hashed, is_phantom = steps.sha256, study.profile.is_phantom
-    draws = is_phantom and name in READS_DATASET
-    reads = not is_phantom and name in READS_DATASET
+    is_phantom, is_first = study.profile.is_phantom, name in READS_DATASET
+    draws, reads = is_first and is_phantom, is_first and not is_phantom
     source = (made_by.PHANTOM if draws else ()) + (made_by.DATASET if reads else ())
     cells = digests.source_digest("\n".join(code_cells(config.NOTEBOOKS / f"{name}.ipynb")))
     library = digests.code_digest(*made_by.DATA_CODE[name], *source)
+    versions = " ".join(map(pins.version_of, made_by.ALL_PACKAGES))
     parts = {
-        f"profile {study.profile.name}": hashed(json.dumps(profile, sort_keys=True).encode()),
-        "the seed": str(study.seed),
-        "the code": hashed(f"{cells} {library}".encode()),
-        SHOWN: digests.code_digest(*made_by.SHOWN_CODE[name]),
-        "the packages": hashed(" ".join(versions).encode()),
+        f"profile {study.profile.name}": json.dumps(profile, sort_keys=True),
+        "the code": f"{cells} {library}",
+        "the packages": versions,
     }
+    parts = {key: steps.sha256(text.encode()) for key, text in parts.items()}
+    parts |= {"the seed": str(study.seed), SHOWN: digests.code_digest(*made_by.SHOWN_CODE[name])}
     start = made_by.STARTS_FROM.get(name, ()) + (made_by.TEMPLATE if draws else ())
     if start:
         parts["what it starts from"] = digests.inputs_digest(*start)
@@ -212,18 +202,13 @@ def require(study, name, *, wanted_by):
         return
     last = max(NAMES.index(needed) for needed in NEEDS[wanted_by])
     command = f"{options(study)} --to {NAMES[last][:2]}"
+    shut = " Memory is short: shut this notebook's kernel down before (menu Kernel > Shut Down)."
     raise StageError(
         f"{wanted_by} needs what {name} makes for profile {study.profile.name!r}, and that is "
         f"not ready: {reason}. Make it in a terminal, in the repository's folder, with\n"
         f"    ./run_all.sh {command}\n"
         f"or, on Colab, in a cell here, with\n"
         f"    !python -m tumorcf_lib run {command}\n"
-        f"or run the notebooks before this one, in their order.{_make_room()} Then run this one "
-        "again."
+        f"or run the notebooks before this one, in their order.{shut * runtime.is_short()} Then "
+        "run this one again."
     )
-
-
-def _make_room():
-    if not runtime.is_short():
-        return ""
-    return " Memory is short: shut this notebook's kernel down before (menu Kernel > Shut Down)."

@@ -22,6 +22,10 @@ NETWORK, ROWS = "network", "rows"
 WEIGHTS, HISTORY = "weights.npz", "history.csv"
 
 
+class UnitError(RuntimeError):
+    """A unit that cannot be made, or units that do not belong together."""
+
+
 class _TimeIsUpError(Exception):
     """Ends a training between two epochs, when the last one's checkpoint is written."""
 
@@ -75,11 +79,22 @@ def make(unit, ask, depends_on, *, network=None, progress=print) -> Path:
     return rows
 
 
-def trained(unit, *, progress=print):
-    """The unit's network, trained now or before, as a function from slices to probabilities."""
+def bring_up_to_date(unit, ask, depends_on, words, *, network=None, progress=print):
+    """:func:`make` a unit if it does not hold; ``words`` name it in the lines that say so."""
+    reason = why_stale(unit, depends_on)
+    progress(f"{words}: {reason or 'up to date, skipped'}")
+    if reason:
+        make(unit, ask, depends_on, network=network)
+        progress(f"{words}: finished, {config.shown(unit.folder)}")
+
+
+def trained(unit, *, teach=None, progress=print):
+    """The unit's network, trained now or before, as a function from slices to probabilities.
+
+    ``teach(unit, folder, progress=...)`` is :func:`fit` if left out."""
     folder = steps.begin(unit.folder / NETWORK, unit.depends_on)
     if steps.why_stale(folder, unit.depends_on):
-        fit(unit, folder, progress=progress)
+        (teach or fit)(unit, folder, progress=progress)
         steps.seal(folder)
     return predictor(unit.profile, folder / WEIGHTS)
 
@@ -135,15 +150,13 @@ def history_of(folder) -> pd.DataFrame:
 def _until(minutes, progress):
     """A ``progress`` for a training that ends it before an epoch, expected to take as long as the
     last, outlasts the minutes. It is told of an epoch when its checkpoint is written."""
-    started = last = time.perf_counter()
+    moments = [time.perf_counter()]
 
     def told(line):
-        nonlocal last
         progress(line)
-        now = time.perf_counter()
-        expected_end = now + (now - last)
-        last = now
-        if expected_end - started > 60 * minutes:
+        moments.append(time.perf_counter())
+        expected_end = 2 * moments[-1] - moments[-2]
+        if expected_end - moments[0] > 60 * minutes:
             raise _TimeIsUpError
 
     return told
