@@ -1,5 +1,6 @@
 """Between slices and a network: the form that it takes, and probabilities of its answers."""
 
+import functools
 import itertools
 import math
 
@@ -18,6 +19,12 @@ AXES = {  # of channels, height and width
     "flat": (None,),
 }
 EXACT, HALF = 1e-3, 0.02  # how far rows may miss a sum of 1: single, and half precision
+TOLERANCES = {"softmax": EXACT, "sigmoids": np.inf}  # of other kinds: HALF
+CONVERSIONS = {
+    "one logit": expit,
+    "logits": functools.partial(softmax, axis=1),
+    "percent": functools.partial(np.multiply, 1 / 100),
+}
 
 
 def layouts_of(shape):
@@ -91,13 +98,12 @@ class Shaped:
                 raise
             except Exception as error:  # each framework raises its own kinds
                 first = first or error
-            else:
-                self.form = form
-                taken = (
-                    f"taken as {form[0]} with {form[1]} channel(s); --layout and --channels choose"
-                )
-                self.notes += [f"The file leaves its input open: {taken}"] if len(forms) > 1 else []
-                return
+                continue
+            self.form = form
+            if len(forms) > 1:
+                taken = f"taken as {form[0]} with {form[1]} channel(s)"
+                self.notes.append(f"Its input is open: {taken}; --layout and --channels choose")
+            return
         raise first
 
     def _answers(self, slices, layout, channels):
@@ -166,21 +172,18 @@ class Probabilities:
         fits += [a for a in rows if (a.shape[1], wanted) == (1, 2) and a.dtype.kind == "f"]
         if fits and np.isfinite(fits[0]).all():
             return fits[0].astype(np.float64)
-        got = f"shapes {', '.join(str(a.shape) for a in found)}"
+        got = f"shapes {', '.join(str(a.shape) for a in found)}" if found else "nothing"
         if fits:
             got = f"{np.count_nonzero(~np.isfinite(fits[0]))} NaN or infinite numbers"
             advice = "Correct the classifier: no score can be made of them."
         elif any(a.shape[1] == 1 and a.dtype.kind != "f" for a in rows):
-            got, advice = "class numbers", "Return the probabilities that they were chosen from."
+            advice = "Of class numbers, return the probabilities that they were chosen from."
         elif any(a.shape[1] > 1 for a in rows):
             advice = "Name all its classes, in the order of its outputs, by --classes."
         elif rows:
             advice = "One sigmoid answers two classes only: return one column a class."
-        elif found:
-            advice = "The rows are slices: return one for each."
         else:
-            got = "nothing" if answers is None else type(answers).__name__
-            advice = "Return an array. Was the return forgotten?"
+            advice = "Return an array, a row a slice. Was the return forgotten?"
         if len(given) == 4:
             advice += " If it takes gray slices: --channels 1, or a column channel, gives it one."
         raise InputError(
@@ -190,21 +193,16 @@ class Probabilities:
 
     def _converted(self, answer):
         """Probabilities of numbers of the known kind; an error if they are of another."""
-        if self.kind == "one logit":
-            answer = expit(answer)
-        elif self.kind == "logits":
-            answer = softmax(answer, axis=1)
-        elif self.kind == "percent":
-            answer = answer / 100
+        answer = CONVERSIONS.get(self.kind, np.asarray)(answer)
         if answer.shape[1] == 1:
             answer = np.concatenate([1 - answer, answer], axis=1)
         sums = answer.sum(axis=1, keepdims=True)
-        loose = {"softmax": EXACT, "sigmoids": np.inf}.get(self.kind, HALF)
-        if answer.min() < -1e-6 or np.abs(sums - 1).max() > loose or sums.min() <= 0:
+        off, loose = np.abs(sums - 1).max(), TOLERANCES.get(self.kind, HALF)
+        if answer.min() < -1e-6 or off > loose or sums.min() <= 0:
             raise InputError(
                 f"Expected {self.kind} from {self.name}, as its first batch was, got numbers from "
-                f"{answer.min():.4g} to {answer.max():.4g} whose sums miss 1 by up to "
-                f"{np.abs(sums - 1).max():.4g}. Say by --output what it answers."
+                f"{answer.min():.4g} to {answer.max():.4g} whose sums miss 1 by up to {off:.4g}. "
+                "Say by --output what it answers."
             )
         answer = np.maximum(answer, 0)
         return answer if self.kind == "softmax" else answer / answer.sum(axis=1, keepdims=True)
@@ -256,8 +254,8 @@ def kind_of(answer, classes, output="auto", name="predict"):
     >>> kind_of(np.array([[-2.0, 3.0]]), ("a", "b"))[0]
     'logits'
     """
-    low, high = answer.min(), answer.max()
-    off = np.abs(answer.sum(axis=1) - 1).max()
+    low, high, sums = answer.min(), answer.max(), answer.sum(axis=1)
+    off = np.abs(sums - 1).max()
     got = f"numbers from {low:.4g} to {high:.4g} whose rows miss a sum of 1 by up to {off:.4g}"
     if answer.shape[1] == 1:
         if output == "logits" or (output == "auto" and low < 0):
@@ -278,20 +276,19 @@ def kind_of(answer, classes, output="auto", name="predict"):
             )
         if off <= EXACT:
             return "softmax", ""
-        return (
-            "half",
-            f"Rows sum to 1 within {off:.2g} only (half precision?): divided by their sum",
-        )
+        words = f"Rows sum to 1 within {off:.2g} only (half precision?): divided by their sum"
+        return "half", words
     if output == "softmax":
         raise InputError(f"Expected a softmax from {name}, got {got}. Leave --output out.")
-    if low >= 0 and np.abs(answer.sum(axis=1) - 100).max() <= 100 * HALF:
+    if low >= 0 and np.abs(sums - 100).max() <= 100 * HALF:
         return "percent", "Answers are percent: divided by 100"
     if high <= 0 and np.abs(np.exp(answer).sum(axis=1) - 1).max() <= HALF:
         return "logits", "Answers are logarithms of probabilities: their exponentials are taken"
     if low < 0 or high > 1:
-        return "logits", (
+        words = (
             f"Answers are {got}: taken as logits, a softmax is applied (--output says otherwise)"
         )
+        return "logits", words
     raise InputError(
         f"Expected probabilities from {name}, got {got}. If each column is a sigmoid of its own "
         "(several labels), say --output sigmoid: they are divided by their sum. If these are "

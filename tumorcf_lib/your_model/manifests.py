@@ -16,13 +16,14 @@ OPTIONAL = {
     "channel": ("[0-9]{0,4}|all", "a whole number from 0 up, or 'all',"),
     "mask_label": ("(>[0-9.]+|[0-9]+([ +][0-9]+)*)?", "numbers like 1 4, or >0.5,"),
 }
-RESERVED_CLASS = "all"
-SEQUENCES = {
-    "t1c": ("t1c", "t1ce"),
-    "t1n": ("t1n", "t1"),
-    "t2w": ("t2w", "t2"),
-    "t2f": ("t2f", "flair"),
+AS_TEXT = {
+    "dtype": str,
+    "keep_default_na": False,
+    "skip_blank_lines": False,
+    "index_col": False,  # a line too long shifts no columns
 }
+RESERVED_CLASS = "all"
+SEQUENCES = {"t1c": "t1ce?", "t1n": "t1n?", "t2w": "t2w?", "t2f": "t2f|flair"}
 MASK = re.compile(r"[_-]?(mask|seg|label)s?$", re.I)
 
 
@@ -31,15 +32,8 @@ def read(manifest):
     try:
         header = manifest.read_text(encoding="utf-8-sig").partition("\n")[0]
         with warnings.catch_warnings(action="error", category=pd.errors.ParserWarning):
-            table = pd.read_csv(
-                manifest,
-                sep=max(",;\t", key=header.count),
-                dtype=str,
-                keep_default_na=False,
-                encoding="utf-8-sig",
-                skip_blank_lines=False,
-                index_col=False,  # a line too long shifts no columns
-            )
+            sep = max(",;\t", key=header.count)
+            table = pd.read_csv(manifest, sep=sep, encoding="utf-8-sig", **AS_TEXT)
     except (OSError, ValueError, pd.errors.ParserWarning) as error:  # no file, no text, no table
         raise InputError(
             f"Expected a table of slices in {manifest}, got {type(error).__name__}: {error}. Give "
@@ -64,10 +58,9 @@ def read(manifest):
     for name, (pattern, words) in (filled | OPTIONAL).items():
         wrong = table.index[~table[name].str.fullmatch(pattern)]
         if len(wrong):
-            got = repr(table[name][wrong[0]]) if table[name][wrong[0]] else "nothing"
             raise InputError(
                 f"{manifest}, line {wrong[0]}: expected {words} as {name!r}, got "
-                f"{got}. Correct it, or delete the line."
+                f"{table[name][wrong[0]]!r}. Correct it, or delete the line."
             )
     if "slice_id" not in table:
         table["slice_id"] = table["image"]
@@ -77,8 +70,7 @@ def read(manifest):
     if len(twice):
         raise InputError(
             f"{manifest}, line {twice[0]}: expected each slice once, got "
-            f"{table['slice_id'][twice[0]]!r} again. Delete the line, or give the slices names in "
-            "a column slice_id."
+            f"{table['slice_id'][twice[0]]!r} again. Delete it, or add a column slice_id."
         )
     return table
 
@@ -89,24 +81,23 @@ def checked_classes(labels, classes, manifest):
     An InputError for a class given twice (in whatever capitals) or a label that is no class.
     """
     names = sorted(set(labels)) if classes is None else [str(name) for name in classes]
-    folded = [name.casefold() for name in names]
-    for k, name in enumerate(folded):
-        if name in folded[:k]:
+    for name in names:
+        same = [repr(other) for other in names if other.casefold() == name.casefold()]
+        if len(same) > 1:
+            got = " and ".join(same)
             raise InputError(
-                f"{manifest}: expected distinct classes, got {names[k]!r} and "
-                f"{names[folded.index(name)]!r}. Write it in one way."
+                f"{manifest}: expected distinct classes, got {got}. Write it in one way."
             )
     if RESERVED_CLASS in names or "" in names:
-        raise InputError(
-            f"{manifest}: a class cannot be called {RESERVED_CLASS!r} (tables call "
-            "all slices so) or have no name. Rename it."
+        words = (
+            f"a class cannot be called {RESERVED_CLASS!r} (tables call all slices so) or nothing"
         )
+        raise InputError(f"{manifest}: {words}. Rename it.")
     unknown = labels.index[~labels.isin(names)]
     if len(unknown):
         raise InputError(
-            f"{manifest}, line {unknown[0]}: expected a label out of "
-            f"{', '.join(names)}; got {labels[unknown[0]]!r}. Correct it, or name it "
-            "by --classes."
+            f"{manifest}, line {unknown[0]}: expected a label out of {', '.join(names)}; got "
+            f"{labels[unknown[0]]!r}. Correct it, or name it by --classes."
         )
     return tuple(names)
 
@@ -161,7 +152,7 @@ def write(
 
 def _brats(folder, sequence):
     rows = []
-    ending = re.compile(rf"[-_]({'|'.join(SEQUENCES.get(sequence, (sequence,)))})\.nii")
+    ending = re.compile(rf"[-_]({SEQUENCES.get(sequence, sequence)})\.nii")
     for mask in sorted(folder.glob("*/*seg.nii*")):
         found = [p for p in sorted(mask.parent.glob("*.nii*")) if ending.search(p.name)]
         rows += [_of_case(found[0], mask, mask.parent.name)] if found else []

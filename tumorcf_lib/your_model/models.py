@@ -59,40 +59,39 @@ def load(name, *, layout=None, channels=None) -> Model:
         Saying what is missing or does not fit, and what to do.
     """
     path = Path(name)
-    if path.suffix.lower() not in READERS:
+    kind = ENDINGS.get(path.suffix.lower())
+    if kind is None:
         return _of_module(name, layout, channels)
     if not path.is_file():
         raise InputError(f"Expected a model file, found none at {name}. Check its spelling.")
-    kind, reader = READERS[path.suffix.lower()]
     with _named(path.name):
-        run, shape, dtype, weights, put = reader(path)
+        run, shape, dtype, weights, put = READERS[kind](path)
     shaped = Shaped(run, shape, layout=layout, channels=channels, dtype=dtype, name=path.name)
-    raw, matrices = _raising_named(shaped, path.name), [w.ndim > 1 for w in weights]
+    raw, has_matrices = _raising_named(shaped, path.name), any(w.ndim > 1 for w in weights)
+    copies = functools.partial(_copies, raw, weights, put) if has_matrices else None
+    return Model(path.name, kind, raw, _sha256(path), shaped.size, copies, shaped.notes)
 
-    def copies(rng):
-        try:
-            while True:
-                put(
-                    [
-                        rng.permutation(w.ravel()).reshape(w.shape) if is_matrix else w
-                        for w, is_matrix in zip(weights, matrices, strict=True)
-                    ]
-                )
-                yield raw
-        finally:
-            put(weights)
 
-    digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    return Model(
-        path.name, kind, raw, digest, shaped.size, copies if any(matrices) else None, shaped.notes
-    )
+def _sha256(path):
+    """Of a file's content; "" where there is no file."""
+    return hashlib.sha256(Path(path).read_bytes()).hexdigest() if path else ""
+
+
+def _copies(raw, weights, put, rng):
+    """`raw` with the weights of each layer in another order; at the end they are put back."""
+    try:
+        while True:
+            put([rng.permutation(w.ravel()).reshape(w.shape) if w.ndim > 1 else w for w in weights])
+            yield raw
+    finally:
+        put(weights)
 
 
 def _of_module(name, layout, channels):
     module_name, _, attribute = name.partition(":")
     if not module_name or not attribute or re.search(r"[/\\]|\.py$", module_name):
         raise InputError(
-            f"Expected module:function, module:object.method or a file ({', '.join(READERS)}), got "
+            f"Expected module:function, module:object.method or a file ({', '.join(ENDINGS)}), got "
             f"{name!r}. For a function predict in my_module.py run the command in the folder of "
             "that file, with --predict my_module:predict."
         )
@@ -113,9 +112,7 @@ def _of_module(name, layout, channels):
             f"Expected a function {attribute} in {module_name}, found none. It has: "
             f"{', '.join(known) or 'no function'}."
         )
-    source = getattr(module, "__file__", None)
-    digest = hashlib.sha256(Path(source).read_bytes()).hexdigest() if source else ""
-    notes = []
+    notes, digest = [], _sha256(getattr(module, "__file__", None))
     if layout or channels:
         found = Shaped(found, layout=layout or "nhwc", channels=channels)
         notes = found.notes
@@ -174,7 +171,7 @@ def _onnx(path):
 
     session, dtype = session_of(os.fspath(path)), None
     inputs = session.get_inputs()
-    number = inputs[0].type[len("tensor(") : -1] if inputs else ""
+    number = inputs[0].type.removeprefix("tensor(").removesuffix(")") if inputs else ""
     with contextlib.suppress(TypeError):  # strings, maps, sequences, bfloat16
         dtype = np.dtype({"float": "float32", "double": "float64"}.get(number, number))
     if len(inputs) != 1 or dtype is None or dtype.kind not in "iuf":
@@ -253,14 +250,9 @@ def _torch(path):
     return run, shape, np.float32, [p.detach().float().numpy().copy() for p in own], put
 
 
-READERS = {
-    ".onnx": ("onnx", _onnx),
-    ".keras": ("keras", _keras),
-    ".h5": ("keras", _keras),
-    ".hdf5": ("keras", _keras),
-    ".pt": ("torch", _torch),
-    ".pth": ("torch", _torch),
-    ".ts": ("torch", _torch),
-    ".torchscript": ("torch", _torch),
-    ".pt2": ("torch", _torch),
+READERS = {"onnx": _onnx, "keras": _keras, "torch": _torch}
+ENDINGS = {
+    ".onnx": "onnx",
+    **dict.fromkeys((".keras", ".h5", ".hdf5"), "keras"),
+    **dict.fromkeys((".pt", ".pth", ".ts", ".torchscript", ".pt2"), "torch"),
 }

@@ -14,8 +14,8 @@ import pandas as pd
 from scipy.special import softmax
 
 from tumorcf_lib.edits import plan
+from tumorcf_lib.your_model import verdict
 from tumorcf_lib.your_model.adapter import answers_to
-from tumorcf_lib.your_model.verdict import Answers
 
 N_RANDOM, N_COPIES = 40, 20
 N_SLICES = 150
@@ -93,7 +93,7 @@ def as_answers(networks, classes, labels, persons, confidence):
     """Networks' logits as Answers of the given confidence; see :func:`matched`."""
     made = (matched(logits, confidence) for logits in networks)
     return [
-        Answers(tuple(classes), labels, persons, original, removed, sham[:, None])
+        verdict.Answers(tuple(classes), labels, persons, original, removed, sham[:, None])
         for original, removed, sham in made
     ]
 
@@ -162,11 +162,9 @@ def _patches(x, side, step):
 
 def _fitted_to_shuffled(features, labels, persons, n_classes, rng):
     """Ridge regression on half of the patients, whose labels are shuffled among them."""
+    dealt = verdict.shuffled(labels, persons, rng)
     names, owner = np.unique(np.asarray(persons, str), return_inverse=True)
-    own = np.zeros(len(names), int)
-    own[owner] = labels
-    shuffled = rng.permutation(own)[owner]
     trained = (rng.permutation(len(names)) < max(2, len(names) // 2))[owner]
-    x, y = features[trained], np.eye(n_classes)[shuffled[trained]]
+    x, y = features[trained], np.eye(n_classes)[dealt[trained]]
     kernel = x @ x.T + RIDGE * x.shape[1] / 100 * np.eye(len(x))
     return x.T @ np.linalg.solve(kernel, y - y.mean(axis=0))

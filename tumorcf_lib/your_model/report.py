@@ -8,7 +8,7 @@ import pandas as pd
 
 from tumorcf_lib import __version__, rowfiles
 from tumorcf_lib.edits import scores
-from tumorcf_lib.stats import estimates, rows as stats_rows
+from tumorcf_lib.stats import rows as stats_rows
 from tumorcf_lib.your_model import InputError, page, verdict
 
 ALL, N_EXAMPLES = stats_rows.ALL, 6
@@ -43,6 +43,7 @@ EDITS = {
     "reasons": "why not",
     "median_rms": "change (RMS, median)",
 }
+RESAMPLED = {"n_resamples": verdict.N_RESAMPLES}
 FALLS = ("original", "remove", "sham", "only", "background", "blank")
 
 
@@ -117,6 +118,10 @@ def interval(value, digits=2) -> str:
     return mean if low == "nan" else f"{mean} [{low}, {high}]"
 
 
+def _cells(means):
+    return [interval(v) for v in means[["effect", "low", "high"]].to_numpy()]
+
+
 def slice_table(one) -> pd.DataFrame:
     """One row of scores a slice, and whether it keeps its answer: without its tumor, with a sham.
 
@@ -134,9 +139,8 @@ def score_table(one) -> pd.DataFrame:
     """
     drops = ("delta_drop", "sham_drop", "net_drop", "delta_focus")
     named = [*SCORES, "net_focus", "lo_orig", *(f"{name}_lo" for name in drops)]
-    return stats_rows.score_means(
-        slice_table(one), named, n_resamples=verdict.N_RESAMPLES, groups=[ALL, *one.answers.classes]
-    )
+    groups = [ALL, *one.answers.classes]
+    return stats_rows.score_means(slice_table(one), named, groups=groups, **RESAMPLED)
 
 
 def edit_table(rows) -> pd.DataFrame:
@@ -164,7 +168,7 @@ def edit_table(rows) -> pd.DataFrame:
 def by_class(means, saturated) -> pd.DataFrame:
     """The page's table of scores: a score a row, a class a column."""
     names = SATURATED if saturated else SCORES
-    cells = means.assign(cell=[interval(v) for v in means[["effect", "low", "high"]].to_numpy()])
+    cells = means.assign(cell=_cells(means))
     n_slices = means[means["score"] == "correct"].set_index("group")["n_slices"]
     wide = cells.pivot(index="score", columns="group", values="cell")
     wide = wide.reindex(index=list(names), columns=n_slices.index).rename(index=names).fillna("")
@@ -186,21 +190,14 @@ def falls(one) -> pd.DataFrame:
 
 def controls(one) -> pd.DataFrame:
     """Net-Drop for every infill and dilation that was audited; empty for the headline alone."""
-    removed = one.rows.loc[one.rows["edit"] == "remove", ["infill", "dilation_px"]]
-    pairs, lines = removed.drop_duplicates(), []
-    for infill, dilation in pairs.itertuples(index=False, name=None):
-        table = scores.slice_scores(one.rows, infill=infill, dilation_px=dilation)
-        e = estimates.mean(table, "net_drop", n_resamples=verdict.N_RESAMPLES)
-        if e.n_slices:
-            lines.append(
-                {
-                    "infill": infill,
-                    "dilation (px)": dilation,
-                    "slices": e.n_slices,
-                    "Net-Drop": interval((e.value, e.low, e.high)),
-                }
-            )
-    return pd.DataFrame(lines if len(pairs) > 1 else [])
+    by = ["infill", "dilation_px"]
+    pairs = one.rows.loc[one.rows["edit"] == "remove", by].drop_duplicates().to_dict("records")
+    if len(pairs) < 2:
+        return pd.DataFrame()
+    parts = [scores.slice_scores(one.rows, **pair).assign(**pair) for pair in pairs]
+    means = stats_rows.score_means(pd.concat(parts), "net_drop", by=by, groups=[ALL], **RESAMPLED)
+    shown = means[by].assign(slices=means["n_slices"], **{"Net-Drop": _cells(means)})
+    return shown.rename(columns=EDITS)
 
 
 # -- What is shown ----------------------------------------------------------------
@@ -221,12 +218,8 @@ def _beside(one):
 
 def _shown(one, means, made, examples):
     """What the page's template shows of an audit."""
-    bars = means.pivot(index="group", columns="score", values="effect")
-    counts = means[means["score"] == "kept"].set_index("group")["n_slices"]
-    kept = None
-    if len(counts):
-        bars = bars.reindex(counts.index, columns=["kept", "kept_sham"]).assign(slices=counts)
-        kept = page.shares(bars.reset_index())
+    wide = means.pivot(index="group", columns="score", values="effect")
+    kept = means.loc[means["score"] == "kept", ["group", "n_slices"]].join(wide, on="group")
     rms = [f"{v:.3f}" if np.isfinite(v) else "" for v in made["median_rms"]]
     about = {"classifier": one.name, **one.about, "tumorcf": __version__}
     return {
@@ -234,11 +227,11 @@ def _shown(one, means, made, examples):
         "first": verdict.first_line(one.answers, verdict.no_tumor_class(one.answers)),
         "verdict": WORDS[one.verdict.word].format(why=one.verdict.why),
         "by_class": by_class(means, one.verdict.numbers["scale"] == "log-odds"),
-        "kept": kept,
+        "kept": None if kept.empty else page.shares(kept),
         "numbers": one.verdict.numbers,
         "margin": verdict.RELEVANT[one.verdict.numbers["scale"]],
         "where": one.where,
-        "examples": _examples(one, examples) if examples is not None and kept else None,
+        "examples": None if examples is None or kept.empty else _examples(one, examples),
         "falls": falls(one),
         "controls": controls(one),
         "edits": made.assign(median_rms=rms).rename(columns=EDITS),
