@@ -1,12 +1,12 @@
 """Claims about foreign classifiers: whatever they take and answer, the same probabilities."""
 
-import json
 import subprocess
 import sys
 
 import numpy as np
 import pytest
 
+from benchmarks import foreign
 from tumorcf_lib import config
 from tumorcf_lib.your_model import InputError, adapter, models
 
@@ -114,63 +114,28 @@ def test_what_is_no_model_or_wants_more_than_slices_is_named(tmp_path):
         models.load("nowhere.onnx")
 
 
-def keras_file(path):
-    keras = pytest.importorskip("keras", reason="needs the extra study: keras")
-    given = keras.Input((PX, PX, 1))
-    x = keras.layers.Dropout(0.5)(keras.layers.Flatten()(given))
-    model = keras.Model(given, keras.layers.Dense(2, "softmax", use_bias=False)(x))
-    model.set_weights([np.stack([-WEIGHTS.ravel(), WEIGHTS.ravel()], axis=1)])
-    model.save(path)
-
-
-def torch_file(path):
-    """As TorchScript in training mode, as often saved, or exported for two slices."""
-    torch = pytest.importorskip("torch", reason="needs the extra torch: torch")
-
-    class Network(torch.nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.last = torch.nn.Linear(PX * PX, 2, bias=False)
-            self.drop = torch.nn.Dropout(0.5)
-            weights = np.stack([-WEIGHTS.ravel(), WEIGHTS.ravel()])
-            self.last.weight.data = torch.from_numpy(weights)
-
-        def forward(self, x):
-            return torch.softmax(self.last(self.drop(x.mean(dim=1)).flatten(1)), dim=1)
-
-    if path.suffix == ".pt":
-        torch.jit.script(Network()).save(str(path))
-    else:
-        torch.export.save(torch.export.export(Network().eval(), (torch.zeros(2, 3, PX, PX),)), path)
-
-
-def onnx_file(path):
-    write_onnx(path, ["n", 1, PX, PX])
-
-
-WRITERS = {
-    ".onnx": onnx_file,
-    ".keras": keras_file,
-    ".h5": keras_file,
-    ".pt": torch_file,
-    ".pt2": torch_file,
-}
-
-
-@pytest.mark.parametrize("ending", WRITERS)
-def test_copies_have_the_weights_in_another_order_and_leave_file_and_model_alone(
-    tmp_path, slices, ending
+@pytest.mark.parametrize("kind", foreign.WRITERS)
+def test_a_file_answers_as_its_weights_do_and_is_left_alone_by_copies_of_other_weights(
+    tmp_path, kind
 ):
-    path = tmp_path / f"m{ending}"
-    WRITERS[ending](path)
+    pytest.importorskip(kind, reason=f"needs the package {kind}")
+    cohort, rng = foreign.cohort(30), np.random.default_rng(0)
+    weights = foreign.weights_of(rng, "random weights", cohort)
+    path = foreign.WRITERS[kind](weights, tmp_path / "m")
     before, model = path.read_bytes(), models.load(str(path))
-    predict = probabilities(model.raw)
-    np.testing.assert_allclose(predict(slices), truth(slices), atol=1e-4)  # without dropout
-    copies = model.copies(np.random.default_rng(0))
-    one, two = (probabilities(next(copies))(slices) for _ in range(2))
-    assert np.abs(one - two).max() > 0.01 and np.abs(one - truth(slices)).max() > 0.01
+    predict = adapter.Probabilities(model.raw, foreign.CLASSES, "logits")
+    wanted = foreign.softmax(
+        foreign._features(*weights[:2], cohort.slices) @ weights[2].T + weights[3]
+    )
+    np.testing.assert_allclose(predict(cohort.slices), wanted, atol=1e-4)
+    copies = model.copies(rng)
+    one, two = (
+        adapter.Probabilities(next(copies), foreign.CLASSES, "logits")(cohort.slices)
+        for _ in range(2)
+    )
+    assert np.abs(one - two).max() > 0.01 and np.abs(one - wanted).max() > 0.01
     copies.close()
-    np.testing.assert_allclose(predict(slices), truth(slices), atol=1e-4)
+    np.testing.assert_allclose(predict(cohort.slices), wanted, atol=1e-4)
     assert path.read_bytes() == before
 
 
@@ -269,38 +234,27 @@ def test_objects_methods_are_found_and_whatever_they_raise_is_named(tmp_path, mo
 
 
 AUDIT_WITHOUT_KERAS = """
-import json, sys
-import numpy as np
+import sys
 from benchmarks import foreign
 from tumorcf_lib.edits import audit
 from tumorcf_lib.your_model import adapter, models, report, running
 
 path, out = sys.argv[1:]
 cohort = foreign.cohort(9)
-predict = adapter.Probabilities(models.load(path).raw, cohort.classes)
+predict = adapter.Probabilities(models.load(path).raw, cohort.classes, "logits")
 rows = audit.audit(predict, cohort, n_places=2)
 report.write_report(running.audited("toy", rows, cohort, cohort.classes, n_random=3), out)
 loaded = {name.partition(".")[0] for name in sys.modules}
 heavy = {"keras", "tensorflow", "torch", "jax", "sklearn", "seaborn", "statsmodels", "nbformat"}
-print(json.dumps({"n": len(set(rows["slice_id"])), "heavy": sorted(loaded & heavy)}))
+print(rows["slice_id"].nunique(), sorted(loaded & heavy))
 """
 
 
-def test_an_exported_keras_network_answers_as_in_keras_and_is_audited_without_it(tmp_path):
-    keras = pytest.importorskip("keras", reason="needs the extra study: keras")
-    pytest.importorskip("tf2onnx", reason="needs the extra study: tf2onnx")
-    keras.utils.set_random_seed(0)
-    layers = [keras.layers.Conv2D(8, 3, 2, activation="relu"), keras.layers.BatchNormalization()]
-    layers += [keras.layers.GlobalMaxPool2D(), keras.layers.Dense(3, "softmax")]
-    model = keras.Sequential([keras.Input((48, 48, 1)), *layers])
-    given = np.random.default_rng(0).normal(size=(9, 48, 48)).astype(np.float32)
-    of_keras = model.predict(given[..., None], verbose=0)
-    assert of_keras.std(axis=0).min() > 1e-3  # else equality proves nothing
-    path = tmp_path / "network.onnx"
-    model.export(path, format="onnx", verbose=False)
-    predict = adapter.Probabilities(models.load(str(path)).raw, ("a", "b", "c"))
-    np.testing.assert_allclose(predict(given), of_keras, atol=1e-4)
+def test_a_file_is_audited_without_keras_and_other_heavy_packages(tmp_path):
+    pytest.importorskip("onnx", reason="needs the extra onnx: onnx")
+    weights = foreign.weights_of(np.random.default_rng(0), "random weights", foreign.cohort(30))
+    path = foreign.write_onnx(weights, tmp_path / "network")
     words = [sys.executable, "-c", AUDIT_WITHOUT_KERAS, path, tmp_path / "report"]
     done = subprocess.run(words, capture_output=True, text=True, cwd=config.ROOT, check=False)
     assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout.splitlines()[-1]) == {"n": 9, "heavy": []}
+    assert done.stdout.splitlines()[-1] == "9 []"

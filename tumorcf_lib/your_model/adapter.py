@@ -182,8 +182,10 @@ class Probabilities:
             advice = "Name all its classes, in the order of its outputs, by --classes."
         elif rows:
             advice = "One sigmoid answers two classes only: return one column a class."
+        elif found:
+            advice = "The rows are slices: return one for each."
         else:
-            advice = "Return an array, a row a slice. Was the return forgotten?"
+            advice = "Return an array. Was the return forgotten?"
         if len(given) == 4:
             advice += " If it takes gray slices: --channels 1, or a column channel, gives it one."
         raise InputError(

@@ -28,7 +28,7 @@ import shlex
 import sys
 from pathlib import Path
 
-from tumorcf_lib.your_model import InputError
+from tumorcf_lib.your_model import TITLE, InputError
 
 PATHS = ("--manifest", "--predict", "--model", "--out")
 
@@ -67,7 +67,7 @@ def add_parser(commands):
     add("--control-places", type=_whole, default=5, metavar="K", help=places)
     add("--seed", type=int, default=0, help="seed of the sham places (default 0)")
     add("--batch-size", type=_whole, default=64, help="slices in a call (default 64)")
-    add("--title", default="Does the classifier look at the tumor?", help="title of the report")
+    add("--title", default=TITLE, help="title of the report")
     add("--no-slices", action="store_true", help="leave patients' slices out of the report")
     does = "write the table of slices for a common layout of folders"
     example = "example\n  python -m tumorcf_lib manifest BraTS/ --layout brats"

@@ -60,10 +60,8 @@ def of_slices(cohort, prepared, settings) -> Findings:
             found.warn(f"{n} of {len(notes)} {what}: {note}.")
     if len(drawn):
         share = drawn["mask_pixels"] / (drawn["height"] * drawn["width"])
-        median = share.median()
-        found.facts.append(
-            f"masks cover {median:.1%} of a slice (median), at most {share.max():.1%}"
-        )
+        median, most = share.median(), share.max()
+        found.facts.append(f"masks cover {median:.1%} of a slice (median), at most {most:.1%}")
         if median > 0.5 or (drawn["mask_corners"] >= 3).mean() > 0.5:
             raise InputError(
                 f"Expected masks of a tumor, got masks that cover {median:.0%} of the slices: are "
@@ -71,9 +69,8 @@ def of_slices(cohort, prepared, settings) -> Findings:
             )
     oblong = table.loc[table["height"] != table["width"], ["height", "width"]]
     if size is not None and len(oblong) and size[0] == size[1]:
-        how, other = {"pad": ("padded", "stretch"), "stretch": ("stretched", "pad")}[
-            settings["fit"]
-        ]
+        is_padded = settings["fit"] == "pad"
+        how, other = ("padded", "stretch") if is_padded else ("stretched", "pad")
         found.warn(
             f"{len(oblong)} of {len(table)} slices are not square (such as "
             f"{oblong.iloc[0].tolist()}): they are {how} to squares. Choose --fit {other} if your "
@@ -160,17 +157,16 @@ def of_classifier(found, model, cohort, output, settings) -> Probabilities:
     ):
         if gap > limit:
             raise InputError(
-                f"{model.name} answers {words} (by up to {gap:.2f})? Call model.eval(), or pass "
-                "training=False."
+                f"{model.name} answers {words}? Answers differ by up to {gap:.2f}. Call "
+                "model.eval(), or pass training=False."
             )
     found.scales = _by_scale(model, cohort, output, settings)
     for note in [*model.notes, *predict.notes]:
         found.warn(f"{note}.")
     p = answers_to(shown, prepared.slices)
-    found.facts.append(
-        f"answers taken as {predict.kind}; accuracy on {len(p)} slices looked at: "
-        f"{(p.argmax(axis=1) == prepared.labels).mean():.0%}"
-    )
+    share = f"{(p.argmax(axis=1) == prepared.labels).mean():.0%}"
+    found.facts.append(f"answers taken as {predict.kind}")
+    found.facts.append(f"accuracy on {len(p)} slices looked at: {share}")
     _advise(found, p, prepared.labels, cohort.classes, settings["scale"])
     return predict
 
@@ -206,11 +202,8 @@ def _advise(found, p, labels, classes, used):
     question = "Which was the classifier trained on?"
     if (best["accuracy"] > max(accuracy, ordered) + BETTER).any():
         scale, share = best[["scale", "accuracy"]].iloc[0]
-        found.warn(
-            f"With --scale {scale} the accuracy is {share:.0%}, with {used} "
-            f"{accuracy:.0%}. {question}",
-            serious=True,
-        )
+        words = f"With --scale {scale} the accuracy is {share:.0%}, with {used} {accuracy:.0%}."
+        found.warn(f"{words} {question}", serious=True)
     elif advice:
         found.warn(advice, serious=True)
     elif len(surer):
@@ -235,12 +228,11 @@ def better_order(labels, given, classes):
     if then - now <= 0.2:
         return "", now
     order = np.array(classes, object)[np.argsort(best)]
-    return (
+    words = (
         f"Check the order of your classifier's outputs: read as {', '.join(classes)} it names "
-        f"{now:.0%} of the slices correctly; read as {', '.join(order)} it would be {then:.0%} "
-        "(--classes).",
-        then,
+        f"{now:.0%} of the slices correctly; as {', '.join(order)}, {then:.0%} (--classes)."
     )
+    return words, then
 
 
 def predicted(predict, sample, n_slices, how, n_copies=0):

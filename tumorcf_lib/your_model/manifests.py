@@ -16,12 +16,7 @@ OPTIONAL = {
     "channel": ("[0-9]{0,4}|all", "a whole number from 0 up, or 'all',"),
     "mask_label": ("(>[0-9.]+|[0-9]+([ +][0-9]+)*)?", "numbers like 1 4, or >0.5,"),
 }
-AS_TEXT = {
-    "dtype": str,
-    "keep_default_na": False,
-    "skip_blank_lines": False,
-    "index_col": False,  # a line too long shifts no columns
-}
+AS_TEXT = {"dtype": str, "keep_default_na": False, "skip_blank_lines": False}
 RESERVED_CLASS = "all"
 SEQUENCES = {"t1c": "t1ce?", "t1n": "t1n?", "t2w": "t2w?", "t2f": "t2f|flair"}
 MASK = re.compile(r"[_-]?(mask|seg|label)s?$", re.I)
@@ -33,7 +28,8 @@ def read(manifest):
         header = manifest.read_text(encoding="utf-8-sig").partition("\n")[0]
         with warnings.catch_warnings(action="error", category=pd.errors.ParserWarning):
             sep = max(",;\t", key=header.count)
-            table = pd.read_csv(manifest, sep=sep, encoding="utf-8-sig", **AS_TEXT)
+            how = {"sep": sep, "index_col": False}  # a line too long shifts no columns
+            table = pd.read_csv(manifest, encoding="utf-8-sig", **how, **AS_TEXT)
     except (OSError, ValueError, pd.errors.ParserWarning) as error:  # no file, no text, no table
         raise InputError(
             f"Expected a table of slices in {manifest}, got {type(error).__name__}: {error}. Give "
@@ -50,29 +46,26 @@ def read(manifest):
     table = table.apply(lambda column: column.str.strip())
     table = table[(table != "").any(axis=1)]
     if table.empty:
-        raise InputError(
-            f"Expected one line a slice in {manifest}, got none below the header. Add the slices."
-        )
+        raise InputError(f"Expected one line a slice in {manifest}, got none below the header.")
     table = table.assign(**{name: "" for name in OPTIONAL if name not in table})
     filled = {name: (".+", "a value") for name in ("image", "label", "patient")}
     for name, (pattern, words) in (filled | OPTIONAL).items():
-        wrong = table.index[~table[name].str.fullmatch(pattern)]
-        if len(wrong):
-            raise InputError(
-                f"{manifest}, line {wrong[0]}: expected {words} as {name!r}, got "
-                f"{table[name][wrong[0]]!r}. Correct it, or delete the line."
-            )
+        fits = table[name].str.fullmatch(pattern)
+        _require(fits, table[name], f"{words} as {name!r}", "Correct it, or delete it", manifest)
     if "slice_id" not in table:
         table["slice_id"] = table["image"]
         for name, form in (("index", "[{}]"), ("axis", " axis {}"), ("channel", " channel {}")):
             table["slice_id"] += [form.format(value) if value else "" for value in table[name]]
-    twice = table.index[table["slice_id"].duplicated()]
-    if len(twice):
-        raise InputError(
-            f"{manifest}, line {twice[0]}: expected each slice once, got "
-            f"{table['slice_id'][twice[0]]!r} again. Delete it, or add a column slice_id."
-        )
+    names, advice = table["slice_id"], "Delete it, or name the slices in a column slice_id"
+    _require(~names.duplicated(), names, "another slice than above", advice, manifest)
     return table
+
+
+def _require(fits, values, expected, advice, manifest):
+    """Name the first line of the table whose value does not fit."""
+    for line, value in values[~fits].head(1).items():
+        words = f"{manifest}, line {line}: expected {expected}; got {value!r}. {advice}."
+        raise InputError(words)
 
 
 def checked_classes(labels, classes, manifest):
@@ -82,23 +75,14 @@ def checked_classes(labels, classes, manifest):
     """
     names = sorted(set(labels)) if classes is None else [str(name) for name in classes]
     for name in names:
-        same = [repr(other) for other in names if other.casefold() == name.casefold()]
+        same = [other for other in names if other.casefold() == name.casefold()]
         if len(same) > 1:
-            got = " and ".join(same)
-            raise InputError(
-                f"{manifest}: expected distinct classes, got {got}. Write it in one way."
-            )
+            raise InputError(f"{manifest}: expected distinct classes, got {same}. Write it alike.")
     if RESERVED_CLASS in names or "" in names:
-        words = (
-            f"a class cannot be called {RESERVED_CLASS!r} (tables call all slices so) or nothing"
-        )
-        raise InputError(f"{manifest}: {words}. Rename it.")
-    unknown = labels.index[~labels.isin(names)]
-    if len(unknown):
-        raise InputError(
-            f"{manifest}, line {unknown[0]}: expected a label out of {', '.join(names)}; got "
-            f"{labels[unknown[0]]!r}. Correct it, or name it by --classes."
-        )
+        taken = f"{RESERVED_CLASS!r} (tables call all slices so) or nothing"
+        raise InputError(f"{manifest}: a class cannot be called {taken}. Rename it.")
+    expected, advice = f"a label out of {', '.join(names)}", "Correct it, or name it by --classes"
+    _require(labels.isin(names), labels, expected, advice, manifest)
     return tuple(names)
 
 
@@ -143,8 +127,8 @@ def write(
     table = pd.DataFrame([{"label": label, "index": "", **row} for row in rows])
     for name in ("image", "mask"):
         table[name] = [p and p.relative_to(folder).as_posix() for p in table[name]]
-    table["channel"] = channel
-    table["mask_label"] = np.where(table["mask"] == "", "", mask_label)
+    labels = np.where(table["mask"] == "", "", mask_label)
+    table = table.assign(channel=channel, mask_label=labels)
     table = table[[*COLUMNS, "index", "channel", "mask_label"]]
     table.to_csv(path, index=False)
     return table, path

@@ -71,11 +71,7 @@ def of_audit(answers, prepared_of, *, copies=(), seed=0, n_random=None) -> dict:
 
 def edited(cohort, seed):
     """The slices as they are, without their tumor, and with one sham: three stacks."""
-    edits = (
-        plan.Edit("original"),
-        plan.Edit("remove", "navier_stokes"),
-        plan.Edit("sham", "navier_stokes", n_places=1),
-    )
+    edits = plan.network_edits([], 1)[:3]
     made = [
         [edited for _, edited in plan.edits_of(image, mask, edits, 1, (seed, slice_id))]
         for image, mask, slice_id in zip(cohort.slices, cohort.masks, cohort.table["slice_id"])

@@ -8,8 +8,9 @@ import pandas as pd
 
 from tumorcf_lib import __version__, rowfiles
 from tumorcf_lib.edits import scores
-from tumorcf_lib.stats import rows as stats_rows
-from tumorcf_lib.your_model import InputError, page, verdict
+from tumorcf_lib.figures import style
+from tumorcf_lib.stats import classification, rows as stats_rows
+from tumorcf_lib.your_model import TITLE, InputError, page, verdict
 
 ALL, N_EXAMPLES = stats_rows.ALL, 6
 WORDS = {
@@ -22,13 +23,8 @@ SHARES = {
     "kept": "keep their answer without the tumor",
     "kept_sham": "keep it with a sham",
 }
-SCORES = SHARES | {
-    "p_orig": "P of the true class",
-    "delta_drop": "Delta-Drop",
-    "sham_drop": "Sham-Drop",
-    "net_drop": "Net-Drop",
-    "delta_focus": "Delta-Focus",
-}
+PLAIN = ("p_orig", "delta_drop", "sham_drop", "net_drop", "delta_focus")
+SCORES = SHARES | {name: style.SCORE_NAMES[name] for name in PLAIN}
 SATURATED = SHARES | {  # probabilities near 1 cannot move: log-odds lead
     "net_drop_lo": "Net-Drop (log-odds)",
     "delta_drop_lo": "Delta-Drop (log-odds)",
@@ -47,15 +43,7 @@ RESAMPLED = {"n_resamples": verdict.N_RESAMPLES}
 FALLS = ("original", "remove", "sham", "only", "background", "blank")
 
 
-def write_report(
-    audits,
-    folder,
-    *,
-    cohort=None,
-    title="Does the classifier look at the tumor?",
-    notes=(),
-    examples=None,
-) -> Path:
+def write_report(audits, folder, *, cohort=None, title=TITLE, notes=(), examples=None) -> Path:
     """Write rows, tables and a self-contained HTML page into a folder.
 
     Parameters
@@ -177,12 +165,10 @@ def by_class(means, saturated) -> pd.DataFrame:
 
 def falls(one) -> pd.DataFrame:
     """The share of slices, in percent, that each class is given to, by edit."""
-    rows = stats_rows.headline_rows(one.rows)
-    rows = rows[(rows["reason"] == "") & rows["edit"].isin(FALLS)]
-    given = rows[[f"p_{name}" for name in one.answers.classes]].to_numpy().argmax(axis=1)
-    counts = pd.crosstab(rows["edit"], np.array(one.answers.classes, object)[given])
-    counts = counts.reindex([edit for edit in FALLS if edit in counts.index])
+    rows = stats_rows.headline_rows(one.rows[one.rows["reason"] == ""])
+    counts = pd.crosstab(rows["edit"], classification.predicted(rows))
     counts = counts.reindex(columns=list(one.answers.classes), fill_value=0)
+    counts = counts.loc[[edit for edit in FALLS if edit in counts.index]]
     share = counts.div(counts.sum(axis=1), axis=0).map("{:.0%}".format)
     share.insert(0, "slices shown", counts.sum(axis=1))
     return share.reset_index()

@@ -79,18 +79,16 @@ def rows_of(predict, n_slices, prepared_of, *, folder, key, **options):
     """The audit's rows, in parts that are kept in a folder until the page is written.
 
     `prepared_of` maps indices of slices to the prepared cohort of them, `options` are those of
-    :func:`edits.audit.audit`. Parts are not used if their `key` (a dict: what the rows depend on)
-    is another, or the classifier answers otherwise.
+    :func:`edits.audit.audit`, `key` is what the rows depend on besides (as JSON): of another, or
+    where the classifier answers otherwise, parts are made again.
     """
+    own = hashlib.sha256(json.dumps(key, sort_keys=True, default=str).encode()).hexdigest()
+    folder = folder / own[:16]
     folder.mkdir(parents=True, exist_ok=True)
     chunks = np.split(np.arange(n_slices), range(CHUNK, n_slices, CHUNK))
-    own = hashlib.sha256(json.dumps(key, sort_keys=True, default=str).encode()).hexdigest()
-    mark = folder / "key.txt"
-    kept = mark.is_file() and mark.read_text(encoding="utf-8") == own
-    if not (kept and _answers_alike(predict, prepared_of(chunks[0]), folder / "0.csv")):
+    if not _answers_alike(predict, prepared_of(chunks[0]), folder / "0.csv"):
         for path in folder.glob("*.csv"):
             path.unlink()
-        mark.write_text(own, encoding="utf-8")
     parts = []
     with counting("audited", n_slices) as bar:
         for k, chunk in enumerate(chunks):
@@ -161,31 +159,17 @@ def run(cohort, models, options, *, command="") -> Path | None:
         def prepared_of(indices, settings=settings):
             return slices.prepare(cohort.subset(np.asarray(indices)), **settings)
 
-        key = {
-            "settings": settings,
-            "version": __version__,
-            "output": options.output,
-            "model": (model.name, model.digest),
-            "classes": cohort.classes,
-            "slices": cohort.table.to_csv(index=False),
-            "how": str(how),
-        }
-        place = out / "parts" / str(k)
-        rows = rows_of(shown, len(cohort), prepared_of, folder=place, key=key, **how)
+        of_model = (__version__, model.name, model.digest, options.output)
+        of_slices = (settings, cohort.classes, cohort.table.to_csv(index=False), str(how))
+        where = {"folder": out / "parts" / str(k), "key": [*of_model, *of_slices]}
+        rows = rows_of(shown, len(cohort), prepared_of, **where, **how)
         lost = rows.loc[rows["reason"].str.startswith(VANISHES), "slice_id"].nunique()
         if lost:
             found.warn(f"{lost} masks vanish in the resize: no score can be made of those slices.")
             _warn(found.warnings[-1])
-        one = audited(
-            model.name,
-            rows,
-            prepared_of,
-            cohort.classes,
-            seed=options.seed,
-            about=_about(model, predict, options, command),
-            copies=_copies(model, predict, options),
-            found=found,
-        )
+        about, copies = _about(model, predict, options, command), _copies(model, predict, options)
+        more = {"seed": options.seed, "about": about, "copies": copies, "found": found}
+        one = audited(model.name, rows, prepared_of, cohort.classes, **more)
         one.where = page.looks(prepared, shown)
         audits.append(one)
     if options.check:
@@ -196,11 +180,8 @@ def run(cohort, models, options, *, command="") -> Path | None:
     notes = [f"Slices prepared {how}"]
     if options.scale != "zscore":
         notes.append("Edits defined on z-scores (silhouette, refitted intensities) are left out")
-    examples = None if options.no_slices else prepared
-    title = options.title
-    target = report.write_report(
-        audits, out, cohort=cohort, title=title, notes=notes, examples=examples
-    )
+    shown = {"examples": None if options.no_slices else prepared, "title": options.title}
+    target = report.write_report(audits, out, cohort=cohort, notes=notes, **shown)
     shutil.rmtree(out / "parts")
     return target
 
