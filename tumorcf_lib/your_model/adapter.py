@@ -14,8 +14,6 @@ AXES = {  # of channels, height and width
     "nchw": (1, 2, 3),
     "nhwc": (3, 1, 2),
     "nhw": (None, 1, 2),
-    "chw": (0, 1, 2),
-    "hwc": (2, 0, 1),
     "flat": (None,),
 }
 EXACT, HALF = 1e-3, 0.02  # how far rows may miss a sum of 1: single, and half precision
@@ -33,16 +31,21 @@ def layouts_of(shape):
     >>> layouts_of([None, 3, 224, 224]), layouts_of([None, None, None, 1])
     (['nchw'], ['nhwc'])
     """
-    few = [n is not None and n <= MAX_CHANNELS for n in shape]
-    if len(shape) == 2:
-        return ["flat"]
-    if len(shape) == 3:
-        if few[0] and shape[0] != 1 and not few[2]:
-            return ["chw"]
-        return ["hwc"] if few[2] and not few[0] and shape[0] else ["nhw"]
     if len(shape) == 4:
-        return ["nchw", "nhwc"] if few[1] == few[3] else ["nchw"] if few[1] else ["nhwc"]
-    return []
+        first, last = (n is not None and n <= MAX_CHANNELS for n in (shape[1], shape[3]))
+        return ["nchw", "nhwc"] if first == last else ["nchw"] if first else ["nhwc"]
+    return {2: ["flat"], 3: ["nhw"]}.get(len(shape), [])
+
+
+def takes_one_slice(shape):
+    """Whether an input of three axes is one slice with its channels, without a batch.
+
+    >>> takes_one_slice([3, 224, 224]), takes_one_slice([1, 224, 224])
+    (True, False)
+    """
+    few = [n is not None and n <= MAX_CHANNELS for n in shape]
+    is_chw = few[0] and shape[0] != 1 and not few[-1]
+    return len(shape) == 3 and bool(is_chw or (few[-1] and not few[0] and shape[0]))
 
 
 class Shaped:
@@ -54,6 +57,8 @@ class Shaped:
 
     def __init__(self, run, shape=None, *, layout=None, channels=None, dtype=np.float32, name=""):
         shape = [n if isinstance(n, int) and n > 0 else None for n in shape or [None] * 4]
+        if takes_one_slice(shape):
+            shape, run = [1, *shape], functools.partial(_of_first, run)
         self.layouts = [layout] if layout and len(shape) == 4 else layouts_of(shape)
         if not self.layouts:
             raise InputError(
@@ -61,8 +66,7 @@ class Shaped:
                 f"got {shape}. Write a function around it: --predict my_module:predict."
             )
         self.run, self.dtype, self.notes, self.form, self.size = run, dtype, [], None, None
-        self.channels, first = channels, self.layouts[0]
-        self.batch = 1 if first in ("chw", "hwc") else shape[0]
+        self.batch, self.channels, first = shape[0], channels, self.layouts[0]
         if len(self.layouts) == 1:
             axis, *sides = AXES[first]
             size = [shape[k] for k in sides]
@@ -85,11 +89,10 @@ class Shaped:
         """The first layout, number of channels and batch that the network does not refuse."""
         own = slices.shape[3] if slices.ndim == 4 else 1
         channels = [self.channels] if self.channels else list(dict.fromkeys((own, 1, 3)))
-        forms = [
-            (layout, n)
-            for layout in self.layouts
-            for n in (channels if AXES[layout][0] is not None else [None])
-        ]
+        forms = []
+        for layout in self.layouts:
+            has_channels = AXES[layout][0] is not None
+            forms += [(layout, n) for n in (channels if has_channels else [None])]
         first = None
         for form, self.batch in itertools.product(forms, [self.batch] if self.batch else [None, 1]):
             try:
@@ -113,7 +116,6 @@ class Shaped:
             part = given[start : start + step]
             n = len(part)
             part = np.concatenate([part, np.repeat(part[-1:], step - n, axis=0)])
-            part = part[0] if layout in ("chw", "hwc") else part
             answer = self.run(np.ascontiguousarray(part))
             if n == step == len(given):
                 return answer
@@ -134,7 +136,7 @@ class Shaped:
             )
         if channels and slices.ndim == 3:
             slices = np.repeat(slices[..., None], channels, axis=3)
-        if layout in ("nchw", "chw"):
+        if layout == "nchw":
             slices = np.moveaxis(slices, 3, 1)
         elif layout == "flat":
             slices = slices.reshape(len(slices), -1)
@@ -142,6 +144,10 @@ class Shaped:
             limits = np.iinfo(self.dtype)
             slices = np.clip(np.rint(slices), limits.min, limits.max)
         return slices.astype(self.dtype, copy=False)
+
+
+def _of_first(run, batch):
+    return run(batch[0])
 
 
 class Probabilities:
@@ -276,10 +282,8 @@ def kind_of(answer, classes, output="auto", name="predict"):
                 "All answers are 0 or 1: hard labels, no probabilities. Scores then count changes "
                 "of the answer; return what the labels were chosen from"
             )
-        if off <= EXACT:
-            return "softmax", ""
         words = f"Rows sum to 1 within {off:.2g} only (half precision?): divided by their sum"
-        return "half", words
+        return ("softmax", "") if off <= EXACT else ("half", words)
     if output == "softmax":
         raise InputError(f"Expected a softmax from {name}, got {got}. Leave --output out.")
     if low >= 0 and np.abs(sums - 100).max() <= 100 * HALF:
@@ -287,10 +291,7 @@ def kind_of(answer, classes, output="auto", name="predict"):
     if high <= 0 and np.abs(np.exp(answer).sum(axis=1) - 1).max() <= HALF:
         return "logits", "Answers are logarithms of probabilities: their exponentials are taken"
     if low < 0 or high > 1:
-        words = (
-            f"Answers are {got}: taken as logits, a softmax is applied (--output says otherwise)"
-        )
-        return "logits", words
+        return "logits", f"Answers are {got}: taken as logits, a softmax is applied (see --output)"
     raise InputError(
         f"Expected probabilities from {name}, got {got}. If each column is a sigmoid of its own "
         "(several labels), say --output sigmoid: they are divided by their sum. If these are "

@@ -130,18 +130,19 @@ def looks(cohort, predict):
     fig, shares = Figure(figsize=(2.2 * len(drawn), 2.4), layout="constrained"), []
     for ax, i in zip(fig.subplots(1, len(drawn), squeeze=False)[0], drawn, strict=True):
         image, mask = cohort.slices[i], cohort.masks[i]
-        squares = list(_squares(mask.shape))
-        about = sites.About(image, mask)
-        hidden = [about.removed(square, "navier_stokes") for square in squares]
+        height, width = mask.shape
+        rows, columns = (np.arange(n) * N_SQUARES // n for n in mask.shape)
+        square = N_SQUARES * rows[:, None] + columns  # (height, width), which one a pixel is in
+        about, every = sites.About(image, mask), np.arange(N_SQUARES**2)
+        hidden = [about.removed(square == k, "navier_stokes") for k in every]
         p = answers_to(predict, np.stack([image, *hidden]))
         fall = np.maximum(p[0].max() - p[1:, p[0].argmax()], 0)
-        tumor = np.array([mask[s].any() for s in squares])
-        inside = np.array([about.head.mask[s].mean() > 0.5 for s in squares])
+        tumor = np.isin(every, square[mask])
+        inside = np.array([about.head.mask[square == k].mean() > 0.5 for k in every])
         if fall.sum() > 0:
             of = [fall[part].sum() for part in (tumor, inside & ~tumor, ~inside & ~tumor)]
             shares.append(of / fall.sum())
         style.show_slice(ax, sites.gray(image), mask=mask)
-        height, width = mask.shape
         over = {"cmap": "magma", "alpha": 0.45, "extent": (-0.5, width - 0.5, height - 0.5, -0.5)}
         ax.imshow(fall.reshape(N_SQUARES, N_SQUARES), **over)
     if not shares:
@@ -153,11 +154,3 @@ def looks(cohort, predict):
         f"from the rest of the head, {outside:.0%} from outside it. Bright: hiding this square "
         "moves the answer."
     )
-
-
-def _squares(shape):
-    rows, columns = (np.linspace(0, n, N_SQUARES + 1).astype(int) for n in shape)
-    for i, j in np.ndindex(N_SQUARES, N_SQUARES):
-        square = np.zeros(shape, bool)
-        square[rows[i] : rows[i + 1], columns[j] : columns[j + 1]] = True
-        yield square

@@ -13,6 +13,7 @@ from scipy.special import stdtrit
 
 from tumorcf_lib.edits import scores
 from tumorcf_lib.stats import estimates, persons
+from tumorcf_lib.stats.rows import headline_rows
 
 LEANS, DOES_NOT, UNKNOWN = "leans on the tumor", "does not lean on it", "cannot be told"
 MIN_PERSONS = 10
@@ -41,23 +42,22 @@ class Answers:
         return np.isfinite(self.removed[:, 0]) & np.isfinite(self.shams[:, :, 0]).any(axis=1)
 
 
-def answers_of(rows, classes, *, infill="navier_stokes") -> Answers:
-    """The answers in an audit's rows, at dilation 0."""
-    columns = [f"p_{name}" for name in classes]
-    rows = rows[(rows["dilation_px"] == 0) & rows["infill"].isin(("", infill))]
+def answers_of(rows, classes) -> Answers:
+    """The answers in an audit's rows, at the headline infill and dilation."""
+    rows = headline_rows(rows)
     first = rows[rows["edit"] == "original"]
-    position = {slice_id: i for i, slice_id in enumerate(first["slice_id"])}
-    n, n_places = len(first), int(max(rows["place"].max(), 0)) + 1
-    removed = np.full((n, len(classes)), np.nan)
-    shams = np.full((n, n_places, len(classes)), np.nan)
-    for edit, target in (("remove", removed), ("sham", shams)):
-        own = rows[(rows["edit"] == edit) & (rows["reason"] == "")]
-        at = own["slice_id"].map(position).to_numpy(int)
-        where = (at,) if edit == "remove" else (at, own["place"].to_numpy(int))
-        target[where] = own[columns].to_numpy(float)
-    labels = np.array([list(classes).index(label) for label in first["label"]])
-    who, original = first["person_id"].to_numpy(str), first[columns].to_numpy(float)
-    return Answers(tuple(classes), labels, who, original, removed, shams)
+    who, (labels, original) = first["person_id"].to_numpy(str), scores.arrays(first)
+    removed, shams = (_by_place(rows, edit, first["slice_id"]) for edit in ("remove", "sham"))
+    return Answers(tuple(classes), labels, who, original, removed[:, 0], shams)
+
+
+def _by_place(rows, edit, slice_ids):
+    """Answers to an edit, (n, n_places, n_classes); one that has no place stands at the first."""
+    own = rows[(rows["edit"] == edit) & (rows["reason"] == "")]
+    place, (_, p) = own["place"].clip(lower=0).to_numpy(int), scores.arrays(own)
+    found = np.full((len(slice_ids), max(place, default=0) + 1, p.shape[1]), np.nan)
+    found[pd.Index(slice_ids).get_indexer(own["slice_id"]), place] = p
+    return found
 
 
 @dataclass
