@@ -98,18 +98,17 @@ def test_channels_reach_a_network_that_takes_as_many_and_another_size_is_refused
         model = models.load(path)
         if answer is not None:
             np.testing.assert_allclose(probabilities(model.raw)(three), answer, atol=1e-5)
-    with pytest.raises(InputError, match="4 channels.*got 3"):
-        model.raw(three)
+    for other in (three, slices[:, :-2]):
+        with pytest.raises(InputError, match=r"given .* slices of shape .*--size.*column channel"):
+            model.raw(other)
     assert model.size == (PX, PX)
-    with pytest.raises(InputError, match="Expected slices of"):
-        model.raw(slices[:, :-2])
 
 
 def test_what_is_no_model_or_wants_more_than_slices_is_named(tmp_path):
     with pytest.raises(InputError, match="one input .* got: x .*age .*my_module:predict"):
         models.load(write_onnx(tmp_path / "m.onnx", ["n", 1, PX, PX], also=("age",)))
     (tmp_path / "no.onnx").write_bytes(b"no model")
-    with pytest.raises(InputError, match="no.onnx, got"):
+    with pytest.raises(InputError, match="no.onnx raised .*Export it again"):
         models.load(str(tmp_path / "no.onnx"))
     with pytest.raises(InputError, match="none at"):
         models.load("nowhere.onnx")

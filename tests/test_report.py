@@ -10,7 +10,7 @@ import pytest
 from benchmarks import foreign
 from tumorcf_lib.data.cohort import Cohort
 from tumorcf_lib.edits import audit, plan
-from tumorcf_lib.your_model import InputError, page, report, running
+from tumorcf_lib.your_model import page, report, running
 
 TUMOR = (slice(12, 19), slice(20, 27))
 
@@ -174,8 +174,3 @@ def test_every_infill_and_dilation_has_its_net_drop_and_the_headline_is_that_of_
             assert means["a", "net_drop"] == pytest.approx(mean)
     first = of_a[of_a["edit"] == "original"]
     assert means["a", "correct"] == (first["p_a"] > first["p_none"]).mean()
-
-
-def test_no_rows_make_no_report(tmp_path):
-    with pytest.raises(InputError, match="at least one slice"):
-        report.write_report([], tmp_path)

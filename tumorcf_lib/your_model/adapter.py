@@ -76,11 +76,6 @@ class Shaped:
             self.channels = (axis is not None and shape[axis]) or channels
 
     def __call__(self, slices):
-        if self.size and tuple(slices.shape[1:3]) != self.size:
-            raise InputError(
-                f"Expected slices of {self.size} pixels (height, width), got "
-                f"{slices.shape[1:3]}. Leave --size out, or give that size."
-            )
         if self.form is None:
             self._find_form(slices[:2])
         return self._answers(slices, *self.form)
@@ -97,8 +92,6 @@ class Shaped:
         for form, self.batch in itertools.product(forms, [self.batch] if self.batch else [None, 1]):
             try:
                 self._answers(slices, *form)
-            except InputError:
-                raise
             except Exception as error:  # each framework raises its own kinds
                 first = first or error
                 continue
@@ -129,11 +122,6 @@ class Shaped:
             slices = (slices @ (LUMINANCE if n == 3 else np.full(n, 1 / n))).astype(np.float32)
             note = "The classifier takes one channel, the slices have more: it gets their luminance"
             self.notes += [] if self.notes else [note]
-        elif slices.ndim == 4 and slices.shape[3] != channels:
-            raise InputError(
-                f"Expected slices of {channels} channels for this model, got "
-                f"{slices.shape[3]}. Choose one by a column channel in the manifest."
-            )
         if channels and slices.ndim == 3:
             slices = np.repeat(slices[..., None], channels, axis=3)
         if layout == "nchw":

@@ -64,7 +64,7 @@ def load(name, *, layout=None, channels=None) -> Model:
         return _of_module(name, layout, channels)
     if not path.is_file():
         raise InputError(f"Expected a model file, found none at {name}. Check its spelling.")
-    with _named(path.name):
+    with _named(path.name, advice="Export it again"):
         run, shape, dtype, weights, put = READERS[kind](path)
     shaped = Shaped(run, shape, layout=layout, channels=channels, dtype=dtype, name=path.name)
     raw, has_matrices = _raising_named(shaped, path.name), any(w.ndim > 1 for w in weights)
@@ -92,25 +92,22 @@ def _of_module(name, layout, channels):
     if not module_name or not attribute or re.search(r"[/\\]|\.py$", module_name):
         raise InputError(
             f"Expected module:function, module:object.method or a file ({', '.join(ENDINGS)}), got "
-            f"{name!r}. For a function predict in my_module.py run the command in the folder of "
-            "that file, with --predict my_module:predict."
+            f"{name!r}. For predict in my_module.py: --predict my_module:predict, in its folder."
         )
     here = str(Path.cwd())
     if here not in sys.path:
         sys.path.insert(0, here)
     if importlib.util.find_spec(module_name.partition(".")[0]) is None:
-        raise InputError(
-            f"Expected the module {module_name} in {here} or installed, found none. "
-            "Run the command in the folder that holds it."
-        )
+        words = f"Expected the module {module_name} in {here} or installed, found none."
+        raise InputError(f"{words} Run the command in the folder that holds it.")
     with _named(f"Importing {module_name}"):
         module = importlib.import_module(module_name)
     found = functools.reduce(lambda it, part: getattr(it, part, None), attribute.split("."), module)
     if not callable(found):
         known = [key for key, it in vars(module).items() if callable(it) and key[0] != "_"]
+        has = ", ".join(known) or "no function"
         raise InputError(
-            f"Expected a function {attribute} in {module_name}, found none. It has: "
-            f"{', '.join(known) or 'no function'}."
+            f"Expected a function {attribute} in {module_name}, found none. It has: {has}."
         )
     notes, digest = [], _sha256(getattr(module, "__file__", None))
     if layout or channels:
@@ -120,15 +117,18 @@ def _of_module(name, layout, channels):
 
 
 def _raising_named(function, name):
+    advice = "Correct it, or choose another --size, --layout, --channels or column channel"
+
     def raw(slices):
-        with _named(name, f", given {slices.dtype} slices of shape {slices.shape}"):
+        given = f", given {slices.dtype} slices of shape {slices.shape}"
+        with _named(name, given, advice):
             return function(slices)
 
     return raw
 
 
 @contextlib.contextmanager
-def _named(name, given=""):
+def _named(name, given="", advice="Correct it"):
     """Turns whatever a foreign model raises, ``sys.exit`` too, into an error that names it."""
     try:
         yield
@@ -143,11 +143,8 @@ def _named(name, given=""):
         last = traceback.extract_tb(error.__traceback__)[-1]
         stops = isinstance(error, SystemExit)
         words = "ended the program (sys.exit)" if stops else f"raised {type(error).__name__}"
-        advice = ", or choose another --size, --channels or --layout" if given else ""
-        raise InputError(
-            f"{name} {words}: {error} ({Path(last.filename).name}, line "
-            f"{last.lineno}){given}. Correct it{advice}."
-        ) from error
+        place = f"({Path(last.filename).name}, line {last.lineno})"
+        raise InputError(f"{name} {words}: {error} {place}{given}. {advice}.") from error
 
 
 # -- Files: how to run it, shape and numbers of its input, its weights, how to set them --------
@@ -161,13 +158,7 @@ def _onnx(path):
         options.use_deterministic_compute = True
         options.log_severity_level = 4  # whatever goes wrong is raised, too
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # idle, not busy
-        try:
-            return onnxruntime.InferenceSession(what, options, providers=["CPUExecutionProvider"])
-        except Exception as error:  # ONNX Runtime has a dozen kinds, without a common one
-            raise InputError(
-                f"Expected an ONNX model in {path.name}, got {type(error).__name__}: "
-                f"{error}. Export it again."
-            ) from error
+        return onnxruntime.InferenceSession(what, options, providers=["CPUExecutionProvider"])
 
     session, dtype = session_of(os.fspath(path)), None
     inputs = session.get_inputs()

@@ -10,7 +10,7 @@ from tumorcf_lib import __version__, rowfiles
 from tumorcf_lib.edits import scores
 from tumorcf_lib.figures import style
 from tumorcf_lib.stats import classification, rows as stats_rows
-from tumorcf_lib.your_model import TITLE, InputError, page, verdict
+from tumorcf_lib.your_model import TITLE, page, verdict
 
 ALL, N_EXAMPLES = stats_rows.ALL, 6
 WORDS = {
@@ -68,8 +68,6 @@ def write_report(audits, folder, *, cohort=None, title=TITLE, notes=(), examples
         The page.
     """
     audits = [audits] if not isinstance(audits, (list, tuple)) else list(audits)
-    if not audits or not all(len(one.rows) for one in audits):
-        raise InputError("Expected an audit's rows, got none. Audit at least one slice.")
     folder, several = Path(folder), len(audits) > 1
     folder.mkdir(parents=True, exist_ok=True)
     shown, told, beside = [], [], []
