@@ -219,13 +219,14 @@ AUDIT_WITHOUT_KERAS = """
 import sys
 from benchmarks import foreign
 from tumorcf_lib.edits import audit
-from tumorcf_lib.your_model import adapter, models, report, running
+from tumorcf_lib.your_model import adapter, models, nulls, report, running
 
+nulls.N_RANDOM = 3
 path, out = sys.argv[1:]
 cohort = foreign.cohort(9)
 predict = adapter.Probabilities(models.load(path).raw, cohort.classes, "logits")
 rows = audit.audit(predict, cohort, n_places=2)
-report.write_report(running.audited("toy", rows, cohort, cohort.classes, n_random=3), out)
+report.write_report(running.audited("toy", rows, cohort, cohort.classes), out)
 loaded = {name.partition(".")[0] for name in sys.modules}
 heavy = {"keras", "tensorflow", "torch", "jax", "sklearn", "seaborn", "statsmodels", "nbformat"}
 print(rows["slice_id"].nunique(), sorted(loaded & heavy))

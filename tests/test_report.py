@@ -10,7 +10,7 @@ import pytest
 from benchmarks import foreign
 from tumorcf_lib.data.cohort import Cohort
 from tumorcf_lib.edits import audit, plan
-from tumorcf_lib.your_model import page, report, running
+from tumorcf_lib.your_model import nulls, page, report, running
 
 TUMOR = (slice(12, 19), slice(20, 27))
 
@@ -41,11 +41,18 @@ def audit_of(cohort, predict=None, **options):
         return np.exp(-(gap**2)) / np.exp(-(gap**2)).sum(axis=1, keepdims=True)
 
     rows = audit.audit(predict or reader, cohort, n_places=2, **options)
-    return running.audited("mine", rows, cohort, cohort.classes, n_random=5)
+    return running.audited("mine", rows, cohort, cohort.classes)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def few_networks():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(nulls, "N_RANDOM", 10)
+        yield
 
 
 @pytest.fixture(scope="module")
-def audited():
+def audited(few_networks):
     """A cohort of two classes, one without tumors, and its audit with further edits."""
     edits = (*plan.HEADLINE_EDITS, *plan.control_edits(["telea"], [2], 512, 1))
     cohort = make_cohort(("a", "none"), 3)

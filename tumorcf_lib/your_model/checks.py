@@ -37,12 +37,12 @@ class Findings:
         self.serious += [text] if serious else []
 
 
-def sample_of(cohort, *, n=N_SAMPLE, seed=0):
+def sample_of(cohort):
     """The slices that are looked at: every class in proportion, other patients first."""
     pixels = float((cohort.table["height"] * cohort.table["width"]).max())
-    n = int(np.clip(N_PIXELS / pixels, 12, n))
-    rng = np.random.default_rng(seed)
-    return cohort.subset(nulls.chosen(cohort.labels, cohort.persons, n, rng))
+    n = int(np.clip(N_PIXELS / pixels, 12, N_SAMPLE))
+    some = nulls.chosen(cohort.labels, cohort.persons, n, np.random.default_rng(0))
+    return cohort.subset(some)
 
 
 # -- Slices and masks --------------------------------------------------------

@@ -43,7 +43,7 @@ def chosen(labels, persons, n, rng):
     return np.sort(table.index[of_class.cumcount() < most].to_numpy())
 
 
-def of_audit(answers, prepared_of, *, copies=(), seed=0, n_random=None) -> dict:
+def of_audit(answers, prepared_of, *, copies=(), seed=0) -> dict:
     """Answers of networks that know nothing, by kind, on some slices of an audit.
 
     `prepared_of` maps indices of slices to the prepared cohort of them; `copies` are the
@@ -58,7 +58,7 @@ def of_audit(answers, prepared_of, *, copies=(), seed=0, n_random=None) -> dict:
     images, owners = edited(prepared_of(at), seed), (answers.labels[at], answers.persons[at])
     networks = random_networks(images, *owners, len(answers.classes), rng)
     found = {
-        "random networks": list(itertools.islice(networks, n_random or N_RANDOM)),
+        "random networks": list(itertools.islice(networks, N_RANDOM)),
         "copies with re-drawn weights": list(logits_of(copies, images)),
     }
     confidence = answers.original.max(axis=1).mean()

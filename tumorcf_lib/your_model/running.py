@@ -37,7 +37,7 @@ class Audited:
 
 
 def audited(
-    name, rows, prepared_of, classes, *, copies=(), seed=0, found=None, about=None, n_random=None
+    name, rows, prepared_of, classes, *, copies=(), seed=0, found=None, about=None
 ) -> Audited:
     """An audit's rows with the verdict on them.
 
@@ -59,12 +59,10 @@ def audited(
         Warnings of :mod:`checks`, of which the serious ones forbid a verdict.
     about : dict, optional
         Provenance, shown on the page.
-    n_random : int
-        Random networks that the effect is compared with (default: `nulls.N_RANDOM`).
     """
     answers = verdict.answers_of(rows, classes)
     get = prepared_of if callable(prepared_of) else prepared_of.subset
-    null = nulls.of_audit(answers, get, copies=copies, seed=seed, n_random=n_random)
+    null = nulls.of_audit(answers, get, copies=copies, seed=seed)
     word = verdict.judged(answers, null)
     if found and found.serious:
         why = f"correct this first: {found.serious[0]}"
