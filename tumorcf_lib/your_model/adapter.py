@@ -171,7 +171,7 @@ class Probabilities:
             got = f"{np.count_nonzero(~np.isfinite(fits[0]))} NaN or infinite numbers"
             advice = "Correct the classifier: no score can be made of them."
         elif any(a.shape[1] == 1 and a.dtype.kind != "f" for a in rows):
-            advice = "Of class numbers, return the probabilities that they were chosen from."
+            advice = "Return the probabilities that the class numbers were chosen from."
         elif any(a.shape[1] > 1 for a in rows):
             advice = "Name all its classes, in the order of its outputs, by --classes."
         elif rows:

@@ -230,7 +230,7 @@ def better_order(labels, given, classes):
     order = np.array(classes, object)[np.argsort(best)]
     words = (
         f"Check the order of your classifier's outputs: read as {', '.join(classes)} it names "
-        f"{now:.0%} of the slices correctly; as {', '.join(order)}, {then:.0%} (--classes)."
+        f"{now:.0%} of the slices correctly; read as {', '.join(order)}, {then:.0%} (--classes)."
     )
     return words, then
 

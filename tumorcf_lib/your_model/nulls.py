@@ -158,8 +158,8 @@ def _patches(x, side, step):
 
 def _fitted_to_shuffled(features, labels, persons, n_classes, rng):
     """Ridge regression on half of the patients, whose labels are shuffled among them."""
-    dealt = verdict.shuffled(labels, persons, rng)
     names, owner = np.unique(np.asarray(persons, str), return_inverse=True)
+    dealt = verdict.shuffled(labels, owner, rng)
     trained = (rng.permutation(len(names)) < max(2, len(names) // 2))[owner]
     x, y = features[trained], np.eye(n_classes)[dealt[trained]]
     kernel = x @ x.T + RIDGE * x.shape[1] / 100 * np.eye(len(x))

@@ -75,19 +75,9 @@ class Verdict:
 def judged(answers, null, *, n_resamples=N_RESAMPLES) -> Verdict:
     """The verdict: every gate has to be passed before "leans" is said.
 
-    Parameters
-    ----------
-    answers : Answers
-        Of all slices.
-    null : dict of str to list of Answers
-        Networks that know nothing, by kind, on the same slices or some of them.
-    n_resamples : int
-
-    Returns
-    -------
-    Verdict
-        ``numbers``: accuracy, skill (above chance), effect, own, drift, each (value, low, high);
-        chance, scale, p_permuted, sham_effect; null (by kind: n, largest effect, bound).
+    `null`: by kind, the Answers of networks that know nothing on these slices or some of them. The
+    verdict's ``numbers``: accuracy, skill (above chance), effect, own, drift, each (value, low,
+    high); chance, scale, p_permuted, sham_effect; null (by kind: n, largest effect, bound).
     """
     scale = scale_of(answers)
     numbers = {"scale": scale, **_accuracy(answers, n_resamples)}
@@ -263,10 +253,9 @@ def _effect(answers, scale, n_resamples):
     return {name: with_interval(replicates) for name, replicates in found.items()}
 
 
-def shuffled(labels, persons, rng):
-    """Labels (n,), shuffled over the patients: each has that of his last slice, or another's."""
-    names, owner = np.unique(np.asarray(persons, str), return_inverse=True)
-    own = np.zeros(len(names), int)
+def shuffled(labels, owner, rng):
+    """Labels (n,), shuffled over the patients; `owner` (n,) is each slice's patient, from 0 on."""
+    own = np.zeros(owner.max() + 1, int)
     own[owner] = labels
     return rng.permutation(own)[owner]
 
@@ -274,10 +263,10 @@ def shuffled(labels, persons, rng):
 def _permuted(answers, scale):
     """Share of permutations of the patients' labels whose effect is as large."""
     (drops, labels), rng = _drops(answers, scale), np.random.default_rng(0)
-    who, seen = answers.persons[answers.edited], effect(answers, scale)
-    n_as_large = 0
+    _, owner = np.unique(answers.persons[answers.edited], return_inverse=True)
+    seen, n_as_large = effect(answers, scale), 0
     for _ in range(N_PERMUTATIONS):
-        own, drift = _fall(drops, shuffled(labels, who, rng), np.sum)
+        own, drift = _fall(drops, shuffled(labels, owner, rng), np.sum)
         n_as_large += own - drift > seen - persons.ROUNDING
     return (1 + n_as_large) / (1 + N_PERMUTATIONS)
 
