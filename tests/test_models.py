@@ -71,14 +71,11 @@ def write_onnx(path, shape, *, weights=WEIGHTS, axis=None, kind="FLOAT", end="So
 SIGNATURES = {
     "nchw": dict(shape=["n", 3, PX, PX], axis=1),
     "nhwc": dict(shape=["n", PX, PX, 3], axis=3),
-    "nhw": dict(shape=["n", PX, PX]),
     "flat": dict(shape=["n", PX * PX]),
     "chw": dict(shape=[3, PX, PX], axis=0),
-    "hwc": dict(shape=[PX, PX, 1]),
     "all open": dict(shape=["n", "a", "b", "c"]),
     "double": dict(shape=[None, None, None, 1], kind="DOUBLE"),
     "whole numbers": dict(shape=["n", PX, PX, 1], kind="UINT8"),
-    "logits": dict(shape=["n", 1, PX, PX], end="Identity"),
     "sigmoid": dict(shape=["n", PX, PX, 1], end="Sigmoid"),
     "label first, batch 2": dict(shape=[2, PX, PX, 1], also=("label",)),
 }
@@ -154,7 +151,6 @@ def tensor(p):
 
 
 ANSWERS = {
-    "list": (lambda p: p.tolist(), ""),
     "tensor with a gradient": (tensor, ""),
     "dict": (lambda p: {"probs": p, "label": p.argmax(1)}, ""),
     "rows of dicts": (lambda p: [dict(zip(CLASSES, row, strict=True)) for row in p], ""),

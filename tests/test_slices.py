@@ -57,12 +57,9 @@ NEARLY = np.dstack([SLICE, SLICE + 1, SLICE])  # a gray JPEG's colors
     [
         ("deep.png", DEEP, DEEP),
         ("a.tif", SLICE.astype(np.float32), SLICE),
-        ("a.bmp", SLICE, SLICE),
-        ("a.npy", SLICE - 7.5, SLICE - 7.5),
         ("a.nii.gz", SLICE.astype(np.int16), SLICE),
         ("ä.PNG", SLICE, SLICE),
         ("nan.npy", np.where(MASK, np.nan, SLICE + 7.0), np.where(MASK, 7, SLICE + 7.0)),
-        ("gray.png", np.dstack([SLICE] * 3), SLICE),
         ("deep.tif", np.dstack([DEEP] * 3), DEEP),
         ("nearly.png", NEARLY, (NEARLY @ [0.114, 0.587, 0.299]).astype(np.float32)),
         ("opaque.png", np.dstack([SLICE, SLICE, SLICE, SLICE * 0 + 255]), SLICE),
@@ -111,7 +108,6 @@ NOISE = np.random.default_rng(0).integers(0, 255, (40, 40, 3)).astype(np.uint8)
 @pytest.mark.parametrize(
     ("name", "stored", "chosen", "wanted"),
     [
-        ("m.png", ONE, "", ONE != 0),
         ("m.npy", -ONE.astype(float), "", ONE != 0),
         ("m.tif", np.dstack([ONE * 0, ONE, ONE * 0]), "", ONE != 0),
         ("labels.png", LABELS, "", LABELS > 0),
@@ -148,7 +144,6 @@ def test_the_mask_of_a_palette_counts_by_number_not_by_color(tmp_path):
 
 FLIPPED = [[-1, 0, 0, 5], [0, -1, 0, 4], [0, 0, 1, 0]]
 SWAPPED = [[0, 1, 0, 0], [1, 0, 0, 0], [0, 0, 1, 0]]
-TURNED = [[0.8, -0.6, 0, 0], [0.6, 0.8, 0, 0], [0, 0, 1, 0]]
 
 
 @pytest.mark.parametrize(
@@ -157,10 +152,9 @@ TURNED = [[0.8, -0.6, 0, 0], [0.6, 0.8, 0, 0], [0, 0, 1, 0]]
         (lambda m: m[::-1, ::-1], FLIPPED, True),
         (lambda m: m.transpose(1, 0, 2), SWAPPED, True),
         (lambda m: m, np.diag([2, 2, 2, 1])[:3], False),
-        (lambda m: m, TURNED, False),
         (lambda m: m, np.eye(4)[:3] + [[0, 0, 0, 0.5], [0] * 4, [0] * 4], False),
     ],
-    ids=["flipped", "swapped", "scaled", "turned", "half a step"],
+    ids=["flipped", "swapped", "scaled", "half a step"],
 )
 def test_a_mask_is_brought_to_the_grid_of_its_volume_or_refused_with_both_affines(
     tmp_path, change, affine, fits
@@ -266,10 +260,8 @@ CLEAR = np.dstack([SLICE, SLICE, SLICE, np.where(MASK, 255, 0).astype(np.uint8)]
         (b"", "a.gif", "ending in .*Convert it"),
         (np.where(MASK, np.inf, 1.0), "a.npy", "4 of 12 NaN or infinite"),
         (np.zeros((2, 3, 4, 3)), "a.npy", r"shape \(2, 3, 4, 3\)"),
-        (np.zeros((3, 4), complex), "a.npy", "complex"),
         (np.zeros((3, 4, 5), np.uint8), "a.nii", "an index from 0 to 4.*column index"),
         (b"no picture", "a.png", "OpenCV can decode"),
-        (b"no volume", "a.img.nii", "readable .nii file"),
         (BOMB, "bomb.png", "readable .png file"),  # states more than there is: fills no memory
         (b"\x93NUMPY\x01\x00" + struct.pack("<H", len(HEADER)) + HEADER.encode(), "a", "readable"),
         (CLEAR, "clear.png", "transparent in parts"),
