@@ -45,9 +45,7 @@ def read_slice(path, *, where="", index=None, axis=2, channel=None):
             array = np.where(known, array, array[known].min())
         if array.ndim == 3 and isinstance(channel, int):
             if channel >= array.shape[2]:
-                raise InputError(
-                    f"expected a channel from 0 to {array.shape[2] - 1}, got {channel}."
-                )
+                raise InputError(f"expected a channel below {array.shape[2]}, got {channel}.")
             array = np.ascontiguousarray(array[..., channel])
         return _gray_if_alike(array) if array.ndim == 3 else array, note
 
@@ -89,6 +87,9 @@ def _named(path, where):
         yield kind
     except InputError as error:
         raise InputError(f"{begin}{path}: {error}") from error
+    except ModuleNotFoundError as error:
+        words = f"{begin}{path} needs the package {error.name}: pip install {error.name}"
+        raise InputError(words) from error
     except Exception as error:  # readers of damaged files raise what they like
         raise InputError(
             f"{begin}expected a readable {kind} file, got {type(error).__name__} from {path}: "
@@ -136,11 +137,9 @@ def _picture(path, palette):
 
 
 def _dicom(path, index):
-    try:
-        import pydicom
-        from pydicom.pixels import apply_modality_lut
-    except ImportError as error:
-        raise InputError(f"{error}. DICOM needs a package: pip install pydicom") from error
+    import pydicom
+    from pydicom.pixels import apply_modality_lut
+
     file = pydicom.dcmread(path)
     array = apply_modality_lut(file.pixel_array, file)
     n_frames = int(getattr(file, "NumberOfFrames", 1))
