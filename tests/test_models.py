@@ -182,19 +182,16 @@ def test_sigmoids_of_their_own_are_divided_by_their_sum_only_when_asked(slices):
         probabilities(sigmoids)(slices)
 
 
-@pytest.mark.parametrize(
-    ("change", "words"),
-    [
+def test_answers_that_are_no_probabilities_get_the_advice_that_fits(slices):
+    for change, words in (
         (lambda p: p.argmax(axis=1), "class numbers"),
         (lambda p: None, "got nothing. Return an array. Was the return"),
         (lambda p: p * np.nan, "got 10 NaN or infinite"),
         (lambda p: p[:1], r"got shapes \(1, 2\). The rows are slices"),
         (lambda p: np.concatenate([p, p], axis=1), "by --classes"),
-    ],
-)
-def test_answers_that_are_no_probabilities_get_the_advice_that_fits(slices, change, words):
-    with pytest.raises(InputError, match=words):
-        probabilities(lambda s: change(truth(s)))(slices)
+    ):
+        with pytest.raises(InputError, match=words):
+            probabilities(lambda s, change=change: change(truth(s)))(slices)
 
 
 def test_objects_methods_are_found_and_whatever_they_raise_is_named(tmp_path, monkeypatch, slices):

@@ -52,27 +52,28 @@ LARGER = SEQUENCES.repeat(2, axis=0).repeat(2, axis=1)
 NEARLY = np.dstack([SLICE, SLICE + 1, SLICE])  # a gray JPEG's colors
 
 
-@pytest.mark.parametrize(
-    ("name", "stored", "wanted"),
-    [
-        ("deep.png", DEEP, DEEP),
-        ("a.tif", SLICE.astype(np.float32), SLICE),
-        ("a.nii.gz", SLICE.astype(np.int16), SLICE),
-        ("ä.PNG", SLICE, SLICE),
-        ("nan.npy", np.where(MASK, np.nan, SLICE + 7.0), np.where(MASK, 7, SLICE + 7.0)),
-        ("deep.tif", np.dstack([DEEP] * 3), DEEP),
-        ("nearly.png", NEARLY, (NEARLY @ [0.114, 0.587, 0.299]).astype(np.float32)),
-        ("opaque.png", np.dstack([SLICE, SLICE, SLICE, SLICE * 0 + 255]), SLICE),
-        ("color.png", SEQUENCES[..., ::-1], SEQUENCES),  # OpenCV writes blue first
-        ("first.npy", np.moveaxis(LARGER, 2, 0), LARGER),
-    ],
-)
+STORED = {  # as it is written, and as it is read
+    "deep.png": (DEEP, DEEP),
+    "a.tif": (SLICE.astype(np.float32), SLICE),
+    "a.nii.gz": (SLICE.astype(np.int16), SLICE),
+    "ä.PNG": (SLICE, SLICE),
+    "nan.npy": (np.where(MASK, np.nan, SLICE + 7.0), np.where(MASK, 7, SLICE + 7.0)),
+    "deep.tif": (np.dstack([DEEP] * 3), DEEP),
+    "nearly.png": (NEARLY, (NEARLY @ [0.114, 0.587, 0.299]).astype(np.float32)),
+    "opaque.png": (np.dstack([SLICE, SLICE, SLICE, SLICE * 0 + 255]), SLICE),
+    "color.png": (SEQUENCES[..., ::-1], SEQUENCES),  # OpenCV writes blue first
+    "first.npy": (np.moveaxis(LARGER, 2, 0), LARGER),
+}
+
+
 def test_every_format_gives_the_pixels_that_were_written_and_gray_where_channels_are_alike(
-    tmp_path, name, stored, wanted
+    tmp_path,
 ):
-    write(tmp_path / name, stored)
-    cohort = read(tmp_path, f"{name},,glioma,P1")
-    np.testing.assert_array_equal(cohort.slices[0], wanted)
+    for name, (stored, _) in STORED.items():
+        write(tmp_path / name, stored)
+    cohort = read(tmp_path, *(f"{name},,glioma,P1" for name in STORED))
+    for name, found, (_, wanted) in zip(STORED, cohort.slices, STORED.values(), strict=True):
+        np.testing.assert_array_equal(found, wanted, err_msg=name)
 
 
 def test_a_slice_is_taken_by_index_axis_and_channel_and_its_mask_alike(tmp_path):
@@ -105,33 +106,31 @@ SOFT = cv2.GaussianBlur((np.hypot(Y - 20, X - 20) < 9).astype(np.float32), (0, 0
 NOISE = np.random.default_rng(0).integers(0, 255, (40, 40, 3)).astype(np.uint8)
 
 
-@pytest.mark.parametrize(
-    ("name", "stored", "chosen", "wanted"),
-    [
+def test_a_mask_is_what_is_not_zero_or_chosen_and_pictures_are_none(tmp_path):
+    for name, stored, chosen, wanted in (
         ("m.npy", -ONE.astype(float), "", ONE != 0),
         ("m.tif", np.dstack([ONE * 0, ONE, ONE * 0]), "", ONE != 0),
         ("labels.png", LABELS, "", LABELS > 0),
         ("labels.png", LABELS, "1 4", np.isin(LABELS, (1, 4))),
         ("soft.npy", SOFT, ">0.5", SOFT > 0.5),
-        ("soft.npy", SOFT, "", "line 2: .*a soft mask.*>0.5"),
-        ("overlay.png", NOISE, "", "an overlay"),
-        ("picture.png", NOISE[..., 0], "", "a picture"),
-    ],
-)
-def test_a_mask_is_what_is_not_zero_or_chosen_and_pictures_are_none(
-    tmp_path, name, stored, chosen, wanted
-):
-    write(tmp_path / "a.npy", np.zeros(stored.shape[:2]))
-    write(tmp_path / name, stored)
-    row = f"a.npy,{name},glioma,P1,{chosen}"
-    if isinstance(wanted, str):
-        with pytest.raises(InputError, match=wanted):
-            read(tmp_path, row, columns="mask_label")
-    else:
-        cohort = read(tmp_path, row, columns="mask_label")
+    ):
+        cohort = one_mask(tmp_path, name, stored, chosen)
         np.testing.assert_array_equal(cohort.masks[0], wanted)
         several = stored is LABELS and not chosen
         assert ("all count" in cohort.table["mask_notes"][0]) == several
+    for name, stored, words in (
+        ("soft.npy", SOFT, "line 2: .*a soft mask.*>0.5"),
+        ("overlay.png", NOISE, "an overlay"),
+        ("picture.png", NOISE[..., 0], "a picture"),
+    ):
+        with pytest.raises(InputError, match=words):
+            one_mask(tmp_path, name, stored)
+
+
+def one_mask(tmp_path, name, stored, chosen=""):
+    write(tmp_path / "a.npy", np.zeros(stored.shape[:2]))
+    write(tmp_path / name, stored)
+    return read(tmp_path, f"a.npy,{name},glioma,P1,{chosen}", columns="mask_label")
 
 
 def test_the_mask_of_a_palette_counts_by_number_not_by_color(tmp_path):
@@ -225,9 +224,8 @@ def test_classes_are_in_the_given_order_else_alphabetical(tmp_path):
         read(tmp_path, *rows, classes=["glioma", "none"])
 
 
-@pytest.mark.parametrize(
-    ("rows", "columns", "words"),
-    [
+def test_a_wrong_table_is_named_with_its_line(tmp_path):
+    for rows, columns, words in (
         ([], COLUMNS, "none below the header"),
         (["a.png,,glioma"], "image,mask,label", "line 1: .*Add patient"),
         (["a.png,,,P1"], COLUMNS, "line 2: .*'label'"),
@@ -236,11 +234,9 @@ def test_classes_are_in_the_given_order_else_alphabetical(tmp_path):
         (["a.png,,all,P1"], COLUMNS, "'all'.*Rename"),
         (["a.nii,,glioma,P1," + "9" * 5000], "index", "line 2: .*'9999"),
         (["a.png,,glioma,P1", "x.png,a.png,,glioma,P1"], COLUMNS, "line 3"),
-    ],
-)
-def test_a_wrong_table_is_named_with_its_line(tmp_path, rows, columns, words):
-    with pytest.raises(InputError, match=rf"manifest\.csv.*{words}"):
-        read(tmp_path, *rows, columns=columns)
+    ):
+        with pytest.raises(InputError, match=rf"manifest\.csv.*{words}"):
+            read(tmp_path, *rows, columns=columns)
     with pytest.raises(InputError, match="CSV file .UTF-8. with the columns"):
         folder.read_folder(tmp_path / "no.csv")
 
