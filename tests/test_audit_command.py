@@ -1,317 +1,379 @@
-"""Claims about the command line's audit, on a tiny folder and modules written by the test."""
+"""Strangers' slices and classifiers through the command: a number, a refusal, or a warning."""
 
-import argparse
+import importlib
 import json
 import re
 import shutil
 import subprocess
 import sys
+from dataclasses import dataclass
 
+import cv2
+import nibabel
 import numpy as np
 import pandas as pd
 import pytest
+from test_models import write_onnx
 
-from tumorcf_lib import config, your_model
+from tumorcf_lib import __main__ as command, config, your_model
 from tumorcf_lib.edits import plan
-from tumorcf_lib.your_model import InputError, audit as audit_command, nulls, running, slices
+from tumorcf_lib.edits.scores import slice_scores
+from tumorcf_lib.your_model import nulls, running, slices
 
+PX, N = 48, 24
+LABELS = ["NA", "right"] * (N // 2)  # a class called NA is no missing one
 MODULE = """
-import sys
 import numpy as np
 
 calls = []
 
 def predict(slices):
-    p = 1 / (1 + np.exp(-(slices[:, 14:23, 20:29].mean(axis=(1, 2)) - 130) / 15))
-    return np.column_stack([p, 1 - p])
+    slices = slices if slices.ndim == 3 else slices[..., 1]
+    half = slices.shape[2] // 2
+    z = 0.35 * (slices[:, :, half:].mean(axis=(1, 2)) - slices[:, :, :half].mean(axis=(1, 2)))
+    return 1 / (1 + np.exp(np.stack([2 * z, -2 * z], axis=1)))
 
-def swapped(slices):
-    return predict(slices)[:, ::-1]
+def in_place(slices):
+    slices -= 100
+    slices += 100
+    return predict(slices)
 
-def broken(slices):
-    return slices[:, 0, 0] / {}
+def hard(slices):
+    return np.eye(2)[predict(slices).argmax(axis=1)]
 
-def one_column(slices):
-    return predict(slices)[:, [0, 1, 1]]
+def of_unit_scale(slices):
+    return predict(255 * slices if abs(slices).max() <= 1 else 0 * slices + 1)
 
 def dropout(slices):
     calls.append(0)
     return predict(slices * (1 + 0.3 * (len(calls) % 2)))
 
-def batch(slices):
-    z = slices[:, 14:23, 20:29].mean(axis=(1, 2))
-    p = 1 / (1 + np.exp((z.mean() - z) / (z.std() + 1e-5)))
-    return np.column_stack([p, 1 - p])
+def batch_statistics(slices):
+    p = predict(slices)[:, 1]
+    p = 1 / (1 + np.exp((p.mean() - p) / (p.std() + 1e-5)))
+    return np.column_stack([1 - p, p])
 
-def unit(slices):
-    gap = slices[:, 14:23, 20:29].mean(axis=(1, 2)) - slices[:, 30, 30]
-    p = 0.5 + np.clip(gap, 0.02, 0.4) - 0.1 if abs(slices).max() <= 1 else 0.6 + 0 * gap
-    return np.column_stack([p, 1 - p])
+def three_columns(slices):
+    return predict(slices)[:, [0, 1, 1]]
 
-def faint(slices):
-    gap = slices[:, 14:23, 20:29].mean(axis=(1, 2)) - slices[:, 30, 30]
-    p = 1 / (1 + np.exp(-(gap - 0.3) / 20))
-    return np.column_stack([p, 1 - p])
-
-def spot(slices):
-    gap = slices.max(axis=(1, 2)) - np.median(slices, axis=(1, 2))
-    p = (gap > 50) * 0.8 + 0.1
-    return np.column_stack([p, 1 - p])
+def broken(slices):
+    return slices[:, 0, 0] / {}
 
 def stops(slices):
     calls.append(0)
-    if len(calls) > 40:
+    if len(calls) > 32:
         raise KeyboardInterrupt
     return predict(slices)
 
 number = 3
 """
-PX, N = 48, 80
+
+
+def drawn():
+    """Heads with a tumor on the left or on the right, and its mask."""
+    rng = np.random.default_rng(0)
+    y, x = np.mgrid[:PX, :PX] - (PX - 1) / 2
+    head = (y / 20) ** 2 + (x / 17) ** 2 < 1
+    images, masks = np.zeros((N, PX, PX), np.uint8), np.zeros((N, PX, PX), bool)
+    for i in range(N):
+        image = head * (90 + 5 * rng.normal(size=(PX, PX)))
+        masks[i] = np.hypot(y - rng.uniform(-4, 4), x - (6 if i % 2 else -6)) < 3.5 + i % 2
+        image[masks[i]] = 170 + 40 * (i % 2)
+        images[i] = np.clip(image, 0, 255)
+    return images, masks
+
+
+IMAGES, MASKS = drawn()
+FLOATS = IMAGES.astype(np.float32)
+ROUGH = 20 * np.sin(np.arange(PX * PX).reshape(PX, PX))
+OUTSIDE, TINY = np.zeros((2, *MASKS.shape), bool)
+OUTSIDE[:, 1:4, 20:28], TINY[:, 20, 21] = True, True
+
+
+@pytest.fixture(scope="module")
+def truth():
+    """Delta-Drop by a loop of its own: OpenCV's Navier-Stokes on the stored pixels."""
+    scope, falls = {}, []
+    exec(MODULE, scope)
+    for image, mask, label in zip(FLOATS, MASKS, LABELS, strict=True):
+        removed = cv2.inpaint(image, mask.astype(np.uint8), 3, cv2.INPAINT_NS)
+        p = scope["predict"](np.stack([image, removed]))[:, int(label == "right")]
+        falls.append(p[0] - p[1])
+    return np.mean(falls)
+
+
+def files(images=IMAGES, masks=MASKS, image="{}.png", mask="m{}.png"):
+    """A file each; what the columns of the manifest say of slice {}."""
+    for i in range(N):
+        for array, name in ((images[i], image), (masks[i] * np.uint8(255), mask)):
+            name = name.format(i)
+            np.save(name, array) if name.endswith("npy") else cv2.imwrite(name, array)
+    return {"image": image, "mask": mask}
+
+
+def soft_masks():
+    for i in range(N):
+        np.save(f"m{i}.npy", cv2.GaussianBlur(MASKS[i] * 1.0, (0, 0), 3))
+    return files() | {"mask": "m{}.npy"}
+
+
+def volumes(images=IMAGES, **columns):
+    """One volume of all slices; its mask stored the other way round, as the affines say."""
+    flipped = np.array([[-1, 0, 0, PX - 1], [0, -1, 0, PX - 1], [0, 0, 1, 0], [0, 0, 0, 1]])
+    for name, array, affine in (
+        ("v", images, np.eye(4)),
+        ("m", MASKS[:, ::-1, ::-1] * np.uint8(1), flipped),
+    ):
+        nibabel.save(nibabel.Nifti1Image(np.moveaxis(array, 0, 2), affine), f"{name}.nii.gz")
+    return {"image": "v.nii.gz", "mask": "m.nii.gz", "index": "{}"} | columns
+
+
+def onnx_file():
+    half = np.where(np.arange(PX) < PX // 2, -1, 1) * np.ones((PX, 1)) * 0.35 * 2 / PX**2
+    write_onnx("model.onnx", [2, 1, PX, PX], weights=half.astype(np.float32))
+    return files()
+
+
+NUMBER, NO_VERDICT, WARNED, REFUSED = "number", "no verdict", "a warning, by --check", "refusal"
+
+
+@dataclass
+class Case:
+    """What is written and typed, and what comes of it."""
+
+    write: object = files
+    predict: str = "mine_h7:predict"
+    options: str = ""
+    says: str = ""  # a warning, or the refusal's words
+    comes: str = NUMBER
+
+
+FOUR_D = np.stack([255 - IMAGES, IMAGES], axis=-1)
+SEQUENCES = np.stack([255 - IMAGES, IMAGES, IMAGES // 2], axis=-1)
+NAN_AROUND = np.where(IMAGES > 0, FLOATS, np.nan)
+NOT_DARKEST = np.where(IMAGES > 0, FLOATS - 120 + ROUGH, 0)
+CASES = {
+    "plain": Case(),
+    "changed in place": Case(predict="mine_h7:in_place"),
+    "a volume of channels": Case(lambda: volumes(FOUR_D), says="column channel", comes=REFUSED),
+    "one of them, its mask flipped": Case(
+        lambda: volumes(FOUR_D, channel="1"), says="brought to the slice's grid"
+    ),
+    "sequences": Case(lambda: files(SEQUENCES, image="{}.tif"), says="3 channels that differ"),
+    "JPEG masks": Case(lambda: files(mask="m{}.jpg"), says="above half the largest counts"),
+    "NaN outside": Case(lambda: files(NAN_AROUND, image="{}.npy"), says="NaN is taken as air"),
+    "not square": Case(
+        lambda: files(IMAGES[:, :, 4:-4], MASKS[:, :, 4:-4]),
+        options=f"--size {PX}",
+        says=r"\[48, 40\]\): they are padded to squares. Choose --fit stretch",
+    ),
+    "ONNX, two slices a call": Case(onnx_file, "model.onnx"),
+    "hard labels": Case(predict="mine_h7:hard", says="hard labels", comes=WARNED),
+    "air": Case(lambda: files(NOT_DARKEST, image="{}.npy"), options="--air 0", comes=WARNED),
+    "air not said": Case(
+        lambda: files(NOT_DARKEST, image="{}.npy"), says="--scale raw --air 0", comes=WARNED
+    ),
+    "wrong order": Case(
+        options="--classes right,NA", says="Check the order of your cl", comes=NO_VERDICT
+    ),
+    "another scale": Case(
+        predict="mine_h7:of_unit_scale",
+        says="With --scale unit the accuracy is 100%, with raw 50%",
+        comes=WARNED,
+    ),
+    "a scale that leaves it unsure": Case(
+        options="--scale zscore",
+        says=r"With --scale raw the accuracy is as high .* with zscore 0\.5",
+        comes=WARNED,
+    ),
+    "masks beside the head": Case(
+        lambda: files(masks=OUTSIDE), says="lie mostly outside the head", comes=WARNED
+    ),
+    "masks of a pixel": Case(
+        lambda: files(masks=TINY),
+        options="--size 12",
+        says="24 masks vanish in the resize",
+        comes=NO_VERDICT,
+    ),
+    "inverted masks": Case(
+        lambda: files(masks=~MASKS), says="cover 9.% .*are they inverted", comes=REFUSED
+    ),
+    "soft masks": Case(soft_masks, says="line 2: .*a soft mask.*>0.5", comes=REFUSED),
+    "dropout": Case(predict="mine_h7:dropout", says="asked twice.*model.eval", comes=REFUSED),
+    "batch statistics": Case(
+        predict="mine_h7:batch_statistics", says="another batch: are batch stat", comes=REFUSED
+    ),
+    "more columns": Case(
+        predict="mine_h7:three_columns", says="Name all its classes, .*--classes", comes=REFUSED
+    ),
+    "a mistake": Case(
+        predict="mine_h7:broken",
+        says=r"raised TypeError: unsupported .*, line 36\), given float32",
+        comes=REFUSED,
+    ),
+    "no function": Case(predict="mine_h7:number", says="function number .*predict", comes=REFUSED),
+}
 
 
 @pytest.fixture
-def folder(tmp_path, monkeypatch):
-    """Slices, half of them with a tumor; a module of predictors; the current folder is here."""
-    y, x = np.mgrid[:PX, :PX]
-    head = np.where(np.hypot(y - 24, x - 24) < 20, 100.0, 0.0)
-    tumor = np.hypot(y - 18, x - 24) < 4
-    np.save(tmp_path / "mask.npy", tumor)
-    lines = ["image,mask,label,patient"]
-    for i in range(N):
-        np.save(tmp_path / f"{i}.npy", head + 100 * tumor if i % 2 else head + i / N)
-        patient = "NA" if i == 1 else f"P{i}"
-        lines.append(
-            f"{i}.npy,{'mask.npy' if i % 2 else ''},{'tumor' if i % 2 else 'NA'},{patient}"
-        )
-    (tmp_path / "slices.csv").write_text("\n".join(lines))
-    (tmp_path / "my_module_h7.py").write_text(MODULE)
+def place(tmp_path, monkeypatch):
+    """The current folder, with a module of predictors; few networks that know nothing."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.setattr(nulls, "N_RANDOM", 5)
-    monkeypatch.setattr(sys, "argv", ["tumorcf"])
+    monkeypatch.setattr(nulls, "N_RANDOM", 3)
+    monkeypatch.setattr(nulls, "N_COPIES", 2)
+    (tmp_path / "mine_h7.py").write_text(MODULE)
     yield tmp_path
-    sys.modules.pop("my_module_h7", None)
+    sys.modules.pop("mine_h7", None)
 
 
-def run(*arguments, predict="my_module_h7:predict", out="report"):
-    parser = argparse.ArgumentParser()
-    audit_command.add_parser(parser.add_subparsers())
-    words = f"audit --manifest slices.csv --predict {predict} --size 48 --scale raw"
-    words += " --classes tumor,NA --places 2" + (f" --out {out}" if out else "")
-    sys.argv[1:] = [*words.split(), *arguments]
-    options = parser.parse_args(sys.argv[1:])
-    return options.action(options)
+def run(options="", write=files, predict="mine_h7:predict", out="r"):
+    """The command's exit status; options given again win."""
+    columns = write()
+    table = pd.DataFrame({key: [text.format(i) for i in range(N)] for key, text in columns.items()})
+    patients = ["NA", *range(1, N)]
+    table.assign(label=LABELS, patient=patients).to_csv("manifest.csv", index=False)
+    words = f"audit --manifest manifest.csv --predict {predict} --size 0 --scale raw --places 2"
+    sys.argv = ["tumorcf", *words.split(), *(["--out", out] if out else []), *options.split()]
+    return command.main(sys.argv[1:])
 
 
-def test_rows_and_report_are_written_and_named(folder, capsys):
-    assert run("--title", "Mine") == 0
+@pytest.mark.parametrize("name", CASES)
+def test_a_case_gives_a_slow_loops_number_a_refusal_with_the_remedy_or_a_warning(
+    place, truth, capsys, name
+):
+    case = CASES[name]
+    done = run(case.options + " --check" * (case.comes == WARNED), case.write, case.predict)
+    said = capsys.readouterr().err
+    assert re.search(case.says, said) and (case.says or "Warning" not in said), said
+    assert done == (case.comes == REFUSED) and (place / "r").exists() == (done == 0)
+    if case.comes == NUMBER:
+        found = slice_scores(running.read_rows("r/rows.csv"))["delta_drop"].mean()
+        assert found == pytest.approx(truth, abs=0.03 if name.startswith("NaN") else 1e-4)
+    elif case.comes == NO_VERDICT:
+        page = (place / "r" / "report.html").read_text()
+        assert page.index("cannot be told: correct this first") < page.index('class="warning"')
+
+
+def test_rows_and_report_are_written_and_named(place, capsys):
+    assert run("--title Mine", out=str(place / "r")) == 0
     said = capsys.readouterr().out
-    assert "report/report.html" in said
-    assert "Classes, in this order: tumor, NA." in said
-    rows = running.read_rows(folder / "report" / "rows.csv")
-    made = rows[rows["reason"] == ""]
-    assert made["edit"].value_counts()["sham"] == N  # half the slices, two places each
-    assert (
-        rows.loc[(rows["label"] == "NA") & (rows["edit"] == "remove"), "reason"] == "empty mask"
-    ).all()
-    assert "NA" in set(rows["patient_id"])
-    page = (folder / "report" / "report.html").read_text()
-    assert "<title>Mine</title>" in page
-    assert "--predict my_module_h7:predict" in page
-    assert not (folder / "report" / "parts").exists()
-    told = json.loads((folder / "report" / "audit.json").read_text())[0]
+    assert "r/report.html" in said and "Classes, in this order: NA, right." in said
+    rows = running.read_rows("r/rows.csv")
+    assert (rows["edit"] == "sham").sum() == 2 * N
+    assert "NA" in set(rows["patient_id"]) and set(rows["label"]) == {"NA", "right"}
+    page = (place / "r" / "report.html").read_text()
+    assert "<title>Mine</title>" in page and "--predict mine_h7:predict" in page
+    assert str(place) not in page  # it may go to others
+    told = json.loads((place / "r" / "audit.json").read_text())[0]
     assert len(told["SHA-256 of its module"]) == 64 and told["seed"] == 0
+    files = {"rows.csv", "table_scores.csv", "table_edits.csv", "audit.json", "report.html"}
+    assert {path.name for path in (place / "r").iterdir()} == files
 
 
-def test_options_reach_the_audit(folder):
-    options = "--size 0 --infills telea --dilations=-32,21 --seed 7 --control-places 1 --no-slices"
-    run(*options.split(), "--batch-size", "3")
-    rows = running.read_rows(folder / "report" / "rows.csv")
-    assert set(rows["seed"]) == {7}
-    assert "silhouette" not in set(rows["edit"])
-    removed = rows[rows["edit"] == "remove"]
-    # 48 of 512 pixels: 21 become 2, -32 become -3
-    assert set(zip(removed["infill"], removed["dilation_px"], strict=True)) == {
-        ("navier_stokes", 0),
-        ("telea", 0),
-        ("navier_stokes", 2),
-        ("navier_stokes", -3),
-    }
-    page = (folder / "report" / "report.html").read_text()
+def test_options_reach_the_audit(place):
+    options = "--infills telea --dilations=-32,21 --seed 7 --control-places 1 --no-slices"
+    run(f"{options} --batch-size 3 --predict mine_h7:hard")
+    for k in (1, 2):  # two classifiers
+        rows = running.read_rows(f"r/rows{k}.csv")
+        assert set(rows["seed"]) == {7} and "silhouette" not in set(rows["edit"])
+        removed = rows[rows["edit"] == "remove"]
+        # 48 of 512 pixels: 21 become 2, -32 become -3
+        assert set(zip(removed["infill"], removed["dilation_px"], strict=True)) == {
+            ("navier_stokes", 0),
+            ("telea", 0),
+            ("navier_stokes", 2),
+            ("navier_stokes", -3),
+        }
+    page = (place / "r" / "report.html").read_text()
     assert "intensities as stored" in page and "Other infills, other dilations" in page
     assert "What the classifier was shown" not in page
+    assert "Side by side" in page and page.count("mine_h7:hard") > 2
 
 
-def test_an_interrupted_audit_goes_on_and_ends_in_the_same_rows(folder, monkeypatch):
+def test_an_interrupted_audit_goes_on_and_ends_in_the_same_rows(place, monkeypatch):
     run(out="whole")
-    monkeypatch.setattr(running, "CHUNK", 8)
-    with pytest.raises(KeyboardInterrupt):
-        run("--batch-size", "8", predict="my_module_h7:stops")
-    parts = folder / "report" / "parts" / "0"
-    kept = {path.name: path.stat().st_mtime_ns for path in parts.glob("*.csv")}
-    assert 0 < len(kept) < N / 8
-    sys.modules["my_module_h7"].calls[:] = [0] * -1000
-    monkeypatch.setattr(sys.modules["my_module_h7"], "stops", sys.modules["my_module_h7"].predict)
+    monkeypatch.setattr(running, "CHUNK", 6)
+    assert run("--batch-size 8", predict="mine_h7:stops") == 130
+    parts = place / "r" / "parts"
+    kept = {path.name: path.stat().st_mtime_ns for path in parts.rglob("*.csv")}
+    assert 0 < len(kept) < N / 6
+    sys.modules["mine_h7"].stops = sys.modules["mine_h7"].predict
     looked, remove = {}, shutil.rmtree
-    monkeypatch.setattr(
-        running.shutil,
-        "rmtree",
-        lambda place: (
-            looked.update({path.name: path.stat().st_mtime_ns for path in parts.glob("*.csv")}),
-            remove(place),
-        ),
-    )
-    run("--batch-size", "8", predict="my_module_h7:stops")
-    assert kept.items() <= looked.items()  # not made again
-    whole, again = (running.read_rows(folder / name / "rows.csv") for name in ("whole", "report"))
+
+    def look_and_remove(place):
+        looked.update({path.name: path.stat().st_mtime_ns for path in parts.rglob("*.csv")})
+        remove(place)
+
+    monkeypatch.setattr(running.shutil, "rmtree", look_and_remove)
+    run("--batch-size 8", predict="mine_h7:stops")
+    assert kept.items() <= looked.items() and not parts.exists()  # not made again
+    whole, again = (running.read_rows(f"{name}/rows.csv") for name in ("whole", "r"))
     pd.testing.assert_frame_equal(whole, again)
 
 
-def test_another_classifier_does_not_go_on_from_the_rows_of_the_first(folder):
-    run("--check", out=None)
-    module, cohort = sys.modules["my_module_h7"], slices.read_folder("slices.csv")
+def test_another_classifier_does_not_go_on_from_the_rows_of_the_first(place):
+    module, how = importlib.import_module("mine_h7"), {"edits": [plan.Edit("original")]}
+    files()
+    (place / "manifest.csv").write_text("image,mask,label,patient\n1.png,m1.png,right,P\n")
+    cohort = slices.read_folder(place, classes=("left", "right"))
 
-    def rows(predict):
-        return running.rows_of(
-            predict,
-            8,
-            lambda at: slices.prepare(cohort.subset(at), size_px=None, scale="raw"),
-            folder=folder / "parts",
-            key={"key": 1},
-            n_places=1,
-            seed=0,
-            batch_size=8,
-            edits=[plan.Edit("original")],
-        )
+    def p_left(predict):
+        of = {"folder": place, "key": 1, **how}
+        rows = running.rows_of(predict, 1, lambda at: slices.prepare(cohort.subset(at)), **of)
+        return rows["p_left"][0]
 
-    first = rows(module.predict)
-    assert (rows(module.swapped)["p_NA"] - first["p_NA"]).abs().max() > 0.5
+    first, other = (p_left(lambda s, k=k: module.predict(k * s)) for k in (200, -200))
+    assert first < 0.1 and other == pytest.approx(1 - first)
 
 
-def test_without_a_terminal_lines_say_how_far_it_is(folder, monkeypatch, capsys):
-    monkeypatch.setattr(running, "CHUNK", 20)
-    run(out="quick")
-    assert "slices," not in capsys.readouterr().err  # nothing before half a minute
+def test_without_a_terminal_lines_say_how_far_it_is(monkeypatch, capsys):
+    def counted():
+        with your_model.counting("audited", 80) as bar:
+            for _ in range(4):
+                bar.update(20)
+        return capsys.readouterr().err
+
+    assert "slices," not in counted()  # nothing before half a minute
     monkeypatch.setattr(your_model, "LOG_SECONDS", 0)
-    run()
-    lines = capsys.readouterr().err.splitlines()
-    said = [line.partition(",")[0] for line in lines if line.startswith("audited")]
-    wanted = [f"audited {n} of {N} slices" for n in (20, 40, 60, 80)]
-    assert list(dict.fromkeys(said))[1:5] == wanted  # a slow machine says a line again
-    assert re.search(r"audited 40 of 80 slices, \d\d:\d\d left", "\n".join(lines))
+    lines = counted()
+    said = re.findall(r"audited (\d+) of 80 slices", lines)
+    assert list(dict.fromkeys(said)) == ["0", "20", "40", "60", "80"]
+    assert re.search(r"audited 40 of 80 slices, \d\d:\d\d left", lines)
 
 
-def test_two_classifiers_stand_side_by_side(folder):
-    run("--predict", "my_module_h7:swapped")
-    names = {path.name for path in (folder / "report").iterdir()}
-    assert {"rows1.csv", "rows2.csv", "report.html"} <= names
-    page = (folder / "report" / "report.html").read_text()
-    assert "Side by side" in page and page.count("my_module_h7:swapped") > 2
-
-
-def test_check_measures_nothing(folder, capsys):
-    assert run("--check", out=None) == 0
-    said = capsys.readouterr()
-    assert "accuracy with --scale unit" in said.out and "predicted: 0." in said.out
+def test_check_measures_nothing(place, capsys):
     assert run("--check") == 0
-    assert [path.name for path in (folder / "report").iterdir()] == ["check.html"]
-    assert "<img" in (folder / "report" / "check.html").read_text()
+    said = capsys.readouterr().out
+    assert "accuracy with --scale unit" in said and "predicted: 0." in said
+    assert [path.name for path in (place / "r").iterdir()] == ["check.html"]
+    assert "<img" in (place / "r" / "check.html").read_text()
 
 
-@pytest.mark.parametrize(
-    ("name", "words"),
-    [
-        ("dropout", "differently when asked twice .*model.eval"),
-        ("batch", "differently in another batch .*batch statistics"),
-        ("broken", r"raised TypeError: unsupported .*my_module_h7.py, line 15\), given float32"),
-        ("one_column", r"got shapes \(16, 3\). Name all its classes"),
-        ("number", "function number .*predict, swapped"),
-    ],
-)
-def test_a_classifier_that_cannot_be_audited_is_refused_before_the_work(folder, name, words):
-    with pytest.raises(InputError, match=words):
-        run(predict=f"my_module_h7:{name}")
-    assert not (folder / "report").exists()
-
-
-@pytest.mark.parametrize(
-    ("name", "words"),
-    [
-        ("swapped", "Check the order of your classifier's outputs"),
-        ("unit", "With --scale unit the accuracy is 100%, with raw 50%"),
-    ],
-)
-def test_a_wrong_order_or_scale_is_said_at_once_and_forbids_a_verdict(folder, capsys, name, words):
-    run(predict=f"my_module_h7:{name}")
-    assert f"Warning: {words}" in capsys.readouterr().err
-    page = (folder / "report" / "report.html").read_text().replace("&#39;", "'")
-    assert f"cannot be told: correct this first: {words}" in page
-    assert page.index("cannot be told") < page.index('class="warning"') < page.index("By class")
-
-
-def test_a_scale_on_which_the_classifier_is_far_surer_is_named(folder, capsys):
-    run("--scale", "zscore", predict="my_module_h7:faint")
+def test_a_folder_with_rows_of_others_is_left_alone(place, capsys):
+    (place / "r").mkdir()
+    for path in (place / "r" / "rows.csv", place / "file"):
+        path.write_text("mine")
+    assert run() == run(out="file") == run(out="") == 1
     said = capsys.readouterr().err
-    assert re.search(r"With --scale raw the accuracy is as high .* with zscore 0\.5", said), said
-    run(predict="my_module_h7:faint", out="report2")
-    assert "the accuracy is as high" not in capsys.readouterr().err
+    for words in ("holds rows.csv, which no audit has written", "file, which is a file", "--out"):
+        assert words in said
+    assert (place / "r" / "rows.csv").read_text() == "mine"
 
 
-@pytest.mark.parametrize(
-    ("change", "options", "words"),
-    [
-        (
-            lambda m: np.roll(m, -18, axis=0) & (np.arange(PX)[:, None] < 4),
-            (),
-            "lie mostly outside the head",
-        ),
-        (
-            lambda m: m & (np.add.outer(np.arange(PX), np.arange(PX)) == 42),
-            ("--size", "12"),
-            "masks vanish in the resize",
-        ),
-    ],
-    ids=["outside", "vanished"],
-)
-def test_masks_that_cannot_be_right_are_said(folder, capsys, change, options, words):
-    np.save(folder / "mask.npy", change(np.load(folder / "mask.npy")))
-    run(*options, predict="my_module_h7:spot")
-    assert words in capsys.readouterr().err
-    assert "cannot be told" in (folder / "report" / "report.html").read_text()
+def test_a_number_that_is_none_is_refused(place):
+    for option in ("--dilations=5,x", "--size=-5", "--batch-size=0"):
+        with pytest.raises(SystemExit):
+            run(option)
 
 
-def test_inverted_masks_are_refused(folder, capsys):
-    np.save(folder / "mask.npy", ~np.load(folder / "mask.npy"))
-    with pytest.raises(InputError, match="cover 98% of the slices: are they inverted"):
-        run(predict="my_module_h7:unit")
-
-
-def test_a_background_that_is_not_darkest_is_said_and_air_corrects_it(folder, capsys):
-    for i in range(N):
-        image = np.load(folder / f"{i}.npy")
-        rough = 20 * np.sin(np.arange(PX * PX).reshape(PX, PX))
-        np.save(folder / f"{i}.npy", np.where(image > 0, image - 120 + rough, 0))
-    run(predict="my_module_h7:spot")
-    assert "The background is 0" in capsys.readouterr().err
-    run("--air", "0", predict="my_module_h7:spot", out="corrected")
-    assert "The background is 0" not in capsys.readouterr().err
-
-
-def test_a_folder_with_rows_of_others_is_left_alone(folder):
-    (folder / "report").mkdir()
-    (folder / "report" / "rows.csv").write_text("mine")
-    with pytest.raises(InputError, match="holds rows.csv, which no audit has written"):
-        run()
-    assert (folder / "report" / "rows.csv").read_text() == "mine"
-    (folder / "file").write_text("a file")
-    with pytest.raises(InputError, match="file is a file. Name another"):
-        run(out="file")
-
-
-@pytest.mark.parametrize("option", ["--dilations=5,x", "--size=-5", "--batch-size=0"])
-def test_a_number_that_is_none_is_refused(folder, option):
-    with pytest.raises(SystemExit):
-        run(option)
+def test_a_manifest_is_written_for_a_layout(place, capsys):
+    (place / "images").mkdir()
+    files(image="images/{}.png", mask="images/{}_mask.png")
+    words = "manifest . --layout pairs --label glioma --out m.csv"
+    assert command.main(words.split()) == 0
+    assert f"{N} slices of {N} patients in m.csv" in capsys.readouterr().out
+    assert set(pd.read_csv("m.csv")["label"]) == {"glioma"}
 
 
 def test_adding_the_command_loads_no_heavy_package():
@@ -320,7 +382,6 @@ def test_adding_the_command_loads_no_heavy_package():
         "a.add_parser(argparse.ArgumentParser().add_subparsers()); "
         "print(sorted({'numpy', 'pandas', 'cv2', 'keras'} & set(sys.modules)))"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, cwd=config.ROOT, check=True
-    )
+    words = [sys.executable, "-c", code]
+    done = subprocess.run(words, capture_output=True, text=True, cwd=config.ROOT, check=True)
     assert done.stdout.strip() == "[]"

@@ -1,7 +1,7 @@
 """Claims about the report: the answer first, self-contained, and right for any classes."""
 
-import html.parser
 import re
+from collections import Counter
 
 import numpy as np
 import pandas as pd
@@ -10,7 +10,7 @@ import pytest
 from benchmarks import foreign
 from tumorcf_lib.data.cohort import Cohort
 from tumorcf_lib.edits import audit, plan
-from tumorcf_lib.your_model import InputError, page, report, running, verdict
+from tumorcf_lib.your_model import nulls, page, report, running
 
 TUMOR = (slice(12, 19), slice(20, 27))
 
@@ -32,30 +32,31 @@ def make_cohort(classes, n_persons):
     return Cohort("toy", slices, masks, table, tuple(classes), "Drawn, <b>not</b> seen.")
 
 
-def reader(cohort):
-    """Tells classes by the brightness in the tumor's place; "none" by its being dark."""
-    classes = cohort.classes
-    levels = np.array([1 if name == "none" else 3 + k for k, name in enumerate(classes)])
+def audit_of(cohort, predict=None, **options):
+    """The audit of a reader of the tumor's brightness, or of another classifier."""
+    levels = np.array([1 if c == "none" else 3 + k for k, c in enumerate(cohort.classes)])
 
-    def predict(slices):
+    def reader(slices):
         gap = slices[:, *TUMOR].mean(axis=(1, 2))[:, None] - levels
-        p = np.exp(-(gap**2))
-        return p / p.sum(axis=1, keepdims=True)
+        return np.exp(-(gap**2)) / np.exp(-(gap**2)).sum(axis=1, keepdims=True)
 
-    return predict
+    rows = audit.audit(predict or reader, cohort, n_places=2, **options)
+    return running.audited("mine", rows, cohort, cohort.classes)
 
 
-def audit_of(classes, n_persons, **options):
-    cohort = make_cohort(classes, n_persons)
-    rows = audit.audit(reader(cohort), cohort, n_places=2, **options)
-    return cohort, running.audited("mine", rows, cohort, cohort.classes, n_random=5)
+@pytest.fixture(scope="module", autouse=True)
+def few_networks():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(nulls, "N_RANDOM", 10)
+        yield
 
 
 @pytest.fixture(scope="module")
-def audited():
-    """A cohort of two classes, one without tumors, and its rows with further edits."""
+def audited(few_networks):
+    """A cohort of two classes, one without tumors, and its audit with further edits."""
     edits = (*plan.HEADLINE_EDITS, *plan.control_edits(["telea"], [2], 512, 1))
-    return audit_of(("a", "none"), 3, edits=edits)
+    cohort = make_cohort(("a", "none"), 3)
+    return cohort, audit_of(cohort, edits=edits)
 
 
 @pytest.fixture(scope="module")
@@ -78,33 +79,24 @@ def words(text):
 @pytest.mark.parametrize(
     "classes",
     [
-        ("tumor", "none"),
-        ("glioma", "meningioma", "pituitary", "none"),
-        tuple("abcdefghijkl"),
-        ("$x^$", "a$_$"),
+        ("$x^$", *"bcdefghijkl"),
         ("Astrocytoma, IDH-mutant, CNS WHO grade 4 with necrosis " * 2, "b{"),
     ],
-    ids=["two", "four", "twelve", "formulas", "long"],
+    ids=["twelve, a formula", "long"],
 )
 def test_any_number_of_classes_of_any_name_make_a_report(tmp_path, classes):
-    text = words(write(tmp_path, *audit_of(classes, 2)))
-    for name in classes:
-        assert name.strip() in text
+    cohort = make_cohort(classes, 2)
+    edits = plan.network_edits([], 2)
+    text = words(write(tmp_path, cohort, audit_of(cohort, edits=edits)))
+    assert all(name.strip() in text for name in classes)
     assert "cannot be told: a class has tumors of 2 patients, 10 are needed" in text
-    assert {path.name for path in tmp_path.iterdir()} == {
-        "report.html",
-        "audit.json",
-        "rows.csv",
-        "table_scores.csv",
-        "table_edits.csv",
-    }
+    tables = {"rows.csv", "table_scores.csv", "table_edits.csv"}
+    assert {path.name for path in tmp_path.iterdir()} == {"report.html", "audit.json"} | tables
 
 
 def test_the_page_begins_with_the_shares_and_the_verdict(tmp_path):
     cohort = foreign.cohort(180)
-    edits = plan.network_edits([], 2)
-    rows = audit.audit(foreign.tumor_reader, cohort, edits=edits, n_places=2)
-    one = running.audited("reader", rows, cohort, cohort.classes)
+    one = audit_of(cohort, foreign.tumor_reader, edits=plan.network_edits([], 2))
     text = write(tmp_path, cohort, one, examples=None)
     share, sham = re.match(
         r'<p class="first">(\d+)% of the slices keep their answer without their tumor \((\d+)% '
@@ -113,7 +105,7 @@ def test_the_page_begins_with_the_shares_and_the_verdict(tmp_path):
         text[text.index("</h1>") + 5 :].strip(),
     ).groups()
     kept, kept_sham = [], []
-    for _, own in rows.groupby("slice_id"):
+    for _, own in one.rows.groupby("slice_id"):
         given = own[["p_a", "p_b", "p_c"]].to_numpy().argmax(axis=1)
         first = given[own["edit"] == "original"][0]
         if (own["edit"] == "sham").any():
@@ -132,9 +124,7 @@ def test_a_classifier_that_ignores_the_tumor_is_told_so(tmp_path):
         p = np.where(slices[:, 0, 0] > -1, 0.9, 0.1)
         return np.stack([1 - p, p], axis=1)
 
-    rows = audit.audit(by_mark, cohort, edits=plan.network_edits([], 2), n_places=2)
-    one = running.audited("mark", rows, cohort, cohort.classes, n_random=5)
-    assert one.verdict.word == verdict.DOES_NOT
+    one = audit_of(cohort, by_mark, edits=plan.network_edits([], 2))
     text = words(write(tmp_path, None, one, examples=None))
     assert "100% of the slices keep their answer" in text
     assert "The decision does not lean on the tumor" in text
@@ -142,35 +132,20 @@ def test_a_classifier_that_ignores_the_tumor_is_told_so(tmp_path):
     assert "0% come from squares that hold tumor" in said and "100% from outside it" in said
 
 
-class Links(html.parser.HTMLParser):
-    """Everything a page would load or link to, and whether its tags are balanced."""
-
-    def __init__(self):
-        super().__init__()
-        self.targets, self.open = [], []
-
-    def handle_starttag(self, tag, attrs):
-        self.targets += [value for key, value in attrs if key in ("src", "href", "srcset")]
-        if tag not in ("meta", "img"):
-            self.open.append(tag)
-
-    def handle_endtag(self, tag):
-        assert self.open.pop() == tag
-
-
 def test_the_page_is_one_file_without_anything_from_outside(written):
-    links = Links()
-    links.feed(written)
-    assert links.open == []
-    assert len(links.targets) >= 2
-    assert all(target.startswith("data:image/png;base64,") for target in links.targets)
+    opened, closed = (Counter(re.findall(tag, written)) for tag in (r"<(\w+)", r"</(\w+)"))
+    assert {tag: opened[tag] for tag in opened if tag not in ("meta", "img")} == closed
+    targets = re.findall(r'(?:src|href|srcset)="([^"]*)"', written)
+    assert len(targets) >= 2
+    assert all(target.startswith("data:image/png;base64,") for target in targets)
     assert "url(" not in written and "@import" not in written
     assert 'name="viewport"' in written and len(written) < 1_500_000
 
 
 def test_what_users_wrote_is_escaped_and_slices_are_shown_only_if_wanted(tmp_path, written):
     script = "<script>alert(1)</script>"
-    cohort, one = audit_of((script, "b"), 2)
+    cohort = make_cohort((script, "b"), 2)
+    one = audit_of(cohort, edits=plan.network_edits([], 2))
     one.name, one.warnings, one.about = script, [script], {"command": script}
     other = write(tmp_path, cohort, one, title="A < B & C", notes=[script], examples=None)
     assert "<title>A &lt; B &amp; C</title>" in other
@@ -178,10 +153,6 @@ def test_what_users_wrote_is_escaped_and_slices_are_shown_only_if_wanted(tmp_pat
     assert "<script" not in other and other.count("&lt;script&gt;") > 5
     assert "What the classifier was shown" in written
     assert "What the classifier was shown" not in other
-
-
-def test_equal_rows_give_equal_pages(audited, written, tmp_path):
-    assert write(tmp_path, *audited) == written
 
 
 def test_edits_not_made_are_counted_with_their_reasons(audited, written):
@@ -194,44 +165,19 @@ def test_edits_not_made_are_counted_with_their_reasons(audited, written):
     assert "empty mask (3)" in words(written)
 
 
-def test_other_infills_and_dilations_get_their_own_net_drop(audited):
-    rows = audited[1].rows
-    table = report.controls(audited[1])
-    assert set(zip(table["infill"], table["dilation (px)"], strict=True)) == {
-        ("navier_stokes", 0),
-        ("telea", 0),
-        ("navier_stokes", 2),
-    }
-    telea = rows[(rows["infill"] == "telea") & (rows["label"] == "a")]
-    p = telea.groupby(["slice_id", "edit"])["p_a"].mean().unstack()
-    mean = (p["sham"] - p["remove"]).mean()  # Net-Drop: the original cancels
-    shown = table.loc[table["infill"] == "telea", "Net-Drop"].iloc[0]
-    assert float(shown.split()[0]) == pytest.approx(mean, abs=0.005)
-
-
-def test_scores_are_those_of_a_slow_loop(audited):
+def test_every_infill_and_dilation_has_its_net_drop_and_the_headline_is_that_of_the_table(audited):
     cohort, one = audited
-    table = report.score_table(one).set_index(["group", "score"])["effect"]
-    rows = one.rows[(one.rows["dilation_px"] == 0) & one.rows["infill"].isin(["", "navier_stokes"])]
-    p = {"orig": [], "remove": [], "sham": [], "only": []}
-    right = []
-    for i, slice_id in enumerate(cohort.table["slice_id"]):
-        own = rows[rows["slice_id"] == slice_id]
-        first = own[own["edit"] == "original"].iloc[0]
-        right.append((first["p_a"] > first["p_none"]) == (cohort.labels[i] == 0))
-        if cohort.labels[i] == 0:
-            p["orig"].append(first["p_a"])
-            for edit in ("remove", "sham", "only"):
-                p[edit].append(own.loc[own["edit"] == edit, "p_a"].mean())
-    orig, remove, sham, only = (np.mean(values) for values in p.values())
-    assert table["a", "delta_drop"] == pytest.approx(orig - remove)
-    assert table["a", "net_drop"] == pytest.approx(sham - remove)
-    assert table["a", "delta_focus"] == pytest.approx(only)
-    assert table["all", "correct"] == pytest.approx(np.mean(right))
-
-
-def test_no_rows_make_no_report(audited, tmp_path):
-    audited[1].rows, kept = audited[1].rows[:0], audited[1].rows
-    with pytest.raises(InputError, match="at least one slice"):
-        report.write_report(audited[1], tmp_path)
-    audited[1].rows = kept
+    table = report.controls(one)
+    settings = list(zip(table["infill"], table["dilation (px)"], strict=True))
+    assert settings == [("navier_stokes", 0), ("telea", 0), ("navier_stokes", 2)]
+    of_a = one.rows[one.rows["label"] == "a"]
+    for (infill, dilation), shown in zip(settings, table["Net-Drop"], strict=True):
+        own = of_a[(of_a["infill"] == infill) & (of_a["dilation_px"] == dilation)]
+        p = own.groupby(["slice_id", "edit"])["p_a"].mean().unstack()
+        mean = (p["sham"] - p["remove"]).mean()  # Net-Drop: the original cancels
+        assert float(shown.split()[0]) == pytest.approx(mean, abs=0.005)
+        if (infill, dilation) == settings[0]:
+            means = report.score_table(one).set_index(["group", "score"])["effect"]
+            assert means["a", "net_drop"] == pytest.approx(mean)
+    first = of_a[of_a["edit"] == "original"]
+    assert means["a", "correct"] == (first["p_a"] > first["p_none"]).mean()

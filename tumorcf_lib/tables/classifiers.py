@@ -1,5 +1,7 @@
 """Classifiers beside the study's: other networks, probes of what is left, detectors of edits."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 
@@ -34,6 +36,9 @@ STATISTICS = ("plane", "intensity", "place", "area")
 BALANCED = "balanced accuracy"
 NO_CLAIM, ABOVE, NOT_ABOVE = "no claim", "above chance", "not above chance"
 VISIBLE = "visible"
+AGAINST_CHANCE = ["group", "metric", "value", "low", "high", "chance", "verdict"]
+AGAINST_CHANCE += ["n_slices", "n_persons"]
+DETECTED = ["infill", "view", "group", "auc", "low", "high", "n_slices", "n_persons", "verdict"]
 
 
 def networks_table(rows, rows_networks=None, *, n_resamples):
@@ -126,11 +131,11 @@ def against_chance(rows, n_resamples):
     weights = classification.slice_weights(rows.assign(label=labels), n_resamples)
     shares = rows["label"].value_counts(normalize=True)
     chances = {BALANCED: 1 / len(shares), "accuracy": shares.max(), "ROC AUC": 0.5}
-    overall = study.overall(rows, weights)
+    overall, of_class = study.overall(rows, weights), study.by_class(rows, weights)
     values = {(ALL, metric): overall[ALL, metric] for metric in chances}
-    for (name, metric), found in study.by_class(rows, weights).items():
-        if metric == "recall" and name in shares:
-            values[name, metric] = found
+    values |= {
+        (name, m): v for (name, m), v in of_class.items() if m == "recall" and name in shares
+    }
     n_smallest = rows.groupby("label")["person_id"].nunique().min()
     lines = []
     for (group, metric), (value, *draws) in values.items():
@@ -140,20 +145,9 @@ def against_chance(rows, n_resamples):
         if low == high:  # every patient was right, or every one wrong
             exact = metric != "ROC AUC"
             low, high = exact_interval(low, n_persons) if exact else (np.nan, np.nan)
-        lines.append(
-            {
-                "group": group,
-                "metric": metric,
-                "value": value,
-                "low": low,
-                "high": high,
-                "chance": chance,
-                "verdict": _above_chance(metric, low, chance, n_smallest),
-                "n_slices": len(own),
-                "n_persons": n_persons,
-            }
-        )
-    return pd.DataFrame(lines)
+        verdict = _above_chance(metric, low, chance, n_smallest)
+        lines.append((group, metric, value, low, high, chance, verdict, len(own), n_persons))
+    return pd.DataFrame(lines, columns=AGAINST_CHANCE)
 
 
 def recipes_table(tried, *, n_resamples):
@@ -199,29 +193,21 @@ def detector_table(rows, *, n_resamples: int) -> pd.DataFrame:
     n_persons, verdict: "visible" if the interval lies above 0.5, else "undecided", as with fewer
     than 10 patients. Not seen is never "invisible".
     """
-    lines = []
-    for (infill, view), own in rows.groupby(["infill", "view"], sort=False):
-        for group in groups(own):
-            here = of_group(own[own["score"].notna()], group)
-            e = estimates.NOTHING
-            if len(here):
-                edited = here["edited"].to_numpy() == 1
-                e = estimates.auc(here, here["score"], edited, n_resamples=n_resamples)
-            seen = e.n_persons >= MIN_PERSONS and e.low > 0.5 + ROUNDING
-            lines.append(
-                {
-                    "infill": infill,
-                    "view": view,
-                    "group": group,
-                    "auc": e.value,
-                    "low": e.low,
-                    "high": e.high,
-                    "n_slices": here["slice_id"].nunique(),
-                    "n_persons": e.n_persons,
-                    "verdict": VISIBLE if seen else UNDECIDED,
-                }
-            )
-    return pd.DataFrame(lines)
+    by, how = ("infill", "view"), _told_apart
+    table = means(rows, "score", by, n_resamples=n_resamples, how=how).rename(
+        columns={"effect": "auc"}
+    )
+    seen = (table["n_persons"] >= MIN_PERSONS) & (table["low"] > 0.5 + ROUNDING)
+    return table.assign(verdict=np.where(seen, VISIBLE, UNDECIDED))[DETECTED]
+
+
+def _told_apart(rows, column, *, n_resamples):
+    own = rows[rows[column].notna()]
+    if own.empty:
+        return estimates.NOTHING
+    edited = own["edited"].to_numpy() == 1
+    e = estimates.auc(own, own[column], edited, n_resamples=n_resamples)
+    return replace(e, n_slices=own["slice_id"].nunique())
 
 
 def _above_chance(metric, low, chance, n_smallest):
@@ -236,25 +222,20 @@ def _values(rows):
     """(score, infill) -> table of slice_id, person_id, label, value."""
     scores = slice_scores(rows)
     scores["accuracy"] = scores["correct"].astype(float)
-    for suffix in ("", "_lo"):
-        # Delta, Sham and Net add up only over the same slices.
-        for name in ("delta_drop", "sham_drop"):
-            has_sham = scores[f"net_drop{suffix}"].notna()
-            scores[f"{name}{suffix}"] = scores[f"{name}{suffix}"].where(has_sham)
+    # Delta, Sham and Net add up only over the same slices.
+    scores.loc[scores["net_drop"].isna(), ["delta_drop", "sham_drop"]] = np.nan
     persons = classification.person_predictions(rows)
     persons = persons.assign(slice_id=persons["person_id"], person_accuracy=persons["correct"])
     found = {}
     for name in SCORES:
         table = persons if name == "person_accuracy" else scores
         found[name, HEADLINE_INFILL if "drop" in name else ""] = _column(table, name)
+    others = [infill for infill in rows["infill"].unique() if infill not in ("", HEADLINE_INFILL)]
     drops = []
-    for infill in dict.fromkeys(rows["infill"]):
-        if infill not in ("", HEADLINE_INFILL):
-            own = slice_scores(
-                rows[rows["edit"].isin(("original", "remove", "sham"))], infill=infill
-            )
-            found["net_drop", infill] = _column(own, "net_drop")
-            drops.append(own.set_index("slice_id")["net_drop"].reindex(scores["slice_id"]))
+    for infill in others:
+        own = slice_scores(rows, infill=infill)
+        found["net_drop", infill] = _column(own, "net_drop")
+        drops.append(own.set_index("slice_id")["net_drop"].reindex(scores["slice_id"]))
     if drops:
         # Missing infills of a slice (no mirror image) leave its mean to the others.
         scores["unseen"], _ = mean_over_places(np.stack(drops, axis=1))

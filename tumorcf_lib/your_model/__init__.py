@@ -3,6 +3,7 @@
 import sys
 
 LOG_SECONDS = 30
+TITLE = "Does the classifier look at the tumor?"
 
 
 class InputError(ValueError):

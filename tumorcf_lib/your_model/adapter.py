@@ -1,5 +1,6 @@
 """Between slices and a network: the form that it takes, and probabilities of its answers."""
 
+import functools
 import itertools
 import math
 
@@ -13,11 +14,15 @@ AXES = {  # of channels, height and width
     "nchw": (1, 2, 3),
     "nhwc": (3, 1, 2),
     "nhw": (None, 1, 2),
-    "chw": (0, 1, 2),
-    "hwc": (2, 0, 1),
     "flat": (None,),
 }
 EXACT, HALF = 1e-3, 0.02  # how far rows may miss a sum of 1: single, and half precision
+TOLERANCES = {"softmax": EXACT, "sigmoids": np.inf}  # of other kinds: HALF
+CONVERSIONS = {
+    "one logit": expit,
+    "logits": functools.partial(softmax, axis=1),
+    "percent": functools.partial(np.multiply, 1 / 100),
+}
 
 
 def layouts_of(shape):
@@ -26,16 +31,21 @@ def layouts_of(shape):
     >>> layouts_of([None, 3, 224, 224]), layouts_of([None, None, None, 1])
     (['nchw'], ['nhwc'])
     """
-    few = [n is not None and n <= MAX_CHANNELS for n in shape]
-    if len(shape) == 2:
-        return ["flat"]
-    if len(shape) == 3:
-        if few[0] and shape[0] != 1 and not few[2]:
-            return ["chw"]
-        return ["hwc"] if few[2] and not few[0] and shape[0] else ["nhw"]
     if len(shape) == 4:
-        return ["nchw", "nhwc"] if few[1] == few[3] else ["nchw"] if few[1] else ["nhwc"]
-    return []
+        first, last = (n is not None and n <= MAX_CHANNELS for n in (shape[1], shape[3]))
+        return ["nchw", "nhwc"] if first == last else ["nchw"] if first else ["nhwc"]
+    return {2: ["flat"], 3: ["nhw"]}.get(len(shape), [])
+
+
+def takes_one_slice(shape):
+    """Whether an input of three axes is one slice with its channels, without a batch.
+
+    >>> takes_one_slice([3, 224, 224]), takes_one_slice([1, 224, 224])
+    (True, False)
+    """
+    few = [n is not None and n <= MAX_CHANNELS for n in shape]
+    is_chw = few[0] and shape[0] != 1 and not few[-1]
+    return len(shape) == 3 and bool(is_chw or (few[-1] and not few[0] and shape[0]))
 
 
 class Shaped:
@@ -47,6 +57,8 @@ class Shaped:
 
     def __init__(self, run, shape=None, *, layout=None, channels=None, dtype=np.float32, name=""):
         shape = [n if isinstance(n, int) and n > 0 else None for n in shape or [None] * 4]
+        if takes_one_slice(shape):
+            shape, run = [1, *shape], functools.partial(_of_first, run)
         self.layouts = [layout] if layout and len(shape) == 4 else layouts_of(shape)
         if not self.layouts:
             raise InputError(
@@ -54,8 +66,7 @@ class Shaped:
                 f"got {shape}. Write a function around it: --predict my_module:predict."
             )
         self.run, self.dtype, self.notes, self.form, self.size = run, dtype, [], None, None
-        self.channels, first = channels, self.layouts[0]
-        self.batch = 1 if first in ("chw", "hwc") else shape[0]
+        self.batch, self.channels, first = shape[0], channels, self.layouts[0]
         if len(self.layouts) == 1:
             axis, *sides = AXES[first]
             size = [shape[k] for k in sides]
@@ -65,11 +76,6 @@ class Shaped:
             self.channels = (axis is not None and shape[axis]) or channels
 
     def __call__(self, slices):
-        if self.size and tuple(slices.shape[1:3]) != self.size:
-            raise InputError(
-                f"Expected slices of {self.size} pixels (height, width), got "
-                f"{slices.shape[1:3]}. Leave --size out, or give that size."
-            )
         if self.form is None:
             self._find_form(slices[:2])
         return self._answers(slices, *self.form)
@@ -78,26 +84,22 @@ class Shaped:
         """The first layout, number of channels and batch that the network does not refuse."""
         own = slices.shape[3] if slices.ndim == 4 else 1
         channels = [self.channels] if self.channels else list(dict.fromkeys((own, 1, 3)))
-        forms = [
-            (layout, n)
-            for layout in self.layouts
-            for n in (channels if AXES[layout][0] is not None else [None])
-        ]
+        forms = []
+        for layout in self.layouts:
+            has_channels = AXES[layout][0] is not None
+            forms += [(layout, n) for n in (channels if has_channels else [None])]
         first = None
         for form, self.batch in itertools.product(forms, [self.batch] if self.batch else [None, 1]):
             try:
                 self._answers(slices, *form)
-            except InputError:
-                raise
             except Exception as error:  # each framework raises its own kinds
                 first = first or error
-            else:
-                self.form = form
-                taken = (
-                    f"taken as {form[0]} with {form[1]} channel(s); --layout and --channels choose"
-                )
-                self.notes += [f"The file leaves its input open: {taken}"] if len(forms) > 1 else []
-                return
+                continue
+            self.form = form
+            if len(forms) > 1:
+                taken = f"taken as {form[0]} with {form[1]} channel(s)"
+                self.notes.append(f"Its input is open: {taken}; --layout and --channels choose")
+            return
         raise first
 
     def _answers(self, slices, layout, channels):
@@ -107,7 +109,6 @@ class Shaped:
             part = given[start : start + step]
             n = len(part)
             part = np.concatenate([part, np.repeat(part[-1:], step - n, axis=0)])
-            part = part[0] if layout in ("chw", "hwc") else part
             answer = self.run(np.ascontiguousarray(part))
             if n == step == len(given):
                 return answer
@@ -121,14 +122,9 @@ class Shaped:
             slices = (slices @ (LUMINANCE if n == 3 else np.full(n, 1 / n))).astype(np.float32)
             note = "The classifier takes one channel, the slices have more: it gets their luminance"
             self.notes += [] if self.notes else [note]
-        elif slices.ndim == 4 and slices.shape[3] != channels:
-            raise InputError(
-                f"Expected slices of {channels} channels for this model, got "
-                f"{slices.shape[3]}. Choose one by a column channel in the manifest."
-            )
         if channels and slices.ndim == 3:
             slices = np.repeat(slices[..., None], channels, axis=3)
-        if layout in ("nchw", "chw"):
+        if layout == "nchw":
             slices = np.moveaxis(slices, 3, 1)
         elif layout == "flat":
             slices = slices.reshape(len(slices), -1)
@@ -136,6 +132,10 @@ class Shaped:
             limits = np.iinfo(self.dtype)
             slices = np.clip(np.rint(slices), limits.min, limits.max)
         return slices.astype(self.dtype, copy=False)
+
+
+def _of_first(run, batch):
+    return run(batch[0])
 
 
 class Probabilities:
@@ -166,12 +166,12 @@ class Probabilities:
         fits += [a for a in rows if (a.shape[1], wanted) == (1, 2) and a.dtype.kind == "f"]
         if fits and np.isfinite(fits[0]).all():
             return fits[0].astype(np.float64)
-        got = f"shapes {', '.join(str(a.shape) for a in found)}"
+        got = f"shapes {', '.join(str(a.shape) for a in found)}" if found else "nothing"
         if fits:
             got = f"{np.count_nonzero(~np.isfinite(fits[0]))} NaN or infinite numbers"
             advice = "Correct the classifier: no score can be made of them."
         elif any(a.shape[1] == 1 and a.dtype.kind != "f" for a in rows):
-            got, advice = "class numbers", "Return the probabilities that they were chosen from."
+            advice = "Return the probabilities that the class numbers were chosen from."
         elif any(a.shape[1] > 1 for a in rows):
             advice = "Name all its classes, in the order of its outputs, by --classes."
         elif rows:
@@ -179,7 +179,6 @@ class Probabilities:
         elif found:
             advice = "The rows are slices: return one for each."
         else:
-            got = "nothing" if answers is None else type(answers).__name__
             advice = "Return an array. Was the return forgotten?"
         if len(given) == 4:
             advice += " If it takes gray slices: --channels 1, or a column channel, gives it one."
@@ -190,21 +189,16 @@ class Probabilities:
 
     def _converted(self, answer):
         """Probabilities of numbers of the known kind; an error if they are of another."""
-        if self.kind == "one logit":
-            answer = expit(answer)
-        elif self.kind == "logits":
-            answer = softmax(answer, axis=1)
-        elif self.kind == "percent":
-            answer = answer / 100
+        answer = CONVERSIONS.get(self.kind, np.asarray)(answer)
         if answer.shape[1] == 1:
             answer = np.concatenate([1 - answer, answer], axis=1)
         sums = answer.sum(axis=1, keepdims=True)
-        loose = {"softmax": EXACT, "sigmoids": np.inf}.get(self.kind, HALF)
-        if answer.min() < -1e-6 or np.abs(sums - 1).max() > loose or sums.min() <= 0:
+        off, loose = np.abs(sums - 1).max(), TOLERANCES.get(self.kind, HALF)
+        if answer.min() < -1e-6 or off > loose or sums.min() <= 0:
             raise InputError(
                 f"Expected {self.kind} from {self.name}, as its first batch was, got numbers from "
-                f"{answer.min():.4g} to {answer.max():.4g} whose sums miss 1 by up to "
-                f"{np.abs(sums - 1).max():.4g}. Say by --output what it answers."
+                f"{answer.min():.4g} to {answer.max():.4g} whose sums miss 1 by up to {off:.4g}. "
+                "Say by --output what it answers."
             )
         answer = np.maximum(answer, 0)
         return answer if self.kind == "softmax" else answer / answer.sum(axis=1, keepdims=True)
@@ -256,8 +250,8 @@ def kind_of(answer, classes, output="auto", name="predict"):
     >>> kind_of(np.array([[-2.0, 3.0]]), ("a", "b"))[0]
     'logits'
     """
-    low, high = answer.min(), answer.max()
-    off = np.abs(answer.sum(axis=1) - 1).max()
+    low, high, sums = answer.min(), answer.max(), answer.sum(axis=1)
+    off = np.abs(sums - 1).max()
     got = f"numbers from {low:.4g} to {high:.4g} whose rows miss a sum of 1 by up to {off:.4g}"
     if answer.shape[1] == 1:
         if output == "logits" or (output == "auto" and low < 0):
@@ -276,22 +270,16 @@ def kind_of(answer, classes, output="auto", name="predict"):
                 "All answers are 0 or 1: hard labels, no probabilities. Scores then count changes "
                 "of the answer; return what the labels were chosen from"
             )
-        if off <= EXACT:
-            return "softmax", ""
-        return (
-            "half",
-            f"Rows sum to 1 within {off:.2g} only (half precision?): divided by their sum",
-        )
+        words = f"Rows sum to 1 within {off:.2g} only (half precision?): divided by their sum"
+        return ("softmax", "") if off <= EXACT else ("half", words)
     if output == "softmax":
         raise InputError(f"Expected a softmax from {name}, got {got}. Leave --output out.")
-    if low >= 0 and np.abs(answer.sum(axis=1) - 100).max() <= 100 * HALF:
+    if low >= 0 and np.abs(sums - 100).max() <= 100 * HALF:
         return "percent", "Answers are percent: divided by 100"
     if high <= 0 and np.abs(np.exp(answer).sum(axis=1) - 1).max() <= HALF:
         return "logits", "Answers are logarithms of probabilities: their exponentials are taken"
     if low < 0 or high > 1:
-        return "logits", (
-            f"Answers are {got}: taken as logits, a softmax is applied (--output says otherwise)"
-        )
+        return "logits", f"Answers are {got}: taken as logits, a softmax is applied (see --output)"
     raise InputError(
         f"Expected probabilities from {name}, got {got}. If each column is a sigmoid of its own "
         "(several labels), say --output sigmoid: they are divided by their sum. If these are "

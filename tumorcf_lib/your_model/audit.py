@@ -28,184 +28,110 @@ import shlex
 import sys
 from pathlib import Path
 
+from tumorcf_lib.your_model import TITLE, InputError
+
 PATHS = ("--manifest", "--predict", "--model", "--out")
 
 
 def add_parser(commands):
     """Add the commands ``audit`` and ``manifest`` to the command line's subparsers."""
     raw = argparse.RawDescriptionHelpFormatter
-    add = commands.add_parser(
-        "audit",
-        help="audit a classifier of your own on slices of your own",
-        formatter_class=raw,
-        description=__doc__,
-    ).add_argument
+    does = "audit a classifier of your own on slices of your own"
+    own = commands.add_parser("audit", help=does, formatter_class=raw, description=__doc__)
+    own.set_defaults(action=run)
+    add = own.add_argument
     add("--manifest", required=True, help="table of slices, or a folder with manifest.csv")
-    add(
-        "--predict",
-        "--model",
-        required=True,
-        action="append",
-        dest="predict",
-        metavar="MODEL",
-        help="module:function or a model file; give it twice to compare two classifiers",
-    )
+    give = "module:function or a model file; give it twice to compare two classifiers"
+    add("--predict", "--model", required=True, action="append", dest="predict", help=give)
     add("--out", metavar="FOLDER", help="folder for the report")
     add("--check", action="store_true", help="check slices, masks and answers; measure nothing")
-    add(
-        "--classes",
-        type=_names,
-        metavar="NAMES",
-        help="class names in the order of the outputs, "
-        "separated by commas (default: the labels in alphabetical order)",
-    )
-    add(
-        "--size",
-        type=_size,
-        metavar="PX",
-        help="side of the slices that the classifier takes, or "
-        "HEIGHTxWIDTH; 0: as stored (default: what the model file states, else 224)",
-    )
-    add(
-        "--fit",
-        choices=("pad", "stretch"),
-        default="pad",
-        help="pad slices of another shape with air (default), or stretch them",
-    )
-    add(
-        "--scale",
-        choices=("zscore", "unit", "raw"),
-        default="zscore",
-        help="intensities: z-scored as in the study (default), scaled to 0 to 1, or as stored",
-    )
-    add(
-        "--air",
-        type=float,
-        metavar="VALUE",
-        help="stored value of air, if it is not the darkest one (needs --scale raw)",
-    )
-    add(
-        "--output",
-        choices=("auto", "softmax", "logits", "sigmoid"),
-        default="auto",
-        help="what the classifier returns (default: recognized from its first answers)",
-    )
-    add(
-        "--channels",
-        type=_whole,
-        metavar="N",
-        help="channels that it takes; gray slices are repeated",
-    )
+    names = "class names in the order of the outputs, with commas (default: alphabetical)"
+    add("--classes", type=_names, metavar="NAMES", help=names)
+    size = "side of the slices, or HEIGHTxWIDTH; 0: as stored (default: the model file's, or 224)"
+    add("--size", type=_size, metavar="PX", help=size)
+    fit = "pad slices of another shape with air (default), or stretch them"
+    add("--fit", choices=("pad", "stretch"), default="pad", help=fit)
+    scale = "intensities: z-scored as in the study (default), from 0 to 1, or as stored"
+    add("--scale", choices=("zscore", "unit", "raw"), default="zscore", help=scale)
+    air = "stored value of air, if it is not the darkest one (needs --scale raw)"
+    add("--air", type=float, metavar="VALUE", help=air)
+    output = "what the classifier returns (default: recognized from its first answers)"
+    add("--output", choices=("auto", "softmax", "logits", "sigmoid"), default="auto", help=output)
+    add("--channels", type=_whole, help="channels that it takes; gray slices are repeated")
     add("--layout", choices=("nhw", "nhwc", "nchw"), help="order of the axes that it takes")
     add("--places", type=_whole, default=20, metavar="K", help="shams for each slice (default 20)")
-    add(
-        "--infills",
-        type=_names,
-        default=[],
-        metavar="NAMES",
-        help="further infills, separated by commas",
-    )
-    add(
-        "--dilations",
-        type=_numbers,
-        default=[],
-        metavar="PX",
-        help="further dilations of the mask, separated by commas, in pixels of a slice of "
-        "512 x 512; write a negative one as --dilations=-2,5",
-    )
-    add(
-        "--control-places",
-        type=_whole,
-        default=5,
-        metavar="K",
-        help="shams for each slice under each further infill and dilation (default 5)",
-    )
-    add("--seed", type=int, default=0, metavar="N", help="seed of the sham places (default 0)")
-    add("--batch-size", type=_whole, default=64, metavar="N", help="slices in a call (default 64)")
-    add("--title", default="Does the classifier look at the tumor?", help="title of the report")
+    add("--infills", type=_names, default=[], help="further infills, separated by commas")
+    grown = "further dilations of the mask, in pixels of 512 x 512; negative ones: --dilations=-2,5"
+    add("--dilations", type=_numbers, default=[], metavar="PX", help=grown)
+    places = "shams for each slice under each further infill and dilation (default 5)"
+    add("--control-places", type=_whole, default=5, metavar="K", help=places)
+    add("--seed", type=int, default=0, help="seed of the sham places (default 0)")
+    add("--batch-size", type=_whole, default=64, help="slices in a call (default 64)")
+    add("--title", default=TITLE, help="title of the report")
     add("--no-slices", action="store_true", help="leave patients' slices out of the report")
-    commands.choices["audit"].set_defaults(action=run)
-    add = commands.add_parser(
-        "manifest",
-        help="write the table of slices for a common layout of folders",
-        epilog="example\n  python -m tumorcf_lib manifest BraTS/ --layout brats",
-        formatter_class=raw,
-    ).add_argument
+    does = "write the table of slices for a common layout of folders"
+    example = "example\n  python -m tumorcf_lib manifest BraTS/ --layout brats"
+    own = commands.add_parser("manifest", help=does, epilog=example, formatter_class=raw)
+    own.set_defaults(action=write_manifest)
+    add = own.add_argument
     add("folder", help="folder that holds the images")
-    add(
-        "--layout",
-        required=True,
-        choices=("brats", "msd", "classes", "pairs"),
-        help="brats: a folder for each case; msd: Medical Segmentation Decathlon (imagesTr, "
-        "labelsTr); classes: a folder for each class; pairs: images and masks in two folders, or "
-        "masks named <image>_mask",
+    layouts = (
+        "brats: a folder for each case; msd: Medical Segmentation Decathlon (imagesTr, labelsTr); "
+        "classes: a folder for each class; pairs: images and masks in two folders, or masks named "
+        "<image>_mask"
     )
+    add("--layout", required=True, choices=("brats", "msd", "classes", "pairs"), help=layouts)
     add("--label", default="tumor", help="class of all slices, where the layout names none")
     add("--sequence", default="t1c", help="BraTS sequence: t1c (default, or t1ce), t1n, t2w, t2f")
     add("--channel", default="", help="channel of 4-D volumes (MSD): a number, or all")
     add("--mask-label", default="", help="which values of the masks are tumor, such as '1 4'")
     add("--out", default="manifest.csv", help="name of the table (default: manifest.csv)")
-    commands.choices["manifest"].set_defaults(action=write_manifest)
 
 
 def write_manifest(options) -> int:
     """Write the table, say how many slices and patients it has."""
     from tumorcf_lib.your_model import manifests
 
-    table, path = manifests.write(
-        options.folder,
-        options.layout,
-        options.out,
-        label=options.label,
-        sequence=options.sequence,
-        channel=options.channel,
-        mask_label=options.mask_label,
-    )
-    print(
-        f"{len(table)} slices of {table['patient'].nunique()} patients in {path}. Look at labels "
-        "and patients before you audit."
-    )
+    how = {name: getattr(options, name) for name in ("label", "sequence", "channel", "mask_label")}
+    table, path = manifests.write(options.folder, options.layout, options.out, **how)
+    n = f"{len(table)} slices of {table['patient'].nunique()} patients"
+    print(f"{n} in {path}. Look at labels and patients before you audit.")
     return 0
 
 
 def run(options) -> int:
     """Read the folder, check, audit each classifier, write the report, say where it is."""
     from tumorcf_lib import config
-    from tumorcf_lib.your_model import InputError, models, running, slices
+    from tumorcf_lib.your_model import models, running, slices
 
-    if options.out is None and not options.check:
-        raise InputError("Expected a folder for the report, got none. Name it by --out.")
-    if options.out is not None:
-        _check_out(Path(options.out))
+    _check_out(options)
     cohort = slices.read_folder(options.manifest, classes=options.classes, progress=True)
     print(f"{cohort.source} Classes, in this order: {', '.join(cohort.classes)}.", flush=True)
-    loaded = [
-        models.load(name, layout=options.layout, channels=options.channels)
-        for name in options.predict
-    ]
+    how = {"layout": options.layout, "channels": options.channels}
+    loaded = [models.load(name, **how) for name in options.predict]
     page = running.run(cohort, loaded, options, command=_command())
     if page is not None:
         print(f"The report: {config.shown(page)}; rows and tables lie beside it.")
     return 0
 
 
-def _check_out(folder):
+def _check_out(options):
     """Refuse, before the work, a folder that is another's or could not be written to."""
-    from tumorcf_lib.your_model import InputError
-
+    if options.out is None:
+        if not options.check:
+            raise InputError("Expected a folder for the report, got none. Name it by --out.")
+        return
+    folder = Path(options.out)
     there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
     if not there.is_dir() or not os.access(there, os.W_OK):
-        raise InputError(
-            f"Expected a folder for the report that can be made and written to, got {folder}: "
-            f"{there} {'cannot be written to' if there.is_dir() else 'is a file'}. Name another "
-            "by --out."
-        )
+        why = "cannot be written to" if there.is_dir() else "is a file"
+        raise InputError(f"Expected a folder to write to, got {there}, which {why}. Name another.")
     names = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
     mine = sorted(name for name in names if name.startswith(("rows", "table_")))
     if mine and not names & {"audit.json", "parts", "report.html"}:
         raise InputError(
-            f"{folder} holds {', '.join(mine)}, which no audit has written. Name "
-            "another folder by --out: it would be overwritten."
+            f"{folder} holds {', '.join(mine)}, which no audit has written and which would be "
+            "overwritten. Name another folder by --out."
         )
 
 
@@ -228,9 +154,8 @@ def _numbers(text):
     try:
         return [int(number) for number in _names(text)]
     except ValueError:
-        raise argparse.ArgumentTypeError(
-            f"expected whole numbers separated by commas, got {text!r}"
-        ) from None
+        words = f"expected whole numbers separated by commas, got {text!r}"
+        raise argparse.ArgumentTypeError(words) from None
 
 
 def _size(text):

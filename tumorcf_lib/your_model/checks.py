@@ -7,8 +7,8 @@ import numpy as np
 import pandas as pd
 from scipy.optimize import linear_sum_assignment
 
-from tumorcf_lib.edits import head, plan, sites
-from tumorcf_lib.your_model import InputError, nulls, slices
+from tumorcf_lib.edits import audit, head, sites
+from tumorcf_lib.your_model import InputError, nulls, page, slices
 from tumorcf_lib.your_model.adapter import Probabilities, answers_to
 from tumorcf_lib.your_model.verdict import MIN_PERSONS
 
@@ -37,38 +37,40 @@ class Findings:
         self.serious += [text] if serious else []
 
 
-def sample_of(cohort, *, n=N_SAMPLE, seed=0):
+def sample_of(cohort):
     """The slices that are looked at: every class in proportion, other patients first."""
     pixels = float((cohort.table["height"] * cohort.table["width"]).max())
-    n = int(np.clip(N_PIXELS / pixels, 12, n))
-    rng = np.random.default_rng(seed)
-    return cohort.subset(nulls.chosen(cohort.labels, cohort.persons, n, rng))
+    n = int(np.clip(N_PIXELS / pixels, 12, N_SAMPLE))
+    some = nulls.chosen(cohort.labels, cohort.persons, n, np.random.default_rng(0))
+    return cohort.subset(some)
 
 
 # -- Slices and masks --------------------------------------------------------
 
 
-def of_slices(cohort, prepared, *, size_px, scale, fit, air) -> Findings:
-    """Checks of slices and masks, by what reading them found and by a sample as prepared."""
-    found, table = Findings(prepared), cohort.table
+def of_slices(cohort, prepared, settings) -> Findings:
+    """Checks of slices and masks, by what reading them found and by a sample as prepared.
+
+    `settings` are those of :func:`slices.prepare`.
+    """
+    found, table, size = Findings(prepared), cohort.table, settings["size_px"]
     drawn = table[table["mask_pixels"] > 0]
     for notes, what in ((table["slice_notes"], "slices"), (drawn["mask_notes"], "masks")):
         for note, n in notes[notes != ""].value_counts().items():
             found.warn(f"{n} of {len(notes)} {what}: {note}.")
     if len(drawn):
         share = drawn["mask_pixels"] / (drawn["height"] * drawn["width"])
-        found.facts.append(
-            f"masks cover {share.median():.1%} of a slice (median), at most {share.max():.1%}"
-        )
-        if share.median() > 0.5 or (drawn["mask_corners"] >= 3).mean() > 0.5:
+        median, most = share.median(), share.max()
+        found.facts.append(f"masks cover {median:.1%} of a slice (median), at most {most:.1%}")
+        if median > 0.5 or (drawn["mask_corners"] >= 3).mean() > 0.5:
             raise InputError(
-                f"Expected masks of a tumor, got masks that cover {share.median():.0%} of the "
-                "slices: are they inverted? They have to be 0 outside the tumor, and other than "
-                "0 inside."
+                f"Expected masks of a tumor, got masks that cover {median:.0%} of the slices: are "
+                "they inverted? They are 0 outside the tumor, and other than 0 inside."
             )
     oblong = table.loc[table["height"] != table["width"], ["height", "width"]]
-    if size_px is not None and len(oblong) and size_px[0] == size_px[1]:
-        how, other = ("padded", "stretch") if fit == "pad" else ("stretched", "pad")
+    if size is not None and len(oblong) and size[0] == size[1]:
+        is_padded = settings["fit"] == "pad"
+        how, other = ("padded", "stretch") if is_padded else ("stretched", "pad")
         found.warn(
             f"{len(oblong)} of {len(table)} slices are not square (such as "
             f"{oblong.iloc[0].tolist()}): they are {how} to squares. Choose --fit {other} if your "
@@ -81,24 +83,24 @@ def of_slices(cohort, prepared, *, size_px, scale, fit, air) -> Findings:
             "classifier gets all of them (a column channel chooses one)."
         )
     above = (table["border"] - table["lowest"]) / (table["highest"] - table["lowest"])
-    if air is None and (above > 0.02).mean() > 0.5:
-        value = table["border"].median()
+    if settings["air"] is None and (above > 0.02).mean() > 0.5:
+        air, darkest = table["border"].median(), table["lowest"].median()
         found.warn(
-            f"The background is {value:g}, but the slices' darkest pixel is "
-            f"{table['lowest'].median():g}: air is taken to be the darkest, so the head would be "
-            f"the whole slice and shams would lie in air. Give --scale raw --air {value:g}.",
+            f"The background is {air:g}, but the slices' darkest pixel is {darkest:g}: air is "
+            "taken to be the darkest, so the head would be the whole slice and shams would lie in "
+            f"air. Give --scale raw --air {air:g}.",
             serious=True,
         )
     _heads(found, prepared)
-    lost = vanished(prepared)
-    if lost:
+    n_lost = len(vanished(prepared))
+    if n_lost:
         found.warn(
-            f"{len(lost)} of {len(prepared)} masks looked at vanish at "
-            f"{prepared.masks.shape[1]} px: give a larger --size.",
-            serious=len(lost) > len(prepared) / 2,
+            f"{n_lost} of {len(prepared)} masks looked at vanish at {prepared.masks.shape[1]} px: "
+            "give a larger --size.",
+            serious=n_lost > len(prepared) / 2,
         )
     patients = table.groupby("label")["person_id"].nunique()
-    few = [cohort.classes[k] for k, n in patients.items() if n < MIN_PERSONS]
+    few = [cohort.classes[k] for k in patients.index[patients < MIN_PERSONS]]
     if few:
         found.warn(f"Fewer than {MIN_PERSONS} patients, too few for a verdict: {', '.join(few)}.")
     return found
@@ -111,10 +113,8 @@ def _heads(found, prepared):
     if drawn:
         inside = np.array([where[mask].mean() for where, mask in drawn])
         share = np.median([mask.sum() / max(where.sum(), 1) for where, mask in drawn])
-        found.facts.append(
-            f"{share:.1%} of the head is tumor (median), {np.median(inside):.0%} "
-            "of a mask lies in the head"
-        )
+        median = f"{share:.1%} of the head is tumor (median), {np.median(inside):.0%}"
+        found.facts.append(f"{median} of a mask lies in the head")
         lost = (inside < 0.5).mean()
         if lost > 0.2:
             found.warn(
@@ -135,42 +135,38 @@ def vanished(prepared):
 # -- The classifier ----------------------------------------------------------
 
 
-def of_classifier(found, model, cohort, *, output, settings, seed=0):
+def of_classifier(found, model, cohort, output, settings) -> Probabilities:
     """Checks of a classifier on the sample: does it answer twice alike, and on which scale?
 
-    `found` gets warnings, facts and the table of scales; `cohort` is the sample as stored,
-    `settings` are those of :func:`slices.prepare`. Returns the Probabilities to be audited; an
+    `found` gets warnings, facts and the table of scales; `cohort` is the sample as stored. An
     InputError if answers change from call to call, or with the other slices of a batch.
     """
-    prepared, rng = found.sample, np.random.default_rng(seed)
+    prepared, rng = found.sample, np.random.default_rng(0)
     predict = Probabilities(model.raw, cohort.classes, output, model.name)
     shown = slices.with_air(predict, settings["air"])
     n = min(len(prepared.slices), 16)
     batch = prepared.slices[rng.permutation(len(prepared.slices))[:n]]
     first, order = shown(batch.copy()), rng.permutation(n)[: max(1, n // 2 + 1)]
-    for how, doubt, limit, parts in (
-        ("the same slices differently when asked twice", "is dropout on", SAME, [np.arange(n)]),
-        (
-            "a slice differently in another batch",
-            "are batch statistics in use",
-            ALONE,
-            [order, *order[:4, None]],
-        ),
+    again = np.abs(first - shown(batch.copy())).max()
+    alone = max(
+        np.abs(first[at] - shown(batch[at].copy())).max() for at in (order, *order[:4, None])
+    )
+    for gap, limit, words in (
+        (again, SAME, "the same slices differently when asked twice: is dropout on"),
+        (alone, ALONE, "a slice differently in another batch: are batch statistics in use"),
     ):
-        gap = max(np.abs(first[at] - shown(batch[at].copy())).max() for at in parts)
         if gap > limit:
             raise InputError(
-                f"{model.name} answers {how} (by up to {gap:.2f}): {doubt}? Call "
+                f"{model.name} answers {words}? Answers differ by up to {gap:.2f}. Call "
                 "model.eval(), or pass training=False."
             )
     found.scales = _by_scale(model, cohort, output, settings)
     for note in [*model.notes, *predict.notes]:
         found.warn(f"{note}.")
     p = answers_to(shown, prepared.slices)
-    found.facts.append(
-        f"answers taken as {predict.kind}; accuracy on {len(p)} slices looked at: "
-        f"{(p.argmax(axis=1) == prepared.labels).mean():.0%}"
-    )
+    share = f"{(p.argmax(axis=1) == prepared.labels).mean():.0%}"
+    found.facts.append(f"answers taken as {predict.kind}")
+    found.facts.append(f"accuracy on {len(p)} slices looked at: {share}")
     _advise(found, p, prepared.labels, cohort.classes, settings["scale"])
     return predict
 
@@ -206,11 +202,8 @@ def _advise(found, p, labels, classes, used):
     question = "Which was the classifier trained on?"
     if (best["accuracy"] > max(accuracy, ordered) + BETTER).any():
         scale, share = best[["scale", "accuracy"]].iloc[0]
-        found.warn(
-            f"With --scale {scale} the accuracy is {share:.0%}, with {used} "
-            f"{accuracy:.0%}. {question}",
-            serious=True,
-        )
+        words = f"With --scale {scale} the accuracy is {share:.0%}, with {used} {accuracy:.0%}."
+        found.warn(f"{words} {question}", serious=True)
     elif advice:
         found.warn(advice, serious=True)
     elif len(surer):
@@ -235,31 +228,36 @@ def better_order(labels, given, classes):
     if then - now <= 0.2:
         return "", now
     order = np.array(classes, object)[np.argsort(best)]
-    return (
+    words = (
         f"Check the order of your classifier's outputs: read as {', '.join(classes)} it names "
-        f"{now:.0%} of the slices correctly; read as {', '.join(order)} it would be {then:.0%} "
-        "(--classes).",
-        then,
+        f"{now:.0%} of the slices correctly; read as {', '.join(order)}, {then:.0%} (--classes)."
     )
+    return words, then
 
 
-def predicted(predict, prepared, n_slices, edits, n_places, batch_size, n_extra=0):
-    """Seconds and bytes that the audit will take, measured on a few slices of the sample.
+def predicted(predict, sample, n_slices, how, n_copies=0):
+    """In words, the time and memory that the audit will take, measured on two of its slices.
 
-    `n_extra` are further predictions, of copies with re-drawn weights.
+    `how` is what :func:`edits.audit.audit` will be asked for; `n_copies` with re-drawn weights are
+    shown some slices, too.
     """
-    few = np.flatnonzero(prepared.masks.any(axis=(1, 2)))[:3]
-    start, n_made = time.perf_counter(), 0
-    for i in few:
-        made = plan.edits_of(prepared.slices[i], prepared.masks[i], edits, n_places, (0, i))
-        n_made += sum(edited is not None for _, edited in made)
-    editing = (time.perf_counter() - start) / max(len(few), 1)
-    n_made = max(n_made / max(len(few), 1), 3)
-    batch = np.resize(prepared.slices, (min(batch_size, 32), *prepared.slices.shape[1:]))
-    predict(batch.copy())
+    some = sample.masks.any(axis=(1, 2)).argsort(kind="stable")[-2:]  # with a tumor
     start = time.perf_counter()
-    predict(batch.copy())
-    answering = (time.perf_counter() - start) / len(batch)
-    kept = len(prepared.slices) + 3 * nulls.n_slices(prepared.slices[0].nbytes) + 4 * batch_size
-    memory = LIBRARIES + prepared.slices[0].nbytes * kept + 400 * n_slices * n_made
-    return n_slices * (editing + answering * n_made) + n_extra * answering, memory
+    n_rows = len(audit.audit(predict, sample.subset(some), **how)) / len(some)
+    seconds = (time.perf_counter() - start) / len(some)
+    one = sample.slices[0].nbytes
+    n_null = nulls.n_slices(one)
+    minutes = (n_slices * seconds + 3 * n_null * n_copies * seconds / n_rows) / 60
+    kept = len(sample.slices) + 3 * n_null + 4 * how["batch_size"]
+    memory = (LIBRARIES + one * kept + 400 * n_slices * n_rows) / 1e9
+    return f"predicted: {minutes:.1f} minutes, {memory:.1f} GB"
+
+
+def looked_at(found):
+    """What the page of ``--check`` shows of a classifier."""
+    scales = found.scales.assign(
+        accuracy=found.scales["accuracy"].map("{:.0%}".format),
+        p=found.scales["p"].map("{:.2f}".format),
+    ).rename(columns={"p": "P of the true class (median)"})
+    sheet = page.contact_sheet(found.sample)
+    return {"facts": found.facts, "warnings": found.warnings, "scales": scales, "sheet": sheet}

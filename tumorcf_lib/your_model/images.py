@@ -3,7 +3,9 @@
 import contextlib
 
 import cv2
+import nibabel
 import numpy as np
+from nibabel import orientations
 from PIL import Image, UnidentifiedImageError
 
 from tumorcf_lib.your_model import InputError
@@ -29,24 +31,21 @@ def read_slice(path, *, where="", index=None, axis=2, channel=None):
     is). It is finite: NaN is air. `where` (file and line of the table) begins each error."""
     with _named(path, where) as kind:
         if kind in VOLUMES:
-            array = _of_volume(_nifti(path), path, index, axis, channel)
+            array = _checked(_of_volume(nibabel.load(path), index, axis, channel))
         else:
-            array = _of_file(path, kind, index)
-        array = _checked(array, path)
-        known = np.isfinite(array)
+            array = _checked(_of_file(path, kind, index))
+        known, note = np.isfinite(array), ""
+        if not known.any() or np.isinf(array).any():
+            raise InputError(
+                f"expected numbers, got {np.count_nonzero(~known)} of {array.size} NaN or "
+                "infinite. NaN is taken as air where a slice has other pixels."
+            )
         if not known.all():
-            if not known.any() or np.isinf(array).any():
-                raise InputError(
-                    f"expected numbers in {path}, got {np.count_nonzero(~known)} of {array.size} "
-                    "NaN or infinite. NaN is taken as air where a slice has other pixels."
-                )
+            note = "NaN is taken as air: the darkest value of the slice"
             array = np.where(known, array, array[known].min())
-        note = "" if known.all() else "NaN is taken as air: the darkest value of the slice"
         if array.ndim == 3 and isinstance(channel, int):
             if channel >= array.shape[2]:
-                raise InputError(
-                    f"expected a channel from 0 to {array.shape[2] - 1} for {path}, got {channel}."
-                )
+                raise InputError(f"expected a channel below {array.shape[2]}, got {channel}.")
             array = np.ascontiguousarray(array[..., channel])
         return _gray_if_alike(array) if array.ndim == 3 else array, note
 
@@ -57,24 +56,19 @@ def read_mask(path, *, where="", like=None, index=None, axis=2, labels=""):
     A NIfTI mask is brought to the grid of the NIfTI slice `like` where flips and swaps of axes do
     that exactly. `labels` says which values are tumor, such as "1 4" or ">0.5"; all but 0 if empty.
     """
-    moved = False
+    moved = ""
     with _named(path, where) as kind:
         if kind in VOLUMES:
-            volume = _nifti(path)
+            volume = nibabel.load(path)
             if like is not None and like.name.lower().endswith(VOLUMES):
-                volume, moved = _on_grid(volume, _nifti(like), path)
-            array = _of_volume(volume, path, index, axis, None)
+                volume, moved = _on_grid(volume, nibabel.load(like))
+            array = _checked(_of_volume(volume, index, axis))
         else:
-            array = _of_file(path, kind, index if kind in DICOM else None, palette=True)
-        array = _checked(array, path)
+            array = _checked(_of_file(path, kind, index if kind in DICOM else None, palette=True))
         if not np.isfinite(array).all():
-            raise InputError(
-                f"expected finite numbers in the mask {path}, got NaN or infinite "
-                "ones. Write 0 outside the tumor, anything else inside."
-            )
-        mask, note = _inside(array, labels, path)
-    notes = ["brought to the slice's grid by the files' affines"] if moved else []
-    return mask, "; ".join([*notes, note] if note else notes)
+            raise InputError("expected finite numbers in a mask, got others. Write 0 outside.")
+        mask, note = _inside(array, labels)
+    return mask, "; ".join(filter(None, (moved, note)))
 
 
 @contextlib.contextmanager
@@ -84,17 +78,18 @@ def _named(path, where):
     try:
         kind = next((k for k in KNOWN if path.name.lower().endswith(k)), None)
         if kind is None:
-            raise InputError(
-                f"expected a file ending in {', '.join(KNOWN)}, got {path}. Convert it."
-            )
+            raise InputError(f"expected a file ending in {', '.join(KNOWN)}. Convert it.")
         if not path.is_file():
             raise InputError(
-                f"expected the file {path}, got none there. Paths are relative to the "
-                "manifest; check its spelling, capitals too."
+                "expected this file, got none there. Paths are relative to the manifest; check "
+                "its spelling, capitals too."
             )
         yield kind
     except InputError as error:
-        raise InputError(f"{begin}{error}") from error
+        raise InputError(f"{begin}{path}: {error}") from error
+    except ModuleNotFoundError as error:
+        words = f"{begin}{path} needs the package {error.name}: pip install {error.name}"
+        raise InputError(words) from error
     except Exception as error:  # readers of damaged files raise what they like
         raise InputError(
             f"{begin}expected a readable {kind} file, got {type(error).__name__} from {path}: "
@@ -108,8 +103,7 @@ def _of_file(path, kind, index, palette=False):
         return _dicom(path, index)
     if index is not None:
         raise InputError(
-            f"expected a NIfTI volume to take slice {index} of, got {path}. Leave "
-            "index empty for files of one slice."
+            f"expected a NIfTI volume to take slice {index} of. Leave index empty for such files."
         )
     if kind in PICTURES:
         return _picture(path, palette)
@@ -131,74 +125,60 @@ def _picture(path, palette):
         n_pages = len(pages)
     if n_pages != 1:
         raise InputError(
-            f"expected one slice in {path}, got {n_pages} pages that OpenCV can "
-            "decode. Write each slice into its own file, for instance as PNG."
+            f"expected one slice, got {n_pages} pages that OpenCV can decode. Write each into a "
+            "file of its own, for instance as PNG."
         )
     image = pages[0]
     if image.ndim == 3 and image.shape[2] == 4:
         if (image[..., 3] != image[0, 0, 3]).any():
-            raise InputError(
-                f"expected an opaque picture in {path}, got one that is transparent "
-                "in parts. Save it without an alpha channel."
-            )
+            raise InputError("expected no alpha channel, got a picture transparent in parts.")
         image = image[..., :3]
     return image[..., ::-1] if image.ndim == 3 else image  # OpenCV has blue first
 
 
 def _dicom(path, index):
-    try:
-        import pydicom
-        from pydicom.pixels import apply_modality_lut
-    except ImportError as error:
-        raise InputError(
-            f"expected the package pydicom to read {path}, got {error}. Install it: "
-            "pip install pydicom"
-        ) from error
+    import pydicom
+    from pydicom.pixels import apply_modality_lut
+
     file = pydicom.dcmread(path)
     array = apply_modality_lut(file.pixel_array, file)
     n_frames = int(getattr(file, "NumberOfFrames", 1))
-    if (n_frames > 1 and index is None) or (index or 0) >= n_frames:
-        raise InputError(
-            f"expected an index from 0 to {n_frames - 1} for {path}, got {index}. "
-            "Name the frame in a column index."
-        )
-    array = array[index] if n_frames > 1 else array
+    frame = _known_index(index, n_frames, "of frames")
+    array = array[frame] if n_frames > 1 else array
     inverted = getattr(file, "PhotometricInterpretation", "") == "MONOCHROME1"
     return array.max() - array if inverted else array
 
 
-def _nifti(path):
-    import nibabel
-
-    return nibabel.load(path)
-
-
-def _of_volume(volume, path, index, axis, channel):
-    """A slice of a volume; a fourth axis becomes its channels."""
+def _of_volume(volume, index, axis, channel=None):
+    """A slice of a NIfTI volume; a fourth axis becomes its channels."""
     shape = volume.shape
     if max(shape[3:], default=1) > 1 and channel is None:
         raise InputError(
-            f"expected a volume of three axes, got shape {shape} in {path}. Add a "
-            f"column channel: a number from 0 to {shape[3] - 1}, or all."
+            f"expected a volume of three axes, got shape {shape}. Add a column channel: a number "
+            f"from 0 to {shape[3] - 1}, or all."
         )
-    depth = shape[axis] if axis < min(len(shape), 3) else 1
-    if (index is None and depth > 1) or (index or 0) >= depth:
-        raise InputError(
-            f"expected an index from 0 to {depth - 1} (axis {axis}) for {path}, a volume of shape "
-            f"{shape}, got {index}. Name the slice in a column index (and axis, if it is not 2)."
-        )
+    n = shape[axis] if axis < min(len(shape), 3) else 1
+    index = _known_index(index, n, f"(axis {axis}) of a volume of shape {shape}")
     where = [slice(None)] * len(shape)
-    where[axis : axis + 1] = [index or 0] if len(shape) > 2 else where[axis : axis + 1]
+    where[axis : axis + 1] = [index] if len(shape) > 2 else where[axis : axis + 1]
     return np.asanyarray(volume.dataobj[tuple(where)])
 
 
-def _on_grid(mask, image, path):
-    """The mask on the image's grid, and whether it had to be moved; both by their affines."""
-    from nibabel import orientations
+def _known_index(index, n, what):
+    """Which of n slices is meant; the only one needs no index."""
+    if (index is None and n > 1) or (index or 0) >= n:
+        raise InputError(
+            f"expected an index from 0 to {n - 1} {what}, got {index}. Name the slice in a column "
+            "index (and axis, if that is not 2)."
+        )
+    return index or 0
 
+
+def _on_grid(mask, image):
+    """The mask on the image's grid, and a note if it had to be moved; both by their affines."""
     known = [v.header.get("sform_code", 1) or v.header.get("qform_code", 1) for v in (mask, image)]
     if not all(known) or min(len(mask.shape), len(image.shape)) < 3:
-        return mask, False
+        return mask, ""
     turn = orientations.ornt_transform(
         *(orientations.io_orientation(v.affine) for v in (mask, image))
     )
@@ -208,25 +188,23 @@ def _on_grid(mask, image, path):
     if moved.shape[:3] != shape or np.abs(off * [*shape, 1]).sum(axis=1).max() > 0.1:
         words = [f"{v.shape[:3]} {np.round(v.affine, 4).tolist()}" for v in (mask, image)]
         raise InputError(
-            f"expected the mask {path} on its slice's grid, got another: shape and affine of the "
-            f"mask {words[0]}, of the slice {words[1]}. Resample the mask to the slice's grid "
-            "(nearest neighbor), or correct the affine that is wrong."
+            f"expected a mask on its slice's grid, got another: shape and affine of the mask "
+            f"{words[0]}, of the slice {words[1]}. Resample the mask to the slice's grid (nearest "
+            "neighbor), or correct the affine that is wrong."
         )
-    return moved, moved is not mask
+    return moved, "" if moved is mask else "brought to the slice's grid by the files' affines"
 
 
-def _checked(array, path):
+def _checked(array):
     if array.ndim == 3 and array.shape[2] == 1:
         array = array[..., 0]
     if array.ndim not in (2, 3) or 0 in array.shape or array.shape[2:] > (MAX_CHANNELS,):
         raise InputError(
-            f"expected one slice (height, width) or (height, width, channels), got "
-            f"shape {array.shape} in {path}. Write one slice a file."
+            "expected one slice (height, width) or (height, width, channels), got shape "
+            f"{array.shape}. Write one slice a file."
         )
     if array.dtype.kind not in "buif":
-        raise InputError(
-            f"expected integers or real numbers in {path}, got dtype {array.dtype}. Convert them."
-        )
+        raise InputError(f"expected whole or real numbers, got {array.dtype}. Convert them.")
     return array.astype(np.uint8) if array.dtype.kind == "b" else array
 
 
@@ -241,14 +219,14 @@ def _gray_if_alike(image):
     return image
 
 
-def _inside(array, labels, path):
+def _inside(array, labels):
     """Where a mask is tumor, and how that was decided."""
     if array.ndim == 3:
         colors = np.unique(array.reshape(-1, array.shape[2]), axis=0)
         if len(colors) > FEW_VALUES and not (array == array[..., :1]).all():
             raise InputError(
-                f"expected a mask in {path}, got a picture of {len(colors)} colors: "
-                "an overlay? Write the tumor alone: 0 outside, one value inside."
+                f"expected a mask, got a picture of {len(colors)} colors: an overlay? Write the "
+                "tumor alone: 0 outside, one value inside."
             )
         array = array.max(axis=2) if (array >= 0).all() else (array != 0).any(axis=2) * 1
     if labels.startswith(">"):
@@ -266,9 +244,9 @@ def _inside(array, labels, path):
     between = (array > 0.1 * high) & (array < 0.9 * high)
     if between.mean() > MAX_BETWEEN or between.sum() > inside.sum():
         raise InputError(
-            f"expected a mask in {path}, got {len(values)} values from {values[0]:g} to {high:g}, "
-            f"{between.sum()} pixels neither in nor out: a soft mask, or a picture? Write the "
-            "tumor alone, or say above what it begins in a column mask_label, such as >0.5."
+            f"expected a mask, got {len(values)} values from {values[0]:g} to {high:g}: a soft "
+            "mask, or a picture? Write the tumor alone, or say above what it begins in a column "
+            "mask_label, such as >0.5."
         )
     if few and between.any():  # none between: a JPEG's ringing
         return array != 0, f"{len(values)} values: all but 0 count as tumor"

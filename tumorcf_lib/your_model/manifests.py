@@ -16,13 +16,9 @@ OPTIONAL = {
     "channel": ("[0-9]{0,4}|all", "a whole number from 0 up, or 'all',"),
     "mask_label": ("(>[0-9.]+|[0-9]+([ +][0-9]+)*)?", "numbers like 1 4, or >0.5,"),
 }
+AS_TEXT = {"dtype": str, "keep_default_na": False, "skip_blank_lines": False}
 RESERVED_CLASS = "all"
-SEQUENCES = {
-    "t1c": ("t1c", "t1ce"),
-    "t1n": ("t1n", "t1"),
-    "t2w": ("t2w", "t2"),
-    "t2f": ("t2f", "flair"),
-}
+SEQUENCES = {"t1c": "t1ce?", "t1n": "t1n?", "t2w": "t2w?", "t2f": "t2f|flair"}
 MASK = re.compile(r"[_-]?(mask|seg|label)s?$", re.I)
 
 
@@ -31,15 +27,9 @@ def read(manifest):
     try:
         header = manifest.read_text(encoding="utf-8-sig").partition("\n")[0]
         with warnings.catch_warnings(action="error", category=pd.errors.ParserWarning):
-            table = pd.read_csv(
-                manifest,
-                sep=max(",;\t", key=header.count),
-                dtype=str,
-                keep_default_na=False,
-                encoding="utf-8-sig",
-                skip_blank_lines=False,
-                index_col=False,  # a line too long shifts no columns
-            )
+            sep = max(",;\t", key=header.count)
+            how = {"sep": sep, "index_col": False}  # a line too long shifts no columns
+            table = pd.read_csv(manifest, encoding="utf-8-sig", **how, **AS_TEXT)
     except (OSError, ValueError, pd.errors.ParserWarning) as error:  # no file, no text, no table
         raise InputError(
             f"Expected a table of slices in {manifest}, got {type(error).__name__}: {error}. Give "
@@ -56,31 +46,26 @@ def read(manifest):
     table = table.apply(lambda column: column.str.strip())
     table = table[(table != "").any(axis=1)]
     if table.empty:
-        raise InputError(
-            f"Expected one line a slice in {manifest}, got none below the header. Add the slices."
-        )
+        raise InputError(f"Expected one line a slice in {manifest}, got none below the header.")
     table = table.assign(**{name: "" for name in OPTIONAL if name not in table})
     filled = {name: (".+", "a value") for name in ("image", "label", "patient")}
     for name, (pattern, words) in (filled | OPTIONAL).items():
-        wrong = table.index[~table[name].str.fullmatch(pattern)]
-        if len(wrong):
-            got = repr(table[name][wrong[0]]) if table[name][wrong[0]] else "nothing"
-            raise InputError(
-                f"{manifest}, line {wrong[0]}: expected {words} as {name!r}, got "
-                f"{got}. Correct it, or delete the line."
-            )
+        fits = table[name].str.fullmatch(pattern)
+        _require(fits, table[name], f"{words} as {name!r}", "Correct it, or delete it", manifest)
     if "slice_id" not in table:
         table["slice_id"] = table["image"]
         for name, form in (("index", "[{}]"), ("axis", " axis {}"), ("channel", " channel {}")):
             table["slice_id"] += [form.format(value) if value else "" for value in table[name]]
-    twice = table.index[table["slice_id"].duplicated()]
-    if len(twice):
-        raise InputError(
-            f"{manifest}, line {twice[0]}: expected each slice once, got "
-            f"{table['slice_id'][twice[0]]!r} again. Delete the line, or give the slices names in "
-            "a column slice_id."
-        )
+    names, advice = table["slice_id"], "Delete it, or name the slices in a column slice_id"
+    _require(~names.duplicated(), names, "another slice than above", advice, manifest)
     return table
+
+
+def _require(fits, values, expected, advice, manifest):
+    """Name the first line of the table whose value does not fit."""
+    for line, value in values[~fits].head(1).items():
+        words = f"{manifest}, line {line}: expected {expected}; got {value!r}. {advice}."
+        raise InputError(words)
 
 
 def checked_classes(labels, classes, manifest):
@@ -89,25 +74,15 @@ def checked_classes(labels, classes, manifest):
     An InputError for a class given twice (in whatever capitals) or a label that is no class.
     """
     names = sorted(set(labels)) if classes is None else [str(name) for name in classes]
-    folded = [name.casefold() for name in names]
-    for k, name in enumerate(folded):
-        if name in folded[:k]:
-            raise InputError(
-                f"{manifest}: expected distinct classes, got {names[k]!r} and "
-                f"{names[folded.index(name)]!r}. Write it in one way."
-            )
+    for name in names:
+        same = [other for other in names if other.casefold() == name.casefold()]
+        if len(same) > 1:
+            raise InputError(f"{manifest}: expected distinct classes, got {same}. Write it alike.")
     if RESERVED_CLASS in names or "" in names:
-        raise InputError(
-            f"{manifest}: a class cannot be called {RESERVED_CLASS!r} (tables call "
-            "all slices so) or have no name. Rename it."
-        )
-    unknown = labels.index[~labels.isin(names)]
-    if len(unknown):
-        raise InputError(
-            f"{manifest}, line {unknown[0]}: expected a label out of "
-            f"{', '.join(names)}; got {labels[unknown[0]]!r}. Correct it, or name it "
-            "by --classes."
-        )
+        taken = f"{RESERVED_CLASS!r} (tables call all slices so) or nothing"
+        raise InputError(f"{manifest}: a class cannot be called {taken}. Rename it.")
+    expected, advice = f"a label out of {', '.join(names)}", "Correct it, or name it by --classes"
+    _require(labels.isin(names), labels, expected, advice, manifest)
     return tuple(names)
 
 
@@ -152,8 +127,8 @@ def write(
     table = pd.DataFrame([{"label": label, "index": "", **row} for row in rows])
     for name in ("image", "mask"):
         table[name] = [p and p.relative_to(folder).as_posix() for p in table[name]]
-    table["channel"] = channel
-    table["mask_label"] = np.where(table["mask"] == "", "", mask_label)
+    labels = np.where(table["mask"] == "", "", mask_label)
+    table = table.assign(channel=channel, mask_label=labels)
     table = table[[*COLUMNS, "index", "channel", "mask_label"]]
     table.to_csv(path, index=False)
     return table, path
@@ -161,7 +136,7 @@ def write(
 
 def _brats(folder, sequence):
     rows = []
-    ending = re.compile(rf"[-_]({'|'.join(SEQUENCES.get(sequence, (sequence,)))})\.nii")
+    ending = re.compile(rf"[-_]({SEQUENCES.get(sequence, sequence)})\.nii")
     for mask in sorted(folder.glob("*/*seg.nii*")):
         found = [p for p in sorted(mask.parent.glob("*.nii*")) if ending.search(p.name)]
         rows += [_of_case(found[0], mask, mask.parent.name)] if found else []

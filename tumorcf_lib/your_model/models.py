@@ -59,63 +59,57 @@ def load(name, *, layout=None, channels=None) -> Model:
         Saying what is missing or does not fit, and what to do.
     """
     path = Path(name)
-    if path.suffix.lower() not in READERS:
+    kind = ENDINGS.get(path.suffix.lower())
+    if kind is None:
         return _of_module(name, layout, channels)
     if not path.is_file():
         raise InputError(f"Expected a model file, found none at {name}. Check its spelling.")
-    kind, reader = READERS[path.suffix.lower()]
-    with _named(path.name):
-        run, shape, dtype, weights, put = reader(path)
+    with _named(path.name, advice="Export it again"):
+        run, shape, dtype, weights, put = READERS[kind](path)
     shaped = Shaped(run, shape, layout=layout, channels=channels, dtype=dtype, name=path.name)
-    raw, matrices = _raising_named(shaped, path.name), [w.ndim > 1 for w in weights]
+    raw, has_matrices = _raising_named(shaped, path.name), any(w.ndim > 1 for w in weights)
+    copies = functools.partial(_copies, raw, weights, put) if has_matrices else None
+    return Model(path.name, kind, raw, _sha256(path), shaped.size, copies, shaped.notes)
 
-    def copies(rng):
-        try:
-            while True:
-                put(
-                    [
-                        rng.permutation(w.ravel()).reshape(w.shape) if is_matrix else w
-                        for w, is_matrix in zip(weights, matrices, strict=True)
-                    ]
-                )
-                yield raw
-        finally:
-            put(weights)
 
-    digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    return Model(
-        path.name, kind, raw, digest, shaped.size, copies if any(matrices) else None, shaped.notes
-    )
+def _sha256(path):
+    """Of a file's content; "" where there is no file."""
+    return hashlib.sha256(Path(path).read_bytes()).hexdigest() if path else ""
+
+
+def _copies(raw, weights, put, rng):
+    """`raw` with the weights of each layer in another order; at the end they are put back."""
+    try:
+        while True:
+            put([rng.permutation(w.ravel()).reshape(w.shape) if w.ndim > 1 else w for w in weights])
+            yield raw
+    finally:
+        put(weights)
 
 
 def _of_module(name, layout, channels):
     module_name, _, attribute = name.partition(":")
     if not module_name or not attribute or re.search(r"[/\\]|\.py$", module_name):
         raise InputError(
-            f"Expected module:function, module:object.method or a file ({', '.join(READERS)}), got "
-            f"{name!r}. For a function predict in my_module.py run the command in the folder of "
-            "that file, with --predict my_module:predict."
+            f"Expected module:function, module:object.method or a file ({', '.join(ENDINGS)}), got "
+            f"{name!r}. For predict in my_module.py: --predict my_module:predict, in its folder."
         )
     here = str(Path.cwd())
     if here not in sys.path:
         sys.path.insert(0, here)
     if importlib.util.find_spec(module_name.partition(".")[0]) is None:
-        raise InputError(
-            f"Expected the module {module_name} in {here} or installed, found none. "
-            "Run the command in the folder that holds it."
-        )
+        words = f"Expected the module {module_name} in {here} or installed, found none."
+        raise InputError(f"{words} Run the command in the folder that holds it.")
     with _named(f"Importing {module_name}"):
         module = importlib.import_module(module_name)
     found = functools.reduce(lambda it, part: getattr(it, part, None), attribute.split("."), module)
     if not callable(found):
         known = [key for key, it in vars(module).items() if callable(it) and key[0] != "_"]
+        has = ", ".join(known) or "no function"
         raise InputError(
-            f"Expected a function {attribute} in {module_name}, found none. It has: "
-            f"{', '.join(known) or 'no function'}."
+            f"Expected a function {attribute} in {module_name}, found none. It has: {has}."
         )
-    source = getattr(module, "__file__", None)
-    digest = hashlib.sha256(Path(source).read_bytes()).hexdigest() if source else ""
-    notes = []
+    notes, digest = [], _sha256(getattr(module, "__file__", None))
     if layout or channels:
         found = Shaped(found, layout=layout or "nhwc", channels=channels)
         notes = found.notes
@@ -123,15 +117,18 @@ def _of_module(name, layout, channels):
 
 
 def _raising_named(function, name):
+    advice = "Correct it, or choose another --size, --layout, --channels or column channel"
+
     def raw(slices):
-        with _named(name, f", given {slices.dtype} slices of shape {slices.shape}"):
+        given = f", given {slices.dtype} slices of shape {slices.shape}"
+        with _named(name, given, advice):
             return function(slices)
 
     return raw
 
 
 @contextlib.contextmanager
-def _named(name, given=""):
+def _named(name, given="", advice="Correct it"):
     """Turns whatever a foreign model raises, ``sys.exit`` too, into an error that names it."""
     try:
         yield
@@ -146,11 +143,8 @@ def _named(name, given=""):
         last = traceback.extract_tb(error.__traceback__)[-1]
         stops = isinstance(error, SystemExit)
         words = "ended the program (sys.exit)" if stops else f"raised {type(error).__name__}"
-        advice = ", or choose another --size, --channels or --layout" if given else ""
-        raise InputError(
-            f"{name} {words}: {error} ({Path(last.filename).name}, line "
-            f"{last.lineno}){given}. Correct it{advice}."
-        ) from error
+        place = f"({Path(last.filename).name}, line {last.lineno})"
+        raise InputError(f"{name} {words}: {error} {place}{given}. {advice}.") from error
 
 
 # -- Files: how to run it, shape and numbers of its input, its weights, how to set them --------
@@ -164,17 +158,11 @@ def _onnx(path):
         options.use_deterministic_compute = True
         options.log_severity_level = 4  # whatever goes wrong is raised, too
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # idle, not busy
-        try:
-            return onnxruntime.InferenceSession(what, options, providers=["CPUExecutionProvider"])
-        except Exception as error:  # ONNX Runtime has a dozen kinds, without a common one
-            raise InputError(
-                f"Expected an ONNX model in {path.name}, got {type(error).__name__}: "
-                f"{error}. Export it again."
-            ) from error
+        return onnxruntime.InferenceSession(what, options, providers=["CPUExecutionProvider"])
 
     session, dtype = session_of(os.fspath(path)), None
     inputs = session.get_inputs()
-    number = inputs[0].type[len("tensor(") : -1] if inputs else ""
+    number = inputs[0].type.removeprefix("tensor(").removesuffix(")") if inputs else ""
     with contextlib.suppress(TypeError):  # strings, maps, sequences, bfloat16
         dtype = np.dtype({"float": "float32", "double": "float64"}.get(number, number))
     if len(inputs) != 1 or dtype is None or dtype.kind not in "iuf":
@@ -253,14 +241,9 @@ def _torch(path):
     return run, shape, np.float32, [p.detach().float().numpy().copy() for p in own], put
 
 
-READERS = {
-    ".onnx": ("onnx", _onnx),
-    ".keras": ("keras", _keras),
-    ".h5": ("keras", _keras),
-    ".hdf5": ("keras", _keras),
-    ".pt": ("torch", _torch),
-    ".pth": ("torch", _torch),
-    ".ts": ("torch", _torch),
-    ".torchscript": ("torch", _torch),
-    ".pt2": ("torch", _torch),
+READERS = {"onnx": _onnx, "keras": _keras, "torch": _torch}
+ENDINGS = {
+    ".onnx": "onnx",
+    **dict.fromkeys((".keras", ".h5", ".hdf5"), "keras"),
+    **dict.fromkeys((".pt", ".pth", ".ts", ".torchscript", ".pt2"), "torch"),
 }

@@ -14,8 +14,8 @@ import pandas as pd
 from scipy.special import softmax
 
 from tumorcf_lib.edits import plan
+from tumorcf_lib.your_model import verdict
 from tumorcf_lib.your_model.adapter import answers_to
-from tumorcf_lib.your_model.verdict import Answers
 
 N_RANDOM, N_COPIES = 40, 20
 N_SLICES = 150
@@ -43,7 +43,7 @@ def chosen(labels, persons, n, rng):
     return np.sort(table.index[of_class.cumcount() < most].to_numpy())
 
 
-def of_audit(answers, prepared_of, *, copies=(), seed=0, n_random=None) -> dict:
+def of_audit(answers, prepared_of, *, copies=(), seed=0) -> dict:
     """Answers of networks that know nothing, by kind, on some slices of an audit.
 
     `prepared_of` maps indices of slices to the prepared cohort of them; `copies` are the
@@ -58,7 +58,7 @@ def of_audit(answers, prepared_of, *, copies=(), seed=0, n_random=None) -> dict:
     images, owners = edited(prepared_of(at), seed), (answers.labels[at], answers.persons[at])
     networks = random_networks(images, *owners, len(answers.classes), rng)
     found = {
-        "random networks": list(itertools.islice(networks, n_random or N_RANDOM)),
+        "random networks": list(itertools.islice(networks, N_RANDOM)),
         "copies with re-drawn weights": list(logits_of(copies, images)),
     }
     confidence = answers.original.max(axis=1).mean()
@@ -71,11 +71,7 @@ def of_audit(answers, prepared_of, *, copies=(), seed=0, n_random=None) -> dict:
 
 def edited(cohort, seed):
     """The slices as they are, without their tumor, and with one sham: three stacks."""
-    edits = (
-        plan.Edit("original"),
-        plan.Edit("remove", "navier_stokes"),
-        plan.Edit("sham", "navier_stokes", n_places=1),
-    )
+    edits = plan.network_edits([], 1)[:3]
     made = [
         [edited for _, edited in plan.edits_of(image, mask, edits, 1, (seed, slice_id))]
         for image, mask, slice_id in zip(cohort.slices, cohort.masks, cohort.table["slice_id"])
@@ -93,7 +89,7 @@ def as_answers(networks, classes, labels, persons, confidence):
     """Networks' logits as Answers of the given confidence; see :func:`matched`."""
     made = (matched(logits, confidence) for logits in networks)
     return [
-        Answers(tuple(classes), labels, persons, original, removed, sham[:, None])
+        verdict.Answers(tuple(classes), labels, persons, original, removed, sham[:, None])
         for original, removed, sham in made
     ]
 
@@ -163,10 +159,8 @@ def _patches(x, side, step):
 def _fitted_to_shuffled(features, labels, persons, n_classes, rng):
     """Ridge regression on half of the patients, whose labels are shuffled among them."""
     names, owner = np.unique(np.asarray(persons, str), return_inverse=True)
-    own = np.zeros(len(names), int)
-    own[owner] = labels
-    shuffled = rng.permutation(own)[owner]
+    dealt = verdict.shuffled(labels, owner, rng)
     trained = (rng.permutation(len(names)) < max(2, len(names) // 2))[owner]
-    x, y = features[trained], np.eye(n_classes)[shuffled[trained]]
+    x, y = features[trained], np.eye(n_classes)[dealt[trained]]
     kernel = x @ x.T + RIDGE * x.shape[1] / 100 * np.eye(len(x))
     return x.T @ np.linalg.solve(kernel, y - y.mean(axis=0))

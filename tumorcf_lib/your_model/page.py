@@ -10,7 +10,8 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from tumorcf_lib.edits import head, plan, sites
+from tumorcf_lib.edits import plan, sites
+from tumorcf_lib.figures import style
 from tumorcf_lib.your_model.adapter import answers_to
 
 WITHOUT, SHAM = "#D55E00", "#0072B2"
@@ -65,12 +66,12 @@ def plain(text, width=34) -> str:
 
 
 def shares(table):
-    """Share of slices that keep their answer, from a table of group, slices, kept, kept_sham."""
+    """Share of slices that keep their answer, from a table of group, n_slices, kept, kept_sham."""
     fig = Figure(figsize=(5, 1.1 + 0.45 * len(table)), layout="constrained")
     axes, y = fig.subplots(), np.arange(len(table))[::-1]
     axes.barh(y - 0.18, 100 * table["kept"], 0.34, color=WITHOUT, label="tumor removed")
     axes.barh(y + 0.18, 100 * table["kept_sham"], 0.34, color=SHAM, label="sham removed")
-    names = [plain(f"{g} (n = {n})") for g, n in zip(table["group"], table["slices"], strict=True)]
+    names = [plain(f"{g} (n = {n})") for g, n in zip(table["group"], table["n_slices"])]
     axes.set_yticks(y, names)
     axes.set(xlim=(0, 100), ylim=(-0.6, len(table) - 0.4))
     axes.set_xlabel("slices that keep their answer (%)", fontsize=8)
@@ -80,14 +81,6 @@ def shares(table):
     return fig
 
 
-def _drawn(axes, image, mask, window=None):
-    """A slice in gray, with the outline of its mask if it has one."""
-    low, high = np.percentile(image, [0, 99.5]) if window is None else window
-    axes.imshow(image, cmap="gray", vmin=low, vmax=high)
-    if mask is not None and mask.any():
-        axes.contour(mask, [0.5], colors=WITHOUT, linewidths=0.8)
-
-
 def examples(cohort, rows, chosen):
     """Some prepared slices and their edits, side by side; p_true of the rows above each."""
     fig = Figure(figsize=(8, 2.6 * len(chosen)), layout="constrained")
@@ -95,13 +88,13 @@ def examples(cohort, rows, chosen):
     axes = fig.subplots(len(chosen), len(SHOWN), squeeze=False)
     for line, i in zip(axes, chosen, strict=True):
         image, mask = cohort.slices[i], cohort.masks[i]
-        window = np.percentile(image, [0, 99.5]) if image.ndim == 2 else None
+        window = style.window([image]) if image.ndim == 2 else None
         own = rows[rows["slice_id"] == cohort.table["slice_id"].iloc[i]]
         for ax, edit in zip(line, SHOWN, strict=True):
             ax.set_axis_off()
             for _, row in own[own["edit"] == edit].head(1).iterrows():
                 edited = sites.gray(plan.recreate(image, mask, row))
-                _drawn(ax, edited, mask if edit == "original" else None, window)
+                style.show_slice(ax, edited, window, mask if edit == "original" else None)
                 ax.set_title(f"{SHOWN[edit]}: {row['p_true']:.2f}", fontsize=8)
         name = plain(cohort.classes[cohort.labels[i]], 90)
         words = line[0].text(0, 1.14, name, transform=line[0].transAxes, fontsize=8)
@@ -112,13 +105,12 @@ def examples(cohort, rows, chosen):
 def contact_sheet(cohort, n=24):
     """Slices of a sample with the outlines of their masks."""
     n = min(n, len(cohort.slices))
-    columns = min(6, n)
-    lines = -(-n // columns)
+    columns, lines = min(6, n), -(-n // 6)
     fig = Figure(figsize=(1.5 * columns, 1.7 * lines), layout="constrained")
     for k, ax in enumerate(fig.subplots(lines, columns, squeeze=False).flat):
         ax.set_axis_off()
         if k < n:
-            _drawn(ax, sites.gray(cohort.slices[k]), cohort.masks[k])
+            style.show_slice(ax, sites.gray(cohort.slices[k]), mask=cohort.masks[k])
             ax.set_title(plain(str(cohort.table["slice_id"].iloc[k])[-24:]), fontsize=6)
     return fig
 
@@ -138,25 +130,21 @@ def looks(cohort, predict):
     fig, shares = Figure(figsize=(2.2 * len(drawn), 2.4), layout="constrained"), []
     for ax, i in zip(fig.subplots(1, len(drawn), squeeze=False)[0], drawn, strict=True):
         image, mask = cohort.slices[i], cohort.masks[i]
-        squares = list(_squares(mask.shape))
-        about, inside = sites.About(image, mask), head.head_mask(sites.gray(image))
-        hidden = [about.removed(square, "navier_stokes") for square in squares]
+        height, width = mask.shape
+        rows, columns = (np.arange(n) * N_SQUARES // n for n in mask.shape)
+        square = N_SQUARES * rows[:, None] + columns  # (height, width), which one a pixel is in
+        about, every = sites.About(image, mask), np.arange(N_SQUARES**2)
+        hidden = [about.removed(square == k, "navier_stokes") for k in every]
         p = answers_to(predict, np.stack([image, *hidden]))
         fall = np.maximum(p[0].max() - p[1:, p[0].argmax()], 0)
-        where = np.array(
-            [0 if mask[s].any() else 1 if inside[s].mean() > 0.5 else 2 for s in squares]
-        )
+        tumor = np.isin(every, square[mask])
+        inside = np.array([about.head.mask[square == k].mean() > 0.5 for k in every])
         if fall.sum() > 0:
-            shares.append([fall[where == k].sum() / fall.sum() for k in range(3)])
-        _drawn(ax, sites.gray(image), mask)
-        height, width = mask.shape
-        ax.imshow(
-            fall.reshape(N_SQUARES, N_SQUARES),
-            cmap="magma",
-            alpha=0.45,
-            extent=(-0.5, width - 0.5, height - 0.5, -0.5),
-        )
-        ax.set_axis_off()
+            of = [fall[part].sum() for part in (tumor, inside & ~tumor, ~inside & ~tumor)]
+            shares.append(of / fall.sum())
+        style.show_slice(ax, sites.gray(image), mask=mask)
+        over = {"cmap": "magma", "alpha": 0.45, "extent": (-0.5, width - 0.5, height - 0.5, -0.5)}
+        ax.imshow(fall.reshape(N_SQUARES, N_SQUARES), **over)
     if not shares:
         return fig, "Hiding a square of an eighth of the side moves no answer."
     tumor, elsewhere, outside = np.mean(shares, axis=0)
@@ -166,11 +154,3 @@ def looks(cohort, predict):
         f"from the rest of the head, {outside:.0%} from outside it. Bright: hiding this square "
         "moves the answer."
     )
-
-
-def _squares(shape):
-    rows, columns = (np.linspace(0, n, N_SQUARES + 1).astype(int) for n in shape)
-    for i, j in np.ndindex(N_SQUARES, N_SQUARES):
-        square = np.zeros(shape, bool)
-        square[rows[i] : rows[i + 1], columns[j] : columns[j + 1]] = True
-        yield square

@@ -8,8 +8,9 @@ import pandas as pd
 
 from tumorcf_lib import __version__, rowfiles
 from tumorcf_lib.edits import scores
-from tumorcf_lib.stats import estimates, rows as stats_rows
-from tumorcf_lib.your_model import InputError, page, verdict
+from tumorcf_lib.figures import style
+from tumorcf_lib.stats import classification, rows as stats_rows
+from tumorcf_lib.your_model import TITLE, page, verdict
 
 ALL, N_EXAMPLES = stats_rows.ALL, 6
 WORDS = {
@@ -22,13 +23,8 @@ SHARES = {
     "kept": "keep their answer without the tumor",
     "kept_sham": "keep it with a sham",
 }
-SCORES = SHARES | {
-    "p_orig": "P of the true class",
-    "delta_drop": "Delta-Drop",
-    "sham_drop": "Sham-Drop",
-    "net_drop": "Net-Drop",
-    "delta_focus": "Delta-Focus",
-}
+PLAIN = ("p_orig", "delta_drop", "sham_drop", "net_drop", "delta_focus")
+SCORES = SHARES | {name: style.SCORE_NAMES[name] for name in PLAIN}
 SATURATED = SHARES | {  # probabilities near 1 cannot move: log-odds lead
     "net_drop_lo": "Net-Drop (log-odds)",
     "delta_drop_lo": "Delta-Drop (log-odds)",
@@ -43,18 +39,11 @@ EDITS = {
     "reasons": "why not",
     "median_rms": "change (RMS, median)",
 }
+RESAMPLED = {"n_resamples": verdict.N_RESAMPLES}
 FALLS = ("original", "remove", "sham", "only", "background", "blank")
 
 
-def write_report(
-    audits,
-    folder,
-    *,
-    cohort=None,
-    title="Does the classifier look at the tumor?",
-    notes=(),
-    examples=None,
-) -> Path:
+def write_report(audits, folder, *, cohort=None, title=TITLE, notes=(), examples=None) -> Path:
     """Write rows, tables and a self-contained HTML page into a folder.
 
     Parameters
@@ -79,8 +68,6 @@ def write_report(
         The page.
     """
     audits = [audits] if not isinstance(audits, (list, tuple)) else list(audits)
-    if not audits or not all(len(one.rows) for one in audits):
-        raise InputError("Expected an audit's rows, got none. Audit at least one slice.")
     folder, several = Path(folder), len(audits) > 1
     folder.mkdir(parents=True, exist_ok=True)
     shown, told, beside = [], [], []
@@ -117,6 +104,10 @@ def interval(value, digits=2) -> str:
     return mean if low == "nan" else f"{mean} [{low}, {high}]"
 
 
+def _cells(means):
+    return [interval(v) for v in means[["effect", "low", "high"]].to_numpy()]
+
+
 def slice_table(one) -> pd.DataFrame:
     """One row of scores a slice, and whether it keeps its answer: without its tumor, with a sham.
 
@@ -134,9 +125,8 @@ def score_table(one) -> pd.DataFrame:
     """
     drops = ("delta_drop", "sham_drop", "net_drop", "delta_focus")
     named = [*SCORES, "net_focus", "lo_orig", *(f"{name}_lo" for name in drops)]
-    return stats_rows.score_means(
-        slice_table(one), named, n_resamples=verdict.N_RESAMPLES, groups=[ALL, *one.answers.classes]
-    )
+    groups = [ALL, *one.answers.classes]
+    return stats_rows.score_means(slice_table(one), named, groups=groups, **RESAMPLED)
 
 
 def edit_table(rows) -> pd.DataFrame:
@@ -164,7 +154,7 @@ def edit_table(rows) -> pd.DataFrame:
 def by_class(means, saturated) -> pd.DataFrame:
     """The page's table of scores: a score a row, a class a column."""
     names = SATURATED if saturated else SCORES
-    cells = means.assign(cell=[interval(v) for v in means[["effect", "low", "high"]].to_numpy()])
+    cells = means.assign(cell=_cells(means))
     n_slices = means[means["score"] == "correct"].set_index("group")["n_slices"]
     wide = cells.pivot(index="score", columns="group", values="cell")
     wide = wide.reindex(index=list(names), columns=n_slices.index).rename(index=names).fillna("")
@@ -173,12 +163,10 @@ def by_class(means, saturated) -> pd.DataFrame:
 
 def falls(one) -> pd.DataFrame:
     """The share of slices, in percent, that each class is given to, by edit."""
-    rows = stats_rows.headline_rows(one.rows)
-    rows = rows[(rows["reason"] == "") & rows["edit"].isin(FALLS)]
-    given = rows[[f"p_{name}" for name in one.answers.classes]].to_numpy().argmax(axis=1)
-    counts = pd.crosstab(rows["edit"], np.array(one.answers.classes, object)[given])
-    counts = counts.reindex([edit for edit in FALLS if edit in counts.index])
+    rows = stats_rows.headline_rows(one.rows[one.rows["reason"] == ""])
+    counts = pd.crosstab(rows["edit"], classification.predicted(rows))
     counts = counts.reindex(columns=list(one.answers.classes), fill_value=0)
+    counts = counts.loc[[edit for edit in FALLS if edit in counts.index]]
     share = counts.div(counts.sum(axis=1), axis=0).map("{:.0%}".format)
     share.insert(0, "slices shown", counts.sum(axis=1))
     return share.reset_index()
@@ -186,21 +174,14 @@ def falls(one) -> pd.DataFrame:
 
 def controls(one) -> pd.DataFrame:
     """Net-Drop for every infill and dilation that was audited; empty for the headline alone."""
-    removed = one.rows.loc[one.rows["edit"] == "remove", ["infill", "dilation_px"]]
-    pairs, lines = removed.drop_duplicates(), []
-    for infill, dilation in pairs.itertuples(index=False, name=None):
-        table = scores.slice_scores(one.rows, infill=infill, dilation_px=dilation)
-        e = estimates.mean(table, "net_drop", n_resamples=verdict.N_RESAMPLES)
-        if e.n_slices:
-            lines.append(
-                {
-                    "infill": infill,
-                    "dilation (px)": dilation,
-                    "slices": e.n_slices,
-                    "Net-Drop": interval((e.value, e.low, e.high)),
-                }
-            )
-    return pd.DataFrame(lines if len(pairs) > 1 else [])
+    by = ["infill", "dilation_px"]
+    pairs = one.rows.loc[one.rows["edit"] == "remove", by].drop_duplicates().to_dict("records")
+    if len(pairs) < 2:
+        return pd.DataFrame()
+    parts = [scores.slice_scores(one.rows, **pair).assign(**pair) for pair in pairs]
+    means = stats_rows.score_means(pd.concat(parts), "net_drop", by=by, groups=[ALL], **RESAMPLED)
+    shown = means[by].assign(slices=means["n_slices"], **{"Net-Drop": _cells(means)})
+    return shown.rename(columns=EDITS)
 
 
 # -- What is shown ----------------------------------------------------------------
@@ -221,12 +202,8 @@ def _beside(one):
 
 def _shown(one, means, made, examples):
     """What the page's template shows of an audit."""
-    bars = means.pivot(index="group", columns="score", values="effect")
-    counts = means[means["score"] == "kept"].set_index("group")["n_slices"]
-    kept = None
-    if len(counts):
-        bars = bars.reindex(counts.index, columns=["kept", "kept_sham"]).assign(slices=counts)
-        kept = page.shares(bars.reset_index())
+    wide = means.pivot(index="group", columns="score", values="effect")
+    kept = means.loc[means["score"] == "kept", ["group", "n_slices"]].join(wide, on="group")
     rms = [f"{v:.3f}" if np.isfinite(v) else "" for v in made["median_rms"]]
     about = {"classifier": one.name, **one.about, "tumorcf": __version__}
     return {
@@ -234,11 +211,11 @@ def _shown(one, means, made, examples):
         "first": verdict.first_line(one.answers, verdict.no_tumor_class(one.answers)),
         "verdict": WORDS[one.verdict.word].format(why=one.verdict.why),
         "by_class": by_class(means, one.verdict.numbers["scale"] == "log-odds"),
-        "kept": kept,
+        "kept": None if kept.empty else page.shares(kept),
         "numbers": one.verdict.numbers,
         "margin": verdict.RELEVANT[one.verdict.numbers["scale"]],
         "where": one.where,
-        "examples": _examples(one, examples) if examples is not None and kept else None,
+        "examples": None if examples is None or kept.empty else _examples(one, examples),
         "falls": falls(one),
         "controls": controls(one),
         "edits": made.assign(median_rms=rms).rename(columns=EDITS),

@@ -1,9 +1,9 @@
 """The audit of classifiers: checked, rows saved as they come, the null, the verdict, the page."""
 
+import contextlib
 import hashlib
 import itertools
 import json
-import os
 import platform
 import shutil
 import sys
@@ -14,12 +14,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from tumorcf_lib import __version__, rowfiles
+from tumorcf_lib import __version__, rowfiles, steps
 from tumorcf_lib.edits import audit, plan
 from tumorcf_lib.your_model import checks, counting, nulls, page, report, slices, verdict
 from tumorcf_lib.your_model.adapter import Probabilities
 
 CHUNK = 32  # slices that are audited, saved and forgotten together
+VANISHES = "mask vanishes"
 
 
 @dataclass
@@ -36,16 +37,7 @@ class Audited:
 
 
 def audited(
-    name,
-    rows,
-    prepared_of,
-    classes,
-    *,
-    copies=(),
-    seed=0,
-    found=None,
-    about=None,
-    n_random=None,
+    name, rows, prepared_of, classes, *, copies=(), seed=0, found=None, about=None
 ) -> Audited:
     """An audit's rows with the verdict on them.
 
@@ -67,12 +59,10 @@ def audited(
         Warnings of :mod:`checks`, of which the serious ones forbid a verdict.
     about : dict, optional
         Provenance, shown on the page.
-    n_random : int
-        Random networks that the effect is compared with (default: `nulls.N_RANDOM`).
     """
     answers = verdict.answers_of(rows, classes)
     get = prepared_of if callable(prepared_of) else prepared_of.subset
-    null = nulls.of_audit(answers, get, copies=copies, seed=seed, n_random=n_random)
+    null = nulls.of_audit(answers, get, copies=copies, seed=seed)
     word = verdict.judged(answers, null)
     if found and found.serious:
         why = f"correct this first: {found.serious[0]}"
@@ -87,18 +77,17 @@ def rows_of(predict, n_slices, prepared_of, *, folder, key, **options):
     """The audit's rows, in parts that are kept in a folder until the page is written.
 
     `prepared_of` maps indices of slices to the prepared cohort of them, `options` are those of
-    :func:`edits.audit.audit`. Parts are not used if their `key` (a dict: what the rows depend on)
-    is another, or the classifier answers otherwise.
+    :func:`edits.audit.audit`, `key` is what the rows depend on besides (as JSON): of another, or
+    where the classifier answers otherwise, parts are made again.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    chunks = [np.arange(i, min(i + CHUNK, n_slices)) for i in range(0, n_slices, CHUNK)]
     own = hashlib.sha256(json.dumps(key, sort_keys=True, default=str).encode()).hexdigest()
-    mark = folder / "key.txt"
-    kept = mark.is_file() and mark.read_text(encoding="utf-8") == own
-    if not (kept and _answers_alike(predict, prepared_of(chunks[0]), folder / "0.csv")):
+    folder = folder / own[:16]
+    folder.mkdir(parents=True, exist_ok=True)
+    chunks = np.split(np.arange(n_slices), range(CHUNK, n_slices, CHUNK))
+    if not _answers_alike(predict, prepared_of(chunks[0]), folder / "0.csv"):
         for path in folder.glob("*.csv"):
             path.unlink()
-        mark.write_text(own, encoding="utf-8")
+    parts = []
     with counting("audited", n_slices) as bar:
         for k, chunk in enumerate(chunks):
             path = folder / f"{k}.csv"
@@ -106,13 +95,12 @@ def rows_of(predict, n_slices, prepared_of, *, folder, key, **options):
                 cohort = prepared_of(chunk)
                 part = audit.audit(predict, cohort, **options)
                 gone = part["slice_id"].isin(checks.vanished(cohort))
-                part.loc[gone & (part["reason"] == plan.EMPTY_MASK), "reason"] = (
-                    f"mask vanishes at {_size(cohort)} px"
-                )
-                part.to_csv(path.with_suffix(".part"), index=False)
-                os.replace(path.with_suffix(".part"), path)
+                gone &= part["reason"] == plan.EMPTY_MASK
+                part.loc[gone, "reason"] = f"{VANISHES} at {_size(cohort)} px"
+                with steps.being_written(path) as unfinished:
+                    part.to_csv(unfinished, index=False)
+            parts.append(read_rows(path))
             bar.update(len(chunk))
-    parts = [read_rows(folder / f"{k}.csv") for k in range(len(chunks))]
     return pd.concat(parts, ignore_index=True)
 
 
@@ -148,111 +136,62 @@ def run(cohort, models, options, *, command="") -> Path | None:
     out = None if options.out is None else Path(options.out)
     sample, audits, looked_at = checks.sample_of(cohort), [], []
     for k, model in enumerate(models):
-        size = (options.size or None) if options.size is not None else model.size or (224, 224)
+        size = model.size or (224, 224) if options.size is None else options.size or None
         settings = {"size_px": size, "scale": options.scale, "fit": options.fit, "air": options.air}
         prepared = slices.prepare(sample, **settings)
-        found = checks.of_slices(cohort, prepared, **settings)
-        predict = checks.of_classifier(
-            found, model, sample, output=options.output, settings=settings
-        )
+        found = checks.of_slices(cohort, prepared, settings)
+        predict = checks.of_classifier(found, model, sample, options.output, settings)
         shown = slices.with_air(predict, options.air)
-        plans = slices.headline_edits(options.scale) + plan.control_edits(
-            options.infills,
-            options.dilations,
-            min(prepared.masks.shape[1:]),
-            options.control_places,
-        )
-        how = {
-            "edits": plans,
-            "n_places": options.places,
-            "seed": options.seed,
-            "batch_size": options.batch_size,
-        }
-        seconds, memory = checks.predicted(
-            shown,
-            prepared,
-            len(cohort),
-            plans,
-            options.places,
-            options.batch_size,
-            3 * nulls.N_SLICES * nulls.N_COPIES if model.copies else 0,
-        )
-        found.facts.append(f"predicted: {seconds / 60:.1f} minutes, {memory / 1e9:.1f} GB")
+        how = _how(options, min(prepared.masks.shape[1:]))
+        n_copies = nulls.N_COPIES if model.copies else 0
+        found.facts.append(checks.predicted(shown, prepared, len(cohort), how, n_copies))
         print(f"{model.name}: {'; '.join(found.facts)}.", flush=True)
         for line in found.scales.dropna().itertuples():
             print(f"  accuracy with --scale {line.scale}: {line.accuracy:.0%}", flush=True)
         for text in found.warnings:
             _warn(text)
         if options.check:
-            looked_at.append(_looked_at(model.name, found))
+            looked_at.append({"name": model.name, **checks.looked_at(found)})
             continue
 
         def prepared_of(indices, settings=settings):
             return slices.prepare(cohort.subset(np.asarray(indices)), **settings)
 
-        about = _about(model, predict, options, command)
-        key = {
-            "settings": settings,
-            "version": __version__,
-            "output": options.output,
-            "model": (model.name, model.digest),
-            "classes": cohort.classes,
-            "slices": cohort.table.to_csv(index=False),
-            "how": str(how),
-        }
-        rows = rows_of(
-            shown, len(cohort), prepared_of, folder=out / "parts" / str(k), key=key, **how
-        )
-        lost = rows.loc[rows["reason"].str.startswith("mask vanishes"), "slice_id"].nunique()
+        of_model = (__version__, model.name, model.digest, options.output)
+        of_slices = (settings, cohort.classes, cohort.table.to_csv(index=False), str(how))
+        where = {"folder": out / "parts" / str(k), "key": [*of_model, *of_slices]}
+        rows = rows_of(shown, len(cohort), prepared_of, **where, **how)
+        lost = rows.loc[rows["reason"].str.startswith(VANISHES), "slice_id"].nunique()
         if lost:
             found.warn(f"{lost} masks vanish in the resize: no score can be made of those slices.")
             _warn(found.warnings[-1])
-        one = audited(
-            model.name,
-            rows,
-            prepared_of,
-            cohort.classes,
-            seed=options.seed,
-            about=about,
-            copies=_copies(model, predict, options),
-            found=found,
-        )
+        about, copies = _about(model, predict, options, command), _copies(model, predict, options)
+        more = {"seed": options.seed, "about": about, "copies": copies, "found": found}
+        one = audited(model.name, rows, prepared_of, cohort.classes, **more)
         one.where = page.looks(prepared, shown)
         audits.append(one)
     if options.check:
         values = {"title": "Before the audit", "checks": looked_at}
         return page.write(out / "check.html", "check.html.j2", **values) if out else None
     print("Writing the report ...", flush=True)
-    notes = [
-        f"Slices prepared at {_size(prepared)} px ({options.fit}), intensities "
-        f"{slices.SCALES[options.scale]}"
-    ]
+    how = f"at {_size(prepared)} px ({options.fit}), intensities {slices.SCALES[options.scale]}"
+    notes = [f"Slices prepared {how}"]
     if options.scale != "zscore":
         notes.append("Edits defined on z-scores (silhouette, refitted intensities) are left out")
-    target = report.write_report(
-        audits,
-        out,
-        cohort=cohort,
-        title=options.title,
-        notes=notes,
-        examples=None if options.no_slices else prepared,
-    )
+    shown = {"examples": None if options.no_slices else prepared, "title": options.title}
+    target = report.write_report(audits, out, cohort=cohort, notes=notes, **shown)
     shutil.rmtree(out / "parts")
     return target
 
 
-def _looked_at(name, found):
-    """What the template of ``--check`` shows of a classifier."""
-    scales = found.scales.assign(
-        accuracy=found.scales["accuracy"].map("{:.0%}".format),
-        p=found.scales["p"].map("{:.2f}".format),
-    ).rename(columns={"p": "P of the true class (median)"})
+def _how(options, size_px):
+    """What :func:`edits.audit.audit` is asked for."""
+    controls = options.infills, options.dilations, size_px, options.control_places
     return {
-        "name": name,
-        "facts": found.facts,
-        "warnings": found.warnings,
-        "scales": scales,
-        "sheet": page.contact_sheet(found.sample),
+        "edits": slices.headline_edits(options.scale) + plan.control_edits(*controls),
+        "n_places": options.places,
+        "seed": options.seed,
+        "batch_size": options.batch_size,
     }
 
 
@@ -276,10 +215,10 @@ def _about(model, predict, options, command):
 
 def _copies(model, predict, options):
     """A `predict` for each copy of a classifier with re-drawn weights, which are set back after."""
-    drawn = model.copies(np.random.default_rng([options.seed, 8])) if model.copies else ()
-    for raw in itertools.islice(drawn, nulls.N_COPIES):
-        copy = Probabilities(raw, predict.classes, options.output, model.name)
-        copy.kind = predict.kind
-        yield slices.with_air(copy, options.air)
-    if model.copies:
-        drawn.close()
+    if not model.copies:
+        return
+    with contextlib.closing(model.copies(np.random.default_rng([options.seed, 8]))) as drawn:
+        for raw in itertools.islice(drawn, nulls.N_COPIES):
+            copy = Probabilities(raw, predict.classes, options.output, model.name)
+            copy.kind = predict.kind
+            yield slices.with_air(copy, options.air)

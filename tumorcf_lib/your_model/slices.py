@@ -76,11 +76,12 @@ def read_folder(manifest, *, classes=None, progress=False) -> Cohort:
     manifest = manifest / "manifest.csv" if manifest.is_dir() else manifest
     table = manifests.read(manifest)
     classes = manifests.checked_classes(table["label"], classes, manifest)
-    readers, found = [], []
+    slices, masks, found = [], [], []
     with counting("read", len(table), disable=not progress) as bar:
         for line, row in zip(table.index, table.to_dict("records"), strict=True):
-            *both, facts = _readers_of(row, manifest.parent, f"{manifest}, line {line}")
-            readers.append(both)
+            read_slice, read_mask, facts = _read(row, manifest.parent, f"{manifest}, line {line}")
+            slices.append(read_slice)
+            masks.append(read_mask)
             found.append(facts)
             bar.update()
     persons, n_split = manifests.persons(table)
@@ -94,24 +95,20 @@ def read_folder(manifest, *, classes=None, progress=False) -> Cohort:
     source = f"{len(table)} slices listed in {manifest.name}"
     source += f"; {n_empty} with an empty mask" if n_empty else ""
     source += f"; {n_split} patients in several classes, counted once in each" if n_split else ""
-    stacks = [FileStack(tuple(stack)) for stack in zip(*readers, strict=True)]
+    stacks = FileStack(tuple(slices)), FileStack(tuple(masks))
     return Cohort(manifest.resolve().parent.name, *stacks, kept, classes, f"{source}.")
 
 
-def _readers_of(row, folder, where):
+def _read(row, folder, where):
     """Readers of one slice and its mask, and what was found in them."""
     channel = int(row["channel"]) if row["channel"].isdecimal() else row["channel"] or None
-    place = {
-        "index": int(row["index"]) if row["index"] else None,
-        "axis": int(row["axis"] or 2),
-        "where": where,
-    }
-    path = _path(folder, row["image"])
-    read_slice = partial(images.read_slice, path, channel=channel, **place)
+    index = int(row["index"]) if row["index"] else None
+    path, how = _path(folder, row["image"]), {"index": index, "axis": int(row["axis"] or 2)}
+    read_slice = partial(images.read_slice, path, channel=channel, where=where, **how)
     image, note = read_slice()
     read_mask = partial(_empty, image.shape[:2])
     if row["mask"]:
-        how = {"like": path, "labels": row["mask_label"], **place}
+        how |= {"like": path, "labels": row["mask_label"], "where": where}
         read_mask = partial(images.read_mask, _path(folder, row["mask"]), **how)
     mask, mask_note = read_mask()
     if mask.shape != image.shape[:2]:
@@ -192,23 +189,20 @@ def prepare(cohort, *, size_px=224, scale="zscore", fit="pad", air=None) -> Coho
     size = (size_px, size_px) if isinstance(size_px, int) else size_px
     slices, masks = [], []
     for i in range(len(cohort)):
+        stored, mask = np.asarray(cohort.slices[i]), np.asarray(cohort.masks[i])
         try:
-            image, mask = np.asarray(cohort.slices[i]), np.asarray(cohort.masks[i])
-            channels = image[..., None] if image.ndim == 2 else image
-            is_air = None if air is None else _fitted(_at_air(image, air), size, fit)
-            channels = np.stack(
-                [_fitted(_on_scale(one, scale), size, fit) for one in np.moveaxis(channels, 2, 0)],
-                axis=2,
-            )
-            image = channels[..., 0] if image.ndim == 2 else channels
-            if air is not None:
-                low, high = image.min(), np.percentile(image, 99)
-                image[is_air & _at_air(image, air)] = low - AIR_GAP * max(high - low, 1e-3)
-            slices.append(image)
-            masks.append(_fitted(mask, size, fit))
+            planes = np.moveaxis(stored, 2, 0) if stored.ndim == 3 else [stored]
+            planes = [_fitted(_on_scale(plane, scale), size, fit) for plane in planes]
         except preprocess.InvalidSliceError as error:
             slice_id = cohort.table["slice_id"].iloc[i]
             raise InputError(f"Slice {slice_id} of {cohort.name}: {error}") from error
+        image = np.stack(planes, axis=2) if stored.ndim == 3 else planes[0]
+        if air is not None:
+            is_air = _fitted(_at_air(stored, air), size, fit) & _at_air(image, air)
+            low, high = image.min(), np.percentile(image, 99)
+            image[is_air] = low - AIR_GAP * max(high - low, 1e-3)
+        slices.append(image)
+        masks.append(_fitted(mask, size, fit))
     shapes = {image.shape for image in slices}
     if len(shapes) > 1:
         raise InputError(
@@ -249,34 +243,32 @@ def _on_scale(image, scale):
     if scale == "zscore":
         return preprocess.fit_intensity_map(image)(image)
     image = image.astype(np.float32)
-    low, high = image.min(), image.max()
     if scale == "raw":
         return image
-    return (image - low) / (high - low) if high > low else np.zeros_like(image)
+    low, high = image.min(), image.max()
+    return (image - low) / (high - low or 1)
 
 
 def _fitted(image, size, fit):
     """A slice (float32) or mask (bool) at a size; squares by padding are the study's own."""
     if size is None or image.shape == tuple(size):
         return image
-    height, width = size
-    is_mask = image.dtype == bool
-    if height == width and (fit == "pad" or image.shape[0] == image.shape[1]):
-        resize = preprocess.resize_mask if is_mask else preprocess.resize_slice
-        return resize(image, height)
+    (height, width), is_mask = size, image.dtype == bool
+    low, high = image.min(), image.max()
     if fit == "pad":  # to the proportions wanted, centered
         tall = max(image.shape[0], round(image.shape[1] * height / width))
         wide = max(image.shape[1], round(image.shape[0] * width / height))
         above, left = (tall - image.shape[0]) // 2, (wide - image.shape[1]) // 2
         around = (above, tall - image.shape[0] - above), (left, wide - image.shape[1] - left)
-        image = np.pad(image, around, constant_values=False if is_mask else image.min())
-    if is_mask:
-        under = [((np.arange(n) + 0.5) * m / n).astype(int) for n, m in zip(size, image.shape)]
+        image = np.pad(image, around, constant_values=False if is_mask else low)
+    if is_mask:  # the pixel under the new one's center
+        under = [(2 * np.arange(n) + 1) * m // (2 * n) for n, m in zip(size, image.shape)]
         return image[np.ix_(*under)]
+    if image.shape == tuple(size):
+        return image
     smaller = image.shape[0] * image.shape[1] > height * width
     method = cv2.INTER_AREA if smaller else cv2.INTER_LINEAR
-    resized = cv2.resize(image, (width, height), interpolation=method)
-    return np.clip(resized, image.min(), image.max())
+    return np.clip(cv2.resize(image, (width, height), interpolation=method), low, high)
 
 
 def _at_air(image, air):

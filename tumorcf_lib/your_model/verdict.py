@@ -13,6 +13,7 @@ from scipy.special import stdtrit
 
 from tumorcf_lib.edits import scores
 from tumorcf_lib.stats import estimates, persons
+from tumorcf_lib.stats.rows import headline_rows
 
 LEANS, DOES_NOT, UNKNOWN = "leans on the tumor", "does not lean on it", "cannot be told"
 MIN_PERSONS = 10
@@ -41,23 +42,22 @@ class Answers:
         return np.isfinite(self.removed[:, 0]) & np.isfinite(self.shams[:, :, 0]).any(axis=1)
 
 
-def answers_of(rows, classes, *, infill="navier_stokes") -> Answers:
-    """The answers in an audit's rows, at dilation 0."""
-    columns = [f"p_{name}" for name in classes]
-    rows = rows[(rows["dilation_px"] == 0) & rows["infill"].isin(("", infill))]
+def answers_of(rows, classes) -> Answers:
+    """The answers in an audit's rows, at the headline infill and dilation."""
+    rows = headline_rows(rows)
     first = rows[rows["edit"] == "original"]
-    position = {slice_id: i for i, slice_id in enumerate(first["slice_id"])}
-    n, n_places = len(first), int(max(rows["place"].max(), 0)) + 1
-    removed = np.full((n, len(classes)), np.nan)
-    shams = np.full((n, n_places, len(classes)), np.nan)
-    for edit, target in (("remove", removed), ("sham", shams)):
-        own = rows[(rows["edit"] == edit) & (rows["reason"] == "")]
-        at = own["slice_id"].map(position).to_numpy(int)
-        where = (at,) if edit == "remove" else (at, own["place"].to_numpy(int))
-        target[where] = own[columns].to_numpy(float)
-    labels = np.array([list(classes).index(label) for label in first["label"]])
-    who, original = first["person_id"].to_numpy(str), first[columns].to_numpy(float)
-    return Answers(tuple(classes), labels, who, original, removed, shams)
+    who, (labels, original) = first["person_id"].to_numpy(str), scores.arrays(first)
+    removed, shams = (_by_place(rows, edit, first["slice_id"]) for edit in ("remove", "sham"))
+    return Answers(tuple(classes), labels, who, original, removed[:, 0], shams)
+
+
+def _by_place(rows, edit, slice_ids):
+    """Answers to an edit, (n, n_places, n_classes); one that has no place stands at the first."""
+    own = rows[(rows["edit"] == edit) & (rows["reason"] == "")]
+    place, (_, p) = own["place"].clip(lower=0).to_numpy(int), scores.arrays(own)
+    found = np.full((len(slice_ids), max(place, default=0) + 1, p.shape[1]), np.nan)
+    found[pd.Index(slice_ids).get_indexer(own["slice_id"]), place] = p
+    return found
 
 
 @dataclass
@@ -75,19 +75,9 @@ class Verdict:
 def judged(answers, null, *, n_resamples=N_RESAMPLES) -> Verdict:
     """The verdict: every gate has to be passed before "leans" is said.
 
-    Parameters
-    ----------
-    answers : Answers
-        Of all slices.
-    null : dict of str to list of Answers
-        Networks that know nothing, by kind, on the same slices or some of them.
-    n_resamples : int
-
-    Returns
-    -------
-    Verdict
-        ``numbers``: accuracy, skill (above chance), effect, own, drift, each (value, low, high);
-        chance, scale, p_permuted, sham_effect; null (by kind: n, largest effect, bound).
+    `null`: by kind, the Answers of networks that know nothing on these slices or some of them. The
+    verdict's ``numbers``: accuracy, skill (above chance), effect, own, drift, each (value, low,
+    high); chance, scale, p_permuted, sham_effect; null (by kind: n, largest effect, bound).
     """
     scale = scale_of(answers)
     numbers = {"scale": scale, **_accuracy(answers, n_resamples)}
@@ -102,8 +92,7 @@ def judged(answers, null, *, n_resamples=N_RESAMPLES) -> Verdict:
         for kind, found in effects.items()
         if len(found) > 1
     }
-    word, why = worded(answers, numbers)
-    return Verdict(word, why, numbers)
+    return Verdict(*worded(answers, numbers), numbers)
 
 
 def worded(answers, numbers):
@@ -161,7 +150,8 @@ def scale_of(answers):
 
 def effect(answers, scale):
     """The effect over all slices with an edit: see the head of this module."""
-    return _of_labels(*_drops(answers, scale))
+    own, drift = _fall(*_drops(answers, scale), np.sum)
+    return float(own - drift)
 
 
 def shares(answers, no_tumor=None):
@@ -214,71 +204,70 @@ def _drops(answers, scale):
     return np.nanmean(shams, axis=1) - removed, answers.labels[edited]
 
 
-def _of_labels(drops, labels):
-    """A class's fall on its own slices minus that on all others, mean over slices."""
-    onehot = np.eye(drops.shape[1])[labels]  # (n, n_classes)
-    n = onehot.sum(axis=0)
-    own = (drops * onehot).sum(axis=0)
-    others = drops.sum(axis=0) - own
-    rest = np.where(len(labels) > n, others / np.maximum(len(labels) - n, 1), 0)
-    return float((own - n * rest).sum() / len(labels))
+def _fall(drops, labels, total):
+    """How far classes fall on their own slices, and on all others: means over slices.
+
+    `total` sums a number a slice: np.sum, or the sums of resamples of patients.
+    """
+    own = drift = total(np.zeros(len(labels)))
+    for k in np.unique(labels):
+        mine = labels == k
+        own = own + mine.mean() * total(mine * drops[:, k]) / total(mine * 1.0)
+        if not mine.all():
+            drift = drift + mine.mean() * total(~mine * drops[:, k]) / total(~mine * 1.0)
+    return own, drift
 
 
-def _drawn(who, labels, n_resamples):
-    """The patients, and how often each is in each resample; the first is the sample itself."""
-    return estimates.drawn(pd.DataFrame({"person_id": who, "label": labels}), n_resamples)
+def _resampled(who, labels, n_resamples):
+    """A function that sums a number a slice, of the sample and of each resample of patients, and
+    one that makes a value with its interval of such."""
+    table = pd.DataFrame({"person_id": who, "label": labels})
+    people, counts = estimates.drawn(table, n_resamples)
 
+    def total(values):
+        return counts @ people.total(values)
 
-def _with_interval(replicates, people):
-    return float(replicates[0]), *persons.interval(replicates[1:], *people.free)
+    def with_interval(replicates):
+        return float(replicates[0]), *persons.interval(replicates[1:], *people.free)
+
+    return total, with_interval
 
 
 def _accuracy(answers, n_resamples):
     """Accuracy, chance (what the same answers would reach if dealt anew), and their difference."""
-    predicted = answers.original.argmax(axis=1)
-    people, counts = _drawn(answers.persons, answers.labels, n_resamples)
-    n = counts @ people.total(np.ones(len(predicted)))
-    hits = counts @ people.total((predicted == answers.labels) * 1.0) / n
-    dealt = sum(
-        (counts @ people.total((predicted == k) * 1.0))
-        * (counts @ people.total((answers.labels == k) * 1.0))
-        / n**2
-        for k in range(len(answers.classes))
-    )
-    return {
-        "accuracy": _with_interval(hits, people),
-        "chance": float(dealt[0]),
-        "skill": _with_interval(hits - dealt, people),
-    }
+    given, labels = answers.original.argmax(axis=1), answers.labels
+    total, with_interval = _resampled(answers.persons, labels, n_resamples)
+    n = total(np.ones(len(given)))
+    right = total((given == labels) * 1.0) / n
+    dealt = [total((given == k) * 1.0) * total((labels == k) * 1.0) for k in np.unique(labels)]
+    chance = sum(dealt) / n**2
+    skill = with_interval(right - chance)
+    return {"accuracy": with_interval(right), "chance": float(chance[0]), "skill": skill}
 
 
 def _effect(answers, scale, n_resamples):
     drops, labels = _drops(answers, scale)
-    people, counts = _drawn(answers.persons[answers.edited], labels, n_resamples)
-    own = drift = np.zeros(len(counts))
-
-    def mean(group, k):
-        return (counts @ people.total(group * drops[:, k])) / (counts @ people.total(group * 1.0))
-
-    for k in np.unique(labels):
-        share = (labels == k).mean()
-        own = own + share * mean(labels == k, k)
-        drift = drift + (share * mean(labels != k, k) if share < 1 else 0)
+    total, with_interval = _resampled(answers.persons[answers.edited], labels, n_resamples)
+    own, drift = _fall(drops, labels, total)
     found = {"effect": own - drift, "own": own, "drift": drift}
-    return {name: _with_interval(replicates, people) for name, replicates in found.items()}
+    return {name: with_interval(replicates) for name, replicates in found.items()}
 
 
-def _permuted(answers, scale, seed=0):
-    """Share of permutations of the patients' labels whose effect is as large."""
-    drops, labels = _drops(answers, scale)
-    names, owner = np.unique(answers.persons[answers.edited], return_inverse=True)
-    own = np.zeros(len(names), int)
+def shuffled(labels, owner, rng):
+    """Labels (n,), shuffled over the patients; `owner` (n,) is each slice's patient, from 0 on."""
+    own = np.zeros(owner.max() + 1, int)
     own[owner] = labels
-    rng = np.random.default_rng(seed)
-    seen = _of_labels(drops, labels)
-    n_as_large = sum(
-        _of_labels(drops, rng.permutation(own)[owner]) >= seen for _ in range(N_PERMUTATIONS)
-    )
+    return rng.permutation(own)[owner]
+
+
+def _permuted(answers, scale):
+    """Share of permutations of the patients' labels whose effect is as large."""
+    (drops, labels), rng = _drops(answers, scale), np.random.default_rng(0)
+    _, owner = np.unique(answers.persons[answers.edited], return_inverse=True)
+    seen, n_as_large = effect(answers, scale), 0
+    for _ in range(N_PERMUTATIONS):
+        own, drift = _fall(drops, shuffled(labels, owner, rng), np.sum)
+        n_as_large += own - drift > seen - persons.ROUNDING
     return (1 + n_as_large) / (1 + N_PERMUTATIONS)
 
 
@@ -286,9 +275,8 @@ def _of_shams(answers, scale):
     """The largest effect of a sham measured against the others: what chance alone makes."""
     n_places, found = answers.shams.shape[1], [0.0]
     for k in range(min(n_places, 5) if n_places > 1 else 0):
-        one = replace(
-            answers, removed=answers.shams[:, k], shams=np.delete(answers.shams, k, axis=1)
-        )
+        others = np.delete(answers.shams, k, axis=1)
+        one = replace(answers, removed=answers.shams[:, k], shams=others)
         if one.edited.sum() >= MIN_PERSONS:
             found.append(effect(one, scale))
     return max(found)
