@@ -41,6 +41,7 @@ SCORE_NAMES = {
     "p_orig": "P of the true class",
     "delta_drop": "Delta-Drop",
     "delta_focus": "Delta-Focus",
+    "sham_drop": "Sham-Drop",
     "net_drop": "Net-Drop",
     "accuracy": "Accuracy (slices)",
 }

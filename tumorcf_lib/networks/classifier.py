@@ -43,18 +43,30 @@ def build(profile: Profile, *, n_classes=len(CLASSES), seed=0, precision=None) -
     usual = keras.config.dtype_policy()
     keras.config.set_dtype_policy(precision or choose_precision(profile.backbone))
     try:
-        kind = profile.backbone, profile.size_px, profile.weights
-        backbone = backbones.build_backbone(*kind, stochastic_depth=profile.stochastic_depth)
+        backbone = backbones.build_backbone(
+            profile.backbone,
+            profile.size_px,
+            profile.weights,
+            stochastic_depth=profile.stochastic_depth,
+        )
         slices = keras.Input((profile.size_px, profile.size_px, 1), name="slices")
         x = layers.GlobalAveragePooling2D(name="features")(backbone(slices))
-        hidden, last = (keras.initializers.GlorotUniform(seed=n) for n in (seed, seed + 1))
-        x = layers.Dense(256, "relu", kernel_initializer=hidden, name="hidden")(x)
+        x = layers.Dense(256, "relu", kernel_initializer=_glorot(seed), name="hidden")(x)
         x = layers.Dropout(profile.dropout, seed=seed, name="dropout")(x)
-        options = {"kernel_initializer": last, "dtype": "float32", "name": "probabilities"}
-        x = layers.Dense(n_classes, "softmax", **options)(x)
+        x = layers.Dense(
+            n_classes,
+            "softmax",
+            kernel_initializer=_glorot(seed + 1),
+            dtype="float32",
+            name="probabilities",
+        )(x)
         return keras.Model(slices, x, name="classifier")
     finally:
         keras.config.set_dtype_policy(usual)
+
+
+def _glorot(seed):
+    return keras.initializers.GlorotUniform(seed=seed)
 
 
 def set_up(seed) -> str:

@@ -8,8 +8,8 @@ import pandas as pd
 from tumorcf_lib import config
 from tumorcf_lib.study import pooled
 from tumorcf_lib.study.side_studies import interval, published
-from tumorcf_lib.tables import classifiers, study
-from tumorcf_lib.tables.fold_scores import PLAIN
+from tumorcf_lib.tables import classifiers, saliency, sites, study
+from tumorcf_lib.tables.fold_scores import MR, PLAIN
 
 MISSING = "Not published yet."
 GROUPS = ("all", *config.CLASSES)
@@ -69,7 +69,7 @@ def findings() -> str:
         numbers = [f"{row['name']} {interval(row)}".strip() for row in lines if interval(row)]
         groups = {}
         for row in lines:
-            groups.setdefault(verdict(row), []).append(row["name"])
+            groups.setdefault(_verdict(row), []).append(row["name"])
         verdicts = [f"{told}: {', '.join(of)}" if several else told for told, of in groups.items()]
         rows.append(
             [
@@ -82,9 +82,20 @@ def findings() -> str:
     return table(["the paper says", "our network", "verdict", "where"], rows)
 
 
-def verdict(row):
+def _verdict(row):
     """A claim's verdict, and its reason if there is one."""
     return row["verdict"] + (f" ({row['reason']})" if row["reason"] else "")
+
+
+def claims():
+    """Every primary claim with its null band."""
+    rows = []
+    for row in published(study.POOLED)("table_primary").to_dict("records"):
+        band = (
+            "" if pd.isna(row["null_low"]) else f"{row['null_low']:.3f} to {row['null_high']:.3f}"
+        )
+        rows.append([row["claim"], interval(row), band, _verdict(row)])
+    return table(["claim", "our network", "null band", "verdict"], rows)
 
 
 def scores():
@@ -107,6 +118,62 @@ def headline(name, keys):
     """A published table of the folds, of the kind of network that the answer is about."""
     found = published(study.POOLED)(name)
     return found[found["network"] == PLAIN].set_index(keys)
+
+
+def transplants():
+    """Whether a slice is called by its transplanted tumor's class or by its head's."""
+    own, rows = headline("table_transplants", ["kind", "donor", "host"]), []
+    for donor in GROUPS:
+        row, moved = own.loc[("conflict", donor, "all")], own.loc[("control", donor, donor)]
+        shares = [interval(row, name, ".0%") for name in ("tumor", "head")]
+        rows.append([donor, *shares, f"{row['neither']:.0%}", interval(moved, "tumor", ".0%")])
+    heads = ["called the tumor's class", "called the head's", "called neither"]
+    last = "own tumor moved within its head: class kept"
+    return table(["tumor of class", *heads, last], rows)
+
+
+def maps():
+    """How much brighter Grad-CAM is on the tumor, and whether that goes with Net-Drop."""
+    own, rows = headline("table_saliency", ["group", "slices"]), []
+    kinds = (saliency.ALL, saliency.KEEPS, saliency.LOSES)
+    for name in GROUPS:
+        found = [own.loc[(name, kind)] if (name, kind) in own.index else None for kind in kinds]
+        rows.append(
+            [
+                name,
+                *("" if row is None else interval(row, "density") for row in found),
+                interval(found[0], "spearman"),
+            ]
+        )
+    heads = ["density on the tumor", *(f"of slices {kind}" for kind in kinds[1:])]
+    return table(["class", *heads, "rank correlation with Net-Drop"], rows)
+
+
+def site_difference():
+    """The sites' difference in Net-Drop within a class, and whether tumors or planes explain it."""
+    told = []
+    for group, own in published(study.POOLED)("table_site_difference").groupby("group"):
+        by = {row["adjusted_for"]: row for row in own.to_dict("records")}
+        less = [interval(by[words]) or by[words]["reason"] for words in sites.ADJUSTED]
+        told.append(
+            f"Net-Drop of `{MR}` patients less that of other {group} patients: {less[0]}; within a "
+            f"plane {less[1]}; within a plane and for tumors of like area, contrast and depth "
+            f"{less[2]} (mixed model, slices within patients)."
+        )
+    return " ".join(told)
+
+
+def recipes():
+    """Which of the recipes that were tried is better than that of the published networks."""
+    tried = published(study.POOLED)("table_recipes")
+    better = tried[tried["difference_low"] > 0]
+    if better.empty:
+        return "None of the recipes tried is right on more slices than that of our networks."
+    row = better.loc[better["slice_accuracy"].idxmax()].to_dict()
+    return (
+        f'"{row["recipe"].capitalize()}" is right on {interval(row, "difference")} more of the '
+        f"{row['n_slices']} slices than the recipe of our networks, which are to be trained anew."
+    )
 
 
 def three_networks(found):

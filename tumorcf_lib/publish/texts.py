@@ -15,10 +15,8 @@ from tumorcf_lib.stats.rows import of_patients
 from tumorcf_lib.study import pooled, stages
 from tumorcf_lib.study.notebooks import MEMORY, MINUTES, PROCESSOR
 from tumorcf_lib.study.side_studies import interval, published, reader
-from tumorcf_lib.tables import saliency, study
+from tumorcf_lib.tables import study
 from tumorcf_lib.tables.calibration import SCALES
-from tumorcf_lib.tables.fold_scores import MR
-from tumorcf_lib.tables.sites import ADJUSTED
 from tumorcf_lib.tables.symmetric import ALL_IDS, WHOSE, WITHOUT_MR
 
 MARK = "<!-- {name}: made by `python -m tumorcf_lib readme` -->"
@@ -78,13 +76,9 @@ def results() -> str:
         cv=published(study.POOLED),
         lite=published(study.REFERENCE),
         known=known() if published("calibration") else [sections.MISSING],
-        maps=(saliency.ALL, saliency.KEEPS, saliency.LOSES),
         kept_apart=(ALL_IDS, WITHOUT_MR),
         removed=WHOSE,
-        adjusted=ADJUSTED,
-        mr=MR,
         missing=sections.MISSING,
-        notna=pd.notna,
         took=took,
         total=total,
         stages=stages.NAMES,
@@ -110,7 +104,11 @@ def render(template, **values):
         keep_trailing_newline=True,
     )
     return environment.get_template(template).render(
-        interval=interval, groups=sections.GROUPS, classes=config.CLASSES, **values
+        interval=interval,
+        table=sections.table,
+        groups=sections.GROUPS,
+        classes=config.CLASSES,
+        **values,
     )
 
 
