@@ -7,13 +7,11 @@ import shutil
 import numpy as np
 import pandas as pd
 import pytest
-import real_cheng
 from test_runner import small_notebooks, write  # noqa: F401
 from tiny_study import TINY, copied, rows_by_networks
 
 from tumorcf_lib import config, digests, rowfiles, steps
 from tumorcf_lib.config import CLASSES
-from tumorcf_lib.networks import classifier
 from tumorcf_lib.publish import publish
 from tumorcf_lib.study import (
     by_fold as folds,
@@ -26,9 +24,7 @@ from tumorcf_lib.study import (
 pytestmark = pytest.mark.usefixtures("small_networks")
 P = [f"p_{name}" for name in CLASSES]
 WEIGHTS = ("weights_fold0.npz", "weights_hardened_fold0.npz", "weights_looking_fold0.npz")
-AT_MOST = 1e-4
-"""Stricter than what is stated for all machines. Measured on the real slices: 5e-6, which is half
-of the last digit that row files keep."""
+AT_MOST = 1e-4  # as in test_published_weights
 
 
 def write_manifest(folder, **told):
@@ -233,32 +229,3 @@ def test_from_04_on_a_fresh_clone_runs_what_is_needed_and_trains_nothing(
 
 
 # -- the published ones ------------------------------------------------------
-
-
-@pytest.mark.real
-def test_published_weights_give_the_published_rows_on_real_slices():
-    """64 tested slices spread over all, prepared from the archives, by each published network."""
-    from tumorcf_lib.data import preprocess
-
-    profile, folder = config.get("paper-lite"), config.published("paper-lite")
-    cohort = real_cheng.cohort()
-    source = json.loads((folder / "manifest.json").read_text())["source"]
-    if cohort.source != source:
-        pytest.skip(f"TUMORCF_DATA holds another copy of the slices than these: {source}")
-    split = rowfiles.read_table(folder / "split.csv")
-    tested = split.loc[split["part"] == "test", "slice_id"].to_numpy()
-    chosen = tested[np.linspace(0, len(tested) - 1, 64).astype(int)]
-    own = cohort.subset(np.flatnonzero(cohort.table["slice_id"].isin(chosen)))
-    slices = np.stack([preprocess.network_input(s, profile.size_px) for s in own.slices])
-    for kind in reference.NETWORKS:
-        theirs = rowfiles.read_table(
-            folder / ("rows_networks.csv.gz" if kind else "rows_predictions.csv.gz")
-        )
-        if kind:
-            theirs = theirs[(theirs["network"] == kind) & (theirs["edit"] == "original")]
-        model = classifier.load_float16(profile, folder / folds.weights_name(0, kind))
-        p = pd.DataFrame(classifier.predict(model, slices), columns=P)
-        p.insert(0, "slice_id", own.table["slice_id"].to_numpy())
-        gap = reference.largest_gap(p, theirs[["slice_id", *P]])
-        assert gap["n"] == 64
-        assert gap["largest"] <= AT_MOST, f"{kind or 'plain'}: {gap}"
