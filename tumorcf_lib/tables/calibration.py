@@ -162,12 +162,7 @@ def separation_table(scores, *, n_resamples):
 
 def derive(read, n_resamples):
     """Every derived table by its file's name; ``read`` maps "rows_calibration" to a table."""
-    return derive_from_audit(network_scores(read("rows_calibration")), n_resamples)
-
-
-def derive_from_audit(scores, n_resamples):
-    """Every table, from :func:`network_scores`."""
-    options = {"n_resamples": n_resamples}
+    scores, options = network_scores(read("rows_calibration")), {"n_resamples": n_resamples}
     return {
         "table_networks": network_table(scores, **options),
         "table_null": null_table(scores),
