@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 from tiny_study import TINY, copied, run_to_inputs
 
-from tumorcf_lib import rowfiles, steps
+from tumorcf_lib import config, rowfiles, steps
 from tumorcf_lib.config import CLASSES
 from tumorcf_lib.controls import planes
 from tumorcf_lib.publish import publish
@@ -354,16 +354,29 @@ def test_units_of_another_making_are_refused_by_what_differs(finished, tmp_path)
         pool.pool(study)
 
 
-def test_units_of_one_digest_are_of_the_same_settings_slices_split_and_edits(finished):
+def test_units_of_one_digest_are_of_the_same_recipe_slices_masks_and_split(finished):
     source, units = crossval.Folds(finished).source, read(finished, "units")
     settings = by_fold.training_depends(source, 0)["settings"]
-    shared = {"settings": settings, "split": source.input_digest("01_data", "split.csv")}
+    usual = {field.name: field.default for field in dataclasses.fields(config.Profile)}
+    own = {name: value for name, value in settings.items() if value != usual[name]}
+    assert own and len(own) < len(settings)
+    shared = {"settings": own, "split": source.input_digest("01_data", "split.csv")}
     for name in ("inputs", "masks"):
         shared[name] = source.input_digest("02_preprocessing", f"{name}.npy")
-    shared["edits"] = list(map(repr, crossval.edits_of(PROFILE)))
     text = json.dumps(shared, sort_keys=True).encode()
     assert set(units["trained_by"]) == {hashlib.sha256(text).hexdigest()[:12]}
     assert list(units) == pool.COLUMNS
+
+
+def test_units_that_were_asked_other_edits_or_know_a_setting_less_are_pooled(finished, tmp_path):
+    study = copied(finished, tmp_path / "earlier")
+    rows = rows_of(study, 2)
+    told = steps.read_json(rows / crossval.TOLD)
+    assert told["made_of"]["settings"].pop("weighing_alike") == config.Profile.weighing_alike
+    told["made_of"]["edits"] = told["made_of"]["edits"][:-1]
+    steps.write_json(rows / crossval.TOLD, told)
+    steps.seal(rows)
+    assert pool.pool(study)["trained_by"].nunique() == 1
 
 
 def test_published_folds_are_recomputed_and_made_again_from_their_rows(target):

@@ -172,7 +172,7 @@ def recipes():
     row = better.loc[better["slice_accuracy"].idxmax()].to_dict()
     return (
         f'"{row["recipe"].capitalize()}" is right on {interval(row, "difference")} more of the '
-        f"{row['n_slices']} slices than the recipe of our networks, which are to be trained anew."
+        f"{row['n_slices']} slices than the recipe of our networks, whose training began before."
     )
 
 

@@ -46,7 +46,8 @@ TOLD = "unit.json"
 SETS = ["network", "training_seed"]
 UNIT = [*SETS, "fold"]
 AUDITED_ROWS = ("rows_edits", "rows_transplants", "rows_saliency")
-MADE_OF = ("settings", "split", "inputs", "masks", "edits")
+ALIKE = ("split", "inputs", "masks")
+MADE_OF = ("settings", *ALIKE, "edits")
 PREPARING_S = 4 * 3600  # as long as others may take for 01 and 02, before a unit gives up
 
 

@@ -73,8 +73,20 @@ def _finished(study, pattern):
 
 def _told(rows):
     told = steps.read_json(rows / folds.TOLD)
-    shared = json.dumps(told["made_of"], sort_keys=True)
+    shared = json.dumps(kinship(told["made_of"]), sort_keys=True)
     return told | {"trained_by": steps.sha256(shared.encode())[:12], "folder": rows}
+
+
+def kinship(made_of) -> dict:
+    """What units must share to be pooled: recipe, slices, masks and split.
+
+    Settings at their default are left out, so that one that is added later with a default that
+    changes nothing does not part units of before from those of after; so are the edits, since
+    every unit's rows show what it was asked.
+    """
+    settings = made_of["settings"].items()
+    own = {name: value for name, value in settings if value != getattr(config.Profile, name, None)}
+    return {"settings": own} | {name: made_of[name] for name in folds.ALIKE}
 
 
 def lacking(units, n_folds) -> list[str]:
@@ -172,5 +184,5 @@ def _other(made_of, first):
         for name in {**there, **here}
         if here.get(name) != there.get(name)
     ]
-    files = [key for key in folds.MADE_OF[1:] if made_of.get(key) != first.get(key)]
+    files = [key for key in folds.ALIKE if made_of[key] != first[key]]
     return "; ".join(words + [f"other {name}" for name in files])
