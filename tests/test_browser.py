@@ -4,6 +4,7 @@ Reads a finished smoke run of 04 and 05, which ``--test-all`` has just made when
 here (it calls this file on its own). Needs Chromium or Chrome, with its driver.
 """
 
+import contextlib
 import json
 import os
 import shutil
@@ -11,7 +12,6 @@ import socket
 import subprocess
 import sys
 import time
-import urllib.error
 import urllib.request
 
 import nbformat
@@ -41,48 +41,49 @@ SETTINGS = {
 READY = '//*[contains(@class, "jp-StatusBar-TextItem") and contains(., "| Idle")]'
 STATE = """
 const cells = [...document.querySelectorAll('.jp-Notebook .jp-CodeCell')];
-const prompts = cells.map(c => c.querySelector('.jp-InputPrompt').textContent.trim());
+const errors = document.querySelectorAll('[data-mime-type="application/vnd.jupyter.error"]');
 const pictures = [...document.querySelectorAll('.jp-OutputArea-output img')];
 return {
-  prompts: prompts,
-  errors: [...document.querySelectorAll('[data-mime-type="application/vnd.jupyter.error"]')]
-    .map(e => e.textContent),
+  prompts: cells.map(c => c.querySelector('.jp-InputPrompt').textContent.trim()),
+  errors: [...errors].map(e => e.textContent),
   pictures: pictures.map(p => [p.complete && p.naturalWidth, p.getBoundingClientRect().width]),
 };
 """
 
 
-@pytest.fixture(scope="module")
-def smoke_run():
-    """Folder of runs with a smoke run that 06 can read."""
-    study = runtime.Study(config.get("smoke"), 0, config.run("smoke"))
-    for name in stages.NEEDS[NAME]:
-        reason = stages.why_stale(study, name)
-        if reason:
-            pytest.skip(f"needs {name} of a smoke run ({reason}): ./run_all.sh --test-all makes it")
-    return config.runs()
+def waited(ask, seconds):
+    """The first answer to a question that is not None; it is asked each second."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if (answer := ask()) is not None:
+            return answer
+        time.sleep(1)
+    raise AssertionError(f"{ask.__name__}: not within {seconds} s")
 
 
 @pytest.fixture(scope="module")
 def browser():
     names = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
     program = next(filter(None, map(shutil.which, names)), None)
-    driver = shutil.which("chromedriver")
-    if not program or not driver:
-        missing = "Chromium" if not program else "its driver (chromedriver)"
-        pytest.skip(f"needs {missing}: on Debian and Ubuntu, apt install chromium chromium-driver")
+    if not program or not shutil.which("chromedriver"):
+        pytest.skip("needs Chromium and chromedriver: apt install chromium chromium-driver")
     options = webdriver.ChromeOptions()
     options.binary_location = program
     for word in QUIET.split():
         options.add_argument(word)
-    running = webdriver.Chrome(options=options, service=webdriver.ChromeService(driver))
-    yield running
-    running.quit()
+    service = webdriver.ChromeService(shutil.which("chromedriver"))
+    with webdriver.Chrome(options=options, service=service) as running:
+        yield running
 
 
 @pytest.fixture(scope="module")
-def lab(smoke_run, tmp_path_factory):
+def lab(tmp_path_factory):
     """Address of JupyterLab on a folder with 06 alone, as it was before any run."""
+    study = runtime.Study(config.get("smoke"), 0, config.run("smoke"))
+    for name in stages.NEEDS[NAME]:
+        reason = stages.why_stale(study, name)
+        if reason:
+            pytest.skip(f"needs {name} of a smoke run ({reason}): ./run_all.sh --test-all makes it")
     folder = tmp_path_factory.mktemp("lab")
     notebook = nbformat.read(config.NOTEBOOKS / f"{NAME}.ipynb", 4)
     for cell in notebook.cells:
@@ -96,45 +97,31 @@ def lab(smoke_run, tmp_path_factory):
     with socket.socket() as found:
         found.bind(("127.0.0.1", 0))
         port = found.getsockname()[1]
-    environment = {
-        **os.environ,
+    environment = os.environ | {
         "JUPYTER_TOKEN": "read-only-here",
         "TUMORCF_PROFILE": "smoke",
-        "TUMORCF_RUNS": str(smoke_run),
+        "TUMORCF_RUNS": str(config.runs()),
         "PYTHONPATH": str(config.ROOT),
         "MALLOC_ARENA_MAX": "1",
         "JUPYTERLAB_SETTINGS_DIR": str(folder / "settings"),
         "JUPYTER_CONFIG_DIR": str(folder / "config"),
     }
-    server = {"ip": "127.0.0.1", "port": port, "port_retries": 0, "root_dir": folder}
-    options = [f"--ServerApp.{name}={value}" for name, value in server.items()]
+    own = {"ip": "127.0.0.1", "port": port, "port_retries": 0, "root_dir": folder}
+    options = [f"--ServerApp.{name}={value}" for name, value in own.items()]
     command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", *options]
-    log = folder / "lab.log"
-    with open(log, "w") as output:
-        said = {"stdout": output, "stderr": subprocess.STDOUT}
-        server = subprocess.Popen(command, cwd=folder, env=environment, **said)
-    try:
-        address = f"http://127.0.0.1:{port}"
-        _wait_for(f"{address}/api/status?token=read-only-here", server, log)
-        yield f"{address}/lab/tree/{NAME}.ipynb?token=read-only-here"
-    finally:
-        server.terminate()
-        try:
-            server.wait(30)
-        except subprocess.TimeoutExpired:
-            server.kill()
-            server.wait()
+    address, token = f"http://127.0.0.1:{port}", "token=read-only-here"
 
+    def jupyterlab_starts():
+        assert server.poll() is None, "JupyterLab has ended: see above"
+        with contextlib.suppress(OSError):
+            with urllib.request.urlopen(f"{address}/api/status?{token}", timeout=5):
+                return f"{address}/lab/tree/{NAME}.ipynb?{token}"
 
-def _wait_for(address, server, log):
-    end = time.monotonic() + START_S
-    while time.monotonic() < end and server.poll() is None:
+    with subprocess.Popen(command, cwd=folder, env=environment) as server:
         try:
-            with urllib.request.urlopen(address, timeout=5):
-                return
-        except (urllib.error.URLError, TimeoutError):
-            time.sleep(0.5)
-    raise AssertionError(f"JupyterLab did not start within {START_S} s:\n{log.read_text()[-3000:]}")
+            yield waited(jupyterlab_starts, START_S)
+        finally:
+            server.terminate()
 
 
 @pytest.fixture(scope="module")
@@ -147,16 +134,16 @@ def shown(browser, lab):
     for menu, item in (("lm-MenuBar-itemLabel", "Run"), ("lm-Menu-itemLabel", "Run All Cells")):
         label = f'//*[contains(@class, "{menu}") and normalize-space() = "{item}"]'
         wait.until(until.element_to_be_clickable((By.XPATH, label))).click()
-    end = time.monotonic() + RUN_S
-    while time.monotonic() < end:
+
+    def all_cells_run():
         for button in browser.find_elements(By.CSS_SELECTOR, ".jp-Dialog .jp-mod-accept"):
             button.click()  # JupyterLab asks for the kernel where it is slow to notice it
         state = browser.execute_script(STATE)
         if state["errors"] or state["prompts"][-1].strip("[]:").isdigit():
             time.sleep(2)  # the last picture
             return browser.execute_script(STATE)
-        time.sleep(1)
-    raise AssertionError(f"Not all cells had run after {RUN_S} s: {state['prompts']}")
+
+    return waited(all_cells_run, RUN_S)
 
 
 def test_every_cell_runs_without_an_error_and_every_figure_is_drawn(shown):

@@ -2,43 +2,30 @@
 
 import re
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
-import pandas as pd
+import pictures
 import pytest
 
 from benchmarks import foreign
-from tumorcf_lib.data.cohort import Cohort
 from tumorcf_lib.edits import audit, plan
 from tumorcf_lib.your_model import nulls, page, report, running
 
-TUMOR = (slice(12, 19), slice(20, 27))
 
-
-def make_cohort(classes, n_persons):
-    """Noisy round heads, one slice a person; slices of "none" have no tumor."""
-    rng = np.random.default_rng(0)
-    n = len(classes) * n_persons
-    y, x = np.mgrid[:48, :48]
-    inside = np.hypot(y - 24, x - 24) < 21
-    slices = np.where(inside, 1 + rng.normal(0, 0.1, (n, 48, 48)), -1.5).astype(np.float32)
-    masks = np.zeros((n, 48, 48), bool)
-    labels = np.arange(n) % len(classes)
-    with_tumor = np.array([classes[label] != "none" for label in labels])
-    masks[with_tumor, *TUMOR] = True
-    slices[masks] += 2 + labels.repeat(49)[with_tumor.repeat(49)]  # a class, a brightness
-    ids = [f"P<{i}>" for i in range(n)]
-    table = pd.DataFrame({"slice_id": ids, "patient_id": ids, "person_id": ids, "label": labels})
-    return Cohort("toy", slices, masks, table, tuple(classes), "Drawn, <b>not</b> seen.")
+def make_cohort(classes, n):
+    """Heads with a tumor, but none in slices of the class "none"; two slices a patient."""
+    cohort = pictures.cohort(n, classes=classes)
+    cohort.masks[[classes[label] == "none" for label in cohort.labels]] = False
+    return replace(cohort, source="Drawn, <b>not</b> seen.")
 
 
 def audit_of(cohort, predict=None, edits=plan.network_edits([], 2)):
     """The audit of a reader of the tumor's brightness, or of another classifier."""
-    levels = np.array([1 if c == "none" else 3 + k for k, c in enumerate(cohort.classes)])
 
     def reader(slices):
-        gap = slices[:, *TUMOR].mean(axis=(1, 2))[:, None] - levels
-        return np.exp(-(gap**2)) / np.exp(-(gap**2)).sum(axis=1, keepdims=True)
+        level = slices[:, 18:25, 26:33].mean(axis=(1, 2))
+        return foreign.softmax(level[:, None] * np.arange(len(cohort.classes)))
 
     rows = audit.audit(predict or reader, cohort, n_places=2, edits=edits)
     return running.audited("mine", rows, cohort, cohort.classes)
@@ -55,7 +42,7 @@ def few_networks():
 def audited(few_networks):
     """The audit of a cohort of two classes, one without tumors, with further edits; its page."""
     edits = (*plan.HEADLINE_EDITS, *plan.control_edits(["telea"], [2], 512, 1))
-    cohort = make_cohort(("a", "none"), 3)
+    cohort = make_cohort(("a", "none"), 12)
     return cohort, audit_of(cohort, edits=edits)
 
 
@@ -78,10 +65,10 @@ def words(text):
 
 def test_any_number_of_classes_of_any_name_make_a_report(tmp_path):
     long = "Astrocytoma, IDH-mutant, CNS WHO grade 4 with necrosis " * 2
-    cohort = make_cohort(("$x^$", long, *"bcdefghijk", "l{"), 2)
+    cohort = make_cohort(("$x^$", long, *"bcdefghijk", "l{"), 26)
     text = words(write(tmp_path, cohort, audit_of(cohort)))
     assert all(name.strip() in text for name in cohort.classes)
-    assert "cannot be told: a class has tumors of 2 patients, 10 are needed" in text
+    assert "cannot be told: a class has tumors of 1 patients, 10 are needed" in text
 
 
 def test_the_page_begins_with_the_shares_and_the_verdict(tmp_path):
@@ -106,7 +93,7 @@ def test_the_page_begins_with_the_shares_and_the_verdict(tmp_path):
 
 
 def test_a_classifier_that_ignores_the_tumor_is_told_so(tmp_path):
-    cohort = make_cohort(("a", "b"), 12)
+    cohort = make_cohort(("a", "b"), 40)
     for image, label in zip(cohort.slices, cohort.labels, strict=True):
         image[0, 0] = -1.5 + label  # a mark that no edit touches
 
@@ -133,7 +120,7 @@ def test_the_page_is_one_file_without_anything_from_outside(written):
 
 def test_what_users_wrote_is_escaped_and_slices_are_shown_only_if_wanted(tmp_path, written):
     script = "<script>alert(1)</script>"
-    cohort = make_cohort((script, "b"), 2)
+    cohort = make_cohort((script, "b"), 4)
     one = audit_of(cohort)
     one.name, one.warnings, one.about = script, [script], {"command": script}
     other = write(tmp_path, cohort, one, title="A < B & C", notes=[script], examples=None)
@@ -148,10 +135,10 @@ def test_edits_not_made_are_counted_with_their_reasons(audited, written):
     table = report.edit_table(audited[1].rows)
     table = table[(table["dilation_px"] == 0) & (table["infill"] != "telea")]
     table = table.set_index(["edit", "label"])
-    assert table.loc[("remove", "none"), ["made", "not_made"]].tolist() == [0, 3]
-    assert table.loc[("remove", "none"), "reasons"] == "empty mask (3)"
-    assert table.loc[("sham", "a"), ["made", "not_made"]].tolist() == [3 * 2, 0]
-    assert "empty mask (3)" in words(written)
+    assert table.loc[("remove", "none"), ["made", "not_made"]].tolist() == [0, 6]
+    assert table.loc[("remove", "none"), "reasons"] == "empty mask (6)"
+    assert table.loc[("sham", "a"), ["made", "not_made"]].tolist() == [6 * 2, 0]
+    assert "empty mask (6)" in words(written)
 
 
 def test_every_infill_and_dilation_has_its_net_drop_and_the_headline_is_that_of_the_table(audited):
