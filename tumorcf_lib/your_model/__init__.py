@@ -11,16 +11,9 @@ class InputError(ValueError):
 
 
 def counting(words, n, *, disable=False):
-    """A bar of n slices in a terminal; elsewhere a line every half minute."""
+    """A bar of n slices; outside a terminal it is drawn every half minute only."""
     from tqdm import tqdm
 
-    class Lines(tqdm):
-        @staticmethod
-        def status_printer(file):
-            return lambda text: print(text, file=file, flush=True)
-
-    if sys.stderr.isatty():
-        return tqdm(total=n, desc=words, unit="slice", disable=disable)
-    form = f"{words} {{n_fmt}} of {{total_fmt}} slices, {{remaining}} left"
-    every = dict.fromkeys(("mininterval", "maxinterval", "delay"), LOG_SECONDS)
-    return Lines(total=n, bar_format=form, disable=disable, **every)
+    rarely = dict.fromkeys(("mininterval", "maxinterval", "delay"), LOG_SECONDS)
+    how = {} if sys.stderr.isatty() else rarely
+    return tqdm(total=n, desc=words, unit="slice", disable=disable, **how)

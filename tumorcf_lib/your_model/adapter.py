@@ -276,8 +276,6 @@ def kind_of(answer, classes, output="auto", name="predict"):
         raise InputError(f"Expected a softmax from {name}, got {got}. Leave --output out.")
     if low >= 0 and np.abs(sums - 100).max() <= 100 * HALF:
         return "percent", "Answers are percent: divided by 100"
-    if high <= 0 and np.abs(np.exp(answer).sum(axis=1) - 1).max() <= HALF:
-        return "logits", "Answers are logarithms of probabilities: their exponentials are taken"
     if low < 0 or high > 1:
         return "logits", f"Answers are {got}: taken as logits, a softmax is applied (see --output)"
     raise InputError(

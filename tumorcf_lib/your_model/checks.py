@@ -1,5 +1,6 @@
 """What is looked at before anything is measured: slices, masks, intensities, and the classifier."""
 
+import sys
 import time
 from dataclasses import dataclass, field
 
@@ -33,6 +34,7 @@ class Findings:
     scales: pd.DataFrame = None
 
     def warn(self, text, *, serious=False):
+        print(f"Warning: {text}", file=sys.stderr, flush=True)
         self.warnings.append(text)
         self.serious += [text] if serious else []
 

@@ -58,7 +58,7 @@ def write_report(audits, folder, *, cohort=None, title=TITLE, notes=(), examples
     title : str
     notes : sequence of str
         Sentences on how the audit was made.
-    examples : Cohort, optional
+    examples : Cohort, or sequence of one for each audit, optional
         Prepared slices that are shown with their edits; the page then **holds pixels of
         patients**: mind whom you give it to.
 
@@ -71,11 +71,12 @@ def write_report(audits, folder, *, cohort=None, title=TITLE, notes=(), examples
     folder, several = Path(folder), len(audits) > 1
     folder.mkdir(parents=True, exist_ok=True)
     shown, told, beside = [], [], []
-    for k, one in enumerate(audits):
+    examples = examples if isinstance(examples, list) else [examples] * len(audits)
+    for k, (one, own) in enumerate(zip(audits, examples, strict=True)):
         means, made = score_table(one), edit_table(one.rows)
         for name, table in (("rows", one.rows), ("table_scores", means), ("table_edits", made)):
             rowfiles.write_table(table, folder / f"{name}{k + 1 if several else ''}.csv")
-        shown.append(_shown(one, means, made, examples))
+        shown.append(_shown(one, means, made, own))
         beside.append(_beside(one))
         judged = {"verdict": one.verdict.word, "why": one.verdict.why, "warnings": one.warnings}
         told.append({"classifier": one.name, **judged, **one.verdict.numbers, **one.about})

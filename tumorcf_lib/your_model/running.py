@@ -6,7 +6,6 @@ import itertools
 import json
 import platform
 import shutil
-import sys
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -134,7 +133,7 @@ def run(cohort, models, options, *, command="") -> Path | None:
     Returns the page; of checks only where a folder was named.
     """
     out = None if options.out is None else Path(options.out)
-    sample, audits, looked_at = checks.sample_of(cohort), [], []
+    sample, audits, samples, looked_at = checks.sample_of(cohort), [], [], []
     for k, model in enumerate(models):
         size = model.size or (224, 224) if options.size is None else options.size or None
         settings = {"size_px": size, "scale": options.scale, "fit": options.fit, "air": options.air}
@@ -142,14 +141,19 @@ def run(cohort, models, options, *, command="") -> Path | None:
         found = checks.of_slices(cohort, prepared, settings)
         predict = checks.of_classifier(found, model, sample, options.output, settings)
         shown = slices.with_air(predict, options.air)
-        how = _how(options, min(prepared.masks.shape[1:]))
+        of_controls = options.infills, options.dilations, min(prepared.masks.shape[1:])
+        how = {
+            "edits": slices.headline_edits(options.scale)
+            + plan.control_edits(*of_controls, options.control_places),
+            "n_places": options.places,
+            "seed": options.seed,
+            "batch_size": options.batch_size,
+        }
         n_copies = nulls.N_COPIES if model.copies else 0
         found.facts.append(checks.predicted(shown, prepared, len(cohort), how, n_copies))
         print(f"{model.name}: {'; '.join(found.facts)}.", flush=True)
         for line in found.scales.dropna().itertuples():
             print(f"  accuracy with --scale {line.scale}: {line.accuracy:.0%}", flush=True)
-        for text in found.warnings:
-            _warn(text)
         if options.check:
             looked_at.append({"name": model.name, **checks.looked_at(found)})
             continue
@@ -164,39 +168,25 @@ def run(cohort, models, options, *, command="") -> Path | None:
         lost = rows.loc[rows["reason"].str.startswith(VANISHES), "slice_id"].nunique()
         if lost:
             found.warn(f"{lost} masks vanish in the resize: no score can be made of those slices.")
-            _warn(found.warnings[-1])
         about, copies = _about(model, predict, options, command), _copies(model, predict, options)
         more = {"seed": options.seed, "about": about, "copies": copies, "found": found}
         one = audited(model.name, rows, prepared_of, cohort.classes, **more)
         one.where = page.looks(prepared, shown)
         audits.append(one)
+        samples.append(prepared)
     if options.check:
         values = {"title": "Before the audit", "checks": looked_at}
         return page.write(out / "check.html", "check.html.j2", **values) if out else None
     print("Writing the report ...", flush=True)
-    how = f"at {_size(prepared)} px ({options.fit}), intensities {slices.SCALES[options.scale]}"
-    notes = [f"Slices prepared {how}"]
+    sizes = " and ".join(dict.fromkeys(map(_size, samples)))
+    scale = slices.SCALES[options.scale]
+    notes = [f"Slices prepared at {sizes} px ({options.fit}), intensities {scale}"]
     if options.scale != "zscore":
         notes.append("Edits defined on z-scores (silhouette, refitted intensities) are left out")
-    shown = {"examples": None if options.no_slices else prepared, "title": options.title}
+    shown = {"examples": None if options.no_slices else samples, "title": options.title}
     target = report.write_report(audits, out, cohort=cohort, notes=notes, **shown)
     shutil.rmtree(out / "parts")
     return target
-
-
-def _how(options, size_px):
-    """What :func:`edits.audit.audit` is asked for."""
-    controls = options.infills, options.dilations, size_px, options.control_places
-    return {
-        "edits": slices.headline_edits(options.scale) + plan.control_edits(*controls),
-        "n_places": options.places,
-        "seed": options.seed,
-        "batch_size": options.batch_size,
-    }
-
-
-def _warn(text):
-    print(f"Warning: {text}", file=sys.stderr, flush=True)
 
 
 def _about(model, predict, options, command):

@@ -5,6 +5,7 @@ its columns mean.
 """
 
 import os
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -59,7 +60,8 @@ def read_folder(manifest, *, classes=None, progress=False) -> Cohort:
         axes do it. A patient with slices of several classes ("no tumor" beside a tumor) counts
         once in each, since patients are resampled within classes. ``table`` also says what
         was found: height, width, channels, lowest, highest, border (the value of all border
-        pixels, else NaN), mask_pixels, mask_corners (how many are inside), mask_notes, slice_notes.
+        pixels, else NaN), mask_pixels, mask_corners (how many are inside), mask_notes, slice_notes,
+        and a checksum of the pixels of both.
 
     Examples
     --------
@@ -128,6 +130,7 @@ def _read(row, folder, where):
         "mask_notes": mask_note,
         "slice_notes": note,
         "mask_corners": int(mask[[0, 0, -1, -1], [0, -1, 0, -1]].sum()),
+        "checksum": zlib.crc32(np.ascontiguousarray(mask), zlib.crc32(np.ascontiguousarray(image))),
     }
     return read_slice, read_mask, facts
 
