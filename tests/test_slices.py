@@ -258,13 +258,6 @@ def test_a_wrong_table_or_what_does_not_fit_its_slice_is_named_with_its_line(tmp
         folder.read_folder(tmp_path / "no.csv")
 
 
-def test_slices_stay_in_their_files(tmp_path):
-    write(tmp_path / "a.npy", SLICE)
-    cohort = read(tmp_path, "a.npy,,glioma,P1")
-    np.save(tmp_path / "a.npy", SLICE + 1)
-    np.testing.assert_array_equal(cohort.slices[0], SLICE + 1)
-
-
 # -- As a classifier gets them -----------------------------------------------
 
 

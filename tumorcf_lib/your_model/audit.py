@@ -23,7 +23,6 @@ examples
 """
 
 import argparse
-import os
 import shlex
 import sys
 from pathlib import Path
@@ -92,8 +91,7 @@ def write_manifest(options) -> int:
     """Write the table, say how many slices and patients it has."""
     from tumorcf_lib.your_model import manifests
 
-    how = {name: getattr(options, name) for name in ("label", "sequence", "channel", "mask_label")}
-    table, path = manifests.write(options.folder, options.layout, options.out, **how)
+    table, path = manifests.write(options)
     n = f"{len(table)} slices of {table['patient'].nunique()} patients"
     print(f"{n} in {path}. Look at labels and patients before you audit.")
     return 0
@@ -122,11 +120,9 @@ def _check_out(options):
             raise InputError("Expected a folder for the report, got none. Name it by --out.")
         return
     folder = Path(options.out)
-    there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
-    if not there.is_dir() or not os.access(there, os.W_OK):
-        why = "cannot be written to" if there.is_dir() else "is a file"
-        raise InputError(f"Expected a folder to write to, got {there}, which {why}. Name another.")
-    names = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
+    if folder.is_file():
+        raise InputError(f"Expected a folder to write to, got {folder}, a file. Name another.")
+    names = {path.name for path in folder.glob("*")}
     mine = sorted(name for name in names if name.startswith(("rows", "table_")))
     if mine and not names & {"audit.json", "parts", "report.html"}:
         raise InputError(

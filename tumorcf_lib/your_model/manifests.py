@@ -104,31 +104,30 @@ def persons(table):
 # -- Tables of common layouts ------------------------------------------------
 
 
-def write(
-    folder, layout, out="manifest.csv", *, label="tumor", sequence="t1c", channel="", mask_label=""
-):
-    """Write the table of a folder's slices beside them; the table and its path.
+def write(options):
+    """Write the table of a folder's slices beside them, as the command line's options say; the
+    table and its path.
 
     "brats" (a folder a case, ``<case>-t1c.nii.gz`` and ``-seg``) and "msd" (``imagesTr`` and
     ``labelsTr``): the slice with the largest tumor of each case. "classes": a folder a class.
     "pairs": ``images`` and ``masks``, or masks named like their image and ending in ``_mask``.
     """
-    folder = Path(folder)
-    path = folder / out
+    folder, layout = Path(options.folder), options.layout
+    path = folder / options.out
     if path.exists():
         raise InputError(f"{path} is there already. Move it, or name another by --out.")
     layouts = {"brats": _brats, "msd": _msd, "classes": _classes, "pairs": _pairs}
-    rows = layouts[layout](folder, sequence)
+    rows = layouts[layout](folder, options.sequence)
     if not rows:
         raise InputError(
             f"Expected slices in the layout {layout!r} in {folder}, found none. Choose another "
             "--layout, or write the table by hand (python -m tumorcf_lib audit --help)."
         )
-    table = pd.DataFrame([{"label": label, "index": "", **row} for row in rows])
+    table = pd.DataFrame([{"label": options.label, "index": "", **row} for row in rows])
     for name in ("image", "mask"):
         table[name] = [p and p.relative_to(folder).as_posix() for p in table[name]]
-    labels = np.where(table["mask"] == "", "", mask_label)
-    table = table.assign(channel=channel, mask_label=labels)
+    labels = np.where(table["mask"] == "", "", options.mask_label)
+    table = table.assign(channel=options.channel, mask_label=labels)
     table = table[[*COLUMNS, "index", "channel", "mask_label"]]
     table.to_csv(path, index=False)
     return table, path
