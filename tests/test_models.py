@@ -140,7 +140,7 @@ ANSWERS = {  # what is answered, and what is said of it
     "dict": (lambda p: {"probs": p, "label": p.argmax(1)}, ""),
     "rows of dicts": (lambda p: [dict(zip(CLASSES, row, strict=True)) for row in p], ""),
     "logits": (lambda p: np.log(p) + 3, "logits, a softmax"),
-    "log": (np.log, "logarithms"),
+    "log": (np.log, "logits, a softmax"),
     "percent": (lambda p: 100 * p, "percent"),
     "one sigmoid": (lambda p: p[:, 1], "probability of 'right'"),
     "one logit": (lambda p: np.log(p[:, 1:] / p[:, :1]), "logit of 'right'"),
