@@ -58,7 +58,7 @@ def write_report(audits, folder, *, cohort=None, title=TITLE, notes=(), examples
     title : str
     notes : sequence of str
         Sentences on how the audit was made.
-    examples : Cohort, or sequence of one for each audit, optional
+    examples : Cohort, or list of one for each audit, optional
         Prepared slices that are shown with their edits; the page then **holds pixels of
         patients**: mind whom you give it to.
 
@@ -99,9 +99,9 @@ def write_report(audits, folder, *, cohort=None, title=TITLE, notes=(), examples
 # -- Tables ------------------------------------------------------------------
 
 
-def interval(value, digits=2) -> str:
+def interval(value) -> str:
     """A mean and its interval, as the page shows it."""
-    mean, low, high = (f"{round(number, digits) + 0.0:.{digits}f}" for number in value)  # no -0
+    mean, low, high = (f"{round(number, 2) + 0.0:.2f}" for number in value)  # no -0
     return mean if low == "nan" else f"{mean} [{low}, {high}]"
 
 
