@@ -58,7 +58,7 @@ class Shaped:
     def __init__(self, run, shape=None, *, layout=None, channels=None, dtype=np.float32, name=""):
         shape = [n if isinstance(n, int) and n > 0 else None for n in shape or [None] * 4]
         if takes_one_slice(shape):
-            shape, run = [1, *shape], functools.partial(_of_first, run)
+            shape, run = [1, *shape], lambda batch, of_one=run: of_one(batch[0])
         self.layouts = [layout] if layout and len(shape) == 4 else layouts_of(shape)
         if not self.layouts:
             raise InputError(
@@ -132,10 +132,6 @@ class Shaped:
             limits = np.iinfo(self.dtype)
             slices = np.clip(np.rint(slices), limits.min, limits.max)
         return slices.astype(self.dtype, copy=False)
-
-
-def _of_first(run, batch):
-    return run(batch[0])
 
 
 class Probabilities:

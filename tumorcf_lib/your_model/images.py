@@ -26,7 +26,7 @@ MAX_BETWEEN = 0.25
 """Share of a slice that may lie between a tenth and nine tenths of a soft mask's range."""
 
 
-def read_slice(path, *, where="", index=None, axis=2, channel=None):
+def read_slice(path, *, where, index=None, axis=2, channel=None):
     """One slice as stored, (height, width) or (height, width, channels), and a note ("" if as it
     is). It is finite: NaN is air. `where` (file and line of the table) begins each error."""
     with _named(path, where) as kind:
@@ -50,7 +50,7 @@ def read_slice(path, *, where="", index=None, axis=2, channel=None):
         return _gray_if_alike(array) if array.ndim == 3 else array, note
 
 
-def read_mask(path, *, where="", like=None, index=None, axis=2, labels=""):
+def read_mask(path, *, where, like=None, index=None, axis=2, labels=""):
     """One mask, bool (height, width), and a note on how it was read ("" if as it is).
 
     A NIfTI mask is brought to the grid of the NIfTI slice `like` where flips and swaps of axes do
@@ -74,7 +74,6 @@ def read_mask(path, *, where="", like=None, index=None, axis=2, labels=""):
 @contextlib.contextmanager
 def _named(path, where):
     """The ending by which a file is read; whatever reading it raises, as an error that names it."""
-    begin = f"{where}: " if where else ""
     try:
         kind = next((k for k in KNOWN if path.name.lower().endswith(k)), None)
         if kind is None:
@@ -86,13 +85,13 @@ def _named(path, where):
             )
         yield kind
     except InputError as error:
-        raise InputError(f"{begin}{path}: {error}") from error
+        raise InputError(f"{where}: {path}: {error}") from error
     except ModuleNotFoundError as error:
-        words = f"{begin}{path} needs the package {error.name}: pip install {error.name}"
+        words = f"{where}: {path} needs the package {error.name}: pip install {error.name}"
         raise InputError(words) from error
     except Exception as error:  # readers of damaged files raise what they like
         raise InputError(
-            f"{begin}expected a readable {kind} file, got {type(error).__name__} from {path}: "
+            f"{where}: expected a readable {kind} file, got {type(error).__name__} from {path}: "
             f"{error}. Write the file again, or check that you may read it."
         ) from error
 
