@@ -94,42 +94,10 @@ def test_a_norm_that_learns_is_left_to_learn():
     assert speed.norm_layers(folded) == rest and kinds(folded).count("FoldedConvolution") == 1
 
 
-def test_a_norm_that_follows_no_convolution_stays():
-    inputs = keras.Input((5, 5, 1))
-    x = layers.ReLU()(layers.Conv2D(2, 3)(inputs))
-    model = with_drawn_norms(keras.Model(inputs, layers.BatchNormalization()(x)))
-    folded = speed.folded(model)
-    assert kinds(folded)[1:] == ["Conv2D", "ReLU", "BatchNormalization"]
-    drawn = slices(2, 5, 5, 1)
-    np.testing.assert_array_equal(folded.predict_on_batch(drawn), model.predict_on_batch(drawn))
-
-
-LITE = dataclasses.replace(config.get("paper-lite"), weights=None, size_px=32)
-
-
-def learning(**settings):
-    """Names of the layers with weights that learn, of a network of three blocks."""
-    profile = dataclasses.replace(LITE, **settings)
-    model = classifier.build(profile)
-    speed.freeze(model, profile)
-    return {layer.name for layer in speed.all_layers(model) if layer.trainable_weights}
-
-
-def test_the_stem_and_so_many_blocks_keep_their_state_and_all_later_ones_learn():
-    for n_blocks in (0, 2):
-        names = learning(frozen_blocks=n_blocks, freeze_depthwise=False)
-        blocks = {int(name[5]) for name in names if name.startswith("block")}
-        assert blocks == set(range(n_blocks, 3))
-        assert ("stem" in names) == (n_blocks == 0)
-        assert {"head", "hidden", "probabilities"} <= names
-    every, some = (learning(frozen_blocks=0, freeze_depthwise=flag) for flag in (False, True))
-    assert every - some == {f"block{i}_depthwise" for i in range(3)}
-    assert not some - every
-
-
 def test_what_is_frozen_stays_bit_for_bit_and_the_rest_moves(tmp_path):
     settings = {"epochs": 1, "warmup_epochs": 0, "batch_size": 4, "frozen_blocks": 2}
-    profile = dataclasses.replace(LITE, **settings, freeze_depthwise=True)
+    settings |= {"weights": None, "size_px": 32, "freeze_depthwise": True}
+    profile = dataclasses.replace(config.get("paper-lite"), **settings)
     labels, parts = np.arange(12) % 3, np.repeat(["train", "validation"], 6)
     persons = np.array([f"p{i}" for i in range(12)])
     model = classifier.build(profile)
@@ -143,4 +111,4 @@ def test_what_is_frozen_stays_bit_for_bit_and_the_rest_moves(tmp_path):
     }
     assert moved == {weight.path for weight in model.trainable_weights}
     assert not any("depthwise" in path or "norm" in path or "stem" in path for path in moved)
-    assert any("block2_project" in path for path in moved)
+    assert {path.split("/")[-2][:6] for path in moved if "block" in path} == {"block2"}
