@@ -12,7 +12,6 @@ from tumorcf_lib.publish import openings, publish, texts
 from tumorcf_lib.study import leak, pooled, stages
 
 NOTEBOOKS = sorted(config.NOTEBOOKS.glob("*.ipynb"))
-NUMBERED = [config.NOTEBOOKS / f"{name}.ipynb" for name in stages.NAMES]
 TAUGHT = [path for path in NOTEBOOKS if path.stem != "audit_your_model"]
 
 
@@ -62,7 +61,7 @@ def test_a_notebook_is_valid_was_run_in_order_and_carries_no_times_folders_or_la
         data = output.get("data", {})
         plain = output.get("text") or ("image/png" not in data and data.get("text/plain")) or ""
         assert "".join(plain).count("\n") <= 30
-    if path in NUMBERED:
+    if path.stem in stages.NAMES:
         outputs = json.dumps([cell["outputs"] for cell in code_cells(path)], ensure_ascii=False)
         assert "profile   demo" in outputs and "phantom" in outputs
 
@@ -70,13 +69,10 @@ def test_a_notebook_is_valid_was_run_in_order_and_carries_no_times_folders_or_la
 @every_notebook
 def test_cells_are_short_define_nothing_and_work_anywhere(path):
     for cell in code_cells(path):
-        lines = text(cell).splitlines()
-        assert len(lines) <= 20
+        assert len(text(cell).splitlines()) <= 20
         assert not re.search(r"^\s*(def|class|for .*fit|while) ", text(cell), re.MULTILINE)
         assert not re.search(r"""["'](/|~|[A-Z]:\\)""", text(cell))  # an absolute path
-        if "setup" not in tags(cell):
-            assert max(map(len, lines)) <= 100
-            assert not re.search(r"^\s*[!%]", text(cell), re.MULTILINE)
+        assert "setup" in tags(cell) or not re.search(r"^\s*[!%]", text(cell), re.MULTILINE)
     for cell in load(path)[1:]:
         if cell["cell_type"] == "markdown":
             plain = re.sub(r"\(\S+\)|\$[^$]+\$|\|", " ", text(cell))
@@ -93,7 +89,6 @@ def test_the_opening_is_question_answer_parameters_and_setup_and_the_end_what_wa
     """Parameters stand before setup: what is set up begins with them."""
     title, *rest = cells = load(path)
     assert re.match(r"# (0\d · )?\w+\n\n\*\*.+\?\*\*\n\n\*\*Answer\.\*\* .+\. .+\.\n", text(title))
-    assert all(word in text(title) for word in ("**Reads**", "**Writes**", "**Runtime**"))
     if path.stem != publish.EVIDENCE:
         assert tags(rest[0]) == ["parameters"] and "PROFILE = " in text(rest.pop(0))
     assert tags(rest[0]) == ["setup", "hide-input"]
@@ -122,7 +117,6 @@ def test_every_figure_is_read_out_and_doubted_and_tables_are_for_people(path):
             head, _, *rows = (line.split("|")[1:-1] for line in table.splitlines())
             assert len(rows) <= 8 and len(head) <= 7
             assert not [name for name in head if "_" in name]
-            assert all(any(row[k].strip() for row in rows) for k in range(len(head)))
             assert not re.search(r"\d\.\d{4}|nan", table)
 
 

@@ -11,7 +11,7 @@ import nbformat.v4 as nb
 import numpy as np
 import pandas as pd
 import pytest
-from fake_rows import with_classes
+from fake_rows import one_slice, with_classes
 from PIL import Image
 
 from tumorcf_lib import config, rowfiles
@@ -160,21 +160,13 @@ def audited(study):
         path = study.folder / "02_preprocessing" / f"{name}.npy"
         path.parent.mkdir(parents=True, exist_ok=True)
         np.save(path, array)
-    of_class = zip((7, 8, 9), config.CLASSES, (0.1, 0.3, 0.2), strict=True)
-    rows = pd.DataFrame(
-        [
-            {"slice_id": number, "label": label, "edit": edit, "infill": infill, "place": k, "p": p}
-            for number, label, drop in of_class
-            for k, edit, infill, p in (
-                (-1, "original", "", 0.9),
-                (-1, "remove", "navier_stokes", 0.8 - drop),
-                (0, "sham", "navier_stokes", 0.7),
-                (1, "sham", "navier_stokes", 0.9),
-                (-1, "remove", "telea", 0.01),
-            )
-        ]
-    )
-    rows = with_classes(rows.assign(dilation_px=0, patient_id="a", person_id="a"))
+    rows = []
+    for number, label, drop in zip((7, 8, 9), config.CLASSES, (0.1, 0.3, 0.2), strict=True):
+        edited = [("original", -1, 0.9, 0), ("remove", -1, 0.8 - drop, 1)]
+        edited += [("sham", 0, 0.7, 1), ("sham", 1, 0.9, 1)]
+        rows += one_slice(edited, slice_id=number, label=label)
+        rows += one_slice([("remove", -1, 0.01, 1)], slice_id=number, label=label, infill="telea")
+    rows = with_classes(pd.DataFrame(rows))
     for folder, name, made in (
         ("05_counterfactuals", "rows_edits.csv.gz", rows),
         ("01_data", "slices.csv", pd.DataFrame({"slice_id": [7, 8, 9]})),

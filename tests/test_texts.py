@@ -84,15 +84,8 @@ def test_the_answer_says_whose_class_a_transplant_brings_where_that_is_known(fol
 
 
 def test_the_findings_have_six_rows_and_the_verdicts_of_the_claims(folder):
-    told = (
-        (1, "meningioma", "holds"),
-        (1, "glioma", "cannot be told"),
-        (2, "glioma", "holds"),
-        (3, "all", "does not hold"),
-        (4, "pituitary less glioma", "holds"),
-        (5, "all", "holds"),
-        (6, "all", "holds"),
-    )
+    told = [(1, "meningioma", "holds"), (1, "glioma", "cannot be told"), (2, "glioma", "holds")]
+    told += [(3, "all", "does not hold"), *((k, "all", "holds") for k in (4, 5, 6))]
     claims = pd.DataFrame(told, columns=["finding", "group", "verdict"])
     numbers = {"effect": 0.1, "low": 0.0, "high": 0.2, "null_low": -0.1, "null_high": 0.1}
     claims = claims.assign(claim="c", score="s", reason="", **numbers)

@@ -162,21 +162,3 @@ def test_a_part_without_a_class_is_refused(tmp_path):
     parts[(parts == "validation") & (labels == 2)] = "test"
     with pytest.raises(training.TrainingInputError, match=r"'validation'.*of class \[2\]"):
         fit(tmp_path, cohort=(slices, labels, persons, parts))
-
-
-def test_the_running_mean_of_the_steps_is_lent_and_the_last_step_comes_back():
-    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3, "softmax")])
-    optimizer = keras.optimizers.AdamW(0.1, use_ema=True, ema_momentum=0.75)
-    model.compile(optimizer, "categorical_crossentropy")
-    rng = np.random.default_rng(0)
-    mean = None
-    for _ in range(4):
-        model.train_on_batch(rng.normal(size=(5, 4)), np.eye(3)[rng.integers(0, 3, 5)])
-        step = [weight.copy() for weight in model.get_weights()]
-        pairs = zip(mean or step, step, strict=True)
-        mean = [0.75 * m + 0.25 * s for m, s in pairs]
-    with recipe.averaged_weights(model, None):
-        for lent, expected in zip(model.get_weights(), mean, strict=True):
-            np.testing.assert_allclose(lent, expected, rtol=1e-5, atol=1e-7)
-    for after, last in zip(model.get_weights(), step, strict=True):
-        np.testing.assert_array_equal(after, last)
