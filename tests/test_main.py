@@ -73,6 +73,10 @@ def test_a_named_error_is_shown_without_a_traceback_and_with_the_nearest_name(ca
     shown = capsys.readouterr().err
     assert shown.startswith("\nUnknownProfileError: ") and "did you mean 'demo'" in shown
     assert "Traceback" not in shown
+    for command in (["status"], ["report"], ["run", "--fresh"]):
+        assert cli.main([*command, "--profile", "paper-lite-cv"]) == 1
+        said = capsys.readouterr().err
+        assert "runs without notebooks" in said and "figures/paper-lite-cv" in said
 
 
 @pytest.mark.parametrize(

@@ -70,8 +70,9 @@ def _study(options, *, of_notebooks=False):
     place = config.run(profile.name)
     if of_notebooks and not profile.has_notebooks:
         raise lib("study.stages").StageError(
-            f"Profile {profile.name!r} runs without notebooks: status, --from, --to, --fresh and "
-            f"--reference do not apply. To begin again, remove {config.shown(place)}."
+            f"Profile {profile.name!r} runs without notebooks: status, report, --from, --to, "
+            f"--fresh and --reference do not apply. To begin again, remove {config.shown(place)}; "
+            f"published results: {config.shown(config.published(profile.name))}."
         )
     return lib("study.runtime").Study(profile, options.seed, place)
 
@@ -135,7 +136,7 @@ def status(options):
 @command(*STUDY)
 def report(options):
     """one HTML page of a finished run, runs/<profile>/report.html"""
-    lib("publish.page").write(_study(options))
+    lib("publish.page").write(_study(options, of_notebooks=True))
 
 
 @command(FOLDER)
