@@ -79,30 +79,6 @@ def test_a_dry_run_plans_one_unit_for_each_fold_seed_and_network_and_six_noteboo
         assert process.returncode == 0 and re.search(planned, text, re.MULTILINE), text
 
 
-@needs_snakemake
-def test_any_cluster_will_do_that_has_a_command_to_submit_by(tmp_path):
-    """A shell in the background submits; a stand-in for Python notes what it is asked, and fails
-    once at fold 1."""
-    stand_in, asked, once = (tmp_path / name for name in ("python", "asked", "once"))
-    stand_in.write_text(
-        f'#!/bin/sh\n[ "$1" = -c ] && exec {sys.executable} "$@"\n'
-        f'case "$*" in *"--fold 1"*) [ -e {once} ] || {{ touch {once}; exit 1; }};; esac\n'
-        f'echo "$*" >> {asked}\n'
-    )
-    stand_in.chmod(0o755)
-    submit = f"sh -c 'sh \"$0\" > {tmp_path}/job.log 2>&1 & echo $!'"
-    words = ["--profile", "workflow/profiles/cluster-generic", "--latency-wait", "5"]
-    words += ["--cluster-generic-submit-cmd", submit]
-    process = snakemake(tmp_path / "runs", *words, settings=[f"python={stand_in}"])
-    text, _ = process.communicate()
-    if process.returncode == 2 and "cluster-generic" in text:  # Snakemake does not know the word
-        pytest.skip("needs snakemake-executor-plugin-cluster-generic")
-    assert process.returncode == 0 and once.exists(), text
-    first, *units, last = asked.read_text().splitlines()
-    assert " prepare " in f"{first} " and "pool" in last and last.endswith("--check")
-    assert sorted(re.findall(r"--fold (\d)", " ".join(units))) == ["0", "1", "2"]
-
-
 def pooled(runs):
     """Content of every pooled row file."""
     folder = runs / PROFILE
