@@ -32,7 +32,7 @@ def test_it_is_as_the_specification_wants_it_and_every_file_that_it_names_is_the
     for entity in entities.values():
         assert {"@id", "@type"} <= entity.keys()
         named = json.dumps({key: own for key, own in entity.items() if key != "conformsTo"})
-        assert set(re.findall(r'{"@id": "(.*?)"}', named)) <= entities.keys()
+        assert set(re.findall(r'{"@id": "([^"]*)"}', named)) <= entities.keys()
         assert entity["@type"] != "File" or (config.FIGURES / entity["@id"]).is_file()
     assert "paper-lite/weights_fold0.npz" in entities
     assert entities["demo/"].get("isBasedOn") is None
