@@ -45,3 +45,13 @@ def test_what_enters_the_frame_is_the_air_of_that_slice(monkeypatch):
         entered = view[view < 0.4]
         assert np.median(entered) == np.float32(air)
         assert view.min() >= np.float32(air) - 1e-6
+
+
+def test_strength_multiplies_the_ranges():
+    values = np.full((64, 32, 32), 1.0, np.float32)
+    values[:, 0, 0] = -1.5
+    spread = []
+    for strength in (0.0, 1.0, 2.0):
+        views = recipe.augment(values, recipe.build_augmenter(seed=0, strength=strength))
+        spread.append(np.median(views, axis=(1, 2)).std())
+    assert spread[0] < 1e-5 and spread[2] > 1.5 * spread[1] > 0
