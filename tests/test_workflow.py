@@ -87,13 +87,16 @@ def pooled(runs):
 
 @needs_snakemake
 @pytest.mark.monthly
-def test_units_by_the_local_executor_are_those_of_the_commands_even_if_one_is_killed(tmp_path):
+def test_units_are_those_of_the_commands_by_the_local_executor_even_if_killed_and_by_slurm(
+    tmp_path,
+):
     by_commands, runs = tmp_path / "by_commands", tmp_path / "runs"
     environment = os.environ | {"TUMORCF_RUNS": str(by_commands), "TUMORCF_COMMAND": ""}
     words = [sys.executable, "-m", "tumorcf_lib", "run", "--profile", PROFILE]
     subprocess.run(words, cwd=config.ROOT, env=environment, check=True)
     for name in ("01_data", "02_preprocessing", "notebooks"):  # which are compared elsewhere
-        shutil.copytree(by_commands / PROFILE / name, runs / PROFILE / name)
+        for place in (runs, tmp_path / "slurm"):
+            shutil.copytree(by_commands / PROFILE / name, place / PROFILE / name)
     process = snakemake(runs, "--profile", "workflow/profiles/local", "--retries", "2")
     victim = runs / PROFILE / "units" / f"fold1_seed0.{steps.LOCK}"
     until = time.monotonic() + 1800
@@ -103,3 +106,10 @@ def test_units_by_the_local_executor_are_those_of_the_commands_even_if_one_is_ki
     text, _ = process.communicate()
     assert process.returncode == 0 and "Error in rule unit" in text  # it was killed indeed
     assert pooled(runs) == pooled(by_commands) != {}
+    if not shutil.which("sbatch"):
+        pytest.skip("the local executor is as it should be; SLURM is not here (docs/cluster.md)")
+    words = ["--profile", "workflow/profiles/slurm", "--slurm-status-command", "squeue"]
+    words += ["--default-resources", "mem_mb=2000", "runtime=60", "--latency-wait", "5"]
+    process = snakemake(tmp_path / "slurm", *words, "--set-threads", "prepare=1", "unit=1")
+    assert process.communicate() and process.returncode == 0
+    assert pooled(tmp_path / "slurm") == pooled(by_commands)
