@@ -111,5 +111,6 @@ def test_units_are_those_of_the_commands_by_the_local_executor_even_if_killed_an
     words = ["--profile", "workflow/profiles/slurm", "--slurm-status-command", "squeue"]
     words += ["--default-resources", "mem_mb=2000", "runtime=60", "--latency-wait", "5"]
     process = snakemake(tmp_path / "slurm", *words, "--set-threads", "prepare=1", "unit=1")
-    assert process.communicate() and process.returncode == 0
+    text, _ = process.communicate()
+    assert process.returncode == 0, text
     assert pooled(tmp_path / "slurm") == pooled(by_commands)
