@@ -4,21 +4,9 @@
     python tests/environments.py colab FOLDER     the oldest packages that pyproject.toml allows
     python tests/environments.py colab-now FOLDER what Colab had when tests/colab.txt was written
 
-Each makes an environment in the empty FOLDER (3 GB, minutes, a package index), tries the project
-in it and says what it found; the exit status is 1 if something does not hold. Colab's need uv.
+Each makes an environment in the empty FOLDER (3 GB, minutes, a package index; Colab's need uv),
+tries the project in it and says what it found; the exit status is 1 if something does not hold.
 Not part of the tests: run it when a range or a pin changes, before a release.
-
-binder
-    Asks repo2docker itself which recipe it finds in a copy of the tracked files, installs the
-    Jupyter packages of its base image, then the pip part of environment.yml as conda would, and
-    checks that all requirements fit, run_all.sh would use it as it is, JupyterLab lists its
-    extensions, and a notebook runs.
-
-colab
-    Installs the oldest direct dependencies, takes away what Colab does not have, runs the setup
-    cell's own commands (the clone comes from here), and checks that TensorFlow, Keras and NumPy
-    are still the same and that the cell can be run again; then some tests and the first notebooks
-    of the smoke profile.
 """
 
 import argparse
@@ -42,9 +30,9 @@ class NotAsExpectedError(RuntimeError):
     """What does not hold in the environment that was made."""
 
 
-def binder(folder):
-    """Make and try the image that Binder would build."""
-    tree = copy_of_the_repository(folder)
+def binder(folder, tree):
+    """The recipe that repo2docker itself finds, its base image's Jupyter packages, then the pip
+    part of environment.yml as conda would install it."""
     python = new_environment(folder / "recipe")
     run(python, "-m", "pip", "install", "-q", "jupyter-repo2docker")
     words = "-m repo2docker --no-build --debug --user-id 1000 --user-name reader".split()
@@ -53,7 +41,6 @@ def binder(folder):
     expect('--file "environment.yml"' in recipe, "repo2docker finds environment.yml at the top")
     expect(0 < copied < installed, "it copies the repository before it installs")
     base = base_packages(python)
-    print(f"  base image: {' '.join(base)}")
     python = new_environment(folder / "image")
     run(python, "-m", "pip", "install", "-q", *base)
     # Conda writes the pip part to a file beside environment.yml and installs that.
@@ -71,14 +58,9 @@ def binder(folder):
     try_notebooks(python, tree, folder)
 
 
-def colab(folder, now=False):
-    """Make an environment of the oldest packages and run the setup cell's commands in it.
-
-    ``now``: of the packages that Colab itself lists, on its Python.
-    """
-    if shutil.which("uv") is None:
-        raise NotAsExpectedError("Expected uv on the path (pip install uv): pip installs no oldest")
-    tree = copy_of_the_repository(folder)
+def colab(folder, tree, *, now=False):
+    """The oldest direct dependencies, or ``now`` what Colab itself lists, without what it lacks;
+    then the setup cell's own commands, of which the clone comes from here."""
     python = folder / "oldest" / "bin" / "python"
     version = "3.13" if now else sys.executable
     run("uv", "venv", "-q", "--seed", "--python", version, folder / "oldest")
@@ -87,32 +69,29 @@ def colab(folder, now=False):
     extras = [word for name in ("study", "test", "onnx") for word in ("--extra", name)]
     run(*oldest, "-r", "pyproject.toml", *extras, cwd=tree)
     run(python, "-m", "pip", "uninstall", "-q", "-y", *NOT_ON_COLAB)
-    before = versions(python)
-    print(f"  Colab's own: {before}")
+    code = f"import importlib.metadata as m; print(*map(m.version, {HELD}))"
+    before = run(python, "-c", code)
     sys.path.insert(0, str(ROOT))
     from tumorcf_lib.publish import openings, texts
 
-    content = folder / "content"
-    content.mkdir()
-    address = texts.repository_address()
-    run("git", "init", "-q", cwd=tree)
-    run("git", "add", "-A", cwd=tree)
-    run("git", "-c", "user.name=x", "-c", "user.email=x@x", "commit", "-q", "-m", "x", cwd=tree)
+    clone = folder / "content" / "tumorcf"
+    clone.parent.mkdir()
+    who = ("-c", "user.name=x", "-c", "user.email=x@x")
+    for words in (["init", "-q"], ["add", "-A"], [*who, "commit", "-q", "-m", "x"]):
+        run("git", *words, cwd=tree)
     near = {  # git asks the copy instead of the public address
         "GIT_CONFIG_COUNT": "1",
         "GIT_CONFIG_KEY_0": f"url.file://{tree}.insteadOf",
-        "GIT_CONFIG_VALUE_0": address,
-        "PATH": f"{Path(python).parent}:{os.environ['PATH']}",
+        "GIT_CONFIG_VALUE_0": texts.repository_address(),
+        "PATH": f"{python.parent}:{os.environ['PATH']}",
     }
-    for name in ("01_data", "audit_your_model"):  # without and with the extra packages
-        shutil.rmtree(content / "tumorcf", ignore_errors=True)
-        _run_setup_cell(openings.setup_cell(name), content, near)
-        expect(versions(python) == before, f"the setup cell of {name} leaves them as they are")
-    (content / "tumorcf/runs").mkdir()
-    _run_setup_cell(openings.setup_cell("01_data"), content, near)
-    expect((content / "tumorcf/runs").is_dir(), "run once more it goes through and keeps the clone")
-    clone = content / "tumorcf"
-    where = run(python, "-c", "import tumorcf_lib; print(tumorcf_lib.__file__)", cwd=content)
+    for name in ("audit_your_model", "01_data"):  # with and without the extra packages
+        shutil.rmtree(clone, ignore_errors=True)
+        for line in openings.setup_cell(name).splitlines():
+            if line.strip().startswith("!"):
+                run("sh", "-c", line.strip()[1:], cwd=clone.parent, env=near)
+        expect(run(python, "-c", code) == before, f"the setup cell of {name} leaves {HELD}")
+    where = run(python, "-c", "import tumorcf_lib; print(tumorcf_lib.__file__)", cwd=clone.parent)
     expect(where.strip() == str(clone / "tumorcf_lib/__init__.py"), "the clone is installed")
     tests = [f"tests/test_{name}.py" for name in QUICK_TESTS]
     run(python, "-m", "pytest", "-q", "-p", "no:cacheprovider", *tests, cwd=clone)
@@ -120,18 +99,11 @@ def colab(folder, now=False):
     try_notebooks(python, clone, folder)
 
 
-def _run_setup_cell(source, folder, env):
-    for line in source.splitlines():
-        if line.strip().startswith("!"):
-            run("sh", "-c", line.strip()[1:], cwd=folder, env=env)
-
-
 def copy_of_the_repository(folder):
     """The tracked files as they lie here, in a folder of their own."""
     if folder.exists() and any(folder.iterdir()):
         raise NotAsExpectedError(f"Expected an empty folder, {folder} has files; name another.")
     tree = folder / "repository"
-    tree.mkdir(parents=True)
     for name in run("git", "ls-files", "-z", cwd=ROOT).split("\0"):
         if name and (ROOT / name).is_file():
             (tree / name).parent.mkdir(parents=True, exist_ok=True)
@@ -157,11 +129,6 @@ def base_packages(python):
     return [f"{name.removesuffix('-base')}=={version}" for name, version in sorted(found.items())]
 
 
-def versions(python):
-    code = f"import importlib.metadata as m; print(*map(m.version, {HELD}))"
-    return dict(zip(HELD, run(python, "-c", code).split(), strict=True))
-
-
 def try_notebooks(python, tree, folder):
     """Notebooks 01 and 02 of the smoke profile."""
     env = {"TUMORCF_RUNS": str(folder / "runs"), "PATH": f"{python.parent}:{os.environ['PATH']}"}
@@ -183,21 +150,24 @@ def run(*command, cwd=None, env=None):
     env = {**inherited, **FEW_THREADS, **(env or {})}
     done = subprocess.run(words, cwd=cwd, env=env, text=True, check=False, **said)
     if done.returncode:
-        said = "\n".join(done.stdout.splitlines()[-40:])
-        raise NotAsExpectedError(f"{' '.join(words)[:200]}\nended with {done.returncode}:\n{said}")
+        end = "\n".join(done.stdout.splitlines()[-40:])
+        raise NotAsExpectedError(f"{' '.join(words)[:200]}\nended with {done.returncode}:\n{end}")
     return done.stdout
 
 
 def main():
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    how = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=how)
     parser.add_argument("which", choices=("binder", "colab", "colab-now"))
     parser.add_argument("folder", type=Path, help="empty or not there yet")
     options = parser.parse_args()
+    folder = options.folder.resolve()
     try:
-        make = {"binder": binder, "colab": colab, "colab-now": lambda at: colab(at, now=True)}
-        make[options.which](options.folder.resolve())
+        tree = copy_of_the_repository(folder)
+        if options.which == "binder":
+            binder(folder, tree)
+        else:
+            colab(folder, tree, now=options.which == "colab-now")
     except NotAsExpectedError as error:
         print(f"  NO: {error}", file=sys.stderr)
         return 1

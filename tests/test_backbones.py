@@ -40,11 +40,6 @@ def test_slices_are_scaled_and_copied_to_three_channels_inside_the_model():
     np.testing.assert_allclose(model(slices), bare(by_hand), atol=1e-4)
 
 
-def test_missing_resnet_weights_raise_and_name_the_file_and_its_place(tmp_path):
-    with pytest.raises(backbones.WeightsUnavailableError, match="notop.h5.*~/.keras/models"):
-        backbones.build_backbone("resnet50", 32, str(tmp_path / "absent.h5"))
-
-
 # -- the weights file --------------------------------------------------------
 
 

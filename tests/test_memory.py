@@ -4,13 +4,9 @@ import gc
 
 import keras
 import numpy as np
-import pytest
+from tensorflow.python.framework.func_graph import FuncGraph
 
 from tumorcf_lib.networks import memory
-
-pytestmark = pytest.mark.skipif(
-    keras.backend.backend() != "tensorflow", reason="only TensorFlow keeps graphs"
-)
 
 
 def train_and_drop():
@@ -20,8 +16,6 @@ def train_and_drop():
 
 
 def kept_graphs():
-    from tensorflow.python.framework.func_graph import FuncGraph
-
     gc.collect()
     return sum(isinstance(thing, FuncGraph) for thing in gc.get_objects())
 

@@ -12,27 +12,7 @@ from tumorcf_lib.publish import openings, publish, texts
 from tumorcf_lib.study import leak, pooled, stages
 
 NOTEBOOKS = sorted(config.NOTEBOOKS.glob("*.ipynb"))
-NUMBERED = [config.NOTEBOOKS / f"{name}.ipynb" for name in stages.NAMES]
 TAUGHT = [path for path in NOTEBOOKS if path.stem != "audit_your_model"]
-JARGON = {
-    "sham": "**sham**",
-    "Net-Drop": "**Net-Drop**",
-    "silhouette": "**silhouette**",
-    "z-score": "**z-score**",
-    "probe": "**probe**",
-    "drift": "**drift**",
-    "energy": "**energy**",
-    "temperature": "**temperature**",
-    "Holm": "(Holm",
-    "hardened": "**hardened**",
-    "saliency": "**saliency map**",
-    "canary": "**canary**",
-    "phantom": "**phantom**",
-}
-"""Word -> how it stands where it is introduced."""
-
-MEANT = {"sham": {"03_training", "04_evaluation"}, "phantom": set(stages.NAMES[1:])}
-"""Notebooks that may use a word that an earlier notebook introduced."""
 
 
 def load(path):
@@ -65,11 +45,6 @@ every_notebook = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: pat
 every_taught = pytest.mark.parametrize("path", TAUGHT, ids=lambda path: path.stem)
 
 
-def test_the_numbered_notebooks_and_the_guides_are_there():
-    guides = [config.NOTEBOOKS / f"{name}.ipynb" for name in stages.GUIDES]
-    assert sorted([*NUMBERED, *guides]) == NOTEBOOKS
-
-
 @every_notebook
 def test_a_notebook_is_valid_was_run_in_order_and_carries_no_times_folders_or_large_outputs(path):
     notebook = nbformat.read(path, 4)
@@ -81,14 +56,12 @@ def test_a_notebook_is_valid_was_run_in_order_and_carries_no_times_folders_or_la
     assert not re.search(r"/root/|/home/|/Users/|/tmp/|(?<![\w./])/[\w./-]+/runs/", raw)
     counts = [cell["execution_count"] for cell in code_cells(path)]
     assert counts == list(range(1, len(counts) + 1))
-    for cell in code_cells(path):
-        for output in cell["outputs"]:
-            assert output["output_type"] != "error"
-            data = output.get("data", {})
-            plain = output.get("text") or ("image/png" not in data and data.get("text/plain")) or ""
-            assert "".join(plain).count("\n") <= 30
-        assert sum(output["output_type"] == "stream" for output in cell["outputs"]) <= 1
-    if path in NUMBERED:
+    for output in (output for cell in code_cells(path) for output in cell["outputs"]):
+        assert output["output_type"] != "error"
+        data = output.get("data", {})
+        plain = output.get("text") or ("image/png" not in data and data.get("text/plain")) or ""
+        assert "".join(plain).count("\n") <= 30
+    if path.stem in stages.NAMES:
         outputs = json.dumps([cell["outputs"] for cell in code_cells(path)], ensure_ascii=False)
         assert "profile   demo" in outputs and "phantom" in outputs
 
@@ -96,13 +69,10 @@ def test_a_notebook_is_valid_was_run_in_order_and_carries_no_times_folders_or_la
 @every_notebook
 def test_cells_are_short_define_nothing_and_work_anywhere(path):
     for cell in code_cells(path):
-        lines = text(cell).splitlines()
-        assert len(lines) <= 20
+        assert len(text(cell).splitlines()) <= 20
         assert not re.search(r"^\s*(def|class|for .*fit|while) ", text(cell), re.MULTILINE)
         assert not re.search(r"""["'](/|~|[A-Z]:\\)""", text(cell))  # an absolute path
-        if "setup" not in tags(cell):
-            assert max(map(len, lines)) <= 100
-            assert not re.search(r"^\s*[!%]", text(cell), re.MULTILINE)
+        assert "setup" in tags(cell) or not re.search(r"^\s*[!%]", text(cell), re.MULTILINE)
     for cell in load(path)[1:]:
         if cell["cell_type"] == "markdown":
             plain = re.sub(r"\(\S+\)|\$[^$]+\$|\|", " ", text(cell))
@@ -119,7 +89,6 @@ def test_the_opening_is_question_answer_parameters_and_setup_and_the_end_what_wa
     """Parameters stand before setup: what is set up begins with them."""
     title, *rest = cells = load(path)
     assert re.match(r"# (0\d · )?\w+\n\n\*\*.+\?\*\*\n\n\*\*Answer\.\*\* .+\. .+\.\n", text(title))
-    assert all(word in text(title) for word in ("**Reads**", "**Writes**", "**Runtime**"))
     if path.stem != publish.EVIDENCE:
         assert tags(rest[0]) == ["parameters"] and "PROFILE = " in text(rest.pop(0))
     assert tags(rest[0]) == ["setup", "hide-input"]
@@ -127,8 +96,6 @@ def test_the_opening_is_question_answer_parameters_and_setup_and_the_end_what_wa
     assert made == text(title)
     kinds = "".join(cell["cell_type"][0] for cell in rest[1:])
     assert kinds.startswith("m") and "ccc" not in kinds
-    for cell in code_cells(path):
-        assert tags(cell) or not re.search(r"^\s*(import|from) ", text(cell), re.MULTILINE)
     assert re.findall("^## .*", prose_of(cells), re.M)[-1] == "## What we found"
     assert "**Limitation**" in text(code_cells(path)[-1]) and ".ipynb)" in text(cells[-1])
 
@@ -150,17 +117,7 @@ def test_every_figure_is_read_out_and_doubted_and_tables_are_for_people(path):
             head, _, *rows = (line.split("|")[1:-1] for line in table.splitlines())
             assert len(rows) <= 8 and len(head) <= 7
             assert not [name for name in head if "_" in name]
-            assert all(any(row[k].strip() for row in rows) for k in range(len(head)))
             assert not re.search(r"\d\.\d{4}|nan", table)
-
-
-@every_taught
-def test_jargon_is_introduced_before_it_is_used(path):
-    prose = re.sub(r"`[^`]*`|\]\([^)]*\)|^#.*", " ", prose_of(load(path)[1:]), flags=re.M)
-    for word, introduced in JARGON.items():
-        used = re.search(rf"(?<![\w*(]){word}", prose)
-        if used and path.stem not in MEANT.get(word, ()):
-            assert 0 <= prose.find(introduced) <= used.start(), word
 
 
 def test_the_evidence_notebook_says_what_the_published_tables_say_today():

@@ -1,13 +1,11 @@
 """Equal rows give equal bytes, and reading undoes writing."""
 
-import ast
-
 import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import example, given, strategies as st
 
-from tumorcf_lib import config, rowfiles
+from tumorcf_lib import rowfiles
 
 TEXTS = st.lists(st.text(min_size=1), min_size=1, max_size=5)
 NOT_MISSING = ["NA", "None", "null", "nan", "007", "True", '"', ",", "a\nb", "\r", " ", "-1", "1e5"]
@@ -42,11 +40,3 @@ def test_equal_rows_are_equal_bytes_whenever_they_are_written(name, tmp_path, mo
     monkeypatch.setattr("time.time", lambda: 2e9)
     rowfiles.write_table(table, tmp_path / name)
     assert (tmp_path / name).read_bytes() == first
-
-
-def test_every_file_is_opened_with_its_encoding():
-    for path in (config.ROOT / "tumorcf_lib").rglob("*.py"):
-        for call in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            name = getattr(getattr(call, "func", None), "attr", "")
-            if name in ("read_text", "write_text", "FileHandler"):
-                assert "encoding" in [k.arg for k in call.keywords], f"{path}:{call.lineno}"

@@ -6,9 +6,7 @@ were called. What Python makes of the options is in test_main.py.
 
 import os
 import shutil
-import signal
 import subprocess
-import time
 
 import pytest
 
@@ -43,7 +41,7 @@ def machine(tmp_path):
     place, tools = tmp_path / "my own folder", tmp_path / "bin"
     (place / "tumorcf_lib").mkdir(parents=True)
     tools.mkdir()
-    for name in ("run_all.sh", "requirements.txt", "requirements-dev.txt", "tumorcf_lib/pins.py"):
+    for name in ("run_all.sh", "requirements.txt", "tumorcf_lib/pins.py"):
         shutil.copy(config.ROOT / name, place / name)
     for name in TOOLS:
         (tools / name).symlink_to(shutil.which(name))
@@ -65,15 +63,9 @@ def call(machine, *arguments, command=None, cwd="/", **more):
     told.write_text("")
     environment = {k: v for k, v in os.environ.items() if k not in ("VIRTUAL_ENV", "CONDA_PREFIX")}
     environment |= {"PATH": str(tools), "TOLD": str(told), "BIN": str(tools), "OFFLINE": ""}
-    done = subprocess.run(
-        [*(command or [place / "run_all.sh"]), *arguments],
-        cwd=cwd,
-        capture_output=True,
-        text=True,
-        check=False,
-        env=environment | more,
-    )
-    return done, told.read_text()
+    how = {"cwd": cwd, "capture_output": True, "text": True, "check": False}
+    words = [*(command or [place / "run_all.sh"]), *arguments]
+    return subprocess.run(words, env=environment | more, **how), told.read_text()
 
 
 @pytest.mark.parametrize("with_uv", [False, True])
@@ -87,6 +79,7 @@ def test_from_another_folder_and_with_spaces_the_environment_is_made_once(machin
     ran = f"ran in {place}: -m tumorcf_lib run_all --profile smoke"
     assert done.stdout.splitlines()[-1] == ran
     assert ("uv venv" in told) == with_uv == ("-m venv" not in told)
+    assert "--no-deps --no-build-isolation -e ." in told  # the package itself
     assert "from=/" in told.splitlines()[-1]  # folders may be relative to where it was called
     again, told = call(machine, "--profile", "smoke")
     assert again.stdout == f"{ran}\n"
@@ -100,44 +93,36 @@ def test_it_may_be_called_by_a_link_by_sh_and_with_a_search_path_of_cd(machine):
     elsewhere = place.parent / "elsewhere"
     (elsewhere / place.name).mkdir(parents=True)
     near = {"cwd": place.parent, "CDPATH": str(elsewhere)}
-    for command, how in (
-        ([link], {}),
-        (["sh", place / "run_all.sh"], {}),
-        (["bash", f"{place.name}/run_all.sh"], near),
-    ):
-        done, _ = call(machine, command=command, **how)
+    for command in ([link], ["sh", place / "run_all.sh"], ["bash", f"{place.name}/run_all.sh"]):
+        done, _ = call(machine, command=command, **near)
         assert done.stdout.splitlines()[-1] == f"ran in {place}: -m tumorcf_lib run_all"
 
 
-@pytest.mark.parametrize("damage", ["dangling link", "another version", "no package"])
-def test_a_broken_environment_is_rebuilt(machine, damage):
+def test_a_broken_environment_is_rebuilt(machine):
     place, _ = machine
+    python, complete = place / ".venv/bin/python", place / ".venv/complete"
+    for damage in ("nothing there yet", "dangling link", "another version", "no package"):
+        complete.unlink(missing_ok=True)
+        if damage == "dangling link":  # its Python was removed
+            python.unlink()
+            python.symlink_to("/no/such/python3.11")
+        elif damage == "another version":
+            provide(python.parent, "python", "#!/bin/sh\nexit 1\n")
+        done, told = call(machine)
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.splitlines()[-1].startswith(f"ran in {place}")
+        assert ("-m venv --clear" in told) == (damage != "no package")
+
+
+def test_without_a_network_or_a_python_that_fits_it_says_what_it_lacks_and_later_goes_on(machine):
+    for lack, words in (
+        ({"OFFLINE": "yes"}, "package index"),
+        ({"UNFIT": "1"}, "Python 3.11, 3.12 or 3.13 is needed"),  # such as 3.14
+    ):
+        done, _ = call(machine, **lack)
+        assert done.returncode == 1
+        assert words in done.stderr and "Environment ready" not in done.stdout
     assert call(machine)[0].returncode == 0
-    python = place / ".venv/bin/python"
-    (place / ".venv/complete").unlink()
-    if damage == "dangling link":  # its Python was removed
-        python.unlink()
-        python.symlink_to("/no/such/python3.11")
-    elif damage == "another version":
-        provide(python.parent, "python", "#!/bin/sh\nexit 1\n")
-    done, told = call(machine)
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.splitlines()[-1].startswith(f"ran in {place}")
-    assert ("-m venv --clear" in told) == (damage != "no package")
-
-
-def test_without_a_network_it_says_what_it_lacks_and_the_same_command_goes_on(machine):
-    done, _ = call(machine, OFFLINE="yes")
-    assert done.returncode == 1
-    assert "no index" in done.stderr  # the installer's own words
-    assert "package index" in done.stderr and "Environment ready" not in done.stdout
-    assert call(machine)[0].returncode == 0
-
-
-def test_with_no_python_but_another_version_the_script_names_those_that_fit(machine):
-    done, _ = call(machine, UNFIT="1")  # such as 3.14
-    assert done.returncode == 1
-    assert "Python 3.11, 3.12 or 3.13 is needed" in done.stderr
 
 
 def test_an_active_environment_is_used_if_it_has_every_pin(machine):
@@ -152,42 +137,9 @@ def test_an_active_environment_is_used_if_it_has_every_pin(machine):
     assert (place / ".venv").is_dir()
 
 
-@pytest.mark.parametrize(("typed", "status"), [("--wrong", 2), ("--help", 0)])
-def test_wrong_options_and_help_are_answered_before_anything_is_installed(machine, typed, status):
-    done, told = call(machine, typed)
-    assert done.returncode == status
-    assert "install" not in told and "check=yes" in told
-    assert not (machine[0] / ".venv").exists()
-
-
-def test_an_environment_that_lacks_the_package_itself_is_set_up_again(machine):
-    place, tools = machine
-    assert call(machine)[0].returncode == 0
-    lacking = PYTHON.replace("  *wrong*)", '  *"import tumorcf_lib"*) exit 1 ;;\n  *wrong*)')
-    provide(place / ".venv/bin", "python", lacking)
-    _, told = call(machine)
-    assert "--no-deps --no-build-isolation -e ." in told
-
-
-def test_an_interrupt_of_the_setup_says_that_it_goes_on_and_how(machine):
-    place, tools = machine
-    begun = place.parent / "begun"
-    waits = f': > "{begun}"; exec {shutil.which("sleep")} 60 ;;\n  "-m pip install"*never) '
-    provide(tools, "python3.12", PYTHON.replace('test -z "$OFFLINE"', waits + 'test -z "$OFFLINE"'))
-    script = subprocess.Popen(
-        [place / "run_all.sh", "--profile", "smoke"],
-        stdout=subprocess.PIPE,
-        text=True,
-        stderr=subprocess.STDOUT,
-        start_new_session=True,  # and not ignored, as for background jobs
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-        env={"PATH": str(tools), "TOLD": "/dev/null", "BIN": str(tools)},
-    )
-    until = time.monotonic() + 60
-    while not begun.exists() and time.monotonic() < until:
-        time.sleep(0.05)
-    os.killpg(script.pid, signal.SIGINT)
-    said, _ = script.communicate(timeout=30)
-    assert script.returncode == 130
-    assert said.rstrip().endswith("run_all.sh --profile smoke")
-    assert "could not be set up" not in said
+def test_wrong_options_and_help_are_answered_before_anything_is_installed(machine):
+    for typed, status in (("--wrong", 2), ("--help", 0)):
+        done, told = call(machine, typed)
+        assert done.returncode == status
+        assert "install" not in told and "check=yes" in told
+        assert not (machine[0] / ".venv").exists()

@@ -11,7 +11,7 @@ import nbformat.v4 as nb
 import numpy as np
 import pandas as pd
 import pytest
-from fake_rows import with_classes
+from fake_rows import one_slice, with_classes
 from PIL import Image
 
 from tumorcf_lib import config, rowfiles
@@ -20,34 +20,25 @@ from tumorcf_lib.publish import openings, page as run_page, page_slices, texts
 from tumorcf_lib.study import notebooks, reference, stages
 
 
-def picture(width):
-    buffer = io.BytesIO()
-    Image.fromarray(np.full((4, width, 3), 200, np.uint8)).save(buffer, "PNG")
-    data = base64.b64encode(buffer.getvalue()).decode()
-    return nb.new_output("display_data", {"image/png": data})
+def shown(kind, data):
+    return nb.new_output("display_data", {kind: data})
 
 
-def printed(text, name="stdout"):
-    return nb.new_output("stream", name=name, text=text)
-
-
-def notebook(number, *outputs, following="02_preprocessing"):
-    name = f"0{number} · Part {number}"
-    badges = texts.badges(f"notebooks/0{number}.ipynb")
-    setup = nb.new_code_cell("!pip install everything", metadata={"tags": ["setup"]})
+def notebook(*outputs, following="02_preprocessing"):
+    badges = texts.badges("notebooks/01_data.ipynb")
     figure = 'results.save_figure(fig, "fig07_made_up", data=[], shows_slices=False)'
-    told = {"text/markdown": "- **It** is 4 < `5`.\n\nLimitation: few."}
-    told = nb.new_output("display_data", told)
+    finished = nb.new_output("stream", name="stdout", text="Finished: slices.csv\n")
+    told = shown("text/markdown", "- **It** is 4 < `5`.\n\nLimitation: few.")
     cells = [
-        nb.new_markdown_cell(f"# {name}\n\n**Who is\nasking?**\n\n{badges}"),
-        setup,
+        nb.new_markdown_cell(f"# 01 · Data\n\n**Who is\nasking?**\n\n{badges}"),
+        nb.new_code_cell("!pip install everything", metadata={"tags": ["setup"]}),
         nb.new_markdown_cell(
             "## How large & how many\n\nAs $x_1$, see [code](../LICENSE):\n"
             r"$$a = \frac{b}{c},\qquad d = 1$$"
         ),
         nb.new_code_cell(figure, outputs=list(outputs)),
         nb.new_markdown_cell("## What we found"),
-        nb.new_code_cell("tell(found)", outputs=[printed("Finished: slices.csv\n"), told]),
+        nb.new_code_cell("tell(found)", outputs=[finished, told]),
         nb.new_markdown_cell(f"Next: [on]({following}.ipynb)"),
     ]
     state = {"application/vnd.jupyter.widget-state+json": {"state": {"1": {}}}}
@@ -56,15 +47,15 @@ def notebook(number, *outputs, following="02_preprocessing"):
 
 @pytest.fixture(scope="module")
 def page():
-    table = nb.new_output("execute_result", {"text/html": "<table><td>7</td></table>"})
-    many = [printed("".join(f"epoch {i}/20  loss 0.5\n" for i in range(20)))]
-    bar = printed("audit: 30%|###", name="stderr")
-    slider = nb.new_output(
-        "display_data", {openings.WIDGET: {"model_id": "1"}, "text/plain": "-o-"}
-    )
+    buffer = io.BytesIO()
+    Image.fromarray(np.full((4, 900, 3), 200, np.uint8)).save(buffer, "PNG")
+    picture = shown("image/png", base64.b64encode(buffer.getvalue()).decode())
+    table = shown("text/html", "<table><td>7</td></table>")
+    bar = nb.new_output("stream", name="stderr", text="audit: 30%|###")
+    many = nb.new_output("stream", name="stdout", text="epoch  loss 0.5\n" * 20)
     made = {
-        "01_data": notebook(1, picture(900), table, bar, slider),
-        "02_preprocessing": notebook(2, *many, following="01_data"),
+        "01_data": notebook(picture, table, bar, shown(openings.WIDGET, {"model_id": "1"})),
+        "02_preprocessing": notebook(many, following="01_data"),
     }
     return run_page.document(made, ["Nobody's <slices>."])
 
@@ -103,7 +94,6 @@ def test_the_beginning_tells_question_and_answer_of_every_notebook(page):
     assert rest.count("Who is\nasking?</dt><dd>It is 4 &lt; 5.</dd><dd>Limitation: few.</dd>") == 2
     assert "Nobody&#39;s &lt;slices&gt;." in first
     assert "<li>It is 4 &lt; 5.</li>" in first  # what the last notebook found
-    assert len(re.findall("<h1>", page)) == 1
     assert re.search(r"<h3[^>]*>How large &amp; how many</h3>", page)
 
 
@@ -113,8 +103,7 @@ def test_code_is_hidden_what_only_installs_is_left_out_and_a_picture_grows_on_a_
     assert "pip install" not in page and "audit: 30%" not in page
     assert re.search('natural: 900px"><label class="zoom"><input type="checkbox"/?><img', page)
     assert 'alt="Figure fig07_made_up; the text below reads it out"' in page
-    (log,) = re.findall(r"<summary>20 lines</summary>\s*<pre[^>]*>(.*?)</pre>", page, re.S)
-    assert log.count("epoch") == 20
+    assert re.search(r"<summary>20 lines</summary>\s*<pre", page)
 
 
 def test_every_formula_of_the_notebooks_can_be_drawn_in_equal_bytes_and_code_is_left_alone():
@@ -127,43 +116,28 @@ def test_every_formula_of_the_notebooks_can_be_drawn_in_equal_bytes_and_code_is_
                 assert "$" not in re.sub("`[^`]+`", "", made)
                 found.update(re.findall('class="math" alt="([^"]+)"', made))
     assert len(found) >= 10
-    drawn = run_page.formula(r"\frac{a}{b}")
-    run_page.formula.cache_clear()
-    assert run_page.formula(r"\frac{a}{b}") == drawn
+    assert run_page.formula(r"\frac{a}{b}") == run_page.formula.__wrapped__(r"\frac{a}{b}")
     assert run_page._prose("`^a$` and `b$` of `$c$`") == "`^a$` and `b$` of `$c$`"
 
 
-def finish(study, *names):
-    for name in names:
-        copy = notebooks.executed_copy(study, name)
-        copy.parent.mkdir(parents=True, exist_ok=True)
-        copy.write_text(nbformat.writes(notebook(1)))
-
-
 def test_without_its_notebooks_there_is_no_page_but_words_on_what_to_do(study):
-    finish(study, *stages.NAMES[:4])
-    with pytest.raises(run_page.PublishError) as error:
+    with pytest.raises(run_page.PublishError, match="(?s)missing: 01_data.*--profile smoke"):
         run_page.write(study)
-    assert "missing: 05_counterfactuals, 06_metrics" in str(error.value)
-    assert "./run_all.sh --profile smoke" in str(error.value)
     assert not (study.folder / run_page.PAGE).exists()
-    side = replace(study, profile=config.get("paper-lite-cv"))
-    with pytest.raises(run_page.PublishError, match="runs without notebooks") as error:
-        run_page.write(side)
-    assert "figures/paper-lite-cv" in str(error.value)
-    assert "./run_all.sh" not in str(error.value)  # which would make no notebook either
 
 
 def test_the_page_names_what_is_out_of_date_and_a_training_that_was_not_run(study, monkeypatch):
-    finish(study, *stages.NAMES)
+    for name in stages.NAMES:
+        copy = notebooks.executed_copy(study, name)
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        copy.write_text(nbformat.writes(notebook()))
     why = dict.fromkeys(stages.NAMES[2:4], "the seed changed since")
     monkeypatch.setattr(stages, "why_stale", lambda study, name: why.get(name))
     written = run_page.write(study)
     assert written == study.folder / "report.html"
     text = written.read_text(encoding="utf-8")
     assert "Out of date: 03_training, 04_evaluation (the seed changed since)." in text
-    assert "phantom" in text.partition("In short")[0]
-    assert "Profile smoke (tests: the whole path in about a minute), seed 0." in text
+    assert "phantom" in text.partition("In short")[0] and "Profile smoke" in text
     why.clear()
     notebooks.executed_copy(study, "03_training").unlink()
     monkeypatch.setattr(reference, "is_installed", lambda study: True)
@@ -183,21 +157,13 @@ def audited(study):
         path = study.folder / "02_preprocessing" / f"{name}.npy"
         path.parent.mkdir(parents=True, exist_ok=True)
         np.save(path, array)
-    of_class = zip((7, 8, 9), config.CLASSES, (0.1, 0.3, 0.2), strict=True)
-    rows = pd.DataFrame(
-        [
-            {"slice_id": number, "label": label, "edit": edit, "infill": infill, "place": k, "p": p}
-            for number, label, drop in of_class
-            for k, edit, infill, p in (
-                (-1, "original", "", 0.9),
-                (-1, "remove", "navier_stokes", 0.8 - drop),
-                (0, "sham", "navier_stokes", 0.7),
-                (1, "sham", "navier_stokes", 0.9),
-                (-1, "remove", "telea", 0.01),
-            )
-        ]
-    )
-    rows = with_classes(rows.assign(dilation_px=0, patient_id="a", person_id="a"))
+    rows = []
+    for number, label, drop in zip((7, 8, 9), config.CLASSES, (0.1, 0.3, 0.2), strict=True):
+        edited = [("original", -1, 0.9, 0), ("remove", -1, 0.8 - drop, 1)]
+        edited += [("sham", 0, 0.7, 1), ("sham", 1, 0.9, 1)]
+        rows += one_slice(edited, slice_id=number, label=label)
+        rows += one_slice([("remove", -1, 0.01, 1)], slice_id=number, label=label, infill="telea")
+    rows = with_classes(pd.DataFrame(rows))
     for folder, name, made in (
         ("05_counterfactuals", "rows_edits.csv.gz", rows),
         ("01_data", "slices.csv", pd.DataFrame({"slice_id": [7, 8, 9]})),
@@ -207,8 +173,10 @@ def audited(study):
     return study, slices, masks
 
 
-def test_the_gallery_is_sorted_by_net_drop_and_by_class(audited):
+def test_the_gallery_is_sorted_by_net_drop_and_by_class_and_empty_without_slices(audited, tmp_path):
     study, *_ = audited
+    lacking = replace(study, folder=tmp_path / "nothing")
+    assert page_slices.gallery(page_slices.slice_scores(lacking), lacking) == []
     found = page_slices.slice_scores(study)
     assert found["slice_id"].tolist() == [8, 9, 7]
     np.testing.assert_allclose(found["net_drop"], [0.3, 0.2, 0.1])
@@ -230,8 +198,3 @@ def test_a_slice_swaps_with_its_own_edit_in_one_window(audited):
         shown = Image.open(io.BytesIO(base64.b64decode(made[name].partition("base64,")[2])))
         expected = np.clip((array - low) / (high - low), 0, 1) * 255
         assert np.abs(np.asarray(shown, float) - expected).mean() < 12  # JPEG of noise
-
-
-def test_a_run_without_slices_has_no_gallery(study):
-    scores = page_slices.slice_scores(study)
-    assert page_slices.gallery(scores, study) == page_slices.middle(scores, study) == []

@@ -1,4 +1,4 @@
-"""README and RESULTS say what the committed tables say, and README can be read in a minute."""
+"""README and RESULTS say what the committed tables say, and their links lead somewhere."""
 
 import re
 import shutil
@@ -16,13 +16,9 @@ RENEW = "run: python -m tumorcf_lib readme"
 
 
 def test_the_committed_readme_and_results_are_what_the_committed_tables_say():
+    assert len(README.splitlines()) <= 150
     assert texts.with_generated_parts(README) == README, RENEW
     assert (config.ROOT / "RESULTS.md").read_text(encoding="utf-8") == texts.results(), RENEW
-
-
-def test_readme_is_short():
-    assert len(README.splitlines()) <= 150
-    assert len(re.sub(r"\]\(\S+\)|<!--.*?-->|[|`*#-]", " ", README).split()) <= 1500
 
 
 @pytest.mark.parametrize("name", ["README.md", "RESULTS.md", "DEVELOPING.md", "CHANGELOG.md"])
@@ -36,25 +32,6 @@ def test_every_link_into_the_repository_leads_somewhere(name):
         heads = re.findall(r"^#+ (.+)$", text, re.M)
         slugs = {re.sub(r"[^\w -]", "", head.lower()).replace(" ", "-") for head in heads}
         assert path or anchor in slugs, target
-
-
-def test_words_of_the_method_are_introduced_where_they_first_stand_in_the_readme():
-    introduced = {
-        "sham": "(a sham)",
-        "Net-Drop": "(Net-Drop)",
-        "Delta-Drop": "**Delta-Drop** =",
-        "Sham-Drop": "**Sham-Drop** is its fall",
-    }
-    for word, words in introduced.items():
-        first = re.search(rf"\b{word}\b", README).start()
-        assert words in README[first - 12 : first + 30], word
-    elsewhere = "Net-Focus|Delta-Focus|log-odds|Holm|drift|probe|energy|hardened|canary|rho"
-    assert not re.findall(rf"\b({elsewhere})\b", README)
-
-
-def test_patients_are_called_so():
-    for name in ("README.md", "RESULTS.md", "DEVELOPING.md"):
-        assert not re.search(r"\bpersons?\b", (config.ROOT / name).read_text(encoding="utf-8"))
 
 
 def test_what_is_missing_is_said_or_refused(monkeypatch, tmp_path):
@@ -107,15 +84,8 @@ def test_the_answer_says_whose_class_a_transplant_brings_where_that_is_known(fol
 
 
 def test_the_findings_have_six_rows_and_the_verdicts_of_the_claims(folder):
-    told = (
-        (1, "meningioma", "holds"),
-        (1, "glioma", "cannot be told"),
-        (2, "glioma", "holds"),
-        (3, "all", "does not hold"),
-        (4, "pituitary less glioma", "holds"),
-        (5, "all", "holds"),
-        (6, "all", "holds"),
-    )
+    told = [(1, "meningioma", "holds"), (1, "glioma", "cannot be told"), (2, "glioma", "holds")]
+    told += [(3, "all", "does not hold"), *((k, "all", "holds") for k in (4, 5, 6))]
     claims = pd.DataFrame(told, columns=["finding", "group", "verdict"])
     numbers = {"effect": 0.1, "low": 0.0, "high": 0.2, "null_low": -0.1, "null_high": 0.1}
     claims = claims.assign(claim="c", score="s", reason="", **numbers)
@@ -127,7 +97,7 @@ def test_the_findings_have_six_rows_and_the_verdicts_of_the_claims(folder):
     assert "| does not hold |" in lines[4]
 
 
-def test_speeds_are_those_of_the_committed_benchmarks(monkeypatch, tmp_path):
+def test_speeds_are_those_of_the_committed_benchmarks():
     found = pd.read_csv(config.ROOT / "benchmarks" / "results.csv")
     told = texts.speed()
     for benchmark, case in texts.SPEEDS:
@@ -135,5 +105,3 @@ def test_speeds_are_those_of_the_committed_benchmarks(monkeypatch, tmp_path):
         own = found[(found["benchmark"] == benchmark) & named]
         assert len(own)
         assert all(f"{float(f'{ratio:.2g}'):.10g}" in told for ratio in own["ratio"])
-    monkeypatch.setattr(config, "ROOT", tmp_path)
-    assert texts.speed() == sections.MISSING

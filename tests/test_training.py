@@ -1,6 +1,7 @@
 """Training: going on after a kill, early stopping, stored features, fixed norms, the loss."""
 
 import dataclasses
+import shutil
 
 import keras
 import numpy as np
@@ -8,7 +9,7 @@ import pytest
 from tiny_heads import network
 
 from tumorcf_lib import config
-from tumorcf_lib.networks import classifier, recipe, speed, training
+from tumorcf_lib.networks import recipe, training
 
 PROFILE = dataclasses.replace(
     config.get("smoke"),
@@ -39,11 +40,8 @@ class Killed(Exception):
 
 
 def kill_after(n_epochs):
-    lines = []
-
     def progress(line):
-        lines.append(line)
-        if sum(text.startswith("epoch") for text in lines) == n_epochs:
+        if line.startswith(f"epoch  {n_epochs}/"):
             raise Killed
 
     return progress
@@ -64,12 +62,13 @@ def fit(folder, *, model=None, profile=PROFILE, progress=lambda line: None, coho
     ],
 )
 def test_a_killed_training_ends_with_the_result_of_an_undisturbed_one(tmp_path, changes, stored):
-    """Of the head's epochs the first and the last are stored; others are repeated."""
+    """Of the head's epochs the first and the last are stored; others are repeated. A checkpoint
+    of other slices is not continued."""
     profile = dataclasses.replace(PROFILE, **changes)
     straight = fit(tmp_path / "straight", profile=profile)
     with pytest.raises(Killed):
         fit(tmp_path / "killed", profile=profile, progress=kill_after(2))
-    assert (tmp_path / "killed" / "checkpoint.npz").is_file()
+    shutil.copytree(tmp_path / "killed", tmp_path / "other")
     lines = []
     resumed = fit(
         tmp_path / "killed", profile=profile, model=network(16, seed=9), progress=lines.append
@@ -80,49 +79,33 @@ def test_a_killed_training_ends_with_the_result_of_an_undisturbed_one(tmp_path, 
     assert resumed.best_epoch == straight.best_epoch
     for ours, theirs in zip(resumed.model.get_weights(), straight.model.get_weights()):
         np.testing.assert_array_equal(ours, theirs)
-
-
-def test_the_best_epoch_before_a_kill_is_still_the_best_after_it(tmp_path):
-    profile = dataclasses.replace(PROFILE, learning_rate=0.0, dropout=0.0, ema_momentum=0.0)
     with pytest.raises(Killed):
-        fit(tmp_path, profile=profile, progress=kill_after(2))
-    weights = network(16).get_weights()  # no step changes them
-    resumed = fit(tmp_path, profile=profile, model=network(16, seed=9))
-    assert resumed.best_epoch == 1
-    for ours, first in zip(resumed.model.get_weights(), weights):
-        np.testing.assert_array_equal(ours, first)
+        fit(tmp_path / "other", profile=profile, cohort=tiny_cohort(seed=1), progress=kill_after(1))
 
 
-def test_a_checkpoint_of_other_slices_is_not_continued(tmp_path):
-    with pytest.raises(Killed):
-        fit(tmp_path, progress=kill_after(2))
-    lines = []
-    fit(tmp_path, cohort=tiny_cohort(seed=1), progress=lines.append)
-    assert lines[0].startswith("epoch  1/4")
-
-
-def test_the_best_epoch_is_that_of_lowest_validation_loss_and_its_weights_are_kept(tmp_path):
-    result = fit(tmp_path)
+def test_kept_is_the_epoch_of_lowest_validation_loss_and_test_slices_are_never_read(tmp_path):
+    slices, labels, persons, parts = tiny_cohort()
+    slices[parts == "test"] = np.nan
+    result = fit(tmp_path, cohort=(slices, labels, persons, parts))
     assert result.best_epoch == result.history["val_loss"].idxmin() + 1
-    slices, labels, _, parts = tiny_cohort()
     shown = parts == "validation"
     predicted = result.model(slices[shown][..., None]).numpy().argmax(axis=1)
     best = result.history["val_accuracy"][result.best_epoch - 1]
     assert np.mean(predicted == labels[shown]) == pytest.approx(best)
 
 
-def test_training_stops_when_the_validation_loss_has_not_fallen_for_patience_epochs(tmp_path):
-    profile = dataclasses.replace(PROFILE, learning_rate=0.0, patience=2, dropout=0.0)
-    result = fit(tmp_path, profile=profile)
+def test_training_stops_when_the_loss_has_not_fallen_for_patience_epochs_and_keeps_the_best(
+    tmp_path,
+):
+    """No step changes a weight, so that the first epoch is the best, also after a kill."""
+    still = {"learning_rate": 0.0, "ema_momentum": 0.0, "dropout": 0.0, "patience": 2}
+    profile, first = dataclasses.replace(PROFILE, **still), network(16).get_weights()
+    with pytest.raises(Killed):
+        fit(tmp_path, profile=profile, progress=kill_after(2))
+    result = fit(tmp_path, profile=profile, model=network(16, seed=9))
     assert (result.best_epoch, len(result.history)) == (1, 3)
-
-
-def test_test_slices_are_never_read(tmp_path):
-    slices, labels, persons, parts = tiny_cohort()
-    slices[parts == "test"] = np.nan
-    spoiled = fit(tmp_path / "a", cohort=(slices, labels, persons, parts))
-    usual = fit(tmp_path / "b")
-    np.testing.assert_array_equal(spoiled.history["val_loss"], usual.history["val_loss"])
+    for ours, before in zip(result.model.get_weights(), first, strict=True):
+        np.testing.assert_array_equal(ours, before)
 
 
 def test_the_backbone_does_not_change_while_only_the_head_is_trained(tmp_path):
@@ -167,73 +150,15 @@ def test_the_learning_rate_rises_to_its_peak_and_falls_to_nothing():
     assert rates[0] < 0.05 * max(rates) and rates[-1] < 1e-6
 
 
+def test_without_validation_all_but_the_tested_patients_are_trained_on():
+    slices, labels, persons, parts = tiny_cohort()
+    own = slices, labels, persons, parts
+    trained, validated = training.split_parts(network(16), *own, validates=False)
+    assert trained.index.tolist() == list(range(50)) and len(validated) == 0
+
+
 def test_a_part_without_a_class_is_refused(tmp_path):
     slices, labels, persons, parts = tiny_cohort()
     parts[(parts == "validation") & (labels == 2)] = "test"
     with pytest.raises(training.TrainingInputError, match=r"'validation'.*of class \[2\]"):
         fit(tmp_path, cohort=(slices, labels, persons, parts))
-
-
-def test_the_running_mean_of_the_steps_is_lent_and_the_last_step_comes_back():
-    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3, "softmax")])
-    optimizer = keras.optimizers.AdamW(0.1, use_ema=True, ema_momentum=0.75)
-    model.compile(optimizer, "categorical_crossentropy")
-    rng = np.random.default_rng(0)
-    mean = None
-    for _ in range(4):
-        model.train_on_batch(rng.normal(size=(5, 4)), np.eye(3)[rng.integers(0, 3, 5)])
-        step = [weight.copy() for weight in model.get_weights()]
-        pairs = zip(mean or step, step, strict=True)
-        mean = [0.75 * m + 0.25 * s for m, s in pairs]
-    with recipe.averaged_weights(model, None):
-        for lent, expected in zip(model.get_weights(), mean, strict=True):
-            np.testing.assert_allclose(lent, expected, rtol=1e-5, atol=1e-7)
-    for after, last in zip(model.get_weights(), step, strict=True):
-        np.testing.assert_array_equal(after, last)
-
-
-def test_a_last_batch_is_filled_up_so_that_all_have_one_shape():
-    seen = []
-
-    class Mean:
-        def predict_on_batch(self, batch):
-            seen.append(len(batch))
-            return batch.mean(axis=(1, 2))
-
-    slices = np.random.default_rng(0).normal(size=(5, 4, 4)).astype(np.float32)
-    means = classifier.predict(Mean(), slices, batch_size=2)
-    np.testing.assert_array_equal(means[:, 0], slices.mean(axis=(1, 2)))
-    assert seen == [2, 2, 2]
-
-
-@pytest.mark.parametrize("freeze_norms", [True, False])
-def test_norms_are_folded_where_they_are_frozen_and_only_there(tmp_path, monkeypatch, freeze_norms):
-    fitted = []
-
-    def folded(model, **how):
-        fitted.append(speed.folded(model, **how))
-        return fitted[-1]
-
-    monkeypatch.setattr(training, "folded", folded)
-    model = network(16)
-    (norm,) = speed.norm_layers(model)
-    before = norm.get_weights()
-    profile = dataclasses.replace(PROFILE, epochs=1, freeze_norms=freeze_norms)
-    fit(tmp_path, model=model, profile=profile)
-    assert [network is model for network in fitted] == [not freeze_norms]
-    kept = all(map(np.array_equal, norm.get_weights(), before))
-    assert kept == freeze_norms
-
-
-def test_a_slice_counts_in_the_loss_as_its_patient_or_site_is_to_weigh(tmp_path, monkeypatch):
-    seen = []
-
-    def step(_, inputs, targets, sample_weight=None):
-        seen.append(sample_weight)
-        return 0.0, 0.0
-
-    monkeypatch.setattr(keras.Model, "train_on_batch", step)
-    monkeypatch.setattr(recipe, "slice_weights", lambda part, alike: np.arange(len(part)))
-    fit(tmp_path, profile=dataclasses.replace(PROFILE, epochs=1))
-    weights = np.concatenate(seen)
-    assert len(set(weights.tolist())) == len(weights)  # one epoch: each slice with its own, once

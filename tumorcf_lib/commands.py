@@ -67,13 +67,13 @@ FOLD = option("--fold", type=int, action="append", help="several may be given; d
 
 def _study(options, *, of_notebooks=False):
     profile = lib("study.runtime").resolve(options.profile)
-    place = config.run(profile.name)
     if of_notebooks and not profile.has_notebooks:
         raise lib("study.stages").StageError(
-            f"Profile {profile.name!r} runs without notebooks: status, --from, --to, --fresh and "
-            f"--reference do not apply. To begin again, remove {config.shown(place)}."
+            f"Profile {profile.name!r} runs without notebooks: status, report, --from, --to, "
+            f"--fresh and --reference do not apply. Its results: {config.published(profile.name)}; "
+            f"to begin again, remove {config.shown(config.run(profile.name))}."
         )
-    return lib("study.runtime").Study(profile, options.seed, place)
+    return lib("study.runtime").Study(profile, options.seed, config.run(profile.name))
 
 
 def _find_dataset(options, study):
@@ -135,7 +135,7 @@ def status(options):
 @command(*STUDY)
 def report(options):
     """one HTML page of a finished run, runs/<profile>/report.html"""
-    lib("publish.page").write(_study(options))
+    lib("publish.page").write(_study(options, of_notebooks=True))
 
 
 @command(FOLDER)

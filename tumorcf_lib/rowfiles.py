@@ -9,31 +9,13 @@ import pandas as pd
 from tumorcf_lib import steps
 
 SIGNIFICANT_DIGITS = 5
-TEXT_COLUMNS = (
-    "patient_id",
-    "person_id",
-    "partner_id",
-    "shown_label",
-    "class",
-    "true",
-    "group",
-    "to",
-)
+TEXT_COLUMNS = "patient_id person_id partner_id shown_label class true group to".split()
 """Text whatever it looks like."""
 
-NAME_COLUMNS = ("slice_id", "label")
+NAME_COLUMNS = ["slice_id", "label"]
 """Text, or whole numbers if all of it is written as such ("7", not "007")."""
 
-WORD_COLUMNS = (
-    "reason",
-    "note",
-    "infill",
-    "relevance",
-    "flag",
-    "why_not",
-    "breaks",
-    "not_counted",
-)
+WORD_COLUMNS = "reason note infill relevance flag why_not breaks not_counted".split()
 """Text whose empty cells are empty, not missing."""
 
 
@@ -57,15 +39,9 @@ def read_table(path: Path) -> pd.DataFrame:
     Only an empty cell is missing. A text column of a name that is not listed above comes back as
     numbers, or truth values, if each of its cells looks like one.
     """
-    text = TEXT_COLUMNS + NAME_COLUMNS + WORD_COLUMNS
-    table = pd.read_csv(
-        path,
-        dtype=dict.fromkeys(text, str),
-        keep_default_na=False,
-        na_values=[""],
-        encoding="utf-8",
-        lineterminator="\n",
-    )
+    text = dict.fromkeys(TEXT_COLUMNS + NAME_COLUMNS + WORD_COLUMNS, str)
+    how = {"keep_default_na": False, "na_values": [""], "lineterminator": "\n"}
+    table = pd.read_csv(path, dtype=text, encoding="utf-8", **how)
     for name in table.columns.intersection(NAME_COLUMNS):
         if table[name].str.fullmatch(r"-?[1-9][0-9]{0,17}|0", na=False).all():
             table[name] = table[name].astype("int64")
@@ -84,10 +60,8 @@ def format_number(value, low=None, high=None, n=None, unit="") -> str:
     def show(x):
         return f"{x:d}" if isinstance(x, int) else f"{x:.3f}"
 
-    text = show(value)
-    if low is not None:
-        text += f" [{show(low)}, {show(high)}]"
-    return text + (f", n = {n}{unit}" if n is not None else unit)
+    text = show(value) + ("" if low is None else f" [{show(low)}, {show(high)}]")
+    return text + (unit if n is None else f", n = {n}{unit}")
 
 
 def _as_csv(table):

@@ -9,6 +9,7 @@ from pathlib import Path
 import keras
 import numpy as np
 import pandas as pd
+import tensorflow as tf
 from keras import layers
 from tqdm import tqdm
 
@@ -16,16 +17,11 @@ from tumorcf_lib import steps
 from tumorcf_lib.config import CLASSES, Profile
 from tumorcf_lib.networks import backbones
 
-MAX_EXPORT_BYTES = 10_000_000
-MAX_STORED_BYTES = 100_000_000  # of such a file when it is unpacked
+MAX_STORED_BYTES = 100_000_000  # of a file of weights when it is unpacked
 
 
 class WeightsMismatchError(ValueError):
     """Stored weights that do not belong to the network of this profile."""
-
-
-class WeightsTooLargeError(ValueError):
-    """Weights that would not fit under the limit for published files."""
 
 
 def build(profile: Profile, *, n_classes=len(CLASSES), seed=0, precision=None) -> keras.Model:
@@ -70,17 +66,13 @@ def _glorot(seed):
 
 
 def set_up(seed) -> str:
-    """Seed Keras, ask its backend for repeatable operations, and name the device for the run
+    """Seed Keras, ask TensorFlow for repeatable operations, and name the device for the run
     header, such as "CPU, 2 cores (Keras on tensorflow)"."""
     keras.utils.set_random_seed(seed)
-    backend = keras.backend.backend()
-    if backend == "tensorflow":
-        import tensorflow as tf
-
-        tf.config.experimental.enable_op_determinism()
+    tf.config.experimental.enable_op_determinism()
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    device = "GPU" if _has_gpu() else f"CPU, {cores} cores"
-    return f"{device} (Keras on {backend})"
+    device = "GPU" if tf.config.list_physical_devices("GPU") else f"CPU, {cores} cores"
+    return f"{device} (Keras on tensorflow)"
 
 
 def describe(profile: Profile):
@@ -100,31 +92,15 @@ def choose_precision(backbone: str) -> str:
     47 ms of processor time per slice); ResNet-50's plain ones gain where ``amx_bf16`` is
     there. On GPUs (not measured here) bfloat16 is taken where the hardware computes in it, from
     compute capability 8 on; float16, whose loss is scaled, from 7 on (a T4 has 7.5)."""
-    if _has_gpu():
-        capability = _gpu_capability()
+    if gpus := tf.config.list_physical_devices("GPU"):
+        details = map(tf.config.experimental.get_device_details, gpus)
+        capability = min(gpu.get("compute_capability", (0, 0)) for gpu in details)
         halves = "mixed_float16" if capability >= (7, 0) else "float32"
         return "mixed_bfloat16" if capability >= (8, 0) else halves
     flags = Path("/proc/cpuinfo")
     has_amx = flags.is_file() and "amx_bf16" in flags.read_text(encoding="utf-8", errors="ignore")
     plain_convolutions = backbone == "resnet50"
     return "mixed_bfloat16" if plain_convolutions and has_amx else "float32"
-
-
-def _has_gpu():
-    try:
-        return bool(keras.distribution.list_devices("gpu"))
-    except (RuntimeError, ValueError):  # some backends raise instead of listing none
-        return False
-
-
-def _gpu_capability():
-    """The lowest compute capability of the GPUs, such as (7, 5) of a T4."""
-    if keras.backend.backend() != "tensorflow":
-        return 8, 0  # other backends' GPUs are asked for by people who know them
-    import tensorflow as tf
-
-    details = map(tf.config.experimental.get_device_details, tf.config.list_physical_devices("GPU"))
-    return min((gpu.get("compute_capability", (0, 0)) for gpu in details), default=(0, 0))
 
 
 def predict(model, slices, *, batch_size=64, desc=None):
@@ -161,25 +137,17 @@ def as_predictor(model, *, batch_size=64):
     return lambda slices, **options: predict(model, slices, batch_size=batch_size, **options)
 
 
-def save_float16(model, path, *, max_bytes=MAX_EXPORT_BYTES):
+def save_float16(model, path):
     """Store the weights in half precision, small enough for a repository.
 
     Kernels become float16; biases and batch-norm statistics, a hundredth of the numbers
-    with a far wider range, stay float32. Equal weights give equal bytes. A file larger than
-    ``max_bytes`` is a WeightsTooLargeError, and nothing is left behind."""
-    path = Path(path)
+    with a far wider range, stay float32. Equal weights give equal bytes."""
     halves = {}
     for weight in model.weights:
         kind = np.float16 if len(weight.shape) > 1 else np.float32
         halves[weight.path] = keras.ops.convert_to_numpy(weight).astype(kind)
     with steps.being_written(path) as unfinished:
         np.savez_compressed(unfinished, **halves)
-        n_bytes = unfinished.stat().st_size
-        if n_bytes > max_bytes:
-            raise WeightsTooLargeError(
-                f"Expected at most {max_bytes} bytes of weights, got {n_bytes} for {path}; "
-                "publish a smaller backbone, or raise max_bytes."
-            )
 
 
 def load_float16(profile: Profile, path) -> keras.Model:

@@ -117,8 +117,7 @@ class Views(finetune.Views):
         place of another patient's tumor, if that is clear of `tumor`; else as it is."""
         found, region = head.head_mask(slice), None
         if rng.random() < 0.5:
-            other = self._another(position, rng)
-            region = None if other is None else self.read(other)[1]
+            region = self.read(self._another(position, rng))[1]
         if region is None or not _is_legal(region, tumor, found):
             places = shams.legal_places(tumor, found, clearance_px=_clearance_px())
             drawn = shams.draw_places(places, 1, rng)
@@ -128,10 +127,9 @@ class Views(finetune.Views):
         return self._filled(slice, region, rng)
 
     def _another(self, position, rng):
-        """A position of another patient's slice with a tumor, or None."""
+        """A position of another patient's slice with a tumor."""
         persons = self.part.persons
-        others = self.with_tumor[persons[self.with_tumor] != persons[position]]
-        return rng.choice(others) if len(others) else None
+        return rng.choice(self.with_tumor[persons[self.with_tumor] != persons[position]])
 
     def _moved(self, slice, mask, rng):
         """The tumor at a legal place of its head, and where it lies then."""
@@ -147,10 +145,7 @@ class Views(finetune.Views):
     def _swapped(self, slice, mask, position, rng):
         """The tumor at its own place in another patient's head, if one of a few has head there."""
         for _ in range(MAX_HOSTS):
-            other = self._another(position, rng)
-            if other is None:
-                break
-            host, host_mask = self.read(other)
+            host, host_mask = self.read(self._another(position, rng))
             if head.head_mask(host)[mask].mean() >= MIN_IN_HEAD:
                 here, grown_px = shams.Place(0, 0), int(rng.integers(MAX_DILATION_PX + 1))
                 return transplant(host, host_mask, slice, mask, here, dilation_px=grown_px)

@@ -20,8 +20,6 @@ from tumorcf_lib.study.side_studies import MANIFEST
 FILE, NUMBERS, WEIGHTS = "MODEL_CARD.md", "numbers.json", by_fold.weights_name(0)
 TABLES = "split performance classes confusion scores fall_to survival networks".split()
 READ = ("split", "history", "history_finetune", *(f"table_{name}" for name in TABLES))
-BACKBONES = {"efficientnet_lite0": "EfficientNet-Lite0", "resnet50": "ResNet-50"}
-STARTS = {"imagenet": "ImageNet weights", None: "random weights"}
 
 
 def write(folder, manifest) -> bool:
@@ -95,9 +93,10 @@ def problems(folder) -> list[str]:
 
 def card(folder, manifest) -> str:
     """The card's text; parameters as of :func:`write`."""
-    folder, profile = Path(folder), manifest["profile"]
+    folder = Path(folder)
     read = functools.cache(side_studies.reader(folder))
     networks = folder / "rows_networks.csv.gz"
+    weights = ((kind, folder / by_fold.weights_name(0, kind)) for kind in NETWORKS)
 
     def row(name, **keys):
         """The one row of a table with these values."""
@@ -109,16 +108,19 @@ def card(folder, manifest) -> str:
 
     text = texts.render(
         "MODEL_CARD.md.j2",
-        profile=profile,
+        profile=manifest["profile"],
         seed=manifest["seed"],
         source=manifest["source"],
-        backbone=f"{BACKBONES[profile['backbone']]} from {STARTS[profile['weights']]}",
-        files=list(_files(folder, profile["n_folds"])),
+        files=[
+            (kind, path.name, path.stat().st_size / 1e6, steps.file_sha256(path)[:16])
+            for kind, path in weights
+            if path.is_file()
+        ],
         has_no_tumor=networks.is_file() and "p_no tumor" in pd.read_csv(networks, nrows=0),
         numbers=steps.read_json(folder / NUMBERS)["01_data"],
         read=read,
         row=row,
-        frozen=frozen_in_words(profile),
+        frozen=frozen_in_words(manifest["profile"]),
         three=sections.three_networks(read("table_networks")),
         tolerance=TOLERANCE,
         weights=WEIGHTS,
@@ -127,30 +129,15 @@ def card(folder, manifest) -> str:
     return of_patients(text)
 
 
-def _files(folder, n_folds):
-    """Kind of network, name, size and hash of every published network."""
-    for fold in range(n_folds):
-        for network in NETWORKS:
-            path = folder / by_fold.weights_name(fold, network)
-            if path.is_file():
-                digest = steps.file_sha256(path)[:16]
-                yield network, path.name, path.stat().st_size / 1e6, digest
-
-
 def frozen_in_words(settings) -> str:
     """What keeps its pretrained state, of a profile's settings.
 
     >>> frozen_in_words({"freeze_norms": True, "frozen_blocks": 5, "freeze_depthwise": False})
     'Batch norms, the stem and the first 5 blocks keep their pretrained state'
-    >>> frozen_in_words({"freeze_norms": False})
-    'Every layer learns'
     """
-    blocks = settings.get("frozen_blocks", 0)
-    kept = [
-        *(["batch norms"] if settings["freeze_norms"] else []),
-        *(["depthwise kernels"] if settings.get("freeze_depthwise", False) else []),
-        *(["the stem", f"the first {blocks} blocks"] if blocks else []),
-    ]
-    return (
-        f"{listed(kept).capitalize()} keep their pretrained state" if kept else "Every layer learns"
-    )
+    blocks = settings["frozen_blocks"]
+    kept = ["batch norms"] * settings["freeze_norms"]
+    kept += ["depthwise kernels"] * settings["freeze_depthwise"]
+    kept += ["the stem", f"the first {blocks} blocks"] * bool(blocks)
+    told = f"{listed(kept)} keep their pretrained state" if kept else "every layer learns"
+    return told.capitalize()

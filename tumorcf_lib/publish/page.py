@@ -30,21 +30,13 @@ def write(study) -> Path:
     Nothing is run for it; what is out of date is shown as it is, and named on the page. Equal
     runs give equal pages.
     """
-    profile = study.profile
-    if not profile.has_notebooks:
-        raise PublishError(
-            f"Profile {profile.name!r} runs without notebooks, so there is no page of them. Its "
-            f"published results lie in {config.shown(config.published(profile.name))}; the "
-            "notebooks 06_metrics and evidence show them."
-        )
     not_run = {reference.STAGE} if reference.is_installed(study) else set()
     copies = {
         name: runner.executed_copy(study, name) for name in stages.NAMES if name not in not_run
     }
-    missing = [name for name, copy in copies.items() if not copy.is_file()]
-    if missing:
+    if missing := [name for name, copy in copies.items() if not copy.is_file()]:
         raise PublishError(
-            f"Expected the executed notebooks of profile {profile.name!r} in "
+            f"Expected the executed notebooks of profile {study.profile.name!r} in "
             f"{config.shown(study.folder / 'notebooks')}; missing: {', '.join(missing)}. "
             f"Make them with\n    ./run_all.sh {stages.options(study)}"
         )

@@ -62,16 +62,14 @@ def _publish_run(profile, seed):
         raise PublishError("The smoke profile only tests that everything runs: not for publishing.")
     study = runtime.Study(profile, seed, config.run(profile.name))
     for name in stages.NAMES:
-        reason = stages.why_stale(study, name)
-        if reason:
+        if reason := stages.why_stale(study, name):
             raise PublishError(f"{name} of profile {profile.name!r} is not up to date: {reason}.")
     if reference.is_installed(study):
         raise PublishError(
             f"03_training of profile {profile.name!r} is the published weights, not a training; "
             "publish a run that trained."
         )
-    missing = [n for n in stages.NAMES if not notebooks.is_executed(study, n)]
-    if missing:
+    if missing := [name for name in stages.NAMES if not notebooks.is_executed(study, name)]:
         raise PublishError(f"{missing} were run outside ./run_all.sh since; run it once more.")
     guides = stages.GUIDES if profile.name == DEMO else ()
     for name in guides:
@@ -90,9 +88,8 @@ def _publish_run(profile, seed):
         finish(new, told | {"source": runtime.describe(profile), "figures": figures}, study.tag)
     for name in (*stages.NAMES, *guides):
         _publish_notebook(study, name)
-    edits = config.ROOT / "docs" / "make_edits.py"  # the website's page to edit a slice on
-    if profile.name == DEMO and edits.is_file():
-        runpy.run_path(str(edits), run_name="__main__")
+    if profile.name == DEMO:  # the website's page to edit a slice on
+        runpy.run_path(str(config.ROOT / "docs" / "make_edits.py"), run_name="__main__")
     return target
 
 
@@ -111,17 +108,6 @@ def _update_pages():
     openings.update()
     gallery.write(SIDE_STUDIES)
     crate.write()
-
-
-def may_publish(profile: config.Profile, *, shows_slices: bool) -> bool:
-    """Whether a figure may enter git: a patient's slice never does.
-
-    >>> may_publish(config.get("paper-lite"), shows_slices=True)
-    False
-    >>> may_publish(config.get("demo"), shows_slices=True)
-    True
-    """
-    return profile.is_phantom or not shows_slices
 
 
 def verify_all(folders) -> int:
@@ -203,18 +189,17 @@ def _copy_stage(study, name, target):
             marked = rowfiles.read_table(path).assign(**{COHORT_COLUMN: "phantom"})
             rowfiles.write_table(marked, target / path.name)
     for figure, properties in kept["figures"].items():
-        if may_publish(study.profile, shows_slices=properties["shows_slices"]):
+        if study.profile.is_phantom or not properties["shows_slices"]:  # a patient's never
             for end in results.FIGURE_FORMATS:
                 shutil.copyfile(folder / "figures" / f"{figure}{end}", target / f"{figure}{end}")
     return kept
 
 
 def _is_reference_weights(study, path):
-    """Networks of one split that are small enough for git. Of a phantom the plain one, which
-    notebooks ask; of patients all three, with which notebooks 04 to 06 need no training."""
+    """Networks that are small enough for git. Of a phantom the plain one, which notebooks ask; of
+    patients all three, with which notebooks 04 to 06 need no training."""
     wanted = "weights_fold*.npz" if study.profile.is_phantom else "weights_*.npz"
-    small = path.stat().st_size < MAX_WEIGHTS_BYTES
-    return study.profile.n_folds == 1 and path.match(wanted) and small
+    return path.match(wanted) and path.stat().st_size < MAX_WEIGHTS_BYTES
 
 
 def _publish_notebook(study, name):

@@ -4,7 +4,6 @@ Notebooks 03 to 05, folds and seeds, networks that know nothing, the arms of the
 networks and the ResNet-50 from random weights are settings of :class:`Unit`.
 """
 
-import sys
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -139,7 +138,7 @@ def store(folder, model, history):
 
     rowfiles.write_table(history, folder / HISTORY)
     results.note_seconds(folder, history["seconds"].sum())
-    classifier.save_float16(model, folder / WEIGHTS, max_bytes=sys.maxsize)
+    classifier.save_float16(model, folder / WEIGHTS)
 
 
 def history_of(folder) -> pd.DataFrame:
