@@ -67,15 +67,19 @@ def test_a_weights_file_that_is_none_or_of_another_network_is_named(model, tmp_p
             classifier.load_float16(PROFILE, path)
 
 
-def test_what_another_project_left_in_keras_json_or_the_environment_chooses_nothing(tmp_path):
-    kept = {"image_data_format": "channels_first", "floatx": "float16", "epsilon": 1e-3}
-    (tmp_path / "keras.json").write_text(json.dumps(kept))
+def test_keras_json_chooses_nothing_and_a_backend_that_is_absent_is_named(tmp_path):
+    kept = {"image_data_format": "channels_first", "floatx": "float16", "backend": "torch"}
+    (tmp_path / "keras.json").write_text(json.dumps({**kept, "epsilon": 1e-3}))
     code = (
         "from tumorcf_lib.networks import backbones; import keras;"
         "made = backbones.build_backbone('efficientnet_lite0', 64, None);"
         "print(keras.backend.backend(), made.output_shape, made.compute_dtype)"
     )
-    others = {"KERAS_HOME": str(tmp_path), "KERAS_BACKEND": "torch"}
-    how = {"cwd": config.ROOT, "env": os.environ | others, "capture_output": True, "text": True}
-    done = subprocess.run([sys.executable, "-c", code], check=False, **how)
-    assert done.stdout.strip() == "tensorflow (None, 2, 2, 1280) float32"
+    others = {k: v for k, v in os.environ.items() if k != "KERAS_BACKEND"}
+    found = []
+    for asked in ({}, {"KERAS_BACKEND": "no_such"}):
+        how = {"cwd": config.ROOT, "env": others | {"KERAS_HOME": str(tmp_path)} | asked}
+        run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, **how)
+        found.append(run)
+    assert found[0].stdout.strip() == "tensorflow (None, 2, 2, 1280) float32"
+    assert "MissingBackendError: Expected the backend 'no_such' of Keras" in found[1].stderr

@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 import yaml
@@ -34,20 +35,34 @@ def snakemake(runs, *words, settings=()):
     return subprocess.Popen(words, env=environment, **how)
 
 
+def printed(process):
+    """What Snakemake printed, when it ended well."""
+    text, _ = process.communicate()
+    assert process.returncode == 0, text
+    return text
+
+
 # -- without Snakemake --------------------------------------------------------
 
 
-def test_every_command_of_the_workflow_is_one_of_the_command_line_and_profiles_name_its_rules():
-    snakefile, found = (WORKFLOW / "Snakefile").read_text(), set()
-    for block in snakefile.split("rule ")[1:]:
-        if command := re.search(r'command=command\("(\w+)"', block):
-            used = re.findall(r" (--[a-z-]+)", block.split("    shell:\n")[1])
-            options = commands.COMMANDS[command[1]][1]
-            known = {name for names, _ in options for name in names}
-            assert {*used, "--profile", "--data"} <= known
-            found.add(command[1])
-    assert found == {"prepare", "train", "pool", "run"}
-    rules = set(re.findall(r"^rule (\w+):", snakefile, re.MULTILINE))
+def shells():
+    """Command and options of every rule that has a shell."""
+    for block in (WORKFLOW / "Snakefile").read_text().split("rule ")[1:]:
+        if name := re.search(r'command=command\("(\w+)"', block):
+            yield name[1], re.findall(r" (--[a-z-]+)", block.split("    shell:\n")[1])
+
+
+def test_every_command_of_the_workflow_is_one_of_the_command_line():
+    found = dict(shells())
+    assert set(found) == {"prepare", "train", "pool", "run"}
+    for command, used in found.items():
+        known = {name for names, _ in commands.COMMANDS[command][1] for name in names}
+        assert {*used, "--profile", "--data"} <= known
+    assert "--network" in {name for names, _ in commands.COMMANDS["train"][1] for name in names}
+
+
+def test_profiles_speak_of_rules_that_exist():
+    rules = set(re.findall(r"^rule (\w+):", (WORKFLOW / "Snakefile").read_text(), re.MULTILINE))
     for path in WORKFLOW.glob("profiles/*/config.yaml"):
         profile = yaml.safe_load(path.read_text())
         named = [*profile.get("set-threads", []), *profile.get("set-resources", [])]
@@ -74,43 +89,80 @@ def test_a_dry_run_plans_one_unit_for_each_fold_seed_and_network_and_six_noteboo
         ([], more, r"^unit +15$"),
         (["notebooks"], (), r"^notebook +6$"),
     ):
-        process = snakemake(tmp_path, "-n", "--cores", "1", *words, settings=settings)
-        text, _ = process.communicate()
-        assert process.returncode == 0 and re.search(planned, text, re.MULTILINE), text
+        text = printed(snakemake(tmp_path, "-n", "--cores", "1", *words, settings=settings))
+        assert re.search(planned, text, re.MULTILINE), text
+    printed(snakemake(tmp_path, "--lint"))
+
+
+@needs_snakemake
+def test_any_cluster_will_do_that_has_a_command_to_submit_by(tmp_path):
+    """A shell in the background submits; a stand-in for Python notes what it is asked, and fails
+    once at fold 1."""
+    stand_in, asked, once = (tmp_path / name for name in ("python", "asked", "once"))
+    stand_in.write_text(
+        f'#!/bin/sh\n[ "$1" = -c ] && exec {sys.executable} "$@"\n'
+        f'case "$*" in *"--fold 1"*) [ -e {once} ] || {{ touch {once}; exit 1; }};; esac\n'
+        f'echo "$*" >> {asked}\n'
+    )
+    stand_in.chmod(0o755)
+    submit = f"sh -c 'sh \"$0\" > {tmp_path}/job.log 2>&1 & echo $!'"
+    words = ["--profile", "workflow/profiles/cluster-generic", "--latency-wait", "5"]
+    words += ["--cluster-generic-submit-cmd", submit]
+    process = snakemake(tmp_path / "runs", *words, settings=[f"python={stand_in}"])
+    text, _ = process.communicate()
+    if process.returncode == 2 and "cluster-generic" in text:  # Snakemake does not know the word
+        pytest.skip("needs snakemake-executor-plugin-cluster-generic")
+    assert process.returncode == 0 and once.exists(), text
+    first, *units, last = asked.read_text().splitlines()
+    assert " prepare " in f"{first} " and "pool" in last and last.endswith("--check")
+    assert sorted(re.findall(r"--fold (\d)", " ".join(units))) == ["0", "1", "2"]
 
 
 def pooled(runs):
     """Content of every pooled row file."""
-    folder = runs / PROFILE
+    folder = Path(runs) / PROFILE
     return {p.name: p.read_bytes() for p in [*folder.glob("rows_*"), folder / "history.csv"]}
+
+
+@pytest.fixture(scope="module")
+def by_commands(tmp_path_factory):
+    """The folds of a phantom, run by the commands alone."""
+    runs = tmp_path_factory.mktemp("commands")
+    environment = os.environ | {"TUMORCF_RUNS": str(runs), "TUMORCF_COMMAND": ""}
+    words = [sys.executable, "-m", "tumorcf_lib", "run", "--profile", PROFILE]
+    subprocess.run(words, cwd=config.ROOT, env=environment, check=True)
+    return runs
+
+
+def prepared(by_commands, runs):
+    """A folder where 01 and 02 are done, which are compared elsewhere."""
+    for name in ("01_data", "02_preprocessing", "notebooks"):
+        shutil.copytree(by_commands / PROFILE / name, runs / PROFILE / name)
+    return runs
 
 
 @needs_snakemake
 @pytest.mark.monthly
-def test_units_are_those_of_the_commands_by_the_local_executor_even_if_killed_and_by_slurm(
-    tmp_path,
+def test_units_by_the_local_executor_are_those_of_the_commands_even_if_one_is_killed(
+    by_commands, tmp_path
 ):
-    by_commands, runs = tmp_path / "by_commands", tmp_path / "runs"
-    environment = os.environ | {"TUMORCF_RUNS": str(by_commands), "TUMORCF_COMMAND": ""}
-    words = [sys.executable, "-m", "tumorcf_lib", "run", "--profile", PROFILE]
-    subprocess.run(words, cwd=config.ROOT, env=environment, check=True)
-    for name in ("01_data", "02_preprocessing", "notebooks"):  # which are compared elsewhere
-        for place in (runs, tmp_path / "slurm"):
-            shutil.copytree(by_commands / PROFILE / name, place / PROFILE / name)
+    runs = prepared(by_commands, tmp_path)
     process = snakemake(runs, "--profile", "workflow/profiles/local", "--retries", "2")
     victim = runs / PROFILE / "units" / f"fold1_seed0.{steps.LOCK}"
     until = time.monotonic() + 1800
     while not (victim.is_file() and victim.read_text().strip()) and time.monotonic() < until:
         time.sleep(0.2)
     os.kill(int(victim.read_text()), signal.SIGKILL)
-    text, _ = process.communicate()
-    assert process.returncode == 0 and "Error in rule unit" in text  # it was killed indeed
+    assert "Error in rule unit" in printed(process)  # it was killed indeed
     assert pooled(runs) == pooled(by_commands) != {}
-    if not shutil.which("sbatch"):
-        pytest.skip("the local executor is as it should be; SLURM is not here (docs/cluster.md)")
+
+
+@needs_snakemake
+@pytest.mark.monthly
+@pytest.mark.skipif(not shutil.which("sbatch"), reason="needs SLURM (docs/cluster.md)")
+def test_units_by_slurm_are_those_of_the_commands(by_commands, tmp_path):
+    runs = prepared(by_commands, tmp_path)
     words = ["--profile", "workflow/profiles/slurm", "--slurm-status-command", "squeue"]
     words += ["--default-resources", "mem_mb=2000", "runtime=60", "--latency-wait", "5"]
-    process = snakemake(tmp_path / "slurm", *words, "--set-threads", "prepare=1", "unit=1")
-    text, _ = process.communicate()
-    assert process.returncode == 0, text
-    assert pooled(tmp_path / "slurm") == pooled(by_commands)
+    printed(snakemake(runs, *words, "--set-threads", "prepare=1", "unit=1"))
+    assert pooled(runs) == pooled(by_commands) != {}

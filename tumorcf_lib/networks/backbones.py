@@ -8,7 +8,6 @@ from pathlib import Path
 
 import keras
 import numpy as np
-import tensorflow as tf
 from keras import layers
 
 BATCH_NORM_MOMENTUM = 0.9
@@ -67,6 +66,8 @@ def resnet50(colors, weights):
             include_top=False, weights=weights, input_tensor=colors
         )
     except Exception as error:  # download, file system and layout errors have no common type
+        if weights is None:
+            raise
         raise WeightsUnavailableError(
             f"Expected ResNet-50 weights from {weights!r}, got {type(error).__name__}: {error} "
             f"Without a network, put {RESNET_FILE} by hand into ~/.keras/models "
@@ -130,16 +131,18 @@ def _conv_norm(x, name, *, kernel, filters=None, stride=1, activate=True):
 
 
 class DepthwiseConvolution(layers.DepthwiseConv2D):
-    """Depthwise "same" convolution whose kernel's gradient is computed three columns at a time.
+    """Depthwise convolution whose kernel's gradient TensorFlow computes three columns at a time.
 
-    On processors TensorFlow's operation for kernels wider than three takes five times as long as
-    for two halves of them, and was a sixth of a training step. The sums are the same, in another
-    order.
+    On processors its operation for kernels wider than three takes five times as long as for two
+    halves of them, and was a sixth of a training step. The sums are the same, in another order.
     """
 
     def call(self, inputs):
-        if not 3 < self.kernel_size[1] <= 6:
+        wide = keras.backend.backend() == "tensorflow" and 3 < self.kernel_size[1] <= 6
+        if not wide or (self.padding, self.data_format) != ("same", "channels_last"):
             return super().call(inputs)
+        import tensorflow as tf
+
         strides = [1, *self.strides, 1]
 
         @tf.custom_gradient
@@ -153,11 +156,14 @@ class DepthwiseConvolution(layers.DepthwiseConv2D):
             return tf.nn.depthwise_conv2d(x, kernel, strides, "SAME"), gradients
 
         outputs = convolved(inputs, tf.convert_to_tensor(self.kernel))
-        return outputs + self.bias if self.use_bias else outputs
+        outputs = outputs + self.bias if self.use_bias else outputs
+        return self.activation(outputs)
 
 
 def _kernel_gradient(x, upstream, shape, strides):
     """Of a "same" convolution, from its first three columns and from the others."""
+    import tensorflow as tf
+
     (n_rows, n_columns), (height, width) = shape[:2], upstream.shape[1:3]
     above, rows = _padding(x.shape[1], height, n_rows, strides[1])
     left, columns = _padding(x.shape[2], width, n_columns, strides[2])
@@ -195,8 +201,11 @@ class FusedNormalization(layers.BatchNormalization):
     """
 
     def call(self, inputs, training=None, mask=None):
-        if not (training and self.trainable and inputs.dtype == "float32"):
+        fused = keras.backend.backend() == "tensorflow" and inputs.dtype == "float32"
+        if not (training and self.trainable and fused):
             return super().call(inputs, training=training, mask=mask)
+        import tensorflow as tf
+
         none = tf.zeros([0])
         learned = map(tf.convert_to_tensor, (self.gamma, self.beta))
         given = dict(zip(("scale", "offset"), learned, strict=True), mean=none, variance=none)

@@ -9,7 +9,6 @@ from pathlib import Path
 import keras
 import numpy as np
 import pandas as pd
-import tensorflow as tf
 from keras import layers
 from tqdm import tqdm
 
@@ -66,13 +65,17 @@ def _glorot(seed):
 
 
 def set_up(seed) -> str:
-    """Seed Keras, ask TensorFlow for repeatable operations, and name the device for the run
+    """Seed Keras, ask its backend for repeatable operations, and name the device for the run
     header, such as "CPU, 2 cores (Keras on tensorflow)"."""
     keras.utils.set_random_seed(seed)
-    tf.config.experimental.enable_op_determinism()
+    backend = keras.backend.backend()
+    if backend == "tensorflow":
+        import tensorflow as tf
+
+        tf.config.experimental.enable_op_determinism()
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    device = "GPU" if tf.config.list_physical_devices("GPU") else f"CPU, {cores} cores"
-    return f"{device} (Keras on tensorflow)"
+    device = "GPU" if _has_gpu() else f"CPU, {cores} cores"
+    return f"{device} (Keras on {backend})"
 
 
 def describe(profile: Profile):
@@ -92,15 +95,31 @@ def choose_precision(backbone: str) -> str:
     47 ms of processor time per slice); ResNet-50's plain ones gain where ``amx_bf16`` is
     there. On GPUs (not measured here) bfloat16 is taken where the hardware computes in it, from
     compute capability 8 on; float16, whose loss is scaled, from 7 on (a T4 has 7.5)."""
-    if gpus := tf.config.list_physical_devices("GPU"):
-        details = map(tf.config.experimental.get_device_details, gpus)
-        capability = min(gpu.get("compute_capability", (0, 0)) for gpu in details)
+    if _has_gpu():
+        capability = _gpu_capability()
         halves = "mixed_float16" if capability >= (7, 0) else "float32"
         return "mixed_bfloat16" if capability >= (8, 0) else halves
     flags = Path("/proc/cpuinfo")
     has_amx = flags.is_file() and "amx_bf16" in flags.read_text(encoding="utf-8", errors="ignore")
     plain_convolutions = backbone == "resnet50"
     return "mixed_bfloat16" if plain_convolutions and has_amx else "float32"
+
+
+def _has_gpu():
+    try:
+        return bool(keras.distribution.list_devices("gpu"))
+    except (RuntimeError, ValueError):  # some backends raise instead of listing none
+        return False
+
+
+def _gpu_capability():
+    """The lowest compute capability of the GPUs, such as (7, 5) of a T4."""
+    if keras.backend.backend() != "tensorflow":
+        return 8, 0  # other backends' GPUs are asked for by people who know them
+    import tensorflow as tf
+
+    details = map(tf.config.experimental.get_device_details, tf.config.list_physical_devices("GPU"))
+    return min((gpu.get("compute_capability", (0, 0)) for gpu in details), default=(0, 0))
 
 
 def predict(model, slices, *, batch_size=64, desc=None):
