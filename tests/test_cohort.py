@@ -52,9 +52,6 @@ def test_a_subset_of_an_array_copies_what_is_used_and_no_more(indices, data):
     np.testing.assert_array_equal(np.asarray(part.subset(again).masks), expected[again] > 40)
 
 
-# -- what a cohort consists of -------------------------------------------------
-
-
 def test_tumor_area_is_counted_and_shared_per_slice_of_its_own_size():
     slices = [np.ones((4, 4)), np.ones((2, 5)), np.ones((3, 3))]
     masks = [np.zeros(s.shape, bool) for s in slices]

@@ -5,12 +5,9 @@ import os
 import re
 import resource
 import shutil
-import signal
-import subprocess
-import sys
 import threading
 import time
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import SimpleNamespace
 
@@ -18,7 +15,7 @@ import numpy as np
 import pytest
 from fake_cheng import open_folder, without_rights
 
-from tumorcf_lib import config, steps
+from tumorcf_lib import steps
 from tumorcf_lib.data import download
 from tumorcf_lib.data.archives import Archive
 from tumorcf_lib.data.download import DownloadError
@@ -28,7 +25,6 @@ CONTENT = b"PK" + np.random.default_rng(0).bytes(699_998)
 WRONG = CONTENT[:-1] + bytes([CONTENT[-1] ^ 1])
 NAME = "some.zip"
 ARCHIVE = Archive(7, NAME, len(CONTENT), hashlib.md5(CONTENT).hexdigest())
-
 
 ANSWERS = {
     # source that has no file: status, what it sends, what is said of it
@@ -40,12 +36,11 @@ ANSWERS = {
     "part_unasked": (206, CONTENT, "HTTP 206"),
 }
 CHUNKED = {  # the same, of status 200 and undeclared length
-    "html_undeclared": (b"<html>" + bytes(100_000), "begins b'<html>"),
     "long": (CONTENT + b"more", "more than the file's"),
     "truncated": (CONTENT[:350_001], "stopped after"),
 }
 FAULTS = {name: of[-1] for name, of in (ANSWERS | CHUNKED).items()}
-FAULTS |= {"wrong": "MD5 ", "endless_redirect": "TooManyRedirects"}
+FAULTS["wrong"] = "MD5 "
 
 
 class Source(BaseHTTPRequestHandler):
@@ -91,13 +86,8 @@ class Source(BaseHTTPRequestHandler):
         self.close_connection = stop is not None
         self.answer(206 if self.start else 200, content[self.start :][:stop], **headers)
 
-    # -- sources that have the file -------------------------------------------
-
     def fine(self):
         self.send(CONTENT)
-
-    def moved(self):
-        self.answer(302, Location="/fine/7")
 
     def dropping(self):
         self.send(CONTENT, stop=300_000)
@@ -110,29 +100,20 @@ class Source(BaseHTTPRequestHandler):
         """Breaks off once, after so many bytes."""
         self.send(CONTENT, stop=n_bytes if self.is_first else None)
 
-    # -- sources that do not: beside those of ANSWERS and CHUNKED ----------------
-
     def wrong(self):
         self.send(WRONG)
 
-    def endless_redirect(self):
-        self.answer(302, Location="/endless_redirect/7")
-
     # -- odd answers to a request for the rest of the file ---------------------
-
-    def range_of_all(self):
-        self.to_range(CONTENT, f"bytes 0-{len(CONTENT) - 1}/{len(CONTENT)}")
 
     def range_refused(self):
         self.answer(416) if self.start else self.fine()
 
     def range_of_other_bytes(self):
         """Right in its words, with the bytes of the beginning."""
+        if not self.start:
+            return self.fine()
         named = f"bytes {self.start}-{len(CONTENT) - 1}/{len(CONTENT)}"
-        self.to_range(CONTENT[: len(CONTENT) - self.start], named)
-
-    def to_range(self, body, named):
-        self.answer(206, body, Content_Range=named) if self.start else self.fine()
+        self.answer(206, CONTENT[: len(CONTENT) - self.start], Content_Range=named)
 
     # -- waits without an end: until the test does ------------------------------
 
@@ -143,16 +124,9 @@ class Source(BaseHTTPRequestHandler):
 
     def dripping(self):
         self.send(CONTENT, stop=0)
-        self.drip(*(bytes([byte]) for byte in CONTENT))
-
-    def dripping_headers(self):
-        self.drip(b"HTTP/1.1 200 OK\r\n", *[b"X-A: b\r\n"] * 90, *[b"X"] * 5000)
-
-    def drip(self, *pieces):
-        self.close_connection = True
         with suppress(OSError):
-            for piece in pieces:
-                self.wfile.write(piece)
+            for byte in CONTENT:
+                self.wfile.write(bytes([byte]))
                 if self.server.is_over.wait(0.02):
                     break
 
@@ -183,9 +157,8 @@ def fetch(server, folder, *behaviors, archives=(ARCHIVE,), **options):
 
 def is_whole(folder):
     """The file is there with its bytes, and nothing else is."""
-    return sorted(path.name for path in folder.iterdir()) == [".lock", NAME] and (
-        (folder / NAME).read_bytes() == CONTENT
-    )
+    names = {path.name for path in folder.iterdir()}
+    return names == {".lock", NAME} and (folder / NAME).read_bytes() == CONTENT
 
 
 def nothing_wrong_is_left(folder):
@@ -193,7 +166,7 @@ def nothing_wrong_is_left(folder):
     return {path.name for path in folder.iterdir()} <= {".lock", f"{NAME}.part"}
 
 
-@pytest.mark.parametrize("behavior", ["moved", "dropping", "no_ranges"])
+@pytest.mark.parametrize("behavior", ["dropping", "no_ranges"])
 def test_a_source_that_has_the_file_gives_it_whole(server, tmp_path, behavior):
     folder = tmp_path / "Ärzte & Söhne {0}" / "with spaces %s"
     assert fetch(server, folder, behavior) == [folder / NAME]
@@ -222,7 +195,7 @@ def test_every_fault_is_named_leaves_nothing_wrong_and_the_next_source_completes
         assert is_whole(folder)
 
 
-@pytest.mark.parametrize("fault", ["mute_midway", "dripping", "dripping_headers"])
+@pytest.mark.parametrize("fault", ["mute_midway", "dripping"])
 def test_a_wait_without_an_end_has_one(server, tmp_path, fault):
     started = time.monotonic()
     with pytest.raises(DownloadError, match="imed out|Timeout|only .* bytes in 0.3 s"):
@@ -262,15 +235,12 @@ def test_a_partial_file_of_any_bytes_ends_in_the_right_ones(server, tmp_path, pa
     assert is_whole(tmp_path) and len(server.requests) == n_requests
 
 
-@pytest.mark.parametrize("behavior", ["range_of_all", "range_refused", "range_of_other_bytes"])
+@pytest.mark.parametrize("behavior", ["range_refused", "range_of_other_bytes"])
 def test_a_source_that_cannot_give_the_rest_is_asked_for_the_whole(server, tmp_path, behavior):
     (tmp_path / f"{NAME}.part").write_bytes(CONTENT[:200_000])
     fetch(server, tmp_path, behavior)
     assert server.requests == [(behavior, "bytes=200000-"), (behavior, None)]
     assert is_whole(tmp_path)
-
-
-# -- what is there already ---------------------------------------------------
 
 
 @pytest.mark.parametrize("content", [WRONG, None])
@@ -284,13 +254,12 @@ def test_another_file_of_that_name_is_never_overwritten(server, tmp_path, conten
     assert server.requests == [] and (tmp_path / NAME).exists()
 
 
-def test_the_error_lists_every_archive_still_missing(server, tmp_path):
+def test_the_error_lists_the_archives_still_missing_and_no_other(server, tmp_path):
     (tmp_path / NAME).write_bytes(CONTENT)
-    others = [ARCHIVE._replace(name=name) for name in ("other.zip", "c")]
-    with pytest.raises(DownloadError) as caught:
-        fetch(server, tmp_path, "forbidden", archives=(ARCHIVE, *others))
-    listed = str(caught.value).split("unopened")[1]
-    assert "other.zip (" in listed and "c (" in listed and NAME not in listed.replace("other.", "")
+    missing = [ARCHIVE._replace(name=name) for name in ("b.zip", "c.zip")]
+    with pytest.raises(DownloadError, match=r"(?s)unopened.*\n +b.zip .*\n +c.zip ") as caught:
+        fetch(server, tmp_path, "forbidden", archives=(ARCHIVE, *missing))
+    assert NAME not in str(caught.value)
 
 
 def test_a_disk_that_is_or_gets_full_is_named_with_what_is_needed_and_costs_nothing(
@@ -327,39 +296,7 @@ def test_a_folder_that_may_only_be_read_is_named_unless_it_is_complete(server, t
     assert server.requests == []
 
 
-def test_two_processes_do_not_write_one_file(server, tmp_path, monkeypatch):
+def test_two_processes_do_not_write_one_file(server, tmp_path):
     with steps.held(tmp_path / ".lock"):
         with pytest.raises(DownloadError, match="Another process downloads into"):
             fetch(server, tmp_path, "fine")
-
-    @contextmanager
-    def held(path):
-        (tmp_path / NAME).write_bytes(CONTENT)  # by the other one, meanwhile
-        yield
-
-    monkeypatch.setattr(steps, "held", held)
-    fetch(server, tmp_path, "fine")
-    assert server.requests == []
-
-
-FETCH = """
-import sys
-from tumorcf_lib.data import archives, download
-name, n_bytes, md5 = sys.argv[3:]
-archive = archives.Archive(7, name, int(n_bytes), md5)
-download.download(sys.argv[1], sources=[sys.argv[2]], archives=[archive], progress=False)
-"""
-
-
-def test_a_process_killed_in_mid_file_keeps_what_came_and_frees_the_folder(server, tmp_path):
-    arguments = [str(tmp_path), f"{server.url}/mute_midway/7", *map(str, ARCHIVE[1:])]
-    process = subprocess.Popen([sys.executable, "-c", FETCH, *arguments], cwd=config.ROOT)
-    part, until = tmp_path / f"{NAME}.part", time.monotonic() + 60
-    while not (part.exists() and part.stat().st_size) and time.monotonic() < until:
-        time.sleep(0.02)
-    process.kill()
-    assert process.wait(timeout=30) == -signal.SIGKILL and nothing_wrong_is_left(tmp_path)
-    n_bytes = part.stat().st_size
-    server.requests.clear()
-    fetch(server, tmp_path, "fine")
-    assert server.requests == [("fine", f"bytes={n_bytes}-")] and is_whole(tmp_path)
