@@ -25,9 +25,9 @@ def make_cohort(n=12):
         image[0, 0] = label - 1.4
         slices.append(image)
         masks.append(mask)
-    people, ids = [f"P{i // 2}" for i in range(n)], [str(100 + i) for i in range(n)]
-    how = {"classes": CLASSES, "name": "toy", "source": "Drawn here.", "slice_ids": ids}
-    return from_arrays(np.stack(slices), np.stack(masks), labels, people, **how)
+    how = {"classes": CLASSES, "name": "toy", "source": "Drawn here."}
+    how["slice_ids"] = [str(100 + i) for i in range(n)]
+    return from_arrays(np.stack(slices), np.stack(masks), labels, np.arange(n) // 2, **how)
 
 
 def tumor_reader(slices):
@@ -72,9 +72,7 @@ def test_equal_seeds_give_equal_rows_whatever_the_batch_and_other_seeds_others(c
     first = audit_transplants(tumor_reader, cohort, seed=3)
     again = audit_transplants(tumor_reader, cohort, seed=3, batch_size=5)
     pd.testing.assert_frame_equal(first, again)
-    other = audit_transplants(tumor_reader, cohort, seed=4)
-    assert (first["donor_slice_id"] != other["donor_slice_id"]).any()
-    assert (first["offset_y"] != other["offset_y"]).any()
+    assert not first.equals(audit_transplants(tumor_reader, cohort, seed=4))
 
 
 def test_a_row_read_back_gives_its_slice_again(cohort):

@@ -75,10 +75,3 @@ def test_a_person_in_both_parts_is_refused(prepared):
     torn[0] = "test"
     with pytest.raises(detector.DetectorInputError, match="1 patients.*'P0'"):
         detector.detect(PROFILE, prepared, torn, ("navier_stokes",))
-
-
-def test_a_patch_covers_the_box_and_its_margin_in_cells_of_the_map():
-    features = np.arange(8 * 8).reshape(8, 8, 1)
-    # Rows 20 to 30 less and plus 4 of 64: cells 2 to 4; columns 0 to 5: cells 0 and 1.
-    patch = detector._patch(features, (20, 30, 0, 5), (64, 64))
-    assert patch[..., 0].tolist() == features[2:5, 0:2, 0].tolist()

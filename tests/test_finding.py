@@ -16,7 +16,6 @@ from fake_cheng import (
 
 from tumorcf_lib.data import archives, finding
 from tumorcf_lib.data.archives import CorruptArchiveError, DataAccessError, DatasetNotFoundError
-from tumorcf_lib.data.matfile import CorruptSliceError
 
 assert published_12
 pytestmark = pytest.mark.usefixtures("published_12")
@@ -59,16 +58,6 @@ def test_a_folder_with_nothing_is_told_what_belongs_there(tmp_path):
     assert "own.zip there is no complete ZIP archive" in said and "folder.zip" not in said
 
 
-def test_links_that_lead_nowhere_are_named(tmp_path):
-    folder = unpack(dataset(tmp_path / "data"), *NAMES)
-    for number in (4, 5):
-        path = folder / NAMES[1][:-4] / f"{number}.mat"
-        path.unlink()
-        path.symlink_to(tmp_path / "annex" / "objects" / path.name)
-    with pytest.raises(DatasetNotFoundError, match="2 links .*4.mat. Fetch .*git annex get"):
-        finding.has_dataset(folder)
-
-
 def test_a_number_in_the_wrong_archive_is_refused(tmp_path):
     folder = dataset(tmp_path / "data")
     (folder / NAMES[0]).rename(folder / "aside")
@@ -79,26 +68,6 @@ def test_a_number_in_the_wrong_archive_is_refused(tmp_path):
     (folder / "99.mat").write_bytes(mat_bytes(tmp_path, 99))
     with a_part_will_do():
         assert len(finding.require(folder).entries) == 12
-
-
-def test_two_slices_of_one_number_are_called_so_and_copies_are_one(tmp_path):
-    for name, seed in (("copy", 1), ("glioma", 1), ("meningioma", 2)):
-        (tmp_path / name).mkdir()
-        (tmp_path / name / "1.mat").write_bytes(mat_bytes(tmp_path, seed))
-    with a_part_will_do():
-        with pytest.raises(CorruptSliceError, match="meningioma/1.mat, that differs.*renumber"):
-            finding.require(tmp_path)
-        (tmp_path / "meningioma" / "1.mat").unlink()
-        assert len(finding.require(tmp_path).entries) == 1
-
-
-def test_a_damaged_archive_is_refused_with_what_it_should_be(tmp_path):
-    folder = dataset(tmp_path / "data")
-    (folder / NAMES[1]).write_bytes((folder / NAMES[1]).read_bytes()[:-100])
-    with pytest.raises(CorruptArchiveError, match=f"{NAMES[1]} is not a complete ZIP") as caught:
-        finding.has_dataset(folder)
-    for words in ("7e8a875500d2c8a346f270538e29890e", "217848429", "fetch it again"):
-        assert words in str(caught.value)
 
 
 def test_a_folder_that_may_not_be_read_is_not_taken_for_an_empty_one():

@@ -47,14 +47,6 @@ def test_depth_is_the_distance_to_the_nearest_pixel_outside_by_a_loop():
         assert found.depth_px[y, x] == pytest.approx(distance)
 
 
-def test_without_an_even_area_all_but_scalp_and_skull_counts_as_brain():
-    rng = np.random.default_rng(1)
-    slice = np.full((112, 112), -1.2, np.float32)
-    slice[10:100, 10:100] = np.kron(rng.choice([0.2, 3], (30, 30)), np.ones((3, 3)))
-    found = head.find_head(slice)
-    np.testing.assert_array_equal(found.brain, found.depth_px > head.RIM_SHARE * 112)
-
-
 def test_the_head_is_found_in_noise_with_its_dark_holes_and_without_specks():
     rng = np.random.default_rng(13)
     truth = dot((96, 96), 48, 48, 34)

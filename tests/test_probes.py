@@ -30,9 +30,8 @@ def prepared():
     for i, label in enumerate(labels):
         masks[i, 12 + 14 * label : 20 + 14 * label, 20:30] = True
     slices[masks] = 2
-    who = [f"p{i // 2:02d}" for i in range(90)]
     about = {"classes": config.CLASSES, "name": "toy", "source": "Squares."}
-    return from_arrays(slices, masks, labels, who, **about)
+    return from_arrays(slices, masks, labels, np.arange(90) // 2, **about)
 
 
 @pytest.fixture(scope="module")
@@ -76,7 +75,7 @@ def test_probes_that_share_a_network_learn_what_they_would_alone(
         np.testing.assert_array_equal(variable, value)
     history = pd.read_csv(tmp_path / "alone" / "history.csv").set_index("epoch")
     assert len(history) == 3 + probe_epochs
-    assert said[1].startswith(f"  kept epoch {history['val_loss'].idxmin()} of {len(history)}: ")
+    assert f"kept epoch {history['val_loss'].idxmin()} of" in said[1]
     assert alone["slice_id"].tolist() == prepared.table["slice_id"][parts == "test"].tolist()
     np.testing.assert_allclose(alone[P].sum(axis=1), 1, atol=1e-5)
 
