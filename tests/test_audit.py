@@ -114,14 +114,15 @@ def test_impossible_edits_keep_a_row_with_a_reason_and_the_others_go_on():
     cohort = make_cohort(4)
     cohort.masks[1] = False
     cohort.masks[2] = True
-    rows = audit.audit(uniform, cohort, batch_size=8)
+    edits = plan.HEADLINE_EDITS + plan.matched_shams()
+    rows = audit.audit(uniform, cohort, edits=edits, batch_size=8)
     numbers = rows[[*(f"p_{name}" for name in CLASSES), "log_odds"]]
     impossible = rows["reason"] != ""
     assert numbers[impossible].isna().all(axis=None) and numbers[~impossible].notna().all(axis=None)
     assert rows[impossible].groupby(["slice_id", "reason"]).size().to_dict() == {
-        ("101", "empty mask"): 7,
+        ("101", "empty mask"): 8,
         ("102", "no legal place"): 2,
-        ("102", "nothing to inpaint from"): 2,
+        ("102", "nothing to inpaint from"): 3,  # remove, remove_refit and sham_matched
     }
     assert slice_scores(rows)["net_drop"].isna().tolist() == [False, True, True, False]
 

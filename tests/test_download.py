@@ -107,13 +107,6 @@ class Source(BaseHTTPRequestHandler):
     def range_refused(self):
         self.answer(416) if self.start else self.fine()
 
-    def range_of_other_bytes(self):
-        """Right in its words, with the bytes of the beginning."""
-        if not self.start:
-            return self.fine()
-        named = f"bytes {self.start}-{len(CONTENT) - 1}/{len(CONTENT)}"
-        self.answer(206, CONTENT[: len(CONTENT) - self.start], Content_Range=named)
-
     # -- a wait without an end: until the test does ------------------------------
 
     def mute_midway(self):
@@ -148,10 +141,10 @@ def server():
         thread.join()
 
 
-def fetch(server, folder, *behaviors, archives=(ARCHIVE,), **options):
+def fetch(server, folder, *behaviors, **options):
     sources = [f"{server.url}/{behavior}/{{file_id}}" for behavior in behaviors]
     options = {"progress": False, "pause_s": 0.0, **options}
-    return download.download(folder, sources=sources, archives=archives, **options)
+    return download.download(folder, sources=sources, archives=[ARCHIVE], **options)
 
 
 def is_whole(folder):
@@ -232,11 +225,10 @@ def test_a_partial_file_of_any_bytes_ends_in_the_right_ones(server, tmp_path, pa
     assert is_whole(tmp_path) and len(server.requests) == n_requests
 
 
-@pytest.mark.parametrize("behavior", ["range_refused", "range_of_other_bytes"])
-def test_a_source_that_cannot_give_the_rest_is_asked_for_the_whole(server, tmp_path, behavior):
+def test_a_source_that_cannot_give_the_rest_is_asked_for_the_whole(server, tmp_path):
     (tmp_path / f"{NAME}.part").write_bytes(CONTENT[:200_000])
-    fetch(server, tmp_path, behavior)
-    assert server.requests == [(behavior, "bytes=200000-"), (behavior, None)]
+    fetch(server, tmp_path, "range_refused")
+    assert server.requests == [("range_refused", "bytes=200000-"), ("range_refused", None)]
     assert is_whole(tmp_path)
 
 
@@ -249,14 +241,6 @@ def test_another_file_of_that_name_is_never_overwritten(server, tmp_path, conten
     with pytest.raises(DownloadError, match=" bytes.*Nothing was overwritten"):
         fetch(server, tmp_path, "fine")
     assert server.requests == [] and (tmp_path / NAME).exists()
-
-
-def test_the_error_lists_the_archives_still_missing_and_no_other(server, tmp_path):
-    (tmp_path / NAME).write_bytes(CONTENT)
-    missing = [ARCHIVE._replace(name=name) for name in ("b.zip", "c.zip")]
-    with pytest.raises(DownloadError, match=r"(?s)unopened.*\n +b.zip .*\n +c.zip ") as caught:
-        fetch(server, tmp_path, "forbidden", archives=(ARCHIVE, *missing))
-    assert NAME not in str(caught.value)
 
 
 def test_a_disk_that_is_or_gets_full_is_named_with_what_is_needed_and_costs_nothing(

@@ -63,28 +63,6 @@ def test_removal_leaves_pixels_outside_the_dilated_mask_bit_identical(dilation_p
     assert (edited[~outside] != slice[~outside]).any()
 
 
-def test_only_background_and_silhouette_agree_with_a_pixel_loop():
-    rng = np.random.default_rng(6)
-    slice, mask = brain(rng), blob(rng)
-    kept, emptied, shape = (np.full_like(slice, AIR) for _ in range(3))
-    for y, x in np.ndindex(slice.shape):
-        if mask[y, x]:
-            kept[y, x], shape[y, x] = slice[y, x], edits.SILHOUETTE_VALUE
-        else:
-            emptied[y, x] = slice[y, x]
-    np.testing.assert_array_equal(edits.only(slice, mask), kept)
-    np.testing.assert_array_equal(edits.background(slice, mask), emptied)
-    np.testing.assert_array_equal(edits.silhouette(slice, mask), shape)
-
-
-@pytest.mark.parametrize("dilation_px", [0, 5])
-def test_a_mask_of_the_whole_slice_cannot_be_removed(dilation_px):
-    slice, mask = brain(np.random.default_rng(9)), np.ones((40, 36), bool)
-    mask[: 3 if dilation_px else 0] = False  # the dilation fills this
-    with pytest.raises(edits.NothingToInpaintFromError, match="all 1440 pixels"):
-        edits.remove(slice, mask, dilation_px=dilation_px)
-
-
 @pytest.mark.parametrize("dilation_px", [-3, -1, 0, 1, 4])
 def test_dilation_agrees_with_a_loop_over_distances(dilation_px):
     mask = blob(np.random.default_rng(10), (24, 20))

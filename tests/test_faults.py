@@ -41,20 +41,13 @@ def beside_other_versions(folder):
     (folder / "native" / "2.mat").write_bytes(b"another slice 2")
 
 
-def with_marks_of_windows(folder):
-    with zipfile.ZipFile(folder / NAMES[0], "a") as archive:
-        archive.writestr("1.mat:Zone.Identifier", b"[ZoneTransfer]")
-
-
 LAYOUTS = {
     "archives": lambda folder: None,
     "archive of archives": zip_of_zips,
     "four folders": lambda folder: unpack(folder, *NAMES),
     "loose and deep": flat,
-    "half unpacked": lambda folder: unpack(folder, *NAMES[:2]),
     "a sample on top": sample_on_top,
     "beside other versions": beside_other_versions,
-    "with marks of Windows": with_marks_of_windows,
 }
 
 

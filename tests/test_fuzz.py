@@ -13,10 +13,10 @@ import cv2
 import nibabel
 import numpy as np
 import pytest
-from fake_cheng import draw, mat_bytes, zip_bytes
+from fake_cheng import draw, mat_bytes
 from hypothesis import given, settings, strategies as st
 
-from tumorcf_lib.data import archives, matfile, published
+from tumorcf_lib.data import matfile
 from tumorcf_lib.your_model import InputError, slices as folder
 
 MORE = int(os.environ.get("TUMORCF_FUZZ") or 0)
@@ -48,11 +48,10 @@ def damaged(files, n_cases):
 
 
 with tempfile.TemporaryDirectory() as scratch:
-    SLICES = {n: mat_bytes(Path(scratch), n, packed=True) for n in (1, 2, 3)}
-    PLAIN = mat_bytes(Path(scratch), 1)
+    SLICES = {p: mat_bytes(Path(scratch), packed=p == "packed") for p in ("packed", "plain")}
 
 
-@damaged({"packed": SLICES[1], "plain": PLAIN}, 400)
+@damaged(SLICES, 400)
 def test_a_damaged_slice_is_refused_or_valid(name, content):
     try:
         found = matfile.parse(content, 1, "a.zip/1.mat")
@@ -66,32 +65,6 @@ def test_a_damaged_slice_is_refused_or_valid(name, content):
     assert found.mask.dtype == bool and found.mask.any()
     assert found.label in (1, 2, 3) and found.patient_id.isprintable() and found.patient_id
     return "valid"
-
-
-ZIP = zip_bytes({f"{n}.mat": content for n, content in SLICES.items()} | {"cvind.mat": b"none"})
-
-
-@damaged({"plain": ZIP, "nested": zip_bytes({"data/all.zip": ZIP})}, 100)
-def test_a_damaged_archive_is_refused_or_gives_the_very_slices(name, content):
-    place = Path(tempfile.mkdtemp())
-    (place / "data").mkdir()
-    (place / "data" / "own.zip").write_bytes(content)
-    try:
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(archives, "N_PUBLISHED", 3)
-            patch.setattr(archives, "OWNERS", None)
-            found = published.read(place / "data", cache_dir=place / "cache", progress=False)
-    except matfile.DatasetError as error:
-        assert "own.zip" in str(error), error
-        assert not [path for path in place.glob("cache/*") if path.name != ".lock"]
-        return "refused"
-    finally:
-        shutil.rmtree(place)
-    assert found.table["slice_id"].tolist() == [1, 2, 3]
-    for i in range(3):
-        image, mask = draw(i + 1)
-        assert np.array_equal(found.slices[i], image) and np.array_equal(found.masks[i], mask)
-    return "same slices"
 
 
 def pictures():

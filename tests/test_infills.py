@@ -96,8 +96,8 @@ def test_without_its_noise_noisy_linear_makes_every_pixel_its_neighbors_mean(see
 
 def test_the_noise_has_the_stated_size_and_differs_by_place_and_shape():
     slice = np.zeros((100, 100), np.float32)
-    masks = [np.zeros(slice.shape, bool) for _ in range(3)]
-    masks[0][20:80, 20:80] = masks[1][20:80, 21:81] = masks[2][20:81, 20:80] = True
+    masks = np.zeros((3, 100, 100), bool)
+    masks[0, 20:80, 20:80] = masks[1, 20:80, 21:81] = masks[2, 20:81, 20:80] = True
     first, moved, larger = (
         edits.remove(slice, mask, infill="noisy_linear")[21:79, 22:79] for mask in masks
     )

@@ -5,7 +5,7 @@ import io
 import numpy as np
 import pandas as pd
 import pytest
-from pictures import head_with_tumor, two_halves
+from pictures import head_with_tumor
 
 from tumorcf_lib.data import preprocess
 from tumorcf_lib.edits import edits, head, infills, plan, regions, shams
@@ -24,22 +24,19 @@ OTHER_INFILLS = [name for name in infills.INFILLS if name != infills.HEADLINE_IN
 EVERYTHING = (
     plan.HEADLINE_EDITS
     + plan.control_edits(OTHER_INFILLS, [-8, 24, 40], SIZE, 4)  # -1, 3 and 5 at 64 px
-    + plan.matched_shams(3)
-    + tuple(Edit("sham_only", dilation_px=dilation) for dilation in (-1, 3))
+    + (Edit("sham_matched", infills.HEADLINE_INFILL, 3), Edit("sham_only", dilation_px=3))
+    + (Edit("sham_only", dilation_px=-1),)
 )
 
 
-@pytest.mark.parametrize("symmetric", [False, True])
-def test_every_row_recreates_its_slice_bit_by_bit_even_from_a_csv(symmetric):
+def test_every_row_recreates_its_slice_bit_by_bit_even_from_a_csv():
     image, mask = head_with_tumor()
-    if symmetric:  # for the infill "mirror"
-        image = np.where(mask, image, two_halves(np.random.default_rng(5)))
     rows, edited = all_rows(image, mask, EVERYTHING)
     assert set(rows["edit"]) == set(plan.ACTIONS) and rows["mirrored"].any()
     assert set(rows["infill"]) == {"", *infills.INFILLS}
     assert set(rows["dilation_px"]) == {0, -1, 3, 5}
     made = rows["reason"] == ""
-    assert made.sum() >= 40 and made[rows["infill"] == "mirror"].any() == symmetric
+    assert made.sum() >= 40 and made[rows["infill"] == "mirror"].any()
     rows = rows.assign(slice_id="7")
     file = rows.to_csv(index=False, float_format="%.5g")
     for table in (rows, pd.read_csv(io.StringIO(file))):
@@ -130,27 +127,6 @@ def test_matched_shams_are_those_that_change_as_much_as_the_removal():
     assert rows["edit"].tolist() == ["remove"] + 5 * ["sham_matched"]
     assert not rows["flag"].str.contains("matched").any()
     assert rows["edit_rms"].iloc[1:].is_monotonic_decreasing
-
-
-def test_an_impossible_edit_has_a_row_that_says_why():
-    image, mask = head_with_tumor()
-    planned = plan.HEADLINE_EDITS + plan.matched_shams()
-
-    def reasons(mask):
-        rows, edited = all_rows(image, mask, planned)
-        for row, array in zip(rows.itertuples(), edited, strict=True):
-            assert (array is None) == bool(row.reason)
-            assert not row.reason or (row.n_pixels == 0 and np.isnan(row.edit_rms))
-        return dict(zip(rows["edit"], rows["reason"], strict=True))
-
-    none = reasons(np.zeros_like(mask))
-    assert {none.pop(name) for name in ("original", "original_refit", "blank")} == {""}
-    assert set(none.values()) == {"empty mask"} and len(none) == 8
-    whole = reasons(np.ones_like(mask))
-    for name in ("remove", "remove_refit", "sham_matched"):
-        assert whole[name] == "nothing to inpaint from"
-    assert whole["sham"] == whole["sham_only"] == "no legal place"
-    assert whole["only"] == whole["background"] == whole["silhouette"] == ""
 
 
 def test_an_edit_that_does_not_exist_cannot_be_planned_nor_one_twice():

@@ -38,15 +38,6 @@ def test_the_map_is_clip_then_min_max_then_z_score(slice):
     np.testing.assert_allclose(mapped, slow_input(slice), atol=1e-4)
 
 
-@given(SLICES, SIZES, st.floats(0.01, 100), st.floats(-1000, 1000))
-def test_scaling_and_shifting_the_pixels_changes_nothing(slice, size_px, scale, shift):
-    expected = preprocess.network_input(slice, size_px)
-    got = preprocess.network_input(slice * scale + shift, size_px)
-    # Rounding may make one of two nearly equal percentiles equal: no contrast either way
-    if expected.any() and got.any():
-        np.testing.assert_allclose(got, expected, atol=1e-3)
-
-
 @given(hnp.arrays(bool, SHAPES), SIZES)
 def test_a_resized_mask_takes_the_pixel_under_each_new_center(mask, size_px):
     height, width = mask.shape
@@ -68,12 +59,6 @@ def test_slice_and_mask_are_padded_alike(mask):
     side = max(mask.shape)
     padded = preprocess.resize_slice(mask.astype(np.uint8), side)
     np.testing.assert_array_equal(preprocess.resize_mask(mask, side), padded > 0)
-
-
-def test_halving_averages_blocks_of_four():
-    ramp = np.arange(400, dtype=np.int16).reshape(20, 20)
-    blocks = ramp.reshape(10, 2, 10, 2).astype(float)
-    np.testing.assert_allclose(preprocess.resize_slice(ramp, 10), blocks.mean(axis=(1, 3)))
 
 
 def test_pixels_that_span_more_than_a_float_are_refused():
