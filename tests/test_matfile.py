@@ -104,10 +104,6 @@ def test_pixels_that_the_file_does_not_hold_are_no_zeros(tmp_path):
         group.create_dataset("image", (16, 16), "i2", chunks=(8, 16))
         group["image"][:8] = SLICE[:8]
 
-    def skip_filters(group):
-        image = group.create_dataset("image", (16, 16), "i2", chunks=(16, 16), compression="gzip")
-        image.id.write_direct_chunk((0, 0), SLICE.tobytes(), filter_mask=1)
-
     def declare(group):
         group.create_dataset("image", (16, 16), "i2")
 
@@ -119,7 +115,6 @@ def test_pixels_that_the_file_does_not_hold_are_no_zeros(tmp_path):
 
         return write
 
-    assert "without its chunk at (0, 0)" in refused(changed(tmp_path, skip_filters))
     assert "got 1 of its 2 chunks" in refused(changed(tmp_path, leave_out))
     assert "got 0 of its 512 bytes" in refused(changed(tmp_path, declare))
     matfile.parse(changed(tmp_path, pack(SLICE.tobytes())), 1, "1.mat")
@@ -136,13 +131,7 @@ def test_what_lies_elsewhere_is_not_read(tmp_path):
         place = [(str(tmp_path / "private"), 0, 256)]
         group.create_dataset("image", (16, 16), "u1", external=place)
 
-    def borrow(group):
-        layout = h5py.VirtualLayout((16, 16), "i2")
-        layout[:] = h5py.VirtualSource(tmp_path / "other.h5", "image", (16, 16))
-        group.create_virtual_dataset("image", layout)
-
-    for change in (point, borrow):
-        assert "lies in another file" in refused(changed(tmp_path, change))
+    assert "lies in another file" in refused(changed(tmp_path, point))
     link = h5py.ExternalLink(str(tmp_path / "other.h5"), "/image")
     content = changed(tmp_path, lambda group: group.__setitem__("image", link))
     assert "a field cjdata.image in the file" in refused(content)

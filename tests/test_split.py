@@ -2,28 +2,17 @@ import numpy as np
 import pandas as pd
 import pytest
 import real_cheng
-from hypothesis import given, settings, strategies as st
 
 from tumorcf_lib.data import split
 from tumorcf_lib.data.split import PARTS, LeakageError, SplitInputError, UnbalancedSplitError
 
-
-@st.composite
-def cohorts(draw, min_persons=3):
-    """Persons and labels of 1 to 3 classes, 1 to 9 slices a person."""
-    persons, labels = [], []
-    for label in range(draw(st.integers(1, 3))):
-        counts = draw(st.lists(st.integers(1, 9), min_size=min_persons, max_size=30))
-        for i, count in enumerate(counts):
-            persons += [f"{label}-{i}"] * count
-            labels += [label] * count
-    return np.array(persons), np.array(labels)
+SMALL = (3,), (4, 3), (9, 5, 20), (7, 6, 21)
 
 
-def cheng_like(seed=0):
-    """As many persons a class as in the dataset, 1 to 38 slices each."""
+def drawn(seed=0, n_persons=(82, 65, 62)):
+    """So many persons of each class, by default as in the dataset, with 1 to 38 slices each."""
     rng = np.random.default_rng(seed)
-    sizes = [(label, i) for label, n in enumerate((82, 65, 62)) for i in range(n)]
+    sizes = [(label, i) for label, n in enumerate(n_persons) for i in range(n)]
     repeats = rng.integers(1, 39, len(sizes))
     persons = np.repeat([f"{label}-{i}" for label, i in sizes], repeats)
     return persons, np.repeat([label for label, _ in sizes], repeats)
@@ -39,20 +28,20 @@ def counted(persons, labels, parts):
     }
 
 
-@given(cohorts(), st.integers(0, 99))
-@settings(max_examples=40, deadline=None)
-def test_a_hold_out_split_parts_persons_and_counts_them_by_the_rule(cohort, seed):
-    persons, labels = cohort
-    parts = split.hold_out(persons, labels, seed=seed)
-    for counts in counted(persons, labels, parts).values():
-        n_held = -(-15 * sum(counts) // 100)  # 15 %, rounded up, in whole numbers
-        assert counts == [sum(counts) - 2 * n_held, n_held, n_held]
+@pytest.mark.parametrize("n_persons", [*SMALL, (82, 65, 62)])
+def test_a_hold_out_split_parts_persons_and_counts_them_by_the_rule(n_persons):
+    for seed in range(5):
+        persons, labels = drawn(seed, n_persons)
+        parts = split.hold_out(persons, labels, seed=seed)
+        for counts in counted(persons, labels, parts).values():
+            n_held = -(-15 * sum(counts) // 100)  # 15 %, rounded up, in whole numbers
+            assert counts == [sum(counts) - 2 * n_held, n_held, n_held]
 
 
-@given(cohorts(min_persons=5), st.integers(3, 5), st.integers(0, 99))
-@settings(max_examples=40, deadline=None)
-def test_k_folds_test_each_person_once_and_deal_evenly(cohort, n_folds, seed):
-    persons, labels = cohort
+@pytest.mark.parametrize("n_persons", [*SMALL[2:], (82, 65, 62)])
+@pytest.mark.parametrize("n_folds, seed", [(3, 0), (4, 1), (5, 2)])
+def test_k_folds_test_each_person_once_and_deal_evenly(n_persons, n_folds, seed):
+    persons, labels = drawn(seed, n_persons)
     folds = split.k_folds(persons, labels, n_folds=n_folds, seed=seed)
     n_tested = np.sum([parts == "test" for parts in folds], axis=0)
     assert (n_tested == 1).all()
@@ -65,7 +54,7 @@ def test_k_folds_test_each_person_once_and_deal_evenly(cohort, n_folds, seed):
 
 @pytest.mark.parametrize("n_folds", [1, 5])
 def test_a_split_does_not_depend_on_the_order_of_the_slices(n_folds):
-    persons, labels = cheng_like()
+    persons, labels = drawn()
     ids = np.arange(len(persons))
     order = np.random.default_rng(1).permutation(len(persons))
     one = split.split_table(ids, persons, labels, n_folds=n_folds, seed=3)
@@ -86,7 +75,7 @@ def check_balance(ids, persons, labels, n_folds, seed):
 @pytest.mark.parametrize("n_folds", [1, 5])
 def test_slices_are_balanced_to_3_points_on_persons_like_the_real_ones(n_folds):
     for seed in range(5):
-        persons, labels = cheng_like(seed)
+        persons, labels = drawn(seed)
         check_balance(range(len(persons)), persons, labels, n_folds, seed)
 
 

@@ -46,10 +46,6 @@ class SliceStack(Sequence):
         start = self.offsets[index]
         return self.flat[start : start + height * width].reshape(height, width)
 
-    @property
-    def dtype(self):
-        return self.flat.dtype
-
     def take(self, indices):
         """The slices at these indices, on the same pixels."""
         return SliceStack(self.flat, self.shapes[indices], self.offsets[indices])
@@ -75,10 +71,6 @@ class Rows(Sequence):
 
     def __array__(self, dtype=None, copy=None):
         return np.asarray(self.array[self.index], dtype)
-
-    @property
-    def dtype(self):
-        return self.array.dtype
 
     @property
     def shape(self):
