@@ -162,6 +162,6 @@ def _scores(training, tested):
 
 
 def _rows(prepared, where, infill, view, scores):
-    table = prepared.about(np.repeat(where, 2))
+    table = prepared.who(np.repeat(where, 2))
     edited = np.tile([0, 1], len(where))
     return table.assign(infill=infill, edited=edited, view=view, score=scores.ravel())

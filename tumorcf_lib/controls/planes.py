@@ -62,7 +62,7 @@ def estimate_planes(prepared):
             model.fit(features[fit_on], known[fit_on].to_numpy())
         columns = pd.Index(names).get_indexer(model.classes_)
         probabilities[np.ix_(test, columns)] = model.predict_proba(features[test])
-    rows = prepared.about().assign(plane=np.array(names, object)[probabilities.argmax(axis=1)])
+    rows = prepared.who().assign(plane=np.array(names, object)[probabilities.argmax(axis=1)])
     rows[[f"p_{name}" for name in names]] = probabilities
     return rows.assign(known_plane=known.to_numpy())
 

@@ -116,7 +116,7 @@ def train_probe(name, profile, prepared, parts, *, seed, folder, network, progre
 
 
 def _rows(name, prepared, tested, probabilities):
-    rows = prepared.about(tested).assign(probe=name)
+    rows = prepared.who(tested).assign(probe=name)
     rows[[f"p_{class_name}" for class_name in prepared.classes]] = probabilities
     return rows
 

@@ -105,7 +105,7 @@ class Cohort:
         """Person of each slice, str, shape (n,)."""
         return self.table["person_id"].to_numpy(str)
 
-    def about(self, indices=slice(None)):
+    def who(self, indices=slice(None)):
         """Slice ID, person and class name of these slices, index from 0: how row tables begin."""
         table = self.table[["slice_id", "person_id"]].iloc[indices].reset_index(drop=True)
         return table.assign(label=np.array(self.classes, object)[self.labels[indices]])
