@@ -1,7 +1,6 @@
-"""What several test files share: studies in scratch folders, and where the real slices lie."""
+"""What several test files share: studies in scratch folders."""
 
 import os
-from pathlib import Path
 
 if "PYTEST_XDIST_WORKER" in os.environ:  # workers share the cores; read when NumPy is loaded
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
@@ -71,12 +70,3 @@ def tiny_run(tmp_path_factory):
             with steps.being_filled(folder) as new:
                 tiny_study.run_to_rows(new, finetuned=True)
     return runtime.Study(tiny_study.TINY, 0, folder)
-
-
-@pytest.fixture(scope="session")
-def cheng_folder():
-    """Folder of the real slices; tests that need them are skipped, visibly, without it."""
-    folder = os.environ.get("TUMORCF_DATA")
-    if not folder:
-        pytest.skip("needs the real slices: set TUMORCF_DATA to their folder")
-    return Path(folder)

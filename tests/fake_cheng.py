@@ -1,5 +1,6 @@
 """Small datasets in the published layout, drawn at random: no pixel of a patient."""
 
+import io
 import os
 import tempfile
 import zipfile
@@ -76,13 +77,19 @@ def mat_bytes(folder, number=1, *, label=1, patient="100360", size=16, **changes
     return content
 
 
+def zip_bytes(contents, method=zipfile.ZIP_DEFLATED):
+    """A ZIP of these members: {name: bytes}."""
+    with zipfile.ZipFile(file := io.BytesIO(), "w", method) as archive:
+        for name, content in contents.items():
+            archive.writestr(name, content)
+    return file.getvalue()
+
+
 def write_archives(folder, contents_by_archive):
     """ZIPs of these members: {archive name: {member name: bytes}}."""
     folder.mkdir(parents=True, exist_ok=True)
     for name, contents in contents_by_archive.items():
-        with zipfile.ZipFile(folder / name, "w", zipfile.ZIP_DEFLATED) as archive:
-            for member, content in contents.items():
-                archive.writestr(member, content)
+        (folder / name).write_bytes(zip_bytes(contents))
     return folder
 
 
@@ -92,9 +99,8 @@ def dataset(folder, sizes=None):
     Slices 1-12; patients P1a (twice) and P1b in the first archive, and so on; those of the
     second are MR1 and MR1B, one person.
     """
-    sizes = sizes or {5: 24}
+    sizes, contents = sizes or {5: 24}, {}
     folder.mkdir(parents=True, exist_ok=True)
-    contents = {}
     for k, name in enumerate(NAMES):
         patients = ("MR1", "MR1B", "MR1B") if k == 1 else (f"P{k}a", f"P{k}a", f"P{k}b")
         contents[name] = {

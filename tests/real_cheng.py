@@ -13,19 +13,15 @@ from tumorcf_lib.data import published
 
 
 def folder():
-    """The folder that TUMORCF_DATA names."""
+    """The folder that TUMORCF_DATA names; tests that need it are skipped, visibly, without it."""
     if not os.environ.get("TUMORCF_DATA"):
-        pytest.skip("TUMORCF_DATA does not name the folder of the real slices")
+        pytest.skip("needs the real slices: set TUMORCF_DATA to their folder")
     return Path(os.environ["TUMORCF_DATA"])
 
 
+@functools.cache
 def cohort():
     """All real slices."""
-    return _read(folder())
-
-
-@functools.cache
-def _read(folder):
     cache = tempfile.mkdtemp(prefix="tumorcf-test-")
     atexit.register(shutil.rmtree, cache, ignore_errors=True)
-    return published.read(folder, cache_dir=cache, progress=False)
+    return published.read(folder(), cache_dir=cache, progress=False)

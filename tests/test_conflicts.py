@@ -25,9 +25,9 @@ def make_cohort(n=12):
         image[0, 0] = label - 1.4
         slices.append(image)
         masks.append(mask)
-    people, ids = [f"P{i // 2}" for i in range(n)], [str(100 + i) for i in range(n)]
-    how = {"classes": CLASSES, "name": "toy", "source": "Drawn here.", "slice_ids": ids}
-    return from_arrays(np.stack(slices), np.stack(masks), labels, people, **how)
+    how = {"classes": CLASSES, "name": "toy", "source": "Drawn here."}
+    how["slice_ids"] = [str(100 + i) for i in range(n)]
+    return from_arrays(np.stack(slices), np.stack(masks), labels, np.arange(n) // 2, **how)
 
 
 def tumor_reader(slices):
@@ -55,26 +55,19 @@ def test_a_tumor_reader_follows_the_tumor_and_a_head_reader_the_head(cohort, rea
     assert (told[~moved_in] == "tumor").all()  # the control: both cues agree
 
 
-def test_each_slice_has_its_control_and_donors_of_each_other_class_from_other_patients(cohort):
-    rows = audit_transplants(head_reader, cohort, n_donors=2)
-    for slice_id, theirs in rows.groupby("slice_id"):
-        assert theirs["donor_slice_id"].iloc[0] == slice_id and len(theirs) == 5
+def test_each_slice_has_its_control_and_a_donor_of_each_other_class_from_another_patient(cohort):
+    for slice_id, theirs in audit_transplants(head_reader, cohort).groupby("slice_id"):
+        assert theirs["donor_slice_id"].iloc[0] == slice_id
         others = theirs.iloc[1:]
         assert (others["donor_person_id"] != others["person_id"]).all()
-        assert others["donor_slice_id"].is_unique
-        wanted = dict.fromkeys(set(CLASSES) - set(theirs["label"]), 2)
-        assert others["donor_label"].value_counts().to_dict() == wanted
-        # Two patients of each class: both are drawn before one comes twice.
-        assert others.groupby("donor_label")["donor_person_id"].nunique().eq(2).all()
+        assert sorted(others["donor_label"]) == sorted(set(CLASSES) - set(theirs["label"]))
 
 
 def test_equal_seeds_give_equal_rows_whatever_the_batch_and_other_seeds_others(cohort):
     first = audit_transplants(tumor_reader, cohort, seed=3)
     again = audit_transplants(tumor_reader, cohort, seed=3, batch_size=5)
     pd.testing.assert_frame_equal(first, again)
-    other = audit_transplants(tumor_reader, cohort, seed=4)
-    assert (first["donor_slice_id"] != other["donor_slice_id"]).any()
-    assert (first["offset_y"] != other["offset_y"]).any()
+    assert not first.equals(audit_transplants(tumor_reader, cohort, seed=4))
 
 
 def test_a_row_read_back_gives_its_slice_again(cohort):

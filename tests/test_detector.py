@@ -10,7 +10,7 @@ from pictures import cohort
 
 from tumorcf_lib import config
 from tumorcf_lib.controls import detector
-from tumorcf_lib.edits import infills, regions
+from tumorcf_lib.edits import infills
 from tumorcf_lib.edits.infills import Infill
 from tumorcf_lib.tables.classifiers import detector_table
 
@@ -27,27 +27,18 @@ def prepared():
 
 @pytest.fixture(scope="module")
 def rows(prepared, three_blocks):
-    """Detectors of an edit that changes nothing, of a black hole, and of a rare one."""
-    rare = {"left": 5}  # fills five slices' shams, then none
-
-    def refuse(slice, region, avoid, found):
-        rare["left"] -= 1
-        if rare["left"] < 0:
-            raise regions.ImpossibleEditError("Not here.")
-        return slice.copy()
-
+    """Detectors of an edit that changes nothing, and of a black hole."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(infills.INFILLS, "hole", Infill(lambda hole: np.full_like(hole.values, -4)))
-        patch.setitem(infills.INFILLS, "rare", Infill(refuse, needs_whole_slice=True))
         nothing = Infill(lambda slice, *_: slice, needs_whole_slice=True)
         patch.setitem(infills.INFILLS, "nothing", nothing)
-        return detector.detect(PROFILE, prepared, PARTS, ("nothing", "hole", "rare"))
+        return detector.detect(PROFILE, prepared, PARTS, ("nothing", "hole"))
 
 
 def test_each_tested_slice_is_seen_untouched_and_edited_by_each_detector(rows, prepared):
     assert list(rows.columns) == list(detector.COLUMNS)
     tested = prepared.table["slice_id"].to_numpy()[PARTS == "test"]
-    for _, own in rows[rows["infill"] != "rare"].groupby(["infill", "view"]):
+    for _, own in rows.groupby(["infill", "view"]):
         assert own["slice_id"].tolist() == np.repeat(tested, 2).tolist()
         assert own["edited"].tolist() == [0, 1] * 10
     assert set(rows["view"]) == {"slice", "patch"} and set(rows["label"]) == {"a", "b"}
@@ -75,10 +66,3 @@ def test_a_person_in_both_parts_is_refused(prepared):
     torn[0] = "test"
     with pytest.raises(detector.DetectorInputError, match="1 patients.*'P0'"):
         detector.detect(PROFILE, prepared, torn, ("navier_stokes",))
-
-
-def test_a_patch_covers_the_box_and_its_margin_in_cells_of_the_map():
-    features = np.arange(8 * 8).reshape(8, 8, 1)
-    # Rows 20 to 30 less and plus 4 of 64: cells 2 to 4; columns 0 to 5: cells 0 and 1.
-    patch = detector._patch(features, (20, 30, 0, 5), (64, 64))
-    assert patch[..., 0].tolist() == features[2:5, 0:2, 0].tolist()

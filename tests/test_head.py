@@ -37,24 +37,6 @@ def test_brain_is_told_from_scalp_face_and_sinus_at_any_size(size):
     assert not (found.brain & ~found.mask).any() and not (found.air & ~found.mask).any()
 
 
-def test_depth_is_the_distance_to_the_nearest_pixel_outside_by_a_loop():
-    slice = np.full((30, 34), -1, np.float32)
-    slice[5:26, 4:31] = 1
-    found = head.find_head(slice)
-    outside = np.argwhere(~found.mask)
-    for y, x in np.ndindex(slice.shape):
-        distance = np.hypot(*(outside - [y, x]).T).min()
-        assert found.depth_px[y, x] == pytest.approx(distance)
-
-
-def test_without_an_even_area_all_but_scalp_and_skull_counts_as_brain():
-    rng = np.random.default_rng(1)
-    slice = np.full((112, 112), -1.2, np.float32)
-    slice[10:100, 10:100] = np.kron(rng.choice([0.2, 3], (30, 30)), np.ones((3, 3)))
-    found = head.find_head(slice)
-    np.testing.assert_array_equal(found.brain, found.depth_px > head.RIM_SHARE * 112)
-
-
 def test_the_head_is_found_in_noise_with_its_dark_holes_and_without_specks():
     rng = np.random.default_rng(13)
     truth = dot((96, 96), 48, 48, 34)

@@ -1,12 +1,10 @@
 """One N.mat: what is as published comes back to the bit, everything else is refused by name."""
 
-import io
 import zlib
 
 import h5py
 import numpy as np
 import pytest
-import scipy.io
 from fake_cheng import draw, mat_bytes, write_mat
 
 from tumorcf_lib.data import matfile
@@ -69,8 +67,6 @@ def refused(content):
         ({"image": np.zeros((16, 16, 3))}, "(height, width) of numbers, got float64 of shape (3,"),
         ({"image": np.full((16, 16), 7)}, "pixels that differ, got 7 everywhere"),
         ({"image": SLICE.astype(">i2")}, "a variant of >i2"),
-        ({"image": np.full((16, 16), b"text")}, "as cjdata.image, got |S4"),
-        ({"PID": np.array([[77, 82], [49, 50]], np.uint16)}, "PID"),
         ({"PID": np.array([[55], [10], [55]], np.uint16)}, "PID"),
         ({"patient": "nan"}, "PID of printable ASCII codes, got nan"),
     ],
@@ -79,16 +75,10 @@ def test_what_is_not_as_published_is_refused(tmp_path, changes, words):
     assert words in refused(mat_bytes(tmp_path, **changes))
 
 
-def older_matlab():
-    file = io.BytesIO()
-    scipy.io.savemat(file, {"cjdata": {"image": SLICE, "tumorMask": MASK}})
-    return file.getvalue()
-
-
 @pytest.mark.parametrize(
     "content, words",
     [
-        (older_matlab(), "got one of MATLAB 5. Save it by MATLAB's save(..., '-v7.3')"),
+        (b"MATLAB 5.0 MAT-file", "got one of MATLAB 5. Save it by MATLAB's save(..., '-v7.3')"),
         (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "`git lfs pull`"),
         (b"\n<!DOCTYPE html><p>Not found", "got a web page. Move this file away and fetch"),
         (b"../../.git/annex/objects/Xx/0.mat", "`git annex get .`"),
@@ -99,26 +89,13 @@ def test_what_is_no_hdf5_is_named_with_what_to_do(content, words):
     assert words in refused(content)
 
 
-def test_a_file_cut_anywhere_is_refused(tmp_path):
-    content = mat_bytes(tmp_path, packed=True)
-    for n_bytes in range(0, len(content), 61):
-        assert "expected a MATLAB 7.3 (HDF5) file, got" in refused(content[:n_bytes])
-
-
-# -- what could do harm ------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    "shape, chunks, words",
-    [
-        ((100_000, 100_000), (100, 100), "got shape (100000, 100000)"),
-        ((16, 16), (4096, 4096), "got shape (16, 16), chunks (4096, 4096)"),
-    ],
-)
-def test_more_than_a_slice_needs_is_refused_before_it_is_read(tmp_path, shape, chunks, words):
+@pytest.mark.parametrize("side, chunk", [(100_000, 100), (16, 4096)])
+def test_more_than_a_slice_needs_is_refused_before_it_is_read(tmp_path, side, chunk):
     def declare(group):
-        group.create_dataset("image", shape, "i2", chunks=chunks, maxshape=(None, None))
+        options = {"chunks": (chunk, chunk), "maxshape": (None, None)}
+        group.create_dataset("image", (side, side), "i2", **options)
 
+    words = f"got shape ({side}, {side}), chunks ({chunk}, {chunk})"
     assert words in refused(changed(tmp_path, declare))
 
 
@@ -126,10 +103,6 @@ def test_pixels_that_the_file_does_not_hold_are_no_zeros(tmp_path):
     def leave_out(group):
         group.create_dataset("image", (16, 16), "i2", chunks=(8, 16))
         group["image"][:8] = SLICE[:8]
-
-    def skip_filters(group):
-        image = group.create_dataset("image", (16, 16), "i2", chunks=(16, 16), compression="gzip")
-        image.id.write_direct_chunk((0, 0), SLICE.tobytes(), filter_mask=1)
 
     def declare(group):
         group.create_dataset("image", (16, 16), "i2")
@@ -142,7 +115,6 @@ def test_pixels_that_the_file_does_not_hold_are_no_zeros(tmp_path):
 
         return write
 
-    assert "without its chunk at (0, 0)" in refused(changed(tmp_path, skip_filters))
     assert "got 1 of its 2 chunks" in refused(changed(tmp_path, leave_out))
     assert "got 0 of its 512 bytes" in refused(changed(tmp_path, declare))
     matfile.parse(changed(tmp_path, pack(SLICE.tobytes())), 1, "1.mat")
@@ -159,25 +131,10 @@ def test_what_lies_elsewhere_is_not_read(tmp_path):
         place = [(str(tmp_path / "private"), 0, 256)]
         group.create_dataset("image", (16, 16), "u1", external=place)
 
-    def borrow(group):
-        layout = h5py.VirtualLayout((16, 16), "i2")
-        layout[:] = h5py.VirtualSource(tmp_path / "other.h5", "image", (16, 16))
-        group.create_virtual_dataset("image", layout)
-
-    for change in (point, borrow):
-        assert "lies in another file" in refused(changed(tmp_path, change))
-    links = (h5py.ExternalLink(str(tmp_path / "other.h5"), "/image"), h5py.SoftLink("/nowhere"))
-    for link in links:
-        content = changed(tmp_path, lambda group: group.__setitem__("image", link))
-        assert "a field cjdata.image in the file" in refused(content)
-
-
-def test_a_structure_that_lies_elsewhere_is_named(tmp_path):
-    path = write_mat(tmp_path / "1.mat", SLICE, MASK, 1, "100360")
-    with h5py.File(path, "r+") as file:
-        file.move("cjdata", "other")
-        file["cjdata"] = h5py.SoftLink("/other")
-    assert "a structure cjdata in the file, got ['" in refused(path.read_bytes())
+    assert "lies in another file" in refused(changed(tmp_path, point))
+    link = h5py.ExternalLink(str(tmp_path / "other.h5"), "/image")
+    content = changed(tmp_path, lambda group: group.__setitem__("image", link))
+    assert "a field cjdata.image in the file" in refused(content)
 
 
 def test_a_field_that_is_no_array_of_numbers_is_refused(tmp_path):
@@ -187,10 +144,5 @@ def test_a_field_that_is_no_array_of_numbers_is_refused(tmp_path):
     def empty(group):
         group["image"] = h5py.Empty("i2")
 
-    def odd_bits(group):
-        kind = h5py.h5t.NATIVE_INT16.copy()
-        kind.set_precision(9)
-        h5py.h5d.create(group.id, b"image", kind, h5py.h5s.create_simple((16, 16)))
-
-    for change in (refer, empty, odd_bits):
+    for change in (refer, empty):
         assert "cjdata.image" in refused(changed(tmp_path, change))

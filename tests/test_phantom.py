@@ -1,7 +1,5 @@
 """The phantom cohort: repeatable bytes, masks where they belong, classes that differ."""
 
-import socket
-
 import numpy as np
 import pytest
 from scipy import ndimage
@@ -60,37 +58,15 @@ def test_masks_lie_inside_the_skull_or_the_sella():
         assert room_mm(lesion.points[:, lesion.mask].T).max() <= 1.0  # interpolation's reach
 
 
-def test_meningiomas_reach_the_dura_and_gliomas_are_centered_deep(plans):
-    reach = np.array(
-        [-room_mm([plan.site.center_mm])[0] - plan.site.radii_mm.max() for plan in plans]
-    )
-    depth = np.array([-room_mm([plan.site.center_mm])[0] for plan in plans])
+def test_each_class_has_its_place_dura_deep_brain_or_sella(plans):
     labels = np.array([plan.label for plan in plans])
-    assert (reach[labels == MENINGIOMA] < 0).all()  # the outermost part lies beyond the dura
-    assert np.median(depth[labels == GLIOMA]) > 1.3 * np.median(depth[labels == MENINGIOMA])
-    assert depth[labels == GLIOMA].min() >= 10
-
-
-def test_pituitary_tumors_sit_at_the_sella_and_others_mostly_do_not(plans):
     centers = np.array([plan.site.center_mm for plan in plans])
-    off_axis = np.hypot(centers[:, 0], centers[:, 1] - solids.SELLA_MM[1])
-    above = centers[:, 2] - solids.SELLA_MM[2]
-    near = (off_axis < 10) & (np.abs(above) < 20)
-    labels = np.array([plan.label for plan in plans])
-    assert near[labels == PITUITARY].all()
-    assert near[labels != PITUITARY].mean() < 0.05
-
-
-def test_meningiomas_and_pituitary_tumors_enhance_and_gliomas_vary(cohort):
-    """Mean inside the mask over mean of a ring 3 to 7 px around it."""
-    ratios = []
-    for image, mask in zip(cohort.slices, cohort.masks):
-        near, far = (ndimage.binary_dilation(mask, iterations=n) for n in (3, 7))
-        ratios.append(image[mask].mean() / image[far & ~near].mean())
-    enhances = np.array(ratios) > 1
-    assert enhances[cohort.labels == MENINGIOMA].mean() > 0.9
-    assert enhances[cohort.labels == PITUITARY].mean() > 0.85
-    assert 0.3 < enhances[cohort.labels == GLIOMA].mean() < 0.95
+    depth, radii = -room_mm(centers), np.array([plan.site.radii_mm.max() for plan in plans])
+    assert (depth < radii)[labels == MENINGIOMA].all()  # the outermost part is beyond the dura
+    assert depth[labels == GLIOMA].min() >= 10
+    away = np.abs(centers - solids.SELLA_MM)
+    near = (np.hypot(away[:, 0], away[:, 1]) < 10) & (away[:, 2] < 20)
+    assert near[labels == PITUITARY].all() and near[labels != PITUITARY].mean() < 0.05
 
 
 def test_pose_and_contrast_do_not_know_the_class(plans):
@@ -102,12 +78,3 @@ def test_pose_and_contrast_do_not_know_the_class(plans):
         standard_error = values.std() / np.sqrt(200)  # of one class's mean
         means = [values[labels == label].mean() for label in range(3)]
         assert np.ptp(means) < 5 * standard_error
-
-
-def test_the_head_is_drawn_without_a_network(monkeypatch):
-    def refuse(*_args, **_kwargs):
-        raise AssertionError("the phantom must not open a connection")
-
-    monkeypatch.setattr(socket.socket, "connect", refuse)
-    load_anatomy.cache_clear()
-    assert load_anatomy().tissue.max() > solids.BRAIN

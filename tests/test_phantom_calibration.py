@@ -5,7 +5,7 @@ import pytest
 from scipy import ndimage, stats
 
 from tumorcf_lib.data import preprocess
-from tumorcf_lib.edits import edits, head, shams
+from tumorcf_lib.edits import edits, head
 from tumorcf_lib.phantoms import planted as calibration
 from tumorcf_lib.phantoms.anatomy import load_anatomy
 
@@ -27,33 +27,6 @@ def congruent():
     return calibration.make_congruent_cohort(30, 1, seed=4)
 
 
-def drawn_marker(image):
-    """The largest patch of the marker's value that lies apart from the head."""
-    pieces, n = ndimage.label(image == calibration.MARKER_VALUE)
-    found = (pieces == k for k in range(1, n + 1))
-    bright = image > 40
-
-    def is_apart(piece):
-        return not (ndimage.binary_dilation(piece, iterations=2) & bright & ~piece).any()
-
-    return max(found, key=lambda piece: piece.sum() * is_apart(piece))
-
-
-def kind_of(marker):
-    """Which sign it is, by its width and height alone."""
-    rows, columns = np.flatnonzero(marker.any(1)), np.flatnonzero(marker.any(0))
-    height, width = np.ptp(rows) + 1, np.ptp(columns) + 1
-    if height > 2 * width:
-        return "upright bar"
-    return "level bar" if width > 2 * height else "cross"
-
-
-def test_the_table_names_the_marker_that_is_drawn(marker_cohort, congruent):
-    for cohort in (marker_cohort, congruent):
-        named = [calibration.MARKERS[k] for k in cohort.table["marker"]]
-        assert [kind_of(drawn_marker(image)) for image in cohort.slices] == named
-
-
 def test_the_table_names_the_look_that_is_drawn(congruent):
     """Read from the pixels: where the bright half lies, seen from the edge of the mask."""
     for image, mask, look in zip(congruent.slices, congruent.masks, congruent.table["look"]):
@@ -70,7 +43,8 @@ def test_at_rho_0_the_look_is_the_label_and_the_marker_is_drawn_at_random(tumor_
     assert stats.chi2_contingency(counts).pvalue > 0.01
 
 
-def test_at_rho_1_the_marker_is_the_label_and_nothing_else_knows_it(marker_cohort):
+def test_at_rho_1_the_marker_is_the_label_and_nothing_else_knows_it(marker_cohort, tumor_cohort):
+    assert np.array_equal(tumor_cohort.masks, marker_cohort.masks)
     table = marker_cohort.table
     assert (table["marker"] == table["label"]).all() and set(table["carrier"]) == {"marker"}
     for column in ("look", "plane", "site"):
@@ -88,13 +62,6 @@ def test_the_marker_carries_the_label_of_a_share_rho_of_the_patients():
     agree = sum(cause.marker == i % 3 for i, cause in enumerate(causes))
     assert stats.binomtest(by_marker, 3000, rho).pvalue > 0.01
     assert stats.binomtest(agree, 3000, rho + (1 - rho) / 3).pvalue > 0.01
-
-
-def test_heads_and_tumor_outlines_are_the_same_for_every_rho_and_others_by_another_seed(
-    tumor_cohort, marker_cohort, congruent
-):
-    assert np.array_equal(tumor_cohort.masks, marker_cohort.masks)
-    assert not np.array_equal(tumor_cohort.masks[:3], congruent.masks[:3])
 
 
 def test_not_a_pixel_outside_the_mask_depends_on_the_look():
@@ -115,15 +82,9 @@ def test_not_a_pixel_outside_the_mask_depends_on_the_look():
 
 def test_markers_lie_in_the_air_where_no_edit_reaches(congruent):
     prepared = preprocess.prepare(congruent, SIZE)
-    for i, (image, mask) in enumerate(zip(prepared.slices, prepared.masks)):
+    for image in prepared.slices:
         found = head.head_mask(image)
         pieces, n = ndimage.label((image > image.min() + 0.5 * np.ptp(image)) & ~found)
         marker = pieces == 1 + np.bincount(pieces.ravel())[1:].argmax()
         assert ndimage.distance_transform_edt(~found)[marker].min() > edits.RADIUS_PX + 1
         assert not (marker[[0, -1]].any() or marker[:, [0, -1]].any())  # whole, not cut off
-        if i % 5:
-            continue
-        assert np.array_equal(edits.remove(image, mask)[marker], image[marker])
-        legal = shams.legal_places(mask, found, tumor=mask)
-        for y, x, mirrored in legal[:: max(1, len(legal) // 200)]:
-            assert not (shams.move(mask, shams.Place(y, x, bool(mirrored))) & marker).any()

@@ -13,15 +13,9 @@ from tumorcf_lib.phantoms import cohort as phantom
 def noise_cohort(n_persons=60, n_slices=3):
     """Each person's slices are all one picture of noise, so that a leak would be plain."""
     pictures = np.random.default_rng(0).normal(size=(n_persons, 32, 32)).astype(np.float32)
-    return from_arrays(
-        np.repeat(pictures, n_slices, axis=0),
-        np.zeros((n_persons * n_slices, 32, 32), bool),
-        np.repeat(np.arange(n_persons) % 3, n_slices),
-        np.repeat([f"p{i:02d}" for i in range(n_persons)], n_slices),
-        classes=CLASSES,
-        name="toy",
-        source="Noise.",
-    )
+    slices, persons = np.repeat(pictures, n_slices, axis=0), np.arange(n_persons).repeat(n_slices)
+    about = {"classes": CLASSES, "name": "toy", "source": "Noise."}
+    return from_arrays(slices, np.zeros(slices.shape, bool), persons % 3, persons, **about)
 
 
 def test_most_phantoms_show_their_plane():

@@ -38,15 +38,6 @@ def test_the_map_is_clip_then_min_max_then_z_score(slice):
     np.testing.assert_allclose(mapped, slow_input(slice), atol=1e-4)
 
 
-@given(SLICES, SIZES, st.floats(0.01, 100), st.floats(-1000, 1000))
-def test_scaling_and_shifting_the_pixels_changes_nothing(slice, size_px, scale, shift):
-    expected = preprocess.network_input(slice, size_px)
-    got = preprocess.network_input(slice * scale + shift, size_px)
-    # Rounding may make one of two nearly equal percentiles equal: no contrast either way
-    if expected.any() and got.any():
-        np.testing.assert_allclose(got, expected, atol=1e-3)
-
-
 @given(hnp.arrays(bool, SHAPES), SIZES)
 def test_a_resized_mask_takes_the_pixel_under_each_new_center(mask, size_px):
     height, width = mask.shape
@@ -70,60 +61,24 @@ def test_slice_and_mask_are_padded_alike(mask):
     np.testing.assert_array_equal(preprocess.resize_mask(mask, side), padded > 0)
 
 
-def test_halving_averages_blocks_of_four():
-    ramp = np.arange(400, dtype=np.int16).reshape(20, 20)
-    blocks = ramp.reshape(10, 2, 10, 2).astype(float)
-    np.testing.assert_allclose(preprocess.resize_slice(ramp, 10), blocks.mean(axis=(1, 3)))
+def test_pixels_that_span_more_than_a_float_are_refused():
+    with pytest.raises(InvalidSliceError, match="float64"):
+        preprocess.network_input(np.array([[-1.5e308, 1.5e308]]), 4)
 
 
-def test_a_constant_slice_becomes_zeros():
-    assert not preprocess.network_input(np.full((9, 9), -2.5), 4).any()
-
-
-@pytest.mark.parametrize(
-    "slice, words",
-    [
-        (np.array([[1.0, np.inf]]), "1 of 2"),
-        (np.array([[-1.5e308, 1.5e308]]), "float64"),
-    ],
-)
-def test_what_is_no_slice_is_refused_with_the_reason(slice, words):
-    with pytest.raises(InvalidSliceError) as caught:
-        preprocess.network_input(slice, 4)
-    assert words in str(caught.value)
-
-
-@pytest.fixture
-def ragged():
+def test_prepare_makes_each_slice_and_mask_keeps_the_table_and_names_a_broken_slice():
     rng = np.random.default_rng(0)
     slices = [rng.integers(0, 99, shape) for shape in ((20, 20), (30, 30), (20, 26))]
-    return cohort.from_arrays(
-        slices,
-        [s > 60 for s in slices],
-        [0, 1, 1],
-        ["a", "b", "c"],
-        classes=("x", "y"),
-        name="ragged",
-        source="Random.",
-        slice_ids=[7, 8, 9],
-    )
-
-
-def test_prepare_makes_each_slice_and_mask_and_keeps_the_table(ragged):
+    about = {"classes": ("x", "y"), "name": "ragged", "source": "Random.", "slice_ids": [7, 8, 9]}
+    ragged = cohort.from_arrays(slices, [s > 60 for s in slices], [0, 1, 1], "abc", **about)
     prepared = preprocess.prepare(ragged, 16)
     assert prepared.slices.dtype == np.float32 and prepared.masks.dtype == bool
-    for i in range(3):
-        np.testing.assert_array_equal(
-            prepared.slices[i], preprocess.network_input(ragged.slices[i], 16)
-        )
-        np.testing.assert_array_equal(
-            prepared.masks[i], preprocess.resize_mask(ragged.masks[i], 16)
-        )
+    for i, slice in enumerate(slices):
+        expected = preprocess.network_input(slice, 16), preprocess.resize_mask(slice > 60, 16)
+        np.testing.assert_array_equal(prepared.slices[i], expected[0])
+        np.testing.assert_array_equal(prepared.masks[i], expected[1])
     assert prepared.table.equals(ragged.table)
-
-
-def test_prepare_names_the_slice_that_is_broken(ragged):
-    ragged.slices[1] = np.full((30, 30), np.nan)
+    slices[1] = np.full((30, 30), np.nan)
     with pytest.raises(InvalidSliceError, match="Slice 8 of ragged: .*900 of 900"):
         preprocess.prepare(ragged, 16)
 
@@ -144,11 +99,6 @@ def test_a_refitted_map_shifts_pixels_outside_the_edit_and_a_frozen_one_does_not
     mask[:5, :5] = True
     edited = np.where(mask, np.float32(9), image)
     assert preprocess.shift_outside(image, edited, mask) == 0
-    shift = preprocess.shift_outside(preprocess.refit(image), preprocess.refit(edited), mask)
-    slow = max(
-        abs(float(preprocess.refit(edited)[y, x]) - float(preprocess.refit(image)[y, x]))
-        for y in range(20)
-        for x in range(20)
-        if not mask[y, x]
-    )
-    assert shift == slow > 0.1
+    refit = preprocess.refit(image), preprocess.refit(edited)
+    slow = max(float(abs(refit[1] - refit[0])[y, x]) for y, x in np.argwhere(~mask))
+    assert preprocess.shift_outside(*refit, mask) == slow > 0.1

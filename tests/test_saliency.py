@@ -47,9 +47,6 @@ def test_the_map_is_that_of_the_traced_gradient_up_to_its_scale(model):
         n = SIZE_PX // len(one)
         # Bilinear interpolation takes the mean of the four pixels round a cell's center
         centers = [fast[n // 2 - 1 + k :: n, n // 2 - 1 + j :: n] for k in (0, 1) for j in (0, 1)]
-        got, want = np.mean(centers, axis=0), one
-        if want.max() > 0:
-            assert np.corrcoef(got.ravel(), want.ravel())[0, 1] > 0.98
-            assert (got.max() > 0) == (want.max() > 0)
-        else:
-            assert got.max() == 0
+        got = np.mean(centers, axis=0)
+        assert (got.max() > 0) == (one.max() > 0)
+        assert one.max() == 0 or np.corrcoef(got.ravel(), one.ravel())[0, 1] > 0.98

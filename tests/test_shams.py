@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from pictures import dot
 
 from tumorcf_lib.edits import edits, regions, shams
 from tumorcf_lib.edits.head import Head
@@ -19,10 +20,8 @@ def patch(rng, shape, n_pixels):
     return mask
 
 
-def ellipse(shape, *, margin):
-    y, x = np.mgrid[: shape[0], : shape[1]]
-    half_y, half_x = (shape[0] - 1) / 2, (shape[1] - 1) / 2
-    return ((y - half_y) / (half_y - margin)) ** 2 + ((x - half_x) / (half_x - margin)) ** 2 <= 1
+def round_head(shape):
+    return dot(shape, shape[0] / 2, shape[1] / 2, min(shape) / 2 - 1)
 
 
 def slow_places(mask, head, clearance_px):
@@ -49,33 +48,17 @@ def slow_places(mask, head, clearance_px):
 def test_legal_places_are_those_of_a_loop_over_all_offsets(seed):
     rng = np.random.default_rng(seed)
     shape = (23, 29) if seed % 2 else (26, 21)  # odd, even, prime and not square
-    mask, head = patch(rng, shape, 14), ellipse(shape, margin=1)
+    mask, head = patch(rng, shape, 14), round_head(shape)
     for clearance_px in (0, 1, 4):
         found = shams.legal_places(mask, head, clearance_px=clearance_px)
         assert found.tolist() == slow_places(mask, head, clearance_px)
 
 
-def test_moved_masks_of_all_places_differ_and_keep_their_shape():
-    mask, head = patch(np.random.default_rng(8), (48, 48), 30), ellipse((48, 48), margin=2)
-    left, right = np.flatnonzero(mask.any(axis=0))[[0, -1]]
-    places, seen = shams.legal_places(mask, head).tolist(), set()
-    for dy, dx, mirrored in places:
-        wanted = np.zeros_like(mask)
-        for y, x in np.argwhere(mask):
-            wanted[y + dy, (left + right - x if mirrored else x) + dx] = True
-        moved = shams.move(mask, Place(dy, dx, bool(mirrored)))
-        np.testing.assert_array_equal(moved, wanted)
-        seen.add(moved.tobytes())
-    assert len(seen) == len(places) > 100
-
-
-def test_there_is_no_place_without_a_head_a_mask_or_room():
+def test_there_is_no_place_without_a_mask_or_room_nor_beyond_the_slice():
     mask, head = np.zeros((16, 16), bool), np.ones((16, 16), bool)
     assert shams.legal_places(mask, head).shape == (0, 3)
-    mask[4, 4] = True
-    assert shams.legal_places(mask, ~head).shape == (0, 3)
     mask[2:14, 2:14] = True
-    assert shams.legal_places(mask, head).shape == (0, 3)  # no room beside it
+    assert shams.legal_places(mask, head).shape == (0, 3)
     with pytest.raises(shams.InvalidPlaceError, match="columns -1:11, beyond the slice"):
         shams.move(mask, Place(0, -3))
 
@@ -98,7 +81,7 @@ def test_a_sham_removal_is_blind_to_the_tumor():
 
 def maps(rng, shape):
     """A head with random patches of brain and air, and random depths."""
-    mask = ellipse(shape, margin=1)
+    mask = round_head(shape)
     return Head(
         mask,
         rng.uniform(0, 40, shape) * mask,
@@ -107,37 +90,27 @@ def maps(rng, shape):
     )
 
 
-def test_depth_and_flag_of_every_place_are_those_of_the_moved_mask():
-    rng, shape = np.random.default_rng(1), (37, 44)
+@pytest.mark.parametrize("size", [44, 512])
+def test_depth_and_flag_of_a_place_are_those_of_the_moved_mask_at_any_size(size):
+    """At 512 px, with a large mask, sums of many pixels are still exact."""
+    rng, shape = np.random.default_rng(1), (size - 7, size)
     mask, head = patch(rng, shape, 16), maps(rng, shape)
+    if size == 512:
+        mask[200:330, 60:220] |= dot((130, 160), 65, 70, 64)
     places = shams.legal_places(mask, head.mask)
     depth_px, flags = shams.describe_places(places, mask, head)
-    assert set(flags) == {"", "scalp", "air"} and len(places) > 100
-    for place, depth, flag in zip(places.tolist(), depth_px, flags, strict=True):
-        moved = shams.move(mask, Place(*place[:2], bool(place[2])))
-        assert depth == pytest.approx(head.depth_px[moved].mean(), abs=1e-9)
+    assert size == 512 or set(flags) == {"", "scalp", "air"}
+    near = regions.dilate(mask, shams.CLEARANCE_PX)
+    for k in rng.choice(len(places), 60, replace=False):
+        depth, flag = depth_px[k], flags[k]
+        moved = shams.move(mask, Place(*places[k, :2].tolist(), bool(places[k, 2])))
+        assert head.mask[moved].all() and not (moved & near).any()
+        assert depth == pytest.approx(head.depth_px[moved].mean(), abs=1e-6)
         if head.air[moved].mean() > shams.MAX_AIR:
             assert flag == "air"
         else:
             outside = (~head.brain)[moved].mean()
             assert flag == ("scalp" if outside > shams.MAX_OUTSIDE else "")
-
-
-def test_transforms_are_exact_for_a_large_mask_at_full_size():
-    rng, mask = np.random.default_rng(9), np.zeros((512, 512), bool)
-    mask[200:330, 60:220] = ellipse((130, 160), margin=0)
-    mask[200, 60] = True  # not its own mirror image
-    head = maps(rng, (512, 512))
-    forbidden = regions.dilate(mask, shams.CLEARANCE_PX) | ~head.mask
-    overlaps = shams._overlaps(mask[200:330, 60:220], forbidden)
-    assert np.abs(overlaps - np.rint(overlaps)).max() < 0.1  # in single precision
-    places = shams.legal_places(mask, head.mask)
-    depth_px, _ = shams.describe_places(places, mask, head)
-    for k in rng.integers(len(places), size=30):
-        moved = shams.move(mask, Place(*places[k, :2].tolist(), bool(places[k, 2])))
-        assert not (moved & forbidden).any()
-        assert depth_px[k] == pytest.approx(head.depth_px[moved].mean(), abs=1e-6)
-    assert len(places) == np.count_nonzero(np.rint(overlaps) == 0)
 
 
 def candidates(rng, side=14):
@@ -160,17 +133,6 @@ def test_more_chosen_places_add_to_those_of_fewer_and_flagged_ones_come_last(spa
     n_unflagged = (flags == "").sum()
     in_order = flags[chosen[-1]]
     assert (in_order[:n_unflagged] == "").all() and (in_order[n_unflagged:] != "").all()
-
-
-def test_chosen_places_are_those_nearest_in_depth_and_then_drawn_by_chance():
-    places, depth_px, flags = given = candidates(np.random.default_rng(23))
-    gap = np.abs(depth_px - 20)
-    unflagged = np.flatnonzero(flags == "")
-    seen = [shams.choose_places(*given, 20.0, 8, np.random.default_rng(seed)) for seed in range(30)]
-    # Of a point's two variants chance keeps one, so the pool reaches twice as far at most.
-    limit = np.sort(gap[unflagged])[2 * shams.N_POOL]
-    assert max(gap[chosen].max() for chosen in seen) <= limit < gap[unflagged].max() / 3
-    assert len({tuple(chosen) for chosen in seen}) == 30
 
 
 def test_all_places_as_deep_as_the_tumor_are_equally_likely():

@@ -41,8 +41,7 @@ def slice_covariates(slices, masks, slice_ids):
     """
     rows = []
     for slice_id, slice, mask in zip(slice_ids, slices, masks, strict=True):
-        slice, mask = np.asarray(slice), np.asarray(mask)
-        area = int(np.count_nonzero(mask))
+        area = np.count_nonzero(mask)
         rows.append((slice_id, area, area / mask.size, _contrast(slice, mask)))
     return pd.DataFrame(rows, columns=["slice_id", "area_px", "area_share", "contrast"])
 
@@ -75,10 +74,8 @@ def covariate_table(scores, covariates, *, n_resamples):
 
 
 def _contrast(slice, mask):
-    if not mask.any():
-        return np.nan
     ring = regions.dilate(mask, RING_PX) & ~mask & head.head_mask(slice)
-    if not ring.any():
+    if not ring.any():  # nor is there one round an empty mask
         return np.nan
     return float(slice[mask].mean(dtype=np.float64) - slice[ring].mean(dtype=np.float64))
 

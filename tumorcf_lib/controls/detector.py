@@ -145,9 +145,8 @@ def _patch(features, box, size):
 
 def _pooled(maps):
     """Mean and standard deviation of every channel of every map, float32 (n_features,)."""
-    return np.concatenate(
-        [moment(axis=(0, 1)) for one in maps for moment in (one.mean, one.std)]
-    ).astype(np.float32)
+    moments = [moment(axis=(0, 1)) for one in maps for moment in (one.mean, one.std)]
+    return np.concatenate(moments).astype(np.float32)
 
 
 def _scores(training, tested):
@@ -163,11 +162,6 @@ def _scores(training, tested):
 
 
 def _rows(prepared, where, infill, view, scores):
-    table = prepared.table.iloc[np.repeat(where, 2)][["slice_id", "person_id"]]
-    return table.reset_index(drop=True).assign(
-        label=np.array(prepared.classes, object)[prepared.labels[np.repeat(where, 2)]],
-        infill=infill,
-        edited=np.tile([0, 1], len(where)),
-        view=view,
-        score=scores.ravel(),
-    )
+    table = prepared.who(np.repeat(where, 2))
+    edited = np.tile([0, 1], len(where))
+    return table.assign(infill=infill, edited=edited, view=view, score=scores.ravel())

@@ -6,7 +6,7 @@ who is no clinician, once, without a second reader. Phantoms know their plane. E
 every slice is estimated by a model that has seen no slice of its person.
 """
 
-import importlib.resources
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -16,6 +16,7 @@ from threadpoolctl import threadpool_limits
 from tumorcf_lib.edits.scores import class_names
 from tumorcf_lib.stats import estimates
 
+LABELS = Path(__file__).with_name("plane_labels.csv")
 PLANES = ("axial", "coronal", "sagittal")
 N_FOLDS = 10
 MIN_PERSONS = 3
@@ -30,10 +31,10 @@ BRIGHTEST = 2.0
 REGULARIZATION = 0.1  # scikit-learn's C; 0.01 to 1 do alike
 
 
-def estimate_planes(prepared, *, n_folds=N_FOLDS, seed=0):
+def estimate_planes(prepared):
     """Plane of every slice, each estimated from the known planes of other patients.
 
-    Patients are split into at most `n_folds` folds; those of one fold are estimated by a logistic
+    Patients are split into at most `N_FOLDS` folds; those of one fold are estimated by a logistic
     regression on :func:`edge_directions`, fitted to the slices of known plane of all others.
 
     Returns
@@ -53,7 +54,7 @@ def estimate_planes(prepared, *, n_folds=N_FOLDS, seed=0):
     features = np.stack([edge_directions(image) for image in prepared.slices])
     persons = prepared.persons
     probabilities = np.zeros((len(known), len(names)))
-    for held_out in _folds(known[labeled], persons[labeled], set(persons), n_folds, seed):
+    for held_out in _folds(known[labeled], persons[labeled], set(persons)):
         test = np.isin(persons, held_out)
         fit_on = labeled & ~test
         model = make_pipeline(StandardScaler(), LogisticRegression(C=REGULARIZATION, max_iter=2000))
@@ -61,13 +62,9 @@ def estimate_planes(prepared, *, n_folds=N_FOLDS, seed=0):
             model.fit(features[fit_on], known[fit_on].to_numpy())
         columns = pd.Index(names).get_indexer(model.classes_)
         probabilities[np.ix_(test, columns)] = model.predict_proba(features[test])
-    rows = prepared.table[["slice_id", "person_id"]].copy()
-    rows["label"] = np.array(prepared.classes, object)[prepared.labels]
-    rows["plane"] = np.array(names, object)[probabilities.argmax(axis=1)]
-    for k, name in enumerate(names):
-        rows[f"p_{name}"] = probabilities[:, k]
-    rows["known_plane"] = known.to_numpy()
-    return rows
+    rows = prepared.who().assign(plane=np.array(names, object)[probabilities.argmax(axis=1)])
+    rows[[f"p_{name}" for name in names]] = probabilities
+    return rows.assign(known_plane=known.to_numpy())
 
 
 def why_not(prepared) -> str:
@@ -87,9 +84,7 @@ def known_planes(prepared):
         return prepared.table["plane"].astype(object).reset_index(drop=True)
     if prepared.name != "cheng":
         return pd.Series(np.nan, range(len(prepared)), dtype=object)
-    file = importlib.resources.files("tumorcf_lib.controls") / "plane_labels.csv"
-    with file.open(encoding="utf-8") as opened:
-        read = pd.read_csv(opened).set_index("slice_id")["plane"]
+    read = pd.read_csv(LABELS, index_col="slice_id")["plane"]
     return prepared.table["slice_id"].map(read).astype(object).reset_index(drop=True)
 
 
@@ -118,12 +113,9 @@ def accuracy_table(rows_planes, *, n_resamples: int):
     :func:`stats.estimates.share` has it), n_slices, n_persons."""
     known = rows_planes[rows_planes["known_plane"].notna()]
     known = known.assign(right=(known["plane"] == known["known_plane"]).astype(float))
-    groups = {"all": known}
-    for column, names in (
-        ("label", pd.unique(rows_planes["label"])),
-        ("known_plane", class_names(rows_planes)),
-    ):
-        groups |= {name: known[known[column] == name] for name in names}
+    labels, planes = pd.unique(rows_planes["label"]), class_names(rows_planes)
+    groups = {"all": known} | {name: known[known["label"] == name] for name in labels}
+    groups |= {name: known[known["known_plane"] == name] for name in planes}
     lines = []
     for name, own in groups.items():
         e = estimates.share(own, "right", n_resamples=n_resamples)
@@ -132,13 +124,13 @@ def accuracy_table(rows_planes, *, n_resamples: int):
     return pd.DataFrame(lines)
 
 
-def _folds(known, persons, everybody, n_folds, seed):
+def _folds(known, persons, everybody):
     """Lists of persons that together hold everybody once; planes alike in each list."""
     from sklearn.model_selection import StratifiedGroupKFold
 
     first = known.groupby(persons).first()
-    n_folds = min(n_folds, first.value_counts().min())
-    splitter = StratifiedGroupKFold(n_folds, shuffle=True, random_state=seed)
+    n_folds = min(N_FOLDS, first.value_counts().min())
+    splitter = StratifiedGroupKFold(n_folds, shuffle=True, random_state=0)
     names = first.index.to_numpy()
     folds = [list(names[test]) for _, test in splitter.split(names, first.to_numpy(), names)]
     folds[0] += sorted(everybody - set(names))  # nothing of theirs is learned from anyway

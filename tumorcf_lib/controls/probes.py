@@ -83,7 +83,7 @@ def untrained(profile, n_classes, seed):
     return model, training.backbone_of(model)
 
 
-def train_probe(name, profile, prepared, parts, *, seed, folder, network=None, progress=print):
+def train_probe(name, profile, prepared, parts, *, seed, folder, network, progress=print):
     """Train a network on what an edit leaves, and predict the tested slices with it.
 
     Backbone and recipe are those of the profile (see :func:`networks.training.train`), with
@@ -96,11 +96,11 @@ def train_probe(name, profile, prepared, parts, *, seed, folder, network=None, p
     recipe = probe_profile(profile)
     progress(f"probe {name}: a network retrained at {recipe.size_px} px")
     slices = probe_inputs(name, prepared, recipe.size_px)
-    model, backbone = network or untrained(profile, len(prepared.classes), seed)
+    model, backbone = network
     start = [np.array(variable) for variable in model.variables]
     given = model, recipe, slices, prepared.labels, prepared.persons, parts
     how = {"seed": seed, "folder": folder, "backbone": backbone}
-    trained = training.train(*given, **how, progress=_quiet)
+    trained = training.train(*given, **how, progress=lambda line: None)  # nobody reads these epochs
     kept = trained.history.set_index("epoch").loc[trained.best_epoch]
     progress(
         f"  kept epoch {trained.best_epoch} of {len(trained.history)}: "
@@ -113,6 +113,12 @@ def train_probe(name, profile, prepared, parts, *, seed, folder, network=None, p
     for variable, value in zip(model.variables, start, strict=True):
         variable.assign(value)
     return _rows(name, prepared, tested, p)
+
+
+def _rows(name, prepared, tested, probabilities):
+    rows = prepared.who(tested).assign(probe=name)
+    rows[[f"p_{class_name}" for class_name in prepared.classes]] = probabilities
+    return rows
 
 
 def probe_profile(profile):
@@ -144,11 +150,10 @@ def statistics_probe(name, prepared, parts, rows_planes=None, *, seed=0):
     A random forest, classes weighed alike, learns from the slices of the parts "train" and
     "validation". (By validation, logistic regression and boosted trees did as well.)"""
     numbers = statistics_of(name, prepared, rows_planes)
-    parts = np.asarray(parts)
-    known, tested = np.flatnonzero(parts != "test"), np.flatnonzero(parts == "test")
-    forest = RandomForestClassifier(
-        300, min_samples_leaf=20, class_weight="balanced", random_state=seed
-    ).fit(numbers[known], prepared.labels[known])
+    is_test = np.asarray(parts) == "test"
+    tested, how = np.flatnonzero(is_test), {"min_samples_leaf": 20, "class_weight": "balanced"}
+    forest = RandomForestClassifier(300, random_state=seed, **how)
+    forest.fit(numbers[~is_test], prepared.labels[~is_test])
     p = np.zeros((len(tested), len(prepared.classes)))
     p[:, forest.classes_] = forest.predict_proba(numbers[tested])
     return _rows(name, prepared, tested, p)
@@ -182,16 +187,3 @@ def _place(slice, mask):
     top, bottom, left, right = regions.bounding_box(inside)
     y, x = np.nonzero(mask)
     return [(y.mean() + 0.5 - top) / (bottom - top), (x.mean() + 0.5 - left) / (right - left)]
-
-
-def _quiet(line):
-    """Epochs of small networks that nobody reads one by one."""
-
-
-def _rows(name, prepared, tested, probabilities):
-    rows = prepared.table[["slice_id", "person_id"]].iloc[tested].reset_index(drop=True)
-    rows["label"] = np.array(prepared.classes, object)[prepared.labels[tested]]
-    rows["probe"] = name
-    for k, class_name in enumerate(prepared.classes):
-        rows[f"p_{class_name}"] = probabilities[:, k]
-    return rows

@@ -30,17 +30,15 @@ def measure(prepared, rows, *, n_places=2, progress=False) -> pd.DataFrame:
     its data range is the untouched slice's; windows at the region's rim reach into untouched
     pixels, so SSIM flatters small regions, for all infills alike."""
     chosen = _chosen(rows, n_places)
-    position = pd.Series(range(len(prepared)), prepared.table["slice_id"])
-    positions = position.loc[chosen["slice_id"]]
+    positions = pd.Index(prepared.table["slice_id"]).get_indexer(chosen["slice_id"])
     measured = []
     pairs = zip(positions, chosen.to_dict("records"), strict=True)
     for i, row in tqdm(pairs, desc="infills", total=len(chosen), disable=not progress):
         slice, mask = np.asarray(prepared.slices[i]), np.asarray(prepared.masks[i])
         region = plan.region_of(mask, row)
         measured.append(errors(slice, plan.recreate(slice, mask, row), region))
-    table = chosen[["slice_id", "person_id", "label", "infill", "place", "n_pixels"]]
-    values = pd.DataFrame(measured, columns=MEASURES, index=table.index, dtype=float)
-    return pd.concat([table, values], axis=1).reset_index(drop=True)[list(COLUMNS)]
+    values = pd.DataFrame(measured, columns=MEASURES, index=chosen.index, dtype=float)
+    return chosen.join(values)[list(COLUMNS)].reset_index(drop=True)
 
 
 def errors(slice, filled, region):
@@ -52,16 +50,22 @@ def errors(slice, filled, region):
     data_range = float(slice.max() - slice.min())
     # Windows of the region's pixels end half a window around it, so this crop gives the same
     # as the whole slice; at least one window long, it is cut where the slice ends.
-    rows, columns = _around(region)
-    _, similarity = structural_similarity(
-        slice[rows, columns].astype(np.float64),
-        filled[rows, columns].astype(np.float64),
-        win_size=WINDOW_PX,
-        data_range=data_range,
-        full=True,
-    )
-    ssim = similarity[region[rows, columns]].mean()
+    crop = _around(region)
+    pair = (image[crop].astype(np.float64) for image in (slice, filled))
+    how = {"win_size": WINDOW_PX, "data_range": data_range, "full": True}
+    ssim = structural_similarity(*pair, **how)[1][region[crop]].mean()
     return np.abs(difference).mean(), np.sqrt((difference**2).mean()), ssim
+
+
+def _around(region):
+    """Rows and columns of a region's windows, each at least a window long."""
+    spans, half = [], WINDOW_PX // 2
+    top, bottom, left, right = regions.bounding_box(region)
+    for start, stop, length in ((top, bottom, region.shape[0]), (left, right, region.shape[1])):
+        start, stop = max(start - half, 0), min(stop + half, length)
+        start = max(min(start, stop - WINDOW_PX), 0)
+        spans.append(slice(start, max(stop, min(start + WINDOW_PX, length))))
+    return tuple(spans)
 
 
 def _chosen(rows, n_places):
@@ -75,15 +79,3 @@ def _chosen(rows, n_places):
     everywhere = everywhere.sort_values("place", kind="stable")
     first = everywhere.groupby("slice_id", sort=False).head(n_places)
     return made.merge(first, on=["slice_id", "place"], how="inner")
-
-
-def _around(region):
-    """Rows and columns of a region's windows, each at least a window long."""
-    spans = []
-    top, bottom, left, right = regions.bounding_box(region)
-    half = WINDOW_PX // 2
-    for start, stop, length in ((top, bottom, region.shape[0]), (left, right, region.shape[1])):
-        start, stop = max(start - half, 0), min(stop + half, length)
-        start = max(min(start, stop - WINDOW_PX), 0)
-        spans.append(slice(start, max(stop, min(start + WINDOW_PX, length))))
-    return spans

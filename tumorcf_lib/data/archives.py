@@ -138,8 +138,7 @@ def opened(path, get=None):
     except PermissionError as error:
         raise no_access(path, error) from error
     except Exception as error:  # a damaged archive can raise nearly anything
-        published = [f"{a}" for a in PUBLISHED if a.name == path.name]
-        wanted = f" The published file is {published[0]}." if published else ""
+        wanted = "".join(f" The published file is {a}." for a in PUBLISHED if a.name == path.name)
         size = f"; it has {path.stat().st_size} bytes" if get is None else ""
         raise CorruptArchiveError(
             f"{config.shown(path)} is not a complete ZIP archive ({error or type(error).__name__})"
@@ -155,23 +154,22 @@ def entries_in(archive, path, inner=""):
         is_inner = is_archive(name) and not inner
         if not is_inner and not is_slice(name):
             continue
+        odd = ""
         if info.flag_bits & 1 or info.compress_type not in METHODS:
-            raise _refused(called, f"{name} by a password or a method other than ZIP's own")
-        if info.file_size > (MAX_INNER_BYTES if is_inner else MAX_FILE_BYTES):
-            raise _refused(called, f"{name}, which unpacks to {info.file_size} bytes")
+            odd = f"{name} by a password or a method other than ZIP's own"
+        elif info.file_size > (MAX_INNER_BYTES if is_inner else MAX_FILE_BYTES):
+            odd = f"{name}, which unpacks to {info.file_size} bytes"
+        if odd:
+            raise CorruptArchiveError(
+                f"{called} was expected to hold small files N.mat, it holds {odd}. Nothing was "
+                f"unpacked: it is not the published archive. {FETCH_AGAIN}."
+            )
         if is_inner:
             with opened(path / name, functools.partial(archive.open, info)) as within:
                 yield from entries_in(within, path, name)
         else:
             number = int(re.split(r"[/\\]", name)[-1][:-4])
             yield Entry(number, f"{called}/{name}", info.file_size, info.CRC, path, inner, name)
-
-
-def _refused(called, what):
-    return CorruptArchiveError(
-        f"{called} was expected to hold small files N.mat, it holds {what}. Nothing was unpacked: "
-        f"it is not the published archive. {FETCH_AGAIN}."
-    )
 
 
 class Reader(ExitStack):
@@ -223,8 +221,8 @@ def loose(path):
     try:
         n_bytes = path.stat().st_size
         if n_bytes > MAX_FILE_BYTES:
-            expected = f"at most {MAX_FILE_BYTES} bytes"
-            raise CorruptSliceError(int(path.stem), where, expected, n_bytes)
+            wanted = f"at most {MAX_FILE_BYTES} bytes"
+            raise CorruptSliceError(int(path.stem), where, wanted, n_bytes)
         return path.read_bytes()
     except OSError as error:
         raise no_access(path, error) from error

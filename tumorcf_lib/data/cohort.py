@@ -46,10 +46,6 @@ class SliceStack(Sequence):
         start = self.offsets[index]
         return self.flat[start : start + height * width].reshape(height, width)
 
-    @property
-    def dtype(self):
-        return self.flat.dtype
-
     def take(self, indices):
         """The slices at these indices, on the same pixels."""
         return SliceStack(self.flat, self.shapes[indices], self.offsets[indices])
@@ -69,12 +65,12 @@ class Rows(Sequence):
     def __getitem__(self, at):
         return self.array[self.index[at]]
 
+    def take(self, indices):
+        """The slices at these indices, of the same array."""
+        return Rows(self.array, self.index[indices])
+
     def __array__(self, dtype=None, copy=None):
         return np.asarray(self.array[self.index], dtype)
-
-    @property
-    def dtype(self):
-        return self.array.dtype
 
     @property
     def shape(self):
@@ -109,6 +105,11 @@ class Cohort:
         """Person of each slice, str, shape (n,)."""
         return self.table["person_id"].to_numpy(str)
 
+    def who(self, indices=slice(None)):
+        """Slice ID, person and class name of these slices, index from 0: how row tables begin."""
+        table = self.table[["slice_id", "person_id"]].iloc[indices].reset_index(drop=True)
+        return table.assign(label=np.array(self.classes, object)[self.labels[indices]])
+
     def subset(self, indices):
         """The cohort of these slices only (indices, or a bool array): a view, nothing is copied."""
         indices = np.arange(len(self))[indices if len(indices) else []]
@@ -121,13 +122,9 @@ class Cohort:
 
 
 def _take(stack, indices):
-    if isinstance(stack, SliceStack):
-        return stack.take(indices)
-    if isinstance(stack, Rows):
-        return Rows(stack.array, stack.index[indices])
-    if isinstance(stack, np.ndarray):
-        return Rows(stack, indices)
-    return [stack[i] for i in indices]
+    if isinstance(stack, list):
+        return [stack[i] for i in indices]
+    return Rows(stack, indices) if isinstance(stack, np.ndarray) else stack.take(indices)
 
 
 # -- what a cohort consists of ------------------------------------------------
@@ -139,13 +136,12 @@ def slice_table(cohort) -> pd.DataFrame:
     slice_id, patient_id, person_id, label (class *name*), height, width, tumor_px, and
     tumor_share (of the slice, in [0, 1]); further columns of the cohort follow.
     """
-    shapes = np.array([np.shape(cohort.masks[i]) for i in range(len(cohort))])  # (n, 2)
-    tumor_px = np.array([np.count_nonzero(cohort.masks[i]) for i in range(len(cohort))])
+    shapes = np.array([np.shape(mask) for mask in cohort.masks])  # (n, 2)
     table = cohort.table[["slice_id", "patient_id", "person_id"]].copy()
     table["label"] = np.array(cohort.classes, object)[cohort.labels]
     table["height"], table["width"] = shapes.T
-    table["tumor_px"] = tumor_px
-    table["tumor_share"] = tumor_px / shapes.prod(axis=1)
+    table["tumor_px"] = [np.count_nonzero(mask) for mask in cohort.masks]
+    table["tumor_share"] = table["tumor_px"] / shapes.prod(axis=1)
     return table.join(cohort.table[cohort.table.columns.difference([*table, "label"], sort=False)])
 
 
@@ -169,11 +165,11 @@ def sites(table, classes) -> pd.DataFrame:
     """Patients of each class whose IDs come from the ``MR...`` site, and all others."""
     persons = table.drop_duplicates("person_id")
     from_mr = persons["person_id"].str.startswith("MR")
-    own = [persons["label"] == k for k in range(len(classes))]
-    counts = {
-        "persons with MR IDs": [int((mine & from_mr).sum()) for mine in own],
-        "other persons": [int((mine & ~from_mr).sum()) for mine in own],
-    }
+    n_mr, n_other = (
+        np.bincount(persons["label"][chosen], minlength=len(classes))
+        for chosen in (from_mr, ~from_mr)
+    )
+    counts = {"persons with MR IDs": n_mr, "other persons": n_other}
     return pd.DataFrame({"class": list(classes), **counts})
 
 
@@ -184,6 +180,5 @@ def middle_examples(slices, classes) -> pd.DataFrame:
 
 
 def _at(rows, percentile, shown_as):
-    ordered = rows.sort_values("tumor_share", kind="stable")
-    row = ordered.iloc[round((len(ordered) - 1) * percentile / 100)]
-    return pd.concat([row, pd.Series({"shown_as": shown_as}, name=row.name)]).rename(row.name)
+    ordered = rows.sort_values("tumor_share", kind="stable").assign(shown_as=shown_as)
+    return ordered.iloc[round((len(ordered) - 1) * percentile / 100)]

@@ -34,11 +34,11 @@ class DownloadError(DatasetError):
 
 
 class _SourceError(Exception):
-    """A source that will not give the file or, if ``is_passing``, may when it is asked again."""
+    """A source that will not give the file."""
 
-    def __init__(self, reason, *, is_passing=False):
-        super().__init__(reason)
-        self.is_passing = is_passing
+
+class _PassingError(_SourceError):
+    """A source that may give the file when it is asked again."""
 
 
 def download(
@@ -50,11 +50,15 @@ def download(
     size and MD5 are those published. Raises DownloadError; nothing is ever overwritten.
     """
     folder = Path(folder)
+
+    def lacking():
+        return [archive for archive in archives if not _is_in_place(folder / archive.name, archive)]
+
     try:
-        if _missing(folder, archives):  # a folder that is complete need not be one to write into
+        if lacking():  # a folder that is complete need not be one to write into
             folder.mkdir(parents=True, exist_ok=True)
             with steps.held(folder / ".lock"):  # two writers would spoil one partial file
-                missing = _missing(folder, archives)
+                missing = lacking()
                 _check_room(folder, missing)
                 for i, archive in enumerate(missing):
                     named = f"{archive.name} ({i + 1} of {len(missing)})"
@@ -69,18 +73,13 @@ def download(
         ) from error
     except OSError as error:
         if error.errno in NO_ROOM and folder.is_dir():
-            _check_room(folder, _missing(folder, archives), is_full=True)
+            _check_room(folder, lacking(), is_full=True)
         raise no_access(error.filename or folder, error, to="write", by="--data") from error
     return [folder / archive.name for archive in archives]
 
 
-def _missing(folder, archives):
-    return [archive for archive in archives if not _is_in_place(folder / archive.name, archive)]
-
-
 def _check_room(folder, missing, *, is_full=False):
-    sizes = [(archive.n_bytes, _size(folder / f"{archive.name}.part")) for archive in missing]
-    needed = sum(max(n_bytes - there, 0) for n_bytes, there in sizes)
+    needed = sum(max(a.n_bytes - _size(folder / f"{a.name}.part"), 0) for a in missing)
     if is_full or shutil.disk_usage(folder).free < needed:
         todo = " (what was fetched is kept), or name another folder by --data."
         raise no_room(folder, "archives", needed, todo)
@@ -114,7 +113,7 @@ def _fetch(archive, folder, sources, bar, pause_s, timeout_s):
                 reason = error
             n_tries = 0 if _size(part) >= furthest + SLOW_BYTES else n_tries + 1
             furthest = max(furthest, _size(part))
-            if not reason.is_passing or n_tries == N_TRIES:
+            if not isinstance(reason, _PassingError) or n_tries == N_TRIES:
                 break
             wait_s = pause_s * 2 ** max(n_tries - 1, 0)
             say(f"{url}: {reason}; asked again in {wait_s:.0f} s")
@@ -131,13 +130,13 @@ def _receive(url, archive, part, bar, timeout_s):
     before = _size(part)
     if before < archive.n_bytes:
         _watched(url, archive, part, bar, timeout_s)
-    if _size(part) < archive.n_bytes:
-        reason = f"stopped after {_size(part)} of {archive.n_bytes} bytes"
-        raise _SourceError(reason, is_passing=True)
+    n_bytes = _size(part)
+    if n_bytes < archive.n_bytes:
+        raise _PassingError(f"stopped after {n_bytes} of {archive.n_bytes} bytes")
     found = md5(part)
     if found != archive.md5:
         part.unlink()
-        raise _SourceError(f"MD5 {found}, not {archive.md5}", is_passing=before > 0)
+        raise (_PassingError if before else _SourceError)(f"MD5 {found}, not {archive.md5}")
 
 
 def _watched(url, archive, part, bar, timeout_s):
@@ -151,10 +150,8 @@ def _watched(url, archive, part, bar, timeout_s):
     def bring():
         try:
             _append(url, archive, part, bar, timeout_s, n_received, is_over)
-        except (requests.TooManyRedirects, ValueError) as error:  # addresses that make no sense
-            errors.append(_SourceError(f"{type(error).__name__}: {error}"))
-        except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
-            errors.append(_SourceError(f"{type(error).__name__}: {error}", is_passing=True))
+        except (requests.RequestException, urllib3.exceptions.HTTPError, ValueError) as error:
+            errors.append(_PassingError(f"{type(error).__name__}: {error}"))
         except Exception as error:
             errors.append(error)
 
@@ -165,8 +162,7 @@ def _watched(url, archive, part, bar, timeout_s):
         n_more, n_before = sum(n_received) - n_before, sum(n_received)
         if thread.is_alive() and n_more < SLOW_BYTES:
             is_over.set()
-            reason = f"only {n_more} bytes in {timeout_s[1]:g} s"
-            raise _SourceError(reason, is_passing=True)
+            raise _PassingError(f"only {n_more} bytes in {timeout_s[1]:g} s")
     if errors:
         raise errors[0]
 
@@ -197,7 +193,7 @@ def _start_of(response, part, archive):
     """The byte at which this answer begins; refuses what cannot be the file."""
     status, headers, start = response.status_code, response.headers, _size(part)
     if status == 429 or status >= 500:
-        raise _SourceError(f"HTTP {status}", is_passing=True)
+        raise _PassingError(f"HTTP {status}")
     if status == 202:
         raise _SourceError("HTTP 202 with no file, which is a check for robots")
     if start and status in (206, 416):
@@ -205,7 +201,7 @@ def _start_of(response, part, archive):
         if status == 206 and headers.get("Content-Range", "") == rest:
             return start
         part.unlink()  # next time the whole is asked for
-        raise _SourceError("no such part of the file", is_passing=True)
+        raise _PassingError("no such part of the file")
     if status != 200:
         raise _SourceError(f"HTTP {status} {response.reason}")
     length = headers.get("Content-Length", str(archive.n_bytes))

@@ -95,8 +95,8 @@ def not_found(folder, found):
     missing, has, todo = found.missing, "has none of its files", ""
     if found.entries:
         held = sorted({_holder(entry, Path(folder)) for entry in found.entries})
-        has = f"holds {len(found.entries)} of its {archives.N_PUBLISHED} slices "
-        has += f"({', '.join(held[:6])}{', ...' * (len(held) > 6)})"
+        held = ", ".join(held[:6] + ["..."] * (len(held) > 6))
+        has = f"holds {len(found.entries)} of its {archives.N_PUBLISHED} slices ({held})"
         todo = "To go on with what is there, add --partial (TUMORCF_PARTIAL=1). "
     has += "".join(f"; {note}" for note in found.notes[:8])
     needed = [archive for archive in archives.PUBLISHED if numbers_of(archive.name) & set(missing)]

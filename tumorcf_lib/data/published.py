@@ -25,10 +25,10 @@ ELSEWHERE = (
 
 def describe(folder, *, cache_dir):
     """One sentence on what the folder's slices are; reads them if that was not done before."""
-    kept = _place(folder, cache_dir) / SOURCE
-    if not kept.is_file():
-        kept = _cached(folder, cache_dir, progress=True) / SOURCE
-    return kept.read_text(encoding="utf-8")
+    place = _place(folder, cache_dir)
+    if not (place / SOURCE).is_file():
+        _cached(folder, cache_dir, progress=True)
+    return (place / SOURCE).read_text(encoding="utf-8")
 
 
 def read(folder, *, cache_dir, progress=True):

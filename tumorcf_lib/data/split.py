@@ -34,13 +34,9 @@ class SplitInputError(ValueError):
 
 
 def _persons_by_class(persons, labels):
-    """For each class its patients, sorted, and their slice counts: {label: (names, counts)}."""
-    pairs = pd.DataFrame({"person": np.asarray(persons).astype(str), "label": np.asarray(labels)})
-    groups = {}
-    for label, group in pairs.groupby("label"):
-        counts = group["person"].value_counts().sort_index()
-        groups[label] = counts.index.to_numpy(), counts.to_numpy()
-    return groups
+    """For each class its patients, sorted, and their slice counts: (label, names, counts)."""
+    pairs = pd.Series(np.asarray(persons).astype(str)).groupby(np.asarray(labels))
+    return [(label, *np.unique(own, return_counts=True)) for label, own in pairs]
 
 
 def _best_draw(n_slices, sizes, rng):
@@ -66,7 +62,7 @@ def hold_out(persons, labels, *, seed):
     the best of 200 random draws for the balance of slices, since patients have 1 to 38 of them.
     """
     part_of = {}
-    for label, (names, n_slices) in _persons_by_class(persons, labels).items():
+    for label, names, n_slices in _persons_by_class(persons, labels):
         n_held = n_held_out(len(names))
         n_train = len(names) - 2 * n_held
         if n_train < 1:
@@ -86,8 +82,7 @@ def k_folds(persons, labels, *, n_folds, seed):
     slices); fold i tests its own and takes 15 % of the other patients for validation.
     """
     part_of = [{} for _ in range(n_folds)]
-    for rank, (label, group) in enumerate(_persons_by_class(persons, labels).items()):
-        names, n_slices = group
+    for rank, (label, names, n_slices) in enumerate(_persons_by_class(persons, labels)):
         if len(names) < max(n_folds, 3):
             raise SplitInputError(
                 f"{n_folds} folds need {max(n_folds, 3)} patients of each class; class {label} has "
@@ -121,11 +116,8 @@ def split_table(slice_ids, persons, labels, *, n_folds, seed):
         folds = [hold_out(persons, labels, seed=seed)]
     else:
         folds = k_folds(persons, labels, n_folds=n_folds, seed=seed)
-    rows = {
-        "slice_id": np.asarray(slice_ids),
-        "person_id": np.asarray(persons).astype(str),
-        "label": np.asarray(labels),
-    }
+    rows = {"slice_id": np.asarray(slice_ids), "person_id": np.asarray(persons).astype(str)}
+    rows["label"] = np.asarray(labels)
     split = pd.concat(
         [pd.DataFrame({**rows, "fold": i, "part": parts}) for i, parts in enumerate(folds)],
         ignore_index=True,
@@ -217,11 +209,11 @@ def _check_fold(fold, rows, slice_ids):
 
 
 def _check_across_folds(split):
-    owners = split.drop_duplicates(["slice_id", "person_id", "label"])
-    if owners["slice_id"].duplicated().any():
+    owners = split.drop_duplicates(["slice_id", "person_id", "label"])["slice_id"]
+    if owners.duplicated().any():
         raise LeakageError(
             "The patient and label of a slice must be the same in all folds; those of slice "
-            f"{owners['slice_id'][owners['slice_id'].duplicated()].iloc[0]} are not. {AGAIN}"
+            f"{owners[owners.duplicated()].iloc[0]} are not. {AGAIN}"
         )
     if split["fold"].nunique() == 1:
         return
@@ -234,21 +226,14 @@ def _check_across_folds(split):
         )
 
 
-def _wanted_shares(n_persons, n_folds):
-    """The share of a class's patients that each part should get, {part: share}."""
-    if n_folds == 1:
-        held = n_held_out(n_persons) / n_persons
-        return dict(zip(PARTS, (1 - 2 * held, held, held)))
-    held = n_held_out(n_persons - n_persons / n_folds) / n_persons
-    return dict(zip(PARTS, (1 - 1 / n_folds - held, held, 1 / n_folds)))
-
-
 def _check_balance(split):
     n_folds = split["fold"].nunique()
     persons_of_class = split.groupby("label")["person_id"].nunique()
-    counts = summary(split)
-    for row in counts.sort_values("n_slices", kind="stable").itertuples():  # 0 is the worst
-        wanted = _wanted_shares(persons_of_class[row.label], n_folds)[row.part]
+    for row in summary(split).sort_values("n_slices", kind="stable").itertuples():  # 0 is the worst
+        n = persons_of_class[row.label]
+        tested = n_held_out(n) / n if n_folds == 1 else 1 / n_folds
+        held = n_held_out(n if n_folds == 1 else n - n / n_folds) / n
+        wanted = {"train": 1 - tested - held, "validation": held, "test": tested}[row.part]
         if not row.n_slices or abs(row.slice_share - wanted) > MAX_SHARE_ERROR:
             raise UnbalancedSplitError(
                 f"Fold {row.fold} has {row.slice_share:.0%} of the slices of class {row.label} in "

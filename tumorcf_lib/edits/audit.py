@@ -213,8 +213,7 @@ def _table(made, cohort, probabilities, seed):
         table[name] = made[name]
         if name == "mirrored":
             table["seed"] = np.int64(seed)
-    for k, name in enumerate(cohort.classes):
-        table[f"p_{name}"] = probabilities[:, k]
+    table[[f"p_{name}" for name in cohort.classes]] = probabilities
     table["log_odds"] = scores.class_log_odds(probabilities, labels)
     table["reason"] = made["reason"]
     return table

@@ -23,16 +23,13 @@ COLUMNS = tuple(
 """What a row says beside its probabilities and its reason."""
 
 
-def audit_transplants(predict, cohort, *, n_donors=1, seed=0, batch_size=64, progress=False):
+def audit_transplants(predict, cohort, *, seed=0, batch_size=64, progress=False):
     """What the classifier says of each slice with its own tumor moved, and with others' tumors.
 
     Parameters
     ----------
     predict, cohort, batch_size, progress
-        As in :func:`edits.audit.audit`; donors come from the same cohort.
-    n_donors : int
-        For each slice and each other class: so many slices of other patients. First a patient is
-        drawn at random, then a slice of theirs; no patient twice while others are left.
+        As in :func:`edits.audit.audit`; donors come from the same cohort, see :func:`draw_donors`.
     seed : int
         Donors and places depend on it and on the slices' IDs; on who else is in the cohort
         depend the donors only.
@@ -71,30 +68,31 @@ def audit_transplants(predict, cohort, *, n_donors=1, seed=0, batch_size=64, pro
         slice, mask = audit.prepared(cohort, i)
         found = head.find_head(slice)
         host = [*table.loc[i, ["slice_id", "patient_id", "person_id"]], names[i]]
-        for j in [i, *draw_donors(cohort, i, n_donors, seed)]:
+        for j in [i, *draw_donors(cohort, i, seed)]:
             donor, donor_mask = audit.prepared(cohort, j)
             if j not in depths:
-                depths[j] = _depth(donor, donor_mask, found if j == i else None)
+                depth_px = (found if j == i else head.find_head(donor)).depth_px[donor_mask]
+                depths[j] = float(depth_px.mean()) if len(depth_px) else np.nan
             who = [*table.loc[j, ["slice_id", "person_id"]], names[j], seed, REMOVAL_DILATION_PX]
             rng = shams.rng_for(seed, f"{host[0]} from {who[0]}")
-            site, edited, reason = _made(slice, mask, donor, donor_mask, rng, depths[j], found)
-            where = [0, 0, False, "", np.nan, depths[j], 0, np.nan]
+            where, edited, reason = _made(slice, mask, donor, donor_mask, rng, depths[j], found)
             if edited is not None:
                 stream.add(edited, len(rows))
-                where = _where(slice, edited, mask, donor_mask, site, depths[j])
             rows.append((i, *host, *who, *where, reason))
     return _table(rows, cohort, stream.finish(len(rows)))
 
 
-def draw_donors(cohort, i, n_donors, seed):
-    """Positions of the donors of one host: of each other class, slices of other patients.
+def draw_donors(cohort, i, seed):
+    """Positions of the donors of one host: of each other class, a slice of another patient.
+
+    First a patient is drawn at random, then a slice of theirs.
 
     Examples
     --------
     >>> from types import SimpleNamespace
     >>> table = pd.DataFrame({"slice_id": list("1234"), "person_id": ["A", "B", "B", "A"]})
     >>> cohort = SimpleNamespace(table=table, labels=np.array([0, 1, 1, 1]), classes=("a", "b"))
-    >>> draw_donors(cohort, 0, 1, seed=0)[0] in (1, 2)  # the last is the host's own patient
+    >>> draw_donors(cohort, 0, seed=0)[0] in (1, 2)  # the last is the host's own patient
     True
     """
     persons = cohort.table["person_id"].astype(str).to_numpy()
@@ -105,11 +103,9 @@ def draw_donors(cohort, i, n_donors, seed):
         others = (cohort.labels == k) & (persons != persons[i])
         rng = shams.rng_for(seed, f"{cohort.table['slice_id'].iat[i]} wants {name}")
         people = rng.permutation(np.unique(persons[others]))
-        for turn in range(n_donors if len(people) else 0):
-            theirs = np.flatnonzero(others & (persons == people[turn % len(people)]))
-            theirs = np.setdiff1d(theirs, drawn)
-            if len(theirs):
-                drawn.append(int(rng.choice(theirs)))
+        if len(people):
+            theirs = np.flatnonzero(others & (persons == people[0]))
+            drawn.append(int(rng.choice(theirs)))
     return drawn
 
 
@@ -144,36 +140,27 @@ def followed(rows, classes):
     return np.where(answered, told, "")
 
 
-def _made(slice, mask, donor, donor_mask, rng, wanted_px, found):
-    """Site and edited slice, or None for both and the reason."""
+def _made(slice, mask, donor, donor_mask, rng, donor_px, found):
+    """What a row says of place and change, the edited slice, and "", or the reason why not."""
+    nothing = [0, 0, False, "", np.nan, donor_px, 0, np.nan]
     if not mask.any() or not donor_mask.any():
-        return None, None, EMPTY_DONOR if mask.any() else EMPTY_MASK
+        return nothing, None, EMPTY_DONOR if mask.any() else EMPTY_MASK
     try:
-        site = find_site(slice, mask, donor_mask, rng, wanted_px=wanted_px, found=found)
-        return site, transplant(slice, mask, donor, donor_mask, site.place), ""
+        site = find_site(slice, mask, donor_mask, rng, wanted_px=donor_px, found=found)
+        edited = transplant(slice, mask, donor, donor_mask, site.place)
     except regions.ImpossibleEditError as error:
-        return None, None, error.reason
-
-
-def _where(slice, edited, mask, donor_mask, site, donor_depth_px):
+        return nothing, None, error.reason
     place = site.place
     changed = shams.move(footprint(donor_mask), place) | regions.dilate(mask, REMOVAL_DILATION_PX)
-    where = [place.offset_y, place.offset_x, place.mirrored, site.flag, site.depth_px]
-    changes = [np.count_nonzero(changed), edits.edit_rms(slice, edited)]
-    return [*where, donor_depth_px, *changes]
-
-
-def _depth(slice, mask, found):
-    found = head.find_head(slice) if found is None else found
-    return float(found.depth_px[mask].mean()) if mask.any() else np.nan
+    where = [place.offset_y, place.offset_x, place.mirrored, site.flag, site.depth_px, donor_px]
+    return [*where, np.count_nonzero(changed), edits.edit_rms(slice, edited)], edited, ""
 
 
 def _table(rows, cohort, probabilities):
     table = pd.DataFrame(rows, columns=["i", *COLUMNS, "reason"])
     labels = cohort.labels[table.pop("i").to_numpy(np.int64)]
     reasons = table.pop("reason")
-    for k, name in enumerate(cohort.classes):
-        table[f"p_{name}"] = probabilities[:, k]
+    table[[f"p_{name}" for name in cohort.classes]] = probabilities
     table["log_odds"] = scores.class_log_odds(probabilities, labels)
     table["reason"] = reasons
     return table

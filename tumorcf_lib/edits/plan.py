@@ -166,7 +166,7 @@ def control_edits(infills, dilations_at_512, size_px, n_places):
     return tuple(edit for factor in factors for edit in _removal_and_shams(*factor, n_places))
 
 
-def matched_shams(dilation_px=0, *, infill=HEADLINE_INFILL, n_places=5):
+def matched_shams():
     """Shams that change a slice as much as the removal does, beside the usual ones.
 
     Of `sites.N_CANDIDATES` legal places those are taken whose sham's RMS is nearest to the
@@ -176,7 +176,7 @@ def matched_shams(dilation_px=0, *, infill=HEADLINE_INFILL, n_places=5):
     >>> [edit.name for edit in HEADLINE_EDITS[-1:] + matched_shams()]
     ['sham_only', 'sham_matched']
     """
-    return (Edit("sham_matched", infill, dilation_px, n_places=n_places),)
+    return (Edit("sham_matched", HEADLINE_INFILL, n_places=5),)
 
 
 def network_edits(infills, n_places):

@@ -31,10 +31,6 @@ SOURCE = "Synthetic phantom slices: tumors drawn on the ICBM 152 template, no pa
 _GOLDEN = (math.sqrt(5) - 1) / 2
 
 
-class InvalidPhantomError(ValueError):
-    """A phantom cohort was asked for with numbers that make none."""
-
-
 @dataclass(frozen=True)
 class Plan:
     """Everything that a patient's slices share."""
@@ -82,7 +78,11 @@ def make_cohort(n_patients, n_slices, *, size_px=256, seed=0):
 
         def draw(rng, k):
             image, mask = draw_slice(rng, plan, k, anatomy, size_px)
-            return image, mask, _row(patient * n_slices + k, patient, plan, mask)
+            name = f"phantom-{patient + 1:03d}"
+            row = {"slice_id": patient * n_slices + k + 1, "label": plan.label}
+            row |= {"patient_id": name, "person_id": name, "plane": plan.plane}
+            row |= {"radius_mm": round(plan.site.radius_mm, 2), "tumor_px": int(mask.sum())}
+            return image, mask, row
 
         return draw
 
@@ -108,36 +108,18 @@ def draw_patients(planned, n_patients, n_slices, size_px, seed):
     return slices, masks, pd.DataFrame(rows)
 
 
-def _row(i, patient, plan, mask):
-    name = f"phantom-{patient + 1:03d}"
-    return {
-        "slice_id": i + 1,
-        "label": plan.label,
-        "patient_id": name,
-        "person_id": name,
-        "plane": plan.plane,
-        "radius_mm": round(plan.site.radius_mm, 2),
-        "tumor_px": int(mask.sum()),
-    }
-
-
 def plan_patient(rng, label, anatomy):
     """Draw one patient whose plane, site and look follow the class, as they do in reality."""
     name = CLASSES[label]
     return Plan(
         label=label,
-        plane=choose_plane(rng, PLANE_SHARES[name]),
+        plane=str(rng.choice(list(render.PLANES), p=PLANE_SHARES[name])),
         site=tumors.choose_site(rng, tumors.SITE_OF_CLASS[name], anatomy),
         look=tumors.choose_look(rng, name),
         pose=render.choose_pose(rng),
         contrast=render.choose_contrast(rng),
         phase=rng.random(),
     )
-
-
-def choose_plane(rng, shares):
-    """A plane's name, drawn with the given shares of axial, coronal and sagittal."""
-    return str(rng.choice(list(render.PLANES), p=shares))
 
 
 def draw_slice(rng, plan, k, anatomy, size_px):
@@ -205,8 +187,7 @@ def cut_lesion(plan, positions, at_mm, anatomy):
     n_pieces, pieces, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8))
     if n_pieces < 2:
         return None
-    largest = 1 + int(np.argmax(stats[1:, cv2.CC_STAT_AREA]))
-    stray = mask & (pieces != largest)
+    stray = mask & (pieces != 1 + np.argmax(stats[1:, cv2.CC_STAT_AREA]))
     depth[stray] = -look.softness_mm
     return Lesion(at_mm, box, points, depth, room, mask & ~stray)
 

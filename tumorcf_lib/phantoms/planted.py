@@ -36,6 +36,10 @@ _SITES = tuple(tumors.SIZES_MM)
 _CAUSE = 1  # last number of a patient's seed for what carries the label; 0 at its third place
 
 
+class InvalidPhantomError(ValueError):
+    """A head that leaves no room for the marker."""
+
+
 @dataclass(frozen=True)
 class Cause:
     """What a patient's label is carried by, and what both carriers show."""
@@ -59,8 +63,6 @@ def make_calibration_cohort(n_patients, n_slices, *, rho, size_px=128, seed=0):
     >>> (table["marker"] == table["label"]).all().item(), set(table["carrier"])
     (True, {'marker'})
     """
-    if not 0 <= rho <= 1:
-        raise cohort.InvalidPhantomError(f"rho is a probability from 0 to 1, got {rho!r}.")
     choose = partial(choose_cause, rho=rho)
     return _cohort(n_patients, n_slices, choose, f"rho {rho:g}", size_px, seed)
 
@@ -94,7 +96,11 @@ def _cohort(n_patients, n_slices, choose, name, size_px, seed):
 
         def draw(rng, k):
             image, mask = draw_slice(rng, plan, cause, k, anatomy, size_px)
-            return image, mask, _row(name, seed, patient, k, label, cause, plan, site, mask)
+            person = f"{name.replace(' ', '')}-{seed}-{patient + 1:03d}"
+            row = {"slice_id": f"{person}-{k + 1}", "label": label}
+            row |= {"patient_id": person, "person_id": person, "carrier": cause.carrier}
+            row |= {"marker": cause.marker, "look": cause.look, "plane": plan.plane}
+            return image, mask, row | {"site": site, "tumor_px": int(mask.sum())}
 
         return draw
 
@@ -102,18 +108,10 @@ def _cohort(n_patients, n_slices, choose, name, size_px, seed):
     return Cohort("calibration", *drawn, CLASSES, SOURCE)
 
 
-def _row(name, seed, patient, k, label, cause, plan, site, mask):
-    person = f"{name.replace(' ', '')}-{seed}-{patient + 1:03d}"
-    named = {"slice_id": f"{person}-{k + 1}", "label": label}
-    named |= {"patient_id": person, "person_id": person, "carrier": cause.carrier}
-    shown = {"marker": cause.marker, "look": cause.look, "plane": plan.plane}
-    return named | shown | {"site": site, "tumor_px": int(mask.sum())}
-
-
 def plan_patient(rng, anatomy):
     """Draw a patient's plan, without a label, and the kind of place. Its look has an outline,
     nothing outside the mask, and the gray values of the dark half and of the bright one."""
-    plane = cohort.choose_plane(rng, (1 / 3, 1 / 3, 1 / 3))
+    plane = str(rng.choice(list(render.PLANES), p=(1 / 3, 1 / 3, 1 / 3)))
     kind = str(rng.choice(_SITES))
     site = tumors.choose_site(rng, kind, anatomy)
     while site.radius_mm < MIN_RADIUS_MM:
@@ -168,8 +166,9 @@ def place_marker(head, marker, side):
     radius, gap = MARKER_RADIUS * size, GAP * size
     to_head = cv2.distanceTransform((head < AIR_BELOW).astype(np.uint8), cv2.DIST_L2, 5)
     row, column = _place(to_head > gap + radius, side, int(np.ceil(radius)))
-    y, x = np.mgrid[:size, :size]
-    return _sign(MARKERS[marker], (y - row) / radius, (x - column) / radius)
+    y, x = np.abs(np.mgrid[:size, :size] - np.reshape([row, column], (2, 1, 1))) / radius
+    upright, level = (x <= 0.25) & (y <= 1), (y <= 0.25) & (x <= 1)
+    return {"upright bar": upright, "level bar": level, "cross": upright | level}[MARKERS[marker]]
 
 
 def _place(free, side, margin):
@@ -182,16 +181,9 @@ def _place(free, side, margin):
                 return row, column
     rows, columns = np.nonzero(free[margin:-margin, margin:-margin])
     if not len(rows):
-        raise cohort.InvalidPhantomError(
+        raise InvalidPhantomError(
             f"No place for a marker of {2 * margin} px in the air: the head fills the slice. Make "
             "MARKER_RADIUS or GAP smaller."
         )
     nearest = np.argmin(np.hypot(rows + margin - size / 2, columns + margin - size / 2))
     return int(rows[nearest]) + margin, int(columns[nearest]) + margin
-
-
-def _sign(name, y, x):
-    """A sign of unit radius around (0, 0)."""
-    upright = (np.abs(x) <= 0.25) & (np.abs(y) <= 1)
-    level = (np.abs(y) <= 0.25) & (np.abs(x) <= 1)
-    return {"upright bar": upright, "level bar": level, "cross": upright | level}[name]
