@@ -1,15 +1,24 @@
 """Members of archives: read to the byte, and never more than they announce."""
 
+import io
 import struct
 import tracemalloc
 import zipfile
 
 import pytest
-from fake_cheng import NAMES, dataset, mat_bytes, write_archives, zip_bytes
+from fake_cheng import NAMES, dataset, mat_bytes, write_archives
 
 from tumorcf_lib.data import archives, finding
 from tumorcf_lib.data.archives import CorruptArchiveError
 from tumorcf_lib.data.matfile import CorruptSliceError
+
+
+def zip_bytes(contents, method=zipfile.ZIP_DEFLATED):
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", method, compresslevel=1) as archive:
+        for name, content in contents.items():
+            archive.writestr(name, content)
+    return file.getvalue()
 
 
 def lying(content, *, n_bytes=None, flags=0):
@@ -90,6 +99,26 @@ def test_a_bomb_that_says_it_is_small_is_not_unpacked_beyond_that(tmp_path):
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 3_000_000
+
+
+def test_a_member_that_is_not_what_the_archive_says_is_named(tmp_path):
+    (tmp_path / "own.zip").write_bytes(lying(zip_bytes({"4.mat": bytes(600)}), n_bytes=700))
+    with pytest.raises(CorruptSliceError, match="expected 700 bytes .*, got 600 bytes"):
+        contents(tmp_path, tmp_path)
+    content = bytearray(zip_bytes({"4.mat": mat_bytes(tmp_path, 4)}, zipfile.ZIP_STORED))
+    content[5000] ^= 1
+    (tmp_path / "own.zip").write_bytes(content)
+    with pytest.raises(CorruptSliceError, match=r"Slice 4 \(own.zip/4.mat\).*checksum.*Bad CRC"):
+        contents(tmp_path, tmp_path)
+
+
+def test_a_link_in_an_archive_is_not_followed(tmp_path):
+    (tmp_path / "private").write_bytes(b"of the machine")
+    link = zipfile.ZipInfo("4.mat")
+    link.create_system, link.external_attr = 3, 0o120777 << 16
+    with zipfile.ZipFile(tmp_path / "own.zip", "w") as archive:
+        archive.writestr(link, str(tmp_path / "private"))
+    assert contents(tmp_path, tmp_path) == {4: str(tmp_path / "private").encode()}
 
 
 def test_a_loose_file_far_too_large_is_refused_unread(tmp_path):

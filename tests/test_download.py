@@ -4,8 +4,13 @@ import hashlib
 import os
 import re
 import resource
+import shutil
+import signal
+import subprocess
+import sys
 import threading
-from contextlib import suppress
+import time
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import SimpleNamespace
 
@@ -13,7 +18,7 @@ import numpy as np
 import pytest
 from fake_cheng import open_folder, without_rights
 
-from tumorcf_lib import steps
+from tumorcf_lib import config, steps
 from tumorcf_lib.data import download
 from tumorcf_lib.data.archives import Archive
 from tumorcf_lib.data.download import DownloadError
@@ -23,6 +28,7 @@ CONTENT = b"PK" + np.random.default_rng(0).bytes(699_998)
 WRONG = CONTENT[:-1] + bytes([CONTENT[-1] ^ 1])
 NAME = "some.zip"
 ARCHIVE = Archive(7, NAME, len(CONTENT), hashlib.md5(CONTENT).hexdigest())
+
 
 ANSWERS = {
     # source that has no file: status, what it sends, what is said of it
@@ -34,11 +40,12 @@ ANSWERS = {
     "part_unasked": (206, CONTENT, "HTTP 206"),
 }
 CHUNKED = {  # the same, of status 200 and undeclared length
+    "html_undeclared": (b"<html>" + bytes(100_000), "begins b'<html>"),
     "long": (CONTENT + b"more", "more than the file's"),
     "truncated": (CONTENT[:350_001], "stopped after"),
 }
 FAULTS = {name: of[-1] for name, of in (ANSWERS | CHUNKED).items()}
-FAULTS["wrong"] = "MD5 "
+FAULTS |= {"wrong": "MD5 ", "endless_redirect": "TooManyRedirects"}
 
 
 class Source(BaseHTTPRequestHandler):
@@ -51,12 +58,13 @@ class Source(BaseHTTPRequestHandler):
         self.server.requests.append((behavior, self.headers.get("Range")))
         self.start = int((self.headers.get("Range") or "bytes=0-")[6:-1])
         self.is_first = sum(seen == behavior for seen, _ in self.server.requests) == 1
-        if behavior in ANSWERS:
-            self.answer(*ANSWERS[behavior][:2])
-        elif behavior in CHUNKED:
-            self.chunked(CHUNKED[behavior][0])
+        name, _, number = behavior.partition("-")
+        if name in ANSWERS:
+            self.answer(*ANSWERS[name][:2])
+        elif name in CHUNKED:
+            self.chunked(CHUNKED[name][0])
         else:
-            getattr(self, behavior)()
+            getattr(self, name)(*map(int, filter(None, [number])))
 
     def log_message(self, *args):
         pass
@@ -72,7 +80,8 @@ class Source(BaseHTTPRequestHandler):
         self.send_response(200)
         self.send_header("Transfer-Encoding", "chunked")
         self.end_headers()
-        self.wfile.write(b"%x\r\n%s\r\n0\r\n\r\n" % (len(body), body))
+        pieces = (body, b"") if body else (b"",)
+        self.wfile.write(b"".join(b"%x\r\n%s\r\n" % (len(piece), piece) for piece in pieces))
 
     def send(self, content, stop=None):
         """The content from the byte asked for; the line is cut after ``stop`` bytes of it."""
@@ -82,8 +91,13 @@ class Source(BaseHTTPRequestHandler):
         self.close_connection = stop is not None
         self.answer(206 if self.start else 200, content[self.start :][:stop], **headers)
 
+    # -- sources that have the file -------------------------------------------
+
     def fine(self):
         self.send(CONTENT)
+
+    def moved(self):
+        self.answer(302, Location="/fine/7")
 
     def dropping(self):
         self.send(CONTENT, stop=300_000)
@@ -92,11 +106,35 @@ class Source(BaseHTTPRequestHandler):
         self.close_connection = self.is_first
         self.answer(200, CONTENT[: 300_000 if self.is_first else None], Content_Length=len(CONTENT))
 
+    def cut(self, n_bytes):
+        """Breaks off once, after so many bytes."""
+        self.send(CONTENT, stop=n_bytes if self.is_first else None)
+
+    # -- sources that do not: beside those of ANSWERS and CHUNKED ----------------
+
     def wrong(self):
         self.send(WRONG)
 
+    def endless_redirect(self):
+        self.answer(302, Location="/endless_redirect/7")
+
+    # -- odd answers to a request for the rest of the file ---------------------
+
+    def range_of_all(self):
+        self.to_range(CONTENT, f"bytes 0-{len(CONTENT) - 1}/{len(CONTENT)}")
+
     def range_refused(self):
         self.answer(416) if self.start else self.fine()
+
+    def range_of_other_bytes(self):
+        """Right in its words, with the bytes of the beginning."""
+        named = f"bytes {self.start}-{len(CONTENT) - 1}/{len(CONTENT)}"
+        self.to_range(CONTENT[: len(CONTENT) - self.start], named)
+
+    def to_range(self, body, named):
+        self.answer(206, body, Content_Range=named) if self.start else self.fine()
+
+    # -- waits without an end: until the test does ------------------------------
 
     def mute_midway(self):
         self.send(CONTENT, stop=max(400_000 - self.start, 0))
@@ -105,9 +143,16 @@ class Source(BaseHTTPRequestHandler):
 
     def dripping(self):
         self.send(CONTENT, stop=0)
+        self.drip(*(bytes([byte]) for byte in CONTENT))
+
+    def dripping_headers(self):
+        self.drip(b"HTTP/1.1 200 OK\r\n", *[b"X-A: b\r\n"] * 90, *[b"X"] * 5000)
+
+    def drip(self, *pieces):
+        self.close_connection = True
         with suppress(OSError):
-            for byte in CONTENT:
-                self.wfile.write(bytes([byte]))
+            for piece in pieces:
+                self.wfile.write(piece)
                 if self.server.is_over.wait(0.02):
                     break
 
@@ -130,16 +175,17 @@ def server():
         thread.join()
 
 
-def fetch(server, folder, *behaviors, **options):
+def fetch(server, folder, *behaviors, archives=(ARCHIVE,), **options):
     sources = [f"{server.url}/{behavior}/{{file_id}}" for behavior in behaviors]
     options = {"progress": False, "pause_s": 0.0, **options}
-    return download.download(folder, sources=sources, archives=[ARCHIVE], **options)
+    return download.download(folder, sources=sources, archives=archives, **options)
 
 
 def is_whole(folder):
     """The file is there with its bytes, and nothing else is."""
-    names = {path.name for path in folder.iterdir()}
-    return names == {".lock", NAME} and (folder / NAME).read_bytes() == CONTENT
+    return sorted(path.name for path in folder.iterdir()) == [".lock", NAME] and (
+        (folder / NAME).read_bytes() == CONTENT
+    )
 
 
 def nothing_wrong_is_left(folder):
@@ -147,7 +193,7 @@ def nothing_wrong_is_left(folder):
     return {path.name for path in folder.iterdir()} <= {".lock", f"{NAME}.part"}
 
 
-@pytest.mark.parametrize("behavior", ["dropping", "no_ranges"])
+@pytest.mark.parametrize("behavior", ["moved", "dropping", "no_ranges"])
 def test_a_source_that_has_the_file_gives_it_whole(server, tmp_path, behavior):
     folder = tmp_path / "Ärzte & Söhne {0}" / "with spaces %s"
     assert fetch(server, folder, behavior) == [folder / NAME]
@@ -176,11 +222,13 @@ def test_every_fault_is_named_leaves_nothing_wrong_and_the_next_source_completes
         assert is_whole(folder)
 
 
-@pytest.mark.parametrize("fault", ["mute_midway", "dripping"])
+@pytest.mark.parametrize("fault", ["mute_midway", "dripping", "dripping_headers"])
 def test_a_wait_without_an_end_has_one(server, tmp_path, fault):
+    started = time.monotonic()
     with pytest.raises(DownloadError, match="imed out|Timeout|only .* bytes in 0.3 s"):
         fetch(server, tmp_path, fault, timeout_s=(0.3, 0.3))
-    assert nothing_wrong_is_left(tmp_path)
+    assert time.monotonic() - started < 15 and nothing_wrong_is_left(tmp_path)
+    assert len(server.requests) <= 2 * download.N_TRIES
     fetch(server, tmp_path, "fine")
     assert is_whole(tmp_path)
 
@@ -196,6 +244,15 @@ def test_a_robot_check_is_not_asked_again_and_a_broken_source_after_waits_that_d
     assert waited == [1.5, 3.0, 6.0]
 
 
+def test_a_connection_cut_at_any_byte_goes_on_there(server, tmp_path):
+    for n_bytes in (0, 65_536, len(CONTENT) - 1):
+        folder, name = tmp_path / f"{n_bytes}", f"cut-{n_bytes}"
+        server.requests.clear()
+        fetch(server, folder, name)
+        assert server.requests == [(name, None), (name, f"bytes={n_bytes}-" if n_bytes else None)]
+        assert is_whole(folder)
+
+
 @pytest.mark.parametrize(
     "part, n_requests", [(b"x" * 500, 2), (WRONG, 1), (CONTENT + b"more", 1), (CONTENT, 0)]
 )
@@ -205,11 +262,15 @@ def test_a_partial_file_of_any_bytes_ends_in_the_right_ones(server, tmp_path, pa
     assert is_whole(tmp_path) and len(server.requests) == n_requests
 
 
-def test_a_source_that_cannot_give_the_rest_is_asked_for_the_whole(server, tmp_path):
+@pytest.mark.parametrize("behavior", ["range_of_all", "range_refused", "range_of_other_bytes"])
+def test_a_source_that_cannot_give_the_rest_is_asked_for_the_whole(server, tmp_path, behavior):
     (tmp_path / f"{NAME}.part").write_bytes(CONTENT[:200_000])
-    fetch(server, tmp_path, "range_refused")
-    assert server.requests == [("range_refused", "bytes=200000-"), ("range_refused", None)]
+    fetch(server, tmp_path, behavior)
+    assert server.requests == [(behavior, "bytes=200000-"), (behavior, None)]
     assert is_whole(tmp_path)
+
+
+# -- what is there already ---------------------------------------------------
 
 
 @pytest.mark.parametrize("content", [WRONG, None])
@@ -223,7 +284,23 @@ def test_another_file_of_that_name_is_never_overwritten(server, tmp_path, conten
     assert server.requests == [] and (tmp_path / NAME).exists()
 
 
-def test_a_disk_that_gets_full_is_named_with_what_is_needed_and_costs_nothing(server, tmp_path):
+def test_the_error_lists_every_archive_still_missing(server, tmp_path):
+    (tmp_path / NAME).write_bytes(CONTENT)
+    others = [ARCHIVE._replace(name=name) for name in ("other.zip", "c")]
+    with pytest.raises(DownloadError) as caught:
+        fetch(server, tmp_path, "forbidden", archives=(ARCHIVE, *others))
+    listed = str(caught.value).split("unopened")[1]
+    assert "other.zip (" in listed and "c (" in listed and NAME not in listed.replace("other.", "")
+
+
+def test_a_disk_that_is_or_gets_full_is_named_with_what_is_needed_and_costs_nothing(
+    server, tmp_path, monkeypatch
+):
+    with monkeypatch.context() as patch:
+        patch.setattr(shutil, "disk_usage", lambda folder: SimpleNamespace(free=100_000))
+        with pytest.raises(DatasetError, match="need 0.7 MB in .* 0.1 MB are free"):
+            fetch(server, tmp_path, "fine")
+    assert server.requests == []
     _, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (300_000, hard))  # writes beyond that fail
     try:
@@ -250,7 +327,39 @@ def test_a_folder_that_may_only_be_read_is_named_unless_it_is_complete(server, t
     assert server.requests == []
 
 
-def test_two_processes_do_not_write_one_file(server, tmp_path):
+def test_two_processes_do_not_write_one_file(server, tmp_path, monkeypatch):
     with steps.held(tmp_path / ".lock"):
         with pytest.raises(DownloadError, match="Another process downloads into"):
             fetch(server, tmp_path, "fine")
+
+    @contextmanager
+    def held(path):
+        (tmp_path / NAME).write_bytes(CONTENT)  # by the other one, meanwhile
+        yield
+
+    monkeypatch.setattr(steps, "held", held)
+    fetch(server, tmp_path, "fine")
+    assert server.requests == []
+
+
+FETCH = """
+import sys
+from tumorcf_lib.data import archives, download
+name, n_bytes, md5 = sys.argv[3:]
+archive = archives.Archive(7, name, int(n_bytes), md5)
+download.download(sys.argv[1], sources=[sys.argv[2]], archives=[archive], progress=False)
+"""
+
+
+def test_a_process_killed_in_mid_file_keeps_what_came_and_frees_the_folder(server, tmp_path):
+    arguments = [str(tmp_path), f"{server.url}/mute_midway/7", *map(str, ARCHIVE[1:])]
+    process = subprocess.Popen([sys.executable, "-c", FETCH, *arguments], cwd=config.ROOT)
+    part, until = tmp_path / f"{NAME}.part", time.monotonic() + 60
+    while not (part.exists() and part.stat().st_size) and time.monotonic() < until:
+        time.sleep(0.02)
+    process.kill()
+    assert process.wait(timeout=30) == -signal.SIGKILL and nothing_wrong_is_left(tmp_path)
+    n_bytes = part.stat().st_size
+    server.requests.clear()
+    fetch(server, tmp_path, "fine")
+    assert server.requests == [("fine", f"bytes={n_bytes}-")] and is_whole(tmp_path)

@@ -3,64 +3,132 @@
 The cases are the same each time. For many more: ``TUMORCF_FUZZ=50000 pytest tests/test_fuzz.py``.
 """
 
+import io
 import os
+import shutil
+import tempfile
+import zipfile
+from collections import Counter
+from pathlib import Path
 
 import cv2
 import nibabel
 import numpy as np
 import pytest
 from fake_cheng import draw, mat_bytes
+from hypothesis import given, settings, strategies as st
 
-from tumorcf_lib.data import matfile
+from tumorcf_lib.data import archives, matfile, published
 from tumorcf_lib.your_model import InputError, slices as folder
+
+MORE = int(os.environ.get("TUMORCF_FUZZ") or 0)
 
 
 def damaged(files, n_cases):
-    """So many times one of the files {name: bytes}, some bytes of it others, gone or new."""
-    rng = np.random.default_rng(0)
-    for _ in range(int(os.environ.get("TUMORCF_FUZZ") or n_cases)):
-        name = str(rng.choice(sorted(files)))
-        content, start = files[name], int(rng.integers(len(files[name])))
-        stop = len(content) if rng.random() < 0.3 else start + int(rng.integers(17))
-        yield name, content[:start] + rng.bytes(int(rng.integers(20))) + content[stop:]
+    """``test(name, content)`` is called with files of which some bytes are others, gone or new; it
+    says how a case ended, and at least a tenth has to be refused."""
+
+    def decorate(test):
+        ends = Counter()
+
+        @settings(max_examples=MORE or n_cases, derandomize=True, database=None)
+        @given(st.data())
+        def each(data):
+            name = data.draw(st.sampled_from(sorted(files)))
+            content = files[name]
+            start = data.draw(st.integers(0, len(content) - 1))
+            stop = start + data.draw(st.integers(0, 16) | st.just(len(content)))
+            ends[test(name, content[:start] + data.draw(st.binary()) + content[stop:])] += 1
+
+        def tested():
+            each()
+            assert ends["refused"] > 0.1 * ends.total(), ends
+
+        return tested
+
+    return decorate
 
 
-def test_a_damaged_slice_is_refused_or_valid(tmp_path):
-    (image, mask), n_refused = draw(1), 0
-    files = {kind: mat_bytes(tmp_path, packed=kind == "packed") for kind in ("packed", "plain")}
-    for name, content in damaged(files, 400):
-        try:
-            found = matfile.parse(content, 1, "a.zip/1.mat")
-        except matfile.CorruptSliceError as error:
-            assert str(error).startswith("Slice 1 (a.zip/1.mat): expected "), error
-            n_refused += 1
-            continue
-        if name == "packed":  # as published: every pixel has a checksum
-            assert np.array_equal(found.image, image) and np.array_equal(found.mask, mask)
-        assert found.image.shape == found.mask.shape and np.isfinite(found.image).all()
-        assert found.mask.dtype == bool and found.mask.any()
-        assert found.label in (1, 2, 3) and found.patient_id.isprintable() and found.patient_id
-    assert 40 < n_refused
+with tempfile.TemporaryDirectory() as scratch:
+    SLICES = {n: mat_bytes(Path(scratch), n, packed=True) for n in (1, 2, 3)}
+    PLAIN = mat_bytes(Path(scratch), 1)
+
+
+@damaged({"packed": SLICES[1], "plain": PLAIN}, 400)
+def test_a_damaged_slice_is_refused_or_valid(name, content):
+    try:
+        found = matfile.parse(content, 1, "a.zip/1.mat")
+    except matfile.CorruptSliceError as error:
+        assert str(error).startswith("Slice 1 (a.zip/1.mat): expected "), error
+        return "refused"
+    image, mask = draw(1)
+    if name == "packed":  # as published: every pixel has a checksum
+        assert np.array_equal(found.image, image) and np.array_equal(found.mask, mask)
+    assert found.image.shape == found.mask.shape and np.isfinite(found.image).all()
+    assert found.mask.dtype == bool and found.mask.any()
+    assert found.label in (1, 2, 3) and found.patient_id.isprintable() and found.patient_id
+    return "valid"
+
+
+def zipped(contents):
+    with zipfile.ZipFile(file := io.BytesIO(), "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in contents.items():
+            archive.writestr(name, content)
+    return file.getvalue()
+
+
+ZIP = zipped({**{f"{n}.mat": content for n, content in SLICES.items()}, "cvind.mat": b"no slice"})
+
+
+@damaged({"plain": ZIP, "nested": zipped({"data/all.zip": ZIP})}, 100)
+def test_a_damaged_archive_is_refused_or_gives_the_very_slices(name, content):
+    place = Path(tempfile.mkdtemp())
+    (place / "data").mkdir()
+    (place / "data" / "own.zip").write_bytes(content)
+    try:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(archives, "N_PUBLISHED", 3)
+            patch.setattr(archives, "OWNERS", None)
+            found = published.read(place / "data", cache_dir=place / "cache", progress=False)
+    except matfile.DatasetError as error:
+        assert "own.zip" in str(error), error
+        assert not [path for path in place.glob("cache/*") if path.name != ".lock"]
+        return "refused"
+    finally:
+        shutil.rmtree(place)
+    assert found.table["slice_id"].tolist() == [1, 2, 3]
+    for i in range(3):
+        image, mask = draw(i + 1)
+        assert np.array_equal(found.slices[i], image) and np.array_equal(found.masks[i], mask)
+    return "same slices"
+
+
+def pictures():
+    """Files of a reader's own, {name: bytes}."""
+    image = np.random.default_rng(0).integers(0, 255, (12, 10)).astype(np.uint8)
+    with tempfile.TemporaryDirectory() as scratch:
+        scratch = Path(scratch)
+        for name in ("a.png", "a.jpg", "a.bmp"):
+            cv2.imwrite(str(scratch / name), image)
+        cv2.imwrite(str(scratch / "a.tif"), image.astype(np.uint16) * 200)
+        np.save(scratch / "a.npy", image.astype(np.float32))
+        for name in ("a.nii", "a.nii.gz"):
+            nibabel.save(nibabel.Nifti1Image(image, np.eye(4)), scratch / name)
+        return {path.name: path.read_bytes() for path in sorted(scratch.iterdir())}
 
 
 @pytest.mark.filterwarnings("ignore")
-def test_a_damaged_picture_of_a_reader_is_refused_or_valid(tmp_path):
-    picture, n_refused = np.random.default_rng(0).integers(0, 255, (12, 10)).astype(np.uint8), 0
-    for name in ("a.png", "a.jpg", "a.bmp"):
-        cv2.imwrite(str(tmp_path / name), picture)
-    cv2.imwrite(str(tmp_path / "a.tif"), picture.astype(np.uint16) * 200)
-    np.save(tmp_path / "a.npy", picture.astype(np.float32))
-    for name in ("a.nii", "a.nii.gz"):
-        nibabel.save(nibabel.Nifti1Image(picture, np.eye(4)), tmp_path / name)
-    files = {path.name: path.read_bytes() for path in sorted(tmp_path.iterdir())}
-    for name, content in damaged(files, 100):
-        (tmp_path / name).write_bytes(content)
-        (tmp_path / "manifest.csv").write_text(f"image,mask,label,patient\n{name},,glioma,P1\n")
-        try:
-            image = folder.read_folder(tmp_path).slices[0]
-        except InputError as error:
-            assert "line 2" in str(error) and name in str(error), error
-            n_refused += 1
-            continue
-        assert image.ndim in (2, 3) and image.size and np.isfinite(image).all()
-    assert 10 < n_refused
+@damaged(pictures(), 100)
+def test_a_damaged_picture_of_a_reader_is_refused_or_valid(name, content):
+    place = Path(tempfile.mkdtemp())
+    (place / name).write_bytes(content)
+    (place / "manifest.csv").write_text(f"image,mask,label,patient\n{name},,glioma,P1\n")
+    try:
+        image = folder.read_folder(place).slices[0]
+    except InputError as error:
+        assert "line 2" in str(error) and name in str(error), error
+        return "refused"
+    finally:
+        shutil.rmtree(place)
+    assert image.ndim in (2, 3) and image.size and np.isfinite(image).all()
+    return "valid"
