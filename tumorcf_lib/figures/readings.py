@@ -126,7 +126,7 @@ def reliability(table):
     return f"The network is {side}: calibration error {first['ece']:.3f} (slices){after}."
 
 
-def answer(table, *, chance=None):
+def answer(table):
     if table.empty:
         return "There are no such patients."
     names = order_classes(table["label"])

@@ -8,7 +8,7 @@ from tumorcf_lib.figures.controls import of_common_slices
 
 
 @style.figure
-def answer(table, *, chance=None):
+def answer(table):
     """The answer in one chart: the share of slices still called right after each edit.
 
     Parameters
@@ -16,18 +16,16 @@ def answer(table, *, chance=None):
     table : DataFrame
         label, edit, share, low, high, n_slices, n_persons; one row a class and edit. Edits are
         drawn in their order in the table; intervals where there are any.
-    chance : float, optional
-        Share that is right by chance; default: one of the labels.
 
     Returns
     -------
     Figure
-        The number above a bar is its height in percent; dashed: chance.
+        The number above a bar is its height in percent; dashed: chance, one of the classes.
     """
     classes = style.order_classes(table["label"].astype(str))
     colors, edits = style.class_colors(classes), list(dict.fromkeys(table["edit"]))
     fig, ax = plt.subplots(figsize=(style.WIDTH, 3.0))
-    chance = 100 * (chance or 1 / len(classes))
+    chance = 100 / len(classes)
     ax.axhline(chance, color=style.SOFT, linewidth=0.8, linestyle="--", zorder=0)
     width, handles = 0.8 / len(classes), []
     for k, (name, color) in enumerate(colors.items()):
@@ -147,7 +145,6 @@ def fall_to(table):
     ``table``: edit, label (true class), to (class given), n, share (of the label's slices).
     """
     edits = [e for e in style.EDIT_NAMES if e in set(table["edit"])]
-    edits += [e for e in dict.fromkeys(table["edit"]) if e not in style.EDIT_NAMES]
     classes = style.order_classes(table["label"].astype(str))
     goals = style.class_colors(style.order_classes(table["to"].astype(str)))
     size = (style.WIDTH, 0.42 * len(classes) + 1.15)
@@ -165,7 +162,7 @@ def fall_to(table):
                     text = f"{100 * share:.0f}"
                     ax.text(left + share / 2, y, text, fontweight="bold", **inside)
                 left += share
-        ax.set_title(style.EDIT_NAMES.get(edit, edit))
+        ax.set_title(style.EDIT_NAMES[edit])
         ax.set_xticks([0, 0.5, 1], ["0", "50", "100 %"])
         ax.spines["left"].set_visible(False)
         ax.tick_params(axis="y", length=0)
@@ -183,8 +180,7 @@ def fall_to(table):
 def dilations(table):
     """Net-Drop and Sham-Drop against the dilation of the mask, a panel a group.
 
-    ``table``: dilation_px, score, group, effect, low, high; with a column ``slices``, the common
-    slices are shown.
+    ``table`` is ``table_dilations``; its common slices are shown.
     """
     table = of_common_slices(table, "dilation_px").sort_values("dilation_px", kind="stable")
     table = table[np.isfinite(table["effect"].to_numpy(float))]
