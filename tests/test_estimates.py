@@ -88,7 +88,7 @@ def test_the_interval_covers_the_truth_about_as_often_as_promised_and_slices_wou
         e, naive = (mean(values, unit, strata, 250) for unit in (who, np.arange(len(values))))
         n_covered += e.low <= 0 <= e.high
         n_naive += naive.low <= 0 <= naive.high
-    assert 0.92 <= n_covered / n_runs <= 0.97
+    assert 0.9 <= n_covered / n_runs <= 0.97
     assert n_naive / n_runs < 0.85
 
 

@@ -5,10 +5,11 @@ import numpy as np
 
 from tumorcf_lib.figures import style
 from tumorcf_lib.figures.controls import of_common_slices
+from tumorcf_lib.stats.rows import classes_of
 
 
 @style.figure
-def answer(table):
+def answer(table, *, chance=None):
     """The answer in one chart: the share of slices still called right after each edit.
 
     Parameters
@@ -16,16 +17,18 @@ def answer(table):
     table : DataFrame
         label, edit, share, low, high, n_slices, n_persons; one row a class and edit. Edits are
         drawn in their order in the table; intervals where there are any.
+    chance : float, optional
+        Share that is right by chance; default: one of the labels.
 
     Returns
     -------
     Figure
-        The number above a bar is its height in percent; dashed: chance, one of the classes.
+        The number above a bar is its height in percent; dashed: chance.
     """
-    classes = style.order_classes(table["label"].astype(str))
+    classes = classes_of(table["label"].astype(str))
     colors, edits = style.class_colors(classes), list(dict.fromkeys(table["edit"]))
     fig, ax = plt.subplots(figsize=(style.WIDTH, 3.0))
-    chance = 100 / len(classes)
+    chance = 100 * (chance or 1 / len(classes))
     ax.axhline(chance, color=style.SOFT, linewidth=0.8, linestyle="--", zorder=0)
     width, handles = 0.8 / len(classes), []
     for k, (name, color) in enumerate(colors.items()):
@@ -76,7 +79,7 @@ def correct_vs_wrong(scores):
     ``scores``: one row per slice with label, person_id, correct and the three scores, one of them
     ``p_orig``: the true class's probability bounds what can drop.
     """
-    classes = style.order_classes(scores["label"])
+    classes = classes_of(scores["label"])
     fig, axes = plt.subplots(1, 3, figsize=(style.WIDTH, 3.1), squeeze=False, sharey=True)
     rng = np.random.default_rng(0)  # the jitter only
     correct = scores["correct"].to_numpy(bool)
@@ -113,7 +116,7 @@ def drop_vs_focus(scores):
 
     ``scores``: one row per slice with label, person_id, correct, delta_drop and delta_focus.
     """
-    classes = style.order_classes(scores["label"])
+    classes = classes_of(scores["label"])
     size = (style.WIDTH, 0.5 + style.WIDTH / max(len(classes), 2) * 1.15)
     fig, axes = plt.subplots(1, len(classes), figsize=size, squeeze=False, sharex=True, sharey=True)
     for ax, (name, color) in zip(axes[0], style.class_colors(classes).items(), strict=True):
@@ -145,8 +148,8 @@ def fall_to(table):
     ``table``: edit, label (true class), to (class given), n, share (of the label's slices).
     """
     edits = [e for e in style.EDIT_NAMES if e in set(table["edit"])]
-    classes = style.order_classes(table["label"].astype(str))
-    goals = style.class_colors(style.order_classes(table["to"].astype(str)))
+    classes = classes_of(table["label"].astype(str))
+    goals = style.class_colors(classes_of(table["to"].astype(str)))
     size = (style.WIDTH, 0.42 * len(classes) + 1.15)
     fig, axes = plt.subplots(1, len(edits), figsize=size, squeeze=False, sharey=True, sharex=True)
     for ax, edit in zip(axes[0], edits, strict=True):
