@@ -1,6 +1,8 @@
 """Every figure, from the published tables that it shows; those of slices from a few squares."""
 
 import functools
+import hashlib
+import io
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -11,7 +13,7 @@ from tumorcf_lib.config import CLASSES
 from tumorcf_lib.data.cohort import from_arrays
 from tumorcf_lib.figures import slices, studies
 from tumorcf_lib.publish import from_rows
-from tumorcf_lib.study import leak, pooled
+from tumorcf_lib.study import leak, pooled, results
 from tumorcf_lib.study.side_studies import reader
 
 GROUPS = ("all", *CLASSES)
@@ -51,9 +53,8 @@ def cohort(n=9, classes=CLASSES):
 
 def errors(n=9):
     names = [CLASSES[k % 3] for k in range(n)]
-    confidence = np.linspace(0.876, 0.5, n)
-    table = {"label": names, "predicted": names[::-1], "person_id": "7", "confidence": confidence}
-    return pd.DataFrame(table)
+    table = pd.DataFrame({"label": names, "predicted": names[::-1], "person_id": "7"})
+    return table.assign(confidence=np.linspace(0.876, 0.5, n))
 
 
 def edits():
@@ -68,13 +69,9 @@ def edits():
     return rows
 
 
-def examples(**options):
-    return slices.examples(cohort(), captions=["axial"] * 9, **options)
-
-
 def preprocessing(**options):
-    images, masks = squares()
-    steps = [{"as stored": image, "resized": image[::2, ::2]} for image in images[:2]]
+    images, masks = squares(2)
+    steps = [{"as stored": image, "resized": image[::2, ::2]} for image in images]
     return slices.preprocessing(steps, CLASSES[:2], masks=masks, **options)
 
 
@@ -83,20 +80,12 @@ def intensities(**options):
     return studies.intensities(images, images / 9, CLASSES * 3, **options)
 
 
-def misclassified(**options):
-    return slices.errors(cohort(), errors(), **options)
-
-
-def edited(**options):
-    return slices.edits(edits(), note="medians", **options)
-
-
 OF_SLICES = {
-    "examples": examples,
+    "examples": lambda **tag: slices.examples(cohort(), captions=["axial"] * 9, **tag),
     "preprocessing": preprocessing,
     "intensities": intensities,
-    "errors": misclassified,
-    "edits": edited,
+    "errors": lambda **tag: slices.errors(cohort(), errors(), **tag),
+    "edits": lambda **tag: slices.edits(edits(), note="medians", **tag),
 }
 
 
@@ -104,6 +93,16 @@ def draw(name, **options):
     if name in OF_SLICES:
         return OF_SLICES[name](**options)
     return PUBLISHED[name][1].function(*tables(name), **options)
+
+
+def digests(fig):
+    """SHA-256 of the figure in each published format."""
+    found = {}
+    for suffix, options in results.FIGURE_FORMATS.items():
+        file = io.BytesIO()
+        fig.savefig(file, format=suffix[1:], **options)
+        found[suffix] = hashlib.sha256(file.getvalue()).hexdigest()
+    return found
 
 
 def texts(fig):

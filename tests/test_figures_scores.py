@@ -1,4 +1,4 @@
-"""Figures of scores and of a classifier: bars, points and means are those of their tables."""
+"""What a figure shows is what its tables say: bars, points, means, counts and printed numbers."""
 
 import figure_cases as cases
 import numpy as np
@@ -7,31 +7,35 @@ import pytest
 from matplotlib import colors as mpl_colors
 
 from tumorcf_lib.config import CLASSES
-from tumorcf_lib.figures import style, training
-
-HISTORY = {
-    "loss": [1.0, 0.6, 0.5],
-    "val_loss": [1.1, 0.7, 0.8],
-    "accuracy": [0.4, 0.7, 0.8],
-    "val_accuracy": [0.5, 0.6, 0.7],
-    "best": [False, True, False],
-}
+from tumorcf_lib.controls import covariates
+from tumorcf_lib.figures import controls, forests, studies, style, training
+from tumorcf_lib.tables.duplicates import KINDS
 
 
-def _bars(ax):
-    return [round(float(bar.get_height()), 6) for bar in ax.patches]
+def heights(ax):
+    return [bar.get_height() for bar in ax.patches]
+
+
+def pick(table, value="effect", **keys):
+    """Known values of the rows that have these, or one of these, in their columns."""
+    for name, wanted in keys.items():
+        table = table[table[name].isin(wanted if isinstance(wanted, tuple) else (wanted,))]
+    return sorted(table[value].dropna())
+
+
+def marked(fig):
+    """Of each panel, all effects that have a mark."""
+    return [sorted(x for x, _ in cases.marks(ax)) for ax in fig.axes]
 
 
 def test_the_answers_bars_are_the_shares_in_percent_in_the_order_of_the_table():
     (table,) = cases.tables("answer")
     ax = cases.draw("answer").axes[0]
     by_class = table.sort_values("label", key=lambda names: names.map(CLASSES.index), kind="stable")
-    assert _bars(ax) == pytest.approx((100 * by_class["share"]).tolist(), abs=1e-5)
+    assert heights(ax) == pytest.approx(100 * by_class["share"])
     names = [label.get_text().replace("\n", " ") for label in ax.get_xticklabels()]
     assert names == [style.EDIT_NAMES[edit] for edit in dict.fromkeys(table["edit"])]
-    assert [text.get_text() for text in ax.texts[:-1]] == [f"{x:.0f}" for x in _bars(ax)]
-    (line,) = [line for line in ax.lines if line.get_linestyle() == "--"]
-    assert line.get_ydata()[0] == pytest.approx(100 / 3)
+    assert [text.get_text() for text in ax.texts[:-1]] == [f"{x:.0f}" for x in heights(ax)]
     first = table[table["label"] == "glioma"].iloc[0]
     assert f"glioma, {first['n_slices']} / {first['n_persons']}" in cases.texts(ax.figure)
     bars = [c for c in ax.containers if hasattr(c, "has_yerr")]
@@ -41,12 +45,12 @@ def test_the_answers_bars_are_the_shares_in_percent_in_the_order_of_the_table():
 
 def test_correct_and_wrong_slices_stand_apart_and_are_counted_with_their_means():
     (scored,) = cases.tables("correct_vs_wrong")
-    fig = cases.draw("correct_vs_wrong")
+    ax = cases.draw("correct_vs_wrong").axes[1]
     own = scored[scored["label"] == "meningioma"]
     right, wrong = own[own["correct"]]["delta_drop"], own[~own["correct"]]["delta_drop"]
     label = f"meningioma\n{len(right)} / {len(wrong)}\n{right.mean():.2f} / {wrong.mean():.2f}"
-    assert label in [tick.get_text() for tick in fig.axes[1].get_xticklabels()]
-    clouds = [c.get_offsets() for c in fig.axes[1].collections if len(c.get_offsets()) > 1]
+    assert label in [tick.get_text() for tick in ax.get_xticklabels()]
+    clouds = [c.get_offsets() for c in ax.collections if len(c.get_offsets()) > 1]
     drawn = [sorted(c[:, 1]) for c in clouds if c[:, 0].min() > 0 and c[:, 0].max() < 0.5]
     assert drawn == [pytest.approx(sorted(wrong))]
 
@@ -64,8 +68,7 @@ def test_fall_to_stacks_shares_to_one_in_the_order_of_edits():
     (table,) = cases.tables("fall_to")
     known = [edit for edit in style.EDIT_NAMES if edit in set(table["edit"])]
     axes = cases.draw("fall_to").axes
-    titles = [ax.get_title(loc="left") for ax in axes]
-    assert titles == [style.EDIT_NAMES[edit] for edit in known]
+    assert [ax.get_title(loc="left") for ax in axes] == [style.EDIT_NAMES[edit] for edit in known]
     share = table.set_index(["edit", "label", "to"])["share"]
     for ax, edit in zip(axes, known, strict=True):
         widths = np.array([bar.get_width() for bar in ax.patches]).reshape(3, 3)
@@ -82,20 +85,16 @@ def test_dilations_run_from_small_to_large_on_common_slices():
         curves = [line for line in ax.lines if line.get_marker() in ("s", "o")]
         for line, score in zip(curves, ("sham_drop", "net_drop"), strict=True):
             own = table[(table["group"] == group) & (table["score"] == score)]
-            assert line.get_xdata().tolist() == own["dilation_px"].tolist()
-            assert line.get_ydata().tolist() == own["effect"].tolist()
+            np.testing.assert_array_equal(line.get_xydata(), own[["dilation_px", "effect"]])
 
 
 def test_learning_curves_show_the_history_of_each_fold_and_mark_the_kept_epoch():
-    train, validation, kept = training.learning_curves(HISTORY).axes[0].lines
-    assert train.get_ydata().tolist() == HISTORY["loss"]
-    assert validation.get_ydata().tolist() == HISTORY["val_loss"]
-    assert (kept.get_xdata().tolist(), kept.get_ydata().tolist()) == ([2], [0.7])
-    parts = [pd.DataFrame({**HISTORY, "epoch": [4, 5, 6], "fold": f}) for f in (0, 1)]
-    history = pd.concat(parts, ignore_index=True)
-    history["best"] = [False, True, False, False, False, True]
+    loss, val_loss, epoch = [1.0, 0.6, 0.5], [1.1, 0.7, 0.8], [4, 5, 6]
+    history = pd.DataFrame({"loss": loss * 2, "val_loss": val_loss * 2, "epoch": epoch * 2})
+    history = history.assign(fold=[0] * 3 + [1] * 3, best=np.arange(6) % 4 == 1)
     lines = training.learning_curves(history).axes[0].lines
-    assert [lines[k].get_xdata().tolist() for k in (2, 5)] == [[5], [6]]
+    assert [lines[k].get_ydata().tolist() for k in (0, 1)] == [loss, val_loss]
+    assert [lines[k].get_xydata().tolist() for k in (2, 5)] == [[[5, 0.7]], [[6, 0.8]]]
 
 
 def test_confusion_writes_counts_and_shares_of_the_true_class():
@@ -107,12 +106,132 @@ def test_confusion_writes_counts_and_shares_of_the_true_class():
     assert cells == ["8\n80.0%", "2\n20.0%", none, none, "5\n50.0%", "5\n50.0%", *[none] * 3]
 
 
-def test_reliability_bars_are_the_accuracies_of_filled_bins_and_titles_differ():
+def test_reliability_bars_are_the_accuracies_of_filled_bins():
     (table,) = cases.tables("reliability")
-    fig = cases.draw("reliability")
+    axes = cases.draw("reliability").axes
     own = table[(table["kind"] == table["kind"].iloc[0]) & (table["n"] > 0)]
-    assert _bars(fig.axes[0]) == pytest.approx(own["accuracy"].tolist(), abs=1e-6)
-    assert _bars(fig.axes[3]) == pytest.approx((own["n"] / own["n"].sum()).tolist(), abs=1e-6)
-    titles = [ax.get_title(loc="left") for ax in fig.axes[:3]]
-    assert f"ECE {own['ece'].iloc[0]:.3f}, n = {own['n'].sum()}" in titles[0]
-    assert "temperature" in titles[2] and len(set(titles)) == 3
+    assert heights(axes[0]) == pytest.approx(own["accuracy"])
+    assert heights(axes[3]) == pytest.approx(own["n"] / own["n"].sum())
+    told = f"ECE {own['ece'].iloc[0]:.3f}, n = {own['n'].sum()}"
+    assert told in axes[0].get_title(loc="left")
+
+
+def test_overview_bars_count_slices_and_patients():
+    table, split = cases.tables("cohort")
+    table = table.merge(split[split["fold"] == 0][["slice_id", "part"]], on="slice_id")
+    axes = cases.draw("cohort").axes
+    for ax, column in zip(axes, ("slice_id", "person_id"), strict=False):
+        n = table.groupby(["label", "part"])[column].nunique()
+        wanted = [n.get((name, part), 0) for name in CLASSES for part in studies.PART_SHADES]
+        assert heights(ax) == wanted
+    points = np.concatenate([c.get_offsets()[:, 1] for c in axes[3].collections[::2]])
+    np.testing.assert_allclose(sorted(points), sorted(100 * table["tumor_share"]))
+
+
+def test_every_fold_and_seed_of_the_study_is_drawn_at_its_accuracy():
+    table, elsewhere = cases.tables("folds")
+    left, right = cases.draw("folds").axes
+    own = table[table["network"] == "plain"]  # not those that know nothing
+    drawn = {y for line in left.lines for y in line.get_ydata()}
+    assert drawn == set(own["slice_accuracy"]) | set(own["person_accuracy"])
+    found = sorted(x for x, _ in cases.marks(right))  # what nobody published has no mark
+    assert found == sorted([*elsewhere["slices"].dropna(), *elsewhere["persons"].dropna()])
+
+
+def test_twins_stand_at_their_share_and_near_duplicates_are_drawn_by_kind():
+    table, duplicates, _ = cases.tables("leak")
+    left, right = cases.draw("leak").axes
+    own = table[(table["score"] == "right") & (table["group"] == "all")]
+    own = own.set_index(["labels", "arm"])["effect"]
+    twins = [own[labels, arm] for labels in ("own", "shuffled") for arm in ("apart", "known")]
+    assert cases.marks(left) == [(effect, k) for k, effect in enumerate(twins)]
+    curves = {line.get_label(): line for line in right.lines}
+    for kind in KINDS:
+        curve = curves[kind.replace("person", "patient")]
+        distances = duplicates.loc[duplicates["kind"] == kind, "distance"]
+        assert curve.get_xdata()[1:].tolist() == sorted(distances)
+        assert curve.get_ydata()[-1] == 1
+
+
+def test_every_forest_marks_the_effects_of_its_tables_and_no_others():
+    (table,) = cases.tables("energy")
+    own = pick(table, scale="probability", quantity=tuple(controls.ENERGY_NAMES))
+    assert marked(cases.draw("energy")) == [own]
+    (table,) = cases.tables("probes")
+    own = pick(table, "value", metric=table["metric"].iloc[0], group="all")
+    assert marked(cases.draw("probes")) == [own]
+    (table,) = cases.tables("networks")  # seen and unseen infills, but no single other one
+    fig = cases.draw("networks")
+    accuracy, drop, focus = marked(fig)
+    assert accuracy == pick(table, score="accuracy")
+    assert drop == pick(table, score="net_drop", infill=("navier_stokes", "unseen"))
+    assert focus == pick(table, score="delta_focus")
+    faces = [container[0].get_markerfacecolor() for container in fig.axes[1].containers]
+    assert faces.count("white") == len(pick(table, score="net_drop", infill="unseen")) > 0
+    (table,) = cases.tables("covariates")
+    for found, name in zip(marked(cases.draw("covariates")), covariates.COVARIATES, strict=True):
+        own = {"score": "net_drop", "covariate": name}
+        assert found == sorted(pick(table, **own) + pick(table, "ols", **own))
+    (table,) = cases.tables("robustness")
+    wanted = [pick(table, group=group, scale="probability") for group in cases.GROUPS]
+    assert marked(cases.draw("robustness")) == wanted
+    # infills are compared on common slices, where an infill has them
+    table, quality, detector = cases.tables("infills")
+    drops, _, seen = marked(cases.draw("infills"))
+    table, dense = table[table["score"] == "net_drop"], ("navier_stokes", "noisy_linear")
+    shared = pick(table, slices="common", infill=dense)
+    assert drops == sorted(shared + pick(table, slices="own", infill="mirror"))
+    assert seen == pick(detector, "auc", group="all")
+
+
+def test_primary_claims_stand_beside_the_band_of_networks_that_know_nothing():
+    (table,) = cases.tables("primary")
+    fig = cases.draw("primary")
+    assert marked(fig) == [pick(table)]
+    bands = [
+        band.get_paths()[0].get_extents().intervalx
+        for band in fig.axes[0].collections
+        if band.get_paths() and np.isfinite(band.get_paths()[0].vertices).all()
+    ]
+    for row in table[table["null_low"].notna()].itertuples():
+        assert [row.null_low, row.null_high] in [pytest.approx(list(band)) for band in bands]
+
+
+def test_headline_dots_are_the_means_and_the_text_is_the_net_drop_or_that_there_is_no_sham():
+    (means,) = cases.tables("headline")
+    fig = cases.draw("headline")
+    by = means.set_index(["group", "score"])
+    both = ("delta_drop", "sham_drop")
+    wanted = [by.loc[(g, score), "effect"] for g in (*CLASSES, "all") for score in both]
+    assert [x for x, _ in cases.marks(fig.axes[0])] == pytest.approx(wanted)
+    net = by.loc[("all", "net_drop")]
+    assert f"{net['effect']:+.3f} [{net['low']:.3f}, {net['high']:.3f}]" in cases.texts(fig)
+    lost = (means["group"] == "glioma") & means["score"].isin(["sham_drop", "net_drop"])
+    empty = means.copy()
+    empty.loc[lost, ["effect", "low", "high"]] = np.nan
+    fig = forests.headline(empty)
+    assert cases.texts(fig).count("no sham") == 1 and len(cases.marks(fig.axes[0])) == 7
+
+
+def test_energy_prints_the_three_net_drops_of_each_group_and_probes_their_chance():
+    (table,) = cases.tables("energy")
+    said = cases.texts(cases.draw("energy"))
+    own = table[(table["scale"] == "probability") & table["quantity"].isin(controls.ENERGY_NAMES)]
+    assert {*map(forests.number, own.to_dict("records"))} <= set(said)
+    (ratio,) = pick(table, quantity="rms_ratio", group="glioma")
+    assert any(f"glioma (removal: {ratio:.1f} ×" in text for text in said)
+    chance = cases.tables("probes")[0]["chance"].iloc[0]
+    lines = cases.draw("probes").axes[0].lines
+    assert chance in [line.get_xdata()[0] for line in lines if line.get_linestyle() == "--"]
+
+
+def test_a_variant_stands_in_the_row_of_its_kind_in_the_color_of_its_interval():
+    (table,) = cases.tables("robustness")
+    fig = cases.draw("robustness")
+    names = [label.get_text() for label in fig.axes[0].get_yticklabels()]
+    assert names[0] == "as the study does it" and "other infills (2)" in names
+    looks = {float(c[0].get_xdata()[0]): c[0] for ax in fig.axes for c in ax.containers}
+    for row in table[table["scale"] == "probability"].to_dict("records"):
+        word = {"above 0": "holds", "below 0": "does not hold"}.get(row["lies"])
+        if word:
+            assert looks[row["effect"]].get_color() == style.VERDICT_COLORS[word]

@@ -26,8 +26,11 @@ def scores():
 
 def test_each_row_is_the_mean_and_interval_of_its_group_and_of_the_split_before(scores):
     scores.loc[:3, "delta_drop"] = np.nan
-    table = means(scores, "delta_drop", by=["network"], n_resamples=50)
-    assert list(table["group"][:4]) == ["all", "meningioma", "glioma", "other"]
+    groups = ["all", "meningioma", "glioma", "other", "pituitary"]
+    table = means(scores, "delta_drop", by=["network"], groups=groups, n_resamples=50)
+    assert list(table["group"][:5]) == groups and (table["n_slices"] == 0).sum() == 2
+    assert table.loc[table["group"] == "pituitary", "effect"].isna().all()  # nobody has one
+    table = table[table["n_slices"] > 0]
     for row in table.itertuples():
         own = scores[scores["network"] == row.network]
         own = own if row.group == "all" else own[own["label"] == row.group]
@@ -35,14 +38,6 @@ def test_each_row_is_the_mean_and_interval_of_its_group_and_of_the_split_before(
         e = estimates.mean(own, "delta_drop", n_resamples=50)
         assert (row.effect, row.low, row.high, row.p) == (e.value, e.low, e.high, e.p)
         assert (row.n_slices, row.n_persons) == (len(own), own["person_id"].nunique())
-
-
-def test_a_group_without_values_has_a_row_without_numbers_and_none_among_score_means(scores):
-    groups = ("all", "glioma", "pituitary")
-    table = means(scores, "net_drop", groups=groups, n_resamples=5).set_index("group")
-    assert table.loc["pituitary", "n_slices"] == 0 and np.isnan(table.loc["pituitary", "effect"])
-    shown = score_means(scores, ["net_drop"], groups=groups, n_resamples=5)
-    assert shown["group"].tolist() == ["all", "glioma"]
 
 
 def test_complete_means_add_up_and_a_class_without_shams_keeps_its_drop(scores):
@@ -59,20 +54,16 @@ def test_complete_means_add_up_and_a_class_without_shams_keeps_its_drop(scores):
     assert plain.loc[("delta_drop", "all"), "n_slices"] == len(scores)
 
 
-def test_holm_runs_within_a_family_over_the_rows_that_make_a_claim(scores):
-    table = means(scores, ["delta_drop", "sham_drop"], n_resamples=50)
-    claimed = table["group"] != "all"
-    found = judged(table, ["score"], claimed=claimed)
-    assert found.loc[~claimed, "p_holm"].isna().all()
-    assert (found.loc[~claimed, "verdict"] == "").all()
-    for _, family in found[claimed].groupby("score"):
-        assert family["p_holm"].to_numpy() == pytest.approx(holm(family["p"]))
-
-
-def test_side_and_scale_may_differ_from_row_to_row(scores):
+def test_holm_runs_within_a_family_and_side_and_scale_may_differ_from_row_to_row(scores):
     scores["tiny"] = 0.01 * scores["delta_drop"]
     columns = ["delta_drop", "sham_drop", "tiny"]
-    table = means(scores, columns, groups=["all"], n_resamples=50)
-    found = judged(table, side=["below", "above", "above"], probability=[False, True, True])
-    assert found["verdict"].tolist() == ["refuted", "supported", "supported"]
-    assert found["relevance"].tolist() == ["", "", "negligible"]
+    table = means(scores, columns, groups=["all", "glioma"], n_resamples=50)
+    claimed, is_drop = table["group"] == "all", table["score"] == "delta_drop"
+    how = {"side": np.where(is_drop, "below", "above"), "probability": ~is_drop}
+    found = judged(table, ["group"], claimed=claimed, **how)
+    assert found.loc[~claimed, "p_holm"].isna().all()
+    assert (found.loc[~claimed, "verdict"] == "").all()
+    own = found[claimed]
+    assert own["p_holm"].to_numpy() == pytest.approx(holm(own["p"]))
+    assert own["verdict"].tolist() == ["refuted", "supported", "supported"]
+    assert own["relevance"].tolist() == ["", "", "negligible"]

@@ -1,15 +1,17 @@
-"""Claims about infills, dilations, fillings of known tissue, and drifts between classes."""
+"""Claims about the controls: infills, dilations, drifts, the energy of edits, and variants."""
 
 import itertools
 
 import numpy as np
 import pandas as pd
 import pytest
-from fake_rows import one_slice, with_classes
+from fake_rows import audit_rows, one_slice, with_classes
 
+from tumorcf_lib.config import CLASSES
 from tumorcf_lib.edits.scores import slice_scores
+from tumorcf_lib.stats import estimates, persons
 from tumorcf_lib.stats.verdicts import rank_agreement
-from tumorcf_lib.tables import controls
+from tumorcf_lib.tables import controls, energy, robustness
 
 INFILLS = ("navier_stokes", "telea", "ring_mean")
 
@@ -32,51 +34,29 @@ def line(table, **wanted):
     return table[keep].iloc[0]
 
 
-@pytest.fixture(scope="module")
-def random_rows():
-    """24 slices, 3 infills and a mirror on half of them, a dilation; 3 and 2 places."""
-    rng = np.random.default_rng(5)
-    made = []
-    for i in range(24):
-        made += rows_of(i, rng.uniform(0.5, 1), rng.uniform(), rng.uniform(size=3))
-        for infill in (*INFILLS[1:], "mirror")[: 3 if i < 12 else 2]:
-            made += rows_of(i, None, rng.uniform(), rng.uniform(size=2), infill=infill)
-        made += rows_of(i, None, rng.uniform(), rng.uniform(size=2), dilation_px=4)
-    return table_of(made)
-
-
 def test_infills_are_compared_at_as_many_places_each():
     rows = rows_of(0, 0.9, 0.2, [0.8, 0.6, 0.1]) + rows_of(0, None, 0.4, [0.7, 0.5], infill="telea")
-    table = controls.infill_scores(table_of(rows), n_resamples=10)
+    table = controls.setting_scores(table_of(rows), "infill", n_resamples=10)
     # Navier-Stokes: shams 0.8 and 0.6 (not 0.1), so net 0.7 - 0.2; Telea: 0.6 - 0.4.
     for infill, net in (("navier_stokes", 0.5), ("telea", 0.2)):
         own = line(table, infill=infill, slices="own", score="net_drop", group="all")
         assert own["effect"] == pytest.approx(net) and own["n_places"] == 2
 
 
-def test_means_are_over_own_and_over_common_slices(random_rows):
-    table = controls.infill_scores(random_rows, n_resamples=20)
-    for infill in INFILLS:
-        own = table[(table["infill"] == infill) & (table["score"] == "net_drop")]
-        n_slices = own[own["group"] == "all"].set_index("slices")["n_slices"]
-        assert n_slices.to_dict() == {"own": 24, "common": 24, "common, mirror too": 12}
-    assert not ((table["infill"] == "mirror") & (table["slices"] == "common")).any()
-    scores = slice_scores(random_rows, infill="telea")
-    own = scores[(scores["slice_id"] < 12) & (scores["label"] == "b")]
-    found = line(table, infill="telea", slices="common, mirror too", score="net_drop_lo", group="b")
-    assert found["effect"] == pytest.approx(own["net_drop_lo"].mean())
-
-
-def test_rankings_are_compared_over_the_slices_that_all_infills_have(random_rows):
-    table = controls.infill_agreement(random_rows, n_resamples=50)
+def test_rankings_are_compared_over_the_slices_that_all_infills_have():
+    rng, made = np.random.default_rng(5), []
+    for i in range(24):  # the mirror exists on half of them
+        made += rows_of(i, rng.uniform(0.5, 1), rng.uniform(), rng.uniform(size=3))
+        for infill in (*INFILLS[1:], "mirror")[: 3 if i < 12 else 2]:
+            made += rows_of(i, None, rng.uniform(), rng.uniform(size=2), infill=infill)
+    rows = table_of(made)
+    table = controls.infill_agreement(rows, n_resamples=50)
     common = line(table, score="net_drop", slices="common", group="all")
     assert (common["n_infills"], common["n_slices"]) == (3, 24)
-    assert common["chance"] == pytest.approx(1 / 3)
-    values = [controls.drops_per_slice(random_rows, infill=name)["net_drop"] for name in INFILLS]
+    values = [controls.drops_per_slice(rows, infill=name)["net_drop"] for name in INFILLS]
     kendall_w = rank_agreement(np.column_stack(values), np.eye(24), np.ones((1, 24)))[0][0]
     # But for differences below 1e-4, which are ties.
     assert common["kendall_w"] == pytest.approx(kendall_w, abs=0.02)
-    assert common["low"] <= common["kendall_w"] <= common["high"]
     mirror = line(table, score="net_drop", slices="common, mirror too", group="all")
     assert (mirror["n_infills"], mirror["n_slices"]) == (4, 12)
 
@@ -88,7 +68,7 @@ def test_the_dilation_curve_says_how_many_slices_have_shams_and_why_others_have_
         made += rows_of(i, None, 0.3, [0.7, 0.7] if i < 4 else [np.nan], dilation_px=9)
     rows = table_of(made)
     rows.loc[rows["log_odds"].isna(), "reason"] = "no legal place"
-    table = controls.dilation_curve(rows, n_resamples=10)
+    table = controls.setting_scores(rows, "dilation_px", n_resamples=10)
     assert table["dilation_px"].unique().tolist() == [0, 9]
     table = table[(table["score"] == "net_drop") & (table["group"] == "all")]
     wide = line(table, dilation_px=9, slices="own")
@@ -111,34 +91,142 @@ def test_the_mirror_is_compared_at_its_own_places_only():
     assert effects["mirror"].to_dict() == {"own": 0.5, "common, mirror too": 0.5}
 
 
-def drifting_rows(falls):
-    """Rows of 12 patients a class, 2 slices each: P(a) falls by falls[label], to c's profit."""
+def test_a_drift_shows_on_other_classes_and_the_fall_on_own_slices_is_their_net_drop():
     rows, rng = [], np.random.default_rng(1)
     for label, person, k in itertools.product("abc", range(12), range(2)):
         base = 0.5 + rng.uniform(-0.05, 0.05)
         shams = [("sham", 0, base, 0.1), ("sham", 1, base + 0.01, 0.1)]
-        edits = [("original", -1, base, 0), ("remove", -1, base - falls[label], 0.1), *shams]
+        edits = [("original", -1, base, 0), ("remove", -1, base - 0.3, 0.1), *shams]
         who = {"slice_id": f"{label}{person}-{k}", "person": f"{label}{person}", "label": label}
         rows += one_slice(edits, **who)
-    rows = pd.DataFrame(rows).rename(columns={"p": "p_a"})
-    return rows.assign(p_b=0.1, p_c=0.9 - rows["p_a"], log_odds=0.0)
-
-
-def test_a_fall_on_all_slices_alike_shows_on_those_of_other_classes():
-    rows = drifting_rows({"a": 0.3, "b": 0.3, "c": 0.3})
-    lines = controls.drift_table(rows, n_resamples=50).set_index(["group", "slices"]).loc["a"]
-    # Shams at places 0 and 1 lie at +0 and +0.01 of the original: their mean is 0.005 above it
-    assert lines["effect"].to_dict() == pytest.approx({"own": 0.305, "others": 0.305})
-    assert lines["n_slices"].to_dict() == {"own": 24, "others": 48}
-    assert lines["n_persons"].to_dict() == {"own": 12, "others": 24}
-
-
-def test_the_fall_on_own_slices_is_net_drop_of_those_with_a_sham_and_a_removal():
-    rows = drifting_rows({"a": 0.3, "b": 0.2, "c": 0.1})
+    rows = pd.DataFrame(rows).rename(columns={"p": "p_a"})  # falls on all alike, to c's profit
+    rows = rows.assign(p_b=0.1, p_c=0.9 - rows["p_a"], log_odds=0.0)
     rows = rows[~((rows["slice_id"] == "a0-0") & (rows["edit"] == "sham"))]
     unmade = (rows["slice_id"] == "a0-1") & (rows["edit"] == "remove")
     rows.loc[unmade, ["p_a", "p_b", "p_c"]] = np.nan
-    own = controls.drift_table(rows, n_resamples=20).query("slices == 'own'").set_index("group")
+    table = controls.drift_table(rows, n_resamples=50).set_index(["group", "slices"])
+    # Shams at places 0 and 1 lie at +0 and +0.01 of the original: their mean is 0.005 above it
+    assert table.loc["a", "effect"].to_dict() == pytest.approx({"own": 0.305, "others": 0.305})
+    assert table.loc["a", "n_slices"].to_dict() == {"own": 22, "others": 48}
+    assert table.loc["a", "n_persons"].to_dict() == {"own": 11, "others": 24}
     net = slice_scores(rows).groupby("label")["net_drop"].mean()
-    assert own["effect"].to_dict() == pytest.approx(net.to_dict())
-    assert own["n_slices"].to_dict() == {"a": 22, "b": 24, "c": 24}
+    assert table.xs("own", level="slices")["effect"].to_dict() == pytest.approx(net.to_dict())
+
+
+def _unlike(n_persons=4, tumor=0.2, noise=0.02):
+    """Drops that follow log RMS with a known slope around a level of each slice."""
+    rows, rng = [], np.random.default_rng(0)
+    for label, person, k in itertools.product(CLASSES, range(n_persons), range(2)):
+        rms = rng.uniform(0.05, 0.3, 4)
+        drop = rng.uniform(0, 0.2) + 0.1 * np.log(rms / 0.05) + np.array([tumor, 0, 0, 0])
+        drop += np.append(0, rng.normal(0, noise, 3))
+        edits = [("original", -1, 0.9, 0.0), ("remove", -1, 0.9 - drop[0], rms[0])]
+        edits += [("sham", j, 0.9 - drop[j + 1], rms[j + 1]) for j in range(3)]
+        who = {"slice_id": f"{label}{person}{k}", "person": f"{label}{person}", "label": label}
+        rows += one_slice(edits, **who)
+    return with_classes(pd.DataFrame(rows))
+
+
+def test_one_slice_agrees_with_a_hand_calculation():
+    shams = [("sham", 0, 0.8, 0.1), ("sham", 1, 0.6, 0.4), ("sham", 2, 0.7, 0.2)]
+    made = one_slice([("original", -1, 0.9, 0.0), ("remove", -1, 0.3, 0.2), *shams])
+    row = energy.slice_energy(with_classes(pd.DataFrame(made))).iloc[0]
+    assert row["rms_ratio"] == pytest.approx(0.2 / (0.1 * 0.4 * 0.2) ** (1 / 3))
+    assert (row["n_sham"], row["n_matched"], row["within"]) == (3, 1, 1)
+    assert row["net_drop"] == pytest.approx((0.8 + 0.6 + 0.7) / 3 - 0.3)
+    assert row["net_drop_matched"] == pytest.approx(0.7 - 0.3)
+
+
+def test_a_drop_that_only_follows_the_energy_has_no_residual_and_what_a_tumor_adds_stays():
+    for tumor in (0.0, 0.25):
+        own = energy.slice_energy(_unlike(11, tumor, noise=0.0))
+        assert own["net_drop"].std() > 0.03
+        e = energy.residual(own, n_resamples=50)
+        assert (e.value, e.low, e.high) == pytest.approx((tumor,) * 3, abs=1e-12)
+
+
+def test_the_slope_is_that_of_least_squares_with_a_level_for_each_slice():
+    rows = _unlike()
+    rows = rows[rows["label"] == "glioma"]
+    own = energy.slice_energy(rows)
+    shams = rows[rows["edit"] == "sham"]
+    design = np.column_stack([np.log(shams["edit_rms"]), pd.get_dummies(shams["slice_id"])])
+    expected = np.linalg.lstsq(design.astype(float), 0.9 - shams["p_glioma"], rcond=None)[0][0]
+    assert energy.slope(own, n_resamples=20).value == pytest.approx(expected)
+
+
+def test_every_resample_estimates_the_slopes_anew():
+    own = energy.slice_energy(_unlike())
+    people, counts = estimates.drawn(own, 60)
+    slow = []
+    for row in counts[1:]:
+        again = own.loc[np.repeat(own.index, row[people.owner].astype(int))]
+        total = 0.0
+        for _, part in again.groupby("label"):
+            slope = part["sxy"].sum() / part["sxx"].sum()
+            total += (part["net_drop"] - slope * part["log_gap"]).sum()
+        slow.append(total / len(again))
+    n, strata = len(people.names), own["label"].nunique()
+    low, high = persons.interval(np.array(slow), n, n - strata)
+    found = energy.residual(own, n_resamples=60)
+    assert (found.low, found.high) == pytest.approx((low, high))
+    assert found.value == pytest.approx(own["net_drop_residual"].mean())
+
+
+def test_with_one_sham_a_slice_there_is_no_slope_and_the_table_says_so():
+    table = energy.energy_table(audit_rows({}, n_places=1), n_resamples=20)
+    own = table[table["quantity"] == "net_drop_residual"]
+    assert own["effect"].isna().all() and set(own["note"]) == {energy.NO_SLOPE}
+
+
+DROPS = {"meningioma": 0.4, "glioma": 0.0, "pituitary": 0.02}
+
+
+def edited(drops, **options):
+    rows = audit_rows(drops, **options)
+    return rows[rows["edit"].isin(("remove", "sham"))]
+
+
+@pytest.fixture(scope="module")
+def variants():
+    """Headline, another infill, a dilation, and two more networks."""
+    rows = [audit_rows(DROPS), edited(DROPS, infill="telea", seed=1, sham_drop=0.1)]
+    rows = pd.concat([*rows, edited(DROPS, dilation_px=4, seed=9)], ignore_index=True)
+    looking = audit_rows(dict.fromkeys(CLASSES, 0.5), seed=10).assign(network="looking")
+    networks = pd.concat([audit_rows(DROPS, seed=10).assign(network="hardened"), looking])
+    return robustness.robustness_table(rows, networks, n_resamples=100)
+
+
+def of_variant(table, variant, group="meningioma"):
+    return table[(table["variant"] == variant) & (table["group"] == group)].iloc[0]
+
+
+def test_the_headline_and_another_infill_are_means_of_net_drop_by_their_own_shams(variants):
+    rows = audit_rows(DROPS, infill="telea", seed=1, sham_drop=0.1)
+    scores = slice_scores(rows, infill="telea").query("label == 'meningioma'")
+    e, row = estimates.mean(scores, "net_drop", n_resamples=100), of_variant(variants, "telea")
+    assert (row["effect"], row["low"], row["high"]) == pytest.approx((e.value, e.low, e.high))
+    headline = of_variant(variants, "headline")
+    assert headline["lies"] == robustness.ABOVE and headline["effect"] > row["effect"] + 0.05
+
+
+def test_flagged_shams_do_not_count_among_those_in_the_brain():
+    rows = audit_rows(DROPS, n_places=3)
+    flagged = (rows["edit"] == "sham") & (rows["place"] == 0)
+    rows.loc[flagged, "flag"] = "scalp"
+    rows.loc[flagged, "p_meningioma"] = 0.0
+    table = robustness.robustness_table(rows, n_resamples=20)
+    clean = robustness.robustness_table(rows[~flagged], n_resamples=20)
+    wanted = of_variant(clean, "headline")["effect"]
+    assert of_variant(table, "shams off the skull")["effect"] == pytest.approx(wanted)
+    assert of_variant(table, "headline")["effect"] < wanted - 0.1
+
+
+def test_how_far_the_variants_go_leaves_out_the_network_made_to_look(variants):
+    row = robustness.survival(variants).set_index("group").loc["glioma"]
+    own = variants[(variants["group"] == "glioma") & (variants["scale"] == "probability")]
+    is_looking = own["variant"].str.startswith("looking")
+    looking, rest = own[is_looking], own[~is_looking]
+    assert looking["effect"].min() > rest["effect"].max() == row["largest"]
+    assert row["smallest"] == rest["effect"].min() and row["n_variants"] == len(rest)
+    assert (row["n_above"], row["n_below"]) == ((rest["low"] > 0).sum(), (rest["high"] < 0).sum())

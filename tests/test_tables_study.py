@@ -2,11 +2,10 @@
 
 import numpy as np
 import pandas as pd
-import pictures
 import pytest
+from fake_rows import audit_rows
 
 from tumorcf_lib.config import CLASSES
-from tumorcf_lib.edits import audit
 from tumorcf_lib.stats.classification import apply_temperature, fit_temperature
 from tumorcf_lib.tables import study
 
@@ -21,18 +20,6 @@ def predictions():
     who = [f"{k}-{i % 12}" for i, k in enumerate(label)]
     rows = pd.DataFrame({"slice_id": np.arange(120), "person_id": who})
     return rows.assign(label=np.array(CLASSES)[label], **dict(zip(P, p.T / 2)))
-
-
-@pytest.fixture(scope="module")
-def edit_rows():
-    """Rows of a real audit: a predictor that reads the brightness of the left half."""
-
-    def predict(batch):
-        left = batch[:, :, :32].mean(axis=(1, 2))
-        p = np.stack([np.exp(left), np.exp(-left), np.ones_like(left)], axis=1)
-        return p / p.sum(axis=1, keepdims=True)
-
-    return audit.audit(predict, pictures.cohort(12), n_places=2)
 
 
 def test_slice_accuracy_counts_slices_and_person_accuracy_counts_persons(predictions):
@@ -62,38 +49,32 @@ def test_confident_errors_come_one_a_person_first_and_most_confident_first(predi
     assert errors["confidence"].is_monotonic_decreasing
 
 
-def test_shares_of_where_slices_fall_sum_to_one_and_blank_falls_to_one_class(edit_rows):
-    table = study.fall_to(edit_rows)
+def test_where_slices_fall_is_counted_in_shares_of_their_class():
+    table = study.fall_to(audit_rows({"glioma": 0.7})).set_index(["edit", "label", "to"])
     assert np.allclose(table.groupby(["edit", "label"])["share"].sum(), 1)
-    blank = table[table["edit"] == "blank"]
-    assert blank.groupby("to", observed=True)["n"].sum().max() == 12
+    # a removal leaves 0.2 of 1; of the other classes, which share the rest, the first wins
+    assert table.loc[("remove", "glioma", "meningioma"), ["n", "share"]].tolist() == [36, 1]
+    assert table.loc[("remove", "pituitary", "pituitary"), "share"] == 1
 
 
-def test_edits_are_counted_with_their_reasons_and_their_energy(edit_rows):
-    rows = edit_rows.copy()
+def test_edits_are_counted_with_their_reasons_and_their_energy():
+    rows = audit_rows({}).assign(reason="")  # a removal changes 0.2, shams 0.1 and 0.2
     first_sham = rows.index[rows["edit"] == "sham"][0]
-    rows.loc[first_sham, "reason"] = "no legal place"
-    rows.loc[first_sham, "edit_rms"] = np.nan
+    rows.loc[first_sham, ["reason", "edit_rms"]] = ["no legal place", np.nan]
     table = study.edits(rows).set_index(["edit", "infill", "dilation_px", "label"])
-    label = rows.loc[first_sham, "label"]
-    sham = table.loc[("sham", "navier_stokes", 0, label)]
-    assert sham[["made", "not_made", "why_not"]].tolist() == [7, 1, "no legal place"]
-    own = rows[rows["label"] == label]
-    medians = own.groupby("edit")["edit_rms"].median()
-    removal = table.loc[("remove", "navier_stokes", 0, label)]
-    assert removal["rms_to_sham"] == pytest.approx(medians["remove"] / medians["sham"])
-    assert np.isnan(sham["rms_to_sham"])
+    sham = table.loc[("sham", "navier_stokes", 0, rows.loc[first_sham, "label"])]
+    assert sham[["made", "not_made", "why_not"]].tolist() == [71, 1, "no legal place"]
+    removal = table.loc[("remove", "navier_stokes", 0, "glioma")]
+    assert removal["rms_to_sham"] == pytest.approx(0.2 / 0.15) and np.isnan(sham["rms_to_sham"])
 
 
 def test_where_no_person_failed_the_interval_is_the_exact_one(predictions):
     perfect = predictions.copy()
     for name in CLASSES:
         perfect[f"p_{name}"] = (perfect["label"] == name).astype(float)
-    table = study.performance_by_class(perfect, n_resamples=50).set_index(
-        ["level", "group", "metric"]
-    )
-    n = perfect.loc[perfect["label"] == "glioma", "person_id"].nunique()
-    low, high = table.loc[("person", "glioma", "recall"), ["low", "high"]]
+    table = study.performance_by_class(perfect, n_resamples=50)
+    own = table.set_index(["level", "group", "metric"]).loc[("person", "glioma", "recall")]
+    n, (low, high) = perfect.groupby("label")["person_id"].nunique()["glioma"], own[["low", "high"]]
     # n of n persons: the lowest share p with p ** n = 0.025
     assert low**n == pytest.approx(0.025)
     assert high == 1

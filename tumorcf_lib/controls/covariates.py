@@ -109,7 +109,7 @@ def _slopes(own, column, n_resamples):
     except mixed.NoFitError as error:
         table["reason"] = str(error)
     else:
-        lines = [found.estimate(row) for row in np.eye(len(design[0]))[: len(names)]]
+        lines = [found.estimate(k) for k in range(len(names))]
         table[FITTED] = pd.DataFrame(lines).to_numpy()
     slopes = _least_squares(own, column, design, n_resamples)
     table[RESAMPLED] = slopes[: len(names)]

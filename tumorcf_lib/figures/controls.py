@@ -125,7 +125,7 @@ def infills(scores, quality, detector):
     """Each infill's Net-Drop, its error where the truth is known, and whether it can be seen.
 
     ``table_infills``, ``table_quality`` (sham places) and ``table_detector`` (finding edited among
-    untouched slices). With a column ``slices``, common slices where an infill has them.
+    untouched slices). Shown are common slices, where an infill has them.
     """
     scores = of_common_slices(scores[scores["score"] == "net_drop"], "infill")
     error = of_common_slices(quality[quality["score"] == "mae"], "infill")
@@ -153,8 +153,6 @@ def infills(scores, quality, detector):
 
 def of_common_slices(table, level):
     """One line per level, score and group: of the common slices, else of the level's own."""
-    if "slices" not in table:
-        return table
     known = table[np.isfinite(table["effect"].to_numpy(float))]
     known = known[known["slices"].isin(("common", "own"))]
     known = known.sort_values("slices", kind="stable")  # "common" goes first

@@ -7,7 +7,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 from tumorcf_lib.figures import style
-from tumorcf_lib.stats.rows import ALL
+from tumorcf_lib.stats.rows import ALL, classes_of
 
 NUMBER_AT, N_AT = 6, 158  # points right of the panel
 VERDICT_LOOKS = {
@@ -164,7 +164,7 @@ def headline(means):
     Figure
         The number is the difference, Net-Drop; "no sham" where no slice of a class has a place.
     """
-    groups = style.order_classes(g for g in means["group"] if g != ALL)
+    groups = classes_of(g for g in means["group"] if g != ALL)
     colors = {**style.class_colors(groups), ALL: style.INK}
     looks = {"tumor removed (Delta-Drop)": {}, "sham removed (Sham-Drop)": {"filled": False}}
     known = means[np.isfinite(means["effect"].to_numpy(float))]

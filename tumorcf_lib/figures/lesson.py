@@ -4,7 +4,8 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 from tumorcf_lib.figures.slices import close_up
-from tumorcf_lib.figures.style import WIDTH, class_colors, figure, order_classes, show_slice, window
+from tumorcf_lib.figures.style import WIDTH, class_colors, figure, show_slice, window
+from tumorcf_lib.stats.rows import classes_of
 
 MAP_COLORS = "inferno"
 
@@ -54,7 +55,7 @@ def gallery(examples):
     ``examples``: "label", "percentile", "images" and "p" of original and remove, and "value", the
     score whose percentile it is.
     """
-    classes = order_classes(one["label"] for one in examples)
+    classes = classes_of(one["label"] for one in examples)
     columns = sorted({one["percentile"] for one in examples})
     colors, size = class_colors(classes), WIDTH / len(columns)
     figsize = (WIDTH, (size / 2 + 0.25) * len(classes) + 0.3)

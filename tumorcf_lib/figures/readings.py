@@ -9,9 +9,9 @@ import numpy as np
 
 from tumorcf_lib.figures import forests
 from tumorcf_lib.figures.controls import of_common_slices
-from tumorcf_lib.figures.style import INFILL_NAMES, order_classes
+from tumorcf_lib.figures.style import INFILL_NAMES
 from tumorcf_lib.stats.classification import predicted
-from tumorcf_lib.stats.rows import ALL, listed
+from tumorcf_lib.stats.rows import ALL, classes_of, listed
 from tumorcf_lib.tables.fold_scores import PLAIN
 from tumorcf_lib.tables.leak import APART, DIFFERENCE, KNOWN
 
@@ -27,7 +27,7 @@ def number(value, places=3):
 
 def _each(classes, say):
     """What is said of each class, in their order, as a sentence lists it."""
-    return listed(say(name) for name in order_classes(classes))
+    return listed(say(name) for name in classes_of(classes))
 
 
 def _records(table, **keys):
@@ -129,7 +129,7 @@ def reliability(table):
 def answer(table, *, chance=None):
     if table.empty:
         return "There are no such patients."
-    names = order_classes(table["label"])
+    names = classes_of(table["label"])
     share = table.set_index(["label", "edit"])["share"].map("{:.0%}".format)
     before, after = share.unstack()["original"], share.unstack()["remove"]
     falls = _each(names, lambda name: f"{name} {before[name]} to {after[name]}")
@@ -145,7 +145,7 @@ def answer(table, *, chance=None):
 
 def headline(means):
     delta, sham, net = (_records(means, score=f"{name}_drop") for name in ("delta", "sham", "net"))
-    most = max(order_classes(net), key=lambda name: net[name]["effect"])
+    most = max(classes_of(net), key=lambda name: net[name]["effect"])
     others = [name for name in net if name != most]
     rest = _each(others, lambda name: f"{name} {number(net[name]['effect'])}")
     falls = [number(rows[most]["effect"]) for rows in (delta, sham)]

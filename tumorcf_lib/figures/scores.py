@@ -5,6 +5,7 @@ import numpy as np
 
 from tumorcf_lib.figures import style
 from tumorcf_lib.figures.controls import of_common_slices
+from tumorcf_lib.stats.rows import classes_of
 
 
 @style.figure
@@ -24,7 +25,7 @@ def answer(table, *, chance=None):
     Figure
         The number above a bar is its height in percent; dashed: chance.
     """
-    classes = style.order_classes(table["label"].astype(str))
+    classes = classes_of(table["label"].astype(str))
     colors, edits = style.class_colors(classes), list(dict.fromkeys(table["edit"]))
     fig, ax = plt.subplots(figsize=(style.WIDTH, 3.0))
     chance = 100 * (chance or 1 / len(classes))
@@ -78,7 +79,7 @@ def correct_vs_wrong(scores):
     ``scores``: one row per slice with label, person_id, correct and the three scores, one of them
     ``p_orig``: the true class's probability bounds what can drop.
     """
-    classes = style.order_classes(scores["label"])
+    classes = classes_of(scores["label"])
     fig, axes = plt.subplots(1, 3, figsize=(style.WIDTH, 3.1), squeeze=False, sharey=True)
     rng = np.random.default_rng(0)  # the jitter only
     correct = scores["correct"].to_numpy(bool)
@@ -115,7 +116,7 @@ def drop_vs_focus(scores):
 
     ``scores``: one row per slice with label, person_id, correct, delta_drop and delta_focus.
     """
-    classes = style.order_classes(scores["label"])
+    classes = classes_of(scores["label"])
     size = (style.WIDTH, 0.5 + style.WIDTH / max(len(classes), 2) * 1.15)
     fig, axes = plt.subplots(1, len(classes), figsize=size, squeeze=False, sharex=True, sharey=True)
     for ax, (name, color) in zip(axes[0], style.class_colors(classes).items(), strict=True):
@@ -147,9 +148,8 @@ def fall_to(table):
     ``table``: edit, label (true class), to (class given), n, share (of the label's slices).
     """
     edits = [e for e in style.EDIT_NAMES if e in set(table["edit"])]
-    edits += [e for e in dict.fromkeys(table["edit"]) if e not in style.EDIT_NAMES]
-    classes = style.order_classes(table["label"].astype(str))
-    goals = style.class_colors(style.order_classes(table["to"].astype(str)))
+    classes = classes_of(table["label"].astype(str))
+    goals = style.class_colors(classes_of(table["to"].astype(str)))
     size = (style.WIDTH, 0.42 * len(classes) + 1.15)
     fig, axes = plt.subplots(1, len(edits), figsize=size, squeeze=False, sharey=True, sharex=True)
     for ax, edit in zip(axes[0], edits, strict=True):
@@ -165,7 +165,7 @@ def fall_to(table):
                     text = f"{100 * share:.0f}"
                     ax.text(left + share / 2, y, text, fontweight="bold", **inside)
                 left += share
-        ax.set_title(style.EDIT_NAMES.get(edit, edit))
+        ax.set_title(style.EDIT_NAMES[edit])
         ax.set_xticks([0, 0.5, 1], ["0", "50", "100 %"])
         ax.spines["left"].set_visible(False)
         ax.tick_params(axis="y", length=0)
@@ -183,8 +183,7 @@ def fall_to(table):
 def dilations(table):
     """Net-Drop and Sham-Drop against the dilation of the mask, a panel a group.
 
-    ``table``: dilation_px, score, group, effect, low, high; with a column ``slices``, the common
-    slices are shown.
+    ``table`` is ``table_dilations``; its common slices are shown.
     """
     table = of_common_slices(table, "dilation_px").sort_values("dilation_px", kind="stable")
     table = table[np.isfinite(table["effect"].to_numpy(float))]

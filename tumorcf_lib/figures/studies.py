@@ -7,7 +7,7 @@ from matplotlib.ticker import FuncFormatter
 from tumorcf_lib.figures import forests, style
 from tumorcf_lib.figures.style import INK, METHOD_COLORS, SOFT, WIDTH, dot, figure, legend, letter
 from tumorcf_lib.phantoms.planted import LOOKS, MARKERS
-from tumorcf_lib.stats.rows import ALL
+from tumorcf_lib.stats.rows import ALL, classes_of
 from tumorcf_lib.tables import calibration as tables
 from tumorcf_lib.tables.duplicates import KINDS, N_BITS
 from tumorcf_lib.tables.fold_scores import PLAIN
@@ -28,7 +28,7 @@ def cohort(slices, split):
     ``slices``: slice_id, person_id, label, tumor_share (of the slice's pixels). ``split``:
     slice_id, fold, part; bars are split by part, that of the first fold.
     """
-    classes = style.order_classes(slices["label"])
+    classes = classes_of(slices["label"])
     colors = style.class_colors(classes)
     first = split[split["fold"] == split["fold"].min()].set_index("slice_id")["part"]
     slices = slices.assign(part=slices["slice_id"].map(first))
@@ -89,7 +89,7 @@ def intensities(raw, inputs, labels):
     a slice, from its minimum (air) to its 99th percentile, a dot at the median of what is brighter.
     """
     names = list(labels)
-    classes = style.order_classes(names)
+    classes = classes_of(names)
     colors = style.class_colors(classes)
     tops = [np.percentile(image, 99) for image in raw]
     order = sorted(range(len(raw)), key=lambda i: (classes.index(names[i]), tops[i]))

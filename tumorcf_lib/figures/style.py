@@ -8,7 +8,7 @@ import pandas as pd
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.transforms import Bbox
 
-from tumorcf_lib.stats.rows import ALL
+from tumorcf_lib.stats.rows import ALL, classes_of
 
 CLASS_COLORS = {"meningioma": "#E69F00", "glioma": "#0072B2", "pituitary": "#009E73"}
 """Fixed class colors from the palette of Okabe and Ito, safe for color-blind readers."""
@@ -138,20 +138,10 @@ def class_colors(classes):
     return {name: CLASS_COLORS.get(name) or next(others) for name in classes}
 
 
-def order_classes(names):
-    """Known classes in their fixed order, then the others as they come.
-
-    >>> order_classes(["pituitary", "none", "glioma", "glioma"])
-    ['glioma', 'pituitary', 'none']
-    """
-    names = list(dict.fromkeys(names))
-    return [c for c in CLASS_COLORS if c in names] + [c for c in names if c not in CLASS_COLORS]
-
-
 def groups_of(table):
     """Colors of "all", then of the classes of a table in their fixed order."""
     groups = list(dict.fromkeys(table["group"]))
-    classes = order_classes(g for g in groups if g != ALL)
+    classes = classes_of(g for g in groups if g != ALL)
     return {**({ALL: INK} if ALL in groups else {}), **class_colors(classes)}
 
 

@@ -30,11 +30,9 @@ class Fit:
     covariance: np.ndarray  # (k, k)
     df: float
 
-    def estimate(self, weights):
-        """A weighted sum of the coefficients: effect, low, high and two-sided p against 0."""
-        weights = np.asarray(weights, float)
-        value = float(weights @ self.coefficients)
-        error = float(np.sqrt(weights @ self.covariance @ weights))
+    def estimate(self, k):
+        """The coefficient of column k: effect, low, high and two-sided p against 0."""
+        value, error = float(self.coefficients[k]), float(np.sqrt(self.covariance[k, k]))
         reach = stdtrit(self.df, (1 + CONFIDENCE) / 2) * error
         p = float(2 * stdtr(self.df, -abs(value) / error))
         return {"effect": value, "low": value - reach, "high": value + reach, "p": p}

@@ -99,7 +99,7 @@ def relevance(estimate):
     return NEGLIGIBLE if known and inside else ""
 
 
-def tost(values, margin, *, alpha=ALPHA):
+def tost(values, margin):
     """Two one-sided t-tests that a mean lies within +-margin of 0 (Schuirmann 1987).
 
     Parameters
@@ -112,7 +112,7 @@ def tost(values, margin, *, alpha=ALPHA):
     Returns
     -------
     dict
-        n_networks, effect, low, high (1 - 2 alpha), sd, smallest, largest, margin, p, verdict.
+        n_networks, effect, low, high (90 %), sd, smallest, largest, margin, p, verdict.
 
     Examples
     --------
@@ -124,12 +124,12 @@ def tost(values, margin, *, alpha=ALPHA):
     n, mean = len(values), float(values.mean())
     sd = float(values.std(ddof=1)) if n > 1 else np.nan
     error = sd / n**0.5
-    reach = float(stdtrit(n - 1, 1 - alpha)) * error if n > 1 else np.nan
+    reach = float(stdtrit(n - 1, 1 - ALPHA)) * error if n > 1 else np.nan
     p = np.nan
     if n > 1 and np.isfinite(margin):
         gap = margin - abs(mean)  # to the nearer margin, which gives the larger p
         p = float(stdtr(n - 1, -gap / error)) if error > 0 else float(gap <= 0)
-    verdict = "" if np.isnan(margin) else "equivalent" if p < alpha else "not shown"
+    verdict = "" if np.isnan(margin) else "equivalent" if p < ALPHA else "not shown"
     return {
         "n_networks": n,
         "effect": mean,

@@ -13,7 +13,7 @@ from tumorcf_lib.stats.rows import ALL, NUMBERS, groups, headline_rows, in_front
 from tumorcf_lib.stats.verdicts import MIN_PERSONS, UNDECIDED
 from tumorcf_lib.tables import study
 
-PLAIN, HARDENED, LOOKING = "plain", "hardened", "looking"
+PLAIN, LOOKING = "plain", "looking"
 UNSEEN = "unseen"
 SCORES = (
     "accuracy",

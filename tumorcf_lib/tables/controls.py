@@ -26,34 +26,42 @@ FOREIGN = "others"
 def tables(rows, *, n_resamples):
     """What the score owes to infill and dilation."""
     return {
-        "table_infills": infill_scores(rows, n_resamples=n_resamples),
+        "table_infills": setting_scores(rows, "infill", n_resamples=n_resamples),
         "table_infill_agreement": infill_agreement(rows, n_resamples=n_resamples),
-        "table_dilations": dilation_curve(rows, n_resamples=n_resamples),
+        "table_dilations": setting_scores(rows, "dilation_px", n_resamples=n_resamples),
     }
 
 
-def infill_scores(rows, *, n_resamples: int) -> pd.DataFrame:
-    """Delta-, Sham- and Net-Drop by infill, in probability and log-odds.
+def setting_scores(rows, factor, *, n_resamples: int) -> pd.DataFrame:
+    """Delta-, Sham- and Net-Drop by infill or dilation, in probability and log-odds.
 
-    Columns: infill; slices: "own" (where this infill exists), "common" (where all infills but the
-    sparse mirror do) or "common, mirror too"; score, group ("all" or a class), effect, low, high,
-    mean_of_person_means, n_slices, n_persons; n_places (shams a slice at most); share_with_shams,
-    of the group's slices at this infill; note: why the others have none, such as "not symmetric:
-    12". Numbers are NaN in a group without such slices.
+    Columns: ``factor``, which is "infill" or "dilation_px" (at the working size; 0 is the
+    headline); slices: "own" (where this setting exists), "common" (at every dilation, or where all
+    infills but the sparse mirror do) or "common, mirror too"; score, group ("all" or a class),
+    effect, low, high, mean_of_person_means, n_slices, n_persons; n_places (shams a slice at most);
+    share_with_shams, of the group's slices at this setting; note: why the others have none, such as
+    "not symmetric: 12". Numbers are NaN in a group without such slices.
 
     The mirror's shams are those of the same places at which a mirror image exists. So its
     "own" line has other slices *and* fewer places; "common, mirror too" has the same slices.
     """
-    return _by_level(rows, "infill", n_resamples)
-
-
-def dilation_curve(rows, *, n_resamples: int) -> pd.DataFrame:
-    """Delta-, Sham- and Net-Drop against the dilation of the removed region.
-
-    dilation_px (at the working size; 0 is the headline), then as :func:`infill_scores`;
-    slices are "own" (with shams at this dilation) or "common" (at every dilation).
-    """
-    return _by_level(rows, "dilation_px", n_resamples)
+    named, parts = (stats_rows.ALL, *class_names(rows)), []
+    by_level = _by_setting(rows, factor)
+    common = _rater_sets(by_level) if factor == "infill" else [(COMMON, list(by_level))]
+    for level, scores in by_level.items():
+        of = {group: stats_rows.of_group(scores, group) for group in named}
+        share = {group: own["net_drop"].notna().mean() for group, own in of.items()}
+        why = {group: _counted(own.loc[own["net_drop"].isna(), "why"]) for group, own in of.items()}
+        for name, levels in ((OWN, [level]), *common):
+            if level in levels:
+                own, n = scores[_have(by_level, levels)], {"n_resamples": n_resamples}
+                part = stats_rows.means(own, stats_rows.DROPS, groups=named, **n)
+                setting = {factor: level, "slices": name, "n_places": control_places(rows)}
+                group = part["group"]
+                part = part.assign(share_with_shams=group.map(share), note=group.map(why))
+                parts.append(part.assign(**setting))
+    columns = [factor, "slices", "score", "group", *stats_rows.NUMBERS]
+    return stats_rows.stacked(parts, [*columns, "n_places", "share_with_shams", "note"])
 
 
 def infill_agreement(rows, *, n_resamples: int) -> pd.DataFrame:
@@ -87,13 +95,13 @@ def infill_agreement(rows, *, n_resamples: int) -> pd.DataFrame:
     return pd.DataFrame(found)
 
 
-def drops_per_slice(rows, *, infill=HEADLINE_INFILL, dilation_px=0, n_places=None):
-    """Scores of each slice at one setting, from the first ``n_places`` shams.
+def drops_per_slice(rows, *, infill=HEADLINE_INFILL, dilation_px=0):
+    """Scores of each slice at one setting, from as many shams as all settings have.
 
-    ``n_places`` is by default what :func:`control_places` says. All slices, in the order of the
-    rows: slice_id, person_id, label, `DROPS`, n_sham, and why: the reason for missing scores.
+    All slices, in the order of the rows: slice_id, person_id, label, `DROPS`, n_sham, and why: the
+    reason for missing scores.
     """
-    n_places = control_places(rows) if n_places is None else n_places
+    n_places = control_places(rows)
     setting = (rows["infill"] == infill) & (rows["dilation_px"] == dilation_px)
     setting &= rows["edit"].isin(("remove", "sham")) & (rows["place"] < n_places)
     own = rows[setting | (rows["edit"] == "original")]
@@ -193,11 +201,7 @@ def _by_setting(rows, factor):
         levels.sort()
     else:
         levels.sort(key=lambda level: (level in SPARSE_INFILLS, level != HEADLINE_INFILL))
-    n_places = control_places(rows)
-    return {
-        level: drops_per_slice(rows, **(headline | {factor: level}), n_places=n_places)
-        for level in levels
-    }
+    return {level: drops_per_slice(rows, **(headline | {factor: level})) for level in levels}
 
 
 def _have(by_level, levels):
@@ -210,27 +214,6 @@ def _rater_sets(levels):
     dense = [level for level in levels if level not in SPARSE_INFILLS]
     sets = [(COMMON, dense)] + [(COMMON_SPARSE, list(levels))] * (len(dense) < len(levels))
     return [(name, own) for name, own in sets if len(own) > 1]
-
-
-def _by_level(rows, factor, n_resamples):
-    """Means of all scores at each level of a factor, over each of the level's slice sets."""
-    named, parts = (stats_rows.ALL, *class_names(rows)), []
-    by_level = _by_setting(rows, factor)
-    common = _rater_sets(by_level) if factor == "infill" else [(COMMON, list(by_level))]
-    for level, scores in by_level.items():
-        of = {group: stats_rows.of_group(scores, group) for group in named}
-        share = {group: own["net_drop"].notna().mean() for group, own in of.items()}
-        why = {group: _counted(own.loc[own["net_drop"].isna(), "why"]) for group, own in of.items()}
-        for name, levels in ((OWN, [level]), *common):
-            if level in levels:
-                own, n = scores[_have(by_level, levels)], {"n_resamples": n_resamples}
-                part = stats_rows.means(own, stats_rows.DROPS, groups=named, **n)
-                setting = {factor: level, "slices": name, "n_places": control_places(rows)}
-                group = part["group"]
-                part = part.assign(share_with_shams=group.map(share), note=group.map(why))
-                parts.append(part.assign(**setting))
-    columns = [factor, "slices", "score", "group", *stats_rows.NUMBERS]
-    return stats_rows.stacked(parts, [*columns, "n_places", "share_with_shams", "note"])
 
 
 def _counted(words):

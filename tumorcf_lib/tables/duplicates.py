@@ -138,7 +138,7 @@ def conclusion(difference):
     strangers: one patient's later examination need not look like the first. Backing is no
     proof: examinations may also look alike because they were made alike.
     """
-    verdicts = set(difference["verdict"]) if len(difference) else set()
+    verdicts = set(difference["verdict"])
     if SUPPORTED in verdicts and REFUTED not in verdicts:
         return BACKS
     if REFUTED in verdicts and SUPPORTED not in verdicts:
@@ -168,15 +168,12 @@ def sentences(read):
         text = words[row.measure].format(sign * row.effect, low, high)
         found.append(f"Claim: {text}; {row.n_persons} stems; {row.verdict}.")
     n_nearer, n_stems = int((stems["share_farther"] > 0.5).sum()), stems["share_farther"].count()
+    word = conclusion(difference)
     found.append(
-        f"{n_nearer} of {n_stems} stems are nearer to their own other IDs than to most "
-        f"strangers. This {_verb(conclusion(difference))} that one stem is one person."
+        f"{n_nearer} of {n_stems} stems are nearer to their own other IDs than to most strangers. "
+        f"This {word if word != UNDECIDED else 'leaves undecided'} that one stem is one person."
     )
     return found
-
-
-def _verb(word):
-    return word if word in (BACKS, REFUTES) else "leaves undecided"
 
 
 def _measured(rows):

@@ -203,16 +203,14 @@ def wrong_less_right(scores, score):
     table = table[np.isfinite(table[score]) & np.isfinite(table["wrong"])]
     if table["wrong"].nunique() < 2:
         return nothing
-    levels = [table["label"] == name for name in CLASSES if (table["label"] == name).any()]
-    x = np.column_stack([table["wrong"], *levels]).astype(float)
-    _, patient, n_of = np.unique(table["person_id"], return_inverse=True, return_counts=True)
-    weight, y = 1 / n_of[patient], table[score].to_numpy(float)
-    bread = np.linalg.pinv(x.T @ (weight[:, None] * x))
-    slope = bread @ (x.T @ (weight * y))
-    residual = weight * (y - x @ slope)
-    meat = np.zeros((len(n_of), x.shape[1]))
-    np.add.at(meat, patient, residual[:, None] * x)
-    n = len(n_of)
-    error = np.sqrt((bread @ (meat.T @ meat) @ bread)[0, 0] * n / (n - 1))
+    from statsmodels.regression.linear_model import WLS  # takes a second to import
+
+    x = np.column_stack([table["wrong"], pd.get_dummies(table["label"], dtype=float)])
+    by = table.groupby("person_id")
+    n, weights = by.ngroups, 1 / by["label"].transform("size").to_numpy()
+    clusters = {"groups": by.ngroup().to_numpy(), "use_correction": False}
+    model = WLS(table[score].to_numpy(float), x, weights=weights)
+    fit = model.fit(cov_type="cluster", cov_kwds=clusters)
+    error = fit.bse[0] * np.sqrt(n / (n - 1))
     n_wrong = table.loc[table["wrong"] == 1, "person_id"].nunique()
-    return _estimate(slope[0], error, n_wrong - 1.0, n, len(table) // len(seeds), len(seeds))
+    return _estimate(fit.params[0], error, n_wrong - 1.0, n, len(table) // len(seeds), len(seeds))

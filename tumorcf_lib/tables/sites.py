@@ -74,7 +74,7 @@ def difference_table(scores, covariates, planes):
             design = np.column_stack(columns)
             try:
                 found = mixed.fit(own["net_drop"], design, own["person_id"].to_numpy())
-                line |= found.estimate(np.eye(design.shape[1])[0])
+                line |= found.estimate(0)
             except mixed.NoFitError as error:
                 line["reason"] = str(error)
             lines.append(line)

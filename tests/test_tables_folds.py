@@ -1,0 +1,242 @@
+"""Tables of the folds: the primary claims, what no default class can fool, sites, and maps."""
+
+import itertools
+
+import numpy as np
+import pandas as pd
+import pytest
+import scipy.stats
+
+from tumorcf_lib.config import CLASSES
+from tumorcf_lib.stats import networks
+from tumorcf_lib.tables import primary, saliency, sites, symmetric
+
+FOLDS, PATIENTS, SLICES = 5, 6, 3
+
+
+def scores(rng, *, network="plain", seeds=2, net=0.0, wrong=0.2, leans_less=0.0, shift=0.05):
+    """Scores of a class's patients; slices called wrong drop by ``leans_less`` less."""
+    at = list(np.ndindex(FOLDS, len(CLASSES), PATIENTS, SLICES))
+    own = pd.DataFrame(at, columns=["fold", "label", "who", "k"])
+    true, is_hard = own["label"].to_numpy(), rng.random(len(own)) < wrong  # alike for all seeds
+    own["label"], names = np.array(CLASSES)[true], np.array(CLASSES)
+    own["person_id"] = own["label"] + own["fold"].astype(str) + "-" + own["who"].astype(str)
+    own["slice_id"] = own["person_id"] + "-" + own["k"].astype(str)
+    own = own.assign(predicted=np.where(is_hard, names[(true + 1) % 3], names[true]))
+    right = {f"right_{edit}": (~is_hard).astype(float) for edit in primary.EDITS}
+    own = own.assign(correct=~is_hard, network=network, **right)
+    parts = []
+    for seed in range(seeds):
+        moved = rng.normal(0, shift, (FOLDS, len(CLASSES)))[own["fold"], true]
+        drop = net + moved + rng.normal(0, 0.05, len(own)) - leans_less * is_hard
+        of_seed = own.assign(training_seed=seed)
+        parts.append(of_seed.assign(**dict.fromkeys(primary.SCORES, drop)))
+    return pd.concat(parts, ignore_index=True)
+
+
+@pytest.fixture(scope="module")
+def both():
+    rng = np.random.default_rng(0)
+    return pd.concat([scores(rng, net=0.4, leans_less=0.2), scores(rng, network="shuffled")])
+
+
+def test_a_real_drop_holds_and_a_difference_that_is_none_cannot_be_told(both):
+    table = primary.primary_table(both).set_index("finding")
+    assert table.loc[1, "verdict"].tolist() == [networks.HOLDS] * 3
+    assert table.loc[4, "verdict"].tolist() == [networks.OPEN] * 2
+    assert table.loc[1, "effect"].between(0.25, 0.5).all()
+
+
+def test_networks_that_know_nothing_hold_no_claim_of_their_own():
+    rng, earned, n = np.random.default_rng(1), 0, 30
+    for _ in range(n):
+        rows = pd.concat([scores(rng, seeds=1), scores(rng, network="shuffled")])
+        table = primary.primary_table(rows)
+        means = table[table["score"].isin(primary.SCORES) & (table["finding"] != 3)]
+        earned += (means["verdict"] != networks.OPEN).sum()
+    assert earned / (9 * n) <= 0.05
+
+
+def test_slices_called_wrong_by_another_seed_lean_less_by_what_was_planted(both):
+    row = primary.primary_table(both).set_index("finding").loc[3]
+    assert row["effect"] == pytest.approx(-0.2, abs=0.03)
+    assert row["verdict"] == networks.HOLDS
+    own = both[both["network"] == "plain"]  # weighted least squares, a level for each class
+    x = np.column_stack([1.0 - own["correct"], *(own["label"] == c for c in CLASSES)])
+    root = np.sqrt(1 / own.groupby("person_id")["slice_id"].transform("size").to_numpy())
+    y = own["delta_drop"].to_numpy() * root
+    slope = np.linalg.lstsq(x.astype(float) * root[:, None], y, rcond=None)[0][0]
+    assert row["effect"] == pytest.approx(slope)
+    one_seed = both[both["training_seed"] == 0]
+    row = primary.primary_table(one_seed).set_index("finding").loc[3]
+    assert (row["verdict"], row["reason"]) == (networks.OPEN, "one training seed")
+
+
+def test_estimates_have_the_band_of_as_many_networks_and_shares_stay_shares(both):
+    fewer = both[both["fold"] < 3]  # as many networks as there are, not as many as usual
+    for own, n in ((both, 10), (fewer, 6)):
+        table = primary.estimates_table(own)
+        plain = table[(table["network"] == "plain") & (table["group"] == "all")]
+        assert (plain["n_null"] == n).all() and (plain["n_seeds"] == 2).all()
+        null = networks.null_of(own[own["network"] == "shuffled"], "net_drop")
+        (band,) = plain.loc[plain["score"] == "net_drop", ["null_low", "null_high"]].to_numpy()
+        assert tuple(band) == pytest.approx(null.band(n))
+    right = primary.still_right_table(both)
+    assert right["share"].between(0, 1).all() and right["high"].max() <= 1
+
+
+P = [f"p_{name}" for name in CLASSES]
+
+
+def asked(p_of):
+    """Two patients a class with 6 slices each; p_of(label, edit) gives the first class's p."""
+    rows = []
+    for label, who, k in itertools.product(CLASSES, "ab", range(6)):
+        for edit in ("original", "sham", "remove"):
+            p = p_of(label, edit)
+            about = {"slice_id": f"{label}{who}{k}", "person_id": f"{label}{who}", "label": label}
+            rows.append(about | {"edit": edit} | dict(zip(P, (p, 1 - p, 0.0))))
+    about = {"network": "plain", "training_seed": 0, "fold": 0, "infill": "", "dilation_px": 0}
+    return pd.DataFrame(rows).assign(**about)
+
+
+def find(table, group, whose):
+    return table.set_index(["patients", "group", "whose"]).loc["all", group, whose]
+
+
+def test_a_class_named_by_default_loses_ranking_if_its_tumors_tell_it_apart():
+    first = CLASSES[0]  # every empty slice is called so: no Net-Drop
+    rows = asked(lambda label, edit: 0.9 if label == first or edit == "remove" else 0.2)
+    table = symmetric.auc_table(rows)
+    assert find(table, first, "own")["loss"] == 0
+    assert find(table, first, "others'")["loss"] == pytest.approx(0.5)  # ties count half
+    assert find(table, first, "all")["auc"] == pytest.approx(1)
+
+
+def test_auc_is_that_of_a_loop_over_pairs_in_which_every_patient_counts_the_same():
+    rng = np.random.default_rng(0)
+    rows = asked(lambda *_: round(rng.random(), 1))
+    rows = rows[~rows["slice_id"].isin([f"{CLASSES[0]}a{k}" for k in range(1, 6)])]
+    got = find(symmetric.auc_table(rows), CLASSES[0], "own")
+    of = {key: p.to_numpy() for key, p in rows.groupby(["person_id", "edit"])[P[0]]}
+    people = [[f"{name}{who}" for who in "ab"] for name in CLASSES]
+
+    def auc(a, b, edit):
+        return np.mean([(p > q) + (p == q) / 2 for p in of[a, edit] for q in of[b, "original"]])
+
+    pairs = [[(a, b) for b in people[1] + people[2]] for a in people[0]]
+    losses = np.array([[auc(*ab, "sham") - auc(*ab, "remove") for ab in row] for row in pairs])
+    error = np.sqrt(losses.mean(axis=1).var(ddof=1) / 2 + losses.mean(axis=0).var(ddof=1) / 4)
+    ends = losses.mean() - 1.96 * error, losses.mean() + 1.96 * error
+    unedited = [auc(*ab, "original") for row in pairs for ab in row]
+    assert got["auc"] == pytest.approx(np.mean(unedited))
+    assert (got["loss"], got["low"], got["high"]) == pytest.approx((losses.mean(), *ends))
+
+
+def transplants(called):
+    """One host a class and donor class, two patients each, called by a rule."""
+    rows = []
+    for host, donor, who in itertools.product(CLASSES, CLASSES, "ab"):
+        donor_id = f"{host}{who}" if host == donor else f"{donor}x"
+        about = {"slice_id": f"{host}{who}", "person_id": f"{host}{who}", "label": host}
+        about |= {"donor_slice_id": donor_id, "donor_label": donor, "reason": ""}
+        rows.append(about | dict.fromkeys(P, 0.1) | {f"p_{called(host, donor)}": 0.8})
+    return pd.DataFrame(rows).assign(network="plain", training_seed=0, fold=0)
+
+
+def test_who_reads_tumors_follows_them_and_who_reads_heads_follows_heads():
+    for cue in ("tumor", "head"):
+        rows = transplants(lambda host, donor, cue=cue: donor if cue == "tumor" else host)
+        table = symmetric.transplants_table(rows).set_index("kind")
+        conflict, control = table.loc["conflict"], table.loc["control"]
+        assert (conflict["tumor"] == (cue == "tumor")).all()
+        assert (conflict["head"] == (cue == "head")).all()
+        assert (control["tumor"] == 1).all() and control["head"].isna().all()
+    rows.loc[rows["donor_label"] == "glioma", "reason"] = "the tumor fits nowhere in this head"
+    table = symmetric.transplants_table(pd.concat([rows, rows.assign(network="shuffled")]))
+    assert set(table["network"]) == {"plain"}
+    assert table[table["donor"] == "glioma"]["n_patients"].eq(0).all()
+
+
+def predictions(rights):
+    """Two slices a person: rights maps (label, ID) to how many of them are right."""
+    rows = [(*who, k < n_right) for who, n_right in rights.items() for k in range(2)]
+    table = pd.DataFrame(rows, columns=["label", "person_id", "right"])
+    p = np.where(table["right"] == (table["label"] == "glioma"), 0.9, 0.1)
+    return table.assign(p_glioma=p, p_pituitary=1 - p)
+
+
+def test_accuracy_without_the_site_of_one_class_is_told():
+    rights = {("glioma", f"MR{i}"): 2 for i in range(10)}
+    rights |= {("glioma", f"g{i}"): i % 2 for i in range(10)}  # 5 of 20 right
+    rights |= {("pituitary", f"p{i}"): 2 if i < 9 else 0 for i in range(10)}  # 18 of 20 right
+    table = sites.site_accuracy_table(predictions(rights), n_resamples=200)
+    table = table.set_index(["group", "site", "metric"])
+    mr = table.loc[("glioma", "MR...", "accuracy")]
+    assert mr["value"] == 1 and mr["low"] == pytest.approx(0.025 ** (1 / 10))
+    other = table.loc[("glioma", "others", "accuracy")]
+    assert other["value"] == pytest.approx(5 / 20) and other["n_persons"] == 10
+    assert table.loc[("all", "others", "accuracy"), "value"] == pytest.approx(23 / 40)
+    balanced = table.loc[("all", "others", "balanced accuracy")]
+    assert balanced["value"] == pytest.approx((5 / 20 + 18 / 20) / 2)
+    assert ("pituitary", "others", "accuracy") not in table.index  # it has one site only
+
+
+def test_a_difference_of_sites_is_adjusted_for_planes_and_tumors_and_what_is_left_is_the_sites():
+    rng, n_persons, n_slices, of_site = np.random.default_rng(0), 60, 8, -0.1
+    person = np.repeat(np.arange(n_persons), n_slices)
+    is_mr = person < 30
+    axial = rng.random(len(person)) < np.where(is_mr, 0.8, 0.2)
+    area = np.exp(rng.normal(6 + is_mr, 0.3))
+    net_drop = of_site * is_mr + 0.2 * axial + 0.1 * np.log(area)
+    net_drop += 0.05 * rng.normal(size=n_persons)[person] + rng.normal(0, 0.02, len(person))
+    ids = {"slice_id": np.arange(len(person))}
+    scores = pd.DataFrame(ids | {"net_drop": net_drop, "label": "glioma"})
+    scores["person_id"] = [f"{'MR' if mr else ''}{who}" for mr, who in zip(is_mr, person)]
+    others = rng.normal(size=(2, len(person)))
+    measured = {"area_px": area, "contrast": others[0], "depth_px": others[1]}
+    planes = pd.DataFrame(ids | {"plane": np.where(axial, "axial", "coronal")})
+    table = sites.difference_table(scores, pd.DataFrame(ids | measured), planes)
+    found = table.set_index("adjusted_for")
+    assert found.loc["nothing", "effect"] > of_site + 0.15
+    assert found.loc["plane", "effect"] == pytest.approx(of_site + 0.1, abs=0.05)
+    assert found.loc["plane and tumor", "effect"] == pytest.approx(of_site, abs=0.04)
+    low, high = found.loc["plane and tumor", ["low", "high"]]
+    assert low < of_site < high
+
+
+def maps_and_scores():
+    """24 slices of 12 patients; maps are three times as dense on the tumor as elsewhere."""
+    rng, i = np.random.default_rng(0), np.arange(24)
+    rows = pd.DataFrame({"slice_id": i.astype(str), "person_id": i // 2, "fold": i // 2 % 2})
+    rows = rows.assign(network="plain", training_seed=0)
+    area = rng.uniform(0.02, 0.1, 24)
+    maps = {"label": "glioma", "map_tumor": 3 * area * 0.8, "map_outside": 0.2, "area_tumor": area}
+    right = {"right_original": 1.0, "right_remove": 1.0 * (i % 3 > 0)}
+    return rows.assign(**maps), rows.assign(net_drop=rng.normal(size=24), **right)
+
+
+def of_glioma(table, slices="all"):
+    return table[(table["group"] == "glioma") & (table["slices"] == slices)].iloc[0]
+
+
+def test_the_density_of_maps_is_a_ratio_and_slices_without_a_map_are_left_out():
+    maps, scores = maps_and_scores()
+    maps.loc[:1, "map_tumor"] = np.nan
+    table = saliency.saliency_table(pd.concat([maps, maps.assign(network="shuffled")]), scores)
+    found = of_glioma(table)
+    assert found[["density", "low", "high"]].tolist() == pytest.approx([3, 3, 3])
+    assert set(table["network"]) == {"plain"}
+    n = [of_glioma(table, part)["n_slices"] for part in ("all", saliency.KEEPS, saliency.LOSES)]
+    assert n == [22, 15, 7]
+
+
+def test_the_rank_correlation_is_that_of_the_patients_means():
+    maps, scores = maps_and_scores()
+    maps["map_tumor"] *= np.random.default_rng(1).uniform(0.2, 1, len(maps))
+    found = of_glioma(saliency.saliency_table(maps, scores))
+    density = maps["map_tumor"] / 0.8 / maps["area_tumor"]
+    of_patients = (own.groupby(maps["person_id"]).mean() for own in (density, scores["net_drop"]))
+    slow = scipy.stats.spearmanr(*of_patients).statistic
+    assert found["spearman"] == pytest.approx(slow)
+    assert found["spearman_low"] < slow < found["spearman_high"]
