@@ -10,11 +10,12 @@ from scipy import stats as laws
 from tumorcf_lib.stats import estimates, persons
 
 
-def sample(rng, *, n_persons=12):
-    """Values of patients with unequal numbers of slices, patients in turn in three strata."""
-    who = np.repeat(np.arange(n_persons), rng.integers(1, 7, n_persons))
-    values = rng.normal(0, 1, n_persons)[who] + rng.normal(0, 1, len(who))
-    return values, np.array([f"p{k:02d}" for k in who]), who % 3
+def sample(rng, *, n_persons=12, n_strata=3, between=1.0, max_slices=6):
+    """Values of patients with unequal numbers of slices, patients in turn in the strata."""
+    n_slices = rng.integers(1, max_slices + 1, n_persons)
+    who = np.repeat(np.arange(n_persons), n_slices)
+    values = rng.normal(0, between, n_persons)[who] + rng.normal(0, 1, len(who))
+    return values, np.array([f"p{k:02d}" for k in who]), who % n_strata
 
 
 def slices(values, who, strata):
@@ -52,6 +53,7 @@ def test_mean_equals_a_slow_loop_over_drawn_patients():
     assert e.p == pytest.approx(max(2 * laws.t.sf(abs(values.mean()) / error, 9), 0.5**11))
     by_person = [values[who == p].mean() for p in set(who)]
     assert e.mean_of_person_means == pytest.approx(np.mean(by_person))
+    assert (e.n_slices, e.n_persons) == (len(values), 12)
 
 
 def matched_by_loop(values, first, cells):
@@ -70,11 +72,9 @@ def test_matched_difference_equals_a_slow_loop_over_cells():
     cells[np.flatnonzero(first)[0]] = 9  # a cell of one group only
     table = slices(values, who, strata)
     e = estimates.matched_difference(table, "x", first, cells, n_resamples=60)
-
-    def matched(i):
-        return matched_by_loop(values[i], first[i], cells[i])
-
-    slow = by_loop(values, who, strata, 60, matched)
+    slow = by_loop(
+        values, who, strata, 60, lambda i: matched_by_loop(values[i], first[i], cells[i])
+    )
     assert e.value == pytest.approx(matched_by_loop(values, first, cells))
     n = e.n_persons_smallest
     assert (e.low, e.high) == pytest.approx(expanded(slow, n, n - 1))
@@ -82,14 +82,33 @@ def test_matched_difference_equals_a_slow_loop_over_cells():
 
 
 def test_the_interval_covers_the_truth_about_as_often_as_promised_and_slices_would_not():
-    rng, n_runs, n_covered, n_naive = np.random.default_rng(18), 500, 0, 0
+    rng, n_runs, n_covered, n_naive = np.random.default_rng(18), 300, 0, 0
     for _ in range(n_runs):
-        values, who, strata = sample(rng)  # of 12 patients
+        values, who, strata = sample(rng, n_persons=45)
         e, naive = (mean(values, unit, strata, 250) for unit in (who, np.arange(len(values))))
         n_covered += e.low <= 0 <= e.high
         n_naive += naive.low <= 0 <= naive.high
-    assert 0.9 <= n_covered / n_runs <= 0.97
-    assert n_naive / n_runs < 0.85
+    assert 0.89 <= n_covered / n_runs <= 0.98
+    assert n_naive < n_covered - 20
+
+
+@pytest.mark.parametrize("n_persons, n_strata", [(10, 1), (12, 3)])
+def test_the_interval_of_few_patients_covers_more_than_plain_percentiles(n_persons, n_strata):
+    rng, covered, n_runs = np.random.default_rng(22), np.zeros(2), 800
+    people = persons.people_of(slices(0, np.arange(n_persons), np.arange(n_persons) % n_strata))
+    counts = people.draw(400)
+    for _ in range(n_runs):
+        replicates = counts @ rng.normal(0, 1, n_persons) / n_persons
+        ends = persons.interval(replicates, *people.free), np.percentile(replicates, [2.5, 97.5])
+        covered += [low <= 0 <= high for low, high in ends]
+    wide, plain = covered / n_runs
+    assert plain < 0.92 < wide < 0.97 and wide > plain + 0.025
+
+
+def test_p_value_is_below_5_percent_in_about_5_percent_of_true_nulls():
+    rng, who = np.random.default_rng(19), np.arange(10)
+    p = [mean(rng.normal(0, 1, 10), who, np.zeros(10), 200).p for _ in range(600)]
+    assert 0.025 < np.mean(np.array(p) < 0.05) < 0.08
 
 
 def test_one_patient_a_stratum_gives_no_interval_and_no_p():
@@ -98,10 +117,18 @@ def test_one_patient_a_stratum_gives_no_interval_and_no_p():
 
 
 def test_p_value_is_never_below_that_of_an_exact_sign_test_and_1_at_the_null():
-    far = mean(np.full(12, 7.0), np.arange(12), np.zeros(12))  # all patients alike
-    assert far.p == laws.binomtest(12, 12).pvalue == 2.0**-11
+    values = np.random.default_rng(23).normal(50, 1, 12)
+    for shift in (values, np.full(12, 7.0)):  # far from the null; all patients alike
+        far = mean(shift, np.arange(12), np.zeros(12))
+        assert far.p == laws.binomtest(12, 12).pvalue == 2.0**-11
     for replicates in (np.full(50, -9e-7), np.linspace(-1, 1, 50)):
         assert persons.p_value(replicates, -9e-7, 20) == 1  # dust
+
+
+def test_resamples_with_an_empty_group_are_left_out():
+    table, first = slices([5.0, 5, 1, 1, 1], list("abcde"), 0), np.arange(5) < 2
+    e = estimates.matched_difference(table, "x", first, [0] * 5)
+    assert (e.value, e.low, e.high) == (4, 4, 4)
 
 
 def test_a_patient_of_two_classes_is_refused_by_name():

@@ -41,10 +41,11 @@ def test_errors_are_those_of_a_two_way_layout_written_out():
     assert e.error == pytest.approx(np.sqrt(within / (n - FOLDS) / n + network))
 
 
+@pytest.mark.parametrize("sizes", [(42, 42, 42, 42, 41), (13, 12, 12, 12, 13)])  # of the folds
 @pytest.mark.parametrize("seeds", [1, 3])
-def test_intervals_cover_the_truth_of_another_training_on_other_patients(seeds):
+def test_intervals_cover_the_truth_of_another_training_on_other_patients(seeds, sizes):
     """95 of 100 intervals, within 2."""
-    rng, folds = np.random.default_rng(seeds), np.repeat(np.arange(FOLDS), (13, 12, 12, 12, 13))
+    rng, folds = np.random.default_rng(seeds), np.repeat(np.arange(FOLDS), sizes)
     hits, n = 0, 400 if seeds == 1 else 2000
 
     def layout(n_seeds, truth=0.0):
@@ -64,11 +65,61 @@ def test_intervals_cover_the_truth_of_another_training_on_other_patients(seeds):
     assert 0.93 <= hits / n <= 0.97
 
 
-def test_few_networks_that_know_nothing_judge_nothing():
+def test_a_real_effect_holds_and_its_opposite_does_not():
+    rng = np.random.default_rng(1)
+    null = networks.null_of(drawn(rng, seeds=2), "score")
+    for truth, expected in ((0.3, networks.HOLDS), (-0.3, networks.FAILS)):
+        e = networks.mean(drawn(rng, seeds=3, truth=truth), "score", null=null)
+        p = networks.against_null(e, null)
+        assert networks.verdict(e, null, p) == (expected, "")
+        assert networks.verdict(e, null, p, "below")[0] != expected
+
+
+def test_with_one_seed_the_networks_spread_is_that_of_networks_that_know_nothing():
+    rng = np.random.default_rng(2)
+    rows, null = drawn(rng, seeds=1), networks.Null(0.0, 0.25, 10, 0.2)
+    alone, beside = (networks.mean(rows, "score", null=n) for n in (networks.NO_NULL, null))
+    assert np.isnan(alone.network_error)
+    assert beside.network_error == pytest.approx(0.2 / np.sqrt(FOLDS))
+    assert beside.error == pytest.approx(np.hypot(alone.error, 0.2 / np.sqrt(FOLDS)))
+
+
+def test_a_band_holds_the_mean_of_as_many_such_networks():
+    rng, inside, n = np.random.default_rng(3), 0, 400
+    for _ in range(n):
+        known, other = rng.normal(0.04, 0.05, 10), rng.normal(0.04, 0.05, 5)
+        null = networks.Null(known.mean(), known.std(ddof=1), 10)
+        low, high = null.band(5)
+        inside += low <= other.mean() <= high
+    assert 0.92 <= inside / n <= 0.98
+
+
+@pytest.mark.parametrize("n, words", [(0, "no networks"), (3, "too few networks"), (4, "")])
+def test_few_networks_that_know_nothing_judge_nothing(n, words):
     rows = drawn(np.random.default_rng(0), seeds=1, truth=0.5)
-    for n, words in ((0, "no networks"), (3, "too few networks"), (4, "")):
-        null = networks.Null(0.0, 0.01, n, 0.01) if n else networks.NO_NULL
-        e = networks.mean(rows, "score", null=null)
-        verdict, reason = networks.verdict(e, null, networks.against_null(e, null))
-        assert verdict == (networks.OPEN if words else networks.HOLDS)
-        assert reason == (f"{words} to compare with" if words else "")
+    null = networks.Null(0.0, 0.01, n, 0.01) if n else networks.NO_NULL
+    e = networks.mean(rows, "score", null=null)
+    verdict, reason = networks.verdict(e, null, networks.against_null(e, null))
+    assert verdict == (networks.OPEN if words else networks.HOLDS)
+    assert reason == (f"{words} to compare with" if words else "")
+
+
+@pytest.mark.parametrize("n, least, most", [(2, 0.10, 0.16), (networks.FEWEST, 0.03, 0.07)])
+def test_networks_that_know_nothing_are_told_apart_as_rarely_as_they_should_be(
+    monkeypatch, n, least, most
+):
+    """By two, more than twice as often as is asked for: why fewer than four judge nothing."""
+    monkeypatch.setattr(networks, "FEWEST", n)
+    rng, n_patients, n_draws = np.random.default_rng(0), 14, 1500
+    folds = np.repeat(np.arange(FOLDS), n_patients)
+    found = 0
+    for _ in range(n_draws):
+        scores = rng.normal(0, 0.05, FOLDS)[folds] + rng.normal(0, 0.1, len(folds))
+        nothing = rng.normal(0, 0.05, (n, 1)) + rng.normal(0, 0.1, (n, n_patients))
+        of_patients = (nothing.var(axis=1, ddof=1) / n_patients).mean()
+        sd = nothing.mean(axis=1).std(ddof=1)
+        network_sd = np.sqrt(max(0, sd**2 - of_patients))
+        null = networks.Null(nothing.mean(), sd, n, network_sd)
+        e = networks.of_means(scores[:, None], folds, len(folds), null=null)
+        found += networks.against_null(e, null) < 0.05
+    assert least < found / n_draws < most

@@ -212,13 +212,18 @@ def _ratio(part, whole):
 def _auc(labels, probabilities, weights):
     """One class against the rest, mean over the classes that occur; ties count half."""
     areas = []
-    for k, score in enumerate(probabilities.T):
-        own = labels == k
-        wins = (np.sign(score[own][:, None] - score[~own]) + 1) / 2  # (n_own, n_others)
-        of_own, of_others = weights[:, own], weights[:, ~own]
-        pairs = of_own.sum(axis=1) * of_others.sum(axis=1)
-        total = ((of_own @ wins) * of_others).sum(axis=1)
-        areas.append(np.divide(total, pairs, out=np.full(len(pairs), np.nan), where=pairs > 0))
+    for k in range(probabilities.shape[1]):
+        order = np.argsort(probabilities[:, k], kind="stable")
+        score, positive = probabilities[order, k], labels[order] == k
+        below = np.cumsum(weights[:, order] * ~positive, axis=1)  # (n_resamples, n), with ties
+        last = np.searchsorted(score, score, side="right") - 1
+        first = np.searchsorted(score, score, side="left")
+        before = np.where(first > 0, below[:, np.maximum(first - 1, 0)], 0.0)
+        wins = (below[:, last] + before) / 2
+        positive_weight = weights[:, order] * positive
+        pairs = positive_weight.sum(axis=1) * below[:, -1]
+        with np.errstate(invalid="ignore", divide="ignore"):
+            areas.append(np.where(pairs > 0, (positive_weight * wins).sum(axis=1) / pairs, np.nan))
     areas = np.stack(areas)  # (n_classes, n_resamples)
     with np.errstate(invalid="ignore", divide="ignore"):
         return np.nansum(areas, axis=0) / np.isfinite(areas).sum(axis=0)

@@ -22,7 +22,7 @@ HOLDS, FAILS, OPEN = "holds", "does not hold", "cannot be told"
 
 FEWEST = 4
 """With fewer networks that know nothing, nothing is judged: at the 5 percent level, two would tell
-more than 10 percent of networks that know nothing either apart, four about 5, in simulations."""
+more than 10 percent of networks that know nothing either apart, four about 5 (see the tests)."""
 
 
 @dataclass(frozen=True)
