@@ -1,6 +1,5 @@
 """Notebooks are run in order and resumed; what stops one is named."""
 
-import io
 import json
 import os
 import signal
@@ -13,7 +12,7 @@ import psutil
 import pytest
 
 from tumorcf_lib import config, steps
-from tumorcf_lib.study import notebooks as runner, progress, stages
+from tumorcf_lib.study import notebooks as runner, stages
 
 DIES = "os.kill(os.getpid(), 9)"
 WAITS = "config.Path(os.environ['TUMORCF_RUNS'], 'pid').write_text(str(os.getpid()))\nwhile 1: pass"
@@ -146,23 +145,3 @@ def test_a_second_run_of_the_same_folder_is_refused(study, small_notebooks):
     with steps.held(study.folder / steps.LOCK), pytest.raises(steps.InUseError, match="smoke"):
         runner.run(study)
     assert not (study.folder / "01_data").exists()
-
-
-def test_a_terminal_shows_cells_done_and_the_last_line_and_is_left_clean(monkeypatch, tmp_path):
-    shown, notebook, log = io.StringIO(), tmp_path / "03_training.ipynb", tmp_path / "x.log"
-    notebook.write_text(json.dumps({"cells": [{}] * 7}))
-    shown.isatty = lambda: True
-    monkeypatch.setattr(sys, "stdout", shown)
-    monkeypatch.setattr(progress, "EVERY_S", 0.01)
-    monkeypatch.setenv("COLUMNS", "120")
-    with progress.following(log, notebook, "03_training"):
-        log.write_text(
-            "Executing Cell 1---\nEnding Cell 1---\nExecuting Cell 2---\n"
-            "epoch 2/9  loss 0.5\n\nI0000 00:00:17.1  port.cc] oneDNN\n"
-        )
-        until = time.monotonic() + 10
-        while "epoch 2/9" not in shown.getvalue() and time.monotonic() < until:
-            time.sleep(0.01)
-    text = shown.getvalue()
-    assert "03_training  cell 1/7" in text and "epoch 2/9  loss 0.5" in text
-    assert "oneDNN" not in text and text.split("\r")[-2].strip() == ""  # the bar was wiped
