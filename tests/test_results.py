@@ -2,7 +2,6 @@
 
 import errno
 import fcntl
-import json
 
 import numpy as np
 import pandas as pd
@@ -24,14 +23,6 @@ def test_a_figure_is_written_as_png_svg_and_its_values_without_dates(stage):
         stage.save_figure(figure, "fig", data={"y": [1, 2]}, shows_slices=False)
         found.append({p.suffix: p.read_bytes() for p in (stage.folder / "figures").iterdir()})
     assert set(found[0]) == {".png", ".svg", ".csv"} and found[0] == found[1]
-
-
-def test_numbers_are_saved_with_interval_and_n_and_shown_in_one_form(stage):
-    text = stage.save_number("drop", np.float64(0.25), low=0.2, high=0.3, n=31, unit=" persons")
-    assert text == "0.250 [0.200, 0.300], n = 31 persons"
-    stage.finish()
-    saved = json.loads((stage.folder / "numbers.json").read_text())
-    assert saved["drop"] == {"value": 0.25, "low": 0.2, "high": 0.3, "n": 31, "unit": " persons"}
 
 
 def test_only_what_a_declared_stage_recorded_is_read_and_a_foreign_file_is_refused(stage, study):

@@ -107,8 +107,7 @@ def install(study) -> None:
     for name in (*_weights(study), *HISTORIES):
         shutil.copyfile(published / name, stage.folder / name)
         stage.keep(stage.folder / name)
-    numbers = steps.read_json(published / "numbers.json")
-    for name, entry in numbers[STAGE].items():
+    for name, entry in steps.read_json(published / "numbers.json")[STAGE].items():
         stage.save_number(name, **entry)
     note = {
         "note": "published weights, not trained here",
@@ -180,16 +179,14 @@ def sentences(compared) -> list[str]:
     found = []
     for row in compared.itertuples():
         gap = f"{row.largest:.2g} (stated tolerance {TOLERANCE:g})"
+        told = f"{row.rows}: {row.n} rows as published, probabilities differ by at most {gap}."
         if row.n_unmatched or row.largest > TOLERANCE:
-            found.append(
+            told = (
                 f"{row.rows} differs from the published rows: {row.n_unmatched} rows are in one "
                 f"of them only, probabilities of the {row.n} others differ by up to {gap}. Another "
                 "copy of the slices, another plan of edits or another kind of processor may be why."
             )
-        else:
-            found.append(
-                f"{row.rows}: {row.n} rows as published, probabilities differ by at most {gap}."
-            )
+        found.append(told)
     return found
 
 
@@ -197,11 +194,8 @@ def sentences(compared) -> list[str]:
 
 
 def _weights(study):
-    return [
-        by_fold.weights_name(fold, network)
-        for fold in range(study.profile.n_folds)
-        for network in NETWORKS
-    ]
+    folds = range(study.profile.n_folds)
+    return [by_fold.weights_name(fold, network) for fold in folds for network in NETWORKS]
 
 
 def _plain(profile):

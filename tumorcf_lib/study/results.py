@@ -203,7 +203,7 @@ class Results:
             "figure_hashes": steps.hashes_of(self.folder / "figures", drawn)["hashes"],
             "versions": stages.versions(),
         }
-        steps.write_record(self.folder, record)
+        steps.write_json(self.folder / steps.RECORD, record)
         steps.release(self.folder / steps.LOCK)
         print(f"{self.name} is finished: {stages.summary(record)}.")
 
