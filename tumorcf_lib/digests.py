@@ -60,7 +60,6 @@ def _read(path):
     return path.read_text(encoding="utf-8")
 
 
-
 @functools.cache
 def _of_name(source, name):
     """Hash of what a module defines by a name, and of all that this uses of the same module."""

@@ -271,7 +271,6 @@ def hashes_of(folder: Path, names) -> dict:
     }
 
 
-
 def read_record(folder: Path) -> dict:
     """What a result says of itself; FileNotFoundError, or :class:`DamagedRecordError`."""
     text = (folder / RECORD).read_text(encoding="utf-8", errors="replace")

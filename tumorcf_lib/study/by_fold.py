@@ -5,7 +5,6 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
-from tumorcf_lib import steps
 from tumorcf_lib.config import CLASSES
 from tumorcf_lib.data import cohort as cohorts, split as splits
 from tumorcf_lib.edits import audit as audits, plan
@@ -56,16 +55,9 @@ def train(results, prepared, split) -> pd.DataFrame:
         folder = results.workspace(f"fold{fold}", depends_on)
         known = results.study.profile, prepared, parts_of(prepared, rows), seed, depends_on
         unit.fit(unit.Unit(folder, *known, names={"fold": fold}), folder)
-        keep_weights(results, folder, fold)
+        results.keep_copy(folder / unit.WEIGHTS, weights_name(fold))
         histories.append(unit.history_of(folder))
     return pd.concat(histories, ignore_index=True)
-
-
-def keep_weights(results, folder, fold, network=""):
-    """Copy a network that was trained in a workspace to where later stages find it."""
-    weights = results.folder / weights_name(fold, network)
-    steps.copy_whole(folder / unit.WEIGHTS, weights)
-    results.keep(weights)
 
 
 def training_depends(results, seed) -> dict:

@@ -71,7 +71,7 @@ def read_log(text):
 
 
 def _show_log(bar, log, name):
-    done, news = read_log(log.read_text(encoding="utf-8", errors="replace") if log.exists() else "")
-    bar.n = done
+    text = log.read_text(encoding="utf-8", errors="replace") if log.exists() else ""
+    bar.n, news = read_log(text)
     room = shutil.get_terminal_size().columns - len(name) - 50
     bar.set_postfix_str(news[: max(room, 0)])  # draws the bar anew, too

@@ -101,7 +101,6 @@ class Published(Reader):
         return {name: self.read(self.name, name) for name in names}
 
 
-
 class _Prepared:
     """One stack of a prepared cohort, which is made when the first slice is asked for."""
 

@@ -7,7 +7,6 @@ network must never be tested on persons that it learned from, so they are taken 
 """
 
 import json
-import shutil
 
 import numpy as np
 import pandas as pd
@@ -105,8 +104,7 @@ def install(study) -> None:
     stage = results.open_stage(study, STAGE)
     check_split(stage.path_in("01_data", "split.csv"), published)
     for name in (*_weights(study), *HISTORIES):
-        shutil.copyfile(published / name, stage.folder / name)
-        stage.keep(stage.folder / name)
+        stage.keep_copy(published / name, name)
     for name, entry in steps.read_json(published / "numbers.json")[STAGE].items():
         stage.save_number(name, **entry)
     note = {

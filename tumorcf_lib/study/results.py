@@ -127,8 +127,7 @@ class Results:
             made = make(folder)
             note_seconds(folder, time.perf_counter() - started)
             rowfiles.write_table(made, kept)
-        steps.copy_whole(kept, self.folder / kept.name)
-        return rowfiles.read_table(self.keep(self.folder / kept.name))
+        return rowfiles.read_table(self.keep_copy(kept, kept.name))
 
     def create_array(self, name: str, shape: tuple, dtype) -> np.ndarray:
         """A new memory-mapped array to be filled in place.
@@ -166,6 +165,11 @@ class Results:
         """Register a file written into this stage's folder by its own writer."""
         self._data.add(path.relative_to(self.folder).as_posix())
         return path
+
+    def keep_copy(self, source: Path, name: str) -> Path:
+        """Copy a file into this stage's folder, where later stages find it."""
+        steps.copy_whole(source, self.folder / name)
+        return self.keep(self.folder / name)
 
     def workspace(self, name: str, depends_on: dict) -> Path:
         """A folder for long work that is resumed as long as ``depends_on`` stays the same.
