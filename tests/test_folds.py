@@ -34,19 +34,22 @@ CHANGES = {"name": "tiny-cv", "n_folds": 3, "phantom_patients": 6, "n_resamples"
 PROFILE = dataclasses.replace(TINY, validates=False, **CHANGES)
 
 
-def quiet(_):
-    pass
+def run(study, fold_numbers=None, **options):
+    """Lines that a run of some units says."""
+    said = []
+    crossval.run(study, fold_numbers=fold_numbers, progress=said.append, **options)
+    return said
 
 
 @pytest.fixture(scope="module")
 def finished(small_networks, tmp_path_factory):
     study = run_to_inputs(tmp_path_factory.mktemp("cv"), PROFILE)
-    crossval.run(study, progress=quiet)
-    crossval.run(study, fold_numbers=[0, 1], seed=1, network="shuffled", progress=quiet)
+    run(study)
+    run(study, [0, 1], seed=1, network="shuffled")
     for inner_fold in range(3):
-        crossval.run(study, fold_numbers=[1], seed=inner_fold, recipe="kept", progress=quiet)
-    crossval.run(study, network="looking", progress=quiet)
-    pool.pool(study, progress=quiet)
+        run(study, [1], seed=inner_fold, recipe="kept")
+    run(study, network="looking")
+    pool.pool(study)
     return study
 
 
@@ -125,7 +128,6 @@ def test_a_network_that_can_say_no_tumor_stands_beside_the_others(finished, publ
 
 def test_a_killed_unit_goes_on_to_the_same_rows(finished, study, monkeypatch):
     shutil.rmtree(crossval.unit_folder(study, 2, 0))
-    said = []
 
     def die(*_, **__):
         raise KeyboardInterrupt
@@ -133,10 +135,9 @@ def test_a_killed_unit_goes_on_to_the_same_rows(finished, study, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(crossval.audits, "audit", die)
         with pytest.raises(KeyboardInterrupt):
-            crossval.run(study, fold_numbers=[2], progress=quiet)
+            run(study, [2])
     monkeypatch.setattr(unit, "fit", lambda *_, **__: pytest.fail("trained again"))
-    crossval.run(study, fold_numbers=[2], progress=said.append)
-    assert said[0] == "fold 2, seed 0: it was interrupted"
+    assert run(study, [2])[0] == "fold 2, seed 0: it was interrupted"
     for name in ("rows_predictions", "rows_edits", "rows_transplants", "history"):
         assert_same(name, rows_of(study, 2), rows_of(finished, 2))
 
@@ -144,7 +145,7 @@ def test_a_killed_unit_goes_on_to_the_same_rows(finished, study, monkeypatch):
 def test_rows_stand_alone_follow_a_changed_audit_and_go_with_their_network(
     finished, study, monkeypatch
 ):
-    network, said, trained = rows_of(study, 0).with_name(unit.NETWORK), [], []
+    network, trained = rows_of(study, 0).with_name(unit.NETWORK), []
 
     def fit(own, folder, **_):
         trained.append((rows_of(study, 0).exists(), folder))
@@ -153,13 +154,11 @@ def test_rows_stand_alone_follow_a_changed_audit_and_go_with_their_network(
     monkeypatch.setattr(unit, "fit", fit)
     with changed(rows_of(study, 0) / steps.RECORD) as record:
         record["depends_on"]["audit"] = "older code"
-    crossval.run(study, fold_numbers=[0], progress=said.append)
-    assert said[0] == "fold 0, seed 0: audit changed since"
+    assert run(study, [0])[0] == "fold 0, seed 0: audit changed since"
     assert_same("rows_edits", rows_of(study, 0), rows_of(finished, 0))
 
     elsewhere = network.rename(network.with_name("elsewhere"))
-    crossval.run(study, fold_numbers=[0], progress=said.append)
-    assert said[-1] == "fold 0, seed 0: up to date, skipped"
+    assert run(study, [0]) == ["fold 0, seed 0: up to date, skipped"]
     pool.pool(study)
     for name in ("rows_predictions", "history"):
         assert_same(name, study.folder, finished.folder)
@@ -169,22 +168,22 @@ def test_rows_stand_alone_follow_a_changed_audit_and_go_with_their_network(
         record["depends_on"]["code"] = "older code"
     assert trained == []
     with pytest.raises(KeyboardInterrupt):
-        crossval.run(study, fold_numbers=[0], progress=quiet)
+        run(study, [0])
     assert trained == [(False, network)]  # rows of another network are gone first
     assert [path.name for path in network.iterdir()] == [steps.RECORD]
 
 
 def test_what_cannot_be_trained_is_refused_and_other_units_are_not(study):
     with pytest.raises(crossval.UnitError, match="no inner fold 3; choose --seed of"):
-        crossval.run(study, seed=3, recipe="kept", progress=quiet)
+        run(study, seed=3, recipe="kept")
     with steps.held(study.folder / "units" / f"fold0_seed0.{steps.LOCK}"):
         shutil.rmtree(rows_of(study, 0))
         with pytest.raises(steps.InUseError):
-            crossval.run(study, fold_numbers=[0], progress=quiet)
-        crossval.run(study, fold_numbers=[1, 2], progress=quiet)
+            run(study, [0])
+        run(study, [1, 2])
     shutil.rmtree(crossval.unit_folder(study, 0, 0))
     with pytest.raises(crossval.UnitError, match="train --profile tiny-cv --fold 0 --seed 0"):
-        crossval.run(study, fold_numbers=[0], network="hardened", progress=quiet)
+        run(study, [0], network="hardened")
 
 
 def test_a_recipe_is_tried_on_every_slice_outside_the_tested_ones_and_on_no_other(finished):
@@ -252,7 +251,7 @@ def test_units_that_know_nothing_are_audited_on_the_true_classes(finished):
 def test_tumors_are_found_by_a_network_of_each_fold_and_audited_beside_the_true_ones(
     study, tmp_path
 ):
-    predicted_masks.run(study, progress=quiet)
+    predicted_masks.run(study)
     pool.pool(study)
     masks, edits = read(study, "rows_masks"), read(study, "rows_masked_edits")
     tested = read(study, "rows_predictions").query("network == 'plain'")
@@ -276,7 +275,7 @@ def test_tumors_are_found_by_a_network_of_each_fold_and_audited_beside_the_true_
 def test_controls_of_every_fold_are_pooled_published_and_verified(study, tmp_path, monkeypatch):
     monkeypatch.setattr(fold_controls, "SHORT", ("validates",))
     monkeypatch.setattr(planes, "MIN_PERSONS", 2)
-    fold_controls.run(study, progress=quiet)
+    fold_controls.run(study)
     pool.pool(study)
     tested = fold_scores.outputs_of(read(study, "rows_predictions").query("network == 'plain'"))
     for name in ("rows_planes", "rows_covariates"):
