@@ -62,20 +62,19 @@ def test_what_is_named_counts_with_what_it_uses_of_its_module_and_nothing_else(
     (library / "deep" / "two.py").write_text("D = 1\n")
     (library / "deep" / "three.py").write_text("E = 1\n")
     names = ("one", "one.f", "one.C", "deep.two", "deep")
-    before, changes = {name: digests.code_digest(name) for name in names}, {}
-    for file, constant in zip(("one",) * 3 + ("deep/two", "deep/three"), "ABCDE"):
+    before = {name: digests.code_digest(name) for name in names}
+    for file, constant, changed in (
+        ("one", "A", ["one", "one.f"]),
+        ("one", "B", ["one", "one.f"]),
+        ("one", "C", ["one", "one.C"]),
+        ("deep/two", "D", ["deep.two", "deep"]),
+        ("deep/three", "E", ["deep"]),
+    ):
         path = library / f"{file}.py"
         text = path.read_text()
         path.write_text(text.replace(f"{constant} =", f"{constant} = 7 +"))
-        changes[constant] = [name for name in names if digests.code_digest(name) != before[name]]
+        assert [name for name in names if digests.code_digest(name) != before[name]] == changed
         path.write_text(text)
-    assert changes == {
-        "A": ["one", "one.f"],
-        "B": ["one", "one.f"],
-        "C": ["one", "one.C"],
-        "D": ["deep.two", "deep"],
-        "E": ["deep"],
-    }
 
 
 def test_files_of_packages_count_by_content(tmp_path, monkeypatch):

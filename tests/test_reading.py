@@ -1,6 +1,5 @@
 """Notebooks open from what is published; an own run goes first, and a changed verdict is marked."""
 
-import dataclasses
 import re
 
 import numpy as np
@@ -11,12 +10,10 @@ from tumorcf_lib import config, rowfiles
 from tumorcf_lib.data.cohort import from_arrays
 from tumorcf_lib.study import lesson, reading, results, runtime, shown, stages
 
-DEMO = config.get("demo")
-
 
 @pytest.fixture
 def nothing_run(tmp_path):
-    return runtime.Study(DEMO, 0, tmp_path / "demo")
+    return runtime.Study(config.get("demo"), 0, tmp_path / "demo")
 
 
 def test_where_nothing_was_run_a_stage_is_the_published_one(nothing_run, capsys):
@@ -31,18 +28,16 @@ def test_where_nothing_was_run_a_stage_is_the_published_one(nothing_run, capsys)
     assert not nothing_run.folder.exists()
 
 
-def test_an_own_run_goes_before_the_published_one(nothing_run, monkeypatch):
+def test_an_own_run_goes_before_the_published_one_and_without_either_the_command_is_told(
+    nothing_run, study, monkeypatch
+):
     for name in stages.NEEDS["06_metrics"]:
         (nothing_run.folder / name).mkdir(parents=True)
         (nothing_run.folder / name / stages.RECORD).write_text("{}")
     monkeypatch.setattr(results, "open_stage", lambda study, name: "own")
     assert reading.open_stage(nothing_run, "06_metrics") == "own"
-
-
-def test_without_a_run_and_without_a_published_one_the_command_is_told(nothing_run):
-    smoke = dataclasses.replace(nothing_run, profile=config.get("smoke"))
     with pytest.raises(stages.StageError, match="run_all.sh --profile smoke"):
-        reading.open_stage(smoke, "controls")
+        reading.open_stage(study, "controls")
 
 
 def test_a_number_on_another_side_of_0_than_the_published_one_is_marked(nothing_run):
@@ -68,8 +63,6 @@ def test_a_small_table_is_shown_rounded_a_large_one_refused_and_a_function_witho
         reading.table(pd.DataFrame({"x": range(9)}))
     reading.tell("Of 4 persons one `person_id`.")
     assert said.pop() == "Of 4 patients one `person_id`."
-    reading.table(pd.DataFrame({"person accuracy": ["one person"]}))
-    assert "person" not in said.pop()
     reading.source(lesson.occlusion)
     assert said[0].startswith("```python\ndef occlusion(p, image):\n    n, step")
 

@@ -18,6 +18,7 @@ from tumorcf_lib.study import (
     notebooks as runner,
     reference,
     runtime,
+    side_studies,
     stages,
 )
 
@@ -25,17 +26,13 @@ pytestmark = pytest.mark.usefixtures("small_networks")
 P = [f"p_{name}" for name in CLASSES]
 WEIGHTS = ("weights_fold0.npz", "weights_hardened_fold0.npz", "weights_looking_fold0.npz")
 AT_MOST = 1e-4  # as in test_published_weights
+LATER = ("04_evaluation", "05_counterfactuals")
 
 
-def write_manifest(folder, **told):
-    (folder / "manifest.json").unlink(missing_ok=True)
-    hashes = {path.name: steps.file_sha256(path) for path in folder.iterdir()}
-    (folder / "manifest.json").write_text(json.dumps(told | {"sha256": hashes}))
-
-
-def change_manifest(folder, **changes):
-    made = json.loads((folder / "manifest.json").read_text())
-    (folder / "manifest.json").write_text(json.dumps(made | changes))
+def write_manifest(folder, profile=TINY, *, seed=0, **changes):
+    """The manifest of a folder's files, perhaps with settings of its profile changed."""
+    told = {"profile": profile.as_dict() | changes, "seed": seed, "source": "Made up."}
+    side_studies.write_manifest(folder, told)
 
 
 @pytest.fixture
@@ -49,7 +46,7 @@ def published(tiny_run, tmp_path, monkeypatch):
             shutil.copyfile(path, folder / path.name)
     numbers = json.loads((tiny_run.folder / "03_training" / "numbers.json").read_text())
     (folder / "numbers.json").write_text(json.dumps({"03_training": numbers}))
-    write_manifest(folder, profile=TINY.as_dict(), seed=0, source="Made up.")
+    write_manifest(folder)
     return folder
 
 
@@ -86,19 +83,6 @@ def test_from_the_published_weights_come_the_published_rows(published, second, m
     assert numbers == json.loads((published / "numbers.json").read_text())["03_training"]
 
 
-def test_another_networks_rows_are_told_apart(published, second):
-    """The comparison would notice: other probabilities of one class in the published rows."""
-    reference.install(second)
-    rows_by_networks(second)
-    for name in ("rows_predictions", "rows_edits"):
-        rows = rowfiles.read_table(published / f"{name}.csv.gz")
-        rows = rows.assign(p_glioma=rows["p_glioma"] + 2 * reference.TOLERANCE)
-        rowfiles.write_table(rows, published / f"{name}.csv.gz")
-    compared = reference.compare(second)
-    assert (compared["largest"] > reference.TOLERANCE).all()
-    assert all("differs from the published rows" in s for s in reference.sentences(compared))
-
-
 def rows(p_glioma, slice_ids=(1, 2), edits=("remove", "remove")):
     table = pd.DataFrame({"slice_id": slice_ids, "edit": edits})
     return table.assign(p_meningioma=0.1, p_glioma=p_glioma, p_pituitary=0.2)
@@ -112,6 +96,9 @@ def test_rows_are_matched_by_slice_and_edit_and_an_edit_that_one_run_lacks_is_a_
     not_made = rows([0.5, np.nan])
     assert reference.largest_gap(not_made, not_made)["largest"] == 0
     assert reference.largest_gap(own, not_made)["largest"] == np.inf
+    for largest, words in ((reference.TOLERANCE, "as published"), (0.002, "differs from")):
+        gap = {"rows": "rows_edits", "n": 2, "n_unmatched": 0, "largest": largest}
+        assert words in reference.sentences(pd.DataFrame([gap]))[0]
 
 
 # -- when they are refused ---------------------------------------------------
@@ -127,33 +114,27 @@ def test_another_split_is_refused_and_the_persons_seen_are_counted(published, se
     split.loc[split["person_id"] == tested, "part"] = "train"
     split.loc[split["person_id"] == trained, "part"] = "test"
     rowfiles.write_table(split, published / "split.csv")
-    write_manifest(published, profile=TINY.as_dict(), seed=0, source="")
+    write_manifest(published)
     words = f"learned from, or were chosen by, 1 of its {n_tested} tested patients"
     with pytest.raises(reference.ReferenceWeightsError, match=words):
         reference.install(second)
     assert stages.why_stale(second, "03_training") == "it was never finished"
 
 
-def without(setting):
-    return {name: value for name, value in TINY.as_dict().items() if name != setting}
-
-
-@pytest.mark.parametrize(
-    ("changes", "words"),
-    [
-        ({"seed": 1}, "seed 1, not 0"),
-        ({"profile": TINY.as_dict() | {"epochs": 9}}, "epochs 9, not 2"),
-        ({"profile": without("size_px")}, "size_px 224, not 32"),  # 224 is what was usual
-        ({"profile": without("dropout")}, None),
-    ],
-)
-def test_networks_of_another_recipe_or_seed_are_refused(changes, words, published, second):
-    change_manifest(published, **changes)
-    reason = reference.why_not(second)
-    assert words in reason if words else reason is None
-
-
-def test_a_file_that_changed_or_is_missing_is_refused_by_name(published, second):
+def test_networks_of_another_recipe_or_seed_and_changed_files_are_refused(published, second):
+    write_manifest(published, seed=1)
+    assert "seed 1, not 0" in reference.why_not(second)
+    write_manifest(published, epochs=9)
+    assert "epochs 9, not 2" in reference.why_not(second)
+    write_manifest(published, n_resamples=9)
+    assert reference.why_not(second) is None  # networks do not depend on it
+    for missing, words in (("size_px", "size_px 224, not 32"), ("dropout", None)):  # the usual ones
+        write_manifest(published)
+        manifest = steps.read_json(published / "manifest.json")
+        del manifest["profile"][missing]
+        steps.write_json(published / "manifest.json", manifest)
+        reason = reference.why_not(second)
+        assert words in reason if words else reason is None
     path = published / WEIGHTS[2]
     path.write_bytes(path.read_bytes() + b" ")
     assert f"{path.name} in " in reference.why_not(second)
@@ -174,58 +155,48 @@ def test_a_run_on_published_weights_is_not_published_again(published, second, mo
 # -- when they are taken -----------------------------------------------------
 
 
-def test_they_are_taken_where_nobody_began_to_train(published, second, tiny_run, tmp_path):
-    later = ("04_evaluation", "05_counterfactuals")
-    assert reference.wanted(second, later)
-    assert not reference.wanted(second, ("03_training", *later))  # 03 itself was asked for
-    assert not reference.wanted(second, ("01_data",))  # needs no network
-    (second.folder / "03_training" / "fold0").mkdir(parents=True)
-    assert not reference.wanted(second, later)
-    assert not reference.wanted(tiny_run, later)
-
-
-def test_stale_stand_ins_are_renewed_and_stale_trainings_are_not(
+def test_they_are_taken_where_nobody_began_to_train_and_renewed_when_stale(
     published, second, tiny_run, tmp_path, monkeypatch
 ):
+    assert reference.wanted(second, LATER)
+    assert not reference.wanted(second, ("03_training", *LATER))  # 03 itself was asked for
+    assert not reference.wanted(second, ("01_data",))  # needs no network
+    (second.folder / "03_training" / "fold0").mkdir(parents=True)
+    assert not reference.wanted(second, LATER)
+    shutil.rmtree(second.folder / "03_training")
     reference.install(second)
-    assert not reference.wanted(second, ("04_evaluation",))  # up to date
+    assert not reference.wanted(second, LATER)  # up to date
     monkeypatch.setattr(digests, "code_digest", lambda *names: "other code")
-    assert reference.wanted(second, ("04_evaluation",))
-    assert not reference.wanted(copied(tiny_run, tmp_path / "own"), ("04_evaluation",))
+    assert reference.wanted(second, LATER)
+    assert not reference.wanted(copied(tiny_run, tmp_path / "own"), LATER)
 
 
 def test_from_04_on_a_fresh_clone_runs_what_is_needed_and_trains_nothing(
     small_notebooks,  # noqa: F811
     tmp_path,
     monkeypatch,
-    capsys,
 ):
     """Six notebooks that finish their stage; the weights that are published are a few bytes."""
     monkeypatch.setattr(config, "FIGURES", tmp_path / "figures")
     monkeypatch.setenv("TUMORCF_RUNS", str(tmp_path / "runs"))
-    split = "results.pd.DataFrame({'person_id': ['a', 'b'], 'part': ['train', 'test']})"
+    split = {"person_id": ["a", "b"], "part": ["train", "test"]}
     for name in stages.NAMES:
-        cells = f"stage.save_table({split}, 'split')", "stage.finish()"
+        cells = f"stage.save_table(results.pd.DataFrame({split}), 'split')", "stage.finish()"
         write(small_notebooks, name, *cells)
     smoke = runtime.Study(config.get("smoke"), 0, tmp_path / "runs" / "smoke")
     folder = config.published("smoke")
     folder.mkdir(parents=True)
-    split = pd.DataFrame({"person_id": ["a", "b"], "part": ["train", "test"]})
-    rowfiles.write_table(split, folder / "split.csv")
+    rowfiles.write_table(pd.DataFrame(split), folder / "split.csv")
     for name in (*WEIGHTS, *reference.HISTORIES):
         (folder / name).write_text(name)
     (folder / "numbers.json").write_text(json.dumps({"03_training": {}}))
-    write_manifest(folder, profile=smoke.profile.as_dict(), seed=0, source="")
+    write_manifest(folder, smoke.profile)
 
     done = runner.run(smoke, first="04", last="04")
     assert [entry["name"] for entry in done] == list(stages.NAMES[:4])
     assert [entry["minutes"] > 0 for entry in done] == [True, True, False, True]
     assert not runner.executed_copy(smoke, "03_training").exists()
-    assert "published weights, not trained here" in capsys.readouterr().out
     again = runner.run(smoke, first="04", last="04")
     assert [entry["minutes"] for entry in again] == [0]  # nothing is stale, nothing is taken again
     trained = runner.run(smoke, first="03", last="03")
     assert trained[0]["minutes"] > 0 and not reference.is_installed(smoke)
-
-
-# -- the published ones ------------------------------------------------------

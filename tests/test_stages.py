@@ -3,7 +3,6 @@
 import json
 from dataclasses import replace
 
-import numpy as np
 import pandas as pd
 import pytest
 from matplotlib.figure import Figure
@@ -62,7 +61,6 @@ def why(study, name="01_data"):
 
 
 def test_words_and_foreign_code_do_not_count_but_cells_and_named_code_do(study, repository):
-    assert why(study) == "it was never finished"
     finish(study, "01_data")
     write_library(repository, other="x = 2\n", look="COLOR = 'red'\nSIZE = 2\n")
     write_library(repository, two="def g():\n    '''New.'''\n    # a comment\n    return 1\n")
@@ -71,16 +69,11 @@ def test_words_and_foreign_code_do_not_count_but_cells_and_named_code_do(study, 
     write_notebook(repository, "01_data", CELL + "\none.f(2)")
     assert why(study) == "the code changed since"
     write_notebook(repository, "01_data", CELL)
+    write_library(repository, look="COLOR = 'blue'\n")
+    assert why(study) == f"{stages.SHOWN} changed since"
+    finish(study, "02_preprocessing")  # figures of 01 are none of its business
     write_library(repository, two="def g():\n    return 2\n")
     assert why(study) == "the code changed since"
-
-
-def test_a_changed_color_makes_figures_stale_but_no_later_stage(study, repository):
-    finish(study, "01_data")
-    write_library(repository, look="COLOR = 'blue'\nSIZE = 1\n")
-    assert why(study) == f"{stages.SHOWN} changed since"
-    assert stages.why_stale(study, "01_data", shown=False) is None
-    finish(study, "02_preprocessing")  # opens
 
 
 def test_another_seed_profile_or_package_makes_a_stage_stale(study, monkeypatch):
@@ -90,12 +83,10 @@ def test_another_seed_profile_or_package_makes_a_stage_stale(study, monkeypatch)
     assert why(bigger) == "profile smoke changed since"
     demo = replace(study, profile=config.get("demo"))
     assert why(demo) == "it was made for profile smoke"
-    with pytest.raises(stages.StageError, match="02_preprocessing needs .* profile smoke") as error:
+    with pytest.raises(stages.StageError, match="02_preprocessing needs .* profile smoke"):
         results.open_stage(demo, "02_preprocessing")
-    assert "./run_all.sh --profile demo --to 01" in str(error.value)
     monkeypatch.setattr(pins, "version_of", lambda name: "99")
     assert why(study).startswith("the packages changed since (then keras ")
-    assert ", here 99" in why(study)
 
 
 def test_only_changed_data_of_an_earlier_stage_reaches_later_ones(study):
@@ -116,32 +107,16 @@ def test_a_file_that_vanished_or_was_cut_or_edited_makes_a_stage_stale(study):
     assert why(study).startswith("its file table_x.csv has 1 bytes instead of 4")
     table.unlink()
     assert why(study) == "its file table_x.csv is missing"
+    with pytest.raises(stages.StageError, match="its file table_x.csv is missing") as error:
+        results.open_stage(study, "05_counterfactuals")
+    assert "\n    ./run_all.sh --profile smoke --to 03\n" in str(error.value)
     finish(study, "01_data")
     picture = study.folder / "01_data" / "figures" / "fig01.png"
     picture.write_bytes(picture.read_bytes() + b"!")
     assert why(study).startswith("its figure fig01.png is not the one")
-    picture.unlink()
-    assert why(study).startswith("its figure fig01")
 
 
-def test_cut_off_weights_are_refused_by_name_with_the_command_that_makes_them(study):
-    with pytest.raises(stages.StageError, match=r"\./run_all\.sh --profile smoke --to 03") as error:
-        results.open_stage(study, "05_counterfactuals")
-    assert "!python -m tumorcf_lib run --profile smoke --to 03" in str(error.value)
-    for name in ("01_data", "02_preprocessing"):
-        finish(study, name)
-    third = results.open_stage(study, "03_training")
-    weights = third.folder / "weights_fold0.npz"
-    np.savez(weights, layer=np.arange(100))
-    third.keep(weights)
-    third.finish()
-    weights.write_bytes(weights.read_bytes()[:-50])
-    with pytest.raises(stages.StageError, match="its file weights_fold0.npz has") as error:
-        results.open_stage(study, "04_evaluation")
-    assert "./run_all.sh --profile smoke --to 03" in str(error.value)
-
-
-@pytest.mark.parametrize("text", ["", '{"fingerp', "null", '{"fingerprint": 1}'])
+@pytest.mark.parametrize("text", ['{"fingerp', "null", '{"fingerprint": 1}'])
 def test_a_record_that_is_cut_off_or_none_is_damaged_and_named(study, text):
     finish(study, "01_data")
     finish(study, "02_preprocessing")

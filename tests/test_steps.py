@@ -4,6 +4,7 @@ import contextlib
 import subprocess
 import sys
 from pathlib import Path
+from unittest import mock
 
 import pytest
 
@@ -40,16 +41,6 @@ def test_a_file_is_written_as_a_whole_or_not_at_all(tmp_path, monkeypatch):
     assert path.read_text() == "{}" and names(tmp_path) == [path.name]
 
 
-def test_leftovers_are_cleared_at_any_depth_and_nothing_else(tmp_path):
-    (tmp_path / "deep").mkdir()
-    for name in ("rows.csv", "unfinished-rows.csv", "deep/unfinished-checkpoint.npz", "deep/kept"):
-        (tmp_path / name).write_text("")
-    (tmp_path / "unfinished-removal-x" / "y").mkdir(parents=True)
-    steps.clear_unfinished(tmp_path)
-    left = sorted(str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*"))
-    assert left == ["deep", "deep/kept", "rows.csv"]
-
-
 @pytest.mark.parametrize(("n_renames", "there"), [(0, ["old"]), (1, None), (2, ["new"])])
 def test_a_kill_while_a_folder_is_replaced_leaves_no_mixture_and_the_next_time_clears_up(
     tmp_path, monkeypatch, n_renames, there
@@ -75,18 +66,22 @@ def test_a_kill_while_a_folder_is_replaced_leaves_no_mixture_and_the_next_time_c
     assert names(tmp_path) == ["demo"] and names(folder) == ["again"]
 
 
-def test_a_kill_while_a_folder_is_removed_leaves_nothing_under_its_name(tmp_path, monkeypatch):
-    folder = tmp_path / "fold0"
-    (folder / "deep").mkdir(parents=True)
+def test_a_kill_while_a_folder_is_removed_leaves_nothing_that_is_not_cleared(tmp_path, monkeypatch):
+    for name in ("fold0/kept", "deep/unfinished-x.csv", "deep/kept"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("")
 
     def killed(path, **_):
         if Path(path).exists():
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(steps.shutil, "rmtree", killed)
-    with pytest.raises(KeyboardInterrupt):
-        steps.remove_whole(folder)
-    assert names(tmp_path) == ["unfinished-removal-fold0"]
+    with monkeypatch.context() as patch:
+        patch.setattr(steps.shutil, "rmtree", killed)
+        with pytest.raises(KeyboardInterrupt):
+            steps.remove_whole(tmp_path / "fold0")
+    assert names(tmp_path) == ["deep", "unfinished-removal-fold0"]
+    steps.clear_unfinished(tmp_path)
+    assert names(tmp_path) == ["deep"] and names(tmp_path / "deep") == ["kept"]
 
 
 # -- locks -------------------------------------------------------------------
@@ -110,10 +105,7 @@ def test_a_held_file_is_refused_by_the_number_of_its_holder_until_that_is_killed
 
 
 def test_a_file_system_without_locks_holds_nothing_and_stops_nobody(tmp_path, monkeypatch):
-    def refused(file, how):
-        raise OSError("no locks available")
-
-    monkeypatch.setattr(steps.fcntl, "flock", refused)
+    monkeypatch.setattr(steps.fcntl, "flock", mock.Mock(side_effect=OSError("no locks")))
     with steps.held(tmp_path / "lock") as is_held:
         assert not is_held
 
@@ -133,13 +125,14 @@ def done(tmp_path):
 
 
 def test_a_result_is_kept_while_its_dependencies_hold_and_replaced_otherwise(tmp_path, done):
-    assert steps.begin(done, {"epochs": 3}) == done and steps.changed_file(done) is None
+    assert steps.why_stale(done, {"epochs": 3}) is None and steps.changed_file(done) is None
+    assert steps.begin(done, {"epochs": 3}) == done
     assert names(done) == ["deep", steps.RECORD, "weights"] and names(done / "deep") == ["history"]
     assert names(steps.begin(done, {"epochs": 4})) == [steps.RECORD]
     assert names(tmp_path) == ["fold0"]
 
 
-@pytest.mark.parametrize("name", ["weights", "deep/history", steps.RECORD])
+@pytest.mark.parametrize("name", ["deep/history", steps.RECORD])
 def test_what_was_changed_after_the_seal_is_said_and_made_again(done, capsys, name):
     (done / name).write_text("7 8 9")
     assert names(steps.begin(done, {"epochs": 3})) == [steps.RECORD]
@@ -152,6 +145,4 @@ def test_what_changed_is_said_in_words(tmp_path):
     assert steps.why_stale(folder, {"seed": 1, "code": "b"}) == "code changed since"
     assert steps.why_stale(folder, {"seed": 1, "code": "a", "new": 0}) == "new changed since"
     assert steps.why_stale(folder, {"seed": 1}) == "code changed since"
-    steps.seal(folder)
-    assert steps.why_stale(folder, {"seed": 1, "code": "a"}) is None
     assert steps.why_stale(tmp_path / "y", {}) == "it was never begun"

@@ -18,6 +18,7 @@ def code_digest(*names: str) -> str:
     return _hash([[name, _code(name)] for name in sorted(set(names))])
 
 
+@functools.cache
 def source_digest(source: str) -> str:
     """Hash of a piece of code without its comments and docstrings."""
     return _hash(_plain(ast.parse(source)))
@@ -45,9 +46,9 @@ def _code(name):
     """Hash of a module or of something in it, hashes of a package's modules."""
     path = config.ROOT.joinpath("tumorcf_lib", *name.split("."))
     if path.is_dir():
-        return {file.name: _of_source(_read(file)) for file in sorted(path.glob("*.py"))}
+        return {file.name: source_digest(_read(file)) for file in sorted(path.glob("*.py"))}
     if path.with_suffix(".py").is_file():
-        return _of_source(_read(path.with_suffix(".py")))
+        return source_digest(_read(path.with_suffix(".py")))
     module = path.parent.with_suffix(".py")
     found = _of_name(_read(module), path.name) if module.is_file() else None
     if found is None:
@@ -57,11 +58,6 @@ def _code(name):
 
 def _read(path):
     return path.read_text(encoding="utf-8")
-
-
-@functools.cache
-def _of_source(source):
-    return source_digest(source)
 
 
 @functools.cache
@@ -92,8 +88,7 @@ def _plain(node):
     in how text within f-strings is cut. Text that stands alone is a docstring.
     """
     if isinstance(node, list):
-        kept = [part for part in node if not _is_words(part)]
-        return [_plain(part) for part in kept]
+        return [_plain(part) for part in node if not _is_words(part)]
     if isinstance(node, ast.Constant):
         value = node.value if isinstance(node.value, str) else repr(node.value)
         return [type(node.value).__name__, value]
@@ -103,18 +98,13 @@ def _plain(node):
     if isinstance(node, ast.JoinedStr):
         fields = {"values": _joined(node.values)}
     found = {k: _plain(v) for k, v in fields.items() if k not in ("ctx", "type_comment")}
-    spec = found.get("format_spec")
-    if spec == ["JoinedStr"]:  # as good as none
+    if found.get("format_spec") == ["JoinedStr"]:  # as good as none
         del found["format_spec"]
     return [type(node).__name__, *([k, v] for k, v in sorted(found.items()) if v not in (None, []))]
 
 
 def _is_words(node):
-    return (
-        isinstance(node, ast.Expr)
-        and isinstance(node.value, ast.Constant)
-        and isinstance(node.value.value, str)
-    )
+    return isinstance(node, ast.Expr) and isinstance(getattr(node.value, "value", None), str)
 
 
 def _joined(values):

@@ -209,7 +209,7 @@ def begin(folder: Path, depends_on: dict, *, fresh=False) -> Path:
         remove_whole(folder)
     if reason is not None:
         folder.mkdir(parents=True, exist_ok=True)
-        write_record(folder, {"depends_on": _marks(depends_on)})
+        write_json(folder / RECORD, {"depends_on": _marks(depends_on)})
     return folder
 
 
@@ -218,7 +218,7 @@ def seal(folder: Path) -> None:
     forget_checkpoints(folder)
     found = (path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
     kept = read_record(folder) if (folder / RECORD).is_file() else {"depends_on": {}}
-    write_record(folder, kept | hashes_of(folder, sorted(set(found) - {RECORD})))
+    write_json(folder / RECORD, kept | hashes_of(folder, sorted(set(found) - {RECORD})))
 
 
 def why_stale(folder: Path, depends_on: dict) -> str | None:
@@ -269,10 +269,6 @@ def hashes_of(folder: Path, names) -> dict:
         "hashes": {name: file_sha256(folder / name) for name in names},
         "sizes": {name: (folder / name).stat().st_size for name in names},
     }
-
-
-def write_record(folder: Path, record: dict) -> None:
-    write_json(folder / RECORD, record)
 
 
 def read_record(folder: Path) -> dict:

@@ -5,13 +5,11 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
-from tumorcf_lib import steps
 from tumorcf_lib.config import CLASSES
 from tumorcf_lib.data import cohort as cohorts, split as splits
 from tumorcf_lib.edits import audit as audits, plan
 from tumorcf_lib.study import made_by, stages, unit
 
-OUTLINED_EDITS = ("original", "remove", "sham")
 SHOWN_EDITS = ("original", "remove", "sham", "only")
 
 
@@ -31,8 +29,7 @@ def load_prepared(results) -> cohorts.Cohort:
 
 def slices_of(prepared, slice_ids) -> cohorts.Cohort:
     """The slices of these IDs, in this order."""
-    positions = pd.Index(prepared.table["slice_id"]).get_indexer(slice_ids)
-    return prepared.subset(positions)
+    return prepared.subset(pd.Index(prepared.table["slice_id"]).get_indexer(slice_ids))
 
 
 def parts_of(prepared, rows) -> np.ndarray:
@@ -58,16 +55,9 @@ def train(results, prepared, split) -> pd.DataFrame:
         folder = results.workspace(f"fold{fold}", depends_on)
         known = results.study.profile, prepared, parts_of(prepared, rows), seed, depends_on
         unit.fit(unit.Unit(folder, *known, names={"fold": fold}), folder)
-        keep_weights(results, folder, fold)
+        results.keep_copy(folder / unit.WEIGHTS, weights_name(fold))
         histories.append(unit.history_of(folder))
     return pd.concat(histories, ignore_index=True)
-
-
-def keep_weights(results, folder, fold, network=""):
-    """Copy a network that was trained in a workspace to where later stages find it."""
-    weights = results.folder / weights_name(fold, network)
-    steps.copy_whole(folder / unit.WEIGHTS, weights)
-    results.keep(weights)
 
 
 def training_depends(results, seed) -> dict:
@@ -101,9 +91,8 @@ def predict(results, prepared, *, part: str) -> pd.DataFrame:
     """
     parts = []
     for fold, own, predictor in _each_fold(results, prepared, part):
-        table = unit.prediction_rows(own, predictor(own.slices, desc=f"predicting {part}"))
-        table.insert(4, "fold", fold)
-        parts.append(table)
+        parts.append(unit.prediction_rows(own, predictor(own.slices, desc=f"predicting {part}")))
+        parts[-1].insert(4, "fold", fold)
     return pd.concat(parts, ignore_index=True)
 
 
@@ -173,7 +162,7 @@ def example_edits(prepared, rows, chosen) -> list[dict]:
             row["edit"] = edit
             example["images"][edit] = plan.recreate(slice, mask, row)
             example["p"][edit] = row[f"p_{choice['label']}"]
-            if edit in OUTLINED_EDITS:
+            if edit != "only":
                 example["masks"][edit] = plan.region_of(mask, row)
         examples.append(example)
     return examples
@@ -230,6 +219,5 @@ def _each_fold(results, prepared, part, network=""):
         own = slices_of(prepared, rows.loc[rows["part"] == part, "slice_id"])
         weights = results.path_in("03_training", weights_name(fold, network))
         model = classifier.load_float16(profile, weights)
-        own = seen_by(model.output_shape[-1], own)
-        model = speed.folded(model)
+        own, model = seen_by(model.output_shape[-1], own), speed.folded(model)
         yield fold, own, classifier.as_predictor(model, batch_size=profile.predict_batch_size)

@@ -41,7 +41,7 @@ def finetune(results, prepared, split) -> pd.DataFrame:
                 own = unit.Unit(folder, *known, results.study.seed + int(fold), depends_on)
                 _finetune_one(own, start, kind, folder)
                 memory.forget_networks()
-            by_fold.keep_weights(results, folder, fold, kind)
+            results.keep_copy(folder / unit.WEIGHTS, by_fold.weights_name(fold, kind))
             histories.append(unit.named(unit.history_of(folder), network=kind, fold=fold))
     return pd.concat(histories, ignore_index=True)
 

@@ -58,9 +58,8 @@ def hamming(first, second):
 def plane_of(prepared):
     """The estimated plane of each prepared slice; "unknown" where none can be learned."""
     estimated = planes.estimate_planes(prepared)
-    if estimated is None:
-        return np.full(len(prepared), UNKNOWN, object)
-    return estimated["plane"].to_numpy(object)
+    unknown = np.full(len(prepared), UNKNOWN, object)
+    return unknown if estimated is None else estimated["plane"].to_numpy(object)
 
 
 def rows(cohort, plane_of_slice, progress=print):

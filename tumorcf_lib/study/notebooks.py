@@ -51,13 +51,13 @@ def run(study: Study, *, first="01", last="06", fresh=False, published=False) ->
 
 def _make(study, name, names, fresh, published) -> dict:
     """Bring one notebook's stage up to date and say so in a line."""
-    reason = "--fresh was given" if fresh else stages.why_stale(study, name)
+    holds, minutes = not fresh and stages.why_stale(study, name) is None, 0.0
     if published and name == reference.STAGE:
-        if reason or not reference.is_installed(study):
+        if not (holds and reference.is_installed(study)):
             reference.install(study)
-        minutes, note = 0.0, "published weights, not trained here"
-    elif reason is None and is_executed(study, name):
-        minutes, note = 0.0, "up to date, skipped"
+        note = "published weights, not trained here"
+    elif holds and is_executed(study, name):
+        note = "up to date, skipped"
     else:
         for needed in (n for n in stages.NEEDS[name] if n not in names):
             stages.require(study, needed, wanted_by=name)

@@ -32,11 +32,11 @@ def answer_sentences(folder=None):
     ]
     shams = [f"{right['sham', name]:.0%}" for name in CLASSES]
     drops = [f"{name} {interval(net.loc[name])}" for name in CLASSES]
-    bands = net.loc[list(CLASSES), ["null_low", "null_high"]]
     known = "the networks that know nothing, to be compared with, are not all trained yet"
     if not net["null_low"].isna().any():
-        words = [f"{low:.3f} to {high:.3f}" for low, high in bands.itertuples(index=False)]
-        known = f"as many networks that know nothing stay within {listed(words)}"
+        bands = net.loc[list(CLASSES), ["null_low", "null_high"]].itertuples(index=False)
+        known = "as many networks that know nothing stay within "
+        known += listed([f"{low:.3f} to {high:.3f}" for low, high in bands])
     told = [
         f"Painting the tumor out moves the share of slices called right {listed(falls)}; painting "
         f"the same shape out elsewhere (a sham) leaves {listed(shams)}.",
@@ -80,10 +80,8 @@ def performance_sentences(folder=None):
     read = _reader(folder)
     ece = read("table_reliability").groupby("kind")["ece"].first()
     table = read("table_performance")
-    first = table[
-        (table["networks"] == ONE) & (table["training_seed"] == table["training_seed"].iloc[0])
-    ]
-    by = first.set_index(["level", "metric"])
+    is_first = table["training_seed"] == table["training_seed"].iloc[0]
+    by = table[is_first & (table["networks"] == ONE)].set_index(["level", "metric"])
     slices, persons = by.loc[("slice", "accuracy")], by.loc[("person", "accuracy")]
     balanced = by.loc[("slice", "balanced accuracy")]
     row = read("table_spread").set_index("metric").loc["slice_accuracy"]

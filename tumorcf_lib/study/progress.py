@@ -62,7 +62,7 @@ def read_log(text):
 
     >>> read_log("Executing Cell 1---\\nepoch 1/9\\nEnding Cell 1---\\nExecuting Cell 2---\\n")
     (1, 'epoch 1/9')
-    >>> read_log("Executing Cell 1---\\naudit:  5%\\raudit:  9%\\n")
+    >>> read_log("Executing Cell 1---\\naudit:  5%\\raudit:  9%\\n\\nI0000 00:00:17.1  oneDNN\\n")
     (0, 'audit:  9%')
     """
     lines = [ESCAPES.sub("", line).strip() for line in re.split(r"[\r\n]", text)]
@@ -71,7 +71,7 @@ def read_log(text):
 
 
 def _show_log(bar, log, name):
-    done, news = read_log(log.read_text(encoding="utf-8", errors="replace") if log.exists() else "")
-    bar.n = done
+    text = log.read_text(encoding="utf-8", errors="replace") if log.exists() else ""
+    bar.n, news = read_log(text)
     room = shutil.get_terminal_size().columns - len(name) - 50
     bar.set_postfix_str(news[: max(room, 0)])  # draws the bar anew, too

@@ -100,10 +100,6 @@ class Published(Reader):
         names = sorted(path.stem for path in self.folder.glob("table_*.csv"))
         return {name: self.read(self.name, name) for name in names}
 
-    def input_digest(self, stage, file):
-        """Nothing: what is published is taken as it is."""
-        return ""
-
 
 class _Prepared:
     """One stack of a prepared cohort, which is made when the first slice is asked for."""

@@ -7,7 +7,6 @@ network must never be tested on persons that it learned from, so they are taken 
 """
 
 import json
-import shutil
 
 import numpy as np
 import pandas as pd
@@ -105,10 +104,8 @@ def install(study) -> None:
     stage = results.open_stage(study, STAGE)
     check_split(stage.path_in("01_data", "split.csv"), published)
     for name in (*_weights(study), *HISTORIES):
-        shutil.copyfile(published / name, stage.folder / name)
-        stage.keep(stage.folder / name)
-    numbers = steps.read_json(published / "numbers.json")
-    for name, entry in numbers[STAGE].items():
+        stage.keep_copy(published / name, name)
+    for name, entry in steps.read_json(published / "numbers.json")[STAGE].items():
         stage.save_number(name, **entry)
     note = {
         "note": "published weights, not trained here",
@@ -180,16 +177,14 @@ def sentences(compared) -> list[str]:
     found = []
     for row in compared.itertuples():
         gap = f"{row.largest:.2g} (stated tolerance {TOLERANCE:g})"
+        told = f"{row.rows}: {row.n} rows as published, probabilities differ by at most {gap}."
         if row.n_unmatched or row.largest > TOLERANCE:
-            found.append(
+            told = (
                 f"{row.rows} differs from the published rows: {row.n_unmatched} rows are in one "
                 f"of them only, probabilities of the {row.n} others differ by up to {gap}. Another "
                 "copy of the slices, another plan of edits or another kind of processor may be why."
             )
-        else:
-            found.append(
-                f"{row.rows}: {row.n} rows as published, probabilities differ by at most {gap}."
-            )
+        found.append(told)
     return found
 
 
@@ -197,11 +192,8 @@ def sentences(compared) -> list[str]:
 
 
 def _weights(study):
-    return [
-        by_fold.weights_name(fold, network)
-        for fold in range(study.profile.n_folds)
-        for network in NETWORKS
-    ]
+    folds = range(study.profile.n_folds)
+    return [by_fold.weights_name(fold, network) for fold in folds for network in NETWORKS]
 
 
 def _plain(profile):

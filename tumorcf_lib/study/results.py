@@ -127,8 +127,7 @@ class Results:
             made = make(folder)
             note_seconds(folder, time.perf_counter() - started)
             rowfiles.write_table(made, kept)
-        steps.copy_whole(kept, self.folder / kept.name)
-        return rowfiles.read_table(self.keep(self.folder / kept.name))
+        return rowfiles.read_table(self.keep_copy(kept, kept.name))
 
     def create_array(self, name: str, shape: tuple, dtype) -> np.ndarray:
         """A new memory-mapped array to be filled in place.
@@ -167,6 +166,11 @@ class Results:
         self._data.add(path.relative_to(self.folder).as_posix())
         return path
 
+    def keep_copy(self, source: Path, name: str) -> Path:
+        """Copy a file into this stage's folder, where later stages find it."""
+        steps.copy_whole(source, self.folder / name)
+        return self.keep(self.folder / name)
+
     def workspace(self, name: str, depends_on: dict) -> Path:
         """A folder for long work that is resumed as long as ``depends_on`` stays the same.
 
@@ -203,7 +207,7 @@ class Results:
             "figure_hashes": steps.hashes_of(self.folder / "figures", drawn)["hashes"],
             "versions": stages.versions(),
         }
-        steps.write_record(self.folder, record)
+        steps.write_json(self.folder / steps.RECORD, record)
         steps.release(self.folder / steps.LOCK)
         print(f"{self.name} is finished: {stages.summary(record)}.")
 

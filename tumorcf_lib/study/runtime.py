@@ -1,9 +1,11 @@
 """What surrounds a run: profile, seed, device, memory, versions, and the header that names them."""
 
+import contextlib
 import ctypes
 import os
 import platform
 import random
+import re
 import shutil
 import subprocess
 import sys
@@ -64,10 +66,8 @@ def processor() -> str:
     """The processor's name, as the system tells it: minutes mean little without it."""
     info = Path("/proc/cpuinfo")
     text = info.read_text(encoding="utf-8", errors="ignore") if info.is_file() else ""
-    for line in text.splitlines():
-        if line.startswith("model name"):
-            return line.split(":", 1)[1].strip()
-    return platform.processor() or platform.machine()
+    named = re.search(r"^model name[^:]*:(.*)", text, re.MULTILINE)
+    return named[1].strip() if named else platform.processor() or platform.machine()
 
 
 def n_cores() -> int:
@@ -195,15 +195,13 @@ def header(study: Study, device: str) -> str:
 # -- memory, where it is short (Binder gives 2 GB) ----------------------------
 
 
-def share_one_heap() -> bool:
+def share_one_heap() -> None:
     """Let all threads of this process take memory from one heap, as MALLOC_ARENA_MAX=1 does.
 
-    TensorFlow's threads keep freed memory in heaps of their own: 0.13 GB on two cores. False where
-    the system's library knows no such setting (not glibc)."""
-    try:
-        return bool(ctypes.CDLL(None).mallopt(ARENA_MAX, 1))
-    except (AttributeError, OSError, TypeError):
-        return False
+    TensorFlow's threads keep freed memory in heaps of their own: 0.13 GB on two cores. Nothing
+    changes where the system's library knows no such setting (not glibc)."""
+    with contextlib.suppress(AttributeError, OSError, TypeError):
+        ctypes.CDLL(None).mallopt(ARENA_MAX, 1)
 
 
 def memory_limit() -> float:

@@ -39,8 +39,8 @@ def performance(results, table, name) -> pd.DataFrame:
     else:
         names = {(level, "all", metric): words for (level, metric), words in MEASURES.items()}
     shown = pd.DataFrame({"": names.values()})
-    paper = [tables.PAPER.get(key, np.nan) for key in names]
-    shown["paper (ResNet-50)"] = ["" if np.isnan(value) else f"{value:.2f}" for value in paper]
+    paper = tables.PAPER
+    shown["paper (ResNet-50)"] = [f"{paper[key]:.2f}" if key in paper else "" for key in names]
     sources = {
         "patients, all folds": tables.one_network(side_studies.published(tables.POOLED)(name)),
         "patients, one split": side_studies.published("paper-lite")(name),

@@ -78,10 +78,9 @@ def why_stale(study, name: str, *, shown=True) -> str | None:
     for needed, files in kept["reads"].items():
         if any(_hashes(study, needed).get(file) != digest for file, digest in files.items()):
             return f"the data of {needed} changed since"
-    reason = steps.why_foreign(folder, kept)
-    if reason or not shown:
-        return reason
-    return steps.why_foreign(folder / "figures", {"hashes": kept["figure_hashes"]}, "figure")
+    drawn = {"hashes": kept["figure_hashes"] if shown else {}}
+    data = steps.why_foreign(folder, kept)
+    return data or steps.why_foreign(folder / "figures", drawn, "figure")
 
 
 def tell(study) -> None:
@@ -101,10 +100,9 @@ def _what_changed(key, now, kept):
     then, here = kept["versions"], versions()
     if key == "the code" and then.get("tumorcf", __version__) != __version__:
         return f"it was made by version {then['tumorcf']} of this project, here is {__version__}"
-    if key == "the packages":
-        others = [f"{n} {v}, here {here[n]}" for n, v in then.items() if here.get(n, v) != v]
-        return f"{key} changed since" + (f" (then {'; '.join(others)})" if others else "")
-    return f"{key} changed since"
+    others = [f"{n} {v}, here {here[n]}" for n, v in then.items() if here.get(n, v) != v]
+    told = f" (then {'; '.join(others)})" if others and key == "the packages" else ""
+    return f"{key} changed since{told}"
 
 
 def _hashes(study, name) -> dict:
@@ -163,34 +161,33 @@ def summary(kept: dict) -> str:
 def fingerprint(study, name: str) -> dict[str, str]:
     """Hashes of all that a stage's outputs depend on, by a name to show people."""
     profile = {k: v for k, v in study.profile.as_dict().items() if k != "purpose"}
-    is_phantom, is_first = study.profile.is_phantom, name in READS_DATASET
-    draws, reads = is_first and is_phantom, is_first and not is_phantom
-    source = (made_by.PHANTOM if draws else ()) + (made_by.DATASET if reads else ())
+    is_phantom, source, start = study.profile.is_phantom, (), made_by.STARTS_FROM.get(name, ())
+    if name in READS_DATASET and is_phantom:
+        source, start = made_by.PHANTOM, start + made_by.TEMPLATE
+    elif name in READS_DATASET:
+        source = made_by.DATASET
     cells = digests.source_digest("\n".join(code_cells(config.NOTEBOOKS / f"{name}.ipynb")))
     library = digests.code_digest(*made_by.DATA_CODE[name], *source)
-    versions = " ".join(map(pins.version_of, made_by.ALL_PACKAGES))
     parts = {
         f"profile {study.profile.name}": json.dumps(profile, sort_keys=True),
         "the code": f"{cells} {library}",
-        "the packages": versions,
+        "the packages": " ".join(map(pins.version_of, made_by.ALL_PACKAGES)),
     }
     parts = {key: steps.sha256(text.encode()) for key, text in parts.items()}
     parts |= {"the seed": str(study.seed), SHOWN: digests.code_digest(*made_by.SHOWN_CODE[name])}
-    start = made_by.STARTS_FROM.get(name, ()) + (made_by.TEMPLATE if draws else ())
     if start:
         parts["what it starts from"] = digests.inputs_digest(*start)
-    if reads:
+    if name in READS_DATASET and not is_phantom:
         parts["the dataset"] = finding.fingerprint(config.data_folder())
     return parts
 
 
 def code_cells(notebook: Path) -> list[str]:
     """Sources of a notebook file's code cells but the setup and injected ones."""
-    cells = steps.read_json(notebook)["cells"]
     passed_over = {"setup", "injected-parameters"}
     return [
         "".join(cell["source"])
-        for cell in cells
+        for cell in steps.read_json(notebook)["cells"]
         if cell["cell_type"] == "code" and not passed_over & set(cell["metadata"].get("tags", []))
     ]
 
