@@ -28,44 +28,73 @@ def names_of(stage):
     return {"data": {*made_by.DATA_CODE[stage], *source}, "shown": shown}
 
 
+def digests_of(stage):
+    return {kind: digests.code_digest(*names) for kind, names in names_of(stage).items()}
+
+
 def path_of(module):
     return LIBRARY.joinpath(*module.split(".")).with_suffix(".py")
 
 
-def is_package(name):
-    return path_of(name).with_suffix("").is_dir()
-
-
 def modules(name):
     """Modules of a package, or the one that a name is or lies in."""
-    if is_package(name):
-        found = path_of(name).with_suffix("").glob("*.py")
-        return {f"{name}.{path.stem}" for path in found if path.stem != "__init__"}
+    if path_of(name).with_suffix("").is_dir():
+        folder = path_of(name).with_suffix("")
+        return {f"{name}.{p.stem}" for p in folder.glob("*.py") if p.stem != "__init__"}
     return {name if path_of(name).is_file() else name.rpartition(".")[0]}
 
 
 def named_modules():
     every = [names for stage in stages.NAMES for names in names_of(stage).values()]
-    return sorted(set().union(*map(modules, set().union(*every))))
+    return sorted(set().union(*(modules(name) for name in set().union(*every))))
 
 
-def tree(module):
-    """The syntax tree of a module, or of a notebook's cells."""
-    if module not in stages.NAMES:
-        return ast.parse(path_of(module).read_text(encoding="utf-8"))
-    notebook = json.loads((config.NOTEBOOKS / f"{module}.ipynb").read_text(encoding="utf-8"))
-    cells = ["".join(c["source"]) for c in notebook["cells"] if c["cell_type"] == "code"]
-    lines = "\n".join(cells).splitlines()
-    return ast.parse("\n".join(line for line in lines if "    !" not in line))
+def constants(module):
+    """Names that a module's own statements give a value, and the statement."""
+    for node in ast.parse(path_of(module).read_text(encoding="utf-8")).body:
+        targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)]
+        if getattr(node, "value", None) is not None and isinstance(targets[0], ast.Name):
+            yield targets[0].id, node
+
+
+def test_a_changed_constant_makes_exactly_the_stages_stale_that_name_its_module(monkeypatch):
+    texts = {path: path.read_text(encoding="utf-8") for path in LIBRARY.rglob("*.py")}
+    monkeypatch.setattr(digests, "_read", texts.__getitem__)
+    before = {stage: digests_of(stage) for stage in stages.NAMES}
+    for module in named_modules():
+        path = path_of(module)
+        text = texts[path]
+        for constant, node in constants(module):
+            lines = text.splitlines(keepends=True)
+            lines.insert(node.end_lineno, f"{constant} = ({constant}, 'changed')\n")
+            texts[path] = "".join(lines)
+            for stage in stages.NAMES:
+                now = digests_of(stage)
+                for kind, names in names_of(stage).items():
+                    own = {module, module.rpartition(".")[0], f"{module}.{constant}"}
+                    if not own & names and any(name.startswith(f"{module}.") for name in names):
+                        continue  # a part of the module is named; see test_digests
+                    stale = now[kind] != before[stage][kind]
+                    assert stale == bool(own & names), (stage, kind, module, constant)
+        texts[path] = text
+    for always in ("config.CLASSES", "rowfiles"):
+        assert all(always in names_of(stage)["data"] for stage in stages.NAMES)
 
 
 def imports(module):
-    """Library modules that a module, or a notebook, imports anywhere in it."""
-    for node in ast.walk(tree(module)):
+    """Library modules that a module, or a notebook's cells, imports anywhere in it."""
+    if module in stages.NAMES:
+        notebook = (config.NOTEBOOKS / f"{module}.ipynb").read_text(encoding="utf-8")
+        cells = json.loads(notebook)["cells"]
+        lines = "".join("".join(c["source"]) + "\n" for c in cells if c["cell_type"] == "code")
+        source = "\n".join(line for line in lines.splitlines() if "    !" not in line)
+    else:
+        source = path_of(module).read_text(encoding="utf-8")
+    for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("tumorcf_lib"):
             for alias in node.names:
                 name = f"{node.module}.{alias.name}".partition(".")[2]
-                if path_of(name).is_file() or is_package(name):
+                if path_of(name).is_file() or path_of(name).with_suffix("").is_dir():
                     yield name
                 elif node.module != "tumorcf_lib":
                     yield node.module.partition(".")[2]
@@ -77,25 +106,25 @@ def is_named(module, names):
     )
 
 
-def test_what_a_notebook_or_a_named_module_imports_is_named():
+def test_what_a_notebook_imports_is_named_for_its_stage():
     for stage in stages.NAMES:
-        assert {"config.CLASSES", "rowfiles"} <= names_of(stage)["data"]
         names = set().union(*names_of(stage).values())
-        assert digests.code_digest(*names)  # LookupError for what is not there
         assert not [m for m in imports(stage) if m not in ARRANGES and not is_named(m, names)]
-    named = set(named_modules())
-    found = {needed for module in named - ARRANGES for needed in imports(module)}
-    assert found - ARRANGES <= named | {module.rpartition(".")[0] for module in named}
 
 
 @pytest.mark.parametrize("kind", made_by.CODE)
 def test_what_the_code_of_a_kept_result_imports_is_named_for_it(kind):
     names = set(made_by.CODE[kind])
-    assert made_by.code(kind)
     own = {module for name in names for module in modules(name) if module in names} - ARRANGES
     passed_over = ARRANGES | SIDE.get(kind, set())
     needed = {(module, other) for module in own for other in imports(module)}
     assert not {(m, n) for m, n in needed if n not in passed_over and not is_named(n, names)}
+
+
+def test_every_module_of_the_library_that_a_named_one_imports_is_named_somewhere():
+    named = set(named_modules())
+    found = {needed for module in named - ARRANGES for needed in imports(module)}
+    assert found - ARRANGES <= named | {module.rpartition(".")[0] for module in named}
 
 
 MAKES_NO_VALUE = ("tqdm", "threadpoolctl", "ipywidgets")
@@ -106,7 +135,7 @@ CALLED |= {"sklearn": "scikit-learn", "skimage": "scikit-image"}
 def test_every_package_that_a_named_module_imports_counts():
     found = set()
     for module in named_modules():
-        for node in ast.walk(tree(module)):
+        for node in ast.walk(ast.parse(path_of(module).read_text(encoding="utf-8"))):
             if isinstance(node, ast.ImportFrom) and not node.level:
                 found.add(node.module.split(".")[0])
             elif isinstance(node, ast.Import):
