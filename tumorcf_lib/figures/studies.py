@@ -234,7 +234,7 @@ def _null(ax, networks, null):
     """Mean Net-Drop of every network that knows nothing, by kind; ticks: its single classes."""
     own = networks[networks["score"] == "net_drop"]
     classes, own = own[own["group"] != "all"], own[own["group"] == "all"]
-    null = null[(null["scale"] == "probability") & (null["group"] == "all")]
+    null = null[(null["score"] == "net_drop") & (null["group"] == "all")]
     rng, marks, names = np.random.default_rng(0), [], []  # the jitter only
     for y, row in enumerate(null.to_dict("records")):
         values = own.loc[own["kind"] == row["kind"], "effect"]
@@ -255,7 +255,7 @@ def _null(ax, networks, null):
 
 
 def _against_rho(ax, planted):
-    """Net-Drop by rho: all slices with the interval over patients, and each class."""
+    """Net-Drop by rho: all slices with the interval over patients and networks, and each class."""
     own = planted[planted["score"] == tables.SCALES["probability"]]
     ax.axhline(0, color=SOFT, linewidth=0.8, zorder=0)
     for group, color in style.groups_of(own).items():
@@ -271,15 +271,19 @@ def _against_rho(ax, planted):
 
 
 def _apart(ax, scores, separation):
-    """Per-slice Net-Drop in log-odds of tumor-reader and shortcut-reader."""
-    names = tables.planted_networks(scores)
-    column = tables.SCALES["log-odds"]
-    readers = {"reads the tumor (ρ 0)": names[0], "reads the marker (ρ 1)": names[-1]}
-    values = [scores.loc[scores["network"] == name, column].dropna() for name in readers.values()]
+    """Per-slice Net-Drop in log-odds of tumor-readers and shortcut-readers."""
+    own, column = tables.planted_scores(scores), tables.SCALES["log-odds"]
+    readers = {
+        "reads the tumor (ρ 0)": own["rho"].min(),
+        "reads the marker (ρ 1)": own["rho"].max(),
+    }
+    values = [own.loc[own["rho"] == rho, column].dropna() for rho in readers.values()]
     edges = np.histogram_bin_edges(np.concatenate(values), 36)
     for label, own, color in zip(readers, values, (INK, METHOD_COLORS[3]), strict=True):
         ax.hist(own, edges, color=color, alpha=0.75, label=f"{label}, n = {len(own)}")
     row = separation[(separation["scale"] == "log-odds") & (separation["group"] == "all")].iloc[0]
     told = f"AUC {row['auc']:.3f} [{row['low']:.3f}, {row['high']:.3f}]"
     ax.set(xlabel="Net-Drop of a slice (log-odds)", ylabel="slices")
-    ax.set_title(f"Single slices of two networks\n{told}")
+    n = own.loc[own["rho"] == own["rho"].min(), "network"].nunique()
+    whose = "two networks" if n == 1 else f"{n} networks each"
+    ax.set_title(f"Single slices of {whose}\n{told}")

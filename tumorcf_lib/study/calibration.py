@@ -1,6 +1,6 @@
 """The audit put to the test: networks whose cause is known, and networks that know nothing.
 
-``run`` trains one network for each rho of :mod:`phantoms.planted`, makes networks with random
+``run`` trains several networks for each rho of :mod:`phantoms.planted`, makes networks with random
 weights and networks trained on shuffled labels, and audits them all on the same slices. What comes
 of it is in :mod:`tables.calibration`.
 """
@@ -13,20 +13,19 @@ import pandas as pd
 
 from tumorcf_lib import config, rowfiles, steps
 from tumorcf_lib.data import preprocess, split as splits
-from tumorcf_lib.edits import audit, plan
+from tumorcf_lib.edits import audit
 from tumorcf_lib.phantoms import planted
 from tumorcf_lib.study import made_by, side_studies, unit
 from tumorcf_lib.tables import calibration as tables
 
 RHOS = (0.0, 0.5, 0.9, 1.0)
-N_RANDOM, N_SHUFFLED = 20, 10
+N_PLANTED, N_RANDOM, N_SHUFFLED = 5, 20, 10  # planted: for each rho
 SHUFFLED_EPOCHS = 30  # of the head alone: enough to know the training patients by heart
 TEST_PATIENTS, TEST_SLICES = 30, 2  # of each class, and of each of these
 TRAINING_SEED, TEST_SEED = 0, 2  # of the phantoms; heads of test seed 1 were seen while building
 COHORT = "calibration phantom"  # in every table, so that none is taken for one of patients
 EXAMPLE_PX = 256
 TABLES = ("rows_calibration", "table_networks", "table_null", "table_planted", "table_separation")
-EDITS = (plan.Edit("original"), *(plan.Edit(e, "navier_stokes") for e in ("remove", "sham")))
 
 
 def run_study(*, seed=0):
@@ -45,7 +44,7 @@ def run(folder, profile, *, seed=0, progress=print):
     tested = congruent_cohort(profile, n_patients=TEST_PATIENTS, n_slices=TEST_SLICES)
     asked = {"audit": made_by.code("audit"), "tested": [TEST_SEED, TEST_PATIENTS, TEST_SLICES]}
     found = {"rows_calibration.csv.gz": [], "history.csv": []}
-    for name in network_names(RHOS, N_RANDOM, N_SHUFFLED):
+    for name in network_names(RHOS, N_PLANTED, N_RANDOM, N_SHUFFLED):
         own, kind = unit_of(folder, name, profile, seed), tables.kind_of(name)
         if unit.why_stale(own, asked):
             progress(name)
@@ -60,17 +59,15 @@ def run(folder, profile, *, seed=0, progress=print):
         rowfiles.write_table(pd.concat(parts, ignore_index=True), folder / file)
 
 
-def network_names(rhos, n_random, n_shuffled):
+def network_names(rhos, n_planted, n_random, n_shuffled):
     """Names of the networks of a run, in their order.
 
-    >>> network_names((0.0, 1.0), 1, 1)
-    ['rho 0', 'rho 1', 'random 01', 'shuffled 01']
+    >>> network_names((0.0, 1.0), 2, 1, 1)
+    ['rho 0 01', 'rho 0 02', 'rho 1 01', 'rho 1 02', 'random 01', 'shuffled 01']
     """
-    return [
-        *(f"rho {rho:g}" for rho in rhos),
-        *(f"random {k:02d}" for k in range(1, n_random + 1)),
-        *(f"shuffled {k:02d}" for k in range(1, n_shuffled + 1)),
-    ]
+    kinds = [*((f"rho {rho:g}", n_planted) for rho in rhos)]
+    kinds += [("random", n_random), ("shuffled", n_shuffled)]
+    return [f"{kind} {k:02d}" for kind, n in kinds for k in range(1, n + 1)]
 
 
 def unit_of(folder, name, profile, seed):
@@ -79,8 +76,10 @@ def unit_of(folder, name, profile, seed):
     depends_on |= {"code": made_by.code("calibration"), "packages": made_by.packages()}
     kind, labels = tables.kind_of(name), None
     cohort, parts = training_cohort(profile, tables.rho_of(name) if kind == tables.PLANTED else 0.0)
-    if kind != tables.PLANTED:
-        seed = 1000 * (seed + 1) + int(name.split()[1])
+    if kind == tables.PLANTED:
+        seed += tables.number_of(name) - 1
+    else:
+        seed = 1000 * (seed + 1) + tables.number_of(name)
         cohort = cohort.subset(parts == "train")
         # Of each patient's slices the last validates, on purpose: the network shall get to know
         # its patients by heart, and answer new ones firmly and by chance.
@@ -103,10 +102,8 @@ def _random(own, *, progress=print):
 
 def _ask(name, profile, tested, seed, predict, folder):
     """Write what a network is asked: its audit of the congruent slices, as tables need it."""
-    is_planted = tables.kind_of(name) == tables.PLANTED
-    n_places = profile.n_places if is_planted else profile.n_control_places
-    how = {"edits": EDITS, "n_places": n_places, "batch_size": profile.predict_batch_size}
-    rows = audit.audit(predict, tested, seed=seed, progress=False, **how)
+    how = {"n_places": profile.n_control_places, "batch_size": profile.predict_batch_size}
+    rows = audit.audit(predict, tested, seed=seed, **how)
     rowfiles.write_table(tables.trimmed(rows, name), folder / "rows.csv.gz")
 
 

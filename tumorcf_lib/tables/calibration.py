@@ -1,21 +1,27 @@
 """What the audit says about networks whose truth is known: tables from its rows alone.
 
-Three kinds of networks are audited on the same slices: planted ("rho 0" reads the tumor,
-"rho 1" a marker beside the head), with random weights ("random 01", ...), and trained on
-labels shuffled between patients ("shuffled 01", ...). The last two know nothing of the classes.
+Three kinds of networks are audited on the same slices: planted (those of "rho 0 01", "rho 0 02",
+... read the tumor, of "rho 1 01" a marker beside the head), with random weights ("random 01", ...),
+and trained on labels shuffled between patients ("shuffled 01", ...). The last two know nothing of
+the classes. Intervals of planted networks are over patients and networks, see
+:mod:`stats.networks`.
 """
 
 import numpy as np
 import pandas as pd
 
 from tumorcf_lib.edits.scores import class_names, slice_scores
-from tumorcf_lib.stats import estimates, rows as stats_rows
-from tumorcf_lib.stats.verdicts import judge, tost
+from tumorcf_lib.stats import estimates, networks, rows as stats_rows
+from tumorcf_lib.stats.verdicts import holm, judge, tost
 
 PLANTED, RANDOM, SHUFFLED = "planted", "random weights", "shuffled labels"
 KIND_OF_NAME = {"rho": PLANTED, "random": RANDOM, "shuffled": SHUFFLED}
 SCALES = {stats_rows.PROBABILITY: "net_drop", stats_rows.LOG_ODDS: "net_drop_lo"}
 """Scale of Net-Drop, and its column."""
+SCORES = (
+    *("delta_drop", "sham_drop", "net_drop", "net_drop_lo"),
+    *("delta_focus", "net_focus", "focus_over_background"),
+)
 KEPT = ["slice_id", "person_id", "label", "edit", "place", "infill", "dilation_px"]
 """Columns of an audit's rows that the tables need, beside ``p_<class>`` and log_odds."""
 
@@ -31,8 +37,13 @@ def kind_of(network):
 
 
 def rho_of(network):
-    """The rho of a planted network from its name: 0.9 of "rho 0.9"."""
+    """The rho of a planted network from its name: 0.9 of "rho 0.9 02"."""
     return float(network.split()[1])
+
+
+def number_of(network):
+    """Which of its kind a network is, from its name: 2 of "rho 0.9 02"."""
+    return int(network.split()[-1])
 
 
 def trimmed(rows, network):
@@ -44,19 +55,25 @@ def trimmed(rows, network):
 def network_scores(rows):
     """Scores of every slice by every network; the table that all others are made from.
 
-    Columns: network, kind, then the columns of :func:`edits.scores.slice_scores`.
+    Columns: network, kind, then the columns of :func:`edits.scores.slice_scores`, and
+    focus_over_background: P_only - P_background.
     """
     parts = []
     for network, own in rows.groupby("network", sort=False):
         scores = slice_scores(own.assign(patient_id=own["person_id"]))
+        scores["focus_over_background"] = scores["p_only"] - scores["p_background"]
         parts.append(stats_rows.in_front(scores, network=network, kind=kind_of(network)))
     return pd.concat(parts, ignore_index=True)
 
 
-def planted_networks(scores):
-    """Names of the planted networks, by rising rho."""
-    names = [name for name in dict.fromkeys(scores["network"]) if kind_of(name) == PLANTED]
-    return sorted(names, key=rho_of)
+def planted_scores(scores):
+    """Scores of the planted networks by rising rho; ``training_seed`` is a network's number, and
+    ``fold`` 0, since all of them are tested on the same patients."""
+    own = scores[scores["kind"] == PLANTED]
+    own = own.assign(
+        rho=own["network"].map(rho_of), training_seed=own["network"].map(number_of), fold=0
+    )
+    return own.sort_values("rho", kind="stable")
 
 
 def network_table(scores, *, n_resamples):
@@ -76,87 +93,113 @@ def null_table(scores):
     """Whether networks that know nothing score nothing: an equivalence test over networks.
 
     Two one-sided t-tests with networks as the unit: equivalent if the 90 percent interval of
-    the mean lies within +-0.02 of 0. Log-odds and single classes have no margin.
+    the mean Net-Drop over all classes lies within +-0.02 of 0; nothing else has a margin.
 
-    Columns: kind, scale, group, n_networks, effect (mean over networks of their mean Net-Drop),
-    low, high (90 percent), sd, smallest, largest (of single networks), margin, p (the larger of
-    both one-sided ones), verdict ("equivalent" or "not shown").
+    Columns: kind, score, group, n_networks, effect (mean over networks of their means), low, high
+    (90 percent), sd, smallest, largest (of single networks), margin, p (the larger of both
+    one-sided ones), verdict ("equivalent" or "not shown").
     """
     rows = []
     for kind, own in scores[scores["kind"] != PLANTED].groupby("kind", sort=False):
-        for scale, column in SCALES.items():
+        for score in SCORES:
             for group in stats_rows.groups(own):
-                values = stats_rows.of_group(own, group).groupby("network")[column].mean()
-                has_margin = (scale, group) == (stats_rows.PROBABILITY, stats_rows.ALL)
-                found = tost(values, MARGIN if has_margin else np.nan)
-                rows.append({"kind": kind, "scale": scale, "group": group} | found)
+                values = stats_rows.of_group(own, group).groupby("network")[score].mean().dropna()
+                has_margin = (score, group) == ("net_drop", stats_rows.ALL)
+                found = tost(values, MARGIN if has_margin else np.nan) if len(values) > 1 else {}
+                rows.append({"kind": kind, "score": score, "group": group} | found)
+    return pd.DataFrame(rows).dropna(subset="effect", ignore_index=True)
+
+
+def planted_table(scores):
+    """Scores of the planted networks by rho, overall and by class.
+
+    rho, score, group, effect, low, high (over patients and networks), network_error, n_networks,
+    n_patients, n_slices.
+    """
+    rows = []
+    for rho, own in planted_scores(scores).groupby("rho"):
+        for score in ("p_orig", *SCORES):
+            for group in stats_rows.groups(own):
+                e = networks.mean(stats_rows.of_group(own, group), score)
+                if e.n_patients:
+                    rows.append({"rho": rho, "score": score, "group": group} | _columns(e))
     return pd.DataFrame(rows)
 
 
-def planted_table(scores, *, n_resamples):
-    """Scores of the planted networks by rho, overall and by class, with intervals over patients.
-
-    rho, score, group, effect, low, high, mean_of_person_means, n_slices, n_persons.
-    """
-    own = scores[scores["network"].isin(planted_networks(scores))]
-    own = own.assign(rho=own["network"].map(rho_of)).sort_values("rho", kind="stable")
-    columns, how = ("p_orig", *stats_rows.DROPS), {"complete": True, "n_resamples": n_resamples}
-    return stats_rows.score_means(own, columns, by=["rho"], **how)
+def _columns(e):
+    of = {"n_networks": e.n_seeds, "n_patients": e.n_patients, "n_slices": e.n_slices}
+    return e.columns() | {"network_error": e.network_error} | of
 
 
-def trend_table(scores, *, n_resamples):
+def trend_table(scores):
     """Whether Net-Drop falls with rho: differences of neighbors, and the slope, on each slice.
 
-    All networks are audited on the same slices, so differences are taken slice by slice.
-    Claimed is: above 0 for each difference (lower rho minus higher), below 0 for the slope
-    (least squares, per unit of rho). p-values are Holm's within scale and group.
+    All networks are audited on the same slices, so differences are taken slice by slice, between
+    the first networks of two rhos, their second ones, and so on. Claimed is: above 0 for each
+    difference (lower rho minus higher), below 0 for the slope (least squares, per unit of rho).
+    p-values are Holm's within scale and group.
 
-    Columns: scale, group, comparison, effect, low, high, mean_of_person_means, n_slices, n_persons,
-    p_holm, verdict, relevance ("negligible": the interval lies within +-0.05; probabilities only).
+    Columns: scale, group, comparison, then as :func:`planted_table`, p_holm, verdict, reason.
     """
-    names, parts = planted_networks(scores), []
-    rho = np.array([rho_of(name) for name in names])
-    weights = (rho - rho.mean()) / ((rho - rho.mean()) ** 2).sum()
+    rows, nothing = [], networks.fixed(0)
     for scale, column in SCALES.items():
-        wide, people = _by_network(scores, column, names)
-        compared = {f"{a} - {b}": wide[a] - wide[b] for a, b in zip(names, names[1:])}
-        compared["slope"] = (wide * weights).sum(axis=1)
-        slices = people.assign(**compared)
-        for group in stats_rows.groups(people):
-            how = {"groups": [group], "n_resamples": n_resamples}
-            parts.append(stats_rows.means(slices, compared, **how).assign(scale=scale))
-    table = pd.concat(parts, ignore_index=True).rename(columns={"score": "comparison"})
-    table = stats_rows.judged(
-        table,
-        ["scale", "group"],
-        probability=table["scale"] == stats_rows.PROBABILITY,
-        side=np.where(table["comparison"] == "slope", "below", "above"),
-    )
-    what, judged = ["scale", "group", "comparison"], ["p_holm", "verdict", "relevance"]
-    return table[[*what, *stats_rows.NUMBERS, *judged]]
+        keys = ["training_seed", "slice_id", "person_id", "label", "fold"]
+        wide = planted_scores(scores).pivot(index=keys, columns="rho", values=column).dropna()
+        rho = wide.columns.to_numpy(float)
+        weights = (rho - rho.mean()) / ((rho - rho.mean()) ** 2).sum()
+        compared = {f"rho {a:g} - rho {b:g}": wide[a] - wide[b] for a, b in zip(rho, rho[1:])}
+        slices = pd.DataFrame(compared | {"slope": (wide * weights).sum(axis=1)}).reset_index()
+        for group in stats_rows.groups(slices):
+            own = stats_rows.of_group(slices, group)
+            found = {name: networks.mean(own, name) for name in (*compared, "slope")}
+            p = holm(np.array([networks.against_null(e, nothing) for e in found.values()]))
+            for (name, e), p_holm in zip(found.items(), p, strict=True):
+                side = "below" if name == "slope" else "above"
+                verdict, reason = networks.verdict(e, nothing, p_holm, side)
+                line = {"scale": scale, "group": group, "comparison": name} | _columns(e)
+                rows.append(line | {"p_holm": p_holm, "verdict": verdict, "reason": reason})
+    return pd.DataFrame(rows)
 
 
 def separation_table(scores, *, n_resamples):
-    """How well per-slice Net-Drop separates the tumor-reader (rho 0) from the shortcut-reader (1).
+    """How well per-slice Net-Drop separates tumor-readers (rho 0) from shortcut-readers (1).
 
-    The area under the curve: the chance that a slice's Net-Drop by the tumor-reader is above
-    another slice's by the shortcut-reader, see :func:`stats.estimates.auc`. Patients are drawn
-    for both networks at once.
+    The area under the curve: the chance that a slice's Net-Drop by a tumor-reader is above
+    another slice's by a shortcut-reader, see :func:`stats.estimates.auc`; the mean over all pairs
+    of such networks. Patients are drawn for all networks at once.
 
-    Columns: scale, group, auc, low, high, n_slices, n_persons, bar (0.95 in log-odds over all
-    classes, else NaN), verdict ("supported": the interval lies above the bar).
+    Columns: scale, group, auc, low, high (over patients), smallest, largest (of single pairs of
+    networks), n_pairs, n_slices, n_persons, bar (0.95 in log-odds over all classes, else NaN),
+    verdict ("supported": the interval and every pair lie above the bar).
     """
-    names, rows = planted_networks(scores), []
+    rows, own = [], planted_scores(scores)
+    ends = own[own["rho"].isin([own["rho"].min(), own["rho"].max()])]
     for scale, column in SCALES.items():
-        wide, people = _by_network(scores, column, [names[0], names[-1]])
+        keys = ["slice_id", "person_id", "label"]
+        wide = ends.pivot(index=keys, columns=["rho", "network"], values=column).dropna()
+        reads, cheats = (wide[rho] for rho in wide.columns.unique("rho"))
+        people = wide.index.to_frame(index=False)
         for group in stats_rows.groups(people):
-            here = stats_rows.of_group(people, group)
-            e = _separation(*wide.loc[here.index].to_numpy().T, here, n_resamples)
+            here = people.index.isin(stats_rows.of_group(people, group).index)
+            of_group = people[here], n_resamples
+            e = _separation(reads[here].to_numpy(), cheats[here].to_numpy(), *of_group)
+            pairs = [
+                _separation(
+                    reads.loc[here, [a]].to_numpy(),
+                    cheats.loc[here, [b]].to_numpy(),
+                    people[here],
+                    1,
+                ).value
+                for a in reads
+                for b in cheats
+            ]
             has_bar = (scale, group) == (stats_rows.LOG_ODDS, stats_rows.ALL)
+            verdict = judge(e, BAR, "above", 0.0)[0] if min(pairs) > BAR else "undecided"
             line = {"scale": scale, "group": group} | e.columns("auc")
-            line |= {"n_slices": len(here), "n_persons": e.n_persons}
+            line |= {"smallest": min(pairs), "largest": max(pairs), "n_pairs": len(pairs)}
+            line |= {"n_slices": int(here.sum()), "n_persons": e.n_persons}
             line |= {"bar": BAR if has_bar else np.nan}
-            rows.append(line | {"verdict": judge(e, BAR, "above", 0.0)[0] if has_bar else ""})
+            rows.append(line | {"verdict": verdict if has_bar else ""})
     return pd.DataFrame(rows)
 
 
@@ -166,22 +209,16 @@ def derive(read, n_resamples):
     return {
         "table_networks": network_table(scores, **options),
         "table_null": null_table(scores),
-        "table_planted": planted_table(scores, **options),
-        "table_trend": trend_table(scores, **options),
+        "table_planted": planted_table(scores),
+        "table_trend": trend_table(scores),
         "table_separation": separation_table(scores, **options),
     }
 
 
-def _by_network(scores, column, names):
-    """One column as (n_slices, n_networks), slices with a value everywhere; and their patients."""
-    own = scores[scores["network"].isin(names)]
-    wide = own.pivot(index="slice_id", columns="network", values=column)[names].dropna()
-    people = scores.drop_duplicates("slice_id").set_index("slice_id").loc[wide.index]
-    return wide, people[["person_id", "label"]]
-
-
-def _separation(reader, shortcut, people, n_resamples):
-    """The AUC of two networks' scores of the same slices."""
-    is_reader = np.arange(2 * len(people)) < len(people)
-    both = pd.concat([people, people])
-    return estimates.auc(both, [*reader, *shortcut], is_reader, n_resamples=n_resamples)
+def _separation(reads, cheats, people, n_resamples):
+    """The AUC of two kinds of networks' scores of the same slices, each (n_slices, n_networks)."""
+    n_reading, n_cheating = reads.shape[1], cheats.shape[1]
+    every = pd.concat([people] * (n_reading + n_cheating), ignore_index=True)
+    is_reader = np.arange(len(every)) < n_reading * len(people)
+    values = np.concatenate([reads.T.ravel(), cheats.T.ravel()])
+    return estimates.auc(every, values, is_reader, n_resamples=n_resamples)
