@@ -1,6 +1,7 @@
 """The calibration: its tables against slow loops, its networks, and a small run of everything."""
 
 import dataclasses
+import itertools
 import shutil
 
 import keras
@@ -9,13 +10,15 @@ import pandas as pd
 import pytest
 
 from tumorcf_lib import config, rowfiles
+from tumorcf_lib.edits import plan
 from tumorcf_lib.networks import ignorant, speed
 from tumorcf_lib.publish import publish, texts
 from tumorcf_lib.stats import persons as drawing
 from tumorcf_lib.study import calibration, unit
 from tumorcf_lib.tables import calibration as tables
 
-NETWORKS = ("rho 0", "rho 0.5", "rho 1", "random 01", "random 02", "random 03")
+RHOS, N_EACH = (0, 0.5, 1), 3
+NETWORKS = calibration.network_names(RHOS, N_EACH, 3, 0)
 
 
 @pytest.fixture(scope="module")
@@ -24,7 +27,8 @@ def rows():
     rng = np.random.default_rng(0)
     made = []
     for network in NETWORKS:
-        fall = 0.0 if network.startswith("random") else 0.4 * (1 - float(network[4:]))
+        fall = 0.0 if network.startswith("random") else 0.4 * (1 - tables.rho_of(network))
+        fall *= rng.uniform(0.7, 1.3)  # trainings differ
         for i in range(24):
             label = "ABC"[i // 2 % 3]
             for edit, place in (("original", -1), ("remove", -1), ("sham", 0), ("sham", 1)):
@@ -62,10 +66,14 @@ def test_the_area_under_the_curve_is_the_share_of_pairs_that_are_in_order(scores
     table = tables.separation_table(scores, n_resamples=100).set_index(["scale", "group"])
     for scale in ("probability", "log-odds"):
         for group in ("all", "B"):
-            reader = [drops[scale, "rho 0", s] for s in ids_of(group)]
-            shortcut = [drops[scale, "rho 1", s] for s in ids_of(group)]
-            wins = [(a > b) + 0.5 * (a == b) for a in reader for b in shortcut]
-            assert table.loc[(scale, group), "auc"] == pytest.approx(np.mean(wins))
+            pairs = []
+            for reads, cheats in itertools.product(range(1, N_EACH + 1), repeat=2):
+                reader = [drops[scale, f"rho 0 0{reads}", s] for s in ids_of(group)]
+                shortcut = [drops[scale, f"rho 1 0{cheats}", s] for s in ids_of(group)]
+                pairs.append(np.mean([(a > b) + (a == b) / 2 for a in reader for b in shortcut]))
+            row = table.loc[(scale, group)]
+            assert row["n_pairs"] == len(pairs) and row["auc"] == pytest.approx(np.mean(pairs))
+            assert (row["smallest"], row["largest"]) == pytest.approx((min(pairs), max(pairs)))
 
 
 def test_the_interval_of_the_area_draws_persons_for_both_networks_at_once():
@@ -74,7 +82,7 @@ def test_the_interval_of_the_area_draws_persons_for_both_networks_at_once():
     persons, labels = np.repeat(np.arange(12), 2).astype(str), np.repeat(np.arange(12) % 3, 2)
     reader, shortcut = rng.normal(0.8, 1, 24), rng.normal(0, 1, 24)
     people = pd.DataFrame({"person_id": persons, "label": labels})
-    found = tables._separation(reader, shortcut, people, 300)
+    found = tables._separation(reader[:, None], shortcut[:, None], people, 300)
 
     def area(index):
         pairs = reader[index][:, None] - shortcut[index]
@@ -90,24 +98,46 @@ def test_the_interval_of_the_area_draws_persons_for_both_networks_at_once():
 
 
 def test_the_null_has_networks_as_its_unit(scores, drops):
-    table = tables.null_table(scores).set_index(["kind", "scale", "group"])
+    table = tables.null_table(scores).set_index(["kind", "score", "group"])
     means = [
         np.mean([drops["probability", f"random 0{k}", s] for s in ids_of("all")]) for k in (1, 2, 3)
     ]
-    row = table.loc[("random weights", "probability", "all")]
+    row = table.loc[("random weights", "net_drop", "all")]
     assert row["n_networks"] == 3 and row["effect"] == pytest.approx(np.mean(means), abs=1e-6)
     assert row["sd"] == pytest.approx(np.std(means, ddof=1), abs=1e-6)
-    assert np.isnan(table.loc[("random weights", "log-odds", "all"), "margin"])
+    assert np.isnan(table.loc[("random weights", "net_drop_lo", "all"), "margin"])
     assert "planted" not in table.index.get_level_values("kind")
 
 
-def test_differences_between_neighbors_are_taken_slice_by_slice(scores, drops):
-    table = tables.trend_table(scores, n_resamples=100)
-    pick = (table["scale"] == "log-odds") & (table["group"] == "C")
-    effects = table[pick].set_index("comparison")["effect"]
-    assert list(effects.index) == ["rho 0 - rho 0.5", "rho 0.5 - rho 1", "slope"]
-    gaps = [drops["log-odds", "rho 0", s] - drops["log-odds", "rho 0.5", s] for s in ids_of("C")]
-    assert effects["rho 0 - rho 0.5"] == pytest.approx(np.mean(gaps), abs=1e-4)
+def test_differences_between_neighbors_are_taken_slice_by_slice_and_count_networks(scores, drops):
+    table = tables.trend_table(scores)
+    own = table[(table["scale"] == "log-odds") & (table["group"] == "all")]
+    own = own.set_index("comparison")
+    assert list(own.index) == ["rho 0 - rho 0.5", "rho 0.5 - rho 1", "slope"]
+    gaps = pd.DataFrame(
+        {"person_id": f"p{int(s[1:]) // 2}", "network": k}
+        | {"gap": drops["log-odds", f"rho 0 0{k}", s] - drops["log-odds", f"rho 0.5 0{k}", s]}
+        for k in range(1, N_EACH + 1)
+        for s in ids_of("all")
+    )
+    row, of_network = own.loc["rho 0 - rho 0.5"], gaps.groupby("network")["gap"].mean()
+    assert row["effect"] == pytest.approx(gaps["gap"].mean(), abs=1e-4)
+    assert row["n_networks"] == N_EACH and row["n_patients"] == 12
+    least = of_network.std(ddof=1) / np.sqrt(N_EACH)  # what networks alone would leave open
+    assert row["low"] < row["effect"] - least < row["effect"] + least < row["high"]
+    assert set(own["verdict"]) == {"holds"}
+
+
+def test_planted_scores_fall_with_rho_and_edits_that_were_not_asked_have_no_line(
+    scores,
+):
+    table = tables.planted_table(scores)
+    by = table[(table["score"] == "net_drop") & (table["group"] == "all")].set_index("rho")
+    for rho, row in by.iterrows():
+        own = scores[scores["network"].isin([f"rho {rho:g} 0{k}" for k in range(1, N_EACH + 1)])]
+        assert row["effect"] == pytest.approx(own["net_drop"].mean(), abs=1e-9)
+    assert by["effect"].is_monotonic_decreasing and (by["n_networks"] == N_EACH).all()
+    assert "net_focus" not in set(table["score"])
 
 
 # -- a small run ---------------------------------------------------------------
@@ -132,7 +162,8 @@ def test_fitted_norms_standardize_what_random_weights_send_them():
 
 @pytest.fixture(scope="module")
 def finished(small_networks, tmp_path_factory):
-    few = {"RHOS": (0.0, 1.0), "N_RANDOM": 1, "N_SHUFFLED": 1, "TEST_PATIENTS": 3, "TEST_SLICES": 1}
+    few = {"RHOS": (0.0, 1.0), "TEST_PATIENTS": 3, "TEST_SLICES": 1}
+    few |= {"N_PLANTED": 2, "N_RANDOM": 1, "N_SHUFFLED": 1}
     with pytest.MonkeyPatch.context() as patch:
         for name, value in few.items():
             patch.setattr(calibration, name, value)
@@ -145,16 +176,21 @@ def test_a_run_audits_every_network_and_makes_a_lost_audit_again_without_trainin
     finished, monkeypatch
 ):
     rows, lines = rowfiles.read_table(finished / "rows_calibration.csv.gz"), []
-    assert list(dict.fromkeys(rows["network"])) == ["rho 0", "rho 1", "random 01", "shuffled 01"]
+    planted = ["rho 0 01", "rho 0 02", "rho 1 01", "rho 1 02"]
+    assert list(dict.fromkeys(rows["network"])) == [*planted, "random 01", "shuffled 01"]
+    asked = {edit.name for edit in plan.HEADLINE_EDITS}
+    assert set(rows["edit"]) == asked  # so that every score has a null
+    first, second = (rows.loc[rows["network"] == name, "p_A"].to_numpy() for name in planted[:2])
+    assert not np.array_equal(first, second)
     assert rows[rows["edit"] == "original"].groupby("network").size().eq(9).all()
     monkeypatch.setattr(unit, "fit", lambda *_, **__: pytest.fail("trained again"))
     calibration.run(finished, PROFILE, progress=lines.append)
     assert lines == []
-    kept = finished / "units" / "rho 0" / unit.ROWS / "rows.csv.gz"
+    kept = finished / "units" / "rho 0 01" / unit.ROWS / "rows.csv.gz"
     before = kept.read_bytes()
     shutil.rmtree(kept.parent)
     calibration.run(finished, PROFILE, progress=lines.append)
-    assert kept.read_bytes() == before and lines == ["rho 0"]
+    assert kept.read_bytes() == before and lines == ["rho 0 01"]
     pd.testing.assert_frame_equal(rowfiles.read_table(finished / "rows_calibration.csv.gz"), rows)
 
 

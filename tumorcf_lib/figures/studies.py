@@ -272,18 +272,16 @@ def _against_rho(ax, planted):
 
 def _apart(ax, scores, separation):
     """Per-slice Net-Drop in log-odds of tumor-readers and shortcut-readers."""
-    own, column = tables.planted_scores(scores), tables.SCALES["log-odds"]
-    readers = {
-        "reads the tumor (ρ 0)": own["rho"].min(),
-        "reads the marker (ρ 1)": own["rho"].max(),
-    }
-    values = [own.loc[own["rho"] == rho, column].dropna() for rho in readers.values()]
+    planted, column = tables.planted_scores(scores), tables.SCALES["log-odds"]
+    ends = planted["rho"].min(), planted["rho"].max()
+    readers = dict(zip(("reads the tumor (ρ 0)", "reads the marker (ρ 1)"), ends, strict=True))
+    values = [planted.loc[planted["rho"] == rho, column].dropna() for rho in readers.values()]
     edges = np.histogram_bin_edges(np.concatenate(values), 36)
     for label, own, color in zip(readers, values, (INK, METHOD_COLORS[3]), strict=True):
         ax.hist(own, edges, color=color, alpha=0.75, label=f"{label}, n = {len(own)}")
     row = separation[(separation["scale"] == "log-odds") & (separation["group"] == "all")].iloc[0]
     told = f"AUC {row['auc']:.3f} [{row['low']:.3f}, {row['high']:.3f}]"
     ax.set(xlabel="Net-Drop of a slice (log-odds)", ylabel="slices")
-    n = own.loc[own["rho"] == own["rho"].min(), "network"].nunique()
+    n = planted.groupby("rho")["network"].nunique().max()
     whose = "two networks" if n == 1 else f"{n} networks each"
     ax.set_title(f"Single slices of {whose}\n{told}")

@@ -105,7 +105,7 @@ def null_table(scores):
             for group in stats_rows.groups(own):
                 values = stats_rows.of_group(own, group).groupby("network")[score].mean().dropna()
                 has_margin = (score, group) == ("net_drop", stats_rows.ALL)
-                found = tost(values, MARGIN if has_margin else np.nan) if len(values) > 1 else {}
+                found = tost(values, MARGIN if has_margin else np.nan) if len(values) else {}
                 rows.append({"kind": kind, "score": score, "group": group} | found)
     return pd.DataFrame(rows).dropna(subset="effect", ignore_index=True)
 
