@@ -288,7 +288,7 @@ def leak(table, *_):
 
 
 def known_answers(null, planted):
-    null = null[(null["scale"] == "probability") & (null["group"] == ALL)]
+    null = null[(null["score"] == "net_drop") & (null["group"] == ALL)]
     nothing = listed(f"{row.kind} {row.effect:+.4f}" for row in null.itertuples())
     own = planted[(planted["score"] == "net_drop") & (planted["group"] == ALL)]
     first, *_, last = (number(effect, 2) for effect in own.sort_values("rho")["effect"])
