@@ -122,9 +122,9 @@ class Cohort:
 
 
 def _take(stack, indices):
-    if isinstance(stack, list):
-        return [stack[i] for i in indices]
-    return Rows(stack, indices) if isinstance(stack, np.ndarray) else stack.take(indices)
+    if isinstance(stack, np.ndarray):
+        return Rows(stack, indices)
+    return stack.take(indices) if hasattr(stack, "take") else [stack[i] for i in indices]
 
 
 # -- what a cohort consists of ------------------------------------------------
