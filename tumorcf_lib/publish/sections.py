@@ -149,6 +149,30 @@ def maps():
     return table(["class", *heads, "rank correlation with Net-Drop"], rows)
 
 
+def predicted_masks():
+    """How well a network finds the tumors, and the score with its masks beside that with true ones.
+
+    MISSING before ``train`` and ``masks`` of all folds.
+    """
+    try:
+        own = published(study.POOLED)("table_predicted_masks").query("score == 'net_drop'")
+    except FileNotFoundError:
+        return MISSING
+    rows = [
+        [
+            row["group"],
+            interval(row, "dice"),
+            f"{row['found']:.0%}",
+            *(f"{row[name]:.3f}" for name in ("true", "predicted")),
+            interval(row, "difference"),
+            f"{row['spearman']:.2f}",
+        ]
+        for row in own.to_dict("records")
+    ]
+    heads = ["class", "Dice", "tumors found", "Net-Drop, true masks", "Net-Drop, its masks"]
+    return table([*heads, "difference", "rank correlation of slices"], rows)
+
+
 def site_difference():
     """The sites' difference in Net-Drop within a class, and whether tumors or planes explain it."""
     told = []
