@@ -60,8 +60,8 @@ def temperatures(predictions):
 
 
 @pytest.fixture(scope="module")
-def patients(temperatures):
-    """Each patient's mean over slices, by score, unit, label and patient."""
+def slices(temperatures):
+    """P of the true class by edit, mean over places; by unit, label, patient and slice."""
     files = [FOLDER.glob(f"rows_edits_{network}_seed*") for network in ("plain", "shuffled")]
     options = {"dtype": {"person_id": str}, "low_memory": False}
     rows = pd.concat(pd.read_csv(file, **options) for own in files for file in own)
@@ -70,7 +70,12 @@ def patients(temperatures):
     units = rows[UNIT].itertuples(index=False, name=None)
     temperature = np.array([temperatures[unit] for unit in units])
     rows = rows.assign(p=p_true(rows, temperature[:, None]))
-    slices = rows.groupby([*UNIT, "label", "person_id", "slice_id", "edit"])["p"].mean().unstack()
+    return rows.groupby([*UNIT, "label", "person_id", "slice_id", "edit"])["p"].mean().unstack()
+
+
+@pytest.fixture(scope="module")
+def patients(slices):
+    """Each patient's mean over slices, by score, unit, label and patient."""
     scores = {name: slices[first] - slices[second] for name, (first, second) in SCORES.items()}
     return pd.DataFrame(scores).groupby([*UNIT, "label", "person_id"]).mean()
 
@@ -184,6 +189,33 @@ def test_the_share_of_errors_is_found_again(published, predictions):
     row = published.set_index("score").loc["share of errors"]
     assert row["effect"] == pytest.approx(share, abs=1e-5)
     assert row["p"] == pytest.approx(2 * student.sf(abs(share - 0.5) / error, n - 1), rel=0.01)
+
+
+def test_slices_called_wrong_are_compared_by_another_seeds_judgment_and_at_equal_p(
+    published, slices, predictions
+):
+    plain = predictions[predictions["network"] == "plain"]
+    right = np.array(CLASSES)[plain[P].to_numpy().argmax(axis=1)] == plain["label"]
+    right.index = pd.MultiIndex.from_frame(plain[["training_seed", "slice_id"]])
+    table, seeds = slices.loc["plain"].reset_index(), sorted(plain["training_seed"].unique())
+    next_seed = dict(zip(seeds, [*seeds[1:], seeds[0]], strict=True))
+    judges = table["training_seed"].map(next_seed)
+    wrong = ~right[list(zip(judges, table["slice_id"], strict=True))].to_numpy(bool)
+    levels = np.array([table["label"] == name for name in CLASSES], float).T
+    root = np.sqrt(1 / table.groupby("person_id")["slice_id"].transform("size").to_numpy())
+    y = root * (table["original"] - table["remove"]).to_numpy()
+    p = table["original"].to_numpy()[:, None]
+    rows = published[published["finding"] == 3]
+    for row, columns in zip(rows.itertuples(), ([levels], [levels, p * levels]), strict=True):
+        x = root[:, None] * np.column_stack([wrong, *columns])
+        slopes = np.linalg.lstsq(x, y, rcond=None)[0]
+        of_patient = pd.DataFrame(x * (y - x @ slopes)[:, None]).groupby(table["person_id"]).sum()
+        bread, n = np.linalg.inv(x.T @ x), len(of_patient)
+        error2 = (bread @ of_patient.T.to_numpy() @ of_patient.to_numpy() @ bread)[0, 0]
+        df = table.loc[wrong, "person_id"].nunique() - 1
+        reach = student.ppf(0.975, df) * math.sqrt(error2 * n / (n - 1))
+        found = slopes[0], slopes[0] - reach, slopes[0] + reach
+        assert (row.effect, row.low, row.high) == pytest.approx(found, abs=5e-5)
 
 
 def test_holm_and_the_verdicts_follow_from_the_printed_numbers(published):

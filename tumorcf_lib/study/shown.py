@@ -98,7 +98,7 @@ def claims(results, table, number) -> pd.DataFrame:
         if primary["null_low"].notna().any():
             line["who know nothing"] = f"{row['null_low']:.3f} to {row['null_high']:.3f}"
         line["verdict"] = row["verdict"]
-        own = {words: run.loc[row["claim"]] for words, run in runs.items()}
+        own = {words: run.reindex([row["claim"]]).iloc[0] for words, run in runs.items()}
         line |= {words: interval(found) or "not measured" for words, found in own.items()}
         if len(own) == 2:
             now, was = map(_side, own.values())

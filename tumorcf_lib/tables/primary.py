@@ -26,7 +26,7 @@ class Claim:
     """One sentence of the paper with the number that decides it.
 
     ``groups``: the class whose mean of ``score`` is claimed to be above its null; of two, the
-    first's less the second's. ``kind`` "errors" and "wrong" have computations of their own.
+    first's less the second's. Other kinds than "mean" have computations of their own.
     """
 
     finding: int
@@ -46,12 +46,15 @@ FINDINGS = {
     5: "Most errors are between meningioma and glioma",
     6: "The tumor alone tells more than the background alone",
 }
+ALIKE = f"{FINDINGS[3]} of equal P(original)"
+"""The control of finding 3: a slice called wrong has less probability that it could lose."""
 OTHERS = [name for name in CLASSES if name != "pituitary"]
 
 CLAIMS = (
     *(Claim(1, FINDINGS[1].format(TUMORS[name]), "net_drop", (name,)) for name in CLASSES),
     *(Claim(2, FINDINGS[2].format(TUMORS[name]), "net_focus", (name,)) for name in CLASSES),
     Claim(3, FINDINGS[3], "delta_drop", ("all",), "wrong", "below"),
+    Claim(3, ALIKE, "delta_drop", ("of equal P(original)",), "alike", "below"),
     *(Claim(4, FINDINGS[4].format(name), "net_drop", ("pituitary", name)) for name in OTHERS),
     Claim(5, FINDINGS[5], "share of errors", ("all",), "errors"),
     Claim(6, FINDINGS[6], "focus_over_background", ("all",)),
@@ -112,7 +115,7 @@ def primary_table(scores):
     rows = []
     for claim, (e, null), one, p_holm in zip(CLAIMS, found, p, corrected, strict=True):
         verdict, reason = networks.verdict(e, null, p_holm, claim.side)
-        if claim.kind == "wrong" and e.n_seeds < 2:
+        if claim.finding == 3 and e.n_seeds < 2:
             reason = "one training seed"
         line = {"finding": claim.finding, "claim": claim.claim, "score": claim.score}
         line |= {"group": " less ".join(claim.groups)} | _columns(e, null)
@@ -125,20 +128,23 @@ def claims_of_run(scores):
 
     From :func:`edits.scores.slice_scores`. Columns: finding, claim, score, group, effect, low, high
     (over patients, for this one network), n_patients, n_slices. Every patient counts the same, so
-    means differ from ``table_scores``. Finding 3 needs another training to judge who is right: NaN.
+    means differ from ``table_scores``. Finding 3 needs another training to judge who is right: NaN,
+    and its control is left out.
     """
     own = scores.assign(network=PLAIN, training_seed=0, fold=0)
     own["focus_over_background"] = own["p_only"] - own["p_background"]
     said = ["finding", "claim", "score", "group"]
-    return primary_table(own)[[*said, "effect", "low", "high", "n_patients", "n_slices"]]
+    table = primary_table(own)[[*said, "effect", "low", "high", "n_patients", "n_slices"]]
+    return table[table["claim"] != ALIKE].reset_index(drop=True)
 
 
 def _claimed(claim, own, nothing):
     """Estimate and null of a claim."""
     if claim.kind == "errors":
         return share_of_errors(own), networks.fixed(1 / 2)
-    if claim.kind == "wrong":
-        return wrong_less_right(own, claim.score), networks.fixed(0)
+    if claim.kind in ("wrong", "alike"):
+        alike = claim.kind == "alike"
+        return wrong_less_right(own, claim.score, alike=alike), networks.fixed(0)
     found = []
     for group in claim.groups:
         null = networks.null_of(of_group(nothing, group), claim.score)
@@ -184,8 +190,11 @@ def _estimate(value, error, df, n_patients, n_slices, n_seeds):
     return networks.Estimate(float(value), float(error), df, np.nan, n_patients, n_slices, n_seeds)
 
 
-def wrong_less_right(scores, score):
+def wrong_less_right(scores, score, *, alike=False):
     """A score on slices called wrong less that on slices called right, within classes.
+
+    With ``alike``, among slices of equal P(original): what a slice could lose is part of the fit, a
+    line for each class.
 
     Whether a slice is called right is judged by *another* seed's network of its fold: chosen by
     the network whose fall is measured, slices called right would fall by chance alone. Weighted
@@ -205,7 +214,9 @@ def wrong_less_right(scores, score):
         return nothing
     from statsmodels.regression.linear_model import WLS  # takes a second to import
 
-    x = np.column_stack([table["wrong"], pd.get_dummies(table["label"], dtype=float)])
+    levels = pd.get_dummies(table["label"], dtype=float)
+    lines = [levels.mul(table["p_orig"], axis=0)] if alike else []
+    x = np.column_stack([table["wrong"], levels, *lines])
     by = table.groupby("person_id")
     n, weights = by.ngroups, 1 / by["label"].transform("size").to_numpy()
     clusters = {"groups": by.ngroup().to_numpy(), "use_correction": False}
