@@ -89,7 +89,7 @@ def performance_sentences(folder=None):
     single = folds.loc[folds["network"] == PLAIN, "ece_temperature"].mean()
     seeds = "one training seed, so its spread is unknown"
     if row["n_seeds"] > 1:
-        seeds = f"{row['sd_seed']:.3f} between seeds"
+        seeds = f"{row['sd_seed']:.3f} between seeds, {row['sd_rest']:.3f} beyond both"
     return [
         f"Out of fold over all {int(slices['n'])} slices of {int(slices['n_persons'])} patients: "
         f"{interval(slices)} of the slices and {interval(persons)} of the patients are right; "
