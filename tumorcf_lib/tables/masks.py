@@ -16,10 +16,10 @@ def predicted_masks_table(masks, rows, scores):
     """Dice by class, and Delta-Drop and Net-Drop of the same slices with either mask.
 
     Columns: group, dice with low and high, found (share of tumors with a Dice above
-    :data:`FOUND_DICE`), score, true and predicted (means of the same slices, those with a predicted
-    mask and legal sham places by either), difference (predicted less true) with its low and high,
-    spearman (over those slices), n_patients, n_slices. Every patient counts the same; intervals are
-    over patients.
+    :data:`FOUND_DICE`), score, with_true and with_predicted (means of the same slices, those with a
+    predicted mask and legal sham places by either), difference (predicted less true) with its low
+    and high, spearman (over those slices), n_patients, n_slices. Every patient counts the same;
+    intervals are over patients.
     """
     keys = [*KEYS, "slice_id"]
     both = slice_scores(rows)[[*keys, *SCORES]].merge(scores, on=keys, suffixes=("_by", ""))
@@ -40,6 +40,6 @@ def _compared(scores, name):
     own = scores[np.isfinite(scores[f"{name}_more"])]
     true, by, more = (networks.mean(own, f"{name}{end}") for end in ("", "_by", "_more"))
     rank = own[name].corr(own[f"{name}_by"], "spearman") if len(own) > 2 else np.nan
-    means = {"true": true.value, "predicted": by.value}
+    means = {"with_true": true.value, "with_predicted": by.value}
     of = {"spearman": rank, "n_patients": more.n_patients, "n_slices": more.n_slices}
     return means | more.columns("difference", ends="difference_") | of
