@@ -55,7 +55,7 @@ def answer(table, *, chance=None):
     at = {"xycoords": ax.get_yaxis_transform(), "textcoords": "offset points", "va": "center"}
     ax.annotate("chance", (1, chance), (3, 0), fontsize=7.5, color=style.SOFT, **at)
     style.legend(fig, handles)
-    note = "slices / patients of each class; bars: 95 % intervals over patients"
+    note = "slices / patients of each class; bars: 95 % intervals"
     fig.supxlabel(note, fontsize=7.5, color=style.SOFT)
     return fig
 
