@@ -163,7 +163,7 @@ def predicted_masks():
             row["group"],
             interval(row, "dice"),
             f"{row['found']:.0%}",
-            *(f"{row[name]:.3f}" for name in ("with_true", "with_predicted")),
+            *(f"{round(row[name], 3) + 0.0:.3f}" for name in ("with_true", "with_predicted")),
             interval(row, "difference"),
             f"{row['spearman']:.2f}",
         ]
