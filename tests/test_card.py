@@ -32,6 +32,12 @@ def card(folder):
     return cards.card(folder, manifest)
 
 
+def test_the_card_of_another_network_names_it_and_its_start(folder):
+    manifest = json.loads((folder / "manifest.json").read_text())
+    manifest["profile"] |= {"backbone": "resnet50", "weights": None}
+    assert "seed 0: ResNet-50 from random weights, global average" in cards.card(folder, manifest)
+
+
 def test_every_decimal_of_the_card_is_a_value_of_a_table_of_its_folder(folder):
     text = card(folder).replace(f"within {cards.TOLERANCE:g}", "")
     assert "not for diagnosis" in text and "10.6084/m9.figshare.1512427" in text

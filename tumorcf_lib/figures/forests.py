@@ -132,7 +132,7 @@ def primary(table):
     shown = [(y, row["verdict"], row) for y, row in enumerate(rows)]
     names = [textwrap.fill(f"{row['finding']}  {row['claim']}", 46) for row in rows]
     known = table["network_error"].notna().any()
-    label = f"effect, 95 % interval over patients{' and networks' if known else ''}"
+    label = f"effect, 95 % interval over patients{' and (not 3, 5) networks' if known else ''}"
     if table["null_low"].notna().any():
         label += "; gray: networks that know nothing"
     half = any(row["finding"] == 5 for row in rows)

@@ -18,6 +18,8 @@ from tumorcf_lib.study.reference import NETWORKS, TOLERANCE
 from tumorcf_lib.study.side_studies import MANIFEST
 
 FILE, NUMBERS, WEIGHTS = "MODEL_CARD.md", "numbers.json", by_fold.weights_name(0)
+BACKBONES = {"efficientnet_lite0": "EfficientNet-Lite0", "resnet50": "ResNet-50"}
+STARTS = {"imagenet": "ImageNet weights", None: "random weights"}
 TABLES = "split performance classes confusion scores fall_to survival networks".split()
 READ = ("split", "history", "history_finetune", *(f"table_{name}" for name in TABLES))
 
@@ -93,7 +95,7 @@ def problems(folder) -> list[str]:
 
 def card(folder, manifest) -> str:
     """The card's text; parameters as of :func:`write`."""
-    folder = Path(folder)
+    folder, profile = Path(folder), manifest["profile"]
     read = functools.cache(side_studies.reader(folder))
     networks = folder / "rows_networks.csv.gz"
     weights = ((kind, folder / by_fold.weights_name(0, kind)) for kind in NETWORKS)
@@ -108,7 +110,8 @@ def card(folder, manifest) -> str:
 
     text = texts.render(
         "MODEL_CARD.md.j2",
-        profile=manifest["profile"],
+        profile=profile,
+        backbone=f"{BACKBONES[profile['backbone']]} from {STARTS[profile['weights']]}",
         seed=manifest["seed"],
         source=manifest["source"],
         files=[
@@ -120,7 +123,7 @@ def card(folder, manifest) -> str:
         numbers=steps.read_json(folder / NUMBERS)["01_data"],
         read=read,
         row=row,
-        frozen=frozen_in_words(manifest["profile"]),
+        frozen=frozen_in_words(profile),
         three=sections.three_networks(read("table_networks")),
         tolerance=TOLERANCE,
         weights=WEIGHTS,

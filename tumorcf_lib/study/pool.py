@@ -178,11 +178,13 @@ def _check_kinship(units):
 
 def _other(made_of, first):
     """What differs, in words: settings by their values, files by their names."""
-    here, there = made_of["settings"], first["settings"]
+    names = {**first["settings"], **made_of["settings"]}
+    usual = {name: getattr(config.Profile, name, None) for name in names}
+    here, there = (usual | one["settings"] for one in (made_of, first))
     words = [
-        f"{name} is {here.get(name)!r}, there {there.get(name)!r}"
-        for name in {**there, **here}
-        if here.get(name) != there.get(name)
+        f"{name} is {here[name]!r}, there {there[name]!r}"
+        for name in names
+        if here[name] != there[name]
     ]
     files = [key for key in folds.ALIKE if made_of[key] != first[key]]
     return "; ".join(words + [f"other {name}" for name in files])

@@ -46,7 +46,7 @@ def setting_scores(rows, factor, *, n_resamples: int) -> pd.DataFrame:
     "own" line has other slices *and* fewer places; "common, mirror too" has the same slices.
     """
     named, parts = (stats_rows.ALL, *class_names(rows)), []
-    by_level = _by_setting(rows, factor)
+    by_level, n_places = _by_setting(rows, factor), control_places(rows)
     common = _rater_sets(by_level) if factor == "infill" else [(COMMON, list(by_level))]
     for level, scores in by_level.items():
         of = {group: stats_rows.of_group(scores, group) for group in named}
@@ -56,7 +56,7 @@ def setting_scores(rows, factor, *, n_resamples: int) -> pd.DataFrame:
             if level in levels:
                 own, n = scores[_have(by_level, levels)], {"n_resamples": n_resamples}
                 part = stats_rows.means(own, stats_rows.DROPS, groups=named, **n)
-                setting = {factor: level, "slices": name, "n_places": control_places(rows)}
+                setting = {factor: level, "slices": name, "n_places": n_places}
                 group = part["group"]
                 part = part.assign(share_with_shams=group.map(share), note=group.map(why))
                 parts.append(part.assign(**setting))
