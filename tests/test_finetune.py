@@ -5,6 +5,7 @@ from types import SimpleNamespace
 
 import keras
 import numpy as np
+import pandas as pd
 import pytest
 from tiny_heads import SIZE, cohort, network
 
@@ -29,8 +30,9 @@ def _repeatable():
     keras.utils.set_random_seed(0)
 
 
-def run(data, seed=3):
-    return finetune.harden(network(SIZE), PROFILE, *data, seed=seed, progress=lambda line: None)
+def run(data, seed=3, progress=lambda line: None, **how):
+    how |= {"seed": seed, "progress": progress}
+    return finetune.harden(network(SIZE), PROFILE, *data, **how)
 
 
 @pytest.fixture(scope="module")
@@ -67,6 +69,21 @@ def test_views_are_training_slices_with_their_tumor_as_they_are_or_with_a_sham(d
         # Fillings are means and hit a pixel's value of another slice by chance, rarely.
         assert np.isin(made, foreign).sum() <= 2 or np.isin(made, own).all()
     assert {name for *_, name in done.views} == {"original", "sham"}
+
+
+def test_a_killed_one_goes_on_after_its_last_epoch_to_equal_weights(done, tmp_path):
+    def kill(line):
+        raise KeyboardInterrupt(line)
+
+    told = []
+    with pytest.raises(KeyboardInterrupt, match="hardened 1/2"):
+        run(done.data, folder=tmp_path, progress=kill)
+    again = run(done.data, folder=tmp_path, progress=told.append)
+    assert "going on after epoch 1" in told[0] and len(told) == 2
+    columns = done.result.history.columns.drop("seconds")
+    pd.testing.assert_frame_equal(again.history[columns], done.result.history[columns])
+    for ours, theirs in zip(again.model.get_weights(), done.weights, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
 
 
 def test_equal_seeds_give_equal_weights_and_norms_keep_their_state(done):

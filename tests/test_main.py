@@ -68,11 +68,19 @@ def test_folders_are_relative_to_where_the_script_was_called(ran, monkeypatch, t
     assert ran["study"].folder == tmp_path / "mine" / "smoke"
 
 
-def test_a_named_error_is_shown_without_a_traceback_and_with_the_nearest_name(capsys):
-    assert cli.main(["run", "--profile", "demos"]) == 1
+def test_a_profile_that_is_none_is_named_with_the_nearest_before_anything_is_installed(
+    capsys, monkeypatch
+):
+    monkeypatch.setenv("TUMORCF_CHECK", "yes")
+    with pytest.raises(SystemExit):
+        cli.main(["run_all", "--profile", "demos"])
+    assert "did you mean 'demo'" in capsys.readouterr().err
+
+
+def test_a_named_error_is_shown_without_a_traceback(capsys):
+    assert cli.main(["train", "--network", "seeing"]) == 1  # before a dataset is looked for
     shown = capsys.readouterr().err
-    assert shown.startswith("\nUnknownProfileError: ") and "did you mean 'demo'" in shown
-    assert "Traceback" not in shown
+    assert shown.startswith("\nUnitError: There is no network 'seeing'") and "Trace" not in shown
     for command in (["status"], ["report"], ["run", "--fresh"]):
         assert cli.main([*command, "--profile", "paper-lite-cv"]) == 1
         said = capsys.readouterr().err

@@ -59,14 +59,19 @@ def temperatures(predictions):
     return found
 
 
+def headline_rows(network):
+    """Rows at the headline infill and dilation of one kind of network."""
+    files = FOLDER.glob(f"rows_edits_{network}_seed*")
+    options = {"dtype": {"person_id": str}, "low_memory": False}
+    rows = pd.concat(pd.read_csv(file, **options) for file in files)
+    infill = rows["infill"].fillna("navier_stokes")
+    return rows[(rows["dilation_px"] == 0) & (infill == "navier_stokes")].copy()
+
+
 @pytest.fixture(scope="module")
 def slices(temperatures):
     """P of the true class by edit, mean over places; by unit, label, patient and slice."""
-    files = [FOLDER.glob(f"rows_edits_{network}_seed*") for network in ("plain", "shuffled")]
-    options = {"dtype": {"person_id": str}, "low_memory": False}
-    rows = pd.concat(pd.read_csv(file, **options) for own in files for file in own)
-    infill = rows["infill"].fillna("navier_stokes")
-    rows = rows[(rows["dilation_px"] == 0) & (infill == "navier_stokes")]
+    rows = pd.concat([headline_rows("plain"), headline_rows("shuffled")])
     units = rows[UNIT].itertuples(index=False, name=None)
     temperature = np.array([temperatures[unit] for unit in units])
     rows = rows.assign(p=p_true(rows, temperature[:, None]))
@@ -89,12 +94,15 @@ def units_of(patients, network, score, group):
     return {unit: values.to_numpy() for unit, values in by_unit}
 
 
-def null_of(units):
+def null_of(units, *less):
     """Mean, spread and its networks' part over networks that know nothing; how many."""
     if len(units) < 4:
         return math.nan, math.nan, math.nan, len(units)
     means = np.array([own.mean() for own in units.values()])
     of_patients = np.mean([own.var(ddof=1) / len(own) for own in units.values()])
+    for others in less:  # other patients of the same networks
+        means = means - np.array([others[unit].mean() for unit in units])
+        of_patients += np.mean([own.var(ddof=1) / len(own) for own in others.values()])
     sd = means.std(ddof=1)
     return means.mean(), sd, math.sqrt(max(0.0, sd**2 - of_patients)), len(means)
 
@@ -131,15 +139,12 @@ def estimate(units, null):
     return {"value": value, "n": n, "n_networks": len(units), **errors}
 
 
-def difference(first, second):
-    e, f = first[0], second[0]
+def difference(e, f):
     errors = [one["patients2"] + one["networks2"] for one in (e, f)]
     both = {name: e[name] + f[name] for name in ("patients2", "networks2", "n")}
     df = sum(errors) ** 2 / (errors[0] ** 2 / e["df"] + errors[1] ** 2 / f["df"])
     both |= {"value": e["value"] - f["value"], "df": df, "n_networks": e["n_networks"]}
-    null, other = first[1], second[1]
-    sds = [math.hypot(null[k], other[k]) for k in (1, 2)]
-    return both, (null[0] - other[0], *sds, min(null[3], other[3]))
+    return both
 
 
 def p_of(e, null):
@@ -160,11 +165,13 @@ def test_every_mean_null_band_and_p_of_the_primary_table_is_found_again(publishe
     means = published[published["score"].isin(SCORES)]
     assert len(means) == 9
     for row in means.itertuples():
-        parts = []
-        for group in row.group.split(" less "):
-            null = null_of(units_of(patients, "shuffled", row.score, group))
-            parts.append((estimate(units_of(patients, "plain", row.score, group), null), null))
-        e, null = parts[0] if len(parts) == 1 else difference(*parts)
+        groups = row.group.split(" less ")
+        known = [units_of(patients, "shuffled", row.score, group) for group in groups]
+        parts = [
+            estimate(units_of(patients, "plain", row.score, group), null_of(own))
+            for group, own in zip(groups, known, strict=True)
+        ]
+        e, null = (parts[0] if len(parts) == 1 else difference(*parts)), null_of(*known)
         reach = student.ppf(0.975, e["df"]) * math.sqrt(e["patients2"] + e["networks2"])
         assert (row.n_patients, row.n_null) == (e["n"], null[3])
         assert row.effect == pytest.approx(e["value"], abs=2e-5)
@@ -176,6 +183,18 @@ def test_every_mean_null_band_and_p_of_the_primary_table_is_found_again(publishe
             band = null[0] - reach, null[0] + reach
             assert (row.null_low, row.null_high) == pytest.approx(band, abs=5e-5)
             assert row.p == pytest.approx(p_of(e, null), rel=0.01)
+
+
+def test_every_share_still_called_right_is_found_again():
+    rows = headline_rows("plain")  # a temperature changes no order
+    rows["right"] = np.array(CLASSES)[rows[P].to_numpy().argmax(axis=1)] == rows["label"]
+    by_patient = ["training_seed", "edit", "label", "person_id"]
+    by_slice = rows[rows[P[0]].notna()].groupby([*by_patient, "slice_id"])["right"].mean()
+    share = by_slice.groupby(by_patient).mean().groupby(["edit", "label"]).mean()
+    table = pd.read_csv(FOLDER / "table_still_right.csv")
+    table = table[(table["network"] == "plain") & table["group"].isin(CLASSES)]
+    for row in table.itertuples():
+        assert row.share == pytest.approx(share[row.edit, row.group], abs=2e-5), row
 
 
 def test_the_share_of_errors_is_found_again(published, predictions):

@@ -56,7 +56,7 @@ def test_intervals_cover_the_truth_of_another_training_on_other_patients(seeds, 
     def null():
         keys = pd.MultiIndex.from_arrays([folds, range(len(folds))], names=["fold", "person_id"])
         wide = pd.DataFrame(layout(2), keys).rename_axis(columns="training_seed")
-        return networks.null_of(wide.stack().rename("score").reset_index(), "score")
+        return networks.null_of("score", wide.stack().rename("score").reset_index())
 
     for _ in range(n):
         known = null() if seeds == 1 else networks.NO_NULL
@@ -67,7 +67,7 @@ def test_intervals_cover_the_truth_of_another_training_on_other_patients(seeds, 
 
 def test_a_real_effect_holds_and_its_opposite_does_not():
     rng = np.random.default_rng(1)
-    null = networks.null_of(drawn(rng, seeds=2), "score")
+    null = networks.null_of("score", drawn(rng, seeds=2))
     for truth, expected in ((0.3, networks.HOLDS), (-0.3, networks.FAILS)):
         e = networks.mean(drawn(rng, seeds=3, truth=truth), "score", null=null)
         p = networks.against_null(e, null)

@@ -24,6 +24,7 @@ def scores(rng, *, network="plain", seeds=2, net=0.0, wrong=0.2, leans_less=0.0,
     own["slice_id"] = own["person_id"] + "-" + own["k"].astype(str)
     own = own.assign(predicted=np.where(is_hard, names[(true + 1) % 3], names[true]))
     right = {f"right_{edit}": (~is_hard).astype(float) for edit in primary.EDITS}
+    right |= {f"no_tumor_{edit}": 1 - right[f"right_{edit}"] for edit in primary.EDITS}
     own = own.assign(correct=~is_hard, network=network, p_orig=0.6 + 0.1 * own["k"], **right)
     parts = []
     for seed in range(seeds):
@@ -89,11 +90,12 @@ def test_estimates_have_the_band_of_as_many_networks_and_shares_stay_shares(both
         table = primary.estimates_table(own)
         plain = table[(table["network"] == "plain") & (table["group"] == "all")]
         assert (plain["n_null"] == n).all() and (plain["n_seeds"] == 2).all()
-        null = networks.null_of(own[own["network"] == "shuffled"], "net_drop")
+        null = networks.null_of("net_drop", own[own["network"] == "shuffled"])
         (band,) = plain.loc[plain["score"] == "net_drop", ["null_low", "null_high"]].to_numpy()
         assert tuple(band) == pytest.approx(null.band(n))
     right = primary.still_right_table(both)
     assert right["share"].between(0, 1).all() and right["high"].max() <= 1
+    assert right["no_tumor"].to_numpy() == pytest.approx(1 - right["share"].to_numpy())
 
 
 P = [f"p_{name}" for name in CLASSES]
@@ -138,7 +140,9 @@ def test_auc_is_that_of_a_loop_over_pairs_in_which_every_patient_counts_the_same
     pairs = [[(a, b) for b in people[1] + people[2]] for a in people[0]]
     losses = np.array([[auc(*ab, "sham") - auc(*ab, "remove") for ab in row] for row in pairs])
     error = np.sqrt(losses.mean(axis=1).var(ddof=1) / 2 + losses.mean(axis=0).var(ddof=1) / 4)
-    ends = losses.mean() - 1.96 * error, losses.mean() + 1.96 * error
+    ends = (
+        losses.mean() + scipy.stats.t.ppf([0.025, 0.975], df=1) * error
+    )  # two patients of one fold
     unedited = [auc(*ab, "original") for row in pairs for ab in row]
     assert got["auc"] == pytest.approx(np.mean(unedited))
     assert (got["loss"], got["low"], got["high"]) == pytest.approx((losses.mean(), *ends))
@@ -165,7 +169,7 @@ def test_who_reads_tumors_follows_them_and_who_reads_heads_follows_heads():
         assert (control["tumor"] == 1).all() and control["head"].isna().all()
     rows.loc[rows["donor_label"] == "glioma", "reason"] = "the tumor fits nowhere in this head"
     table = symmetric.transplants_table(pd.concat([rows, rows.assign(network="shuffled")]))
-    assert set(table["network"]) == {"plain"}
+    assert set(table["network"]) == {"plain", "shuffled"}
     assert table[table["donor"] == "glioma"]["n_patients"].eq(0).all()
 
 

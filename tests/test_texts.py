@@ -51,6 +51,9 @@ def folder(monkeypatch, tmp_path):
     return tmp_path / study.POOLED
 
 
+UNITS = ("plain", "shuffled")
+
+
 def test_the_answer_reads_shares_net_drops_bands_and_sites_from_the_tables(folder):
     groups = ["meningioma", "glioma", "pituitary", "glioma, MR...", "glioma, other IDs"]
     called = {"original": 80, "remove": 30, "sham": 70, "background": 20}
@@ -62,11 +65,19 @@ def test_the_answer_reads_shares_net_drops_bands_and_sites_from_the_tables(folde
     same = {"network": "plain", "score": "net_drop", "low": -0.5, "high": 0.5}
     same |= {"null_low": -0.04, "null_high": 0.05}
     net = [{"group": group, "effect": k / 10, **same} for k, group in enumerate(groups, 1)]
-    for name, rows in (("still_right", share), ("estimates", net)):
+    right = {"networks": "one network", "training_seed": "0", "metric": "accuracy"}
+    right = [right | {"level": k, "value": v} for k, v in (("slice", 0.92), ("person", 0.9))]
+    units = [{"network": n, "training_seed": 0, "fold": k} for n in UNITS for k in range(5)]
+    made = {"still_right": share, "estimates": net, "performance": right, "folds": units}
+    for name, rows in made.items():
         rowfiles.write_table(pd.DataFrame(rows), folder / f"table_{name}.csv")
     first, second, third = sections.answer().splitlines()[:3]
+    assert "right on 92% of the slices and 90% of the patients" in first
     assert "from 80% to 30% for meningioma" in first and "leaves 70%, 71% and 72%" in first
-    assert "glioma 0.200 [-0.500, 0.500]" in second and "-0.040 to 0.050" in second
+    assert "glioma 0.200 [-0.500, 0.500]" in second and "over 5 networks (1 training of" in second
+    assert (
+        "know nothing (told from 5, trained on 1 shuffle of the labels): meningioma, gl" in second
+    )
     assert "83% of their slices are called right, with a Net-Drop of 0.400" in third
     assert "84%, with 0.500" in third and "23% and 24% stay right" in third
 

@@ -36,6 +36,15 @@ def _named(text):
     raise argparse.ArgumentTypeError("expected a name, got an empty one")
 
 
+def _profile(text):
+    if _named(text) != "auto":
+        try:
+            config.get(text)
+        except config.UnknownProfileError as error:
+            raise argparse.ArgumentTypeError(error) from None
+    return text
+
+
 def folder(text):  # run_all.sh changes the folder, and says where it was called
     return os.path.join(os.environ.get("TUMORCF_FROM", ""), os.path.expanduser(_named(text)))
 
@@ -55,12 +64,16 @@ def command(*options):
 
 
 PROFILES = "smoke, demo, calibration, paper-lite, paper-lite-cv, paper; auto: what fits here"
-PROFILE = option("--profile", metavar="NAME", type=_named, default="auto", help=PROFILES)
+PROFILE = option("--profile", metavar="NAME", type=_profile, default="auto", help=PROFILES)
 SEED = option("--seed", metavar="N", type=_seed, default="0", help="of training and of sham places")
 FOLDER = option("--data", metavar="DIR", type=folder, help="folder of the dataset, else data/")
 DATA = (FOLDER, option("--partial", action="store_true", help="go on with a part of the dataset"))
 STUDY = (PROFILE, *DATA, SEED)
-CV = (option("--profile", type=_named, default="paper-lite-cv", help="one with folds"), *DATA, SEED)
+CV = (
+    option("--profile", type=_profile, default="paper-lite-cv", help="one with folds"),
+    *DATA,
+    SEED,
+)
 KINDS = "shuffled (labels), without_mr (no patient MR...), hardened, looking"
 FOLD = option("--fold", type=int, action="append", help="several may be given; default: all")
 
@@ -162,7 +175,9 @@ def train(options):
     --fold 2 --seed 1  one unit, for one of several machines
     """
     how = {"fold_numbers": options.fold, "recipe": options.recipe, "network": options.network}
-    lib("study.folds").run(_of_folds(options), seed=options.seed, **how)
+    how |= {"seed": options.seed}
+    lib("study.folds").check(_study(options), **how)  # before anything is fetched
+    lib("study.folds").run(_of_folds(options), **how)
 
 
 @command(*CV)

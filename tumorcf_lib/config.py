@@ -10,6 +10,9 @@ from pathlib import Path
 CLASSES = ("meningioma", "glioma", "pituitary")
 """Class names in the order of the published labels 1, 2, 3 (index 0, 1, 2 here)."""
 
+NO_TUMOR = "no tumor"
+"""A looking network's last output, beside the classes: its probability is p_no tumor."""
+
 
 class UnknownProfileError(ValueError):
     """A profile name that does not exist."""

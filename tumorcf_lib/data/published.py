@@ -173,5 +173,5 @@ def _sentence(table, values, md5s, found):
         kind = "an unlisted copy (MD5 differs from the published archives)"
     return (
         f"{archives.DATASET}, {len(table)}{part} slices{lacks} of {table['patient_id'].nunique()} "
-        f"patients, {sizes} px, values {values[0]:g} to {values[1]:g}: {kind}."
+        f"patient IDs, {sizes} px, values {values[0]:g} to {values[1]:g}: {kind}."
     )

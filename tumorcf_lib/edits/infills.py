@@ -23,6 +23,9 @@ from tumorcf_lib.edits.regions import ImpossibleEditError
 HEADLINE_INFILL = "navier_stokes"
 """What the paper fills with; every other infill is compared with it."""
 
+TAUGHT_INFILLS = (HEADLINE_INFILL, "ring_mean")
+"""What fine-tuned networks may have been shown in training; all other infills they never saw."""
+
 SPARSE_INFILLS = ("mirror",)
 """Infills that exist on some slices only, so that few slices have all infills at once."""
 

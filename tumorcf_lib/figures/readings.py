@@ -146,13 +146,11 @@ def answer(table, *, chance=None):
 def headline(means):
     delta, sham, net = (_records(means, score=f"{name}_drop") for name in ("delta", "sham", "net"))
     most = max(classes_of(net), key=lambda name: net[name]["effect"])
-    others = [name for name in net if name != most]
-    rest = _each(others, lambda name: f"{name} {number(net[name]['effect'])}")
+    told = _each(net, lambda name: f"{name} {forests.number(net[name])}")
     falls = [number(rows[most]["effect"]) for rows in (delta, sham)]
     return (
-        f"{most.capitalize()} depends most on its tumor: P falls by {falls[0]} without it, by "
-        f"{falls[1]} when a sham is painted out; Net-Drop "
-        f"{forests.number(net[most])}, beside {rest}."
+        f"Net-Drop: {told}. Where it is largest, {most}, P falls by {falls[0]} without the "
+        f"tumor, by {falls[1]} when a sham is painted out."
     )
 
 
@@ -162,8 +160,9 @@ def fall_to(table):
     blank = table[table["edit"] == "blank"].groupby("to")["n"].sum()
     empty = f"{blank.max() / blank.sum():.0%} of empty slices are called {blank.idxmax()}"
     return (
-        f"With the tumor painted out {kept} slices are still called right; {empty}: "
-        "where a class is the default, a small fall is no evidence."
+        f"With the tumor painted out {kept} slices are still called right (every slice the "
+        f"same); {empty}: each network has a default of its own, and in a default's class a "
+        "small fall is no evidence."
     )
 
 
@@ -206,15 +205,16 @@ def primary(table):
 def energy(table):
     ratio = table.loc[(table["quantity"] == "rms_ratio") & (table["group"] == ALL), "effect"]
     own = table[table["scale"] == "probability"]
-    drops, matched = (_records(own, quantity=f"net_drop{kind}") for kind in ("", "_matched"))
+    drops, matched = (_records(own, quantity=f"net_drop_{kind}") for kind in ("same", "matched"))
 
     def say(name):
-        return f"{name} {number(drops[name]['effect'])} / {number(matched[name]['effect'])}"
+        effects = (number(rows[name]["effect"]) for rows in (drops, matched))
+        return f"{name} {' / '.join(effects)} ({matched[name]['n_slices']} slices)"
 
     told = _each([name for name in drops if name in matched], say)
     return (
-        f"A removal changes {ratio.item():.1f} times what a sham changes; Net-Drop "
-        f"with all shams / with shams of like energy: {told}."
+        f"A removal changes {ratio.item():.1f} times what a sham changes; Net-Drop of the slices "
+        f"that have shams of like energy, with all shams / with those: {told}."
     )
 
 
@@ -229,13 +229,13 @@ def probes(table):
 
 
 def networks(table):
-    own = table[table["group"] == ALL]
-    by = own.set_index(["network", "score", "infill"])["effect"]
-    told = listed(
-        f"{name} {by[name, 'net_drop', 'navier_stokes']:.3f} ({by[name, 'accuracy', '']:.1%} right)"
-        for name in own["network"].unique()
-    )
-    return f"Net-Drop of all slices: {told}."
+    right = table[(table["group"] == ALL) & (table["score"] == "accuracy")]
+    right, told = right.set_index("network")["effect"], []
+    for name, own in table[table["infill"] == "navier_stokes"].groupby("network", sort=False):
+        drops = _records(own, score="net_drop")
+        drops = " / ".join(number(drops[label]["effect"], 2) for label in classes_of(drops))
+        told.append(f"{name} {drops} ({right[name]:.1%} right)")
+    return f"Net-Drop of {listed(classes_of(_records(table, score='net_drop')))}: {listed(told)}."
 
 
 def infills(scores, quality, detector):
@@ -267,9 +267,10 @@ def folds(table, elsewhere):
     own = elsewhere[elsewhere["source"].str.startswith("this project")].iloc[-1]
     right = table.loc[table["network"] == PLAIN, "slice_accuracy"]
     low, high = right.min(), right.max()
+    _, whose = own["source"].split(": ")
     return (
-        f"Folds score {low:.3f} to {high:.3f} of their slices; together {own['slices']:.3f} of "
-        f"the slices and {own['persons']:.3f} of the patients are right."
+        f"Folds score {low:.3f} to {high:.3f} of their slices; all together ({whose}) "
+        f"{own['slices']:.3f} of the slices and {own['persons']:.3f} of the patients are right."
     )
 
 

@@ -92,9 +92,8 @@ class Checkpoint:
 
         Epochs that are not stored are repeated after a kill.
         """
-        falls = self._best is None or not (
-            scores["val_loss"] >= self.history[self.best_epoch - 1]["val_loss"]
-        )
+        before = self.history[self.best_epoch - 1] if self._best else {}
+        falls = not (scores.get("val_loss", np.nan) >= before.get("val_loss", np.nan))
         if falls:  # without validation there is no loss to compare: the last epoch is kept
             self.best_epoch = self.epoch + 1
             self._best = [np.array(weight) for weight in weights]

@@ -8,6 +8,7 @@ the tumor or about one way to fill.
 
 import time
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -17,6 +18,7 @@ from tqdm import tqdm
 from tumorcf_lib.edits import edits, regions, shams
 from tumorcf_lib.edits.head import head_mask
 from tumorcf_lib.networks import recipe, training
+from tumorcf_lib.networks.checkpoint import Checkpoint
 from tumorcf_lib.networks.classifier import predict
 from tumorcf_lib.networks.speed import folded, freeze
 
@@ -44,13 +46,14 @@ class Finetuned:
     history: pd.DataFrame
 
 
-def harden(model, profile, *data, seed, progress=print):
+def harden(model, profile, *data, **how):
     """Go on training a trained network, in place, on slices with and without a sham.
 
     ``data`` are slices, masks, labels, persons and parts as in :func:`training.train`: test slices
-    are never read. Labels stay, and a slice without a tumor is shown as it is."""
-    views, validated = views_of(Views, model, profile, *data, seed)
-    return run_epochs("hardened", model, profile, views, validated, seed=seed, progress=progress)
+    are never read; ``how`` as of :func:`run_epochs`. Labels stay, and a slice without a tumor is
+    shown as it is."""
+    views, validated = views_of(Views, model, profile, *data, how["seed"])
+    return run_epochs("hardened", model, profile, views, validated, **how)
 
 
 def views_of(kind, model, profile, slices, masks, labels, persons, parts, seed):
@@ -61,18 +64,25 @@ def views_of(kind, model, profile, slices, masks, labels, persons, parts, seed):
     return kind(trained, masks), Validated(kind(validation, masks), seed)
 
 
-def run_epochs(kind, model, profile, views, validated, *, seed, progress):
+def run_epochs(kind, model, profile, views, validated, *, seed, folder=None, progress=print):
     """The loop of every kind of network: epochs of ``views.step`` after ``views.step``.
 
     Batch norms keep their state, folded into convolutions. Every class counts the same. Kept is
-    the running mean of weights after the last epoch: validation chooses nothing.
+    the running mean of weights after the last epoch: validation chooses nothing. In a ``folder``,
+    begun for this training, a killed one goes on after its last finished epoch.
     """
     n_epochs = profile.finetune_epochs
     order, size = views.order(profile)
     network = _compiled(model, profile, n_epochs * recipe.n_steps(order, size))
     augmenter = recipe.build_augmenter(strength=profile.augmentation)
-    rows = [{"epoch": 0, "loss": np.nan, **validated.scores(network, profile), "seconds": 0.0}]
-    for epoch in range(1, n_epochs + 1):
+    state = Checkpoint(folder or Path(), model, kind)
+    if folder and state.read():
+        progress(f"{kind}: going on after epoch {state.epoch - 1} of an interrupted training")
+        state.restore_optimizer(network.optimizer)
+    else:  # epoch 0
+        first = {"loss": np.nan, **validated.scores(network, profile), "seconds": 0.0}
+        state.record(first, network.optimizer, model.get_weights(), store=False)
+    for epoch in range(state.epoch, n_epochs + 1):
         started = time.perf_counter()
         rng = np.random.default_rng([seed, epoch])
         augmenter.restart(int(rng.integers(2**30)))
@@ -85,11 +95,12 @@ def run_epochs(kind, model, profile, views, validated, *, seed, progress):
             scores = validated.scores(network, profile)
             averaged = model.get_weights()
         seconds = time.perf_counter() - started
-        rows.append({"epoch": epoch, "loss": float(np.mean(losses)), **scores, "seconds": seconds})
-        progress(_line(kind, n_epochs, rows[-1]))
-    if n_epochs:
-        model.set_weights(averaged)
-    return Finetuned(model, pd.DataFrame(rows, columns=HISTORY_COLUMNS))
+        row = {"loss": float(np.mean(losses)), **scores, "seconds": seconds}
+        state.record(row, network.optimizer, averaged, store=folder is not None)
+        progress(_line(kind, n_epochs, {"epoch": epoch} | row))
+    state.restore_best()  # without a loss on validation slices: the last
+    history = pd.DataFrame(state.history).assign(epoch=range(len(state.history)))
+    return Finetuned(model, history[[*HISTORY_COLUMNS]])
 
 
 class Validated:
@@ -196,8 +207,11 @@ def _compiled(model, profile, n_steps):
 
 
 def _line(kind, n_epochs, row):
-    return (
-        f"{kind} {row['epoch']}/{n_epochs}  loss {row['loss']:.3f}  validation: "
-        f"slices {row['val_accuracy']:.3f}, tumor removed {row['val_p_remove']:.3f}, sham drop "
-        f"{row['val_sham_drop']:+.3f}, tumor alone {row['val_focus']:.3f}  ({row['seconds']:.0f} s)"
-    )
+    told = f"{kind} {row['epoch']}/{n_epochs}  loss {row['loss']:.3f}"
+    if np.isfinite(row["val_accuracy"]):
+        told += (
+            f"  validation: slices {row['val_accuracy']:.3f}, tumor removed "
+            f"{row['val_p_remove']:.3f}, sham drop {row['val_sham_drop']:+.3f}, "
+            f"tumor alone {row['val_focus']:.3f}"
+        )
+    return f"{told}  ({row['seconds']:.0f} s)"

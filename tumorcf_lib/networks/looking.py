@@ -10,15 +10,10 @@ import numpy as np
 from keras import layers
 
 from tumorcf_lib.edits import edits, head, shams
+from tumorcf_lib.edits.infills import TAUGHT_INFILLS
 from tumorcf_lib.edits.regions import dilate
 from tumorcf_lib.edits.transplants import footprint, transplant
 from tumorcf_lib.networks import finetune
-
-NO_TUMOR = "no tumor"
-"""Name of the last output, for the classes of a cohort: its probability is p_no tumor."""
-
-INFILLS = ("navier_stokes", "ring_mean")
-"""What training fills with, at random; all other infills stay unseen."""
 
 MAX_DILATION_PX = 3
 """Removals and shams grow their region by 0 to so many pixels, at random."""
@@ -54,16 +49,15 @@ def with_no_tumor(model):
     return network
 
 
-def look(model, profile, *data, seed, progress=print):
+def look(model, profile, *data, **how):
     """Go on training a trained network until it sees when the tumor is gone.
 
     Each step shows the views of :data:`PER_STEP`. Norms keep their state, folded into convolutions.
     Every class counts the same, with and without its tumor. Kept are the weights after the last
     epoch; without validation (``profile.validates``) its scores are NaN, and all slices but the
-    tested are trained on. The result has a last output :data:`NO_TUMOR`; all else is shared with
-    the given model, which changes. ``data`` as of :func:`finetune.harden`."""
-    views, validated = finetune.views_of(Views, model, profile, *data, seed)
-    how = {"seed": seed, "progress": progress}
+    tested are trained on. The result has a last output :data:`config.NO_TUMOR`; all else is shared
+    with the given model, which changes. ``data`` and ``how`` as of :func:`finetune.harden`."""
+    views, validated = finetune.views_of(Views, model, profile, *data, how["seed"])
     return finetune.run_epochs("looking", with_no_tumor(model), profile, views, validated, **how)
 
 
@@ -110,7 +104,9 @@ class Views(finetune.Views):
 
     def _filled(self, slice, region, rng):
         dilation_px = int(rng.integers(MAX_DILATION_PX + 1))
-        return edits.remove(slice, region, infill=rng.choice(INFILLS), dilation_px=dilation_px)
+        return edits.remove(
+            slice, region, infill=rng.choice(TAUGHT_INFILLS), dilation_px=dilation_px
+        )
 
     def _patched(self, slice, tumor, position, rng):
         """With a sham more: of its own tumor's shape at a legal place, or of the shape and at the

@@ -124,7 +124,7 @@ def card(folder, manifest) -> str:
         read=read,
         row=row,
         frozen=frozen_in_words(profile),
-        three=sections.three_networks(read("table_networks")),
+        three=sections.three_networks(read),
         tolerance=TOLERANCE,
         weights=WEIGHTS,
         dataset=archives.DATASET,

@@ -5,14 +5,15 @@ All other parts are written out in ``templates/``.
 
 import pandas as pd
 
-from tumorcf_lib import config
+from tumorcf_lib.config import CLASSES
+from tumorcf_lib.stats.rows import listed
 from tumorcf_lib.study import pooled
 from tumorcf_lib.study.side_studies import interval, published
 from tumorcf_lib.tables import classifiers, saliency, sites, study
-from tumorcf_lib.tables.fold_scores import MR, PLAIN
+from tumorcf_lib.tables.fold_scores import MR, PLAIN, SHUFFLED
 
 MISSING = "Not published yet."
-GROUPS = ("all", *config.CLASSES)
+GROUPS = ("all", *CLASSES)
 PICTURE = (
     "![Share of slices called right after each edit, by class]"
     f"(figures/{study.POOLED}/fig_answer.png)\n\n"
@@ -64,7 +65,8 @@ def findings() -> str:
     for number, (words, (decides, notebook)) in enumerate(FINDINGS.items(), start=1):
         own = claims[claims["finding"] == number]
         several = len(own) > 1
-        names = own["group"].str.replace("pituitary less ", "") if several else [""] * len(own)
+        short = {"pituitary less ": "", "^all$": "as it stands"}
+        names = own["group"].replace(short, regex=True) if several else [""] * len(own)
         lines = own.assign(name=names).to_dict("records")
         numbers = [f"{row['name']} {interval(row)}".strip() for row in lines if interval(row)]
         groups = {}
@@ -91,11 +93,10 @@ def claims():
     """Every primary claim with its null band."""
     rows = []
     for row in published(study.POOLED)("table_primary").to_dict("records"):
-        band = (
-            "" if pd.isna(row["null_low"]) else f"{row['null_low']:.3f} to {row['null_high']:.3f}"
-        )
-        rows.append([row["claim"], interval(row), band, _verdict(row)])
-    return table(["claim", "our network", "null band", "verdict"], rows)
+        band = "" if pd.isna(row["null_low"]) else pooled.band(row)
+        p = "" if pd.isna(row["p_holm"]) else f"{row['p_holm']:.2g}"
+        rows.append([row["claim"], interval(row), band, p, _verdict(row)])
+    return table(["claim", "our network", "null band", "p (Holm)", "verdict"], rows)
 
 
 def scores():
@@ -123,13 +124,22 @@ def headline(name, keys):
 def transplants():
     """Whether a slice is called by its transplanted tumor's class or by its head's."""
     own, rows = headline("table_transplants", ["kind", "donor", "host"]), []
-    for donor in GROUPS:
-        row, moved = own.loc[("conflict", donor, "all")], own.loc[("control", donor, donor)]
-        shares = [interval(row, name, ".0%") for name in ("tumor", "head")]
-        rows.append([donor, *shares, f"{row['neither']:.0%}", interval(moved, "tumor", ".0%")])
-    heads = ["called the tumor's class", "called the head's", "called neither"]
-    last = "own tumor moved within its head: class kept"
-    return table(["tumor of class", *heads, last], rows)
+    table_of_all = published(study.POOLED)("table_transplants")
+    nothing = table_of_all[table_of_all["network"] == SHUFFLED]
+    nothing = nothing.set_index(["kind", "donor", "host"])
+    for donor, host in [("all", "all"), *((a, b) for a in CLASSES for b in CLASSES if a != b)]:
+        row = own.loc[("conflict", donor, host)]
+        line = [donor, host, *(interval(row, name, ".0%") for name in ("tumor", "head"))]
+        line.append(f"{row['neither']:.0%}")
+        known = nothing.loc[("conflict", donor, host)] if len(nothing) else {}
+        rows.append([*line, *(f"{known[name]:.0%}" for name in ("tumor", "head") if len(known))])
+    heads = ["tumor of class", "in a head of class", "called the tumor's", "the head's", "neither"]
+    heads += ["know nothing: the tumor's", "the head's"] if len(nothing) else []
+    moved = [
+        f"{name} {interval(own.loc['control', name, name], 'tumor', '.0%')}" for name in CLASSES
+    ]
+    kept = f"An own tumor moved within its head keeps its class in: {listed(moved)}."
+    return f"{table(heads, rows)}\n\n{kept}"
 
 
 def maps():
@@ -154,9 +164,8 @@ def predicted_masks():
 
     MISSING before ``train`` and ``masks`` of all folds.
     """
-    try:
-        own = published(study.POOLED)("table_predicted_masks").query("score == 'net_drop'")
-    except FileNotFoundError:
+    own = of_table(published(study.POOLED), "table_predicted_masks", score="net_drop")
+    if own is None:
         return MISSING
     rows = [
         [
@@ -200,21 +209,41 @@ def recipes():
     )
 
 
-def three_networks(found):
-    """A row a score, a column a network."""
-    parts = [
+def three_networks(read):
+    """A row a score, a column a network: of the folds where they are published, else of a split."""
+    found, lines = read("table_networks"), []
+    shown = pd.concat(
         classifiers.beside_plain(found, group=group).assign(group=group).reset_index()
         for group in GROUPS
+    ).set_index(["score", "infill", "group"])
+    lines = [
+        ["Accuracy, slices", *shown.loc["accuracy", "", "all"]],
+        ["Accuracy, patients", *shown.loc["person_accuracy", "", "all"]],
     ]
-    shown = pd.concat(parts).set_index(["score", "infill", "group"])
-    lines = {
-        ("accuracy", "", "all"): "Accuracy, slices",
-        ("person_accuracy", "", "all"): "Accuracy, patients",
-    }
     for words, score, infill in (
         ("**Net-Drop**", "net_drop", "navier_stokes"),
-        ("Net-Drop, other infills", "net_drop", "unseen"),
+        ("Net-Drop, infills that none was shown", "net_drop", "unseen"),
+        ("Sham-Drop (control)", "sham_drop", "navier_stokes"),
         ("Delta-Focus", "delta_focus", ""),
     ):
-        lines |= {(score, infill, group): f"{words}, {group}" for group in GROUPS}
-    return table(["", *shown.columns], [[words, *shown.loc[keys]] for keys, words in lines.items()])
+        lines += [[f"{words}, {group}", *shown.loc[score, infill, group]] for group in GROUPS]
+    for words, name, column, keys in (
+        ("Still right, tumor painted out", "table_still_right", "share", {"edit": "remove"}),
+        ('"No tumor", tumor painted out', "table_still_right", "no_tumor", {"edit": "remove"}),
+        ('"No tumor", sham', "table_still_right", "no_tumor", {"edit": "sham"}),
+        ("Class kept, own tumor moved", "table_transplants", "tumor", {"kind": "control"}),
+    ):
+        own = of_table(read, name, **keys)
+        for group in GROUPS if own is not None else ():
+            by = own[own["donor" if "donor" in own else "group"] == group].set_index("network")
+            lines.append([f"{words}, {group}", *by.loc[shown.columns, column].map("{:.0%}".format)])
+    return table(["", *shown.columns], lines)
+
+
+def of_table(read, name, **keys):
+    """The lines of a table with these values; None without the table."""
+    try:
+        found = read(name)
+    except FileNotFoundError:
+        return None
+    return found[(found[list(keys)] == list(keys.values())).all(axis=1)]

@@ -76,6 +76,8 @@ def results() -> str:
         cv=published(study.POOLED),
         lite=published(study.REFERENCE),
         known=known() if published("calibration") else [sections.MISSING],
+        one_each=published("calibration")
+        and published("calibration")("table_planted")["n_networks"].max() == 1,
         kept_apart=(ALL_IDS, WITHOUT_MR),
         removed=WHOSE,
         missing=sections.MISSING,

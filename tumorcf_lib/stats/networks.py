@@ -218,18 +218,21 @@ def network_variance(means, folds):
     return max(0.0, round(before - by_chance, 15)), before, len(numbers) * (n_seeds - 1)
 
 
-def null_of(values, column):
+def null_of(column, first, *second):
     """What networks that know nothing score: one value a network, the mean of its patients.
 
-    Values as in :func:`by_patient`; each (training_seed, fold) is one network.
+    Values as in :func:`by_patient`; each (training_seed, fold) is one network. With ``second``,
+    values of other patients, the first's mean less that of the second's, network by network.
     """
-    own = values[np.isfinite(values[column].to_numpy(float))]
-    patients = own.groupby(["training_seed", "fold", "person_id"])[column].mean()
-    if patients.empty:
-        return NO_NULL
-    by_network = patients.groupby(["training_seed", "fold"])
-    of_patients = (by_network.var(ddof=1) / by_network.size()).mean()  # in the spread of means
-    return null_from(by_network.mean(), np.nan_to_num(of_patients))
+    found, of_patients = [], 0.0
+    for values in (first, *second):
+        own = values[np.isfinite(values[column].to_numpy(float))]
+        patients = own.groupby(["training_seed", "fold", "person_id"])[column].mean()
+        by_network = patients.groupby(["training_seed", "fold"])
+        found.append(by_network.mean())
+        of_patients += np.nan_to_num((by_network.var(ddof=1) / by_network.size()).mean())
+    scores = (found[0] - found[1]).dropna() if second else found[0]
+    return null_from(scores, of_patients) if len(scores) else NO_NULL
 
 
 def null_from(scores, of_patients):
@@ -272,7 +275,7 @@ def fixed(value):
     return Null(float(value), 0.0, 0)
 
 
-def verdict(estimate, null, p, side="above"):
+def verdict(estimate, null, p, side="above", *, alone=np.nan):
     """What becomes of the claim that a score is above (or below) its null.
 
     Parameters
@@ -282,6 +285,8 @@ def verdict(estimate, null, p, side="above"):
     p : float
         After Holm's correction over all claims, in both directions.
     side : {"above", "below"}
+    alone : float, optional
+        p before the correction, for the reason.
 
     Returns
     -------
@@ -292,5 +297,6 @@ def verdict(estimate, null, p, side="above"):
         few = "too few" if null.n else "no"
         return OPEN, f"{few} networks to compare with" if estimate.n_patients else "no slices"
     if p >= 1 - CONFIDENCE:
-        return OPEN, "within the reach of chance"
+        among = ", being one of several claims" if alone < 1 - CONFIDENCE else ""
+        return OPEN, f"within the reach of chance{among}"
     return (HOLDS if (estimate.value > null.mean) == (side == "above") else FAILS), ""

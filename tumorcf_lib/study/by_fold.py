@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
-from tumorcf_lib.config import CLASSES
+from tumorcf_lib.config import CLASSES, NO_TUMOR
 from tumorcf_lib.data import cohort as cohorts, split as splits
 from tumorcf_lib.edits import audit as audits, plan
 from tumorcf_lib.study import made_by, stages, unit
@@ -198,9 +198,7 @@ def weights_of(results) -> dict:
 
 def seen_by(n_outputs, own) -> cohorts.Cohort:
     """The slices as a network of so many outputs sees them; the looking one has "no tumor", too."""
-    from tumorcf_lib.networks import looking
-
-    names = (*own.classes, looking.NO_TUMOR)
+    names = (*own.classes, NO_TUMOR)
     return replace(own, classes=names[: max(n_outputs, len(own.classes))])
 
 

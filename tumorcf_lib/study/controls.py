@@ -63,8 +63,9 @@ def _finetune_one(own, start, kind, folder, *, progress=print):
     tune = {"hardened": finetune.harden, "looking": looking.look}[kind]
     model, cohort = classifier.load_float16(own.profile, start), own.prepared
     data = (cohort.slices, cohort.masks, cohort.labels, cohort.persons, own.parts)
-    done = tune(model, own.profile, *data, seed=own.seed, progress=progress)
+    done = tune(model, own.profile, *data, seed=own.seed, folder=folder, progress=progress)
     unit.store(folder, done.model, unit.named(done.history, **own.names))
+    steps.forget_checkpoints(folder)
 
 
 def audit_networks(results, prepared) -> pd.DataFrame:

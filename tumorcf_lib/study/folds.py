@@ -75,13 +75,7 @@ def run(study, *, fold_numbers=None, seed=0, recipe="", network="plain", progres
     is tried on the inner fold ``seed``: tested slices are neither predicted nor audited.
     ``network`` is a key of :data:`NETWORKS`, all audited on the same slices by the same plan; of
     "shuffled", ``seed`` also chooses the deal. UnitError for what does not exist."""
-    fold_numbers = checked_folds(study, fold_numbers)
-    if recipe and recipe not in RECIPES:
-        raise UnitError(f"There is no recipe {recipe!r}; choose one of: {', '.join(RECIPES)}.")
-    if recipe and not 0 <= seed < N_INNER:
-        raise UnitError(f"There is no inner fold {seed}; choose --seed of 0 to {N_INNER - 1}.")
-    if network not in NETWORKS:
-        raise UnitError(f"There is no network {network!r}; choose one of: {', '.join(NETWORKS)}.")
+    fold_numbers = check(study, fold_numbers, seed, recipe, network)
     shared = Folds(study)
     for fold in fold_numbers:
         own, asked = shared.unit(fold, seed, recipe, network)
@@ -92,6 +86,17 @@ def run(study, *, fold_numbers=None, seed=0, recipe="", network="plain", progres
             how = partial(controls.finetuned, network, weights_of(study, fold, seed))
         ask = partial(_ask, own, network, recipe, asked)
         unit.bring_up_to_date(own, ask, asked, words, network=how, progress=progress)
+
+
+def check(study, fold_numbers=None, seed=0, recipe="", network="plain"):
+    """The folds of these units, by default all; UnitError for what does not exist."""
+    if recipe and recipe not in RECIPES:
+        raise UnitError(f"There is no recipe {recipe!r}; choose one of: {', '.join(RECIPES)}.")
+    if recipe and not 0 <= seed < N_INNER:
+        raise UnitError(f"There is no inner fold {seed}; choose --seed of 0 to {N_INNER - 1}.")
+    if network not in NETWORKS:
+        raise UnitError(f"There is no network {network!r}; choose one of: {', '.join(NETWORKS)}.")
+    return checked_folds(study, fold_numbers)
 
 
 def edits_of(profile):
@@ -159,6 +164,7 @@ class Folds:
                 "kind": network,
                 "start": steps.file_sha256(weights_of(self.study, fold, seed)),
                 "masks": self.source.input_digest("02_preprocessing", "masks.npy"),
+                "finetuning": [profile.finetune_epochs, profile.finetune_learning_rate],
                 "code": made_by.code("finetuning"),
             }
         if recipe:

@@ -8,8 +8,8 @@ from tumorcf_lib.stats.rows import listed
 from tumorcf_lib.study import side_studies
 from tumorcf_lib.study.side_studies import Drawn, interval
 from tumorcf_lib.tables import sites
-from tumorcf_lib.tables.fold_scores import MR, OTHER_IDS, PLAIN
-from tumorcf_lib.tables.folds import ONE, derive
+from tumorcf_lib.tables.fold_scores import MR, OTHER_IDS, PLAIN, SHUFFLED
+from tumorcf_lib.tables.folds import AVERAGED, MEAN_OF_ONE, ONE, derive
 
 NAME = "paper-lite-cv"
 ANSWERED = ("original", "sham", "remove", "only", "blank")
@@ -32,38 +32,68 @@ def answer_sentences(folder=None):
     ]
     shams = [f"{right['sham', name]:.0%}" for name in CLASSES]
     drops = [f"{name} {interval(net.loc[name])}" for name in CLASSES]
-    known = "the networks that know nothing, to be compared with, are not all trained yet"
-    if not net["null_low"].isna().any():
-        bands = net.loc[list(CLASSES), ["null_low", "null_high"]].itertuples(index=False)
-        known = "as many networks that know nothing stay within "
-        known += listed([f"{low:.3f} to {high:.3f}" for low, high in bands])
+    accuracy = read("table_performance").query("metric == 'accuracy'")
+    accuracy = accuracy.set_index(["networks", "level"])["value"].groupby(level=[0, 1]).first()
+    accuracy = accuracy[MEAN_OF_ONE if MEAN_OF_ONE in accuracy.index else ONE]
+    n, _, trainings = _how_many(read, PLAIN, "training", "of each fold")
     told = [
-        f"Painting the tumor out moves the share of slices called right {listed(falls)}; painting "
-        f"the same shape out elsewhere (a sham) leaves {listed(shams)}.",
+        f"On the real slices our networks are right on {accuracy['slice']:.0%} of the slices and "
+        f"{accuracy['person']:.0%} of the patients. Painting the tumor out moves the share of "
+        f"slices called right {listed(falls)}; painting the same shape out elsewhere (a sham) "
+        f"leaves {listed(shams)}.",
         f"The true class's probability falls by this much more than with a sham (Net-Drop): "
-        f"{listed(drops)}; {known}.",
+        f"{listed(drops)}, over {n} networks ({trainings}). {_beside_nothing(read, net)}",
     ]
     mr, others = SITES
     if {mr, others} <= set(net.index):
         told.append(
-            f"One site gives glioma away: all patients with IDs `{MR}` have a glioma, and "
-            f"{right['original', mr]:.0%} of their slices are called right, with a Net-Drop "
-            f"of {interval(net.loc[mr])}; of the other glioma patients' slices "
-            f"{right['original', others]:.0%}, with {interval(net.loc[others])}. With the tumor "
-            f"blacked out {right['background', mr]:.0%} and {right['background', others]:.0%} "
-            "stay right."
+            f"All patients with IDs `{MR}` have a glioma, and {right['original', mr]:.0%} of "
+            f"their slices are called right, with a Net-Drop of {interval(net.loc[mr])}; of the "
+            f"other glioma patients' slices {right['original', others]:.0%}, with "
+            f"{interval(net.loc[others])}. With the tumor blacked out "
+            f"{right['background', mr]:.0%} and {right['background', others]:.0%} stay right."
         )
     try:
-        by = read("table_transplants").set_index(["network", "kind", "donor", "host"]).loc[PLAIN]
+        by = read("table_transplants").set_index(["network", "kind", "donor", "host"])
     except FileNotFoundError:
         return told
-    set_in, moved = by.loc[("conflict", "all", "all")], by.loc[("control", "all", "all")]
+    set_in, moved = (by.loc[PLAIN, kind, "all", "all"] for kind in ("conflict", "control"))
+    nothing = ""
+    if SHUFFLED in by.index:
+        own = by.loc[SHUFFLED, "conflict", "all", "all"]
+        nothing = f" (by networks that know nothing {own['head']:.0%} and {own['tumor']:.0%})"
     return told + [
         "A tumor set into the head of a patient of another class, whose own tumor is painted "
         f"out: the slice gets the head's class in {interval(set_in, 'head', '.0%')}, the tumor's "
-        f"in {interval(set_in, 'tumor', '.0%')}. An own tumor moved within its head keeps its "
-        f"class in {interval(moved, 'tumor', '.0%')}."
+        f"in {interval(set_in, 'tumor', '.0%')}{nothing}. An own tumor moved within its head "
+        f"keeps its class in {interval(moved, 'tumor', '.0%')}."
     ]
+
+
+def _how_many(read, network, what, rest):
+    """Networks of a kind, their seeds, and these in words."""
+    own = read("table_folds").query("network == @network", local_dict={"network": network})
+    n = own["training_seed"].nunique()
+    return len(own), n, f"{n} {what}{'s' * (n > 1)} {rest}"
+
+
+def _beside_nothing(read, net):
+    """Of which classes Net-Drop lies where networks that know nothing do not."""
+    own = net.loc[list(CLASSES)]
+    if own["null_low"].isna().any():
+        return "The networks that know nothing, to be compared with, are not all trained yet."
+    n, _, deals = _how_many(read, SHUFFLED, "shuffle", "of the labels")
+    outside = (own["effect"] < own["null_low"]) | (own["effect"] > own["null_high"])
+    beyond = listed(own.index[outside]) if outside.any() else "none of these"
+    return (
+        f"Beyond the reach of as many networks that know nothing (told from {n}, trained on "
+        f"{deals}): {beyond}."
+    )
+
+
+def band(row):
+    """Where networks that know nothing fall, in words."""
+    return f"{row['null_low']:.3f} to {row['null_high']:.3f}"
 
 
 def class_sentences(folder=None):
@@ -80,27 +110,47 @@ def performance_sentences(folder=None):
     read = _reader(folder)
     ece = read("table_reliability").groupby("kind")["ece"].first()
     table = read("table_performance")
-    is_first = table["training_seed"] == table["training_seed"].iloc[0]
-    by = table[is_first & (table["networks"] == ONE)].set_index(["level", "metric"])
+    first = table["training_seed"].iloc[0]
+    by = table[table["networks"] == ONE].groupby("training_seed").get_group(first)
+    by = by.set_index(["level", "metric"])
     slices, persons = by.loc[("slice", "accuracy")], by.loc[("person", "accuracy")]
     balanced = by.loc[("slice", "balanced accuracy")]
     row = read("table_spread").set_index("metric").loc["slice_accuracy"]
     folds = read("table_folds")
-    single = folds.loc[folds["network"] == PLAIN, "ece_temperature"].mean()
-    seeds = "one training seed, so its spread is unknown"
+    single = folds.loc[
+        (folds["network"] == PLAIN) & (folds["training_seed"].astype(str) == first),
+        "ece_temperature",
+    ].mean()
+    seeds = "one training of each, so their spread is unknown"
     if row["n_seeds"] > 1:
-        seeds = f"{row['sd_seed']:.3f} between seeds, {row['sd_rest']:.3f} beyond both"
+        seeds = f"{row['sd_training']:.3f} between trainings of one fold"
     return [
-        f"Out of fold over all {int(slices['n'])} slices of {int(slices['n_persons'])} patients: "
-        f"{interval(slices)} of the slices and {interval(persons)} of the patients are right; "
-        f"balanced accuracy of slices {interval(balanced)}.",
+        f"Out of fold over all {int(slices['n'])} slices of {int(slices['n_persons'])} patients, "
+        f"by the networks of seed {first}: {interval(slices)} of the slices and "
+        f"{interval(persons)} of the patients are right; balanced accuracy of slices "
+        f"{interval(balanced)}.",
+        *_seeds_sentence(table),
         *site_sentences(read("table_accuracy_by_site")),
-        f"Calibration error (ECE) {ece['slices']:.3f}; after a temperature fitted on the other "
-        f"folds' tested patients {ece['slices, temperature']:.3f} over all folds together, where "
-        f"errors of single folds cancel, and {single:.3f} in a single fold, on average.",
-        f"Single folds score from {row['lowest']:.3f} to {row['highest']:.3f} (slices): standard "
-        f"deviation {row['sd_fold']:.3f} between folds, {seeds}.",
+        f"Calibration error (ECE) of seed {first}: {ece['slices']:.3f}; after a temperature "
+        f"fitted on the other folds' tested patients {ece['slices, temperature']:.3f} over all "
+        f"folds together, where errors of single folds cancel, and {single:.3f} in a single "
+        "fold, on average.",
+        f"Single networks score from {row['lowest']:.3f} to {row['highest']:.3f} (slices): "
+        f"standard deviation {row['sd_fold']:.3f} between folds, {seeds}.",
     ]
+
+
+def _seeds_sentence(table):
+    """What several seeds say together: at most one sentence."""
+    own = table[table["metric"] == "accuracy"].set_index(["networks", "level"])
+    if AVERAGED not in own.index:
+        return
+    mean, together = own.loc[MEAN_OF_ONE]["value"], own.loc[AVERAGED]
+    yield (
+        f"In the mean over {table['training_seed'].nunique() - 1} seeds {mean['slice']:.3f} and "
+        f"{mean['person']:.3f}; with the seeds' probabilities averaged "
+        f"{interval(together.loc['slice'])} and {interval(together.loc['person'])}."
+    )
 
 
 def site_sentences(table):
@@ -176,7 +226,7 @@ STUDY = side_studies.SideStudy(
         ),
         **{
             f"fig_{name}": Drawn(f"controls.{name}", (f"table_{name}",))
-            for name in ("energy", "probes", "covariates", "robustness")
+            for name in ("energy", "probes", "covariates", "robustness", "networks")
         },
     },
     command="python -m tumorcf_lib train --profile paper-lite-cv",

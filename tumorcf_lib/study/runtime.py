@@ -82,7 +82,7 @@ def choose_profile() -> tuple[str, str]:
         return "demo", (
             f"no dataset in {config.shown(config.data_folder())}, so the phantom is used{gpu}; for "
             "the real slices put the four archives there, name their folder by --data, or run "
-            "./run_all.sh --profile paper, which fetches them (880 MB)"
+            "./run_all.sh --profile paper-lite, which fetches them (880 MB)"
         )
     if has_gpu():
         return "paper", "the dataset and a GPU were found; --profile demo runs the phantom"

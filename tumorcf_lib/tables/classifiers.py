@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
-from tumorcf_lib.edits.infills import HEADLINE_INFILL
+from tumorcf_lib.edits.infills import HEADLINE_INFILL, TAUGHT_INFILLS
 from tumorcf_lib.edits.scores import arrays, class_names, mean_over_places, slice_scores
 from tumorcf_lib.stats import classification, estimates
 from tumorcf_lib.stats.persons import ROUNDING, exact_interval, interval
@@ -45,15 +45,15 @@ def networks_table(rows, rows_networks=None, *, n_resamples):
     """How accurate each network is, and how much it leans on the tumor, overall and by class.
 
     All are scored on the same slices, so each difference to the plain network is taken slice by
-    slice. The others saw Navier-Stokes edits in training; "unseen" is every other infill.
+    slice. "unseen" is every infill but those that the others may have been shown in training.
 
     Columns: network, score, infill, group, effect, low, high, mean_of_person_means, n_slices,
     n_persons; change: this network minus the plain one on the slices that both have a score of,
     with its interval, p against 0 and n_paired (slices, for person_accuracy patients); NaN for the
     plain network. Scores: accuracy (share of slices called right), person_accuracy (of patients, by
     mean probability; n_slices counts patients there), and those of ``scores.slice_scores``;
-    net_drop comes for every infill and for "unseen", the mean over each slice's infills but
-    Navier-Stokes. ``net_drop_gap``: unseen minus Navier-Stokes on the slices that have both; below
+    net_drop comes for every infill and for "unseen", the mean over each slice's unseen
+    infills. ``net_drop_gap``: unseen minus Navier-Stokes on the slices that have both; below
     0, the drop is partly bound to the infill trained on. Delta-, Sham- and Net-Drop are means over
     slices that have shams.
     """
@@ -235,7 +235,8 @@ def _values(rows):
     for infill in others:
         own = slice_scores(rows, infill=infill)
         found["net_drop", infill] = _column(own, "net_drop")
-        drops.append(own.set_index("slice_id")["net_drop"].reindex(scores["slice_id"]))
+        if infill not in TAUGHT_INFILLS:
+            drops.append(own.set_index("slice_id")["net_drop"].reindex(scores["slice_id"]))
     if drops:
         # Missing infills of a slice (no mirror image) leave its mean to the others.
         scores["unseen"], _ = mean_over_places(np.stack(drops, axis=1))

@@ -8,7 +8,7 @@ itself.
 import numpy as np
 import pandas as pd
 
-from tumorcf_lib.config import CLASSES
+from tumorcf_lib.config import CLASSES, NO_TUMOR
 from tumorcf_lib.edits import scores as formulas
 from tumorcf_lib.edits.scores import arrays
 from tumorcf_lib.edits.sites import MATCHED_RATIOS
@@ -72,7 +72,9 @@ def slice_scores(rows):
     """Scores of each slice by each network, from scaled audit rows.
 
     As of :func:`edits.scores.slice_scores`, with network, training_seed, fold, and
-    ``right_<edit>``: the share of an edit's slices (of shams, of its places) called right;
+    ``right_<edit>`` and ``no_tumor_<edit>``: the share of an edit's slices (of shams, of its
+    places), at the headline infill and dilation, called right or :data:`config.NO_TUMOR` (0 by a
+    network without such an output);
     ``net_drop_like_energy``: against shams of the removal's energy alone, NaN where a slice has
     none; ``focus_over_background``: P_only - P_background.
     """
@@ -83,21 +85,25 @@ def slice_scores(rows):
         by = table["slice_id"]
         fold = by.map(own.groupby("slice_id")["fold"].first())
         table = in_front(table, network=network, training_seed=seed, fold=fold)
-        right = _right(own).groupby([own["slice_id"], own["edit"]]).mean().unstack()
-        for edit in EDITS:
-            table[f"right_{edit}"] = by.map(right[edit]) if edit in right else np.nan
+        asked = headline_rows(own)
+        called = _called(asked)
+        for name, is_so in (("right", called == asked["label"]), ("no_tumor", called == NO_TUMOR)):
+            is_so = is_so.astype(float).where(called != "")
+            share = is_so.groupby([asked["slice_id"], asked["edit"]]).mean().unstack()
+            for edit in EDITS:
+                table[f"{name}_{edit}"] = by.map(share[edit]) if edit in share else np.nan
         table["net_drop_like_energy"] = by.map(_sham_of_like_energy(own)) - table["p_remove"]
         table["focus_over_background"] = table["p_only"] - table["p_background"]
         parts.append(table)
     return pd.concat(parts, ignore_index=True)
 
 
-def _right(rows):
-    """Whether each row's most probable class is the true one; NaN without an edit."""
-    labels, p = arrays(rows)
+def _called(rows):
+    """Each row's most probable output, by name; an empty text without an edit."""
+    _, p = arrays(rows)
     known = np.isfinite(p).all(axis=1)
-    right = np.where(known, np.where(known[:, None], p, 0).argmax(axis=1) == labels, np.nan)
-    return pd.Series(right, rows.index)
+    names = np.array(formulas.class_names(rows))[np.where(known[:, None], p, 0).argmax(axis=1)]
+    return pd.Series(np.where(known, names, ""), rows.index)
 
 
 def _sham_of_like_energy(rows):

@@ -41,7 +41,8 @@ def derive(read, n_resamples):
     rows = _whole(read("rows_edits"), every)
     scaled = scores_of.scaled(rows, found)
     scores = scores_of.slice_scores(scaled)
-    first, rows = (_first_seed(own) for own in (every, rows))
+    first = _first_seed(every)
+    rows = scores_of.outputs_of(rows[rows["network"] == PLAIN])
     one = first.drop(columns=KEYS).reset_index(drop=True)
     n = {"n_resamples": n_resamples}
     performance = performance_table(predictions, **n)
@@ -62,7 +63,7 @@ def derive(read, n_resamples):
         "table_folds": folds_table(every, found, read("history")),
         "table_spread": spread_table(predictions),
         "table_elsewhere": elsewhere_table(performance),
-        "table_scores": study.scores_by_class(slice_scores(rows), **n),
+        "table_scores": study.scores_by_class(_over_seeds(rows), **n),
         "table_fall_to": study.fall_to(rows),
         "table_accuracy_by_site": sites.site_accuracy_table(one, **n),
     }
@@ -76,7 +77,11 @@ def derive(read, n_resamples):
         table = [] if own is None else make(own)
         if len(table):
             made[name] = table
-    return made | _controls(read, _asked_most(scaled), scores, **n)
+    plain = _asked_most(scaled)
+    others = _beside(scaled, plain)
+    if others is not None:
+        made["table_networks"] = classifiers.networks_table(plain, others, **n)
+    return made | _controls(read, plain, others, scores, **n)
 
 
 def _first_seed(rows):
@@ -85,16 +90,31 @@ def _first_seed(rows):
     return own[own["training_seed"] == own["training_seed"].min()]
 
 
+def _over_seeds(rows):
+    """Scores of each slice as the networks gave them, in the mean over seeds."""
+    parts = [slice_scores(own) for _, own in rows.groupby("training_seed")]
+    scores = pd.concat(parts).astype({"flipped": float})
+    same = ["slice_id", "patient_id", "person_id", "label"]
+    return scores.groupby(same, sort=False).mean(numeric_only=True).reset_index()
+
+
 def _asked_most(rows):
     """Rows of the plain networks' seed with the most edits and shams; of several, the first."""
     own = scores_of.outputs_of(rows[rows["network"] == PLAIN])
     return own[own["training_seed"] == own.groupby("training_seed").size().idxmax()]
 
 
-def _controls(read, rows, scores, *, n_resamples):
+def _beside(rows, plain):
+    """Rows of the networks of other kinds that were trained with the plain ones' seed, or None."""
+    of_seed = rows["training_seed"] == plain["training_seed"].iloc[0]
+    own = rows[of_seed & ~rows["network"].isin((PLAIN, SHUFFLED))]
+    return own if len(own) else None
+
+
+def _controls(read, rows, others, scores, *, n_resamples):
     """Controls of one seed's audit; with :mod:`study.fold_controls` if on every fold."""
     n = {"n_resamples": n_resamples}
-    made = robustness.tables(rows, **n)
+    made = robustness.tables(rows, others, **n)
     robust = made["table_robustness"] = made["table_robustness"].dropna(subset="effect")
     if (robust["family"] == "infill").any():
         made |= controls.tables(rows, **n)
@@ -199,12 +219,12 @@ def folds_table(predictions, temperatures, history):
 
 
 def spread_table(predictions):
-    """How much accuracies differ between folds, and how much between training seeds.
+    """How much accuracies differ between folds, and how much between trainings of one fold.
 
-    Columns: metric, mean, lowest, highest (over all units), sd_fold, sd_seed, sd_rest (standard
-    deviations of a two-way random-effects model without replication, by its mean squares; negative
-    variances count as 0), n_folds, n_seeds. With one seed, sd_seed is unknown and sd_fold holds
-    all.
+    Columns: metric, mean, lowest, highest (over all units), sd_fold, sd_training (standard
+    deviations of a random-effects model, trainings within folds, by its mean squares; a negative
+    variance counts as 0), n_folds, n_seeds. With one seed, sd_training is unknown and sd_fold holds
+    both.
     """
     units = predictions.groupby(["training_seed", "fold"])
     scored = pd.DataFrame({key: classifiers.accuracies(own) for key, own in units}).T
@@ -212,8 +232,8 @@ def spread_table(predictions):
     for metric in scored:
         grid = scored[metric].unstack().to_numpy(float)  # (seeds, folds)
         line = {"metric": metric, "mean": grid.mean(), "lowest": grid.min(), "highest": grid.max()}
-        parts = dict(zip(("sd_fold", "sd_seed", "sd_rest"), _components(grid), strict=True))
-        rows.append(line | parts | {"n_folds": grid.shape[1], "n_seeds": grid.shape[0]})
+        line |= dict(zip(("sd_fold", "sd_training"), _components(grid), strict=True))
+        rows.append(line | {"n_folds": grid.shape[1], "n_seeds": grid.shape[0]})
     return pd.DataFrame(rows)
 
 
@@ -232,14 +252,10 @@ def elsewhere_table(performance):
 
 
 def _components(grid):
-    """Standard deviations of columns (folds), rows (seeds) and rest of a full grid."""
-    n_seeds, n_folds = grid.shape
+    """Standard deviations of folds (columns) and of trainings within them (rows)."""
+    n_seeds = len(grid)
     if n_seeds == 1:
-        return float(grid.std(ddof=1)), np.nan, np.nan
-    rows, columns, mean = grid.mean(axis=1), grid.mean(axis=0), grid.mean()
-    rest = grid - rows[:, None] - columns + mean
-    ms_rest = (rest**2).sum() / ((n_seeds - 1) * (n_folds - 1))
-    ms_folds = n_seeds * columns.var(ddof=1)
-    ms_seeds = n_folds * rows.var(ddof=1)
-    found = (ms_folds - ms_rest) / n_seeds, (ms_seeds - ms_rest) / n_folds, ms_rest
-    return tuple(float(np.sqrt(max(0.0, variance))) for variance in found)
+        return float(grid.std(ddof=1)), np.nan
+    within = grid.var(axis=0, ddof=1).mean()
+    between = grid.mean(axis=0).var(ddof=1) - within / n_seeds
+    return float(np.sqrt(max(0.0, between))), float(np.sqrt(within))

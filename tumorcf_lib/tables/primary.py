@@ -65,14 +65,15 @@ CLAIMS = (
 def still_right_table(scores):
     """Share of slices still called right after each edit, by network and group.
 
-    Columns: network, group, edit, share, low, high, n_patients, n_slices, n_seeds. Every patient
-    counts the same.
+    Columns: network, group, edit, share, low, high, n_patients, n_slices, n_seeds, no_tumor (share
+    called so, by a network that can; else 0). Every patient counts the same.
     """
     rows = []
     for line, own in by_group(scores):
         for edit in EDITS:
             e = networks.mean(own, f"right_{edit}")
-            rows.append(line | {"edit": edit} | e.columns("share", bounds=(0, 1)) | e.counts)
+            line |= {"edit": edit} | e.columns("share", bounds=(0, 1)) | e.counts
+            rows.append(line | {"no_tumor": networks.mean(own, f"no_tumor_{edit}").value})
     return pd.DataFrame(rows)
 
 
@@ -87,7 +88,7 @@ def estimates_table(scores):
     rows = []
     for line, own in by_group(scores):
         for score in SCORES:
-            null = networks.null_of(of_group(nothing, line["group"]), score)
+            null = networks.null_of(score, of_group(nothing, line["group"]))
             of_null = line["network"] == SHUFFLED
             e = networks.mean(own, score, null=networks.NO_NULL if of_null else null)
             rows.append(line | {"score": score} | _columns(e, null))
@@ -114,7 +115,7 @@ def primary_table(scores):
     corrected = holm(p)
     rows = []
     for claim, (e, null), one, p_holm in zip(CLAIMS, found, p, corrected, strict=True):
-        verdict, reason = networks.verdict(e, null, p_holm, claim.side)
+        verdict, reason = networks.verdict(e, null, p_holm, claim.side, alone=one)
         if claim.finding == 3 and e.n_seeds < 2:
             reason = "one training seed"
         line = {"finding": claim.finding, "claim": claim.claim, "score": claim.score}
@@ -145,24 +146,25 @@ def _claimed(claim, own, nothing):
     if claim.kind in ("wrong", "alike"):
         alike = claim.kind == "alike"
         return wrong_less_right(own, claim.score, alike=alike), networks.fixed(0)
-    found = []
-    for group in claim.groups:
-        null = networks.null_of(of_group(nothing, group), claim.score)
-        found.append((networks.mean(of_group(own, group), claim.score, null=null), null))
-    return found[0] if len(found) == 1 else _difference(*found)
+    parts = [of_group(nothing, group) for group in claim.groups]
+    found = [
+        networks.mean(of_group(own, group), claim.score, null=networks.null_of(claim.score, part))
+        for group, part in zip(claim.groups, parts, strict=True)
+    ]
+    return _difference(*found), networks.null_of(claim.score, *parts)
 
 
-def _difference(first, second):
-    """First less second, of different patients."""
-    (e, null), (f, other) = first, second
+def _difference(e, *other):
+    """An estimate, or the first less the second, of different patients."""
+    if not other:
+        return e
+    (f,) = other
     error = float(np.hypot(e.error, f.error))
     df = error**4 / (e.error**4 / e.df + f.error**4 / f.df) if error else min(e.df, f.df)
     network_error = float(np.hypot(e.network_error, f.network_error))
     found = {"value": e.value - f.value, "error": error, "df": df, "network_error": network_error}
     n = {"n_patients": e.n_patients + f.n_patients, "n_slices": e.n_slices + f.n_slices}
-    sd = float(np.hypot(null.sd, other.sd))
-    null = networks.Null(null.mean - other.mean, sd, min(null.n, other.n))
-    return replace(e, **found, **n), null
+    return replace(e, **found, **n)
 
 
 def share_of_errors(scores):

@@ -7,6 +7,7 @@ told from the others (one-vs-rest AUC) does not know defaults, and a transplant 
 
 import numpy as np
 import pandas as pd
+from scipy.special import stdtrit
 
 from tumorcf_lib.config import CLASSES
 from tumorcf_lib.edits import conflicts, scores
@@ -126,18 +127,23 @@ def _pooled(folds, null):
     """Folds by their numbers of pairs, seeds alike."""
     weight = (folds["n_pairs"] / folds["n_pairs"].sum()).to_numpy()
     losses = np.stack(folds["losses"].to_list())  # (folds, seeds)
-    n_seeds = losses.shape[1]
-    of_networks = np.zeros(len(folds))
-    if n_seeds > 1:
-        between = losses.var(axis=1, ddof=1) - folds["by_chance"].to_numpy()
-        of_networks = np.maximum(0, between) / n_seeds
-    elif null.n >= networks.FEWEST:
-        of_networks += null.network_sd**2
-    error = np.sqrt((weight**2 * (folds["variance"].to_numpy() + of_networks)).sum())
-    auc, loss = float(weight @ folds["auc"].to_numpy()), float(weight @ losses.mean(axis=1))
-    found = {"auc": auc, "loss": loss, "low": loss - 1.96 * error, "high": loss + 1.96 * error}
-    band = dict(zip(("null_low", "null_high"), null.band(losses.size)))
+    n_folds, n_seeds = losses.shape
     n_patients = int(folds["n_patients"].sum())
+    of_networks, total, df = np.zeros(n_folds), np.zeros(n_folds), 1
+    if n_seeds > 1:
+        total, df = losses.var(axis=1, ddof=1) / n_seeds, n_folds * (n_seeds - 1)
+        of_networks = np.maximum(0, total - folds["by_chance"].to_numpy() / n_seeds)
+    elif null.n >= networks.FEWEST:
+        of_networks, total, df = of_networks + null.network_sd**2, total + null.sd**2, null.n - 1
+    squares = folds["variance"].to_numpy(), of_networks, total
+    of_patients, of_networks, total = (float(weight**2 @ own) for own in squares)
+    error2, free = of_patients + of_networks, max(1, n_patients - n_folds)
+    if of_networks:  # Satterthwaite, as in networks.mean
+        free = error2**2 / (of_patients**2 / free + total**2 / df)
+    auc, loss = float(weight @ folds["auc"].to_numpy()), float(weight @ losses.mean(axis=1))
+    reach = stdtrit(free, 0.975) * np.sqrt(error2)
+    found = {"auc": auc, "loss": loss, "low": loss - reach, "high": loss + reach}
+    band = dict(zip(("null_low", "null_high"), null.band(losses.size)))
     return found | band | {"n_patients": n_patients, "n_seeds": n_seeds, "n_null": null.n}
 
 
@@ -154,8 +160,6 @@ def transplants_table(rows):
     made["control"] = made["slice_id"].astype(str) == made["donor_slice_id"].astype(str)
     found = []
     for network, own in made.groupby("network"):
-        if network == SHUFFLED:
-            continue
         followed = conflicts.followed(own, scores.class_names(outputs_of(own)))
         own = own.assign(**{name: followed == name for name in ("tumor", "head", "neither")})
         each = [(name, "all") for name in CLASSES]
