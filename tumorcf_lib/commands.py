@@ -37,12 +37,10 @@ def _named(text):
 
 
 def _profile(text):
-    if _named(text) != "auto":
-        try:
-            config.get(text)
-        except config.UnknownProfileError as error:
-            raise argparse.ArgumentTypeError(error) from None
-    return text
+    try:
+        return text if _named(text) == "auto" else config.get(text).name
+    except config.UnknownProfileError as error:
+        raise argparse.ArgumentTypeError(error) from None
 
 
 def folder(text):  # run_all.sh changes the folder, and says where it was called
@@ -89,22 +87,10 @@ def _study(options, *, of_notebooks=False):
     return lib("study.runtime").Study(profile, options.seed, config.run(profile.name))
 
 
-def _find_dataset(options, study):
-    """Say which profile is run and why; fetch the dataset if that is what was asked for."""
-    finding, place = lib("data.finding"), config.data_folder()
-    found, is_auto = finding.has_dataset(place), options.profile == "auto"
-    if config.names_data_folder() and not found and (is_auto or not study.profile.is_phantom):
-        finding.require(place)
-    why = lib("study.runtime").choose_profile()[1] if is_auto else "as asked"
-    print(f"Profile {study.profile.name}: {why}.")
-    if not study.profile.is_phantom and not found:
-        lib("data.download").download(place)
-
-
 def _of_folds(options):
     """The study that all units share, whatever the seed of their training."""
     study = _study(options)
-    _find_dataset(options, study)
+    lib("study.runtime").find_dataset(study, options.profile == "auto")
     return replace(study, seed=0)
 
 
@@ -134,7 +120,7 @@ def run(options):
     if not study.profile.has_notebooks:
         lib("study.folds").run(study := _of_folds(options), seed=options.seed)
         return _pool(study)
-    _find_dataset(options, study)
+    lib("study.runtime").find_dataset(study, options.profile == "auto")
     how = {"first": options.first, "last": options.last, "fresh": options.fresh}
     lib("study.notebooks").run(study, **how, published=options.reference)
 
@@ -174,8 +160,8 @@ def train(options):
 
     --fold 2 --seed 1  one unit, for one of several machines
     """
-    how = {"fold_numbers": options.fold, "recipe": options.recipe, "network": options.network}
-    how |= {"seed": options.seed}
+    how = {name: getattr(options, name) for name in ("seed", "recipe", "network")}
+    how["fold_numbers"] = options.fold
     lib("study.folds").check(_study(options), **how)  # before anything is fetched
     lib("study.folds").run(_of_folds(options), **how)
 
@@ -276,7 +262,6 @@ def readme(options):
 @command(*STUDY)
 def lab(options):
     """open the notebooks in JupyterLab"""
-    _study(options)  # a wrong name is reported here, not in a notebook
     print("JupyterLab opens in your browser, or at the address below; Ctrl+C ends it.", flush=True)
     os.chdir(config.ROOT)
     os.environ.setdefault("MALLOC_ARENA_MAX", "1")  # TensorFlow's memory on Linux

@@ -191,6 +191,8 @@ PROFILES = {
             n_control_places=2,
             infills=("ring_mean", "gaussian_blur", "noisy_linear"),
             dilations_at_512=(2, 5, 10),
+            finetune_epochs=6,
+            finetune_learning_rate=6e-4,
         ),
         Profile(
             name="paper",

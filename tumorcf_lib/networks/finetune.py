@@ -31,6 +31,9 @@ SHARES = (0.5, 0.5)
 MAX_DILATION_SHARE = 0.02
 """Removals in training grow the mask by 0 to this share of the slice's side: 4 px at 224."""
 
+FROZEN_BLOCKS = 5
+"""The stem and so many first blocks of EfficientNet-Lite0 learn no more."""
+
 MAX_EDITED = 120
 """At most so many validation slices are edited after each epoch, spread over all of them."""
 
@@ -193,8 +196,16 @@ def _dilation(slice, rng):
 
 
 def _compiled(model, profile, n_steps):
-    """The network that is trained: the model's own variables, its frozen norms folded."""
-    freeze(model, replace(profile, freeze_norms=True))
+    """The network that is trained: the model's own variables, its frozen norms folded.
+
+    Early blocks and depthwise kernels stay as trained, which halves the time of a step: twice the
+    epochs in that time left a looking network a lower loss on training patients.
+    """
+    kept = replace(profile, freeze_norms=True)
+    if profile.backbone == "efficientnet_lite0":
+        frozen_blocks = max(profile.frozen_blocks, FROZEN_BLOCKS)
+        kept = replace(kept, freeze_depthwise=True, frozen_blocks=frozen_blocks)
+    freeze(model, kept)
     if profile.warmup_epochs >= profile.epochs:  # only the head was ever trained, as in "smoke"
         for layer in model.layers:
             layer.trainable = layer.name in training.HEAD

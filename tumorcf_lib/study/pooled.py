@@ -4,10 +4,12 @@ import pandas as pd
 
 from tumorcf_lib import config
 from tumorcf_lib.config import CLASSES
+from tumorcf_lib.edits.infills import HEADLINE_INFILL
 from tumorcf_lib.stats.rows import listed
 from tumorcf_lib.study import side_studies
 from tumorcf_lib.study.side_studies import Drawn, interval
 from tumorcf_lib.tables import sites
+from tumorcf_lib.tables.classifiers import LOOKING, UNSEEN
 from tumorcf_lib.tables.fold_scores import MR, OTHER_IDS, PLAIN, SHUFFLED
 from tumorcf_lib.tables.folds import AVERAGED, MEAN_OF_ONE, ONE, derive
 
@@ -62,11 +64,35 @@ def answer_sentences(folder=None):
     if SHUFFLED in by.index:
         own = by.loc[SHUFFLED, "conflict", "all", "all"]
         nothing = f" (by networks that know nothing {own['head']:.0%} and {own['tumor']:.0%})"
-    return told + [
+    told.append(
         "A tumor set into the head of a patient of another class, whose own tumor is painted "
         f"out: the slice gets the head's class in {interval(set_in, 'head', '.0%')}, the tumor's "
         f"in {interval(set_in, 'tumor', '.0%')}{nothing}. An own tumor moved within its head "
         f"keeps its class in {interval(moved, 'tumor', '.0%')}."
+    )
+    return told + _taught(read, by["tumor"])
+
+
+def _taught(read, follows):
+    """What fine-tuning to look does, where it is published: at most one sentence."""
+    try:
+        table = read("table_networks").set_index(["network", "score", "infill", "group"])["effect"]
+    except FileNotFoundError:
+        return []
+    if LOOKING not in table.index:
+        return []
+    right = [table[name, "accuracy", "", "all"] for name in (LOOKING, PLAIN)]
+    drops = [
+        listed(f"{name} {table[LOOKING, 'net_drop', infill, name]:.2f}" for name in CLASSES)
+        for infill in (HEADLINE_INFILL, UNSEEN)
+    ]
+    kinds = (("conflict", LOOKING), ("conflict", PLAIN), ("control", LOOKING))
+    shares = [f"{follows[network, kind, 'all', 'all']:.0%}" for kind, network in kinds]
+    return [
+        'Networks can be taught to look: fine-tuned to say "no tumor" where one was painted out, '
+        f"they have a Net-Drop of {drops[0]} ({drops[1]} with infills that they never saw), follow "
+        f"a transplanted tumor in {shares[0]} (before: {shares[1]}), keep the class of a moved one "
+        f"in {shares[2]}, and are right on {right[0]:.1%} of the slices (before: {right[1]:.1%})."
     ]
 
 
@@ -110,28 +136,26 @@ def performance_sentences(folder=None):
     read = _reader(folder)
     ece = read("table_reliability").groupby("kind")["ece"].first()
     table = read("table_performance")
-    first = table["training_seed"].iloc[0]
-    by = table[table["networks"] == ONE].groupby("training_seed").get_group(first)
-    by = by.set_index(["level", "metric"])
+    table["training_seed"] = pd.to_numeric(table["training_seed"])  # none of several together
+    first = table["training_seed"].min()
+    by = table[table["training_seed"] == first].set_index(["level", "metric"])
     slices, persons = by.loc[("slice", "accuracy")], by.loc[("person", "accuracy")]
     balanced = by.loc[("slice", "balanced accuracy")]
     row = read("table_spread").set_index("metric").loc["slice_accuracy"]
     folds = read("table_folds")
-    single = folds.loc[
-        (folds["network"] == PLAIN) & (folds["training_seed"].astype(str) == first),
-        "ece_temperature",
-    ].mean()
+    single = folds[(folds["network"] == PLAIN) & (folds["training_seed"] == first)]
+    single = single["ece_temperature"].mean()
     seeds = "one training of each, so their spread is unknown"
     if row["n_seeds"] > 1:
         seeds = f"{row['sd_training']:.3f} between trainings of one fold"
     return [
         f"Out of fold over all {int(slices['n'])} slices of {int(slices['n_persons'])} patients, "
-        f"by the networks of seed {first}: {interval(slices)} of the slices and "
+        f"by the networks of seed {first:g}: {interval(slices)} of the slices and "
         f"{interval(persons)} of the patients are right; balanced accuracy of slices "
         f"{interval(balanced)}.",
         *_seeds_sentence(table),
         *site_sentences(read("table_accuracy_by_site")),
-        f"Calibration error (ECE) of seed {first}: {ece['slices']:.3f}; after a temperature "
+        f"Calibration error (ECE) of seed {first:g}: {ece['slices']:.3f}; after a temperature "
         f"fitted on the other folds' tested patients {ece['slices, temperature']:.3f} over all "
         f"folds together, where errors of single folds cancel, and {single:.3f} in a single "
         "fold, on average.",
@@ -147,7 +171,7 @@ def _seeds_sentence(table):
         return
     mean, together = own.loc[MEAN_OF_ONE]["value"], own.loc[AVERAGED]
     yield (
-        f"In the mean over {table['training_seed'].nunique() - 1} seeds {mean['slice']:.3f} and "
+        f"In the mean over {table['training_seed'].nunique()} seeds {mean['slice']:.3f} and "
         f"{mean['person']:.3f}; with the seeds' probabilities averaged "
         f"{interval(together.loc['slice'])} and {interval(together.loc['person'])}."
     )

@@ -92,6 +92,19 @@ def choose_profile() -> tuple[str, str]:
     )
 
 
+def find_dataset(study, is_auto) -> None:
+    """Say which profile is run and why; fetch the dataset if that is what was asked for."""
+    from tumorcf_lib.data import download
+
+    place, needs = config.data_folder(), not study.profile.is_phantom
+    found = finding.has_dataset(place)
+    if config.names_data_folder() and not found and (is_auto or needs):
+        finding.require(place)
+    print(f"Profile {study.profile.name}: {choose_profile()[1] if is_auto else 'as asked'}.")
+    if needs and not found:
+        download.download(place)
+
+
 def resolve(profile_name: str) -> config.Profile:
     """The profile of that name; ``"auto"`` (or "") picks the one that fits this machine."""
     return config.get(choose_profile()[0] if profile_name in ("auto", "") else profile_name)
