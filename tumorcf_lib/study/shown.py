@@ -98,6 +98,8 @@ def claims(results, table, number) -> pd.DataFrame:
         if primary["null_low"].notna().any():
             line["who know nothing"] = f"{row['null_low']:.3f} to {row['null_high']:.3f}"
         line["verdict"] = row["verdict"]
+        if np.isfinite(row["p_holm"]):
+            line["verdict"] += f" (p = {row['p_holm']:.2g})"  # of one among all claims
         own = {words: run.reindex([row["claim"]]).iloc[0] for words, run in runs.items()}
         line |= {words: interval(found) or "not measured" for words, found in own.items()}
         if len(own) == 2:
