@@ -8,8 +8,11 @@ from matplotlib import colors as mpl_colors
 
 from tumorcf_lib.config import CLASSES
 from tumorcf_lib.controls import covariates
-from tumorcf_lib.figures import controls, forests, studies, style, training
+from tumorcf_lib.figures import controls, forests, readings, studies, style, training
+from tumorcf_lib.study import calibration
+from tumorcf_lib.study.side_studies import published
 from tumorcf_lib.tables.duplicates import KINDS
+from tumorcf_lib.tables.primary import CLAIMS
 
 
 def heights(ax):
@@ -197,6 +200,12 @@ def test_primary_claims_stand_beside_the_band_of_networks_that_know_nothing():
         assert [row.null_low, row.null_high] in [pytest.approx(list(band)) for band in bands]
 
 
+def test_an_arrow_behind_each_claim_points_to_the_side_that_it_claims():
+    labels = [label.get_text() for label in cases.draw("primary").axes[0].get_yticklabels()]
+    sides = [{"→": "above", "←": "below"}[label[-1]] for label in labels]
+    assert sides == [claim.side for claim in CLAIMS] and "below" in sides
+
+
 def test_headline_dots_are_the_means_and_the_text_is_the_net_drop_or_that_there_is_no_sham():
     (means,) = cases.tables("headline")
     fig = cases.draw("headline")
@@ -204,7 +213,10 @@ def test_headline_dots_are_the_means_and_the_text_is_the_net_drop_or_that_there_
     both = ("delta_drop", "sham_drop")
     wanted = [by.loc[(g, score), "effect"] for g in (*CLASSES, "all") for score in both]
     assert [x for x, _ in cases.marks(fig.axes[0])] == pytest.approx(wanted)
+    heights = [y for _, y in cases.marks(fig.axes[0])]
+    assert len(set(heights)) == len(heights), "one mark hides another"
     net = by.loc[("all", "net_drop")]
+    assert f"all slices\n{net['n_slices']:.0f} / {net['n_persons']:.0f}" in cases.texts(fig)
     assert f"{net['effect']:+.3f} [{net['low']:.3f}, {net['high']:.3f}]" in cases.texts(fig)
     lost = (means["group"] == "glioma") & means["score"].isin(["sham_drop", "net_drop"])
     empty = means.copy()
@@ -221,17 +233,67 @@ def test_energy_prints_the_three_net_drops_of_each_group_and_probes_their_chance
     (ratio,) = pick(table, quantity="rms_ratio", group="glioma")
     assert any(f"glioma (removal: {ratio:.1f} ×" in text for text in said)
     chance = cases.tables("probes")[0]["chance"].iloc[0]
-    lines = cases.draw("probes").axes[0].lines
+    fig = cases.draw("probes")
+    lines = fig.axes[0].lines
     assert chance in [line.get_xdata()[0] for line in lines if line.get_linestyle() == "--"]
+    assert "accuracy [95 %]" in cases.texts(fig) and "effect [95 %]" not in cases.texts(fig)
 
 
-def test_a_variant_stands_in_the_row_of_its_kind_in_the_color_of_its_interval():
-    (table,) = cases.tables("robustness")
-    fig = cases.draw("robustness")
-    names = [label.get_text() for label in fig.axes[0].get_yticklabels()]
-    assert names[0] == "as the study does it" and "other infills (2)" in names
+def test_a_model_without_an_estimate_is_told_at_its_place():
+    table = cases.tables("covariates")[0].copy()
+    table.loc[table["group"] == "glioma", ["effect", "low", "high"]] = np.nan
+    assert cases.texts(controls.covariates(table)).count("no estimate") == 3  # covariates
+
+
+def test_a_variant_stands_in_the_row_of_its_kind_and_no_mark_looks_like_a_verdict():
+    table = cases.tables("robustness")[0].copy()
+    below = (table["variant"] == "mirror") & (table["group"] == "glioma")
+    table.loc[below, ["effect", "low", "high", "lies"]] = -0.2, -0.3, -0.1, "below 0"
+    fig = controls.robustness(table)
+    names = [label.get_text().replace("\n", " ") for label in fig.axes[0].get_yticklabels()]
+    names = [name.replace("\N{NO-BREAK SPACE}", " ") for name in names]
+    assert names[0] == "as the study does it" and "other infills: noisy linear, mirror" in names
+    assert "mask grown or shrunk: +1 px, +5 px" in names
+    assert "hardened network: Navier-Stokes, noisy linear, mirror" in names
     looks = {float(c[0].get_xdata()[0]): c[0] for ax in fig.axes for c in ax.containers}
-    for row in table[table["scale"] == "probability"].to_dict("records"):
-        word = {"above 0": "holds", "below 0": "does not hold"}.get(row["lies"])
-        if word:
-            assert looks[row["effect"]].get_color() == style.VERDICT_COLORS[word]
+    wanted = {"above 0": ">", "below 0": "<", "includes 0": "o"}
+    own = table[(table["scale"] == "probability") & table["lies"].isin(list(wanted))]
+    for row in own.to_dict("records"):
+        mark = looks[row["effect"]]
+        assert mark.get_marker() == wanted[row["lies"]]
+        assert mark.get_color() not in style.VERDICT_COLORS.values()
+        assert (mark.get_markerfacecolor() == "white") == (row["lies"] == "includes 0")
+    assert len({ax.get_xlim() for ax in fig.axes}) == 4, "a wide panel squeezes the others"
+
+
+def test_the_band_around_networks_that_know_nothing_is_said():
+    read = published("calibration")
+    margin = read("table_null")["margin"].dropna().iloc[0]
+    assert any(
+        f"band: ±{margin:g}" in text for text in cases.texts(calibration.FIGURE.figure(read))
+    )
+
+
+def test_sentences_leave_out_estimates_without_an_interval():
+    (energy,), (robust,) = (cases.tables(name) for name in ("energy", "robustness"))
+    keys = ["group", "quantity", "scale"]
+    own = energy.set_index(keys).sort_index()
+    own.loc[("glioma", "net_drop_matched", "probability"), ["effect", "low"]] = 0.777, np.nan
+    own = own.reset_index()
+    assert "glioma (too few slices)" in readings.energy(own) and "0.777" not in readings.energy(own)
+    robust = robust.copy()
+    robust.loc[robust["variant"] == "mirror", ["effect", "low"]] = 9.0, np.nan
+    assert "9.0" not in readings.robustness(robust)
+    assert "Over 0 variants" in readings.robustness(robust.assign(low=np.nan))
+
+
+def test_two_kinds_of_patients_of_one_class_are_told_apart_by_their_ids():
+    shares = {"original": (0.9, 0.7), "remove": (0.8, 0.5), "background": (0.6, 0.1)}
+    parts = [
+        pd.DataFrame({"label": ["glioma, A", "glioma, B"], "edit": edit, "share": share})
+        for edit, share in shares.items()
+    ]
+    assert readings.answer(pd.concat(parts)) == (
+        "Of the glioma patients with IDs A and B the share called right goes from 90% to 80% and "
+        "from 70% to 50% when the tumor is painted out, and to 60% and 10% with black in its place."
+    )

@@ -1,15 +1,18 @@
 """Forests of the controls: energy, probes, other networks, infills, covariates, variants."""
 
+import textwrap
+
 import numpy as np
 
 from tumorcf_lib.figures import style
-from tumorcf_lib.figures.forests import VERDICT_LOOKS, Panel, forest, marks
+from tumorcf_lib.figures.forests import Panel, forest, marks, say_what_is_missing
 from tumorcf_lib.stats.rows import ALL
 from tumorcf_lib.stats.verdicts import RELEVANT
 from tumorcf_lib.tables.classifiers import PLAIN, UNSEEN
 from tumorcf_lib.tables.robustness import ABOVE, AROUND, BELOW
 
 INTERVALS = "95 % intervals over patients"
+BAND = f"gray band: ±{RELEVANT}, less than we call an effect"
 PROBE_NAMES = {
     "mask": "mask alone",
     "intensity": "gray values outside the tumor",
@@ -41,12 +44,22 @@ FAMILY_NAMES = {
 }
 """Rows of the forest of variants; those of family "network" are named by their network."""
 
+SHORTER = {
+    "^mask grown by ": "+",
+    "^mask shrunk by ": "\N{MINUS SIGN}",
+    r"^\w+ \(|\)$": "",  # a network's name around its infill's
+    " ": "\N{NO-BREAK SPACE}",
+}
+"""Names of variants behind the name of their row."""
+
 NO_INTERVAL = "too few patients for an interval"
 INTERVAL_LOOKS = {
-    f"interval {lies}": VERDICT_LOOKS[word]
-    for lies, word in ((ABOVE, "holds"), (BELOW, "does not hold"), (AROUND, "cannot be told"))
+    f"interval {ABOVE}": {"color": style.INK, "marker": ">"},
+    f"interval {BELOW}": {"color": style.INK, "marker": "<"},
+    f"interval {AROUND}": {"filled": False},
+    NO_INTERVAL: {"marker": "x"},
 }
-INTERVAL_LOOKS[NO_INTERVAL] = {"marker": "x"}
+"""No verdicts, so neither their colors nor their markers."""
 COVARIATE_TITLES = {
     "area": "larger (log area)",
     "contrast": "brighter than its ring",
@@ -70,8 +83,8 @@ def energy(table):
             shown.append((len(names), "", own.loc[(group, quantity)].to_dict() | {"color": color}))
             names.append(ENERGY_NAMES[quantity])
     panel = Panel("", shown, band=RELEVANT)
-    label = f"Net-Drop, {INTERVALS}; band: ±{RELEVANT}"
-    return forest(names, [panel], {}, numbers=True, height=0.2, xlabel=label)
+    label = f"Net-Drop, {INTERVALS}; {BAND}"
+    return forest(names, [panel], {}, numbers="Net-Drop [95 %]", height=0.2, xlabel=label)
 
 
 @style.figure
@@ -89,7 +102,8 @@ def probes(table):
     panel = Panel("", marks(own, names, "probe", "network"), line=own["chance"].iloc[0])
     label = f"{metric}, {INTERVALS}; dashed: chance"
     looks = _method_looks(own["network"])
-    return forest(shown, [panel], looks, numbers=True, height=0.42, xlabel=label)
+    head = f"{metric.split()[-1]} [95 %]"
+    return forest(shown, [panel], looks, numbers=head, height=0.42, xlabel=label)
 
 
 def _method_looks(names):
@@ -180,7 +194,10 @@ def covariates(table):
         panels.append(Panel(COVARIATE_TITLES.get(name, name), shown))
     names = style.names_with_n(groups, table, "group")
     label = "change of Net-Drop (probability) per standard deviation; association, not cause"
-    return forest(names, panels, looks, height=0.5, sharex=True, xlabel=label)
+    fig = forest(names, panels, looks, height=0.5, sharex=True, xlabel=label)
+    for ax, panel in zip(fig.axes, panels, strict=True):
+        say_what_is_missing(ax, panel)
+    return fig
 
 
 @style.figure
@@ -200,8 +217,21 @@ def robustness(table):
         own = table[table["group"] == group]
         title = style.with_n(group, own.iloc[0])
         panels.append(Panel(title, marks(own, rows, "row", "lies"), band=RELEVANT))
-    n = table.groupby("row")["variant"].nunique()
-    names = [FAMILY_NAMES.get(row, row) + (f" ({n[row]})" if n[row] > 1 else "") for row in rows]
-    label = f"Net-Drop, {INTERVALS}; (n): variants of a row; band: ±{RELEVANT}"
+    names = [_with_variants(row, table.loc[table["row"] == row, "variant"]) for row in rows]
+    label = f"Net-Drop, {INTERVALS}; {BAND}\neach panel has its own axis; a row's variants "
+    label += "stand below each other as they are named"
     looks = {lies: look for lies, look in INTERVAL_LOOKS.items() if lies in set(table["lies"])}
-    return forest(names, panels, looks, height=0.4, size=3, sharex=True, xlabel=label)
+    fig = forest(names, panels, looks, height=0.44, size=3, xlabel=label)
+    fig.axes[0].tick_params(axis="y", labelsize=7)
+    return fig
+
+
+def _with_variants(row, variants):
+    """A row's name and, if there are several, its variants in their order, in few words."""
+    name, variants = FAMILY_NAMES.get(row, row), variants.drop_duplicates()
+    if len(variants) > 1:
+        variants = variants.replace(row, style.INFILL_NAMES["navier_stokes"])
+        for pattern, short in SHORTER.items():
+            variants = variants.str.replace(pattern, short, regex=True)
+        name += f": {', '.join(variants)}"
+    return textwrap.fill(name, 34, break_on_hyphens=False)

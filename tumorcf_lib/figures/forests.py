@@ -8,12 +8,16 @@ import numpy as np
 
 from tumorcf_lib.figures import style
 from tumorcf_lib.stats.rows import ALL, classes_of
+from tumorcf_lib.tables.primary import CLAIMS
 
 NUMBER_AT, N_AT = 6, 158  # points right of the panel
 VERDICT_LOOKS = {
     name: {"color": color, "marker": marker}
     for (name, color), marker in zip(style.VERDICT_COLORS.items(), "osD", strict=True)
 }
+
+ARROWS = {"above": "→", "below": "←"}
+APART = 0.14  # of a row's height: marks of the headline above and below its middle
 
 
 @dataclass(frozen=True)
@@ -26,12 +30,12 @@ class Panel:
     band: float = 0.0  # half the width of what is negligible around the line
 
 
-def forest(names, panels, looks, *, height=0.3, numbers=False, xlabel="", sharex=False, size=4.5):
+def forest(names, panels, looks, *, height=0.3, numbers="", xlabel="", sharex=False, size=4.5):
     """A row a name, a panel a score; marks of one row stand below each other in their order.
 
     ``looks``: name in the legend -> color, marker, filled; a record's own "color" goes first, and
-    either can say that it is not "filled". A name without marks is a heading. ``numbers`` are
-    written at the right of the last panel.
+    either can say that it is not "filled". A name without marks is a heading. ``numbers``: the head
+    of those that are written at the right of the last panel.
     """
     shape = {"squeeze": False, "sharey": True, "sharex": sharex}
     shape["figsize"] = (style.WIDTH, height * len(names) + 1.25)
@@ -46,7 +50,7 @@ def forest(names, panels, looks, *, height=0.3, numbers=False, xlabel="", sharex
         white = {"facecolor": "white", "edgecolor": "none", "pad": 1}
         axes[0].text(0.005, row + 0.08, names[row], fontweight="bold", bbox=white, **at)
     if numbers:
-        write_numbers(axes[-1], panels[-1])
+        write_numbers(axes[-1], panels[-1], head=numbers)
     if looks:
         shown = {name: {"color": style.SOFT, **look} for name, look in looks.items()}
         style.legend(fig, [style.dot(label=name, **look) for name, look in shown.items()])
@@ -95,7 +99,16 @@ def placed(marks):
             yield line + (shift if len(own) > 1 else 0), look, row
 
 
-def write_numbers(ax, panel, *, head="effect [95 %]"):
+def say_what_is_missing(ax, panel):
+    """Words at the place of each mark that a panel lacks."""
+    for y, _, row in placed(panel.marks):
+        if not np.isfinite(row["effect"]):
+            at = {"xytext": (4, 0), "textcoords": "offset points", "va": "center"}
+            white = {"facecolor": "white", "edgecolor": "none", "pad": 0.5}
+            ax.annotate(number(row), (panel.line, y), fontsize=6.5, bbox=white, **at)
+
+
+def write_numbers(ax, panel, *, head):
     """Columns right of a panel: each mark's estimate and interval, its slices and patients."""
 
     def write(text, y, points, **more):
@@ -125,21 +138,26 @@ def number(row, *, sign=""):
 def primary(table):
     """The primary claims with their intervals and, gray, where networks that know nothing fall.
 
-    ``table``: claim, effect, low, high, network_error, null_low, null_high, n_slices, n_patients,
-    verdict.
+    An arrow behind a claim points to the side that it claims. ``table``: finding, claim, effect,
+    low, high, network_error, null_low, null_high, n_slices, n_patients, verdict.
     """
     rows = table.to_dict("records")
     shown = [(y, row["verdict"], row) for y, row in enumerate(rows)]
-    names = [textwrap.fill(f"{row['finding']}  {row['claim']}", 46) for row in rows]
+    arrows = {claim.claim: ARROWS[claim.side] for claim in CLAIMS}
+    names = [
+        textwrap.fill(f"{row['finding']}  {row['claim']}", 46) + f" {arrows[row['claim']]}"
+        for row in rows
+    ]
     known = table["network_error"].notna().any()
-    label = f"effect, 95 % interval over patients{' and (not 3, 5) networks' if known else ''}"
+    label = "arrow: the claimed side\n"
+    label += f"effect, 95 % interval over patients{' and (not 3, 5) networks' if known else ''}"
     if table["null_low"].notna().any():
         label += "; gray: networks that know nothing"
     half = any(row["finding"] == 5 for row in rows)
     label += "; finding 5: vs one half" if half else ""
     looks = {word: look for word, look in VERDICT_LOOKS.items() if word in set(table["verdict"])}
     panel = Panel("", shown)
-    fig = forest(names, [panel], looks, numbers=True, height=0.36, xlabel=label)
+    fig = forest(names, [panel], looks, numbers="effect [95 %]", height=0.36, xlabel=label)
     fig.axes[0].tick_params(axis="y", labelsize=7)
     for y, row in enumerate(rows):
         sides = [y - 0.42, y + 0.42]
@@ -157,7 +175,8 @@ def headline(means):
     Parameters
     ----------
     means : DataFrame
-        Of delta_drop, sham_drop and net_drop: score, group, effect, low, high.
+        Of delta_drop, sham_drop and net_drop: score, group, effect, low, high, n_slices and
+        n_persons or n_patients.
 
     Returns
     -------
@@ -169,7 +188,9 @@ def headline(means):
     looks = {"tumor removed (Delta-Drop)": {}, "sham removed (Sham-Drop)": {"filled": False}}
     known = means[np.isfinite(means["effect"].to_numpy(float))]
     rows = {(r["group"], r["score"]): r for r in known.to_dict("records")}
-    fig = forest([*groups, "all slices"], [Panel("", [])], {}, height=0.52)
+    n = {g: rows.get((g, "net_drop"), rows.get((g, "delta_drop"), {})) for g in colors}
+    names = [style.with_n(group, row) for group, row in n.items()]
+    fig = forest(names, [Panel("", [])], {}, height=0.52)
     ax = fig.axes[0]
     beside = {"transform": ax.get_yaxis_transform(), "va": "center", "fontsize": 8.5}
     for y, (group, color) in enumerate(colors.items()):
@@ -177,14 +198,14 @@ def headline(means):
         if delta and sham:
             ends = [sham["effect"], delta["effect"]]
             ax.plot(ends, [y, y], color=color, alpha=0.25, lw=7, solid_capstyle="butt", zorder=1)
-        for look, row in zip(looks, (delta, sham), strict=True):
+        for look, row, at in zip(looks, (delta, sham), (y - APART, y + APART), strict=True):
             if row:
-                draw_panel(ax, Panel("", [(y, look, row | {"color": color})]), looks, size=7.5)
+                draw_panel(ax, Panel("", [(at, look, row | {"color": color})]), looks, size=7.5)
         text = number(net, sign="+") if net else "no sham"
         ax.text(1.02, y, text, color=color, fontweight="bold", **beside)
     ax.text(1.02, 1.02, "Net-Drop [95 %]", transform=ax.transAxes, fontsize=8, color=style.SOFT)
     ax.grid(False)
-    ax.set_xlabel("fall in the probability of the true class")
+    ax.set_xlabel("fall in the probability of the true class; slices / patients below each group")
     handles = [style.dot(style.SOFT, name, size=7, **look) for name, look in looks.items()]
     fig.legend(handles=handles, loc="outside upper left", ncols=2)
     return fig

@@ -44,7 +44,7 @@ def _ranges(table):
     def say(name):
         return f"{name} from {number(low[name], 2)} to {number(high[name], 2)}"
 
-    return _each(low.index, say)
+    return _each(low.index, say) if len(low) else "too few patients for intervals"
 
 
 def examples(slices):
@@ -87,13 +87,8 @@ def errors(predictions):
 
 
 def edits(scores):
-    middle = scores.groupby("label")[["delta_drop", "sham_drop"]].median()
-
-    def say(name):
-        drop, sham = (number(value, 2) for value in middle.loc[name])
-        return f"{name} {drop} (sham {sham})"
-
-    own = _each(middle.index, say)
+    middle = scores.groupby("label")[["delta_drop", "sham_drop"]].median().map(number, places=2)
+    own = _each(middle.index, lambda name: "{} {} (sham {})".format(name, *middle.loc[name]))
     return f"Median fall of the true class's probability without the tumor: {own}."
 
 
@@ -129,18 +124,23 @@ def reliability(table):
 def answer(table, *, chance=None):
     if table.empty:
         return "There are no such patients."
-    names = classes_of(table["label"])
-    share = table.set_index(["label", "edit"])["share"].map("{:.0%}".format)
-    before, after = share.unstack()["original"], share.unstack()["remove"]
-    falls = _each(names, lambda name: f"{name} {before[name]} to {after[name]}")
-    told = f"Painting the tumor out moves the share called right: {falls}"
-    blank = table[table["edit"] == "blank"].set_index("label")["share"]
-    if blank.empty:
-        kept = listed(share[name, "background"] for name in names)
-        return f"{told}; with black in place of the tumor it is {kept}."
-    most = blank[names].idxmax()
-    empty = f"of empty slices {share[most, 'blank']} of the {most} slices"
-    return f"{told}; {empty} still count as right."
+    share = table.set_index(["label", "edit"])["share"].unstack().loc[classes_of(table["label"])]
+    told = share.map("{:.0%}".format).to_dict("index")
+    if "blank" not in share:  # patients of one class, told apart by their IDs
+        kinds = listed(name.partition(", ")[2] for name in told)
+        falls = listed("from {original} to {remove}".format(**own) for own in told.values())
+        kept = listed(own["background"] for own in told.values())
+        return (
+            f"Of the {share.index[0].partition(',')[0]} patients with IDs {kinds} the share "
+            f"called right goes {falls} when the tumor is painted out, and to {kept} with black "
+            "in its place."
+        )
+    falls = listed("{} {original} to {remove}".format(name, **own) for name, own in told.items())
+    most = share["blank"].idxmax()
+    return (
+        f"Painting the tumor out moves the share called right: {falls}; of empty slices "
+        f"{told[most]['blank']} of the {most} slices still count as right."
+    )
 
 
 def headline(means):
@@ -208,13 +208,14 @@ def energy(table):
     drops, matched = (_records(own, quantity=f"net_drop_{kind}") for kind in ("same", "matched"))
 
     def say(name):
+        if not np.isfinite(matched[name]["low"]):
+            return f"{name} (too few slices)"
         effects = (number(rows[name]["effect"]) for rows in (drops, matched))
         return f"{name} {' / '.join(effects)} ({matched[name]['n_slices']} slices)"
 
-    told = _each([name for name in drops if name in matched], say)
     return (
         f"A removal changes {ratio.item():.1f} times what a sham changes; Net-Drop of the slices "
-        f"that have shams of like energy, with all shams / with those: {told}."
+        f"that have shams of like energy, with all shams / with those: {_each(matched, say)}."
     )
 
 
@@ -251,14 +252,14 @@ def infills(scores, quality, detector):
 
 
 def covariates(table):
-    rows = _records(table[table["effect"].notna()], covariate="area", score="net_drop")
-    told = rows and _each(rows, lambda name: f"{name} {forests.number(rows[name])}")
-    what = "A tumor one standard deviation larger goes with a change of Net-Drop"
-    return f"{what}: {told or 'no model can be fitted'}."
+    rows = _records(table, covariate="area", score="net_drop")
+    told = _each(rows, lambda name: f"{name} {forests.number(rows[name])}")
+    return f"A tumor one standard deviation larger goes with a change of Net-Drop: {told}."
 
 
 def robustness(table):
-    own = table[(table["scale"] == "probability") & (table["group"] != ALL)]
+    known = (table["scale"] == "probability") & table["low"].notna()
+    own = table[known & (table["group"] != ALL)]
     n = own["variant"].nunique()
     return f"Over {n} variants of the analysis Net-Drop ranges: {_ranges(own)}."
 

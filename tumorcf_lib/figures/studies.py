@@ -246,12 +246,12 @@ def _null(ax, networks, null):
         marks.append((y - 0.25, "", row | {"color": INK}))
         mean = f"{row['effect']:+.4f} [{row['low']:+.4f}, {row['high']:+.4f}]"
         names.append(f"{row['kind']}\n{mean}\n{row['verdict']} to 0")
-    title = "Networks that know nothing"
-    forests.draw_panel(ax, forests.Panel(title, marks, band=tables.MARGIN), {}, size=4)
+    title, margin = "Networks that know nothing", null["margin"].iloc[0]
+    forests.draw_panel(ax, forests.Panel(title, marks, band=margin), {}, size=4)
     ax.yaxis.tick_right()
     ax.set_yticks(range(len(names)), names, fontsize=7)
     ax.set_ylim(len(names) - 0.5, -0.6)
-    ax.set_xlabel("mean Net-Drop of a network, 90 %\n(ticks: of its single classes)")
+    ax.set_xlabel(f"mean Net-Drop of a network, 90 %\n(ticks: single classes; band: ±{margin:g})")
 
 
 def _against_rho(ax, planted):
@@ -277,7 +277,7 @@ def _apart(ax, scores, separation):
     readers = dict(zip(("reads the tumor (ρ 0)", "reads the marker (ρ 1)"), ends, strict=True))
     values = [planted.loc[planted["rho"] == rho, column].dropna() for rho in readers.values()]
     edges = np.histogram_bin_edges(np.concatenate(values), 36)
-    for label, own, color in zip(readers, values, (INK, METHOD_COLORS[3]), strict=True):
+    for label, own, color in zip(readers, values, (INK, METHOD_COLORS[2]), strict=True):
         ax.hist(own, edges, color=color, alpha=0.75, label=f"{label}, n = {len(own)}")
     row = separation[(separation["scale"] == "log-odds") & (separation["group"] == "all")].iloc[0]
     told = f"AUC {row['auc']:.3f} [{row['low']:.3f}, {row['high']:.3f}]"

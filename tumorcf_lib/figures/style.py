@@ -15,7 +15,7 @@ CLASS_COLORS = {"meningioma": "#E69F00", "glioma": "#0072B2", "pituitary": "#009
 
 OTHER_COLORS = ("#CC79A7", "#56B4E9", "#D55E00", "#999999", "#F0E442")
 VERDICT_COLORS = {"holds": "#5B2A86", "does not hold": "#B0123B", "cannot be told": "#8C8C8C"}
-METHOD_COLORS = ("#222222", "#A0522D", "#8C8C8C", "#C9A66B", "#5B2A86")
+METHOD_COLORS = ("#222222", "#A0522D", "#C9A66B", "#7A8A3C", "#B9A3D0")
 """Networks, seeds, ways of splitting: whatever is neither a class nor a verdict."""
 
 MASK_COLOR = "#F0E442"
