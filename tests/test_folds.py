@@ -377,11 +377,13 @@ def predictions_of(p_true, *, fold=0, seed=0, start=0):
 
 
 def test_spread_finds_what_was_planted():
-    folds, seeds = np.array([0.0, 0.1, 0.2, 0.3]), np.array([0.0, 0.02, 0.04])
-    fold, seed, rest = pooled_tables._components(seeds[:, None] + folds)
-    assert fold == pytest.approx(folds.std(ddof=1))
-    assert seed == pytest.approx(seeds.std(ddof=1))
-    assert rest == pytest.approx(0, abs=1e-12)
+    rng, n = np.random.default_rng(0), 4000
+    trainings = rng.normal(0, 0.04, (3, n))
+    fold, training = pooled_tables._components(rng.normal(0, 0.1, n) + trainings)
+    assert (fold, training) == pytest.approx((0.1, 0.04), rel=0.03)
+    assert pooled_tables._components(trainings)[0] < 0.01
+    alone = pooled_tables._components(np.array([[0.0, 0.2]]))
+    assert alone[0] == pytest.approx(0.02**0.5) and np.isnan(alone[1])
 
 
 def test_a_folds_temperature_comes_from_the_other_folds_alone():

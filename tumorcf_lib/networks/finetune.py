@@ -20,7 +20,7 @@ from tumorcf_lib.edits.head import head_mask
 from tumorcf_lib.networks import recipe, training
 from tumorcf_lib.networks.checkpoint import Checkpoint
 from tumorcf_lib.networks.classifier import predict
-from tumorcf_lib.networks.speed import folded, freeze
+from tumorcf_lib.networks.speed import all_layers, folded, freeze
 
 VIEWS = ("original", "sham")
 """The slice; the slice with a filled hole of the tumor's shape elsewhere, clear of the tumor."""
@@ -202,7 +202,7 @@ def _compiled(model, profile, n_steps):
     epochs in that time left a looking network a lower loss on training patients.
     """
     kept = replace(profile, freeze_norms=True)
-    if profile.backbone == "efficientnet_lite0":
+    if any(layer.name.startswith(f"block{FROZEN_BLOCKS}_") for layer in all_layers(model)):
         frozen_blocks = max(profile.frozen_blocks, FROZEN_BLOCKS)
         kept = replace(kept, freeze_depthwise=True, frozen_blocks=frozen_blocks)
     freeze(model, kept)

@@ -224,11 +224,10 @@ def null_of(column, first, *second):
     Values as in :func:`by_patient`; each (training_seed, fold) is one network. With ``second``,
     values of other patients, the first's mean less that of the second's, network by network.
     """
-    found, of_patients = [], 0.0
+    found, of_patients, unit = [], 0.0, ["training_seed", "fold"]
     for values in (first, *second):
         own = values[np.isfinite(values[column].to_numpy(float))]
-        patients = own.groupby(["training_seed", "fold", "person_id"])[column].mean()
-        by_network = patients.groupby(["training_seed", "fold"])
+        by_network = own.groupby([*unit, "person_id"])[column].mean().groupby(unit)
         found.append(by_network.mean())
         of_patients += np.nan_to_num((by_network.var(ddof=1) / by_network.size()).mean())
     scores = (found[0] - found[1]).dropna() if second else found[0]
@@ -282,11 +281,9 @@ def verdict(estimate, null, p, side="above", *, alone=np.nan):
     ----------
     estimate : Estimate
     null : Null
-    p : float
-        After Holm's correction over all claims, in both directions.
+    p, alone : float
+        After Holm's correction over all claims, in both directions; and, for the reason, before.
     side : {"above", "below"}
-    alone : float, optional
-        p before the correction, for the reason.
 
     Returns
     -------
