@@ -295,9 +295,14 @@ def test_a_folder_with_rows_of_others_is_left_alone(place, capsys):
     (place / "r").mkdir()
     for path in (place / "r" / "rows.csv", place / "file"):
         path.write_text("mine")
-    assert run() == run(out="file") == run(out="") == 1
+    assert run() == run(out="file") == run(out="file/r") == run(out="") == 1
     said = capsys.readouterr().err
-    for words in ("holds rows.csv, which no audit has written", "got file, a file", "--out"):
+    for words in (
+        "holds rows.csv, which no audit has written",
+        "got file, a file",
+        "can be made",
+        "--out",
+    ):
         assert words in said
     assert (place / "r" / "rows.csv").read_text() == "mine"
 

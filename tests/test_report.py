@@ -77,7 +77,9 @@ def test_the_page_begins_with_the_shares_and_the_verdict(tmp_path):
     text = words(write(tmp_path, cohort, one, examples=None))
     first = re.search(
         r"(\d+)% of the slices keep their answer without their tumor \((\d+)% with a sham of "
-        r"the same shape\); the classifier has no answer 'no tumor'\.\s+The decision leans on",
+        r"the same shape\); the classifier has no answer 'no tumor'\.\s+The decision leans on the "
+        r"tumor: more than by chance, though not necessarily strongly\. The effect, in "
+        r"log-odds, is \d\.\d\d \[\d\.\d\d, \d\.\d\d\]\.",
         text,
     )
     kept, kept_sham = [], []
@@ -104,6 +106,11 @@ def test_a_classifier_that_ignores_the_tumor_is_told_so(tmp_path):
     text = words(write(tmp_path, None, audit_of(cohort, by_mark), examples=None))
     assert "100% of the slices keep their answer" in text
     assert "The decision does not lean on the tumor" in text
+    # all are right, of 20 patients: no less than what all of them are in 1 of 40 cases
+    assert f"Accuracy 1.00 [{0.025 ** (1 / 20):.2f}, 1.00]" in text
+    assert f" 1.00 [{0.025 ** (1 / 10):.2f}, 1.00]" in text  # of a class
+    assert "Effect (in probability): 0.00." in text  # no fall differs from another
+    assert "[1.00, 1.00]" not in text and "[0.00, 0.00]" not in text
     _, said = page.looks(cohort, by_mark)
     assert "0% come from squares that hold tumor" in said and "100% from outside it" in said
 
@@ -141,14 +148,24 @@ def test_edits_not_made_are_counted_with_their_reasons(audited, written):
     assert "empty mask (6)" in words(written)
 
 
+def test_scores_are_defined_and_edits_have_the_names_of_the_notebooks(written):
+    text = words(written)
+    for name in ("Delta-Drop", "Sham-Drop", "Net-Drop", "Delta-Focus"):
+        assert f"{name} = " in text or f"{name} is its fall" in text
+    for name in ("sham painted out", "original, refitted", "sham alone", "tumor cut out", "Telea"):
+        assert name in text
+    assert not re.search("_refit|sham_only|navier_stokes|background|telea", text)
+
+
 def test_every_infill_and_dilation_has_its_net_drop_and_the_headline_is_that_of_the_table(audited):
     cohort, one = audited
     table = report.controls(one)
     settings = list(zip(table["infill"], table["dilation (px)"], strict=True))
-    assert settings == [("navier_stokes", 0), ("telea", 0), ("navier_stokes", 2)]
+    assert settings == [("Navier-Stokes", 0), ("Telea", 0), ("Navier-Stokes", 2)]
     of_a = one.rows[one.rows["label"] == "a"]
     for (infill, dilation), shown in zip(settings, table["Net-Drop"], strict=True):
-        own = of_a[(of_a["infill"] == infill) & (of_a["dilation_px"] == dilation)]
+        code = infill.lower().replace("-", "_")
+        own = of_a[(of_a["infill"] == code) & (of_a["dilation_px"] == dilation)]
         p = own.groupby(["slice_id", "edit"])["p_a"].mean().unstack()
         mean = (p["sham"] - p["remove"]).mean()  # Net-Drop: the original cancels
         assert float(shown.split()[0]) == pytest.approx(mean, abs=0.005)

@@ -373,3 +373,5 @@ def test_tables_of_common_layouts_are_written(tmp_path, monkeypatch, capsys):
     assert written("brats")[0] == command.main("manifest pairs --layout msd --out o".split()) == 1
     said = capsys.readouterr().err
     assert "there already" in said and "found none" in said
+    assert command.main("manifest gone --layout classes".split()) == 1
+    assert "InputError: Expected a folder of slices, got gone: no such" in capsys.readouterr().err

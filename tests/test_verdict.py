@@ -83,11 +83,27 @@ def test_each_gate_says_what_is_missing():
     for found, words in (
         (judged(half, half - 0.1 * (SURE - 0.5), half), "not clearly above the 50% of chance"),
         (judged(SURE, half, SURE, n_patients=8), "of 4 patients, 10 are needed"),
-        (verdict.judged(answers, {"random networks": wide}), "which know nothing, the largest"),
-        (verdict.judged(answers, {}), ""),  # nothing to compare with
+        (
+            verdict.judged(answers, {"random networks": wide}),
+            "which know nothing and are as confident, the largest",
+        ),
+        (verdict.judged(answers, {}), "no networks that know nothing to compare it with"),
         (judged(SURE, np.full(60, np.nan), SURE), "no slice has a tumor"),
     ):
         assert found.word == UNKNOWN and words in found.why
+
+
+@pytest.mark.parametrize(
+    "value, reach, words",
+    [
+        (0.58, 0.584, "0.580, is not beyond 0.584: of 40 copies"),
+        (0.58001, 0.58002, "0.58001, is not beyond 0.58002"),
+        (0.5804, 0.5801, "0.5804, is beyond 0.5801"),
+    ],
+)
+def test_numbers_that_are_compared_are_shown_with_digits_that_differ(value, reach, words):
+    numbers = {"effect": (value, 0, 1), "null": {"copies": (40, 0.54, reach)}}
+    assert words in verdict.compared(numbers, "copies")
 
 
 def test_log_odds_lead_where_probabilities_cannot_move():

@@ -23,8 +23,10 @@ examples
 """
 
 import argparse
+import os
 import shlex
 import sys
+import tempfile
 from pathlib import Path
 
 from tumorcf_lib.your_model import TITLE, InputError
@@ -122,6 +124,14 @@ def _check_out(options):
     folder = Path(options.out)
     if folder.is_file():
         raise InputError(f"Expected a folder to write to, got {folder}, a file. Name another.")
+    there = next(path for path in (folder, *folder.parents) if os.path.exists(path))
+    try:
+        tempfile.TemporaryFile(dir=there).close()
+    except OSError as error:
+        words = (
+            f"Expected a folder that can be made and written to, got {folder} ({error.strerror})"
+        )
+        raise InputError(f"{words}. Name another by --out.") from error
     names = {path.name for path in folder.glob("*")}
     mine = sorted(name for name in names if name.startswith(("rows", "table_")))
     if mine and not names & {"audit.json", "parts", "report.html"}:

@@ -114,6 +114,8 @@ def write(options):
     """
     folder, layout = Path(options.folder), options.layout
     path = folder / options.out
+    if not folder.is_dir():
+        raise InputError(f"Expected a folder of slices, got {folder}: no such folder. Correct it.")
     if path.exists():
         raise InputError(f"{path} is there already. Move it, or name another by --out.")
     layouts = {"brats": _brats, "msd": _msd, "classes": _classes, "pairs": _pairs}

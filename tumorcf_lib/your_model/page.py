@@ -16,12 +16,7 @@ from tumorcf_lib.your_model.adapter import answers_to
 
 WITHOUT, SHAM = "#D55E00", "#0072B2"
 N_SQUARES, N_LOOKED_AT = 8, 4
-SHOWN = {
-    "original": "as it is",
-    "remove": "tumor removed",
-    "sham": "sham removed",
-    "only": "tumor alone",
-}
+SHOWN = ("original", "remove", "sham", "only")
 
 
 def write(path, template, **values):
@@ -69,8 +64,8 @@ def shares(table):
     """Share of slices that keep their answer, from a table of group, n_slices, kept, kept_sham."""
     fig = Figure(figsize=(5, 1.1 + 0.45 * len(table)), layout="constrained")
     axes, y = fig.subplots(), np.arange(len(table))[::-1]
-    axes.barh(y - 0.18, 100 * table["kept"], 0.34, color=WITHOUT, label="tumor removed")
-    axes.barh(y + 0.18, 100 * table["kept_sham"], 0.34, color=SHAM, label="sham removed")
+    axes.barh(y - 0.18, 100 * table["kept"], 0.34, color=WITHOUT, label=style.EDIT_NAMES["remove"])
+    axes.barh(y + 0.18, 100 * table["kept_sham"], 0.34, color=SHAM, label=style.EDIT_NAMES["sham"])
     names = [plain(f"{g} (n = {n})") for g, n in zip(table["group"], table["n_slices"])]
     axes.set_yticks(y, names)
     axes.set(xlim=(0, 100), ylim=(-0.6, len(table) - 0.4))
@@ -95,7 +90,7 @@ def examples(cohort, rows, chosen):
             for _, row in own[own["edit"] == edit].head(1).iterrows():
                 edited = sites.gray(plan.recreate(image, mask, row))
                 style.show_slice(ax, edited, window, mask if edit == "original" else None)
-                ax.set_title(f"{SHOWN[edit]}: {row['p_true']:.2f}", fontsize=8)
+                ax.set_title(f"{style.EDIT_NAMES[edit]}: {row['p_true']:.2f}", fontsize=8)
         name = plain(cohort.classes[cohort.labels[i]], 90)
         words = line[0].text(0, 1.14, name, transform=line[0].transAxes, fontsize=8)
         words.set_in_layout(False)  # it may reach over the other columns

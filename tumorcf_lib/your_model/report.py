@@ -1,6 +1,7 @@
 """The report of an audit: rows, tables and one HTML page with the answer first."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,12 +10,13 @@ import pandas as pd
 from tumorcf_lib import __version__, rowfiles
 from tumorcf_lib.edits import scores
 from tumorcf_lib.figures import style
-from tumorcf_lib.stats import classification, rows as stats_rows
+from tumorcf_lib.stats import classification, estimates, persons, rows as stats_rows
 from tumorcf_lib.your_model import TITLE, page, verdict
 
 ALL, N_EXAMPLES = stats_rows.ALL, 6
 WORDS = {
-    verdict.LEANS: "The decision leans on the tumor.",
+    verdict.LEANS: "The decision leans on the tumor: more than by chance, though not "
+    "necessarily strongly. The effect, in {scale}, is {effect}.",
     verdict.DOES_NOT: "The decision does not lean on the tumor.",
     verdict.UNKNOWN: "Whether the decision leans on the tumor cannot be told: {why}.",
 }
@@ -39,7 +41,6 @@ EDITS = {
     "reasons": "why not",
     "median_rms": "change (RMS, median)",
 }
-RESAMPLED = {"n_resamples": verdict.N_RESAMPLES}
 FALLS = ("original", "remove", "sham", "only", "background", "blank")
 
 
@@ -93,6 +94,7 @@ def write_report(audits, folder, *, cohort=None, title=TITLE, notes=(), examples
         source="" if cohort is None else cohort.source,
         notes=notes,
         interval=interval,
+        compared=verdict.compared,
     )
 
 
@@ -100,9 +102,29 @@ def write_report(audits, folder, *, cohort=None, title=TITLE, notes=(), examples
 
 
 def interval(value) -> str:
-    """A mean and its interval, as the page shows it."""
+    """A mean and its interval, as the page shows it; none where no resample differs."""
     mean, low, high = (f"{round(number, 2) + 0.0:.2f}" for number in value)  # no -0
-    return mean if low == "nan" else f"{mean} [{low}, {high}]"
+    return f"{mean} [{low}, {high}]" if value[2] - value[1] > persons.ROUNDING else mean
+
+
+def _mean(own, column, **options):
+    """``estimates.mean``; where no resample differs a share has the exact interval, a mean none."""
+    e = estimates.mean(own, column, **options)
+    if not e.high - e.low <= persons.ROUNDING:
+        return e
+    exact = column in SHARES
+    low, high = persons.exact_interval(e.value, e.n_persons) if exact else (np.nan, np.nan)
+    return replace(e, low=low, high=high)
+
+
+RESAMPLED = {"n_resamples": verdict.N_RESAMPLES, "how": _mean}
+
+
+def in_words(table):
+    """Edits and infills by the names that the notebooks use."""
+    infills = {name: name.replace("_", " ") for name in table.get("infill", ())}
+    names = {"edit": style.EDIT_NAMES, "infill": infills | style.INFILL_NAMES}
+    return table.replace(names)
 
 
 def _cells(means):
@@ -170,7 +192,7 @@ def falls(one) -> pd.DataFrame:
     counts = counts.loc[[edit for edit in FALLS if edit in counts.index]]
     share = counts.div(counts.sum(axis=1), axis=0).map("{:.0%}".format)
     share.insert(0, "slices shown", counts.sum(axis=1))
-    return share.reset_index()
+    return in_words(share.reset_index())
 
 
 def controls(one) -> pd.DataFrame:
@@ -182,7 +204,7 @@ def controls(one) -> pd.DataFrame:
     parts = [scores.slice_scores(one.rows, **pair).assign(**pair) for pair in pairs]
     means = stats_rows.score_means(pd.concat(parts), "net_drop", by=by, groups=[ALL], **RESAMPLED)
     shown = means[by].assign(slices=means["n_slices"], **{"Net-Drop": _cells(means)})
-    return shown.rename(columns=EDITS)
+    return in_words(shown).rename(columns=EDITS)
 
 
 # -- What is shown ----------------------------------------------------------------
@@ -197,8 +219,12 @@ def _beside(one):
         "accuracy": interval(n["accuracy"]),
         "keep their answer": f"{share['kept']:.0%}",
         "with a sham": f"{share['kept_sham']:.0%}",
-        "effect": interval(n["effect"]) if "effect" in n else "",
+        "effect": _effect(n),
     }
+
+
+def _effect(numbers):
+    return interval(numbers["effect"]) if "effect" in numbers else ""
 
 
 def _shown(one, means, made, examples):
@@ -207,19 +233,21 @@ def _shown(one, means, made, examples):
     kept = means.loc[means["score"] == "kept", ["group", "n_slices"]].join(wide, on="group")
     rms = [f"{v:.3f}" if np.isfinite(v) else "" for v in made["median_rms"]]
     about = {"classifier": one.name, **one.about, "tumorcf": __version__}
+    numbers = one.verdict.numbers
+    words = {"why": one.verdict.why, "scale": numbers["scale"], "effect": _effect(numbers)}
     return {
         "name": one.name,
         "first": verdict.first_line(one.answers, verdict.no_tumor_class(one.answers)),
-        "verdict": WORDS[one.verdict.word].format(why=one.verdict.why),
-        "by_class": by_class(means, one.verdict.numbers["scale"] == "log-odds"),
+        "verdict": WORDS[one.verdict.word].format(**words),
+        "by_class": by_class(means, numbers["scale"] == "log-odds"),
         "kept": None if kept.empty else page.shares(kept),
-        "numbers": one.verdict.numbers,
-        "margin": verdict.RELEVANT[one.verdict.numbers["scale"]],
+        "numbers": numbers,
+        "margin": verdict.RELEVANT[numbers["scale"]],
         "where": one.where,
         "examples": None if examples is None or kept.empty else _examples(one, examples),
         "falls": falls(one),
         "controls": controls(one),
-        "edits": made.assign(median_rms=rms).rename(columns=EDITS),
+        "edits": in_words(made.assign(median_rms=rms)).rename(columns=EDITS),
         "about": pd.DataFrame({"what": list(about), "value": list(about.values())}),
     }
 

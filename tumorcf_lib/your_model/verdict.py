@@ -100,14 +100,7 @@ def worded(answers, numbers):
     (value, low, high), margin = numbers["effect"], RELEVANT[numbers["scale"]]
     own = pd.DataFrame({"who": answers.persons, "label": answers.labels})[answers.edited]
     least = own.groupby("label")["who"].nunique().min()
-    reach, (n, largest, _), kind = max(
-        ((found[2], found, kind) for kind, found in numbers["null"].items()),
-        default=(np.inf, (0, np.inf, np.inf), "networks"),
-    )
-    of_null = (
-        f"of {n} {kind}, which know nothing, the largest on these slices is {largest:.2f}, "
-        f"and one in a hundred would exceed {reach:.2f}"
-    )
+    kind = max(numbers["null"], key=lambda name: numbers["null"][name][2], default=None)
     if least < MIN_PERSONS:
         return UNKNOWN, f"a class has tumors of {least} patients, {MIN_PERSONS} are needed"
     if not numbers["skill"][1] > 0:
@@ -123,9 +116,22 @@ def worded(answers, numbers):
         return UNKNOWN, f"the effect, {value:.2f}, is hardly relevant"
     if value <= numbers["sham_effect"]:
         return UNKNOWN, "one sham differs from another by as much"
-    if value <= reach:
-        return UNKNOWN, f"the effect is {value:.2f}; {of_null}"
-    return LEANS, f"the effect is {value:.2f} [{low:.2f}, {high:.2f}]; {of_null}"
+    if kind is None:
+        return UNKNOWN, "there are no networks that know nothing to compare it with"
+    beyond = value > numbers["null"][kind][2]
+    return LEANS if beyond else UNKNOWN, compared(numbers, kind)
+
+
+def compared(numbers, kind):
+    """The effect beside that of networks that know nothing, with digits that tell them apart."""
+    value, (n, largest, reach) = numbers["effect"][0], numbers["null"][kind]
+    digits = next((d for d in range(3, 9) if round(value, d) != round(reach, d)), 3)
+    own, most, end = (f"{round(x, digits) + 0.0:.{digits}f}" for x in (value, largest, reach))
+    return (
+        f"the effect, {own}, is {'' if value > reach else 'not '}beyond {end}: of {n} {kind}, "
+        f"which know nothing and are as confident, the largest effect on these slices is {most}, "
+        f"and about one in a hundred would exceed {end}"
+    )
 
 
 def bound(values):
@@ -241,8 +247,12 @@ def _accuracy(answers, n_resamples):
     right = total((given == labels) * 1.0) / n
     dealt = [total((given == k) * 1.0) * total((labels == k) * 1.0) for k in np.unique(labels)]
     chance = sum(dealt) / n**2
-    skill = with_interval(right - chance)
-    return {"accuracy": with_interval(right), "chance": float(chance[0]), "skill": skill}
+    accuracy, skill = with_interval(right), with_interval(right - chance)
+    if accuracy[2] - accuracy[1] <= persons.ROUNDING:  # no resample differs from the sample
+        share, n_persons = accuracy[0], len(np.unique(answers.persons))
+        accuracy = share, *persons.exact_interval(share, n_persons)
+        skill = tuple(float(end - chance[0]) for end in accuracy)
+    return {"accuracy": accuracy, "chance": float(chance[0]), "skill": skill}
 
 
 def _effect(answers, scale, n_resamples):
