@@ -62,7 +62,7 @@ def _figure(path, drawn, read):
     """A figure's caption, what it shows, and what it is drawn from."""
     near = [f"{name}{end}" for name in drawn.tables for end in (".csv", ".csv.gz")]
     return {
-        "caption": inspect.getdoc(drawn.function).splitlines()[0],
+        "caption": drawn.caption or inspect.getdoc(drawn.function).splitlines()[0],
         "sentence": drawn.sentence(read),
         "links": [name for name in (*near, path.name) if path.with_name(name).is_file()],
     }

@@ -240,6 +240,7 @@ STUDY = side_studies.SideStudy(
             *ANSWER,
             lambda table: [shown_answer(table, SITES, (*ANSWERED[:3], "background"))],
             options={"chance": 1 / len(CLASSES)},
+            caption="The two kinds of glioma patients: slices called right after each edit.",
         ),
         "fig_primary": Drawn("forests.primary", ("table_primary",)),
         "fig_folds": Drawn("studies.folds", ("table_folds", "table_elsewhere")),

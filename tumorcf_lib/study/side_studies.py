@@ -42,6 +42,7 @@ class Drawn:
     read_out: Callable | None = None
     again: bool = True
     options: dict = field(default_factory=dict)
+    caption: str = ""  # where it is not the first line of what draws
 
     @property
     def function(self):
