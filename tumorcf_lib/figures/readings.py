@@ -234,9 +234,9 @@ def networks(table):
     right, told = right.set_index("network")["effect"], []
     for name, own in table[table["infill"] == "navier_stokes"].groupby("network", sort=False):
         drops = _records(own, score="net_drop")
-        drops = " / ".join(number(drops[label]["effect"], 2) for label in classes_of(drops))
-        told.append(f"{name} {drops} ({right[name]:.1%} right)")
-    return f"Net-Drop of {listed(classes_of(_records(table, score='net_drop')))}: {listed(told)}."
+        falls = " / ".join(number(drops[label]["effect"], 2) for label in classes_of(drops))
+        told.append(f"{name} {falls} ({right[name]:.1%} right)")
+    return f"Net-Drop of {listed(classes_of(drops))}: {listed(told)}."
 
 
 def infills(scores, quality, detector):
