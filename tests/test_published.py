@@ -107,7 +107,7 @@ def test_the_source_says_whose_copy_it_is_how_much_and_that_a_part_is_not_the_wh
 ):
     source = read(folder, tmp_path).source
     assert "an unlisted copy (MD5 differs from the published archives)" in source
-    assert "), 12 slices of 8 patients, 16 x 16 to 24 x 24 px, values" in source
+    assert "), 12 slices of 8 patient IDs, 16 x 16 to 24 x 24 px, values" in source
     assert str(tmp_path) not in source
     ours = tuple(a._replace(md5=archives.md5(folder / a.name)) for a in archives.PUBLISHED)
     for sums, words in (

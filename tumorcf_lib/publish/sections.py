@@ -135,11 +135,9 @@ def transplants():
         rows.append([*line, *(f"{known[name]:.0%}" for name in ("tumor", "head") if len(known))])
     heads = ["tumor of class", "in a head of class", "called the tumor's", "the head's", "neither"]
     heads += ["know nothing: the tumor's", "the head's"] if len(nothing) else []
-    moved = [
-        f"{name} {interval(own.loc['control', name, name], 'tumor', '.0%')}" for name in CLASSES
-    ]
-    kept = f"An own tumor moved within its head keeps its class in: {listed(moved)}."
-    return f"{table(heads, rows)}\n\n{kept}"
+    moved = (own.loc["control", name, name] for name in CLASSES)
+    kept = listed(f"{row.name[1]} {interval(row, 'tumor', '.0%')}" for row in moved)
+    return f"An own tumor moved within its head keeps its class: {kept}.\n\n{table(heads, rows)}"
 
 
 def maps():
