@@ -8,7 +8,7 @@ from tumorcf_lib.figures import style
 from tumorcf_lib.figures.forests import Panel, forest, marks, say_what_is_missing
 from tumorcf_lib.stats.rows import ALL
 from tumorcf_lib.stats.verdicts import RELEVANT
-from tumorcf_lib.tables.classifiers import PLAIN, UNSEEN
+from tumorcf_lib.tables.classifiers import LOOKING, PLAIN, UNSEEN
 from tumorcf_lib.tables.robustness import ABOVE, AROUND, BELOW
 
 INTERVALS = "95 % intervals over patients"
@@ -40,7 +40,6 @@ FAMILY_NAMES = {
     "dilation": "mask grown or shrunk",
     "scale": "intensity map refitted",
     "hardened": "hardened network",
-    "looking": "looking network",
 }
 """Rows of the forest of variants; those of family "network" are named by their network."""
 
@@ -204,9 +203,11 @@ def covariates(table):
 def robustness(table):
     """Net-Drop under every variant of the analysis, a row a kind of variant.
 
-    ``table`` is ``table_robustness``. Log-odds have no place on this axis; they are in the table.
+    ``table`` is ``table_robustness``. Log-odds have no place on this axis, and the looking network
+    is no control of the study's; both are in the table.
     """
-    table = table[table["scale"] == "probability"]
+    is_looking = table["variant"].str.startswith(LOOKING)
+    table = table[(table["scale"] == "probability") & ~is_looking]
     network = table["variant"].str.split(" ").str[0]
     table = table.assign(row=table["family"].where(table["family"] != "network", network))
     rows = sorted(dict.fromkeys(table["row"]), key=[*FAMILY_NAMES, *table["row"]].index)

@@ -12,6 +12,7 @@ from tumorcf_lib.figures.controls import of_common_slices
 from tumorcf_lib.figures.style import INFILL_NAMES
 from tumorcf_lib.stats.classification import predicted
 from tumorcf_lib.stats.rows import ALL, classes_of, listed
+from tumorcf_lib.tables.classifiers import LOOKING
 from tumorcf_lib.tables.fold_scores import PLAIN
 from tumorcf_lib.tables.leak import APART, DIFFERENCE, KNOWN
 
@@ -259,15 +260,14 @@ def covariates(table):
 
 def robustness(table):
     known = (table["scale"] == "probability") & table["low"].notna()
-    own = table[known & (table["group"] != ALL)]
-    n = own["variant"].nunique()
-    return f"Over {n} variants of the analysis Net-Drop ranges: {_ranges(own)}."
+    own = table[known & (table["group"] != ALL) & ~table["variant"].str.startswith(LOOKING)]
+    n, ranges = own["variant"].nunique(), _ranges(own)
+    return f"Over {n} variants of the analysis Net-Drop ranges: {ranges}."
 
 
 def folds(table, elsewhere):
     own = elsewhere[elsewhere["source"].str.startswith("this project")].iloc[-1]
-    right = table.loc[table["network"] == PLAIN, "slice_accuracy"]
-    low, high = right.min(), right.max()
+    low, high = table.loc[table["network"] == PLAIN, "slice_accuracy"].agg(["min", "max"])
     _, whose = own["source"].split(": ")
     return (
         f"Folds score {low:.3f} to {high:.3f} of their slices; all together ({whose}) "

@@ -89,8 +89,8 @@ def _taught(read, follows):
     kinds = (("conflict", LOOKING), ("conflict", PLAIN), ("control", LOOKING))
     shares = [f"{follows[network, kind, 'all', 'all']:.0%}" for kind, network in kinds]
     return [
-        'Networks can be taught to look: fine-tuned to say "no tumor" where one was painted out, '
-        f"they have a Net-Drop of {drops[0]} ({drops[1]} with infills that they never saw), follow "
+        'A network can be taught to look: fine-tuned to say "no tumor" where one was painted out, '
+        f"ours have a Net-Drop of {drops[0]} ({drops[1]} with infills that they never saw), follow "
         f"a transplanted tumor in {shares[0]} (before: {shares[1]}), keep the class of a moved one "
         f"in {shares[2]}, and are right on {right[0]:.1%} of the slices (before: {right[1]:.1%})."
     ]
