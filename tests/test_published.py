@@ -121,7 +121,7 @@ def test_the_source_says_whose_copy_it_is_how_much_and_that_a_part_is_not_the_wh
     (folder / NAMES[1]).unlink()
     with a_part_will_do():
         source = read(folder, tmp_path).source
-    assert "9 of 12 slices (partial: 4-6 missing) of 6 patients" in source
+    assert "9 of 12 slices (partial: 4-6 missing) of 6 patient IDs" in source
     with pytest.raises(archives.DatasetNotFoundError, match="Missing: 4-6"):
         read(folder, tmp_path)
 

@@ -79,7 +79,7 @@ def _taught(read, follows):
         table = read("table_networks").set_index(["network", "score", "infill", "group"])["effect"]
     except FileNotFoundError:
         return []
-    if LOOKING not in table.index:
+    if LOOKING not in table.index or LOOKING not in follows.index:
         return []
     right = [table[name, "accuracy", "", "all"] for name in (LOOKING, PLAIN)]
     drops = [
