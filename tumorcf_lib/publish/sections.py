@@ -11,6 +11,7 @@ from tumorcf_lib.study import pooled
 from tumorcf_lib.study.side_studies import interval, published
 from tumorcf_lib.tables import classifiers, saliency, sites, study
 from tumorcf_lib.tables.fold_scores import MR, PLAIN, SHUFFLED
+from tumorcf_lib.tables.folds import read_if_there
 
 MISSING = "Not published yet."
 GROUPS = ("all", *CLASSES)
@@ -240,8 +241,5 @@ def three_networks(read):
 
 def of_table(read, name, **keys):
     """The lines of a table with these values; None without the table."""
-    try:
-        found = read(name)
-    except FileNotFoundError:
-        return None
-    return found[(found[list(keys)] == list(keys.values())).all(axis=1)]
+    found = read_if_there(read, name)
+    return None if found is None else found[(found[list(keys)] == list(keys.values())).all(axis=1)]

@@ -11,7 +11,7 @@ from tumorcf_lib.study.side_studies import Drawn, interval
 from tumorcf_lib.tables import sites
 from tumorcf_lib.tables.classifiers import LOOKING, UNSEEN
 from tumorcf_lib.tables.fold_scores import MR, OTHER_IDS, PLAIN, SHUFFLED
-from tumorcf_lib.tables.folds import AVERAGED, MEAN_OF_ONE, ONE, derive
+from tumorcf_lib.tables.folds import AVERAGED, MEAN_OF_ONE, ONE, derive, read_if_there
 
 NAME = "paper-lite-cv"
 ANSWERED = ("original", "sham", "remove", "only", "blank")
@@ -55,10 +55,10 @@ def answer_sentences(folder=None):
             f"{interval(net.loc[others])}. With the tumor blacked out "
             f"{right['background', mr]:.0%} and {right['background', others]:.0%} stay right."
         )
-    try:
-        by = read("table_transplants").set_index(["network", "kind", "donor", "host"])
-    except FileNotFoundError:
+    by = read_if_there(read, "table_transplants")
+    if by is None:
         return told
+    by = by.set_index(["network", "kind", "donor", "host"])
     set_in, moved = (by.loc[PLAIN, kind, "all", "all"] for kind in ("conflict", "control"))
     nothing = ""
     if SHUFFLED in by.index:
@@ -75,12 +75,10 @@ def answer_sentences(folder=None):
 
 def _taught(read, follows):
     """What fine-tuning to look does, where it is published: at most one sentence."""
-    try:
-        table = read("table_networks").set_index(["network", "score", "infill", "group"])["effect"]
-    except FileNotFoundError:
+    table = read_if_there(read, "table_networks")
+    if table is None or not {LOOKING} <= set(table["network"]) & set(follows.index.levels[0]):
         return []
-    if LOOKING not in table.index or LOOKING not in follows.index:
-        return []
+    table = table.set_index(["network", "score", "infill", "group"])["effect"]
     right = [table[name, "accuracy", "", "all"] for name in (LOOKING, PLAIN)]
     drops = [
         listed(f"{name} {table[LOOKING, 'net_drop', infill, name]:.2f}" for name in CLASSES)

@@ -7,7 +7,7 @@ from tumorcf_lib import config
 from tumorcf_lib.edits.scores import arrays, class_names
 from tumorcf_lib.figures.style import EDIT_NAMES
 from tumorcf_lib.stats.rows import headline_rows
-from tumorcf_lib.study import reading, side_studies
+from tumorcf_lib.study import pooled, reading, side_studies
 from tumorcf_lib.study.side_studies import interval
 from tumorcf_lib.tables import study as tables
 from tumorcf_lib.tables.fold_scores import PLAIN
@@ -96,7 +96,7 @@ def claims(results, table, number) -> pd.DataFrame:
     for row in primary.to_dict("records"):
         line = {"claim": row["claim"], "patients, all folds": interval(row) or "not measured"}
         if primary["null_low"].notna().any():
-            line["who know nothing"] = f"{row['null_low']:.3f} to {row['null_high']:.3f}"
+            line["who know nothing"] = pooled.band(row)
         line["verdict"] = row["verdict"]
         if np.isfinite(row["p_holm"]):
             line["verdict"] += f" (p = {row['p_holm']:.2g})"  # of one among all claims

@@ -73,7 +73,7 @@ def derive(read, n_resamples):
         ("table_predicted_masks", "rows_masks", masked),
         ("table_recipes", "rows_recipes", partial(classifiers.recipes_table, **n)),
     ):
-        own = _whole(_read_if_there(read, file), every)
+        own = _whole(read_if_there(read, file), every)
         table = [] if own is None else make(own)
         if len(table):
             made[name] = table
@@ -119,7 +119,7 @@ def _controls(read, rows, others, scores, *, n_resamples):
     if (robust["family"] == "infill").any():
         made |= controls.tables(rows, **n)
     names = ("rows_probes", "rows_detector", "rows_planes", "rows_covariates")
-    found = [_read_if_there(read, name) for name in names]
+    found = [read_if_there(read, name) for name in names]
     if any(one is None or set(one["fold"]) != set(rows["fold"]) for one in found):
         return made
     asked, detected, plane, measured = found
@@ -136,7 +136,8 @@ def _controls(read, rows, others, scores, *, n_resamples):
     }
 
 
-def _read_if_there(read, file):
+def read_if_there(read, file):
+    """A table or rows by ``read``, or None where there are none."""
     try:
         return read(file)
     except FileNotFoundError:
