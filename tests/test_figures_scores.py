@@ -8,7 +8,7 @@ from matplotlib import colors as mpl_colors
 
 from tumorcf_lib.config import CLASSES
 from tumorcf_lib.controls import covariates
-from tumorcf_lib.figures import controls, forests, readings, studies, style, training
+from tumorcf_lib.figures import controls, forests, readings, scores, studies, style, training
 from tumorcf_lib.study import calibration
 from tumorcf_lib.study.side_studies import published
 from tumorcf_lib.tables.duplicates import KINDS
@@ -299,3 +299,18 @@ def test_two_kinds_of_patients_of_one_class_are_told_apart_by_their_ids():
         "Of the glioma patients with IDs A and B the share called right goes from 90% to 80% and "
         "from 70% to 50% when the tumor is painted out, and to 60% and 10% with black in its place."
     )
+
+
+def test_networks_of_two_kinds_have_a_panel_and_a_sentence_each():
+    table = pd.DataFrame({"label": ["glioma, A", "glioma, B"], "share": [0.9, 0.7]})
+    table = table.assign(low=np.nan, high=np.nan, n_slices=4, n_persons=2)
+    table = pd.concat(table.assign(edit=edit) for edit in ("original", "remove", "background"))
+    other = table.assign(share=0.2, networks="shown B only")
+    both = pd.concat([table.assign(networks="shown all"), other])
+    fig = scores.answer(both)
+    axes = [ax for ax in fig.axes if ax.patches]
+    assert [ax.get_title(loc="left") for ax in axes] == ["a  shown all", "b  shown B only"]
+    assert heights(axes[1]) == pytest.approx([20] * 6)
+    first, second = readings.answer(both).split(" (networks ")[:2]
+    assert "from 90% to 90%" in first and "from 20% to 20%" in second
+    assert readings.answer(both).endswith("in its place (networks shown B only).")

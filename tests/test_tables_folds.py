@@ -10,6 +10,7 @@ import scipy.stats
 from tumorcf_lib.config import CLASSES
 from tumorcf_lib.stats import networks
 from tumorcf_lib.tables import primary, saliency, sites, symmetric
+from tumorcf_lib.tables.fold_scores import WITHOUT_MR
 
 FOLDS, PATIENTS, SLICES = 5, 6, 3
 
@@ -218,6 +219,24 @@ def test_a_difference_of_sites_is_adjusted_for_planes_and_tumors_and_what_is_lef
     assert found.loc["plane and tumor", "effect"] == pytest.approx(of_site, abs=0.04)
     low, high = found.loc["plane and tumor", ["low", "high"]]
     assert low < of_site < high
+
+
+def test_a_change_without_one_site_is_of_the_same_slices_and_beside_that_of_another_training():
+    rng = np.random.default_rng(0)
+    plain = scores(rng, net=0.1, shift=0.0)
+    never = plain[plain["training_seed"] == 1].assign(network=WITHOUT_MR)
+    never["net_drop"] += 0.2 * (never["label"] == "glioma") + rng.normal(0, 0.01, len(never))
+    never = never.assign(right_original=1.0).sample(frac=1, random_state=0)
+    table = sites.never_shown_table(pd.concat([plain, never])).set_index(["score", "group"])
+    found = table.loc["net_drop", "glioma"]
+    assert found["change"] == pytest.approx(0.2, abs=0.01) and found["low"] > 0.15
+    assert found["null_low"] < 0 < found["null_high"] < found["low"]
+    assert found["never_shown"] - found["plain"] == pytest.approx(found["change"])
+    assert table.loc[("net_drop", "pituitary"), "change"] == pytest.approx(0, abs=0.01)
+    right = table.loc["right_original", "all"]
+    assert right["change"] == pytest.approx(1 - right["plain"]) and right["n_seeds"] == 1
+    alone = sites.never_shown_table(pd.concat([plain[plain["training_seed"] == 1], never]))
+    assert alone["null_low"].isna().all() and alone["low"].notna().any()
 
 
 def maps_and_scores():

@@ -1,8 +1,7 @@
 """What each figure shows, in one sentence read from its tables.
 
-A function has the name of the function that draws, and takes the tables of which the figure is
-made; figures of slices are read from the rows behind them. Notebooks show the sentence under the
-figure, the gallery beside it.
+A function has the name of the function that draws, and takes its tables; figures of slices are
+read from the rows behind them. Notebooks show the sentence under the figure, the gallery beside it.
 """
 
 import numpy as np
@@ -106,9 +105,8 @@ def confusion(table):
     matrix, names = table.drop(columns="true").to_numpy(), list(table["true"])
     off = matrix - np.diag(np.diag(matrix))
     i, k = np.unravel_index(off.argmax(), off.shape)
-    share, most = np.trace(matrix) / matrix.sum(), f"{off[i, k]} of {off.sum()} errors"
-    right = f"{share:.1%} of {matrix.sum()} slices are called right"
-    return f"{right}; {most} are a {names[i]} called {names[k]}."
+    right = f"{np.trace(matrix) / matrix.sum():.1%} of {matrix.sum()} slices are called right"
+    return f"{right}; {off[i, k]} of {off.sum()} errors are a {names[i]} called {names[k]}."
 
 
 def reliability(table):
@@ -125,11 +123,14 @@ def reliability(table):
 def answer(table, *, chance=None):
     if table.empty:
         return "There are no such patients."
+    if "networks" in table:
+        by = table.set_index("networks").groupby(level=0, sort=False)
+        return " ".join(f"{answer(own)[:-1]} (networks {name})." for name, own in by)
     share = table.set_index(["label", "edit"])["share"].unstack().loc[classes_of(table["label"])]
     told = share.map("{:.0%}".format).to_dict("index")
     if "blank" not in share:  # patients of one class, told apart by their IDs
         kinds = listed(name.partition(", ")[2] for name in told)
-        falls = listed("from {original} to {remove}".format(**own) for own in told.values())
+        falls = listed(f"from {own['original']} to {own['remove']}" for own in told.values())
         kept = listed(own["background"] for own in told.values())
         return (
             f"Of the {share.index[0].partition(',')[0]} patients with IDs {kinds} the share "
@@ -189,10 +190,9 @@ def drop_vs_focus(scores):
 
 
 def dilations(table):
-    table = of_common_slices(table, "dilation_px")
-    net = table[table["score"] == "net_drop"]
-    low, high = net["dilation_px"].min(), net["dilation_px"].max()
-    return f"From {low} to {high} px of dilation Net-Drop ranges: {_ranges(net)}."
+    net = of_common_slices(table[table["score"] == "net_drop"], "dilation_px")
+    ends = "{} to {}".format(*net["dilation_px"].agg(["min", "max"]))
+    return f"From {ends} px of dilation Net-Drop ranges: {_ranges(net)}."
 
 
 def primary(table):
@@ -232,12 +232,12 @@ def probes(table):
 
 def networks(table):
     right = table[(table["group"] == ALL) & (table["score"] == "accuracy")]
-    right, told = right.set_index("network")["effect"], []
-    for name, own in table[table["infill"] == "navier_stokes"].groupby("network", sort=False):
-        drops = _records(own, score="net_drop")
-        falls = " / ".join(number(drops[label]["effect"], 2) for label in classes_of(drops))
-        told.append(f"{name} {falls} ({right[name]:.1%} right)")
-    return f"Net-Drop of {listed(classes_of(drops))}: {listed(told)}."
+    told = []
+    for name, share in right.set_index("network")["effect"].items():
+        drops = _records(table, network=name, score="net_drop", infill="navier_stokes")
+        falls = ", ".join(f"{label} {number(own['effect'], 2)}" for label, own in drops.items())
+        told.append(f"{name} {falls} ({share:.1%} right)")
+    return f"Net-Drop: {'; '.join(told)}."
 
 
 def infills(scores, quality, detector):

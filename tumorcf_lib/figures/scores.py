@@ -16,7 +16,8 @@ def answer(table, *, chance=None):
     ----------
     table : DataFrame
         label, edit, share, low, high, n_slices, n_persons; one row a class and edit. Edits are
-        drawn in their order in the table; intervals where there are any.
+        drawn in their order in the table; intervals where there are any. With a column
+        ``networks``, a panel for each of its names.
     chance : float, optional
         Share that is right by chance; default: one of the labels.
 
@@ -26,38 +27,57 @@ def answer(table, *, chance=None):
         The number above a bar is its height in percent; dashed: chance.
     """
     classes = classes_of(table["label"].astype(str))
-    colors, edits = style.class_colors(classes), list(dict.fromkeys(table["edit"]))
-    fig, ax = plt.subplots(figsize=(style.WIDTH, 3.0))
+    kinds = (
+        dict(list(table.groupby("networks", sort=False))) if "networks" in table else {"": table}
+    )
+    size = (style.WIDTH, 3.0)
+    fig, axes = plt.subplots(1, len(kinds), figsize=size, squeeze=False, sharey=True)
     chance = 100 * (chance or 1 / len(classes))
-    ax.axhline(chance, color=style.SOFT, linewidth=0.8, linestyle="--", zorder=0)
-    width, handles = 0.8 / len(classes), []
-    for k, (name, color) in enumerate(colors.items()):
-        own = table[table["label"] == name]
-        for row in own.to_dict("records"):
-            x = edits.index(row["edit"]) + (k - (len(classes) - 1) / 2) * width
-            share, low, high = (100 * row[key] for key in ("share", "low", "high"))
-            ax.bar(x, share, 0.94 * width, color=color)
-            known = np.isfinite([low, high]).all()
-            if known:
-                ends = style.reach(share, low, high)
-                ax.errorbar(x, share, ends, color=style.INK, linewidth=0.9, capsize=1.5, fmt="none")
-            at = max(share, high) if known else share
-            white = {"facecolor": "white", "edgecolor": "none", "pad": 0.4}
-            over = {"ha": "center", "textcoords": "offset points", "bbox": white, "zorder": 1}
-            ax.annotate(f"{share:.0f}", (x, at), (0, 3), **over)
-        first = style.with_n(name, own.iloc[0], between=", ")
-        handles.append(plt.Rectangle((0, 0), 1, 1, color=color, label=first))
-    names = [style.EDIT_NAMES.get(edit, edit) for edit in edits]
-    ax.set_xticks(range(len(edits)), [name.replace(" ", "\n", 1) for name in names])
-    ax.tick_params(axis="x", length=0)
-    ax.set(ylabel="still called right, %", ylim=(0, 108), xlim=(-0.5, len(edits) - 0.5))
-    ax.set_yticks(range(0, 101, 20))
+    for ax, (name, own) in zip(axes[0], kinds.items(), strict=True):
+        ax.axhline(chance, color=style.SOFT, linewidth=0.8, linestyle="--", zorder=0)
+        _bars(ax, own, style.class_colors(classes))
+        ax.set_title(name)
     at = {"xycoords": ax.get_yaxis_transform(), "textcoords": "offset points", "va": "center"}
     ax.annotate("chance", (1, chance), (3, 0), fontsize=7.5, color=style.SOFT, **at)
+    axes[0, 0].set(ylabel="still called right, %", ylim=(0, 108))
+    axes[0, 0].set_yticks(range(0, 101, 20))
+    first = table.drop_duplicates("label").set_index("label").to_dict("index")
+    handles = [
+        plt.Rectangle(
+            (0, 0), 1, 1, color=color, label=style.with_n(name, first[name], between=", ")
+        )
+        for name, color in style.class_colors(classes).items()
+    ]
     style.legend(fig, handles)
     note = "slices / patients of each class; bars: 95 % intervals"
     fig.supxlabel(note, fontsize=7.5, color=style.SOFT)
+    if len(kinds) > 1:
+        style.letter(axes[0])
     return fig
+
+
+def _bars(ax, table, colors):
+    """A bar a class and edit, in percent."""
+    edits, width = list(dict.fromkeys(table["edit"])), 0.8 / len(colors)
+    places = {name: k - (len(colors) - 1) / 2 for k, name in enumerate(colors)}
+    for row in table.sort_values("label", key=lambda of: of.map(places), kind="stable").to_dict(
+        "records"
+    ):
+        x = edits.index(row["edit"]) + places[row["label"]] * width
+        share, low, high = (100 * row[key] for key in ("share", "low", "high"))
+        ax.bar(x, share, 0.94 * width, color=colors[row["label"]])
+        known = np.isfinite([low, high]).all()
+        if known:
+            ends = style.reach(share, low, high)
+            ax.errorbar(x, share, ends, color=style.INK, linewidth=0.9, capsize=1.5, fmt="none")
+        at = max(share, high) if known else share
+        white = {"facecolor": "white", "edgecolor": "none", "pad": 0.4}
+        over = {"ha": "center", "textcoords": "offset points", "bbox": white, "zorder": 1}
+        ax.annotate(f"{share:.0f}", (x, at), (0, 3), **over)
+    names = [style.EDIT_NAMES.get(edit, edit) for edit in edits]
+    ax.set_xticks(range(len(edits)), [name.replace(" ", "\n", 1) for name in names])
+    ax.tick_params(axis="x", length=0)
+    ax.set_xlim(-0.5, len(edits) - 0.5)
 
 
 def _cloud(ax, x, values, color, rng, *, marker="o", half=0.2):

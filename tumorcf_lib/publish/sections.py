@@ -28,6 +28,7 @@ SCORES = {
     "delta_focus": "Delta-Focus",
     "net_focus": "Net-Focus",
 }
+NEVER_SHOWN = {"right_original": "Called right", "net_drop": "Net-Drop"}
 ALONE = "P of the tumor alone minus P of a sham's tissue alone"
 FINDINGS = {
     "Removing the tumor lowers confidence": ("Net-Drop", "05_counterfactuals"),
@@ -193,6 +194,25 @@ def site_difference():
             f"{less[2]} (mixed model, slices within patients)."
         )
     return " ".join(told)
+
+
+def never_shown():
+    """What becomes of the classes where no network is shown a patient ``MR...``."""
+    found = of_table(published(study.POOLED), "table_never_shown")
+    if found is None:
+        return MISSING
+    shown = found["score"].isin(NEVER_SHOWN) & found["group"].isin((*CLASSES, *pooled.SITES))
+    rows = [
+        [
+            f"{NEVER_SHOWN[row['score']]}, {row['group']}",
+            *(f"{round(row[name], 3) + 0.0:.3f}" for name in ("plain", "never_shown")),
+            interval(row, "change"),
+            pooled.band(row),
+        ]
+        for row in found[shown & (found["group"] != "glioma")].to_dict("records")
+    ]
+    heads = ["", "shown all", f"shown no `{MR}`", "change", "change by another training alone"]
+    return table(heads, rows)
 
 
 def recipes():

@@ -145,7 +145,7 @@ def mean(values, column, *, null=NO_NULL):
     mean of a fold's patients varies between seeds by N + R / n_f, so R / n_f, already in the
     first part, is taken off. Likewise the spread of networks that know nothing has their
     patients' variance taken off (:func:`null_of`). Satterthwaite's degrees of freedom are those
-    of both parts before anything was taken off.
+    of both parts before anything was taken off, and never fewer than those of one part.
 
     Examples
     --------
@@ -173,7 +173,7 @@ def of_means(means, folds, n_slices, *, null=NO_NULL):
     added = 0.0 if np.isnan(network) else network
     error2 = patients + added
     if free and added:
-        free = error2**2 / (patients**2 / free + total**2 / df)
+        free = max(min(free, df), error2**2 / (patients**2 / free + total**2 / df))
     found = float(means.mean()), float(np.sqrt(error2)), float(free), float(np.sqrt(network))
     return Estimate(*found, n, n_slices, n_seeds, of_networks)
 

@@ -10,7 +10,7 @@ from tumorcf_lib.study import side_studies
 from tumorcf_lib.study.side_studies import Drawn, interval
 from tumorcf_lib.tables import sites
 from tumorcf_lib.tables.classifiers import LOOKING, UNSEEN
-from tumorcf_lib.tables.fold_scores import MR, OTHER_IDS, PLAIN, SHUFFLED
+from tumorcf_lib.tables.fold_scores import MR, OTHER_IDS, PLAIN, SHUFFLED, WITHOUT_MR
 from tumorcf_lib.tables.folds import AVERAGED, MEAN_OF_ONE, ONE, derive, read_if_there
 
 NAME = "paper-lite-cv"
@@ -209,11 +209,24 @@ def publish(folder, target=None, *, profile=None, seed=0):
     return STUDY.publish(folder, target, **told)
 
 
-def shown_answer(table, groups=CLASSES, edits=ANSWERED):
+def shown_answer(table, groups=CLASSES, edits=ANSWERED, network=PLAIN):
     """Of :func:`tables.primary.still_right_table`, what the answer's chart shows."""
-    own = table[(table["network"] == PLAIN) & table["group"].isin(groups)]
+    own = table[(table["network"] == network) & table["group"].isin(groups)]
     own = own.rename(columns={"group": "label", "n_patients": "n_persons"})
     return pd.concat([own[own["edit"] == edit] for edit in edits], ignore_index=True)
+
+
+def shown_sites(table):
+    """The same for the two kinds of glioma patients, by networks shown all patients or not."""
+    parts = [
+        shown_answer(table, SITES, (*ANSWERED[:3], "background"), network).assign(networks=words)
+        for network, words in (
+            (PLAIN, "shown all patients"),
+            (WITHOUT_MR, f"shown no {MR} patient"),
+        )
+    ]
+    parts = [own for own in parts if len(own)]
+    return pd.concat(parts) if len(parts) > 1 else parts[0].drop(columns="networks")
 
 
 def shown_scores(table):
@@ -236,7 +249,7 @@ STUDY = side_studies.SideStudy(
         "fig_answer": Drawn(*ANSWER, lambda table: [shown_answer(table)]),
         "fig_sites": Drawn(
             *ANSWER,
-            lambda table: [shown_answer(table, SITES, (*ANSWERED[:3], "background"))],
+            lambda table: [shown_sites(table)],
             options={"chance": 1 / len(CLASSES)},
             caption="The two kinds of glioma patients: slices called right after each edit.",
         ),

@@ -15,7 +15,7 @@ from tumorcf_lib.edits.sites import MATCHED_RATIOS
 from tumorcf_lib.stats import classification
 from tumorcf_lib.stats.rows import headline_rows, in_front, of_group as rows_of_group
 
-PLAIN, SHUFFLED = "plain", "shuffled"
+PLAIN, SHUFFLED, WITHOUT_MR = "plain", "shuffled", "without_mr"
 
 KEYS = ["network", "training_seed"]
 UNIT = [*KEYS, "fold"]

@@ -21,7 +21,7 @@ from tumorcf_lib.tables import (
     study,
     symmetric,
 )
-from tumorcf_lib.tables.fold_scores import KEYS, PLAIN, SHUFFLED, UNIT, P
+from tumorcf_lib.tables.fold_scores import KEYS, PLAIN, SHUFFLED, UNIT, WITHOUT_MR, P
 
 ONE, MEAN_OF_ONE, AVERAGED = "one network", "mean over seeds", "seeds' probabilities averaged"
 ELSEWHERE = (
@@ -77,6 +77,8 @@ def derive(read, n_resamples):
         table = [] if own is None else make(own)
         if len(table):
             made[name] = table
+    if (scores["network"] == WITHOUT_MR).any():
+        made["table_never_shown"] = sites.never_shown_table(scores)
     plain = _asked_most(scaled)
     others = _beside(scaled, plain)
     if others is not None:
@@ -105,9 +107,9 @@ def _asked_most(rows):
 
 
 def _beside(rows, plain):
-    """Rows of the networks of other kinds that were trained with the plain ones' seed, or None."""
+    """Rows of the networks that were fine-tuned from the plain ones of this seed, or None."""
     of_seed = rows["training_seed"] == plain["training_seed"].iloc[0]
-    own = rows[of_seed & ~rows["network"].isin((PLAIN, SHUFFLED))]
+    own = rows[of_seed & ~rows["network"].isin((PLAIN, SHUFFLED, WITHOUT_MR))]
     return own if len(own) else None
 
 

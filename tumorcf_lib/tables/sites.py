@@ -4,14 +4,16 @@ import numpy as np
 import pandas as pd
 
 from tumorcf_lib.controls.covariates import COVARIATES, with_scores
-from tumorcf_lib.stats import classification, estimates, mixed
+from tumorcf_lib.stats import classification, estimates, mixed, networks
 from tumorcf_lib.stats.rows import ALL, means, of_group
+from tumorcf_lib.tables import fold_scores
 from tumorcf_lib.tables.classifiers import BALANCED, against_chance
-from tumorcf_lib.tables.fold_scores import MR, is_of_mr_site
+from tumorcf_lib.tables.fold_scores import MR, PLAIN, WITHOUT_MR, is_of_mr_site
 
 OTHERS = "others"
 ADJUSTED = ("nothing", "plane", "plane and tumor")
 """What a difference between the sites is adjusted for."""
+CHANGED = ("right_original", "right_remove", "right_background", "net_drop")
 
 
 def site_accuracy_table(predictions, *, n_resamples: int):
@@ -80,3 +82,39 @@ def difference_table(scores, covariates, planes):
             lines.append(line)
     columns = ["group", "adjusted_for", "effect", "low", "high", "p", "n_slices", "n_persons"]
     return pd.DataFrame(lines, columns=[*columns, "reason"])
+
+
+def never_shown_table(scores):
+    """What becomes of each slice when its network was shown no patient ``MR...``.
+
+    From :func:`fold_scores.slice_scores` of networks of both kinds. Columns: score (of
+    :data:`CHANGED`), group (as of :func:`fold_scores.groups`), plain, never_shown, change (of the
+    slices, from the plain network of the same seed; every patient counts the same), low, high (over
+    patients and networks), null_low, null_high (where the change from that plain training to others
+    falls in 95 of 100 cases), n_patients, n_slices, n_seeds.
+    """
+    never = scores[scores["network"] == WITHOUT_MR]
+    plain = scores[scores["network"] == PLAIN]
+    is_same = plain["training_seed"] == never["training_seed"].iloc[0]
+    before, others = plain[is_same], plain[~is_same]
+    changed, trained_anew = (_less(own, before) for own in (never, others))
+    rows = []
+    for group in fold_scores.groups(before):
+        parts = [fold_scores.of_group(own, group) for own in (before, never, changed, trained_anew)]
+        for score in CHANGED:
+            null = networks.null_of(score, parts[-1])
+            e = networks.mean(parts[2], score, null=null)
+            line = {"score": score, "group": group} | {
+                name: networks.mean(own, score).value
+                for name, own in zip(("plain", "never_shown"), parts, strict=False)
+            }
+            band = dict(zip(("null_low", "null_high"), null.band(e.n_networks), strict=True))
+            rows.append(line | e.columns("change") | band | e.counts)
+    return pd.DataFrame(rows)
+
+
+def _less(scores, before):
+    """Scores less those of the same slice before."""
+    names = list(CHANGED)
+    at_first = before.set_index("slice_id")[names].reindex(scores["slice_id"])
+    return scores.assign(**{name: scores[name] - at_first[name].to_numpy() for name in names})
