@@ -39,4 +39,4 @@ def test_a_sentence_says_what_its_table_says():
     assert readings.learning_curves(history).startswith("Epoch 1 of 2 is kept: 70.0%")
     share = pd.DataFrame({"edit": ["original", "remove", "blank"], "share": [0.9, 0.4, 1.0]})
     told = readings.answer(share.assign(label="a"))
-    assert "a 90% to 40%; of empty slices 100% of the a slices" in told
+    assert "a 90% to 40%; of empty a slices 100% are called a." in told

@@ -156,6 +156,7 @@ def transplants(called):
         donor_id = f"{host}{who}" if host == donor else f"{donor}x"
         about = {"slice_id": f"{host}{who}", "person_id": f"{host}{who}", "label": host}
         about |= {"donor_slice_id": donor_id, "donor_label": donor, "reason": ""}
+        about |= {"depth_px": 5.0 + 10 * (donor == "pituitary"), "donor_depth_px": 6.0}
         rows.append(about | dict.fromkeys(P, 0.1) | {f"p_{called(host, donor)}": 0.8})
     return pd.DataFrame(rows).assign(network="plain", training_seed=0, fold=0)
 
@@ -168,6 +169,8 @@ def test_who_reads_tumors_follows_them_and_who_reads_heads_follows_heads():
         assert (conflict["tumor"] == (cue == "tumor")).all()
         assert (conflict["head"] == (cue == "head")).all()
         assert (control["tumor"] == 1).all() and control["head"].isna().all()
+        gaps = conflict.groupby("donor")["depth_gap_px"].first()
+        assert gaps[["glioma", "pituitary"]].tolist() == [1, 9]
     rows.loc[rows["donor_label"] == "glioma", "reason"] = "the tumor fits nowhere in this head"
     table = symmetric.transplants_table(pd.concat([rows, rows.assign(network="shuffled")]))
     assert set(table["network"]) == {"plain", "shuffled"}

@@ -71,15 +71,26 @@ def test_the_answer_reads_shares_net_drops_bands_and_sites_from_the_tables(folde
     made = {"still_right": share, "estimates": net, "performance": right, "folds": units}
     for name, rows in made.items():
         rowfiles.write_table(pd.DataFrame(rows), folder / f"table_{name}.csv")
+    (folder / "table_networks.csv").unlink()
     first, second, third = sections.answer().splitlines()[:3]
     assert "right on 92% of the slices and 90% of the patients" in first
     assert "from 80% to 30% for meningioma" in first and "leaves 70%, 71% and 72%" in first
     assert "glioma 0.200 [-0.500, 0.500]" in second and "over 5 networks (1 training of" in second
     assert (
-        "know nothing (told from 5, trained on 1 shuffle of the labels): meningioma, gl" in second
+        "nothing (their labels were shuffled among patients; 5 of them, 1 shuffle): mening"
+        in second
     )
-    assert "83% of their slices are called right, with a Net-Drop of 0.400" in third
-    assert "84%, with 0.500" in third and "23% and 24% stay right" in third
+    assert "83% of their slices are called right; of the other glioma" in third
+    assert "slices 84%." in third and third.endswith("23% and 24% are called right.")
+    shown = {"network": "never", "score": ["right_original", "right_background"]}
+    shown = [
+        pd.DataFrame({**shown, "group": site, "never_shown": [0.5 + k / 10, k / 10]})
+        for k, site in enumerate(groups[-2:], 1)
+    ]
+    rowfiles.write_table(pd.concat(shown), folder / "table_never_shown.csv")
+    third = pooled.answer_sentences(folder)[2]
+    assert third.endswith("are right on 60% and 70%; blacked out, 10% and 20%.")
+    (folder / "table_never_shown.csv").unlink()
 
 
 def test_the_answer_says_whose_class_a_transplant_brings_where_that_is_known(folder):
@@ -92,6 +103,20 @@ def test_the_answer_says_whose_class_a_transplant_brings_where_that_is_known(fol
     assert "the head's class in 60% [50%, 70%], the tumor's in 25% [20%, 30%]" in told
     (folder / "table_transplants.csv").unlink()
     assert told not in pooled.answer_sentences(folder)
+
+
+def test_a_network_that_was_taught_to_look_is_told_by_patients_and_with_what_got_worse(folder):
+    *_, told = pooled.answer_sentences(folder)
+    net, called, moved = (
+        rowfiles.read_table(folder / f"table_{name}.csv").query("network == 'looking'")
+        for name in ("estimates", "still_right", "transplants")
+    )
+    net = net[net["score"] == "net_drop"].set_index("group")["effect"]
+    called = called[called["edit"] == "sham"].set_index("group")["no_tumor"]
+    moved = moved[(moved["kind"] == "control") & (moved["donor"] == "all")]["tumor"].item()
+    assert f"meningioma {net['meningioma']:.2f}, glioma {net['glioma']:.2f}" in told
+    assert f"and {called['pituitary']:.0%} after a sham" in told
+    assert f"of a moved tumor in {moved:.0%} (before: " in told
 
 
 def test_the_findings_have_six_rows_and_the_verdicts_of_the_claims(folder):

@@ -3,12 +3,15 @@
 import textwrap
 
 import numpy as np
+import pandas as pd
 
 from tumorcf_lib.figures import style
 from tumorcf_lib.figures.forests import Panel, forest, marks, say_what_is_missing
 from tumorcf_lib.stats.rows import ALL
 from tumorcf_lib.stats.verdicts import RELEVANT
+from tumorcf_lib.tables import saliency
 from tumorcf_lib.tables.classifiers import LOOKING, PLAIN, UNSEEN
+from tumorcf_lib.tables.fold_scores import SHUFFLED
 from tumorcf_lib.tables.robustness import ABOVE, AROUND, BELOW
 
 INTERVALS = "95 % intervals over patients"
@@ -25,6 +28,7 @@ NETWORK_NAMES = {
     "retrained": "small network trained on it",
     "statistics": "classifier of a few numbers",
 }
+NOTHING = "networks that know nothing"
 VIEW_NAMES = {"slice": "detector sees the slice", "patch": "detector sees the patch"}
 ENERGY_NAMES = {
     "net_drop": "all shams",
@@ -131,6 +135,33 @@ def networks(table):
     names = style.names_with_n(groups, plain, "group")
     label = f"{INTERVALS}; slices / patients below each group; dashed: chance"
     return forest(names, panels, looks, height=0.75, size=4, xlabel=label)
+
+
+@style.figure
+def maps(table):
+    """How much denser Grad-CAM is on the tumor, and whether that goes with Net-Drop.
+
+    ``table`` is ``table_saliency``; gray: networks that know nothing.
+    """
+    plain, nothing = (table[table["network"] == name] for name in (PLAIN, SHUFFLED))
+    nothing = nothing[nothing["slices"] == saliency.ALL]
+    plain = plain.replace({"slices": {saliency.ALL: "all slices"}})
+    own = pd.concat([plain, nothing.assign(slices=NOTHING)])
+    looks = _method_looks(plain["slices"]) | {NOTHING: {"color": style.SOFT, "marker": "s"}}
+    whole = own[own["slices"].isin(("all slices", NOTHING))].drop(columns=["low", "high"])
+    density = {"density": "effect"}
+    spearman = {"spearman": "effect", "spearman_low": "low", "spearman_high": "high"}
+    groups = list(style.groups_of(plain))
+    panels = [
+        Panel(title, marks(part.rename(columns=named), groups, "group", "slices"), line)
+        for title, part, named, line in (
+            ("Density on the tumor\n(times that of the head)", own, density, 1.0),
+            ("Rank correlation of density\nand Net-Drop, patients", whole, spearman, 0.0),
+        )
+    ]
+    shown = style.names_with_n(groups, plain, "group")
+    label = "95 % intervals; slices / patients below each group; dashed: no brighter than elsewhere"
+    return forest(shown, panels, looks, height=0.75, size=4, xlabel=label)
 
 
 @style.figure

@@ -12,7 +12,7 @@ from tumorcf_lib.figures.style import INFILL_NAMES
 from tumorcf_lib.stats.classification import predicted
 from tumorcf_lib.stats.rows import ALL, classes_of, listed
 from tumorcf_lib.tables.classifiers import LOOKING
-from tumorcf_lib.tables.fold_scores import PLAIN
+from tumorcf_lib.tables.fold_scores import PLAIN, SHUFFLED
 from tumorcf_lib.tables.leak import APART, DIFFERENCE, KNOWN
 
 
@@ -140,8 +140,8 @@ def answer(table, *, chance=None):
     falls = listed("{} {original} to {remove}".format(name, **own) for name, own in told.items())
     most = share["blank"].idxmax()
     return (
-        f"Painting the tumor out moves the share called right: {falls}; of empty slices "
-        f"{told[most]['blank']} of the {most} slices still count as right."
+        f"Painting the tumor out moves the share called right: {falls}; of empty {most} slices "
+        f"{told[most]['blank']} are called {most}."
     )
 
 
@@ -149,10 +149,10 @@ def headline(means):
     delta, sham, net = (_records(means, score=f"{name}_drop") for name in ("delta", "sham", "net"))
     most = max(classes_of(net), key=lambda name: net[name]["effect"])
     told = _each(net, lambda name: f"{name} {forests.number(net[name])}")
-    falls = [number(rows[most]["effect"]) for rows in (delta, sham)]
+    moves = [f"{0.0 - round(rows[most]['effect'], 3):+.3f}" for rows in (delta, sham)]
     return (
-        f"Net-Drop: {told}. Where it is largest, {most}, P falls by {falls[0]} without the "
-        f"tumor, by {falls[1]} when a sham is painted out."
+        f"Net-Drop: {told}. Where it is largest, {most}, P moves by {moves[0]} when the tumor is "
+        f"painted out, by {moves[1]} with a sham."
     )
 
 
@@ -240,6 +240,15 @@ def networks(table):
     return f"Net-Drop: {'; '.join(told)}."
 
 
+def maps(table):
+    own = table[table["group"] == ALL].set_index(["network", "slices"])
+    density, r = own["density"].map("{:.1f}".format), own["spearman"].map("{:.2f}".format)
+    told = f"{density[PLAIN].str.cat(sep=' / ')} times as dense on the tumor as in the whole head"
+    told = f"Maps are {told} ({' / '.join(density[PLAIN].index)} slices)"
+    nothing = f" (networks that know nothing: {r[SHUFFLED, ALL]})" if SHUFFLED in r else ""
+    return f"{told}; rank correlation with Net-Drop {r[PLAIN, ALL]}{nothing}."
+
+
 def infills(scores, quality, detector):
     own = of_common_slices(scores[scores["score"] == "net_drop"], "infill")
     by = own[own["group"] == ALL].set_index("infill")["effect"]
@@ -295,6 +304,6 @@ def known_answers(null, planted):
     own = planted[(planted["score"] == "net_drop") & (planted["group"] == ALL)]
     first, *_, last = (number(effect, 2) for effect in own.sort_values("rho")["effect"])
     return (
-        f"Networks that know nothing have a Net-Drop near 0 ({nothing}); it falls from "
+        f"On phantoms networks that know nothing have a mean Net-Drop of {nothing}; it falls from "
         f"{first} to {last} as a marker outside the head takes over the class."
     )

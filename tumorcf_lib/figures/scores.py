@@ -36,7 +36,7 @@ def answer(table, *, chance=None):
     for ax, (name, own) in zip(axes[0], kinds.items(), strict=True):
         ax.axhline(chance, color=style.SOFT, linewidth=0.8, linestyle="--", zorder=0)
         _bars(ax, own, style.class_colors(classes))
-        ax.set_title(name)
+        ax.set_title(name if len(kinds) > 1 else "")
     at = {"xycoords": ax.get_yaxis_transform(), "textcoords": "offset points", "va": "center"}
     ax.annotate("chance", (1, chance), (3, 0), fontsize=7.5, color=style.SOFT, **at)
     axes[0, 0].set(ylabel="still called right, %", ylim=(0, 108))

@@ -8,7 +8,7 @@ import pandas as pd
 from tumorcf_lib.config import CLASSES
 from tumorcf_lib.stats.rows import listed
 from tumorcf_lib.study import pooled
-from tumorcf_lib.study.side_studies import interval, published
+from tumorcf_lib.study.side_studies import band, interval, p_value, published
 from tumorcf_lib.tables import classifiers, saliency, sites, study
 from tumorcf_lib.tables.fold_scores import MR, PLAIN, SHUFFLED
 from tumorcf_lib.tables.folds import read_if_there
@@ -95,9 +95,8 @@ def claims():
     """Every primary claim with its null band."""
     rows = []
     for row in published(study.POOLED)("table_primary").to_dict("records"):
-        band = "" if pd.isna(row["null_low"]) else pooled.band(row)
-        p = "" if pd.isna(row["p_holm"]) else f"{row['p_holm']:.2g}"
-        rows.append([row["claim"], interval(row), band, p, _verdict(row)])
+        row["p"] = "" if pd.isna(row["p_holm"]) else p_value(row["p_holm"])
+        rows.append([row["claim"], interval(row), band(row), row["p"], _verdict(row)])
     return table(["claim", "our network", "null band", "p (Holm)", "verdict"], rows)
 
 
@@ -137,26 +136,36 @@ def transplants():
         rows.append([*line, *(f"{known[name]:.0%}" for name in ("tumor", "head") if len(known))])
     heads = ["tumor of class", "in a head of class", "called the tumor's", "the head's", "neither"]
     heads += ["know nothing: the tumor's", "the head's"] if len(nothing) else []
+    gaps = [f"{name} {own.loc['conflict', name, 'all']['depth_gap_px']:.1f} px" for name in CLASSES]
     moved = (own.loc["control", name, name] for name in CLASSES)
     kept = listed(f"{row.name[1]} {interval(row, 'tumor', '.0%')}" for row in moved)
-    return f"An own tumor moved within its head keeps its class: {kept}.\n\n{table(heads, rows)}"
+    return (
+        f"An own tumor moved within its head keeps its class: {kept}. Transplants lie about as "
+        f"deep as the tumor did, where there is such a place; median difference: {listed(gaps)}."
+        "\n\n"
+        f"{table(heads, rows)}"
+    )
 
 
 def maps():
     """How much brighter Grad-CAM is on the tumor, and whether that goes with Net-Drop."""
-    own, rows = headline("table_saliency", ["group", "slices"]), []
-    kinds = (saliency.ALL, saliency.KEEPS, saliency.LOSES)
+    by = published(study.POOLED)("table_saliency").set_index(["network", "slices", "group"])
+    columns = {
+        "density on the tumor": (PLAIN, saliency.ALL, "density"),
+        f"of slices {saliency.KEEPS}": (PLAIN, saliency.KEEPS, "density"),
+        f"of slices {saliency.LOSES}": (PLAIN, saliency.LOSES, "density"),
+        "know nothing: density": (SHUFFLED, saliency.ALL, "density"),
+        "rank correlation with Net-Drop": (PLAIN, saliency.ALL, "spearman"),
+        "know nothing: rank correlation": (SHUFFLED, saliency.ALL, "spearman"),
+    }
+    rows = []
     for name in GROUPS:
-        found = [own.loc[(name, kind)] if (name, kind) in own.index else None for kind in kinds]
-        rows.append(
-            [
-                name,
-                *("" if row is None else interval(row, "density") for row in found),
-                interval(found[0], "spearman"),
-            ]
-        )
-    heads = ["density on the tumor", *(f"of slices {kind}" for kind in kinds[1:])]
-    return table(["class", *heads, "rank correlation with Net-Drop"], rows)
+        keys = [(network, kind, name) for network, kind, _ in columns.values()]
+        found = (by.loc[key] if key in by.index else None for key in keys)
+        names = (column for _, _, column in columns.values())
+        cells = zip(found, names, strict=True)
+        rows.append([name, *("" if own is None else interval(own, value) for own, value in cells)])
+    return table(["class", *columns], rows)
 
 
 def predicted_masks():
@@ -191,7 +200,9 @@ def site_difference():
         told.append(
             f"Net-Drop of `{MR}` patients less that of other {group} patients: {less[0]}; within a "
             f"plane {less[1]}; within a plane and for tumors of like area, contrast and depth "
-            f"{less[2]} (mixed model, slices within patients)."
+            f"{less[2]} (mixed model, slices within patients; intervals hold the networks fixed). "
+            f"For as many networks that know nothing the difference falls within "
+            f"{band(by[sites.ADJUSTED[0]])}."
         )
     return " ".join(told)
 
@@ -207,7 +218,7 @@ def never_shown():
             f"{NEVER_SHOWN[row['score']]}, {row['group']}",
             *(f"{round(row[name], 3) + 0.0:.3f}" for name in ("plain", "never_shown")),
             interval(row, "change"),
-            pooled.band(row),
+            band(row),
         ]
         for row in found[shown & (found["group"] != "glioma")].to_dict("records")
     ]
@@ -252,10 +263,12 @@ def three_networks(read):
         ('"No tumor", sham', "table_still_right", "no_tumor", {"edit": "sham"}),
         ("Class kept, own tumor moved", "table_transplants", "tumor", {"kind": "control"}),
     ):
+        can = [column != "no_tumor" or name == classifiers.LOOKING for name in shown.columns]
         own = of_table(read, name, **keys)
         for group in GROUPS if own is not None else ():
             by = own[own["donor" if "donor" in own else "group"] == group].set_index("network")
-            lines.append([f"{words}, {group}", *by.loc[shown.columns, column].map("{:.0%}".format)])
+            told = by.loc[shown.columns, column].map("{:.0%}".format).where(can, "")
+            lines.append([f"{words}, {group}", *told])
     return table(["", *shown.columns], lines)
 
 

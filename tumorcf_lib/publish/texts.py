@@ -14,7 +14,7 @@ from tumorcf_lib.publish import PublishError, sections
 from tumorcf_lib.stats.rows import of_patients
 from tumorcf_lib.study import pooled, stages
 from tumorcf_lib.study.notebooks import MEMORY, MINUTES, PROCESSOR
-from tumorcf_lib.study.side_studies import interval, published, reader
+from tumorcf_lib.study.side_studies import band, interval, published, reader
 from tumorcf_lib.tables import study
 from tumorcf_lib.tables.calibration import SCALES
 from tumorcf_lib.tables.symmetric import ALL_IDS, WHOSE, WITHOUT_MR
@@ -107,6 +107,7 @@ def render(template, **values):
     )
     return environment.get_template(template).render(
         interval=interval,
+        band=band,
         table=sections.table,
         groups=sections.GROUPS,
         classes=config.CLASSES,

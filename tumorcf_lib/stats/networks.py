@@ -294,6 +294,6 @@ def verdict(estimate, null, p, side="above", *, alone=np.nan):
         few = "too few" if null.n else "no"
         return OPEN, f"{few} networks to compare with" if estimate.n_patients else "no slices"
     if p >= 1 - CONFIDENCE:
-        among = ", being one of several claims" if alone < 1 - CONFIDENCE else ""
+        among = " once all claims are counted" if alone < 1 - CONFIDENCE else ""
         return OPEN, f"within the reach of chance{among}"
     return (HOLDS if (estimate.value > null.mean) == (side == "above") else FAILS), ""

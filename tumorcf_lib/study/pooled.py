@@ -4,12 +4,11 @@ import pandas as pd
 
 from tumorcf_lib import config
 from tumorcf_lib.config import CLASSES
-from tumorcf_lib.edits.infills import HEADLINE_INFILL
 from tumorcf_lib.stats.rows import listed
 from tumorcf_lib.study import side_studies
-from tumorcf_lib.study.side_studies import Drawn, interval
+from tumorcf_lib.study.side_studies import Drawn, band, interval
 from tumorcf_lib.tables import sites
-from tumorcf_lib.tables.classifiers import LOOKING, UNSEEN
+from tumorcf_lib.tables.classifiers import LOOKING
 from tumorcf_lib.tables.fold_scores import MR, OTHER_IDS, PLAIN, SHUFFLED, WITHOUT_MR
 from tumorcf_lib.tables.folds import AVERAGED, MEAN_OF_ONE, ONE, derive, read_if_there
 
@@ -26,8 +25,7 @@ def answer_sentences(folder=None):
     """The study's answer in a few sentences, every number from the published tables."""
     read = _reader(folder)
     right = read("table_still_right").set_index(["network", "edit", "group"])["share"].loc[PLAIN]
-    net = read("table_estimates")
-    net = net[(net["network"] == PLAIN) & (net["score"] == "net_drop")].set_index("group")
+    net = _net_drops(read, PLAIN)
     falls = [
         f"from {right['original', name]:.0%} to {right['remove', name]:.0%} for {name}"
         for name in CLASSES
@@ -37,23 +35,24 @@ def answer_sentences(folder=None):
     accuracy = read("table_performance").query("metric == 'accuracy'")
     accuracy = accuracy.set_index(["networks", "level"])["value"].groupby(level=[0, 1]).first()
     accuracy = accuracy[MEAN_OF_ONE if MEAN_OF_ONE in accuracy.index else ONE]
-    n, _, trainings = _how_many(read, PLAIN, "training", "of each fold")
+    n, _, trainings = _how_many(read, PLAIN, "training")
     told = [
         f"On the real slices our networks are right on {accuracy['slice']:.0%} of the slices and "
         f"{accuracy['person']:.0%} of the patients. Painting the tumor out moves the share of "
         f"slices called right {listed(falls)}; painting the same shape out elsewhere (a sham) "
         f"leaves {listed(shams)}.",
         f"The true class's probability falls by this much more than with a sham (Net-Drop): "
-        f"{listed(drops)}, over {n} networks ({trainings}). {_beside_nothing(read, net)}",
+        f"{listed(drops)}, over {n} networks ({trainings} of each fold). "
+        + _beside_nothing(read, net),
     ]
-    mr, others = SITES
-    if {mr, others} <= set(net.index):
+    if set(SITES) <= set(net.index):
+        of_sites = [
+            f"{right[edit, site]:.0%}" for edit in ("original", "background") for site in SITES
+        ]
         told.append(
-            f"All patients with IDs `{MR}` have a glioma, and {right['original', mr]:.0%} of "
-            f"their slices are called right, with a Net-Drop of {interval(net.loc[mr])}; of the "
-            f"other glioma patients' slices {right['original', others]:.0%}, with "
-            f"{interval(net.loc[others])}. With the tumor blacked out "
-            f"{right['background', mr]:.0%} and {right['background', others]:.0%} stay right."
+            f"All patients with IDs `{MR}` have a glioma, and {of_sites[0]} of their slices are "
+            f"called right; of the other glioma patients' slices {of_sites[1]}. With the tumor "
+            f"blacked out {of_sites[2]} and {of_sites[3]} are called right.{_never_shown(read)}"
         )
     by = read_if_there(read, "table_transplants")
     if by is None:
@@ -73,32 +72,54 @@ def answer_sentences(folder=None):
     return told + _taught(read, by["tumor"])
 
 
+def _net_drops(read, network):
+    table = read("table_estimates")
+    return table[(table["network"] == network) & (table["score"] == "net_drop")].set_index("group")
+
+
+def _never_shown(read):
+    """The same of networks that were shown no patient ``MR...``, where they are published."""
+    table = read_if_there(read, "table_never_shown")
+    if table is None:
+        return ""
+    own = table.set_index(["score", "group"])["never_shown"]
+    before, after = (
+        " and ".join(f"{own[f'right_{edit}', site]:.0%}" for site in SITES)
+        for edit in ("original", "background")
+    )
+    return f" Networks that were shown no such patient are right on {before}; blacked out, {after}."
+
+
 def _taught(read, follows):
     """What fine-tuning to look does, where it is published: at most one sentence."""
     table = read_if_there(read, "table_networks")
     if table is None or not {LOOKING} <= set(table["network"]) & set(follows.index.levels[0]):
         return []
-    table = table.set_index(["network", "score", "infill", "group"])["effect"]
-    right = [table[name, "accuracy", "", "all"] for name in (LOOKING, PLAIN)]
-    drops = [
-        listed(f"{name} {table[LOOKING, 'net_drop', infill, name]:.2f}" for name in CLASSES)
-        for infill in (HEADLINE_INFILL, UNSEEN)
-    ]
-    kinds = (("conflict", LOOKING), ("conflict", PLAIN), ("control", LOOKING))
-    shares = [f"{follows[network, kind, 'all', 'all']:.0%}" for kind, network in kinds]
+    right = table[(table["score"] == "accuracy") & (table["group"] == "all")]
+    right = right.set_index("network")["effect"].map("{:.1%}".format)
+    net = _net_drops(read, LOOKING)
+    called = read("table_still_right").set_index(["network", "edit", "group"])["no_tumor"]
+    drops = listed(f"{name} {net.loc[name, 'effect']:.2f}" for name in CLASSES)
+    shams = [f"{called[LOOKING, 'sham', name]:.0%}" for name in CLASSES]
+    follow, before, keep, kept = (
+        f"{follows[network, kind, 'all', 'all']:.0%}"
+        for kind in ("conflict", "control")
+        for network in (LOOKING, PLAIN)
+    )
     return [
         'A network can be taught to look: fine-tuned to say "no tumor" where one was painted out, '
-        f"ours have a Net-Drop of {drops[0]} ({drops[1]} with infills that they never saw), follow "
-        f"a transplanted tumor in {shares[0]} (before: {shares[1]}), keep the class of a moved one "
-        f"in {shares[2]}, and are right on {right[0]:.1%} of the slices (before: {right[1]:.1%})."
+        f"ours have a Net-Drop of {drops}, say so of {listed(shams)} after a sham, and are right "
+        f"on {right[LOOKING]} of the slices (before: {right[PLAIN]}). Moved and transplanted "
+        f"tumors were part of it, so that it follows a transplant in {follow} (before: {before}) "
+        f"and keeps the class of a moved tumor in {keep} (before: {kept}) tests no more than that."
     ]
 
 
-def _how_many(read, network, what, rest):
+def _how_many(read, network, what):
     """Networks of a kind, their seeds, and these in words."""
     own = read("table_folds").query("network == @network", local_dict={"network": network})
     n = own["training_seed"].nunique()
-    return len(own), n, f"{n} {what}{'s' * (n > 1)} {rest}"
+    return len(own), n, f"{n} {what}{'s' * (n > 1)}"
 
 
 def _beside_nothing(read, net):
@@ -106,25 +127,21 @@ def _beside_nothing(read, net):
     own = net.loc[list(CLASSES)]
     if own["null_low"].isna().any():
         return "The networks that know nothing, to be compared with, are not all trained yet."
-    n, _, deals = _how_many(read, SHUFFLED, "shuffle", "of the labels")
+    n, _, deals = _how_many(read, SHUFFLED, "shuffle")
     outside = (own["effect"] < own["null_low"]) | (own["effect"] > own["null_high"])
     beyond = listed(own.index[outside]) if outside.any() else "none of these"
     return (
-        f"Beyond the reach of as many networks that know nothing (told from {n}, trained on "
-        f"{deals}): {beyond}."
+        f"Beyond the reach of as many networks that know nothing (their labels were shuffled "
+        f"among patients; {n} of them, {deals}): {beyond}."
     )
-
-
-def band(row):
-    """Where networks that know nothing fall, in words."""
-    return f"{row['null_low']:.3f} to {row['null_high']:.3f}"
 
 
 def class_sentences(folder=None):
     """What becomes of the primary claims of finding 1, class by class."""
     table = _reader(folder)("table_primary")
     return [
-        f"{row['claim']}: {row['verdict']} for our network (Net-Drop {interval(row)})."
+        f"{row['claim']}: {row['verdict']} for our network (Net-Drop {interval(row)}; networks "
+        f"that know nothing {band(row)})."
         for row in table[table["finding"] == 1].to_dict("records")
     ]
 
@@ -152,7 +169,7 @@ def performance_sentences(folder=None):
         f"{interval(persons)} of the patients are right; balanced accuracy of slices "
         f"{interval(balanced)}.",
         *_seeds_sentence(table),
-        *site_sentences(read("table_accuracy_by_site")),
+        *site_sentences(read("table_accuracy_by_site"), first),
         f"Calibration error (ECE) of seed {first:g}: {ece['slices']:.3f}; after a temperature "
         f"fitted on the other folds' tested patients {ece['slices, temperature']:.3f} over all "
         f"folds together, where errors of single folds cancel, and {single:.3f} in a single "
@@ -175,20 +192,22 @@ def _seeds_sentence(table):
     )
 
 
-def site_sentences(table):
-    """How much of the accuracy hangs on the patients of one site, if there is such a site: at most
-    one sentence. ``table`` is :func:`tables.sites.site_accuracy_table`'s."""
-    by = table.set_index(["group", "site", "metric"])
-    found = []
+def site_sentences(table, seed):
+    """How much of a seed's accuracy hangs on the patients of one site: a sentence, if any.
+
+    ``table`` is :func:`tables.sites.site_accuracy_table`'s."""
+    by, found = table.set_index(["group", "site", "metric"]), []
     for group in table.loc[table["site"] == MR, "group"]:
-        mr, others = (by.loc[(group, site, "accuracy")] for site in (MR, sites.OTHERS))
-        rest = [by.loc[("all", sites.OTHERS, m)] for m in ("accuracy", "balanced accuracy")]
+        mr, others = (
+            f"{interval(own)} ({own['n_persons']:.0f} patients)"
+            for own in (by.loc[group, site, "accuracy"] for site in (MR, sites.OTHERS))
+        )
+        rest = [by.loc["all", sites.OTHERS, m] for m in ("accuracy", "balanced accuracy")]
         found.append(
-            f"**Accuracy leans on one site**: patients with IDs `{MR}` all have a {group}, "
-            f"and {interval(mr)} of their slices are right ({int(mr['n_persons'])} patients); of "
-            f"other patients' {group} slices {interval(others)} ({int(others['n_persons'])} "
-            f"patients). Without `{MR}`, {interval(rest[0])} of the slices are right, "
-            f"balanced accuracy {interval(rest[1])}."
+            f"**Accuracy leans on one site** (seed {seed:g}): patients with IDs `{MR}` all have a "
+            f"{group}; of their slices {mr} are right, of other patients' {group} slices {others}. "
+            f"Without `{MR}`, {interval(rest[0])} of the slices, balanced accuracy "
+            f"{interval(rest[1])}."
         )
     return found
 
@@ -218,15 +237,16 @@ def shown_answer(table, groups=CLASSES, edits=ANSWERED, network=PLAIN):
 
 def shown_sites(table):
     """The same for the two kinds of glioma patients, by networks shown all patients or not."""
-    parts = [
-        shown_answer(table, SITES, (*ANSWERED[:3], "background"), network).assign(networks=words)
-        for network, words in (
-            (PLAIN, "shown all patients"),
-            (WITHOUT_MR, f"shown no {MR} patient"),
-        )
-    ]
-    parts = [own for own in parts if len(own)]
-    return pd.concat(parts) if len(parts) > 1 else parts[0].drop(columns="networks")
+    kinds, there = (
+        {PLAIN: "shown all patients", WITHOUT_MR: f"shown no {MR}"},
+        set(table["network"]),
+    )
+    edits = (*ANSWERED[:3], "background")
+    return pd.concat(
+        shown_answer(table, SITES, edits, network).assign(networks=words)
+        for network, words in kinds.items()
+        if network in there
+    )
 
 
 def shown_scores(table):
@@ -264,6 +284,7 @@ STUDY = side_studies.SideStudy(
             f"fig_{name}": Drawn(f"controls.{name}", (f"table_{name}",))
             for name in ("energy", "probes", "covariates", "robustness", "networks")
         },
+        "fig_maps": Drawn("controls.maps", ("table_saliency",)),
     },
     command="python -m tumorcf_lib train --profile paper-lite-cv",
 )

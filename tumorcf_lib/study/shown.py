@@ -7,8 +7,8 @@ from tumorcf_lib import config
 from tumorcf_lib.edits.scores import arrays, class_names
 from tumorcf_lib.figures.style import EDIT_NAMES
 from tumorcf_lib.stats.rows import headline_rows
-from tumorcf_lib.study import pooled, reading, side_studies
-from tumorcf_lib.study.side_studies import interval
+from tumorcf_lib.study import reading, side_studies
+from tumorcf_lib.study.side_studies import band, interval, p_value
 from tumorcf_lib.tables import study as tables
 from tumorcf_lib.tables.fold_scores import PLAIN
 
@@ -96,10 +96,10 @@ def claims(results, table, number) -> pd.DataFrame:
     for row in primary.to_dict("records"):
         line = {"claim": row["claim"], "patients, all folds": interval(row) or "not measured"}
         if primary["null_low"].notna().any():
-            line["who know nothing"] = pooled.band(row)
+            line["who know nothing"] = band(row)
         line["verdict"] = row["verdict"]
         if np.isfinite(row["p_holm"]):
-            line["verdict"] += f" (p = {row['p_holm']:.2g})"  # of one among all claims
+            line["verdict"] += f" (p {p_value(row['p_holm'], '= ')})"  # among all claims
         own = {words: run.reindex([row["claim"]]).iloc[0] for words, run in runs.items()}
         line |= {words: interval(found) or "not measured" for words, found in own.items()}
         if len(own) == 2:
@@ -134,9 +134,10 @@ def _patients_and_run(results, name, stage="06_metrics"):
 def drift(results) -> pd.DataFrame:
     """What each class loses when its own, or the others', tumors are removed, less shams."""
     lines = {name: {"class": name} for name in config.CLASSES}
+    whose = {"own": "own", "others": "others'"}
     for words, table in _patients_and_run(results, "table_drift").items():
         for row in table[table["group"].isin(config.CLASSES)].to_dict("records"):
-            lines[row["group"]][f"{words}: {row['slices']} tumors removed"] = interval(row)
+            lines[row["group"]][f"{words}: {whose[row['slices']]} tumors removed"] = interval(row)
     return pd.DataFrame(lines.values())
 
 

@@ -233,3 +233,17 @@ def interval(row, value="", form=".3f"):
     if pd.isna(row[value]):
         return ""
     return f"{row[value]:{form}}" + ("" if pd.isna(low) else f" [{low:{form}}, {high:{form}}]")
+
+
+def band(row):
+    """Where networks that know nothing fall, in words; an empty text without such networks."""
+    return "" if pd.isna(row["null_low"]) else f"{row['null_low']:.3f} to {row['null_high']:.3f}"
+
+
+def p_value(p, equals=""):
+    """A p as it is printed.
+
+    >>> p_value(0.184), p_value(3e-9, "= ")
+    ('0.18', '< 0.001')
+    """
+    return "< 0.001" if p < 0.001 else f"{equals}{p:.2g}"

@@ -134,7 +134,9 @@ def _controls(read, rows, others, scores, *, n_resamples):
         "table_detector": classifiers.detector_table(detected, **n),
         "table_planes": planes.accuracy_table(plane, **n),
         "table_covariates": covariates.covariate_table(own, measured, **n),
-        "table_site_difference": sites.difference_table(own, measured, plane),
+        "table_site_difference": sites.difference_table(own, measured, plane).merge(
+            sites.difference_bands(scores), on="group"
+        ),
     }
 
 

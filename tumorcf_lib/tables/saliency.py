@@ -5,7 +5,7 @@ import pandas as pd
 
 from tumorcf_lib.config import CLASSES
 from tumorcf_lib.stats import networks
-from tumorcf_lib.tables.fold_scores import KEYS, SHUFFLED, of_group
+from tumorcf_lib.tables.fold_scores import KEYS, of_group
 
 ALL, KEEPS, LOSES = "all", "right without their tumor", "wrong without their tumor"
 """Slices that are told apart: of those called right, whether removing the tumor changes that."""
@@ -16,15 +16,16 @@ def saliency_table(rows, scores):
 
     Columns: network, group, slices (:data:`ALL`, :data:`KEEPS`, :data:`LOSES`), map_tumor (share of
     the map within the head that lies on the tumor), area_tumor (the tumor's share of the head),
-    density with low and high (their ratio; 1: the map ignores the tumor), spearman with its low and
-    high (rank correlation over patients of density and Net-Drop), n_patients, n_slices, n_seeds.
+    density with low and high (their ratio; 1: no brighter there than elsewhere), spearman with its
+    low and high (rank correlation over patients of density and Net-Drop), n_patients, n_slices,
+    n_seeds.
     Every patient counts the same; slices whose map is 0 are left out.
 
     Interval of a rank correlation: Bonett and Wright, Psychometrika 2000.
     """
     keys = [*KEYS, "slice_id"]
     scored = scores[[*keys, "net_drop", "right_original", "right_remove"]]
-    table = rows[rows["network"] != SHUFFLED].merge(scored, on=keys)
+    table = rows.merge(scored, on=keys)
     table = table[table["map_tumor"].notna() & (table["area_tumor"] > 0)]
     table["in_head"] = table["map_tumor"] / (1 - table["map_outside"])
     table["density_of_slice"] = table["in_head"] / table["area_tumor"]

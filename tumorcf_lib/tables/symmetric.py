@@ -153,8 +153,9 @@ def transplants_table(rows):
     Columns: network, kind ("conflict": a tumor of another class; "control": the own tumor elsewhere
     in its own head), donor (class of the tumor, or "all"), host (class of the head, or "all"),
     tumor, tumor_low, tumor_high, head, head_low, head_high, neither (shares, every host patient
-    counting the same), n_patients, n_slices, n_seeds. In the control "tumor" means that the class
-    was kept, and "head" is empty.
+    counting the same), n_patients, n_slices, n_seeds, depth_gap_px (median difference between the
+    place's depth below the head's surface and the tumor's own). In the control "tumor" means that
+    the class was kept, and "head" is empty.
     """
     made = rows[rows["reason"] == ""].copy()
     made["control"] = made["slice_id"].astype(str) == made["donor_slice_id"].astype(str)
@@ -181,4 +182,5 @@ def _shares(rows, network, kind, donor, host):
         line |= e.columns(name, ends=f"{name}_", bounds=(0, 1))
     if kind == "control":
         line |= dict.fromkeys(("head", "head_low", "head_high"), np.nan)
-    return line | {"neither": neither.value} | tumor.counts
+    gap = (rows["depth_px"] - rows["donor_depth_px"]).abs().median()
+    return line | {"neither": neither.value} | tumor.counts | {"depth_gap_px": gap}
