@@ -202,12 +202,23 @@ def test_the_share_of_errors_is_found_again(published, predictions):
     called = np.array(CLASSES)[rows[P].to_numpy().argmax(axis=1)]
     wrong = called != rows["label"]
     among = wrong & (called != "pituitary") & (rows["label"] != "pituitary")
-    wrong, among = (own.groupby(rows["person_id"]).mean() for own in (wrong, among))
-    n, share = len(wrong), among.sum() / wrong.sum()
-    error = math.sqrt(((among - share * wrong) ** 2).sum() * n / (n - 1)) / wrong.sum()
+    unit = ["training_seed", "fold", "person_id"]
+    both = pd.DataFrame({"wrong": wrong, "among": among}).groupby([rows[name] for name in unit])
+    wrong_of, among_of = (both.mean()[name] for name in ("wrong", "among"))
+    share = among_of.mean() / wrong_of.mean()
+    linear = share + (among_of - share * wrong_of) / wrong_of.mean()
+    by_unit = linear.groupby(level=unit[:2])
+    e = estimate({key: own.to_numpy() for key, own in by_unit}, (math.nan,) * 3 + (0,))
+    n_seeds = rows["training_seed"].nunique()
     row = published.set_index("score").loc["share of errors"]
     assert row["effect"] == pytest.approx(share, abs=1e-5)
-    assert row["p"] == pytest.approx(2 * student.sf(abs(share - 0.5) / error, n - 1), rel=0.01)
+    assert row["network_error"] == pytest.approx(math.sqrt(e["networks2"]), abs=1e-5)
+    assert (row["n_slices"], row["n_seeds"]) == (int(wrong.sum() / n_seeds), n_seeds)
+    error = math.sqrt(e["patients2"] + e["networks2"])
+    reach = student.ppf(0.975, e["df"]) * error
+    assert (row["low"], row["high"]) == pytest.approx((share - reach, share + reach), abs=5e-5)
+    p = 2 * student.sf(abs(share - 0.5) / error, e["df"])
+    assert row["p"] == pytest.approx(p, rel=0.01)
 
 
 def test_slices_called_wrong_are_compared_by_another_seeds_judgment_and_at_equal_p(

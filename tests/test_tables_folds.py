@@ -85,6 +85,18 @@ def test_who_only_has_less_to_lose_leans_no_less_at_equal_probability_of_the_ori
     assert alike["effect"] == pytest.approx(0, abs=1e-6) and alike["claim"] == primary.ALIKE
 
 
+def test_the_share_of_errors_counts_that_another_training_errs_elsewhere():
+    """Every slice is called wrong; by seed 0 between the two classes, by seed 1 never."""
+    at = list(np.ndindex(2, 2, 2))
+    own = pd.DataFrame(at, columns=["training_seed", "fold", "who"]).assign(label="meningioma")
+    own["person_id"] = own["fold"].astype(str) + own["who"].astype(str)
+    own["predicted"] = own["training_seed"].map({0: "glioma", 1: "pituitary"})
+    e = primary.share_of_errors(own)
+    of_fold = 0.5 / 2  # variance of 1 and 0, of the mean of two
+    assert (e.value, e.n_patients, e.n_slices) == (0.5, 4, 4)
+    assert e.network_error == pytest.approx(np.sqrt(2 * 0.5**2 * of_fold))
+
+
 def test_estimates_have_the_band_of_as_many_networks_and_shares_stay_shares(both):
     fewer = both[both["fold"] < 3]  # as many networks as there are, not as many as usual
     for own, n in ((both, 10), (fewer, 6)):

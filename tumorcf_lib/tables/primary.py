@@ -170,21 +170,17 @@ def _difference(e, *other):
 def share_of_errors(scores):
     """Which share of the errors lies between meningioma and glioma; a ratio over patients.
 
-    Its error is that of a ratio estimate: residuals of the patients' errors between the two
-    classes from the share times all their errors.
+    Its error is that of the mean of the linearized ratio, ``share + (among - share * wrong) / W``
+    with W errors of a patient's slice in the mean. Its counts are those of errors.
     """
     wrong, between = scores["predicted"] != scores["label"], ("meningioma", "glioma")
     among = wrong & scores["label"].isin(between) & scores["predicted"].isin(between)
-    table = scores.assign(wrong=wrong.astype(float), among=among.astype(float))
-    parts = [networks.by_patient(table, name)[0] for name in ("among", "wrong")]
-    n, n_seeds = parts[0].shape
-    among, wrong = (part.mean(axis=1) for part in parts)
-    if not wrong.sum():
-        return _estimate(np.nan, np.nan, np.nan, n, 0, n_seeds)
-    share = among.sum() / wrong.sum()
-    error = np.sqrt(((among - share * wrong) ** 2).sum() * n / (n - 1)) / wrong.sum()
-    n_errors = int(table["wrong"].sum() / max(1, n_seeds))
-    return _estimate(share, error, n - 1.0, int((wrong > 0).sum()), n_errors, n_seeds)
+    patients = [scores["training_seed"], scores["person_id"]]
+    mean_among, mean_wrong = (part.groupby(patients).mean().mean() for part in (among, wrong))
+    share = mean_among / mean_wrong if mean_wrong else np.nan
+    e = networks.mean(scores.assign(part=share + (among - share * wrong) / mean_wrong), "part")
+    n_errors = int(wrong.sum() / max(1, e.n_seeds))
+    return replace(e, n_patients=scores.loc[wrong, "person_id"].nunique(), n_slices=n_errors)
 
 
 def _estimate(value, error, df, n_patients, n_slices, n_seeds):
