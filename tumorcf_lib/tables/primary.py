@@ -1,7 +1,7 @@
 """The study's answer: the primary claims read against networks that know nothing.
 
-From the folds' rows alone. Two claims have no such networks: finding 3 is read against 0, finding 5
-against one half. Every patient counts the same; intervals are over patients and
+From the folds' rows alone. Only finding 5, of whose errors such networks say nothing, is read
+against a fixed number, one half. Every patient counts the same; intervals are over patients and
 networks. What has no claim is an estimate without verdict words.
 """
 
@@ -110,13 +110,13 @@ def primary_table(scores):
     so no seed of a bootstrap can change a verdict.
     """
     own, nothing = (scores[scores["network"] == name] for name in (PLAIN, SHUFFLED))
-    found = [_claimed(claim, own, nothing) for claim in CLAIMS]
+    found = [_claimed(claim, own, nothing, own) for claim in CLAIMS]
     p = np.array([networks.against_null(e, null) for e, null in found])
     corrected = holm(p)
     rows = []
     for claim, (e, null), one, p_holm in zip(CLAIMS, found, p, corrected, strict=True):
         verdict, reason = networks.verdict(e, null, p_holm, claim.side, alone=one)
-        if claim.finding == 3 and e.n_seeds < 2:
+        if claim.finding == 3 and not e.n_patients and own["training_seed"].nunique() < 2:
             reason = "one training seed"
         line = {"finding": claim.finding, "claim": claim.claim, "score": claim.score}
         line |= {"group": " less ".join(claim.groups)} | _columns(e, null)
@@ -139,13 +139,15 @@ def claims_of_run(scores):
     return table[table["claim"] != ALIKE].reset_index(drop=True)
 
 
-def _claimed(claim, own, nothing):
-    """Estimate and null of a claim."""
+def _claimed(claim, own, nothing, judges):
+    """Estimate and null of a claim; ``judges`` tell what is called wrong in finding 3."""
     if claim.kind == "errors":
         return share_of_errors(own), networks.fixed(1 / 2)
     if claim.kind in ("wrong", "alike"):
-        alike = claim.kind == "alike"
-        return wrong_less_right(own, claim.score, alike=alike), networks.fixed(0)
+        how = {"judges": judges, "alike": claim.kind == "alike"}
+        found, known = (wrong_less_right(by, claim.score, **how) for by in (own, nothing))
+        null = networks.null_of("part", known)
+        return networks.mean(found, "part", null=null), null
     parts = [of_group(nothing, group) for group in claim.groups]
     found = [
         networks.mean(of_group(own, group), claim.score, null=networks.null_of(claim.score, part))
@@ -183,43 +185,36 @@ def share_of_errors(scores):
     return replace(e, n_patients=scores.loc[wrong, "person_id"].nunique(), n_slices=n_errors)
 
 
-def _estimate(value, error, df, n_patients, n_slices, n_seeds):
-    """An Estimate whose error is the patients' alone."""
-    return networks.Estimate(float(value), float(error), df, np.nan, n_patients, n_slices, n_seeds)
-
-
-def wrong_less_right(scores, score, *, alike=False):
+def wrong_less_right(scores, score, *, judges, alike=False):
     """A score on slices called wrong less that on slices called right, within classes.
 
     With ``alike``, among slices of equal P(original): what a slice could lose is part of the fit, a
     line for each class.
 
-    Whether a slice is called right is judged by *another* seed's network of its fold: chosen by
-    the network whose fall is measured, slices called right would fall by chance alone. Weighted
-    least squares with a level for each class, every patient counting the same, and an error
-    that counts patients (clustered sandwich).
-    """
-    seeds = sorted(scores["training_seed"].unique())
-    nothing = _estimate(np.nan, np.nan, np.nan, 0, 0, len(seeds))
-    if len(seeds) < 2:
-        return nothing
-    after = dict(zip(seeds, [*seeds[1:], seeds[0]], strict=True))
-    judge = scores.set_index(["training_seed", "slice_id"])["correct"]
-    at = pd.MultiIndex.from_arrays([scores["training_seed"].map(after), scores["slice_id"]])
-    table = scores.assign(wrong=1.0 - judge.reindex(at).to_numpy(float))
-    table = table[np.isfinite(table[score]) & np.isfinite(table["wrong"])]
-    if table["wrong"].nunique() < 2:
-        return nothing
-    from statsmodels.regression.linear_model import WLS  # takes a second to import
+    Whether a slice is called right is judged by the networks of ``judges`` of its fold and
+    *another* seed: chosen by the network whose fall is measured, slices called right would fall by
+    chance alone. Networks of shuffled labels, of which none is right but by chance, are
+    judged by all of ``judges``.
 
+    Weighted least squares with a level for each class, every patient counting the same. Returned
+    is, a row a slice and network, the column "part", whose mean over patients is the slope,
+    linearized: its mean over a network's patients is what the slope would be by that network.
+    Empty without another seed, or where none is called wrong.
+    """
+    of_judge = judges[["training_seed", "slice_id", "correct"]]
+    table = scores.merge(of_judge, on="slice_id", suffixes=("", "_of_judge"))
+    is_other = table["training_seed"] != table["training_seed_of_judge"]
+    table = table[(is_other | (table["network"] == SHUFFLED)) & np.isfinite(table[score])]
+    wrong = 1.0 - table["correct_of_judge"].to_numpy(float)
+    if len(np.unique(wrong)) < 2:
+        return table[:0].assign(part=np.nan)
     levels = pd.get_dummies(table["label"], dtype=float)
     lines = [levels.mul(table["p_orig"], axis=0)] if alike else []
-    x = np.column_stack([table["wrong"], levels, *lines])
-    by = table.groupby("person_id")
-    n, weights = by.ngroups, 1 / by["label"].transform("size").to_numpy()
-    clusters = {"groups": by.ngroup().to_numpy(), "use_correction": False}
-    model = WLS(table[score].to_numpy(float), x, weights=weights)
-    fit = model.fit(cov_type="cluster", cov_kwds=clusters)
-    error = fit.bse[0] * np.sqrt(n / (n - 1))
-    n_wrong = table.loc[table["wrong"] == 1, "person_id"].nunique()
-    return _estimate(fit.params[0], error, n_wrong - 1.0, n, len(table) // len(seeds), len(seeds))
+    x, y = np.column_stack([wrong, levels, *lines]), table[score].to_numpy(float)
+    patients = table.groupby(["training_seed", "person_id"])["slice_id"]
+    weighted = x / patients.transform("size").to_numpy()[:, None]
+    inverse = np.linalg.pinv(weighted.T @ x)
+    slopes = inverse @ weighted.T @ y
+    part = slopes[0] + patients.ngroups * (x @ inverse[0]) * (y - x @ slopes)
+    unit = ["training_seed", "fold", "person_id", "slice_id"]
+    return table[unit].assign(part=part).groupby(unit)["part"].mean().reset_index()
