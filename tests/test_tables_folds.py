@@ -122,6 +122,29 @@ def test_the_share_of_errors_counts_that_another_training_errs_elsewhere():
     assert e.network_error == pytest.approx(np.sqrt(2 * 0.5**2 * of_fold))
 
 
+def test_other_kinds_of_networks_have_verdicts_of_their_own_and_change_no_plain_one(both):
+    looking = both[(both["network"] == "plain") & (both["training_seed"] == 1)].copy()
+    looking["net_drop"] *= -1
+    parts = [looking.assign(network="looking"), looking.assign(network=WITHOUT_MR)]
+    table = primary.primary_table(pd.concat([both, *parts]))
+    assert list(dict.fromkeys(table["network"])) == ["plain", "looking"]
+    plain, own = (table[table["network"] == name] for name in ("plain", "looking"))
+    pd.testing.assert_frame_equal(plain, primary.primary_table(both))
+    own = own.set_index("finding")
+    assert own.loc[1, "verdict"].tolist() == [networks.FAILS] * 3
+    assert own.loc[1, "n_seeds"].eq(1).all() and own.loc[1, "n_null"].eq(10).all()
+    assert own.loc[3, "effect"].iloc[0] == pytest.approx(-0.2, abs=0.03)  # judged by plain seed 0
+    assert (own.loc[5, "verdict"], own.loc[5, "reason"]) == (networks.OPEN, "one training seed")
+
+
+def test_no_seed_of_random_numbers_changes_the_primary_table(both):
+    tables = []
+    for seed in (0, 1):
+        np.random.seed(seed)
+        tables.append(primary.primary_table(both))
+    pd.testing.assert_frame_equal(*tables, check_exact=True)
+
+
 def test_estimates_have_the_band_of_as_many_networks_and_shares_stay_shares(both):
     fewer = both[both["fold"] < 3]  # as many networks as there are, not as many as usual
     for own, n in ((both, 10), (fewer, 6)):

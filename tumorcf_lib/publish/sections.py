@@ -10,7 +10,7 @@ from tumorcf_lib.stats.rows import listed
 from tumorcf_lib.study import pooled
 from tumorcf_lib.study.side_studies import interval, published
 from tumorcf_lib.tables import classifiers, saliency, sites, study
-from tumorcf_lib.tables.fold_scores import MR, PLAIN, SHUFFLED
+from tumorcf_lib.tables.fold_scores import MR, SHUFFLED
 from tumorcf_lib.tables.folds import read_if_there
 
 MISSING = "Not published yet."
@@ -63,7 +63,7 @@ def findings() -> str:
     read = published(study.POOLED)
     if not read:
         return MISSING
-    claims, rows = read("table_primary"), []
+    claims, rows = pooled.plain(read("table_primary")), []
     for number, (words, (decides, notebook)) in enumerate(FINDINGS.items(), start=1):
         own = claims[claims["finding"] == number]
         several = len(own) > 1
@@ -94,7 +94,7 @@ def _verdict(row):
 def claims():
     """Every primary claim with its null band."""
     rows = []
-    for row in published(study.POOLED)("table_primary").to_dict("records"):
+    for row in pooled.plain(published(study.POOLED)("table_primary")).to_dict("records"):
         band = "" if pd.isna(row["null_low"]) else pooled.band(row)
         p = "" if pd.isna(row["p_holm"]) else f"{row['p_holm']:.2g}"
         rows.append([row["claim"], interval(row), band, p, _verdict(row)])
@@ -119,8 +119,7 @@ def scores():
 
 def headline(name, keys):
     """A published table of the folds, of the kind of network that the answer is about."""
-    found = published(study.POOLED)(name)
-    return found[found["network"] == PLAIN].set_index(keys)
+    return pooled.plain(published(study.POOLED)(name)).set_index(keys)
 
 
 def transplants():
@@ -257,6 +256,15 @@ def three_networks(read):
             by = own[own["donor" if "donor" in own else "group"] == group].set_index("network")
             lines.append([f"{words}, {group}", *by.loc[shown.columns, column].map("{:.0%}".format)])
     return table(["", *shown.columns], lines)
+
+
+def verdicts(read):
+    """What becomes of the claims of findings 1 and 2 by each kind of network, a column a kind."""
+    found = read("table_primary").query("finding < 3")
+    told = {"claim": found["claim"].unique()}
+    for kind, own in found.groupby("network", sort=False):
+        told[kind] = [f"{interval(row)}: {_verdict(row)}" for row in own.to_dict("records")]
+    return table(list(told), zip(*told.values(), strict=True))
 
 
 def of_table(read, name, **keys):

@@ -88,7 +88,7 @@ def claims(results, table, number) -> pd.DataFrame:
     ``table``: this run's ``table_claims``. A number of an own run whose interval lies on another
     side of 0 than the published run's is marked.
     """
-    primary = side_studies.published(tables.POOLED)("table_primary")
+    primary = pooled.plain(side_studies.published(tables.POOLED)("table_primary"))
     primary = primary[primary["finding"] == number]
     runs = _runs(results, table, "table_claims")
     runs = {words: own.set_index("claim") for words, own in runs.items()}

@@ -13,7 +13,7 @@ import pandas as pd
 from tumorcf_lib.config import CLASSES
 from tumorcf_lib.stats import networks
 from tumorcf_lib.stats.verdicts import holm
-from tumorcf_lib.tables.fold_scores import EDITS, PLAIN, SHUFFLED, by_group, of_group
+from tumorcf_lib.tables.fold_scores import EDITS, PLAIN, SHUFFLED, WITHOUT_MR, by_group, of_group
 
 SCORES = (
     "delta_drop sham_drop net_drop net_drop_like_energy net_drop_lo delta_focus net_focus "
@@ -102,24 +102,34 @@ def _columns(e, null):
 
 
 def primary_table(scores):
-    """The primary claims of the plain networks: estimate, null band, Holm's p, verdict.
+    """The primary claims of each kind of network: estimate, null band, Holm's p, verdict.
 
-    Columns: finding, claim, score, group, those of :func:`estimates_table`, p (two-sided, of the
-    estimate being one of networks that know nothing), p_holm (over all claims), verdict
+    Columns: network (the plain ones, then those that were fine-tuned from them), finding, claim,
+    score, group, those of :func:`estimates_table`, p (two-sided, of the estimate being one of
+    networks that know nothing), p_holm (over all claims of a kind), verdict
     (:data:`stats.networks.HOLDS`, ``FAILS`` or ``OPEN``) and reason. Closed form: nothing is drawn,
     so no seed of a bootstrap can change a verdict.
     """
-    own, nothing = (scores[scores["network"] == name] for name in (PLAIN, SHUFFLED))
-    found = [_claimed(claim, own, nothing, own) for claim in CLAIMS]
+    by = dict(list(scores.groupby("network")))
+    plain, nothing = by.pop(PLAIN), by.pop(SHUFFLED, scores[:0])
+    by.pop(WITHOUT_MR, None)
+    parts = [_claims(name, own, nothing, plain) for name, own in ({PLAIN: plain} | by).items()]
+    return pd.concat(parts, ignore_index=True)
+
+
+def _claims(network, own, nothing, plain):
+    """The lines of one kind of network; ``plain`` judge what is called wrong in finding 3."""
+    found = [_claimed(claim, own, nothing, plain) for claim in CLAIMS]
+    is_single = own["training_seed"].nunique() < 2
     p = np.array([networks.against_null(e, null) for e, null in found])
     corrected = holm(p)
     rows = []
     for claim, (e, null), one, p_holm in zip(CLAIMS, found, p, corrected, strict=True):
         verdict, reason = networks.verdict(e, null, p_holm, claim.side, alone=one)
-        if claim.finding == 3 and not e.n_patients and own["training_seed"].nunique() < 2:
+        if is_single and claim.kind != "mean" and not (null.n and e.n_patients):
             reason = "one training seed"
-        line = {"finding": claim.finding, "claim": claim.claim, "score": claim.score}
-        line |= {"group": " less ".join(claim.groups)} | _columns(e, null)
+        line = {"network": network, "finding": claim.finding, "claim": claim.claim}
+        line |= {"score": claim.score, "group": " less ".join(claim.groups)} | _columns(e, null)
         rows.append(line | {"p": one, "p_holm": p_holm, "verdict": verdict, "reason": reason})
     return pd.DataFrame(rows)
 
@@ -140,9 +150,10 @@ def claims_of_run(scores):
 
 
 def _claimed(claim, own, nothing, judges):
-    """Estimate and null of a claim; ``judges`` tell what is called wrong in finding 3."""
+    """Estimate and null of a claim."""
     if claim.kind == "errors":
-        return share_of_errors(own), networks.fixed(1 / 2)
+        e = share_of_errors(own)  # nothing tells how far another training of one seed would lie
+        return e, networks.fixed(1 / 2) if e.n_seeds > 1 else networks.NO_NULL
     if claim.kind in ("wrong", "alike"):
         how = {"judges": judges, "alike": claim.kind == "alike"}
         found, known = (wrong_less_right(by, claim.score, **how) for by in (own, nothing))
