@@ -134,17 +134,19 @@ def estimate(units, null):
     error2 = of_patients + of_networks
     free = n - len(folds)
     if of_networks:
-        free = error2**2 / (of_patients**2 / free + total**2 / df)
+        both = error2**2 / (of_patients**2 / free + total**2 / df)
+        free = max(min(free, df), both)  # never fewer than those of one part
     errors = {"patients2": of_patients, "networks2": of_networks, "df": free}
-    return {"value": value, "n": n, "n_networks": len(units), **errors}
+    n_of = {"n": n, "n_networks": len(units), "n_seeds": len(seeds)}
+    return {"value": value, **n_of, **errors}
 
 
 def difference(e, f):
     errors = [one["patients2"] + one["networks2"] for one in (e, f)]
     both = {name: e[name] + f[name] for name in ("patients2", "networks2", "n")}
     df = sum(errors) ** 2 / (errors[0] ** 2 / e["df"] + errors[1] ** 2 / f["df"])
-    both |= {"value": e["value"] - f["value"], "df": df, "n_networks": e["n_networks"]}
-    return both
+    both |= {name: e[name] for name in ("n_networks", "n_seeds")}
+    return both | {"value": e["value"] - f["value"], "df": df}
 
 
 def p_of(e, null):
@@ -157,11 +159,36 @@ def p_of(e, null):
 
 
 @pytest.fixture(scope="module")
-def published():
+def every():
     return pd.read_csv(FOLDER / "table_primary.csv")
 
 
-def test_every_mean_null_band_and_p_of_the_primary_table_is_found_again(published, patients):
+@pytest.fixture(scope="module")
+def published(every):
+    return every[every["network"] == "plain"]
+
+
+def same(row, e, null):
+    """Whether a published row is what is found here."""
+    reach = student.ppf(0.975, e["df"]) * math.sqrt(e["patients2"] + e["networks2"])
+    assert (row.n_patients, row.n_null, row.n_seeds) == (e["n"], null[3], e["n_seeds"])
+    assert row.effect == pytest.approx(e["value"], abs=2e-5)
+    ends = e["value"] - reach, e["value"] + reach
+    assert (row.low, row.high) == pytest.approx(ends, abs=5e-5)
+    assert row.network_error == pytest.approx(math.sqrt(e["networks2"]), rel=1e-3, abs=1e-5)
+    if null[3] >= 4:
+        spread = null[1] * math.sqrt(1 / e["n_networks"] + 1 / null[3])
+        reach = student.ppf(0.975, null[3] - 1) * spread
+        band = null[0] - reach, null[0] + reach
+        assert (row.null_low, row.null_high) == pytest.approx(band, abs=5e-5)
+        assert row.p == pytest.approx(p_of(e, null), rel=0.01)
+
+
+def test_every_mean_null_band_and_p_of_the_primary_table_is_found_again(
+    published, patients, slices
+):
+    scores = pd.DataFrame({k: slices[a] - slices[b] for k, (a, b) in SCORES.items()}).loc["plain"]
+    seed = scores.index.get_level_values("training_seed").min()
     means = published[published["score"].isin(SCORES)]
     assert len(means) == 9
     for row in means.itertuples():
@@ -171,18 +198,10 @@ def test_every_mean_null_band_and_p_of_the_primary_table_is_found_again(publishe
             estimate(units_of(patients, "plain", row.score, group), null_of(own))
             for group, own in zip(groups, known, strict=True)
         ]
-        e, null = (parts[0] if len(parts) == 1 else difference(*parts)), null_of(*known)
-        reach = student.ppf(0.975, e["df"]) * math.sqrt(e["patients2"] + e["networks2"])
-        assert (row.n_patients, row.n_null) == (e["n"], null[3])
-        assert row.effect == pytest.approx(e["value"], abs=2e-5)
-        ends = e["value"] - reach, e["value"] + reach
-        assert (row.low, row.high) == pytest.approx(ends, abs=5e-5)
-        if null[3] >= 4:
-            spread = null[1] * math.sqrt(1 / e["n_networks"] + 1 / null[3])
-            reach = student.ppf(0.975, null[3] - 1) * spread
-            band = null[0] - reach, null[0] + reach
-            assert (row.null_low, row.null_high) == pytest.approx(band, abs=5e-5)
-            assert row.p == pytest.approx(p_of(e, null), rel=0.01)
+        same(row, parts[0] if len(parts) == 1 else difference(*parts), null_of(*known))
+        own = scores.xs(seed, level="training_seed")[row.score].dropna()
+        own = own.index.get_level_values("label").isin(CLASSES if groups == ["all"] else groups)
+        assert row.n_slices == own.sum()
 
 
 def test_every_share_still_called_right_is_found_again():
@@ -202,49 +221,70 @@ def test_the_share_of_errors_is_found_again(published, predictions):
     called = np.array(CLASSES)[rows[P].to_numpy().argmax(axis=1)]
     wrong = called != rows["label"]
     among = wrong & (called != "pituitary") & (rows["label"] != "pituitary")
-    wrong, among = (own.groupby(rows["person_id"]).mean() for own in (wrong, among))
-    n, share = len(wrong), among.sum() / wrong.sum()
-    error = math.sqrt(((among - share * wrong) ** 2).sum() * n / (n - 1)) / wrong.sum()
+    unit = ["training_seed", "fold", "person_id"]
+    both = pd.DataFrame({"wrong": wrong, "among": among}).groupby([rows[name] for name in unit])
+    wrong_of, among_of = (both.mean()[name] for name in ("wrong", "among"))
+    share = among_of.mean() / wrong_of.mean()
+    linear = share + (among_of - share * wrong_of) / wrong_of.mean()
+    by_unit = linear.groupby(level=unit[:2])
+    e = estimate({key: own.to_numpy() for key, own in by_unit}, (math.nan,) * 3 + (0,))
+    n_seeds = rows["training_seed"].nunique()
     row = published.set_index("score").loc["share of errors"]
     assert row["effect"] == pytest.approx(share, abs=1e-5)
-    assert row["p"] == pytest.approx(2 * student.sf(abs(share - 0.5) / error, n - 1), rel=0.01)
+    assert row["network_error"] == pytest.approx(math.sqrt(e["networks2"]), abs=1e-5)
+    assert (row["n_slices"], row["n_seeds"]) == (int(wrong.sum() / n_seeds), n_seeds)
+    error = math.sqrt(e["patients2"] + e["networks2"])
+    reach = student.ppf(0.975, e["df"]) * error
+    assert (row["low"], row["high"]) == pytest.approx((share - reach, share + reach), abs=5e-5)
+    p = 2 * student.sf(abs(share - 0.5) / error, e["df"])
+    assert row["p"] == pytest.approx(p, rel=0.01)
+
+
+def linear_slopes(table, right, alike):
+    """The slope on "called wrong", linearized: patients' means by [seed, fold]."""
+    table = table.merge(right, on="slice_id")
+    table = table[(table["judge"] != table["training_seed"]) | (table["network"] == "shuffled")]
+    levels = np.array([table["label"] == name for name in CLASSES], float).T
+    lines = [levels * table[["original"]].to_numpy()] if alike else []
+    x = np.column_stack([~table["right"].to_numpy(bool), levels, *lines])
+    y = (table["original"] - table["remove"]).to_numpy()
+    patient = table.groupby(["training_seed", "fold", "person_id"])
+    root = np.sqrt(1 / patient["slice_id"].transform("size").to_numpy())
+    slopes = np.linalg.lstsq(x * root[:, None], y * root, rcond=None)[0]
+    first = np.linalg.inv((x * root[:, None]).T @ (x * root[:, None]))[0]
+    table["linear"] = slopes[0] + patient.ngroups * (x @ first) * (y - x @ slopes)
+    by_unit = patient["linear"].mean().groupby(level=["training_seed", "fold"])
+    return slopes[0], {unit: own.to_numpy() for unit, own in by_unit}
 
 
 def test_slices_called_wrong_are_compared_by_another_seeds_judgment_and_at_equal_p(
     published, slices, predictions
 ):
     plain = predictions[predictions["network"] == "plain"]
-    right = np.array(CLASSES)[plain[P].to_numpy().argmax(axis=1)] == plain["label"]
-    right.index = pd.MultiIndex.from_frame(plain[["training_seed", "slice_id"]])
-    table, seeds = slices.loc["plain"].reset_index(), sorted(plain["training_seed"].unique())
-    next_seed = dict(zip(seeds, [*seeds[1:], seeds[0]], strict=True))
-    judges = table["training_seed"].map(next_seed)
-    wrong = ~right[list(zip(judges, table["slice_id"], strict=True))].to_numpy(bool)
-    levels = np.array([table["label"] == name for name in CLASSES], float).T
-    root = np.sqrt(1 / table.groupby("person_id")["slice_id"].transform("size").to_numpy())
-    y = root * (table["original"] - table["remove"]).to_numpy()
-    p = table["original"].to_numpy()[:, None]
+    right = plain.assign(judge=plain["training_seed"])
+    right["right"] = np.array(CLASSES)[plain[P].to_numpy().argmax(axis=1)] == plain["label"]
+    right, table = right[["judge", "slice_id", "right"]], slices.reset_index()
     rows = published[published["finding"] == 3]
-    for row, columns in zip(rows.itertuples(), ([levels], [levels, p * levels]), strict=True):
-        x = root[:, None] * np.column_stack([wrong, *columns])
-        slopes = np.linalg.lstsq(x, y, rcond=None)[0]
-        of_patient = pd.DataFrame(x * (y - x @ slopes)[:, None]).groupby(table["person_id"]).sum()
-        bread, n = np.linalg.inv(x.T @ x), len(of_patient)
-        error2 = (bread @ of_patient.T.to_numpy() @ of_patient.to_numpy() @ bread)[0, 0]
-        df = table.loc[wrong, "person_id"].nunique() - 1
-        reach = student.ppf(0.975, df) * math.sqrt(error2 * n / (n - 1))
-        found = slopes[0], slopes[0] - reach, slopes[0] + reach
-        assert (row.effect, row.low, row.high) == pytest.approx(found, abs=5e-5)
+    for row, alike in zip(rows.itertuples(), (False, True), strict=True):
+        (slope, units), (_, known) = (
+            linear_slopes(table[table["network"] == network], right, alike)
+            for network in ("plain", "shuffled")
+        )
+        null = null_of(known)
+        e = estimate(units, null)
+        assert e["value"] == pytest.approx(slope)
+        same(row, e, null)
 
 
-def test_holm_and_the_verdicts_follow_from_the_printed_numbers(published):
-    known = published[published["p"].notna()]
-    assert multipletests(known["p"], method="holm")[1] == pytest.approx(
-        known["p_holm"].to_numpy(), rel=1e-3
-    )
-    for row in published.itertuples():
+def test_holm_and_the_verdicts_follow_from_the_printed_numbers(every):
+    assert every["network"].iloc[0] == "plain" and set(every.groupby("network").size()) == {12}
+    for _, own in every.groupby("network"):
+        known = own[own["p"].notna()]
+        assert multipletests(known["p"], method="holm")[1] == pytest.approx(
+            known["p_holm"].to_numpy(), rel=1e-3
+        )
+    for row in every.itertuples():
         null = 0.5 if row.score == "share of errors" else (row.null_low + row.null_high) / 2
-        null = 0.0 if row.finding == 3 else null
         above = row.effect > null
         if not row.p_holm < 0.05:
             assert row.verdict == "cannot be told" and isinstance(row.reason, str)

@@ -123,3 +123,42 @@ def test_networks_that_know_nothing_are_told_apart_as_rarely_as_they_should_be(
         e = networks.of_means(scores[:, None], folds, len(folds), null=null)
         found += networks.against_null(e, null) < 0.05
     assert least < found / n_draws < most
+
+
+def rates(sizes, *, deal, n=1000):
+    """Of two seeds of networks that know nothing, read against four others, of one deal of labels:
+    how often the interval holds the truth, and how often p is below 0.05.
+
+    ``deal``: the share of
+    the networks' variance that networks of one deal have in common; the two seeds have another.
+    """
+    rng, folds = np.random.default_rng(0), np.repeat(np.arange(FOLDS), sizes)
+    of_deal, of_network = 0.05 * np.sqrt(deal), 0.05 * np.sqrt(1 - deal)
+
+    def layout(n_seeds):
+        network = rng.normal(0, of_deal) + rng.normal(0, of_network, (FOLDS, n_seeds))
+        patient = rng.normal(0, 0.1, (len(folds), 1))
+        return patient + network[folds] + rng.normal(0, 0.07, (len(folds), n_seeds))
+
+    held = alarms = 0
+    for _ in range(n):
+        own, nothing = layout(2), layout(1)[:, 0]
+        by = [nothing[folds == fold] for fold in range(4)]  # one fold has none
+        of_patients = np.mean([part.var(ddof=1) / len(part) for part in by])
+        null = networks.null_from(pd.Series([part.mean() for part in by]), of_patients)
+        e = networks.of_means(own, folds, 0, null=null)
+        held += e.interval[0] <= 0 <= e.interval[1]
+        alarms += networks.against_null(e, null) < 0.05
+    return held / n, alarms / n
+
+
+def test_two_seeds_few_patients_and_four_networks_that_know_nothing_are_enough():
+    held, alarms = rates((5, 4, 4, 4, 5), deal=0)
+    assert 0.925 <= held <= 0.965
+    assert alarms <= 0.06
+
+
+def test_if_a_quarter_of_the_networks_variance_is_their_deals_one_in_nine_is_a_false_alarm():
+    """What the published band cannot see: its four networks are of one deal of the labels."""
+    _, alarms = rates((PATIENTS,) * FOLDS, deal=0.25)
+    assert 0.09 <= alarms <= 0.13

@@ -150,7 +150,7 @@ def primary(table):
     ]
     known = table["network_error"].notna().any()
     label = "arrow: the claimed side\n"
-    label += f"effect, 95 % interval over patients{' and (not 3, 5) networks' if known else ''}"
+    label += f"effect, 95 % interval over patients{' and networks' if known else ''}"
     if table["null_low"].notna().any():
         label += "; gray: networks that know nothing"
     half = any(row["finding"] == 5 for row in rows)

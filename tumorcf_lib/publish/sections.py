@@ -63,7 +63,7 @@ def findings() -> str:
     read = published(study.POOLED)
     if not read:
         return MISSING
-    claims, rows = read("table_primary"), []
+    claims, rows = pooled.plain(read("table_primary")), []
     for number, (words, (decides, notebook)) in enumerate(FINDINGS.items(), start=1):
         own = claims[claims["finding"] == number]
         several = len(own) > 1
@@ -94,7 +94,7 @@ def _verdict(row):
 def claims():
     """Every primary claim with its null band."""
     rows = []
-    for row in published(study.POOLED)("table_primary").to_dict("records"):
+    for row in pooled.plain(published(study.POOLED)("table_primary")).to_dict("records"):
         row["p"] = "" if pd.isna(row["p_holm"]) else p_value(row["p_holm"])
         rows.append([row["claim"], interval(row), band(row), row["p"], _verdict(row)])
     return table(["claim", "our network", "null band", "p (Holm)", "verdict"], rows)
@@ -118,8 +118,7 @@ def scores():
 
 def headline(name, keys):
     """A published table of the folds, of the kind of network that the answer is about."""
-    found = published(study.POOLED)(name)
-    return found[found["network"] == PLAIN].set_index(keys)
+    return pooled.plain(published(study.POOLED)(name)).set_index(keys)
 
 
 def transplants():
@@ -270,6 +269,15 @@ def three_networks(read):
             told = by.loc[shown.columns, column].map("{:.0%}".format).where(can, "")
             lines.append([f"{words}, {group}", *told])
     return table(["", *shown.columns], lines)
+
+
+def verdicts(read):
+    """What becomes of the claims of findings 1 and 2 by each kind of network, a column a kind."""
+    found = read("table_primary").query("finding < 3")
+    told = {"claim": found["claim"].unique()}
+    for kind, own in found.groupby("network", sort=False):
+        told[kind] = [f"{interval(row)}: {_verdict(row)}" for row in own.to_dict("records")]
+    return table(list(told), zip(*told.values(), strict=True))
 
 
 def of_table(read, name, **keys):

@@ -64,7 +64,8 @@ class Estimate:
 @dataclass(frozen=True)
 class Null:
     """Scores of networks that know nothing: ``mean`` and ``sd`` over ``n`` networks, each the
-    mean of its tested patients; ``network_sd`` is the part of the spread that is not patients'."""
+    mean of its tested patients; ``network_sd`` is the part of the spread that is not patients'.
+    What networks of one deal of the labels have in common is not in it (see the tests)."""
 
     mean: float
     sd: float

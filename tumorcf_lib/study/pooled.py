@@ -21,6 +21,11 @@ def _reader(folder):
     return side_studies.reader(folder or config.published(NAME))
 
 
+def plain(table):
+    """The lines of the plain networks, whom the study's answer is about."""
+    return table[table["network"] == PLAIN].drop(columns="network").reset_index(drop=True)
+
+
 def answer_sentences(folder=None):
     """The study's answer in a few sentences, every number from the published tables."""
     read = _reader(folder)
@@ -138,7 +143,7 @@ def _beside_nothing(read, net):
 
 def class_sentences(folder=None):
     """What becomes of the primary claims of finding 1, class by class."""
-    table = _reader(folder)("table_primary")
+    table = plain(_reader(folder)("table_primary"))
     return [
         f"{row['claim']}: {row['verdict']} for our network (Net-Drop {interval(row)}; networks "
         f"that know nothing {band(row)})."
@@ -251,8 +256,7 @@ def shown_sites(table):
 
 def shown_scores(table):
     """Of :func:`tables.primary.estimates_table`, the scores of all slices and of the classes."""
-    own = table[(table["network"] == PLAIN) & table["group"].isin(["all", *CLASSES])]
-    return own.drop(columns="network").reset_index(drop=True)
+    return plain(table[table["group"].isin(["all", *CLASSES])])
 
 
 ANSWER = "scores.answer", ("table_still_right",)
@@ -273,7 +277,7 @@ STUDY = side_studies.SideStudy(
             options={"chance": 1 / len(CLASSES)},
             caption="The two kinds of glioma patients: slices called right after each edit.",
         ),
-        "fig_primary": Drawn("forests.primary", ("table_primary",)),
+        "fig_primary": Drawn("forests.primary", ("table_primary",), lambda table: [plain(table)]),
         "fig_folds": Drawn("studies.folds", ("table_folds", "table_elsewhere")),
         "fig_confusion": Drawn("training.confusion", ("table_confusion",)),
         "fig_reliability": Drawn("training.reliability", ("table_reliability",)),

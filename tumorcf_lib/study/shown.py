@@ -7,7 +7,7 @@ from tumorcf_lib import config
 from tumorcf_lib.edits.scores import arrays, class_names
 from tumorcf_lib.figures.style import EDIT_NAMES
 from tumorcf_lib.stats.rows import headline_rows
-from tumorcf_lib.study import reading, side_studies
+from tumorcf_lib.study import pooled, reading, side_studies
 from tumorcf_lib.study.side_studies import band, interval, p_value
 from tumorcf_lib.tables import study as tables
 from tumorcf_lib.tables.fold_scores import PLAIN
@@ -88,7 +88,7 @@ def claims(results, table, number) -> pd.DataFrame:
     ``table``: this run's ``table_claims``. A number of an own run whose interval lies on another
     side of 0 than the published run's is marked.
     """
-    primary = side_studies.published(tables.POOLED)("table_primary")
+    primary = pooled.plain(side_studies.published(tables.POOLED)("table_primary"))
     primary = primary[primary["finding"] == number]
     runs = _runs(results, table, "table_claims")
     runs = {words: own.set_index("claim") for words, own in runs.items()}

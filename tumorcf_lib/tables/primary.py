@@ -1,7 +1,7 @@
 """The study's answer: the primary claims read against networks that know nothing.
 
-From the folds' rows alone. Two claims have no such networks: finding 3 is read against 0, finding 5
-against one half. Every patient counts the same; intervals are over patients and
+From the folds' rows alone. Only finding 5, of whose errors such networks say nothing, is read
+against a fixed number, one half. Every patient counts the same; intervals are over patients and
 networks. What has no claim is an estimate without verdict words.
 """
 
@@ -13,7 +13,7 @@ import pandas as pd
 from tumorcf_lib.config import CLASSES
 from tumorcf_lib.stats import networks
 from tumorcf_lib.stats.verdicts import holm
-from tumorcf_lib.tables.fold_scores import EDITS, PLAIN, SHUFFLED, by_group, of_group
+from tumorcf_lib.tables.fold_scores import EDITS, PLAIN, SHUFFLED, WITHOUT_MR, by_group, of_group
 
 SCORES = (
     "delta_drop sham_drop net_drop net_drop_like_energy net_drop_lo delta_focus net_focus "
@@ -89,8 +89,7 @@ def estimates_table(scores):
     for line, own in by_group(scores):
         for score in SCORES:
             null = networks.null_of(score, of_group(nothing, line["group"]))
-            of_null = line["network"] == SHUFFLED
-            e = networks.mean(own, score, null=networks.NO_NULL if of_null else null)
+            e = networks.mean(own, score, null=null)
             rows.append(line | {"score": score} | _columns(e, null))
     return pd.DataFrame(rows)
 
@@ -102,24 +101,34 @@ def _columns(e, null):
 
 
 def primary_table(scores):
-    """The primary claims of the plain networks: estimate, null band, Holm's p, verdict.
+    """The primary claims of each kind of network: estimate, null band, Holm's p, verdict.
 
-    Columns: finding, claim, score, group, those of :func:`estimates_table`, p (two-sided, of the
-    estimate being one of networks that know nothing), p_holm (over all claims), verdict
+    Columns: network (the plain ones, then those that were fine-tuned from them), finding, claim,
+    score, group, those of :func:`estimates_table`, p (two-sided, of the estimate being one of
+    networks that know nothing), p_holm (over all claims of a kind), verdict
     (:data:`stats.networks.HOLDS`, ``FAILS`` or ``OPEN``) and reason. Closed form: nothing is drawn,
     so no seed of a bootstrap can change a verdict.
     """
-    own, nothing = (scores[scores["network"] == name] for name in (PLAIN, SHUFFLED))
-    found = [_claimed(claim, own, nothing) for claim in CLAIMS]
+    by = dict(list(scores.groupby("network")))
+    plain, nothing = by.pop(PLAIN), by.pop(SHUFFLED, scores[:0])
+    by.pop(WITHOUT_MR, None)
+    parts = [_claims(name, own, nothing, plain) for name, own in ({PLAIN: plain} | by).items()]
+    return pd.concat(parts, ignore_index=True)
+
+
+def _claims(network, own, nothing, plain):
+    """The lines of one kind of network; ``plain`` judge what is called wrong in finding 3."""
+    found = [_claimed(claim, own, nothing, plain) for claim in CLAIMS]
+    is_single = own["training_seed"].nunique() < 2
     p = np.array([networks.against_null(e, null) for e, null in found])
     corrected = holm(p)
     rows = []
     for claim, (e, null), one, p_holm in zip(CLAIMS, found, p, corrected, strict=True):
         verdict, reason = networks.verdict(e, null, p_holm, claim.side, alone=one)
-        if claim.finding == 3 and e.n_seeds < 2:
+        if is_single and claim.kind != "mean" and not (null.n and e.n_patients):
             reason = "one training seed"
-        line = {"finding": claim.finding, "claim": claim.claim, "score": claim.score}
-        line |= {"group": " less ".join(claim.groups)} | _columns(e, null)
+        line = {"network": network, "finding": claim.finding, "claim": claim.claim}
+        line |= {"score": claim.score, "group": " less ".join(claim.groups)} | _columns(e, null)
         rows.append(line | {"p": one, "p_holm": p_holm, "verdict": verdict, "reason": reason})
     return pd.DataFrame(rows)
 
@@ -139,13 +148,16 @@ def claims_of_run(scores):
     return table[table["claim"] != ALIKE].reset_index(drop=True)
 
 
-def _claimed(claim, own, nothing):
+def _claimed(claim, own, nothing, judges):
     """Estimate and null of a claim."""
     if claim.kind == "errors":
-        return share_of_errors(own), networks.fixed(1 / 2)
+        e = share_of_errors(own)  # nothing tells how far another training of one seed would lie
+        return e, networks.fixed(1 / 2) if e.n_seeds > 1 else networks.NO_NULL
     if claim.kind in ("wrong", "alike"):
-        alike = claim.kind == "alike"
-        return wrong_less_right(own, claim.score, alike=alike), networks.fixed(0)
+        how = {"judges": judges, "alike": claim.kind == "alike"}
+        found, known = (wrong_less_right(by, claim.score, **how) for by in (own, nothing))
+        null = networks.null_of("part", known)
+        return networks.mean(found, "part", null=null), null
     parts = [of_group(nothing, group) for group in claim.groups]
     found = [
         networks.mean(of_group(own, group), claim.score, null=networks.null_of(claim.score, part))
@@ -170,60 +182,49 @@ def _difference(e, *other):
 def share_of_errors(scores):
     """Which share of the errors lies between meningioma and glioma; a ratio over patients.
 
-    Its error is that of a ratio estimate: residuals of the patients' errors between the two
-    classes from the share times all their errors.
+    Its error is that of the mean of the linearized ratio, ``share + (among - share * wrong) / W``
+    with W errors of a patient's slice in the mean. Its counts are those of errors.
     """
     wrong, between = scores["predicted"] != scores["label"], ("meningioma", "glioma")
     among = wrong & scores["label"].isin(between) & scores["predicted"].isin(between)
-    table = scores.assign(wrong=wrong.astype(float), among=among.astype(float))
-    parts = [networks.by_patient(table, name)[0] for name in ("among", "wrong")]
-    n, n_seeds = parts[0].shape
-    among, wrong = (part.mean(axis=1) for part in parts)
-    if not wrong.sum():
-        return _estimate(np.nan, np.nan, np.nan, n, 0, n_seeds)
-    share = among.sum() / wrong.sum()
-    error = np.sqrt(((among - share * wrong) ** 2).sum() * n / (n - 1)) / wrong.sum()
-    n_errors = int(table["wrong"].sum() / max(1, n_seeds))
-    return _estimate(share, error, n - 1.0, int((wrong > 0).sum()), n_errors, n_seeds)
+    patients = [scores["training_seed"], scores["person_id"]]
+    mean_among, mean_wrong = (part.groupby(patients).mean().mean() for part in (among, wrong))
+    share = mean_among / mean_wrong if mean_wrong else np.nan
+    e = networks.mean(scores.assign(part=share + (among - share * wrong) / mean_wrong), "part")
+    n_errors = int(wrong.sum() / max(1, e.n_seeds))
+    return replace(e, n_patients=scores.loc[wrong, "person_id"].nunique(), n_slices=n_errors)
 
 
-def _estimate(value, error, df, n_patients, n_slices, n_seeds):
-    """An Estimate whose error is the patients' alone."""
-    return networks.Estimate(float(value), float(error), df, np.nan, n_patients, n_slices, n_seeds)
-
-
-def wrong_less_right(scores, score, *, alike=False):
+def wrong_less_right(scores, score, *, judges, alike=False):
     """A score on slices called wrong less that on slices called right, within classes.
 
     With ``alike``, among slices of equal P(original): what a slice could lose is part of the fit, a
     line for each class.
 
-    Whether a slice is called right is judged by *another* seed's network of its fold: chosen by
-    the network whose fall is measured, slices called right would fall by chance alone. Weighted
-    least squares with a level for each class, every patient counting the same, and an error
-    that counts patients (clustered sandwich).
-    """
-    seeds = sorted(scores["training_seed"].unique())
-    nothing = _estimate(np.nan, np.nan, np.nan, 0, 0, len(seeds))
-    if len(seeds) < 2:
-        return nothing
-    after = dict(zip(seeds, [*seeds[1:], seeds[0]], strict=True))
-    judge = scores.set_index(["training_seed", "slice_id"])["correct"]
-    at = pd.MultiIndex.from_arrays([scores["training_seed"].map(after), scores["slice_id"]])
-    table = scores.assign(wrong=1.0 - judge.reindex(at).to_numpy(float))
-    table = table[np.isfinite(table[score]) & np.isfinite(table["wrong"])]
-    if table["wrong"].nunique() < 2:
-        return nothing
-    from statsmodels.regression.linear_model import WLS  # takes a second to import
+    Whether a slice is called right is judged by the networks of ``judges`` of its fold and
+    *another* seed: chosen by the network whose fall is measured, slices called right would fall by
+    chance alone. Networks of shuffled labels, of which none is right but by chance, are
+    judged by all of ``judges``.
 
+    Weighted least squares with a level for each class, every patient counting the same. Returned
+    is, a row a slice and network, the column "part", whose mean over patients is the slope,
+    linearized: its mean over a network's patients is what the slope would be by that network.
+    Empty without another seed, or where none is called wrong.
+    """
+    of_judge = judges[["training_seed", "slice_id", "correct"]]
+    table = scores.merge(of_judge, on="slice_id", suffixes=("", "_of_judge"))
+    is_other = table["training_seed"] != table["training_seed_of_judge"]
+    table = table[(is_other | (table["network"] == SHUFFLED)) & np.isfinite(table[score])]
+    wrong = 1.0 - table["correct_of_judge"].to_numpy(float)
+    if len(np.unique(wrong)) < 2:
+        return table[:0].assign(part=np.nan)
     levels = pd.get_dummies(table["label"], dtype=float)
     lines = [levels.mul(table["p_orig"], axis=0)] if alike else []
-    x = np.column_stack([table["wrong"], levels, *lines])
-    by = table.groupby("person_id")
-    n, weights = by.ngroups, 1 / by["label"].transform("size").to_numpy()
-    clusters = {"groups": by.ngroup().to_numpy(), "use_correction": False}
-    model = WLS(table[score].to_numpy(float), x, weights=weights)
-    fit = model.fit(cov_type="cluster", cov_kwds=clusters)
-    error = fit.bse[0] * np.sqrt(n / (n - 1))
-    n_wrong = table.loc[table["wrong"] == 1, "person_id"].nunique()
-    return _estimate(fit.params[0], error, n_wrong - 1.0, n, len(table) // len(seeds), len(seeds))
+    x, y = np.column_stack([wrong, levels, *lines]), table[score].to_numpy(float)
+    patients = table.groupby(["training_seed", "person_id"])["slice_id"]
+    weighted = x / patients.transform("size").to_numpy()[:, None]
+    inverse = np.linalg.pinv(weighted.T @ x)
+    slopes = inverse @ weighted.T @ y
+    part = slopes[0] + patients.ngroups * (x @ inverse[0]) * (y - x @ slopes)
+    unit = ["training_seed", "fold", "person_id", "slice_id"]
+    return table[unit].assign(part=part).groupby(unit)["part"].mean().reset_index()
