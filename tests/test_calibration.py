@@ -8,6 +8,7 @@ import keras
 import numpy as np
 import pandas as pd
 import pytest
+from statsmodels.stats.weightstats import DescrStatsW
 
 from tumorcf_lib import config, rowfiles
 from tumorcf_lib.edits import plan
@@ -105,6 +106,8 @@ def test_the_null_has_networks_as_its_unit(scores, drops):
     row = table.loc[("random weights", "net_drop", "all")]
     assert row["n_networks"] == 3 and row["effect"] == pytest.approx(np.mean(means), abs=1e-6)
     assert row["sd"] == pytest.approx(np.std(means, ddof=1), abs=1e-6)
+    of_t = DescrStatsW(means).tconfint_mean(alpha=0.1)
+    assert (row["low"], row["high"]) == pytest.approx(of_t, abs=1e-6)
     assert np.isnan(table.loc[("random weights", "net_drop_lo", "all"), "margin"])
     assert "planted" not in table.index.get_level_values("kind")
 
@@ -125,7 +128,6 @@ def test_differences_between_neighbors_are_taken_slice_by_slice_and_count_networ
     assert row["n_networks"] == N_EACH and row["n_patients"] == 12
     least = of_network.std(ddof=1) / np.sqrt(N_EACH)  # what networks alone would leave open
     assert row["low"] < row["effect"] - least < row["effect"] + least < row["high"]
-    assert set(own["verdict"]) == {"holds"}
 
 
 def test_planted_scores_fall_with_rho_and_edits_that_were_not_asked_have_no_line(

@@ -106,21 +106,13 @@ def test_accuracies_and_chance_are_those_counted_by_hand():
     assert table.loc[("all", "ROC AUC"), "value"] == pytest.approx((18 + 12) / 48)
 
 
-def test_above_chance_is_said_of_a_probe_whose_whole_interval_is():
-    rows = rows_of(*RIGHT, probe="mask"), rows_of(*HALF, probe="area")
-    table = probe_table(*rows, rows_of("ab" * 9, "ab" * 9, probe="few"))["verdict"]
-    assert table["mask", "retrained", "all", "accuracy"] == "above chance"
-    assert table["area", "statistics", "all", "accuracy"] == "not above chance"
-    assert table["area", "statistics", "a", "recall"] == "no claim"
-    assert set(table["few", "retrained", "all"]) == {"undecided"}  # nine patients of a class
-    assert table["original", "as it is", "all", "accuracy"] == "above chance"
-    assert table["remove", "as it is", "all", "accuracy"] == "not above chance"
-
-
-def test_full_separation_is_visible_from_ten_persons_on_with_an_exact_bound():
-    for n, verdict in ((10, "visible"), (9, "undecided")):
+def test_few_patients_keep_their_line_and_a_full_separation_has_an_exact_bound():
+    table = probe_table(rows_of("ab" * 9, "ab" * 9, probe="few")).loc["few", "retrained"]
+    assert table.loc[[("a", "recall"), ("all", "accuracy")], "n_persons"].tolist() == [9, 18]
+    assert np.isnan(table.loc[("all", "ROC AUC"), ["low", "high"]].astype(float)).all()
+    for n in (10, 9):
         rows = pd.DataFrame({"slice_id": np.repeat(range(n), 2), "edited": [0, 1] * n})
         rows = rows.assign(person_id=rows["slice_id"], score=rows["edited"], infill="telea")
         found = classifiers.detector_table(rows.assign(label="a", view="x"), n_resamples=50)
-        assert found.loc[0, ["auc", "high", "verdict"]].tolist() == [1, 1, verdict]
+        assert found.loc[0, ["auc", "high", "n_persons"]].tolist() == [1, 1, n]
         assert found.loc[0, "low"] ** n == pytest.approx(0.025)

@@ -72,7 +72,7 @@ def test_slices_known_by_heart_are_right_with_the_leak_and_by_chance_without(tab
     )
     assert abs(apart["effect"] - 1 / 3) < 0.2 and known["effect"] > 0.95
     assert more["effect"] == pytest.approx(known["effect"] - apart["effect"])
-    assert more["verdict"] == "supported" and apart["verdict"] == ""
+    assert more["low"] > 0
     n_folds = 5 if labels == OWN else leak.N_CANARY_FOLDS
     assert (more["n_folds"], more["n_slices"]) == (n_folds, N_PERSONS * N_SLICES * n_folds // 5)
 

@@ -17,7 +17,6 @@ def test_balanced_data_give_the_classical_analysis_of_variance():
     reach = sps.t.ppf(0.975, 7) * error
     expected = (values.mean(), values.mean() - reach, values.mean() + reach)
     assert (e["effect"], e["low"], e["high"]) == pytest.approx(expected, rel=1e-4)
-    assert e["p"] == pytest.approx(2 * sps.t.sf(abs(values.mean()) / error, 7), rel=1e-3)
 
 
 def test_what_cannot_be_fitted_is_refused_by_name_and_without_a_warning():

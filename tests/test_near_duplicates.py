@@ -76,7 +76,6 @@ def test_without_stems_there_are_no_rows_and_tables_that_can_be_written():
     rows = rowfiles.round_trip(compared([draw(0), draw(1)], ["1", "2"]))
     derived = tables.derive(rows, 20)
     assert all(len(rowfiles.round_trip(table)) == 0 for table in derived.values())
-    assert tables.conclusion(derived["table_duplicates_difference"]) == "undecided"
 
 
 # -- tables ------------------------------------------------------------------
@@ -88,17 +87,18 @@ def test_near_is_what_one_of_a_thousand_strangers_is():
     assert tables.threshold(np.zeros(10, int)) == -1
 
 
-def test_planted_copies_back_that_one_stem_is_one_person_and_other_slices_do_not():
+def test_planted_copies_are_nearer_than_strangers_and_other_slices_are_not():
     derived = tables.derive(stems(are_copies=True), 200)
     table = derived["table_duplicates"].set_index(["kind", "measure"])
     assert table.loc[(tables.SAME_STEM, "near duplicate"), "effect"] == 1
     assert table.loc[(tables.SAME_SERIES, "near duplicate"), "effect"] <= tables.NEAR_SHARE
     assert table.loc[(tables.SAME_STEM, "distance"), "n_persons"] == 12
-    assert tables.conclusion(derived["table_duplicates_difference"]) == "backs"
+    nearer = derived["table_duplicates_difference"].set_index("measure")
+    assert nearer.loc["distance", "high"] < 0 < nearer.loc["near duplicate", "low"]
+    assert (nearer["n_persons"] == 12).all()
     assert (derived["table_duplicates_stems"]["share_farther"] == 1).all()
     assert (derived["table_duplicates_stems"]["near_duplicates"] == 6).all()
     difference = tables.difference_table(stems(are_copies=False), n_resamples=200)
-    assert tables.conclusion(difference) == "undecided"
     row = difference.set_index("measure").loc["distance"]
     assert row["low"] < 0 < row["high"]
 
@@ -117,7 +117,3 @@ def test_ids_with_many_slices_are_compared_with_strangers_that_have_as_many():
     assert means[tables.SAME_SERIES] - means[tables.SAME_STEM] == 30
     row = tables.difference_table(rows, n_resamples=100).set_index("measure").loc["distance"]
     assert row["effect"] == row["low"] == row["high"] == 0
-    assert row["verdict"] == "undecided"
-    farther = rows["distance"] + 30 * (rows["kind"] == tables.SAME_STEM) + rows.index % 7
-    found = tables.difference_table(rows.assign(distance=farther), n_resamples=200)
-    assert tables.conclusion(found) == "refutes"  # less alike than strangers

@@ -15,7 +15,7 @@ TEXT_COLUMNS = "patient_id person_id partner_id shown_label class true group to"
 NAME_COLUMNS = ["slice_id", "label"]
 """Text, or whole numbers if all of it is written as such ("7", not "007")."""
 
-WORD_COLUMNS = "reason note infill relevance flag why_not breaks not_counted".split()
+WORD_COLUMNS = "reason note infill flag why_not breaks not_counted".split()
 """Text whose empty cells are empty, not missing."""
 
 

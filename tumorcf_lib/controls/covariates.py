@@ -10,7 +10,6 @@ from tumorcf_lib.edits import head, regions
 from tumorcf_lib.stats import estimates, mixed
 from tumorcf_lib.stats.persons import ROUNDING
 from tumorcf_lib.stats.rows import NO_SLICES, classes_of, groups, of_group, stacked
-from tumorcf_lib.stats.verdicts import holm
 
 RING_PX = 5
 """Width of the ring around a tumor that its brightness is compared with."""
@@ -19,7 +18,7 @@ COVARIATES = ("area", "contrast", "depth")
 """Of a slice's tumor: log of its pixels; brightness above its ring, see
 :func:`slice_covariates`; mean distance from the head's surface."""
 
-FITTED = ["effect", "low", "high", "p"]
+FITTED = ["effect", "low", "high"]
 RESAMPLED = ["ols", "boot_low", "boot_high"]
 """Columns of a slope: by the mixed model, and by least squares."""
 
@@ -61,16 +60,16 @@ def covariate_table(scores, covariates, *, n_resamples):
     ``effect``: change of the score per standard deviation (``unit``) of the covariate, the others
     held fixed, with its 95 % Wald interval from the mixed model; ``ols``: the same by least
     squares, with an interval over persons. Group "all" has an intercept for each class; covariates
-    are standardized over the slices of the group. Holm within score and group. No cause follows."""
+    are standardized over the slices of the group. No cause follows."""
     data = with_scores(scores, covariates)
     parts = []
     for column in ("net_drop", "net_drop_lo"):
         own = data[np.isfinite(data[[column, *COVARIATES]].to_numpy(float)).all(axis=1)]
         for group in groups(scores):
             part = _slopes(of_group(own, group), column, n_resamples)
-            parts.append(part.assign(score=column, group=group, p_holm=holm(part["p"])))
+            parts.append(part.assign(score=column, group=group))
     what, n = ["score", "group", "covariate", "unit"], ["n_slices", "n_persons"]
-    return stacked(parts, [*what, *FITTED, "p_holm", *RESAMPLED, *n, "reason"])
+    return stacked(parts, [*what, *FITTED, *RESAMPLED, *n, "reason"])
 
 
 def _contrast(slice, mask):

@@ -8,14 +8,14 @@ import pandas as pd
 from tumorcf_lib.figures import style
 from tumorcf_lib.figures.forests import Panel, forest, marks, say_what_is_missing
 from tumorcf_lib.stats.rows import ALL
-from tumorcf_lib.stats.verdicts import RELEVANT
 from tumorcf_lib.tables import saliency
 from tumorcf_lib.tables.classifiers import LOOKING, PLAIN, UNSEEN
 from tumorcf_lib.tables.fold_scores import SHUFFLED
 from tumorcf_lib.tables.robustness import ABOVE, AROUND, BELOW
 
 INTERVALS = "95 % intervals over patients"
-BAND = f"gray band: ±{RELEVANT}, less than we call an effect"
+BAND_HALF = 0.05
+BAND = f"gray band: ±{BAND_HALF}"
 PROBE_NAMES = {
     "mask": "mask alone",
     "intensity": "gray values outside the tumor",
@@ -85,7 +85,7 @@ def energy(table):
         for quantity in (q for q in ENERGY_NAMES if (group, q) in own.index):
             shown.append((len(names), "", own.loc[(group, quantity)].to_dict() | {"color": color}))
             names.append(ENERGY_NAMES[quantity])
-    panel = Panel("", shown, band=RELEVANT)
+    panel = Panel("", shown, band=BAND_HALF)
     label = f"Net-Drop, {INTERVALS}; {BAND}"
     return forest(names, [panel], {}, numbers="Net-Drop [95 %]", height=0.2, xlabel=label)
 
@@ -248,7 +248,7 @@ def robustness(table):
     for group in style.groups_of(table):
         own = table[table["group"] == group]
         title = style.with_n(group, own.iloc[0])
-        panels.append(Panel(title, marks(own, rows, "row", "lies"), band=RELEVANT))
+        panels.append(Panel(title, marks(own, rows, "row", "lies"), band=BAND_HALF))
     names = [_with_variants(row, table.loc[table["row"] == row, "variant"]) for row in rows]
     label = f"Net-Drop, {INTERVALS}; {BAND}\neach panel has its own axis; a row's variants "
     label += "stand below each other as they are named"

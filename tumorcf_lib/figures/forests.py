@@ -27,7 +27,7 @@ class Panel:
     title: str
     marks: list
     line: float | None = 0.0  # where nothing is: no effect, or chance
-    band: float = 0.0  # half the width of what is negligible around the line
+    band: float = 0.0  # half the width of a gray band around the line
 
 
 def forest(names, panels, looks, *, height=0.3, numbers="", xlabel="", sharex=False, size=4.5):

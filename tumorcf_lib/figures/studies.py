@@ -245,7 +245,7 @@ def _null(ax, networks, null):
         ax.scatter(singles, np.full(len(singles), y + 0.25), **ticks)
         marks.append((y - 0.25, "", row | {"color": INK}))
         mean = f"{row['effect']:+.4f} [{row['low']:+.4f}, {row['high']:+.4f}]"
-        names.append(f"{row['kind']}\n{mean}\n{row['verdict']} to 0")
+        names.append(f"{row['kind']}\n{mean}")
     title, margin = "Networks that know nothing", null["margin"].iloc[0]
     forests.draw_panel(ax, forests.Panel(title, marks, band=margin), {}, size=4)
     ax.yaxis.tick_right()

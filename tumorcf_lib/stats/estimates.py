@@ -1,4 +1,4 @@
-"""Numbers with intervals and p-values, with patients, not slices, as the unit.
+"""Numbers with intervals, with patients, not slices, as the unit.
 
 Slices of one patient resemble each other, so a bootstrap over slices would promise far too
 narrow intervals. Here whole patients are drawn, with replacement, within their stratum (the
@@ -6,8 +6,7 @@ class), so that every resample holds as many patients of each class as the sampl
 
 Intervals are expanded percentile intervals (Hesterberg 2015): with 10 to 13 patients they cover
 the truth in 94 of 100 samples of the normal law (92 of a skewed one), plain percentiles in 87 to
-91. p-values are Student's, from the standard error of the resamples. Both count patients, in a
-comparison those of the smaller group, never slices.
+91. They count patients, in a comparison those of the smaller group, never slices.
 """
 
 from dataclasses import dataclass, replace
@@ -15,7 +14,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from tumorcf_lib.stats import persons
-from tumorcf_lib.stats.persons import exact_interval, interval, p_value
+from tumorcf_lib.stats.persons import exact_interval, interval
 
 
 @dataclass(frozen=True)
@@ -23,10 +22,9 @@ class Estimate:
     """A number with its bootstrap interval over patients.
 
     ``low`` and ``high`` are the expanded percentile interval of 95 %, NaN where patients are too
-    few to show how far they differ. ``n_persons_smallest`` counts the patients of the smaller
-    group when two are compared and equals ``n_persons`` otherwise. ``mean_of_person_means``
-    weighs every patient alike; far from ``value``, it says that a few patients with many slices
-    drive the mean. ``p`` is two-sided against 0.
+    few to show how far they differ. ``n_persons`` counts the patients, of the smaller group when
+    two are compared. ``mean_of_person_means`` weighs every patient alike; far from ``value``, it
+    says that a few patients with many slices drive the mean.
     """
 
     value: float
@@ -34,16 +32,14 @@ class Estimate:
     high: float
     n_slices: int
     n_persons: int
-    n_persons_smallest: int
     mean_of_person_means: float = np.nan
-    p: float = np.nan
 
     def columns(self, name="effect", *, ends=""):
         """As columns of a table: the value, and low and high."""
         return {name: self.value, f"{ends}low": self.low, f"{ends}high": self.high}
 
 
-NOTHING = Estimate(np.nan, np.nan, np.nan, 0, 0, 0)
+NOTHING = Estimate(np.nan, np.nan, np.nan, 0, 0)
 
 
 def mean(table, column, *, n_resamples=2000):
@@ -61,8 +57,8 @@ def mean(table, column, *, n_resamples=2000):
     Returns
     -------
     Estimate
-        Interval and p have as many degrees of freedom as patients less strata; with none
-        (one patient a stratum) they are NaN. ``NOTHING`` without values.
+        The interval has as many degrees of freedom as patients less strata; with none (one patient
+        a stratum) there is none. ``NOTHING`` without values.
 
     Raises
     ------
@@ -107,10 +103,10 @@ def matched_difference(table, column, in_first, cells, *, n_resamples=2000):
     Returns
     -------
     Estimate
-        Positive when the first group is higher. Interval and p have the degrees of freedom of the
-        smaller group alone, its patients less one, and so rather promise too little than too
-        much. ``n_slices`` and the patient counts are of the usable cells only. ``value`` is NaN
-        when no cell holds both groups.
+        Positive when the first group is higher. The interval has the degrees of freedom of the
+        smaller group alone, its patients less one, and so rather promises too little than too
+        much. ``n_slices`` and ``n_persons`` are of the usable cells only. ``value`` is NaN when no
+        cell holds both groups.
 
     Examples
     --------
@@ -129,14 +125,7 @@ def matched_difference(table, column, in_first, cells, *, n_resamples=2000):
     n_in_cell = [sizes.sum(axis=0) for _, sizes in tables]  # 2 x (n_cells,)
     used = ((n_in_cell[0] > 0) & (n_in_cell[1] > 0))[cells]  # (n,)
     n_smallest = min(len(np.unique(people.owner[used & g])) for g in (in_first, ~in_first))
-    return Estimate(
-        observed,
-        *interval(replicates, n_smallest),
-        int(used.sum()),
-        len(np.unique(people.owner[used])),
-        n_smallest,
-        p=p_value(replicates, observed, n_smallest),
-    )
+    return Estimate(observed, *interval(replicates, n_smallest), int(used.sum()), n_smallest)
 
 
 def auc(table, scores, first, *, n_resamples):
@@ -227,16 +216,9 @@ def from_replicates(values, people, *, by_slice=None):
 
     ``by_slice`` (n,): what is averaged over each patient's slices for ``mean_of_person_means``.
     """
-    n, value, replicates = len(people.names), float(values[0]), np.asarray(values[1:])
+    ends = interval(np.asarray(values[1:]), *people.free)
     means = [np.nan]
     if by_slice is not None:
         means = people.total(by_slice) / people.total(np.ones(len(by_slice)))
-    return Estimate(
-        value,
-        *interval(replicates, *people.free),
-        len(people.owner),
-        n,
-        n,
-        float(np.mean(means)),
-        p_value(replicates, value, *people.free),
-    )
+    n = len(people.owner), len(people.names)
+    return Estimate(float(values[0]), *ends, *n, float(np.mean(means)))

@@ -9,7 +9,7 @@ import warnings
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import stdtr, stdtrit
+from scipy.special import stdtrit
 
 from tumorcf_lib.stats.persons import CONFIDENCE, ROUNDING
 
@@ -31,11 +31,10 @@ class Fit:
     df: float
 
     def estimate(self, k):
-        """The coefficient of column k: effect, low, high and two-sided p against 0."""
+        """The coefficient of column k: effect, low and high."""
         value, error = float(self.coefficients[k]), float(np.sqrt(self.covariance[k, k]))
         reach = stdtrit(self.df, (1 + CONFIDENCE) / 2) * error
-        p = float(2 * stdtr(self.df, -abs(value) / error))
-        return {"effect": value, "low": value - reach, "high": value + reach, "p": p}
+        return {"effect": value, "low": value - reach, "high": value + reach}
 
 
 def fit(values, design, persons):

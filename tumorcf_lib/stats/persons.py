@@ -7,7 +7,7 @@ spreads of all resamples are a few matrix products, ``counts @ sums per person``
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import betaincinv, ndtr, stdtr, stdtrit
+from scipy.special import betaincinv, ndtr, stdtrit
 
 CONFIDENCE = 0.95
 SEED = 0
@@ -15,8 +15,8 @@ SEED = 0
 a table depends on which other rows it has, and two rows about the same patients draw the same."""
 
 ROUNDING = 1e-6
-"""Closer than this to a margin is at it: float32 probabilities differ by less between runs,
-and a network that answers every slice alike must not pass for one that moved."""
+"""A smaller difference is none: float32 probabilities differ by less between runs, and a network
+that answers every slice alike must not pass for one that moved."""
 
 
 class StatsInputError(ValueError):
@@ -106,40 +106,6 @@ def exact_interval(share, n_persons):
     low = 0.0 if n_right == 0 else betaincinv(n_right, n_persons - n_right + 1, tail)
     high = 1.0 if n_right == n_persons else betaincinv(n_right + 1, n_persons - n_right, 1 - tail)
     return float(low), float(high)
-
-
-def p_value(replicates, value, n_persons, df=None):
-    """Two-sided p-value against 0: Student's t with the standard error of the resamples.
-
-    The standard error is the resamples' standard deviation times sqrt(n / df), t has df degrees
-    of freedom. However far off 0, p is never below 2 ** (1 - n), the smallest that an
-    exact sign test of n patients can give. A value within ``ROUNDING`` of 0 gives 1.
-
-    Parameters
-    ----------
-    replicates : array of float, shape (n_resamples,)
-        NaN resamples are left out.
-    value : float
-        The estimate itself.
-    n_persons, df : int
-        As of :func:`interval`; in a comparison the patients of the smaller group.
-
-    Examples
-    --------
-    >>> round(p_value(np.array([1, 3, 2, 4]), 2.5, 5), 3)  # t 2.5 / 1.443
-    0.158
-    >>> p_value(np.array([2, 2, 2]), 2, 5)  # 1 / 16
-    0.0625
-    """
-    df = n_persons - 1 if df is None else df
-    replicates = replicates[np.isfinite(replicates)]
-    if len(replicates) < 2 or df < 1 or not np.isfinite(value):
-        return np.nan
-    if abs(value) <= ROUNDING:
-        return 1.0
-    error = replicates.std(ddof=1) * np.sqrt(n_persons / df)
-    t = abs(value) / error if error > 0 else np.inf
-    return float(max(2 * stdtr(df, -t), 2.0 ** (1 - n_persons)))
 
 
 def cell_tables(group, values, cells, people):

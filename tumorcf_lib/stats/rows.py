@@ -1,15 +1,13 @@
-"""One table of estimates: every published table is a call of :func:`means` or :func:`judged`."""
+"""One table of estimates: most published tables are calls of :func:`means`."""
 
 import itertools
 import re
 
-import numpy as np
 import pandas as pd
 
 from tumorcf_lib.config import CLASSES
 from tumorcf_lib.edits.infills import HEADLINE_INFILL
 from tumorcf_lib.stats import estimates
-from tumorcf_lib.stats.verdicts import holm, judge, relevance
 
 ALL = "all"
 PROBABILITY, LOG_ODDS = "probability", "log-odds"
@@ -80,9 +78,8 @@ def stacked(parts, columns):
 
 
 def as_columns(estimate):
-    """An Estimate as the columns of a table: `NUMBERS`, n_persons_smallest and p."""
-    own = {name: getattr(estimate, name) for name in [*NUMBERS[1:], "n_persons_smallest", "p"]}
-    return {"effect": estimate.value, **own}
+    """An Estimate as the columns of a table: `NUMBERS`."""
+    return {"effect": estimate.value} | {name: getattr(estimate, name) for name in NUMBERS[1:]}
 
 
 def means(rows, columns, by=(), *, n_resamples, groups=None, how=estimates.mean, complete=False):
@@ -109,13 +106,12 @@ def means(rows, columns, by=(), *, n_resamples, groups=None, how=estimates.mean,
     Returns
     -------
     DataFrame
-        The columns of `by`, score, group, `NUMBERS`, n_persons_smallest, p (against 0). A
-        group without values has NaN and 0 slices.
+        The columns of `by`, score, group, `NUMBERS`. A group without values has NaN and 0 slices.
 
     Examples
     --------
     >>> scores = pd.DataFrame({"label": "glioma", "person_id": list("aabc"),
-    ...                        "net_drop": [0.1, 0.3, 0.5, np.nan]})
+    ...                        "net_drop": [0.1, 0.3, 0.5, None]})
     >>> means(scores, "net_drop", n_resamples=10)[
     ...     ["group", "effect", "n_slices", "n_persons"]].values.tolist()
     [['all', 0.3, 3, 2], ['glioma', 0.3, 3, 2]]
@@ -131,59 +127,10 @@ def means(rows, columns, by=(), *, n_resamples, groups=None, how=estimates.mean,
             own = own[has_sham] if has_sham.any() else own
         found = how(own, column, n_resamples=n_resamples) if len(own) else estimates.NOTHING
         lines.append(dict(zip(by, key)) | {"score": column, "group": group} | as_columns(found))
-    columns = [*by, "score", "group", *NUMBERS, "n_persons_smallest", "p"]
-    return pd.DataFrame(lines, columns=columns)
+    return pd.DataFrame(lines, columns=[*by, "score", "group", *NUMBERS])
 
 
 def score_means(scores, columns, **options):
-    """:func:`means` of the groups that have slices, with the columns that most tables show."""
+    """:func:`means` of the groups that have slices."""
     table = means(scores, columns, **options)
-    kept = [name for name in table if name not in ("n_persons_smallest", "p")]
-    return table.loc[table["n_slices"] > 0, kept].reset_index(drop=True)
-
-
-def judged(table, family=(), *, side="above", claimed=None, probability=True):
-    """A table of estimates with Holm's p and a verdict on each row's claim.
-
-    Parameters
-    ----------
-    table : DataFrame
-        low, high, p and n_persons_smallest of each row, as :func:`means` makes them.
-    family : sequence of str
-        Columns; rows alike in them are one family of tests.
-    side : str, or one for each row
-        The claim: the number lies on this side ("above", "below") of 0.
-    claimed : array of bool, optional
-        Rows that make a claim; the others have no p_holm and no verdict ("").
-    probability : bool, or one for each row
-        Whether relevance (an interval within +-0.05) is asked of the row.
-
-    Returns
-    -------
-    DataFrame
-        `table` and p_holm, verdict, reason (why undecided, or ""), relevance.
-
-    Examples
-    --------
-    >>> scores = pd.DataFrame({"label": "glioma", "person_id": [f"p{k}" for k in range(12)],
-    ...                        "net_drop": [0.2, 0.3] * 6})
-    >>> judged(means(scores, "net_drop", n_resamples=50)).loc[0, ["verdict", "reason"]].tolist()
-    ['supported', '']
-    """
-    claimed = np.ones(len(table), bool) if claimed is None else np.asarray(claimed)
-    p = table["p"].astype(float).where(claimed)
-    keys = [table[name] for name in family] or [np.zeros(len(table))]
-    p_holm = p.groupby(keys, dropna=False).transform(holm)
-    side, probability = (np.broadcast_to(value, len(table)) for value in (side, probability))
-    words, relevant = [], []
-    for row, its_side, p, asked, shown in zip(
-        table.itertuples(), side, p_holm, claimed, probability, strict=True
-    ):
-        words.append(judge(row, 0.0, its_side, p) if asked else ("", ""))
-        relevant.append(relevance(row) if shown else "")
-    return table.assign(
-        p_holm=p_holm,
-        verdict=[word for word, _ in words],
-        reason=[reason for _, reason in words],
-        relevance=relevant,
-    )
+    return table[table["n_slices"] > 0].reset_index(drop=True)

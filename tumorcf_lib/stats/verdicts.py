@@ -1,20 +1,6 @@
-"""From an estimate to a verdict: supported, refuted or undecided; or equivalent to nothing."""
+"""Adjustment of p-values for many claims, and whether rankings agree."""
 
 import numpy as np
-from scipy.special import stdtr, stdtrit
-
-from tumorcf_lib.stats.persons import ROUNDING
-
-ALPHA = 0.05
-MIN_PERSONS = 10
-"""Fewer patients than this in a group: no verdict, whatever the interval says."""
-
-RELEVANT = 0.05
-"""Smallest shift of a probability that we call an effect: 5 points of 100. Our choice, nothing
-derives it; it is no part of the verdict and stands beside it."""
-
-NEGLIGIBLE = "negligible"
-SUPPORTED, REFUTED, UNDECIDED = "supported", "refuted", "undecided"
 
 
 def holm(p_values):
@@ -35,113 +21,6 @@ def holm(p_values):
     found[order] = np.minimum(steps, 1)
     adjusted[known] = found
     return adjusted
-
-
-def judge(estimate, margin, side, p_holm):
-    """Whether an estimate supports or refutes that the truth lies beyond a margin, and why not.
-
-    Supported: the interval lies wholly on the claimed side of the margin and ``p_holm`` is
-    below 0.05. Refuted: wholly on the other side. Undecided: else, or with fewer than 10
-    patients in a group. A bound within ``ROUNDING`` of the margin touches it.
-
-    Parameters
-    ----------
-    estimate : estimates.Estimate, or a row of a table
-        Read are low, high and n_persons_smallest.
-    margin : float
-    side : {"above", "below"}
-        The claimed side.
-    p_holm : float
-
-    Returns
-    -------
-    verdict, reason : str
-        The reason of an undecided verdict in words; empty for the other two.
-
-    Examples
-    --------
-    >>> from tumorcf_lib.stats.estimates import Estimate
-    >>> judge(Estimate(0.3, 0.2, 0.4, 50, 20, 20), 0, "above", 0.01)
-    ('supported', '')
-    >>> judge(Estimate(0.3, -0.2, 0.8, 50, 20, 20), 0, "above", 0.4)
-    ('undecided', 'the interval holds the margin')
-    """
-    if estimate.n_persons_smallest < MIN_PERSONS:
-        n = estimate.n_persons_smallest
-        return UNDECIDED, f"{n} persons in the smallest group, {MIN_PERSONS} needed"
-    if not np.isfinite([estimate.low, estimate.high]).all():
-        return UNDECIDED, "no interval"
-    above, below = estimate.low > margin + ROUNDING, estimate.high < margin - ROUNDING
-    claimed, other = (above, below) if side == "above" else (below, above)
-    if other:
-        return REFUTED, ""
-    if not claimed:
-        return UNDECIDED, "the interval holds the margin"
-    if not p_holm < ALPHA:
-        return UNDECIDED, f"on the claimed side, but Holm p is not below {ALPHA}"
-    return SUPPORTED, ""
-
-
-def relevance(estimate):
-    """The word "negligible" if the interval lies wholly within +-0.05, else "".
-
-    For estimates on the probability scale whose null is 0. With fewer than 10 patients, as
-    without an interval, nothing is said.
-
-    Examples
-    --------
-    >>> from tumorcf_lib.stats.estimates import Estimate
-    >>> relevance(Estimate(0.01, -0.02, 0.04, 50, 20, 20))
-    'negligible'
-    """
-    known = estimate.n_persons_smallest >= MIN_PERSONS
-    inside = -RELEVANT <= estimate.low and estimate.high <= RELEVANT
-    return NEGLIGIBLE if known and inside else ""
-
-
-def tost(values, margin):
-    """Two one-sided t-tests that a mean lies within +-margin of 0 (Schuirmann 1987).
-
-    Parameters
-    ----------
-    values : array of float, shape (n,)
-        One per network; finite.
-    margin : float
-        NaN: no test, the interval only.
-
-    Returns
-    -------
-    dict
-        n_networks, effect, low, high (90 %), sd, smallest, largest, margin, p, verdict.
-
-    Examples
-    --------
-    >>> found = tost([-0.01, 0.0, 0.01, 0.0], 0.02)
-    >>> found["verdict"], round(found["high"], 4)
-    ('equivalent', 0.0096)
-    """
-    values = np.asarray(values, np.float64)
-    n, mean = len(values), float(values.mean())
-    sd = float(values.std(ddof=1)) if n > 1 else np.nan
-    error = sd / n**0.5
-    reach = float(stdtrit(n - 1, 1 - ALPHA)) * error if n > 1 else np.nan
-    p = np.nan
-    if n > 1 and np.isfinite(margin):
-        gap = margin - abs(mean)  # to the nearer margin, which gives the larger p
-        p = float(stdtr(n - 1, -gap / error)) if error > 0 else float(gap <= 0)
-    verdict = "" if np.isnan(margin) else "equivalent" if p < ALPHA else "not shown"
-    return {
-        "n_networks": n,
-        "effect": mean,
-        "low": mean - reach,
-        "high": mean + reach,
-        "sd": sd,
-        "smallest": float(values.min()),
-        "largest": float(values.max()),
-        "margin": margin,
-        "p": p,
-        "verdict": verdict,
-    }
 
 
 def rank_agreement(values, owner, counts):

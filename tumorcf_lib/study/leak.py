@@ -15,9 +15,12 @@ import pandas as pd
 
 from tumorcf_lib import config, rowfiles, steps
 from tumorcf_lib.data import preprocess, published, split as splits
+from tumorcf_lib.stats.rows import ALL
 from tumorcf_lib.study import made_by, near_duplicates, side_studies, unit
-from tumorcf_lib.tables import duplicates, leak
-from tumorcf_lib.tables.leak import APART, KNOWN, OWN, SHUFFLED
+from tumorcf_lib.study.side_studies import interval
+from tumorcf_lib.tables import leak
+from tumorcf_lib.tables.duplicates import N_BITS
+from tumorcf_lib.tables.leak import APART, DIFFERENCE, KNOWN, OWN, SHUFFLED
 
 SOURCE = "source.txt"
 FILES = ("rows_leak.csv.gz", "rows_duplicates.csv.gz", "history.csv")
@@ -143,9 +146,51 @@ def _about(folder):
 
 
 def sentences(folder=None):
-    """What the published study found, in plain words, every number from its tables."""
+    """What the published study found, in plain words, every number from its tables.
+
+    Likeness is no proof that one stem is one person: examinations may look alike because they
+    were made alike, and one person's later examination need not look like the first.
+    """
     read = side_studies.reader(folder or config.published("leak"))
-    return leak.sentences(read) + duplicates.sentences(read)
+    return [*_twins(read("table_leak")), *_stems(read)]
+
+
+def _twins(table):
+    right = table[(table["score"] == "right") & (table["group"] == ALL)]
+    by = right.set_index(["labels", "arm"])
+    for labels, words in (
+        (OWN, "Trained"),
+        (SHUFFLED, "With labels shuffled over the patients, where only the leak can help, trained"),
+    ):
+        apart, known, more = (by.loc[(labels, arm)] for arm in (APART, KNOWN, DIFFERENCE))
+        yield (
+            f"{words} on other patients only, the network is right on {apart['effect']:.3f} of "
+            f"{apart['n_slices']} tested slices of {apart['n_persons']} patients; on "
+            f"{known['n_own_trained']:.0f} other slices of the same patient instead of as many of "
+            f"others, on {known['effect']:.3f}: {interval(more, form='+.3f')}."
+        )
+
+
+def _stems(read):
+    kinds, stems = read("table_duplicates"), read("table_duplicates_stems")
+    for row in kinds[kinds["measure"] == "distance"].to_dict("records"):
+        yield (
+            f"Nearest slice of the plane, {row['kind']}: {interval(row, form='.1f')} of {N_BITS} "
+            f"bits differ, {row['n_persons']} stems."
+        )
+    words = {
+        "distance": ("Bits to the nearest slice of the stem's other IDs, less those to", "+.1f"),
+        "near duplicate": ("Share of slices with a near duplicate there, less that in", "+.3f"),
+    }
+    for row in read("table_duplicates_difference").to_dict("records"):
+        what, form = words[row["measure"]]
+        found = f"{interval(row, form=form)}, {row['n_persons']} stems"
+        yield f"{what} a stranger's: {found}."
+    n_nearer, n_stems = int((stems["share_farther"] > 0.5).sum()), stems["share_farther"].count()
+    yield (
+        f"{n_nearer} of {n_stems} stems are nearer to their own other IDs than to most strangers; "
+        "that is no proof that one stem is one person."
+    )
 
 
 SHOWN = ("table_leak", "rows_duplicates", "table_duplicates")

@@ -8,9 +8,8 @@ import pandas as pd
 from tumorcf_lib.edits.infills import HEADLINE_INFILL, TAUGHT_INFILLS
 from tumorcf_lib.edits.scores import arrays, class_names, mean_over_places, slice_scores
 from tumorcf_lib.stats import classification, estimates
-from tumorcf_lib.stats.persons import ROUNDING, exact_interval, interval
+from tumorcf_lib.stats.persons import exact_interval, interval
 from tumorcf_lib.stats.rows import ALL, NUMBERS, groups, headline_rows, in_front, means, of_group
-from tumorcf_lib.stats.verdicts import MIN_PERSONS, UNDECIDED
 from tumorcf_lib.tables import study
 
 PLAIN, LOOKING = "plain", "looking"
@@ -27,18 +26,15 @@ SCORES = (
     "net_drop_lo",
 )
 SHARES = ("accuracy", "person_accuracy")
-NO_CHANGE = dict.fromkeys(("change", "change_low", "change_high", "change_p", "n_paired"), np.nan)
+NO_CHANGE = dict.fromkeys(("change", "change_low", "change_high", "n_paired"), np.nan)
 """Columns of the plain network, which is compared with itself."""
 
 AS_IS, RETRAINED, FROM_STATISTICS = "as it is", "retrained", "statistics"
 AS_IS_EDITS = ("original", "background", "remove", "silhouette")
 STATISTICS = ("plane", "intensity", "place", "area")
 BALANCED = "balanced accuracy"
-NO_CLAIM, ABOVE, NOT_ABOVE = "no claim", "above chance", "not above chance"
-VISIBLE = "visible"
-AGAINST_CHANCE = ["group", "metric", "value", "low", "high", "chance", "verdict"]
-AGAINST_CHANCE += ["n_slices", "n_persons"]
-DETECTED = ["infill", "view", "group", "auc", "low", "high", "n_slices", "n_persons", "verdict"]
+AGAINST_CHANCE = ["group", "metric", "value", "low", "high", "chance", "n_slices", "n_persons"]
+DETECTED = ["infill", "view", "group", "auc", "low", "high", "n_slices", "n_persons"]
 
 
 def networks_table(rows, rows_networks=None, *, n_resamples):
@@ -49,7 +45,7 @@ def networks_table(rows, rows_networks=None, *, n_resamples):
 
     Columns: network, score, infill, group, effect, low, high, mean_of_person_means, n_slices,
     n_persons; change: this network minus the plain one on the slices that both have a score of,
-    with its interval, p against 0 and n_paired (slices, for person_accuracy patients); NaN for the
+    with its interval and n_paired (slices, for person_accuracy patients); NaN for the
     plain network. Scores: accuracy (share of slices called right), person_accuracy (of patients, by
     mean probability; n_slices counts patients there), and those of ``scores.slice_scores``;
     net_drop comes for every infill and for "unseen", the mean over each slice's unseen
@@ -95,13 +91,11 @@ def probe_table(rows_probes, rows_edits, *, n_resamples: int):
 
     - probe: "original", "background", "remove", "silhouette", "mask", or a statistic;
     - network: "as it is" (ours), "retrained" (on what the edit leaves), or "statistics";
-    - group ("all" or a class), metric, value, low, high (95 percent, over patients);
+    - group ("all" or a class), metric, value, low, high (95 percent, over patients; none of an
+      area of exactly 1);
     - chance: of "balanced accuracy" one over the number of classes, of "accuracy" the
       share of the largest class, of "ROC AUC" (mean over classes, each against the rest)
       0.5; "recall" of a class has none, since who always names that class gets 1;
-    - verdict: "above chance" if the whole interval is, else "not above chance";
-      "undecided" if some class has fewer than 10 patients, or where there is no interval (an
-      area of exactly 1); "no claim" for recall;
     - n_slices, n_persons.
     """
     tested = [
@@ -136,7 +130,6 @@ def against_chance(rows, n_resamples):
     values |= {
         (name, m): v for (name, m), v in of_class.items() if m == "recall" and name in shares
     }
-    n_smallest = rows.groupby("label")["person_id"].nunique().min()
     lines = []
     for (group, metric), (value, *draws) in values.items():
         own, chance = of_group(rows, group), chances.get(metric, np.nan)
@@ -145,8 +138,7 @@ def against_chance(rows, n_resamples):
         if low == high:  # every patient was right, or every one wrong
             exact = metric != "ROC AUC"
             low, high = exact_interval(low, n_persons) if exact else (np.nan, np.nan)
-        verdict = _above_chance(metric, low, chance, n_smallest)
-        lines.append((group, metric, value, low, high, chance, verdict, len(own), n_persons))
+        lines.append((group, metric, value, low, high, chance, len(own), n_persons))
     return pd.DataFrame(lines, columns=AGAINST_CHANCE)
 
 
@@ -190,15 +182,10 @@ def detector_table(rows, *, n_resamples: int) -> pd.DataFrame:
 
     Columns: infill, view, group ("all" or a class), auc (0.5: not told apart; 1: always), low and
     high (95 percent, patients resampled within class), n_slices (each untouched and edited),
-    n_persons, verdict: "visible" if the interval lies above 0.5, else "undecided", as with fewer
-    than 10 patients. Not seen is never "invisible".
+    n_persons. What this detector does not tell apart another one may.
     """
-    by, how = ("infill", "view"), _told_apart
-    table = means(rows, "score", by, n_resamples=n_resamples, how=how).rename(
-        columns={"effect": "auc"}
-    )
-    seen = (table["n_persons"] >= MIN_PERSONS) & (table["low"] > 0.5 + ROUNDING)
-    return table.assign(verdict=np.where(seen, VISIBLE, UNDECIDED))[DETECTED]
+    table = means(rows, "score", ("infill", "view"), n_resamples=n_resamples, how=_told_apart)
+    return table.rename(columns={"effect": "auc"})[DETECTED]
 
 
 def _told_apart(rows, column, *, n_resamples):
@@ -208,14 +195,6 @@ def _told_apart(rows, column, *, n_resamples):
     edited = own["edited"].to_numpy() == 1
     e = estimates.auc(own, own[column], edited, n_resamples=n_resamples)
     return replace(e, n_slices=own["slice_id"].nunique())
-
-
-def _above_chance(metric, low, chance, n_smallest):
-    if metric == "recall":
-        return NO_CLAIM
-    if n_smallest < MIN_PERSONS or not np.isfinite(low):
-        return UNDECIDED
-    return ABOVE if low > chance + ROUNDING else NOT_ABOVE
 
 
 def _values(rows):
@@ -257,5 +236,5 @@ def _changes(table, partner, options):
     found = means(both, "change", **options)
     # Where nobody changed, resampling cannot show how far patients might.
     varies = found["low"] != found["high"]
-    numbers = (found["effect"], *(found[end].where(varies) for end in ("low", "high")), found["p"])
-    return dict(zip(NO_CHANGE, (*numbers, found["n_slices"]), strict=True))
+    ends = (found[end].where(varies) for end in ("low", "high"))
+    return dict(zip(NO_CHANGE, (found["effect"], *ends, found["n_slices"]), strict=True))

@@ -159,17 +159,17 @@ def drift_table(rows, *, n_resamples):
     they do not. A drift shows on the slices of the other classes, too.
 
     Columns: group (the class whose probability is followed), slices ("own" or "others"), effect,
-    low, high, mean_of_person_means, n_slices, n_persons, relevance. Above 0 on "others": a drift
-    away from the class, and as much of its Net-Drop may be no more than that. Below 0: the class
-    gains where other classes lose their tumor.
+    low, high, mean_of_person_means, n_slices, n_persons. Above 0 on "others": a drift away from the
+    class, and as much of its Net-Drop may be no more than that. Below 0: the class gains where
+    other classes lose their tumor.
     """
     falls, parts = net_falls(rows), []
     for group in stats_rows.classes_of(falls["label"]):
         own = falls["label"] == group
         for name, part in ((OWN, falls[own]), (FOREIGN, falls[~own])):
             mean = stats_rows.means(part, group, groups=[stats_rows.ALL], n_resamples=n_resamples)
-            parts.append(stats_rows.judged(mean).assign(group=group, slices=name))
-    return stats_rows.stacked(parts, ["group", "slices", *stats_rows.NUMBERS, "relevance"])
+            parts.append(mean.assign(group=group, slices=name))
+    return stats_rows.stacked(parts, ["group", "slices", *stats_rows.NUMBERS])
 
 
 def net_falls(rows):

@@ -64,7 +64,7 @@ def scores(rows, n_resamples) -> dict[str, pd.DataFrame]:
 
 
 def controls(rows, rows_networks, rows_probes, covariate_rows, n_resamples):
-    """The controls and verdicts of 06, by table name."""
+    """The controls of 06, by table name."""
     n, measured = {"n_resamples": n_resamples}, covariates.with_depth(covariate_rows, rows)
     return {
         **robustness.tables(rows, rows_networks, **n),

@@ -4,8 +4,7 @@ import numpy as np
 import pandas as pd
 
 from tumorcf_lib.stats.estimates import matched_difference
-from tumorcf_lib.stats.rows import ALL, as_columns, judged, means
-from tumorcf_lib.stats.verdicts import REFUTED, SUPPORTED, UNDECIDED
+from tumorcf_lib.stats.rows import ALL, as_columns, means
 
 N_BITS = 256
 """Of a slice's hash, and so the largest distance."""
@@ -24,9 +23,7 @@ CANDIDATE_BINS = (3, 5, 7, 9, 11)
 """The more slices an ID has, the nearer its nearest is by chance: compared are IDs with about as
 many slices of the plane, 1 or 2, 3 or 4, 5 or 6, 7 or 8, 9 or 10, and 11 or more."""
 
-BACKS, REFUTES = "backs", "refutes"
-MEASURES = {"distance": "below", "near duplicate": "above"}
-"""Measure -> the side of 0 on which "same stem - strangers" is claimed to lie."""
+MEASURES = ("distance", "near duplicate")
 
 
 def derive(rows, n_resamples):
@@ -68,7 +65,7 @@ def duplicates_table(rows, *, n_resamples):
     distance), n_comparisons (slices x IDs), n_slices, n_persons (stems), n_partners, threshold.
     """
     options = {"by": ["kind"], "groups": [ALL], "n_resamples": n_resamples}
-    table = means(_measured(rows), list(MEASURES), **options)
+    table = means(_measured(rows), MEASURES, **options)
     table = table.rename(columns={"score": "measure", "n_slices": "n_comparisons"})
     of = rows.groupby("kind").agg(
         median=("distance", "median"),
@@ -86,27 +83,22 @@ def duplicates_table(rows, *, n_resamples):
 def difference_table(rows, *, n_resamples):
     """IDs of the same stem against strangers of the same series that have as many slices.
 
-    Claimed: the nearest slice is nearer ("distance" below 0), and more slices have a near
-    duplicate (above 0). Stems are drawn; p is adjusted for the two claims.
-
-    measure, effect (same stem - strangers), low, high, n_comparisons, n_persons (stems), side,
-    p_holm, verdict, reason (if undecided). Empty without stems or strangers.
+    Columns: measure, effect (same stem - strangers: alike slices have a "distance" below 0, and a
+    share with a "near duplicate" above 0), low, high (stems are drawn), n_comparisons, n_persons
+    (stems). Empty without stems or strangers.
     """
     both = _measured(rows)
     both = both[both["kind"].isin((SAME_STEM, SAME_SERIES))]
-    columns = "measure effect low high n_comparisons n_persons side p_holm verdict reason".split()
+    columns = ["measure", "effect", "low", "high", "n_comparisons", "n_persons"]
     is_stem = (both["kind"] == SAME_STEM).to_numpy()
     if is_stem.all() or not is_stem.any():
         return pd.DataFrame(columns=columns)
     cells = np.digitize(both["n_candidates"], CANDIDATE_BINS)
     lines = []
-    for measure, side in MEASURES.items():
+    for measure in MEASURES:
         e = matched_difference(both, measure, is_stem, cells, n_resamples=n_resamples)
-        lines.append({"measure": measure, "side": side} | as_columns(e))
-    table = pd.DataFrame(lines)
-    table = judged(table, side=table["side"]).drop(columns="n_persons")
-    names = {"n_slices": "n_comparisons", "n_persons_smallest": "n_persons"}
-    return table.rename(columns=names)[columns]
+        lines.append({"measure": measure} | as_columns(e))
+    return pd.DataFrame(lines).rename(columns={"n_slices": "n_comparisons"})[columns]
 
 
 def stems_table(rows):
@@ -128,52 +120,6 @@ def stems_table(rows):
     table["share_farther"] = share.where(table["distance_stem"].reindex(share.index).notna())
     found = near.groupby("person_id")["slice_id"].nunique()
     return table.assign(near_duplicates=found.reindex(table.index, fill_value=0)).reset_index()
-
-
-def conclusion(difference):
-    """What the two claims of :func:`difference_table` say of "same stem = same patient".
-
-    "backs" if a claim is supported and none refuted, "refutes" if one is refuted and none
-    supported, else "undecided". To be refuted, IDs of one stem have to be less alike than
-    strangers: one patient's later examination need not look like the first. Backing is no
-    proof: examinations may also look alike because they were made alike.
-    """
-    verdicts = set(difference["verdict"])
-    if SUPPORTED in verdicts and REFUTED not in verdicts:
-        return BACKS
-    if REFUTED in verdicts and SUPPORTED not in verdicts:
-        return REFUTES
-    return UNDECIDED
-
-
-def sentences(read):
-    """What the hashes found, in plain words, every number from the published tables."""
-    table, stems = read("table_duplicates"), read("table_duplicates_stems")
-    difference = read("table_duplicates_difference")
-    found = []
-    for row in table[table["measure"] == "distance"].itertuples():
-        found.append(
-            f"Nearest slice of the plane, {row.kind}: {row.effect:.1f} of {N_BITS} bits differ "
-            f"[{row.low:.1f}, {row.high:.1f}], {row.n_persons} stems."
-        )
-    words = {
-        "distance": "the nearest slice of another ID of the stem is nearer by {:.1f} bits "
-        "[{:.1f}, {:.1f}] than that of a stranger",
-        "near duplicate": "the share of slices with a near duplicate there is higher by {:.3f} "
-        "[{:.3f}, {:.3f}]",
-    }
-    for row in difference.itertuples():
-        sign = -1 if row.side == "below" else 1
-        low, high = sorted((sign * row.low, sign * row.high))
-        text = words[row.measure].format(sign * row.effect, low, high)
-        found.append(f"Claim: {text}; {row.n_persons} stems; {row.verdict}.")
-    n_nearer, n_stems = int((stems["share_farther"] > 0.5).sum()), stems["share_farther"].count()
-    word = conclusion(difference)
-    found.append(
-        f"{n_nearer} of {n_stems} stems are nearer to their own other IDs than to most strangers. "
-        f"This {word if word != UNDECIDED else 'leaves undecided'} that one stem is one person."
-    )
-    return found
 
 
 def _measured(rows):

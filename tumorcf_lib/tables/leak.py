@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 
 from tumorcf_lib.edits.scores import class_names
-from tumorcf_lib.stats.rows import ALL, judged, means
+from tumorcf_lib.stats.rows import means
 from tumorcf_lib.tables import duplicates
 
 APART, KNOWN, DIFFERENCE = "apart", "known", "known minus apart"
@@ -32,9 +32,7 @@ def leak_table(rows, *, n_resamples):
 
     Columns: labels, arm (:data:`APART`, :data:`KNOWN`, :data:`DIFFERENCE`), score ("right",
     "p_true": probability of the label), group, effect (mean over slices), low, high (over
-    patients), ... n_slices, n_persons, n_folds, n_trained and n_own_trained (means over slices); of
-    differences in "right" of all slices also p_holm, verdict and reason of the claim that the leak
-    makes more slices right.
+    patients), n_slices, n_persons, n_folds, n_trained and n_own_trained (means over slices).
     """
     names = class_names(rows)
     p = rows[[f"p_{name}" for name in names]].to_numpy(float)
@@ -53,27 +51,4 @@ def leak_table(rows, *, n_resamples):
         n_trained=("n_trained", "mean"),
         n_own_trained=("n_own_trained", "mean"),
     )
-    table = table.merge(counts.reset_index(), on=by)
-    claimed = (table["arm"] == DIFFERENCE) & (table["score"] == "right") & (table["group"] == ALL)
-    table = judged(table, claimed=claimed)
-    return table.drop(columns=["p", "n_persons_smallest", "mean_of_person_means", "relevance"])
-
-
-def sentences(read):
-    """What the leak was worth, in plain words, every number from the published tables."""
-    table = read("table_leak")
-    by = table[(table["score"] == "right") & (table["group"] == ALL)].set_index(["labels", "arm"])
-    found = []
-    for labels, words in (
-        (OWN, "Trained"),
-        (SHUFFLED, "With labels shuffled over the patients, where only the leak can help, trained"),
-    ):
-        apart, known, more = (by.loc[(labels, arm)] for arm in (APART, KNOWN, DIFFERENCE))
-        found.append(
-            f"{words} on other patients only, the network is right on {apart['effect']:.3f} of "
-            f"{apart['n_slices']} tested slices; on {known['n_own_trained']:.0f} other slices of "
-            f"the same patient instead of as many of others, on {known['effect']:.3f}: "
-            f"{more['effect']:+.3f} [{more['low']:+.3f}, {more['high']:+.3f}], more: "
-            f"{more['verdict']}."
-        )
-    return found
+    return table.merge(counts.reset_index(), on=by).drop(columns="mean_of_person_means")

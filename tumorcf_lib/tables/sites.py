@@ -55,8 +55,8 @@ def difference_table(scores, covariates, planes):
 
     From :func:`by_slice`, :func:`controls.covariates.with_depth` and
     :func:`controls.planes.estimate_planes`. Columns: group (a class), adjusted_for, effect
-    (Net-Drop of ``MR...`` patients less that of the others), low, high, p, n_slices, n_persons,
-    reason (why there is no number).
+    (Net-Drop of ``MR...`` patients less that of the others), low, high, n_slices, n_persons, reason
+    (why there is no number).
     """
     data = with_scores(scores, covariates).merge(planes[["slice_id", "plane"]], on="slice_id")
     data = data[np.isfinite(data[["net_drop", *COVARIATES]].to_numpy(float)).all(axis=1)]
@@ -80,7 +80,7 @@ def difference_table(scores, covariates, planes):
             except mixed.NoFitError as error:
                 line["reason"] = str(error)
             lines.append(line)
-    columns = ["group", "adjusted_for", "effect", "low", "high", "p", "n_slices", "n_persons"]
+    columns = ["group", "adjusted_for", "effect", "low", "high", "n_slices", "n_persons"]
     return pd.DataFrame(lines, columns=[*columns, "reason"])
 
 
