@@ -11,7 +11,7 @@ from tumorcf_lib.config import CLASSES
 from tumorcf_lib.edits.scores import slice_scores
 from tumorcf_lib.stats import estimates, persons
 from tumorcf_lib.stats.verdicts import rank_agreement
-from tumorcf_lib.tables import controls, energy, robustness
+from tumorcf_lib.tables import controls, energy, fold_scores, robustness
 
 INFILLS = ("navier_stokes", "telea", "ring_mean")
 
@@ -135,6 +135,23 @@ def test_one_slice_agrees_with_a_hand_calculation():
     assert (row["n_sham"], row["n_matched"], row["within"]) == (3, 1, 1)
     assert row["net_drop"] == pytest.approx((0.8 + 0.6 + 0.7) / 3 - 0.3)
     assert row["net_drop_matched"] == pytest.approx(0.7 - 0.3)
+
+
+def test_shams_of_like_energy_are_usual_and_extra_ones_of_0_8_to_1_25_times_the_removals():
+    """One and the same number in every table; extra shams of other energy count nowhere."""
+    shams = [("sham", 0, 0.8, 0.1), ("sham", 1, 0.9, 0.28), ("sham", 2, 0.75, 0.24)]
+    extra = [("sham_matched", 0, 0.65, 0.17), ("sham_matched", 1, 0.1, 0.15)]
+    edits = [("original", -1, 0.9, 0.0), ("remove", -1, 0.3, 0.2), *shams, *extra]
+    rows = with_classes(pd.DataFrame(one_slice(edits)))
+    rows.loc[rows["edit"] == "sham_matched", "infill"] = "navier_stokes"
+    row = energy.slice_energy(rows).iloc[0]
+    assert (row["n_sham"], row["n_matched"]) == (3, 2)
+    assert row["net_drop_matched"] == pytest.approx((0.75 + 0.65) / 2 - 0.3)
+    by_fold = fold_scores.slice_scores(rows.assign(network="plain", training_seed=0, fold=0))
+    assert by_fold["net_drop_like_energy"].item() == pytest.approx(row["net_drop_matched"])
+    table = robustness.robustness_table(rows, n_resamples=10)
+    found = of_variant(table, "shams of like energy", "glioma")
+    assert found["effect"] == pytest.approx(row["net_drop_matched"])
 
 
 def test_a_drop_that_only_follows_the_energy_has_no_residual_and_what_a_tumor_adds_stays():

@@ -211,12 +211,12 @@ def energy(table):
     def say(name):
         if not np.isfinite(matched[name]["low"]):
             return f"{name} (too few slices)"
-        effects = (number(rows[name]["effect"]) for rows in (drops, matched))
+        effects = (number(rows[name]["effect"]) for rows in (matched, drops))
         return f"{name} {' / '.join(effects)} ({matched[name]['n_slices']} slices)"
 
     return (
-        f"A removal changes {ratio.item():.1f} times what a sham changes; Net-Drop of the slices "
-        f"that have shams of like energy, with all shams / with those: {_each(matched, say)}."
+        f"The median removal changes {ratio.item():.1f} times what a sham does. Net-Drop by shams "
+        f"of like energy (0.8 to 1.25 of the removal's) / by all shams: {_each(matched, say)}."
     )
 
 

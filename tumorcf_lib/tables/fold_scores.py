@@ -11,9 +11,9 @@ import pandas as pd
 from tumorcf_lib.config import CLASSES, NO_TUMOR
 from tumorcf_lib.edits import scores as formulas
 from tumorcf_lib.edits.scores import arrays
-from tumorcf_lib.edits.sites import MATCHED_RATIOS
 from tumorcf_lib.stats import classification
 from tumorcf_lib.stats.rows import headline_rows, in_front, of_group as rows_of_group
+from tumorcf_lib.tables import energy
 
 PLAIN, SHUFFLED, WITHOUT_MR = "plain", "shuffled", "without_mr"
 
@@ -108,11 +108,7 @@ def _called(rows):
 
 def _sham_of_like_energy(rows):
     """Mean probability of the true class over the shams of like energy, by slice."""
-    rows = headline_rows(rows)
-    removal = rows[rows["edit"] == "remove"].set_index("slice_id")["edit_rms"]
-    shams = rows[rows["edit"].isin(("sham", "sham_matched")) & (rows["reason"] == "")]
-    share = shams["edit_rms"] / shams["slice_id"].map(removal)
-    shams = shams[share.between(*MATCHED_RATIOS)]
+    shams = energy.of_like_energy(headline_rows(rows))
     labels, p = arrays(shams)
     return pd.Series(p[np.arange(len(p)), labels]).groupby(shams["slice_id"].to_numpy()).mean()
 

@@ -92,15 +92,16 @@ def survival(table):
 
 def _variants(rows, rows_networks):
     """(name, family, scores of slices, column, how to average it), one factor at a time."""
+    by_energy = energy.slice_energy(rows)
     rows, net = rows[rows["edit"].isin(DROP_EDITS)], "net_drop"
-    scores, by_energy = slice_scores(rows), energy.slice_energy(rows)
+    scores = slice_scores(rows)
     yield "headline", "headline", scores, net, {}
     yield "correct slices only", "slices", scores[scores["correct"].to_numpy(bool)], net, {}
     yield "every patient alike", "slices", scores, net, {"how": estimates.mean_of_persons}
     if "flag" in rows:
         flagged = (rows["edit"] == "sham") & (rows["flag"].fillna("") != "")
         yield "shams off the skull", "shams", slice_scores(rows[~flagged]), net, {}
-    yield "energy-matched shams", "energy", by_energy, "net_drop_matched", {}
+    yield "shams of like energy", "energy", by_energy, "net_drop_matched", {}
     residual = {"how": energy.residual}
     yield "energy residual", "energy", by_energy, "net_drop_residual", residual
     for infill in _other_infills(rows):
