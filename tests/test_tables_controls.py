@@ -239,6 +239,21 @@ def test_flagged_shams_do_not_count_among_those_in_the_brain():
     assert of_variant(table, "headline")["effect"] < wanted - 0.1
 
 
+def test_correct_slices_are_those_that_another_network_calls_right():
+    rows = audit_rows(DROPS)
+    scores = slice_scores(rows).set_index("slice_id")
+    judged = scores.index.to_series().str.endswith("-1")  # whatever the network itself says
+    table = robustness.robustness_table(rows, judged=judged, n_resamples=20)
+    found = of_variant(table, robustness.CORRECT)
+    own = scores[judged & (scores["label"] == "meningioma")]
+    assert found["effect"] == pytest.approx(own["net_drop"].mean())
+    assert (found["n_slices"], found["note"]) == (12, "")
+    alone = of_variant(robustness.robustness_table(rows, n_resamples=20), robustness.CORRECT)
+    assert (alone["n_slices"], alone["note"]) == (36, "judged by the same network")
+    unjudged = robustness.robustness_table(rows, judged=judged[:0], n_resamples=20)
+    assert np.isnan(of_variant(unjudged, robustness.CORRECT)["effect"])  # the folds leave it out
+
+
 def test_how_far_the_variants_go_leaves_out_the_network_made_to_look(variants):
     row = robustness.survival(variants).set_index("group").loc["glioma"]
     own = variants[(variants["group"] == "glioma") & (variants["scale"] == "probability")]

@@ -113,10 +113,20 @@ def _beside(rows, plain):
     return own if len(own) else None
 
 
+def _judged(scores, rows):
+    """By slice_id, whether the plain network of the seed after these rows' calls a slice right.
+
+    Empty where there is no other seed."""
+    seed, own = rows["training_seed"].iloc[0], scores[scores["network"] == PLAIN]
+    judges = own.loc[own["training_seed"] != seed, "training_seed"].unique()
+    after = min(judges, key=lambda other: (other < seed, other), default=None)
+    return own[own["training_seed"] == after].set_index("slice_id")["correct"]
+
+
 def _controls(read, rows, others, scores, *, n_resamples):
     """Controls of one seed's audit; with :mod:`study.fold_controls` if on every fold."""
     n = {"n_resamples": n_resamples}
-    made = robustness.tables(rows, others, **n)
+    made = robustness.tables(rows, others, judged=_judged(scores, rows), **n)
     robust = made["table_robustness"] = made["table_robustness"].dropna(subset="effect")
     if (robust["family"] == "infill").any():
         made |= controls.tables(rows, **n)
