@@ -29,6 +29,12 @@ SCORES = {
     "net_focus": "Net-Focus",
 }
 NEVER_SHOWN = {"right_original": "Called right", "net_drop": "Net-Drop"}
+BEYOND = {
+    (True, True): "beyond it with either mask",
+    (False, False): "within it with either mask",
+    (True, False): "beyond it with true masks only",
+    (False, True): "beyond it with predicted masks only",
+}
 ALONE = "P of the tumor alone minus P of a sham's tissue alone"
 FINDINGS = {
     "Removing the tumor lowers confidence": ("Net-Drop", "05_counterfactuals"),
@@ -160,26 +166,33 @@ def maps():
 
 
 def predicted_masks():
-    """How well a network finds the tumors, and the score with its masks beside that with true ones.
+    """How well a network finds the tumors, the scores with its masks beside those with true ones,
+    and whether Net-Drop lies beyond the null band with either.
 
     MISSING before ``train`` and ``masks`` of all folds.
     """
-    own = of_table(published(study.POOLED), "table_predicted_masks", score="net_drop")
+    own = of_table(published(study.POOLED), "table_predicted_masks")
     if own is None:
         return MISSING
-    rows = [
-        [
-            row["group"],
-            interval(row, "dice"),
-            f"{row['found']:.0%}",
-            *(f"{round(row[name], 3) + 0.0:.3f}" for name in ("with_true", "with_predicted")),
-            interval(row, "difference"),
-            f"{row['spearman']:.2f}",
-        ]
-        for row in own.to_dict("records")
-    ]
-    heads = ["class", "Dice", "tumors found", "Net-Drop, true masks", "Net-Drop, its masks"]
-    return table([*heads, "difference", "rank correlation of slices"], rows)
+    rows, told = [], []
+    kinds, by = ("with_true", "with_predicted"), own.set_index(["score", "group"])
+    for group in by.loc["net_drop"].index:
+        delta, net = (by.loc[score, group] for score in ("delta_drop", "net_drop"))
+        means = [f"{row[kinds[0]]:z.3f} / {row[kinds[1]]:z.3f}" for row in (delta, net)]
+        line = [group, interval(net, "dice"), f"{net['found']:.0%}", *means]
+        rows.append([*line, interval(net, "difference"), f"{net['spearman']:.2f}"])
+    bands = headline("table_estimates", ["score", "group"]).loc["net_drop"]
+    for group in CLASSES if bands["null_low"].notna().any() else ():
+        low, high = bands.loc[group, ["null_low", "null_high"]]
+        beyond = [not low <= by.loc[("net_drop", group), kind] <= high for kind in kinds]
+        told.append(f"{group} {pooled.band(bands.loc[group])}: {BEYOND[tuple(beyond)]}")
+    heads = ["class", "Dice", "tumors found", "Delta-Drop, true / its masks"]
+    heads += ["Net-Drop, true / its masks", "its difference", "its rank correlation of slices"]
+    verdict = (
+        "Net-Drop against the null band of finding 1 (as many networks that know nothing as the "
+        f"claims have, edited by true masks): {'; '.join(told)}."
+    )
+    return table(heads, rows) + (f"\n\n{verdict}" if told else "")
 
 
 def site_difference():
