@@ -43,6 +43,35 @@ def test_infills_are_compared_at_as_many_places_each():
         assert own["effect"] == pytest.approx(net) and own["n_places"] == 2
 
 
+def test_contrast_left_is_a_median_over_patients_and_the_first_clean_size_is_so_in_every_class():
+    left = {("ring_mean", 0): (0.0, 0.0), ("navier_stokes", 0): (0.3, 0.01)}
+    left |= {("navier_stokes", 2): (0.04, -0.06), ("navier_stokes", 4): (-0.04, 0.03)}
+    who = [(f"{label}{k % 5}", label, k) for label in "ab" for k in range(15)]
+    made = [
+        (person, label, infill, px, shares["ab".index(label)] + (k == 0) * 9)
+        for (infill, px), shares in left.items()
+        for person, label, k in who
+    ]
+    rows = pd.DataFrame(made, columns=["person_id", "label", "infill", "dilation_px", "left"])
+    rows = rows.rename(columns={"left": "contrast_left"})
+    more = rows[rows["person_id"] == "a4"].assign(contrast_left=0.9)  # one patient with many slices
+    rows = pd.concat([rows, *[more] * 9, rows[:1].assign(contrast_left=np.nan)])
+    table = controls.contrast_table(rows, n_resamples=20)
+    found = line(table, infill="navier_stokes", dilation_px=0, group="a")
+    assert found["effect"] == pytest.approx(0.3) and found["low"] <= 0.3 <= found["high"]
+    assert (found["n_persons"], found["n_slices"]) == (5, 15 + 9 * 3)
+    assert controls.grown_px(table) == 4
+    assert controls.grown_px(table[table["dilation_px"] < 4]) is None
+
+
+def test_net_drop_with_grown_masks_is_against_shams_grown_alike_and_missing_where_not_asked():
+    rows = table_of(rows_of(0, 0.9, 0.5, [0.8]) + rows_of(0, None, 0.2, [0.7], dilation_px=2))
+    rows = rows.assign(network="plain", training_seed=0, fold=0)
+    for px, wanted in ((2, 0.7 - 0.2), (0, 0.8 - 0.5), (4, np.nan), (None, np.nan)):
+        (found,) = fold_scores.slice_scores(rows, grown_px=px)["net_drop_grown"]
+        assert found == pytest.approx(wanted, nan_ok=True)
+
+
 def test_rankings_are_compared_over_the_slices_that_all_infills_have():
     rng, made = np.random.default_rng(5), []
     for i in range(24):  # the mirror exists on half of them

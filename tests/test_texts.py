@@ -120,9 +120,8 @@ def test_the_verdict_by_predicted_masks_is_read_from_the_band_of_each_class(fold
     rowfiles.write_table(estimates, folder / "table_estimates.csv")
     told = sections.predicted_masks()
     assert "| 0.123 / 0.321 | 0.010 / -0.300 |" in told
-    assert "meningioma -0.100 to 0.200: beyond it with either mask; glioma" in told
-    assert "-0.100 to 0.200: beyond it with predicted masks only; pituitary" in told
-    assert "pituitary -0.100 to 0.200: within it with either mask." in told
+    assert "meningioma by true and predicted masks (-0.100 to 0.200); glioma by predicted" in told
+    assert "glioma by predicted masks (-0.100 to 0.200); pituitary by no masks (-0.1" in told
     results = " ".join(texts.results().split())
     assert "follow its masks (one seed, every patient counting the same)" in results
 

@@ -29,12 +29,7 @@ SCORES = {
     "net_focus": "Net-Focus",
 }
 NEVER_SHOWN = {"right_original": "Called right", "net_drop": "Net-Drop"}
-BEYOND = {
-    (True, True): "beyond it with either mask",
-    (False, False): "within it with either mask",
-    (True, False): "beyond it with true masks only",
-    (False, True): "beyond it with predicted masks only",
-}
+MASKS = ("true", "predicted")
 ALONE = "P of the tumor alone minus P of a sham's tissue alone"
 FINDINGS = {
     "Removing the tumor lowers confidence": ("Net-Drop", "05_counterfactuals"),
@@ -174,25 +169,24 @@ def predicted_masks():
     own = of_table(published(study.POOLED), "table_predicted_masks")
     if own is None:
         return MISSING
-    rows, told = [], []
-    kinds, by = ("with_true", "with_predicted"), own.set_index(["score", "group"])
+    rows, told, by = [], [], own.set_index(["score", "group"])
     for group in by.loc["net_drop"].index:
         delta, net = (by.loc[score, group] for score in ("delta_drop", "net_drop"))
-        means = [f"{row[kinds[0]]:z.3f} / {row[kinds[1]]:z.3f}" for row in (delta, net)]
+        means = [f"{row['with_true']:z.3f} / {row['with_predicted']:z.3f}" for row in (delta, net)]
         line = [group, interval(net, "dice"), f"{net['found']:.0%}", *means]
         rows.append([*line, interval(net, "difference"), f"{net['spearman']:.2f}"])
-    bands = headline("table_estimates", ["score", "group"]).loc["net_drop"]
-    for group in CLASSES if bands["null_low"].notna().any() else ():
-        low, high = bands.loc[group, ["null_low", "null_high"]]
-        beyond = [not low <= by.loc[("net_drop", group), kind] <= high for kind in kinds]
-        told.append(f"{group} {pooled.band(bands.loc[group])}: {BEYOND[tuple(beyond)]}")
+    bands = headline("table_estimates", ["score", "group"]).loc["net_drop"].loc[list(CLASSES)]
+    for group, band in bands.dropna(subset="null_low").iterrows():
+        kinds = {kind: by.loc[("net_drop", group), f"with_{kind}"] for kind in MASKS}
+        beyond = [k for k, net in kinds.items() if not band["null_low"] <= net <= band["null_high"]]
+        told.append(f"{group} by {' and '.join(beyond) or 'no'} masks ({pooled.band(band)})")
     heads = ["class", "Dice", "tumors found", "Delta-Drop, true / its masks"]
     heads += ["Net-Drop, true / its masks", "its difference", "its rank correlation of slices"]
     verdict = (
-        "Net-Drop against the null band of finding 1 (as many networks that know nothing as the "
-        f"claims have, edited by true masks): {'; '.join(told)}."
+        "Net-Drop lies beyond the null band of finding 1 (as many networks that know nothing as "
+        f"the claims have, edited by true masks): {'; '.join(told)}."
     )
-    return table(heads, rows) + (f"\n\n{verdict}" if told else "")
+    return f"{table(heads, rows)}\n\n{verdict if told else ''}".rstrip()
 
 
 def site_difference():
