@@ -232,7 +232,7 @@ def test_energy_prints_the_three_net_drops_of_each_group_and_probes_their_chance
     own = table[(table["scale"] == "probability") & table["quantity"].isin(controls.ENERGY_NAMES)]
     assert {*map(forests.number, own.to_dict("records"))} <= set(said)
     (ratio,) = pick(table, quantity="rms_ratio", group="glioma")
-    assert any(f"glioma (removal: {ratio:.1f} ×" in text for text in said)
+    assert any(f"glioma (median removal: {ratio:.1f} ×" in text for text in said)
     chance = cases.tables("probes")[0]["chance"].iloc[0]
     fig = cases.draw("probes")
     lines = fig.axes[0].lines
@@ -282,6 +282,7 @@ def test_sentences_leave_out_estimates_without_an_interval():
     own = energy.set_index(keys).sort_index()
     own.loc[("glioma", "net_drop_matched", "probability"), ["effect", "low"]] = 0.777, np.nan
     own = own.reset_index()
+    assert "energy (0.8 to 1.25 of the removal's)" in readings.energy(own)
     assert "glioma (too few slices)" in readings.energy(own) and "0.777" not in readings.energy(own)
     robust = robust.copy()
     robust.loc[robust["variant"] == "mirror", ["effect", "low"]] = 9.0, np.nan

@@ -294,6 +294,26 @@ def test_controls_of_every_fold_are_pooled_published_and_verified(study, tmp_pat
     assert publish.verify(target)[0] == []
 
 
+def test_contrast_is_measured_alone_without_a_network_and_put_together_of_all_folds(tmp_path):
+    study, said = run_to_inputs(tmp_path, PROFILE), []
+    fold_controls.run(study, [2], True, progress=said.append)
+    fold_controls.run(study, only_contrast=True, progress=said.append)
+    assert said[0] == "contrast of fold 2: it was never begun"
+    assert "contrast of fold 2: up to date, skipped" in said
+    assert not (study.folder / fold_controls.FOLDER).exists() and not [*tmp_path.rglob("network")]
+    (where,) = (where for where in pool.BESIDE if where.startswith(fold_controls.CONTRAST))
+    pool._pool_beside(study, study.folder, None, where, pool.BESIDE[where])
+    rows, split = read(study, "rows_contrast"), rowfiles.read_table(tmp_path / "01_data/split.csv")
+    fold_of = split[split["part"] == "test"].set_index("slice_id")["fold"]
+    n_removals = sum(edit.name == "remove" for edit in crossval.edits_of(PROFILE))
+    assert sorted(rows["slice_id"]) == sorted([*fold_of.index] * n_removals)
+    assert (rows["fold"] == rows["slice_id"].map(fold_of)).all()
+    fewer = rows[rows["fold"] < 2]
+    for own, is_there in ((rows, True), (fewer, False)):  # a table of some folds would mislead
+        table = pooled_tables._contrast(lambda _, own=own: own, rows, n_resamples=10)
+        assert bool(table) == is_there
+
+
 def test_a_seed_is_pooled_as_far_as_its_folds_are_there_but_published_whole(study, tmp_path):
     shutil.rmtree(crossval.unit_folder(study, 1, 0))
     units = pool.pool(study)

@@ -11,7 +11,7 @@ from tumorcf_lib.config import CLASSES
 from tumorcf_lib.edits.scores import slice_scores
 from tumorcf_lib.stats import estimates, persons
 from tumorcf_lib.stats.verdicts import rank_agreement
-from tumorcf_lib.tables import controls, energy, robustness
+from tumorcf_lib.tables import controls, energy, fold_scores, robustness
 
 INFILLS = ("navier_stokes", "telea", "ring_mean")
 
@@ -41,6 +41,35 @@ def test_infills_are_compared_at_as_many_places_each():
     for infill, net in (("navier_stokes", 0.5), ("telea", 0.2)):
         own = line(table, infill=infill, slices="own", score="net_drop", group="all")
         assert own["effect"] == pytest.approx(net) and own["n_places"] == 2
+
+
+def test_contrast_left_is_a_median_over_patients_and_the_first_clean_size_is_so_in_every_class():
+    left = {("ring_mean", 0): (0.0, 0.0), ("navier_stokes", 0): (0.3, 0.01)}
+    left |= {("navier_stokes", 2): (0.04, -0.06), ("navier_stokes", 4): (-0.04, 0.03)}
+    who = [(f"{label}{k % 5}", label, k) for label in "ab" for k in range(15)]
+    made = [
+        (person, label, infill, px, shares["ab".index(label)] + (k == 0) * 9)
+        for (infill, px), shares in left.items()
+        for person, label, k in who
+    ]
+    rows = pd.DataFrame(made, columns=["person_id", "label", "infill", "dilation_px", "left"])
+    rows = rows.rename(columns={"left": "contrast_left"})
+    more = rows[rows["person_id"] == "a4"].assign(contrast_left=0.9)  # one patient with many slices
+    rows = pd.concat([rows, *[more] * 9, rows[:1].assign(contrast_left=np.nan)])
+    table = controls.contrast_table(rows, n_resamples=20)
+    found = line(table, infill="navier_stokes", dilation_px=0, group="a")
+    assert found["effect"] == pytest.approx(0.3) and found["low"] <= 0.3 <= found["high"]
+    assert (found["n_persons"], found["n_slices"]) == (5, 15 + 9 * 3)
+    assert controls.grown_px(table) == 4
+    assert controls.grown_px(table[table["dilation_px"] < 4]) is None
+
+
+def test_net_drop_with_grown_masks_is_against_shams_grown_alike_and_missing_where_not_asked():
+    rows = table_of(rows_of(0, 0.9, 0.5, [0.8]) + rows_of(0, None, 0.2, [0.7], dilation_px=2))
+    rows = rows.assign(network="plain", training_seed=0, fold=0)
+    for px, wanted in ((2, 0.7 - 0.2), (0, 0.8 - 0.5), (4, np.nan), (None, np.nan)):
+        (found,) = fold_scores.slice_scores(rows, grown_px=px)["net_drop_grown"]
+        assert found == pytest.approx(wanted, nan_ok=True)
 
 
 def test_rankings_are_compared_over_the_slices_that_all_infills_have():
@@ -137,6 +166,23 @@ def test_one_slice_agrees_with_a_hand_calculation():
     assert row["net_drop_matched"] == pytest.approx(0.7 - 0.3)
 
 
+def test_shams_of_like_energy_are_usual_and_extra_ones_of_0_8_to_1_25_times_the_removals():
+    """One and the same number in every table; extra shams of other energy count nowhere."""
+    shams = [("sham", 0, 0.8, 0.1), ("sham", 1, 0.9, 0.28), ("sham", 2, 0.75, 0.24)]
+    extra = [("sham_matched", 0, 0.65, 0.17), ("sham_matched", 1, 0.1, 0.15)]
+    edits = [("original", -1, 0.9, 0.0), ("remove", -1, 0.3, 0.2), *shams, *extra]
+    rows = with_classes(pd.DataFrame(one_slice(edits)))
+    rows.loc[rows["edit"] == "sham_matched", "infill"] = "navier_stokes"
+    row = energy.slice_energy(rows).iloc[0]
+    assert (row["n_sham"], row["n_matched"]) == (3, 2)
+    assert row["net_drop_matched"] == pytest.approx((0.75 + 0.65) / 2 - 0.3)
+    by_fold = fold_scores.slice_scores(rows.assign(network="plain", training_seed=0, fold=0))
+    assert by_fold["net_drop_like_energy"].item() == pytest.approx(row["net_drop_matched"])
+    table = robustness.robustness_table(rows, n_resamples=10)
+    found = of_variant(table, "shams of like energy", "glioma")
+    assert found["effect"] == pytest.approx(row["net_drop_matched"])
+
+
 def test_a_drop_that_only_follows_the_energy_has_no_residual_and_what_a_tumor_adds_stays():
     for tumor in (0.0, 0.25):
         own = energy.slice_energy(_unlike(11, tumor, noise=0.0))
@@ -220,6 +266,21 @@ def test_flagged_shams_do_not_count_among_those_in_the_brain():
     wanted = of_variant(clean, "headline")["effect"]
     assert of_variant(table, "shams off the skull")["effect"] == pytest.approx(wanted)
     assert of_variant(table, "headline")["effect"] < wanted - 0.1
+
+
+def test_correct_slices_are_those_that_another_network_calls_right():
+    rows = audit_rows(DROPS)
+    scores = slice_scores(rows).set_index("slice_id")
+    judged = scores.index.to_series().str.endswith("-1")  # whatever the network itself says
+    table = robustness.robustness_table(rows, judged=judged, n_resamples=20)
+    found = of_variant(table, robustness.CORRECT)
+    own = scores[judged & (scores["label"] == "meningioma")]
+    assert found["effect"] == pytest.approx(own["net_drop"].mean())
+    assert (found["n_slices"], found["note"]) == (12, "")
+    alone = of_variant(robustness.robustness_table(rows, n_resamples=20), robustness.CORRECT)
+    assert (alone["n_slices"], alone["note"]) == (36, "judged by the same network")
+    unjudged = robustness.robustness_table(rows, judged=judged[:0], n_resamples=20)
+    assert np.isnan(of_variant(unjudged, robustness.CORRECT)["effect"])  # the folds leave it out
 
 
 def test_how_far_the_variants_go_leaves_out_the_network_made_to_look(variants):

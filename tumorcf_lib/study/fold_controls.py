@@ -2,7 +2,7 @@
 
 Row files: ``rows_probes`` (networks retrained on what an edit leaves, and statistics),
 ``rows_detector`` (can an edit be seen), ``rows_planes`` and ``rows_covariates``, of each fold's
-tested slices.
+tested slices; and in a folder of its own ``rows_contrast`` (what removals leave of the tumor).
 """
 
 from dataclasses import replace
@@ -12,7 +12,7 @@ from tumorcf_lib import config, rowfiles
 from tumorcf_lib.edits.infills import HEADLINE_INFILL
 from tumorcf_lib.study import controls, folds, made_by, unit
 
-FOLDER = "controls"
+FOLDER, CONTRAST = "controls", "contrast"
 FILES = ("rows_probes", "rows_detector", "rows_planes", "rows_covariates")
 SHORT = (
     *("validates", "freeze_norms", "frozen_blocks", "freeze_depthwise", "stochastic_depth"),
@@ -24,11 +24,15 @@ N_DETECTED = 400
 """Slices that a fold's detector learns from."""
 
 
-def run(study, fold_numbers=None, *, progress=print):
+def run(study, fold_numbers=None, only_contrast=False, *, progress=print):
     """Make the controls of some folds (default: all); UnitError if one does not exist."""
-    shared = folds.Folds(study)
+    shared, fold_numbers = folds.Folds(study), folds.checked_folds(study, fold_numbers)
+    for fold in fold_numbers:
+        _measure_contrast(shared, fold, progress)
+    if only_contrast:
+        return
     planes = controls.planes(shared.source, shared.prepared)
-    for fold in folds.checked_folds(study, fold_numbers):
+    for fold in fold_numbers:
         plain, asked = shared.unit(fold)
         settings = {name: getattr(config.get("paper-lite"), name) for name in SHORT}
         shown = {"masks": asked["masks"], "settings": plain.depends_on["settings"] | settings}
@@ -47,6 +51,25 @@ def run(study, fold_numbers=None, *, progress=print):
         how = {"network": lambda own, progress: None, "progress": progress}
         ask, words = partial(_ask, own, planes), f"controls of fold {fold}"
         unit.bring_up_to_date(own, ask, depends_on, words, **how)
+
+
+def _measure_contrast(shared, fold, progress):
+    """What each infill, and each dilation of the headline's, leaves of the tested tumors."""
+    from tumorcf_lib.edits import contrast
+
+    plain, asked = shared.unit(fold)
+    removals = [edit for edit in folds.edits_of(plain.profile) if edit.name == "remove"]
+    known = {name: plain.depends_on[name] for name in ("fold", "split", "inputs", "packages")}
+    folder = shared.study.folder / CONTRAST / f"fold{fold}"
+    own = replace(plain, folder=folder, depends_on=known | {"masks": asked["masks"]})
+
+    def ask(_, folder):
+        rows = contrast.rows_of(own.part("test"), removals).assign(fold=int(fold))
+        rowfiles.write_table(rows, folds.file_of(folder, "rows_contrast"))
+
+    depends_on = {"contrast by": made_by.code("contrast"), "edits": list(map(repr, removals))}
+    how = {"network": lambda own, progress: None, "progress": progress}
+    unit.bring_up_to_date(own, ask, depends_on, f"contrast of fold {fold}", **how)
 
 
 def _ask(own, planes, _, folder):

@@ -54,6 +54,7 @@ CODE = {
     ),
     "planes": (*_ALWAYS, "controls.planes", "edits.scores.class_names"),
     "probes": (*_TRAINING, *_EDITS, "controls.probes", "edits.scores.class_names"),
+    "contrast": (*_EDITS, "edits.contrast"),
     "quality": (*_EDITS, "controls.quality"),
     "detector": (*_EDITS, *_NETWORK, "controls.detector"),
     "calibration": (

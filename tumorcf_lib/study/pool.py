@@ -13,6 +13,7 @@ BESIDE = {
     "recipes/*/*": {"rows_inner": "rows_recipes"},
     f"{predicted_masks.FOLDER}/*": {name: name for name in predicted_masks.FILES},
     f"{fold_controls.FOLDER}/*": {name: name for name in fold_controls.FILES},
+    f"{fold_controls.CONTRAST}/*": {"rows_contrast": "rows_contrast"},
 }
 """Folders beside the units' -> a file there, and the file that it is pooled to."""
 COLUMNS = [*folds.UNIT, "minutes", "device", "trained_by"]

@@ -262,7 +262,7 @@ def shown_scores(table):
 ANSWER = "scores.answer", ("table_still_right",)
 OPTIONAL = (
     *("transplants_*", "saliency_*", "recipes", "masks", "masked_edits"),
-    *("probes", "detector", "planes", "covariates"),
+    *("probes", "detector", "planes", "covariates", "contrast"),
 )
 STUDY = side_studies.SideStudy(
     name=NAME,

@@ -222,8 +222,8 @@ def interval(row, value="", form=".3f"):
 
     ``value`` is its column, by default "effect" or "value", whichever there is.
 
-    >>> interval({"effect": 0.3791, "low": 0.34, "high": 0.42})
-    '0.379 [0.340, 0.420]'
+    >>> interval({"effect": 0.3791, "low": -0.0001, "high": 0.42})
+    '0.379 [0.000, 0.420]'
     >>> interval({"head": 0.6, "head_low": 0.5, "head_high": 0.7}, "head", ".0%")
     '60% [50%, 70%]'
     """
@@ -232,6 +232,7 @@ def interval(row, value="", form=".3f"):
     low, high = (row[f"{value}_{end}" if own else end] for end in ("low", "high"))
     if pd.isna(row[value]):
         return ""
+    form = f"z{form}"  # no -0.000
     return f"{row[value]:{form}}" + ("" if pd.isna(low) else f" [{low:{form}}, {high:{form}}]")
 
 

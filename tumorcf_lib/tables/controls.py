@@ -13,12 +13,14 @@ from tumorcf_lib.edits.infills import HEADLINE_INFILL, SPARSE_INFILLS
 from tumorcf_lib.edits.scores import class_names, slice_scores
 from tumorcf_lib.stats import estimates, rows as stats_rows
 from tumorcf_lib.stats.verdicts import rank_agreement
+from tumorcf_lib.tables.energy import weighted_medians
 
 OWN, COMMON, COMMON_SPARSE = "own", "common", "common, mirror too"
 RANKED = {"net_drop": 1e-4, "delta_drop": 1e-4, "net_drop_lo": 1e-3, "delta_drop_lo": 1e-3}
 """Scores whose ranking is compared, and the difference that counts as a tie: less is the dust
 of single precision and of rows published with five digits."""
 
+LEAST_LEFT = 0.05  # of a tumor's contrast, at which the headline is asked again
 MEASURES = ("mae", "rmse", "ssim")
 FOREIGN = "others"
 
@@ -62,6 +64,31 @@ def setting_scores(rows, factor, *, n_resamples: int) -> pd.DataFrame:
                 parts.append(part.assign(**setting))
     columns = [factor, "slices", "score", "group", *stats_rows.NUMBERS]
     return stats_rows.stacked(parts, [*columns, "n_places", "share_with_shams", "note"])
+
+
+def contrast_table(rows, *, n_resamples):
+    """What removals leave of the tumor's contrast: 0 nothing, 1 all, below 0 reversed.
+
+    Columns: infill, dilation_px, group, effect (median over patients of the median over their
+    slices), low, high, n_slices, n_persons. From :func:`edits.contrast.rows_of`.
+    """
+
+    def how(own, column, n_resamples):
+        people, counts = estimates.drawn(own, n_resamples)
+        of_patients = own[column].groupby(people.owner).median().to_numpy()
+        return estimates.from_replicates(weighted_medians(of_patients, counts), people)
+
+    known, by = rows.dropna(subset="contrast_left"), ["infill", "dilation_px"]
+    table = stats_rows.means(known, "contrast_left", by, how=how, n_resamples=n_resamples)
+    return table[[*by, "group", "effect", "low", "high", "n_slices", "n_persons"]]
+
+
+def grown_px(contrast):
+    """Smallest dilation at which the headline's infill leaves less than :data:`LEAST_LEFT` of every
+    class, from :func:`contrast_table`; None if there is none."""
+    own = contrast[(contrast["infill"] == HEADLINE_INFILL) & (contrast["group"] != stats_rows.ALL)]
+    most = own["effect"].abs().groupby(own["dilation_px"]).max()
+    return min(most.index[most < LEAST_LEFT], default=None)
 
 
 def infill_agreement(rows, *, n_resamples: int) -> pd.DataFrame:

@@ -4,48 +4,55 @@ Tumors are often brighter than what is around them, so filling one in moves more
 than filling in the same shape of plain tissue. ``edit_rms`` measures it: the root mean square
 of the change over the whole slice, in standard deviations of the slice. Two answers, both on the
 headline infill and dilation. *Matched*: only shams that change about as much as the removal of
-the tumor on the same slice. *Residual*: how the drop of shams grows with the log of their RMS,
-learned within slices, gives the drop of a sham that would change as much as the removal.
+the tumor on the same slice (:func:`of_like_energy`). *Residual*: how the drop of the usual shams
+grows with the log of their RMS, learned within slices, gives the drop of a sham that would change
+as much as the removal.
 """
 
 import numpy as np
 import pandas as pd
 
 from tumorcf_lib.edits.scores import arrays
+from tumorcf_lib.edits.sites import MATCHED_RATIOS
 from tumorcf_lib.stats import estimates, rows as stats_rows
 
-MATCH_FACTOR = 1.5
-"""Shams within this factor of the removal's RMS, up or down, count as matched. Our choice."""
-
 NO_SLOPE = "no slope: no slice has two shams of different RMS"
+
+
+def of_like_energy(rows):
+    """The shams, usual and extra ones, whose RMS is 0.8 to 1.25 of the removal's on their slice."""
+    removal = rows[rows["edit"] == "remove"].set_index("slice_id")["edit_rms"]
+    shams = rows[rows["edit"].isin(("sham", "sham_matched"))]
+    share = shams["edit_rms"] / shams["slice_id"].map(removal)
+    return shams[share.between(*MATCHED_RATIOS)]
 
 
 def slice_energy(rows):
     """What each slice's removal and shams change, and Net-Drop with that taken into account.
 
-    One row per slice that has a removal and a sham, both with an RMS above 0: slice_id, person_id,
-    label; n_sham, n_matched; rms_ratio (removal to the geometric mean of the shams); log_gap (its
-    log); within (1.0 if the removal's RMS lies in the range of the shams', else 0.0: an adjustment
-    would extrapolate); matched (1.0 or 0.0); and on both scales (log-odds with ``_lo``): net_drop,
-    net_drop_matched (NaN without matched shams), net_drop_same (net_drop, NaN where
-    net_drop_matched is), net_drop_residual (see :func:`residual`); sxx, sxy: sums of squares and
-    products of log RMS and drop of the shams around their means on this slice.
+    One row per slice that has a removal and a usual sham, both with an RMS above 0: slice_id,
+    person_id, label; n_sham; n_matched (:func:`of_like_energy`); rms_ratio (removal to the
+    geometric mean of the usual shams); log_gap (its log); within (1.0 if the removal's RMS lies in
+    the range of the usual shams', else 0.0: an adjustment would extrapolate); matched (1.0 or 0.0);
+    and on both scales (log-odds with ``_lo``): net_drop, net_drop_matched (NaN without matched
+    shams), net_drop_same (net_drop, NaN where net_drop_matched is), net_drop_residual (see
+    :func:`residual`); sxx, sxy: sums of squares and products of log RMS and drop of the usual shams
+    around their means on this slice.
     """
-    slices, shams = _slices_and_shams(stats_rows.headline_rows(rows))
+    slices, shams, like = _slices_and_shams(stats_rows.headline_rows(rows))
+    by, like = slices["slice_id"], like.groupby("slice_id")
     owner, n = shams.pop("owner").to_numpy(), len(slices)  # position of the slice, (n_shams,)
 
     def total(values):
         return np.bincount(owner, weights=values, minlength=n)
 
     n_sham = np.bincount(owner, minlength=n)
-    x = np.log(shams["rms"].to_numpy())
+    x = np.log(shams["edit_rms"].to_numpy())
     gap = slices.pop("log_rms").to_numpy()[owner] - x
-    # The published five digits must not decide which sham lies on the edge.
-    is_matched = np.abs(gap) <= np.log(MATCH_FACTOR) + 1e-9
     around = x - (total(x) / n_sham)[owner]
     slices = slices.assign(
         n_sham=n_sham,
-        n_matched=total(is_matched).astype(int),
+        n_matched=by.map(like.size()).fillna(0).astype(int),
         log_gap=total(gap) / n_sham,
         within=((total(gap <= 0) > 0) & (total(gap >= 0) > 0)).astype(float),
         sxx=total(around**2),
@@ -55,8 +62,7 @@ def slice_energy(rows):
     for suffix in stats_rows.SUFFIXES.values():
         p_sham, removed = shams[f"p{suffix}"].to_numpy(), slices.pop(f"removed{suffix}")
         net = slices[f"net_drop{suffix}"] = total(p_sham) / n_sham - removed
-        mean = total(np.where(is_matched, p_sham, 0)) / n_sham * slices["n_sham"]
-        mean = mean / slices["n_matched"].where(slices["n_matched"] > 0)
+        mean = by.map(like[f"p{suffix}"].mean())
         slices[f"net_drop_matched{suffix}"] = mean - removed
         slices[f"net_drop_same{suffix}"] = net.where(mean.notna())
         # A sham's drop is p_orig - p_sham, so its slope is minus that of p_sham.
@@ -168,23 +174,24 @@ def _extrapolation(energy):
 
 
 def _slices_and_shams(rows):
-    """Usable slices (one row each) and their usable shams, with ``owner`` the slice's position."""
+    """Usable slices (one row each), their usual shams with ``owner`` the slice's position, and
+    those of like energy."""
     rows = rows[np.isfinite(rows["log_odds"].to_numpy(float)) & (rows["edit_rms"] > 0)]
     label, p = arrays(rows)
     values = rows[["slice_id", "person_id", "label"]].assign(
         edit=rows["edit"],
         p=p[np.arange(len(p)), label],
         p_lo=rows["log_odds"],
-        rms=rows["edit_rms"],
+        edit_rms=rows["edit_rms"],
     )
-    shams = values[values["edit"] == "sham"]
+    like, shams = of_like_energy(values), values[values["edit"] == "sham"]
     slices = values[values["edit"] == "remove"]
     slices = slices[slices["slice_id"].isin(shams["slice_id"])].reset_index(drop=True)
     owner = pd.Index(slices["slice_id"]).get_indexer(shams["slice_id"])
     shams = shams.assign(owner=owner)[owner >= 0].reset_index(drop=True)
-    slices["log_rms"] = np.log(slices.pop("rms"))
+    slices["log_rms"] = np.log(slices.pop("edit_rms"))
     slices = slices.rename(columns={"p": "removed", "p_lo": "removed_lo"})
-    return slices.drop(columns="edit"), shams[["owner", "p", "p_lo", "rms"]]
+    return slices.drop(columns="edit"), shams[["owner", "p", "p_lo", "edit_rms"]], like
 
 
 def _ratio(part, whole):

@@ -11,9 +11,9 @@ import pandas as pd
 from tumorcf_lib.config import CLASSES, NO_TUMOR
 from tumorcf_lib.edits import scores as formulas
 from tumorcf_lib.edits.scores import arrays
-from tumorcf_lib.edits.sites import MATCHED_RATIOS
 from tumorcf_lib.stats import classification
 from tumorcf_lib.stats.rows import headline_rows, in_front, of_group as rows_of_group
+from tumorcf_lib.tables import energy
 
 PLAIN, SHUFFLED, WITHOUT_MR = "plain", "shuffled", "without_mr"
 
@@ -68,7 +68,7 @@ def outputs_of(rows):
     return rows.drop(columns=[name for name in names if rows[name].isna().all()])
 
 
-def slice_scores(rows):
+def slice_scores(rows, *, grown_px=None):
     """Scores of each slice by each network, from scaled audit rows.
 
     As of :func:`edits.scores.slice_scores`, with network, training_seed, fold, and
@@ -76,7 +76,8 @@ def slice_scores(rows):
     places), at the headline infill and dilation, called right or :data:`config.NO_TUMOR` (0 by a
     network without such an output);
     ``net_drop_like_energy``: against shams of the removal's energy alone, NaN where a slice has
-    none; ``focus_over_background``: P_only - P_background.
+    none; ``net_drop_grown``: Net-Drop with masks and shams grown by ``grown_px``, NaN where
+    that was not asked; ``focus_over_background``: P_only - P_background.
     """
     parts = []
     for (network, seed), own in rows.groupby(KEYS):
@@ -92,7 +93,10 @@ def slice_scores(rows):
             share = is_so.groupby([asked["slice_id"], asked["edit"]]).mean().unstack()
             for edit in EDITS:
                 table[f"{name}_{edit}"] = by.map(share[edit]) if edit in share else np.nan
-        table["net_drop_like_energy"] = by.map(_sham_of_like_energy(own)) - table["p_remove"]
+        like_energy = energy.slice_energy(own).set_index("slice_id")["net_drop_matched"]
+        table["net_drop_like_energy"] = by.map(like_energy)
+        again = formulas.slice_scores(own, dilation_px=grown_px) if grown_px is not None else {}
+        table["net_drop_grown"] = again.get("net_drop", np.nan)
         table["focus_over_background"] = table["p_only"] - table["p_background"]
         parts.append(table)
     return pd.concat(parts, ignore_index=True)
@@ -104,17 +108,6 @@ def _called(rows):
     known = np.isfinite(p).all(axis=1)
     names = np.array(formulas.class_names(rows))[np.where(known[:, None], p, 0).argmax(axis=1)]
     return pd.Series(np.where(known, names, ""), rows.index)
-
-
-def _sham_of_like_energy(rows):
-    """Mean probability of the true class over the shams of like energy, by slice."""
-    rows = headline_rows(rows)
-    removal = rows[rows["edit"] == "remove"].set_index("slice_id")["edit_rms"]
-    shams = rows[rows["edit"].isin(("sham", "sham_matched")) & (rows["reason"] == "")]
-    share = shams["edit_rms"] / shams["slice_id"].map(removal)
-    shams = shams[share.between(*MATCHED_RATIOS)]
-    labels, p = arrays(shams)
-    return pd.Series(p[np.arange(len(p)), labels]).groupby(shams["slice_id"].to_numpy()).mean()
 
 
 def is_of_mr_site(rows):

@@ -35,23 +35,24 @@ ELSEWHERE = (
 
 def derive(read, n_resamples):
     """Every table by its name, from row files by theirs."""
-    every = complete(read("rows_predictions"))
+    n, every = {"n_resamples": n_resamples}, complete(read("rows_predictions"))
     predictions = scores_of.outputs_of(every[every["network"] == PLAIN])
     found = scores_of.temperatures(every)
     rows = _whole(read("rows_edits"), every)
     scaled = scores_of.scaled(rows, found)
-    scores = scores_of.slice_scores(scaled)
+    contrast = _contrast(read, every, **n)
+    grown_px = controls.grown_px(contrast["table_contrast"]) if contrast else None
+    scores = scores_of.slice_scores(scaled, grown_px=grown_px)
     first = _first_seed(every)
     rows = scores_of.outputs_of(rows[rows["network"] == PLAIN])
     one = first.drop(columns=KEYS).reset_index(drop=True)
-    n = {"n_resamples": n_resamples}
     performance = performance_table(predictions, **n)
 
     def masked(rows):
         by_prediction = scores_of.scaled(_whole(read("rows_masked_edits"), every), found)
         return masks.predicted_masks_table(rows, by_prediction, scores)
 
-    made = {
+    made = contrast | {
         "table_primary": primary.primary_table(scores),
         "table_estimates": primary.estimates_table(scores),
         "table_still_right": primary.still_right_table(scores),
@@ -86,6 +87,14 @@ def derive(read, n_resamples):
     return made | _controls(read, plain, others, scores, **n)
 
 
+def _contrast(read, predictions, *, n_resamples):
+    """The table of what removals leave of the tumors' contrast, if measured on every fold."""
+    rows = read_if_there(read, "rows_contrast")
+    if rows is None or set(rows["fold"]) != set(predictions["fold"]):
+        return {}
+    return {"table_contrast": controls.contrast_table(rows, n_resamples=n_resamples)}
+
+
 def _first_seed(rows):
     """Rows of the first seed's plain networks."""
     own = scores_of.outputs_of(rows[rows["network"] == PLAIN])
@@ -113,10 +122,20 @@ def _beside(rows, plain):
     return own if len(own) else None
 
 
+def _judged(scores, rows):
+    """By slice_id, whether the plain network of the seed after these rows' calls a slice right.
+
+    Empty where there is no other seed."""
+    seed, own = rows["training_seed"].iloc[0], scores[scores["network"] == PLAIN]
+    judges = own.loc[own["training_seed"] != seed, "training_seed"].unique()
+    after = min(judges, key=lambda other: (other < seed, other), default=None)
+    return own[own["training_seed"] == after].set_index("slice_id")["correct"]
+
+
 def _controls(read, rows, others, scores, *, n_resamples):
     """Controls of one seed's audit; with :mod:`study.fold_controls` if on every fold."""
     n = {"n_resamples": n_resamples}
-    made = robustness.tables(rows, others, **n)
+    made = robustness.tables(rows, others, judged=_judged(scores, rows), **n)
     robust = made["table_robustness"] = made["table_robustness"].dropna(subset="effect")
     if (robust["family"] == "infill").any():
         made |= controls.tables(rows, **n)

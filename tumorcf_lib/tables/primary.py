@@ -16,8 +16,8 @@ from tumorcf_lib.stats.verdicts import holm
 from tumorcf_lib.tables.fold_scores import EDITS, PLAIN, SHUFFLED, WITHOUT_MR, by_group, of_group
 
 SCORES = (
-    "delta_drop sham_drop net_drop net_drop_like_energy net_drop_lo delta_focus net_focus "
-    "focus_over_background"
+    "delta_drop sham_drop net_drop net_drop_like_energy net_drop_grown net_drop_lo delta_focus "
+    "net_focus focus_over_background"
 ).split()
 
 

@@ -16,12 +16,13 @@ from tumorcf_lib.tables.classifiers import LOOKING, of_network
 
 ABOVE, BELOW, AROUND = "above 0", "below 0", "includes 0"
 """Where a variant's whole interval lies."""
+CORRECT, SAME_JUDGE = "correct slices only", "judged by the same network"
 DROP_EDITS = ("original", "remove", "original_refit", "remove_refit", "sham")
 
 
-def tables(rows, rows_networks=None, *, n_resamples):
+def tables(rows, rows_networks=None, *, judged=None, n_resamples):
     """Drift, energy, and the specification curve: the controls that an audit's rows allow."""
-    robust = robustness_table(rows, rows_networks, n_resamples=n_resamples)
+    robust = robustness_table(rows, rows_networks, judged=judged, n_resamples=n_resamples)
     return {
         "table_drift": controls.drift_table(rows, n_resamples=n_resamples),
         "table_energy": energy.energy_table(rows, n_resamples=n_resamples),
@@ -30,14 +31,17 @@ def tables(rows, rows_networks=None, *, n_resamples):
     }
 
 
-def robustness_table(rows, rows_networks=None, *, n_resamples):
+def robustness_table(rows, rows_networks=None, *, judged=None, n_resamples):
     """Net-Drop by every variant of the analysis, overall and by class.
 
     Columns: variant, family, scale ("probability" or "log-odds"), group, effect, low, high,
     mean_of_person_means, n_slices, n_persons, lies ("above 0", "below 0", "includes 0": where the
     interval is; empty without one), note. Every variant has a row for every group. Other infills
     and dilations are compared with shams of their own; "map refitted" gives the original and the
-    removed slice intensity maps of their own, the shams keep the frozen one.
+    removed slice intensity maps of their own, the shams keep the frozen one. ``judged``: by
+    slice_id, whether another training calls the slice right (chosen by the network whose fall is
+    measured, slices would fall by chance alone); without it, the same network judges, and the note
+    says so.
 
     >>> rows = pd.DataFrame({
     ...     "slice_id": [i for i in range(12) for _ in range(3)], "patient_id": "",
@@ -52,15 +56,16 @@ def robustness_table(rows, rows_networks=None, *, n_resamples):
     how = {"groups": stats_rows.groups(rows), "n_resamples": n_resamples}
     parts = [
         stats_rows.means(scores, column, **how | own).assign(variant=name, family=family)
-        for name, family, scores, column, own in _variants(rows, rows_networks)
+        for name, family, scores, column, own in _variants(rows, rows_networks, judged)
     ]
     table = pd.concat(parts, ignore_index=True)
     is_lo = table["score"].str.endswith("_lo")
     table["scale"] = np.where(is_lo, stats_rows.LOG_ODDS, stats_rows.PROBABILITY)
     where = [table["low"] > 0, table["high"] < 0, table["low"].notna()]
+    note = np.where((table["variant"] == CORRECT) & (judged is None), SAME_JUDGE, "")
     return table.assign(
         lies=np.select(where, [ABOVE, BELOW, AROUND], ""),
-        note=np.where(table["n_slices"] > 0, "", stats_rows.NO_SLICES),
+        note=np.where(table["n_slices"] > 0, note, stats_rows.NO_SLICES),
     )[["variant", "family", "scale", "group", *stats_rows.NUMBERS, "lies", "note"]]
 
 
@@ -90,17 +95,19 @@ def survival(table):
     return pd.DataFrame(lines, columns=["group", *numbers, "sentence"])
 
 
-def _variants(rows, rows_networks):
+def _variants(rows, rows_networks, judged):
     """(name, family, scores of slices, column, how to average it), one factor at a time."""
+    by_energy = energy.slice_energy(rows)
     rows, net = rows[rows["edit"].isin(DROP_EDITS)], "net_drop"
-    scores, by_energy = slice_scores(rows), energy.slice_energy(rows)
+    scores = slice_scores(rows)
     yield "headline", "headline", scores, net, {}
-    yield "correct slices only", "slices", scores[scores["correct"].to_numpy(bool)], net, {}
+    right = scores["correct"] if judged is None else scores["slice_id"].isin(judged.index[judged])
+    yield CORRECT, "slices", scores[right.to_numpy(bool)], net, {}
     yield "every patient alike", "slices", scores, net, {"how": estimates.mean_of_persons}
     if "flag" in rows:
         flagged = (rows["edit"] == "sham") & (rows["flag"].fillna("") != "")
         yield "shams off the skull", "shams", slice_scores(rows[~flagged]), net, {}
-    yield "energy-matched shams", "energy", by_energy, "net_drop_matched", {}
+    yield "shams of like energy", "energy", by_energy, "net_drop_matched", {}
     residual = {"how": energy.residual}
     yield "energy residual", "energy", by_energy, "net_drop_residual", residual
     for infill in _other_infills(rows):
