@@ -232,7 +232,7 @@ def interval(row, value="", form=".3f"):
     low, high = (row[f"{value}_{end}" if own else end] for end in ("low", "high"))
     if pd.isna(row[value]):
         return ""
-    form = f"z{form}"  # no -0.000
+    form = form.replace(".", "z.")  # no -0.000
     return f"{row[value]:{form}}" + ("" if pd.isna(low) else f" [{low:{form}}, {high:{form}}]")
 
 
