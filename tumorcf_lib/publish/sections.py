@@ -179,7 +179,8 @@ def predicted_masks():
     for group, band in bands.dropna(subset="null_low").iterrows():
         kinds = {kind: by.loc[("net_drop", group), f"with_{kind}"] for kind in MASKS}
         beyond = [k for k, net in kinds.items() if not band["null_low"] <= net <= band["null_high"]]
-        told.append(f"{group} by {' and '.join(beyond) or 'no'} masks ({pooled.band(band)})")
+        by_which = f"{' and '.join(beyond)} masks" if beyond else "neither"
+        told.append(f"{group} by {by_which} ({pooled.band(band)})")
     heads = ["class", "Dice", "tumors found", "Delta-Drop, true / its masks"]
     heads += ["Net-Drop, true / its masks", "its difference", "its rank correlation of slices"]
     verdict = (

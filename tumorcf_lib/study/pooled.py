@@ -225,7 +225,7 @@ def shown_sites(table):
             (WITHOUT_MR, f"shown no {MR} patient"),
         )
     ]
-    parts = [own for own in parts if len(own)]
+    parts = [own for own in parts if len(own)] or parts[:1]
     return pd.concat(parts) if len(parts) > 1 else parts[0].drop(columns="networks")
 
 
