@@ -153,7 +153,7 @@ def test_the_verdict_by_predicted_masks_is_read_from_the_band_of_each_class(fold
     told = sections.predicted_masks()
     assert "| 0.123 / 0.321 | 0.010 / -0.300 |" in told
     assert "meningioma by true and predicted masks (-0.100 to 0.200); glioma by predicted" in told
-    assert "glioma by predicted masks (-0.100 to 0.200); pituitary by no masks (-0.1" in told
+    assert "glioma by predicted masks (-0.100 to 0.200); pituitary by neither (-0.1" in told
     results = " ".join(texts.results().split())
     assert "follow its masks (one seed, every patient counting the same)" in results
 

@@ -187,7 +187,8 @@ def predicted_masks():
     for group, null in bands.dropna(subset="null_low").iterrows():
         kinds = {kind: by.loc[("net_drop", group), f"with_{kind}"] for kind in MASKS}
         beyond = [k for k, net in kinds.items() if not null["null_low"] <= net <= null["null_high"]]
-        told.append(f"{group} by {' and '.join(beyond) or 'no'} masks ({band(null)})")
+        by_which = f"{' and '.join(beyond)} masks" if beyond else "neither"
+        told.append(f"{group} by {by_which} ({band(null)})")
     heads = ["class", "Dice", "tumors found", "Delta-Drop, true / its masks"]
     heads += ["Net-Drop, true / its masks", "its difference", "its rank correlation of slices"]
     verdict = (

@@ -242,16 +242,14 @@ def shown_answer(table, groups=CLASSES, edits=ANSWERED, network=PLAIN):
 
 def shown_sites(table):
     """The same for the two kinds of glioma patients, by networks shown all patients or not."""
-    kinds, there = (
-        {PLAIN: "shown all patients", WITHOUT_MR: f"shown no {MR}"},
-        set(table["network"]),
-    )
-    edits = (*ANSWERED[:3], "background")
-    return pd.concat(
+    kinds = {PLAIN: "shown all patients", WITHOUT_MR: f"shown no {MR} patient"}
+    edits, there = (*ANSWERED[:3], "background"), set(table["network"])
+    shown = [
         shown_answer(table, SITES, edits, network).assign(networks=words)
         for network, words in kinds.items()
         if network in there
-    )
+    ]
+    return pd.concat(shown) if len(shown) > 1 else shown[0].drop(columns="networks")
 
 
 def shown_scores(table):
