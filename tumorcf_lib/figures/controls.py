@@ -14,8 +14,6 @@ from tumorcf_lib.tables.fold_scores import SHUFFLED
 from tumorcf_lib.tables.robustness import ABOVE, AROUND, BELOW
 
 INTERVALS = "95 % intervals over patients"
-BAND_HALF = 0.05
-BAND = f"gray band: ±{BAND_HALF}"
 PROBE_NAMES = {
     "mask": "mask alone",
     "intensity": "gray values outside the tumor",
@@ -85,8 +83,8 @@ def energy(table):
         for quantity in (q for q in ENERGY_NAMES if (group, q) in own.index):
             shown.append((len(names), "", own.loc[(group, quantity)].to_dict() | {"color": color}))
             names.append(ENERGY_NAMES[quantity])
-    panel = Panel("", shown, band=BAND_HALF)
-    label = f"Net-Drop, {INTERVALS}; {BAND}"
+    panel = Panel("", shown)
+    label = f"Net-Drop, {INTERVALS}"
     return forest(names, [panel], {}, numbers="Net-Drop [95 %]", height=0.2, xlabel=label)
 
 
@@ -248,9 +246,9 @@ def robustness(table):
     for group in style.groups_of(table):
         own = table[table["group"] == group]
         title = style.with_n(group, own.iloc[0])
-        panels.append(Panel(title, marks(own, rows, "row", "lies"), band=BAND_HALF))
+        panels.append(Panel(title, marks(own, rows, "row", "lies")))
     names = [_with_variants(row, table.loc[table["row"] == row, "variant"]) for row in rows]
-    label = f"Net-Drop, {INTERVALS}; {BAND}\neach panel has its own axis; a row's variants "
+    label = f"Net-Drop, {INTERVALS}\neach panel has its own axis; a row's variants "
     label += "stand below each other as they are named"
     looks = {lies: look for lies, look in INTERVAL_LOOKS.items() if lies in set(table["lies"])}
     fig = forest(names, panels, looks, height=0.44, size=3, xlabel=label)
