@@ -3,7 +3,7 @@
 import os
 
 import pytest
-from fake_cheng import dataset, published_12  # noqa: F401
+from fake_cheng import NAMES, dataset, published_12  # noqa: F401
 
 from tumorcf_lib import config
 from tumorcf_lib.study import runtime
@@ -61,6 +61,18 @@ def test_where_memory_is_short_a_reader_is_told_which_kernels_to_shut_down(
     shown = capsys.readouterr()
     assert "hold 1.2 GB of the 2.0 GB" in shown.err and "Shut Down All Kernels" in shown.err
     assert shown.out == ""  # published notebooks show the standard output
+
+
+@pytest.mark.usefixtures("published_12")
+def test_a_run_on_a_part_of_the_dataset_says_how_many_slices_it_has(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("TUMORCF_DATA", str(dataset(tmp_path / "data")))
+    monkeypatch.setenv("TUMORCF_PARTIAL", "1")
+    study = runtime.Study(config.get("paper-lite"), 0, tmp_path)
+    runtime.find_dataset(study, is_auto=False)
+    assert "A part of" not in capsys.readouterr().out
+    (tmp_path / "data" / NAMES[1]).unlink()
+    runtime.find_dataset(study, is_auto=False)
+    assert capsys.readouterr().out.endswith("A part of the dataset: 9 of 12 slices.\n")
 
 
 @pytest.mark.usefixtures("published_12")
