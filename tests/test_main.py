@@ -91,7 +91,9 @@ def test_a_named_error_is_shown_without_a_traceback(capsys):
     ("error", "words"),
     [
         (OSError(28, os.strerror(28), "minutes.json"), "The disk is full"),
-        (OSError(13, os.strerror(13), "minutes.json"), "minutes.json"),
+        (OSError(13, os.strerror(13), "minutes.json"), "TUMORCF_RUNS=<folder>"),
+        (OSError(30, os.strerror(30), "minutes.json"), "TUMORCF_RUNS=<folder>"),
+        (OSError(5, os.strerror(5), "minutes.json"), "minutes.json"),
         (ModuleNotFoundError("x", name="numpy"), f"({sys.executable}) lacks the package numpy"),
         (KeyboardInterrupt(), "goes on from there"),
     ],
@@ -109,6 +111,7 @@ def test_what_ends_a_run_is_told_with_the_command_that_goes_on_and_not_begins_ag
         assert cli.main(["run", "--profile", "smoke", "--fresh"]) == (130 if is_stop else 1)
         said = "".join(capsys.readouterr())
         assert words in said and "Traceback" not in said
+        assert ("Runs write to " in said) == (getattr(error, "errno", None) in (13, 30))
         again = f"{'./run_all.sh' if typed else 'python -m tumorcf_lib run'} --profile smoke"
         assert (again in said) == (is_stop or "full" in words)
 
@@ -132,6 +135,20 @@ def test_a_folder_that_was_named_and_has_no_dataset_is_an_error(monkeypatch, tmp
         shown = capsys.readouterr().err
         assert "DatasetNotFoundError" in shown and "typo" in shown
         assert not (tmp_path / "typo").exists()
+
+
+def test_who_has_no_home_gets_a_temporary_one_that_is_removed(tmp_path):
+    """Where the user's number has no name either; Jupyter asks for the home when it starts."""
+    code = (
+        "import os, pwd; pwd.getpwuid = {}.__getitem__; from tumorcf_lib.__main__ import main; "
+        "main(['compare', 'a', 'b']); "
+        "import jupyter_core.paths as p; print(p.jupyter_data_dir(), os.environ['HOME'])"
+    )
+    environment = {k: v for k, v in os.environ.items() if k != "HOME"} | {"TMPDIR": str(tmp_path)}
+    how = {"capture_output": True, "text": True, "check": False, "cwd": config.ROOT}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, **how)
+    assert str(tmp_path / "tumorcf-home-") in done.stdout, done.stderr
+    assert not list(tmp_path.glob("tumorcf-home-*"))
 
 
 @pytest.mark.parametrize("command", ["run --profile calibration", "leak", "scratch"])
