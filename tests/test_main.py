@@ -3,6 +3,7 @@
 import importlib
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -49,7 +50,9 @@ def test_options_reach_the_runner(ran):
         ran.clear()
 
 
-@pytest.mark.parametrize("typed", ["--seed -1", f"--seed {2**32}", "--profile=", "--lab --fresh"])
+@pytest.mark.parametrize(
+    "typed", ["--seed -1", f"--seed {2**32}", "--profile=", "--data=", "--lab --fresh"]
+)
 def test_wrong_options_are_refused_in_words(typed, capsys):
     with pytest.raises(SystemExit) as stop:
         cli.main(["run_all", *typed.split()])
@@ -163,6 +166,32 @@ def test_a_study_without_notebooks_runs_alone(monkeypatch, tmp_path, capsys, com
     with notebooks.only_run(tmp_path / name):
         assert cli.main(command.split()) == 1
     assert calls == [3]
+
+
+def test_publish_looks_at_the_dataset_where_it_is_told_to(monkeypatch, tmp_path):
+    monkeypatch.setenv("TUMORCF_PARTIAL", "")
+    seen, names = [], ("TUMORCF_DATA", "TUMORCF_PARTIAL")
+    module = importlib.import_module("tumorcf_lib.publish.publish")
+    told = lambda *of, **how: seen.append([os.environ[name] for name in names])  # noqa: E731
+    monkeypatch.setattr(module, "publish", told)
+    assert cli.main(["publish", "paper-lite", "--data", str(tmp_path), "--partial"]) == 0
+    assert seen == [[str(tmp_path), "1"]]
+
+
+@pytest.mark.parametrize("locale", ["POSIX", "de_DE.ISO-8859-1"])
+def test_code_is_read_alike_whatever_the_systems_encoding(tmp_path, locale):
+    """Modules with signs beyond ASCII, whose hash says whether a result is stale."""
+    if locale != "POSIX":
+        words = ["localedef", "-i", "de_DE", "-f", "ISO-8859-1", str(tmp_path / locale)]
+        if not shutil.which(words[0]) or subprocess.run(words, check=False).returncode:
+            pytest.skip("needs localedef and its table of de_DE")
+    code = "from tumorcf_lib import digests; print(digests.code_digest('figures', 'your_model'))"
+    said = []
+    for other in ({"PYTHONUTF8": "1"}, {"LC_ALL": locale, "LOCPATH": str(tmp_path)}):
+        environment = os.environ | {"PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"} | other
+        how = {"capture_output": True, "check": True, "cwd": config.ROOT, "env": environment}
+        said.append(subprocess.run([sys.executable, "-c", code], **how).stdout)
+    assert said[0] == said[1] != b""
 
 
 def test_importing_the_library_loads_neither_networks_nor_notebook_software():

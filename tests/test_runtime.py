@@ -1,6 +1,7 @@
 """What surrounds a run: its profile, its header, the memory that other kernels hold."""
 
 import os
+import sys
 
 import pytest
 from fake_cheng import NAMES, dataset, published_12  # noqa: F401
@@ -30,6 +31,12 @@ def test_the_dataset_decides_the_cohort_and_the_gpu_the_network(
 def test_a_seed_that_is_none_is_refused_by_name(seed):
     with pytest.raises(runtime.ParameterError, match=r"SEED to be a whole number .*papermill: -p"):
         runtime.start("smoke", seed)
+
+
+def test_a_parameter_of_papermill_in_small_letters_is_refused(monkeypatch):
+    monkeypatch.setattr(sys.modules["__main__"], "profile", "smoke", raising=False)
+    with pytest.raises(runtime.ParameterError, match="got 'profile': papermill -p PROFILE"):
+        runtime.start("demo", 0)
 
 
 def test_what_is_made_of_a_part_of_the_dataset_says_so(monkeypatch, study, tmp_path):
