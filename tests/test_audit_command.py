@@ -53,6 +53,9 @@ def batch_statistics(slices):
     p = 1 / (1 + np.exp((p.mean() - p) / (p.std() + 1e-5)))
     return np.column_stack([1 - p, p])
 
+def batch_norm(slices):
+    return predict(20 * (slices - slices.mean()) / (slices.std() + 1e-5) + 10)
+
 def stops(slices):
     calls.append(0)
     if len(calls) > 32:
@@ -163,6 +166,9 @@ CASES = {
     "dropout": Case((), "asked twice.*model.eval", REFUSED, "mine_h7:dropout"),
     "batch statistics": Case(
         (), "another batch: are batch stat", REFUSED, "mine_h7:batch_statistics"
+    ),
+    "batch statistics of z-scores": Case(
+        (), "another batch: are batch stat", REFUSED, "mine_h7:batch_norm", "--scale zscore"
     ),
 }
 

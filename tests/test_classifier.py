@@ -37,6 +37,16 @@ def test_float16_weights_have_equal_bytes_and_predict_almost_the_same(model, sli
     np.testing.assert_allclose(p, classifier.predict(model, slices), atol=5e-3)
 
 
+@pytest.mark.parametrize(
+    ("capability", "policy"),
+    [((6, 1), "float32"), ((7, 5), "mixed_float16"), ((8, 0), "mixed_bfloat16")],
+)
+def test_a_gpu_computes_in_halves_that_it_has(monkeypatch, capability, policy):
+    monkeypatch.setattr(classifier, "_has_gpu", lambda: True)
+    monkeypatch.setattr(classifier, "_gpu_capability", lambda: capability)
+    assert classifier.choose_precision("efficientnet_lite0") == policy
+
+
 def test_the_loss_is_scaled_where_gradients_are_float16():
     for policy, scales in (("mixed_float16", True), ("float32", False)):
         layers = [keras.Input((4,)), keras.layers.Dense(3, "softmax", dtype=policy)]

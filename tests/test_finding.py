@@ -16,6 +16,7 @@ from fake_cheng import (
 
 from tumorcf_lib.data import archives, finding
 from tumorcf_lib.data.archives import CorruptArchiveError, DataAccessError, DatasetNotFoundError
+from tumorcf_lib.data.matfile import CorruptSliceError
 
 assert published_12
 pytestmark = pytest.mark.usefixtures("published_12")
@@ -48,14 +49,30 @@ def test_what_is_missing_is_named_unless_a_part_is_allowed(tmp_path):
 def test_a_folder_with_nothing_is_told_what_belongs_there(tmp_path):
     (tmp_path / "own.zip").write_bytes(b"PK no archive")
     (tmp_path / "folder.zip").mkdir()
-    for folder in (tmp_path, tmp_path / "not_there"):
+    for folder, words in (
+        (tmp_path, "has none of its files; own.zip"),
+        (tmp_path / "not_there", "does not exist. Missing"),
+    ):
         said, numbers = incomplete(folder)
         assert numbers == [] and "--partial" not in said
-        assert f"expected in {folder}, which has none of its files" in said
+        assert f"expected in {folder}, which {words}" in said
         assert all(str(archive) in said for archive in archives.PUBLISHED)
         assert finding.fingerprint(folder) == "no dataset"
     said, _ = incomplete(tmp_path)
     assert "own.zip there is no complete ZIP archive" in said and "folder.zip" not in said
+
+
+def test_copies_that_differ_do_not_hide_which_slices_are_missing(tmp_path):
+    folder = dataset(tmp_path / "data")
+    (folder / NAMES[1]).unlink()
+    other = dataset(tmp_path / "other", sizes={7: 20})
+    (folder / "native512").mkdir()
+    (other / NAMES[2]).rename(folder / "native512" / NAMES[2])
+    with pytest.raises(CorruptSliceError, match="Slice 7 .* differs: .*; missing are 4-6[.]"):
+        finding.require(folder)
+    (other / NAMES[1]).rename(folder / "native512" / NAMES[1])
+    with pytest.raises(CorruptSliceError, match="Slice 7 .* versions of one[.]"):
+        finding.require(folder)
 
 
 def test_a_number_in_the_wrong_archive_is_refused(tmp_path):

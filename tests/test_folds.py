@@ -436,6 +436,16 @@ def test_one_network_the_mean_over_seeds_and_averaged_probabilities_are_told_apa
     ]
 
 
+def test_packages_of_which_units_have_several_versions_are_named_with_the_units():
+    versions = [{"numpy": "2.4.6", "keras": "3.15.1"}, {"numpy": "2.4.5", "keras": "3.15.1"}]
+    units = pd.DataFrame({"network": "plain", "fold": [0, 1], "training_seed": 0})
+    assert pool.differences(units.assign(versions=versions)) == [
+        "Units were made by several versions of numpy: "
+        "2.4.5 (plain fold 1, seed 0); 2.4.6 (plain fold 0, seed 0)."
+    ]
+    assert pool.differences(units.assign(versions=versions[:1] * 2)) == []
+
+
 def test_only_whole_seeds_count_but_every_network_that_knows_nothing():
     whole = [predictions_of([0.9] * 3, fold=fold, start=3 * fold) for fold in range(3)]
     nothing = predictions_of([0.9] * 3, seed=2).assign(network="shuffled")

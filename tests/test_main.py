@@ -3,6 +3,7 @@
 import importlib
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -49,7 +50,9 @@ def test_options_reach_the_runner(ran):
         ran.clear()
 
 
-@pytest.mark.parametrize("typed", ["--seed -1", f"--seed {2**32}", "--profile=", "--lab --fresh"])
+@pytest.mark.parametrize(
+    "typed", ["--seed -1", f"--seed {2**32}", "--profile=", "--data=", "--lab --fresh"]
+)
 def test_wrong_options_are_refused_in_words(typed, capsys):
     with pytest.raises(SystemExit) as stop:
         cli.main(["run_all", *typed.split()])
@@ -91,7 +94,9 @@ def test_a_named_error_is_shown_without_a_traceback(capsys):
     ("error", "words"),
     [
         (OSError(28, os.strerror(28), "minutes.json"), "The disk is full"),
-        (OSError(13, os.strerror(13), "minutes.json"), "minutes.json"),
+        (OSError(13, os.strerror(13), "minutes.json"), "TUMORCF_RUNS=<folder>"),
+        (OSError(30, os.strerror(30), "minutes.json"), "TUMORCF_RUNS=<folder>"),
+        (OSError(5, os.strerror(5), "minutes.json"), "minutes.json"),
         (ModuleNotFoundError("x", name="numpy"), f"({sys.executable}) lacks the package numpy"),
         (KeyboardInterrupt(), "goes on from there"),
     ],
@@ -109,6 +114,7 @@ def test_what_ends_a_run_is_told_with_the_command_that_goes_on_and_not_begins_ag
         assert cli.main(["run", "--profile", "smoke", "--fresh"]) == (130 if is_stop else 1)
         said = "".join(capsys.readouterr())
         assert words in said and "Traceback" not in said
+        assert ("Runs write to " in said) == (getattr(error, "errno", None) in (13, 30))
         again = f"{'./run_all.sh' if typed else 'python -m tumorcf_lib run'} --profile smoke"
         assert (again in said) == (is_stop or "full" in words)
 
@@ -134,6 +140,20 @@ def test_a_folder_that_was_named_and_has_no_dataset_is_an_error(monkeypatch, tmp
         assert not (tmp_path / "typo").exists()
 
 
+def test_who_has_no_home_gets_a_temporary_one_that_is_removed(tmp_path):
+    """Where the user's number has no name either; Jupyter asks for the home when it starts."""
+    code = (
+        "import os, pwd; pwd.getpwuid = {}.__getitem__; from tumorcf_lib.__main__ import main; "
+        "main(['compare', 'a', 'b']); "
+        "import jupyter_core.paths as p; print(p.jupyter_data_dir(), os.environ['HOME'])"
+    )
+    environment = {k: v for k, v in os.environ.items() if k != "HOME"} | {"TMPDIR": str(tmp_path)}
+    how = {"capture_output": True, "text": True, "check": False, "cwd": config.ROOT}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, **how)
+    assert str(tmp_path / "tumorcf-home-") in done.stdout, done.stderr
+    assert not list(tmp_path.glob("tumorcf-home-*"))
+
+
 @pytest.mark.parametrize("command", ["run --profile calibration", "leak", "scratch"])
 def test_a_study_without_notebooks_runs_alone(monkeypatch, tmp_path, capsys, command):
     name = {"scratch": scratch.NAME, "leak": "leak"}.get(command, "calibration")
@@ -146,6 +166,32 @@ def test_a_study_without_notebooks_runs_alone(monkeypatch, tmp_path, capsys, com
     with notebooks.only_run(tmp_path / name):
         assert cli.main(command.split()) == 1
     assert calls == [3]
+
+
+def test_publish_looks_at_the_dataset_where_it_is_told_to(monkeypatch, tmp_path):
+    monkeypatch.setenv("TUMORCF_PARTIAL", "")
+    seen, names = [], ("TUMORCF_DATA", "TUMORCF_PARTIAL")
+    module = importlib.import_module("tumorcf_lib.publish.publish")
+    told = lambda *of, **how: seen.append([os.environ[name] for name in names])  # noqa: E731
+    monkeypatch.setattr(module, "publish", told)
+    assert cli.main(["publish", "paper-lite", "--data", str(tmp_path), "--partial"]) == 0
+    assert seen == [[str(tmp_path), "1"]]
+
+
+@pytest.mark.parametrize("locale", ["POSIX", "de_DE.ISO-8859-1"])
+def test_code_is_read_alike_whatever_the_systems_encoding(tmp_path, locale):
+    """Modules with signs beyond ASCII, whose hash says whether a result is stale."""
+    if locale != "POSIX":
+        words = ["localedef", "-i", "de_DE", "-f", "ISO-8859-1", str(tmp_path / locale)]
+        if not shutil.which(words[0]) or subprocess.run(words, check=False).returncode:
+            pytest.skip("needs localedef and its table of de_DE")
+    code = "from tumorcf_lib import digests; print(digests.code_digest('figures', 'your_model'))"
+    said = []
+    for other in ({"PYTHONUTF8": "1"}, {"LC_ALL": locale, "LOCPATH": str(tmp_path)}):
+        environment = os.environ | {"PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"} | other
+        how = {"capture_output": True, "check": True, "cwd": config.ROOT, "env": environment}
+        said.append(subprocess.run([sys.executable, "-c", code], **how).stdout)
+    assert said[0] == said[1] != b""
 
 
 def test_importing_the_library_loads_neither_networks_nor_notebook_software():

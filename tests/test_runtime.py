@@ -1,9 +1,10 @@
 """What surrounds a run: its profile, its header, the memory that other kernels hold."""
 
 import os
+import sys
 
 import pytest
-from fake_cheng import dataset, published_12  # noqa: F401
+from fake_cheng import NAMES, dataset, published_12  # noqa: F401
 
 from tumorcf_lib import config
 from tumorcf_lib.study import runtime
@@ -30,6 +31,12 @@ def test_the_dataset_decides_the_cohort_and_the_gpu_the_network(
 def test_a_seed_that_is_none_is_refused_by_name(seed):
     with pytest.raises(runtime.ParameterError, match=r"SEED to be a whole number .*papermill: -p"):
         runtime.start("smoke", seed)
+
+
+def test_a_parameter_of_papermill_in_small_letters_is_refused(monkeypatch):
+    monkeypatch.setattr(sys.modules["__main__"], "profile", "smoke", raising=False)
+    with pytest.raises(runtime.ParameterError, match="got 'profile': papermill -p PROFILE"):
+        runtime.start("demo", 0)
 
 
 def test_what_is_made_of_a_part_of_the_dataset_says_so(monkeypatch, study, tmp_path):
@@ -61,6 +68,18 @@ def test_where_memory_is_short_a_reader_is_told_which_kernels_to_shut_down(
     shown = capsys.readouterr()
     assert "hold 1.2 GB of the 2.0 GB" in shown.err and "Shut Down All Kernels" in shown.err
     assert shown.out == ""  # published notebooks show the standard output
+
+
+@pytest.mark.usefixtures("published_12")
+def test_a_run_on_a_part_of_the_dataset_says_how_many_slices_it_has(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("TUMORCF_DATA", str(dataset(tmp_path / "data")))
+    monkeypatch.setenv("TUMORCF_PARTIAL", "1")
+    study = runtime.Study(config.get("paper-lite"), 0, tmp_path)
+    runtime.find_dataset(study, is_auto=False)
+    assert "A part of" not in capsys.readouterr().out
+    (tmp_path / "data" / NAMES[1]).unlink()
+    runtime.find_dataset(study, is_auto=False)
+    assert capsys.readouterr().out.endswith("A part of the dataset: 9 of 12 slices.\n")
 
 
 @pytest.mark.usefixtures("published_12")

@@ -33,6 +33,14 @@ def run(folder, *, minutes):
     return history.drop(columns="seconds"), lines
 
 
+@pytest.mark.parametrize(
+    ("given", "said"), [({"size": 0}, "0 and 10"), ({"epochs": 0}, "128 and 0")]
+)
+def test_nothing_is_refused_and_not_taken_for_the_usual(given, said):
+    with pytest.raises(unit.UnitError, match=f"got 5, {said}[.]"):
+        scratch.run_study(minutes=5, **given)
+
+
 @pytest.fixture(scope="module")
 def straight(small_networks, tmp_path_factory):
     """A run with time enough for its whole schedule."""

@@ -1,5 +1,6 @@
 """Claims about reading a reader's own slices; every file is written by the test itself."""
 
+import os
 import struct
 import zlib
 
@@ -256,6 +257,10 @@ def test_a_wrong_table_or_what_does_not_fit_its_slice_is_named_with_its_line(tmp
             read(tmp_path, *rows, columns=columns)
     with pytest.raises(InputError, match="CSV file .UTF-8. with the columns"):
         folder.read_folder(tmp_path / "no.csv")
+    os.mkfifo(tmp_path / "pipe.csv")
+    for endless in (tmp_path / "pipe.csv", "/dev/zero"):
+        with pytest.raises(InputError, match="got OSError: no regular file"):
+            folder.read_folder(endless)
 
 
 # -- As a classifier gets them -----------------------------------------------

@@ -3,6 +3,7 @@
 It lives in an environment of its own (docs/cluster.md): name it by TUMORCF_SNAKEMAKE.
 """
 
+import json
 import os
 import re
 import shutil
@@ -10,12 +11,14 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import yaml
 
 from tumorcf_lib import commands, config, steps
+from tumorcf_lib.study import made_by
 
 WORKFLOW = config.ROOT / "workflow"
 SNAKEMAKE = os.environ.get("TUMORCF_SNAKEMAKE") or shutil.which("snakemake")
@@ -69,13 +72,48 @@ def test_profiles_speak_of_rules_that_exist():
         assert named and {re.split("[:=]", line)[0] for line in named} <= rules, path
 
 
-def test_what_the_workflow_asks_the_project_is_answered():
+@pytest.fixture(scope="module")
+def common():
+    """The names of common.smk, once it has asked the project."""
     settings = yaml.safe_load((WORKFLOW / "config.yaml").read_text())
     names = {"config": settings | {"python": sys.executable}}
     text = (WORKFLOW / "common.smk").read_text().split("wildcard_constraints:")[0]
     exec(text, names)  # the part of it that is Python
-    assert len(names["UNITS"]) == config.get(settings["profile"]).n_folds
-    assert names["MARKS"] == config.run(settings["profile"]) / "workflow"
+    return names
+
+
+def test_what_the_workflow_asks_the_project_is_answered(common):
+    profile = common["config"]["profile"]
+    assert len(common["UNITS"]) == config.get(profile).n_folds
+    assert common["MARKS"] == config.run(profile) / "workflow"
+
+
+def test_marks_become_stale_by_the_code_of_fine_tuned_networks_and_by_a_profiles_settings(
+    common, monkeypatch, capsys
+):
+    asked = [common["config"][key] for key in ("profile", "notebooks")]
+    monkeypatch.setattr(sys, "argv", ["-c", *asked])
+
+    def codes():
+        exec(common["QUESTION"], {})
+        monkeypatch.setitem(common, "STUDY", json.loads(capsys.readouterr().out))
+        return [common["code"](profile) for profile in asked]
+
+    before = codes()
+    changed = replace(config.get(asked[0]), finetune_epochs=5)
+    with monkeypatch.context() as patch:
+        patch.setitem(config.PROFILES, asked[0], changed)
+        after = codes()
+        assert after[0] != before[0] and after[1] == before[1]
+    monkeypatch.setitem(made_by.CODE, "finetuning", ())
+    assert not set(codes()) & set(before)
+
+
+def test_a_unit_and_a_notebook_use_the_threads_that_they_were_given():
+    """TensorFlow does not read OMP_NUM_THREADS, which Snakemake sets."""
+    for block in (WORKFLOW / "Snakefile").read_text().split("rule ")[1:]:
+        name, is_given = block.partition(":")[0], "TF_NUM_INTRAOP_THREADS={threads} " in block
+        assert is_given == (name in ("unit", "notebook"))
 
 
 # -- with Snakemake -----------------------------------------------------------
@@ -91,7 +129,10 @@ def test_a_dry_run_plans_one_unit_for_each_fold_seed_and_network_and_six_noteboo
     ):
         text = printed(snakemake(tmp_path, "-n", "--cores", "1", *words, settings=settings))
         assert re.search(planned, text, re.MULTILINE), text
-    printed(snakemake(tmp_path, "--lint"))
+    text, _ = snakemake(tmp_path, "--lint").communicate()
+    # The environment cannot be made by Snakemake: it installs this repository by its place.
+    found = set(re.findall(r"^    [*] (.*):$", text, re.MULTILINE))
+    assert found == {"Specify a conda environment or container for each rule."}, text
 
 
 @needs_snakemake
@@ -129,6 +170,7 @@ def by_commands(tmp_path_factory):
     """The folds of a phantom, run by the commands alone."""
     runs = tmp_path_factory.mktemp("commands")
     environment = os.environ | {"TUMORCF_RUNS": str(runs), "TUMORCF_COMMAND": ""}
+    environment["TF_NUM_INTRAOP_THREADS"] = "1"  # threads change the last digits
     words = [sys.executable, "-m", "tumorcf_lib", "run", "--profile", PROFILE]
     subprocess.run(words, cwd=config.ROOT, env=environment, check=True)
     return runs
@@ -147,7 +189,8 @@ def test_units_by_the_local_executor_are_those_of_the_commands_even_if_one_is_ki
     by_commands, tmp_path
 ):
     runs = prepared(by_commands, tmp_path)
-    process = snakemake(runs, "--profile", "workflow/profiles/local", "--retries", "2")
+    words = ["--profile", "workflow/profiles/local", "--set-threads", "unit=1"]
+    process = snakemake(runs, *words, "--retries", "2")
     victim = runs / PROFILE / "units" / f"fold1_seed0.{steps.LOCK}"
     until = time.monotonic() + 1800
     while not (victim.is_file() and victim.read_text().strip()) and time.monotonic() < until:

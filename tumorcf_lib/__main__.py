@@ -1,11 +1,14 @@
 """Command line: ``python -m tumorcf_lib --help``, and all options of ``run_all.sh``."""
 
 import argparse
+import atexit
 import errno
 import inspect
 import os
 import shlex
+import shutil
 import sys
+import tempfile
 
 from tumorcf_lib import commands, config
 
@@ -15,6 +18,7 @@ Stopped. Nothing that was finished is lost; the same command goes on from there:
 STOPPED_SHORT = "\nStopped. This command keeps nothing unfinished; run it again:\n    {command}"
 FULL = """The disk is full. Free some room, or let runs write elsewhere (TUMORCF_RUNS=<folder>).
 Nothing that was finished is lost; then the same command goes on: {command}"""
+CLOSED = """Runs write to {place}. If you may not, name another folder: TUMORCF_RUNS=<folder>"""
 LACKING = """This Python ({python}) lacks the package {name}. In the repository's folder, type
 source .venv/bin/activate, then the same command again. ./run_all.sh --setup makes .venv."""
 NO_REPOSITORY = """This command needs the repository, not only the installed package: git clone
@@ -29,6 +33,9 @@ def main(arguments=None) -> int:
     arguments = sys.argv[1:] if arguments is None else list(arguments)
     for name in filter(os.environ.get, ("TUMORCF_DATA", "TUMORCF_RUNS")):
         os.environ[name] = os.path.abspath(commands.folder(os.environ[name]))
+    if os.path.expanduser("~") == "~":  # neither HOME nor a user of that number, as in containers
+        os.environ["HOME"] = tempfile.mkdtemp(prefix="tumorcf-home-")  # kernels inherit it
+        atexit.register(shutil.rmtree, os.environ["HOME"], ignore_errors=True)
     mode, words = None, arguments
     if arguments[:1] == ["run_all"]:  # run_all.sh: a run, unless --lab or the like is given
         mode = next((mode for mode in MODES if f"--{mode}" in arguments), "run")
@@ -62,6 +69,8 @@ def main(arguments=None) -> int:
         print(f"\n{type(error).__name__}: {error}", file=sys.stderr)
         if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT):
             print(FULL.format(command=again), file=sys.stderr)
+        if getattr(error, "errno", None) in (errno.EACCES, errno.EROFS):
+            print(CLOSED.format(place=config.shown(config.runs())), file=sys.stderr)
         return 1
 
 

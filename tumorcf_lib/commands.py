@@ -66,11 +66,11 @@ PROFILE = option("--profile", metavar="NAME", type=_profile, default="auto", hel
 SEED = option("--seed", metavar="N", type=_seed, default="0", help="of training and of sham places")
 FOLDER = option("--data", metavar="DIR", type=folder, help="folder of the dataset, else data/")
 DATA = (FOLDER, option("--partial", action="store_true", help="go on with a part of the dataset"))
-STUDY = (PROFILE, *DATA, SEED)
+DATA_SEED = (*DATA, SEED)
+STUDY = (PROFILE, *DATA_SEED)
 CV = (
     option("--profile", type=_profile, default="paper-lite-cv", help="one with folds"),
-    *DATA,
-    SEED,
+    *DATA_SEED,
 )
 KINDS = "shuffled (labels), without_mr (no patient MR...), hardened, looking"
 FOLD = option("--fold", type=int, action="append", help="several may be given; default: all")
@@ -201,15 +201,14 @@ def _pool(study, check=False):
         return lib("publish.publish").verify_all([done])
 
 
-@command(*DATA, SEED, option("--folds", type=int, default=5, help="of five"))
+@command(*DATA_SEED, option("--folds", type=int, default=5, help="of five"))
 def leak(options):
     """measure what a leaking split is worth"""
     _alone("leak", "leak", n_folds=options.folds, seed=options.seed)
 
 
 @command(
-    *DATA,
-    SEED,
+    *DATA_SEED,
     option("--epochs", type=int, help="of the whole schedule (default: 10)"),
     option("--minutes", type=float, default=20.0, help="then stop; run again to go on"),
     option("--size", type=int, help="side of the slices in px (default: 128)"),
@@ -222,7 +221,7 @@ def scratch(options):
 
 @command(
     option("profile"),
-    SEED,
+    *DATA_SEED,
     option("--from-rows", action="store_true", help="rebuild from published rows; needs no run"),
 )
 def publish(options):

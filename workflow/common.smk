@@ -7,10 +7,18 @@ from pathlib import Path
 PYTHON = config["python"]
 QUESTION = (
     "import json, sys; from tumorcf_lib import config; from tumorcf_lib.study import made_by; "
+    "kinds = 'slices inputs training finetuning audit transplants saliency'.split(); "
     "print(json.dumps({'folds': config.get(sys.argv[1]).n_folds, 'runs': str(config.runs()), "
-    "'code': made_by.code('slices', 'inputs', 'training', 'audit', 'transplants', 'saliency')}))"
+    "'code': made_by.code(*kinds), "
+    "'settings': {name: config.get(name).as_dict() for name in sys.argv[1:]}}))"
 )
-STUDY = json.loads(subprocess.check_output([PYTHON, "-c", QUESTION, config["profile"]], text=True))
+ASKED = [PYTHON, "-c", QUESTION, config["profile"], config["notebooks"]]
+STUDY = json.loads(subprocess.check_output(ASKED, text=True))
+
+
+def code(profile):
+    """What makes a mark stale when it changes: the code, and the settings of a profile."""
+    return STUDY["code"] + json.dumps(STUDY["settings"][profile])
 
 
 def command(name, profile=config["profile"]):

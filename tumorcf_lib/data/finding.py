@@ -92,7 +92,8 @@ def find(folder):
 
 def not_found(folder, found):
     """The error that says which slices are missing, and which files belong where."""
-    missing, has, todo = found.missing, "has none of its files", ""
+    missing, todo = found.missing, ""
+    has = "has none of its files" if Path(folder).exists() else "does not exist"
     if found.entries:
         held = sorted({_holder(entry, Path(folder)) for entry in found.entries})
         held = ", ".join(held[:6] + ["..."] * (len(held) > 6))
@@ -220,6 +221,8 @@ def _distinct(entries):
         other = found.setdefault(entry.number, entry)
         if (entry.n_bytes, entry.crc) != (other.n_bytes, other.crc):
             got = f"another one, {entry.where}, that differs: two slices, or versions of one"
+            if missing := _all() - {one.number for one in entries}:
+                got += f"; missing are {ranges(missing)}"
             todo = (
                 "These may be renumbered copies: delete none; move them away and fetch the "
                 "published set (python -m tumorcf_lib download) into a folder of its own"

@@ -24,6 +24,9 @@ HASH_SIZE = math.isqrt(N_BITS)
 outline, and heads are alike."""
 
 UNKNOWN = "unknown"
+BLOCK = 2048
+"""Slices asked about at a time, so that pairs take memory by the cohort's size, not its square."""
+
 SLICE = ("slice_id", "patient_id", "person_id", "label", "plane")
 COLUMNS = (*SLICE, "kind", "partner_id", "n_candidates", "distance")
 
@@ -78,7 +81,9 @@ def rows(cohort, plane_of_slice, progress=print):
         progress(f"perceptual hashes of {len(of_class)} slices of class {label}")
         bits = hashes([np.asarray(cohort.slices[i]) for i in of_class])
         own = table.iloc[of_class].reset_index(drop=True)
-        parts += _nearest(own, bits, np.flatnonzero(n_ids.iloc[of_class] > 1))
+        asked = np.flatnonzero(n_ids.iloc[of_class] > 1)
+        for start in range(0, len(asked), BLOCK):
+            parts += _nearest(own, bits, asked[start : start + BLOCK])
     return pd.concat(parts[1:] or parts, ignore_index=True)[list(COLUMNS)]
 
 

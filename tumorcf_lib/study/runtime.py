@@ -94,7 +94,7 @@ def choose_profile() -> tuple[str, str]:
 
 def find_dataset(study, is_auto) -> None:
     """Say which profile is run and why; fetch the dataset if that is what was asked for."""
-    from tumorcf_lib.data import download
+    from tumorcf_lib.data import archives, download
 
     place, needs = config.data_folder(), not study.profile.is_phantom
     found = finding.has_dataset(place)
@@ -103,6 +103,9 @@ def find_dataset(study, is_auto) -> None:
     print(f"Profile {study.profile.name}: {choose_profile()[1] if is_auto else 'as asked'}.")
     if needs and not found:
         download.download(place)
+    elif needs and (n_missing := len(finding.find(place).missing)):  # --partial allowed it
+        n = archives.N_PUBLISHED - n_missing
+        print(f"A part of the dataset: {n} of {archives.N_PUBLISHED} slices.")
 
 
 def resolve(profile_name: str) -> config.Profile:

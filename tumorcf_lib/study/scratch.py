@@ -37,7 +37,9 @@ PARTS = {"validation": "rows_validation.csv.gz", "test": "rows_predictions.csv.g
 
 def run_study(*, size=None, epochs=None, minutes, seed=0):
     """:func:`run` into ``runs/resnet50-scratch``, perhaps of another size or schedule."""
-    profile = replace(PROFILE, size_px=size or PROFILE.size_px, epochs=epochs or PROFILE.epochs)
+    asked = {"size_px": size, "epochs": epochs}
+    given = {name: value for name, value in asked.items() if value is not None}
+    profile = replace(PROFILE, **given)
     run(config.run(NAME), profile, minutes=minutes, seed=seed)
 
 

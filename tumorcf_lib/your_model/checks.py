@@ -150,8 +150,11 @@ def of_classifier(found, model, cohort, output, settings) -> Probabilities:
     batch = prepared.slices[rng.permutation(len(prepared.slices))[:n]]
     first, order = shown(batch.copy()), rng.permutation(n)[: max(1, n // 2 + 1)]
     again = np.abs(first - shown(batch.copy())).max()
+    one = batch[order[:1]]
+    dark = np.full_like(one, one.min()).repeat(5, axis=0)  # z-scored originals have like statistics
     alone = max(
-        np.abs(first[at] - shown(batch[at].copy())).max() for at in (order, *order[:4, None])
+        np.abs(first[order[0]] - shown(np.concatenate([one, dark]))[0]).max(),
+        *(np.abs(first[at] - shown(batch[at].copy())).max() for at in (order, *order[:4, None])),
     )
     for gap, limit, words in (
         (again, SAME, "the same slices differently when asked twice: is dropout on"),

@@ -25,6 +25,8 @@ MASK = re.compile(r"[_-]?(mask|seg|label)s?$", re.I)
 def read(manifest):
     """The table as text, indexed by line of the file, with slice_id and the optional columns."""
     try:
+        if manifest.exists() and not manifest.is_file():  # a pipe or /dev/zero has no end
+            raise OSError("no regular file")
         header = manifest.read_text(encoding="utf-8-sig").partition("\n")[0]
         with warnings.catch_warnings(action="error", category=pd.errors.ParserWarning):
             sep = max(",;\t", key=header.count)
