@@ -350,6 +350,13 @@ def test_units_of_another_making_are_refused_by_what_differs(study, key, value, 
         pool.pool(study)
 
 
+def test_units_of_before_a_change_of_their_profile_are_refused(study):
+    changed_profile = dataclasses.replace(PROFILE, learning_rate=0.5)
+    newer = dataclasses.replace(study, profile=changed_profile)
+    with pytest.raises(crossval.UnitError, match=r"profile .* has now: learning_rate is .* 0\.5"):
+        pool.pool(newer)
+
+
 def test_units_that_were_asked_other_edits_or_know_a_setting_less_are_pooled(study):
     with changed(rows_of(study, 2) / crossval.TOLD) as told:
         settings = told["made_of"]["settings"]

@@ -40,7 +40,7 @@ def pool(study, folder=None, *, published=None, progress=print):
             f"    python -m tumorcf_lib train --profile {study.profile.name} --fold 0"
         )
     units = pd.DataFrame(found)
-    _check_kinship(units)
+    _check_kinship(units, study.profile)
     for line in differences(units):
         progress(line)
     kept = _published_units(published, units)
@@ -166,8 +166,16 @@ def _write_sorted(table, keys, path):
     rowfiles.write_table(table.sort_values(keys, kind="stable", ignore_index=True), path)
 
 
-def _check_kinship(units):
+def _check_kinship(units, profile):
     first = units.iloc[0]
+    asked = first["made_of"]["settings"]
+    now = json.loads(json.dumps({name: getattr(profile, name, None) for name in asked}))
+    if asked != now:
+        raise folds.UnitError(
+            f"{_name(first).capitalize()} ({config.shown(first['folder'])}) was made from other "
+            f"settings than profile {profile.name} has now: "
+            f"{_other(first['made_of'], first['made_of'] | {'settings': now})}. Run it again."
+        )
     for unit in units.itertuples():
         if unit.trained_by != first["trained_by"]:
             raise folds.UnitError(
