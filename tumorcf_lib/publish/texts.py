@@ -12,7 +12,7 @@ import pandas as pd
 from tumorcf_lib import __version__, config, rowfiles, steps
 from tumorcf_lib.publish import PublishError, sections
 from tumorcf_lib.stats.rows import of_patients
-from tumorcf_lib.study import pooled, stages
+from tumorcf_lib.study import leak, pooled, stages
 from tumorcf_lib.study.notebooks import MEMORY, MINUTES, PROCESSOR
 from tumorcf_lib.study.side_studies import band, interval, published, reader
 from tumorcf_lib.tables import study
@@ -75,6 +75,7 @@ def results() -> str:
         sections=sections,
         pooled=pooled,
         cv=published(study.POOLED),
+        leaks=leak.sentences()[:2] if published("leak") else [sections.MISSING],
         lite=published(study.REFERENCE),
         known=known() if published("calibration") else [sections.MISSING],
         one_each=published("calibration")
