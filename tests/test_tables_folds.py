@@ -218,6 +218,15 @@ def test_auc_is_that_of_a_loop_over_pairs_in_which_every_patient_counts_the_same
     assert (got["loss"], got["low"], got["high"]) == pytest.approx((losses.mean(), *ends))
 
 
+def test_an_interval_has_no_fewer_degrees_of_freedom_than_the_part_that_has_fewest():
+    folds = {"n_pairs": 4, "n_patients": 4, "variance": 1e-6, "by_chance": 0.0, "auc": 0.9}
+    folds = pd.DataFrame([folds | {"losses": np.zeros(1)}] * 2)
+    null = networks.Null(0.0, sd=0.1, n=4, network_sd=0.001)  # nearly all of it the patients'
+    found = symmetric._pooled(folds, null)
+    error = np.sqrt((1e-6 + 1e-6) / 2)
+    assert found["high"] == pytest.approx(scipy.stats.t.ppf(0.975, df=3) * error)
+
+
 def transplants(called):
     """One host a class and donor class, two patients each, called by a rule."""
     rows = []
