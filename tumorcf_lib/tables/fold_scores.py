@@ -40,7 +40,7 @@ def temperatures(predictions):
     plain = pd.Series(found).rename_axis(UNIT)[PLAIN].groupby("fold").mean()
     for unit in predictions.loc[predictions["network"] == SHUFFLED, UNIT].drop_duplicates().values:
         found[tuple(unit)] = plain[unit[-1]]
-    return pd.Series(found).rename_axis(UNIT)
+    return pd.Series(found).rename_axis(UNIT).sort_index()
 
 
 def units_of(rows):
