@@ -1,10 +1,9 @@
 """Estimates over patients *and* networks, and the band of networks that know nothing.
 
-A published interval has to answer two questions: what would other patients have said, and what
-would another training have said. Every patient is tested by one network of each training seed,
-that of the patient's fold. The estimate is the mean over patients, each counting the same, of the
-mean over seeds. Its variance has two parts, the patients' and the networks', and neither counts
-what is the other's, see :func:`mean`. Nothing is drawn at random: a second run says the same.
+What would other patients have said, and what another training? Every patient is tested by one
+network of each training seed, that of the patient's fold. The estimate is the mean over patients,
+each counting the same, of the mean over seeds. Its variance has the patients' and the networks'
+part, see :func:`mean`. Nothing is drawn at random: a second run says the same.
 
 Networks trained on labels shuffled over the patients know nothing of the classes, but move when a
 slice is edited, too. Their scores are the null: a claim is read against them, not against 0.
@@ -145,8 +144,7 @@ def mean(values, column, *, null=NO_NULL):
     cancel (over all folds, it would count N again). The second is :func:`network_variance`. A
     mean of a fold's patients varies between seeds by N + R / n_f, so R / n_f, already in the
     first part, is taken off. Likewise the spread of networks that know nothing has their
-    patients' variance taken off (:func:`null_of`). Satterthwaite's degrees of freedom are those
-    of both parts before anything was taken off, and never fewer than those of one part.
+    patients' variance taken off (:func:`null_of`), but not for the degrees of freedom.
 
     Examples
     --------
@@ -174,9 +172,14 @@ def of_means(means, folds, n_slices, *, null=NO_NULL):
     added = 0.0 if np.isnan(network) else network
     error2 = patients + added
     if free and added:
-        free = max(min(free, df), error2**2 / (patients**2 / free + total**2 / df))
+        free = freedom(error2, (patients, free), (total, df))
     found = float(means.mean()), float(np.sqrt(error2)), float(free), float(np.sqrt(network))
     return Estimate(*found, n, n_slices, n_seeds, of_networks)
+
+
+def freedom(variance, *parts):
+    """Satterthwaite's degrees of freedom; never fewer than those of one (variance, freedom)."""
+    return max(min(df for _, df in parts), variance**2 / sum(v**2 / df for v, df in parts))
 
 
 def _within(values, folds):
@@ -195,8 +198,8 @@ def network_variance(means, folds):
     fold's share of the patients; less what patients and slices add to it by chance, the
     interaction of patients and seeds.
 
-    Returns the variance (never below 0), what it was before anything was taken off (both NaN with
-    a single seed), and the degrees of freedom.
+    Returns the variance (never below 0), what it was before (both NaN with a single seed), and the
+    degrees of freedom.
 
     Examples
     --------
@@ -238,8 +241,7 @@ def null_of(column, first, *second):
 def null_from(scores, of_patients):
     """The :class:`Null` of a Series of networks' scores, whose variance is in part patients'."""
     sd = float(scores.std(ddof=1))
-    network_sd = np.sqrt(max(0.0, sd**2 - of_patients))
-    return Null(float(scores.mean()), sd, len(scores), float(network_sd))
+    return Null(float(scores.mean()), sd, len(scores), max(0.0, sd**2 - of_patients) ** 0.5)
 
 
 def against_null(estimate, null):
@@ -265,13 +267,12 @@ def against_null(estimate, null):
     if error2 <= 0:
         return 1.0 if estimate.value == null.mean else 0.0
     if null.n:  # the networks' spread is known from few of them
-        of_patients = patients2**2 / max(1, estimate.n_patients - 1)
-        df = error2**2 / (of_patients + networks2**2 / (null.n - 1))
+        df = freedom(error2, (patients2, max(1, estimate.n_patients - 1)), (networks2, null.n - 1))
     return float(2 * stdtr(df, -abs(estimate.value - null.mean) / np.sqrt(error2)))
 
 
 def fixed(value):
-    """A null that is a number, such as one half, and no network's."""
+    """A null that is a number, such as one half."""
     return Null(float(value), 0.0, 0)
 
 
@@ -280,8 +281,7 @@ def verdict(estimate, null, p, side="above", *, alone=np.nan):
 
     Parameters
     ----------
-    estimate : Estimate
-    null : Null
+    estimate, null : Estimate, Null
     p, alone : float
         After Holm's correction over all claims, in both directions; and, for the reason, before.
     side : {"above", "below"}

@@ -12,7 +12,6 @@ import pandas as pd
 
 from tumorcf_lib.config import CLASSES
 from tumorcf_lib.stats import networks
-from tumorcf_lib.stats.verdicts import holm
 from tumorcf_lib.tables.fold_scores import EDITS, PLAIN, SHUFFLED, WITHOUT_MR, by_group, of_group
 
 SCORES = (
@@ -172,7 +171,8 @@ def _difference(e, *other):
         return e
     (f,) = other
     error = float(np.hypot(e.error, f.error))
-    df = error**4 / (e.error**4 / e.df + f.error**4 / f.df) if error else min(e.df, f.df)
+    parts = (e.error**2, e.df), (f.error**2, f.df)
+    df = networks.freedom(error**2, *parts) if error else min(e.df, f.df)
     network_error = float(np.hypot(e.network_error, f.network_error))
     found = {"value": e.value - f.value, "error": error, "df": df, "network_error": network_error}
     n = {"n_patients": e.n_patients + f.n_patients, "n_slices": e.n_slices + f.n_slices}
@@ -228,3 +228,23 @@ def wrong_less_right(scores, score, *, judges, alike=False):
     part = slopes[0] + patients.ngroups * (x @ inverse[0]) * (y - x @ slopes)
     unit = ["training_seed", "fold", "person_id", "slice_id"]
     return table[unit].assign(part=part).groupby(unit)["part"].mean().reset_index()
+
+
+def holm(p_values):
+    """Holm's adjustment of one family of p-values; NaN stays NaN and is not counted.
+
+    Examples
+    --------
+    >>> holm([0.01, 0.04, np.nan, 0.03])
+    array([0.03, 0.06,  nan, 0.06])
+    """
+    p_values = np.asarray(p_values, dtype=float)
+    adjusted = np.full(p_values.shape, np.nan)
+    known = np.isfinite(p_values)
+    p = p_values[known]
+    order = np.argsort(p, kind="stable")
+    steps = np.maximum.accumulate(p[order] * np.arange(len(p), 0, -1))  # m, m - 1, ..., 1
+    found = np.empty(len(p))
+    found[order] = np.minimum(steps, 1)
+    adjusted[known] = found
+    return adjusted

@@ -138,8 +138,8 @@ def _pooled(folds, null):
     squares = folds["variance"].to_numpy(), of_networks, total
     of_patients, of_networks, total = (float(weight**2 @ own) for own in squares)
     error2, free = of_patients + of_networks, max(1, n_patients - n_folds)
-    if of_networks:  # Satterthwaite, as in networks.mean
-        free = max(min(free, df), error2**2 / (of_patients**2 / free + total**2 / df))
+    if of_networks:
+        free = networks.freedom(error2, (of_patients, free), (total, df))
     auc, loss = float(weight @ folds["auc"].to_numpy()), float(weight @ losses.mean(axis=1))
     reach = stdtrit(free, 0.975) * np.sqrt(error2)
     found = {"auc": auc, "loss": loss, "low": loss - reach, "high": loss + reach}

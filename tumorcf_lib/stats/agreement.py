@@ -1,26 +1,6 @@
-"""Adjustment of p-values for many claims, and whether rankings agree."""
+"""Whether several rankings agree."""
 
 import numpy as np
-
-
-def holm(p_values):
-    """Holm's adjustment of one family of p-values; NaN stays NaN and is not counted.
-
-    Examples
-    --------
-    >>> holm([0.01, 0.04, np.nan, 0.03])
-    array([0.03, 0.06,  nan, 0.06])
-    """
-    p_values = np.asarray(p_values, dtype=float)
-    adjusted = np.full(p_values.shape, np.nan)
-    known = np.isfinite(p_values)
-    p = p_values[known]
-    order = np.argsort(p, kind="stable")
-    steps = np.maximum.accumulate(p[order] * np.arange(len(p), 0, -1))  # m, m - 1, ..., 1
-    found = np.empty(len(p))
-    found[order] = np.minimum(steps, 1)
-    adjusted[known] = found
-    return adjusted
 
 
 def rank_agreement(values, owner, counts):
