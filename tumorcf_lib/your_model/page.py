@@ -37,8 +37,9 @@ def write(path, template, **values):
 
 def _table(frame):
     """A DataFrame without its index, every cell whole."""
+    how = {"index": False, "border": 0, "justify": "left", "na_rep": ""}
     with pd.option_context("display.max_colwidth", None):
-        made = frame.rename_axis(columns=None).to_html(index=False, border=0, justify="left")
+        made = frame.rename_axis(columns=None).to_html(float_format="{:.3f}".format, **how)
     return markupsafe.Markup(made)
 
 
@@ -123,23 +124,23 @@ def looks(cohort, predict):
     if not len(drawn):
         return None
     fig, shares = Figure(figsize=(2.2 * len(drawn), 2.4), layout="constrained"), []
+    height, width = cohort.masks.shape[1:]
+    rows, columns = (np.arange(n) * N_SQUARES // n for n in (height, width))
+    square = N_SQUARES * rows[:, None] + columns  # (height, width), which one a pixel is in
+    every = np.arange(N_SQUARES**2)
+    over = {"cmap": "magma", "alpha": 0.45, "extent": (-0.5, width - 0.5, height - 0.5, -0.5)}
     for ax, i in zip(fig.subplots(1, len(drawn), squeeze=False)[0], drawn, strict=True):
         image, mask = cohort.slices[i], cohort.masks[i]
-        height, width = mask.shape
-        rows, columns = (np.arange(n) * N_SQUARES // n for n in mask.shape)
-        square = N_SQUARES * rows[:, None] + columns  # (height, width), which one a pixel is in
-        about, every = sites.About(image, mask), np.arange(N_SQUARES**2)
+        about = sites.About(image, mask)
         hidden = [about.removed(square == k, "navier_stokes") for k in every]
         p = answers_to(predict, np.stack([image, *hidden]))
         fall = np.maximum(p[0].max() - p[1:, p[0].argmax()], 0)
-        tumor = np.isin(every, square[mask])
         inside = np.array([about.head.mask[square == k].mean() > 0.5 for k in every])
-        if fall.sum() > 0:
-            of = [fall[part].sum() for part in (tumor, inside & ~tumor, ~inside & ~tumor)]
-            shares.append(of / fall.sum())
+        where = np.where(np.isin(every, square[mask]), 0, np.where(inside, 1, 2))
+        shares.append(np.bincount(where, fall, minlength=3))
         style.show_slice(ax, sites.gray(image), mask=mask)
-        over = {"cmap": "magma", "alpha": 0.45, "extent": (-0.5, width - 0.5, height - 0.5, -0.5)}
         ax.imshow(fall.reshape(N_SQUARES, N_SQUARES), **over)
+    shares = [falls / falls.sum() for falls in shares if falls.sum() > 0]
     if not shares:
         return fig, "Hiding a square of an eighth of the side moves no answer."
     tumor, elsewhere, outside = np.mean(shares, axis=0)

@@ -59,9 +59,8 @@ def read_folder(manifest, *, classes=None, progress=False) -> Cohort:
         where channels differ. A NIfTI mask is brought to its slice's grid if flips and swaps of
         axes do it. A patient with slices of several classes ("no tumor" beside a tumor) counts
         once in each, since patients are resampled within classes. ``table`` also says what
-        was found: height, width, channels, lowest, highest, border (the value of all border
-        pixels, else NaN), mask_pixels, mask_corners (how many are inside), mask_notes, slice_notes,
-        and a checksum of the pixels of both.
+        was found: height, width, lowest, highest, border (the value of most border pixels, else
+        NaN), mask_pixels, mask_notes, slice_notes, and a checksum of the pixels of both.
 
     Examples
     --------
@@ -122,14 +121,12 @@ def _read(row, folder, where):
     facts = {
         "height": image.shape[0],
         "width": image.shape[1],
-        "channels": (*image.shape, 1)[2],
         "lowest": float(image.min()),
         "highest": float(image.max()),
         "border": float(edge.flat[0]) if (edge == edge.flat[0]).mean() > 0.9 else np.nan,
         "mask_pixels": int(mask.sum()),
         "mask_notes": mask_note,
         "slice_notes": note,
-        "mask_corners": int(mask[[0, 0, -1, -1], [0, -1, 0, -1]].sum()),
         "checksum": zlib.crc32(np.ascontiguousarray(mask), zlib.crc32(np.ascontiguousarray(image))),
     }
     return read_slice, read_mask, facts
