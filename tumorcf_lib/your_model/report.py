@@ -13,7 +13,7 @@ from tumorcf_lib.stats import classification, estimates, rows as stats_rows
 from tumorcf_lib.stats.persons import ROUNDING
 from tumorcf_lib.your_model import TITLE, page, verdict
 
-ALL, N_EXAMPLES = stats_rows.ALL, 6
+ALL, N_EXAMPLES = stats_rows.ALL, 5
 WORDS = {
     verdict.LEANS: "The decision leans on the tumor: more than by chance, though not "
     "necessarily strongly. The effect, in {scale}, is {effect}.",
@@ -198,8 +198,7 @@ def _effect(numbers):
 
 def _shown(one, means, made, examples):
     """What the page's template shows of an audit."""
-    wide = means.pivot(index="group", columns="score", values="effect")
-    kept = means.loc[means["score"] == "kept", ["group", "n_slices"]].join(wide, on="group")
+    kept = means[means["score"].isin(page.KEPT)]
     about = {"classifier": one.name, **one.about, "tumorcf": __version__}
     numbers = one.verdict.numbers
     words = {"why": one.verdict.why, "scale": numbers["scale"], "effect": _effect(numbers)}
