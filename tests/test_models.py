@@ -163,7 +163,7 @@ def test_whatever_is_answered_becomes_probabilities_and_is_said_or_gets_advice_t
     for name, (change, note) in ANSWERS.items():
         predict = probabilities(lambda s, change=change: change(truth(s)))
         np.testing.assert_allclose(predict(slices), wanted, atol=1e-6, err_msg=name)
-        assert note in " ".join(predict.notes), name
+        assert note in predict.note, name
     for change, words in REFUSED.values():
         with pytest.raises(InputError, match=words):
             probabilities(lambda s, change=change: change(truth(s)))(slices)

@@ -1,7 +1,6 @@
 """Between slices and a network: the form that it takes, and probabilities of its answers."""
 
 import functools
-import itertools
 
 import numpy as np
 from scipy.special import expit, softmax
@@ -18,66 +17,43 @@ CONVERSIONS = {
 }
 
 
-def layouts_of(shape):
-    """Layouts that an input's shape allows, the likeliest first.
+def layout_of(shape):
+    """The layout of an input by its shape; as PyTorch has it where the shape leaves that open.
 
-    >>> layouts_of([None, 3, 224, 224]), layouts_of([None, None, None, 1])
-    (['nchw'], ['nhwc'])
+    >>> layout_of([None, 3, 224, 224]), layout_of([None, None, None, 1])
+    ('nchw', 'nhwc')
     """
-    if len(shape) == 4:
-        first, last = (n is not None and n <= MAX_CHANNELS for n in (shape[1], shape[3]))
-        return ["nchw", "nhwc"] if first == last else ["nchw"] if first else ["nhwc"]
-    return ["nhw"] if len(shape) == 3 else []
+    if len(shape) != 4:
+        return "nhw" if len(shape) == 3 else None
+    first, last = (n is not None and n <= MAX_CHANNELS for n in (shape[1], shape[3]))
+    return "nhwc" if last and not first else "nchw"
 
 
 class Shaped:
-    """Brings slices into the form that a network takes; what it leaves open is tried once.
+    """Brings slices into the form that a network takes.
 
     `shape` is that of the input as its file states it: whole numbers, anything else where it is
-    open; None if nothing is stated. `size` is (height, width), None where it is open. Gray slices
-    are repeated for a network of several channels.
+    open; None if nothing is stated. `layout` and `channels` say what it leaves open. `size` is
+    (height, width), None where it is open. Gray slices are repeated for several channels.
     """
 
     def __init__(self, run, shape=None, *, layout=None, channels=None, dtype=np.float32, name=""):
         shape = [n if isinstance(n, int) and n > 0 else None for n in shape or [None] * 4]
-        self.layouts = [layout] if layout and len(shape) == 4 else layouts_of(shape)
-        if not self.layouts:
+        self.layout = layout if layout and len(shape) == 4 else layout_of(shape)
+        if self.layout is None:
             raise InputError(
                 f"Expected an input of slices, such as (n, height, width, channels), in {name}, "
                 f"got {shape}. Write a function around it: --predict my_module:predict."
             )
-        self.run, self.dtype, self.batch, self.notes = run, dtype, shape[0], []
-        self.channels, self.form, self.size = channels, None, None
-        if len(self.layouts) == 1:
-            axis = CHANNEL_AXIS[self.layouts[0]]
-            self.channels = 1 if axis is None else shape[axis] or channels
-            size = [n for k, n in enumerate(shape) if k not in (0, axis)]
-            self.size = tuple(size) if all(size) else None
+        self.run, self.dtype, self.batch = run, dtype, shape[0]
+        axis = CHANNEL_AXIS[self.layout]
+        self.channels = (axis and shape[axis]) or channels or 1
+        size = [n for k, n in enumerate(shape) if k not in (0, axis)]
+        self.size = tuple(size) if all(size) else None
 
     def __call__(self, slices):
-        if self.form is None:
-            self.form = self._tried(slices[:2])
-        return self._answers(slices, *self.form)
-
-    def _tried(self, slices):
-        """The first layout and number of channels that the network does not refuse."""
-        channels = (self.channels,) if self.channels else slices.shape[3:] or (1, 3)
-        forms, first = list(itertools.product(self.layouts, channels)), None
-        for layout, n in forms:
-            try:
-                self._answers(slices, layout, n)
-            except Exception as error:  # each framework raises its own kinds
-                first = first or error
-                continue
-            if len(forms) > 1:
-                taken = f"taken as {layout} with {n} channel(s)"
-                self.notes.append(f"Its input is open: {taken}; --layout and --channels choose")
-            return layout, n
-        raise first
-
-    def _answers(self, slices, layout, channels):
         """Arrays of what the network says, asked for in batches of the size that it takes."""
-        given = self._arranged(slices, layout, channels)
+        given = self._arranged(slices)
         step, answers = self.batch or len(given), []
         for start in range(0, len(given), step):
             part = given[start : start + step]
@@ -86,10 +62,10 @@ class Shaped:
             answers.append([array[: len(part)] for array in arrays_of(answer)])
         return tuple(np.concatenate(same) for same in zip(*answers, strict=True))
 
-    def _arranged(self, slices, layout, channels):
-        if slices.ndim == 3 and layout != "nhw":
-            slices = np.repeat(slices[..., None], channels, axis=3)
-        if layout == "nchw":
+    def _arranged(self, slices):
+        if slices.ndim == 3 and self.layout != "nhw":
+            slices = np.repeat(slices[..., None], self.channels, axis=3)
+        if self.layout == "nchw":
             slices = np.moveaxis(slices, 3, 1)
         if np.issubdtype(self.dtype, np.integer):
             limits = np.iinfo(self.dtype)
@@ -101,19 +77,18 @@ class Probabilities:
     """A `predict` for :func:`edits.audit.audit` around `raw`, a :class:`models.Model`'s.
 
     What the answers are (probabilities, logits, one sigmoid, percent) is decided at the first
-    batch, unless `output` ("softmax", "logits", "sigmoid") says so, and kept in `kind`; `notes`
-    says what was done, in sentences. `name` is the classifier's, for errors.
+    batch, unless `output` ("softmax", "logits", "sigmoid") says so, and kept in `kind`; `note`
+    says what was done, in a sentence. `name` is the classifier's, for errors.
     """
 
     def __init__(self, raw, classes, output="auto", name="predict"):
         self.raw, self.classes, self.output, self.name = raw, tuple(classes), output, name
-        self.kind, self.notes = None, []
+        self.kind, self.note = None, ""
 
     def __call__(self, slices):
         answer = self._picked(self.raw(slices), slices.shape)
         if self.kind is None:
-            self.kind, note = kind_of(answer, self.classes, self.output, self.name)
-            self.notes += [note] if note else []
+            self.kind, self.note = kind_of(answer, self.classes, self.output, self.name)
         return self._converted(answer)
 
     def _picked(self, answers, given):

@@ -82,7 +82,13 @@ def of_slices(cohort, prepared, settings) -> Findings:
             f"air. Give --scale raw --air {air:g}.",
             serious=True,
         )
-    _heads(found, prepared)
+    lost = _outside_heads(prepared)
+    if lost > 0.2:
+        found.warn(
+            f"{lost:.0%} of the masks lie mostly outside the head that is found: are they turned "
+            "or mirrored against their slices? Look at the contact sheet.",
+            serious=lost > 0.5,
+        )
     n_lost = len(vanished(prepared))
     if n_lost:
         found.warn(
@@ -93,24 +99,11 @@ def of_slices(cohort, prepared, settings) -> Findings:
     return found
 
 
-def _heads(found, prepared):
-    """Where the masks of the sample lie in the heads that are found."""
-    heads = [head.head_mask(sites.gray(image)) for image in prepared.slices]
-    drawn = [(where, mask) for where, mask in zip(heads, prepared.masks) if mask.any()]
-    if drawn:
-        inside = np.array([where[mask].mean() for where, mask in drawn])
-        share = np.median([mask.sum() / max(where.sum(), 1) for where, mask in drawn])
-        median = f"{share:.1%} of the head is tumor (median), {np.median(inside):.0%}"
-        found.facts.append(f"{median} of a mask lies in the head")
-        lost = (inside < 0.5).mean()
-        if lost > 0.2:
-            found.warn(
-                f"{lost:.0%} of the masks lie mostly outside the head that is found: are they "
-                "turned or mirrored against their slices? Look at the contact sheet.",
-                serious=lost > 0.5,
-            )
-    if np.median([where.mean() for where in heads]) > 0.97:
-        found.warn("The head that is found fills the whole slice: shams may lie in air. See --air.")
+def _outside_heads(prepared):
+    """Share of the masks that lie mostly outside the head that is found; 0 without masks."""
+    drawn = [pair for pair in zip(prepared.slices, prepared.masks) if pair[1].any()]
+    inside = [head.head_mask(sites.gray(image))[mask].mean() for image, mask in drawn]
+    return np.mean(np.array(inside) < 0.5) if inside else 0.0
 
 
 def vanished(prepared):
@@ -149,8 +142,8 @@ def of_classifier(found, model, cohort, output, settings) -> Probabilities:
                 "model.eval(), or pass training=False."
             )
     found.scales = _by_scale(model, cohort, output, settings)
-    for note in [*model.notes, *predict.notes]:
-        found.warn(f"{note}.")
+    if predict.note:
+        found.warn(f"{predict.note}.")
     p = answers_to(shown, prepared.slices)
     accuracy, _ = _sure(p, prepared.labels)
     found.facts.append(f"answers taken as {predict.kind}")

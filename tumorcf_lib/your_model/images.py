@@ -30,7 +30,7 @@ def read_slice(path, *, where, index=None, axis=2, channel=None):
     is). It is finite: NaN is air. `where` (file and line of the table) begins each error."""
     with _named(path, where) as kind:
         if kind in VOLUMES:
-            array = _checked(_of_volume(nibabel.load(path), index, axis, channel))
+            array = _checked(_of_volume(nibabel.load(path), index, axis))
         else:
             array = _checked(_of_file(path, kind, index))
         known = np.isfinite(array)
@@ -39,9 +39,7 @@ def read_slice(path, *, where, index=None, axis=2, channel=None):
                 f"expected numbers, got {np.count_nonzero(~known)} of {array.size} NaN or "
                 "infinite. NaN is taken as air where a slice has other pixels."
             )
-        if array.ndim == 3 and isinstance(channel, int):
-            if channel >= array.shape[2]:
-                raise InputError(f"expected a channel below {array.shape[2]}, got {channel}.")
+        if array.ndim == 3 and channel is not None:
             array, known = array[..., channel], known[..., channel]
         notes = []
         if not known.all():
@@ -62,19 +60,17 @@ def read_mask(path, *, where, like=None, index=None, axis=2, labels=""):
     A NIfTI mask is brought to the grid of the NIfTI slice `like` where flips and swaps of axes do
     that exactly. `labels` says which values are tumor, such as "1 4" or ">0.5"; all but 0 if empty.
     """
-    moved = ""
     with _named(path, where) as kind:
         if kind in VOLUMES:
             volume = nibabel.load(path)
             if like is not None and like.name.lower().endswith(VOLUMES):
-                volume, moved = _on_grid(volume, nibabel.load(like))
+                volume = _on_grid(volume, nibabel.load(like))
             array = _checked(_of_volume(volume, index, axis))
         else:
             array = _checked(_of_file(path, kind, index if kind in DICOM else None, palette=True))
         if not np.isfinite(array).all():
             raise InputError("expected finite numbers in a mask, got others. Write 0 outside.")
-        mask, note = _inside(array, labels)
-    return mask, "; ".join(filter(None, (moved, note)))
+        return _inside(array, labels)
 
 
 @contextlib.contextmanager
@@ -92,13 +88,10 @@ def _named(path, where):
         yield kind
     except InputError as error:
         raise InputError(f"{where}: {path}: {error}") from error
-    except ModuleNotFoundError as error:
-        words = f"{where}: {path} needs the package {error.name}: pip install {error.name}"
-        raise InputError(words) from error
     except Exception as error:  # readers of damaged files raise what they like
         raise InputError(
-            f"{where}: expected a readable {kind} file, got {type(error).__name__} from {path}: "
-            f"{error}. Write the file again, or check that you may read it."
+            f"{where}: {path}: expected a readable {kind} file, got {type(error).__name__} "
+            f"({error}). Write it again, check that you may read it, or install what is missing."
         ) from error
 
 
@@ -147,18 +140,14 @@ def _dicom(path, index):
     return array.max() - array if inverted else array
 
 
-def _of_volume(volume, index, axis, channel=None):
+def _of_volume(volume, index, axis):
     """A slice of a NIfTI volume; a fourth axis becomes its channels."""
     shape = volume.shape
-    if max(shape[3:], default=1) > 1 and channel is None:
-        raise InputError(
-            f"expected a volume of three axes, got shape {shape}. Add a column channel: a number "
-            f"from 0 to {shape[3] - 1}, or all."
-        )
-    n = shape[axis] if axis < min(len(shape), 3) else 1
-    index = _known_index(index, n, f"(axis {axis}) of a volume of shape {shape}")
+    if len(shape) < 3:
+        return np.asanyarray(volume.dataobj)
+    index = _known_index(index, shape[axis], f"(axis {axis}) of a volume of shape {shape}")
     where = [slice(None)] * len(shape)
-    where[axis : axis + 1] = [index] if len(shape) > 2 else where[axis : axis + 1]
+    where[axis] = index
     return np.asanyarray(volume.dataobj[tuple(where)])
 
 
@@ -173,10 +162,10 @@ def _known_index(index, n, what):
 
 
 def _on_grid(mask, image):
-    """The mask on the image's grid, and a note if it had to be moved; both by their affines."""
+    """The mask on the image's grid, by the affines of both."""
     known = [v.header.get("sform_code", 1) or v.header.get("qform_code", 1) for v in (mask, image)]
     if not all(known) or min(len(mask.shape), len(image.shape)) < 3:
-        return mask, ""
+        return mask
     turn = orientations.ornt_transform(
         *(orientations.io_orientation(v.affine) for v in (mask, image))
     )
@@ -190,7 +179,7 @@ def _on_grid(mask, image):
             f"{words[0]}, of the slice {words[1]}. Resample the mask to the slice's grid (nearest "
             "neighbor), or correct the affine that is wrong."
         )
-    return moved, "" if moved is mask else "brought to the slice's grid by the files' affines"
+    return moved
 
 
 def _checked(array):

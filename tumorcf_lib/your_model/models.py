@@ -1,7 +1,7 @@
 """A reader's classifier: a Python callable, or an ONNX, Keras or TorchScript file.
 
-A file says itself which layout, channels, batch and numbers it takes; what it leaves open is
-tried once. Each framework is imported for its own files only: nothing here needs TensorFlow.
+A file says itself which layout, channels, batch and numbers it takes; options say what it leaves
+open. Each framework is imported for its own files only: nothing here needs TensorFlow.
 """
 
 import contextlib
@@ -11,7 +11,7 @@ import os
 import re
 import sys
 import traceback
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -47,7 +47,6 @@ class Model:
     digest: str = ""
     size: tuple | None = None
     copies: object = None
-    notes: list = field(default_factory=list)
 
 
 def load(name, *, layout=None, channels=None) -> Model:
@@ -59,9 +58,10 @@ def load(name, *, layout=None, channels=None) -> Model:
         Of a file: ONNX (``.onnx``), Keras (``.keras``, ``.h5``) or TorchScript (``.pt``, ``.ts``).
         A module is looked for in the current folder first.
     layout : {"nhw", "nhwc", "nchw"}, optional
-        Where the channels stand in what the classifier takes, if it does not say so itself.
+        Where the channels stand in what the classifier takes, if it does not say so itself
+        (default: of a file "nchw").
     channels : int, optional
-        How many it takes; gray slices are repeated.
+        How many it takes, if it does not say so; gray slices are repeated.
 
     Raises
     ------
@@ -79,7 +79,7 @@ def load(name, *, layout=None, channels=None) -> Model:
     shaped = Shaped(run, shape, layout=layout, channels=channels, dtype=dtype, name=path.name)
     raw, has_matrices = _raising_named(shaped, path.name), any(w.ndim > 1 for w in weights)
     copies = functools.partial(_copies, raw, weights, put) if has_matrices else None
-    return Model(path.name, raw, steps.file_sha256(path), shaped.size, copies, shaped.notes)
+    return Model(path.name, raw, steps.file_sha256(path), shaped.size, copies)
 
 
 def _copies(raw, weights, put, rng):
@@ -111,12 +111,11 @@ def _of_module(name, layout, channels):
         raise InputError(
             f"Expected a function {attribute} in {module_name}, found none. It has: {has}."
         )
-    file, notes = getattr(module, "__file__", None), []
     if layout or channels:
         found = Shaped(found, layout=layout or "nhwc", channels=channels)
-        notes = found.notes
+    file = getattr(module, "__file__", None)
     digest = steps.file_sha256(Path(file)) if file else ""
-    return Model(name, _raising_named(found, name), digest, notes=notes)
+    return Model(name, _raising_named(found, name), digest)
 
 
 def _raising_named(function, name):

@@ -192,16 +192,13 @@ def controls(one) -> pd.DataFrame:
 # -- What is shown ----------------------------------------------------------------
 
 
-def _effect(numbers):
-    return interval(numbers["effect"]) if "effect" in numbers else ""
-
-
 def _shown(one, means, made, examples):
     """What the page's template shows of an audit."""
     kept = means[means["score"].isin(page.KEPT)]
     about = {"classifier": one.name, **one.about, "tumorcf": __version__}
     numbers = one.verdict.numbers
-    words = {"why": one.verdict.why, "scale": numbers["scale"], "effect": _effect(numbers)}
+    words = {"why": one.verdict.why, "scale": numbers["scale"]}
+    words["effect"] = interval(numbers["effect"]) if "effect" in numbers else ""
     return {
         "name": one.name,
         "first": verdict.first_line(one.answers),
