@@ -182,7 +182,7 @@ def test_objects_methods_are_found_and_whatever_they_raise_is_named(tmp_path, mo
     for name, words in (
         ("net.stop", r"ended the program .*mine_h7.py, line 5\), given fl"),
         ("net.lacks", "needs the package no_such_package_h7"),
-        ("net.answers", "a function net.answers in mine_h7, found none. It has: Net"),
+        ("net.answers", "Importing mine_h7:net.answers raised AttributeError: .*'answers'"),
     ):
         with pytest.raises(InputError, match=words):
             models.load(f"mine_h7:{name}").raw(slices)

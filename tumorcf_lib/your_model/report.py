@@ -11,6 +11,7 @@ from tumorcf_lib.edits import scores
 from tumorcf_lib.figures import style
 from tumorcf_lib.stats import classification, estimates, rows as stats_rows
 from tumorcf_lib.stats.persons import ROUNDING
+from tumorcf_lib.tables import study
 from tumorcf_lib.your_model import TITLE, page, verdict
 
 ALL, N_EXAMPLES = stats_rows.ALL, 5
@@ -26,14 +27,16 @@ SHARES = {
     "kept_sham": "keep it with a sham",
 }
 PLAIN = ("p_orig", "delta_drop", "sham_drop", "net_drop", "delta_focus")
-SCORES = SHARES | {name: style.SCORE_NAMES[name] for name in PLAIN}
-SHOWN = SCORES | {"delta_drop_lo": "Delta-Drop (log-odds)", "net_drop_lo": "Net-Drop (log-odds)"}
+LOG_ODDS = {"delta_drop_lo": "Delta-Drop (log-odds)", "net_drop_lo": "Net-Drop (log-odds)"}
+SHOWN = SHARES | {name: style.SCORE_NAMES[name] for name in PLAIN} | LOG_ODDS
 EDITS = {
     "dilation_px": "dilation (px)",
     "label": "class",
     "not_made": "not made",
-    "reasons": "why not",
+    "why_not": "why not",
+    "flagged": "over scalp, skull or air",
     "median_rms": "change (RMS, median)",
+    "rms_to_sham": "times a sham's",
 }
 FALLS = ("original", "remove", "sham", "only", "background", "blank")
 
@@ -68,7 +71,7 @@ def write_report(audits, folder, *, cohort=None, title=TITLE, notes=(), examples
     shown, told = [], []
     examples = examples if isinstance(examples, list) else [examples] * len(audits)
     for k, (one, own) in enumerate(zip(audits, examples, strict=True)):
-        means, made = score_table(one), edit_table(one.rows)
+        means, made = score_table(one), study.edits(one.rows)
         for name, table in (("rows", one.rows), ("table_scores", means), ("table_edits", made)):
             rowfiles.write_table(table, folder / f"{name}{k + 1 if several else ''}.csv")
         shown.append(_shown(one, means, made, own))
@@ -129,32 +132,8 @@ def score_table(one) -> pd.DataFrame:
 
     Scores on log-odds end in ``_lo``; "correct" is the accuracy (all) or the recall (a class).
     """
-    drops = ("delta_drop", "sham_drop", "net_drop", "delta_focus")
-    named = [*SCORES, "net_focus", "lo_orig", *(f"{name}_lo" for name in drops)]
     groups = [ALL, *one.answers.classes]
-    return stats_rows.score_means(slice_table(one), named, groups=groups, **RESAMPLED)
-
-
-def edit_table(rows) -> pd.DataFrame:
-    """How many edits of each kind were made, and why others were not, each reason with its number;
-    median_rms of the changes is in the slices' unit.
-    """
-    made = rows["reason"] == ""
-
-    def counted(reasons):
-        counts = reasons[reasons != ""].value_counts()
-        return ", ".join(f"{reason} ({n})" for reason, n in counts.items())
-
-    return (
-        rows.assign(is_made=made, is_not=~made)
-        .groupby(["edit", "infill", "dilation_px", "label"], sort=False, as_index=False)
-        .agg(
-            made=("is_made", "sum"),
-            not_made=("is_not", "sum"),
-            reasons=("reason", counted),
-            median_rms=("edit_rms", "median"),
-        )
-    )
+    return stats_rows.score_means(slice_table(one), list(SHOWN), groups=groups, **RESAMPLED)
 
 
 def by_class(means) -> pd.DataFrame:
@@ -169,11 +148,11 @@ def by_class(means) -> pd.DataFrame:
 def falls(one) -> pd.DataFrame:
     """The share of slices, in percent, that each class is given to, by edit."""
     rows = stats_rows.headline_rows(one.rows[one.rows["reason"] == ""])
-    counts = pd.crosstab(rows["edit"], classification.predicted(rows))
-    edits = [edit for edit in FALLS if edit in counts.index]
-    counts = counts.reindex(edits, columns=list(one.answers.classes), fill_value=0)
-    share = counts.div(counts.sum(axis=1), axis=0).map("{:.0%}".format)
-    share.insert(0, "slices shown", counts.sum(axis=1))
+    share = pd.crosstab(rows["edit"], classification.predicted(rows), normalize="index")
+    edits = [edit for edit in FALLS if edit in share.index]
+    share = share.reindex(edits, columns=list(one.answers.classes), fill_value=0)
+    share = share.map("{:.0%}".format)
+    share.insert(0, "slices shown", rows["edit"].value_counts())
     return in_words(share.reset_index())
 
 
