@@ -112,7 +112,7 @@ def test_the_first_line_counts_answers_that_are_kept_and_those_that_are_no_tumor
     original, removed = [0.9, 0.8, 0.2, 0.7], [0.6, 0.1, 0.1, 0.4]  # of class b, index 1
     answers = made(original, removed, [0.9, 0.9, 0.1, 0.4], [1, 1, 0, 1])
     answers.classes = ("Healthy", "b")  # "no tumor" by its name
-    assert verdict.first_line(answers, verdict.no_tumor_class(answers)) == (
+    assert verdict.first_line(answers) == (
         "50% of the slices keep their answer without their tumor (75% with a sham of the same "
         "shape); 3 of 4 are called 'Healthy'."
     )

@@ -56,7 +56,8 @@ def add_parser(commands):
     output = "what the classifier returns (default: recognized from its first answers)"
     add("--output", choices=("auto", "softmax", "logits", "sigmoid"), default="auto", help=output)
     add("--channels", type=_whole, help="channels that it takes; gray slices are repeated")
-    add("--layout", choices=("nhw", "nhwc", "nchw"), help="order of the axes that it takes")
+    layout = "order of the axes that it takes, where its file leaves that open (default: nchw)"
+    add("--layout", choices=("nhw", "nhwc", "nchw"), help=layout)
     add("--places", type=_whole, default=20, metavar="K", help="shams for each slice (default 20)")
     add("--infills", type=_names, default=[], help="further infills, separated by commas")
     grown = "further dilations of the mask, in pixels of 512 x 512; negative ones: --dilations=-2,5"

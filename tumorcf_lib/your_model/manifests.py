@@ -74,7 +74,7 @@ def checked_classes(labels, classes, manifest):
     """Names of the classes in order: as given, else the labels in alphabetical order."""
     names = sorted(set(labels)) if classes is None else [str(name) for name in classes]
     different = {name.casefold() for name in names}
-    if len(different) < len(names) or {RESERVED_CLASS, ""} & different:
+    if len(different) < len(names) or {RESERVED_CLASS, ""} & set(names):
         raise InputError(
             f"{manifest}: expected classes of different names (whatever the capitals), none empty "
             f"or {RESERVED_CLASS!r}, as tables call all slices; got {names}. Rename one."
