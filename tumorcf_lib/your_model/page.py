@@ -30,7 +30,6 @@ def write(path, template, **values):
     )
     environment.filters |= {"table": _table, "png": _png}
     text = environment.get_template(template).render(values)
-    path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text, encoding="utf-8")
     return path
 

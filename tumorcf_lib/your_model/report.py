@@ -47,7 +47,7 @@ def write_report(audits, folder, *, cohort=None, title=TITLE, notes=(), examples
     Parameters
     ----------
     audits : Audited or sequence of Audited
-        From :func:`running.audited`; several stand side by side.
+        From :func:`running.audited`; of several, the first lines and verdicts stand together.
     folder : path
         Made if need be. Gets ``report.html``, ``audit.json``, and for each audit ``rows.csv``,
         ``table_scores.csv`` and ``table_edits.csv`` (of several: with a number before the dot).
