@@ -288,13 +288,13 @@ def test_a_disk_that_is_or_gets_full_is_named_with_what_is_needed_and_costs_noth
 ):
     with monkeypatch.context() as patch:
         patch.setattr(shutil, "disk_usage", lambda folder: SimpleNamespace(free=100_000))
-        with pytest.raises(DatasetError, match="0.7 MB are needed in .* where 0.1 MB are free"):
+        with pytest.raises(DatasetError, match="0.7 MB. to .* .only 0.1 MB are free"):
             fetch(tmp_path, "fine")
     assert fetch.requests == []
     _, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (300_000, hard))  # writes beyond that fail
     try:
-        with pytest.raises(DatasetError, match="archives, 0.7 MB are needed in"):
+        with pytest.raises(DatasetError, match="archives .0.7 MB. to .*File too large"):
             fetch(tmp_path, "fine")
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))

@@ -68,25 +68,16 @@ class Entry(NamedTuple):
         return CorruptSliceError(self.number, self.where, expected, got, **todo)
 
 
-def no_access(path, error, *, to="read", by="--data or TUMORCF_DATA"):
-    """The error for a folder or file that is there but may not be read, or written."""
-    return DatasetError(
-        f"Expected to {to} {config.shown(path)}, got {type(error).__name__} ({error.strerror}). "
-        f"Check what lies there and whether you may {to} it (ls -ld), or name another folder by "
-        f"{by}."
-    )
-
-
 @contextmanager
 def writing(folder, what, needed, by, *, wait_s=0.0):
     """A folder that this process alone writes so many bytes to; whether locks are known there.
 
-    What the system has against it becomes a DatasetError, by which another can be named.
+    What the system has against it becomes a DatasetError: name another folder ``by`` this.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        if shutil.disk_usage(folder).free < needed:
-            raise OSError(errno.ENOSPC, "too small")
+        if (free := shutil.disk_usage(folder).free) < needed:
+            raise OSError(errno.ENOSPC, f"only {free / 1e6:.1f} MB are free")
         with steps.held(folder / ".lock", wait_s=wait_s) as is_alone:
             yield is_alone
     except steps.InUseError as error:
@@ -94,12 +85,11 @@ def writing(folder, what, needed, by, *, wait_s=0.0):
             f"Another process writes {what} to {config.shown(folder)}. Wait for it, or end it."
         ) from error
     except OSError as error:
-        if error.errno not in NO_ROOM:
-            raise no_access(error.filename or folder, error, to="write", by=by) from error
         raise DatasetError(
-            f"To write {what}, {needed / 1e6:.1f} MB are needed in {config.shown(folder)}, where "
-            f"{shutil.disk_usage(folder).free / 1e6:.1f} MB are free. Make room and run again, or "
-            f"name another folder by {by}."
+            f"Expected to write {what} ({needed / 1e6:.1f} MB) to "
+            f"{config.shown(error.filename or folder)}, got {type(error).__name__} "
+            f"({error.strerror}). Make room, check your rights there (ls -ld), or name another "
+            f"folder by {by}."
         ) from error
 
 

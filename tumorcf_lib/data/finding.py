@@ -13,7 +13,7 @@ import numpy as np
 from tumorcf_lib import config
 from tumorcf_lib.data import archives
 from tumorcf_lib.data.archives import DatasetNotFoundError, numbers_of
-from tumorcf_lib.data.matfile import FETCH_AGAIN
+from tumorcf_lib.data.matfile import FETCH_AGAIN, DatasetError
 
 MAX_DEPTH = 5  # folders below the dataset's own in which slices are looked for
 MAX_ENTRIES = 50_000  # files and folders looked at: a home folder may be named by mistake
@@ -65,14 +65,11 @@ def require(folder):
 
 
 def fingerprint(folder):
-    """Hash of the numbers, sizes and CRC-32 of the dataset's slices; "no dataset" without any.
+    """Hash of the numbers, sizes and CRC-32 of the dataset's slices.
 
     Neither the files' times nor their places count, nor what lies beside them.
     """
-    entries = find(folder).entries
-    if not entries:
-        return "no dataset"
-    facts = sorted((e.number, e.n_bytes, e.crc, not e.name) for e in entries)
+    facts = sorted((e.number, e.n_bytes, e.crc, not e.name) for e in find(folder).entries)
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
 
 
@@ -145,7 +142,11 @@ def _files(top, passed_over):
         if isinstance(error, FileNotFoundError):
             return
         if error.filename == str(top):
-            raise archives.no_access(top, error) from error
+            raise DatasetError(
+                f"Expected to read {config.shown(top)}, got {type(error).__name__} "
+                f"({error.strerror}). Check your rights there (ls -ld), or name another folder by "
+                "--data or TUMORCF_DATA."
+            ) from error
         passed_over[f"cannot be read ({error.strerror})"].append(Path(error.filename))
 
     found, seen = defaultdict(list), set()
