@@ -27,18 +27,14 @@ ARCHIVE = Archive(7, NAME, len(CONTENT), hashlib.md5(CONTENT).hexdigest())
 ANSWERS = {
     # source that has no file: status, what it sends, what is said of it
     "empty202": (202, b"", "HTTP 202"),
-    "forbidden": (403, b"no", "HTTP 403"),
     "broken": (500, b"", "HTTP 500"),
     "html": (200, b"<html>robots?</html>".ljust(len(CONTENT)), "begins b'<html>robots"),
     "part_unasked": (206, CONTENT, "HTTP 206"),
     "wrong": (200, WRONG, "MD5 "),
+    "long": (200, CONTENT + b"more", "MD5 "),
+    "truncated": (200, CONTENT[:350_001], "stopped after"),
 }
-CHUNKED = {  # the same, of status 200 and undeclared length
-    "long": (CONTENT + b"more", "MD5 "),
-    "truncated": (CONTENT[:350_001], "stopped after"),
-}
-FAULTS = {name: of[-1] for name, of in (ANSWERS | CHUNKED).items()}
-KEEP_A_PART = "empty202 forbidden broken html".split()
+KEEP_A_PART = "empty202 broken html".split()
 
 
 class Source(BaseHTTPRequestHandler):
@@ -54,8 +50,6 @@ class Source(BaseHTTPRequestHandler):
         name, _, number = behavior.partition("-")
         if name in ANSWERS:
             self.answer(*ANSWERS[name][:2])
-        elif name in CHUNKED:
-            self.chunked(CHUNKED[name][0])
         else:
             getattr(self, name)(*map(int, filter(None, [number])))
 
@@ -68,13 +62,6 @@ class Source(BaseHTTPRequestHandler):
             self.send_header(name.replace("_", "-"), str(value))
         self.end_headers()
         self.wfile.write(body)
-
-    def chunked(self, body):
-        self.send_response(200)
-        self.send_header("Transfer-Encoding", "chunked")
-        self.end_headers()
-        pieces = (body, b"") if body else (b"",)
-        self.wfile.write(b"".join(b"%x\r\n%s\r\n" % (len(piece), piece) for piece in pieces))
 
     def send(self, content, stop=None):
         """The content from the byte asked for; the line is cut after ``stop`` bytes of it."""
@@ -117,11 +104,6 @@ class Source(BaseHTTPRequestHandler):
         self.answer(206, body, Content_Range=named) if self.start else self.fine()
 
     # -- waits without an end: until the test does ------------------------------
-
-    def mute_midway(self):
-        self.send(CONTENT, stop=max(400_000 - self.start, 0))
-        self.wfile.flush()
-        self.server.is_over.wait(20)
 
     def dripping(self):
         self.send(CONTENT, stop=0)
@@ -187,7 +169,7 @@ def test_a_source_that_has_the_file_gives_it_whole(fetch, tmp_path, behavior):
     assert is_whole(folder)
 
 
-@pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.parametrize("fault", ANSWERS)
 def test_every_fault_is_named_leaves_nothing_wrong_and_the_next_source_completes(
     fetch, tmp_path, fault
 ):
@@ -197,7 +179,7 @@ def test_every_fault_is_named_leaves_nothing_wrong_and_the_next_source_completes
         folder.mkdir()
         if part:
             (folder / f"{NAME}.part").write_bytes(part)
-        words = "." if part and fault in ("part_unasked", "wrong") else re.escape(FAULTS[fault])
+        words = "." if part and fault == "part_unasked" else re.escape(ANSWERS[fault][-1])
         with pytest.raises(DatasetError, match=words) as caught:
             fetch(folder, fault)
         for fact in (NAME, str(len(CONTENT)), ARCHIVE.md5, str(folder), f"/{fault}/7", "browser"):
@@ -209,7 +191,7 @@ def test_every_fault_is_named_leaves_nothing_wrong_and_the_next_source_completes
         assert is_whole(folder)
 
 
-@pytest.mark.parametrize("fault", ["mute_midway", "dripping", "dripping_headers"])
+@pytest.mark.parametrize("fault", ["dripping", "dripping_headers"])
 def test_a_wait_without_an_end_has_one(fetch, tmp_path, monkeypatch, fault):
     started = time.monotonic()
     with monkeypatch.context() as patch, pytest.raises(DatasetError, match="bytes in 0.3 s|imed"):
@@ -227,9 +209,9 @@ def test_a_robot_check_is_not_asked_again_and_a_broken_source_after_waits_that_d
     waited = []
     monkeypatch.setattr(download, "time", SimpleNamespace(sleep=waited.append))
     monkeypatch.setattr(download, "PAUSE_S", 1.5)
-    fetch(tmp_path, "empty202", "forbidden", "html", "broken", "fine")
+    fetch(tmp_path, "empty202", "html", "broken", "fine")
     asked = [behavior for behavior, _ in fetch.requests]
-    assert asked == ["empty202", "forbidden", "html", *["broken"] * download.N_TRIES, "fine"]
+    assert asked == ["empty202", "html", *["broken"] * download.N_TRIES, "fine"]
     assert waited == [1.5, 3.0, 6.0]
 
 
@@ -278,7 +260,7 @@ def test_the_error_lists_every_archive_still_missing(fetch, tmp_path, monkeypatc
     others = [ARCHIVE._replace(name=name) for name in ("other.zip", "c")]
     monkeypatch.setattr(download, "PUBLISHED", [ARCHIVE, *others])
     with pytest.raises(DatasetError) as caught:
-        fetch(tmp_path, "forbidden")
+        fetch(tmp_path, "html")
     listed = str(caught.value).split("unopened")[1]
     assert "other.zip (" in listed and "c (" in listed and NAME not in listed.replace("other.", "")
 
