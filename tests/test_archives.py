@@ -47,11 +47,6 @@ def test_every_way_to_pack_gives_the_same_bytes(tmp_path):
     packed = {"1.MAT": slices[1], "deep\\2.mat": slices[2], "x/Inner.Zip": inner, "a.txt": b"x"}
     folder = write_archives(tmp_path / "data", {"OWN.ZIP": packed})
     assert contents(folder, tmp_path) == slices
-    with zipfile.ZipFile(tmp_path / "own.zip", "w") as archive:
-        with archive.open("4.mat", "w", force_zip64=True) as file:
-            file.write(slices[1])
-    (tmp_path / "own.zip").rename(folder / "4.zip")
-    assert contents(folder, tmp_path) == {**slices, 4: slices[1]}
 
 
 def test_an_archive_of_the_archives_is_known_by_the_sums_of_those(tmp_path):
@@ -103,15 +98,6 @@ def test_a_member_that_is_not_what_the_archive_says_is_named(tmp_path):
         (tmp_path / "own.zip").write_bytes(content)
         with pytest.raises(CorruptSliceError, match=rf"Slice 4 \(own.zip/4.mat\): .*{words}"):
             contents(tmp_path, tmp_path)
-
-
-def test_a_link_in_an_archive_is_not_followed(tmp_path):
-    (tmp_path / "private").write_bytes(b"of the machine")
-    link = zipfile.ZipInfo("4.mat")
-    link.create_system, link.external_attr = 3, 0o120777 << 16
-    with zipfile.ZipFile(tmp_path / "own.zip", "w") as archive:
-        archive.writestr(link, str(tmp_path / "private"))
-    assert contents(tmp_path, tmp_path) == {4: str(tmp_path / "private").encode()}
 
 
 def test_a_loose_file_far_too_large_is_passed_over_unread(tmp_path):

@@ -4,7 +4,6 @@ import hashlib
 import os
 import re
 import resource
-import shutil
 import threading
 import time
 from contextlib import suppress
@@ -15,7 +14,6 @@ import numpy as np
 import pytest
 from fake_cheng import open_folder, without_rights
 
-from tumorcf_lib import steps
 from tumorcf_lib.data import download
 from tumorcf_lib.data.archives import Archive
 from tumorcf_lib.data.matfile import DatasetError
@@ -265,14 +263,7 @@ def test_the_error_lists_every_archive_still_missing(fetch, tmp_path, monkeypatc
     assert "other.zip (" in listed and "c (" in listed and NAME not in listed.replace("other.", "")
 
 
-def test_a_disk_that_is_or_gets_full_is_named_with_what_is_needed_and_costs_nothing(
-    fetch, tmp_path, monkeypatch
-):
-    with monkeypatch.context() as patch:
-        patch.setattr(shutil, "disk_usage", lambda folder: SimpleNamespace(free=100_000))
-        with pytest.raises(DatasetError, match="0.7 MB. to .* .only 0.1 MB are free"):
-            fetch(tmp_path, "fine")
-    assert fetch.requests == []
+def test_a_disk_that_gets_full_is_named_with_what_is_needed_and_costs_nothing(fetch, tmp_path):
     _, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (300_000, hard))  # writes beyond that fail
     try:
@@ -297,9 +288,3 @@ def test_a_folder_that_may_only_be_read_is_named_unless_it_is_complete(fetch, tm
     with pytest.raises(DatasetError, match="data, got FileExistsError .*--data"):
         fetch(tmp_path / "data", "fine")
     assert fetch.requests == []
-
-
-def test_two_processes_do_not_write_one_file(fetch, tmp_path):
-    with steps.held(tmp_path / ".lock"):
-        with pytest.raises(DatasetError, match="Another process writes the archives to"):
-            fetch(tmp_path, "fine")
