@@ -55,13 +55,11 @@ def download(folder):
 
 def _missing(folder):
     """Archives that are not there; another file of such a name is refused."""
-    missing = []
-    for archive in PUBLISHED:
+    missing = [archive for archive in PUBLISHED if not os.path.lexists(folder / archive.name)]
+    for archive in set(PUBLISHED) - set(missing):
         path = folder / archive.name
         n_bytes = path.stat().st_size if path.is_file() else None  # a pipe or device is not opened
-        if not os.path.lexists(path):
-            missing.append(archive)
-        elif n_bytes != archive.n_bytes or md5(path) != archive.md5:
+        if n_bytes != archive.n_bytes or md5(path) != archive.md5:
             raise DatasetError(
                 f"{config.shown(path)} is there ({n_bytes} bytes) but is not the published "
                 f"{archive}. Nothing was overwritten: move it away, or name another folder by "
