@@ -56,8 +56,11 @@ def written(change):
 
 
 def replaced(make):
-    """Another thing of that name, which ``make`` makes."""
-    return lambda path: (path.unlink(), make(path))
+    def replace(path):
+        path.unlink()
+        make(path)
+
+    return replace
 
 
 def sunk(path):

@@ -79,17 +79,17 @@ def test_slices_are_balanced_to_3_points_on_persons_like_the_real_ones(n_folds):
         check_balance(range(len(persons)), persons, labels, n_folds, seed)
 
 
+def test_what_cannot_be_split_is_refused_with_the_reason():
+    with pytest.raises(SplitInputError, match="class 0 has 2"):
+        split.hold_out(["a", "b"], [0, 0], seed=0)
+
+
 @pytest.mark.real
 @pytest.mark.parametrize("n_folds", [1, 5])
 def test_the_real_slices_split_soundly_with_ten_tested_persons_a_class(n_folds):
     whole = real_cheng.cohort()
     counts = check_balance(whole.table["slice_id"], whole.persons, whole.labels, n_folds, seed=1)
     assert (counts["n_persons"][counts["part"] == "test"] >= 10).all()
-
-
-def test_what_cannot_be_split_is_refused_with_the_reason():
-    with pytest.raises(SplitInputError, match="class 0 has 2"):
-        split.hold_out(["a", "b"], [0, 0], seed=0)
 
 
 @pytest.fixture
