@@ -5,7 +5,7 @@ from functools import partial
 import numpy as np
 import pandas as pd
 
-from tumorcf_lib.controls import covariates, planes
+from tumorcf_lib.controls import covariates
 from tumorcf_lib.edits.scores import slice_scores
 from tumorcf_lib.stats import classification
 from tumorcf_lib.stats.rows import in_front
@@ -61,7 +61,7 @@ def derive(read, n_resamples):
         "table_classes": study.performance_by_class(one, **n),
         "table_confusion": study.confusion(one),
         "table_reliability": reliability_table(first, found),
-        "table_folds": folds_table(every, found, read("history")),
+        "table_folds": folds_table(every, found),
         "table_spread": spread_table(predictions),
         "table_elsewhere": elsewhere_table(performance),
         "table_scores": study.scores_by_class(_over_seeds(rows), **n),
@@ -151,7 +151,6 @@ def _controls(read, rows, others, scores, *, n_resamples):
         "table_probes": classifiers.probe_table(asked, rows, **n),
         "table_probes_other_ids": classifiers.probe_table(*rest, **n),
         "table_detector": classifiers.detector_table(detected, **n),
-        "table_planes": planes.accuracy_table(plane, **n),
         "table_covariates": covariates.covariate_table(own, measured, **n),
         "table_site_difference": sites.difference_table(own, measured, plane).merge(
             sites.difference_bands(scores), on="group"
@@ -224,20 +223,15 @@ def reliability_table(predictions, temperatures):
     )
 
 
-def folds_table(predictions, temperatures, history):
+def folds_table(predictions, temperatures):
     """Every network on its own: whom it tests, and how right it is."""
-    epochs = history.groupby(UNIT).size()
-    warmed = scores_of.scaled(predictions, temperatures)
-    rows = []
+    warmed, rows = scores_of.scaled(predictions, temperatures), []
     for unit, own in predictions.groupby(UNIT):
+        own_warmed = scores_of.outputs_of(warmed.loc[own.index])
         own = scores_of.outputs_of(own)
-        size = {"n_persons": own["person_id"].nunique(), "n_slices": len(own)}
-        errors = {
-            "temperature": temperatures[unit],
-            "ece": study.ece(own),
-            "ece_temperature": study.ece(scores_of.outputs_of(warmed.loc[own.index])),
-        }
-        line = dict(zip(UNIT, unit, strict=True)) | size | {"epochs": epochs[unit]}
+        line = dict(zip(UNIT, unit, strict=True))
+        line |= {"n_persons": own["person_id"].nunique(), "n_slices": len(own)}
+        errors = {"ece": study.ece(own), "ece_temperature": study.ece(own_warmed)}
         rows.append(line | classifiers.accuracies(own) | errors)
     return pd.DataFrame(rows)
 
