@@ -137,14 +137,6 @@ def test_other_kinds_of_networks_have_verdicts_of_their_own_and_change_no_plain_
     assert (own.loc[5, "verdict"], own.loc[5, "reason"]) == (networks.OPEN, "one training seed")
 
 
-def test_no_seed_of_random_numbers_changes_the_primary_table(both):
-    tables = []
-    for seed in (0, 1):
-        np.random.seed(seed)
-        tables.append(primary.primary_table(both))
-    pd.testing.assert_frame_equal(*tables, check_exact=True)
-
-
 def test_estimates_have_the_band_of_as_many_networks_and_shares_stay_shares(both):
     fewer = both[both["fold"] < 3]  # as many networks as there are, not as many as usual
     for own, n in ((both, 10), (fewer, 6)):
@@ -210,9 +202,7 @@ def test_auc_is_that_of_a_loop_over_pairs_in_which_every_patient_counts_the_same
     pairs = [[(a, b) for b in people[1] + people[2]] for a in people[0]]
     losses = np.array([[auc(*ab, "sham") - auc(*ab, "remove") for ab in row] for row in pairs])
     error = np.sqrt(losses.mean(axis=1).var(ddof=1) / 2 + losses.mean(axis=0).var(ddof=1) / 4)
-    ends = (
-        losses.mean() + scipy.stats.t.ppf([0.025, 0.975], df=1) * error
-    )  # two patients of one fold
+    ends = losses.mean() + scipy.stats.t.ppf([0.025, 0.975], df=1) * error  # of two patients
     unedited = [auc(*ab, "original") for row in pairs for ab in row]
     assert got["auc"] == pytest.approx(np.mean(unedited))
     assert (got["loss"], got["low"], got["high"]) == pytest.approx((losses.mean(), *ends))
