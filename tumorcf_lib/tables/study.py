@@ -140,15 +140,6 @@ def estimate(table, *key) -> dict:
     return {"value": value, "low": row["low"], "high": row["high"]} | n
 
 
-def one_network(table):
-    """Of a pooled table that also has other seeds, the first network's lines."""
-    if "networks" not in table:
-        return table
-    first = table[["networks", "training_seed"]].iloc[0]
-    own = table[(table[["networks", "training_seed"]] == first).all(axis=1)]
-    return own.reset_index(drop=True)
-
-
 def _by_level(predictions, metrics_of, n_resamples):
     """A metric table of slices and of patients."""
     n_persons, lines = predictions["person_id"].nunique(), []
