@@ -127,11 +127,12 @@ def recipes_table(tried, *, n_resamples):
     kept = right[(tried["recipe"] == "kept").to_numpy()].reindex(right.index)
     tried = tried.assign(difference=(right - kept).to_numpy())
     options = {"by": ["recipe"], "groups": [ALL], "n_resamples": n_resamples}
-    change = means(tried, "difference", **options).set_index("recipe")
+    change = means(tried, "difference", **options)
     ends = {"effect": "difference", "low": "difference_low", "high": "difference_high"}
-    of = {recipe: accuracies(own) for recipe, own in tried.groupby("recipe", sort=False)}
-    table = change[["n_slices"]].join(pd.DataFrame(of).T)
-    return table.join(change[list(ends)].rename(columns=ends)).reset_index()
+    change = change.rename(columns=ends)[["recipe", *ends.values()]]
+    by = tried.groupby("recipe", sort=False)
+    rows = [{"recipe": recipe, "n_slices": len(own)} | accuracies(own) for recipe, own in by]
+    return pd.DataFrame(rows).merge(change, on="recipe")
 
 
 def accuracies(rows):
