@@ -310,8 +310,8 @@ def test_contrast_is_measured_alone_without_a_network_and_put_together_of_all_fo
     assert (rows["fold"] == rows["slice_id"].map(fold_of)).all()
     fewer = rows[rows["fold"] < 2]
     for own, is_there in ((rows, True), (fewer, False)):  # a table of some folds would mislead
-        table = pooled_tables._contrast(lambda _, own=own: own, rows, n_resamples=10)
-        assert bool(table) == is_there
+        found = pooled_tables._of_all_folds(lambda _, own=own: own, "rows_contrast", rows)
+        assert (found is not None) == is_there
 
 
 def test_a_seed_is_pooled_as_far_as_its_folds_are_there_but_published_whole(study, tmp_path):

@@ -248,11 +248,10 @@ def recipes():
 
 def three_networks(read):
     """A row a score, a column a network: of the folds where they are published, else of a split."""
-    found, lines = read("table_networks"), []
-    shown = pd.concat(
-        classifiers.beside_plain(found, group=group).assign(group=group).reset_index()
-        for group in GROUPS
-    ).set_index(["score", "infill", "group"])
+    found, keys = read("table_networks"), ["score", "infill", "group"]
+    found["told"] = [interval(row) for row in found.to_dict("records")]
+    shown = found.pivot(index=keys, columns="network", values="told").fillna("")
+    shown = shown[found["network"].unique()]
     lines = [
         ["Accuracy, slices", *shown.loc["accuracy", "", "all"]],
         ["Accuracy, patients", *shown.loc["person_accuracy", "", "all"]],
