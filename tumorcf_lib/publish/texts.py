@@ -14,7 +14,7 @@ from tumorcf_lib.publish import PublishError, sections
 from tumorcf_lib.stats.rows import of_patients
 from tumorcf_lib.study import leak, pooled, stages
 from tumorcf_lib.study.notebooks import MEMORY, MINUTES, PROCESSOR
-from tumorcf_lib.study.side_studies import band, interval, published, reader
+from tumorcf_lib.study.side_studies import band, interval, p_value, published, reader
 from tumorcf_lib.tables import study
 from tumorcf_lib.tables.calibration import SCALES
 from tumorcf_lib.tables.controls import grown_px
@@ -108,14 +108,9 @@ def render(template, **values):
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    return environment.get_template(template).render(
-        interval=interval,
-        band=band,
-        table=sections.table,
-        groups=sections.GROUPS,
-        classes=config.CLASSES,
-        **values,
-    )
+    known = {"interval": interval, "band": band, "p_value": p_value}
+    known |= {"groups": sections.GROUPS, "classes": config.CLASSES}
+    return environment.get_template(template).render(known | values)
 
 
 # -- openings of the notebooks --------------------------------------------------------------------
@@ -172,12 +167,11 @@ def speed():
     found = pd.read_csv(path, keep_default_na=False, na_values=[""])
     rows = []
     for (benchmark, case), words in SPEEDS.items():
-        named = (found["case"] == case) | found["case"].str.startswith(f"{case}:")
+        named = found["case"].str.partition(":")[0] == case
         own = found[(found["benchmark"] == benchmark) & named]
-        told = [
-            f"{float(f'{row.ratio:.2g}'):.10g}"
-            + (f" ({row.setting.split(', ')[-1]})" if len(own) > 1 else "")
-            for row in own.itertuples()
-        ]
+        told = [f"{float(f'{ratio:.2g}'):.10g}" for ratio in own["ratio"]]
+        if len(own) > 1:
+            settings = own["setting"].str.split(", ").str[-1]
+            told = [f"{ratio} ({setting})" for ratio, setting in zip(told, settings, strict=True)]
         rows.append([*words.split(" / "), ", ".join(told)])
     return sections.table(["what", "beside the obvious way", "times as fast"], rows)
