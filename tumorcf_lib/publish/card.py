@@ -5,6 +5,7 @@ folder, so that the card can be rebuilt from them and compared.
 """
 
 import functools
+import itertools
 from pathlib import Path
 
 import pandas as pd
@@ -84,13 +85,10 @@ def problems(folder) -> list[str]:
     folder = Path(folder)
     if not (folder / FILE).is_file():
         return []
-    manifest = steps.read_json(folder / MANIFEST)
-    made = card(folder, manifest).splitlines()
+    made = card(folder, steps.read_json(folder / MANIFEST)).splitlines()
     found = (folder / FILE).read_text(encoding="utf-8").splitlines()
-    if len(made) != len(found):
-        return [f"{FILE} has {len(found)} lines; made from the tables: {len(made)}"]
-    pairs = enumerate(zip(found, made, strict=True), start=1)
-    return [f"{FILE}, line {n}: {a!r}, from the tables {b!r}" for n, (a, b) in pairs if a != b]
+    lines = enumerate(itertools.zip_longest(found, made), start=1)
+    return [f"{FILE}, line {n}: {a!r}, from the tables {b!r}" for n, (a, b) in lines if a != b]
 
 
 def card(folder, manifest) -> str:
@@ -102,8 +100,7 @@ def card(folder, manifest) -> str:
 
     def row(name, **keys):
         """The one row of a table with these values."""
-        table = read(name)
-        chosen = table[(table[list(keys)] == list(keys.values())).all(axis=1)]
+        chosen = sections.of_table(read, name, **keys)
         if len(chosen) != 1:
             raise PublishError(f"Expected one row with {keys} in {name}, got {len(chosen)}.")
         return chosen.iloc[0]
