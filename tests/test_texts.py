@@ -39,7 +39,7 @@ def test_what_is_missing_is_said_or_refused(monkeypatch, tmp_path):
         texts.with_generated_parts("# Title")
     monkeypatch.setattr(config, "FIGURES", tmp_path)
     assert texts.results().count(sections.MISSING) >= 12
-    assert sections.answer() == f"- {sections.MISSING}"
+    assert sections.part("answer") == f"- {sections.MISSING}"
 
 
 @pytest.fixture
@@ -73,7 +73,7 @@ def test_the_answer_reads_shares_net_drops_bands_and_sites_from_the_tables(folde
         rowfiles.write_table(pd.DataFrame(rows), folder / f"table_{name}.csv")
     for name in ("networks", "never_shown"):
         (folder / f"table_{name}.csv").unlink()
-    first, second, third = sections.answer().splitlines()[:3]
+    first, second, third = sections.part("answer").splitlines()[:3]
     assert "right on 92% of the slices and 90% of the patients" in first
     assert "from 80% to 30% for meningioma" in first and "leaves 70%, 71% and 72%" in first
     assert "glioma 0.200 [-0.500, 0.500]" in second and "over 5 networks (1 training of" in second

@@ -12,7 +12,7 @@ import pandas as pd
 
 from tumorcf_lib import config, steps
 from tumorcf_lib.data import archives
-from tumorcf_lib.publish import PublishError, crate, sections, texts
+from tumorcf_lib.publish import PublishError, crate, sections
 from tumorcf_lib.stats.rows import listed, of_patients
 from tumorcf_lib.study import by_fold, side_studies
 from tumorcf_lib.study.reference import NETWORKS, TOLERANCE
@@ -105,7 +105,7 @@ def card(folder, manifest) -> str:
             raise PublishError(f"Expected one row with {keys} in {name}, got {len(chosen)}.")
         return chosen.iloc[0]
 
-    text = texts.render(
+    text = sections.render(
         "MODEL_CARD.md.j2",
         profile=profile,
         backbone=f"{BACKBONES[profile['backbone']]} from {STARTS[profile['weights']]}",

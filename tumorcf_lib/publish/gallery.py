@@ -4,7 +4,7 @@ import functools
 import inspect
 
 from tumorcf_lib import config, rowfiles, steps
-from tumorcf_lib.publish import texts
+from tumorcf_lib.publish import sections, texts
 from tumorcf_lib.publish.from_rows import FIGURES
 from tumorcf_lib.stats.rows import of_patients
 from tumorcf_lib.study import leak, pooled
@@ -33,7 +33,7 @@ def page(side_studies) -> str:
 
     order = sorted(made, key=place)
     shown = [_folder(folder, made[folder], side_studies.get(folder.name)) for folder in order]
-    return of_patients(texts.render("gallery.md.j2", folders=shown)).rstrip() + "\n"
+    return of_patients(sections.render("gallery.md.j2", folders=shown)).rstrip() + "\n"
 
 
 def _folder(folder, manifest, study):

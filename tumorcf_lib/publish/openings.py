@@ -12,7 +12,7 @@ from PIL import Image
 
 from tumorcf_lib import config, steps
 from tumorcf_lib.figures import readings
-from tumorcf_lib.publish import PublishError, texts
+from tumorcf_lib.publish import PublishError, sections
 from tumorcf_lib.publish.texts import BRANCH, badges, minutes_of, repository_address
 from tumorcf_lib.study import pooled, reading, side_studies
 from tumorcf_lib.study.notebooks import PROCESSOR
@@ -69,7 +69,7 @@ def setup_cell(name: str) -> str:
     """
     address, extras = repository_address(), EXTRAS.get(name, "[study]")
     own = {"branch": BRANCH, "address": address, "extras": extras, "end": SETUP_ENDS}
-    return texts.render("setup.py.j2", **own).rstrip("\n")
+    return sections.render("setup.py.j2", **own).rstrip("\n")
 
 
 def runtime_line(notebook: str) -> str:
@@ -135,5 +135,5 @@ def answer(name: str) -> str | None:
     if not (read and side_studies.published(study.POOLED)):
         return None
     known = {"readings": readings, "pooled": pooled, "patients": reading.patients}
-    told = texts.render("answers.md.j2", name=name, read=read, **known)
+    told = sections.render("answers.md.j2", name=name, read=read, **known)
     return f"**Answer.** {told.strip()}" if told.strip() else None

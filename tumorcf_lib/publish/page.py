@@ -15,7 +15,7 @@ import nbformat
 from tqdm import tqdm
 
 from tumorcf_lib import config, steps
-from tumorcf_lib.publish import PublishError, openings, page_slices, texts
+from tumorcf_lib.publish import PublishError, openings, page_slices, sections, texts
 from tumorcf_lib.study import notebooks as runner, reference, runtime, stages
 
 PAGE = "report.html"
@@ -62,7 +62,7 @@ def document(notebooks, notes, *, warnings=(), answer=(), **slices) -> str:
         shown = {"body": _body(notebook), "found": _found(notebook), **_opening(notebook)}
         parts.append({"name": name, "is_open": name >= FIRST_OPEN, **shown})
     told = {"notes": notes, "warnings": warnings, "answer": answer or parts[-1]["found"]}
-    return texts.render("page.html.j2", title=TITLE, parts=parts, slices=slices, **told)
+    return sections.render("page.html.j2", title=TITLE, parts=parts, slices=slices, **told)
 
 
 @functools.cache

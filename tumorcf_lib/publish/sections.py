@@ -5,22 +5,18 @@ All other parts are written out in ``templates/``.
 
 import itertools
 
+import jinja2
+
 from tumorcf_lib.config import CLASSES
 from tumorcf_lib.stats.rows import listed
 from tumorcf_lib.study import pooled
-from tumorcf_lib.study.side_studies import band, interval, published
+from tumorcf_lib.study.side_studies import band, interval, p_value, published
 from tumorcf_lib.tables import classifiers, sites, study
-from tumorcf_lib.tables.fold_scores import MR, PLAIN, SHUFFLED
+from tumorcf_lib.tables.fold_scores import PLAIN, SHUFFLED
 from tumorcf_lib.tables.folds import read_if_there
 
 MISSING = "Not published yet."
 GROUPS = ("all", *CLASSES)
-PICTURE = (
-    "![Share of slices called right after each edit, by class]"
-    f"(figures/{study.POOLED}/fig_answer.png)\n\n"
-    "*Share of slices called by their true class after each edit; every patient counts the same. "
-    "Bars: 95 percent intervals.*"
-)
 SCORES = {
     "delta_drop": "Delta-Drop",
     "sham_drop": "Sham-Drop (control)",
@@ -28,8 +24,6 @@ SCORES = {
     "delta_focus": "Delta-Focus",
     "net_focus": "Net-Focus",
 }
-NEVER_SHOWN = {"right_original": "Called right", "net_drop": "Net-Drop"}
-NEVER_SHOWN_GROUPS = ("meningioma", *pooled.SITES, "pituitary")
 MASKS = ("true", "predicted")
 ALONE = "P of the tumor alone minus P of a sham's tissue alone"
 FINDINGS = {
@@ -54,12 +48,25 @@ def table(heads, rows):
     return "\n".join(f"| {' | '.join(map(str, line))} |" for line in lines)
 
 
-def answer() -> str:
-    """The sentences that answer the title's question, and the picture of it."""
-    if not published(study.POOLED):
-        return f"- {MISSING}"
-    told = "\n".join(f"- {sentence}" for sentence in pooled.answer_sentences())
-    return f"{told}\n\n{PICTURE}"
+def render(template, **values):
+    """A template of this package with some values; a value that is missing is an error."""
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("tumorcf_lib.publish"),
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    known = {"interval": interval, "band": band, "p_value": p_value}
+    known |= {"groups": GROUPS, "classes": CLASSES}
+    return environment.get_template(template).render(known | values)
+
+
+def part(name) -> str:
+    """A part that notebooks show, too: "answer", "site_difference", "never_shown" or "recipes"."""
+    read = published(study.POOLED)
+    own = {"read": read, "pooled": pooled, "of_table": of_table, "missing": MISSING}
+    return render("parts.md.j2", name=name, adjusted_for=sites.ADJUSTED, **own).strip()
 
 
 def findings() -> str:
@@ -171,49 +178,6 @@ def predicted_masks():
         f"the claims have, edited by true masks): {'; '.join(told)}."
     )
     return f"{table(heads, rows)}\n\n{verdict if told else ''}".rstrip()
-
-
-def site_difference():
-    """The sites' difference in Net-Drop within a class, and whether tumors or planes explain it."""
-    told = []
-    for group, own in published(study.POOLED)("table_site_difference").groupby("group"):
-        by = {row["adjusted_for"]: row for row in own.to_dict("records")}
-        less = [interval(by[words]) or by[words]["reason"] for words in sites.ADJUSTED]
-        told.append(
-            f"Net-Drop of `{MR}` patients less that of other {group} patients: {less[0]}; within a "
-            f"plane {less[1]}; within a plane and for tumors of like area, contrast and depth "
-            f"{less[2]} (mixed model, slices within patients; intervals hold the networks fixed). "
-            f"For as many networks that know nothing the difference falls within "
-            f"{band(by[sites.ADJUSTED[0]])}."
-        )
-    return " ".join(told)
-
-
-def never_shown():
-    """What becomes of the classes where no network is shown a patient ``MR...``."""
-    found, rows = of_table(published(study.POOLED), "table_never_shown"), []
-    if found is None:
-        return MISSING
-    shown = found["score"].isin(NEVER_SHOWN) & found["group"].isin(NEVER_SHOWN_GROUPS)
-    for row in found[shown].to_dict("records"):
-        both = (f"{row[name]:z.3f}" for name in ("plain", "never_shown"))
-        words = f"{NEVER_SHOWN[row['score']]}, {row['group']}"
-        rows.append([words, *both, interval(row, "change"), band(row)])
-    heads = ["", "shown all", f"shown no `{MR}`", "change", "change by another training alone"]
-    return table(heads, rows)
-
-
-def recipes():
-    """Which of the recipes that were tried is better than that of the published networks."""
-    tried = published(study.POOLED)("table_recipes")
-    better = tried[tried["difference_low"] > 0]
-    if better.empty:
-        return "None of the recipes tried is right on more slices than that of our networks."
-    row = better.loc[better["slice_accuracy"].idxmax()].to_dict()
-    return (
-        f'"{row["recipe"].capitalize()}" is right on {interval(row, "difference")} more of the '
-        f"{row['n_slices']} slices than the recipe of our networks, whose training began before."
-    )
 
 
 def three_networks(read):

@@ -6,7 +6,6 @@ No number is typed. The public address is in ``pyproject.toml`` only.
 import re
 import tomllib
 
-import jinja2
 import pandas as pd
 
 from tumorcf_lib import __version__, config, rowfiles, steps
@@ -14,7 +13,7 @@ from tumorcf_lib.publish import PublishError, sections
 from tumorcf_lib.stats.rows import of_patients
 from tumorcf_lib.study import leak, pooled, stages
 from tumorcf_lib.study.notebooks import MEMORY, MINUTES, PROCESSOR
-from tumorcf_lib.study.side_studies import band, interval, p_value, published, reader
+from tumorcf_lib.study.side_studies import published, reader
 from tumorcf_lib.tables import study
 from tumorcf_lib.tables.calibration import SCALES
 from tumorcf_lib.tables.controls import grown_px
@@ -54,7 +53,7 @@ def with_generated_parts(text: str) -> str:
     """README's text with every generated part rebuilt."""
     parts = {
         "badges": badges("notebooks/01_data.ipynb"),
-        "answer": sections.answer(),
+        "answer": sections.part("answer"),
         "findings": sections.findings(),
         "clone": f"```bash\ngit clone {repository_address()}\ncd tumorcf\n```",
     }
@@ -70,7 +69,7 @@ def with_generated_parts(text: str) -> str:
 
 def results() -> str:
     """RESULTS.md: all that is published, from its tables."""
-    text = render(
+    text = sections.render(
         "RESULTS.md.j2",
         sections=sections,
         pooled=pooled,
@@ -96,21 +95,7 @@ def results() -> str:
 def known(folder=None) -> list[str]:
     """What the published calibration found, in plain words, every number from its tables."""
     read = reader(folder or config.published("calibration"))
-    return render("known.md.j2", read=read, scales=SCALES).splitlines()
-
-
-def render(template, **values):
-    """A template of this package with some values; a value that is missing is an error."""
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("tumorcf_lib.publish"),
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
-    known = {"interval": interval, "band": band, "p_value": p_value}
-    known |= {"groups": sections.GROUPS, "classes": config.CLASSES}
-    return environment.get_template(template).render(known | values)
+    return sections.render("known.md.j2", read=read, scales=SCALES).splitlines()
 
 
 # -- openings of the notebooks --------------------------------------------------------------------
