@@ -3,6 +3,7 @@
 import dataclasses
 
 import numpy as np
+import pandas as pd
 import pytest
 from sklearn.neighbors import KNeighborsClassifier
 
@@ -36,6 +37,10 @@ def cohort():
 
 def nearest_neighbor(own, **_):
     """Knows every training slice by heart."""
+    folder = steps.begin(own.folder / unit.NETWORK, own.depends_on)
+    history = pd.DataFrame({"epoch": [1], "seconds": [0.0]})
+    rowfiles.write_table(unit.named(history, **own.names), folder / unit.HISTORY)
+    steps.seal(folder)
     trained = np.flatnonzero(own.parts == "train")
     model = KNeighborsClassifier(1)
     model.fit(own.prepared.slices[trained].reshape(len(trained), -1), own.labels[trained])

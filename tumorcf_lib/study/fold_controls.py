@@ -26,7 +26,7 @@ N_DETECTED = 400
 
 def run(study, fold_numbers=None, only_contrast=False, *, progress=print):
     """Make the controls of some folds (default: all); UnitError if one does not exist."""
-    shared, fold_numbers = folds.Folds(study), folds.checked_folds(study, fold_numbers)
+    shared, fold_numbers = folds.Folds(study), folds.check(study, fold_numbers)
     for fold in fold_numbers:
         _measure_contrast(shared, fold, progress)
     if only_contrast:
