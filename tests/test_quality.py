@@ -11,12 +11,12 @@ from tumorcf_lib.tables.controls import quality_table
 
 def test_errors_are_those_of_the_regions_pixels_in_windows_of_the_whole_slice():
     rng = np.random.default_rng(2)
-    slice, region = rng.normal(size=(34, 36)).astype(np.float32), np.zeros((34, 36), bool)
+    slice, region = rng.normal(5, 1, (34, 36)).astype(np.float32), np.zeros((34, 36), bool)
     region[25:, 29:] = True  # at a corner
     filled = slice + np.where(region, np.float32(0.5), 0)
     mae, rmse, ssim = quality.errors(slice, filled, region)
     assert (mae, rmse) == pytest.approx((0.5, 0.5))
-    noisy = np.where(region, rng.normal(size=slice.shape), slice).astype(np.float32)
+    noisy = np.where(region, rng.normal(5, 1, slice.shape), slice).astype(np.float32)
     same, worse = (quality.errors(slice, other, region)[2] for other in (slice, noisy))
     assert same == pytest.approx(1) and 1 > ssim > worse
 

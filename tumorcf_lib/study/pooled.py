@@ -246,14 +246,10 @@ def shown_scores(table):
 
 
 ANSWER = "scores.answer", ("table_still_right",)
-OPTIONAL = (
-    *("transplants_*", "saliency_*", "recipes", "masks", "masked_edits"),
-    *("probes", "detector", "planes", "covariates", "contrast"),
-)
 STUDY = side_studies.SideStudy(
     name=NAME,
     files=("rows_predictions.csv.gz", "rows_edits_*.csv.gz", "history.csv", "units.csv"),
-    optional=tuple(f"rows_{name}.csv.gz" for name in OPTIONAL),
+    optional=("rows_*.csv.gz",),
     derive=derive,
     figures={
         "fig_answer": Drawn(*ANSWER, lambda table: [shown_answer(table)]),
