@@ -201,22 +201,19 @@ def _pool(study, check=False):
         return lib("publish.publish").verify_all([done])
 
 
-@command(*DATA_SEED, option("--folds", type=int, default=5, help="of five"))
+@command(*DATA_SEED)
 def leak(options):
     """measure what a leaking split is worth"""
-    _alone("leak", "leak", n_folds=options.folds, seed=options.seed)
+    _alone("leak", "leak", seed=options.seed)
 
 
 @command(
     *DATA_SEED,
-    option("--epochs", type=int, help="of the whole schedule (default: 10)"),
     option("--minutes", type=float, default=20.0, help="then stop; run again to go on"),
-    option("--size", type=int, help="side of the slices in px (default: 128)"),
 )
 def scratch(options):
     """train a ResNet-50 from random weights"""
-    how = {name: getattr(options, name) for name in ("size", "epochs", "minutes", "seed")}
-    _alone("scratch", "resnet50-scratch", **how)
+    _alone("scratch", "resnet50-scratch", minutes=options.minutes, seed=options.seed)
 
 
 @command(
