@@ -263,7 +263,6 @@ def lab(options):
     """open the notebooks in JupyterLab"""
     print("JupyterLab opens in your browser, or at the address below; Ctrl+C ends it.", flush=True)
     os.chdir(config.ROOT)
-    os.environ.setdefault("MALLOC_ARENA_MAX", "1")  # TensorFlow's memory on Linux
     os.environ |= {"TUMORCF_SEED": str(options.seed), "TUMORCF_COMMAND": ""}
     if options.profile != "auto":
         os.environ["TUMORCF_PROFILE"] = options.profile
