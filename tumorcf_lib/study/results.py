@@ -2,6 +2,7 @@
 
 import errno
 import os
+import shutil
 import time
 from pathlib import Path
 
@@ -168,7 +169,8 @@ class Results:
 
     def keep_copy(self, source: Path, name: str) -> Path:
         """Copy a file into this stage's folder, where later stages find it."""
-        steps.copy_whole(source, self.folder / name)
+        with steps.being_written(self.folder / name) as unfinished:
+            shutil.copyfile(source, unfinished)
         return self.keep(self.folder / name)
 
     def workspace(self, name: str, depends_on: dict) -> Path:
@@ -202,10 +204,9 @@ class Results:
         record = {
             "depends_on": self._begun_with,
             "reads": self._reads,
-            **steps.hashes_of(self.folder, sorted(self._data)),
+            "hashes": steps.hashes_of(self.folder, sorted(self._data)),
             "figures": self._figures,
-            "figure_hashes": steps.hashes_of(self.folder / "figures", drawn)["hashes"],
-            "versions": stages.versions(),
+            "figure_hashes": steps.hashes_of(self.folder / "figures", drawn),
         }
         steps.write_json(self.folder / steps.RECORD, record)
         steps.release(self.folder / steps.LOCK)
