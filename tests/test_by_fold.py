@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from tiny_study import TINY, copied, run_to_rows
 
-from tumorcf_lib import rowfiles
+from tumorcf_lib import rowfiles, steps
 from tumorcf_lib.edits import plan
 from tumorcf_lib.networks import checkpoint
 from tumorcf_lib.study import by_fold, results, stages, unit
@@ -67,7 +67,7 @@ def test_a_finished_training_is_not_repeated_and_a_changed_recipe_trains_anew(op
 
 def test_a_killed_training_goes_on_and_ends_as_an_undisturbed_one(opened, tiny_run, monkeypatch):
     third, record = opened("03_training"), checkpoint.Checkpoint.record
-    monkeypatch.setenv("TUMORCF_FRESH", "1")
+    steps.remove_whole(third.folder / "fold0")
 
     def killed_after_first(*arguments, **options):
         record(*arguments, **options)
@@ -77,7 +77,6 @@ def test_a_killed_training_goes_on_and_ends_as_an_undisturbed_one(opened, tiny_r
         patch.setattr(checkpoint.Checkpoint, "record", killed_after_first)
         with pytest.raises(KeyboardInterrupt):
             trained(third)
-    monkeypatch.delenv("TUMORCF_FRESH")
     history = rowfiles.round_trip(trained(third))
     done = tiny_run.folder / "03_training"
     pd.testing.assert_frame_equal(history, rowfiles.read_table(done / "history.csv"))

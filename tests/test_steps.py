@@ -144,4 +144,4 @@ def test_what_changed_is_said_in_words(tmp_path):
     assert steps.why_stale(folder, {"seed": 1, "code": "b"}) == "code changed since"
     assert steps.why_stale(folder, {"seed": 1, "code": "a", "new": 0}) == "new changed since"
     assert steps.why_stale(folder, {"seed": 1}) == "code changed since"
-    assert steps.why_stale(tmp_path / "y", {}) == "it was never begun"
+    assert steps.why_stale(tmp_path / "y", {}) == "it was never finished"

@@ -45,8 +45,8 @@ class InUseError(RuntimeError):
         )
 
 
-class DamagedRecordError(RuntimeError):
-    """A result's record that cannot be read or is not one."""
+class RecordError(RuntimeError):
+    """A result's record that is not there, or cannot be read; its words say which."""
 
 
 @contextlib.contextmanager
@@ -187,13 +187,13 @@ def _sha256_at(path, *_):
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def begin(folder: Path, depends_on: dict, *, fresh=False) -> Path:
+def begin(folder: Path, depends_on: dict) -> Path:
     """The folder to make a result in: finished, or as a kill left it, for equal ``depends_on``.
 
-    Else it is emptied, as it is if a file was changed since it was finished, or if ``fresh``."""
-    reason = "asked anew" if fresh else why_stale(folder, depends_on)
+    Else it is emptied, as it is if a file was changed since it was finished."""
+    reason = why_stale(folder, depends_on)
     if reason not in (None, INTERRUPTED):
-        if not fresh and (changed := changed_file(folder)):
+        if changed := changed_file(folder):
             shown = config.shown(folder / changed)
             print(f"{shown} is not as it was made: made again.", flush=True)
         remove_whole(folder)
@@ -215,10 +215,8 @@ def why_stale(folder: Path, depends_on: dict) -> str | None:
     """Why a result has to be made (again), in words; None if it holds."""
     try:
         kept = read_record(folder)
-    except FileNotFoundError:
-        return "it was never begun"
-    except DamagedRecordError:
-        return f"its record {RECORD} is damaged"
+    except RecordError as error:
+        return str(error)
     now, then = _marks(depends_on), kept["depends_on"]
     changed = [key for key in {**then, **now} if now.get(key) != then.get(key)]
     if changed:
@@ -230,10 +228,8 @@ def changed_file(folder: Path) -> str | None:
     """A file that is not as it was when the result was finished, or the damaged record."""
     try:
         return _foreign(folder, read_record(folder).get("hashes", {}))
-    except FileNotFoundError:
-        return None
-    except DamagedRecordError:
-        return RECORD
+    except RecordError:
+        return RECORD if (folder / RECORD).is_file() else None
 
 
 def why_foreign(folder: Path, hashes: dict) -> str | None:
@@ -254,16 +250,15 @@ def hashes_of(folder: Path, names) -> dict[str, str]:
 
 
 def read_record(folder: Path) -> dict:
-    """What a result says of itself; FileNotFoundError, or :class:`DamagedRecordError`."""
-    text = (folder / RECORD).read_text(encoding="utf-8", errors="replace")
+    """What a result says of itself, or :class:`RecordError`."""
+    path = folder / RECORD
     try:
-        kept = json.loads(text)
+        kept = read_json(path)
         return kept | {"depends_on": dict(kept["depends_on"])}
+    except FileNotFoundError:
+        raise RecordError("it was never finished") from None
     except (ValueError, KeyError, TypeError):
-        raise DamagedRecordError(
-            f"Expected a record in {config.shown(folder / RECORD)}, got {len(text)} characters of "
-            "none. Remove that file, and run again what made it."
-        ) from None
+        raise RecordError(f"its record {config.shown(path)} is damaged") from None
 
 
 def _marks(depends_on):

@@ -47,12 +47,11 @@ def executed_copy(study, name: str) -> Path:
     return study.folder / "notebooks" / f"{name}.ipynb"
 
 
-def execute(study, name: str, *, fresh=False) -> float:
+def execute(study, name: str) -> float:
     """Run a notebook, whose copy gets its name when the last cell has ended; returns the minutes.
 
-    With ``fresh``, long work that is kept is made again. NotebookError if a cell raises or the
-    kernel dies or does not start; KeyboardInterrupt after its kernel was ended, and how to go on
-    was said."""
+    NotebookError if a cell raises or the kernel dies or does not start; KeyboardInterrupt after
+    its kernel was ended, and how to go on was said."""
     import nbformat
     from nbclient.exceptions import CellExecutionError
 
@@ -69,7 +68,7 @@ def execute(study, name: str, *, fresh=False) -> float:
     ):
         client = _client(notebook, stream, bar)
         manager = client.create_kernel_manager()
-        how = {"env": _environment(study, fresh), "cwd": str(config.ROOT), "stderr": stream}
+        how = {"env": _environment(study), "cwd": str(config.ROOT), "stderr": stream}
         with _interrupts(manager) as interrupts:
             try:
                 with client.setup_kernel(**how):
@@ -129,10 +128,9 @@ def _client(notebook, stream, bar):
     )
 
 
-def _environment(study, fresh):
+def _environment(study):
     """What a kernel inherits, so that no cell has to be added to a notebook."""
     own = {"TUMORCF_PROFILE": study.profile.name, "TUMORCF_SEED": str(study.seed)}
-    own |= {"TUMORCF_FRESH": "1" if fresh else ""}
     paths = filter(None, [str(config.ROOT), os.environ.get("PYTHONPATH")])
     return os.environ | own | {"PYTHONPATH": os.pathsep.join(paths)}
 

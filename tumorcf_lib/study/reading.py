@@ -187,9 +187,7 @@ def table(frame, digits=2):
     def cell(value):
         if pd.isna(value):
             return ""
-        if not isinstance(value, float):
-            return str(value)
-        return f"{round(value, digits) + 0.0:.{digits}f}"  # no -0.00
+        return f"{value:z.{digits}f}" if isinstance(value, float) else str(value)  # no -0.00
 
     rows = [["---"] * frame.shape[1], *(map(cell, row) for row in frame.itertuples(index=False))]
     lines = [" | ".join(line) for line in (frame.columns, *rows)]

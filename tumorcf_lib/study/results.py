@@ -21,10 +21,6 @@ FIGURE_FORMATS = {
 }
 
 
-class DiskFullError(OSError):
-    """No room for a file that is about to be written."""
-
-
 def open_stage(study, name: str) -> "Results":
     """Begin a stage: check what it needs, then forget its old record.
 
@@ -80,19 +76,16 @@ class Results:
             raise stages.StageError(f"{self.name} does not declare that it reads {stage}.")
         folder = self.study.folder / stage
         known = self._data if own else stages.record(self.study, stage)["hashes"]
-        there = [f"{name}{end}" for end in ENDS if (folder / f"{name}{end}").is_file()]
-        recorded = next((file for file in there if file in known), None)
-        if recorded:
-            if not own:
-                self._reads.setdefault(stage, {})[recorded] = known[recorded]
-            return folder / recorded
-        if there:
+        files = [f"{name}{end}" for end in ENDS if f"{name}{end}" in known]
+        if not files or not (folder / files[0]).is_file():
             raise stages.StageError(
-                f"{config.shown(folder / there[0])} is not of this run: {stage} did not write "
-                f"it. Remove it, and make {stage} again by ./run_all.sh "
+                f"Expected {name!r} among what {stage} wrote into {config.shown(folder)}, got no "
+                f"such file, or one of another run. Make {stage} again by ./run_all.sh "
                 f"{stages.options(self.study)} --from {stage[:2]}"
             )
-        raise stages.StageError(f"{stage} has no file {name!r} in {config.shown(folder)}.")
+        if not own:
+            self._reads.setdefault(stage, {})[files[0]] = known[files[0]]
+        return folder / files[0]
 
     # -- writing -------------------------------------------------------------
 
@@ -133,15 +126,14 @@ class Results:
     def create_array(self, name: str, shape: tuple, dtype) -> np.ndarray:
         """A new memory-mapped array to be filled in place.
 
-        Raises
-        ------
-        DiskFullError
-            If the disk has no room for it.
-        """
-        path = self.folder / f"{name}.npy"
-        array = np.lib.format.open_memmap(path, mode="w+", dtype=dtype, shape=tuple(shape))
-        reserve(self.keep(path))
-        return array
+        OSError if the disk has no room for it: such a file is full of holes at first, and a disk
+        that is full when they are filled ends the process without a word."""
+        n_bytes = np.dtype(dtype).itemsize * np.prod(shape, dtype=np.int64)
+        if shutil.disk_usage(self.folder).free < n_bytes:
+            words = f"{os.strerror(errno.ENOSPC)}, {n_bytes / 1e6:.0f} MB are needed"
+            raise OSError(errno.ENOSPC, words, str(self.folder))
+        path = self.keep(self.folder / f"{name}.npy")
+        return np.lib.format.open_memmap(path, mode="w+", dtype=dtype, shape=tuple(shape))
 
     def save_figure(self, fig, name: str, *, data, shows_slices: bool):
         """Write a figure as PNG and SVG, and the plotted values as CSV.
@@ -179,8 +171,7 @@ class Results:
         When the stage is finished its content is sealed: what was changed since then is said
         and made again.
         """
-        fresh = bool(os.environ.get("TUMORCF_FRESH"))
-        folder = steps.begin(self.folder / name, depends_on, fresh=fresh)
+        folder = steps.begin(self.folder / name, depends_on)
         self._workspaces.append(folder)
         return folder
 
@@ -220,27 +211,6 @@ class Results:
 def plain(value):
     """A number as JSON takes it."""
     return value.item() if isinstance(value, np.generic) else value
-
-
-def reserve(path: Path) -> None:
-    """Take the room on the disk for all of a file, or raise :class:`DiskFullError`.
-
-    A file that is mapped into memory is full of holes at first, and a disk that is full when
-    they are filled ends the process without a word.
-    """
-    n_bytes = path.stat().st_size
-    try:
-        with open(path, "r+b") as file:
-            if hasattr(os, "posix_fallocate") and n_bytes:
-                os.posix_fallocate(file.fileno(), 0, n_bytes)
-    except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
-            return  # a file system that cannot reserve
-        path.unlink(missing_ok=True)
-        raise DiskFullError(
-            f"No room on the disk for {n_bytes / 1e6:.0f} MB of {config.shown(path)}. Free some, "
-            "or move everything that runs write (TUMORCF_RUNS=<folder>), and run the same again."
-        ) from None
 
 
 def note_seconds(folder: Path, seconds: float) -> None:

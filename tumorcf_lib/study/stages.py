@@ -1,8 +1,8 @@
 """Stages: what each notebook reads and writes, and whether that still holds.
 
-A stage is one notebook's folder under ``runs/<profile>/``. When it is finished it records a hash
-of its profile and seed, of the code that made it (its notebook's cells and the modules named in
-:mod:`study.made_by`), and of the files it read. A later notebook refuses a stage whose record no
+A stage is one notebook's folder under ``runs/<profile>/``. When it is finished it records its
+profile and seed, the code that made it (its notebook's cells and the modules named in
+:mod:`study.made_by`), and the files it read. A later notebook refuses a stage whose record no
 longer fits.
 """
 
@@ -12,7 +12,7 @@ from pathlib import Path
 
 from tumorcf_lib import __version__, config, digests, pins, steps
 from tumorcf_lib.data import finding
-from tumorcf_lib.study import made_by, runtime
+from tumorcf_lib.study import made_by
 
 NAMES = (
     *("01_data", "02_preprocessing", "03_training"),
@@ -63,10 +63,8 @@ def why_stale(study, name: str, *, shown=True) -> str | None:
     """
     try:
         kept = record(study, name)
-    except FileNotFoundError:
-        return "it was never finished"
-    except steps.DamagedRecordError:
-        return f"its record {RECORD} is damaged"
+    except steps.RecordError as error:
+        return str(error)
     then = kept["depends_on"]
     for key, now in fingerprint(study, name).items():
         if now != then.get(key) and (shown or key != SHOWN):
@@ -80,17 +78,11 @@ def why_stale(study, name: str, *, shown=True) -> str | None:
     return steps.why_foreign(study.folder / name, kept["hashes"] | figures)
 
 
-def tell(study) -> None:
-    """Print of every stage whether it holds."""
-    for name in NAMES:
-        print(f"{name:<20} {why_stale(study, name) or 'up to date'}")
-
-
 def _hashes(study, name) -> dict:
     """Hashes of a stage's files, none if it is not finished or its record is damaged."""
     try:
         return record(study, name)["hashes"]
-    except (FileNotFoundError, steps.DamagedRecordError):
+    except steps.RecordError:
         return {}
 
 
@@ -162,13 +154,11 @@ def require(study, name, *, wanted_by):
         return
     last = max(NAMES.index(needed) for needed in NEEDS[wanted_by])
     command = f"{options(study)} --to {NAMES[last][:2]}"
-    shut = " Memory is short: shut this notebook's kernel down before (menu Kernel > Shut Down)."
     raise StageError(
         f"{wanted_by} needs what {name} makes for profile {study.profile.name!r}, and that is "
         f"not ready: {reason}. Make it in a terminal, in the repository's folder, with\n"
         f"    ./run_all.sh {command}\n"
         f"or, on Colab, in a cell here, with\n"
         f"    !python -m tumorcf_lib run {command}\n"
-        f"or run the notebooks before this one, in their order.{shut * runtime.is_short()} Then "
-        "run this one again."
+        "or run the notebooks before this one, in their order. Then run this one again."
     )
