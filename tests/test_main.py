@@ -179,7 +179,7 @@ def test_code_is_read_alike_whatever_the_systems_encoding(tmp_path, locale):
 def test_importing_the_library_loads_neither_networks_nor_notebook_software():
     code = (
         "import sys, tumorcf_lib.edits.audit, tumorcf_lib.publish.publish; "
-        "print({'keras', 'tensorflow', 'nbformat', 'papermill'} & set(sys.modules) or 'none')"
+        "print({'keras', 'tensorflow', 'nbformat', 'nbclient'} & set(sys.modules) or 'none')"
     )
     words = [sys.executable, "-c", code]
     done = subprocess.run(words, capture_output=True, text=True, check=False, cwd=config.ROOT)

@@ -54,13 +54,15 @@ def execute(study, name: str) -> float:
     its kernel was ended, and how to go on was said."""
     import nbformat
     from nbclient.exceptions import CellExecutionError
+    from nbconvert.preprocessors import ClearOutputPreprocessor
 
     output = executed_copy(study, name)
     unfinished = output.with_name(f"{steps.UNFINISHED}{output.name}")
     log = output.with_suffix(".log")
     output.parent.mkdir(parents=True, exist_ok=True)
     print(f"{name:<20} running; follow it in {config.shown(log)}", flush=True)
-    started, notebook = time.perf_counter(), _without_outputs(config.NOTEBOOKS / f"{name}.ipynb")
+    started, notebook = time.perf_counter(), nbformat.read(config.NOTEBOOKS / f"{name}.ipynb", 4)
+    notebook, _ = ClearOutputPreprocessor().preprocess(notebook, {})
     go_on = GO_ON.format(options=stages.options(study), number=name[:2])
     with (
         open(log, "w", encoding="utf-8") as stream,
@@ -91,16 +93,6 @@ def execute(study, name: str) -> float:
     nbformat.write(notebook, unfinished)
     unfinished.replace(output)
     return (time.perf_counter() - started) / 60
-
-
-def _without_outputs(path):
-    import nbformat
-
-    notebook = nbformat.read(path, 4)
-    for cell in notebook.cells:
-        if cell.cell_type == "code":
-            cell.outputs, cell.execution_count = [], None
-    return notebook
 
 
 def _client(notebook, stream, bar):
@@ -146,9 +138,9 @@ def _interrupts(manager):
     def end_kernel(number, frame):
         process = getattr(manager.provisioner, "process", None)
         if process is None:  # it is not launched yet
-            before(number, frame)
+            return before(number, frame)
         seen.append(number)
-        process.kill()
+        return process.kill()
 
     is_heard = threading.current_thread() is threading.main_thread() and callable(before)
     if is_heard:

@@ -69,23 +69,18 @@ def edits(rows) -> pd.DataFrame:
     own = headline_rows(rows)
     own = own[~own["edit"].str.endswith("_refit") & (own["edit"] != "sham_only")]
     labels, p = arrays(own)
-    made, right = own["reason"] == "", p.argmax(axis=1) == labels
-    own = own.assign(
-        made=made,
-        not_made=~made,
-        p=p[np.arange(len(own)), labels],
-        right=np.where(made, right, np.nan),
-    )
-    shown = own.groupby("edit", sort=False).agg(
-        **{
-            "made": ("made", "sum"),
-            "not possible": ("not_made", "sum"),
-            "change (SD of the slice)": ("edit_rms", "median"),
-            "mean P of the true class": ("p", "mean"),
-            "still called right": ("right", "mean"),
-        }
-    )
-    return shown.rename(EDIT_NAMES).reset_index()
+    made = own["reason"] == ""
+    right = np.where(made, p.argmax(axis=1) == labels, np.nan)
+    own = own.assign(made=made, p=p[np.arange(len(own)), labels], right=right)
+    by = own.groupby("edit", sort=False)
+    found = {
+        "made": by["made"].sum(),
+        "not possible": by.size() - by["made"].sum(),
+        "change (SD of the slice)": by["edit_rms"].median(),
+        "mean P of the true class": by["p"].mean(),
+        "still called right": by["right"].mean(),
+    }
+    return pd.DataFrame(found).rename(EDIT_NAMES).reset_index()
 
 
 def claims(results, table, number) -> pd.DataFrame:
