@@ -258,7 +258,7 @@ def read_record(folder: Path) -> dict:
     except FileNotFoundError:
         raise RecordError("it was never finished") from None
     except (ValueError, KeyError, TypeError):
-        raise RecordError(f"its record {config.shown(path)} is damaged") from None
+        raise RecordError(f"its record {config.shown(path)} is damaged; remove it") from None
 
 
 def _marks(depends_on):

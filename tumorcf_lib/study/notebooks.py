@@ -18,8 +18,8 @@ MEMORY = "memory_gb"
 """The most that a run of all notebooks held, by its largest kernel and itself."""
 
 
-def run(study: Study, *, first="01", last="06") -> list[dict]:
-    """Execute the notebooks ``first`` to ``last``; their ``name`` and ``minutes`` (0: skipped).
+def run(study: Study, *, first="01", last="06") -> dict[str, float]:
+    """Execute the notebooks ``first`` to ``last``; the minutes of each by its name (0: skipped).
 
     Where the run begins after 03 and nobody began to train here, the published weights take the
     place of 03, if there are any for this profile and seed: what they need of 01 and 02 is run,
@@ -34,8 +34,8 @@ def run(study: Study, *, first="01", last="06") -> list[dict]:
         names = [name for name in stages.NAMES[: end + 1] if name in needed]
     warn_if_tight("a run", "give the same command again")
     with only_run(study.folder):
-        done = [_make(study, name, names, published) for name in names]
-        if len(done) == len(stages.NAMES) and all(entry["minutes"] for entry in done):
+        done = {name: _make(study, name, names, published) for name in names}
+        if len(done) == len(stages.NAMES) and all(done.values()):
             _keep(study, {MEMORY: peak_gb()})
     if reference.is_installed(study):
         print(*reference.compared(study), sep="\n")
@@ -43,8 +43,8 @@ def run(study: Study, *, first="01", last="06") -> list[dict]:
     return done
 
 
-def _make(study, name, names, published) -> dict:
-    """Bring one notebook's stage up to date and say so in a line."""
+def _make(study, name, names, published) -> float:
+    """Bring one notebook's stage up to date and say so in a line; the minutes that it took."""
     holds, minutes = stages.why_stale(study, name) is None, 0.0
     if published and name == reference.STAGE:
         if not (holds and reference.is_installed(study)):
@@ -65,7 +65,7 @@ def _make(study, name, names, published) -> dict:
         _keep_minutes(study, name, minutes)
     wrote = stages.summary(stages.record(study, name))
     print(f"{name:<20} {minutes:5.1f} min  {note}: {wrote}", flush=True)
-    return {"name": name, "minutes": minutes}
+    return minutes
 
 
 def only_run(folder):

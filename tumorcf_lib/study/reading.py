@@ -141,9 +141,9 @@ def tell(*sentences):
 def source(function):
     """A function's code without its docstring."""
     lines = textwrap.dedent(inspect.getsource(function)).splitlines()
-    first, *_ = ast.parse("\n".join(lines)).body[0].body
-    if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant):
-        del lines[first.lineno - 1 : first.end_lineno]
+    defined = ast.parse("\n".join(lines)).body[0]
+    if ast.get_docstring(defined):
+        del lines[defined.body[0].lineno - 1 : defined.body[0].end_lineno]
     display(Markdown("```python\n" + "\n".join(lines) + "\n```"))
 
 

@@ -220,6 +220,4 @@ def note_seconds(folder: Path, seconds: float) -> None:
 
 def kept_seconds(folder: Path) -> float:
     """Seconds that the results in a stage's folder took when they were made."""
-    found = folder.glob(f"*/{SECONDS}")
-    texts = [path.read_text(encoding="utf-8", errors="replace").strip() for path in found]
-    return sum(float(text) for text in texts if text.replace(".", "", 1).isdecimal())
+    return sum(float(path.read_text(encoding="utf-8")) for path in folder.glob(f"*/{SECONDS}"))
