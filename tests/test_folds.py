@@ -298,7 +298,7 @@ def test_contrast_is_measured_alone_without_a_network_and_put_together_of_all_fo
     study, said = run_to_inputs(tmp_path, PROFILE), []
     fold_controls.run(study, [2], True, progress=said.append)
     fold_controls.run(study, only_contrast=True, progress=said.append)
-    assert said[0] == "contrast of fold 2: it was never begun"
+    assert said[0] == "contrast of fold 2: it was never finished"
     assert "contrast of fold 2: up to date, skipped" in said
     assert not (study.folder / fold_controls.FOLDER).exists() and not [*tmp_path.rglob("network")]
     files = sorted(tmp_path.glob("contrast/*/rows/rows_contrast.csv.gz"))

@@ -25,7 +25,7 @@ def contents(folder) -> dict[str, str]:
     for stage in stages.NAMES:
         if not (folder / stage / stages.RECORD).is_file():
             continue
-        kept = stages.read_record(folder, stage)
+        kept = steps.read_record(folder / stage)
         names = [f"{stage}/{file}" for file in kept["hashes"]]
         ends = (*results.FIGURE_FORMATS, ".csv")
         names += [f"{stage}/figures/{name}{end}" for name in kept["figures"] for end in ends]

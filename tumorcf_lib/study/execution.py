@@ -1,7 +1,6 @@
-"""Execute one notebook by papermill: copy, log, kernel, and what went wrong in words."""
+"""Execute one notebook by nbclient: copy, log, kernel, and what went wrong in words."""
 
 import errno
-import logging
 import os
 import re
 import signal
@@ -14,17 +13,29 @@ from tumorcf_lib import config, steps
 from tumorcf_lib.study import progress, stages
 
 START_TIMEOUT_S = 600  # for a kernel to answer, on a machine that is busy or swaps
+BAR = "{desc}  cell {n_fmt}/{total_fmt} |{bar:16}| {elapsed}{postfix}"
+COLORS = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 
 DEATHS = {
-    "SIGKILL": "most often because memory ran out",
-    "SIGBUS": "most often because the disk is full",
-    "SIGILL": "because a package was built for a newer processor",
+    -9: "was ended by signal 9, most often because memory ran out",
+    -7: "was ended by signal 7 (SIGBUS), most often because the disk is full",
+    -4: "was ended by signal 4 (SIGILL): a package was built for a newer processor",
 }
-"""Signal that ended a kernel -> most likely why."""
+"""Exit status of a kernel -> most likely why; others are by request or a package's own error."""
 
-OTHER_DEATH = "because it was asked to, memory was refused, or by an error inside a package"
-NO_MEMORY = ("MemoryError", "_ArrayMemoryError", "ResourceExhaustedError")
-NO_ROOM = (os.strerror(errno.ENOSPC), os.strerror(errno.EDQUOT))
+NO_ROOM = ("MemoryError", "ResourceExhaustedError")
+NO_ROOM += (os.strerror(errno.ENOSPC), os.strerror(errno.EDQUOT))
+"""What a cell's error says where memory or the disk is full."""
+
+ADVICE = """
+What to try:
+  1. if memory ran out, close other programs, above all browsers and other notebooks;
+  2. if the disk is full, free some room, or let runs write elsewhere (TUMORCF_RUNS=<folder>);
+  3. go on. {go_on}
+  4. a smaller profile: ./run_all.sh --profile demo"""
+GO_ON = """What is half written does not count; finished notebooks, training epochs and rows are \
+kept. To go on:
+     ./run_all.sh {options} --from {number}"""
 
 
 class NotebookError(RuntimeError):
@@ -36,129 +47,104 @@ def executed_copy(study, name: str) -> Path:
     return study.folder / "notebooks" / f"{name}.ipynb"
 
 
-def execute(study, name: str, *, fresh=False) -> float:
+def execute(study, name: str) -> float:
     """Run a notebook, whose copy gets its name when the last cell has ended; returns the minutes.
 
-    With ``fresh``, long work that is kept is made again. NotebookError if a cell raises or the
-    kernel dies or does not start; KeyboardInterrupt after its kernel was ended, and how to go on
-    was said."""
-    import papermill
-    from nbclient.exceptions import DeadKernelError
+    NotebookError if a cell raises or the kernel dies or does not start; KeyboardInterrupt after
+    its kernel was ended, and how to go on was said."""
+    import nbformat
+    from nbclient.exceptions import CellExecutionError
+    from nbconvert.preprocessors import ClearOutputPreprocessor
 
     output = executed_copy(study, name)
     unfinished = output.with_name(f"{steps.UNFINISHED}{output.name}")
     log = output.with_suffix(".log")
     output.parent.mkdir(parents=True, exist_ok=True)
     print(f"{name:<20} running; follow it in {config.shown(log)}", flush=True)
-    started, source = time.perf_counter(), config.NOTEBOOKS / f"{name}.ipynb"
+    started, notebook = time.perf_counter(), nbformat.read(config.NOTEBOOKS / f"{name}.ipynb", 4)
+    notebook, _ = ClearOutputPreprocessor().preprocess(notebook, {})
+    go_on = GO_ON.format(options=stages.options(study), number=name[:2])
     with (
-        _log_to(log) as stream,
-        progress.following(log, source, name),
-        _kernels(env=_environment(study, fresh), stderr=stream) as (manager, kernels),
-        _interrupts(kernels) as interrupts,
+        open(log, "w", encoding="utf-8") as stream,
+        progress.clock(name, BAR, len(notebook.cells)) as bar,
     ):
-        try:
-            papermill.execute_notebook(
-                str(source),
-                str(unfinished),
-                cwd=str(config.ROOT),
-                kernel_name="python3",
-                kernel_manager_class=manager,
-                start_timeout=START_TIMEOUT_S,
-                progress_bar=False,
-                log_output=True,
-                extra_arguments=["--log-level=ERROR"],
-                coalesce_streams=True,
-                shutdown_kernel="immediate",  # nothing is left to do: it would wait for seconds
-            )
-        except papermill.PapermillExecutionError as error:
-            raise NotebookError(_failure(study, name, error, unfinished)) from None
-        except (KeyboardInterrupt, RuntimeError) as error:  # a dead kernel is a RuntimeError
-            if interrupts or isinstance(error, KeyboardInterrupt):
-                print(f"\n{name} was stopped. {_how_to_go_on(study, name)}", flush=True)
-                raise KeyboardInterrupt from None
-            if isinstance(error, DeadKernelError):
-                raise NotebookError(_death(study, name, kernels, unfinished, log)) from None
-            if "ernel" not in str(error):  # how its manager speaks of one that did not start
-                raise
-            raise NotebookError(
-                f"{name} could not begin: its kernel did not start ({error}).\n"
-                f"What it printed: {config.shown(log)}\n{_what_to_try(study, name)}"
-            ) from None
+        client = _client(notebook, stream, bar)
+        manager = client.create_kernel_manager()
+        how = {"env": _environment(study), "cwd": str(config.ROOT), "stderr": stream}
+        with _interrupts(manager) as interrupts:
+            try:
+                with client.setup_kernel(**how):
+                    for index, cell in enumerate(notebook.cells):
+                        client.execute_cell(cell, index)
+                        bar.update()
+                    client.set_widgets_metadata()
+            except (CellExecutionError, RuntimeError) as error:  # a kernel's is a RuntimeError
+                nbformat.write(notebook, unfinished)
+                if interrupts:
+                    print(f"\n{name} was stopped. {go_on}", flush=True)
+                    raise KeyboardInterrupt from None
+                told = _what_stopped(name, client, manager, error)
+                told += f"\nExecuted so far: {config.shown(unfinished)}"
+                told += f"\nWhat it printed: {config.shown(log)}"
+                is_failure = isinstance(error, CellExecutionError)
+                if not is_failure or any(words in told for words in NO_ROOM):
+                    told += ADVICE.format(go_on=go_on)
+                raise NotebookError(told) from None
+    nbformat.write(notebook, unfinished)
     unfinished.replace(output)
     return (time.perf_counter() - started) / 60
 
 
-def _environment(study, fresh):
+def _client(notebook, stream, bar):
+    """What executes a notebook's cells; their text goes to a log, its last line to the bar."""
+    from nbclient import NotebookClient
+
+    class Client(NotebookClient):
+        def output(self, *message):
+            made = super().output(*message)
+            if made and made.output_type == "stream":
+                stream.write(made.text)
+                stream.flush()
+                lines = re.split(r"[\r\n]+", COLORS.sub("", made.text).strip())
+                bar.set_postfix_str(lines[-1], refresh=False)
+            return made
+
+    return Client(
+        notebook,
+        kernel_name="python3",
+        startup_timeout=START_TIMEOUT_S,
+        raise_on_iopub_timeout=True,
+        coalesce_streams=True,
+        record_timing=False,
+        shutdown_kernel="immediate",  # nothing is left to do: it would wait for seconds
+    )
+
+
+def _environment(study):
     """What a kernel inherits, so that no cell has to be added to a notebook."""
     own = {"TUMORCF_PROFILE": study.profile.name, "TUMORCF_SEED": str(study.seed)}
-    own |= {"TUMORCF_FRESH": "1" if fresh else ""}
     paths = filter(None, [str(config.ROOT), os.environ.get("PYTHONPATH")])
-    memory = {"MALLOC_ARENA_MAX": "1"}  # saves TensorFlow's kernels memory on Linux
-    return memory | os.environ | own | {"PYTHONPATH": os.pathsep.join(paths)}
+    return os.environ | own | {"PYTHONPATH": os.pathsep.join(paths)}
 
 
 @contextmanager
-def _log_to(path: Path):
-    """Send what kernels print to a file, so that long work can be followed from outside."""
-    logger = logging.getLogger("papermill")
-    handler = logging.FileHandler(path, mode="w", encoding="utf-8")
-    logger.setLevel(logging.INFO)
-    logger.propagate = False
-    logger.addHandler(handler)
-    try:
-        yield handler.stream
-    finally:
-        logger.removeHandler(handler)
-        handler.close()
+def _interrupts(manager):
+    """A list of the interrupts so far; each ends the kernel, which its client notices.
 
-
-@contextmanager
-def _kernels(**how):
-    """A class of kernel managers and the list of those made; no kernel outlives the block.
-
-    What runs the notebook ends its kernel itself, but for one that is just starting when the
-    run is interrupted. TensorFlow's own lines go to a kernel's ``stderr``.
-    """
-    from jupyter_client import AsyncKernelManager
-    from jupyter_core.utils import run_sync
-
-    made = []
-
-    class Manager(AsyncKernelManager):
-        async def start_kernel(self, **options):
-            made.append(self)
-            await super().start_kernel(**how, **options)
-
-    try:
-        yield Manager, made
-    finally:
-        for manager in made:
-            if manager.has_kernel:
-                run_sync(manager.shutdown_kernel)(now=True)
-
-
-@contextmanager
-def _interrupts(kernels):
-    """A list of the interrupts so far; each of them ends the kernel at once.
-
-    ``KeyboardInterrupt`` alone is not enough: what it meets on its way up may raise something
-    else in its place, and Python drops it while it collects garbage. A dead kernel is noticed.
-    """
+    Amid asyncio a ``KeyboardInterrupt`` may get lost: what it meets on its way up may raise
+    something else in its place, and Python drops it while it collects garbage."""
     seen, before = [], signal.getsignal(signal.SIGINT)
 
-    def end_kernels(number, frame):
+    def end_kernel(number, frame):
+        process = getattr(manager.provisioner, "process", None)
+        if process is None:  # it is not launched yet
+            return before(number, frame)
         seen.append(number)
-        # What still waited for the kernel fails; asyncio would print that and help nobody
-        logging.getLogger("asyncio").setLevel(logging.CRITICAL)
-        for process in map(_process, kernels):
-            if process is not None:
-                process.kill()
-        before(number, frame)
+        return process.kill()
 
     is_heard = threading.current_thread() is threading.main_thread() and callable(before)
     if is_heard:
-        signal.signal(signal.SIGINT, end_kernels)
+        signal.signal(signal.SIGINT, end_kernel)
     try:
         yield seen
     finally:
@@ -166,66 +152,18 @@ def _interrupts(kernels):
             signal.signal(signal.SIGINT, before)
 
 
-def _process(manager):
-    return getattr(manager.provisioner, "process", None)
-
-
-def _failure(study, name, error, copy) -> str:
-    """A cell that raised: which one, what it said, where to read the rest; what may help."""
-    message = re.sub(r"\x1b\[[0-9;]*m", "", str(error.evalue))
-    text = (
-        f"{_stopped_at(name, error.exec_count, error.source)}{error.ename}: {message}\n"
-        f"Executed copy with the full traceback: {config.shown(copy)}"
-    )
-    is_short = error.ename in NO_MEMORY or any(words in message for words in NO_ROOM)
-    return f"{text}\n{_what_to_try(study, name)}" if is_short else text
-
-
-def _death(study, name, kernels, copy, log) -> str:
-    """A kernel that died: in which cell, how, and what may help."""
-    code = [c for c in steps.read_json(copy)["cells"] if c["cell_type"] == "code"]
-    code = [cell for cell in code if "".join(cell["source"]).strip()]
-    begun = [cell for cell in code if cell["metadata"].get("papermill", {}).get("start_time")]
-    number = max(len(begun), 1)
-    status = getattr(_process(kernels[-1]), "returncode", None)
-    return (
-        f"{_stopped_at(name, number, ''.join(code[number - 1]['source']))}"
-        f"Its kernel {_how_it_died(status)}.\nWhat it printed: {config.shown(log)}\n"
-        f"Executed so far: {config.shown(copy)}\n{_what_to_try(study, name)}"
-    )
-
-
-def _stopped_at(name, number, source) -> str:
-    """Which cell, by its number as Jupyter counts and its first line that says something."""
+def _what_stopped(name, client, manager, error) -> str:
+    """Which cell, by its number as Jupyter counts and its first line, and what happened to it."""
+    number = client.code_cells_executed
+    if not number:
+        return f"{name} could not begin: its kernel did not start ({error})."
+    code = [cell.source for cell in client.nb.cells if cell.cell_type == "code"]
+    source = [text for text in code if text.strip()][number - 1]
     lines = [line for line in source.splitlines() if line.strip() and not line.startswith("#")]
-    return f"{name} stopped at cell [{number}], which begins with\n    {(lines or [''])[0]}\n"
-
-
-def _how_it_died(status) -> str:
-    """Words on a kernel's exit status (below 0: a signal; None: unknown).
-
-    >>> _how_it_died(-9)
-    'was ended by signal 9, most often because memory ran out'
-    """
-    if status is None or status >= 0:
-        return f"ended itself (status {status}), {OTHER_DEATH}"
-    name = next((known.name for known in signal.Signals if known == -status), "")
-    return f"was ended by signal {-status}, {DEATHS.get(name, OTHER_DEATH)}"
-
-
-def _what_to_try(study, name) -> str:
-    advice = [
-        "if memory ran out, close other programs, above all browsers and other notebooks;",
-        "if the disk is full, free some room, or let runs write elsewhere (TUMORCF_RUNS=<folder>);",
-        f"go on. {_how_to_go_on(study, name)}",
-    ]
-    if study.profile.name not in ("smoke", "demo"):
-        advice.append("a smaller profile: ./run_all.sh --profile demo")
-    return "\n".join(["What to try:", *(f"  {k}. {words}" for k, words in enumerate(advice, 1))])
-
-
-def _how_to_go_on(study, name) -> str:
-    return (
-        "What is half written does not count; finished notebooks, training epochs and rows are "
-        f"kept. To go on:\n     ./run_all.sh {stages.options(study)} --from {name[:2]}"
-    )
+    if hasattr(error, "ename"):
+        what = COLORS.sub("", f"{error.ename}: {error.evalue}")
+    else:
+        status = getattr(manager.provisioner.process, "returncode", None)
+        what = DEATHS.get(status, f"ended with status {status}, by an error inside a package")
+        what = f"Its kernel {what}."
+    return f"{name} stopped at cell [{number}], which begins with\n    {(lines or [''])[0]}\n{what}"
