@@ -96,13 +96,14 @@ def find_dataset(study, is_auto) -> None:
     from tumorcf_lib.data import archives, download
 
     place, needs = config.data_folder(), not study.profile.is_phantom
-    found = finding.has_dataset(place)
-    if config.names_data_folder() and not found and (is_auto or needs):
+    found, is_named = finding.find(place), config.names_data_folder()
+    is_begun = is_auto and (found.entries or found.notes)  # a part is not "no dataset"
+    if not found.is_enough and (is_begun or is_named and (is_auto or needs)):
         finding.require(place)
     print(f"Profile {study.profile.name}: {choose_profile()[1] if is_auto else 'as asked'}.")
-    if needs and not found:
+    if needs and not found.is_enough:
         download.download(place)
-    elif needs and (n_missing := len(finding.find(place).missing)):  # --partial allowed it
+    elif needs and (n_missing := len(found.missing)):  # --partial allowed it
         n = archives.N_PUBLISHED - n_missing
         print(f"A part of the dataset: {n} of {archives.N_PUBLISHED} slices.")
 
