@@ -1,6 +1,7 @@
-"""Execute one notebook by nbclient: copy, log, kernel, and what went wrong in words."""
+"""Execute one notebook by papermill: copy, log, kernel, and what went wrong in words."""
 
 import errno
+import logging
 import os
 import re
 import signal
@@ -15,6 +16,8 @@ from tumorcf_lib.study import progress, stages
 START_TIMEOUT_S = 600  # for a kernel to answer, on a machine that is busy or swaps
 BAR = "{desc}  cell {n_fmt}/{total_fmt} |{bar:16}| {elapsed}{postfix}"
 COLORS = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
+NO_NEWS = ("Executing ", "Input Notebook", "Output Notebook", "Working directory", "<Figure")
+"""How papermill's own lines begin, and what stands for a picture."""
 
 DEATHS = {
     -9: "was ended by signal 9, most often because memory ran out",
@@ -52,72 +55,50 @@ def execute(study, name: str) -> float:
 
     NotebookError if a cell raises or the kernel dies or does not start; KeyboardInterrupt after
     its kernel was ended, and how to go on was said."""
-    import nbformat
-    from nbclient.exceptions import CellExecutionError
-    from nbconvert.preprocessors import ClearOutputPreprocessor
+    import papermill
 
     output = executed_copy(study, name)
     unfinished = output.with_name(f"{steps.UNFINISHED}{output.name}")
     log = output.with_suffix(".log")
     output.parent.mkdir(parents=True, exist_ok=True)
     print(f"{name:<20} running; follow it in {config.shown(log)}", flush=True)
-    started, notebook = time.perf_counter(), nbformat.read(config.NOTEBOOKS / f"{name}.ipynb", 4)
-    notebook, _ = ClearOutputPreprocessor().preprocess(notebook, {})
+    started, source = time.perf_counter(), config.NOTEBOOKS / f"{name}.ipynb"
     go_on = GO_ON.format(options=stages.options(study), number=name[:2])
     with (
-        open(log, "w", encoding="utf-8") as stream,
-        progress.clock(name, BAR, len(notebook.cells)) as bar,
+        progress.clock(name, BAR, len(steps.read_json(source)["cells"])) as bar,
+        _log_to(log, bar) as stream,
+        _kernels(env=_environment(study), stderr=stream) as (manager, kernels),
+        _interrupts(kernels) as interrupts,
     ):
-        client = _client(notebook, stream, bar)
-        manager = client.create_kernel_manager()
-        how = {"env": _environment(study), "cwd": str(config.ROOT), "stderr": stream}
-        with _interrupts(manager) as interrupts:
-            try:
-                with client.setup_kernel(**how):
-                    for index, cell in enumerate(notebook.cells):
-                        client.execute_cell(cell, index)
-                        bar.update()
-                    client.set_widgets_metadata()
-            except (CellExecutionError, RuntimeError) as error:  # a kernel's is a RuntimeError
-                nbformat.write(notebook, unfinished)
-                if interrupts:
-                    print(f"\n{name} was stopped. {go_on}", flush=True)
-                    raise KeyboardInterrupt from None
-                told = _what_stopped(name, client, manager, error)
-                told += f"\nExecuted so far: {config.shown(unfinished)}"
-                told += f"\nWhat it printed: {config.shown(log)}"
-                is_failure = isinstance(error, CellExecutionError)
-                if not is_failure or any(words in told for words in NO_ROOM):
-                    told += ADVICE.format(go_on=go_on)
-                raise NotebookError(told) from None
-    nbformat.write(notebook, unfinished)
+        try:
+            papermill.execute_notebook(
+                str(source),
+                str(unfinished),
+                cwd=str(config.ROOT),
+                kernel_name="python3",
+                kernel_manager_class=manager,
+                start_timeout=START_TIMEOUT_S,
+                progress_bar=False,
+                log_output=True,
+                extra_arguments=["--log-level=ERROR"],
+                coalesce_streams=True,
+                shutdown_kernel="immediate",  # nothing is left to do: it would wait for seconds
+            )
+        except (papermill.PapermillExecutionError, KeyboardInterrupt, RuntimeError) as error:
+            if interrupts or isinstance(error, KeyboardInterrupt):
+                print(f"\n{name} was stopped. {go_on}", flush=True)
+                raise KeyboardInterrupt from None
+            is_failure = isinstance(error, papermill.PapermillExecutionError)
+            if not is_failure and "ernel" not in str(error):  # one that died, or did not start
+                raise
+            told = _what_stopped(name, unfinished, kernels, error)
+            told += f"\nExecuted so far: {config.shown(unfinished)}"
+            told += f"\nWhat it printed: {config.shown(log)}"
+            if not is_failure or any(words in told for words in NO_ROOM):
+                told += ADVICE.format(go_on=go_on)
+            raise NotebookError(told) from None
     unfinished.replace(output)
     return (time.perf_counter() - started) / 60
-
-
-def _client(notebook, stream, bar):
-    """What executes a notebook's cells; their text goes to a log, its last line to the bar."""
-    from nbclient import NotebookClient
-
-    class Client(NotebookClient):
-        def output(self, *message):
-            made = super().output(*message)
-            if made and made.output_type == "stream":
-                stream.write(made.text)
-                stream.flush()
-                lines = re.split(r"[\r\n]+", COLORS.sub("", made.text).strip())
-                bar.set_postfix_str(lines[-1], refresh=False)
-            return made
-
-    return Client(
-        notebook,
-        kernel_name="python3",
-        startup_timeout=START_TIMEOUT_S,
-        raise_on_iopub_timeout=True,
-        coalesce_streams=True,
-        record_timing=False,
-        shutdown_kernel="immediate",  # nothing is left to do: it would wait for seconds
-    )
 
 
 def _environment(study):
@@ -128,23 +109,75 @@ def _environment(study):
 
 
 @contextmanager
-def _interrupts(manager):
-    """A list of the interrupts so far; each ends the kernel, which its client notices.
+def _log_to(path, bar):
+    """Send what kernels print to a file, and its last line and finished cells to the bar."""
 
-    Amid asyncio a ``KeyboardInterrupt`` may get lost: what it meets on its way up may raise
-    something else in its place, and Python drops it while it collects garbage."""
+    class Handler(logging.FileHandler):
+        def emit(self, record):
+            super().emit(record)
+            text = COLORS.sub("", record.getMessage()).strip()
+            if text.startswith("Ending Cell"):
+                bar.update()
+            elif text and not text.startswith(NO_NEWS):
+                bar.set_postfix_str(re.split(r"[\r\n]+", text)[-1], refresh=False)
+
+    logger, handler = logging.getLogger("papermill"), Handler(path, mode="w", encoding="utf-8")
+    logger.setLevel(logging.INFO)
+    logger.propagate = False
+    logger.addHandler(handler)
+    try:
+        yield handler.stream
+    finally:
+        logger.removeHandler(handler)
+        handler.close()
+
+
+@contextmanager
+def _kernels(**how):
+    """A class of kernel managers and the list of those made; no kernel outlives the block.
+
+    What runs the notebook ends its kernel itself, but for one that is just starting when the
+    run is interrupted. TensorFlow's own lines go to a kernel's ``stderr``.
+    """
+    from jupyter_client import AsyncKernelManager
+    from jupyter_core.utils import run_sync
+
+    made = []
+
+    class Manager(AsyncKernelManager):
+        async def start_kernel(self, **options):
+            made.append(self)
+            await super().start_kernel(**how, **options)
+
+    try:
+        yield Manager, made
+    finally:
+        for manager in made:
+            if manager.has_kernel:
+                run_sync(manager.shutdown_kernel)(now=True)
+
+
+@contextmanager
+def _interrupts(kernels):
+    """A list of the interrupts so far; each of them ends the kernel at once.
+
+    ``KeyboardInterrupt`` alone is not enough: what it meets on its way up may raise something
+    else in its place, and Python drops it while it collects garbage. A dead kernel is noticed.
+    """
     seen, before = [], signal.getsignal(signal.SIGINT)
 
-    def end_kernel(number, frame):
-        process = getattr(manager.provisioner, "process", None)
-        if process is None:  # it is not launched yet
-            return before(number, frame)
+    def end_kernels(number, frame):
         seen.append(number)
-        return process.kill()
+        # What still waited for the kernel fails; asyncio would print that and help nobody
+        logging.getLogger("asyncio").setLevel(logging.CRITICAL)
+        for process in map(_process, kernels):
+            if process is not None:
+                process.kill()
+        before(number, frame)
 
     is_heard = threading.current_thread() is threading.main_thread() and callable(before)
     if is_heard:
-        signal.signal(signal.SIGINT, end_kernel)
+        signal.signal(signal.SIGINT, end_kernels)
     try:
         yield seen
     finally:
@@ -152,18 +185,24 @@ def _interrupts(manager):
             signal.signal(signal.SIGINT, before)
 
 
-def _what_stopped(name, client, manager, error) -> str:
+def _process(manager):
+    return getattr(manager.provisioner, "process", None)
+
+
+def _what_stopped(name, copy, kernels, error) -> str:
     """Which cell, by its number as Jupyter counts and its first line, and what happened to it."""
-    number = client.code_cells_executed
-    if not number:
+    cells = [c for c in steps.read_json(copy)["cells"] if c["cell_type"] == "code"]
+    cells = [cell for cell in cells if "".join(cell["source"]).strip()]
+    begun = [cell for cell in cells if cell["metadata"].get("papermill", {}).get("start_time")]
+    if not begun:
         return f"{name} could not begin: its kernel did not start ({error})."
-    code = [cell.source for cell in client.nb.cells if cell.cell_type == "code"]
-    source = [text for text in code if text.strip()][number - 1]
-    lines = [line for line in source.splitlines() if line.strip() and not line.startswith("#")]
+    lines = "".join(begun[-1]["source"]).splitlines()
+    lines = [line for line in lines if line.strip() and not line.startswith("#")]
     if hasattr(error, "ename"):
         what = COLORS.sub("", f"{error.ename}: {error.evalue}")
     else:
-        status = getattr(manager.provisioner.process, "returncode", None)
+        status = getattr(_process(kernels[-1]), "returncode", None)
         what = DEATHS.get(status, f"ended with status {status}, by an error inside a package")
         what = f"Its kernel {what}."
-    return f"{name} stopped at cell [{number}], which begins with\n    {(lines or [''])[0]}\n{what}"
+    begins = f"which begins with\n    {(lines or [''])[0]}"
+    return f"{name} stopped at cell [{len(begun)}], {begins}\n{what}"

@@ -1,4 +1,4 @@
-"""Run the notebooks in order, skipping what still holds."""
+"""Run the notebooks in order by papermill, skipping what still holds."""
 
 import sys
 
