@@ -18,7 +18,8 @@ def stage(study):
 
 
 def test_a_figure_is_written_as_png_svg_and_its_values_without_dates(stage):
-    figure, found = training.confusion(pd.DataFrame({"true": ["a"], "predicted a": [1]})), []
+    history = {"epoch": [1, 2], "loss": [1.0, 0.5], "val_loss": [1.1, 0.7], "best": [False, True]}
+    figure, found = training.learning_curves(pd.DataFrame(history)), []
     for _ in range(2):
         stage.save_figure(figure, "fig", data={"y": [1, 2]}, shows_slices=False)
         found.append({p.suffix: p.read_bytes() for p in (stage.folder / "figures").iterdir()})
