@@ -26,6 +26,19 @@ def plain(table):
     return table[table["network"] == PLAIN].drop(columns="network").reset_index(drop=True)
 
 
+def in_short(folder=None):
+    """The study's answer in one breath, by the verdicts of the paper's first finding."""
+    claims = plain(_reader(folder)("table_primary")).query("finding == 1")
+    holds = claims["verdict"] == "holds"
+    told = ""
+    if holds.any():
+        told = f"our networks need the tumor to tell {listed(claims.loc[holds, 'group'])}. "
+    if not holds.all():
+        others = listed(claims.loc[~holds, "group"])
+        told += f"For {others}, taking it out lowers the probability no more than chance can."
+    return told.strip()
+
+
 def answer_sentences(folder=None):
     """The study's answer in a few sentences, every number from the published tables."""
     read = _reader(folder)
