@@ -77,13 +77,17 @@ def random_network(rng, like):
     return lambda s: softmax((logits(s) - seen.mean(axis=0)) / (seen.std() + 1e-9) * gain)
 
 
+def shuffled_labels(rng, cohort):
+    """Each patient's label, dealt out anew over the patients."""
+    names, owner = np.unique(cohort.persons, return_inverse=True)
+    own = np.zeros(len(names), int)
+    own[owner] = cohort.labels
+    return rng.permutation(own)[owner]
+
+
 def shuffled_network(rng, trained_on):
     """Fitted to labels that were shuffled over patients: ridge regression, or near neighbors."""
-    patients = trained_on.table["person_id"].to_numpy()
-    names, owner = np.unique(patients, return_inverse=True)
-    own = np.zeros(len(names), int)
-    own[owner] = trained_on.labels
-    y = np.eye(3)[rng.permutation(own)[owner]]
+    y = np.eye(3)[shuffled_labels(rng, trained_on)]
 
     def small(s):
         return np.stack(
@@ -118,12 +122,8 @@ def weights_of(rng, name, trained_on):
     if name == "random weights":
         last = rng.normal(size=(x.shape[1], 3))
     else:
-        labels = trained_on.labels
-        if name == "shuffled labels":
-            names, owner = np.unique(trained_on.persons, return_inverse=True)
-            own = np.zeros(len(names), int)
-            own[owner] = labels
-            labels = rng.permutation(own)[owner]
+        is_shuffled = name == "shuffled labels"
+        labels = shuffled_labels(rng, trained_on) if is_shuffled else trained_on.labels
         center, spread = x.mean(axis=0), x.std(axis=0) + 1e-6
         z, y = (x - center) / spread, np.eye(3)[labels] - np.eye(3)[labels].mean(axis=0)
         last = z.T @ np.linalg.solve(z @ z.T + 30 * np.eye(len(z)), y) / spread[:, None]

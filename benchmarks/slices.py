@@ -16,11 +16,7 @@ from tumorcf_lib.phantoms import cohort as phantom
 def prepared(n, size_px):
     """A cohort of n network inputs; beyond the first 60 slices they repeat, under other names."""
     drawn = phantom.make_cohort(min(20, -(-n // 3)), 1, size_px=max(64, min(size_px, 256)))
-    return repeated(preprocess.prepare(drawn, size_px), n)
-
-
-def repeated(cohort, n):
-    """A cohort of n slices, those of another again and again."""
+    cohort = preprocess.prepare(drawn, size_px)
     at = np.arange(n) % len(cohort)
     return named(cohort.slices[at], cohort.masks[at])
 

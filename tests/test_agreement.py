@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from scipy.stats import rankdata, spearmanr
+from scipy.stats import rankdata
 
 from tumorcf_lib.stats.agreement import rank_agreement
 
@@ -22,10 +22,6 @@ def test_agreement_of_a_resample_is_that_of_its_slices_written_out():
     values = rng.integers(0, 6, size=(9, 3)).astype(float)
     person = np.array([0, 0, 1, 1, 1, 2, 3, 3, 3])
     counts = np.array([[1.0, 1, 1, 1], [2, 0, 1, 1], [0, 3, 0, 1]])
-    w, rho = rank_agreement(values, np.eye(4)[person], counts)
-    for k, drawn in enumerate(counts.astype(int)):
-        written_out = values[np.repeat(np.arange(9), drawn[person])]
-        assert w[k] == pytest.approx(slow_w(written_out))
-        pairs = [(0, 1), (0, 2), (1, 2)]
-        mean = np.mean([spearmanr(written_out[:, i], written_out[:, j])[0] for i, j in pairs])
-        assert rho[k] == pytest.approx(mean)
+    w = rank_agreement(values, np.eye(4)[person], counts)
+    written_out = [values[np.repeat(np.arange(9), drawn[person])] for drawn in counts.astype(int)]
+    assert w == pytest.approx([slow_w(items) for items in written_out])

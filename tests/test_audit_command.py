@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
-import nibabel
 import numpy as np
 import pandas as pd
 import pytest
@@ -106,20 +105,9 @@ def files(images=IMAGES, masks=MASKS, image="{}.png", mask="m{}.png"):
     return {"image": image, "mask": mask}
 
 
-def volume_of_channels():
-    """All slices in one; its mask stored the other way round, as the affines say."""
-    flipped = np.array([[-1, 0, 0, PX - 1], [0, -1, 0, PX - 1], [0, 0, 1, 0], [0, 0, 0, 1]])
-    for name, array, affine in (
-        ("v", np.stack([255 - IMAGES, IMAGES], axis=-1), np.eye(4)),
-        ("m", MASKS[:, ::-1, ::-1] * np.uint8(1), flipped),
-    ):
-        nibabel.save(nibabel.Nifti1Image(np.moveaxis(array, 0, 2), affine), f"{name}.nii.gz")
-    return {"image": "v.nii.gz", "mask": "m.nii.gz", "index": "{}", "channel": "1"}
-
-
-def onnx_file():
-    half = np.where(np.arange(PX) < PX // 2, -1, 1) * np.ones((PX, 1)) * 0.35 * 2 / PX**2
-    write_onnx("model.onnx", f"float[2, 1, {PX}, {PX}] x", weights=half.astype(np.float32))
+def onnx_file(name="model.onnx", given=f"float[2, 1, {PX}, {PX}] x", px=PX):
+    half = np.where(np.arange(px) < px // 2, -1, 1) * np.ones((px, 1)) * 0.35 * 2 / px**2
+    write_onnx(name, given, weights=half.astype(np.float32))
     return files()
 
 
@@ -138,18 +126,15 @@ class Case:
 
 
 SEQUENCES = np.stack([255 - IMAGES, IMAGES, IMAGES // 2], axis=-1)
-NAN_AROUND = np.where(IMAGES > 0, FLOATS, np.nan)
 NOT_DARKEST = dict(images=np.where(IMAGES > 0, FLOATS - 120 + ROUGH, 0), image="{}.npy")
 OBLONG = dict(images=IMAGES[:, :, 4:-4], masks=MASKS[:, :, 4:-4])
-PADDED = r"\[48, 40\]\): they are padded to squares. Choose --fit stretch"
-OTHER_SCALE = "With --scale unit the accuracy is 100%, with raw 50%"
-UNSURE = r"With --scale raw the accuracy is as high .* with zscore 0\.5"
+PADDED = r"\[48, 40\]\): --fit pad makes them so"
+OTHER_SCALE = "With --scale unit the accuracy is 100% .*, with raw 50%"
+UNSURE = r"With --scale raw the accuracy .*, with zscore \d+% and 0\.5"
 CASES = {
     "PNG files, changed in place": Case(predict="mine_h7:in_place"),
-    "a mask flipped": Case(volume_of_channels, "brought to the slice's grid"),
     "sequences": Case(dict(images=SEQUENCES, image="{}.tif"), "3 channels that differ"),
     "JPEG masks": Case(dict(mask="m{}.jpg"), "above half the largest counts"),
-    "NaN outside": Case(dict(images=NAN_AROUND, image="{}.npy"), "NaN is taken as air"),
     "not square": Case(OBLONG, PADDED, options=f"--size {PX}"),
     "ONNX, two slices a call": Case(onnx_file, predict="model.onnx"),
     "hard labels": Case((), "hard labels", WARNED, "mine_h7:hard"),
@@ -160,7 +145,7 @@ CASES = {
     "a scale that leaves it unsure": Case((), UNSURE, WARNED, options="--scale zscore"),
     "masks beside the head": Case(dict(masks=OUTSIDE), "lie mostly outside the head", WARNED),
     "masks of a pixel": Case(
-        dict(masks=TINY), "24 masks vanish in the resize", NO_VERDICT, options="--size 12"
+        dict(masks=TINY), "24 of 24 masks looked at vanish", NO_VERDICT, options="--size 12"
     ),
     "inverted masks": Case(dict(masks=~MASKS), "cover 9.% .*are they inverted", REFUSED),
     "dropout": Case((), "asked twice.*model.eval", REFUSED, "mine_h7:dropout"),
@@ -209,15 +194,15 @@ def test_a_case_gives_a_slow_loops_number_a_refusal_with_the_remedy_or_a_warning
     done = run(case.options + " --check" * (case.comes == WARNED), case.write, case.predict)
     out, said = capsys.readouterr()
     assert re.search(case.says, said) and (case.says or "Warning" not in said), said
-    assert done == (case.comes == REFUSED) and (place / "r").exists() == (done == 0)
+    assert done == (case.comes == REFUSED)
     if case.comes == NUMBER:
         found = slice_scores(running.read_rows("r/rows.csv"))["delta_drop"].mean()
-        assert found == pytest.approx(truth, abs=0.03 if name.startswith("NaN") else 1e-4)
+        assert found == pytest.approx(truth, abs=1e-4)
     elif case.comes == NO_VERDICT:
         text = Path("r/report.html").read_text()
         assert text.index("cannot be told: correct this first") < text.index('class="warning"')
     elif case.comes == WARNED:  # nothing is measured
-        assert "predicted: 0." in out and os.listdir("r") == ["check.html"]
+        assert "answers taken as softmax" in out and os.listdir("r") == ["check.html"]
         assert "<img" in Path("r/check.html").read_text()
 
 
@@ -231,7 +216,7 @@ def test_rows_and_report_are_written_and_named(place, capsys):
     assert "<title>Mine</title>" in text and "--predict mine_h7:predict" in text
     assert str(place) not in text  # it may go to others
     told = json.loads(Path("r/audit.json").read_text())[0]
-    assert len(told["SHA-256 of its module"]) == 64 and told["seed"] == 0
+    assert len(told["SHA-256"]) == 64 and told["seed"] == 0
     files = {"rows.csv", "table_scores.csv", "table_edits.csv", "audit.json", "report.html"}
     assert {path.name for path in Path("r").iterdir()} == files
 
@@ -253,7 +238,7 @@ def test_options_reach_the_audit(place):
     text = Path("r/report.html").read_text()
     assert "intensities as stored" in text and "Other infills, other dilations" in text
     assert "What the classifier was shown" not in text
-    assert "Side by side" in text and text.count("mine_h7:hard") > 2
+    assert text.count("mine_h7:hard") > 2
 
 
 @pytest.mark.parametrize("changed", ["nothing", "classifier", "masks"])
@@ -271,11 +256,15 @@ def test_an_interrupted_audit_goes_on_unless_answers_or_files_are_others(
     assert 0 < len(kept) < N / 6
     module.stops = lambda s: module.predict(100 - s if changed == "classifier" else s)
     how["write"] = dict(masks=MASKS[:, ::-1] if changed == "masks" else MASKS)  # of equal sizes
-    monkeypatch.setattr(running.shutil, "rmtree", lambda at: looked.update(written()) or remove(at))
+
+    def remove_and_look(at, **options):
+        looked.clear()
+        looked.update(written())  # at last the parts of the finished audit
+        remove(at, **options)
+
+    monkeypatch.setattr(running.shutil, "rmtree", remove_and_look)
     run("--batch-size 8", **how)
-    assert not written()
-    if changed != "masks":  # whose rows have a folder of their own
-        assert (kept.items() <= looked.items()) == (changed == "nothing")
+    assert not written() and (kept.items() <= looked.items()) == (changed == "nothing")
     monkeypatch.setattr(running, "CHUNK", 32)
     run(out="whole", **how)
     assert Path("whole/rows.csv").read_bytes() == Path("r/rows.csv").read_bytes()
@@ -287,14 +276,11 @@ def test_files_of_several_sizes_are_each_shown_with_slices_of_their_own_size(pla
         page, "examples", lambda own, *of: sizes.append(own.masks.shape[1:]) or draw(own, *of)
     )
     for px in (PX, PX // 2):
-        shape, half = f"float[n, {px}, {px}, 1] x", np.where(np.arange(px) < px // 2, -1, 1)
-        weights = (half * np.ones((px, 1)) * 0.7 / px**2).astype(np.float32)
-        write_onnx(f"of_{px}.onnx", shape, weights=weights)
+        onnx_file(f"of_{px}.onnx", f"float[n, {px}, {px}, 1] x", px)
     words = typed(f"--predict of_{PX // 2}.onnx", predict=f"of_{PX}.onnx")
     at = words.index("--size")
     assert command.main(words[:at] + words[at + 2 :]) == 0
     assert sizes == [(PX, PX), (PX // 2, PX // 2)]
-    assert "prepared at 48x48 and 24x24 px" in Path("r/report.html").read_text()
 
 
 def test_a_folder_with_rows_of_others_is_left_alone(place, capsys):
@@ -303,13 +289,8 @@ def test_a_folder_with_rows_of_others_is_left_alone(place, capsys):
         path.write_text("mine")
     assert run() == run(out="file") == run(out="file/r") == run(out="") == 1
     said = capsys.readouterr().err
-    for words in (
-        "holds rows.csv, which no audit has written",
-        "got file, a file",
-        "can be made",
-        "--out",
-    ):
-        assert words in said
+    assert "holds rows.csv, which no audit has written" in said
+    assert said.count("can be made and written to") == 2 and "got none. Name it by --out" in said
     assert (place / "r" / "rows.csv").read_text() == "mine"
 
 

@@ -10,7 +10,6 @@ from tiny_study import TINY, copied, run_to_rows
 
 from tumorcf_lib import rowfiles
 from tumorcf_lib.edits import plan
-from tumorcf_lib.networks import checkpoint
 from tumorcf_lib.study import by_fold, results, stages, unit
 
 pytestmark = pytest.mark.usefixtures("small_networks")
@@ -63,25 +62,6 @@ def test_a_finished_training_is_not_repeated_and_a_changed_recipe_trains_anew(op
     monkeypatch.setattr(unit, "fit", killed)
     with pytest.raises(KeyboardInterrupt):
         trained(opened("03_training", epochs=3))
-
-
-def test_a_killed_training_goes_on_and_ends_as_an_undisturbed_one(opened, tiny_run, monkeypatch):
-    third, record = opened("03_training"), checkpoint.Checkpoint.record
-    monkeypatch.setenv("TUMORCF_FRESH", "1")
-
-    def killed_after_first(*arguments, **options):
-        record(*arguments, **options)
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch:
-        patch.setattr(checkpoint.Checkpoint, "record", killed_after_first)
-        with pytest.raises(KeyboardInterrupt):
-            trained(third)
-    monkeypatch.delenv("TUMORCF_FRESH")
-    history = rowfiles.round_trip(trained(third))
-    done = tiny_run.folder / "03_training"
-    pd.testing.assert_frame_equal(history, rowfiles.read_table(done / "history.csv"))
-    assert (third.folder / WEIGHTS).read_bytes() == (done / WEIGHTS).read_bytes()
 
 
 def test_pictures_of_examples_are_the_audited_edits(opened, tiny_run):

@@ -138,7 +138,7 @@ def test_a_killed_unit_goes_on_to_the_same_rows(finished, study, monkeypatch):
             run(study, [2])
     monkeypatch.setattr(unit, "fit", lambda *_, **__: pytest.fail("trained again"))
     assert run(study, [2])[0] == "fold 2, seed 0: it was interrupted"
-    for name in ("rows_predictions", "rows_edits", "rows_transplants", "history"):
+    for name in ("rows_predictions", *crossval.AUDITED_ROWS, "history"):
         assert_same(name, rows_of(study, 2), rows_of(finished, 2))
 
 
@@ -298,20 +298,20 @@ def test_contrast_is_measured_alone_without_a_network_and_put_together_of_all_fo
     study, said = run_to_inputs(tmp_path, PROFILE), []
     fold_controls.run(study, [2], True, progress=said.append)
     fold_controls.run(study, only_contrast=True, progress=said.append)
-    assert said[0] == "contrast of fold 2: it was never begun"
+    assert said[0] == "contrast of fold 2: it was never finished"
     assert "contrast of fold 2: up to date, skipped" in said
     assert not (study.folder / fold_controls.FOLDER).exists() and not [*tmp_path.rglob("network")]
-    (where,) = (where for where in pool.BESIDE if where.startswith(fold_controls.CONTRAST))
-    pool._pool_beside(study, study.folder, None, where, pool.BESIDE[where])
-    rows, split = read(study, "rows_contrast"), rowfiles.read_table(tmp_path / "01_data/split.csv")
+    files = sorted(tmp_path.glob("contrast/*/rows/rows_contrast.csv.gz"))
+    rows = pd.concat(map(rowfiles.read_table, files), ignore_index=True)
+    split = rowfiles.read_table(tmp_path / "01_data/split.csv")
     fold_of = split[split["part"] == "test"].set_index("slice_id")["fold"]
     n_removals = sum(edit.name == "remove" for edit in crossval.edits_of(PROFILE))
     assert sorted(rows["slice_id"]) == sorted([*fold_of.index] * n_removals)
     assert (rows["fold"] == rows["slice_id"].map(fold_of)).all()
     fewer = rows[rows["fold"] < 2]
     for own, is_there in ((rows, True), (fewer, False)):  # a table of some folds would mislead
-        table = pooled_tables._contrast(lambda _, own=own: own, rows, n_resamples=10)
-        assert bool(table) == is_there
+        found = pooled_tables._of_all_folds(lambda _, own=own: own, "rows_contrast", rows)
+        assert (found is not None) == is_there
 
 
 def test_a_seed_is_pooled_as_far_as_its_folds_are_there_but_published_whole(study, tmp_path):
@@ -339,8 +339,8 @@ def test_a_units_file_that_was_cut_off_in_copying_is_named_and_not_pooled(study)
 
 @pytest.mark.parametrize(
     ("key", "value", "words"),
-    [("settings", {"epochs": 99}, "epochs is 99")]
-    + [(key, "another", f"other {key}") for key in ("split", "inputs", "masks")],
+    [("settings", {"epochs": 99}, "epochs is 99, there 2")]
+    + [(key, "another", f"other {key}") for key in crossval.ALIKE],
 )
 def test_units_of_another_making_are_refused_by_what_differs(study, key, value, words):
     with changed(rows_of(study, 2) / crossval.TOLD) as told:
@@ -348,13 +348,9 @@ def test_units_of_another_making_are_refused_by_what_differs(study, key, value, 
         told["made_of"][key] = was | value if key == "settings" else value
     with pytest.raises(crossval.UnitError, match=f"fold 2, seed 0 .*fold2_seed0.* {words}"):
         pool.pool(study)
-
-
-def test_units_of_before_a_change_of_their_profile_are_refused(study):
-    changed_profile = dataclasses.replace(PROFILE, learning_rate=0.5)
-    newer = dataclasses.replace(study, profile=changed_profile)
-    with pytest.raises(crossval.UnitError, match=r"profile .* has now: learning_rate is .* 0\.5"):
-        pool.pool(newer)
+    newer = dataclasses.replace(PROFILE, learning_rate=0.5)
+    with pytest.raises(crossval.UnitError, match=r"fold 0, seed 0 .*learning_rate is .* 0\.5"):
+        pool.pool(dataclasses.replace(study, profile=newer))
 
 
 def test_units_that_were_asked_other_edits_or_know_a_setting_less_are_pooled(study):
@@ -367,10 +363,9 @@ def test_units_that_were_asked_other_edits_or_know_a_setting_less_are_pooled(stu
 
 def test_published_folds_are_recomputed_and_made_again_from_their_rows(target):
     assert publish.verify(target)[0] == []
-    told = pooled.performance_sentences(target)
     first = rowfiles.read_table(target / "table_performance.csv").iloc[0]
-    assert told[0].startswith(f"Out of fold over all {first['n']} slices")
-    assert not any("One site" in line for line in pooled.answer_sentences(target))
+    assert f"over all {first['n']} slices" in pooled.performance_sentences(target)[0]
+    assert not any("MR..." in line for line in pooled.answer_sentences(target))
     drawn = set(steps.read_json(target / "manifest.json")["figures"])
     assert drawn == set(pooled.STUDY.figures) - {"fig_probes", "fig_covariates"}
 

@@ -3,19 +3,18 @@
 The cases are the same each time. For many more: ``TUMORCF_FUZZ=50000 pytest tests/test_fuzz.py``.
 """
 
-import io
 import os
 import shutil
 import tempfile
-import zipfile
 from collections import Counter
 from pathlib import Path
+from unittest import mock
 
 import cv2
 import nibabel
 import numpy as np
 import pytest
-from fake_cheng import draw, mat_bytes
+from fake_cheng import draw, mat_bytes, zip_bytes
 from hypothesis import given, settings, strategies as st
 
 from tumorcf_lib.data import archives, matfile, published
@@ -70,17 +69,12 @@ def test_a_damaged_slice_is_refused_or_valid(name, content):
     return "valid"
 
 
-def zipped(contents):
-    with zipfile.ZipFile(file := io.BytesIO(), "w", zipfile.ZIP_DEFLATED) as archive:
-        for name, content in contents.items():
-            archive.writestr(name, content)
-    return file.getvalue()
+ZIP = zip_bytes(
+    {**{f"{n}.mat": content for n, content in SLICES.items()}, "cvind.mat": b"no slice"}
+)
 
 
-ZIP = zipped({**{f"{n}.mat": content for n, content in SLICES.items()}, "cvind.mat": b"no slice"})
-
-
-@damaged({"plain": ZIP, "nested": zipped({"data/all.zip": ZIP})}, 100)
+@damaged({"plain": ZIP, "nested": zip_bytes({"data/all.zip": ZIP})}, 100)
 def test_a_damaged_archive_is_refused_or_gives_the_very_slices(name, content):
     place = Path(tempfile.mkdtemp())
     (place / "data").mkdir()
@@ -88,7 +82,7 @@ def test_a_damaged_archive_is_refused_or_gives_the_very_slices(name, content):
     try:
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(archives, "N_PUBLISHED", 3)
-            patch.setattr(archives, "OWNERS", None)
+            patch.setattr(archives, "owner", lambda number: mock.ANY)
             found = published.read(place / "data", cache_dir=place / "cache", progress=False)
     except matfile.DatasetError as error:
         assert "own.zip" in str(error), error

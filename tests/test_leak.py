@@ -3,6 +3,7 @@
 import dataclasses
 
 import numpy as np
+import pandas as pd
 import pytest
 from sklearn.neighbors import KNeighborsClassifier
 
@@ -36,6 +37,10 @@ def cohort():
 
 def nearest_neighbor(own, **_):
     """Knows every training slice by heart."""
+    folder = steps.begin(own.folder / unit.NETWORK, own.depends_on)
+    history = pd.DataFrame({"epoch": [1], "seconds": [0.0]})
+    rowfiles.write_table(unit.named(history, **own.names), folder / unit.HISTORY)
+    steps.seal(folder)
     trained = np.flatnonzero(own.parts == "train")
     model = KNeighborsClassifier(1)
     model.fit(own.prepared.slices[trained].reshape(len(trained), -1), own.labels[trained])
@@ -74,7 +79,7 @@ def test_slices_known_by_heart_are_right_with_the_leak_and_by_chance_without(tab
     assert more["effect"] == pytest.approx(known["effect"] - apart["effect"])
     assert more["low"] > 0
     n_folds = 5 if labels == OWN else leak.N_CANARY_FOLDS
-    assert (more["n_folds"], more["n_slices"]) == (n_folds, N_PERSONS * N_SLICES * n_folds // 5)
+    assert more["n_slices"] == N_PERSONS * N_SLICES * n_folds // 5
 
 
 def test_both_arms_test_the_same_half_and_learn_from_as_many_slices_of_each_class(rows, cohort):
@@ -94,16 +99,13 @@ def test_both_arms_test_the_same_half_and_learn_from_as_many_slices_of_each_clas
     assert not (apart[is_tested] == "train").any() and (known[is_tested] == "train").any()
 
 
-def test_canary_labels_stay_with_the_person_and_keep_the_classes_persons(rows, cohort):
+def test_canary_labels_stay_with_the_person(rows):
     canary = rows[rows["labels"] == SHUFFLED]
     assert canary.groupby("person_id")["shown_label"].nunique().eq(1).all()
     assert 0.4 < (canary["shown_label"] != canary["label"]).mean() < 0.9
     plain = rows[rows["labels"] == OWN]
     assert (plain["shown_label"] == plain["label"]).all()
     assert set(canary["fold"]) == set(range(leak.N_CANARY_FOLDS))
-    dealt = unit.deal(cohort.persons, cohort.labels, 0)
-    first = ~cohort.table.duplicated("person_id")
-    assert (np.bincount(dealt[first]) == np.bincount(cohort.labels[first])).all()
 
 
 def test_a_killed_run_goes_on_between_the_arms_and_ends_with_the_same_bytes(

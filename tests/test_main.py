@@ -41,24 +41,27 @@ def test_every_module_that_a_command_names_exists():
 
 
 def test_options_reach_the_runner(ran):
-    typed = "--profile smoke --from 04 --to=5 --seed 3 --fresh".split()
+    typed = "--profile smoke --from 04 --to=5 --seed 3".split()
     for first in ("run", "run_all"):
         assert cli.main([first, *typed]) == 0
         study = ran.pop("study")
         assert (study.profile.name, study.seed) == ("smoke", 3)
-        assert ran == {"first": "04", "last": "5", "fresh": True, "published": False}
+        assert ran == {"first": "04", "last": "5"}
         ran.clear()
 
 
 @pytest.mark.parametrize(
-    "typed", ["--seed -1", f"--seed {2**32}", "--profile=", "--data=", "--lab --fresh"]
+    "typed",
+    ["--seed -1", f"--seed {2**32}", "--profile=", "--data=", "--lab --from 02", "--profile demos"],
 )
-def test_wrong_options_are_refused_in_words(typed, capsys):
+def test_wrong_options_are_refused_before_anything_is_installed(typed, capsys, monkeypatch):
+    monkeypatch.setenv("TUMORCF_CHECK", "yes")
     with pytest.raises(SystemExit) as stop:
         cli.main(["run_all", *typed.split()])
     assert stop.value.code == 2
     said = capsys.readouterr().err
     assert said.startswith("usage: ./run_all.sh") and "error: " in said
+    assert ("did you mean 'demo'" in said) == ("demos" in typed)
 
 
 def test_folders_are_relative_to_where_the_script_was_called(ran, monkeypatch, tmp_path):
@@ -71,20 +74,11 @@ def test_folders_are_relative_to_where_the_script_was_called(ran, monkeypatch, t
     assert ran["study"].folder == tmp_path / "mine" / "smoke"
 
 
-def test_a_profile_that_is_none_is_named_with_the_nearest_before_anything_is_installed(
-    capsys, monkeypatch
-):
-    monkeypatch.setenv("TUMORCF_CHECK", "yes")
-    with pytest.raises(SystemExit):
-        cli.main(["run_all", "--profile", "demos"])
-    assert "did you mean 'demo'" in capsys.readouterr().err
-
-
 def test_a_named_error_is_shown_without_a_traceback(capsys):
     assert cli.main(["train", "--network", "seeing"]) == 1  # before a dataset is looked for
     shown = capsys.readouterr().err
     assert shown.startswith("\nUnitError: There is no network 'seeing'") and "Trace" not in shown
-    for command in (["status"], ["report"], ["run", "--fresh"]):
+    for command in (["status"], ["report"], ["run", "--from", "02"]):
         assert cli.main([*command, "--profile", "paper-lite-cv"]) == 1
         said = capsys.readouterr().err
         assert "runs without notebooks" in said and "figures/paper-lite-cv" in said
@@ -101,17 +95,15 @@ def test_a_named_error_is_shown_without_a_traceback(capsys):
         (KeyboardInterrupt(), "goes on from there"),
     ],
 )
-def test_what_ends_a_run_is_told_with_the_command_that_goes_on_and_not_begins_again(
-    monkeypatch, capsys, error, words
-):
+def test_what_ends_a_run_is_told_with_the_command_that_goes_on(monkeypatch, capsys, error, words):
     def fails(*_, **__):
         raise error
 
     monkeypatch.setattr(notebooks, "run", fails)
-    for typed in ("", "./run_all.sh --fresh --profile smoke "):
+    for typed in ("", "./run_all.sh --profile smoke "):
         monkeypatch.setenv("TUMORCF_COMMAND", typed)
         is_stop = isinstance(error, KeyboardInterrupt)
-        assert cli.main(["run", "--profile", "smoke", "--fresh"]) == (130 if is_stop else 1)
+        assert cli.main(["run", "--profile", "smoke"]) == (130 if is_stop else 1)
         said = "".join(capsys.readouterr())
         assert words in said and "Traceback" not in said
         assert ("Runs write to " in said) == (getattr(error, "errno", None) in (13, 30))
@@ -168,16 +160,6 @@ def test_a_study_without_notebooks_runs_alone(monkeypatch, tmp_path, capsys, com
     assert calls == [3]
 
 
-def test_publish_looks_at_the_dataset_where_it_is_told_to(monkeypatch, tmp_path):
-    monkeypatch.setenv("TUMORCF_PARTIAL", "")
-    seen, names = [], ("TUMORCF_DATA", "TUMORCF_PARTIAL")
-    module = importlib.import_module("tumorcf_lib.publish.publish")
-    told = lambda *of, **how: seen.append([os.environ[name] for name in names])  # noqa: E731
-    monkeypatch.setattr(module, "publish", told)
-    assert cli.main(["publish", "paper-lite", "--data", str(tmp_path), "--partial"]) == 0
-    assert seen == [[str(tmp_path), "1"]]
-
-
 @pytest.mark.parametrize("locale", ["POSIX", "de_DE.ISO-8859-1"])
 def test_code_is_read_alike_whatever_the_systems_encoding(tmp_path, locale):
     """Modules with signs beyond ASCII, whose hash says whether a result is stale."""
@@ -197,7 +179,7 @@ def test_code_is_read_alike_whatever_the_systems_encoding(tmp_path, locale):
 def test_importing_the_library_loads_neither_networks_nor_notebook_software():
     code = (
         "import sys, tumorcf_lib.edits.audit, tumorcf_lib.publish.publish; "
-        "print({'keras', 'tensorflow', 'nbformat', 'papermill'} & set(sys.modules) or 'none')"
+        "print({'keras', 'tensorflow', 'nbformat', 'nbclient'} & set(sys.modules) or 'none')"
     )
     words = [sys.executable, "-c", code]
     done = subprocess.run(words, capture_output=True, text=True, check=False, cwd=config.ROOT)

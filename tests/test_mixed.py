@@ -13,7 +13,7 @@ def test_balanced_data_give_the_classical_analysis_of_variance():
     rng = np.random.default_rng(0)
     values = rng.normal(0, 1, 8)[:, None] + rng.normal(0, 0.5, (8, 4))  # 4 slices of 8 patients
     error = np.sqrt(values.mean(axis=1).var(ddof=1) / 8)
-    e = mixed.fit(values.ravel(), np.ones((32, 1)), np.repeat(range(8), 4)).estimate(0)
+    e = mixed.fit(values.ravel(), np.ones((32, 1)), np.repeat(range(8), 4)).iloc[0]
     reach = sps.t.ppf(0.975, 7) * error
     expected = (values.mean(), values.mean() - reach, values.mean() + reach)
     assert (e["effect"], e["low"], e["high"]) == pytest.approx(expected, rel=1e-4)

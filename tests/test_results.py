@@ -1,7 +1,7 @@
 """Files of a stage: written in one way, read only from where they were recorded."""
 
-import errno
 import fcntl
+from unittest import mock
 
 import numpy as np
 import pandas as pd
@@ -18,7 +18,8 @@ def stage(study):
 
 
 def test_a_figure_is_written_as_png_svg_and_its_values_without_dates(stage):
-    figure, found = training.learning_curves({"loss": [1.0, 0.5], "val_loss": [1.1, 0.7]}), []
+    history = {"epoch": [1, 2], "loss": [1.0, 0.5], "val_loss": [1.1, 0.7], "best": [False, True]}
+    figure, found = training.learning_curves(pd.DataFrame(history)), []
     for _ in range(2):
         stage.save_figure(figure, "fig", data={"y": [1, 2]}, shows_slices=False)
         found.append({p.suffix: p.read_bytes() for p in (stage.folder / "figures").iterdir()})
@@ -34,13 +35,11 @@ def test_only_what_a_declared_stage_recorded_is_read_and_a_foreign_file_is_refus
     later = results.open_stage(study, "02_preprocessing")
     assert (later.read_array("01_data", "inputs") == 5).all()
     assert later.read("01_data", "rows_x")["p"].tolist() == [0.5]
-    with pytest.raises(stages.StageError, match="rows_y.csv is not of this run") as error:
+    with pytest.raises(stages.StageError, match="rows_y.* or one of another run") as error:
         later.read("01_data", "rows_y")
     assert "./run_all.sh --profile smoke --from 01" in str(error.value)
     with pytest.raises(stages.StageError, match="does not declare"):
         later.read("04_evaluation", "rows_predictions")
-    with pytest.raises(stages.StageError, match="no file 'nothing'"):
-        later.read("01_data", "nothing")
 
 
 def test_a_stage_that_another_process_makes_is_refused_until_it_is_finished(
@@ -57,7 +56,7 @@ def test_a_stage_that_another_process_makes_is_refused_until_it_is_finished(
         assert is_held
 
 
-def test_rows_that_take_long_are_made_once_while_their_dependencies_hold(stage, monkeypatch):
+def test_rows_that_take_long_are_made_once_while_their_dependencies_hold(stage):
     made = []
 
     def make(folder):
@@ -69,21 +68,15 @@ def test_rows_that_take_long_are_made_once_while_their_dependencies_hold(stage, 
     assert len(made) == 1 and first.loc[0, ["p", "flag"]].tolist() == [0.12346, ""]
     pd.testing.assert_frame_equal(first, again)
     stage.make_rows("rows_x", make, {"seed": 1})
-    monkeypatch.setenv("TUMORCF_FRESH", "1")
-    stage.make_rows("rows_x", make, {"seed": 1})
-    monkeypatch.delenv("TUMORCF_FRESH")
     stage.finish()
     assert list(stages.record(stage.study, stage.name)["hashes"]) == ["rows_x.csv.gz"]
     rowfiles.write_table(again.assign(p=0.9), stage.folder / "rows_x" / "rows_x.csv.gz")
     rows = results.open_stage(stage.study, "01_data").make_rows("rows_x", make, {"seed": 1})
-    assert len(made) == 4 and rows["p"].tolist() == [0.49383]
+    assert len(made) == 3 and rows["p"].tolist() == [0.37037]
 
 
 def test_a_full_disk_is_named_with_the_megabytes_and_leaves_no_file(stage, monkeypatch):
-    def full(*arguments):
-        raise OSError(errno.ENOSPC, "No space left on device")
-
-    monkeypatch.setattr(results.os, "posix_fallocate", full, raising=False)
-    with pytest.raises(results.DiskFullError, match="No room on the disk for 2 MB of .*inputs.npy"):
+    monkeypatch.setattr(results.shutil, "disk_usage", lambda _: mock.Mock(free=1_999_999))
+    with pytest.raises(OSError, match="No space left on device, 2 MB are needed"):
         stage.create_array("inputs", (500_000,), np.float32)
     assert not (stage.folder / "inputs.npy").exists()

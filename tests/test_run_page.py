@@ -175,8 +175,7 @@ def audited(study):
 
 def test_the_gallery_is_sorted_by_net_drop_and_by_class_and_empty_without_slices(audited, tmp_path):
     study, *_ = audited
-    lacking = replace(study, folder=tmp_path / "nothing")
-    assert page_slices.gallery(page_slices.slice_scores(lacking), lacking) == []
+    assert not any(page_slices.of_run(replace(study, folder=tmp_path / "nothing")).values())
     found = page_slices.slice_scores(study)
     assert found["slice_id"].tolist() == [8, 9, 7]
     np.testing.assert_allclose(found["net_drop"], [0.3, 0.2, 0.1])
@@ -186,7 +185,7 @@ def test_the_gallery_is_sorted_by_net_drop_and_by_class_and_empty_without_slices
     orders = re.findall(r"--largest: (-?\d+); --smallest: (-?\d+); --class: (\d+)", text)
     assert re.findall(r"<figcaption>(\w+):", text) == ["glioma", "pituitary", "meningioma"]
     assert orders == [("0", "0", "0"), ("1", "-1", "2"), ("2", "-2", "1")]
-    assert page_slices.middle(found, study)[0]["slice_id"] == 9
+    assert page_slices.of_run(study)["middle"][0]["slice_id"] == 9
 
 
 def test_a_slice_swaps_with_its_own_edit_in_one_window(audited):

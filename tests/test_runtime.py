@@ -7,6 +7,7 @@ import pytest
 from fake_cheng import NAMES, dataset, published_12  # noqa: F401
 
 from tumorcf_lib import config
+from tumorcf_lib.data import finding
 from tumorcf_lib.study import runtime
 
 
@@ -80,6 +81,21 @@ def test_a_run_on_a_part_of_the_dataset_says_how_many_slices_it_has(tmp_path, mo
     (tmp_path / "data" / NAMES[1]).unlink()
     runtime.find_dataset(study, is_auto=False)
     assert capsys.readouterr().out.endswith("A part of the dataset: 9 of 12 slices.\n")
+
+
+@pytest.mark.usefixtures("published_12")
+@pytest.mark.parametrize("harm", ["missing", "damaged"])
+def test_a_dataset_with_a_bad_archive_is_not_passed_over_for_the_phantom(
+    tmp_path, monkeypatch, study, harm
+):
+    folder = dataset(tmp_path / "data")
+    monkeypatch.setenv("TUMORCF_DATA", str(folder))
+    monkeypatch.setattr(config, "names_data_folder", lambda: False)  # as data/ of the repository
+    bad = folder / NAMES[1]
+    bad.unlink() if harm == "missing" else bad.write_bytes(bad.read_bytes()[:100])
+    with pytest.raises(finding.DatasetNotFoundError, match=r"holds 9 of its 12 slices.*Missing"):
+        runtime.find_dataset(study, is_auto=True)
+    runtime.find_dataset(study, is_auto=False)  # the phantom was asked for
 
 
 @pytest.mark.usefixtures("published_12")

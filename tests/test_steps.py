@@ -92,9 +92,8 @@ def test_a_held_file_is_refused_by_the_number_of_its_holder_until_that_is_killed
     words = [sys.executable, "-c", HOLD, str(lock)]
     with subprocess.Popen(words, stdout=subprocess.PIPE, text=True, cwd=config.ROOT) as other:
         assert other.stdout.readline() == "held\n"
-        with pytest.raises(steps.InUseError, match=str(other.pid)) as error:
+        with pytest.raises(steps.InUseError, match=str(other.pid)):
             steps.hold(lock)
-        assert error.value.holder == other.pid
         other.kill()
         with steps.held(lock, wait_s=10) as is_held:
             assert is_held and lock.read_text() == f"{steps.os.getpid()}\n"
@@ -145,4 +144,4 @@ def test_what_changed_is_said_in_words(tmp_path):
     assert steps.why_stale(folder, {"seed": 1, "code": "b"}) == "code changed since"
     assert steps.why_stale(folder, {"seed": 1, "code": "a", "new": 0}) == "new changed since"
     assert steps.why_stale(folder, {"seed": 1}) == "code changed since"
-    assert steps.why_stale(tmp_path / "y", {}) == "it was never begun"
+    assert steps.why_stale(tmp_path / "y", {}) == "it was never finished"

@@ -6,14 +6,14 @@ import shutil
 import keras
 import numpy as np
 import pytest
-from tiny_heads import network
+from tiny_heads import SIZE, cohort, network
 
 from tumorcf_lib import config
 from tumorcf_lib.networks import recipe, training
 
 PROFILE = dataclasses.replace(
     config.get("smoke"),
-    size_px=16,
+    size_px=SIZE,
     epochs=4,
     warmup_epochs=0,
     batch_size=8,
@@ -24,15 +24,10 @@ PROFILE = dataclasses.replace(
 )
 
 
-def tiny_cohort(n_persons=30, seed=0):
-    """Slices whose class is their stripes; two slices a person; 20 / 5 / 5 persons."""
-    rng = np.random.default_rng(seed)
-    persons = np.repeat([f"p{i:02d}" for i in range(n_persons)], 2)
-    labels = np.repeat(np.arange(n_persons) % 3, 2)
-    stripes = np.sin(np.arange(16) * (1 + labels[:, None]))  # (n, 16)
-    slices = stripes[:, None, :] + rng.normal(size=(len(labels), 16, 16))
-    parts = np.repeat(["train"] * 20 + ["validation"] * 5 + ["test"] * 5, 2)
-    return slices.astype(np.float32), labels, persons, parts
+def tiny_cohort(seed=0):
+    """Slices, labels, persons and parts of 9 / 6 / 3 persons."""
+    slices, _, labels, persons, parts = cohort(seed=seed)
+    return slices, labels, persons, parts
 
 
 class Killed(Exception):
@@ -47,11 +42,9 @@ def kill_after(n_epochs):
     return progress
 
 
-def fit(folder, *, model=None, profile=PROFILE, progress=lambda line: None, cohort=None):
-    cohort = cohort or tiny_cohort()
-    return training.train(
-        model or network(16), profile, *cohort, seed=5, folder=folder, progress=progress
-    )
+def fit(folder, *, model=None, profile=PROFILE, progress=lambda line: None, data=None):
+    how = {"seed": 5, "folder": folder, "progress": progress}
+    return training.train(model or network(SIZE), profile, *(data or tiny_cohort()), **how)
 
 
 @pytest.mark.parametrize(
@@ -71,7 +64,7 @@ def test_a_killed_training_ends_with_the_result_of_an_undisturbed_one(tmp_path, 
     shutil.copytree(tmp_path / "killed", tmp_path / "other")
     lines = []
     resumed = fit(
-        tmp_path / "killed", profile=profile, model=network(16, seed=9), progress=lines.append
+        tmp_path / "killed", profile=profile, model=network(SIZE, seed=9), progress=lines.append
     )
     assert lines[0].startswith(f"going on after epoch {stored}") and len(lines) == 5 - stored
     columns = [name for name in training.HISTORY_COLUMNS if name != "seconds"]
@@ -80,13 +73,13 @@ def test_a_killed_training_ends_with_the_result_of_an_undisturbed_one(tmp_path, 
     for ours, theirs in zip(resumed.model.get_weights(), straight.model.get_weights()):
         np.testing.assert_array_equal(ours, theirs)
     with pytest.raises(Killed):
-        fit(tmp_path / "other", profile=profile, cohort=tiny_cohort(seed=1), progress=kill_after(1))
+        fit(tmp_path / "other", profile=profile, data=tiny_cohort(seed=1), progress=kill_after(1))
 
 
 def test_kept_is_the_epoch_of_lowest_validation_loss_and_test_slices_are_never_read(tmp_path):
     slices, labels, persons, parts = tiny_cohort()
     slices[parts == "test"] = np.nan
-    result = fit(tmp_path, cohort=(slices, labels, persons, parts))
+    result = fit(tmp_path, data=(slices, labels, persons, parts))
     assert result.best_epoch == result.history["val_loss"].idxmin() + 1
     shown = parts == "validation"
     predicted = result.model(slices[shown][..., None]).numpy().argmax(axis=1)
@@ -99,17 +92,17 @@ def test_training_stops_when_the_loss_has_not_fallen_for_patience_epochs_and_kee
 ):
     """No step changes a weight, so that the first epoch is the best, also after a kill."""
     still = {"learning_rate": 0.0, "ema_momentum": 0.0, "dropout": 0.0, "patience": 2}
-    profile, first = dataclasses.replace(PROFILE, **still), network(16).get_weights()
+    profile, first = dataclasses.replace(PROFILE, **still), network(SIZE).get_weights()
     with pytest.raises(Killed):
         fit(tmp_path, profile=profile, progress=kill_after(2))
-    result = fit(tmp_path, profile=profile, model=network(16, seed=9))
+    result = fit(tmp_path, profile=profile, model=network(SIZE, seed=9))
     assert (result.best_epoch, len(result.history)) == (1, 3)
     for ours, before in zip(result.model.get_weights(), first, strict=True):
         np.testing.assert_array_equal(ours, before)
 
 
 def test_the_backbone_does_not_change_while_only_the_head_is_trained(tmp_path):
-    model = network(16)
+    model = network(SIZE)
     backbone = model.layers[1].get_weights()
     profile = dataclasses.replace(PROFILE, epochs=2, warmup_epochs=2)
     before = model.get_layer("hidden").get_weights()[0]
@@ -153,12 +146,12 @@ def test_the_learning_rate_rises_to_its_peak_and_falls_to_nothing():
 def test_without_validation_all_but_the_tested_patients_are_trained_on():
     slices, labels, persons, parts = tiny_cohort()
     own = slices, labels, persons, parts
-    trained, validated = training.split_parts(network(16), *own, validates=False)
-    assert trained.index.tolist() == list(range(50)) and len(validated) == 0
+    trained, validated = training.split_parts(network(SIZE), *own, validates=False)
+    assert trained.index.tolist() == list(range(30)) and len(validated) == 0
 
 
 def test_a_part_without_a_class_is_refused(tmp_path):
     slices, labels, persons, parts = tiny_cohort()
     parts[(parts == "validation") & (labels == 2)] = "test"
     with pytest.raises(training.TrainingInputError, match=r"'validation'.*of class \[2\]"):
-        fit(tmp_path, cohort=(slices, labels, persons, parts))
+        fit(tmp_path, data=(slices, labels, persons, parts))

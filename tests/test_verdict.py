@@ -93,17 +93,9 @@ def test_each_gate_says_what_is_missing():
         assert found.word == UNKNOWN and words in found.why
 
 
-@pytest.mark.parametrize(
-    "value, reach, words",
-    [
-        (0.58, 0.584, "0.580, is not beyond 0.584: of 40 copies"),
-        (0.58001, 0.58002, "0.58001, is not beyond 0.58002"),
-        (0.5804, 0.5801, "0.5804, is beyond 0.5801"),
-    ],
-)
-def test_numbers_that_are_compared_are_shown_with_digits_that_differ(value, reach, words):
-    numbers = {"effect": (value, 0, 1), "null": {"copies": (40, 0.54, reach)}}
-    assert words in verdict.compared(numbers, "copies")
+def test_numbers_that_are_compared_are_shown_with_digits_that_differ():
+    numbers = {"effect": (0.58001, 0, 1), "null": {"copies": (40, 0.54, 0.58002)}}
+    assert "0.58001, is not beyond 0.58002: of 40" in verdict.compared(numbers, "copies")
 
 
 def test_log_odds_lead_where_probabilities_cannot_move():
@@ -120,7 +112,7 @@ def test_the_first_line_counts_answers_that_are_kept_and_those_that_are_no_tumor
     original, removed = [0.9, 0.8, 0.2, 0.7], [0.6, 0.1, 0.1, 0.4]  # of class b, index 1
     answers = made(original, removed, [0.9, 0.9, 0.1, 0.4], [1, 1, 0, 1])
     answers.classes = ("Healthy", "b")  # "no tumor" by its name
-    assert verdict.first_line(answers, verdict.no_tumor_class(answers)) == (
+    assert verdict.first_line(answers) == (
         "50% of the slices keep their answer without their tumor (75% with a sham of the same "
         "shape); 3 of 4 are called 'Healthy'."
     )

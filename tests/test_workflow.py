@@ -48,28 +48,31 @@ def printed(process):
 # -- without Snakemake --------------------------------------------------------
 
 
-def shells():
-    """Command and options of every rule that has a shell."""
-    for block in (WORKFLOW / "Snakefile").read_text().split("rule ")[1:]:
-        if name := re.search(r'command=command\("(\w+)"', block):
-            yield name[1], re.findall(r" (--[a-z-]+)", block.split("    shell:\n")[1])
+def rules():
+    """Name and text of every rule."""
+    blocks = (WORKFLOW / "Snakefile").read_text().split("\nrule ")[1:]
+    return dict(block.split(":", 1) for block in blocks)
 
 
 def test_every_command_of_the_workflow_is_one_of_the_command_line():
-    found = dict(shells())
+    found = {}
+    for text in rules().values():
+        for name in re.findall(r'command=command\("(\w+)"', text):
+            found[name] = set(re.findall(r" (--[a-z-]+)", text.split("    shell:\n")[1]))
     assert set(found) == {"prepare", "train", "pool", "run"}
     for command, used in found.items():
         known = {name for names, _ in commands.COMMANDS[command][1] for name in names}
-        assert {*used, "--profile", "--data"} <= known
-    assert "--network" in {name for names, _ in commands.COMMANDS["train"][1] for name in names}
+        assert used | {"--profile", "--data"} <= known
 
 
-def test_profiles_speak_of_rules_that_exist():
-    rules = set(re.findall(r"^rule (\w+):", (WORKFLOW / "Snakefile").read_text(), re.MULTILINE))
+def test_profiles_speak_of_rules_that_exist_and_jobs_use_the_threads_they_are_given():
+    """TensorFlow does not read OMP_NUM_THREADS, which Snakemake sets."""
     for path in WORKFLOW.glob("profiles/*/config.yaml"):
         profile = yaml.safe_load(path.read_text())
-        named = [*profile.get("set-threads", []), *profile.get("set-resources", [])]
-        assert named and {re.split("[:=]", line)[0] for line in named} <= rules, path
+        named = [*profile["set-threads"], *profile.get("set-resources", [])]
+        assert {re.split("[:=]", line)[0] for line in named} <= set(rules()), path
+    trained = {name for name, text in rules().items() if "TF_NUM_INTRAOP_THREADS={th" in text}
+    assert trained == {"unit", "notebook"}
 
 
 @pytest.fixture(scope="module")
@@ -82,16 +85,11 @@ def common():
     return names
 
 
-def test_what_the_workflow_asks_the_project_is_answered(common):
-    profile = common["config"]["profile"]
-    assert len(common["UNITS"]) == config.get(profile).n_folds
-    assert common["MARKS"] == config.run(profile) / "workflow"
-
-
 def test_marks_become_stale_by_the_code_of_fine_tuned_networks_and_by_a_profiles_settings(
     common, monkeypatch, capsys
 ):
     asked = [common["config"][key] for key in ("profile", "notebooks")]
+    assert len(common["UNITS"]) == config.get(asked[0]).n_folds
     monkeypatch.setattr(sys, "argv", ["-c", *asked])
 
     def codes():
@@ -107,13 +105,6 @@ def test_marks_become_stale_by_the_code_of_fine_tuned_networks_and_by_a_profiles
         assert after[0] != before[0] and after[1] == before[1]
     monkeypatch.setitem(made_by.CODE, "finetuning", ())
     assert not set(codes()) & set(before)
-
-
-def test_a_unit_and_a_notebook_use_the_threads_that_they_were_given():
-    """TensorFlow does not read OMP_NUM_THREADS, which Snakemake sets."""
-    for block in (WORKFLOW / "Snakefile").read_text().split("rule ")[1:]:
-        name, is_given = block.partition(":")[0], "TF_NUM_INTRAOP_THREADS={threads} " in block
-        assert is_given == (name in ("unit", "notebook"))
 
 
 # -- with Snakemake -----------------------------------------------------------
@@ -176,36 +167,29 @@ def by_commands(tmp_path_factory):
     return runs
 
 
-def prepared(by_commands, runs):
-    """A folder where 01 and 02 are done, which are compared elsewhere."""
-    for name in ("01_data", "02_preprocessing", "notebooks"):
-        shutil.copytree(by_commands / PROFILE / name, runs / PROFILE / name)
-    return runs
+SLURM = ["--profile", "workflow/profiles/slurm", "--slurm-status-command", "squeue"]
+SLURM += ["--default-resources", "mem_mb=2000", "runtime=60", "--latency-wait", "5"]
+EXECUTORS = {
+    "local": ["--profile", "workflow/profiles/local", "--retries", "2"],
+    "slurm": [*SLURM, "--set-threads", "prepare=1"],
+}
 
 
 @needs_snakemake
 @pytest.mark.monthly
-def test_units_by_the_local_executor_are_those_of_the_commands_even_if_one_is_killed(
-    by_commands, tmp_path
+@pytest.mark.parametrize("name", EXECUTORS)
+def test_units_by_an_executor_are_those_of_the_commands_even_if_one_is_killed(
+    by_commands, tmp_path, name
 ):
-    runs = prepared(by_commands, tmp_path)
-    words = ["--profile", "workflow/profiles/local", "--set-threads", "unit=1"]
-    process = snakemake(runs, *words, "--retries", "2")
-    victim = runs / PROFILE / "units" / f"fold1_seed0.{steps.LOCK}"
+    if name == "slurm" and not shutil.which("sbatch"):
+        pytest.skip("needs SLURM (docs/cluster.md)")
+    for done in ("01_data", "02_preprocessing", "notebooks"):  # compared elsewhere
+        shutil.copytree(by_commands / PROFILE / done, tmp_path / PROFILE / done)
+    process = snakemake(tmp_path, *EXECUTORS[name], "--set-threads", "unit=1")
+    victim = tmp_path / PROFILE / "units" / f"fold1_seed0.{steps.LOCK}"
     until = time.monotonic() + 1800
     while not (victim.is_file() and victim.read_text().strip()) and time.monotonic() < until:
         time.sleep(0.2)
     os.kill(int(victim.read_text()), signal.SIGKILL)
     assert "Error in rule unit" in printed(process)  # it was killed indeed
-    assert pooled(runs) == pooled(by_commands) != {}
-
-
-@needs_snakemake
-@pytest.mark.monthly
-@pytest.mark.skipif(not shutil.which("sbatch"), reason="needs SLURM (docs/cluster.md)")
-def test_units_by_slurm_are_those_of_the_commands(by_commands, tmp_path):
-    runs = prepared(by_commands, tmp_path)
-    words = ["--profile", "workflow/profiles/slurm", "--slurm-status-command", "squeue"]
-    words += ["--default-resources", "mem_mb=2000", "runtime=60", "--latency-wait", "5"]
-    printed(snakemake(runs, *words, "--set-threads", "prepare=1", "unit=1"))
-    assert pooled(runs) == pooled(by_commands) != {}
+    assert pooled(tmp_path) == pooled(by_commands) != {}

@@ -49,7 +49,7 @@ def main(arguments=None) -> int:
     if getattr(options, "partial", False):
         os.environ["TUMORCF_PARTIAL"] = "1"
     typed = os.environ.get("TUMORCF_COMMAND", "").strip()
-    again = (typed or f"python -m tumorcf_lib {shlex.join(arguments)}").replace(" --fresh", "")
+    again = typed or f"python -m tumorcf_lib {shlex.join(arguments)}"
     try:
         if options.command not in ANYWHERE and not config.NOTEBOOKS.is_dir():
             return print(NO_REPOSITORY, file=sys.stderr) or 1
@@ -67,10 +67,9 @@ def main(arguments=None) -> int:
         if not (isinstance(error, OSError) or type(error).__module__.startswith("tumorcf_lib")):
             raise
         print(f"\n{type(error).__name__}: {error}", file=sys.stderr)
-        if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT):
-            print(FULL.format(command=again), file=sys.stderr)
-        if getattr(error, "errno", None) in (errno.EACCES, errno.EROFS):
-            print(CLOSED.format(place=config.shown(config.runs())), file=sys.stderr)
+        helps = {errno.ENOSPC: FULL, errno.EDQUOT: FULL, errno.EACCES: CLOSED, errno.EROFS: CLOSED}
+        if words := helps.get(getattr(error, "errno", None)):
+            print(words.format(command=again, place=config.shown(config.runs())), file=sys.stderr)
         return 1
 
 
@@ -82,27 +81,22 @@ def _parser(mode=None):
         description="Does a brain-tumor classifier look at the tumor? Run, publish and check.",
     )
     parsers = parser.add_subparsers(required=True, metavar="command", dest="command")
+    does = {name: inspect.getdoc(function) for name, (function, _) in commands.COMMANDS.items()}
+    modes = "\n".join(["instead of a run", *(f"  --{each:<10} {does[each]}" for each in MODES)])
+    given = {word: os.environ.get(f"TUMORCF_{word.upper()}") for word in ("profile", "seed")}
     for name, (function, options) in commands.COMMANDS.items():
-        start = "./run_all.sh --" if mode else "python -m tumorcf_lib "
-        start = f"{start}{name}".removesuffix(" --run")
-        does, _, examples = inspect.getdoc(function).partition("\n\n")
-        lines = ["examples", *(f"  {start} {line}" for line in examples.splitlines())]
-        if mode and name == "run":
-            does_of = {other: inspect.getdoc(commands.COMMANDS[other][0]) for other in MODES}
-            others = (f"  --{other:<10} {words}" for other, words in does_of.items())
-            lines = ["instead of a run", *others, "", *lines]
+        start = f"./run_all.sh --{name}" if mode else f"python -m tumorcf_lib {name}"
         own = parsers.add_parser(
             name,
-            help=does,
-            prog=start,
-            description=f"{does[0].upper()}{does[1:]}.",
-            epilog="\n".join(lines) if examples else None,
+            help=does[name].splitlines()[0],
+            prog=start.removesuffix(" --run"),
+            description=does[name],
+            epilog=modes if mode and name == "run" else None,
             formatter_class=argparse.RawDescriptionHelpFormatter,
             allow_abbrev=False,
         )
         for names, settings in options:
             own.add_argument(*names, **settings)
-        given = {word: os.environ.get(f"TUMORCF_{word.upper()}") for word in ("profile", "seed")}
         own.set_defaults(action=function, command=name)
         own.set_defaults(**{word: value for word, value in given.items() if value})
     if mode:

@@ -52,7 +52,7 @@ def option(*names, **settings):  # as add_argument takes it
 
 
 def command(*options):
-    """Make a function a command. Its docstring is the help: what it does, then examples."""
+    """Make a function a command. Its docstring is the help: what it does, then options to try."""
 
     def register(function):
         COMMANDS[function.__name__.replace("_", "-")] = function, options
@@ -80,9 +80,9 @@ def _study(options, *, of_notebooks=False):
     profile = lib("study.runtime").resolve(options.profile)
     if of_notebooks and not profile.has_notebooks:
         raise lib("study.stages").StageError(
-            f"Profile {profile.name!r} runs without notebooks: status, report, --from, --to, "
-            f"--fresh and --reference do not apply. Its results: {config.published(profile.name)}; "
-            f"to begin again, remove {config.shown(config.run(profile.name))}."
+            f"Profile {profile.name!r} runs without notebooks: status, report, --from and --to do "
+            f"not apply. Its results: {config.published(profile.name)}; to begin again, remove "
+            f"{config.shown(config.run(profile.name))}."
         )
     return lib("study.runtime").Study(profile, options.seed, config.run(profile.name))
 
@@ -104,8 +104,6 @@ def _alone(module, name, **how):
     *STUDY,
     option("--from", dest="first", metavar="04", default="01", help="begin at this notebook"),
     option("--to", dest="last", metavar="05", default="06", help="end at this notebook"),
-    option("--fresh", action="store_true", help="redo what is up to date, too"),
-    option("--reference", action="store_true", help="published weights in place of 03's"),
 )
 def run(options):
     """run the notebooks 01 to 06, or the study of a profile without notebooks
@@ -113,22 +111,22 @@ def run(options):
     --profile paper-lite --data ~/figshare  the real slices
     --profile demo --from 04                again from the evaluation on
     """
-    some = (options.first, options.last) != ("01", "06") or options.fresh or options.reference
-    study = _study(options, of_notebooks=some)
+    study = _study(options, of_notebooks=(options.first, options.last) != ("01", "06"))
     if study.profile.cohort == "calibration":
         return calibrate(options)
     if not study.profile.has_notebooks:
         lib("study.folds").run(study := _of_folds(options), seed=options.seed)
         return _pool(study)
     lib("study.runtime").find_dataset(study, options.profile == "auto")
-    how = {"first": options.first, "last": options.last, "fresh": options.fresh}
-    lib("study.notebooks").run(study, **how, published=options.reference)
+    lib("study.notebooks").run(study, first=options.first, last=options.last)
 
 
 @command(*STUDY)
 def status(options):
     """which notebooks are up to date, and why others are not"""
-    lib("study.stages").tell(_study(options, of_notebooks=True))
+    study, stages = _study(options, of_notebooks=True), lib("study.stages")
+    for name in stages.NAMES:
+        print(f"{name:<20} {stages.why_stale(study, name) or 'up to date'}")
 
 
 @command(*STUDY)
@@ -201,22 +199,19 @@ def _pool(study, check=False):
         return lib("publish.publish").verify_all([done])
 
 
-@command(*DATA_SEED, option("--folds", type=int, default=5, help="of five"))
+@command(*DATA_SEED)
 def leak(options):
     """measure what a leaking split is worth"""
-    _alone("leak", "leak", n_folds=options.folds, seed=options.seed)
+    _alone("leak", "leak", seed=options.seed)
 
 
 @command(
     *DATA_SEED,
-    option("--epochs", type=int, help="of the whole schedule (default: 10)"),
     option("--minutes", type=float, default=20.0, help="then stop; run again to go on"),
-    option("--size", type=int, help="side of the slices in px (default: 128)"),
 )
 def scratch(options):
     """train a ResNet-50 from random weights"""
-    how = {name: getattr(options, name) for name in ("size", "epochs", "minutes", "seed")}
-    _alone("scratch", "resnet50-scratch", **how)
+    _alone("scratch", "resnet50-scratch", minutes=options.minutes, seed=options.seed)
 
 
 @command(
@@ -263,7 +258,6 @@ def lab(options):
     """open the notebooks in JupyterLab"""
     print("JupyterLab opens in your browser, or at the address below; Ctrl+C ends it.", flush=True)
     os.chdir(config.ROOT)
-    os.environ.setdefault("MALLOC_ARENA_MAX", "1")  # TensorFlow's memory on Linux
     os.environ |= {"TUMORCF_SEED": str(options.seed), "TUMORCF_COMMAND": ""}
     if options.profile != "auto":
         os.environ["TUMORCF_PROFILE"] = options.profile

@@ -34,7 +34,7 @@ def inputs_digest(*names: str) -> str:
         package, _, place = name.partition("/")
         spec = importlib.util.find_spec(package)
         path = Path(spec.submodule_search_locations[0], place) if spec else Path(place)
-        found[name] = steps.file_sha256(path, once=True) if path.is_file() else "missing"
+        found[name] = steps.file_sha256(path) if path.is_file() else "missing"
     return _hash(found)
 
 

@@ -30,15 +30,14 @@ WAIT_S = 10.0  # a kernel whose runner was killed notices within a second or two
 RECORD, LOCK = "step.json", "in_use"
 INTERRUPTED = "it was interrupted"
 
-LARGE_BYTES = 20_000_000  # larger ones are hashed once a process, while size and time stay
+LARGE_BYTES = 10_000_000
 _held: dict[Path, int] = {}
 
 
 class InUseError(RuntimeError):
-    """A folder that another process writes to; ``holder`` is its number, 0 if unknown."""
+    """A folder that another process writes to, by its number."""
 
     def __init__(self, path, holder):
-        self.holder = holder
         super().__init__(
             f"Another process ({holder or 'unknown'}) writes to {config.shown(path)}: a run, or a "
             "notebook that is open in JupyterLab. Wait until it has finished, stop it, or shut its "
@@ -46,8 +45,8 @@ class InUseError(RuntimeError):
         )
 
 
-class DamagedRecordError(RuntimeError):
-    """A result's record that cannot be read or is not one."""
+class RecordError(RuntimeError):
+    """A result's record that is not there, or cannot be read; its words say which."""
 
 
 @contextlib.contextmanager
@@ -80,16 +79,9 @@ def write_json(path: Path, content, *, sort_keys=False) -> None:
     write_whole(path, json.dumps(content, indent=1, sort_keys=sort_keys) + "\n")
 
 
-def copy_whole(source: Path, target: Path) -> None:
-    """Copy a file, which has its new name when it is complete."""
-    with being_written(target) as unfinished:
-        shutil.copyfile(source, unfinished)
-
-
 def remove_whole(folder: Path) -> None:
     """Remove a folder, if it is there; a kill leaves nothing under its name."""
-    with _going(folder):
-        pass
+    shutil.rmtree(_aside(folder), ignore_errors=True)
 
 
 @contextlib.contextmanager
@@ -102,20 +94,20 @@ def being_filled(folder: Path):
     new.mkdir(parents=True)
     try:
         yield new
-        with _going(folder):
-            new.rename(folder)
+        old = _aside(folder)
+        new.rename(folder)
+        shutil.rmtree(old, ignore_errors=True)
     finally:
         shutil.rmtree(new, ignore_errors=True)
 
 
-@contextlib.contextmanager
-def _going(folder):
-    going = folder.with_name(f"{UNFINISHED}removal-{folder.name}")
-    shutil.rmtree(going, ignore_errors=True)
+def _aside(folder):
+    """Where a folder lies under another name, to be removed."""
+    aside = folder.with_name(f"{UNFINISHED}removal-{folder.name}")
+    shutil.rmtree(aside, ignore_errors=True)
     if folder.exists():
-        folder.rename(going)
-    yield
-    shutil.rmtree(going, ignore_errors=True)
+        folder.rename(aside)
+    return aside
 
 
 def clear_unfinished(folder: Path) -> None:
@@ -140,20 +132,19 @@ def hold(path: Path, *, wait_s=0.0) -> None:
     while True:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            break
         except BlockingIOError:
-            if time.monotonic() < until:
-                time.sleep(0.1)
-                continue
-            holder = os.pread(file, 20, 0)
-            os.close(file)
-            raise InUseError(path, int(holder) if holder.strip().isdigit() else 0) from None
+            if time.monotonic() >= until:
+                holder = os.pread(file, 20, 0).decode(errors="replace").strip()
+                os.close(file)
+                raise InUseError(path, holder) from None
+            time.sleep(0.1)
         except OSError:  # no locks on this file system
             os.close(file)
             return
-        os.ftruncate(file, 0)
-        os.pwrite(file, b"%d\n" % os.getpid(), 0)
-        _held[path] = file
-        return
+    os.ftruncate(file, 0)
+    os.pwrite(file, b"%d\n" % os.getpid(), 0)
+    _held[path] = file
 
 
 def release(path: Path) -> None:
@@ -182,10 +173,10 @@ def sha256(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-def file_sha256(path: Path, *, once=False) -> str:
-    """Hash of a file's content; of inputs ``once`` a process, while their size and time stay."""
+def file_sha256(path: Path) -> str:
+    """Hash of a file's content; of a large one once a process, while its size and time stay."""
     stat = path.stat()
-    if once or stat.st_size >= LARGE_BYTES:
+    if stat.st_size >= LARGE_BYTES:
         return _sha256_at(path, stat.st_size, stat.st_mtime_ns)
     return _sha256_at.__wrapped__(path)
 
@@ -196,14 +187,13 @@ def _sha256_at(path, *_):
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def begin(folder: Path, depends_on: dict, *, fresh=False) -> Path:
+def begin(folder: Path, depends_on: dict) -> Path:
     """The folder to make a result in: finished, or as a kill left it, for equal ``depends_on``.
 
-    Else it is emptied, as it is if a file was changed since it was finished, or if ``fresh``."""
-    reason = "asked anew" if fresh else why_stale(folder, depends_on)
+    Else it is emptied, as it is if a file was changed since it was finished."""
+    reason = why_stale(folder, depends_on)
     if reason not in (None, INTERRUPTED):
-        changed = changed_file(folder)
-        if changed and not fresh:
+        if changed := changed_file(folder):
             shown = config.shown(folder / changed)
             print(f"{shown} is not as it was made: made again.", flush=True)
         remove_whole(folder)
@@ -217,71 +207,58 @@ def seal(folder: Path) -> None:
     """Finish a result: remember the hash of every file, and forget the states of trainings."""
     forget_checkpoints(folder)
     found = (path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
-    kept = read_record(folder) if (folder / RECORD).is_file() else {"depends_on": {}}
-    write_json(folder / RECORD, kept | hashes_of(folder, sorted(set(found) - {RECORD})))
+    hashes = hashes_of(folder, sorted(set(found) - {RECORD}))
+    write_json(folder / RECORD, read_record(folder) | {"hashes": hashes})
 
 
 def why_stale(folder: Path, depends_on: dict) -> str | None:
     """Why a result has to be made (again), in words; None if it holds."""
     try:
         kept = read_record(folder)
-    except FileNotFoundError:
-        return "it was never begun"
-    except DamagedRecordError:
-        return f"its record {RECORD} is damaged"
+    except RecordError as error:
+        return str(error)
     now, then = _marks(depends_on), kept["depends_on"]
     changed = [key for key in {**then, **now} if now.get(key) != then.get(key)]
     if changed:
         return f"{changed[0]} changed since"
-    return why_foreign(folder, kept) if "hashes" in kept else INTERRUPTED
+    return why_foreign(folder, kept["hashes"]) if "hashes" in kept else INTERRUPTED
 
 
 def changed_file(folder: Path) -> str | None:
     """A file that is not as it was when the result was finished, or the damaged record."""
     try:
-        kept = read_record(folder)
-    except (FileNotFoundError, DamagedRecordError) as error:
-        return RECORD if isinstance(error, DamagedRecordError) else None
-    return next((name for name in kept.get("hashes", {}) if _foreign(folder, name, kept)), None)
+        return _foreign(folder, read_record(folder).get("hashes", {}))
+    except RecordError:
+        return RECORD if (folder / RECORD).is_file() else None
 
 
-def why_foreign(folder: Path, kept: dict, what="file") -> str | None:
-    """Which of a record's files is not the one that was made, and why, in words; else None."""
-    found = ((name, _foreign(folder, name, kept)) for name in kept["hashes"])
-    return next((f"its {what} {name} {reason}" for name, reason in found if reason), None)
+def why_foreign(folder: Path, hashes: dict) -> str | None:
+    """Which of a record's files is not the one that was made, in words; else None."""
+    name = _foreign(folder, hashes)
+    return name and f"its file {name} is missing, cut off, or changed since"
 
 
-def _foreign(folder, name, kept):
-    path = folder / name
-    if not path.is_file():
-        return "is missing"
-    now = path.stat().st_size
-    if (size := kept.get("sizes", {}).get(name, now)) != now:
-        return f"has {now} bytes instead of {size}: it was cut off or changed"
-    if file_sha256(path) != kept["hashes"][name]:
-        return "is not the one that was written: it was changed since"
-    return None
+def _foreign(folder, hashes):
+    files = ((name, folder / name, digest) for name, digest in hashes.items())
+    wrong = (name for name, path, was in files if not path.is_file() or file_sha256(path) != was)
+    return next(wrong, None)
 
 
-def hashes_of(folder: Path, names) -> dict:
-    """Hashes and sizes of some files of a folder, as a record has them."""
-    return {
-        "hashes": {name: file_sha256(folder / name) for name in names},
-        "sizes": {name: (folder / name).stat().st_size for name in names},
-    }
+def hashes_of(folder: Path, names) -> dict[str, str]:
+    """Hashes of some files of a folder, as a record has them."""
+    return {name: file_sha256(folder / name) for name in names}
 
 
 def read_record(folder: Path) -> dict:
-    """What a result says of itself; FileNotFoundError, or :class:`DamagedRecordError`."""
-    text = (folder / RECORD).read_text(encoding="utf-8", errors="replace")
+    """What a result says of itself, or :class:`RecordError`."""
+    path = folder / RECORD
     try:
-        kept = json.loads(text)
-        if all(isinstance(kept.get(key, {}), dict) for key in ("hashes", "sizes")):
-            return kept | {"depends_on": dict(kept["depends_on"])}
-    except (ValueError, KeyError, TypeError, AttributeError):
-        pass
-    shown = config.shown(folder / RECORD)
-    raise DamagedRecordError(f"Expected a record in {shown}, got {len(text)} characters of none")
+        kept = read_json(path)
+        return kept | {"depends_on": dict(kept["depends_on"])}
+    except FileNotFoundError:
+        raise RecordError("it was never finished") from None
+    except (ValueError, KeyError, TypeError):
+        raise RecordError(f"its record {config.shown(path)} is damaged; remove it") from None
 
 
 def _marks(depends_on):

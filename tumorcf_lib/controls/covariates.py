@@ -108,8 +108,7 @@ def _slopes(own, column, n_resamples):
     except mixed.NoFitError as error:
         table["reason"] = str(error)
     else:
-        lines = [found.estimate(k) for k in range(len(names))]
-        table[FITTED] = pd.DataFrame(lines).to_numpy()
+        table[FITTED] = found[FITTED].to_numpy()[: len(names)]
     slopes = _least_squares(own, column, design, n_resamples)
     table[RESAMPLED] = slopes[: len(names)]
     return table

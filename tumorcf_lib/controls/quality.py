@@ -11,7 +11,7 @@ import pandas as pd
 from skimage.metrics import structural_similarity
 from tqdm import tqdm
 
-from tumorcf_lib.edits import plan, regions
+from tumorcf_lib.edits import plan
 from tumorcf_lib.edits.infills import SPARSE_INFILLS
 
 WINDOW_PX = 7
@@ -47,25 +47,10 @@ def errors(slice, filled, region):
     `slice` is the truth, `filled` the slice with the region (bool, not empty) filled in, all of
     shape (height, width), at least `WINDOW_PX` wide and high."""
     difference = (filled[region] - slice[region]).astype(np.float64)
-    data_range = float(slice.max() - slice.min())
-    # Windows of the region's pixels end half a window around it, so this crop gives the same
-    # as the whole slice; at least one window long, it is cut where the slice ends.
-    crop = _around(region)
-    pair = (image[crop].astype(np.float64) for image in (slice, filled))
-    how = {"win_size": WINDOW_PX, "data_range": data_range, "full": True}
-    ssim = structural_similarity(*pair, **how)[1][region[crop]].mean()
+    pair = (image.astype(np.float64) for image in (slice, filled))
+    how = {"win_size": WINDOW_PX, "data_range": float(np.ptp(slice)), "full": True}
+    ssim = structural_similarity(*pair, **how)[1][region].mean()
     return np.abs(difference).mean(), np.sqrt((difference**2).mean()), ssim
-
-
-def _around(region):
-    """Rows and columns of a region's windows, each at least a window long."""
-    spans, half = [], WINDOW_PX // 2
-    top, bottom, left, right = regions.bounding_box(region)
-    for start, stop, length in ((top, bottom, region.shape[0]), (left, right, region.shape[1])):
-        start, stop = max(start - half, 0), min(stop + half, length)
-        start = max(min(start, stop - WINDOW_PX), 0)
-        spans.append(slice(start, max(stop, min(start + WINDOW_PX, length))))
-    return tuple(spans)
 
 
 def _chosen(rows, n_places):

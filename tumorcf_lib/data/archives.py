@@ -7,19 +7,19 @@ import re
 import shutil
 import tempfile
 import zipfile
-from contextlib import ExitStack
+import zlib
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
 import pandas as pd
 
-from tumorcf_lib import config
-from tumorcf_lib.data.matfile import FETCH_AGAIN, MAX_FILE_BYTES, CorruptSliceError, DatasetError
+from tumorcf_lib import config, steps
+from tumorcf_lib.data.matfile import MAX_FILE_BYTES, CorruptSliceError, DatasetError
 
 DATASET = "Figshare brain tumor dataset (Cheng, doi 10.6084/m9.figshare.1512427)"
 N_PUBLISHED = 3064
 MAX_INNER_BYTES = 1 << 30  # of an archive in an archive; the published ones have 232 MB
-OWNERS = Path(__file__).with_name("owners.csv")  # where a stretch of one patient's slices begins
 METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)  # zipfile unpacks others without a bound
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 """System errors of a write that found the disk, or the user's part of it, full."""
@@ -27,18 +27,6 @@ NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 class DatasetNotFoundError(DatasetError):
     """A folder without the dataset, or with some of its slices only."""
-
-
-class CorruptArchiveError(DatasetError):
-    """An archive that is damaged, or that holds what the published one does not."""
-
-
-class DataAccessError(DatasetError):
-    """A folder or file that is there but may not be read, or written."""
-
-
-class NoRoomError(DatasetError):
-    """A disk without room for what is to be written."""
 
 
 class Archive(NamedTuple):
@@ -80,22 +68,29 @@ class Entry(NamedTuple):
         return CorruptSliceError(self.number, self.where, expected, got, **todo)
 
 
-def no_access(path, error, *, to="read", by="--data or TUMORCF_DATA"):
-    """The error for a folder or file that is there but may not be read, or written."""
-    return DataAccessError(
-        f"Expected to {to} {config.shown(path)}, got {type(error).__name__} ({error.strerror}). "
-        f"Check what lies there and whether you may {to} it (ls -ld), or name another folder by "
-        f"{by}."
-    )
+@contextmanager
+def writing(folder, what, needed, by, *, wait_s=0.0):
+    """A folder that this process alone writes so many bytes to; whether locks are known there.
 
-
-def no_room(folder, what, needed, todo):
-    """The error for a disk on which so many bytes have no room."""
-    free = shutil.disk_usage(folder).free
-    return NoRoomError(
-        f"The {what} need {needed / 1e6:.1f} MB in {config.shown(folder)}, and {free / 1e6:.1f} MB "
-        f"are free there. Make room and run again{todo}"
-    )
+    What the system has against it becomes a DatasetError: name another folder ``by`` this.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if (free := shutil.disk_usage(folder).free) < needed:
+            raise OSError(errno.ENOSPC, f"only {free / 1e6:.1f} MB are free")
+        with steps.held(folder / ".lock", wait_s=wait_s) as is_alone:
+            yield is_alone
+    except steps.InUseError as error:
+        raise DatasetError(
+            f"Another process writes {what} to {config.shown(folder)}. Wait for it, or end it."
+        ) from error
+    except OSError as error:
+        raise DatasetError(
+            f"Expected to write {what} ({needed / 1e6:.1f} MB) to "
+            f"{config.shown(error.filename or folder)}, got {type(error).__name__} "
+            f"({error.strerror}). Make room, check your rights there (ls -ld), or name another "
+            f"folder by {by}."
+        ) from error
 
 
 def md5(path):
@@ -116,60 +111,56 @@ def is_archive(name):
 
 def numbers_of(name):
     """The slices that an archive should hold by its name; all of them by another name."""
-    match = re.fullmatch(r"(?:.*[/\\])?brainTumorDataPublic_(\d{1,4})-(\d{1,4})\.zip", name)
+    match = re.search(r"brainTumorDataPublic_(\d{1,4})-(\d{1,4})\.zip\Z", name)
     first, last = map(int, match.groups()) if match else (1, N_PUBLISHED)
     return set(range(first, last + 1))
 
 
 @functools.cache
-def _owners(path):
+def _owners():
+    """A line for each stretch of one patient's slices, by its first number."""
+    path = Path(__file__).with_name("owners.csv")
     return pd.read_csv(path, dtype={"patient_id": str}, keep_default_na=False, index_col="first")
 
 
 def owner(number):
     """Label (1, 2, 3) and patient ID that a slice of this number was published with."""
-    return tuple(_owners(OWNERS).loc[:number].iloc[-1]) if OWNERS else None
+    return tuple(_owners().loc[:number].iloc[-1])
 
 
-def opened(path, get=None):
-    """A ZIP archive by its path, or in the file that ``get`` opens; an error of ours if none."""
-    try:
-        return zipfile.ZipFile(get() if get else path)
-    except PermissionError as error:
-        raise no_access(path, error) from error
-    except Exception as error:  # a damaged archive can raise nearly anything
-        wanted = "".join(f" The published file is {a}." for a in PUBLISHED if a.name == path.name)
-        size = f"; it has {path.stat().st_size} bytes" if get is None else ""
-        raise CorruptArchiveError(
-            f"{config.shown(path)} is not a complete ZIP archive ({error or type(error).__name__})"
-            f"{size}.{wanted} {FETCH_AGAIN}."
-        ) from error
+@functools.lru_cache(maxsize=8192)
+def entries_of(path, n_bytes, mtime_ns):
+    """The slices in a loose N.mat or in an archive, which has this size and time.
+
+    A damaged one can raise nearly anything, one that is too large raises ValueError.
+    """
+    if not is_slice(path.name):
+        with zipfile.ZipFile(path) as archive:
+            return list(_members(archive, path))
+    if n_bytes > MAX_FILE_BYTES:
+        raise ValueError(f"a slice of {n_bytes} bytes")
+    crc, where = zlib.crc32(path.read_bytes()), f"{path.parent.name}/{path.name}"
+    return [Entry(int(path.stem), where, n_bytes, crc, path)]
 
 
-def entries_in(archive, path, inner=""):
+def _members(archive, path, inner=""):
     """The slices of an open archive, and of archives in it (not deeper), each size bounded."""
-    called = f"{path.name}/{inner}".strip("/")
     for info in archive.infolist():
         name = info.filename
         is_inner = is_archive(name) and not inner
         if not is_inner and not is_slice(name):
             continue
-        odd = ""
-        if info.flag_bits & 1 or info.compress_type not in METHODS:
-            odd = f"{name} by a password or a method other than ZIP's own"
-        elif info.file_size > (MAX_INNER_BYTES if is_inner else MAX_FILE_BYTES):
-            odd = f"{name}, which unpacks to {info.file_size} bytes"
-        if odd:
-            raise CorruptArchiveError(
-                f"{called} was expected to hold small files N.mat, it holds {odd}. Nothing was "
-                f"unpacked: it is not the published archive. {FETCH_AGAIN}."
-            )
+        most = MAX_INNER_BYTES if is_inner else MAX_FILE_BYTES
+        if info.compress_type not in METHODS or info.file_size > most:
+            method = f"method {info.compress_type}"
+            raise ValueError(f"{name} in it would unpack by {method} to {info.file_size} bytes")
         if is_inner:
-            with opened(path / name, functools.partial(archive.open, info)) as within:
-                yield from entries_in(within, path, name)
+            with archive.open(info) as file, zipfile.ZipFile(file) as within:
+                yield from _members(within, path, name)
         else:
             number = int(re.split(r"[/\\]", name)[-1][:-4])
-            yield Entry(number, f"{called}/{name}", info.file_size, info.CRC, path, inner, name)
+            where = "/".join(filter(None, (path.name, inner, name)))
+            yield Entry(number, where, info.file_size, info.CRC, path, inner, name)
 
 
 class Reader(ExitStack):
@@ -183,14 +174,10 @@ class Reader(ExitStack):
 
     def __call__(self, entry):
         """The bytes of a slice: all that were announced, and no more."""
-        if not entry.name:
-            return loose(entry.path)
         try:
-            with self._archive(entry.path, entry.inner).open(entry.name) as file:
+            with self._opened(entry) as file:
                 content = file.read(entry.n_bytes + 1)  # a bound, or a lying header fills memory
             got = f"{len(content)} bytes"
-        except CorruptArchiveError:
-            raise
         except Exception as error:  # a damaged archive can raise nearly anything
             if getattr(error, "errno", None) in NO_ROOM:
                 raise
@@ -203,26 +190,13 @@ class Reader(ExitStack):
         """Those of the archives that were read."""
         return {md5(archive.filename) for archive in self.archives.values()}
 
-    def _archive(self, path, inner):
-        if (path, inner) not in self.archives:
-            archive = self.enter_context(opened(path))
-            if inner:
-                unpacked = self.aside / f"{len(self.archives)}.zip"
-                with archive.open(inner) as packed, open(unpacked, "wb") as file:
-                    shutil.copyfileobj(packed, file, 1 << 20)
-                archive = self.enter_context(opened(unpacked))
-            self.archives[path, inner] = archive
-        return self.archives[path, inner]
-
-
-def loose(path):
-    """The bytes of a loose N.mat, if they are no more than a slice may have."""
-    where = f"{path.parent.name}/{path.name}"
-    try:
-        n_bytes = path.stat().st_size
-        if n_bytes > MAX_FILE_BYTES:
-            wanted = f"at most {MAX_FILE_BYTES} bytes"
-            raise CorruptSliceError(int(path.stem), where, wanted, n_bytes)
-        return path.read_bytes()
-    except OSError as error:
-        raise no_access(path, error) from error
+    def _opened(self, entry):
+        if not entry.name:
+            return open(entry.path, "rb")
+        if (place := (entry.path, entry.inner)) not in self.archives:
+            archive = self.enter_context(zipfile.ZipFile(entry.path))
+            if entry.inner:
+                path = archive.extract(entry.inner, self.aside / f"{len(self.archives)}")
+                archive = self.enter_context(zipfile.ZipFile(path))
+            self.archives[place] = archive
+        return self.archives[place].open(entry.name)

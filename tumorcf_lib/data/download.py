@@ -1,17 +1,16 @@
 """The published archives, fetched with resume and checked before they get their names."""
 
+import itertools
 import os
-import shutil
+import queue
 import threading
 import time
-from pathlib import Path
 
 import requests
-import urllib3
 from tqdm import tqdm
 
-from tumorcf_lib import __version__, config, steps
-from tumorcf_lib.data.archives import NO_ROOM, PUBLISHED, md5, no_access, no_room
+from tumorcf_lib import __version__, config
+from tumorcf_lib.data.archives import PUBLISHED, md5, writing
 from tumorcf_lib.data.matfile import DatasetError
 
 SOURCES = (
@@ -19,199 +18,156 @@ SOURCES = (
     "https://ndownloader.figshare.com/files/{file_id}",
     "https://figshare.com/ndownloader/files/{file_id}",
 )
-N_TRIES = 4
-TIMEOUT_S = (15.0, 60.0)  # to connect, and for a source to bring SLOW_BYTES more
+N_TRIES = 4  # that bring no new piece, before a source is left
+PAUSE_S = 1.0  # after the first of them; it doubles
+CONNECT_S = 15.0
 PIECE_BYTES = 1 << 16
-SLOW_BYTES = 1 << 16  # less than this in one try, or in the time above, is nothing
+PIECE_S = 60.0  # a source that needs longer for a piece is silent
 HEADERS = {
     "User-Agent": f"tumorcf/{__version__} (a paper's companion)",
     "Accept-Encoding": "identity",  # sizes and ranges are those of the file
 }
 
 
-class DownloadError(DatasetError):
-    """No source gave the file; the message says how to put it in place by hand."""
-
-
 class _SourceError(Exception):
     """A source that will not give the file."""
 
 
-class _PassingError(_SourceError):
+class _PassingError(Exception):
     """A source that may give the file when it is asked again."""
 
 
-def download(
-    folder, *, sources=SOURCES, archives=PUBLISHED, progress=True, pause_s=1.0, timeout_s=TIMEOUT_S
-):
-    """Fetch the archives that the folder lacks, from the first source that gives each; the paths.
+def download(folder):
+    """Fetch the archives that the folder lacks, each from the first source that gives it.
 
     A file is written as ``<name>.part``, resumed after any interruption, and renamed when its
-    size and MD5 are those published. Raises DownloadError; nothing is ever overwritten.
+    size and MD5 are those published. Raises DatasetError; nothing is ever overwritten.
     """
-    folder = Path(folder)
-
-    def lacking():
-        return [archive for archive in archives if not _is_in_place(folder / archive.name, archive)]
-
-    try:
-        if lacking():  # a folder that is complete need not be one to write into
-            folder.mkdir(parents=True, exist_ok=True)
-            with steps.held(folder / ".lock"):  # two writers would spoil one partial file
-                missing = lacking()
-                _check_room(folder, missing)
-                for i, archive in enumerate(missing):
-                    named = f"{archive.name} ({i + 1} of {len(missing)})"
-                    options = {"unit": "B", "unit_scale": True, "disable": not progress}
-                    with tqdm(desc=named, total=archive.n_bytes, **options) as bar:
-                        failures = _fetch(archive, folder, sources, bar, pause_s, timeout_s)
-                    if failures:
-                        raise DownloadError(_by_hand(folder, missing[i:], failures))
-    except steps.InUseError as error:
-        raise DownloadError(
-            f"Another process downloads into {config.shown(folder)}. Wait for it, or end it."
-        ) from error
-    except OSError as error:
-        if error.errno in NO_ROOM and folder.is_dir():
-            _check_room(folder, lacking(), is_full=True)
-        raise no_access(error.filename or folder, error, to="write", by="--data") from error
-    return [folder / archive.name for archive in archives]
+    missing = _missing(folder)
+    if missing:  # a folder that is complete need not be one to write into
+        needed = sum(archive.n_bytes - _size(_part(folder, archive)) for archive in missing)
+        with writing(folder, "the archives", needed, "--data"):  # two would spoil one partial file
+            for archive in _missing(folder):
+                failures = _fetch(archive, folder)
+                if failures:
+                    raise DatasetError(_by_hand(folder, _missing(folder), failures))
 
 
-def _check_room(folder, missing, *, is_full=False):
-    needed = sum(max(a.n_bytes - _size(folder / f"{a.name}.part"), 0) for a in missing)
-    if is_full or shutil.disk_usage(folder).free < needed:
-        todo = " (what was fetched is kept), or name another folder by --data."
-        raise no_room(folder, "archives", needed, todo)
+def _missing(folder):
+    """Archives that are not there; another file of such a name is refused."""
+    missing = [archive for archive in PUBLISHED if not os.path.lexists(folder / archive.name)]
+    for archive in set(PUBLISHED) - set(missing):
+        path = folder / archive.name
+        n_bytes = path.stat().st_size if path.is_file() else None  # a pipe or device is not opened
+        if n_bytes != archive.n_bytes or md5(path) != archive.md5:
+            raise DatasetError(
+                f"{config.shown(path)} is there ({n_bytes} bytes) but is not the published "
+                f"{archive}. Nothing was overwritten: move it away, or name another folder by "
+                "--data."
+            )
+    return missing
 
 
-def _is_in_place(path, archive):
-    if not os.path.lexists(path):
-        return False
-    n_bytes = path.stat().st_size if path.is_file() else None  # a pipe or device is not opened
-    if n_bytes != archive.n_bytes or md5(path) != archive.md5:
-        raise DownloadError(
-            f"{config.shown(path)} is there ({n_bytes} bytes) but is not the published {archive}. "
-            "Nothing was overwritten: move it away, or name another folder by --data."
-        )
-    return True
-
-
-def _fetch(archive, folder, sources, bar, pause_s, timeout_s):
-    """Bring one archive into its place; without success, what each source said."""
-    part, failures = folder / f"{archive.name}.part", []
-    say = (lambda text: None) if bar.disable else bar.write
-    for source in sources:
-        url = source.format(file_id=archive.file_id)
-        n_tries, furthest = 0, _size(part)
-        while True:
-            try:
-                _receive(url, archive, part, bar, timeout_s)
-                part.replace(folder / archive.name)
-                return []
-            except _SourceError as error:
-                reason = error
-            n_tries = 0 if _size(part) >= furthest + SLOW_BYTES else n_tries + 1
-            furthest = max(furthest, _size(part))
-            if not isinstance(reason, _PassingError) or n_tries == N_TRIES:
-                break
-            wait_s = pause_s * 2 ** max(n_tries - 1, 0)
-            say(f"{url}: {reason}; asked again in {wait_s:.0f} s")
-            time.sleep(wait_s)
-        failures.append(f"{url}: {reason}")
-        say(f"{failures[-1]}; left")
-    return failures
-
-
-def _receive(url, archive, part, bar, timeout_s):
-    """Add to the partial file what one request brings, until it is the published one."""
-    if _size(part) > archive.n_bytes:
-        part.unlink()
-    before = _size(part)
-    if before < archive.n_bytes:
-        _watched(url, archive, part, bar, timeout_s)
-    n_bytes = _size(part)
-    if n_bytes < archive.n_bytes:
-        raise _PassingError(f"stopped after {n_bytes} of {archive.n_bytes} bytes")
-    found = md5(part)
-    if found != archive.md5:
-        part.unlink()
-        raise (_PassingError if before else _SourceError)(f"MD5 {found}, not {archive.md5}")
-
-
-def _watched(url, archive, part, bar, timeout_s):
-    """One request, made by a thread that is left to itself once it brings too little.
-
-    A source may send its headers, or the sizes of its chunks, a byte a minute, which is no
-    silence to a socket.
-    """
-    n_received, errors, is_over = [], [], threading.Event()
-
-    def bring():
-        try:
-            _append(url, archive, part, bar, timeout_s, n_received, is_over)
-        except (requests.RequestException, urllib3.exceptions.HTTPError, ValueError) as error:
-            errors.append(_PassingError(f"{type(error).__name__}: {error}"))
-        except Exception as error:
-            errors.append(error)
-
-    thread, n_before = threading.Thread(target=bring, daemon=True), 0
-    thread.start()
-    while thread.is_alive():
-        thread.join(timeout_s[1])
-        n_more, n_before = sum(n_received) - n_before, sum(n_received)
-        if thread.is_alive() and n_more < SLOW_BYTES:
-            is_over.set()
-            raise _PassingError(f"only {n_more} bytes in {timeout_s[1]:g} s")
-    if errors:
-        raise errors[0]
-
-
-def _append(url, archive, part, bar, timeout_s, n_received, is_over):
-    start = _size(part)
-    headers = HEADERS | ({"Range": f"bytes={start}-"} if start else {})
-    with requests.get(url, headers=headers, stream=True, timeout=timeout_s) as response:
-        start = _start_of(response, part, archive)
-        piece = response.raw.read1(PIECE_BYTES)
-        if not piece:
-            return  # nothing came, which is no reason to begin again
-        if start == 0 and piece[:2] != b"PK"[: len(piece)]:
-            raise _SourceError(f"no ZIP archive but something that begins {piece[:40]!r}")
-        # A source without ranges begins again; only now is what came before given up
-        with open(part, "ab" if start else "wb") as file:
-            while piece and not is_over.is_set():
-                if file.tell() + len(piece) > archive.n_bytes:
-                    raise _SourceError(f"more than the file's {archive.n_bytes} bytes")
-                file.write(piece)
-                file.flush()
-                bar.update(file.tell() - bar.n)
-                n_received.append(len(piece))
-                piece = response.raw.read1(PIECE_BYTES)
-
-
-def _start_of(response, part, archive):
-    """The byte at which this answer begins; refuses what cannot be the file."""
-    status, headers, start = response.status_code, response.headers, _size(part)
-    if status == 429 or status >= 500:
-        raise _PassingError(f"HTTP {status}")
-    if status == 202:
-        raise _SourceError("HTTP 202 with no file, which is a check for robots")
-    if start and status in (206, 416):
-        rest = f"bytes {start}-{archive.n_bytes - 1}/{archive.n_bytes}"
-        if status == 206 and headers.get("Content-Range", "") == rest:
-            return start
-        part.unlink()  # next time the whole is asked for
-        raise _PassingError("no such part of the file")
-    if status != 200:
-        raise _SourceError(f"HTTP {status} {response.reason}")
-    length = headers.get("Content-Length", str(archive.n_bytes))
-    if length != str(archive.n_bytes):
-        raise _SourceError(f"a file of {length} bytes, not {archive.n_bytes}")
-    return 0
+def _part(folder, archive):
+    return folder / f"{archive.name}.part"
 
 
 def _size(part):
     return part.stat().st_size if part.exists() else 0
+
+
+def _fetch(archive, folder):
+    """Bring one archive into its place; without success, what each source said."""
+    part, failures = _part(folder, archive), []
+    with tqdm(desc=archive.name, total=archive.n_bytes, unit="B", unit_scale=True) as bar:
+        for source in SOURCES:
+            url = source.format(file_id=archive.file_id)
+            n_tries, furthest = 0, _size(part)
+            while n_tries < N_TRIES:
+                if n_tries:
+                    time.sleep(PAUSE_S * 2 ** (n_tries - 1))
+                try:
+                    _receive(url, archive, part, bar)
+                    part.replace(folder / archive.name)
+                    return []
+                except _SourceError as error:
+                    reason, n_tries = error, N_TRIES
+                except _PassingError as error:
+                    reason = error
+                    n_tries = n_tries + 1 if _size(part) < furthest + PIECE_BYTES else 1
+                    furthest = max(furthest, _size(part))
+                bar.write(f"{url}: {reason}")
+            failures.append(f"{url}: {reason}")
+    return failures
+
+
+def _receive(url, archive, part, bar):
+    """Add to the partial file what one request brings, until it is the published one."""
+    before = _size(part)
+    if before < archive.n_bytes:
+        _append(_answer(url, before), archive, part, bar)
+    if (n_bytes := _size(part)) < archive.n_bytes:
+        raise _PassingError(f"stopped after {n_bytes} of {archive.n_bytes} bytes")
+    if (found := md5(part)) != archive.md5:
+        part.unlink()
+        raise (_PassingError if before else _SourceError)(f"MD5 {found}, not {archive.md5}")
+
+
+def _append(answer, archive, part, bar):
+    """Write an answer's pieces after what there is, if they go on from there, or in its place."""
+    response, start = next(answer), _size(part)
+    status, headers = response.status_code, response.headers
+    is_rest = start > 0 and status in (206, 416)
+    rest = f"bytes {start}-{archive.n_bytes - 1}/{archive.n_bytes}"
+    if is_rest and headers.get("Content-Range") != rest:
+        part.unlink()  # next time the whole is asked for
+        raise _PassingError("no such part of the file")
+    if not is_rest and status != 200:
+        is_passing = status == 429 or status >= 500
+        raise (_PassingError if is_passing else _SourceError)(f"HTTP {status} {response.reason}")
+    first = next(answer, b"")
+    if not is_rest and first[:2] != b"PK":
+        raise _SourceError(f"no ZIP archive but something that begins {first[:40]!r}")
+    # A source without ranges begins again; only now is what came before given up
+    with open(part, "ab" if is_rest else "wb") as file:
+        for piece in itertools.chain([first], answer):
+            file.write(piece)
+            file.flush()
+            bar.update(file.tell() - bar.n)
+            if file.tell() > archive.n_bytes:
+                return
+
+
+def _answer(url, start):
+    """What a source answers to a request from a byte on: its response, then its pieces.
+
+    A thread asks, and is left to itself when a piece takes too long: a source may send its
+    headers, or the sizes of its chunks, a byte a minute, which is no silence to a socket.
+    """
+    received, is_left = queue.Queue(), threading.Event()
+
+    def ask():
+        headers = HEADERS | ({"Range": f"bytes={start}-"} if start else {})
+        how = {"headers": headers, "stream": True, "timeout": (CONNECT_S, PIECE_S)}
+        try:
+            with requests.get(url, **how) as response:
+                received.put(response)
+                while (piece := response.raw.read(PIECE_BYTES)) and not is_left.is_set():
+                    received.put(piece)
+            received.put(None)
+        except Exception as error:  # of the network, in many kinds
+            received.put(error)
+
+    threading.Thread(target=ask, daemon=True).start()
+    try:
+        while (item := received.get(timeout=PIECE_S)) is not None:
+            if isinstance(item, Exception):
+                raise _PassingError(f"{type(item).__name__}: {item}") from item
+            yield item
+    except queue.Empty:
+        raise _PassingError(f"less than {PIECE_BYTES} bytes in {PIECE_S:g} s") from None
+    finally:
+        is_left.set()
 
 
 def _by_hand(folder, missing, failures):

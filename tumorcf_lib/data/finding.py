@@ -1,12 +1,10 @@
 """Where the slices of the dataset lie in a folder, and whether all of them are there."""
 
-import functools
 import hashlib
 import json
 import os
 import re
-import stat
-import zlib
+from collections import defaultdict
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,12 +12,15 @@ import numpy as np
 
 from tumorcf_lib import config
 from tumorcf_lib.data import archives
-from tumorcf_lib.data.archives import CorruptArchiveError, DatasetNotFoundError, Entry, numbers_of
-from tumorcf_lib.data.matfile import FETCH_AGAIN
+from tumorcf_lib.data.archives import DatasetNotFoundError, numbers_of
+from tumorcf_lib.data.matfile import FETCH_AGAIN, DatasetError
 
 MAX_DEPTH = 5  # folders below the dataset's own in which slices are looked for
 MAX_ENTRIES = 50_000  # files and folders looked at: a home folder may be named by mistake
-PACKED = (".tar", ".gz", ".tgz", ".bz2", ".xz", ".7z", ".rar", ".part", ".crdownload")
+MAYBE = re.compile(r"(?!cvind|\._)[^:]*\.(mat|tar|t?gz|bz2|xz|7z|rar|part|crdownload)\b", re.I)
+"""Names of files that may hold slices which nobody can read from there."""
+NEITHER = "neither a file N.mat nor a ZIP archive of them (unpack others)"
+DEAD = "a link to no file: fetch what it stands for (git annex get, dvc pull)"
 
 
 class Found(NamedTuple):
@@ -33,6 +34,11 @@ class Found(NamedTuple):
         """Numbers of published slices that are not there."""
         return sorted(_all() - {entry.number for entry in self.entries})
 
+    @property
+    def is_enough(self):
+        """Whether these are all slices, or the user allowed a part."""
+        return bool(self.entries) and (is_partial() or not self.missing)
+
 
 def is_partial():
     """Whether the user allowed a part of the dataset (``--partial``, TUMORCF_PARTIAL=1)."""
@@ -41,37 +47,29 @@ def is_partial():
 
 def has_dataset(folder):
     """Whether the folder holds the whole dataset, or the part that is allowed: reads no slice."""
-    found = find(folder)
-    return bool(found.entries) and (is_partial() or not found.missing)
+    return find(folder).is_enough
 
 
 def require(folder):
-    """What :func:`find` finds, if it is whole or a part is allowed; else an error says what lacks.
-
-    Raises DatasetNotFoundError, CorruptArchiveError, CorruptSliceError or DataAccessError.
-    """
+    """What :func:`find` finds, if it is enough and in the archives of its numbers; else an error
+    says what lacks."""
     found = find(folder)
-    if not found.entries or (found.missing and not is_partial()):
+    if not found.is_enough:
         raise not_found(folder, found)
     for entry in [] if is_partial() else found.entries:
         own = numbers_of(entry.inner or entry.path.name)
         if entry.number not in own:
-            raise CorruptArchiveError(
-                f"{entry.where} was not expected there: {_holder(entry, Path(folder))} holds the "
-                f"slices {ranges(own)} as published. {FETCH_AGAIN}, or allow it by --partial."
-            )
+            todo = f"{FETCH_AGAIN}, or allow it by --partial"
+            raise entry.corrupt(f"one of the slices {ranges(own)} there", entry.number, todo=todo)
     return found
 
 
 def fingerprint(folder):
-    """Hash of the numbers, sizes and CRC-32 of the dataset's slices; "no dataset" without any.
+    """Hash of the numbers, sizes and CRC-32 of the dataset's slices.
 
     Neither the files' times nor their places count, nor what lies beside them.
     """
-    entries = find(folder).entries
-    if not entries:
-        return "no dataset"
-    facts = sorted((e.number, e.n_bytes, e.crc, not e.name) for e in entries)
+    facts = sorted((e.number, e.n_bytes, e.crc, not e.name) for e in find(folder).entries)
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
 
 
@@ -81,12 +79,16 @@ def find(folder):
     If the archives at the top, or the loose files there, or those one folder deeper ... are the
     whole dataset, they are taken alone; else all together, where copies count once.
     """
-    found, notes = [], []
-    for files in _places(Path(folder), notes):
-        own = [entry for path in files for entry in _entries(path, notes)]
+    found, passed_over = [], defaultdict(list)
+    for files in _files(Path(folder), passed_over):
+        own = [entry for path in files for entry in _entries(path, passed_over)]
         if {entry.number for entry in own} >= _all():
             return Found(_distinct(own), [])
         found += own
+    notes = [
+        f"{paths[0].name}{f' and {len(paths) - 1} more' if paths[1:] else ''} there: {reason}"
+        for reason, paths in passed_over.items()
+    ]
     return Found(_distinct(found), notes)
 
 
@@ -95,13 +97,11 @@ def not_found(folder, found):
     missing, todo = found.missing, ""
     has = "has none of its files" if Path(folder).exists() else "does not exist"
     if found.entries:
-        held = sorted({_holder(entry, Path(folder)) for entry in found.entries})
-        held = ", ".join(held[:6] + ["..."] * (len(held) > 6))
-        has = f"holds {len(found.entries)} of its {archives.N_PUBLISHED} slices ({held})"
+        has = f"holds {len(found.entries)} of its {archives.N_PUBLISHED} slices"
         todo = "To go on with what is there, add --partial (TUMORCF_PARTIAL=1). "
     has += "".join(f"; {note}" for note in found.notes[:8])
     needed = [archive for archive in archives.PUBLISHED if numbers_of(archive.name) & set(missing)]
-    files = "".join(f"\n    {archive}" for archive in needed or archives.PUBLISHED)
+    files = "".join(f"\n    {archive}" for archive in needed)
     return DatasetNotFoundError(
         f"The {archives.DATASET} was expected in {config.shown(folder)}, which "
         f"{has}. Missing: {ranges(missing)}. Put there, unopened:{files}\n"
@@ -132,86 +132,49 @@ def _all():
     return set(range(1, archives.N_PUBLISHED + 1))
 
 
-def _holder(entry, top):
-    """The archive, or the folder of loose files, that holds a slice, as seen from the top."""
-    path = entry.path.relative_to(top)
-    return f"{path}/{entry.inner}".strip("/") if entry.name else f"{path.parent}/"
+def _files(top, passed_over):
+    """Lists of files that may hold slices: the top's archives, its N.mat, those one deeper, ...
+
+    What nobody can read from there is noted as ``passed_over``, {reason: paths}.
+    """
+
+    def note(error):
+        if isinstance(error, FileNotFoundError):
+            return
+        if error.filename == str(top):
+            raise DatasetError(
+                f"Expected to read {config.shown(top)}, got {type(error).__name__} "
+                f"({error.strerror}). Check your rights there (ls -ld), or name another folder by "
+                "--data or TUMORCF_DATA."
+            ) from error
+        passed_over[f"cannot be read ({error.strerror})"].append(Path(error.filename))
+
+    found, seen = defaultdict(list), set()
+    for place, below, names in os.walk(top, onerror=note, followlinks=True):
+        folder = Path(place)
+        depth, is_known = len(folder.relative_to(top).parts), folder.resolve() in seen
+        if is_known or depth == MAX_DEPTH or len(seen) > MAX_ENTRIES:
+            below.clear()
+        seen |= {folder.resolve(), *(folder / name for name in names)}
+        below.sort()
+        for path in [] if is_known else map(folder.joinpath, sorted(names)):
+            is_one = archives.is_slice(path.name) or archives.is_archive(path.name)
+            if is_one and os.path.isfile(path):  # nothing else is ever opened
+                found[depth, path.suffix.lower() == ".mat"].append(path)
+            elif is_one or MAYBE.match(path.name):
+                passed_over[DEAD if os.path.islink(path) else NEITHER].append(path)
+    return [found[place] for place in sorted(found)]
 
 
-def _places(top, notes):
-    """Lists of files that may hold slices: the top's archives, its N.mat, those one deeper, ..."""
-    seen, level = set(), [top]
-    for depth in range(MAX_DEPTH + 1):
-        files, below, others, dead = {".zip": [], ".mat": []}, [], [], []
-        for parent in level:
-            try:
-                inside = [(path, *_kind(path)) for path in sorted(parent.iterdir())]
-            except FileNotFoundError:
-                continue
-            except OSError as error:
-                if depth == 0:
-                    raise archives.no_access(parent, error) from error
-                notes.append(f"{parent.relative_to(top)} there may not be read ({error.strerror})")
-                continue
-            for path, kind, key in inside:
-                if kind == "folder":
-                    below += [] if key in seen else [path]
-                    seen.add(key)
-                elif archives.is_slice(path.name) or archives.is_archive(path.name):
-                    known = {"file": files[path.suffix.lower()], "dead link": dead}
-                    known.get(kind, others).append(path)
-                elif path.name.lower().endswith(PACKED):
-                    notes.append(f"{path.name} there is no ZIP archive: unpack it")
-                elif re.search(r"(?i)^(?!cvind|\._)[^:]*\.mat", path.name):
-                    others.append(path)
-        if dead:
-            raise DatasetNotFoundError(
-                f"{len(dead)} links in {config.shown(top)} lead nowhere, the first of them "
-                f"{dead[0].relative_to(top)}. Fetch what they stand for (git annex get, dvc "
-                "pull), or remove them."
-            )
-        if others:
-            notes.append(
-                f"{len(others)} files there are no slices by name or kind ({others[0].name}, ...): "
-                "a slice is a regular file called N.mat"
-            )
-        yield from files.values()
-        level = below if len(seen) + sum(map(len, files.values())) < MAX_ENTRIES else []
-
-
-def _kind(path):
-    """What a name stands for, and the folder's own number; only regular files are ever opened."""
+def _entries(path, passed_over):
+    """The slices in a loose file or an archive; it is noted if it cannot be read."""
     try:
         status = path.stat()
-    except OSError:
-        if path.is_symlink():  # to nowhere, or around in a loop
-            return "dead link", None
-        raise
-    if stat.S_ISDIR(status.st_mode):
-        return "folder", (status.st_dev, status.st_ino)
-    return ("file" if stat.S_ISREG(status.st_mode) else "device"), None
-
-
-def _entries(path, notes):
-    """The slices in a loose file or an archive; a foreign archive that is none is noted."""
-    status = path.stat()
-    try:
-        return _listed(path, status.st_size, status.st_mtime_ns)
-    except CorruptArchiveError as error:
-        is_published = path.name in {archive.name for archive in archives.PUBLISHED}
-        if is_published or error.__cause__ is None:
-            raise  # better refused by name than passed over
-        notes.append(f"{path.name} there is no complete ZIP archive ({error.__cause__})")
+        return archives.entries_of(path, status.st_size, status.st_mtime_ns)
+    except Exception as error:  # a damaged archive can raise nearly anything
+        reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
+        passed_over[f"cannot be read ({reason})"].append(path)
         return []
-
-
-@functools.lru_cache(maxsize=8192)
-def _listed(path, n_bytes, mtime_ns):
-    if archives.is_slice(path.name):
-        where = f"{path.parent.name}/{path.name}"
-        return [Entry(int(path.stem), where, n_bytes, zlib.crc32(archives.loose(path)), path)]
-    with archives.opened(path) as archive:
-        return list(archives.entries_in(archive, path))
 
 
 def _distinct(entries):
@@ -220,12 +183,12 @@ def _distinct(entries):
     for entry in entries:
         other = found.setdefault(entry.number, entry)
         if (entry.n_bytes, entry.crc) != (other.n_bytes, other.crc):
-            got = f"another one, {entry.where}, that differs: two slices, or versions of one"
-            if missing := _all() - {one.number for one in entries}:
-                got += f"; missing are {ranges(missing)}"
-            todo = (
-                "These may be renumbered copies: delete none; move them away and fetch the "
-                "published set (python -m tumorcf_lib download) into a folder of its own"
+            missing = ranges(_all() - {one.number for one in entries})
+            raise other.corrupt(
+                "one file for each slice number",
+                f"another one, {entry.where}, that differs; missing are {missing}",
+                todo="These may be renumbered copies, or versions of one: delete none; move them "
+                "away and fetch the published set (python -m tumorcf_lib download) into a folder "
+                "of its own",
             )
-            raise other.corrupt("one file for each slice number", got, todo=todo)
     return [found[number] for number in sorted(found)]

@@ -14,7 +14,6 @@ FETCH_AGAIN = "Move this file away and fetch it again (python -m tumorcf_lib dow
 MAX_FILE_BYTES = 1 << 23  # of an N.mat; the published ones have less than 1 MB
 MAX_PIXELS = 1 << 22  # 2048 x 2048; the published slices have 512 x 512
 FIELDS = ("image", "tumorMask", "tumorBorder", "label", "PID")
-NOBODY = ("", "nan", "None")  # what missing IDs become on the way through tables
 MIN_BORDER_IOU = 0.5  # of tumorBorder and tumorMask; the real slices have 0.74 to 0.97
 MIN_BRIGHT_SHARE = 0.25  # of a tumor's pixels, brighter than air; the real ones have 0.82 up
 FOREIGN = (
@@ -35,7 +34,6 @@ class CorruptSliceError(DatasetError):
 
     def __init__(self, number, where, expected, got, *, todo=FETCH_AGAIN):
         super().__init__(f"Slice {number} ({where}): expected {expected}, got {got}. {todo}.")
-        self.number, self.where = number, where
 
 
 class RawSlice(NamedTuple):
@@ -64,15 +62,14 @@ def parse(content, number, where):
         image, mask = fields["image"].T, fields["tumorMask"].T
         _check_image(image)
         _check_mask(mask, image, fields["tumorBorder"])
-        label, codes = fields["label"].ravel().tolist(), fields["PID"]
-        if len(label) != 1 or label[0] not in (1, 2, 3):
-            raise _Odd("a label of 1, 2 or 3", f"{label[0] if len(label) == 1 else label[:4]}")
-        text = "".join(chr(int(code)) for code in codes.ravel()[:100]).strip()
-        is_line = codes.dtype.kind in "ui" and 0 < codes.size == max(codes.shape) <= 100
-        if not (is_line and text.isascii() and text.isprintable()) or text in NOBODY:
-            raise _Odd("a PID of printable ASCII codes", text if text in NOBODY else codes[:8])
+        label, codes = fields["label"].ravel().tolist(), fields["PID"].ravel()
+        if label not in ([1], [2], [3]):
+            raise _Odd("a label of 1, 2 or 3", label[:4])
+        patient = "".join(map(chr, codes)).strip()
+        if not (0 < len(codes) <= 100 and patient and patient.isascii() and patient.isprintable()):
+            raise _Odd("a PID of printable ASCII codes", codes[:8])
         return RawSlice(
-            np.ascontiguousarray(image), np.ascontiguousarray(mask, bool), int(label[0]), text
+            np.ascontiguousarray(image), np.ascontiguousarray(mask, bool), int(label[0]), patient
         )
     except _Odd as odd:
         raise CorruptSliceError(number, where, *odd.args) from None
@@ -85,19 +82,15 @@ def _fields(content):
     """The arrays of ``cjdata`` as stored, {name: array}."""
     # The file image driver reads from memory without a temporary file
     with h5py.File(h5py.h5f.open_file_image(content)) as file:
-        if not isinstance(_own(file, "cjdata"), h5py.Group):
-            raise _Odd("a structure cjdata in the file", sorted(file)[:9])
-        group = file["cjdata"]
-        for name in FIELDS:
-            if not isinstance(_own(group, name), h5py.Dataset):
-                raise _Odd(f"a field cjdata.{name} in the file", f"the fields {sorted(group)[:9]}")
-        return {name: _numbers(group[name], f"cjdata.{name}") for name in FIELDS}
+        return {name: _numbers(_own(file, name), f"cjdata.{name}") for name in FIELDS}
 
 
-def _own(group, name):
-    """What lies under a name in the file itself; None for links, which may lead elsewhere."""
-    is_own = isinstance(group.get(name, getlink=True), h5py.HardLink)
-    return group[name] if is_own else None
+def _own(file, name):
+    """A field in the file itself: links may lead elsewhere."""
+    for place in ("cjdata", f"cjdata/{name}"):
+        if not isinstance(file.get(place, getlink=True), h5py.HardLink):
+            raise _Odd(f"a field cjdata.{name} in the file", "none, or a link")
+    return file[f"cjdata/{name}"]
 
 
 def _numbers(data, name):
@@ -111,16 +104,13 @@ def _numbers(data, name):
         raise _Odd(expected, f"a variant of {dtype}")
     if data.external or data.is_virtual:
         raise _Odd(expected, "one that lies in another file")
-    # HDF5 reads what is missing as zeros
+    # HDF5 reads what is missing as zeros, and a short chunk as what memory holds
     if data.chunks is None:
         if data.id.get_storage_size() != data.nbytes:
             raise _Odd(expected, f"{data.id.get_storage_size()} of its {data.nbytes} bytes")
         return data[()]
-    starts = [range(0, n, step) for n, step in zip(data.shape, data.chunks)]
     n_bytes = math.prod(data.chunks) * dtype.itemsize
-    n_stored, n_needed = data.id.get_num_chunks(), math.prod(map(len, starts))
-    if n_stored != n_needed:
-        raise _Odd(expected, f"{n_stored} of its {n_needed} chunks")
+    starts = [range(0, n, step) for n, step in zip(data.shape, data.chunks)]
     for start in itertools.product(*starts):
         info = data.id.get_chunk_info_by_coord(start)
         if info.byte_offset is None or info.filter_mask or info.size > MAX_FILE_BYTES:
@@ -128,7 +118,7 @@ def _numbers(data, name):
         content = data.id.read_direct_chunk(start)[1]
         if data.compression == "gzip":
             content = zlib.decompressobj().decompress(content, n_bytes + 1)
-        if len(content) != n_bytes:  # HDF5 would read what memory holds
+        if len(content) != n_bytes:
             raise _Odd(expected, f"a chunk at {start} that does not hold its {n_bytes} bytes")
     return data[()]
 

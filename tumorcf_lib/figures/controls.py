@@ -2,11 +2,10 @@
 
 import textwrap
 
-import numpy as np
 import pandas as pd
 
 from tumorcf_lib.figures import style
-from tumorcf_lib.figures.forests import Panel, forest, marks, say_what_is_missing
+from tumorcf_lib.figures.forests import Panel, forest, marks, occurring, say_what_is_missing
 from tumorcf_lib.stats.rows import ALL
 from tumorcf_lib.tables import saliency
 from tumorcf_lib.tables.classifiers import LOOKING, PLAIN, UNSEEN
@@ -61,6 +60,7 @@ INTERVAL_LOOKS = {
     NO_INTERVAL: {"marker": "x"},
 }
 """No verdicts, so neither their colors nor their markers."""
+SPEARMAN = {"spearman": "effect", "spearman_low": "low", "spearman_high": "high"}
 COVARIATE_TITLES = {
     "area": "larger (log area)",
     "contrast": "brighter than its ring",
@@ -75,17 +75,17 @@ def energy(table):
     ``table`` is ``table_energy``.
     """
     ratio = table[table["quantity"] == "rms_ratio"].set_index("group")["effect"]
-    own = table[table["scale"] == "probability"].set_index(["group", "quantity"])
+    own = table[(table["scale"] == "probability") & table["quantity"].isin(ENERGY_NAMES)]
     names, shown = [], []
     for group, color in style.groups_of(table).items():
         rms = f" (median removal: {ratio[group]:.1f} × a sham's change)" if group in ratio else ""
         names.append(style.with_n(group, {}) + rms)
-        for quantity in (q for q in ENERGY_NAMES if (group, q) in own.index):
-            shown.append((len(names), "", own.loc[(group, quantity)].to_dict() | {"color": color}))
-            names.append(ENERGY_NAMES[quantity])
-    panel = Panel("", shown)
+        for row in own[own["group"] == group].to_dict("records"):
+            shown.append((len(names), "", row | {"color": color}))
+            names.append(ENERGY_NAMES[row["quantity"]])
     label = f"Net-Drop, {INTERVALS}"
-    return forest(names, [panel], {}, numbers="Net-Drop [95 %]", height=0.2, xlabel=label)
+    how = {"numbers": "Net-Drop [95 %]", "height": 0.2, "xlabel": label}
+    return forest(names, [Panel("", shown)], {}, **how)
 
 
 @style.figure
@@ -101,10 +101,9 @@ def probes(table):
     names = list(dict.fromkeys(own["probe"]))
     shown = [style.EDIT_NAMES.get(n) or PROBE_NAMES.get(n, n.replace("_", " ")) for n in names]
     panel = Panel("", marks(own, names, "probe", "network"), line=own["chance"].iloc[0])
-    label = f"{metric}, {INTERVALS}; dashed: chance"
-    looks = _method_looks(own["network"])
-    head = f"{metric.split()[-1]} [95 %]"
-    return forest(shown, [panel], looks, numbers=head, height=0.42, xlabel=label)
+    how = {"numbers": f"{metric.split()[-1]} [95 %]", "height": 0.42}
+    how["xlabel"] = f"{metric}, {INTERVALS}; dashed: chance"
+    return forest(shown, [panel], _method_looks(own["network"]), **how)
 
 
 def _method_looks(names):
@@ -142,19 +141,18 @@ def maps(table):
     ``table`` is ``table_saliency``; gray: networks that know nothing.
     """
     plain, nothing = (table[table["network"] == name] for name in (PLAIN, SHUFFLED))
-    nothing = nothing[nothing["slices"] == saliency.ALL]
+    nothing = nothing[nothing["slices"] == saliency.ALL].assign(slices=NOTHING)
     plain = plain.replace({"slices": {saliency.ALL: "all slices"}})
-    own = pd.concat([plain, nothing.assign(slices=NOTHING)])
+    density = pd.concat([plain, nothing]).rename(columns={"density": "effect"})
+    spearman = density[density["slices"].isin(("all slices", NOTHING))]
+    spearman = spearman.drop(columns=["effect", "low", "high"]).rename(columns=SPEARMAN)
     looks = _method_looks(plain["slices"]) | {NOTHING: {"color": style.SOFT, "marker": "s"}}
-    whole = own[own["slices"].isin(("all slices", NOTHING))].drop(columns=["low", "high"])
-    density = {"density": "effect"}
-    spearman = {"spearman": "effect", "spearman_low": "low", "spearman_high": "high"}
     groups = list(style.groups_of(plain))
     panels = [
-        Panel(title, marks(part.rename(columns=named), groups, "group", "slices"), line)
-        for title, part, named, line in (
-            ("Density on the tumor\n(times that of the head)", own, density, 1.0),
-            ("Rank correlation of density\nand Net-Drop, patients", whole, spearman, 0.0),
+        Panel(title, marks(own, groups, "group", "slices"), line)
+        for title, own, line in (
+            ("Density on the tumor\n(times that of the head)", density, 1.0),
+            ("Rank correlation of density\nand Net-Drop, patients", spearman, 0.0),
         )
     ]
     shown = style.names_with_n(groups, plain, "group")
@@ -183,11 +181,9 @@ def infills(scores, quality, detector):
         ("Error where the truth\nis known (MAE)", error, "group", groups, None),
         ("Can the edit be seen?\n(AUC of a detector)", seen, "view", views, 0.5),
     ):
-        own = table[table["infill"].isin(names) & table[column].isin(looks)]
-        own = own.sort_values(
-            column, key=lambda c, looks=looks: c.map([*looks].index), kind="stable"
-        )
-        panels.append(Panel(title, marks(own, names, "infill", column), line))
+        own = table[table["infill"].isin(names)]
+        parts = pd.concat(own[own[column] == name] for name in looks)  # in the legend's order
+        panels.append(Panel(title, marks(parts, names, "infill", column), line))
     shown = style.names_with_n(names, scores[scores["group"] == ALL], "infill")
     label = f"{INTERVALS}; slices / patients below each infill; dashed: chance"
     return forest(shown, panels, groups | views, height=0.55, size=4, xlabel=label)
@@ -195,8 +191,7 @@ def infills(scores, quality, detector):
 
 def of_common_slices(table, level):
     """One line per level, score and group: of the common slices, else of the level's own."""
-    known = table[np.isfinite(table["effect"].to_numpy(float))]
-    known = known[known["slices"].isin(("common", "own"))]
+    known = table[table["slices"].isin(("common", "own"))].dropna(subset="effect")
     known = known.sort_values("slices", kind="stable")  # "common" goes first
     return known.drop_duplicates([level, "score", "group"]).sort_index()
 
@@ -239,7 +234,7 @@ def robustness(table):
     table = table[(table["scale"] == "probability") & ~is_looking]
     network = table["variant"].str.split(" ").str[0]
     table = table.assign(row=table["family"].where(table["family"] != "network", network))
-    rows = sorted(dict.fromkeys(table["row"]), key=[*FAMILY_NAMES, *table["row"]].index)
+    rows = sorted(set(table["row"]), key=[*FAMILY_NAMES, *table["row"]].index)
     lies = "interval " + table["lies"]
     table["lies"] = lies.where(lies.isin(INTERVAL_LOOKS), NO_INTERVAL)
     panels = []
@@ -250,7 +245,7 @@ def robustness(table):
     names = [_with_variants(row, table.loc[table["row"] == row, "variant"]) for row in rows]
     label = f"Net-Drop, {INTERVALS}\neach panel has its own axis; a row's variants "
     label += "stand below each other as they are named"
-    looks = {lies: look for lies, look in INTERVAL_LOOKS.items() if lies in set(table["lies"])}
+    looks = occurring(INTERVAL_LOOKS, table["lies"])
     fig = forest(names, panels, looks, height=0.44, size=3, xlabel=label)
     fig.axes[0].tick_params(axis="y", labelsize=7)
     return fig

@@ -3,7 +3,6 @@
 import textwrap
 from dataclasses import dataclass
 
-import matplotlib.pyplot as plt
 import numpy as np
 
 from tumorcf_lib.figures import style
@@ -37,9 +36,8 @@ def forest(names, panels, looks, *, height=0.3, numbers="", xlabel="", sharex=Fa
     either can say that it is not "filled". A name without marks is a heading. ``numbers``: the head
     of those that are written at the right of the last panel.
     """
-    shape = {"squeeze": False, "sharey": True, "sharex": sharex}
-    shape["figsize"] = (style.WIDTH, height * len(names) + 1.25)
-    fig, (axes,) = plt.subplots(1, len(panels), **shape)
+    shared = {"sharey": True, "sharex": sharex}
+    fig, axes = style.panels(len(panels), height * len(names) + 1.25, **shared)
     for ax, panel in zip(axes, panels, strict=True):
         draw_panel(ax, panel, looks, size=size)
     axes[0].set_ylim(len(names) - 0.4, -0.6)
@@ -52,13 +50,17 @@ def forest(names, panels, looks, *, height=0.3, numbers="", xlabel="", sharex=Fa
     if numbers:
         write_numbers(axes[-1], panels[-1], head=numbers)
     if looks:
-        shown = {name: {"color": style.SOFT, **look} for name, look in looks.items()}
-        style.legend(fig, [style.dot(label=name, **look) for name, look in shown.items()])
+        style.legend(fig, [style.dot(name, **look) for name, look in looks.items()])
     if xlabel:
         fig.supxlabel(xlabel, fontsize=8)
     if len(panels) > 1:
         style.letter(axes)
     return fig
+
+
+def occurring(looks, names):
+    """The looks of the names that occur."""
+    return {name: look for name, look in looks.items() if name in set(names)}
 
 
 def marks(table, names, row, look):
@@ -142,21 +144,17 @@ def primary(table):
     low, high, network_error, null_low, null_high, n_slices, n_patients, verdict.
     """
     rows = table.to_dict("records")
-    shown = [(y, row["verdict"], row) for y, row in enumerate(rows)]
     arrows = {claim.claim: ARROWS[claim.side] for claim in CLAIMS}
     names = [
         textwrap.fill(f"{row['finding']}  {row['claim']}", 46) + f" {arrows[row['claim']]}"
         for row in rows
     ]
-    known = table["network_error"].notna().any()
-    label = "arrow: the claimed side\n"
-    label += f"effect, 95 % interval over patients{' and networks' if known else ''}"
-    if table["null_low"].notna().any():
-        label += "; gray: networks that know nothing"
-    half = any(row["finding"] == 5 for row in rows)
-    label += "; finding 5: vs one half" if half else ""
-    looks = {word: look for word, look in VERDICT_LOOKS.items() if word in set(table["verdict"])}
-    panel = Panel("", shown)
+    label = "arrow: the claimed side\neffect, 95 % interval over patients"
+    label += " and networks" if table["network_error"].notna().any() else ""
+    label += "; gray: networks that know nothing" if table["null_low"].notna().any() else ""
+    label += "; finding 5: vs one half" if (table["finding"] == 5).any() else ""
+    panel = Panel("", [(y, row["verdict"], row) for y, row in enumerate(rows)])
+    looks = occurring(VERDICT_LOOKS, table["verdict"])
     fig = forest(names, [panel], looks, numbers="effect [95 %]", height=0.36, xlabel=label)
     fig.axes[0].tick_params(axis="y", labelsize=7)
     for y, row in enumerate(rows):
@@ -186,8 +184,8 @@ def headline(means):
     groups = classes_of(g for g in means["group"] if g != ALL)
     colors = {**style.class_colors(groups), ALL: style.INK}
     looks = {"tumor removed (Delta-Drop)": {}, "sham removed (Sham-Drop)": {"filled": False}}
-    known = means[np.isfinite(means["effect"].to_numpy(float))]
-    rows = {(r["group"], r["score"]): r for r in known.to_dict("records")}
+    known = means.dropna(subset="effect").to_dict("records")
+    rows = {(row["group"], row["score"]): row for row in known}
     n = {g: rows.get((g, "net_drop"), rows.get((g, "delta_drop"), {})) for g in colors}
     names = [style.with_n(group, row) for group, row in n.items()]
     fig = forest(names, [Panel("", [])], {}, height=0.52)
@@ -206,6 +204,6 @@ def headline(means):
     ax.text(1.02, 1.02, "Net-Drop [95 %]", transform=ax.transAxes, fontsize=8, color=style.SOFT)
     ax.grid(False)
     ax.set_xlabel("fall in the probability of the true class; slices / patients below each group")
-    handles = [style.dot(style.SOFT, name, size=7, **look) for name, look in looks.items()]
-    fig.legend(handles=handles, loc="outside upper left", ncols=2)
+    handles = [style.dot(name, size=7, **look) for name, look in looks.items()]
+    style.legend(fig, handles, loc="upper left", columnspacing=2.0)
     return fig

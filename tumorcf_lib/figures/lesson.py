@@ -20,8 +20,8 @@ def strip(pictures, *, like=None):
         "image" (height, width); "title" above and "note" below it; "mask" to outline; "map", from
         0 up, laid over it in color.
     """
-    first = np.asarray(pictures[0]["image"] if like is None else like, float)
-    limits, width = window([first]), WIDTH / max(len(pictures), 4)
+    limits = window([pictures[0]["image"] if like is None else like])
+    width = WIDTH / max(len(pictures), 4)
     size = (width * len(pictures), width + 0.55)
     fig, axes = plt.subplots(1, len(pictures), squeeze=False, figsize=size)
     for ax, one in zip(axes[0], pictures, strict=True):
@@ -39,7 +39,7 @@ def before_after(before, after, mask):
     """A slice before and after an edit, and the edited place close up, one above the other."""
     shape = {"width_ratios": (1, 1, 0.52), "figsize": (0.85 * WIDTH, 0.36 * WIDTH)}
     fig, axes = plt.subplots(1, 3, **shape)
-    limits = window([np.asarray(before, float)])
+    limits = window([before])
     close = close_up({"original": before, "remove": after}, mask)
     titles = ("before", "after", "close-up:\nbefore, after")
     for ax, image, title in zip(axes, (before, after, close), titles, strict=True):

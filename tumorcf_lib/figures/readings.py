@@ -8,7 +8,7 @@ import numpy as np
 
 from tumorcf_lib.figures import forests
 from tumorcf_lib.figures.controls import of_common_slices
-from tumorcf_lib.figures.style import INFILL_NAMES
+from tumorcf_lib.figures.style import infill_name
 from tumorcf_lib.stats.classification import predicted
 from tumorcf_lib.stats.rows import ALL, classes_of, listed
 from tumorcf_lib.tables.classifiers import LOOKING
@@ -39,12 +39,10 @@ def _records(table, **keys):
 def _ranges(table):
     """From where to where the effects of each class go."""
     effects = table[table["group"] != ALL].groupby("group")["effect"]
-    low, high = effects.min(), effects.max()
-
-    def say(name):
-        return f"{name} from {number(low[name], 2)} to {number(high[name], 2)}"
-
-    return _each(low.index, say) if len(low) else "too few patients for intervals"
+    ends = effects.agg(["min", "max"]).round(2) + 0.0
+    if ends.empty:
+        return "too few patients for intervals"
+    return _each(ends.index, lambda name: "{} from {:.2f} to {:.2f}".format(name, *ends.loc[name]))
 
 
 def examples(slices):
@@ -76,12 +74,12 @@ def intensities(slices):
 
 
 def errors(predictions):
-    table = predictions.assign(called=predicted(predictions))
-    wrong = table[table["called"] != table["label"]]
+    called, n = predicted(predictions), len(predictions)
+    wrong = predictions.assign(called=called)[called != predictions["label"]]
     if wrong.empty:
-        return f"None of {len(table)} tested slices is misclassified."
+        return f"None of {n} tested slices is misclassified."
     pairs = wrong.groupby(["label", "called"]).size().sort_values()
-    (true, called), most = pairs.index[-1], f"{len(wrong)} of {len(table)} tested slices"
+    (true, called), most = pairs.index[-1], f"{len(wrong)} of {n} tested slices"
     return f"{most} are misclassified, most often a {true} that is called {called} ({pairs.max()})."
 
 
@@ -124,19 +122,17 @@ def answer(table, *, chance=None):
         by = table.set_index("networks").groupby(level=0, sort=False)
         return " ".join(f"{answer(own)[:-1]} (networks {name})." for name, own in by)
     share = table.set_index(["label", "edit"])["share"].unstack().loc[classes_of(table["label"])]
-    told = share.map("{:.0%}".format).to_dict("index")
+    told = share.map("{:.0%}".format)
     if "blank" not in share:  # patients of one class, told apart by their IDs
-        kinds = listed(name.partition(", ")[2] for name in told)
-        falls = listed(f"from {own['original']} to {own['remove']}" for own in told.values())
-        kept = listed(own["background"] for own in told.values())
+        (name, *_), kinds = zip(*share.index.str.split(", "))
         return (
-            f"Of the {share.index[0].partition(',')[0]} patients with IDs {kinds} the share "
-            f"called right goes {falls} when the tumor is painted out, and to {kept} with black "
-            "in its place."
+            f"Of the {name} patients with IDs {listed(kinds)} the share called right goes "
+            f"{listed('from ' + told['original'] + ' to ' + told['remove'])} when the tumor is "
+            f"painted out, and to {listed(told['background'])} with black in its place."
         )
-    falls = listed("{} {original} to {remove}".format(name, **own) for name, own in told.items())
+    falls = listed(told.index + " " + told["original"] + " to " + told["remove"])
     most = share["blank"].idxmax()
-    empty = f"of empty {most} slices {told[most]['blank']} are called {most}"
+    empty = f"of empty {most} slices {told['blank'][most]} are called {most}"
     return f"Painting the tumor out moves the share called right: {falls}; {empty}."
 
 
@@ -145,10 +141,8 @@ def headline(means):
     most = max(classes_of(net), key=lambda name: net[name]["effect"])
     told = _each(net, lambda name: f"{name} {forests.number(net[name])}")
     moves = [f"{0.0 - round(rows[most]['effect'], 3):+.3f}" for rows in (delta, sham)]
-    return (
-        f"Net-Drop: {told}. Where it is largest, {most}, P moves by {moves[0]} when the tumor is "
-        f"painted out, by {moves[1]} with a sham."
-    )
+    where = f"Where it is largest, {most}, P moves by {moves[0]} when the tumor is painted out"
+    return f"Net-Drop: {told}. {where}, by {moves[1]} with a sham."
 
 
 def fall_to(table):
@@ -202,10 +196,11 @@ def energy(table):
     drops, matched = (_records(own, quantity=f"net_drop_{kind}") for kind in ("same", "matched"))
 
     def say(name):
-        if not np.isfinite(matched[name]["low"]):
+        row = matched[name]
+        if not np.isfinite(row["low"]):
             return f"{name} (too few slices)"
-        effects = (number(rows[name]["effect"]) for rows in (matched, drops))
-        return f"{name} {' / '.join(effects)} ({matched[name]['n_slices']} slices)"
+        both = f"{number(row['effect'])} / {number(drops[name]['effect'])}"
+        return f"{name} {both} ({row['n_slices']} slices)"
 
     return (
         f"The median removal changes {ratio.item():.1f} times what a sham does. Net-Drop by shams "
@@ -215,12 +210,10 @@ def energy(table):
 
 def probes(table):
     own = table[(table["group"] == ALL) & (table["metric"] == "balanced accuracy")]
-    by = own.set_index(["probe", "network"])["value"]
-    cut, whole = (f"{by[probe, 'retrained']:.3f}" for probe in ("background", "original"))
-    told = (
-        f"A small network trained on slices with the tumor cut out has a balanced accuracy of {cut}"
-    )
-    return f"{told}, on whole slices {whole}; chance is {own['chance'].iloc[0]:.3f}."
+    by = own[own["network"] == "retrained"].set_index("probe")["value"].map("{:.3f}".format)
+    told = "A small network trained on slices with the tumor cut out has a balanced accuracy of"
+    chance = f"chance is {own['chance'].iloc[0]:.3f}"
+    return f"{told} {by['background']}, on whole slices {by['original']}; {chance}."
 
 
 def networks(table):
@@ -246,8 +239,7 @@ def infills(scores, quality, detector):
     own = of_common_slices(scores[scores["score"] == "net_drop"], "infill")
     by = own[own["group"] == ALL].set_index("infill")["effect"]
     seen = detector[detector["group"] == ALL].groupby("infill")["auc"].max()
-    name = {key: INFILL_NAMES.get(key, key.replace("_", " ")) for key in by.index}
-    low, high = (f"{by[key]:.3f} ({name[key]})" for key in (by.idxmin(), by.idxmax()))
+    low, high = (f"{by[key]:.3f} ({infill_name(key)})" for key in (by.idxmin(), by.idxmax()))
     told = f"a detector tells edited from untouched slices with AUC {seen.min():.2f}"
     return f"Net-Drop of all slices is {low} to {high}; {told} to {seen.max():.2f}."
 
@@ -277,10 +269,8 @@ def folds(table, elsewhere):
 
 def leak(table, *_):
     by = table[(table["score"] == "right") & (table["group"] == ALL)].set_index(["labels", "arm"])
-    right = by["effect"].map("{:.3f}".format)
-    own, shuffled = (
-        f"{right[labels, APART]} and {right[labels, KNOWN]}" for labels in ("own", "shuffled")
-    )
+    right = by["effect"].map("{:.3f}".format).unstack()
+    own, shuffled = right[[APART, KNOWN]].agg(" and ".join, axis=1)[["own", "shuffled"]]
     more = forests.number(by.loc[("own", DIFFERENCE)])
     return (
         f"Without and with the tested patients' other slices in training, the network is right "

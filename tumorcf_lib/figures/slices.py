@@ -3,6 +3,7 @@
 import matplotlib.pyplot as plt
 import numpy as np
 
+from tumorcf_lib.data.preprocess import resize_mask
 from tumorcf_lib.figures import style
 
 BARS = ("original", "remove", "sham", "only")
@@ -29,9 +30,8 @@ def examples(cohort, *, captions):
             ax.set_visible(False)
         limits = style.window([cohort.slices[i] for i in row]) if len(row) else None
         for ax, i in zip(panels, row, strict=False):
-            mask = np.asarray(cohort.masks[i])
-            style.show_slice(ax, cohort.slices[i], limits, mask)
-            ax.set_xlabel(f"tumor {mask.mean():.1%} of the slice", fontsize=8)
+            style.show_slice(ax, cohort.slices[i], limits, cohort.masks[i])
+            ax.set_xlabel(f"tumor {cohort.masks[i].mean():.1%} of the slice", fontsize=8)
             ax.set_title(captions[i], loc="center", fontsize=8)
         panels[0].set_ylabel(name, color=colors[name], fontweight="bold")
     return fig
@@ -53,7 +53,7 @@ def preprocessing(steps, titles, *, masks):
     for i, (panels, images, title) in enumerate(zip(axes, steps, titles, strict=False)):
         for ax, below, name in zip(panels, axes[-1], names, strict=True):
             image = np.asarray(images[name], float)
-            mask = _nearest(np.asarray(masks[i]), image.shape)
+            mask = masks[i] if image.shape == masks[i].shape else resize_mask(masks[i], len(image))
             style.show_slice(ax, image, (image.min(), image.max()), mask)
             below.hist(image.ravel(), bins=60, log=True, histtype="step", color=colors[title])
         panels[0].set_ylabel(title, color=colors[title], fontweight="bold")
@@ -66,13 +66,6 @@ def preprocessing(steps, titles, *, masks):
         below.tick_params(axis="x", labelsize=7)
     axes[-1, 0].set_ylabel("pixels (log)")
     return fig
-
-
-def _nearest(mask, shape):
-    """A mask at another size."""
-    pairs = zip(shape, mask.shape, strict=True)
-    rows, columns = (((np.arange(new) + 0.5) * old / new).astype(int) for new, old in pairs)
-    return mask[np.ix_(rows, columns)]
 
 
 @style.figure
@@ -126,7 +119,7 @@ def edits(rows, *, note=""):
     fig.get_layout_engine().set(w_pad=0.02, wspace=0.02, h_pad=0.03)
     for (before, after, close, control, bars), row in zip(axes, rows, strict=True):
         images, masks = row["images"], row["masks"]
-        limits = style.window([np.asarray(images["original"], float)])
+        limits = style.window([images["original"]])
         style.show_slice(before, images["original"], limits, masks["original"])
         style.show_slice(after, images["remove"], limits)
         style.show_slice(close, close_up(images, masks["original"]), limits)
@@ -136,8 +129,7 @@ def edits(rows, *, note=""):
             control.axis("off")
             control.text(0.5, 0.5, "no legal place", ha="center", va="center", color=style.SOFT)
         _bars(bars, row["p"], colors[row["label"]])
-        name = {"color": colors[row["label"]], "fontweight": "bold", "fontsize": 10}
-        before.set_ylabel(row["label"], **name)
+        before.set_ylabel(row["label"], color=colors[row["label"]], fontweight="bold", fontsize=10)
     heads = ("original", "tumor painted out", "close-up:\nbefore, after")
     heads += ("control: same\nshape elsewhere", "probability of\nthe true class")
     for ax, head in zip(axes[0], heads, strict=True):

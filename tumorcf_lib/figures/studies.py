@@ -1,5 +1,7 @@
 """Figures of cohorts, and of the studies without notebooks: folds, leak, calibration."""
 
+import itertools
+
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.ticker import FuncFormatter
@@ -18,6 +20,7 @@ LEAK_LOOKS = {
     "trained on other patients only": {"color": METHOD_COLORS[0]},
     "on the tested patients' other slices, too": {"color": METHOD_COLORS[1], "marker": "s"},
 }
+ARMS = dict(zip((APART, KNOWN), LEAK_LOOKS, strict=True))
 KIND_LINES = dict(zip(KINDS, ("-", "--", "-.", ":"), strict=True))
 
 
@@ -28,38 +31,35 @@ def cohort(slices, split):
     ``slices``: slice_id, person_id, label, tumor_share (of the slice's pixels). ``split``:
     slice_id, fold, part; bars are split by part, that of the first fold.
     """
-    classes = classes_of(slices["label"])
-    colors = style.class_colors(classes)
+    colors = style.class_colors(classes_of(slices["label"]))
     first = split[split["fold"] == split["fold"].min()].set_index("slice_id")["part"]
     slices = slices.assign(part=slices["slice_id"].map(first))
     fold = " (first fold)" if split["fold"].nunique() > 1 else ""
-    groups = [slices[slices["label"] == name] for name in classes]
+    groups = [slices[slices["label"] == name] for name in colors]
     fig, axes = plt.subplots(2, 2, figsize=(WIDTH, 4.6))
     for ax, column, title in zip(axes[0], ("slice_id", "person_id"), ("slices", "patients")):
-        per_part = [own.groupby("part")[column].nunique() for own in groups]
-        _stacked(ax, [[n.get(part, 0) for part in PART_SHADES] for n in per_part], colors, title)
-    shades = PART_SHADES.items()
-    legend(fig, [dot((SOFT, shade), part + fold, marker="s", size=9) for part, shade in shades])
+        n = slices.groupby(["part", "label"])[column].nunique().unstack(fill_value=0)
+        n = n.reindex(index=list(PART_SHADES), columns=list(colors), fill_value=0)
+        for part, bottom in (n.cumsum() - n).iterrows():
+            faces = [(color, PART_SHADES[part]) for color in colors.values()]
+            look = {"color": faces, "edgecolor": list(colors.values()), "lw": 0.6}
+            ax.bar(range(len(colors)), n.loc[part], bottom=bottom, width=0.65, **look)
+        for x, total in enumerate(n.sum()):
+            at = {"textcoords": "offset points", "ha": "center", "fontsize": 8}
+            ax.annotate(f"{total}", (x, total), (0, 2), **at)
+        ax.set(title=title, ylim=(0, 1.15 * n.sum().max()))
+        ax.yaxis.get_major_locator().set_params(integer=True)
     per_patient = [own["person_id"].value_counts() for own in groups]
     _dots(axes[1, 0], per_patient, colors, "slices per patient")
     areas = [100 * own["tumor_share"] for own in groups]
     _dots(axes[1, 1], areas, colors, "tumor area (% of the slice)", log=True)
     for ax in axes.flat:
-        ax.set_xticks(range(len(classes)), classes)
+        ax.set_xticks(range(len(colors)), colors)
         ax.tick_params(axis="x", length=0)
+    shades = PART_SHADES.items()
+    legend(fig, [dot(part + fold, (SOFT, shade), marker="s", size=9) for part, shade in shades])
     letter(axes.flat)
     return fig
-
-
-def _stacked(ax, counts, colors, title):
-    for x, (own, color) in enumerate(zip(counts, colors.values(), strict=True)):
-        bottoms = np.cumsum([0, *own[:-1]])
-        for n, bottom, shade in zip(own, bottoms, PART_SHADES.values(), strict=True):
-            ax.bar(x, n, bottom=bottom, color=(color, shade), width=0.65, edgecolor=color, lw=0.6)
-        at = {"textcoords": "offset points", "ha": "center", "fontsize": 8}
-        ax.annotate(f"{sum(own)}", (x, sum(own)), (0, 2), **at)
-    ax.set(title=title, ylim=(0, 1.15 * max(sum(own) for own in counts)))
-    ax.yaxis.get_major_locator().set_params(integer=True)
 
 
 def _dots(ax, groups, colors, title, *, log=False):
@@ -88,23 +88,21 @@ def intensities(raw, inputs, labels):
     ``raw``, ``inputs``: the same slices before and after preprocessing, of these ``labels``. A line
     a slice, from its minimum (air) to its 99th percentile, a dot at the median of what is brighter.
     """
-    names = list(labels)
-    classes = classes_of(names)
-    colors = style.class_colors(classes)
+    colors = style.class_colors(classes_of(labels))
     tops = [np.percentile(image, 99) for image in raw]
-    order = sorted(range(len(raw)), key=lambda i: (classes.index(names[i]), tops[i]))
-    fig, axes = plt.subplots(1, 2, figsize=(WIDTH, 2.8))
-    for ax, images, title in ((axes[0], raw, "as stored"), (axes[1], inputs, "network input")):
+    order = sorted(range(len(raw)), key=lambda i: ([*colors].index(labels[i]), tops[i]))
+    fig, axes = style.panels(2, 2.8)
+    for ax, images, title in zip(axes, (raw, inputs), ("as stored", "network input"), strict=True):
         for x, i in enumerate(order):
             image = np.asarray(images[i], float)
             air, top = image.min(), np.percentile(image, 99)
             head = image[image > air + 0.05 * (top - air)]
-            ax.plot([x, x], [air, top], color=colors[names[i]], linewidth=1.3)
+            ax.plot([x, x], [air, top], color=colors[labels[i]], linewidth=1.3)
             ax.plot(x, np.median(head) if head.size else air, "o", color=INK, markersize=2)
         ax.set(title=title, xticks=[], xlabel=f"{len(raw)} slices, by stored brightness")
     axes[0].set_ylabel("intensity")
-    lines = [dot(color, name, marker="", line="-") for name, color in colors.items()]
-    legend(fig, [*lines, dot(INK, "median", size=3)])
+    lines = [dot(name, color, marker="", line="-") for name, color in colors.items()]
+    legend(fig, [*lines, dot("median", INK, size=3)])
     letter(axes)
     return fig
 
@@ -117,11 +115,11 @@ def folds(table, elsewhere):
     source, slices, persons and the ends of their intervals.
     """
     table = table[table["network"] == PLAIN]
-    figsize = (WIDTH, max(2.9, 1.4 + 0.34 * len(elsewhere)))
-    fig, (left, right) = plt.subplots(1, 2, figsize=figsize, width_ratios=(1, 1.25))
-    seeds = sorted(table["training_seed"].unique())
-    for k, seed in enumerate(seeds):
-        own, color = table[table["training_seed"] == seed], METHOD_COLORS[k % len(METHOD_COLORS)]
+    height = max(2.9, 1.4 + 0.34 * len(elsewhere))
+    fig, (left, right) = style.panels(2, height, width_ratios=(1, 1.25))
+    seeds = dict(zip(sorted(table["training_seed"].unique()), itertools.cycle(METHOD_COLORS)))
+    for k, (seed, color) in enumerate(seeds.items()):
+        own = table[table["training_seed"] == seed]
         x = own["fold"] + 0.16 * (k - (len(seeds) - 1) / 2)
         left.plot(x, own["slice_accuracy"], "o", color=color, markersize=5)
         left.plot(x, own["person_accuracy"], "D", color=color, markersize=5, mfc="white")
@@ -142,9 +140,9 @@ def folds(table, elsewhere):
     sources = [source.replace(": ", ":\n", 1) for source in elsewhere["source"]]
     right.set_yticks(range(len(sources)), sources, fontsize=6.5)
     right.set(xlabel="accuracy, patients kept apart", ylim=(len(sources) - 0.5, -0.5))
-    handles = [dot(INK, "slices"), dot(INK, "patients", marker="D", filled=False)]
+    handles = [dot("slices", INK), dot("patients", INK, **looks["persons"])]
     if len(seeds) > 1:
-        handles += [dot(METHOD_COLORS[k % 5], f"seed {s}", marker="s") for k, s in enumerate(seeds)]
+        handles += [dot(f"seed {seed}", color, marker="s") for seed, color in seeds.items()]
     legend(fig, handles)
     letter((left, right))
     return fig
@@ -161,12 +159,9 @@ def leak(table, duplicates, summary):
     parts = fig.subfigures(1, 2, width_ratios=(1.45, 1))
     left, right = (part.subplots() for part in parts)
     own = table[(table["score"] == "right") & (table["group"] == ALL)]
-    marks, names = [], []
-    for labels in dict.fromkeys(own["labels"]):
-        for arm, look in zip((APART, KNOWN), LEAK_LOOKS):
-            row = own[(own["labels"] == labels) & (own["arm"] == arm)].iloc[0].to_dict()
-            marks.append((len(names), look, row))
-            names.append(f"{labels} labels")
+    rows = own[own["arm"].isin(ARMS)].to_dict("records")
+    names = [f"{row['labels']} labels" for row in rows]
+    marks = [(y, ARMS[row["arm"]], row) for y, row in enumerate(rows)]
     panel = forests.Panel("The same slices, asked of twins", marks, line=None)
     forests.draw_panel(left, panel, LEAK_LOOKS)
     left.set_yticks(range(len(names)), names, fontsize=7)
@@ -174,7 +169,7 @@ def leak(table, duplicates, summary):
     forests.write_numbers(left, panel, head="")
     left.set(xlim=(0, 1), xticks=[0, 0.5, 1])
     left.set_xlabel("share of slices called right", fontsize=8)
-    legend(parts[0], [dot(label=name, **look) for name, look in LEAK_LOOKS.items()], ncols=1)
+    legend(parts[0], [dot(name, **look) for name, look in LEAK_LOOKS.items()], ncols=1)
     _distances(right, parts[1], duplicates, summary)
     letter([left, right])
     return fig

@@ -45,18 +45,14 @@ SCORE_NAMES = {
     "net_drop": "Net-Drop",
     "accuracy": "Accuracy (slices)",
 }
-STYLE = {
+STYLE = {  # what differs from Matplotlib's own defaults
     "font.size": 9,
-    "font.family": "DejaVu Sans",
     "axes.titlesize": 9,
-    "axes.labelsize": 9,
     "xtick.labelsize": 8,
     "ytick.labelsize": 8,
     "legend.fontsize": 8,
-    "figure.titlesize": 10,
     "axes.spines.top": False,
     "axes.spines.right": False,
-    "axes.linewidth": 0.8,
     "axes.edgecolor": INK,
     "axes.labelcolor": INK,
     "text.color": INK,
@@ -65,10 +61,7 @@ STYLE = {
     "axes.titlelocation": "left",
     "legend.frameon": False,
     "figure.dpi": 110,
-    "savefig.dpi": 200,
-    "figure.facecolor": "white",
     "figure.constrained_layout.use": True,
-    "axes.grid": False,
     "lines.linewidth": 1.4,
 }
 SAVING = {"svg.hashsalt": "tumorcf"}  # names inside an SVG: the same in every process
@@ -83,7 +76,7 @@ def figure(draw):
 
     @functools.wraps(draw)
     def styled(*args, tag="", **kwargs):
-        with plt.rc_context(STYLE):
+        with plt.style.context(["default", STYLE]):
             is_empty = isinstance(args[0], pd.DataFrame) and args[0].empty
             fig = nothing() if is_empty else draw(*args, **kwargs)
             fig.set_layout_engine(RoundLayout(**fig.get_layout_engine().get()))
@@ -121,6 +114,12 @@ class RoundLayout(ConstrainedLayoutEngine):
         return result
 
 
+def panels(n, height, **shape):
+    """A figure of the full width, and its panels in one row."""
+    fig, (axes,) = plt.subplots(1, n, figsize=(WIDTH, height), squeeze=False, **shape)
+    return fig, axes
+
+
 def _write_tag(fig, tag):
     strip = 0.18 / fig.get_figheight()  # of the figure's height, kept free for the tag
     fig.get_layout_engine().set(rect=(0, strip, 1, 1 - strip))
@@ -154,11 +153,15 @@ def with_n(group, row, *, between="\n"):
     return f"{name}{between}{int(row['n_slices'])} / {int(patients)}"
 
 
+def infill_name(infill):
+    """An infill in words."""
+    return INFILL_NAMES.get(infill, infill.replace("_", " "))
+
+
 def names_with_n(names, table, column):
     """Names with their slices and patients, from the first of their rows in a table."""
     rows = table.drop_duplicates(column).set_index(column).to_dict("index")
-    shown = [INFILL_NAMES.get(name, name.replace("_", " ")) for name in names]
-    return [with_n(name, rows.get(key, {})) for key, name in zip(names, shown, strict=True)]
+    return [with_n(infill_name(name), rows.get(name, {})) for name in names]
 
 
 def window(images, *, percentile=98.5):
@@ -185,33 +188,33 @@ def show_slice(ax, image, limits=None, mask=None):
 
 def outline(ax, mask):
     """The border of a mask; a mask that touches the image's edge is closed there."""
-    mask = np.pad(np.asarray(mask, float), 1)
+    height, width = mask.shape
     if mask.any():
-        rows, columns = (np.arange(-1, n - 1) for n in mask.shape)
-        ax.contour(columns, rows, mask, [0.5], colors=MASK_COLOR, linewidths=0.9)
-        height, width = mask.shape
-        ax.set(xlim=(-0.5, width - 2.5), ylim=(height - 2.5, -0.5))
+        places = np.arange(-1, width + 1), np.arange(-1, height + 1)
+        look = {"colors": MASK_COLOR, "linewidths": 0.9}
+        ax.contour(*places, np.pad(np.asarray(mask, float), 1), [0.5], **look)
+        ax.set(xlim=(-0.5, width - 0.5), ylim=(height - 0.5, -0.5))
 
 
 def reach(effect, low, high):
-    """An interval as Matplotlib wants it, never negative by a rounding bit.
+    """Intervals as Matplotlib wants them, never negative by a rounding bit.
 
-    >>> reach(0.5, 0.25, 0.5 - 1e-17)
+    >>> reach(0.5, 0.25, 0.5 - 1e-17).tolist()
     [[0.25], [0.0]]
     """
-    return [[max(0.0, effect - low)], [max(0.0, high - effect)]]
+    return np.maximum(0.0, np.reshape([effect - low, high - effect], (2, -1)))
 
 
-def dot(color, label, *, marker="o", filled=True, line="", size=5):
+def dot(label, color=SOFT, *, marker="o", filled=True, line="", size=5):
     """A legend's entry."""
     look = {"color": color, "marker": marker, "markersize": size, "linestyle": line}
     return plt.Line2D([], [], label=label, markerfacecolor=color if filled else "white", **look)
 
 
-def legend(fig, handles, *, ncols=None, fontsize=8):
+def legend(fig, handles, *, ncols=None, loc="upper center", **how):
     """A legend above all panels, where it covers nothing."""
-    shape = {"ncols": ncols or len(handles), "columnspacing": 1.4, "fontsize": fontsize}
-    fig.legend(handles=handles, loc="outside upper center", **shape)
+    how = {"columnspacing": 1.4} | how
+    fig.legend(handles=handles, loc=f"outside {loc}", ncols=ncols or len(handles), **how)
 
 
 def letter(axes):

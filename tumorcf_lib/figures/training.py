@@ -2,7 +2,6 @@
 
 import matplotlib.pyplot as plt
 import numpy as np
-import pandas as pd
 
 from tumorcf_lib.figures import style
 
@@ -13,33 +12,26 @@ TRAIN_COLOR, VALIDATION_COLOR = "#9A9A9A", style.INK
 def learning_curves(history):
     """Loss and accuracy of the training and the validation slices over the epochs.
 
-    ``history``: one row per epoch with pairs such as loss and val_loss; "epoch" (else 1, 2, ...);
-    "fold" draws one line each; a boolean "best" marks the epoch whose weights were kept.
+    ``history``: one row per epoch with epoch, loss, val_loss, accuracy, val_accuracy, perhaps fold,
+    and whether its weights were kept ("best"); a line a fold.
     """
-    history = pd.DataFrame(history)
-    metrics = [name[4:] for name in history if name.startswith("val_") and name[4:] in history]
-    folds = history.groupby("fold") if "fold" in history else [(None, history)]
-    fig, axes = plt.subplots(1, len(metrics), figsize=(style.WIDTH, 2.7), squeeze=False)
-    for ax, name in zip(axes[0], metrics, strict=True):
+    metrics = [name for name in ("loss", "accuracy") if name in history]
+    folds = history.groupby("fold") if "fold" in history else [(0, history)]
+    fig, axes = style.panels(len(metrics), 2.7)
+    look = {"markersize": 6, "markeredgecolor": "white", "clip_on": False}
+    for ax, name in zip(axes, metrics, strict=True):
         for _, rows in folds:
-            epochs = np.asarray(rows.get("epoch", np.arange(1, len(rows) + 1)))
-            ax.plot(epochs, rows[name], color=TRAIN_COLOR, linewidth=1.2)
-            ax.plot(epochs, rows[f"val_{name}"], color=VALIDATION_COLOR)
-            if "best" in rows:
-                kept = rows["best"].to_numpy(bool)
-                look = {"markersize": 6, "markeredgecolor": "white", "clip_on": False}
-                values = rows.loc[kept, f"val_{name}"]
-                ax.plot(epochs[kept], values, "o", color=VALIDATION_COLOR, **look)
-        ax.set(title=name.replace("_", " "), xlabel="epoch")
+            kept = rows[rows["best"]]
+            ax.plot(rows["epoch"], rows[name], color=TRAIN_COLOR, linewidth=1.2)
+            ax.plot(rows["epoch"], rows[f"val_{name}"], color=VALIDATION_COLOR)
+            ax.plot(kept["epoch"], kept[f"val_{name}"], "o", color=VALIDATION_COLOR, **look)
+        ax.set(title=name, xlabel="epoch")
         ax.xaxis.get_major_locator().set_params(integer=True)
-    handles = [
-        style.dot(TRAIN_COLOR, "training slices", marker="", line="-"),
-        style.dot(VALIDATION_COLOR, "validation slices", marker="", line="-"),
-    ]
-    if "best" in history:
-        handles.append(style.dot(VALIDATION_COLOR, "kept epoch"))
-    style.legend(fig, handles)
-    style.letter(axes[0])
+    line = {"marker": "", "line": "-"}
+    handles = [style.dot("training slices", TRAIN_COLOR, **line)]
+    handles += [style.dot("validation slices", VALIDATION_COLOR, **line)]
+    style.legend(fig, [*handles, style.dot("kept epoch", VALIDATION_COLOR)])
+    style.letter(axes)
     return fig
 
 
@@ -82,8 +74,7 @@ def reliability(table):
     start = min(0.3, table.loc[table["n"] > 0, "low"].min())
     for (top, below), kind in zip(axes.T, kinds, strict=True):
         bins = table[(table["kind"] == kind) & (table["n"] > 0)]
-        width = bins["high"] - bins["low"]
-        edges = {"width": width, "align": "edge", "edgecolor": "white"}
+        edges = {"width": bins["high"] - bins["low"], "align": "edge", "edgecolor": "white"}
         top.bar(bins["low"], bins["accuracy"], color=style.FAINT, **edges)
         top.plot([0, 1], [0, 1], color=style.SOFT, linewidth=1, linestyle="--")
         points = {"color": style.INK, "markersize": 4, "clip_on": False}

@@ -5,13 +5,14 @@ folder, so that the card can be rebuilt from them and compared.
 """
 
 import functools
+import itertools
 from pathlib import Path
 
 import pandas as pd
 
 from tumorcf_lib import config, steps
 from tumorcf_lib.data import archives
-from tumorcf_lib.publish import PublishError, crate, sections, texts
+from tumorcf_lib.publish import PublishError, crate, sections
 from tumorcf_lib.stats.rows import listed, of_patients
 from tumorcf_lib.study import by_fold, side_studies
 from tumorcf_lib.study.reference import NETWORKS, TOLERANCE
@@ -84,13 +85,10 @@ def problems(folder) -> list[str]:
     folder = Path(folder)
     if not (folder / FILE).is_file():
         return []
-    manifest = steps.read_json(folder / MANIFEST)
-    made = card(folder, manifest).splitlines()
+    made = card(folder, steps.read_json(folder / MANIFEST)).splitlines()
     found = (folder / FILE).read_text(encoding="utf-8").splitlines()
-    if len(made) != len(found):
-        return [f"{FILE} has {len(found)} lines; made from the tables: {len(made)}"]
-    pairs = enumerate(zip(found, made, strict=True), start=1)
-    return [f"{FILE}, line {n}: {a!r}, from the tables {b!r}" for n, (a, b) in pairs if a != b]
+    lines = enumerate(itertools.zip_longest(found, made), start=1)
+    return [f"{FILE}, line {n}: {a!r}, from the tables {b!r}" for n, (a, b) in lines if a != b]
 
 
 def card(folder, manifest) -> str:
@@ -102,13 +100,12 @@ def card(folder, manifest) -> str:
 
     def row(name, **keys):
         """The one row of a table with these values."""
-        table = read(name)
-        chosen = table[(table[list(keys)] == list(keys.values())).all(axis=1)]
+        chosen = sections.of_table(read, name, **keys)
         if len(chosen) != 1:
             raise PublishError(f"Expected one row with {keys} in {name}, got {len(chosen)}.")
         return chosen.iloc[0]
 
-    text = texts.render(
+    text = sections.render(
         "MODEL_CARD.md.j2",
         profile=profile,
         backbone=f"{BACKBONES[profile['backbone']]} from {STARTS[profile['weights']]}",

@@ -4,11 +4,11 @@ Two clean runs of equal profile and seed on one machine agree in every byte. Acr
 numbers of threads they agree within the rounding of float32.
 """
 
-import gzip
 import itertools
 import zlib
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from tumorcf_lib import config, rowfiles, steps
@@ -25,7 +25,7 @@ def contents(folder) -> dict[str, str]:
     for stage in stages.NAMES:
         if not (folder / stage / stages.RECORD).is_file():
             continue
-        kept = stages.read_record(folder, stage)
+        kept = steps.read_record(folder / stage)
         names = [f"{stage}/{file}" for file in kept["hashes"]]
         ends = (*results.FIGURE_FORMATS, ".csv")
         names += [f"{stage}/figures/{name}{end}" for name in kept["figures"] for end in ends]
@@ -40,66 +40,51 @@ def contents(folder) -> dict[str, str]:
     return found
 
 
-def different(first: dict, second: dict) -> list[str]:
-    """Files of :func:`contents` that two runs do not both have with the same bytes.
-
-    >>> different({"a": "12", "b": "34"}, {"a": "12", "b": "56", "c": "78"})
-    ['b', 'c']
-    """
-    return sorted(name for name in first | second if first.get(name) != second.get(name))
-
-
 def table_gap(first, second) -> str:
-    """How far two tables of equal columns are apart, row by row, in words.
+    """How far two tables are apart, row by row, in words.
 
     >>> one = pd.DataFrame({"p_glioma": [0.5, 0.25], "effect": [1.0, 2.0], "verdict": ["a", "b"]})
     >>> table_gap(one, one.assign(p_glioma=[0.5, 0.75], verdict=["a", "c"]))
     '1 words differ, numbers by up to 0.5 (p_glioma)'
     """
-    if list(first.columns) != list(second.columns):
-        return "other columns"
-    n = min(len(first), len(second))
-    first_n, second_n = first.head(n), second.head(n)
+    if first.shape != second.shape or list(first) != list(second):
+        return "other columns, or another number of rows"
     numbers = [k for k in first if all(map(pd.api.types.is_numeric_dtype, (first[k], second[k])))]
-    words = (table.drop(columns=numbers).astype(str) for table in (first_n, second_n))
-    n_words = int((next(words).to_numpy() != next(words).to_numpy()).sum())
-    gaps = (first_n[numbers].astype(float) - second_n[numbers].astype(float)).abs()
-    unknown = first_n[numbers].isna() & second_n[numbers].isna()
-    gaps = gaps.mask(unknown, 0.0).fillna(float("inf")).max().fillna(0.0)
-    n_rows = abs(len(first) - len(second))
-    parts = [f"{n_rows} rows in one only"] if n_rows else []
-    parts += [f"{n_words} words differ"] if n_words else []
-    if (gaps > 0).any():
-        parts.append(f"numbers by up to {gaps.max():.2g} ({gaps.idxmax()})")
+    one, other = (table.drop(columns=numbers).astype(str) for table in (first, second))
+    n_words = (one != other).to_numpy().sum()
+    # A number that is missing in one table only is as far off as can be.
+    one, other = (table[numbers].astype(float).fillna(np.inf) for table in (first, second))
+    gaps = (one - other).abs().fillna(0.0).max()
+    parts = [f"{n_words} words differ"] if n_words else []
+    parts += [f"numbers by up to {gaps.max():.2g} ({gaps.idxmax()})"] if (gaps > 0).any() else []
     return ", ".join(parts) or "other bytes, same numbers"
 
 
 def run(first, second) -> int:
     """Print how two runs compare, a line a stage; 0 if every byte agrees, else 1."""
-    first, second = Path(first), Path(second)
-    one, other = contents(first), contents(second)
-    differ = different(one, other)
+    folders = Path(first), Path(second)
+    one, other = map(contents, folders)
     both = sorted(one.keys() & other.keys())
     for stage, names in itertools.groupby(both, lambda name: name.partition("/")[0]):
         names = list(names)
-        wrong = [name for name in names if name in differ]
+        wrong = [name for name in names if one[name] != other[name]]
         equal = f"{len(names) - len(wrong):3d} of {len(names)}"
         print(f"{stage:<18} {equal} files agree in every byte")
         for name in wrong:
-            print(f"  {name}: {_tell_gap(first / name, second / name)}")
-    for folder, only in ((first, one.keys() - other), (second, other.keys() - one)):
+            print(f"  {name}: {_tell_gap(*(folder / name for folder in folders))}")
+    for folder, only in zip(folders, (one.keys() - other, other.keys() - one), strict=True):
         for name in sorted(only):
             print(f"  only in {config.shown(folder)}: {name}")
-    print("The two runs differ." if differ else "The two runs agree.")
-    return int(bool(differ))
+    print("The two runs agree." if one == other else "The two runs differ.")
+    return int(one != other)
 
 
 def _tell_gap(first, second) -> str:
-    if not all(path.is_file() for path in (first, second)):
+    if not (first.is_file() and second.is_file()):
         return "missing in one of the runs"
     if not first.name.endswith((".csv", ".csv.gz")):
         return "other bytes"
     try:
         return table_gap(rowfiles.read_table(first), rowfiles.read_table(second))
-    except (ValueError, EOFError, gzip.BadGzipFile, zlib.error) as error:
+    except (OSError, ValueError, EOFError, zlib.error) as error:
         return f"cannot be compared ({error})"

@@ -5,7 +5,7 @@ import re
 from pathlib import Path
 
 from tumorcf_lib import config, steps
-from tumorcf_lib.publish import texts
+from tumorcf_lib.publish import sections
 from tumorcf_lib.study.side_studies import MANIFEST, published_folders
 
 FILE = "ro-crate-metadata.json"
@@ -36,4 +36,4 @@ def metadata(manifests) -> dict:
     told = {"folders": manifests, "files": files, "formats": FORMATS, "dataset": DATASET}
     cited = dict(re.findall(r'^([\w-]+): "?(.*?)"?$', text, re.M))
     author = re.search(r'- name: "(.*)"', text)[1]
-    return json.loads(texts.render("crate.json.j2", cited=cited, author=author, **told))
+    return json.loads(sections.render("crate.json.j2", cited=cited, author=author, **told))

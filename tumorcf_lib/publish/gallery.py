@@ -4,7 +4,7 @@ import functools
 import inspect
 
 from tumorcf_lib import config, rowfiles, steps
-from tumorcf_lib.publish import texts
+from tumorcf_lib.publish import sections, texts
 from tumorcf_lib.publish.from_rows import FIGURES
 from tumorcf_lib.stats.rows import of_patients
 from tumorcf_lib.study import leak, pooled
@@ -26,14 +26,14 @@ def write(side_studies) -> None:
 def page(side_studies) -> str:
     """The page's text: real slices first, then phantoms."""
     made = {folder: steps.read_json(folder / MANIFEST) for folder in published_folders()}
-    order = sorted(made, key=lambda f: _place(f.name, made[f]["profile"]["cohort"]))
+
+    def place(folder):
+        cohort, name = made[folder]["profile"]["cohort"], folder.name
+        return cohort in ("phantom", "calibration"), [*FIRST, name].index(name), name
+
+    order = sorted(made, key=place)
     shown = [_folder(folder, made[folder], side_studies.get(folder.name)) for folder in order]
-    return of_patients(texts.render("gallery.md.j2", folders=shown)).rstrip() + "\n"
-
-
-def _place(name, cohort):
-    first = FIRST.index(name) if name in FIRST else len(FIRST)
-    return cohort in ("phantom", "calibration"), first, name
+    return of_patients(sections.render("gallery.md.j2", folders=shown)).rstrip() + "\n"
 
 
 def _folder(folder, manifest, study):

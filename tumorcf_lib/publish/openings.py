@@ -12,7 +12,7 @@ from PIL import Image
 
 from tumorcf_lib import config, steps
 from tumorcf_lib.figures import readings
-from tumorcf_lib.publish import PublishError, texts
+from tumorcf_lib.publish import PublishError, sections
 from tumorcf_lib.publish.texts import BRANCH, badges, minutes_of, repository_address
 from tumorcf_lib.study import pooled, reading, side_studies
 from tumorcf_lib.study.notebooks import PROCESSOR
@@ -21,6 +21,10 @@ from tumorcf_lib.tables import study
 SETUP = "setup"  # tag of the cell that installs on Colab
 SETUP_ENDS = '    sys.path.insert(0, "tumorcf")'
 WIDGET = "application/vnd.jupyter.widget-view+json"  # shows nothing without a kernel
+METADATA = {
+    "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
+    "language_info": {"name": "python"},
+}
 EXTRAS = {"audit_your_model": "[study,onnx]"}  # of the package; other notebooks need "study"
 
 
@@ -63,27 +67,17 @@ def setup_cell(name: str) -> str:
     Colab's TensorFlow, Keras and NumPy keep their versions: they fit its drivers, and a kernel
     that has begun cannot change them. Run again, the cell takes the clone that is there.
     """
-    clone = f"git clone -q --depth 1 --branch {BRANCH} {repository_address()} tumorcf"
-    return (
-        "import os\nimport sys\n\n"
-        'if "google.colab" in sys.modules:  # everywhere else the environment is already there\n'
-        f"    !test -d tumorcf || {clone}\n"
-        '    os.path.isdir("tumorcf") or sys.exit("The repository could not be cloned (see above). '
-        'Try again, or upload it as the folder tumorcf.")\n'
-        '    !pip list --format=freeze | grep -E "^(tensorflow|keras|numpy)==" > keep.txt\n'
-        f'    !pip install -q -e "./tumorcf{EXTRAS.get(name, "[study]")}" -c keep.txt'
-        "  # adds the rest\n"
-        f"{SETUP_ENDS}"
-    )
+    address, extras = repository_address(), EXTRAS.get(name, "[study]")
+    own = {"branch": BRANCH, "address": address, "extras": extras, "end": SETUP_ENDS}
+    return sections.render("setup.py.j2", **own).rstrip("\n")
 
 
 def runtime_line(notebook: str) -> str:
     """Measured minutes of one notebook, for its opening cell."""
-    taken = {name: minutes_of(name) for name in config.PROFILES}
     words = [
         f"{name} {own[notebook]:.1f} min ({own.get(PROCESSOR, 'unknown processor')})"
-        for name, own in taken.items()
-        if notebook in own
+        for name in config.PROFILES
+        if notebook in (own := minutes_of(name))
     ]
     return f"**Runtime** {', '.join(words) or 'not measured yet'}"
 
@@ -93,9 +87,10 @@ def with_outputs(notebook: dict, executed: dict) -> dict:
 
     Prose and code come from ``notebook``, so that a later correction of a text is kept.
     """
-    ran = [cell for cell in executed["cells"] if cell["cell_type"] == "code"]
-    ran = [c for c in ran if "injected-parameters" not in c["metadata"].get("tags", [])]
-    own = [cell for cell in notebook["cells"] if cell["cell_type"] == "code"]
+    own, ran = (
+        [cell for cell in one["cells"] if cell["cell_type"] == "code" and not _is_injected(cell)]
+        for one in (notebook, executed)
+    )
     if ["".join(c["source"]) for c in ran] != ["".join(c["source"]) for c in own]:
         raise PublishError(
             "The executed notebook has other code than the committed one; run it again."
@@ -111,11 +106,13 @@ def with_outputs(notebook: dict, executed: dict) -> dict:
                 output["data"]["image/png"] = smaller_png(output["data"]["image/png"])
         cell["execution_count"] = source["execution_count"]
     for cell in notebook["cells"]:
-        tags = cell["metadata"].get("tags")
-        cell["metadata"] = {"tags": tags} if tags else {}
-    kernel = {"display_name": "Python 3", "language": "python", "name": "python3"}
-    metadata = {"kernelspec": kernel, "language_info": {"name": "python"}}
-    return {"cells": notebook["cells"], "metadata": metadata, "nbformat": 4, "nbformat_minor": 5}
+        cell["metadata"] = {k: v for k, v in cell["metadata"].items() if k == "tags" and v}
+    return {"cells": notebook["cells"], "metadata": METADATA, "nbformat": 4, "nbformat_minor": 5}
+
+
+def _is_injected(cell):
+    """Parameters of a run, which Papermill put into its copy."""
+    return "injected-parameters" in cell["metadata"].get("tags", [])
 
 
 def is_read(output) -> bool:
@@ -138,5 +135,5 @@ def answer(name: str) -> str | None:
     if not (read and side_studies.published(study.POOLED)):
         return None
     known = {"readings": readings, "pooled": pooled, "patients": reading.patients}
-    told = texts.render("answers.md.j2", name=name, read=read, **known)
+    told = sections.render("answers.md.j2", name=name, read=read, **known)
     return f"**Answer.** {told.strip()}" if told.strip() else None

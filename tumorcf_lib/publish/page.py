@@ -15,7 +15,7 @@ import nbformat
 from tqdm import tqdm
 
 from tumorcf_lib import config, steps
-from tumorcf_lib.publish import PublishError, openings, page_slices, texts
+from tumorcf_lib.publish import PublishError, openings, page_slices, sections, texts
 from tumorcf_lib.study import notebooks as runner, reference, runtime, stages
 
 PAGE = "report.html"
@@ -41,16 +41,9 @@ def write(study) -> Path:
             f"Make them with\n    ./run_all.sh {stages.options(study)}"
         )
     notebooks = {name: nbformat.read(copy, 4) for name, copy in copies.items()}
-    scores, target = page_slices.slice_scores(study), study.folder / PAGE
-    shown = {
-        "warnings": _stale(study),
-        "chart": page_slices.answer_chart(study),
-        "middle": page_slices.middle(scores, study),
-        "gallery": page_slices.gallery(scores, study),
-        "n_tested": len(scores),
-        "answer": page_slices.answer(study),
-    }
-    steps.write_whole(target, document(notebooks, _notes(study), **shown))
+    shown, target = page_slices.of_run(study), study.folder / PAGE
+    text = document(notebooks, _notes(study), warnings=_stale(study), **shown)
+    steps.write_whole(target, text)
     print(f"One page, {target.stat().st_size / 1e6:.1f} MB: {config.shown(target)}")
     print("It needs no Python and no network: open it in a browser, or send it to somebody.")
     return target
@@ -64,18 +57,12 @@ def document(notebooks, notes, *, warnings=(), answer=(), **slices) -> str:
     are of :mod:`page_slices`.
     """
     bar = tqdm(notebooks.items(), "one page", unit="notebook", leave=False, disable=None)
-    parts = [
-        {
-            "name": name,
-            "is_open": name >= FIRST_OPEN,
-            "body": _body(notebook),
-            "found": _found(notebook),
-            **_opening(notebook),
-        }
-        for name, notebook in bar
-    ]
+    parts = []
+    for name, notebook in bar:
+        shown = {"body": _body(notebook), "found": _found(notebook), **_opening(notebook)}
+        parts.append({"name": name, "is_open": name >= FIRST_OPEN, **shown})
     told = {"notes": notes, "warnings": warnings, "answer": answer or parts[-1]["found"]}
-    return texts.render("page.html.j2", title=TITLE, parts=parts, slices=slices, **told)
+    return sections.render("page.html.j2", title=TITLE, parts=parts, slices=slices, **told)
 
 
 @functools.cache
@@ -114,11 +101,9 @@ def formula(latex: str) -> str:
 def _notes(study):
     """What a reader of the whole page has to know."""
     profile = study.profile
-    notes = [
-        runtime.describe(profile),
-        f"Profile {profile.name} ({profile.purpose}), seed {study.seed}.",
-    ]
-    if not study.profile.is_phantom:
+    notes = [runtime.describe(profile)]
+    notes.append(f"Profile {profile.name} ({profile.purpose}), seed {study.seed}.")
+    if not profile.is_phantom:
         notes.append("Pictures show slices of the dataset (CC BY 4.0): keep its credit with them.")
     if reference.is_installed(study):
         notes.append("Training (03) was not run here: the published weights took its place.")
@@ -175,10 +160,8 @@ def _cell(cell):
         return None
     if cell["cell_type"] == "markdown":
         return {**cell, "source": _prose(cell["source"])}
-    shown = [
-        _output(output, cell["source"]) for output in cell["outputs"] if openings.is_read(output)
-    ]
-    return {**cell, "outputs": shown}
+    shown = filter(openings.is_read, cell["outputs"])
+    return {**cell, "outputs": [_output(output, cell["source"]) for output in shown]}
 
 
 def _output(output, source):

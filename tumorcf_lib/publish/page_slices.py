@@ -17,25 +17,22 @@ SLICES, ROWS = "01_data/slices.csv", "05_counterfactuals/rows_edits.csv.gz"
 INPUTS, MASKS = "02_preprocessing/inputs.npy", "02_preprocessing/masks.npy"
 
 
-def answer(study) -> list[str]:
-    """What this run says of the title's question, read from its tables; empty without them."""
-    told = []
+def of_run(study) -> dict:
+    """What the page shows of a run: the answer read from its tables, its chart, the slice in the
+    middle of all by Net-Drop, and the gallery; each empty where the run lacks it."""
+    folder, told = study.folder / "06_metrics", []
     for name, say in (("table_fall_to", readings.fall_to), ("table_scores", readings.headline)):
-        path = study.folder / "06_metrics" / f"{name}.csv"
+        path = folder / f"{name}.csv"
         told += [say(rowfiles.read_table(path))] if path.is_file() else []
-    return told
-
-
-def answer_chart(study) -> str:
-    """The run's chart of the answer; an empty text without one."""
-    folder = study.folder / "06_metrics" / "figures"
-    charts = [*sorted(folder.glob("*answer*.png")), *sorted(folder.glob("*headline*.png"))]
-    return chart(charts[0].read_bytes()) if charts else ""
-
-
-def middle(found, study) -> list[dict]:
-    """The slice in the middle of all, by Net-Drop, for the first screen."""
-    return with_edits(found.iloc[len(found) // 2 :].head(1), study)
+    charts = [*folder.glob("figures/*answer*.png"), *folder.glob("figures/*headline*.png")]
+    found = slice_scores(study)
+    return {
+        "answer": told,
+        "chart": chart(charts[0].read_bytes()) if charts else "",
+        "middle": with_edits(found.iloc[len(found) // 2 :].head(1), study),
+        "gallery": gallery(found, study),
+        "n_tested": len(found),
+    }
 
 
 def gallery(found, study) -> list[dict]:

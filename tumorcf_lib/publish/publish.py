@@ -86,9 +86,9 @@ def _publish_run(profile, seed):
         shutil.copyfile(study.folder / notebooks.MINUTES, new / notebooks.MINUTES)
         told = {"profile": profile.as_dict(), "seed": study.seed}
         finish(new, told | {"source": runtime.describe(profile), "figures": figures}, study.tag)
-    for name in (*stages.NAMES, *guides):
-        _publish_notebook(study, name)
-    if profile.name == DEMO:  # the website's page to edit a slice on
+    if profile.name == DEMO:  # its outputs, and the website's page to edit a slice on
+        for name in (*stages.NAMES, *guides):
+            _publish_outputs(study, name)
         runpy.run_path(str(config.ROOT / "docs" / "make_edits.py"), run_name="__main__")
     return target
 
@@ -103,7 +103,7 @@ def _update_pages():
             demo = runtime.Study(config.get(DEMO), 0, config.run(DEMO))
             for name in READ_OUT:
                 notebooks.run_guide(demo, name)
-                _publish_notebook(demo, name)
+                _publish_outputs(demo, name)
     texts.update()
     openings.update()
     gallery.write(SIDE_STUDIES)
@@ -161,21 +161,19 @@ def _compare_rows(predictions, edits) -> list[str]:
     original = edits[edits["edit"] == "original"].set_index("slice_id")[columns]
     gaps = (predictions.set_index("slice_id")[columns] - original).abs().max(axis=1)
     # Slices meet other neighbors in a batch, which moves the last digits of a float32 sum.
-    return [
-        f"rows_edits and rows_predictions differ for slice {slice_id} by {gap:.2g}"
-        for slice_id, gap in gaps.items()
-        if not gap <= ROW_TOLERANCE
-    ]
+    wrong = gaps[~(gaps <= ROW_TOLERANCE)]
+    words = "rows_edits and rows_predictions differ for slice"
+    return [f"{words} {slice_id} by {gap:.2g}" for slice_id, gap in wrong.items()]
 
 
 def _compare_numbers(folder, made) -> list[str]:
-    published = steps.read_json(folder / NUMBERS)
-    problems = []
+    published, problems = steps.read_json(folder / NUMBERS), []
     for stage, name, expected in derived.numbers(made):
+        kept = published.get(stage, {}).get(name, {})
         for key, now in expected.items():
-            was = published.get(stage, {}).get(name, {}).get(key)
-            if was is None or not side_studies.same(was, now):
-                problems.append(f"{NUMBERS}, {stage}.{name}.{key}: {was}, recomputed {now}")
+            if key not in kept or not side_studies.same(kept[key], now):
+                words = f"{NUMBERS}, {stage}.{name}.{key}: {kept.get(key)}"
+                problems.append(f"{words}, recomputed {now}")
     return problems
 
 
@@ -202,13 +200,10 @@ def _is_reference_weights(study, path):
     return path.match(wanted) and path.stat().st_size < MAX_WEIGHTS_BYTES
 
 
-def _publish_notebook(study, name):
-    """Renew a committed notebook's minutes and, from the demo run, its outputs."""
+def _publish_outputs(study, name):
+    """Take a committed notebook's outputs from the demo run."""
     from tumorcf_lib.publish import openings  # figures and nbformat, which verify need not
 
     path = config.NOTEBOOKS / f"{name}.ipynb"
-    notebook = steps.read_json(path)
-    if study.profile.name == DEMO:
-        executed = steps.read_json(notebooks.executed_copy(study, name))
-        notebook = openings.with_outputs(notebook, executed)
-    openings.write_notebook(path, openings.with_opening(notebook, name))
+    executed = steps.read_json(notebooks.executed_copy(study, name))
+    openings.write_notebook(path, openings.with_outputs(steps.read_json(path), executed))

@@ -3,24 +3,20 @@
 All other parts are written out in ``templates/``.
 """
 
-import pandas as pd
+import itertools
+
+import jinja2
 
 from tumorcf_lib.config import CLASSES
 from tumorcf_lib.stats.rows import listed
 from tumorcf_lib.study import pooled
 from tumorcf_lib.study.side_studies import band, interval, p_value, published
-from tumorcf_lib.tables import classifiers, saliency, sites, study
-from tumorcf_lib.tables.fold_scores import MR, PLAIN, SHUFFLED
+from tumorcf_lib.tables import classifiers, sites, study
+from tumorcf_lib.tables.fold_scores import PLAIN, SHUFFLED
 from tumorcf_lib.tables.folds import read_if_there
 
 MISSING = "Not published yet."
 GROUPS = ("all", *CLASSES)
-PICTURE = (
-    "![Share of slices called right after each edit, by class]"
-    f"(figures/{study.POOLED}/fig_answer.png)\n\n"
-    "*Share of slices called by their true class after each edit; every patient counts the same. "
-    "Bars: 95 percent intervals.*"
-)
 SCORES = {
     "delta_drop": "Delta-Drop",
     "sham_drop": "Sham-Drop (control)",
@@ -28,7 +24,6 @@ SCORES = {
     "delta_focus": "Delta-Focus",
     "net_focus": "Net-Focus",
 }
-NEVER_SHOWN = {"right_original": "Called right", "net_drop": "Net-Drop"}
 MASKS = ("true", "predicted")
 ALONE = "P of the tumor alone minus P of a sham's tissue alone"
 FINDINGS = {
@@ -44,6 +39,8 @@ FINDINGS = {
 }
 """The paper's findings: what it says, what decides it here, and the notebook to read it in."""
 
+SHORT_GROUPS = {"pituitary less ": "", "^all$": "as it stands"}
+
 
 def table(heads, rows):
     """A Markdown table."""
@@ -51,12 +48,25 @@ def table(heads, rows):
     return "\n".join(f"| {' | '.join(map(str, line))} |" for line in lines)
 
 
-def answer() -> str:
-    """The sentences that answer the title's question, and the picture of it."""
-    if not published(study.POOLED):
-        return f"- {MISSING}"
-    told = "\n".join(f"- {sentence}" for sentence in pooled.answer_sentences())
-    return f"{told}\n\n{PICTURE}"
+def render(template, **values):
+    """A template of this package with some values; a value that is missing is an error."""
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("tumorcf_lib.publish"),
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    known = {"interval": interval, "band": band, "p_value": p_value}
+    known |= {"groups": GROUPS, "classes": CLASSES}
+    return environment.get_template(template).render(known | values)
+
+
+def part(name) -> str:
+    """A part that notebooks show, too: "answer", "site_difference", "never_shown" or "recipes"."""
+    read = published(study.POOLED)
+    own = {"read": read, "pooled": pooled, "of_table": of_table, "missing": MISSING}
+    return render("parts.md.j2", name=name, adjusted_for=sites.ADJUSTED, **own).strip()
 
 
 def findings() -> str:
@@ -65,17 +75,17 @@ def findings() -> str:
     if not read:
         return MISSING
     claims, rows = pooled.plain(read("table_primary")), []
+    claims["name"] = claims["group"].replace(SHORT_GROUPS, regex=True)
+    claims["told"] = claims.apply(verdict, axis=1)
     for number, (words, (decides, notebook)) in enumerate(FINDINGS.items(), start=1):
         own = claims[claims["finding"] == number]
         several = len(own) > 1
-        short = {"pituitary less ": "", "^all$": "as it stands"}
-        names = own["group"].replace(short, regex=True) if several else [""] * len(own)
-        lines = own.assign(name=names).to_dict("records")
-        numbers = [f"{row['name']} {interval(row)}".strip() for row in lines if interval(row)]
-        groups = {}
-        for row in lines:
-            groups.setdefault(_verdict(row), []).append(row["name"])
-        verdicts = [f"{told}: {', '.join(of)}" if several else told for told, of in groups.items()]
+        numbers = own.assign(number=own.apply(interval, axis=1)).query("number != ''")
+        numbers = numbers["name"] + " " + numbers["number"] if several else numbers["number"]
+        verdicts = [
+            f"{told}: {', '.join(names)}" if several else told
+            for told, names in own.groupby("told", sort=False)["name"]
+        ]
         rows.append(
             [
                 f"{number}. {words}",
@@ -87,18 +97,9 @@ def findings() -> str:
     return table(["the paper says", "our network", "verdict", "where"], rows)
 
 
-def _verdict(row):
+def verdict(row):
     """A claim's verdict, and its reason if there is one."""
     return row["verdict"] + (f" ({row['reason']})" if row["reason"] else "")
-
-
-def claims():
-    """Every primary claim with its null band."""
-    rows = []
-    for row in pooled.plain(published(study.POOLED)("table_primary")).to_dict("records"):
-        row["p"] = "" if pd.isna(row["p_holm"]) else p_value(row["p_holm"])
-        rows.append([row["claim"], interval(row), band(row), row["p"], _verdict(row)])
-    return table(["claim", "our network", "null band", "p (Holm)", "verdict"], rows)
 
 
 def scores():
@@ -110,7 +111,7 @@ def scores():
         if read
     }
     rows = [
-        [f"{words}, {group}", *(interval(own.loc[(score, group)]) for own in tables.values())]
+        [f"{words}, {group}", *(interval(own.loc[score, group]) for own in tables.values())]
         for score, words in SCORES.items()
         for group in GROUPS
     ]
@@ -124,48 +125,28 @@ def headline(name, keys):
 
 def transplants():
     """Whether a slice is called by its transplanted tumor's class or by its head's."""
-    own, rows = headline("table_transplants", ["kind", "donor", "host"]), []
-    table_of_all = published(study.POOLED)("table_transplants")
-    nothing = table_of_all[table_of_all["network"] == SHUFFLED]
-    nothing = nothing.set_index(["kind", "donor", "host"])
-    for donor, host in [("all", "all"), *((a, b) for a in CLASSES for b in CLASSES if a != b)]:
-        row = own.loc[("conflict", donor, host)]
-        line = [donor, host, *(interval(row, name, ".0%") for name in ("tumor", "head"))]
-        line.append(f"{row['neither']:.0%}")
-        known = nothing.loc[("conflict", donor, host)] if len(nothing) else {}
-        rows.append([*line, *(f"{known[name]:.0%}" for name in ("tumor", "head") if len(known))])
+    by = published(study.POOLED)("table_transplants")
+    by = by.set_index(["network", "kind", "donor", "host"])
+    kinds = [kind for kind in (PLAIN, SHUFFLED) if kind in by.index]
+    own, rows = by.loc[PLAIN], []
+    for donor, host in [("all", "all"), *itertools.permutations(CLASSES, 2)]:
+        row, *nothing = (by.loc[kind, "conflict", donor, host] for kind in kinds)
+        known = [f"{one[whose]:.0%}" for one in nothing for whose in ("tumor", "head")]
+        called = [interval(row, whose, ".0%") for whose in ("tumor", "head")]
+        rows.append([donor, host, *called, f"{row['neither']:.0%}", *known])
     heads = ["tumor of class", "in a head of class", "called the tumor's", "the head's", "neither"]
-    heads += ["know nothing: the tumor's", "the head's"] if len(nothing) else []
-    gaps = [f"{name} {own.loc['conflict', name, 'all']['depth_gap_px']:.1f} px" for name in CLASSES]
-    moved = (own.loc["control", name, name] for name in CLASSES)
-    kept = listed(f"{row.name[1]} {interval(row, 'tumor', '.0%')}" for row in moved)
+    heads += ["know nothing: the tumor's", "the head's"] if SHUFFLED in kinds else []
+    kept, gaps = [], []
+    for name in CLASSES:
+        kept.append(f"{name} {interval(own.loc['control', name, name], 'tumor', '.0%')}")
+        gaps.append(f"{name} {own.loc['conflict', name, 'all']['depth_gap_px']:.1f} px")
     return (
-        f"An own tumor moved within its head keeps its class: {kept}. Transplants lie about as "
-        f"deep as the tumor did, where there is such a place; median difference: {listed(gaps)}."
+        f"An own tumor moved within its head keeps its class: {listed(kept)}. Transplants lie "
+        "about as deep as the tumor did, where there is such a place; median difference: "
+        f"{listed(gaps)}."
         "\n\n"
         f"{table(heads, rows)}"
     )
-
-
-def maps():
-    """How much brighter Grad-CAM is on the tumor, and whether that goes with Net-Drop."""
-    by = published(study.POOLED)("table_saliency").set_index(["network", "slices", "group"])
-    columns = {
-        "density on the tumor": (PLAIN, saliency.ALL, "density"),
-        f"of slices {saliency.KEEPS}": (PLAIN, saliency.KEEPS, "density"),
-        f"of slices {saliency.LOSES}": (PLAIN, saliency.LOSES, "density"),
-        "know nothing: density": (SHUFFLED, saliency.ALL, "density"),
-        "rank correlation with Net-Drop": (PLAIN, saliency.ALL, "spearman"),
-        "know nothing: rank correlation": (SHUFFLED, saliency.ALL, "spearman"),
-    }
-    rows = []
-    for name in GROUPS:
-        keys = [(network, kind, name) for network, kind, _ in columns.values()]
-        found = (by.loc[key] if key in by.index else None for key in keys)
-        names = (column for _, _, column in columns.values())
-        cells = zip(found, names, strict=True)
-        rows.append([name, *("" if own is None else interval(own, value) for own, value in cells)])
-    return table(["class", *columns], rows)
 
 
 def predicted_masks():
@@ -178,15 +159,16 @@ def predicted_masks():
     if own is None:
         return MISSING
     rows, told, by = [], [], own.set_index(["score", "group"])
-    for group in by.loc["net_drop"].index:
-        delta, net = (by.loc[score, group] for score in ("delta_drop", "net_drop"))
-        means = [f"{row['with_true']:z.3f} / {row['with_predicted']:z.3f}" for row in (delta, net)]
+    for group, net in by.loc["net_drop"].iterrows():
+        both = by.loc["delta_drop", group], net
+        means = [f"{row['with_true']:z.3f} / {row['with_predicted']:z.3f}" for row in both]
         line = [group, interval(net, "dice"), f"{net['found']:.0%}", *means]
         rows.append([*line, interval(net, "difference"), f"{net['spearman']:.2f}"])
     bands = headline("table_estimates", ["score", "group"]).loc["net_drop"].loc[list(CLASSES)]
     for group, null in bands.dropna(subset="null_low").iterrows():
-        kinds = {kind: by.loc[("net_drop", group), f"with_{kind}"] for kind in MASKS}
-        beyond = [k for k, net in kinds.items() if not null["null_low"] <= net <= null["null_high"]]
+        drops = by.loc["net_drop", group]
+        is_within = {k: null["null_low"] <= drops[f"with_{k}"] <= null["null_high"] for k in MASKS}
+        beyond = [k for k in MASKS if not is_within[k]]
         by_which = f"{' and '.join(beyond)} masks" if beyond else "neither"
         told.append(f"{group} by {by_which} ({band(null)})")
     heads = ["class", "Dice", "tumors found", "Delta-Drop, true / its masks"]
@@ -198,61 +180,12 @@ def predicted_masks():
     return f"{table(heads, rows)}\n\n{verdict if told else ''}".rstrip()
 
 
-def site_difference():
-    """The sites' difference in Net-Drop within a class, and whether tumors or planes explain it."""
-    told = []
-    for group, own in published(study.POOLED)("table_site_difference").groupby("group"):
-        by = {row["adjusted_for"]: row for row in own.to_dict("records")}
-        less = [interval(by[words]) or by[words]["reason"] for words in sites.ADJUSTED]
-        told.append(
-            f"Net-Drop of `{MR}` patients less that of other {group} patients: {less[0]}; within a "
-            f"plane {less[1]}; within a plane and for tumors of like area, contrast and depth "
-            f"{less[2]} (mixed model, slices within patients; intervals hold the networks fixed). "
-            f"For as many networks that know nothing the difference falls within "
-            f"{band(by[sites.ADJUSTED[0]])}."
-        )
-    return " ".join(told)
-
-
-def never_shown():
-    """What becomes of the classes where no network is shown a patient ``MR...``."""
-    found = of_table(published(study.POOLED), "table_never_shown")
-    if found is None:
-        return MISSING
-    shown = found["score"].isin(NEVER_SHOWN) & found["group"].isin((*CLASSES, *pooled.SITES))
-    rows = [
-        [
-            f"{NEVER_SHOWN[row['score']]}, {row['group']}",
-            *(f"{round(row[name], 3) + 0.0:.3f}" for name in ("plain", "never_shown")),
-            interval(row, "change"),
-            band(row),
-        ]
-        for row in found[shown & (found["group"] != "glioma")].to_dict("records")
-    ]
-    heads = ["", "shown all", f"shown no `{MR}`", "change", "change by another training alone"]
-    return table(heads, rows)
-
-
-def recipes():
-    """Which of the recipes that were tried is better than that of the published networks."""
-    tried = published(study.POOLED)("table_recipes")
-    better = tried[tried["difference_low"] > 0]
-    if better.empty:
-        return "None of the recipes tried is right on more slices than that of our networks."
-    row = better.loc[better["slice_accuracy"].idxmax()].to_dict()
-    return (
-        f'"{row["recipe"].capitalize()}" is right on {interval(row, "difference")} more of the '
-        f"{row['n_slices']} slices than the recipe of our networks, whose training began before."
-    )
-
-
 def three_networks(read):
     """A row a score, a column a network: of the folds where they are published, else of a split."""
-    found, lines = read("table_networks"), []
-    shown = pd.concat(
-        classifiers.beside_plain(found, group=group).assign(group=group).reset_index()
-        for group in GROUPS
-    ).set_index(["score", "infill", "group"])
+    found, keys = read("table_networks"), ["score", "infill", "group"]
+    found["told"] = [interval(row) for row in found.to_dict("records")]
+    shown = found.pivot(index=keys, columns="network", values="told").fillna("")
+    shown = shown[found["network"].unique()]
     lines = [
         ["Accuracy, slices", *shown.loc["accuracy", "", "all"]],
         ["Accuracy, patients", *shown.loc["person_accuracy", "", "all"]],
@@ -277,15 +210,6 @@ def three_networks(read):
             told = by.loc[shown.columns, column].map("{:.0%}".format).where(can, "")
             lines.append([f"{words}, {group}", *told])
     return table(["", *shown.columns], lines)
-
-
-def verdicts(read):
-    """What becomes of the claims of findings 1 and 2 by each kind of network, a column a kind."""
-    found = read("table_primary").query("finding < 3")
-    told = {"claim": found["claim"].unique()}
-    for kind, own in found.groupby("network", sort=False):
-        told[kind] = [f"{interval(row)}: {_verdict(row)}" for row in own.to_dict("records")]
-    return table(list(told), zip(*told.values(), strict=True))
 
 
 def of_table(read, name, **keys):

@@ -6,7 +6,6 @@ No number is typed. The public address is in ``pyproject.toml`` only.
 import re
 import tomllib
 
-import jinja2
 import pandas as pd
 
 from tumorcf_lib import __version__, config, rowfiles, steps
@@ -14,7 +13,7 @@ from tumorcf_lib.publish import PublishError, sections
 from tumorcf_lib.stats.rows import of_patients
 from tumorcf_lib.study import leak, pooled, stages
 from tumorcf_lib.study.notebooks import MEMORY, MINUTES, PROCESSOR
-from tumorcf_lib.study.side_studies import band, interval, published, reader
+from tumorcf_lib.study.side_studies import published, reader
 from tumorcf_lib.tables import study
 from tumorcf_lib.tables.calibration import SCALES
 from tumorcf_lib.tables.controls import grown_px
@@ -54,7 +53,7 @@ def with_generated_parts(text: str) -> str:
     """README's text with every generated part rebuilt."""
     parts = {
         "badges": badges("notebooks/01_data.ipynb"),
-        "answer": sections.answer(),
+        "answer": sections.part("answer"),
         "findings": sections.findings(),
         "clone": f"```bash\ngit clone {repository_address()}\ncd tumorcf\n```",
     }
@@ -70,7 +69,7 @@ def with_generated_parts(text: str) -> str:
 
 def results() -> str:
     """RESULTS.md: all that is published, from its tables."""
-    text = render(
+    text = sections.render(
         "RESULTS.md.j2",
         sections=sections,
         pooled=pooled,
@@ -96,26 +95,7 @@ def results() -> str:
 def known(folder=None) -> list[str]:
     """What the published calibration found, in plain words, every number from its tables."""
     read = reader(folder or config.published("calibration"))
-    return render("known.md.j2", read=read, scales=SCALES).splitlines()
-
-
-def render(template, **values):
-    """A template of this package with some values; a value that is missing is an error."""
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("tumorcf_lib.publish"),
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
-    return environment.get_template(template).render(
-        interval=interval,
-        band=band,
-        table=sections.table,
-        groups=sections.GROUPS,
-        classes=config.CLASSES,
-        **values,
-    )
+    return sections.render("known.md.j2", read=read, scales=SCALES).splitlines()
 
 
 # -- openings of the notebooks --------------------------------------------------------------------
@@ -172,12 +152,11 @@ def speed():
     found = pd.read_csv(path, keep_default_na=False, na_values=[""])
     rows = []
     for (benchmark, case), words in SPEEDS.items():
-        named = (found["case"] == case) | found["case"].str.startswith(f"{case}:")
+        named = found["case"].str.partition(":")[0] == case
         own = found[(found["benchmark"] == benchmark) & named]
-        told = [
-            f"{float(f'{row.ratio:.2g}'):.10g}"
-            + (f" ({row.setting.split(', ')[-1]})" if len(own) > 1 else "")
-            for row in own.itertuples()
-        ]
+        told = [f"{float(f'{ratio:.2g}'):.10g}" for ratio in own["ratio"]]
+        if len(own) > 1:
+            settings = own["setting"].str.split(", ").str[-1]
+            told = [f"{ratio} ({setting})" for ratio, setting in zip(told, settings, strict=True)]
         rows.append([*words.split(" / "), ", ".join(told)])
     return sections.table(["what", "beside the obvious way", "times as fast"], rows)

@@ -17,9 +17,9 @@ def rank_agreement(values, owner, counts):
 
     Returns
     -------
-    w, spearman : ndarray of float, each (n_resamples,)
-        W is 1 if all raters rank alike, 1 / m on average if their rankings are unrelated;
-        spearman is the mean correlation of pairs. NaN where undefined.
+    ndarray of float, (n_resamples,)
+        W is 1 if all raters rank alike, 1 / m on average if their rankings are unrelated. NaN where
+        undefined.
 
     Notes
     -----
@@ -31,38 +31,21 @@ def rank_agreement(values, owner, counts):
 
     Examples
     --------
-    >>> w, _ = rank_agreement([[1, 10], [2, 20], [3, 30]], np.eye(3), np.ones((1, 3)))
-    >>> w
+    >>> rank_agreement([[1, 10], [2, 20], [3, 30]], np.eye(3), np.ones((1, 3)))
     array([1.])
     """
     values = np.asarray(values, np.float64)
     n, m = counts @ owner.sum(axis=0), values.shape[1]  # items, (n_resamples,)
-    most, rankings, standard_sums = 0.0, 0.0, 0.0
-    with np.errstate(invalid="ignore", divide="ignore"):
-        for column in values.T:
-            ranking, level_sizes = _ranking(column, owner)  # (n or n_levels, n_persons)
-            rankings = rankings + ranking
-            ties = counts @ level_sizes.T
-            squares = (n**3 - n - (ties**3 - ties).sum(axis=1)) / 12  # of the centered ranks
-            most = most + m * squares
-            scale = 1 / np.sqrt(squares)
-            standard_sums = standard_sums + (counts * scale[:, None]) @ ranking.T
-        weight = counts @ owner.T  # how often each item is drawn, (n_resamples, n)
-        sums, standard = (
-            np.einsum("rn,rn,rn->r", weight, x, x) for x in (counts @ rankings.T, standard_sums)
-        )
-        w = np.where((most > 0) & (m > 1), sums / most, np.nan)
-        # The variance of a sum of m standardized rankings is m + m (m - 1) mean correlation.
-        return w, (standard - m) / (m * (m - 1))
-
-
-def _ranking(column, owner):
-    """What each patient adds to an item's mid-rank, less the mean rank; and to each level.
-
-    An item's mid-rank is that of drawn items below it, half of those level with it, and 1/2.
-    """
-    _, level = np.unique(column, return_inverse=True)  # (n,)
-    sizes = np.zeros((level.max() + 1, owner.shape[1]))
-    np.add.at(sizes, level, owner)  # (n_levels, n_persons)
-    below = np.cumsum(sizes, axis=0) - sizes
-    return (below + sizes / 2 - owner.sum(axis=0) / 2)[level], sizes
+    most, rankings = 0.0, 0.0
+    for column in values.T:
+        _, level = np.unique(column, return_inverse=True)  # (n,)
+        sizes = np.zeros((level.max() + 1, owner.shape[1]))
+        np.add.at(sizes, level, owner)  # (n_levels, n_persons)
+        # What each patient adds to an item's mid-rank, less the mean rank, (n, n_persons).
+        below = np.cumsum(sizes, axis=0) - sizes
+        rankings = rankings + (below + sizes / 2 - owner.sum(axis=0) / 2)[level]
+        ties = counts @ sizes.T
+        most = most + m * (n**3 - n - (ties**3 - ties).sum(axis=1)) / 12
+    weight = counts @ owner.T  # how often each item is drawn, (n_resamples, n)
+    squares = (weight * (counts @ rankings.T) ** 2).sum(axis=1)
+    return np.divide(squares, most, out=np.full(len(counts), np.nan), where=most > 0)

@@ -90,13 +90,11 @@ def reliability_bins(labels, probabilities):
     """
     probabilities = np.asarray(probabilities, np.float64)
     right = probabilities.argmax(axis=1) == np.asarray(labels)
-    edges, index = np.linspace(0, 1, N_BINS + 1), _bin_of(probabilities)
-    n = np.bincount(index, minlength=N_BINS)
-    means = {
-        name: np.divide(np.bincount(index, of, N_BINS), n, out=np.full(N_BINS, np.nan), where=n > 0)
-        for name, of in (("confidence", probabilities.max(axis=1)), ("accuracy", right))
-    }
-    return pd.DataFrame({"low": edges[:-1], "high": edges[1:], "n": n, **means})
+    table = pd.DataFrame({"confidence": probabilities.max(axis=1), "accuracy": right})
+    by, edges = table.groupby(_bin_of(probabilities)), np.linspace(0, 1, N_BINS + 1)
+    bins = pd.DataFrame({"low": edges[:-1], "high": edges[1:]})
+    bins["n"] = by.size().reindex(bins.index, fill_value=0)
+    return bins.join(by.mean())
 
 
 def fit_temperature(labels, probabilities):
@@ -214,18 +212,16 @@ def _auc(labels, probabilities, weights):
     areas = []
     for k in range(probabilities.shape[1]):
         order = np.argsort(probabilities[:, k], kind="stable")
-        score, positive = probabilities[order, k], labels[order] == k
-        below = np.cumsum(weights[:, order] * ~positive, axis=1)  # (n_resamples, n), with ties
-        last = np.searchsorted(score, score, side="right") - 1
-        first = np.searchsorted(score, score, side="left")
-        before = np.where(first > 0, below[:, np.maximum(first - 1, 0)], 0.0)
-        wins = (below[:, last] + before) / 2
-        positive_weight = weights[:, order] * positive
-        pairs = positive_weight.sum(axis=1) * below[:, -1]
-        with np.errstate(invalid="ignore", divide="ignore"):
-            areas.append(np.where(pairs > 0, (positive_weight * wins).sum(axis=1) / pairs, np.nan))
+        positive, drawn = labels[order] == k, weights[:, order]
+        _, starts = np.unique(probabilities[order, k], return_index=True)  # of each level
+        n_positive = np.add.reduceat(drawn * positive, starts, axis=1)  # (n_resamples, n_levels)
+        n_negative = np.add.reduceat(drawn * ~positive, starts, axis=1)
+        below = np.cumsum(n_negative, axis=1) - n_negative / 2
+        pairs = n_positive.sum(axis=1) * n_negative.sum(axis=1)
+        wins = (n_positive * below).sum(axis=1)
+        areas.append(np.divide(wins, pairs, out=np.full(len(weights), np.nan), where=pairs > 0))
     areas = np.stack(areas)  # (n_classes, n_resamples)
-    with np.errstate(invalid="ignore", divide="ignore"):
+    with np.errstate(invalid="ignore"):
         return np.nansum(areas, axis=0) / np.isfinite(areas).sum(axis=0)
 
 

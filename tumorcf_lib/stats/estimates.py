@@ -23,8 +23,7 @@ class Estimate:
 
     ``low`` and ``high`` are the expanded percentile interval of 95 %, NaN where patients are too
     few to show how far they differ. ``n_persons`` counts the patients, of the smaller group when
-    two are compared. ``mean_of_person_means`` weighs every patient alike; far from ``value``, it
-    says that a few patients with many slices drive the mean.
+    two are compared.
     """
 
     value: float
@@ -32,7 +31,6 @@ class Estimate:
     high: float
     n_slices: int
     n_persons: int
-    mean_of_person_means: float = np.nan
 
     def columns(self, name="effect", *, ends=""):
         """As columns of a table: the value, and low and high."""
@@ -70,17 +68,15 @@ def mean(table, column, *, n_resamples=2000):
     >>> import pandas as pd
     >>> table = pd.DataFrame({"x": [0.2, 0.4, 0.9, 0.5], "person_id": list("aabc"), "label": 0})
     >>> e = mean(table, "x")
-    >>> round(e.value, 3), round(e.mean_of_person_means, 3), e.n_slices, e.n_persons
-    (0.5, 0.567, 4, 3)
+    >>> round(e.value, 3), e.n_slices, e.n_persons
+    (0.5, 4, 3)
     """
     own = table[np.isfinite(table[column].astype(float))]
     if own.empty:
         return NOTHING
-    values, people = own[column].to_numpy(float), persons.people_of(own)
-    sums, sizes = people.total(values), people.total(np.ones_like(values))  # (n_persons,)
-    counts = people.draw(n_resamples)  # (n_resamples, n_persons)
-    replicates = (counts @ sums) / (counts @ sizes)
-    return from_replicates([values.mean(), *replicates], people, by_slice=values)
+    people, counts = drawn(own, n_resamples)
+    sums, sizes = (people.total(x) for x in (own[column].astype(float), np.ones(len(own))))
+    return from_replicates((counts @ sums) / (counts @ sizes), people)
 
 
 def matched_difference(table, column, in_first, cells, *, n_resamples=2000):
@@ -117,15 +113,23 @@ def matched_difference(table, column, in_first, cells, *, n_resamples=2000):
     >>> e.value, e.n_slices  # cell 2 has no partner: (9 + 2) / 2 - 5
     (0.5, 3)
     """
-    values, people = table[column].to_numpy(float), persons.people_of(table)
-    _, cells = np.unique(cells, return_inverse=True)
-    tables = [persons.cell_tables(group, values, cells, people) for group in (in_first, ~in_first)]
-    observed = float(persons.matched(np.ones((1, len(people.names))), tables)[0])
-    replicates = persons.matched(people.draw(n_resamples), tables)  # (n_resamples,)
-    n_in_cell = [sizes.sum(axis=0) for _, sizes in tables]  # 2 x (n_cells,)
-    used = ((n_in_cell[0] > 0) & (n_in_cell[1] > 0))[cells]  # (n,)
+    people, counts = drawn(table, n_resamples)
+    values = table[column].to_numpy(float)
+    in_cell = np.asarray(cells)[:, None] == np.unique(cells)  # (n, n_cells)
+
+    def total(group, weights=1.0):  # (1 + n_resamples, n_cells)
+        by_cell = [people.total(here * group * weights) for here in in_cell.T]
+        return counts @ np.stack(by_cell, axis=1)
+
+    n_1, n_2 = total(in_first), total(~in_first)
+    both = (n_1 > 0) & (n_2 > 0)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        apart = np.where(both, total(in_first, values) / n_1 - total(~in_first, values) / n_2, 0.0)
+        replicates = (apart * n_1).sum(axis=1) / (n_1 * both).sum(axis=1)
+    used = (in_cell & both[0]).any(axis=1)  # (n,)
     n_smallest = min(len(np.unique(people.owner[used & g])) for g in (in_first, ~in_first))
-    return Estimate(observed, *interval(replicates, n_smallest), int(used.sum()), n_smallest)
+    ends = interval(replicates[1:], n_smallest)
+    return Estimate(float(replicates[0]), *ends, int(used.sum()), n_smallest)
 
 
 def auc(table, scores, first, *, n_resamples):
@@ -177,7 +181,7 @@ def mean_of_persons(table, column, *, n_resamples):
     own = table[np.isfinite(table[column].astype(float))]
     by_person = own.groupby(["person_id", "label"], as_index=False, sort=True)[column].mean()
     e = mean(by_person, column, n_resamples=n_resamples)
-    return replace(e, n_slices=len(own), mean_of_person_means=e.value)
+    return replace(e, n_slices=len(own))
 
 
 def share(table, column, *, n_resamples):
@@ -211,14 +215,7 @@ def drawn(table, n_resamples):
     return people, np.vstack([np.ones(len(people.names)), people.draw(n_resamples)])
 
 
-def from_replicates(values, people, *, by_slice=None):
-    """An Estimate of any statistic: its value of the sample, then of every resample.
-
-    ``by_slice`` (n,): what is averaged over each patient's slices for ``mean_of_person_means``.
-    """
+def from_replicates(values, people):
+    """An Estimate of any statistic: its value of the sample, then of every resample."""
     ends = interval(np.asarray(values[1:]), *people.free)
-    means = [np.nan]
-    if by_slice is not None:
-        means = people.total(by_slice) / people.total(np.ones(len(by_slice)))
-    n = len(people.owner), len(people.names)
-    return Estimate(float(values[0]), *ends, *n, float(np.mean(means)))
+    return Estimate(float(values[0]), *ends, len(people.owner), len(people.names))

@@ -6,9 +6,9 @@ with ten patients a class the normal law would promise too much.
 """
 
 import warnings
-from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 from scipy.special import stdtrit
 
 from tumorcf_lib.stats.persons import CONFIDENCE, ROUNDING
@@ -22,21 +22,6 @@ class NoFitError(ValueError):
     """Data to which the mixed model cannot be fitted; the text says why in a few words."""
 
 
-@dataclass(frozen=True)
-class Fit:
-    """Coefficients of a mixed model with their covariance."""
-
-    coefficients: np.ndarray  # (k,)
-    covariance: np.ndarray  # (k, k)
-    df: float
-
-    def estimate(self, k):
-        """The coefficient of column k: effect, low and high."""
-        value, error = float(self.coefficients[k]), float(np.sqrt(self.covariance[k, k]))
-        reach = stdtrit(self.df, (1 + CONFIDENCE) / 2) * error
-        return {"effect": value, "low": value - reach, "high": value + reach}
-
-
 def fit(values, design, persons):
     """Linear model with a random intercept of each patient, by REML.
 
@@ -48,7 +33,8 @@ def fit(values, design, persons):
 
     Returns
     -------
-    Fit
+    DataFrame, a row a coefficient
+        effect, low, high.
 
     Raises
     ------
@@ -61,8 +47,8 @@ def fit(values, design, persons):
     --------
     >>> values = [1.0, 1.2, 1.9, 2.1, 3.0, 3.1]
     >>> found = fit(values, np.ones((6, 1)), list("aabbcc"))
-    >>> found.coefficients.round(3), found.df  # balanced: the mean of the person means
-    (array([2.05]), 2)
+    >>> found["effect"].round(3).tolist()  # balanced: the mean of the person means
+    [2.05]
     """
     values, design = np.asarray(values, float), np.asarray(design, float)
     n_persons, k = len(set(persons)), design.shape[1]
@@ -83,7 +69,9 @@ def fit(values, design, persons):
     covariance = found.cov_params()[:k, :k] * spread**2
     if not (np.diag(covariance) > 0).all():
         raise NoFitError("the standard errors are not finite")
-    return Fit(found.fe_params * spread, covariance, n_persons - k)
+    effect, error = found.fe_params * spread, np.sqrt(np.diag(covariance))
+    reach = stdtrit(n_persons - k, (1 + CONFIDENCE) / 2) * error
+    return pd.DataFrame({"effect": effect, "low": effect - reach, "high": effect + reach})
 
 
 def _persons_differ(values, design, persons):

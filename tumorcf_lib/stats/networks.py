@@ -79,8 +79,13 @@ class Null:
         reach = stdtrit(self.n - 1, (1 + CONFIDENCE) / 2) * spread
         return self.mean - reach, self.mean + reach
 
+    def columns(self, n_networks):
+        """The band as columns of a table."""
+        return dict(zip(("null_low", "null_high"), self.band(n_networks), strict=True))
+
 
 NO_NULL = Null(np.nan, np.nan, 0)  # there are no networks that know nothing
+ONE_HALF = Null(0.5, 0.0, 0)  # what is compared with a number
 
 
 def by_patient(values, column):
@@ -269,11 +274,6 @@ def against_null(estimate, null):
     if null.n:  # the networks' spread is known from few of them
         df = freedom(error2, (patients2, max(1, estimate.n_patients - 1)), (networks2, null.n - 1))
     return float(2 * stdtr(df, -abs(estimate.value - null.mean) / np.sqrt(error2)))
-
-
-def fixed(value):
-    """A null that is a number, such as one half."""
-    return Null(float(value), 0.0, 0)
 
 
 def verdict(estimate, null, p, side="above", *, alone=np.nan):

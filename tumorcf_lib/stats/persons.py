@@ -106,21 +106,3 @@ def exact_interval(share, n_persons):
     low = 0.0 if n_right == 0 else betaincinv(n_right, n_persons - n_right + 1, tail)
     high = 1.0 if n_right == n_persons else betaincinv(n_right + 1, n_persons - n_right, 1 - tail)
     return float(low), float(high)
-
-
-def cell_tables(group, values, cells, people):
-    """Sums and counts of a group's slices by patient and cell, each (n_persons, n_cells)."""
-    shape = (len(people.names), cells.max() + 1)
-    flat = people.owner[group] * shape[1] + cells[group]
-    sums = np.bincount(flat, weights=values[group], minlength=shape[0] * shape[1])
-    sizes = np.bincount(flat, minlength=shape[0] * shape[1])
-    return sums.reshape(shape), sizes.reshape(shape).astype(float)
-
-
-def matched(counts, tables):
-    """Difference within cells, weighed by the first group's slices, for each resample."""
-    (sums_1, n_1), (sums_2, n_2) = [(counts @ sums, counts @ n) for sums, n in tables]
-    both = (n_1 > 0) & (n_2 > 0)  # (n_resamples, n_cells)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        differences = np.where(both, sums_1 / n_1 - sums_2 / n_2, 0.0)
-        return (differences * n_1).sum(axis=1) / (n_1 * both).sum(axis=1)  # (n_resamples,)

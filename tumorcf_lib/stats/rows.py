@@ -7,25 +7,33 @@ import pandas as pd
 
 from tumorcf_lib.config import CLASSES
 from tumorcf_lib.edits.infills import HEADLINE_INFILL
+from tumorcf_lib.edits.scores import class_names
 from tumorcf_lib.stats import estimates
 
 ALL = "all"
 PROBABILITY, LOG_ODDS = "probability", "log-odds"
-SUFFIXES = {PROBABILITY: "", LOG_ODDS: "_lo"}
-"""Scales of a score, and what a score's column ends with on each."""
+"""Scales of a score; on log-odds its column ends with ``_lo``."""
 
 NO_SLICES = "no slices"
-NUMBERS = ["effect", "low", "high", "mean_of_person_means", "n_slices", "n_persons"]
+NUMBERS = ["effect", "low", "high", "n_slices", "n_persons"]
 """The columns of an estimate in most published tables."""
 
-DROPS = ("delta_drop", "sham_drop", "net_drop", "delta_drop_lo", "sham_drop_lo", "net_drop_lo")
-COMPLETE_WITH = {name: "net_drop_lo" if name.endswith("_lo") else "net_drop" for name in DROPS}
+COMPLETE_WITH = {
+    f"{kind}_drop{end}": f"net_drop{end}"
+    for kind in ("delta", "sham", "net")
+    for end in ("", "_lo")
+}
 """Scores that add up to another one, and that other one."""
 
 
 def headline_rows(rows):
     """Rows at the headline infill and dilation, and all that have neither."""
     return rows[rows["infill"].isin(("", HEADLINE_INFILL)) & (rows["dilation_px"] == 0)]
+
+
+def answered(rows):
+    """Rows of edits that were made, so that a network was asked."""
+    return rows[rows[f"p_{class_names(rows)[0]}"].notna()]
 
 
 def classes_of(labels):
@@ -77,11 +85,6 @@ def stacked(parts, columns):
     return pd.concat(parts, ignore_index=True)[columns] if parts else pd.DataFrame(columns=columns)
 
 
-def as_columns(estimate):
-    """An Estimate as the columns of a table: `NUMBERS`."""
-    return {"effect": estimate.value} | {name: getattr(estimate, name) for name in NUMBERS[1:]}
-
-
 def means(rows, columns, by=(), *, n_resamples, groups=None, how=estimates.mean, complete=False):
     """One row for each score and group of slices: its mean with an interval over patients.
 
@@ -126,7 +129,9 @@ def means(rows, columns, by=(), *, n_resamples, groups=None, how=estimates.mean,
             has_sham = own[column].notna() & own[COMPLETE_WITH[column]].notna()
             own = own[has_sham] if has_sham.any() else own
         found = how(own, column, n_resamples=n_resamples) if len(own) else estimates.NOTHING
-        lines.append(dict(zip(by, key)) | {"score": column, "group": group} | as_columns(found))
+        counts = {"n_slices": found.n_slices, "n_persons": found.n_persons}
+        line = dict(zip(by, key)) | {"score": column, "group": group}
+        lines.append(line | found.columns() | counts)
     return pd.DataFrame(lines, columns=[*by, "score", "group", *NUMBERS])
 
 

@@ -48,33 +48,34 @@ def train(results, prepared, split) -> pd.DataFrame:
         val_person_accuracy, learning_rate, and ``best``: whether this epoch's weights
         were kept.
     """
-    histories = []
+    histories, profile = [], results.study.profile
     for fold, rows in split.groupby("fold"):
         seed = results.study.seed + int(fold)
-        depends_on = training_depends(results, seed)
+        depends_on = training_depends(profile, seed, **inputs_of(results))
         folder = results.workspace(f"fold{fold}", depends_on)
-        known = results.study.profile, prepared, parts_of(prepared, rows), seed, depends_on
+        known = profile, prepared, parts_of(prepared, rows), seed, depends_on
         unit.fit(unit.Unit(folder, *known, names={"fold": fold}), folder)
         results.keep_copy(folder / unit.WEIGHTS, weights_name(fold))
         histories.append(unit.history_of(folder))
     return pd.concat(histories, ignore_index=True)
 
 
-def training_depends(results, seed) -> dict:
-    """All that a training's result depends on."""
+def training_depends(profile, seed, **inputs) -> dict:
+    """All that a training's result depends on; ``inputs``: hashes of slices and split."""
     from tumorcf_lib.networks import checkpoint
 
-    settings = results.study.profile.as_dict()
+    settings = profile.as_dict()
     return {
         "settings": {name: settings[name] for name in checkpoint.SETTINGS},
         "seed": seed,
-        **_inputs(results),
+        **inputs,
         "code": made_by.code("training"),
         "packages": made_by.packages(),
     }
 
 
-def _inputs(results):
+def inputs_of(results) -> dict:
+    """Hashes of what a stage's trainings see."""
     return {
         "split": results.input_digest("01_data", "split.csv"),
         "inputs": results.input_digest("02_preprocessing", "inputs.npy"),
@@ -132,11 +133,10 @@ def at_percentiles(scores, score: str, percentiles) -> pd.DataFrame:
     """
     chosen = []
     for name in CLASSES:
-        own = scores[(scores["label"] == name) & scores[score].notna()].sort_values(score)
+        own = scores[scores["label"] == name].dropna(subset=score).sort_values(score)
         rows = own.iloc[[round((len(own) - 1) * q / 100) for q in percentiles]]
-        chosen.append(rows[["slice_id", "label", score]].assign(percentile=percentiles))
-    columns = ["slice_id", "label", "percentile", score]
-    return pd.concat(chosen, ignore_index=True)[columns]
+        chosen.append(rows.assign(percentile=percentiles))
+    return pd.concat(chosen, ignore_index=True)[["slice_id", "label", "percentile", score]]
 
 
 def example_edits(prepared, rows, chosen) -> list[dict]:
@@ -154,17 +154,16 @@ def example_edits(prepared, rows, chosen) -> list[dict]:
         own = slices_of(prepared, [choice["slice_id"]])
         slice, mask = np.asarray(own.slices[0]), np.asarray(own.masks[0])
         made = rows[(rows["slice_id"] == choice["slice_id"]) & (rows["reason"] == "")]
-        made = made.drop_duplicates("edit").set_index("edit")  # of shams, the first
-        example = {"images": {}, "p": {}, "masks": {}, "value": choice.iloc[-1]}
-        example |= choice[["label", "percentile"]].to_dict()
-        for edit in (name for name in SHOWN_EDITS if name in made.index):
-            row = made.loc[edit].copy()
-            row["edit"] = edit
-            example["images"][edit] = plan.recreate(slice, mask, row)
-            example["p"][edit] = row[f"p_{choice['label']}"]
-            if edit != "only":
-                example["masks"][edit] = plan.region_of(mask, row)
-        examples.append(example)
+        made = made.drop_duplicates("edit").set_index("edit", drop=False)  # of shams, the first
+        shown = {name: made.loc[name] for name in SHOWN_EDITS if name in made.index}
+        outlined = {name: row for name, row in shown.items() if name != "only"}
+        example = {
+            "images": {name: plan.recreate(slice, mask, row) for name, row in shown.items()},
+            "p": {name: row[f"p_{choice['label']}"] for name, row in shown.items()},
+            "masks": {name: plan.region_of(mask, row) for name, row in outlined.items()},
+            "value": choice.iloc[-1],
+        }
+        examples.append(example | choice[["label", "percentile"]].to_dict())
     return examples
 
 
@@ -180,7 +179,7 @@ def depends(results, *kinds) -> dict:
     return {
         "settings": {k: v for k, v in settings.items() if k not in unrelated},
         "seed": results.study.seed,
-        **_inputs(results),
+        **inputs_of(results),
         "masks": results.input_digest("02_preprocessing", "masks.npy"),
         "code": made_by.code(*kinds),
         "packages": made_by.packages(made_by.ALL_PACKAGES),

@@ -98,31 +98,47 @@ def planes(results, prepared) -> pd.DataFrame:
     return results.make_rows("rows_planes", make, by_fold.depends(results, "planes"))
 
 
-def _of_folds(prepared, split, make):
-    """What ``make(fold, parts)`` returns of each fold, put together."""
-    found = [
-        make(int(fold), by_fold.parts_of(prepared, rows)).assign(fold=fold)
-        for fold, rows in split.groupby("fold")
-    ]
-    return pd.concat(found, ignore_index=True)
-
-
 def probes(results, prepared, split, rows_planes) -> pd.DataFrame:
     """Networks retrained on what an edit leaves, and simple statistics: the tested slices' rows."""
     from tumorcf_lib.controls import probes as library
 
-    given, first_seed = (results.study.profile, prepared), results.study.seed
+    study, planes_file = results.study, results.folder / "rows_planes.csv.gz"
+
+    def of_fold(fold, parts, folder):
+        how = {"seed": study.seed + fold, "folder": folder / f"fold{fold}"}
+        return library.all_probes(study.profile, prepared, parts, rows_planes, **how)
+
+    depends_on = {"planes": steps.file_sha256(planes_file)}
+    return _of_folds(results, prepared, split, "probes", of_fold, depends_on)
+
+
+def detector(results, prepared, split) -> pd.DataFrame:
+    """How sure a classifier is that a tested slice, or patch, was edited; by infill."""
+    from tumorcf_lib.controls import detector as library
+
+    profile = results.study.profile
+    n_training, infills = N_DETECTED[profile.is_phantom], (HEADLINE_INFILL, *profile.infills)
+
+    def of_fold(fold, parts, folder):
+        how = {"seed": results.study.seed, "n_training": n_training, "progress": True}
+        return library.detect(profile, prepared, parts, infills, **how)
+
+    depends_on = {"n_training": n_training}
+    return _of_folds(results, prepared, split, "detector", of_fold, depends_on)
+
+
+def _of_folds(results, prepared, split, kind, of_fold, depends_on):
+    """Rows of a kind: what ``of_fold(fold, parts, folder)`` returns of each fold, put together."""
 
     def make(folder):
-        def of_fold(fold, parts):
-            how = {"seed": first_seed + fold, "folder": folder / f"fold{fold}"}
-            return library.all_probes(*given, parts, rows_planes, **how)
+        found = [
+            of_fold(int(fold), by_fold.parts_of(prepared, rows), folder).assign(fold=fold)
+            for fold, rows in split.groupby("fold")
+        ]
+        return pd.concat(found, ignore_index=True)
 
-        return _of_folds(prepared, split, of_fold)
-
-    depends_on = by_fold.depends(results, "probes")
-    depends_on["planes"] = steps.file_sha256(results.folder / "rows_planes.csv.gz")
-    return results.make_rows("rows_probes", make, depends_on)
+    depends_on = by_fold.depends(results, kind) | depends_on
+    return results.make_rows(f"rows_{kind}", make, depends_on)
 
 
 def quality(results, prepared, rows) -> pd.DataFrame:
@@ -135,24 +151,6 @@ def quality(results, prepared, rows) -> pd.DataFrame:
         return library.measure(prepared, rows, progress=True)
 
     return results.make_rows("rows_quality", make, depends_on)
-
-
-def detector(results, prepared, split) -> pd.DataFrame:
-    """How sure a classifier is that a tested slice, or patch, was edited; by infill."""
-    from tumorcf_lib.controls import detector as library
-
-    profile = results.study.profile
-    n_training, infills = N_DETECTED[profile.is_phantom], (HEADLINE_INFILL, *profile.infills)
-    how = {"seed": results.study.seed, "n_training": n_training, "progress": True}
-
-    def of_fold(_, parts):
-        return library.detect(profile, prepared, parts, infills, **how)
-
-    def make(_):
-        return _of_folds(prepared, split, of_fold)
-
-    depends_on = by_fold.depends(results, "detector") | {"n_training": n_training}
-    return results.make_rows("rows_detector", make, depends_on)
 
 
 def covariates(prepared, rows) -> pd.DataFrame:

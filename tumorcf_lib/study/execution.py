@@ -14,17 +14,31 @@ from tumorcf_lib import config, steps
 from tumorcf_lib.study import progress, stages
 
 START_TIMEOUT_S = 600  # for a kernel to answer, on a machine that is busy or swaps
+BAR = "{desc}  cell {n_fmt}/{total_fmt} |{bar:16}| {elapsed}{postfix}"
+COLORS = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
+NO_NEWS = ("Executing ", "Input Notebook", "Output Notebook", "Working directory", "<Figure")
+"""How papermill's own lines begin, and what stands for a picture."""
 
 DEATHS = {
-    "SIGKILL": "most often because memory ran out",
-    "SIGBUS": "most often because the disk is full",
-    "SIGILL": "because a package was built for a newer processor",
+    -9: "was ended by signal 9, most often because memory ran out",
+    -7: "was ended by signal 7 (SIGBUS), most often because the disk is full",
+    -4: "was ended by signal 4 (SIGILL): a package was built for a newer processor",
 }
-"""Signal that ended a kernel -> most likely why."""
+"""Exit status of a kernel -> most likely why; others are by request or a package's own error."""
 
-OTHER_DEATH = "because it was asked to, memory was refused, or by an error inside a package"
-NO_MEMORY = ("MemoryError", "_ArrayMemoryError", "ResourceExhaustedError")
-NO_ROOM = (os.strerror(errno.ENOSPC), os.strerror(errno.EDQUOT))
+NO_ROOM = ("MemoryError", "ResourceExhaustedError")
+NO_ROOM += (os.strerror(errno.ENOSPC), os.strerror(errno.EDQUOT))
+"""What a cell's error says where memory or the disk is full."""
+
+ADVICE = """
+What to try:
+  1. if memory ran out, close other programs, above all browsers and other notebooks;
+  2. if the disk is full, free some room, or let runs write elsewhere (TUMORCF_RUNS=<folder>);
+  3. go on. {go_on}
+  4. a smaller profile: ./run_all.sh --profile demo"""
+GO_ON = """What is half written does not count; finished notebooks, training epochs and rows are \
+kept. To go on:
+     ./run_all.sh {options} --from {number}"""
 
 
 class NotebookError(RuntimeError):
@@ -36,14 +50,12 @@ def executed_copy(study, name: str) -> Path:
     return study.folder / "notebooks" / f"{name}.ipynb"
 
 
-def execute(study, name: str, *, fresh=False) -> float:
+def execute(study, name: str) -> float:
     """Run a notebook, whose copy gets its name when the last cell has ended; returns the minutes.
 
-    With ``fresh``, long work that is kept is made again. NotebookError if a cell raises or the
-    kernel dies or does not start; KeyboardInterrupt after its kernel was ended, and how to go on
-    was said."""
+    NotebookError if a cell raises or the kernel dies or does not start; KeyboardInterrupt after
+    its kernel was ended, and how to go on was said."""
     import papermill
-    from nbclient.exceptions import DeadKernelError
 
     output = executed_copy(study, name)
     unfinished = output.with_name(f"{steps.UNFINISHED}{output.name}")
@@ -51,10 +63,11 @@ def execute(study, name: str, *, fresh=False) -> float:
     output.parent.mkdir(parents=True, exist_ok=True)
     print(f"{name:<20} running; follow it in {config.shown(log)}", flush=True)
     started, source = time.perf_counter(), config.NOTEBOOKS / f"{name}.ipynb"
+    go_on = GO_ON.format(options=stages.options(study), number=name[:2])
     with (
-        _log_to(log) as stream,
-        progress.following(log, source, name),
-        _kernels(env=_environment(study, fresh), stderr=stream) as (manager, kernels),
+        progress.clock(name, BAR, len(steps.read_json(source)["cells"])) as bar,
+        _log_to(log, bar) as stream,
+        _kernels(env=_environment(study), stderr=stream) as (manager, kernels),
         _interrupts(kernels) as interrupts,
     ):
         try:
@@ -71,38 +84,44 @@ def execute(study, name: str, *, fresh=False) -> float:
                 coalesce_streams=True,
                 shutdown_kernel="immediate",  # nothing is left to do: it would wait for seconds
             )
-        except papermill.PapermillExecutionError as error:
-            raise NotebookError(_failure(study, name, error, unfinished)) from None
-        except (KeyboardInterrupt, RuntimeError) as error:  # a dead kernel is a RuntimeError
+        except (papermill.PapermillExecutionError, KeyboardInterrupt, RuntimeError) as error:
             if interrupts or isinstance(error, KeyboardInterrupt):
-                print(f"\n{name} was stopped. {_how_to_go_on(study, name)}", flush=True)
+                print(f"\n{name} was stopped. {go_on}", flush=True)
                 raise KeyboardInterrupt from None
-            if isinstance(error, DeadKernelError):
-                raise NotebookError(_death(study, name, kernels, unfinished, log)) from None
-            if "ernel" not in str(error):  # how its manager speaks of one that did not start
+            is_failure = isinstance(error, papermill.PapermillExecutionError)
+            if not is_failure and "ernel" not in str(error):  # one that died, or did not start
                 raise
-            raise NotebookError(
-                f"{name} could not begin: its kernel did not start ({error}).\n"
-                f"What it printed: {config.shown(log)}\n{_what_to_try(study, name)}"
-            ) from None
+            told = _what_stopped(name, unfinished, kernels, error)
+            told += f"\nExecuted so far: {config.shown(unfinished)}"
+            told += f"\nWhat it printed: {config.shown(log)}"
+            if not is_failure or any(words in told for words in NO_ROOM):
+                told += ADVICE.format(go_on=go_on)
+            raise NotebookError(told) from None
     unfinished.replace(output)
     return (time.perf_counter() - started) / 60
 
 
-def _environment(study, fresh):
+def _environment(study):
     """What a kernel inherits, so that no cell has to be added to a notebook."""
     own = {"TUMORCF_PROFILE": study.profile.name, "TUMORCF_SEED": str(study.seed)}
-    own |= {"TUMORCF_FRESH": "1" if fresh else ""}
     paths = filter(None, [str(config.ROOT), os.environ.get("PYTHONPATH")])
-    memory = {"MALLOC_ARENA_MAX": "1"}  # saves TensorFlow's kernels memory on Linux
-    return memory | os.environ | own | {"PYTHONPATH": os.pathsep.join(paths)}
+    return os.environ | own | {"PYTHONPATH": os.pathsep.join(paths)}
 
 
 @contextmanager
-def _log_to(path: Path):
-    """Send what kernels print to a file, so that long work can be followed from outside."""
-    logger = logging.getLogger("papermill")
-    handler = logging.FileHandler(path, mode="w", encoding="utf-8")
+def _log_to(path, bar):
+    """Send what kernels print to a file, and its last line and finished cells to the bar."""
+
+    class Handler(logging.FileHandler):
+        def emit(self, record):
+            super().emit(record)
+            text = COLORS.sub("", record.getMessage()).strip()
+            if text.startswith("Ending Cell"):
+                bar.update()
+            elif text and not text.startswith(NO_NEWS):
+                bar.set_postfix_str(re.split(r"[\r\n]+", text)[-1], refresh=False)
+
+    logger, handler = logging.getLogger("papermill"), Handler(path, mode="w", encoding="utf-8")
     logger.setLevel(logging.INFO)
     logger.propagate = False
     logger.addHandler(handler)
@@ -170,62 +189,20 @@ def _process(manager):
     return getattr(manager.provisioner, "process", None)
 
 
-def _failure(study, name, error, copy) -> str:
-    """A cell that raised: which one, what it said, where to read the rest; what may help."""
-    message = re.sub(r"\x1b\[[0-9;]*m", "", str(error.evalue))
-    text = (
-        f"{_stopped_at(name, error.exec_count, error.source)}{error.ename}: {message}\n"
-        f"Executed copy with the full traceback: {config.shown(copy)}"
-    )
-    is_short = error.ename in NO_MEMORY or any(words in message for words in NO_ROOM)
-    return f"{text}\n{_what_to_try(study, name)}" if is_short else text
-
-
-def _death(study, name, kernels, copy, log) -> str:
-    """A kernel that died: in which cell, how, and what may help."""
-    code = [c for c in steps.read_json(copy)["cells"] if c["cell_type"] == "code"]
-    code = [cell for cell in code if "".join(cell["source"]).strip()]
-    begun = [cell for cell in code if cell["metadata"].get("papermill", {}).get("start_time")]
-    number = max(len(begun), 1)
-    status = getattr(_process(kernels[-1]), "returncode", None)
-    return (
-        f"{_stopped_at(name, number, ''.join(code[number - 1]['source']))}"
-        f"Its kernel {_how_it_died(status)}.\nWhat it printed: {config.shown(log)}\n"
-        f"Executed so far: {config.shown(copy)}\n{_what_to_try(study, name)}"
-    )
-
-
-def _stopped_at(name, number, source) -> str:
-    """Which cell, by its number as Jupyter counts and its first line that says something."""
-    lines = [line for line in source.splitlines() if line.strip() and not line.startswith("#")]
-    return f"{name} stopped at cell [{number}], which begins with\n    {(lines or [''])[0]}\n"
-
-
-def _how_it_died(status) -> str:
-    """Words on a kernel's exit status (below 0: a signal; None: unknown).
-
-    >>> _how_it_died(-9)
-    'was ended by signal 9, most often because memory ran out'
-    """
-    if status is None or status >= 0:
-        return f"ended itself (status {status}), {OTHER_DEATH}"
-    name = next((known.name for known in signal.Signals if known == -status), "")
-    return f"was ended by signal {-status}, {DEATHS.get(name, OTHER_DEATH)}"
-
-
-def _what_to_try(study, name) -> str:
-    advice = [
-        "if memory ran out, close other programs, above all browsers and other notebooks;",
-        "if the disk is full, free some room, or let runs write elsewhere (TUMORCF_RUNS=<folder>);",
-        f"go on. {_how_to_go_on(study, name)}",
-    ]
-    if study.profile.name not in ("smoke", "demo"):
-        advice.append("a smaller profile: ./run_all.sh --profile demo")
-    return "\n".join(["What to try:", *(f"  {k}. {words}" for k, words in enumerate(advice, 1))])
-
-
-def _how_to_go_on(study, name) -> str:
-    return (
-        "What is half written does not count; finished notebooks, training epochs and rows are "
-        f"kept. To go on:\n     ./run_all.sh {stages.options(study)} --from {name[:2]}"
-    )
+def _what_stopped(name, copy, kernels, error) -> str:
+    """Which cell, by its number as Jupyter counts and its first line, and what happened to it."""
+    cells = [c for c in steps.read_json(copy)["cells"] if c["cell_type"] == "code"]
+    cells = [cell for cell in cells if "".join(cell["source"]).strip()]
+    begun = [cell for cell in cells if cell["metadata"].get("papermill", {}).get("start_time")]
+    if not begun:
+        return f"{name} could not begin: its kernel did not start ({error})."
+    lines = "".join(begun[-1]["source"]).splitlines()
+    lines = [line for line in lines if line.strip() and not line.startswith("#")]
+    if hasattr(error, "ename"):
+        what = COLORS.sub("", f"{error.ename}: {error.evalue}")
+    else:
+        status = getattr(_process(kernels[-1]), "returncode", None)
+        what = DEATHS.get(status, f"ended with status {status}, by an error inside a package")
+        what = f"Its kernel {what}."
+    begins = f"which begins with\n    {(lines or [''])[0]}"
+    return f"{name} stopped at cell [{len(begun)}], {begins}\n{what}"

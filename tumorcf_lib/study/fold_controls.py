@@ -26,53 +26,61 @@ N_DETECTED = 400
 
 def run(study, fold_numbers=None, only_contrast=False, *, progress=print):
     """Make the controls of some folds (default: all); UnitError if one does not exist."""
-    shared, fold_numbers = folds.Folds(study), folds.checked_folds(study, fold_numbers)
+    shared, fold_numbers = folds.Folds(study), folds.check(study, fold_numbers)
     for fold in fold_numbers:
-        _measure_contrast(shared, fold, progress)
+        _make(_contrast(shared, fold), f"contrast of fold {fold}", progress)
     if only_contrast:
         return
     planes = controls.planes(shared.source, shared.prepared)
     for fold in fold_numbers:
-        plain, asked = shared.unit(fold)
-        settings = {name: getattr(config.get("paper-lite"), name) for name in SHORT}
-        shown = {"masks": asked["masks"], "settings": plain.depends_on["settings"] | settings}
-        own = replace(
-            plain,
-            folder=study.folder / FOLDER / f"fold{fold}",
-            profile=replace(study.profile, **settings),
-            depends_on=plain.depends_on | shown,
-            names={"fold": int(fold)},
-        )
-        depends_on = {
-            "controls by": made_by.code("probes", "detector", "planes"),
-            "probes": [own.profile.probe_size_px, own.profile.probe_epochs],
-            "detector": [*own.profile.infills, N_DETECTED],
-        }
-        how = {"network": lambda own, progress: None, "progress": progress}
-        ask, words = partial(_ask, own, planes), f"controls of fold {fold}"
-        unit.bring_up_to_date(own, ask, depends_on, words, **how)
+        _make(_controls(shared, fold, planes), f"controls of fold {fold}", progress)
 
 
-def _measure_contrast(shared, fold, progress):
+def _make(control, words, progress):
+    """Bring a unit without a network up to date, given with what asks it and what decides that."""
+    own, ask, depends_on = control
+    how = {"network": lambda own, progress: None, "progress": progress}
+    unit.bring_up_to_date(own, partial(ask, own), depends_on, words, **how)
+
+
+def _contrast(shared, fold):
     """What each infill, and each dilation of the headline's, leaves of the tested tumors."""
-    from tumorcf_lib.edits import contrast
-
     plain, asked = shared.unit(fold)
     removals = [edit for edit in folds.edits_of(plain.profile) if edit.name == "remove"]
     known = {name: plain.depends_on[name] for name in ("fold", "split", "inputs", "packages")}
     folder = shared.study.folder / CONTRAST / f"fold{fold}"
     own = replace(plain, folder=folder, depends_on=known | {"masks": asked["masks"]})
 
-    def ask(_, folder):
+    def ask(own, _, folder):
+        from tumorcf_lib.edits import contrast
+
         rows = contrast.rows_of(own.part("test"), removals).assign(fold=int(fold))
         rowfiles.write_table(rows, folds.file_of(folder, "rows_contrast"))
 
-    depends_on = {"contrast by": made_by.code("contrast"), "edits": list(map(repr, removals))}
-    how = {"network": lambda own, progress: None, "progress": progress}
-    unit.bring_up_to_date(own, ask, depends_on, f"contrast of fold {fold}", **how)
+    return own, ask, {"contrast by": made_by.code("contrast"), "edits": list(map(repr, removals))}
 
 
-def _ask(own, planes, _, folder):
+def _controls(shared, fold, planes):
+    """Probes, detector, planes and covariates of the tested slices, by a shorter recipe."""
+    plain, asked = shared.unit(fold)
+    settings = {name: getattr(config.get("paper-lite"), name) for name in SHORT}
+    shown = {"masks": asked["masks"], "settings": plain.depends_on["settings"] | settings}
+    own = replace(
+        plain,
+        folder=shared.study.folder / FOLDER / f"fold{fold}",
+        profile=replace(plain.profile, **settings),
+        depends_on=plain.depends_on | shown,
+        names={"fold": int(fold)},
+    )
+    depends_on = {
+        "controls by": made_by.code("probes", "detector", "planes"),
+        "probes": [own.profile.probe_size_px, own.profile.probe_epochs],
+        "detector": [*own.profile.infills, N_DETECTED],
+    }
+    return own, partial(_ask, planes), depends_on
+
+
+def _ask(planes, own, _, folder):
     from tumorcf_lib.controls import covariates, detector, probes
 
     tested, given = own.part("test"), (own.profile, own.prepared, own.parts)
@@ -86,7 +94,4 @@ def _ask(own, planes, _, folder):
         "rows_planes": lambda: planes[planes["slice_id"].isin(ids)],
         "rows_covariates": lambda: covariates.slice_covariates(tested.slices, tested.masks, ids),
     }
-    for name in FILES:
-        path = folds.file_of(folder, name)
-        if not path.is_file():
-            rowfiles.write_table(makers[name]().assign(**own.names), path)
+    folds.make_missing(makers, own.names, folder)

@@ -43,8 +43,6 @@ of the study's own."""
 TOLD = "unit.json"
 """A unit's file that says which it is, what it was made of, how long it took and by what."""
 
-SETS = ["network", "training_seed"]
-UNIT = [*SETS, "fold"]
 AUDITED_ROWS = ("rows_edits", "rows_transplants", "rows_saliency")
 ALIKE = ("split", "inputs", "masks")
 MADE_OF = ("settings", *ALIKE, "edits")
@@ -90,13 +88,17 @@ def run(study, *, fold_numbers=None, seed=0, recipe="", network="plain", progres
 
 def check(study, fold_numbers=None, seed=0, recipe="", network="plain"):
     """The folds of these units, by default all; UnitError for what does not exist."""
+    n_folds = study.profile.n_folds
     if recipe and recipe not in RECIPES:
         raise UnitError(f"There is no recipe {recipe!r}; choose one of: {', '.join(RECIPES)}.")
     if recipe and not 0 <= seed < N_INNER:
         raise UnitError(f"There is no inner fold {seed}; choose --seed of 0 to {N_INNER - 1}.")
     if network not in NETWORKS:
         raise UnitError(f"There is no network {network!r}; choose one of: {', '.join(NETWORKS)}.")
-    return checked_folds(study, fold_numbers)
+    strange = [fold for fold in fold_numbers or () if not 0 <= fold < n_folds]
+    if strange and n_folds > 1:  # without folds, `prepare` says which profile has some
+        raise UnitError(f"There is no fold {strange[0]}; choose of 0 to {n_folds - 1}.")
+    return range(n_folds) if fold_numbers is None else fold_numbers
 
 
 def edits_of(profile):
@@ -106,15 +108,6 @@ def edits_of(profile):
     controls_of = profile.infills, profile.dilations_at_512, profile.size_px
     others = plan.control_edits(*controls_of, profile.n_control_places)
     return *plan.HEADLINE_EDITS, *plan.matched_shams(), *others
-
-
-def checked_folds(study, numbers=None):
-    """These folds, by default all; a UnitError if one does not exist."""
-    n_folds = study.profile.n_folds
-    strange = [fold for fold in numbers or () if not 0 <= fold < n_folds]
-    if strange and n_folds > 1:
-        raise UnitError(f"There is no fold {strange[0]}; choose of 0 to {n_folds - 1}.")
-    return range(n_folds) if numbers is None else numbers
 
 
 def unit_folder(study, fold, seed, recipe="", network="plain"):
@@ -149,7 +142,8 @@ class Folds:
         profile, prepared = self.study.profile, self.prepared
         training_seed, labels, asked = 1000 * seed + int(fold), None, {}
         names = {"training_seed": int(seed), "fold": int(fold)}
-        depends_on = by_fold.training_depends(self.source, training_seed) | {"fold": int(fold)}
+        inputs = by_fold.inputs_of(self.source)
+        depends_on = by_fold.training_depends(profile, training_seed, fold=int(fold), **inputs)
         parts = by_fold.parts_of(prepared, self.split[self.split["fold"] == fold])
         if network == "shuffled":
             depends_on["labels"] = "shuffled"
@@ -202,14 +196,11 @@ def _ask(own, network, recipe, asked, predict, folder):
 
     started, device = time.perf_counter(), classifier.set_up(own.seed)
     # Tested patients choose no recipe
-    parts = {"inner": "rows_inner"} if recipe else {"test": "rows_predictions"}
-    if own.profile.validates:  # else these slices were trained on
-        parts["validation"] = "rows_validation"
-    for part, name in parts.items():
-        asked_about = own.part(part)
-        p = predict(asked_about.slices, desc="predicting")
-        table = unit.prediction_rows(by_fold.seen_by(p.shape[1], asked_about), p)
-        rowfiles.write_table(unit.named(table, **own.names), file_of(folder, name))
+    part, name = ("inner", "rows_inner") if recipe else ("test", "rows_predictions")
+    asked_about = own.part(part)
+    p = predict(asked_about.slices, desc="predicting")
+    table = unit.prediction_rows(by_fold.seen_by(p.shape[1], asked_about), p)
+    rowfiles.write_table(unit.named(table, **own.names), file_of(folder, name))
     if not recipe:
         _audit(own, predict, folder)
     history = unit.history_of(own.folder / NETWORK)
@@ -234,20 +225,24 @@ def _audit(own, predict, folder):
     profile = own.profile
     model = classifier.load_float16(profile, own.folder / NETWORK / WEIGHTS)
     tested = by_fold.seen_by(model.output_shape[-1], own.part("test"))
+    shown = model, tested.slices, tested.labels
     how = {"batch_size": profile.predict_batch_size, "seed": 0, "progress": True}
     edits = {"edits": edits_of(profile), "n_places": profile.n_places}
-
-    def grad_cam():
-        return saliency.grad_cam(model, tested.slices, tested.labels, desc="Grad-CAM")
-
     makers = {
         "rows_edits": lambda: audits.audit(predict, tested, **edits, **how),
         "rows_transplants": lambda: conflicts.audit_transplants(predict, tested, **how),
-        "rows_saliency": lambda: saliency.map_rows(tested, grad_cam()),
+        "rows_saliency": lambda: saliency.map_rows(
+            tested, saliency.grad_cam(*shown, desc="Grad-CAM")
+        ),
     }
+    make_missing(makers, own.names, folder)
+
+
+def make_missing(makers, names, folder):
+    """Write the rows that ``makers`` make, by their names; a killed call goes on with the next."""
     for name, make_rows in makers.items():
         if not file_of(folder, name).is_file():
-            rows = make_rows().assign(**dict(reversed(own.names.items())))
+            rows = make_rows().assign(**dict(reversed(names.items())))
             rowfiles.write_table(rows, file_of(folder, name))
 
 

@@ -16,7 +16,7 @@ import pandas as pd
 from tumorcf_lib import config, rowfiles, steps
 from tumorcf_lib.data import preprocess, published, split as splits
 from tumorcf_lib.stats.rows import ALL
-from tumorcf_lib.study import made_by, near_duplicates, side_studies, unit
+from tumorcf_lib.study import by_fold, near_duplicates, side_studies, unit
 from tumorcf_lib.study.side_studies import interval
 from tumorcf_lib.tables import leak
 from tumorcf_lib.tables.duplicates import N_BITS
@@ -46,60 +46,46 @@ def recipe():
     )
 
 
-def run_study(*, n_folds=N_FOLDS, seed=0):
+def run_study(*, seed=0):
     """Every arm and the near duplicates on the dataset, into ``runs/leak``."""
     cohort = published.read(config.data_folder(), cache_dir=config.cache())
-    run(config.run("leak"), recipe(), cohort, n_folds=n_folds, seed=seed)
+    run(config.run("leak"), recipe(), cohort, seed=seed)
 
 
-def run(folder, profile, cohort, *, n_folds=N_FOLDS, seed=0, network=None, progress=print):
+def run(folder, profile, cohort, *, seed=0, network=None, progress=print):
     """Train and test every arm and save the rows; a run that was killed goes on where it stopped.
 
-    ``folder`` takes the files of :data:`FILES` and, in subfolders, the unit of every arm and fold.
-    ``profile`` is the recipe, whose ``n_folds`` says into how many folds the patients are dealt;
-    the parameter says how many of them are trained and tested, and their slices are pooled.
-    ``cohort`` has slices as stored. ``seed`` is of every network, the same in all arms; the splits
-    stay. ``network``: as :func:`unit.make` has it."""
-    if not 1 <= n_folds <= profile.n_folds:
-        raise unit.UnitError(f"Expected 1 to {profile.n_folds} folds to run, got {n_folds}.")
+    ``folder`` takes the files of :data:`FILES` and, in subfolders, the unit of every arm and fold,
+    whose slices are pooled. ``profile`` is the recipe, whose ``n_folds`` says into how many folds
+    the patients are dealt. ``cohort`` has slices as stored. ``seed`` is of every network, the same
+    in all arms; the splits stay. ``network``: as :func:`unit.make` has it."""
     folder.mkdir(parents=True, exist_ok=True)
     steps.clear_unfinished(folder)
+    steps.write_whole(folder / SOURCE, f"{cohort.source}\n")
     prepared = preprocess.prepare(cohort, profile.size_px)
     planes = near_duplicates.plane_of(prepared)
-    found = {"rows_duplicates": near_duplicates.rows(cohort, planes, progress)}  # seconds
-    rows, histories = [], []
-    for own in _units(folder, profile, prepared, n_folds, seed):
-        if unit.why_stale(own, {}):
-            labels, arm, fold = own.names.values()
-            n_trained = (own.parts == "train").sum()
-            words = f"{labels} labels, patients {arm}, fold {fold + 1}"
-            progress(f"{words}: {n_trained} slices to train on")
-        made = unit.make(own, partial(_ask, own), {}, network=network)
-        rows.append(rowfiles.read_table(made / "rows.csv.gz"))
-        if (own.folder / unit.NETWORK).is_dir():
-            histories.append(unit.history_of(own.folder / unit.NETWORK))
-    histories.append(pd.DataFrame(columns=["labels", "arm", "fold"]))  # if none was trained
-    found |= {"rows_leak": pd.concat(rows), "history": pd.concat(histories)}
-    steps.write_whole(folder / SOURCE, f"{cohort.source}\n")
-    for name in FILES:
-        rowfiles.write_table(found[name.split(".")[0]], folder / name)
+    duplicates = near_duplicates.rows(cohort, planes, progress)  # seconds
+    rowfiles.write_table(duplicates, folder / "rows_duplicates.csv.gz")
+    units = list(_units(folder, profile, prepared, seed))
+    for own in units:
+        labels, arm, fold = own.names.values()
+        words = f"{labels} labels, patients {arm}, fold {fold + 1}"
+        how = {"network": network, "progress": progress}
+        unit.bring_up_to_date(own, partial(_ask, own), {}, words, **how)
+    for name in ("rows_leak.csv.gz", "history.csv"):
+        rows = [rowfiles.read_table(own.folder / unit.ROWS / name) for own in units]
+        rowfiles.write_table(pd.concat(rows), folder / name)
 
 
-def _units(folder, profile, prepared, n_folds, seed):
+def _units(folder, profile, prepared, seed):
     """The arms of every fold; the first fold of all arms before the second of any."""
-    settings, unrelated = profile.as_dict(), ("name", "purpose", "n_resamples", "n_folds")
-    depends_on = {
-        "settings": {k: v for k, v in settings.items() if k not in unrelated},
-        "seed": seed,
-        "inputs": steps.sha256(np.ascontiguousarray(prepared.slices).data),
-        "slices": prepared.table["slice_id"].tolist(),
-        "code": made_by.code("training"),
-        "packages": made_by.packages(),
-    }
     persons, classes = prepared.persons, prepared.labels
+    inputs = steps.sha256(np.ascontiguousarray(prepared.slices).data)
+    ids = prepared.table["slice_id"].tolist()
+    depends_on = by_fold.training_depends(profile, seed, inputs=inputs, slices=ids)
     shown = {OWN: classes, SHUFFLED: unit.deal(persons, classes, profile.split_seed)}
     folds = splits.k_folds(persons, classes, n_folds=profile.n_folds, seed=profile.split_seed)
-    for fold, dealt in enumerate(folds[:n_folds]):
+    for fold, dealt in enumerate(folds):
         for labels, arm in ARMS if fold < N_CANARY_FOLDS else ARMS[:2]:
             rng = np.random.default_rng([profile.split_seed, fold])
             parts = arm_parts(persons, shown[labels], dealt == "test", arm, rng)
@@ -137,7 +123,8 @@ def _ask(own, predict, folder):
     trained_on = pd.Series(own.prepared.persons[is_trained]).value_counts()
     rows.insert(5, "n_own_trained", rows["person_id"].map(trained_on).fillna(0).astype(int))
     rows.insert(6, "n_trained", int(is_trained.sum()))
-    rowfiles.write_table(unit.named(rows, **own.names), folder / "rows.csv.gz")
+    rowfiles.write_table(unit.named(rows, **own.names), folder / "rows_leak.csv.gz")
+    rowfiles.write_table(unit.history_of(own.folder / unit.NETWORK), folder / "history.csv")
 
 
 def _about(folder):
@@ -172,8 +159,7 @@ def _twins(table):
 
 
 def _stems(read):
-    kinds, stems = read("table_duplicates"), read("table_duplicates_stems")
-    for row in kinds[kinds["measure"] == "distance"].to_dict("records"):
+    for row in read("table_duplicates").query("measure == 'distance'").to_dict("records"):
         yield (
             f"Nearest slice of the plane, {row['kind']}: {interval(row, form='.1f')} of {N_BITS} "
             f"bits differ, {row['n_persons']} stems."
@@ -184,12 +170,11 @@ def _stems(read):
     }
     for row in read("table_duplicates_difference").to_dict("records"):
         what, form = words[row["measure"]]
-        found = f"{interval(row, form=form)}, {row['n_persons']} stems"
-        yield f"{what} a stranger's: {found}."
-    n_nearer, n_stems = int((stems["share_farther"] > 0.5).sum()), stems["share_farther"].count()
+        yield f"{what} a stranger's: {interval(row, form=form)}, {row['n_persons']} stems."
+    farther = read("table_duplicates_stems")["share_farther"]
     yield (
-        f"{n_nearer} of {n_stems} stems are nearer to their own other IDs than to most strangers; "
-        "that is no proof that one stem is one person."
+        f"{(farther > 0.5).sum()} of {farther.count()} stems are nearer to their own other IDs "
+        "than to most strangers; that is no proof that one stem is one person."
     )
 
 

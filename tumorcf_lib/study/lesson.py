@@ -95,11 +95,9 @@ class Lesson:
         return pictures.strip(shown, like=self.slice, tag=self.tag), p
 
     def sliders(self, infill=HEADLINE_INFILL, radius_px=edits.RADIUS_PX, dilation_px=0):
-        """Sliders for :meth:`turned`, where ipywidgets is installed and a kernel runs."""
-        try:
-            import ipywidgets
-        except ImportError:
-            return
+        """Sliders for :meth:`turned`, where a kernel runs."""
+        import ipywidgets
+
         ipywidgets.interact_manual(
             lambda **turned: reading.show(*self.turned(**turned)),
             infill=ipywidgets.Dropdown(options=list(INFILLS), value=infill),

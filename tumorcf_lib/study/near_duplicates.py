@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 import scipy.fft
 from PIL import Image
+from scipy.spatial.distance import cdist
 
 from tumorcf_lib.controls import planes
 from tumorcf_lib.data import preprocess
@@ -48,16 +49,6 @@ def hashes(slices):
     return found
 
 
-def hamming(first, second):
-    """Number of bits that differ, for every pair: of (n, n_bits) and (m, n_bits), int (n, m).
-
-    >>> hamming(np.array([[True, False]]), np.array([[True, True], [False, True]]))
-    array([[1, 2]])
-    """
-    a, b = first.astype(np.float32), second.astype(np.float32)
-    return np.rint(a @ (1 - b).T + (1 - a) @ b.T).astype(int)
-
-
 def plane_of(prepared):
     """The estimated plane of each prepared slice; "unknown" where none can be learned."""
     estimated = planes.estimate_planes(prepared)
@@ -89,17 +80,17 @@ def rows(cohort, plane_of_slice, progress=print):
 
 def _nearest(table, bits, asked):
     """One table per partner ID: its nearest slice to each of the slices asked about."""
-    plane = table["plane"].to_numpy()
+    plane, n_bits = table["plane"].to_numpy(), bits.shape[1]
     may_meet = plane[asked][:, None] == plane  # (n_asked, n)
     may_meet[np.arange(len(asked)), asked] = False  # no slice is its own neighbor
-    far = bits.shape[1] + 1
-    distances = np.where(may_meet, hamming(bits[asked], bits), far)  # (n_asked, n)
+    distances = np.rint(n_bits * cdist(bits[asked], bits, "hamming")).astype(int)
+    distances[~may_meet] = n_bits + 1
     slices = table.iloc[asked].reset_index(drop=True)
     parts = []
-    for partner, members in table.groupby("patient_id", sort=True).indices.items():
-        is_own = (slices["patient_id"] == partner).to_numpy()
-        is_stem = (slices["person_id"] == table["person_id"].iloc[members[0]]).to_numpy()
-        is_series = (slices["patient_id"].map(series) == series(partner)).to_numpy()
+    for (partner, person), members in table.groupby(["patient_id", "person_id"]).indices.items():
+        is_own = slices["patient_id"] == partner
+        is_stem = slices["person_id"] == person
+        is_series = slices["patient_id"].map(series) == series(partner)
         made = slices[list(SLICE)].assign(
             kind=np.select([is_own, is_stem, is_series], KINDS[:3], KINDS[3]),
             partner_id=partner,

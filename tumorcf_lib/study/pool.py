@@ -1,13 +1,15 @@
 """Units put together: the rows of all folds, seeds and kinds of network, as they come."""
 
 import json
+from functools import partial
 
 import pandas as pd
 
 from tumorcf_lib import config, rowfiles, steps
 from tumorcf_lib.study import fold_controls, folds, predicted_masks
 from tumorcf_lib.study.side_studies import UnfinishedStudyError
-from tumorcf_lib.study.unit import ROWS
+from tumorcf_lib.study.unit import ROWS, named
+from tumorcf_lib.tables.fold_scores import KEYS, UNIT
 
 BESIDE = {
     "recipes/*/*": {"rows_inner": "rows_recipes"},
@@ -16,47 +18,78 @@ BESIDE = {
     f"{fold_controls.CONTRAST}/*": {"rows_contrast": "rows_contrast"},
 }
 """Folders beside the units' -> a file there, and the file that it is pooled to."""
-COLUMNS = [*folds.UNIT, "minutes", "device", "trained_by"]
+COLUMNS = [*UNIT, "minutes", "device", "trained_by"]
 
 
-def pool(study, folder=None, *, published=None, progress=print):
+def pool(study, *, published=None):
     """Put the rows of all finished units together, for publishing: seed by seed, as they come.
 
     Writes ``rows_predictions`` (network, training_seed, fold, slice_id, patient_id, person_id,
     label, p_<class>), ``rows_edits_<network>_seed<k>`` and ``rows_transplants_...`` (the audit),
     ``history``, ``rows_recipes`` (inner folds of every recipe tried), the rows of
     :mod:`predicted_masks` and :mod:`fold_controls` where made, and ``units.csv`` (minutes, device,
-    and a digest of what the unit was trained on and by), which is returned. They go to ``folder``,
-    by default the study's. Units in the folder ``published`` that are not here are kept if they
-    are of the same recipe, slices and split. ``progress`` is told which packages differ between
-    units, and what was pooled. UnitError if units come from other slices, splits or settings."""
-    folder = folder or study.folder
-    found = [
-        _told(rows) for kind in folds.NETWORKS.values() for rows in _finished(study, f"{kind}/*")
-    ]
-    if not found:
+    and a digest of what the unit was trained on and by), which is returned. Units in the folder
+    ``published`` that are not here are kept if they are of the same recipe, slices and split.
+    Packages that differ between units are printed. UnitError if units come from other slices,
+    splits or settings."""
+    kinds = folds.NETWORKS.values()
+    units = pd.DataFrame(_told(rows) for kind in kinds for rows in _finished(study, f"{kind}/*"))
+    if units.empty:
         raise UnfinishedStudyError(
             f"No unit is finished. Run\n"
             f"    python -m tumorcf_lib train --profile {study.profile.name} --fold 0"
         )
-    units = pd.DataFrame(found)
     _check_kinship(units, study.profile)
     for line in differences(units):
-        progress(line)
-    kept = _published_units(published, units)
+        print(line)
+    others = _of_another_making(published, units["trained_by"].iloc[0])
+
+    write = partial(_write, study.folder, published, others)
     for name in ("rows_predictions", "history"):
-        _write_units(folder, name, units, kept, published)
-    for (network, seed), own in pd.concat([units, kept]).groupby(folds.SETS):
-        here, before = own[own["folder"].notna()], own[own["folder"].isna()]
+        write(name, _rows_of(units, name))
+    every = write("units", [units[COLUMNS]])
+    for (network, seed), _ in every.groupby(KEYS):
+        own = units[(units["network"] == network) & (units["training_seed"] == seed)]
         for name in folds.AUDITED_ROWS:
-            _write_units(folder, name, here, before, published, f"_{network}_seed{seed}")
+            write(f"{name}_{network}_seed{seed}", _rows_of(own, name))
     for where, files in BESIDE.items():
-        _pool_beside(study, folder, published, where, files)
-    units = pd.concat([kept, units[COLUMNS]], ignore_index=True)
-    units = units.sort_values(folds.UNIT, ignore_index=True)
-    rowfiles.write_table(units, folder / "units.csv")
-    progress(f"Rows of {len(units)} units are put together in {config.shown(folder)}.")
-    return units
+        finished = list(_finished(study, where))
+        for name, pooled in files.items():
+            own = [rowfiles.read_table(folds.file_of(rows, name)) for rows in finished]
+            write(pooled, own)
+    print(f"Rows of {len(every)} units are put together in {config.shown(study.folder)}.")
+    return every
+
+
+def _write(folder, published, others, name, tables):
+    """A pooled file: of what is here, and of what was published before and is not replaced."""
+    before = published and folds.file_of(published, name)
+    if before and before.is_file():
+        earlier = rowfiles.read_table(before)
+        for replaced in (*tables, others):
+            if _keys(replaced) == _keys(earlier):
+                earlier = earlier[~_units_of(earlier).isin(_units_of(replaced))]
+        tables = [*tables, earlier] if len(earlier) else tables
+    if tables:
+        table = pd.concat(tables)
+        table = table.sort_values(_keys(table), kind="stable", ignore_index=True)
+        rowfiles.write_table(table, folds.file_of(folder, name))
+        return table
+
+
+def _rows_of(units, name):
+    """A file of each of some units, with the kind of its network in front."""
+    files = [(unit, folds.file_of(unit.folder, name)) for unit in units.itertuples()]
+    return [named(rowfiles.read_table(file), network=unit.network) for unit, file in files]
+
+
+def _keys(table):
+    """The columns that say which unit, or which of what lies beside them, a row is of."""
+    return [key for key in ("recipe", "inner_fold", *UNIT) if key in table]
+
+
+def _units_of(table):
+    return pd.MultiIndex.from_frame(table[_keys(table)])
 
 
 def _finished(study, pattern):
@@ -90,10 +123,18 @@ def kinship(made_of) -> dict:
     return {"settings": own} | {name: made_of[name] for name in folds.ALIKE}
 
 
+def _of_another_making(published, trained_by):
+    """Units of earlier publications that do not go with those that are here."""
+    if published is None or not (published / "units.csv").is_file():
+        return pd.DataFrame(columns=COLUMNS)
+    units = rowfiles.read_table(published / "units.csv")
+    return units[units["trained_by"] != trained_by]
+
+
 def lacking(units, n_folds) -> list[str]:
     """Seeds of which not all folds are pooled, a sentence each."""
     lines = []
-    for (network, seed), own in units.groupby(folds.SETS):
+    for (network, seed), own in units.groupby(KEYS):
         missing = sorted(set(range(n_folds)) - set(own["fold"]))
         if missing:
             lines.append(f"{network}, seed {seed}: lacks fold {', '.join(map(str, missing))}.")
@@ -115,85 +156,29 @@ def _name(unit):
     return f"{unit.network} fold {unit.fold}, seed {unit.training_seed}"
 
 
-def _published_units(published, units):
-    """Units of earlier publications that are not here, and of the same making."""
-    if published is None or not (published / "units.csv").is_file():
-        return units.iloc[:0][COLUMNS]
-    kept = rowfiles.read_table(published / "units.csv")
-    kept = kept[kept["trained_by"] == units["trained_by"].iloc[0]]
-    return kept[~_is_of(kept, units, folds.UNIT)]
-
-
-def _is_of(rows, units, keys):
-    """Whether each row is one of these units'."""
-    return pd.MultiIndex.from_frame(rows[keys]).isin(pd.MultiIndex.from_frame(units[keys]))
-
-
-def _write_units(folder, name, units, kept, published, end=""):
-    """A pooled row file: of the units that are here, and of those published before."""
-    tables = [
-        rowfiles.read_table(folds.file_of(row.folder, name)).assign(network=row.network)
-        for row in units.itertuples()
-    ]
-    if len(kept) and folds.file_of(published, name + end).is_file():
-        earlier = rowfiles.read_table(folds.file_of(published, name + end))
-        tables.append(earlier[_is_of(earlier, kept, folds.UNIT)])
-    if tables:
-        table = pd.concat(tables)
-        table.insert(0, "network", table.pop("network"))
-        _write_sorted(table, folds.UNIT, folds.file_of(folder, name + end))
-
-
-def _pool_beside(study, folder, published, where, files):
-    """Row files beside the units': of what is here, and of what was published and is not here."""
-    finished = list(_finished(study, where))
-    for name, pooled in files.items():
-        tables = [rowfiles.read_table(folds.file_of(rows, name)) for rows in finished]
-        before = published and folds.file_of(published, pooled)
-        if before and before.is_file():
-            earlier = rowfiles.read_table(before)
-            here = pd.concat([earlier.iloc[:0], *tables])
-            tables.append(earlier[~_is_of(earlier, here, _keys(earlier))])
-        if tables:
-            _write_sorted(pd.concat(tables), _keys(tables[0]), folds.file_of(folder, pooled))
-
-
-def _keys(table):
-    return [key for key in ("recipe", "inner_fold", *folds.UNIT) if key in table]
-
-
-def _write_sorted(table, keys, path):
-    rowfiles.write_table(table.sort_values(keys, kind="stable", ignore_index=True), path)
-
-
 def _check_kinship(units, profile):
-    first = units.iloc[0]
-    asked = first["made_of"]["settings"]
-    now = json.loads(json.dumps({name: getattr(profile, name, None) for name in asked}))
-    if asked != now:
-        raise folds.UnitError(
-            f"{_name(first).capitalize()} ({config.shown(first['folder'])}) was made from other "
-            f"settings than profile {profile.name} has now: "
-            f"{_other(first['made_of'], first['made_of'] | {'settings': now})}. Run it again."
-        )
+    """UnitError for a unit that was made of other things than the first, or than is asked now."""
+    first, now = units["made_of"].iloc[0], json.loads(json.dumps(profile.as_dict()))
+    asked = first | {"settings": {name: now.get(name) for name in first["settings"]}}
     for unit in units.itertuples():
-        if unit.trained_by != first["trained_by"]:
+        other = _other(unit.made_of, asked)
+        if other:
             raise folds.UnitError(
                 f"{_name(unit).capitalize()} ({config.shown(unit.folder)}) was made from other "
-                f"settings or slices than {_name(first)}: {_other(unit.made_of, first['made_of'])}."
-                " Run it again with the same version of this repository and the same dataset."
+                f"settings than profile {profile.name} has now, or other slices than "
+                f"{_name(units.iloc[0])}: {other}. Run it again with the same version of this "
+                "repository and the same dataset."
             )
 
 
-def _other(made_of, first):
+def _other(made_of, asked):
     """What differs, in words: settings by their values, files by their names."""
-    names = {**first["settings"], **made_of["settings"]}
+    names = {**asked["settings"], **made_of["settings"]}
     usual = {name: getattr(config.Profile, name, None) for name in names}
-    here, there = (usual | one["settings"] for one in (made_of, first))
+    here, there = (usual | one["settings"] for one in (made_of, asked))
     words = [
         f"{name} is {here[name]!r}, there {there[name]!r}"
         for name in names
         if here[name] != there[name]
     ]
-    files = [key for key in folds.ALIKE if made_of[key] != first[key]]
-    return "; ".join(words + [f"other {name}" for name in files])
+    return "; ".join(words + [f"other {key}" for key in folds.ALIKE if made_of[key] != asked[key]])

@@ -26,21 +26,34 @@ def plain(table):
     return table[table["network"] == PLAIN].drop(columns="network").reset_index(drop=True)
 
 
+def in_short(folder=None):
+    """The study's answer in one breath, by the verdicts of the paper's first finding."""
+    claims = plain(_reader(folder)("table_primary")).query("finding == 1")
+    holds = claims["verdict"] == "holds"
+    told = ""
+    if holds.any():
+        told = f"our networks need the tumor to tell {listed(claims.loc[holds, 'group'])}. "
+    if not holds.all():
+        others = listed(claims.loc[~holds, "group"])
+        told += f"For {others}, taking it out lowers the probability no more than chance can."
+    return told.strip()
+
+
 def answer_sentences(folder=None):
     """The study's answer in a few sentences, every number from the published tables."""
     read = _reader(folder)
-    right = read("table_still_right").set_index(["network", "edit", "group"])["share"].loc[PLAIN]
-    net = _net_drops(read, PLAIN)
+    shares = read("table_still_right").set_index(["network", "edit", "group"])
+    right, net = shares["share"].loc[PLAIN], _net_drops(read, PLAIN)
+    each = read("table_performance")
+    each = each[(each["networks"] == ONE) & (each["metric"] == "accuracy")]
+    accuracy = each.groupby("level")["value"].mean()
     falls = [
         f"from {right['original', name]:.0%} to {right['remove', name]:.0%} for {name}"
         for name in CLASSES
     ]
     shams = [f"{right['sham', name]:.0%}" for name in CLASSES]
     drops = [f"{name} {interval(net.loc[name])}" for name in CLASSES]
-    accuracy = read("table_performance").query("metric == 'accuracy'")
-    accuracy = accuracy.set_index(["networks", "level"])["value"].groupby(level=[0, 1]).first()
-    accuracy = accuracy[MEAN_OF_ONE if MEAN_OF_ONE in accuracy.index else ONE]
-    n, _, trainings = _how_many(read, PLAIN, "training")
+    n, trainings = _how_many(read, PLAIN, "training")
     told = [
         f"On the real slices our networks are right on {accuracy['slice']:.0%} of the slices and "
         f"{accuracy['person']:.0%} of the patients. Painting the tumor out moves the share of "
@@ -51,18 +64,15 @@ def answer_sentences(folder=None):
         + _beside_nothing(read, net),
     ]
     if set(SITES) <= set(net.index):
-        of_sites = [
-            f"{right[edit, site]:.0%}" for edit in ("original", "background") for site in SITES
-        ]
-        told.append(
-            f"All patients with IDs `{MR}` have a glioma, and {of_sites[0]} of their slices are "
-            f"called right; of the other glioma patients' slices {of_sites[1]}. With the tumor "
-            f"blacked out {of_sites[2]} and {of_sites[3]} are called right.{_never_shown(read)}"
+        there, blacked_out = (
+            [f"{right[edit, site]:.0%}" for site in SITES] for edit in ("original", "background")
         )
-    by = read_if_there(read, "table_transplants")
-    if by is None:
-        return told
-    by = by.set_index(["network", "kind", "donor", "host"])
+        told.append(
+            f"All patients with IDs `{MR}` have a glioma, and {there[0]} of their slices are "
+            f"called right; of the other glioma patients' slices {there[1]}. With the tumor "
+            f"blacked out {listed(blacked_out)} are called right.{_never_shown(read)}"
+        )
+    by = read("table_transplants").set_index(["network", "kind", "donor", "host"])
     set_in, moved = (by.loc[PLAIN, kind, "all", "all"] for kind in ("conflict", "control"))
     nothing = ""
     if SHUFFLED in by.index:
@@ -74,7 +84,9 @@ def answer_sentences(folder=None):
         f"in {interval(set_in, 'tumor', '.0%')}{nothing}. An own tumor moved within its head "
         f"keeps its class in {interval(moved, 'tumor', '.0%')}."
     )
-    return told + _taught(read, by["tumor"])
+    if LOOKING in by.index:
+        told.append(_taught(read, by["tumor"], shares["no_tumor"]))
+    return told
 
 
 def _net_drops(read, network):
@@ -95,36 +107,32 @@ def _never_shown(read):
     return f" Networks that were shown no such patient are right on {before}; blacked out, {after}."
 
 
-def _taught(read, follows):
-    """What fine-tuning to look does, where it is published: at most one sentence."""
-    table = read_if_there(read, "table_networks")
-    if table is None or not {LOOKING} <= set(table["network"]) & set(follows.index.levels[0]):
-        return []
-    right = table[(table["score"] == "accuracy") & (table["group"] == "all")]
+def _taught(read, follows, absent):
+    """What fine-tuning to look does: whom it follows, and whether a sham looks absent to it."""
+    right = read("table_networks").query("score == 'accuracy' and group == 'all'")
     right = right.set_index("network")["effect"].map("{:.1%}".format)
     net = _net_drops(read, LOOKING)
-    called = read("table_still_right").set_index(["network", "edit", "group"])["no_tumor"]
     drops = listed(f"{name} {net.loc[name, 'effect']:.2f}" for name in CLASSES)
-    shams = [f"{called[LOOKING, 'sham', name]:.0%}" for name in CLASSES]
+    shams = listed(f"{absent[LOOKING, 'sham', name]:.0%}" for name in CLASSES)
     follow, before, keep, kept = (
         f"{follows[network, kind, 'all', 'all']:.0%}"
         for kind in ("conflict", "control")
         for network in (LOOKING, PLAIN)
     )
-    return [
+    return (
         'A network can be taught to look: fine-tuned to say "no tumor" where one was painted out, '
-        f"ours have a Net-Drop of {drops}, say so of {listed(shams)} after a sham, and are right "
+        f"ours have a Net-Drop of {drops}, say so of {shams} after a sham, and are right "
         f"on {right[LOOKING]} of the slices (before: {right[PLAIN]}). Moved and transplanted "
         f"tumors were part of it, so that it follows a transplant in {follow} (before: {before}) "
         f"and keeps the class of a moved tumor in {keep} (before: {kept}) tests no more than that."
-    ]
+    )
 
 
 def _how_many(read, network, what):
-    """Networks of a kind, their seeds, and these in words."""
+    """The number of networks of a kind, and that of their seeds in words."""
     own = read("table_folds").query("network == @network", local_dict={"network": network})
     n = own["training_seed"].nunique()
-    return len(own), n, f"{n} {what}{'s' * (n > 1)}"
+    return len(own), f"{n} {what}{'s' * (n > 1)}"
 
 
 def _beside_nothing(read, net):
@@ -132,22 +140,21 @@ def _beside_nothing(read, net):
     own = net.loc[list(CLASSES)]
     if own["null_low"].isna().any():
         return "The networks that know nothing, to be compared with, are not all trained yet."
-    n, _, deals = _how_many(read, SHUFFLED, "shuffle")
-    outside = (own["effect"] < own["null_low"]) | (own["effect"] > own["null_high"])
-    beyond = listed(own.index[outside]) if outside.any() else "none of these"
+    n, deals = _how_many(read, SHUFFLED, "shuffle")
+    outside = own.index[~own["effect"].between(own["null_low"], own["null_high"])]
     return (
         f"Beyond the reach of as many networks that know nothing (their labels were shuffled "
-        f"among patients; {n} of them, {deals}): {beyond}."
+        f"among patients; {n} of them, {deals}): {listed(list(outside) or ['none of these'])}."
     )
 
 
 def class_sentences(folder=None):
     """What becomes of the primary claims of finding 1, class by class."""
-    table = plain(_reader(folder)("table_primary"))
+    table = plain(_reader(folder)("table_primary")).query("finding == 1")
     return [
         f"{row['claim']}: {row['verdict']} for our network (Net-Drop {interval(row)}; networks "
         f"that know nothing {band(row)})."
-        for row in table[table["finding"] == 1].to_dict("records")
+        for row in table.to_dict("records")
     ]
 
 
@@ -162,9 +169,7 @@ def performance_sentences(folder=None):
     slices, persons = by.loc[("slice", "accuracy")], by.loc[("person", "accuracy")]
     balanced = by.loc[("slice", "balanced accuracy")]
     row = read("table_spread").set_index("metric").loc["slice_accuracy"]
-    folds = read("table_folds")
-    single = folds[(folds["network"] == PLAIN) & (folds["training_seed"] == first)]
-    single = single["ece_temperature"].mean()
+    folds = plain(read("table_folds")).set_index("training_seed")
     seeds = "one training of each, so their spread is unknown"
     if row["n_seeds"] > 1:
         seeds = f"{row['sd_training']:.3f} between trainings of one fold"
@@ -177,8 +182,8 @@ def performance_sentences(folder=None):
         *site_sentences(read("table_accuracy_by_site"), first),
         f"Calibration error (ECE) of seed {first:g}: {ece['slices']:.3f}; after a temperature "
         f"fitted on the other folds' tested patients {ece['slices, temperature']:.3f} over all "
-        f"folds together, where errors of single folds cancel, and {single:.3f} in a single "
-        "fold, on average.",
+        f"folds together, where errors of single folds cancel, and "
+        f"{folds.loc[first, 'ece_temperature'].mean():.3f} in a single fold, on average.",
         f"Single networks score from {row['lowest']:.3f} to {row['highest']:.3f} (slices): "
         f"standard deviation {row['sd_fold']:.3f} between folds, {seeds}.",
     ]
@@ -187,34 +192,30 @@ def performance_sentences(folder=None):
 def _seeds_sentence(table):
     """What several seeds say together: at most one sentence."""
     own = table[table["metric"] == "accuracy"].set_index(["networks", "level"])
-    if AVERAGED not in own.index:
-        return
-    mean, together = own.loc[MEAN_OF_ONE]["value"], own.loc[AVERAGED]
-    yield (
-        f"In the mean over {table['training_seed'].nunique()} seeds {mean['slice']:.3f} and "
-        f"{mean['person']:.3f}; with the seeds' probabilities averaged "
-        f"{interval(together.loc['slice'])} and {interval(together.loc['person'])}."
-    )
+    if AVERAGED in own.index:
+        mean, together = own["value"].loc[MEAN_OF_ONE], own.loc[AVERAGED]
+        yield (
+            f"In the mean over {table['training_seed'].nunique()} seeds {mean['slice']:.3f} and "
+            f"{mean['person']:.3f}; with the seeds' probabilities averaged "
+            f"{interval(together.loc['slice'])} and {interval(together.loc['person'])}."
+        )
 
 
 def site_sentences(table, seed):
     """How much of a seed's accuracy hangs on the patients of one site: a sentence, if any.
 
     ``table`` is :func:`tables.sites.site_accuracy_table`'s."""
-    by, found = table.set_index(["group", "site", "metric"]), []
+    by = table.set_index(["group", "site", "metric"])
     for group in table.loc[table["site"] == MR, "group"]:
-        mr, others = (
-            f"{interval(own)} ({own['n_persons']:.0f} patients)"
-            for own in (by.loc[group, site, "accuracy"] for site in (MR, sites.OTHERS))
-        )
-        rest = [by.loc["all", sites.OTHERS, m] for m in ("accuracy", "balanced accuracy")]
-        found.append(
+        mr, others = (by.loc[group, site, "accuracy"] for site in (MR, sites.OTHERS))
+        rest = by.loc["all", sites.OTHERS]
+        yield (
             f"**Accuracy leans on one site** (seed {seed:g}): patients with IDs `{MR}` all have a "
-            f"{group}; of their slices {mr} are right, of other patients' {group} slices {others}. "
-            f"Without `{MR}`, {interval(rest[0])} of the slices, balanced accuracy "
-            f"{interval(rest[1])}."
+            f"{group}; of their slices {interval(mr)} ({mr['n_persons']:.0f} patients) are right, "
+            f"of other patients' {group} slices {interval(others)} ({others['n_persons']:.0f} "
+            f"patients). Without `{MR}`, {interval(rest.loc['accuracy'])} of the slices, balanced "
+            f"accuracy {interval(rest.loc['balanced accuracy'])}."
         )
-    return found
 
 
 def publish(folder, target=None, *, profile=None, seed=0):
@@ -258,14 +259,10 @@ def shown_scores(table):
 
 
 ANSWER = "scores.answer", ("table_still_right",)
-OPTIONAL = (
-    *("transplants_*", "saliency_*", "recipes", "masks", "masked_edits"),
-    *("probes", "detector", "planes", "covariates", "contrast"),
-)
 STUDY = side_studies.SideStudy(
     name=NAME,
     files=("rows_predictions.csv.gz", "rows_edits_*.csv.gz", "history.csv", "units.csv"),
-    optional=tuple(f"rows_{name}.csv.gz" for name in OPTIONAL),
+    optional=("rows_*.csv.gz",),
     derive=derive,
     figures={
         "fig_answer": Drawn(*ANSWER, lambda table: [shown_answer(table)]),

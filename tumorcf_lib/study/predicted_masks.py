@@ -29,7 +29,7 @@ def run(study, fold_numbers=None, seed=0, *, progress=print):
 
     UnitError if a fold does not exist, or its plain network of this seed is not finished."""
     shared = folds.Folds(study)
-    for fold in folds.checked_folds(study, fold_numbers):
+    for fold in folds.check(study, fold_numbers):
         plain, asked = shared.unit(fold, seed)
         is_finished = unit.why_stale(plain, asked) is None
         weights = folds.weights_of(study, fold, seed, is_finished=is_finished)

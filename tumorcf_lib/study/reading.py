@@ -141,9 +141,9 @@ def tell(*sentences):
 def source(function):
     """A function's code without its docstring."""
     lines = textwrap.dedent(inspect.getsource(function)).splitlines()
-    first, *_ = ast.parse("\n".join(lines)).body[0].body
-    if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant):
-        del lines[first.lineno - 1 : first.end_lineno]
+    defined = ast.parse("\n".join(lines)).body[0]
+    if ast.get_docstring(defined):
+        del lines[defined.body[0].lineno - 1 : defined.body[0].end_lineno]
     display(Markdown("```python\n" + "\n".join(lines) + "\n```"))
 
 
@@ -187,9 +187,7 @@ def table(frame, digits=2):
     def cell(value):
         if pd.isna(value):
             return ""
-        if not isinstance(value, float):
-            return str(value)
-        return f"{round(value, digits) + 0.0:.{digits}f}"  # no -0.00
+        return f"{value:z.{digits}f}" if isinstance(value, float) else str(value)  # no -0.00
 
     rows = [["---"] * frame.shape[1], *(map(cell, row) for row in frame.itertuples(index=False))]
     lines = [" | ".join(line) for line in (frame.columns, *rows)]

@@ -9,7 +9,6 @@ network must never be tested on persons that it learned from, so they are taken 
 import json
 
 import numpy as np
-import pandas as pd
 
 from tumorcf_lib import config, rowfiles, steps
 from tumorcf_lib.config import CLASSES, Profile
@@ -40,10 +39,6 @@ ROWS = {
 KEYS = ("fold", "network", "slice_id", "edit", "infill", "dilation_px", "place")
 
 
-class ReferenceWeightsError(RuntimeError):
-    """Published weights that cannot stand in for this study's training."""
-
-
 def why_not(study) -> str | None:
     """Why the published weights cannot stand in for this study's 03, in words; None if they can.
 
@@ -54,20 +49,14 @@ def why_not(study) -> str | None:
     if not (published / "manifest.json").is_file():
         return f"{shown} holds no published run"
     manifest = steps.read_json(published / "manifest.json")
-    own, usual = _plain(study.profile), _plain(Profile(name="", cohort="", purpose=""))
-    theirs = usual | manifest["profile"] | {"seed": manifest["seed"]}  # usual: if added since then
+    own, theirs = _settings(study.profile), _settings(Profile(**manifest["profile"]))
+    theirs["seed"] = manifest["seed"]
     for name, value in (own | {"seed": study.seed}).items():
         if name not in LATER_SETTINGS and theirs[name] != value:
             return f"they were trained with {name} {theirs[name]!r}, not {value!r}"
-    files = manifest["sha256"]
-    wanted = ("split.csv", "numbers.json", *HISTORIES, *_weights(study))
-    missing = [name for name in wanted if name not in files or not (published / name).is_file()]
-    if missing:
-        return f"{shown} lacks {', '.join(missing)}"
-    changed = [name for name in wanted if steps.file_sha256(published / name) != files[name]]
-    if changed:
-        return f"{', '.join(changed)} in {shown} changed since it was published"
-    return None
+    files = ("split.csv", "numbers.json", *HISTORIES, *_weights(study))
+    changed = steps.why_foreign(published, {name: manifest["sha256"].get(name) for name in files})
+    return changed and f"of {shown}, {changed}"
 
 
 def wanted(study, names) -> bool:
@@ -89,16 +78,10 @@ def is_installed(study) -> bool:
 
 
 def install(study) -> None:
-    """Make the published weights this study's stage 03; 01 and 02 have to be up to date.
+    """Make the published weights, which :func:`why_not` lets pass, this study's stage 03.
 
     Writes weights, histories and numbers as 03 does, and a note that says where they are from.
-    :class:`ReferenceWeightsError` if they are not of this profile, seed and split, or changed."""
-    reason = why_not(study)
-    if reason:
-        raise ReferenceWeightsError(
-            f"The published weights cannot stand in for {STAGE} of profile "
-            f"{study.profile.name!r}: {reason}. Train instead: run without --reference, from 03 on."
-        )
+    StageError if 01 or 02 is not up to date, or made another split."""
     published = config.published(study.profile.name)
     manifest = steps.read_json(published / "manifest.json")
     stage = results.open_stage(study, STAGE)
@@ -120,46 +103,42 @@ def install(study) -> None:
 
 def check_split(path, published) -> None:
     """Refuse a run's ``split.csv`` that is not the one the published weights were trained with:
-    :class:`ReferenceWeightsError` says how many of the tested persons the networks have seen."""
+    a StageError says how many of the tested persons the networks have seen."""
     if steps.file_sha256(path) == steps.file_sha256(published / "split.csv"):
         return
     own, theirs = rowfiles.read_table(path), rowfiles.read_table(published / "split.csv")
     tested = set(own.loc[own["part"] == "test", "person_id"])
     seen = tested & set(theirs.loc[theirs["part"] != "test", "person_id"])
-    raise ReferenceWeightsError(
+    raise stages.StageError(
         f"Expected the split that the published weights were trained with, "
         f"{config.shown(published / 'split.csv')}, got another in {config.shown(path)}: the "
         f"networks learned from, or were chosen by, {len(seen)} of its {len(tested)} tested "
         "patients. A network must not be tested on patients it has seen. Use the dataset and the "
-        "version of the code that they were published with, or train: run from 03 on, without "
-        "--reference."
+        "version of the code that they were published with, or train: run from 03 on."
     )
 
 
-def compare(study) -> pd.DataFrame:
-    """How far this study's rows are from the published ones, whose networks they share.
-
-    A row a file that is there: rows (its name), n (rows in both), n_unmatched (in one of them),
-    largest (difference of a probability; inf where an edit could be made in one run only)."""
-    published = config.published(study.profile.name)
-    found = []
+def compared(study) -> list[str]:
+    """How far this study's rows are from the published ones, whose networks they share: a
+    sentence a file that both have."""
+    published, told = config.published(study.profile.name), []
     for stage, names in ROWS.items():
         for name in names:
             files = [folder / f"{name}.csv.gz" for folder in (study.folder / stage, published)]
             if stages.why_stale(study, stage) is None and all(file.is_file() for file in files):
-                own, theirs = map(rowfiles.read_table, files)
-                found.append({"rows": name, **largest_gap(own, theirs)})
-    return pd.DataFrame(found, columns=["rows", "n", "n_unmatched", "largest"])
+                told.append(f"{name}: {in_words(*largest_gap(*map(rowfiles.read_table, files)))}")
+    return told
 
 
-def largest_gap(own, theirs) -> dict:
-    """Rows of two tables that are in both, in one only, and the largest difference.
+def largest_gap(own, theirs) -> tuple[int, int, float]:
+    """Rows of two tables that are in both, in one only, and the largest difference: infinite where
+    an edit could be made in one run only.
 
     Examples
     --------
+    >>> import pandas as pd
     >>> rows = pd.DataFrame({"slice_id": [1, 2], **{f"p_{name}": [0.5, 0.2] for name in CLASSES}})
-    >>> gap = largest_gap(rows, rows.assign(p_glioma=[0.5, 0.3]).head(1))
-    >>> gap["n"], gap["n_unmatched"], gap["largest"]
+    >>> largest_gap(rows, rows.assign(p_glioma=[0.5, 0.3]).head(1))
     (1, 1, 0.0)
     """
     keys = [name for name in KEYS if name in own and name in theirs]
@@ -168,27 +147,16 @@ def largest_gap(own, theirs) -> dict:
     shared = own.index.intersection(theirs.index)
     a, b = own.loc[shared], theirs.loc[shared]
     gap = (a - b).abs().where(a.notna() | b.notna(), 0.0).fillna(np.inf).to_numpy()
-    n_unmatched = len(own) + len(theirs) - 2 * len(shared)
-    return {"n": len(shared), "n_unmatched": n_unmatched, "largest": float(gap.max(initial=0))}
+    return len(shared), len(own) + len(theirs) - 2 * len(shared), float(gap.max(initial=0))
 
 
-def sentences(compared) -> list[str]:
-    """The comparison in plain words, one sentence a file."""
-    found = []
-    for row in compared.itertuples():
-        gap = f"{row.largest:.2g} (stated tolerance {TOLERANCE:g})"
-        told = f"{row.rows}: {row.n} rows as published, probabilities differ by at most {gap}."
-        if row.n_unmatched or row.largest > TOLERANCE:
-            told = (
-                f"{row.rows} differs from the published rows: {row.n_unmatched} rows are in one "
-                f"of them only, probabilities of the {row.n} others differ by up to {gap}. Another "
-                "copy of the slices, another plan of edits or another kind of processor may be why."
-            )
-        found.append(told)
-    return found
-
-
-# -- inner parts -------------------------------------------------------------
+def in_words(n, n_unmatched, largest) -> str:
+    """A :func:`largest_gap` as a sentence, and what may be why."""
+    why = " Other slices, another plan of edits, or another kind of processor may be why."
+    return (
+        f"{n} rows are in both runs, {n_unmatched} in one only; probabilities differ by at most "
+        f"{largest:.2g} (tolerance {TOLERANCE:g}).{why * (n_unmatched > 0 or largest > TOLERANCE)}"
+    )
 
 
 def _weights(study):
@@ -196,6 +164,6 @@ def _weights(study):
     return [by_fold.weights_name(fold, network) for fold in folds for network in NETWORKS]
 
 
-def _plain(profile):
-    """The profile's settings as JSON has them: lists for tuples."""
+def _settings(profile):
+    """A profile's settings as JSON has them: lists for tuples."""
     return json.loads(json.dumps(profile.as_dict()))

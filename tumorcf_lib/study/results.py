@@ -2,6 +2,7 @@
 
 import errno
 import os
+import shutil
 import time
 from pathlib import Path
 
@@ -18,10 +19,6 @@ FIGURE_FORMATS = {
     ".png": {"dpi": 200, "metadata": {"Software": None}},
     ".svg": {"dpi": 200, "metadata": {"Date": None, "Creator": None}},
 }
-
-
-class DiskFullError(OSError):
-    """No room for a file that is about to be written."""
 
 
 def open_stage(study, name: str) -> "Results":
@@ -79,19 +76,16 @@ class Results:
             raise stages.StageError(f"{self.name} does not declare that it reads {stage}.")
         folder = self.study.folder / stage
         known = self._data if own else stages.record(self.study, stage)["hashes"]
-        there = [f"{name}{end}" for end in ENDS if (folder / f"{name}{end}").is_file()]
-        recorded = next((file for file in there if file in known), None)
-        if recorded:
-            if not own:
-                self._reads.setdefault(stage, {})[recorded] = known[recorded]
-            return folder / recorded
-        if there:
+        files = [f"{name}{end}" for end in ENDS if f"{name}{end}" in known]
+        if not files or not (folder / files[0]).is_file():
             raise stages.StageError(
-                f"{config.shown(folder / there[0])} is not of this run: {stage} did not write "
-                f"it. Remove it, and make {stage} again by ./run_all.sh "
+                f"Expected {name!r} among what {stage} wrote into {config.shown(folder)}, got no "
+                f"such file, or one of another run. Make {stage} again by ./run_all.sh "
                 f"{stages.options(self.study)} --from {stage[:2]}"
             )
-        raise stages.StageError(f"{stage} has no file {name!r} in {config.shown(folder)}.")
+        if not own:
+            self._reads.setdefault(stage, {})[files[0]] = known[files[0]]
+        return folder / files[0]
 
     # -- writing -------------------------------------------------------------
 
@@ -132,15 +126,14 @@ class Results:
     def create_array(self, name: str, shape: tuple, dtype) -> np.ndarray:
         """A new memory-mapped array to be filled in place.
 
-        Raises
-        ------
-        DiskFullError
-            If the disk has no room for it.
-        """
-        path = self.folder / f"{name}.npy"
-        array = np.lib.format.open_memmap(path, mode="w+", dtype=dtype, shape=tuple(shape))
-        reserve(self.keep(path))
-        return array
+        OSError if the disk has no room for it: such a file is full of holes at first, and a disk
+        that is full when they are filled ends the process without a word."""
+        n_bytes = np.dtype(dtype).itemsize * np.prod(shape, dtype=np.int64)
+        if shutil.disk_usage(self.folder).free < n_bytes:
+            words = f"{os.strerror(errno.ENOSPC)}, {n_bytes / 1e6:.0f} MB are needed"
+            raise OSError(errno.ENOSPC, words, str(self.folder))
+        path = self.keep(self.folder / f"{name}.npy")
+        return np.lib.format.open_memmap(path, mode="w+", dtype=dtype, shape=tuple(shape))
 
     def save_figure(self, fig, name: str, *, data, shows_slices: bool):
         """Write a figure as PNG and SVG, and the plotted values as CSV.
@@ -168,7 +161,8 @@ class Results:
 
     def keep_copy(self, source: Path, name: str) -> Path:
         """Copy a file into this stage's folder, where later stages find it."""
-        steps.copy_whole(source, self.folder / name)
+        with steps.being_written(self.folder / name) as unfinished:
+            shutil.copyfile(source, unfinished)
         return self.keep(self.folder / name)
 
     def workspace(self, name: str, depends_on: dict) -> Path:
@@ -177,8 +171,7 @@ class Results:
         When the stage is finished its content is sealed: what was changed since then is said
         and made again.
         """
-        fresh = bool(os.environ.get("TUMORCF_FRESH"))
-        folder = steps.begin(self.folder / name, depends_on, fresh=fresh)
+        folder = steps.begin(self.folder / name, depends_on)
         self._workspaces.append(folder)
         return folder
 
@@ -202,10 +195,9 @@ class Results:
         record = {
             "depends_on": self._begun_with,
             "reads": self._reads,
-            **steps.hashes_of(self.folder, sorted(self._data)),
+            "hashes": steps.hashes_of(self.folder, sorted(self._data)),
             "figures": self._figures,
-            "figure_hashes": steps.hashes_of(self.folder / "figures", drawn)["hashes"],
-            "versions": stages.versions(),
+            "figure_hashes": steps.hashes_of(self.folder / "figures", drawn),
         }
         steps.write_json(self.folder / steps.RECORD, record)
         steps.release(self.folder / steps.LOCK)
@@ -221,27 +213,6 @@ def plain(value):
     return value.item() if isinstance(value, np.generic) else value
 
 
-def reserve(path: Path) -> None:
-    """Take the room on the disk for all of a file, or raise :class:`DiskFullError`.
-
-    A file that is mapped into memory is full of holes at first, and a disk that is full when
-    they are filled ends the process without a word.
-    """
-    n_bytes = path.stat().st_size
-    try:
-        with open(path, "r+b") as file:
-            if hasattr(os, "posix_fallocate") and n_bytes:
-                os.posix_fallocate(file.fileno(), 0, n_bytes)
-    except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
-            return  # a file system that cannot reserve
-        path.unlink(missing_ok=True)
-        raise DiskFullError(
-            f"No room on the disk for {n_bytes / 1e6:.0f} MB of {config.shown(path)}. Free some, "
-            "or move everything that runs write (TUMORCF_RUNS=<folder>), and run the same again."
-        ) from None
-
-
 def note_seconds(folder: Path, seconds: float) -> None:
     """Remember how long a result took, for a run that only reads it again."""
     steps.write_whole(folder / SECONDS, f"{seconds:.1f}\n")
@@ -249,6 +220,4 @@ def note_seconds(folder: Path, seconds: float) -> None:
 
 def kept_seconds(folder: Path) -> float:
     """Seconds that the results in a stage's folder took when they were made."""
-    found = folder.glob(f"*/{SECONDS}")
-    texts = [path.read_text(encoding="utf-8", errors="replace").strip() for path in found]
-    return sum(float(text) for text in texts if text.replace(".", "", 1).isdecimal())
+    return sum(float(path.read_text(encoding="utf-8")) for path in folder.glob(f"*/{SECONDS}"))

@@ -78,10 +78,9 @@ def n_cores() -> int:
 def choose_profile() -> tuple[str, str]:
     """Profile that fits this machine, and one sentence on why and how to get the other."""
     if not finding.has_dataset(config.data_folder()):
-        gpu = " (the GPU here serves the phantom's small network)" if has_gpu() else ""
         return "demo", (
-            f"no dataset in {config.shown(config.data_folder())}, so the phantom is used{gpu}; for "
-            "the real slices put the four archives there, name their folder by --data, or run "
+            f"no dataset in {config.shown(config.data_folder())}, so the phantom is used; for the "
+            "real slices put the four archives there, name their folder by --data, or run "
             "./run_all.sh --profile paper-lite, which fetches them (880 MB)"
         )
     if has_gpu():
@@ -97,13 +96,14 @@ def find_dataset(study, is_auto) -> None:
     from tumorcf_lib.data import archives, download
 
     place, needs = config.data_folder(), not study.profile.is_phantom
-    found = finding.has_dataset(place)
-    if config.names_data_folder() and not found and (is_auto or needs):
+    found, is_named = finding.find(place), config.names_data_folder()
+    is_begun = is_auto and (found.entries or found.notes)  # a part is not "no dataset"
+    if not found.is_enough and (is_begun or is_named and (is_auto or needs)):
         finding.require(place)
     print(f"Profile {study.profile.name}: {choose_profile()[1] if is_auto else 'as asked'}.")
-    if needs and not found:
+    if needs and not found.is_enough:
         download.download(place)
-    elif needs and (n_missing := len(finding.find(place).missing)):  # --partial allowed it
+    elif needs and (n_missing := len(found.missing)):  # --partial allowed it
         n = archives.N_PUBLISHED - n_missing
         print(f"A part of the dataset: {n} of {archives.N_PUBLISHED} slices.")
 
@@ -230,11 +230,6 @@ def memory_limit() -> float:
     return min(limits, default=float("inf"))
 
 
-def is_short() -> bool:
-    """Whether memory is limited so much that one kernel at a time is all that fits."""
-    return memory_limit() <= SHORT_BYTES
-
-
 def held_by_others() -> int:
     """Bytes held by other Jupyter kernels; 0 where the system (not Linux) does not list them."""
     held = 0
@@ -254,12 +249,12 @@ def warn_if_tight(this="this notebook", again="run this notebook again") -> None
 
     Where memory runs out, the kernel that asks last dies without a word. The message goes to the
     error channel, which published notebooks leave out."""
-    held = held_by_others() if is_short() else 0
-    if held > HELD_BYTES:
+    held, limit = held_by_others(), memory_limit()
+    if limit <= SHORT_BYTES and held > HELD_BYTES:
         print(
-            f"Kernels of open notebooks hold {held / 1e9:.1f} GB of the {memory_limit() / 1e9:.1f} "
-            f"GB of memory here, and {this} needs most of it. Shut them down first (menu Kernel > "
-            f"Shut Down All Kernels, then {again}): what they saved is kept.",
+            f"Kernels of open notebooks hold {held / 1e9:.1f} GB of the {limit / 1e9:.1f} GB of "
+            f"memory here, and {this} needs most of it. Shut them down first (menu Kernel > Shut "
+            f"Down All Kernels, then {again}): what they saved is kept.",
             file=sys.stderr,
             flush=True,
         )

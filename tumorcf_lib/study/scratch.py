@@ -7,9 +7,11 @@ is: it says how far random weights and few minutes go, and nothing about the pap
 
 from dataclasses import replace
 
+import numpy as np
+
 from tumorcf_lib import config, rowfiles, steps
-from tumorcf_lib.data import finding, preprocess, split as splits
-from tumorcf_lib.study import made_by, runtime, side_studies, unit
+from tumorcf_lib.data import preprocess, split as splits
+from tumorcf_lib.study import by_fold, runtime, side_studies, unit
 from tumorcf_lib.tables import derived
 
 NAME = "resnet50-scratch"
@@ -30,17 +32,13 @@ PROFILE = replace(
 )
 """Recipe of :func:`run`: about 20 minutes on 2 cores. The split is that of "paper-lite"."""
 
-SMALLEST_PX = 32  # ResNet-50 halves its input five times
 SETTINGS = "settings.json"
 PARTS = {"validation": "rows_validation.csv.gz", "test": "rows_predictions.csv.gz"}
 
 
-def run_study(*, size=None, epochs=None, minutes, seed=0):
-    """:func:`run` into ``runs/resnet50-scratch``, perhaps of another size or schedule."""
-    asked = {"size_px": size, "epochs": epochs}
-    given = {name: value for name, value in asked.items() if value is not None}
-    profile = replace(PROFILE, **given)
-    run(config.run(NAME), profile, minutes=minutes, seed=seed)
+def run_study(*, minutes, seed=0):
+    """:func:`run` into ``runs/resnet50-scratch``."""
+    run(config.run(NAME), minutes=minutes, seed=seed)
 
 
 def run(folder, profile=PROFILE, *, minutes, seed=0, progress=print):
@@ -48,15 +46,10 @@ def run(folder, profile=PROFILE, *, minutes, seed=0, progress=print):
 
     Called again with the same profile, seed and device it goes on after its last finished epoch,
     with more minutes. The learning rate follows the whole schedule of ``profile.epochs``, so a
-    training that is cut short ends at a high rate: choose epochs that fit into the minutes. No
-    epoch is begun that would probably end later, but for the first. Returns the history."""
+    training that is cut short ends at a high rate. No epoch is begun that would probably end later,
+    but for the first."""
     from tumorcf_lib.networks import classifier
 
-    if minutes < 0 or profile.size_px < SMALLEST_PX or profile.epochs < 1:
-        raise unit.UnitError(
-            f"Expected 0 minutes, {SMALLEST_PX} px and 1 epoch at least, got {minutes}, "
-            f"{profile.size_px} and {profile.epochs}."
-        )
     device = f"{classifier.set_up(seed)}, {classifier.choose_precision(profile.backbone)}"
     own = _unit(folder, profile, seed, device)
     trained_in = steps.begin(own.folder / unit.NETWORK, own.depends_on)
@@ -73,30 +66,18 @@ def run(folder, profile=PROFILE, *, minutes, seed=0, progress=print):
     rowfiles.write_table(history, folder / "history.csv")
     ended = "its schedule is over" if is_over else "run it again to go on"
     progress(f"{label(history)}: {len(history)} of at most {profile.epochs} epochs, {ended}.")
-    return rowfiles.read_table(folder / "history.csv")
 
 
 def _unit(folder, profile, seed, device):
     """The unit of a profile and seed: on the split that notebook 01 draws."""
-    from tumorcf_lib.networks import checkpoint
-
     cohort = runtime.load(profile)
-    split = splits.split_table(
-        cohort.table["slice_id"], cohort.persons, cohort.labels, n_folds=1, seed=profile.split_seed
-    )
-    settings = profile.as_dict()
-    depends_on = {
-        "settings": {name: settings[name] for name in checkpoint.SETTINGS},
-        "seed": seed,
-        "device": device,
-        "slices": "drawn" if profile.is_phantom else finding.fingerprint(config.data_folder()),
-        "split": steps.sha256(split.to_csv(index=False).encode()),
-        "code": made_by.code("training", "slices", "inputs"),
-        "packages": made_by.packages(),
-    }
-    place = folder / f"{profile.size_px}px-{profile.epochs}epochs-seed{seed}"
-    prepared, parts = preprocess.prepare(cohort, profile.size_px), split["part"].to_numpy(str)
-    return unit.Unit(place, profile, prepared, parts, seed, depends_on)
+    prepared = preprocess.prepare(cohort, profile.size_px)
+    who = cohort.table["slice_id"], cohort.persons, cohort.labels
+    parts = splits.split_table(*who, n_folds=1, seed=profile.split_seed)["part"].to_numpy(str)
+    inputs = steps.sha256(np.ascontiguousarray(prepared.slices).data)
+    made_of = {"inputs": inputs, "parts": parts.tolist(), "device": device}
+    depends_on = by_fold.training_depends(profile, seed, **made_of)
+    return unit.Unit(folder / f"seed{seed}", profile, prepared, parts, seed, depends_on)
 
 
 def label(history) -> str:

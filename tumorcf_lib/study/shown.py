@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 
 from tumorcf_lib import config
-from tumorcf_lib.edits.scores import arrays, class_names
+from tumorcf_lib.edits.scores import arrays
 from tumorcf_lib.figures.style import EDIT_NAMES
 from tumorcf_lib.stats.rows import headline_rows
 from tumorcf_lib.study import pooled, reading, side_studies
@@ -42,11 +42,12 @@ def performance(results, table, name) -> pd.DataFrame:
     paper = tables.PAPER
     shown["paper (ResNet-50)"] = [f"{paper[key]:.2f}" if key in paper else "" for key in names]
     sources = {
-        "patients, all folds": tables.one_network(side_studies.published(tables.POOLED)(name)),
+        "patients, all folds": side_studies.published(tables.POOLED)(name),
         "patients, one split": side_studies.published("paper-lite")(name),
     }
+    keys = ["level", "group", "metric"]
     for words, found in {**sources, **_runs(results, table, name)}.items():
-        by = found.set_index(["level", "group", "metric"])
+        by = found.drop_duplicates(keys).set_index(keys)  # of several seeds, the first
         shown[words] = [interval(by.loc[key], form=".2f") for key in names]
     return shown
 
@@ -69,17 +70,18 @@ def edits(rows) -> pd.DataFrame:
     own = headline_rows(rows)
     own = own[~own["edit"].str.endswith("_refit") & (own["edit"] != "sham_only")]
     labels, p = arrays(own)
-    called = np.array(class_names(own))[p.argmax(axis=1)]
-    own = own.assign(p=p[np.arange(len(own)), labels], right=called == own["label"])
-    lines = []
-    for edit, each in own.groupby("edit", sort=False):
-        made = each[each["reason"] == ""]
-        line = {"edit": EDIT_NAMES.get(edit, edit), "made": len(made)}
-        line |= {"not possible": len(each) - len(made)}
-        line |= {"change (SD of the slice)": made["edit_rms"].median()}
-        line |= {"mean P of the true class": made["p"].mean()}
-        lines.append(line | {"still called right": made["right"].mean()})
-    return pd.DataFrame(lines)
+    made = own["reason"] == ""
+    right = np.where(made, p.argmax(axis=1) == labels, np.nan)
+    own = own.assign(made=made, p=p[np.arange(len(own)), labels], right=right)
+    by = own.groupby("edit", sort=False)
+    found = {
+        "made": by["made"].sum(),
+        "not possible": by.size() - by["made"].sum(),
+        "change (SD of the slice)": by["edit_rms"].median(),
+        "mean P of the true class": by["p"].mean(),
+        "still called right": by["right"].mean(),
+    }
+    return pd.DataFrame(found).rename(EDIT_NAMES).reset_index()
 
 
 def claims(results, table, number) -> pd.DataFrame:

@@ -1,8 +1,8 @@
 """Stages: what each notebook reads and writes, and whether that still holds.
 
-A stage is one notebook's folder under ``runs/<profile>/``. When it is finished it records a hash
-of its profile and seed, of the code that made it (its notebook's cells and the modules named in
-:mod:`study.made_by`), and of the files it read. A later notebook refuses a stage whose record no
+A stage is one notebook's folder under ``runs/<profile>/``. When it is finished it records its
+profile and seed, the code that made it (its notebook's cells and the modules named in
+:mod:`study.made_by`), and the files it read. A later notebook refuses a stage whose record no
 longer fits.
 """
 
@@ -12,7 +12,7 @@ from pathlib import Path
 
 from tumorcf_lib import __version__, config, digests, pins, steps
 from tumorcf_lib.data import finding
-from tumorcf_lib.study import made_by, runtime
+from tumorcf_lib.study import made_by
 
 NAMES = (
     *("01_data", "02_preprocessing", "03_training"),
@@ -39,10 +39,6 @@ READS_DATASET = ("01_data", "02_preprocessing")
 SHOWN = "the code of its tables and figures"
 
 
-RECORDED = ("depends_on", "reads", "hashes", "sizes", "figures", "figure_hashes", "versions")
-"""Dictionaries that a stage's record has to hold."""
-
-
 class StageError(RuntimeError):
     """A stage that is missing, unfinished, damaged, out of date, in use, or not of this run."""
 
@@ -65,74 +61,34 @@ def why_stale(study, name: str, *, shown=True) -> str | None:
     With ``shown`` False only its data count, that later stages read: not how tables are derived
     from rows and figures drawn.
     """
-    folder = study.folder / name
-    if not (folder / RECORD).exists():
-        return "it was never finished"
     try:
         kept = record(study, name)
-    except StageError:
-        return f"its record {RECORD} is damaged"
+    except steps.RecordError as error:
+        return str(error)
+    then = kept["depends_on"]
     for key, now in fingerprint(study, name).items():
-        if now != kept["depends_on"].get(key) and (shown or key != SHOWN):
-            return _what_changed(key, now, kept)
+        if now != then.get(key) and (shown or key != SHOWN):
+            is_short = len(now) < 30 and key in then
+            return f"{key} changed since" + (f" ({then[key]}, now {now})" if is_short else "")
     for needed, files in kept["reads"].items():
         if any(_hashes(study, needed).get(file) != digest for file, digest in files.items()):
             return f"the data of {needed} changed since"
-    drawn = {"hashes": kept["figure_hashes"] if shown else {}}
-    data = steps.why_foreign(folder, kept)
-    return data or steps.why_foreign(folder / "figures", drawn, "figure")
-
-
-def tell(study) -> None:
-    """Print of every stage whether it holds."""
-    for name in NAMES:
-        print(f"{name:<20} {why_stale(study, name) or 'up to date'}")
-
-
-def _what_changed(key, now, kept):
-    """A part of the fingerprint that no longer fits, in words."""
-    was = kept["depends_on"].get(key)
-    if key.startswith("profile ") and was is None:
-        others = [name for name in kept["depends_on"] if name.startswith("profile ")]
-        return f"it was made for {others[0]}" if others else "it does not say for which profile"
-    if key == "the seed" and was is not None:
-        return f"it was made with seed {was}"
-    then, here = kept["versions"], versions()
-    if key == "the code" and then.get("tumorcf", __version__) != __version__:
-        return f"it was made by version {then['tumorcf']} of this project, here is {__version__}"
-    others = [f"{n} {v}, here {here[n]}" for n, v in then.items() if here.get(n, v) != v]
-    told = f" (then {'; '.join(others)})" if others and key == "the packages" else ""
-    return f"{key} changed since{told}"
+    drawn = kept["figure_hashes"].items() if shown else ()
+    figures = {f"figures/{file}": digest for file, digest in drawn}
+    return steps.why_foreign(study.folder / name, kept["hashes"] | figures)
 
 
 def _hashes(study, name) -> dict:
     """Hashes of a stage's files, none if it is not finished or its record is damaged."""
     try:
         return record(study, name)["hashes"]
-    except (FileNotFoundError, StageError):
+    except steps.RecordError:
         return {}
 
 
 def record(study, name: str) -> dict:
-    """What a finished stage recorded of itself: hashes, sizes, figures.
-
-    Raises FileNotFoundError if it was never finished, StageError if the file is damaged.
-    """
-    return read_record(study.folder, name, f"{options(study)} ")
-
-
-def read_record(folder: Path, name: str, told="") -> dict:
-    """:func:`record` of a run's folder; ``told`` are a command's options that name the run."""
-    try:
-        kept = steps.read_record(folder / name)
-        if all(isinstance(kept.get(key), dict) for key in RECORDED):
-            return kept
-        problem = f"{config.shown(folder / name / RECORD)} lacks a part of a stage's record"
-    except steps.DamagedRecordError as error:
-        problem = str(error)
-    raise StageError(
-        f"{problem}. Make {name} again by ./run_all.sh {told}--from {name[:2]} --to {name[:2]}"
-    )
+    """What a finished stage recorded of itself, as :func:`steps.read_record`."""
+    return steps.read_record(study.folder / name)
 
 
 def versions() -> dict[str, str]:
@@ -159,22 +115,21 @@ def summary(kept: dict) -> str:
 
 
 def fingerprint(study, name: str) -> dict[str, str]:
-    """Hashes of all that a stage's outputs depend on, by a name to show people."""
-    profile = {k: v for k, v in study.profile.as_dict().items() if k != "purpose"}
+    """All that a stage's outputs depend on, by a name to show people: versions, or hashes."""
+    settings = {k: v for k, v in study.profile.as_dict().items() if k != "purpose"}
     is_phantom, source, start = study.profile.is_phantom, (), made_by.STARTS_FROM.get(name, ())
     if name in READS_DATASET and is_phantom:
         source, start = made_by.PHANTOM, start + made_by.TEMPLATE
     elif name in READS_DATASET:
         source = made_by.DATASET
     cells = digests.source_digest("\n".join(code_cells(config.NOTEBOOKS / f"{name}.ipynb")))
-    library = digests.code_digest(*made_by.DATA_CODE[name], *source)
     parts = {
-        f"profile {study.profile.name}": json.dumps(profile, sort_keys=True),
-        "the code": f"{cells} {library}",
-        "the packages": " ".join(map(pins.version_of, made_by.ALL_PACKAGES)),
+        "the profile": steps.sha256(json.dumps(settings, sort_keys=True).encode()),
+        "the seed": str(study.seed),
+        "the code": f"{cells} {digests.code_digest(*made_by.DATA_CODE[name], *source)}",
+        SHOWN: digests.code_digest(*made_by.SHOWN_CODE[name]),
     }
-    parts = {key: steps.sha256(text.encode()) for key, text in parts.items()}
-    parts |= {"the seed": str(study.seed), SHOWN: digests.code_digest(*made_by.SHOWN_CODE[name])}
+    parts |= {f"the package {each}": pins.version_of(each) for each in made_by.ALL_PACKAGES}
     if start:
         parts["what it starts from"] = digests.inputs_digest(*start)
     if name in READS_DATASET and not is_phantom:
@@ -199,13 +154,11 @@ def require(study, name, *, wanted_by):
         return
     last = max(NAMES.index(needed) for needed in NEEDS[wanted_by])
     command = f"{options(study)} --to {NAMES[last][:2]}"
-    shut = " Memory is short: shut this notebook's kernel down before (menu Kernel > Shut Down)."
     raise StageError(
         f"{wanted_by} needs what {name} makes for profile {study.profile.name!r}, and that is "
         f"not ready: {reason}. Make it in a terminal, in the repository's folder, with\n"
         f"    ./run_all.sh {command}\n"
         f"or, on Colab, in a cell here, with\n"
         f"    !python -m tumorcf_lib run {command}\n"
-        f"or run the notebooks before this one, in their order.{shut * runtime.is_short()} Then "
-        "run this one again."
+        "or run the notebooks before this one, in their order. Then run this one again."
     )

@@ -15,10 +15,11 @@ from tumorcf_lib.stats import estimates, rows as stats_rows
 from tumorcf_lib.stats.agreement import rank_agreement
 from tumorcf_lib.tables.energy import weighted_medians
 
-OWN, COMMON, COMMON_SPARSE = "own", "common", "common, mirror too"
-RANKED = {"net_drop": 1e-4, "delta_drop": 1e-4, "net_drop_lo": 1e-3, "delta_drop_lo": 1e-3}
-"""Scores whose ranking is compared, and the difference that counts as a tie: less is the dust
-of single precision and of rows published with five digits."""
+OWN, COMMON = "own", "common"
+DROPS = ("sham_drop", "net_drop")
+TIE = 1e-4
+"""A smaller difference of two Net-Drops is a tie in their ranking: it is the dust of single
+precision and of rows published with five digits."""
 
 LEAST_LEFT = 0.05  # of a tumor's contrast, at which the headline is asked again
 MEASURES = ("mae", "rmse", "ssim")
@@ -35,35 +36,19 @@ def tables(rows, *, n_resamples):
 
 
 def setting_scores(rows, factor, *, n_resamples: int) -> pd.DataFrame:
-    """Delta-, Sham- and Net-Drop by infill or dilation, in probability and log-odds.
+    """Sham- and Net-Drop by infill or dilation.
 
     Columns: ``factor``, which is "infill" or "dilation_px" (at the working size; 0 is the
-    headline); slices: "own" (where this setting exists), "common" (at every dilation, or where all
-    infills but the sparse mirror do) or "common, mirror too"; score, group ("all" or a class),
-    effect, low, high, mean_of_person_means, n_slices, n_persons; n_places (shams a slice at most);
-    share_with_shams, of the group's slices at this setting; note: why the others have none, such as
-    "not symmetric: 12". Numbers are NaN in a group without such slices.
-
-    The mirror's shams are those of the same places at which a mirror image exists. So its
-    "own" line has other slices *and* fewer places; "common, mirror too" has the same slices.
+    headline); slices: "common" (at every dilation, or where all infills but the sparse mirror are)
+    or "own" (where this setting exists); score, group ("all" or a class), effect, low, high,
+    n_slices, n_persons. Numbers are NaN in a group without such slices.
     """
-    named, parts = (stats_rows.ALL, *class_names(rows)), []
-    by_level, n_places = _by_setting(rows, factor), control_places(rows)
-    common = _rater_sets(by_level) if factor == "infill" else [(COMMON, list(by_level))]
-    for level, scores in by_level.items():
-        of = {group: stats_rows.of_group(scores, group) for group in named}
-        share = {group: own["net_drop"].notna().mean() for group, own in of.items()}
-        why = {group: _counted(own.loc[own["net_drop"].isna(), "why"]) for group, own in of.items()}
-        for name, levels in ((OWN, [level]), *common):
-            if level in levels:
-                own, n = scores[_have(by_level, levels)], {"n_resamples": n_resamples}
-                part = stats_rows.means(own, stats_rows.DROPS, groups=named, **n)
-                setting = {factor: level, "slices": name, "n_places": n_places}
-                group = part["group"]
-                part = part.assign(share_with_shams=group.map(share), note=group.map(why))
-                parts.append(part.assign(**setting))
-    columns = [factor, "slices", "score", "group", *stats_rows.NUMBERS]
-    return stats_rows.stacked(parts, [*columns, "n_places", "share_with_shams", "note"])
+    options = {"groups": (stats_rows.ALL, *class_names(rows)), "n_resamples": n_resamples}
+    parts = []
+    for name, own in _common_and_own(_by_setting(rows, factor), factor, ["slice_id"]):
+        part = stats_rows.means(own, DROPS, [factor], **options)
+        parts.append(part.assign(slices=name))
+    return stats_rows.stacked(parts, [factor, "slices", "score", "group", *stats_rows.NUMBERS])
 
 
 def contrast_table(rows, *, n_resamples):
@@ -94,49 +79,37 @@ def grown_px(contrast):
 def infill_agreement(rows, *, n_resamples: int) -> pd.DataFrame:
     """Do the infills agree on *which* slices lean on the tumor? Kendall's W of their rankings.
 
-    Columns: score, slices ("common" or "common, mirror too"), group, kendall_w with low and high
-    (95 percent, patients resampled within class), chance, spearman (mean correlation of the pairs
-    of infills) with its interval, infills, n_infills, n_slices, n_persons. No rows with fewer than
-    two infills.
+    Of the slices that all infills but the sparse mirror have, by Net-Drop. Columns: score, group,
+    kendall_w with low and high (95 percent, patients resampled within class), chance, n_infills,
+    n_slices, n_persons. No rows with fewer than two infills.
 
     W is 1 if all infills rank the slices alike. Unrelated rankings of m infills do not give 0
-    but 1 / m on average: that is ``chance``. The mean correlation is 0 there.
+    but 1 / m on average: that is ``chance``.
     """
-    by_infill, found = _by_setting(rows, "infill"), []
-    for score, grain in RANKED.items():
-        for name, infills in _rater_sets(by_infill):
-            keep, first = _have(by_infill, infills), by_infill[infills[0]]
-            values = np.column_stack([by_infill[infill][score] for infill in infills])
-            values = np.round(values / grain)  # (n_slices, n_infills)
-            for group in stats_rows.groups(first[keep]) if keep.any() else ():
-                chosen = keep & first.index.isin(stats_rows.of_group(first, group).index)
-                people, counts = estimates.drawn(first[chosen], n_resamples)
-                owner = np.eye(len(people.names))[people.owner]  # (n_slices, n_persons)
-                agreement = rank_agreement(values[chosen], owner, counts)
-                w, rho = (estimates.from_replicates(of, people) for of in agreement)
-                line = {"score": score, "slices": name, "group": group}
-                line |= w.columns("kendall_w") | {"chance": 1 / len(infills)}
-                line |= rho.columns("spearman", ends="spearman_")
-                line |= {"infills": " ".join(infills), "n_infills": len(infills)}
-                found.append(line | {"n_slices": w.n_slices, "n_persons": w.n_persons})
-    return pd.DataFrame(found)
+    (_, common), _ = _common_and_own(_by_setting(rows, "infill"), "infill", ["slice_id"])
+    who, infills = ["slice_id", "person_id", "label"], list(common["infill"].unique())
+    ranked = (common.pivot(index=who, columns="infill", values="net_drop") / TIE).round()
+
+    def how(own, column, n_resamples):
+        people, counts = estimates.drawn(own, n_resamples)
+        owner = np.eye(len(people.names))[people.owner]  # (n_slices, n_persons)
+        return estimates.from_replicates(rank_agreement(own[infills], owner, counts), people)
+
+    options = {"how": how, "n_resamples": n_resamples, "groups": [] if len(infills) < 2 else None}
+    table = stats_rows.means(ranked.reset_index(), "net_drop", **options)
+    table["n_infills"] = len(infills)
+    table["chance"] = 1 / table["n_infills"]
+    return table.rename(columns={"effect": "kendall_w"})
 
 
 def drops_per_slice(rows, *, infill=HEADLINE_INFILL, dilation_px=0):
-    """Scores of each slice at one setting, from as many shams as all settings have.
-
-    All slices, in the order of the rows: slice_id, person_id, label, `DROPS`, n_sham, and why: the
-    reason for missing scores.
-    """
-    n_places = control_places(rows)
+    """Scores at one setting of each slice that has a Net-Drop there, from as many shams as all
+    settings have: slice_id, person_id, label, :data:`DROPS`."""
     setting = (rows["infill"] == infill) & (rows["dilation_px"] == dilation_px)
-    setting &= rows["edit"].isin(("remove", "sham")) & (rows["place"] < n_places)
+    setting &= rows["edit"].isin(("remove", "sham")) & (rows["place"] < control_places(rows))
     own = rows[setting | (rows["edit"] == "original")]
-    scores = slice_scores(own, infill=infill, dilation_px=dilation_px)
-    scores = scores[["slice_id", "person_id", "label", *stats_rows.DROPS, "n_sham"]]
-    failed = own[own["reason"] != ""].drop_duplicates("slice_id").set_index("slice_id")["reason"]
-    why = scores["slice_id"].map(failed).astype(object).fillna("not audited")
-    return scores.assign(why=why.where(scores["net_drop"].isna(), ""))
+    scores = slice_scores(own, infill=infill, dilation_px=dilation_px).dropna(subset="net_drop")
+    return scores[["slice_id", "person_id", "label", *DROPS]]
 
 
 def control_places(rows) -> int:
@@ -153,26 +126,16 @@ def control_places(rows) -> int:
 def quality_table(rows_quality, *, n_resamples: int) -> pd.DataFrame:
     """Error and similarity by infill where the truth is known, with intervals over patients.
 
-    Columns: infill; slices: "own" (all places of this infill), "common" (places that all infills
-    but the sparse mirror have) or "common, mirror too"; score ("mae", "rmse": lower is better;
-    "ssim": higher is), group, effect, low, high, mean_of_person_means, n_slices, n_persons. A slice
-    counts with the mean over its places.
+    Columns: infill; slices: "common" (places that all infills but the sparse mirror have) or "own"
+    (all places of this infill); score ("mae", "rmse": lower is better; "ssim": higher is), group,
+    effect, low, high, n_slices, n_persons. A slice counts with the mean over its places.
     """
-    key, parts = ["slice_id", "place"], []
-    infills = sorted(rows_quality["infill"].unique(), key=lambda name: name in SPARSE_INFILLS)
-    infills_at = rows_quality.groupby(key)["infill"].agg(set)
-    at = pd.MultiIndex.from_frame(rows_quality[key])
-    for infill in infills:
-        of_infill = (rows_quality["infill"] == infill).to_numpy()
-        for name, needed in ((OWN, [infill]), *_rater_sets(infills)):
-            if infill not in needed:
-                continue
-            have = infills_at.index[[set(needed) <= found for found in infills_at]]
-            at_these = rows_quality[of_infill & at.isin(have)]
-            by_slice = at_these.groupby(["slice_id", "person_id", "label"], sort=False)
-            means_of = by_slice[list(MEASURES)].mean().reset_index()
-            part = stats_rows.score_means(means_of, MEASURES, n_resamples=n_resamples)
-            parts.append(part.assign(infill=infill, slices=name))
+    parts = []
+    for name, own in _common_and_own(rows_quality, "infill", ["slice_id", "place"]):
+        by_slice = own.groupby(["infill", "slice_id", "person_id", "label"], sort=False)
+        of_slices = by_slice[list(MEASURES)].mean().reset_index()
+        part = stats_rows.score_means(of_slices, MEASURES, by=["infill"], n_resamples=n_resamples)
+        parts.append(part.assign(slices=name))
     return stats_rows.stacked(parts, ["infill", "slices", "score", "group", *stats_rows.NUMBERS])
 
 
@@ -186,16 +149,16 @@ def drift_table(rows, *, n_resamples):
     they do not. A drift shows on the slices of the other classes, too.
 
     Columns: group (the class whose probability is followed), slices ("own" or "others"), effect,
-    low, high, mean_of_person_means, n_slices, n_persons. Above 0 on "others": a drift away from the
+    low, high, n_slices, n_persons. Above 0 on "others": a drift away from the
     class, and as much of its Net-Drop may be no more than that. Below 0: the class gains where
     other classes lose their tumor.
     """
     falls, parts = net_falls(rows), []
+    options = {"groups": [stats_rows.ALL], "n_resamples": n_resamples}
     for group in stats_rows.classes_of(falls["label"]):
-        own = falls["label"] == group
-        for name, part in ((OWN, falls[own]), (FOREIGN, falls[~own])):
-            mean = stats_rows.means(part, group, groups=[stats_rows.ALL], n_resamples=n_resamples)
-            parts.append(mean.assign(group=group, slices=name))
+        slices = np.where(falls["label"] == group, OWN, FOREIGN)
+        part = stats_rows.means(falls.assign(slices=slices), group, ["slices"], **options)
+        parts.append(part.assign(group=group))
     return stats_rows.stacked(parts, ["group", "slices", *stats_rows.NUMBERS])
 
 
@@ -218,30 +181,23 @@ def net_falls(rows):
 
 
 def _by_setting(rows, factor):
-    """Scores per slice of every level of one factor, the headline's first, mirror last."""
+    """:func:`drops_per_slice` at every level of one factor, the headline's first, mirror last."""
     headline = {"infill": HEADLINE_INFILL, "dilation_px": 0}
     removed = rows["edit"] == "remove"
     for name, value in headline.items():
         removed &= (rows[name] == value) | (name == factor)
-    levels = rows.loc[removed, factor].unique().tolist()
-    if factor == "dilation_px":
-        levels.sort()
-    else:
-        levels.sort(key=lambda level: (level in SPARSE_INFILLS, level != HEADLINE_INFILL))
-    return {level: drops_per_slice(rows, **(headline | {factor: level})) for level in levels}
+    levels = sorted(
+        rows.loc[removed, factor].unique(),
+        key=lambda level: (level in SPARSE_INFILLS, level != headline[factor]),
+    )
+    return pd.concat(
+        drops_per_slice(rows, **(headline | {factor: level})).assign(**{factor: level})
+        for level in levels
+    )
 
 
-def _have(by_level, levels):
-    """Which slices have a Net-Drop at all of these levels, bool (n_slices,)."""
-    return np.all([by_level[level]["net_drop"].notna() for level in levels], axis=0)
-
-
-def _rater_sets(levels):
-    """Name and levels of the sets to compare within: without the sparse infills, and with them."""
-    dense = [level for level in levels if level not in SPARSE_INFILLS]
-    sets = [(COMMON, dense)] + [(COMMON_SPARSE, list(levels))] * (len(dense) < len(levels))
-    return [(name, own) for name, own in sets if len(own) > 1]
-
-
-def _counted(words):
-    return ", ".join(f"{word}: {n}" for word, n in words.value_counts().items())
+def _common_and_own(table, factor, item):
+    """Name and rows: of the items that all levels have, the sparse infills apart; and all rows."""
+    dense = table[~table[factor].isin(SPARSE_INFILLS)]
+    n_levels = dense.groupby(item)[factor].transform("nunique")
+    return (COMMON, dense[n_levels == dense[factor].nunique()]), (OWN, table)

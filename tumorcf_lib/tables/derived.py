@@ -44,9 +44,8 @@ def information(rows_probes, rows_planes, n_resamples) -> dict[str, pd.DataFrame
 
 
 def edits(rows, rows_quality, rows_detector, n_resamples) -> dict[str, pd.DataFrame]:
-    """The tables of 05: what the edits are, and what the score owes to their settings."""
+    """The tables of 05: what the score owes to the edits' settings."""
     return {
-        "table_edits": study.edits(rows),
         **settings.tables(rows, n_resamples=n_resamples),
         "table_quality": settings.quality_table(rows_quality, n_resamples=n_resamples),
         "table_detector": classifiers.detector_table(rows_detector, n_resamples=n_resamples),

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 
 from tumorcf_lib.stats.estimates import matched_difference
-from tumorcf_lib.stats.rows import ALL, as_columns, means
+from tumorcf_lib.stats.rows import ALL, means
 
 N_BITS = 256
 """Of a slice's hash, and so the largest distance."""
@@ -61,65 +61,45 @@ def duplicates_table(rows, *, n_resamples):
     and the threshold stay as they are.
 
     Columns: kind; measure ("distance": bits of 256, lower is more alike; "near duplicate": the
-    share of slices that have one in an ID of this kind); effect, low, high, median (of the
-    distance), n_comparisons (slices x IDs), n_slices, n_persons (stems), n_partners, threshold.
+    share of slices that have one in an ID of this kind); effect, low, high, n_persons (stems),
+    threshold.
     """
     options = {"by": ["kind"], "groups": [ALL], "n_resamples": n_resamples}
-    table = means(_measured(rows), MEASURES, **options)
-    table = table.rename(columns={"score": "measure", "n_slices": "n_comparisons"})
-    of = rows.groupby("kind").agg(
-        median=("distance", "median"),
-        n_slices=("slice_id", "nunique"),
-        n_partners=("partner_id", "nunique"),
-    )
-    table = table.join(of, on="kind").assign(threshold=near_distance(rows))
-    table["median"] = table["median"].where(table["measure"] == "distance")
+    table = means(_measured(rows), MEASURES, **options).assign(threshold=near_distance(rows))
     table = table.sort_values("kind", key=lambda kind: kind.map(KINDS.index), kind="stable")
-    numbers = ["kind", "measure", "effect", "low", "high", "median"]
-    counts = ["n_comparisons", "n_slices", "n_persons", "n_partners"]
-    return table.reset_index(drop=True)[[*numbers, *counts, "threshold"]]
+    columns = ["kind", "measure", "effect", "low", "high", "n_persons", "threshold"]
+    return table.rename(columns={"score": "measure"})[columns]
 
 
 def difference_table(rows, *, n_resamples):
     """IDs of the same stem against strangers of the same series that have as many slices.
 
     Columns: measure, effect (same stem - strangers: alike slices have a "distance" below 0, and a
-    share with a "near duplicate" above 0), low, high (stems are drawn), n_comparisons, n_persons
-    (stems). Empty without stems or strangers.
+    share with a "near duplicate" above 0), low, high (stems are drawn), n_persons (stems). Empty
+    without stems or strangers.
     """
     both = _measured(rows)
     both = both[both["kind"].isin((SAME_STEM, SAME_SERIES))]
-    columns = ["measure", "effect", "low", "high", "n_comparisons", "n_persons"]
     is_stem = (both["kind"] == SAME_STEM).to_numpy()
-    if is_stem.all() or not is_stem.any():
-        return pd.DataFrame(columns=columns)
     cells = np.digitize(both["n_candidates"], CANDIDATE_BINS)
     lines = []
-    for measure in MEASURES:
+    for measure in MEASURES if is_stem.any() and not is_stem.all() else ():
         e = matched_difference(both, measure, is_stem, cells, n_resamples=n_resamples)
-        lines.append({"measure": measure} | as_columns(e))
-    return pd.DataFrame(lines).rename(columns={"n_slices": "n_comparisons"})[columns]
+        lines.append({"measure": measure} | e.columns() | {"n_persons": e.n_persons})
+    return pd.DataFrame(lines, columns=["measure", "effect", "low", "high", "n_persons"])
 
 
 def stems_table(rows):
     """Each stem by itself, without an interval.
 
-    person_id, n_slices, n_ids, distance_stem and distance_strangers (means, strangers of the same
-    series), share_farther (share of the strangers' IDs whose mean distance is larger than that of
-    the stem's; NaN without either), near_duplicates (slices with one in another ID of the stem).
+    person_id, share_farther (share of the IDs of strangers of the same series whose mean distance
+    is larger than that of the stem's other IDs). Stems without either are left out.
     """
     mates, strangers = (rows[rows["kind"] == kind] for kind in (SAME_STEM, SAME_SERIES))
-    near = mates[mates["distance"] <= near_distance(rows)]
-    counts = {"n_slices": ("slice_id", "nunique"), "n_ids": ("patient_id", "nunique")}
-    table = rows.groupby("person_id").agg(**counts)
-    for name, own in (("distance_stem", mates), ("distance_strangers", strangers)):
-        table[name] = own.groupby("person_id")["distance"].mean()
-    each = strangers.groupby(["person_id", "partner_id"])["distance"].mean().droplevel(1)
-    is_farther = each > table["distance_stem"].reindex(each.index)
-    share = is_farther.groupby("person_id").mean()
-    table["share_farther"] = share.where(table["distance_stem"].reindex(share.index).notna())
-    found = near.groupby("person_id")["slice_id"].nunique()
-    return table.assign(near_duplicates=found.reindex(table.index, fill_value=0)).reset_index()
+    each = strangers.groupby(["person_id", "partner_id"], as_index=False)["distance"].mean()
+    own = each["person_id"].map(mates.groupby("person_id")["distance"].mean())
+    each["share_farther"] = (each["distance"] > own).astype(float).where(own.notna())
+    return each.groupby("person_id")["share_farther"].mean().dropna().reset_index()
 
 
 def _measured(rows):

@@ -12,7 +12,7 @@ from tumorcf_lib.config import CLASSES, NO_TUMOR
 from tumorcf_lib.edits import scores as formulas
 from tumorcf_lib.edits.scores import arrays
 from tumorcf_lib.stats import classification
-from tumorcf_lib.stats.rows import headline_rows, in_front, of_group as rows_of_group
+from tumorcf_lib.stats.rows import answered, headline_rows, in_front, of_group as rows_of_group
 from tumorcf_lib.tables import energy
 
 PLAIN, SHUFFLED, WITHOUT_MR = "plain", "shuffled", "without_mr"
@@ -86,13 +86,13 @@ def slice_scores(rows, *, grown_px=None):
         by = table["slice_id"]
         fold = by.map(own.groupby("slice_id")["fold"].first())
         table = in_front(table, network=network, training_seed=seed, fold=fold)
-        asked = headline_rows(own)
-        called = _called(asked)
-        for name, is_so in (("right", called == asked["label"]), ("no_tumor", called == NO_TUMOR)):
-            is_so = is_so.astype(float).where(called != "")
-            share = is_so.groupby([asked["slice_id"], asked["edit"]]).mean().unstack()
-            for edit in EDITS:
-                table[f"{name}_{edit}"] = by.map(share[edit]) if edit in share else np.nan
+        asked = answered(headline_rows(own))
+        called = classification.predicted(asked)
+        answers = {"right": called == asked["label"], "no_tumor": called == NO_TUMOR}
+        share = asked.assign(**answers).groupby(["slice_id", "edit"])[list(answers)].mean()
+        share = share.unstack().reindex(columns=pd.MultiIndex.from_product([answers, EDITS]))
+        share.columns = share.columns.map("_".join)
+        table = table.join(share, on="slice_id")
         like_energy = energy.slice_energy(own).set_index("slice_id")["net_drop_matched"]
         table["net_drop_like_energy"] = by.map(like_energy)
         again = formulas.slice_scores(own, dilation_px=grown_px) if grown_px is not None else {}
@@ -100,14 +100,6 @@ def slice_scores(rows, *, grown_px=None):
         table["focus_over_background"] = table["p_only"] - table["p_background"]
         parts.append(table)
     return pd.concat(parts, ignore_index=True)
-
-
-def _called(rows):
-    """Each row's most probable output, by name; an empty text without an edit."""
-    _, p = arrays(rows)
-    known = np.isfinite(p).all(axis=1)
-    names = np.array(formulas.class_names(rows))[np.where(known[:, None], p, 0).argmax(axis=1)]
-    return pd.Series(np.where(known, names, ""), rows.index)
 
 
 def is_of_mr_site(rows):

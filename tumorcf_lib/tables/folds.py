@@ -5,7 +5,7 @@ from functools import partial
 import numpy as np
 import pandas as pd
 
-from tumorcf_lib.controls import covariates, planes
+from tumorcf_lib.controls import covariates
 from tumorcf_lib.edits.scores import slice_scores
 from tumorcf_lib.stats import classification
 from tumorcf_lib.stats.rows import in_front
@@ -36,37 +36,36 @@ ELSEWHERE = (
 def derive(read, n_resamples):
     """Every table by its name, from row files by theirs."""
     n, every = {"n_resamples": n_resamples}, complete(read("rows_predictions"))
-    predictions = scores_of.outputs_of(every[every["network"] == PLAIN])
-    found = scores_of.temperatures(every)
+    predictions, found = _plain(every), scores_of.temperatures(every)
     rows = _whole(read("rows_edits"), every)
-    scaled = scores_of.scaled(rows, found)
-    contrast = _contrast(read, every, **n)
-    grown_px = controls.grown_px(contrast["table_contrast"]) if contrast else None
+    scaled, rows = scores_of.scaled(rows, found), _plain(rows)
+    contrast, made, grown_px = _of_all_folds(read, "rows_contrast", every), {}, None
+    if contrast is not None:
+        made["table_contrast"] = controls.contrast_table(contrast, **n)
+        grown_px = controls.grown_px(made["table_contrast"])
     scores = scores_of.slice_scores(scaled, grown_px=grown_px)
-    first = _first_seed(every)
-    rows = scores_of.outputs_of(rows[rows["network"] == PLAIN])
-    one = first.drop(columns=KEYS).reset_index(drop=True)
+    first = predictions[predictions["training_seed"] == predictions["training_seed"].min()]
     performance = performance_table(predictions, **n)
 
     def masked(rows):
         by_prediction = scores_of.scaled(_whole(read("rows_masked_edits"), every), found)
         return masks.predicted_masks_table(rows, by_prediction, scores)
 
-    made = contrast | {
+    made |= {
         "table_primary": primary.primary_table(scores),
         "table_estimates": primary.estimates_table(scores),
         "table_still_right": primary.still_right_table(scores),
         "table_auc": symmetric.auc_table(scaled),
         "table_performance": performance,
-        "table_classes": study.performance_by_class(one, **n),
-        "table_confusion": study.confusion(one),
+        "table_classes": study.performance_by_class(first, **n),
+        "table_confusion": study.confusion(first),
         "table_reliability": reliability_table(first, found),
-        "table_folds": folds_table(every, found, read("history")),
+        "table_folds": folds_table(every, found),
         "table_spread": spread_table(predictions),
         "table_elsewhere": elsewhere_table(performance),
         "table_scores": study.scores_by_class(_over_seeds(rows), **n),
         "table_fall_to": study.fall_to(rows),
-        "table_accuracy_by_site": sites.site_accuracy_table(one, **n),
+        "table_accuracy_by_site": sites.site_accuracy_table(first, **n),
     }
     for name, file, make in (
         ("table_transplants", "rows_transplants", symmetric.transplants_table),
@@ -87,18 +86,16 @@ def derive(read, n_resamples):
     return made | _controls(read, plain, others, scores, **n)
 
 
-def _contrast(read, predictions, *, n_resamples):
-    """The table of what removals leave of the tumors' contrast, if measured on every fold."""
-    rows = read_if_there(read, "rows_contrast")
-    if rows is None or set(rows["fold"]) != set(predictions["fold"]):
-        return {}
-    return {"table_contrast": controls.contrast_table(rows, n_resamples=n_resamples)}
+def _plain(rows):
+    """Rows of the plain networks."""
+    return scores_of.outputs_of(rows[rows["network"] == PLAIN])
 
 
-def _first_seed(rows):
-    """Rows of the first seed's plain networks."""
-    own = scores_of.outputs_of(rows[rows["network"] == PLAIN])
-    return own[own["training_seed"] == own["training_seed"].min()]
+def _of_all_folds(read, file, predictions):
+    """Rows that were measured on every fold, or None."""
+    rows = read_if_there(read, file)
+    is_whole = rows is not None and set(rows["fold"]) == set(predictions["fold"])
+    return rows if is_whole else None
 
 
 def _over_seeds(rows):
@@ -111,7 +108,7 @@ def _over_seeds(rows):
 
 def _asked_most(rows):
     """Rows of the plain networks' seed with the most edits and shams; of several, the first."""
-    own = scores_of.outputs_of(rows[rows["network"] == PLAIN])
+    own = _plain(rows)
     return own[own["training_seed"] == own.groupby("training_seed").size().idxmax()]
 
 
@@ -140,8 +137,8 @@ def _controls(read, rows, others, scores, *, n_resamples):
     if (robust["family"] == "infill").any():
         made |= controls.tables(rows, **n)
     names = ("rows_probes", "rows_detector", "rows_planes", "rows_covariates")
-    found = [read_if_there(read, name) for name in names]
-    if any(one is None or set(one["fold"]) != set(rows["fold"]) for one in found):
+    found = [_of_all_folds(read, name, rows) for name in names]
+    if any(one is None for one in found):
         return made
     asked, detected, plane, measured = found
     measured = covariates.with_depth(measured, rows)
@@ -151,7 +148,6 @@ def _controls(read, rows, others, scores, *, n_resamples):
         "table_probes": classifiers.probe_table(asked, rows, **n),
         "table_probes_other_ids": classifiers.probe_table(*rest, **n),
         "table_detector": classifiers.detector_table(detected, **n),
-        "table_planes": planes.accuracy_table(plane, **n),
         "table_covariates": covariates.covariate_table(own, measured, **n),
         "table_site_difference": sites.difference_table(own, measured, plane).merge(
             sites.difference_bands(scores), on="group"
@@ -181,12 +177,6 @@ def complete(predictions):
     return predictions[there | (predictions["network"] == SHUFFLED)].reset_index(drop=True)
 
 
-def averaged(predictions):
-    """One row a slice: the mean of the seeds' probabilities."""
-    same = ["fold", "slice_id", "patient_id", "person_id", "label"]
-    return predictions.groupby(same, sort=False)[P].mean().reset_index()
-
-
 def performance_table(predictions, *, n_resamples):
     """How good the plain networks are on all slices, each tested out of fold.
 
@@ -196,12 +186,14 @@ def performance_table(predictions, *, n_resamples):
     """
     parts = []
     for seed, own in predictions.groupby("training_seed"):
-        part = study.performance(own.drop(columns=KEYS), n_resamples=n_resamples)
+        part = study.performance(own, n_resamples=n_resamples)
         parts.append(in_front(part, networks=ONE, training_seed=str(seed)))
     if len(parts) > 1:
         means = parts[0].assign(networks=MEAN_OF_ONE, training_seed="", low=np.nan, high=np.nan)
         means["value"] = np.mean([part["value"] for part in parts], axis=0)
-        part = study.performance(averaged(predictions), n_resamples=n_resamples)
+        same = ["fold", "slice_id", "patient_id", "person_id", "label"]
+        averaged = predictions.groupby(same, sort=False)[P].mean().reset_index()
+        part = study.performance(averaged, n_resamples=n_resamples)
         parts += [means, part.assign(networks=AVERAGED, training_seed="")]
     return pd.concat(parts, ignore_index=True)
 
@@ -224,20 +216,15 @@ def reliability_table(predictions, temperatures):
     )
 
 
-def folds_table(predictions, temperatures, history):
+def folds_table(predictions, temperatures):
     """Every network on its own: whom it tests, and how right it is."""
-    epochs = history.groupby(UNIT).size()
-    warmed = scores_of.scaled(predictions, temperatures)
-    rows = []
+    warmed, rows = scores_of.scaled(predictions, temperatures), []
     for unit, own in predictions.groupby(UNIT):
+        own_warmed = scores_of.outputs_of(warmed.loc[own.index])
         own = scores_of.outputs_of(own)
-        size = {"n_persons": own["person_id"].nunique(), "n_slices": len(own)}
-        errors = {
-            "temperature": temperatures[unit],
-            "ece": study.ece(own),
-            "ece_temperature": study.ece(scores_of.outputs_of(warmed.loc[own.index])),
-        }
-        line = dict(zip(UNIT, unit, strict=True)) | size | {"epochs": epochs[unit]}
+        line = dict(zip(UNIT, unit, strict=True))
+        line |= {"n_persons": own["person_id"].nunique(), "n_slices": len(own)}
+        errors = {"ece": study.ece(own), "ece_temperature": study.ece(own_warmed)}
         rows.append(line | classifiers.accuracies(own) | errors)
     return pd.DataFrame(rows)
 

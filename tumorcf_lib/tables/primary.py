@@ -94,9 +94,8 @@ def estimates_table(scores):
 
 
 def _columns(e, null):
-    band = dict(zip(("null_low", "null_high"), null.band(max(1, e.n_networks)), strict=True))
-    error = {"network_error": e.network_error}
-    return e.columns() | error | band | e.counts | {"n_null": null.n}
+    band = null.columns(max(1, e.n_networks))
+    return e.columns() | {"network_error": e.network_error} | band | e.counts | {"n_null": null.n}
 
 
 def primary_table(scores):
@@ -151,25 +150,25 @@ def _claimed(claim, own, nothing, judges):
     """Estimate and null of a claim."""
     if claim.kind == "errors":
         e = share_of_errors(own)  # nothing tells how far another training of one seed would lie
-        return e, networks.fixed(1 / 2) if e.n_seeds > 1 else networks.NO_NULL
+        return e, networks.ONE_HALF if e.n_seeds > 1 else networks.NO_NULL
     if claim.kind in ("wrong", "alike"):
         how = {"judges": judges, "alike": claim.kind == "alike"}
         found, known = (wrong_less_right(by, claim.score, **how) for by in (own, nothing))
         null = networks.null_of("part", known)
         return networks.mean(found, "part", null=null), null
     parts = [of_group(nothing, group) for group in claim.groups]
+    nulls = [networks.null_of(claim.score, part) for part in parts]
     found = [
-        networks.mean(of_group(own, group), claim.score, null=networks.null_of(claim.score, part))
-        for group, part in zip(claim.groups, parts, strict=True)
+        networks.mean(of_group(own, group), claim.score, null=null)
+        for group, null in zip(claim.groups, nulls, strict=True)
     ]
+    if len(found) == 1:
+        return found[0], nulls[0]
     return _difference(*found), networks.null_of(claim.score, *parts)
 
 
-def _difference(e, *other):
-    """An estimate, or the first less the second, of different patients."""
-    if not other:
-        return e
-    (f,) = other
+def _difference(e, f):
+    """The first estimate less the second, of different patients."""
     error = float(np.hypot(e.error, f.error))
     parts = (e.error**2, e.df), (f.error**2, f.df)
     df = networks.freedom(error**2, *parts) if error else min(e.df, f.df)
@@ -238,13 +237,6 @@ def holm(p_values):
     >>> holm([0.01, 0.04, np.nan, 0.03])
     array([0.03, 0.06,  nan, 0.06])
     """
-    p_values = np.asarray(p_values, dtype=float)
-    adjusted = np.full(p_values.shape, np.nan)
-    known = np.isfinite(p_values)
-    p = p_values[known]
-    order = np.argsort(p, kind="stable")
-    steps = np.maximum.accumulate(p[order] * np.arange(len(p), 0, -1))  # m, m - 1, ..., 1
-    found = np.empty(len(p))
-    found[order] = np.minimum(steps, 1)
-    adjusted[known] = found
-    return adjusted
+    p = pd.Series(p_values, dtype=float).dropna().sort_values()
+    steps = (p * np.arange(len(p), 0, -1)).cummax()  # m, m - 1, ..., 1 times p
+    return steps.clip(upper=1).reindex(range(len(p_values))).to_numpy()

@@ -16,7 +16,7 @@ from tumorcf_lib.tables.classifiers import LOOKING, of_network
 
 ABOVE, BELOW, AROUND = "above 0", "below 0", "includes 0"
 """Where a variant's whole interval lies."""
-CORRECT, SAME_JUDGE = "correct slices only", "judged by the same network"
+CORRECT = "correct slices only"
 DROP_EDITS = ("original", "remove", "original_refit", "remove_refit", "sham")
 
 
@@ -35,13 +35,12 @@ def robustness_table(rows, rows_networks=None, *, judged=None, n_resamples):
     """Net-Drop by every variant of the analysis, overall and by class.
 
     Columns: variant, family, scale ("probability" or "log-odds"), group, effect, low, high,
-    mean_of_person_means, n_slices, n_persons, lies ("above 0", "below 0", "includes 0": where the
-    interval is; empty without one), note. Every variant has a row for every group. Other infills
+    n_slices, n_persons, lies ("above 0", "below 0", "includes 0": where the interval is; empty
+    without one). Every variant has a row for every group. Other infills
     and dilations are compared with shams of their own; "map refitted" gives the original and the
     removed slice intensity maps of their own, the shams keep the frozen one. ``judged``: by
-    slice_id, whether another training calls the slice right (chosen by the network whose fall is
-    measured, slices would fall by chance alone); without it, the same network judges, and the note
-    says so.
+    slice_id, whether another training calls the slice right; without it, the same network judges
+    (and slices that are chosen by the network whose fall is measured fall by chance alone).
 
     >>> rows = pd.DataFrame({
     ...     "slice_id": [i for i in range(12) for _ in range(3)], "patient_id": "",
@@ -62,37 +61,30 @@ def robustness_table(rows, rows_networks=None, *, judged=None, n_resamples):
     is_lo = table["score"].str.endswith("_lo")
     table["scale"] = np.where(is_lo, stats_rows.LOG_ODDS, stats_rows.PROBABILITY)
     where = [table["low"] > 0, table["high"] < 0, table["low"].notna()]
-    note = np.where((table["variant"] == CORRECT) & (judged is None), SAME_JUDGE, "")
-    return table.assign(
-        lies=np.select(where, [ABOVE, BELOW, AROUND], ""),
-        note=np.where(table["n_slices"] > 0, note, stats_rows.NO_SLICES),
-    )[["variant", "family", "scale", "group", *stats_rows.NUMBERS, "lies", "note"]]
+    table["lies"] = np.select(where, [ABOVE, BELOW, AROUND], "")
+    return table[["variant", "family", "scale", "group", *stats_rows.NUMBERS, "lies"]]
 
 
 def survival(table):
-    """How far the variants go in each group, in numbers and in one sentence.
+    """How far the variants go in each group: group, sentence.
 
     On the probability scale. The network that was trained to need the tumor ("looking") is no
     control of the study's network and is left out.
-
-    Columns: group, headline (its Net-Drop), n_variants (that could be measured), smallest, largest,
-    n_above, n_below (whole intervals above, below 0), sentence.
     """
     lines = []
     for group, own in table.groupby("group", sort=False):
         headline = own.loc[own["family"] == "headline", "effect"].iloc[0]
         looking = own["variant"].str.startswith(LOOKING)
         own = own[~looking & (own["scale"] == stats_rows.PROBABILITY) & own["effect"].notna()]
-        n, above, below = len(own), *((own["lies"] == word).sum() for word in (ABOVE, BELOW))
+        above, below = ((own["lies"] == word).sum() for word in (ABOVE, BELOW))
         low, high = own["effect"].min(), own["effect"].max()
         who = "All classes together" if group == stats_rows.ALL else group.capitalize()
         sentence = (
-            f"{who}: Net-Drop {headline:.3f}; over {n} variants of the analysis {low:.3f} to "
-            f"{high:.3f}, the whole interval above 0 in {above}, below 0 in {below}."
+            f"{who}: Net-Drop {headline:.3f}; over {len(own)} variants of the analysis {low:.3f} "
+            f"to {high:.3f}, the whole interval above 0 in {above}, below 0 in {below}."
         )
-        lines.append((group, headline, n, low, high, above, below, sentence))
-    numbers = ["headline", "n_variants", "smallest", "largest", "n_above", "n_below"]
-    return pd.DataFrame(lines, columns=["group", *numbers, "sentence"])
+        lines.append((group, sentence))
+    return pd.DataFrame(lines, columns=["group", "sentence"])
 
 
 def _variants(rows, rows_networks, judged):
@@ -122,10 +114,9 @@ def _variants(rows, rows_networks, judged):
     for network in [] if rows_networks is None else dict.fromkeys(rows_networks["network"]):
         own = of_network(rows_networks, network)
         own = own[own["edit"].isin(DROP_EDITS)]
-        for infill in (HEADLINE_INFILL, *_other_infills(own)):
-            name = (
-                network if infill == HEADLINE_INFILL else f"{network} ({infill.replace('_', ' ')})"
-            )
+        yield network, "network", slice_scores(own), net, {}
+        for infill in _other_infills(own):
+            name = f"{network} ({infill.replace('_', ' ')})"
             yield name, "network", slice_scores(own, infill=infill), net, {}
 
 

@@ -5,9 +5,9 @@ import pandas as pd
 
 from tumorcf_lib.controls.covariates import COVARIATES, with_scores
 from tumorcf_lib.stats import classification, estimates, mixed, networks
-from tumorcf_lib.stats.rows import ALL, means, of_group
+from tumorcf_lib.stats.rows import ALL, means
 from tumorcf_lib.tables import fold_scores
-from tumorcf_lib.tables.classifiers import BALANCED, against_chance
+from tumorcf_lib.tables.classifiers import against_chance
 from tumorcf_lib.tables.fold_scores import MR, PLAIN, WITHOUT_MR, is_of_mr_site
 
 OTHERS = "others"
@@ -25,20 +25,15 @@ def site_accuracy_table(predictions, *, n_resamples: int):
     all are of one class.
     """
     is_mr = is_of_mr_site(predictions)
+    without = against_chance(predictions[~is_mr], n_resamples).assign(site=OTHERS)
     right = (classification.predicted(predictions) == predictions["label"]).astype(float)
-    rows = predictions.assign(right=right)
-    table = against_chance(predictions[~is_mr], n_resamples)
-    table = table[(table["group"] == ALL) & table["metric"].isin(("accuracy", BALANCED))]
-    parts, options = [table.assign(site=OTHERS)], {"groups": [ALL], "n_resamples": n_resamples}
-    for group in pd.unique(rows["label"]):
-        own = {MR: of_group(rows[is_mr], group), OTHERS: of_group(rows[~is_mr], group)}
-        if all(map(len, own.values())):
-            for site, of in own.items():
-                part = means(of, "right", how=estimates.share, **options)
-                part = part.rename(columns={"effect": "value"})
-                parts.append(part.assign(group=group, site=site, metric="accuracy"))
+    rows = predictions.assign(site=np.where(is_mr, MR, OTHERS), right=right)
+    both = rows[rows.groupby("label")["site"].transform("nunique") == 2]
+    options = {"how": estimates.share, "groups": [ALL], "n_resamples": n_resamples}
+    within = means(both, "right", ["label", "site"], **options)
+    within = within.assign(group=within["label"], metric="accuracy", value=within["effect"])
     columns = ["group", "site", "metric", "value", "low", "high", "n_slices", "n_persons"]
-    return pd.concat(parts, ignore_index=True)[columns]
+    return pd.concat([without, within], ignore_index=True)[columns]
 
 
 def by_slice(scores):
@@ -60,23 +55,20 @@ def difference_table(scores, covariates, planes):
     """
     data = with_scores(scores, covariates).merge(planes[["slice_id", "plane"]], on="slice_id")
     data = data[np.isfinite(data[["net_drop", *COVARIATES]].to_numpy(float)).all(axis=1)]
-    lines = []
+    data["is_mr"] = is_of_mr_site(data)
+    data, lines = data[data.groupby("label")["is_mr"].transform("nunique") == 2], []
     for group, own in data.groupby("label", sort=False):
-        is_mr = is_of_mr_site(own)
-        if is_mr.all() or not is_mr.any():
-            continue
         plane = pd.get_dummies(own["plane"], dtype=float).to_numpy()[:, 1:]
         z = own[list(COVARIATES)].to_numpy(float)
         z = (z - z.mean(axis=0)) / z.std(axis=0)
-        site = np.column_stack([is_mr, np.ones(len(own))]).astype(float)
+        site = np.column_stack([own["is_mr"], np.ones(len(own))]).astype(float)
         designs = [site], [site, plane], [site, plane, z]
         for words, columns in zip(ADJUSTED, designs, strict=True):
             line = {"group": group, "adjusted_for": words, "reason": ""}
             line |= {"n_slices": len(own), "n_persons": own["person_id"].nunique()}
-            design = np.column_stack(columns)
             try:
-                found = mixed.fit(own["net_drop"], design, own["person_id"].to_numpy())
-                line |= found.estimate(0)
+                design, persons = np.column_stack(columns), own["person_id"].to_numpy()
+                line |= mixed.fit(own["net_drop"], design, persons).iloc[0].to_dict()
             except mixed.NoFitError as error:
                 line["reason"] = str(error)
             lines.append(line)
@@ -121,12 +113,10 @@ def never_shown_table(scores):
         for score in CHANGED:
             null = networks.null_of(score, parts[-1])
             e = networks.mean(parts[2], score, null=null)
-            line = {"score": score, "group": group} | {
-                name: networks.mean(own, score).value
-                for name, own in zip(("plain", "never_shown"), parts, strict=False)
-            }
-            band = dict(zip(("null_low", "null_high"), null.band(e.n_networks), strict=True))
-            rows.append(line | e.columns("change") | band | e.counts)
+            means_of = {"plain": parts[0], "never_shown": parts[1]}
+            line = {name: networks.mean(own, score).value for name, own in means_of.items()}
+            line = {"score": score, "group": group} | line
+            rows.append(line | e.columns("change") | null.columns(e.n_networks) | e.counts)
     return pd.DataFrame(rows)
 
 

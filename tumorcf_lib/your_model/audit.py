@@ -23,15 +23,12 @@ examples
 """
 
 import argparse
-import os
 import shlex
 import sys
 import tempfile
 from pathlib import Path
 
 from tumorcf_lib.your_model import TITLE, InputError
-
-PATHS = ("--manifest", "--predict", "--model", "--out")
 
 
 def add_parser(commands):
@@ -59,7 +56,8 @@ def add_parser(commands):
     output = "what the classifier returns (default: recognized from its first answers)"
     add("--output", choices=("auto", "softmax", "logits", "sigmoid"), default="auto", help=output)
     add("--channels", type=_whole, help="channels that it takes; gray slices are repeated")
-    add("--layout", choices=("nhw", "nhwc", "nchw"), help="order of the axes that it takes")
+    layout = "order of the axes that it takes, where its file leaves that open (default: nchw)"
+    add("--layout", choices=("nhw", "nhwc", "nchw"), help=layout)
     add("--places", type=_whole, default=20, metavar="K", help="shams for each slice (default 20)")
     add("--infills", type=_names, default=[], help="further infills, separated by commas")
     grown = "further dilations of the mask, in pixels of 512 x 512; negative ones: --dilations=-2,5"
@@ -109,7 +107,7 @@ def run(options) -> int:
     print(f"{cohort.source} Classes, in this order: {', '.join(cohort.classes)}.", flush=True)
     how = {"layout": options.layout, "channels": options.channels}
     loaded = [models.load(name, **how) for name in options.predict]
-    page = running.run(cohort, loaded, options, command=_command())
+    page = running.run(cohort, loaded, options, command=_command(options))
     if page is not None:
         print(f"The report: {config.shown(page)}; rows and tables lie beside it.")
     return 0
@@ -122,16 +120,12 @@ def _check_out(options):
             raise InputError("Expected a folder for the report, got none. Name it by --out.")
         return
     folder = Path(options.out)
-    if folder.is_file():
-        raise InputError(f"Expected a folder to write to, got {folder}, a file. Name another.")
-    there = next(path for path in (folder, *folder.parents) if os.path.exists(path))
     try:
-        tempfile.TemporaryFile(dir=there).close()
+        folder.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=folder).close()
     except OSError as error:
-        words = (
-            f"Expected a folder that can be made and written to, got {folder} ({error.strerror})"
-        )
-        raise InputError(f"{words}. Name another by --out.") from error
+        words = f"Expected a folder that can be made and written to, got {folder}"
+        raise InputError(f"{words} ({error.strerror}). Name another by --out.") from error
     names = {path.name for path in folder.glob("*")}
     mine = sorted(name for name in names if name.startswith(("rows", "table_")))
     if mine and not names & {"audit.json", "parts", "report.html"}:
@@ -141,15 +135,12 @@ def _check_out(options):
         )
 
 
-def _command():
+def _command(options):
     """What was typed, without the folders: the page may go to others."""
-    words = ["python", "-m", "tumorcf_lib"]
-    for before, word in zip(sys.argv, sys.argv[1:]):
-        option, equals, value = word.rpartition("=")
-        if before in PATHS or option in PATHS:
-            word = option + equals + Path(value).name
-        words.append(word)
-    return shlex.join(words)
+    typed = shlex.join(["python", "-m", "tumorcf_lib", *sys.argv[1:]])
+    for path in filter(None, (options.manifest, options.out, *options.predict)):
+        typed = typed.replace(path, Path(path).name)
+    return typed
 
 
 def _names(text):
@@ -157,19 +148,13 @@ def _names(text):
 
 
 def _numbers(text):
-    try:
-        return [int(number) for number in _names(text)]
-    except ValueError:
-        words = f"expected whole numbers separated by commas, got {text!r}"
-        raise argparse.ArgumentTypeError(words) from None
+    return [int(number) for number in _names(text)]
 
 
 def _size(text):
     """() keeps the slices' own size; else (height, width)."""
-    sides = [] if text.strip() == "0" else [_whole(side) for side in text.lower().split("x")]
-    if len(sides) > 2:
-        raise argparse.ArgumentTypeError(f"expected a number or HEIGHTxWIDTH, got {text!r}")
-    return (sides[0], sides[-1]) if sides else ()
+    height, _, width = text.lower().partition("x")
+    return () if text.strip() == "0" else (_whole(height), _whole(width or height))
 
 
 def _whole(text):

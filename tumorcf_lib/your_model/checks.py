@@ -1,17 +1,15 @@
 """What is looked at before anything is measured: slices, masks, intensities, and the classifier."""
 
 import sys
-import time
 from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
 from scipy.optimize import linear_sum_assignment
 
-from tumorcf_lib.edits import audit, head, sites
+from tumorcf_lib.edits import head, sites
 from tumorcf_lib.your_model import InputError, nulls, page, slices
 from tumorcf_lib.your_model.adapter import Probabilities, answers_to
-from tumorcf_lib.your_model.verdict import MIN_PERSONS
 
 N_SAMPLE = 96
 N_PIXELS = 6_000_000  # of the slices looked at, all together
@@ -20,7 +18,6 @@ SAME, ALONE = 1e-3, 0.02
 
 SURER = 0.2  # another scale is named if it is as accurate, and so much surer of the true class
 BETTER = 0.15  # another scale or order is named if it gains so much accuracy
-LIBRARIES = 2.5e8  # bytes that Python and the libraries take
 
 
 @dataclass
@@ -64,25 +61,17 @@ def of_slices(cohort, prepared, settings) -> Findings:
         share = drawn["mask_pixels"] / (drawn["height"] * drawn["width"])
         median, most = share.median(), share.max()
         found.facts.append(f"masks cover {median:.1%} of a slice (median), at most {most:.1%}")
-        if median > 0.5 or (drawn["mask_corners"] >= 3).mean() > 0.5:
+        if median > 0.5:
             raise InputError(
                 f"Expected masks of a tumor, got masks that cover {median:.0%} of the slices: are "
                 "they inverted? They are 0 outside the tumor, and other than 0 inside."
             )
     oblong = table.loc[table["height"] != table["width"], ["height", "width"]]
     if size is not None and len(oblong) and size[0] == size[1]:
-        is_padded = settings["fit"] == "pad"
-        how, other = ("padded", "stretch") if is_padded else ("stretched", "pad")
         found.warn(
             f"{len(oblong)} of {len(table)} slices are not square (such as "
-            f"{oblong.iloc[0].tolist()}): they are {how} to squares. Choose --fit {other} if your "
-            "classifier was trained so."
-        )
-    colored = table.loc[table["channels"] > 1, "channels"]
-    if len(colored):
-        found.warn(
-            f"{len(colored)} slices have {colored.max()} channels that differ: the "
-            "classifier gets all of them (a column channel chooses one)."
+            f"{oblong.iloc[0].tolist()}): --fit {settings['fit']} makes them so. Choose what your "
+            "classifier was trained on: pad or stretch."
         )
     above = (table["border"] - table["lowest"]) / (table["highest"] - table["lowest"])
     if settings["air"] is None and (above > 0.02).mean() > 0.5:
@@ -93,7 +82,13 @@ def of_slices(cohort, prepared, settings) -> Findings:
             f"air. Give --scale raw --air {air:g}.",
             serious=True,
         )
-    _heads(found, prepared)
+    lost = _outside_heads(prepared)
+    if lost > 0.2:
+        found.warn(
+            f"{lost:.0%} of the masks lie mostly outside the head that is found: are they turned "
+            "or mirrored against their slices? Look at the contact sheet.",
+            serious=lost > 0.5,
+        )
     n_lost = len(vanished(prepared))
     if n_lost:
         found.warn(
@@ -101,31 +96,14 @@ def of_slices(cohort, prepared, settings) -> Findings:
             "give a larger --size.",
             serious=n_lost > len(prepared) / 2,
         )
-    patients = table.groupby("label")["person_id"].nunique()
-    few = [cohort.classes[k] for k in patients.index[patients < MIN_PERSONS]]
-    if few:
-        found.warn(f"Fewer than {MIN_PERSONS} patients, too few for a verdict: {', '.join(few)}.")
     return found
 
 
-def _heads(found, prepared):
-    """Where the masks of the sample lie in the heads that are found."""
-    heads = [head.head_mask(sites.gray(image)) for image in prepared.slices]
-    drawn = [(where, mask) for where, mask in zip(heads, prepared.masks) if mask.any()]
-    if drawn:
-        inside = np.array([where[mask].mean() for where, mask in drawn])
-        share = np.median([mask.sum() / max(where.sum(), 1) for where, mask in drawn])
-        median = f"{share:.1%} of the head is tumor (median), {np.median(inside):.0%}"
-        found.facts.append(f"{median} of a mask lies in the head")
-        lost = (inside < 0.5).mean()
-        if lost > 0.2:
-            found.warn(
-                f"{lost:.0%} of the masks lie mostly outside the head that is found: are they "
-                "turned or mirrored against their slices? Look at the contact sheet.",
-                serious=lost > 0.5,
-            )
-    if np.median([where.mean() for where in heads]) > 0.97:
-        found.warn("The head that is found fills the whole slice: shams may lie in air. See --air.")
+def _outside_heads(prepared):
+    """Share of the masks that lie mostly outside the head that is found; 0 without masks."""
+    drawn = [pair for pair in zip(prepared.slices, prepared.masks) if pair[1].any()]
+    inside = [head.head_mask(sites.gray(image))[mask].mean() for image, mask in drawn]
+    return np.mean(np.array(inside) < 0.5) if inside else 0.0
 
 
 def vanished(prepared):
@@ -146,16 +124,14 @@ def of_classifier(found, model, cohort, output, settings) -> Probabilities:
     prepared, rng = found.sample, np.random.default_rng(0)
     predict = Probabilities(model.raw, cohort.classes, output, model.name)
     shown = slices.with_air(predict, settings["air"])
-    n = min(len(prepared.slices), 16)
-    batch = prepared.slices[rng.permutation(len(prepared.slices))[:n]]
-    first, order = shown(batch.copy()), rng.permutation(n)[: max(1, n // 2 + 1)]
+    batch = prepared.slices[rng.permutation(len(prepared.slices))[:16]]
+    first = shown(batch.copy())
     again = np.abs(first - shown(batch.copy())).max()
-    one = batch[order[:1]]
-    dark = np.full_like(one, one.min()).repeat(5, axis=0)  # z-scored originals have like statistics
-    alone = max(
-        np.abs(first[order[0]] - shown(np.concatenate([one, dark]))[0]).max(),
-        *(np.abs(first[at] - shown(batch[at].copy())).max() for at in (order, *order[:4, None])),
-    )
+    few = range(min(len(batch), 4))
+    alone = max(np.abs(first[k] - shown(batch[k : k + 1].copy())[0]).max() for k in few)
+    dark = np.full((5, *batch.shape[1:]), batch[0].min())
+    dark[0] = batch[0]  # whose statistics are its own, though z-scored
+    alone = max(alone, np.abs(first[0] - shown(dark)[0]).max())
     for gap, limit, words in (
         (again, SAME, "the same slices differently when asked twice: is dropout on"),
         (alone, ALONE, "a slice differently in another batch: are batch statistics in use"),
@@ -166,12 +142,12 @@ def of_classifier(found, model, cohort, output, settings) -> Probabilities:
                 "model.eval(), or pass training=False."
             )
     found.scales = _by_scale(model, cohort, output, settings)
-    for note in [*model.notes, *predict.notes]:
-        found.warn(f"{note}.")
+    if predict.note:
+        found.warn(f"{predict.note}.")
     p = answers_to(shown, prepared.slices)
-    share = f"{(p.argmax(axis=1) == prepared.labels).mean():.0%}"
+    accuracy, _ = _sure(p, prepared.labels)
     found.facts.append(f"answers taken as {predict.kind}")
-    found.facts.append(f"accuracy on {len(p)} slices looked at: {share}")
+    found.facts.append(f"accuracy on {len(p)} slices looked at: {accuracy:.0%}")
     _advise(found, p, prepared.labels, cohort.classes, settings["scale"])
     return predict
 
@@ -200,23 +176,21 @@ def _advise(found, p, labels, classes, used):
     if it is as accurate and far surer on another scale: on one that it was not trained on, an
     answer may barely move whatever is edited."""
     accuracy, sure = _sure(p, labels)
-    others = found.scales[found.scales["scale"] != used].dropna()
     advice, ordered = better_order(labels, p.argmax(axis=1), classes)
-    best = others.sort_values("accuracy", kind="stable").tail(1)
-    surer = others[(others["accuracy"] >= accuracy) & (others["p"] > sure + SURER)]
-    question = "Which was the classifier trained on?"
-    if (best["accuracy"] > max(accuracy, ordered) + BETTER).any():
-        scale, share = best[["scale", "accuracy"]].iloc[0]
-        words = f"With --scale {scale} the accuracy is {share:.0%}, with {used} {accuracy:.0%}."
-        found.warn(f"{words} {question}", serious=True)
-    elif advice:
+    others = found.scales[found.scales["scale"] != used].dropna()
+    for best in others.sort_values(["accuracy", "p"]).tail(1).itertuples():
+        is_better = best.accuracy > max(accuracy, ordered) + BETTER
+        is_surer = best.accuracy >= accuracy and best.p > sure + SURER and not advice
+        advice = "" if is_better else advice
+        if is_better or is_surer:
+            found.warn(
+                f"With --scale {best.scale} the accuracy is {best.accuracy:.0%} and the true "
+                f"class's probability {best.p:.2f} (median), with {used} {accuracy:.0%} and "
+                f"{sure:.2f}. Which was the classifier trained on?",
+                serious=is_better,
+            )
+    if advice:
         found.warn(advice, serious=True)
-    elif len(surer):
-        line = surer.loc[surer["p"].idxmax()]
-        found.warn(
-            f"With --scale {line['scale']} the accuracy is as high and the true class's "
-            f"probability {line['p']:.2f} (median), with {used} {sure:.2f}. {question}"
-        )
 
 
 def better_order(labels, given, classes):
@@ -240,29 +214,8 @@ def better_order(labels, given, classes):
     return words, then
 
 
-def predicted(predict, sample, n_slices, how, n_copies=0):
-    """In words, the time and memory that the audit will take, measured on two of its slices.
-
-    `how` is what :func:`edits.audit.audit` will be asked for; `n_copies` with re-drawn weights are
-    shown some slices, too.
-    """
-    some = sample.masks.any(axis=(1, 2)).argsort(kind="stable")[-2:]  # with a tumor
-    start = time.perf_counter()
-    n_rows = len(audit.audit(predict, sample.subset(some), **how)) / len(some)
-    seconds = (time.perf_counter() - start) / len(some)
-    one = sample.slices[0].nbytes
-    n_null = nulls.n_slices(one)
-    minutes = (n_slices * seconds + 3 * n_null * n_copies * seconds / n_rows) / 60
-    kept = len(sample.slices) + 3 * n_null + 4 * how["batch_size"]
-    memory = (LIBRARIES + one * kept + 400 * n_slices * n_rows) / 1e9
-    return f"predicted: {minutes:.1f} minutes, {memory:.1f} GB"
-
-
 def looked_at(found):
     """What the page of ``--check`` shows of a classifier."""
-    scales = found.scales.assign(
-        accuracy=found.scales["accuracy"].map("{:.0%}".format),
-        p=found.scales["p"].map("{:.2f}".format),
-    ).rename(columns={"p": "P of the true class (median)"})
+    scales = found.scales.rename(columns={"p": "P of the true class (median)"})
     sheet = page.contact_sheet(found.sample)
     return {"facts": found.facts, "warnings": found.warnings, "scales": scales, "sheet": sheet}

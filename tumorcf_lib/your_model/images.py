@@ -14,13 +14,12 @@ PICTURES = (".png", ".tif", ".tiff", ".jpg", ".jpeg", ".bmp")
 VOLUMES = (".nii", ".nii.gz")
 DICOM = (".dcm", ".dicom", ".ima")
 KNOWN = (*PICTURES, ".npy", *VOLUMES, *DICOM)
-LUMINANCE = np.array([0.299, 0.587, 0.114])  # ITU-R BT.601
 MAX_CHANNELS = 16
 ALIKE = 0.02
 """Channels that differ by less of the slice's range, on average, are one gray slice (JPEG)."""
 
 FEW_VALUES = 16
-"""A mask of at most so many whole numbers holds labels; one of more is a soft one or a picture."""
+"""A mask of at most so many whole numbers may hold labels; one of more is soft, or a picture."""
 
 MAX_BETWEEN = 0.25
 """Share of a slice that may lie between a tenth and nine tenths of a soft mask's range."""
@@ -31,23 +30,28 @@ def read_slice(path, *, where, index=None, axis=2, channel=None):
     is). It is finite: NaN is air. `where` (file and line of the table) begins each error."""
     with _named(path, where) as kind:
         if kind in VOLUMES:
-            array = _checked(_of_volume(nibabel.load(path), index, axis, channel))
+            array = _checked(_of_volume(nibabel.load(path), index, axis))
         else:
             array = _checked(_of_file(path, kind, index))
-        known, note = np.isfinite(array), ""
+        known = np.isfinite(array)
         if not known.any() or np.isinf(array).any():
             raise InputError(
                 f"expected numbers, got {np.count_nonzero(~known)} of {array.size} NaN or "
                 "infinite. NaN is taken as air where a slice has other pixels."
             )
+        if array.ndim == 3 and channel is not None:
+            array, known = array[..., channel], known[..., channel]
+        notes = []
         if not known.all():
-            note = "NaN is taken as air: the darkest value of the slice"
             array = np.where(known, array, array[known].min())
-        if array.ndim == 3 and isinstance(channel, int):
-            if channel >= array.shape[2]:
-                raise InputError(f"expected a channel below {array.shape[2]}, got {channel}.")
-            array = np.ascontiguousarray(array[..., channel])
-        return _gray_if_alike(array) if array.ndim == 3 else array, note
+            notes.append("NaN is taken as air: the darkest value of the slice")
+        array = _gray_if_alike(array)
+        if array.ndim == 3:
+            notes.append(
+                f"{array.shape[2]} channels that differ: the classifier gets all of them (a column "
+                "channel chooses one)"
+            )
+        return array, "; ".join(notes)
 
 
 def read_mask(path, *, where, like=None, index=None, axis=2, labels=""):
@@ -56,19 +60,17 @@ def read_mask(path, *, where, like=None, index=None, axis=2, labels=""):
     A NIfTI mask is brought to the grid of the NIfTI slice `like` where flips and swaps of axes do
     that exactly. `labels` says which values are tumor, such as "1 4" or ">0.5"; all but 0 if empty.
     """
-    moved = ""
     with _named(path, where) as kind:
         if kind in VOLUMES:
             volume = nibabel.load(path)
             if like is not None and like.name.lower().endswith(VOLUMES):
-                volume, moved = _on_grid(volume, nibabel.load(like))
+                volume = _on_grid(volume, nibabel.load(like))
             array = _checked(_of_volume(volume, index, axis))
         else:
             array = _checked(_of_file(path, kind, index if kind in DICOM else None, palette=True))
         if not np.isfinite(array).all():
             raise InputError("expected finite numbers in a mask, got others. Write 0 outside.")
-        mask, note = _inside(array, labels)
-    return mask, "; ".join(filter(None, (moved, note)))
+        return _inside(array, labels)
 
 
 @contextlib.contextmanager
@@ -86,13 +88,10 @@ def _named(path, where):
         yield kind
     except InputError as error:
         raise InputError(f"{where}: {path}: {error}") from error
-    except ModuleNotFoundError as error:
-        words = f"{where}: {path} needs the package {error.name}: pip install {error.name}"
-        raise InputError(words) from error
     except Exception as error:  # readers of damaged files raise what they like
         raise InputError(
-            f"{where}: expected a readable {kind} file, got {type(error).__name__} from {path}: "
-            f"{error}. Write the file again, or check that you may read it."
+            f"{where}: {path}: expected a readable {kind} file, got {type(error).__name__} "
+            f"({error}). Write it again, check that you may read it, or install what is missing."
         ) from error
 
 
@@ -100,10 +99,7 @@ def _of_file(path, kind, index, palette=False):
     """The array of a picture, a NumPy or a DICOM file."""
     if kind in DICOM:
         return _dicom(path, index)
-    if index is not None:
-        raise InputError(
-            f"expected a NIfTI volume to take slice {index} of. Leave index empty for such files."
-        )
+    _known_index(index, 1, "of a file that holds one slice")
     if kind in PICTURES:
         return _picture(path, palette)
     array = np.array(np.load(path, mmap_mode="r", allow_pickle=False))  # stated, missing: refused
@@ -114,18 +110,14 @@ def _of_file(path, kind, index, palette=False):
 
 def _picture(path, palette):
     """By OpenCV, which keeps 16 bits of color; Pillow looks at the header first, for bombs."""
-    n_pages = 1
     with contextlib.suppress(UnidentifiedImageError), Image.open(path) as picture:
-        n_pages = picture.n_frames if picture.format == "TIFF" else 1
         if palette and picture.mode == "P":  # numbers of colors: 0 is outside, whatever its color
             return np.array(picture)
-    if n_pages == 1:
-        _, pages = cv2.imdecodemulti(np.fromfile(path, np.uint8), cv2.IMREAD_UNCHANGED)
-        n_pages = len(pages)
-    if n_pages != 1:
+    _, pages = cv2.imdecodemulti(np.fromfile(path, np.uint8), cv2.IMREAD_UNCHANGED)
+    if len(pages) != 1:
         raise InputError(
-            f"expected one slice, got {n_pages} pages that OpenCV can decode. Write each into a "
-            "file of its own, for instance as PNG."
+            f"expected one slice, got {len(pages)} pages that OpenCV can decode. Write each into "
+            "a file of its own, for instance as PNG."
         )
     image = pages[0]
     if image.ndim == 3 and image.shape[2] == 4:
@@ -148,18 +140,14 @@ def _dicom(path, index):
     return array.max() - array if inverted else array
 
 
-def _of_volume(volume, index, axis, channel=None):
+def _of_volume(volume, index, axis):
     """A slice of a NIfTI volume; a fourth axis becomes its channels."""
     shape = volume.shape
-    if max(shape[3:], default=1) > 1 and channel is None:
-        raise InputError(
-            f"expected a volume of three axes, got shape {shape}. Add a column channel: a number "
-            f"from 0 to {shape[3] - 1}, or all."
-        )
-    n = shape[axis] if axis < min(len(shape), 3) else 1
-    index = _known_index(index, n, f"(axis {axis}) of a volume of shape {shape}")
+    if len(shape) < 3:
+        return np.asanyarray(volume.dataobj)
+    index = _known_index(index, shape[axis], f"(axis {axis}) of a volume of shape {shape}")
     where = [slice(None)] * len(shape)
-    where[axis : axis + 1] = [index] if len(shape) > 2 else where[axis : axis + 1]
+    where[axis] = index
     return np.asanyarray(volume.dataobj[tuple(where)])
 
 
@@ -174,10 +162,10 @@ def _known_index(index, n, what):
 
 
 def _on_grid(mask, image):
-    """The mask on the image's grid, and a note if it had to be moved; both by their affines."""
+    """The mask on the image's grid, by the affines of both."""
     known = [v.header.get("sform_code", 1) or v.header.get("qform_code", 1) for v in (mask, image)]
     if not all(known) or min(len(mask.shape), len(image.shape)) < 3:
-        return mask, ""
+        return mask
     turn = orientations.ornt_transform(
         *(orientations.io_orientation(v.affine) for v in (mask, image))
     )
@@ -191,7 +179,7 @@ def _on_grid(mask, image):
             f"{words[0]}, of the slice {words[1]}. Resample the mask to the slice's grid (nearest "
             "neighbor), or correct the affine that is wrong."
         )
-    return moved, "" if moved is mask else "brought to the slice's grid by the files' affines"
+    return moved
 
 
 def _checked(array):
@@ -209,44 +197,35 @@ def _checked(array):
 
 def _gray_if_alike(image):
     """Channels as they are; one gray slice where all are alike."""
-    first = image[..., :1]
-    if (image == first).all():
-        return np.ascontiguousarray(first[..., 0])
-    gap = np.abs(image - first.astype(np.float64)).mean()
-    if image.shape[2] == 3 and gap <= ALIKE * (float(image.max()) - float(image.min())):
-        return (image @ LUMINANCE).astype(np.float32)
-    return image
+    if image.ndim == 3:
+        gap = np.abs(image - image[..., :1].astype(np.float64)).mean()
+        span = float(image.max()) - float(image.min())
+        if gap == 0 or (image.shape[2] == 3 and gap <= ALIKE * span):
+            image = image[..., 1]  # green has most of the luminance
+    return np.ascontiguousarray(image)
 
 
 def _inside(array, labels):
     """Where a mask is tumor, and how that was decided."""
-    if array.ndim == 3:
-        colors = np.unique(array.reshape(-1, array.shape[2]), axis=0)
-        if len(colors) > FEW_VALUES and not (array == array[..., :1]).all():
-            raise InputError(
-                f"expected a mask, got a picture of {len(colors)} colors: an overlay? Write the "
-                "tumor alone: 0 outside, one value inside."
-            )
-        array = array.max(axis=2) if (array >= 0).all() else (array != 0).any(axis=2) * 1
+    array = array.max(axis=2) if array.ndim == 3 else array
     if labels.startswith(">"):
         return array > float(labels[1:]), ""
     if labels:
         return np.isin(array, [int(n) for n in labels.replace("+", " ").split()]), ""
     values = np.unique(array)
-    if values[0] < 0 or len(values) == 1 or (len(values) == 2 and 0 in values):
+    if len(values) == 1 or (len(values) == 2 and 0 in values):
         return array != 0, ""
     few, high = len(values) <= FEW_VALUES and (values == np.rint(values)).all(), values[-1]
-    if few and high <= 2 * FEW_VALUES:
-        inside = ", ".join(f"{v:g}" for v in values if v)
-        return array != 0, f"labels {inside}: all count as tumor (a column mask_label chooses)"
-    inside = array > high / 2
-    between = (array > 0.1 * high) & (array < 0.9 * high)
-    if between.mean() > MAX_BETWEEN or between.sum() > inside.sum():
+    inside, between = array > high / 2, (array > 0.1 * high) & (array < 0.9 * high)
+    are_labels = few and high <= 2 * FEW_VALUES
+    is_soft = between.mean() > MAX_BETWEEN or between.sum() > inside.sum()
+    if not are_labels and (values[0] < 0 or is_soft):
         raise InputError(
             f"expected a mask, got {len(values)} values from {values[0]:g} to {high:g}: a soft "
             "mask, or a picture? Write the tumor alone, or say above what it begins in a column "
             "mask_label, such as >0.5."
         )
-    if few and between.any():  # none between: a JPEG's ringing
-        return array != 0, f"{len(values)} values: all but 0 count as tumor"
+    if are_labels or (few and between.any()):  # none between: a JPEG's ringing
+        named = ", ".join(f"{v:g}" for v in values if v)
+        return array != 0, f"labels {named}: all count as tumor (a column mask_label chooses)"
     return inside, "many values (a JPEG, soft edges): above half the largest counts as tumor"

@@ -25,7 +25,7 @@ MASK = re.compile(r"[_-]?(mask|seg|label)s?$", re.I)
 def read(manifest):
     """The table as text, indexed by line of the file, with slice_id and the optional columns."""
     try:
-        if manifest.exists() and not manifest.is_file():  # a pipe or /dev/zero has no end
+        if not manifest.is_file():  # a pipe or /dev/zero has no end
             raise OSError("no regular file")
         header = manifest.read_text(encoding="utf-8-sig").partition("\n")[0]
         with warnings.catch_warnings(action="error", category=pd.errors.ParserWarning):
@@ -71,18 +71,14 @@ def _require(fits, values, expected, advice, manifest):
 
 
 def checked_classes(labels, classes, manifest):
-    """Names of the classes in order: as given, else the labels in alphabetical order.
-
-    An InputError for a class given twice (in whatever capitals) or a label that is no class.
-    """
+    """Names of the classes in order: as given, else the labels in alphabetical order."""
     names = sorted(set(labels)) if classes is None else [str(name) for name in classes]
-    for name in names:
-        same = [other for other in names if other.casefold() == name.casefold()]
-        if len(same) > 1:
-            raise InputError(f"{manifest}: expected distinct classes, got {same}. Write it alike.")
-    if RESERVED_CLASS in names or "" in names:
-        taken = f"{RESERVED_CLASS!r} (tables call all slices so) or nothing"
-        raise InputError(f"{manifest}: a class cannot be called {taken}. Rename it.")
+    different = {name.casefold() for name in names}
+    if len(different) < len(names) or {RESERVED_CLASS, ""} & set(names):
+        raise InputError(
+            f"{manifest}: expected classes of different names (whatever the capitals), none empty "
+            f"or {RESERVED_CLASS!r}, as tables call all slices; got {names}. Rename one."
+        )
     expected, advice = f"a label out of {', '.join(names)}", "Correct it, or name it by --classes"
     _require(labels.isin(names), labels, expected, advice, manifest)
     return tuple(names)
@@ -116,8 +112,6 @@ def write(options):
     """
     folder, layout = Path(options.folder), options.layout
     path = folder / options.out
-    if not folder.is_dir():
-        raise InputError(f"Expected a folder of slices, got {folder}: no such folder. Correct it.")
     if path.exists():
         raise InputError(f"{path} is there already. Move it, or name another by --out.")
     layouts = {"brats": _brats, "msd": _msd, "classes": _classes, "pairs": _pairs}
@@ -166,7 +160,7 @@ def _of_case(image, mask, patient):
 def _classes(folder, sequence):
     return [
         {**row, "label": own.name}
-        for own in sorted(path for path in folder.iterdir() if path.is_dir())
+        for own in sorted(folder.glob("*/"))
         for row in _pairs(own, sequence)
     ]
 

@@ -1,24 +1,35 @@
 """A reader's classifier: a Python callable, or an ONNX, Keras or TorchScript file.
 
-A file says itself which layout, channels, batch and numbers it takes; what it leaves open is
-tried once. Each framework is imported for its own files only: nothing here needs TensorFlow.
+A file says itself which layout, channels, batch and numbers it takes; options say what it leaves
+open. Each framework is imported for its own files only: nothing here needs TensorFlow.
 """
 
 import contextlib
 import functools
-import hashlib
 import importlib.util
 import os
-import re
+import pkgutil
 import sys
 import traceback
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from tumorcf_lib import steps
 from tumorcf_lib.your_model import InputError
 from tumorcf_lib.your_model.adapter import Shaped
+
+NUMBERS = {"tensor(float)": np.float32, "tensor(double)": np.float64} | {
+    f"tensor({name})": np.dtype(name)
+    for name in ("float16", "uint8", "int8", "uint16", "int16", "int32", "int64")
+}
+"""What an ONNX file calls the numbers that it takes."""
+
+EXPORT = (
+    "Export it again (PyTorch: torch.jit.trace(model.eval(), example).save(...); weights alone "
+    "hold no network, and a pickle would run foreign code)"
+)
 
 
 @dataclass
@@ -32,12 +43,10 @@ class Model:
     """
 
     name: str
-    kind: str
     raw: object
     digest: str = ""
     size: tuple | None = None
     copies: object = None
-    notes: list = field(default_factory=list)
 
 
 def load(name, *, layout=None, channels=None) -> Model:
@@ -49,9 +58,10 @@ def load(name, *, layout=None, channels=None) -> Model:
         Of a file: ONNX (``.onnx``), Keras (``.keras``, ``.h5``) or TorchScript (``.pt``, ``.ts``).
         A module is looked for in the current folder first.
     layout : {"nhw", "nhwc", "nchw"}, optional
-        Where the channels stand in what the classifier takes, if it does not say so itself.
+        Where the channels stand in what the classifier takes, if it does not say so itself
+        (default: of a file "nchw").
     channels : int, optional
-        How many it takes; gray slices are repeated.
+        How many it takes, if it does not say so; gray slices are repeated.
 
     Raises
     ------
@@ -59,22 +69,17 @@ def load(name, *, layout=None, channels=None) -> Model:
         Saying what is missing or does not fit, and what to do.
     """
     path = Path(name)
-    kind = ENDINGS.get(path.suffix.lower())
-    if kind is None:
+    reader = READERS.get(path.suffix.lower())
+    if reader is None:
         return _of_module(name, layout, channels)
     if not path.is_file():
         raise InputError(f"Expected a model file, found none at {name}. Check its spelling.")
-    with _named(path.name, advice="Export it again"):
-        run, shape, dtype, weights, put = READERS[kind](path)
+    with _named(path.name, advice=EXPORT):
+        run, shape, dtype, weights, put = reader(path)
     shaped = Shaped(run, shape, layout=layout, channels=channels, dtype=dtype, name=path.name)
     raw, has_matrices = _raising_named(shaped, path.name), any(w.ndim > 1 for w in weights)
     copies = functools.partial(_copies, raw, weights, put) if has_matrices else None
-    return Model(path.name, kind, raw, _sha256(path), shaped.size, copies, shaped.notes)
-
-
-def _sha256(path):
-    """Of a file's content; "" where there is no file."""
-    return hashlib.sha256(Path(path).read_bytes()).hexdigest() if path else ""
+    return Model(path.name, raw, steps.file_sha256(path), shaped.size, copies)
 
 
 def _copies(raw, weights, put, rng):
@@ -88,32 +93,20 @@ def _copies(raw, weights, put, rng):
 
 
 def _of_module(name, layout, channels):
-    module_name, _, attribute = name.partition(":")
-    if not module_name or not attribute or re.search(r"[/\\]|\.py$", module_name):
-        raise InputError(
-            f"Expected module:function, module:object.method or a file ({', '.join(ENDINGS)}), got "
-            f"{name!r}. For predict in my_module.py: --predict my_module:predict, in its folder."
-        )
+    advice = "For predict in my_module.py: --predict my_module:predict, in its folder"
+    if ":" not in name:
+        words = f"Expected module:function, module:object.method or a file ({', '.join(READERS)})"
+        raise InputError(f"{words}, got {name!r}. {advice}.")
     here = str(Path.cwd())
     if here not in sys.path:
         sys.path.insert(0, here)
-    if importlib.util.find_spec(module_name.partition(".")[0]) is None:
-        words = f"Expected the module {module_name} in {here} or installed, found none."
-        raise InputError(f"{words} Run the command in the folder that holds it.")
-    with _named(f"Importing {module_name}"):
-        module = importlib.import_module(module_name)
-    found = functools.reduce(lambda it, part: getattr(it, part, None), attribute.split("."), module)
-    if not callable(found):
-        known = [key for key, it in vars(module).items() if callable(it) and key[0] != "_"]
-        has = ", ".join(known) or "no function"
-        raise InputError(
-            f"Expected a function {attribute} in {module_name}, found none. It has: {has}."
-        )
-    notes, digest = [], _sha256(getattr(module, "__file__", None))
+    with _named(f"Importing {name}", advice=advice):
+        found = pkgutil.resolve_name(name)
     if layout or channels:
         found = Shaped(found, layout=layout or "nhwc", channels=channels)
-        notes = found.notes
-    return Model(name, "callable", _raising_named(found, name), digest, notes=notes)
+    file = getattr(sys.modules[name.partition(":")[0]], "__file__", None)
+    digest = steps.file_sha256(Path(file)) if file else ""
+    return Model(name, _raising_named(found, name), digest)
 
 
 def _raising_named(function, name):
@@ -121,14 +114,14 @@ def _raising_named(function, name):
 
     def raw(slices):
         given = f", given {slices.dtype} slices of shape {slices.shape}"
-        with _named(name, given, advice):
+        with _named(name, given=given, advice=advice):
             return function(slices)
 
     return raw
 
 
 @contextlib.contextmanager
-def _named(name, given="", advice="Correct it"):
+def _named(name, *, given="", advice):
     """Turns whatever a foreign model raises, ``sys.exit`` too, into an error that names it."""
     try:
         yield
@@ -136,8 +129,8 @@ def _named(name, given="", advice="Correct it"):
         raise
     except ModuleNotFoundError as error:
         raise InputError(
-            f"{name} needs the package {error.name}, which this Python does not have: "
-            f"{sys.executable}. Install it there, or run the audit by the Python that has it."
+            f"{name} needs the package {error.name}, which neither this folder nor this Python "
+            f"({sys.executable}) has. Install it, or run the audit where it is."
         ) from error
     except BaseException as error:
         last = traceback.extract_tb(error.__traceback__)[-1]
@@ -160,21 +153,19 @@ def _onnx(path):
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # idle, not busy
         return onnxruntime.InferenceSession(what, options, providers=["CPUExecutionProvider"])
 
-    session, dtype = session_of(os.fspath(path)), None
+    session = session_of(os.fspath(path))
     inputs = session.get_inputs()
-    number = inputs[0].type.removeprefix("tensor(").removesuffix(")") if inputs else ""
-    with contextlib.suppress(TypeError):  # strings, maps, sequences, bfloat16
-        dtype = np.dtype({"float": "float32", "double": "float64"}.get(number, number))
-    if len(inputs) != 1 or dtype is None or dtype.kind not in "iuf":
+    dtype = NUMBERS.get(inputs[0].type) if len(inputs) == 1 else None
+    if dtype is None:
         raise _several_inputs(path, ", ".join(f"{i.name} {i.type} {i.shape}" for i in inputs))
     initial, weights = [], []
     if importlib.util.find_spec("onnx") is not None:
         import onnx
 
         model = onnx.load(os.fspath(path))
-        numbers = (onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16, onnx.TensorProto.DOUBLE)
-        initial = [weight for weight in model.graph.initializer if weight.data_type in numbers]
-        weights = [onnx.numpy_helper.to_array(weight) for weight in initial]
+        read = onnx.numpy_helper.to_array
+        initial = [kept for kept in model.graph.initializer if read(kept).dtype.kind == "f"]
+        weights = [read(kept) for kept in initial]
 
     def put(weights):
         nonlocal session
@@ -196,10 +187,7 @@ def _keras(path):
     if len(model.inputs) != 1:
         raise _several_inputs(path, f"{len(model.inputs)} inputs")
 
-    def run(given):
-        made = model(given, training=False)
-        return tuple(made) if isinstance(made, (list, tuple)) else made
-
+    run = functools.partial(model, training=False)
     return run, model.inputs[0].shape, np.float32, model.get_weights(), model.set_weights
 
 
@@ -213,21 +201,7 @@ def _several_inputs(path, found):
 def _torch(path):
     import torch
 
-    shape = None
-    try:
-        if path.suffix == ".pt2":
-            program = torch.export.load(path)
-            first, model = program.graph_signature.user_inputs[0], program.module()
-            node = next(node for node in program.graph.nodes if node.name == first)
-            shape = list(node.meta["val"].shape)
-        else:
-            model = torch.jit.load(path, "cpu").eval()
-    except Exception as error:  # a pickle of weights or of Python objects, or no model at all
-        raise InputError(
-            f"Expected TorchScript in {path.name}, got something else ({type(error).__name__}). "
-            "Write it by torch.jit.trace(model.eval(), example).save(...): files of weights alone "
-            "hold no network, and pickles would run foreign code."
-        ) from error
+    model = torch.jit.load(path, "cpu").eval()
     own = list(model.parameters())
 
     def run(given):
@@ -238,12 +212,11 @@ def _torch(path):
         for parameter, values in zip(own, weights, strict=True):
             parameter.data.copy_(torch.from_numpy(values))
 
-    return run, shape, np.float32, [p.detach().float().numpy().copy() for p in own], put
+    return run, None, np.float32, [p.detach().float().numpy().copy() for p in own], put
 
 
-READERS = {"onnx": _onnx, "keras": _keras, "torch": _torch}
-ENDINGS = {
-    ".onnx": "onnx",
-    **dict.fromkeys((".keras", ".h5", ".hdf5"), "keras"),
-    **dict.fromkeys((".pt", ".pth", ".ts", ".torchscript", ".pt2"), "torch"),
+READERS = {
+    ".onnx": _onnx,
+    **dict.fromkeys((".keras", ".h5", ".hdf5"), _keras),
+    **dict.fromkeys((".pt", ".pth", ".ts", ".torchscript"), _torch),
 }

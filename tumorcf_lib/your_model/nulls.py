@@ -25,11 +25,6 @@ N_FILTERS = 8, 12
 RIDGE = 10.0
 
 
-def n_slices(n_bytes):
-    """How many slices of so many bytes networks that know nothing are shown, under three edits."""
-    return int(np.clip(MAX_BYTES / (3 * n_bytes), 24, N_SLICES))
-
-
 def chosen(labels, persons, n, rng):
     """About n slices: every class in proportion, other patients first; sorted indices.
 
@@ -53,7 +48,8 @@ def of_audit(answers, prepared_of, *, copies=(), seed=0) -> dict:
     where = np.flatnonzero(answers.edited)
     if not len(where):
         return {}
-    n = n_slices(prepared_of(where[:1]).slices[0].nbytes)
+    of_one = 3 * prepared_of(where[:1]).slices[0].nbytes
+    n = int(np.clip(MAX_BYTES / of_one, 24, N_SLICES))
     at = where[chosen(answers.labels[where], answers.persons[where], n, rng)]
     images, owners = edited(prepared_of(at), seed), (answers.labels[at], answers.persons[at])
     networks = random_networks(images, *owners, len(answers.classes), rng)

@@ -11,12 +11,12 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from tumorcf_lib.edits import plan, sites
-from tumorcf_lib.figures import style
+from tumorcf_lib.figures import forests, slices, style
 from tumorcf_lib.your_model.adapter import answers_to
 
-WITHOUT, SHAM = "#D55E00", "#0072B2"
+KEPT = {"kept": style.EDIT_NAMES["remove"], "kept_sham": style.EDIT_NAMES["sham"]}
+LOOKS = {KEPT["kept"]: {"color": "#D55E00"}, KEPT["kept_sham"]: {"color": "#0072B2"}}
 N_SQUARES, N_LOOKED_AT = 8, 4
-SHOWN = ("original", "remove", "sham", "only")
 
 
 def write(path, template, **values):
@@ -30,15 +30,15 @@ def write(path, template, **values):
     )
     environment.filters |= {"table": _table, "png": _png}
     text = environment.get_template(template).render(values)
-    path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text, encoding="utf-8")
     return path
 
 
 def _table(frame):
     """A DataFrame without its index, every cell whole."""
+    how = {"index": False, "border": 0, "justify": "left", "na_rep": ""}
     with pd.option_context("display.max_colwidth", None):
-        made = frame.rename_axis(columns=None).to_html(index=False, border=0, justify="left")
+        made = frame.rename_axis(columns=None).to_html(float_format="{:.3f}".format, **how)
     return markupsafe.Markup(made)
 
 
@@ -60,41 +60,33 @@ def plain(text, width=34) -> str:
 # -- Pictures, for any number of classes with names of any length ------------
 
 
+@style.figure
 def shares(table):
-    """Share of slices that keep their answer, from a table of group, n_slices, kept, kept_sham."""
-    fig = Figure(figsize=(5, 1.1 + 0.45 * len(table)), layout="constrained")
-    axes, y = fig.subplots(), np.arange(len(table))[::-1]
-    axes.barh(y - 0.18, 100 * table["kept"], 0.34, color=WITHOUT, label=style.EDIT_NAMES["remove"])
-    axes.barh(y + 0.18, 100 * table["kept_sham"], 0.34, color=SHAM, label=style.EDIT_NAMES["sham"])
-    names = [plain(f"{g} (n = {n})") for g, n in zip(table["group"], table["n_slices"])]
-    axes.set_yticks(y, names)
-    axes.set(xlim=(0, 100), ylim=(-0.6, len(table) - 0.4))
-    axes.set_xlabel("slices that keep their answer (%)", fontsize=8)
-    axes.tick_params(labelsize=8)
-    axes.spines[["top", "right"]].set_visible(False)
-    fig.legend(loc="outside upper center", ncols=2, frameon=False, fontsize=8)
-    return fig
+    """Share of slices that keep their answer, from the rows of a table of means in `KEPT`."""
+    first = table.drop_duplicates("group")
+    names = [plain(f"{row.group} (n = {row.n_slices})", 50) for row in first.itertuples()]
+    marks = forests.marks(table.replace({"score": KEPT}), list(first["group"]), "group", "score")
+    panel = forests.Panel("slices that keep their answer", marks, line=None)
+    return forests.forest(names, [panel], LOOKS, height=0.45)
 
 
 def examples(cohort, rows, chosen):
-    """Some prepared slices and their edits, side by side; p_true of the rows above each."""
-    fig = Figure(figsize=(8, 2.6 * len(chosen)), layout="constrained")
-    fig.get_layout_engine().set(rect=(0, 0, 1, 0.96), hspace=0.12)
-    axes = fig.subplots(len(chosen), len(SHOWN), squeeze=False)
-    for line, i in zip(axes, chosen, strict=True):
+    """Some prepared slices and their edits, as the study shows its own; p_true of the rows."""
+    shown = []
+    for i in chosen:
         image, mask = cohort.slices[i], cohort.masks[i]
-        window = style.window([image]) if image.ndim == 2 else None
         own = rows[rows["slice_id"] == cohort.table["slice_id"].iloc[i]]
-        for ax, edit in zip(line, SHOWN, strict=True):
-            ax.set_axis_off()
-            for _, row in own[own["edit"] == edit].head(1).iterrows():
-                edited = sites.gray(plan.recreate(image, mask, row))
-                style.show_slice(ax, edited, window, mask if edit == "original" else None)
-                ax.set_title(f"{style.EDIT_NAMES[edit]}: {row['p_true']:.2f}", fontsize=8)
-        name = plain(cohort.classes[cohort.labels[i]], 90)
-        words = line[0].text(0, 1.14, name, transform=line[0].transAxes, fontsize=8)
-        words.set_in_layout(False)  # it may reach over the other columns
-    return fig
+        own = own[own["edit"].isin(slices.BARS)].drop_duplicates("edit")
+        own = {row["edit"]: row for row in own.to_dict("records")}
+        shown.append(
+            {
+                "label": plain(cohort.classes[cohort.labels[i]], 18),
+                "images": {e: sites.gray(plan.recreate(image, mask, r)) for e, r in own.items()},
+                "masks": {edit: plan.region_of(mask, row) for edit, row in own.items()},
+                "p": {edit: row["p_true"] for edit, row in own.items()},
+            }
+        )
+    return slices.edits(shown)
 
 
 def contact_sheet(cohort, n=24):
@@ -123,23 +115,23 @@ def looks(cohort, predict):
     if not len(drawn):
         return None
     fig, shares = Figure(figsize=(2.2 * len(drawn), 2.4), layout="constrained"), []
+    height, width = cohort.masks.shape[1:]
+    rows, columns = (np.arange(n) * N_SQUARES // n for n in (height, width))
+    square = N_SQUARES * rows[:, None] + columns  # (height, width), which one a pixel is in
+    every = np.arange(N_SQUARES**2)
+    over = {"cmap": "magma", "alpha": 0.45, "extent": (-0.5, width - 0.5, height - 0.5, -0.5)}
     for ax, i in zip(fig.subplots(1, len(drawn), squeeze=False)[0], drawn, strict=True):
         image, mask = cohort.slices[i], cohort.masks[i]
-        height, width = mask.shape
-        rows, columns = (np.arange(n) * N_SQUARES // n for n in mask.shape)
-        square = N_SQUARES * rows[:, None] + columns  # (height, width), which one a pixel is in
-        about, every = sites.About(image, mask), np.arange(N_SQUARES**2)
+        about = sites.About(image, mask)
         hidden = [about.removed(square == k, "navier_stokes") for k in every]
         p = answers_to(predict, np.stack([image, *hidden]))
         fall = np.maximum(p[0].max() - p[1:, p[0].argmax()], 0)
-        tumor = np.isin(every, square[mask])
         inside = np.array([about.head.mask[square == k].mean() > 0.5 for k in every])
-        if fall.sum() > 0:
-            of = [fall[part].sum() for part in (tumor, inside & ~tumor, ~inside & ~tumor)]
-            shares.append(of / fall.sum())
+        where = np.where(np.isin(every, square[mask]), 0, np.where(inside, 1, 2))
+        shares.append(np.bincount(where, fall, minlength=3))
         style.show_slice(ax, sites.gray(image), mask=mask)
-        over = {"cmap": "magma", "alpha": 0.45, "extent": (-0.5, width - 0.5, height - 0.5, -0.5)}
         ax.imshow(fall.reshape(N_SQUARES, N_SQUARES), **over)
+    shares = [falls / falls.sum() for falls in shares if falls.sum() > 0]
     if not shares:
         return fig, "Hiding a square of an eighth of the side moves no answer."
     tumor, elsewhere, outside = np.mean(shares, axis=0)

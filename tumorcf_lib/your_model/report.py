@@ -1,7 +1,6 @@
 """The report of an audit: rows, tables and one HTML page with the answer first."""
 
 import json
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,10 +9,12 @@ import pandas as pd
 from tumorcf_lib import __version__, rowfiles
 from tumorcf_lib.edits import scores
 from tumorcf_lib.figures import style
-from tumorcf_lib.stats import classification, estimates, persons, rows as stats_rows
+from tumorcf_lib.stats import classification, estimates, rows as stats_rows
+from tumorcf_lib.stats.persons import ROUNDING
+from tumorcf_lib.tables import study
 from tumorcf_lib.your_model import TITLE, page, verdict
 
-ALL, N_EXAMPLES = stats_rows.ALL, 6
+ALL, N_EXAMPLES = stats_rows.ALL, 5
 WORDS = {
     verdict.LEANS: "The decision leans on the tumor: more than by chance, though not "
     "necessarily strongly. The effect, in {scale}, is {effect}.",
@@ -26,20 +27,16 @@ SHARES = {
     "kept_sham": "keep it with a sham",
 }
 PLAIN = ("p_orig", "delta_drop", "sham_drop", "net_drop", "delta_focus")
-SCORES = SHARES | {name: style.SCORE_NAMES[name] for name in PLAIN}
-SATURATED = SHARES | {  # probabilities near 1 cannot move: log-odds lead
-    "net_drop_lo": "Net-Drop (log-odds)",
-    "delta_drop_lo": "Delta-Drop (log-odds)",
-    "p_orig": "P of the true class",
-    "delta_drop": "Delta-Drop (P)",
-    "net_drop": "Net-Drop (P)",
-}
+LOG_ODDS = {"delta_drop_lo": "Delta-Drop (log-odds)", "net_drop_lo": "Net-Drop (log-odds)"}
+SHOWN = SHARES | {name: style.SCORE_NAMES[name] for name in PLAIN} | LOG_ODDS
 EDITS = {
     "dilation_px": "dilation (px)",
     "label": "class",
     "not_made": "not made",
-    "reasons": "why not",
+    "why_not": "why not",
+    "flagged": "over scalp, skull or air",
     "median_rms": "change (RMS, median)",
+    "rms_to_sham": "times a sham's",
 }
 FALLS = ("original", "remove", "sham", "only", "background", "blank")
 
@@ -50,7 +47,7 @@ def write_report(audits, folder, *, cohort=None, title=TITLE, notes=(), examples
     Parameters
     ----------
     audits : Audited or sequence of Audited
-        From :func:`running.audited`; several stand side by side.
+        From :func:`running.audited`; of several, the first lines and verdicts stand together.
     folder : path
         Made if need be. Gets ``report.html``, ``audit.json``, and for each audit ``rows.csv``,
         ``table_scores.csv`` and ``table_edits.csv`` (of several: with a number before the dot).
@@ -71,14 +68,13 @@ def write_report(audits, folder, *, cohort=None, title=TITLE, notes=(), examples
     audits = [audits] if not isinstance(audits, (list, tuple)) else list(audits)
     folder, several = Path(folder), len(audits) > 1
     folder.mkdir(parents=True, exist_ok=True)
-    shown, told, beside = [], [], []
+    shown, told = [], []
     examples = examples if isinstance(examples, list) else [examples] * len(audits)
     for k, (one, own) in enumerate(zip(audits, examples, strict=True)):
-        means, made = score_table(one), edit_table(one.rows)
+        means, made = score_table(one), study.edits(one.rows)
         for name, table in (("rows", one.rows), ("table_scores", means), ("table_edits", made)):
             rowfiles.write_table(table, folder / f"{name}{k + 1 if several else ''}.csv")
         shown.append(_shown(one, means, made, own))
-        beside.append(_beside(one))
         judged = {"verdict": one.verdict.word, "why": one.verdict.why, "warnings": one.warnings}
         told.append({"classifier": one.name, **judged, **one.verdict.numbers, **one.about})
     words = json.dumps(told, indent=1, default=str, ensure_ascii=False)
@@ -89,7 +85,6 @@ def write_report(audits, folder, *, cohort=None, title=TITLE, notes=(), examples
         title=title,
         audits=shown,
         several=several,
-        beside=pd.DataFrame(beside).set_index("classifier").T.reset_index(names=""),
         warnings=dict.fromkeys(text for one in audits for text in one.warnings),
         source="" if cohort is None else cohort.source,
         notes=notes,
@@ -104,17 +99,13 @@ def write_report(audits, folder, *, cohort=None, title=TITLE, notes=(), examples
 def interval(value) -> str:
     """A mean and its interval, as the page shows it; none where no resample differs."""
     mean, low, high = (f"{round(number, 2) + 0.0:.2f}" for number in value)  # no -0
-    return f"{mean} [{low}, {high}]" if value[2] - value[1] > persons.ROUNDING else mean
+    return f"{mean} [{low}, {high}]" if value[2] - value[1] > ROUNDING else mean
 
 
 def _mean(own, column, **options):
-    """``estimates.mean``; where no resample differs a share has the exact interval, a mean none."""
-    e = estimates.mean(own, column, **options)
-    if not e.high - e.low <= persons.ROUNDING:
-        return e
-    exact = column in SHARES
-    low, high = persons.exact_interval(e.value, e.n_persons) if exact else (np.nan, np.nan)
-    return replace(e, low=low, high=high)
+    """A mean; of truth values as a share, which has its interval where no resample differs, too."""
+    how = estimates.share if column in ("correct", "kept") else estimates.mean
+    return how(own, column, **options)
 
 
 RESAMPLED = {"n_resamples": verdict.N_RESAMPLES, "how": _mean}
@@ -132,13 +123,8 @@ def _cells(means):
 
 
 def slice_table(one) -> pd.DataFrame:
-    """One row of scores a slice, and whether it keeps its answer: without its tumor, with a sham.
-
-    Both only where both edits were made, as in the page's first line.
-    """
-    table = scores.slice_scores(one.rows)
-    kept, kept_sham = 1 - table["flipped"].astype(float), 1 - table["sham_flip_rate"]
-    return table.assign(kept=kept.where(kept_sham.notna()), kept_sham=kept_sham.where(kept.notna()))
+    """One row of scores a slice, and :func:`verdict.kept`."""
+    return scores.slice_scores(one.rows).assign(**verdict.kept(one.answers))
 
 
 def score_table(one) -> pd.DataFrame:
@@ -146,52 +132,27 @@ def score_table(one) -> pd.DataFrame:
 
     Scores on log-odds end in ``_lo``; "correct" is the accuracy (all) or the recall (a class).
     """
-    drops = ("delta_drop", "sham_drop", "net_drop", "delta_focus")
-    named = [*SCORES, "net_focus", "lo_orig", *(f"{name}_lo" for name in drops)]
     groups = [ALL, *one.answers.classes]
-    return stats_rows.score_means(slice_table(one), named, groups=groups, **RESAMPLED)
+    return stats_rows.score_means(slice_table(one), list(SHOWN), groups=groups, **RESAMPLED)
 
 
-def edit_table(rows) -> pd.DataFrame:
-    """How many edits of each kind were made, and why others were not, each reason with its number;
-    median_rms of the changes is in the slices' unit.
-    """
-    made = rows["reason"] == ""
-
-    def counted(reasons):
-        counts = reasons[reasons != ""].value_counts()
-        return ", ".join(f"{reason} ({n})" for reason, n in counts.items())
-
-    return (
-        rows.assign(is_made=made, is_not=~made)
-        .groupby(["edit", "infill", "dilation_px", "label"], sort=False, as_index=False)
-        .agg(
-            made=("is_made", "sum"),
-            not_made=("is_not", "sum"),
-            reasons=("reason", counted),
-            median_rms=("edit_rms", "median"),
-        )
-    )
-
-
-def by_class(means, saturated) -> pd.DataFrame:
+def by_class(means) -> pd.DataFrame:
     """The page's table of scores: a score a row, a class a column."""
-    names = SATURATED if saturated else SCORES
     cells = means.assign(cell=_cells(means))
     n_slices = means[means["score"] == "correct"].set_index("group")["n_slices"]
     wide = cells.pivot(index="score", columns="group", values="cell")
-    wide = wide.reindex(index=list(names), columns=n_slices.index).rename(index=names).fillna("")
+    wide = wide.reindex(index=list(SHOWN), columns=n_slices.index).rename(index=SHOWN).fillna("")
     return pd.concat([n_slices.to_frame("slices").T, wide]).reset_index(names="")
 
 
 def falls(one) -> pd.DataFrame:
     """The share of slices, in percent, that each class is given to, by edit."""
     rows = stats_rows.headline_rows(one.rows[one.rows["reason"] == ""])
-    counts = pd.crosstab(rows["edit"], classification.predicted(rows))
-    counts = counts.reindex(columns=list(one.answers.classes), fill_value=0)
-    counts = counts.loc[[edit for edit in FALLS if edit in counts.index]]
-    share = counts.div(counts.sum(axis=1), axis=0).map("{:.0%}".format)
-    share.insert(0, "slices shown", counts.sum(axis=1))
+    share = pd.crosstab(rows["edit"], classification.predicted(rows), normalize="index")
+    edits = [edit for edit in FALLS if edit in share.index]
+    share = share.reindex(edits, columns=list(one.answers.classes), fill_value=0)
+    share = share.map("{:.0%}".format)
+    share.insert(0, "slices shown", rows["edit"].value_counts())
     return in_words(share.reset_index())
 
 
@@ -210,36 +171,18 @@ def controls(one) -> pd.DataFrame:
 # -- What is shown ----------------------------------------------------------------
 
 
-def _beside(one):
-    """A classifier's line of the table side by side."""
-    n, share = one.verdict.numbers, verdict.shares(one.answers)
-    return {
-        "classifier": one.name,
-        "verdict": one.verdict.word,
-        "accuracy": interval(n["accuracy"]),
-        "keep their answer": f"{share['kept']:.0%}",
-        "with a sham": f"{share['kept_sham']:.0%}",
-        "effect": _effect(n),
-    }
-
-
-def _effect(numbers):
-    return interval(numbers["effect"]) if "effect" in numbers else ""
-
-
 def _shown(one, means, made, examples):
     """What the page's template shows of an audit."""
-    wide = means.pivot(index="group", columns="score", values="effect")
-    kept = means.loc[means["score"] == "kept", ["group", "n_slices"]].join(wide, on="group")
-    rms = [f"{v:.3f}" if np.isfinite(v) else "" for v in made["median_rms"]]
+    kept = means[means["score"].isin(page.KEPT)]
     about = {"classifier": one.name, **one.about, "tumorcf": __version__}
     numbers = one.verdict.numbers
-    words = {"why": one.verdict.why, "scale": numbers["scale"], "effect": _effect(numbers)}
+    words = {"why": one.verdict.why, "scale": numbers["scale"]}
+    words["effect"] = interval(numbers["effect"]) if "effect" in numbers else ""
     return {
         "name": one.name,
-        "first": verdict.first_line(one.answers, verdict.no_tumor_class(one.answers)),
+        "first": verdict.first_line(one.answers),
         "verdict": WORDS[one.verdict.word].format(**words),
-        "by_class": by_class(means, numbers["scale"] == "log-odds"),
+        "by_class": by_class(means),
         "kept": None if kept.empty else page.shares(kept),
         "numbers": numbers,
         "margin": verdict.RELEVANT[numbers["scale"]],
@@ -247,7 +190,7 @@ def _shown(one, means, made, examples):
         "examples": None if examples is None or kept.empty else _examples(one, examples),
         "falls": falls(one),
         "controls": controls(one),
-        "edits": in_words(made.assign(median_rms=rms)).rename(columns=EDITS),
+        "edits": in_words(made).rename(columns=EDITS),
         "about": pd.DataFrame({"what": list(about), "value": list(about.values())}),
     }
 

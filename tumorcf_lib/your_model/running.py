@@ -1,9 +1,7 @@
 """The audit of classifiers: checked, rows saved as they come, the null, the verdict, the page."""
 
 import contextlib
-import hashlib
 import itertools
-import json
 import platform
 import shutil
 from dataclasses import dataclass, field
@@ -19,7 +17,6 @@ from tumorcf_lib.your_model import checks, counting, nulls, page, report, slices
 from tumorcf_lib.your_model.adapter import Probabilities
 
 CHUNK = 32  # slices that are audited, saved and forgotten together
-VANISHES = "mask vanishes"
 
 
 @dataclass
@@ -35,9 +32,7 @@ class Audited:
     where: object = None
 
 
-def audited(
-    name, rows, prepared_of, classes, *, copies=(), seed=0, found=None, about=None
-) -> Audited:
+def audited(name, rows, prepared_of, classes, *, copies=(), seed=0, found=None) -> Audited:
     """An audit's rows with the verdict on them.
 
     Parameters
@@ -56,8 +51,6 @@ def audited(
         Of the audit's sham places, and of the null.
     found : Findings, optional
         Warnings of :mod:`checks`, of which the serious ones forbid a verdict.
-    about : dict, optional
-        Provenance, shown on the page.
     """
     answers = verdict.answers_of(rows, classes)
     get = prepared_of if callable(prepared_of) else prepared_of.subset
@@ -66,36 +59,29 @@ def audited(
     if found and found.serious:
         why = f"correct this first: {found.serious[0]}"
         word = verdict.Verdict(verdict.UNKNOWN, why, word.numbers)
-    return Audited(name, rows, answers, word, found.warnings if found else [], about or {})
+    return Audited(name, rows, answers, word, found.warnings if found else [])
 
 
 # -- Rows, saved as they come ------------------------------------------------
 
 
-def rows_of(predict, n_slices, prepared_of, *, folder, key, **options):
+def rows_of(predict, n_slices, prepared_of, *, folder, depends_on, **options):
     """The audit's rows, in parts that are kept in a folder until the page is written.
 
     `prepared_of` maps indices of slices to the prepared cohort of them, `options` are those of
-    :func:`edits.audit.audit`, `key` is what the rows depend on besides (as JSON): of another, or
-    where the classifier answers otherwise, parts are made again.
+    :func:`edits.audit.audit`. Parts that a kill left are taken up for equal `depends_on`.
     """
-    own = hashlib.sha256(json.dumps(key, sort_keys=True, default=str).encode()).hexdigest()
-    folder = folder / own[:16]
-    folder.mkdir(parents=True, exist_ok=True)
-    chunks = np.split(np.arange(n_slices), range(CHUNK, n_slices, CHUNK))
-    if not _answers_alike(predict, prepared_of(chunks[0]), folder / "0.csv"):
-        for path in folder.glob("*.csv"):
-            path.unlink()
-    parts = []
+    folder, parts = steps.begin(folder, depends_on), []
     with counting("audited", n_slices) as bar:
-        for k, chunk in enumerate(chunks):
-            path = folder / f"{k}.csv"
+        for start in range(0, n_slices, CHUNK):
+            chunk = np.arange(start, min(start + CHUNK, n_slices))
+            path = folder / f"{start}.csv"
             if not path.is_file():
                 cohort = prepared_of(chunk)
                 part = audit.audit(predict, cohort, **options)
                 gone = part["slice_id"].isin(checks.vanished(cohort))
                 gone &= part["reason"] == plan.EMPTY_MASK
-                part.loc[gone, "reason"] = f"{VANISHES} at {_size(cohort)} px"
+                part.loc[gone, "reason"] = f"mask vanishes at {_size(cohort)} px"
                 with steps.being_written(path) as unfinished:
                     part.to_csv(unfinished, index=False)
             parts.append(read_rows(path))
@@ -107,16 +93,6 @@ def read_rows(path) -> pd.DataFrame:
     """Rows of an audit as they were written: a class or patient called "NA" or "7" stays so."""
     rows = rowfiles.read_table(path)
     return rows.assign(**{name: rows[name].astype(str) for name in rowfiles.NAME_COLUMNS})
-
-
-def _answers_alike(predict, cohort, path):
-    """Whether the classifier still says what the first part of the rows has."""
-    if not path.is_file():
-        return False
-    rows = read_rows(path)
-    then = rows[rows["edit"] == "original"].iloc[:8]
-    p = then[[name for name in rows if name.startswith("p_")]].to_numpy(float)
-    return bool(np.abs(predict(np.array(cohort.slices[: len(p)])) - p).max() < 1e-3)
 
 
 def _size(prepared):
@@ -132,7 +108,7 @@ def run(cohort, models, options, *, command="") -> Path | None:
     `cohort` is as stored, `options` are the command line's, `command` is shown on the page.
     Returns the page; of checks only where a folder was named.
     """
-    out = None if options.out is None else Path(options.out)
+    out = Path(options.out) if options.out else None
     sample, audits, samples, looked_at = checks.sample_of(cohort), [], [], []
     for k, model in enumerate(models):
         size = model.size or (224, 224) if options.size is None else options.size or None
@@ -140,40 +116,17 @@ def run(cohort, models, options, *, command="") -> Path | None:
         prepared = slices.prepare(sample, **settings)
         found = checks.of_slices(cohort, prepared, settings)
         predict = checks.of_classifier(found, model, sample, options.output, settings)
-        shown = slices.with_air(predict, options.air)
-        of_controls = options.infills, options.dilations, min(prepared.masks.shape[1:])
-        how = {
-            "edits": slices.headline_edits(options.scale)
-            + plan.control_edits(*of_controls, options.control_places),
-            "n_places": options.places,
-            "seed": options.seed,
-            "batch_size": options.batch_size,
-        }
-        n_copies = nulls.N_COPIES if model.copies else 0
-        found.facts.append(checks.predicted(shown, prepared, len(cohort), how, n_copies))
         print(f"{model.name}: {'; '.join(found.facts)}.", flush=True)
         for line in found.scales.dropna().itertuples():
             print(f"  accuracy with --scale {line.scale}: {line.accuracy:.0%}", flush=True)
         if options.check:
             looked_at.append({"name": model.name, **checks.looked_at(found)})
-            continue
-
-        def prepared_of(indices, settings=settings):
-            return slices.prepare(cohort.subset(np.asarray(indices)), **settings)
-
-        of_model = (__version__, model.name, model.digest, options.output)
-        of_slices = (settings, cohort.classes, cohort.table.to_csv(index=False), str(how))
-        where = {"folder": out / "parts" / str(k), "key": [*of_model, *of_slices]}
-        rows = rows_of(shown, len(cohort), prepared_of, **where, **how)
-        lost = rows.loc[rows["reason"].str.startswith(VANISHES), "slice_id"].nunique()
-        if lost:
-            found.warn(f"{lost} masks vanish in the resize: no score can be made of those slices.")
-        about, copies = _about(model, predict, options, command), _copies(model, predict, options)
-        more = {"seed": options.seed, "about": about, "copies": copies, "found": found}
-        one = audited(model.name, rows, prepared_of, cohort.classes, **more)
-        one.where = page.looks(prepared, shown)
-        audits.append(one)
-        samples.append(prepared)
+        else:
+            folder = out / "parts" / str(k)
+            one = _audited(model, cohort, predict, found, settings, options, folder)
+            one.about = _about(model, predict, options, command)
+            audits.append(one)
+            samples.append(prepared)
     if options.check:
         values = {"title": "Before the audit", "checks": looked_at}
         return page.write(out / "check.html", "check.html.j2", **values) if out else None
@@ -189,13 +142,41 @@ def run(cohort, models, options, *, command="") -> Path | None:
     return target
 
 
+def _audited(model, cohort, predict, found, settings, options, folder):
+    """The audit of a classifier that was checked."""
+    shown, prepared = slices.with_air(predict, options.air), found.sample
+    of_controls = options.infills, options.dilations, min(prepared.masks.shape[1:])
+    how = {
+        "edits": slices.headline_edits(options.scale)
+        + plan.control_edits(*of_controls, options.control_places),
+        "n_places": options.places,
+        "seed": options.seed,
+        "batch_size": options.batch_size,
+    }
+    depends_on = {
+        "classifier": (__version__, model.name, model.digest, options.output),
+        "answers": shown(prepared.slices[:8].copy()).round(2).tolist(),
+        "slices": (settings, cohort.classes, cohort.table.to_csv(index=False)),
+        "edits": how,
+    }
+
+    def prepared_of(indices):
+        return slices.prepare(cohort.subset(np.asarray(indices)), **settings)
+
+    kept = {"folder": folder, "depends_on": depends_on}
+    rows = rows_of(shown, len(cohort), prepared_of, **kept, **how)
+    copies = _copies(model, predict, options)
+    more = {"copies": copies, "seed": options.seed, "found": found}
+    one = audited(model.name, rows, prepared_of, cohort.classes, **more)
+    one.where = page.looks(prepared, shown)
+    return one
+
+
 def _about(model, predict, options, command):
-    what = "module" if model.kind == "callable" else "model"
     return {
         "date": datetime.now().astimezone().isoformat(timespec="seconds"),
         "command": command,
-        "kind": model.kind,
-        f"SHA-256 of its {what}": model.digest,
+        "SHA-256": model.digest,
         "answers taken as": predict.kind,
         "shams a slice": options.places,
         "seed": options.seed,

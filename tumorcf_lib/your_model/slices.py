@@ -59,9 +59,8 @@ def read_folder(manifest, *, classes=None, progress=False) -> Cohort:
         where channels differ. A NIfTI mask is brought to its slice's grid if flips and swaps of
         axes do it. A patient with slices of several classes ("no tumor" beside a tumor) counts
         once in each, since patients are resampled within classes. ``table`` also says what
-        was found: height, width, channels, lowest, highest, border (the value of all border
-        pixels, else NaN), mask_pixels, mask_corners (how many are inside), mask_notes, slice_notes,
-        and a checksum of the pixels of both.
+        was found: height, width, lowest, highest, border (the value of most border pixels, else
+        NaN), mask_pixels, mask_notes, slice_notes, and a checksum of the pixels of both.
 
     Examples
     --------
@@ -78,14 +77,12 @@ def read_folder(manifest, *, classes=None, progress=False) -> Cohort:
     manifest = manifest / "manifest.csv" if manifest.is_dir() else manifest
     table = manifests.read(manifest)
     classes = manifests.checked_classes(table["label"], classes, manifest)
-    slices, masks, found = [], [], []
+    read = []
     with counting("read", len(table), disable=not progress) as bar:
         for line, row in zip(table.index, table.to_dict("records"), strict=True):
-            read_slice, read_mask, facts = _read(row, manifest.parent, f"{manifest}, line {line}")
-            slices.append(read_slice)
-            masks.append(read_mask)
-            found.append(facts)
+            read.append(_read(row, manifest.parent, f"{manifest}, line {line}"))
             bar.update()
+    slices, masks, found = zip(*read, strict=True)
     persons, n_split = manifests.persons(table)
     kept = pd.DataFrame(found).assign(
         slice_id=table["slice_id"].to_numpy(object),
@@ -97,13 +94,13 @@ def read_folder(manifest, *, classes=None, progress=False) -> Cohort:
     source = f"{len(table)} slices listed in {manifest.name}"
     source += f"; {n_empty} with an empty mask" if n_empty else ""
     source += f"; {n_split} patients in several classes, counted once in each" if n_split else ""
-    stacks = FileStack(tuple(slices)), FileStack(tuple(masks))
+    stacks = FileStack(slices), FileStack(masks)
     return Cohort(manifest.resolve().parent.name, *stacks, kept, classes, f"{source}.")
 
 
 def _read(row, folder, where):
     """Readers of one slice and its mask, and what was found in them."""
-    channel = int(row["channel"]) if row["channel"].isdecimal() else row["channel"] or None
+    channel = int(row["channel"]) if row["channel"].isdecimal() else None  # all of them
     index = int(row["index"]) if row["index"] else None
     path, how = _path(folder, row["image"]), {"index": index, "axis": int(row["axis"] or 2)}
     read_slice = partial(images.read_slice, path, channel=channel, where=where, **how)
@@ -122,14 +119,12 @@ def _read(row, folder, where):
     facts = {
         "height": image.shape[0],
         "width": image.shape[1],
-        "channels": (*image.shape, 1)[2],
         "lowest": float(image.min()),
         "highest": float(image.max()),
         "border": float(edge.flat[0]) if (edge == edge.flat[0]).mean() > 0.9 else np.nan,
         "mask_pixels": int(mask.sum()),
         "mask_notes": mask_note,
         "slice_notes": note,
-        "mask_corners": int(mask[[0, 0, -1, -1], [0, -1, 0, -1]].sum()),
         "checksum": zlib.crc32(np.ascontiguousarray(mask), zlib.crc32(np.ascontiguousarray(image))),
     }
     return read_slice, read_mask, facts
@@ -193,12 +188,8 @@ def prepare(cohort, *, size_px=224, scale="zscore", fit="pad", air=None) -> Coho
     slices, masks = [], []
     for i in range(len(cohort)):
         stored, mask = np.asarray(cohort.slices[i]), np.asarray(cohort.masks[i])
-        try:
-            planes = np.moveaxis(stored, 2, 0) if stored.ndim == 3 else [stored]
-            planes = [_fitted(_on_scale(plane, scale), size, fit) for plane in planes]
-        except preprocess.InvalidSliceError as error:
-            slice_id = cohort.table["slice_id"].iloc[i]
-            raise InputError(f"Slice {slice_id} of {cohort.name}: {error}") from error
+        planes = np.moveaxis(stored, 2, 0) if stored.ndim == 3 else [stored]
+        planes = [_fitted(_on_scale(plane, scale), size, fit) for plane in planes]
         image = np.stack(planes, axis=2) if stored.ndim == 3 else planes[0]
         if air is not None:
             is_air = _fitted(_at_air(stored, air), size, fit) & _at_air(image, air)

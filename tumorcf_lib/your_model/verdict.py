@@ -41,6 +41,10 @@ class Answers:
         """Slices whose tumor could be taken out, and that have a sham."""
         return np.isfinite(self.removed[:, 0]) & np.isfinite(self.shams[:, :, 0]).any(axis=1)
 
+    def table(self):
+        """Patient and label of each slice, as :mod:`stats.estimates` takes them."""
+        return pd.DataFrame({"person_id": self.persons, "label": self.labels})
+
 
 def answers_of(rows, classes) -> Answers:
     """The answers in an audit's rows, at the headline infill and dilation."""
@@ -98,8 +102,7 @@ def judged(answers, null, *, n_resamples=N_RESAMPLES) -> Verdict:
 def worded(answers, numbers):
     """The word and why, by the numbers of :func:`judged`."""
     (value, low, high), margin = numbers["effect"], RELEVANT[numbers["scale"]]
-    own = pd.DataFrame({"who": answers.persons, "label": answers.labels})[answers.edited]
-    least = own.groupby("label")["who"].nunique().min()
+    least = answers.table()[answers.edited].groupby("label")["person_id"].nunique().min()
     kind = max(numbers["null"], key=lambda name: numbers["null"][name][2], default=None)
     if least < MIN_PERSONS:
         return UNKNOWN, f"a class has tumors of {least} patients, {MIN_PERSONS} are needed"
@@ -160,34 +163,31 @@ def effect(answers, scale):
     return float(own - drift)
 
 
-def shares(answers, no_tumor=None):
-    """Slices (n), the shares that keep their answer without their tumor (kept) and with a sham
-    (kept_sham), and how many are called "no tumor" then (None without such a class)."""
-    edited = answers.edited
-    first, removed = (a[edited].argmax(axis=1) for a in (answers.original, answers.removed))
-    shams = answers.shams[edited]
-    known = np.isfinite(shams[:, :, 0])
-    same = (np.where(np.isfinite(shams), shams, -1).argmax(axis=2) == first[:, None]) & known
-    n = int(edited.sum())
-    return {
-        "n": n,
-        "kept": float((first == removed).mean()) if n else np.nan,
-        "kept_sham": float((same.sum(axis=1) / known.sum(axis=1)).mean()) if n else np.nan,
-        "n_no_tumor": None if no_tumor is None else int((removed == no_tumor).sum()),
-    }
+def kept(answers) -> pd.DataFrame:
+    """Whether each slice keeps its answer without its tumor (kept), and with which share of its
+    shams (kept_sham); NaN unless both edits were made."""
+    first, known = answers.original.argmax(axis=1), np.isfinite(answers.shams[:, :, 0])
+    same = (answers.shams.argmax(axis=2) == first[:, None]) & known
+    with_sham = same.sum(axis=1) / np.maximum(known.sum(axis=1), 1)
+    without = (answers.removed.argmax(axis=1) == first) * 1.0
+    made = pd.DataFrame({"kept": without, "kept_sham": with_sham})
+    made.loc[~answers.edited] = np.nan
+    return made
 
 
-def first_line(answers, no_tumor=None):
+def first_line(answers):
     """The plainest numbers, in one sentence."""
-    s = shares(answers, no_tumor)
-    if not s["n"]:
+    edited, no_tumor = answers.edited, no_tumor_class(answers)
+    if not edited.any():
         return "No slice has a tumor that could be taken out."
     end = "the classifier has no answer 'no tumor'"
     if no_tumor is not None:
-        end = f"{s['n_no_tumor']} of {s['n']} are called {answers.classes[no_tumor]!r}"
+        n_called = (answers.removed[edited].argmax(axis=1) == no_tumor).sum()
+        end = f"{n_called} of {edited.sum()} are called {answers.classes[no_tumor]!r}"
+    share = kept(answers).mean()
     return (
-        f"{s['kept']:.0%} of the slices keep their answer without their tumor "
-        f"({s['kept_sham']:.0%} with a sham of the same shape); {end}."
+        f"{share['kept']:.0%} of the slices keep their answer without their tumor "
+        f"({share['kept_sham']:.0%} with a sham of the same shape); {end}."
     )
 
 
@@ -224,10 +224,9 @@ def _fall(drops, labels, total):
     return own, drift
 
 
-def _resampled(who, labels, n_resamples):
+def _resampled(table, n_resamples):
     """A function that sums a number a slice, of the sample and of each resample of patients, and
     one that makes a value with its interval of such."""
-    table = pd.DataFrame({"person_id": who, "label": labels})
     people, counts = estimates.drawn(table, n_resamples)
 
     def total(values):
@@ -242,22 +241,23 @@ def _resampled(who, labels, n_resamples):
 def _accuracy(answers, n_resamples):
     """Accuracy, chance (what the same answers would reach if dealt anew), and their difference."""
     given, labels = answers.original.argmax(axis=1), answers.labels
-    total, with_interval = _resampled(answers.persons, labels, n_resamples)
+    table = answers.table().assign(right=given == labels)
+    right = estimates.share(table, "right", n_resamples=n_resamples)
+    total, with_interval = _resampled(table, n_resamples)
     n = total(np.ones(len(given)))
-    right = total((given == labels) * 1.0) / n
     dealt = [total((given == k) * 1.0) * total((labels == k) * 1.0) for k in np.unique(labels)]
     chance = sum(dealt) / n**2
-    accuracy, skill = with_interval(right), with_interval(right - chance)
-    if accuracy[2] - accuracy[1] <= persons.ROUNDING:  # no resample differs from the sample
-        share, n_persons = accuracy[0], len(np.unique(answers.persons))
-        accuracy = share, *persons.exact_interval(share, n_persons)
-        skill = tuple(float(end - chance[0]) for end in accuracy)
+    skill = with_interval(total((given == labels) * 1.0) / n - chance)
+    if skill[2] - skill[1] <= persons.ROUNDING:  # no resample differs from the sample
+        ends = persons.exact_interval(right.value, right.n_persons)
+        skill = tuple(float(end - chance[0]) for end in (right.value, *ends))
+    accuracy = right.value, right.low, right.high
     return {"accuracy": accuracy, "chance": float(chance[0]), "skill": skill}
 
 
 def _effect(answers, scale, n_resamples):
     drops, labels = _drops(answers, scale)
-    total, with_interval = _resampled(answers.persons[answers.edited], labels, n_resamples)
+    total, with_interval = _resampled(answers.table()[answers.edited], n_resamples)
     own, drift = _fall(drops, labels, total)
     found = {"effect": own - drift, "own": own, "drift": drift}
     return {name: with_interval(replicates) for name, replicates in found.items()}
