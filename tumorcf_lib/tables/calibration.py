@@ -85,7 +85,7 @@ def planted_scores(scores):
 def network_table(scores, *, n_resamples):
     """Mean Net-Drop of every single network, on both scales, overall and by class.
 
-    Columns: network, kind, score, group, effect, low, high, mean_of_person_means, n_slices,
+    Columns: network, kind, score, group, effect, low, high, n_slices,
     n_persons; spread_p: the standard deviation over slices of the true class's probability, near 0
     for a network that answers every slice alike.
     """
