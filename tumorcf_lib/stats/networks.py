@@ -6,7 +6,7 @@ each counting the same, of the mean over seeds. Its variance has the patients' a
 part, see :func:`mean`. Nothing is drawn at random: a second run says the same.
 
 Networks trained on labels shuffled over the patients know nothing of the classes, but move when a
-slice is edited, too. Their scores are the null: a claim is read against them, not against 0.
+slice is edited, too. Their scores are the null, which need not be 0.
 """
 
 from dataclasses import dataclass
@@ -72,9 +72,8 @@ class Null:
     def band(self, n_networks=1):
         """Where such a network falls in 95 of 100 cases, or the mean of ``n_networks`` of them.
 
-        Networks of one deal of the labels resemble each other, and what they share does not get
-        smaller in their mean. So ours, all of the true labels, are read against a single one.
-        """
+        What networks of one deal of the labels share does not get smaller in their mean. So ours,
+        all of the true labels, are read against a single one."""
         if self.n < FEWEST:
             return np.nan, np.nan
         spread = self.sd * np.sqrt(1 / n_networks + 1 / self.n)
@@ -150,8 +149,8 @@ def mean(values, column, *, null=NO_NULL):
     The first part is the variance of patients' means *within* folds over n: there, networks
     cancel (over all folds, it would count N again). The second is :func:`network_variance`. A
     mean of a fold's patients varies between seeds by N + R / n_f, so R / n_f, already in the
-    first part, is taken off. Likewise the spread of networks that know nothing has their
-    patients' variance taken off (:func:`null_of`), but not for the degrees of freedom.
+    first part, is taken off; likewise of the spread of networks that know nothing, but not for the
+    degrees of freedom.
 
     Examples
     --------
