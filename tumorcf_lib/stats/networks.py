@@ -5,8 +5,7 @@ network of each training seed, that of the patient's fold. The estimate is the m
 each counting the same, of the mean over seeds. Its variance has the patients' and the networks'
 part, see :func:`mean`. Nothing is drawn at random: a second run says the same.
 
-Networks trained on labels shuffled over the patients know nothing of the classes, but move when a
-slice is edited, too. Their scores are the null, which need not be 0.
+Networks of labels shuffled over the patients know nothing, but need not score 0: they are the null.
 """
 
 from dataclasses import dataclass
