@@ -137,22 +137,20 @@ def estimate(units, null):
         both = error2**2 / (of_patients**2 / free + total**2 / df)
         free = max(min(free, df), both)  # never fewer than those of one part
     errors = {"patients2": of_patients, "networks2": of_networks, "df": free}
-    n_of = {"n": n, "n_networks": len(units), "n_seeds": len(seeds)}
-    return {"value": value, **n_of, **errors}
+    return {"value": value, "n": n, "n_seeds": len(seeds), **errors}
 
 
 def difference(e, f):
     errors = [one["patients2"] + one["networks2"] for one in (e, f)]
     both = {name: e[name] + f[name] for name in ("patients2", "networks2", "n")}
     df = sum(errors) ** 2 / (errors[0] ** 2 / e["df"] + errors[1] ** 2 / f["df"])
-    both |= {name: e[name] for name in ("n_networks", "n_seeds")}
-    return both | {"value": e["value"] - f["value"], "df": df}
+    return both | {"value": e["value"] - f["value"], "n_seeds": e["n_seeds"], "df": df}
 
 
 def p_of(e, null):
     """Two-sided, of the estimate lying as far from the mean of those that know nothing."""
     mean, sd, _, n = null
-    of_networks = max(e["networks2"], sd**2 / e["n_networks"]) + sd**2 / n
+    of_networks = max(e["networks2"], sd**2) + sd**2 / n
     error2 = e["patients2"] + of_networks
     df = error2**2 / (e["patients2"] ** 2 / (e["n"] - 1) + of_networks**2 / (n - 1))
     return 2 * student.sf(abs(e["value"] - mean) / math.sqrt(error2), df)
@@ -177,7 +175,7 @@ def same(row, e, null):
     assert (row.low, row.high) == pytest.approx(ends, abs=5e-5)
     assert row.network_error == pytest.approx(math.sqrt(e["networks2"]), rel=1e-3, abs=1e-5)
     if null[3] >= 4:
-        spread = null[1] * math.sqrt(1 / e["n_networks"] + 1 / null[3])
+        spread = null[1] * math.sqrt(1 + 1 / null[3])
         reach = student.ppf(0.975, null[3] - 1) * spread
         band = null[0] - reach, null[0] + reach
         assert (row.null_low, row.null_high) == pytest.approx(band, abs=5e-5)

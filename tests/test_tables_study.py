@@ -57,6 +57,17 @@ def test_where_slices_fall_is_counted_in_shares_of_their_class():
     assert table.loc[("remove", "pituitary", "pituitary"), "share"] == 1
 
 
+def test_edits_are_counted_with_their_reasons_and_their_energy():
+    rows = audit_rows({}).assign(reason="")  # a removal changes 0.2, shams 0.1 and 0.2
+    first_sham = rows.index[rows["edit"] == "sham"][0]
+    rows.loc[first_sham, ["reason", "edit_rms"]] = ["no legal place", np.nan]
+    table = study.edits(rows).set_index(["edit", "infill", "dilation_px", "label"])
+    sham = table.loc[("sham", "navier_stokes", 0, rows.loc[first_sham, "label"])]
+    assert sham[["made", "not_made", "why_not"]].tolist() == [71, 1, "no legal place"]
+    removal = table.loc[("remove", "navier_stokes", 0, "glioma")]
+    assert removal["rms_to_sham"] == pytest.approx(0.2 / 0.15) and np.isnan(sham["rms_to_sham"])
+
+
 def test_where_no_person_failed_the_interval_is_the_exact_one(predictions):
     perfect = predictions.copy()
     for name in CLASSES:

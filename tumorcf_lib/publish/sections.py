@@ -174,8 +174,8 @@ def predicted_masks():
     heads = ["class", "Dice", "tumors found", "Delta-Drop, true / its masks"]
     heads += ["Net-Drop, true / its masks", "its difference", "its rank correlation of slices"]
     verdict = (
-        "Net-Drop lies beyond the null band of finding 1 (as many networks that know nothing as "
-        f"the claims have, edited by true masks): {'; '.join(told)}."
+        "Net-Drop lies beyond the null band of finding 1 (networks that know nothing, edited by "
+        f"true masks): {'; '.join(told)}."
     )
     return f"{table(heads, rows)}\n\n{verdict if told else ''}".rstrip()
 

@@ -74,9 +74,10 @@ def mean(table, column, *, n_resamples=2000):
     own = table[np.isfinite(table[column].astype(float))]
     if own.empty:
         return NOTHING
-    people, counts = drawn(own, n_resamples)
-    sums, sizes = (people.total(x) for x in (own[column].astype(float), np.ones(len(own))))
-    return from_replicates((counts @ sums) / (counts @ sizes), people)
+    values, people = own[column].to_numpy(float), persons.people_of(own)
+    sums, sizes = people.total(values), people.total(np.ones_like(values))  # (n_persons,)
+    counts = people.draw(n_resamples)  # (n_resamples, n_persons)
+    return from_replicates([values.mean(), *((counts @ sums) / (counts @ sizes))], people)
 
 
 def matched_difference(table, column, in_first, cells, *, n_resamples=2000):

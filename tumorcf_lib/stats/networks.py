@@ -5,8 +5,7 @@ network of each training seed, that of the patient's fold. The estimate is the m
 each counting the same, of the mean over seeds. Its variance has the patients' and the networks'
 part, see :func:`mean`. Nothing is drawn at random: a second run says the same.
 
-Networks trained on labels shuffled over the patients know nothing of the classes, but move when a
-slice is edited, too. Their scores are the null: a claim is read against them, not against 0.
+Networks of labels shuffled over the patients know nothing, but need not score 0: they are the null.
 """
 
 from dataclasses import dataclass
@@ -20,8 +19,7 @@ HOLDS, FAILS, OPEN = "holds", "does not hold", "cannot be told"
 """What becomes of a claim about our network."""
 
 FEWEST = 4
-"""With fewer networks that know nothing, nothing is judged: at the 5 percent level, two would tell
-more than 10 percent of networks that know nothing either apart, four about 5 (see the tests)."""
+"""With fewer networks that know nothing, nothing is judged: how far they spread is not known."""
 
 
 @dataclass(frozen=True)
@@ -63,23 +61,25 @@ class Estimate:
 @dataclass(frozen=True)
 class Null:
     """Scores of networks that know nothing: ``mean`` and ``sd`` over ``n`` networks, each the
-    mean of its tested patients; ``network_sd`` is the part of the spread that is not patients'.
-    What networks of one deal of the labels have in common is not in it (see the tests)."""
+    mean of its tested patients; ``network_sd`` is the part of the spread that is not patients'."""
 
     mean: float
     sd: float
     n: int
     network_sd: float = np.nan
 
-    def band(self, n_networks):
-        """Where the mean of ``n_networks`` such networks falls in 95 of 100 cases."""
+    def band(self, n_networks=1):
+        """Where such a network falls in 95 of 100 cases, or the mean of ``n_networks`` of them.
+
+        What networks of one deal of the labels share does not get smaller in their mean. So ours,
+        all of the true labels, are read against a single one."""
         if self.n < FEWEST:
             return np.nan, np.nan
         spread = self.sd * np.sqrt(1 / n_networks + 1 / self.n)
         reach = stdtrit(self.n - 1, (1 + CONFIDENCE) / 2) * spread
         return self.mean - reach, self.mean + reach
 
-    def columns(self, n_networks):
+    def columns(self, n_networks=1):
         """The band as columns of a table."""
         return dict(zip(("null_low", "null_high"), self.band(n_networks), strict=True))
 
@@ -148,8 +148,8 @@ def mean(values, column, *, null=NO_NULL):
     The first part is the variance of patients' means *within* folds over n: there, networks
     cancel (over all folds, it would count N again). The second is :func:`network_variance`. A
     mean of a fold's patients varies between seeds by N + R / n_f, so R / n_f, already in the
-    first part, is taken off. Likewise the spread of networks that know nothing has their
-    patients' variance taken off (:func:`null_of`), but not for the degrees of freedom.
+    first part, is taken off; likewise of the spread of networks that know nothing, but not for the
+    degrees of freedom.
 
     Examples
     --------
@@ -266,8 +266,8 @@ def against_null(estimate, null):
         return np.nan
     networks2 = np.nan_to_num(estimate.network_error) ** 2
     patients2 = estimate.error**2 - networks2
-    if null.n:  # one of them would spread as they do, on patients of its own, too
-        networks2 = max(networks2, null.sd**2 / max(1, estimate.n_networks)) + null.sd**2 / null.n
+    if null.n:  # as a single one of them, see :meth:`Null.band`
+        networks2 = max(networks2, null.sd**2) + null.sd**2 / null.n
     error2, df = patients2 + networks2, estimate.df
     if error2 <= 0:
         return 1.0 if estimate.value == null.mean else 0.0

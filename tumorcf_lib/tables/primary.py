@@ -80,8 +80,8 @@ def estimates_table(scores):
     """Every score of every kind of network and group, with its null band.
 
     Columns: network, group, score, effect, low, high (over patients and networks), network_error,
-    null_low, null_high (where as many networks that know nothing would fall), n_patients, n_slices,
-    n_seeds, n_null.
+    null_low, null_high (where a network that knows nothing falls), n_patients, n_slices, n_seeds,
+    n_null.
     """
     nothing = scores[scores["network"] == SHUFFLED]
     rows = []
@@ -94,8 +94,8 @@ def estimates_table(scores):
 
 
 def _columns(e, null):
-    band = null.columns(max(1, e.n_networks))
-    return e.columns() | {"network_error": e.network_error} | band | e.counts | {"n_null": null.n}
+    of_networks = {"network_error": e.network_error} | null.columns()
+    return e.columns() | of_networks | e.counts | {"n_null": null.n}
 
 
 def primary_table(scores):

@@ -77,19 +77,19 @@ def difference_table(scores, covariates, planes):
 
 
 def difference_bands(scores):
-    """Where the sites' difference in Net-Drop falls for as many networks that know nothing.
+    """Where the sites' difference in Net-Drop falls for a network that knows nothing.
 
     From :func:`fold_scores.slice_scores`. Columns: group (a class that both sites have), null_low,
     null_high; every patient counts the same, adjusted for nothing.
     """
     own, nothing = (scores[scores["network"] == name] for name in (PLAIN, fold_scores.SHUFFLED))
-    n_networks, rows = own.groupby(["training_seed", "fold"]).ngroups, []
+    rows = []
     for name in fold_scores.groups(own):
         group, _, site = name.partition(", ")
         if site == MR:
             of_sites = (f"{group}, {one}" for one in (MR, fold_scores.OTHER_IDS))
             parts = [fold_scores.of_group(nothing, one) for one in of_sites]
-            rows.append((group, *networks.null_of("net_drop", *parts).band(n_networks)))
+            rows.append((group, *networks.null_of("net_drop", *parts).band()))
     return pd.DataFrame(rows, columns=["group", "null_low", "null_high"])
 
 

@@ -120,6 +120,32 @@ def scores_by_class(scores, *, n_resamples: int, classes=config.CLASSES) -> pd.D
     )
 
 
+def edits(rows) -> pd.DataFrame:
+    """How many edits were made, how many could not be, and how much they change a slice.
+
+    edit, infill, dilation_px, label, made, not_made (rows with a reason), why_not (the reasons),
+    flagged (share of made shams over scalp, skull or air), median_rms (of the change over the whole
+    slice, in standard deviations of the slice) and, for ``remove``, its ratio to the median_rms of
+    the shams with its infill and dilation.
+    """
+    made = rows["reason"] == ""
+    keys = ["edit", "infill", "dilation_px", "label"]
+    flagged = (rows["flag"] != "").astype(float).where(made)
+    counts = rows.assign(made=made, not_made=~made, flagged=flagged).groupby(keys, sort=False)
+    table = counts.agg(
+        made=("made", "sum"),
+        not_made=("not_made", "sum"),
+        why_not=("reason", lambda reasons: "; ".join(sorted(set(reasons) - {""}))),
+        flagged=("flagged", "mean"),
+        median_rms=("edit_rms", "median"),
+    ).reset_index()
+    table["flagged"] = table["flagged"].where(table["edit"].isin(("sham", "sham_only")))
+    sham = table[table["edit"] == "sham"].set_index(keys[1:])["median_rms"]
+    own = pd.MultiIndex.from_frame(table[keys[1:]])
+    ratio = table["median_rms"] / sham.reindex(own).to_numpy()
+    return table.assign(rms_to_sham=ratio.where(table["edit"] == "remove"))
+
+
 def fall_to(audit) -> pd.DataFrame:
     """Which class slices are called before and after an edit: edit, label, to, n, share."""
     own = rows.answered(rows.headline_rows(audit))

@@ -31,7 +31,7 @@ def auc_table(rows):
     AUC with removals, of the same slices.
 
     Columns: network, patients ("all", "without MR..."), group, whose, auc (nothing edited), loss,
-    low, high, null_low, null_high (where as many networks that know nothing would fall),
+    low, high, null_low, null_high (where a network that knows nothing falls),
     n_patients, n_seeds, n_null.
 
     The error is that of a two-sample U statistic over patients (DeLong et al., Biometrics 1988,
@@ -145,7 +145,7 @@ def _pooled(folds, null):
     auc, loss = float(weight @ folds["auc"].to_numpy()), float(weight @ losses.mean(axis=1))
     reach = stdtrit(free, 0.975) * np.sqrt(error2)
     found = {"auc": auc, "loss": loss, "low": loss - reach, "high": loss + reach}
-    band = dict(zip(("null_low", "null_high"), null.band(losses.size)))
+    band = dict(zip(("null_low", "null_high"), null.band()))
     return found | band | {"n_patients": n_patients, "n_seeds": n_seeds, "n_null": null.n}
 
 
