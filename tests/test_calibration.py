@@ -142,6 +142,21 @@ def test_planted_scores_fall_with_rho_and_edits_that_were_not_asked_have_no_line
     assert "net_focus" not in set(table["score"])
 
 
+def test_a_transplant_into_another_class_is_counted_by_rho():
+    def row(network, slice_id, donor, called):
+        own = {"network": network, "slice_id": slice_id, "person_id": slice_id, "label": "A"}
+        own |= {"donor_slice_id": f"of {donor}", "donor_label": donor, "reason": ""}
+        return own | {"depth_px": 5, "donor_depth_px": 3} | {f"p_{c}": c == called for c in "ABC"}
+
+    reader = [row("rho 0 01", "1", "B", "B"), row("rho 0 01", "2", "C", "C")]
+    shortcut = [row("rho 1 01", "1", "B", "A"), row("rho 1 01", "2", "C", "B")]
+    rows = tables.planted_scores(pd.DataFrame([*shortcut, *reader]))
+    table = tables.transplants_table(rows, by="rho", classes=["A", "B", "C"])
+    own = table.query("kind == 'conflict' and donor == 'all' and host == 'all'").set_index("rho")
+    assert own["tumor"].to_list() == [1, 0] and own["head"].to_list() == [0, 0.5]
+    assert own["neither"].to_list() == [0, 0.5] and (own["depth_gap_px"] == 2).all()
+
+
 # -- a small run ---------------------------------------------------------------
 
 
@@ -185,10 +200,12 @@ def test_a_run_audits_every_network_and_makes_a_lost_audit_again_without_trainin
     first, second = (rows.loc[rows["network"] == name, "p_A"].to_numpy() for name in planted[:2])
     assert not np.array_equal(first, second)
     assert rows[rows["edit"] == "original"].groupby("network").size().eq(9).all()
+    moved = rowfiles.read_table(finished / calibration.MOVED)  # itself and one of each other class
+    assert moved.groupby("network").size().to_dict() == dict.fromkeys(planted, 27)
     monkeypatch.setattr(unit, "fit", lambda *_, **__: pytest.fail("trained again"))
     calibration.run(finished, PROFILE, progress=lines.append)
     assert lines == []
-    kept = finished / "units" / "rho 0 01" / unit.ROWS / "rows.csv.gz"
+    kept = finished / "units" / "rho 0 01" / unit.ROWS / calibration.ROWS
     before = kept.read_bytes()
     shutil.rmtree(kept.parent)
     calibration.run(finished, PROFILE, progress=lines.append)

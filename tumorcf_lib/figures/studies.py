@@ -209,7 +209,7 @@ def known_answers(examples, scores, derived):
     fig = plt.figure(figsize=(WIDTH, 5.4))
     top, bottom = fig.subfigures(2, 1, height_ratios=(1, 1.15))
     slices = top.subplots(1, 4, width_ratios=(1, 1, 1, 1.9))
-    null, (rho, apart) = slices[3], bottom.subplots(1, 2)
+    null, (rho, apart, moved) = slices[3], bottom.subplots(1, 3)
     limits = style.window(list(examples.slices))
     for k, (ax, name) in enumerate(zip(slices, examples.classes, strict=False)):
         i = int(np.flatnonzero(examples.labels == k)[0])
@@ -219,9 +219,10 @@ def known_answers(examples, scores, derived):
     _null(null, derived["table_networks"], derived["table_null"])
     _against_rho(rho, derived["table_planted"])
     _apart(apart, scores, derived["table_separation"])
-    handles = [handle for ax in (rho, apart) for handle in ax.get_legend_handles_labels()[0]]
-    bottom.legend(handles=handles, loc="outside lower center", ncols=3)
-    letter([slices[0], null, rho, apart])
+    _followed(moved, derived["table_transplants"])
+    for ax in (rho, apart, moved):
+        ax.legend(fontsize=7, handlelength=1.2)
+    letter([slices[0], null, rho, apart, moved])
     return fig
 
 
@@ -260,9 +261,22 @@ def _against_rho(ax, planted):
         look = {"color": color, "marker": ".", "label": name}
         look |= {"yerr": ends, "marker": "o", "capsize": 2.5} if group == "all" else {"lw": 0.9}
         ax.errorbar(rows["rho"], rows["effect"], markersize=4, **look)
-    ax.set(xlabel="ρ: share of labels that the marker carries", ylabel="Net-Drop (probability)")
+    ax.set(xlabel="ρ: share of labels\nthat the marker carries", ylabel="Net-Drop (probability)")
     ax.set_title("Net-Drop falls with ρ\n")
     ax.set_xticks(rows["rho"], [f"{rho:g}" for rho in rows["rho"]])
+
+
+def _followed(ax, transplants):
+    """Whose class a planted network names by rho: the transplanted tumor's, or the head's."""
+    own = transplants.query("kind == 'conflict' and donor == host == 'all'")
+    for name, color in (("tumor", INK), ("head", METHOD_COLORS[2])):
+        columns = own[[name, f"{name}_low", f"{name}_high"]].to_numpy()
+        ends = np.hstack([style.reach(*line) for line in columns])
+        look = {"color": color, "marker": "o", "markersize": 4, "capsize": 2.5}
+        ax.errorbar(own["rho"], own[name], yerr=ends, label=f"the {name}'s", **look)
+    ax.set(ylim=(-0.02, 1.02), ylabel="share called by the class of", title="Transplanted tumors\n")
+    ax.set_xlabel("ρ: share of labels\nthat the marker carries")
+    ax.set_xticks(own["rho"], [f"{rho:g}" for rho in own["rho"]])
 
 
 def _apart(ax, scores, separation):
@@ -273,10 +287,8 @@ def _apart(ax, scores, separation):
     values = [planted.loc[planted["rho"] == rho, column].dropna() for rho in readers.values()]
     edges = np.histogram_bin_edges(np.concatenate(values), 36)
     for label, own, color in zip(readers, values, (INK, METHOD_COLORS[2]), strict=True):
-        ax.hist(own, edges, color=color, alpha=0.75, label=f"{label}, n = {len(own)}")
+        ax.hist(own, edges, color=color, alpha=0.75, label=f"{label}\nn = {len(own)}")
     row = separation[(separation["scale"] == "log-odds") & (separation["group"] == "all")].iloc[0]
     told = f"AUC {row['auc']:.3f} [{row['low']:.3f}, {row['high']:.3f}]"
     ax.set(xlabel="Net-Drop of a slice (log-odds)", ylabel="slices")
-    n = planted.groupby("rho")["network"].nunique().max()
-    whose = "two networks" if n == 1 else f"{n} networks each"
-    ax.set_title(f"Single slices of {whose}\n{told}")
+    ax.set_title(f"Single slices\n{told}")

@@ -77,8 +77,6 @@ def results() -> str:
         leaks=leak.sentences()[:2] if published("leak") else [sections.MISSING],
         lite=published(study.REFERENCE),
         known=known() if published("calibration") else [sections.MISSING],
-        one_each=published("calibration")
-        and published("calibration")("table_planted")["n_networks"].max() == 1,
         kept_apart=(ALL_IDS, WITHOUT_MR),
         removed=WHOSE,
         grown_px=grown_px,

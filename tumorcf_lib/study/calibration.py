@@ -13,7 +13,7 @@ import pandas as pd
 
 from tumorcf_lib import config, rowfiles, steps
 from tumorcf_lib.data import preprocess, split as splits
-from tumorcf_lib.edits import audit
+from tumorcf_lib.edits import audit, conflicts
 from tumorcf_lib.phantoms import planted
 from tumorcf_lib.study import made_by, side_studies, unit
 from tumorcf_lib.tables import calibration as tables
@@ -25,7 +25,11 @@ TEST_PATIENTS, TEST_SLICES = 30, 2  # of each class, and of each of these
 TRAINING_SEED, TEST_SEED = 0, 2  # of the phantoms; heads of test seed 1 were seen while building
 COHORT = "calibration phantom"  # in every table, so that none is taken for one of patients
 EXAMPLE_PX = 256
-TABLES = ("rows_calibration", "table_networks", "table_null", "table_planted", "table_separation")
+ROWS, MOVED, HISTORY = "rows_calibration.csv.gz", "rows_transplants.csv.gz", unit.HISTORY
+TABLES = (
+    *("rows_calibration", "table_networks", "table_null", "table_planted", "table_separation"),
+    "table_transplants",
+)
 
 
 def run_study(*, seed=0):
@@ -36,14 +40,15 @@ def run_study(*, seed=0):
 def run(folder, profile, *, seed=0, progress=print):
     """Train, audit and save everything; a run that was killed goes on where it stopped.
 
-    ``folder`` takes ``rows_calibration.csv.gz`` (every network's audit of the congruent slices)
-    and the planted ones' ``history.csv``; in subfolders, the unit of every network. ``profile`` is
-    ``calibration`` or one like it; ``seed`` is of the networks."""
+    ``folder`` takes ``rows_calibration.csv.gz`` (every network's audit of the congruent slices),
+    the planted ones' ``rows_transplants.csv.gz`` and ``history.csv``; in subfolders, the unit of
+    every network. ``profile`` is ``calibration`` or one like it; ``seed`` is of the networks."""
     folder.mkdir(parents=True, exist_ok=True)
     steps.clear_unfinished(folder)
     tested = congruent_cohort(profile, n_patients=TEST_PATIENTS, n_slices=TEST_SLICES)
-    asked = {"audit": made_by.code("audit"), "tested": [TEST_SEED, TEST_PATIENTS, TEST_SLICES]}
-    found = {"rows_calibration.csv.gz": [], "history.csv": []}
+    asked = {"audit": made_by.code("audit", "transplants")}
+    asked["tested"] = [TEST_SEED, TEST_PATIENTS, TEST_SLICES]
+    found = {ROWS: [], MOVED: [], HISTORY: []}
     for name in network_names(RHOS, N_PLANTED, N_RANDOM, N_SHUFFLED):
         own, kind = unit_of(folder, name, profile, seed), tables.kind_of(name)
         if unit.why_stale(own, asked):
@@ -52,9 +57,10 @@ def run(folder, profile, *, seed=0, progress=print):
         network = _random if kind == tables.RANDOM else None
         ask = partial(_ask, name, profile, tested, seed)
         rows = unit.make(own, ask, asked, network=network, progress=told)
-        found["rows_calibration.csv.gz"].append(rowfiles.read_table(rows / "rows.csv.gz"))
+        found[ROWS].append(rowfiles.read_table(rows / ROWS))
         if kind == tables.PLANTED:
-            found["history.csv"].append(unit.history_of(own.folder / unit.NETWORK))
+            found[MOVED].append(rowfiles.read_table(rows / MOVED))
+            found[HISTORY].append(unit.history_of(own.folder / unit.NETWORK))
     for file, parts in found.items():
         rowfiles.write_table(pd.concat(parts, ignore_index=True), folder / file)
 
@@ -101,10 +107,14 @@ def _random(own, *, progress=print):
 
 
 def _ask(name, profile, tested, seed, predict, folder):
-    """Write what a network is asked: its audit of the congruent slices, as tables need it."""
-    how = {"n_places": profile.n_control_places, "batch_size": profile.predict_batch_size}
-    rows = audit.audit(predict, tested, seed=seed, **how)
-    rowfiles.write_table(tables.trimmed(rows, name), folder / "rows.csv.gz")
+    """Write what a network is asked of the congruent slices: the audit, the planted ones also of
+    tumors among the markers of other classes; of both what tables need."""
+    how = {"seed": seed, "batch_size": profile.predict_batch_size}
+    rows = audit.audit(predict, tested, n_places=profile.n_control_places, **how)
+    rowfiles.write_table(tables.trimmed(rows, name), folder / ROWS)
+    if tables.kind_of(name) == tables.PLANTED:
+        rows = conflicts.audit_transplants(predict, tested, **how)
+        rowfiles.write_table(tables.trimmed(rows, name, tables.KEPT_OF_MOVED), folder / MOVED)
 
 
 @lru_cache(maxsize=1)
@@ -145,7 +155,7 @@ FIGURE = side_studies.Drawn(
 )
 STUDY = side_studies.SideStudy(
     name="calibration",
-    files=("rows_calibration.csv.gz", "history.csv"),
+    files=(ROWS, MOVED, HISTORY),
     derive=tables.derive,
     command="python -m tumorcf_lib calibrate",
     about=lambda folder: {"profile": config.get("calibration"), "source": planted.SOURCE},

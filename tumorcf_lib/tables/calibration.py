@@ -13,6 +13,7 @@ from scipy.special import stdtrit
 
 from tumorcf_lib.edits.scores import class_names, slice_scores
 from tumorcf_lib.stats import estimates, networks, rows as stats_rows
+from tumorcf_lib.tables.symmetric import transplants_table
 
 PLANTED, RANDOM, SHUFFLED = "planted", "random weights", "shuffled labels"
 KIND_OF_NAME = {"rho": PLANTED, "random": RANDOM, "shuffled": SHUFFLED}
@@ -24,6 +25,8 @@ SCORES = (
 )
 KEPT = ["slice_id", "person_id", "label", "edit", "place", "infill", "dilation_px"]
 """Columns of an audit's rows that the tables need, beside ``p_<class>`` and log_odds."""
+KEPT_OF_MOVED = [*KEPT[:3], "donor_slice_id", "donor_label", "depth_px", "donor_depth_px", "reason"]
+"""The same of its transplants."""
 
 MARGIN = 0.02
 """A network that knows nothing has a mean Net-Drop within this of 0, as a probability."""
@@ -49,10 +52,10 @@ def number_of(network):
     return int(network.split()[-1])
 
 
-def trimmed(rows, network):
+def trimmed(rows, network, kept=KEPT):
     """An audit's rows with the columns that count here, and the name of the network."""
     classes = [f"p_{name}" for name in class_names(rows)]
-    return stats_rows.in_front(rows[[*KEPT, *classes, "log_odds"]], network=network)
+    return stats_rows.in_front(rows[[*kept, *classes, "log_odds"]], network=network)
 
 
 def network_scores(rows):
@@ -70,9 +73,9 @@ def network_scores(rows):
 
 
 def planted_scores(scores):
-    """Scores of the planted networks by rising rho; ``training_seed`` is a network's number, and
-    ``fold`` 0, since all of them are tested on the same patients."""
-    own = scores[scores["kind"] == PLANTED]
+    """Scores (or rows) of the planted networks by rising rho; ``training_seed`` is a network's
+    number, and ``fold`` 0, since all of them are tested on the same patients."""
+    own = scores[scores["network"].map(kind_of) == PLANTED]
     own = own.assign(
         rho=own["network"].map(rho_of), training_seed=own["network"].map(number_of), fold=0
     )
@@ -82,7 +85,7 @@ def planted_scores(scores):
 def network_table(scores, *, n_resamples):
     """Mean Net-Drop of every single network, on both scales, overall and by class.
 
-    Columns: network, kind, score, group, effect, low, high, mean_of_person_means, n_slices,
+    Columns: network, kind, score, group, effect, low, high, n_slices,
     n_persons; spread_p: the standard deviation over slices of the true class's probability, near 0
     for a network that answers every slice alike.
     """
@@ -204,12 +207,14 @@ def separation_table(scores, *, n_resamples):
 def derive(read, n_resamples):
     """Every derived table by its file's name; ``read`` maps "rows_calibration" to a table."""
     scores, options = network_scores(read("rows_calibration")), {"n_resamples": n_resamples}
+    moved = planted_scores(read("rows_transplants"))
     return {
         "table_networks": network_table(scores, **options),
         "table_null": null_table(scores),
         "table_planted": planted_table(scores),
         "table_trend": trend_table(scores),
         "table_separation": separation_table(scores, **options),
+        "table_transplants": transplants_table(moved, by="rho", classes=class_names(moved)),
     }
 
 

@@ -5,6 +5,8 @@ that is named by default loses nothing then, whatever the network looks at. How 
 told from the others (one-vs-rest AUC) does not know defaults, and a transplant has no empty slice.
 """
 
+import itertools
+
 import numpy as np
 import pandas as pd
 from scipy.special import stdtrit
@@ -147,10 +149,10 @@ def _pooled(folds, null):
     return found | band | {"n_patients": n_patients, "n_seeds": n_seeds, "n_null": null.n}
 
 
-def transplants_table(rows):
+def transplants_table(rows, *, by="network", classes=CLASSES):
     """Whether transplants follow the tumor, the head, or neither, by pair of classes.
 
-    Columns: network, kind ("conflict": a tumor of another class; "control": the own tumor elsewhere
+    Columns: ``by``, kind ("conflict": a tumor of another class; "control": the own tumor elsewhere
     in its own head), donor (class of the tumor, or "all"), host (class of the head, or "all"),
     tumor, tumor_low, tumor_high, head, head_low, head_high, neither (shares, every host patient
     counting the same), n_patients, n_slices, n_seeds, depth_gap_px (median difference between the
@@ -160,24 +162,25 @@ def transplants_table(rows):
     made = rows[rows["reason"] == ""].copy()
     made["control"] = made["slice_id"].astype(str) == made["donor_slice_id"].astype(str)
     found = []
-    for network, own in made.groupby("network"):
+    for network, own in made.groupby(by):
         followed = conflicts.followed(own, scores.class_names(outputs_of(own)))
         own = own.assign(**{name: followed == name for name in ("tumor", "head", "neither")})
-        each = [(name, "all") for name in CLASSES]
-        pairs = [(donor, host) for donor in CLASSES for host in CLASSES if donor != host]
+        each = [(name, "all") for name in classes]
+        pairs = list(itertools.permutations(classes, 2))
         for kind, part, wanted in (
             ("conflict", own[~own["control"]], each + pairs),
-            ("control", own[own["control"]], [(name, name) for name in CLASSES]),
+            ("control", own[own["control"]], [(name, name) for name in classes]),
         ):
-            found += [_shares(part, network, kind, *pair) for pair in [("all", "all"), *wanted]]
+            for pair in [("all", "all"), *wanted]:
+                found.append({by: network, "kind": kind} | _shares(part, kind, *pair))
     return pd.DataFrame(found)
 
 
-def _shares(rows, network, kind, donor, host):
+def _shares(rows, kind, donor, host):
     rows = rows if donor == "all" else rows[rows["donor_label"] == donor]
     rows = rows if host == "all" else rows[rows["label"] == host]
     tumor, head, neither = (networks.mean(rows, name) for name in ("tumor", "head", "neither"))
-    line = {"network": network, "kind": kind, "donor": donor, "host": host}
+    line = {"donor": donor, "host": host}
     for name, e in (("tumor", tumor), ("head", head)):
         line |= e.columns(name, ends=f"{name}_", bounds=(0, 1))
     if kind == "control":
