@@ -151,7 +151,7 @@ def shown(rows, *derived):
 
 
 FIGURE = side_studies.Drawn(
-    "studies.known_answers", TABLES, shown, lambda rows, _, null, planted, __: (null, planted)
+    "studies.known_answers", TABLES, shown, lambda rows, _, null, planted, *__: (null, planted)
 )
 STUDY = side_studies.SideStudy(
     name="calibration",
