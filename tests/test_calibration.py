@@ -223,5 +223,5 @@ def test_test_persons_are_in_no_training_cohort():
 def test_what_is_published_names_its_phantoms_and_can_be_recomputed(finished, tmp_path):
     target = calibration.STUDY.publish(finished, tmp_path / "calibration", profile=PROFILE)
     assert publish.verify(target)[0] == []
-    assert len(texts.known(target)) == 5
+    assert len(texts.known(target)) == 6
     assert set(rowfiles.read_table(target / "table_null.csv")["cohort"]) == {"calibration phantom"}
