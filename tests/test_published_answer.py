@@ -95,16 +95,18 @@ def units_of(patients, network, score, group):
 
 
 def null_of(units, *less):
-    """Mean, spread and its networks' part over networks that know nothing; how many."""
+    """Mean, spread and its networks' part over networks that know nothing; how many, and the
+    degrees of freedom of their spread: two a shuffle."""
     if len(units) < 4:
-        return math.nan, math.nan, math.nan, len(units)
+        return math.nan, math.nan, math.nan, len(units), 0
     means = np.array([own.mean() for own in units.values()])
     of_patients = np.mean([own.var(ddof=1) / len(own) for own in units.values()])
     for others in less:  # other patients of the same networks
         means = means - np.array([others[unit].mean() for unit in units])
         of_patients += np.mean([own.var(ddof=1) / len(own) for own in others.values()])
     sd = means.std(ddof=1)
-    return means.mean(), sd, math.sqrt(max(0.0, sd**2 - of_patients)), len(means)
+    free = min(len(means) - 1, 2 * len({seed for seed, _ in units}))
+    return means.mean(), sd, math.sqrt(max(0.0, sd**2 - of_patients)), len(means), free
 
 
 def estimate(units, null):
@@ -149,10 +151,10 @@ def difference(e, f):
 
 def p_of(e, null):
     """Two-sided, of the estimate lying as far from the mean of those that know nothing."""
-    mean, sd, _, n = null
+    mean, sd, _, n, free = null
     of_networks = max(e["networks2"], sd**2) + sd**2 / n
     error2 = e["patients2"] + of_networks
-    df = error2**2 / (e["patients2"] ** 2 / (e["n"] - 1) + of_networks**2 / (n - 1))
+    df = error2**2 / (e["patients2"] ** 2 / (e["n"] - 1) + of_networks**2 / free)
     return 2 * student.sf(abs(e["value"] - mean) / math.sqrt(error2), df)
 
 
@@ -176,7 +178,7 @@ def same(row, e, null):
     assert row.network_error == pytest.approx(math.sqrt(e["networks2"]), rel=1e-3, abs=1e-5)
     if null[3] >= 4:
         spread = null[1] * math.sqrt(1 + 1 / null[3])
-        reach = student.ppf(0.975, null[3] - 1) * spread
+        reach = student.ppf(0.975, null[4]) * spread
         band = null[0] - reach, null[0] + reach
         assert (row.null_low, row.null_high) == pytest.approx(band, abs=5e-5)
         assert row.p == pytest.approx(p_of(e, null), rel=0.01)

@@ -11,7 +11,7 @@ import pandas as pd
 from skimage.metrics import structural_similarity
 from tqdm import tqdm
 
-from tumorcf_lib.edits import plan
+from tumorcf_lib.edits import plan, regions
 from tumorcf_lib.edits.infills import SPARSE_INFILLS
 
 WINDOW_PX = 7
@@ -47,9 +47,12 @@ def errors(slice, filled, region):
     `slice` is the truth, `filled` the slice with the region (bool, not empty) filled in, all of
     shape (height, width), at least `WINDOW_PX` wide and high."""
     difference = (filled[region] - slice[region]).astype(np.float64)
-    pair = (image.astype(np.float64) for image in (slice, filled))
+    top, bottom, left, right = regions.bounding_box(region)
+    pad = WINDOW_PX  # more than the region's windows see
+    near = np.s_[max(top - pad, 0) : bottom + pad, max(left - pad, 0) : right + pad]
+    pair = (image[near].astype(np.float64) for image in (slice, filled))
     how = {"win_size": WINDOW_PX, "data_range": float(np.ptp(slice)), "full": True}
-    ssim = structural_similarity(*pair, **how)[1][region].mean()
+    ssim = structural_similarity(*pair, **how)[1][region[near]].mean()
     return np.abs(difference).mean(), np.sqrt((difference**2).mean()), ssim
 
 

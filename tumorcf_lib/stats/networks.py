@@ -27,8 +27,7 @@ class Estimate:
     """A mean over patients and networks.
 
     ``value`` with ``error`` (standard error) and ``df`` (Satterthwaite's degrees of freedom);
-    ``network_error`` is the networks' part of the error, NaN with a single seed.
-    """
+    ``network_error`` is the networks' part of the error, NaN with a single seed."""
 
     value: float
     error: float
@@ -61,12 +60,19 @@ class Estimate:
 @dataclass(frozen=True)
 class Null:
     """Scores of networks that know nothing: ``mean`` and ``sd`` over ``n`` networks, each the
-    mean of its tested patients; ``network_sd`` is the part of the spread that is not patients'."""
+    mean of its tested patients; ``network_sd`` is the part of the spread that is not patients'.
+    Networks of one of the ``deals`` of the labels resemble each other: with three answers, whose
+    names are exchangeable, a deal gives two degrees of freedom."""
 
     mean: float
     sd: float
     n: int
     network_sd: float = np.nan
+    deals: int = 0  # 0: networks that share nothing
+
+    @property
+    def free(self):
+        return min(self.n - 1, 2 * self.deals or self.n)
 
     def band(self, n_networks=1):
         """Where such a network falls in 95 of 100 cases, or the mean of ``n_networks`` of them.
@@ -76,7 +82,7 @@ class Null:
         if self.n < FEWEST:
             return np.nan, np.nan
         spread = self.sd * np.sqrt(1 / n_networks + 1 / self.n)
-        reach = stdtrit(self.n - 1, (1 + CONFIDENCE) / 2) * spread
+        reach = stdtrit(self.free, (1 + CONFIDENCE) / 2) * spread
         return self.mean - reach, self.mean + reach
 
     def columns(self, n_networks=1):
@@ -129,8 +135,7 @@ def mean(values, column, *, null=NO_NULL):
     values, column
         As in :func:`by_patient`.
     null : Null, optional
-        With a single seed nothing tells how far another training would lie; the networks'
-        spread is then taken from these.
+        With a single seed, the networks' spread is taken from these.
 
     Returns
     -------
@@ -145,11 +150,9 @@ def mean(values, column, *, null=NO_NULL):
 
         (P + R / S) / n  +  N * sum(w_f ** 2) / S.
 
-    The first part is the variance of patients' means *within* folds over n: there, networks
-    cancel (over all folds, it would count N again). The second is :func:`network_variance`. A
-    mean of a fold's patients varies between seeds by N + R / n_f, so R / n_f, already in the
-    first part, is taken off; likewise of the spread of networks that know nothing, but not for the
-    degrees of freedom.
+    The first part is the variance of patients' means *within* folds over n: there, networks cancel.
+    The second is :func:`network_variance`. A mean of a fold's patients varies between seeds by
+    N + R / n_f, so R / n_f, already in the first part, is taken off.
 
     Examples
     --------
@@ -203,8 +206,7 @@ def network_variance(means, folds):
     fold's share of the patients; less what patients and slices add to it by chance, the
     interaction of patients and seeds.
 
-    Returns the variance (never below 0), what it was before (both NaN with a single seed), and the
-    degrees of freedom.
+    Returns the variance (never below 0), what it was before, and the degrees of freedom.
 
     Examples
     --------
@@ -240,13 +242,15 @@ def null_of(column, first, *second):
         found.append(by_network.mean())
         of_patients += np.nan_to_num((by_network.var(ddof=1) / by_network.size()).mean())
     scores = (found[0] - found[1]).dropna() if second else found[0]
-    return null_from(scores, of_patients) if len(scores) else NO_NULL
+    deals = scores.index.unique("training_seed").size
+    return null_from(scores, of_patients, deals) if len(scores) else NO_NULL
 
 
-def null_from(scores, of_patients):
+def null_from(scores, of_patients, deals):
     """The :class:`Null` of a Series of networks' scores, whose variance is in part patients'."""
     sd = float(scores.std(ddof=1))
-    return Null(float(scores.mean()), sd, len(scores), max(0.0, sd**2 - of_patients) ** 0.5)
+    of_networks = max(0.0, sd**2 - of_patients) ** 0.5
+    return Null(float(scores.mean()), sd, len(scores), of_networks, deals)
 
 
 def against_null(estimate, null):
@@ -259,8 +263,6 @@ def against_null(estimate, null):
     >>> e = Estimate(0.3, 0.03, 60.0, 0.01, 70, 700, 3)
     >>> against_null(e, Null(0.0, 0.05, 10)) < 0.001
     True
-    >>> against_null(e, Null(np.nan, np.nan, 0))
-    nan
     """
     if not np.isfinite(null.mean) or 0 < null.n < FEWEST or not estimate.df >= 1:
         return np.nan
@@ -272,19 +274,16 @@ def against_null(estimate, null):
     if error2 <= 0:
         return 1.0 if estimate.value == null.mean else 0.0
     if null.n:  # the networks' spread is known from few of them
-        df = freedom(error2, (patients2, max(1, estimate.n_patients - 1)), (networks2, null.n - 1))
+        of_patients = patients2, max(1, estimate.n_patients - 1)
+        df = freedom(error2, of_patients, (networks2, null.free))
     return float(2 * stdtr(df, -abs(estimate.value - null.mean) / np.sqrt(error2)))
 
 
 def verdict(estimate, null, p, side="above", *, alone=np.nan):
     """What becomes of the claim that a score is above (or below) its null.
 
-    Parameters
-    ----------
-    estimate, null : Estimate, Null
-    p, alone : float
-        After Holm's correction over all claims, in both directions; and, for the reason, before.
-    side : {"above", "below"}
+    ``p`` is after Holm's correction over all claims, in both directions; ``alone``, for the reason,
+    before it. ``side``: "above" or "below".
 
     Returns
     -------

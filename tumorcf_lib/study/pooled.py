@@ -205,7 +205,7 @@ def site_sentences(table, seed):
     """How much of a seed's accuracy hangs on the patients of one site: a sentence, if any.
 
     ``table`` is :func:`tables.sites.site_accuracy_table`'s."""
-    by = table.set_index(["group", "site", "metric"])
+    by = table.set_index(["group", "site", "metric"]).sort_index()
     for group in table.loc[table["site"] == MR, "group"]:
         mr, others = (by.loc[group, site, "accuracy"] for site in (MR, sites.OTHERS))
         rest = by.loc["all", sites.OTHERS]

@@ -1,5 +1,7 @@
 """Accuracy and Net-Drop within sites, as the form of the patients' IDs shows them."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 
@@ -111,7 +113,7 @@ def never_shown_table(scores):
     for group in fold_scores.groups(before):
         parts = [fold_scores.of_group(own, group) for own in (before, never, changed, trained_anew)]
         for score in CHANGED:
-            null = networks.null_of(score, parts[-1])
+            null = replace(networks.null_of(score, parts[-1]), deals=0)  # of the true labels
             e = networks.mean(parts[2], score, null=null)
             means_of = {"plain": parts[0], "never_shown": parts[1]}
             line = {name: networks.mean(own, score).value for name, own in means_of.items()}

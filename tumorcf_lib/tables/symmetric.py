@@ -122,7 +122,7 @@ def _null(folds):
         return networks.NO_NULL
     n_seeds = len(losses) / len(folds)
     of_patients = (folds["variance"] + (1 - 1 / n_seeds) * folds["by_chance"]).mean()
-    return networks.null_from(losses, of_patients)
+    return networks.null_from(losses, of_patients, int(n_seeds))
 
 
 def _pooled(folds, null):
