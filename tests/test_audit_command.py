@@ -8,6 +8,7 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -17,7 +18,7 @@ from test_models import write_onnx
 
 from tumorcf_lib import __main__ as command, config
 from tumorcf_lib.edits.scores import slice_scores
-from tumorcf_lib.your_model import nulls, page, running
+from tumorcf_lib.your_model import InputError, audit, nulls, page, running
 
 PX, N = 48, 24
 LABELS = ["NA", "right"] * (N // 2)  # a class called NA is no missing one
@@ -186,6 +187,17 @@ def run(*options, **other):
     return command.main(sys.argv[1:])
 
 
+def test_the_page_shows_what_was_typed_without_folders(monkeypatch):
+    options = SimpleNamespace(manifest="/x/o'neil/s.csv", out="/x/r", predict=["m.onnx"])
+    typed_in = ["audit", "--manifest", options.manifest, "--out=/x/r", "--predict", "m.onnx"]
+    monkeypatch.setattr(sys, "argv", ["tumorcf", *typed_in])
+    shown = audit._command(options)
+    assert shown.endswith("audit --manifest s.csv --out=r --predict m.onnx")
+    monkeypatch.setattr(sys, "argv", ["tumorcf", "audit", "--manifest", ".", "--predict", "m.onnx"])
+    shown = audit._command(SimpleNamespace(manifest=".", out="", predict=["m.onnx"]))
+    assert shown.endswith("--manifest . --predict m.onnx")
+
+
 @pytest.mark.parametrize("name", CASES)
 def test_a_case_gives_a_slow_loops_number_a_refusal_with_the_remedy_or_a_warning(
     place, truth, capsys, name
@@ -194,7 +206,7 @@ def test_a_case_gives_a_slow_loops_number_a_refusal_with_the_remedy_or_a_warning
     done = run(case.options + " --check" * (case.comes == WARNED), case.write, case.predict)
     out, said = capsys.readouterr()
     assert re.search(case.says, said) and (case.says or "Warning" not in said), said
-    assert done == (case.comes == REFUSED)
+    assert done == (case.comes == REFUSED) and not (done and list(place.glob("r/*.html")))
     if case.comes == NUMBER:
         found = slice_scores(running.read_rows("r/rows.csv"))["delta_drop"].mean()
         assert found == pytest.approx(truth, abs=1e-4)
@@ -287,6 +299,8 @@ def test_a_folder_with_rows_of_others_is_left_alone(place, capsys):
     (place / "r").mkdir()
     for path in (place / "r" / "rows.csv", place / "file"):
         path.write_text("mine")
+    with pytest.raises(InputError, match="Name it by --out"):
+        audit._check_out(SimpleNamespace(out="", check=False))  # a variable that is not set
     assert run() == run(out="file") == run(out="file/r") == run(out="") == 1
     said = capsys.readouterr().err
     assert "holds rows.csv, which no audit has written" in said

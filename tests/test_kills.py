@@ -3,7 +3,7 @@
 A kill is SIGKILL, to one of three:
   all      the run's process group and its kernel, as when a machine is stopped
   runner   the run alone; its kernel has to notice, and the next run must not meet it
-  kernel   the kernel alone, as when memory runs out; the run has to say so, and ends with 1
+  kernel   the kernel alone, as when memory runs out
 """
 
 import contextlib
@@ -84,9 +84,7 @@ def test_kills_at_random_moments_leave_no_difference(round_, undisturbed, tmp_pa
             with contextlib.suppress(psutil.NoSuchProcess):
                 kernel.kill()
         struck += kernels
-        status, said = ended(process, log)  # one that had done its last cell is not missed
-        if kind == "kernel" and status:
-            assert status == 1 and ("signal 9" in said or "did not start" in said), said
+        ended(process, log)  # what it says of a dead kernel: test_runner
     status, said = ended(*begin(tmp_path))
     assert status == 0, said
     folder = tmp_path / "smoke"

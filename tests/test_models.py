@@ -62,6 +62,7 @@ def write_onnx(path, given, *, weights=WEIGHTS, axes=(), end="Softmax", first=""
 SIGNATURES = {
     "nchw": dict(given=f"float[n, 3, {PX}, {PX}] x", axes=[1]),
     "nhwc": dict(given=f"float[n, {PX}, {PX}, 3] x", axes=[3]),
+    "no channels": dict(given=f"float[n, {PX}, {PX}] x"),
     "all open": dict(given="float[n, a, b, c] x"),
     "double": dict(given="double[n, a, b, 1] x"),
     "whole numbers": dict(given=f"uint8[n, {PX}, {PX}, 1] x"),
@@ -90,12 +91,23 @@ def test_channels_reach_a_network_that_takes_as_many_and_other_shapes_are_refuse
             of_one.raw(given)
 
 
+def test_an_answer_with_more_rows_than_slices_is_refused_and_a_layout_that_a_file_denies(slices):
+    twice = adapter.Shaped(lambda batch: np.tile(truth(batch[..., 0]), (2, 1)), layout="nhwc")
+    with pytest.raises(InputError, match=rf"shape \({len(slices)}, 2\).*got shapes"):
+        probabilities(twice)(slices)
+    with pytest.raises(InputError, match="Expected an input of slices"):
+        adapter.Shaped(truth, [None, 1, PX, PX], layout="nhw")
+    assert adapter.Shaped(truth, [None, 3, PX, PX], layout="nhwc").channels == 3
+
+
 def test_what_is_no_model_or_wants_more_than_slices_is_named(tmp_path):
     of_two = write_onnx(tmp_path / "m.onnx", f"float[n, 1, {PX}, {PX}] x, float[n, 1] age")
+    of_a_row = write_onnx(tmp_path / "row.onnx", f"float[n, {PX * PX}] x")
     for name in ("no.onnx", "w.pth"):  # as would be a pickle, which could run foreign code
         (tmp_path / name).write_bytes(b"no model")
     for path, words in (
         (of_two, "one input .* got: x .*age .*my_module:predict"),
+        (of_a_row, "Expected an input of slices"),
         (tmp_path / "no.onnx", "no.onnx raised .*Export it again"),
         (tmp_path / "w.pth", "Expected TorchScript in w.pth|needs the package torch"),
         ("nowhere.onnx", "none at"),

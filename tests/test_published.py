@@ -202,7 +202,9 @@ def test_a_disk_too_small_or_filling_up_leaves_no_cache(tmp_path, monkeypatch):
     folder = write_archives(tmp_path / "data", {"all.zip": packed})
     with monkeypatch.context() as patch:
         patch.setattr(shutil, "disk_usage", lambda folder: SimpleNamespace(free=1_000))
-        with pytest.raises(DatasetError, match="the slices .* to .*cache.*only 0.0 MB are"):
+        with pytest.raises(
+            DatasetError, match="the slices to .*cache.*1.4 MB are needed, only 0.0"
+        ):
             read(folder, tmp_path)
     _, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     for n_bytes in (200_000, 700_000):  # unpacks no archive; writes not all arrays

@@ -97,8 +97,6 @@ def units_of(patients, network, score, group):
 def null_of(units, *less):
     """Mean, spread and its networks' part over networks that know nothing; how many, and the
     degrees of freedom of their spread: two a shuffle."""
-    if len(units) < 4:
-        return math.nan, math.nan, math.nan, len(units), 0
     means = np.array([own.mean() for own in units.values()])
     of_patients = np.mean([own.var(ddof=1) / len(own) for own in units.values()])
     for others in less:  # other patients of the same networks
@@ -129,10 +127,8 @@ def estimate(units, null):
         rest /= (n - len(folds)) * (len(seeds) - 1)
         of_networks, total = max(0.0, before - rest / n / len(seeds)), before
         df = len(folds) * (len(seeds) - 1)
-    elif null[3] >= 4:
+    else:  # how far another training lies, networks that know nothing show
         of_networks, total, df = null[2] ** 2 / len(folds), null[1] ** 2 / len(folds), null[3] - 1
-    else:
-        of_networks, total, df = 0.0, 0.0, 1
     error2 = of_patients + of_networks
     free = n - len(folds)
     if of_networks:
@@ -176,12 +172,10 @@ def same(row, e, null):
     ends = e["value"] - reach, e["value"] + reach
     assert (row.low, row.high) == pytest.approx(ends, abs=5e-5)
     assert row.network_error == pytest.approx(math.sqrt(e["networks2"]), rel=1e-3, abs=1e-5)
-    if null[3] >= 4:
-        spread = null[1] * math.sqrt(1 + 1 / null[3])
-        reach = student.ppf(0.975, null[4]) * spread
-        band = null[0] - reach, null[0] + reach
-        assert (row.null_low, row.null_high) == pytest.approx(band, abs=5e-5)
-        assert row.p == pytest.approx(p_of(e, null), rel=0.01)
+    reach = student.ppf(0.975, null[4]) * null[1] * math.sqrt(1 + 1 / null[3])
+    band = null[0] - reach, null[0] + reach
+    assert (row.null_low, row.null_high) == pytest.approx(band, abs=5e-5)
+    assert row.p == pytest.approx(p_of(e, null), rel=0.01)
 
 
 def test_every_mean_null_band_and_p_of_the_primary_table_is_found_again(

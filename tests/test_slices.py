@@ -217,6 +217,7 @@ FILES = {  # what cannot be read, and what is said of it
     "infinite.npy": (np.where(MASK, np.inf, 1.0), "4 of 12 NaN or infinite"),
     "four.npy": (np.zeros((2, 3, 4, 3)), r"shape \(2, 3, 4, 3\)"),
     "volume.nii": (np.zeros((3, 4, 5), np.uint8), "an index from 0 to 4.*column index"),
+    "channels.nii": (np.zeros((3, 4, 5, 2), np.uint8), "column channel: a number from 0 to 1"),
     "bomb.png": (BOMB, "readable .png file"),  # states more than there is: fills no memory
     "bomb.npy": (b"\x93NUMPY\x01\x00" + struct.pack("<H", len(HEADER)) + HEADER, "readable"),
     "clear.png": (CLEAR, "transparent in parts"),
@@ -239,6 +240,8 @@ def test_a_wrong_table_or_what_does_not_fit_its_slice_is_named_with_its_line(tmp
     write(tmp_path / "turned.npy", MASK.T)
     write(tmp_path / "v.nii", np.zeros((3, 4, 5), np.uint8))
     write(tmp_path / "c.npy", SEQUENCES)
+    write(tmp_path / "flat.nii", np.zeros((3, 4), np.uint8))
+    write(tmp_path / "overlay.png", np.arange(60, dtype=np.uint8).reshape(4, 5, 3))
     for rows, columns, words in (
         ([], COLUMNS, "none below the header"),
         (["a.png,,glioma"], "image,mask,label", "line 1: .*Add patient"),
@@ -251,7 +254,9 @@ def test_a_wrong_table_or_what_does_not_fit_its_slice_is_named_with_its_line(tmp
         (["a.png,turned.npy,glioma,P1"], COLUMNS, r"line 2: .*\(3, 4\), got \(4, 3\) in turned"),
         (["a.png,,glioma,P1,1"], "index", "0 to 0 of a file that holds one slice"),
         (["v.nii,,glioma,P1,5"], "index", r"0 to 4 \(axis 2\).* got 5"),
-        (["c.npy,,glioma,P1,3"], "channel", "index 3 is out of bounds"),
+        (["c.npy,,glioma,P1,3"], "channel", "a channel below 3, got 3"),
+        (["flat.nii,,glioma,P1,7"], "index", "0 to 0 .*got 7"),
+        (["a.png,overlay.png,glioma,P1"], COLUMNS, "a picture of 20 colors: an overlay"),
     ):
         with pytest.raises(InputError, match=rf"manifest\.csv.*{words}"):
             read(tmp_path, *rows, columns=columns)

@@ -125,20 +125,23 @@ def rates(sizes, *, deals=2, deal=0.0, n=1000):
 
 
 @pytest.mark.parametrize("sizes", [(PATIENTS,) * FOLDS, (5, 4, 4, 4, 5)])
-@pytest.mark.parametrize("deals, deal", [(1, 0.25), (2, 0.0), (2, 0.5)])
-def test_networks_that_know_nothing_are_told_apart_at_most_as_often_as_they_should_be(
-    sizes, deals, deal
-):
-    held, alarms = rates(sizes, deals=deals, deal=deal)
+def test_intervals_of_two_seeds_cover_the_truth_with_few_patients_too(sizes):
+    held, _ = rates(sizes)
+    assert 0.925 <= held <= 0.965
+
+
+@pytest.mark.parametrize("deals, deal", [(1, 0.5), (2, 0.5), (2, 0.7)])
+def test_networks_that_know_nothing_are_told_apart_at_most_as_often_as_they_should_be(deals, deal):
+    """One degree of freedom less than networks, where one deal has five, would be too many."""
+    _, alarms = rates((42,) * FOLDS, deals=deals, deal=deal)
     assert alarms <= 0.05
-    assert deal or 0.925 <= held <= 0.965
 
 
 def test_what_two_shuffles_cannot_tell_is_how_far_shuffles_lie_apart():
     """Where nearly all the networks' variance is their deal's, more than one in twenty is a false
     alarm: RESULTS says that the bands may be too narrow."""
     _, alarms = rates((42,) * FOLDS, deal=0.95)
-    assert 0.05 < alarms <= 0.25
+    assert 0.05 < alarms <= 0.21
 
 
 def test_a_shuffle_gives_two_degrees_of_freedom_and_what_shares_no_shuffle_one_less_than_networks():

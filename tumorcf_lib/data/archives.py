@@ -68,16 +68,21 @@ class Entry(NamedTuple):
         return CorruptSliceError(self.number, self.where, expected, got, **todo)
 
 
+def check_room(folder, needed):
+    """OSError where the folder's disk has no room for so many bytes."""
+    if (free := shutil.disk_usage(folder).free) < needed:
+        words = f"{needed / 1e6:.1f} MB are needed, only {free / 1e6:.1f} MB are free"
+        raise OSError(errno.ENOSPC, words)
+
+
 @contextmanager
-def writing(folder, what, needed, by, *, wait_s=0.0):
-    """A folder that this process alone writes so many bytes to; whether locks are known there.
+def writing(folder, what, by, *, wait_s=0.0):
+    """A folder that this process alone writes to; whether locks are known there.
 
     What the system has against it becomes a DatasetError: name another folder ``by`` this.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        if (free := shutil.disk_usage(folder).free) < needed:
-            raise OSError(errno.ENOSPC, f"only {free / 1e6:.1f} MB are free")
         with steps.held(folder / ".lock", wait_s=wait_s) as is_alone:
             yield is_alone
     except steps.InUseError as error:
@@ -86,10 +91,9 @@ def writing(folder, what, needed, by, *, wait_s=0.0):
         ) from error
     except OSError as error:
         raise DatasetError(
-            f"Expected to write {what} ({needed / 1e6:.1f} MB) to "
-            f"{config.shown(error.filename or folder)}, got {type(error).__name__} "
-            f"({error.strerror}). Make room, check your rights there (ls -ld), or name another "
-            f"folder by {by}."
+            f"Expected to write {what} to {config.shown(error.filename or folder)}, got "
+            f"{type(error).__name__} ({error.strerror}). Make room, check your rights there "
+            f"(ls -ld), or name another folder by {by}."
         ) from error
 
 

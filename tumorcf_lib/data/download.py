@@ -1,5 +1,6 @@
 """The published archives, fetched with resume and checked before they get their names."""
 
+import contextlib
 import itertools
 import os
 import queue
@@ -10,7 +11,7 @@ import requests
 from tqdm import tqdm
 
 from tumorcf_lib import __version__, config
-from tumorcf_lib.data.archives import PUBLISHED, md5, writing
+from tumorcf_lib.data.archives import PUBLISHED, check_room, md5, writing
 from tumorcf_lib.data.matfile import DatasetError
 
 SOURCES = (
@@ -46,7 +47,9 @@ def download(folder):
     missing = _missing(folder)
     if missing:  # a folder that is complete need not be one to write into
         needed = sum(archive.n_bytes - _size(_part(folder, archive)) for archive in missing)
-        with writing(folder, "the archives", needed, "--data"):  # two would spoil one partial file
+        what = f"the archives ({needed / 1e6:.1f} MB)"
+        with writing(folder, what, "--data"):  # two would spoil one partial file
+            check_room(folder, needed)
             for archive in _missing(folder):
                 failures = _fetch(archive, folder)
                 if failures:
@@ -105,7 +108,8 @@ def _receive(url, archive, part, bar):
     """Add to the partial file what one request brings, until it is the published one."""
     before = _size(part)
     if before < archive.n_bytes:
-        _append(_answer(url, before), archive, part, bar)
+        with contextlib.closing(_answer(url, before)) as answer:  # refused, it is left at once
+            _append(answer, archive, part, bar)
     if (n_bytes := _size(part)) < archive.n_bytes:
         raise _PassingError(f"stopped after {n_bytes} of {archive.n_bytes} bytes")
     if (found := md5(part)) != archive.md5:
@@ -125,7 +129,12 @@ def _append(answer, archive, part, bar):
     if not is_rest and status != 200:
         is_passing = status == 429 or status >= 500
         raise (_PassingError if is_passing else _SourceError)(f"HTTP {status} {response.reason}")
+    length = headers.get("Content-Length", str(archive.n_bytes))
+    if not is_rest and length != str(archive.n_bytes):
+        raise _SourceError(f"a file of {length} bytes, not {archive.n_bytes}")
     first = next(answer, b"")
+    if not first:
+        return  # nothing came, which is no reason to begin again
     if not is_rest and first[:2] != b"PK":
         raise _SourceError(f"no ZIP archive but something that begins {first[:40]!r}")
     # A source without ranges begins again; only now is what came before given up
@@ -144,19 +153,24 @@ def _answer(url, start):
     A thread asks, and is left to itself when a piece takes too long: a source may send its
     headers, or the sizes of its chunks, a byte a minute, which is no silence to a socket.
     """
-    received, is_left = queue.Queue(), threading.Event()
+    received, is_left = queue.Queue(maxsize=4), threading.Event()
+
+    def put(item):
+        while not is_left.is_set():
+            with contextlib.suppress(queue.Full):
+                return received.put(item, timeout=1.0)
 
     def ask():
         headers = HEADERS | ({"Range": f"bytes={start}-"} if start else {})
         how = {"headers": headers, "stream": True, "timeout": (CONNECT_S, PIECE_S)}
         try:
             with requests.get(url, **how) as response:
-                received.put(response)
-                while (piece := response.raw.read(PIECE_BYTES)) and not is_left.is_set():
-                    received.put(piece)
-            received.put(None)
+                put(response)
+                while not is_left.is_set() and (piece := response.raw.read(PIECE_BYTES)):
+                    put(piece)
+            put(None)
         except Exception as error:  # of the network, in many kinds
-            received.put(error)
+            put(error)
 
     threading.Thread(target=ask, daemon=True).start()
     try:

@@ -16,7 +16,7 @@ from tumorcf_lib.data.archives import DatasetNotFoundError, numbers_of
 from tumorcf_lib.data.matfile import FETCH_AGAIN, DatasetError
 
 MAX_DEPTH = 5  # folders below the dataset's own in which slices are looked for
-MAX_ENTRIES = 50_000  # files and folders looked at: a home folder may be named by mistake
+MAX_ENTRIES = 50_000  # folders looked into: a home folder may be named by mistake
 MAYBE = re.compile(r"(?!cvind|\._)[^:]*\.(mat|tar|t?gz|bz2|xz|7z|rar|part|crdownload)\b", re.I)
 """Names of files that may hold slices which nobody can read from there."""
 NEITHER = "neither a file N.mat nor a ZIP archive of them (unpack others)"
@@ -153,9 +153,11 @@ def _files(top, passed_over):
     for place, below, names in os.walk(top, onerror=note, followlinks=True):
         folder = Path(place)
         depth, is_known = len(folder.relative_to(top).parts), folder.resolve() in seen
+        if len(seen) > MAX_ENTRIES and below:
+            passed_over[f"not looked into: more than {MAX_ENTRIES} folders"].append(folder)
         if is_known or depth == MAX_DEPTH or len(seen) > MAX_ENTRIES:
             below.clear()
-        seen |= {folder.resolve(), *(folder / name for name in names)}
+        seen.add(folder.resolve())
         below.sort()
         for path in [] if is_known else map(folder.joinpath, sorted(names)):
             is_one = archives.is_slice(path.name) or archives.is_archive(path.name)

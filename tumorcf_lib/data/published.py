@@ -58,9 +58,8 @@ def _cached(folder, cache_dir, progress):
     found = finding.require(folder)
     cache = _place(folder, cache_dir)
     if not _is_whole(cache):
-        needed = sum(entry.n_bytes for entry in found.entries)  # the arrays take more
         how = {"by": "the environment variable TUMORCF_RUNS", "wait_s": WAIT_S}
-        with archives.writing(cache.parent, "the slices", needed, **how) as is_alone:
+        with archives.writing(cache.parent, "the slices", **how) as is_alone:
             if is_alone:
                 steps.clear_unfinished(cache.parent)  # of a run that was killed
             if not _is_whole(cache):  # another process may have been faster
@@ -89,6 +88,8 @@ def _make(new, found, progress):
         for entry in tqdm(found.entries, desc="reading slices", unit="", disable=not progress):
             raw = matfile.parse(read_one(entry), entry.number, entry.where)
             image = raw.image
+            if not rows:
+                archives.check_room(new, len(found.entries) * (image.nbytes + raw.mask.nbytes))
             slices.write(image.tobytes())
             masks.write(raw.mask.tobytes())
             pixels = hashlib.sha256(image).hexdigest(), image.dtype.str, image.min(), image.max()

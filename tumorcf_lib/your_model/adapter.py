@@ -17,16 +17,19 @@ CONVERSIONS = {
 }
 
 
-def layout_of(shape):
-    """The layout of an input by its shape; as PyTorch has it where the shape leaves that open.
+def layout_of(shape, wanted=None):
+    """The layout of an input by its shape; what is ``wanted``, else as PyTorch has it, where the
+    shape leaves that open.
 
-    >>> layout_of([None, 3, 224, 224]), layout_of([None, None, None, 1])
-    ('nchw', 'nhwc')
+    >>> layout_of([None, 3, 224, 224], "nhwc"), layout_of([None] * 4, "nhwc"), layout_of([None] * 4)
+    ('nchw', 'nhwc', 'nchw')
     """
-    if len(shape) != 4:
-        return "nhw" if len(shape) == 3 else None
+    if len(shape) != 4 or wanted == "nhw":
+        return "nhw" if len(shape) == 3 or shape == [None] * 4 else None
     first, last = (n is not None and n <= MAX_CHANNELS for n in (shape[1], shape[3]))
-    return "nhwc" if last and not first else "nchw"
+    if first != last:
+        return "nchw" if first else "nhwc"
+    return wanted or "nchw"
 
 
 class Shaped:
@@ -39,7 +42,7 @@ class Shaped:
 
     def __init__(self, run, shape=None, *, layout=None, channels=None, dtype=np.float32, name=""):
         shape = [n if isinstance(n, int) and n > 0 else None for n in shape or [None] * 4]
-        self.layout = layout if layout and len(shape) == 4 else layout_of(shape)
+        self.layout = layout_of(shape, layout)
         if self.layout is None:
             raise InputError(
                 f"Expected an input of slices, such as (n, height, width, channels), in {name}, "
@@ -49,7 +52,7 @@ class Shaped:
         axis = CHANNEL_AXIS[self.layout]
         self.channels = (axis and shape[axis]) or channels or 1
         size = [n for k, n in enumerate(shape) if k not in (0, axis)]
-        self.size = tuple(size) if all(size) else None
+        self.size = tuple(size) if all(size) else None  # an open shape has none
 
     def __call__(self, slices):
         """Arrays of what the network says, asked for in batches of the size that it takes."""
@@ -59,7 +62,8 @@ class Shaped:
             part = given[start : start + step]
             copies = np.repeat(part[-1:], step - len(part), axis=0)
             answer = self.run(np.ascontiguousarray(np.concatenate([part, copies])))
-            answers.append([array[: len(part)] for array in arrays_of(answer)])
+            found = arrays_of(answer)  # without what was said of copies
+            answers.append([a[: len(part)] if len(a) == step else a for a in found])
         return tuple(np.concatenate(same) for same in zip(*answers, strict=True))
 
     def _arranged(self, slices):

@@ -115,7 +115,7 @@ def run(options) -> int:
 
 def _check_out(options):
     """Refuse, before the work, a folder that is another's or could not be written to."""
-    if options.out is None:
+    if not options.out:
         if not options.check:
             raise InputError("Expected a folder for the report, got none. Name it by --out.")
         return
@@ -137,10 +137,13 @@ def _check_out(options):
 
 def _command(options):
     """What was typed, without the folders: the page may go to others."""
-    typed = shlex.join(["python", "-m", "tumorcf_lib", *sys.argv[1:]])
-    for path in filter(None, (options.manifest, options.out, *options.predict)):
-        typed = typed.replace(path, Path(path).name)
-    return typed
+    paths = filter(None, (options.manifest, options.out, *options.predict))
+    shown = {path: Path(path).name or path for path in paths}
+    words = []
+    for word in sys.argv[1:]:
+        option, equals, value = word.rpartition("=")
+        words.append(option + equals + shown.get(value, value))
+    return shlex.join(["python", "-m", "tumorcf_lib", *words])
 
 
 def _names(text):

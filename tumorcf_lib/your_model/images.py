@@ -30,7 +30,7 @@ def read_slice(path, *, where, index=None, axis=2, channel=None):
     is). It is finite: NaN is air. `where` (file and line of the table) begins each error."""
     with _named(path, where) as kind:
         if kind in VOLUMES:
-            array = _checked(_of_volume(nibabel.load(path), index, axis))
+            array = _checked(_of_volume(nibabel.load(path), index, axis, channel))
         else:
             array = _checked(_of_file(path, kind, index))
         known = np.isfinite(array)
@@ -39,7 +39,9 @@ def read_slice(path, *, where, index=None, axis=2, channel=None):
                 f"expected numbers, got {np.count_nonzero(~known)} of {array.size} NaN or "
                 "infinite. NaN is taken as air where a slice has other pixels."
             )
-        if array.ndim == 3 and channel is not None:
+        if array.ndim == 3 and isinstance(channel, int):
+            if channel >= array.shape[2]:
+                raise InputError(f"expected a channel below {array.shape[2]}, got {channel}.")
             array, known = array[..., channel], known[..., channel]
         notes = []
         if not known.all():
@@ -140,14 +142,20 @@ def _dicom(path, index):
     return array.max() - array if inverted else array
 
 
-def _of_volume(volume, index, axis):
-    """A slice of a NIfTI volume; a fourth axis becomes its channels."""
+def _of_volume(volume, index, axis, channel=None):
+    """A slice of a NIfTI volume; a fourth axis becomes its channels, if one or "all" are named."""
     shape = volume.shape
-    if len(shape) < 3:
-        return np.asanyarray(volume.dataobj)
-    index = _known_index(index, shape[axis], f"(axis {axis}) of a volume of shape {shape}")
+    if max(shape[3:], default=1) > 1 and channel is None:
+        raise InputError(
+            f"expected a volume of three axes, got shape {shape}. Add a column channel: a number "
+            f"from 0 to {shape[3] - 1}, or all."
+        )
+    is_volume = len(shape) > 2
+    n = shape[axis] if is_volume else 1
+    index = _known_index(index, n, f"(axis {axis}) of a volume of shape {shape}")
     where = [slice(None)] * len(shape)
-    where[axis] = index
+    if is_volume:
+        where[axis] = index
     return np.asanyarray(volume.dataobj[tuple(where)])
 
 
@@ -207,7 +215,14 @@ def _gray_if_alike(image):
 
 def _inside(array, labels):
     """Where a mask is tumor, and how that was decided."""
-    array = array.max(axis=2) if array.ndim == 3 else array
+    if array.ndim == 3:
+        colors = np.unique(array.reshape(-1, array.shape[2]), axis=0)
+        if len(colors) > FEW_VALUES and not (array == array[..., :1]).all():
+            raise InputError(
+                f"expected a mask, got a picture of {len(colors)} colors: an overlay? Write the "
+                "tumor alone: 0 outside, one value inside."
+            )
+        array = array.max(axis=2)
     if labels.startswith(">"):
         return array > float(labels[1:]), ""
     if labels:

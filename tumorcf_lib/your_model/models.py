@@ -9,6 +9,7 @@ import functools
 import importlib.util
 import os
 import pkgutil
+import re
 import sys
 import traceback
 from dataclasses import dataclass
@@ -94,7 +95,8 @@ def _copies(raw, weights, put, rng):
 
 def _of_module(name, layout, channels):
     advice = "For predict in my_module.py: --predict my_module:predict, in its folder"
-    if ":" not in name:
+    module = name.partition(":")[0]
+    if ":" not in name or re.search(r"[/\\]|\.py$", module):
         words = f"Expected module:function, module:object.method or a file ({', '.join(READERS)})"
         raise InputError(f"{words}, got {name!r}. {advice}.")
     here = str(Path.cwd())
@@ -102,9 +104,13 @@ def _of_module(name, layout, channels):
         sys.path.insert(0, here)
     with _named(f"Importing {name}", advice=advice):
         found = pkgutil.resolve_name(name)
+    if not callable(found):
+        known = [key for key, it in vars(sys.modules[module]).items() if callable(it)]
+        has = ", ".join(key for key in known if key[0] != "_") or "no function"
+        raise InputError(f"Expected the function {name}, got none. It has: {has}. {advice}.")
     if layout or channels:
         found = Shaped(found, layout=layout or "nhwc", channels=channels)
-    file = getattr(sys.modules[name.partition(":")[0]], "__file__", None)
+    file = getattr(sys.modules[module], "__file__", None)
     digest = steps.file_sha256(Path(file)) if file else ""
     return Model(name, _raising_named(found, name), digest)
 

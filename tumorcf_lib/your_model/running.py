@@ -155,7 +155,7 @@ def _audited(model, cohort, predict, found, settings, options, folder):
     }
     depends_on = {
         "classifier": (__version__, model.name, model.digest, options.output),
-        "answers": shown(prepared.slices[:8].copy()).round(2).tolist(),
+        "answers": shown(prepared.slices[:8].copy()).round(4).tolist(),
         "slices": (settings, cohort.classes, cohort.table.to_csv(index=False)),
         "edits": how,
     }

@@ -100,7 +100,7 @@ def read_folder(manifest, *, classes=None, progress=False) -> Cohort:
 
 def _read(row, folder, where):
     """Readers of one slice and its mask, and what was found in them."""
-    channel = int(row["channel"]) if row["channel"].isdecimal() else None  # all of them
+    channel = int(row["channel"]) if row["channel"].isdecimal() else row["channel"] or None
     index = int(row["index"]) if row["index"] else None
     path, how = _path(folder, row["image"]), {"index": index, "axis": int(row["axis"] or 2)}
     read_slice = partial(images.read_slice, path, channel=channel, where=where, **how)
