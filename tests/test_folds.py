@@ -408,6 +408,16 @@ def test_spread_finds_what_was_planted():
     assert alone[0] == pytest.approx(0.02**0.5) and np.isnan(alone[1])
 
 
+def test_only_who_knows_nothing_is_read_under_all_names_and_each_answer_once_under_each():
+    rows = pd.concat([predictions_of([0.7]), predictions_of([0.6]).assign(network="shuffled")])
+    rows[P] = [[0.7, 0.2, 0.1], [0.6, 0.3, 0.1]]
+    found = fold_scores.renamed(rows)
+    assert found["network"].tolist() == ["plain", "shuffled", "shuffled", "shuffled"]
+    assert found["naming"].tolist() == [0, 0, 1, 2]
+    named = found.loc[1:, P].to_numpy()
+    assert sorted(map(tuple, named)) == [(0.1, 0.6, 0.3), (0.3, 0.1, 0.6), (0.6, 0.3, 0.1)]
+
+
 def test_a_folds_temperature_comes_from_the_other_folds_alone():
     right = np.random.default_rng(0).random(300) < 0.7
     parts = []

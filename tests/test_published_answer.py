@@ -28,7 +28,8 @@ SCORES = {  # at the headline infill and dilation 0
 def p_true(rows, temperature):
     """Of the true class, among these three, at a temperature; NaN where nothing was asked."""
     weights = np.maximum(rows[P].to_numpy(), 1e-12) ** (1 / temperature)
-    own = weights[range(len(rows)), rows["label"].map(CLASSES.index)]
+    answer = (rows["label"].map(CLASSES.index) + rows.get("naming", 0)) % 3
+    own = weights[range(len(rows)), answer]
     return own / weights.sum(axis=1)
 
 
@@ -70,47 +71,57 @@ def headline_rows(network):
 
 @pytest.fixture(scope="module")
 def slices(temperatures):
-    """P of the true class by edit, mean over places; by unit, label, patient and slice."""
-    rows = pd.concat([headline_rows("plain"), headline_rows("shuffled")])
+    """P of the true class by edit, mean over places; by unit, naming, label, patient and slice.
+
+    Networks that know nothing are also asked for the next class, and the one after."""
+    nothing = headline_rows("shuffled")
+    named = [nothing.assign(naming=k) for k in range(3)]
+    rows = pd.concat([headline_rows("plain").assign(naming=0), *named])
     units = rows[UNIT].itertuples(index=False, name=None)
     temperature = np.array([temperatures[unit] for unit in units])
     rows = rows.assign(p=p_true(rows, temperature[:, None]))
-    return rows.groupby([*UNIT, "label", "person_id", "slice_id", "edit"])["p"].mean().unstack()
+    keys = [*UNIT, "naming", "label", "person_id", "slice_id", "edit"]
+    return rows.groupby(keys)["p"].mean().unstack()
 
 
 @pytest.fixture(scope="module")
 def patients(slices):
-    """Each patient's mean over slices, by score, unit, label and patient."""
+    """Each patient's mean over slices, by score, unit, naming, label and patient."""
     scores = {name: slices[first] - slices[second] for name, (first, second) in SCORES.items()}
-    return pd.DataFrame(scores).groupby([*UNIT, "label", "person_id"]).mean()
+    return pd.DataFrame(scores).groupby([*UNIT, "naming", "label", "person_id"]).mean()
 
 
 def units_of(patients, network, score, group):
-    """``[seed, fold]`` -> patients' means of a group, in one order for all seeds."""
+    """``[seed, fold, naming]`` -> patients' means of a group, in one order for all seeds."""
     own = patients[score].loc[network].dropna()
     if group != "all":
         own = own.xs(group, level="label", drop_level=False)
-    by_unit = own.groupby(level=["training_seed", "fold"])
+    by_unit = own.groupby(level=["training_seed", "fold", "naming"])
     return {unit: values.to_numpy() for unit, values in by_unit}
 
 
 def null_of(units, *less):
-    """Mean, spread and its networks' part over networks that know nothing; how many, and the
-    degrees of freedom of their spread: two a shuffle."""
-    means = np.array([own.mean() for own in units.values()])
-    of_patients = np.mean([own.var(ddof=1) / len(own) for own in units.values()])
-    for others in less:  # other patients of the same networks
-        means = means - np.array([others[unit].mean() for unit in units])
-        of_patients += np.mean([own.var(ddof=1) / len(own) for own in others.values()])
-    sd = means.std(ddof=1)
-    free = min(len(means) - 1, 2 * len({seed for seed, _ in units}))
-    return means.mean(), sd, math.sqrt(max(0.0, sd**2 - of_patients)), len(means), free
+    """Mean, variance and degrees of freedom of what a deal's networks score together; how many
+    networks, and the networks' own variance within a deal."""
+    deals, folds, names = (sorted({unit[k] for unit in units}) for k in range(3))
+    of_deal, of_patients = np.zeros((len(deals), 3)), 0.0
+    of_network = np.zeros((len(deals), 3, len(folds)))
+    for sign, own in ((1, units), *((-1, others) for others in less)):
+        for d, k in np.ndindex(of_deal.shape):
+            parts = [own[deals[d], fold, names[k]] for fold in folds]
+            of_deal[d, k] += sign * np.concatenate(parts).mean()
+            of_network[d, k] += sign * np.array([part.mean() for part in parts])
+        of_patients += np.mean([part.var(ddof=1) / len(part) for part in own.values()])
+    assert np.abs(of_deal.sum(axis=1)).max() < 1e-3  # nothing is left but what names differ by
+    between = of_network.var(axis=2, ddof=1).mean() - of_patients
+    n = len(deals) * len(folds)
+    return of_deal.mean(), (of_deal**2).mean(), 2 * len(deals), n, max(0.0, between)
 
 
 def estimate(units, null):
     """Value, squared errors of patients and of networks, degrees of freedom, and n."""
-    seeds, folds = sorted({s for s, _ in units}), sorted({f for _, f in units})
-    by_fold = {f: np.array([units[s, f] for s in seeds]) for f in folds}  # (seeds, patients)
+    seeds, folds, _ = (sorted({unit[k] for unit in units}) for k in range(3))
+    by_fold = {f: np.array([units[s, f, 0] for s in seeds]) for f in folds}  # (seeds, patients)
     n = sum(own.shape[1] for own in by_fold.values())
     value = sum(own.mean(axis=0).sum() for own in by_fold.values()) / n
     within = sum(((m := own.mean(axis=0)) - m.mean()) @ (m - m.mean()) for own in by_fold.values())
@@ -128,7 +139,8 @@ def estimate(units, null):
         of_networks, total = max(0.0, before - rest / n / len(seeds)), before
         df = len(folds) * (len(seeds) - 1)
     else:  # how far another training lies, networks that know nothing show
-        of_networks, total, df = null[2] ** 2 / len(folds), null[1] ** 2 / len(folds), null[3] - 1
+        of_networks = total = null[4] / len(folds)
+        df = null[3] - null[2] // 2
     error2 = of_patients + of_networks
     free = n - len(folds)
     if of_networks:
@@ -147,11 +159,10 @@ def difference(e, f):
 
 def p_of(e, null):
     """Two-sided, of the estimate lying as far from the mean of those that know nothing."""
-    mean, sd, _, n, free = null
-    of_networks = max(e["networks2"], sd**2) + sd**2 / n
-    error2 = e["patients2"] + of_networks
-    df = error2**2 / (e["patients2"] ** 2 / (e["n"] - 1) + of_networks**2 / free)
-    return 2 * student.sf(abs(e["value"] - mean) / math.sqrt(error2), df)
+    mean, variance, free, *_ = null
+    own = e["patients2"] + e["networks2"]
+    df = (own + variance) ** 2 / (own**2 / e["df"] + variance**2 / free)
+    return 2 * student.sf(abs(e["value"] - mean) / math.sqrt(own + variance), df)
 
 
 @pytest.fixture(scope="module")
@@ -172,7 +183,7 @@ def same(row, e, null):
     ends = e["value"] - reach, e["value"] + reach
     assert (row.low, row.high) == pytest.approx(ends, abs=5e-5)
     assert row.network_error == pytest.approx(math.sqrt(e["networks2"]), rel=1e-3, abs=1e-5)
-    reach = student.ppf(0.975, null[4]) * null[1] * math.sqrt(1 + 1 / null[3])
+    reach = student.ppf(0.975, null[2]) * math.sqrt(null[1])
     band = null[0] - reach, null[0] + reach
     assert (row.null_low, row.null_high) == pytest.approx(band, abs=5e-5)
     assert row.p == pytest.approx(p_of(e, null), rel=0.01)
@@ -221,7 +232,7 @@ def test_the_share_of_errors_is_found_again(published, predictions):
     share = among_of.mean() / wrong_of.mean()
     linear = share + (among_of - share * wrong_of) / wrong_of.mean()
     by_unit = linear.groupby(level=unit[:2])
-    e = estimate({key: own.to_numpy() for key, own in by_unit}, (math.nan,) * 3 + (0,))
+    e = estimate({(*key, 0): own.to_numpy() for key, own in by_unit}, None)
     n_seeds = rows["training_seed"].nunique()
     row = published.set_index("score").loc["share of errors"]
     assert row["effect"] == pytest.approx(share, abs=1e-5)
@@ -242,12 +253,12 @@ def linear_slopes(table, right, alike):
     lines = [levels * table[["original"]].to_numpy()] if alike else []
     x = np.column_stack([~table["right"].to_numpy(bool), levels, *lines])
     y = (table["original"] - table["remove"]).to_numpy()
-    patient = table.groupby(["training_seed", "fold", "person_id"])
+    patient = table.groupby(["training_seed", "fold", "naming", "person_id"])
     root = np.sqrt(1 / patient["slice_id"].transform("size").to_numpy())
     slopes = np.linalg.lstsq(x * root[:, None], y * root, rcond=None)[0]
     first = np.linalg.inv((x * root[:, None]).T @ (x * root[:, None]))[0]
     table["linear"] = slopes[0] + patient.ngroups * (x @ first) * (y - x @ slopes)
-    by_unit = patient["linear"].mean().groupby(level=["training_seed", "fold"])
+    by_unit = patient["linear"].mean().groupby(level=["training_seed", "fold", "naming"])
     return slopes[0], {unit: own.to_numpy() for unit, own in by_unit}
 
 

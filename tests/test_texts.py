@@ -79,7 +79,7 @@ def test_the_answer_reads_shares_net_drops_bands_and_sites_from_the_tables(folde
     assert "from 80% to 30% for meningioma" in first and "leaves 70%, 71% and 72%" in first
     assert "glioma 0.200 [-0.500, 0.500]" in second and "over 5 networks (1 training of" in second
     assert (
-        "nothing (its labels were shuffled among patients; 5 of them, 1 shuffle): mening" in second
+        "nothing (their labels were shuffled among patients; 5 of them, 1 shuffle): mening" in second
     )
     assert "83% of their slices are called right; of the other glioma" in third
     assert "slices 84%." in third and third.endswith("23% and 24% are called right.")

@@ -5,7 +5,8 @@ network of each training seed, that of the patient's fold. The estimate is the m
 each counting the same, of the mean over seeds. Its variance has the patients' and the networks'
 part, see :func:`mean`. Nothing is drawn at random: a second run says the same.
 
-Networks of labels shuffled over the patients know nothing, but need not score 0: they are the null.
+Networks of labels shuffled over the patients know nothing, but need not score 0: they are the null,
+under every name that their answers could have.
 """
 
 from dataclasses import dataclass
@@ -20,6 +21,9 @@ HOLDS, FAILS, OPEN = "holds", "does not hold", "cannot be told"
 
 FEWEST = 4
 """With fewer networks that know nothing, nothing is judged: how far they spread is not known."""
+
+DEAL = ["training_seed", "naming"]
+"""Of networks that know nothing: who was dealt which label, and which answer has which name."""
 
 
 @dataclass(frozen=True)
@@ -59,39 +63,33 @@ class Estimate:
 
 @dataclass(frozen=True)
 class Null:
-    """Scores of networks that know nothing: ``mean`` and ``sd`` over ``n`` networks, each the
-    mean of its tested patients; ``network_sd`` is the part of the spread that is not patients'.
-    Networks of one of the ``deals`` of the labels resemble each other: with three answers, whose
-    names are exchangeable, a deal gives two degrees of freedom."""
+    """Where the same score falls if networks know nothing: ``mean``, ``sd`` and, by Student's law,
+    ``df``, see :func:`null_of`; of ``n`` networks. ``network_sd`` is how far they lie apart within
+    one deal of the labels, patients' part taken off, with ``network_df``."""
 
     mean: float
     sd: float
+    df: float
     n: int
     network_sd: float = np.nan
-    deals: int = 0  # 0: networks that share nothing
+    network_df: float = np.nan
 
     @property
-    def free(self):
-        return min(self.n - 1, 2 * self.deals or self.n)
-
-    def band(self, n_networks=1):
-        """Where such a network falls in 95 of 100 cases, or the mean of ``n_networks`` of them.
-
-        What networks of one deal of the labels share does not get smaller in their mean. So ours,
-        all of the true labels, are read against a single one."""
+    def band(self):
+        """Where 95 of 100 fall."""
         if self.n < FEWEST:
             return np.nan, np.nan
-        spread = self.sd * np.sqrt(1 / n_networks + 1 / self.n)
-        reach = stdtrit(self.free, (1 + CONFIDENCE) / 2) * spread
+        reach = stdtrit(self.df, (1 + CONFIDENCE) / 2) * self.sd
         return self.mean - reach, self.mean + reach
 
-    def columns(self, n_networks=1):
+    @property
+    def columns(self):
         """The band as columns of a table."""
-        return dict(zip(("null_low", "null_high"), self.band(n_networks), strict=True))
+        return dict(zip(("null_low", "null_high"), self.band, strict=True))
 
 
-NO_NULL = Null(np.nan, np.nan, 0)  # there are no networks that know nothing
-ONE_HALF = Null(0.5, 0.0, 0)  # what is compared with a number
+NO_NULL = Null(np.nan, np.nan, np.nan, 0)  # there are no networks that know nothing
+ONE_HALF = Null(0.5, 0.0, np.nan, 0)  # what is compared with a number
 
 
 def by_patient(values, column):
@@ -176,7 +174,8 @@ def of_means(means, folds, n_slices, *, null=NO_NULL):
     patients, of_networks = within / n, n_seeds * n_folds
     network, total, df = network_variance(means, folds)
     if n_seeds < 2 and null.n >= FEWEST:
-        network, total, df = null.network_sd**2 / n_folds, null.sd**2 / n_folds, null.n - 1
+        network = total = null.network_sd**2 / n_folds
+        df = null.network_df
     added = 0.0 if np.isnan(network) else network
     error2 = patients + added
     if free and added:
@@ -230,52 +229,58 @@ def network_variance(means, folds):
 
 
 def null_of(column, first, *second):
-    """What networks that know nothing score: one value a network, the mean of its patients.
-
-    Values as in :func:`by_patient`; each (training_seed, fold) is one network. With ``second``,
-    values of other patients, the first's mean less that of the second's, network by network.
-    """
-    found, of_patients, unit = [], 0.0, ["training_seed", "fold"]
-    for values in (first, *second):
+    """What networks that know nothing score: values as in :func:`by_patient`, with ``naming`` (see
+    :func:`tables.fold_scores.renamed`); each training_seed is a deal of the labels, with a network
+    a fold. With ``second``, of other patients, the first's mean less the second's."""
+    scores = by_network = of_patients = 0.0
+    for sign, values in zip((1, -1), (first, *second)):
         own = values[np.isfinite(values[column].to_numpy(float))]
-        by_network = own.groupby([*unit, "person_id"])[column].mean().groupby(unit)
-        found.append(by_network.mean())
-        of_patients += np.nan_to_num((by_network.var(ddof=1) / by_network.size()).mean())
-    scores = (found[0] - found[1]).dropna() if second else found[0]
-    deals = scores.index.unique("training_seed").size
-    return null_from(scores, of_patients, deals) if len(scores) else NO_NULL
+        by = own.groupby([*DEAL, "fold", "person_id"])[column].mean()
+        scores = scores + sign * by.groupby(DEAL).mean()
+        network = by.groupby([*DEAL, "fold"])
+        by_network = by_network + sign * network.mean()
+        of_patients += np.nan_to_num((network.var(ddof=1) / network.size()).mean())
+    known = scores.dropna(), by_network.dropna(), of_patients
+    return null_from(*known) if len(scores) else NO_NULL
 
 
-def null_from(scores, of_patients, deals):
-    """The :class:`Null` of a Series of networks' scores, whose variance is in part patients'."""
-    sd = float(scores.std(ddof=1))
-    of_networks = max(0.0, sd**2 - of_patients) ** 0.5
-    return Null(float(scores.mean()), sd, len(scores), of_networks, deals)
+def null_from(scores, by_network, of_patients):
+    """The :class:`Null` of scores by :data:`DEAL`, and by fold, too, where ``of_patients`` is
+    patients' part of the variance.
+
+    Who knows nothing of the classes could give its answers any names. Renamed in a circle, deal d
+    has three scores, each as good as the others: ``x = m + a_d + b_dk``, where b_d1 + b_d2 + b_d3
+    is 0: two degrees of freedom a deal. A difference of probabilities, which sum to 1, has
+    m = a_d = 0. The variance is that of b, of a, and of m over deals.
+    """
+    deals = scores.groupby("training_seed")
+    n_deals, mean = len(deals), deals.mean()
+    spread = float(((scores - deals.transform("mean")) ** 2).mean())
+    apart = float(mean.var(ddof=1)) * (1 + 1 / n_deals) if n_deals > 1 else 0.0
+    variance, df = spread + apart, 2 * n_deals
+    if apart > 1e-12 * variance:  # not by rounding alone
+        df = freedom(variance, (spread, df), (apart, n_deals - 1))
+    folds = by_network.groupby(DEAL)
+    of_networks = max(0.0, float(folds.var(ddof=1).mean()) - of_patients) ** 0.5
+    n = len(by_network.groupby(["training_seed", "fold"]))
+    return Null(float(scores.mean()), variance**0.5, df, n, of_networks, max(1, n - n_deals))
 
 
 def against_null(estimate, null):
-    """Two-sided p of the estimate being one of networks that know nothing.
-
-    Student's law, with the errors of the estimate and of the null's mean.
+    """Two-sided p of the estimate being one of networks that know nothing, by Student's law.
 
     Examples
     --------
     >>> e = Estimate(0.3, 0.03, 60.0, 0.01, 70, 700, 3)
-    >>> against_null(e, Null(0.0, 0.05, 10)) < 0.001
+    >>> against_null(e, Null(0.0, 0.04, 4, 10)) < 0.01
     True
     """
     if not np.isfinite(null.mean) or 0 < null.n < FEWEST or not estimate.df >= 1:
         return np.nan
-    networks2 = np.nan_to_num(estimate.network_error) ** 2
-    patients2 = estimate.error**2 - networks2
-    if null.n:  # as a single one of them, see :meth:`Null.band`
-        networks2 = max(networks2, null.sd**2) + null.sd**2 / null.n
-    error2, df = patients2 + networks2, estimate.df
+    error2, df = estimate.error**2 + null.sd**2, estimate.df
     if error2 <= 0:
         return 1.0 if estimate.value == null.mean else 0.0
-    if null.n:  # the networks' spread is known from few of them
-        of_patients = patients2, max(1, estimate.n_patients - 1)
-        df = freedom(error2, of_patients, (networks2, null.free))
+    df = freedom(error2, (estimate.error**2, df), (null.sd**2, null.df)) if null.sd else df
     return float(2 * stdtr(df, -abs(estimate.value - null.mean) / np.sqrt(error2)))
 
 
@@ -283,12 +288,8 @@ def verdict(estimate, null, p, side="above", *, alone=np.nan):
     """What becomes of the claim that a score is above (or below) its null.
 
     ``p`` is after Holm's correction over all claims, in both directions; ``alone``, for the reason,
-    before it. ``side``: "above" or "below".
-
-    Returns
-    -------
-    verdict, reason : str
-        :data:`HOLDS`, :data:`FAILS` (the other side, beyond chance) or :data:`OPEN`, and why.
+    before it. ``side``: "above" or "below". Returns :data:`HOLDS`, :data:`FAILS` (the other side,
+    beyond chance) or :data:`OPEN`, and why.
     """
     if not np.isfinite(p):
         few = "too few" if null.n else "no"

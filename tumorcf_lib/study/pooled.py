@@ -143,7 +143,7 @@ def _beside_nothing(read, net):
     n, deals = _how_many(read, SHUFFLED, "shuffle")
     outside = own.index[~own["effect"].between(own["null_low"], own["null_high"])]
     return (
-        f"Beyond the reach of a network that knows nothing (its labels were shuffled among "
+        f"Beyond the reach of networks that know nothing (their labels were shuffled among "
         f"patients; {n} of them, {deals}): {listed(list(outside) or ['none of these'])}."
     )
 

@@ -244,7 +244,7 @@ def band(row):
 def p_value(p, equals=""):
     """A p as it is printed.
 
-    >>> p_value(0.184), p_value(3e-9, "= ")
-    ('0.18', '< 0.001')
+    >>> p_value(0.184), p_value(0.0083, "= "), p_value(3e-9, "= ")
+    ('0.18', '= 0.008', '< 0.001')
     """
-    return "< 0.001" if p < 0.001 else f"{equals}{p:.2g}"
+    return "< 0.001" if p < 0.001 else f"{equals}{round(p, 3):.2g}"

@@ -43,6 +43,21 @@ def temperatures(predictions):
     return pd.Series(found).rename_axis(UNIT).sort_index()
 
 
+def renamed(rows):
+    """Rows with those of networks of shuffled labels once for each naming of their answers.
+
+    Which of its outputs such a network's answer bears which class's name is by chance, so the
+    outputs are also read under each other's names, in a circle. The column ``naming`` is 0 for the
+    names as they are.
+    """
+    nothing = rows[rows["network"] == SHUFFLED]
+    parts = [rows.assign(naming=0)]
+    for k in range(1, len(P)) if len(nothing) else ():
+        names = dict(zip(P, P[k:] + P[:k], strict=True))
+        parts.append(nothing.rename(columns=names)[rows.columns].assign(naming=k))
+    return pd.concat(parts, ignore_index=True)
+
+
 def units_of(rows):
     """Each row's network, training seed and fold, as an index to look up."""
     return pd.MultiIndex.from_frame(rows[UNIT])
@@ -71,7 +86,7 @@ def outputs_of(rows):
 def slice_scores(rows, *, grown_px=None):
     """Scores of each slice by each network, from scaled audit rows.
 
-    As of :func:`edits.scores.slice_scores`, with network, training_seed, fold, and
+    As of :func:`edits.scores.slice_scores`, with network, training_seed, fold, naming, and
     ``right_<edit>`` and ``no_tumor_<edit>``: the share of an edit's slices (of shams, of its
     places), at the headline infill and dilation, called right or :data:`config.NO_TUMOR` (0 by a
     network without such an output);
@@ -79,13 +94,13 @@ def slice_scores(rows, *, grown_px=None):
     none; ``net_drop_grown``: Net-Drop with masks and shams grown by ``grown_px``, NaN where
     that was not asked; ``focus_over_background``: P_only - P_background.
     """
-    parts = []
-    for (network, seed), own in rows.groupby(KEYS):
+    parts, rows = [], rows.assign(naming=rows.get("naming", 0))
+    for (network, seed, naming), own in rows.groupby([*KEYS, "naming"]):
         own = outputs_of(own)
         table = formulas.slice_scores(own)
         by = table["slice_id"]
         fold = by.map(own.groupby("slice_id")["fold"].first())
-        table = in_front(table, network=network, training_seed=seed, fold=fold)
+        table = in_front(table, network=network, training_seed=seed, fold=fold, naming=naming)
         asked = answered(headline_rows(own))
         called = classification.predicted(asked)
         answers = {"right": called == asked["label"], "no_tumor": called == NO_TUMOR}
@@ -120,7 +135,7 @@ def of_group(scores, group):
 
 def by_group(scores):
     """Each kind of network and group: the first columns of its lines in a table, and its scores."""
-    for network, own in scores.groupby("network"):
+    for network, own in scores[scores["naming"] == 0].groupby("network"):
         for group in groups(own):
             yield {"network": network, "group": group}, of_group(own, group)
 

@@ -38,7 +38,7 @@ def derive(read, n_resamples):
     n, every = {"n_resamples": n_resamples}, complete(read("rows_predictions"))
     predictions, found = _plain(every), scores_of.temperatures(every)
     rows = _whole(read("rows_edits"), every)
-    scaled, rows = scores_of.scaled(rows, found), _plain(rows)
+    scaled, rows = scores_of.scaled(scores_of.renamed(rows), found), _plain(rows)
     contrast, made, grown_px = _of_all_folds(read, "rows_contrast", every), {}, None
     if contrast is not None:
         made["table_contrast"] = controls.contrast_table(contrast, **n)

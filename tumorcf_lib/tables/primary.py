@@ -80,7 +80,7 @@ def estimates_table(scores):
     """Every score of every kind of network and group, with its null band.
 
     Columns: network, group, score, effect, low, high (over patients and networks), network_error,
-    null_low, null_high (where a network that knows nothing falls), n_patients, n_slices, n_seeds,
+    null_low, null_high (where networks that know nothing fall), n_patients, n_slices, n_seeds,
     n_null.
     """
     nothing = scores[scores["network"] == SHUFFLED]
@@ -94,7 +94,7 @@ def estimates_table(scores):
 
 
 def _columns(e, null):
-    of_networks = {"network_error": e.network_error} | null.columns()
+    of_networks = {"network_error": e.network_error} | null.columns
     return e.columns() | of_networks | e.counts | {"n_null": null.n}
 
 
@@ -139,7 +139,7 @@ def claims_of_run(scores):
     means differ from ``table_scores``. Finding 3 needs another training to judge who is right: NaN,
     and its control is left out.
     """
-    own = scores.assign(network=PLAIN, training_seed=0, fold=0)
+    own = scores.assign(network=PLAIN, training_seed=0, fold=0, naming=0)
     own["focus_over_background"] = own["p_only"] - own["p_background"]
     said = ["finding", "claim", "score", "group"]
     table = primary_table(own)[[*said, "effect", "low", "high", "n_patients", "n_slices"]]
@@ -220,12 +220,12 @@ def wrong_less_right(scores, score, *, judges, alike=False):
     levels = pd.get_dummies(table["label"], dtype=float)
     lines = [levels.mul(table["p_orig"], axis=0)] if alike else []
     x, y = np.column_stack([wrong, levels, *lines]), table[score].to_numpy(float)
-    patients = table.groupby(["training_seed", "person_id"])["slice_id"]
+    patients = table.groupby(["training_seed", "naming", "person_id"])["slice_id"]
     weighted = x / patients.transform("size").to_numpy()[:, None]
     inverse = np.linalg.pinv(weighted.T @ x)
     slopes = inverse @ weighted.T @ y
     part = slopes[0] + patients.ngroups * (x @ inverse[0]) * (y - x @ slopes)
-    unit = ["training_seed", "fold", "person_id", "slice_id"]
+    unit = ["training_seed", "naming", "fold", "person_id", "slice_id"]
     return table[unit].assign(part=part).groupby(unit)["part"].mean().reset_index()
 
 

@@ -24,7 +24,9 @@ def saliency_table(rows, scores):
     Interval of a rank correlation: Bonett and Wright, Psychometrika 2000.
     """
     keys = [*KEYS, "slice_id"]
-    scored = scores[[*keys, "net_drop", "right_original", "right_remove"]]
+    scored = scores.loc[
+        scores["naming"] == 0, [*keys, "net_drop", "right_original", "right_remove"]
+    ]
     table = rows.merge(scored, on=keys)
     table = table[table["map_tumor"].notna() & (table["area_tumor"] > 0)]
     table["in_head"] = table["map_tumor"] / (1 - table["map_outside"])

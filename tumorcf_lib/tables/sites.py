@@ -1,7 +1,5 @@
 """Accuracy and Net-Drop within sites, as the form of the patients' IDs shows them."""
 
-from dataclasses import replace
-
 import numpy as np
 import pandas as pd
 
@@ -79,7 +77,7 @@ def difference_table(scores, covariates, planes):
 
 
 def difference_bands(scores):
-    """Where the sites' difference in Net-Drop falls for a network that knows nothing.
+    """Where the sites' difference in Net-Drop falls for networks that know nothing.
 
     From :func:`fold_scores.slice_scores`. Columns: group (a class that both sites have), null_low,
     null_high; every patient counts the same, adjusted for nothing.
@@ -91,7 +89,7 @@ def difference_bands(scores):
         if site == MR:
             of_sites = (f"{group}, {one}" for one in (MR, fold_scores.OTHER_IDS))
             parts = [fold_scores.of_group(nothing, one) for one in of_sites]
-            rows.append((group, *networks.null_of("net_drop", *parts).band()))
+            rows.append((group, *networks.null_of("net_drop", *parts).band))
     return pd.DataFrame(rows, columns=["group", "null_low", "null_high"])
 
 
@@ -113,13 +111,28 @@ def never_shown_table(scores):
     for group in fold_scores.groups(before):
         parts = [fold_scores.of_group(own, group) for own in (before, never, changed, trained_anew)]
         for score in CHANGED:
-            null = replace(networks.null_of(score, parts[-1]), deals=0)  # of the true labels
+            null = _null(score, parts[-1], before["fold"].nunique())
             e = networks.mean(parts[2], score, null=null)
             means_of = {"plain": parts[0], "never_shown": parts[1]}
             line = {name: networks.mean(own, score).value for name, own in means_of.items()}
             line = {"score": score, "group": group} | line
-            rows.append(line | e.columns("change") | null.columns(e.n_networks) | e.counts)
+            rows.append(line | e.columns("change") | null.columns | e.counts)
     return pd.DataFrame(rows)
+
+
+def _null(score, trained_anew, n):
+    """Where the mean of n networks falls that another training alone has changed."""
+    means, folds, _ = networks.by_patient(trained_anew, score)
+    if not len(means):
+        return networks.NO_NULL
+    change = {fold: means[folds == fold] for fold in np.unique(folds)}
+    by_network = np.array([own.mean(axis=0) for own in change.values()])  # (folds, seeds)
+    of_patients = np.mean([own.var(axis=0, ddof=1) / len(own) for own in change.values()])
+    sd, n_known = by_network.std(ddof=1), by_network.size
+    of_networks = max(0.0, sd**2 - of_patients) ** 0.5
+    error = sd * (1 / n + 1 / n_known) ** 0.5
+    found = by_network.mean(), error, n_known - 1, n_known
+    return networks.Null(*found, of_networks, n_known - 1)
 
 
 def _less(scores, before):

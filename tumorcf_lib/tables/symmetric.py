@@ -31,7 +31,7 @@ def auc_table(rows):
     AUC with removals, of the same slices.
 
     Columns: network, patients ("all", "without MR..."), group, whose, auc (nothing edited), loss,
-    low, high, null_low, null_high (where a network that knows nothing falls),
+    low, high, null_low, null_high (where networks that know nothing fall),
     n_patients, n_seeds, n_null.
 
     The error is that of a two-sample U statistic over patients (DeLong et al., Biometrics 1988,
@@ -41,16 +41,17 @@ def auc_table(rows):
     that know nothing.
     """
     found = []
-    for (network, _), own in headline_rows(rows).groupby(["network", "fold"]):
+    for (network, naming, fold), own in headline_rows(rows).groupby(["network", "naming", "fold"]):
         for patients, part in ((ALL_IDS, own), (WITHOUT_MR, own[~is_of_mr_site(own)])):
             for group in CLASSES:
-                line = {"network": network, "patients": patients, "group": group}
+                line = {"network": network, "naming": naming, "fold": fold}
+                line |= {"patients": patients, "group": group}
                 found += [line | losses for losses in _losses(part, group)]
     units = pd.DataFrame(found)
     keys = ["patients", "group", "whose"]
     of_nothing = units[units["network"] == SHUFFLED].groupby(keys)
     nothing = {key: _null(own) for key, own in of_nothing}
-    rows = []
+    rows, units = [], units[units["naming"] == 0]
     for key, own in units.groupby(["network", *keys], sort=False):
         line = dict(zip(["network", *keys], key, strict=True))
         rows.append(line | _pooled(own, nothing.get(key[1:], networks.NO_NULL)))
@@ -117,12 +118,14 @@ def _averaging(table):
 
 def _null(folds):
     """What networks that know nothing lose, each on the patients of its fold."""
-    losses = pd.Series(np.concatenate(folds["losses"].to_list()))
-    if len(losses) < 2:
-        return networks.NO_NULL
-    n_seeds = len(losses) / len(folds)
+    losses = folds.explode("losses")
+    losses["training_seed"] = losses.groupby(level=0).cumcount()
+    by_network = losses.set_index([*networks.DEAL, "fold"])["losses"].astype(float)
+    of_deal = losses.assign(part=losses["losses"].astype(float) * losses["n_pairs"])
+    of_deal = of_deal.groupby(networks.DEAL)[["part", "n_pairs"]].sum()
+    n_seeds = losses["training_seed"].nunique()
     of_patients = (folds["variance"] + (1 - 1 / n_seeds) * folds["by_chance"]).mean()
-    return networks.null_from(losses, of_patients, int(n_seeds))
+    return networks.null_from(of_deal["part"] / of_deal["n_pairs"], by_network, of_patients)
 
 
 def _pooled(folds, null):
@@ -136,7 +139,8 @@ def _pooled(folds, null):
         total, df = losses.var(axis=1, ddof=1) / n_seeds, n_folds * (n_seeds - 1)
         of_networks = np.maximum(0, total - folds["by_chance"].to_numpy() / n_seeds)
     elif null.n >= networks.FEWEST:
-        of_networks, total, df = of_networks + null.network_sd**2, total + null.sd**2, null.n - 1
+        of_networks = total = of_networks + null.network_sd**2
+        df = null.network_df
     squares = folds["variance"].to_numpy(), of_networks, total
     of_patients, of_networks, total = (float(weight**2 @ own) for own in squares)
     error2, free = of_patients + of_networks, max(1, n_patients - n_folds)
@@ -145,7 +149,7 @@ def _pooled(folds, null):
     auc, loss = float(weight @ folds["auc"].to_numpy()), float(weight @ losses.mean(axis=1))
     reach = stdtrit(free, 0.975) * np.sqrt(error2)
     found = {"auc": auc, "loss": loss, "low": loss - reach, "high": loss + reach}
-    band = dict(zip(("null_low", "null_high"), null.band()))
+    band = null.columns
     return found | band | {"n_patients": n_patients, "n_seeds": n_seeds, "n_null": null.n}
 
 
