@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tumorcf_lib.stats import networks
+from tumorcf_lib.stats import networks, nulls
 
 FOLDS, PATIENTS = 5, 14  # of a class, in a fold
 
@@ -57,10 +57,10 @@ def test_intervals_cover_the_truth_of_another_training_on_other_patients(seeds, 
         keys = pd.MultiIndex.from_arrays([folds, range(len(folds))], names=["fold", "person_id"])
         wide = pd.DataFrame(layout(2), keys).rename_axis(columns="training_seed")
         rows = wide.stack().rename("score").reset_index()
-        return networks.null_of("score", rows.assign(naming=0))
+        return nulls.null_of("score", rows.assign(naming=0))
 
     for _ in range(n):
-        known = null() if seeds == 1 else networks.NO_NULL
+        known = null() if seeds == 1 else nulls.NO_NULL
         low, high = networks.of_means(layout(seeds, 0.3), folds, 0, null=known).interval
         hits += low <= 0.3 <= high
     assert 0.93 <= hits / n <= 0.97
@@ -68,8 +68,8 @@ def test_intervals_cover_the_truth_of_another_training_on_other_patients(seeds, 
 
 def test_with_one_seed_the_networks_spread_is_that_of_networks_that_know_nothing():
     rng = np.random.default_rng(2)
-    rows, null = drawn(rng, seeds=1), networks.Null(0.0, 0.25, 4, 10, 0.2, 8)
-    alone, beside = (networks.mean(rows, "score", null=n) for n in (networks.NO_NULL, null))
+    rows, null = drawn(rng, seeds=1), nulls.Null(0.0, 0.1, 4, 10, 0.2, 8)
+    alone, beside = (networks.mean(rows, "score", null=n) for n in (nulls.NO_NULL, null))
     assert np.isnan(alone.network_error)
     assert beside.network_error == pytest.approx(0.2 / np.sqrt(FOLDS))
     assert beside.error == pytest.approx(np.hypot(alone.error, 0.2 / np.sqrt(FOLDS)))
@@ -78,10 +78,10 @@ def test_with_one_seed_the_networks_spread_is_that_of_networks_that_know_nothing
 @pytest.mark.parametrize("n, words", [(0, "no networks"), (3, "too few networks"), (4, "")])
 def test_few_networks_that_know_nothing_judge_nothing(n, words):
     rows = drawn(np.random.default_rng(0), seeds=1, truth=0.5)
-    null = networks.Null(0.0, 0.01, 4, n, 0.01, 8) if n else networks.NO_NULL
+    null = nulls.Null(0.0, 0.01, 4, n, 0.01, 8) if n else nulls.NO_NULL
     e = networks.mean(rows, "score", null=null)
-    verdict, reason = networks.verdict(e, null, networks.against_null(e, null))
-    assert verdict == (networks.OPEN if words else networks.HOLDS)
+    verdict, reason = nulls.verdict(e, null, nulls.against_null(e, null))
+    assert verdict == (nulls.OPEN if words else nulls.HOLDS)
     assert reason == (f"{words} to compare with" if words else "")
 
 
@@ -110,10 +110,10 @@ def rates(sizes, *, deals=2, deal=0.0, n=1000):
     for _ in range(n):
         own, nothing = layout(1, 2)[..., 0], layout(deals, 1)
         rows = pd.Series(nothing.ravel(), keys).rename("score").reset_index()
-        null = networks.null_of("score", rows.assign(fold=folds[rows["person_id"]]))
+        null = nulls.null_of("score", rows.assign(fold=folds[rows["person_id"]]))
         e = networks.of_means(own, folds, 0)
         (low, high), band = e.interval, null.band
-        is_apart = networks.against_null(e, null) < 0.05
+        is_apart = nulls.against_null(e, null) < 0.05
         found.append((low <= 0 <= high, is_apart, band[0] <= e.value <= band[1]))
     return np.mean(found, axis=0)
 
@@ -126,7 +126,8 @@ def test_intervals_of_two_seeds_cover_the_truth_with_few_patients_too(sizes):
 
 @pytest.mark.parametrize("deals, deal", [(2, 0.0), (2, 0.5), (2, 0.95), (4, 0.95)])
 def test_networks_that_know_nothing_are_told_apart_in_at_most_one_of_twenty_cases(deals, deal):
-    """However much of what they score is their deal's; bands hold as many as they should."""
+    """However much of what they score is their deal's, if the three answers have equal variances;
+    bands hold as many as they should."""
     _, alarms, inside = rates((42,) * FOLDS, deals=deals, deal=deal)
     assert alarms <= 0.05 + 2 * np.sqrt(0.05 * 0.95 / 1000) and inside >= 0.93
 
@@ -140,16 +141,28 @@ def rows_of(scores):
 
 def test_the_null_of_a_difference_of_probabilities_is_symmetric_with_two_df_a_deal():
     of_deals = np.array([[0.1, -0.2, 0.1], [0.0, 0.3, -0.3]])[:, None]
-    null = networks.null_of("score", rows_of(of_deals + np.zeros((2, FOLDS, 3))))
+    null = nulls.null_of("score", rows_of(of_deals + np.zeros((2, FOLDS, 3))))
     assert null.mean == pytest.approx(0) and null.df == pytest.approx(4) and null.n == 10
     assert null.sd == pytest.approx(np.sqrt((of_deals**2).mean())) and null.network_sd < 1e-9
     apart = np.arange(FOLDS)[:, None] * np.array([0.1, -0.1, 0.0])  # var 0.025, 0.025, 0
-    null = networks.null_of("score", rows_of(of_deals + apart))
+    null = nulls.null_of("score", rows_of(of_deals + apart))
     assert null.network_sd == pytest.approx(np.sqrt(0.05 / 3)) and null.network_df == 8
+
+
+def test_of_a_single_deal_and_of_deals_that_lack_folds_nothing_is_concluded():
+    scores = np.array([[0.1, -0.2, 0.1], [0.0, 0.3, -0.3]])[:, None] + np.zeros((2, FOLDS, 3))
+    one = nulls.null_of("score", rows_of(scores[:1]))
+    assert one.n == FOLDS and np.isnan(one.band).all()
+    rows = rows_of(scores)
+    lacks = rows[(rows["training_seed"] == 0) | (rows["fold"] > 0)]
+    null = nulls.null_of("score", lacks)
+    assert null.n == 2 * FOLDS - 1 and np.isnan(null.band).all()
+    e = networks.mean(drawn(np.random.default_rng(0), seeds=2, truth=0.5), "score")
+    assert np.isnan(nulls.against_null(e, null))
 
 
 def test_what_all_names_of_a_deals_answers_have_in_common_counts_as_one_more_deal_would_add_it():
     of_deals = np.array([[0.2, 0.2, 0.2], [0.0, 0.0, 0.0]])[:, None]
-    null = networks.null_of("score", rows_of(of_deals + np.zeros((2, FOLDS, 3))))
+    null = nulls.null_of("score", rows_of(of_deals + np.zeros((2, FOLDS, 3))))
     assert null.mean == pytest.approx(0.1) and null.df == pytest.approx(1)
     assert null.sd == pytest.approx(np.sqrt(0.02 * 1.5))  # of two, and of their mean

@@ -8,7 +8,7 @@ import pytest
 import scipy.stats
 
 from tumorcf_lib.config import CLASSES
-from tumorcf_lib.stats import networks
+from tumorcf_lib.stats import nulls
 from tumorcf_lib.tables import folds, primary, saliency, sites, symmetric
 from tumorcf_lib.tables.fold_scores import WITHOUT_MR
 
@@ -49,8 +49,8 @@ def both():
 
 def test_a_real_drop_holds_and_a_difference_that_is_none_cannot_be_told(both):
     table = primary.primary_table(both).set_index("finding")
-    assert table.loc[1, "verdict"].tolist() == [networks.HOLDS] * 3
-    assert table.loc[4, "verdict"].tolist() == [networks.OPEN] * 2
+    assert table.loc[1, "verdict"].tolist() == [nulls.HOLDS] * 3
+    assert table.loc[4, "verdict"].tolist() == [nulls.OPEN] * 2
     assert table.loc[1, "effect"].between(0.25, 0.5).all()
 
 
@@ -59,17 +59,17 @@ def test_networks_that_know_nothing_hold_no_claim_of_their_own():
     for k in range(n):
         rows = pd.concat([scores(rng, seeds=1 + k % 2), scores(rng, network="shuffled")])
         table = primary.primary_table(rows)
-        earned += (table.loc[table["finding"] != 5, "verdict"] != networks.OPEN).sum()
+        earned += (table.loc[table["finding"] != 5, "verdict"] != nulls.OPEN).sum()
     assert earned / (10 * n) <= 0.05  # with one seed, nothing is told of finding 3
 
 
 def test_slices_called_wrong_by_another_seed_lean_less_by_what_was_planted(both):
     row = primary.primary_table(both).query("finding == 3").iloc[0]
     assert row["effect"] == pytest.approx(-0.2, abs=0.03)
-    assert row["verdict"] == networks.HOLDS
+    assert row["verdict"] == nulls.HOLDS
     one_seed = both[both["training_seed"] == 0]
     rows = primary.primary_table(one_seed).query("finding == 3")
-    assert set(rows["verdict"]) == {networks.OPEN} and set(rows["reason"]) == {"one training seed"}
+    assert set(rows["verdict"]) == {nulls.OPEN} and set(rows["reason"]) == {"one training seed"}
 
 
 def test_who_only_has_less_to_lose_leans_no_less_at_equal_probability_of_the_original(both):
@@ -80,7 +80,7 @@ def test_who_only_has_less_to_lose_leans_no_less_at_equal_probability_of_the_ori
     rows = pd.concat([own, both[both["network"] == "shuffled"]])
     as_it_is, alike = primary.primary_table(rows).query("finding == 3").to_dict("records")
     assert as_it_is["effect"] == pytest.approx(-0.3, abs=0.01)
-    assert as_it_is["verdict"] == networks.HOLDS
+    assert as_it_is["verdict"] == nulls.HOLDS
     assert alike["effect"] == pytest.approx(0, abs=1e-6) and alike["claim"] == primary.ALIKE
 
 
@@ -93,7 +93,7 @@ def test_who_leans_less_as_networks_that_know_nothing_do_is_not_told_apart_from_
     rows = primary.primary_table(pd.concat([own, nothing])).query("finding == 3")
     assert rows["effect"].to_numpy() == pytest.approx(-0.2, abs=0.03)
     assert (rows["null_low"] < -0.2).all() and (rows["null_high"] > -0.2).all()
-    assert set(rows["verdict"]) == {networks.OPEN} and set(rows["n_null"]) == {10}
+    assert set(rows["verdict"]) == {nulls.OPEN} and set(rows["n_null"]) == {10}
 
 
 def test_other_kinds_of_networks_have_verdicts_of_their_own_and_change_no_plain_one(both):
@@ -105,10 +105,10 @@ def test_other_kinds_of_networks_have_verdicts_of_their_own_and_change_no_plain_
     plain, own = (table[table["network"] == name] for name in ("plain", "looking"))
     pd.testing.assert_frame_equal(plain, primary.primary_table(both))
     own = own.set_index("finding")
-    assert own.loc[1, "verdict"].tolist() == [networks.FAILS] * 3
+    assert own.loc[1, "verdict"].tolist() == [nulls.FAILS] * 3
     assert own.loc[1, "n_seeds"].eq(1).all() and own.loc[1, "n_null"].eq(10).all()
     assert own.loc[3, "effect"].iloc[0] == pytest.approx(-0.2, abs=0.03)  # judged by plain seed 0
-    assert (own.loc[5, "verdict"], own.loc[5, "reason"]) == (networks.OPEN, "one training seed")
+    assert (own.loc[5, "verdict"], own.loc[5, "reason"]) == (nulls.OPEN, "one training seed")
 
 
 def test_estimates_have_the_band_of_networks_that_know_nothing_and_shares_stay_shares(both):
@@ -117,7 +117,7 @@ def test_estimates_have_the_band_of_networks_that_know_nothing_and_shares_stay_s
         table = primary.estimates_table(own)
         plain = table[(table["network"] == "plain") & (table["group"] == "all")]
         assert (plain["n_null"] == n).all() and (plain["n_seeds"] == 2).all()
-        null = networks.null_of("net_drop", own[own["network"] == "shuffled"])
+        null = nulls.null_of("net_drop", own[own["network"] == "shuffled"])
         (band,) = plain.loc[plain["score"] == "net_drop", ["null_low", "null_high"]].to_numpy()
         assert tuple(band) == pytest.approx(null.band)
         assert null.mean == pytest.approx(0, abs=1e-12)
@@ -187,7 +187,7 @@ def test_auc_is_that_of_a_loop_over_pairs_in_which_every_patient_counts_the_same
 def test_an_interval_has_no_fewer_degrees_of_freedom_than_the_part_that_has_fewest():
     folds = {"n_pairs": 4, "n_patients": 4, "variance": 1e-6, "by_chance": 0.0, "auc": 0.9}
     folds = pd.DataFrame([folds | {"losses": np.zeros(1)}] * 2)
-    null = networks.Null(0.0, sd=0.1, df=2, n=4, network_sd=0.1, network_df=3)
+    null = nulls.Null(0.0, 0.1, 2, 4, network_sd=0.1, network_df=3)
     found = symmetric._pooled(folds, null)
     error = np.sqrt((1e-6 + 1e-2) / 2)
     assert found["high"] == pytest.approx(scipy.stats.t.ppf(0.975, df=3) * error, rel=1e-3)

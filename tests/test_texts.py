@@ -79,7 +79,8 @@ def test_the_answer_reads_shares_net_drops_bands_and_sites_from_the_tables(folde
     assert "from 80% to 30% for meningioma" in first and "leaves 70%, 71% and 72%" in first
     assert "glioma 0.200 [-0.500, 0.500]" in second and "over 5 networks (1 training of" in second
     assert (
-        "nothing (their labels were shuffled among patients; 5 of them, 1 shuffle): mening" in second
+        "nothing (their labels were shuffled among patients; 5 of them, 1 shuffle): mening"
+        in second
     )
     assert "83% of their slices are called right; of the other glioma" in third
     assert "slices 84%." in third and third.endswith("23% and 24% are called right.")
@@ -90,7 +91,7 @@ def test_the_answer_reads_shares_net_drops_bands_and_sites_from_the_tables(folde
     ]
     rowfiles.write_table(pd.concat(shown), folder / "table_never_shown.csv")
     third = pooled.answer_sentences(folder)[2]
-    assert third.endswith("are right on 60% and 70%; blacked out, 10% and 20%.")
+    assert third.endswith("are right on 60% and 70%; cut out, 10% and 20%.")
 
 
 def test_the_answer_says_whose_class_a_transplant_brings(folder):
@@ -109,10 +110,16 @@ def test_the_answer_in_short_goes_by_the_verdicts_of_the_first_finding(folder):
     for verdicts, told in (
         (
             ["holds", "cannot be told", "holds"],
-            "the tumor to tell meningioma and pituitary. For gl",
+            "the probability of meningioma and pituitary further than chance can. For gl",
         ),
-        (["holds"] * 3, "our networks need the tumor to tell meningioma, glioma and pituitary."),
-        (["cannot be told"] * 3, "For meningioma, glioma and pituitary, taking it out lowers"),
+        (
+            ["holds", "does not hold", "does not hold"],
+            "That of glioma and pituitary does not fall.",
+        ),
+        (
+            ["cannot be told"] * 3,
+            "For meningioma, glioma and pituitary it cannot be told: networks",
+        ),
     ):
         table.loc[of_removal, "verdict"] = verdicts
         rowfiles.write_table(table, folder / "table_primary.csv")

@@ -128,7 +128,7 @@ def answer(table, *, chance=None):
         return (
             f"Of the {name} patients with IDs {listed(kinds)} the share called right goes "
             f"{listed('from ' + told['original'] + ' to ' + told['remove'])} when the tumor is "
-            f"painted out, and to {listed(told['background'])} with black in its place."
+            f"painted out, and to {listed(told['background'])} with air in its place."
         )
     falls = listed(told.index + " " + told["original"] + " to " + told["remove"])
     most = share["blank"].idxmax()
@@ -230,7 +230,7 @@ def maps(table):
     own = table[table["group"] == ALL].set_index(["network", "slices"])
     density, r = own["density"].map("{:.1f}".format), own["spearman"].map("{:.2f}".format)
     told = f"{density[PLAIN].str.cat(sep=' / ')} times as dense on the tumor as in the whole head"
-    told = f"Maps are {told} ({' / '.join(density[PLAIN].index)} slices)"
+    told = f"Maps are {told} (slices: {' / '.join(density[PLAIN].index)})"
     nothing = f" (networks that know nothing: {r[SHUFFLED, ALL]})" if SHUFFLED in r else ""
     return f"{told}; rank correlation with Net-Drop {r[PLAIN, ALL]}{nothing}."
 
@@ -262,8 +262,9 @@ def folds(table, elsewhere):
     low, high = table.loc[table["network"] == PLAIN, "slice_accuracy"].agg(["min", "max"])
     _, whose = own["source"].split(": ")
     return (
-        f"Folds score {low:.3f} to {high:.3f} of their slices; all together ({whose}) "
-        f"{own['slices']:.3f} of the slices and {own['persons']:.3f} of the patients are right."
+        f"Single networks are right on {low:.3f} to {high:.3f} of their slices; all together "
+        f"({whose}) {own['slices']:.3f} of the slices and {own['persons']:.3f} of the patients are "
+        "right."
     )
 
 

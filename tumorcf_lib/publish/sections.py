@@ -27,11 +27,11 @@ SCORES = {
 MASKS = ("true", "predicted")
 ALONE = "P of the tumor alone minus P of a sham's tissue alone"
 FINDINGS = {
-    "Removing the tumor lowers confidence": ("Net-Drop", "05_counterfactuals"),
+    "Removing the tumor lowers confidence": ("Net-Drop", "06_metrics"),
     "The tumor alone keeps substantial probability": (ALONE, "06_metrics"),
     "Misclassified slices lean less on the tumor": ("Delta-Drop, wrong minus right", "06_metrics"),
     "Pituitary is the most consistent": ("Net-Drop, pituitary minus", "06_metrics"),
-    "Errors are mostly meningioma-glioma": ("share of errors", "04_evaluation"),
+    "Errors are mostly meningioma-glioma": ("share of errors between the two", "06_metrics"),
     "The tumor counts more than the background": (
         "tumor alone minus background alone",
         "06_metrics",
@@ -135,7 +135,7 @@ def transplants():
         called = [interval(row, whose, ".0%") for whose in ("tumor", "head")]
         rows.append([donor, host, *called, f"{row['neither']:.0%}", *known])
     heads = ["tumor of class", "in a head of class", "called the tumor's", "the head's", "neither"]
-    heads += ["know nothing: the tumor's", "the head's"] if SHUFFLED in kinds else []
+    heads += ["networks that know nothing: the tumor's", "the head's"] if SHUFFLED in kinds else []
     kept, gaps = [], []
     for name in CLASSES:
         kept.append(f"{name} {interval(own.loc['control', name, name], 'tumor', '.0%')}")
@@ -171,8 +171,8 @@ def predicted_masks():
         beyond = [k for k in MASKS if not is_within[k]]
         by_which = f"{' and '.join(beyond)} masks" if beyond else "neither"
         told.append(f"{group} by {by_which} ({band(null)})")
-    heads = ["class", "Dice", "tumors found", "Delta-Drop, true / its masks"]
-    heads += ["Net-Drop, true / its masks", "its difference", "its rank correlation of slices"]
+    heads = ["class", "Dice", "tumors found", "Delta-Drop, true / predicted masks"]
+    heads += ["Net-Drop, true / predicted masks", "predicted less true", "rank correlation"]
     verdict = (
         "Net-Drop lies beyond the null band of finding 1 (networks that know nothing, edited by "
         f"true masks): {'; '.join(told)}."

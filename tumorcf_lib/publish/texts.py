@@ -139,7 +139,7 @@ def took(level) -> str:
         return f"{total(own):.0f} minutes ({own[PROCESSOR]}), {memory}"
     units = config.published(level) / "units.csv"
     if units.is_file():
-        each = rowfiles.read_table(units)["minutes"]
+        each = rowfiles.read_table(units).query("network == 'plain'")["minutes"]
         return f"{each.min():.0f} to {each.max():.0f} minutes a fold, 2 cores, "
     return ""
 

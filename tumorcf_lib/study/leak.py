@@ -146,15 +146,18 @@ def _twins(table):
     right = table[(table["score"] == "right") & (table["group"] == ALL)]
     by = right.set_index(["labels", "arm"])
     for labels, words in (
-        (OWN, "Trained"),
-        (SHUFFLED, "With labels shuffled over the patients, where only the leak can help, trained"),
+        (OWN, "A network trained"),
+        (
+            SHUFFLED,
+            "With labels shuffled over the patients, where only the leak can help, one trained",
+        ),
     ):
         apart, known, more = (by.loc[(labels, arm)] for arm in (APART, KNOWN, DIFFERENCE))
         yield (
-            f"{words} on other patients only, the network is right on {apart['effect']:.3f} of "
-            f"{apart['n_slices']} tested slices of {apart['n_persons']} patients; on "
-            f"{known['n_own_trained']:.0f} other slices of the same patient instead of as many of "
-            f"others, on {known['effect']:.3f}: {interval(more, form='+.3f')}."
+            f"{words} on other patients only is right on {apart['effect']:.3f} of "
+            f"{apart['n_slices']} tested slices of {apart['n_persons']} patients; trained on "
+            f"{known['n_own_trained']:.0f} other slices of each tested patient, too (and as many "
+            f"fewer of others), on {known['effect']:.3f}: {interval(more, form='+.3f')}."
         )
 
 

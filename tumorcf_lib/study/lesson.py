@@ -75,7 +75,7 @@ class Lesson:
         p = self.p(*(one["image"] for one in shown))
         for one, value in zip(shown, p, strict=True):
             one["note"] = f"P = {value:.3f}"
-        ends = ("", " without the tumor", " without a sham")
+        ends = ("", " without the tumor", " with a sham")
         words = [f"{value:.3f}{end}" for value, end in zip(p, ends, strict=False)]
         net = f"Net-Drop {p[2] - p[1]:.3f}" if len(p) == 3 else told
         return pictures.strip(shown, tag=self.tag), (

@@ -29,14 +29,13 @@ def plain(table):
 def in_short(folder=None):
     """The study's answer in one breath, by the verdicts of the paper's first finding."""
     claims = plain(_reader(folder)("table_primary")).query("finding == 1")
-    holds = claims["verdict"] == "holds"
-    told = ""
-    if holds.any():
-        told = f"our networks need the tumor to tell {listed(claims.loc[holds, 'group'])}. "
-    if not holds.all():
-        others = listed(claims.loc[~holds, "group"])
-        told += f"For {others}, taking it out lowers the probability no more than chance can."
-    return told.strip()
+    told = {
+        "holds": "Taking the tumor out lowers the probability of {} further than chance can.",
+        "does not hold": "That of {} does not fall.",
+        "cannot be told": "For {} it cannot be told: networks that know nothing change as much.",
+    }
+    by = {word: claims.loc[claims["verdict"] == word, "group"] for word in told}
+    return " ".join(told[word].format(listed(own)) for word, own in by.items() if len(own))
 
 
 def answer_sentences(folder=None):
@@ -57,20 +56,20 @@ def answer_sentences(folder=None):
     told = [
         f"On the real slices our networks are right on {accuracy['slice']:.0%} of the slices and "
         f"{accuracy['person']:.0%} of the patients. Painting the tumor out moves the share of "
-        f"slices called right {listed(falls)}; painting the same shape out elsewhere (a sham) "
-        f"leaves {listed(shams)}.",
+        f"slices called right (here and below, every patient the same) {listed(falls)}; painting "
+        f"the same shape out elsewhere (a sham) leaves {listed(shams)}.",
         f"The true class's probability falls by this much more than with a sham (Net-Drop): "
         f"{listed(drops)}, over {n} networks ({trainings} of each fold). "
         + _beside_nothing(read, net),
     ]
     if set(SITES) <= set(net.index):
-        there, blacked_out = (
+        there, cut_out = (
             [f"{right[edit, site]:.0%}" for site in SITES] for edit in ("original", "background")
         )
         told.append(
             f"All patients with IDs `{MR}` have a glioma, and {there[0]} of their slices are "
             f"called right; of the other glioma patients' slices {there[1]}. With the tumor "
-            f"blacked out {listed(blacked_out)} are called right.{_never_shown(read)}"
+            f"cut out (air in its place) {listed(cut_out)} are called right.{_never_shown(read)}"
         )
     by = read("table_transplants").set_index(["network", "kind", "donor", "host"])
     set_in, moved = (by.loc[PLAIN, kind, "all", "all"] for kind in ("conflict", "control"))
@@ -104,7 +103,7 @@ def _never_shown(read):
         " and ".join(f"{own[f'right_{edit}', site]:.0%}" for site in SITES)
         for edit in ("original", "background")
     )
-    return f" Networks that were shown no such patient are right on {before}; blacked out, {after}."
+    return f" Networks that were shown no such patient are right on {before}; cut out, {after}."
 
 
 def _taught(read, follows, absent):
@@ -122,9 +121,10 @@ def _taught(read, follows, absent):
     return (
         'A network can be taught to look: fine-tuned to say "no tumor" where one was painted out, '
         f"ours have a Net-Drop of {drops}, say so of {shams} after a sham, and are right "
-        f"on {right[LOOKING]} of the slices (before: {right[PLAIN]}). Moved and transplanted "
-        f"tumors were part of it, so that it follows a transplant in {follow} (before: {before}) "
-        f"and keeps the class of a moved tumor in {keep} (before: {kept}) tests no more than that."
+        f"on {right[LOOKING]} of the slices (before: {right[PLAIN]}). They were trained on moved "
+        f"and transplanted tumors, too, so that they follow a transplant in {follow} (before: "
+        f"{before}) and keep the class of a moved tumor in {keep} (before: {kept}) shows no more "
+        "than that they learned it."
     )
 
 

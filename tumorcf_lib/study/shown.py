@@ -98,7 +98,7 @@ def claims(results, table, number) -> pd.DataFrame:
     for row in primary.to_dict("records"):
         line = {"claim": row["claim"], "patients, all folds": interval(row) or "not measured"}
         if primary["null_low"].notna().any():
-            line["who know nothing"] = band(row)
+            line["networks that know nothing"] = band(row)
         line["verdict"] = row["verdict"]
         if np.isfinite(row["p_holm"]):
             line["verdict"] += f" (p {p_value(row['p_holm'], '= ')})"  # among all claims
@@ -188,4 +188,4 @@ def still_right(table) -> pd.DataFrame:
     edits = ["original", "sham", "remove", "only", "background", "blank"]
     wide = own.pivot(index="group", columns="edit", values="share")
     wide = wide.loc[list(dict.fromkeys(own["group"])), edits].rename(columns=EDIT_NAMES)
-    return wide.rename_axis(None, axis=1).rename_axis("patients with").reset_index()
+    return wide.rename_axis(None, axis=1).rename_axis("patients").reset_index()

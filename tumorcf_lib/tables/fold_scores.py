@@ -29,8 +29,8 @@ def temperatures(predictions):
     """Temperature of each fold's network, from the slices tested by the other folds' networks.
 
     A Series by (network, training_seed, fold). Networks of shuffled labels, which no temperature
-    can mend, have the mean of the plain ones of their fold: what is done to the networks that are
-    judged is done to those that they are judged by.
+    can mend, have the mean of the plain ones of their fold: what is done to the plain networks is
+    done to those that they are judged by.
     """
     found = {}
     for key, own in predictions[predictions["network"] != SHUFFLED].groupby(KEYS):

@@ -83,7 +83,17 @@ def derive(read, n_resamples):
     others = _beside(scaled, plain)
     if others is not None:
         made["table_networks"] = classifiers.networks_table(plain, others, **n)
-    return made | _controls(read, plain, others, scores, **n)
+    made |= _controls(read, plain, others, scores, **n)
+    return {name: _told_by_bands(table) for name, table in made.items()}
+
+
+def _told_by_bands(table):
+    """Without intervals of networks that know nothing: over patients and networks of few shuffles,
+    they would be too narrow. Where such networks fall, the null bands say."""
+    ends = [k for k in table if k.endswith(("low", "high", "network_error")) and k[:4] != "null"]
+    if "network" in table:
+        table.loc[table["network"] == SHUFFLED, ends] = np.nan
+    return table
 
 
 def _plain(rows):

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from tumorcf_lib.config import CLASSES
-from tumorcf_lib.stats import networks
+from tumorcf_lib.stats import networks, nulls
 from tumorcf_lib.tables.fold_scores import EDITS, PLAIN, SHUFFLED, WITHOUT_MR, by_group, of_group
 
 SCORES = (
@@ -87,7 +87,7 @@ def estimates_table(scores):
     rows = []
     for line, own in by_group(scores):
         for score in SCORES:
-            null = networks.null_of(score, of_group(nothing, line["group"]))
+            null = nulls.null_of(score, of_group(nothing, line["group"]))
             e = networks.mean(own, score, null=null)
             rows.append(line | {"score": score} | _columns(e, null))
     return pd.DataFrame(rows)
@@ -104,7 +104,7 @@ def primary_table(scores):
     Columns: network (the plain ones, then those that were fine-tuned from them), finding, claim,
     score, group, those of :func:`estimates_table`, p (two-sided, of the estimate being one of
     networks that know nothing), p_holm (over all claims of a kind), verdict
-    (:data:`stats.networks.HOLDS`, ``FAILS`` or ``OPEN``) and reason. Closed form: nothing is drawn,
+    (:data:`stats.nulls.HOLDS`, ``FAILS`` or ``OPEN``) and reason. Closed form: nothing is drawn,
     so no seed of a bootstrap can change a verdict.
     """
     by = dict(list(scores.groupby("network")))
@@ -118,11 +118,11 @@ def _claims(network, own, nothing, plain):
     """The lines of one kind of network; ``plain`` judge what is called wrong in finding 3."""
     found = [_claimed(claim, own, nothing, plain) for claim in CLAIMS]
     is_single = own["training_seed"].nunique() < 2
-    p = np.array([networks.against_null(e, null) for e, null in found])
+    p = np.array([nulls.against_null(e, null) for e, null in found])
     corrected = holm(p)
     rows = []
     for claim, (e, null), one, p_holm in zip(CLAIMS, found, p, corrected, strict=True):
-        verdict, reason = networks.verdict(e, null, p_holm, claim.side, alone=one)
+        verdict, reason = nulls.verdict(e, null, p_holm, claim.side, alone=one)
         if is_single and claim.kind != "mean" and not (null.n and e.n_patients):
             reason = "one training seed"
         line = {"network": network, "finding": claim.finding, "claim": claim.claim}
@@ -150,28 +150,26 @@ def _claimed(claim, own, nothing, judges):
     """Estimate and null of a claim."""
     if claim.kind == "errors":
         e = share_of_errors(own)  # nothing tells how far another training of one seed would lie
-        return e, networks.ONE_HALF if e.n_seeds > 1 else networks.NO_NULL
+        return e, nulls.ONE_HALF if e.n_seeds > 1 else nulls.NO_NULL
     if claim.kind in ("wrong", "alike"):
         how = {"judges": judges, "alike": claim.kind == "alike"}
         found, known = (wrong_less_right(by, claim.score, **how) for by in (own, nothing))
-        null = networks.null_of("part", known)
+        null = nulls.null_of("part", known)
         return networks.mean(found, "part", null=null), null
     parts = [of_group(nothing, group) for group in claim.groups]
-    nulls = [networks.null_of(claim.score, part) for part in parts]
     found = [
-        networks.mean(of_group(own, group), claim.score, null=null)
-        for group, null in zip(claim.groups, nulls, strict=True)
+        networks.mean(of_group(own, group), claim.score, null=nulls.null_of(claim.score, part))
+        for group, part in zip(claim.groups, parts, strict=True)
     ]
-    if len(found) == 1:
-        return found[0], nulls[0]
-    return _difference(*found), networks.null_of(claim.score, *parts)
+    null = nulls.null_of(claim.score, *parts)
+    return found[0] if len(found) == 1 else _difference(*found), null
 
 
 def _difference(e, f):
     """The first estimate less the second, of different patients."""
     error = float(np.hypot(e.error, f.error))
     parts = (e.error**2, e.df), (f.error**2, f.df)
-    df = networks.freedom(error**2, *parts) if error else min(e.df, f.df)
+    df = nulls.freedom(error**2, *parts) if error else min(e.df, f.df)
     network_error = float(np.hypot(e.network_error, f.network_error))
     found = {"value": e.value - f.value, "error": error, "df": df, "network_error": network_error}
     n = {"n_patients": e.n_patients + f.n_patients, "n_slices": e.n_slices + f.n_slices}
@@ -207,7 +205,8 @@ def wrong_less_right(scores, score, *, judges, alike=False):
 
     Weighted least squares with a level for each class, every patient counting the same. Returned
     is, a row a slice and network, the column "part", whose mean over patients is the slope,
-    linearized: its mean over a network's patients is what the slope would be by that network.
+    linearized about all of them together: its mean over a network's patients is nearly what the
+    slope would be by that network.
     Empty without another seed, or where none is called wrong.
     """
     of_judge = judges[["training_seed", "slice_id", "correct"]]

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 
 from tumorcf_lib.controls.covariates import COVARIATES, with_scores
-from tumorcf_lib.stats import classification, estimates, mixed, networks
+from tumorcf_lib.stats import classification, estimates, mixed, networks, nulls
 from tumorcf_lib.stats.rows import ALL, means
 from tumorcf_lib.tables import fold_scores
 from tumorcf_lib.tables.classifiers import against_chance
@@ -89,7 +89,7 @@ def difference_bands(scores):
         if site == MR:
             of_sites = (f"{group}, {one}" for one in (MR, fold_scores.OTHER_IDS))
             parts = [fold_scores.of_group(nothing, one) for one in of_sites]
-            rows.append((group, *networks.null_of("net_drop", *parts).band))
+            rows.append((group, *nulls.null_of("net_drop", *parts).band))
     return pd.DataFrame(rows, columns=["group", "null_low", "null_high"])
 
 
@@ -124,7 +124,7 @@ def _null(score, trained_anew, n):
     """Where the mean of n networks falls that another training alone has changed."""
     means, folds, _ = networks.by_patient(trained_anew, score)
     if not len(means):
-        return networks.NO_NULL
+        return nulls.NO_NULL
     change = {fold: means[folds == fold] for fold in np.unique(folds)}
     by_network = np.array([own.mean(axis=0) for own in change.values()])  # (folds, seeds)
     of_patients = np.mean([own.var(axis=0, ddof=1) / len(own) for own in change.values()])
@@ -132,7 +132,7 @@ def _null(score, trained_anew, n):
     of_networks = max(0.0, sd**2 - of_patients) ** 0.5
     error = sd * (1 / n + 1 / n_known) ** 0.5
     found = by_network.mean(), error, n_known - 1, n_known
-    return networks.Null(*found, of_networks, n_known - 1)
+    return nulls.Null(*found, of_networks, n_known - 1)
 
 
 def _less(scores, before):

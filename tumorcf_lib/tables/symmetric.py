@@ -13,7 +13,7 @@ from scipy.special import stdtrit
 
 from tumorcf_lib.config import CLASSES
 from tumorcf_lib.edits import conflicts, scores
-from tumorcf_lib.stats import networks
+from tumorcf_lib.stats import networks, nulls
 from tumorcf_lib.stats.rows import headline_rows
 from tumorcf_lib.tables.fold_scores import SHUFFLED, is_of_mr_site, outputs_of
 
@@ -54,7 +54,7 @@ def auc_table(rows):
     rows, units = [], units[units["naming"] == 0]
     for key, own in units.groupby(["network", *keys], sort=False):
         line = dict(zip(["network", *keys], key, strict=True))
-        rows.append(line | _pooled(own, nothing.get(key[1:], networks.NO_NULL)))
+        rows.append(line | _pooled(own, nothing.get(key[1:], nulls.NO_NULL)))
     return pd.DataFrame(rows)
 
 
@@ -64,20 +64,22 @@ def _losses(rows, group):
     if not set(edits) <= set(rows["edit"]):
         return
     seeds = []
-    for _, one in rows.groupby("training_seed"):
+    for seed, one in rows.groupby("training_seed"):
         p = one.groupby(keys)[f"p_{group}"].mean().unstack("edit")  # places averaged
         table = p.dropna(subset=edits).reset_index()
-        seeds.append((table[table["label"] == group], table[table["label"] != group]))
-    if min(part["person_id"].nunique() for pair in seeds for part in pair) < 2:
+        is_own = table["label"] == group
+        seeds.append((seed, table[is_own], table[~is_own]))
+    if min(part["person_id"].nunique() for _, *pair in seeds for part in pair) < 2:
         return
-    auc = np.mean([_pairs(own, "original", others, "original").mean() for own, others in seeds])
+    auc = np.mean([_pairs(own, "original", others, "original").mean() for _, own, others in seeds])
     for whose in WHOSE:
-        loss = np.stack([_loss(own, others, whose) for own, others in seeds])  # (seeds, n, m)
+        loss = np.stack([_loss(own, others, whose) for _, own, others in seeds])  # (seeds, n, m)
         apart = loss - loss.mean(axis=0)
         yield {
             "whose": whose,
             "auc": auc,
             "losses": loss.mean(axis=(1, 2)),
+            "training_seed": [seed for seed, *_ in seeds],
             "variance": _variance(loss.mean(axis=0)),
             "by_chance": sum(map(_variance, apart)) / max(1, len(apart) - 1),
             "n_pairs": loss[0].size,
@@ -118,35 +120,35 @@ def _averaging(table):
 
 def _null(folds):
     """What networks that know nothing lose, each on the patients of its fold."""
-    losses = folds.explode("losses")
-    losses["training_seed"] = losses.groupby(level=0).cumcount()
-    by_network = losses.set_index([*networks.DEAL, "fold"])["losses"].astype(float)
+    losses = folds.explode(["losses", "training_seed"])
+    by_network = losses.set_index([*nulls.DEAL, "fold"])["losses"].astype(float)
     of_deal = losses.assign(part=losses["losses"].astype(float) * losses["n_pairs"])
-    of_deal = of_deal.groupby(networks.DEAL)[["part", "n_pairs"]].sum()
-    n_seeds = losses["training_seed"].nunique()
+    of_deal = of_deal.groupby(nulls.DEAL)[["part", "n_pairs"]].sum()
+    n_seeds = folds["losses"].map(len)
     of_patients = (folds["variance"] + (1 - 1 / n_seeds) * folds["by_chance"]).mean()
-    return networks.null_from(of_deal["part"] / of_deal["n_pairs"], by_network, of_patients)
+    return nulls.null_from(of_deal["part"] / of_deal["n_pairs"], by_network, of_patients)
 
 
 def _pooled(folds, null):
     """Folds by their numbers of pairs, seeds alike."""
     weight = (folds["n_pairs"] / folds["n_pairs"].sum()).to_numpy()
-    losses = np.stack(folds["losses"].to_list())  # (folds, seeds)
-    n_folds, n_seeds = losses.shape
+    losses, n_folds = folds["losses"], len(folds)
+    n_seeds = min(map(len, losses))  # networks that know nothing may lack some of a fold
     n_patients = int(folds["n_patients"].sum())
     of_networks, total, df = np.zeros(n_folds), np.zeros(n_folds), 1
     if n_seeds > 1:
-        total, df = losses.var(axis=1, ddof=1) / n_seeds, n_folds * (n_seeds - 1)
+        total = np.array([own.var(ddof=1) for own in losses]) / n_seeds
+        df = n_folds * (n_seeds - 1)
         of_networks = np.maximum(0, total - folds["by_chance"].to_numpy() / n_seeds)
-    elif null.n >= networks.FEWEST:
+    elif null.n >= nulls.FEWEST:
         of_networks = total = of_networks + null.network_sd**2
         df = null.network_df
     squares = folds["variance"].to_numpy(), of_networks, total
     of_patients, of_networks, total = (float(weight**2 @ own) for own in squares)
     error2, free = of_patients + of_networks, max(1, n_patients - n_folds)
     if of_networks:
-        free = networks.freedom(error2, (of_patients, free), (total, df))
-    auc, loss = float(weight @ folds["auc"].to_numpy()), float(weight @ losses.mean(axis=1))
+        free = nulls.freedom(error2, (of_patients, free), (total, df))
+    auc, loss = float(weight @ folds["auc"].to_numpy()), float(weight @ losses.map(np.mean))
     reach = stdtrit(free, 0.975) * np.sqrt(error2)
     found = {"auc": auc, "loss": loss, "low": loss - reach, "high": loss + reach}
     band = null.columns
