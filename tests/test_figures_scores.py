@@ -295,7 +295,7 @@ def test_patients_are_told_by_their_ids_and_networks_of_two_kinds_have_a_panel_a
     table = pd.concat(parts)
     assert readings.answer(table) == (
         "Of the glioma patients with IDs A and B the share called right goes from 90% to 80% and "
-        "from 70% to 50% when the tumor is painted out, and to 60% and 10% with black in its place."
+        "from 70% to 50% when the tumor is painted out, and to 60% and 10% with air in its place."
     )
     other = table.assign(share=0.2, networks="shown B only")
     both = pd.concat([table.assign(networks="shown all"), other])
