@@ -82,7 +82,7 @@ def test_occlusion_is_bright_where_the_answer_is_read():
 @pytest.mark.parametrize(
     ("turned", "n_pictures", "words"),
     [
-        ({}, 3, r"P is 1\.000, 0\.3\d\d without the tumor, 1\.000 without a sham; Net-Drop 0\.6"),
+        ({}, 3, r"P is 1\.000, 0\.3\d\d without the tumor, 1\.000 with a sham; Net-Drop 0\.6"),
         ({"dilation_px": 20}, 2, "no place of the head has room for a sham of this size"),
         ({"dilation_px": -9}, 2, "nothing is left of the mask"),
         ({"infill": "mirror"}, 1, "this edit is not possible here"),
