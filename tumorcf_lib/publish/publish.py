@@ -30,7 +30,7 @@ from tumorcf_lib.study.side_studies import COHORT_COLUMN, MANIFEST
 from tumorcf_lib.tables import derived, study as study_tables
 
 EVIDENCE = "evidence"  # the notebook that shows studies without notebooks
-READ_OUT = ("06_metrics", "controls", EVIDENCE)  # show published rows where nothing was run
+READ_OUT = (*stages.NAMES[2:], "controls", EVIDENCE)  # show published rows where nothing was run
 DEMO = "demo"  # the profile whose run is what readers see in the notebooks
 ROW_TOLERANCE = 1e-3
 MAX_WEIGHTS_BYTES = 10_000_000

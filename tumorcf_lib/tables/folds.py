@@ -259,9 +259,12 @@ def spread_table(predictions):
 
 
 def elsewhere_table(performance):
-    """Accuracies published elsewhere with patients kept apart, and ours below."""
+    """Accuracies published elsewhere with patients kept apart, and ours below: of one seed, or of
+    several their mean and that of their probabilities together."""
     shown = [{"source": name, "slices": a, "persons": b} for name, a, b in ELSEWHERE]
     own = performance[performance["metric"] == "accuracy"]
+    if own["training_seed"].nunique() > 1:  # one by one they stand in table_performance
+        own = own[own["networks"] != ONE]
     for (networks, seed), rows in own.groupby(["networks", "training_seed"], sort=False):
         entry = {"source": f"this project: {networks}" + (f", seed {seed}" if seed else "")}
         for row in rows.itertuples():
