@@ -114,7 +114,7 @@ def test_the_answer_in_short_goes_by_the_verdicts_of_the_first_finding(folder):
         ),
         (
             ["holds", "does not hold", "does not hold"],
-            "That of glioma and pituitary does not fall.",
+            "Taking it out does not lower that of glioma and pituitary.",
         ),
         (
             ["cannot be told"] * 3,

@@ -31,7 +31,7 @@ def in_short(folder=None):
     claims = plain(_reader(folder)("table_primary")).query("finding == 1")
     told = {
         "holds": "Taking the tumor out lowers the probability of {} further than chance can.",
-        "does not hold": "That of {} does not fall.",
+        "does not hold": "Taking it out does not lower that of {}.",
         "cannot be told": "For {} it cannot be told: networks that know nothing change as much.",
     }
     by = {word: claims.loc[claims["verdict"] == word, "group"] for word in told}
