@@ -10,6 +10,7 @@ from tumorcf_lib import config
 from tumorcf_lib.data import preprocess
 from tumorcf_lib.edits import audit as audits, edits, infills, plan
 from tumorcf_lib.edits.infills import Hole
+from tumorcf_lib.study import by_fold
 
 SIZES = {"full": ("paper-lite", 4), "tiny": ("smoke", 1)}
 TOLERANCE = 1e-4
@@ -31,9 +32,7 @@ def run(size, repeats):
 
 def rows(predict, cohort, profile, repeats):
     """Rows for any ``predict``; see :func:`edits.audit.audit`."""
-    planned = plan.HEADLINE_EDITS + plan.control_edits(
-        profile.infills, profile.dilations_at_512, profile.size_px, profile.n_control_places
-    )
+    planned = by_fold.edits_of(profile)
     batch_size = profile.predict_batch_size
     table = _audit(predict, cohort, planned, profile)
     predicted = table[table["reason"] == ""]

@@ -1,14 +1,18 @@
 """What surrounds a run: its profile, its header, the memory that other kernels hold."""
 
+import dataclasses
 import os
 import sys
 
+import numpy as np
+import pandas as pd
 import pytest
 from fake_cheng import NAMES, dataset, published_12  # noqa: F401
 
 from tumorcf_lib import config
 from tumorcf_lib.data import finding
-from tumorcf_lib.study import runtime
+from tumorcf_lib.phantoms import cohort as phantoms
+from tumorcf_lib.study import made_by, runtime
 
 
 @pytest.mark.parametrize(
@@ -104,3 +108,23 @@ def test_a_cheng_profile_reads_the_dataset_from_the_folder_named(tmp_path, monke
     monkeypatch.setenv("TUMORCF_RUNS", str(tmp_path / "runs"))
     assert len(runtime.load(config.get("paper-lite"))) == 12
     assert list((tmp_path / "runs" / "cache").glob("cheng-*"))
+
+
+def test_a_phantom_is_drawn_once_and_read_as_it_was_drawn(tmp_path, monkeypatch):
+    monkeypatch.setenv("TUMORCF_RUNS", str(tmp_path))
+    profile = dataclasses.replace(config.get("smoke"), phantom_patients=1)
+    drawn = phantoms.make_cohort(1, profile.phantom_slices, size_px=192, seed=0)
+    for _ in range(2):
+        loaded = runtime.load(profile)
+        np.testing.assert_array_equal(loaded.slices, drawn.slices)
+        np.testing.assert_array_equal(loaded.masks, drawn.masks)
+        pd.testing.assert_frame_equal(loaded.table, drawn.table, check_dtype=False)
+        assert (loaded.name, loaded.classes, loaded.source) == (
+            "phantom",
+            drawn.classes,
+            drawn.source,
+        )
+        monkeypatch.setattr(phantoms, "make_cohort", None)
+    monkeypatch.setattr(made_by, "packages", lambda: "others")
+    with pytest.raises(TypeError, match="NoneType"):
+        runtime.load(profile)

@@ -57,8 +57,9 @@ class Profile:
     validates: bool = True  # False: all patients outside the tested part are trained on
     augmentation: float = 1.0  # strength of the random views; see recipe.build_augmenter
     mixup: float = 0.0  # alpha of the blending of slices; 0 blends none
-    n_places: int = 20
-    n_control_places: int = 5  # shams for each other infill and dilation, and other networks
+    n_places: int = 5
+    matches_energy: bool = True  # more shams at the headline, each of the removal's energy
+    n_control_places: int = 2  # shams for each other infill and dilation, and other networks
     # beside Navier-Stokes
     infills: tuple[str, ...] = ("telea", "ring_mean", "gaussian_blur", "noisy_linear", "mirror")
     dilations_at_512: tuple[int, ...] = (-2, 2, 5, 10, 20)  # px on a slice of 512 x 512
@@ -97,7 +98,6 @@ FOLDS = Profile(
     focal_gamma=1.0,
     stochastic_depth=0.2,
     n_places=10,
-    n_control_places=2,
     infills=("ring_mean", "gaussian_blur", "noisy_linear"),
     dilations_at_512=(2, 5, 10),
     finetune_epochs=6,
@@ -118,6 +118,7 @@ PROFILES = {
             warmup_epochs=20,
             batch_size=8,
             n_places=2,
+            matches_energy=False,
             n_control_places=1,
             infills=("telea", "mirror"),
             dilations_at_512=(10,),
@@ -161,8 +162,7 @@ PROFILES = {
             freeze_depthwise=True,
             learning_rate=3e-4,
             batch_size=16,
-            n_places=5,
-            n_control_places=2,
+            matches_energy=False,
             infills=("noisy_linear", "mirror"),
             dilations_at_512=(5, 20),
             finetune_epochs=1,
@@ -183,6 +183,7 @@ PROFILES = {
             patience=12,
             learning_rate=5e-4,
             batch_size=16,
+            n_control_places=5,
             predict_batch_size=32,
         ),
         Profile(

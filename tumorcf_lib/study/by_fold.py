@@ -98,17 +98,19 @@ def predict(results, prepared, *, part: str) -> pd.DataFrame:
 
 
 def audit(results, prepared) -> pd.DataFrame:
-    """Audit every tested slice by the network of its fold; rows as ``audit.audit`` makes them.
-
-    Headline edits with the profile's ``n_places`` shams, then every other infill and every
-    other dilation with ``n_control_places``.
-    """
-    profile = results.study.profile
-    edits = plan.HEADLINE_EDITS + plan.control_edits(
-        profile.infills, profile.dilations_at_512, profile.size_px, profile.n_control_places
-    )
+    """Audit every tested slice by the network of its fold; rows as ``audit.audit`` makes them."""
+    edits = edits_of(results.study.profile)
     depends_on = depends(results, "audit") | weights_of(results) | {"plan": list(map(repr, edits))}
     return results.make_rows("rows_edits", lambda _: audit_by(results, prepared, edits), depends_on)
+
+
+def edits_of(profile):
+    """What a network is asked about each tested slice: the headline, shams of the removal's
+    energy, and the profile's other infills and dilations with their shams."""
+    controls_of = profile.infills, profile.dilations_at_512, profile.size_px
+    matched = plan.matched_shams() if profile.matches_energy else ()
+    controls = plan.control_edits(*controls_of, profile.n_control_places)
+    return *plan.HEADLINE_EDITS, *matched, *controls
 
 
 def audit_by(results, prepared, edits, *, network="") -> pd.DataFrame:

@@ -10,7 +10,7 @@ from functools import partial
 
 from tumorcf_lib import config, rowfiles
 from tumorcf_lib.edits.infills import HEADLINE_INFILL
-from tumorcf_lib.study import controls, folds, made_by, unit
+from tumorcf_lib.study import by_fold, controls, folds, made_by, unit
 
 FOLDER, CONTRAST = "controls", "contrast"
 FILES = ("rows_probes", "rows_detector", "rows_planes", "rows_covariates")
@@ -46,7 +46,7 @@ def _make(control, words, progress):
 def _contrast(shared, fold):
     """What each infill, and each dilation of the headline's, leaves of the tested tumors."""
     plain, asked = shared.unit(fold)
-    removals = [edit for edit in folds.edits_of(plain.profile) if edit.name == "remove"]
+    removals = [edit for edit in by_fold.edits_of(plain.profile) if edit.name == "remove"]
     known = {name: plain.depends_on[name] for name in ("fold", "split", "inputs", "packages")}
     folder = shared.study.folder / CONTRAST / f"fold{fold}"
     own = replace(plain, folder=folder, depends_on=known | {"masks": asked["masks"]})

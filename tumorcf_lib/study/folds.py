@@ -15,7 +15,7 @@ import numpy as np
 
 from tumorcf_lib import rowfiles, steps
 from tumorcf_lib.data import preprocess, split as splits
-from tumorcf_lib.edits import audit as audits, conflicts, plan
+from tumorcf_lib.edits import audit as audits, conflicts
 from tumorcf_lib.study import by_fold, controls, made_by, notebooks, results, stages, unit
 from tumorcf_lib.study.unit import NETWORK, WEIGHTS, UnitError
 
@@ -101,15 +101,6 @@ def check(study, fold_numbers=None, seed=0, recipe="", network="plain"):
     return range(n_folds) if fold_numbers is None else fold_numbers
 
 
-def edits_of(profile):
-    """What every unit's network is asked about each tested slice, beside transplants: the headline,
-    shams of the removal's energy, and the profile's other infills and dilations with their shams.
-    """
-    controls_of = profile.infills, profile.dilations_at_512, profile.size_px
-    others = plan.control_edits(*controls_of, profile.n_control_places)
-    return *plan.HEADLINE_EDITS, *plan.matched_shams(), *others
-
-
 def unit_folder(study, fold, seed, recipe="", network="plain"):
     """Folder of one unit."""
     where = study.folder / "recipes" / recipe if recipe else study.folder / NETWORKS[network]
@@ -175,7 +166,10 @@ class Folds:
         else:
             audited = by_fold.depends(self.source, "audit", "transplants", "saliency")
             asked = {"audit": audited["code"], "masks": audited["masks"]}
-            asked |= {"n_places": profile.n_places, "edits": list(map(repr, edits_of(profile)))}
+            asked |= {
+                "n_places": profile.n_places,
+                "edits": list(map(repr, by_fold.edits_of(profile))),
+            }
         folder = unit_folder(self.study, fold, seed, recipe, network)
         known = profile, prepared, parts, training_seed, depends_on, labels
         return unit.Unit(folder, *known, names=names), asked
@@ -227,7 +221,7 @@ def _audit(own, predict, folder):
     tested = by_fold.seen_by(model.output_shape[-1], own.part("test"))
     shown = model, tested.slices, tested.labels
     how = {"batch_size": profile.predict_batch_size, "seed": 0, "progress": True}
-    edits = {"edits": edits_of(profile), "n_places": profile.n_places}
+    edits = {"edits": by_fold.edits_of(profile), "n_places": profile.n_places}
     makers = {
         "rows_edits": lambda: audits.audit(predict, tested, **edits, **how),
         "rows_transplants": lambda: conflicts.audit_transplants(predict, tested, **how),

@@ -23,8 +23,8 @@ NOTE = "reference.json"
 """Among the files of a stage 03 that was not trained, and only there."""
 
 LATER_SETTINGS = (
-    "name purpose n_places n_control_places infills dilations_at_512 probe_size_px probe_epochs "
-    "n_resamples predict_batch_size"
+    "name purpose n_places matches_energy n_control_places infills dilations_at_512 probe_size_px "
+    "probe_epochs n_resamples predict_batch_size"
 ).split()
 """Settings of a profile that do not change its networks; all others have to agree."""
 

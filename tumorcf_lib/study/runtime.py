@@ -15,10 +15,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from tumorcf_lib import __version__, config, pins
-from tumorcf_lib.data import finding
+from tumorcf_lib import __version__, config, pins, rowfiles, steps
+from tumorcf_lib.data import cohort, finding
+from tumorcf_lib.study import made_by
 
 HEADER_PACKAGES = ("keras", "tensorflow", "numpy", "opencv-python-headless", "scikit-learn")
+
+DRAWING_S = 600.0  # for another process that draws the same phantom
 
 PROCESSES = Path("/proc")
 SHORT_BYTES = 3_000_000_000
@@ -160,14 +163,11 @@ def _check_parameters(profile_name, seed):
 
 def load(profile):
     """The cohort of a profile: drawn if it is a phantom, else read from the archives in
-    ``config.data_folder()``; slices once read are kept as arrays."""
+    ``config.data_folder()``; slices once drawn or read are kept as arrays."""
     from tumorcf_lib.data import archives, published  # heavy, and runners need none of it
-    from tumorcf_lib.phantoms import cohort
 
     if profile.cohort == "phantom":
-        # A small network input needs no 256 px slice; drawing time grows with the area
-        how = {"size_px": 192 if profile.size_px <= 128 else 256, "seed": 0}
-        return cohort.make_cohort(profile.phantom_patients, profile.phantom_slices, **how)
+        return _phantom(profile)
     if profile.cohort != "cheng":
         raise config.UnknownProfileError(
             f"Profile {profile.name!r} names the cohort {profile.cohort!r}; known are 'phantom' "
@@ -181,6 +181,27 @@ def load(profile):
             "This part of the dataset cannot be split: put all four archives there."
         )
     return found
+
+
+def _phantom(profile):
+    from tumorcf_lib.phantoms import cohort as phantoms
+
+    # A small network input needs no 256 px slice; drawing time grows with the area
+    how = profile.phantom_patients, profile.phantom_slices, 192 if profile.size_px <= 128 else 256
+    depends_on = {"how": how, "code": made_by.code("slices"), "packages": made_by.packages()}
+    folder = config.cache() / "phantom-{}x{}-{}".format(*how)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with steps.held(folder.with_name(f"phantom.{steps.LOCK}"), wait_s=DRAWING_S):
+        if steps.why_stale(folder, depends_on):
+            drawn = phantoms.make_cohort(*how[:2], size_px=how[2], seed=0)
+            steps.begin(folder, depends_on)
+            np.save(folder / "slices.npy", drawn.slices)
+            np.save(folder / "masks.npy", drawn.masks)
+            rowfiles.write_table(drawn.table, folder / "table.csv")
+            steps.seal(folder)
+    slices, masks = (np.load(folder / f"{name}.npy", mmap_mode="r") for name in ("slices", "masks"))
+    table = rowfiles.read_table(folder / "table.csv")
+    return cohort.Cohort("phantom", slices, masks, table, config.CLASSES, phantoms.SOURCE)
 
 
 def describe(profile) -> str:
