@@ -129,15 +129,27 @@ def test_a_network_that_can_say_no_tumor_stands_beside_the_others(finished, publ
 def test_a_killed_unit_goes_on_to_the_same_rows(finished, study, monkeypatch):
     shutil.rmtree(crossval.unit_folder(study, 2, 0))
 
-    def die(*_, **__):
-        raise KeyboardInterrupt
+    monkeypatch.setattr(crossval, "SHARD", 5)
+    make_rows, asked = crossval.audits.audit, []
 
-    with monkeypatch.context() as patch:
-        patch.setattr(crossval.audits, "audit", die)
-        with pytest.raises(KeyboardInterrupt):
-            run(study, [2])
+    def audit(predict, shard, **how):
+        if len(asked) == 1:
+            asked.append("killed")
+            raise KeyboardInterrupt
+        asked.append(len(shard))
+        return make_rows(predict, shard, **how)
+
+    monkeypatch.setattr(crossval.audits, "audit", audit)
+    with pytest.raises(KeyboardInterrupt):
+        run(study, [2])
     monkeypatch.setattr(unit, "fit", lambda *_, **__: pytest.fail("trained again"))
     assert run(study, [2])[0] == "fold 2, seed 0: it was interrupted"
+    assert asked[:3] == [5, "killed", 5]
+    assert (
+        5 + sum(asked[2:])
+        == rowfiles.read_table(rows_of(study, 2) / "rows_predictions.csv.gz").shape[0]
+    )
+    assert not list(rows_of(study, 2).glob("shard*"))
     for name in ("rows_predictions", *crossval.AUDITED_ROWS, "history"):
         assert_same(name, rows_of(study, 2), rows_of(finished, 2))
 

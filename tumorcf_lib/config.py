@@ -202,6 +202,7 @@ PROFILES = {
             name="lighter-views",
             purpose="paper-lite-cv by a better recipe; takes its place when all is trained",
             augmentation=0.6,
+            finetune_epochs=12,
         ),
         Profile(
             name="paper",

@@ -12,6 +12,7 @@ from dataclasses import replace
 from functools import partial
 
 import numpy as np
+import pandas as pd
 
 from tumorcf_lib import rowfiles, steps
 from tumorcf_lib.data import preprocess, split as splits
@@ -46,6 +47,9 @@ TOLD = "unit.json"
 AUDITED_ROWS = ("rows_edits", "rows_transplants", "rows_saliency")
 ALIKE = ("split", "inputs", "masks")
 MADE_OF = ("settings", *ALIKE, "edits")
+SHARD = 128
+"""So many slices of an audit, a minute or two, are lost by a kill at most."""
+
 PREPARING_S = 4 * 3600  # as long as others may take for 01 and 02, before a unit gives up
 
 
@@ -223,7 +227,9 @@ def _audit(own, predict, folder):
     how = {"batch_size": profile.predict_batch_size, "seed": 0, "progress": True}
     edits = {"edits": by_fold.edits_of(profile), "n_places": profile.n_places}
     makers = {
-        "rows_edits": lambda: audits.audit(predict, tested, **edits, **how),
+        "rows_edits": lambda: _in_shards(
+            lambda shard: audits.audit(predict, shard, **edits, **how), tested, folder
+        ),
         "rows_transplants": lambda: conflicts.audit_transplants(predict, tested, **how),
         "rows_saliency": lambda: saliency.map_rows(
             tested, saliency.grad_cam(*shown, desc="Grad-CAM")
@@ -232,12 +238,26 @@ def _audit(own, predict, folder):
     make_missing(makers, own.names, folder)
 
 
+def _in_shards(make_rows, tested, folder):
+    """Rows of all tested slices, kept a shard at a time: a killed audit goes on with the next."""
+    rows = []
+    for start in range(0, len(tested), SHARD):
+        shard = folder / f"shard{start}.csv.gz"
+        if not shard.is_file():
+            own = tested.subset(np.arange(start, min(start + SHARD, len(tested))))
+            rowfiles.write_table(make_rows(own), shard)
+        rows.append(rowfiles.read_table(shard))
+    return pd.concat(rows, ignore_index=True)
+
+
 def make_missing(makers, names, folder):
     """Write the rows that ``makers`` make, by their names; a killed call goes on with the next."""
     for name, make_rows in makers.items():
         if not file_of(folder, name).is_file():
             rows = make_rows().assign(**dict(reversed(names.items())))
             rowfiles.write_table(rows, file_of(folder, name))
+    for shard in folder.glob("shard*"):
+        shard.unlink()
 
 
 def file_of(folder, name):
