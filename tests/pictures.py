@@ -1,4 +1,4 @@
-"""Slices and masks drawn for tests: heads with a tumor, random blobs, mirrored halves."""
+"""Slices and masks drawn for tests: heads with a tumor, random blobs."""
 
 import cv2
 import numpy as np
@@ -47,19 +47,3 @@ def cohort(n=6, *, classes=CLASSES, at=(18, 26), size=64):
         source="Drawn for a test.",
         slice_ids=[str(100 + i) for i in range(n)],
     )
-
-
-def two_halves(rng, size=64, *, tilt_deg=0, center=None):
-    """A head whose right half mirrors its left one, turned; and its midline."""
-    y, x = np.mgrid[:size, :size].astype(float)
-    cy, cx = center or ((size - 1) / 2, (size - 1) / 2)
-    angle = np.deg2rad(tilt_deg)
-    along = -np.sin(angle) * (x - cx) + np.cos(angle) * (y - cy)
-    across = np.cos(angle) * (x - cx) + np.sin(angle) * (y - cy)
-    pattern = np.zeros_like(y)
-    for _ in range(40):
-        down, out = rng.uniform(-0.35, 0.35) * size, rng.uniform(0, 0.35) * size
-        bump = np.exp(-((along - down) ** 2 + (np.abs(across) - out) ** 2) / 12)
-        pattern += rng.uniform(-1, 1) * bump
-    inside = np.hypot(along / 0.42, across / 0.38) < size
-    return np.where(inside, 1 + pattern, -1.5).astype(np.float32)

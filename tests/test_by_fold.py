@@ -95,7 +95,7 @@ def test_audit_rows_name_their_fold_and_hold_the_headline_and_every_control(tiny
     n_shams = rows.groupby(["edit", "infill", "dilation_px"])["place"].max() + 1
     assert n_shams["sham", "navier_stokes", 0] == TINY.n_places
     assert n_shams["sham", "navier_stokes", 1] == TINY.n_control_places
-    assert n_shams["sham", "telea", 0] == n_shams["sham", "mirror", 0] == TINY.n_control_places
+    assert n_shams["sham", "telea", 0] == n_shams["sham", "biharmonic", 0] == TINY.n_control_places
     assert {"original", "only", "blank"} < set(rows["edit"])
 
 

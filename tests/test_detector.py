@@ -11,7 +11,6 @@ from pictures import cohort
 from tumorcf_lib import config
 from tumorcf_lib.controls import detector
 from tumorcf_lib.edits import infills
-from tumorcf_lib.edits.infills import Infill
 from tumorcf_lib.tables.classifiers import detector_table
 
 pytestmark = pytest.mark.usefixtures("three_blocks")
@@ -29,9 +28,8 @@ def prepared():
 def rows(prepared, three_blocks):
     """Detectors of an edit that changes nothing, and of a black hole."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(infills.INFILLS, "hole", Infill(lambda hole: np.full_like(hole.values, -4)))
-        nothing = Infill(lambda slice, *_: slice, needs_whole_slice=True)
-        patch.setitem(infills.INFILLS, "nothing", nothing)
+        patch.setitem(infills.INFILLS, "hole", lambda hole: np.full_like(hole.values, -4))
+        patch.setitem(infills.INFILLS, "nothing", lambda hole: hole.values)
         return detector.detect(PROFILE, prepared, PARTS, ("nothing", "hole"))
 
 

@@ -3,11 +3,10 @@
 import cv2
 import numpy as np
 import pytest
-from pictures import blob, dot, two_halves
+from pictures import blob
 
-from tumorcf_lib.edits import edits, infills, regions
+from tumorcf_lib.edits import edits, infills
 
-LOCAL = [name for name, infill in infills.INFILLS.items() if not infill.needs_whole_slice]
 REACH_PX = edits.RADIUS_PX + 1
 SHAPE = (40, 36)
 
@@ -32,7 +31,7 @@ def crop_of(mask):
     return np.s_[top : bottom + REACH_PX + 1, left : right + REACH_PX + 1]
 
 
-@pytest.mark.parametrize("name", LOCAL)
+@pytest.mark.parametrize("name", infills.INFILLS)
 def test_an_infill_sees_nothing_under_the_region_and_nothing_beyond_its_reach(name):
     for seed in range(3):
         rng = np.random.default_rng(seed)
@@ -107,40 +106,9 @@ def test_the_noise_has_the_stated_size_and_differs_by_place_and_shape():
         assert abs(np.corrcoef(one.ravel(), other.ravel())[0, 1]) < 0.1
 
 
-def test_mirror_copies_bit_by_bit_or_says_why_there_is_no_healthy_mirror_image():
-    slice = two_halves(np.random.default_rng(5))
-    slice[:, 32:] = slice[:, 31::-1]  # column c mirrors column 63 - c, bit by bit
-    tumor, sham = dot(slice.shape, 32, 16), dot(slice.shape, 31, 47)
-    slice[31, 47] = 9
-    filled = edits.remove(slice, sham, infill="mirror")
-    np.testing.assert_array_equal(filled[sham], slice[:, ::-1][sham])
-    np.testing.assert_array_equal(filled[~sham], slice[~sham])
-    for image, region, avoid, reason in (
-        (slice, dot(slice.shape, 32, 33), None, "mirror image touches the region"),
-        (slice, sham, tumor, "mirror image touches the tumor"),
-        (slice, dot(slice.shape, 32, 2), None, "mirror image leaves the head"),
-        (np.zeros_like(slice), tumor, None, "not symmetric"),
-    ):
-        with pytest.raises(regions.ImpossibleEditError) as raised:
-            edits.remove(image, region, infill="mirror", avoid=avoid)
-        assert raised.value.reason == reason
-
-
-@pytest.mark.parametrize("seed", range(2))
-def test_mirror_sees_neither_what_it_replaces_nor_the_tumor(seed):
-    rng = np.random.default_rng(seed)
-    slice = two_halves(rng, 64)
-    tumor, sham = dot(slice.shape, 24, 18), dot(slice.shape, 44, 42)
-    for region, avoid in ((tumor, None), (sham, tumor)):
-        other, changed = slice.copy(), region if avoid is None else tumor | sham
-        other[changed] = rng.choice([-9, 30], changed.sum())
-        first, second = (
-            edits.remove(image, region, infill="mirror", avoid=avoid) for image in (slice, other)
-        )
-        np.testing.assert_array_equal(first[region], second[region])
-
-
-@pytest.mark.parametrize("name", [name for name in LOCAL if name != "biharmonic"])  # too slow
+@pytest.mark.parametrize(
+    "name", [name for name in infills.INFILLS if name != "biharmonic"]
+)  # too slow
 def test_many_fillings_of_one_slice_are_one(name):
     """OpenCV's precise distances differed by a rounding bit now and then, for some shapes."""
     rng = np.random.default_rng(3)

@@ -85,7 +85,7 @@ def test_occlusion_is_bright_where_the_answer_is_read():
         ({}, 3, r"P is 1\.000, 0\.3\d\d without the tumor, 1\.000 with a sham; Net-Drop 0\.6"),
         ({"dilation_px": 20}, 2, "no place of the head has room for a sham of this size"),
         ({"dilation_px": -9}, 2, "nothing is left of the mask"),
-        ({"infill": "mirror"}, 1, "this edit is not possible here"),
+        ({"dilation_px": 90}, 1, "this edit is not possible here"),
     ],
 )
 def test_every_setting_of_the_sliders_has_a_picture_and_an_answer(turned, n_pictures, words):

@@ -72,11 +72,11 @@ def test_net_drop_with_grown_masks_is_against_shams_grown_alike_and_missing_wher
         assert found == pytest.approx(wanted, nan_ok=True)
 
 
-def test_rankings_are_compared_over_the_slices_that_all_infills_but_the_mirror_have():
+def test_rankings_are_compared_over_the_slices_that_all_infills_have():
     rng, made = np.random.default_rng(5), []
     for i in range(24):
         made += rows_of(i, rng.uniform(0.5, 1), rng.uniform(), rng.uniform(size=3))
-        for infill in (*INFILLS[1:], "mirror")[: 3 if i < 12 else 2 if i < 22 else 1]:
+        for infill in INFILLS[1 : 3 if i < 22 else 2]:
             made += rows_of(i, None, rng.uniform(), rng.uniform(size=2), infill=infill)
     rows = table_of(made)
     common = line(controls.infill_agreement(rows, n_resamples=50), group="all")
@@ -104,15 +104,13 @@ def test_dilations_are_compared_on_their_own_slices_and_on_those_that_have_shams
     assert line(table, dilation_px=9, slices="own")["effect"] == pytest.approx(0.4)
 
 
-def test_errors_of_infills_are_of_their_own_places_and_of_those_that_all_but_the_mirror_have():
-    entries = [("telea", 0, 0.1), ("telea", 1, 0.3), ("ring_mean", 0, 0.2), ("mirror", 1, 0.5)]
+def test_the_error_of_an_infill_is_that_of_a_slice_over_its_places():
+    entries = [("telea", 0, 0.1), ("telea", 1, 0.3), ("ring_mean", 0, 0.2)]
     rows = pd.DataFrame(entries, columns=["infill", "place", "mae"])
-    rows = rows.assign(slice_id=1, person_id="p", label="a", rmse=0.0, ssim=0.0)
+    rows = rows.assign(slice_id=1, person_id="p", label="a")
     table = controls.quality_table(rows, n_resamples=20)
-    mae = table[(table["score"] == "mae") & (table["group"] == "a")]
-    effects = mae.set_index(["infill", "slices"])["effect"]
-    assert effects["telea"].to_dict() == pytest.approx({"own": 0.2, "common": 0.1})
-    assert effects["mirror"].to_dict() == {"own": 0.5}
+    effects = table[table["group"] == "a"].set_index("infill")["effect"]
+    assert effects.to_dict() == pytest.approx({"telea": 0.2, "ring_mean": 0.2})
 
 
 def test_a_drift_shows_on_other_classes_and_the_fall_on_own_slices_is_their_net_drop():

@@ -22,7 +22,7 @@ TINY = dataclasses.replace(
     phantom_slices=2,
     epochs=2,
     n_places=2,
-    infills=("telea", "mirror"),
+    infills=("telea", "biharmonic"),
     dilations_at_512=(16,),
     probe_size_px=32,
 )

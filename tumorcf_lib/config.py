@@ -61,7 +61,7 @@ class Profile:
     matches_energy: bool = True  # more shams at the headline, each of the removal's energy
     n_control_places: int = 2  # shams for each other infill and dilation, and other networks
     # beside Navier-Stokes
-    infills: tuple[str, ...] = ("telea", "ring_mean", "gaussian_blur", "noisy_linear", "mirror")
+    infills: tuple[str, ...] = ("telea", "ring_mean", "gaussian_blur", "noisy_linear", "biharmonic")
     dilations_at_512: tuple[int, ...] = (-2, 2, 5, 10, 20)  # px on a slice of 512 x 512
     finetune_epochs: int = 3  # of the hardened and the looking network
     finetune_learning_rate: float = 3e-4
@@ -120,7 +120,7 @@ PROFILES = {
             n_places=2,
             matches_energy=False,
             n_control_places=1,
-            infills=("telea", "mirror"),
+            infills=("telea", "biharmonic"),
             dilations_at_512=(10,),
             finetune_epochs=1,
             probe_size_px=64,
@@ -163,7 +163,7 @@ PROFILES = {
             learning_rate=3e-4,
             batch_size=16,
             matches_energy=False,
-            infills=("noisy_linear", "mirror"),
+            infills=("noisy_linear", "biharmonic"),
             dilations_at_512=(5, 20),
             finetune_epochs=1,
             probe_size_px=64,

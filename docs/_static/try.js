@@ -7,7 +7,7 @@
     remove: "tumor painted out", sham: "sham painted out", background: "tumor cut out",
     only: "tumor alone", silhouette: "silhouette", blank: "empty slice",
   };
-  const INFILLS = { navier_stokes: "Navier-Stokes", noisy_linear: "noisy linear", mirror: "mirror" };
+  const INFILLS = { navier_stokes: "Navier-Stokes", noisy_linear: "noisy linear", biharmonic: "biharmonic" };
   const chosen = { label: "meningioma", drop: "median", edit: "remove", infill: "navier_stokes", dilation: 0, outline: true };
   const el = (tag, attrs, ...inside) => {
     const made = Object.assign(document.createElement(tag), attrs);

@@ -14,7 +14,6 @@ from sklearn.preprocessing import StandardScaler
 from tqdm import tqdm
 
 from tumorcf_lib.edits import edits, plan, regions
-from tumorcf_lib.edits.infills import SPARSE_INFILLS
 
 VIEWS = ("slice", "patch")
 """The whole slice, not knowing where to look; and the surroundings of the edit alone."""
@@ -28,9 +27,6 @@ them gave an AUC of 0.78, 0.80 and 0.81 on validation persons of the real slices
 
 MIN_TRAINING = 10
 """With fewer slices to train on than this (a rare infill), nothing is detected: NaN."""
-
-N_SPARSE_PLACES = 5
-"""At how many places an infill that exists at few of them (the mirror) is tried."""
 
 PENALTY = 0.01
 """Inverse strength of the logistic regression's ridge penalty."""
@@ -112,10 +108,7 @@ def _extractor(profile):
 def _pairs(prepared, i, infills, extract, seed):
     """For each infill of a slice's first sham: features by view, each (2, n_features)."""
     slice, mask = np.asarray(prepared.slices[i]), np.asarray(prepared.masks[i])
-    shams = tuple(
-        plan.Edit("sham", infill, n_places=N_SPARSE_PLACES if infill in SPARSE_INFILLS else 1)
-        for infill in infills
-    )
+    shams = tuple(plan.Edit("sham", infill) for infill in infills)
     key = seed, prepared.table["slice_id"].iat[i]
     made = {}  # infill -> row and edited slice
     for row, edited in plan.edits_of(slice, mask, shams, 1, key):

@@ -31,16 +31,7 @@ class NothingToInpaintFromError(ImpossibleEditError):
     reason = "nothing to inpaint from"
 
 
-def remove(
-    slice,
-    mask,
-    *,
-    infill="navier_stokes",
-    radius_px=RADIUS_PX,
-    dilation_px=0,
-    avoid=None,
-    symmetry=None,
-):
+def remove(slice, mask, *, infill="navier_stokes", radius_px=RADIUS_PX, dilation_px=0):
     """The slice with the masked region filled in from its surroundings.
 
     Parameters
@@ -49,15 +40,11 @@ def remove(
     mask : ndarray of bool, shape (height, width)
         True where the tumor (or the sham) is.
     infill : str
-        A key of `INFILLS`; `mirror` exists for symmetric slices only.
+        A key of `INFILLS`.
     radius_px : int
         How far around each filled pixel the infill looks.
     dilation_px : int
         Grows (or, if negative, shrinks) the mask first, see :func:`dilate`.
-    avoid : ndarray of bool, shape (height, width), optional
-        For `mirror`: what must not be copied either (the tumor, when `mask` is a sham).
-    symmetry : symmetry.Symmetry, optional
-        For `mirror`: the slice's midline, if measured before.
 
     Returns
     -------
@@ -68,8 +55,6 @@ def remove(
     ------
     NothingToInpaintFromError
         If the dilated mask covers the slice.
-    infills.NoMirrorImageError
-        If `mirror` has no healthy tissue to copy.
     InvalidEditError
         For inputs of the wrong type or size, or an unknown infill.
 
@@ -87,8 +72,6 @@ def remove(
     1.0
     """
     _check(slice, mask)
-    if avoid is not None:
-        _check(slice, avoid)
     if infill not in INFILLS:
         raise InvalidEditError(f"No infill {infill!r}; choose one of: {', '.join(INFILLS)}.")
     region = dilate(mask, dilation_px)
@@ -100,16 +83,12 @@ def remove(
             f"The region to remove covers all {region.size} pixels of the slice, so nothing is "
             "left to fill it from; check the mask, or dilate it less."
         )
-    chosen = INFILLS[infill]
-    if chosen.needs_whole_slice:
-        edited[region] = chosen.fill(slice, region, avoid, symmetry)[region]
-        return edited
     # The infill only ever looks radius + 1 pixels around the region, so this crop
     # gives the same bits as the whole slice, in a fraction of the time.
     crop = _crop_around(region, radius_px + 1)
     inside = region[crop]
     corner = crop[0].start, crop[1].start
-    filled = chosen.fill(Hole(slice[crop].copy(), inside, radius_px, corner))
+    filled = INFILLS[infill](Hole(slice[crop].copy(), inside, radius_px, corner))
     edited[crop][inside] = filled[inside]
     return edited
 

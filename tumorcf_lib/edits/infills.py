@@ -1,14 +1,12 @@
 """Infills: what a removed region is filled with, each blind to what was there.
 
-All but `mirror` read only the pixels within radius + 1 px of the region. They work on a
-crop, a :class:`Hole`, which gives the same result as the whole slice in a fraction of the
-time; and since sham places keep that distance from the tumor, a sham removal is blind to
-it. `mirror` copies tissue from the other side of the head, so it needs the whole slice.
+They read only the pixels within radius + 1 px of the region. So they work on a crop, a
+:class:`Hole`, which gives the same result as the whole slice in a fraction of the time; and
+since sham places keep that distance from the tumor, a sham removal is blind to it.
 """
 
 import functools
 import zlib
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import cv2
@@ -17,17 +15,13 @@ import scipy.ndimage
 import scipy.sparse
 import scipy.sparse.linalg
 
-from tumorcf_lib.edits import regions, symmetry
-from tumorcf_lib.edits.regions import ImpossibleEditError
+from tumorcf_lib.edits import regions
 
 HEADLINE_INFILL = "navier_stokes"
 """What the paper fills with; every other infill is compared with it."""
 
 TAUGHT_INFILLS = (HEADLINE_INFILL, "ring_mean")
 """What fine-tuned networks may have been shown in training; all other infills they never saw."""
-
-SPARSE_INFILLS = ("mirror",)
-"""Infills that exist on some slices only, so that few slices have all infills at once."""
 
 NOISE_SD = 0.05
 """Standard deviation of the noise of `noisy_linear`, in that of the slice's pixels.
@@ -48,14 +42,6 @@ NEIGHBORS = {
 """Weights of a pixel's eight neighbors in `noisy_linear`."""
 
 
-class NoMirrorImageError(ImpossibleEditError):
-    """No healthy tissue at the mirrored place; `reason` says what is there instead."""
-
-    def __init__(self, reason, message):
-        super().__init__(message)
-        self.reason = reason
-
-
 @dataclass(frozen=True)
 class Hole:
     """A region to fill and what surrounds it.
@@ -69,18 +55,6 @@ class Hole:
     region: np.ndarray
     radius_px: int
     corner: tuple[int, int] = (0, 0)
-
-
-@dataclass(frozen=True)
-class Infill:
-    """How a region is filled.
-
-    `fill` maps a :class:`Hole` to values of its shape, of which those in the region count.
-    If `needs_whole_slice`, it maps (slice, region, avoid, symmetry) instead.
-    """
-
-    fill: Callable
-    needs_whole_slice: bool = False
 
 
 def navier_stokes(hole):
@@ -165,52 +139,11 @@ def biharmonic(hole):
     return inpaint_biharmonic(hole.values.astype(np.float64), hole.region).astype(np.float32)
 
 
-def mirror(slice, region, avoid, found):
-    """The region filled with the tissue at its mirror image, on the other side of the head.
-
-    `avoid` must not be copied either (the tumor, for a sham); `found` is the slice's
-    midline, measured, blind to `region` and `avoid`, if None.
-    """
-    kept_out = region if avoid is None else region | avoid
-    found = symmetry.measure(slice, exclude=kept_out) if found is None else found
-    if not found.is_symmetric:
-        raise NoMirrorImageError(
-            "not symmetric",
-            f"The slice's halves correlate at {found.score:.2f} and cover each other to "
-            f"{found.overlap:.2f}; a mirror image needs {symmetry.MIN_SCORE} and "
-            f"{symmetry.MIN_OVERLAP}. Choose another infill.",
-        )
-    ys, xs = np.nonzero(region)
-    from_ys, from_xs = found.reflect(ys, xs)
-    height, width = slice.shape
-    in_slice = (from_ys >= 0) & (from_ys < height) & (from_xs >= 0) & (from_xs < width)
-    if not (in_slice.all() and found.head[from_ys, from_xs].all()):
-        raise NoMirrorImageError(
-            "mirror image leaves the head", "The region's mirror image is not all head."
-        )
-    if regions.dilate(region, 1)[from_ys, from_xs].any():
-        raise NoMirrorImageError(
-            "mirror image touches the region", "The region reaches over the midline."
-        )
-    if avoid is not None and regions.dilate(avoid, 1)[from_ys, from_xs].any():
-        raise NoMirrorImageError(
-            "mirror image touches the tumor", "The region's mirror image holds tumor."
-        )
-    filled = slice.copy()
-    filled[ys, xs] = slice[from_ys, from_xs]
-    return filled
-
-
 INFILLS = {
-    "navier_stokes": Infill(navier_stokes),
-    "telea": Infill(telea),
-    "ring_mean": Infill(ring_mean),
-    "gaussian_blur": Infill(gaussian_blur),
-    "noisy_linear": Infill(noisy_linear),
-    "biharmonic": Infill(biharmonic),
-    "mirror": Infill(mirror, needs_whole_slice=True),
+    fill.__name__: fill
+    for fill in (navier_stokes, telea, ring_mean, gaussian_blur, noisy_linear, biharmonic)
 }
-"""Name -> how a region is filled."""
+"""Name -> function from a :class:`Hole` to values of its shape; those in the region count."""
 
 
 def _ring(hole):

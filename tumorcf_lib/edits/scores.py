@@ -191,10 +191,9 @@ def slice_scores(rows, *, infill="navier_stokes", dilation_px=0):
         In the order of `rows`: slice_id, patient_id, person_id, label, predicted, correct;
         p_<edit> and lo_<edit> (log-odds) of the true class, shams averaged over their
         n_sham places; delta_drop, delta_focus, sham_drop, net_drop, net_focus, the same
-        with ``_lo``, and with ``_pred`` for the class *predicted* on the original;
-        delta_drop_refit (original and removed slice both with an intensity map of their own,
-        so that the new map alone is no drop); flipped (nullable boolean), sham_flip_rate,
-        removed_to (class after removal). What was not predicted is NaN; no slice is dropped.
+        with ``_lo``; delta_drop_refit (original and removed slice both with an intensity map of
+        their own, so that the new map alone is no drop). What was not predicted is NaN; no
+        slice is dropped.
 
     Raises
     ------
@@ -203,15 +202,14 @@ def slice_scores(rows, *, infill="navier_stokes", dilation_px=0):
     """
     rows = _selected(rows, infill, dilation_px)
     scores, values = _with_values(rows, class_names(rows))
-    winners = {}
     for edit in SCORED_EDITS:
         name = SHORT_NAMES.get(edit, edit)
-        *by_place, winners[edit] = _by_place(values, edit, scores["slice_id"])
-        for prefix, here in zip(("p", "lo", "p_pred"), by_place, strict=True):
+        by_place = _by_place(values, edit, scores["slice_id"])
+        for prefix, here in zip(("p", "lo"), by_place, strict=True):
             scores[f"{prefix}_{name}"], n = mean_over_places(here)
             if edit == "sham":
                 scores["n_sham"] = n
-    for prefix, suffix in (("p", ""), ("lo", "_lo"), ("p_pred", "_pred")):
+    for prefix, suffix in (("p", ""), ("lo", "_lo")):
         orig, remove, only, sham, sham_only = (
             scores[f"{prefix}_{edit}"] for edit in ("orig", "remove", "only", "sham", "sham_only")
         )
@@ -221,7 +219,7 @@ def slice_scores(rows, *, infill="navier_stokes", dilation_px=0):
         scores[f"net_drop{suffix}"] = net_drop(orig, remove, sham)
         scores[f"net_focus{suffix}"] = net_focus(only, sham_only)
     scores["delta_drop_refit"] = delta_drop(scores["p_original_refit"], scores["p_remove_refit"])
-    return _add_flips(scores, winners, class_names(rows))
+    return scores
 
 
 def _selected(rows, infill, dilation_px):
@@ -239,7 +237,7 @@ def _selected(rows, infill, dilation_px):
 
 
 def _with_values(rows, classes):
-    """Who the slices are, and of each row p and log-odds of the true class, and the winner."""
+    """Who the slices are, and of each row p and log-odds of the true class."""
     is_original = (rows["edit"] == "original").to_numpy()
     scores = rows.loc[is_original, ["slice_id", "patient_id", "person_id", "label"]]
     scores = scores.reset_index(drop=True)
@@ -262,38 +260,17 @@ def _with_values(rows, classes):
             f"{(~known[is_original]).sum()} rows of edit 'original' have no probabilities; "
             "an audit always writes them, so check how this table was made."
         )
-    winner = np.where(known, np.argmax(p, axis=1), -1)
-    predicted = pd.Series(winner[is_original], index=rows.loc[is_original, "slice_id"])
-    scores["predicted"] = np.array(classes, object)[predicted.to_numpy()]
+    scores["predicted"] = np.array(classes, object)[np.argmax(p[is_original], axis=1)]
     scores["correct"] = scores["predicted"] == scores["label"]
-    row = np.arange(len(rows))
-    values = rows[["slice_id", "edit", "place"]].assign(
-        p=p[row, labels],
-        lo=rows["log_odds"].astype(np.float64),
-        p_pred=p[row, predicted.loc[rows["slice_id"]].to_numpy()],
-        winner=np.where(known, winner, np.nan),
-    )
-    return scores, values
+    p_true, log_odds = p[np.arange(len(rows)), labels], rows["log_odds"].astype(np.float64)
+    return scores, rows[["slice_id", "edit", "place"]].assign(p=p_true, lo=log_odds)
 
 
 def _by_place(values, edit, slice_ids):
-    """p, lo, p_pred and winner of one edit, each (n_slices, n_places), NaN where there is none."""
+    """p and lo of one edit, each (n_slices, n_places), NaN where there is none."""
     here = values[values["edit"] == edit]
     place, places = pd.factorize(here["place"], sort=True)
-    found = np.full((4, len(slice_ids), len(places)), np.nan)
+    found = np.full((2, len(slice_ids), len(places)), np.nan)
     at = pd.Index(slice_ids).get_indexer(here["slice_id"])
-    found[:, at, place] = here[["p", "lo", "p_pred", "winner"]].to_numpy(np.float64).T
+    found[:, at, place] = here[["p", "lo"]].to_numpy(np.float64).T
     return found
-
-
-def _add_flips(scores, winners, classes):
-    predicted, shams = pd.Index(classes).get_indexer(scores["predicted"]), winners["sham"]
-    after = winners["remove"]
-    after = after[:, 0] if after.shape[1] else np.full(len(scores), np.nan)
-    known = np.isfinite(after)
-    scores["flipped"] = pd.array(np.where(known, predicted != after, None), dtype="boolean")
-    names = np.array(classes, object)[np.where(known, after, 0).astype(int)]
-    scores["removed_to"] = pd.Series(names).where(known)
-    sham_flips = np.where(np.isfinite(shams), predicted[:, None] != shams, np.nan)
-    scores["sham_flip_rate"] = mean_over_places(sham_flips)[0]
-    return scores

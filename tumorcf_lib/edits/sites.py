@@ -1,11 +1,10 @@
-"""A slice, its mask, and what several of its edits need: head, midline, places of shams."""
+"""A slice, its mask, and what several of its edits need: head, places of shams."""
 
 import functools
 
 import numpy as np
 
-from tumorcf_lib.edits import edits, head, shams, symmetry
-from tumorcf_lib.edits.infills import INFILLS
+from tumorcf_lib.edits import edits, head, shams
 from tumorcf_lib.edits.regions import ImpossibleEditError, dilate
 
 N_CANDIDATES = 60
@@ -42,20 +41,15 @@ class About:
     def head(self):
         return head.find_head(gray(self.slice))
 
-    @functools.cached_property
-    def symmetry(self):
-        return symmetry.measure(self.slice, exclude=self.mask)
-
     def depth_px(self, region):
         """Mean distance of the region's pixels to the head's surface."""
         return float(self.head.depth_px[region].mean())
 
     def removed(self, region, infill):
-        """The slice with the region filled in; the tumor is not copied, whatever the region."""
+        """The slice with the region filled in."""
         if self.slice.ndim == 3:
             return np.stack([one.removed(region, infill) for one in self.channels], axis=2)
-        found = self.symmetry if INFILLS[infill].needs_whole_slice else None
-        return edits.remove(self.slice, region, infill=infill, avoid=self.mask, symmetry=found)
+        return edits.remove(self.slice, region, infill=infill)
 
     def sites(self, dilation_px, n, rng_key, infill):
         """Place, flag and moved region of the first n shams, the same for every infill."""

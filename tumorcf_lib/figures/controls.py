@@ -168,7 +168,6 @@ def infills(scores, quality, detector):
     untouched slices). Shown are common slices, where an infill has them.
     """
     scores = of_common_slices(scores[scores["score"] == "net_drop"], "infill")
-    error = of_common_slices(quality[quality["score"] == "mae"], "infill")
     seen = detector[detector["group"] == ALL].rename(columns={"auc": "effect"})
     seen = seen.assign(view=seen["view"].replace(VIEW_NAMES))
     groups = {group: {"color": color} for group, color in style.groups_of(scores).items()}
@@ -178,7 +177,7 @@ def infills(scores, quality, detector):
     panels = []
     for title, table, column, looks, line in (
         ("Net-Drop\n", scores, "group", groups, 0.0),
-        ("Error where the truth\nis known (MAE)", error, "group", groups, None),
+        ("Error where the truth\nis known (MAE)", quality, "group", groups, None),
         ("Can the edit be seen?\n(AUC of a detector)", seen, "view", views, 0.5),
     ):
         own = table[table["infill"].isin(names)]

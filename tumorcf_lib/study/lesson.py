@@ -68,7 +68,7 @@ class Lesson:
             removed = edits.remove(self.slice, region, **how)
             shown.append({"image": removed, "title": "tumor painted out"})
             if sham is not None:
-                control = edits.remove(self.slice, sham, **how, avoid=self.mask)
+                control = edits.remove(self.slice, sham, **how)
                 shown.append({"image": control, "title": "sham painted out", "mask": sham})
         except regions.ImpossibleEditError as error:
             told = f"this edit is not possible here: {error}".rstrip(".")

@@ -59,7 +59,7 @@ def _scored(rows):
         for infill in rows["infill"].unique()
         if infill not in ("", *TAUGHT_INFILLS)
     ]
-    if drops:  # missing infills of a slice (no mirror image) leave its mean to the others
+    if drops:  # missing infills of a slice leave its mean to the others
         mean = pd.concat(drops, axis=1).mean(axis=1)
         yield "net_drop", UNSEEN, scores.assign(net_drop=scores["slice_id"].map(mean))
 

@@ -9,7 +9,7 @@ given twice: over the setting's ``own`` slices, and over the ``common`` slices o
 import numpy as np
 import pandas as pd
 
-from tumorcf_lib.edits.infills import HEADLINE_INFILL, SPARSE_INFILLS
+from tumorcf_lib.edits.infills import HEADLINE_INFILL
 from tumorcf_lib.edits.scores import class_names, slice_scores
 from tumorcf_lib.stats import estimates, rows as stats_rows
 from tumorcf_lib.stats.agreement import rank_agreement
@@ -22,7 +22,6 @@ TIE = 1e-4
 precision and of rows published with five digits."""
 
 LEAST_LEFT = 0.05  # of a tumor's contrast, at which the headline is asked again
-MEASURES = ("mae", "rmse", "ssim")
 FOREIGN = "others"
 
 
@@ -39,9 +38,9 @@ def setting_scores(rows, factor, *, n_resamples: int) -> pd.DataFrame:
     """Sham- and Net-Drop by infill or dilation.
 
     Columns: ``factor``, which is "infill" or "dilation_px" (at the working size; 0 is the
-    headline); slices: "common" (at every dilation, or where all infills but the sparse mirror are)
-    or "own" (where this setting exists); score, group ("all" or a class), effect, low, high,
-    n_slices, n_persons. Numbers are NaN in a group without such slices.
+    headline); slices: "common" (where all settings exist) or "own" (where this one does); score,
+    group ("all" or a class), effect, low, high, n_slices, n_persons. Numbers are NaN in a group
+    without such slices.
     """
     options = {"groups": (stats_rows.ALL, *class_names(rows)), "n_resamples": n_resamples}
     parts = []
@@ -79,7 +78,7 @@ def grown_px(contrast):
 def infill_agreement(rows, *, n_resamples: int) -> pd.DataFrame:
     """Do the infills agree on *which* slices lean on the tumor? Kendall's W of their rankings.
 
-    Of the slices that all infills but the sparse mirror have, by Net-Drop. Columns: score, group,
+    Of the slices that all infills have, by Net-Drop. Columns: score, group,
     kendall_w with low and high (95 percent, patients resampled within class), chance, n_infills,
     n_slices, n_persons. No rows with fewer than two infills.
 
@@ -124,19 +123,15 @@ def control_places(rows) -> int:
 
 
 def quality_table(rows_quality, *, n_resamples: int) -> pd.DataFrame:
-    """Error and similarity by infill where the truth is known, with intervals over patients.
+    """Mean absolute error by infill where the truth is known, with intervals over patients.
 
-    Columns: infill; slices: "common" (places that all infills but the sparse mirror have) or "own"
-    (all places of this infill); score ("mae", "rmse": lower is better; "ssim": higher is), group,
-    effect, low, high, n_slices, n_persons. A slice counts with the mean over its places.
+    Columns: infill, group, effect (lower is better), low, high, n_slices, n_persons. A slice counts
+    with the mean over its places, which are the same for all infills.
     """
-    parts = []
-    for name, own in _common_and_own(rows_quality, "infill", ["slice_id", "place"]):
-        by_slice = own.groupby(["infill", "slice_id", "person_id", "label"], sort=False)
-        of_slices = by_slice[list(MEASURES)].mean().reset_index()
-        part = stats_rows.score_means(of_slices, MEASURES, by=["infill"], n_resamples=n_resamples)
-        parts.append(part.assign(slices=name))
-    return stats_rows.stacked(parts, ["infill", "slices", "score", "group", *stats_rows.NUMBERS])
+    by_slice = rows_quality.groupby(["infill", "slice_id", "person_id", "label"], sort=False)
+    of_slices = by_slice["mae"].mean().reset_index()
+    table = stats_rows.score_means(of_slices, "mae", by=["infill"], n_resamples=n_resamples)
+    return table[["infill", "group", *stats_rows.NUMBERS]]
 
 
 def drift_table(rows, *, n_resamples):
@@ -181,15 +176,12 @@ def net_falls(rows):
 
 
 def _by_setting(rows, factor):
-    """:func:`drops_per_slice` at every level of one factor, the headline's first, mirror last."""
+    """:func:`drops_per_slice` at every level of one factor, the headline's first."""
     headline = {"infill": HEADLINE_INFILL, "dilation_px": 0}
     removed = rows["edit"] == "remove"
     for name, value in headline.items():
         removed &= (rows[name] == value) | (name == factor)
-    levels = sorted(
-        rows.loc[removed, factor].unique(),
-        key=lambda level: (level in SPARSE_INFILLS, level != headline[factor]),
-    )
+    levels = sorted(rows.loc[removed, factor].unique(), key=lambda level: level != headline[factor])
     return pd.concat(
         drops_per_slice(rows, **(headline | {factor: level})).assign(**{factor: level})
         for level in levels
@@ -197,7 +189,6 @@ def _by_setting(rows, factor):
 
 
 def _common_and_own(table, factor, item):
-    """Name and rows: of the items that all levels have, the sparse infills apart; and all rows."""
-    dense = table[~table[factor].isin(SPARSE_INFILLS)]
-    n_levels = dense.groupby(item)[factor].transform("nunique")
-    return (COMMON, dense[n_levels == dense[factor].nunique()]), (OWN, table)
+    """Name and rows: of the items that all levels have; and all rows."""
+    n_levels = table.groupby(item)[factor].transform("nunique")
+    return (COMMON, table[n_levels == table[factor].nunique()]), (OWN, table)

@@ -111,7 +111,7 @@ def _of_all_folds(read, file, predictions):
 def _over_seeds(rows):
     """Scores of each slice as the networks gave them, in the mean over seeds."""
     parts = [slice_scores(own) for _, own in rows.groupby("training_seed")]
-    scores = pd.concat(parts).astype({"flipped": float})
+    scores = pd.concat(parts)
     same = ["slice_id", "patient_id", "person_id", "label"]
     return scores.groupby(same, sort=False).mean(numeric_only=True).reset_index()
 

@@ -20,7 +20,7 @@ PAPER = {
 
 SCORES = (
     "p_orig delta_drop sham_drop net_drop delta_focus net_focus p_background p_silhouette p_blank "
-    "flipped sham_flip_rate delta_drop_lo sham_drop_lo net_drop_lo net_focus_lo delta_drop_refit"
+    "delta_drop_lo sham_drop_lo net_drop_lo net_focus_lo delta_drop_refit"
 ).split()
 
 
@@ -114,7 +114,6 @@ def scores_by_class(scores, *, n_resamples: int, classes=config.CLASSES) -> pd.D
 
     Delta-, Sham- and Net-Drop are means over the same slices, those that have shams."""
     columns = [name for name in SCORES if name in scores]
-    scores = scores.astype({"flipped": float}) if "flipped" in scores else scores
     return rows.score_means(
         scores, columns, groups=(rows.ALL, *classes), n_resamples=n_resamples, complete=True
     )
