@@ -74,7 +74,7 @@ def why_not(prepared) -> str:
         return f"no slice of cohort {prepared.name!r} has a known plane"
     n_persons = known.groupby(prepared.persons).first().value_counts()
     if len(n_persons) < 2 or n_persons.min() < MIN_PERSONS:
-        return f"too few persons of each known plane: {n_persons.to_dict()}"
+        return f"too few patients of each known plane: {n_persons.to_dict()}"
     return ""
 
 

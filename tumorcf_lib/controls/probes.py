@@ -104,7 +104,7 @@ def train_probe(name, profile, prepared, parts, *, seed, folder, network, progre
     kept = trained.history.set_index("epoch").loc[trained.best_epoch]
     progress(
         f"  kept epoch {trained.best_epoch} of {len(trained.history)}: "
-        f"validation slices {kept['val_accuracy']:.3f}, persons {kept['val_person_accuracy']:.3f}"
+        f"validation slices {kept['val_accuracy']:.3f}, patients {kept['val_person_accuracy']:.3f}"
     )
     tested = np.flatnonzero(parts == "test")
     # By way of the features, which are traced already.

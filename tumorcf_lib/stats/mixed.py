@@ -54,7 +54,7 @@ def fit(values, design, persons):
     n_persons, k = len(set(persons)), design.shape[1]
     spread = values.std() if len(values) else 0.0
     if n_persons <= k:
-        raise NoFitError(f"{n_persons} persons for {k} coefficients")
+        raise NoFitError(f"{n_persons} patients for {k} coefficients")
     if n_persons == len(values):
         raise NoFitError("no person has a second slice")
     if spread <= ROUNDING:
