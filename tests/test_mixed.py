@@ -23,7 +23,7 @@ def test_what_cannot_be_fitted_is_refused_by_name_and_without_a_warning():
     for values, persons, reason in (
         (np.ones(12), np.repeat(range(4), 3), "all values are alike"),
         (np.arange(6.0), np.arange(6), "no person has a second slice"),
-        (np.arange(4.0), np.zeros(4), "1 persons for 1 coefficients"),
+        (np.arange(4.0), np.zeros(4), "1 patients for 1 coefficients"),
         (np.tile([0.0, 1.0, 2.0], 5), np.repeat(range(5), 3), "no variance between persons"),
     ):
         with warnings.catch_warnings():
