@@ -41,23 +41,21 @@ def confusion(table):
 
     ``table``: a row a true class, named in "true"; then a column a predicted class, in that order.
     """
+    import seaborn  # takes a second
+
     classes, matrix = list(table["true"]), table.drop(columns="true").to_numpy()
     totals = matrix.sum(axis=1, keepdims=True)
     shares = np.divide(matrix, totals, out=np.zeros(matrix.shape), where=totals > 0)
     size = 1.1 * len(classes)
     fig, ax = plt.subplots(figsize=(size + 1.9, size + 0.9))
-    image = ax.imshow(shares, cmap="Blues", vmin=0, vmax=1)
-    for (row, column), n in np.ndenumerate(matrix):
-        share = shares[row, column]
-        color = "white" if share > 0.55 else style.INK
-        ax.text(column, row, f"{n}\n{share:.1%}", ha="center", va="center", color=color)
-    ax.set_xticks(range(len(classes)), classes)
     rows = [f"{name}\n({n})" for name, n in zip(classes, totals[:, 0], strict=True)]
-    ax.set_yticks(range(len(classes)), rows)
-    ax.tick_params(length=0)
-    ax.spines[:].set_visible(False)
+    words = [f"{n}\n{share:.1%}" for n, share in zip(matrix.flat, shares.flat, strict=True)]
+    bar = {"label": "share of the true class", "shrink": 0.8}
+    how = {"vmin": 0, "vmax": 1, "cmap": "Blues", "fmt": "", "square": True, "cbar_kws": bar}
+    how |= {"annot": np.reshape(words, matrix.shape), "xticklabels": classes, "yticklabels": rows}
+    seaborn.heatmap(shares, ax=ax, **how)
+    ax.tick_params(length=0, rotation=0)
     ax.set(xlabel="predicted class", ylabel="true class (slices)")
-    fig.colorbar(image, ax=ax, label="share of the true class", shrink=0.8)
     return fig
 
 
