@@ -247,6 +247,16 @@ def test_without_mr_no_patient_of_that_site_is_trained_on_and_all_are_tested(fin
     assert ((own.parts == "test") == (usual == "test")).all()
 
 
+def test_the_lighter_networks_differ_by_their_views_alone_and_are_pooled_with_the_others(finished):
+    shared = crossval.Folds(finished)
+    (own, asked), (plain, same) = (shared.unit(0, 1, network=k) for k in ("lighter", "plain"))
+    assert own.profile == dataclasses.replace(plain.profile, **crossval.LIGHT) != plain.profile
+    changed = {k for k in own.depends_on if own.depends_on[k] != plain.depends_on.get(k)}
+    assert changed == {"views"} and asked == same and own.folder != plain.folder
+    made_of = [{k: (one.depends_on | asked)[k] for k in crossval.MADE_OF} for one in (own, plain)]
+    assert pool.kinship(made_of[0]) == pool.kinship(made_of[1])
+
+
 def test_units_that_know_nothing_are_audited_on_the_true_classes(finished):
     rows = read(finished, "rows_edits_shuffled_seed1")
     plain = read(finished, "rows_edits_plain_seed0").query("fold < 2 and edit == 'original'")

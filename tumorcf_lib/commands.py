@@ -72,7 +72,7 @@ CV = (
     option("--profile", type=_profile, default="paper-lite-cv", help="one with folds"),
     *DATA_SEED,
 )
-KINDS = "shuffled (labels), without_mr (no patient MR...), hardened, looking"
+KINDS = "shuffled (labels), without_mr (no patient MR...), lighter (views), hardened, looking"
 FOLD = option("--fold", type=int, action="append", help="several may be given; default: all")
 
 

@@ -4,7 +4,7 @@ import contextlib
 import dataclasses
 import difflib
 import os
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 CLASSES = ("meningioma", "glioma", "pituitary")
@@ -84,25 +84,6 @@ class Profile:
         """All settings as plain values, in the order of declaration."""
         return dataclasses.asdict(self)
 
-
-FOLDS = Profile(
-    name="paper-lite-cv",
-    cohort="cheng",
-    purpose="every slice tested once, by networks that never saw its person",
-    n_folds=5,
-    freeze_norms=False,
-    validates=False,
-    ema_momentum=0.0,
-    weight_decay=2e-2,
-    label_smoothing=0.05,
-    focal_gamma=1.0,
-    stochastic_depth=0.2,
-    n_places=10,
-    infills=("ring_mean", "gaussian_blur", "noisy_linear"),
-    dilations_at_512=(2, 5, 10),
-    finetune_epochs=6,
-    finetune_learning_rate=6e-4,
-)
 
 PROFILES = {
     profile.name: profile
@@ -196,13 +177,23 @@ PROFILES = {
             frozen_blocks=5,
             freeze_depthwise=True,
         ),
-        FOLDS,
-        replace(
-            FOLDS,
-            name="lighter-views",
-            purpose="paper-lite-cv by a better recipe; takes its place when all is trained",
-            augmentation=0.6,
-            finetune_epochs=12,
+        Profile(
+            name="paper-lite-cv",
+            cohort="cheng",
+            purpose="every slice tested once, by networks that never saw its person",
+            n_folds=5,
+            freeze_norms=False,
+            validates=False,
+            ema_momentum=0.0,
+            weight_decay=2e-2,
+            label_smoothing=0.05,
+            focal_gamma=1.0,
+            stochastic_depth=0.2,
+            n_places=10,
+            infills=("ring_mean", "gaussian_blur", "noisy_linear"),
+            dilations_at_512=(2, 5, 10),
+            finetune_epochs=6,
+            finetune_learning_rate=6e-4,
         ),
         Profile(
             name="paper",

@@ -34,6 +34,7 @@ SEEDS = {
     "plain": config["seeds"],
     "shuffled": config["shuffled_seeds"],
     "without_mr": config["without_mr_seeds"],
+    "lighter": config["lighter_seeds"],
     **{network: config["seeds"] for network in config["finetuned"]},
 }
 UNITS = [

@@ -35,11 +35,12 @@ N_INNER = 3
 TRIAL_PX = 128  # at most: a third of the time of 224 px
 
 FINETUNED = controls.NETWORKS
-NETWORKS = {"plain": "units"} | {name: name for name in ("shuffled", "without_mr", *FINETUNED)}
+OTHERS = ("shuffled", "without_mr", "lighter", *FINETUNED)
+NETWORKS = {"plain": "units"} | {name: name for name in OTHERS}
 """Kinds of network, and the folder of their units: the study's own; those trained on classes dealt
 anew to the patients, which know nothing; those that were shown no patient ``MR...``, all of
-whom have a glioma, so that no trace of their site can stand for the class; and fine-tuned copies
-of the study's own."""
+whom have a glioma, so that no trace of their site can stand for the class; those of another recipe,
+the lighter views; and fine-tuned copies of the study's own."""
 
 TOLD = "unit.json"
 """A unit's file that says which it is, what it was made of, how long it took and by what."""
@@ -148,6 +149,8 @@ class Folds:
             depends_on["without"] = "MR"
             of_site = np.char.startswith(prepared.persons.astype(str), "MR")
             parts[of_site & (parts != "test")] = "left out"
+        if network == "lighter":
+            profile, depends_on["views"] = replace(profile, **LIGHT), LIGHT
         if network in FINETUNED:
             depends_on |= {
                 "kind": network,

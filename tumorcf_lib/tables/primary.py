@@ -101,7 +101,7 @@ def _columns(e, null):
 def primary_table(scores):
     """The primary claims of each kind of network: estimate, null band, Holm's p, verdict.
 
-    Columns: network (the plain ones, then those that were fine-tuned from them), finding, claim,
+    Columns: network (the plain ones, then every other kind but those of one site), finding, claim,
     score, group, those of :func:`estimates_table`, p (two-sided, of the estimate being one of
     networks that know nothing), p_holm (over all claims of a kind), verdict
     (:data:`stats.nulls.HOLDS`, ``FAILS`` or ``OPEN``) and reason. Closed form: nothing is drawn,
