@@ -4,8 +4,7 @@
     python -m benchmarks.audit_null --kinds torch    TorchScript files (needs torch)
 
 Writes ``results_audit_null.csv``, lines of other kinds are kept. Each network is judged as
-``python -m tumorcf_lib audit`` judges it; files are judged once more by each null alone: random
-networks of our own, and copies of the file with re-drawn weights.
+``python -m tumorcf_lib audit`` judges it.
 """
 
 import argparse
@@ -23,7 +22,7 @@ from tumorcf_lib.your_model import adapter, models, nulls, verdict
 
 RESULTS = Path(__file__).parent / "results_audit_null.csv"
 KNOWS = {"random weights": 40, "shuffled labels": 40, "planted reader": 10}
-KEY = ["kind", "slices", "network", "null"]
+KEY = ["kind", "slices", "network"]
 
 
 class Scene:
@@ -53,25 +52,15 @@ class Scene:
         )
         self.random = list(itertools.islice(networks, nulls.N_RANDOM))
 
-    def judged(self, predict, copies=(), n_resamples=500):
-        """The verdict, and the word by each kind of null alone."""
+    def judged(self, predict, n_resamples=500):
+        """The verdict on a network."""
         original, removed, *shams = (adapter.answers_to(predict, s, 256) for s in self.images)
         answers = verdict.Answers(
             foreign.CLASSES, *self.owners, original, removed, np.stack(shams, axis=1)
         )
-        drawn = {"random networks": self.random, "copies": list(nulls.logits_of(copies, self.few))}
         confidence = original.max(axis=1).mean()
-        null = {
-            kind: nulls.as_answers(logits, foreign.CLASSES, *self.few_owners, confidence)
-            for kind, logits in drawn.items()
-            if logits
-        }
-        found = verdict.judged(answers, null, n_resamples=n_resamples)
-        alone = {
-            kind: verdict.worded(answers, found.numbers | {"null": {kind: own}})[0]
-            for kind, own in found.numbers["null"].items()
-        }
-        return found, alone | ({"both": found.word} if len(alone) > 1 else {})
+        null = nulls.as_answers(self.random, foreign.CLASSES, *self.few_owners, confidence)
+        return verdict.judged(answers, null, n_resamples=n_resamples)
 
 
 def functions(scene, name, rng, trained_on):
@@ -91,28 +80,22 @@ def counted(kind, n_slices, folder, most=None, scene=None):
         for k in range(n):
             rng = np.random.default_rng([k, len(name)])
             if kind == "function":
-                found, words = scene.judged(functions(scene, name, rng, trained_on))
+                predict = functions(scene, name, rng, trained_on)
             else:
                 weights = foreign.weights_of(rng, name, trained_on)
                 model = models.load(str(foreign.WRITERS[kind](weights, folder / str(k))))
                 predict = adapter.Probabilities(model.raw, foreign.CLASSES, "logits")
-                copies = (
-                    adapter.Probabilities(raw, foreign.CLASSES, "logits")
-                    for raw in itertools.islice(model.copies(rng), nulls.N_COPIES)
-                )
-                found, words = scene.judged(predict, copies)
-            lines += [
+            found = scene.judged(predict)
+            lines.append(
                 {
                     "kind": kind,
                     "slices": n_slices,
                     "network": name,
-                    "null": null,
-                    "word": word,
+                    "word": found.word,
                     "effect": found.numbers["effect"][0],
                     "accuracy": found.numbers["accuracy"][0],
                 }
-                for null, word in words.items()
-            ]
+            )
             print(kind, n_slices, name, k, found, file=sys.stderr, flush=True)
     groups = pd.DataFrame(lines).groupby(KEY, sort=False)
     return (

@@ -165,7 +165,6 @@ def place(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setattr(nulls, "N_RANDOM", 3)
-    monkeypatch.setattr(nulls, "N_COPIES", 2)
     (tmp_path / "mine_h7.py").write_text(MODULE)
     yield tmp_path
     sys.modules.pop("mine_h7", None)

@@ -117,25 +117,15 @@ def test_what_is_no_model_or_wants_more_than_slices_is_named(tmp_path):
 
 
 @pytest.mark.parametrize("kind", foreign.WRITERS)
-def test_a_file_answers_as_its_weights_do_and_is_left_alone_by_copies_of_other_weights(
-    tmp_path, kind
-):
+def test_a_file_answers_as_its_weights_do_and_is_left_as_it_is(tmp_path, kind):
     pytest.importorskip(kind, reason=f"needs the package {kind}")
     cohort, rng = foreign.cohort(30), np.random.default_rng(0)
     first, second, last, bias = weights = foreign.weights_of(rng, "random weights", cohort)
     path = foreign.WRITERS[kind](weights, tmp_path / "m")
-    before, model = path.read_bytes(), models.load(str(path))
-
-    def answers(raw):
-        return adapter.Probabilities(raw, foreign.CLASSES, "logits")(cohort.slices)
-
+    before = path.read_bytes()
+    predict = adapter.Probabilities(models.load(str(path)).raw, foreign.CLASSES, "logits")
     wanted = foreign.softmax(foreign._features(first, second, cohort.slices) @ last.T + bias)
-    np.testing.assert_allclose(answers(model.raw), wanted, atol=1e-4)
-    copies = model.copies(rng)
-    one, two = (answers(next(copies)) for _ in range(2))
-    assert np.abs(one - two).max() > 0.01 and np.abs(one - wanted).max() > 0.01
-    copies.close()
-    np.testing.assert_allclose(answers(model.raw), wanted, atol=1e-4)
+    np.testing.assert_allclose(predict(cohort.slices), wanted, atol=1e-4)
     assert path.read_bytes() == before
 
 

@@ -6,7 +6,6 @@ open. Each framework is imported for its own files only: nothing here needs Tens
 
 import contextlib
 import functools
-import importlib.util
 import os
 import pkgutil
 import re
@@ -38,16 +37,13 @@ class Model:
     """A classifier, whatever is behind it.
 
     `raw` maps float32 slices (n, height, width) or (n, height, width, channels) to whatever the
-    classifier answers; `size` is (height, width) where the file fixes it. `copies(rng)` yields
-    `raw` again and again, each time with re-drawn weights, until it is closed; None where there
-    is no way to.
+    classifier answers; `size` is (height, width) where the file fixes it.
     """
 
     name: str
     raw: object
     digest: str = ""
     size: tuple | None = None
-    copies: object = None
 
 
 def load(name, *, layout=None, channels=None) -> Model:
@@ -76,21 +72,10 @@ def load(name, *, layout=None, channels=None) -> Model:
     if not path.is_file():
         raise InputError(f"Expected a model file, found none at {name}. Check its spelling.")
     with _named(path.name, advice=EXPORT):
-        run, shape, dtype, weights, put = reader(path)
+        run, shape, dtype = reader(path)
     shaped = Shaped(run, shape, layout=layout, channels=channels, dtype=dtype, name=path.name)
-    raw, has_matrices = _raising_named(shaped, path.name), any(w.ndim > 1 for w in weights)
-    copies = functools.partial(_copies, raw, weights, put) if has_matrices else None
-    return Model(path.name, raw, steps.file_sha256(path), shaped.size, copies)
-
-
-def _copies(raw, weights, put, rng):
-    """`raw` with the weights of each layer in another order; at the end they are put back."""
-    try:
-        while True:
-            put([rng.permutation(w.ravel()).reshape(w.shape) if w.ndim > 1 else w for w in weights])
-            yield raw
-    finally:
-        put(weights)
+    raw = _raising_named(shaped, path.name)
+    return Model(path.name, raw, steps.file_sha256(path), shaped.size)
 
 
 def _of_module(name, layout, channels):
@@ -146,43 +131,27 @@ def _named(name, *, given="", advice):
         raise InputError(f"{name} {words}: {error} {place}{given}. {advice}.") from error
 
 
-# -- Files: how to run it, shape and numbers of its input, its weights, how to set them --------
+# -- Files: how to run it, shape and numbers of its input ---------------------------------------
 
 
 def _onnx(path):
     import onnxruntime
 
-    def session_of(what):
-        options = onnxruntime.SessionOptions()
-        options.use_deterministic_compute = True
-        options.log_severity_level = 4  # whatever goes wrong is raised, too
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # idle, not busy
-        return onnxruntime.InferenceSession(what, options, providers=["CPUExecutionProvider"])
-
-    session = session_of(os.fspath(path))
+    options = onnxruntime.SessionOptions()
+    options.use_deterministic_compute = True
+    options.log_severity_level = 4  # whatever goes wrong is raised, too
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # idle, not busy
+    providers = ["CPUExecutionProvider"]
+    session = onnxruntime.InferenceSession(os.fspath(path), options, providers=providers)
     inputs = session.get_inputs()
     dtype = NUMBERS.get(inputs[0].type) if len(inputs) == 1 else None
     if dtype is None:
         raise _several_inputs(path, ", ".join(f"{i.name} {i.type} {i.shape}" for i in inputs))
-    initial, weights = [], []
-    if importlib.util.find_spec("onnx") is not None:
-        import onnx
-
-        model = onnx.load(os.fspath(path))
-        read = onnx.numpy_helper.to_array
-        initial = [kept for kept in model.graph.initializer if read(kept).dtype.kind == "f"]
-        weights = [read(kept) for kept in initial]
-
-    def put(weights):
-        nonlocal session
-        for kept, values in zip(initial, weights, strict=True):
-            kept.CopyFrom(onnx.numpy_helper.from_array(values, kept.name))
-        session = session_of(model.SerializeToString())
 
     def run(given):
         return tuple(session.run(None, {inputs[0].name: given}))
 
-    return run, inputs[0].shape, dtype, weights, put
+    return run, inputs[0].shape, dtype
 
 
 def _keras(path):
@@ -192,9 +161,7 @@ def _keras(path):
     model = keras.models.load_model(path, compile=False)
     if len(model.inputs) != 1:
         raise _several_inputs(path, f"{len(model.inputs)} inputs")
-
-    run = functools.partial(model, training=False)
-    return run, model.inputs[0].shape, np.float32, model.get_weights(), model.set_weights
+    return functools.partial(model, training=False), model.inputs[0].shape, np.float32
 
 
 def _several_inputs(path, found):
@@ -208,17 +175,12 @@ def _torch(path):
     import torch
 
     model = torch.jit.load(path, "cpu").eval()
-    own = list(model.parameters())
 
     def run(given):
         with torch.no_grad():
             return model(torch.from_numpy(given))
 
-    def put(weights):
-        for parameter, values in zip(own, weights, strict=True):
-            parameter.data.copy_(torch.from_numpy(values))
-
-    return run, None, np.float32, [p.detach().float().numpy().copy() for p in own], put
+    return run, None, np.float32
 
 
 READERS = {

@@ -1,9 +1,8 @@
 """Networks that know nothing of the classes: how far does an effect reach by accident?
 
-Two kinds: copies of the classifier with its weights re-drawn (where a file allows that), and
-random networks of our own, run on the same slices and edits: random filters with a random
-readout, and readouts fitted to labels that were shuffled over patients. Their answers are centered
-and brought to the classifier's own confidence, so that only their direction is left to chance.
+Random networks, run on the same slices and edits: random filters with a random readout, and
+readouts fitted to labels that were shuffled over patients. Their answers are centered and brought
+to the classifier's own confidence, so that only their direction is left to chance.
 """
 
 import itertools
@@ -15,9 +14,8 @@ from scipy.special import softmax
 
 from tumorcf_lib.edits import plan
 from tumorcf_lib.your_model import verdict
-from tumorcf_lib.your_model.adapter import answers_to
 
-N_RANDOM, N_COPIES = 40, 20
+N_RANDOM = 40
 N_SLICES = 150
 MAX_BYTES = 2e8  # of edited slices that networks which know nothing are shown
 SIDE_PX = 32
@@ -38,31 +36,22 @@ def chosen(labels, persons, n, rng):
     return np.sort(table.index[of_class.cumcount() < most].to_numpy())
 
 
-def of_audit(answers, prepared_of, *, copies=(), seed=0) -> dict:
-    """Answers of networks that know nothing, by kind, on some slices of an audit.
+def of_audit(answers, prepared_of, *, seed=0) -> list:
+    """Answers of networks that know nothing on some slices of an audit.
 
-    `prepared_of` maps indices of slices to the prepared cohort of them; `copies` are the
-    classifier's weights re-drawn, a `predict` each.
+    `prepared_of` maps indices of slices to the prepared cohort of them.
     """
     rng = np.random.default_rng([seed, 7])
     where = np.flatnonzero(answers.edited)
     if not len(where):
-        return {}
+        return []
     of_one = 3 * prepared_of(where[:1]).slices[0].nbytes
     n = int(np.clip(MAX_BYTES / of_one, 24, N_SLICES))
     at = where[chosen(answers.labels[where], answers.persons[where], n, rng)]
     images, owners = edited(prepared_of(at), seed), (answers.labels[at], answers.persons[at])
     networks = random_networks(images, *owners, len(answers.classes), rng)
-    found = {
-        "random networks": list(itertools.islice(networks, N_RANDOM)),
-        "copies with re-drawn weights": list(logits_of(copies, images)),
-    }
-    confidence = answers.original.max(axis=1).mean()
-    return {
-        kind: as_answers(logits, answers.classes, *owners, confidence)
-        for kind, logits in found.items()
-        if logits
-    }
+    networks, confidence = itertools.islice(networks, N_RANDOM), answers.original.max(axis=1).mean()
+    return as_answers(networks, answers.classes, *owners, confidence)
 
 
 def edited(cohort, seed):
@@ -73,12 +62,6 @@ def edited(cohort, seed):
         for image, mask, slice_id in zip(cohort.slices, cohort.masks, cohort.table["slice_id"])
     ]
     return [np.stack(stack) for stack in zip(*made, strict=True)]
-
-
-def logits_of(copies, images):
-    """Of each copy, the logarithms of its answers to each stack of slices."""
-    for copy in copies:
-        yield [np.log(np.maximum(answers_to(copy, stack), 1e-7)) for stack in images]
 
 
 def as_answers(networks, classes, labels, persons, confidence):

@@ -1,7 +1,5 @@
 """The audit of classifiers: checked, rows saved as they come, the null, the verdict, the page."""
 
-import contextlib
-import itertools
 import platform
 import shutil
 from dataclasses import dataclass, field
@@ -14,7 +12,6 @@ import pandas as pd
 from tumorcf_lib import __version__, rowfiles, steps
 from tumorcf_lib.edits import audit, plan
 from tumorcf_lib.your_model import checks, counting, nulls, page, report, slices, verdict
-from tumorcf_lib.your_model.adapter import Probabilities
 
 CHUNK = 32  # slices that are audited, saved and forgotten together
 
@@ -32,7 +29,7 @@ class Audited:
     where: object = None
 
 
-def audited(name, rows, prepared_of, classes, *, copies=(), seed=0, found=None) -> Audited:
+def audited(name, rows, prepared_of, classes, *, seed=0, found=None) -> Audited:
     """An audit's rows with the verdict on them.
 
     Parameters
@@ -45,8 +42,6 @@ def audited(name, rows, prepared_of, classes, *, copies=(), seed=0, found=None) 
         The prepared cohort, or a function from indices of slices to it: networks that know
         nothing are shown edits of some of its slices.
     classes : sequence of str
-    copies : iterable of callable
-        Its weights re-drawn: a `predict` each.
     seed : int
         Of the audit's sham places, and of the null.
     found : Findings, optional
@@ -54,8 +49,7 @@ def audited(name, rows, prepared_of, classes, *, copies=(), seed=0, found=None) 
     """
     answers = verdict.answers_of(rows, classes)
     get = prepared_of if callable(prepared_of) else prepared_of.subset
-    null = nulls.of_audit(answers, get, copies=copies, seed=seed)
-    word = verdict.judged(answers, null)
+    word = verdict.judged(answers, nulls.of_audit(answers, get, seed=seed))
     if found and found.serious:
         why = f"correct this first: {found.serious[0]}"
         word = verdict.Verdict(verdict.UNKNOWN, why, word.numbers)
@@ -165,8 +159,7 @@ def _audited(model, cohort, predict, found, settings, options, folder):
 
     kept = {"folder": folder, "depends_on": depends_on}
     rows = rows_of(shown, len(cohort), prepared_of, **kept, **how)
-    copies = _copies(model, predict, options)
-    more = {"copies": copies, "seed": options.seed, "found": found}
+    more = {"seed": options.seed, "found": found}
     one = audited(model.name, rows, prepared_of, cohort.classes, **more)
     one.where = page.looks(prepared, shown)
     return one
@@ -182,14 +175,3 @@ def _about(model, predict, options, command):
         "seed": options.seed,
         "Python, NumPy": f"{platform.python_version()}, {np.__version__}",
     }
-
-
-def _copies(model, predict, options):
-    """A `predict` for each copy of a classifier with re-drawn weights, which are set back after."""
-    if not model.copies:
-        return
-    with contextlib.closing(model.copies(np.random.default_rng([options.seed, 8]))) as drawn:
-        for raw in itertools.islice(drawn, nulls.N_COPIES):
-            copy = Probabilities(raw, predict.classes, options.output, model.name)
-            copy.kind = predict.kind
-            yield slices.with_air(copy, options.air)

@@ -79,9 +79,9 @@ class Verdict:
 def judged(answers, null, *, n_resamples=N_RESAMPLES) -> Verdict:
     """The verdict: every gate has to be passed before "leans" is said.
 
-    `null`: by kind, the Answers of networks that know nothing on these slices or some of them. The
+    `null`: the Answers of networks that know nothing on these slices or some of them. The
     verdict's ``numbers``: accuracy, skill (above chance), effect, own, drift, each (value, low,
-    high); chance, scale, p_permuted, sham_effect; null (by kind: n, largest effect, bound).
+    high); chance, scale, p_permuted, sham_effect; null (their number, largest effect, bound).
     """
     scale = scale_of(answers)
     numbers = {"scale": scale, **_accuracy(answers, n_resamples)}
@@ -90,12 +90,8 @@ def judged(answers, null, *, n_resamples=N_RESAMPLES) -> Verdict:
     numbers |= _effect(answers, scale, n_resamples)
     numbers["p_permuted"] = _permuted(answers, scale)
     numbers["sham_effect"] = _of_shams(answers, scale)
-    effects = {kind: [effect(one, scale) for one in found] for kind, found in null.items()}
-    numbers["null"] = {
-        kind: (len(found), max(found), bound(found))
-        for kind, found in effects.items()
-        if len(found) > 1
-    }
+    effects = [effect(one, scale) for one in null]
+    numbers["null"] = len(effects), max(effects), bound(effects)
     return Verdict(*worded(answers, numbers), numbers)
 
 
@@ -103,7 +99,6 @@ def worded(answers, numbers):
     """The word and why, by the numbers of :func:`judged`."""
     (value, low, high), margin = numbers["effect"], RELEVANT[numbers["scale"]]
     least = answers.table()[answers.edited].groupby("label")["person_id"].nunique().min()
-    kind = max(numbers["null"], key=lambda name: numbers["null"][name][2], default=None)
     if least < MIN_PERSONS:
         return UNKNOWN, f"a class has tumors of {least} patients, {MIN_PERSONS} are needed"
     if not numbers["skill"][1] > 0:
@@ -119,21 +114,18 @@ def worded(answers, numbers):
         return UNKNOWN, f"the effect, {value:.2f}, is hardly relevant"
     if value <= numbers["sham_effect"]:
         return UNKNOWN, "one sham differs from another by as much"
-    if kind is None:
-        return UNKNOWN, "there are no networks that know nothing to compare it with"
-    beyond = value > numbers["null"][kind][2]
-    return LEANS if beyond else UNKNOWN, compared(numbers, kind)
+    return LEANS if value > numbers["null"][2] else UNKNOWN, compared(numbers)
 
 
-def compared(numbers, kind):
+def compared(numbers):
     """The effect beside that of networks that know nothing, with digits that tell them apart."""
-    value, (n, largest, reach) = numbers["effect"][0], numbers["null"][kind]
+    value, (n, largest, reach) = numbers["effect"][0], numbers["null"]
     digits = next((d for d in range(3, 9) if round(value, d) != round(reach, d)), 3)
     own, most, end = (f"{round(x, digits) + 0.0:.{digits}f}" for x in (value, largest, reach))
     return (
-        f"the effect, {own}, is {'' if value > reach else 'not '}beyond {end}: of {n} {kind}, "
-        f"which know nothing and are as confident, the largest effect on these slices is {most}, "
-        f"and about one in a hundred would exceed {end}"
+        f"the effect, {own}, is {'' if value > reach else 'not '}beyond {end}: of {n} random "
+        "networks, which know nothing and are as confident, the largest effect on these slices is "
+        f"{most}, and about one in a hundred would exceed {end}"
     )
 
 
