@@ -109,9 +109,9 @@ def test_tables_that_cannot_be_scored_are_refused_with_the_reason():
     lost = rows[(rows["edit"] != "original") | (rows["slice_id"] != "s4")]
     for table, message in (
         (twice, "1 come again.*'only'.*one classifier"),
-        (lost, "1 slices .*'s4'"),
+        (lost, "1 slices .*'original' .*'s4'"),
         (rows.assign(label="glioblastoma"), "glioblastoma.*glioma, none, pituitary"),
-        (rows.assign(p_none=np.nan), "12 rows of edit 'original' have no probabilities"),
+        (rows.assign(p_none=np.nan), "12 slices have no .*'original' with probabilities"),
     ):
         with pytest.raises(InvalidRowsError, match=message):
             slice_scores(table)

@@ -247,18 +247,13 @@ def _with_values(rows, classes):
             f"Labels {sorted(unknown)} have no probability column; the columns p_<class> "
             f"name these classes: {', '.join(classes)}."
         )
-    missing = set(rows["slice_id"]) - set(scores["slice_id"])
+    labels, p = arrays(rows)
+    answered = is_original & np.isfinite(p).all(axis=1)
+    missing = set(rows["slice_id"]) - set(rows["slice_id"][answered])
     if missing:
         raise InvalidRowsError(
-            f"{len(missing)} slices have no row of edit 'original', such as "
+            f"{len(missing)} slices have no row of edit 'original' with probabilities, such as "
             f"{sorted(missing, key=str)[0]!r}; scores compare with it, so include that edit."
-        )
-    labels, p = arrays(rows)
-    known = np.isfinite(p).all(axis=1)
-    if not known[is_original].all():
-        raise InvalidRowsError(
-            f"{(~known[is_original]).sum()} rows of edit 'original' have no probabilities; "
-            "an audit always writes them, so check how this table was made."
         )
     scores["predicted"] = np.array(classes, object)[np.argmax(p[is_original], axis=1)]
     scores["correct"] = scores["predicted"] == scores["label"]
