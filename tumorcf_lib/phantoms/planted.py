@@ -36,10 +36,6 @@ _SITES = tuple(tumors.SIZES_MM)
 _CAUSE = 1  # last number of a patient's seed for what carries the label; 0 at its third place
 
 
-class InvalidPhantomError(ValueError):
-    """A head that leaves no room for the marker."""
-
-
 @dataclass(frozen=True)
 class Cause:
     """What a patient's label is carried by, and what both carriers show."""
@@ -180,10 +176,5 @@ def _place(free, side, margin):
             if free[row, column]:
                 return row, column
     rows, columns = np.nonzero(free[margin:-margin, margin:-margin])
-    if not len(rows):
-        raise InvalidPhantomError(
-            f"No place for a marker of {2 * margin} px in the air: the head fills the slice. Make "
-            "MARKER_RADIUS or GAP smaller."
-        )
     nearest = np.argmin(np.hypot(rows + margin - size / 2, columns + margin - size / 2))
     return int(rows[nearest]) + margin, int(columns[nearest]) + margin
