@@ -226,11 +226,20 @@ def test_recipes_are_compared_on_the_same_slices():
     ids = {"fold": 0, "slice_id": [1, 2, 3, 4] * 2, "person_id": list("abcd") * 2}
     rows = pd.DataFrame({"recipe": ["kept"] * 4 + ["other"] * 4, **ids, "label": names})
     rows = pd.concat([rows, p], axis=1)  # of the second recipe, the first slice is wrong
-    found = classifiers.recipes_table(rows, n_resamples=50).set_index("recipe")
-    assert found["slice_accuracy"].tolist() == [0.75, 0.75]
-    assert found["difference"].tolist() == [0.0, 0.0]
-    found = classifiers.recipes_table(rows[rows["slice_id"] != 4], n_resamples=50)
-    assert found["difference"].tolist() == [0.0, pytest.approx(-1 / 3)]
+    tested = rows.replace({"recipe": {"kept": "plain", "other": "lighter"}}).assign(training_seed=1)
+    tested = tested.rename(columns={"recipe": "network"}).assign(**{"p_no tumor": np.nan})
+    again = tested[4:].assign(network="plain", training_seed=2)  # ours err now and then, too
+    tested = pd.concat([tested, again, tested[:1].assign(network="shuffled")])
+    found = classifiers.recipes_table(rows, tested, n_resamples=50)
+    assert found["slices"].tolist() == ["inner"] * 2 + ["tested"] * 2 and set(
+        found["n_slices"]
+    ) == {4}
+    assert found["recipe"].tolist() == ["kept", "other", "kept", "lighter views"]
+    assert found["slice_accuracy"].tolist() == [0.75, 0.75, 0.75, 0.75]
+    assert found["difference"].tolist() == [0.0, 0.0, 0.0, 0.0]
+    rows, tested = (one[one["slice_id"] != 4] for one in (rows, tested))
+    found = classifiers.recipes_table(rows, tested, n_resamples=50)
+    assert found["difference"].tolist() == pytest.approx([0.0, -1 / 3, 0.0, -1 / 6])
 
 
 def test_without_mr_no_patient_of_that_site_is_trained_on_and_all_are_tested(finished):

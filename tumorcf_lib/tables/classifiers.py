@@ -12,7 +12,8 @@ from tumorcf_lib.stats.persons import exact_interval, interval
 from tumorcf_lib.stats.rows import ALL, NUMBERS, in_front, means
 from tumorcf_lib.tables.fold_scores import outputs_of
 
-PLAIN, LOOKING = "plain", "looking"
+PLAIN, LOOKING, LIGHTER = "plain", "looking", "lighter"
+RECIPE_OF = {PLAIN: "kept", LIGHTER: "lighter views"}
 UNSEEN = "unseen"
 
 AS_IS, RETRAINED, FROM_STATISTICS = "as it is", "retrained", "statistics"
@@ -113,25 +114,40 @@ def against_chance(rows, n_resamples):
     return pd.DataFrame(lines, columns=AGAINST_CHANCE)
 
 
-def recipes_table(tried, *, n_resamples):
-    """Every recipe tried, on the inner folds of patients outside a fold's tested ones.
+def recipes_table(tried, predictions, *, n_resamples):
+    """Every recipe tried, on the inner folds of patients outside a fold's tested ones; and of
+    those that units were trained by, on the tested slices of all folds.
 
     Returns
     -------
     DataFrame
-        recipe, n_slices, accuracies, and ``difference``: share of slices right less that of the
-        kept recipe on the same slices, with both ends.
+        slices ("inner" or "tested"), recipe, n_slices, accuracies (of one network, the mean over
+        seeds), and ``difference``: share of slices right less that of the kept recipe on the same
+        slices, with both ends.
     """
+    parts = {"inner": tried.assign(training_seed=0)}
+    if LIGHTER in set(predictions["network"]):
+        tested = predictions.assign(recipe=predictions["network"].map(RECIPE_OF))
+        parts["tested"] = outputs_of(tested.dropna(subset="recipe"))
+    tables = [in_front(_recipes(own, n_resamples), slices=name) for name, own in parts.items()]
+    return pd.concat(tables, ignore_index=True)
+
+
+def _recipes(tried, n_resamples):
     tried = tried.assign(right=(tried["label"] == classification.predicted(tried)).astype(float))
     right = tried.set_index(["fold", "slice_id"])["right"]
-    kept = right[(tried["recipe"] == "kept").to_numpy()].reindex(right.index)
-    tried = tried.assign(difference=(right - kept).to_numpy())
+    kept = right[(tried["recipe"] == "kept").to_numpy()].groupby(level=[0, 1]).mean()
+    tried = tried.assign(difference=(right - kept.reindex(right.index)).to_numpy())
     options = {"by": ["recipe"], "groups": [ALL], "n_resamples": n_resamples}
     change = means(tried, "difference", **options)
     ends = {"effect": "difference", "low": "difference_low", "high": "difference_high"}
     change = change.rename(columns=ends)[["recipe", *ends.values()]]
     by = tried.groupby("recipe", sort=False)
-    rows = [{"recipe": recipe, "n_slices": len(own)} | accuracies(own) for recipe, own in by]
+    rows = []
+    for recipe, own in by:
+        found = [accuracies(one) for _, one in own.groupby("training_seed")]
+        n = own["slice_id"].nunique()
+        rows.append({"recipe": recipe, "n_slices": n} | dict(pd.DataFrame(found).mean()))
     return pd.DataFrame(rows).merge(change, on="recipe")
 
 

@@ -71,7 +71,7 @@ def derive(read, n_resamples):
         ("table_transplants", "rows_transplants", symmetric.transplants_table),
         ("table_saliency", "rows_saliency", partial(saliency.saliency_table, scores=scores)),
         ("table_predicted_masks", "rows_masks", masked),
-        ("table_recipes", "rows_recipes", partial(classifiers.recipes_table, **n)),
+        ("table_recipes", "rows_recipes", lambda own: classifiers.recipes_table(own, every, **n)),
     ):
         own = _whole(read_if_there(read, file), every)
         table = [] if own is None else make(own)
