@@ -81,7 +81,8 @@ def edits(rows) -> pd.DataFrame:
         "mean P of the true class": by["p"].mean(),
         "still called right": by["right"].mean(),
     }
-    return pd.DataFrame(found).rename(EDIT_NAMES).reset_index()
+    names = EDIT_NAMES | {"sham_matched": "sham of like change"}
+    return pd.DataFrame(found).rename(names).reset_index()
 
 
 def claims(results, table, number) -> pd.DataFrame:
