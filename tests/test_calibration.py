@@ -13,9 +13,9 @@ from statsmodels.stats.weightstats import DescrStatsW
 from tumorcf_lib import config, rowfiles
 from tumorcf_lib.edits import plan
 from tumorcf_lib.networks import ignorant, speed
-from tumorcf_lib.publish import publish, texts
+from tumorcf_lib.publish import publish, sections
 from tumorcf_lib.stats import persons as drawing
-from tumorcf_lib.study import calibration, unit
+from tumorcf_lib.study import calibration, side_studies, unit
 from tumorcf_lib.tables import calibration as tables
 
 RHOS, N_EACH = (0, 0.5, 1), 3
@@ -223,5 +223,5 @@ def test_test_persons_are_in_no_training_cohort():
 def test_what_is_published_names_its_phantoms_and_can_be_recomputed(finished, tmp_path):
     target = calibration.STUDY.publish(finished, tmp_path / "calibration", profile=PROFILE)
     assert publish.verify(target)[0] == []
-    assert len(texts.known(target)) == 6
+    assert len(sections.sentences("known", side_studies.reader(target))) == 6
     assert set(rowfiles.read_table(target / "table_null.csv")["cohort"]) == {"calibration phantom"}

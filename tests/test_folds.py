@@ -13,7 +13,7 @@ from tiny_study import TINY, copied, run_to_inputs
 from tumorcf_lib import config, rowfiles, steps
 from tumorcf_lib.config import CLASSES
 from tumorcf_lib.controls import planes
-from tumorcf_lib.publish import publish
+from tumorcf_lib.publish import publish, sections
 from tumorcf_lib.stats import classification
 from tumorcf_lib.study import (
     by_fold,
@@ -395,8 +395,9 @@ def test_units_that_were_asked_other_edits_or_know_a_setting_less_are_pooled(stu
 def test_published_folds_are_recomputed_and_made_again_from_their_rows(target):
     assert publish.verify(target)[0] == []
     first = rowfiles.read_table(target / "table_performance.csv").iloc[0]
-    assert f"over all {first['n']} slices" in pooled.performance_sentences(target)[0]
-    assert not any("MR..." in line for line in pooled.answer_sentences(target))
+    tables = side_studies.reader(target)
+    assert f"over all {first['n']} slices" in sections.sentences("performance", tables)[0]
+    assert not any("MR..." in line for line in sections.sentences("answer", tables))
     drawn = set(steps.read_json(target / "manifest.json")["figures"])
     assert drawn == set(pooled.STUDY.figures) - {"fig_probes", "fig_covariates"}
 

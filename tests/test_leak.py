@@ -9,6 +9,7 @@ from sklearn.neighbors import KNeighborsClassifier
 
 from tumorcf_lib import rowfiles, steps
 from tumorcf_lib.data.cohort import from_arrays
+from tumorcf_lib.publish import sections
 from tumorcf_lib.study import leak, side_studies, unit
 from tumorcf_lib.tables import leak as leak_tables
 from tumorcf_lib.tables.leak import APART, DIFFERENCE, KNOWN, OWN, SHUFFLED
@@ -134,7 +135,7 @@ def test_what_is_published_can_be_recomputed_and_is_told_in_its_numbers(finished
     manifest = steps.read_json(target / "manifest.json")
     assert manifest["source"] == "Patterns drawn at random."
     assert manifest["figures"] == {"fig_leak": {"shows_slices": False}}
-    text = "\n".join(leak.sentences(target))
+    text = "\n".join(sections.sentences("leak", side_studies.reader(target)))
     table = rowfiles.read_table(target / "table_leak.csv")
     of_all = table[(table["score"] == "right") & (table["group"] == "all")]
     assert all(f"{value:.3f}" in text for value in of_all["effect"])

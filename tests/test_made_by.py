@@ -127,7 +127,7 @@ def test_every_module_of_the_library_that_a_named_one_imports_is_named_somewhere
     assert found - ARRANGES <= named | {module.rpartition(".")[0] for module in named}
 
 
-MAKES_NO_VALUE = ("tqdm", "threadpoolctl", "ipywidgets")
+MAKES_NO_VALUE = ("tqdm", "threadpoolctl", "ipywidgets", "jinja2")
 CALLED = {"cv2": "opencv-python-headless", "PIL": "pillow"}
 CALLED |= {"sklearn": "scikit-learn", "skimage": "scikit-image"}
 

@@ -8,8 +8,8 @@ import nbformat
 import pytest
 
 from tumorcf_lib import config
-from tumorcf_lib.publish import openings, publish, texts
-from tumorcf_lib.study import leak, pooled, stages
+from tumorcf_lib.publish import openings, publish, sections, texts
+from tumorcf_lib.study import stages
 
 NOTEBOOKS = sorted(config.NOTEBOOKS.glob("*.ipynb"))
 TAUGHT = [path for path in NOTEBOOKS if path.stem != "audit_your_model"]
@@ -123,8 +123,8 @@ def test_every_figure_is_read_out_and_doubted_and_tables_are_for_people(path):
 def test_the_evidence_notebook_says_what_the_published_tables_say_today():
     path = config.NOTEBOOKS / f"{publish.EVIDENCE}.ipynb"
     printed = "\n".join(words for cell in code_cells(path) for words in shown(cell))
-    told = (*pooled.performance_sentences(), *pooled.class_sentences(), *leak.sentences()[-2:])
-    told = map(texts.of_patients, told)
+    told = sections.sentences("performance") + sections.sentences("claims")
+    told = map(texts.of_patients, told + sections.sentences("leak")[-2:])
     assert [line for line in told if line not in printed] == []
 
 

@@ -8,7 +8,6 @@ import pytest
 
 from tumorcf_lib import config, rowfiles
 from tumorcf_lib.publish import sections, texts
-from tumorcf_lib.study import pooled
 from tumorcf_lib.tables import study
 
 README = (config.ROOT / "README.md").read_text(encoding="utf-8")
@@ -90,7 +89,7 @@ def test_the_answer_reads_shares_net_drops_bands_and_sites_from_the_tables(folde
         for k, site in enumerate(groups[-2:], 1)
     ]
     rowfiles.write_table(pd.concat(shown), folder / "table_never_shown.csv")
-    third = pooled.answer_sentences(folder)[2]
+    third = sections.sentences("answer")[2]
     assert third.endswith("are right on 60% and 70%; cut out, 10% and 20%.")
 
 
@@ -100,7 +99,7 @@ def test_the_answer_says_whose_class_a_transplant_brings(folder):
     same = {"network": "plain", "donor": "all", "host": "all", **shares}
     rows = [{"kind": kind, **same} for kind in ("conflict", "control")]
     rowfiles.write_table(pd.DataFrame(rows), folder / "table_transplants.csv")
-    *_, told = pooled.answer_sentences(folder)
+    *_, told = sections.sentences("answer")
     assert "the head's class in 60% [50%, 70%], the tumor's in 25% [20%, 30%]" in told
 
 
@@ -123,11 +122,11 @@ def test_the_answer_in_short_goes_by_the_verdicts_of_the_first_finding(folder):
     ):
         table.loc[of_removal, "verdict"] = verdicts
         rowfiles.write_table(table, folder / "table_primary.csv")
-        assert told in pooled.in_short(folder)
+        assert told in " ".join(sections.sentences("short"))
 
 
 def test_a_network_that_was_taught_to_look_is_told_by_patients_and_with_what_got_worse(folder):
-    *_, told = pooled.answer_sentences(folder)
+    *_, told = sections.sentences("answer")
     net, called, moved = (
         rowfiles.read_table(folder / f"table_{name}.csv").query("network == 'looking'")
         for name in ("estimates", "still_right", "transplants")
@@ -150,7 +149,7 @@ def test_the_findings_have_six_rows_and_the_verdicts_of_the_claims(folder):
     others = claims.assign(network="looking", verdict="fails")  # not in the answer
     claims = pd.concat([claims, others])
     rowfiles.write_table(claims, folder / "table_primary.csv")
-    lines = sections.findings().splitlines()
+    lines = sections.part("findings").splitlines()
     assert len(lines) == 8
     assert "meningioma 0.100 [0.000, 0.200], glioma 0.100" in lines[2]
     assert "holds: meningioma; cannot be told: glioma" in lines[2]
@@ -171,7 +170,7 @@ def test_the_verdict_by_predicted_masks_is_read_from_the_band_of_each_class(fold
     estimates = rowfiles.read_table(folder / "table_estimates.csv")
     estimates[["null_low", "null_high"]] = -0.1, 0.2
     rowfiles.write_table(estimates, folder / "table_estimates.csv")
-    told = sections.predicted_masks()
+    told = sections.part("predicted_masks")
     assert "| 0.123 / 0.321 | 0.010 / -0.300 |" in told
     assert "meningioma by true and predicted masks (-0.100 to 0.200); glioma by predicted" in told
     assert "glioma by predicted masks (-0.100 to 0.200); pituitary by neither (-0.1" in told

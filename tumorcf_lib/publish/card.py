@@ -121,7 +121,6 @@ def card(folder, manifest) -> str:
         read=read,
         row=row,
         frozen=frozen_in_words(profile),
-        three=sections.three_networks(read),
         tolerance=TOLERANCE,
         weights=WEIGHTS,
         dataset=archives.DATASET,

@@ -4,18 +4,15 @@ import functools
 import inspect
 
 from tumorcf_lib import config, rowfiles, steps
-from tumorcf_lib.publish import sections, texts
+from tumorcf_lib.publish import sections
 from tumorcf_lib.publish.from_rows import FIGURES
 from tumorcf_lib.stats.rows import of_patients
-from tumorcf_lib.study import leak, pooled
 from tumorcf_lib.study.side_studies import MANIFEST, interval, published_folders, reader
+from tumorcf_lib.tables.study import POOLED
 
 FIRST = ("paper-lite-cv", "paper-lite")
-SENTENCES = {
-    "calibration": texts.known,
-    "leak": leak.sentences,
-    pooled.NAME: pooled.answer_sentences,
-}
+SENTENCES = {"calibration": "known", "leak": "leak", POOLED: "answer"}
+"""Parts of the templates that say what was found in a folder."""
 
 
 def write(side_studies) -> None:
@@ -51,7 +48,7 @@ def _folder(folder, manifest, study):
 def _found(folder):
     """Generated sentences about a folder's tables."""
     if folder.name in SENTENCES:
-        yield from SENTENCES[folder.name](folder)
+        yield from sections.sentences(SENTENCES[folder.name], reader(folder))
     elif (folder / "table_claims.csv").is_file():
         claims = rowfiles.read_table(folder / "table_claims.csv")
         for row in claims[claims["finding"] == 1].to_dict("records"):

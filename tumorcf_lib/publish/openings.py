@@ -14,7 +14,7 @@ from tumorcf_lib import config, steps
 from tumorcf_lib.figures import readings
 from tumorcf_lib.publish import PublishError, sections
 from tumorcf_lib.publish.texts import BRANCH, badges, minutes_of, repository_address
-from tumorcf_lib.study import pooled, reading, side_studies
+from tumorcf_lib.study import reading, side_studies
 from tumorcf_lib.study.notebooks import PROCESSOR
 from tumorcf_lib.tables import study
 
@@ -134,6 +134,6 @@ def answer(name: str) -> str | None:
     read = side_studies.published(study.REFERENCE)
     if not (read and side_studies.published(study.POOLED)):
         return None
-    known = {"readings": readings, "pooled": pooled, "patients": reading.patients}
+    known = {"readings": readings, "patients": reading.patients}
     told = sections.render("answers.md.j2", name=name, read=read, **known)
     return f"**Answer.** {told.strip()}" if told.strip() else None

@@ -11,11 +11,10 @@ import pandas as pd
 from tumorcf_lib import __version__, config, rowfiles, steps
 from tumorcf_lib.publish import PublishError, sections
 from tumorcf_lib.stats.rows import of_patients
-from tumorcf_lib.study import leak, pooled, stages
+from tumorcf_lib.study import stages
 from tumorcf_lib.study.notebooks import MEMORY, MINUTES, PROCESSOR
-from tumorcf_lib.study.side_studies import published, reader
+from tumorcf_lib.study.side_studies import published
 from tumorcf_lib.tables import study
-from tumorcf_lib.tables.calibration import SCALES
 from tumorcf_lib.tables.controls import grown_px
 from tumorcf_lib.tables.symmetric import ALL_IDS, WHOSE, WITHOUT_MR
 
@@ -54,7 +53,7 @@ def with_generated_parts(text: str) -> str:
     parts = {
         "badges": badges("notebooks/01_data.ipynb"),
         "answer": sections.part("answer"),
-        "findings": sections.findings(),
+        "findings": sections.part("findings"),
         "clone": f"```bash\ngit clone {repository_address()}\ncd tumorcf\n```",
     }
     for name, content in parts.items():
@@ -72,15 +71,11 @@ def results() -> str:
     text = sections.render(
         "RESULTS.md.j2",
         sections=sections,
-        pooled=pooled,
         cv=published(study.POOLED),
-        leaks=leak.sentences()[:2] if published("leak") else [sections.MISSING],
         lite=published(study.REFERENCE),
-        known=known() if published("calibration") else [sections.MISSING],
         kept_apart=(ALL_IDS, WITHOUT_MR),
         removed=WHOSE,
         grown_px=grown_px,
-        missing=sections.MISSING,
         took=took,
         total=total,
         stages=stages.NAMES,
@@ -88,12 +83,6 @@ def results() -> str:
         speed=speed(),
     )
     return of_patients(text)
-
-
-def known(folder=None) -> list[str]:
-    """What the published calibration found, in plain words, every number from its tables."""
-    read = reader(folder or config.published("calibration"))
-    return sections.render("known.md.j2", read=read, scales=SCALES).splitlines()
 
 
 # -- openings of the notebooks --------------------------------------------------------------------
@@ -157,4 +146,5 @@ def speed():
             settings = own["setting"].str.split(", ").str[-1]
             told = [f"{ratio} ({setting})" for ratio, setting in zip(told, settings, strict=True)]
         rows.append([*words.split(" / "), ", ".join(told)])
-    return sections.table(["what", "beside the obvious way", "times as fast"], rows)
+    lines = [["what", "beside the obvious way", "times as fast"], ["---"] * 3, *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)

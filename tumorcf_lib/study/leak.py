@@ -15,12 +15,9 @@ import pandas as pd
 
 from tumorcf_lib import config, rowfiles, steps
 from tumorcf_lib.data import preprocess, published, split as splits
-from tumorcf_lib.stats.rows import ALL
 from tumorcf_lib.study import by_fold, near_duplicates, side_studies, unit
-from tumorcf_lib.study.side_studies import interval
 from tumorcf_lib.tables import leak
-from tumorcf_lib.tables.duplicates import N_BITS
-from tumorcf_lib.tables.leak import APART, DIFFERENCE, KNOWN, OWN, SHUFFLED
+from tumorcf_lib.tables.leak import APART, KNOWN, OWN, SHUFFLED
 
 SOURCE = "source.txt"
 FILES = ("rows_leak.csv.gz", "rows_duplicates.csv.gz", "history.csv")
@@ -130,55 +127,6 @@ def _ask(own, predict, folder):
 def _about(folder):
     source = (folder / SOURCE).read_text(encoding="utf-8").strip()
     return {"profile": recipe(), "source": source}
-
-
-def sentences(folder=None):
-    """What the published study found, in plain words, every number from its tables.
-
-    Likeness is no proof that one stem is one person: examinations may look alike because they
-    were made alike, and one person's later examination need not look like the first.
-    """
-    read = side_studies.reader(folder or config.published("leak"))
-    return [*_twins(read("table_leak")), *_stems(read)]
-
-
-def _twins(table):
-    right = table[(table["score"] == "right") & (table["group"] == ALL)]
-    by = right.set_index(["labels", "arm"])
-    for labels, words in (
-        (OWN, "A network trained"),
-        (
-            SHUFFLED,
-            "With labels shuffled over the patients, where only the leak can help, one trained",
-        ),
-    ):
-        apart, known, more = (by.loc[(labels, arm)] for arm in (APART, KNOWN, DIFFERENCE))
-        yield (
-            f"{words} on other patients only is right on {apart['effect']:.3f} of "
-            f"{apart['n_slices']} tested slices of {apart['n_persons']} patients; trained on "
-            f"{known['n_own_trained']:.0f} other slices of each tested patient, too (and as many "
-            f"fewer of others), on {known['effect']:.3f}: {interval(more, form='+.3f')}."
-        )
-
-
-def _stems(read):
-    for row in read("table_duplicates").query("measure == 'distance'").to_dict("records"):
-        yield (
-            f"Nearest slice of the plane, {row['kind']}: {interval(row, form='.1f')} of {N_BITS} "
-            f"bits differ, {row['n_persons']} stems."
-        )
-    words = {
-        "distance": ("Bits to the nearest slice of the stem's other IDs, less those to", "+.1f"),
-        "near duplicate": ("Share of slices with a near duplicate there, less that in", "+.3f"),
-    }
-    for row in read("table_duplicates_difference").to_dict("records"):
-        what, form = words[row["measure"]]
-        yield f"{what} a stranger's: {interval(row, form=form)}, {row['n_persons']} stems."
-    farther = read("table_duplicates_stems")["share_farther"]
-    yield (
-        f"{(farther > 0.5).sum()} of {farther.count()} stems are nearer to their own other IDs "
-        "than to most strangers; that is no proof that one stem is one person."
-    )
 
 
 SHOWN = ("table_leak", "rows_duplicates", "table_duplicates")

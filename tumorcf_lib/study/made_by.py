@@ -92,7 +92,10 @@ SHOWN_CODE = {
         *(*_TABLES, *_FIGURES, *_of("figures", "lesson slices"), *_of("study", "lesson shown")),
         *("edits", "networks.saliency"),
     ),
-    "06_metrics": (*_TABLES, *_FIGURES, *_RESULTS, *_of("study", "pooled shown")),
+    "06_metrics": (
+        *(*_TABLES, *_FIGURES, *_RESULTS, "publish.sections"),
+        *_of("study", "pooled shown"),
+    ),
 }
 """Stage -> the code of its tables and figures, which later stages do not depend on."""
 
