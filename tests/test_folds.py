@@ -336,7 +336,8 @@ def test_contrast_is_measured_alone_without_a_network_and_put_together_of_all_fo
     rows = pd.concat(map(rowfiles.read_table, files), ignore_index=True)
     split = rowfiles.read_table(tmp_path / "01_data/split.csv")
     fold_of = split[split["part"] == "test"].set_index("slice_id")["fold"]
-    n_removals = sum(edit.name == "remove" for edit in by_fold.edits_of(PROFILE))
+    every = dataclasses.replace(PROFILE, infills=config.get("paper-lite").infills)
+    n_removals = sum(edit.name == "remove" for edit in by_fold.edits_of(every))
     assert sorted(rows["slice_id"]) == sorted([*fold_of.index] * n_removals)
     assert (rows["fold"] == rows["slice_id"].map(fold_of)).all()
     fewer = rows[rows["fold"] < 2]

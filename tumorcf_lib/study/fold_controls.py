@@ -44,9 +44,11 @@ def _make(control, words, progress):
 
 
 def _contrast(shared, fold):
-    """What each infill, and each dilation of the headline's, leaves of the tested tumors."""
+    """What each infill, those of one split, too, and each dilation of the headline's, leaves of
+    the tested tumors."""
     plain, asked = shared.unit(fold)
-    removals = [edit for edit in by_fold.edits_of(plain.profile) if edit.name == "remove"]
+    every = replace(plain.profile, infills=config.get("paper-lite").infills)
+    removals = [edit for edit in by_fold.edits_of(every) if edit.name == "remove"]
     known = {name: plain.depends_on[name] for name in ("fold", "split", "inputs", "packages")}
     folder = shared.study.folder / CONTRAST / f"fold{fold}"
     own = replace(plain, folder=folder, depends_on=known | {"masks": asked["masks"]})
