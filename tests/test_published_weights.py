@@ -8,7 +8,7 @@ import pytest
 import real_cheng
 
 from tumorcf_lib import config, rowfiles
-from tumorcf_lib.config import CLASSES
+from tumorcf_lib.config import CLASSES, NO_TUMOR
 from tumorcf_lib.data import preprocess
 from tumorcf_lib.networks import classifier
 from tumorcf_lib.study import by_fold, reference
@@ -39,8 +39,9 @@ def test_published_weights_give_the_published_rows_on_real_slices():
         if kind:
             theirs = theirs[(theirs["network"] == kind) & (theirs["edit"] == "original")]
         model = classifier.load_float16(profile, folder / by_fold.weights_name(0, kind))
-        p = pd.DataFrame(classifier.predict(model, slices), columns=P)
+        answers = [*P, f"p_{NO_TUMOR}"][: model.output_shape[-1]]
+        p = pd.DataFrame(classifier.predict(model, slices), columns=answers)
         p.insert(0, "slice_id", own.table["slice_id"].to_numpy())
-        n, _, largest = reference.largest_gap(p, theirs[["slice_id", *P]])
+        n, _, largest = reference.largest_gap(p, theirs[["slice_id", *answers]])
         assert n == 64
         assert largest <= AT_MOST, f"{kind or 'plain'}: {largest}"
