@@ -47,11 +47,11 @@ def confusion(table):
     totals = matrix.sum(axis=1, keepdims=True)
     shares = np.divide(matrix, totals, out=np.zeros(matrix.shape), where=totals > 0)
     size = 1.1 * len(classes)
-    fig, ax = plt.subplots(figsize=(size + 2.2, size + 0.9))
+    fig, ax = plt.subplots(figsize=(size + 1.9, size + 0.9))
     rows = [f"{name}\n({n})" for name, n in zip(classes, totals[:, 0], strict=True)]
     words = [f"{n}\n{share:.1%}" for n, share in zip(matrix.flat, shares.flat, strict=True)]
     bar = {"label": "share of the true class", "shrink": 0.8}
-    how = {"vmin": 0, "vmax": 1, "cmap": "Blues", "fmt": "", "square": True, "cbar_kws": bar}
+    how = {"vmin": 0, "vmax": 1, "cmap": "Blues", "fmt": "", "cbar_kws": bar}
     how |= {"annot": np.reshape(words, matrix.shape), "xticklabels": classes, "yticklabels": rows}
     seaborn.heatmap(shares, ax=ax, **how)
     ax.tick_params(length=0, rotation=0)
