@@ -143,7 +143,7 @@ def download(options):
 
 @command(SEED)
 def calibrate(options):
-    """run the networks whose answer is known (half an hour)"""
+    """run the networks whose answer is known"""
     _alone("calibration", "calibration", seed=options.seed)
 
 

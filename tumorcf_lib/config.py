@@ -170,7 +170,7 @@ PROFILES = {
         Profile(
             name="paper-lite",
             cohort="cheng",
-            purpose="the study on a laptop in half an hour",
+            purpose="the study on a laptop, one split",
             warmup_epochs=1,
             patience=10,
             learning_rate=5e-4,
