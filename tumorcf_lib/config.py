@@ -192,7 +192,7 @@ PROFILES = {
             n_places=10,
             infills=("ring_mean", "gaussian_blur", "noisy_linear"),
             dilations_at_512=(2, 5, 10),
-            finetune_epochs=6,
+            finetune_epochs=12,
             finetune_learning_rate=6e-4,
         ),
         Profile(
