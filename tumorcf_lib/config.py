@@ -63,8 +63,8 @@ class Profile:
     # beside Navier-Stokes
     infills: tuple[str, ...] = ("telea", "ring_mean", "gaussian_blur", "noisy_linear", "biharmonic")
     dilations_at_512: tuple[int, ...] = (-2, 2, 5, 10, 20)  # px on a slice of 512 x 512
-    finetune_epochs: int = 3  # of the hardened and the looking network
-    finetune_learning_rate: float = 3e-4
+    finetune_epochs: int = 6  # of the hardened and the looking network
+    finetune_learning_rate: float = 6e-4
     probe_size_px: int = 128  # of networks retrained on what an edit leaves
     probe_epochs: int = 3  # of the whole network, after the head's on stored features
     n_resamples: int = 2000
@@ -193,7 +193,6 @@ PROFILES = {
             infills=("ring_mean", "gaussian_blur", "noisy_linear"),
             dilations_at_512=(2, 5, 10),
             finetune_epochs=12,
-            finetune_learning_rate=6e-4,
         ),
         Profile(
             name="paper",
