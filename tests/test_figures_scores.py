@@ -250,7 +250,7 @@ def test_a_variant_stands_in_the_row_of_its_kind_and_no_mark_looks_like_a_verdic
     names = [label.get_text().replace("\n", " ") for label in fig.axes[0].get_yticklabels()]
     names = [name.replace("\N{NO-BREAK SPACE}", " ") for name in names]
     assert names[0] == "as the study does it" and "other infills: noisy linear, biharmonic" in names
-    assert "mask grown or shrunk: +1 px, +5 px" in names
+    assert "mask grown (below 0: shrunk): +1 px, +5 px" in names
     assert "hardened network: Navier-Stokes, noisy linear, biharmonic" in names
     looks = {float(c[0].get_xdata()[0]): c[0] for ax in fig.axes for c in ax.containers}
     wanted = {"above 0": ">", "below 0": "<", "includes 0": "o"}

@@ -38,7 +38,7 @@ FAMILY_NAMES = {
     "shams": "shams off the skull",
     "energy": "energy of the edit",
     "infill": "other infills",
-    "dilation": "mask grown or shrunk",
+    "dilation": "mask grown (below 0: shrunk)",
     "scale": "intensity map refitted",
     "hardened": "hardened network",
 }
@@ -130,7 +130,7 @@ def networks(table):
         panels.append(Panel(style.SCORE_NAMES[score], marks(own, groups, "group", "network"), line))
     plain = table[(table["network"] == PLAIN) & (table["score"] == "accuracy")]
     names = style.names_with_n(groups, plain, "group")
-    label = f"{INTERVALS}; slices / patients below each group; dashed: chance"
+    label = f"{INTERVALS}; slices / patients below each group; dashed: chance among three"
     return forest(names, panels, looks, height=0.75, size=4, xlabel=label)
 
 
@@ -177,7 +177,7 @@ def infills(scores, quality, detector):
     panels = []
     for title, table, column, looks, line in (
         ("Net-Drop\n", scores, "group", groups, 0.0),
-        ("Error where the truth\nis known (MAE)", quality, "group", groups, None),
+        ("Error where the truth\nis known (MAE, SD)", quality, "group", groups, None),
         ("Can the edit be seen?\n(AUC of a detector)", seen, "view", views, 0.5),
     ):
         own = table[table["infill"].isin(names)]
@@ -242,8 +242,8 @@ def robustness(table):
         title = style.with_n(group, own.iloc[0])
         panels.append(Panel(title, marks(own, rows, "row", "lies")))
     names = [_with_variants(row, table.loc[table["row"] == row, "variant"]) for row in rows]
-    label = f"Net-Drop, {INTERVALS}\neach panel has its own axis; a row's variants "
-    label += "stand below each other as they are named"
+    label = f"Net-Drop, {INTERVALS}; above each panel, slices / patients; each has its own axis;\n"
+    label += "a row's variants stand below each other as they are named"
     looks = occurring(INTERVAL_LOOKS, table["lies"])
     fig = forest(names, panels, looks, height=0.44, size=3, xlabel=label)
     fig.axes[0].tick_params(axis="y", labelsize=7)

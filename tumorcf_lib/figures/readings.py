@@ -66,11 +66,8 @@ def preprocessing(slices):
     return f"Slices of {told} px are clipped, scaled and resized; steps 2 to 4 move no pixel."
 
 
-def intensities(slices):
-    n = slices["label"].value_counts()
-    own = _each(n.index, lambda name: f"{n[name]} {name}")
-    why = "stored brightness differs from slice to slice, and z-scores bring all to one scale"
-    return f"A sample of {own} slices: {why}."
+def intensities(_):
+    return "Stored brightness differs from slice to slice; z-scores bring all to one scale."
 
 
 def errors(predictions):
@@ -91,9 +88,11 @@ def edits(scores):
 
 def learning_curves(history):
     best, last = history[history["best"]].iloc[-1], history.iloc[-1]
-    right = f"{best['val_accuracy']:.1%} of the validation slices are right"
-    kept = f"Epoch {best['epoch']:.0f} of {len(history)} is kept: {right}"
-    return f"{kept}, and {last['accuracy']:.1%} of the training slices at the end."
+    return (
+        f"{best['val_accuracy']:.1%} of the validation slices, of patients it never saw, are "
+        f"called right after epoch {best['epoch']:.0f} of {len(history)}, which is kept; of the "
+        f"training slices {last['accuracy']:.1%} at the end."
+    )
 
 
 def confusion(table):
@@ -109,10 +108,10 @@ def reliability(table):
     first, *scaled = by.to_dict("records")
     seen = table[(table["kind"] == "slices") & (table["n"] > 0)]
     over = np.average(seen["accuracy"] - seen["confidence"], weights=seen["n"])
-    side = "more often right than its probabilities say" if over > 0 else "too sure of itself"
-    words = "; a temperature of {temperature:.2f} leaves {ece:.3f}"
+    side = "too small" if over > 0 else "too large"
+    words = "; temperature scaling ({temperature:.2f} in the mean) leaves {ece:.3f}"
     after = "".join(words.format(**row) for row in scaled)
-    return f"The network is {side}: calibration error {first['ece']:.3f} (slices){after}."
+    return f"Probabilities are {side}: calibration error {first['ece']:.3f} (slices){after}."
 
 
 def answer(table, *, chance=None):
@@ -204,7 +203,8 @@ def energy(table):
 
     return (
         f"The median removal changes {ratio.item():.1f} times what a sham does. Net-Drop by shams "
-        f"of like energy (0.8 to 1.25 of the removal's) / by all shams: {_each(matched, say)}."
+        f"of like energy (0.8 to 1.25 of the removal's) / by all shams of the same slices: "
+        f"{_each(matched, say)}."
     )
 
 
@@ -238,10 +238,13 @@ def maps(table):
 def infills(scores, quality, detector):
     own = of_common_slices(scores[scores["score"] == "net_drop"], "infill")
     by = own[own["group"] == ALL].set_index("infill")["effect"]
-    seen = detector[detector["group"] == ALL].groupby("infill")["auc"].max()
+    seen = detector[detector["group"] == ALL].groupby("view")["auc"].agg(["min", "max"])
+    patch, slice = seen.loc[["patch", "slice"]].agg("{0[min]:.2f} to {0[max]:.2f}".format, axis=1)
     low, high = (f"{by[key]:.3f} ({infill_name(key)})" for key in (by.idxmin(), by.idxmax()))
-    told = f"a detector tells edited from untouched slices with AUC {seen.min():.2f}"
-    return f"Net-Drop of all slices is {low} to {high}; {told} to {seen.max():.2f}."
+    return (
+        f"Net-Drop of all slices is {low} to {high}. A detector that sees the patch finds the "
+        f"edit with AUC {patch}, one that sees the slice with {slice}."
+    )
 
 
 def covariates(table):

@@ -40,7 +40,7 @@ def answer(table, *, chance=None):
     first = table.drop_duplicates("label").set_index("label").to_dict("index")
     names = {style.with_n(name, first[name], between=", "): name for name in colors}
     style.legend(fig, [Patch(color=colors[name], label=label) for label, name in names.items()])
-    note = "slices / patients of each class; bars: 95 % intervals"
+    note = "slices / patients of each group; error bars: 95 % intervals"
     fig.supxlabel(note, fontsize=7.5, color=style.SOFT)
     if len(kinds) > 1:
         style.letter(axes)
@@ -122,6 +122,8 @@ def drop_vs_focus(scores):
         rows = scores[scores["label"] == name]
         ax.axvline(0, color=style.FAINT, linewidth=0.8, zorder=0)
         ax.axhline(1 / len(colors), color=style.SOFT, linewidth=0.8, linestyle="--", zorder=0)
+        for line in (ax.axhline, ax.axvline):
+            line(0.5, color=style.FAINT, linewidth=0.8, zorder=0)
         for is_correct, marker, width in ((True, "o", 0), (False, "x", 1)):
             own = rows[rows["correct"] == is_correct]
             look = {"marker": marker, "linewidths": width, "rasterized": len(own) > style.MANY}
@@ -133,7 +135,8 @@ def drop_vs_focus(scores):
     lowest = min(-0.05, scores["delta_drop"].min()) - 0.05
     axes[0].set(ylim=(-0.02, 1.02), xlim=(lowest, 1.02))
     axes[0].set_ylabel("Delta-Focus: P of the tumor alone\n(is it sufficient?)")
-    note = "Delta-Drop: fall of P without the tumor (is it necessary?); dashed: chance"
+    note = "Delta-Drop: fall of P without the tumor (is it necessary?)\n"
+    note += "dashed: chance; lines: 0 and 1/2"
     fig.supxlabel(note, fontsize=9)
     style.legend(fig, [*RIGHT_AND_WRONG, style.dot("mean", style.INK, marker="+", size=9)])
     return fig

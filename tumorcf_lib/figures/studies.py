@@ -83,7 +83,7 @@ def _dots(ax, groups, colors, title, *, log=False):
 
 @figure
 def intensities(raw, inputs, labels):
-    """From air to fat, slice by slice: intensities as stored, and as the network gets them.
+    """Intensities of slices as stored, and as the network gets them: a line from air to the top.
 
     ``raw``, ``inputs``: the same slices before and after preprocessing, of these ``labels``. A line
     a slice, from its minimum (air) to its 99th percentile, a dot at the median of what is brighter.
@@ -160,7 +160,7 @@ def leak(table, duplicates, summary):
     left, right = (part.subplots() for part in parts)
     own = table[(table["score"] == "right") & (table["group"] == ALL)]
     rows = own[own["arm"].isin(ARMS)].to_dict("records")
-    names = [f"{row['labels']} labels" for row in rows]
+    names = [{"own": "true"}.get(row["labels"], row["labels"]) + " labels" for row in rows]
     marks = [(y, ARMS[row["arm"]], row) for y, row in enumerate(rows)]
     panel = forests.Panel("The same slices, asked of twins", marks, line=None)
     forests.draw_panel(left, panel, LEAK_LOOKS)
@@ -195,7 +195,7 @@ def _distances(ax, fig, duplicates, summary):
         ax.axvline(threshold, color=SOFT, linestyle=(0, (1, 3)), linewidth=0.9)
         near = f"\n(dotted: near, at most {threshold:g})"
     ax.set_xlabel(f"bits of {N_BITS} that differ{near}", fontsize=8)
-    ax.set(ylabel="share at most so far", xlim=(0, None), ylim=(0, 1.01))
+    ax.set(ylabel="cumulative share of slices", xlim=(0, None), ylim=(0, 1.01))
     legend(fig, handles, ncols=2, fontsize=7)
 
 
@@ -269,11 +269,12 @@ def _against_rho(ax, planted):
 def _followed(ax, transplants):
     """Whose class a planted network names by rho: the transplanted tumor's, or the head's."""
     own = transplants.query("kind == 'conflict' and donor == host == 'all'")
-    for name, color in (("tumor", INK), ("head", METHOD_COLORS[2])):
+    kinds = ("tumor", INK, "the tumor's"), ("head", METHOD_COLORS[2], "the head's (the marker's)")
+    for name, color, label in kinds:
         columns = own[[name, f"{name}_low", f"{name}_high"]].to_numpy()
         ends = np.hstack([style.reach(*line) for line in columns])
         look = {"color": color, "marker": "o", "markersize": 4, "capsize": 2.5}
-        ax.errorbar(own["rho"], own[name], yerr=ends, label=f"the {name}'s", **look)
+        ax.errorbar(own["rho"], own[name], yerr=ends, label=label, **look)
     ax.set(ylim=(-0.02, 1.02), ylabel="share called by the class of", title="Transplanted tumors\n")
     ax.set_xlabel("ρ: share of labels\nthat the marker carries")
     ax.set_xticks(own["rho"], [f"{rho:g}" for rho in own["rho"]])

@@ -8,8 +8,6 @@ import functools
 import itertools
 from pathlib import Path
 
-import pandas as pd
-
 from tumorcf_lib import config, steps
 from tumorcf_lib.data import archives
 from tumorcf_lib.publish import PublishError, crate, sections
@@ -95,7 +93,6 @@ def card(folder, manifest) -> str:
     """The card's text; parameters as of :func:`write`."""
     folder, profile = Path(folder), manifest["profile"]
     read = functools.cache(side_studies.reader(folder))
-    networks = folder / "rows_networks.csv.gz"
     weights = ((kind, folder / by_fold.weights_name(0, kind)) for kind in NETWORKS)
 
     def row(name, **keys):
@@ -116,7 +113,6 @@ def card(folder, manifest) -> str:
             for kind, path in weights
             if path.is_file()
         ],
-        has_no_tumor=networks.is_file() and "p_no tumor" in pd.read_csv(networks, nrows=0),
         numbers=steps.read_json(folder / NUMBERS)["01_data"],
         read=read,
         row=row,

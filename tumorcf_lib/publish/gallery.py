@@ -6,7 +6,7 @@ import inspect
 from tumorcf_lib import config, rowfiles, steps
 from tumorcf_lib.publish import sections
 from tumorcf_lib.publish.from_rows import FIGURES
-from tumorcf_lib.stats.rows import of_patients
+from tumorcf_lib.stats.rows import listed, of_patients
 from tumorcf_lib.study.side_studies import MANIFEST, interval, published_folders, reader
 from tumorcf_lib.tables.study import POOLED
 
@@ -41,7 +41,8 @@ def _folder(folder, manifest, study):
         if one["name"] in figures:
             one |= _figure(folder / f"{one['name']}.svg", figures[one["name"]], read)
     purpose = manifest["profile"]["purpose"].partition(": python")[0]
-    about = {"name": folder.name, "purpose": purpose, "source": manifest["source"]}
+    source = manifest["source"].removeprefix(purpose).removeprefix(". ")
+    about = {"name": folder.name, "purpose": purpose, "source": source}
     return about | {"found": list(_found(folder)), "figures": shown}
 
 
@@ -51,8 +52,9 @@ def _found(folder):
         yield from sections.sentences(SENTENCES[folder.name], reader(folder))
     elif (folder / "table_claims.csv").is_file():
         claims = rowfiles.read_table(folder / "table_claims.csv")
-        for row in claims[claims["finding"] == 1].to_dict("records"):
-            yield f"{row['claim']}: Net-Drop {interval(row)}, {row['n_patients']} patients."
+        own = claims[claims["finding"] == 1]
+        told = own["group"] + " " + own.apply(interval, axis=1)
+        yield f"One split, one training, every patient the same: Net-Drop {listed(told)}."
 
 
 def _figure(path, drawn, read):

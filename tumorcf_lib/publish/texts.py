@@ -9,6 +9,7 @@ import tomllib
 import pandas as pd
 
 from tumorcf_lib import __version__, config, rowfiles, steps
+from tumorcf_lib.figures.style import infill_name
 from tumorcf_lib.publish import PublishError, sections
 from tumorcf_lib.stats.rows import of_patients
 from tumorcf_lib.study import stages
@@ -76,6 +77,7 @@ def results() -> str:
         kept_apart=(ALL_IDS, WITHOUT_MR),
         removed=WHOSE,
         grown_px=grown_px,
+        infill_name=infill_name,
         took=took,
         total=total,
         stages=stages.NAMES,

@@ -59,6 +59,15 @@ def shown_scores(table):
     return plain(table[table["group"].isin(["all", *CLASSES])])
 
 
+CONTROLS = {
+    "energy": "Net-Drop by shams of like energy, seed 1, every slice the same.",
+    "probes": "",
+    "covariates": "Change of Net-Drop per standard deviation of a covariate, seed 1.",
+    "robustness": "Net-Drop under every variant of the analysis, seed 1, every slice the same.",
+    "networks": "Plain, hardened and looking networks, seed 1, every slice the same.",
+}
+"""Figures of controls, with a caption where a figure is of the one seed that was asked most."""
+
 ANSWER = "scores.answer", ("table_still_right",)
 STUDY = side_studies.SideStudy(
     name=NAME,
@@ -81,8 +90,8 @@ STUDY = side_studies.SideStudy(
             "forests.headline", ("table_estimates",), lambda table: [shown_scores(table)]
         ),
         **{
-            f"fig_{name}": Drawn(f"controls.{name}", (f"table_{name}",))
-            for name in ("energy", "probes", "covariates", "robustness", "networks")
+            f"fig_{name}": Drawn(f"controls.{name}", (f"table_{name}",), caption=caption)
+            for name, caption in CONTROLS.items()
         },
         "fig_maps": Drawn("controls.maps", ("table_saliency",)),
     },

@@ -161,15 +161,14 @@ def patients(*names):
     """
     on_folds = all((config.published("paper-lite-cv") / f"{name}.csv").is_file() for name in names)
     profile, words = ("paper-lite-cv", "all folds") if on_folds else ("paper-lite", "one split")
-    return f"patients, {words}", [side_studies.published(profile)(name) for name in names]
+    return f"real slices, {words}", [side_studies.published(profile)(name) for name in names]
 
 
 def whose(results) -> str:
     """Words on the run that a notebook shows."""
     profile = results.study.profile
-    kind = "phantom" if profile.is_phantom else "patients"
-    told = "published" if results.is_published else "your run"
-    return f"This run ({profile.name}, {kind}, {told})"
+    told = "Published" if results.is_published else "Your run of"
+    return f"{told} {profile.name}" + " (phantom)" * profile.is_phantom
 
 
 def table(frame, digits=2):

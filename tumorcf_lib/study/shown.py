@@ -42,8 +42,8 @@ def performance(results, table, name) -> pd.DataFrame:
     paper = tables.PAPER
     shown["paper (ResNet-50)"] = [f"{paper[key]:.2f}" if key in paper else "" for key in names]
     sources = {
-        "patients, all folds": side_studies.published(tables.POOLED)(name),
-        "patients, one split": side_studies.published("paper-lite")(name),
+        "real slices, all folds": side_studies.published(tables.POOLED)(name),
+        "real slices, one split": side_studies.published("paper-lite")(name),
     }
     keys = ["level", "group", "metric"]
     for words, found in {**sources, **_runs(results, table, name)}.items():
@@ -97,7 +97,7 @@ def claims(results, table, number) -> pd.DataFrame:
     runs = {words: own.set_index("claim") for words, own in runs.items()}
     lines = []
     for row in primary.to_dict("records"):
-        line = {"claim": row["claim"], "patients, all folds": interval(row) or "not measured"}
+        line = {"claim": row["claim"], "real slices, all folds": interval(row) or "not measured"}
         if primary["null_low"].notna().any():
             line["networks that know nothing"] = band(row)
         line["verdict"] = row["verdict"]

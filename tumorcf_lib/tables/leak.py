@@ -29,7 +29,7 @@ def leak_table(rows, *, n_resamples):
 
     Columns: labels, arm (:data:`APART`, :data:`KNOWN`, :data:`DIFFERENCE`), score ("right"), group,
     effect (mean over slices), low, high (over patients), n_slices, n_persons, n_own_trained (mean
-    over slices).
+    over patients).
     """
     scored = rows.assign(right=(predicted(rows) == rows["shown_label"]).astype(float))
     apart, known = (
@@ -38,4 +38,5 @@ def leak_table(rows, *, n_resamples):
     more = known.assign(right=known["right"] - apart["right"], arm=DIFFERENCE)
     scored, by = pd.concat([scored, more.reset_index()]), ["labels", "arm"]
     table = means(scored, "right", by, n_resamples=n_resamples)
-    return table.join(scored.groupby(by)["n_own_trained"].mean(), on=by)
+    own = scored.drop_duplicates([*by, "person_id"]).groupby(by)["n_own_trained"]
+    return table.join(own.mean(), on=by)

@@ -75,7 +75,7 @@ def survival(table):
     for group, own in table.groupby("group", sort=False):
         headline = own.loc[own["family"] == "headline", "effect"].iloc[0]
         looking = own["variant"].str.startswith(LOOKING)
-        own = own[~looking & (own["scale"] == stats_rows.PROBABILITY) & own["effect"].notna()]
+        own = own[~looking & (own["scale"] == stats_rows.PROBABILITY) & own["low"].notna()]
         above, below = ((own["lies"] == word).sum() for word in (ABOVE, BELOW))
         low, high = own["effect"].min(), own["effect"].max()
         who = "All classes together" if group == stats_rows.ALL else group.capitalize()
@@ -101,7 +101,7 @@ def _variants(rows, rows_networks, judged):
         yield "shams off the skull", "shams", slice_scores(rows[~flagged]), net, {}
     yield "shams of like energy", "energy", by_energy, "net_drop_matched", {}
     residual = {"how": energy.residual}
-    yield "energy residual", "energy", by_energy, "net_drop_residual", residual
+    yield "adjusted by regression", "energy", by_energy, "net_drop_residual", residual
     for infill in _other_infills(rows):
         yield infill.replace("_", " "), "infill", slice_scores(rows, infill=infill), net, {}
     for dilation in sorted(set(rows["dilation_px"]) - {0}):
