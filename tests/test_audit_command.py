@@ -56,6 +56,14 @@ def batch_statistics(slices):
 def batch_norm(slices):
     return predict(20 * (slices - slices.mean()) / (slices.std() + 1e-5) + 10)
 
+def one_a_call(slices):
+    assert len(slices) == 1
+    return predict(slices)
+
+def standardized(slices):
+    low = slices.min(axis=(1, 2), keepdims=True)
+    return predict(100 + 0 * slices / (np.ptp(slices, axis=(1, 2), keepdims=True)))
+
 def stops(slices):
     calls.append(0)
     if len(calls) > 32:
@@ -126,6 +134,8 @@ class Case:
     options: str = ""
 
 
+COPIES, BLACK = IMAGES.copy(), IMAGES.copy()
+COPIES[1:3], BLACK[3] = IMAGES[0], 0
 SEQUENCES = np.stack([255 - IMAGES, IMAGES, IMAGES // 2], axis=-1)
 NOT_DARKEST = dict(images=np.where(IMAGES > 0, FLOATS - 120 + ROUGH, 0), image="{}.npy")
 OBLONG = dict(images=IMAGES[:, :, 4:-4], masks=MASKS[:, :, 4:-4])
@@ -139,6 +149,12 @@ CASES = {
     "not square": Case(OBLONG, PADDED, options=f"--size {PX}"),
     "ONNX, two slices a call": Case(onnx_file, predict="model.onnx"),
     "hard labels": Case((), "hard labels", WARNED, "mine_h7:hard"),
+    "one slice a call": Case(predict="mine_h7:one_a_call", options="--batch-size 1"),
+    "copies": Case(
+        dict(images=COPIES, masks=MASKS[[0, 0, 0, *range(3, N)]]), "2 of 24 slices have the", WARNED
+    ),
+    "a black slice": Case(dict(images=BLACK), "", WARNED),
+    "a NaN of an empty slice": Case((), "4 of which are empty", REFUSED, "mine_h7:standardized"),
     "air": Case(NOT_DARKEST, "", WARNED, options="--air 0"),
     "air not said": Case(NOT_DARKEST, "--scale raw --air 0", WARNED),
     "wrong order": Case((), "Check the order of your", NO_VERDICT, options="--classes right,NA"),

@@ -10,11 +10,12 @@ import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
+from scipy.spatial.distance import pdist
 
 from tumorcf_lib import __main__ as command
 from tumorcf_lib.data import preprocess
 from tumorcf_lib.data.cohort import Cohort
-from tumorcf_lib.edits import audit, head
+from tumorcf_lib.edits import audit, head, sites
 from tumorcf_lib.your_model import InputError, slices as folder
 
 SLICE = np.arange(12, dtype=np.uint8).reshape(3, 4) * 20
@@ -252,7 +253,8 @@ def test_a_wrong_table_or_what_does_not_fit_its_slice_is_named_with_its_line(tmp
         (["a.nii,,glioma,P1," + "9" * 5000], "index", "line 2: .*'9999"),
         (["a.png,,glioma,P1", "x.png,a.png,,glioma,P1"], COLUMNS, "line 3"),
         (["a.png,turned.npy,glioma,P1"], COLUMNS, r"line 2: .*\(3, 4\), got \(4, 3\) in turned"),
-        (["a.png,,glioma,P1,1"], "index", "0 to 0 of a file that holds one slice"),
+        (["a.png,,glioma,P1,1"], "index", "0 to 0 of a file that holds one slice, got 1. Leave it"),
+        (["a.png,,glioma,P1,P2"], "Patient", "line 1: .*patient more than once"),
         (["v.nii,,glioma,P1,5"], "index", r"0 to 4 \(axis 2\).* got 5"),
         (["c.npy,,glioma,P1,3"], "channel", "a channel below 3, got 3"),
         (["flat.nii,,glioma,P1,7"], "index", "0 to 0 .*got 7"),
@@ -330,6 +332,8 @@ def test_air_that_is_not_darkest_is_air_to_edits_and_itself_to_the_classifier():
     assert (seen[:, 0, 0] == 0).all()
     with pytest.raises(InputError, match="needs --scale raw"):
         folder.prepare(cohort, air=0.0)
+    with pytest.raises(InputError, match="at --air 9 in every slice, slice '0' has none"):
+        folder.prepare(cohort, size_px=None, scale="raw", air=9.0)
 
 
 def test_edits_of_channels_are_the_edits_of_each_channel():
@@ -339,6 +343,15 @@ def test_edits_of_channels_are_the_edits_of_each_channel():
     mask = np.hypot(y - 18, x - 24) < 4
     gray, color = (shown(s, mask)[:4] for s in (base, np.stack([base, base[::-1]], axis=2)))
     np.testing.assert_array_equal(color[..., 0], gray)  # original, remove, only, background
+
+
+def test_shams_keep_their_distance_whatever_the_number_of_channels():
+    y, x = np.mgrid[:224, :224] - 112.0
+    image, mask = np.where(np.hypot(y, x) < 90, 100, 0).astype(np.float32), np.hypot(y, x) < 8
+    for shown in (image, np.stack([image] * 3, axis=2)):
+        found = sites.About(shown, mask).sites(0, 20, (0, "a"), "navier_stokes")
+        centers = np.array([np.argwhere(region).mean(axis=0) for _, _, region in found])
+        assert pdist(centers).min() >= 4
 
 
 # -- Tables of common layouts ------------------------------------------------
@@ -354,33 +367,53 @@ def test_tables_of_common_layouts_are_written(tmp_path, monkeypatch, capsys):
 
     mask = np.zeros((6, 5, 4), np.uint8)
     mask[2:4, 2, 3] = 4
-    pictures = "glioma/TCGA_1/p_1.png", "glioma/TCGA_1/p_1_mask.png", "none/n2_1.png"
+    mask[:, :, 1] = 1  # more of another label
+    own = "p_1.png", "p_1_mask.png"  # named alike for every patient
+    pictures = [f"glioma/TCGA_{k}/{name}" for k in (1, 2) for name in own]
     for name, stored in (
         ("brats/BraTS-01/BraTS-01-seg.nii.gz", mask),
         ("brats/BraTS-01/BraTS-01-t1c.nii.gz", mask * 3 + 1),
         ("brats/BraTS-01/BraTS-01-t2w.nii.gz", mask),
+        ("brats/BraTS-02/BraTS-02-seg.nii.gz", mask),
         ("msd/imagesTr/c1.nii.gz", np.stack([mask * 0, mask], 3)),
         ("msd/labelsTr/c1.nii.gz", mask),
         ("pairs/images/7.png", SLICE),
         ("pairs/masks/7.png", SLICE),
-        *((f"classes/{name}", SLICE) for name in pictures),
+        ("pairs/images/P8/7.png", SLICE),
+        ("pairs/masks/P8/7.png", SLICE),
+        *((f"classes/{name}", SLICE) for name in (*pictures, "none/n2_1.png")),
+        ("twice/7.png", SLICE),
+        ("twice/7_mask_1.png", SLICE),
+        ("twice/mask_7.png", SLICE),
+        ("alone/7_mask.png", SLICE),
+        ("wrong/images/7.png", SLICE),
     ):
         write(tmp_path / name, stored)
 
-    done, path, table = written("brats", "--label glioma")
-    assert done == 0 and "1 slices of 1 patients in " in capsys.readouterr().out
+    done, path, table = written("brats", "--label glioma --mask-label 4")
+    said = capsys.readouterr().out
+    assert done == 0 and "1 slices of 1 patients in " in said and "glioma 1 (1)" in said
+    assert "Left out: BraTS-02 has no sequence t1c." in said
     assert table[["index", "patient"]].values.tolist() == [["3", "BraTS-01"]]
     cohort = folder.read_folder(path)
     np.testing.assert_array_equal(cohort.slices[0], mask[:, :, 3] * 3 + 1)
     assert cohort.masks[0].sum() == 2 and cohort.classes == ("glioma",)
-    _, path, _ = written("msd", "--channel 1")
+    _, path, _ = written("msd", "--channel 1 --mask-label 4")
     np.testing.assert_array_equal(folder.read_folder(path).slices[0], mask[:, :, 3])
     _, _, table = written("classes")
-    assert table[["label", "patient"]].values.tolist() == [["glioma", "TCGA_1"], ["none", "n2"]]
-    assert table["mask"].tolist() == ["glioma/TCGA_1/p_1_mask.png", ""]
+    assert table["patient"].tolist() == ["TCGA_1", "TCGA_2", "n2"]
+    assert table["mask"].tolist() == [pictures[1], pictures[3], ""]
     _, _, table = written("pairs")
-    assert table[["image", "mask"]].values.tolist() == [["images/7.png", "masks/7.png"]]
-    for words in ("pairs --layout pairs", "pairs --layout msd --out o", "gone --layout classes"):
-        assert command.main(f"manifest {words}".split()) == 1
-    said = capsys.readouterr().err
-    assert "there already" in said and "in pairs, found none" in said and "in gone, found" in said
+    assert table["mask"].tolist() == ["masks/7.png", "masks/P8/7.png"]
+    command.main("manifest pairs --layout pairs --out ../other/o.csv --mask-label 20".split())
+    assert len(folder.read_folder(tmp_path / "other" / "o.csv")) == 2
+    for typed, words in (
+        ("pairs --layout pairs", "there already"),
+        ("pairs --layout msd --out o", "in pairs, found none"),
+        ("gone --layout classes", "found none at gone"),
+        ("twice --layout pairs", "one mask an image, got"),
+        ("alone --layout pairs", "found none for 1 masks"),
+        ("wrong --layout classes", "a folder a class in wrong, got images"),
+    ):
+        assert command.main(f"manifest {typed}".split()) == 1
+        assert words in capsys.readouterr().err

@@ -83,6 +83,7 @@ def test_each_gate_says_what_is_missing():
         (judged(SURE, half, SURE, n_patients=8), "of 4 patients, 10 are needed"),
         (verdict.judged(answers, wide), "which know nothing and are as confident, the largest"),
         (judged(SURE, np.full(60, np.nan), SURE), "no slice has a tumor"),
+        (judged(SURE, np.where(LABELS == 1, half, np.nan), SURE), "only one class has tumors"),
     ):
         assert found.word == UNKNOWN and words in found.why
 
@@ -110,6 +111,8 @@ def test_the_first_line_counts_answers_that_are_kept_and_those_that_are_no_tumor
         "50% of the slices keep their answer without their tumor (75% with a sham of the same "
         "shape); 3 of 4 are called 'Healthy'."
     )
+    answers = made([0.9] * 4, [0.9, 0.9, 0.5, 0.5], [0.9] * 4, [1, 1, 1, 1])
+    assert verdict.kept(answers)["kept"].mean() == 0.5  # between two classes is no answer
     answers = made([0.5] * 4, [0.5, np.nan] * 2, [0.5] * 4, [0, 1, 0, 1])
     assert verdict.no_tumor_class(answers) == 1  # by having no tumors
 

@@ -96,7 +96,7 @@ class About:
     def _chosen(self, dilation_px, n, rng):
         region = dilate(self.mask, dilation_px)
         places, depth_px, flags = self._legal_places(dilation_px)
-        spacing_px = max(1, round(shams.SPACING_SHARE * min(self.slice.shape)))
+        spacing_px = max(1, round(shams.SPACING_SHARE * min(self.mask.shape)))
         chosen = shams.choose_places(
             places, depth_px, flags, self.depth_px(region), n, rng, spacing_px=spacing_px
         )

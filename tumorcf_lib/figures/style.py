@@ -173,7 +173,8 @@ def window(images, *, percentile=98.5):
     # Below 100 per cent, since the fat of the scalp outshines the brain.
     pixels = np.concatenate([np.asarray(image, float).ravel() for image in images])
     air = pixels.min()
-    return float(air), float(np.percentile(pixels[pixels > air], percentile))
+    above = pixels[pixels > air]
+    return float(air), float(np.percentile(above, percentile) if len(above) else air + 1)
 
 
 def show_slice(ax, image, limits=None, mask=None):

@@ -35,7 +35,8 @@ def contents(folder) -> dict[str, str]:
     if not found:
         raise PublishError(
             f"Expected the folder of a run, such as runs/demo, got {config.shown(folder)}, in "
-            "which no notebook was ever finished. Run it by ./run_all.sh --profile <name>."
+            "which no notebook was ever finished. Run it by ./run_all.sh --profile <name>. "
+            "Classifiers are compared by one `audit` with --predict given twice."
         )
     return found
 

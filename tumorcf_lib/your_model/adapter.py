@@ -85,27 +85,35 @@ class Probabilities:
     says what was done, in a sentence. `name` is the classifier's, for errors.
     """
 
-    def __init__(self, raw, classes, output="auto", name="predict"):
+    def __init__(self, raw, classes, output="auto", name="predict", batch_size=None):
         self.raw, self.classes, self.output, self.name = raw, tuple(classes), output, name
-        self.kind, self.note = None, ""
+        self.kind, self.note, self.batch_size = None, "", batch_size
 
     def __call__(self, slices):
-        answer = self._picked(self.raw(slices), slices.shape)
+        step = self.batch_size or len(slices)
+        parts = [slices[k : k + step] for k in range(0, len(slices), step)]
+        answer = np.concatenate([self._picked(self.raw(part), part) for part in parts])
         if self.kind is None:
             self.kind, self.note = kind_of(answer, self.classes, self.output, self.name)
         return self._converted(answer)
 
-    def _picked(self, answers, given):
+    def _picked(self, answers, slices):
         """The one array of numbers for the slices among the answers, (n, n_classes or 1)."""
-        n, wanted = given[0], len(self.classes)
+        given, n, wanted = slices.shape, len(slices), len(self.classes)
         found = arrays_of(answers)
         fits = [a for a in found if a.shape == (n, wanted)]
         fits += [a for a in found if a.shape == (n, 1) and wanted == 2 and a.dtype.kind == "f"]
         if fits and np.isfinite(fits[0]).all():
             return fits[0].astype(np.float64)
-        got = f"shapes {', '.join(str(a.shape) for a in found)}" if found else "no numbers"
         if fits:
-            got = f"{np.count_nonzero(~np.isfinite(fits[0]))} NaN or infinite numbers"
+            bad = ~np.isfinite(fits[0]).all(axis=1)
+            empty = bad & (np.ptp(slices.reshape(n, -1), axis=1) == 0)
+            raise InputError(
+                f"Expected finite probabilities from {self.name}, got NaN or infinite numbers for "
+                f"{bad.sum()} of {n} slices, {empty.sum()} of which are empty (all pixels alike). "
+                "If it divides by a slice's standard deviation or range, add a small number to it."
+            )
+        got = f"shapes {', '.join(str(a.shape) for a in found)}" if found else "no numbers"
         raise InputError(
             f"Expected probabilities of shape ({n}, {wanted}) from {self.name}, a row a slice and "
             f"a column a class, for slices {given}; got {got}. Return finite probabilities, not "

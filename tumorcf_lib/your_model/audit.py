@@ -93,7 +93,10 @@ def write_manifest(options) -> int:
 
     table, path = manifests.write(options)
     n = f"{len(table)} slices of {table['patient'].nunique()} patients"
-    print(f"{n} in {path}. Look at labels and patients before you audit.")
+    found = table.assign(masks=table["mask"] != "").groupby("label")["masks"].agg(["size", "sum"])
+    each = ", ".join(f"{label} {row['size']} ({row['sum']})" for label, row in found.iterrows())
+    print(f"{n} in {path}: {each} (in parentheses: with a mask).")
+    print("Look at labels, masks and patients before you audit.")
     return 0
 
 

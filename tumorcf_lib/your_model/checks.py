@@ -54,7 +54,8 @@ def of_slices(cohort, prepared, settings) -> Findings:
     """
     found, table, size = Findings(prepared), cohort.table, settings["size_px"]
     drawn = table[table["mask_pixels"] > 0]
-    for notes, what in ((table["slice_notes"], "slices"), (drawn["mask_notes"], "masks")):
+    masks = table["mask_notes"][(table["mask_pixels"] > 0) | (table["mask_notes"] != "")]
+    for notes, what in ((table["slice_notes"], "slices"), (masks, "masks")):
         for note, n in notes[notes != ""].value_counts().items():
             found.warn(f"{n} of {len(notes)} {what}: {note}.")
     if len(drawn):
@@ -66,6 +67,12 @@ def of_slices(cohort, prepared, settings) -> Findings:
                 f"Expected masks of a tumor, got masks that cover {median:.0%} of the slices: are "
                 "they inverted? They are 0 outside the tumor, and other than 0 inside."
             )
+    n_twice = int(table["checksum"].duplicated().sum())
+    if n_twice:
+        found.warn(
+            f"{n_twice} of {len(table)} slices have the pixels and the mask of another one: copies "
+            "count twice, and as another patient if their ID differs. Delete them."
+        )
     oblong = table.loc[table["height"] != table["width"], ["height", "width"]]
     if size is not None and len(oblong) and size[0] == size[1]:
         found.warn(
@@ -115,14 +122,14 @@ def vanished(prepared):
 # -- The classifier ----------------------------------------------------------
 
 
-def of_classifier(found, model, cohort, output, settings) -> Probabilities:
+def of_classifier(found, model, cohort, output, settings, batch_size=None) -> Probabilities:
     """Checks of a classifier on the sample: does it answer twice alike, and on which scale?
 
     `found` gets warnings, facts and the table of scales; `cohort` is the sample as stored. An
     InputError if answers change from call to call, or with the other slices of a batch.
     """
     prepared, rng = found.sample, np.random.default_rng(0)
-    predict = Probabilities(model.raw, cohort.classes, output, model.name)
+    predict = Probabilities(model.raw, cohort.classes, output, model.name, batch_size)
     shown = slices.with_air(predict, settings["air"])
     batch = prepared.slices[rng.permutation(len(prepared.slices))[:16]]
     first = shown(batch.copy())
@@ -141,7 +148,7 @@ def of_classifier(found, model, cohort, output, settings) -> Probabilities:
                 f"{model.name} answers {words}? Answers differ by up to {gap:.2f}. Call "
                 "model.eval(), or pass training=False."
             )
-    found.scales = _by_scale(model, cohort, output, settings)
+    found.scales = _by_scale(model, cohort, output, settings, batch_size)
     if predict.note:
         found.warn(f"{predict.note}.")
     p = answers_to(shown, prepared.slices)
@@ -152,14 +159,14 @@ def of_classifier(found, model, cohort, output, settings) -> Probabilities:
     return predict
 
 
-def _by_scale(model, cohort, output, settings):
+def _by_scale(model, cohort, output, settings, batch_size):
     """Accuracy and median probability of the true class on the sample under each scale; NaN where
     the classifier refuses it."""
     lines = []
     for scale in slices.SCALES if settings["air"] is None else ():
         try:
             prepared = slices.prepare(cohort, **{**settings, "scale": scale})
-            predict = Probabilities(model.raw, cohort.classes, output, model.name)
+            predict = Probabilities(model.raw, cohort.classes, output, model.name, batch_size)
             lines.append((scale, *_sure(answers_to(predict, prepared.slices), prepared.labels)))
         except InputError:
             lines.append((scale, np.nan, np.nan))

@@ -116,6 +116,8 @@ def _picture(path, palette):
         if palette and picture.mode == "P":  # numbers of colors: 0 is outside, whatever its color
             return np.array(picture)
     _, pages = cv2.imdecodemulti(np.fromfile(path, np.uint8), cv2.IMREAD_UNCHANGED)
+    if not pages:
+        raise InputError("expected a picture, got a file that OpenCV cannot decode.")
     if len(pages) != 1:
         raise InputError(
             f"expected one slice, got {len(pages)} pages that OpenCV can decode. Write each into "
@@ -162,10 +164,8 @@ def _of_volume(volume, index, axis, channel=None):
 def _known_index(index, n, what):
     """Which of n slices is meant; the only one needs no index."""
     if (index is None and n > 1) or (index or 0) >= n:
-        raise InputError(
-            f"expected an index from 0 to {n - 1} {what}, got {index}. Name the slice in a column "
-            "index (and axis, if that is not 2)."
-        )
+        advice = "Name it in a column index (and axis, if not 2)" if n > 1 else "Leave it out"
+        raise InputError(f"expected an index from 0 to {n - 1} {what}, got {index}. {advice}.")
     return index or 0
 
 
@@ -213,6 +213,15 @@ def _gray_if_alike(image):
     return np.ascontiguousarray(image)
 
 
+def chosen(array, labels):
+    """Where a mask has one of the values that a mask_label names; all but 0 if it is empty."""
+    if labels.startswith(">"):
+        return array > float(labels[1:])
+    if labels:
+        return np.isin(array, [int(n) for n in labels.replace("+", " ").split()])
+    return array != 0
+
+
 def _inside(array, labels):
     """Where a mask is tumor, and how that was decided."""
     if array.ndim == 3:
@@ -223,10 +232,10 @@ def _inside(array, labels):
                 "tumor alone: 0 outside, one value inside."
             )
         array = array.max(axis=2)
-    if labels.startswith(">"):
-        return array > float(labels[1:]), ""
     if labels:
-        return np.isin(array, [int(n) for n in labels.replace("+", " ").split()]), ""
+        inside = chosen(array, labels)
+        none = f"no value that mask_label names ({labels}); the largest is {array.max():g}"
+        return inside, "" if inside.any() or not array.any() else none
     values = np.unique(array)
     if len(values) == 1 or (len(values) == 2 and 0 in values):
         return array != 0, ""

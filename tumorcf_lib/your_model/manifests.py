@@ -1,5 +1,6 @@
 """The table of a reader's slices (``manifest.csv``): read and checked, or written for a layout."""
 
+import os
 import re
 import warnings
 from pathlib import Path
@@ -19,7 +20,7 @@ OPTIONAL = {
 AS_TEXT = {"dtype": str, "keep_default_na": False, "skip_blank_lines": False}
 RESERVED_CLASS = "all"
 SEQUENCES = {"t1c": "t1ce?", "t1n": "t1n?", "t2w": "t2w?", "t2f": "t2f|flair"}
-MASK = re.compile(r"[_-]?(mask|seg|label)s?$", re.I)
+MASK = re.compile(r"^(mask|seg|label)s?[_\-]|[_.\- ]*(mask|seg|label)s?([_.\- ]*[0-9]+)?$", re.I)
 
 
 def read(manifest):
@@ -38,6 +39,12 @@ def read(manifest):
             f"the path of a CSV file (UTF-8) with the columns {', '.join(COLUMNS)}."
         ) from error
     table.columns = table.columns.str.strip().str.lower()
+    twice = sorted(set(table.columns[table.columns.duplicated()]))
+    if twice:
+        raise InputError(
+            f"{manifest}, line 1: expected columns of different names (whatever the capitals); got "
+            f"{', '.join(twice)} more than once. Rename or delete one."
+        )
     lacking = [column for column in COLUMNS if column not in table]
     if lacking:
         raise InputError(
@@ -112,10 +119,12 @@ def write(options):
     """
     folder, layout = Path(options.folder), options.layout
     path = folder / options.out
+    if not folder.is_dir():
+        raise InputError(f"Expected a folder of slices, found none at {folder}.")
     if path.exists():
         raise InputError(f"{path} is there already. Move it, or name another by --out.")
     layouts = {"brats": _brats, "msd": _msd, "classes": _classes, "pairs": _pairs}
-    rows = layouts[layout](folder, options.sequence)
+    rows = layouts[layout](folder, options)
     if not rows:
         raise InputError(
             f"Expected slices in the layout {layout!r} in {folder}, found none. Choose another "
@@ -123,63 +132,85 @@ def write(options):
         )
     table = pd.DataFrame([{"label": options.label, "index": "", **row} for row in rows])
     for name in ("image", "mask"):
-        table[name] = [p and p.relative_to(folder).as_posix() for p in table[name]]
+        table[name] = [p and Path(os.path.relpath(p, path.parent)).as_posix() for p in table[name]]
     labels = np.where(table["mask"] == "", "", options.mask_label)
     table = table.assign(channel=options.channel, mask_label=labels)
     table = table[[*COLUMNS, "index", "channel", "mask_label"]]
+    path.parent.mkdir(parents=True, exist_ok=True)
     table.to_csv(path, index=False)
     return table, path
 
 
-def _brats(folder, sequence):
-    rows = []
+def _brats(folder, options):
+    rows, sequence = [], options.sequence
     ending = re.compile(rf"[-_]({SEQUENCES.get(sequence, sequence)})\.nii")
     for mask in sorted(folder.glob("*/*seg.nii*")):
         found = [p for p in sorted(mask.parent.glob("*.nii*")) if ending.search(p.name)]
-        rows += [_of_case(found[0], mask, mask.parent.name)] if found else []
+        if found:
+            rows.append(_of_case(found[0], mask, mask.parent.name, options.mask_label))
+        else:
+            print(f"Left out: {mask.parent.name} has no sequence {sequence}.")
     return rows
 
 
-def _msd(folder, sequence):
+def _msd(folder, options):
     return [
-        _of_case(image, folder / "labelsTr" / image.name, image.name.split(".")[0])
+        _of_case(image, mask, image.name.split(".")[0], options.mask_label)
         for image in sorted((folder / "imagesTr").glob("[!.]*.nii*"))
-        if (folder / "labelsTr" / image.name).is_file()
+        if (mask := folder / "labelsTr" / image.name).is_file()
     ]
 
 
-def _of_case(image, mask, patient):
+def _of_case(image, mask, patient, labels):
     """The slice (across the last axis) with the largest tumor of a case."""
     import nibabel
 
-    drawn = np.asanyarray(nibabel.load(mask).dataobj) != 0
+    drawn = images.chosen(np.asanyarray(nibabel.load(mask).dataobj), labels)
     index = int(drawn.reshape(-1, drawn.shape[2]).sum(axis=0).argmax())
     return {"image": image, "mask": mask, "patient": patient, "index": str(index)}
 
 
-def _classes(folder, sequence):
-    return [
-        {**row, "label": own.name}
-        for own in sorted(folder.glob("*/"))
-        for row in _pairs(own, sequence)
-    ]
+def _classes(folder, options):
+    classes = sorted(folder.glob("*/"))
+    if any(own.name.lower() == "images" or MASK.search(own.name) for own in classes):
+        raise InputError(
+            f"Expected a folder a class in {folder}, got {', '.join(own.name for own in classes)}. "
+            "Give --layout pairs (one class, --label), or write the column label by hand."
+        )
+    return [{**row, "label": own.name} for own in classes for row in _pairs(own, options)]
 
 
-def _pairs(folder, sequence):
+def _pairs(folder, options):
     """Images below a folder with the masks that are named like them."""
 
     def stem(path):
         return re.sub(r"\.nii\.gz$|\.[^.]+$", "", path.name, flags=re.I)
 
+    def key(path, is_mask):
+        """Where an image and its mask agree: folders (but images, masks and the like) and name."""
+        parts = path.relative_to(folder).parts[:-1]
+        parts = [MASK.sub("", part) for part in parts if part.lower() != "images"]
+        return (*filter(None, parts), MASK.sub("", stem(path)) if is_mask else stem(path))
+
     files = [path for path in sorted(folder.rglob("*")) if path.name.lower().endswith(images.KNOWN)]
-    masks = {
-        MASK.sub("", stem(path)): path
-        for path in files
-        if MASK.search(stem(path)) or (path.parent != folder and MASK.search(path.parent.name))
-    }
-    rows = []
+    masks, rows = {}, []
+    for path in files:
+        above = path.relative_to(folder).parts[:-1]
+        if MASK.search(stem(path)) or any(map(MASK.search, above)):
+            if masks.setdefault(key(path, True), path) is not path:
+                raise InputError(
+                    f"Expected one mask an image, got {masks[key(path, True)]} and {path}. Write "
+                    "all tumors of a slice into one mask, or write the table by hand."
+                )
     for image in (path for path in files if path not in masks.values()):
         in_case = image.parent != folder and image.parent.name.lower() != "images"
         patient = image.parent.name if in_case else re.split(r"[_\-. ]", stem(image))[0]
-        rows.append({"image": image, "mask": masks.get(stem(image), ""), "patient": patient})
+        mask = masks.get(key(image, False), "")
+        rows.append({"image": image, "mask": mask, "patient": patient})
+    alone = set(masks.values()) - {row["mask"] for row in rows}
+    if alone:
+        raise InputError(
+            f"Expected an image named like each mask, found none for {len(alone)} masks, such as "
+            f"{min(alone)}. Rename them, or write the table by hand."
+        )
     return rows

@@ -6,6 +6,7 @@ open. Each framework is imported for its own files only: nothing here needs Tens
 
 import contextlib
 import functools
+import importlib
 import os
 import pkgutil
 import re
@@ -29,6 +30,11 @@ NUMBERS = {"tensor(float)": np.float32, "tensor(double)": np.float64} | {
 EXPORT = (
     "Export it again (PyTorch: torch.jit.trace(model.eval(), example).save(...); weights alone "
     "hold no network, and a pickle would run foreign code)"
+)
+
+FUNCTION = (
+    "If it lacks code (weights alone, custom layers, a Lambda), build the model in a function: "
+    "--predict my_module:predict"
 )
 
 
@@ -71,7 +77,7 @@ def load(name, *, layout=None, channels=None) -> Model:
         return _of_module(name, layout, channels)
     if not path.is_file():
         raise InputError(f"Expected a model file, found none at {name}. Check its spelling.")
-    with _named(path.name, advice=EXPORT):
+    with _named(path.name, advice=FUNCTION if reader is _keras else EXPORT):
         run, shape, dtype = reader(path)
     shaped = Shaped(run, shape, layout=layout, channels=channels, dtype=dtype, name=path.name)
     raw = _raising_named(shaped, path.name)
@@ -88,6 +94,8 @@ def _of_module(name, layout, channels):
     if here not in sys.path:
         sys.path.insert(0, here)
     with _named(f"Importing {name}", advice=advice):
+        found = importlib.import_module(module)
+    with contextlib.suppress(AttributeError):
         found = pkgutil.resolve_name(name)
     if not callable(found):
         known = [key for key, it in vars(sys.modules[module]).items() if callable(it)]

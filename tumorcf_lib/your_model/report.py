@@ -68,6 +68,9 @@ def write_report(audits, folder, *, cohort=None, title=TITLE, notes=(), examples
     audits = [audits] if not isinstance(audits, (list, tuple)) else list(audits)
     folder, several = Path(folder), len(audits) > 1
     folder.mkdir(parents=True, exist_ok=True)
+    for name in ("rows", "table_scores", "table_edits"):  # of an audit of more classifiers
+        for path in folder.glob(f"{name}*.csv"):
+            path.unlink()
     shown, told = [], []
     examples = examples if isinstance(examples, list) else [examples] * len(audits)
     for k, (one, own) in enumerate(zip(audits, examples, strict=True)):
@@ -99,6 +102,8 @@ def write_report(audits, folder, *, cohort=None, title=TITLE, notes=(), examples
 def interval(value) -> str:
     """A mean and its interval, as the page shows it; none where no resample differs."""
     mean, low, high = (f"{round(number, 2) + 0.0:.2f}" for number in value)  # no -0
+    if np.isnan(value[2] - value[1]):
+        return f"{mean} (no interval)"
     return f"{mean} [{low}, {high}]" if value[2] - value[1] > ROUNDING else mean
 
 
@@ -133,7 +138,8 @@ def score_table(one) -> pd.DataFrame:
     Scores on log-odds end in ``_lo``; "correct" is the accuracy (all) or the recall (a class).
     """
     groups = [ALL, *one.answers.classes]
-    return stats_rows.score_means(slice_table(one), list(SHOWN), groups=groups, **RESAMPLED)
+    how = RESAMPLED | {"complete": True}  # Delta - Sham = Net
+    return stats_rows.score_means(slice_table(one), list(SHOWN), groups=groups, **how)
 
 
 def by_class(means) -> pd.DataFrame:
@@ -176,7 +182,7 @@ def _shown(one, means, made, examples):
     kept = means[means["score"].isin(page.KEPT)]
     about = {"classifier": one.name, **one.about, "tumorcf": __version__}
     numbers = one.verdict.numbers
-    words = {"why": one.verdict.why, "scale": numbers["scale"]}
+    words = {"why": one.verdict.why.rstrip(".?"), "scale": numbers["scale"]}
     words["effect"] = interval(numbers["effect"]) if "effect" in numbers else ""
     return {
         "name": one.name,

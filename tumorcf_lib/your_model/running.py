@@ -109,7 +109,8 @@ def run(cohort, models, options, *, command="") -> Path | None:
         settings = {"size_px": size, "scale": options.scale, "fit": options.fit, "air": options.air}
         prepared = slices.prepare(sample, **settings)
         found = checks.of_slices(cohort, prepared, settings)
-        predict = checks.of_classifier(found, model, sample, options.output, settings)
+        how = options.output, settings, options.batch_size
+        predict = checks.of_classifier(found, model, sample, *how)
         print(f"{model.name}: {'; '.join(found.facts)}.", flush=True)
         for line in found.scales.dropna().itertuples():
             print(f"  accuracy with --scale {line.scale}: {line.accuracy:.0%}", flush=True)

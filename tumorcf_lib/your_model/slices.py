@@ -193,6 +193,11 @@ def prepare(cohort, *, size_px=224, scale="zscore", fit="pad", air=None) -> Coho
         image = np.stack(planes, axis=2) if stored.ndim == 3 else planes[0]
         if air is not None:
             is_air = _fitted(_at_air(stored, air), size, fit) & _at_air(image, air)
+            if not is_air.any():
+                raise InputError(
+                    f"Expected pixels at --air {air:g} in every slice, slice "
+                    f"{str(cohort.table['slice_id'].iloc[i])!r} has none: leave it, or --air, out."
+                )
             low, high = image.min(), np.percentile(image, 99)
             image[is_air] = low - AIR_GAP * max(high - low, 1e-3)
         slices.append(image)

@@ -108,6 +108,11 @@ def worded(answers, numbers):
         )
     if high < margin:
         return DOES_NOT, f"the effect is below {margin} in every likely case"
+    if answers.table()[answers.edited]["label"].nunique() == 1:  # nothing to permute, no drift
+        return UNKNOWN, (
+            "only one class has tumors, so its fall cannot be held against that of another class; "
+            "read its Net-Drop"
+        )
     if low <= 0 or numbers["p_permuted"] > 0.01:
         return UNKNOWN, "the effect is not clearly above 0 for other patients"
     if value <= margin:
@@ -159,12 +164,17 @@ def kept(answers) -> pd.DataFrame:
     """Whether each slice keeps its answer without its tumor (kept), and with which share of its
     shams (kept_sham); NaN unless both edits were made."""
     first, known = answers.original.argmax(axis=1), np.isfinite(answers.shams[:, :, 0])
-    same = (answers.shams.argmax(axis=2) == first[:, None]) & known
+    same = _is_answer(answers.shams, first[:, None]) & known
     with_sham = same.sum(axis=1) / np.maximum(known.sum(axis=1), 1)
-    without = (answers.removed.argmax(axis=1) == first) * 1.0
+    without = _is_answer(answers.removed, first) * 1.0
     made = pd.DataFrame({"kept": without, "kept_sham": with_sham})
     made.loc[~answers.edited] = np.nan
     return made
+
+
+def _is_answer(p, k):
+    """Whether class k has the largest probability, and no other has as much."""
+    return (p.argmax(axis=-1) == k) & ((p == p.max(axis=-1, keepdims=True)).sum(axis=-1) == 1)
 
 
 def first_line(answers):
