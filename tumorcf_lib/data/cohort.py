@@ -40,41 +40,31 @@ class SliceStack(Sequence):
         return len(self.shapes)
 
     def __getitem__(self, index):
-        if isinstance(index, slice):
-            return self.take(np.arange(len(self))[index])
         height, width = self.shapes[index]
         start = self.offsets[index]
         return self.flat[start : start + height * width].reshape(height, width)
 
-    def take(self, indices):
-        """The slices at these indices, on the same pixels."""
-        return SliceStack(self.flat, self.shapes[indices], self.offsets[indices])
-
 
 @dataclass(frozen=True)
 class Rows(Sequence):
-    """Some slices of an array that may lie on disk: ``rows[i]`` is a view of it, ``rows[i:j]`` and
-    ``numpy.asarray(rows)`` are copies, made when they are used."""
+    """Some slices of a stack that may lie on disk: ``rows[i]`` is a view of it. Of an array
+    (n, height, width) ``rows[i:j]`` and ``numpy.asarray(rows)`` are copies, made when used."""
 
-    array: np.ndarray  # (n, height, width)
+    stack: np.ndarray | SliceStack
     index: np.ndarray  # (n_taken,)
 
     def __len__(self):
         return len(self.index)
 
     def __getitem__(self, at):
-        return self.array[self.index[at]]
-
-    def take(self, indices):
-        """The slices at these indices, of the same array."""
-        return Rows(self.array, self.index[indices])
+        return self.stack[self.index[at]]
 
     def __array__(self, dtype=None, copy=None):
-        return np.asarray(self.array[self.index], dtype)
+        return np.asarray(self.stack[self.index], dtype)
 
     @property
     def shape(self):
-        return len(self.index), *self.array.shape[1:]
+        return len(self.index), *self.stack.shape[1:]
 
 
 @dataclass(frozen=True)
@@ -122,9 +112,10 @@ class Cohort:
 
 
 def _take(stack, indices):
-    if isinstance(stack, np.ndarray):
-        return Rows(stack, indices)
-    return stack.take(indices) if hasattr(stack, "take") else [stack[i] for i in indices]
+    if isinstance(stack, Rows):
+        return Rows(stack.stack, stack.index[indices])
+    is_stack = isinstance(stack, np.ndarray | SliceStack)
+    return Rows(stack, indices) if is_stack else [stack[i] for i in indices]
 
 
 # -- what a cohort consists of ------------------------------------------------
