@@ -96,7 +96,7 @@ def _of_folds(options):
 
 def _alone(module, name, **how):
     with lib("study.notebooks").only_run(config.run(name)):
-        lib(f"study.{module}").run_study(**how)
+        lib(f"study.{module}").run(config.run(name), **how)
     print(f"Publish it by: python -m tumorcf_lib publish {name}")
 
 

@@ -32,12 +32,7 @@ TABLES = (
 )
 
 
-def run_study(*, seed=0):
-    """:func:`run` into ``runs/calibration``."""
-    run(config.run("calibration"), config.get("calibration"), seed=seed)
-
-
-def run(folder, profile, *, seed=0, progress=print):
+def run(folder, profile=config.get("calibration"), *, seed=0, progress=print):
     """Train, audit and save everything; a run that was killed goes on where it stopped.
 
     ``folder`` takes ``rows_calibration.csv.gz`` (every network's audit of the congruent slices),

@@ -26,38 +26,33 @@ ARMS = [(labels, arm) for labels in (OWN, SHUFFLED) for arm in (APART, KNOWN)]
 N_FOLDS, N_CANARY_FOLDS = 5, 1
 
 
-def recipe():
-    """The small recipe of every arm: 128 px, five epochs, all layers learn, nothing chosen."""
-    return replace(
-        config.get("paper-lite"),
-        name="leak",
-        purpose=f"what a leak is worth: {COMMAND}",
-        size_px=128,
-        epochs=5,
-        warmup_epochs=1,
-        n_folds=N_FOLDS,
-        batch_size=32,
-        frozen_blocks=0,
-        freeze_depthwise=False,
-        validates=False,
-    )
+PROFILE = replace(
+    config.get("paper-lite"),
+    name="leak",
+    purpose=f"what a leak is worth: {COMMAND}",
+    size_px=128,
+    epochs=5,
+    warmup_epochs=1,
+    n_folds=N_FOLDS,
+    batch_size=32,
+    frozen_blocks=0,
+    freeze_depthwise=False,
+    validates=False,
+)
+"""The small recipe of every arm: 128 px, five epochs, all layers learn, nothing chosen."""
 
 
-def run_study(*, seed=0):
-    """Every arm and the near duplicates on the dataset, into ``runs/leak``."""
-    cohort = published.read(config.data_folder(), cache_dir=config.cache())
-    run(config.run("leak"), recipe(), cohort, seed=seed)
-
-
-def run(folder, profile, cohort, *, seed=0, network=None, progress=print):
+def run(folder, profile=PROFILE, cohort=None, *, seed=0, network=None, progress=print):
     """Train and test every arm and save the rows; a run that was killed goes on where it stopped.
 
     ``folder`` takes the files of :data:`FILES` and, in subfolders, the unit of every arm and fold,
     whose slices are pooled. ``profile`` is the recipe, whose ``n_folds`` says into how many folds
-    the patients are dealt. ``cohort`` has slices as stored. ``seed`` is of every network, the same
-    in all arms; the splits stay. ``network``: as :func:`unit.make` has it."""
+    the patients are dealt. ``cohort`` has slices as stored, by default those of the dataset.
+    ``seed`` is of every network, the same in all arms; the splits stay. ``network``: as
+    :func:`unit.make` has it."""
     folder.mkdir(parents=True, exist_ok=True)
     steps.clear_unfinished(folder)
+    cohort = cohort or published.read(config.data_folder(), cache_dir=config.cache())
     steps.write_whole(folder / SOURCE, f"{cohort.source}\n")
     prepared = preprocess.prepare(cohort, profile.size_px)
     planes = near_duplicates.plane_of(prepared)
@@ -126,7 +121,7 @@ def _ask(own, predict, folder):
 
 def _about(folder):
     source = (folder / SOURCE).read_text(encoding="utf-8").strip()
-    return {"profile": recipe(), "source": source}
+    return {"profile": PROFILE, "source": source}
 
 
 SHOWN = ("table_leak", "rows_duplicates", "table_duplicates")
