@@ -173,7 +173,7 @@ def prepare(options):
 @command(*CV, FOLD)
 def masks(options):
     """find the tumors by a U-Net, audit what it found"""
-    lib("study.predicted_masks").run(_of_folds(options), options.fold, options.seed)
+    lib("study.fold_controls").find_masks(_of_folds(options), options.fold, options.seed)
 
 
 @command(*CV, FOLD, option("--contrast", action="store_true", help="only what removals leave"))

@@ -87,7 +87,7 @@ def run(study, *, fold_numbers=None, seed=0, recipe="", network="plain", progres
         how = None
         if network in FINETUNED:
             how = partial(controls.finetuned, network, weights_of(study, fold, seed))
-        ask = partial(_ask, own, network, recipe, asked)
+        ask = partial(_ask, network, recipe, asked)
         unit.bring_up_to_date(own, ask, asked, words, network=how, progress=progress)
 
 
@@ -191,7 +191,7 @@ def inner_parts(persons, labels, parts, inner_fold):
     return parts
 
 
-def _ask(own, network, recipe, asked, predict, folder):
+def _ask(network, recipe, asked, own, predict, folder):
     """Write what a unit's network is asked: predictions, and the audit of the tested slices."""
     from tumorcf_lib.networks import classifier
 

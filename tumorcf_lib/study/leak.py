@@ -8,7 +8,6 @@ of nothing. Tables of it are in :mod:`tables.leak` and :mod:`tables.duplicates`.
 """
 
 from dataclasses import replace
-from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -63,7 +62,7 @@ def run(folder, profile=PROFILE, cohort=None, *, seed=0, network=None, progress=
         labels, arm, fold = own.names.values()
         words = f"{labels} labels, patients {arm}, fold {fold + 1}"
         how = {"network": network, "progress": progress}
-        unit.bring_up_to_date(own, partial(_ask, own), {}, words, **how)
+        unit.bring_up_to_date(own, _ask, {}, words, **how)
     for name in ("rows_leak.csv.gz", "history.csv"):
         rows = [rowfiles.read_table(own.folder / unit.ROWS / name) for own in units]
         rowfiles.write_table(pd.concat(rows), folder / name)

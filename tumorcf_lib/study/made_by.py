@@ -50,7 +50,7 @@ CODE = {
     "saliency": (*_NETWORK, *_EDITS, "networks.saliency"),
     "predicted masks": (
         *(*_NETWORK, *_EDITS, *_ASKED, *_MASKS),
-        *_of("study.predicted_masks", "_find _ask"),
+        *_of("study.fold_controls", "_find _ask_masks"),
     ),
     "planes": (*_ALWAYS, "controls.planes", "edits.scores.class_names"),
     "probes": (*_TRAINING, *_EDITS, "controls.probes", "edits.scores.class_names"),

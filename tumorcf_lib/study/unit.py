@@ -53,8 +53,8 @@ def why_stale(unit, depends_on) -> str | None:
 def make(unit, ask, depends_on, *, network=None, progress=print) -> Path:
     """The folder of a unit's rows, made now or before; only one process makes a unit at a time.
 
-    ``ask(predict, folder)`` writes the rows, which depend on the training and on ``depends_on``:
-    if only the latter changed, the network is kept. ``network``, :func:`trained` if left out,
+    ``ask(unit, predict, folder)`` writes the rows, which depend on the training and on
+    ``depends_on``: if only the latter changed, the network is kept. ``network``, :func:`trained` if left out,
     makes ``predict`` of the unit."""
     rows, trained_in = unit.folder / ROWS, unit.folder / NETWORK
     unit.folder.parent.mkdir(parents=True, exist_ok=True)
@@ -67,7 +67,7 @@ def make(unit, ask, depends_on, *, network=None, progress=print) -> Path:
         if network is None and reason not in (None, steps.INTERRUPTED):
             steps.remove_whole(rows)  # what another network answered
         predict = (network or trained)(unit, progress=progress)
-        ask(predict, steps.begin(rows, unit.depends_on | depends_on))
+        ask(unit, predict, steps.begin(rows, unit.depends_on | depends_on))
         steps.seal(rows)
     memory.forget_networks()
     return rows
