@@ -54,8 +54,8 @@ def make(unit, ask, depends_on, *, network=None, progress=print) -> Path:
     """The folder of a unit's rows, made now or before; only one process makes a unit at a time.
 
     ``ask(unit, predict, folder)`` writes the rows, which depend on the training and on
-    ``depends_on``: if only the latter changed, the network is kept. ``network``, :func:`trained` if left out,
-    makes ``predict`` of the unit."""
+    ``depends_on``: if only the latter changed, the network is kept. ``network``, :func:`trained`
+    if left out, makes ``predict`` of the unit."""
     rows, trained_in = unit.folder / ROWS, unit.folder / NETWORK
     unit.folder.parent.mkdir(parents=True, exist_ok=True)
     with steps.held(unit.folder.parent / f"{unit.folder.name}.{steps.LOCK}"):
