@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from tumorcf_lib import config, rowfiles
-from tumorcf_lib.publish import from_rows, gallery, openings, publish, texts
+from tumorcf_lib.publish import from_rows, openings, publish, texts
 from tumorcf_lib.study import notebooks, results, stages
 from tumorcf_lib.tables import derived
 
@@ -50,8 +50,7 @@ def finished(tmp_path, monkeypatch):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         shutil.copyfile(ROOT / name, tmp_path / name)
     drawn = {"fig18_headline": from_rows.FIGURES["fig18_headline"]}
-    for module in (from_rows, gallery):
-        monkeypatch.setattr(module, "FIGURES", drawn)
+    monkeypatch.setattr(from_rows, "FIGURES", drawn)
     study = publish.runtime.Study(profile, 0, config.run(profile.name))
     _fill(study)
     shutil.copytree(config.NOTEBOOKS, study.folder / "notebooks", copy_function=shutil.copyfile)

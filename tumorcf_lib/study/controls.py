@@ -143,7 +143,7 @@ def _of_folds(results, prepared, split, kind, of_fold, depends_on):
 
 def quality(results, prepared, rows) -> pd.DataFrame:
     """Each infill against the true tissue at sham places of the tested slices."""
-    from tumorcf_lib.controls import quality as library
+    from tumorcf_lib.controls import detector as library
 
     depends_on = by_fold.depends(results, "quality") | by_fold.weights_of(results)
 

@@ -89,9 +89,7 @@ def _contrast(shared, fold, progress):
     own = replace(plain, folder=folder, depends_on=known | {"masks": asked["masks"]})
 
     def ask(own, _, folder):
-        from tumorcf_lib.edits import contrast
-
-        rows = contrast.rows_of(own.part("test"), removals).assign(fold=int(fold))
+        rows = audits.contrast_rows(own.part("test"), removals).assign(fold=int(fold))
         rowfiles.write_table(rows, folds.file_of(folder, "rows_contrast"))
 
     depends_on = {"contrast by": made_by.code("contrast"), "edits": list(map(repr, removals))}

@@ -54,8 +54,8 @@ CODE = {
     ),
     "planes": (*_ALWAYS, "controls.planes", "edits.scores.class_names"),
     "probes": (*_TRAINING, *_EDITS, "controls.probes", "edits.scores.class_names"),
-    "contrast": (*_EDITS, "edits.contrast"),
-    "quality": (*_EDITS, "controls.quality"),
+    "contrast": (*_EDITS, "edits.audit.contrast_rows"),
+    "quality": (*_EDITS, "controls.detector.measure"),
     "detector": (*_EDITS, *_NETWORK, "controls.detector"),
     "calibration": (
         *(*_SPLIT, *_TRAINING, *PHANTOM, *_PLANTED, "data.cohort", "data.preprocess"),

@@ -12,7 +12,7 @@ import pandas as pd
 from tumorcf_lib.edits.infills import HEADLINE_INFILL
 from tumorcf_lib.edits.scores import class_names, slice_scores
 from tumorcf_lib.stats import estimates, rows as stats_rows
-from tumorcf_lib.stats.agreement import rank_agreement
+from tumorcf_lib.stats.estimates import rank_agreement
 from tumorcf_lib.tables.energy import weighted_medians
 
 OWN, COMMON = "own", "common"
