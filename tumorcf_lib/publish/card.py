@@ -21,7 +21,7 @@ from tumorcf_lib.study import by_fold, side_studies
 from tumorcf_lib.study.reference import NETWORKS, TOLERANCE
 from tumorcf_lib.study.side_studies import MANIFEST, published_folders
 
-FILE, NUMBERS, WEIGHTS = "MODEL_CARD.md", "numbers.json", by_fold.weights_name(0)
+FILE, NUMBERS, WEIGHTS = "MODEL_CARD.md", "numbers.json", by_fold.weights_name()
 BACKBONES = {"efficientnet_lite0": "EfficientNet-Lite0", "resnet50": "ResNet-50"}
 STARTS = {"imagenet": "ImageNet weights", None: "random weights"}
 TABLES = "split performance classes confusion scores fall_to survival networks".split()
@@ -108,7 +108,7 @@ def card(folder, manifest) -> str:
     folder, profile = Path(folder), manifest["profile"]
     read = functools.cache(side_studies.reader(folder))
     networks = folder / "rows_networks.csv.gz"
-    weights = ((kind, folder / by_fold.weights_name(0, kind)) for kind in NETWORKS)
+    weights = ((kind, folder / by_fold.weights_name(kind)) for kind in NETWORKS)
 
     def row(name, **keys):
         """The one row of a table with these values."""
