@@ -10,6 +10,7 @@ import pandas as pd
 from tumorcf_lib.data.split import person_ids
 
 PERCENTILES = (5, 50, 95)
+IDS = ("slice_id", "patient_id", "person_id")
 
 
 def from_arrays(slices, masks, labels, patients, *, classes, name, source, slice_ids=None):
@@ -95,9 +96,9 @@ class Cohort:
         """Person of each slice, str, shape (n,)."""
         return self.table["person_id"].to_numpy(str)
 
-    def who(self, indices=slice(None)):
-        """Slice ID, person and class name of these slices, index from 0: how row tables begin."""
-        table = self.table[["slice_id", "person_id"]].iloc[indices].reset_index(drop=True)
+    def who(self, indices=slice(None), ids=("slice_id", "person_id")):
+        """IDs and class name of these slices, index from 0: how row tables begin."""
+        table = self.table[[*ids]].iloc[indices].reset_index(drop=True)
         return table.assign(label=np.array(self.classes, object)[self.labels[indices]])
 
     def subset(self, indices):
@@ -128,8 +129,7 @@ def slice_table(cohort) -> pd.DataFrame:
     tumor_share (of the slice, in [0, 1]); further columns of the cohort follow.
     """
     shapes = np.array([np.shape(mask) for mask in cohort.masks])  # (n, 2)
-    table = cohort.table[["slice_id", "patient_id", "person_id"]].copy()
-    table["label"] = np.array(cohort.classes, object)[cohort.labels]
+    table = cohort.who(ids=IDS)
     table["height"], table["width"] = shapes.T
     table["tumor_px"] = [np.count_nonzero(mask) for mask in cohort.masks]
     table["tumor_share"] = table["tumor_px"] / shapes.prod(axis=1)

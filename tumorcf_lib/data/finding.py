@@ -45,11 +45,6 @@ def is_partial():
     return os.environ.get("TUMORCF_PARTIAL", "") not in ("", "0")
 
 
-def has_dataset(folder):
-    """Whether the folder holds the whole dataset, or the part that is allowed: reads no slice."""
-    return find(folder).is_enough
-
-
 def require(folder):
     """What :func:`find` finds, if it is enough and in the archives of its numbers; else an error
     says what lacks."""

@@ -39,11 +39,6 @@ class Training:
     best_epoch: int
     is_over: bool = True  # False: its time was up before its schedule
 
-    @property
-    def marked_history(self) -> pd.DataFrame:
-        """``history`` and, as ``best``, whether this epoch's weights were kept."""
-        return self.history.assign(best=self.history["epoch"] == self.best_epoch)
-
 
 @dataclass(frozen=True)
 class Part:

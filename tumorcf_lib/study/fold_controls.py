@@ -13,6 +13,7 @@ from functools import partial
 import numpy as np
 
 from tumorcf_lib import config, rowfiles, steps
+from tumorcf_lib.data.cohort import IDS
 from tumorcf_lib.edits import audit as audits, plan
 from tumorcf_lib.edits.infills import HEADLINE_INFILL
 from tumorcf_lib.study import by_fold, controls, folds, made_by, unit
@@ -159,8 +160,7 @@ def _ask_masks(weights, own, find, folder):
 
     tested = own.part("test")
     found = find(tested.slices, desc="finding tumors")
-    table = tested.table[["slice_id", "patient_id", "person_id"]].reset_index(drop=True)
-    table["label"] = np.array(tested.classes, object)[tested.labels]
+    table = tested.who(ids=IDS)
     pairs = list(zip(tested.masks, found, strict=True))
     table["dice"] = [segmentation.dice(true, mask) for true, mask in pairs]
     table["n_true"] = [np.count_nonzero(true) for true, _ in pairs]

@@ -109,7 +109,8 @@ def fit(unit, folder, *, progress=print, minutes=np.inf) -> bool:
     data = cohort.slices, labels, cohort.persons, unit.parts
     how = {"seed": unit.seed, "folder": folder, "minutes": minutes, "progress": progress}
     done = training.train(model, profile, *data, **how)
-    store(folder, done.model, named(done.marked_history, **unit.names))
+    history = done.history.assign(best=done.history["epoch"] == done.best_epoch)
+    store(folder, done.model, named(history, **unit.names))
     if done.is_over:
         steps.forget_checkpoints(folder)
     memory.forget_networks()
@@ -157,7 +158,6 @@ def named(table, **names) -> pd.DataFrame:
 
 def prediction_rows(own, probabilities) -> pd.DataFrame:
     """Rows of some slices: slice_id, patient_id, person_id, label (class name), p_<class>."""
-    table = own.table[["slice_id", "patient_id", "person_id"]].reset_index(drop=True)
-    table["label"] = np.array(own.classes, object)[own.labels]
+    table = own.who(ids=cohorts.IDS)
     table[[f"p_{name}" for name in own.classes]] = probabilities
     return table
