@@ -8,7 +8,6 @@ import cv2
 import keras
 import numpy as np
 
-from tumorcf_lib.data.cohort import IDS
 from tumorcf_lib.edits import head
 from tumorcf_lib.networks import speed
 from tumorcf_lib.networks.classifier import batches
@@ -62,6 +61,6 @@ def map_rows(cohort, maps):
         if total > 0:
             shares = [maps[i][mask].sum() / total, 1 - maps[i][inside].sum() / total]
         found.append([*shares, np.count_nonzero(mask) / max(1, np.count_nonzero(inside))])
-    table = cohort.who(ids=IDS)
+    table = cohort.who(ids=("slice_id", "patient_id", "person_id"))
     table[["map_tumor", "map_outside", "area_tumor"]] = np.array(found).reshape(-1, 3)
     return table

@@ -9,6 +9,7 @@ import pandas as pd
 from tumorcf_lib import steps
 from tumorcf_lib.edits import plan
 from tumorcf_lib.edits.infills import HEADLINE_INFILL
+from tumorcf_lib.stats.rows import in_front
 from tumorcf_lib.study import by_fold, stages, unit
 
 NETWORKS = ("hardened", "looking")
@@ -38,7 +39,7 @@ def finetune(results, prepared, split) -> pd.DataFrame:
             _finetune_one(unit.Unit(folder, *known, depends_on), start, kind, folder)
             memory.forget_networks()
         results.keep_copy(folder / unit.WEIGHTS, by_fold.weights_name(kind))
-        histories.append(unit.named(unit.history_of(folder), network=kind, fold=0))
+        histories.append(in_front(unit.history_of(folder), network=kind, fold=0))
     return pd.concat(histories, ignore_index=True)
 
 
@@ -60,7 +61,7 @@ def _finetune_one(own, start, kind, folder, *, progress=print):
     model, cohort = classifier.load_float16(own.profile, start), own.prepared
     data = (cohort.slices, cohort.masks, cohort.labels, cohort.persons, own.parts)
     done = tune(model, own.profile, *data, seed=own.seed, folder=folder, progress=progress)
-    unit.store(folder, done.model, unit.named(done.history, **own.names))
+    unit.store(folder, done.model, in_front(done.history, **own.names))
     steps.forget_checkpoints(folder)
 
 

@@ -16,6 +16,7 @@ from tumorcf_lib import config, rowfiles, steps
 from tumorcf_lib.data.cohort import IDS
 from tumorcf_lib.edits import audit as audits, plan
 from tumorcf_lib.edits.infills import HEADLINE_INFILL
+from tumorcf_lib.stats.rows import in_front
 from tumorcf_lib.study import by_fold, controls, folds, made_by, unit
 
 FILES = {
@@ -175,5 +176,5 @@ def _ask_masks(weights, own, find, folder):
     )
     for name, rows in zip(FILES["masks"], (table, audited), strict=True):
         rowfiles.write_table(
-            unit.named(rows, network="plain", **own.names), folds.file_of(folder, name)
+            in_front(rows, network="plain", **own.names), folds.file_of(folder, name)
         )

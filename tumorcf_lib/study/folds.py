@@ -17,6 +17,7 @@ import pandas as pd
 from tumorcf_lib import rowfiles, steps
 from tumorcf_lib.data import preprocess, split as splits
 from tumorcf_lib.edits import audit as audits, conflicts
+from tumorcf_lib.stats.rows import in_front
 from tumorcf_lib.study import by_fold, controls, made_by, notebooks, results, stages, unit
 from tumorcf_lib.study.unit import NETWORK, WEIGHTS, UnitError
 
@@ -201,7 +202,7 @@ def _ask(network, recipe, asked, own, predict, folder):
     asked_about = own.part(part)
     p = predict(asked_about.slices, desc="predicting")
     table = unit.prediction_rows(by_fold.seen_by(p.shape[1], asked_about), p)
-    rowfiles.write_table(unit.named(table, **own.names), file_of(folder, name))
+    rowfiles.write_table(in_front(table, **own.names), file_of(folder, name))
     if not recipe:
         _audit(own, predict, folder)
     history = unit.history_of(own.folder / NETWORK)

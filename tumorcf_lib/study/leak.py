@@ -26,6 +26,7 @@ from scipy.spatial.distance import cdist
 from tumorcf_lib import config, rowfiles, steps
 from tumorcf_lib.controls import planes
 from tumorcf_lib.data import preprocess, published, split as splits
+from tumorcf_lib.stats.rows import in_front
 from tumorcf_lib.study import by_fold, side_studies, unit
 from tumorcf_lib.tables import leak
 from tumorcf_lib.tables.leak import APART, KINDS, KNOWN, N_BITS, OWN, SHUFFLED
@@ -135,7 +136,7 @@ def _ask(own, predict, folder):
     trained_on = pd.Series(own.prepared.persons[is_trained]).value_counts()
     rows.insert(5, "n_own_trained", rows["person_id"].map(trained_on).fillna(0).astype(int))
     rows.insert(6, "n_trained", int(is_trained.sum()))
-    rowfiles.write_table(unit.named(rows, **own.names), folder / "rows_leak.csv.gz")
+    rowfiles.write_table(in_front(rows, **own.names), folder / "rows_leak.csv.gz")
     rowfiles.write_table(unit.history_of(own.folder / unit.NETWORK), folder / "history.csv")
 
 

@@ -59,7 +59,7 @@ CODE = {
     "detector": (*_EDITS, *_NETWORK, "controls.detector"),
     "calibration": (
         *(*_SPLIT, *_TRAINING, *PHANTOM, *_PLANTED, "data.cohort", "data.preprocess"),
-        *_of("study", "calibration.run unit"),
+        *("stats.rows.in_front", *_of("study", "calibration.run unit")),
     ),
 }
 """Kind of kept result -> the code that it is made by; see :func:`digests.code_digest`."""

@@ -6,9 +6,10 @@ from functools import partial
 import pandas as pd
 
 from tumorcf_lib import config, rowfiles, steps
+from tumorcf_lib.stats.rows import in_front
 from tumorcf_lib.study import fold_controls, folds
 from tumorcf_lib.study.side_studies import UnfinishedStudyError
-from tumorcf_lib.study.unit import ROWS, named
+from tumorcf_lib.study.unit import ROWS
 from tumorcf_lib.tables.fold_scores import KEYS, UNIT
 
 BESIDE = {
@@ -78,7 +79,7 @@ def _write(folder, published, others, name, tables):
 def _rows_of(units, name):
     """A file of each of some units, with the kind of its network in front."""
     files = [(unit, folds.file_of(unit.folder, name)) for unit in units.itertuples()]
-    return [named(rowfiles.read_table(file), network=unit.network) for unit, file in files]
+    return [in_front(rowfiles.read_table(file), network=unit.network) for unit, file in files]
 
 
 def _keys(table):

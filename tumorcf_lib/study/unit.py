@@ -12,6 +12,7 @@ import pandas as pd
 
 from tumorcf_lib import config, rowfiles, steps
 from tumorcf_lib.data import cohort as cohorts
+from tumorcf_lib.stats.rows import in_front
 from tumorcf_lib.study import results
 
 NETWORK, ROWS = "network", "rows"
@@ -110,7 +111,7 @@ def fit(unit, folder, *, progress=print, minutes=np.inf) -> bool:
     how = {"seed": unit.seed, "folder": folder, "minutes": minutes, "progress": progress}
     done = training.train(model, profile, *data, **how)
     history = done.history.assign(best=done.history["epoch"] == done.best_epoch)
-    store(folder, done.model, named(history, **unit.names))
+    store(folder, done.model, in_front(history, **unit.names))
     if done.is_over:
         steps.forget_checkpoints(folder)
     memory.forget_networks()
@@ -147,13 +148,6 @@ def deal(persons, labels, seed) -> np.ndarray:
     """
     _, first, owner = np.unique(persons, return_index=True, return_inverse=True)
     return np.random.default_rng(seed).permutation(np.asarray(labels)[first])[owner]
-
-
-def named(table, **names) -> pd.DataFrame:
-    """A table with columns before its own that say whose it is."""
-    for place, (name, value) in enumerate(names.items()):
-        table.insert(place, name, value)
-    return table
 
 
 def prediction_rows(own, probabilities) -> pd.DataFrame:

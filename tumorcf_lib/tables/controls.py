@@ -54,7 +54,7 @@ def contrast_table(rows, *, n_resamples):
     """What removals leave of the tumor's contrast: 0 nothing, 1 all, below 0 reversed.
 
     Columns: infill, dilation_px, group, effect (median over patients of the median over their
-    slices), low, high, n_slices, n_persons. From :func:`edits.contrast.rows_of`.
+    slices), low, high, n_slices, n_persons. From :func:`edits.audit.contrast_rows`.
     """
 
     def how(own, column, n_resamples):
