@@ -16,7 +16,7 @@ from PIL import Image
 
 from tumorcf_lib import config, rowfiles
 from tumorcf_lib.edits import edits
-from tumorcf_lib.publish import openings, page as run_page, texts
+from tumorcf_lib.publish import page as run_page, texts
 from tumorcf_lib.study import notebooks, reference, stages
 
 
@@ -54,7 +54,7 @@ def page():
     bar = nb.new_output("stream", name="stderr", text="audit: 30%|###")
     many = nb.new_output("stream", name="stdout", text="epoch  loss 0.5\n" * 20)
     made = {
-        "01_data": notebook(picture, table, bar, shown(openings.WIDGET, {"model_id": "1"})),
+        "01_data": notebook(picture, table, bar, shown(texts.WIDGET, {"model_id": "1"})),
         "02_preprocessing": notebook(many, following="01_data"),
     }
     return run_page.document(made, ["Nobody's <slices>."])

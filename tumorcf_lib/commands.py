@@ -250,7 +250,6 @@ def compare(options):
 def readme(options):
     """rebuild README's generated parts, RESULTS.md and the openings of the notebooks"""
     lib("publish.texts").update()
-    lib("publish.openings").update()
 
 
 @command(*STUDY)

@@ -20,7 +20,7 @@ from tqdm import tqdm
 from tumorcf_lib import config, rowfiles, steps
 from tumorcf_lib.edits import edits, scores
 from tumorcf_lib.figures import readings
-from tumorcf_lib.publish import PublishError, openings, sections, texts
+from tumorcf_lib.publish import PublishError, sections, texts
 from tumorcf_lib.study import notebooks as runner, reference, runtime, stages
 
 PAGE = "report.html"
@@ -164,11 +164,11 @@ def _body(notebook):
 
 def _cell(cell):
     """A cell as the page shows it; None if it is of use to programs only."""
-    if openings.SETUP in cell["metadata"].get("tags", []):
+    if texts.SETUP in cell["metadata"].get("tags", []):
         return None
     if cell["cell_type"] == "markdown":
         return {**cell, "source": _prose(cell["source"])}
-    shown = filter(openings.is_read, cell["outputs"])
+    shown = filter(texts.is_read, cell["outputs"])
     return {**cell, "outputs": [_output(output, cell["source"]) for output in shown]}
 
 
@@ -177,7 +177,7 @@ def _output(output, source):
         return {**output, "metadata": {"lines": output["text"].count("\n")}}
     if "image/png" not in output.get("data", {}):
         return output
-    data = openings.smaller_png(output["data"]["image/png"].replace("\n", ""))
+    data = texts.smaller_png(output["data"]["image/png"].replace("\n", ""))
     figure = re.search(r"save_figure\(\w+, \"(\w+)\"", source)
     alt = f"Figure {figure[1]}; the text below reads it out" if figure else "Figure"
     return {**output, "data": {"text/html": chart(base64.b64decode(data), alt)}}

@@ -95,7 +95,6 @@ def _publish_run(profile, seed):
 
 def _update_pages():
     """README, notebooks that read out what is published, the gallery, and what the folders are."""
-    from tumorcf_lib.publish import openings  # figures and nbformat, which verify need not
 
     needed = (*SIDE_STUDIES, DEMO, study_tables.REFERENCE)
     if all((config.published(name) / MANIFEST).is_file() for name in needed):
@@ -105,7 +104,6 @@ def _update_pages():
                 notebooks.run_guide(demo, name)
                 _publish_outputs(demo, name)
     texts.update()
-    openings.update()
     write_gallery(SIDE_STUDIES)
     card.write_crate()
 
@@ -202,8 +200,6 @@ def _is_reference_weights(study, path):
 
 def _publish_outputs(study, name):
     """Take a committed notebook's outputs from the demo run."""
-    from tumorcf_lib.publish import openings  # figures and nbformat, which verify need not
-
     path = config.NOTEBOOKS / f"{name}.ipynb"
     executed = steps.read_json(notebooks.executed_copy(study, name))
-    openings.write_notebook(path, openings.with_outputs(steps.read_json(path), executed))
+    texts.write_notebook(path, texts.with_outputs(steps.read_json(path), executed))
