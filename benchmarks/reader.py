@@ -54,7 +54,7 @@ def _naive(paths):
 def _first(scratch):
     with tempfile.TemporaryDirectory(dir=scratch) as cache:
         cohort = _read(scratch, cache)
-        return cohort, [np.array(slice) for slice in cohort.slices[:3]]
+        return cohort, [np.array(cohort.slices[i]) for i in range(3)]
 
 
 def _read(scratch, cache):

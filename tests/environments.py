@@ -72,7 +72,7 @@ def colab(folder, tree, *, now=False):
     code = f"import importlib.metadata as m; print(*map(m.version, {HELD}))"
     before = run(python, "-c", code)
     sys.path.insert(0, str(ROOT))
-    from tumorcf_lib.publish import openings, texts
+    from tumorcf_lib.publish import texts
 
     clone = folder / "content" / "tumorcf"
     clone.parent.mkdir()
@@ -87,7 +87,7 @@ def colab(folder, tree, *, now=False):
     }
     for name in ("audit_your_model", "01_data"):  # with and without the extra packages
         shutil.rmtree(clone, ignore_errors=True)
-        for line in openings.setup_cell(name).splitlines():
+        for line in texts.setup_cell(name).splitlines():
             if line.strip().startswith("!"):
                 run("sh", "-c", line.strip()[1:], cwd=clone.parent, env=near)
         expect(run(python, "-c", code) == before, f"the setup cell of {name} leaves {HELD}")

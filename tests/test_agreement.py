@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.stats import rankdata
 
-from tumorcf_lib.stats.agreement import rank_agreement
+from tumorcf_lib.stats.estimates import rank_agreement
 
 
 def slow_w(values):

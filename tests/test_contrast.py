@@ -4,7 +4,7 @@ import numpy as np
 import pictures
 import pytest
 
-from tumorcf_lib.edits import contrast, edits, regions
+from tumorcf_lib.edits import audit, edits, regions
 from tumorcf_lib.edits.plan import Edit
 
 
@@ -15,24 +15,24 @@ def test_contrast_left_is_the_share_of_the_step_at_the_rim_that_remains():
     slice[:5] = 50  # beyond the ring
     for inside, wanted in ((3, 1.0), (1, 1 / 3), (0, 0.0), (-1, -1 / 3)):
         edited = np.where(mask, np.float32(inside), slice)
-        assert contrast.contrast_left(slice, edited, mask) == pytest.approx(wanted)
+        assert audit.contrast_left(slice, edited, mask) == pytest.approx(wanted)
     shifted = slice + 7  # a new level for all is no contrast
-    assert contrast.contrast_left(slice, shifted, mask) == pytest.approx(1)
+    assert audit.contrast_left(slice, shifted, mask) == pytest.approx(1)
 
 
 def test_a_tumor_without_contrast_or_a_slice_without_a_tumor_has_no_share_left():
     slice, mask = np.ones((9, 9), np.float32), np.zeros((9, 9), bool)
-    assert np.isnan(contrast.contrast_left(slice, slice, mask))
+    assert np.isnan(audit.contrast_left(slice, slice, mask))
     mask[4, 4] = True
-    assert np.isnan(contrast.contrast_left(slice, slice, mask))
-    assert np.isnan(contrast.contrast_left(slice, slice, np.ones_like(mask)))
+    assert np.isnan(audit.contrast_left(slice, slice, mask))
+    assert np.isnan(audit.contrast_left(slice, slice, np.ones_like(mask)))
 
 
 def test_every_removal_of_every_slice_has_a_row_and_the_share_that_its_own_edit_leaves():
     slices = pictures.cohort(2)
     slices.masks[1] = False
     removals = [Edit("remove", "telea"), Edit("remove", "navier_stokes", 2)]
-    rows = contrast.rows_of(slices, removals)
+    rows = audit.contrast_rows(slices, removals)
     assert rows["slice_id"].tolist() == ["100", "100", "101", "101"]
     assert rows["contrast_left"].isna().tolist() == [False, False, True, True]  # no tumor
     mask = slices.masks[0]

@@ -110,7 +110,7 @@ def test_all_tables_can_be_made_of_these_rows_which_are_not_made_again(
     for slow in (
         "controls.planes.estimate_planes",
         "controls.probes.all_probes",
-        "controls.quality.measure",
+        "controls.detector.measure",
         "controls.detector.detect",
         "study.by_fold.audit_by",
     ):

@@ -15,7 +15,7 @@ import yaml
 from packaging.requirements import Requirement
 
 from tumorcf_lib import config, pins
-from tumorcf_lib.publish import openings, texts
+from tumorcf_lib.publish import texts
 
 PROJECT = tomllib.loads((config.ROOT / "pyproject.toml").read_text())["project"]
 GROUPS = {name: map(Requirement, own) for name, own in PROJECT["optional-dependencies"].items()}
@@ -100,7 +100,7 @@ def test_binder_copies_the_repository_before_it_installs_and_all_offer_pythons_t
 def test_the_public_address_is_typed_in_one_place_only():
     address = texts.repository_address().removeprefix("https://github.com/")
     made = [texts.badges(f"notebooks/{p.name}") for p in NOTEBOOKS]
-    made += [openings.setup_cell(p.stem) for p in NOTEBOOKS]
+    made += [texts.setup_cell(p.stem) for p in NOTEBOOKS]
     made.append(f"git clone {texts.repository_address()}")
     made.append(f'repository-code: "{texts.repository_address()}"')
     made += [json.dumps(line)[1:-1] for text in made for line in text.split("\n")]
@@ -124,7 +124,7 @@ def test_another_address_reaches_badges_and_setup(monkeypatch, tmp_path):
     )
     monkeypatch.setattr(config, "ROOT", tmp_path)
     before = json.loads((config.NOTEBOOKS / "01_data.ipynb").read_text())
-    after = openings.with_opening(json.loads(json.dumps(before)), "01_data")
+    after = texts.with_opening(json.loads(json.dumps(before)), "01_data")
     opening, _, setup = ("".join(cell["source"]) for cell in after["cells"][:3])
     assert opening.count("/a/b/") == 2
     assert "|| git clone -q --depth 1 --branch main https://github.com/a/b tumorcf\n" in setup

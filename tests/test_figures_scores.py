@@ -11,7 +11,7 @@ from tumorcf_lib.controls import covariates
 from tumorcf_lib.figures import controls, forests, readings, scores, studies, style, training
 from tumorcf_lib.study import calibration
 from tumorcf_lib.study.side_studies import published
-from tumorcf_lib.tables.duplicates import KINDS
+from tumorcf_lib.tables.leak import KINDS
 from tumorcf_lib.tables.primary import CLAIMS
 
 

@@ -24,12 +24,12 @@ pytestmark = pytest.mark.usefixtures("published_12")
 
 def incomplete(folder):
     """What is said of a folder that lacks slices; with partial, the numbers that are there."""
-    assert not finding.has_dataset(folder)
+    assert not finding.find(folder).is_enough
     with pytest.raises(DatasetNotFoundError) as caught:
         finding.require(folder)
     entries = finding.find(folder).entries
     with a_part_will_do():
-        assert finding.has_dataset(folder) == bool(entries)
+        assert finding.find(folder).is_enough == bool(entries)
     return str(caught.value), [entry.number for entry in entries]
 
 
@@ -89,7 +89,7 @@ def test_a_folder_that_may_not_be_read_is_not_taken_for_an_empty_one():
         folder = dataset(top / "data")
         with without_rights(folder):
             with pytest.raises(DatasetError, match="PermissionError .*TUMORCF_DATA"):
-                finding.has_dataset(folder)
+                finding.find(folder).is_enough
             said, _ = incomplete(top)
             assert "data there: cannot be read (Permission denied)" in said
         (top / "lost+found").mkdir()

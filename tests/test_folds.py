@@ -21,7 +21,6 @@ from tumorcf_lib.study import (
     folds as crossval,
     pool,
     pooled,
-    predicted_masks,
     side_studies,
     unit,
 )
@@ -282,7 +281,7 @@ def test_units_that_know_nothing_are_audited_on_the_true_classes(finished):
 def test_tumors_are_found_by_a_network_of_each_fold_and_audited_beside_the_true_ones(
     study, tmp_path
 ):
-    predicted_masks.run(study)
+    fold_controls.find_masks(study)
     pool.pool(study)
     masks, edits = read(study, "rows_masks"), read(study, "rows_masked_edits")
     tested = read(study, "rows_predictions").query("network == 'plain'")
@@ -312,7 +311,7 @@ def test_controls_of_every_fold_are_pooled_published_and_verified(study, tmp_pat
     for name in ("rows_planes", "rows_covariates"):
         assert sorted(read(study, name)["slice_id"]) == sorted(tested["slice_id"])
     fold_of = tested.set_index("slice_id")["fold"]
-    for name in fold_controls.FILES:
+    for name in fold_controls.FILES["controls"]:
         rows = read(study, name)
         assert (rows["fold"] == rows["slice_id"].map(fold_of)).all()
     target = pooled.publish(study.folder, tmp_path / "figures", profile=PROFILE)
@@ -331,7 +330,7 @@ def test_contrast_is_measured_alone_without_a_network_and_put_together_of_all_fo
     fold_controls.run(study, only_contrast=True, progress=said.append)
     assert said[0] == "contrast of fold 2: it was never finished"
     assert "contrast of fold 2: up to date, skipped" in said
-    assert not (study.folder / fold_controls.FOLDER).exists() and not [*tmp_path.rglob("network")]
+    assert not (study.folder / "controls").exists() and not [*tmp_path.rglob("network")]
     files = sorted(tmp_path.glob("contrast/*/rows/rows_contrast.csv.gz"))
     rows = pd.concat(map(rowfiles.read_table, files), ignore_index=True)
     split = rowfiles.read_table(tmp_path / "01_data/split.csv")

@@ -14,7 +14,7 @@ from tumorcf_lib.study import leak, side_studies, unit
 from tumorcf_lib.tables import leak as leak_tables
 from tumorcf_lib.tables.leak import APART, DIFFERENCE, KNOWN, OWN, SHUFFLED
 
-PROFILE = dataclasses.replace(leak.recipe(), size_px=8, n_resamples=200)
+PROFILE = dataclasses.replace(leak.PROFILE, size_px=8, n_resamples=200)
 N_PERSONS, N_SLICES = 120, 2
 
 

@@ -151,7 +151,7 @@ def test_a_study_without_notebooks_runs_alone(monkeypatch, tmp_path, capsys, com
     name = {"scratch": scratch.NAME, "leak": "leak"}.get(command, "calibration")
     calls = []
     for module in (calibration, leak, scratch):
-        monkeypatch.setattr(module, "run_study", lambda *, seed, **_: calls.append(seed))
+        monkeypatch.setattr(module, "run", lambda _, *, seed, **how: calls.append(seed))
     assert cli.main([*command.split(), "--seed", "3"]) == 0
     assert calls == [3]
     assert f"tumorcf_lib publish {name}" in capsys.readouterr().out

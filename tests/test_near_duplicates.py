@@ -7,8 +7,8 @@ import pytest
 
 from tumorcf_lib import rowfiles
 from tumorcf_lib.data.cohort import from_arrays
-from tumorcf_lib.study import near_duplicates as near
-from tumorcf_lib.tables import duplicates as tables
+from tumorcf_lib.study import leak as near
+from tumorcf_lib.tables import leak as tables
 
 
 def draw(seed, size=32):
@@ -25,7 +25,7 @@ def compared(slices, patients, labels=None, planes=None):
     about = {"classes": ("A", "B"), "name": "drawn", "source": "Drawn at random."}
     cohort = from_arrays(slices, slices > 1e6, labels, patients, **about)
     planes = [near.UNKNOWN] * len(slices) if planes is None else planes
-    return near.rows(cohort, planes, progress=lambda line: None)
+    return near.duplicate_rows(cohort, planes, progress=lambda line: None)
 
 
 def stems(are_copies, n_stems=12, n_slices=3):
@@ -41,6 +41,15 @@ def stems(are_copies, n_stems=12, n_slices=3):
 
 
 # -- hashes and comparisons ----------------------------------------------------
+
+
+def derived_of(rows, n_resamples):
+    n = {"n_resamples": n_resamples}
+    return {
+        "table_duplicates": tables.duplicates_table(rows, **n),
+        "table_duplicates_difference": tables.difference_table(rows, **n),
+        "table_duplicates_stems": tables.stems_table(rows),
+    }
 
 
 def test_a_hash_knows_a_slice_by_what_it_shows_and_not_by_brightness_size_or_noise():
@@ -77,7 +86,7 @@ def test_every_slice_of_a_stem_meets_every_id_of_its_class_and_plane_once(
 
 def test_without_stems_there_are_no_rows_and_tables_that_can_be_written():
     rows = rowfiles.round_trip(compared([draw(0), draw(1)], ["1", "2"]))
-    derived = tables.derive(rows, 20)
+    derived = derived_of(rows, 20)
     assert all(len(rowfiles.round_trip(table)) == 0 for table in derived.values())
 
 
@@ -91,7 +100,7 @@ def test_near_is_what_one_of_a_thousand_strangers_is():
 
 
 def test_planted_copies_are_nearer_than_strangers_and_other_slices_are_not():
-    derived = tables.derive(stems(are_copies=True), 200)
+    derived = derived_of(stems(are_copies=True), 200)
     table = derived["table_duplicates"].set_index(["kind", "measure"])
     assert table.loc[(tables.SAME_STEM, "near duplicate"), "effect"] == 1
     assert table.loc[(tables.SAME_SERIES, "near duplicate"), "effect"] <= tables.NEAR_SHARE

@@ -8,7 +8,7 @@ import nbformat
 import pytest
 
 from tumorcf_lib import config
-from tumorcf_lib.publish import openings, publish, sections, texts
+from tumorcf_lib.publish import publish, sections, texts
 from tumorcf_lib.study import stages
 
 NOTEBOOKS = sorted(config.NOTEBOOKS.glob("*.ipynb"))
@@ -80,7 +80,7 @@ def test_cells_are_short_define_nothing_and_work_anywhere(path):
     for target in re.findall(r"\]\(([^)#]+)\)", prose_of(load(path))):
         assert "://" in target or (config.NOTEBOOKS / target).exists(), target
     (setup,) = (cell for cell in code_cells(path) if "setup" in tags(cell))
-    assert text(setup).startswith(openings.setup_cell(path.stem))
+    assert text(setup).startswith(texts.setup_cell(path.stem))
     assert texts.badges(f"notebooks/{path.name}") in text(load(path)[0])
 
 
@@ -92,7 +92,7 @@ def test_the_opening_is_question_answer_parameters_and_setup_and_the_end_what_wa
     if path.stem != publish.EVIDENCE:
         assert tags(rest[0]) == ["parameters"] and "PROFILE = " in text(rest.pop(0))
     assert tags(rest[0]) == ["setup", "hide-input"]
-    made = openings.with_opening({"cells": load(path)}, path.stem)["cells"][0]["source"]
+    made = texts.with_opening({"cells": load(path)}, path.stem)["cells"][0]["source"]
     assert made == text(title)
     kinds = "".join(cell["cell_type"][0] for cell in rest[1:])
     assert kinds.startswith("m") and "ccc" not in kinds

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from tumorcf_lib import config, rowfiles
-from tumorcf_lib.publish import from_rows, gallery, openings, publish, texts
+from tumorcf_lib.publish import from_rows, publish, texts
 from tumorcf_lib.study import notebooks, results, stages
 from tumorcf_lib.tables import derived
 
@@ -50,8 +50,7 @@ def finished(tmp_path, monkeypatch):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         shutil.copyfile(ROOT / name, tmp_path / name)
     drawn = {"fig18_headline": from_rows.FIGURES["fig18_headline"]}
-    for module in (from_rows, gallery):
-        monkeypatch.setattr(module, "FIGURES", drawn)
+    monkeypatch.setattr(from_rows, "FIGURES", drawn)
     study = publish.runtime.Study(profile, 0, config.run(profile.name))
     _fill(study)
     shutil.copytree(config.NOTEBOOKS, study.folder / "notebooks", copy_function=shutil.copyfile)
@@ -237,7 +236,7 @@ def test_outputs_are_taken_from_a_run_of_the_same_code_and_prose_from_the_commit
     injected = code("SEED = 3", metadata={"tags": ["injected-parameters"]})
     ran = [{**words, "source": "old words"}, injected, code(outputs=[stderr, stdout])]
     ran = {"cells": ran, "metadata": {"papermill": {}}}
-    made = openings.with_outputs({"cells": [words, code()], "metadata": {}}, ran)
+    made = texts.with_outputs({"cells": [words, code()], "metadata": {}}, ran)
     assert [cell["source"] for cell in made["cells"]] == ["new words", "1"]
     assert made["cells"][1]["outputs"] == [stdout]
     assert "papermill" not in json.dumps(made)
@@ -246,8 +245,8 @@ def test_outputs_are_taken_from_a_run_of_the_same_code_and_prose_from_the_commit
         ({"execution_count": None}, "not run"),
         ({"source": "2"}, "other code"),
     ):
-        with pytest.raises(openings.PublishError, match=words):
-            openings.with_outputs({"cells": [code()]}, {"cells": [code(**changes)]})
+        with pytest.raises(texts.PublishError, match=words):
+            texts.with_outputs({"cells": [code()]}, {"cells": [code(**changes)]})
 
 
 def test_a_notebooks_picture_gets_smaller_and_stays_the_same_to_the_eye():
@@ -256,7 +255,7 @@ def test_a_notebooks_picture_gets_smaller_and_stays_the_same_to_the_eye():
     pixels = np.stack([np.tile(shades, (100, 1))] * 3, axis=2)
     Image.fromarray(pixels).save(buffer, "PNG", compress_level=0)
     data = base64.b64encode(buffer.getvalue()).decode()
-    small = openings.smaller_png(data)
+    small = texts.smaller_png(data)
     assert len(small) < len(data) / 5
     again = np.asarray(Image.open(io.BytesIO(base64.b64decode(small))).convert("RGB"))
     assert np.abs(again.astype(int) - pixels).max() <= 4

@@ -38,7 +38,7 @@ def test_published_weights_give_the_published_rows_on_real_slices():
         )
         if kind:
             theirs = theirs[(theirs["network"] == kind) & (theirs["edit"] == "original")]
-        model = classifier.load_float16(profile, folder / by_fold.weights_name(0, kind))
+        model = classifier.load_float16(profile, folder / by_fold.weights_name(kind))
         answers = [*P, f"p_{NO_TUMOR}"][: model.output_shape[-1]]
         p = pd.DataFrame(classifier.predict(model, slices), columns=answers)
         p.insert(0, "slice_id", own.table["slice_id"].to_numpy())

@@ -16,7 +16,7 @@ from PIL import Image
 
 from tumorcf_lib import config, rowfiles
 from tumorcf_lib.edits import edits
-from tumorcf_lib.publish import openings, page as run_page, page_slices, texts
+from tumorcf_lib.publish import page as run_page, texts
 from tumorcf_lib.study import notebooks, reference, stages
 
 
@@ -54,7 +54,7 @@ def page():
     bar = nb.new_output("stream", name="stderr", text="audit: 30%|###")
     many = nb.new_output("stream", name="stdout", text="epoch  loss 0.5\n" * 20)
     made = {
-        "01_data": notebook(picture, table, bar, shown(openings.WIDGET, {"model_id": "1"})),
+        "01_data": notebook(picture, table, bar, shown(texts.WIDGET, {"model_id": "1"})),
         "02_preprocessing": notebook(many, following="01_data"),
     }
     return run_page.document(made, ["Nobody's <slices>."])
@@ -175,23 +175,23 @@ def audited(study):
 
 def test_the_gallery_is_sorted_by_net_drop_and_by_class_and_empty_without_slices(audited, tmp_path):
     study, *_ = audited
-    assert not any(page_slices.of_run(replace(study, folder=tmp_path / "nothing")).values())
-    found = page_slices.slice_scores(study)
+    assert not any(run_page.of_run(replace(study, folder=tmp_path / "nothing")).values())
+    found = run_page.slice_scores(study)
     assert found["slice_id"].tolist() == [8, 9, 7]
     np.testing.assert_allclose(found["net_drop"], [0.3, 0.2, 0.1])
     made = nb.new_notebook(cells=[nb.new_markdown_cell("words"), nb.new_code_cell("1")])
-    shown = {"gallery": page_slices.gallery(found, study), "n_tested": 3}
+    shown = {"gallery": run_page.gallery(found, study), "n_tested": 3}
     text = run_page.document({"01_data": made}, ["Nobody's slices."], **shown)
     orders = re.findall(r"--largest: (-?\d+); --smallest: (-?\d+); --class: (\d+)", text)
     assert re.findall(r"<figcaption>(\w+):", text) == ["glioma", "pituitary", "meningioma"]
     assert orders == [("0", "0", "0"), ("1", "-1", "2"), ("2", "-2", "1")]
-    assert page_slices.of_run(study)["middle"][0]["slice_id"] == 9
+    assert run_page.of_run(study)["middle"][0]["slice_id"] == 9
 
 
 def test_a_slice_swaps_with_its_own_edit_in_one_window(audited):
     study, slices, masks = audited
-    row = page_slices.slice_scores(study).query("slice_id == 9")
-    (made,) = page_slices.with_edits(row, study)
+    row = run_page.slice_scores(study).query("slice_id == 9")
+    (made,) = run_page.with_edits(row, study)
     low, high = slices[2].min(), slices[2].max()
     for name, array in (("picture", slices[2]), ("edited", edits.remove(slices[2], masks[2]))):
         shown = Image.open(io.BytesIO(base64.b64decode(made[name].partition("base64,")[2])))

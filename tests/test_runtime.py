@@ -3,6 +3,7 @@
 import dataclasses
 import os
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -26,7 +27,7 @@ from tumorcf_lib.study import made_by, runtime
 def test_the_dataset_decides_the_cohort_and_the_gpu_the_network(
     monkeypatch, dataset, gpu, profile, other
 ):
-    monkeypatch.setattr(runtime.finding, "has_dataset", lambda folder: dataset)
+    monkeypatch.setattr(runtime.finding, "find", lambda _: SimpleNamespace(is_enough=dataset))
     monkeypatch.setattr(runtime, "has_gpu", lambda: gpu)
     name, why = runtime.choose_profile()
     assert name == profile and other in why

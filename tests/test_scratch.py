@@ -1,6 +1,7 @@
 """ResNet-50 from random weights: stopping by the clock, going on, and what is published of it."""
 
 import dataclasses
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -9,7 +10,7 @@ import pytest
 from tumorcf_lib import config, rowfiles, steps
 from tumorcf_lib.data import split as splits
 from tumorcf_lib.publish import publish
-from tumorcf_lib.study import runtime, scratch, unit
+from tumorcf_lib.study import runtime, scratch
 
 pytestmark = pytest.mark.usefixtures("small_networks")
 PROFILE = dataclasses.replace(
@@ -58,13 +59,12 @@ def test_minutes_end_a_training_and_more_of_them_end_where_an_undisturbed_one_do
 
 def test_no_epoch_is_begun_that_would_outlast_the_minutes(monkeypatch):
     """Epochs of 100 s: the third would end at 300 s, after 4.5 minutes."""
-    clock = iter([0.0, 0.5, 100.5, 200.5])
-    monkeypatch.setattr(unit.time, "perf_counter", lambda: next(clock))
-    progress = unit._until(4.5, lambda line: None)
-    progress("going on")
-    progress("epoch 1")
-    with pytest.raises(unit._TimeIsUpError):
-        progress("epoch 2")
+    from tumorcf_lib.networks import training
+
+    for epoch, moment, is_late in ((0, 900.0, False), (1, 100.0, False), (2, 200.0, True)):
+        monkeypatch.setattr(training.time, "perf_counter", lambda moment=moment: moment)
+        state = SimpleNamespace(epoch=epoch, history=[{"seconds": 100.0}] * epoch)
+        assert training.is_late(state, until=4.5 * 60) == is_late
 
 
 def test_rows_are_those_of_the_validation_and_the_tested_slices_by_the_best_epoch(straight):

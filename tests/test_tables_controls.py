@@ -10,7 +10,7 @@ from fake_rows import audit_rows, one_slice, with_classes
 from tumorcf_lib.config import CLASSES
 from tumorcf_lib.edits.scores import slice_scores
 from tumorcf_lib.stats import estimates, persons
-from tumorcf_lib.stats.agreement import rank_agreement
+from tumorcf_lib.stats.estimates import rank_agreement
 from tumorcf_lib.tables import controls, energy, fold_scores, robustness
 
 INFILLS = ("navier_stokes", "telea", "ring_mean")

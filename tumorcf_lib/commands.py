@@ -96,7 +96,7 @@ def _of_folds(options):
 
 def _alone(module, name, **how):
     with lib("study.notebooks").only_run(config.run(name)):
-        lib(f"study.{module}").run_study(**how)
+        lib(f"study.{module}").run(config.run(name), **how)
     print(f"Publish it by: python -m tumorcf_lib publish {name}")
 
 
@@ -173,7 +173,7 @@ def prepare(options):
 @command(*CV, FOLD)
 def masks(options):
     """find the tumors by a U-Net, audit what it found"""
-    lib("study.predicted_masks").run(_of_folds(options), options.fold, options.seed)
+    lib("study.fold_controls").find_masks(_of_folds(options), options.fold, options.seed)
 
 
 @command(*CV, FOLD, option("--contrast", action="store_true", help="only what removals leave"))
@@ -250,7 +250,6 @@ def compare(options):
 def readme(options):
     """rebuild README's generated parts, RESULTS.md and the openings of the notebooks"""
     lib("publish.texts").update()
-    lib("publish.openings").update()
 
 
 @command(*STUDY)

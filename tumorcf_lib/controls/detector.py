@@ -4,6 +4,11 @@ Were edits natural, nothing could tell them apart, and an AUC of 0.5 is what a d
 natural edits gets. The converse does not hold: a stronger detector may see what this one
 misses, so its AUC is a lower bound of how visible an infill is. Its table is made in
 :mod:`tables.classifiers`.
+
+How good is an infill where the truth is known? Under a tumor nobody knows what healthy tissue
+would look like. Under a sham it is there, and was only hidden. The error does not tell how natural
+a filling looks: it rewards the smooth guess, which holds no detail that could be wrong. Its table
+is made in :mod:`tables.controls`.
 """
 
 import numpy as np
@@ -43,6 +48,7 @@ trained from random numbers for two minutes of one core. Those of resnet50 are n
 """
 
 COLUMNS = ("slice_id", "person_id", "label", "infill", "edited", "view", "score")
+QUALITY = ("slice_id", "person_id", "label", "infill", "place", "n_pixels", "mae")
 
 
 def detect(
@@ -142,3 +148,33 @@ def _rows(prepared, where, infill, view, scores):
     table = prepared.who(np.repeat(where, 2))
     edited = np.tile([0, 1], len(where))
     return table.assign(infill=infill, edited=edited, view=view, score=scores.ravel())
+
+
+# -- where the truth is known ---------------------------------------------------------
+
+
+def measure(prepared, rows, *, n_places=2, progress=False) -> pd.DataFrame:
+    """Mean absolute error of every infill on the first sham places of each slice.
+
+    Places are the first `n_places` without a flag (not over scalp or air) at which all infills were
+    audited. mae is over the region, in standard deviations of the slice; lower is better."""
+    chosen = _chosen_places(rows, n_places)
+    positions = pd.Index(prepared.table["slice_id"]).get_indexer(chosen["slice_id"])
+    errors = []
+    pairs = zip(positions, chosen.to_dict("records"), strict=True)
+    for i, row in tqdm(pairs, desc="infills", total=len(chosen), disable=not progress):
+        slice, mask = np.asarray(prepared.slices[i]), np.asarray(prepared.masks[i])
+        filled, region = plan.recreate(slice, mask, row), plan.region_of(mask, row)
+        errors.append(np.abs(filled[region] - slice[region]).mean(dtype=np.float64))
+    return chosen.assign(mae=np.array(errors, float))[list(QUALITY)].reset_index(drop=True)
+
+
+def _chosen_places(rows, n_places):
+    """The sham rows to make again, in the order of the audit's slices, places and infills."""
+    shams = rows[(rows["edit"] == "sham") & (rows["dilation_px"] == 0)]
+    made = shams[(shams["reason"] == "") & (shams["place"] >= 0) & (shams["flag"] == "")]
+    n_infills = made.groupby(["slice_id", "place"], sort=False).size()
+    everywhere = n_infills.index[n_infills == shams["infill"].nunique()].to_frame(index=False)
+    everywhere = everywhere.sort_values("place", kind="stable")
+    first = everywhere.groupby("slice_id", sort=False).head(n_places)
+    return made.merge(first, on=["slice_id", "place"], how="inner")

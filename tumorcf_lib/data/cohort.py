@@ -10,6 +10,7 @@ import pandas as pd
 from tumorcf_lib.data.split import person_ids
 
 PERCENTILES = (5, 50, 95)
+IDS = ("slice_id", "patient_id", "person_id")
 
 
 def from_arrays(slices, masks, labels, patients, *, classes, name, source, slice_ids=None):
@@ -40,41 +41,31 @@ class SliceStack(Sequence):
         return len(self.shapes)
 
     def __getitem__(self, index):
-        if isinstance(index, slice):
-            return self.take(np.arange(len(self))[index])
         height, width = self.shapes[index]
         start = self.offsets[index]
         return self.flat[start : start + height * width].reshape(height, width)
 
-    def take(self, indices):
-        """The slices at these indices, on the same pixels."""
-        return SliceStack(self.flat, self.shapes[indices], self.offsets[indices])
-
 
 @dataclass(frozen=True)
 class Rows(Sequence):
-    """Some slices of an array that may lie on disk: ``rows[i]`` is a view of it, ``rows[i:j]`` and
-    ``numpy.asarray(rows)`` are copies, made when they are used."""
+    """Some slices of a stack that may lie on disk: ``rows[i]`` is a view of it. Of an array
+    (n, height, width) ``rows[i:j]`` and ``numpy.asarray(rows)`` are copies, made when used."""
 
-    array: np.ndarray  # (n, height, width)
+    stack: np.ndarray | SliceStack
     index: np.ndarray  # (n_taken,)
 
     def __len__(self):
         return len(self.index)
 
     def __getitem__(self, at):
-        return self.array[self.index[at]]
-
-    def take(self, indices):
-        """The slices at these indices, of the same array."""
-        return Rows(self.array, self.index[indices])
+        return self.stack[self.index[at]]
 
     def __array__(self, dtype=None, copy=None):
-        return np.asarray(self.array[self.index], dtype)
+        return np.asarray(self.stack[self.index], dtype)
 
     @property
     def shape(self):
-        return len(self.index), *self.array.shape[1:]
+        return len(self.index), *self.stack.shape[1:]
 
 
 @dataclass(frozen=True)
@@ -105,9 +96,9 @@ class Cohort:
         """Person of each slice, str, shape (n,)."""
         return self.table["person_id"].to_numpy(str)
 
-    def who(self, indices=slice(None)):
-        """Slice ID, person and class name of these slices, index from 0: how row tables begin."""
-        table = self.table[["slice_id", "person_id"]].iloc[indices].reset_index(drop=True)
+    def who(self, indices=slice(None), ids=("slice_id", "person_id")):
+        """IDs and class name of these slices, index from 0: how row tables begin."""
+        table = self.table[[*ids]].iloc[indices].reset_index(drop=True)
         return table.assign(label=np.array(self.classes, object)[self.labels[indices]])
 
     def subset(self, indices):
@@ -122,9 +113,10 @@ class Cohort:
 
 
 def _take(stack, indices):
-    if isinstance(stack, np.ndarray):
-        return Rows(stack, indices)
-    return stack.take(indices) if hasattr(stack, "take") else [stack[i] for i in indices]
+    if isinstance(stack, Rows):
+        return Rows(stack.stack, stack.index[indices])
+    is_stack = isinstance(stack, np.ndarray | SliceStack)
+    return Rows(stack, indices) if is_stack else [stack[i] for i in indices]
 
 
 # -- what a cohort consists of ------------------------------------------------
@@ -137,8 +129,7 @@ def slice_table(cohort) -> pd.DataFrame:
     tumor_share (of the slice, in [0, 1]); further columns of the cohort follow.
     """
     shapes = np.array([np.shape(mask) for mask in cohort.masks])  # (n, 2)
-    table = cohort.table[["slice_id", "patient_id", "person_id"]].copy()
-    table["label"] = np.array(cohort.classes, object)[cohort.labels]
+    table = cohort.who(ids=IDS)
     table["height"], table["width"] = shapes.T
     table["tumor_px"] = [np.count_nonzero(mask) for mask in cohort.masks]
     table["tumor_share"] = table["tumor_px"] / shapes.prod(axis=1)

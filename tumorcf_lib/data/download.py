@@ -2,10 +2,10 @@
 
 import contextlib
 import itertools
+import multiprocessing
 import os
-import queue
-import threading
 import time
+from multiprocessing.pool import ThreadPool
 
 import requests
 from tqdm import tqdm
@@ -153,35 +153,25 @@ def _answer(url, start):
     A thread asks, and is left to itself when a piece takes too long: a source may send its
     headers, or the sizes of its chunks, a byte a minute, which is no silence to a socket.
     """
-    received, is_left = queue.Queue(maxsize=4), threading.Event()
-
-    def put(item):
-        while not is_left.is_set():
-            with contextlib.suppress(queue.Full):
-                return received.put(item, timeout=1.0)
-
-    def ask():
-        headers = HEADERS | ({"Range": f"bytes={start}-"} if start else {})
-        how = {"headers": headers, "stream": True, "timeout": (CONNECT_S, PIECE_S)}
-        try:
-            with requests.get(url, **how) as response:
-                put(response)
-                while not is_left.is_set() and (piece := response.raw.read(PIECE_BYTES)):
-                    put(piece)
-            put(None)
-        except Exception as error:  # of the network, in many kinds
-            put(error)
-
-    threading.Thread(target=ask, daemon=True).start()
+    asked, thread = _asked(url, start), ThreadPool(1)
     try:
-        while (item := received.get(timeout=PIECE_S)) is not None:
-            if isinstance(item, Exception):
-                raise _PassingError(f"{type(item).__name__}: {item}") from item
+        while (item := thread.apply_async(next, (asked, None)).get(PIECE_S)) is not None:
             yield item
-    except queue.Empty:
+    except multiprocessing.TimeoutError:
         raise _PassingError(f"less than {PIECE_BYTES} bytes in {PIECE_S:g} s") from None
+    except Exception as error:  # of the network, in many kinds
+        raise _PassingError(f"{type(error).__name__}: {error}") from error
     finally:
-        is_left.set()
+        thread.terminate()
+
+
+def _asked(url, start):
+    headers = HEADERS | ({"Range": f"bytes={start}-"} if start else {})
+    how = {"headers": headers, "stream": True, "timeout": (CONNECT_S, PIECE_S)}
+    with requests.get(url, **how) as response:
+        yield response
+        while piece := response.raw.read(PIECE_BYTES):
+            yield piece
 
 
 def _by_hand(folder, missing, failures):

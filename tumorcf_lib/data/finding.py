@@ -1,6 +1,5 @@
 """Where the slices of the dataset lie in a folder, and whether all of them are there."""
 
-import hashlib
 import json
 import os
 import re
@@ -10,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from tumorcf_lib import config
+from tumorcf_lib import config, steps
 from tumorcf_lib.data import archives
 from tumorcf_lib.data.archives import DatasetNotFoundError, numbers_of
 from tumorcf_lib.data.matfile import FETCH_AGAIN, DatasetError
@@ -45,11 +44,6 @@ def is_partial():
     return os.environ.get("TUMORCF_PARTIAL", "") not in ("", "0")
 
 
-def has_dataset(folder):
-    """Whether the folder holds the whole dataset, or the part that is allowed: reads no slice."""
-    return find(folder).is_enough
-
-
 def require(folder):
     """What :func:`find` finds, if it is enough and in the archives of its numbers; else an error
     says what lacks."""
@@ -70,7 +64,7 @@ def fingerprint(folder):
     Neither the files' times nor their places count, nor what lies beside them.
     """
     facts = sorted((e.number, e.n_bytes, e.crc, not e.name) for e in find(folder).entries)
-    return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
+    return steps.sha256(json.dumps(facts).encode())
 
 
 def find(folder):

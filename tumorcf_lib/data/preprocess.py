@@ -81,14 +81,31 @@ def fit_intensity_map(slice):
     return IntensityMap(low, high, float(scaled.mean()), float(scaled.std()))
 
 
-def _pad_to_square(image, fill):
-    """The image centered on a square of its longer side; an odd rest goes below or right."""
-    height, width = image.shape
-    side = max(height, width)
-    top, left = (side - height) // 2, (side - width) // 2
-    square = np.full((side, side), fill, image.dtype)
-    square[top : top + height, left : left + width] = image
-    return square
+def fitted(image, size, *, fit="pad"):
+    """A slice (float32) or mask (bool) at a size (height, width): slices by area averaging down and
+    bilinearly up, masks by nearest neighbor. "pad" first brings it to the proportions wanted,
+    centered on its own air (its minimum), an odd rest below or right; "stretch" does not."""
+    if image.shape == size:
+        return image
+    (height, width), is_mask = size, image.dtype == bool
+    low, high = image.min(), image.max()
+    if fit == "pad":
+        tall = max(image.shape[0], round(image.shape[1] * height / width))
+        wide = max(image.shape[1], round(image.shape[0] * width / height))
+        above, left = (tall - image.shape[0]) // 2, (wide - image.shape[1]) // 2
+        around = (above, tall - image.shape[0] - above), (left, wide - image.shape[1] - left)
+        image = np.pad(image, around, constant_values=False if is_mask else low)
+    if is_mask:
+        # By whole numbers: OpenCV's ties, a center on an edge, differ between its versions
+        under = [(2 * np.arange(n) + 1) * m // (2 * n) for n, m in zip(size, image.shape)]
+        return image[np.ix_(*under)]
+    if image.shape == size:
+        return image
+    smaller = image.shape[0] * image.shape[1] > height * width
+    method = cv2.INTER_AREA if smaller else cv2.INTER_LINEAR
+    resized = cv2.resize(image, (width, height), interpolation=method)
+    # Weights that sum to one up to rounding can leave the range by a bit; air must stay the minimum
+    return np.clip(resized, low, high)
 
 
 def resize_slice(slice, size_px):
@@ -100,16 +117,7 @@ def resize_slice(slice, size_px):
     array([[0., 5.],
            [1., 2.]], dtype=float32)
     """
-    image = _as_image(slice).astype(np.float32)
-    low, high = image.min(), image.max()
-    if image.shape[0] != image.shape[1]:
-        image = _pad_to_square(image, low)
-    if image.shape[0] == size_px:
-        return image
-    method = cv2.INTER_AREA if image.shape[0] > size_px else cv2.INTER_LINEAR
-    resized = cv2.resize(image, (size_px, size_px), interpolation=method)
-    # Weights that sum to one up to rounding can leave the range by a bit; air must stay the minimum
-    return np.clip(resized, low, high)
+    return fitted(_as_image(slice).astype(np.float32), (size_px, size_px))
 
 
 def resize_mask(mask, size_px):
@@ -124,11 +132,7 @@ def resize_mask(mask, size_px):
            [0, 0, 1, 1],
            [0, 0, 1, 1]])
     """
-    if mask.shape[0] != mask.shape[1]:
-        mask = _pad_to_square(mask, False)
-    # By whole numbers: OpenCV's ties, a center on an edge, differ between its versions
-    at = (2 * np.arange(size_px) + 1) * len(mask) // (2 * size_px)
-    return mask[np.ix_(at, at)]
+    return fitted(mask, (size_px, size_px))
 
 
 def network_input(slice, size_px):

@@ -1,6 +1,5 @@
 """The Figshare brain tumor dataset, read once from its files and kept as arrays."""
 
-import hashlib
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +13,7 @@ from tumorcf_lib.data.matfile import FETCH_AGAIN
 from tumorcf_lib.data.split import person_ids
 
 WAIT_S = 1800.0  # for another process that reads the same dataset
-FORMAT = 5  # of the arrays made of the slices
+MADE_AS = {"format": 5}  # the arrays made of the slices
 SOURCE = "source.txt"
 COLUMNS = "number label patient_id height width pixels dtype low high".split()
 
@@ -57,12 +56,12 @@ def _cached(folder, cache_dir, progress):
     """Folder of the arrays of this dataset, made first if need be."""
     found = finding.require(folder)
     cache = _place(folder, cache_dir)
-    if not _is_whole(cache):
+    if steps.why_stale(cache, MADE_AS):
         how = {"by": "the environment variable TUMORCF_RUNS", "wait_s": WAIT_S}
         with archives.writing(cache.parent, "the slices", **how) as is_alone:
             if is_alone:
                 steps.clear_unfinished(cache.parent)  # of a run that was killed
-            if not _is_whole(cache):  # another process may have been faster
+            if steps.why_stale(cache, MADE_AS):  # another process may have been faster
                 for old in cache.parent.glob(f"{cache.name[:15]}*"):
                     steps.remove_whole(old)
                 with steps.being_filled(cache) as new:
@@ -70,13 +69,9 @@ def _cached(folder, cache_dir, progress):
     return cache
 
 
-def _is_whole(cache):
-    return (cache / steps.RECORD).is_file() and steps.why_stale(cache, {"format": FORMAT}) is None
-
-
 def _make(new, found, progress):
     """Read and check every slice; its pixels and a line on it go into an empty folder."""
-    steps.begin(new, {"format": FORMAT})
+    steps.begin(new, MADE_AS)
     for note in found.notes if progress else ():
         tqdm.write(f"passed over: {note}")
     rows = []
@@ -92,7 +87,7 @@ def _make(new, found, progress):
                 archives.check_room(new, len(found.entries) * (image.nbytes + raw.mask.nbytes))
             slices.write(image.tobytes())
             masks.write(raw.mask.tobytes())
-            pixels = hashlib.sha256(image).hexdigest(), image.dtype.str, image.min(), image.max()
+            pixels = steps.sha256(image), image.dtype.str, image.min(), image.max()
             rows.append((entry.number, raw.label, raw.patient_id, *image.shape, *pixels))
         table = pd.DataFrame(rows, columns=COLUMNS)
         _check(table, found)

@@ -7,24 +7,15 @@ do not run into the ends 0 and 1. The differences below take either.
 import numpy as np
 import pandas as pd
 
+from tumorcf_lib.edits.plan import ACTIONS
+
 SMALLEST_P = 1e-7
 """Probabilities are kept this far from 0 and 1 in log-odds, hence within about +-16.1."""
 
-SCORED_EDITS = (
-    "original",
-    "remove",
-    "original_refit",
-    "remove_refit",
-    "only",
-    "background",
-    "silhouette",
-    "blank",
-    "sham",
-    "sham_only",
-)
+SCORED_EDITS = [name for name, action in ACTIONS.items() if not action.matched]
 SHORT_NAMES = {"original": "orig"}  # columns p_orig, lo_orig
-WHOLE_SLICE_EDITS = ("original", "original_refit", "blank")  # no mask, alike at every dilation
-INFILLED_EDITS = ("remove", "remove_refit", "sham")
+WHOLE_SLICE_EDITS = [name for name, action in ACTIONS.items() if not action.uses_region]
+INFILLED_EDITS = [name for name, action in ACTIONS.items() if action.uses_infill]
 
 
 def log_odds(p):

@@ -11,9 +11,8 @@ from tumorcf_lib.figures.style import INK, METHOD_COLORS, SOFT, WIDTH, dot, figu
 from tumorcf_lib.phantoms.planted import LOOKS, MARKERS
 from tumorcf_lib.stats.rows import ALL, classes_of
 from tumorcf_lib.tables import calibration as tables
-from tumorcf_lib.tables.duplicates import KINDS, N_BITS
 from tumorcf_lib.tables.fold_scores import PLAIN
-from tumorcf_lib.tables.leak import APART, KNOWN
+from tumorcf_lib.tables.leak import APART, KINDS, KNOWN, N_BITS
 
 PART_SHADES = {"train": 1.0, "validation": 0.55, "test": 0.25}  # opacity
 LEAK_LOOKS = {

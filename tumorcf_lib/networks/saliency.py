@@ -61,7 +61,6 @@ def map_rows(cohort, maps):
         if total > 0:
             shares = [maps[i][mask].sum() / total, 1 - maps[i][inside].sum() / total]
         found.append([*shares, np.count_nonzero(mask) / max(1, np.count_nonzero(inside))])
-    table = cohort.table[["slice_id", "patient_id", "person_id"]].reset_index(drop=True)
-    table["label"] = np.array(cohort.classes, object)[cohort.labels]
+    table = cohort.who(ids=("slice_id", "patient_id", "person_id"))
     table[["map_tumor", "map_outside", "area_tumor"]] = np.array(found).reshape(-1, 3)
     return table

@@ -37,11 +37,7 @@ class Training:
     model: keras.Model
     history: pd.DataFrame
     best_epoch: int
-
-    @property
-    def marked_history(self) -> pd.DataFrame:
-        """``history`` and, as ``best``, whether this epoch's weights were kept."""
-        return self.history.assign(best=self.history["epoch"] == self.best_epoch)
+    is_over: bool = True  # False: its time was up before its schedule
 
 
 @dataclass(frozen=True)
@@ -72,9 +68,7 @@ class Part:
         return np.eye(self.n_classes, dtype=np.float32)[self.labels[positions]]
 
 
-def train(
-    model, profile, slices, labels, persons, parts, *, seed, folder, backbone=None, progress=print
-):
+def train(model, profile, *data, seed, folder, backbone=None, minutes=np.inf, progress=print):
     """Fit the model to the training patients; stop early on the validation patients.
 
     The head is trained for ``warmup_epochs`` on stored features, then all that is not frozen, with
@@ -83,30 +77,31 @@ def train(
     class weighing the same. Kept are the weights of the epoch of lowest validation loss, as
     running means (``ema_momentum``); without ``validates``, of the last. State goes to
     ``folder`` after each epoch (of the head's short ones, the first and the last): a killed
-    training that is called again with equal arguments ends where an undisturbed one does.
+    training that is called again with equal arguments ends where an undisturbed one does. But for
+    the first, no epoch is begun that would, being as long as the last, end after the ``minutes``.
 
-    The model of :func:`classifier.build` is changed in place; slices (n, size, size) are read batch
-    by batch, those of another of the ``parts`` than "train" and "validation" never; ``persons`` are
-    the patients. The folder gets ``history.csv`` and ``checkpoint.npz``, which the caller removes.
-    A ``backbone``, from :func:`backbone_of` this model, need not be traced again.
+    ``data`` are slices (n, size, size), labels, persons (the patients) and parts; slices are read
+    batch by batch, those of another part than "train" and "validation" never. The model of
+    :func:`classifier.build` is changed in place. The folder gets ``history.csv`` and
+    ``checkpoint.npz``, which the caller removes. A ``backbone``, from :func:`backbone_of` this
+    model, need not be traced again.
     """
-    training, validation = split_parts(
-        model, slices, labels, persons, parts, validates=profile.validates
-    )
+    until = time.perf_counter() + 60 * minutes
+    training, validation = split_parts(model, *data, validates=profile.validates)
     folder.mkdir(parents=True, exist_ok=True)
     state = Checkpoint(folder, model, fingerprint(profile, seed, training, validation))
     if state.read():
         progress(f"going on after epoch {state.epoch} of an interrupted training")
     freeze(model, profile)
     loss = recipe.focal_loss(profile, training.class_weights)
-    run = partial(_run, state, profile, loss, seed=seed, progress=progress)
+    run = partial(_run, state, profile, loss, seed=seed, until=until, progress=progress)
     n_warmup = min(profile.warmup_epochs, profile.epochs)
     if state.epoch < n_warmup:
         backbone, size = backbone or backbone_of(model), profile.predict_batch_size
         stored = (_as_features(part, backbone, size) for part in (training, validation))
         optimizer = keras.optimizers.AdamW(WARMUP_LEARNING_RATE)
         run(head_of(model), optimizer, *stored, last=n_warmup, views=False)
-    if state.epoch < profile.epochs and not is_over(state, profile):
+    if not is_over(state, profile):
         n_epochs = profile.epochs - profile.warmup_epochs
         n_steps = n_epochs * recipe.n_steps(training, profile.batch_size)
         network = folded(model, learning_too=False)
@@ -115,7 +110,7 @@ def train(
     state.restore_best()
     history = pd.DataFrame(state.history, columns=HISTORY_COLUMNS)
     steps.write_whole(folder / "history.csv", history.to_csv(index=False))
-    return Training(model, history, state.best_epoch)
+    return Training(model, history, state.best_epoch, is_over(state, profile))
 
 
 def split_parts(model, slices, labels, persons, parts, *, validates=True):
@@ -139,12 +134,19 @@ def split_parts(model, slices, labels, persons, parts, *, validates=True):
 
 
 def is_over(state, profile):
-    """Whether the validation loss has not fallen for ``patience`` epochs of the whole network.
+    """Whether all epochs are over, or ``patience`` of the whole network without a fall of the
+    validation loss.
 
     Epochs of the head alone are never cut short, and do not count; nor is a training without
     validation.
     """
-    return state.epoch - max(state.best_epoch, profile.warmup_epochs) >= profile.patience
+    without_fall = state.epoch - max(state.best_epoch, profile.warmup_epochs)
+    return state.epoch >= profile.epochs or without_fall >= profile.patience
+
+
+def is_late(state, until):
+    """Whether another epoch, if it takes as long as the last one, would end after that moment."""
+    return state.epoch > 0 and time.perf_counter() + state.history[-1]["seconds"] > until
 
 
 def backbone_of(model):
@@ -168,15 +170,14 @@ def _as_features(part, backbone, batch_size):
     return replace(part, slices=features, index=np.arange(len(part)))
 
 
-def _run(
-    state, profile, loss, network, optimizer, training, validation, *, last, views, seed, progress
-):
+def _run(state, profile, loss, network, optimizer, *parts, last, views, seed, until, progress):
     """Epochs of one stage, each with its own seeds, recorded and stored as it ends."""
+    training, validation = parts
     network.compile(recipe.scaling(optimizer, network), loss, metrics=["accuracy"])
     _make_variables(network, training)
     state.restore_optimizer(network.optimizer)
     augmenter = recipe.build_augmenter(strength=profile.augmentation) if views else None
-    while state.epoch < last and not is_over(state, profile):
+    while state.epoch < last and not is_over(state, profile) and not is_late(state, until):
         started = time.perf_counter()
         epoch = state.epoch + 1
         scores = _train_epoch(network, profile, training, augmenter, seeds=[seed, epoch])

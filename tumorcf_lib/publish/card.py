@@ -1,26 +1,38 @@
 """``MODEL_CARD.md`` beside published weights: what they are, how good, and what for.
 
 The text is ``templates/MODEL_CARD.md.j2``; every number is read from published files of the same
-folder, so that the card can be rebuilt from them and compared.
+folder, so that the card can be rebuilt from them and compared. And
+``figures/ro-crate-metadata.json``: the published folders as RO-Crate, from their manifests.
 """
 
 import functools
 import itertools
+import json
+import re
 from pathlib import Path
 
 from tumorcf_lib import config, steps
 from tumorcf_lib.data import archives
-from tumorcf_lib.publish import PublishError, crate, sections
+from tumorcf_lib.publish import PublishError, sections
 from tumorcf_lib.stats.rows import listed, of_patients
 from tumorcf_lib.study import by_fold, side_studies
 from tumorcf_lib.study.reference import NETWORKS, TOLERANCE
-from tumorcf_lib.study.side_studies import MANIFEST
+from tumorcf_lib.study.side_studies import MANIFEST, published_folders
 
-FILE, NUMBERS, WEIGHTS = "MODEL_CARD.md", "numbers.json", by_fold.weights_name(0)
+FILE, NUMBERS, WEIGHTS = "MODEL_CARD.md", "numbers.json", by_fold.weights_name()
 BACKBONES = {"efficientnet_lite0": "EfficientNet-Lite0", "resnet50": "ResNet-50"}
 STARTS = {"imagenet": "ImageNet weights", None: "random weights"}
 TABLES = "split performance classes confusion scores fall_to survival networks".split()
 READ = ("split", "history", "history_finetune", *(f"table_{name}" for name in TABLES))
+CRATE = "ro-crate-metadata.json"
+DATASET = "https://doi.org/10.6084/m9.figshare.1512427"
+FORMATS = {
+    ".gz": "application/gzip",
+    ".npz": "application/zip",
+    ".json": "application/json",
+    ".md": "text/markdown",
+}
+"""Files that the crate names, by their endings: rows, weights, manifests, model cards."""
 
 
 def write(folder, manifest) -> bool:
@@ -57,7 +69,7 @@ def renew(folder, h5=None) -> Path:
     manifest["sha256"] = dict(sorted(hashes.items()))
     steps.write_json(path, manifest)
     if folder.resolve().parent == config.FIGURES.resolve():
-        crate.write()
+        write_crate()
     print(f"Rebuilt: {config.shown(folder / FILE)}")
     return folder / FILE
 
@@ -93,7 +105,7 @@ def card(folder, manifest) -> str:
     """The card's text; parameters as of :func:`write`."""
     folder, profile = Path(folder), manifest["profile"]
     read = functools.cache(side_studies.reader(folder))
-    weights = ((kind, folder / by_fold.weights_name(0, kind)) for kind in NETWORKS)
+    weights = ((kind, folder / by_fold.weights_name(kind)) for kind in NETWORKS)
 
     def row(name, **keys):
         """The one row of a table with these values."""
@@ -136,3 +148,26 @@ def frozen_in_words(settings) -> str:
     kept += ["the stem", f"the first {blocks} blocks"] * bool(blocks)
     told = f"{listed(kept)} keep their pretrained state" if kept else "every layer learns"
     return told.capitalize()
+
+
+# -- the folders as RO-Crate ------------------------------------------------------
+
+
+def write_crate() -> None:
+    """Rebuild the file."""
+    made = {folder.name: steps.read_json(folder / MANIFEST) for folder in published_folders()}
+    steps.write_json(config.FIGURES / CRATE, metadata(made))
+
+
+def metadata(manifests) -> dict:
+    """The crate of published folders, {name: manifest}; their license, date and title are those
+    of CITATION.cff."""
+    text = (config.ROOT / "CITATION.cff").read_text(encoding="utf-8")
+    files = {
+        name: [file for file in (*made["sha256"], MANIFEST) if Path(file).suffix in FORMATS]
+        for name, made in manifests.items()
+    }
+    told = {"folders": manifests, "files": files, "formats": FORMATS, "dataset": DATASET}
+    cited = dict(re.findall(r'^([\w-]+): "?(.*?)"?$', text, re.M))
+    author = re.search(r'- name: "(.*)"', text)[1]
+    return json.loads(sections.render("crate.json.j2", cited=cited, author=author, **told))

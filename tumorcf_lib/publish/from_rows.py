@@ -2,19 +2,24 @@
 
 After a change of the code that derives them the rows are what they were: nobody has to train and
 audit for an hour to publish another interval. Figures of slices and of their intensities
-do not follow from rows, and stay.
+do not follow from rows, and stay. And the gallery ``figures/README.md``, which says what every
+published figure shows.
 """
 
+import functools
+import inspect
 import shutil
 from pathlib import Path
 
 from tumorcf_lib import config, rowfiles, steps
 from tumorcf_lib.edits.scores import slice_scores
-from tumorcf_lib.publish import PublishError, card
+from tumorcf_lib.publish import PublishError, card, sections
 from tumorcf_lib.publish.card import NUMBERS
+from tumorcf_lib.stats.rows import listed, of_patients
 from tumorcf_lib.study import progress, results, side_studies
-from tumorcf_lib.study.side_studies import MANIFEST, Drawn
+from tumorcf_lib.study.side_studies import MANIFEST, Drawn, interval, published_folders, reader
 from tumorcf_lib.tables import derived
+from tumorcf_lib.tables.study import POOLED
 
 
 def _scores(rows, *tables):
@@ -47,6 +52,10 @@ FIGURES = {
     "fig24_robustness": Drawn("controls.robustness", ("table_robustness",)),
 }
 """Figures of the notebooks; those that follow from rows are drawn as there, which a test checks."""
+
+FIRST = ("paper-lite-cv", "paper-lite")
+SENTENCES = {"calibration": "known", "leak": "leak", POOLED: "answer"}
+"""Parts of the templates that say what was found in a folder."""
 
 
 def renew(folder) -> Path:
@@ -83,3 +92,58 @@ def finish(folder, made, tag):
     made = made | {"figures": kept | drawn}
     card.write(folder, made)
     side_studies.write_manifest(folder, made)
+
+
+# -- the gallery: every figure with its caption, its table and what was found -------
+
+
+def write_gallery(side_studies) -> None:
+    """Rebuild ``figures/README.md``; ``side_studies``: module by the name of its folder."""
+    steps.write_whole(config.FIGURES / "README.md", page(side_studies))
+
+
+def page(side_studies) -> str:
+    """The page's text: real slices first, then phantoms."""
+    made = {folder: steps.read_json(folder / MANIFEST) for folder in published_folders()}
+
+    def place(folder):
+        cohort, name = made[folder]["profile"]["cohort"], folder.name
+        return cohort in ("phantom", "calibration"), [*FIRST, name].index(name), name
+
+    order = sorted(made, key=place)
+    shown = [_folder(folder, made[folder], side_studies.get(folder.name)) for folder in order]
+    return of_patients(sections.render("gallery.md.j2", folders=shown)).rstrip() + "\n"
+
+
+def _folder(folder, manifest, study):
+    """What the page says of a folder; a figure that a reader's own notebook saved has its name."""
+    figures, read = study.STUDY.figures if study else FIGURES, functools.cache(reader(folder))
+    shown = [{"name": path.stem, "caption": ""} for path in sorted(folder.glob("fig*.png"))]
+    for one in shown:
+        if one["name"] in figures:
+            one |= _figure(folder / f"{one['name']}.svg", figures[one["name"]], read)
+    purpose = manifest["profile"]["purpose"].partition(": python")[0]
+    source = manifest["source"].removeprefix(purpose).removeprefix(". ")
+    about = {"name": folder.name, "purpose": purpose, "source": source}
+    return about | {"found": list(_found(folder)), "figures": shown}
+
+
+def _found(folder):
+    """Generated sentences about a folder's tables."""
+    if folder.name in SENTENCES:
+        yield from sections.sentences(SENTENCES[folder.name], reader(folder))
+    elif (folder / "table_claims.csv").is_file():
+        claims = rowfiles.read_table(folder / "table_claims.csv")
+        own = claims[claims["finding"] == 1]
+        told = own["group"] + " " + own.apply(interval, axis=1)
+        yield f"One split, one training, every patient the same: Net-Drop {listed(told)}."
+
+
+def _figure(path, drawn, read):
+    """A figure's caption, what it shows, and what it is drawn from."""
+    near = [f"{name}{end}" for name in drawn.tables for end in (".csv", ".csv.gz")]
+    return {
+        "caption": drawn.caption or inspect.getdoc(drawn.function).splitlines()[0],
+        "sentence": drawn.sentence(read),
+        "links": [name for name in (*near, path.name) if path.with_name(name).is_file()],
+    }

@@ -12,16 +12,24 @@ import re
 from pathlib import Path
 
 import nbformat
+import numpy as np
+import pandas as pd
+from PIL import Image
 from tqdm import tqdm
 
-from tumorcf_lib import config, steps
-from tumorcf_lib.publish import PublishError, openings, page_slices, sections, texts
+from tumorcf_lib import config, rowfiles, steps
+from tumorcf_lib.edits import edits, scores
+from tumorcf_lib.figures import readings
+from tumorcf_lib.publish import PublishError, sections, texts
 from tumorcf_lib.study import notebooks as runner, reference, runtime, stages
 
 PAGE = "report.html"
 TITLE = "Does a brain-tumor classifier look at the tumor?"
 FORMULA_PT = 12
 FIRST_OPEN = "06"  # earlier notebooks are collapsed: the page is at most 12 screens
+MAX_SLICES = 48  # in the gallery, evenly by rank of Net-Drop
+SLICES, ROWS = "01_data/slices.csv", "05_counterfactuals/rows_edits.csv.gz"
+INPUTS, MASKS = "02_preprocessing/inputs.npy", "02_preprocessing/masks.npy"
 
 
 def write(study) -> Path:
@@ -41,7 +49,7 @@ def write(study) -> Path:
             f"Make them with\n    ./run_all.sh {stages.options(study)}"
         )
     notebooks = {name: nbformat.read(copy, 4) for name, copy in copies.items()}
-    shown, target = page_slices.of_run(study), study.folder / PAGE
+    shown, target = of_run(study), study.folder / PAGE
     text = document(notebooks, _notes(study), warnings=_stale(study), **shown)
     steps.write_whole(target, text)
     print(f"One page, {target.stat().st_size / 1e6:.1f} MB: {config.shown(target)}")
@@ -54,7 +62,7 @@ def document(notebooks, notes, *, warnings=(), answer=(), **slices) -> str:
 
     ``notes`` are sentences about the run, of which the first says whose slices these are;
     ``warnings`` are to be seen first. ``answer`` (else the last notebook's words) and ``slices``
-    are of :mod:`page_slices`.
+    are of :func:`of_run`.
     """
     bar = tqdm(notebooks.items(), "one page", unit="notebook", leave=False, disable=None)
     parts = []
@@ -156,11 +164,11 @@ def _body(notebook):
 
 def _cell(cell):
     """A cell as the page shows it; None if it is of use to programs only."""
-    if openings.SETUP in cell["metadata"].get("tags", []):
+    if texts.SETUP in cell["metadata"].get("tags", []):
         return None
     if cell["cell_type"] == "markdown":
         return {**cell, "source": _prose(cell["source"])}
-    shown = filter(openings.is_read, cell["outputs"])
+    shown = filter(texts.is_read, cell["outputs"])
     return {**cell, "outputs": [_output(output, cell["source"]) for output in shown]}
 
 
@@ -169,10 +177,10 @@ def _output(output, source):
         return {**output, "metadata": {"lines": output["text"].count("\n")}}
     if "image/png" not in output.get("data", {}):
         return output
-    data = openings.smaller_png(output["data"]["image/png"].replace("\n", ""))
+    data = texts.smaller_png(output["data"]["image/png"].replace("\n", ""))
     figure = re.search(r"save_figure\(\w+, \"(\w+)\"", source)
     alt = f"Figure {figure[1]}; the text below reads it out" if figure else "Figure"
-    return {**output, "data": {"text/html": page_slices.chart(base64.b64decode(data), alt)}}
+    return {**output, "data": {"text/html": chart(base64.b64decode(data), alt)}}
 
 
 def _prose(words):
@@ -192,3 +200,83 @@ def _lines(latex):
     """A displayed formula; its parts go one below the other where the page is narrow."""
     parts = re.split(r"\\q?quad", latex.replace("\n", " "))
     return f'<div class="formula">{" ".join(formula(part.strip()) for part in parts)}</div>'
+
+
+# -- beside the notebooks: the answer, its chart, and slices with edits ------------------------
+
+
+def of_run(study) -> dict:
+    """What the page shows of a run: the answer read from its tables, its chart, the slice in the
+    middle of all by Net-Drop, and the gallery; each empty where the run lacks it."""
+    folder, told = study.folder / "06_metrics", []
+    for name, say in (("table_fall_to", readings.fall_to), ("table_scores", readings.headline)):
+        path = folder / f"{name}.csv"
+        told += [say(rowfiles.read_table(path))] if path.is_file() else []
+    charts = [*folder.glob("figures/*answer*.png"), *folder.glob("figures/*headline*.png")]
+    found = slice_scores(study)
+    return {
+        "answer": told,
+        "chart": chart(charts[0].read_bytes()) if charts else "",
+        "middle": with_edits(found.iloc[len(found) // 2 :].head(1), study),
+        "gallery": gallery(found, study),
+        "n_tested": len(found),
+    }
+
+
+def gallery(found, study) -> list[dict]:
+    """Slices of the run, evenly by Net-Drop, each with its edit and its place among classes."""
+    at = np.linspace(0, max(len(found) - 1, 0), min(MAX_SLICES, len(found))).round()
+    chosen = found.iloc[np.unique(at).astype(int)].reset_index(drop=True)
+    if len(chosen):
+        order = chosen.sort_values(["label", "net_drop"], ascending=[True, False]).index
+        chosen["by_class"] = pd.Series(range(len(chosen)), index=order)
+    return with_edits(chosen, study)
+
+
+def slice_scores(study):
+    """slice_id, label, p, p_remove and net_drop of each tested slice, the largest first.
+
+    Empty where the run lacks a file of 01, 02 or 05.
+    """
+    if not all((study.folder / name).is_file() for name in (SLICES, INPUTS, MASKS, ROWS)):
+        return pd.DataFrame()
+    found = scores.slice_scores(rowfiles.read_table(study.folder / ROWS))
+    found = found.dropna(subset="net_drop").rename(columns={"p_orig": "p"})
+    found = found[["slice_id", "label", "p", "p_remove", "net_drop"]]
+    return found.sort_values("net_drop", ascending=False, kind="stable", ignore_index=True)
+
+
+def with_edits(chosen, study) -> list[dict]:
+    """Rows of :func:`slice_scores` with two pictures: the slice, and without its tumor."""
+    if chosen.empty:
+        return []
+    ids = list(rowfiles.read_table(study.folder / SLICES)["slice_id"])
+    slices, masks = (np.load(study.folder / name, mmap_mode="r") for name in (INPUTS, MASKS))
+    shown = []
+    for row in chosen.to_dict("records"):
+        at = ids.index(row["slice_id"])
+        slice, mask = np.asarray(slices[at]), np.asarray(masks[at])
+        edited = edits.remove(slice, mask)
+        shown.append(row | {"picture": _jpeg(slice, slice), "edited": _jpeg(edited, slice)})
+    return shown
+
+
+def chart(png: bytes, alt="The answer in one chart") -> str:
+    """A figure that fits the page, and has its own size on a tap."""
+    with Image.open(io.BytesIO(png)) as picture:
+        width = picture.width
+    data = base64.b64encode(png).decode()
+    return (
+        f'<figure class="plot" style="--natural: {width}px"><label class="zoom">'
+        f'<input type="checkbox"><img alt="{html.escape(alt)}" '
+        f'src="data:image/png;base64,{data}"></label></figure>'
+    )
+
+
+def _jpeg(image, like):
+    """A slice in the window of another, inside the page."""
+    low, high = float(like.min()), float(like.max())
+    gray = np.clip((image - low) / max(high - low, 1e-6), 0, 1) * 255
+    buffer = io.BytesIO()
+    Image.fromarray(gray.round().astype(np.uint8)).save(buffer, "JPEG", quality=85)
+    return f"data:image/jpeg;base64,{base64.b64encode(buffer.getvalue()).decode()}"

@@ -10,9 +10,9 @@ import tempfile
 from pathlib import Path
 
 from tumorcf_lib import config, rowfiles, steps
-from tumorcf_lib.publish import PublishError, card, crate, texts
+from tumorcf_lib.publish import PublishError, card, texts
 from tumorcf_lib.publish.card import NUMBERS
-from tumorcf_lib.publish.from_rows import finish, renew
+from tumorcf_lib.publish.from_rows import finish, renew, write_gallery
 from tumorcf_lib.study import (
     calibration,
     leak,
@@ -95,7 +95,6 @@ def _publish_run(profile, seed):
 
 def _update_pages():
     """README, notebooks that read out what is published, the gallery, and what the folders are."""
-    from tumorcf_lib.publish import gallery, openings  # draws, which verify need not
 
     needed = (*SIDE_STUDIES, DEMO, study_tables.REFERENCE)
     if all((config.published(name) / MANIFEST).is_file() for name in needed):
@@ -105,9 +104,8 @@ def _update_pages():
                 notebooks.run_guide(demo, name)
                 _publish_outputs(demo, name)
     texts.update()
-    openings.update()
-    gallery.write(SIDE_STUDIES)
-    crate.write()
+    write_gallery(SIDE_STUDIES)
+    card.write_crate()
 
 
 def verify_all(folders) -> int:
@@ -202,8 +200,6 @@ def _is_reference_weights(study, path):
 
 def _publish_outputs(study, name):
     """Take a committed notebook's outputs from the demo run."""
-    from tumorcf_lib.publish import openings  # figures and nbformat, which verify need not
-
     path = config.NOTEBOOKS / f"{name}.ipynb"
     executed = steps.read_json(notebooks.executed_copy(study, name))
-    openings.write_notebook(path, openings.with_outputs(steps.read_json(path), executed))
+    texts.write_notebook(path, texts.with_outputs(steps.read_json(path), executed))

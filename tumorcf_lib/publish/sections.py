@@ -8,7 +8,7 @@ from tumorcf_lib.config import CLASSES
 from tumorcf_lib.stats.rows import listed
 from tumorcf_lib.study import pooled
 from tumorcf_lib.study.side_studies import band, interval, p_value, published
-from tumorcf_lib.tables import calibration, duplicates, sites, study
+from tumorcf_lib.tables import calibration, leak, sites, study
 from tumorcf_lib.tables.folds import read_if_there
 
 MISSING = "Not published yet."
@@ -32,7 +32,7 @@ def _environment():
     made.globals |= {"p_value": p_value, "verdict": verdict, "part": part, "sentences": sentences}
     made.globals |= {"groups": ("all", *CLASSES), "classes": [*CLASSES], "missing": MISSING}
     made.globals |= {"pooled": pooled, "adjusted_for": sites.ADJUSTED}
-    made.globals |= {"n_bits": duplicates.N_BITS, "scales": calibration.SCALES}
+    made.globals |= {"n_bits": leak.N_BITS, "scales": calibration.SCALES}
     return made
 
 

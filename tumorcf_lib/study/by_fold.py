@@ -1,4 +1,8 @@
-"""The networks of notebooks 03 to 05, one unit a fold: trained, asked, audited, and examples."""
+"""The networks of notebooks 03 to 05: trained, asked, audited, and examples.
+
+Notebooks have one hold-out split, fold 0; several folds are units of their own, see
+:mod:`study.folds`.
+"""
 
 from dataclasses import replace
 
@@ -39,25 +43,22 @@ def parts_of(prepared, rows) -> np.ndarray:
 
 
 def train(results, prepared, split) -> pd.DataFrame:
-    """Train one network a fold; weights go to ``weights_fold<k>.npz``.
+    """Train the network of the split; its weights go to ``weights_fold0.npz``.
 
     Returns
     -------
     DataFrame
-        One row per fold and epoch: fold, epoch, loss, accuracy, val_loss, val_accuracy,
+        One row per epoch: fold, epoch, loss, accuracy, val_loss, val_accuracy,
         val_person_accuracy, learning_rate, and ``best``: whether this epoch's weights
         were kept.
     """
-    histories, profile = [], results.study.profile
-    for fold, rows in split.groupby("fold"):
-        seed = results.study.seed + int(fold)
-        depends_on = training_depends(profile, seed, **inputs_of(results))
-        folder = results.workspace(f"fold{fold}", depends_on)
-        known = profile, prepared, parts_of(prepared, rows), seed, depends_on
-        unit.fit(unit.Unit(folder, *known, names={"fold": fold}), folder)
-        results.keep_copy(folder / unit.WEIGHTS, weights_name(fold))
-        histories.append(unit.history_of(folder))
-    return pd.concat(histories, ignore_index=True)
+    profile, seed = results.study.profile, results.study.seed
+    depends_on = training_depends(profile, seed, **inputs_of(results))
+    folder = results.workspace("fold0", depends_on)
+    known = profile, prepared, parts_of(prepared, split), seed, depends_on
+    unit.fit(unit.Unit(folder, *known, names={"fold": 0}), folder)
+    results.keep_copy(folder / unit.WEIGHTS, weights_name())
+    return unit.history_of(folder)
 
 
 def training_depends(profile, seed, **inputs) -> dict:
@@ -83,22 +84,21 @@ def inputs_of(results) -> dict:
 
 
 def predict(results, prepared, *, part: str) -> pd.DataFrame:
-    """Probabilities of a part's ("test", "validation") slices, by the network of their fold.
+    """Probabilities of a part's ("test", "validation") slices, by the network of the split.
 
     Returns
     -------
     DataFrame
         slice_id, patient_id, person_id, label (class name), fold, p_<class>.
     """
-    parts = []
-    for fold, own, predictor in _each_fold(results, prepared, part):
-        parts.append(unit.prediction_rows(own, predictor(own.slices, desc=f"predicting {part}")))
-        parts[-1].insert(4, "fold", fold)
-    return pd.concat(parts, ignore_index=True)
+    own, predictor = _asked(results, prepared, part)
+    rows = unit.prediction_rows(own, predictor(own.slices, desc=f"predicting {part}"))
+    rows.insert(4, "fold", 0)
+    return rows
 
 
 def audit(results, prepared) -> pd.DataFrame:
-    """Audit every tested slice by the network of its fold; rows as ``audit.audit`` makes them."""
+    """Audit every tested slice; rows as ``audit.audit`` makes them."""
     edits = edits_of(results.study.profile)
     depends_on = depends(results, "audit") | weights_of(results) | {"plan": list(map(repr, edits))}
     return results.make_rows("rows_edits", lambda _: audit_by(results, prepared, edits), depends_on)
@@ -114,15 +114,12 @@ def edits_of(profile):
 
 
 def audit_by(results, prepared, edits, *, network="") -> pd.DataFrame:
-    """The tested slices' rows of a plan, by each fold's network of that kind."""
+    """The tested slices' rows of a plan, by the network of that kind."""
     profile = results.study.profile
     how = {"edits": edits, "n_places": profile.n_places, "seed": results.study.seed}
     how |= {"batch_size": profile.predict_batch_size, "progress": True}
-    parts = [
-        audits.audit(predictor, own, **how).assign(fold=fold)
-        for fold, own, predictor in _each_fold(results, prepared, "test", network)
-    ]
-    return pd.concat(parts, ignore_index=True)
+    own, predictor = _asked(results, prepared, "test", network)
+    return audits.audit(predictor, own, **how).assign(fold=0)
 
 
 def at_percentiles(scores, score: str, percentiles) -> pd.DataFrame:
@@ -203,20 +200,19 @@ def seen_by(n_outputs, own) -> cohorts.Cohort:
     return replace(own, classes=names[: max(n_outputs, len(own.classes))])
 
 
-def weights_name(fold, network="") -> str:
-    """File of a fold's weights; ``network`` names a fine-tuned copy."""
-    return f"weights_{network}_fold{fold}.npz" if network else f"weights_fold{fold}.npz"
+def weights_name(network="") -> str:
+    """File of the split's weights; ``network`` names a fine-tuned copy."""
+    return f"weights_{network}_fold0.npz" if network else "weights_fold0.npz"
 
 
-def _each_fold(results, prepared, part, network=""):
-    """Fold, the slices of its part, and the predictor of its network of that kind."""
+def _asked(results, prepared, part, network=""):
+    """The slices of a part, and the predictor of the network of that kind."""
     from tumorcf_lib.networks import classifier, speed
 
     profile = results.study.profile
     split = splits.check(results.read("01_data", "split"))
-    for fold, rows in split.groupby("fold"):
-        own = slices_of(prepared, rows.loc[rows["part"] == part, "slice_id"])
-        weights = results.path_in("03_training", weights_name(fold, network))
-        model = classifier.load_float16(profile, weights)
-        own, model = seen_by(model.output_shape[-1], own), speed.folded(model)
-        yield fold, own, classifier.as_predictor(model, batch_size=profile.predict_batch_size)
+    own = slices_of(prepared, split.loc[split["part"] == part, "slice_id"])
+    weights = results.path_in("03_training", weights_name(network))
+    model = classifier.load_float16(profile, weights)
+    own, model = seen_by(model.output_shape[-1], own), speed.folded(model)
+    return own, classifier.as_predictor(model, batch_size=profile.predict_batch_size)

@@ -32,12 +32,7 @@ TABLES = (
 )
 
 
-def run_study(*, seed=0):
-    """:func:`run` into ``runs/calibration``."""
-    run(config.run("calibration"), config.get("calibration"), seed=seed)
-
-
-def run(folder, profile, *, seed=0, progress=print):
+def run(folder, profile=config.get("calibration"), *, seed=0, progress=print):
     """Train, audit and save everything; a run that was killed goes on where it stopped.
 
     ``folder`` takes ``rows_calibration.csv.gz`` (every network's audit of the congruent slices),
@@ -55,7 +50,7 @@ def run(folder, profile, *, seed=0, progress=print):
             progress(name)
         told = progress if kind == tables.PLANTED else lambda line: None
         network = _random if kind == tables.RANDOM else None
-        ask = partial(_ask, name, profile, tested, seed)
+        ask = partial(_ask, profile, tested, seed)
         rows = unit.make(own, ask, asked, network=network, progress=told)
         found[ROWS].append(rowfiles.read_table(rows / ROWS))
         if kind == tables.PLANTED:
@@ -106,10 +101,10 @@ def _random(own, *, progress=print):
     return classifier.as_predictor(model, batch_size=own.profile.predict_batch_size)
 
 
-def _ask(name, profile, tested, seed, predict, folder):
+def _ask(profile, tested, seed, own, predict, folder):
     """Write what a network is asked of the congruent slices: the audit, the planted ones also of
     tumors among the markers of other classes; of both what tables need."""
-    how = {"seed": seed, "batch_size": profile.predict_batch_size}
+    name, how = own.names["network"], {"seed": seed, "batch_size": profile.predict_batch_size}
     rows = audit.audit(predict, tested, n_places=profile.n_control_places, **how)
     rowfiles.write_table(tables.trimmed(rows, name), folder / ROWS)
     if tables.kind_of(name) == tables.PLANTED:

@@ -1,4 +1,4 @@
-"""The study's controls on every fold: more networks, probes, detectors, infills held to truth.
+"""The controls of notebooks 03 to 05: more networks, probes, detectors, infills held to truth.
 
 Each of them takes minutes on the real slices. So each is made once for equal settings, code and
 inputs, and only read again afterwards (see ``results.make_rows``).
@@ -9,6 +9,7 @@ import pandas as pd
 from tumorcf_lib import steps
 from tumorcf_lib.edits import plan
 from tumorcf_lib.edits.infills import HEADLINE_INFILL
+from tumorcf_lib.stats.rows import in_front
 from tumorcf_lib.study import by_fold, stages, unit
 
 NETWORKS = ("hardened", "looking")
@@ -19,30 +20,26 @@ N_DETECTED = {False: 600, True: 150}
 
 
 def finetune(results, prepared, split) -> pd.DataFrame:
-    """Fine-tune each fold's network twice; weights go to ``weights_<network>_fold<k>.npz``.
+    """Fine-tune the network twice; weights go to ``weights_<network>_fold0.npz``.
 
     Returns
     -------
     DataFrame
-        One row per network, fold and epoch: network, fold, and ``finetune.HISTORY_COLUMNS`` but
+        One row per network and epoch: network, fold, and ``finetune.HISTORY_COLUMNS`` but
         the seconds.
     """
     from tumorcf_lib.networks import memory
 
-    histories = []
-    for fold, rows in split.groupby("fold"):
-        start = results.folder / by_fold.weights_name(fold)
-        depends_on = by_fold.depends(results, "finetuning")
-        depends_on |= {"start": steps.file_sha256(start)}
-        known = results.study.profile, prepared, by_fold.parts_of(prepared, rows)
-        for kind in NETWORKS:
-            folder = results.workspace(f"{kind}_fold{fold}", depends_on)
-            if not (folder / unit.WEIGHTS).exists():
-                own = unit.Unit(folder, *known, results.study.seed + int(fold), depends_on)
-                _finetune_one(own, start, kind, folder)
-                memory.forget_networks()
-            results.keep_copy(folder / unit.WEIGHTS, by_fold.weights_name(fold, kind))
-            histories.append(unit.named(unit.history_of(folder), network=kind, fold=fold))
+    histories, start = [], results.folder / by_fold.weights_name()
+    depends_on = by_fold.depends(results, "finetuning") | {"start": steps.file_sha256(start)}
+    known = results.study.profile, prepared, by_fold.parts_of(prepared, split), results.study.seed
+    for kind in NETWORKS:
+        folder = results.workspace(f"{kind}_fold0", depends_on)
+        if not (folder / unit.WEIGHTS).exists():
+            _finetune_one(unit.Unit(folder, *known, depends_on), start, kind, folder)
+            memory.forget_networks()
+        results.keep_copy(folder / unit.WEIGHTS, by_fold.weights_name(kind))
+        histories.append(in_front(unit.history_of(folder), network=kind, fold=0))
     return pd.concat(histories, ignore_index=True)
 
 
@@ -64,7 +61,7 @@ def _finetune_one(own, start, kind, folder, *, progress=print):
     model, cohort = classifier.load_float16(own.profile, start), own.prepared
     data = (cohort.slices, cohort.masks, cohort.labels, cohort.persons, own.parts)
     done = tune(model, own.profile, *data, seed=own.seed, folder=folder, progress=progress)
-    unit.store(folder, done.model, unit.named(done.history, **own.names))
+    unit.store(folder, done.model, in_front(done.history, **own.names))
     steps.forget_checkpoints(folder)
 
 
@@ -104,12 +101,13 @@ def probes(results, prepared, split, rows_planes) -> pd.DataFrame:
 
     study, planes_file = results.study, results.folder / "rows_planes.csv.gz"
 
-    def of_fold(fold, parts, folder):
-        how = {"seed": study.seed + fold, "folder": folder / f"fold{fold}"}
-        return library.all_probes(study.profile, prepared, parts, rows_planes, **how)
+    def make(folder):
+        given = study.profile, prepared, by_fold.parts_of(prepared, split), rows_planes
+        how = {"seed": study.seed, "folder": folder / "fold0"}
+        return library.all_probes(*given, **how).assign(fold=0)
 
-    depends_on = {"planes": steps.file_sha256(planes_file)}
-    return _of_folds(results, prepared, split, "probes", of_fold, depends_on)
+    depends_on = by_fold.depends(results, "probes") | {"planes": steps.file_sha256(planes_file)}
+    return results.make_rows("rows_probes", make, depends_on)
 
 
 def detector(results, prepared, split) -> pd.DataFrame:
@@ -119,31 +117,18 @@ def detector(results, prepared, split) -> pd.DataFrame:
     profile = results.study.profile
     n_training, infills = N_DETECTED[profile.is_phantom], (HEADLINE_INFILL, *profile.infills)
 
-    def of_fold(fold, parts, folder):
+    def make(_):
+        given = profile, prepared, by_fold.parts_of(prepared, split), infills
         how = {"seed": results.study.seed, "n_training": n_training, "progress": True}
-        return library.detect(profile, prepared, parts, infills, **how)
+        return library.detect(*given, **how).assign(fold=0)
 
-    depends_on = {"n_training": n_training}
-    return _of_folds(results, prepared, split, "detector", of_fold, depends_on)
-
-
-def _of_folds(results, prepared, split, kind, of_fold, depends_on):
-    """Rows of a kind: what ``of_fold(fold, parts, folder)`` returns of each fold, put together."""
-
-    def make(folder):
-        found = [
-            of_fold(int(fold), by_fold.parts_of(prepared, rows), folder).assign(fold=fold)
-            for fold, rows in split.groupby("fold")
-        ]
-        return pd.concat(found, ignore_index=True)
-
-    depends_on = by_fold.depends(results, kind) | depends_on
-    return results.make_rows(f"rows_{kind}", make, depends_on)
+    depends_on = by_fold.depends(results, "detector") | {"n_training": n_training}
+    return results.make_rows("rows_detector", make, depends_on)
 
 
 def quality(results, prepared, rows) -> pd.DataFrame:
     """Each infill against the true tissue at sham places of the tested slices."""
-    from tumorcf_lib.controls import quality as library
+    from tumorcf_lib.controls import detector as library
 
     depends_on = by_fold.depends(results, "quality") | by_fold.weights_of(results)
 

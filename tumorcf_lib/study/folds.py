@@ -17,6 +17,7 @@ import pandas as pd
 from tumorcf_lib import rowfiles, steps
 from tumorcf_lib.data import preprocess, split as splits
 from tumorcf_lib.edits import audit as audits, conflicts
+from tumorcf_lib.stats.rows import in_front
 from tumorcf_lib.study import by_fold, controls, made_by, notebooks, results, stages, unit
 from tumorcf_lib.study.unit import NETWORK, WEIGHTS, UnitError
 
@@ -87,7 +88,7 @@ def run(study, *, fold_numbers=None, seed=0, recipe="", network="plain", progres
         how = None
         if network in FINETUNED:
             how = partial(controls.finetuned, network, weights_of(study, fold, seed))
-        ask = partial(_ask, own, network, recipe, asked)
+        ask = partial(_ask, network, recipe, asked)
         unit.bring_up_to_date(own, ask, asked, words, network=how, progress=progress)
 
 
@@ -191,7 +192,7 @@ def inner_parts(persons, labels, parts, inner_fold):
     return parts
 
 
-def _ask(own, network, recipe, asked, predict, folder):
+def _ask(network, recipe, asked, own, predict, folder):
     """Write what a unit's network is asked: predictions, and the audit of the tested slices."""
     from tumorcf_lib.networks import classifier
 
@@ -201,7 +202,7 @@ def _ask(own, network, recipe, asked, predict, folder):
     asked_about = own.part(part)
     p = predict(asked_about.slices, desc="predicting")
     table = unit.prediction_rows(by_fold.seen_by(p.shape[1], asked_about), p)
-    rowfiles.write_table(unit.named(table, **own.names), file_of(folder, name))
+    rowfiles.write_table(in_front(table, **own.names), file_of(folder, name))
     if not recipe:
         _audit(own, predict, folder)
     history = unit.history_of(own.folder / NETWORK)

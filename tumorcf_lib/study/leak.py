@@ -4,20 +4,32 @@ Patients are dealt to folds, and half of the slices of every tested patient are 
 learns from other patients only. Its twin learns from as many slices of each class, among them the
 other half of the tested patients' own, as if slices and not patients had been dealt. So what
 differs is the leak alone. A canary, labels dealt out anew to the patients, shows what a leak makes
-of nothing. Tables of it are in :mod:`tables.leak` and :mod:`tables.duplicates`.
+of nothing.
+
+Near duplicates: splits take ``MR051644`` and ``MR051644B`` for one person. If they are, slices of
+one ID should have nearer neighbors among the slices of the other than among those of a stranger.
+Likeness is the Hamming distance of perceptual hashes (pHash: signs of the low frequencies of a
+slice). Compared are slices of one plane (axial, coronal, sagittal): examinations that were merely
+cut in the same direction would look alike, too. Tables of both are in :mod:`tables.leak`.
 """
 
+import math
+import re
 from dataclasses import replace
-from functools import partial
 
 import numpy as np
 import pandas as pd
+import scipy.fft
+from PIL import Image
+from scipy.spatial.distance import cdist
 
 from tumorcf_lib import config, rowfiles, steps
+from tumorcf_lib.controls import planes
 from tumorcf_lib.data import preprocess, published, split as splits
-from tumorcf_lib.study import by_fold, near_duplicates, side_studies, unit
+from tumorcf_lib.stats.rows import in_front
+from tumorcf_lib.study import by_fold, side_studies, unit
 from tumorcf_lib.tables import leak
-from tumorcf_lib.tables.leak import APART, KNOWN, OWN, SHUFFLED
+from tumorcf_lib.tables.leak import APART, KINDS, KNOWN, N_BITS, OWN, SHUFFLED
 
 SOURCE = "source.txt"
 FILES = ("rows_leak.csv.gz", "rows_duplicates.csv.gz", "history.csv")
@@ -25,50 +37,54 @@ COMMAND = "python -m tumorcf_lib leak"
 ARMS = [(labels, arm) for labels in (OWN, SHUFFLED) for arm in (APART, KNOWN)]
 N_FOLDS, N_CANARY_FOLDS = 5, 1
 
+HASH_SIZE = math.isqrt(N_BITS)
+"""Side of the block of low frequencies. The usual 8 (64 bits) sees little more of a head than its
+outline, and heads are alike."""
 
-def recipe():
-    """The small recipe of every arm: 128 px, five epochs, all layers learn, nothing chosen."""
-    return replace(
-        config.get("paper-lite"),
-        name="leak",
-        purpose=f"what a leak is worth: {COMMAND}",
-        size_px=128,
-        epochs=5,
-        warmup_epochs=1,
-        n_folds=N_FOLDS,
-        batch_size=32,
-        frozen_blocks=0,
-        freeze_depthwise=False,
-        validates=False,
-    )
+UNKNOWN = "unknown"
+BLOCK = 2048
+"""Slices asked about at a time, so that pairs take memory by the cohort's size, not its square."""
+
+SLICE = ("slice_id", "patient_id", "person_id", "label", "plane")
+COLUMNS = (*SLICE, "kind", "partner_id", "n_candidates", "distance")
+
+PROFILE = replace(
+    config.get("paper-lite"),
+    name="leak",
+    purpose=f"what a leak is worth: {COMMAND}",
+    size_px=128,
+    epochs=5,
+    warmup_epochs=1,
+    n_folds=N_FOLDS,
+    batch_size=32,
+    frozen_blocks=0,
+    freeze_depthwise=False,
+    validates=False,
+)
+"""The small recipe of every arm: 128 px, five epochs, all layers learn, nothing chosen."""
 
 
-def run_study(*, seed=0):
-    """Every arm and the near duplicates on the dataset, into ``runs/leak``."""
-    cohort = published.read(config.data_folder(), cache_dir=config.cache())
-    run(config.run("leak"), recipe(), cohort, seed=seed)
-
-
-def run(folder, profile, cohort, *, seed=0, network=None, progress=print):
+def run(folder, profile=PROFILE, cohort=None, *, seed=0, network=None, progress=print):
     """Train and test every arm and save the rows; a run that was killed goes on where it stopped.
 
     ``folder`` takes the files of :data:`FILES` and, in subfolders, the unit of every arm and fold,
     whose slices are pooled. ``profile`` is the recipe, whose ``n_folds`` says into how many folds
-    the patients are dealt. ``cohort`` has slices as stored. ``seed`` is of every network, the same
-    in all arms; the splits stay. ``network``: as :func:`unit.make` has it."""
+    the patients are dealt. ``cohort`` has slices as stored, by default those of the dataset.
+    ``seed`` is of every network, the same in all arms; the splits stay. ``network``: as
+    :func:`unit.make` has it."""
     folder.mkdir(parents=True, exist_ok=True)
     steps.clear_unfinished(folder)
+    cohort = cohort or published.read(config.data_folder(), cache_dir=config.cache())
     steps.write_whole(folder / SOURCE, f"{cohort.source}\n")
     prepared = preprocess.prepare(cohort, profile.size_px)
-    planes = near_duplicates.plane_of(prepared)
-    duplicates = near_duplicates.rows(cohort, planes, progress)  # seconds
+    duplicates = duplicate_rows(cohort, plane_of(prepared), progress)  # seconds
     rowfiles.write_table(duplicates, folder / "rows_duplicates.csv.gz")
     units = list(_units(folder, profile, prepared, seed))
     for own in units:
         labels, arm, fold = own.names.values()
         words = f"{labels} labels, patients {arm}, fold {fold + 1}"
         how = {"network": network, "progress": progress}
-        unit.bring_up_to_date(own, partial(_ask, own), {}, words, **how)
+        unit.bring_up_to_date(own, _ask, {}, words, **how)
     for name in ("rows_leak.csv.gz", "history.csv"):
         rows = [rowfiles.read_table(own.folder / unit.ROWS / name) for own in units]
         rowfiles.write_table(pd.concat(rows), folder / name)
@@ -120,13 +136,97 @@ def _ask(own, predict, folder):
     trained_on = pd.Series(own.prepared.persons[is_trained]).value_counts()
     rows.insert(5, "n_own_trained", rows["person_id"].map(trained_on).fillna(0).astype(int))
     rows.insert(6, "n_trained", int(is_trained.sum()))
-    rowfiles.write_table(unit.named(rows, **own.names), folder / "rows_leak.csv.gz")
+    rowfiles.write_table(in_front(rows, **own.names), folder / "rows_leak.csv.gz")
     rowfiles.write_table(unit.history_of(own.folder / unit.NETWORK), folder / "history.csv")
+
+
+# -- near duplicates ------------------------------------------------------------
+
+
+def hashes(slices):
+    """Perceptual hash of each slice, scaled as for the network, in 8 bits: bool (n, 256).
+
+    Zauner, "Implementation and benchmarking of perceptual image hash functions", 2010; the same
+    bits as ``imagehash.phash`` gives of the slice at 64 x 64.
+    """
+    found = np.empty((len(slices), HASH_SIZE**2), bool)
+    for i in range(len(slices)):
+        scale = preprocess.fit_intensity_map(slices[i])
+        gray = scale(slices[i]) * scale.std + scale.mean  # (height, width), 0 to 1
+        picture = Image.fromarray(np.round(255 * gray).astype(np.uint8))
+        small = np.asarray(picture.resize((4 * HASH_SIZE, 4 * HASH_SIZE), Image.Resampling.LANCZOS))
+        low = scipy.fft.dct(scipy.fft.dct(small, axis=0), axis=1)[:HASH_SIZE, :HASH_SIZE]
+        found[i] = (low > np.median(low)).ravel()
+    return found
+
+
+def plane_of(prepared):
+    """The estimated plane of each prepared slice; "unknown" where none can be learned."""
+    estimated = planes.estimate_planes(prepared)
+    unknown = np.full(len(prepared), UNKNOWN, object)
+    return unknown if estimated is None else estimated["plane"].to_numpy(object)
+
+
+def duplicate_rows(cohort, plane_of_slice, progress=print):
+    """The nearest slice of every ID of the same class, for each slice whose person has several IDs.
+
+    One row (:data:`COLUMNS`) per slice and ID it is compared with (partner_id), if that has slices
+    of its plane: n_candidates of them (not the slice itself), distance to the nearest, 0 to 256.
+    """
+    table = cohort.table.assign(
+        label=np.array(cohort.classes, object)[cohort.labels], plane=np.asarray(plane_of_slice)
+    )
+    n_ids = table.groupby("person_id")["patient_id"].transform("nunique")
+    parts = [pd.DataFrame(columns=list(COLUMNS))]
+    for label in dict.fromkeys(table.loc[n_ids > 1, "label"]):
+        of_class = np.flatnonzero(table["label"] == label)
+        progress(f"perceptual hashes of {len(of_class)} slices of class {label}")
+        bits = hashes([np.asarray(cohort.slices[i]) for i in of_class])
+        own = table.iloc[of_class].reset_index(drop=True)
+        asked = np.flatnonzero(n_ids.iloc[of_class] > 1)
+        for start in range(0, len(asked), BLOCK):
+            parts += _nearest(own, bits, asked[start : start + BLOCK])
+    return pd.concat(parts[1:] or parts, ignore_index=True)[list(COLUMNS)]
+
+
+def _nearest(table, bits, asked):
+    """One table per partner ID: its nearest slice to each of the slices asked about."""
+    plane, n_bits = table["plane"].to_numpy(), bits.shape[1]
+    may_meet = plane[asked][:, None] == plane  # (n_asked, n)
+    may_meet[np.arange(len(asked)), asked] = False  # no slice is its own neighbor
+    distances = np.rint(n_bits * cdist(bits[asked], bits, "hamming")).astype(int)
+    distances[~may_meet] = n_bits + 1
+    slices = table.iloc[asked].reset_index(drop=True)
+    parts = []
+    for (partner, person), members in table.groupby(["patient_id", "person_id"]).indices.items():
+        is_own = slices["patient_id"] == partner
+        is_stem = slices["person_id"] == person
+        is_series = slices["patient_id"].map(series) == series(partner)
+        made = slices[list(SLICE)].assign(
+            kind=np.select([is_own, is_stem, is_series], KINDS[:3], KINDS[3]),
+            partner_id=partner,
+            n_candidates=may_meet[:, members].sum(axis=1),
+            distance=distances[:, members].min(axis=1),
+        )
+        parts.append(made[made["n_candidates"] > 0])
+    return parts
+
+
+def series(patient_id):
+    """The letters that an ID begins with.
+
+    >>> series("MR051644B"), series("100360")
+    ('MR', '')
+    """
+    return re.match(r"[A-Za-z]*", patient_id).group()
+
+
+# -- publishing -----------------------------------------------------------------
 
 
 def _about(folder):
     source = (folder / SOURCE).read_text(encoding="utf-8").strip()
-    return {"profile": recipe(), "source": source}
+    return {"profile": PROFILE, "source": source}
 
 
 SHOWN = ("table_leak", "rows_duplicates", "table_duplicates")

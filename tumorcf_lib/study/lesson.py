@@ -155,7 +155,7 @@ def of(results, prepared, position: int) -> Lesson:
     split = splits.check(results.read("01_data", "split"))
     tested = split[(split["part"] == "test")].iloc[position]
     own = by_fold.slices_of(prepared, [tested["slice_id"]])
-    weights = results.path_in("03_training", by_fold.weights_name(tested["fold"]))
+    weights = results.path_in("03_training", by_fold.weights_name())
     model = classifier.load_float16(results.study.profile, weights)
     predict = classifier.as_predictor(speed.folded(model), batch_size=64)
     return Lesson(own, model, predict, results.study.seed, results.study.tag)

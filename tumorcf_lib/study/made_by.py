@@ -50,16 +50,16 @@ CODE = {
     "saliency": (*_NETWORK, *_EDITS, "networks.saliency"),
     "predicted masks": (
         *(*_NETWORK, *_EDITS, *_ASKED, *_MASKS),
-        *_of("study.predicted_masks", "_find _ask"),
+        *_of("study.fold_controls", "_find _ask_masks"),
     ),
     "planes": (*_ALWAYS, "controls.planes", "edits.scores.class_names"),
     "probes": (*_TRAINING, *_EDITS, "controls.probes", "edits.scores.class_names"),
-    "contrast": (*_EDITS, "edits.contrast"),
-    "quality": (*_EDITS, "controls.quality"),
+    "contrast": (*_EDITS, "edits.audit.contrast_rows"),
+    "quality": (*_EDITS, "controls.detector.measure"),
     "detector": (*_EDITS, *_NETWORK, "controls.detector"),
     "calibration": (
         *(*_SPLIT, *_TRAINING, *PHANTOM, *_PLANTED, "data.cohort", "data.preprocess"),
-        *_of("study", "calibration.run unit"),
+        *("stats.rows.in_front", *_of("study", "calibration.run unit")),
     ),
 }
 """Kind of kept result -> the code that it is made by; see :func:`digests.code_digest`."""
@@ -78,26 +78,12 @@ DATA_CODE = {
 }
 """Stage -> the code of its rows, arrays and weights, beside its notebook's own."""
 
-_TABLES = (*_ALWAYS, "stats", "tables", "figures.style", *_of("edits", "infills scores"))
-_TABLES += _of("controls", "covariates planes")
-_FIGURES = ("figures.controls", "figures.readings", "figures.style", "stats.rows")
-_SLICES = (*_FIGURES, "data.cohort", "figures.slices", "figures.studies")
-_RESULTS = _of("figures", "forests scores training")
-SHOWN_CODE = {
-    "01_data": (*_SLICES, "phantoms.planted"),
-    "02_preprocessing": (*_SLICES, "edits"),
-    "03_training": (*_FIGURES, *_of("figures", "lesson slices training")),
-    "04_evaluation": (*_TABLES, *_FIGURES, *_of("figures", "slices training"), "study.shown"),
-    "05_counterfactuals": (
-        *(*_TABLES, *_FIGURES, *_of("figures", "lesson slices"), *_of("study", "lesson shown")),
-        *("edits", "networks.saliency"),
-    ),
-    "06_metrics": (
-        *(*_TABLES, *_FIGURES, *_RESULTS, "publish.sections"),
-        *_of("study", "pooled shown"),
-    ),
-}
-"""Stage -> the code of its tables and figures, which later stages do not depend on."""
+SHOWN_CODE = (
+    *(*_ALWAYS, "data.cohort", "edits", "stats", "tables", "figures", "publish.sections"),
+    *("controls.covariates", "controls.planes", "networks.saliency", "phantoms.planted"),
+    *_of("study", "lesson pooled shown"),
+)
+"""The code of tables and figures of all stages, which later stages do not depend on."""
 
 STARTS_FROM = {"03_training": (WEIGHTS,), "04_evaluation": (WEIGHTS, PLANE_LABELS)}
 """Stage -> files of packages that it reads, which count by their content."""

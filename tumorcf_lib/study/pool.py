@@ -6,16 +6,15 @@ from functools import partial
 import pandas as pd
 
 from tumorcf_lib import config, rowfiles, steps
-from tumorcf_lib.study import fold_controls, folds, predicted_masks
+from tumorcf_lib.stats.rows import in_front
+from tumorcf_lib.study import fold_controls, folds
 from tumorcf_lib.study.side_studies import UnfinishedStudyError
-from tumorcf_lib.study.unit import ROWS, named
+from tumorcf_lib.study.unit import ROWS
 from tumorcf_lib.tables.fold_scores import KEYS, UNIT
 
 BESIDE = {
     "recipes/*/*": {"rows_inner": "rows_recipes"},
-    f"{predicted_masks.FOLDER}/*": {name: name for name in predicted_masks.FILES},
-    f"{fold_controls.FOLDER}/*": {name: name for name in fold_controls.FILES},
-    f"{fold_controls.CONTRAST}/*": {"rows_contrast": "rows_contrast"},
+    **{f"{kind}/*": {name: name for name in own} for kind, own in fold_controls.FILES.items()},
 }
 """Folders beside the units' -> a file there, and the file that it is pooled to."""
 COLUMNS = [*UNIT, "minutes", "device", "trained_by"]
@@ -27,7 +26,7 @@ def pool(study, *, published=None):
     Writes ``rows_predictions`` (network, training_seed, fold, slice_id, patient_id, person_id,
     label, p_<class>), ``rows_edits_<network>_seed<k>`` and ``rows_transplants_...`` (the audit),
     ``history``, ``rows_recipes`` (inner folds of every recipe tried), the rows of
-    :mod:`predicted_masks` and :mod:`fold_controls` where made, and ``units.csv`` (minutes, device,
+    :mod:`fold_controls` where made, and ``units.csv`` (minutes, device,
     and a digest of what the unit was trained on and by), which is returned. Units in the folder
     ``published`` that are not here are kept if they are of the same recipe, slices and split.
     Packages that differ between units are printed. UnitError if units come from other slices,
@@ -80,7 +79,7 @@ def _write(folder, published, others, name, tables):
 def _rows_of(units, name):
     """A file of each of some units, with the kind of its network in front."""
     files = [(unit, folds.file_of(unit.folder, name)) for unit in units.itertuples()]
-    return [named(rowfiles.read_table(file), network=unit.network) for unit, file in files]
+    return [in_front(rowfiles.read_table(file), network=unit.network) for unit, file in files]
 
 
 def _keys(table):

@@ -54,7 +54,7 @@ def why_not(study) -> str | None:
     for name, value in (own | {"seed": study.seed}).items():
         if name not in LATER_SETTINGS and theirs[name] != value:
             return f"they were trained with {name} {theirs[name]!r}, not {value!r}"
-    files = ("split.csv", "numbers.json", *HISTORIES, *_weights(study))
+    files = ("split.csv", "numbers.json", *HISTORIES, *_weights())
     changed = steps.why_foreign(published, {name: manifest["sha256"].get(name) for name in files})
     return changed and f"of {shown}, {changed}"
 
@@ -86,7 +86,7 @@ def install(study) -> None:
     manifest = steps.read_json(published / "manifest.json")
     stage = results.open_stage(study, STAGE)
     check_split(stage.path_in("01_data", "split.csv"), published)
-    for name in (*_weights(study), *HISTORIES):
+    for name in (*_weights(), *HISTORIES):
         stage.keep_copy(published / name, name)
     for name, entry in steps.read_json(published / "numbers.json")[STAGE].items():
         stage.save_number(name, **entry)
@@ -94,7 +94,7 @@ def install(study) -> None:
         "note": "published weights, not trained here",
         "from": config.shown(published),
         "source": manifest["source"],
-        "sha256": {n: manifest["sha256"][n] for n in _weights(study)},
+        "sha256": {n: manifest["sha256"][n] for n in _weights()},
     }
     steps.write_json(stage.folder / NOTE, note)
     stage.keep(stage.folder / NOTE)
@@ -159,9 +159,8 @@ def in_words(n, n_unmatched, largest) -> str:
     )
 
 
-def _weights(study):
-    folds = range(study.profile.n_folds)
-    return [by_fold.weights_name(fold, network) for fold in folds for network in NETWORKS]
+def _weights():
+    return [by_fold.weights_name(network) for network in NETWORKS]
 
 
 def _settings(profile):

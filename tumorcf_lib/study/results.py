@@ -27,10 +27,16 @@ def open_stage(study, name: str) -> "Results":
     Raises
     ------
     tumorcf_lib.study.stages.StageError
-        If a stage it needs is missing or out of date, with the command that makes it.
+        If a stage it needs is missing or out of date, with the command that makes it; after 02,
+        for a profile of several folds.
     tumorcf_lib.steps.InUseError
         If another process is making this one.
     """
+    if study.profile.n_folds > 1 and name in stages.NAMES[2:]:
+        raise stages.StageError(
+            f"Expected a profile of one split in {name}, got {study.profile.name!r} of several "
+            f"folds: train them by python -m tumorcf_lib train --profile {study.profile.name}."
+        )
     for needed in stages.NEEDS[name]:
         stages.require(study, needed, wanted_by=name)
     folder = study.folder / name

@@ -80,7 +80,7 @@ def n_cores() -> int:
 
 def choose_profile() -> tuple[str, str]:
     """Profile that fits this machine, and one sentence on why and how to get the other."""
-    if not finding.has_dataset(config.data_folder()):
+    if not finding.find(config.data_folder()).is_enough:
         return "demo", (
             f"no dataset in {config.shown(config.data_folder())}, so the phantom is used; for the "
             "real slices put the four archives there, name their folder by --data, or run "

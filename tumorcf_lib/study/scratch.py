@@ -36,11 +36,6 @@ SETTINGS = "settings.json"
 PARTS = {"validation": "rows_validation.csv.gz", "test": "rows_predictions.csv.gz"}
 
 
-def run_study(*, minutes, seed=0):
-    """:func:`run` into ``runs/resnet50-scratch``."""
-    run(config.run(NAME), minutes=minutes, seed=seed)
-
-
 def run(folder, profile=PROFILE, *, minutes, seed=0, progress=print):
     """Train until the minutes or the schedule are over, then predict with the best epoch.
 

@@ -14,14 +14,6 @@ from tumorcf_lib import __version__, config, digests, pins, steps
 from tumorcf_lib.data import finding
 from tumorcf_lib.study import made_by
 
-NAMES = (
-    *("01_data", "02_preprocessing", "03_training"),
-    *("04_evaluation", "05_counterfactuals", "06_metrics"),
-)
-GUIDES = ("audit_your_model", "controls", "evidence")
-"""Notebooks beside the study, which only read: for readers with a classifier of their own, and on
-the published studies that take too long for a notebook. Nothing depends on them."""
-
 NEEDS = {
     "01_data": (),
     "02_preprocessing": ("01_data",),
@@ -33,6 +25,12 @@ NEEDS = {
     "controls": ("04_evaluation", "05_counterfactuals", "06_metrics"),
     "evidence": (),
 }
+"""Notebook -> the stages whose files it reads."""
+NAMES = tuple(name for name in NEEDS if name[0].isdigit())
+GUIDES = tuple(name for name in NEEDS if name not in NAMES)
+"""Notebooks beside the study, which only read: for readers with a classifier of their own, and on
+the published studies that take too long for a notebook. Nothing depends on them."""
+
 RECORD = steps.RECORD
 
 READS_DATASET = ("01_data", "02_preprocessing")
@@ -127,7 +125,7 @@ def fingerprint(study, name: str) -> dict[str, str]:
         "the profile": steps.sha256(json.dumps(settings, sort_keys=True).encode()),
         "the seed": str(study.seed),
         "the code": f"{cells} {digests.code_digest(*made_by.DATA_CODE[name], *source)}",
-        SHOWN: digests.code_digest(*made_by.SHOWN_CODE[name]),
+        SHOWN: digests.code_digest(*made_by.SHOWN_CODE),
     }
     parts |= {f"the package {each}": pins.version_of(each) for each in made_by.ALL_PACKAGES}
     if start:

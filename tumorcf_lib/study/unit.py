@@ -4,7 +4,6 @@ Notebooks 03 to 05, folds and seeds, networks that know nothing, the arms of the
 networks and the ResNet-50 from random weights are settings of :class:`Unit`.
 """
 
-import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -13,6 +12,7 @@ import pandas as pd
 
 from tumorcf_lib import config, rowfiles, steps
 from tumorcf_lib.data import cohort as cohorts
+from tumorcf_lib.stats.rows import in_front
 from tumorcf_lib.study import results
 
 NETWORK, ROWS = "network", "rows"
@@ -23,10 +23,6 @@ WEIGHTS, HISTORY = "weights.npz", "history.csv"
 
 class UnitError(RuntimeError):
     """A unit that cannot be made, or units that do not belong together."""
-
-
-class _TimeIsUpError(Exception):
-    """Ends a training between two epochs, when the last one's checkpoint is written."""
 
 
 @dataclass(frozen=True)
@@ -58,9 +54,9 @@ def why_stale(unit, depends_on) -> str | None:
 def make(unit, ask, depends_on, *, network=None, progress=print) -> Path:
     """The folder of a unit's rows, made now or before; only one process makes a unit at a time.
 
-    ``ask(predict, folder)`` writes the rows, which depend on the training and on ``depends_on``:
-    if only the latter changed, the network is kept. ``network``, :func:`trained` if left out,
-    makes ``predict`` of the unit."""
+    ``ask(unit, predict, folder)`` writes the rows, which depend on the training and on
+    ``depends_on``: if only the latter changed, the network is kept. ``network``, :func:`trained`
+    if left out, makes ``predict`` of the unit."""
     rows, trained_in = unit.folder / ROWS, unit.folder / NETWORK
     unit.folder.parent.mkdir(parents=True, exist_ok=True)
     with steps.held(unit.folder.parent / f"{unit.folder.name}.{steps.LOCK}"):
@@ -72,7 +68,7 @@ def make(unit, ask, depends_on, *, network=None, progress=print) -> Path:
         if network is None and reason not in (None, steps.INTERRUPTED):
             steps.remove_whole(rows)  # what another network answered
         predict = (network or trained)(unit, progress=progress)
-        ask(predict, steps.begin(rows, unit.depends_on | depends_on))
+        ask(unit, predict, steps.begin(rows, unit.depends_on | depends_on))
         steps.seal(rows)
     memory.forget_networks()
     return rows
@@ -98,12 +94,12 @@ def trained(unit, *, teach=None, progress=print):
     return predictor(unit.profile, folder / WEIGHTS)
 
 
-def fit(unit, folder, *, progress=print, minutes=None) -> bool:
+def fit(unit, folder, *, progress=print, minutes=np.inf) -> bool:
     """Train a unit's network into a folder as weights and history; whether its schedule is over.
 
     A killed training goes on after its last finished epoch. With ``minutes``, no epoch is begun
     that would probably end later; the best so far is kept, and the same call goes on."""
-    from tumorcf_lib.networks import checkpoint, classifier, memory, training
+    from tumorcf_lib.networks import classifier, memory, training
 
     if (folder / WEIGHTS).is_file() and not (folder / steps.CHECKPOINT).is_file():
         return True
@@ -112,24 +108,14 @@ def fit(unit, folder, *, progress=print, minutes=None) -> bool:
     model = classifier.build(profile, n_classes=len(cohort.classes), seed=unit.seed)
     labels = cohort.labels if unit.labels is None else unit.labels
     data = cohort.slices, labels, cohort.persons, unit.parts
-    told = progress if minutes is None else _until(minutes, progress)
-    try:
-        done = training.train(model, profile, *data, seed=unit.seed, folder=folder, progress=told)
-        is_over = True
-    except _TimeIsUpError:
-        parts = training.split_parts(model, *data, validates=profile.validates)
-        mark = checkpoint.fingerprint(profile, unit.seed, *parts)
-        state = checkpoint.Checkpoint(folder, model, mark)
-        state.read()
-        state.restore_best()
-        history = pd.DataFrame(state.history, columns=training.HISTORY_COLUMNS)
-        done = training.Training(model, history, state.best_epoch)
-        is_over = state.epoch >= profile.epochs or training.is_over(state, profile)
-    store(folder, done.model, named(done.marked_history, **unit.names))
-    if is_over:
+    how = {"seed": unit.seed, "folder": folder, "minutes": minutes, "progress": progress}
+    done = training.train(model, profile, *data, **how)
+    history = done.history.assign(best=done.history["epoch"] == done.best_epoch)
+    store(folder, done.model, in_front(history, **unit.names))
+    if done.is_over:
         steps.forget_checkpoints(folder)
     memory.forget_networks()
-    return is_over
+    return done.is_over
 
 
 def store(folder, model, history):
@@ -144,21 +130,6 @@ def store(folder, model, history):
 def history_of(folder) -> pd.DataFrame:
     """The history in a network's folder, without seconds: those differ from run to run."""
     return rowfiles.read_table(folder / HISTORY).drop(columns="seconds")
-
-
-def _until(minutes, progress):
-    """A ``progress`` for a training that ends it before an epoch, expected to take as long as the
-    last, outlasts the minutes. It is told of an epoch when its checkpoint is written."""
-    moments = [time.perf_counter()]
-
-    def told(line):
-        progress(line)
-        moments.append(time.perf_counter())
-        expected_end = 2 * moments[-1] - moments[-2]
-        if expected_end - moments[0] > 60 * minutes:
-            raise _TimeIsUpError
-
-    return told
 
 
 def predictor(profile, weights):
@@ -179,16 +150,8 @@ def deal(persons, labels, seed) -> np.ndarray:
     return np.random.default_rng(seed).permutation(np.asarray(labels)[first])[owner]
 
 
-def named(table, **names) -> pd.DataFrame:
-    """A table with columns before its own that say whose it is."""
-    for place, (name, value) in enumerate(names.items()):
-        table.insert(place, name, value)
-    return table
-
-
 def prediction_rows(own, probabilities) -> pd.DataFrame:
     """Rows of some slices: slice_id, patient_id, person_id, label (class name), p_<class>."""
-    table = own.table[["slice_id", "patient_id", "person_id"]].reset_index(drop=True)
-    table["label"] = np.array(own.classes, object)[own.labels]
+    table = own.who(ids=cohorts.IDS)
     table[[f"p_{name}" for name in own.classes]] = probabilities
     return table

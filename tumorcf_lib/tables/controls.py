@@ -12,7 +12,7 @@ import pandas as pd
 from tumorcf_lib.edits.infills import HEADLINE_INFILL
 from tumorcf_lib.edits.scores import class_names, slice_scores
 from tumorcf_lib.stats import estimates, rows as stats_rows
-from tumorcf_lib.stats.agreement import rank_agreement
+from tumorcf_lib.stats.estimates import rank_agreement
 from tumorcf_lib.tables.energy import weighted_medians
 
 OWN, COMMON = "own", "common"
@@ -54,7 +54,7 @@ def contrast_table(rows, *, n_resamples):
     """What removals leave of the tumor's contrast: 0 nothing, 1 all, below 0 reversed.
 
     Columns: infill, dilation_px, group, effect (median over patients of the median over their
-    slices), low, high, n_slices, n_persons. From :func:`edits.contrast.rows_of`.
+    slices), low, high, n_slices, n_persons. From :func:`edits.audit.contrast_rows`.
     """
 
     def how(own, column, n_resamples):

@@ -13,7 +13,6 @@ from tumorcf_lib.tables import (
     classifiers,
     controls,
     fold_scores as scores_of,
-    masks,
     primary,
     robustness,
     saliency,
@@ -49,7 +48,7 @@ def derive(read, n_resamples):
 
     def masked(rows):
         by_prediction = scores_of.scaled(_whole(read("rows_masked_edits"), every), found)
-        return masks.predicted_masks_table(rows, by_prediction, scores)
+        return saliency.predicted_masks_table(rows, by_prediction, scores)
 
     made |= {
         "table_primary": primary.primary_table(scores),

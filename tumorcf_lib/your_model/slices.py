@@ -11,7 +11,6 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pandas as pd
 
@@ -185,14 +184,15 @@ def prepare(cohort, *, size_px=224, scale="zscore", fit="pad", air=None) -> Coho
     if air is not None and scale != "raw":
         raise InputError(f"--air {air:g} needs --scale raw, got {scale}: air is a stored value.")
     size = (size_px, size_px) if isinstance(size_px, int) else size_px
+    fitted = partial(preprocess.fitted, size=tuple(size), fit=fit) if size else lambda image: image
     slices, masks = [], []
     for i in range(len(cohort)):
         stored, mask = np.asarray(cohort.slices[i]), np.asarray(cohort.masks[i])
         planes = np.moveaxis(stored, 2, 0) if stored.ndim == 3 else [stored]
-        planes = [_fitted(_on_scale(plane, scale), size, fit) for plane in planes]
+        planes = [fitted(_on_scale(plane, scale)) for plane in planes]
         image = np.stack(planes, axis=2) if stored.ndim == 3 else planes[0]
         if air is not None:
-            is_air = _fitted(_at_air(stored, air), size, fit) & _at_air(image, air)
+            is_air = fitted(_at_air(stored, air)) & _at_air(image, air)
             if not is_air.any():
                 raise InputError(
                     f"Expected pixels at --air {air:g} in every slice, slice "
@@ -201,7 +201,7 @@ def prepare(cohort, *, size_px=224, scale="zscore", fit="pad", air=None) -> Coho
             low, high = image.min(), np.percentile(image, 99)
             image[is_air] = low - AIR_GAP * max(high - low, 1e-3)
         slices.append(image)
-        masks.append(_fitted(mask, size, fit))
+        masks.append(fitted(mask))
     shapes = {image.shape for image in slices}
     if len(shapes) > 1:
         raise InputError(
@@ -246,28 +246,6 @@ def _on_scale(image, scale):
         return image
     low, high = image.min(), image.max()
     return (image - low) / (high - low or 1)
-
-
-def _fitted(image, size, fit):
-    """A slice (float32) or mask (bool) at a size; squares by padding are the study's own."""
-    if size is None or image.shape == tuple(size):
-        return image
-    (height, width), is_mask = size, image.dtype == bool
-    low, high = image.min(), image.max()
-    if fit == "pad":  # to the proportions wanted, centered
-        tall = max(image.shape[0], round(image.shape[1] * height / width))
-        wide = max(image.shape[1], round(image.shape[0] * width / height))
-        above, left = (tall - image.shape[0]) // 2, (wide - image.shape[1]) // 2
-        around = (above, tall - image.shape[0] - above), (left, wide - image.shape[1] - left)
-        image = np.pad(image, around, constant_values=False if is_mask else low)
-    if is_mask:  # the pixel under the new one's center
-        under = [(2 * np.arange(n) + 1) * m // (2 * n) for n, m in zip(size, image.shape)]
-        return image[np.ix_(*under)]
-    if image.shape == tuple(size):
-        return image
-    smaller = image.shape[0] * image.shape[1] > height * width
-    method = cv2.INTER_AREA if smaller else cv2.INTER_LINEAR
-    return np.clip(cv2.resize(image, (width, height), interpolation=method), low, high)
 
 
 def _at_air(image, air):
