@@ -10,21 +10,8 @@ from unittest import mock
 
 import h5py
 import numpy as np
-import pytest
-
-from tumorcf_lib.data import archives
 
 NAMES = tuple(f"brainTumorDataPublic_{n}-{n + 2}.zip" for n in (1, 4, 7, 10))
-
-
-@pytest.fixture
-def published_12(monkeypatch):
-    """As if the published dataset were the 12 slices of :func:`dataset`."""
-    small = tuple(archive._replace(name=name) for archive, name in zip(archives.PUBLISHED, NAMES))
-    monkeypatch.setattr(archives, "PUBLISHED", small)
-    monkeypatch.setattr(archives, "N_PUBLISHED", 12)
-    monkeypatch.setattr(archives, "owner", lambda number: mock.ANY)
-    monkeypatch.delenv("TUMORCF_PARTIAL", raising=False)
 
 
 def a_part_will_do():

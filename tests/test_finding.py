@@ -9,7 +9,6 @@ from fake_cheng import (
     dataset,
     mat_bytes,
     open_folder,
-    published_12,
     unpack,
     without_rights,
 )
@@ -18,7 +17,6 @@ from tumorcf_lib.data import archives, finding
 from tumorcf_lib.data.archives import DatasetNotFoundError
 from tumorcf_lib.data.matfile import CorruptSliceError, DatasetError
 
-assert published_12
 pytestmark = pytest.mark.usefixtures("published_12")
 
 

@@ -9,25 +9,15 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import real_cheng
-from fake_cheng import (
-    NAMES,
-    a_part_will_do,
-    dataset,
-    draw,
-    mat_bytes,
-    published_12,
-    write_archives,
-)
+from fake_cheng import NAMES, a_part_will_do, dataset, draw, mat_bytes, unpack, write_archives
 
 from tumorcf_lib import steps
 from tumorcf_lib.data import archives, published
 from tumorcf_lib.data.matfile import CorruptSliceError, DatasetError
 
-assert published_12
-
 
 @pytest.fixture
-def folder(tmp_path, published_12):  # noqa: F811
+def folder(tmp_path, published_12):
     return dataset(tmp_path / "data")
 
 
@@ -42,11 +32,7 @@ def caches(tmp_path):
 
 def test_slices_masks_labels_and_ids_come_as_they_are_in_the_files(folder, tmp_path):
     packed = read(folder, tmp_path)
-    for name in NAMES:
-        with zipfile.ZipFile(folder / name) as archive:
-            archive.extractall(folder)
-        (folder / name).unlink()
-    loose = read(folder, tmp_path)
+    loose = read(unpack(folder, *NAMES), tmp_path)
     assert "loose .mat files" in loose.source
     for found in packed, loose:
         assert (found.name, len(found)) == ("cheng", 12)
