@@ -18,6 +18,7 @@ FOLDER = config.published("paper-lite-cv")
 CLASSES = ["meningioma", "glioma", "pituitary"]
 P = [f"p_{name}" for name in CLASSES]
 UNIT = ["network", "training_seed", "fold"]
+KINDS = ("plain", "hardened")  # of three seeds, and of one
 SCORES = {  # at the headline infill and dilation 0
     "net_drop": ("sham", "remove"),
     "net_focus": ("only", "sham_only"),
@@ -41,16 +42,17 @@ def predictions():
 @pytest.fixture(scope="module")
 def temperatures(predictions):
     """Of each unit, fitted on what the other folds' networks of its seed said."""
-    plain, found = predictions[predictions["network"] == "plain"], {}
-    for _, seed, fold in plain[UNIT].drop_duplicates().itertuples(index=False):
-        others = plain[(plain["training_seed"] == seed) & (plain["fold"] != fold)]
+    rows, found = predictions[predictions["network"].isin(KINDS)], {}
+    for network, seed, fold in rows[UNIT].drop_duplicates().itertuples(index=False):
+        own = rows[(rows["network"] == network) & (rows["training_seed"] == seed)]
+        others = own[own["fold"] != fold]
         best = minimize_scalar(
             lambda log_t, others=others: -np.log(p_true(others, math.exp(log_t))).mean(),
             bounds=(-3, 3),
             method="bounded",
             options={"xatol": 1e-7},
         )
-        found["plain", seed, fold] = math.exp(best.x)
+        found[network, seed, fold] = math.exp(best.x)
     shuffled = predictions.loc[predictions["network"] == "shuffled", UNIT].drop_duplicates()
     for unit in shuffled.itertuples(index=False, name=None):
         own = [
@@ -76,7 +78,7 @@ def slices(temperatures):
     Networks that know nothing are also asked for the next class, and the one after."""
     nothing = headline_rows("shuffled")
     named = [nothing.assign(naming=k) for k in range(3)]
-    rows = pd.concat([headline_rows("plain").assign(naming=0), *named])
+    rows = pd.concat([*(headline_rows(kind).assign(naming=0) for kind in KINDS), *named])
     units = rows[UNIT].itertuples(index=False, name=None)
     temperature = np.array([temperatures[unit] for unit in units])
     rows = rows.assign(p=p_true(rows, temperature[:, None]))
@@ -189,18 +191,19 @@ def same(row, e, null):
     assert row.p == pytest.approx(p_of(e, null), rel=0.01)
 
 
+@pytest.mark.parametrize("network", KINDS)
 def test_every_mean_null_band_and_p_of_the_primary_table_is_found_again(
-    published, patients, slices
+    every, patients, slices, network
 ):
-    scores = pd.DataFrame({k: slices[a] - slices[b] for k, (a, b) in SCORES.items()}).loc["plain"]
+    scores = pd.DataFrame({k: slices[a] - slices[b] for k, (a, b) in SCORES.items()}).loc[network]
     seed = scores.index.get_level_values("training_seed").min()
-    means = published[published["score"].isin(SCORES)]
+    means = every[(every["network"] == network) & every["score"].isin(SCORES)]
     assert len(means) == 9
     for row in means.itertuples():
         groups = row.group.split(" less ")
         known = [units_of(patients, "shuffled", row.score, group) for group in groups]
         parts = [
-            estimate(units_of(patients, "plain", row.score, group), null_of(own))
+            estimate(units_of(patients, network, row.score, group), null_of(own))
             for group, own in zip(groups, known, strict=True)
         ]
         same(row, parts[0] if len(parts) == 1 else difference(*parts), null_of(*known))

@@ -20,27 +20,6 @@ def drawn(rng, *, seeds, truth=0.0):
     return pd.DataFrame(rows, columns=["training_seed", "fold", "person_id", "score"])
 
 
-def test_errors_are_those_of_a_two_way_layout_written_out():
-    """Of each fold: mean squares of patients and of what is neither patient nor network."""
-    rows = drawn(np.random.default_rng(0), seeds=3)
-    e = networks.mean(rows, "score")
-    wide = rows.groupby(["person_id", "training_seed"])["score"].mean().unstack()
-    within, network = 0.0, 0.0
-    for fold in range(FOLDS):
-        own = wide[wide.index.str.startswith(f"{fold}-")].to_numpy()
-        within += sum((row.mean() - own.mean()) ** 2 for row in own)
-        rest = sum(
-            (own[i, s] - own[i].mean() - own[:, s].mean() + own.mean()) ** 2
-            for i in range(PATIENTS)
-            for s in range(3)
-        ) / ((PATIENTS - 1) * 2)
-        network += (own.mean(axis=0).var(ddof=1) - rest / PATIENTS) / FOLDS**2 / 3
-    n = FOLDS * PATIENTS
-    assert e.value == pytest.approx(wide.to_numpy().mean())
-    assert e.network_error == pytest.approx(np.sqrt(network))
-    assert e.error == pytest.approx(np.sqrt(within / (n - FOLDS) / n + network))
-
-
 @pytest.mark.parametrize("sizes", [(42, 42, 42, 42, 41), (13, 12, 12, 12, 13)])  # of the folds
 @pytest.mark.parametrize("seeds", [1, 3])
 def test_intervals_cover_the_truth_of_another_training_on_other_patients(seeds, sizes):
@@ -64,15 +43,6 @@ def test_intervals_cover_the_truth_of_another_training_on_other_patients(seeds, 
         low, high = networks.of_means(layout(seeds, 0.3), folds, 0, null=known).interval
         hits += low <= 0.3 <= high
     assert 0.93 <= hits / n <= 0.97
-
-
-def test_with_one_seed_the_networks_spread_is_that_of_networks_that_know_nothing():
-    rng = np.random.default_rng(2)
-    rows, null = drawn(rng, seeds=1), nulls.Null(0.0, 0.1, 4, 10, 0.2, 8)
-    alone, beside = (networks.mean(rows, "score", null=n) for n in (nulls.NO_NULL, null))
-    assert np.isnan(alone.network_error)
-    assert beside.network_error == pytest.approx(0.2 / np.sqrt(FOLDS))
-    assert beside.error == pytest.approx(np.hypot(alone.error, 0.2 / np.sqrt(FOLDS)))
 
 
 @pytest.mark.parametrize("n, words", [(0, "no networks"), (3, "too few networks"), (4, "")])
@@ -137,16 +107,6 @@ def rows_of(scores):
     keys = pd.MultiIndex.from_product(map(range, scores.shape))
     rows = pd.Series(scores.ravel(), keys.set_names(["training_seed", "fold", "naming"]))
     return rows.rename("score").reset_index().assign(person_id=lambda t: t["fold"])
-
-
-def test_the_null_of_a_difference_of_probabilities_is_symmetric_with_two_df_a_deal():
-    of_deals = np.array([[0.1, -0.2, 0.1], [0.0, 0.3, -0.3]])[:, None]
-    null = nulls.null_of("score", rows_of(of_deals + np.zeros((2, FOLDS, 3))))
-    assert null.mean == pytest.approx(0) and null.df == pytest.approx(4) and null.n == 10
-    assert null.sd == pytest.approx(np.sqrt((of_deals**2).mean())) and null.network_sd < 1e-9
-    apart = np.arange(FOLDS)[:, None] * np.array([0.1, -0.1, 0.0])  # var 0.025, 0.025, 0
-    null = nulls.null_of("score", rows_of(of_deals + apart))
-    assert null.network_sd == pytest.approx(np.sqrt(0.05 / 3)) and null.network_df == 8
 
 
 def test_of_a_single_deal_and_of_deals_that_lack_folds_nothing_is_concluded():
