@@ -8,22 +8,12 @@ import pandas as pd
 import pytest
 
 from tumorcf_lib import rowfiles, steps
-from tumorcf_lib.figures import training
 from tumorcf_lib.study import results, stages
 
 
 @pytest.fixture
 def stage(study):
     return results.open_stage(study, "01_data")
-
-
-def test_a_figure_is_written_as_png_svg_and_its_values_without_dates(stage):
-    history = {"epoch": [1, 2], "loss": [1.0, 0.5], "val_loss": [1.1, 0.7], "best": [False, True]}
-    figure, found = training.learning_curves(pd.DataFrame(history)), []
-    for _ in range(2):
-        stage.save_figure(figure, "fig", data={"y": [1, 2]}, shows_slices=False)
-        found.append({p.suffix: p.read_bytes() for p in (stage.folder / "figures").iterdir()})
-    assert set(found[0]) == {".png", ".svg", ".csv"} and found[0] == found[1]
 
 
 def test_only_what_a_declared_stage_recorded_is_read_and_a_foreign_file_is_refused(stage, study):
