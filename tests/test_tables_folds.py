@@ -63,12 +63,8 @@ def test_networks_that_know_nothing_hold_no_claim_of_their_own():
     assert earned / (10 * n) <= 0.05  # with one seed, nothing is told of finding 3
 
 
-def test_slices_called_wrong_by_another_seed_lean_less_by_what_was_planted(both):
-    row = primary.primary_table(both).query("finding == 3").iloc[0]
-    assert row["effect"] == pytest.approx(-0.2, abs=0.03)
-    assert row["verdict"] == nulls.HOLDS
-    one_seed = both[both["training_seed"] == 0]
-    rows = primary.primary_table(one_seed).query("finding == 3")
+def test_by_one_training_seed_nothing_is_told_of_slices_called_wrong(both):
+    rows = primary.primary_table(both[both["training_seed"] == 0]).query("finding == 3")
     assert set(rows["verdict"]) == {nulls.OPEN} and set(rows["reason"]) == {"one training seed"}
 
 
