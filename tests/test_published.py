@@ -48,10 +48,15 @@ def test_slices_masks_labels_and_ids_come_as_they_are_in_the_files(folder, tmp_p
             assert found.slices[i].dtype == np.int16 and found.masks[i].dtype == bool
 
 
-def test_the_second_reading_opens_the_cache_and_gives_the_same(folder, tmp_path, monkeypatch):
+def test_the_second_reading_opens_the_cache_wherever_and_whenever_the_files_were_put(
+    folder, tmp_path, monkeypatch
+):
     first = read(folder, tmp_path)
     monkeypatch.setattr("tumorcf_lib.data.matfile.parse", None)
     os.utime(folder / NAMES[0], ns=(1, 1))
+    (folder / "notes.txt").write_text("x")
+    (folder / "deep").mkdir()
+    (folder / NAMES[2]).rename(folder / "deep" / NAMES[2])
     second = read(folder, tmp_path)
     assert isinstance(second.slices.flat, np.memmap)
     assert not second.slices[0].flags.writeable
