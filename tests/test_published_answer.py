@@ -264,18 +264,19 @@ def linear_slopes(table, right, alike):
     return slopes[0], {unit: own.to_numpy() for unit, own in by_unit}
 
 
+@pytest.mark.parametrize("network", KINDS)
 def test_slices_called_wrong_are_compared_by_another_seeds_judgment_and_at_equal_p(
-    published, slices, predictions
+    every, slices, predictions, network
 ):
     plain = predictions[predictions["network"] == "plain"]
     right = plain.assign(judge=plain["training_seed"])
     right["right"] = np.array(CLASSES)[plain[P].to_numpy().argmax(axis=1)] == plain["label"]
     right, table = right[["judge", "slice_id", "right"]], slices.reset_index()
-    rows = published[published["finding"] == 3]
+    rows = every[(every["network"] == network) & (every["finding"] == 3)]
     for row, alike in zip(rows.itertuples(), (False, True), strict=True):
         (slope, units), (_, known) = (
-            linear_slopes(table[table["network"] == network], right, alike)
-            for network in ("plain", "shuffled")
+            linear_slopes(table[table["network"] == kind], right, alike)
+            for kind in (network, "shuffled")
         )
         null = null_of(known)
         e = estimate(units, null)
@@ -283,8 +284,10 @@ def test_slices_called_wrong_are_compared_by_another_seeds_judgment_and_at_equal
         same(row, e, null)
 
 
-def test_holm_and_the_verdicts_follow_from_the_printed_numbers(every):
-    assert every["network"].iloc[0] == "plain" and set(every.groupby("network").size()) == {12}
+def test_holm_and_the_verdicts_of_every_kind_follow_from_the_printed_numbers(every, predictions):
+    kinds = set(predictions["network"]) - {"shuffled", "without_mr"}
+    assert every["network"].iloc[0] == "plain"
+    assert every.groupby("network").size().to_dict() == dict.fromkeys(kinds, 12)
     for _, own in every.groupby("network"):
         known = own[own["p"].notna()]
         assert multipletests(known["p"], method="holm")[1] == pytest.approx(
@@ -295,5 +298,7 @@ def test_holm_and_the_verdicts_follow_from_the_printed_numbers(every):
         above = row.effect > null
         if not row.p_holm < 0.05:
             assert row.verdict == "cannot be told" and isinstance(row.reason, str)
+            is_alone = row.finding == 5 and row.n_seeds == 1
+            assert (row.reason == "one training seed") == is_alone
         else:
             assert row.verdict == ("holds" if above != (row.finding == 3) else "does not hold")

@@ -92,21 +92,6 @@ def test_who_leans_less_as_networks_that_know_nothing_do_is_not_told_apart_from_
     assert set(rows["verdict"]) == {nulls.OPEN} and set(rows["n_null"]) == {10}
 
 
-def test_other_kinds_of_networks_have_verdicts_of_their_own_and_change_no_plain_one(both):
-    looking = both[(both["network"] == "plain") & (both["training_seed"] == 1)].copy()
-    looking["net_drop"] *= -1
-    parts = [looking.assign(network="looking"), looking.assign(network=WITHOUT_MR)]
-    table = primary.primary_table(pd.concat([both, *parts]))
-    assert list(dict.fromkeys(table["network"])) == ["plain", "looking"]
-    plain, own = (table[table["network"] == name] for name in ("plain", "looking"))
-    pd.testing.assert_frame_equal(plain, primary.primary_table(both))
-    own = own.set_index("finding")
-    assert own.loc[1, "verdict"].tolist() == [nulls.FAILS] * 3
-    assert own.loc[1, "n_seeds"].eq(1).all() and own.loc[1, "n_null"].eq(10).all()
-    assert own.loc[3, "effect"].iloc[0] == pytest.approx(-0.2, abs=0.03)  # judged by plain seed 0
-    assert (own.loc[5, "verdict"], own.loc[5, "reason"]) == (nulls.OPEN, "one training seed")
-
-
 def test_estimates_have_the_band_of_networks_that_know_nothing_and_shares_stay_shares(both):
     fewer = both[both["fold"] < 3]
     for own, n in ((both, 10), (fewer, 6)):
