@@ -217,16 +217,30 @@ def test_every_mean_null_band_and_p_of_the_primary_table_is_found_again(
         assert row.n_slices == own.sum()
 
 
-def test_every_share_still_called_right_is_found_again():
-    rows = headline_rows("plain")  # a temperature changes no order
-    rows["right"] = np.array(CLASSES)[rows[P].to_numpy().argmax(axis=1)] == rows["label"]
+def test_estimates_are_those_of_the_primary_table_where_both_have_them(every):
+    found = pd.read_csv(FOLDER / "table_estimates.csv")
+    own, keys = every[every["finding"] != 3], ["network", "score", "group"]
+    both = own.merge(found, on=keys, suffixes=("", "_again"))
+    for name in every.loc[:, "effect":"n_null"]:
+        assert len(both) and both[name].equals(both[f"{name}_again"]), name
+
+
+@pytest.mark.parametrize("network", ["plain", "looking"])
+def test_every_share_called_right_or_no_tumor_is_found_again(network):
+    rows = headline_rows(network)  # a temperature changes no order
+    answers = rows.reindex(columns=[*P, "p_no tumor"]).fillna(-1).to_numpy()
+    called = np.array([*CLASSES, "no tumor"])[answers.argmax(axis=1)]
+    rows = rows.assign(share=called == rows["label"], no_tumor=called == "no tumor")
     by_patient = ["training_seed", "edit", "label", "person_id"]
-    by_slice = rows[rows[P[0]].notna()].groupby([*by_patient, "slice_id"])["right"].mean()
-    share = by_slice.groupby(by_patient).mean().groupby(["edit", "label"]).mean()
+    by_slice = rows[rows[P[0]].notna()].groupby([*by_patient, "slice_id"])
+    by_slice = by_slice[["share", "no_tumor"]].mean()
+    found = by_slice.groupby(by_patient).mean().groupby(["edit", "label"]).mean()
     table = pd.read_csv(FOLDER / "table_still_right.csv")
-    table = table[(table["network"] == "plain") & table["group"].isin(CLASSES)]
+    table = table[(table["network"] == network) & table["group"].isin(CLASSES)]
     for row in table.itertuples():
-        assert row.share == pytest.approx(share[row.edit, row.group], abs=2e-5), row
+        wanted = tuple(found.loc[row.edit, row.group])
+        assert (row.share, row.no_tumor) == pytest.approx(wanted, abs=2e-5), row
+    assert table["low"].min() >= 0 and table["high"].max() <= 1
 
 
 def test_the_share_of_errors_is_found_again(published, predictions):

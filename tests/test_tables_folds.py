@@ -92,21 +92,6 @@ def test_who_leans_less_as_networks_that_know_nothing_do_is_not_told_apart_from_
     assert set(rows["verdict"]) == {nulls.OPEN} and set(rows["n_null"]) == {10}
 
 
-def test_estimates_have_the_band_of_networks_that_know_nothing_and_shares_stay_shares(both):
-    fewer = both[both["fold"] < 3]
-    for own, n in ((both, 10), (fewer, 6)):
-        table = primary.estimates_table(own)
-        plain = table[(table["network"] == "plain") & (table["group"] == "all")]
-        assert (plain["n_null"] == n).all() and (plain["n_seeds"] == 2).all()
-        null = nulls.null_of("net_drop", own[own["network"] == "shuffled"])
-        (band,) = plain.loc[plain["score"] == "net_drop", ["null_low", "null_high"]].to_numpy()
-        assert tuple(band) == pytest.approx(null.band)
-        assert null.mean == pytest.approx(0, abs=1e-12)
-    right = primary.still_right_table(both)
-    assert right["share"].between(0, 1).all() and right["high"].max() <= 1
-    assert right["no_tumor"].to_numpy() == pytest.approx(1 - right["share"].to_numpy())
-
-
 def test_a_seeds_slices_are_judged_by_the_next_seed_and_by_none_where_it_is_alone(both):
     right = both.assign(correct=both["training_seed"] == 1)
     for seed in (0, 1):
