@@ -15,18 +15,17 @@ from tumorcf_lib.tables.fold_scores import WITHOUT_MR
 FOLDS, PATIENTS, SLICES = 5, 6, 3
 
 
-def scores(rng, *, network="plain", seeds=2, net=0.0, wrong=0.2, leans_less=0.0, shift=0.05):
+def scores(rng, *, network="plain", seeds=2, net=0.0, leans_less=0.0, shift=0.05):
     """Scores of a class's patients; slices called wrong drop by ``leans_less`` less. With other
     names of the answers, those of networks that know nothing sum to 0, as drops do."""
     at = list(np.ndindex(FOLDS, len(CLASSES), PATIENTS, SLICES))
     own = pd.DataFrame(at, columns=["fold", "label", "who", "k"])
-    true, is_hard = own["label"].to_numpy(), rng.random(len(own)) < wrong  # alike for all seeds
+    true, is_hard = own["label"].to_numpy(), rng.random(len(own)) < 0.2  # alike for all seeds
     own["label"], names = np.array(CLASSES)[true], np.array(CLASSES)
     own["person_id"] = own["label"] + own["fold"].astype(str) + "-" + own["who"].astype(str)
     own["slice_id"] = own["person_id"] + "-" + own["k"].astype(str)
     own = own.assign(predicted=np.where(is_hard, names[(true + 1) % 3], names[true]))
     right = {f"right_{edit}": (~is_hard).astype(float) for edit in primary.EDITS}
-    right |= {f"no_tumor_{edit}": 1 - right[f"right_{edit}"] for edit in primary.EDITS}
     own = own.assign(correct=~is_hard, network=network, p_orig=0.6 + 0.1 * own["k"], **right)
     parts = []
     n_namings = 3 if network == "shuffled" else 1
