@@ -1,6 +1,7 @@
 """What several test files share: studies in scratch folders."""
 
 import os
+from unittest import mock
 
 if "PYTEST_XDIST_WORKER" in os.environ:  # workers share the cores; read when NumPy is loaded
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
@@ -9,6 +10,7 @@ import hypothesis
 import pytest
 
 from tumorcf_lib import config, steps
+from tumorcf_lib.data import archives
 from tumorcf_lib.study import runtime
 
 hypothesis.settings.register_profile("unhurried", deadline=None)  # a busy machine is no failure
@@ -19,6 +21,18 @@ hypothesis.settings.load_profile("unhurried")
 def study(tmp_path):
     """A smoke study whose runs/ folder is a scratch folder."""
     return runtime.Study(config.get("smoke"), 0, tmp_path / "smoke")
+
+
+@pytest.fixture
+def published_12(monkeypatch):
+    """As if the published dataset were the 12 slices of fake_cheng."""
+    from fake_cheng import NAMES
+
+    small = tuple(archive._replace(name=name) for archive, name in zip(archives.PUBLISHED, NAMES))
+    monkeypatch.setattr(archives, "PUBLISHED", small)
+    monkeypatch.setattr(archives, "N_PUBLISHED", 12)
+    monkeypatch.setattr(archives, "owner", lambda number: mock.ANY)
+    monkeypatch.delenv("TUMORCF_PARTIAL", raising=False)
 
 
 @pytest.fixture(scope="module")

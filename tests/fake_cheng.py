@@ -10,21 +10,8 @@ from unittest import mock
 
 import h5py
 import numpy as np
-import pytest
-
-from tumorcf_lib.data import archives
 
 NAMES = tuple(f"brainTumorDataPublic_{n}-{n + 2}.zip" for n in (1, 4, 7, 10))
-
-
-@pytest.fixture
-def published_12(monkeypatch):
-    """As if the published dataset were the 12 slices of :func:`dataset`."""
-    small = tuple(archive._replace(name=name) for archive, name in zip(archives.PUBLISHED, NAMES))
-    monkeypatch.setattr(archives, "PUBLISHED", small)
-    monkeypatch.setattr(archives, "N_PUBLISHED", 12)
-    monkeypatch.setattr(archives, "owner", lambda number: mock.ANY)
-    monkeypatch.delenv("TUMORCF_PARTIAL", raising=False)
 
 
 def a_part_will_do():
@@ -97,18 +84,17 @@ def dataset(folder, sizes=None):
     """Four archives of three slices each, slice 5 of another size; the label goes by archive.
 
     Slices 1-12; patients P1a (twice) and P1b in the first archive, and so on; those of the
-    second are MR1 and MR1B, one person.
+    second are MR1 and MR1B, one person. Even slices lack MATLAB's header, 12 is compressed.
     """
     sizes, contents = sizes or {5: 24}, {}
     folder.mkdir(parents=True, exist_ok=True)
     for k, name in enumerate(NAMES):
         patients = ("MR1", "MR1B", "MR1B") if k == 1 else (f"P{k}a", f"P{k}a", f"P{k}b")
-        contents[name] = {
-            f"{n}.mat": mat_bytes(
-                folder, n, label=min(k + 1, 3), patient=patients[i], size=sizes.get(n, 16)
-            )
-            for i, n in enumerate(range(3 * k + 1, 3 * k + 4))
-        }
+        contents[name] = {}
+        for n, patient in enumerate(patients, 3 * k + 1):
+            how = {"size": sizes.get(n, 16), "packed": n == 12, "userblock": 512 * (n % 2)}
+            made = mat_bytes(folder, n, label=min(k + 1, 3), patient=patient, **how)
+            contents[name][f"{n}.mat"] = made
     return write_archives(folder, contents)
 
 

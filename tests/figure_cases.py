@@ -7,10 +7,10 @@ import io
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+from pictures import named
 
 from tumorcf_lib import config
 from tumorcf_lib.config import CLASSES
-from tumorcf_lib.data.cohort import from_arrays
 from tumorcf_lib.figures import slices, studies
 from tumorcf_lib.publish import from_rows
 from tumorcf_lib.study import leak, pooled, results
@@ -46,9 +46,7 @@ def squares(n=9, size=24):
 def cohort(n=9, classes=CLASSES):
     images, masks = squares(n)
     people = [f"p{k}" for k in range(n)]
-    labels = np.arange(n) % len(classes)
-    about = {"classes": classes, "name": "test", "source": "Squares."}
-    return from_arrays(images, masks, labels, people, **about)
+    return named(images, masks, np.arange(n) % len(classes), people, classes=classes)
 
 
 def errors(n=9):

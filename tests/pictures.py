@@ -34,16 +34,15 @@ def head_with_tumor(seed=0, at=(20, 30), side=7, *, level=0.0, size=64):
     return image.astype(np.float32), mask
 
 
+def named(slices, masks, labels, patients, *, classes=CLASSES, **options):
+    """A cohort of these, with a name and a source."""
+    options = {"classes": classes, "name": "toy", "source": "Drawn for a test."} | options
+    return from_arrays(slices, masks, labels, patients, **options)
+
+
 def cohort(n=6, *, classes=CLASSES, at=(18, 26), size=64):
     """Heads with a tumor at the same place, IDs "100" on; two slices of one class a patient."""
     slices, masks = zip(*(head_with_tumor(i, at, size=size) for i in range(n)))
-    return from_arrays(
-        np.stack(slices),
-        np.stack(masks),
-        np.arange(n) // 2 % len(classes),
-        [f"P{i // 2}" for i in range(n)],
-        classes=classes,
-        name="toy",
-        source="Drawn for a test.",
-        slice_ids=[str(100 + i) for i in range(n)],
-    )
+    labels, patients = np.arange(n) // 2 % len(classes), [f"P{i // 2}" for i in range(n)]
+    about = {"classes": classes, "slice_ids": [str(100 + i) for i in range(n)]}
+    return named(np.stack(slices), np.stack(masks), labels, patients, **about)

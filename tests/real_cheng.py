@@ -12,16 +12,11 @@ import pytest
 from tumorcf_lib.data import published
 
 
-def folder():
-    """The folder that TUMORCF_DATA names; tests that need it are skipped, visibly, without it."""
-    if not os.environ.get("TUMORCF_DATA"):
-        pytest.skip("needs the real slices: set TUMORCF_DATA to their folder")
-    return Path(os.environ["TUMORCF_DATA"])
-
-
 @functools.cache
 def cohort():
-    """All real slices."""
+    """All real slices, of the folder that TUMORCF_DATA names."""
+    if not os.environ.get("TUMORCF_DATA"):
+        pytest.skip("needs the real slices: set TUMORCF_DATA to their folder")
     cache = tempfile.mkdtemp(prefix="tumorcf-test-")
     atexit.register(shutil.rmtree, cache, ignore_errors=True)
-    return published.read(folder(), cache_dir=cache, progress=False)
+    return published.read(Path(os.environ["TUMORCF_DATA"]), cache_dir=cache, progress=False)

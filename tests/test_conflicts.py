@@ -5,10 +5,9 @@ import io
 import numpy as np
 import pandas as pd
 import pytest
-from pictures import dot, head_with_tumor
+from pictures import dot, head_with_tumor, named
 
 from tumorcf_lib.config import CLASSES
-from tumorcf_lib.data.cohort import from_arrays
 from tumorcf_lib.edits import conflicts, edits, shams
 from tumorcf_lib.edits.conflicts import audit_transplants, followed
 from tumorcf_lib.edits.transplants import transplant
@@ -25,9 +24,8 @@ def make_cohort(n=12):
         image[0, 0] = label - 1.4
         slices.append(image)
         masks.append(mask)
-    how = {"classes": CLASSES, "name": "toy", "source": "Drawn here."}
-    how["slice_ids"] = [str(100 + i) for i in range(n)]
-    return from_arrays(np.stack(slices), np.stack(masks), labels, np.arange(n) // 2, **how)
+    ids = [str(100 + i) for i in range(n)]
+    return named(np.stack(slices), np.stack(masks), labels, np.arange(n) // 2, slice_ids=ids)
 
 
 def tumor_reader(slices):

@@ -1,7 +1,5 @@
 """Where slices lie and whether all are there: whole, or an error that names what lacks."""
 
-import os
-
 import pytest
 from fake_cheng import (
     NAMES,
@@ -9,7 +7,6 @@ from fake_cheng import (
     dataset,
     mat_bytes,
     open_folder,
-    published_12,
     unpack,
     without_rights,
 )
@@ -18,7 +15,6 @@ from tumorcf_lib.data import archives, finding
 from tumorcf_lib.data.archives import DatasetNotFoundError
 from tumorcf_lib.data.matfile import CorruptSliceError, DatasetError
 
-assert published_12
 pytestmark = pytest.mark.usefixtures("published_12")
 
 
@@ -98,15 +94,3 @@ def test_a_folder_that_may_not_be_read_is_not_taken_for_an_empty_one():
             assert len(finding.require(top).entries) == 12
     with pytest.raises(DatasetError, match="test_finding.py, got NotADirectoryError"):
         finding.find(__file__)
-
-
-def test_times_and_places_are_no_part_of_the_data_and_every_byte_is(tmp_path):
-    folder = dataset(tmp_path / "data")
-    before = finding.fingerprint(folder)
-    os.utime(folder / NAMES[0], ns=(1, 1))
-    (folder / "notes.txt").write_text("x")
-    assert finding.fingerprint(folder) == before
-    (folder / "deep").mkdir()
-    (folder / NAMES[2]).rename(folder / "deep" / NAMES[2])
-    assert finding.fingerprint(folder) == before
-    assert finding.fingerprint(dataset(tmp_path / "other", sizes={7: 20})) != before

@@ -1,28 +1,15 @@
 """The hardened network: which views it is shown, what is asked of them, and repeatability."""
 
-import dataclasses
 from types import SimpleNamespace
 
 import keras
 import numpy as np
 import pandas as pd
 import pytest
-from tiny_heads import SIZE, cohort, network
+from tiny_heads import PROFILE, SIZE, cohort, network
 
-from tumorcf_lib import config
 from tumorcf_lib.edits import edits
 from tumorcf_lib.networks import finetune
-
-PROFILE = dataclasses.replace(
-    config.get("smoke"),
-    size_px=SIZE,
-    batch_size=8,
-    predict_batch_size=16,
-    epochs=4,
-    warmup_epochs=1,
-    finetune_epochs=2,
-    finetune_learning_rate=1e-3,
-)
 
 
 @pytest.fixture(autouse=True)

@@ -112,17 +112,11 @@ def test_every_slice_is_tested_once_by_a_network_that_never_saw_its_person(finis
     np.testing.assert_allclose(original.loc[own.index, P], own[P], atol=publish.ROW_TOLERANCE)
 
 
-def test_a_network_that_can_say_no_tumor_stands_beside_the_others(finished, published):
+def test_a_network_that_can_say_no_tumor_stands_beside_the_others(finished):
     rows, answers = read(finished, "rows_predictions"), [*P, "p_no tumor"]
     is_looking = rows["network"] == "looking"
-    looking = rows[is_looking]
     assert rows.loc[~is_looking, "p_no tumor"].isna().all()
-    np.testing.assert_allclose(looking[answers].sum(axis=1), 1, atol=1e-5)
-    called = np.array([*CLASSES, "no tumor"])[looking[answers].to_numpy().argmax(axis=1)]
-    by_patient = (looking["label"] == called).groupby(looking["person_id"]).mean().mean()
-    table = rowfiles.read_table(published / "table_still_right.csv")
-    still = table.set_index(["network", "group", "edit"])["share"]
-    assert still["looking", "all", "original"] == pytest.approx(by_patient, rel=1e-4)
+    np.testing.assert_allclose(rows.loc[is_looking, answers].sum(axis=1), 1, atol=1e-5)
 
 
 def test_a_killed_unit_goes_on_to_the_same_rows(finished, study, monkeypatch):
@@ -144,10 +138,8 @@ def test_a_killed_unit_goes_on_to_the_same_rows(finished, study, monkeypatch):
     monkeypatch.setattr(unit, "fit", lambda *_, **__: pytest.fail("trained again"))
     assert run(study, [2])[0] == "fold 2, seed 0: it was interrupted"
     assert asked[:3] == [5, "killed", 5]
-    assert (
-        5 + sum(asked[2:])
-        == rowfiles.read_table(rows_of(study, 2) / "rows_predictions.csv.gz").shape[0]
-    )
+    rows = rowfiles.read_table(rows_of(study, 2) / "rows_predictions.csv.gz")
+    assert 5 + sum(asked[2:]) == len(rows)
     assert not list(rows_of(study, 2).glob("shard*"))
     for name in ("rows_predictions", *crossval.AUDITED_ROWS, "history"):
         assert_same(name, rows_of(study, 2), rows_of(finished, 2))
@@ -438,34 +430,6 @@ def test_spread_finds_what_was_planted():
     assert pooled_tables._components(trainings)[0] < 0.01
     alone = pooled_tables._components(np.array([[0.0, 0.2]]))
     assert alone[0] == pytest.approx(0.02**0.5) and np.isnan(alone[1])
-
-
-def test_only_who_knows_nothing_is_read_under_all_names_and_each_answer_once_under_each():
-    rows = pd.concat([predictions_of([0.7]), predictions_of([0.6]).assign(network="shuffled")])
-    rows[P] = [[0.7, 0.2, 0.1], [0.6, 0.3, 0.1]]
-    found = fold_scores.renamed(rows)
-    assert found["network"].tolist() == ["plain", "shuffled", "shuffled", "shuffled"]
-    assert found["naming"].tolist() == [0, 0, 1, 2]
-    named = found.loc[1:, P].to_numpy()
-    assert sorted(map(tuple, named)) == [(0.1, 0.6, 0.3), (0.3, 0.1, 0.6), (0.6, 0.3, 0.1)]
-
-
-def test_a_folds_temperature_comes_from_the_other_folds_alone():
-    right = np.random.default_rng(0).random(300) < 0.7
-    parts = []
-    for fold, confidence in enumerate((0.99, 0.7)):  # too sure of itself, and honest
-        rows = predictions_of([confidence] * 300, fold=fold, start=300 * fold)
-        p = rows[P].to_numpy(copy=True)
-        p[~right] = np.roll(p[~right], 1, axis=1)  # another class is named, as surely
-        rows[P] = p
-        parts.append(rows)
-    found = fold_scores.temperatures(pd.concat(parts))
-    own = [classification.fit_temperature(*fold_scores.arrays(part)) for part in parts]
-    assert found["plain", 0, 0] == pytest.approx(own[1])
-    assert found["plain", 0, 1] == pytest.approx(own[0])
-    nothing = parts[0].assign(network="shuffled", training_seed=7)
-    found = fold_scores.temperatures(pd.concat([*parts, nothing]))
-    assert found["shuffled", 7, 0] == found["plain", 0, 0]
 
 
 def test_one_network_the_mean_over_seeds_and_averaged_probabilities_are_told_apart():

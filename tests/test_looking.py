@@ -6,21 +6,12 @@ import keras
 import numpy as np
 import pytest
 from keras import layers
-from tiny_heads import SIZE, cohort
+from tiny_heads import PROFILE, SIZE, cohort
 
-from tumorcf_lib import config
 from tumorcf_lib.edits import regions
 from tumorcf_lib.networks import classifier, looking, training
 
-PROFILE = dataclasses.replace(
-    config.get("smoke"),
-    size_px=SIZE,
-    predict_batch_size=16,
-    epochs=4,
-    warmup_epochs=1,
-    finetune_epochs=1,
-    finetune_learning_rate=1e-3,
-)
+PROFILE = dataclasses.replace(PROFILE, finetune_epochs=1)
 
 
 def views_of(part_name="train", data=None):

@@ -13,17 +13,6 @@ from tumorcf_lib.data.matfile import CorruptSliceError
 SLICE, MASK = draw(1)
 
 
-@pytest.mark.parametrize("options", [{"userblock": 0}, {"packed": True}])
-def test_a_slice_comes_upright_with_its_label_and_patient(tmp_path, options):
-    content = mat_bytes(tmp_path, 3, label=2, patient="MR051644B", **options)
-    found = matfile.parse(content, 3, "3.mat")
-    image, mask = draw(3)
-    np.testing.assert_array_equal(found.image, image)
-    np.testing.assert_array_equal(found.mask, mask.astype(bool))
-    assert found.image.dtype == np.int16 and found.mask.dtype == bool
-    assert (found.label, found.patient_id) == (2, "MR051644B")
-
-
 @pytest.mark.parametrize("dtype, chunks", [("<u2", None), ("|u1", (16, 16)), ("<f4", (5, 7))])
 def test_pixels_of_any_type_and_chunks_come_back(tmp_path, dtype, chunks):
     values = (SLICE % 256).astype(dtype)

@@ -4,9 +4,9 @@ import cv2
 import numpy as np
 import pandas as pd
 import pytest
+from pictures import named
 
 from tumorcf_lib import rowfiles
-from tumorcf_lib.data.cohort import from_arrays
 from tumorcf_lib.study import leak as near
 from tumorcf_lib.tables import leak as tables
 
@@ -22,8 +22,7 @@ def compared(slices, patients, labels=None, planes=None):
     """Rows of a cohort; all slices of one class and plane, unless told otherwise."""
     slices = np.array(slices)
     labels = np.zeros(len(slices), int) if labels is None else labels
-    about = {"classes": ("A", "B"), "name": "drawn", "source": "Drawn at random."}
-    cohort = from_arrays(slices, slices > 1e6, labels, patients, **about)
+    cohort = named(slices, slices > 1e6, labels, patients, classes=("A", "B"))
     planes = [near.UNKNOWN] * len(slices) if planes is None else planes
     return near.duplicate_rows(cohort, planes, progress=lambda line: None)
 

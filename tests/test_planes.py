@@ -2,11 +2,10 @@
 
 import numpy as np
 import pandas as pd
+from pictures import named
 
-from tumorcf_lib.config import CLASSES
 from tumorcf_lib.controls import planes
 from tumorcf_lib.data import preprocess
-from tumorcf_lib.data.cohort import from_arrays
 from tumorcf_lib.phantoms import cohort as phantom
 
 
@@ -14,8 +13,7 @@ def noise_cohort(n_persons=60, n_slices=3):
     """Each person's slices are all one picture of noise, so that a leak would be plain."""
     pictures = np.random.default_rng(0).normal(size=(n_persons, 32, 32)).astype(np.float32)
     slices, persons = np.repeat(pictures, n_slices, axis=0), np.arange(n_persons).repeat(n_slices)
-    about = {"classes": CLASSES, "name": "toy", "source": "Noise."}
-    return from_arrays(slices, np.zeros(slices.shape, bool), persons % 3, persons, **about)
+    return named(slices, np.zeros(slices.shape, bool), persons % 3, persons)
 
 
 def test_most_phantoms_show_their_plane():

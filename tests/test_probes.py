@@ -5,11 +5,11 @@ import dataclasses
 import numpy as np
 import pandas as pd
 import pytest
+from pictures import named
 
 from tumorcf_lib import config
 from tumorcf_lib.controls import probes
 from tumorcf_lib.data import split
-from tumorcf_lib.data.cohort import from_arrays
 from tumorcf_lib.edits import edits
 
 pytestmark = pytest.mark.usefixtures("three_blocks")
@@ -30,8 +30,7 @@ def prepared():
     for i, label in enumerate(labels):
         masks[i, 12 + 14 * label : 20 + 14 * label, 20:30] = True
     slices[masks] = 2
-    about = {"classes": config.CLASSES, "name": "toy", "source": "Squares."}
-    return from_arrays(slices, masks, labels, np.arange(90) // 2, **about)
+    return named(slices, masks, labels, np.arange(90) // 2)
 
 
 @pytest.fixture(scope="module")

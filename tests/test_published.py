@@ -9,25 +9,15 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import real_cheng
-from fake_cheng import (
-    NAMES,
-    a_part_will_do,
-    dataset,
-    draw,
-    mat_bytes,
-    published_12,
-    write_archives,
-)
+from fake_cheng import NAMES, a_part_will_do, dataset, draw, mat_bytes, unpack, write_archives
 
 from tumorcf_lib import steps
 from tumorcf_lib.data import archives, published
 from tumorcf_lib.data.matfile import CorruptSliceError, DatasetError
 
-assert published_12
-
 
 @pytest.fixture
-def folder(tmp_path, published_12):  # noqa: F811
+def folder(tmp_path, published_12):
     return dataset(tmp_path / "data")
 
 
@@ -42,11 +32,7 @@ def caches(tmp_path):
 
 def test_slices_masks_labels_and_ids_come_as_they_are_in_the_files(folder, tmp_path):
     packed = read(folder, tmp_path)
-    for name in NAMES:
-        with zipfile.ZipFile(folder / name) as archive:
-            archive.extractall(folder)
-        (folder / name).unlink()
-    loose = read(folder, tmp_path)
+    loose = read(unpack(folder, *NAMES), tmp_path)
     assert "loose .mat files" in loose.source
     for found in packed, loose:
         assert (found.name, len(found)) == ("cheng", 12)
@@ -62,10 +48,15 @@ def test_slices_masks_labels_and_ids_come_as_they_are_in_the_files(folder, tmp_p
             assert found.slices[i].dtype == np.int16 and found.masks[i].dtype == bool
 
 
-def test_the_second_reading_opens_the_cache_and_gives_the_same(folder, tmp_path, monkeypatch):
+def test_the_second_reading_opens_the_cache_wherever_and_whenever_the_files_were_put(
+    folder, tmp_path, monkeypatch
+):
     first = read(folder, tmp_path)
     monkeypatch.setattr("tumorcf_lib.data.matfile.parse", None)
     os.utime(folder / NAMES[0], ns=(1, 1))
+    (folder / "notes.txt").write_text("x")
+    (folder / "deep").mkdir()
+    (folder / NAMES[2]).rename(folder / "deep" / NAMES[2])
     second = read(folder, tmp_path)
     assert isinstance(second.slices.flat, np.memmap)
     assert not second.slices[0].flags.writeable

@@ -5,9 +5,9 @@ import re
 import numpy as np
 import pandas as pd
 import pytest
+from pictures import named
 
 from tumorcf_lib import config, rowfiles
-from tumorcf_lib.data.cohort import from_arrays
 from tumorcf_lib.study import lesson, reading, results, runtime, shown, stages
 
 
@@ -95,8 +95,7 @@ def test_every_setting_of_the_sliders_has_a_picture_and_an_answer(turned, n_pict
     mask = np.zeros((64, 64), bool)
     mask[30:38, 30:38] = True
     image[mask] = 3
-    about = {"classes": config.CLASSES, "name": "test", "source": "A square."}
-    own = from_arrays(image[None], mask[None], [1], ["p"], **about)
+    own = named(image[None], mask[None], [1], ["p"])
 
     def predict(images):
         return np.clip(images.max(axis=(1, 2)), 0, 3)[:, None] / [9, 3, 9]

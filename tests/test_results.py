@@ -9,7 +9,6 @@ import pandas as pd
 import pytest
 
 from tumorcf_lib import rowfiles, steps
-from tumorcf_lib.figures import training
 from tumorcf_lib.study import results, stages
 
 
@@ -22,15 +21,6 @@ def test_a_profile_of_several_folds_has_no_stage_after_its_inputs(study):
     several = dataclasses.replace(study, profile=dataclasses.replace(study.profile, n_folds=3))
     with pytest.raises(stages.StageError, match="of several folds: train them by python -m tumor"):
         results.open_stage(several, "03_training")
-
-
-def test_a_figure_is_written_as_png_svg_and_its_values_without_dates(stage):
-    history = {"epoch": [1, 2], "loss": [1.0, 0.5], "val_loss": [1.1, 0.7], "best": [False, True]}
-    figure, found = training.learning_curves(pd.DataFrame(history)), []
-    for _ in range(2):
-        stage.save_figure(figure, "fig", data={"y": [1, 2]}, shows_slices=False)
-        found.append({p.suffix: p.read_bytes() for p in (stage.folder / "figures").iterdir()})
-    assert set(found[0]) == {".png", ".svg", ".csv"} and found[0] == found[1]
 
 
 def test_only_what_a_declared_stage_recorded_is_read_and_a_foreign_file_is_refused(stage, study):

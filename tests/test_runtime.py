@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 import pytest
-from fake_cheng import NAMES, dataset, published_12  # noqa: F401
+from fake_cheng import NAMES, dataset
 
 from tumorcf_lib import config
 from tumorcf_lib.data import finding

@@ -9,12 +9,12 @@ import nibabel
 import numpy as np
 import pandas as pd
 import pytest
+from pictures import named
 from PIL import Image
 from scipy.spatial.distance import pdist
 
 from tumorcf_lib import __main__ as command
 from tumorcf_lib.data import preprocess
-from tumorcf_lib.data.cohort import Cohort
 from tumorcf_lib.edits import audit, head, sites
 from tumorcf_lib.your_model import InputError, slices as folder
 
@@ -273,8 +273,7 @@ def test_a_wrong_table_or_what_does_not_fit_its_slice_is_named_with_its_line(tmp
 
 def cohort_of(slices, masks):
     n = len(slices)
-    table = pd.DataFrame({"slice_id": range(n), "label": 0, "patient_id": "P", "person_id": "P"})
-    return Cohort("toy", slices, masks, table, ("glioma", "none"), "random numbers")
+    return named(slices, masks, [0] * n, ["P"] * n, classes=("glioma", "none"))
 
 
 def shown(image, mask, air=None):

@@ -6,22 +6,12 @@ import shutil
 import keras
 import numpy as np
 import pytest
-from tiny_heads import SIZE, cohort, network
+from tiny_heads import PROFILE, SIZE, cohort, network
 
-from tumorcf_lib import config
 from tumorcf_lib.networks import recipe, training
 
-PROFILE = dataclasses.replace(
-    config.get("smoke"),
-    size_px=SIZE,
-    epochs=4,
-    warmup_epochs=0,
-    batch_size=8,
-    learning_rate=3e-3,
-    patience=9,
-    focal_gamma=2.0,
-    label_smoothing=0.02,
-)
+SETTINGS = {"learning_rate": 3e-3, "patience": 9, "focal_gamma": 2.0, "label_smoothing": 0.02}
+PROFILE = dataclasses.replace(PROFILE, warmup_epochs=0, **SETTINGS)
 
 
 def tiny_cohort(seed=0):

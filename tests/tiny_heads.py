@@ -1,10 +1,17 @@
 """Tiny heads with a tumor each, and a tiny network, for tests of trainings."""
 
+import dataclasses
+
 import keras
 import numpy as np
 from keras import layers
 
+from tumorcf_lib import config
+
 SIZE = 32
+SMALL = {"size_px": SIZE, "batch_size": 8, "predict_batch_size": 16, "epochs": 4}
+SMALL |= {"warmup_epochs": 1, "finetune_epochs": 2, "finetune_learning_rate": 1e-3}
+PROFILE = dataclasses.replace(config.get("smoke"), **SMALL)
 
 
 def cohort(n_persons=18, seed=0):
