@@ -56,17 +56,21 @@ def _cached(folder, cache_dir, progress):
     """Folder of the arrays of this dataset, made first if need be."""
     found = finding.require(folder)
     cache = _place(folder, cache_dir)
-    if steps.why_stale(cache, MADE_AS):
+    if not _is_whole(cache):
         how = {"by": "the environment variable TUMORCF_RUNS", "wait_s": WAIT_S}
         with archives.writing(cache.parent, "the slices", **how) as is_alone:
             if is_alone:
                 steps.clear_unfinished(cache.parent)  # of a run that was killed
-            if steps.why_stale(cache, MADE_AS):  # another process may have been faster
+            if not _is_whole(cache):  # another process may have been faster
                 for old in cache.parent.glob(f"{cache.name[:15]}*"):
                     steps.remove_whole(old)
                 with steps.being_filled(cache) as new:
                     _make(new, found, progress)
     return cache
+
+
+def _is_whole(cache):
+    return (cache / steps.RECORD).is_file() and steps.why_stale(cache, MADE_AS) is None
 
 
 def _make(new, found, progress):
