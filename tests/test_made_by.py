@@ -24,7 +24,7 @@ SIDE = {  # what a module imports for another purpose than that kind of result
 def names_of(stage):
     """All code that a stage names, by whether its data or what it shows is made by it."""
     source = (*made_by.PHANTOM, *made_by.DATASET) if stage in stages.READS_DATASET else ()
-    shown = set(made_by.SHOWN_CODE)
+    shown = set(made_by.SHOWN_CODE[stage])
     return {"data": {*made_by.DATA_CODE[stage], *source}, "shown": shown}
 
 

@@ -22,7 +22,7 @@ def repository(tmp_path, monkeypatch):
     for name in stages.NAMES:
         write_notebook(tmp_path, name, CELL)
         monkeypatch.setitem(made_by.DATA_CODE, name, ("one", "two"))
-    monkeypatch.setattr(made_by, "SHOWN_CODE", ("look.COLOR",))
+        monkeypatch.setitem(made_by.SHOWN_CODE, name, ("look.COLOR",))
     monkeypatch.setattr(made_by, "PHANTOM", ())
     monkeypatch.setattr(made_by, "DATASET", ())
     monkeypatch.setattr(config, "ROOT", tmp_path)

@@ -78,12 +78,26 @@ DATA_CODE = {
 }
 """Stage -> the code of its rows, arrays and weights, beside its notebook's own."""
 
-SHOWN_CODE = (
-    *(*_ALWAYS, "data.cohort", "edits", "stats", "tables", "figures", "publish.sections"),
-    *("controls.covariates", "controls.planes", "networks.saliency", "phantoms.planted"),
-    *_of("study", "lesson pooled shown"),
-)
-"""The code of tables and figures of all stages, which later stages do not depend on."""
+_TABLES = (*_ALWAYS, "stats", "tables", "figures.style", *_of("edits", "infills scores"))
+_TABLES += _of("controls", "covariates planes")
+_FIGURES = ("figures.controls", "figures.readings", "figures.style", "stats.rows")
+_SLICES = (*_FIGURES, "data.cohort", "figures.slices", "figures.studies")
+_RESULTS = _of("figures", "forests scores training")
+SHOWN_CODE = {
+    "01_data": (*_SLICES, "phantoms.planted"),
+    "02_preprocessing": (*_SLICES, "edits"),
+    "03_training": (*_FIGURES, *_of("figures", "lesson slices training")),
+    "04_evaluation": (*_TABLES, *_FIGURES, *_of("figures", "slices training"), "study.shown"),
+    "05_counterfactuals": (
+        *(*_TABLES, *_FIGURES, *_of("figures", "lesson slices"), *_of("study", "lesson shown")),
+        *("edits", "networks.saliency"),
+    ),
+    "06_metrics": (
+        *(*_TABLES, *_FIGURES, *_RESULTS, "publish.sections"),
+        *_of("study", "pooled shown"),
+    ),
+}
+"""Stage -> the code of its tables and figures, which later stages do not depend on."""
 
 STARTS_FROM = {"03_training": (WEIGHTS,), "04_evaluation": (WEIGHTS, PLANE_LABELS)}
 """Stage -> files of packages that it reads, which count by their content."""

@@ -125,7 +125,7 @@ def fingerprint(study, name: str) -> dict[str, str]:
         "the profile": steps.sha256(json.dumps(settings, sort_keys=True).encode()),
         "the seed": str(study.seed),
         "the code": f"{cells} {digests.code_digest(*made_by.DATA_CODE[name], *source)}",
-        SHOWN: digests.code_digest(*made_by.SHOWN_CODE),
+        SHOWN: digests.code_digest(*made_by.SHOWN_CODE[name]),
     }
     parts |= {f"the package {each}": pins.version_of(each) for each in made_by.ALL_PACKAGES}
     if start:
