@@ -36,7 +36,7 @@ def test_a_sentence_says_what_its_table_says():
     )
     accuracy = {"accuracy": [0.5, 0.75], "val_accuracy": [0.7, 0.6]}
     history = pd.DataFrame({"epoch": [1, 2], **accuracy, "best": [True, False]})
-    assert readings.learning_curves(history).startswith("Epoch 1 of 2 is kept: 70.0%")
+    assert readings.learning_curves(history).startswith("70.0% of the validation slices")
     share = pd.DataFrame({"edit": ["original", "remove", "blank"], "share": [0.9, 0.4, 1.0]})
     told = readings.answer(share.assign(label="a"))
     assert "a 90% to 40%; of empty a slices 100% are called a." in told

@@ -10,6 +10,7 @@ from sklearn.neighbors import KNeighborsClassifier
 
 from tumorcf_lib import rowfiles, steps
 from tumorcf_lib.publish import sections
+from tumorcf_lib.stats.rows import in_front
 from tumorcf_lib.study import leak, side_studies, unit
 from tumorcf_lib.tables import leak as leak_tables
 from tumorcf_lib.tables.leak import APART, DIFFERENCE, KNOWN, OWN, SHUFFLED
@@ -35,7 +36,7 @@ def nearest_neighbor(own, **_):
     """Knows every training slice by heart."""
     folder = steps.begin(own.folder / unit.NETWORK, own.depends_on)
     history = pd.DataFrame({"epoch": [1], "seconds": [0.0]})
-    rowfiles.write_table(unit.named(history, **own.names), folder / unit.HISTORY)
+    rowfiles.write_table(in_front(history, **own.names), folder / unit.HISTORY)
     steps.seal(folder)
     trained = np.flatnonzero(own.parts == "train")
     model = KNeighborsClassifier(1)
