@@ -88,8 +88,9 @@ def random_networks(images, labels, persons, n_classes, rng):
             scaled = [(f - center) / spread for f in features]
             readout = rng.normal(size=(scaled[0].shape[1], n_classes))
             yield [f @ readout for f in scaled]
-            readout = _fitted_to_shuffled(scaled[0], labels, persons, n_classes, rng)
-            yield [f @ readout for f in scaled]
+            if len(np.unique(labels)) > 1:  # of one class there is nothing to learn
+                readout = _fitted_to_shuffled(scaled[0], labels, persons, n_classes, rng)
+                yield [f @ readout for f in scaled]
 
 
 def matched(logits, confidence):

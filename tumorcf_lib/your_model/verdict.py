@@ -2,7 +2,8 @@
 
 The effect of a class is how far its probability falls when the tumor is taken out, beyond a sham
 of the same shape, and beyond what the same does to the *other* classes' slices (their drift): a
-network that only notices a dark patch moves all slices alike and has none.
+network that only notices a dark patch moves all slices alike and has none. Where one class alone
+has tumors (tumor or none), shams and networks that know nothing are all that it is held against.
 """
 
 from dataclasses import dataclass, field, replace
@@ -108,11 +109,6 @@ def worded(answers, numbers):
         )
     if high < margin:
         return DOES_NOT, f"the effect is below {margin} in every likely case"
-    if answers.table()[answers.edited]["label"].nunique() == 1:  # nothing to permute, no drift
-        return UNKNOWN, (
-            "only one class has tumors, so its fall cannot be held against that of another class; "
-            "read its Net-Drop"
-        )
     if low <= 0 or numbers["p_permuted"] > 0.01:
         return UNKNOWN, "the effect is not clearly above 0 for other patients"
     if value <= margin:
@@ -273,12 +269,18 @@ def shuffled(labels, owner, rng):
 
 
 def _permuted(answers, scale):
-    """Share of permutations of the patients' labels whose effect is as large."""
+    """Share of permutations of the patients' labels whose effect is as large; where tumors are of
+    one class, of its patients' falls with signs drawn by chance."""
     (drops, labels), rng = _drops(answers, scale), np.random.default_rng(0)
-    _, owner = np.unique(answers.persons[answers.edited], return_inverse=True)
+    names, owner = np.unique(answers.persons[answers.edited], return_inverse=True)
     seen, n_as_large = effect(answers, scale), 0
+    is_one_class = len(np.unique(labels)) == 1
     for _ in range(N_PERMUTATIONS):
-        own, drift = _fall(drops, shuffled(labels, owner, rng), np.sum)
+        if is_one_class:
+            signs = rng.choice([-1.0, 1.0], len(names))[owner]
+            own, drift = _fall(drops * signs[:, None], labels, np.sum)
+        else:
+            own, drift = _fall(drops, shuffled(labels, owner, rng), np.sum)
         n_as_large += own - drift > seen - persons.ROUNDING
     return (1 + n_as_large) / (1 + N_PERMUTATIONS)
 
