@@ -219,8 +219,8 @@ def known_answers(examples, scores, derived):
     _against_rho(rho, derived["table_planted"])
     _apart(apart, scores, derived["table_separation"])
     _followed(moved, derived["table_transplants"])
-    for ax in (rho, apart, moved):
-        ax.legend(fontsize=7, handlelength=1.2)
+    for ax, place in ((rho, "best"), (apart, "best"), (moved, "center right")):
+        ax.legend(fontsize=7, handlelength=1.2, loc=place)
     letter([slices[0], null, rho, apart, moved])
     return fig
 
@@ -268,7 +268,7 @@ def _against_rho(ax, planted):
 def _followed(ax, transplants):
     """Whose class a planted network names by rho: the transplanted tumor's, or the head's."""
     own = transplants.query("kind == 'conflict' and donor == host == 'all'")
-    kinds = ("tumor", INK, "the tumor's"), ("head", METHOD_COLORS[2], "the head's (the marker's)")
+    kinds = ("tumor", INK, "the tumor"), ("head", METHOD_COLORS[2], "the marker")
     for name, color, label in kinds:
         columns = own[[name, f"{name}_low", f"{name}_high"]].to_numpy()
         ends = np.hstack([style.reach(*line) for line in columns])
