@@ -12,7 +12,7 @@ from tumorcf_lib.phantoms.planted import LOOKS, MARKERS
 from tumorcf_lib.stats.rows import ALL, classes_of
 from tumorcf_lib.tables import calibration as tables
 from tumorcf_lib.tables.fold_scores import PLAIN
-from tumorcf_lib.tables.leak import APART, KINDS, KNOWN, N_BITS
+from tumorcf_lib.tables.leak import APART, DIFFERENCE, KINDS, KNOWN, N_BITS
 
 PART_SHADES = {"train": 1.0, "validation": 0.55, "test": 0.25}  # opacity
 LEAK_LOOKS = {
@@ -160,6 +160,10 @@ def leak(table, duplicates, summary):
     own = table[(table["score"] == "right") & (table["group"] == ALL)]
     rows = own[own["arm"].isin(ARMS)].to_dict("records")
     names = [{"own": "true"}.get(row["labels"], row["labels"]) + " labels" for row in rows]
+    more = own[own["arm"] == DIFFERENCE].set_index("labels").to_dict("index")
+    for k, row in enumerate(rows):
+        if row["arm"] == KNOWN:
+            names[k] += f"\n{forests.number(more[row['labels']])} more"
     marks = [(y, ARMS[row["arm"]], row) for y, row in enumerate(rows)]
     panel = forests.Panel("The same slices, asked of twins", marks, line=None)
     forests.draw_panel(left, panel, LEAK_LOOKS)
