@@ -134,7 +134,7 @@ def test_a_network_that_was_taught_to_look_is_told_by_patients_and_with_what_got
     assert f"meningioma {net['meningioma']:.2f}, glioma {net['glioma']:.2f}" in told
     assert f"{absent['original']['pituitary']:.0%} of the slices as they are" in told
     assert f"and {absent['sham']['pituitary']:.0%} after a sham" in told
-    assert f"of moved ones they keep the class in {moved:.0%} (before: " in told.lower()
+    assert f"of moved ones they keep the class in {moved:.0%} (own: " in told.lower()
 
 
 def test_the_findings_have_six_rows_and_the_verdicts_of_the_claims(folder):
