@@ -134,3 +134,13 @@ def test_what_is_published_can_be_recomputed_and_is_told_in_its_numbers(finished
     of_all = table[(table["score"] == "right") & (table["group"] == "all")]
     assert all(f"{value:.3f}" in text for value in of_all["effect"])
     assert "one stem is one person" in text
+
+
+def test_slices_of_the_tested_patients_in_training_are_counted_patient_by_patient():
+    persons, arms = list("AAAB"), (APART, KNOWN)
+    same = {"labels": OWN, "person_id": persons, "slice_id": range(4), "label": "glioma"}
+    same |= {"shown_label": "glioma", "p_meningioma": 0.0, "p_glioma": 1.0, "p_pituitary": 0.0}
+    n_own = {APART: 0, KNOWN: [6, 6, 6, 2]}
+    rows = pd.concat([pd.DataFrame({**same, "arm": k, "n_own_trained": n_own[k]}) for k in arms])
+    table = leak_tables.leak_table(rows, n_resamples=2).query("arm == @KNOWN and group == 'all'")
+    assert table["n_own_trained"].item() == 4  # not 5, the mean over slices

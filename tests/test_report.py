@@ -153,3 +153,11 @@ def test_every_infill_and_dilation_has_its_net_drop_and_the_headline_is_that_of_
         assert float(shown.split()[0]) == pytest.approx(net_drops[-1], abs=0.005)
     means = report.score_table(one).set_index(["group", "score"])["effect"]
     assert means["a", "net_drop"] == pytest.approx(net_drops[0])
+
+
+def test_a_slice_without_a_sham_counts_in_none_of_the_three_drops(audited):
+    rows = audited[1].rows
+    without = (rows["edit"] == "sham") & (rows["slice_id"] == rows["slice_id"].iloc[0])
+    one = replace(audited[1], rows=rows[~without])
+    means = report.score_table(one).set_index(["group", "score"])["effect"]["a"]
+    assert means["net_drop"] == pytest.approx(means["delta_drop"] - means["sham_drop"], abs=1e-12)

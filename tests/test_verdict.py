@@ -146,7 +146,7 @@ def test_the_first_line_counts_answers_that_are_kept_and_those_that_are_no_tumor
         "50% of the slices keep their answer without their tumor (75% with a sham of the same "
         "shape); 3 of 4 are called 'Healthy'."
     )
-    answers = made([0.9] * 4, [0.9, 0.9, 0.5, 0.5], [0.9] * 4, [1, 1, 1, 1])
+    answers = made([0.1] * 4, [0.1, 0.1, 0.5, 0.5], [0.1] * 4, [0, 0, 0, 0])
     assert verdict.kept(answers)["kept"].mean() == 0.5  # between two classes is no answer
     answers = made([0.5] * 4, [0.5, np.nan] * 2, [0.5] * 4, [0, 1, 0, 1])
     assert verdict.no_tumor_class(answers) == 1  # by having no tumors
