@@ -161,6 +161,7 @@ CASES = {
     "another scale": Case((), OTHER_SCALE, WARNED, "mine_h7:of_unit_scale"),
     "a scale that leaves it unsure": Case((), UNSURE, WARNED, options="--scale zscore"),
     "masks beside the head": Case(dict(masks=OUTSIDE), "lie mostly outside the head", WARNED),
+    "one mask for all": Case(dict(masks=MASKS[[0] * N]), "24 slices .* have 1 diff", WARNED),
     "masks of a pixel": Case(
         dict(masks=TINY), "24 of 24 masks looked at vanish", NO_VERDICT, options="--size 12"
     ),

@@ -183,9 +183,9 @@ def test_dicom_is_read_or_the_package_is_named(tmp_path):
 def test_a_table_comes_from_a_spreadsheet_or_from_windows(tmp_path):
     write(tmp_path / "sub" / "a.png", SLICE)
     write(tmp_path / "empty.png", SLICE * 0)
-    for separator in ",;\t":
+    for first, separator in (("", ","), ("", ";"), ("", "\t"), ("sep=;\n", ";")):  # Excel's
         text = "Image,mask,Label,patient\n\n sub\\a.png ,,none,007\nsub/a.png,empty.png,none,2\n"
-        text = "\ufeff" + text.replace(",", separator)
+        text = "\ufeff" + first + text.replace(",", separator)
         (tmp_path / "manifest.csv").write_text(text, encoding="utf-8")
         cohort = folder.read_folder(tmp_path)
         assert cohort.table["patient_id"].tolist() == ["007", "2"]

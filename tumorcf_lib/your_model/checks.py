@@ -73,6 +73,13 @@ def of_slices(cohort, prepared, settings) -> Findings:
             f"{n_twice} of {len(table)} slices have the pixels and the mask of another one: copies "
             "count twice, and as another patient if their ID differs. Delete them."
         )
+    outlines = [mask.tobytes() for mask in prepared.masks if mask.any()]
+    if len(set(outlines)) < len(outlines) / 2:
+        found.warn(
+            f"{len(outlines)} slices looked at have {len(set(outlines))} different masks: is one "
+            "mask given for all? Each slice needs the outline of its own tumor.",
+            serious=True,
+        )
     oblong = table.loc[table["height"] != table["width"], ["height", "width"]]
     if size is not None and len(oblong) and size[0] == size[1]:
         found.warn(

@@ -28,10 +28,12 @@ def read(manifest):
     try:
         if not manifest.is_file():  # a pipe or /dev/zero has no end
             raise OSError("no regular file")
-        header = manifest.read_text(encoding="utf-8-sig").partition("\n")[0]
+        text = manifest.read_text(encoding="utf-8-sig")
+        first = int(text.startswith("sep="))  # Excel's hint on how to read the file
+        header = text.split("\n", first + 1)[first]
         with warnings.catch_warnings(action="error", category=pd.errors.ParserWarning):
             sep = max(",;\t", key=header.count)
-            how = {"sep": sep, "index_col": False}  # a line too long shifts no columns
+            how = {"sep": sep, "skiprows": first, "index_col": False}  # long lines shift no columns
             table = pd.read_csv(manifest, encoding="utf-8-sig", **how, **AS_TEXT)
     except (OSError, ValueError, pd.errors.ParserWarning) as error:  # no file, no text, no table
         raise InputError(
@@ -51,7 +53,7 @@ def read(manifest):
             f"{manifest}, line 1: expected the columns {', '.join(COLUMNS)}; got "
             f"{', '.join(table.columns)}. Add {', '.join(lacking)}."
         )
-    table.index = range(2, len(table) + 2)  # as an editor counts lines
+    table.index = first + 2 + np.arange(len(table))  # as an editor counts lines
     table = table.apply(lambda column: column.str.strip())
     table = table[(table != "").any(axis=1)]
     if table.empty:
