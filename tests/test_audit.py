@@ -40,6 +40,16 @@ def test_equal_seeds_give_equal_rows_whatever_the_batch_and_the_other_slices(mon
     assert (first["offset_y"] != other["offset_y"]).any()
 
 
+def test_several_classifiers_asked_in_one_pass_answer_as_each_alone():
+    cohort = make_cohort()
+    with_no_tumor = replace(cohort, classes=(*cohort.classes, "no tumor"))
+    asked = (tumor_reader, cohort), (lambda slices: np.eye(4)[[3] * len(slices)], with_no_tumor)
+    together = audit.audit_all(asked, plan.HEADLINE_EDITS, 2, 3, 5)
+    for (predict, own), rows in zip(asked, together, strict=True):
+        alone = audit.audit(predict, own, n_places=2, seed=3, batch_size=5)
+        pd.testing.assert_frame_equal(rows, alone)
+
+
 def test_every_row_carries_the_prediction_of_its_own_edit():
     cohort = make_cohort()
     rows = audit.audit(tumor_reader, cohort, batch_size=5)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -16,12 +17,21 @@ from tumorcf_lib.study import notebooks as runner, stages
 
 DIES = "os.kill(os.getpid(), 9)"
 WAITS = "config.Path(os.environ['TUMORCF_RUNS'], 'pid').write_text(str(os.getpid()))\nwhile 1: pass"
+MEETS = """
+print("I am {}")
+here = config.Path(os.environ["TUMORCF_RUNS"])
+(here / "{}").write_text(str(os.getpid()))
+while not (here / "{}").exists():
+    assert time.monotonic() < {}, "the other one never came"
+"""
+SIDE_BY_SIDE = "04_evaluation", "05_counterfactuals"
 RUN = """
 import signal, sys
 signal.signal(signal.SIGINT, signal.default_int_handler)  # shells let background jobs ignore it
 from tumorcf_lib import __main__ as cli, config, steps
-config.NOTEBOOKS = config.Path(sys.argv[1])
-sys.exit(cli.main(["run", "--profile", "smoke", "--to", "01"]))
+from tumorcf_lib.study import notebooks
+config.NOTEBOOKS, notebooks.has_room = config.Path(sys.argv[1]), lambda: True
+sys.exit(cli.main(["run", "--profile", "smoke", "--to", sys.argv[2]]))
 """
 
 
@@ -39,7 +49,7 @@ def small_notebooks(tmp_path, monkeypatch):
 
 def write(folder, name, *last_cells):
     source = (
-        "import os\nfrom tumorcf_lib import config, steps\n"
+        "import os, time\nfrom tumorcf_lib import config, steps\n"
         "from tumorcf_lib.study import results, runtime\n"
         f"config.NOTEBOOKS = config.Path({str(folder)!r})\n"
         "study = runtime.Study(config.get('smoke'), int(os.environ['TUMORCF_SEED']), "
@@ -52,23 +62,32 @@ def write(folder, name, *last_cells):
     nbformat.write(notebook, folder / f"{name}.ipynb")
 
 
-@pytest.fixture
-def begun(small_notebooks, tmp_path):
-    """A run in a process group of its own, and the number of its kernel, in its second cell."""
-    write(small_notebooks, "01_data", WAITS, "stage.finish()")
-    process = subprocess.Popen(
-        [sys.executable, "-c", RUN, str(small_notebooks)],
+def started(notebooks, last):
+    """A run in a process group of its own."""
+    return subprocess.Popen(
+        [sys.executable, "-c", RUN, str(notebooks), last],
         start_new_session=True,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
         cwd=config.ROOT,
     )
-    marker = tmp_path / "pid"
+
+
+def waited_for(process, marker):
+    """The number of a kernel that is in its second cell."""
     while not (marker.exists() and marker.read_text()):
         assert process.poll() is None, process.stdout.read()
         time.sleep(0.1)
-    return process, int(marker.read_text())
+    return int(marker.read_text())
+
+
+@pytest.fixture
+def begun(small_notebooks, tmp_path):
+    """A run, and the number of its kernel, in its second cell."""
+    write(small_notebooks, "01_data", WAITS, "stage.finish()")
+    process = started(small_notebooks, last="01")
+    return process, waited_for(process, tmp_path / "pid")
 
 
 def ends(pid, within_s):
@@ -87,6 +106,47 @@ def test_notebooks_run_in_order_and_are_skipped_while_they_hold(study, small_not
     assert runner.run(study, last="02") == {"01_data": 0, "02_preprocessing": 0}
     kept = json.loads((study.folder / runner.MINUTES).read_text())
     assert set(kept) == {"01_data", "02_preprocessing", runner.PROCESSOR}
+
+
+@pytest.fixture
+def meeting(small_notebooks, monkeypatch):
+    """Two notebooks, of which each goes on when the other one has begun."""
+    monkeypatch.setattr(runner, "has_room", lambda: True)
+    for own, other in (SIDE_BY_SIDE, SIDE_BY_SIDE[::-1]):
+        meets = MEETS.format(own, own, other, time.monotonic() + 120)
+        write(small_notebooks, own, meets, "stage.finish()")
+    return small_notebooks
+
+
+def test_notebooks_that_need_nothing_of_each_other_run_at_once_with_a_log_each(study, meeting):
+    runner.run(study)
+    kept = json.loads((study.folder / runner.MINUTES).read_text())
+    assert kept[runner.AT_ONCE] == 2 and set(stages.NAMES) < set(kept)
+    for name in SIDE_BY_SIDE:
+        log = runner.executed_copy(study, name).with_suffix(".log").read_text()
+        assert [who for who in SIDE_BY_SIDE if f"I am {who}" in log] == [name]
+
+
+def test_one_of_two_at_once_fails_and_the_other_ends_its_work(study, meeting):
+    write(meeting, "04_evaluation", "1 / 0")
+    (study.folder.parent / "04_evaluation").touch()
+    with pytest.raises(runner.NotebookError, match="04_evaluation stopped"):
+        runner.run(study)
+    assert stages.why_stale(study, "05_counterfactuals") is None
+    assert not (study.folder / "06_metrics").exists()
+
+
+@pytest.mark.parametrize(
+    "of, name, value",
+    [(runner, "n_cores", 1), (runner, "memory_limit", 8e9), (shutil, "which", "y")],
+)
+def test_notebooks_run_one_by_one_where_there_is_no_room_for_two(monkeypatch, of, name, value):
+    monkeypatch.setattr(runner, "n_cores", lambda: 2)
+    monkeypatch.setattr(os, "sysconf", lambda _: 200_000)
+    monkeypatch.setattr(shutil, "which", lambda _: None)
+    assert runner.has_room()
+    monkeypatch.setattr(of, name, lambda *_: value)
+    assert not runner.has_room()
 
 
 def test_the_first_failure_stops_and_names_cell_message_and_copy(study, small_notebooks):
@@ -115,14 +175,19 @@ def test_a_kernel_that_is_killed_is_named_with_its_cell_and_what_to_try(study, s
     assert stages.why_stale(study, "01_data") == "it was never finished"
 
 
-def test_an_interrupt_ends_run_and_kernel_says_how_to_go_on_and_leaves_no_half(study, begun):
-    process, kernel = begun
+def test_an_interrupt_ends_run_and_kernels_says_how_to_go_on_and_leaves_no_half(
+    study, meeting, tmp_path
+):
+    for name in SIDE_BY_SIDE:
+        write(meeting, name, WAITS.replace("'pid'", f"'{name}'"), "stage.finish()")
+    process = started(meeting, last="06")
+    kernels = [waited_for(process, tmp_path / name) for name in SIDE_BY_SIDE]
     os.killpg(process.pid, signal.SIGINT)
     said, _ = process.communicate(timeout=60)
     assert process.returncode == 130 and "Traceback" not in said
-    assert "01_data was stopped" in said and "./run_all.sh --profile smoke --from 01" in said
-    assert ends(kernel, within_s=1)
-    assert stages.why_stale(study, "01_data") == "it was never finished"
+    assert said.count("was stopped") == said.count("--from 04") == 2
+    assert all(ends(kernel, within_s=1) for kernel in kernels)
+    assert {stages.why_stale(study, name) for name in SIDE_BY_SIDE} == {"it was never finished"}
 
 
 def test_the_kernel_of_a_killed_run_ends_by_itself_and_a_rerun_goes_on(

@@ -86,23 +86,36 @@ def audit(
     >>> rows["edit"].value_counts(sort=False).to_dict()["sham"]
     2
     """
+    return audit_all([(predict, cohort)], edits, n_places, seed, batch_size, progress)[0]
+
+
+def audit_all(asked, edits, n_places, seed, batch_size, progress=False):
+    """The same of several classifiers, each edit made once: a table for each.
+
+    `asked`: pairs of `predict` and a cohort as of :func:`audit`, which has the same slices for all
+    and the classes of its classifier.
+    """
     plan = checked_plan(edits)
-    check_cohort(cohort)
-    stream = Stream(predict, len(cohort.classes), batch_size)
+    cohorts = [cohort for _, cohort in asked]
+    for cohort in cohorts:
+        check_cohort(cohort)
+    streams = [Stream(predict, len(own.classes), batch_size) for predict, own in asked]
     rows, tables, n_rows = [], [], 0
     for i in tqdm(range(len(cohort)), desc="audit", unit="slice", disable=not progress):
         slice, mask = prepared(cohort, i)
         rng_key = seed, cohort.table["slice_id"].iat[i]
         for row, edited in edits_of(slice, mask, plan, n_places, rng_key):
             if edited is not None:
-                stream.add(edited, n_rows)
+                for stream in streams:
+                    stream.add(edited, n_rows)
             rows.append((i, *row))
             n_rows += 1
         if len(rows) > MAX_TUPLES:
             tables.append(_columns(rows))
             rows = []
     made = pd.concat([*tables, _columns(rows)], ignore_index=True)
-    return _table(made, cohort, stream.finish(n_rows), seed)
+    finished = [stream.finish(n_rows) for stream in streams]
+    return [_table(made.copy(), *own, seed) for own in zip(cohorts, finished, strict=True)]
 
 
 class Stream:

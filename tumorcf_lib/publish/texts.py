@@ -18,7 +18,7 @@ from tumorcf_lib.figures.style import infill_name
 from tumorcf_lib.publish import PublishError, sections
 from tumorcf_lib.stats.rows import of_patients
 from tumorcf_lib.study import stages
-from tumorcf_lib.study.notebooks import MEMORY, MINUTES, PROCESSOR
+from tumorcf_lib.study.notebooks import AT_ONCE, MEMORY, MINUTES, PROCESSOR
 from tumorcf_lib.study.side_studies import published
 from tumorcf_lib.tables import study
 from tumorcf_lib.tables.controls import grown_px
@@ -132,8 +132,9 @@ def minutes_of(profile) -> dict:
 
 
 def total(minutes, names=stages.NAMES):
-    """Minutes of several notebooks together."""
-    return sum(minutes.get(name, 0) for name in names)
+    """Minutes of several notebooks together, of those that ran side by side the longest."""
+    groups = stages.groups(names, minutes.get(AT_ONCE, 1))
+    return sum(max(minutes.get(name, 0) for name in group) for group in groups)
 
 
 def took(level) -> str:

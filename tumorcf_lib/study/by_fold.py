@@ -101,7 +101,11 @@ def audit(results, prepared) -> pd.DataFrame:
     """Audit every tested slice; rows as ``audit.audit`` makes them."""
     edits = edits_of(results.study.profile)
     depends_on = depends(results, "audit") | weights_of(results) | {"plan": list(map(repr, edits))}
-    return results.make_rows("rows_edits", lambda _: audit_by(results, prepared, edits), depends_on)
+
+    def make(_):
+        return audit_by(results, prepared, edits, [""])[0]
+
+    return results.make_rows("rows_edits", make, depends_on)
 
 
 def edits_of(profile):
@@ -113,13 +117,13 @@ def edits_of(profile):
     return *plan.HEADLINE_EDITS, *matched, *controls
 
 
-def audit_by(results, prepared, edits, *, network="") -> pd.DataFrame:
-    """The tested slices' rows of a plan, by the network of that kind."""
+def audit_by(results, prepared, edits, networks) -> list:
+    """The tested slices' rows of a plan, by the network of each of these kinds."""
     profile = results.study.profile
     how = {"edits": edits, "n_places": profile.n_places, "seed": results.study.seed}
     how |= {"batch_size": profile.predict_batch_size, "progress": True}
-    own, predictor = _asked(results, prepared, "test", network)
-    return audits.audit(predictor, own, **how).assign(fold=0)
+    asked = [_asked(results, prepared, "test", network)[::-1] for network in networks]
+    return [rows.assign(fold=0) for rows in audits.audit_all(asked, **how)]
 
 
 def at_percentiles(scores, score: str, percentiles) -> pd.DataFrame:

@@ -71,10 +71,8 @@ def audit_networks(results, prepared) -> pd.DataFrame:
     edits = plan.network_edits(profile.infills, profile.n_control_places)
 
     def make(_):
-        parts = [
-            by_fold.audit_by(results, prepared, edits, network=kind).assign(network=kind)
-            for kind in NETWORKS
-        ]
+        parts = by_fold.audit_by(results, prepared, edits, NETWORKS)
+        parts = [rows.assign(network=kind) for rows, kind in zip(parts, NETWORKS, strict=True)]
         return pd.concat(parts, ignore_index=True)
 
     depends_on = by_fold.depends(results, "audit") | by_fold.weights_of(results)

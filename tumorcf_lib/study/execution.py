@@ -19,6 +19,9 @@ COLORS = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 NO_NEWS = ("Executing ", "Input Notebook", "Output Notebook", "Working directory", "<Figure")
 """How papermill's own lines begin, and what stands for a picture."""
 
+RUNNING = []
+"""Managers of the kernels that run now."""
+
 DEATHS = {
     -9: "was ended by signal 9, most often because memory ran out",
     -7: "was ended by signal 7 (SIGBUS), most often because the disk is full",
@@ -50,11 +53,12 @@ def executed_copy(study, name: str) -> Path:
     return study.folder / "notebooks" / f"{name}.ipynb"
 
 
-def execute(study, name: str) -> float:
+def execute(study, name: str, interrupts, *, begins="") -> float:
     """Run a notebook, whose copy gets its name when the last cell has ended; returns the minutes.
 
-    NotebookError if a cell raises or the kernel dies or does not start; KeyboardInterrupt after
-    its kernel was ended, and how to go on was said."""
+    ``interrupts``: from :func:`interrupted`; ``begins``: the first of the notebooks that run at
+    once. NotebookError if a cell raises or the kernel dies or does not start; KeyboardInterrupt
+    after its kernel was ended, and how to go on was said."""
     import papermill
 
     output = executed_copy(study, name)
@@ -63,12 +67,11 @@ def execute(study, name: str) -> float:
     output.parent.mkdir(parents=True, exist_ok=True)
     print(f"{name:<20} running; follow it in {config.shown(log)}", flush=True)
     started, source = time.perf_counter(), config.NOTEBOOKS / f"{name}.ipynb"
-    go_on = GO_ON.format(options=stages.options(study), number=name[:2])
+    go_on = GO_ON.format(options=stages.options(study), number=(begins or name)[:2])
     with (
         progress.clock(name, BAR, len(steps.read_json(source)["cells"])) as bar,
         _log_to(log, bar) as stream,
-        _kernels(env=_environment(study), stderr=stream) as (manager, kernels),
-        _interrupts(kernels) as interrupts,
+        _kernels(interrupts, env=_environment(study), stderr=stream) as (manager, kernels),
     ):
         try:
             papermill.execute_notebook(
@@ -113,6 +116,11 @@ def _log_to(path, bar):
     """Send what kernels print to a file, and its last line and finished cells to the bar."""
 
     class Handler(logging.FileHandler):
+        thread = threading.get_ident()  # each of several notebooks at once has a log of its own
+
+        def filter(self, record):
+            return record.thread == self.thread
+
         def emit(self, record):
             super().emit(record)
             text = COLORS.sub("", record.getMessage()).strip()
@@ -133,7 +141,7 @@ def _log_to(path, bar):
 
 
 @contextmanager
-def _kernels(**how):
+def _kernels(interrupts, **how):
     """A class of kernel managers and the list of those made; no kernel outlives the block.
 
     What runs the notebook ends its kernel itself, but for one that is just starting when the
@@ -147,19 +155,23 @@ def _kernels(**how):
     class Manager(AsyncKernelManager):
         async def start_kernel(self, **options):
             made.append(self)
+            RUNNING.append(self)
             await super().start_kernel(**how, **options)
+            if interrupts:  # meanwhile
+                _process(self).kill()
 
     try:
         yield Manager, made
     finally:
         for manager in made:
+            RUNNING.remove(manager)
             if manager.has_kernel:
                 run_sync(manager.shutdown_kernel)(now=True)
 
 
 @contextmanager
-def _interrupts(kernels):
-    """A list of the interrupts so far; each of them ends the kernel at once.
+def interrupted():
+    """A list of the interrupts so far; each of them ends all kernels at once.
 
     ``KeyboardInterrupt`` alone is not enough: what it meets on its way up may raise something
     else in its place, and Python drops it while it collects garbage. A dead kernel is noticed.
@@ -170,7 +182,7 @@ def _interrupts(kernels):
         seen.append(number)
         # What still waited for the kernel fails; asyncio would print that and help nobody
         logging.getLogger("asyncio").setLevel(logging.CRITICAL)
-        for process in map(_process, kernels):
+        for process in map(_process, RUNNING):
             if process is not None:
                 process.kill()
         before(number, frame)

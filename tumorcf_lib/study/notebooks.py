@@ -1,12 +1,25 @@
-"""Run the notebooks in order by papermill, skipping what still holds."""
+"""Run the notebooks by papermill, in order or side by side, skipping what still holds."""
 
+import os
+import shutil
 import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+from tqdm import tqdm
 
 from tumorcf_lib import config, steps
 from tumorcf_lib.study import reference, stages
-from tumorcf_lib.study.execution import NotebookError, execute, executed_copy
+from tumorcf_lib.study.execution import NotebookError, execute, executed_copy, interrupted
 from tumorcf_lib.study.results import kept_seconds
-from tumorcf_lib.study.runtime import Study, n_cores, processor, warn_if_tight
+from tumorcf_lib.study.runtime import (
+    Study,
+    held_by_others,
+    memory_limit,
+    n_cores,
+    processor,
+    warn_if_tight,
+)
 
 MINUTES = "minutes.json"
 """File of a run: minutes by the name of a notebook, and what follows."""
@@ -15,7 +28,16 @@ PROCESSOR = "processor"
 """What it was that took so long."""
 
 MEMORY = "memory_gb"
-"""The most that a run of all notebooks held, by its largest kernel and itself."""
+"""The most that a run of all notebooks can have held, by its largest kernels and itself."""
+
+AT_ONCE = "at_once"
+"""How many notebooks ran side by side."""
+
+KEEPING = threading.Lock()
+
+ROOM_BYTES = 10_000_000_000
+"""So much memory is there for two kernels at once, of which the largest takes 3 GB, and a reader's
+other programs."""
 
 
 def run(study: Study, *, first="01", last="06") -> dict[str, float]:
@@ -33,17 +55,31 @@ def run(study: Study, *, first="01", last="06") -> dict[str, float]:
         needed = {*names, *stages.NEEDS["04_evaluation"]}
         names = [name for name in stages.NAMES[: end + 1] if name in needed]
     warn_if_tight("a run", "give the same command again")
-    with only_run(study.folder):
-        done = {name: _make(study, name, names, published) for name in names}
+    at_once, done = 2 if has_room() else 1, {}
+    with only_run(study.folder), interrupted() as interrupts:
+        for group in stages.groups(names, at_once):
+
+            def make(name, first=group[0]):
+                return _make(study, name, names, published, interrupts, first)
+
+            with ThreadPoolExecutor(len(group)) as threads:
+                done |= zip(group, threads.map(make, group), strict=True)
         if len(done) == len(stages.NAMES) and all(done.values()):
-            _keep(study, {MEMORY: peak_gb()})
+            _keep(study, {MEMORY: peak_gb(at_once), AT_ONCE: at_once})
     if reference.is_installed(study):
         print(*reference.compared(study), sep="\n")
     print(f"Executed notebooks, tables and figures: {config.shown(study.folder)}")
     return done
 
 
-def _make(study, name, names, published) -> float:
+def has_room() -> bool:
+    """Whether two notebooks may run at once: cores and memory for two, no GPU that one fills."""
+    own = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    free = min(memory_limit(), own) - held_by_others()
+    return n_cores() > 1 and free > ROOM_BYTES and not shutil.which("nvidia-smi")
+
+
+def _make(study, name, names, published, interrupts, first) -> float:
     """Bring one notebook's stage up to date and say so in a line; the minutes that it took."""
     holds, minutes = stages.why_stale(study, name) is None, 0.0
     if published and name == reference.STAGE:
@@ -55,7 +91,7 @@ def _make(study, name, names, published) -> float:
     else:
         for needed in (n for n in stages.NEEDS[name] if n not in names):
             stages.require(study, needed, wanted_by=name)
-        minutes, note = execute(study, name), "wrote"
+        minutes, note = execute(study, name, interrupts, begins=first), "wrote"
         reason = stages.why_stale(study, name)
         if reason:
             raise NotebookError(
@@ -64,7 +100,8 @@ def _make(study, name, names, published) -> float:
             )
         _keep_minutes(study, name, minutes)
     wrote = stages.summary(stages.record(study, name))
-    print(f"{name:<20} {minutes:5.1f} min  {note}: {wrote}", flush=True)
+    with tqdm.external_write_mode():  # off the line of a notebook that runs beside it
+        print(f"{name:<20} {minutes:5.1f} min  {note}: {wrote}", flush=True)
     return minutes
 
 
@@ -76,7 +113,8 @@ def only_run(folder):
 
 def run_guide(study: Study, name: str) -> None:
     """Execute a notebook beside the study; what it needs (see ``stages.NEEDS``) has to be there."""
-    _keep_minutes(study, name, execute(study, name))
+    with interrupted() as interrupts:
+        _keep_minutes(study, name, execute(study, name, interrupts))
 
 
 def is_executed(study: Study, name: str) -> bool:
@@ -92,13 +130,16 @@ def is_executed(study: Study, name: str) -> bool:
     return stages.code_cells(copy) == stages.code_cells(config.NOTEBOOKS / f"{name}.ipynb")
 
 
-def peak_gb():
-    """Most memory that this process and the largest it started have held, in GB (1e9 bytes)."""
+def peak_gb(at_once=1):
+    """Most memory that this process and so many of the largest that it started can have held at
+    once, in GB (1e9 bytes)."""
     import resource  # which Windows lacks, where notebooks run in WSL only
 
-    who = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
     unit = 1 if sys.platform == "darwin" else 1024
-    return round(unit * sum(resource.getrusage(w).ru_maxrss for w in who) / 1e9, 2)
+    own, child = (
+        resource.getrusage(w).ru_maxrss for w in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
+    )
+    return round(unit * (own + at_once * child) / 1e9, 2)
 
 
 def _keep_minutes(study, name, minutes):
@@ -109,5 +150,6 @@ def _keep_minutes(study, name, minutes):
 
 def _keep(study, entries):
     path = study.folder / MINUTES
-    kept = steps.read_json(path) if path.is_file() else {}
-    steps.write_json(path, kept | entries, sort_keys=True)
+    with KEEPING:
+        kept = steps.read_json(path) if path.is_file() else {}
+        steps.write_json(path, kept | entries, sort_keys=True)

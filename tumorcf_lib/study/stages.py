@@ -41,6 +41,19 @@ class StageError(RuntimeError):
     """A stage that is missing, unfinished, damaged, out of date, in use, or not of this run."""
 
 
+def groups(names, at_once=2):
+    """The notebooks in order, those next to each other that need nothing of each other together.
+
+    >>> groups(NAMES[2:])
+    [['03_training'], ['04_evaluation', '05_counterfactuals'], ['06_metrics']]
+    """
+    made = [[names[0]]]
+    for name in names[1:]:
+        is_free = len(made[-1]) < at_once and not set(NEEDS[name]) & set(made[-1])
+        made = [*made[:-1], [*made[-1], name]] if is_free else [*made, [name]]
+    return made
+
+
 def find_stage(value: str) -> str:
     """Name of a stage from its number or name.
 
