@@ -28,7 +28,7 @@ PROCESSOR = "processor"
 """What it was that took so long."""
 
 MEMORY = "memory_gb"
-"""The most that a run of all notebooks can have held, by its largest kernels and itself."""
+"""The most that a run of all notebooks held, one at a time: by its largest kernel and itself."""
 
 AT_ONCE = "at_once"
 """How many notebooks ran side by side."""
@@ -65,7 +65,7 @@ def run(study: Study, *, first="01", last="06") -> dict[str, float]:
             with ThreadPoolExecutor(len(group)) as threads:
                 done |= zip(group, threads.map(make, group), strict=True)
         if len(done) == len(stages.NAMES) and all(done.values()):
-            _keep(study, {MEMORY: peak_gb(at_once), AT_ONCE: at_once})
+            _keep(study, {MEMORY: peak_gb(), AT_ONCE: at_once})
     if reference.is_installed(study):
         print(*reference.compared(study), sep="\n")
     print(f"Executed notebooks, tables and figures: {config.shown(study.folder)}")
@@ -130,16 +130,13 @@ def is_executed(study: Study, name: str) -> bool:
     return stages.code_cells(copy) == stages.code_cells(config.NOTEBOOKS / f"{name}.ipynb")
 
 
-def peak_gb(at_once=1):
-    """Most memory that this process and so many of the largest that it started can have held at
-    once, in GB (1e9 bytes)."""
+def peak_gb():
+    """Most memory that this process and the largest it started have held, in GB (1e9 bytes)."""
     import resource  # which Windows lacks, where notebooks run in WSL only
 
+    who = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
     unit = 1 if sys.platform == "darwin" else 1024
-    own, child = (
-        resource.getrusage(w).ru_maxrss for w in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
-    )
-    return round(unit * (own + at_once * child) / 1e9, 2)
+    return round(unit * sum(resource.getrusage(w).ru_maxrss for w in who) / 1e9, 2)
 
 
 def _keep_minutes(study, name, minutes):
