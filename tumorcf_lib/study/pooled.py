@@ -62,7 +62,7 @@ def shown_scores(table):
 CONTROLS = {
     "energy": "Net-Drop by shams of like energy, seed 1, every slice the same.",
     "probes": "",
-    "covariates": "Change of Net-Drop per standard deviation of a covariate, seed 1.",
+    "covariates": "Change of Net-Drop per SD of a tumor's area, contrast and depth, seed 1.",
     "robustness": "Net-Drop under every variant of the analysis, seed 1, every slice the same.",
     "networks": "Plain, hardened and looking networks, seed 1, every slice the same.",
 }
@@ -80,7 +80,7 @@ STUDY = side_studies.SideStudy(
             *ANSWER,
             lambda table: [shown_sites(table)],
             options={"chance": 1 / len(CLASSES)},
-            caption="The two kinds of glioma patients: slices called right after each edit.",
+            caption="Glioma slices called right after each edit, by the form of the patients' IDs.",
         ),
         "fig_primary": Drawn("forests.primary", ("table_primary",), lambda table: [plain(table)]),
         "fig_folds": Drawn("studies.folds", ("table_folds", "table_elsewhere")),
