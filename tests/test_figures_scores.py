@@ -292,8 +292,8 @@ def test_patients_are_told_by_their_ids_and_networks_of_two_kinds_have_a_panel_a
     parts = [pd.DataFrame({**about, "edit": edit, "share": own}) for edit, own in shares.items()]
     table = pd.concat(parts)
     assert readings.answer(table) == (
-        "Of the glioma patients with IDs A and B the share called right goes from 90% to 80% and "
-        "from 70% to 50% when the tumor is painted out, and to 60% and 10% with air in its place."
+        "Called right as the slices are, with the tumor painted out, and with air in its place: "
+        "glioma, A 90%, 80%, 60%; glioma, B 70%, 50%, 10%."
     )
     other = table.assign(share=0.2, networks="shown B only")
     both = pd.concat([table.assign(networks="shown all"), other])
@@ -301,5 +301,5 @@ def test_patients_are_told_by_their_ids_and_networks_of_two_kinds_have_a_panel_a
     axes = [ax for ax in fig.axes if ax.patches]
     assert [ax.get_title(loc="left") for ax in axes] == ["a  shown all", "b  shown B only"]
     assert heights(axes[1]) == pytest.approx([20] * 6)
-    assert "from 90% to 80%" in readings.answer(both) and "from 20% to 20%" in readings.answer(both)
-    assert readings.answer(both).endswith("in its place (networks shown B only).")
+    assert "A 90%, 80%" in readings.answer(both) and "A 20%, 20%" in readings.answer(both)
+    assert readings.answer(both).endswith("20% (networks shown B only).")

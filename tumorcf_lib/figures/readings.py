@@ -123,25 +123,22 @@ def answer(table, *, chance=None):
     share = table.set_index(["label", "edit"])["share"].unstack().loc[classes_of(table["label"])]
     told = share.map("{:.0%}".format)
     if "blank" not in share:  # patients of one class, told apart by their IDs
-        (name, *_), kinds = zip(*share.index.str.split(", "))
-        return (
-            f"Of the {name} patients with IDs {listed(kinds)} the share called right goes "
-            f"{listed('from ' + told['original'] + ' to ' + told['remove'])} when the tumor is "
-            f"painted out, and to {listed(told['background'])} with air in its place."
-        )
+        own = told.index + " " + told[["original", "remove", "background"]].agg(", ".join, axis=1)
+        edits = "as the slices are, with the tumor painted out, and with air in its place"
+        return f"Called right {edits}: {'; '.join(own)}."
     falls = listed(told.index + " " + told["original"] + " to " + told["remove"])
     most = share["blank"].idxmax()
     empty = f"of empty {most} slices {told['blank'][most]} are called {most}"
-    return f"Painting the tumor out moves the share called right: {falls}; {empty}."
+    return f"Called right, from the slices as they are to the tumor painted out: {falls}; {empty}."
 
 
 def headline(means):
     delta, sham, net = (_records(means, score=f"{name}_drop") for name in ("delta", "sham", "net"))
     most = max(classes_of(net), key=lambda name: net[name]["effect"])
     told = _each(net, lambda name: f"{name} {forests.number(net[name])}")
-    moves = [f"{0.0 - round(rows[most]['effect'], 3):+.3f}" for rows in (delta, sham)]
-    where = f"Where it is largest, {most}, P moves by {moves[0]} when the tumor is painted out"
-    return f"Net-Drop: {told}. {where}, by {moves[1]} with a sham."
+    falls = [number(rows[most]["effect"]) for rows in (delta, sham)]
+    where = f"The largest, of {most}, is a fall of {falls[0]} with the tumor painted out"
+    return f"Net-Drop: {told}. {where}, less one of {falls[1]} with a sham."
 
 
 def fall_to(table):
