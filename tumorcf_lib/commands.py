@@ -61,7 +61,7 @@ def command(*options):
     return register
 
 
-PROFILES = "smoke, demo, calibration, paper-lite, paper-lite-cv, paper; auto: what fits here"
+PROFILES = f"{', '.join(config.PROFILES)}; auto: what fits here"
 PROFILE = option("--profile", metavar="NAME", type=_profile, default="auto", help=PROFILES)
 SEED = option("--seed", metavar="N", type=_seed, default="0", help="of training and of sham places")
 FOLDER = option("--data", metavar="DIR", type=folder, help="folder of the dataset, else data/")
@@ -81,7 +81,8 @@ def _study(options, *, of_notebooks=False):
     if of_notebooks and not profile.has_notebooks:
         raise lib("study.stages").StageError(
             f"Profile {profile.name!r} runs without notebooks: status, report, --from and --to do "
-            f"not apply. Its results: {config.published(profile.name)}; to begin again, remove "
+            "not apply, but the commands calibrate, or prepare, train and pool. Its results: "
+            f"{config.shown(config.published(profile.name))}; to begin again, remove "
             f"{config.shown(config.run(profile.name))}."
         )
     return lib("study.runtime").Study(profile, options.seed, config.run(profile.name))
@@ -102,16 +103,16 @@ def _alone(module, name, **how):
 
 @command(
     *STUDY,
-    option("--from", dest="first", metavar="04", default="01", help="begin at this notebook"),
-    option("--to", dest="last", metavar="05", default="06", help="end at this notebook"),
+    option("--from", dest="first", metavar="04", default="", help="begin at this notebook"),
+    option("--to", dest="last", metavar="05", default="", help="end at this notebook"),
 )
 def run(options):
-    """run the notebooks 01 to 06, or the study of a profile without notebooks
+    """run the numbered notebooks, or the study of a profile without notebooks
 
     --profile paper-lite --data ~/figshare  the real slices
     --profile demo --from 04                again from the evaluation on
     """
-    study = _study(options, of_notebooks=(options.first, options.last) != ("01", "06"))
+    study = _study(options, of_notebooks=bool(options.first or options.last))
     if study.profile.cohort == "calibration":
         return calibrate(options)
     if not study.profile.has_notebooks:

@@ -6,10 +6,11 @@ from pathlib import Path
 
 PYTHON = config["python"]
 QUESTION = (
-    "import json, sys; from tumorcf_lib import config; from tumorcf_lib.study import made_by; "
+    "import json, sys; from tumorcf_lib import config; "
+    "from tumorcf_lib.study import made_by, stages; "
     "kinds = 'slices inputs training finetuning audit transplants saliency'.split(); "
     "print(json.dumps({'folds': config.get(sys.argv[1]).n_folds, 'runs': str(config.runs()), "
-    "'code': made_by.code(*kinds), "
+    "'code': made_by.code(*kinds), 'last': stages.NAMES[-1][:2], "
     "'settings': {name: config.get(name).as_dict() for name in sys.argv[1:]}}))"
 )
 ASKED = [PYTHON, "-c", QUESTION, config["profile"], config["notebooks"]]
@@ -55,4 +56,4 @@ wildcard_constraints:
     network="|".join(SEEDS),
     fold=r"\d+",
     seed=r"\d+",
-    number="0[1-6]",
+    number=r"0\d",

@@ -40,14 +40,15 @@ ROOM_BYTES = 10_000_000_000
 other programs."""
 
 
-def run(study: Study, *, first="01", last="06") -> dict[str, float]:
-    """Execute the notebooks ``first`` to ``last``; the minutes of each by its name (0: skipped).
+def run(study: Study, *, first="", last="") -> dict[str, float]:
+    """Execute the notebooks ``first`` to ``last`` (all); minutes of each by its name (0: skipped).
 
     Where the run begins after 03 and nobody began to train here, the published weights take the
     place of 03, if there are any for this profile and seed: what they need of 01 and 02 is run,
     too. See :mod:`study.reference`. The first notebook that fails ends it by a NotebookError, one
     that lacks what it needs by a StageError."""
-    begin, end = (stages.NAMES.index(stages.find_stage(value)) for value in (first, last))
+    ends = first or stages.NAMES[0], last or stages.NAMES[-1]
+    begin, end = (stages.NAMES.index(stages.find_stage(value)) for value in ends)
     if begin > end:
         raise stages.StageError(f"--from {first} comes after --to {last}: nothing to run.")
     names = stages.NAMES[begin : end + 1]
