@@ -109,7 +109,8 @@ def is_named(module, names):
 def test_what_a_notebook_imports_is_named_for_its_stage():
     for stage in stages.NAMES:
         names = set().union(*names_of(stage).values())
-        assert not [m for m in imports(stage) if m not in ARRANGES and not is_named(m, names)]
+        not_named = [m for m in imports(stage) if m not in ARRANGES and not is_named(m, names)]
+        assert not_named == [], f"made_by lacks them for {stage}"
 
 
 @pytest.mark.parametrize("kind", made_by.CODE)

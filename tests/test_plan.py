@@ -95,7 +95,7 @@ def test_each_edit_is_the_one_its_name_says_and_changes_no_more_than_its_row_say
             wanted, n_pixels = whole[row.edit]
         else:
             moved = shams.move(mask, shams.Place(row.offset_y, row.offset_x, row.mirrored))
-            edit = edits.remove if row.edit == "sham" else edits.only
+            edit = {"sham": edits.remove, "sham_only": edits.only}[row.edit]
             wanted = edit(image, moved)
             n_pixels = N_TUMOR if row.edit == "sham" else total - N_TUMOR
         np.testing.assert_array_equal(array, wanted)

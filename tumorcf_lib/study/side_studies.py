@@ -200,7 +200,10 @@ def reader(folder):
         parts = sorted(Path(folder).glob(f"{name}_*.csv.gz"))
         if parts:
             return pd.concat([rowfiles.read_table(path) for path in parts], ignore_index=True)
-        raise FileNotFoundError(f"{folder} holds no {name}.csv or {name}.csv.gz.")
+        raise FileNotFoundError(
+            f"{config.shown(folder)} holds no {name}.csv or {name}.csv.gz. A new table comes there "
+            f"by: python -m tumorcf_lib publish {Path(folder).name} --from-rows"
+        )
 
     return read
 
