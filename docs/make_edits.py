@@ -17,6 +17,7 @@ from tumorcf_lib import config
 from tumorcf_lib.data import preprocess
 from tumorcf_lib.edits import plan
 from tumorcf_lib.edits.scores import slice_scores
+from tumorcf_lib.figures import style
 from tumorcf_lib.phantoms import anatomy, cohort
 from tumorcf_lib.study.side_studies import reader
 
@@ -85,7 +86,10 @@ def main():
                     "variants": list(variants(of_slice, slice, mask, names)),
                 }
             )
-    made = {"classes": config.CLASSES, "size": profile.size_px, "slices": found}
+    names = {"edits": {edit: style.EDIT_NAMES[edit] for edit in EDITS[1:]}}
+    names["infills"] = {name: style.infill_name(name) for name in rows["infill"].unique() if name}
+    made = {"classes": config.CLASSES, "colors": style.CLASS_COLORS, **names}
+    made |= {"size": profile.size_px, "slices": found}
     TARGET.write_text(f"const EDITS = {json.dumps(made, separators=(',', ':'))};\n")
     print(f"{TARGET.stat().st_size / 1e3:.0f} kB: {TARGET.relative_to(config.ROOT)}")
 

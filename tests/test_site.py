@@ -6,6 +6,7 @@ import runpy
 import pytest
 
 from tumorcf_lib import config
+from tumorcf_lib.figures import style
 from tumorcf_lib.study.side_studies import reader
 
 DOCS = config.ROOT / "docs"
@@ -48,7 +49,7 @@ def test_the_page_to_try_an_edit_shows_the_published_probabilities():
     keys = ["slice_id", "edit", "infill", "dilation_px"]
     by = rows.set_index(keys)[[f"p_{name}" for name in made["classes"]]].sort_index()
     shown = [(one["slice"], variant) for one in made["slices"] for variant in one["variants"]]
-    assert len(shown) > 80
+    assert len(shown) > 80 and made["colors"] == style.CLASS_COLORS
     for slice_id, variant in shown:
         key = (slice_id, variant["edit"], variant["infill"], variant["dilation"])
         assert variant["p"] == pytest.approx(by.loc[key].to_numpy(), abs=6e-4), (

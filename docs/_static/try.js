@@ -2,13 +2,8 @@
 (function () {
   const root = document.getElementById("try-an-edit");
   if (!root || typeof EDITS === "undefined") return;
-  const COLORS = { meningioma: "#E69F00", glioma: "#0072B2", pituitary: "#009E73" };
-  const DONE = {
-    remove: "tumor painted out", sham: "sham painted out", background: "tumor cut out",
-    only: "tumor alone", silhouette: "silhouette", blank: "empty slice",
-  };
-  const INFILLS = { navier_stokes: "Navier-Stokes", noisy_linear: "noisy linear", biharmonic: "biharmonic" };
-  const chosen = { label: "meningioma", drop: "median", edit: "remove", infill: "navier_stokes", dilation: 0, outline: true };
+  const [headline] = Object.keys(EDITS.infills);
+  const chosen = { label: "meningioma", drop: "median", edit: "remove", infill: headline, dilation: 0, outline: true };
   const el = (tag, attrs, ...inside) => {
     const made = Object.assign(document.createElement(tag), attrs);
     made.append(...inside);
@@ -32,8 +27,8 @@
     }
     return [el("div", { textContent: words }), cell];
   }
-  function reset(key) {  // the nearest audited edit: Navier-Stokes is asked at every dilation
-    if (key !== "infill") chosen.infill = "navier_stokes";
+  function reset(key) {  // the nearest audited edit: the headline is asked at every dilation
+    if (key !== "infill") chosen.infill = headline;
     if (!find(chosen)) chosen.dilation = 0;
   }
   function paint(canvas, variant) {
@@ -58,8 +53,8 @@
   const dilations = [...new Set(EDITS.slices[0].variants.map((v) => v.dilation))].sort();
   const choices = el("div", { className: "choices" },
     ...row("Tumor", "label", alike("label")), ...row("Fall", "drop", alike("drop")),
-    ...row("Edit", "edit", Object.entries(DONE)),
-    ...row("Infill", "infill", Object.entries(INFILLS)),
+    ...row("Edit", "edit", Object.entries(EDITS.edits)),
+    ...row("Infill", "infill", Object.entries(EDITS.infills)),
     ...row("Dilation", "dilation", dilations.map((d) => [d, `${d} px`])),
     ...row("Outline", "outline", [[true, "shown"], [false, "hidden"]]));
   root.append(
@@ -80,12 +75,12 @@
     }
     paint(before, was);
     paint(after, now);
-    words.textContent = DONE[chosen.edit];
+    words.textContent = EDITS.edits[chosen.edit];
     bars.replaceChildren();
     EDITS.classes.forEach((name, k) => {
       const bar = el("div", { className: "bar" });
       const fill = el("i"), line = el("b");
-      fill.style.cssText = `width:${100 * now.p[k]}%;background:${COLORS[name]}`;
+      fill.style.cssText = `width:${100 * now.p[k]}%;background:${EDITS.colors[name]}`;
       line.style.left = `${100 * was.p[k]}%`;
       bar.append(fill, line);
       bars.append(el("span", { textContent: name }), bar,
