@@ -1,5 +1,7 @@
 """Claims about what a removed region is filled with, against slow and obvious references."""
 
+import inspect
+
 import cv2
 import numpy as np
 import pytest
@@ -44,6 +46,10 @@ def test_an_infill_sees_nothing_under_the_region_and_nothing_beyond_its_reach(na
         again = edits.remove(other, mask, infill=name)
         np.testing.assert_array_equal(edited[mask], again[mask])
         np.testing.assert_array_equal(edited[~mask], slice[~mask])
+
+
+def test_a_removal_that_names_no_infill_uses_the_headline():
+    assert inspect.signature(edits.remove).parameters["infill"].default == infills.HEADLINE_INFILL
 
 
 def test_telea_is_opencv_on_256_levels_of_the_range_outside_the_region():

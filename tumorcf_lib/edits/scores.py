@@ -7,6 +7,7 @@ do not run into the ends 0 and 1. The differences below take either.
 import numpy as np
 import pandas as pd
 
+from tumorcf_lib.edits.infills import HEADLINE_INFILL
 from tumorcf_lib.edits.plan import ACTIONS
 
 SMALLEST_P = 1e-7
@@ -164,7 +165,7 @@ def arrays(rows):
     return pd.Index(names).get_indexer(rows["label"]), p
 
 
-def slice_scores(rows, *, infill="navier_stokes", dilation_px=0):
+def slice_scores(rows, *, infill=HEADLINE_INFILL, dilation_px=0):
     """One row of scores per slice, from the rows of :func:`edits.audit.audit`.
 
     Parameters

@@ -4,6 +4,7 @@ import textwrap
 
 import pandas as pd
 
+from tumorcf_lib.edits.infills import HEADLINE_INFILL
 from tumorcf_lib.figures import style
 from tumorcf_lib.figures.forests import Panel, forest, marks, occurring, say_what_is_missing
 from tumorcf_lib.stats.rows import ALL
@@ -122,7 +123,7 @@ def networks(table):
     lines = {"accuracy": None, "net_drop": 0.0, "delta_focus": 1 / max(len(groups) - 1, 1)}
     looks = _method_looks(table["network"])
     looks["open: infills that it never saw"] = {"filled": False}
-    table = table[table["infill"].isin(("", "navier_stokes", UNSEEN))]
+    table = table[table["infill"].isin(("", HEADLINE_INFILL, UNSEEN))]
     table = table.assign(filled=table["infill"] != UNSEEN)
     panels = []
     for score, line in lines.items():
@@ -254,7 +255,7 @@ def _with_variants(row, variants):
     """A row's name and, if there are several, its variants in their order, in few words."""
     name, variants = FAMILY_NAMES.get(row, row), variants.drop_duplicates()
     if len(variants) > 1:
-        variants = variants.replace(row, style.INFILL_NAMES["navier_stokes"])
+        variants = variants.replace(row, style.infill_name(HEADLINE_INFILL))
         for pattern, short in SHORTER.items():
             variants = variants.str.replace(pattern, short, regex=True)
         name += f": {', '.join(variants)}"

@@ -6,6 +6,7 @@ read from the rows behind them. Notebooks show the sentence under the figure, th
 
 import numpy as np
 
+from tumorcf_lib.edits.infills import HEADLINE_INFILL
 from tumorcf_lib.figures import forests
 from tumorcf_lib.figures.controls import of_common_slices
 from tumorcf_lib.figures.style import infill_name
@@ -217,7 +218,7 @@ def networks(table):
     right = table[(table["group"] == ALL) & (table["score"] == "accuracy")]
     told = []
     for name, share in right.set_index("network")["effect"].items():
-        drops = _records(table, network=name, score="net_drop", infill="navier_stokes")
+        drops = _records(table, network=name, score="net_drop", infill=HEADLINE_INFILL)
         falls = ", ".join(f"{label} {number(own['effect'], 2)}" for label, own in drops.items())
         told.append(f"{name} {falls} ({share:.1%} right)")
     return f"Net-Drop: {'; '.join(told)}."

@@ -5,6 +5,7 @@ import functools
 import jinja2
 
 from tumorcf_lib.config import CLASSES
+from tumorcf_lib.edits.infills import HEADLINE_INFILL
 from tumorcf_lib.stats.rows import listed
 from tumorcf_lib.study import pooled
 from tumorcf_lib.study.side_studies import band, interval, p_value, published
@@ -31,8 +32,8 @@ def _environment():
     made.globals |= {"listed": listed, "percent": PERCENT, "interval": interval, "band": band}
     made.globals |= {"p_value": p_value, "verdict": verdict, "part": part, "sentences": sentences}
     made.globals |= {"groups": ("all", *CLASSES), "classes": [*CLASSES], "missing": MISSING}
-    made.globals |= {"pooled": pooled, "adjusted_for": sites.ADJUSTED}
-    made.globals |= {"n_bits": leak.N_BITS, "scales": calibration.SCALES}
+    made.globals |= {"pooled": pooled, "adjusted_for": sites.ADJUSTED, "n_bits": leak.N_BITS}
+    made.globals |= {"scales": calibration.SCALES, "headline_infill": HEADLINE_INFILL}
     return made
 
 
