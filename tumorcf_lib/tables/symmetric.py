@@ -14,6 +14,7 @@ from scipy.special import stdtrit
 from tumorcf_lib.config import CLASSES
 from tumorcf_lib.edits import conflicts, scores
 from tumorcf_lib.stats import networks, nulls
+from tumorcf_lib.stats.persons import CONFIDENCE
 from tumorcf_lib.stats.rows import headline_rows
 from tumorcf_lib.tables.fold_scores import SHUFFLED, is_of_mr_site, outputs_of
 
@@ -149,7 +150,7 @@ def _pooled(folds, null):
     if of_networks:
         free = nulls.freedom(error2, (of_patients, free), (total, df))
     auc, loss = float(weight @ folds["auc"].to_numpy()), float(weight @ losses.map(np.mean))
-    reach = stdtrit(free, 0.975) * np.sqrt(error2)
+    reach = stdtrit(free, (1 + CONFIDENCE) / 2) * np.sqrt(error2)
     found = {"auc": auc, "loss": loss, "low": loss - reach, "high": loss + reach}
     band = null.columns
     return found | band | {"n_patients": n_patients, "n_seeds": n_seeds, "n_null": null.n}
