@@ -19,7 +19,7 @@ from tumorcf_lib.stats.rows import listed, of_patients
 from tumorcf_lib.study import progress, results, side_studies
 from tumorcf_lib.study.side_studies import MANIFEST, Drawn, interval, published_folders, reader
 from tumorcf_lib.tables import derived
-from tumorcf_lib.tables.study import POOLED
+from tumorcf_lib.tables.study import POOLED, REFERENCE
 
 
 def _scores(rows, *tables):
@@ -53,7 +53,6 @@ FIGURES = {
 }
 """Figures of the notebooks; those that follow from rows are drawn as there, which a test checks."""
 
-FIRST = ("paper-lite-cv", "paper-lite")
 SENTENCES = {"calibration": "known", "leak": "leak", POOLED: "answer"}
 """Parts of the templates that say what was found in a folder."""
 
@@ -108,7 +107,7 @@ def page(side_studies) -> str:
 
     def place(folder):
         cohort, name = made[folder]["profile"]["cohort"], folder.name
-        return cohort in ("phantom", "calibration"), [*FIRST, name].index(name), name
+        return cohort in ("phantom", "calibration"), [POOLED, REFERENCE, name].index(name), name
 
     order = sorted(made, key=place)
     shown = [_folder(folder, made[folder], side_studies.get(folder.name)) for folder in order]

@@ -95,7 +95,6 @@ def _publish_run(profile, seed):
 
 def _update_pages():
     """README, notebooks that read out what is published, the gallery, and what the folders are."""
-
     needed = (*SIDE_STUDIES, DEMO, study_tables.REFERENCE)
     if all((config.published(name) / MANIFEST).is_file() for name in needed):
         with tempfile.TemporaryDirectory() as place, config.runs_in(place):

@@ -64,14 +64,14 @@ CODE = {
 }
 """Kind of kept result -> the code that it is made by; see :func:`digests.code_digest`."""
 
-_UNITS = (*_COHORT, "study.by_fold", "study.unit")
+_UNITS = (*_COHORT, *_of("study", "by_fold controls unit"))
 DATA_CODE = {
     "01_data": _COHORT,
     "02_preprocessing": CODE["inputs"],
-    "03_training": (*_UNITS, *CODE["training"], *CODE["finetuning"], "study.controls"),
-    "04_evaluation": (*_UNITS, *CODE["planes"], *CODE["probes"], "study.controls"),
+    "03_training": (*_UNITS, *CODE["training"], *CODE["finetuning"]),
+    "04_evaluation": (*_UNITS, *CODE["planes"], *CODE["probes"]),
     "05_counterfactuals": (
-        *(*_UNITS, *CODE["audit"], *CODE["quality"], *CODE["detector"], "study.controls"),
+        *(*_UNITS, *CODE["audit"], *CODE["quality"], *CODE["detector"]),
         "controls.covariates.slice_covariates",
     ),
     "06_metrics": _ALWAYS,
@@ -82,20 +82,15 @@ _TABLES = (*_ALWAYS, "stats", "tables", "figures.style", *_of("edits", "infills 
 _TABLES += _of("controls", "covariates planes")
 _FIGURES = ("figures.controls", "figures.readings", "figures.style", "stats.rows")
 _SLICES = (*_FIGURES, "data.cohort", "figures.slices", "figures.studies")
-_RESULTS = _of("figures", "forests scores training")
+_LESSON = ("edits", "networks.saliency", *_of("figures", "lesson slices"), "study.lesson")
+_RESULTS = (*_of("figures", "forests scores training"), *_of("study", "pooled shown"))
 SHOWN_CODE = {
     "01_data": (*_SLICES, "phantoms.planted"),
     "02_preprocessing": (*_SLICES, "edits"),
     "03_training": (*_FIGURES, *_of("figures", "lesson slices training")),
     "04_evaluation": (*_TABLES, *_FIGURES, *_of("figures", "slices training"), "study.shown"),
-    "05_counterfactuals": (
-        *(*_TABLES, *_FIGURES, *_of("figures", "lesson slices"), *_of("study", "lesson shown")),
-        *("edits", "networks.saliency"),
-    ),
-    "06_metrics": (
-        *(*_TABLES, *_FIGURES, *_RESULTS, "publish.sections"),
-        *_of("study", "pooled shown"),
-    ),
+    "05_counterfactuals": (*_TABLES, *_FIGURES, *_LESSON, "study.shown"),
+    "06_metrics": (*_TABLES, *_FIGURES, *_RESULTS, "publish.sections"),
 }
 """Stage -> the code of its tables and figures, which later stages do not depend on."""
 

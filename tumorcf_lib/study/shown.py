@@ -5,6 +5,7 @@ import pandas as pd
 
 from tumorcf_lib import config
 from tumorcf_lib.edits.scores import arrays
+from tumorcf_lib.figures.controls import PROBE_NAMES
 from tumorcf_lib.figures.style import EDIT_NAMES
 from tumorcf_lib.stats.rows import headline_rows
 from tumorcf_lib.study import pooled, reading, side_studies
@@ -25,10 +26,7 @@ PROBES = {
     "background": "the slice, tumor cut out",
     "remove": "the slice, tumor painted out",
     "silhouette": "the tumor's silhouette",
-    "intensity": "gray values outside the tumor",
-    "place": "the tumor's place",
-    "plane": "the imaging plane",
-    "area": "the tumor's area",
+    **{name: words for name, words in PROBE_NAMES.items() if name != "mask"},
 }
 
 
