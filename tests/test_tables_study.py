@@ -57,6 +57,15 @@ def test_where_slices_fall_is_counted_in_shares_of_their_class():
     assert table.loc[("remove", "pituitary", "pituitary"), "share"] == 1
 
 
+def test_drops_are_means_of_the_slices_that_have_shams_and_add_up():
+    drops = {"delta_drop": [0.1, 0.3, 0.8], "sham_drop": [0, 0.1, np.nan]}
+    scores = pd.DataFrame({"label": "glioma", "person_id": list("abc"), **drops})
+    scores["net_drop"] = scores["delta_drop"] - scores["sham_drop"]
+    table = study.scores_by_class(scores, n_resamples=10, classes=()).set_index("score")
+    wanted = {"delta_drop": 0.2, "sham_drop": 0.05, "net_drop": 0.15}
+    assert table["effect"].to_dict() == pytest.approx(wanted)
+
+
 def test_edits_are_counted_with_their_reasons_and_their_energy():
     rows = audit_rows({}).assign(reason="")  # a removal changes 0.2, shams 0.1 and 0.2
     first_sham = rows.index[rows["edit"] == "sham"][0]
