@@ -77,7 +77,7 @@ class Profile:
 
     @property
     def has_notebooks(self) -> bool:
-        """Whether the six notebooks run it; side studies have commands of their own."""
+        """Whether the numbered notebooks run it; side studies have commands of their own."""
         return self.cohort != "calibration" and self.n_folds == 1
 
     def as_dict(self) -> dict:

@@ -1,4 +1,4 @@
-"""One self-contained HTML page of a run's six notebooks, for people without Python.
+"""One self-contained HTML page of a run's notebooks, for people without Python.
 
 Code is hidden until asked for, pictures lie inside the file, formulas are drawn, and nothing is
 loaded from anywhere: the page can be mailed, and read on a phone or offline.
