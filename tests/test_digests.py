@@ -1,9 +1,12 @@
 """Code counts by what it does, on every Python, whatever the words in it."""
 
 import ast
+import gc
 import re
 import shutil
 import subprocess
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -87,3 +90,12 @@ def test_files_of_packages_count_by_content(tmp_path, monkeypatch):
         found.append(digests.inputs_digest("a_package/weights"))
     assert len(set(found)) == 3  # missing, and two contents
     assert digests.inputs_digest("no_package/x") == digests.inputs_digest("no_package/x")
+
+
+def test_threads_may_digest_at_once():
+    own = (config.ROOT / "tests" / "test_digests.py").read_text()
+    gc.callbacks.append(give_way := lambda *_: time.sleep(0))  # amid a tree that is being built
+    with ThreadPoolExecutor(4) as threads:
+        made = set(threads.map(digests.source_digest, (f"{own}\n{k}" for k in range(60))))
+    gc.callbacks.remove(give_way)
+    assert len(made) == 60

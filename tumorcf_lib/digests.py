@@ -4,9 +4,12 @@ import ast
 import functools
 import importlib.util
 import json
+import threading
 from pathlib import Path
 
 from tumorcf_lib import config, steps
+
+PARSING = threading.Lock()  # Python 3.11 counts the depth of a tree for all threads together
 
 
 def code_digest(*names: str) -> str:
@@ -21,7 +24,7 @@ def code_digest(*names: str) -> str:
 @functools.cache
 def source_digest(source: str) -> str:
     """Hash of a piece of code without its comments and docstrings."""
-    return _hash(_plain(ast.parse(source)))
+    return _hash(_plain(_parsed(source)))
 
 
 def inputs_digest(*names: str) -> str:
@@ -60,10 +63,15 @@ def _read(path):
     return path.read_text(encoding="utf-8")
 
 
+def _parsed(source):
+    with PARSING:
+        return ast.parse(source)
+
+
 @functools.cache
 def _of_name(source, name):
     """Hash of what a module defines by a name, and of all that this uses of the same module."""
-    body, found, wanted = ast.parse(source).body, {}, [name]
+    body, found, wanted = _parsed(source).body, {}, [name]
     while wanted:
         name = wanted.pop()
         for number, node in enumerate(body):

@@ -16,8 +16,8 @@ from tumorcf_lib.study import progress, stages
 START_TIMEOUT_S = 600  # for a kernel to answer, on a machine that is busy or swaps
 BAR = "{desc}  cell {n_fmt}/{total_fmt} |{bar:16}| {elapsed}{postfix}"
 COLORS = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
-NO_NEWS = ("Executing ", "Input Notebook", "Output Notebook", "Working directory", "<Figure")
-"""How papermill's own lines begin, and what stands for a picture."""
+NO_NEWS = ("Executing ", "Input Notebook", "Output Notebook", "Working directory", "<", "I0000 ")
+"""How papermill's own lines begin, what stands for a picture or a text, and TensorFlow's news."""
 
 RUNNING = []
 """Managers of the kernels that run now."""
@@ -65,7 +65,8 @@ def execute(study, name: str, interrupts, *, begins="") -> float:
     unfinished = output.with_name(f"{steps.UNFINISHED}{output.name}")
     log = output.with_suffix(".log")
     output.parent.mkdir(parents=True, exist_ok=True)
-    print(f"{name:<20} running; follow it in {config.shown(log)}", flush=True)
+    line = f"{name:<20} running; follow it in {config.shown(log)}\n"
+    print(line, end="", flush=True)  # in one piece: another notebook may say so just now
     started, source = time.perf_counter(), config.NOTEBOOKS / f"{name}.ipynb"
     go_on = GO_ON.format(options=stages.options(study), number=(begins or name)[:2])
     with (
