@@ -92,10 +92,10 @@ def test_files_of_packages_count_by_content(tmp_path, monkeypatch):
     assert digests.inputs_digest("no_package/x") == digests.inputs_digest("no_package/x")
 
 
-def test_threads_may_digest_at_once():
+def test_threads_may_digest_at_once(request):
     own = (config.ROOT / "tests" / "test_digests.py").read_text()
     gc.callbacks.append(give_way := lambda *_: time.sleep(0))  # amid a tree that is being built
+    request.addfinalizer(lambda: gc.callbacks.remove(give_way))
     with ThreadPoolExecutor(4) as threads:
         made = set(threads.map(digests.source_digest, (f"{own}\n{k}" for k in range(60))))
-    gc.callbacks.remove(give_way)
     assert len(made) == 60

@@ -53,7 +53,7 @@ def test_a_notebook_is_valid_was_run_in_order_and_carries_no_times_folders_or_la
     assert all(set(cell["metadata"]) <= {"tags"} for cell in load(path))
     raw = path.read_text()
     assert len(raw) <= 1_000_000
-    assert not re.search(r"/root/|/home/|/Users/|/tmp/|(?<![\w./])/[\w./-]+/runs/", raw)
+    assert not re.search(r"/(root|home|Users|tmp)/|(?<![\w./])/[\w./-]+/runs/", raw)
     counts = [cell["execution_count"] for cell in code_cells(path)]
     assert counts == list(range(1, len(counts) + 1))
     for output in (output for cell in code_cells(path) for output in cell["outputs"]):

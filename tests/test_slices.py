@@ -191,6 +191,9 @@ def test_a_table_comes_from_a_spreadsheet_or_from_windows(tmp_path):
         assert cohort.table["patient_id"].tolist() == ["007", "2"]
         assert "2 with an empty mask" in cohort.source and not np.any(cohort.masks)
         np.testing.assert_array_equal(cohort.slices[0], SLICE)
+    (tmp_path / "manifest.csv").write_text("sep=;")
+    with pytest.raises(InputError, match="Expected a table of slices"):
+        folder.read_folder(tmp_path)
 
 
 def test_classes_are_in_the_given_order_else_alphabetical(tmp_path):

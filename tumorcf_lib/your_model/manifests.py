@@ -30,7 +30,7 @@ def read(manifest):
             raise OSError("no regular file")
         text = manifest.read_text(encoding="utf-8-sig")
         first = int(text.startswith("sep="))  # Excel's hint on how to read the file
-        header = text.split("\n", first + 1)[first]
+        header = "".join(text.split("\n")[first : first + 1])
         with warnings.catch_warnings(action="error", category=pd.errors.ParserWarning):
             sep = max(",;\t", key=header.count)
             how = {"sep": sep, "skiprows": first, "index_col": False}  # long lines shift no columns
