@@ -54,6 +54,16 @@ def test_networks_that_know_nothing_hold_no_claim_of_their_own():
     assert earned / (10 * n) <= 0.05  # with one seed, nothing is told of finding 3
 
 
+@pytest.mark.parametrize(("n_shuffles", "are_all_strict"), [(2, False), (8, True)])
+def test_where_a_shuffle_counts_once_two_shuffles_carry_fewer_claims(n_shuffles, are_all_strict):
+    rng = np.random.default_rng(1)
+    nothing = scores(rng, network="shuffled", seeds=n_shuffles)
+    plain = scores(rng, net=0.1 if n_shuffles == 2 else 0.15)
+    found = primary.primary_table(pd.concat([plain, nothing])).query("finding == 1")
+    assert set(found["verdict"]) == {nulls.HOLDS}
+    assert (set(found["verdict_strict"]) == {nulls.HOLDS}) == are_all_strict
+
+
 def test_by_one_training_seed_nothing_is_told_of_slices_called_wrong(both):
     rows = primary.primary_table(both[both["training_seed"] == 0]).query("finding == 3")
     assert set(rows["verdict"]) == {nulls.OPEN} and set(rows["reason"]) == {"one training seed"}
