@@ -75,6 +75,14 @@ def read_mask(path, *, where, like=None, index=None, axis=2, labels=""):
         return _inside(array, labels)
 
 
+def largest(path, *, where, labels=""):
+    """The slice, across the last axis of a NIfTI mask, with the largest tumor; None without one."""
+    with _named(path, where):
+        volume = np.asanyarray(nibabel.load(path).dataobj)
+        areas = chosen(volume.reshape(volume.shape[:3]), labels).sum(axis=(0, 1))
+        return int(areas.argmax()) if areas.any() else None
+
+
 @contextlib.contextmanager
 def _named(path, where):
     """The ending by which a file is read; whatever reading it raises, as an error that names it."""
