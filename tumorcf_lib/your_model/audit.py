@@ -106,7 +106,7 @@ def run(options) -> int:
     from tumorcf_lib.your_model import models, running, slices
 
     _check_out(options)
-    cohort = slices.read_folder(options.manifest, classes=options.classes, progress=True)
+    cohort = slices.read_folder(options.manifest, classes=options.classes)
     print(f"{cohort.source} Classes, in this order: {', '.join(cohort.classes)}.", flush=True)
     how = {"layout": options.layout, "channels": options.channels}
     loaded = [models.load(name, **how) for name in options.predict]
