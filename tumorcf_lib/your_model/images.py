@@ -134,7 +134,8 @@ def _picture(path, palette):
     image = pages[0]
     if image.ndim == 3 and image.shape[2] == 4:
         if (image[..., 3] != image[0, 0, 3]).any():
-            raise InputError("expected no alpha channel, got a picture transparent in parts.")
+            found = "expected no alpha channel, got a picture transparent in parts"
+            raise InputError(f"{found}. Save it opaque: a mask as 0 outside, 255 inside.")
         image = image[..., :3]
     return image[..., ::-1] if image.ndim == 3 else image  # OpenCV has blue first
 

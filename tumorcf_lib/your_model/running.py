@@ -14,6 +14,7 @@ from tumorcf_lib.edits import audit, plan
 from tumorcf_lib.your_model import checks, counting, nulls, page, report, slices, verdict
 
 CHUNK = 32  # slices that are audited, saved and forgotten together
+UNFINISHED = "unfinished_audit"  # the folder of what is saved, removed when all is done
 
 
 @dataclass
@@ -117,7 +118,7 @@ def run(cohort, models, options, *, command="") -> Path | None:
         if options.check:
             looked_at.append({"name": model.name, **checks.looked_at(found)})
         else:
-            folder = out / "parts" / str(k)
+            folder = out / UNFINISHED / str(k)
             one = _audited(model, cohort, predict, found, settings, options, folder)
             one.about = _about(model, predict, options, command)
             audits.append(one)
@@ -133,7 +134,7 @@ def run(cohort, models, options, *, command="") -> Path | None:
         notes.append("Edits defined on z-scores (silhouette, refitted intensities) are left out")
     shown = {"examples": None if options.no_slices else samples, "title": options.title}
     target = report.write_report(audits, out, cohort=cohort, notes=notes, **shown)
-    shutil.rmtree(out / "parts")
+    shutil.rmtree(out / UNFINISHED)
     return target
 
 
