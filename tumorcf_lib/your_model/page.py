@@ -12,7 +12,6 @@ from matplotlib.figure import Figure
 
 from tumorcf_lib.edits import plan, sites
 from tumorcf_lib.figures import forests, slices, style
-from tumorcf_lib.your_model.adapter import answers_to
 
 KEPT = {"kept": style.EDIT_NAMES["remove"], "kept_sham": style.EDIT_NAMES["sham"]}
 LOOKS = {KEPT["kept"]: {"color": "#D55E00"}, KEPT["kept_sham"]: {"color": "#0072B2"}}
@@ -124,7 +123,7 @@ def looks(cohort, predict):
         image, mask = cohort.slices[i], cohort.masks[i]
         about = sites.About(image, mask)
         hidden = [about.removed(square == k, "navier_stokes") for k in every]
-        p = answers_to(predict, np.stack([image, *hidden]))
+        p = predict(np.stack([image, *hidden]))
         fall = np.maximum(p[0].max() - p[1:, p[0].argmax()], 0)
         inside = np.array([about.head.mask[square == k].mean() > 0.5 for k in every])
         where = np.where(np.isin(every, square[mask]), 0, np.where(inside, 1, 2))

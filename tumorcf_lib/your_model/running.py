@@ -4,6 +4,7 @@ import platform
 import shutil
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ import pandas as pd
 from tumorcf_lib import __version__, rowfiles, steps
 from tumorcf_lib.edits import audit, plan
 from tumorcf_lib.your_model import checks, counting, nulls, page, report, slices, verdict
+from tumorcf_lib.your_model.adapter import Probabilities
 
 CHUNK = 32  # slices that are audited, saved and forgotten together
 UNFINISHED = "unfinished_audit"  # the folder of what is saved, removed when all is done
@@ -110,8 +112,9 @@ def run(cohort, models, options, *, command="") -> Path | None:
         settings = {"size_px": size, "scale": options.scale, "fit": options.fit, "air": options.air}
         prepared = slices.prepare(sample, **settings)
         found = checks.of_slices(cohort, prepared, settings)
-        how = options.output, settings, options.batch_size
-        predict = checks.of_classifier(found, model, sample, *how)
+        how = cohort.classes, options.output, model.name, options.batch_size
+        new_predict = partial(Probabilities, model.raw, *how)
+        predict = checks.of_classifier(found, new_predict, sample, settings)
         print(f"{model.name}: {'; '.join(found.facts)}.", flush=True)
         for line in found.scales.dropna().itertuples():
             print(f"  accuracy with --scale {line.scale}: {line.accuracy:.0%}", flush=True)
@@ -151,7 +154,7 @@ def _audited(model, cohort, predict, found, settings, options, folder):
     }
     depends_on = {
         "classifier": (__version__, model.name, model.digest, options.output),
-        "answers": shown(prepared.slices[:8].copy()).round(4).tolist(),
+        "answers": shown(prepared.slices[:8]).round(4).tolist(),
         "slices": (settings, cohort.classes, cohort.table.to_csv(index=False)),
         "edits": how,
     }
