@@ -162,10 +162,8 @@ def _audited(model, cohort, predict, found, settings, options, folder):
     def prepared_of(indices):
         return slices.prepare(cohort.subset(np.asarray(indices)), **settings)
 
-    kept = {"folder": folder, "depends_on": depends_on}
-    rows = rows_of(shown, len(cohort), prepared_of, **kept, **how)
-    more = {"seed": options.seed, "found": found}
-    one = audited(model.name, rows, prepared_of, cohort.classes, **more)
+    rows = rows_of(shown, len(cohort), prepared_of, folder=folder, depends_on=depends_on, **how)
+    one = audited(model.name, rows, prepared_of, cohort.classes, seed=options.seed, found=found)
     one.where = page.looks(prepared, shown)
     return one
 
