@@ -54,13 +54,17 @@ class Scene:
 
     def judged(self, predict, n_resamples=500):
         """The verdict on a network."""
-        original, removed, *shams = (adapter.answers_to(predict, s, 256) for s in self.images)
+        original, removed, *shams = (_in_batches(predict, stack) for stack in self.images)
         answers = verdict.Answers(
             foreign.CLASSES, *self.owners, original, removed, np.stack(shams, axis=1)
         )
         confidence = original.max(axis=1).mean()
         null = nulls.as_answers(self.random, foreign.CLASSES, *self.few_owners, confidence)
         return verdict.judged(answers, null, n_resamples=n_resamples)
+
+
+def _in_batches(predict, images, n=256):
+    return np.concatenate([predict(images[k : k + n]) for k in range(0, len(images), n)])
 
 
 def functions(scene, name, rng, trained_on):

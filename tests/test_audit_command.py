@@ -56,6 +56,10 @@ def batch_statistics(slices):
 def batch_norm(slices):
     return predict(20 * (slices - slices.mean()) / (slices.std() + 1e-5) + 10)
 
+def few(slices):
+    assert len(slices) <= 8
+    return predict(slices)
+
 def one_a_call(slices):
     assert len(slices) == 1
     return predict(slices)
@@ -154,6 +158,7 @@ CASES = {
         dict(images=COPIES, masks=MASKS[[0, 0, 0, *range(3, N)]]), "2 of 24 slices have the", WARNED
     ),
     "a black slice": Case(dict(images=BLACK), "", WARNED),
+    "at most eight slices a call": Case((), "another of .*--batch-size", REFUSED, "mine_h7:few"),
     "a NaN of an empty slice": Case((), "4 of which are empty", REFUSED, "mine_h7:standardized"),
     "air": Case(NOT_DARKEST, "", WARNED, options="--air 0"),
     "air not said": Case(NOT_DARKEST, "--scale raw --air 0", WARNED),
@@ -231,6 +236,7 @@ def test_a_case_gives_a_slow_loops_number_a_refusal_with_the_remedy_or_a_warning
         assert text.index("cannot be told: correct this first") < text.index('class="warning"')
     elif case.comes == WARNED:  # nothing is measured
         assert "answers taken as softmax" in out and os.listdir("r") == ["check.html"]
+        assert "check.html." in out and "beside" not in out
         assert "<img" in Path("r/check.html").read_text()
 
 
@@ -278,7 +284,8 @@ def test_an_interrupted_audit_goes_on_unless_answers_or_files_are_others(
     assert run("--batch-size 8", **how) == 130
 
     def written():
-        return {path.name: path.stat().st_mtime_ns for path in place.glob("r/parts/**/*.csv")}
+        parts = (place / "r" / running.UNFINISHED).rglob("*.csv")
+        return {path.name: path.stat().st_mtime_ns for path in parts}
 
     kept, looked, remove, module = written(), {}, shutil.rmtree, sys.modules["mine_h7"]
     assert 0 < len(kept) < N / 6

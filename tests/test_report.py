@@ -1,5 +1,6 @@
 """Claims about the report: the answer first, self-contained, and right for any classes."""
 
+import json
 import re
 from collections import Counter
 from dataclasses import replace
@@ -69,6 +70,16 @@ def test_any_number_of_classes_of_any_name_make_a_report(tmp_path):
     text = words(write(tmp_path, cohort, audit_of(cohort)))
     assert all(name.strip() in text for name in cohort.classes)
     assert "cannot be told: a class has tumors of 1 patients, 10 are needed" in text
+
+
+def test_files_of_a_readers_own_stay_and_the_json_has_null_for_what_is_not_known(tmp_path):
+    for name in ("rows_of_last_year.csv", "rows2.csv"):
+        (tmp_path / name).touch()
+    cohort = make_cohort(("a", "b"), 4)  # of one patient a class: no interval
+    write(tmp_path, cohort, audit_of(cohort))
+    assert {path.name for path in tmp_path.glob("rows*")} == {"rows.csv", "rows_of_last_year.csv"}
+    told = json.loads((tmp_path / "audit.json").read_text(), parse_constant=pytest.fail)[0]
+    assert told["effect"][1] is None and told["null"][0] == 10
 
 
 def test_the_page_begins_with_the_shares_and_the_verdict(tmp_path):

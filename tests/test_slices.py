@@ -262,6 +262,7 @@ def test_a_wrong_table_or_what_does_not_fit_its_slice_is_named_with_its_line(tmp
         (["c.npy,,glioma,P1,3"], "channel", "a channel below 3, got 3"),
         (["flat.nii,,glioma,P1,7"], "index", "0 to 0 .*got 7"),
         (["a.png,overlay.png,glioma,P1"], COLUMNS, "a picture of 20 colors: an overlay"),
+        (["a.png,,glioma,P1,>0..5"], "mask_label", "line 2: .*like 1 4, or >0.5, .*got '>0..5'"),
     ):
         with pytest.raises(InputError, match=rf"manifest\.csv.*{words}"):
             read(tmp_path, *rows, columns=columns)
@@ -338,6 +339,17 @@ def test_air_that_is_not_darkest_is_air_to_edits_and_itself_to_the_classifier():
         folder.prepare(cohort, size_px=None, scale="raw", air=9.0)
 
 
+def test_what_is_padded_is_air_though_air_is_not_darkest():
+    image = np.full((40, 20), -2.5, np.float32)
+    image[:8], image[8:12] = 1.5, 4
+    cohort = cohort_of([image], [image == 4])
+    for size, wanted in ((40, image), (20, image[::2, ::2])):
+        prepared = folder.prepare(cohort, size_px=size, scale="raw", air=1.5)
+        whole = np.full((size, size), 1.5, np.float32)
+        whole[:, size // 4 : -size // 4] = wanted
+        np.testing.assert_array_equal(shown(prepared.slices[0], prepared.masks[0], 1.5)[0], whole)
+
+
 def test_edits_of_channels_are_the_edits_of_each_channel():
     y, x = np.mgrid[:48, :48]
     pixels = np.random.default_rng(0).integers(5, 4000, (48, 48))
@@ -377,6 +389,9 @@ def test_tables_of_common_layouts_are_written(tmp_path, monkeypatch, capsys):
         ("brats/BraTS-01/BraTS-01-t1c.nii.gz", mask * 3 + 1),
         ("brats/BraTS-01/BraTS-01-t2w.nii.gz", mask),
         ("brats/BraTS-02/BraTS-02-seg.nii.gz", mask),
+        ("brats/BraTS-03/BraTS-03-seg.nii.gz", mask % 4),
+        ("brats/BraTS-03/BraTS-03-t1c.nii.gz", mask),
+        ("brats/BraTS-01/._BraTS-01-seg.nii.gz", b"what a Mac notes on a file"),
         ("msd/imagesTr/c1.nii.gz", np.stack([mask * 0, mask], 3)),
         ("msd/labelsTr/c1.nii.gz", mask),
         ("pairs/images/7.png", SLICE),
@@ -384,6 +399,10 @@ def test_tables_of_common_layouts_are_written(tmp_path, monkeypatch, capsys):
         ("pairs/images/P8/7.png", SLICE),
         ("pairs/masks/P8/7.png", SLICE),
         *((f"classes/{name}", SLICE) for name in (*pictures, "none/n2_1.png")),
+        ("classes/none/._n2_1.png", b"what a Mac notes on a file"),
+        ("classes/.ipynb_checkpoints/n2_1.png", SLICE),
+        ("damaged/c/c-seg.nii.gz", b"no volume"),
+        ("damaged/c/c-t1c.nii.gz", mask),
         ("twice/7.png", SLICE),
         ("twice/7_mask_1.png", SLICE),
         ("twice/mask_7.png", SLICE),
@@ -396,6 +415,7 @@ def test_tables_of_common_layouts_are_written(tmp_path, monkeypatch, capsys):
     said = capsys.readouterr().out
     assert done == 0 and "1 slices of 1 patients in " in said and "glioma 1 (1)" in said
     assert "Left out: BraTS-02 has no sequence t1c." in said
+    assert "Left out: BraTS-03 has no tumor in its mask." in said
     assert table[["index", "patient"]].values.tolist() == [["3", "BraTS-01"]]
     cohort = folder.read_folder(path)
     np.testing.assert_array_equal(cohort.slices[0], mask[:, :, 3] * 3 + 1)
@@ -416,6 +436,8 @@ def test_tables_of_common_layouts_are_written(tmp_path, monkeypatch, capsys):
         ("twice --layout pairs", "one mask an image, got"),
         ("alone --layout pairs", "found none for 1 masks"),
         ("wrong --layout classes", "a folder a class in wrong, got images"),
+        ("damaged --layout brats", "c-seg.nii.gz: expected a readable .nii.gz file"),
+        ("pairs --layout pairs --out o --mask-label one", "as --mask-label, got 'one'"),
     ):
         assert command.main(f"manifest {typed}".split()) == 1
         assert words in capsys.readouterr().err

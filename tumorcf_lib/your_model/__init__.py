@@ -10,10 +10,10 @@ class InputError(ValueError):
     """What a user can correct: says what was expected, what came, where, and what to do."""
 
 
-def counting(words, n, *, disable=False):
+def counting(words, n):
     """A bar of n slices; outside a terminal it is drawn every half minute only."""
     from tqdm import tqdm
 
     rarely = dict.fromkeys(("mininterval", "maxinterval", "delay"), LOG_SECONDS)
     how = {} if sys.stderr.isatty() else rarely
-    return tqdm(total=n, desc=words, unit="slice", disable=disable, **how)
+    return tqdm(total=n, desc=words, unit="slice", **how)

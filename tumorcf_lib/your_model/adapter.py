@@ -82,16 +82,17 @@ class Probabilities:
 
     What the answers are (probabilities, logits, one sigmoid, percent) is decided at the first
     batch, unless `output` ("softmax", "logits", "sigmoid") says so, and kept in `kind`; `note`
-    says what was done, in a sentence. `name` is the classifier's, for errors.
+    says what was done, in a sentence. `name` is the classifier's, for errors. `raw` gets copies,
+    which it may change, of at most `batch_size` slices.
     """
 
-    def __init__(self, raw, classes, output="auto", name="predict", batch_size=None):
+    def __init__(self, raw, classes, output="auto", name="predict", batch_size=64):
         self.raw, self.classes, self.output, self.name = raw, tuple(classes), output, name
         self.kind, self.note, self.batch_size = None, "", batch_size
 
     def __call__(self, slices):
-        step = self.batch_size or len(slices)
-        parts = [slices[k : k + step] for k in range(0, len(slices), step)]
+        step = self.batch_size
+        parts = [slices[k : k + step].copy() for k in range(0, len(slices), step)]
         answer = np.concatenate([self._picked(self.raw(part), part) for part in parts])
         if self.kind is None:
             self.kind, self.note = kind_of(answer, self.classes, self.output, self.name)
@@ -134,13 +135,6 @@ class Probabilities:
                 "Say by --output what it answers."
             )
         return np.maximum(answer, 0) / sums
-
-
-def answers_to(predict, images, batch_size=32):
-    """Probabilities of many slices, asked for batch by batch."""
-    return np.concatenate(
-        [predict(np.array(images[i : i + batch_size])) for i in range(0, len(images), batch_size)]
-    )
 
 
 def arrays_of(answers):

@@ -84,7 +84,7 @@ def add_parser(commands):
     add("--sequence", default="t1c", help="BraTS sequence: t1c (default, or t1ce), t1n, t2w, t2f")
     add("--channel", default="", help="channel of 4-D volumes (MSD): a number, or all")
     add("--mask-label", default="", help="which values of the masks are tumor, such as '1 4'")
-    add("--out", default="manifest.csv", help="name of the table (default: manifest.csv)")
+    add("--out", default="manifest.csv", help="the table, in that folder (default: manifest.csv)")
 
 
 def write_manifest(options) -> int:
@@ -106,18 +106,21 @@ def run(options) -> int:
     from tumorcf_lib.your_model import models, running, slices
 
     _check_out(options)
-    cohort = slices.read_folder(options.manifest, classes=options.classes, progress=True)
+    cohort = slices.read_folder(options.manifest, classes=options.classes)
     print(f"{cohort.source} Classes, in this order: {', '.join(cohort.classes)}.", flush=True)
     how = {"layout": options.layout, "channels": options.channels}
     loaded = [models.load(name, **how) for name in options.predict]
     page = running.run(cohort, loaded, options, command=_command(options))
     if page is not None:
-        print(f"The report: {config.shown(page)}; rows and tables lie beside it.")
+        beside = "" if options.check else "; rows and tables lie beside it"
+        print(f"The report: {config.shown(page)}{beside}.")
     return 0
 
 
 def _check_out(options):
     """Refuse, before the work, a folder that is another's or could not be written to."""
+    from tumorcf_lib.your_model import report, running
+
     if not options.out:
         if not options.check:
             raise InputError("Expected a folder for the report, got none. Name it by --out.")
@@ -130,8 +133,8 @@ def _check_out(options):
         words = f"Expected a folder that can be made and written to, got {folder}"
         raise InputError(f"{words} ({error.strerror}). Name another by --out.") from error
     names = {path.name for path in folder.glob("*")}
-    mine = sorted(name for name in names if name.startswith(("rows", "table_")))
-    if mine and not names & {"audit.json", "parts", "report.html"}:
+    mine = sorted(filter(report.OWN_TABLE.fullmatch, names))
+    if mine and not names & {"audit.json", running.UNFINISHED, "report.html"}:
         raise InputError(
             f"{folder} holds {', '.join(mine)}, which no audit has written and which would be "
             "overwritten. Name another folder by --out."

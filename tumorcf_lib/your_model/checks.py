@@ -9,7 +9,6 @@ from scipy.optimize import linear_sum_assignment
 
 from tumorcf_lib.edits import head, sites
 from tumorcf_lib.your_model import InputError, nulls, page, slices
-from tumorcf_lib.your_model.adapter import Probabilities, answers_to
 
 N_SAMPLE = 96
 N_PIXELS = 6_000_000  # of the slices looked at, all together
@@ -129,20 +128,21 @@ def vanished(prepared):
 # -- The classifier ----------------------------------------------------------
 
 
-def of_classifier(found, model, cohort, output, settings, batch_size=None) -> Probabilities:
+def of_classifier(found, new_predict, cohort, settings):
     """Checks of a classifier on the sample: does it answer twice alike, and on which scale?
 
-    `found` gets warnings, facts and the table of scales; `cohort` is the sample as stored. An
-    InputError if answers change from call to call, or with the other slices of a batch.
+    `new_predict` makes a :class:`adapter.Probabilities` that has seen no slice; the one of the
+    right scale is returned. `found` gets warnings, facts and the table of scales; `cohort` is the
+    sample as stored. An InputError if answers change from call to call, or with the other slices
+    of a batch.
     """
-    prepared, rng = found.sample, np.random.default_rng(0)
-    predict = Probabilities(model.raw, cohort.classes, output, model.name, batch_size)
+    prepared, rng, predict = found.sample, np.random.default_rng(0), new_predict()
     shown = slices.with_air(predict, settings["air"])
     batch = prepared.slices[rng.permutation(len(prepared.slices))[:16]]
-    first = shown(batch.copy())
-    again = np.abs(first - shown(batch.copy())).max()
+    first = shown(batch)
+    again = np.abs(first - shown(batch)).max()
     few = range(min(len(batch), 4))
-    alone = max(np.abs(first[k] - shown(batch[k : k + 1].copy())[0]).max() for k in few)
+    alone = max(np.abs(first[k] - shown(batch[k : k + 1])[0]).max() for k in few)
     dark = np.full((5, *batch.shape[1:]), batch[0].min())
     dark[0] = batch[0]  # whose statistics are its own, though z-scored
     alone = max(alone, np.abs(first[0] - shown(dark)[0]).max())
@@ -152,13 +152,13 @@ def of_classifier(found, model, cohort, output, settings, batch_size=None) -> Pr
     ):
         if gap > limit:
             raise InputError(
-                f"{model.name} answers {words}? Answers differ by up to {gap:.2f}. Call "
+                f"{predict.name} answers {words}? Answers differ by up to {gap:.2f}. Call "
                 "model.eval(), or pass training=False."
             )
-    found.scales = _by_scale(model, cohort, output, settings, batch_size)
+    found.scales = _by_scale(new_predict, cohort, settings)
     if predict.note:
         found.warn(f"{predict.note}.")
-    p = answers_to(shown, prepared.slices)
+    p = shown(prepared.slices)
     accuracy, _ = _sure(p, prepared.labels)
     found.facts.append(f"answers taken as {predict.kind}")
     found.facts.append(f"accuracy on {len(p)} slices looked at: {accuracy:.0%}")
@@ -166,15 +166,14 @@ def of_classifier(found, model, cohort, output, settings, batch_size=None) -> Pr
     return predict
 
 
-def _by_scale(model, cohort, output, settings, batch_size):
+def _by_scale(new_predict, cohort, settings):
     """Accuracy and median probability of the true class on the sample under each scale; NaN where
     the classifier refuses it."""
     lines = []
     for scale in slices.SCALES if settings["air"] is None else ():
         try:
             prepared = slices.prepare(cohort, **{**settings, "scale": scale})
-            predict = Probabilities(model.raw, cohort.classes, output, model.name, batch_size)
-            lines.append((scale, *_sure(answers_to(predict, prepared.slices), prepared.labels)))
+            lines.append((scale, *_sure(new_predict()(prepared.slices), prepared.labels)))
         except InputError:
             lines.append((scale, np.nan, np.nan))
     return pd.DataFrame(lines, columns=["scale", "accuracy", "p"])

@@ -75,6 +75,14 @@ def read_mask(path, *, where, like=None, index=None, axis=2, labels=""):
         return _inside(array, labels)
 
 
+def largest(path, *, where, labels=""):
+    """The slice, across the last axis of a NIfTI mask, with the largest tumor; None without one."""
+    with _named(path, where):
+        volume = np.asanyarray(nibabel.load(path).dataobj)
+        areas = chosen(volume.reshape(volume.shape[:3]), labels).sum(axis=(0, 1))
+        return int(areas.argmax()) if areas.any() else None
+
+
 @contextlib.contextmanager
 def _named(path, where):
     """The ending by which a file is read; whatever reading it raises, as an error that names it."""
@@ -126,7 +134,8 @@ def _picture(path, palette):
     image = pages[0]
     if image.ndim == 3 and image.shape[2] == 4:
         if (image[..., 3] != image[0, 0, 3]).any():
-            raise InputError("expected no alpha channel, got a picture transparent in parts.")
+            found = "expected no alpha channel, got a picture transparent in parts"
+            raise InputError(f"{found}. Save it opaque: a mask as 0 outside, 255 inside.")
         image = image[..., :3]
     return image[..., ::-1] if image.ndim == 3 else image  # OpenCV has blue first
 

@@ -15,7 +15,7 @@ OPTIONAL = {
     "index": ("[0-9]{0,9}", "a whole number from 0 up, or nothing,"),
     "axis": ("[0-2]?", "0, 1, 2 or nothing"),
     "channel": ("[0-9]{0,4}|all", "a whole number from 0 up, or 'all',"),
-    "mask_label": ("(>[0-9.]+|[0-9]+([ +][0-9]+)*)?", "numbers like 1 4, or >0.5,"),
+    "mask_label": ("(>[0-9]*[.]?[0-9]+|[0-9]+([ +][0-9]+)*)?", "numbers like 1 4, or >0.5,"),
 }
 AS_TEXT = {"dtype": str, "keep_default_na": False, "skip_blank_lines": False}
 RESERVED_CLASS = "all"
@@ -121,6 +121,11 @@ def write(options):
     """
     folder, layout = Path(options.folder), options.layout
     path = folder / options.out
+    for name in ("channel", "mask_label"):
+        (pattern, words), given = OPTIONAL[name], getattr(options, name)
+        if not re.fullmatch(pattern, given):
+            option = f"--{name.replace('_', '-')}"
+            raise InputError(f"Expected {words} as {option}, got {given!r}. Correct it.")
     if not folder.is_dir():
         raise InputError(f"Expected a folder of slices, found none at {folder}.")
     if path.exists():
@@ -146,34 +151,34 @@ def write(options):
 def _brats(folder, options):
     rows, sequence = [], options.sequence
     ending = re.compile(rf"[-_]({SEQUENCES.get(sequence, sequence)})\.nii")
-    for mask in sorted(folder.glob("*/*seg.nii*")):
-        found = [p for p in sorted(mask.parent.glob("*.nii*")) if ending.search(p.name)]
+    for mask in sorted(folder.glob("[!.]*/[!.]*seg.nii*")):
+        found = [p for p in sorted(mask.parent.glob("[!.]*.nii*")) if ending.search(p.name)]
         if found:
-            rows.append(_of_case(found[0], mask, mask.parent.name, options.mask_label))
+            rows += _of_case(found[0], mask, mask.parent.name, options)
         else:
             print(f"Left out: {mask.parent.name} has no sequence {sequence}.")
     return rows
 
 
 def _msd(folder, options):
-    return [
-        _of_case(image, mask, image.name.split(".")[0], options.mask_label)
-        for image in sorted((folder / "imagesTr").glob("[!.]*.nii*"))
-        if (mask := folder / "labelsTr" / image.name).is_file()
-    ]
+    rows = []
+    for image in sorted((folder / "imagesTr").glob("[!.]*.nii*")):
+        if (mask := folder / "labelsTr" / image.name).is_file():
+            rows += _of_case(image, mask, image.name.split(".")[0], options)
+    return rows
 
 
-def _of_case(image, mask, patient, labels):
-    """The slice (across the last axis) with the largest tumor of a case."""
-    import nibabel
-
-    drawn = images.chosen(np.asanyarray(nibabel.load(mask).dataobj), labels)
-    index = int(drawn.reshape(-1, drawn.shape[2]).sum(axis=0).argmax())
-    return {"image": image, "mask": mask, "patient": patient, "index": str(index)}
+def _of_case(image, mask, patient, options):
+    """The slice with the largest tumor of a case; nothing without a tumor."""
+    index = images.largest(mask, where=f"--layout {options.layout}", labels=options.mask_label)
+    if index is None:
+        print(f"Left out: {patient} has no tumor in its mask.")
+        return []
+    return [{"image": image, "mask": mask, "patient": patient, "index": str(index)}]
 
 
 def _classes(folder, options):
-    classes = sorted(folder.glob("*/"))
+    classes = sorted(folder.glob("[!.]*/"))
     if any(own.name.lower() == "images" or MASK.search(own.name) for own in classes):
         raise InputError(
             f"Expected a folder a class in {folder}, got {', '.join(own.name for own in classes)}. "
@@ -194,7 +199,12 @@ def _pairs(folder, options):
         parts = [MASK.sub("", part) for part in parts if part.lower() != "images"]
         return (*filter(None, parts), MASK.sub("", stem(path)) if is_mask else stem(path))
 
-    files = [path for path in sorted(folder.rglob("*")) if path.name.lower().endswith(images.KNOWN)]
+    files = [
+        path
+        for path in sorted(folder.rglob("*"))
+        if path.name.lower().endswith(images.KNOWN)
+        and not any(part.startswith(".") for part in path.relative_to(folder).parts)
+    ]
     masks, rows = {}, []
     for path in files:
         above = path.relative_to(folder).parts[:-1]

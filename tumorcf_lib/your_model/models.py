@@ -109,7 +109,8 @@ def _of_module(name, layout, channels):
 
 
 def _raising_named(function, name):
-    advice = "Correct it, or choose another --size, --layout, --channels or column channel"
+    options = "--size, --batch-size, --layout, --channels"
+    advice = f"Correct it, or choose another of {options}, or a column channel"
 
     def raw(slices):
         given = f", given {slices.dtype} slices of shape {slices.shape}"

@@ -12,11 +12,10 @@ from matplotlib.figure import Figure
 
 from tumorcf_lib.edits import plan, sites
 from tumorcf_lib.figures import forests, slices, style
-from tumorcf_lib.your_model.adapter import answers_to
 
 KEPT = {"kept": style.EDIT_NAMES["remove"], "kept_sham": style.EDIT_NAMES["sham"]}
 LOOKS = {KEPT["kept"]: {"color": "#D55E00"}, KEPT["kept_sham"]: {"color": "#0072B2"}}
-N_SQUARES, N_LOOKED_AT = 8, 4
+N_SQUARES, N_LOOKED_AT, N_ON_SHEET = 8, 4, 24
 
 
 def write(path, template, **values):
@@ -71,27 +70,27 @@ def shares(table):
 
 
 def examples(cohort, rows, chosen):
-    """Some prepared slices and their edits, as the study shows its own; p_true of the rows."""
+    """Some prepared slices and their edits, as the study shows its own."""
     shown = []
     for i in chosen:
-        image, mask = cohort.slices[i], cohort.masks[i]
+        image, mask, name = cohort.slices[i], cohort.masks[i], cohort.classes[cohort.labels[i]]
         own = rows[rows["slice_id"] == cohort.table["slice_id"].iloc[i]]
         own = own[own["edit"].isin(slices.BARS)].drop_duplicates("edit")
         own = {row["edit"]: row for row in own.to_dict("records")}
         shown.append(
             {
-                "label": plain(cohort.classes[cohort.labels[i]], 18),
+                "label": plain(name, 18),
                 "images": {e: sites.gray(plan.recreate(image, mask, r)) for e, r in own.items()},
                 "masks": {edit: plan.region_of(mask, row) for edit, row in own.items()},
-                "p": {edit: row["p_true"] for edit, row in own.items()},
+                "p": {edit: row[f"p_{name}"] for edit, row in own.items()},
             }
         )
     return slices.edits(shown)
 
 
-def contact_sheet(cohort, n=24):
+def contact_sheet(cohort):
     """Slices of a sample with the outlines of their masks."""
-    n = min(n, len(cohort.slices))
+    n = min(N_ON_SHEET, len(cohort.slices))
     columns, lines = min(6, n), -(-n // 6)
     fig = Figure(figsize=(1.5 * columns, 1.7 * lines), layout="constrained")
     for k, ax in enumerate(fig.subplots(lines, columns, squeeze=False).flat):
@@ -124,7 +123,7 @@ def looks(cohort, predict):
         image, mask = cohort.slices[i], cohort.masks[i]
         about = sites.About(image, mask)
         hidden = [about.removed(square == k, "navier_stokes") for k in every]
-        p = answers_to(predict, np.stack([image, *hidden]))
+        p = predict(np.stack([image, *hidden]))
         fall = np.maximum(p[0].max() - p[1:, p[0].argmax()], 0)
         inside = np.array([about.head.mask[square == k].mean() > 0.5 for k in every])
         where = np.where(np.isin(every, square[mask]), 0, np.where(inside, 1, 2))

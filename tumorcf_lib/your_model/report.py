@@ -1,6 +1,7 @@
 """The report of an audit: rows, tables and one HTML page with the answer first."""
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,9 @@ from tumorcf_lib.tables import study
 from tumorcf_lib.your_model import TITLE, page, verdict
 
 ALL, N_EXAMPLES = stats_rows.ALL, 5
+OWN_TABLE = re.compile(r"(rows|table_scores|table_edits)[0-9]*\.csv")
+"""Tables that an audit writes, and removes when it is made again."""
+
 WORDS = {
     verdict.LEANS: "The decision leans on the tumor: more than by chance, though not "
     "necessarily strongly. The effect, in {scale}, is {effect}.",
@@ -68,8 +72,8 @@ def write_report(audits, folder, *, cohort=None, title=TITLE, notes=(), examples
     audits = [audits] if not isinstance(audits, (list, tuple)) else list(audits)
     folder, several = Path(folder), len(audits) > 1
     folder.mkdir(parents=True, exist_ok=True)
-    for name in ("rows", "table_scores", "table_edits"):  # of an audit of more classifiers
-        for path in folder.glob(f"{name}*.csv"):
+    for path in folder.iterdir():  # of an audit of more classifiers
+        if OWN_TABLE.fullmatch(path.name):
             path.unlink()
     shown, told = [], []
     examples = examples if isinstance(examples, list) else [examples] * len(audits)
@@ -80,7 +84,8 @@ def write_report(audits, folder, *, cohort=None, title=TITLE, notes=(), examples
         shown.append(_shown(one, means, made, own))
         judged = {"verdict": one.verdict.word, "why": one.verdict.why, "warnings": one.warnings}
         told.append({"classifier": one.name, **judged, **one.verdict.numbers, **one.about})
-    words = json.dumps(told, indent=1, default=str, ensure_ascii=False)
+    told = json.loads(json.dumps(told, default=str), parse_constant=lambda nan: None)  # no NaN
+    words = json.dumps(told, indent=1, ensure_ascii=False)
     (folder / "audit.json").write_text(words, encoding="utf-8")
     return page.write(
         folder / "report.html",
@@ -118,9 +123,8 @@ RESAMPLED = {"n_resamples": verdict.N_RESAMPLES, "how": _mean}
 
 def in_words(table):
     """Edits and infills by the names that the notebooks use."""
-    infills = {name: name.replace("_", " ") for name in table.get("infill", ())}
-    names = {"edit": style.EDIT_NAMES, "infill": infills | style.INFILL_NAMES}
-    return table.replace(names)
+    infills = {name: style.infill_name(name) for name in table.get("infill", ())}
+    return table.replace({"edit": style.EDIT_NAMES, "infill": infills})
 
 
 def _cells(means):
@@ -211,6 +215,4 @@ def _examples(one, examples):
     shown = ordered["slice_id"].agg(lambda own: own.iloc[(len(own) - 1) // 2])
     chosen = np.flatnonzero(examples.table["slice_id"].isin(shown))[:N_EXAMPLES]
     rows = stats_rows.headline_rows(one.rows[one.rows["reason"] == ""])
-    labels, p = scores.arrays(rows)
-    rows = rows.assign(p_true=p[np.arange(len(rows)), labels])
     return page.examples(examples, rows, chosen)

@@ -4,6 +4,7 @@ import platform
 import shutil
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -12,8 +13,10 @@ import pandas as pd
 from tumorcf_lib import __version__, rowfiles, steps
 from tumorcf_lib.edits import audit, plan
 from tumorcf_lib.your_model import checks, counting, nulls, page, report, slices, verdict
+from tumorcf_lib.your_model.adapter import Probabilities
 
 CHUNK = 32  # slices that are audited, saved and forgotten together
+UNFINISHED = "unfinished_audit"  # the folder of what is saved, removed when all is done
 
 
 @dataclass
@@ -109,15 +112,16 @@ def run(cohort, models, options, *, command="") -> Path | None:
         settings = {"size_px": size, "scale": options.scale, "fit": options.fit, "air": options.air}
         prepared = slices.prepare(sample, **settings)
         found = checks.of_slices(cohort, prepared, settings)
-        how = options.output, settings, options.batch_size
-        predict = checks.of_classifier(found, model, sample, *how)
+        how = cohort.classes, options.output, model.name, options.batch_size
+        new_predict = partial(Probabilities, model.raw, *how)
+        predict = checks.of_classifier(found, new_predict, sample, settings)
         print(f"{model.name}: {'; '.join(found.facts)}.", flush=True)
         for line in found.scales.dropna().itertuples():
             print(f"  accuracy with --scale {line.scale}: {line.accuracy:.0%}", flush=True)
         if options.check:
             looked_at.append({"name": model.name, **checks.looked_at(found)})
         else:
-            folder = out / "parts" / str(k)
+            folder = out / UNFINISHED / str(k)
             one = _audited(model, cohort, predict, found, settings, options, folder)
             one.about = _about(model, predict, options, command)
             audits.append(one)
@@ -133,7 +137,7 @@ def run(cohort, models, options, *, command="") -> Path | None:
         notes.append("Edits defined on z-scores (silhouette, refitted intensities) are left out")
     shown = {"examples": None if options.no_slices else samples, "title": options.title}
     target = report.write_report(audits, out, cohort=cohort, notes=notes, **shown)
-    shutil.rmtree(out / "parts")
+    shutil.rmtree(out / UNFINISHED)
     return target
 
 
@@ -150,7 +154,7 @@ def _audited(model, cohort, predict, found, settings, options, folder):
     }
     depends_on = {
         "classifier": (__version__, model.name, model.digest, options.output),
-        "answers": shown(prepared.slices[:8].copy()).round(4).tolist(),
+        "answers": shown(prepared.slices[:8]).round(4).tolist(),
         "slices": (settings, cohort.classes, cohort.table.to_csv(index=False)),
         "edits": how,
     }
@@ -158,10 +162,8 @@ def _audited(model, cohort, predict, found, settings, options, folder):
     def prepared_of(indices):
         return slices.prepare(cohort.subset(np.asarray(indices)), **settings)
 
-    kept = {"folder": folder, "depends_on": depends_on}
-    rows = rows_of(shown, len(cohort), prepared_of, **kept, **how)
-    more = {"seed": options.seed, "found": found}
-    one = audited(model.name, rows, prepared_of, cohort.classes, **more)
+    rows = rows_of(shown, len(cohort), prepared_of, folder=folder, depends_on=depends_on, **how)
+    one = audited(model.name, rows, prepared_of, cohort.classes, seed=options.seed, found=found)
     one.where = page.looks(prepared, shown)
     return one
 

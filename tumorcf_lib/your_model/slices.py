@@ -37,7 +37,7 @@ class FileStack(Sequence):
         return self.readers[index]()[0]
 
 
-def read_folder(manifest, *, classes=None, progress=False) -> Cohort:
+def read_folder(manifest, *, classes=None) -> Cohort:
     """The cohort of a manifest: every file is read once and checked, and read again on use.
 
     Parameters
@@ -48,8 +48,6 @@ def read_folder(manifest, *, classes=None, progress=False) -> Cohort:
     classes : sequence of str, optional
         Class names **in the order of your classifier's outputs**. If left out, the labels
         in alphabetical order, as scikit-learn and Keras's folder loaders number them.
-    progress : bool
-        Show a progress bar.
 
     Returns
     -------
@@ -77,7 +75,7 @@ def read_folder(manifest, *, classes=None, progress=False) -> Cohort:
     table = manifests.read(manifest)
     classes = manifests.checked_classes(table["label"], classes, manifest)
     read = []
-    with counting("read", len(table), disable=not progress) as bar:
+    with counting("read", len(table)) as bar:
         for line, row in zip(table.index, table.to_dict("records"), strict=True):
             read.append(_read(row, manifest.parent, f"{manifest}, line {line}"))
             bar.update()
@@ -185,14 +183,15 @@ def prepare(cohort, *, size_px=224, scale="zscore", fit="pad", air=None) -> Coho
         raise InputError(f"--air {air:g} needs --scale raw, got {scale}: air is a stored value.")
     size = (size_px, size_px) if isinstance(size_px, int) else size_px
     fitted = partial(preprocess.fitted, size=tuple(size), fit=fit) if size else lambda image: image
+    fitted_slice = fitted if air is None else partial(_around, np.float32(air), fitted)
     slices, masks = [], []
     for i in range(len(cohort)):
         stored, mask = np.asarray(cohort.slices[i]), np.asarray(cohort.masks[i])
         planes = np.moveaxis(stored, 2, 0) if stored.ndim == 3 else [stored]
-        planes = [fitted(_on_scale(plane, scale)) for plane in planes]
+        planes = [fitted_slice(_on_scale(plane, scale)) for plane in planes]
         image = np.stack(planes, axis=2) if stored.ndim == 3 else planes[0]
         if air is not None:
-            is_air = fitted(_at_air(stored, air)) & _at_air(image, air)
+            is_air = ~fitted(~_at_air(stored, air)) & _at_air(image, air)  # what is padded is air
             if not is_air.any():
                 raise InputError(
                     f"Expected pixels at --air {air:g} in every slice, slice "
@@ -246,6 +245,13 @@ def _on_scale(image, scale):
         return image
     low, high = image.min(), image.max()
     return (image - low) / (high - low or 1)
+
+
+def _around(air, fitted, image):
+    """A slice brought to a size by ``fitted``, which pads with the minimum, where air is none: what
+    is above air and what is below it apart, so that both are padded with air."""
+    above, below = np.maximum(image - air, 0), np.maximum(air - image, 0)
+    return fitted(above) - fitted(below) + air
 
 
 def _at_air(image, air):
