@@ -1,5 +1,7 @@
 """Claims about the verdict: it is earned by reading the tumor, and by nothing else."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -106,6 +108,16 @@ def test_the_effect_is_the_fall_beyond_shams_and_beyond_other_classes_drift():
     moved = judged(SURE, np.clip(SURE - 0.05, 0, 1), SURE)  # the same on every slice: only drift
     assert moved.numbers["effect"][0] == pytest.approx(0, abs=1e-9)
     assert moved.word == DOES_NOT
+
+
+def test_where_slices_have_one_sham_none_is_measured_against_others():
+    answers = made(SURE, SURE, SURE)
+    drop = np.where(LABELS == 1, 0.2, -0.1)  # one sham moves b's slices by 0.2, a's by 0.1
+    moved = made(SURE, SURE, SURE - drop).shams
+    two = replace(answers, shams=np.concatenate([answers.shams, moved], axis=1))
+    assert np.isnan(verdict.judged(answers, [answers], n_resamples=2).numbers["sham_effect"])
+    # own: (0.2 + 0.1) / 2; drift, of the other class: the same, reversed
+    assert verdict.judged(two, [two], n_resamples=2).numbers["sham_effect"] == pytest.approx(0.3)
 
 
 def test_each_gate_says_what_is_missing():

@@ -286,11 +286,12 @@ def _permuted(answers, scale):
 
 
 def _of_shams(answers, scale):
-    """The largest effect of a sham measured against the others: what chance alone makes."""
-    n_places, found = answers.shams.shape[1], [0.0]
+    """The largest effect of a sham measured against the others: what chance alone makes. NaN
+    where slices have but one."""
+    n_places, found = answers.shams.shape[1], []
     for k in range(min(n_places, 5) if n_places > 1 else 0):
         others = np.delete(answers.shams, k, axis=1)
         one = replace(answers, removed=answers.shams[:, k], shams=others)
         if one.edited.sum() >= MIN_PERSONS:
             found.append(effect(one, scale))
-    return max(found)
+    return max(0.0, *found) if found else np.nan
