@@ -23,9 +23,15 @@ def publish(folder, target=None, *, profile=None, seed=0):
     """Pool the finished units, then replace ``figures/paper-lite-cv``."""
     from tumorcf_lib.study import pool, runtime
 
-    profile = profile or config.get(NAME)
-    published = target or config.published(NAME)
-    units = pool.pool(runtime.Study(profile, 0, folder), published=published)
+    profile, target = profile or config.get(NAME), target or config.published(NAME)
+    units = pool.pool(runtime.Study(profile, 0, folder), published=target)
+    return publish_pooled(units, folder, target, profile=profile, seed=seed)
+
+
+def publish_pooled(units, folder, target, *, profile, seed=0):
+    """Replace a published folder by what :func:`pool.pool` put together, which named ``units``."""
+    from tumorcf_lib.study import runtime
+
     seeds = units[units["network"] == PLAIN].groupby("training_seed")
     if not (seeds["fold"].nunique() == profile.n_folds).any():
         raise side_studies.UnfinishedStudyError(
