@@ -125,7 +125,7 @@ def is_executed(study: Study, name: str) -> bool:
     record that is newer than its copy.
     """
     copy = executed_copy(study, name)
-    record = study.folder / name / stages.RECORD
+    record = study.folder / name / steps.RECORD
     if not copy.exists() or copy.stat().st_mtime < record.stat().st_mtime:
         return False
     return stages.code_cells(copy) == stages.code_cells(config.NOTEBOOKS / f"{name}.ipynb")

@@ -31,8 +31,6 @@ GUIDES = tuple(name for name in NEEDS if name not in NAMES)
 """Notebooks beside the study, which only read: for readers with a classifier of their own, and on
 the published studies that take too long for a notebook. Nothing depends on them."""
 
-RECORD = steps.RECORD
-
 READS_DATASET = ("01_data", "02_preprocessing")
 SHOWN = "the code of its tables and figures"
 
