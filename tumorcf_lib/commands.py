@@ -116,6 +116,7 @@ def run(options):
     --profile demo --from 04                again from the evaluation on
     """
     study = _study(options, of_notebooks=bool(options.first or options.last))
+    lib("study.stages").between(options.first, options.last)  # refused before anything is fetched
     if study.profile.cohort == "calibration":
         return calibrate(options)
     if not study.profile.has_notebooks:

@@ -31,7 +31,7 @@ EVIDENCE = "evidence"  # the notebook that shows studies without notebooks
 READ_OUT = (*stages.NAMES[2:], "controls", EVIDENCE)  # show published rows where nothing was run
 DEMO = "demo"  # the profile whose run is what readers see in the notebooks
 MAX_WEIGHTS_BYTES = 10_000_000
-DAMAGED = (PublishError, OSError, EOFError, ValueError, LookupError, zlib.error)
+DAMAGED = (PublishError, OSError, EOFError, ValueError, TypeError, LookupError, zlib.error)
 """What reading a file raises that was cut off or edited, or what is made of it."""
 
 

@@ -47,14 +47,10 @@ def run(study: Study, *, first="", last="") -> dict[str, float]:
     place of 03, if there are any for this profile and seed: what they need of 01 and 02 is run,
     too. See :mod:`study.reference`. The first notebook that fails ends it by a NotebookError, one
     that lacks what it needs by a StageError."""
-    ends = first or stages.NAMES[0], last or stages.NAMES[-1]
-    begin, end = (stages.NAMES.index(stages.find_stage(value)) for value in ends)
-    if begin > end:
-        raise stages.StageError(f"--from {first} comes after --to {last}: nothing to run.")
-    names = stages.NAMES[begin : end + 1]
+    names = stages.between(first, last)
     if published := reference.wanted(study, names):
         needed = {*names, *stages.NEEDS["04_evaluation"]}
-        names = [name for name in stages.NAMES[: end + 1] if name in needed]
+        names = [name for name in stages.between(last=names[-1]) if name in needed]
     warn_if_tight("a run", "give the same command again")
     at_once, done = 2 if has_room() else 1, {}
     with only_run(study.folder), interrupted() as interrupts:

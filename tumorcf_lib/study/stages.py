@@ -52,6 +52,19 @@ def groups(names, at_once=2):
     return made
 
 
+def between(first="", last="") -> tuple[str, ...]:
+    """The notebooks from one to another, each by its number or name; else from, and to, the end.
+
+    >>> between("02", "3")
+    ('02_preprocessing', '03_training')
+    """
+    ends = first or NAMES[0], last or NAMES[-1]
+    begin, end = (NAMES.index(find_stage(value)) for value in ends)
+    if begin > end:
+        raise StageError(f"--from {first} comes after --to {last}: nothing to run.")
+    return NAMES[begin : end + 1]
+
+
 def find_stage(value: str) -> str:
     """Name of a stage from its number or name.
 
