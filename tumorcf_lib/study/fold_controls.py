@@ -91,7 +91,7 @@ def _contrast(shared, fold):
     own = replace(plain, folder=folder, depends_on=known | {"masks": asked["masks"]})
 
     def ask(own, _, folder):
-        rows = audits.contrast_rows(own.part("test"), removals).assign(fold=int(fold))
+        rows = audits.contrast_rows(own.part("test"), removals).assign(fold=fold)
         rowfiles.write_table(rows, folds.file_of(folder, "rows_contrast"))
 
     depends_on = {"contrast by": made_by.code("contrast"), "edits": list(map(repr, removals))}
@@ -109,7 +109,7 @@ def _controls(shared, fold, planes):
         folder=shared.study.folder / "controls" / f"fold{fold}",
         profile=replace(plain.profile, **settings),
         depends_on=plain.depends_on | shown,
-        names={"fold": int(fold)},
+        names={"fold": fold},
     )
     depends_on = {
         "controls by": made_by.code("probes", "detector", "planes"),

@@ -138,10 +138,10 @@ class Folds:
     def unit(self, fold, seed=0, recipe="", network="plain"):
         """A unit, and all that its rows depend on beside its training."""
         profile, prepared = self.study.profile, self.prepared
-        training_seed, labels, asked = 1000 * seed + int(fold), None, {}
-        names = {"training_seed": int(seed), "fold": int(fold)}
+        training_seed, labels, asked = 1000 * seed + fold, None, {}
+        names = {"training_seed": seed, "fold": fold}
         inputs = by_fold.inputs_of(self.source)
-        depends_on = by_fold.training_depends(profile, training_seed, fold=int(fold), **inputs)
+        depends_on = by_fold.training_depends(profile, training_seed, fold=fold, **inputs)
         parts = by_fold.parts_of(prepared, self.split[self.split["fold"] == fold])
         if network == "shuffled":
             depends_on["labels"] = "shuffled"
@@ -167,7 +167,7 @@ class Folds:
             depends_on["settings"] = depends_on["settings"] | changed
             depends_on["inner_fold"] = seed
             parts = inner_parts(prepared.persons, prepared.labels, parts, seed)
-            names = {"recipe": recipe, "inner_fold": int(seed), "fold": int(fold)}
+            names = {"recipe": recipe, "inner_fold": seed, "fold": fold}
             if profile.size_px != self.study.profile.size_px:  # masks are not asked for
                 size_px = profile.size_px
                 slices = [preprocess.resize_slice(s, size_px) for s in prepared.slices]
