@@ -366,6 +366,7 @@ def test_a_check_draws_what_was_pooled_with_units_that_were_published_before(
     study, published, tmp_path, monkeypatch
 ):
     monkeypatch.setattr(config, "FIGURES", tmp_path)
+    monkeypatch.setattr(pool, "lacking", lambda *_: [])  # the fold of a shuffled seed
     shutil.copytree(published, tmp_path / PROFILE.name)
     shutil.rmtree(study.folder / "units" / "fold0_seed0")
     assert commands._pool(study, check=True) == 0

@@ -58,23 +58,14 @@ def between(first="", last="") -> tuple[str, ...]:
     >>> between("02", "3")
     ('02_preprocessing', '03_training')
     """
-    ends = first or NAMES[0], last or NAMES[-1]
-    begin, end = (NAMES.index(find_stage(value)) for value in ends)
+    places = {word: k for k, name in enumerate(NAMES) for word in (name, name[:2], name[1:2])}
+    for value in filter(None, (first, last)):
+        if value not in places:
+            raise StageError(f"There is no notebook {value!r}; choose one of: {', '.join(NAMES)}.")
+    begin, end = places[first or NAMES[0]], places[last or NAMES[-1]]
     if begin > end:
         raise StageError(f"--from {first} comes after --to {last}: nothing to run.")
     return NAMES[begin : end + 1]
-
-
-def find_stage(value: str) -> str:
-    """Name of a stage from its number or name.
-
-    >>> find_stage("04")
-    '04_evaluation'
-    """
-    for name in NAMES:
-        if value in (name, name[:2], name[1:2]):
-            return name
-    raise StageError(f"There is no notebook {value!r}; choose one of: {', '.join(NAMES)}.")
 
 
 def why_stale(study, name: str, *, shown=True) -> str | None:
