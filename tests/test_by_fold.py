@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from tiny_study import TINY, copied, run_to_rows
 
-from tumorcf_lib import rowfiles
+from tumorcf_lib import rowfiles, steps
 from tumorcf_lib.edits import plan
 from tumorcf_lib.study import by_fold, results, stages, unit
 
@@ -117,7 +117,7 @@ def test_rows_are_made_again_when_a_file_that_they_come_from_changed(opened, mon
     fifth, (stage, name) = opened("05_counterfactuals"), file.split("/")
     kept = stages.record(fifth.study, stage)
     kept["hashes"][name] = "another"
-    (fifth.study.folder / stage / stages.RECORD).write_text(json.dumps(kept))
+    (fifth.study.folder / stage / steps.RECORD).write_text(json.dumps(kept))
     monkeypatch.setattr(by_fold, "audit_by", killed)
     with pytest.raises(KeyboardInterrupt):
         by_fold.audit(fifth, None)

@@ -15,7 +15,7 @@ ROWS = pd.DataFrame({"slice_id": [1, 2], "p_glioma": [0.5, 0.25], "reason": ["",
 def make(study, folder, rows=ROWS):
     """A run of one finished stage."""
     stage = results.open_stage(dataclasses.replace(study, folder=folder), "01_data")
-    stage.save_rows(rows, "rows_x")
+    stage.rows("rows_x", lambda: rows)
     stage.save_table(rows, "split")
     stage.create_array("inputs", (2, 2), np.float32)[:] = 1
     figure = training.confusion(
@@ -59,7 +59,7 @@ def test_what_is_on_the_disk_counts_and_a_file_in_one_run_only_is_a_difference(
     said = capsys.readouterr().out
     assert "4 of 6" in said and "inputs.npy: missing in one" in said and "split.csv: other" in said
     stage = results.open_stage(dataclasses.replace(study, folder=second), "01_data")
-    stage.save_rows(ROWS, "rows_x")
+    stage.rows("rows_x", lambda: ROWS)
     stage.finish()
     assert compare.run(first, second) == 1
     assert f"only in {config.shown(first)}: 01_data/inputs.npy\n" in capsys.readouterr().out

@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import io
 import shutil
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import pandas as pd
 import pytest
 from tiny_study import TINY, copied, run_to_inputs
 
-from tumorcf_lib import config, rowfiles, steps
+from tumorcf_lib import commands, config, rowfiles, steps
 from tumorcf_lib.config import CLASSES
 from tumorcf_lib.controls import planes
 from tumorcf_lib.publish import publish, sections
@@ -21,6 +22,7 @@ from tumorcf_lib.study import (
     folds as crossval,
     pool,
     pooled,
+    reference,
     side_studies,
     unit,
 )
@@ -35,9 +37,9 @@ PROFILE = dataclasses.replace(TINY, validates=False, **CHANGES)
 
 def run(study, fold_numbers=None, **options):
     """Lines that a run of some units says."""
-    said = []
-    crossval.run(study, fold_numbers=fold_numbers, progress=said.append, **options)
-    return said
+    with contextlib.redirect_stdout(io.StringIO()) as said:
+        crossval.run(study, fold_numbers, **options)
+    return said.getvalue().splitlines()
 
 
 @pytest.fixture(scope="module")
@@ -109,7 +111,7 @@ def test_every_slice_is_tested_once_by_a_network_that_never_saw_its_person(finis
     assert not any(row.person_id in seen[row.fold] for row in rows.itertuples())
     original = edits[edits["edit"] == "original"].set_index("slice_id")
     assert sorted(original.index) == sorted(own.index)
-    np.testing.assert_allclose(original.loc[own.index, P], own[P], atol=publish.ROW_TOLERANCE)
+    np.testing.assert_allclose(original.loc[own.index, P], own[P], atol=reference.TOLERANCE)
 
 
 def test_a_network_that_can_say_no_tumor_stands_beside_the_others(finished):
@@ -280,7 +282,7 @@ def test_tumors_are_found_by_a_network_of_each_fold_and_audited_beside_the_true_
     assert sorted(masks["slice_id"]) == sorted(tested["slice_id"])
     assert masks["dice"].between(0, 1).all()
     original = edits[edits["edit"] == "original"].set_index("slice_id").loc[tested["slice_id"], P]
-    np.testing.assert_allclose(original, tested[P], atol=publish.ROW_TOLERANCE)
+    np.testing.assert_allclose(original, tested[P], atol=reference.TOLERANCE)
     nothing = set(masks.loc[masks["n_predicted"] == 0, "slice_id"])
     removed = edits[edits["edit"] == "remove"].set_index("slice_id")
     assert set(removed.index[removed["reason"] == "empty mask"]) == nothing
@@ -316,12 +318,14 @@ def test_controls_of_every_fold_are_pooled_published_and_verified(study, tmp_pat
     assert publish.verify(target)[0] == []
 
 
-def test_contrast_is_measured_alone_without_a_network_and_put_together_of_all_folds(tmp_path):
-    study, said = run_to_inputs(tmp_path, PROFILE), []
-    fold_controls.run(study, [2], True, progress=said.append)
-    fold_controls.run(study, only_contrast=True, progress=said.append)
-    assert said[0] == "contrast of fold 2: it was never finished"
-    assert "contrast of fold 2: up to date, skipped" in said
+def test_contrast_is_measured_alone_without_a_network_and_put_together_of_all_folds(
+    tmp_path, capsys
+):
+    study = run_to_inputs(tmp_path, PROFILE)
+    fold_controls.run(study, [2], True)
+    assert "contrast of fold 2: it was never finished\n" in capsys.readouterr().out
+    fold_controls.run(study, only_contrast=True)
+    assert "contrast of fold 2: up to date, skipped\n" in capsys.readouterr().out
     assert not (study.folder / "controls").exists() and not [*tmp_path.rglob("network")]
     files = sorted(tmp_path.glob("contrast/*/rows/rows_contrast.csv.gz"))
     rows = pd.concat(map(rowfiles.read_table, files), ignore_index=True)
@@ -335,6 +339,11 @@ def test_contrast_is_measured_alone_without_a_network_and_put_together_of_all_fo
     for own, is_there in ((rows, True), (fewer, False)):  # a table of some folds would mislead
         found = pooled_tables._of_all_folds(lambda _, own=own: own, "rows_contrast", rows)
         assert (found is not None) == is_there
+
+
+def test_folds_of_a_phantom_say_so_in_every_table(published):
+    for path in published.glob("table_*.csv"):
+        assert set(rowfiles.read_table(path)["cohort"]) == {"phantom"}, path.name
 
 
 def test_a_seed_is_pooled_as_far_as_its_folds_are_there_but_published_whole(study, tmp_path):
@@ -351,6 +360,35 @@ def test_units_published_before_are_kept_beside_new_ones_of_one_making(study, ta
         shutil.rmtree(study.folder / gone)
     pooled.publish(study.folder, target, profile=PROFILE)
     assert contents(target) == first
+
+
+def test_a_check_draws_what_was_pooled_with_units_that_were_published_before(
+    study, published, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(config, "FIGURES", tmp_path)
+    monkeypatch.setattr(pool, "lacking", lambda *_: [])  # the fold of a shuffled seed
+    shutil.copytree(published, tmp_path / PROFILE.name)
+    shutil.rmtree(study.folder / "units" / "fold0_seed0")
+    assert commands._pool(study, check=True) == 0
+    for name in ("rows_predictions", "units"):
+        assert_same(name, study.folder / "published", published)
+
+
+def test_nothing_published_of_other_slices_stands_beside_new_units(study, target):
+    """Neither their units, nor the rows that lie beside units and name a fold only."""
+    units = rowfiles.read_table(target / "units.csv")
+    rowfiles.write_table(units.assign(trained_by="another"), target / "units.csv")
+    rows = pd.DataFrame({"fold": [0], "slice_id": [1]})
+    rowfiles.write_table(rows, target / "rows_contrast.csv.gz")
+    shutil.rmtree(study.folder / "looking")
+    found = pool.pool(study, published=target)
+    assert set(found["network"]) == {"plain", "shuffled"}
+    assert not (study.folder / "rows_contrast.csv.gz").exists()
+
+
+def test_a_unit_that_is_being_begun_is_not_pooled_and_stops_nobody(study):
+    (rows_of(study, 2) / steps.RECORD).unlink()
+    assert pool.pool(study).query("network == 'plain'")["fold"].tolist() == [0, 1]
 
 
 def test_a_units_file_that_was_cut_off_in_copying_is_named_and_not_pooled(study):

@@ -44,9 +44,11 @@ def nearest_neighbor(own, **_):
     return lambda slices: model.predict_proba(np.asarray(slices).reshape(len(slices), -1))
 
 
-def run(folder, cohort, **options):
-    options = {"network": nearest_neighbor, "progress": lambda line: None} | options
-    return leak.run(folder, PROFILE, cohort, **options)
+def run(folder, cohort, network=nearest_neighbor):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(unit, "trained", network)
+        patch.setattr(leak.published, "read", lambda *_, **__: cohort)
+        leak.run(folder, PROFILE)
 
 
 @pytest.fixture(scope="module")

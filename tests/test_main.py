@@ -12,7 +12,7 @@ import pytest
 
 from tumorcf_lib import __main__ as cli, commands, config
 from tumorcf_lib.data import download
-from tumorcf_lib.study import calibration, leak, notebooks, scratch
+from tumorcf_lib.study import calibration, fold_controls, leak, notebooks, runtime, scratch
 
 
 @pytest.fixture(autouse=True)
@@ -75,13 +75,29 @@ def test_folders_are_relative_to_where_the_script_was_called(ran, monkeypatch, t
 
 
 def test_a_named_error_is_shown_without_a_traceback(capsys):
-    assert cli.main(["train", "--network", "seeing"]) == 1  # before a dataset is looked for
-    shown = capsys.readouterr().err
-    assert shown.startswith("\nUnitError: There is no network 'seeing'") and "Trace" not in shown
     for command in (["status"], ["report"], ["run", "--from", "02"]):
         assert cli.main([*command, "--profile", "paper-lite-cv"]) == 1
         said = capsys.readouterr().err
+        assert said.startswith("\nStageError: ") and "Trace" not in said
         assert "runs without notebooks" in said and "figures/paper-lite-cv" in said
+
+
+@pytest.mark.parametrize(
+    ("typed", "words"),
+    [
+        ("run --profile paper-lite --from 7", "There is no notebook '7'"),
+        ("train --network seeing", "There is no network 'seeing'"),
+        ("masks --fold 5", "There is no fold 5; choose of 0 to 4"),
+        ("controls --profile paper-lite", "one hold-out split and no folds"),
+        ("pool --profile paper-lite", "one hold-out split and no folds"),
+    ],
+)
+def test_notebooks_and_folds_that_do_not_exist_are_refused_before_a_dataset_is_fetched(
+    monkeypatch, capsys, typed, words
+):
+    monkeypatch.setattr(runtime, "find_dataset", lambda *_: pytest.fail("looked for"))
+    assert cli.main(typed.split()) == 1
+    assert words in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -109,6 +125,15 @@ def test_what_ends_a_run_is_told_with_the_command_that_goes_on(monkeypatch, caps
         assert ("Runs write to " in said) == (getattr(error, "errno", None) in (13, 30))
         again = f"{'./run_all.sh' if typed else 'python -m tumorcf_lib run'} --profile smoke"
         assert (again in said) == (is_stop or "full" in words)
+
+
+def test_controls_that_are_stopped_are_said_to_go_on(monkeypatch, capsys):
+    def stopped(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(fold_controls, "run", stopped)
+    assert cli.main(["controls", "--profile", "smoke-cv"]) == 130
+    assert "goes on from there:\n    python -m tumorcf_lib controls" in capsys.readouterr().out
 
 
 def test_a_missing_dataset_is_fetched_only_when_its_profile_was_asked_for(

@@ -24,7 +24,7 @@ def compared(slices, patients, labels=None, planes=None):
     labels = np.zeros(len(slices), int) if labels is None else labels
     cohort = named(slices, slices > 1e6, labels, patients, classes=("A", "B"))
     planes = [near.UNKNOWN] * len(slices) if planes is None else planes
-    return near.duplicate_rows(cohort, planes, progress=lambda line: None)
+    return near.duplicate_rows(cohort, planes)
 
 
 def stems(are_copies, n_stems=12, n_slices=3):

@@ -22,6 +22,7 @@ from tumorcf_lib import config, rowfiles
 from tumorcf_lib.edits import plan
 from tumorcf_lib.networks import backbones, classifier
 from tumorcf_lib.publish import publish
+from tumorcf_lib.study import reference
 
 pytestmark = pytest.mark.monthly
 
@@ -127,7 +128,7 @@ def test_every_tested_slice_is_predicted_and_audited_with_one_answer(study):
     np.testing.assert_allclose(predictions[P].sum(axis=1), 1, atol=1e-4)
     original = rows[rows["edit"] == "original"].set_index("slice_id")[P]
     gap = (predictions.set_index("slice_id")[P] - original).abs().to_numpy().max()
-    assert gap < publish.ROW_TOLERANCE
+    assert gap < reference.TOLERANCE
     edits = plan.HEADLINE_EDITS + plan.control_edits(("telea",), (), 64, 1)
     assert set(rows["edit"]) == {edit.name for edit in edits}
     removed = rows[(rows["edit"] == "remove") & (rows["infill"] == "navier_stokes")]

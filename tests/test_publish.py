@@ -12,7 +12,7 @@ import pytest
 from matplotlib.figure import Figure
 from PIL import Image
 
-from tumorcf_lib import config, rowfiles
+from tumorcf_lib import config, rowfiles, steps
 from tumorcf_lib.publish import from_rows, publish, texts
 from tumorcf_lib.study import notebooks, results, stages
 from tumorcf_lib.tables import derived
@@ -96,7 +96,7 @@ def _fill(study):
             stage.save_figure(Figure(), "fig08_errors", data=[], shows_slices=True)
             stage.save_table(_rows()["covariates"], "covariates")
             for row_name in set(_rows()) - {"covariates"}:
-                stage.save_rows(_rows()[row_name], row_name)
+                stage.rows(row_name, functools.partial(_rows().get, row_name))
             for table_name, table in _made().items():
                 stage.save_table(table, table_name)
         for stage_name, number, entry in numbers:
@@ -171,13 +171,21 @@ def test_whatever_is_changed_in_a_published_folder_is_named(finished, capsys):
     assert found == ["fig06_confusion.png is missing"]
     found = problems(lambda: (folder / "stray.csv").write_text("x\n1\n"))
     assert found == ["stray.csv is not in the manifest"]
-    for name, words in (
-        ("rows_probes.csv.gz", "no rows_probes.csv"),
-        ("manifest.json", "holds no manifest.json"),
+    cut = folder / "rows_probes.csv.gz"
+    for damage in (
+        lambda: cut.write_bytes(whole[cut.name][:-9]),
+        lambda: cut.write_text(""),
+        cut.unlink,
     ):
-        (folder / name).unlink()
+        found = "\n".join(problems(damage))
+        assert f"{cut.name} " in found and "its tables cannot be recomputed: " in found
+    for damage in (
+        lambda: (folder / "manifest.json").write_text("{"),
+        (folder / "manifest.json").unlink,
+    ):
+        damage()
         assert publish.verify_all([folder]) == 1
-        assert words in capsys.readouterr().out
+        assert "holds no manifest.json that can be read" in capsys.readouterr().out
 
 
 def test_what_a_killed_publishing_left_is_not_verified_and_goes_with_the_next(finished, capsys):
@@ -191,8 +199,9 @@ def test_what_a_killed_publishing_left_is_not_verified_and_goes_with_the_next(fi
 
 
 def test_what_is_not_one_finished_run_is_refused_and_nothing_changes(finished):
-    with pytest.raises(publish.PublishError, match="smoke"):
-        publish.publish("smoke")
+    for name in ("smoke", "smoke-cv"):
+        with pytest.raises(publish.PublishError, match=f"{name}' only tests that"):
+            publish.publish(name)
     # numbers that an older run left in a stage are none of this run
     (finished.folder / "02_preprocessing" / publish.NUMBERS).write_text('{"x": {"value": 7}}')
     folder = publish.publish("paper-lite")
@@ -201,7 +210,7 @@ def test_what_is_not_one_finished_run_is_refused_and_nothing_changes(finished):
     os.utime(notebooks.executed_copy(finished, "05_counterfactuals"), (1, 1))
     with pytest.raises(publish.PublishError, match="05_counterfactuals.* outside"):
         publish.publish("paper-lite")
-    (finished.folder / "06_metrics" / stages.RECORD).unlink()
+    (finished.folder / "06_metrics" / steps.RECORD).unlink()
     with pytest.raises(publish.PublishError, match="06_metrics .* is not up to date"):
         publish.publish("paper-lite")
     assert contents(folder) == before

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from pictures import named
 
-from tumorcf_lib import config, rowfiles
+from tumorcf_lib import config, rowfiles, steps
 from tumorcf_lib.study import lesson, reading, results, runtime, shown, stages
 
 
@@ -33,11 +33,17 @@ def test_an_own_run_goes_before_the_published_one_and_without_either_the_command
 ):
     for name in stages.NEEDS["06_metrics"]:
         (nothing_run.folder / name).mkdir(parents=True)
-        (nothing_run.folder / name / stages.RECORD).write_text("{}")
+        (nothing_run.folder / name / steps.RECORD).write_text("{}")
     monkeypatch.setattr(results, "open_stage", lambda study, name: "own")
     assert reading.open_stage(nothing_run, "06_metrics") == "own"
     with pytest.raises(stages.StageError, match="run_all.sh --profile smoke"):
         reading.open_stage(study, "controls")
+
+
+def test_a_notebook_of_a_profile_with_folds_is_not_read_from_what_its_folds_published(tmp_path):
+    study = runtime.Study(config.get("paper-lite-cv"), 0, tmp_path)
+    with pytest.raises(stages.StageError, match="of several folds: train them by"):
+        reading.open_stage(study, "04_evaluation")
 
 
 def test_a_number_on_another_side_of_0_than_the_published_one_is_marked(nothing_run):

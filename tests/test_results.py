@@ -25,7 +25,7 @@ def test_a_profile_of_several_folds_has_no_stage_after_its_inputs(study):
 
 def test_only_what_a_declared_stage_recorded_is_read_and_a_foreign_file_is_refused(stage, study):
     stage.create_array("inputs", (2, 3), np.float32)[:] = 5
-    stage.save_rows(pd.DataFrame({"p": [0.5]}), "rows_x")
+    stage.rows("rows_x", lambda: pd.DataFrame({"p": [0.5]}))
     stage.finish()
     (stage.folder / "rows_x.csv").write_text("p\n0.9\n")  # would come first by its name
     (stage.folder / "rows_y.csv").write_text("p\n0.9\n")
@@ -70,6 +70,13 @@ def test_rows_that_take_long_are_made_once_while_their_dependencies_hold(stage):
     rowfiles.write_table(again.assign(p=0.9), stage.folder / "rows_x" / "rows_x.csv.gz")
     rows = results.open_stage(stage.study, "01_data").make_rows("rows_x", make, {"seed": 1})
     assert len(made) == 3 and rows["p"].tolist() == [0.37037]
+
+
+def test_an_array_that_is_made_again_does_not_change_under_who_has_the_old_one_open(stage):
+    stage.create_array("inputs", (3,), np.float32)[:] = 5
+    opened = stage.read_array("01_data", "inputs")
+    stage.create_array("inputs", (2,), np.float32)[:] = 7
+    assert opened.tolist() == [5, 5, 5]
 
 
 def test_a_full_disk_is_named_with_the_megabytes_and_leaves_no_file(stage, monkeypatch):

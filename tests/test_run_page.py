@@ -39,7 +39,7 @@ def notebook(*outputs, following="02_preprocessing"):
         nb.new_code_cell(figure, outputs=list(outputs)),
         nb.new_markdown_cell("## What we found"),
         nb.new_code_cell("tell(found)", outputs=[finished, told]),
-        nb.new_markdown_cell(f"Next: [on]({following}.ipynb)"),
+        nb.new_markdown_cell(f"Next: [on]({following}.ipynb), or [yours](audit_your_model.ipynb)"),
     ]
     state = {"application/vnd.jupyter.widget-state+json": {"state": {"1": {}}}}
     return nb.new_notebook(cells=cells, metadata={"widgets": state})
@@ -85,8 +85,9 @@ def test_the_page_loads_and_runs_nothing_and_every_link_has_its_place(page):
     assert "default-src 'none'; img-src data:" in page  # and the browser is told so
     within = [link[1:] for link in found.links if link.startswith("#")]
     assert {"01_data", "02_preprocessing"} <= set(within) <= found.ids
-    assert f"{texts.repository_address()}/blob/main/LICENSE" in found.links
-    assert not [link for link in found.links if link.endswith(".ipynb")]
+    for path in ("LICENSE", "notebooks/audit_your_model.ipynb"):
+        assert f"{texts.repository_address()}/blob/main/{path}" in found.links
+    assert len([link for link in found.links if link.endswith(".ipynb")]) == 2
 
 
 def test_the_beginning_tells_question_and_answer_of_every_notebook(page):

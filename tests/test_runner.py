@@ -175,6 +175,15 @@ def test_a_kernel_that_is_killed_is_named_with_its_cell_and_what_to_try(study, s
     assert stages.why_stale(study, "01_data") == "it was never finished"
 
 
+def test_a_notebook_beside_the_study_goes_on_by_the_command_that_ran_it(study, small_notebooks):
+    cells = [nbformat.v4.new_code_cell(f"import os\n{DIES}")]
+    nbformat.write(nbformat.v4.new_notebook(cells=cells), small_notebooks / "evidence.ipynb")
+    with pytest.raises(runner.NotebookError) as error:
+        runner.run_guide(study, "evidence")
+    assert "give the same command again" in str(error.value)
+    assert "--from" not in str(error.value)
+
+
 def test_an_interrupt_ends_run_and_kernels_says_how_to_go_on_and_leaves_no_half(
     study, meeting, tmp_path
 ):

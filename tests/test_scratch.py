@@ -1,6 +1,8 @@
 """ResNet-50 from random weights: stopping by the clock, going on, and what is published of it."""
 
+import contextlib
 import dataclasses
+import io
 from types import SimpleNamespace
 
 import numpy as np
@@ -29,9 +31,10 @@ P = [f"p_{name}" for name in config.CLASSES]
 
 def run(folder, *, minutes):
     """History, without the seconds, and printed lines of a call."""
-    lines = []
-    scratch.run(folder, PROFILE, minutes=minutes, progress=lines.append)
-    return rowfiles.read_table(folder / "history.csv").drop(columns="seconds"), lines
+    with contextlib.redirect_stdout(io.StringIO()) as said:
+        scratch.run(folder, PROFILE, minutes=minutes)
+    history = rowfiles.read_table(folder / "history.csv").drop(columns="seconds")
+    return history, said.getvalue().splitlines()
 
 
 @pytest.fixture(scope="module")

@@ -117,7 +117,7 @@ def test_a_file_that_vanished_or_was_cut_or_edited_makes_a_stage_stale(study):
 def test_a_record_that_is_cut_off_or_none_is_damaged_and_named(study, text):
     finish(study, "01_data")
     finish(study, "02_preprocessing")
-    (study.folder / "01_data" / stages.RECORD).write_text(text)
+    (study.folder / "01_data" / steps.RECORD).write_text(text)
     assert re.fullmatch("its record .*01_data/step.json is damaged; remove it", why(study))
     assert why(study, "02_preprocessing") == "the data of 01_data changed since"
     with pytest.raises(steps.RecordError, match="01_data/step.json"):

@@ -90,7 +90,7 @@ def rows_by_networks(study):
     """Predictions and audit of the tested slices, by whatever 03 holds."""
     fourth = results.open_stage(study, "04_evaluation")
     prepared = by_fold.load_prepared(fourth)
-    fourth.save_rows(by_fold.predict(fourth, prepared, part="test"), "rows_predictions")
+    fourth.rows("rows_predictions", lambda: by_fold.predict(fourth, prepared, part="test"))
     fourth.finish()
     fifth = results.open_stage(study, "05_counterfactuals")
     by_fold.audit(fifth, prepared)

@@ -24,7 +24,7 @@ source .venv/bin/activate, then the same command again. ./run_all.sh --setup mak
 NO_REPOSITORY = """This command needs the repository, not only the installed package: git clone
 it and run the command there. `python -m tumorcf_lib audit` works anywhere."""
 MODES = ("report", "lab", "test", "test-all", "setup")
-GOES_ON = ("run", "download", "calibrate", "prepare", "train", "masks", "leak", "scratch", "audit")
+GOES_ON = "run download calibrate prepare train masks controls leak scratch audit".split()
 ANYWHERE = ("audit", "compare", "manifest")
 
 

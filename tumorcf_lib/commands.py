@@ -88,9 +88,12 @@ def _study(options, *, of_notebooks=False):
     return lib("study.runtime").Study(profile, options.seed, config.run(profile.name))
 
 
-def _of_folds(options):
-    """The study that all units share, whatever the seed of their training."""
+def _of_folds(options, **unit):
+    """The study that all units share, whatever the seed of their training.
+
+    What does not exist is refused before a dataset is fetched."""
     study = _study(options)
+    lib("study.folds").check(study, getattr(options, "fold", None), **unit)
     lib("study.runtime").find_dataset(study, options.profile == "auto")
     return replace(study, seed=0)
 
@@ -113,6 +116,7 @@ def run(options):
     --profile demo --from 04                again from the evaluation on
     """
     study = _study(options, of_notebooks=bool(options.first or options.last))
+    lib("study.stages").between(options.first, options.last)  # refused before anything is fetched
     if study.profile.cohort == "calibration":
         return calibrate(options)
     if not study.profile.has_notebooks:
@@ -159,10 +163,8 @@ def train(options):
 
     --fold 2 --seed 1  one unit, for one of several machines
     """
-    how = {name: getattr(options, name) for name in ("seed", "recipe", "network")}
-    how["fold_numbers"] = options.fold
-    lib("study.folds").check(_study(options), **how)  # before anything is fetched
-    lib("study.folds").run(_of_folds(options), **how)
+    unit = {name: getattr(options, name) for name in ("seed", "recipe", "network")}
+    lib("study.folds").run(_of_folds(options, **unit), options.fold, **unit)
 
 
 @command(*CV)
@@ -196,7 +198,7 @@ def _pool(study, check=False):
         return 1
     if check:
         done = study.folder / "published"
-        lib("study.pooled").publish(study.folder, done, profile=study.profile)
+        lib("study.pooled").publish_pooled(units, study.folder, done, profile=study.profile)
         return lib("publish.publish").verify_all([done])
 
 

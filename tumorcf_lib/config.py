@@ -1,6 +1,5 @@
 """Every setting of a run, in one frozen dataclass a profile, and the folders."""
 
-import contextlib
 import dataclasses
 import difflib
 import os
@@ -241,17 +240,6 @@ DATA = ROOT / "data"
 def runs() -> Path:
     """Folder of everything a run writes; ``TUMORCF_RUNS`` moves it (the tests do)."""
     return Path(os.environ.get("TUMORCF_RUNS") or ROOT / "runs").resolve()
-
-
-@contextlib.contextmanager
-def runs_in(folder):
-    """Within the block, and for kernels begun there, runs lie in this folder."""
-    before = os.environ.get("TUMORCF_RUNS", "")
-    os.environ["TUMORCF_RUNS"] = str(folder)
-    try:
-        yield
-    finally:
-        os.environ["TUMORCF_RUNS"] = before  # empty: in the repository
 
 
 def run(profile_name: str) -> Path:

@@ -13,7 +13,7 @@ import pandas as pd
 
 from tumorcf_lib import config, rowfiles, steps
 from tumorcf_lib.publish import PublishError
-from tumorcf_lib.study import results, stages
+from tumorcf_lib.study import stages
 
 
 def contents(folder) -> dict[str, str]:
@@ -23,13 +23,11 @@ def contents(folder) -> dict[str, str]:
     """
     folder, found = Path(folder), {}
     for stage in stages.NAMES:
-        if not (folder / stage / stages.RECORD).is_file():
+        if not (folder / stage / steps.RECORD).is_file():
             continue
         kept = steps.read_record(folder / stage)
-        names = [f"{stage}/{file}" for file in kept["hashes"]]
-        ends = (*results.FIGURE_FORMATS, ".csv")
-        names += [f"{stage}/figures/{name}{end}" for name in kept["figures"] for end in ends]
-        for name in names:
+        names = [*kept["hashes"], *(f"figures/{file}" for file in kept["figure_hashes"])]
+        for name in (f"{stage}/{file}" for file in names):
             path = folder / name
             found[name] = steps.file_sha256(path) if path.is_file() else "missing"
     if not found:

@@ -16,7 +16,16 @@ from tumorcf_lib.edits.scores import slice_scores
 from tumorcf_lib.publish import PublishError, card, sections
 from tumorcf_lib.publish.card import NUMBERS
 from tumorcf_lib.stats.rows import listed, of_patients
-from tumorcf_lib.study import progress, results, side_studies
+from tumorcf_lib.study import (
+    calibration,
+    leak,
+    pooled,
+    progress,
+    results,
+    runtime,
+    scratch,
+    side_studies,
+)
 from tumorcf_lib.study.side_studies import MANIFEST, Drawn, interval, published_folders, reader
 from tumorcf_lib.tables import derived
 from tumorcf_lib.tables.study import POOLED, REFERENCE
@@ -53,6 +62,11 @@ FIGURES = {
 }
 """Figures of the notebooks; those that follow from rows are drawn as there, which a test checks."""
 
+SIDE_STUDIES = {
+    study.name: study for study in (calibration.STUDY, pooled.STUDY, leak.STUDY, scratch.STUDY)
+}
+"""Studies without notebooks, by the name of their folders."""
+
 SENTENCES = {"calibration": "known", "leak": "leak", POOLED: "answer"}
 """Parts of the templates that say what was found in a folder."""
 
@@ -76,7 +90,7 @@ def renew(folder) -> Path:
         for stage, name, entry in derived.numbers(published):
             numbers[stage][name] |= {key: results.plain(value) for key, value in entry.items()}
         steps.write_json(new / NUMBERS, numbers, sort_keys=True)
-        finish(new, made, "phantom slices, not patients" if profile.is_phantom else "")
+        finish(new, made, runtime.PHANTOM * profile.is_phantom)
     return folder
 
 
@@ -96,12 +110,12 @@ def finish(folder, made, tag):
 # -- the gallery: every figure with its caption, its table and what was found -------
 
 
-def write_gallery(side_studies) -> None:
-    """Rebuild ``figures/README.md``; ``side_studies``: module by the name of its folder."""
-    steps.write_whole(config.FIGURES / "README.md", page(side_studies))
+def write_gallery() -> None:
+    """Rebuild ``figures/README.md``."""
+    steps.write_whole(config.FIGURES / "README.md", page())
 
 
-def page(side_studies) -> str:
+def page() -> str:
     """The page's text: real slices first, then phantoms."""
     made = {folder: steps.read_json(folder / MANIFEST) for folder in published_folders()}
 
@@ -110,13 +124,14 @@ def page(side_studies) -> str:
         return cohort in ("phantom", "calibration"), [POOLED, REFERENCE, name].index(name), name
 
     order = sorted(made, key=place)
-    shown = [_folder(folder, made[folder], side_studies.get(folder.name)) for folder in order]
+    shown = [_folder(folder, made[folder]) for folder in order]
     return of_patients(sections.render("gallery.md.j2", folders=shown)).rstrip() + "\n"
 
 
-def _folder(folder, manifest, study):
+def _folder(folder, manifest):
     """What the page says of a folder; a figure that a reader's own notebook saved has its name."""
-    figures, read = study.STUDY.figures if study else FIGURES, functools.cache(reader(folder))
+    side, read = SIDE_STUDIES.get(folder.name), functools.cache(reader(folder))
+    figures = side.figures if side else FIGURES
     shown = [{"name": path.stem, "caption": ""} for path in sorted(folder.glob("fig*.png"))]
     for one in shown:
         if one["name"] in figures:

@@ -186,9 +186,10 @@ def _output(output, source):
 def _prose(words):
     """Markdown for a page of several notebooks: headings one level down, links inside the page."""
     words = re.sub(r"^\[!\[Open in Binder\].*$", "", words, flags=re.M)  # badges are fetched
-    words = re.sub(r"\]\((\w+)\.ipynb\)", r"](#\1)", words)
-    address = texts.repository_address()
-    words = re.sub(r"\]\(\.\./([^)]+)\)", rf"]({address}/blob/main/\1)", words)
+    words = re.sub(r"\]\((\d\w+)\.ipynb\)", r"](#\1)", words)
+    words = re.sub(r"\]\((\w+\.ipynb)\)", r"](../notebooks/\1)", words)  # not on the page
+    address = f"{texts.repository_address()}/blob/{texts.BRANCH}"
+    words = re.sub(r"\]\(\.\./([^)]+)\)", rf"]({address}/\1)", words)
     words = re.sub(r"^## ", "### ", words, flags=re.M)
     words = re.sub(r"^# .+$", "", words, flags=re.M)  # it is the summary's
     words = re.sub(r"\$\$(.+?)\$\$", lambda m: f"\n\n{_lines(m[1])}\n\n", words, flags=re.S)
@@ -212,11 +213,10 @@ def of_run(study) -> dict:
     for name, say in (("table_fall_to", readings.fall_to), ("table_scores", readings.headline)):
         path = folder / f"{name}.csv"
         told += [say(rowfiles.read_table(path))] if path.is_file() else []
-    charts = [*folder.glob("figures/*answer*.png"), *folder.glob("figures/*headline*.png")]
-    found = slice_scores(study)
+    headline, found = folder / "figures" / "fig18_headline.png", slice_scores(study)
     return {
         "answer": told,
-        "chart": chart(charts[0].read_bytes()) if charts else "",
+        "chart": chart(headline.read_bytes()) if headline.is_file() else "",
         "middle": with_edits(found.iloc[len(found) // 2 :].head(1), study),
         "gallery": gallery(found, study),
         "n_tested": len(found),

@@ -7,22 +7,20 @@ picture that shows a patient's slice. Everything derived can be recomputed from 
 import runpy
 import shutil
 import tempfile
+import zlib
 from pathlib import Path
 
 from tumorcf_lib import config, rowfiles, steps
 from tumorcf_lib.publish import PublishError, card, texts
 from tumorcf_lib.publish.card import NUMBERS
-from tumorcf_lib.publish.from_rows import finish, renew, write_gallery
+from tumorcf_lib.publish.from_rows import SIDE_STUDIES, finish, renew, write_gallery
 from tumorcf_lib.study import (
-    calibration,
-    leak,
     notebooks,
     pooled,
     progress,
     reference,
     results,
     runtime,
-    scratch,
     side_studies,
     stages,
 )
@@ -32,10 +30,9 @@ from tumorcf_lib.tables import derived, study as study_tables
 EVIDENCE = "evidence"  # the notebook that shows studies without notebooks
 READ_OUT = (*stages.NAMES[2:], "controls", EVIDENCE)  # show published rows where nothing was run
 DEMO = "demo"  # the profile whose run is what readers see in the notebooks
-ROW_TOLERANCE = 1e-3
 MAX_WEIGHTS_BYTES = 10_000_000
-SIDE_STUDIES = {module.STUDY.name: module for module in (calibration, pooled, leak, scratch)}
-"""Studies without notebooks, by the name of their folders."""
+DAMAGED = (PublishError, OSError, EOFError, ValueError, TypeError, LookupError, zlib.error)
+"""What reading a file raises that was cut off or edited, or what is made of it."""
 
 
 def publish(profile_name: str, *, seed: int = 0, from_rows: bool = False) -> Path:
@@ -44,9 +41,9 @@ def publish(profile_name: str, *, seed: int = 0, from_rows: bool = False) -> Pat
     Also of a study without notebooks. With ``from_rows``, from the published rows, without a run.
     """
     if side := SIDE_STUDIES.get(profile_name):
-        publish_run = pooled.publish if side is pooled else side.STUDY.publish
+        publish_run = pooled.publish if side is pooled.STUDY else side.publish
         folder = config.run(profile_name)
-        target = side.STUDY.derive_again() if from_rows else publish_run(folder, seed=seed)
+        target = side.derive_again() if from_rows else publish_run(folder, seed=seed)
     elif from_rows:
         target = renew(config.published(config.get(profile_name).name))
     else:
@@ -58,8 +55,9 @@ def publish(profile_name: str, *, seed: int = 0, from_rows: bool = False) -> Pat
 
 def _publish_run(profile, seed):
     """Replace the published folder of a run with notebooks."""
-    if profile.name == "smoke":
-        raise PublishError("The smoke profile only tests that everything runs: not for publishing.")
+    if profile.name.startswith("smoke"):
+        words = "only tests that everything runs: not for publishing."
+        raise PublishError(f"Profile {profile.name!r} {words}")
     study = runtime.Study(profile, seed, config.run(profile.name))
     for name in stages.NAMES:
         if reason := stages.why_stale(study, name):
@@ -97,13 +95,13 @@ def _update_pages():
     """README, notebooks that read out what is published, the gallery, and what the folders are."""
     needed = (*SIDE_STUDIES, DEMO, study_tables.REFERENCE)
     if all((config.published(name) / MANIFEST).is_file() for name in needed):
-        with tempfile.TemporaryDirectory() as place, config.runs_in(place):
-            demo = runtime.Study(config.get(DEMO), 0, config.run(DEMO))
+        with tempfile.TemporaryDirectory() as place:
+            demo = runtime.Study(config.get(DEMO), 0, Path(place, DEMO))
             for name in READ_OUT:
                 notebooks.run_guide(demo, name)
                 _publish_outputs(demo, name)
     texts.update()
-    write_gallery(SIDE_STUDIES)
+    write_gallery()
     card.write_crate()
 
 
@@ -117,7 +115,7 @@ def verify_all(folders) -> int:
         try:
             with progress.clock(f"verifying {folder.name}"):
                 problems, n_checked = verify(folder)
-        except (PublishError, FileNotFoundError) as error:
+        except PublishError as error:
             problems, n_checked = [str(error)], 0
         n_bad += bool(problems)
         told = [f"{folder.name}: {n_checked} files checked, {len(problems)} problems", *problems]
@@ -131,17 +129,15 @@ def verify(folder: Path) -> tuple[list[str], int]:
     Every derived table and number is recomputed from the published rows; all other files must
     have the SHA-256 of the manifest. No images, network or TensorFlow are needed.
     """
-    if not (folder / MANIFEST).is_file():
-        raise PublishError(f"{folder} holds no {MANIFEST}; name a folder under figures/.")
-    manifest = steps.read_json(folder / MANIFEST)
-    side = SIDE_STUDIES.get(manifest.get("study"))
-    derive = side.STUDY.derive if side else derived.derive
-    problems, tables = side_studies.wrong_tables(folder, derive)
-    if not side:
-        read = side_studies.reader(folder)
-        problems += _compare_numbers(folder, tables)
-        problems += _compare_rows(read("rows_predictions"), read("rows_edits"))
-        problems += card.problems(folder)
+    try:
+        manifest = steps.read_json(folder / MANIFEST)
+    except (OSError, ValueError):
+        words = f"holds no {MANIFEST} that can be read; name a folder under figures/."
+        raise PublishError(f"{config.shown(folder)} {words}") from None
+    try:
+        problems, tables = _recomputed(folder, SIDE_STUDIES.get(manifest.get("study")))
+    except DAMAGED as error:  # the file is named below
+        problems, tables = [f"its tables cannot be recomputed: {error}"], {}
     for name, digest in manifest["sha256"].items():
         if not (folder / name).is_file():
             problems.append(f"{name} is missing")
@@ -152,13 +148,24 @@ def verify(folder: Path) -> tuple[list[str], int]:
     return problems, len(manifest["sha256"])
 
 
+def _recomputed(folder, side):
+    """What differs from what the published rows give, and the tables by name."""
+    problems, tables = side_studies.wrong_tables(folder, side.derive if side else derived.derive)
+    if not side:
+        read = side_studies.reader(folder)
+        problems += _compare_numbers(folder, tables)
+        problems += _compare_rows(read("rows_predictions"), read("rows_edits"))
+        problems += card.problems(folder)
+    return problems, tables
+
+
 def _compare_rows(predictions, edits) -> list[str]:
     """The audit's unedited slices have to be the evaluation's slices, with its probabilities."""
     columns = [name for name in predictions if name.startswith("p_")]
     original = edits[edits["edit"] == "original"].set_index("slice_id")[columns]
     gaps = (predictions.set_index("slice_id")[columns] - original).abs().max(axis=1)
     # Slices meet other neighbors in a batch, which moves the last digits of a float32 sum.
-    wrong = gaps[~(gaps <= ROW_TOLERANCE)]
+    wrong = gaps[~(gaps <= reference.TOLERANCE)]
     words = "rows_edits and rows_predictions differ for slice"
     return [f"{words} {slice_id} by {gap:.2g}" for slice_id, gap in wrong.items()]
 

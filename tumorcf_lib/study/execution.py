@@ -41,7 +41,7 @@ What to try:
   4. a smaller profile: ./run_all.sh --profile demo"""
 GO_ON = """What is half written does not count; finished notebooks, training epochs and rows are \
 kept. To go on:
-     ./run_all.sh {options} --from {number}"""
+     {again}"""
 
 
 class NotebookError(RuntimeError):
@@ -57,8 +57,8 @@ def execute(study, name: str, interrupts, *, begins="") -> float:
     """Run a notebook, whose copy gets its name when the last cell has ended; returns the minutes.
 
     ``interrupts``: from :func:`interrupted`; ``begins``: the first of the notebooks that run at
-    once. NotebookError if a cell raises or the kernel dies or does not start; KeyboardInterrupt
-    after its kernel was ended, and how to go on was said."""
+    once, with which ``run_all.sh`` goes on. NotebookError if a cell raises or the kernel dies or
+    does not start; KeyboardInterrupt after its kernel was ended, and how to go on was said."""
     import papermill
 
     output = executed_copy(study, name)
@@ -68,7 +68,8 @@ def execute(study, name: str, interrupts, *, begins="") -> float:
     line = f"{name:<20} running; follow it in {config.shown(log)}\n"
     print(line, end="", flush=True)  # in one piece: another notebook may say so just now
     started, source = time.perf_counter(), config.NOTEBOOKS / f"{name}.ipynb"
-    go_on = GO_ON.format(options=stages.options(study), number=(begins or name)[:2])
+    again = f"./run_all.sh {stages.options(study)} --from {begins[:2]}"
+    go_on = GO_ON.format(again=again if begins else "give the same command again")
     with (
         progress.clock(name, BAR, len(steps.read_json(source)["cells"])) as bar,
         _log_to(log, bar) as stream,
@@ -108,6 +109,7 @@ def execute(study, name: str, interrupts, *, begins="") -> float:
 def _environment(study):
     """What a kernel inherits, so that no cell has to be added to a notebook."""
     own = {"TUMORCF_PROFILE": study.profile.name, "TUMORCF_SEED": str(study.seed)}
+    own["TUMORCF_RUNS"] = str(study.folder.parent)
     paths = filter(None, [str(config.ROOT), os.environ.get("PYTHONPATH")])
     return os.environ | own | {"PYTHONPATH": os.pathsep.join(paths)}
 
@@ -183,7 +185,7 @@ def interrupted():
         seen.append(number)
         # What still waited for the kernel fails; asyncio would print that and help nobody
         logging.getLogger("asyncio").setLevel(logging.CRITICAL)
-        for process in map(_process, RUNNING):
+        for process in map(_process, list(RUNNING)):  # the other threads may end theirs just now
             if process is not None:
                 process.kill()
         before(number, frame)

@@ -43,19 +43,19 @@ N_PLACES = 5
 SETTINGS = {"epochs": 6, "batch_size": 16}
 
 
-def run(study, fold_numbers=None, only_contrast=False, *, progress=print):
+def run(study, fold_numbers=None, only_contrast=False):
     """Make the controls of some folds (default: all); UnitError if one does not exist."""
     shared, fold_numbers = folds.Folds(study), folds.check(study, fold_numbers)
     for fold in fold_numbers:
-        _contrast(shared, fold, progress)
+        _contrast(shared, fold)
     if only_contrast:
         return
     planes = controls.planes(shared.source, shared.prepared)
     for fold in fold_numbers:
-        _controls(shared, fold, planes, progress)
+        _controls(shared, fold, planes)
 
 
-def find_masks(study, fold_numbers=None, seed=0, *, progress=print):
+def find_masks(study, fold_numbers=None, seed=0):
     """Find tumors of the tested slices of some folds (default: all), and audit by what was found.
 
     UnitError if a fold does not exist, or its plain network of this seed is not finished."""
@@ -72,15 +72,15 @@ def find_masks(study, fold_numbers=None, seed=0, *, progress=print):
         )
         depends_on = {"masks by": made_by.code("predicted masks"), "edits": list(map(repr, EDITS))}
         ask, words = partial(_ask_masks, weights), f"masks of fold {fold}, seed {seed}"
-        how = {"network": partial(_find, weights), "progress": progress}
-        unit.bring_up_to_date(own, ask, depends_on, words, **how)
+        network = partial(_find, weights)
+        unit.bring_up_to_date(own, ask, depends_on, words, network=network)
 
 
 def _no_network(own, progress):
     """In place of a network, for what asks none."""
 
 
-def _contrast(shared, fold, progress):
+def _contrast(shared, fold):
     """What each infill, those of one split, too, and each dilation of the headline's, leaves of
     the tested tumors."""
     plain, asked = shared.unit(fold)
@@ -91,15 +91,15 @@ def _contrast(shared, fold, progress):
     own = replace(plain, folder=folder, depends_on=known | {"masks": asked["masks"]})
 
     def ask(own, _, folder):
-        rows = audits.contrast_rows(own.part("test"), removals).assign(fold=int(fold))
+        rows = audits.contrast_rows(own.part("test"), removals).assign(fold=fold)
         rowfiles.write_table(rows, folds.file_of(folder, "rows_contrast"))
 
     depends_on = {"contrast by": made_by.code("contrast"), "edits": list(map(repr, removals))}
-    how = {"network": _no_network, "progress": progress}
-    unit.bring_up_to_date(own, ask, depends_on, f"contrast of fold {fold}", **how)
+    words = f"contrast of fold {fold}"
+    unit.bring_up_to_date(own, ask, depends_on, words, network=_no_network)
 
 
-def _controls(shared, fold, planes, progress):
+def _controls(shared, fold, planes):
     """Probes, detector, planes and covariates of the tested slices, by a shorter recipe."""
     plain, asked = shared.unit(fold)
     settings = {name: getattr(config.get("paper-lite"), name) for name in SHORT}
@@ -109,7 +109,7 @@ def _controls(shared, fold, planes, progress):
         folder=shared.study.folder / "controls" / f"fold{fold}",
         profile=replace(plain.profile, **settings),
         depends_on=plain.depends_on | shown,
-        names={"fold": int(fold)},
+        names={"fold": fold},
     )
     depends_on = {
         "controls by": made_by.code("probes", "detector", "planes"),
@@ -117,8 +117,7 @@ def _controls(shared, fold, planes, progress):
         "detector": [*own.profile.infills, N_DETECTED],
     }
     ask, words = partial(_ask_controls, planes), f"controls of fold {fold}"
-    how = {"network": _no_network, "progress": progress}
-    unit.bring_up_to_date(own, ask, depends_on, words, **how)
+    unit.bring_up_to_date(own, ask, depends_on, words, network=_no_network)
 
 
 def _ask_controls(planes, own, _, folder):

@@ -60,18 +60,14 @@ def prepare(study):
 
     Units that begin together wait for the one that prepares.
     """
-    if study.profile.n_folds < 2:
-        raise UnitError(
-            f"Profile {study.profile.name!r} has one hold-out split and no folds; choose "
-            "paper-lite-cv, or use `run`."
-        )
+    check(study)
     study.folder.mkdir(parents=True, exist_ok=True)
     with steps.held(study.folder / f"prepare.{steps.LOCK}", wait_s=PREPARING_S):
         if any(stages.why_stale(study, name, shown=False) for name in stages.NAMES[:2]):
             notebooks.run(study, last="02")
 
 
-def run(study, *, fold_numbers=None, seed=0, recipe="", network="plain", progress=print):
+def run(study, fold_numbers=None, *, seed=0, recipe="", network="plain"):
     """Run the units of one training seed; those that are finished are left as they are.
 
     ``study`` is of a profile with several folds; its own seed stays 0, so that all units share its
@@ -89,12 +85,17 @@ def run(study, *, fold_numbers=None, seed=0, recipe="", network="plain", progres
         if network in FINETUNED:
             how = partial(controls.finetuned, network, weights_of(study, fold, seed))
         ask = partial(_ask, network, recipe, asked)
-        unit.bring_up_to_date(own, ask, asked, words, network=how, progress=progress)
+        unit.bring_up_to_date(own, ask, asked, words, network=how)
 
 
 def check(study, fold_numbers=None, seed=0, recipe="", network="plain"):
     """The folds of these units, by default all; UnitError for what does not exist."""
     n_folds = study.profile.n_folds
+    if n_folds < 2:
+        raise UnitError(
+            f"Profile {study.profile.name!r} has one hold-out split and no folds; choose "
+            "paper-lite-cv, or use `run`."
+        )
     if recipe and recipe not in RECIPES:
         raise UnitError(f"There is no recipe {recipe!r}; choose one of: {', '.join(RECIPES)}.")
     if recipe and not 0 <= seed < N_INNER:
@@ -102,7 +103,7 @@ def check(study, fold_numbers=None, seed=0, recipe="", network="plain"):
     if network not in NETWORKS:
         raise UnitError(f"There is no network {network!r}; choose one of: {', '.join(NETWORKS)}.")
     strange = [fold for fold in fold_numbers or () if not 0 <= fold < n_folds]
-    if strange and n_folds > 1:  # without folds, `prepare` says which profile has some
+    if strange:
         raise UnitError(f"There is no fold {strange[0]}; choose of 0 to {n_folds - 1}.")
     return range(n_folds) if fold_numbers is None else fold_numbers
 
@@ -137,10 +138,10 @@ class Folds:
     def unit(self, fold, seed=0, recipe="", network="plain"):
         """A unit, and all that its rows depend on beside its training."""
         profile, prepared = self.study.profile, self.prepared
-        training_seed, labels, asked = 1000 * seed + int(fold), None, {}
-        names = {"training_seed": int(seed), "fold": int(fold)}
+        training_seed, labels, asked = 1000 * seed + fold, None, {}
+        names = {"training_seed": seed, "fold": fold}
         inputs = by_fold.inputs_of(self.source)
-        depends_on = by_fold.training_depends(profile, training_seed, fold=int(fold), **inputs)
+        depends_on = by_fold.training_depends(profile, training_seed, fold=fold, **inputs)
         parts = by_fold.parts_of(prepared, self.split[self.split["fold"] == fold])
         if network == "shuffled":
             depends_on["labels"] = "shuffled"
@@ -166,7 +167,7 @@ class Folds:
             depends_on["settings"] = depends_on["settings"] | changed
             depends_on["inner_fold"] = seed
             parts = inner_parts(prepared.persons, prepared.labels, parts, seed)
-            names = {"recipe": recipe, "inner_fold": int(seed), "fold": int(fold)}
+            names = {"recipe": recipe, "inner_fold": seed, "fold": fold}
             if profile.size_px != self.study.profile.size_px:  # masks are not asked for
                 size_px = profile.size_px
                 slices = [preprocess.resize_slice(s, size_px) for s in prepared.slices]

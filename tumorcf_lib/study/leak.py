@@ -54,9 +54,7 @@ PROFILE = replace(
     purpose=f"what a leak is worth: {COMMAND}",
     size_px=128,
     epochs=5,
-    warmup_epochs=1,
     n_folds=N_FOLDS,
-    batch_size=32,
     frozen_blocks=0,
     freeze_depthwise=False,
     validates=False,
@@ -64,27 +62,24 @@ PROFILE = replace(
 """The small recipe of every arm: 128 px, five epochs, all layers learn, nothing chosen."""
 
 
-def run(folder, profile=PROFILE, cohort=None, *, seed=0, network=None, progress=print):
+def run(folder, profile=PROFILE, *, seed=0):
     """Train and test every arm and save the rows; a run that was killed goes on where it stopped.
 
     ``folder`` takes the files of :data:`FILES` and, in subfolders, the unit of every arm and fold,
     whose slices are pooled. ``profile`` is the recipe, whose ``n_folds`` says into how many folds
-    the patients are dealt. ``cohort`` has slices as stored, by default those of the dataset.
-    ``seed`` is of every network, the same in all arms; the splits stay. ``network``: as
-    :func:`unit.make` has it."""
+    the patients are dealt. ``seed`` is of every network, the same in all arms; the splits stay."""
     folder.mkdir(parents=True, exist_ok=True)
     steps.clear_unfinished(folder)
-    cohort = cohort or published.read(config.data_folder(), cache_dir=config.cache())
+    cohort = published.read(config.data_folder(), cache_dir=config.cache())
     steps.write_whole(folder / SOURCE, f"{cohort.source}\n")
     prepared = preprocess.prepare(cohort, profile.size_px)
-    duplicates = duplicate_rows(cohort, plane_of(prepared), progress)  # seconds
+    duplicates = duplicate_rows(cohort, plane_of(prepared))  # seconds
     rowfiles.write_table(duplicates, folder / "rows_duplicates.csv.gz")
     units = list(_units(folder, profile, prepared, seed))
     for own in units:
         labels, arm, fold = own.names.values()
         words = f"{labels} labels, patients {arm}, fold {fold + 1}"
-        how = {"network": network, "progress": progress}
-        unit.bring_up_to_date(own, _ask, {}, words, **how)
+        unit.bring_up_to_date(own, _ask, {}, words)
     for name in ("rows_leak.csv.gz", "history.csv"):
         rows = [rowfiles.read_table(own.folder / unit.ROWS / name) for own in units]
         rowfiles.write_table(pd.concat(rows), folder / name)
@@ -167,7 +162,7 @@ def plane_of(prepared):
     return unknown if estimated is None else estimated["plane"].to_numpy(object)
 
 
-def duplicate_rows(cohort, plane_of_slice, progress=print):
+def duplicate_rows(cohort, plane_of_slice):
     """The nearest slice of every ID of the same class, for each slice whose person has several IDs.
 
     One row (:data:`COLUMNS`) per slice and ID it is compared with (partner_id), if that has slices
@@ -180,7 +175,7 @@ def duplicate_rows(cohort, plane_of_slice, progress=print):
     parts = [pd.DataFrame(columns=list(COLUMNS))]
     for label in dict.fromkeys(table.loc[n_ids > 1, "label"]):
         of_class = np.flatnonzero(table["label"] == label)
-        progress(f"perceptual hashes of {len(of_class)} slices of class {label}")
+        print(f"perceptual hashes of {len(of_class)} slices of class {label}")
         bits = hashes([np.asarray(cohort.slices[i]) for i in of_class])
         own = table.iloc[of_class].reset_index(drop=True)
         asked = np.flatnonzero(n_ids.iloc[of_class] > 1)

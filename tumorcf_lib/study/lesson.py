@@ -49,10 +49,10 @@ class Lesson:
         """Probability of the true class on each image, (n,)."""
         return self.predict(np.stack(images))[:, self.own.labels[0]]
 
-    def sham_mask(self, dilation_px=0, infill=HEADLINE_INFILL):
+    def sham_mask(self, dilation_px=0):
         """The mask at the first place that the audit draws for this slice; None without one."""
         key = self.seed, self.own.table["slice_id"].iat[0]
-        found = About(self.slice, self.mask).sites(dilation_px, 1, key, infill)
+        found = About(self.slice, self.mask).sites(dilation_px, 1, key, HEADLINE_INFILL)
         return found[0][2] if found else None
 
     def turned(self, infill=HEADLINE_INFILL, radius_px=edits.RADIUS_PX, dilation_px=0):

@@ -47,14 +47,10 @@ def run(study: Study, *, first="", last="") -> dict[str, float]:
     place of 03, if there are any for this profile and seed: what they need of 01 and 02 is run,
     too. See :mod:`study.reference`. The first notebook that fails ends it by a NotebookError, one
     that lacks what it needs by a StageError."""
-    ends = first or stages.NAMES[0], last or stages.NAMES[-1]
-    begin, end = (stages.NAMES.index(stages.find_stage(value)) for value in ends)
-    if begin > end:
-        raise stages.StageError(f"--from {first} comes after --to {last}: nothing to run.")
-    names = stages.NAMES[begin : end + 1]
+    names = stages.between(first, last)
     if published := reference.wanted(study, names):
         needed = {*names, *stages.NEEDS["04_evaluation"]}
-        names = [name for name in stages.NAMES[: end + 1] if name in needed]
+        names = [name for name in stages.between(last=names[-1]) if name in needed]
     warn_if_tight("a run", "give the same command again")
     at_once, done = 2 if has_room() else 1, {}
     with only_run(study.folder), interrupted() as interrupts:
@@ -125,7 +121,7 @@ def is_executed(study: Study, name: str) -> bool:
     record that is newer than its copy.
     """
     copy = executed_copy(study, name)
-    record = study.folder / name / stages.RECORD
+    record = study.folder / name / steps.RECORD
     if not copy.exists() or copy.stat().st_mtime < record.stat().st_mtime:
         return False
     return stages.code_cells(copy) == stages.code_cells(config.NOTEBOOKS / f"{name}.ipynb")

@@ -26,9 +26,9 @@ def pool(study, *, published=None):
     Writes ``rows_predictions`` (network, training_seed, fold, slice_id, patient_id, person_id,
     label, p_<class>), ``rows_edits_<network>_seed<k>`` and ``rows_transplants_...`` (the audit),
     ``history``, ``rows_recipes`` (inner folds of every recipe tried), the rows of
-    :mod:`fold_controls` where made, and ``units.csv`` (minutes, device,
-    and a digest of what the unit was trained on and by), which is returned. Units in the folder
-    ``published`` that are not here are kept if they are of the same recipe, slices and split.
+    :mod:`fold_controls` where made, and ``units.csv`` (minutes, device, and a digest of what the
+    unit was trained on and by), which is returned. Units in the folder ``published`` that are not
+    here, and what lies beside them, are kept if they are of the same recipe, slices and split.
     Packages that differ between units are printed. UnitError if units come from other slices,
     splits or settings."""
     kinds = folds.NETWORKS.values()
@@ -41,9 +41,10 @@ def pool(study, *, published=None):
     _check_kinship(units, study.profile)
     for line in differences(units):
         print(line)
-    others = _of_another_making(published, units["trained_by"].iloc[0])
+    if not _are_of_one_making(published, units["trained_by"].iloc[0]):
+        published = None
 
-    write = partial(_write, study.folder, published, others)
+    write = partial(_write, study.folder, published)
     for name in ("rows_predictions", "history"):
         write(name, _rows_of(units, name))
     every = write("units", [units[COLUMNS]])
@@ -60,14 +61,13 @@ def pool(study, *, published=None):
     return every
 
 
-def _write(folder, published, others, name, tables):
+def _write(folder, published, name, tables):
     """A pooled file: of what is here, and of what was published before and is not replaced."""
     before = published and folds.file_of(published, name)
     if before and before.is_file():
         earlier = rowfiles.read_table(before)
-        for replaced in (*tables, others):
-            if _keys(replaced) == _keys(earlier):
-                earlier = earlier[~_units_of(earlier).isin(_units_of(replaced))]
+        for replaced in tables:
+            earlier = earlier[~_units_of(earlier).isin(_units_of(replaced))]
         tables = [*tables, earlier] if len(earlier) else tables
     if tables:
         table = pd.concat(tables)
@@ -93,7 +93,8 @@ def _units_of(table):
 
 def _finished(study, pattern):
     """Folders of finished units' rows; one that was changed since, or cut off, is named."""
-    for rows in sorted(study.folder.glob(f"{pattern}/{ROWS}")):
+    for record in sorted(study.folder.glob(f"{pattern}/{ROWS}/{steps.RECORD}")):
+        rows = record.parent
         changed = steps.changed_file(rows)
         if changed:
             raise folds.UnitError(
@@ -122,12 +123,11 @@ def kinship(made_of) -> dict:
     return {"settings": own} | {name: made_of[name] for name in folds.ALIKE}
 
 
-def _of_another_making(published, trained_by):
-    """Units of earlier publications that do not go with those that are here."""
+def _are_of_one_making(published, trained_by):
+    """Whether the units that were published before go with those that are here."""
     if published is None or not (published / "units.csv").is_file():
-        return pd.DataFrame(columns=COLUMNS)
-    units = rowfiles.read_table(published / "units.csv")
-    return units[units["trained_by"] != trained_by]
+        return False
+    return (rowfiles.read_table(published / "units.csv")["trained_by"] == trained_by).all()
 
 
 def lacking(units, n_folds) -> list[str]:

@@ -4,7 +4,7 @@ import pandas as pd
 
 from tumorcf_lib import config
 from tumorcf_lib.config import CLASSES
-from tumorcf_lib.study import side_studies
+from tumorcf_lib.study import pool, runtime, side_studies
 from tumorcf_lib.study.side_studies import Drawn
 from tumorcf_lib.tables.fold_scores import MR, OTHER_IDS, PLAIN, WITHOUT_MR
 from tumorcf_lib.tables.folds import derive
@@ -21,11 +21,13 @@ def plain(table):
 
 def publish(folder, target=None, *, profile=None, seed=0):
     """Pool the finished units, then replace ``figures/paper-lite-cv``."""
-    from tumorcf_lib.study import pool, runtime
+    profile, target = profile or config.get(NAME), target or config.published(NAME)
+    units = pool.pool(runtime.Study(profile, 0, folder), published=target)
+    return publish_pooled(units, folder, target, profile=profile, seed=seed)
 
-    profile = profile or config.get(NAME)
-    published = target or config.published(NAME)
-    units = pool.pool(runtime.Study(profile, 0, folder), published=published)
+
+def publish_pooled(units, folder, target, *, profile, seed=0):
+    """Replace a published folder by what :func:`pool.pool` put together, which named ``units``."""
     seeds = units[units["network"] == PLAIN].groupby("training_seed")
     if not (seeds["fold"].nunique() == profile.n_folds).any():
         raise side_studies.UnfinishedStudyError(

@@ -8,7 +8,7 @@ import textwrap
 import pandas as pd
 from IPython.display import Markdown, display
 
-from tumorcf_lib import config, rowfiles
+from tumorcf_lib import config, rowfiles, steps
 from tumorcf_lib.data import archives, preprocess
 from tumorcf_lib.figures import style
 from tumorcf_lib.stats.rows import of_patients
@@ -26,9 +26,10 @@ def open_stage(study, name: str):
     tumorcf_lib.study.stages.StageError
         If neither is there, or a stage of the run is out of date.
     """
-    begun = [(study.folder / n / stages.RECORD).is_file() for n in stages.NEEDS[name]]
+    begun = [(study.folder / n / steps.RECORD).is_file() for n in stages.NEEDS[name]]
     published = config.published(study.profile.name)
-    if not all(begun) and (published / MANIFEST).is_file():
+    is_published = study.profile.has_notebooks and (published / MANIFEST).is_file()
+    if not all(begun) and is_published:
         print(f"results   published in {config.shown(published)}; of this profile nothing was run")
         return Published(study, name, published)
     if name in stages.GUIDES:

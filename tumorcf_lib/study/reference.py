@@ -67,13 +67,13 @@ def wanted(study, names) -> bool:
     if not needed or stages.why_stale(study, STAGE) is None:
         return False
     own_folder = study.folder / STAGE
-    was_begun = (own_folder / stages.RECORD).exists() or any(own_folder.glob("fold*"))
+    was_begun = (own_folder / steps.RECORD).exists() or any(own_folder.glob("fold*"))
     return (not was_begun or is_installed(study)) and why_not(study) is None
 
 
 def is_installed(study) -> bool:
     """Whether this study's 03 is the published weights, not a training."""
-    record = study.folder / STAGE / stages.RECORD
+    record = study.folder / STAGE / steps.RECORD
     return record.is_file() and NOTE in stages.record(study, STAGE)["hashes"]
 
 

@@ -99,14 +99,11 @@ class Results:
         """Write a small table as CSV and return it as a reader of the file sees it."""
         return self._save_frame(table, f"{name}.csv")
 
-    def save_rows(self, rows: pd.DataFrame, name: str) -> pd.DataFrame:
-        """Write a long table as CSV.gz; returned as read back, so that what is computed
-        from it here is what anybody computes from the published file."""
-        return self._save_frame(rows, f"{name}.csv.gz")
-
     def rows(self, name: str, make) -> pd.DataFrame:
-        """:meth:`save_rows` of what ``make()`` returns; published rows need no making."""
-        return self.save_rows(make(), name)
+        """The long table that ``make()`` returns, written as CSV.gz and read back, so that what is
+        computed from it here is what anybody computes from the published file; published rows need
+        no making."""
+        return self._save_frame(make(), f"{name}.csv.gz")
 
     def table(self, name: str, make) -> pd.DataFrame:
         """:meth:`save_table` of what ``make()`` returns; a published table needs no making."""
@@ -134,12 +131,13 @@ class Results:
 
         OSError if the disk has no room for it: such a file is full of holes at first, and a disk
         that is full when they are filled ends the process without a word."""
+        path = self.folder / f"{name}.npy"
+        path.unlink(missing_ok=True)  # a notebook that is open may still read the old one
         n_bytes = np.dtype(dtype).itemsize * np.prod(shape, dtype=np.int64)
         if shutil.disk_usage(self.folder).free < n_bytes:
             words = f"{os.strerror(errno.ENOSPC)}, {n_bytes / 1e6:.0f} MB are needed"
             raise OSError(errno.ENOSPC, words, str(self.folder))
-        path = self.keep(self.folder / f"{name}.npy")
-        return np.lib.format.open_memmap(path, mode="w+", dtype=dtype, shape=tuple(shape))
+        return np.lib.format.open_memmap(self.keep(path), mode="w+", dtype=dtype, shape=shape)
 
     def save_figure(self, fig, name: str, *, data, shows_slices: bool):
         """Write a figure as PNG and SVG, and the plotted values as CSV.

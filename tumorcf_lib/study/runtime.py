@@ -21,6 +21,8 @@ from tumorcf_lib.study import made_by
 
 HEADER_PACKAGES = ("keras", "tensorflow", "numpy", "opencv-python-headless", "scikit-learn")
 
+PHANTOM = "phantom slices, not patients"
+
 DRAWING_S = 600.0  # for another process that draws the same phantom
 
 PROCESSES = Path("/proc")
@@ -42,7 +44,7 @@ class Study:
     def tag(self) -> str:
         """Words that every table and figure of this run carries ("" on all real slices)."""
         if self.profile.is_phantom:
-            return "phantom slices, not patients"
+            return PHANTOM
         n_missing = len(finding.find(config.data_folder()).missing) if finding.is_partial() else 0
         return f"a part of the dataset: {n_missing} slices missing" if n_missing else ""
 

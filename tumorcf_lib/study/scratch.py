@@ -22,7 +22,6 @@ PROFILE = replace(
     weights=None,
     size_px=128,
     epochs=10,
-    patience=6,
     warmup_epochs=0,
     batch_size=16,
     learning_rate=1e-3,
@@ -36,7 +35,7 @@ SETTINGS = "settings.json"
 PARTS = {"validation": "rows_validation.csv.gz", "test": "rows_predictions.csv.gz"}
 
 
-def run(folder, profile=PROFILE, *, minutes, seed=0, progress=print):
+def run(folder, profile=PROFILE, *, minutes, seed=0):
     """Train until the minutes or the schedule are over, then predict with the best epoch.
 
     Called again with the same profile, seed and device it goes on after its last finished epoch,
@@ -48,7 +47,7 @@ def run(folder, profile=PROFILE, *, minutes, seed=0, progress=print):
     device = f"{classifier.set_up(seed)}, {classifier.choose_precision(profile.backbone)}"
     own = _unit(folder, profile, seed, device)
     trained_in = steps.begin(own.folder / unit.NETWORK, own.depends_on)
-    is_over = unit.fit(own, trained_in, minutes=minutes, progress=progress)
+    is_over = unit.fit(own, trained_in, minutes=minutes)
     if is_over:
         steps.seal(trained_in)
     predict = unit.predictor(profile, trained_in / unit.WEIGHTS)
@@ -60,7 +59,7 @@ def run(folder, profile=PROFILE, *, minutes, seed=0, progress=print):
     history = rowfiles.read_table(trained_in / unit.HISTORY).assign(device=device)
     rowfiles.write_table(history, folder / "history.csv")
     ended = "its schedule is over" if is_over else "run it again to go on"
-    progress(f"{label(history)}: {len(history)} of at most {profile.epochs} epochs, {ended}.")
+    print(f"{label(history)}: {len(history)} of at most {profile.epochs} epochs, {ended}.")
 
 
 def _unit(folder, profile, seed, device):

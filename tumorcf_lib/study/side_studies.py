@@ -15,7 +15,7 @@ from pathlib import Path
 import pandas as pd
 
 from tumorcf_lib import config, rowfiles, steps
-from tumorcf_lib.study import progress
+from tumorcf_lib.study import progress, runtime
 from tumorcf_lib.study.results import FIGURE_FORMATS
 
 MANIFEST = "manifest.json"
@@ -73,7 +73,7 @@ class SideStudy:
     figures: dict[str, Drawn] = field(default_factory=dict)
     tag: Callable = lambda read: ""  # written into the figures
     shows_slices: tuple[str, ...] = ()  # figures with slices; only a phantom's may be published
-    cohort: str = ""  # written into every table where the slices are not patients'
+    cohort: str = ""  # written into every table of phantoms, if not "phantom"
 
     def publish(self, folder, target=None, *, seed=0, **told) -> Path:
         """Replace ``figures/<name>`` by rows, tables, figures and manifest of a finished run.
@@ -112,8 +112,9 @@ class SideStudy:
                 for path in sorted(folder.glob(pattern)):
                     shutil.copyfile(path, new / path.name)
             read = reader(new)
-            write_tables(new, self.derive(read, profile.n_resamples), self.cohort)
-            drawn = draw(new, self.figures, self.tag(read))
+            cohort = self.cohort or "phantom" * profile.is_phantom
+            write_tables(new, self.derive(read, profile.n_resamples), cohort)
+            drawn = draw(new, self.figures, self.tag(read) or runtime.PHANTOM * profile.is_phantom)
             figures = {name: {"shows_slices": name in self.shows_slices} for name in drawn}
             told = {"study": self.name, "profile": profile.as_dict(), "seed": seed}
             write_manifest(new, told | {"source": source, "figures": figures})

@@ -31,8 +31,6 @@ GUIDES = tuple(name for name in NEEDS if name not in NAMES)
 """Notebooks beside the study, which only read: for readers with a classifier of their own, and on
 the published studies that take too long for a notebook. Nothing depends on them."""
 
-RECORD = steps.RECORD
-
 READS_DATASET = ("01_data", "02_preprocessing")
 SHOWN = "the code of its tables and figures"
 
@@ -54,16 +52,20 @@ def groups(names, at_once=2):
     return made
 
 
-def find_stage(value: str) -> str:
-    """Name of a stage from its number or name.
+def between(first="", last="") -> tuple[str, ...]:
+    """The notebooks from one to another, each by its number or name; else from, and to, the end.
 
-    >>> find_stage("04")
-    '04_evaluation'
+    >>> between("02", "3")
+    ('02_preprocessing', '03_training')
     """
-    for name in NAMES:
-        if value in (name, name[:2], name[1:2]):
-            return name
-    raise StageError(f"There is no notebook {value!r}; choose one of: {', '.join(NAMES)}.")
+    places = {word: k for k, name in enumerate(NAMES) for word in (name, name[:2], name[1:2])}
+    for value in filter(None, (first, last)):
+        if value not in places:
+            raise StageError(f"There is no notebook {value!r}; choose one of: {', '.join(NAMES)}.")
+    begin, end = places[first or NAMES[0]], places[last or NAMES[-1]]
+    if begin > end:
+        raise StageError(f"--from {first} comes after --to {last}: nothing to run.")
+    return NAMES[begin : end + 1]
 
 
 def why_stale(study, name: str, *, shown=True) -> str | None:
