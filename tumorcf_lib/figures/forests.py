@@ -152,7 +152,8 @@ def primary(table):
     label = "arrow: the claimed side\neffect, 95 % interval over patients"
     label += " and networks" if table["network_error"].notna().any() else ""
     label += "; gray: networks that know nothing" if table["null_low"].notna().any() else ""
-    label += "; finding 5: vs one half" if (table["finding"] == 5).any() else ""
+    label += "\nslices: of findings 1, 2 and 4, those with a place for a sham"
+    label += "; of finding 5, those called wrong (dashed: one half)"
     panel = Panel("", [(y, row["verdict"], row) for y, row in enumerate(rows)])
     looks = occurring(VERDICT_LOOKS, table["verdict"])
     fig = forest(names, [panel], looks, numbers="effect [95 %]", height=0.36, xlabel=label)
@@ -183,7 +184,8 @@ def headline(means):
     """
     groups = classes_of(g for g in means["group"] if g != ALL)
     colors = {**style.class_colors(groups), ALL: style.INK}
-    looks = {"tumor removed (Delta-Drop)": {}, "sham removed (Sham-Drop)": {"filled": False}}
+    names = f"{style.EDIT_NAMES['remove']} (Delta-Drop)", f"{style.EDIT_NAMES['sham']} (Sham-Drop)"
+    looks = dict(zip(names, ({}, {"filled": False}), strict=True))
     known = means.dropna(subset="effect").to_dict("records")
     rows = {(row["group"], row["score"]): row for row in known}
     n = {g: rows.get((g, "net_drop"), rows.get((g, "delta_drop"), {})) for g in colors}
@@ -203,7 +205,8 @@ def headline(means):
         ax.text(1.02, y, text, color=color, fontweight="bold", **beside)
     ax.text(1.02, 1.02, "Net-Drop [95 %]", transform=ax.transAxes, fontsize=8, color=style.SOFT)
     ax.grid(False)
-    ax.set_xlabel("fall in the probability of the true class; slices / patients below each group")
+    ax.set_xlabel("fall in the probability of the true class")
+    fig.supxlabel("below each group, slices with a place for a sham / patients", fontsize=8)
     handles = [style.dot(name, size=7, **look) for name, look in looks.items()]
     style.legend(fig, handles, loc="upper left", columnspacing=2.0)
     return fig

@@ -1,6 +1,7 @@
 """Figures of cohorts, and of the studies without notebooks: folds, leak, calibration."""
 
 import itertools
+import textwrap
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -122,7 +123,8 @@ def folds(table, elsewhere):
         x = own["fold"] + 0.16 * (k - (len(seeds) - 1) / 2)
         left.plot(x, own["slice_accuracy"], "o", color=color, markersize=5)
         left.plot(x, own["person_accuracy"], "D", color=color, markersize=5, mfc="white")
-    left.set(xlabel="fold, its slices and its patients", ylabel="accuracy", title="Each fold")
+    left.set(xlabel="fold, its slices and its patients", title="Each fold")
+    left.set_ylabel("accuracy\n(the axis does not begin at 0)")
     n = table.drop_duplicates("fold").sort_values("fold").to_dict("records")
     names = [style.with_n(f"{row['fold']}", row).replace(" / ", "\n") for row in n]
     left.set_xticks([row["fold"] for row in n], names, fontsize=7)
@@ -136,9 +138,10 @@ def folds(table, elsewhere):
             ends = {end: row[f"{kind}_{end}"] for end in ("low", "high")}
             marks.append((y, kind, {"effect": row[kind], "color": color, **ends}))
     forests.draw_panel(right, forests.Panel("All folds, beside others", marks, line=None), looks)
-    sources = [source.replace(": ", ":\n", 1) for source in elsewhere["source"]]
-    right.set_yticks(range(len(sources)), sources, fontsize=6.5)
-    right.set(xlabel="accuracy, patients kept apart", ylim=(len(sources) - 0.5, -0.5))
+    sources = [textwrap.fill(source, 31) for source in elsewhere["source"]]
+    right.set_yticks(range(len(sources)), sources, fontsize=7)
+    right.set(xlabel="accuracy, patients kept apart\n(the axis does not begin at 0)")
+    right.set_ylim(len(sources) - 0.5, -0.5)
     handles = [dot("slices", INK), dot("patients", INK, **looks["persons"])]
     if len(seeds) > 1:
         handles += [dot(f"seed {seed}", color, marker="s") for seed, color in seeds.items()]
@@ -158,20 +161,20 @@ def leak(table, duplicates, summary):
     parts = fig.subfigures(1, 2, width_ratios=(1.45, 1))
     left, right = (part.subplots() for part in parts)
     own = table[(table["score"] == "right") & (table["group"] == ALL)]
-    rows = own[own["arm"].isin(ARMS)].to_dict("records")
-    names = [{"own": "true"}.get(row["labels"], row["labels"]) + " labels" for row in rows]
-    more = own[own["arm"] == DIFFERENCE].set_index("labels").to_dict("index")
-    for k, row in enumerate(rows):
-        if row["arm"] == KNOWN:
-            names[k] += f"\n{forests.number(more[row['labels']])} more"
-    marks = [(y, ARMS[row["arm"]], row) for y, row in enumerate(rows)]
+    names, marks = [], []
+    for y, (labels, rows) in enumerate(own.groupby("labels", sort=False)):
+        rows = rows.set_index("arm").to_dict("index")
+        name = style.with_n(f"{'true' if labels == 'own' else labels} labels", rows[KNOWN])
+        names.append(f"{name}\ndifference\n{forests.number(rows[DIFFERENCE])}")
+        ends = ("effect", "low", "high")
+        marks += [(y, ARMS[arm], {end: rows[arm][end] for end in ends}) for arm in ARMS]
     panel = forests.Panel("The same slices, asked of twins", marks, line=None)
     forests.draw_panel(left, panel, LEAK_LOOKS)
     left.set_yticks(range(len(names)), names, fontsize=7)
-    left.set_ylim(len(names) - 0.5, -0.6)
+    left.set_ylim(len(names) - 0.5, -0.5)
     forests.write_numbers(left, panel, head="")
     left.set(xlim=(0, 1), xticks=[0, 0.5, 1])
-    left.set_xlabel("share of slices called right", fontsize=8)
+    left.set_xlabel("share of slices called right\nbelow the labels: slices / patients", fontsize=8)
     legend(parts[0], [dot(name, **look) for name, look in LEAK_LOOKS.items()], ncols=1)
     _distances(right, parts[1], duplicates, summary)
     letter([left, right])
@@ -244,7 +247,7 @@ def _null(ax, networks, null):
         ax.scatter(singles, np.full(len(singles), y + 0.25), **ticks)
         marks.append((y - 0.25, "", row | {"color": INK}))
         mean = f"{row['effect']:+.4f} [{row['low']:+.4f}, {row['high']:+.4f}]"
-        names.append(f"{row['kind']}\n{mean}")
+        names.append(f"{row['kind']}\n{row['n_networks']} networks\n{mean}")
     title, margin = "Networks that know nothing", null["margin"].iloc[0]
     forests.draw_panel(ax, forests.Panel(title, marks, band=margin), {}, size=4)
     ax.yaxis.tick_right()
@@ -265,7 +268,7 @@ def _against_rho(ax, planted):
         look |= {"yerr": ends, "marker": "o", "capsize": 2.5} if group == "all" else {"lw": 0.9}
         ax.errorbar(rows["rho"], rows["effect"], markersize=4, **look)
     ax.set(xlabel="ρ: share of labels\nthat the marker carries", ylabel="Net-Drop (probability)")
-    ax.set_title("Net-Drop falls with ρ\n")
+    ax.set_title(f"Net-Drop falls with ρ\n{_counts(own)}")
     ax.set_xticks(rows["rho"], [f"{rho:g}" for rho in rows["rho"]])
 
 
@@ -278,9 +281,15 @@ def _followed(ax, transplants):
         ends = np.hstack([style.reach(*line) for line in columns])
         look = {"color": color, "marker": "o", "markersize": 4, "capsize": 2.5}
         ax.errorbar(own["rho"], own[name], yerr=ends, label=label, **look)
-    ax.set(ylim=(-0.02, 1.02), ylabel="share called by the class of", title="Transplanted tumors\n")
+    ax.set(ylim=(-0.02, 1.02), ylabel="share called by the class of")
+    ax.set_title(f"Transplanted tumors\n{_counts(own.rename(columns={'n_seeds': 'n_networks'}))}")
     ax.set_xlabel("ρ: share of labels\nthat the marker carries")
     ax.set_xticks(own["rho"], [f"{rho:g}" for rho in own["rho"]])
+
+
+def _counts(table):
+    """The networks and patients of a table's first line, in words."""
+    return "{n_networks:g} networks, {n_patients:g} patients".format(**table.iloc[0])
 
 
 def _apart(ax, scores, separation):
@@ -294,5 +303,5 @@ def _apart(ax, scores, separation):
         ax.hist(own, edges, color=color, alpha=0.75, label=f"{label}\nn = {len(own)}")
     row = separation[(separation["scale"] == "log-odds") & (separation["group"] == "all")].iloc[0]
     told = f"AUC {row['auc']:.3f} [{row['low']:.3f}, {row['high']:.3f}]"
-    ax.set(xlabel="Net-Drop of a slice (log-odds)", ylabel="slices")
+    ax.set(xlabel="Net-Drop of a slice (log-odds)", ylabel="slices, by each network")
     ax.set_title(f"Single slices\n{told}")
