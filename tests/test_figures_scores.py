@@ -232,7 +232,7 @@ def test_energy_prints_the_three_net_drops_of_each_group_and_probes_their_chance
     own = table[(table["scale"] == "probability") & table["quantity"].isin(controls.ENERGY_NAMES)]
     assert {*map(forests.number, own.to_dict("records"))} <= set(said)
     (ratio,) = pick(table, quantity="rms_ratio", group="glioma")
-    assert any(f"glioma (median removal: {ratio:.1f} ×" in text for text in said)
+    assert any(f"glioma\nmedian removal:\n{ratio:.1f} ×" in text for text in said)
     chance = cases.tables("probes")[0]["chance"].iloc[0]
     fig = cases.draw("probes")
     lines = fig.axes[0].lines

@@ -75,17 +75,17 @@ def energy(table):
     ``table`` is ``table_energy``.
     """
     ratio = table[table["quantity"] == "rms_ratio"].set_index("group")["effect"]
+    colors = style.groups_of(table)
     own = table[(table["scale"] == "probability") & table["quantity"].isin(ENERGY_NAMES)]
-    names, shown = [], []
-    for group, color in style.groups_of(table).items():
-        rms = f" (median removal: {ratio[group]:.1f} × a sham's change)" if group in ratio else ""
-        names.append(style.with_n(group, {}) + rms)
-        for row in own[own["group"] == group].to_dict("records"):
-            shown.append((len(names), "", row | {"color": color}))
-            names.append(ENERGY_NAMES[row["quantity"]])
+    own = own.assign(way=own["quantity"].map(ENERGY_NAMES), color=own["group"].map(colors))
+    names = [
+        f"{style.with_n(group, {})}\nmedian removal:\n{ratio[group]:.1f} × a sham's change"
+        for group in colors
+    ]
     label = f"Net-Drop, {INTERVALS}; slices: those that have such shams"
-    how = {"numbers": "Net-Drop [95 %]", "height": 0.2, "xlabel": label}
-    return forest(names, [Panel("", shown)], {}, **how)
+    looks = {way: {"marker": one} for way, one in zip(ENERGY_NAMES.values(), "osD", strict=True)}
+    how = {"numbers": "Net-Drop [95 %]", "height": 0.75, "xlabel": label}
+    return forest(names, [Panel("", marks(own, list(colors), "group", "way"))], looks, **how)
 
 
 @style.figure
@@ -119,15 +119,15 @@ def networks(table):
     ``table`` is ``table_networks``. Open: under infills that a network never saw.
     """
     groups = list(style.groups_of(table))
-    lines = {"accuracy": None, "net_drop": 0.0, "delta_focus": None}
     looks = _method_looks(table["network"])
     looks["open: infills that it never saw"] = {"filled": False}
     table = table[table["infill"].isin(("", HEADLINE_INFILL, UNSEEN))]
     table = table.assign(filled=table["infill"] != UNSEEN)
     panels = []
-    for score, line in lines.items():
-        own = table[table["score"] == score]
-        panels.append(Panel(style.SCORE_NAMES[score], marks(own, groups, "group", "network"), line))
+    for score in ("accuracy", "net_drop", "delta_focus"):
+        shown = marks(table[table["score"] == score], groups, "group", "network")
+        line = 0.0 if score == "net_drop" else None
+        panels.append(Panel(style.SCORE_NAMES[score], shown, line))
     plain = table[(table["network"] == PLAIN) & (table["score"] == "accuracy")]
     names = style.names_with_n(groups, plain, "group")
     label = f"{INTERVALS}; slices / patients below each group; each panel has its own axis"

@@ -216,10 +216,10 @@ def dot(label, color=SOFT, *, marker="o", filled=True, line="", size=5):
     return plt.Line2D([], [], label=label, markerfacecolor=color if filled else "white", **look)
 
 
-def legend(fig, handles, *, ncols=None, loc="upper center", **how):
+def legend(fig, handles, *, ncols=None, **how):
     """A legend above all panels, where it covers nothing."""
-    how = {"columnspacing": 1.4} | how
-    fig.legend(handles=handles, loc=f"outside {loc}", ncols=ncols or len(handles), **how)
+    how |= {"loc": "outside upper center", "columnspacing": 1.4}
+    fig.legend(handles=handles, ncols=ncols or len(handles), **how)
 
 
 def letter(axes):
