@@ -78,7 +78,12 @@ def test_the_interval_of_the_area_draws_persons_for_both_networks_at_once():
     persons, labels = np.repeat(np.arange(12), 2).astype(str), np.repeat(np.arange(12) % 3, 2)
     reader, shortcut = rng.normal(0.8, 1, 24), rng.normal(0, 1, 24)
     people = pd.DataFrame({"person_id": persons, "label": labels})
-    found = tables._separation(reader[:, None], shortcut[:, None], people, 300)
+    both = {"rho 0 01": reader, "rho 1 01": shortcut}
+    parts = [
+        people.assign(network=name, slice_id=range(24), net_drop=own, net_drop_lo=own)
+        for name, own in both.items()
+    ]
+    found = tables.separation_table(pd.concat(parts), n_resamples=300).iloc[0]
 
     def area(index):
         pairs = reader[index][:, None] - shortcut[index]
@@ -90,7 +95,7 @@ def test_the_interval_of_the_area_draws_persons_for_both_networks_at_once():
         for counts in drawn.draw(300)
     ]
     low, high = drawing.interval(np.array(slow), 12, 9)
-    assert (found.low, found.high) == (pytest.approx(low), pytest.approx(high))
+    assert (found["low"], found["high"]) == (pytest.approx(low), pytest.approx(high))
 
 
 def test_the_null_has_networks_as_its_unit(scores, drops):

@@ -38,7 +38,7 @@ def test_the_answers_bars_are_the_shares_in_percent_in_the_order_of_the_table():
     assert heights(ax) == pytest.approx(100 * by_class["share"])
     names = [label.get_text().replace("\n", " ") for label in ax.get_xticklabels()]
     assert names == [style.EDIT_NAMES[edit] for edit in dict.fromkeys(table["edit"])]
-    assert [text.get_text() for text in ax.texts[:-1]] == [f"{x:.0f}" for x in heights(ax)]
+    assert [text.get_text() for text in ax.texts] == [f"{x:.0f}" for x in heights(ax)]
     first = table[table["label"] == "glioma"].iloc[0]
     assert f"glioma, {first['n_slices']} / {first['n_persons']}" in cases.texts(ax.figure)
     bars = [c[2][0].get_segments() for c in ax.containers if hasattr(c, "has_yerr")]
@@ -147,7 +147,12 @@ def test_twins_stand_at_their_share_and_near_duplicates_are_drawn_by_kind():
     own = table[(table["score"] == "right") & (table["group"] == "all")]
     own = own.set_index(["labels", "arm"])["effect"]
     twins = [own[labels, arm] for labels in ("own", "shuffled") for arm in ("apart", "known")]
-    assert cases.marks(left) == [(effect, k) for k, effect in enumerate(twins)]
+    assert [x for x, _ in cases.marks(left)] == twins
+    assert [round(y) for _, y in cases.marks(left)] == [0, 0, 1, 1]
+    difference = table.query("score == 'right' and group == 'all' and arm == 'known minus apart'")
+    names = [label.get_text() for label in left.get_yticklabels()]
+    said = [forests.number(row) for row in difference.to_dict("records")]
+    assert [name.split("\n")[-1] for name in names] == said
     curves = {line.get_label(): line for line in right.lines}
     for kind in KINDS:
         curve = curves[kind.replace("person", "patient")]
@@ -212,7 +217,7 @@ def test_headline_dots_are_the_means_and_the_text_is_the_net_drop_or_that_there_
     heights = [y for _, y in cases.marks(fig.axes[0])]
     assert len(set(heights)) == len(heights), "one mark hides another"
     net = by.loc[("all", "net_drop")]
-    assert f"all slices\n{net['n_slices']:.0f} / {net['n_persons']:.0f}" in cases.texts(fig)
+    assert f"all classes\n{net['n_slices']:.0f} / {net['n_persons']:.0f}" in cases.texts(fig)
     assert f"{net['effect']:+.3f} [{net['low']:.3f}, {net['high']:.3f}]" in cases.texts(fig)
     lost = (means["group"] == "glioma") & means["score"].isin(["sham_drop", "net_drop"])
     empty = means.copy()
@@ -227,7 +232,7 @@ def test_energy_prints_the_three_net_drops_of_each_group_and_probes_their_chance
     own = table[(table["scale"] == "probability") & table["quantity"].isin(controls.ENERGY_NAMES)]
     assert {*map(forests.number, own.to_dict("records"))} <= set(said)
     (ratio,) = pick(table, quantity="rms_ratio", group="glioma")
-    assert any(f"glioma (median removal: {ratio:.1f} ×" in text for text in said)
+    assert any(f"glioma\nmedian removal:\n{ratio:.1f} ×" in text for text in said)
     chance = cases.tables("probes")[0]["chance"].iloc[0]
     fig = cases.draw("probes")
     lines = fig.axes[0].lines
@@ -299,7 +304,10 @@ def test_patients_are_told_by_their_ids_and_networks_of_two_kinds_have_a_panel_a
     both = pd.concat([table.assign(networks="shown all"), other])
     fig = scores.answer(both)
     axes = [ax for ax in fig.axes if ax.patches]
-    assert [ax.get_title(loc="left") for ax in axes] == ["a  shown all", "b  shown B only"]
+    assert [ax.get_title(loc="left") for ax in axes] == [
+        "a  networks shown all",
+        "b  networks shown B only",
+    ]
     assert heights(axes[1]) == pytest.approx([20] * 6)
     assert "A 90%, 80%" in readings.answer(both) and "A 20%, 20%" in readings.answer(both)
     assert readings.answer(both).endswith("20% (networks shown B only).")

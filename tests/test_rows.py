@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from tumorcf_lib.stats import estimates
-from tumorcf_lib.stats.rows import means, score_means
+from tumorcf_lib.stats.rows import means
 
 
 @pytest.fixture
@@ -18,9 +18,8 @@ def scores():
             "network": np.where(person % 2, "b", "a"),
             "label": np.array(["glioma", "meningioma", "other"])[person % 3],
             "delta_drop": rng.normal(0.5, 0.1, 90),
-            "sham_drop": rng.normal(0.1, 0.1, 90),
         }
-    ).assign(net_drop=lambda own: own["delta_drop"] - own["sham_drop"])
+    )
 
 
 def test_each_row_is_the_mean_and_interval_of_its_group_and_of_the_split_before(scores):
@@ -37,17 +36,3 @@ def test_each_row_is_the_mean_and_interval_of_its_group_and_of_the_split_before(
         e = estimates.mean(own, "delta_drop", n_resamples=50)
         assert (row.effect, row.low, row.high) == (e.value, e.low, e.high)
         assert (row.n_slices, row.n_persons) == (len(own), own["person_id"].nunique())
-
-
-def test_complete_means_add_up_and_a_class_without_shams_keeps_its_drop(scores):
-    lost = (scores["label"] == "glioma") | (scores.index % 5 == 0)
-    scores.loc[lost, ["sham_drop", "net_drop"]] = np.nan
-    columns = ["delta_drop", "sham_drop", "net_drop"]
-    table = score_means(scores, columns, complete=True, n_resamples=20)
-    wide = table.pivot(index="group", columns="score", values="effect").drop("glioma")
-    difference = wide["delta_drop"] - wide["sham_drop"]
-    assert difference.to_numpy() == pytest.approx(wide["net_drop"].to_numpy(), abs=1e-12)
-    glioma = table[table["group"] == "glioma"].set_index("score")["n_slices"]
-    assert glioma.to_dict() == {"delta_drop": (scores["label"] == "glioma").sum()}
-    plain = score_means(scores, columns, n_resamples=20).set_index(["score", "group"])
-    assert plain.loc[("delta_drop", "all"), "n_slices"] == len(scores)

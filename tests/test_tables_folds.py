@@ -229,6 +229,20 @@ def test_a_change_without_one_site_is_of_the_same_slices_and_beside_that_of_anot
     assert alone["null_low"].isna().all() and alone["low"].notna().any()
 
 
+def test_a_fold_with_one_patient_does_not_hide_that_networks_differ():
+    changed = {0: {"a": (0.0, 0.2), "b": (0.2, 0.4)}, 1: {"c": (0.5, 0.7)}}
+    rows = [
+        (seed, fold, person, x)
+        for fold, people in changed.items()
+        for person, values in people.items()
+        for seed, x in enumerate(values)
+    ]
+    rows = pd.DataFrame(rows, columns=["training_seed", "fold", "person_id", "net_drop"])
+    null = sites._null("net_drop", rows, 2)
+    # networks' means 0.1, 0.3, 0.5, 0.7; the two patients of fold 0 are 0.2 apart
+    assert null.network_sd**2 == pytest.approx(0.2 / 3 - 0.02 / 2)
+
+
 def maps_and_scores():
     """24 slices of 12 patients; maps are three times as dense on the tumor as elsewhere."""
     rng, i = np.random.default_rng(0), np.arange(24)

@@ -57,13 +57,15 @@ def test_where_slices_fall_is_counted_in_shares_of_their_class():
     assert table.loc[("remove", "pituitary", "pituitary"), "share"] == 1
 
 
-def test_drops_are_means_of_the_slices_that_have_shams_and_add_up():
-    drops = {"delta_drop": [0.1, 0.3, 0.8], "sham_drop": [0, 0.1, np.nan]}
-    scores = pd.DataFrame({"label": "glioma", "person_id": list("abc"), **drops})
+def test_drops_of_slices_with_shams_add_up_and_a_class_without_shams_keeps_its_drop():
+    drops = {"delta_drop": [0.1, 0.3, 0.8, 0.4], "sham_drop": [0, 0.1, np.nan, np.nan]}
+    labels = ["glioma"] * 3 + ["pituitary"]
+    scores = pd.DataFrame({"label": labels, "person_id": list("abcd"), **drops})
     scores["net_drop"] = scores["delta_drop"] - scores["sham_drop"]
-    table = study.scores_by_class(scores, n_resamples=10, classes=()).set_index("score")
+    table = study.scores_by_class(scores, n_resamples=10).set_index(["group", "score"])["effect"]
     wanted = {"delta_drop": 0.2, "sham_drop": 0.05, "net_drop": 0.15}
-    assert table["effect"].to_dict() == pytest.approx(wanted)
+    assert table["all"].to_dict() == table["glioma"].to_dict() == pytest.approx(wanted)
+    assert table["pituitary"].to_dict() == {"delta_drop": 0.4}
 
 
 def test_edits_are_counted_with_their_reasons_and_their_energy():
@@ -77,13 +79,17 @@ def test_edits_are_counted_with_their_reasons_and_their_energy():
     assert removal["rms_to_sham"] == pytest.approx(0.2 / 0.15) and np.isnan(sham["rms_to_sham"])
 
 
-def test_where_no_person_failed_the_interval_is_the_exact_one(predictions):
+def test_where_no_patient_or_every_patient_failed_the_interval_is_the_exact_one(predictions):
     perfect = predictions.copy()
     for name in CLASSES:
         perfect[f"p_{name}"] = (perfect["label"] == name).astype(float)
-    table = study.performance_by_class(perfect, n_resamples=50)
-    own = table.set_index(["level", "group", "metric"]).loc[("person", "glioma", "recall")]
-    n, (low, high) = perfect.groupby("label")["person_id"].nunique()["glioma"], own[["low", "high"]]
-    # n of n persons: the lowest share p with p ** n = 0.025
-    assert low**n == pytest.approx(0.025)
-    assert high == 1
+    failed = perfect.assign(**{p: perfect[other] for p, other in zip(P, P[1:] + P[:1])})
+    n = perfect.groupby("label")["person_id"].nunique()["glioma"]
+    for level in ("person", "slice"):
+        for rows, share in ((perfect, 1), (failed, 0)):
+            table = study.performance_by_class(rows, n_resamples=50)
+            own = table.set_index(["level", "group", "metric"]).loc[(level, "glioma", "recall")]
+            low, high = own[["low", "high"]]
+            # n of n patients: the lowest share p with p ** n = 0.025; of none, one less the highest
+            inner, outer = (low, high) if share else (1 - high, 1 - low)
+            assert (own["value"], outer) == (share, 1) and inner**n == pytest.approx(0.025)

@@ -49,7 +49,6 @@ SHORTER = {
     "^mask grown by ": "+",
     "^mask shrunk by ": "\N{MINUS SIGN}",
     r"^\w+ \(|\)$": "",  # a network's name around its infill's
-    " ": "\N{NO-BREAK SPACE}",
 }
 """Names of variants behind the name of their row."""
 
@@ -76,17 +75,17 @@ def energy(table):
     ``table`` is ``table_energy``.
     """
     ratio = table[table["quantity"] == "rms_ratio"].set_index("group")["effect"]
+    colors = style.groups_of(table)
     own = table[(table["scale"] == "probability") & table["quantity"].isin(ENERGY_NAMES)]
-    names, shown = [], []
-    for group, color in style.groups_of(table).items():
-        rms = f" (median removal: {ratio[group]:.1f} × a sham's change)" if group in ratio else ""
-        names.append(style.with_n(group, {}) + rms)
-        for row in own[own["group"] == group].to_dict("records"):
-            shown.append((len(names), "", row | {"color": color}))
-            names.append(ENERGY_NAMES[row["quantity"]])
-    label = f"Net-Drop, {INTERVALS}"
-    how = {"numbers": "Net-Drop [95 %]", "height": 0.2, "xlabel": label}
-    return forest(names, [Panel("", shown)], {}, **how)
+    own = own.assign(way=own["quantity"].map(ENERGY_NAMES), color=own["group"].map(colors))
+    names = [
+        f"{style.with_n(group, {})}\nmedian removal:\n{ratio[group]:.1f} × a sham's change"
+        for group in colors
+    ]
+    label = f"Net-Drop, {INTERVALS}; slices: those that have such shams"
+    looks = {way: {"marker": one} for way, one in zip(ENERGY_NAMES.values(), "osD", strict=True)}
+    how = {"numbers": "Net-Drop [95 %]", "height": 0.75, "xlabel": label}
+    return forest(names, [Panel("", marks(own, list(colors), "group", "way"))], looks, **how)
 
 
 @style.figure
@@ -120,18 +119,18 @@ def networks(table):
     ``table`` is ``table_networks``. Open: under infills that a network never saw.
     """
     groups = list(style.groups_of(table))
-    lines = {"accuracy": None, "net_drop": 0.0, "delta_focus": 1 / max(len(groups) - 1, 1)}
     looks = _method_looks(table["network"])
     looks["open: infills that it never saw"] = {"filled": False}
     table = table[table["infill"].isin(("", HEADLINE_INFILL, UNSEEN))]
     table = table.assign(filled=table["infill"] != UNSEEN)
     panels = []
-    for score, line in lines.items():
-        own = table[table["score"] == score]
-        panels.append(Panel(style.SCORE_NAMES[score], marks(own, groups, "group", "network"), line))
+    for score in ("accuracy", "net_drop", "delta_focus"):
+        shown = marks(table[table["score"] == score], groups, "group", "network")
+        line = 0.0 if score == "net_drop" else None
+        panels.append(Panel(style.SCORE_NAMES[score], shown, line))
     plain = table[(table["network"] == PLAIN) & (table["score"] == "accuracy")]
     names = style.names_with_n(groups, plain, "group")
-    label = f"{INTERVALS}; slices / patients below each group; dashed: chance among three"
+    label = f"{INTERVALS}; slices / patients below each group; each panel has its own axis"
     return forest(names, panels, looks, height=0.75, size=4, xlabel=label)
 
 
@@ -157,7 +156,8 @@ def maps(table):
         )
     ]
     shown = style.names_with_n(groups, plain, "group")
-    label = "95 % intervals; slices / patients below each group; dashed: no brighter than elsewhere"
+    label = "95 % intervals; below each group, slices with a map that is not 0 / patients; "
+    label += "dashed: no brighter than elsewhere"
     return forest(shown, panels, looks, height=0.75, size=4, xlabel=label)
 
 
@@ -185,7 +185,7 @@ def infills(scores, quality, detector):
         parts = pd.concat(own[own[column] == name] for name in looks)  # in the legend's order
         panels.append(Panel(title, marks(parts, names, "infill", column), line))
     shown = style.names_with_n(names, scores[scores["group"] == ALL], "infill")
-    label = f"{INTERVALS}; slices / patients below each infill; dashed: chance"
+    label = f"{INTERVALS}; below each infill, slices that have all / patients; dashed: chance"
     return forest(shown, panels, groups | views, height=0.55, size=4, xlabel=label)
 
 
@@ -216,7 +216,8 @@ def covariates(table):
             shown += [(y, mixed, row), (y, least, row | other)]
         panels.append(Panel(COVARIATE_TITLES.get(name, name), shown))
     names = style.names_with_n(groups, table, "group")
-    label = "change of Net-Drop (probability) per standard deviation; association, not cause"
+    label = "change of Net-Drop (probability) per standard deviation; association, not cause\n"
+    label += "below each group, slices with a place for a sham / patients"
     fig = forest(names, panels, looks, height=0.5, sharex=True, xlabel=label)
     for ax, panel in zip(fig.axes, panels, strict=True):
         say_what_is_missing(ax, panel)
@@ -243,8 +244,8 @@ def robustness(table):
         title = style.with_n(group, own.iloc[0])
         panels.append(Panel(title, marks(own, rows, "row", "lies")))
     names = [_with_variants(row, table.loc[table["row"] == row, "variant"]) for row in rows]
-    label = f"Net-Drop, {INTERVALS}; above each panel, slices / patients; each has its own axis;\n"
-    label += "a row's variants stand below each other as they are named"
+    label = f"Net-Drop, {INTERVALS}; a row's variants stand below each other as they are named;\n"
+    label += "above each panel, slices with a place for a sham / patients; each has its own axis"
     looks = occurring(INTERVAL_LOOKS, table["lies"])
     fig = forest(names, panels, looks, height=0.44, size=3, xlabel=label)
     fig.axes[0].tick_params(axis="y", labelsize=7)
@@ -255,8 +256,10 @@ def _with_variants(row, variants):
     """A row's name and, if there are several, its variants in their order, in few words."""
     name, variants = FAMILY_NAMES.get(row, row), variants.drop_duplicates()
     if len(variants) > 1:
-        variants = variants.replace(row, style.infill_name(HEADLINE_INFILL))
+        variants = variants.replace(row, HEADLINE_INFILL)
         for pattern, short in SHORTER.items():
             variants = variants.str.replace(pattern, short, regex=True)
+        variants = variants.str.replace(" ", "_").map(style.infill_name)
+        variants = variants.str.replace(" ", "\N{NO-BREAK SPACE}")
         name += f": {', '.join(variants)}"
     return textwrap.fill(name, 34, break_on_hyphens=False)

@@ -16,7 +16,6 @@ VERDICT_LOOKS = {
 }
 
 ARROWS = {"above": "→", "below": "←"}
-APART = 0.14  # of a row's height: marks of the headline above and below its middle
 
 
 @dataclass(frozen=True)
@@ -33,20 +32,15 @@ def forest(names, panels, looks, *, height=0.3, numbers="", xlabel="", sharex=Fa
     """A row a name, a panel a score; marks of one row stand below each other in their order.
 
     ``looks``: name in the legend -> color, marker, filled; a record's own "color" goes first, and
-    either can say that it is not "filled". A name without marks is a heading. ``numbers``: the head
-    of those that are written at the right of the last panel.
+    either can say that it is not "filled". ``numbers``: the head of those that are written at the
+    right of the last panel.
     """
     shared = {"sharey": True, "sharex": sharex}
     fig, axes = style.panels(len(panels), height * len(names) + 1.25, **shared)
     for ax, panel in zip(axes, panels, strict=True):
         draw_panel(ax, panel, looks, size=size)
     axes[0].set_ylim(len(names) - 0.4, -0.6)
-    marked = {row for panel in panels for row, _, _ in panel.marks} or set(range(len(names)))
-    axes[0].set_yticks(sorted(marked), [names[row] for row in sorted(marked)])
-    for row in set(range(len(names))) - marked:
-        at = {"transform": axes[0].get_yaxis_transform(), "va": "center", "fontsize": 8}
-        white = {"facecolor": "white", "edgecolor": "none", "pad": 1}
-        axes[0].text(0.005, row + 0.08, names[row], fontweight="bold", bbox=white, **at)
+    axes[0].set_yticks(range(len(names)), names)
     if numbers:
         write_numbers(axes[-1], panels[-1], head=numbers)
     if looks:
@@ -152,7 +146,8 @@ def primary(table):
     label = "arrow: the claimed side\neffect, 95 % interval over patients"
     label += " and networks" if table["network_error"].notna().any() else ""
     label += "; gray: networks that know nothing" if table["null_low"].notna().any() else ""
-    label += "; finding 5: vs one half" if (table["finding"] == 5).any() else ""
+    label += "\nslices: of findings 1, 2 and 4, those with a place for a sham"
+    label += "; of finding 5, those called wrong (dashed: one half)"
     panel = Panel("", [(y, row["verdict"], row) for y, row in enumerate(rows)])
     looks = occurring(VERDICT_LOOKS, table["verdict"])
     fig = forest(names, [panel], looks, numbers="effect [95 %]", height=0.36, xlabel=label)
@@ -183,12 +178,20 @@ def headline(means):
     """
     groups = classes_of(g for g in means["group"] if g != ALL)
     colors = {**style.class_colors(groups), ALL: style.INK}
-    looks = {"tumor removed (Delta-Drop)": {}, "sham removed (Sham-Drop)": {"filled": False}}
+    names = f"{style.EDIT_NAMES['remove']} (Delta-Drop)", f"{style.EDIT_NAMES['sham']} (Sham-Drop)"
+    looks = dict(zip(names, ({}, {"filled": False}), strict=True))
     known = means.dropna(subset="effect").to_dict("records")
     rows = {(row["group"], row["score"]): row for row in known}
     n = {g: rows.get((g, "net_drop"), rows.get((g, "delta_drop"), {})) for g in colors}
     names = [style.with_n(group, row) for group, row in n.items()]
-    fig = forest(names, [Panel("", [])], {}, height=0.52)
+    marks = [
+        (y, look, rows[group, score] | {"color": color})
+        for y, (group, color) in enumerate(colors.items())
+        for look, score in zip(looks, ("delta_drop", "sham_drop"), strict=True)
+        if (group, score) in rows
+    ]
+    label = "below each group, slices with a place for a sham / patients"
+    fig = forest(names, [Panel("", marks)], looks, height=0.52, size=7.5, xlabel=label)
     ax = fig.axes[0]
     beside = {"transform": ax.get_yaxis_transform(), "va": "center", "fontsize": 8.5}
     for y, (group, color) in enumerate(colors.items()):
@@ -196,14 +199,8 @@ def headline(means):
         if delta and sham:
             ends = [sham["effect"], delta["effect"]]
             ax.plot(ends, [y, y], color=color, alpha=0.25, lw=7, solid_capstyle="butt", zorder=1)
-        for look, row, at in zip(looks, (delta, sham), (y - APART, y + APART), strict=True):
-            if row:
-                draw_panel(ax, Panel("", [(at, look, row | {"color": color})]), looks, size=7.5)
         text = number(net, sign="+") if net else "no sham"
         ax.text(1.02, y, text, color=color, fontweight="bold", **beside)
     ax.text(1.02, 1.02, "Net-Drop [95 %]", transform=ax.transAxes, fontsize=8, color=style.SOFT)
-    ax.grid(False)
-    ax.set_xlabel("fall in the probability of the true class; slices / patients below each group")
-    handles = [style.dot(name, size=7, **look) for name, look in looks.items()]
-    style.legend(fig, handles, loc="upper left", columnspacing=2.0)
+    ax.set_xlabel("fall in the probability of the true class")
     return fig

@@ -34,18 +34,11 @@ def strip(pictures, *, like=None):
     return fig
 
 
-@figure
-def before_after(before, after, mask):
+def before_after(before, after, mask, *, tag=""):
     """A slice before and after an edit, and the edited place close up, one above the other."""
-    shape = {"width_ratios": (1, 1, 0.52), "figsize": (0.85 * WIDTH, 0.36 * WIDTH)}
-    fig, axes = plt.subplots(1, 3, **shape)
-    limits = window([before])
     close = close_up({"original": before, "remove": after}, mask)
-    titles = ("before", "after", "close-up:\nbefore, after")
-    for ax, image, title in zip(axes, (before, after, close), titles, strict=True):
-        show_slice(ax, image, limits)
-        ax.set_title(title, loc="center", fontsize=8)
-    return fig
+    shown = {"before": before, "after": after, "close-up:\nbefore, after": close}
+    return strip([{"title": title, "image": image} for title, image in shown.items()], tag=tag)
 
 
 @figure

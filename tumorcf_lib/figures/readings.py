@@ -115,7 +115,7 @@ def reliability(table):
     return f"Probabilities are {side}: calibration error {first['ece']:.3f} (slices){after}."
 
 
-def answer(table, *, chance=None):
+def answer(table):
     if table.empty:
         return "There are no such patients."
     if "networks" in table:

@@ -1,5 +1,7 @@
 """Figures of scores: the answer in one chart, scores by slice, and where slices fall."""
 
+import textwrap
+
 import numpy as np
 from matplotlib.patches import Patch
 
@@ -9,7 +11,7 @@ from tumorcf_lib.stats.rows import classes_of
 
 
 @style.figure
-def answer(table, *, chance=None):
+def answer(table):
     """The answer in one chart: the share of slices still called right after each edit.
 
     Parameters
@@ -18,29 +20,27 @@ def answer(table, *, chance=None):
         label, edit, share, low, high, n_slices, n_persons; one row a class and edit. Edits are
         drawn in their order in the table; intervals where there are any. With a column
         ``networks``, a panel for each of its names.
-    chance : float, optional
-        Share that is right by chance; default: one of the labels.
 
     Returns
     -------
     Figure
-        The number above a bar is its height in percent; dashed: chance.
+        The number above a bar is its height in percent. No line for chance: of slices that show
+        no tumor, a network calls most by one class, its default.
     """
     colors = style.class_colors(classes_of(table["label"]))
     kinds = table.groupby("networks", sort=False) if "networks" in table else [("", table)]
-    fig, axes = style.panels(len(kinds), 3.0, sharey=True)
-    chance = 100 * (chance or 1 / len(colors))
+    fig, axes = style.panels(len(kinds), 3.3, sharey=True)
     for ax, (name, own) in zip(axes, kinds, strict=True):
-        ax.axhline(chance, color=style.SOFT, linewidth=0.8, linestyle="--", zorder=0)
         _bars(ax, own, colors)
-        ax.set_title(name)
-    at = {"xycoords": ax.get_yaxis_transform(), "textcoords": "offset points", "va": "center"}
-    ax.annotate("chance", (1, chance), (3, 0), fontsize=7.5, color=style.SOFT, **at)
+        ax.set_title(f"networks {name}" if name else "")
     axes[0].set(ylabel="still called right, %", ylim=(0, 108), yticks=range(0, 101, 20))
     first = table.drop_duplicates("label").set_index("label").to_dict("index")
     names = {style.with_n(name, first[name], between=", "): name for name in colors}
     style.legend(fig, [Patch(color=colors[name], label=label) for label, name in names.items()])
-    note = "slices / patients of each group; error bars: 95 % intervals"
+    note = (
+        "slices / patients of each group; a few slices have no place for the same shape elsewhere"
+    )
+    note += "\nerror bars: 95 % intervals over patients and networks"
     fig.supxlabel(note, fontsize=7.5, color=style.SOFT)
     if len(kinds) > 1:
         style.letter(axes)
@@ -50,8 +50,7 @@ def answer(table, *, chance=None):
 def _bars(ax, table, colors):
     """A bar a class and edit, in percent."""
     edits, width = list(dict.fromkeys(table["edit"])), 0.8 / len(colors)
-    white = {"facecolor": "white", "edgecolor": "none", "pad": 0.4}
-    over = {"ha": "center", "textcoords": "offset points", "bbox": white, "zorder": 1}
+    over = {"ha": "center", "textcoords": "offset points"}
     for k, (name, color) in enumerate(colors.items()):
         own = table[table["label"] == name]
         x = own["edit"].map(edits.index) + (k - (len(colors) - 1) / 2) * width
@@ -61,8 +60,8 @@ def _bars(ax, table, colors):
         ax.errorbar(x, share, ends, color=style.INK, linewidth=0.9, capsize=1.5, fmt="none")
         for at, value, top in zip(x, share, np.fmax(share, high), strict=True):
             ax.annotate(f"{value:.0f}", (at, top), (0, 3), **over)
-    names = [style.EDIT_NAMES.get(edit, edit) for edit in edits]
-    ax.set_xticks(range(len(edits)), [name.replace(" ", "\n", 1) for name in names])
+    names = [textwrap.fill(style.EDIT_NAMES.get(edit, edit), 11) for edit in edits]
+    ax.set_xticks(range(len(edits)), names)
     ax.tick_params(axis="x", length=0)
     ax.set_xlim(-0.5, len(edits) - 0.5)
 
@@ -121,7 +120,6 @@ def drop_vs_focus(scores):
     for ax, (name, color) in zip(axes, colors.items(), strict=True):
         rows = scores[scores["label"] == name]
         ax.axvline(0, color=style.FAINT, linewidth=0.8, zorder=0)
-        ax.axhline(1 / len(colors), color=style.SOFT, linewidth=0.8, linestyle="--", zorder=0)
         for line in (ax.axhline, ax.axvline):
             line(0.5, color=style.FAINT, linewidth=0.8, zorder=0)
         for is_correct, marker, width in ((True, "o", 0), (False, "x", 1)):
@@ -135,8 +133,7 @@ def drop_vs_focus(scores):
     lowest = min(-0.05, scores["delta_drop"].min()) - 0.05
     axes[0].set(ylim=(-0.02, 1.02), xlim=(lowest, 1.02))
     axes[0].set_ylabel("Delta-Focus: P of the tumor alone\n(is it sufficient?)")
-    note = "Delta-Drop: fall of P without the tumor (is it necessary?)\n"
-    note += "dashed: chance; lines: 0 and 1/2"
+    note = "Delta-Drop: fall of P without the tumor (is it necessary?)\nlines: 0 and 1/2"
     fig.supxlabel(note, fontsize=9)
     style.legend(fig, [*RIGHT_AND_WRONG, style.dot("mean", style.INK, marker="+", size=9)])
     return fig
@@ -181,7 +178,7 @@ def dilations(table):
     """
     table = of_common_slices(table, "dilation_px").sort_values("dilation_px", kind="stable")
     colors = style.groups_of(table)
-    fig, axes = style.panels(len(colors), 2.7, sharey=True)
+    fig, axes = style.panels(len(colors), 2.9, sharey=True)
     for ax, (group, color) in zip(axes, colors.items(), strict=True):
         ax.axhline(0, color=style.SOFT, linewidth=0.8, zorder=0)
         own = table[table["group"] == group]
@@ -194,7 +191,8 @@ def dilations(table):
         ax.set_xticks(sorted(set(table["dilation_px"])))
         ax.tick_params(axis="x", labelsize=7)
     axes[0].set_ylabel("fall in probability")
-    note = "dilation of the mask (px); bars: 95 % intervals; slices / patients in the titles"
+    note = "dilation of the mask (px); bars: 95 % intervals over patients\n"
+    note += "above each panel, slices that have shams at every dilation / patients"
     fig.supxlabel(note, fontsize=8)
     sham = style.dot("Sham-Drop", marker="s", filled=False, line=":", size=4)
     style.legend(fig, [style.dot("Net-Drop", line="-", size=4), sham])

@@ -6,7 +6,7 @@ import numpy as np
 from tumorcf_lib.data.preprocess import resize_mask
 from tumorcf_lib.figures import style
 
-BARS = ("original", "remove", "sham", "only")
+BARS = {"original": "original", "remove": "tumor out", "sham": "control", "only": "tumor alone"}
 BAR_COLOR = "#8C8C8C"
 N_COLUMNS = 4  # of misclassified slices
 CLOSE_UP_PX = 10  # the least half side of a close-up
@@ -131,7 +131,7 @@ def edits(rows, *, note=""):
         _bars(bars, row["p"], colors[row["label"]])
         before.set_ylabel(row["label"], color=colors[row["label"]], fontweight="bold", fontsize=10)
     heads = ("original", "tumor painted out", "close-up:\nbefore, after")
-    heads += ("control: same\nshape elsewhere", "probability of\nthe true class")
+    heads += ("control: same shape\npainted out elsewhere", "probability of\nthe true class")
     for ax, head in zip(axes[0], heads, strict=True):
         ax.set_title(head, loc="center", fontsize=8)
     if note:
@@ -160,9 +160,8 @@ def _bars(ax, p, color):
         words = {"va": "center", "fontsize": 7.5, "fontweight": "bold"}
         words |= {"color": "white" if inside else style.INK, "ha": "right" if inside else "left"}
         ax.text(p[edit] + (-0.03 if inside else 0.03), y, f"{p[edit]:.2f}", **words)
-    names = [style.EDIT_NAMES[edit].replace(" painted", "") for edit in shown]
     ax.yaxis.tick_right()
-    ax.set_yticks(range(len(shown)), names, fontsize=7.5)
+    ax.set_yticks(range(len(shown)), [BARS[edit] for edit in shown], fontsize=7.5)
     ax.set(xlim=(0, 1), ylim=(len(shown) - 0.4, -0.6))
     ax.set_xticks([0, 1], ["0", "1"])
     ax.spines["right"].set_visible(True)

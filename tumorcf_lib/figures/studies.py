@@ -1,6 +1,7 @@
 """Figures of cohorts, and of the studies without notebooks: folds, leak, calibration."""
 
 import itertools
+import textwrap
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -20,7 +21,6 @@ LEAK_LOOKS = {
     "on the tested patients' other slices, too": {"color": METHOD_COLORS[1], "marker": "s"},
 }
 ARMS = dict(zip((APART, KNOWN), LEAK_LOOKS, strict=True))
-KIND_LINES = dict(zip(KINDS, ("-", "--", "-.", ":"), strict=True))
 
 
 @figure
@@ -114,15 +114,15 @@ def folds(table, elsewhere):
     source, slices, persons and the ends of their intervals.
     """
     table = table[table["network"] == PLAIN]
-    height = max(2.9, 1.4 + 0.34 * len(elsewhere))
-    fig, (left, right) = style.panels(2, height, width_ratios=(1, 1.25))
+    fig, (left, right) = style.panels(2, 1.4 + 0.34 * len(elsewhere), width_ratios=(1, 1.25))
     seeds = dict(zip(sorted(table["training_seed"].unique()), itertools.cycle(METHOD_COLORS)))
     for k, (seed, color) in enumerate(seeds.items()):
         own = table[table["training_seed"] == seed]
         x = own["fold"] + 0.16 * (k - (len(seeds) - 1) / 2)
         left.plot(x, own["slice_accuracy"], "o", color=color, markersize=5)
         left.plot(x, own["person_accuracy"], "D", color=color, markersize=5, mfc="white")
-    left.set(xlabel="fold, its slices and its patients", ylabel="accuracy", title="Each fold")
+    label = "accuracy\n(the axis does not begin at 0)"
+    left.set(xlabel="fold, its slices and its patients", ylabel=label, title="Each fold")
     n = table.drop_duplicates("fold").sort_values("fold").to_dict("records")
     names = [style.with_n(f"{row['fold']}", row).replace(" / ", "\n") for row in n]
     left.set_xticks([row["fold"] for row in n], names, fontsize=7)
@@ -136,12 +136,12 @@ def folds(table, elsewhere):
             ends = {end: row[f"{kind}_{end}"] for end in ("low", "high")}
             marks.append((y, kind, {"effect": row[kind], "color": color, **ends}))
     forests.draw_panel(right, forests.Panel("All folds, beside others", marks, line=None), looks)
-    sources = [source.replace(": ", ":\n", 1) for source in elsewhere["source"]]
-    right.set_yticks(range(len(sources)), sources, fontsize=6.5)
-    right.set(xlabel="accuracy, patients kept apart", ylim=(len(sources) - 0.5, -0.5))
+    sources = [textwrap.fill(source, 31) for source in elsewhere["source"]]
+    right.set_yticks(range(len(sources)), sources, fontsize=7)
+    label = "accuracy, patients kept apart\n(the axis does not begin at 0)"
+    right.set(xlabel=label, ylim=(len(sources) - 0.5, -0.5))
     handles = [dot("slices", INK), dot("patients", INK, **looks["persons"])]
-    if len(seeds) > 1:
-        handles += [dot(f"seed {seed}", color, marker="s") for seed, color in seeds.items()]
+    handles += [dot(f"seed {seed}", color, marker="s") for seed, color in seeds.items()]
     legend(fig, handles)
     letter((left, right))
     return fig
@@ -158,20 +158,19 @@ def leak(table, duplicates, summary):
     parts = fig.subfigures(1, 2, width_ratios=(1.45, 1))
     left, right = (part.subplots() for part in parts)
     own = table[(table["score"] == "right") & (table["group"] == ALL)]
-    rows = own[own["arm"].isin(ARMS)].to_dict("records")
-    names = [{"own": "true"}.get(row["labels"], row["labels"]) + " labels" for row in rows]
-    more = own[own["arm"] == DIFFERENCE].set_index("labels").to_dict("index")
-    for k, row in enumerate(rows):
-        if row["arm"] == KNOWN:
-            names[k] += f"\n{forests.number(more[row['labels']])} more"
-    marks = [(y, ARMS[row["arm"]], row) for y, row in enumerate(rows)]
+    own = own.replace({"labels": {"own": "true labels", "shuffled": "shuffled labels"}})
+    more, labels = own[own["arm"] == DIFFERENCE], list(dict.fromkeys(own["labels"]))
+    own = own.assign(look=own["arm"].map(ARMS)).dropna(subset="look").drop(columns="n_slices")
+    marks = forests.marks(own, labels, "labels", "look")
     panel = forests.Panel("The same slices, asked of twins", marks, line=None)
+    counted = zip(style.names_with_n(labels, more, "labels"), more.to_dict("records"), strict=True)
+    names = [f"{name}\ndifference\n{forests.number(row)}" for name, row in counted]
     forests.draw_panel(left, panel, LEAK_LOOKS)
     left.set_yticks(range(len(names)), names, fontsize=7)
-    left.set_ylim(len(names) - 0.5, -0.6)
+    left.set_ylim(len(names) - 0.5, -0.5)
     forests.write_numbers(left, panel, head="")
     left.set(xlim=(0, 1), xticks=[0, 0.5, 1])
-    left.set_xlabel("share of slices called right", fontsize=8)
+    left.set_xlabel("share of slices called right\nbelow the labels: slices / patients", fontsize=8)
     legend(parts[0], [dot(name, **look) for name, look in LEAK_LOOKS.items()], ncols=1)
     _distances(right, parts[1], duplicates, summary)
     letter([left, right])
@@ -185,19 +184,17 @@ def _distances(ax, fig, duplicates, summary):
         ax.text(0.5, 0.5, "no two IDs share a stem", ha="center", va="center", color=SOFT)
         ax.axis("off")
         return
-    for kind, color in zip(KINDS, METHOD_COLORS, strict=False):
-        distances = np.sort(duplicates.loc[duplicates["kind"] == kind, "distance"])
+    for kind, color, line in zip(KINDS, METHOD_COLORS, ("-", "--", "-.", ":"), strict=False):
+        distances = duplicates.loc[duplicates["kind"] == kind, "distance"]
         if len(distances):
-            name, share = kind.replace("person", "patient"), np.arange(len(distances) + 1)
-            steps = np.r_[0, distances], share / len(distances)
-            ax.step(*steps, where="post", color=color, linestyle=KIND_LINES[kind], label=name)
+            name = kind.replace("person", "patient")
+            ax.ecdf(distances, color=color, linestyle=line, label=name)
     handles = ax.get_legend_handles_labels()[0]
-    threshold = summary["threshold"].iloc[0]
-    near = ""
+    threshold, label = summary["threshold"].iloc[0], f"bits of {N_BITS} that differ"
     if threshold >= 0:
         ax.axvline(threshold, color=SOFT, linestyle=(0, (1, 3)), linewidth=0.9)
-        near = f"\n(dotted: near, at most {threshold:g})"
-    ax.set_xlabel(f"bits of {N_BITS} that differ{near}", fontsize=8)
+        label += f"\n(dotted: near, at most {threshold:g})"
+    ax.set_xlabel(label, fontsize=8)
     ax.set(ylabel="cumulative share of slices", xlim=(0, None), ylim=(0, 1.01))
     legend(fig, handles, ncols=2, fontsize=7)
 
@@ -244,7 +241,7 @@ def _null(ax, networks, null):
         ax.scatter(singles, np.full(len(singles), y + 0.25), **ticks)
         marks.append((y - 0.25, "", row | {"color": INK}))
         mean = f"{row['effect']:+.4f} [{row['low']:+.4f}, {row['high']:+.4f}]"
-        names.append(f"{row['kind']}\n{mean}")
+        names.append(f"{row['kind']}\n{row['n_networks']} networks\n{mean}")
     title, margin = "Networks that know nothing", null["margin"].iloc[0]
     forests.draw_panel(ax, forests.Panel(title, marks, band=margin), {}, size=4)
     ax.yaxis.tick_right()
@@ -260,39 +257,44 @@ def _against_rho(ax, planted):
     for group, color in style.groups_of(own).items():
         rows = own[own["group"] == group]
         name = f"class {group}" if group != "all" else "all, 95 %"
-        ends = np.hstack([style.reach(r.effect, r.low, r.high) for r in rows.itertuples()])
+        ends = style.reach(rows["effect"], rows["low"], rows["high"])
         look = {"color": color, "marker": ".", "label": name}
         look |= {"yerr": ends, "marker": "o", "capsize": 2.5} if group == "all" else {"lw": 0.9}
         ax.errorbar(rows["rho"], rows["effect"], markersize=4, **look)
-    ax.set(xlabel="ρ: share of labels\nthat the marker carries", ylabel="Net-Drop (probability)")
-    ax.set_title("Net-Drop falls with ρ\n")
-    ax.set_xticks(rows["rho"], [f"{rho:g}" for rho in rows["rho"]])
+    ax.set(ylabel="Net-Drop (probability)", title="Net-Drop falls with ρ")
+    _along_rho(ax, rows["rho"], own["n_networks"], own["n_patients"])
 
 
 def _followed(ax, transplants):
     """Whose class a planted network names by rho: the transplanted tumor's, or the head's."""
     own = transplants.query("kind == 'conflict' and donor == host == 'all'")
-    kinds = ("tumor", INK, "the tumor"), ("head", METHOD_COLORS[2], "the marker")
-    for name, color, label in kinds:
-        columns = own[[name, f"{name}_low", f"{name}_high"]].to_numpy()
-        ends = np.hstack([style.reach(*line) for line in columns])
+    for name, color, label in ("tumor", INK, "the tumor"), ("head", METHOD_COLORS[2], "the marker"):
+        ends = style.reach(own[name], own[f"{name}_low"], own[f"{name}_high"])
         look = {"color": color, "marker": "o", "markersize": 4, "capsize": 2.5}
         ax.errorbar(own["rho"], own[name], yerr=ends, label=label, **look)
-    ax.set(ylim=(-0.02, 1.02), ylabel="share called by the class of", title="Transplanted tumors\n")
+    ax.set(ylim=(-0.02, 1.02), ylabel="share called by the class of", title="Transplanted tumors")
+    _along_rho(ax, own["rho"], own["n_seeds"], own["n_patients"])
+
+
+def _along_rho(ax, rho, n_networks, n_patients):
+    """The axis of rho, and how many networks each rho has, tested on how many patients."""
+    n = f"{n_networks.max()} networks, {n_patients.max()} patients"
+    ax.set_title(f"{ax.get_title(loc='left')}\n{n}")
     ax.set_xlabel("ρ: share of labels\nthat the marker carries")
-    ax.set_xticks(own["rho"], [f"{rho:g}" for rho in own["rho"]])
+    ax.set_xticks(rho, [f"{one:g}" for one in rho])
 
 
 def _apart(ax, scores, separation):
     """Per-slice Net-Drop in log-odds of tumor-readers and shortcut-readers."""
-    planted, column = tables.planted_scores(scores), tables.SCALES["log-odds"]
-    ends = planted["rho"].min(), planted["rho"].max()
-    readers = dict(zip(("reads the tumor (ρ 0)", "reads the marker (ρ 1)"), ends, strict=True))
-    values = [planted.loc[planted["rho"] == rho, column].dropna() for rho in readers.values()]
-    edges = np.histogram_bin_edges(np.concatenate(values), 36)
-    for label, own, color in zip(readers, values, (INK, METHOD_COLORS[2]), strict=True):
+    by = tables.planted_scores(scores).groupby("rho")[tables.SCALES["log-odds"]]
+    first, *_, last = (own.dropna() for _, own in by)
+    edges = np.histogram_bin_edges(np.concatenate([first, last]), 36)
+    kinds = (
+        ("reads the tumor (ρ 0)", first, INK),
+        ("reads the marker (ρ 1)", last, METHOD_COLORS[2]),
+    )
+    for label, own, color in kinds:
         ax.hist(own, edges, color=color, alpha=0.75, label=f"{label}\nn = {len(own)}")
     row = separation[(separation["scale"] == "log-odds") & (separation["group"] == "all")].iloc[0]
-    told = f"AUC {row['auc']:.3f} [{row['low']:.3f}, {row['high']:.3f}]"
-    ax.set(xlabel="Net-Drop of a slice (log-odds)", ylabel="slices")
-    ax.set_title(f"Single slices\n{told}")
+    ax.set(xlabel="Net-Drop of a slice (log-odds)", ylabel="slices, by each network")
+    ax.set_title(f"Single slices\nAUC {forests.number(row.rename({'auc': 'effect'}))}")

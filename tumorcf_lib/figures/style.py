@@ -29,14 +29,18 @@ EDIT_NAMES = {
     "original_refit": "original, refitted",
     "remove": "tumor painted out",
     "remove_refit": "painted out, refitted",
-    "sham": "sham painted out",
+    "sham": "same shape painted out elsewhere",
     "background": "tumor cut out",
     "only": "tumor alone",
-    "sham_only": "sham alone",
+    "sham_only": "same shape elsewhere alone",
     "silhouette": "silhouette",
     "blank": "empty slice",
 }
-INFILL_NAMES = {"navier_stokes": "Navier-Stokes", "telea": "Telea"}
+INFILL_NAMES = {
+    "navier_stokes": "Navier-Stokes",
+    "telea": "Telea",
+    "gaussian_blur": "Gaussian blur",
+}
 SCORE_NAMES = {
     "p_orig": "P of the true class",
     "delta_drop": "Delta-Drop",
@@ -146,7 +150,7 @@ def groups_of(table):
 
 def with_n(group, row, *, between="\n"):
     """A group's name with its slices and patients, if the row has them."""
-    name = "all slices" if group == ALL else group
+    name = "all classes" if group == ALL else group
     patients = row.get("n_persons", row.get("n_patients"))
     if "n_slices" not in row or patients is None:
         return name
@@ -212,10 +216,10 @@ def dot(label, color=SOFT, *, marker="o", filled=True, line="", size=5):
     return plt.Line2D([], [], label=label, markerfacecolor=color if filled else "white", **look)
 
 
-def legend(fig, handles, *, ncols=None, loc="upper center", **how):
+def legend(fig, handles, *, ncols=None, **how):
     """A legend above all panels, where it covers nothing."""
-    how = {"columnspacing": 1.4} | how
-    fig.legend(handles=handles, loc=f"outside {loc}", ncols=ncols or len(handles), **how)
+    how |= {"loc": "outside upper center", "columnspacing": 1.4}
+    fig.legend(handles=handles, ncols=ncols or len(handles), **how)
 
 
 def letter(axes):

@@ -1,7 +1,6 @@
 """Figures of a classifier: its training, its errors, its calibration."""
 
 import matplotlib.pyplot as plt
-import numpy as np
 
 from tumorcf_lib.figures import style
 
@@ -43,16 +42,16 @@ def confusion(table):
     """
     import seaborn  # takes a second
 
-    classes, matrix = list(table["true"]), table.drop(columns="true").to_numpy()
-    totals = matrix.sum(axis=1, keepdims=True)
-    shares = np.divide(matrix, totals, out=np.zeros(matrix.shape), where=totals > 0)
-    size = 1.1 * len(classes)
+    counts = table.set_index("true")
+    totals = counts.sum(axis=1)
+    shares = counts.div(totals, axis=0).fillna(0.0)
+    size = 1.1 * len(counts)
     fig, ax = plt.subplots(figsize=(size + 1.9, size + 0.9))
-    rows = [f"{name}\n({n})" for name, n in zip(classes, totals[:, 0], strict=True)]
-    words = [f"{n}\n{share:.1%}" for n, share in zip(matrix.flat, shares.flat, strict=True)]
+    rows = [f"{name}\n({n})" for name, n in totals.items()]
+    words = counts.astype(str) + "\n" + shares.map("{:.1%}".format)
     bar = {"label": "share of the true class", "shrink": 0.8}
     how = {"vmin": 0, "vmax": 1, "cmap": "Blues", "fmt": "", "cbar_kws": bar}
-    how |= {"annot": np.reshape(words, matrix.shape), "xticklabels": classes, "yticklabels": rows}
+    how |= {"annot": words, "xticklabels": counts.index, "yticklabels": rows}
     seaborn.heatmap(shares, ax=ax, **how)
     ax.tick_params(length=0, rotation=0)
     ax.set(xlabel="predicted class", ylabel="true class (slices)")

@@ -209,18 +209,8 @@ def _ratio(part, whole):
 
 def _auc(labels, probabilities, weights):
     """One class against the rest, mean over the classes that occur; ties count half."""
-    areas = []
-    for k in range(probabilities.shape[1]):
-        order = np.argsort(probabilities[:, k], kind="stable")
-        positive, drawn = labels[order] == k, weights[:, order]
-        _, starts = np.unique(probabilities[order, k], return_index=True)  # of each level
-        n_positive = np.add.reduceat(drawn * positive, starts, axis=1)  # (n_resamples, n_levels)
-        n_negative = np.add.reduceat(drawn * ~positive, starts, axis=1)
-        below = np.cumsum(n_negative, axis=1) - n_negative / 2
-        pairs = n_positive.sum(axis=1) * n_negative.sum(axis=1)
-        wins = (n_positive * below).sum(axis=1)
-        areas.append(np.divide(wins, pairs, out=np.full(len(weights), np.nan), where=pairs > 0))
-    areas = np.stack(areas)  # (n_classes, n_resamples)
+    pairs = enumerate(probabilities.T)
+    areas = np.stack([estimates.weighted_auc(p, labels == k, weights) for k, p in pairs])
     with np.errstate(invalid="ignore"):
         return np.nansum(areas, axis=0) / np.isfinite(areas).sum(axis=0)
 

@@ -143,29 +143,28 @@ def auc(table, scores, first, *, n_resamples):
     q^2 + (1 - q^2) / 2, above q.
     """
     people, counts = drawn(table, n_resamples)
-    e = from_replicates(auc_between(scores, first, people.owner, counts), people)
+    e = from_replicates(weighted_auc(scores, first, counts[:, people.owner]), people)
     if e.low == 1:
         e = replace(e, low=exact_interval(1.0, e.n_persons)[0])
     return e
 
 
-def auc_between(scores, first, owner, counts):
-    """:func:`auc` of each resample of patients; NaN without pairs.
+def weighted_auc(scores, first, weights):
+    """:func:`auc` of rows that count as often as each row of weights says; NaN without pairs.
 
-    ``owner``, int (n,), is each row's patient; ``counts``, (n_resamples, n_persons), says how often
-    each is drawn.
+    ``scores``, float (n,), and ``first``, bool (n,); ``weights``, (n_resamples, n).
 
-    >>> auc_between([2, 0, 1, 1], np.array([True, True, False, False]), np.array([0, 1, 0, 1]),
-    ...             np.array([[1.0, 1], [2, 0]]))
+    >>> weighted_auc([2, 0, 1, 1], [True, True, False, False], [[1, 1, 1, 1], [2, 0, 2, 0]])
     array([0.5, 1. ])
     """
-    scores = np.asarray(scores, float)
-    who = np.eye(counts.shape[1])[owner]  # (n, n_persons)
-    above = scores[first][:, None] - scores[~first]  # (n_first, n_second)
-    wins = who[first].T @ ((np.sign(above) + 1) / 2) @ who[~first]  # (n_persons, n_persons)
-    n_pairs = (counts @ who[first].sum(axis=0)) * (counts @ who[~first].sum(axis=0))
-    total = ((counts @ wins) * counts).sum(axis=1)
-    return np.divide(total, n_pairs, out=np.full(len(counts), np.nan), where=n_pairs > 0)
+    order = np.argsort(scores, kind="stable")
+    is_first, drawn = np.asarray(first)[order], np.asarray(weights)[:, order]
+    _, starts = np.unique(np.asarray(scores)[order], return_index=True)  # of each level
+    n_first = np.add.reduceat(drawn * is_first, starts, axis=1)  # (n_resamples, n_levels)
+    n_second = np.add.reduceat(drawn * ~is_first, starts, axis=1)
+    below = np.cumsum(n_second, axis=1) - n_second / 2
+    pairs, wins = n_first.sum(axis=1) * n_second.sum(axis=1), (n_first * below).sum(axis=1)
+    return np.divide(wins, pairs, out=np.full(len(drawn), np.nan), where=pairs > 0)
 
 
 def mean_of_persons(table, column, *, n_resamples):
@@ -179,10 +178,9 @@ def mean_of_persons(table, column, *, n_resamples):
     >>> float(e.value), e.n_slices, e.n_persons
     (0.5, 4, 2)
     """
-    own = table[np.isfinite(table[column].astype(float))]
-    by_person = own.groupby(["person_id", "label"], as_index=False, sort=True)[column].mean()
+    by_person = table.groupby(["person_id", "label"], as_index=False)[column].mean()
     e = mean(by_person, column, n_resamples=n_resamples)
-    return replace(e, n_slices=len(own))
+    return replace(e, n_slices=int(table[column].count()))
 
 
 def share(table, column, *, n_resamples):

@@ -29,7 +29,6 @@ class Estimate:
     n_patients: int
     n_slices: int
     n_seeds: int
-    n_networks: int = 0  # seeds times folds
 
     @property
     def interval(self):
@@ -129,7 +128,7 @@ def of_means(means, folds, n_slices, *, null=NO_NULL):
         return Estimate(np.nan, np.nan, np.nan, np.nan, 0, 0, 0)
     n_folds = len(np.unique(folds))
     within, free = _within(means.mean(axis=1, keepdims=True), folds)
-    patients, of_networks = within / n, n_seeds * n_folds
+    patients = within / n
     network, total, df = network_variance(means, folds)
     if n_seeds < 2 and null.n >= FEWEST:
         network = total = null.network_sd**2 / n_folds
@@ -139,7 +138,7 @@ def of_means(means, folds, n_slices, *, null=NO_NULL):
     if free and added:
         free = freedom(error2, (patients, free), (total, df))
     found = float(means.mean()), float(np.sqrt(error2)), float(free), float(np.sqrt(network))
-    return Estimate(*found, n, n_slices, n_seeds, of_networks)
+    return Estimate(*found, n, n_slices, n_seeds)
 
 
 def _within(values, folds):

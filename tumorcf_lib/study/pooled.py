@@ -46,14 +46,11 @@ def shown_answer(table, groups=CLASSES, edits=ANSWERED, network=PLAIN):
 
 def shown_sites(table):
     """The same for the two kinds of glioma patients, by networks shown all patients or not."""
-    kinds = {PLAIN: "shown all patients", WITHOUT_MR: f"shown no {MR} patient"}
-    edits, there = (*ANSWERED[:3], "background"), set(table["network"])
-    shown = [
-        shown_answer(table, SITES, edits, network).assign(networks=words)
-        for network, words in kinds.items()
-        if network in there
-    ]
-    return pd.concat(shown) if len(shown) > 1 else shown[0].drop(columns="networks")
+    shown = []
+    for network, words in ((PLAIN, "shown all patients"), (WITHOUT_MR, f"shown no {MR} patient")):
+        own = shown_answer(table, SITES, (*ANSWERED[:3], "background"), network)
+        shown += [own.assign(networks=words + ", " + own["n_seeds"].astype(str) + " a fold")]
+    return pd.concat(shown) if len(shown[1]) else shown[0].drop(columns="networks")
 
 
 def shown_scores(table):
@@ -81,13 +78,20 @@ STUDY = side_studies.SideStudy(
         "fig_sites": Drawn(
             *ANSWER,
             lambda table: [shown_sites(table)],
-            options={"chance": 1 / len(CLASSES)},
             caption="Glioma slices called right after each edit, by the form of the patients' IDs.",
         ),
         "fig_primary": Drawn("forests.primary", ("table_primary",), lambda table: [plain(table)]),
         "fig_folds": Drawn("studies.folds", ("table_folds", "table_elsewhere")),
-        "fig_confusion": Drawn("training.confusion", ("table_confusion",)),
-        "fig_reliability": Drawn("training.reliability", ("table_reliability",)),
+        "fig_confusion": Drawn(
+            "training.confusion",
+            ("table_confusion",),
+            caption="True against predicted class, seed 0: counts, and shares of each true class.",
+        ),
+        "fig_reliability": Drawn(
+            "training.reliability",
+            ("table_reliability",),
+            caption="Accuracy against confidence, seed 0, and how many predictions each has.",
+        ),
         "fig_headline": Drawn(
             "forests.headline", ("table_estimates",), lambda table: [shown_scores(table)]
         ),

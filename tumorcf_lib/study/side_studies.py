@@ -41,7 +41,6 @@ class Drawn:
     shown: Callable = lambda *tables: tables
     read_out: Callable | None = None
     again: bool = True
-    options: dict = field(default_factory=dict)
     caption: str = ""  # where it is not the first line of what draws
 
     @property
@@ -51,13 +50,13 @@ class Drawn:
 
     def figure(self, read, tag=""):
         """The figure of the tables that ``read`` gives by their names."""
-        return self.function(*self.shown(*map(read, self.tables)), tag=tag, **self.options)
+        return self.function(*self.shown(*map(read, self.tables)), tag=tag)
 
     def sentence(self, read):
         """What the figure shows, read from the same tables."""
         readings = importlib.import_module("tumorcf_lib.figures.readings")
         told = getattr(readings, self.draw.split(".")[1])
-        return told(*(self.read_out or self.shown)(*map(read, self.tables)), **self.options)
+        return told(*(self.read_out or self.shown)(*map(read, self.tables)))
 
 
 @dataclass(frozen=True)

@@ -180,20 +180,19 @@ def separation_table(scores, *, n_resamples):
     rows, own = [], planted_scores(scores)
     ends = own[own["rho"].isin([own["rho"].min(), own["rho"].max()])]
     for scale, column in SCALES.items():
-        keys = ["slice_id", "person_id", "label"]
-        wide = ends.pivot(index=keys, columns=["rho", "network"], values=column).dropna()
-        reads, cheats = (wide[rho] for rho in wide.columns.unique("rho"))
-        people = wide.index.to_frame(index=False)
-        for group in stats_rows.groups(people):
-            here = people.index.isin(stats_rows.of_group(people, group).index)
-            of_group = people[here], n_resamples
-            e = _separation(reads[here].to_numpy(), cheats[here].to_numpy(), *of_group)
-            own, others = (part[here].to_numpy().T for part in (reads, cheats))
-            pairs = [_chance_above(a, b) for a, b in itertools.product(own, others)]
+        for group in stats_rows.groups(ends):
+            here = stats_rows.of_group(ends, group).dropna(subset=column)
+            is_reader = here["rho"] == ends["rho"].min()
+            e = estimates.auc(here, here[column], is_reader, n_resamples=n_resamples)
+            kinds = (here[is_reader], here[~is_reader])
+            both = (
+                [own.to_numpy() for _, own in kind.groupby("network")[column]] for kind in kinds
+            )
+            pairs = [_chance_above(*pair) for pair in itertools.product(*both)]
             has_bar = (scale, group) == (stats_rows.LOG_ODDS, stats_rows.ALL)
             line = {"scale": scale, "group": group} | e.columns("auc")
             line |= {"smallest": min(pairs), "largest": max(pairs), "n_pairs": len(pairs)}
-            line |= {"n_slices": int(here.sum()), "n_persons": e.n_persons}
+            line |= {"n_slices": here["slice_id"].nunique(), "n_persons": e.n_persons}
             rows.append(line | {"bar": BAR if has_bar else np.nan})
     return pd.DataFrame(rows)
 
@@ -215,12 +214,3 @@ def derive(read, n_resamples):
 def _chance_above(first, second):
     """Chance that a value of the first is above one of the second; ties count half."""
     return (np.sign(np.subtract.outer(first, second)).mean() + 1) / 2
-
-
-def _separation(reads, cheats, people, n_resamples):
-    """The AUC of two kinds of networks' scores of the same slices, each (n_slices, n_networks)."""
-    n_reading, n_cheating = reads.shape[1], cheats.shape[1]
-    every = pd.concat([people] * (n_reading + n_cheating), ignore_index=True)
-    is_reader = np.arange(len(every)) < n_reading * len(people)
-    values = np.concatenate([reads.T.ravel(), cheats.T.ravel()])
-    return estimates.auc(every, values, is_reader, n_resamples=n_resamples)

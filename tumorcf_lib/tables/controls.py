@@ -44,7 +44,7 @@ def setting_scores(rows, factor, *, n_resamples: int) -> pd.DataFrame:
     """
     options = {"groups": (stats_rows.ALL, *class_names(rows)), "n_resamples": n_resamples}
     parts = []
-    for name, own in _common_and_own(_by_setting(rows, factor), factor, ["slice_id"]):
+    for name, own in _common_and_own(_by_setting(rows, factor), factor):
         part = stats_rows.means(own, DROPS, [factor], **options)
         parts.append(part.assign(slices=name))
     return stats_rows.stacked(parts, [factor, "slices", "score", "group", *stats_rows.NUMBERS])
@@ -85,7 +85,7 @@ def infill_agreement(rows, *, n_resamples: int) -> pd.DataFrame:
     W is 1 if all infills rank the slices alike. Unrelated rankings of m infills do not give 0
     but 1 / m on average: that is ``chance``.
     """
-    (_, common), _ = _common_and_own(_by_setting(rows, "infill"), "infill", ["slice_id"])
+    (_, common), _ = _common_and_own(_by_setting(rows, "infill"), "infill")
     who, infills = ["slice_id", "person_id", "label"], list(common["infill"].unique())
     ranked = (common.pivot(index=who, columns="infill", values="net_drop") / TIE).round()
 
@@ -188,7 +188,7 @@ def _by_setting(rows, factor):
     )
 
 
-def _common_and_own(table, factor, item):
-    """Name and rows: of the items that all levels have; and all rows."""
-    n_levels = table.groupby(item)[factor].transform("nunique")
+def _common_and_own(table, factor):
+    """Name and rows: of the slices that all levels have; and all rows."""
+    n_levels = table.groupby("slice_id")[factor].transform("nunique")
     return (COMMON, table[n_levels == table[factor].nunique()]), (OWN, table)

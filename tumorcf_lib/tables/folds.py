@@ -44,7 +44,7 @@ def derive(read, n_resamples):
         grown_px = controls.grown_px(made["table_contrast"])
     scores = scores_of.slice_scores(scaled, grown_px=grown_px)
     first = predictions[predictions["training_seed"] == predictions["training_seed"].min()]
-    performance = performance_table(predictions, **n)
+    performance, units = performance_table(predictions, **n), folds_table(every, found)
 
     def masked(rows):
         by_prediction = scores_of.scaled(_whole(read("rows_masked_edits"), every), found)
@@ -59,8 +59,8 @@ def derive(read, n_resamples):
         "table_classes": study.performance_by_class(first, **n),
         "table_confusion": study.confusion(first),
         "table_reliability": reliability_table(first, found),
-        "table_folds": folds_table(every, found),
-        "table_spread": spread_table(predictions),
+        "table_folds": units,
+        "table_spread": spread_table(units),
         "table_elsewhere": elsewhere_table(performance),
         "table_scores": study.scores_by_class(_over_seeds(rows), **n),
         "table_fall_to": study.fall_to(rows),
@@ -238,19 +238,17 @@ def folds_table(predictions, temperatures):
     return pd.DataFrame(rows)
 
 
-def spread_table(predictions):
+def spread_table(folds):
     """How much accuracies differ between folds, and how much between trainings of one fold.
 
-    Columns: metric, mean, lowest, highest (over all units), sd_fold, sd_training (standard
-    deviations of a random-effects model, trainings within folds, by its mean squares; a negative
-    variance counts as 0), n_folds, n_seeds. With one seed, sd_training is unknown and sd_fold holds
-    both.
+    From :func:`folds_table`, of the plain networks. Columns: metric, mean, lowest, highest (over
+    all units), sd_fold, sd_training (standard deviations of a random-effects model, trainings
+    within folds, by its mean squares; a negative variance counts as 0), n_folds, n_seeds. With one
+    seed, sd_training is unknown and sd_fold holds both.
     """
-    units = predictions.groupby(["training_seed", "fold"])
-    scored = pd.DataFrame({key: classifiers.accuracies(own) for key, own in units}).T
-    rows = []
-    for metric in scored:
-        grid = scored[metric].unstack().to_numpy(float)  # (seeds, folds)
+    units, rows = folds[folds["network"] == PLAIN].set_index(["training_seed", "fold"]), []
+    for metric in ("slice_accuracy", "balanced_accuracy", "person_accuracy"):
+        grid = units[metric].unstack().to_numpy(float)  # (seeds, folds)
         line = {"metric": metric, "mean": grid.mean(), "lowest": grid.min(), "highest": grid.max()}
         line |= dict(zip(("sd_fold", "sd_training"), _components(grid), strict=True))
         rows.append(line | {"n_folds": grid.shape[1], "n_seeds": grid.shape[0]})

@@ -127,7 +127,8 @@ def _null(score, trained_anew, n):
         return nulls.NO_NULL
     change = {fold: means[folds == fold] for fold in np.unique(folds)}
     by_network = np.array([own.mean(axis=0) for own in change.values()])  # (folds, seeds)
-    of_patients = np.mean([own.var(axis=0, ddof=1) / len(own) for own in change.values()])
+    spread = [own.var(axis=0, ddof=1) / len(own) for own in change.values() if len(own) > 1]
+    of_patients = np.mean(spread) if spread else 0.0
     sd, n_known = by_network.std(ddof=1), by_network.size
     of_networks = max(0.0, sd**2 - of_patients) ** 0.5
     error = sd * (1 / n + 1 / n_known) ** 0.5

@@ -3,7 +3,6 @@
 import numpy as np
 import pandas as pd
 
-from tumorcf_lib import config
 from tumorcf_lib.edits.scores import arrays, class_names
 from tumorcf_lib.stats import classification, persons, rows
 
@@ -109,14 +108,12 @@ def confident_errors(predictions, n: int) -> pd.DataFrame:
     return pd.concat([wrong[~again], wrong[again]]).head(n).reset_index(drop=True)
 
 
-def scores_by_class(scores, *, n_resamples: int, classes=config.CLASSES) -> pd.DataFrame:
+def scores_by_class(scores, *, n_resamples: int) -> pd.DataFrame:
     """Means of every score, overall and by class, with intervals over patients.
 
     Delta-, Sham- and Net-Drop are means over the same slices, those that have shams."""
     columns = [name for name in SCORES if name in scores]
-    return rows.score_means(
-        scores, columns, groups=(rows.ALL, *classes), n_resamples=n_resamples, complete=True
-    )
+    return rows.score_means(scores, columns, n_resamples=n_resamples, complete=True)
 
 
 def edits(rows) -> pd.DataFrame:
@@ -182,8 +179,8 @@ def _interval(level, metric, value, draws, own):
     """95 percent interval of one metric from its resamples, widened for few patients.
 
     A share of patients has the exact (Clopper-Pearson) interval. So has a share of slices where
-    nobody failed, for that many patients out of as many: resampling can only spread what the
-    sample has. The ECE of a resample is biased upward: its percentiles are reflected.
+    nobody, or everybody, failed, for that many patients out of as many: resampling can only spread
+    what the sample has. The ECE of a resample is biased upward: its percentiles are reflected.
     """
     n_persons, n_strata = own["person_id"].nunique(), own["label"].nunique()
     low, high = persons.interval(draws, n_persons, n_persons - n_strata)
@@ -193,6 +190,6 @@ def _interval(level, metric, value, draws, own):
         low, high = max(0.0, 2 * value - high), max(0.0, 2 * value - low)
     elif low == high and metric in ("ROC AUC", "Brier"):
         low, high = np.nan, np.nan  # not a share of patients, so nothing exact to fall back on
-    elif low == high == 1:
-        low, high = persons.exact_interval(1.0, n_persons)
+    elif low == high and low in (0, 1):
+        low, high = persons.exact_interval(low, n_persons)
     return {"low": low, "high": high}
