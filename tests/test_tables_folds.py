@@ -260,13 +260,15 @@ def of_glioma(table, slices="all"):
 
 def test_the_density_of_maps_is_a_ratio_and_slices_without_a_map_are_left_out():
     maps, scores = maps_and_scores()
-    maps.loc[:1, "map_tumor"] = np.nan
+    maps.loc[:1, ["map_tumor", "map_outside"]] = np.nan
+    maps.loc[2, ["map_tumor", "map_outside", "area_tumor"]] = 0, 1, 0.9  # bright in the air alone
     table = saliency.saliency_table(pd.concat([maps, maps.assign(network="shuffled")]), scores)
     found = of_glioma(table)
     assert found[["density", "low", "high"]].tolist() == pytest.approx([3, 3, 3])
     assert set(table["network"]) == {"plain"}
+    assert found["area_tumor"] < 0.1
     n = [of_glioma(table, part)["n_slices"] for part in ("all", saliency.KEEPS, saliency.LOSES)]
-    assert n == [22, 15, 7]
+    assert n == [21, 14, 7]
 
 
 def test_the_rank_correlation_is_that_of_the_patients_means():

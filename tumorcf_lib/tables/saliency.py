@@ -5,9 +5,11 @@ Of the audit where nobody drew a tumor: scores with predicted masks beside those
 
 import numpy as np
 import pandas as pd
+from scipy.special import ndtri
 
 from tumorcf_lib.config import CLASSES
 from tumorcf_lib.stats import networks
+from tumorcf_lib.stats.persons import CONFIDENCE
 from tumorcf_lib.tables.fold_scores import KEYS, of_group, slice_scores
 
 ALL, KEEPS, LOSES = "all", "right without their tumor", "wrong without their tumor"
@@ -25,7 +27,7 @@ def saliency_table(rows, scores):
     density with low and high (their ratio; 1: no brighter there than elsewhere), spearman with its
     low and high (rank correlation over patients of density and Net-Drop), n_patients, n_slices,
     n_seeds.
-    Every patient counts the same; slices whose map is 0 are left out.
+    Every patient counts the same; slices whose map is 0 within the head are left out.
 
     Interval of a rank correlation: Bonett and Wright, Psychometrika 2000.
     """
@@ -34,7 +36,7 @@ def saliency_table(rows, scores):
         scores["naming"] == 0, [*keys, "net_drop", "right_original", "right_remove"]
     ]
     table = rows.merge(scored, on=keys)
-    table = table[table["map_tumor"].notna() & (table["area_tumor"] > 0)]
+    table = table[(table["map_outside"] < 1) & (table["area_tumor"] > 0)]
     table["in_head"] = table["map_tumor"] / (1 - table["map_outside"])
     table["density_of_slice"] = table["in_head"] / table["area_tumor"]
     right = table["right_original"] == 1
@@ -71,7 +73,7 @@ def _spearman(rows):
     r = means.corr("spearman").iloc[0, 1] if varies else np.nan
     low = high = np.nan
     if varies and abs(r) < 1:
-        reach = 1.96 * np.sqrt((1 + r**2 / 2) / (n - 3))
+        reach = ndtri((1 + CONFIDENCE) / 2) * np.sqrt((1 + r**2 / 2) / (n - 3))
         low, high = np.tanh(np.arctanh(r) + np.array([-reach, reach]))
     return {"spearman": r, "spearman_low": low, "spearman_high": high}
 
