@@ -19,10 +19,9 @@ import pytest
 from tiny_study import run_to_rows, slices_tested
 
 from tumorcf_lib import config, rowfiles
-from tumorcf_lib.edits import plan
 from tumorcf_lib.networks import backbones, classifier
 from tumorcf_lib.publish import publish
-from tumorcf_lib.study import reference
+from tumorcf_lib.study import by_fold, reference
 
 pytestmark = pytest.mark.monthly
 
@@ -129,8 +128,7 @@ def test_every_tested_slice_is_predicted_and_audited_with_one_answer(study):
     original = rows[rows["edit"] == "original"].set_index("slice_id")[P]
     gap = (predictions.set_index("slice_id")[P] - original).abs().to_numpy().max()
     assert gap < reference.TOLERANCE
-    edits = plan.HEADLINE_EDITS + plan.control_edits(("telea",), (), 64, 1)
-    assert set(rows["edit"]) == {edit.name for edit in edits}
+    assert set(rows["edit"]) == {edit.name for edit in by_fold.edits_of(PROFILE)}
     removed = rows[(rows["edit"] == "remove") & (rows["infill"] == "navier_stokes")]
     moved = (removed.set_index("slice_id")[P] - original).abs().to_numpy()
     assert np.isfinite(moved).all() and moved.max() > 0.01
