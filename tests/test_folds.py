@@ -374,7 +374,7 @@ def test_a_check_draws_what_was_pooled_with_units_that_were_published_before(
         assert_same(name, study.folder / "published", published)
 
 
-def test_nothing_published_of_other_slices_stands_beside_new_units(study, target):
+def test_nothing_published_of_other_slices_stands_beside_new_units(study, target, capsys):
     """Neither their units, nor the rows that lie beside units and name a fold only."""
     units = rowfiles.read_table(target / "units.csv")
     rowfiles.write_table(units.assign(trained_by="another"), target / "units.csv")
@@ -384,6 +384,7 @@ def test_nothing_published_of_other_slices_stands_beside_new_units(study, target
     found = pool.pool(study, published=target)
     assert set(found["network"]) == {"plain", "shuffled"}
     assert not (study.folder / "rows_contrast.csv.gz").exists()
+    assert "Nothing is taken from" in capsys.readouterr().out
 
 
 def test_a_unit_that_is_being_begun_is_not_pooled_and_stops_nobody(study):

@@ -137,7 +137,8 @@ def verify(folder: Path) -> tuple[list[str], int]:
     try:
         problems, tables = _recomputed(folder, SIDE_STUDIES.get(manifest.get("study")))
     except DAMAGED as error:  # the file is named below
-        problems, tables = [f"its tables cannot be recomputed: {error}"], {}
+        words = f"its tables cannot be recomputed: {type(error).__name__}: {error}"
+        problems, tables = [words], {}
     for name, digest in manifest["sha256"].items():
         if not (folder / name).is_file():
             problems.append(f"{name} is missing")

@@ -41,9 +41,7 @@ def pool(study, *, published=None):
     _check_kinship(units, study.profile)
     for line in differences(units):
         print(line)
-    if not _are_of_one_making(published, units["trained_by"].iloc[0]):
-        published = None
-
+    published = _of_one_making(published, units["trained_by"].iloc[0])
     write = partial(_write, study.folder, published)
     for name in ("rows_predictions", "history"):
         write(name, _rows_of(units, name))
@@ -123,11 +121,15 @@ def kinship(made_of) -> dict:
     return {"settings": own} | {name: made_of[name] for name in folds.ALIKE}
 
 
-def _are_of_one_making(published, trained_by):
-    """Whether the units that were published before go with those that are here."""
+def _of_one_making(published, trained_by):
+    """The published folder if all of its units go with those that are here; else it is said."""
     if published is None or not (published / "units.csv").is_file():
-        return False
-    return (rowfiles.read_table(published / "units.csv")["trained_by"] == trained_by).all()
+        return None
+    if (rowfiles.read_table(published / "units.csv")["trained_by"] == trained_by).all():
+        return published
+    words = "holds units of another recipe, slices or split"
+    print(f"Nothing is taken from {config.shown(published)}: it {words}.")
+    return None
 
 
 def lacking(units, n_folds) -> list[str]:
