@@ -175,11 +175,7 @@ def test_whatever_is_changed_in_a_published_folder_is_named(finished, capsys):
     assert found == ["stray.csv is not in the manifest"]
     cut, manifest = folder / "rows_probes.csv.gz", folder / "manifest.json"
     half = whole[cut.name][:-9]
-    for damage in (
-        lambda: cut.write_bytes(half),
-        lambda: cut.write_text(""),
-        cut.unlink,
-    ):
+    for damage in (lambda: cut.write_bytes(half), lambda: cut.write_text(""), cut.unlink):
         found = "\n".join(problems(damage))
         assert f"{cut.name} " in found and "its tables cannot be recomputed: " in found
     for damage in (lambda: manifest.write_text("{"), manifest.unlink):
