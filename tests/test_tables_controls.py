@@ -14,6 +14,7 @@ from tumorcf_lib.stats.estimates import rank_agreement
 from tumorcf_lib.tables import controls, energy, fold_scores, robustness
 
 INFILLS = ("navier_stokes", "telea", "ring_mean")
+P = [f"p_{name}" for name in CLASSES]
 
 
 def rows_of(i, p_orig, p_remove, p_shams, **at):
@@ -22,9 +23,6 @@ def rows_of(i, p_orig, p_remove, p_shams, **at):
     edits += [("remove", -1, p_remove, 0.1), *(("sham", k, p, 0.1) for k, p in enumerate(p_shams))]
     who = {"slice_id": i, "person": f"p{i // 2}{'ab'[i % 2]}", "label": "ab"[i % 2]}
     return one_slice(edits, **who, **at)
-
-
-P = [f"p_{name}" for name in CLASSES]
 
 
 def table_of(rows):
