@@ -6,7 +6,6 @@ import json
 import os
 import shutil
 
-import fake_controls
 import nbformat
 import numpy as np
 import pytest
@@ -15,13 +14,15 @@ from PIL import Image
 
 from tumorcf_lib import config, rowfiles, steps
 from tumorcf_lib.publish import from_rows, publish, texts
-from tumorcf_lib.study import notebooks, results, stages
+from tumorcf_lib.study import notebooks, results, side_studies, stages
 from tumorcf_lib.tables import derived
 
 N_RESAMPLES = 40
 ROOT = config.ROOT
 P = [f"p_{name}" for name in config.CLASSES]
 PARTS = ("badges", "answer", "findings", "clone")
+READ = side_studies.reader(config.published("demo"))
+NAMES = "predictions validation edits networks probes planes quality detector".split()
 
 
 @pytest.fixture
@@ -61,7 +62,16 @@ def finished(tmp_path, monkeypatch):
 
 @functools.cache
 def _rows():
-    return {name: rowfiles.round_trip(own) for name, own in fake_controls.study().items()}
+    """Of the published phantom: two tested slices of twelve patients a class, numbered from 0."""
+    rows = {name: READ(name) for name in [*(f"rows_{name}" for name in NAMES), "covariates"]}
+    predictions, few = rows["rows_predictions"], {"rows_validation": rows.pop("rows_validation")}
+    patients = predictions.drop_duplicates("person_id").groupby("label")["person_id"].head(12)
+    own = predictions[predictions["person_id"].isin(patients)].groupby("person_id").head(2)
+    number = {slice_id: k for k, slice_id in enumerate(own["slice_id"])}
+    for name, table in rows.items():
+        chosen = table[table["slice_id"].isin(own["slice_id"])].reset_index(drop=True)
+        few[name] = chosen.assign(slice_id=chosen["slice_id"].map(number))
+    return {name: rowfiles.round_trip(table) for name, table in few.items()}
 
 
 _DERIVE, _DERIVED = derived.derive, {}

@@ -47,11 +47,10 @@ def page():
     buffer = io.BytesIO()
     Image.fromarray(np.full((4, 900, 3), 200, np.uint8)).save(buffer, "PNG")
     picture = shown("image/png", base64.b64encode(buffer.getvalue()).decode())
-    table = shown("text/html", "<table><td>7</td></table>")
     bar = nb.new_output("stream", name="stderr", text="audit: 30%|###")
     many = nb.new_output("stream", name="stdout", text="epoch  loss 0.5\n" * 20)
     made = {
-        "01_data": notebook(picture, table, bar, shown(texts.WIDGET, {"model_id": "1"})),
+        "01_data": notebook(picture, bar, shown(texts.WIDGET, {"model_id": "1"})),
         "02_preprocessing": notebook(many, following="01_data"),
     }
     return run_page.document(made, ["Nobody's <slices>."])
