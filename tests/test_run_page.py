@@ -64,6 +64,7 @@ def test_the_page_loads_and_runs_nothing_and_every_link_has_its_place(page):
     assert "url(" not in page and "@import" not in page
     assert "default-src 'none'; img-src data:" in page  # and the browser is told so
     links = re.findall(r'<a\b[^>]* href="([^"]*)"', page)
+    assert len(re.findall(r'\bhref="[^"]', page)) == len(links)  # nothing but a link has one
     within = {link[1:] for link in links if link.startswith("#")}
     assert {"01_data", "02_preprocessing"} <= within <= set(re.findall(r'\bid="([^"]*)"', page))
     for path in ("LICENSE", "notebooks/audit_your_model.ipynb"):
