@@ -38,15 +38,11 @@ def audit_rows(drops, *, n_persons=12, n_slices=3, n_places=2, sham_drop=0.0, se
 
 def with_classes(rows, classes=CLASSES):
     """Rows with ``p`` of the true class spread into p_<class> and log_odds."""
-    rows = rows.copy()
-    p = rows.pop("p").to_numpy()
-    label = pd.Index(classes).get_indexer(rows["label"])
-    columns = np.repeat(((1 - p) / (len(classes) - 1))[:, None], len(classes), axis=1)
-    columns[np.arange(len(p)), label] = p
-    for k, name in enumerate(classes):
-        rows[f"p_{name}"] = columns[:, k]
-    rows["log_odds"] = class_log_odds(columns, label)
-    return rows
+    p, label = rows["p"].to_numpy()[:, None], pd.Index(classes).get_indexer(rows["label"])
+    is_true = label[:, None] == np.arange(len(classes))
+    columns = np.where(is_true, p, (1 - p) / (len(classes) - 1))
+    spread = {f"p_{name}": columns[:, k] for k, name in enumerate(classes)}
+    return rows.drop(columns="p").assign(**spread, log_odds=class_log_odds(columns, label))
 
 
 def one_slice(

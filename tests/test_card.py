@@ -1,5 +1,6 @@
-"""The model card: every number is one of the published tables', and the code in it runs."""
+"""The model card: its numbers are the published tables', its code runs; and the crate."""
 
+import datetime
 import json
 import re
 import shutil
@@ -14,6 +15,8 @@ from tumorcf_lib.phantoms import cohort
 from tumorcf_lib.publish import card as cards
 
 PUBLISHED = config.published("paper-lite")
+MANIFESTS = sorted(config.FIGURES.glob("*/manifest.json"))
+MADE = {path.parent.name: steps.read_json(path) for path in MANIFESTS}
 NEEDED = [*(f"{name}.csv" for name in cards.READ), "numbers.json", "manifest.json"]
 
 
@@ -27,15 +30,15 @@ def folder(tmp_path):
     return tmp_path
 
 
-def card(folder):
-    manifest = json.loads((folder / "manifest.json").read_text())
+def card(folder, **changes):
+    manifest = steps.read_json(folder / "manifest.json")
+    manifest["profile"] |= changes
     return cards.card(folder, manifest)
 
 
 def test_the_card_of_another_network_names_it_and_its_start(folder):
-    manifest = json.loads((folder / "manifest.json").read_text())
-    manifest["profile"] |= {"backbone": "resnet50", "weights": None}
-    assert "seed 0: ResNet-50 from random weights, global average" in cards.card(folder, manifest)
+    text = card(folder, backbone="resnet50", weights=None)
+    assert "seed 0: ResNet-50 from random weights, global average" in text
 
 
 def test_every_decimal_of_the_card_is_a_value_of_a_table_of_its_folder(folder):
@@ -44,14 +47,12 @@ def test_every_decimal_of_the_card_is_a_value_of_a_table_of_its_folder(folder):
     for path in folder.glob("*.npz"):
         assert f"`{path.name}`" in text and steps.file_sha256(path)[:16] in text
     told = set(re.findall(r"-?\d+\.\d{3}\b", text))
-    known = set()
-    survival = rowfiles.read_table(folder / "table_survival.csv")["sentence"]
-    known |= set(re.findall(r"-?\d+\.\d{3}\b", " ".join(survival)))
+    survival = (folder / "table_survival.csv").read_text()  # sentences
+    known = set(re.findall(r"-?\d+\.\d{3}\b", survival))
     for name in cards.READ:
         numbers = rowfiles.read_table(folder / f"{name}.csv").select_dtypes("number")
         known |= {f"{value:.3f}" for value in numbers.to_numpy(float).ravel()}
-    assert len(told) > 100
-    assert told <= known
+    assert len(told) > 100 and told <= known
 
 
 def test_a_number_a_count_and_what_model_hubs_read_are_the_tables(folder):
@@ -65,10 +66,9 @@ def test_a_number_a_count_and_what_model_hubs_read_are_the_tables(folder):
     accuracy = table[(table["metric"] == "accuracy") & (table["group"] == "all")]["value"]
     assert [m["value"] for m in index["results"][0]["metrics"]] == [round(v, 3) for v in accuracy]
     split = rowfiles.read_table(folder / "split.csv")
-    tested = split[(split["part"] == "test") & (split["label"] == 1)]
-    n_persons, n_slices = tested["person_id"].nunique(), len(tested)
-    (line,) = [line for line in before.splitlines() if line.startswith("| test |")]
-    assert line.split(" | ")[2] == f"{n_persons} patients, {n_slices} slices"
+    tested = split[(split["part"] == "test") & (split["label"] == 1)]["person_id"]
+    (line,) = re.findall(r"^\| test \|.*", before, re.M)
+    assert line.split(" | ")[2] == f"{tested.nunique()} patients, {len(tested)} slices"
 
 
 def test_its_lines_load_the_network_and_predict_as_keras_own_weights_do(folder, monkeypatch):
@@ -90,7 +90,7 @@ def test_its_lines_load_the_network_and_predict_as_keras_own_weights_do(folder, 
 
 
 def test_without_weights_or_a_table_or_manifest_nothing_is_written(folder):
-    manifest = json.loads((folder / "manifest.json").read_text())
+    manifest = steps.read_json(folder / "manifest.json")
     for name in ("history.csv", "weights_fold0.npz"):
         (folder / name).rename(folder / "away")
         assert not cards.write(folder, manifest) and cards.problems(folder) == []
@@ -113,5 +113,31 @@ def test_a_changed_line_is_named_and_renewing_mends_it(folder):
     assert cards.problems(folder)[0].endswith("'One more line.', from the tables None")
     cards.renew(folder)
     assert path.read_text() == text
-    manifest = json.loads((folder / "manifest.json").read_text())
-    assert manifest["sha256"][cards.FILE] == steps.file_sha256(path)
+    hashes = steps.read_json(folder / "manifest.json")["sha256"]
+    assert hashes[cards.FILE] == steps.file_sha256(path)
+
+
+def test_the_published_crate_is_the_one_that_the_manifests_give():
+    published = steps.read_json(config.FIGURES / cards.CRATE)
+    assert published == cards.metadata(MADE), "run: python -m tumorcf_lib card figures/paper-lite"
+
+
+def test_the_crate_is_as_the_specification_wants_it_and_every_file_that_it_names_is_there():
+    made = cards.metadata(MADE)
+    assert made["@context"] == "https://w3id.org/ro/crate/1.1/context"
+    entities = {entity["@id"]: entity for entity in made["@graph"]}
+    assert len(entities) == len(made["@graph"])  # flat, each once
+    descriptor, root = entities[cards.CRATE], entities["./"]
+    assert descriptor["@type"] == "CreativeWork" and descriptor["about"] == {"@id": "./"}
+    assert descriptor["conformsTo"] == {"@id": "https://w3id.org/ro/crate/1.1"}
+    assert root["@type"] == "Dataset" and root["name"] and root["description"]
+    datetime.date.fromisoformat(root["datePublished"])
+    assert {part["@id"] for part in root["hasPart"]} == {f"{name}/" for name in MADE}
+    for entity in entities.values():
+        assert {"@id", "@type"} <= entity.keys()
+        named = json.dumps({key: own for key, own in entity.items() if key != "conformsTo"})
+        assert set(re.findall(r'{"@id": "([^"]*)"}', named)) <= entities.keys()
+        assert entity["@type"] != "File" or (config.FIGURES / entity["@id"]).is_file()
+    assert "paper-lite/weights_fold0.npz" in entities
+    assert entities["demo/"].get("isBasedOn") is None
+    assert entities["leak/"]["isBasedOn"] == {"@id": cards.DATASET}

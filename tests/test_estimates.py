@@ -1,4 +1,4 @@
-"""Claims about intervals and differences with patients as the unit."""
+"""Claims about estimates with patients as the unit, their tables, and the mixed model."""
 
 import math
 
@@ -7,14 +7,14 @@ import pandas as pd
 import pytest
 from scipy import stats as laws
 
-from tumorcf_lib.stats import estimates, persons
+from tumorcf_lib.stats import estimates, mixed, persons
+from tumorcf_lib.stats.rows import means
 
 
-def sample(rng, *, n_persons=12, n_strata=3, between=1.0, max_slices=6):
-    """Values of patients with unequal numbers of slices, patients in turn in the strata."""
-    n_slices = rng.integers(1, max_slices + 1, n_persons)
-    who = np.repeat(np.arange(n_persons), n_slices)
-    values = rng.normal(0, between, n_persons)[who] + rng.normal(0, 1, len(who))
+def sample(rng, *, n_persons=12, n_strata=3):
+    """Values of patients with one to six slices, patients in turn in the strata."""
+    who = np.repeat(np.arange(n_persons), rng.integers(1, 7, n_persons))
+    values = rng.normal(0, 1, n_persons)[who] + rng.normal(0, 1, len(who))
     return values, np.array([f"p{k:02d}" for k in who]), who % n_strata
 
 
@@ -28,12 +28,10 @@ def mean(values, who, strata, n_resamples=100):
 
 def by_loop(values, who, strata, n, statistic):
     """Slow reference: concatenates the drawn patients' slices and applies the statistic."""
-    results = []
+    results, names = [], sorted(set(who))
     for counts in persons.people_of(slices(values, who, strata)).draw(n):
-        rows = []
-        for name, times in zip(sorted(set(who)), counts, strict=True):
-            rows += [i for i in range(len(values)) if who[i] == name] * int(times)
-        results.append(statistic(np.array(rows)))
+        drawn = [np.flatnonzero(who == name) for name in np.repeat(names, counts.astype(int))]
+        results.append(statistic(np.concatenate(drawn)))
     return np.array(results)
 
 
@@ -52,15 +50,6 @@ def test_mean_equals_a_slow_loop_over_drawn_patients():
     assert (e.n_slices, e.n_persons) == (len(values), 12)
 
 
-def matched_by_loop(values, first, cells):
-    total, weight = 0.0, 0
-    for cell in set(cells):
-        one, two = values[first & (cells == cell)], values[~first & (cells == cell)]
-        if len(one) and len(two):
-            total, weight = total + (one.mean() - two.mean()) * len(one), weight + len(one)
-    return total / weight
-
-
 def test_matched_difference_equals_a_slow_loop_over_cells():
     values, who, strata = sample(np.random.default_rng(7), n_persons=20)
     rng = np.random.default_rng(8)
@@ -68,12 +57,19 @@ def test_matched_difference_equals_a_slow_loop_over_cells():
     cells[np.flatnonzero(first)[0]] = 9  # a cell of one group only
     table = slices(values, who, strata)
     e = estimates.matched_difference(table, "x", first, cells, n_resamples=60)
-    slow = by_loop(
-        values, who, strata, 60, lambda i: matched_by_loop(values[i], first[i], cells[i])
-    )
-    assert e.value == pytest.approx(matched_by_loop(values, first, cells))
-    n = e.n_persons
-    assert (e.low, e.high) == pytest.approx(expanded(slow, n, n - 1))
+
+    def matched(drawn):
+        gaps = []
+        for cell in set(cells):
+            own = drawn[cells[drawn] == cell]
+            one, two = values[own[first[own]]], values[own[~first[own]]]
+            if len(one) and len(two):
+                gaps += [one.mean() - two.mean()] * len(one)
+        return np.mean(gaps)
+
+    assert e.value == pytest.approx(matched(np.arange(len(values))))
+    slow = by_loop(values, who, strata, 60, matched)
+    assert (e.low, e.high) == pytest.approx(expanded(slow, e.n_persons, e.n_persons - 1))
     assert e.n_slices == len(values) - 1
 
 
@@ -115,3 +111,44 @@ def test_resamples_with_an_empty_group_are_left_out():
 def test_a_patient_of_two_classes_is_refused_by_name():
     with pytest.raises(persons.StatsInputError, match="more than one stratum .first: 'a'"):
         mean([1.0, 2.0], ["a", "a"], [0, 1])
+
+
+def test_each_row_is_the_mean_and_interval_of_its_group_and_of_the_split_before():
+    values, who, k = sample(np.random.default_rng(0), n_persons=30)
+    scores = slices(values, who, np.array(["glioma", "meningioma", "other"])[k])
+    scores["network"] = np.where(scores["person_id"] < "p15", "a", "b")
+    scores.loc[:3, "x"] = np.nan
+    groups = ["all", "meningioma", "glioma", "other", "pituitary"]
+    table = means(scores, "x", by=["network"], groups=groups, n_resamples=50)
+    assert list(table["group"][:5]) == groups and (table["n_slices"] == 0).sum() == 2
+    assert table.loc[table["group"] == "pituitary", "effect"].isna().all()  # nobody has one
+    table = table[table["n_slices"] > 0]
+    for row in table.itertuples():
+        own = scores[scores["network"] == row.network]
+        own = own if row.group == "all" else own[own["label"] == row.group]
+        own = own[own["x"].notna()]
+        e = estimates.mean(own, "x", n_resamples=50)
+        assert (row.effect, row.low, row.high) == (e.value, e.low, e.high)
+        assert (row.n_slices, row.n_persons) == (len(own), own["person_id"].nunique())
+
+
+def test_balanced_data_give_the_classical_analysis_of_variance():
+    rng = np.random.default_rng(0)
+    values = rng.normal(0, 1, 8)[:, None] + rng.normal(0, 0.5, (8, 4))  # 4 slices of 8 patients
+    error = np.sqrt(values.mean(axis=1).var(ddof=1) / 8)
+    e = mixed.fit(values.ravel(), np.ones((32, 1)), np.repeat(range(8), 4)).iloc[0]
+    reach = laws.t.ppf(0.975, 7) * error
+    expected = (values.mean(), values.mean() - reach, values.mean() + reach)
+    assert (e["effect"], e["low"], e["high"]) == pytest.approx(expected, rel=1e-4)
+
+
+@pytest.mark.filterwarnings("error")
+def test_what_cannot_be_fitted_is_refused_by_name_and_without_a_warning():
+    for values, who, reason in (
+        (np.ones(12), np.repeat(range(4), 3), "all values are alike"),
+        (np.arange(6.0), np.arange(6), "no person has a second slice"),
+        (np.arange(4.0), np.zeros(4), "1 patients for 1 coefficients"),
+        (np.tile([0.0, 1.0, 2.0], 5), np.repeat(range(5), 3), "no variance between persons"),
+    ):
+        with pytest.raises(mixed.NoFitError, match=reason):
+            mixed.fit(values, np.ones((len(values), 1)), who)

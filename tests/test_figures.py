@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from matplotlib import colors as mpl_colors
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
 
 from tumorcf_lib import config
 from tumorcf_lib.config import CLASSES
@@ -29,19 +30,15 @@ print(cases.digests(cases.draw("edits", tag="phantom")))
 def figures():
     """Each figure, drawn once."""
     before, settings = plt.get_fignums(), dict(plt.rcParams)
-    names = [*cases.OF_SLICES, *cases.PUBLISHED]
-    drawn = {name: cases.draw(name, tag="phantom") for name in names}
+    drawn = {k: cases.draw(k, tag="phantom") for k in (*cases.OF_SLICES, *cases.PUBLISHED)}
     assert plt.get_fignums() == before, "a notebook would show these twice"
     assert dict(plt.rcParams) == settings, "settings leak into the notebook"
     return drawn
 
 
-def boxes(texts, renderer):
-    return [text.get_window_extent(renderer).padded(-0.5) for text in texts if text.get_text()]
-
-
-def overlapping(pairs):
-    return any(a.overlaps(b) for a, b in pairs)
+def overlapping(texts, renderer):
+    boxes = [text.get_window_extent(renderer).padded(-0.5) for text in texts if text.get_text()]
+    return any(a.overlaps(b) for a, b in itertools.combinations(boxes, 2))
 
 
 def test_nothing_is_cut_off_or_covered_and_the_tag_is_below(figures):
@@ -57,11 +54,9 @@ def test_nothing_is_cut_off_or_covered_and_the_tag_is_below(figures):
         drawn += [ax.get_tightbbox(renderer) for ax in shown]
         assert tag.get_text() == "phantom", name
         assert min(box.y0 for box in drawn) > tag.get_window_extent(renderer).y1 - 1, name  # pixel
-        titles = boxes([title for ax in shown for title in (ax.title, ax._left_title)], renderer)
-        assert not overlapping(itertools.combinations(titles, 2)), name
-        for ax in shown:
-            names = boxes(ax.get_yticklabels(), renderer)
-            assert not overlapping(itertools.pairwise(names)), name
+        titles = [title for ax in shown for title in (ax.title, ax._left_title)]
+        for texts in (titles, *(ax.get_yticklabels() for ax in shown)):
+            assert not overlapping(texts, renderer), name
         assert all(ax.get_legend() is None for ax in fig.axes), name
         assert name not in TABLES or len(fig.axes[0].get_yticks()) <= 12, name
 
@@ -80,8 +75,8 @@ def test_missing_numbers_and_empty_tables_are_drawn_without_a_crash():
 
 def test_colors_of_classes_mean_classes_only_and_all_colors_are_apart():
     others = list(style.class_colors([*CLASSES, "no tumor", "a", "b"]).values())
-    verdicts, methods = list(style.VERDICT_COLORS.values()), style.METHOD_COLORS
-    for palette in (others, [*verdicts, *methods, *others[:3]]):
+    meanings = [*style.VERDICT_COLORS.values(), *style.METHOD_COLORS, *others[:3]]
+    for palette in (others, meanings):
         rgb = np.array([mpl_colors.to_rgb(color) for color in palette])
         gaps = np.linalg.norm(rgb[:, None] - rgb[None], axis=-1)
         assert gaps[np.triu_indices(len(rgb), 1)].min() > 0.25
@@ -89,8 +84,7 @@ def test_colors_of_classes_mean_classes_only_and_all_colors_are_apart():
 
 
 def test_masks_are_outlines_around_exactly_their_pixels_closed_at_the_edge():
-    fig, ax = plt.subplots()
-    mask = np.zeros((8, 8), bool)
+    ax, mask = Figure().subplots(), np.zeros((8, 8), bool)
     mask[:2, 3:5] = True
     style.show_slice(ax, np.zeros((8, 8)), (0, 1), mask)
     vertices = ax.collections[0].get_paths()[0].vertices
@@ -98,7 +92,6 @@ def test_masks_are_outlines_around_exactly_their_pixels_closed_at_the_edge():
     assert vertices.min(axis=0) == pytest.approx([2.5, -0.5])
     assert vertices.max(axis=0) == pytest.approx([4.5, 1.5])
     assert (vertices[0] == vertices[-1]).all()
-    plt.close(fig)
 
 
 def test_another_process_draws_the_same_bytes():

@@ -45,20 +45,16 @@ def temperatures(predictions):
     rows, found = predictions[predictions["network"].isin(KINDS)], {}
     for network, seed, fold in rows[UNIT].drop_duplicates().itertuples(index=False):
         own = rows[(rows["network"] == network) & (rows["training_seed"] == seed)]
-        others = own[own["fold"] != fold]
-        best = minimize_scalar(
-            lambda log_t, others=others: -np.log(p_true(others, math.exp(log_t))).mean(),
-            bounds=(-3, 3),
-            method="bounded",
-            options={"xatol": 1e-7},
-        )
+
+        def loss(log_t, others=own[own["fold"] != fold]):
+            return -np.log(p_true(others, math.exp(log_t))).mean()
+
+        best = minimize_scalar(loss, bounds=(-3, 3), options={"xatol": 1e-7})
         found[network, seed, fold] = math.exp(best.x)
+    found = pd.Series(found)
     shuffled = predictions.loc[predictions["network"] == "shuffled", UNIT].drop_duplicates()
     for unit in shuffled.itertuples(index=False, name=None):
-        own = [
-            t for (network, _, fold), t in found.items() if (network, fold) == ("plain", unit[2])
-        ]
-        found[unit] = np.mean(own)
+        found[unit] = found["plain", :, unit[2]].mean()
     return found
 
 
@@ -79,77 +75,69 @@ def slices(temperatures):
     nothing = headline_rows("shuffled")
     named = [nothing.assign(naming=k) for k in range(3)]
     rows = pd.concat([*(headline_rows(kind).assign(naming=0) for kind in KINDS), *named])
-    units = rows[UNIT].itertuples(index=False, name=None)
-    temperature = np.array([temperatures[unit] for unit in units])
+    temperature = temperatures.loc[pd.MultiIndex.from_frame(rows[UNIT])].to_numpy()
     rows = rows.assign(p=p_true(rows, temperature[:, None]))
     keys = [*UNIT, "naming", "label", "person_id", "slice_id", "edit"]
     return rows.groupby(keys)["p"].mean().unstack()
 
 
 @pytest.fixture(scope="module")
-def patients(slices):
+def scores(slices):
+    return pd.DataFrame({name: slices[a] - slices[b] for name, (a, b) in SCORES.items()})
+
+
+@pytest.fixture(scope="module")
+def patients(scores):
     """Each patient's mean over slices, by score, unit, naming, label and patient."""
-    scores = {name: slices[first] - slices[second] for name, (first, second) in SCORES.items()}
-    return pd.DataFrame(scores).groupby([*UNIT, "naming", "label", "person_id"]).mean()
+    return scores.groupby([*UNIT, "naming", "label", "person_id"]).mean()
 
 
-def units_of(patients, network, score, group):
-    """``[seed, fold, naming]`` -> patients' means of a group, in one order for all seeds."""
-    own = patients[score].loc[network].dropna()
-    if group != "all":
-        own = own.xs(group, level="label", drop_level=False)
-    by_unit = own.groupby(level=["training_seed", "fold", "naming"])
-    return {unit: values.to_numpy() for unit, values in by_unit}
+def of_group(scores, network, group):
+    """Patients' means of a kind of network and a group."""
+    own = scores.loc[network].dropna()
+    return own if group == "all" else own.xs(group, level="label", drop_level=False)
 
 
-def null_of(units, *less):
-    """Mean, variance and degrees of freedom of what a deal's networks score together; how many
+DEAL = ["training_seed", "naming"]
+
+
+def null_of(known, *less):
+    """Of what a deal's networks score together: mean, mean square and degrees of freedom; how many
     networks, and the networks' own variance within a deal."""
-    deals, folds, names = (sorted({unit[k] for unit in units}) for k in range(3))
-    of_deal, of_patients = np.zeros((len(deals), 3)), 0.0
-    of_network = np.zeros((len(deals), 3, len(folds)))
-    for sign, own in ((1, units), *((-1, others) for others in less)):
-        for d, k in np.ndindex(of_deal.shape):
-            parts = [own[deals[d], fold, names[k]] for fold in folds]
-            of_deal[d, k] += sign * np.concatenate(parts).mean()
-            of_network[d, k] += sign * np.array([part.mean() for part in parts])
-        of_patients += np.mean([part.var(ddof=1) / len(part) for part in own.values()])
-    assert np.abs(of_deal.sum(axis=1)).max() < 1e-3  # nothing is left but what names differ by
-    between = of_network.var(axis=2, ddof=1).mean() - of_patients
-    n = len(deals) * len(folds)
-    return of_deal.mean(), (of_deal**2).mean(), 2 * len(deals), n, max(0.0, between)
+    parts = (known, *less)
+    of_network = [own.groupby([*DEAL, "fold"]).mean() for own in parts]
+    of_deal = [own.groupby(DEAL).mean() for own in parts]
+    of_network, of_deal = (first - sum(rest) for first, *rest in (of_network, of_deal))
+    assert of_deal.groupby("training_seed").sum().abs().max() < 1e-3  # names differ, no more
+    errors2 = [own.groupby([*DEAL, "fold"]).agg(["var", "size"]) for own in parts]
+    of_patients = sum((own["var"] / own["size"]).mean() for own in errors2)
+    between = of_network.groupby(DEAL).var().mean() - of_patients
+    n = len(of_network) // 3
+    return of_deal.mean(), (of_deal**2).mean(), 2 * len(of_deal) // 3, n, max(0.0, between)
 
 
-def estimate(units, null):
+def estimate(own, null):
     """Value, squared errors of patients and of networks, degrees of freedom, and n."""
-    seeds, folds, _ = (sorted({unit[k] for unit in units}) for k in range(3))
-    by_fold = {f: np.array([units[s, f, 0] for s in seeds]) for f in folds}  # (seeds, patients)
-    n = sum(own.shape[1] for own in by_fold.values())
-    value = sum(own.mean(axis=0).sum() for own in by_fold.values()) / n
-    within = sum(((m := own.mean(axis=0)) - m.mean()) @ (m - m.mean()) for own in by_fold.values())
-    of_patients = within / (n - len(folds)) / n
-    if len(seeds) > 1:
-        before = sum(
-            (own.shape[1] / n) ** 2 * own.mean(axis=1).var(ddof=1) / len(seeds)
-            for own in by_fold.values()
-        )
-        rest = 0.0
-        for own in by_fold.values():
-            apart = own - own.mean(axis=0)
-            rest += ((apart - apart.mean(axis=1, keepdims=True)) ** 2).sum()
-        rest /= (n - len(folds)) * (len(seeds) - 1)
-        of_networks, total = max(0.0, before - rest / n / len(seeds)), before
-        df = len(folds) * (len(seeds) - 1)
+    wide = own.unstack("training_seed")  # a line a patient
+    by_fold, (n, n_seeds) = wide.groupby("fold"), wide.shape
+    mean, free = wide.mean(axis=1), n - len(by_fold)
+    within = mean - mean.groupby("fold").transform("mean")
+    of_patients = (within**2).sum() / free / n
+    if n_seeds > 1:
+        share = by_fold.size() / n
+        total = (share**2 * by_fold.mean().var(axis=1)).sum() / n_seeds
+        apart = wide.sub(mean, axis=0)
+        rest = (apart - apart.groupby("fold").transform("mean")).to_numpy()
+        of_networks = total - (rest**2).sum() / (free * (n_seeds - 1)) / n / n_seeds
+        of_networks, df = max(0.0, of_networks), len(by_fold) * (n_seeds - 1)
     else:  # how far another training lies, networks that know nothing show
-        of_networks = total = null[4] / len(folds)
+        of_networks = total = null[4] / len(by_fold)
         df = null[3] - null[2] // 2
-    error2 = of_patients + of_networks
-    free = n - len(folds)
     if of_networks:
-        both = error2**2 / (of_patients**2 / free + total**2 / df)
+        both = (of_patients + of_networks) ** 2 / (of_patients**2 / free + total**2 / df)
         free = max(min(free, df), both)  # never fewer than those of one part
     errors = {"patients2": of_patients, "networks2": of_networks, "df": free}
-    return {"value": value, "n": n, "n_seeds": len(seeds), **errors}
+    return {"value": mean.mean(), "n": n, "n_seeds": n_seeds, **errors}
 
 
 def difference(e, f):
@@ -172,47 +160,37 @@ def every():
     return pd.read_csv(FOLDER / "table_primary.csv")
 
 
-@pytest.fixture(scope="module")
-def published(every):
-    return every[every["network"] == "plain"]
-
-
-def same_estimate(row, e, null):
-    """Whether a published row's interval and p are what is found here."""
+def same(row, e, null):
+    """Whether a published row's interval, p, counts and null's band are what is found here."""
     reach = student.ppf(0.975, e["df"]) * math.sqrt(e["patients2"] + e["networks2"])
-    assert row.n_seeds == e["n_seeds"] and row.effect == pytest.approx(e["value"], abs=2e-5)
-    ends = e["value"] - reach, e["value"] + reach
-    assert (row.low, row.high) == pytest.approx(ends, abs=5e-5)
+    assert row.effect == pytest.approx(e["value"], abs=2e-5)
+    assert (row.low, row.high) == pytest.approx((e["value"] - reach, e["value"] + reach), abs=5e-5)
     assert row.network_error == pytest.approx(math.sqrt(e["networks2"]), rel=1e-3, abs=1e-5)
     assert row.p == pytest.approx(p_of(e, null), rel=0.01)
-
-
-def same(row, e, null):
-    """The same, and the counts and the null's band."""
-    same_estimate(row, e, null)
-    assert (row.n_patients, row.n_null) == (e["n"], null[3])
-    reach = student.ppf(0.975, null[2]) * math.sqrt(null[1])
-    band = null[0] - reach, null[0] + reach
-    assert (row.null_low, row.null_high) == pytest.approx(band, abs=5e-5)
+    assert row.n_seeds == e["n_seeds"]
+    if len(null) > 3:
+        reach = student.ppf(0.975, null[2]) * math.sqrt(null[1])
+        band = null[0] - reach, null[0] + reach
+        assert (row.null_low, row.null_high) == pytest.approx(band, abs=5e-5)
+        assert (row.n_patients, row.n_null) == (e["n"], null[3])
 
 
 @pytest.mark.parametrize("network", KINDS)
 def test_every_mean_null_band_and_p_of_the_primary_table_is_found_again(
-    every, patients, slices, network
+    every, patients, scores, network
 ):
-    scores = pd.DataFrame({k: slices[a] - slices[b] for k, (a, b) in SCORES.items()}).loc[network]
-    seed = scores.index.get_level_values("training_seed").min()
+    seed = 0 if network == "plain" else 1
     means = every[(every["network"] == network) & every["score"].isin(SCORES)]
     assert len(means) == 9
     for row in means.itertuples():
         groups = row.group.split(" less ")
-        known = [units_of(patients, "shuffled", row.score, group) for group in groups]
+        known = [of_group(patients[row.score], "shuffled", group) for group in groups]
         parts = [
-            estimate(units_of(patients, network, row.score, group), null_of(own))
+            estimate(of_group(patients[row.score], network, group), null_of(own))
             for group, own in zip(groups, known, strict=True)
         ]
         same(row, parts[0] if len(parts) == 1 else difference(*parts), null_of(*known))
-        own = scores.xs(seed, level="training_seed")[row.score].dropna()
+        own = scores.xs((network, seed), level=["network", "training_seed"])[row.score].dropna()
         own = own.index.get_level_values("label").isin(CLASSES if groups == ["all"] else groups)
         assert row.n_slices == own.sum()
 
@@ -243,26 +221,24 @@ def test_every_share_called_right_or_no_tumor_is_found_again(network):
     assert table["low"].min() >= 0 and table["high"].max() <= 1
 
 
-def test_the_share_of_errors_is_found_again(published, predictions):
+def test_the_share_of_errors_is_found_again(every, predictions):
     rows = predictions[predictions["network"] == "plain"]
     called = np.array(CLASSES)[rows[P].to_numpy().argmax(axis=1)]
     wrong = called != rows["label"]
     among = wrong & (called != "pituitary") & (rows["label"] != "pituitary")
-    unit = ["training_seed", "fold", "person_id"]
-    both = pd.DataFrame({"wrong": wrong, "among": among}).groupby([rows[name] for name in unit])
-    wrong_of, among_of = (both.mean()[name] for name in ("wrong", "among"))
+    patient = [rows[name] for name in ("training_seed", "fold", "person_id")]
+    wrong_of, among_of = (one.groupby(patient).mean() for one in (wrong, among))
     share = among_of.mean() / wrong_of.mean()
-    linear = share + (among_of - share * wrong_of) / wrong_of.mean()
-    by_unit = linear.groupby(level=unit[:2])
-    e = estimate({(*key, 0): own.to_numpy() for key, own in by_unit}, None)
-    row = published.set_index("score").loc["share of errors"]
-    same_estimate(row, e, null=(0.5, 0.0, 1))
+    e = estimate(share + (among_of - share * wrong_of) / wrong_of.mean(), None)
+    row = every[every["network"] == "plain"].set_index("score").loc["share of errors"]
+    same(row, e, null=(0.5, 0.0, 1))
     assert row["effect"] == pytest.approx(share, abs=1e-5)
     assert row["n_slices"] == int(wrong.sum() / rows["training_seed"].nunique())
+    assert row["n_patients"] == rows.loc[wrong, "person_id"].nunique()
 
 
 def linear_slopes(table, right, alike):
-    """The slope on "called wrong", linearized: patients' means by [seed, fold]."""
+    """The slope on "called wrong", and its linearized patients' means."""
     table = table.merge(right, on="slice_id")
     table = table[(table["judge"] != table["training_seed"]) | (table["network"] == "shuffled")]
     levels = np.array([table["label"] == name for name in CLASSES], float).T
@@ -274,8 +250,7 @@ def linear_slopes(table, right, alike):
     slopes = np.linalg.lstsq(x * root[:, None], y * root, rcond=None)[0]
     first = np.linalg.inv((x * root[:, None]).T @ (x * root[:, None]))[0]
     table["linear"] = slopes[0] + patient.ngroups * (x @ first) * (y - x @ slopes)
-    by_unit = patient["linear"].mean().groupby(level=["training_seed", "fold", "naming"])
-    return slopes[0], {unit: own.to_numpy() for unit, own in by_unit}
+    return slopes[0], patient["linear"].mean()
 
 
 @pytest.mark.parametrize("network", KINDS)
@@ -288,12 +263,12 @@ def test_slices_called_wrong_are_compared_by_another_seeds_judgment_and_at_equal
     right, table = right[["judge", "slice_id", "right"]], slices.reset_index()
     rows = every[(every["network"] == network) & (every["finding"] == 3)]
     for row, alike in zip(rows.itertuples(), (False, True), strict=True):
-        (slope, units), (_, known) = (
+        (slope, own), (_, known) = (
             linear_slopes(table[table["network"] == kind], right, alike)
             for kind in (network, "shuffled")
         )
         null = null_of(known)
-        e = estimate(units, null)
+        e = estimate(own, null)
         assert e["value"] == pytest.approx(slope)
         same(row, e, null)
 

@@ -2,7 +2,6 @@
 
 import json
 import re
-from collections import Counter
 from dataclasses import replace
 
 import numpy as np
@@ -41,7 +40,7 @@ def few_networks():
 
 @pytest.fixture(scope="module")
 def audited(few_networks):
-    """The audit of a cohort of two classes, one without tumors, with further edits; its page."""
+    """A cohort of two classes, one without tumors, and its audit with further edits."""
     edits = (*plan.HEADLINE_EDITS, *plan.control_edits(["telea"], [2], 512, 1))
     cohort = make_cohort(("a", "none"), 12)
     return cohort, audit_of(cohort, edits=edits)
@@ -86,23 +85,19 @@ def test_the_page_begins_with_the_shares_and_the_verdict(tmp_path):
     cohort = foreign.cohort(180)
     one = audit_of(cohort, foreign.tumor_reader)
     text = words(write(tmp_path, cohort, one, examples=None))
-    first = re.search(
-        r"(\d+)% of the slices keep their answer without their tumor \((\d+)% with a sham of "
-        r"the same shape\); the classifier has no answer 'no tumor'\.\s+The decision leans on the "
-        r"tumor: more than by chance, though not necessarily strongly\. The effect, in "
-        r"log-odds, is \d\.\d\d \[\d\.\d\d, \d\.\d\d\]\.",
-        text,
+    rows = one.rows.assign(given=one.rows[["p_a", "p_b", "p_c"]].to_numpy().argmax(axis=1))
+    before = rows[rows["edit"] == "original"].set_index("slice_id")["given"]
+    is_same = (rows["given"] == rows["slice_id"].map(before)) * 1.0
+    share = is_same.groupby([rows["slice_id"], rows["edit"]]).mean().unstack()
+    share = share.dropna(subset="sham").mean()
+    first = (
+        f"{share['remove']:.0%} of the slices keep their answer without their tumor "
+        f"({share['sham']:.0%} with a sham of the same shape)"
     )
-    kept, kept_sham = [], []
-    for _, own in one.rows.groupby("slice_id"):
-        given = own[["p_a", "p_b", "p_c"]].to_numpy().argmax(axis=1)
-        before = given[own["edit"] == "original"][0]
-        if (own["edit"] == "sham").any():
-            kept.append(given[own["edit"] == "remove"][0] == before)
-            kept_sham.append((given[own["edit"] == "sham"] == before).mean())
-    shares = [round(100 * np.mean(share)) for share in (kept, kept_sham)]
-    assert [int(share) for share in first.groups()] == shares
-    assert text[: first.start()].split() == 2 * report.TITLE.split()  # of window and page
+    assert text.partition(first)[0].split() == 2 * report.TITLE.split()  # of window and page
+    effect = report.interval(one.verdict.numbers["effect"])
+    assert "The decision leans on the tumor: more than by chance" in text
+    assert f"The effect, in log-odds, is {effect}." in text
 
 
 def test_a_classifier_that_ignores_the_tumor_is_told_so(tmp_path):
@@ -115,7 +110,6 @@ def test_a_classifier_that_ignores_the_tumor_is_told_so(tmp_path):
         return np.stack([1 - p, p], axis=1)
 
     text = words(write(tmp_path, None, audit_of(cohort, by_mark), examples=None))
-    assert "100% of the slices keep their answer" in text
     assert "The decision does not lean on the tumor" in text
     # all are right, of 20 patients: no less than what all of them are in 1 of 40 cases
     assert f"Accuracy 1.00 [{0.025 ** (1 / 20):.2f}, 1.00]" in text
@@ -127,13 +121,11 @@ def test_a_classifier_that_ignores_the_tumor_is_told_so(tmp_path):
 
 
 def test_the_page_is_one_file_without_anything_from_outside(written):
-    opened, closed = (Counter(re.findall(tag, written)) for tag in (r"<(\w+)", r"</(\w+)"))
-    assert {tag: opened[tag] for tag in opened if tag not in ("meta", "img")} == closed
     targets = re.findall(r'(?:src|href|srcset)="([^"]*)"', written)
     assert len(targets) >= 2
     assert all(target.startswith("data:image/png;base64,") for target in targets)
     assert "url(" not in written and "@import" not in written
-    assert 'name="viewport"' in written and len(written) < 1_500_000
+    assert len(written) < 1_500_000
     assert "empty mask" in written  # why edits were not made
 
 
@@ -152,23 +144,21 @@ def test_what_users_wrote_is_escaped_and_slices_are_shown_only_if_wanted(tmp_pat
 
 def test_every_infill_and_dilation_has_its_net_drop_and_the_headline_is_that_of_the_table(audited):
     cohort, one = audited
-    table = report.controls(one)
-    settings = list(zip(table["infill"], table["dilation (px)"], strict=True))
-    assert settings == [("Navier-Stokes", 0), ("Telea", 0), ("Navier-Stokes", 2)]
-    of_a, net_drops = one.rows[one.rows["label"] == "a"], []
-    for (infill, dilation), shown in zip(settings, table["Net-Drop"], strict=True):
-        code = infill.lower().replace("-", "_")
-        own = of_a[(of_a["infill"] == code) & (of_a["dilation_px"] == dilation)]
-        p = own.groupby(["slice_id", "edit"])["p_a"].mean().unstack()
-        net_drops.append((p["sham"] - p["remove"]).mean())  # the original cancels
-        assert float(shown.split()[0]) == pytest.approx(net_drops[-1], abs=0.005)
+    table = report.controls(one).set_index(["infill", "dilation (px)"])["Net-Drop"]
+    assert list(table.index) == [("Navier-Stokes", 0), ("Telea", 0), ("Navier-Stokes", 2)]
     means = report.score_table(one).set_index(["group", "score"])["effect"]
-    assert means["a", "net_drop"] == pytest.approx(net_drops[0])
+    p = one.rows[one.rows["label"] == "a"].groupby(["infill", "dilation_px", "edit"])["p_a"].mean()
+    for (infill, dilation), shown in table.items():
+        own = p[infill.lower().replace("-", "_"), dilation]
+        net_drop = own["sham"] - own["remove"]  # the original cancels
+        assert float(shown.split()[0]) == pytest.approx(net_drop, abs=0.005)
+    own = p["navier_stokes", 0]
+    assert means["a", "net_drop"] == pytest.approx(own["sham"] - own["remove"])
 
 
 def test_a_slice_without_a_sham_counts_in_none_of_the_three_drops(audited):
     rows = audited[1].rows
     without = (rows["edit"] == "sham") & (rows["slice_id"] == rows["slice_id"].iloc[0])
-    one = replace(audited[1], rows=rows[~without])
-    means = report.score_table(one).set_index(["group", "score"])["effect"]["a"]
+    means = report.score_table(replace(audited[1], rows=rows[~without]))
+    means = means.set_index(["group", "score"])["effect"]["a"]
     assert means["net_drop"] == pytest.approx(means["delta_drop"] - means["sham_drop"], abs=1e-12)

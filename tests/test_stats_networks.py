@@ -6,18 +6,7 @@ import pytest
 
 from tumorcf_lib.stats import networks, nulls
 
-FOLDS, PATIENTS = 5, 14  # of a class, in a fold
-
-
-def drawn(rng, *, seeds, truth=0.0):
-    """Scores of a cohort whose answer is known: truth + network + patient + slice."""
-    patient, network = rng.normal(0, 0.1, (FOLDS, PATIENTS)), rng.normal(0, 0.05, (seeds, FOLDS))
-    rows = []
-    for seed, fold, k in np.ndindex(seeds, FOLDS, PATIENTS):
-        level = truth + network[seed, fold] + patient[fold, k]
-        slices = level + rng.normal(0, 0.1, 1 + k % 3)
-        rows += [(seed, fold, f"{fold}-{k}", score) for score in slices]
-    return pd.DataFrame(rows, columns=["training_seed", "fold", "person_id", "score"])
+FOLDS = 5
 
 
 COHORT, PHANTOM, FEW = (42, 42, 42, 42, 41), (13, 12, 12, 12, 13), (5, 4, 4, 4, 5)  # by folds
@@ -49,24 +38,28 @@ def test_intervals_cover_the_truth_of_another_training_on_other_patients(seeds, 
     assert 0.93 <= hits / n <= 0.97
 
 
+def half(seeds, **null):
+    """The estimate from 70 patients' scores around 0.5."""
+    scores = np.random.default_rng(0).normal(0.5, 0.1, (70, seeds))
+    return networks.of_means(scores, np.arange(70) % FOLDS, 0, **null)
+
+
 @pytest.mark.parametrize("n, words", [(0, "no networks"), (3, "too few networks"), (4, "")])
 def test_few_networks_that_know_nothing_judge_nothing(n, words):
-    rows = drawn(np.random.default_rng(0), seeds=1, truth=0.5)
     null = nulls.Null(0.0, 0.01, 4, n, 0.01, 8) if n else nulls.NO_NULL
-    e = networks.mean(rows, "score", null=null)
+    e = half(seeds=1, null=null)
     verdict, reason = nulls.verdict(e, null, nulls.against_null(e, null))
     assert verdict == (nulls.OPEN if words else nulls.HOLDS)
     assert reason == (f"{words} to compare with" if words else "")
 
 
-def rates(deals, deal, n=1000):
-    """Of networks that know nothing, read against others: how often p is below 0.05, and how often
-    the others' band holds the estimate.
-
-    ``deal``: the share of the networks' variance that networks of one deal of the labels have in
-    common. Those that are judged, of two seeds, are all of one deal; the others are of ``deals``.
-    """
-    rng, folds = np.random.default_rng(0), np.repeat(np.arange(FOLDS), 42)
+@pytest.mark.parametrize("deals, deal", [(2, 0.0), (2, 0.5), (2, 0.95), (4, 0.95)])
+def test_networks_that_know_nothing_are_told_apart_in_at_most_one_of_twenty_cases(deals, deal):
+    """However much of what they score is their deal's, if the three answers have equal variances;
+    bands hold as many as they should. ``deal``: the share of the networks' variance that networks
+    of one deal of the labels have in common. Those that are judged, of two seeds, are all of one
+    deal; the others are of ``deals``."""
+    rng, folds, n = np.random.default_rng(0), np.repeat(np.arange(FOLDS), 42), 1000
 
     def named(*shape):  # three answers, of which one falls as the others rise
         x = rng.normal(0, np.sqrt(3 / 2), (*shape, 3))
@@ -80,46 +73,35 @@ def rates(deals, deal, n=1000):
 
     keys = [range(len(folds)), range(deals), range(3)]
     keys = pd.MultiIndex.from_product(keys, names=["person_id", "training_seed", "naming"])
-    found = []
+    alarms = inside = 0
     for _ in range(n):
         own, nothing = layout(1, 2)[..., 0], layout(deals, 1)
         rows = pd.Series(nothing.ravel(), keys).rename("score").reset_index()
         null = nulls.null_of("score", rows.assign(fold=folds[rows["person_id"]]))
-        e = networks.of_means(own, folds, 0)
-        is_apart, (low, high) = nulls.against_null(e, null) < 0.05, null.band
-        found.append((is_apart, low <= e.value <= high))
-    return np.mean(found, axis=0)
-
-
-@pytest.mark.parametrize("deals, deal", [(2, 0.0), (2, 0.5), (2, 0.95), (4, 0.95)])
-def test_networks_that_know_nothing_are_told_apart_in_at_most_one_of_twenty_cases(deals, deal):
-    """However much of what they score is their deal's, if the three answers have equal variances;
-    bands hold as many as they should."""
-    alarms, inside = rates(deals, deal)
-    assert alarms <= 0.05 + 2 * np.sqrt(0.05 * 0.95 / 1000) and inside >= 0.93
+        e, (low, high) = networks.of_means(own, folds, 0), null.band
+        alarms += nulls.against_null(e, null) < 0.05
+        inside += low <= e.value <= high
+    assert alarms / n <= 0.05 + 2 * np.sqrt(0.05 * 0.95 / n) and inside / n >= 0.93
 
 
 def rows_of(scores):
-    """A patient a fold with ``scores[deal, fold, naming]``."""
-    keys = pd.MultiIndex.from_product(map(range, scores.shape))
-    rows = pd.Series(scores.ravel(), keys.set_names(["training_seed", "fold", "naming"]))
-    return rows.rename("score").reset_index().assign(person_id=lambda t: t["fold"])
+    """A patient a fold with ``scores[deal, naming]`` in each."""
+    keys = pd.MultiIndex.from_product([range(len(scores)), range(FOLDS), range(3)])
+    rows = pd.Series(np.repeat(scores, FOLDS, axis=0).ravel(), keys, name="score")
+    rows = rows.rename_axis(["training_seed", "fold", "naming"]).reset_index()
+    return rows.assign(person_id=rows["fold"])
 
 
 def test_of_a_single_deal_and_of_deals_that_lack_folds_nothing_is_concluded():
-    scores = np.array([[0.1, -0.2, 0.1], [0.0, 0.3, -0.3]])[:, None] + np.zeros((2, FOLDS, 3))
-    one = nulls.null_of("score", rows_of(scores[:1]))
+    rows = rows_of([[0.1, -0.2, 0.1], [0.0, 0.3, -0.3]])
+    one = nulls.null_of("score", rows[rows["training_seed"] == 0])
     assert one.n == FOLDS and np.isnan(one.band).all()
-    rows = rows_of(scores)
-    lacks = rows[(rows["training_seed"] == 0) | (rows["fold"] > 0)]
-    null = nulls.null_of("score", lacks)
+    null = nulls.null_of("score", rows[(rows["training_seed"] == 0) | (rows["fold"] > 0)])
     assert null.n == 2 * FOLDS - 1 and np.isnan(null.band).all()
-    e = networks.mean(drawn(np.random.default_rng(0), seeds=2, truth=0.5), "score")
-    assert np.isnan(nulls.against_null(e, null))
+    assert np.isnan(nulls.against_null(half(seeds=2), null))
 
 
 def test_what_all_names_of_a_deals_answers_have_in_common_counts_as_one_more_deal_would_add_it():
-    of_deals = np.array([[0.2, 0.2, 0.2], [0.0, 0.0, 0.0]])[:, None]
-    null = nulls.null_of("score", rows_of(of_deals + np.zeros((2, FOLDS, 3))))
+    null = nulls.null_of("score", rows_of([[0.2, 0.2, 0.2], [0.0, 0.0, 0.0]]))
     assert null.mean == pytest.approx(0.1) and null.df == pytest.approx(1)
     assert null.sd == pytest.approx(np.sqrt(0.02 * 1.5))  # of two, and of their mean

@@ -14,6 +14,7 @@ from tumorcf_lib.stats.estimates import rank_agreement
 from tumorcf_lib.tables import controls, energy, fold_scores, robustness
 
 INFILLS = ("navier_stokes", "telea", "ring_mean")
+P = [f"p_{name}" for name in CLASSES]
 
 
 def rows_of(i, p_orig, p_remove, p_shams, **at):
@@ -46,14 +47,14 @@ def test_infills_are_compared_at_as_many_places_each():
 def test_contrast_left_is_a_median_over_patients_and_the_first_clean_size_is_so_in_every_class():
     left = {("ring_mean", 0): (0.0, 0.0), ("navier_stokes", 0): (0.3, 0.01)}
     left |= {("navier_stokes", 2): (0.04, -0.06), ("navier_stokes", 4): (-0.04, 0.03)}
-    who = [(f"{label}{k % 5}", label, k) for label in "ab" for k in range(15)]
     made = [
-        (person, label, infill, px, shares["ab".index(label)] + (k == 0) * 9)
+        (f"{label}{k % 5}", label, infill, px, share + (k == 0) * 9)
         for (infill, px), shares in left.items()
-        for person, label, k in who
+        for label, share in zip("ab", shares)
+        for k in range(15)
     ]
-    rows = pd.DataFrame(made, columns=["person_id", "label", "infill", "dilation_px", "left"])
-    rows = rows.rename(columns={"left": "contrast_left"})
+    columns = ["person_id", "label", "infill", "dilation_px", "contrast_left"]
+    rows = pd.DataFrame(made, columns=columns)
     more = rows[rows["person_id"] == "a4"].assign(contrast_left=0.9)  # one patient with many slices
     rows = pd.concat([rows, *[more] * 9, rows[:1].assign(contrast_left=np.nan)])
     table = controls.contrast_table(rows, n_resamples=20)
@@ -109,16 +110,15 @@ def test_the_error_of_an_infill_is_that_of_a_slice_over_its_places():
     rows = pd.DataFrame(entries, columns=["infill", "place", "mae"])
     rows = rows.assign(slice_id=1, person_id="p", label="a")
     table = controls.quality_table(rows, n_resamples=20)
-    effects = table[table["group"] == "a"].set_index("infill")["effect"]
-    assert effects.to_dict() == pytest.approx({"telea": 0.2, "ring_mean": 0.2})
+    for infill in ("telea", "ring_mean"):
+        assert line(table, group="a", infill=infill)["effect"] == pytest.approx(0.2)
 
 
 def test_a_drift_shows_on_other_classes_and_the_fall_on_own_slices_is_their_net_drop():
-    rows, rng = [], np.random.default_rng(1)
+    rows = []
+    edits = [("original", -1, 0.5, 0), ("remove", -1, 0.2, 0.1)]
+    edits += [("sham", 0, 0.5, 0.1), ("sham", 1, 0.51, 0.1)]
     for label, person, k in itertools.product("abc", range(12), range(2)):
-        base = 0.5 + rng.uniform(-0.05, 0.05)
-        shams = [("sham", 0, base, 0.1), ("sham", 1, base + 0.01, 0.1)]
-        edits = [("original", -1, base, 0), ("remove", -1, base - 0.3, 0.1), *shams]
         who = {"slice_id": f"{label}{person}-{k}", "person": f"{label}{person}", "label": label}
         rows += one_slice(edits, **who)
     rows = pd.DataFrame(rows).rename(columns={"p": "p_a"})  # falls on all alike, to c's profit
@@ -126,27 +126,14 @@ def test_a_drift_shows_on_other_classes_and_the_fall_on_own_slices_is_their_net_
     rows = rows[~((rows["slice_id"] == "a0-0") & (rows["edit"] == "sham"))]
     unmade = (rows["slice_id"] == "a0-1") & (rows["edit"] == "remove")
     rows.loc[unmade, ["p_a", "p_b", "p_c"]] = np.nan
-    table = controls.drift_table(rows, n_resamples=50).set_index(["group", "slices"])
-    # Shams at places 0 and 1 lie at +0 and +0.01 of the original: their mean is 0.005 above it
-    assert table.loc["a", "effect"].to_dict() == pytest.approx({"own": 0.305, "others": 0.305})
-    assert table.loc["a", "n_slices"].to_dict() == {"own": 22, "others": 48}
-    assert table.loc["a", "n_persons"].to_dict() == {"own": 11, "others": 24}
+    table = controls.drift_table(rows, n_resamples=50)
+    for slices, counts in (("own", (22, 11)), ("others", (48, 24))):
+        found = line(table, group="a", slices=slices)
+        assert found["effect"] == pytest.approx((0.5 + 0.51) / 2 - 0.2)
+        assert (found["n_slices"], found["n_persons"]) == counts
     net = slice_scores(rows).groupby("label")["net_drop"].mean()
-    assert table.xs("own", level="slices")["effect"].to_dict() == pytest.approx(net.to_dict())
-
-
-def _unlike(n_persons=4, tumor=0.2, noise=0.02):
-    """Drops that follow log RMS with a known slope around a level of each slice."""
-    rows, rng = [], np.random.default_rng(0)
-    for label, person, k in itertools.product(CLASSES, range(n_persons), range(2)):
-        rms = rng.uniform(0.05, 0.3, 4)
-        drop = rng.uniform(0, 0.2) + 0.1 * np.log(rms / 0.05) + np.array([tumor, 0, 0, 0])
-        drop += np.append(0, rng.normal(0, noise, 3))
-        edits = [("original", -1, 0.9, 0.0), ("remove", -1, 0.9 - drop[0], rms[0])]
-        edits += [("sham", j, 0.9 - drop[j + 1], rms[j + 1]) for j in range(3)]
-        who = {"slice_id": f"{label}{person}{k}", "person": f"{label}{person}", "label": label}
-        rows += one_slice(edits, **who)
-    return with_classes(pd.DataFrame(rows))
+    own = table[table["slices"] == "own"].set_index("group")["effect"]
+    assert own.to_dict() == pytest.approx(net.to_dict())
 
 
 def test_shams_of_like_energy_are_usual_and_extra_ones_of_0_8_to_1_25_times_the_removals():
@@ -167,16 +154,10 @@ def test_shams_of_like_energy_are_usual_and_extra_ones_of_0_8_to_1_25_times_the_
     assert found["effect"] == pytest.approx(row["net_drop_matched"])
 
 
-def test_a_drop_that_only_follows_the_energy_has_no_residual_and_what_a_tumor_adds_stays():
-    for tumor in (0.0, 0.25):
-        own = energy.slice_energy(_unlike(11, tumor, noise=0.0))
-        assert own["net_drop"].std() > 0.03
-        e = energy.residual(own, n_resamples=50)
-        assert (e.value, e.low, e.high) == pytest.approx((tumor,) * 3, abs=1e-12)
-
-
 def test_slopes_are_least_squares_with_a_level_for_each_slice_and_those_of_each_resample():
-    rows = _unlike()
+    rows, rng = audit_rows({}, n_persons=4, n_slices=2, n_places=3), np.random.default_rng(0)
+    rows["edit_rms"] *= rng.uniform(0.5, 1.5, len(rows))
+    rows[P] *= 1 - rows[["edit_rms"]].to_numpy() / 2
     own, shams = energy.slice_energy(rows), rows[rows["edit"] == "sham"]
     for label, part in own.groupby("label"):
         of_class = shams[shams["label"] == label]
@@ -207,19 +188,15 @@ def test_with_one_sham_a_slice_there_is_no_slope_and_no_residual():
 DROPS = {"meningioma": 0.4, "glioma": 0.0, "pituitary": 0.02}
 
 
-def edited(drops, **options):
-    rows = audit_rows(drops, **options)
-    return rows[rows["edit"].isin(("remove", "sham"))]
-
-
 @pytest.fixture(scope="module")
 def variants():
     """Headline, another infill, a dilation, and two more networks."""
-    rows = [audit_rows(DROPS), edited(DROPS, infill="telea", seed=1, sham_drop=0.1)]
-    rows = pd.concat([*rows, edited(DROPS, dilation_px=4, seed=9)], ignore_index=True)
+    others = [audit_rows(DROPS, infill="telea", seed=1, sham_drop=0.1)]
+    others = pd.concat([*others, audit_rows(DROPS, dilation_px=4, seed=9)])
+    rows = pd.concat([audit_rows(DROPS), others[others["edit"].isin(("remove", "sham"))]])
     looking = audit_rows(dict.fromkeys(CLASSES, 0.5), seed=10).assign(network="looking")
     networks = pd.concat([audit_rows(DROPS, seed=10).assign(network="hardened"), looking])
-    return robustness.robustness_table(rows, networks, n_resamples=100)
+    return robustness.robustness_table(rows.reset_index(drop=True), networks, n_resamples=100)
 
 
 def of_variant(table, variant, group="meningioma"):
@@ -238,8 +215,7 @@ def test_the_headline_and_another_infill_are_means_of_net_drop_by_their_own_sham
 def test_flagged_shams_do_not_count_among_those_in_the_brain():
     rows = audit_rows(DROPS, n_places=3)
     flagged = (rows["edit"] == "sham") & (rows["place"] == 0)
-    rows.loc[flagged, "flag"] = "scalp"
-    rows.loc[flagged, "p_meningioma"] = 0.0
+    rows.loc[flagged, ["flag", "p_meningioma"]] = "scalp", 0.0
     table = robustness.robustness_table(rows, n_resamples=20)
     clean = robustness.robustness_table(rows[~flagged], n_resamples=20)
     wanted = of_variant(clean, "headline")["effect"]
@@ -251,15 +227,15 @@ def test_correct_slices_are_those_that_another_network_calls_right():
     rows = audit_rows(DROPS)
     scores = slice_scores(rows).set_index("slice_id")
     judged = scores.index.to_series().str.endswith("-1")  # whatever the network itself says
-    table = robustness.robustness_table(rows, judged=judged, n_resamples=20)
-    found = of_variant(table, robustness.CORRECT)
+
+    def correct(**options):
+        table = robustness.robustness_table(rows, n_resamples=20, **options)
+        return of_variant(table, robustness.CORRECT)
+
     own = scores[judged & (scores["label"] == "meningioma")]
-    assert found["effect"] == pytest.approx(own["net_drop"].mean())
-    assert found["n_slices"] == 12
-    alone = of_variant(robustness.robustness_table(rows, n_resamples=20), robustness.CORRECT)
-    assert alone["n_slices"] == 36
-    unjudged = robustness.robustness_table(rows, judged=judged[:0], n_resamples=20)
-    assert np.isnan(of_variant(unjudged, robustness.CORRECT)["effect"])  # the folds leave it out
+    assert correct(judged=judged)["effect"] == pytest.approx(own["net_drop"].mean())
+    assert (correct(judged=judged)["n_slices"], correct()["n_slices"]) == (12, 36)
+    assert np.isnan(correct(judged=judged[:0])["effect"])  # the folds leave it out
 
 
 def test_how_far_the_variants_go_leaves_out_the_network_made_to_look(variants):
@@ -270,7 +246,5 @@ def test_how_far_the_variants_go_leaves_out_the_network_made_to_look(variants):
     low, high = rest["effect"].min(), rest["effect"].max()
     assert looking["effect"].min() > high
     n_above, n_below = (rest["low"] > 0).sum(), (rest["high"] < 0).sum()
-    assert sentence.endswith(
-        f"over {len(rest)} variants of the analysis {low:.3f} to {high:.3f}, the whole interval "
-        f"above 0 in {n_above}, below 0 in {n_below}."
-    )
+    assert f"over {len(rest)} variants of the analysis {low:.3f} to {high:.3f}," in sentence
+    assert sentence.endswith(f"above 0 in {n_above}, below 0 in {n_below}.")

@@ -27,15 +27,14 @@ def scores(rng, *, network="plain", seeds=2, net=0.0, shift=0.05):
     own = own.assign(predicted=np.where(is_hard, names[(true + 1) % 3], names[true]))
     right = {f"right_{edit}": (~is_hard).astype(float) for edit in primary.EDITS}
     own = own.assign(correct=~is_hard, network=network, p_orig=0.6 + 0.1 * own["k"], **right)
-    parts = []
-    n_namings = 3 if network == "shuffled" else 1
+    parts, n_namings = [], 3 if network == "shuffled" else 1
     for seed in range(seeds):
         moved = rng.normal(0, shift, (n_namings, FOLDS, len(CLASSES)))[:, own["fold"], true]
         moved += rng.normal(0, 0.05, (n_namings, len(own)))
         moved -= moved.mean(axis=0) * (n_namings > 1)
         for naming, drop in enumerate(net + moved):
-            of_seed = own.assign(training_seed=seed, naming=naming)
-            parts.append(of_seed.assign(**dict.fromkeys(primary.SCORES, drop)))
+            drops = dict.fromkeys(primary.SCORES, drop)
+            parts.append(own.assign(training_seed=seed, naming=naming, **drops))
     return pd.concat(parts, ignore_index=True)
 
 
@@ -83,15 +82,14 @@ P = [f"p_{name}" for name in CLASSES]
 
 def asked(p_of):
     """Two patients a class with 6 slices each; p_of(label, edit) gives the first class's p."""
-    rows = []
-    for label, who, k in itertools.product(CLASSES, "ab", range(6)):
-        for edit in ("original", "sham", "remove"):
-            p = p_of(label, edit)
-            about = {"slice_id": f"{label}{who}{k}", "person_id": f"{label}{who}", "label": label}
-            rows.append(about | {"edit": edit} | dict(zip(P, (p, 1 - p, 0.0))))
+    keys = itertools.product(CLASSES, "ab", range(6), ("original", "sham", "remove"))
+    rows = pd.DataFrame(keys, columns=["label", "who", "k", "edit"])
+    rows["person_id"] = rows["label"] + rows["who"]
+    rows["slice_id"] = rows["person_id"] + rows["k"].astype(str)
+    p = np.array([p_of(*own) for own in zip(rows["label"], rows["edit"])])
+    rows[P] = np.stack([p, 1 - p, 0 * p], axis=1)
     about = {"network": "plain", "training_seed": 0, "fold": 0, "naming": 0}
-    about |= {"infill": "", "dilation_px": 0}
-    return pd.DataFrame(rows).assign(**about)
+    return rows.assign(infill="", dilation_px=0, **about)
 
 
 def find(table, group, whose):
@@ -164,20 +162,15 @@ def test_who_reads_tumors_follows_them_and_who_reads_heads_follows_heads():
     assert table[table["donor"] == "glioma"]["n_patients"].eq(0).all()
 
 
-def predictions(rights):
-    """Two slices a person: rights maps (label, ID) to how many of them are right."""
-    rows = [(*who, k < n_right) for who, n_right in rights.items() for k in range(2)]
-    table = pd.DataFrame(rows, columns=["label", "person_id", "right"])
-    p = np.where(table["right"] == (table["label"] == "glioma"), 0.9, 0.1)
-    return table.assign(p_glioma=p, p_pituitary=1 - p)
-
-
 def test_accuracy_without_the_site_of_one_class_is_told():
-    rights = {("glioma", f"MR{i}"): 2 for i in range(10)}
+    rights = {("glioma", f"MR{i}"): 2 for i in range(10)}  # how many of a patient's two slices
     rights |= {("glioma", f"g{i}"): i % 2 for i in range(10)}  # 5 of 20 right
     rights |= {("pituitary", f"p{i}"): 2 if i < 9 else 0 for i in range(10)}  # 18 of 20 right
-    table = sites.site_accuracy_table(predictions(rights), n_resamples=200)
-    table = table.set_index(["group", "site", "metric"])
+    rows = [(*who, k < n_right) for who, n_right in rights.items() for k in range(2)]
+    rows = pd.DataFrame(rows, columns=["label", "person_id", "right"])
+    p = np.where(rows["right"] == (rows["label"] == "glioma"), 0.9, 0.1)
+    rows = rows.assign(p_glioma=p, p_pituitary=1 - p)
+    table = sites.site_accuracy_table(rows, n_resamples=200).set_index(["group", "site", "metric"])
     mr = table.loc[("glioma", "MR...", "accuracy")]
     assert mr["value"] == 1 and mr["low"] == pytest.approx(0.025 ** (1 / 10))
     other = table.loc[("glioma", "others", "accuracy")]
@@ -189,21 +182,19 @@ def test_accuracy_without_the_site_of_one_class_is_told():
 
 
 def test_a_difference_of_sites_is_adjusted_for_planes_and_tumors_and_what_is_left_is_the_sites():
-    rng, n_persons, n_slices, of_site = np.random.default_rng(0), 60, 8, -0.1
-    person = np.repeat(np.arange(n_persons), n_slices)
-    is_mr = person < 30
-    axial = rng.random(len(person)) < np.where(is_mr, 0.8, 0.2)
+    rng, slice_id, of_site = np.random.default_rng(0), np.arange(480), -0.1
+    person = slice_id // 8
+    is_mr, of_person = person < 30, 0.05 * rng.normal(size=60)[person]
+    axial = rng.random(480) < np.where(is_mr, 0.8, 0.2)
     area = np.exp(rng.normal(6 + is_mr, 0.3))
     net_drop = of_site * is_mr + 0.2 * axial + 0.1 * np.log(area)
-    net_drop += 0.05 * rng.normal(size=n_persons)[person] + rng.normal(0, 0.02, len(person))
-    ids = {"slice_id": np.arange(len(person))}
-    scores = pd.DataFrame(ids | {"net_drop": net_drop, "label": "glioma"})
-    scores["person_id"] = [f"{'MR' if mr else ''}{who}" for mr, who in zip(is_mr, person)]
-    others = rng.normal(size=(2, len(person)))
-    measured = {"area_px": area, "contrast": others[0], "depth_px": others[1]}
-    planes = pd.DataFrame(ids | {"plane": np.where(axial, "axial", "coronal")})
-    table = sites.difference_table(scores, pd.DataFrame(ids | measured), planes)
-    found = table.set_index("adjusted_for")
+    net_drop += of_person + rng.normal(0, 0.02, 480)
+    ids = np.where(is_mr, "MR", "") + person.astype(str).astype(object)
+    scores = {"net_drop": net_drop, "label": "glioma", "person_id": ids}
+    others = {"contrast": rng.normal(size=480), "depth_px": rng.normal(size=480)}
+    parts = (scores, {"area_px": area, **others}, {"plane": np.where(axial, "axial", "coronal")})
+    parts = [pd.DataFrame({"slice_id": slice_id, **part}) for part in parts]
+    found = sites.difference_table(*parts).set_index("adjusted_for")
     assert found.loc["nothing", "effect"] > of_site + 0.15
     assert found.loc["plane", "effect"] == pytest.approx(of_site + 0.1, abs=0.05)
     assert found.loc["plane and tumor", "effect"] == pytest.approx(of_site, abs=0.04)
@@ -230,15 +221,9 @@ def test_a_change_without_one_site_is_of_the_same_slices_and_beside_that_of_anot
 
 
 def test_a_fold_with_one_patient_does_not_hide_that_networks_differ():
-    changed = {0: {"a": (0.0, 0.2), "b": (0.2, 0.4)}, 1: {"c": (0.5, 0.7)}}
-    rows = [
-        (seed, fold, person, x)
-        for fold, people in changed.items()
-        for person, values in people.items()
-        for seed, x in enumerate(values)
-    ]
-    rows = pd.DataFrame(rows, columns=["training_seed", "fold", "person_id", "net_drop"])
-    null = sites._null("net_drop", rows, 2)
+    wide = {"fold": [0, 0, 1], "person_id": list("abc"), 0: [0.0, 0.2, 0.5], 1: [0.2, 0.4, 0.7]}
+    rows = pd.DataFrame(wide).melt(["fold", "person_id"], var_name="training_seed", value_name="x")
+    null = sites._null("x", rows, 2)
     # networks' means 0.1, 0.3, 0.5, 0.7; the two patients of fold 0 are 0.2 apart
     assert null.network_sd**2 == pytest.approx(0.2 / 3 - 0.02 / 2)
 
@@ -265,8 +250,7 @@ def test_the_density_of_maps_is_a_ratio_and_slices_without_a_map_are_left_out():
     table = saliency.saliency_table(pd.concat([maps, maps.assign(network="shuffled")]), scores)
     found = of_glioma(table)
     assert found[["density", "low", "high"]].tolist() == pytest.approx([3, 3, 3])
-    assert set(table["network"]) == {"plain"}
-    assert found["area_tumor"] < 0.1
+    assert set(table["network"]) == {"plain"} and found["area_tumor"] < 0.1
     n = [of_glioma(table, part)["n_slices"] for part in ("all", saliency.KEEPS, saliency.LOSES)]
     assert n == [21, 14, 7]
 

@@ -25,10 +25,8 @@ def predictions():
 def test_slice_accuracy_counts_slices_and_person_accuracy_counts_persons(predictions):
     table = study.performance(predictions, n_resamples=50).set_index(["level", "metric"])
     right = np.array(CLASSES)[predictions[P].to_numpy().argmax(axis=1)] == predictions["label"]
-    by_person = [
-        CLASSES[own[P].to_numpy().mean(axis=0).argmax()] == own["label"].iloc[0]
-        for _, own in predictions.groupby("person_id")
-    ]
+    mean = predictions.groupby(["person_id", "label"])[P].mean()
+    by_person = mean.idxmax(axis=1).str[2:] == mean.index.get_level_values("label")
     for level, of in (("slice", right), ("person", by_person)):
         found = table.loc[(level, "accuracy"), ["value", "n"]]
         assert tuple(found) == pytest.approx((np.mean(of), len(of)))
@@ -80,16 +78,15 @@ def test_edits_are_counted_with_their_reasons_and_their_energy():
 
 
 def test_where_no_patient_or_every_patient_failed_the_interval_is_the_exact_one(predictions):
-    perfect = predictions.copy()
-    for name in CLASSES:
-        perfect[f"p_{name}"] = (perfect["label"] == name).astype(float)
+    one_hot = {f"p_{name}": 1.0 * (predictions["label"] == name) for name in CLASSES}
+    perfect = predictions.assign(**one_hot)
     failed = perfect.assign(**{p: perfect[other] for p, other in zip(P, P[1:] + P[:1])})
     n = perfect.groupby("label")["person_id"].nunique()["glioma"]
-    for level in ("person", "slice"):
-        for rows, share in ((perfect, 1), (failed, 0)):
-            table = study.performance_by_class(rows, n_resamples=50)
-            own = table.set_index(["level", "group", "metric"]).loc[(level, "glioma", "recall")]
-            low, high = own[["low", "high"]]
+    for rows, share in ((perfect, 1), (failed, 0)):
+        table = study.performance_by_class(rows, n_resamples=50)
+        recall = table[(table["group"] == "glioma") & (table["metric"] == "recall")]
+        assert len(recall) == 2  # of persons and of slices
+        for value, low, high in recall[["value", "low", "high"]].to_numpy():
             # n of n patients: the lowest share p with p ** n = 0.025; of none, one less the highest
             inner, outer = (low, high) if share else (1 - high, 1 - low)
-            assert (own["value"], outer) == (share, 1) and inner**n == pytest.approx(0.025)
+            assert (value, outer) == (share, 1) and inner**n == pytest.approx(0.025)

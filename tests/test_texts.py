@@ -8,7 +8,11 @@ import pytest
 
 from tumorcf_lib import config, rowfiles
 from tumorcf_lib.publish import sections, texts
+from tumorcf_lib.stats.rows import listed
+from tumorcf_lib.study import pooled
 from tumorcf_lib.tables import study
+
+CLASSES = list(config.CLASSES)
 
 README = (config.ROOT / "README.md").read_text(encoding="utf-8")
 RENEW = "run: python -m tumorcf_lib readme"
@@ -50,134 +54,93 @@ def folder(monkeypatch, tmp_path):
     return tmp_path / study.POOLED
 
 
-UNITS = ("plain", "shuffled")
+def of(name, **keys):
+    """The lines of a table of the published folds that have these values."""
+    table = rowfiles.read_table(config.published(study.POOLED) / f"table_{name}.csv")
+    return table[(table[list(keys)] == list(keys.values())).all(axis=1)]
 
 
-def test_the_answer_reads_shares_net_drops_bands_and_sites_from_the_tables(folder):
-    groups = ["meningioma", "glioma", "pituitary", "glioma, MR...", "glioma, other IDs"]
-    called = {"original": 80, "remove": 30, "sham": 70, "background": 20}
-    share = [
-        {"network": "plain", "group": group, "edit": edit, "share": (value + k) / 100}
-        for k, group in enumerate(groups)
-        for edit, value in called.items()
-    ]
-    same = {"network": "plain", "score": "net_drop", "low": -0.5, "high": 0.5}
-    same |= {"null_low": -0.04, "null_high": 0.05}
-    net = [{"group": group, "effect": k / 10, **same} for k, group in enumerate(groups, 1)]
-    right = {"networks": "one network", "training_seed": "0", "metric": "accuracy"}
-    right = [right | {"level": k, "value": v} for k, v in (("slice", 0.92), ("person", 0.9))]
-    units = [{"network": n, "training_seed": 0, "fold": k} for n in UNITS for k in range(5)]
-    made = {"still_right": share, "estimates": net, "performance": right, "folds": units}
-    for name, rows in made.items():
-        rowfiles.write_table(pd.DataFrame(rows), folder / f"table_{name}.csv")
-    (folder / "table_never_shown.csv").unlink()
-    moved = rowfiles.read_table(folder / "table_transplants.csv").query("network == 'plain'")
-    rowfiles.write_table(moved, folder / "table_transplants.csv")
-    performance, first, second, third = sections.sentences("answer")[:4]
-    assert "right on 92% of the slices and 90% of the patients" in performance
-    assert "called right: meningioma 80%, 30% and 70%; glioma 81%, 31% and 71%; pitu" in first
-    assert "glioma 0.200 [-0.500, 0.500]" in second and "over 5 networks (1 training of" in second
-    assert (
-        "nothing (their labels were shuffled among patients; 5 of them, 1 shuffle): mening"
-        in second
-    )
-    assert "Of their slices 83% are called right, of the other glioma" in third
-    assert "slices 84%;" in third and third.endswith("23% and 24%.")
-    shown = {"network": "never", "score": "right_original", "group": groups[-2:]}
-    shown |= {"never_shown": [0.6, 0.7], "plain": [0.9, 0.8]}
-    rowfiles.write_table(pd.DataFrame(shown), folder / "table_never_shown.csv")
-    third = sections.sentences("answer")[3]
-    assert "right on 60% and 70% of" in third
-    assert third.endswith("the same training with them, on 90% and 80%.")
+def change(name, which, columns, values):
+    table = of(name)
+    table.loc[which(table), columns] = values
+    rowfiles.write_table(table, config.published(study.POOLED) / f"table_{name}.csv")
 
 
-def test_the_answer_says_whose_class_a_transplant_brings(folder):
-    shares = {"tumor": 0.25, "tumor_low": 0.2, "tumor_high": 0.3}
-    shares |= {"head": 0.6, "head_low": 0.5, "head_high": 0.7}
-    same = {"network": "plain", "donor": "all", "host": "all", **shares}
-    rows = [{"kind": kind, **same} for kind in ("conflict", "control")]
-    rowfiles.write_table(pd.DataFrame(rows), folder / "table_transplants.csv")
-    *_, told = sections.sentences("answer")
-    assert "the head's class in 60% [50%, 70%], the tumor's in 25% [20%, 30%]" in told
+EFFECT = "{effect:z.3f} [{low:z.3f}, {high:z.3f}]"
 
 
-def test_the_answer_in_short_goes_by_the_verdicts_of_the_first_finding(folder):
-    table = rowfiles.read_table(folder / "table_primary.csv")
-    of_removal = (table["network"] == "plain") & (table["finding"] == 1)
-    most = "at most {:z.2f}, {:z.2f} and {:z.2f} (95".format(*table.loc[of_removal, "high"])
-    for verdicts, told in (
-        (
-            ["holds", "cannot be told", "holds"],
-            "the probability of meningioma and pituitary, and by more than in networks that",
-        ),
-        (
-            ["holds", "does not hold", "does not hold"],
-            "Painting it out does not lower that of glioma and pituitary.",
-        ),
-        (
-            ["cannot be told"] * 3,
-            f"For meningioma, glioma and pituitary the probability falls by {most}",
-        ),
-    ):
-        table.loc[of_removal, "verdict"] = verdicts
-        rowfiles.write_table(table, folder / "table_primary.csv")
-        assert told in " ".join(sections.sentences("short"))
-
-
-def test_a_network_that_was_taught_to_look_is_told_by_patients_and_with_what_got_worse(folder):
-    *_, told = sections.sentences("answer")
-    net, called, moved = (
-        rowfiles.read_table(folder / f"table_{name}.csv").query("network == 'looking'")
-        for name in ("estimates", "still_right", "transplants")
-    )
-    net = net[net["score"] == "net_drop"].set_index("group")["effect"]
-    absent = called.pivot(index="group", columns="edit", values="no_tumor")
-    moved = moved[(moved["kind"] == "control") & (moved["donor"] == "all")]["tumor"].item()
-    assert f"meningioma {net['meningioma']:.2f}, glioma {net['glioma']:.2f}" in told
-    assert f"{absent['original']['pituitary']:.0%} of the slices as they are" in told
-    assert f"and {absent['sham']['pituitary']:.0%} after a sham" in told
+def test_the_numbers_of_the_answer_are_those_of_the_tables():
+    right = of("still_right", network="plain").pivot(index="group", columns="edit", values="share")
+    net = of("estimates", network="plain", score="net_drop").set_index("group").loc[CLASSES]
+    moved = of("transplants", donor="all", host="all").set_index(["network", "kind"])
+    apart = net[(net["effect"] < net["null_low"]) | (net["effect"] > net["null_high"])].index
+    absent = of("still_right", network="looking").set_index(["edit", "group"])["no_tumor"]
+    never = of("never_shown", score="right_original").set_index("group").loc[pooled.SITES]
+    accuracy = of("performance", networks="one network", metric="accuracy")
+    shares = [accuracy.loc[accuracy["level"] == k, "value"].mean() for k in ("slice", "person")]
+    told = sections.sentences("answer")
+    assert "{:.0%} of the slices and {:.0%} of the patients".format(*shares) in told[0]
+    for name in CLASSES:
+        assert "{original:.0%}, {remove:.0%} and {sham:.0%}".format_map(right.loc[name]) in told[1]
+        assert f"{name} {EFFECT.format_map(net.loc[name])}" in told[2]
+    assert told[2].endswith(f": {listed(apart)}.")
+    mr, others = right.loc[pooled.SITES].to_dict("records")
+    assert f"Of their slices {mr['original']:.0%} are called right, of the other" in told[3]
+    assert f"{others['original']:.0%}; with the tumor" in told[3]
+    assert f"{mr['background']:.0%} and {others['background']:.0%}. Networks" in told[3]
+    assert "on {:.0%} and {:.0%} of the two".format(*never["never_shown"]) in told[3]
+    assert "{:.0%} and {:.0%}.".format(*never["plain"]) in told[3]
+    for kind, words in (("conflict", "the tumor's in"), ("control", "keeps its class in")):
+        form = words + " {tumor:.0%} [{tumor_low:.0%}, {tumor_high:.0%}]"
+        assert form.format_map(moved.loc["plain", kind]) in told[4]
+    for edit, words in (("original", "of the slices as they are"), ("sham", "after a sham")):
+        assert f"{listed(absent[edit][CLASSES].map('{:.0%}'.format))} {words}" in told[5]
+    kept = moved["tumor"].map("{:.0%}".format)
     (more,) = sections.sentences("looking")
-    assert f"moved within its own head keeps its class in {moved:.0%} (plain: " in more
+    assert f"class in {kept['looking', 'control']} (plain: {kept['plain', 'control']})" in more
 
 
-def test_the_findings_have_six_rows_and_the_verdicts_of_the_claims(folder):
-    told = [(1, "meningioma", "holds"), (1, "glioma", "cannot be told"), (2, "glioma", "holds")]
-    told += [(3, "all", "does not hold"), *((k, "all", "holds") for k in (4, 5, 6))]
-    claims = pd.DataFrame(told, columns=["finding", "group", "verdict"])
-    numbers = {"effect": 0.1, "low": 0.0, "high": 0.2, "null_low": -0.1, "null_high": 0.1}
-    claims = claims.assign(score="s", reason="", p_holm=0.01, network="plain", n_seeds=1, **numbers)
-    claims["claim"] = [f"claim {k}" for k in range(7)]
-    claims["verdict_strict"] = claims["verdict"]
-    others = claims.assign(network="looking", verdict="fails")  # not in the answer
-    claims = pd.concat([claims, others])
-    rowfiles.write_table(claims, folder / "table_primary.csv")
-    lines = sections.part("findings").splitlines()
-    assert len(lines) == 8
-    assert "meningioma 0.100 [0.000, 0.200], glioma 0.100" in lines[2]
-    assert "holds: meningioma; cannot be told: glioma" in lines[2]
-    assert "| does not hold |" in lines[4]
-    told = texts.results()
-    assert told.count("| -0.100 to 0.100 | 0.01 |") == 7
-    assert "| claim | plain | looking |" in told
-    assert "| claim 0 | 0.100 [0.000, 0.200]: holds | 0.100 [0.000, 0.200]: fails |" in told
+@pytest.mark.parametrize(
+    "verdicts, told",
+    [
+        ("holds, cannot be told, holds", "of meningioma and pituitary, and by more than in netw"),
+        ("holds, does not hold, does not hold", "does not lower that of glioma and pituitary."),
+        ("cannot be told, cannot be told, cannot be told", "falls by at most {}, {} and {} (95"),
+    ],
+)
+def test_the_answer_in_short_goes_by_the_verdicts_of_the_first_finding(folder, verdicts, told):
+    def of_removal(table):
+        return (table["network"] == "plain") & (table["finding"] == 1)
+
+    change("primary", of_removal, "verdict", verdicts.split(", "))
+    highs = of("primary", network="plain", finding=1)["high"].map("{:z.2f}".format)
+    assert told.format(*highs) in " ".join(sections.sentences("short"))
+
+
+def test_the_findings_are_six_with_the_numbers_and_verdicts_of_the_claims():
+    lines, results = sections.part("findings").splitlines()[2:], texts.results().splitlines()
+    assert len(lines) == 6
+    for k, line in enumerate(lines, 1):
+        claims = of("primary", network="plain", finding=k)
+        assert line.count("[") == len(claims)  # of our network alone
+        for claim in claims.to_dict("records"):
+            assert EFFECT.format_map(claim) in line and claim["verdict"] in line.split("|")[3]
+            start = f"| {claim['claim']} | {EFFECT.format_map(claim)} | "
+            (own,) = [line for line in results if line.startswith(start)]
+            assert f" | {claim['verdict']}" in own
 
 
 def test_the_verdict_by_predicted_masks_is_read_from_the_band_of_each_class(folder):
-    table = rowfiles.read_table(folder / "table_predicted_masks.csv")
-    net = table["score"] == "net_drop"
     for group, by in (("meningioma", (0.4, 0.3)), ("glioma", (0.01, -0.3)), ("pituitary", (0, 0))):
-        table.loc[net & (table["group"] == group), ["with_true", "with_predicted"]] = by
-    table.loc[~net & (table["group"] == "glioma"), ["with_true", "with_predicted"]] = 0.123, 0.321
-    rowfiles.write_table(table, folder / "table_predicted_masks.csv")
-    estimates = rowfiles.read_table(folder / "table_estimates.csv")
-    estimates[["null_low", "null_high"]] = -0.1, 0.2
-    rowfiles.write_table(estimates, folder / "table_estimates.csv")
+
+        def net(table, group=group):
+            return (table["score"] == "net_drop") & (table["group"] == group)
+
+        change("predicted_masks", net, ["with_true", "with_predicted"], by)
     told = sections.part("predicted_masks")
-    assert "| 0.123 / 0.321 | 0.010 / -0.300 |" in told
-    assert "meningioma by true and predicted masks (-0.100 to 0.200); glioma by predicted" in told
-    assert "glioma by predicted masks (-0.100 to 0.200); pituitary by neither (-0.1" in told
-    results = " ".join(texts.results().split())
-    assert "follow its masks (one seed, every patient counting the same)" in results
+    assert "| 0.010 / -0.300 |" in told
+    assert "meningioma by true and predicted masks (-" in told
+    assert "glioma by predicted masks (-" in told and "pituitary by neither (-" in told
 
 
 def test_speeds_are_those_of_the_committed_benchmarks():

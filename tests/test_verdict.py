@@ -13,43 +13,25 @@ from tumorcf_lib.your_model import nulls, verdict
 from tumorcf_lib.your_model.verdict import DOES_NOT, LEANS, UNKNOWN, Answers
 
 
-@pytest.fixture(scope="module")
-def scene():
-    return audit_null.Scene(180)
-
-
-def test_a_reader_of_the_tumor_earns_it_and_networks_that_know_nothing_do_not(scene):
-    trained_on, found = foreign.cohort(300, seed=9), {}
+def test_a_reader_of_the_tumor_earns_it_and_networks_that_know_nothing_do_not():
+    scene, trained_on, found = audit_null.Scene(180), foreign.cohort(300, seed=9), {}
     for name, n in (("planted reader", 1), ("random weights", 12), ("shuffled labels", 12)):
-        functions = (
-            audit_null.functions(scene, name, np.random.default_rng([k, 1]), trained_on)
-            for k in range(n)
-        )
-        found[name] = [scene.judged(predict).word for predict in functions].count(LEANS)
+        rngs = (np.random.default_rng([k, 1]) for k in range(n))
+        networks = (audit_null.functions(scene, name, rng, trained_on) for rng in rngs)
+        found[name] = [scene.judged(predict).word for predict in networks].count(LEANS)
     assert found.pop("planted reader") == 1 and max(found.values()) <= 1, found
 
 
-def test_of_model_files_too_only_a_reader_of_the_tumor_earns_it(scene, tmp_path):
-    pytest.importorskip("onnx", reason="needs the package onnx")
-    made = audit_null.counted("onnx", 180, tmp_path, 1, scene=scene).set_index("network")
-    assert made.loc["planted reader", "leans"] == 1, made
-    assert made.loc[["random weights", "shuffled labels"], "leans"].sum() == 0, made
-
-
-def with_normals(n):
-    """Heads with a tumor (class 1) and as many without (0); a marker in a corner tells which."""
-    drawn = foreign.cohort(n, seed=5)
+def test_of_tumor_or_none_too_only_a_reader_of_the_tumor_earns_it():
+    """Of heads with a tumor (class 1) and as many without (0); a marker in a corner tells which."""
+    drawn, words = foreign.cohort(90, seed=5), []
     normal = [edits.remove(s, m) for s, m in zip(drawn.slices, drawn.masks, strict=True)]
     slices = np.concatenate([drawn.slices, normal])
     slices[: len(drawn), :2, :2] = 1.0
     persons = np.concatenate([drawn.persons, [f"N{name}" for name in drawn.persons]])
     masks = np.concatenate([drawn.masks, np.zeros_like(drawn.masks)])
     labels = np.repeat([1, 0], len(drawn))
-    return named(slices, masks, labels, persons, classes=("normal", "tumor"))
-
-
-def test_of_tumor_or_none_too_only_a_reader_of_the_tumor_earns_it():
-    cohort, words = with_normals(90), []
+    cohort = named(slices, masks, labels, persons, classes=("normal", "tumor"))
 
     def word(logit):
         def predict(slices):
@@ -73,8 +55,7 @@ def test_of_tumor_or_none_too_only_a_reader_of_the_tumor_earns_it():
 def test_published_counts_of_the_simulation_keep_the_limit():
     found = pd.read_csv(audit_null.RESULTS)
     knows = found["network"] == "planted reader"
-    kinds = found[~knows & (found["networks"] == 40)][["kind", "slices"]]
-    kinds = set(kinds.itertuples(index=False, name=None))
+    kinds = set(found[~knows & (found["networks"] == 40)].set_index(["kind", "slices"]).index)
     assert {("function", 180), ("function", 2000), ("onnx", 180)} <= kinds
     assert (found.loc[~knows, "leans"] <= 2).all() and (found.loc[knows, "leans"] > 0).all()
 
@@ -154,10 +135,9 @@ def test_the_first_line_counts_answers_that_are_kept_and_those_that_are_no_tumor
     original, removed = [0.9, 0.8, 0.2, 0.7], [0.6, 0.1, 0.1, 0.4]  # of class b, index 1
     answers = made(original, removed, [0.9, 0.9, 0.1, 0.4], [1, 1, 0, 1])
     answers.classes = ("Healthy", "b")  # "no tumor" by its name
-    assert verdict.first_line(answers) == (
-        "50% of the slices keep their answer without their tumor (75% with a sham of the same "
-        "shape); 3 of 4 are called 'Healthy'."
-    )
+    told = verdict.first_line(answers)
+    assert told.startswith("50% of the slices keep") and "(75% with a sham" in told
+    assert told.endswith("; 3 of 4 are called 'Healthy'.")
     answers = made([0.1] * 4, [0.1, 0.1, 0.5, 0.5], [0.1] * 4, [0, 0, 0, 0])
     assert verdict.kept(answers)["kept"].mean() == 0.5  # between two classes is no answer
     answers = made([0.5] * 4, [0.5, np.nan] * 2, [0.5] * 4, [0, 1, 0, 1])
