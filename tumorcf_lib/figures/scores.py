@@ -17,8 +17,8 @@ def answer(table):
     Parameters
     ----------
     table : DataFrame
-        label, edit, share, low, high, n_slices, n_persons; one row a class and edit. Edits are
-        drawn in their order in the table; intervals where there are any. With a column
+        label, edit, share, low, high, n_slices, n_persons, n_seeds; one row a class and edit.
+        Edits are drawn in their order in the table; intervals where there are any. With a column
         ``networks``, a panel for each of its names.
 
     Returns
@@ -40,7 +40,9 @@ def answer(table):
     note = (
         "slices / patients of each group; a few slices have no place for the same shape elsewhere"
     )
-    note += "\nerror bars: 95 % intervals over patients and networks"
+    is_single = "n_seeds" in table and table["n_seeds"].min() < 2
+    one = "; of one network a fold: over patients" if is_single else ""
+    note += f"\nerror bars: 95 % intervals over patients and networks{one}"
     fig.supxlabel(note, fontsize=7.5, color=style.SOFT)
     if len(kinds) > 1:
         style.letter(axes)

@@ -61,7 +61,7 @@ def shown_scores(table):
 CONTROLS = {
     "energy": "Net-Drop by shams of like energy, seed 1, every slice the same.",
     "probes": "",
-    "covariates": "Change of Net-Drop per SD of a tumor's area, contrast and depth, seed 1.",
+    "covariates": "Change of Net-Drop per SD of a tumor's area, contrast, depth; mean over seeds.",
     "robustness": "Net-Drop under every variant of the analysis, seed 1, every slice the same.",
     "networks": "Plain, hardened and looking networks, seed 1, every slice the same.",
 }

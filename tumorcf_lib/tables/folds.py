@@ -36,8 +36,8 @@ def derive(read, n_resamples):
     """Every table by its name, from row files by theirs."""
     n, every = {"n_resamples": n_resamples}, complete(read("rows_predictions"))
     predictions, found = _plain(every), scores_of.temperatures(every)
-    rows = _whole(read("rows_edits"), every)
-    scaled, rows = scores_of.scaled(scores_of.renamed(rows), found), _plain(rows)
+    asked = _whole(read("rows_edits"), every)
+    scaled, rows = scores_of.scaled(scores_of.renamed(asked), found), _plain(asked)
     contrast, made, grown_px = _of_all_folds(read, "rows_contrast", every), {}, None
     if contrast is not None:
         made["table_contrast"] = controls.contrast_table(contrast, **n)
@@ -67,7 +67,11 @@ def derive(read, n_resamples):
         "table_accuracy_by_site": sites.site_accuracy_table(first, **n),
     }
     for name, file, make in (
-        ("table_transplants", "rows_transplants", symmetric.transplants_table),
+        (
+            "table_transplants",
+            "rows_transplants",
+            partial(symmetric.transplants_table, removed=asked),
+        ),
         ("table_saliency", "rows_saliency", partial(saliency.saliency_table, scores=scores)),
         ("table_predicted_masks", "rows_masks", masked),
         ("table_recipes", "rows_recipes", lambda own: classifiers.recipes_table(own, every, **n)),

@@ -104,9 +104,9 @@ def primary_table(scores):
     Columns: network (the plain ones, then every other kind but those of one site), finding, claim,
     score, group, those of :func:`estimates_table`, p (two-sided, of the estimate being one of
     networks that know nothing), p_holm (over all claims of a kind), verdict
-    (:data:`stats.nulls.HOLDS`, ``FAILS`` or ``OPEN``), reason, and verdict_strict: if a shuffle of
-    the labels counted as one degree of freedom, not as two. Closed form: nothing is drawn, so no
-    seed of a bootstrap can change a verdict.
+    (:data:`stats.nulls.HOLDS`, ``FAILS`` or ``OPEN``), reason, and verdict_as_dealt: against the
+    shuffles under the names as dealt alone, should an output's name be no chance after all. Closed
+    form: nothing is drawn, so no seed of a bootstrap can change a verdict.
     """
     by = dict(list(scores.groupby("network")))
     plain, nothing = by.pop(PLAIN), by.pop(SHUFFLED, scores[:0])
@@ -119,19 +119,18 @@ def _claims(network, own, nothing, plain):
     """The lines of one kind of network; ``plain`` judge what is called wrong in finding 3."""
     found = [_claimed(claim, own, nothing, plain) for claim in CLAIMS]
     is_single = own["training_seed"].nunique() < 2
-    p = [nulls.against_null(e, null) for e, null in found]
-    strict = [nulls.against_null(e, replace(null, df=null.df / 2)) for e, null in found]
-    rows = []
-    for claim, (e, null), one, p_holm, p_strict in zip(
-        CLAIMS, found, p, holm(p), holm(strict), strict=True
-    ):
+    as_dealt = [_claimed(claim, own, nothing[nothing["naming"] == 0], plain) for claim in CLAIMS]
+    p, p_dealt = ([nulls.against_null(*pair) for pair in pairs] for pairs in (found, as_dealt))
+    rows, each = [], (CLAIMS, found, as_dealt, p, holm(p), holm(p_dealt))
+    for claim, (e, null), dealt, one, p_holm, p_alone in zip(*each, strict=True):
         verdict, reason = nulls.verdict(e, null, p_holm, claim.side, alone=one)
         if is_single and claim.kind != "mean" and not (null.n and e.n_patients):
             reason = "one training seed"
         line = {"network": network, "finding": claim.finding, "claim": claim.claim}
         line |= {"score": claim.score, "group": " less ".join(claim.groups)} | _columns(e, null)
         line |= {"p": one, "p_holm": p_holm, "verdict": verdict, "reason": reason}
-        rows.append(line | {"verdict_strict": nulls.verdict(e, null, p_strict, claim.side)[0]})
+        verdict, _ = nulls.verdict(*dealt, p_alone, claim.side)
+        rows.append(line | {"verdict_as_dealt": verdict})
     return pd.DataFrame(rows)
 
 

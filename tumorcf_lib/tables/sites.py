@@ -4,7 +4,8 @@ import numpy as np
 import pandas as pd
 
 from tumorcf_lib.controls.covariates import COVARIATES, with_scores
-from tumorcf_lib.stats import classification, estimates, mixed, networks, nulls
+from tumorcf_lib.stats import classification, estimates, networks, nulls
+from tumorcf_lib.stats.persons import CONFIDENCE
 from tumorcf_lib.stats.rows import ALL, means
 from tumorcf_lib.tables import fold_scores
 from tumorcf_lib.tables.classifiers import against_chance
@@ -45,8 +46,10 @@ def by_slice(scores):
 def difference_table(scores, covariates, planes):
     """Is the sites' difference in Net-Drop one of their tumors and planes?
 
-    A mixed model of the slices of each class that both sites have, slices within patients: with
-    the site alone, with the imaging plane, and with area, contrast and depth of the tumor, too.
+    Least squares over the slices of each class that both sites have, every patient counting the
+    same: on the site alone, with the imaging plane, and with area, contrast and depth of the tumor,
+    too. Errors are cluster-robust, patients being the clusters: the sites' patients need not
+    scatter alike, and they do not (Cameron & Miller, J. Human Resources 2015).
 
     From :func:`by_slice`, :func:`controls.covariates.with_depth` and
     :func:`controls.planes.estimate_planes`. Columns: group (a class), adjusted_for, effect
@@ -66,14 +69,22 @@ def difference_table(scores, covariates, planes):
         for words, columns in zip(ADJUSTED, designs, strict=True):
             line = {"group": group, "adjusted_for": words, "reason": ""}
             line |= {"n_slices": len(own), "n_persons": own["person_id"].nunique()}
-            try:
-                design, persons = np.column_stack(columns), own["person_id"].to_numpy()
-                line |= mixed.fit(own["net_drop"], design, persons).iloc[0].to_dict()
-            except mixed.NoFitError as error:
-                line["reason"] = str(error)
-            lines.append(line)
+            lines.append(line | _of_site(own, np.column_stack(columns)))
     columns = ["group", "adjusted_for", "effect", "low", "high", "n_slices", "n_persons"]
     return pd.DataFrame(lines, columns=[*columns, "reason"])
+
+
+def _of_site(own, design):
+    """The first column's coefficient with its 95 percent interval, or why there is none."""
+    from statsmodels.regression.linear_model import WLS  # takes a second to import
+
+    persons, k = pd.factorize(own["person_id"])[0], design.shape[1]
+    if persons.max() < k or np.linalg.matrix_rank(design) < k:
+        return {"reason": "too few patients, or the columns are collinear"}
+    fit = WLS(own["net_drop"].to_numpy(), design, weights=1 / np.bincount(persons)[persons])
+    found = fit.fit(cov_type="cluster", cov_kwds={"groups": persons}, use_t=True)
+    low, high = found.conf_int(1 - CONFIDENCE)[0]
+    return {"effect": found.params[0], "low": low, "high": high}
 
 
 def difference_bands(scores):
@@ -99,19 +110,18 @@ def never_shown_table(scores):
     From :func:`fold_scores.slice_scores` of networks of both kinds. Columns: score (of
     :data:`CHANGED`), group (as of :func:`fold_scores.groups`), plain, never_shown, change (of the
     slices, from the plain network of the same seed; every patient counts the same), low, high (over
-    patients and networks), null_low, null_high (where the change from that plain training to others
+    patients and networks), null_low, null_high (where the change from one plain training to another
     falls in 95 of 100 cases), n_patients, n_slices, n_seeds.
     """
     never = scores[scores["network"] == WITHOUT_MR]
     plain = scores[scores["network"] == PLAIN]
     is_same = plain["training_seed"] == never["training_seed"].iloc[0]
-    before, others = plain[is_same], plain[~is_same]
-    changed, trained_anew = (_less(own, before) for own in (never, others))
-    rows = []
+    before = plain[is_same]
+    every, rows = (before, never, _less(never, before), plain), []
     for group in fold_scores.groups(before):
-        parts = [fold_scores.of_group(own, group) for own in (before, never, changed, trained_anew)]
+        parts = [fold_scores.of_group(own, group) for own in every]
         for score in CHANGED:
-            null = _null(score, parts[-1], before["fold"].nunique())
+            null = _trained_anew(parts[-1], score)
             e = networks.mean(parts[2], score, null=null)
             means_of = {"plain": parts[0], "never_shown": parts[1]}
             line = {name: networks.mean(own, score).value for name, own in means_of.items()}
@@ -120,20 +130,15 @@ def never_shown_table(scores):
     return pd.DataFrame(rows)
 
 
-def _null(score, trained_anew, n):
-    """Where the mean of n networks falls that another training alone has changed."""
-    means, folds, _ = networks.by_patient(trained_anew, score)
-    if not len(means):
+def _trained_anew(plain, score):
+    """Where the change from one training to another falls: it has the networks' variance twice."""
+    means, folds, _ = networks.by_patient(plain, score)
+    n_seeds, n_folds = means.shape[1], len(np.unique(folds))
+    if n_seeds < 2:
         return nulls.NO_NULL
-    change = {fold: means[folds == fold] for fold in np.unique(folds)}
-    by_network = np.array([own.mean(axis=0) for own in change.values()])  # (folds, seeds)
-    spread = [own.var(axis=0, ddof=1) / len(own) for own in change.values() if len(own) > 1]
-    of_patients = np.mean(spread) if spread else 0.0
-    sd, n_known = by_network.std(ddof=1), by_network.size
-    of_networks = max(0.0, sd**2 - of_patients) ** 0.5
-    error = sd * (1 / n + 1 / n_known) ** 0.5
-    found = by_network.mean(), error, n_known - 1, n_known
-    return nulls.Null(*found, of_networks, n_known - 1)
+    of_networks, total, df = networks.network_variance(means, folds)  # of a mean over seeds
+    sd, network_sd = np.sqrt(2 * n_seeds * np.array([total, n_folds * of_networks]))
+    return nulls.Null(0.0, sd, df, n_folds * n_seeds, network_sd, df)
 
 
 def _less(scores, before):

@@ -13,10 +13,12 @@ from scipy.special import stdtrit
 
 from tumorcf_lib.config import CLASSES
 from tumorcf_lib.edits import conflicts, scores
-from tumorcf_lib.stats import networks, nulls
+from tumorcf_lib.edits.infills import HEADLINE_INFILL
+from tumorcf_lib.edits.transplants import REMOVAL_DILATION_PX
+from tumorcf_lib.stats import classification, networks, nulls
 from tumorcf_lib.stats.persons import CONFIDENCE
-from tumorcf_lib.stats.rows import headline_rows
-from tumorcf_lib.tables.fold_scores import SHUFFLED, is_of_mr_site, outputs_of
+from tumorcf_lib.stats.rows import answered, headline_rows
+from tumorcf_lib.tables.fold_scores import SHUFFLED, UNIT, is_of_mr_site, outputs_of
 
 WHOSE = ("own", "others'", "all")
 """Whose tumors are removed: those of the class that is told apart, of the others, of all."""
@@ -156,15 +158,19 @@ def _pooled(folds, null):
     return found | band | {"n_patients": n_patients, "n_seeds": n_seeds, "n_null": null.n}
 
 
-def transplants_table(rows, *, by="network", classes=CLASSES):
+def transplants_table(rows, removed=None, *, by="network", classes=CLASSES):
     """Whether transplants follow the tumor, the head, or neither, by pair of classes.
 
     Columns: ``by``, kind ("conflict": a tumor of another class; "control": the own tumor elsewhere
     in its own head), donor (class of the tumor, or "all"), host (class of the head, or "all"),
     tumor, tumor_low, tumor_high, head, head_low, head_high, neither (shares, every host patient
-    counting the same), n_patients, n_slices, n_seeds, depth_gap_px (median difference between the
-    place's depth below the head's surface and the tumor's own). In the control "tumor" means that
-    the class was kept, and "head" is empty.
+    counting the same), n_patients, n_slices, n_seeds, depth_gap_px (median absolute difference
+    between the place's depth below the head's surface and the tumor's own). In the control "tumor"
+    means that the class was kept, and "head" is empty.
+
+    With ``removed``, the rows of the same networks' audit, also without (the share of the same
+    heads that are called the tumor's class with their own tumor painted out as it was for the
+    transplant, and nothing set in), and gain, gain_low, gain_high: what the tumor adds to that.
     """
     made = rows[rows["reason"] == ""].copy()
     made["control"] = made["slice_id"].astype(str) == made["donor_slice_id"].astype(str)
@@ -172,6 +178,9 @@ def transplants_table(rows, *, by="network", classes=CLASSES):
     for network, own in made.groupby(by):
         followed = conflicts.followed(own, scores.class_names(outputs_of(own)))
         own = own.assign(**{name: followed == name for name in ("tumor", "head", "neither")})
+        if removed is not None:
+            own["without"] = _empty_heads(own, removed)
+            own["gain"] = own["tumor"] - own["without"]
         each = [(name, "all") for name in classes]
         pairs = list(itertools.permutations(classes, 2))
         for kind, part, wanted in (
@@ -181,6 +190,17 @@ def transplants_table(rows, *, by="network", classes=CLASSES):
             for pair in [("all", "all"), *wanted]:
                 found.append({by: network, "kind": kind} | _shares(part, kind, *pair))
     return pd.DataFrame(found)
+
+
+def _empty_heads(made, removed):
+    """Whether each transplant's head, its tumor painted out, is called by the donor's class."""
+    grown = (removed["edit"] == "remove") & (removed["dilation_px"] == REMOVAL_DILATION_PX)
+    grown &= (removed["infill"] == HEADLINE_INFILL) & removed["network"].isin(made["network"])
+    grown = answered(outputs_of(removed[grown]))
+    keys = [*UNIT, "slice_id"]
+    called = pd.Series(classification.predicted(grown), pd.MultiIndex.from_frame(grown[keys]))
+    found = called.reindex(pd.MultiIndex.from_frame(made[keys])).to_numpy()
+    return np.where(pd.isna(found), np.nan, found == made["donor_label"].to_numpy())
 
 
 def _shares(rows, kind, donor, host):
@@ -193,4 +213,8 @@ def _shares(rows, kind, donor, host):
     if kind == "control":
         line |= dict.fromkeys(("head", "head_low", "head_high"), np.nan)
     gap = (rows["depth_px"] - rows["donor_depth_px"]).abs().median()
-    return line | {"neither": neither.value} | tumor.counts | {"depth_gap_px": gap}
+    line |= {"neither": neither.value} | tumor.counts | {"depth_gap_px": gap}
+    if "gain" in rows:
+        line["without"] = networks.mean(rows, "without").value
+        line |= networks.mean(rows, "gain").columns("gain", ends="gain_")
+    return line
