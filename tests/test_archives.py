@@ -1,5 +1,3 @@
-"""Members of archives: read to the byte, and never more than they announce."""
-
 import struct
 import tracemalloc
 import zipfile

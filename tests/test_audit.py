@@ -1,5 +1,3 @@
-"""Claims about the audit, with predictors whose answer is known."""
-
 import tracemalloc
 from dataclasses import replace
 

@@ -1,5 +1,3 @@
-"""Backbones against the original's logits, and what happens without weights."""
-
 import hashlib
 import os
 import pickle

@@ -1,5 +1,3 @@
-"""The classifier's shape, its predictions, and its files."""
-
 import dataclasses
 import json
 import os

@@ -1,5 +1,3 @@
-"""Claims about the audit of cue conflicts, with predictors that follow a known cue."""
-
 import io
 
 import numpy as np

@@ -1,5 +1,3 @@
-"""Claims about what Net-Drop goes along with."""
-
 import numpy as np
 import pandas as pd
 import pytest

@@ -1,5 +1,3 @@
-"""The detector of edits: a control that cannot be seen, and what is never read."""
-
 import dataclasses
 
 import keras

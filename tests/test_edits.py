@@ -1,5 +1,3 @@
-"""Claims about the edits, against slow and obvious references."""
-
 import cv2
 import numpy as np
 import pytest

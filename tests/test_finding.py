@@ -1,5 +1,3 @@
-"""Where slices lie and whether all are there: whole, or an error that names what lacks."""
-
 import pytest
 from fake_cheng import (
     NAMES,

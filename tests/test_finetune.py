@@ -1,5 +1,3 @@
-"""The hardened network: which views it is shown, what is asked of them, and repeatability."""
-
 from types import SimpleNamespace
 
 import keras

@@ -1,5 +1,3 @@
-"""Claims about what a removed region is filled with, against slow and obvious references."""
-
 import inspect
 
 import cv2

@@ -1,5 +1,3 @@
-"""The looking network: what its steps show, what they ask, and that it learns to see an absence."""
-
 import dataclasses
 
 import keras

@@ -1,5 +1,3 @@
-"""One N.mat: what is as published comes back to the bit, everything else is refused by name."""
-
 import zlib
 
 import h5py

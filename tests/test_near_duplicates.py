@@ -1,5 +1,3 @@
-"""Near duplicates: the hash, the comparisons against a slow loop, and planted copies."""
-
 import cv2
 import numpy as np
 import pandas as pd

@@ -1,5 +1,3 @@
-"""Folded networks are the networks as built; and frozen layers are the ones asked for."""
-
 import dataclasses
 
 import keras

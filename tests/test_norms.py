@@ -1,5 +1,3 @@
-"""Norms that learn: one operation for many, statistics that fit the weights, skipped blocks."""
-
 import keras
 import numpy as np
 import pytest

@@ -1,5 +1,3 @@
-"""The phantom cohort: repeatable bytes, masks where they belong, classes that differ."""
-
 import numpy as np
 import pytest
 from scipy import ndimage

@@ -1,5 +1,3 @@
-"""Calibration cohorts: the label is where we put it, and nowhere else."""
-
 import numpy as np
 import pytest
 from scipy import ndimage, stats

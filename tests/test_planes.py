@@ -1,5 +1,3 @@
-"""Planes: persons apart, hand labels of the real cohort only, and how accuracy is counted."""
-
 import numpy as np
 import pandas as pd
 from pictures import named

@@ -1,5 +1,3 @@
-"""Probes: what each one sees, and who it learns from."""
-
 import dataclasses
 
 import numpy as np

@@ -1,5 +1,3 @@
-"""The published networks give the published rows, from the archives on."""
-
 import json
 
 import numpy as np

@@ -1,5 +1,3 @@
-"""Claims about fillings compared with the tissue that they hide."""
-
 import numpy as np
 import pytest
 from pictures import cohort

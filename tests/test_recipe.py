@@ -1,5 +1,3 @@
-"""Random views: repeatable, filled with air, and different from each other."""
-
 import numpy as np
 
 from tumorcf_lib.networks import recipe

@@ -1,5 +1,3 @@
-"""Claims about Grad-CAM: the written-down gradient is the traced one, and shares are shares."""
-
 import dataclasses
 
 import keras

@@ -1,5 +1,3 @@
-"""Claims about the formulas of the scores and the table of them, against hand and loops."""
-
 import math
 
 import numpy as np

@@ -1,5 +1,3 @@
-"""Claims about predicted masks: views move slice and mask alike, and a decoder learns."""
-
 import dataclasses
 
 import keras

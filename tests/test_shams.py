@@ -1,5 +1,3 @@
-"""Claims about sham places, against a slow loop over all offsets."""
-
 import numpy as np
 import pytest
 from pictures import dot

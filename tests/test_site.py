@@ -1,5 +1,3 @@
-"""The website: every link has a place, and the page to try an edit says what the rows say."""
-
 import json
 import runpy
 

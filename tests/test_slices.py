@@ -1,5 +1,3 @@
-"""Claims about reading a reader's own slices; every file is written by the test itself."""
-
 import os
 import struct
 import zlib
@@ -20,7 +18,6 @@ from tumorcf_lib.your_model import InputError, slices as folder
 
 SLICE = np.arange(12, dtype=np.uint8).reshape(3, 4) * 20
 MASK = SLICE > 150
-COLUMNS = "image,mask,label,patient"
 
 
 def write(path, array):
@@ -35,9 +32,10 @@ def write(path, array):
         assert cv2.imwrite(str(path), array)
 
 
-def read(tmp_path, *rows, columns=COLUMNS, **options):
+def read(tmp_path, *rows, columns="", **options):
     """The cohort of a manifest with these rows; columns beyond the four may be named alone."""
-    columns = columns if columns.startswith("image") else f"{COLUMNS},{columns}"
+    if not columns.startswith("image"):
+        columns = f"image,mask,label,patient,{columns}".rstrip(",")
     path = tmp_path / "manifest.csv"
     path.write_text("\n".join([columns, *rows]) + "\n")
     return folder.read_folder(path, **options)
@@ -117,7 +115,7 @@ def test_a_mask_is_what_is_not_zero_or_chosen_and_pictures_are_none(tmp_path):
         assert ("all count" in note) == (not chosen)
     for name, stored, words in (
         ("soft.npy", SOFT, "line 2: .*a soft mask.*>0.5"),
-        ("overlay.png", NOISE, "a picture"),
+        ("overlay.png", NOISE, "line 2: .*a picture of .* colors: an overlay"),
         ("picture.png", NOISE[..., 0], "a picture"),
     ):
         with pytest.raises(InputError, match=words):
@@ -211,68 +209,62 @@ def test_classes_are_in_the_given_order_else_alphabetical(tmp_path):
 HEADER = b"{'descr': '<f8', 'fortran_order': False, 'shape': (60000, 60000), }"
 PNG = cv2.imencode(".png", SLICE)[1].tobytes()
 SIZE = b"IHDR" + struct.pack(">IIBBBBB", 60_000, 60_000, 8, 0, 0, 0, 0)
-BOMB = PNG[:12] + SIZE + struct.pack(">I", zlib.crc32(SIZE)) + PNG[33:]
-CLEAR = np.dstack([SLICE, SLICE, SLICE, np.where(MASK, 255, 0).astype(np.uint8)])
-
-
-FILES = {  # what cannot be read, and what is said of it
-    "none.png": (None, "got none there"),
-    "a.gif": (b"", "ending in .*Convert it"),
-    "infinite.npy": (np.where(MASK, np.inf, 1.0), "4 of 12 NaN or infinite"),
-    "four.npy": (np.zeros((2, 3, 4, 3)), r"shape \(2, 3, 4, 3\)"),
-    "volume.nii": (np.zeros((3, 4, 5), np.uint8), "an index from 0 to 4.*column index"),
-    "channels.nii": (np.zeros((3, 4, 5, 2), np.uint8), "column channel: a number from 0 to 1"),
-    "bomb.png": (BOMB, "readable .png file"),  # states more than there is: fills no memory
-    "bomb.npy": (b"\x93NUMPY\x01\x00" + struct.pack("<H", len(HEADER)) + HEADER, "readable"),
-    "clear.png": (CLEAR, "transparent in parts"),
-    "pages.tif": (None, "got 2 pages"),
+FILES = {
+    "a.png": SLICE,
+    "turned.npy": MASK.T,
+    "v.nii": np.zeros((3, 4, 5), np.uint8),
+    "flat.nii": np.zeros((3, 4), np.uint8),
+    "channels.nii": np.zeros((3, 4, 5, 2), np.uint8),
+    "c.npy": SEQUENCES,
+    "four.npy": np.zeros((2, 3, 4, 3)),
+    "a.gif": b"",
+    "infinite.npy": np.where(MASK, np.inf, 1.0),
+    "clear.png": np.dstack([SEQUENCES, np.where(MASK, 255, 0).astype(np.uint8)]),
+    # both state more than there is, and fill no memory:
+    "bomb.png": PNG[:12] + SIZE + struct.pack(">I", zlib.crc32(SIZE)) + PNG[33:],
+    "bomb.npy": b"\x93NUMPY\x01\x00" + struct.pack("<H", len(HEADER)) + HEADER,
 }
+WRONG = (  # lines below the header, columns beyond the four, what is said of them
+    (["none.png,,glioma,P1"], "", "line 2: .*none.png: .*got none there"),
+    (["a.gif,,glioma,P1"], "", "line 2: .*a.gif: .*ending in .*Convert it"),
+    (["infinite.npy,,glioma,P1"], "", "line 2: .*infinite.npy: .*4 of 12 NaN or infinite"),
+    (["four.npy,,glioma,P1"], "", r"line 2: .*four.npy: .*shape \(2, 3, 4, 3\)"),
+    (["clear.png,,glioma,P1"], "", "line 2: .*clear.png: .*transparent in parts"),
+    (["pages.tif,,glioma,P1"], "", "line 2: .*pages.tif: .*got 2 pages"),
+    (["bomb.png,,glioma,P1"], "", "line 2: .*bomb.png: .*readable .png file"),
+    (["bomb.npy,,glioma,P1"], "", "line 2: .*bomb.npy: .*readable .npy file"),
+    (["v.nii,,glioma,P1"], "", "line 2: .*v.nii: .*an index from 0 to 4.*column index"),
+    (["v.nii,,glioma,P1,5"], "index", r"line 2: .*0 to 4 \(axis 2\).* got 5"),
+    (["a.png,,glioma,P1,1"], "index", "0 to 0 of a file that holds one slice, got 1. Leave it"),
+    (["flat.nii,,glioma,P1,7"], "index", "0 to 0 .*got 7"),
+    (["channels.nii,,glioma,P1,0"], "index", "column channel: a number from 0 to 1"),
+    (["c.npy,,glioma,P1,3"], "channel", "a channel below 3, got 3"),
+    (["a.png,turned.npy,glioma,P1"], "", r"line 2: .*\(3, 4\), got \(4, 3\) in turned"),
+    ([], "", "none below the header"),
+    (["a.png,,,P1"], "", "line 2: .*'label'"),
+    (["a.png,,glioma,P1", "a.png,,glioma,P2"], "", "line 3: .*another slice .*'a.png'"),
+    (["a.png,,glioma,P1,1", "a.png,,Glioma,P2,2"], "slice_id", r"\['Glioma', 'glioma'\]"),
+    (["a.png,,all,P1"], "", r"got \['all'\]. Rename"),
+    (["a.nii,,glioma,P1," + "9" * 5000], "index", "line 2: .*'9999"),
+    (["a.png,,glioma,P1", "x.png,a.png,,glioma,P1"], "", "line 3"),
+    (["a.png,,glioma,P1,P2"], "Patient", "line 1: .*patient more than once"),
+    (["a.png,,glioma,P1,>0..5"], "mask_label", "line 2: .*like 1 4, or >0.5, .*got '>0..5'"),
+)
 
 
-def test_a_file_without_a_slice_is_named_with_its_line(tmp_path):
+def test_what_is_wrong_in_a_table_or_in_its_files_is_named_with_its_line(tmp_path):
     assert cv2.imwritemulti(str(tmp_path / "pages.tif"), [SLICE, SLICE + 1])
-    for name, (array, words) in FILES.items():
-        if array is not None:
-            write(tmp_path / name, array)
-        with pytest.raises(InputError, match=f"line 2: .*{words}") as error:
-            read(tmp_path, f"{name},,glioma,P1")
-        assert name in str(error.value)
-
-
-def test_a_wrong_table_or_what_does_not_fit_its_slice_is_named_with_its_line(tmp_path):
-    write(tmp_path / "a.png", SLICE)
-    write(tmp_path / "turned.npy", MASK.T)
-    write(tmp_path / "v.nii", np.zeros((3, 4, 5), np.uint8))
-    write(tmp_path / "c.npy", SEQUENCES)
-    write(tmp_path / "flat.nii", np.zeros((3, 4), np.uint8))
-    write(tmp_path / "overlay.png", np.arange(60, dtype=np.uint8).reshape(4, 5, 3))
-    for rows, columns, words in (
-        ([], COLUMNS, "none below the header"),
-        (["a.png,,glioma"], "image,mask,label", "line 1: .*Add patient"),
-        (["a.png,,,P1"], COLUMNS, "line 2: .*'label'"),
-        (["a.png,,glioma,P1", "a.png,,glioma,P2"], COLUMNS, "line 3: .*another slice .*'a.png'"),
-        (["a.png,,glioma,P1,1", "a.png,,Glioma,P2,2"], "slice_id", r"\['Glioma', 'glioma'\]"),
-        (["a.png,,all,P1"], COLUMNS, r"got \['all'\]. Rename"),
-        (["a.nii,,glioma,P1," + "9" * 5000], "index", "line 2: .*'9999"),
-        (["a.png,,glioma,P1", "x.png,a.png,,glioma,P1"], COLUMNS, "line 3"),
-        (["a.png,turned.npy,glioma,P1"], COLUMNS, r"line 2: .*\(3, 4\), got \(4, 3\) in turned"),
-        (["a.png,,glioma,P1,1"], "index", "0 to 0 of a file that holds one slice, got 1. Leave it"),
-        (["a.png,,glioma,P1,P2"], "Patient", "line 1: .*patient more than once"),
-        (["v.nii,,glioma,P1,5"], "index", r"0 to 4 \(axis 2\).* got 5"),
-        (["c.npy,,glioma,P1,3"], "channel", "a channel below 3, got 3"),
-        (["flat.nii,,glioma,P1,7"], "index", "0 to 0 .*got 7"),
-        (["a.png,overlay.png,glioma,P1"], COLUMNS, "a picture of 20 colors: an overlay"),
-        (["a.png,,glioma,P1,>0..5"], "mask_label", "line 2: .*like 1 4, or >0.5, .*got '>0..5'"),
-    ):
+    for name, content in FILES.items():
+        write(tmp_path / name, content)
+    for rows, columns, words in WRONG:
         with pytest.raises(InputError, match=rf"manifest\.csv.*{words}"):
             read(tmp_path, *rows, columns=columns)
+    with pytest.raises(InputError, match="line 1: .*Add patient"):
+        read(tmp_path, "a.png,,glioma", columns="image,mask,label")
     os.mkfifo(tmp_path / "pipe.csv")
     for name in ("no.csv", "pipe.csv", "/dev/zero"):  # the last two have no end
         with pytest.raises(InputError, match="no regular file.*CSV file .UTF-8. with the columns"):
             folder.read_folder(tmp_path / name)
-
-
-# -- As a classifier gets them -----------------------------------------------
 
 
 def cohort_of(slices, masks):
@@ -366,9 +358,6 @@ def test_shams_keep_their_distance_whatever_the_number_of_channels():
         found = sites.About(shown, mask).sites(0, 20, (0, "a"), "navier_stokes")
         centers = np.array([np.argwhere(region).mean(axis=0) for _, _, region in found])
         assert pdist(centers).min() >= 4
-
-
-# -- Tables of common layouts ------------------------------------------------
 
 
 def test_tables_of_common_layouts_are_written(tmp_path, monkeypatch, capsys):

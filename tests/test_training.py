@@ -1,5 +1,3 @@
-"""Training: going on after a kill, early stopping, stored features, fixed norms, the loss."""
-
 import dataclasses
 import shutil
 
