@@ -33,6 +33,12 @@ def cohort(n_persons=18, seed=0):
     return slices, masks, labels, persons, parts
 
 
+def same(ours, theirs):
+    """Of each two weights whether they are equal to the bit."""
+    pairs = zip(map(np.asarray, ours), map(np.asarray, theirs), strict=True)
+    return [np.array_equal(one, other) for one, other in pairs]
+
+
 def network(size, seed=0):
     """A network with the layer names of the real one, a norm and dropout; equal at equal seeds."""
     init = [keras.initializers.GlorotUniform(seed=seed + i) for i in range(3)]
