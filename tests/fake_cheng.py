@@ -59,8 +59,7 @@ def write_mat(
 
 def mat_bytes(folder, number=1, *, label=1, patient="100360", size=16, **changes):
     """The bytes of a slice's file."""
-    image, mask = draw(number, size)
-    path = write_mat(folder / f"{number}.mat", image, mask, label, patient, **changes)
+    path = write_mat(folder / "made.mat", *draw(number, size), label, patient, **changes)
     content = path.read_bytes()
     path.unlink()
     return content
@@ -83,11 +82,8 @@ def write_archives(folder, contents_by_archive):
 
 
 def dataset(folder, sizes=MIXED):
-    """Four archives of three slices each, slice 5 of another size; the label goes by archive.
-
-    Slices 1-12; patients P1a (twice) and P1b in the first archive, and so on; those of the
-    second are MR1 and MR1B, one person. Even slices lack MATLAB's header, 12 is compressed.
-    """
+    """Four archives of three slices each, slices 1-12, slice 5 of another size; the label goes by
+    archive. MR1 and MR1B are one person. Even slices lack MATLAB's header, 12 is compressed."""
     contents = {}
     folder.mkdir(parents=True, exist_ok=True)
     for k, name in enumerate(NAMES):
@@ -95,8 +91,8 @@ def dataset(folder, sizes=MIXED):
         contents[name] = {}
         for n, patient in enumerate(patients, 3 * k + 1):
             how = {"size": sizes.get(n, 16), "packed": n == 12, "userblock": 512 * (n % 2)}
-            made = mat_bytes(folder, n, label=min(k + 1, 3), patient=patient, **how)
-            contents[name][f"{n}.mat"] = made
+            how |= {"label": min(k + 1, 3), "patient": patient}
+            contents[name][f"{n}.mat"] = mat_bytes(folder, n, **how)
     return write_archives(folder, contents)
 
 

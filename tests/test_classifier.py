@@ -19,12 +19,8 @@ def model(three_blocks):
     return classifier.build(PROFILE)
 
 
-@pytest.fixture(scope="module")
-def slices():
-    return np.random.default_rng(0).normal(size=(5, 32, 32)).astype(np.float32)
-
-
-def test_float16_weights_have_equal_bytes_and_predict_almost_the_same(model, slices, tmp_path):
+def test_float16_weights_have_equal_bytes_and_predict_almost_the_same(model, tmp_path):
+    slices = np.random.default_rng(0).normal(size=(5, 32, 32)).astype(np.float32)
     paths = tmp_path / "weights.npz", tmp_path / "again.npz"
     for path in paths:
         classifier.save_float16(model, path)

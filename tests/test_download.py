@@ -29,11 +29,11 @@ ANSWERS = {  # of a source that has no file: status, what it sends, what is said
     "truncated": (200, CONTENT[:350_001], "a file of 350001 bytes"),
 }
 KEEP_A_PART = "empty202 broken html long truncated".split()
-PART, REST = CONTENT[:200_000], "bytes 200000-699999/700000"
+PART = CONTENT[:200_000]
 ODD_REST = {  # of a source that is asked for the rest: status, what it sends, the range it names
     "range_refused": (416, b"", ""),
     "range_of_all": (206, CONTENT, "bytes 0-699999/700000"),
-    "range_of_other_bytes": (206, CONTENT[:500_000], REST),
+    "range_of_other_bytes": (206, CONTENT[:500_000], "bytes 200000-699999/700000"),
 }
 
 
@@ -43,20 +43,29 @@ class Source(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
     def do_GET(self):
-        behavior = self.path.strip("/").split("/")[0]
-        self.server.requests.append((behavior, self.headers.get("Range")))
-        self.start = int((self.headers.get("Range") or "bytes=0-")[6:-1])
-        self.is_first = sum(seen == behavior for seen, _ in self.server.requests) == 1
+        behavior, asked = self.path.split("/")[1], self.headers.get("Range")
+        is_first = all(seen != behavior for seen, _ in self.server.requests)
+        self.server.requests.append((behavior, asked))
+        start = int(asked[6:-1]) if asked else 0
         name, _, number = behavior.partition("-")
         if name in ANSWERS:
             self.answer(*ANSWERS[name][:2])
-        elif name in ODD_REST and self.start:
+        elif name in ODD_REST and start:
             status, body, named = ODD_REST[name]
             self.answer(status, body, Content_Range=named)
-        elif name in ("fine", *ODD_REST):
-            self.send(CONTENT)
+        elif name == "dropping":
+            self.send(start, stop=300_000)
+        elif name == "cut":  # once, after so many bytes
+            self.send(start, stop=int(number) if is_first else None)
+        elif name == "no_ranges":
+            self.send(0, stop=300_000 if is_first else None)
+        elif name == "dripping":
+            self.send(0, stop=0)
+            self.drip(*(bytes([byte]) for byte in CONTENT))
+        elif name == "dripping_headers":
+            self.drip(b"HTTP/1.1 200 OK\r\n", *[b"X-A: b\r\n"] * 90, *[b"X"] * 5000)
         else:
-            getattr(self, name)(*map(int, filter(None, [number])))
+            self.send(start)
 
     def log_message(self, *args):
         pass
@@ -68,31 +77,13 @@ class Source(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(body)
 
-    def send(self, content, stop=None):
-        """The content from the byte asked for; the line is cut after ``stop`` bytes of it."""
-        headers = {"Content_Length": len(content) - self.start}
-        if self.start:
-            headers["Content_Range"] = f"bytes {self.start}-{len(content) - 1}/{len(content)}"
+    def send(self, start, stop=None):
+        """The content from a byte on; the line is cut after ``stop`` bytes of it."""
+        headers = {"Content_Length": len(CONTENT) - start}
+        if start:
+            headers["Content_Range"] = f"bytes {start}-{len(CONTENT) - 1}/{len(CONTENT)}"
         self.close_connection = stop is not None
-        self.answer(206 if self.start else 200, content[self.start :][:stop], **headers)
-
-    def dropping(self):
-        self.send(CONTENT, stop=300_000)
-
-    def no_ranges(self):
-        self.close_connection = self.is_first
-        self.answer(200, CONTENT[: 300_000 if self.is_first else None], Content_Length=len(CONTENT))
-
-    def cut(self, n_bytes):
-        """Breaks off once, after so many bytes."""
-        self.send(CONTENT, stop=n_bytes if self.is_first else None)
-
-    def dripping(self):
-        self.send(CONTENT, stop=0)
-        self.drip(*(bytes([byte]) for byte in CONTENT))
-
-    def dripping_headers(self):
-        self.drip(b"HTTP/1.1 200 OK\r\n", *[b"X-A: b\r\n"] * 90, *[b"X"] * 5000)
+        self.answer(206 if start else 200, CONTENT[start:][:stop], **headers)
 
     def drip(self, *pieces):
         self.close_connection = True
@@ -130,13 +121,11 @@ def fetch(monkeypatch):
 
 def is_whole(folder):
     """The file is there with its bytes, and nothing else is."""
-    return sorted(path.name for path in folder.iterdir()) == [".lock", NAME] and (
-        (folder / NAME).read_bytes() == CONTENT
-    )
+    names = sorted(path.name for path in folder.iterdir())
+    return names == [".lock", NAME] and (folder / NAME).read_bytes() == CONTENT
 
 
 def nothing_wrong_is_left(folder):
-    """At most a partial file, and no file under the final name."""
     return {path.name for path in folder.iterdir()} <= {".lock", f"{NAME}.part"}
 
 
@@ -155,8 +144,7 @@ def test_every_fault_is_named_leaves_nothing_wrong_and_the_next_source_completes
     for part in (b"", PART):
         folder = tmp_path / f"{len(part)}"
         folder.mkdir()
-        if part:
-            (folder / f"{NAME}.part").write_bytes(part)
+        (folder / f"{NAME}.part").write_bytes(part)
         with pytest.raises(DatasetError, match=re.escape(ANSWERS[fault][-1])) as caught:
             fetch(folder, fault)
         for fact in (NAME, str(len(CONTENT)), ARCHIVE.md5, str(folder), f"/{fault}/7", "browser"):

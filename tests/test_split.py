@@ -100,11 +100,7 @@ def test_the_real_slices_split_soundly_with_ten_tested_persons_a_class(n_folds):
 def folds():
     """Two classes of ten persons with two slices each in five folds: 2 test, 2 validation."""
     persons = [f"{label}-{i}" for label in "ab" for i in range(10) for _ in "12"]
-    rows = {"slice_id": range(40), "person_id": persons, "label": np.repeat([0, 1], 20)}
-    parts = np.repeat(["test", "validation", "train"], [2, 2, 6])
-    dealt = [np.repeat(np.tile(np.roll(parts, 2 * fold), 2), 2) for fold in range(5)]
-    tables = [pd.DataFrame({**rows, "fold": fold, "part": own}) for fold, own in enumerate(dealt)]
-    return pd.concat(tables, ignore_index=True)
+    return split.split_table(range(40), persons, np.repeat([0, 1], 20), n_folds=5, seed=0)
 
 
 def test_only_mr_numbers_with_one_capital_share_a_person():
@@ -120,7 +116,7 @@ def test_slices_twice_missing_tested_twice_or_of_two_persons_are_leakage(folds):
     for table, words in (
         (pd.concat([first, first.iloc[[3]]]), "1 are listed twice"),
         (folds.iloc[1:], "1 are missing"),
-        (pd.concat([first, again]), "tested 2 times"),
+        (pd.concat([first, again]), "tested [02] times"),
         (folds.assign(person_id=folds["person_id"].where(own > 0, "p99")), "same in all folds"),
     ):
         with pytest.raises(LeakageError, match=words):
@@ -128,10 +124,12 @@ def test_slices_twice_missing_tested_twice_or_of_two_persons_are_leakage(folds):
 
 
 def test_a_class_missing_from_a_part_and_lopsided_shares_are_noticed(folds):
-    good = folds[folds["fold"] == 0].copy()  # persons 0 and 1 of a class tested, 2 and 3 validated
+    good = folds[folds["fold"] == 0].copy()
     with pytest.raises(UnbalancedSplitError, match="0% of the slices of class 1 in test"):
         split.check(good[(good["part"] != "test") | (good["label"] == 0)])
-    good.loc[good["person_id"].isin(["a-1", "a-3"]), "part"] = "train"  # test keeps one person
+    held = good[(good["label"] == 0) & (good["part"] != "train")]
+    moved = held.groupby("part")["person_id"].first()  # of two tested persons and two validated
+    good.loc[good["person_id"].isin(moved), "part"] = "train"
     with pytest.raises(UnbalancedSplitError, match="80% .*train; wanted 60%"):
         split.check(good)
 
