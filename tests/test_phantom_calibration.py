@@ -73,14 +73,17 @@ def test_not_a_pixel_outside_the_mask_depends_on_the_look():
             assert not np.array_equal(first[mask], image[mask])
 
 
-def test_markers_lie_in_the_air_where_no_edit_reaches(congruent):
+def test_markers_show_their_sign_in_the_air_where_no_edit_reaches(congruent):
     prepared = preprocess.prepare(congruent, SIZE)
-    for image in prepared.slices:
+    for image, number in zip(prepared.slices, congruent.table["marker"], strict=True):
         found = head.head_mask(image)
         pieces, n = ndimage.label((image > image.min() + 0.5 * np.ptp(image)) & ~found)
         marker = pieces == 1 + np.bincount(pieces.ravel())[1:].argmax()
         assert ndimage.distance_transform_edt(~found)[marker].min() > edits.RADIUS_PX + 1
         assert not (marker[[0, -1]].any() or marker[:, [0, -1]].any())  # whole, not cut off
+        high, wide = (np.ptp(np.flatnonzero(marker.any(axis))) + 1 for axis in (1, 0))
+        sign = "upright bar" if high > 2 * wide else "level bar" if wide > 2 * high else "cross"
+        assert sign == calibration.MARKERS[number]
 
 
 def reader(cohort, regions):
