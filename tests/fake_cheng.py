@@ -2,6 +2,7 @@
 
 import io
 import os
+import resource
 import tempfile
 import zipfile
 from contextlib import contextmanager
@@ -12,6 +13,7 @@ import h5py
 import numpy as np
 
 NAMES = tuple(f"brainTumorDataPublic_{n}-{n + 2}.zip" for n in (1, 4, 7, 10))
+MIXED = {5: 24}  # sizes of slices that do not have 16 px
 
 
 def a_part_will_do():
@@ -57,8 +59,7 @@ def write_mat(
 
 def mat_bytes(folder, number=1, *, label=1, patient="100360", size=16, **changes):
     """The bytes of a slice's file."""
-    image, mask = draw(number, size)
-    path = write_mat(folder / f"{number}.mat", image, mask, label, patient, **changes)
+    path = write_mat(folder / "made.mat", *draw(number, size), label, patient, **changes)
     content = path.read_bytes()
     path.unlink()
     return content
@@ -80,21 +81,18 @@ def write_archives(folder, contents_by_archive):
     return folder
 
 
-def dataset(folder, sizes=None):
-    """Four archives of three slices each, slice 5 of another size; the label goes by archive.
-
-    Slices 1-12; patients P1a (twice) and P1b in the first archive, and so on; those of the
-    second are MR1 and MR1B, one person. Even slices lack MATLAB's header, 12 is compressed.
-    """
-    sizes, contents = sizes or {5: 24}, {}
+def dataset(folder, sizes=MIXED):
+    """Four archives of three slices each, slices 1-12, slice 5 of another size; the label goes by
+    archive. MR1 and MR1B are one person. Even slices lack MATLAB's header, 12 is compressed."""
+    contents = {}
     folder.mkdir(parents=True, exist_ok=True)
     for k, name in enumerate(NAMES):
         patients = ("MR1", "MR1B", "MR1B") if k == 1 else (f"P{k}a", f"P{k}a", f"P{k}b")
         contents[name] = {}
         for n, patient in enumerate(patients, 3 * k + 1):
             how = {"size": sizes.get(n, 16), "packed": n == 12, "userblock": 512 * (n % 2)}
-            made = mat_bytes(folder, n, label=min(k + 1, 3), patient=patient, **how)
-            contents[name][f"{n}.mat"] = made
+            how |= {"label": min(k + 1, 3), "patient": patient}
+            contents[name][f"{n}.mat"] = mat_bytes(folder, n, **how)
     return write_archives(folder, contents)
 
 
@@ -108,11 +106,30 @@ def unpack(folder, *names):
 
 
 @contextmanager
+def no_file_beyond(n_bytes):
+    """As on a disk that gets full: no file grows beyond so many bytes."""
+    _, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (n_bytes, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
+
+
+@contextmanager
 def open_folder():
     """A scratch folder that another user may look into, unlike pytest's own."""
     with tempfile.TemporaryDirectory() as folder:
         os.chmod(folder, 0o755)
         yield Path(folder)
+
+
+def check_slices(found, n=12):
+    """Numbers and pixels are those that were drawn."""
+    assert found.table["slice_id"].tolist() == list(range(1, n + 1))
+    for number, image, mask in zip(range(1, n + 1), found.slices, found.masks, strict=True):
+        drawn = draw(number, MIXED.get(number, 16))
+        assert np.array_equal(image, drawn[0]) and np.array_equal(mask, drawn[1]), number
 
 
 @contextmanager

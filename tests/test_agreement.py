@@ -1,5 +1,3 @@
-"""Claims about the agreement of rankings."""
-
 import numpy as np
 import pytest
 from scipy.stats import rankdata

@@ -1,5 +1,3 @@
-"""Claims about the audit, with predictors whose answer is known."""
-
 import tracemalloc
 from dataclasses import replace
 
@@ -101,9 +99,8 @@ def test_memory_does_not_grow_with_the_cohort():
 
     few, many = make_cohort(3, size=128), make_cohort(12, size=128)
     peak(few)  # imports and caches
-    one_slice = 128 * 128 * 4
     # 9 more slices make 153 more edited slices; less than four may be held at a time.
-    assert peak(many) - peak(few) < 4 * one_slice
+    assert peak(many) - peak(few) < 4 * 128 * 128 * 4
 
 
 @pytest.mark.parametrize(
@@ -143,14 +140,13 @@ def test_what_is_not_prepared_is_refused_by_name():
     broken = cohort.slices.copy()
     broken[1, 0, 0] = np.nan
     ragged = [cohort.slices[0], cohort.slices[1][:60], cohort.slices[2]]
-    wrong = [
+    for changed, message in (
         ({"slices": cohort.slices.astype(float)}, "'100' is float64.*preprocess.prepare"),
         ({"slices": broken}, "finite float32.*'101'"),
         ({"slices": ragged}, r"'101' is float32 \(60, 64\)"),
         ({"masks": cohort.masks.astype(np.uint8)}, "'100' has uint8"),
         ({"table": cohort.table.assign(slice_id="1")}, "'1' comes twice"),
         ({"classes": ("a",)}, "indices from 0 to 0"),
-    ]
-    for changed, message in wrong:
+    ):
         with pytest.raises(InvalidAuditError, match=message):
             audit.audit(uniform, replace(cohort, **changed))

@@ -1,5 +1,3 @@
-"""The classifier's shape, its predictions, and its files."""
-
 import dataclasses
 import json
 import os
@@ -21,17 +19,12 @@ def model(three_blocks):
     return classifier.build(PROFILE)
 
 
-@pytest.fixture(scope="module")
-def slices():
-    return np.random.default_rng(0).normal(size=(5, 32, 32)).astype(np.float32)
-
-
-def test_float16_weights_have_equal_bytes_and_predict_almost_the_same(model, slices, tmp_path):
-    path = tmp_path / "weights.npz"
-    classifier.save_float16(model, path)
-    first = path.read_bytes()
-    classifier.save_float16(model, path)
-    assert path.read_bytes() == first  # equal weights give equal bytes
+def test_float16_weights_have_equal_bytes_and_predict_almost_the_same(model, tmp_path):
+    slices = np.random.default_rng(0).normal(size=(5, 32, 32)).astype(np.float32)
+    paths = tmp_path / "weights.npz", tmp_path / "again.npz"
+    for path in paths:
+        classifier.save_float16(model, path)
+    assert paths[0].read_bytes() == paths[1].read_bytes()
     again = classifier.load_float16(PROFILE, path)
     p = classifier.predict(again, slices, batch_size=2)  # the last batch is filled up
     np.testing.assert_allclose(p, classifier.predict(model, slices), atol=5e-3)
@@ -85,11 +78,12 @@ def test_keras_json_chooses_nothing_and_a_backend_that_is_absent_is_named(tmp_pa
         "made = backbones.build_backbone('efficientnet_lite0', 64, None);"
         "print(keras.backend.backend(), made.output_shape, made.compute_dtype)"
     )
-    others = {k: v for k, v in os.environ.items() if k != "KERAS_BACKEND"}
-    found = []
-    for asked in ({}, {"KERAS_BACKEND": "no_such"}):
+
+    def run(**asked):
+        others = {k: v for k, v in os.environ.items() if k != "KERAS_BACKEND"}
         how = {"cwd": config.ROOT, "env": others | {"KERAS_HOME": str(tmp_path)} | asked}
-        run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, **how)
-        found.append(run)
-    assert found[0].stdout.strip() == "tensorflow (None, 2, 2, 1280) float32"
-    assert "MissingBackendError: Expected the backend 'no_such' of Keras" in found[1].stderr
+        return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, **how)
+
+    assert run().stdout.strip() == "tensorflow (None, 2, 2, 1280) float32"
+    said = run(KERAS_BACKEND="no_such").stderr
+    assert "MissingBackendError: Expected the backend 'no_such' of Keras" in said

@@ -1,16 +1,10 @@
 import numpy as np
 import pandas as pd
 import pytest
+from pictures import named
 
 from tumorcf_lib.data import cohort
 from tumorcf_lib.data.cohort import SliceStack
-
-CLASSES = ("x", "y")
-
-
-def make(slices, masks, labels=(0, 1, 1), patients=("a", "MR1", "MR1B"), slice_ids=None):
-    names = {"classes": CLASSES, "name": "tiny", "source": "Counted.", "slice_ids": slice_ids}
-    return cohort.from_arrays(slices, masks, labels, patients, **names)
 
 
 @pytest.mark.parametrize("kind", ["array", "list", "stack"])
@@ -24,7 +18,7 @@ def test_a_subset_has_the_slices_masks_and_rows_asked_for(kind):
             for values in (slices, masks)
         )
         assert np.shares_memory(slices[1], slices.flat)
-    whole = make(slices, masks, slice_ids=[7, 8, 9])
+    whole = named(slices, masks, [0, 1, 1], "abc", slice_ids=[7, 8, 9])
     asked = ([2, 0, -1], [2, 0, 2]), (np.array([True, False, True]), [0, 2]), ([], [])
     for indices, wanted in asked:
         part = whole.subset(indices)
@@ -39,13 +33,11 @@ def test_a_subset_has_the_slices_masks_and_rows_asked_for(kind):
 
 
 def test_tumor_area_is_counted_and_shared_per_slice_of_its_own_size():
-    slices = [np.ones((4, 4)), np.ones((2, 5)), np.ones((3, 3))]
-    masks = [np.zeros(s.shape, bool) for s in slices]
-    masks[0][1, :3] = True
-    masks[1][:] = True
-    table = cohort.slice_table(make(slices, masks, [0, 1, 0], ["MR1A", "x", "MR1"]))
-    assert table["tumor_px"].tolist() == [3, 10, 0]
-    assert table["tumor_share"].tolist() == [3 / 16, 1, 0]
+    masks = [np.eye(4) > 0, np.ones((2, 5), bool), np.zeros((3, 3), bool)]
+    made = named(masks, masks, [0, 1, 0], ["MR1A", "x", "MR1"], classes=("x", "y"))
+    table = cohort.slice_table(made)
+    assert table["tumor_px"].tolist() == [4, 10, 0]
+    assert table["tumor_share"].tolist() == [4 / 16, 1, 0]
     assert table[["height", "width"]].values.tolist() == [[4, 4], [2, 5], [3, 3]]
     assert table["label"].tolist() == ["x", "y", "x"]
     assert table["person_id"].tolist() == ["MR1", "x", "MR1"]

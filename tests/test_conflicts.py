@@ -1,11 +1,9 @@
-"""Claims about the audit of cue conflicts, with predictors that follow a known cue."""
-
 import io
 
 import numpy as np
 import pandas as pd
+import pictures
 import pytest
-from pictures import dot, head_with_tumor, named
 
 from tumorcf_lib.config import CLASSES
 from tumorcf_lib.edits import conflicts, edits, shams
@@ -17,19 +15,14 @@ CUE = np.array([2.0, 5.0, 8.0])  # how bright the tumors of a class are, above t
 
 def make_cohort(n=12):
     """Tumors whose brightness, and heads whose corner, tell the class; two slices a patient."""
-    labels, slices, masks = np.arange(n) // 2 % 3, [], []
-    for i, label in enumerate(labels):
-        image, mask = head_with_tumor(i, (20 + i, 30 + i), 6, size=80)
+    made = pictures.cohort(n, at=(24, 32), size=80)
+    for image, mask, label in zip(made.slices, made.masks, made.labels, strict=True):
         image[mask] += CUE[label]
         image[0, 0] = label - 1.4
-        slices.append(image)
-        masks.append(mask)
-    ids = [str(100 + i) for i in range(n)]
-    return named(np.stack(slices), np.stack(masks), labels, np.arange(n) // 2, slice_ids=ids)
+    return made
 
 
 def tumor_reader(slices):
-    """By the brightest pixels, which are the tumor's."""
     peak = np.sort(slices.reshape(len(slices), -1), axis=1)[:, -20:].mean(axis=1) - 3
     return np.eye(3)[np.abs(peak[:, None] - CUE).argmin(axis=1)]
 
@@ -85,7 +78,7 @@ def test_a_row_read_back_gives_its_slice_again(cohort):
 def test_what_cannot_be_made_has_a_row_that_says_why():
     cohort, too_large = make_cohort(6), "the tumor fits nowhere in this head"
     cohort.masks[0] = False  # a host without a tumor is no donor either
-    cohort.masks[2] = dot((80, 80), 40, 40, 30)  # as large as a head
+    cohort.masks[2] = pictures.dot((80, 80), 40, 40, 30)  # as large as a head
     rows = audit_transplants(head_reader, cohort)
     reasons = rows.set_index(["slice_id", "donor_slice_id"])["reason"]
     assert (reasons["100"] == "empty mask").all() and reasons["102", "102"] == too_large

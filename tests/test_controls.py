@@ -1,5 +1,3 @@
-"""The controls of notebooks 04 and 05, in miniature: a few phantom slices of 32 pixels."""
-
 import dataclasses
 import functools
 
@@ -17,11 +15,8 @@ from tumorcf_lib.tables import derived
 pytestmark = pytest.mark.usefixtures("three_blocks", "small_splits")
 
 P = [f"p_{name}" for name in config.CLASSES]
-PROFILE = dataclasses.replace(
-    TINY,
-    phantom_patients=7,  # fewer show too few planes
-    finetune_learning_rate=0.5,
-)
+# fewer patients show too few planes
+PROFILE = dataclasses.replace(TINY, phantom_patients=7, finetune_learning_rate=0.5)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -35,17 +30,14 @@ def few_probes():
 
 @pytest.fixture(scope="module")
 def study(three_blocks, small_splits, tmp_path_factory):
-    """The tiny study with fine-tuned networks, predicted and audited by the plain one."""
     return run_to_rows(tmp_path_factory.mktemp("run"), PROFILE, finetuned=True)
 
 
 @pytest.fixture(scope="module")
 def makers(study):
     """What makes every control's rows, by the name of the file."""
-    fourth, fifth = (
-        results.Results(study, name, study.folder / name)
-        for name in ("04_evaluation", "05_counterfactuals")
-    )
+    names = "04_evaluation", "05_counterfactuals"
+    fourth, fifth = (results.Results(study, name, study.folder / name) for name in names)
     prepared, split = by_fold.load_prepared(fourth), fourth.read("01_data", "split")
     rows = by_fold.audit(fifth, prepared)
     planes = controls.planes(fourth, prepared)
@@ -107,13 +99,8 @@ def test_all_tables_can_be_made_of_these_rows_which_are_not_made_again(
     predictions = rowfiles.read_table(file)
     read = made | {"rows_predictions": predictions, "rows_validation": predictions}
     assert all(len(table) for table in derived.derive(read.__getitem__, 20).values())
-    for slow in (
-        "controls.planes.estimate_planes",
-        "controls.probes.all_probes",
-        "controls.detector.measure",
-        "controls.detector.detect",
-        "study.by_fold.audit_by",
-    ):
-        monkeypatch.setattr(f"tumorcf_lib.{slow}", lambda *_, **__: pytest.fail("made again"))
+    slow = "planes.estimate_planes probes.all_probes detector.measure detector.detect".split()
+    for name in (*(f"controls.{own}" for own in slow), "study.by_fold.audit_by"):
+        monkeypatch.setattr(f"tumorcf_lib.{name}", lambda *_, **__: pytest.fail("made again"))
     for name, make in makers.items():
         pd.testing.assert_frame_equal(make(), made[name])

@@ -1,5 +1,3 @@
-"""Claims about what Net-Drop goes along with."""
-
 import numpy as np
 import pandas as pd
 import pytest
@@ -15,11 +13,8 @@ def planted():
     """Scores that rise by 0.02 per unit of log area and fall by 0.01 per unit of contrast."""
     scores = slice_scores(audit_rows({"meningioma": 0.3}, n_persons=11, n_slices=4))
     rng, n = np.random.default_rng(0), len(scores)
-    table = scores[["slice_id"]].assign(
-        area_px=rng.integers(50, 900, n),
-        contrast=rng.normal(1, 0.5, n),
-        depth_px=rng.uniform(5, 50, n),
-    )
+    drawn = {"area_px": rng.integers(50, 900, n), "contrast": rng.normal(1, 0.5, n)}
+    table = scores[["slice_id"]].assign(**drawn, depth_px=rng.uniform(5, 50, n))
     codes, names = pd.factorize(scores["person_id"])
     noise = rng.normal(0, 0.05, len(names))[codes] + rng.normal(0, 0.002, n)
     scores["net_drop"] = 0.02 * np.log(table["area_px"]) - 0.01 * table["contrast"] + noise

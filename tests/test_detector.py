@@ -1,5 +1,3 @@
-"""The detector of edits: a control that cannot be seen, and what is never read."""
-
 import dataclasses
 
 import keras
@@ -10,8 +8,9 @@ from pictures import cohort
 
 from tumorcf_lib import config
 from tumorcf_lib.controls import detector
-from tumorcf_lib.edits import infills
+from tumorcf_lib.edits import audit, infills, plan
 from tumorcf_lib.tables.classifiers import detector_table
+from tumorcf_lib.tables.controls import quality_table
 
 pytestmark = pytest.mark.usefixtures("three_blocks")
 
@@ -50,10 +49,30 @@ def test_an_edit_that_changes_nothing_is_not_seen_and_a_black_hole_is(rows):
 
 
 def test_equal_seeds_score_alike_and_validation_slices_are_never_read(prepared):
-    slices = prepared.slices.copy()
-    slices[PARTS == "validation"] = np.nan
+    hidden = cohort(30, classes=("a", "b"))
+    hidden.slices[PARTS == "validation"] = np.nan
     made = []
-    for own in (prepared, dataclasses.replace(prepared, slices=slices)):
+    for own in (prepared, hidden):
         keras.utils.set_random_seed(0)
         made.append(detector.detect(PROFILE, own, PARTS, ("navier_stokes",), n_training=12))
     pd.testing.assert_frame_equal(*made)
+
+
+def test_a_filled_sham_is_compared_with_its_slice_at_the_first_places_without_a_flag():
+    prepared = cohort()
+    edits = (plan.Edit("original"), plan.Edit("sham", "navier_stokes"))
+    edits += plan.control_edits(("telea", "biharmonic"), (30,), 64, 3)
+    rows = audit.audit(lambda s: np.full((len(s), 3), 1 / 3), prepared, edits=edits, n_places=4)
+    measured = detector.measure(prepared, rows.assign(flag=""), n_places=2)
+    chosen = "slice_id == '103' and infill == 'telea' and place == 1"
+    (one,) = measured.query(chosen).to_dict("records")
+    (row,) = rows.query(f"{chosen} and edit == 'sham'").to_dict("records")
+    slice, mask = prepared.slices[3], prepared.masks[3]
+    region, filled = plan.region_of(mask, row), plan.recreate(slice, mask, row)
+    assert one["mae"] == pytest.approx(np.abs(filled - slice)[region].mean())
+    assert one["n_pixels"] == region.sum() and measured["place"].max() == 1
+    first = (rows["edit"] == "sham") & (rows["place"] == 0)
+    flagged = detector.measure(prepared, rows.assign(flag=np.where(first, "scalp", "")))
+    assert (flagged["place"] > 0).all()
+    nothing = detector.measure(prepared, rows.assign(flag="air"))
+    assert nothing.empty and quality_table(nothing, n_resamples=5).empty

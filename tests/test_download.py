@@ -1,9 +1,6 @@
-"""The download against a server that behaves in every way seen: whole, or named and resumable."""
-
 import hashlib
 import os
 import re
-import resource
 import threading
 import time
 from contextlib import suppress
@@ -12,7 +9,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from fake_cheng import open_folder, without_rights
+from fake_cheng import no_file_beyond, open_folder, without_rights
 
 from tumorcf_lib.data import download
 from tumorcf_lib.data.archives import Archive
@@ -22,8 +19,7 @@ CONTENT = b"PK" + np.random.default_rng(0).bytes(699_998)
 WRONG = CONTENT[:-1] + bytes([CONTENT[-1] ^ 1])
 NAME = "some.zip"
 ARCHIVE = Archive(7, NAME, len(CONTENT), hashlib.md5(CONTENT).hexdigest())
-ANSWERS = {
-    # source that has no file: status, what it sends, what is said of it
+ANSWERS = {  # of a source that has no file: status, what it sends, what is said of it
     "empty202": (202, b"", "HTTP 202"),
     "broken": (500, b"", "HTTP 500"),
     "html": (200, b"<html>robots?</html>".ljust(len(CONTENT)), "begins b'<html>robots"),
@@ -33,6 +29,12 @@ ANSWERS = {
     "truncated": (200, CONTENT[:350_001], "a file of 350001 bytes"),
 }
 KEEP_A_PART = "empty202 broken html long truncated".split()
+PART = CONTENT[:200_000]
+ODD_REST = {  # of a source that is asked for the rest: status, what it sends, the range it names
+    "range_refused": (416, b"", ""),
+    "range_of_all": (206, CONTENT, "bytes 0-699999/700000"),
+    "range_of_other_bytes": (206, CONTENT[:500_000], "bytes 200000-699999/700000"),
+}
 
 
 class Source(BaseHTTPRequestHandler):
@@ -41,15 +43,29 @@ class Source(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
     def do_GET(self):
-        behavior = self.path.strip("/").split("/")[0]
-        self.server.requests.append((behavior, self.headers.get("Range")))
-        self.start = int((self.headers.get("Range") or "bytes=0-")[6:-1])
-        self.is_first = sum(seen == behavior for seen, _ in self.server.requests) == 1
+        behavior, asked = self.path.split("/")[1], self.headers.get("Range")
+        is_first = all(seen != behavior for seen, _ in self.server.requests)
+        self.server.requests.append((behavior, asked))
+        start = int(asked[6:-1]) if asked else 0
         name, _, number = behavior.partition("-")
         if name in ANSWERS:
             self.answer(*ANSWERS[name][:2])
+        elif name in ODD_REST and start:
+            status, body, named = ODD_REST[name]
+            self.answer(status, body, Content_Range=named)
+        elif name == "dropping":
+            self.send(start, stop=300_000)
+        elif name == "cut":  # once, after so many bytes
+            self.send(start, stop=int(number) if is_first else None)
+        elif name == "no_ranges":
+            self.send(0, stop=300_000 if is_first else None)
+        elif name == "dripping":
+            self.send(0, stop=0)
+            self.drip(*(bytes([byte]) for byte in CONTENT))
+        elif name == "dripping_headers":
+            self.drip(b"HTTP/1.1 200 OK\r\n", *[b"X-A: b\r\n"] * 90, *[b"X"] * 5000)
         else:
-            getattr(self, name)(*map(int, filter(None, [number])))
+            self.send(start)
 
     def log_message(self, *args):
         pass
@@ -61,54 +77,13 @@ class Source(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(body)
 
-    def send(self, content, stop=None):
-        """The content from the byte asked for; the line is cut after ``stop`` bytes of it."""
-        headers = {"Content_Length": len(content) - self.start}
-        if self.start:
-            headers["Content_Range"] = f"bytes {self.start}-{len(content) - 1}/{len(content)}"
+    def send(self, start, stop=None):
+        """The content from a byte on; the line is cut after ``stop`` bytes of it."""
+        headers = {"Content_Length": len(CONTENT) - start}
+        if start:
+            headers["Content_Range"] = f"bytes {start}-{len(CONTENT) - 1}/{len(CONTENT)}"
         self.close_connection = stop is not None
-        self.answer(206 if self.start else 200, content[self.start :][:stop], **headers)
-
-    # -- sources that have the file -------------------------------------------
-
-    def fine(self):
-        self.send(CONTENT)
-
-    def dropping(self):
-        self.send(CONTENT, stop=300_000)
-
-    def no_ranges(self):
-        self.close_connection = self.is_first
-        self.answer(200, CONTENT[: 300_000 if self.is_first else None], Content_Length=len(CONTENT))
-
-    def cut(self, n_bytes):
-        """Breaks off once, after so many bytes."""
-        self.send(CONTENT, stop=n_bytes if self.is_first else None)
-
-    # -- odd answers to a request for the rest of the file ---------------------
-
-    def range_of_all(self):
-        self.to_range(CONTENT, f"bytes 0-{len(CONTENT) - 1}/{len(CONTENT)}")
-
-    def range_refused(self):
-        self.answer(416) if self.start else self.fine()
-
-    def range_of_other_bytes(self):
-        """Right in its words, with the bytes of the beginning."""
-        named = f"bytes {self.start}-{len(CONTENT) - 1}/{len(CONTENT)}"
-        self.to_range(CONTENT[: len(CONTENT) - self.start], named)
-
-    def to_range(self, body, named):
-        self.answer(206, body, Content_Range=named) if self.start else self.fine()
-
-    # -- waits without an end: until the test does ------------------------------
-
-    def dripping(self):
-        self.send(CONTENT, stop=0)
-        self.drip(*(bytes([byte]) for byte in CONTENT))
-
-    def dripping_headers(self):
-        self.drip(b"HTTP/1.1 200 OK\r\n", *[b"X-A: b\r\n"] * 90, *[b"X"] * 5000)
+        self.answer(206 if start else 200, CONTENT[start:][:stop], **headers)
 
     def drip(self, *pieces):
         self.close_connection = True
@@ -119,19 +94,15 @@ class Source(BaseHTTPRequestHandler):
                     break
 
 
-class Server(ThreadingHTTPServer):
-    def handle_error(self, request, client_address):
-        pass  # a client that hangs up is what many tests are about
-
-
 @pytest.fixture
 def fetch(monkeypatch):
     """``fetch(folder, *behaviors)`` downloads from sources that behave so, without pauses;
     ``fetch.requests`` has what was asked: behavior and range."""
     monkeypatch.setattr(download, "PUBLISHED", [ARCHIVE])
     monkeypatch.setattr(download, "PAUSE_S", 0.0)
-    with Server(("127.0.0.1", 0), Source) as running:
+    with ThreadingHTTPServer(("127.0.0.1", 0), Source) as running:
         running.requests, running.is_over = [], threading.Event()
+        running.handle_error = lambda *_: None  # clients hang up
         thread = threading.Thread(target=running.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
         address = f"http://127.0.0.1:{running.server_address[1]}"
@@ -150,13 +121,11 @@ def fetch(monkeypatch):
 
 def is_whole(folder):
     """The file is there with its bytes, and nothing else is."""
-    return sorted(path.name for path in folder.iterdir()) == [".lock", NAME] and (
-        (folder / NAME).read_bytes() == CONTENT
-    )
+    names = sorted(path.name for path in folder.iterdir())
+    return names == [".lock", NAME] and (folder / NAME).read_bytes() == CONTENT
 
 
 def nothing_wrong_is_left(folder):
-    """At most a partial file, and no file under the final name."""
     return {path.name for path in folder.iterdir()} <= {".lock", f"{NAME}.part"}
 
 
@@ -172,11 +141,10 @@ def test_every_fault_is_named_leaves_nothing_wrong_and_the_next_source_completes
     fetch, tmp_path, fault
 ):
     """With and without a part that was fetched before, which no answer without a file costs."""
-    for part in (b"", CONTENT[:200_000]):
+    for part in (b"", PART):
         folder = tmp_path / f"{len(part)}"
         folder.mkdir()
-        if part:
-            (folder / f"{NAME}.part").write_bytes(part)
+        (folder / f"{NAME}.part").write_bytes(part)
         with pytest.raises(DatasetError, match=re.escape(ANSWERS[fault][-1])) as caught:
             fetch(folder, fault)
         for fact in (NAME, str(len(CONTENT)), ARCHIVE.md5, str(folder), f"/{fault}/7", "browser"):
@@ -230,15 +198,12 @@ def test_a_partial_file_of_any_bytes_ends_in_the_right_ones(fetch, tmp_path, par
     assert is_whole(tmp_path) and len(fetch.requests) == n_requests
 
 
-@pytest.mark.parametrize("behavior", ["range_of_all", "range_refused", "range_of_other_bytes"])
+@pytest.mark.parametrize("behavior", ODD_REST)
 def test_a_source_that_cannot_give_the_rest_is_asked_for_the_whole(fetch, tmp_path, behavior):
-    (tmp_path / f"{NAME}.part").write_bytes(CONTENT[:200_000])
+    (tmp_path / f"{NAME}.part").write_bytes(PART)
     fetch(tmp_path, behavior)
     assert fetch.requests == [(behavior, "bytes=200000-"), (behavior, None)]
     assert is_whole(tmp_path)
-
-
-# -- what is there already ---------------------------------------------------
 
 
 @pytest.mark.parametrize("content", [WRONG, None])
@@ -258,18 +223,13 @@ def test_the_error_lists_every_archive_still_missing(fetch, tmp_path, monkeypatc
     monkeypatch.setattr(download, "PUBLISHED", [ARCHIVE, *others])
     with pytest.raises(DatasetError) as caught:
         fetch(tmp_path, "html")
-    listed = str(caught.value).split("unopened")[1]
-    assert "other.zip (" in listed and "c (" in listed and NAME not in listed.replace("other.", "")
+    assert re.findall(r"(\S+) \(\d+ bytes, MD5", str(caught.value)) == ["other.zip", "c"]
 
 
 def test_a_disk_that_gets_full_is_named_with_what_is_needed_and_costs_nothing(fetch, tmp_path):
-    _, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (300_000, hard))  # writes beyond that fail
-    try:
+    with no_file_beyond(300_000):
         with pytest.raises(DatasetError, match="archives .0.7 MB. to .*File too large"):
             fetch(tmp_path, "fine")
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
     fetch.requests.clear()
     fetch(tmp_path, "fine")
     assert fetch.requests == [("fine", "bytes=300000-")] and is_whole(tmp_path)

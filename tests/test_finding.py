@@ -1,15 +1,5 @@
-"""Where slices lie and whether all are there: whole, or an error that names what lacks."""
-
 import pytest
-from fake_cheng import (
-    NAMES,
-    a_part_will_do,
-    dataset,
-    mat_bytes,
-    open_folder,
-    unpack,
-    without_rights,
-)
+from fake_cheng import NAMES, a_part_will_do, dataset, mat_bytes, open_folder, without_rights
 
 from tumorcf_lib.data import archives, finding
 from tumorcf_lib.data.archives import DatasetNotFoundError
@@ -30,18 +20,21 @@ def incomplete(folder):
 
 
 def test_what_is_missing_is_named_unless_a_part_is_allowed(tmp_path):
-    folder = unpack(dataset(tmp_path / "data"), NAMES[2])
-    for path in (folder / NAMES[2][:-4]).iterdir():
-        path.rename(path.with_name(f"image_{path.name}"))
-    (folder / "brain.tar.gz").write_bytes(b"x")
+    folder = dataset(tmp_path / "data")
+    (folder / NAMES[2]).rename(folder / "brain.tar.gz")
+    (folder / "image_8.mat").write_bytes(b"x")
     (folder / "own.zip").write_bytes(b"PK no archive")
     (folder / "7.mat").symlink_to("nowhere")
     said, numbers = incomplete(folder)
-    assert "Missing: 7-9. Put there, unopened:" in said and NAMES[2] in said
-    assert "brain.tar.gz and 3 more there: neither a file N.mat nor a ZIP archive" in said
-    assert "own.zip there: cannot be read (File is not a zip file)" in said
-    assert "7.mat there: a link to no file" in said
-    assert "--partial (TUMORCF_PARTIAL=1)" in said and "python -m tumorcf_lib download" in said
+    for words in (
+        f"Missing: 7-9. Put there, unopened:\n    {NAMES[2]}",
+        "brain.tar.gz and 1 more there: neither a file N.mat nor a ZIP archive",
+        "own.zip there: cannot be read (File is not a zip file)",
+        "7.mat there: a link to no file",
+        "--partial (TUMORCF_PARTIAL=1)",
+        "python -m tumorcf_lib download",
+    ):
+        assert words in said
     assert numbers == [1, 2, 3, 4, 5, 6, 10, 11, 12]
 
 
@@ -57,21 +50,15 @@ def test_a_folder_with_nothing_is_told_what_belongs_there(tmp_path):
 def test_copies_that_differ_do_not_hide_which_slices_are_missing(tmp_path):
     folder = dataset(tmp_path / "data")
     (folder / NAMES[1]).unlink()
-    other = dataset(tmp_path / "other", sizes={7: 20})
-    (folder / "native512").mkdir()
-    (other / NAMES[2]).rename(folder / "native512" / NAMES[2])
+    (folder / "7.mat").write_bytes(mat_bytes(tmp_path, 7, size=20))
     with pytest.raises(CorruptSliceError, match="Slice 7 .* differs; missing are 4-6[.]"):
-        finding.require(folder)
-    (other / NAMES[1]).rename(folder / "native512" / NAMES[1])
-    with pytest.raises(CorruptSliceError, match="Slice 7 .*; missing are none[.]"):
         finding.require(folder)
 
 
 def test_a_number_in_the_wrong_archive_is_refused(tmp_path):
     folder = dataset(tmp_path / "data")
-    (folder / NAMES[0]).rename(folder / "aside")
-    (folder / NAMES[1]).rename(folder / NAMES[0])
-    (folder / "aside").rename(folder / NAMES[1])
+    for old, new in (NAMES[0], "aside"), (NAMES[1], NAMES[0]), ("aside", NAMES[1]):
+        (folder / old).rename(folder / new)
     words = f"Slice 1 .{NAMES[1]}/1.mat.: expected one of the slices 4-6 there"
     with pytest.raises(CorruptSliceError, match=words):
         finding.require(folder)

@@ -1,5 +1,3 @@
-"""Claims about the head, its depth, and what in it is brain."""
-
 import numpy as np
 import pytest
 from pictures import dot

@@ -1,5 +1,3 @@
-"""One N.mat: what is as published comes back to the bit, everything else is refused by name."""
-
 import zlib
 
 import h5py
@@ -13,24 +11,20 @@ from tumorcf_lib.data.matfile import CorruptSliceError
 SLICE, MASK = draw(1)
 
 
+def with_image(tmp_path, *how, fill=lambda image: None, **options):
+    """The bytes of a slice's file whose image was made so, by h5py."""
+    path = write_mat(tmp_path / "1.mat", SLICE, MASK, 1, "100360", drop=("image",))
+    with h5py.File(path, "r+") as file:
+        fill(file["cjdata"].create_dataset("image", *how, **options))
+    return path.read_bytes()
+
+
 @pytest.mark.parametrize("dtype, chunks", [("<u2", None), ("|u1", (16, 16)), ("<f4", (5, 7))])
 def test_pixels_of_any_type_and_chunks_come_back(tmp_path, dtype, chunks):
     values = (SLICE % 256).astype(dtype)
-
-    def pack(group):
-        group.create_dataset("image", data=values.T, chunks=chunks)
-
-    found = matfile.parse(changed(tmp_path, pack), 1, "1.mat")
+    found = matfile.parse(with_image(tmp_path, data=values.T, chunks=chunks), 1, "1.mat")
     assert found.image.dtype == values.dtype and found.image.flags.c_contiguous
     np.testing.assert_array_equal(found.image, values)
-
-
-def changed(tmp_path, change, drop=("image",)):
-    """The bytes of a slice's file whose structure cjdata was changed."""
-    path = write_mat(tmp_path / "1.mat", SLICE, MASK, 1, "100360", drop=drop)
-    with h5py.File(path, "r+") as file:
-        change(file["cjdata"])
-    return path.read_bytes()
 
 
 def refused(content):
@@ -80,58 +74,39 @@ def test_what_is_no_hdf5_is_named_with_what_to_do(content, words):
 
 @pytest.mark.parametrize("side, chunk", [(100_000, 100), (16, 4096)])
 def test_more_than_a_slice_needs_is_refused_before_it_is_read(tmp_path, side, chunk):
-    def declare(group):
-        options = {"chunks": (chunk, chunk), "maxshape": (None, None)}
-        group.create_dataset("image", (side, side), "i2", **options)
-
+    declared = {"chunks": (chunk, chunk), "maxshape": (None, None)}
     words = f"got shape ({side}, {side}), chunks ({chunk}, {chunk})"
-    assert words in refused(changed(tmp_path, declare))
+    assert words in refused(with_image(tmp_path, (side, side), "i2", **declared))
 
 
 def test_pixels_that_the_file_does_not_hold_are_no_zeros(tmp_path):
-    def leave_out(group):
-        group.create_dataset("image", (16, 16), "i2", chunks=(8, 16))
-        group["image"][:8] = SLICE[:8]
+    def half(image):
+        image[:8] = SLICE[:8]
 
-    def declare(group):
-        group.create_dataset("image", (16, 16), "i2")
+    def packed(content):
+        chunk, whole = zlib.compress(content), {"chunks": (16, 16), "compression": "gzip"}
+        put = {"fill": lambda image: image.id.write_direct_chunk((0, 0), chunk)}
+        return with_image(tmp_path, (16, 16), "i2", **put, **whole)
 
-    def pack(content):
-        def write(group):
-            options = {"chunks": (16, 16), "compression": "gzip"}
-            image = group.create_dataset("image", (16, 16), "i2", **options)
-            image.id.write_direct_chunk((0, 0), zlib.compress(content))
-
-        return write
-
-    assert "got one without its chunk at (8, 0)" in refused(changed(tmp_path, leave_out))
-    assert "got 0 of its 512 bytes" in refused(changed(tmp_path, declare))
-    matfile.parse(changed(tmp_path, pack(SLICE.tobytes())), 1, "1.mat")
+    without = with_image(tmp_path, (16, 16), "i2", chunks=(8, 16), fill=half)
+    assert "got one without its chunk at (8, 0)" in refused(without)
+    assert "got 0 of its 512 bytes" in refused(with_image(tmp_path, (16, 16), "i2"))
+    matfile.parse(packed(SLICE.tobytes()), 1, "1.mat")
     for content in (SLICE[:8].tobytes(), bytes(50_000_000)):
-        assert "not hold its 512 bytes" in refused(changed(tmp_path, pack(content)))
+        assert "not hold its 512 bytes" in refused(packed(content))
 
 
 def test_what_lies_elsewhere_is_not_read(tmp_path):
     (tmp_path / "private").write_bytes(bytes(range(256)))
-    with h5py.File(tmp_path / "other.h5", "w") as file:
-        file["image"] = draw(2)[0]
-
-    def point(group):
-        place = [(str(tmp_path / "private"), 0, 256)]
-        group.create_dataset("image", (16, 16), "u1", external=place)
-
-    assert "lies in another file" in refused(changed(tmp_path, point))
-    link = h5py.ExternalLink(str(tmp_path / "other.h5"), "/image")
-    content = changed(tmp_path, lambda group: group.__setitem__("image", link))
-    assert "a field cjdata.image in the file" in refused(content)
+    place = [(str(tmp_path / "private"), 0, 256)]
+    assert "lies in another file" in refused(with_image(tmp_path, (16, 16), "u1", external=place))
+    path = write_mat(tmp_path / "1.mat", SLICE, MASK, 1, "100360", drop=("image",))
+    with h5py.File(path, "r+") as file, h5py.File(tmp_path / "other.h5", "w") as other:
+        other["image"] = draw(2)[0]
+        file["cjdata/image"] = h5py.ExternalLink(str(tmp_path / "other.h5"), "/image")
+    assert "a field cjdata.image in the file" in refused(path.read_bytes())
 
 
 def test_a_field_that_is_no_array_of_numbers_is_refused(tmp_path):
-    def refer(group):
-        group["image"] = np.array([group["tumorMask"].ref] * 4, h5py.ref_dtype)
-
-    def empty(group):
-        group["image"] = h5py.Empty("i2")
-
-    for change in (refer, empty):
-        assert "cjdata.image" in refused(changed(tmp_path, change))
+    assert "cjdata.image" in refused(with_image(tmp_path, (4,), h5py.ref_dtype))
+    assert "cjdata.image" in refused(with_image(tmp_path, data=h5py.Empty("i2")))

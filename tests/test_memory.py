@@ -1,5 +1,3 @@
-"""What a trained network holds on to is given back."""
-
 import gc
 
 import keras

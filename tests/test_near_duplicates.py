@@ -1,5 +1,3 @@
-"""Near duplicates: the hash, the comparisons against a slow loop, and planted copies."""
-
 import cv2
 import numpy as np
 import pandas as pd
@@ -12,19 +10,15 @@ from tumorcf_lib.tables import leak as tables
 
 
 def draw(seed, size=32):
-    """A smooth random slice, as positive integers."""
     noise = np.random.default_rng(seed).normal(size=(size, size)).astype(np.float32)
     smooth = cv2.GaussianBlur(noise, (0, 0), 1.5)
     return np.round(400 + 900 * smooth).astype(np.int16)
 
 
 def compared(slices, patients, labels=None, planes=None):
-    """Rows of a cohort; all slices of one class and plane, unless told otherwise."""
-    slices = np.array(slices)
-    labels = np.zeros(len(slices), int) if labels is None else labels
-    cohort = named(slices, slices > 1e6, labels, patients, classes=("A", "B"))
-    planes = [near.UNKNOWN] * len(slices) if planes is None else planes
-    return near.duplicate_rows(cohort, planes)
+    slices, n = np.array(slices), len(slices)
+    cohort = named(slices, slices > 1e6, labels or [0] * n, patients, classes=("A", "B"))
+    return near.duplicate_rows(cohort, planes or [near.UNKNOWN] * n)
 
 
 def stems(are_copies, n_stems=12, n_slices=3):
@@ -37,18 +31,6 @@ def stems(are_copies, n_stems=12, n_slices=3):
             slices += [first, copy if are_copies else draw([stem, k, 1])]
             patients += [f"MR{stem:03d}", f"MR{stem:03d}B"]
     return compared(slices, patients)
-
-
-# -- hashes and comparisons ----------------------------------------------------
-
-
-def derived_of(rows, n_resamples):
-    n = {"n_resamples": n_resamples}
-    return {
-        "table_duplicates": tables.duplicates_table(rows, **n),
-        "table_duplicates_difference": tables.difference_table(rows, **n),
-        "table_duplicates_stems": tables.stems_table(rows),
-    }
 
 
 def test_a_hash_knows_a_slice_by_what_it_shows_and_not_by_brightness_size_or_noise():
@@ -85,29 +67,29 @@ def test_every_slice_of_a_stem_meets_every_id_of_its_class_and_plane_once(
 
 def test_without_stems_there_are_no_rows_and_tables_that_can_be_written():
     rows = rowfiles.round_trip(compared([draw(0), draw(1)], ["1", "2"]))
-    derived = derived_of(rows, 20)
-    assert all(len(rowfiles.round_trip(table)) == 0 for table in derived.values())
-
-
-# -- tables ------------------------------------------------------------------
+    for table in (
+        tables.duplicates_table(rows, n_resamples=20),
+        tables.difference_table(rows, n_resamples=20),
+        tables.stems_table(rows),
+    ):
+        assert len(rowfiles.round_trip(table)) == 0
 
 
 def test_near_is_what_one_of_a_thousand_strangers_is():
-    assert tables.threshold(np.array([40] * 999 + [12])) == 39  # one is 0.1 %, and may be reached
     assert tables.threshold(np.array([40] * 998 + [12] * 2)) == 11  # two are 0.2 %
     assert tables.threshold(np.zeros(10, int)) == -1
 
 
 def test_planted_copies_are_nearer_than_strangers_and_other_slices_are_not():
-    derived = derived_of(stems(are_copies=True), 200)
-    table = derived["table_duplicates"].set_index(["kind", "measure"])
+    rows = stems(are_copies=True)
+    table = tables.duplicates_table(rows, n_resamples=200).set_index(["kind", "measure"])
     assert table.loc[(tables.SAME_STEM, "near duplicate"), "effect"] == 1
     assert table.loc[(tables.SAME_SERIES, "near duplicate"), "effect"] <= tables.NEAR_SHARE
     assert table.loc[(tables.SAME_STEM, "distance"), "n_persons"] == 12
-    nearer = derived["table_duplicates_difference"].set_index("measure")
+    nearer = tables.difference_table(rows, n_resamples=200).set_index("measure")
     assert nearer.loc["distance", "high"] < 0 < nearer.loc["near duplicate", "low"]
     assert (nearer["n_persons"] == 12).all()
-    assert (derived["table_duplicates_stems"]["share_farther"] == 1).all()
+    assert (tables.stems_table(rows)["share_farther"] == 1).all()
     difference = tables.difference_table(stems(are_copies=False), n_resamples=200)
     row = difference.set_index("measure").loc["distance"]
     assert row["low"] < 0 < row["high"]
@@ -117,12 +99,12 @@ def test_ids_with_many_slices_are_compared_with_strangers_that_have_as_many():
     """Nearer only because there are more to choose from: no difference."""
     rows = []
     for stem, i in np.ndindex(12, 4):
-        for partner, n, distance in ((f"MR{stem}B", 30, 90), ("MR90", 5, 150), ("MR91", 30, 90)):
-            kind = tables.SAME_STEM if partner.endswith("B") else tables.SAME_SERIES
-            row = {"slice_id": 10 * stem + i, "patient_id": f"MR{stem}", "person_id": f"MR{stem}"}
-            row |= {"label": "A", "kind": kind, "partner_id": partner}
-            rows.append(row | {"n_candidates": n, "distance": distance + 3 * i})
-    rows = pd.DataFrame(rows)
+        who = 10 * stem + i, f"MR{stem}", f"MR{stem}", "A"
+        rows.append([*who, tables.SAME_STEM, f"MR{stem}B", 30, 90 + 3 * i])
+        rows.append([*who, tables.SAME_SERIES, "MR90", 5, 150 + 3 * i])
+        rows.append([*who, tables.SAME_SERIES, "MR91", 30, 90 + 3 * i])
+    columns = "slice_id patient_id person_id label kind partner_id n_candidates distance".split()
+    rows = pd.DataFrame(rows, columns=columns)
     means = rows.groupby("kind")["distance"].mean()
     assert means[tables.SAME_SERIES] - means[tables.SAME_STEM] == 30
     row = tables.difference_table(rows, n_resamples=100).set_index("measure").loc["distance"]

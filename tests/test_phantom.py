@@ -1,4 +1,4 @@
-"""The phantom cohort: repeatable bytes, masks where they belong, classes that differ."""
+import operator
 
 import numpy as np
 import pytest
@@ -11,13 +11,7 @@ MENINGIOMA, GLIOMA, PITUITARY = range(3)
 
 
 @pytest.fixture(scope="module")
-def cohort():
-    return phantom.make_cohort(20, 2, seed=11)
-
-
-@pytest.fixture(scope="module")
 def plans():
-    """Many patients' plans, drawn without rendering a slice."""
     anatomy = load_anatomy()
     return [phantom.plan_patient(np.random.default_rng([5, i]), i % 3, anatomy) for i in range(600)]
 
@@ -39,13 +33,12 @@ def test_a_slice_depends_on_its_seed_and_not_on_how_many_others_are_drawn():
     assert small.slices.tobytes() != other.slices.tobytes()
 
 
-def test_every_mask_is_one_piece_of_believable_size(cohort):
+def test_every_mask_is_one_piece_of_believable_size():
+    cohort = phantom.make_cohort(20, 2, seed=11)
     sizes = cohort.masks.sum(axis=(1, 2))
-    assert sizes.min() >= phantom.MIN_TUMOR_PX
-    assert sizes.max() < 0.12 * 256 * 256
+    assert phantom.MIN_TUMOR_PX <= sizes.min() and sizes.max() < 0.12 * 256 * 256
     assert (sizes == cohort.table.tumor_px).all()
-    every_neighbor = np.ones((3, 3))
-    assert all(ndimage.label(mask, every_neighbor)[1] == 1 for mask in cohort.masks)
+    assert all(ndimage.label(mask, np.ones((3, 3)))[1] == 1 for mask in cohort.masks)
 
 
 def test_masks_lie_inside_the_skull_or_the_sella():
@@ -71,10 +64,8 @@ def test_each_class_has_its_place_dura_deep_brain_or_sella(plans):
 
 def test_pose_and_contrast_do_not_know_the_class(plans):
     labels = np.array([plan.label for plan in plans])
-    poses, contrasts = ([getattr(plan, name) for plan in plans] for name in ("pose", "contrast"))
-    drawn = [[c.white for c in contrasts], [c.noise for c in contrasts]]
-    drawn += [[p.fov_mm for p in poses], [p.angle for p in poses]]
-    for values in map(np.array, drawn):
+    for name in ("contrast.white", "contrast.noise", "pose.fov_mm", "pose.angle"):
+        values = np.array([operator.attrgetter(name)(plan) for plan in plans])
         standard_error = values.std() / np.sqrt(200)  # of one class's mean
         means = [values[labels == label].mean() for label in range(3)]
         assert np.ptp(means) < 5 * standard_error

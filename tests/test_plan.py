@@ -1,5 +1,3 @@
-"""Claims about what is planned for a slice, and about making it again from its row."""
-
 import io
 
 import numpy as np

@@ -1,5 +1,3 @@
-"""Planes: persons apart, hand labels of the real cohort only, and how accuracy is counted."""
-
 import numpy as np
 import pandas as pd
 from pictures import named
@@ -7,13 +5,6 @@ from pictures import named
 from tumorcf_lib.controls import planes
 from tumorcf_lib.data import preprocess
 from tumorcf_lib.phantoms import cohort as phantom
-
-
-def noise_cohort(n_persons=60, n_slices=3):
-    """Each person's slices are all one picture of noise, so that a leak would be plain."""
-    pictures = np.random.default_rng(0).normal(size=(n_persons, 32, 32)).astype(np.float32)
-    slices, persons = np.repeat(pictures, n_slices, axis=0), np.arange(n_persons).repeat(n_slices)
-    return named(slices, np.zeros(slices.shape, bool), persons % 3, persons)
 
 
 def test_most_phantoms_show_their_plane():
@@ -26,8 +17,10 @@ def test_most_phantoms_show_their_plane():
 
 
 def test_a_person_is_estimated_without_the_persons_own_slices():
-    """Learned from, a person's other slices, alike to the bit, would give the plane away."""
-    cohort, rng = noise_cohort(), np.random.default_rng(1)
+    """A person's slices are one picture of noise: learned from, they would give the plane away."""
+    rng, persons = np.random.default_rng(0), np.arange(60).repeat(3)
+    slices = rng.normal(size=(60, 32, 32)).astype(np.float32)[persons]
+    cohort = named(slices, np.zeros(slices.shape, bool), persons % 3, persons)
     assert planes.estimate_planes(cohort) is None
     assert planes.why_not(cohort) == "no slice of cohort 'toy' has a known plane"
     cohort.table["plane"] = np.repeat(rng.choice(planes.PLANES, 60), 3)

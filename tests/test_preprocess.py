@@ -3,8 +3,9 @@ import pytest
 import real_cheng
 from hypothesis import assume, given, strategies as st
 from hypothesis.extra import numpy as hnp
+from pictures import named
 
-from tumorcf_lib.data import cohort, preprocess
+from tumorcf_lib.data import preprocess
 from tumorcf_lib.data.preprocess import InvalidSliceError
 
 SHAPES = hnp.array_shapes(min_dims=2, max_dims=2, min_side=1, max_side=24)
@@ -12,18 +13,8 @@ SLICES = hnp.arrays(np.int16, SHAPES, elements=st.integers(-500, 4095))
 SIZES = st.integers(1, 40)
 
 
-def slow_percentile(values, percent):
-    """Linear between the two sorted values around the place percent * (n - 1)."""
-    ordered = sorted(float(value) for value in np.ravel(values))
-    place = percent / 100 * (len(ordered) - 1)
-    below = int(place)
-    above = min(below + 1, len(ordered) - 1)
-    return ordered[below] + (place - below) * (ordered[above] - ordered[below])
-
-
 def slow_input(slice):
-    """Clip, min-max and z-score, pixel by pixel."""
-    low, high = slow_percentile(slice, 1), slow_percentile(slice, 99)
+    low, high = np.percentile(slice, (1, 99))
     if high <= low:
         return np.zeros(slice.shape)
     scaled = [(min(max(float(v), low), high) - low) / (high - low) for v in np.ravel(slice)]
@@ -69,8 +60,7 @@ def test_pixels_that_span_more_than_a_float_are_refused():
 def test_prepare_makes_each_slice_and_mask_keeps_the_table_and_names_a_broken_slice():
     rng = np.random.default_rng(0)
     slices = [rng.integers(0, 99, shape) for shape in ((20, 20), (30, 30), (20, 26))]
-    about = {"classes": ("x", "y"), "name": "ragged", "source": "Random.", "slice_ids": [7, 8, 9]}
-    ragged = cohort.from_arrays(slices, [s > 60 for s in slices], [0, 1, 1], "abc", **about)
+    ragged = named(slices, [s > 60 for s in slices], [0, 1, 1], "abc", slice_ids=[7, 8, 9])
     prepared = preprocess.prepare(ragged, 16)
     assert prepared.slices.dtype == np.float32 and prepared.masks.dtype == bool
     for i, slice in enumerate(slices):
@@ -79,7 +69,7 @@ def test_prepare_makes_each_slice_and_mask_keeps_the_table_and_names_a_broken_sl
         np.testing.assert_array_equal(prepared.masks[i], expected[1])
     assert prepared.table.equals(ragged.table)
     slices[1] = np.full((30, 30), np.nan)
-    with pytest.raises(InvalidSliceError, match="Slice 8 of ragged: .*900 of 900"):
+    with pytest.raises(InvalidSliceError, match="Slice 8 of toy: .*900 of 900"):
         preprocess.prepare(ragged, 16)
 
 

@@ -1,11 +1,10 @@
-"""Probes: what each one sees, and who it learns from."""
-
 import dataclasses
 
 import numpy as np
 import pandas as pd
 import pytest
 from pictures import named
+from tiny_heads import same
 
 from tumorcf_lib import config
 from tumorcf_lib.controls import probes
@@ -61,16 +60,13 @@ def test_probes_that_share_a_network_learn_what_they_would_alone(
     before = [np.array(variable) for variable in network[0].variables]
 
     def rows(name, folder):
-        options = {"seed": 0, "network": network, "progress": said.append}
-        return probes.train_probe(
-            name, profile, prepared, parts, folder=tmp_path / folder, **options
-        )
+        how = {"seed": 0, "network": network, "progress": said.append}
+        return probes.train_probe(name, profile, prepared, parts, folder=tmp_path / folder, **how)
 
     alone = rows("mask", "alone")
     rows("silhouette", "between")
     pd.testing.assert_frame_equal(rows("mask", "after"), alone)
-    for variable, value in zip(network[0].variables, before, strict=True):
-        np.testing.assert_array_equal(variable, value)
+    assert all(same(network[0].variables, before))
     history = pd.read_csv(tmp_path / "alone" / "history.csv").set_index("epoch")
     assert len(history) == 4
     assert f"kept epoch {history['val_loss'].idxmin()} of" in said[1]

@@ -1,15 +1,13 @@
-"""From files to a cohort: to the bit, once; after any fault nothing is left, a rerun works."""
-
 import os
-import resource
 import shutil
 import zipfile
 from types import SimpleNamespace
 
+import fake_cheng as cheng
 import numpy as np
 import pytest
 import real_cheng
-from fake_cheng import NAMES, a_part_will_do, dataset, draw, mat_bytes, unpack, write_archives
+from fake_cheng import NAMES
 
 from tumorcf_lib import steps
 from tumorcf_lib.data import archives, published
@@ -18,7 +16,7 @@ from tumorcf_lib.data.matfile import CorruptSliceError, DatasetError
 
 @pytest.fixture
 def folder(tmp_path, published_12):
-    return dataset(tmp_path / "data")
+    return cheng.dataset(tmp_path / "data")
 
 
 def read(folder, tmp_path):
@@ -30,22 +28,22 @@ def caches(tmp_path):
     return sorted(path.name for path in (tmp_path / "cache").iterdir() if path.name != ".lock")
 
 
+def members_of(path):
+    with zipfile.ZipFile(path) as archive:
+        return {name: archive.read(name) for name in archive.namelist()}
+
+
 def test_slices_masks_labels_and_ids_come_as_they_are_in_the_files(folder, tmp_path):
     packed = read(folder, tmp_path)
-    loose = read(unpack(folder, *NAMES), tmp_path)
+    loose = read(cheng.unpack(folder, *NAMES), tmp_path)
     assert "loose .mat files" in loose.source
     for found in packed, loose:
-        assert (found.name, len(found)) == ("cheng", 12)
+        cheng.check_slices(found)
+        assert found.slices[0].dtype == np.int16 and found.masks[0].dtype == bool
         assert found.classes == ("meningioma", "glioma", "pituitary")
-        assert found.table["slice_id"].tolist() == list(range(1, 13))
         assert found.labels.tolist() == [0, 0, 0, 1, 1, 1, 2, 2, 2, 2, 2, 2]
         assert found.table["patient_id"][2:6].tolist() == ["P0b", "MR1", "MR1B", "MR1B"]
         assert set(found.persons[3:6]) == {"MR1"}
-        for i in range(12):
-            image, mask = draw(i + 1, 24 if i + 1 == 5 else 16)
-            np.testing.assert_array_equal(found.slices[i], image)
-            np.testing.assert_array_equal(found.masks[i], mask.astype(bool))
-            assert found.slices[i].dtype == np.int16 and found.masks[i].dtype == bool
 
 
 def test_the_second_reading_opens_the_cache_wherever_and_whenever_the_files_were_put(
@@ -61,16 +59,15 @@ def test_the_second_reading_opens_the_cache_wherever_and_whenever_the_files_were
     assert isinstance(second.slices.flat, np.memmap)
     assert not second.slices[0].flags.writeable
     assert first.table.equals(second.table) and first.source == second.source
-    for one, other in zip(first.slices, second.slices):
-        np.testing.assert_array_equal(one, other)
+    cheng.check_slices(second)
     assert published.describe(folder, cache_dir=tmp_path / "cache") == first.source
 
 
 def test_other_bytes_in_the_folder_replace_its_cache_and_no_other(folder, tmp_path):
     read(folder, tmp_path)
-    read(dataset(tmp_path / "other", sizes={8: 20}), tmp_path)
+    read(cheng.dataset(tmp_path / "other", sizes={8: 20}), tmp_path)
     assert len(caches(tmp_path)) == 2
-    dataset(folder, sizes={7: 20})
+    cheng.dataset(folder, sizes={7: 20})
     assert read(folder, tmp_path).slices[6].shape == (20, 20)
     assert len(caches(tmp_path)) == 2
 
@@ -80,10 +77,9 @@ def test_files_that_changed_places_are_named_by_whose_the_number_is(folder, tmp_
     ids = "P0a P0a P0b MR1 MR1B MR1B P2a P2a P2b P3a P3a P3b".split()
     monkeypatch.setattr(archives, "owner", lambda n: (min((n + 2) // 3, 3), ids[n - 1]))
     assert len(read(folder, tmp_path)) == 12
-    with zipfile.ZipFile(folder / NAMES[0]) as archive:
-        contents = {name: archive.read(name) for name in ("1.mat", "2.mat", "3.mat")}
-    contents["2.mat"], contents["3.mat"] = contents["3.mat"], contents["2.mat"]
-    write_archives(folder, {NAMES[0]: contents})
+    members = members_of(folder / NAMES[0])
+    members["2.mat"], members["3.mat"] = members["3.mat"], members["2.mat"]
+    cheng.write_archives(folder, {NAMES[0]: members})
     words = "Slice 2 .*patient P0a as published, got label 1 and patient P0b .two files exchanged"
     with pytest.raises(CorruptSliceError, match=words):
         read(folder, tmp_path)
@@ -93,62 +89,55 @@ def test_the_source_says_whose_copy_it_is_how_much_and_that_a_part_is_not_the_wh
     folder, tmp_path, monkeypatch
 ):
     source = read(folder, tmp_path).source
-    assert "an unlisted copy (MD5 differs from the published archives)" in source
     assert "), 12 slices of 8 patient IDs, 16 x 16 to 24 x 24 px, values" in source
     assert str(tmp_path) not in source
-    ours = tuple(a._replace(md5=archives.md5(folder / a.name)) for a in archives.PUBLISHED)
-    for sums, words in (
-        (ours, "published archives (MD5 verified)"),
-        ((*ours[:3], archives.PUBLISHED[3]), "unlisted"),
+    ours = [a._replace(md5=archives.md5(folder / a.name)) for a in archives.PUBLISHED]
+    for theirs, words in (
+        (archives.PUBLISHED[3], "an unlisted copy (MD5 differs from the published archives)"),
+        (ours[3], "published archives (MD5 verified)"),
     ):
         shutil.rmtree(tmp_path / "cache")
-        with monkeypatch.context() as patch:
-            patch.setattr(archives, "PUBLISHED", sums)
-            assert words in read(folder, tmp_path).source
+        monkeypatch.setattr(archives, "PUBLISHED", (*ours[:3], theirs))
+        assert words in read(folder, tmp_path).source
     (folder / NAMES[1]).unlink()
-    with a_part_will_do():
+    with cheng.a_part_will_do():
         source = read(folder, tmp_path).source
     assert "9 of 12 slices (partial: 4-6 missing) of 6 patient IDs" in source
     with pytest.raises(archives.DatasetNotFoundError, match="Missing: 4-6"):
         read(folder, tmp_path)
 
 
-# -- faults: named, nothing kept, a rerun completes --------------------------
-
-SLICE, MASK = draw(4)
-FAULTS = {
-    # changes of 4.mat: what the message must say
-    "NaN": ({"image": np.where(MASK, np.nan, SLICE)}, "Slice 4 ({0}/4.mat): expected finite pix"),
-    "another label than its patient": ({"label": 1}, "Slice 5 ({0}/5.mat): expected label 1 as"),
-    "pixels of another patient": (
-        {"image": draw(1)[0].T},
-        f"({{0}}/4.mat): expected number 1 as slice 1 ({NAMES[0]}/1.mat) of the same pixels",
-    ),
-    "pixels of another type": ({"image": SLICE.T * 1.0}, "expected dtype <i2 as slice 1"),
-}
-
-
-@pytest.mark.parametrize("fault", FAULTS)
-def test_a_bad_slice_is_named_leaves_nothing_and_a_rerun_completes(folder, tmp_path, fault):
-    changes, words = FAULTS[fault]
-    good = (folder / NAMES[1]).read_bytes()
-    with zipfile.ZipFile(folder / NAMES[1]) as archive:
-        members = {name: archive.read(name) for name in archive.namelist()}
-    members["4.mat"] = mat_bytes(tmp_path, 4, **{"label": 2, "patient": "MR1", **changes})
-    write_archives(folder, {NAMES[1]: members})
+@pytest.mark.parametrize(
+    "changes, words",  # of 4.mat
+    [
+        ({"label": 1}, f"Slice 5 ({NAMES[1]}/5.mat): expected label 1 as"),
+        (
+            {"image": cheng.draw(1)[0].T},
+            f"({NAMES[1]}/4.mat): expected number 1 as slice 1 ({NAMES[0]}/1.mat) of the same",
+        ),
+        ({"image": cheng.draw(4)[0].T * 1.0}, "expected dtype <i2 as slice 1"),
+    ],
+)
+def test_a_slice_that_contradicts_others_is_named_leaves_nothing_and_a_rerun_completes(
+    folder, tmp_path, changes, words
+):
+    members = members_of(folder / NAMES[1])
+    members["4.mat"] = cheng.mat_bytes(tmp_path, 4, **{"label": 2, "patient": "MR1", **changes})
+    cheng.write_archives(folder, {NAMES[1]: members})
     with pytest.raises(DatasetError) as caught:
         read(folder, tmp_path)
-    assert words.format(NAMES[1]) in str(caught.value)
-    assert "python -m tumorcf_lib download" in str(caught.value) and caches(tmp_path) == []
-    (folder / NAMES[1]).write_bytes(good)
-    np.testing.assert_array_equal(read(folder, tmp_path).slices[3], SLICE)
+    assert words in str(caught.value) and "python -m tumorcf_lib download" in str(caught.value)
+    assert caches(tmp_path) == []
+    cheng.check_slices(read(cheng.dataset(folder), tmp_path))
 
 
 def test_patient_ids_of_any_printable_letters_come_back_as_they_were(tmp_path):
     patients = ('A,"B";', "007", "1e5", "NA", "-", "#x", "'", "a b")
-    contents = {f"{n}.mat": mat_bytes(tmp_path, n, patient=p) for n, p in enumerate(patients, 1)}
-    folder = write_archives(tmp_path / "data", {"own.zip": contents})
-    with a_part_will_do():
+    contents = {}
+    for n, patient in enumerate(patients, 1):
+        contents[f"{n}.mat"] = cheng.mat_bytes(tmp_path, n, patient=patient)
+    folder = cheng.write_archives(tmp_path / "data", {"own.zip": contents})
+    with cheng.a_part_will_do():
         for _ in ("read", "mapped from the cache"):
             assert read(folder, tmp_path).table["patient_id"].tolist() == list(patients)
 
@@ -161,7 +150,7 @@ def test_a_damaged_cache_is_made_again(folder, tmp_path, name):
         path.write_bytes(damage(path.read_bytes()))
         again = read(folder, tmp_path)
         assert again.table.equals(first.table)
-        np.testing.assert_array_equal(again.masks[11], draw(12)[1])
+        cheng.check_slices(again)
     path = next((tmp_path / "cache").glob(f"*/{name}"))
     path.unlink()
     os.mkfifo(path)  # whoever opens it waits for ever
@@ -188,28 +177,18 @@ def test_what_another_process_is_reading_is_left_alone_and_what_a_killed_one_lef
 
 @pytest.mark.usefixtures("published_12")
 def test_a_disk_too_small_or_filling_up_leaves_no_cache(tmp_path, monkeypatch):
-    large = dataset(tmp_path / "large", sizes=dict.fromkeys(range(1, 13), 200))
+    large = cheng.dataset(tmp_path / "large", sizes=dict.fromkeys(range(1, 13), 200))
     packed = {name: (large / name).read_bytes() for name in NAMES}
-    folder = write_archives(tmp_path / "data", {"all.zip": packed})
+    folder = cheng.write_archives(tmp_path / "data", {"all.zip": packed})
     with monkeypatch.context() as patch:
         patch.setattr(shutil, "disk_usage", lambda folder: SimpleNamespace(free=1_000))
-        with pytest.raises(
-            DatasetError, match="the slices to .*cache.*1.4 MB are needed, only 0.0"
-        ):
+        with pytest.raises(DatasetError, match="slices to .*cache.*1.4 MB are needed, only 0.0"):
             read(folder, tmp_path)
-    _, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     for n_bytes in (200_000, 700_000):  # unpacks no archive; writes not all arrays
-        resource.setrlimit(resource.RLIMIT_FSIZE, (n_bytes, hard))  # writes beyond that fail
-        try:
-            with pytest.raises(DatasetError, match="TUMORCF_RUNS"):
-                read(folder, tmp_path)
-        finally:
-            resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
+        with cheng.no_file_beyond(n_bytes), pytest.raises(DatasetError, match="TUMORCF_RUNS"):
+            read(folder, tmp_path)
     assert caches(tmp_path) == []
     assert len(read(folder, tmp_path)) == 12
-
-
-# -- the real slices ---------------------------------------------------------
 
 
 @pytest.mark.real

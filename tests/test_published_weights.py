@@ -1,5 +1,3 @@
-"""The published networks give the published rows, from the archives on."""
-
 import json
 
 import numpy as np
@@ -14,9 +12,7 @@ from tumorcf_lib.networks import classifier
 from tumorcf_lib.study import by_fold, reference
 
 P = [f"p_{name}" for name in CLASSES]
-AT_MOST = 1e-4
-"""Stricter than what is stated for all machines. Measured on the real slices: 5e-6, which is half
-of the last digit that row files keep."""
+AT_MOST = 1e-4  # stricter than what is stated for all machines; measured: 5e-6
 
 
 @pytest.mark.real
@@ -33,9 +29,8 @@ def test_published_weights_give_the_published_rows_on_real_slices():
     own = cohort.subset(np.flatnonzero(cohort.table["slice_id"].isin(chosen)))
     slices = np.stack([preprocess.network_input(s, profile.size_px) for s in own.slices])
     for kind in reference.NETWORKS:
-        theirs = rowfiles.read_table(
-            folder / ("rows_networks.csv.gz" if kind else "rows_predictions.csv.gz")
-        )
+        file = "rows_networks.csv.gz" if kind else "rows_predictions.csv.gz"
+        theirs = rowfiles.read_table(folder / file)
         if kind:
             theirs = theirs[(theirs["network"] == kind) & (theirs["edit"] == "original")]
         model = classifier.load_float16(profile, folder / by_fold.weights_name(kind))

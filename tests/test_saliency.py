@@ -1,10 +1,9 @@
-"""Claims about Grad-CAM: the written-down gradient is the traced one, and shares are shares."""
-
 import dataclasses
 
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from tumorcf_lib import config
 from tumorcf_lib.networks import classifier, saliency
@@ -21,7 +20,6 @@ def model(three_blocks):
 
 def traced(model, slices, classes):
     """Grad-CAM by TensorFlow's own gradient of the logit, slice by slice."""
-    tf = pytest.importorskip("tensorflow")
     features = keras.Model(model.input, model.get_layer("features").input)
     found = []
     for slice, k in zip(slices, classes, strict=True):

@@ -1,5 +1,3 @@
-"""Claims about predicted masks: views move slice and mask alike, and a decoder learns."""
-
 import dataclasses
 
 import keras
@@ -13,7 +11,6 @@ SIZE_PX = 64
 
 
 def blobs(n, seed=0):
-    """Bright discs on a dim, noisy square, and their masks."""
     rng = np.random.default_rng(seed)
     y, x = np.mgrid[:SIZE_PX, :SIZE_PX]
     centers, radii = rng.uniform(16, 48, (n, 2)), rng.uniform(5, 10, n)
@@ -38,9 +35,8 @@ def test_only_the_decoder_learns(model):
 @pytest.mark.monthly
 def test_a_few_epochs_find_bright_discs_that_were_never_seen(model):
     slices, masks = blobs(96)
-    segmentation.train(
-        model, slices, masks, np.arange(80), epochs=6, batch_size=8, seed=0, progress=lambda _: None
-    )
+    how = {"epochs": 6, "batch_size": 8, "seed": 0, "progress": lambda line: None}
+    segmentation.train(model, slices, masks, np.arange(80), **how)
     found = segmentation.predict(model, slices[80:])
     overlap = [segmentation.dice(*pair) for pair in zip(masks[80:], found, strict=True)]
     assert np.mean(overlap) > 0.6

@@ -1,22 +1,20 @@
-"""Claims about sham places, against a slow loop over all offsets."""
+import contextlib
+import itertools
 
 import numpy as np
 import pytest
 from pictures import dot
+from scipy.ndimage import distance_transform_edt
 
 from tumorcf_lib.edits import edits, regions, shams
 from tumorcf_lib.edits.head import Head
 from tumorcf_lib.edits.shams import Place
 
 
-def patch(rng, shape, n_pixels):
-    """A random connected-looking patch well inside the slice."""
-    mask = np.zeros(shape, bool)
-    y, x = shape[0] // 2, shape[1] // 2
-    for _ in range(n_pixels):
-        mask[y, x] = True
-        y = int(np.clip(y + rng.integers(-1, 2), 1, shape[0] - 2))
-        x = int(np.clip(x + rng.integers(-1, 2), 1, shape[1] - 2))
+def patch(rng, shape):
+    """A random part of the 5 x 5 pixels in the middle of the slice."""
+    mask, (y, x) = np.zeros(shape, bool), np.array(shape) // 2
+    mask[y - 2 : y + 3, x - 2 : x + 3] = rng.random((5, 5)) < 0.5
     return mask
 
 
@@ -25,33 +23,24 @@ def round_head(shape):
 
 
 def slow_places(mask, head, clearance_px):
-    """Every legal place, pixel by pixel, offset by offset."""
-    height, width = mask.shape
-    pixels = [(int(y), int(x)) for y, x in np.argwhere(mask)]
-    left, right = min(x for _, x in pixels), max(x for _, x in pixels)
-    mirror = [(y, left + right - x) for y, x in pixels]
-    free = np.zeros_like(mask)
-    for y, x in np.argwhere(head):
-        free[y, x] = np.hypot(*(np.argwhere(mask) - [y, x]).T).min() > clearance_px
-    variants = [(0, pixels)] + ([(1, mirror)] if set(mirror) != set(pixels) else [])
-    found = []
-    for mirrored, shape in variants:
-        for dy in range(-height, height):
-            for dx in range(-width, width):
-                moved = [(y + dy, x + dx) for y, x in shape]
-                if all(0 <= y < height and 0 <= x < width and free[y, x] for y, x in moved):
-                    found.append([dy, dx, mirrored])
-    return found
+    """Every legal place, offset by offset; a mask that is its own mirror image has no mirrored."""
+    free = head & (distance_transform_edt(~mask) > clearance_px)
+    is_symmetric = (shams.move(mask, Place(0, 0, mirrored=True)) == mask).all()
+    offsets = (range(-side, side) for side in mask.shape)
+    for mirrored, y, x in itertools.product((0,) if is_symmetric else (0, 1), *offsets):
+        with contextlib.suppress(shams.InvalidPlaceError):
+            if free[shams.move(mask, Place(y, x, bool(mirrored)))].all():
+                yield [y, x, mirrored]
 
 
 @pytest.mark.parametrize("seed", range(3))
 def test_legal_places_are_those_of_a_loop_over_all_offsets(seed):
     rng = np.random.default_rng(seed)
     shape = (23, 29) if seed % 2 else (26, 21)  # odd, even, prime and not square
-    mask, head = patch(rng, shape, 14), round_head(shape)
+    mask, head = patch(rng, shape), round_head(shape)
     for clearance_px in (0, 1, 4):
         found = shams.legal_places(mask, head, clearance_px=clearance_px)
-        assert found.tolist() == slow_places(mask, head, clearance_px)
+        assert found.tolist() == [*slow_places(mask, head, clearance_px)]
 
 
 def test_there_is_no_place_without_a_mask_or_room_nor_beyond_the_slice():
@@ -66,7 +55,7 @@ def test_there_is_no_place_without_a_mask_or_room_nor_beyond_the_slice():
 def test_a_sham_removal_is_blind_to_the_tumor():
     rng = np.random.default_rng(10)
     slice = rng.normal(size=(40, 40)).astype(np.float32)
-    mask, head = patch(rng, (40, 40), 25), np.ones((40, 40), bool)
+    mask, head = patch(rng, (40, 40)), np.ones((40, 40), bool)
     without = slice.copy()
     without[mask] = 50
     places = shams.legal_places(mask, head)
@@ -79,22 +68,13 @@ def test_a_sham_removal_is_blind_to_the_tumor():
         np.testing.assert_array_equal(with_tumor[mask], slice[mask])
 
 
-def maps(rng, shape):
-    """A head with random patches of brain and air, and random depths."""
-    mask = round_head(shape)
-    return Head(
-        mask,
-        rng.uniform(0, 40, shape) * mask,
-        mask & (rng.random(shape) < 0.8),
-        mask & (rng.random(shape) < 0.25),
-    )
-
-
 @pytest.mark.parametrize("size", [44, 512])
 def test_depth_and_flag_of_a_place_are_those_of_the_moved_mask_at_any_size(size):
     """At 512 px, with a large mask, sums of many pixels are still exact."""
     rng, shape = np.random.default_rng(1), (size - 7, size)
-    mask, head = patch(rng, shape, 16), maps(rng, shape)
+    mask, inside = patch(rng, shape), round_head(shape)
+    depth_px, brain, air = rng.uniform(0, 40, shape), rng.random(shape) < 0.8, rng.random(shape)
+    head = Head(inside, depth_px * inside, brain & inside, (air < 0.25) & inside)
     if size == 512:
         mask[200:330, 60:220] |= dot((130, 160), 65, 70, 64)
     places = shams.legal_places(mask, head.mask)
@@ -113,16 +93,11 @@ def test_depth_and_flag_of_a_place_are_those_of_the_moved_mask_at_any_size(size)
             assert flag == ("scalp" if outside > shams.MAX_OUTSIDE else "")
 
 
-def candidates(rng, side=14):
-    """Places on a square, mirrored or not, with random depths and flags."""
-    places = np.array([[y, x, m] for m in (0, 1) for y in range(side) for x in range(side)])
-    flags = rng.choice(["", "scalp", "air"], len(places), p=[0.7, 0.2, 0.1]).astype(object)
-    return places, rng.uniform(0, 60, len(places)), flags
-
-
 @pytest.mark.parametrize("spacing_px", [1, 4])
 def test_more_chosen_places_add_to_those_of_fewer_and_flagged_ones_come_last(spacing_px):
-    places, depth_px, flags = given = candidates(np.random.default_rng(4))
+    rng, places = np.random.default_rng(4), np.argwhere(np.ones((14, 14, 2)))
+    flags = rng.choice(["", "scalp", "air"], len(places), p=[0.7, 0.2, 0.1]).astype(object)
+    given = places, rng.uniform(0, 60, len(places)), flags
     chosen = [
         shams.choose_places(*given, 20.0, n, shams.rng_for(0, "17"), spacing_px=spacing_px).tolist()
         for n in (0, 5, 20, 60, 10_000)
@@ -149,8 +124,8 @@ def test_all_places_as_deep_as_the_tumor_are_equally_likely():
 
 
 def test_places_of_the_pool_keep_their_distance_where_there_is_room():
-    places, _, flags = candidates(np.random.default_rng(0), side=60)
-    depth_px, flags = np.full(len(places), 9.0), np.full_like(flags, "")
+    places = np.argwhere(np.ones((60, 60, 2)))
+    depth_px, flags = np.full(len(places), 9.0), np.full(len(places), "", object)
     for seed in range(5):
         rng = np.random.default_rng(seed)
         chosen = shams.choose_places(places, depth_px, flags, 9, 24, rng, spacing_px=4)

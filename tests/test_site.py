@@ -1,5 +1,3 @@
-"""The website: every link has a place, and the page to try an edit says what the rows say."""
-
 import json
 import runpy
 
@@ -52,6 +50,5 @@ def test_the_page_to_try_an_edit_shows_the_published_probabilities():
     assert len(shown) > 80 and made["colors"] == style.CLASS_COLORS
     for slice_id, variant in shown:
         key = (slice_id, variant["edit"], variant["infill"], variant["dilation"])
-        assert variant["p"] == pytest.approx(by.loc[key].to_numpy(), abs=6e-4), (
-            "run: python docs/make_edits.py"
-        )
+        wanted, todo = pytest.approx(by.loc[key].to_numpy(), abs=6e-4), "python docs/make_edits.py"
+        assert variant["p"] == wanted, todo

@@ -1,5 +1,3 @@
-"""Claims about reading a reader's own slices; every file is written by the test itself."""
-
 import os
 import struct
 import zlib
@@ -11,16 +9,14 @@ import pandas as pd
 import pytest
 from pictures import named
 from PIL import Image
-from scipy.spatial.distance import pdist
 
 from tumorcf_lib import __main__ as command
 from tumorcf_lib.data import preprocess
-from tumorcf_lib.edits import audit, head, sites
+from tumorcf_lib.edits import audit, head
 from tumorcf_lib.your_model import InputError, slices as folder
 
 SLICE = np.arange(12, dtype=np.uint8).reshape(3, 4) * 20
 MASK = SLICE > 150
-COLUMNS = "image,mask,label,patient"
 
 
 def write(path, array):
@@ -35,9 +31,10 @@ def write(path, array):
         assert cv2.imwrite(str(path), array)
 
 
-def read(tmp_path, *rows, columns=COLUMNS, **options):
+def read(tmp_path, *rows, columns="", **options):
     """The cohort of a manifest with these rows; columns beyond the four may be named alone."""
-    columns = columns if columns.startswith("image") else f"{COLUMNS},{columns}"
+    if not columns.startswith("image"):
+        columns = f"image,mask,label,patient,{columns}".rstrip(",")
     path = tmp_path / "manifest.csv"
     path.write_text("\n".join([columns, *rows]) + "\n")
     return folder.read_folder(path, **options)
@@ -117,7 +114,7 @@ def test_a_mask_is_what_is_not_zero_or_chosen_and_pictures_are_none(tmp_path):
         assert ("all count" in note) == (not chosen)
     for name, stored, words in (
         ("soft.npy", SOFT, "line 2: .*a soft mask.*>0.5"),
-        ("overlay.png", NOISE, "a picture"),
+        ("overlay.png", NOISE, "line 2: .*a picture of .* colors: an overlay"),
         ("picture.png", NOISE[..., 0], "a picture"),
     ):
         with pytest.raises(InputError, match=words):
@@ -125,8 +122,8 @@ def test_a_mask_is_what_is_not_zero_or_chosen_and_pictures_are_none(tmp_path):
     palette = Image.fromarray(MASK.astype(np.uint8), mode="P")
     palette.putpalette([255, 255, 255, 10, 10, 10])  # a white background: numbers count
     palette.save(tmp_path / "p.png")
-    write(tmp_path / "a.png", SLICE)
-    np.testing.assert_array_equal(read(tmp_path, "a.png,p.png,glioma,P1").masks[0], MASK)
+    write(tmp_path / "a.npy", SLICE)
+    np.testing.assert_array_equal(read(tmp_path, "a.npy,p.png,glioma,P1").masks[0], MASK)
 
 
 FLIPPED = [[-1, 0, 0, 5], [0, -1, 0, 4], [0, 0, 1, 0], [0, 0, 0, 1]]
@@ -137,23 +134,20 @@ HALF_A_STEP = np.eye(4) + np.outer([1, 0, 0, 0], [0, 0, 0, 0.5])
 def test_a_mask_is_brought_to_the_grid_of_its_volume_or_refused_with_both_affines(tmp_path):
     true = np.random.default_rng(0).random((6, 5, 4)) > 0.7
     write(tmp_path / "v.nii", np.arange(120, dtype=np.int16).reshape(6, 5, 4))
-    rows = [f"v.nii,m.nii,glioma,P{axis},2,{axis}" for axis in range(3)]
-    for stored, affine, fits in (
-        (true[::-1, ::-1], FLIPPED, True),
-        (true.transpose(1, 0, 2), SWAPPED, True),
-        (true, np.diag([2, 2, 2, 1]), False),
-        (true, HALF_A_STEP, False),
-    ):
+
+    def masks(stored, affine):
+        """Slice 2 of each axis."""
         image = nibabel.Nifti1Image(stored.astype(np.uint8), np.array(affine))
         nibabel.save(image, tmp_path / "m.nii")
-        if fits:
-            cohort = read(tmp_path, *rows, columns="index,axis")
-            for mask, wanted in zip(cohort.masks, (true[2], true[:, 2], true[:, :, 2])):
-                np.testing.assert_array_equal(mask, wanted)
-            assert (cohort.table["mask_notes"] == "").all()
-        else:
-            with pytest.raises(InputError, match=r"affine of the mask .*of the slice .*Resample"):
-                read(tmp_path, *rows, columns="index,axis")
+        rows = [f"v.nii,m.nii,glioma,P{axis},2,{axis}" for axis in range(3)]
+        return read(tmp_path, *rows, columns="index,axis").masks
+
+    for stored, affine in (true[::-1, ::-1], FLIPPED), (true.transpose(1, 0, 2), SWAPPED):
+        for mask, wanted in zip(masks(stored, affine), (true[2], true[:, 2], true[:, :, 2])):
+            np.testing.assert_array_equal(mask, wanted)
+    for affine in (np.diag([2, 2, 2, 1]), HALF_A_STEP):
+        with pytest.raises(InputError, match=r"affine of the mask .*of the slice .*Resample"):
+            masks(true, affine)
 
 
 def test_dicom_is_read_or_the_package_is_named(tmp_path):
@@ -211,68 +205,62 @@ def test_classes_are_in_the_given_order_else_alphabetical(tmp_path):
 HEADER = b"{'descr': '<f8', 'fortran_order': False, 'shape': (60000, 60000), }"
 PNG = cv2.imencode(".png", SLICE)[1].tobytes()
 SIZE = b"IHDR" + struct.pack(">IIBBBBB", 60_000, 60_000, 8, 0, 0, 0, 0)
-BOMB = PNG[:12] + SIZE + struct.pack(">I", zlib.crc32(SIZE)) + PNG[33:]
-CLEAR = np.dstack([SLICE, SLICE, SLICE, np.where(MASK, 255, 0).astype(np.uint8)])
-
-
-FILES = {  # what cannot be read, and what is said of it
-    "none.png": (None, "got none there"),
-    "a.gif": (b"", "ending in .*Convert it"),
-    "infinite.npy": (np.where(MASK, np.inf, 1.0), "4 of 12 NaN or infinite"),
-    "four.npy": (np.zeros((2, 3, 4, 3)), r"shape \(2, 3, 4, 3\)"),
-    "volume.nii": (np.zeros((3, 4, 5), np.uint8), "an index from 0 to 4.*column index"),
-    "channels.nii": (np.zeros((3, 4, 5, 2), np.uint8), "column channel: a number from 0 to 1"),
-    "bomb.png": (BOMB, "readable .png file"),  # states more than there is: fills no memory
-    "bomb.npy": (b"\x93NUMPY\x01\x00" + struct.pack("<H", len(HEADER)) + HEADER, "readable"),
-    "clear.png": (CLEAR, "transparent in parts"),
-    "pages.tif": (None, "got 2 pages"),
+FILES = {
+    "a.png": SLICE,
+    "turned.npy": MASK.T,
+    "v.nii": np.zeros((3, 4, 5), np.uint8),
+    "flat.nii": np.zeros((3, 4), np.uint8),
+    "channels.nii": np.zeros((3, 4, 5, 2), np.uint8),
+    "c.npy": SEQUENCES,
+    "four.npy": np.zeros((2, 3, 4, 3)),
+    "a.gif": b"",
+    "infinite.npy": np.where(MASK, np.inf, 1.0),
+    "clear.png": np.dstack([SEQUENCES, np.where(MASK, 255, 0).astype(np.uint8)]),
+    # both state more than there is, and fill no memory:
+    "bomb.png": PNG[:12] + SIZE + struct.pack(">I", zlib.crc32(SIZE)) + PNG[33:],
+    "bomb.npy": b"\x93NUMPY\x01\x00" + struct.pack("<H", len(HEADER)) + HEADER,
 }
+WRONG = (  # lines below the header, columns beyond the four, what is said of them
+    (["none.png,,glioma,P1"], "", "line 2: .*none.png: .*got none there"),
+    (["a.gif,,glioma,P1"], "", "line 2: .*a.gif: .*ending in .*Convert it"),
+    (["infinite.npy,,glioma,P1"], "", "line 2: .*infinite.npy: .*4 of 12 NaN or infinite"),
+    (["four.npy,,glioma,P1"], "", r"line 2: .*four.npy: .*shape \(2, 3, 4, 3\)"),
+    (["clear.png,,glioma,P1"], "", "line 2: .*clear.png: .*transparent in parts"),
+    (["pages.tif,,glioma,P1"], "", "line 2: .*pages.tif: .*got 2 pages"),
+    (["bomb.png,,glioma,P1"], "", "line 2: .*bomb.png: .*readable .png file"),
+    (["bomb.npy,,glioma,P1"], "", "line 2: .*bomb.npy: .*readable .npy file"),
+    (["v.nii,,glioma,P1"], "", "line 2: .*v.nii: .*an index from 0 to 4.*column index"),
+    (["v.nii,,glioma,P1,5"], "index", r"line 2: .*0 to 4 \(axis 2\).* got 5"),
+    (["a.png,,glioma,P1,1"], "index", "0 to 0 of a file that holds one slice, got 1. Leave it"),
+    (["flat.nii,,glioma,P1,7"], "index", "0 to 0 .*got 7"),
+    (["channels.nii,,glioma,P1,0"], "index", "column channel: a number from 0 to 1"),
+    (["c.npy,,glioma,P1,3"], "channel", "a channel below 3, got 3"),
+    (["a.png,turned.npy,glioma,P1"], "", r"line 2: .*\(3, 4\), got \(4, 3\) in turned"),
+    ([], "", "none below the header"),
+    (["a.png,,,P1"], "", "line 2: .*'label'"),
+    (["a.png,,glioma,P1", "a.png,,glioma,P2"], "", "line 3: .*another slice .*'a.png'"),
+    (["a.png,,glioma,P1,1", "a.png,,Glioma,P2,2"], "slice_id", r"\['Glioma', 'glioma'\]"),
+    (["a.png,,all,P1"], "", r"got \['all'\]. Rename"),
+    (["a.nii,,glioma,P1," + "9" * 5000], "index", "line 2: .*'9999"),
+    (["a.png,,glioma,P1", "x.png,a.png,,glioma,P1"], "", "line 3"),
+    (["a.png,,glioma,P1,P2"], "Patient", "line 1: .*patient more than once"),
+    (["a.png,,glioma,P1,>0..5"], "mask_label", "line 2: .*like 1 4, or >0.5, .*got '>0..5'"),
+)
 
 
-def test_a_file_without_a_slice_is_named_with_its_line(tmp_path):
+def test_what_is_wrong_in_a_table_or_in_its_files_is_named_with_its_line(tmp_path):
     assert cv2.imwritemulti(str(tmp_path / "pages.tif"), [SLICE, SLICE + 1])
-    for name, (array, words) in FILES.items():
-        if array is not None:
-            write(tmp_path / name, array)
-        with pytest.raises(InputError, match=f"line 2: .*{words}") as error:
-            read(tmp_path, f"{name},,glioma,P1")
-        assert name in str(error.value)
-
-
-def test_a_wrong_table_or_what_does_not_fit_its_slice_is_named_with_its_line(tmp_path):
-    write(tmp_path / "a.png", SLICE)
-    write(tmp_path / "turned.npy", MASK.T)
-    write(tmp_path / "v.nii", np.zeros((3, 4, 5), np.uint8))
-    write(tmp_path / "c.npy", SEQUENCES)
-    write(tmp_path / "flat.nii", np.zeros((3, 4), np.uint8))
-    write(tmp_path / "overlay.png", np.arange(60, dtype=np.uint8).reshape(4, 5, 3))
-    for rows, columns, words in (
-        ([], COLUMNS, "none below the header"),
-        (["a.png,,glioma"], "image,mask,label", "line 1: .*Add patient"),
-        (["a.png,,,P1"], COLUMNS, "line 2: .*'label'"),
-        (["a.png,,glioma,P1", "a.png,,glioma,P2"], COLUMNS, "line 3: .*another slice .*'a.png'"),
-        (["a.png,,glioma,P1,1", "a.png,,Glioma,P2,2"], "slice_id", r"\['Glioma', 'glioma'\]"),
-        (["a.png,,all,P1"], COLUMNS, r"got \['all'\]. Rename"),
-        (["a.nii,,glioma,P1," + "9" * 5000], "index", "line 2: .*'9999"),
-        (["a.png,,glioma,P1", "x.png,a.png,,glioma,P1"], COLUMNS, "line 3"),
-        (["a.png,turned.npy,glioma,P1"], COLUMNS, r"line 2: .*\(3, 4\), got \(4, 3\) in turned"),
-        (["a.png,,glioma,P1,1"], "index", "0 to 0 of a file that holds one slice, got 1. Leave it"),
-        (["a.png,,glioma,P1,P2"], "Patient", "line 1: .*patient more than once"),
-        (["v.nii,,glioma,P1,5"], "index", r"0 to 4 \(axis 2\).* got 5"),
-        (["c.npy,,glioma,P1,3"], "channel", "a channel below 3, got 3"),
-        (["flat.nii,,glioma,P1,7"], "index", "0 to 0 .*got 7"),
-        (["a.png,overlay.png,glioma,P1"], COLUMNS, "a picture of 20 colors: an overlay"),
-        (["a.png,,glioma,P1,>0..5"], "mask_label", "line 2: .*like 1 4, or >0.5, .*got '>0..5'"),
-    ):
+    for name, content in FILES.items():
+        write(tmp_path / name, content)
+    for rows, columns, words in WRONG:
         with pytest.raises(InputError, match=rf"manifest\.csv.*{words}"):
             read(tmp_path, *rows, columns=columns)
+    with pytest.raises(InputError, match="line 1: .*Add patient"):
+        read(tmp_path, "a.png,,glioma", columns="image,mask,label")
     os.mkfifo(tmp_path / "pipe.csv")
     for name in ("no.csv", "pipe.csv", "/dev/zero"):  # the last two have no end
         with pytest.raises(InputError, match="no regular file.*CSV file .UTF-8. with the columns"):
             folder.read_folder(tmp_path / name)
-
-
-# -- As a classifier gets them -----------------------------------------------
 
 
 def cohort_of(slices, masks):
@@ -311,13 +299,9 @@ def test_other_shapes_are_padded_or_stretched():
     image = np.zeros((40, 30))
     image[10:30, 10:20] = 100
     cohort = cohort_of([image], [image > 0])
-    for size, fit, corner in (
-        (40, "pad", [10, 15]),
-        (40, "stretch", [10, 13]),
-        ((40, 60), "pad", [10, 25]),
-    ):
+    for size, fit, left in (40, "pad", 15), (40, "stretch", 13), ((40, 60), "pad", 25):
         made = folder.prepare(cohort, size_px=size, scale="raw", fit=fit)
-        assert np.argwhere(made.masks[0]).min(0).tolist() == corner
+        assert np.argwhere(made.masks[0]).min(0).tolist() == [10, left]
         inside = made.slices[0][made.masks[0]]
         assert np.median(inside) == 100 and made.slices[0][0, 0] == 0
 
@@ -326,8 +310,8 @@ def test_air_that_is_not_darkest_is_air_to_edits_and_itself_to_the_classifier():
     image, mask = np.zeros((40, 40), np.float32), np.zeros((40, 40), bool)
     image[10:30, 10:30] = np.random.default_rng(0).normal(0.5, 0.8, (20, 20))
     mask[14:17, 14:17] = True
-    cohort = cohort_of([image], [mask])
-    prepared = folder.prepare(cohort, size_px=None, scale="raw", air=0.0).slices[0]
+    cohort, raw = cohort_of([image], [mask]), {"size_px": None, "scale": "raw"}
+    prepared = folder.prepare(cohort, air=0.0, **raw).slices[0]
     assert head.head_mask(prepared).mean() == pytest.approx(400 / 1600, abs=0.06)
     assert head.head_mask(image).mean() > 0.9  # what the edits would have gone by
     seen = shown(prepared, mask, 0.0)
@@ -336,7 +320,7 @@ def test_air_that_is_not_darkest_is_air_to_edits_and_itself_to_the_classifier():
     with pytest.raises(InputError, match="needs --scale raw"):
         folder.prepare(cohort, air=0.0)
     with pytest.raises(InputError, match="at --air 9 in every slice, slice '0' has none"):
-        folder.prepare(cohort, size_px=None, scale="raw", air=9.0)
+        folder.prepare(cohort, air=9.0, **raw)
 
 
 def test_what_is_padded_is_air_though_air_is_not_darkest():
@@ -350,94 +334,76 @@ def test_what_is_padded_is_air_though_air_is_not_darkest():
         np.testing.assert_array_equal(shown(prepared.slices[0], prepared.masks[0], 1.5)[0], whole)
 
 
-def test_edits_of_channels_are_the_edits_of_each_channel():
-    y, x = np.mgrid[:48, :48]
-    pixels = np.random.default_rng(0).integers(5, 4000, (48, 48))
-    base = (pixels * (np.hypot(y - 24, x - 24) < 20)).astype(np.float32)
-    mask = np.hypot(y - 18, x - 24) < 4
-    gray, color = (shown(s, mask)[:4] for s in (base, np.stack([base, base[::-1]], axis=2)))
-    np.testing.assert_array_equal(color[..., 0], gray)  # original, remove, only, background
-
-
-def test_shams_keep_their_distance_whatever_the_number_of_channels():
-    y, x = np.mgrid[:224, :224] - 112.0
-    image, mask = np.where(np.hypot(y, x) < 90, 100, 0).astype(np.float32), np.hypot(y, x) < 8
-    for shown in (image, np.stack([image] * 3, axis=2)):
-        found = sites.About(shown, mask).sites(0, 20, (0, "a"), "navier_stokes")
-        centers = np.array([np.argwhere(region).mean(axis=0) for _, _, region in found])
-        assert pdist(centers).min() >= 4
-
-
-# -- Tables of common layouts ------------------------------------------------
+def test_edits_and_shams_of_channels_are_those_of_each_channel():
+    y, x = np.mgrid[:224, :224]
+    pixels = np.random.default_rng(0).integers(5, 4000, (224, 224))
+    base = (pixels * (np.hypot(y - 112, x - 112) < 90)).astype(np.float32)
+    mask = np.hypot(y - 80, x - 112) < 8
+    gray, color = (shown(slice, mask) for slice in (base, np.stack([base, 2 * base], axis=2)))
+    np.testing.assert_array_equal(color[..., 0], gray)
+    np.testing.assert_array_equal(color[..., 1], 2 * gray)
 
 
 def test_tables_of_common_layouts_are_written(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
 
     def written(layout, options=""):
-        done = command.main(f"manifest {layout} --layout {layout} {options}".split())
+        assert command.main(f"manifest {layout} --layout {layout} {options}".split()) == 0
         path = tmp_path / layout / "manifest.csv"
-        return done, path, pd.read_csv(path, dtype=str, keep_default_na=False)
+        return folder.read_folder(path), pd.read_csv(path, dtype=str, keep_default_na=False)
 
     mask = np.zeros((6, 5, 4), np.uint8)
     mask[2:4, 2, 3] = 4
     mask[:, :, 1] = 1  # more of another label
-    own = "p_1.png", "p_1_mask.png"  # named alike for every patient
-    pictures = [f"glioma/TCGA_{k}/{name}" for k in (1, 2) for name in own]
+    notes = b"what a Mac notes on a file"
+    pictures = [f"glioma/TCGA_{k}/p_1{end}.png" for k in (1, 2) for end in ("", "_mask")]
+    of_classes = *pictures, "none/n2_1.png", ".ipynb_checkpoints/n2_1.png"
     for name, stored in (
         ("brats/BraTS-01/BraTS-01-seg.nii.gz", mask),
         ("brats/BraTS-01/BraTS-01-t1c.nii.gz", mask * 3 + 1),
-        ("brats/BraTS-01/BraTS-01-t2w.nii.gz", mask),
+        ("brats/BraTS-01/._BraTS-01-seg.nii.gz", notes),
         ("brats/BraTS-02/BraTS-02-seg.nii.gz", mask),
+        ("brats/BraTS-02/BraTS-02-t2w.nii.gz", mask),
         ("brats/BraTS-03/BraTS-03-seg.nii.gz", mask % 4),
         ("brats/BraTS-03/BraTS-03-t1c.nii.gz", mask),
-        ("brats/BraTS-01/._BraTS-01-seg.nii.gz", b"what a Mac notes on a file"),
         ("msd/imagesTr/c1.nii.gz", np.stack([mask * 0, mask], 3)),
         ("msd/labelsTr/c1.nii.gz", mask),
-        ("pairs/images/7.png", SLICE),
-        ("pairs/masks/7.png", SLICE),
-        ("pairs/images/P8/7.png", SLICE),
-        ("pairs/masks/P8/7.png", SLICE),
-        *((f"classes/{name}", SLICE) for name in (*pictures, "none/n2_1.png")),
-        ("classes/none/._n2_1.png", b"what a Mac notes on a file"),
-        ("classes/.ipynb_checkpoints/n2_1.png", SLICE),
+        *((f"pairs/{name}/7.png", SLICE) for name in ("images", "masks", "images/P8", "masks/P8")),
+        *((f"classes/{name}", SLICE) for name in of_classes),
+        ("classes/none/._n2_1.png", notes),
         ("damaged/c/c-seg.nii.gz", b"no volume"),
         ("damaged/c/c-t1c.nii.gz", mask),
-        ("twice/7.png", SLICE),
-        ("twice/7_mask_1.png", SLICE),
-        ("twice/mask_7.png", SLICE),
+        *((f"twice/{name}.png", SLICE) for name in ("7", "7_mask_1", "mask_7")),
         ("alone/7_mask.png", SLICE),
-        ("wrong/images/7.png", SLICE),
     ):
         write(tmp_path / name, stored)
 
-    done, path, table = written("brats", "--label glioma --mask-label 4")
+    cohort, table = written("brats", "--label glioma --mask-label 4")
     said = capsys.readouterr().out
-    assert done == 0 and "1 slices of 1 patients in " in said and "glioma 1 (1)" in said
+    assert "1 slices of 1 patients in " in said and "glioma 1 (1)" in said
     assert "Left out: BraTS-02 has no sequence t1c." in said
     assert "Left out: BraTS-03 has no tumor in its mask." in said
     assert table[["index", "patient"]].values.tolist() == [["3", "BraTS-01"]]
-    cohort = folder.read_folder(path)
     np.testing.assert_array_equal(cohort.slices[0], mask[:, :, 3] * 3 + 1)
     assert cohort.masks[0].sum() == 2 and cohort.classes == ("glioma",)
-    _, path, _ = written("msd", "--channel 1 --mask-label 4")
-    np.testing.assert_array_equal(folder.read_folder(path).slices[0], mask[:, :, 3])
-    _, _, table = written("classes")
+    cohort, _ = written("msd", "--channel 1 --mask-label 4")
+    np.testing.assert_array_equal(cohort.slices[0], mask[:, :, 3])
+    _, table = written("classes", "--mask-label 20")
     assert table["patient"].tolist() == ["TCGA_1", "TCGA_2", "n2"]
     assert table["mask"].tolist() == [pictures[1], pictures[3], ""]
-    _, _, table = written("pairs")
+    _, table = written("pairs", "--mask-label 20")
     assert table["mask"].tolist() == ["masks/7.png", "masks/P8/7.png"]
     command.main("manifest pairs --layout pairs --out ../other/o.csv --mask-label 20".split())
     assert len(folder.read_folder(tmp_path / "other" / "o.csv")) == 2
     for typed, words in (
         ("pairs --layout pairs", "there already"),
         ("pairs --layout msd --out o", "in pairs, found none"),
+        ("pairs --layout classes --out o", "a folder a class in pairs, got images"),
+        ("pairs --layout pairs --out o --mask-label one", "as --mask-label, got 'one'"),
         ("gone --layout classes", "found none at gone"),
         ("twice --layout pairs", "one mask an image, got"),
         ("alone --layout pairs", "found none for 1 masks"),
-        ("wrong --layout classes", "a folder a class in wrong, got images"),
         ("damaged --layout brats", "c-seg.nii.gz: expected a readable .nii.gz file"),
-        ("pairs --layout pairs --out o --mask-label one", "as --mask-label, got 'one'"),
     ):
         assert command.main(f"manifest {typed}".split()) == 1
         assert words in capsys.readouterr().err

@@ -1,12 +1,11 @@
-"""Training: going on after a kill, early stopping, stored features, fixed norms, the loss."""
-
 import dataclasses
 import shutil
 
 import keras
 import numpy as np
 import pytest
-from tiny_heads import PROFILE, SIZE, cohort, network
+from tiny_heads import PROFILE, cohort, same
+from tiny_study import small_network
 
 from tumorcf_lib.networks import recipe, training
 
@@ -15,26 +14,18 @@ PROFILE = dataclasses.replace(PROFILE, warmup_epochs=0, **SETTINGS)
 
 
 def tiny_cohort(seed=0):
-    """Slices, labels, persons and parts of 9 / 6 / 3 persons."""
-    slices, _, labels, persons, parts = cohort(seed=seed)
-    return slices, labels, persons, parts
+    slices, _, *others = cohort(seed=seed)
+    return slices, *others
 
 
-class Killed(Exception):
-    """Stands for the end of the process."""
-
-
-def kill_after(n_epochs):
-    def progress(line):
-        if line.startswith(f"epoch  {n_epochs}/"):
-            raise Killed
-
-    return progress
+def kill(line):
+    if line.startswith("epoch  2/"):
+        raise KeyboardInterrupt
 
 
 def fit(folder, *, model=None, profile=PROFILE, progress=lambda line: None, data=None):
     how = {"seed": 5, "folder": folder, "progress": progress}
-    return training.train(model or network(SIZE), profile, *(data or tiny_cohort()), **how)
+    return training.train(model or small_network(PROFILE), profile, *(data or tiny_cohort()), **how)
 
 
 @pytest.mark.parametrize(
@@ -49,21 +40,19 @@ def test_a_killed_training_ends_with_the_result_of_an_undisturbed_one(tmp_path, 
     of other slices is not continued."""
     profile = dataclasses.replace(PROFILE, **changes)
     straight = fit(tmp_path / "straight", profile=profile)
-    with pytest.raises(Killed):
-        fit(tmp_path / "killed", profile=profile, progress=kill_after(2))
+    with pytest.raises(KeyboardInterrupt):
+        fit(tmp_path / "killed", profile=profile, progress=kill)
     shutil.copytree(tmp_path / "killed", tmp_path / "other")
-    lines = []
-    resumed = fit(
-        tmp_path / "killed", profile=profile, model=network(SIZE, seed=9), progress=lines.append
-    )
+    anew, lines = {"profile": profile, "model": small_network(PROFILE, seed=9)}, []
+    resumed = fit(tmp_path / "killed", progress=lines.append, **anew)
     assert lines[0].startswith(f"going on after epoch {stored}") and len(lines) == 5 - stored
     columns = [name for name in training.HISTORY_COLUMNS if name != "seconds"]
     assert resumed.history[columns].equals(straight.history[columns])
     assert resumed.best_epoch == straight.best_epoch
-    for ours, theirs in zip(resumed.model.get_weights(), straight.model.get_weights()):
-        np.testing.assert_array_equal(ours, theirs)
-    with pytest.raises(Killed):
-        fit(tmp_path / "other", profile=profile, data=tiny_cohort(seed=1), progress=kill_after(1))
+    assert all(same(resumed.model.get_weights(), straight.model.get_weights()))
+    lines.clear()
+    fit(tmp_path / "other", data=tiny_cohort(seed=1), progress=lines.append, **anew)
+    assert lines[0].startswith("epoch  1/")
 
 
 def test_kept_is_the_epoch_of_lowest_validation_loss_and_test_slices_are_never_read(tmp_path):
@@ -82,28 +71,23 @@ def test_training_stops_when_the_loss_has_not_fallen_for_patience_epochs_and_kee
 ):
     """No step changes a weight, so that the first epoch is the best, also after a kill."""
     still = {"learning_rate": 0.0, "ema_momentum": 0.0, "dropout": 0.0, "patience": 2}
-    profile, first = dataclasses.replace(PROFILE, **still), network(SIZE).get_weights()
-    with pytest.raises(Killed):
-        fit(tmp_path, profile=profile, progress=kill_after(2))
-    result = fit(tmp_path, profile=profile, model=network(SIZE, seed=9))
+    profile, first = dataclasses.replace(PROFILE, **still), small_network(PROFILE).get_weights()
+    with pytest.raises(KeyboardInterrupt):
+        fit(tmp_path, profile=profile, progress=kill)
+    result = fit(tmp_path, profile=profile, model=small_network(PROFILE, seed=9))
     assert (result.best_epoch, len(result.history)) == (1, 3)
-    for ours, before in zip(result.model.get_weights(), first, strict=True):
-        np.testing.assert_array_equal(ours, before)
+    assert all(same(result.model.get_weights(), first))
 
 
 def test_the_backbone_does_not_change_while_only_the_head_is_trained(tmp_path):
-    model = network(SIZE)
-    backbone = model.layers[1].get_weights()
+    model, before = small_network(PROFILE), small_network(PROFILE)
     profile = dataclasses.replace(PROFILE, epochs=2, warmup_epochs=2)
-    before = model.get_layer("hidden").get_weights()[0]
     fit(tmp_path, model=model, profile=profile)
-    for old, new in zip(backbone, model.layers[1].get_weights()):
-        np.testing.assert_array_equal(old, new)
-    assert np.abs(model.get_layer("hidden").get_weights()[0] - before).max() > 0
+    is_kept = same(model.get_weights(), before.get_weights())
+    assert is_kept == [True] * 6 + [False] * 4  # kernel, bias and norm; two dense layers
 
 
 def test_the_focal_loss_weights_every_class_to_the_same_total():
-    """Against the definition, with 3, 2 and 1 slices of the classes."""
     labels = np.array([0, 0, 0, 1, 1, 2])
     part = training.Part(np.zeros((6, 1, 1)), np.arange(6), labels, labels.astype(str), 3)
     profile = dataclasses.replace(PROFILE, label_smoothing=0.1)
@@ -134,9 +118,8 @@ def test_the_learning_rate_rises_to_its_peak_and_falls_to_nothing():
 
 
 def test_without_validation_all_but_the_tested_patients_are_trained_on():
-    slices, labels, persons, parts = tiny_cohort()
-    own = slices, labels, persons, parts
-    trained, validated = training.split_parts(network(SIZE), *own, validates=False)
+    model, data = small_network(PROFILE), tiny_cohort()
+    trained, validated = training.split_parts(model, *data, validates=False)
     assert trained.index.tolist() == list(range(30)) and len(validated) == 0
 
 

@@ -1,5 +1,3 @@
-"""Claims about one transplant: what it changes, what it keeps, and where it may lie."""
-
 import numpy as np
 import pytest
 from pictures import head_with_tumor
