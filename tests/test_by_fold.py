@@ -99,9 +99,7 @@ def test_audit_rows_name_their_fold_and_hold_the_headline_and_every_control(tiny
     assert {"original", "only", "blank"} < set(rows["edit"])
 
 
-def test_rows_are_made_again_when_plan_or_source_changed_and_not_for_other_resamples(
-    opened, monkeypatch
-):
+def test_rows_are_made_again_for_another_plan_and_not_for_other_resamples(opened, monkeypatch):
     monkeypatch.setattr(by_fold, "audit_by", killed)
     fifth = opened("05_counterfactuals", n_resamples=TINY.n_resamples + 1, purpose="other words")
     pd.testing.assert_frame_equal(by_fold.audit(fifth, None), rows_of(fifth.study))

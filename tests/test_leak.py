@@ -105,9 +105,7 @@ def test_canary_labels_stay_with_the_person(rows):
     assert set(canary["fold"]) == set(range(leak.N_CANARY_FOLDS))
 
 
-def test_a_killed_run_goes_on_between_the_arms_and_ends_with_the_same_bytes(
-    finished, tmp_path, cohort
-):
+def test_a_killed_run_goes_on_between_the_arms_to_the_same_bytes(finished, tmp_path, cohort):
     trained = []
 
     def network(own, **_):

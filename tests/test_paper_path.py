@@ -100,9 +100,7 @@ def study(file, small_splits, tmp_path_factory):
         return run_to_rows(tmp_path_factory.mktemp("paper"), PROFILE)
 
 
-def test_weights_are_found_in_the_keras_folder_and_are_still_in_what_a_training_keeps(
-    file, study, random_network, monkeypatch
-):
+def test_weights_are_found_and_kept_in_a_training(file, study, random_network, monkeypatch):
     offline(monkeypatch, file.parents[1], file)
     model = backbones.build_backbone("resnet50", 64, "imagenet")
     path = study.folder / "03_training" / "weights_fold0.npz"
@@ -134,9 +132,7 @@ def test_every_tested_slice_is_predicted_and_audited_with_one_answer(study):
     assert np.isfinite(moved).all() and moved.max() > 0.01
 
 
-def test_without_the_file_or_with_half_of_it_the_error_names_it_and_its_folder(
-    file, tmp_path, monkeypatch
-):
+def test_the_error_names_a_file_that_is_missing_or_cut_off(file, tmp_path, monkeypatch):
     offline(monkeypatch, tmp_path)
     with pytest.raises(backbones.WeightsUnavailableError, match="URL fetch failure") as error:
         classifier.build(PROFILE)

@@ -28,9 +28,7 @@ def test_where_nothing_was_run_a_stage_is_the_published_one(nothing_run, capsys)
     assert not nothing_run.folder.exists()
 
 
-def test_an_own_run_goes_before_the_published_one_and_without_either_the_command_is_told(
-    nothing_run, study, monkeypatch
-):
+def test_an_own_run_goes_first_and_without_any_the_command_is_told(nothing_run, study, monkeypatch):
     for name in stages.NEEDS["06_metrics"]:
         (nothing_run.folder / name).mkdir(parents=True)
         (nothing_run.folder / name / steps.RECORD).write_text("{}")
@@ -58,9 +56,7 @@ def test_a_number_on_another_side_of_0_than_the_published_one_is_marked(nothing_
     assert marked == ["the same", "**changed**: on both sides of 0 to above 0", "the same"]
 
 
-def test_a_small_table_is_shown_rounded_a_large_one_refused_and_a_function_without_its_words(
-    monkeypatch,
-):
+def test_a_small_table_is_shown_rounded_and_a_large_one_refused(monkeypatch):
     said = []
     monkeypatch.setattr(reading, "display", lambda it: said.append(it.data))
     reading.table(pd.DataFrame({"a b": [1.23456, np.nan], "empty": [np.nan] * 2, "n": [3, 4]}))

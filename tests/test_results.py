@@ -39,9 +39,7 @@ def test_only_what_a_declared_stage_recorded_is_read_and_a_foreign_file_is_refus
         later.read("04_evaluation", "rows_predictions")
 
 
-def test_a_stage_that_another_process_makes_is_refused_until_it_is_finished(
-    stage, study, monkeypatch
-):
+def test_a_stage_that_another_process_makes_is_refused(stage, study, monkeypatch):
     steps.release(stage.folder / steps.LOCK)
     monkeypatch.setattr(steps, "WAIT_S", 0)
     with open(stage.folder / steps.LOCK, "r+") as other:

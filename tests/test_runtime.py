@@ -24,9 +24,7 @@ from tumorcf_lib.study import made_by, runtime
         (True, True, "paper", "--profile demo"),
     ],
 )
-def test_the_dataset_decides_the_cohort_and_the_gpu_the_network(
-    monkeypatch, dataset, gpu, profile, other
-):
+def test_dataset_and_gpu_decide_the_profile(monkeypatch, dataset, gpu, profile, other):
     monkeypatch.setattr(runtime.finding, "find", lambda _: SimpleNamespace(is_enough=dataset))
     monkeypatch.setattr(runtime, "has_gpu", lambda: gpu)
     name, why = runtime.choose_profile()
@@ -53,9 +51,7 @@ def test_what_is_made_of_a_part_of_the_dataset_says_so(monkeypatch, study, tmp_p
     assert real.tag == "a part of the dataset: 3064 slices missing"
 
 
-def test_where_memory_is_short_a_reader_is_told_which_kernels_to_shut_down(
-    monkeypatch, tmp_path, capsys
-):
+def test_where_memory_is_short_kernels_to_shut_down_are_named(monkeypatch, tmp_path, capsys):
     """A machine of 2 GB with one other kernel, one server, this process, and one that is gone."""
     monkeypatch.setenv("MEM_LIMIT", "2000000000")
     monkeypatch.setattr(runtime, "CGROUP_LIMITS", ())
@@ -90,9 +86,7 @@ def test_a_run_on_a_part_of_the_dataset_says_how_many_slices_it_has(tmp_path, mo
 
 @pytest.mark.usefixtures("published_12")
 @pytest.mark.parametrize("harm", ["missing", "damaged"])
-def test_a_dataset_with_a_bad_archive_is_not_passed_over_for_the_phantom(
-    tmp_path, monkeypatch, study, harm
-):
+def test_a_bad_archive_is_not_passed_over_for_the_phantom(tmp_path, monkeypatch, study, harm):
     folder = dataset(tmp_path / "data")
     monkeypatch.setenv("TUMORCF_DATA", str(folder))
     monkeypatch.setattr(config, "names_data_folder", lambda: False)  # as data/ of the repository

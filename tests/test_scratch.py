@@ -45,9 +45,7 @@ def straight(small_networks, tmp_path_factory):
     return folder
 
 
-def test_minutes_end_a_training_and_more_of_them_end_where_an_undisturbed_one_does(
-    straight, tmp_path
-):
+def test_minutes_end_a_training_and_more_of_them_end_as_in_one_go(straight, tmp_path):
     history, lines = run(tmp_path, minutes=0)
     assert history["epoch"].tolist() == [1] and history["best"].tolist() == [True]
     assert lines[-1].endswith("1 of at most 3 epochs, run it again to go on.")

@@ -42,9 +42,7 @@ def test_a_file_is_written_as_a_whole_or_not_at_all(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(("n_renames", "there"), [(0, ["old"]), (1, None), (2, ["new"])])
-def test_a_kill_while_a_folder_is_replaced_leaves_no_mixture_and_the_next_time_clears_up(
-    tmp_path, monkeypatch, n_renames, there
-):
+def test_a_kill_amid_a_replacement_leaves_no_mixture(tmp_path, monkeypatch, n_renames, there):
     folder, rename, left = tmp_path / "demo", Path.rename, list(range(n_renames))
 
     def killed_after_some(self, target):

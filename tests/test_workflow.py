@@ -85,9 +85,7 @@ def common():
     return names
 
 
-def test_marks_become_stale_by_the_code_of_fine_tuned_networks_and_by_a_profiles_settings(
-    common, monkeypatch, capsys
-):
+def test_marks_become_stale_by_code_and_by_a_profiles_settings(common, monkeypatch, capsys):
     asked = [common["config"][key] for key in ("profile", "notebooks")]
     assert len(common["UNITS"]) == config.get(asked[0]).n_folds
     monkeypatch.setattr(sys, "argv", ["-c", *asked])
@@ -178,9 +176,7 @@ EXECUTORS = {
 @needs_snakemake
 @pytest.mark.monthly
 @pytest.mark.parametrize("name", EXECUTORS)
-def test_units_by_an_executor_are_those_of_the_commands_even_if_one_is_killed(
-    by_commands, tmp_path, name
-):
+def test_an_executors_units_are_those_of_the_commands_after_a_kill(by_commands, tmp_path, name):
     if name == "slurm" and not shutil.which("sbatch"):
         pytest.skip("needs SLURM (docs/cluster.md)")
     for done in ("01_data", "02_preprocessing", "notebooks"):  # compared elsewhere
