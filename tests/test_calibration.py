@@ -144,9 +144,6 @@ def test_a_transplant_into_another_class_is_counted_by_rho():
     assert own["neither"].to_list() == [0, 0.5] and (own["depth_gap_px"] == 2).all()
 
 
-# -- a small run ---------------------------------------------------------------
-
-
 SMALL = {"size_px": 64, "phantom_patients": 5, "phantom_slices": 2, "epochs": 1, "batch_size": 8}
 SMALL |= {"warmup_epochs": 1, "n_places": 2, "n_control_places": 1, "n_resamples": 50}
 PROFILE = dataclasses.replace(config.get("calibration"), **SMALL)

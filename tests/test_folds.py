@@ -81,9 +81,6 @@ def changed(path):
         steps.seal(path.parent)
 
 
-# -- units -------------------------------------------------------------------
-
-
 def test_every_slice_is_tested_once_by_a_network_that_never_saw_its_person(finished):
     rows, edits = read(finished, "rows_predictions"), read(finished, "rows_edits_plain_seed0")
     split = rowfiles.read_table(finished.folder / "01_data" / "split.csv")
@@ -240,9 +237,6 @@ def test_units_that_know_nothing_are_audited_on_the_true_classes(finished):
     assert sorted(own["fold"].unique()) == [0, 1]
     assert own["label"].tolist() == plain["label"].tolist()
     assert (own[P].to_numpy() != plain[P].to_numpy()).any()
-
-
-# -- pooling and publishing ----------------------------------------------------
 
 
 @pytest.mark.monthly
@@ -412,9 +406,6 @@ def test_published_folds_are_recomputed_and_made_again_from_their_rows(target):
     assert "table_folds.csv, row 2, slice_accuracy" in problem
     with pytest.raises(side_studies.UnfinishedStudyError, match="lacks manifest.json"):
         pooled.STUDY.derive_again(target / "elsewhere")
-
-
-# -- tables with a known answer ----------------------------------------------
 
 
 def predictions_of(p_true, *, fold=0, seed=0, start=0):

@@ -27,16 +27,11 @@ HANGS_AFTER_S = 1800
 
 def begin(runs):
     """A run in a process group of its own, and the file to which it speaks."""
-    log = open(runs / "log", "w+", encoding="utf-8")  # noqa: SIM115
-    process = subprocess.Popen(
-        [sys.executable, "-u", "-m", "tumorcf_lib", "run", "--profile", "smoke"],
-        cwd=config.ROOT,
-        stdout=log,
-        stderr=log,
-        env={**os.environ, "TUMORCF_RUNS": str(runs), "TUMORCF_SEED": "0"},
-        start_new_session=True,
-    )
-    return process, log
+    log = open(runs / "log", "w+", encoding="utf-8")
+    words = [sys.executable, "-u", "-m", "tumorcf_lib", "run", "--profile", "smoke"]
+    env = {**os.environ, "TUMORCF_RUNS": str(runs), "TUMORCF_SEED": "0"}
+    how = {"cwd": config.ROOT, "env": env, "start_new_session": True}
+    return subprocess.Popen(words, stdout=log, stderr=log, **how), log
 
 
 def ended(process, log):

@@ -1,6 +1,5 @@
 """Files of a stage: written in one way, read only from where they were recorded."""
 
-import dataclasses
 import fcntl
 from unittest import mock
 
@@ -15,12 +14,6 @@ from tumorcf_lib.study import results, stages
 @pytest.fixture
 def stage(study):
     return results.open_stage(study, "01_data")
-
-
-def test_a_profile_of_several_folds_has_no_stage_after_its_inputs(study):
-    several = dataclasses.replace(study, profile=dataclasses.replace(study.profile, n_folds=3))
-    with pytest.raises(stages.StageError, match="of several folds: train them by python -m tumor"):
-        results.open_stage(several, "03_training")
 
 
 def test_only_what_a_declared_stage_recorded_is_read_and_a_foreign_file_is_refused(stage, study):

@@ -23,9 +23,6 @@ def names(folder):
     return sorted(path.name for path in folder.iterdir())
 
 
-# -- files --------------------------------------------------------------------
-
-
 def test_a_file_is_written_as_a_whole_or_not_at_all(tmp_path, monkeypatch):
     path, write = tmp_path / "numbers.json", Path.write_bytes
     steps.write_whole(path, "{}")
@@ -82,9 +79,6 @@ def test_a_kill_while_a_folder_is_removed_leaves_nothing_that_is_not_cleared(tmp
     assert names(tmp_path) == ["deep"] and names(tmp_path / "deep") == ["kept"]
 
 
-# -- locks -------------------------------------------------------------------
-
-
 def test_a_held_file_is_refused_by_the_number_of_its_holder_until_that_is_killed(tmp_path):
     lock = tmp_path / "lock"
     words = [sys.executable, "-c", HOLD, str(lock)]
@@ -105,9 +99,6 @@ def test_a_file_system_without_locks_holds_nothing_and_stops_nobody(tmp_path, mo
     monkeypatch.setattr(steps.fcntl, "flock", mock.Mock(side_effect=OSError("no locks")))
     with steps.held(tmp_path / "lock") as is_held:
         assert not is_held
-
-
-# -- kept results ------------------------------------------------------------
 
 
 @pytest.fixture
