@@ -51,14 +51,13 @@ def test_rows_that_take_long_are_made_once_while_their_dependencies_hold(stage):
         made.append(folder)
         return pd.DataFrame({"p": [0.123456789 * len(made)], "flag": [""]})
 
-    first = stage.make_rows("rows_x", make, {"seed": 0})
-    again = stage.make_rows("rows_x", make, {"seed": 0})
-    assert len(made) == 1 and first.loc[0, ["p", "flag"]].tolist() == [0.12346, ""]
-    pd.testing.assert_frame_equal(first, again)
+    for _ in range(2):
+        rows = stage.make_rows("rows_x", make, {"seed": 0})
+        assert len(made) == 1 and rows.loc[0, ["p", "flag"]].tolist() == [0.12346, ""]
     stage.make_rows("rows_x", make, {"seed": 1})
     stage.finish()
     assert list(stages.record(stage.study, stage.name)["hashes"]) == ["rows_x.csv.gz"]
-    rowfiles.write_table(again.assign(p=0.9), stage.folder / "rows_x" / "rows_x.csv.gz")
+    rowfiles.write_table(rows.assign(p=0.9), stage.folder / "rows_x" / "rows_x.csv.gz")
     rows = results.open_stage(stage.study, "01_data").make_rows("rows_x", make, {"seed": 1})
     assert len(made) == 3 and rows["p"].tolist() == [0.37037]
 
