@@ -2,7 +2,6 @@
 
 It runs beside stand-ins for Python and uv, which write down how they were called."""
 
-import os
 import shutil
 import subprocess
 
@@ -11,24 +10,15 @@ import pytest
 from tumorcf_lib import config
 
 TOOLS = "bash env dirname cat rm mkdir cp chmod sh readlink sed uname".split()
-PYTHON = r"""#!/bin/sh
-echo "python $* check=$TUMORCF_CHECK from=$TUMORCF_FROM" >> "$TOLD"
+PYTHON_OR_UV = r"""#!/bin/sh
+echo "${0##*/} $* check=$TUMORCF_CHECK from=$TUMORCF_FROM" >> "$TOLD"
 case "$*" in
   "-c import sys; sys.exit(not (3, 11)"*) exit "${UNFIT:-0}" ;;
   *pins.py*) test -e .venv/complete ;;
-  "-m venv --clear .venv") rm -rf .venv && mkdir -p .venv/bin && cp "$0" .venv/bin/python ;;
-  "-m pip install"*requirements*.txt) test -z "$OFFLINE" || { echo "no index" >&2; exit 1; }
-    : > .venv/complete ;;
+  venv*|"-m venv --clear .venv") rm -rf .venv && mkdir -p .venv/bin && cp "$0" .venv/bin/python ;;
+  *"pip install"*requirements*.txt) test -z "$OFFLINE" && : > .venv/complete ;;
   *wrong*) exit 2 ;;
   "-m tumorcf_lib"*) test -n "$TUMORCF_CHECK" || echo "ran in $PWD: $*" ;;
-esac
-"""
-UV = r"""#!/bin/sh
-echo "uv $*" >> "$TOLD"
-case "$*" in
-  venv*) mkdir -p .venv/bin && cp "$BIN/python3.12" .venv/bin/python ;;
-  *requirements*.txt) test -z "$OFFLINE" || { echo "no index" >&2; exit 1; }
-    : > .venv/complete ;;
 esac
 """
 
@@ -43,15 +33,13 @@ def machine(tmp_path):
         shutil.copy(config.ROOT / name, place / name)
     for name in TOOLS:
         (tools / name).symlink_to(shutil.which(name))
-    provide(tools, "python3.12", PYTHON)
+    provide(tools, "python3.12", PYTHON_OR_UV)
     return place, tools
 
 
 def provide(folder, name, text):
-    path = folder / name
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text)
-    path.chmod(0o755)
+    (folder / name).write_text(text)
+    (folder / name).chmod(0o755)
 
 
 def call(machine, *arguments, command=None, cwd="/", **more):
@@ -59,7 +47,7 @@ def call(machine, *arguments, command=None, cwd="/", **more):
     place, tools = machine
     told = place.parent / "told"
     told.write_text("")
-    environment = {"PATH": str(tools), "TOLD": str(told), "BIN": str(tools), **more}
+    environment = {"PATH": str(tools), "TOLD": str(told), **more}
     how = {"cwd": cwd, "capture_output": True, "text": True, "check": False}
     words = [*(command or [place / "run_all.sh"]), *arguments]
     return subprocess.run(words, env=environment, **how), told.read_text()
@@ -69,7 +57,7 @@ def call(machine, *arguments, command=None, cwd="/", **more):
 def test_from_another_folder_and_with_spaces_the_environment_is_made_once(machine, with_uv):
     place, tools = machine
     if with_uv:
-        provide(tools, "uv", UV)
+        provide(tools, "uv", PYTHON_OR_UV)
     done, told = call(machine, "--profile", "smoke")
     ran = f"ran in {place}: -m tumorcf_lib run_all --profile smoke"
     assert done.stdout.splitlines()[-1] == ran, done.stderr
@@ -119,11 +107,11 @@ def test_without_a_network_or_a_python_that_fits_it_says_what_it_lacks_and_later
 
 def test_an_active_environment_is_used_if_it_has_every_pin(machine):
     place, tools = machine
-    provide(tools, "python", PYTHON.replace("test -e .venv/complete", "exit 0"))
+    provide(tools, "python", PYTHON_OR_UV.replace("test -e .venv/complete", "exit 0"))
     done, _ = call(machine, CONDA_PREFIX="/opt/conda/envs/tumorcf")
     assert done.stdout == f"ran in {place}: -m tumorcf_lib run_all\n"
     assert not (place / ".venv").exists()
-    provide(tools, "python", PYTHON.replace("test -e .venv/complete", "exit 1"))
+    provide(tools, "python", PYTHON_OR_UV.replace("test -e .venv/complete", "exit 1"))
     call(machine, CONDA_PREFIX="/opt/conda")
     assert (place / ".venv").is_dir()
 

@@ -44,15 +44,12 @@ def test_where_memory_is_short_kernels_to_shut_down_are_named(monkeypatch, tmp_p
     monkeypatch.setenv("MEM_LIMIT", "2000000000")
     monkeypatch.setattr(runtime, "CGROUP_LIMITS", ())
     monkeypatch.setattr(runtime, "PROCESSES", tmp_path)
-    kernel, page = "python\0-m\0ipykernel_launcher", os.sysconf("SC_PAGE_SIZE")
-    for pid, command, n_bytes in (
-        (11, kernel, 1_200_000_000),
-        (12, "jupyter-lab", 150_000_000),
-        (os.getpid(), kernel, 900_000_000),
-    ):
+    kernel = "python\0-m\0ipykernel_launcher"
+    for pid, command in (11, kernel), (12, "jupyter-lab"), (os.getpid(), kernel):
         (tmp_path / str(pid)).mkdir()
         (tmp_path / str(pid) / "cmdline").write_text(command)
-        (tmp_path / str(pid) / "statm").write_text(f"999999 {n_bytes // page} 7 0")
+        n_pages = 1_200_000_000 // os.sysconf("SC_PAGE_SIZE")
+        (tmp_path / str(pid) / "statm").write_text(f"999999 {n_pages} 7 0")
     (tmp_path / "13").mkdir()
     runtime.warn_if_tight()
     out, said = capsys.readouterr()
@@ -79,7 +76,7 @@ def test_a_bad_archive_is_not_passed_over_for_the_phantom(tmp_path, monkeypatch,
     monkeypatch.setenv("TUMORCF_DATA", str(folder))
     monkeypatch.setattr(config, "names_data_folder", lambda: False)  # as data/ of the repository
     bad = folder / NAMES[1]
-    bad.unlink() if harm == "missing" else bad.write_bytes(bad.read_bytes()[:100])
+    bad.unlink() if harm == "missing" else os.truncate(bad, 100)
     with pytest.raises(finding.DatasetNotFoundError, match=r"holds 9 of its 12 slices.*Missing"):
         runtime.find_dataset(study, is_auto=True)
     runtime.find_dataset(study, is_auto=False)  # the phantom was asked for
