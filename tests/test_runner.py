@@ -15,13 +15,12 @@ from tumorcf_lib import config, steps
 from tumorcf_lib.study import notebooks as runner, stages
 
 DIES = "os.kill(os.getpid(), 9)"
-WAITS = "config.Path(os.environ['TUMORCF_RUNS'], 'pid').write_text(str(os.getpid()))\nwhile 1: pass"
-MEETS = """
-print("I am {}")
-here = config.Path(os.environ["TUMORCF_RUNS"])
-(here / "{}").write_text(str(os.getpid()))
-while not (here / "{}").exists():
-    assert time.monotonic() < {}, "the other one never came"
+WAITS_FOR = """
+print("I am {0}")
+here, until = config.Path(os.environ["TUMORCF_RUNS"]), time.monotonic() + 120
+(here / "{0}").write_text(str(os.getpid()))
+while not (here / "{1}").exists():
+    assert time.monotonic() < until, "{1} never came"
 """
 SIDE_BY_SIDE = "04_evaluation", "05_counterfactuals"
 RUN = """
@@ -99,8 +98,7 @@ def meeting(small_notebooks, monkeypatch):
     """Two notebooks, of which each goes on when the other one has begun."""
     monkeypatch.setattr(runner, "has_room", lambda: True)
     for own, other in (SIDE_BY_SIDE, SIDE_BY_SIDE[::-1]):
-        meets = MEETS.format(own, own, other, time.monotonic() + 120)
-        write(small_notebooks, own, meets, "stage.finish()")
+        write(small_notebooks, own, WAITS_FOR.format(own, other), "stage.finish()")
     return small_notebooks
 
 
@@ -170,7 +168,7 @@ def test_a_notebook_beside_the_study_goes_on_by_the_command_that_ran_it(study, s
 
 def test_an_interrupt_ends_run_and_kernels_and_says_how_to_go_on(study, meeting, tmp_path):
     for name in SIDE_BY_SIDE:
-        write(meeting, name, WAITS.replace("'pid'", f"'{name}'"), "stage.finish()")
+        write(meeting, name, WAITS_FOR.format(name, "nobody"), "stage.finish()")
     process = started(meeting, last="06")
     kernels = [waited_for(process, tmp_path / name) for name in SIDE_BY_SIDE]
     os.killpg(process.pid, signal.SIGINT)
@@ -182,9 +180,9 @@ def test_an_interrupt_ends_run_and_kernels_and_says_how_to_go_on(study, meeting,
 
 
 def test_the_kernel_of_a_killed_run_ends_and_a_rerun_goes_on(study, small_notebooks, tmp_path):
-    write(small_notebooks, "01_data", WAITS, "stage.finish()")
+    write(small_notebooks, "01_data", WAITS_FOR.format("01_data", "nobody"), "stage.finish()")
     process = started(small_notebooks, last="01")
-    kernel = waited_for(process, tmp_path / "pid")
+    kernel = waited_for(process, tmp_path / "01_data")
     process.kill()
     process.communicate()
     write(small_notebooks, "01_data", "stage.finish()")
