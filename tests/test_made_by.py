@@ -62,9 +62,8 @@ def imports(module):
 
 
 def is_named(module, names):
-    return bool(names & {module, module.rpartition(".")[0]}) or any(
-        name.startswith(f"{module}.") for name in names
-    )
+    is_whole = bool(names & {module, module.rpartition(".")[0]})
+    return is_whole or any(name.startswith(f"{module}.") for name in names)
 
 
 def test_what_a_notebook_imports_is_named_for_its_stage():
