@@ -73,13 +73,16 @@ def stops(slices):
 
 def drawn():
     """Heads with a tumor on the left or on the right, and its mask."""
-    rng, is_right = np.random.default_rng(0), np.arange(N)[:, None, None] % 2
+    rng = np.random.default_rng(0)
     y, x = np.mgrid[:PX, :PX] - (PX - 1) / 2
     head = (y / 20) ** 2 + (x / 17) ** 2 < 1
-    heads = head * (90 + 5 * rng.normal(size=(N, PX, PX)))
-    height = rng.uniform(-4, 4, (N, 1, 1))
-    masks = np.hypot(y - height, x - np.where(is_right, 6, -6)) < 3.5 + is_right
-    return np.where(masks, 170 + 40 * is_right, heads).astype(np.uint8), masks
+    images, masks = np.zeros((N, PX, PX), np.uint8), np.zeros((N, PX, PX), bool)
+    for i in range(N):
+        image = head * (90 + 5 * rng.normal(size=(PX, PX)))
+        masks[i] = np.hypot(y - rng.uniform(-4, 4), x - (6 if i % 2 else -6)) < 3.5 + i % 2
+        image[masks[i]] = 170 + 40 * (i % 2)
+        images[i] = np.clip(image, 0, 255)
+    return images, masks
 
 
 IMAGES, MASKS = drawn()
