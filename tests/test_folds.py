@@ -196,7 +196,7 @@ def test_recipes_are_compared_on_the_same_slices():
     found = classifiers.recipes_table(tried, tested, n_resamples=50)
     assert found["slices"].tolist() == ["inner"] * 2 + ["tested"] * 2
     assert found["recipe"].tolist() == ["kept", "other", "kept", "lighter views"]
-    assert (found[["n_slices", "slice_accuracy", "difference"]] == (4, 0.75, 0)).all(axis=None)
+    assert (found[["n_slices", "slice_accuracy", "difference"]] == [4, 0.75, 0]).all(axis=None)
     of_three = (one[one["slice_id"] < 3] for one in (tried, tested))
     found = classifiers.recipes_table(*of_three, n_resamples=50)
     assert found["difference"].tolist() == pytest.approx([0.0, -1 / 3, 0.0, -1 / 6])
