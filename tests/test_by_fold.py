@@ -1,7 +1,7 @@
 """The path from slices to row files, in miniature: a few phantom slices of 32 pixels."""
 
 import dataclasses
-import json
+from unittest import mock
 
 import numpy as np
 import pandas as pd
@@ -13,7 +13,7 @@ from tumorcf_lib.edits import plan
 from tumorcf_lib.study import by_fold, results, stages, unit
 
 pytestmark = pytest.mark.usefixtures("small_networks")
-WEIGHTS = "weights_fold0.npz"
+WEIGHTS, ROWS = "weights_fold0.npz", "05_counterfactuals/rows_edits.csv.gz"
 
 
 @pytest.fixture
@@ -33,24 +33,16 @@ def trained(third):
 
 
 def rows_of(study):
-    return rowfiles.read_table(study.folder / "05_counterfactuals" / "rows_edits.csv.gz")
+    return rowfiles.read_table(study.folder / ROWS)
 
 
-def killed(*_, **__):
-    """In place of a training or an audit."""
-    raise KeyboardInterrupt
+killed = mock.Mock(side_effect=KeyboardInterrupt)  # in place of a training or an audit
 
 
 def test_two_runs_give_identical_row_files_and_weights(tiny_run, tmp_path):
     again = run_to_rows(tmp_path / "again")
-    files = [
-        "01_data/split.csv",
-        f"03_training/{WEIGHTS}",
-        "03_training/history.csv",
-        "04_evaluation/rows_predictions.csv.gz",
-        "05_counterfactuals/rows_edits.csv.gz",
-    ]
-    for file in files:
+    made = "01_data/split.csv", f"03_training/{WEIGHTS}", "03_training/history.csv"
+    for file in (*made, "04_evaluation/rows_predictions.csv.gz", ROWS):
         assert (again.folder / file).read_bytes() == (tiny_run.folder / file).read_bytes(), file
 
 
@@ -79,11 +71,9 @@ def test_pictures_of_examples_are_the_audited_edits(opened, tiny_run):
 
 
 def test_examples_are_chosen_by_rank_within_the_class():
-    drops = {"glioma": [*np.linspace(1, 0, 11)], "meningioma": range(5)}
-    drops["pituitary"] = [np.nan, 3, 2, 1, 0]
-    labels = [name for name, own in drops.items() for _ in own]
-    values = [value for own in drops.values() for value in own]
-    scores = pd.DataFrame({"slice_id": range(21), "label": labels, "drop": values})
+    labels = np.repeat(["glioma", "meningioma", "pituitary"], [11, 5, 5])
+    drops = [*np.linspace(1, 0, 11), *range(5), np.nan, 3, 2, 1, 0]
+    scores = pd.DataFrame({"slice_id": range(21), "label": labels, "drop": drops})
     chosen = by_fold.at_percentiles(scores, "drop", (0, 50, 100))
     assert chosen["label"].tolist() == ["meningioma"] * 3 + ["glioma"] * 3 + ["pituitary"] * 3
     assert chosen["drop"].tolist() == [0, 2, 4, 0, 0.5, 1, 0, 2, 3]
@@ -99,9 +89,7 @@ def test_audit_rows_name_their_fold_and_hold_the_headline_and_every_control(tiny
     assert {"original", "only", "blank"} < set(rows["edit"])
 
 
-def test_rows_are_made_again_when_plan_or_source_changed_and_not_for_other_resamples(
-    opened, monkeypatch
-):
+def test_rows_are_made_again_for_another_plan_and_not_for_other_resamples(opened, monkeypatch):
     monkeypatch.setattr(by_fold, "audit_by", killed)
     fifth = opened("05_counterfactuals", n_resamples=TINY.n_resamples + 1, purpose="other words")
     pd.testing.assert_frame_equal(by_fold.audit(fifth, None), rows_of(fifth.study))
@@ -109,15 +97,15 @@ def test_rows_are_made_again_when_plan_or_source_changed_and_not_for_other_resam
         by_fold.audit(opened("05_counterfactuals", n_places=3), None)
 
 
-FILES = (f"03_training/{WEIGHTS}", "02_preprocessing/masks.npy", "01_data/split.csv")
+FILES = ("03_training", WEIGHTS), ("02_preprocessing", "masks.npy"), ("01_data", "split.csv")
 
 
-@pytest.mark.parametrize("file", FILES)
-def test_rows_are_made_again_when_a_file_that_they_come_from_changed(opened, monkeypatch, file):
-    fifth, (stage, name) = opened("05_counterfactuals"), file.split("/")
+@pytest.mark.parametrize(("stage", "name"), FILES)
+def test_rows_are_made_again_when_what_they_come_from_changed(opened, monkeypatch, stage, name):
+    fifth = opened("05_counterfactuals")
     kept = stages.record(fifth.study, stage)
     kept["hashes"][name] = "another"
-    (fifth.study.folder / stage / steps.RECORD).write_text(json.dumps(kept))
+    steps.write_json(fifth.study.folder / stage / steps.RECORD, kept)
     monkeypatch.setattr(by_fold, "audit_by", killed)
     with pytest.raises(KeyboardInterrupt):
         by_fold.audit(fifth, None)

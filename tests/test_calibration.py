@@ -3,6 +3,7 @@
 import dataclasses
 import itertools
 import shutil
+from unittest import mock
 
 import keras
 import numpy as np
@@ -43,33 +44,33 @@ def scores(rows):
 
 @pytest.fixture(scope="module")
 def drops(rows):
-    """Net-Drop by its definition, mean over shams minus the removed, of network and slice."""
+    """Net-Drop by its definition, mean over shams minus the removed: a row a slice, a column a
+    network, on both scales."""
+    p_true = [row[f"p_{row['label']}"] for _, row in rows.iterrows()]
     found = {}
-    for (network, slice_id), own in rows.groupby(["network", "slice_id"]):
-        for scale, column in ("probability", f"p_{own['label'].iloc[0]}"), ("log-odds", "log_odds"):
-            sham, removed = (own.loc[own["edit"] == name, column] for name in ("sham", "remove"))
-            found[scale, network, slice_id] = sham.mean() - removed.item()
+    for scale, values in ("probability", p_true), ("log-odds", rows["log_odds"]):
+        by_edit = {"index": "slice_id", "columns": ["edit", "network"]}
+        means = rows.assign(value=values).pivot_table("value", **by_edit)
+        found[scale] = means["sham"] - means["remove"]
     return found
 
 
-def ids_of(group):
-    """The slices of a class, or all."""
-    names = CLASSES if group == "all" else [group]
-    return [f"{name}{person}-{k}" for name in names for person in range(4) for k in range(2)]
+def named(kind):
+    return [f"{kind} 0{k}" for k in range(1, N_EACH + 1)]
 
 
-def test_the_area_under_the_curve_is_the_share_of_pairs_that_are_in_order(scores, drops):
+@pytest.mark.parametrize("scale", ["probability", "log-odds"])
+def test_the_area_under_the_curve_is_the_share_of_pairs_that_are_in_order(scores, drops, scale):
     table = tables.separation_table(scores, n_resamples=100).set_index(["scale", "group"])
-    for scale in ("probability", "log-odds"):
-        for group in ("all", "glioma"):
-            pairs = []
-            for reads, cheats in itertools.product(range(1, N_EACH + 1), repeat=2):
-                reader = [drops[scale, f"rho 0 0{reads}", s] for s in ids_of(group)]
-                shortcut = [drops[scale, f"rho 1 0{cheats}", s] for s in ids_of(group)]
-                pairs.append(np.mean([(a > b) + (a == b) / 2 for a in reader for b in shortcut]))
-            row = table.loc[(scale, group)]
-            assert row["n_pairs"] == len(pairs) and row["auc"] == pytest.approx(np.mean(pairs))
-            assert (row["smallest"], row["largest"]) == pytest.approx((min(pairs), max(pairs)))
+    own_class = drops[scale].filter(like="glioma", axis=0)
+    for group, own in (("all", drops[scale]), ("glioma", own_class)):
+        pairs = []
+        for reader, shortcut in itertools.product(named("rho 0"), named("rho 1")):
+            both = itertools.product(own[reader], own[shortcut])
+            pairs.append(np.mean([(a > b) + (a == b) / 2 for a, b in both]))
+        row = table.loc[(scale, group)]
+        assert row["n_pairs"] == len(pairs) and row["auc"] == pytest.approx(np.mean(pairs))
+        assert (row["smallest"], row["largest"]) == pytest.approx((min(pairs), max(pairs)))
 
 
 def test_the_interval_of_the_area_draws_persons_for_both_networks_at_once():
@@ -78,31 +79,25 @@ def test_the_interval_of_the_area_draws_persons_for_both_networks_at_once():
     persons, labels = np.repeat(np.arange(12), 2).astype(str), np.repeat(np.arange(12) % 3, 2)
     reader, shortcut = rng.normal(0.8, 1, 24), rng.normal(0, 1, 24)
     people = pd.DataFrame({"person_id": persons, "label": labels})
-    both = {"rho 0 01": reader, "rho 1 01": shortcut}
-    parts = [
-        people.assign(network=name, slice_id=range(24), net_drop=own, net_drop_lo=own)
-        for name, own in both.items()
-    ]
-    found = tables.separation_table(pd.concat(parts), n_resamples=300).iloc[0]
+    both = pd.concat([people, people], ignore_index=True)
+    both = both.assign(network=np.repeat(["rho 0 01", "rho 1 01"], 24), slice_id=[*range(24)] * 2)
+    both = both.assign(net_drop=[*reader, *shortcut], net_drop_lo=0.0)
+    found = tables.separation_table(both, n_resamples=300).iloc[0]
 
     def area(index):
         pairs = reader[index][:, None] - shortcut[index]
         return np.mean((pairs > 0) + 0.5 * (pairs == 0))
 
     drawn = drawing.people_of(people)
-    slow = [
-        area(np.repeat(np.arange(24), counts[drawn.owner].astype(int)))
-        for counts in drawn.draw(300)
-    ]
-    low, high = drawing.interval(np.array(slow), 12, 9)
+    counts = (of_persons[drawn.owner].astype(int) for of_persons in drawn.draw(300))
+    slow = np.array([area(np.repeat(np.arange(24), n)) for n in counts])
+    low, high = drawing.interval(slow, 12, 9)
     assert (found["low"], found["high"]) == (pytest.approx(low), pytest.approx(high))
 
 
 def test_the_null_has_networks_as_its_unit(scores, drops):
     table = tables.null_table(scores).set_index(["kind", "score", "group"])
-    means = [
-        np.mean([drops["probability", f"random 0{k}", s] for s in ids_of("all")]) for k in (1, 2, 3)
-    ]
+    means = drops["probability"][named("random")].mean()
     row = table.loc[("random weights", "net_drop", "all")]
     assert row["n_networks"] == 3 and row["effect"] == pytest.approx(np.mean(means), abs=1e-6)
     assert row["sd"] == pytest.approx(np.std(means, ddof=1), abs=1e-6)
@@ -117,11 +112,8 @@ def test_differences_between_neighbors_are_taken_slice_by_slice_and_count_networ
     own = table[(table["scale"] == "log-odds") & (table["group"] == "all")]
     own = own.set_index("comparison")
     assert list(own.index) == ["rho 0 - rho 0.5", "rho 0.5 - rho 1", "slope"]
-    first, second = (
-        [[drops["log-odds", f"{rho} 0{k}", s] for s in ids_of("all")] for k in range(1, N_EACH + 1)]
-        for rho in ("rho 0", "rho 0.5")
-    )
-    row, of_network = own.loc["rho 0 - rho 0.5"], np.subtract(first, second).mean(axis=1)
+    first, second = (drops["log-odds"][named(rho)].to_numpy() for rho in ("rho 0", "rho 0.5"))
+    row, of_network = own.loc["rho 0 - rho 0.5"], (first - second).mean(axis=0)
     assert row["effect"] == pytest.approx(of_network.mean(), abs=1e-4)
     assert row["n_networks"] == N_EACH and row["n_patients"] == 12
     least = of_network.std(ddof=1) / np.sqrt(N_EACH)  # what networks alone would leave open
@@ -132,7 +124,7 @@ def test_planted_scores_fall_with_rho_and_edits_that_were_not_asked_have_no_line
     table = tables.planted_table(scores)
     by = table[(table["score"] == "net_drop") & (table["group"] == "all")].set_index("rho")
     for rho, row in by.iterrows():
-        own = scores[scores["network"].isin([f"rho {rho:g} 0{k}" for k in range(1, N_EACH + 1)])]
+        own = scores[scores["network"].isin(named(f"rho {rho:g}"))]
         assert row["effect"] == pytest.approx(own["net_drop"].mean(), abs=1e-9)
     assert by["effect"].is_monotonic_decreasing and (by["n_networks"] == N_EACH).all()
     assert "net_focus" not in set(table["score"])
@@ -151,9 +143,6 @@ def test_a_transplant_into_another_class_is_counted_by_rho():
     own = table.query("kind == 'conflict' and donor == 'all' and host == 'all'").set_index("rho")
     assert own["tumor"].to_list() == [1, 0] and own["head"].to_list() == [0, 0.5]
     assert own["neither"].to_list() == [0, 0.5] and (own["depth_gap_px"] == 2).all()
-
-
-# -- a small run ---------------------------------------------------------------
 
 
 SMALL = {"size_px": 64, "phantom_patients": 5, "phantom_slices": 2, "epochs": 1, "batch_size": 8}
@@ -177,17 +166,13 @@ def test_fitted_norms_standardize_what_random_weights_send_them():
 def finished(small_networks, tmp_path_factory):
     few = {"RHOS": (0.0, 1.0), "TEST_PATIENTS": 3, "TEST_SLICES": 1}
     few |= {"N_PLANTED": 2, "N_RANDOM": 1, "N_SHUFFLED": 1}
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in few.items():
-            patch.setattr(calibration, name, value)
-        folder = tmp_path_factory.mktemp("calibration")
+    folder = tmp_path_factory.mktemp("calibration")
+    with mock.patch.multiple(calibration, **few):
         calibration.run(folder, PROFILE, progress=lambda line: None)
         yield folder
 
 
-def test_a_run_audits_every_network_and_makes_a_lost_audit_again_without_training(
-    finished, monkeypatch
-):
+def test_every_network_is_audited_and_a_lost_audit_made_again_untrained(finished, monkeypatch):
     rows, lines = rowfiles.read_table(finished / "rows_calibration.csv.gz"), []
     planted = ["rho 0 01", "rho 0 02", "rho 1 01", "rho 1 02"]
     assert list(dict.fromkeys(rows["network"])) == [*planted, "random 01", "shuffled 01"]
@@ -199,13 +184,11 @@ def test_a_run_audits_every_network_and_makes_a_lost_audit_again_without_trainin
     moved = rowfiles.read_table(finished / calibration.MOVED)  # itself and one of each other class
     assert moved.groupby("network").size().to_dict() == dict.fromkeys(planted, 27)
     monkeypatch.setattr(unit, "fit", lambda *_, **__: pytest.fail("trained again"))
-    calibration.run(finished, PROFILE, progress=lines.append)
-    assert lines == []
     kept = finished / "units" / "rho 0 01" / unit.ROWS / calibration.ROWS
     before = kept.read_bytes()
     shutil.rmtree(kept.parent)
     calibration.run(finished, PROFILE, progress=lines.append)
-    assert kept.read_bytes() == before and lines == ["rho 0 01"]
+    assert kept.read_bytes() == before and lines == ["rho 0 01"]  # all others are as they were
     pd.testing.assert_frame_equal(rowfiles.read_table(finished / "rows_calibration.csv.gz"), rows)
 
 

@@ -2,7 +2,6 @@
 
 import contextlib
 import dataclasses
-import io
 import shutil
 from pathlib import Path
 
@@ -16,17 +15,8 @@ from tumorcf_lib.config import CLASSES
 from tumorcf_lib.controls import planes
 from tumorcf_lib.publish import publish, sections
 from tumorcf_lib.stats import classification
-from tumorcf_lib.study import (
-    by_fold,
-    fold_controls,
-    folds as crossval,
-    pool,
-    pooled,
-    reference,
-    side_studies,
-    unit,
-)
-from tumorcf_lib.study.side_studies import UnfinishedStudyError
+from tumorcf_lib.study import by_fold, fold_controls, folds, pool, pooled, side_studies, unit
+from tumorcf_lib.study.reference import TOLERANCE
 from tumorcf_lib.tables import classifiers, fold_scores, folds as pooled_tables
 from tumorcf_lib.tables.folds import AVERAGED, MEAN_OF_ONE, ONE, P
 
@@ -35,21 +25,14 @@ CHANGES = {"name": "tiny-cv", "n_folds": 3, "phantom_patients": 6, "n_resamples"
 PROFILE = dataclasses.replace(TINY, validates=False, **CHANGES)
 
 
-def run(study, fold_numbers=None, **options):
-    """Lines that a run of some units says."""
-    with contextlib.redirect_stdout(io.StringIO()) as said:
-        crossval.run(study, fold_numbers, **options)
-    return said.getvalue().splitlines()
-
-
 @pytest.fixture(scope="module")
 def finished(small_networks, tmp_path_factory):
     study = run_to_inputs(tmp_path_factory.mktemp("cv"), PROFILE)
-    run(study)
-    run(study, [0, 1], seed=1, network="shuffled")
+    folds.run(study)
+    folds.run(study, [0, 1], seed=1, network="shuffled")
     for inner_fold in range(3):
-        run(study, [1], seed=inner_fold, recipe="kept")
-    run(study, network="looking")
+        folds.run(study, [1], seed=inner_fold, recipe="kept")
+    folds.run(study, network="looking")
     pool.pool(study)
     return study
 
@@ -72,16 +55,15 @@ def study(finished, tmp_path):
 
 
 def read(study, name):
-    return rowfiles.read_table(crossval.file_of(study.folder, name))
+    return rowfiles.read_table(folds.file_of(study.folder, name))
 
 
-def rows_of(study, fold, seed=0, **options):
-    return crossval.unit_folder(study, fold, seed, **options) / unit.ROWS
+def rows_of(study, fold):
+    return folds.unit_folder(study, fold, seed=0) / unit.ROWS
 
 
-def assert_same(name, rows, expected):
-    """A file of rows has equal bytes in two folders."""
-    own, other = (crossval.file_of(folder, name).read_bytes() for folder in (rows, expected))
+def assert_same(name, *folders):
+    own, other = (folds.file_of(folder, name).read_bytes() for folder in folders)
     assert own == other, name
 
 
@@ -99,9 +81,6 @@ def changed(path):
         steps.seal(path.parent)
 
 
-# -- units -------------------------------------------------------------------
-
-
 def test_every_slice_is_tested_once_by_a_network_that_never_saw_its_person(finished):
     rows, edits = read(finished, "rows_predictions"), read(finished, "rows_edits_plain_seed0")
     split = rowfiles.read_table(finished.folder / "01_data" / "split.csv")
@@ -111,7 +90,7 @@ def test_every_slice_is_tested_once_by_a_network_that_never_saw_its_person(finis
     assert not any(row.person_id in seen[row.fold] for row in rows.itertuples())
     original = edits[edits["edit"] == "original"].set_index("slice_id")
     assert sorted(original.index) == sorted(own.index)
-    np.testing.assert_allclose(original.loc[own.index, P], own[P], atol=reference.TOLERANCE)
+    np.testing.assert_allclose(original.loc[own.index, P], own[P], atol=TOLERANCE)
 
 
 def test_a_network_that_can_say_no_tumor_stands_beside_the_others(finished):
@@ -121,35 +100,32 @@ def test_a_network_that_can_say_no_tumor_stands_beside_the_others(finished):
     np.testing.assert_allclose(rows.loc[is_looking, answers].sum(axis=1), 1, atol=1e-5)
 
 
-def test_a_killed_unit_goes_on_to_the_same_rows(finished, study, monkeypatch):
-    shutil.rmtree(crossval.unit_folder(study, 2, 0))
-
-    monkeypatch.setattr(crossval, "SHARD", 5)
-    make_rows, asked = crossval.audits.audit, []
+def test_a_killed_unit_goes_on_to_the_same_rows(finished, study, monkeypatch, capsys):
+    shutil.rmtree(folds.unit_folder(study, 2, 0))
+    monkeypatch.setattr(folds, "SHARD", 5)
+    make_rows, asked = folds.audits.audit, []
 
     def audit(predict, shard, **how):
-        if len(asked) == 1:
-            asked.append("killed")
-            raise KeyboardInterrupt
         asked.append(len(shard))
+        if len(asked) == 2:
+            raise KeyboardInterrupt
         return make_rows(predict, shard, **how)
 
-    monkeypatch.setattr(crossval.audits, "audit", audit)
+    monkeypatch.setattr(folds.audits, "audit", audit)
     with pytest.raises(KeyboardInterrupt):
-        run(study, [2])
+        folds.run(study, [2])
     monkeypatch.setattr(unit, "fit", lambda *_, **__: pytest.fail("trained again"))
-    assert run(study, [2])[0] == "fold 2, seed 0: it was interrupted"
-    assert asked[:3] == [5, "killed", 5]
+    folds.run(study, [2])
+    assert "fold 2, seed 0: it was interrupted\n" in capsys.readouterr().out
+    del asked[1]  # the killed one
     rows = rowfiles.read_table(rows_of(study, 2) / "rows_predictions.csv.gz")
-    assert 5 + sum(asked[2:]) == len(rows)
+    assert asked[:2] == [5, 5] and sum(asked) == len(rows)  # the first shard only once
     assert not list(rows_of(study, 2).glob("shard*"))
-    for name in ("rows_predictions", *crossval.AUDITED_ROWS, "history"):
+    for name in ("rows_predictions", *folds.AUDITED_ROWS, "history"):
         assert_same(name, rows_of(study, 2), rows_of(finished, 2))
 
 
-def test_rows_stand_alone_follow_a_changed_audit_and_go_with_their_network(
-    finished, study, monkeypatch
-):
+def test_rows_stand_alone_and_go_with_their_audit_and_network(finished, study, monkeypatch, capsys):
     network, trained = rows_of(study, 0).with_name(unit.NETWORK), []
 
     def fit(own, folder, **_):
@@ -159,11 +135,13 @@ def test_rows_stand_alone_follow_a_changed_audit_and_go_with_their_network(
     monkeypatch.setattr(unit, "fit", fit)
     with changed(rows_of(study, 0) / steps.RECORD) as record:
         record["depends_on"]["audit"] = "older code"
-    assert run(study, [0])[0] == "fold 0, seed 0: audit changed since"
+    folds.run(study, [0])
+    assert capsys.readouterr().out.startswith("fold 0, seed 0: audit changed since\n")
     assert_same("rows_edits", rows_of(study, 0), rows_of(finished, 0))
 
     elsewhere = network.rename(network.with_name("elsewhere"))
-    assert run(study, [0]) == ["fold 0, seed 0: up to date, skipped"]
+    folds.run(study, [0])
+    assert capsys.readouterr().out == "fold 0, seed 0: up to date, skipped\n"
     pool.pool(study)
     for name in ("rows_predictions", "history"):
         assert_same(name, study.folder, finished.folder)
@@ -171,24 +149,23 @@ def test_rows_stand_alone_follow_a_changed_audit_and_go_with_their_network(
     elsewhere.rename(network)
     with changed(network / steps.RECORD) as record:
         record["depends_on"]["code"] = "older code"
-    assert trained == []
     with pytest.raises(KeyboardInterrupt):
-        run(study, [0])
+        folds.run(study, [0])
     assert trained == [(False, network)]  # rows of another network are gone first
     assert [path.name for path in network.iterdir()] == [steps.RECORD]
 
 
 def test_what_cannot_be_trained_is_refused_and_other_units_are_not(study):
-    with pytest.raises(crossval.UnitError, match="no inner fold 3; choose --seed of"):
-        run(study, seed=3, recipe="kept")
+    with pytest.raises(folds.UnitError, match="no inner fold 3; choose --seed of"):
+        folds.run(study, seed=3, recipe="kept")
     with steps.held(study.folder / "units" / f"fold0_seed0.{steps.LOCK}"):
         shutil.rmtree(rows_of(study, 0))
         with pytest.raises(steps.InUseError):
-            run(study, [0])
-        run(study, [1, 2])
-    shutil.rmtree(crossval.unit_folder(study, 0, 0))
-    with pytest.raises(crossval.UnitError, match="train --profile tiny-cv --fold 0 --seed 0"):
-        run(study, [0], network="hardened")
+            folds.run(study, [0])
+        folds.run(study, [1, 2])
+    shutil.rmtree(folds.unit_folder(study, 0, 0))
+    with pytest.raises(folds.UnitError, match="train --profile tiny-cv --fold 0 --seed 0"):
+        folds.run(study, [0], network="hardened")
 
 
 def test_a_recipe_is_tried_on_every_slice_outside_the_tested_ones_and_on_no_other(finished):
@@ -196,17 +173,14 @@ def test_a_recipe_is_tried_on_every_slice_outside_the_tested_ones_and_on_no_othe
     split = rowfiles.read_table(finished.folder / "01_data" / "split.csv")
     outside = split[(split["fold"] == 1) & (split["part"] != "test")]
     assert sorted(tried["slice_id"]) == sorted(outside["slice_id"])
-    assert tried.groupby("person_id")["inner_fold"].nunique().max() == 1
-    for inner_fold in range(crossval.N_INNER):
-        folder = rows_of(finished, 1, inner_fold, recipe="kept")
-        (rows,) = folder.glob("rows_*")
-        assert rowfiles.read_table(rows)["inner_fold"].unique().tolist() == [inner_fold]
+    inner_folds = tried.groupby("person_id")["inner_fold"].unique()
+    assert set(inner_folds.map(tuple)) == {(0,), (1,), (2,)}
 
 
 def test_no_patient_of_an_inner_fold_is_trained_on():
     persons = np.repeat([f"p{i:02d}" for i in range(30)], 2)
     labels, parts = np.arange(60) // 2 % 3, np.where(np.arange(60) < 12, "test", "train")
-    held = [crossval.inner_parts(persons, labels, parts, k) for k in range(crossval.N_INNER)]
+    held = [folds.inner_parts(persons, labels, parts, k) for k in range(folds.N_INNER)]
     for found in held:
         assert (found[:12] == "test").all()
         assert not set(persons[found == "inner"]) & set(persons[found == "train"])
@@ -214,34 +188,26 @@ def test_no_patient_of_an_inner_fold_is_trained_on():
 
 
 def test_recipes_are_compared_on_the_same_slices():
-    p = pd.DataFrame(np.eye(3)[[0, 1, 2, 0, 1, 1, 2, 1]] * 0.8 + 0.1, columns=P)
-    names = ["meningioma", "glioma", "pituitary", "glioma"] * 2
-    ids = {"fold": 0, "slice_id": [1, 2, 3, 4] * 2, "person_id": list("abcd") * 2}
-    rows = pd.DataFrame({"recipe": ["kept"] * 4 + ["other"] * 4, **ids, "label": names})
-    rows = pd.concat([rows, p], axis=1)  # of the second recipe, the first slice is wrong
-    tested = rows.replace({"recipe": {"kept": "plain", "other": "lighter"}}).assign(training_seed=1)
-    tested = tested.rename(columns={"recipe": "network"}).assign(**{"p_no tumor": np.nan})
-    again = tested[4:].assign(network="plain", training_seed=2)  # ours err now and then, too
-    tested = pd.concat([tested, again, tested[:1].assign(network="shuffled")])
-    found = classifiers.recipes_table(rows, tested, n_resamples=50)
-    assert found["slices"].tolist() == ["inner"] * 2 + ["tested"] * 2 and set(
-        found["n_slices"]
-    ) == {4}
+    kept, other = (predictions_of(p) for p in ([0.9, 0.9, 0.9, 0.2], [0.2, 0.9, 0.9, 0.9]))
+    tried = pd.concat([kept.assign(recipe="kept"), other.assign(recipe="other")])
+    again = other.assign(training_seed=1)  # ours err now and then, too
+    lighter, nothing = other.assign(network="lighter"), kept[:1].assign(network="shuffled")
+    tested = pd.concat([kept, lighter, again, nothing]).assign(**{"p_no tumor": np.nan})
+    found = classifiers.recipes_table(tried, tested, n_resamples=50)
+    assert found["slices"].tolist() == ["inner"] * 2 + ["tested"] * 2
     assert found["recipe"].tolist() == ["kept", "other", "kept", "lighter views"]
-    assert found["slice_accuracy"].tolist() == [0.75, 0.75, 0.75, 0.75]
-    assert found["difference"].tolist() == [0.0, 0.0, 0.0, 0.0]
-    rows, tested = (one[one["slice_id"] != 4] for one in (rows, tested))
-    found = classifiers.recipes_table(rows, tested, n_resamples=50)
+    assert (found[["n_slices", "slice_accuracy", "difference"]] == [4, 0.75, 0]).all(axis=None)
+    of_three = (one[one["slice_id"] < 3] for one in (tried, tested))
+    found = classifiers.recipes_table(*of_three, n_resamples=50)
     assert found["difference"].tolist() == pytest.approx([0.0, -1 / 3, 0.0, -1 / 6])
 
 
 def test_without_mr_no_patient_of_that_site_is_trained_on_and_all_are_tested(finished):
-    shared = crossval.Folds(finished)
+    shared = folds.Folds(finished)
     prepared = shared.prepared
     persons = prepared.persons.astype(object)
-    chosen = np.unique(persons)[::2]
-    at_site = np.isin(persons, chosen)
-    prepared.table["person_id"] = np.where(at_site, "MR" + persons.astype(str), persons)
+    at_site = np.isin(persons, np.unique(persons)[::2])
+    prepared.table["person_id"] = np.where(at_site, "MR" + persons, persons)
     own, _ = shared.unit(0, network="without_mr")
     usual = by_fold.parts_of(prepared, shared.split[shared.split["fold"] == 0])
     assert (own.parts[~at_site] == usual[~at_site]).all()
@@ -250,12 +216,12 @@ def test_without_mr_no_patient_of_that_site_is_trained_on_and_all_are_tested(fin
 
 
 def test_the_lighter_networks_differ_by_their_views_alone_and_are_pooled_with_the_others(finished):
-    shared = crossval.Folds(finished)
+    shared = folds.Folds(finished)
     (own, asked), (plain, same) = (shared.unit(0, 1, network=k) for k in ("lighter", "plain"))
-    assert own.profile == dataclasses.replace(plain.profile, **crossval.LIGHT) != plain.profile
+    assert own.profile == dataclasses.replace(plain.profile, **folds.LIGHT) != plain.profile
     changed = {k for k in own.depends_on if own.depends_on[k] != plain.depends_on.get(k)}
     assert changed == {"views"} and asked == same and own.folder != plain.folder
-    made_of = [{k: (one.depends_on | asked)[k] for k in crossval.MADE_OF} for one in (own, plain)]
+    made_of = [{k: (one.depends_on | asked)[k] for k in folds.MADE_OF} for one in (own, plain)]
     assert pool.kinship(made_of[0]) == pool.kinship(made_of[1])
 
 
@@ -268,13 +234,8 @@ def test_units_that_know_nothing_are_audited_on_the_true_classes(finished):
     assert (own[P].to_numpy() != plain[P].to_numpy()).any()
 
 
-# -- pooling and publishing ----------------------------------------------------
-
-
 @pytest.mark.monthly
-def test_tumors_are_found_by_a_network_of_each_fold_and_audited_beside_the_true_ones(
-    study, tmp_path
-):
+def test_tumors_that_are_found_are_audited_beside_the_true_ones(study, tmp_path):
     fold_controls.find_masks(study)
     pool.pool(study)
     masks, edits = read(study, "rows_masks"), read(study, "rows_masked_edits")
@@ -282,7 +243,7 @@ def test_tumors_are_found_by_a_network_of_each_fold_and_audited_beside_the_true_
     assert sorted(masks["slice_id"]) == sorted(tested["slice_id"])
     assert masks["dice"].between(0, 1).all()
     original = edits[edits["edit"] == "original"].set_index("slice_id").loc[tested["slice_id"], P]
-    np.testing.assert_allclose(original, tested[P], atol=reference.TOLERANCE)
+    np.testing.assert_allclose(original, tested[P], atol=TOLERANCE)
     nothing = set(masks.loc[masks["n_predicted"] == 0, "slice_id"])
     removed = edits[edits["edit"] == "remove"].set_index("slice_id")
     assert set(removed.index[removed["reason"] == "empty mask"]) == nothing
@@ -318,16 +279,13 @@ def test_controls_of_every_fold_are_pooled_published_and_verified(study, tmp_pat
     assert publish.verify(target)[0] == []
 
 
-def test_contrast_is_measured_alone_without_a_network_and_put_together_of_all_folds(
-    tmp_path, capsys
-):
+def test_contrast_is_measured_without_a_network_on_all_folds(tmp_path, capsys):
     study = run_to_inputs(tmp_path, PROFILE)
-    fold_controls.run(study, [2], True)
-    assert "contrast of fold 2: it was never finished\n" in capsys.readouterr().out
+    fold_controls.run(study, [2], only_contrast=True)
     fold_controls.run(study, only_contrast=True)
     assert "contrast of fold 2: up to date, skipped\n" in capsys.readouterr().out
-    assert not (study.folder / "controls").exists() and not [*tmp_path.rglob("network")]
-    files = sorted(tmp_path.glob("contrast/*/rows/rows_contrast.csv.gz"))
+    assert not (tmp_path / "controls").exists() and not [*tmp_path.rglob("network")]
+    files = tmp_path.glob("contrast/*/rows/rows_contrast.csv.gz")
     rows = pd.concat(map(rowfiles.read_table, files), ignore_index=True)
     split = rowfiles.read_table(tmp_path / "01_data/split.csv")
     fold_of = split[split["part"] == "test"].set_index("slice_id")["fold"]
@@ -335,10 +293,9 @@ def test_contrast_is_measured_alone_without_a_network_and_put_together_of_all_fo
     n_removals = sum(edit.name == "remove" for edit in by_fold.edits_of(every))
     assert sorted(rows["slice_id"]) == sorted([*fold_of.index] * n_removals)
     assert (rows["fold"] == rows["slice_id"].map(fold_of)).all()
-    fewer = rows[rows["fold"] < 2]
-    for own, is_there in ((rows, True), (fewer, False)):  # a table of some folds would mislead
-        found = pooled_tables._of_all_folds(lambda _, own=own: own, "rows_contrast", rows)
-        assert (found is not None) == is_there
+    for own in (rows, rows[rows["fold"] < 2]):  # a table of some folds would mislead
+        found = pooled_tables._of_all_folds({"rows_contrast": own}.get, "rows_contrast", rows)
+        assert (found is not None) == (own is rows)
 
 
 def test_folds_of_a_phantom_say_so_in_every_table(published):
@@ -347,10 +304,10 @@ def test_folds_of_a_phantom_say_so_in_every_table(published):
 
 
 def test_a_seed_is_pooled_as_far_as_its_folds_are_there_but_published_whole(study, tmp_path):
-    shutil.rmtree(crossval.unit_folder(study, 1, 0))
-    units = pool.pool(study)
-    assert units.query("network == 'plain'")["fold"].tolist() == [0, 2]
-    with pytest.raises(UnfinishedStudyError, match="No seed has all 3 folds"):
+    shutil.rmtree(folds.unit_folder(study, 1, 0))
+    (rows_of(study, 2) / steps.RECORD).unlink()  # being begun
+    assert pool.pool(study).query("network == 'plain'")["fold"].tolist() == [0]
+    with pytest.raises(side_studies.UnfinishedStudyError, match="No seed has all 3 folds"):
         pooled.publish(study.folder, tmp_path / "figures", profile=PROFILE)
 
 
@@ -362,9 +319,7 @@ def test_units_published_before_are_kept_beside_new_ones_of_one_making(study, ta
     assert contents(target) == first
 
 
-def test_a_check_draws_what_was_pooled_with_units_that_were_published_before(
-    study, published, tmp_path, monkeypatch
-):
+def test_a_check_draws_new_units_beside_published_ones(study, published, tmp_path, monkeypatch):
     monkeypatch.setattr(config, "FIGURES", tmp_path)
     monkeypatch.setattr(pool, "lacking", lambda *_: [])  # the fold of a shuffled seed
     shutil.copytree(published, tmp_path / PROFILE.name)
@@ -387,36 +342,28 @@ def test_nothing_published_of_other_slices_stands_beside_new_units(study, target
     assert "Nothing is taken from" in capsys.readouterr().out
 
 
-def test_a_unit_that_is_being_begun_is_not_pooled_and_stops_nobody(study):
-    (rows_of(study, 2) / steps.RECORD).unlink()
-    assert pool.pool(study).query("network == 'plain'")["fold"].tolist() == [0, 1]
-
-
 def test_a_units_file_that_was_cut_off_in_copying_is_named_and_not_pooled(study):
-    rows = crossval.file_of(rows_of(study, 2), "rows_edits")
+    rows = folds.file_of(rows_of(study, 2), "rows_edits")
     rows.write_bytes(rows.read_bytes()[:-9])
-    with pytest.raises(crossval.UnitError, match="fold2_seed0/rows/rows_edits.csv.gz is not as it"):
+    with pytest.raises(folds.UnitError, match="fold2_seed0/rows/rows_edits.csv.gz is not as it"):
         pool.pool(study)
 
 
-@pytest.mark.parametrize(
-    ("key", "value", "words"),
-    [("settings", {"epochs": 99}, "epochs is 99, there 2")]
-    + [(key, "another", f"other {key}") for key in crossval.ALIKE],
-)
-def test_units_of_another_making_are_refused_by_what_differs(study, key, value, words):
-    with changed(rows_of(study, 2) / crossval.TOLD) as told:
-        was = told["made_of"][key]
-        told["made_of"][key] = was | value if key == "settings" else value
-    with pytest.raises(crossval.UnitError, match=f"fold 2, seed 0 .*fold2_seed0.* {words}"):
+@pytest.mark.parametrize("key", ["epochs", *folds.ALIKE])
+def test_units_of_another_making_are_refused_by_what_differs(study, key):
+    with changed(rows_of(study, 2) / folds.TOLD) as told:
+        made_of = told["made_of"]
+        (made_of["settings"] if key == "epochs" else made_of)[key] = 99
+    words = "epochs is 99, there 2" if key == "epochs" else f"other {key}"
+    with pytest.raises(folds.UnitError, match=f"fold 2, seed 0 .*fold2_seed0.* {words}"):
         pool.pool(study)
     newer = dataclasses.replace(PROFILE, learning_rate=0.5)
-    with pytest.raises(crossval.UnitError, match=r"fold 0, seed 0 .*learning_rate is .* 0\.5"):
+    with pytest.raises(folds.UnitError, match=r"fold 0, seed 0 .*learning_rate is .* 0\.5"):
         pool.pool(dataclasses.replace(study, profile=newer))
 
 
 def test_units_that_were_asked_other_edits_or_know_a_setting_less_are_pooled(study):
-    with changed(rows_of(study, 2) / crossval.TOLD) as told:
+    with changed(rows_of(study, 2) / folds.TOLD) as told:
         settings = told["made_of"]["settings"]
         assert settings.pop("weighing_alike") == config.Profile.weighing_alike
         del told["made_of"]["edits"][-1]
@@ -431,7 +378,6 @@ def test_published_folds_are_recomputed_and_made_again_from_their_rows(target):
     assert not any("MR..." in line for line in sections.sentences("answer", tables))
     drawn = set(steps.read_json(target / "manifest.json")["figures"])
     assert drawn == set(pooled.STUDY.figures) - {"fig_probes", "fig_covariates"}
-
     before = contents(target)
     for name in before:
         if name.startswith(("table_", "fig_")):
@@ -443,22 +389,18 @@ def test_published_folds_are_recomputed_and_made_again_from_their_rows(target):
     rowfiles.write_table(table, target / "table_folds.csv")
     (problem,), _ = side_studies.wrong_tables(target, pooled.STUDY.derive)
     assert "table_folds.csv, row 2, slice_accuracy" in problem
-    with pytest.raises(UnfinishedStudyError, match="lacks manifest.json"):
+    with pytest.raises(side_studies.UnfinishedStudyError, match="lacks manifest.json"):
         pooled.STUDY.derive_again(target / "elsewhere")
-
-
-# -- tables with a known answer ----------------------------------------------
 
 
 def predictions_of(p_true, *, fold=0, seed=0, start=0):
     """Slices of one person each, of classes in turn, right with these probabilities."""
-    rows = []
-    for i, p in enumerate(p_true, start):
-        label = CLASSES[i % 3]
-        row = {"network": "plain", "training_seed": seed, "fold": fold, "slice_id": i}
-        row |= {"patient_id": f"p{i}", "person_id": f"p{i}", "label": label}
-        rows.append(row | {f"p_{n}": p if n == label else (1 - p) / 2 for n in CLASSES})
-    return pd.DataFrame(rows)
+    i, p = np.arange(start, start + len(p_true)), np.array(p_true)[:, None]
+    rows = pd.DataFrame({"network": "plain", "training_seed": seed, "fold": fold, "slice_id": i})
+    rows["patient_id"] = rows["person_id"] = [f"p{k}" for k in i]
+    rows["label"] = np.array(CLASSES)[i % 3]
+    rows[P] = np.where(np.eye(3, dtype=bool)[i % 3], p, (1 - p) / 2)
+    return rows
 
 
 def test_spread_finds_what_was_planted():
@@ -474,23 +416,17 @@ def test_spread_finds_what_was_planted():
 def test_one_network_the_mean_over_seeds_and_averaged_probabilities_are_told_apart():
     rows = pd.concat([predictions_of([0.9] * 30), predictions_of([0.9] * 15 + [0.2] * 15, seed=1)])
     table = pooled_tables.performance_table(rows, n_resamples=20)
-    got = table[(table["metric"] == "accuracy") & (table["level"] == "slice")]
-    assert got[["networks", "training_seed", "value"]].to_numpy().tolist() == [
-        [ONE, "0", 1.0],
-        [ONE, "1", 0.5],
-        [MEAN_OF_ONE, "", 0.75],
-        [AVERAGED, "", 1.0],
-    ]
+    got = table.query("metric == 'accuracy' and level == 'slice'")
+    assert got["networks"].tolist() == [ONE, ONE, MEAN_OF_ONE, AVERAGED]
+    assert got["training_seed"].tolist() == ["0", "1", "", ""]
+    assert got["value"].tolist() == [1.0, 0.5, 0.75, 1.0]
 
 
 def test_packages_of_which_units_have_several_versions_are_named_with_the_units():
-    versions = [{"numpy": "2.4.6", "keras": "3.15.1"}, {"numpy": "2.4.5", "keras": "3.15.1"}]
     units = pd.DataFrame({"network": "plain", "fold": [0, 1], "training_seed": 0})
-    assert pool.differences(units.assign(versions=versions)) == [
-        "Units were made by several versions of numpy: "
-        "2.4.5 (plain fold 1, seed 0); 2.4.6 (plain fold 0, seed 0)."
-    ]
-    assert pool.differences(units.assign(versions=versions[:1] * 2)) == []
+    units["versions"] = {"numpy": "2.4.6", "keras": "3"}, {"numpy": "2.4.5", "keras": "3"}
+    (line,) = pool.differences(units)
+    assert "numpy: 2.4.5 (plain fold 1, seed 0); 2.4.6 (plain fold 0, seed 0)" in line
 
 
 def test_only_whole_seeds_count_but_every_network_that_knows_nothing():

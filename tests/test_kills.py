@@ -26,25 +26,16 @@ HANGS_AFTER_S = 1800
 
 
 def begin(runs):
-    """A run in a process group of its own, and the file to which it speaks."""
-    log = open(runs / "log", "w+", encoding="utf-8")  # noqa: SIM115
-    process = subprocess.Popen(
-        [sys.executable, "-u", "-m", "tumorcf_lib", "run", "--profile", "smoke"],
-        cwd=config.ROOT,
-        stdout=log,
-        stderr=log,
-        env={**os.environ, "TUMORCF_RUNS": str(runs), "TUMORCF_SEED": "0"},
-        start_new_session=True,
-    )
-    return process, log
+    """A run in a process group of its own, which speaks to a file."""
+    words = [sys.executable, "-u", "-m", "tumorcf_lib", "run", "--profile", "smoke"]
+    env = {**os.environ, "TUMORCF_RUNS": str(runs), "TUMORCF_SEED": "0"}
+    how = {"cwd": config.ROOT, "env": env, "start_new_session": True}
+    with open(runs / "log", "w") as log:
+        return subprocess.Popen(words, stdout=log, stderr=log, **how)
 
 
-def ended(process, log):
-    """Exit status of a run, and what it said."""
-    status = process.wait(timeout=HANGS_AFTER_S)
-    log.seek(0)
-    with log:
-        return status, log.read()
+def ends_well(process, runs):
+    assert process.wait(timeout=HANGS_AFTER_S) == 0, (runs / "log").read_text()
 
 
 def kernels_of(process):
@@ -62,8 +53,7 @@ def is_there(process):
 def undisturbed(tmp_path_factory):
     """Hashes of all results of a run that nobody disturbs, and how long it took."""
     runs, started = tmp_path_factory.mktemp("reference"), time.monotonic()
-    status, said = ended(*begin(runs))
-    assert status == 0, said
+    ends_well(begin(runs), runs)
     return compare.contents(runs / "smoke"), time.monotonic() - started
 
 
@@ -73,7 +63,7 @@ def test_kills_at_random_moments_leave_no_difference(round_, undisturbed, tmp_pa
     """Every file is compared with that of an undisturbed run; up to 35 kills in all rounds."""
     (expected, seconds), rng, struck = undisturbed, np.random.default_rng(round_), []
     for kind in rng.permutation(KINDS):
-        process, log = begin(tmp_path)
+        process = begin(tmp_path)
         time.sleep(rng.uniform(0, seconds / 3))
         while not (kernels := kernels_of(process)) and kind == "kernel" and process.poll() is None:
             time.sleep(0.1)  # or it would be a run that nobody disturbs, and the last of the round
@@ -85,9 +75,8 @@ def test_kills_at_random_moments_leave_no_difference(round_, undisturbed, tmp_pa
             with contextlib.suppress(psutil.NoSuchProcess):
                 kernel.kill()
         struck += kernels
-        ended(process, log)  # what it says of a dead kernel: test_runner
-    status, said = ended(*begin(tmp_path))
-    assert status == 0, said
+        process.wait(timeout=HANGS_AFTER_S)  # what it says of a dead kernel: test_runner
+    ends_well(begin(tmp_path), tmp_path)
     folder = tmp_path / "smoke"
     study = runtime.Study(config.get("smoke"), 0, folder)
     assert struck and compare.contents(folder) == expected

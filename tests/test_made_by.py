@@ -1,12 +1,12 @@
-"""Each stage becomes stale by what it is made by, and by nothing else."""
+"""All code that a result is made by is named for it; test_digests: what is named makes it stale."""
 
 import ast
-import json
 import sys
 
+import nbformat
 import pytest
 
-from tumorcf_lib import config, digests
+from tumorcf_lib import config
 from tumorcf_lib.study import made_by, stages
 
 LIBRARY = config.ROOT / "tumorcf_lib"
@@ -22,14 +22,9 @@ SIDE = {  # what a module imports for another purpose than that kind of result
 
 
 def names_of(stage):
-    """All code that a stage names, by whether its data or what it shows is made by it."""
+    """All code that a stage names for its data and for what it shows."""
     source = (*made_by.PHANTOM, *made_by.DATASET) if stage in stages.READS_DATASET else ()
-    shown = set(made_by.SHOWN_CODE[stage])
-    return {"data": {*made_by.DATA_CODE[stage], *source}, "shown": shown}
-
-
-def digests_of(stage):
-    return {kind: digests.code_digest(*names) for kind, names in names_of(stage).items()}
+    return {*made_by.DATA_CODE[stage], *made_by.SHOWN_CODE[stage], *source}
 
 
 def path_of(module):
@@ -38,56 +33,22 @@ def path_of(module):
 
 def modules(name):
     """Modules of a package, or the one that a name is or lies in."""
-    if path_of(name).with_suffix("").is_dir():
-        folder = path_of(name).with_suffix("")
+    folder = path_of(name).with_suffix("")
+    if folder.is_dir():
         return {f"{name}.{p.stem}" for p in folder.glob("*.py") if p.stem != "__init__"}
     return {name if path_of(name).is_file() else name.rpartition(".")[0]}
 
 
 def named_modules():
-    every = [names for stage in stages.NAMES for names in names_of(stage).values()]
-    return sorted(set().union(*(modules(name) for name in set().union(*every))))
-
-
-def constants(module):
-    """Names that a module's own statements give a value, and the statement."""
-    for node in ast.parse(path_of(module).read_text(encoding="utf-8")).body:
-        targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)]
-        if getattr(node, "value", None) is not None and isinstance(targets[0], ast.Name):
-            yield targets[0].id, node
-
-
-def test_a_changed_constant_makes_exactly_the_stages_stale_that_name_its_module(monkeypatch):
-    texts = {path: path.read_text(encoding="utf-8") for path in LIBRARY.rglob("*.py")}
-    monkeypatch.setattr(digests, "_read", texts.__getitem__)
-    before = {stage: digests_of(stage) for stage in stages.NAMES}
-    for module in named_modules():
-        path = path_of(module)
-        text = texts[path]
-        for constant, node in constants(module):
-            lines = text.splitlines(keepends=True)
-            lines.insert(node.end_lineno, f"{constant} = ({constant}, 'changed')\n")
-            texts[path] = "".join(lines)
-            for stage in stages.NAMES:
-                now = digests_of(stage)
-                for kind, names in names_of(stage).items():
-                    own = {module, module.rpartition(".")[0], f"{module}.{constant}"}
-                    if not own & names and any(name.startswith(f"{module}.") for name in names):
-                        continue  # a part of the module is named; see test_digests
-                    stale = now[kind] != before[stage][kind]
-                    assert stale == bool(own & names), (stage, kind, module, constant)
-        texts[path] = text
-    for always in ("config.CLASSES", "rowfiles"):
-        assert all(always in names_of(stage)["data"] for stage in stages.NAMES)
+    return {module for k in stages.NAMES for name in names_of(k) for module in modules(name)}
 
 
 def imports(module):
     """Library modules that a module, or a notebook's cells, imports anywhere in it."""
     if module in stages.NAMES:
-        notebook = (config.NOTEBOOKS / f"{module}.ipynb").read_text(encoding="utf-8")
-        cells = json.loads(notebook)["cells"]
-        lines = "".join("".join(c["source"]) + "\n" for c in cells if c["cell_type"] == "code")
-        source = "\n".join(line for line in lines.splitlines() if "    !" not in line)
+        cells = nbformat.read(config.NOTEBOOKS / f"{module}.ipynb", 4).cells
+        source = "\n".join(cell.source for cell in cells if cell.cell_type == "code")
+        source = source.replace("    !", "    #")  # a shell's lines
     else:
         source = path_of(module).read_text(encoding="utf-8")
     for node in ast.walk(ast.parse(source)):
@@ -101,16 +62,16 @@ def imports(module):
 
 
 def is_named(module, names):
-    return bool(names & {module, module.rpartition(".")[0]}) or any(
-        name.startswith(f"{module}.") for name in names
-    )
+    is_whole = bool(names & {module, module.rpartition(".")[0]})
+    return is_whole or any(name.startswith(f"{module}.") for name in names)
 
 
 def test_what_a_notebook_imports_is_named_for_its_stage():
     for stage in stages.NAMES:
-        names = set().union(*names_of(stage).values())
+        names = names_of(stage)
         not_named = [m for m in imports(stage) if m not in ARRANGES and not is_named(m, names)]
         assert not_named == [], f"made_by lacks them for {stage}"
+        assert {"config.CLASSES", "rowfiles"} <= set(made_by.DATA_CODE[stage])
 
 
 @pytest.mark.parametrize("kind", made_by.CODE)
@@ -123,7 +84,7 @@ def test_what_the_code_of_a_kept_result_imports_is_named_for_it(kind):
 
 
 def test_every_module_of_the_library_that_a_named_one_imports_is_named_somewhere():
-    named = set(named_modules())
+    named = named_modules()
     found = {needed for module in named - ARRANGES for needed in imports(module)}
     assert found - ARRANGES <= named | {module.rpartition(".")[0] for module in named}
 

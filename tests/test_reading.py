@@ -5,7 +5,7 @@ import re
 import numpy as np
 import pandas as pd
 import pytest
-from pictures import named
+from pictures import head_with_tumor, named
 
 from tumorcf_lib import config, rowfiles, steps
 from tumorcf_lib.study import lesson, reading, results, runtime, shown, stages
@@ -19,8 +19,8 @@ def nothing_run(tmp_path):
 def test_where_nothing_was_run_a_stage_is_the_published_one(nothing_run, capsys):
     opened = reading.open_stage(nothing_run, "06_metrics")
     assert "published in figures/demo" in capsys.readouterr().out
-    rows = opened.read("05_counterfactuals", "rows_edits")
-    assert rows.equals(rowfiles.read_table(config.published("demo") / "rows_edits.csv.gz"))
+    rows = rowfiles.read_table(config.published("demo") / "rows_edits.csv.gz")
+    assert opened.read("05_counterfactuals", "rows_edits").equals(rows)
     assert opened.rows("rows_edits", None).equals(rows)  # nothing is made
     assert "cohort" not in opened.tables(None)["table_scores"]
     opened.save_figure(None, "fig", data=None, shows_slices=False)
@@ -28,9 +28,7 @@ def test_where_nothing_was_run_a_stage_is_the_published_one(nothing_run, capsys)
     assert not nothing_run.folder.exists()
 
 
-def test_an_own_run_goes_before_the_published_one_and_without_either_the_command_is_told(
-    nothing_run, study, monkeypatch
-):
+def test_an_own_run_goes_first_and_without_any_the_command_is_told(nothing_run, study, monkeypatch):
     for name in stages.NEEDS["06_metrics"]:
         (nothing_run.folder / name).mkdir(parents=True)
         (nothing_run.folder / name / steps.RECORD).write_text("{}")
@@ -40,10 +38,11 @@ def test_an_own_run_goes_before_the_published_one_and_without_either_the_command
         reading.open_stage(study, "controls")
 
 
-def test_a_notebook_of_a_profile_with_folds_is_not_read_from_what_its_folds_published(tmp_path):
+def test_of_a_profile_with_folds_no_stage_after_its_inputs_is_opened(tmp_path):
     study = runtime.Study(config.get("paper-lite-cv"), 0, tmp_path)
-    with pytest.raises(stages.StageError, match="of several folds: train them by"):
-        reading.open_stage(study, "04_evaluation")
+    for opened in (reading.open_stage, results.open_stage):  # though its folds are published
+        with pytest.raises(stages.StageError, match="of several folds: train them by python -m"):
+            opened(study, "03_training")
 
 
 def test_a_number_on_another_side_of_0_than_the_published_one_is_marked(nothing_run):
@@ -58,19 +57,17 @@ def test_a_number_on_another_side_of_0_than_the_published_one_is_marked(nothing_
     assert marked == ["the same", "**changed**: on both sides of 0 to above 0", "the same"]
 
 
-def test_a_small_table_is_shown_rounded_a_large_one_refused_and_a_function_without_its_words(
-    monkeypatch,
-):
+def test_a_small_table_is_shown_rounded_and_a_large_one_refused(monkeypatch):
     said = []
     monkeypatch.setattr(reading, "display", lambda it: said.append(it.data))
     reading.table(pd.DataFrame({"a b": [1.23456, np.nan], "empty": [np.nan] * 2, "n": [3, 4]}))
-    assert said.pop() == "| a b | n |\n| --- | --- |\n| 1.23 | 3 |\n|  | 4 |"
+    reading.tell("Of 4 persons one `person_id`.")
+    reading.source(lesson.occlusion)
+    assert said[0] == "| a b | n |\n| --- | --- |\n| 1.23 | 3 |\n|  | 4 |"
+    assert said[1] == "Of 4 patients one `person_id`."
+    assert said[2].startswith("```python\ndef occlusion(p, image):\n    n, step")
     with pytest.raises(ValueError, match="at most 8 rows"):
         reading.table(pd.DataFrame({"x": range(9)}))
-    reading.tell("Of 4 persons one `person_id`.")
-    assert said.pop() == "Of 4 patients one `person_id`."
-    reading.source(lesson.occlusion)
-    assert said[0].startswith("```python\ndef occlusion(p, image):\n    n, step")
 
 
 def test_occlusion_is_bright_where_the_answer_is_read():
@@ -85,27 +82,19 @@ def test_occlusion_is_bright_where_the_answer_is_read():
     assert found[40:56, 40:56].mean() > 10 * found[:24].mean()
 
 
-@pytest.mark.parametrize(
-    ("turned", "n_pictures", "words"),
-    [
-        ({}, 3, r"P is 1\.000, 0\.3\d\d without the tumor, 1\.000 with a sham; Net-Drop 0\.6"),
-        ({"dilation_px": 20}, 2, "no place of the head has room for a sham of this size"),
-        ({"dilation_px": -9}, 2, "nothing is left of the mask"),
-        ({"dilation_px": 90}, 1, "this edit is not possible here"),
-    ],
-)
-def test_every_setting_of_the_sliders_has_a_picture_and_an_answer(turned, n_pictures, words):
-    """A head of 64 px with a square tumor, and a network that reads its brightness."""
-    image = np.zeros((64, 64), np.float32)
-    image[4:60, 4:60] = np.random.default_rng(0).normal(1, 0.05, (56, 56))
-    mask = np.zeros((64, 64), bool)
-    mask[30:38, 30:38] = True
-    image[mask] = 3
+def test_every_setting_of_the_sliders_has_a_picture_and_an_answer():
+    """A network that reads the brightness of the tumor, to 3."""
+    image, mask = head_with_tumor()
     own = named(image[None], mask[None], [1], ["p"])
 
     def predict(images):
         return np.clip(images.max(axis=(1, 2)), 0, 3)[:, None] / [9, 3, 9]
 
-    fig, told = lesson.Lesson(own, None, predict, 0, "").turned(**turned)
-    assert len(fig.axes) == n_pictures
-    assert re.search(words, told), told
+    for dilation_px, n_pictures, words in (
+        (0, 3, r"P is 1\.000, 0\.4\d\d without the tumor, 1\.000 with a sham; Net-Drop 0\.5"),
+        (20, 2, "no place of the head has room for a sham of this size"),
+        (-9, 2, "nothing is left of the mask"),
+        (90, 1, "this edit is not possible here"),
+    ):
+        fig, told = lesson.Lesson(own, None, predict, 0, "").turned(dilation_px=dilation_px)
+        assert len(fig.axes) == n_pictures and re.search(words, told), told

@@ -1,6 +1,5 @@
 """Files of a stage: written in one way, read only from where they were recorded."""
 
-import dataclasses
 import fcntl
 from unittest import mock
 
@@ -15,12 +14,6 @@ from tumorcf_lib.study import results, stages
 @pytest.fixture
 def stage(study):
     return results.open_stage(study, "01_data")
-
-
-def test_a_profile_of_several_folds_has_no_stage_after_its_inputs(study):
-    several = dataclasses.replace(study, profile=dataclasses.replace(study.profile, n_folds=3))
-    with pytest.raises(stages.StageError, match="of several folds: train them by python -m tumor"):
-        results.open_stage(several, "03_training")
 
 
 def test_only_what_a_declared_stage_recorded_is_read_and_a_foreign_file_is_refused(stage, study):
@@ -39,9 +32,7 @@ def test_only_what_a_declared_stage_recorded_is_read_and_a_foreign_file_is_refus
         later.read("04_evaluation", "rows_predictions")
 
 
-def test_a_stage_that_another_process_makes_is_refused_until_it_is_finished(
-    stage, study, monkeypatch
-):
+def test_a_stage_that_another_process_makes_is_refused(stage, study, monkeypatch):
     steps.release(stage.folder / steps.LOCK)
     monkeypatch.setattr(steps, "WAIT_S", 0)
     with open(stage.folder / steps.LOCK, "r+") as other:
@@ -60,14 +51,13 @@ def test_rows_that_take_long_are_made_once_while_their_dependencies_hold(stage):
         made.append(folder)
         return pd.DataFrame({"p": [0.123456789 * len(made)], "flag": [""]})
 
-    first = stage.make_rows("rows_x", make, {"seed": 0})
-    again = stage.make_rows("rows_x", make, {"seed": 0})
-    assert len(made) == 1 and first.loc[0, ["p", "flag"]].tolist() == [0.12346, ""]
-    pd.testing.assert_frame_equal(first, again)
+    for _ in range(2):
+        rows = stage.make_rows("rows_x", make, {"seed": 0})
+        assert len(made) == 1 and rows.loc[0, ["p", "flag"]].tolist() == [0.12346, ""]
     stage.make_rows("rows_x", make, {"seed": 1})
     stage.finish()
     assert list(stages.record(stage.study, stage.name)["hashes"]) == ["rows_x.csv.gz"]
-    rowfiles.write_table(again.assign(p=0.9), stage.folder / "rows_x" / "rows_x.csv.gz")
+    rowfiles.write_table(rows.assign(p=0.9), stage.folder / "rows_x" / "rows_x.csv.gz")
     rows = results.open_stage(stage.study, "01_data").make_rows("rows_x", make, {"seed": 1})
     assert len(made) == 3 and rows["p"].tolist() == [0.37037]
 

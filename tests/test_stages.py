@@ -124,9 +124,7 @@ def test_a_record_that_is_cut_off_or_none_is_damaged_and_named(study, text):
         stages.record(study, "01_data")
 
 
-def test_a_dataset_that_was_changed_in_place_is_read_again_by_both_that_read_it(
-    study, tmp_path, monkeypatch
-):
+def test_a_dataset_changed_in_place_is_read_again_by_who_read_it(study, tmp_path, monkeypatch):
     monkeypatch.setenv("TUMORCF_DATA", str(tmp_path / "data"))
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "1.mat").write_text("a slice")

@@ -14,18 +14,9 @@ from tumorcf_lib.data import cohort as cohorts, preprocess, split as splits
 from tumorcf_lib.networks import classifier
 from tumorcf_lib.study import by_fold, controls, results, runtime
 
-TINY = dataclasses.replace(
-    config.get("smoke"),
-    weights=None,
-    size_px=32,
-    phantom_patients=4,
-    phantom_slices=2,
-    epochs=2,
-    n_places=2,
-    infills=("telea", "biharmonic"),
-    dilations_at_512=(16,),
-    probe_size_px=32,
-)
+SMALL = {"weights": None, "size_px": 32, "phantom_patients": 4, "phantom_slices": 2, "epochs": 2}
+SMALL |= {"n_places": 2, "infills": ("telea", "biharmonic"), "dilations_at_512": (16,)}
+TINY = dataclasses.replace(config.get("smoke"), **SMALL, probe_size_px=32)
 
 
 def small_network(profile, *, n_classes=3, seed=0, precision=None):
@@ -61,12 +52,9 @@ def run_to_inputs(folder, profile=TINY):
     first.finish()
     second = results.open_stage(study, "02_preprocessing")
     shape = (len(cohort), profile.size_px, profile.size_px)
-    preprocess.prepare(
-        cohort,
-        profile.size_px,
-        out_slices=second.create_array("inputs", shape, np.float32),
-        out_masks=second.create_array("masks", shape, bool),
-    )
+    out = {"out_slices": second.create_array("inputs", shape, np.float32)}
+    out |= {"out_masks": second.create_array("masks", shape, bool)}
+    preprocess.prepare(cohort, profile.size_px, **out)
     second.finish()
     return study
 
