@@ -34,3 +34,27 @@ def test_a_damaged_file_is_none_and_leaves_the_model_as_it_was(tmp_path, capsys)
         assert not state.read() and state.epoch == 0
         assert all(same(model.get_weights(), before))
         assert "checkpoint.npz is damaged: this training" in capsys.readouterr().out
+
+
+def test_an_epoch_whose_validation_loss_is_no_number_is_never_the_best(tmp_path):
+    model = network(seed=1)
+    state = Checkpoint(tmp_path, model, "mark")
+    for loss, level in ((0.9, 1.0), (0.3, 2.0), (np.nan, np.nan)):
+        best = [np.full(w.shape, level) for w in model.get_weights()]
+        state.record({"val_loss": loss}, model.optimizer, best, store=False)
+    state.restore_best()
+    assert state.best_epoch == 2 and all((weight == 2).all() for weight in model.get_weights())
+
+
+def test_whichever_bit_of_the_directory_is_changed_the_file_is_damaged_and_nothing_is_raised(
+    tmp_path,
+):
+    model = network(seed=1)
+    state = Checkpoint(tmp_path, model, "mark")
+    state.record({"val_loss": 0.5}, model.optimizer, model.get_weights())
+    whole = state.path.read_bytes()
+    for at in range(whole.rindex(b"PK\x01\x02"), len(whole)):
+        for bit in (1, 32):
+            changed = bytes([whole[at] ^ bit])
+            state.path.write_bytes(whole[:at] + changed + whole[at + 1 :])
+            Checkpoint(tmp_path, model, "mark").read()

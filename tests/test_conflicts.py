@@ -1,4 +1,5 @@
 import io
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -6,7 +7,7 @@ import pictures
 import pytest
 
 from tumorcf_lib.config import CLASSES
-from tumorcf_lib.edits import conflicts, edits, shams
+from tumorcf_lib.edits import audit, conflicts, edits, shams
 from tumorcf_lib.edits.conflicts import audit_transplants, followed
 from tumorcf_lib.edits.transplants import transplant
 
@@ -89,3 +90,10 @@ def test_what_cannot_be_made_has_a_row_that_says_why():
     numbers = rows[["edit_rms", "depth_px", "log_odds", *[f"p_{name}" for name in CLASSES]]]
     assert numbers[failed].isna().all(axis=None) and numbers[~failed].notna().all(axis=None)
     assert set(followed(rows[failed], CLASSES)) == {""}
+
+
+def test_slices_of_several_channels_are_refused_by_name():
+    cohort = pictures.cohort(3)
+    cohort = replace(cohort, slices=np.stack([cohort.slices] * 3, axis=3))
+    with pytest.raises(audit.InvalidAuditError, match="one channel"):
+        conflicts.audit_transplants(lambda slices: np.full((len(slices), 3), 1 / 3), cohort)

@@ -152,3 +152,29 @@ def test_what_cannot_be_fitted_is_refused_by_name_and_without_a_warning():
     ):
         with pytest.raises(mixed.NoFitError, match=reason):
             mixed.fit(values, np.ones((len(values), 1)), who)
+
+
+def test_a_matched_difference_counts_the_smaller_groups_patients_of_usable_cells():
+    table = pd.DataFrame({"x": [9.0, 5, 4, 2, 7], "person_id": list("abcde"), "label": 0})
+    first = np.array([True, False, True, True, True])
+    e = estimates.matched_difference(table, "x", first, [1, 1, 2, 1, 2], n_resamples=2)
+    assert (e.n_slices, e.n_persons) == (3, 1)  # a and d beside b; c and e have no partner
+    e = estimates.matched_difference(table, "x", ~first, [1, 1, 2, 1, 2], n_resamples=2)
+    assert (e.n_slices, e.n_persons) == (3, 1)
+
+
+def test_a_share_has_the_exact_interval_where_patients_have_one_row_or_all_agree():
+    def share(values, who):
+        table = pd.DataFrame({"x": values, "person_id": list(who), "label": 0})
+        return estimates.share(table, "x", n_resamples=50), table
+
+    for values, who, value, n in (
+        ([1, 1, 1, 0], "abcd", 0.75, 4),
+        ([1, 1, 1, 1], "aabb", 1.0, 2),
+        ([0, 0, 0, 0], "aabb", 0.0, 2),
+    ):
+        e, _ = share(values, who)
+        assert (e.low, e.high) == persons.exact_interval(value, n)
+    e, table = share([1, 1, 1, 0, 0, 1], "aabbcc")
+    assert e == estimates.mean(table, "x", n_resamples=50)
+    assert (e.low, e.high) != persons.exact_interval(e.value, 3)

@@ -79,3 +79,7 @@ def test_tables_that_cannot_be_scored_are_refused_with_the_reason(rows):
     ):
         with pytest.raises(InvalidRowsError, match=message):
             slice_scores(table)
+
+
+def test_the_floor_of_log_odds_is_one_of_probabilities_that_sum_to_1():
+    assert scores.class_log_odds([[8e-8, 2e-8]], [0])[0] == pytest.approx(math.log(4))

@@ -132,3 +132,27 @@ def test_places_of_the_pool_keep_their_distance_where_there_is_room():
         y, x, _ = places[chosen].T
         gaps = np.hypot(y[:, None] - y, x[:, None] - x)
         assert gaps[~np.eye(24, dtype=bool)].min() >= 4
+
+
+@pytest.mark.parametrize(
+    "place, words",
+    [((-3, 0), "rows -1:11"), ((3, 0), "rows 5:17"), ((0, -3), "s -1:15"), ((0, 3), "s 5:21")],
+)
+def test_a_place_may_touch_each_border_and_beyond_it_is_refused_by_name(place, words):
+    mask = np.zeros((16, 20), bool)
+    mask[2:14, 2:18] = True
+    with pytest.raises(shams.InvalidPlaceError, match=f"{words}.*beyond the slice"):
+        shams.move(mask, shams.Place(*place))
+    touching = shams.Place(*(round(2 * side / 3) for side in place))
+    assert shams.move(mask, touching).sum() == mask.sum()
+
+
+def test_a_grid_with_too_few_places_gives_way_to_the_next_finer_one():
+    places = np.array([[y, x, 0] for y in range(10) for x in range(10)])
+    depth_px, flags = np.full(100, 9.0), np.full(100, "", object)
+    for seed in range(5):  # a grid of 4 px has at most 9 places, one of 2 px 25
+        rng = np.random.default_rng(seed)
+        chosen = shams.choose_places(places, depth_px, flags, 9, 24, rng, spacing_px=4)
+        y, x, _ = places[chosen].T
+        gaps = np.hypot(y[:, None] - y, x[:, None] - x)
+        assert gaps[~np.eye(24, dtype=bool)].min() == 2

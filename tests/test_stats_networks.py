@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import stats as laws
 
 from tumorcf_lib.stats import networks, nulls
 
@@ -105,3 +106,33 @@ def test_what_all_names_of_a_deals_answers_have_in_common_counts_as_one_more_dea
     null = nulls.null_of("score", rows_of([[0.2, 0.2, 0.2], [0.0, 0.0, 0.0]]))
     assert null.mean == pytest.approx(0.1) and null.df == pytest.approx(1)
     assert null.sd == pytest.approx(np.sqrt(0.02 * 1.5))  # of two, and of their mean
+
+
+def test_deals_that_lack_folds_do_not_count_beside_whole_ones():
+    scores = np.array([[0.1, -0.2, 0.1], [0.0, 0.3, -0.3], [5.0, -2.0, -3.0]])
+    rows = rows_of(scores)
+    lacks = rows[(rows["training_seed"] < 2) | (rows["fold"] > 0)]
+    null, whole = (nulls.null_of("score", r) for r in (lacks, rows[rows["training_seed"] < 2]))
+    assert (null.mean, null.sd, null.df) == pytest.approx((whole.mean, whole.sd, whole.df))
+    assert null.n == 3 * FOLDS - 1
+
+
+def test_without_any_error_p_says_only_whether_the_numbers_are_the_same():
+    for value, p in ((0.5, 1.0), (0.6, 0.0)):
+        e = networks.Estimate(value, 0.0, 4.0, 0.0, 5, 5, 2)
+        assert nulls.against_null(e, nulls.ONE_HALF) == p
+
+
+@pytest.mark.parametrize("n, is_known", [(3, False), (4, True)])
+def test_fewer_than_four_networks_that_know_nothing_have_no_band(n, is_known):
+    reach = laws.t.ppf(0.975, 4) * 0.2
+    wanted = (0.1 - reach, 0.1 + reach) if is_known else (np.nan, np.nan)
+    assert nulls.Null(0.1, 0.2, 4, n).band == pytest.approx(wanted, nan_ok=True)
+
+
+def test_the_interval_of_a_share_keeps_within_its_bounds_and_the_value_stays():
+    e = networks.Estimate(0.98, 0.1, 9.0, 0.0, 10, 10, 1)
+    reach = laws.t.ppf(0.975, 9) * 0.1
+    assert e.columns("share", bounds=(0, 1)) == pytest.approx(
+        {"share": 0.98, "low": 0.98 - reach, "high": 1.0}
+    )

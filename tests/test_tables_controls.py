@@ -248,3 +248,28 @@ def test_how_far_the_variants_go_leaves_out_the_network_made_to_look(variants):
     n_above, n_below = (rest["low"] > 0).sum(), (rest["high"] < 0).sum()
     assert f"over {len(rest)} variants of the analysis {low:.3f} to {high:.3f}," in sentence
     assert sentence.endswith(f"above 0 in {n_above}, below 0 in {n_below}.")
+
+
+def test_what_changes_nothing_has_no_energy_to_compare():
+    shams = [("sham", 0, 0.8, 0.2), ("sham", 1, 0.1, 0.0)]
+    edits = [("original", -1, 0.9, 0.0), ("remove", -1, 0.3, 0.2), *shams]
+    row = energy.slice_energy(with_classes(pd.DataFrame(one_slice(edits)))).iloc[0]
+    assert (row["rms_ratio"], row["net_drop"]) == pytest.approx((1, 0.8 - 0.3))
+
+
+def test_scaling_leaves_the_given_rows_as_they_are():
+    rows = with_classes(pd.DataFrame(one_slice([("original", -1, 0.9, 0.0)])))
+    rows = rows.assign(network="plain", training_seed=0, fold=0)
+    before = rows.copy()
+    found = pd.Series({("plain", 0, 0): 2.0}).rename_axis(fold_scores.UNIT)
+    p = fold_scores.scaled(rows, found)[f"p_{CLASSES[1]}"].item()
+    weights = np.sqrt([0.9, 0.05, 0.05])
+    assert p == pytest.approx(weights[0] / weights.sum())
+    pd.testing.assert_frame_equal(rows, before)
+
+
+@pytest.mark.parametrize("edit", [("remove", -1, 0.3, 0.2), ("sham", 0, 0.3, 0.2)])
+def test_where_no_slice_has_both_a_removal_and_a_sham_there_is_no_energy(edit):
+    rows = with_classes(pd.DataFrame(one_slice([("original", -1, 0.9, 0.0), edit])))
+    assert energy.slice_energy(rows).empty
+    assert energy.energy_table(rows, n_resamples=5)["effect"].isna().all()

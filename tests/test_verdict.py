@@ -1,14 +1,18 @@
 """Claims about the verdict: it is earned by reading the tumor, and by nothing else."""
 
+import itertools
+import math
 from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import pytest
 from pictures import named
+from scipy import stats as laws
 
 from benchmarks import audit_null, foreign
 from tumorcf_lib.edits import audit, edits, plan
+from tumorcf_lib.stats import estimates, persons
 from tumorcf_lib.your_model import nulls, verdict
 from tumorcf_lib.your_model.verdict import DOES_NOT, LEANS, UNKNOWN, Answers
 
@@ -150,3 +154,65 @@ def test_networks_that_know_nothing_have_the_confidence_of_the_classifier():
         p = nulls.matched(logits, confidence)
         assert p[0].max(axis=1).mean() == pytest.approx(confidence, abs=1e-3)
         np.testing.assert_allclose(p[1].sum(axis=1), 1)
+
+
+def test_a_slice_without_a_sham_is_not_edited_whatever_the_others_have():
+    answers = made(SURE, SURE, [np.nan, *SURE[1:]])
+    assert answers.edited.tolist() == [False] + [True] * 59
+
+
+def test_the_class_with_the_fewest_patients_decides_whether_they_are_enough():
+    half = 0.5 + 0.01 * np.cos(np.arange(60) * 7)
+    answers = made(SURE, half, SURE)
+    few = [f"P{i % 9}-a" for i in range(60)]
+    answers = replace(answers, persons=np.where(LABELS == 0, few, answers.persons))
+    found = verdict.judged(answers, [made(half, half, half)] * 2, n_resamples=20)
+    assert found.word == UNKNOWN and "tumors of 9 patients" in found.why
+
+
+def test_the_bound_is_students_upper_percent_for_one_more_network():
+    # mean 1, standard deviation 1, of three networks: two degrees of freedom
+    wanted = 1 + laws.t.ppf(0.99, 2) * math.sqrt(1 + 1 / 3)
+    assert verdict.bound([0.0, 1.0, 2.0]) == pytest.approx(wanted)
+
+
+def test_of_three_classes_two_that_tie_at_the_top_are_no_answer():
+    p = np.array([[0.5, 0.5, 0.0], [0.5, 0.25, 0.25], [0.4, 0.3, 0.3]])
+    assert verdict._is_answer(p, np.array([0, 0, 1])).tolist() == [False, True, False]
+
+
+def test_where_no_class_means_no_tumor_that_is_said_and_none_is_guessed():
+    assert verdict.first_line(made(SURE, SURE, SURE)).endswith("no answer 'no tumor'.")
+    untouched = made([0.1] * 4, [np.nan] * 4, [0.1] * 4, [0, 0, 0, 0])  # no tumor anywhere
+    assert verdict.no_tumor_class(untouched) is None
+
+
+def test_skill_is_accuracy_above_that_of_the_same_answers_dealt_anew_in_every_resample():
+    labels = np.repeat([0, 1], [45, 15])
+    given = np.where(np.arange(60) % 6 == 0, 1 - labels, labels)  # 8 of 45 and 2 of 15 are wrong
+    answers = made(given * 0.6 + 0.2, SURE, SURE, labels)
+
+    def skill(i):
+        dealt = sum(np.mean(given[i] == k) * np.mean(labels[i] == k) for k in (0, 1))
+        return np.mean(given[i] == labels[i]) - dealt
+
+    found = verdict._accuracy(answers, 80)
+    assert found["chance"] == pytest.approx((39 * 45 + 21 * 15) / 60**2)
+    people, counts = estimates.drawn(answers.table(), 80)
+    drawn = [np.repeat(np.arange(60), row[people.owner].astype(int)) for row in counts[1:]]
+    ends = persons.interval(np.array([skill(i) for i in drawn]), *people.free)
+    assert found["skill"] == pytest.approx((skill(np.arange(60)), *ends))
+
+
+def test_the_permuted_share_is_that_of_all_signs_or_all_deals_of_the_labels():
+    p, falls = np.full(4, 0.5), np.array([0.1, 0.1, 0.1, -0.1])
+    one_class = made(p, p - falls, p, [1, 1, 1, 1])
+    signs = itertools.product((-1, 1), repeat=4)
+    slow = np.mean([falls @ s >= falls.sum() - 1e-9 for s in signs])  # 5 of 16; falls are alike
+    assert verdict._permuted(one_class, "probability") == pytest.approx(slow, abs=0.07)
+    answers = made(p, p - np.array([0.3, 0.1, 0.2, -0.1]), p, [0, 1, 1, 0])
+    seen = verdict.effect(answers, "probability")
+    deals = sorted(set(itertools.permutations([0, 1, 1, 0])))
+    moved = [verdict.effect(replace(answers, labels=np.array(d)), "probability") for d in deals]
+    slow = np.mean([one >= seen - 1e-9 for one in moved])
+    assert verdict._permuted(answers, "probability") == pytest.approx(slow, abs=0.07)

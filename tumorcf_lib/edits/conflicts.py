@@ -38,7 +38,8 @@ def audit_transplants(predict, cohort, *, seed=0, batch_size=64, progress=False)
     -------
     DataFrame, one row per host slice and donor
         The columns of :data:`COLUMNS`: host, donor (the slice itself for the control), place,
-        flag and depth_px of the place, donor_depth_px (of the tumor in its own head), n_pixels
+        flag and depth_px of the place (tumor and seam), donor_depth_px (of the tumor alone in its
+        own head), n_pixels
         and edit_rms of the change; p_<class> as predicted; log_odds of the *host's* class;
         reason, if there is no transplant. See :func:`followed`.
 
@@ -60,6 +61,11 @@ def audit_transplants(predict, cohort, *, seed=0, batch_size=64, progress=False)
     [['1', '1', 'glioma'], ['1', '2', 'pituitary'], ['2', '2', 'pituitary'], ['2', '1', 'glioma']]
     """
     audit.check_cohort(cohort)
+    if len(cohort) and np.ndim(cohort.slices[0]) != 2:
+        raise audit.InvalidAuditError(
+            "Transplants need slices (height, width) of one channel; slice "
+            f"{cohort.table['slice_id'].iat[0]!r} is {np.shape(cohort.slices[0])}."
+        )
     stream = audit.Stream(predict, len(cohort.classes), batch_size)
     table = cohort.table.astype({"slice_id": str, "patient_id": str, "person_id": str})
     names = np.array(cohort.classes, object)[cohort.labels]

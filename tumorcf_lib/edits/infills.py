@@ -1,6 +1,7 @@
 """Infills: what a removed region is filled with, each blind to what was there.
 
-They read only the pixels within radius + 1 px of the region. So they work on a crop, a
+They read only the pixels within radius + 1 px of the region (`telea` also the range of the
+grays in that many pixels around its bounding box). So they work on a crop, a
 :class:`Hole`, which gives the same result as the whole slice in a fraction of the time; and
 since sham places keep that distance from the tumor, a sham removal is blind to it.
 """

@@ -18,6 +18,18 @@ SETTINGS = tuple(
 )
 """What of a profile decides a training."""
 
+DAMAGE = (
+    zipfile.BadZipFile,
+    zlib.error,
+    EOFError,
+    KeyError,
+    OSError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+)
+"""What reading a file of arrays raises if bits of it have changed."""
+
 
 def fingerprint(profile, seed, training, validation) -> str:
     """Hash of all that decides a training: settings, seed, who is in which part, slices.
@@ -73,7 +85,7 @@ class Checkpoint:
                 state, best, optimizer = groups
             if not _fit(state, self.model.variables):
                 raise ValueError("other arrays than the model has")
-        except (zipfile.BadZipFile, zlib.error, EOFError, KeyError, TypeError, ValueError):
+        except DAMAGE:
             print(f"{self.path} is damaged: this training begins anew.", flush=True)
             return False
         self.history, self.best_epoch = history, best_epoch
@@ -93,8 +105,10 @@ class Checkpoint:
         Epochs that are not stored are repeated after a kill.
         """
         before = self.history[self.best_epoch - 1] if self._best else {}
-        falls = not (scores.get("val_loss", np.nan) >= before.get("val_loss", np.nan))
-        if falls:  # without validation there is no loss to compare: the last epoch is kept
+        lowest, loss = before.get("val_loss", np.nan), scores.get("val_loss", np.nan)
+        # Without validation there is no loss to compare: the last epoch is kept. A loss that is
+        # no number, of weights that ran away, never follows one that is.
+        if np.isnan(lowest) or loss < lowest:
             self.best_epoch = self.epoch + 1
             self._best = [np.array(weight) for weight in weights]
         self.history.append(scores)

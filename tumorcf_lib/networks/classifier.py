@@ -2,7 +2,6 @@
 
 import os
 import zipfile
-import zlib
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from tqdm import tqdm
 from tumorcf_lib import steps
 from tumorcf_lib.config import CLASSES, Profile
 from tumorcf_lib.networks import backbones
+from tumorcf_lib.networks.checkpoint import DAMAGE
 
 MAX_STORED_BYTES = 100_000_000  # of a file of weights when it is unpacked
 
@@ -199,7 +199,9 @@ def _stored(path):
             raise ValueError(f"{n_bytes} bytes unpacked, more than {MAX_STORED_BYTES}")
         with np.load(path, allow_pickle=False) as stored:
             return {name: stored[name] for name in stored.files}
-    except (zipfile.BadZipFile, zlib.error, EOFError, KeyError, ValueError) as error:
+    except FileNotFoundError:
+        raise
+    except DAMAGE as error:
         raise WeightsMismatchError(
             f"Expected weights of this project in {path}, got: {error}. Fetch or train them again."
         ) from error

@@ -93,6 +93,7 @@ def run_epochs(kind, model, profile, views, validated, *, seed, folder=None, pro
         for positions in tqdm(steps, desc=f"{kind} {epoch}", leave=False, disable=None):
             inputs, targets, weights, _ = views.step(positions, rng)
             inputs = recipe.augment(inputs, augmenter)[..., None]
+            network.reset_metrics()  # as in `training.py`
             losses.append(network.train_on_batch(inputs, targets, sample_weight=weights))
         with recipe.averaged_weights(network, views.part):
             scores = validated.scores(network, profile)

@@ -208,7 +208,7 @@ def chunks(order, size):
 
 def whole_chunks(order, size):
     """The same without a smaller last one, if it is not the only one: batches have one shape, and
-    what an epoch leaves out is in the next."""
+    each epoch leaves out others."""
     return chunks(order, size)[: n_steps(order, size)]
 
 

@@ -87,6 +87,7 @@ def train(model, slices, masks, index, *, epochs, batch_size, seed, progress=pri
         for batch in tqdm(batches, desc=f"masks {epoch}", leave=False, disable=None):
             views = [view(slices[i], masks[i], rng) for i in batch]
             inputs, truth = (np.stack(part)[..., None] for part in zip(*views, strict=True))
+            model.reset_metrics()  # as in `training.py`
             losses.append(model.train_on_batch(inputs, truth.astype(np.float32)))
         seconds = time.perf_counter() - started
         progress(f"masks, epoch {epoch}/{epochs}  loss {np.mean(losses):.3f}  ({seconds:.0f} s)")

@@ -214,6 +214,7 @@ def _train_epoch(network, profile, training, augmenter, *, seeds):
             if profile.mixup:
                 inputs, targets = recipe.mixed(inputs, targets, profile.mixup, rng)
         weighed = {} if weights is None else {"sample_weight": weights[positions]}
+        network.reset_metrics()  # before Keras 3.15 they were running means
         scores.append(network.train_on_batch(inputs[..., None], targets, **weighed))
     loss, accuracy = np.mean(scores, axis=0)
     return {"loss": float(loss), "accuracy": float(accuracy)}

@@ -48,12 +48,13 @@ def slice_energy(rows):
     # A sham's drop is p_orig - p_sham, so its slope is minus that of p_sham.
     sums = shams.assign(sxx=around**2, sxy=-around * shams["p"]).groupby("slice_id")
     slices = removal[["person_id", "label"]].join(sums[["sxx", "sxy"]].sum(), how="inner")
-    less_removal = of_slice.mean() - removal[["p", "log_rms"]]
+    less_removal = (of_slice.mean() - removal[["p", "log_rms"]]).reindex(slices.index)
     slices = slices.assign(log_gap=-less_removal["log_rms"], net_drop=less_removal["p"])
     slices["rms_ratio"] = np.exp(slices["log_gap"])
-    slices["net_drop_matched"] = like - removal["p"]
+    slices["net_drop_matched"] = (like - removal["p"]).reindex(slices.index)
     slices["net_drop_same"] = slices["net_drop"].where(slices["net_drop_matched"].notna())
-    slope = _ratio(*slices.groupby("label")[["sxy", "sxx"]].transform("sum").to_numpy().T)
+    of_class = slices.groupby("label")[["sxy", "sxx"]].sum().reindex(slices["label"])
+    slope = _ratio(*of_class.to_numpy().T)
     slices["net_drop_residual"] = slices["net_drop"] - slope * slices["log_gap"]
     return slices.rename_axis("slice_id").reset_index()
 
