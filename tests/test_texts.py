@@ -86,8 +86,8 @@ def test_the_numbers_of_the_answer_are_those_of_the_tables():
     assert told[2].endswith(f": {listed(apart)}.")
     mr, others = right.loc[pooled.SITES].to_dict("records")
     assert f"Of their slices {mr['original']:.0%} are called right, of the other" in told[3]
-    assert f"{others['original']:.0%}; with the tumor" in told[3]
-    assert f"{mr['background']:.0%} and {others['background']:.0%}. Networks" in told[3]
+    assert f"{others['original']:.0%} (here and below every" in told[3]
+    assert f"{mr['background']:.0%} and {others['background']:.0%}. Net-Drop: " in told[3]
     assert "on {:.0%} and {:.0%} of the two".format(*never["never_shown"]) in told[3]
     assert "{:.0%} and {:.0%}.".format(*never["plain"]) in told[3]
     for kind, words in (("conflict", "the tumor's in"), ("control", "keeps its class in")):
@@ -105,7 +105,7 @@ def test_the_numbers_of_the_answer_are_those_of_the_tables():
     [
         ("holds, cannot be told, holds", "of meningioma and pituitary, and by more than in netw"),
         ("holds, does not hold, does not hold", "does not lower that of glioma and pituitary."),
-        ("cannot be told, cannot be told, cannot be told", "falls by at most {}, {} and {} (95"),
+        ("cannot be told, cannot be told, cannot be told", "by at most {}, {} and {} more"),
     ],
 )
 def test_the_answer_in_short_goes_by_the_verdicts_of_the_first_finding(folder, verdicts, told):

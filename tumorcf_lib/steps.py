@@ -11,6 +11,8 @@ import json
 import os
 import shutil
 import time
+import zipfile
+import zlib
 from pathlib import Path
 
 from tumorcf_lib import config
@@ -25,6 +27,10 @@ UNFINISHED = "unfinished-"
 
 CHECKPOINT = "checkpoint.npz"
 """State of a training, as big as some networks: of no use once what was trained is stored."""
+
+DAMAGE = (zipfile.BadZipFile, zlib.error, EOFError, KeyError, OSError, RuntimeError, TypeError)
+DAMAGE += (ValueError,)
+"""What reading a file of arrays raises if some of its bits have changed."""
 
 WAIT_S = 10.0  # a kernel whose runner was killed notices within a second or two, and ends
 RECORD, LOCK = "step.json", "in_use"

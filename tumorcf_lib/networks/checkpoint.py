@@ -3,8 +3,6 @@
 import hashlib
 import json
 import re
-import zipfile
-import zlib
 
 import keras
 import numpy as np
@@ -17,18 +15,6 @@ SETTINGS = tuple(
     "weighing_alike dropout stochastic_depth augmentation mixup validates".split()
 )
 """What of a profile decides a training."""
-
-DAMAGE = (
-    zipfile.BadZipFile,
-    zlib.error,
-    EOFError,
-    KeyError,
-    OSError,
-    RuntimeError,
-    TypeError,
-    ValueError,
-)
-"""What reading a file of arrays raises if bits of it have changed."""
 
 
 def fingerprint(profile, seed, training, validation) -> str:
@@ -85,7 +71,7 @@ class Checkpoint:
                 state, best, optimizer = groups
             if not _fit(state, self.model.variables):
                 raise ValueError("other arrays than the model has")
-        except DAMAGE:
+        except steps.DAMAGE:
             print(f"{self.path} is damaged: this training begins anew.", flush=True)
             return False
         self.history, self.best_epoch = history, best_epoch

@@ -14,7 +14,6 @@ from tqdm import tqdm
 from tumorcf_lib import steps
 from tumorcf_lib.config import CLASSES, Profile
 from tumorcf_lib.networks import backbones
-from tumorcf_lib.networks.checkpoint import DAMAGE
 
 MAX_STORED_BYTES = 100_000_000  # of a file of weights when it is unpacked
 
@@ -201,7 +200,7 @@ def _stored(path):
             return {name: stored[name] for name in stored.files}
     except FileNotFoundError:
         raise
-    except DAMAGE as error:
+    except steps.DAMAGE as error:
         raise WeightsMismatchError(
             f"Expected weights of this project in {path}, got: {error}. Fetch or train them again."
         ) from error

@@ -55,8 +55,9 @@ def look(model, profile, *data, **how):
     Each step shows the views of :data:`PER_STEP`. Norms keep their state, folded into convolutions.
     Every class counts the same, with and without its tumor. Kept are the weights after the last
     epoch (their running mean, if the profile has one); without validation
-    (``profile.validates``) its scores are NaN, and all slices but the tested are trained on. The result has a last output :data:`config.NO_TUMOR`; all else is shared
-    with the given model, which changes. ``data`` and ``how`` as of :func:`finetune.harden`."""
+    (``profile.validates``) its scores are NaN, and all slices but the tested are trained on. The
+    result has a last output :data:`config.NO_TUMOR`; all else is shared with the given model,
+    which changes. ``data`` and ``how`` as of :func:`finetune.harden`."""
     views, validated = finetune.views_of(Views, model, profile, *data, how["seed"])
     return finetune.run_epochs("looking", with_no_tumor(model), profile, views, validated, **how)
 
